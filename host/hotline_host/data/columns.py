@@ -1,0 +1,102 @@
+"""From the columns of a log to the arrays of a `ClickLog`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+__all__ = ["Gather", "encode", "interleave", "numbers", "one_lookup_each"]
+
+
+def encode(values: np.ndarray | pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, int]:
+    """Number the distinct values of a column from 0, in order of first appearance.
+
+    Args:
+        values: any values [n] without nulls; a chunked array may already be dictionary-encoded.
+
+    Returns:
+        int64 [n], the row of each value, and the number of rows.
+    """
+    if isinstance(values, np.ndarray):
+        values = pa.array(values)
+    if pa.types.is_dictionary(values.type):
+        values = values.unify_dictionaries()
+    else:
+        values = values.dictionary_encode()
+    chunks = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
+    rows = np.empty(len(values), np.int64)
+    stop = 0
+    for chunk in chunks:
+        start, stop = stop, stop + len(chunk)
+        rows[start:stop] = chunk.indices.to_numpy(zero_copy_only=False)
+    return rows, len(chunks[-1].dictionary) if chunks else 0
+
+
+def one_lookup_each(samples: int, tables: int) -> np.ndarray:
+    """Lengths of bags of one lookup: int64 [samples, tables], read-only, a single 1 in memory."""
+    return np.broadcast_to(np.int64(1), (samples, tables))
+
+
+def interleave(columns: Sequence[np.ndarray], bags: Mapping[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Sample-major lookups of columns of which some are multi-hot.
+
+    Args:
+        columns: rows of each table's lookups, int64, in sample order: [S], or [sum of lengths] where multi-hot.
+        bags: lengths int64 [S] of the multi-hot columns, by table.
+
+    Returns:
+        indices int64 [n] and lengths int64 [S, T] as in `ClickLog`.
+    """
+    samples = next((len(column) for table, column in enumerate(columns) if table not in bags), 0)
+    lengths = np.ones((samples, len(columns)), np.int64)
+    for table, bag in bags.items():
+        lengths[:, table] = bag
+    ends = np.cumsum(lengths.ravel()).reshape(lengths.shape)
+    starts = ends - lengths
+    indices = np.empty(ends[-1, -1] if samples else 0, np.int64)
+    for table, column in enumerate(columns):
+        if table in bags:
+            within = np.arange(len(column)) - np.repeat(np.cumsum(bags[table]) - bags[table], bags[table])
+            indices[np.repeat(starts[:, table], bags[table]) + within] = column
+        else:
+            indices[starts[:, table]] = column
+    return indices, lengths
+
+
+def numbers(column: pa.ChunkedArray) -> np.ndarray:
+    """The integers that a dictionary-encoded column of decimal text holds: int64 [n], an empty text as 0."""
+    parts = [np.empty(0, np.int64)]
+    for chunk in column.chunks:
+        text = pc.if_else(pc.equal(chunk.dictionary, b""), b"0", chunk.dictionary)
+        values = text.cast(pa.string()).cast(pa.int64()).to_numpy()
+        parts.append(values[chunk.indices.to_numpy()])
+    return np.concatenate(parts)
+
+
+class Gather:
+    """Collects the columns of a log of one lookup a bag, block by block, and numbers their values at the end.
+
+    Holds 4 bytes a lookup until then; `finish` gives them back while it fills the 8 that a `ClickLog` takes.
+    """
+
+    def __init__(self, tables: int) -> None:
+        self._chunks: list[list[pa.Array]] = [[] for _ in range(tables)]
+
+    def add(self, columns: Sequence[pa.ChunkedArray]) -> None:
+        """One block: a dictionary-encoded column per table, as long as one another."""
+        for chunks, column in zip(self._chunks, columns, strict=True):
+            chunks.extend(column.chunks)
+
+    def finish(self) -> tuple[np.ndarray, np.ndarray]:
+        """indices int64 [S * T], sample-major, and rows int64 [T]. Leaves the gather empty."""
+        tables = len(self._chunks)
+        samples = sum(len(chunk) for chunk in self._chunks[0])
+        indices, rows = np.empty((samples, tables), np.int64), np.zeros(tables, np.int64)
+        for table, chunks in enumerate(self._chunks):
+            if samples:
+                indices[:, table], rows[table] = encode(pa.chunked_array(chunks))
+            chunks.clear()
+        return indices.ravel(), rows

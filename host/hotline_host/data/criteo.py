@@ -1,0 +1,77 @@
+"""Criteo's display advertising logs (Kaggle, and Terabyte's days), as their publisher formats them.
+
+A line is a label, 13 integers and 26 hexadecimal strings, with tabs between them; any of the 39 may be empty.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from .columns import Gather, numbers, one_lookup_each
+from .delimited import Field, Progress, Reader, open_text
+from .log import ClickLog, DataError
+
+__all__ = ["DENSE", "FIELDS", "TABLES", "load"]
+
+DENSE = tuple(f"I{number}" for number in range(1, 14))
+TABLES = tuple(f"C{number}" for number in range(1, 27))
+
+FIELDS = (
+    Field("label", "[01]", "a label: 0 or 1"),
+    *(Field(name, "(?:-?[0-9]{1,18})?", "an integer of at most 18 digits, or empty where it is missing")
+      for name in DENSE),
+    *(Field(name, "[0-9a-fA-F]{0,8}", "a value of 1 to 8 hexadecimal digits, or empty where it is missing")
+      for name in TABLES),
+)  # fmt: skip
+
+
+def load(
+    path: Path, *, skip_bad: bool = False, samples: int | None = None, progress: Progress | None = None
+) -> ClickLog:
+    """Reads a log, plain or `.gz`: 26 tables of one lookup a bag, 13 dense features.
+
+    Rows are numbered in order of first appearance; a missing value is a row of its own. A dense feature x becomes
+    log1p(max(x, 0)), a missing one 0.
+
+    Args:
+        skip_bad: leave damaged lines out and count them in `ClickLog.skipped`.
+        samples: most samples to read, from the top.
+        progress: told the bytes of the file that have been read.
+
+    Raises:
+        DataError: a file that cannot be read or has no sample, or its first damaged line (file, line, field).
+    """
+    sparse = Gather(len(TABLES))
+    dense = [np.empty((0, len(DENSE)), np.float32)]
+    label = [np.empty(0, np.float32)]
+    with open_text(path) as (stream, done, size):
+        reader = Reader(stream, str(path), FIELDS, delimiter="\t", skip_bad=skip_bad, limit=samples)
+        for table in reader.tables():
+            columns = table.columns
+            label.append(numbers(columns[0]).astype(np.float32))
+            dense.append(_dense(columns[1 : 1 + len(DENSE)]))
+            sparse.add(columns[1 + len(DENSE) :])
+            if progress is not None:
+                progress(f"reading {path.name}", done(), size)
+    labels = np.concatenate(label)
+    if not labels.size:
+        raise DataError(f"{path}: no sample in it ({reader.skipped} damaged lines left out); a line is one sample")
+    indices, rows = sparse.finish()
+    return ClickLog(
+        name=f"criteo:{path.name}",
+        tables=TABLES,
+        rows=rows,
+        indices=indices,
+        lengths=one_lookup_each(len(labels), len(TABLES)),
+        dense=np.concatenate(dense),
+        label=labels,
+        rule="every value keeps its own row; a missing value is a row of its own",
+        skipped=reader.skipped,
+    )
+
+
+def _dense(columns: list) -> np.ndarray:
+    """float32 [n, 13]: log1p of what is positive, 0 for the rest."""
+    return np.stack([np.log1p(np.maximum(numbers(column), 0)).astype(np.float32) for column in columns], axis=1)

@@ -1,0 +1,166 @@
+"""The split step: a mini-batch as a popular and a non-popular micro-batch, and one optimizer step for both.
+
+    host     split | popular's slots | cold rows: unique, gather | ...              | cold rows: update
+    device         |     popular: forward, backward              | non-popular: ... | hot rows, dense: update
+
+Work for a GPU is launched, not waited for: the host gathers working parameters while the popular micro-batch runs.
+Both micro-batches read the same version of every parameter. Gradients weigh by share of samples and are coalesced
+per row over both before the update, so the step equals the ordinary one up to floating-point re-association.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .bags import Bags, Grouped, group, send
+from .data.log import Batch
+from .store import EmbeddingStore
+from .trainer import TrainConfig, Trainer
+
+__all__ = ["SplitTrainer"]
+
+
+class _Lookups:
+    """A mini-batch's lookups with where each row lives.
+
+    Attributes:
+        keys: int64 [n], row of each lookup, numbered through all tables.
+        slots: int64 [n], slot of that row in the hot table, -1 where it is cold.
+        sample: int64 [n], sample of each lookup; `tables` int64 [n], its table.
+    """
+
+    def __init__(self, batch: Batch, keys: np.ndarray, slots: np.ndarray) -> None:
+        self.keys, self.slots, self.tables = keys, slots, batch.tables
+        self.sample = np.repeat(np.arange(batch.size), np.diff(batch.sample_offsets))
+        self.table_count = batch.lengths.shape[1]
+
+    def bags(self, ids: np.ndarray, chosen: np.ndarray, members: np.ndarray) -> Bags:
+        """Bags of the micro-batch that holds the samples bool [B] `members`, with the lookups bool [n] `chosen`."""
+        position = np.cumsum(members) - 1
+        bags = position[self.sample[chosen]] * self.table_count + self.tables[chosen]
+        return Bags(torch.from_numpy(ids[chosen]), torch.from_numpy(bags), int(members.sum()) * self.table_count)
+
+
+class SplitTrainer(Trainer):
+    """Hotline's trainer: hot rows on the device, cold rows in host memory. Every row is cold at first.
+
+    Args:
+        hot_rows: slots of the hot table.
+        Others as `Trainer`.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        rows: np.ndarray,
+        hot_rows: int,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(config, rows, device, dtype, seed)
+        self.store = EmbeddingStore(
+            rows, config.model.dimension, hot_rows, device=self.device, dtype=dtype, seed=self.table_seed
+        )
+
+    def place(self, tables: np.ndarray, rows: np.ndarray, slots: np.ndarray) -> int:
+        """Makes row `rows[i]` of table `tables[i]` the row in `slots[i]`, for all i, and every other row cold.
+
+        Returns how many rows moved. Between mini-batches only. Raises OwnershipError where a row or a slot is
+        named twice, IndexError where one does not exist; then nothing has moved.
+        """
+        return self.store.place(self.tables.keys(tables, rows), slots)
+
+    def step(self, batch: Batch, popular: np.ndarray, slots: np.ndarray) -> float:
+        """One optimizer step on a mini-batch; returns its mean BCE before the step.
+
+        Args:
+            popular: bool [B], samples of the popular micro-batch.
+            slots: int64 [n], in input order: each lookup's slot in the hot table, -1 where its row is cold.
+
+        Raises:
+            OwnershipError: a slot is not where the row lives.
+            ValueError: a popular sample has a cold lookup, or a length does not match. Nothing has changed then.
+        """
+        lookups = self._lookups(batch, popular, slots)
+        self.dense_optimizer.zero_grad()
+        loss = torch.zeros((), dtype=self.dtype, device=self.device)
+        gradients = []
+
+        # Popular micro-batch: slots index the hot table as they are.
+        popular_bags = lookups.bags(lookups.slots, popular[lookups.sample], popular)
+        if popular.any():
+            pooled = popular_bags.pool(self.store.hot)
+            part, gradient = self._backward(*self._inputs(batch, popular), pooled, batch.size)
+            loss += part
+            gradients.append(gradient)
+
+        # Non-popular micro-batch: working parameters come from host memory while the device is busy with the popular.
+        others = ~popular
+        hot_bags, cold_bags, cold = self._split_lookups(lookups, others)
+        working = send(self.store.gather(cold.rows), self.device)
+        if others.any():
+            pooled = hot_bags.pool(self.store.hot) + cold_bags.pool(working)
+            part, gradient = self._backward(*self._inputs(batch, others), pooled, batch.size)
+            loss += part
+            gradients.append(gradient)
+
+        # One update. Hot rows first, launched; the cold rows' gradient is what the host waits for.
+        self.dense_optimizer.step()
+        hot = group(torch.cat([popular_bags.ids, hot_bags.ids]))
+        bags = torch.cat([popular_bags.bags, popular_bags.count + hot_bags.bags])
+        hot_gradient = hot.gradient(bags, torch.cat(gradients))
+        store = self.store
+        self.row_optimizer.update(store.hot, store.hot_accumulator, send(hot.rows, self.device), hot_gradient)
+        if len(cold.rows):
+            cold_gradient = cold.gradient(cold_bags.bags, gradients[-1]).cpu()
+            self.row_optimizer.update(store.cold, store.cold_accumulator, cold.rows, cold_gradient)
+        return float(loss)
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> np.ndarray:
+        self._check(batch)
+        everyone = np.ones(batch.size, dtype=bool)
+        keys = self.tables.keys(batch.tables, batch.indices)
+        lookups = _Lookups(batch, keys, self.store.slot_of[keys].astype(np.int64))
+        hot_bags, cold_bags, cold = self._split_lookups(lookups, everyone)
+        working = send(self.store.gather(cold.rows), self.device)
+        pooled = hot_bags.pool(self.store.hot) + cold_bags.pool(working)
+        dense, _ = self._inputs(batch, everyone)
+        return self.model(dense, pooled.view(*batch.lengths.shape, -1)).double().cpu().numpy()
+
+    def export(self) -> tuple[list[Tensor], list[Tensor]]:
+        return self.store.export()
+
+    def _lookups(self, batch: Batch, popular: np.ndarray, slots: np.ndarray) -> _Lookups:
+        """The split, checked against the mini-batch and against the owners."""
+        self._check(batch)
+        if popular.shape != (batch.size,) or popular.dtype != bool:
+            raise ValueError(f"popular is {popular.dtype} {popular.shape}; it must be bool {(batch.size,)}")
+        if slots.shape != batch.indices.shape:
+            raise ValueError(f"slots is {slots.shape}; it must be {batch.indices.shape}, one for each lookup")
+        keys = self.tables.keys(batch.tables, batch.indices)
+        self.store.check_owner(keys, slots)
+        lookups = _Lookups(batch, keys, slots.astype(np.int64, copy=False))
+        cold = popular[lookups.sample] & (slots < 0)
+        if cold.any():
+            at = int(cold.argmax())
+            row = self.tables.name(int(keys[at]))
+            raise ValueError(f"sample {lookups.sample[at]} is called popular, but its lookup of {row} is cold")
+        return lookups
+
+    def _split_lookups(self, lookups: _Lookups, members: np.ndarray) -> tuple[Bags, Bags, Grouped]:
+        """A micro-batch's hot lookups by slot, its cold ones by row of the working parameters, and those rows."""
+        chosen, is_hot = members[lookups.sample], lookups.slots >= 0
+        hot = lookups.bags(lookups.slots, chosen & is_hot, members)
+        cold = lookups.bags(lookups.keys, chosen & ~is_hot, members)
+        grouped = group(cold.ids)
+        return hot, Bags(grouped.positions(), cold.bags, cold.count), grouped
+
+    def _inputs(self, batch: Batch, members: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Dense features [b, F] and labels [b] of the samples bool [B] `members`, on the device."""
+        dense, label = self._tensor(batch.dense[members]), self._tensor(batch.label[members])
+        return send(dense, self.device), send(label, self.device)

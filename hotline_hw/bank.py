@@ -1,0 +1,141 @@
+"""PopularityBank: a tracker bank with the queues on both its sides."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from .layouts import entry_row
+from .params import Geometry
+from .queues import MultiPopQueue, MultiPushQueue
+from .tracker import SrripTracker, tracker_budget
+
+__all__ = ["PopularityBank", "answer_layout", "lane_choice"]
+
+
+def answer_layout(geometry: Geometry) -> data.StructLayout:
+    """A tracker's answer to one lookup."""
+    return data.StructLayout({"slot": geometry.slot_bits, "hit": 1})
+
+
+def lane_choice(geometry: Geometry) -> data.ArrayLayout:
+    """For each lane of a pass: the bank it goes to, its rank there, and whether it goes to a bank at all."""
+    lane = data.StructLayout({"bank": geometry.bank_bits, "rank": geometry.bank_port_bits, "routed": 1})
+    return data.ArrayLayout(lane, geometry.lanes)
+
+
+class PopularityBank(wiring.Component):
+    """Picks its own lookups out of every pass, looks them up in order, and keeps the answers until they are fetched.
+
+        scatter ==> MultiPushQueue --> SrripTracker --> MultiPopQueue ==> gather
+
+    Flow control is by credit: a lookup is taken only if a place for its answer is free, so the tracker never waits.
+
+    Ports:
+        bank: this bank's number.
+        scatter: the pass that wants in. tags, learn: its data. room: this bank can take its part.
+        take: all banks can, and the pass goes.
+        gather: the pass whose answers are wanted next; `gather_load` makes it the current one.
+        ready: all answers to the current pass are in `heads` (by rank). fetch: they are taken.
+        inserted, evicted: tracker events. budget, row_*, clear: as in `SrripTracker`; row_write only where meant.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        super().__init__(
+            {
+                "bank": In(geometry.bank_bits),
+                "scatter": In(lane_choice(geometry)),
+                "tags": In(data.ArrayLayout(geometry.tag_bits, geometry.lanes)),
+                "learn": In(1),
+                "room": Out(1),
+                "take": In(1),
+                "gather": In(lane_choice(geometry)),
+                "gather_load": In(1),
+                "ready": Out(1),
+                "fetch": In(1),
+                "heads": Out(data.ArrayLayout(answer_layout(geometry), geometry.bank_ports)),
+                "inserted": Out(1),
+                "evicted": Out(1),
+                "budget": In(tracker_budget(geometry)),
+                "row_access": In(1),
+                "row_set": In(geometry.set_bits),
+                "row_write": In(1),
+                "clear": In(1),
+                "row_in": In(entry_row(geometry)),
+                "row_out": Out(entry_row(geometry)),
+            }
+        )
+
+    def _mine(self, m: Module, name: str, choice: data.View) -> Signal:
+        """Lanes of a pass that go to this bank."""
+        mine = Signal(self.geometry.lanes, name=name)
+        m.d.comb += mine.eq(
+            Cat(choice[lane].routed & (choice[lane].bank == self.bank) for lane in range(self.geometry.lanes))
+        )
+        return mine
+
+    def _count(self, m: Module, name: str, lanes: Signal) -> Signal:
+        count = Signal(range(self.geometry.bank_ports + 1), name=name)
+        m.d.comb += count.eq(sum((lanes[lane] for lane in range(self.geometry.lanes)), Const(0)))
+        return count
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        g = self.geometry
+        m.submodules.queue = queue = MultiPushQueue(width=g.tag_bits + 1, depth=g.queue_depth, ports=g.bank_ports)
+        m.submodules.tracker = tracker = SrripTracker(g)
+        m.submodules.answers = answers = MultiPopQueue(
+            width=answer_layout(g).size, depth=g.queue_depth, ports=g.bank_ports
+        )
+
+        # Scatter: choose this bank's lanes; port p takes the lane of rank p.
+        scattered = self._mine(m, "scattered", self.scatter)
+        wanted = self._count(m, "wanted", scattered)
+        in_flight = Signal(range(g.queue_depth + 1))
+        fetched = Signal(range(g.bank_ports + 1))
+        m.d.comb += [
+            self.room.eq(~scattered.any() | (in_flight <= g.queue_depth - g.bank_ports)),
+            queue.push_count.eq(Mux(self.take, wanted, 0)),
+        ]
+        m.d.sync += in_flight.eq(in_flight + queue.push_count - fetched)
+        with m.If(scattered.any()):
+            for port in range(g.bank_ports):
+                chosen = Const(0, g.tag_bits)
+                for lane in range(g.lanes):
+                    mine = scattered[lane] & (self.scatter[lane].rank == port)
+                    chosen = chosen | Mux(mine, self.tags[lane], 0)
+                m.d.comb += queue.push[port].eq(Cat(chosen, self.learn))
+
+        # Look up: one a cycle, never held up.
+        m.d.comb += [
+            queue.pop.eq(1),
+            tracker.valid.eq(queue.head_valid),
+            Cat(tracker.tag, tracker.learn).eq(queue.head),
+            tracker.bank.eq(self.bank),
+            tracker.budget.eq(self.budget),
+            tracker.row_access.eq(self.row_access),
+            tracker.row_set.eq(self.row_set),
+            tracker.row_write.eq(self.row_write),
+            tracker.clear.eq(self.clear),
+            tracker.row_in.eq(self.row_in),
+            self.row_out.eq(tracker.row_out),
+            self.inserted.eq(tracker.inserted),
+            self.evicted.eq(tracker.evicted),
+            answers.push_valid.eq(tracker.answer_valid),
+            answers.push.eq(Cat(tracker.answer_slot, tracker.answer_hit)),
+        ]
+
+        # Gather: how many answers the current pass wants was counted as it was loaded.
+        needed = Signal(range(g.bank_ports + 1))
+        with m.If(self.gather_load):
+            m.d.sync += needed.eq(self._count(m, "needed_next", self._mine(m, "gathered", self.gather)))
+        m.d.comb += [
+            self.ready.eq(answers.level >= needed),
+            fetched.eq(Mux(self.fetch, needed, 0)),
+            answers.pop_count.eq(fetched),
+        ]
+        for port in range(g.bank_ports):
+            m.d.comb += self.heads[port].eq(answers.heads[port])
+        return m

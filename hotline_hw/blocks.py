@@ -1,0 +1,63 @@
+"""Elaborating a repeated block once.
+
+A plain Amaranth hierarchy elaborates and emits a block as often as it is placed: 32 tracker banks are 32 modules of
+Verilog. `place` puts a component into a module; when the design is being generated through a `BlockLibrary`, the
+component becomes an instance of a module that is emitted once. Under the Amaranth simulator and in proofs, where the
+platform is no library, it is an ordinary submodule.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.back import rtlil
+from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, ValueCastable
+from amaranth.lib import wiring
+
+__all__ = ["BlockLibrary", "flat_ports", "place"]
+
+
+def flat_ports(component: wiring.Component) -> dict[str, tuple[Any, wiring.Flow]]:
+    """The component's ports by flat name (`a.b[0]` is `a_b_0`): value and direction."""
+    ports = {}
+    for path, member, value in component.signature.flatten(component):
+        flat = value.as_value() if isinstance(value, ValueCastable) else value
+        if len(flat):
+            ports["_".join(map(str, path))] = (flat, member.flow)
+    return ports
+
+
+class BlockLibrary:
+    """Collects one module for each kind of block that a design places. Used as the Amaranth platform."""
+
+    def __init__(self) -> None:
+        self.modules: dict[str, str] = {}
+
+    def emit(self, component: wiring.Component, name: str) -> str:
+        """RTLIL text of `component` as module `name`."""
+        ports = {port: (value, _direction(flow)) for port, (value, flow) in flat_ports(component).items()}
+        return rtlil.convert(component, name=name, platform=self, ports=ports, emit_src=False)
+
+    def instance(self, component: wiring.Component, kind: str) -> Instance:
+        """An instance of `component`, whose module `kind` is emitted at its first use."""
+        if kind not in self.modules:
+            self.modules[kind] = ""  # claimed: a block places others while it is emitted
+            self.modules[kind] = self.emit(component, kind).replace("attribute \\top 1\n", "")
+        component._MustUse__used = True  # elaborated once for all instances: Amaranth need not warn of the others
+        prefixes = {wiring.In: "i_", wiring.Out: "o_"}
+        ports = {prefixes[flow] + port: value for port, (value, flow) in flat_ports(component).items()}
+        return Instance(kind, i_clk=ClockSignal(), i_rst=ResetSignal(), **ports)
+
+
+def _direction(flow: wiring.Flow) -> Any:
+    from amaranth.hdl._ir import PortDirection
+
+    return PortDirection.Input if flow == wiring.In else PortDirection.Output
+
+
+def place(m: Module, platform: object, name: str, component: wiring.Component, kind: str) -> None:
+    """Places `component` in `m` as submodule `name`, of the shared module `kind`.
+
+    All components placed as one `kind` in a design must be built with the same parameters.
+    """
+    m.submodules[name] = platform.instance(component, kind) if isinstance(platform, BlockLibrary) else component

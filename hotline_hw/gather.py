@@ -1,0 +1,85 @@
+"""BankGather: puts the banks' answers back into stream order."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .bank import answer_layout, lane_choice
+from .layouts import pass_beat, result_beat
+from .params import Geometry
+
+__all__ = ["BankGather"]
+
+
+class BankGather(wiring.Component):
+    """Takes passes in the order in which they went to the banks, and leaves when all their answers are there.
+
+    Banks answer in order, so a lane's answer is the `rank`-th oldest of its bank: re-ordering needs neither addresses
+    nor tags, only the pass itself.
+
+    Ports:
+        input: payload `pass_beat`. output: payload `result_beat`.
+        choice: what the banks need of the pass that is loaded next. load: it becomes the current one.
+        ready: for each bank, whether it holds all answers to the current pass. fetch: they are taken.
+        heads: each bank's oldest answers.
+
+    Throughput: one pass a cycle. Latency: two cycles once the answers are there.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        heads = data.ArrayLayout(data.ArrayLayout(answer_layout(geometry), geometry.bank_ports), geometry.banks)
+        super().__init__(
+            {
+                "input": In(stream.Signature(pass_beat(geometry))),
+                "output": Out(stream.Signature(result_beat(geometry))),
+                "choice": Out(lane_choice(geometry)),
+                "load": Out(1),
+                "ready": In(geometry.banks),
+                "fetch": Out(1),
+                "heads": In(heads),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        g = self.geometry
+        current = Signal(pass_beat(g), reset_less=True)
+        current_valid = Signal()
+        m.d.comb += [
+            self.fetch.eq(current_valid & self.ready.all() & (~self.output.valid | self.output.ready)),
+            self.input.ready.eq(~current_valid | self.fetch),
+            self.load.eq(self.input.ready & self.input.valid),
+        ]
+        for lane in range(g.lanes):
+            source = self.input.payload.lanes[lane]
+            m.d.comb += [
+                self.choice[lane].bank.eq(source.bank),
+                self.choice[lane].rank.eq(source.rank),
+                self.choice[lane].routed.eq(source.routed),
+            ]
+        with m.If(self.input.ready):
+            m.d.sync += [current_valid.eq(self.input.valid), current.eq(self.input.payload)]
+
+        answers = Array(self.heads[bank][rank] for bank in range(g.banks) for rank in range(g.bank_ports))
+        out = self.output.payload
+        with m.If(self.fetch):
+            m.d.sync += [self.output.valid.eq(1), out.learn.eq(current.learn), out.end.eq(current.end)]
+            for lane in range(g.lanes):
+                source = current.lanes[lane]
+                place = source.bank * g.bank_ports + source.rank
+                answer = Signal(answer_layout(g), name=f"answer{lane}")
+                m.d.comb += answer.eq(answers[place])
+                m.d.sync += [
+                    out.lanes[lane].payload.eq(source.payload),
+                    out.lanes[lane].valid.eq(source.valid),
+                    out.lanes[lane].last.eq(source.last),
+                    out.lanes[lane].bad.eq(source.bad),
+                    out.lanes[lane].hit.eq(source.routed & answer.hit),
+                    out.lanes[lane].slot.eq(answer.slot),
+                ]
+        with m.Elif(self.output.ready):
+            m.d.sync += self.output.valid.eq(0)
+        return m

@@ -1,0 +1,230 @@
+"""The accelerator's parameters: the one place that computes widths.
+
+Plain data, importable without Amaranth: the hardware, the golden model, the C++ harness and the host
+driver all take their geometry from `Geometry`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+from .words import ROW_FIELD, SAMPLE_FIELD, TABLE_FIELD
+
+__all__ = ["PRESETS", "Geometry", "GeometryError", "preset"]
+
+
+class GeometryError(ValueError):
+    """A geometry that cannot be built, or a preset that does not exist; the message names the rule."""
+
+
+def _log2(value: int) -> int:
+    return value.bit_length() - 1
+
+
+def _is_power_of_two(value: int) -> bool:
+    return value > 0 and value & (value - 1) == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Geometry:
+    """What one accelerator is built with. All counts, no bits unless the name says so.
+
+    Attributes:
+        lanes: lookups that one input beat carries, and the most that are accepted in a cycle.
+        banks: independent tracker banks (power of two); each serves one lookup a cycle.
+        sets: sets in one bank (power of two).
+        ways: entries in one set.
+        rrpv_bits: M, width of a re-reference prediction value (SRRIP, Jaleel et al., ISCA 2010).
+        table_bits, row_bits: width of the two parts of a key (table, row).
+        max_lookups: most lookups in one sample (all tables, multi-hot included).
+        max_samples: most samples in one mini-batch.
+        bank_ports: most lookups of one beat that one bank accepts in the same cycle.
+        queue_depth: lookups in flight in one bank (power of two, multiple of bank_ports).
+        beat_depth: beats in flight between BankScatter and BankGather.
+
+    Raises:
+        GeometryError: naming the parameter, its value and the rule it breaks.
+    """
+
+    name: str = "custom"
+    lanes: int
+    banks: int
+    sets: int
+    ways: int
+    rrpv_bits: int = 2
+    table_bits: int = 8
+    row_bits: int = 32
+    max_lookups: int = 256
+    max_samples: int = 65536
+    bank_ports: int = 4
+    queue_depth: int = 32
+    beat_depth: int = 64
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name != "name" and (not isinstance(value, int) or isinstance(value, bool)):
+                raise GeometryError(f"{field.name} must be an integer, not {value!r}")
+
+        def rule(ok: bool, name: str, text: str) -> None:
+            if not ok:
+                raise GeometryError(f"{name}={getattr(self, name)} breaks the rule: {text}")
+
+        rule(2 <= self.lanes <= 32, "lanes", "2 <= lanes <= 32")
+        rule(_is_power_of_two(self.lanes), "lanes", "a power of two (an AXI4-Stream beat of 8*lanes bytes)")
+        rule(_is_power_of_two(self.banks), "banks", "a power of two (the bank is a bit field of the mixed key)")
+        rule(2 <= self.banks <= 256, "banks", "2 <= banks <= 256")
+        rule(_is_power_of_two(self.sets), "sets", "a power of two (the set is a bit field of the mixed key)")
+        rule(2 <= self.sets <= 65536, "sets", "2 <= sets <= 65536")
+        rule(2 <= self.ways <= 64, "ways", "2 <= ways <= 64")
+        rule(1 <= self.rrpv_bits <= 4, "rrpv_bits", "1 <= rrpv_bits <= 4")
+        rule(1 <= self.table_bits <= TABLE_FIELD.width, "table_bits", f"1 <= table_bits <= {TABLE_FIELD.width}")
+        rule(1 <= self.row_bits <= ROW_FIELD.width, "row_bits", f"1 <= row_bits <= {ROW_FIELD.width}")
+        rule(self.key_bits % 2 == 0, "row_bits", "table_bits + row_bits is even (the Feistel network halves the key)")
+        rule(self.key_bits >= 6, "row_bits", "table_bits + row_bits >= 6 (narrower keys leave no rounds to mix)")
+        rule(
+            self.bank_bits + self.set_bits <= self.key_bits,
+            "sets",
+            f"log2(banks) + log2(sets) <= table_bits + row_bits = {self.key_bits}",
+        )
+        rule(
+            self.slot_bits <= ROW_FIELD.width, "sets", f"a slot fits the {ROW_FIELD.width}-bit row field of a result word"
+        )
+        rule(
+            self.lanes <= self.max_lookups <= 4096,
+            "max_lookups",
+            f"lanes = {self.lanes} <= max_lookups <= 4096 (at most one sample is cut in a beat)",
+        )
+        rule(
+            1 <= self.max_samples <= 1 << SAMPLE_FIELD.width,
+            "max_samples",
+            f"1 <= max_samples <= {1 << SAMPLE_FIELD.width} (the sample field of a result word)",
+        )
+        rule(_is_power_of_two(self.bank_ports), "bank_ports", "a power of two")
+        rule(self.bank_ports <= self.lanes, "bank_ports", f"bank_ports <= lanes = {self.lanes}")
+        rule(_is_power_of_two(self.queue_depth), "queue_depth", "a power of two")
+        rule(
+            self.queue_depth >= 2 * self.bank_ports,
+            "queue_depth",
+            f"queue_depth >= 2*bank_ports = {2 * self.bank_ports}",
+        )
+        rule(self.queue_depth <= 32768, "queue_depth", "queue_depth <= 32768 (a capability of 16 bits)")
+        rule(4 <= self.beat_depth <= 65535, "beat_depth", "4 <= beat_depth <= 65535 (a capability of 16 bits)")
+
+    @property
+    def key_bits(self) -> int:
+        """Width of a key, and of a mixed key."""
+        return self.table_bits + self.row_bits
+
+    @property
+    def bank_bits(self) -> int:
+        return _log2(self.banks)
+
+    @property
+    def set_bits(self) -> int:
+        return _log2(self.sets)
+
+    @property
+    def tag_bits(self) -> int:
+        """The mixed key above the bank field: full whatever the number of sets in use."""
+        return self.key_bits - self.bank_bits
+
+    @property
+    def way_bits(self) -> int:
+        return max(1, (self.ways - 1).bit_length())
+
+    @property
+    def quota_bits(self) -> int:
+        """Width of a number of ways, 0 to `ways`."""
+        return self.ways.bit_length()
+
+    @property
+    def entries(self) -> int:
+        """Entries in the whole tracker: the most rows that can be hot."""
+        return self.banks * self.sets * self.ways
+
+    @property
+    def hot_rows_bits(self) -> int:
+        """Width of a number of hot rows, 0 to `entries`."""
+        return self.entries.bit_length()
+
+    @property
+    def index_bits(self) -> int:
+        """Width of a global set index (set above bank) with every set in use."""
+        return self.bank_bits + self.set_bits
+
+    @property
+    def slot_bits(self) -> int:
+        return self.way_bits + self.index_bits
+
+    @property
+    def sample_bits(self) -> int:
+        return max(1, (self.max_samples - 1).bit_length())
+
+    @property
+    def bank_port_bits(self) -> int:
+        """Width of a lookup's rank among those of its beat that go to the same bank."""
+        return max(1, (self.bank_ports - 1).bit_length())
+
+    def index_bits_in_use(self, hot_rows: int) -> int:
+        """log2 of the sets in use (all banks) for a budget of `hot_rows`.
+
+        The smallest number of sets, a power of two and at least one a bank, whose ways hold the budget: so
+        every set keeps more than half its ways, and associativity is what SRRIP needs.
+        """
+        index_bits = self.bank_bits
+        while self.ways << index_bits < hot_rows:
+            index_bits += 1
+        return index_bits
+
+    def as_dict(self) -> dict[str, int | str]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def override(self, settings: dict[str, int]) -> Geometry:
+        """A copy with some parameters changed, named `custom` unless nothing changed.
+
+        Raises:
+            GeometryError: an unknown parameter, or a value that breaks a rule.
+        """
+        known = [field.name for field in fields(self) if field.name != "name"]
+        for key in settings:
+            if key not in known:
+                raise GeometryError(f"unknown parameter {key!r}; the parameters are {', '.join(known)}")
+        if not settings:
+            return self
+        values: dict[str, int | str] = {"name": f"{self.name}-custom", **settings}
+        return replace(self, **values)  # type: ignore[arg-type]
+
+
+PRESETS: dict[str, Geometry] = {
+    geometry.name: geometry
+    for geometry in (
+        # For proofs and quick benches: every mechanism, hardly any state (64 entries).
+        Geometry(
+            name="tiny", lanes=2, banks=2, sets=8, ways=4, max_lookups=64, max_samples=4096,
+            bank_ports=2, queue_depth=8, beat_depth=16,
+        ),
+        # Fits a Lattice ECP5-85: 16 k entries.
+        Geometry(
+            name="edge", lanes=4, banks=8, sets=512, ways=4, max_lookups=64, max_samples=4096,
+            bank_ports=2, queue_depth=16, beat_depth=32,
+        ),
+        # A data-centre card (UltraScale+ with UltraRAM): 1 M entries.
+        Geometry(
+            name="kaggle", lanes=16, banks=32, sets=2048, ways=16, max_lookups=256, max_samples=65536,
+            bank_ports=4, queue_depth=32, beat_depth=64,
+        ),
+    )
+}  # fmt: skip
+
+
+def preset(name: str) -> Geometry:
+    """The preset called `name`.
+
+    Raises:
+        GeometryError: naming the presets there are.
+    """
+    try:
+        return PRESETS[name]
+    except KeyError:
+        raise GeometryError(f"unknown preset {name!r}; the presets are {', '.join(PRESETS)}") from None

@@ -1,0 +1,1 @@
+"""Everything that stands in for the board: the golden model, the simulator backends and the bench library."""

@@ -1,0 +1,94 @@
+"""The device interface: what the driver needs of an accelerator, whatever stands behind it.
+
+Every backend (golden model, Verilated library, cocotb simulator, board) implements `Device`; the driver is written
+against it alone. A device carries no knowledge of the geometry: the driver discovers that from the capability
+registers, as it would on a board.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from types import TracebackType
+
+import numpy as np
+
+__all__ = ["BusError", "Device", "DeviceError", "DeviceTimeout", "Results"]
+
+
+class DeviceError(RuntimeError):
+    """The device cannot go on, or could not be started; the message says what to do about it."""
+
+
+class BusError(DeviceError):
+    """A CSR access was answered with SLVERR; the message names the offset."""
+
+
+class DeviceTimeout(DeviceError):
+    """The device did not answer within the limit of cycles or seconds; the message names both."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Result packets of P mini-batches: words as laid out in `hotline_hw.words`, packets end to end.
+
+    Attributes:
+        popular, nonpopular: uint64 [n], the words of all packets, null bytes removed.
+        popular_ends, nonpopular_ends: int64 [P]; packet p ends before word `ends[p]`.
+    """
+
+    popular: np.ndarray
+    popular_ends: np.ndarray
+    nonpopular: np.ndarray
+    nonpopular_ends: np.ndarray
+
+
+class Device(ABC):
+    """One accelerator. Calls block until the device has answered; none may overlap another.
+
+    `stream` releases the GIL (or waits on another process) for most of its time, so that a thread which
+    calls it runs beside training.
+    """
+
+    @abstractmethod
+    def read(self, offset: int) -> int:
+        """The 32-bit register at byte `offset`. Raises BusError where there is none."""
+
+    @abstractmethod
+    def write(self, offset: int, value: int) -> None:
+        """Writes the 32-bit register at byte `offset`. Raises BusError where that is refused."""
+
+    @abstractmethod
+    def stream(self, words: np.ndarray, ends: np.ndarray) -> Results:
+        """Sends P mini-batches on s_axis_lookup and receives their result packets.
+
+        Args:
+            words: uint64 [n], the lookup words of all mini-batches, end to end.
+            ends: int64 [P], increasing; mini-batch p ends before word `ends[p]` and has at least one word.
+
+        Beats are packed: every beat of a mini-batch but its last is full.
+        """
+
+    @abstractmethod
+    def receive_state(self, rows: int, ways: int) -> np.ndarray:
+        """The next packet of m_axis_state: uint64 [rows, ways] entry words. COMMAND must have been written."""
+
+    @abstractmethod
+    def send_state(self, entries: np.ndarray) -> None:
+        """Sends uint64 [rows, ways] entry words as one packet on s_axis_state. COMMAND must have been written."""
+
+    @abstractmethod
+    def wait_irq(self) -> None:
+        """Returns once `irq` is high. Raises DeviceTimeout."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Gives back the simulator, its process and its memory. Idempotent."""
+
+    def __enter__(self) -> Device:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

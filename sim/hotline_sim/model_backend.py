@@ -1,0 +1,237 @@
+"""The `model` backend: the golden model behind the registers, as the driver sees it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hotline_hw.params import Geometry
+from hotline_hw.regmap import COUNTERS, REGISTERS, Access, Command, Error, Irq, Phase, Register, counter_offset
+
+from .device import BusError, Device, DeviceError, DeviceTimeout, Results
+from .fast import FastAccelerator
+from .model import Accelerator
+
+__all__ = ["ModelDevice"]
+
+_BY_OFFSET = {register.offset: register for register in REGISTERS}
+
+
+def _capability(register: Register, geometry: Geometry) -> int:
+    """Value of a CAP register: each of its fields is named after the parameter that it tells."""
+    aliases = {"log2_banks": "bank_bits", "log2_sets": "set_bits"}
+    return sum(getattr(geometry, aliases.get(field.name, field.name)) << field.low for field in register.fields)
+
+
+class ModelDevice(Device):
+    """An accelerator that answers at once. Timing counters read zero.
+
+    The core is busy only from a DUMP or RESTORE command to the transfer of its packet. Rules that the hardware shares:
+
+    - A write to COMMAND looks at the low 8 bits alone. An unknown code is COMMAND_CODE, busy or not; a known one other
+      than SNAPSHOT is COMMAND_BUSY while busy. A write to HOT_ROWS while busy is COMMAND_BUSY, whatever its value.
+    - Every occurrence of an error sets its bit in ERROR and IRQ_STATUS.error, also where the bit was set already.
+      The two are cleared apart from one another.
+    - Bits outside a register's fields read as zero; writing them has no effect.
+
+    Args:
+        geometry: what the accelerator is built with.
+        reference: use the slow golden model, not its compiled equal.
+    """
+
+    def __init__(self, geometry: Geometry, *, reference: bool = False) -> None:
+        self.geometry = geometry
+        self._core: Accelerator | None = (Accelerator if reference else FastAccelerator)(geometry)
+        self._capabilities = {
+            register.offset: _capability(register, geometry)
+            for register in REGISTERS
+            if register.name.startswith("CAP_")
+        }
+        self._snapshot = {counter.name: 0 for counter in COUNTERS}
+        self._control = Phase.LEARN
+        self._phase = Phase.LEARN  # of the newest mini-batch
+        self._command: Command | None = None  # that awaits its packet
+        self._error = Error(0)
+        self._irq_status = Irq(0)
+        self._irq_enable = Irq(0)
+
+    @property
+    def core(self) -> Accelerator:
+        """The golden model behind the registers."""
+        if self._core is None:
+            raise DeviceError("the device was closed; open another one")
+        return self._core
+
+    @property
+    def irq(self) -> bool:
+        """Level of the interrupt line."""
+        return bool(self._irq_status & self._irq_enable)
+
+    # Registers
+
+    def read(self, offset: int) -> int:
+        register = self._register(offset, "read")
+        if register.access == Access.WO:
+            return 0
+        if offset in self._capabilities:
+            return self._capabilities[offset]
+        match register.name:
+            case "CONTROL":
+                return int(self._control)
+            case "STATUS":
+                busy = self._command is not None
+                return (
+                    busy << register.field("busy").low
+                    | busy << register.field("command").low
+                    | self._phase << register.field("phase").low
+                )
+            case "HOT_ROWS":
+                return self.core.hot_rows
+            case "INDEX_BITS":
+                return self.core.index_bits
+            case "ERROR":
+                return int(self._error)
+            case "IRQ_STATUS":
+                return int(self._irq_status)
+            case "IRQ_ENABLE":
+                return int(self._irq_enable)
+        for counter in COUNTERS:
+            low = counter_offset(counter.name)
+            if low <= offset < low + 8:
+                return self._snapshot[counter.name] >> 8 * (offset - low) & 0xFFFF_FFFF
+        assert register.reset is not None, f"{register.name} has no rule"
+        return register.reset
+
+    def write(self, offset: int, value: int) -> None:
+        register = self._register(offset, "write")
+        if not 0 <= value < 1 << 32:
+            raise ValueError(f"{value:#x} does not fit register {register.name}, which has 32 bits")
+        if register.access == Access.RO:
+            raise BusError(f"write of offset {offset:#05x} was answered with SLVERR: {register.name} is read-only")
+        match register.name:
+            case "CONTROL":
+                self._control = Phase(register.field("phase").get(value))
+            case "HOT_ROWS":
+                self._write_hot_rows(value)
+            case "COMMAND":
+                self._write_command(register.field("code").get(value))
+            case "ERROR":
+                self._error &= ~Error(value & sum(Error))
+            case "IRQ_STATUS":
+                self._irq_status &= ~Irq(value & sum(Irq))
+            case "IRQ_ENABLE":
+                self._irq_enable = Irq(value & sum(Irq))
+
+    def _register(self, offset: int, access: str) -> Register:
+        self.core  # noqa: B018  a closed device answers nothing
+        if offset not in _BY_OFFSET:
+            raise BusError(f"{access} of offset {offset:#05x} was answered with SLVERR: there is no register")
+        return _BY_OFFSET[offset]
+
+    def _write_hot_rows(self, hot_rows: int) -> None:
+        if self._command is not None:
+            self._raise(Error.COMMAND_BUSY)
+        elif self.core.set_hot_rows(hot_rows):
+            self._irq_status |= Irq.COMMAND_DONE
+        self._collect_errors()
+
+    def _write_command(self, code: int) -> None:
+        if code not in list(Command):
+            return self._raise(Error.COMMAND_CODE)
+        if self._command is not None and code != Command.SNAPSHOT:
+            return self._raise(Error.COMMAND_BUSY)
+        match Command(code):
+            case Command.DUMP | Command.RESTORE:
+                self._command = Command(code)  # ends with its packet
+                return
+            case Command.CLEAR:
+                self.core.clear()
+            case Command.SNAPSHOT:
+                self._snapshot.update(self.core.counters)
+            case Command.RESET_COUNTERS:
+                self.core.reset_counters()
+        self._irq_status |= Irq.COMMAND_DONE
+
+    def _raise(self, error: Error) -> None:
+        self._error |= error
+        self._irq_status |= Irq.ERROR
+
+    def _collect_errors(self) -> None:
+        if self.core.errors:
+            self._raise(self.core.errors)
+            self.core.errors = Error(0)
+
+    # Streams
+
+    def stream(self, words: np.ndarray, ends: np.ndarray) -> Results:
+        if words.dtype != np.uint64 or words.ndim != 1:
+            raise ValueError(f"words must be uint64 [n], not {words.dtype} {list(words.shape)}")
+        starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
+        if (ends <= starts).any() or (ends[-1] if len(ends) else 0) != len(words):
+            raise ValueError(f"ends must increase from above 0 to the {len(words)} words, so no mini-batch is empty")
+        self._await_no_command("s_axis_lookup")
+
+        packets = []
+        for start, end in zip(starts, ends, strict=True):
+            self._phase = self._control
+            packets.append(self.core.run_batch(words[start:end], self._phase))
+            self._irq_status |= Irq.BATCH_DONE
+        self._collect_errors()
+        popular, popular_ends = _end_to_end([packet[0] for packet in packets])
+        nonpopular, nonpopular_ends = _end_to_end([packet[1] for packet in packets])
+        return Results(popular, popular_ends, nonpopular, nonpopular_ends)
+
+    def receive_state(self, rows: int, ways: int) -> np.ndarray:
+        self._await_command(Command.DUMP, "m_axis_state has no packet")
+        entries = self.core.dump()
+        if entries.shape != (rows, ways):
+            raise DeviceError(
+                f"m_axis_state holds {entries.shape[0]} rows of {entries.shape[1]} entries, not {rows} of {ways}"
+            )
+        self._end_command()
+        return entries
+
+    def send_state(self, entries: np.ndarray) -> None:
+        if (
+            entries.dtype != np.uint64
+            or entries.ndim != 2
+            or entries.shape[1] != self.geometry.ways
+            or not entries.size
+        ):
+            raise ValueError(
+                f"entries must be uint64 [rows, {self.geometry.ways}] with a row at least, "
+                f"not {entries.dtype} {list(entries.shape)}"
+            )
+        self._await_command(Command.RESTORE, "s_axis_state is not ready")
+        self.core.restore(entries)
+        self._collect_errors()
+        self._end_command()
+
+    def wait_irq(self) -> None:
+        if not self.irq:
+            raise DeviceTimeout(
+                f"irq stayed low: IRQ_STATUS is {self._irq_status!r}, IRQ_ENABLE is {self._irq_enable!r}, "
+                "and the model has nothing under way that could raise it"
+            )
+
+    def close(self) -> None:
+        self._core = None
+
+    def _await_no_command(self, port: str) -> None:
+        self.core  # noqa: B018  a closed device answers nothing
+        if self._command is not None:
+            raise DeviceTimeout(f"{port} is not ready: {self._command.name} awaits its packet")
+
+    def _await_command(self, command: Command, trouble: str) -> None:
+        self.core  # noqa: B018  a closed device answers nothing
+        if self._command != command:
+            raise DeviceTimeout(f"{trouble}: write {command.name} to COMMAND first")
+
+    def _end_command(self) -> None:
+        self._command = None
+        self._irq_status |= Irq.COMMAND_DONE
+
+
+def _end_to_end(packets: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Packets as one array, and where each ends: uint64 [n], int64 [P]."""
+    ends = np.cumsum([len(packet) for packet in packets], dtype=np.int64)
+    return np.concatenate(packets or [np.empty(0, np.uint64)]), ends

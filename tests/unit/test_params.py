@@ -1,0 +1,129 @@
+"""Geometry: its rules and their messages, its widths, its presets, and the budget's arithmetic."""
+
+from __future__ import annotations
+
+import pytest
+from hotline_hw.params import PRESETS, Geometry, GeometryError, preset
+from hotline_sim.model import Accelerator
+
+TINY = PRESETS["tiny"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"lanes": 1}, "lanes=1 breaks the rule: 2 <= lanes <= 32"),
+        ({"lanes": 64, "max_lookups": 64}, "lanes=64 breaks the rule: 2 <= lanes <= 32"),
+        ({"lanes": 3}, "lanes=3 breaks the rule: a power of two"),
+        ({"banks": 6}, "banks=6 breaks the rule: a power of two"),
+        ({"banks": 1}, "banks=1 breaks the rule: 2 <= banks <= 256"),
+        ({"banks": 512}, "banks=512 breaks the rule: 2 <= banks <= 256"),
+        ({"sets": 0}, "sets=0 breaks the rule: a power of two"),
+        ({"sets": 1}, "sets=1 breaks the rule: 2 <= sets <= 65536"),
+        ({"sets": 131072}, "sets=131072 breaks the rule: 2 <= sets <= 65536"),
+        ({"ways": 1}, "ways=1 breaks the rule: 2 <= ways <= 64"),
+        ({"ways": 65}, "ways=65 breaks the rule: 2 <= ways <= 64"),
+        ({"rrpv_bits": 0}, "rrpv_bits=0 breaks the rule: 1 <= rrpv_bits <= 4"),
+        ({"rrpv_bits": 5}, "rrpv_bits=5 breaks the rule: 1 <= rrpv_bits <= 4"),
+        ({"table_bits": 0}, "table_bits=0 breaks the rule: 1 <= table_bits <= 8"),
+        ({"table_bits": 9}, "table_bits=9 breaks the rule: 1 <= table_bits <= 8"),
+        ({"row_bits": 33}, "row_bits=33 breaks the rule: 1 <= row_bits <= 32"),
+        ({"row_bits": 31}, "row_bits=31 breaks the rule: table_bits + row_bits is even"),
+        ({"table_bits": 2, "row_bits": 2}, "row_bits=2 breaks the rule: table_bits + row_bits >= 6"),
+        ({"table_bits": 2, "row_bits": 4, "sets": 64}, "sets=64 breaks the rule: log2(banks) + log2(sets) <="),
+        ({"max_lookups": 1}, "max_lookups=1 breaks the rule"),
+        ({"max_lookups": 4097}, "max_lookups=4097 breaks the rule"),
+        ({"max_samples": 0}, "max_samples=0 breaks the rule: 1 <= max_samples <= 4194304"),
+        ({"max_samples": 4194305}, "max_samples=4194305 breaks the rule: 1 <= max_samples <= 4194304"),
+        ({"lanes": 4, "bank_ports": 3}, "bank_ports=3 breaks the rule: a power of two"),
+        ({"bank_ports": 4}, "bank_ports=4 breaks the rule: bank_ports <= lanes = 2"),
+        ({"queue_depth": 12}, "queue_depth=12 breaks the rule: a power of two"),
+        ({"queue_depth": 2}, "queue_depth=2 breaks the rule: queue_depth >= 2*bank_ports = 4"),
+        ({"queue_depth": 65536}, "queue_depth=65536 breaks the rule: queue_depth <= 32768"),
+        ({"beat_depth": 3}, "beat_depth=3 breaks the rule: 4 <= beat_depth <= 65535"),
+        ({"beat_depth": 65536}, "beat_depth=65536 breaks the rule: 4 <= beat_depth <= 65535"),
+        ({"ways": 4.0}, "ways must be an integer, not 4.0"),
+        ({"ways": True}, "ways must be an integer, not True"),
+        ({"depth": 4}, "unknown parameter 'depth'; the parameters are lanes, banks, sets"),
+        ({"name": 4}, "unknown parameter 'name'"),
+    ],
+)
+def test_a_broken_rule_is_named_with_parameter_and_value(settings, message):
+    with pytest.raises(GeometryError) as caught:
+        TINY.override(settings)
+    assert message in str(caught.value)
+
+
+def test_limits_of_the_rules_are_inside():
+    for settings in (
+        {"lanes": 2, "bank_ports": 1, "max_lookups": 2},
+        {"lanes": 32, "max_lookups": 32},
+        {"banks": 256, "sets": 65536, "ways": 64},
+        {"table_bits": 2, "row_bits": 4},
+        {"max_lookups": 4096, "max_samples": 1 << 22},
+        {"max_samples": 1, "queue_depth": 32768, "beat_depth": 65535},
+    ):
+        assert settings.items() <= TINY.override(settings).as_dict().items()
+
+
+def test_override_keeps_the_rest_and_says_so():
+    changed = TINY.override({"ways": 3})
+    assert changed.ways == 3 and changed.sets == TINY.sets
+    assert changed.name != TINY.name
+    assert TINY.override({}) is TINY
+
+
+def test_presets_are_found_by_name():
+    for name, geometry in PRESETS.items():
+        assert preset(name) is geometry and geometry.name == name
+    with pytest.raises(GeometryError, match="unknown preset 'huge'; the presets are tiny, edge, kaggle"):
+        preset("huge")
+
+
+def test_presets_hold_what_they_promise():
+    assert {name: geometry.entries for name, geometry in PRESETS.items()} == {
+        "tiny": 64,
+        "edge": 16 * 1024,
+        "kaggle": 1024 * 1024,
+    }
+
+
+def test_as_dict_rebuilds_the_geometry():
+    for geometry in PRESETS.values():
+        assert Geometry(**geometry.as_dict()) == geometry
+
+
+@pytest.mark.parametrize("geometry", PRESETS.values(), ids=PRESETS)
+def test_widths_hold_their_largest_value(geometry):
+    assert 1 << geometry.bank_bits == geometry.banks and 1 << geometry.set_bits == geometry.sets
+    assert geometry.tag_bits + geometry.bank_bits == geometry.key_bits
+    for largest, bits in (
+        (geometry.ways - 1, geometry.way_bits),
+        (geometry.ways, geometry.quota_bits),
+        (geometry.entries, geometry.hot_rows_bits),
+        (geometry.entries - 1, geometry.slot_bits),
+        (geometry.max_samples - 1, geometry.sample_bits),
+        (geometry.bank_ports - 1, geometry.bank_port_bits),
+    ):
+        assert largest < 1 << bits and (bits == 1 or largest >= 1 << (bits - 1))
+
+
+@pytest.mark.parametrize("ways", [2, 3, 4, 7])
+def test_quotas_sum_to_the_budget(ways):
+    """For every budget: N ways in use over all sets, within one of each other, none above what a set has."""
+    core = Accelerator(TINY.override({"ways": ways}))
+    for hot_rows in range(core.geometry.entries + 1):
+        assert core.set_hot_rows(hot_rows)
+        quotas = [core.quota(gset) for gset in range(1 << core.index_bits)]
+        assert sum(quotas) == hot_rows
+        assert max(quotas) <= ways and max(quotas) - min(quotas) <= 1
+        assert core.geometry.bank_bits <= core.index_bits <= core.geometry.index_bits
+
+
+@pytest.mark.parametrize("geometry", PRESETS.values(), ids=PRESETS)
+def test_sets_in_use_keep_half_their_ways(geometry):
+    """The smallest power of two of sets that holds the budget, so at least half of each set's ways are in use."""
+    for hot_rows in {1, geometry.banks, geometry.entries // 3, geometry.entries // 2 + 1, geometry.entries}:
+        index_bits = geometry.index_bits_in_use(hot_rows)
+        assert geometry.ways << index_bits >= hot_rows
+        assert index_bits == geometry.bank_bits or 2 * hot_rows > geometry.ways << index_bits
