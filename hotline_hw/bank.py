@@ -6,12 +6,12 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .layouts import entry_row
+from .layouts import entry_row, lane_choice
 from .params import Geometry
 from .queues import MultiPopQueue, MultiPushQueue
 from .tracker import SrripTracker, tracker_budget
 
-__all__ = ["PopularityBank", "answer_layout", "lane_choice"]
+__all__ = ["PopularityBank", "answer_layout", "bank_heads"]
 
 
 def answer_layout(geometry: Geometry) -> data.StructLayout:
@@ -19,10 +19,9 @@ def answer_layout(geometry: Geometry) -> data.StructLayout:
     return data.StructLayout({"slot": geometry.slot_bits, "hit": 1})
 
 
-def lane_choice(geometry: Geometry) -> data.ArrayLayout:
-    """For each lane of a pass: the bank it goes to, its rank there, and whether it goes to a bank at all."""
-    lane = data.StructLayout({"bank": geometry.bank_bits, "rank": geometry.bank_port_bits, "routed": 1})
-    return data.ArrayLayout(lane, geometry.lanes)
+def bank_heads(geometry: Geometry) -> data.ArrayLayout:
+    """A bank's oldest answers, oldest first."""
+    return data.ArrayLayout(answer_layout(geometry), geometry.bank_ports)
 
 
 class PopularityBank(wiring.Component):
@@ -55,7 +54,7 @@ class PopularityBank(wiring.Component):
                 "gather_load": In(1),
                 "ready": Out(1),
                 "fetch": In(1),
-                "heads": Out(data.ArrayLayout(answer_layout(geometry), geometry.bank_ports)),
+                "heads": Out(bank_heads(geometry)),
                 "inserted": Out(1),
                 "evicted": Out(1),
                 "budget": In(tracker_budget(geometry)),

@@ -189,15 +189,9 @@ class HotlineCore(wiring.Component):
         for number in range(g.banks):
             bank = PopularityBank(g)
             place(m, platform, f"bank{number}", bank, "popularity_bank")
-            for lane in range(g.lanes):
-                source = scatter.output.payload.lanes[lane]
-                m.d.comb += [
-                    bank.scatter[lane].bank.eq(source.bank),
-                    bank.scatter[lane].rank.eq(source.rank),
-                    bank.scatter[lane].routed.eq(source.routed),
-                ]
             m.d.comb += [
                 bank.bank.eq(number),
+                bank.scatter.eq(scatter.choice),
                 bank.tags.eq(scatter.tags),
                 bank.learn.eq(scatter.output.payload.learn),
                 scatter.room[number].eq(bank.room),

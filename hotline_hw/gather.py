@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Module, Signal
+from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .bank import answer_layout, lane_choice
-from .layouts import pass_beat, result_beat
+from .bank import bank_heads
+from .layouts import choice_of, lane_choice, pass_beat, result_beat
 from .params import Geometry
 
 __all__ = ["BankGather"]
@@ -30,7 +30,6 @@ class BankGather(wiring.Component):
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
-        heads = data.ArrayLayout(data.ArrayLayout(answer_layout(geometry), geometry.bank_ports), geometry.banks)
         super().__init__(
             {
                 "input": In(stream.Signature(pass_beat(geometry))),
@@ -39,7 +38,7 @@ class BankGather(wiring.Component):
                 "load": Out(1),
                 "ready": In(geometry.banks),
                 "fetch": Out(1),
-                "heads": In(heads),
+                "heads": In(data.ArrayLayout(bank_heads(geometry), geometry.banks)),
             }
         )
 
@@ -53,25 +52,21 @@ class BankGather(wiring.Component):
             self.input.ready.eq(~current_valid | self.fetch),
             self.load.eq(self.input.ready & self.input.valid),
         ]
-        for lane in range(g.lanes):
-            source = self.input.payload.lanes[lane]
-            m.d.comb += [
-                self.choice[lane].bank.eq(source.bank),
-                self.choice[lane].rank.eq(source.rank),
-                self.choice[lane].routed.eq(source.routed),
-            ]
+        m.d.comb += self.choice.eq(choice_of(self.input.payload))
         with m.If(self.input.ready):
             m.d.sync += [current_valid.eq(self.input.valid), current.eq(self.input.payload)]
 
-        answers = Array(self.heads[bank][rank] for bank in range(g.banks) for rank in range(g.bank_ports))
         out = self.output.payload
         with m.If(self.fetch):
             m.d.sync += [self.output.valid.eq(1), out.learn.eq(current.learn), out.end.eq(current.end)]
             for lane in range(g.lanes):
                 source = current.lanes[lane]
-                place = source.bank * g.bank_ports + source.rank
-                answer = Signal(answer_layout(g), name=f"answer{lane}")
-                m.d.comb += answer.eq(answers[place])
+                heads = Signal(bank_heads(g), name=f"heads{lane}")
+                with m.Switch(source.bank):
+                    for bank in range(g.banks):
+                        with m.Case(bank):
+                            m.d.comb += heads.eq(self.heads[bank])
+                answer = heads[source.rank]
                 m.d.sync += [
                     out.lanes[lane].payload.eq(source.payload),
                     out.lanes[lane].valid.eq(source.valid),

@@ -7,12 +7,16 @@
 
 from __future__ import annotations
 
+from amaranth.hdl import Cat, Value
 from amaranth.lib import data
 
 from .params import Geometry
 from .words import PAYLOAD_FIELD, SAMPLE_FIELD
 
-__all__ = ["axis_beat", "entry_row", "hashed_beat", "lookup_beat", "pass_beat", "result_beat", "verdict_beat"]
+__all__ = [
+    "axis_beat", "choice_of", "entry_row", "hashed_beat", "lane_choice", "lookup_beat", "pass_beat", "result_beat",
+    "verdict_beat", "verdict_depth", "verdict_id_bits",
+]  # fmt: skip
 
 _PAYLOAD = PAYLOAD_FIELD.width
 
@@ -51,6 +55,18 @@ def pass_beat(geometry: Geometry) -> data.StructLayout:
         "bank": geometry.bank_bits, "rank": geometry.bank_port_bits,
     }  # fmt: skip
     return data.StructLayout({"lanes": _lanes(geometry, lane), **_beat_flags()})
+
+
+def lane_choice(geometry: Geometry) -> data.ArrayLayout:
+    """For each lane of a pass: the bank it goes to, its rank there, and whether it goes to a bank at all."""
+    lane = data.StructLayout({"bank": geometry.bank_bits, "rank": geometry.bank_port_bits, "routed": 1})
+    return data.ArrayLayout(lane, geometry.lanes)
+
+
+def choice_of(beat: data.View) -> Value:
+    """The `lane_choice` bits of a pass beat."""
+    lanes = (beat.lanes[lane] for lane in range(beat.shape().members["lanes"].length))
+    return Cat(Cat(lane.bank, lane.rank, lane.routed) for lane in lanes)
 
 
 def result_beat(geometry: Geometry) -> data.StructLayout:

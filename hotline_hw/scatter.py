@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .layouts import hashed_beat, pass_beat
+from .layouts import choice_of, hashed_beat, lane_choice, pass_beat
 from .params import Geometry
 
 __all__ = ["BankScatter"]
@@ -22,7 +22,7 @@ class BankScatter(wiring.Component):
     Ports:
         input: payload `hashed_beat`.
         output: payload `pass_beat`, to BankGather; valid in the cycle in which the banks take the pass (`fire`).
-        tags: mixed key above the bank, for each lane of `output`.
+        choice, tags: what the banks need of `output`: where each lane goes, and its mixed key above the bank.
         fire: the pass goes. room: for each bank, whether it can take what the pass has for it.
         split, stalled: events for the counters: a beat was cut; a full bank held a pass back.
 
@@ -35,6 +35,7 @@ class BankScatter(wiring.Component):
             {
                 "input": In(stream.Signature(hashed_beat(geometry))),
                 "output": Out(stream.Signature(pass_beat(geometry))),
+                "choice": Out(lane_choice(geometry)),
                 "tags": Out(data.ArrayLayout(geometry.tag_bits, geometry.lanes)),
                 "fire": Out(1),
                 "room": In(geometry.banks),
@@ -84,6 +85,7 @@ class BankScatter(wiring.Component):
             self.fire.eq(sent_valid & all_room & self.output.ready),
             self.output.valid.eq(sent_valid & all_room),
             self.output.payload.eq(sent),
+            self.choice.eq(choice_of(sent)),
             self.tags.eq(sent_tags),
             advance.eq(~sent_valid | self.fire),
             self.input.ready.eq(~beat_valid | (advance & done)),

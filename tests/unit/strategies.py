@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from hotline_hw.params import Geometry
 from hypothesis import strategies as st
+
+from hotline_hw.params import Geometry
 
 
 @st.composite

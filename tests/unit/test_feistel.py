@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from hotline_hw.feistel import ROUNDS, mix, rotations, round_constant, unmix
 from hotline_hw.params import PRESETS
 

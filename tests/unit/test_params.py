@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from hotline_hw.params import PRESETS, Geometry, GeometryError, preset
 from hotline_sim.model import Accelerator
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from hotline_hw import __version__, regmap
 from hotline_hw.params import PRESETS, Geometry
 from hotline_hw.regmap import COUNTERS, REGISTERS, Access, Error, Irq, counter_offset, register

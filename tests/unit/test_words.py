@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from hotline_hw import words
 from hotline_hw.params import PRESETS
 

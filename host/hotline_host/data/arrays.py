@@ -134,8 +134,8 @@ class _Arrays:
             raise DataError(f"{self._path}: {key} is no array; {right}")
         if array.dtype.kind not in kinds:
             raise DataError(f"{self._path}: {key} has type {array.dtype}; {right}")
-        lengths = axes.values()
-        if array.ndim != len(axes) or any(length not in (None, n) for length, n in zip(lengths, array.shape)):
+        wanted = tuple(axes.values())
+        if array.ndim != len(wanted) or any(a not in (None, b) for a, b in zip(wanted, array.shape, strict=True)):
             raise DataError(f"{self._path}: {key} has shape {list(array.shape)}; {right}")
         if kinds != _INTEGER:
             return array

@@ -1,4 +1,4 @@
-"""Avazu's click-through log: comma-separated, with a header; a line has an id, the click, the hour and 21 categories."""
+"""Avazu's click-through log: comma-separated, with a header; an id, the click, the hour and 21 categories a line."""
 
 from __future__ import annotations
 

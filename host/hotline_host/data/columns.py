@@ -15,17 +15,14 @@ def encode(values: np.ndarray | pa.Array | pa.ChunkedArray) -> tuple[np.ndarray,
     """Number the distinct values of a column from 0, in order of first appearance.
 
     Args:
-        values: any values [n] without nulls; a chunked array may already be dictionary-encoded.
+        values: any values [n] without nulls; a chunked array may already be dictionary-encoded, chunk by chunk.
 
     Returns:
         int64 [n], the row of each value, and the number of rows.
     """
     if isinstance(values, np.ndarray):
         values = pa.array(values)
-    if pa.types.is_dictionary(values.type):
-        values = values.unify_dictionaries()
-    else:
-        values = values.dictionary_encode()
+    values = values.unify_dictionaries() if pa.types.is_dictionary(values.type) else values.dictionary_encode()
     chunks = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
     rows = np.empty(len(values), np.int64)
     stop = 0

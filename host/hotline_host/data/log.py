@@ -101,8 +101,9 @@ class ClickLog:
         return self.lengths.shape[0]
 
     def batch(self, start: int, stop: int) -> Batch:
-        """Samples `start` to `stop` (exclusive, clipped to the log). Views of the log, `lengths` excepted where they are
-        broadcast (a log of one lookup a bag holds a single 1).
+        """Samples `start` to `stop` (exclusive, clipped to the log).
+
+        Views of the log, but for `lengths` that are broadcast (a log of one lookup a bag may hold a single 1).
         """
         stop = min(stop, self.size)
         return Batch(

@@ -1,0 +1,113 @@
+"""The compiled model equals the golden model, bit for bit, whatever is done to both."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hotline_hw.feistel import ROUNDS, mix, unmix
+from hotline_hw.params import PRESETS, Geometry
+from hotline_hw.regmap import Error, Phase
+from hotline_sim import fast
+from hotline_sim.fast import FastAccelerator
+from hotline_sim.model import Accelerator
+from hotline_sim.stimulus import key_words, random_batches, random_keys
+from tests.unit.strategies import geometries, seeds
+
+ACTIONS = ("learn", "learn", "learn", "classify", "classify", "empty", "budget", "clear", "reset", "reload", "garble")
+
+
+def garbled(rng: np.random.Generator, geometry: Geometry, dump: np.ndarray) -> np.ndarray:
+    """A state packet of any length, with stray bits, entries outside the budget and tags of other sets.
+
+    Tags within a set differ, as they must.
+    """
+    rows = np.resize(dump, (max(1, len(dump) + int(rng.integers(-1, 2))), geometry.ways))
+    tags = rng.permuted(np.tile(np.arange(geometry.ways, dtype=np.uint64), (len(rows), 1)), axis=1)
+    stray = rng.integers(0, 1 << 64, rows.shape, dtype=np.uint64) & ~np.uint64((1 << geometry.tag_bits) - 1)
+    return np.where(rng.random(rows.shape) < 0.5, stray | tags, np.uint64(0))
+
+
+def equal(one: Accelerator, two: Accelerator) -> None:
+    assert one.counters == two.counters
+    assert one.errors == two.errors
+    assert (one.hot_rows, one.index_bits) == (two.hot_rows, two.index_bits)
+    dumps = one.dump(), two.dump()
+    assert dumps[0].dtype == dumps[1].dtype and np.array_equal(*dumps)
+
+
+@settings(max_examples=150, deadline=None)
+@given(geometries(), seeds, st.lists(st.sampled_from(ACTIONS), min_size=1, max_size=20), st.data())
+def test_fast_equals_model(geometry, seed, actions, data):
+    rng = np.random.default_rng(seed)
+    cores = Accelerator(geometry), FastAccelerator(geometry)
+    budget = st.one_of(st.integers(0, geometry.entries + 1), st.just(geometry.entries))
+    batches = iter(
+        random_batches(
+            rng, geometry, len(actions), hot_keys=geometry.entries, burst_share=0.3,
+            index_errors=0.02, long_errors=0.05, open_errors=0.1, overfull_errors=0.1,
+        )
+    )  # fmt: skip
+    for core in cores:
+        core.set_hot_rows(geometry.entries * 3 // 4)
+    for action in actions:
+        match action:
+            case "learn" | "classify" | "empty":
+                phase = Phase.CLASSIFY if action == "classify" else Phase.LEARN
+                words = np.empty(0, np.uint64) if action == "empty" else next(batches)
+                for one, two in zip(*(core.run_batch(words, phase) for core in cores), strict=True):
+                    assert one.dtype == two.dtype and np.array_equal(one, two)
+            case "budget":
+                hot_rows = data.draw(budget)
+                assert cores[0].set_hot_rows(hot_rows) == cores[1].set_hot_rows(hot_rows)
+            case "clear":
+                for core in cores:
+                    core.clear()
+            case "reset":
+                for core in cores:
+                    core.reset_counters()
+            case "reload" | "garble":
+                dump = cores[0].dump()
+                rows = dump if action == "reload" else garbled(rng, geometry, dump)
+                for core in cores:
+                    core.restore(rows)
+        equal(*cores)
+
+
+def test_presets_agree():
+    for name, geometry in PRESETS.items():
+        cores = Accelerator(geometry), FastAccelerator(geometry)
+        for core in cores:
+            core.set_hot_rows(geometry.entries // 5)
+        for number, batch in enumerate(random_batches(np.random.default_rng(3), geometry, 8)):
+            phase = Phase.CLASSIFY if number % 4 == 3 else Phase.LEARN
+            for one, two in zip(*(core.run_batch(batch, phase) for core in cores), strict=True):
+                assert np.array_equal(one, two), name
+        equal(*cores)
+
+
+def test_key_hash_is_the_same_network():
+    for key_bits, table_bits in ((6, 1), (14, 8), (26, 3), (40, 8)):
+        geometry = PRESETS["tiny"].override(
+            {"table_bits": table_bits, "row_bits": key_bits - table_bits, "sets": 2, "banks": 2}
+        )
+        core = FastAccelerator(geometry)
+        keys = random_keys(np.random.default_rng(key_bits), geometry, 1000)
+        mixed = np.empty_like(keys)
+        fast._mix(key_words(geometry, keys), core._network, core._constants, mixed)
+        assert len(core._constants) == ROUNDS
+        assert np.array_equal(mixed, mix(keys, key_bits))
+
+
+def test_sample_indices_wrap_at_the_width_of_their_field():
+    """More than 2^22 samples in a mini-batch: too many for the golden model's patience."""
+    geometry = PRESETS["tiny"].override({"max_samples": 1 << 22})
+    core = FastAccelerator(geometry)
+    count = (1 << 22) + 3
+    key = unmix(0, geometry.key_bits)
+    _, nonpopular = core.run_batch(np.repeat(key_words(geometry, [key]), count), Phase.CLASSIFY)
+    samples = nonpopular >> np.uint64(40) & np.uint64((1 << 22) - 1)
+    assert np.array_equal(samples, np.arange(count) % (1 << 22))
+    assert core.errors == Error.BATCH_TOO_LONG
+    assert core.counters["samples"] == count
