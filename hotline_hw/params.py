@@ -88,7 +88,9 @@ class Geometry:
             f"log2(banks) + log2(sets) <= table_bits + row_bits = {self.key_bits}",
         )
         rule(
-            self.slot_bits <= ROW_FIELD.width, "sets", f"a slot fits the {ROW_FIELD.width}-bit row field of a result word"
+            self.slot_bits <= ROW_FIELD.width,
+            "sets",
+            f"a slot fits the {ROW_FIELD.width}-bit row field of a result word",
         )
         rule(
             self.lanes <= self.max_lookups <= 4096,

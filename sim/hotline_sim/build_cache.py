@@ -29,9 +29,9 @@ LOG_NAME = "build.log"
 
 
 def cache_folder() -> Path:
-    """Where builds are kept: $HOTLINE_CACHE, else the user's cache folder."""
+    """Where builds are kept: in $HOTLINE_CACHE, else in the user's cache folder."""
     chosen = os.environ.get(CACHE_VARIABLE)
-    return Path(chosen).absolute() if chosen else platformdirs.user_cache_path("hotline")
+    return (Path(chosen).absolute() if chosen else platformdirs.user_cache_path("hotline")) / "builds"
 
 
 def digest(*parts: str) -> str:
@@ -62,12 +62,10 @@ def cached_build(name: str, what: str, build: Callable[[Path], None]) -> Path:
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.parent / f"{name}.lock")
-        lock.acquire()
+        held = FileLock(folder.parent / f"{name}.lock").acquire()
     except OSError as error:
         raise DeviceError(f"cannot keep builds in {folder.parent}: {error}. Set {CACHE_VARIABLE} to a folder") from None
-    with lock:
-        lock.release()  # `with` took it a second time
+    with held:
         if folder.is_dir():
             return folder
         print(f"hotline: building {what}", file=sys.stderr, flush=True)

@@ -39,7 +39,9 @@ def core_verilog(geometry: Geometry) -> str:
             ) from None
         (folder / f"{TOP}.v").write_text(generate_verilog(geometry))
 
-    return (cached_build(name, f"the Verilog of {geometry.name}", build) / f"{TOP}.v").read_text()
+    text = (cached_build(name, f"the Verilog of {geometry.name}", build) / f"{TOP}.v").read_text()
+    import re  # EXPERIMENT
+    return re.sub(r"reg (\\\$auto\$verilog_backend\S+)\s+= 0;", r"reg \1 ;\n  initial \1 = 0;", text)
 
 
 def _sources() -> list[str]:

@@ -143,7 +143,7 @@ def _run(words, mixed, learn, shape, entries, popular, nonpopular):
             if length == shape.max_lookups:
                 errors |= _TOO_LONG
                 last = _LAST
-            if i == final:
+            elif i == final:
                 errors |= _OPEN
                 last = _LAST
 

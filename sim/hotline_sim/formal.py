@@ -24,7 +24,7 @@ from pathlib import Path
 from amaranth.back import rtlil
 from amaranth.hdl import ClockDomain, Module, Mux, Signal, Value, ValueCastable
 from amaranth.lib import wiring
-from amaranth.sim import Simulator
+from amaranth.sim import Simulator, SimulatorContext
 
 from hotline_sim.verilator import ToolError
 
@@ -81,7 +81,7 @@ def check(component: wiring.Component, folder: Path, *, cycles: int, seconds: in
     problem = _Problem.prepare(component, folder, covers=False)
     # An assertion of cycle n is seen by the graph in frame n + 1: it is sampled by a clock edge.
     reply = problem.solve("check", f"bmc3 -F {cycles + 1} -T {seconds}")
-    if f"No output asserted in {cycles + 1} frames" not in reply:
+    if not _none_found(reply, cycles):
         problem.report(reply, f"{cycles} cycles not checked in {seconds} s")
 
 
@@ -100,11 +100,16 @@ def cover(component: wiring.Component, folder: Path, *, cycles: int, seconds: in
     if "was asserted in frame" in reply:
         trace, _, said = problem.replay()
         if "Coverage hit" not in said:
-            raise FormalError(f"Amaranth's simulator disagrees with ABC's cover ({said or 'silent'}); see {trace}")
+            raise FormalError(f"Amaranth's simulator disagrees with the cover ({said or 'silent'}); see {trace}")
         return trace
-    if f"No output asserted in {cycles + 1} frames" in reply:
+    if _none_found(reply, cycles):
         raise PropertyFailed(f"the cover cannot be reached within {cycles} cycles")
     raise FormalError(f"{cycles} cycles not searched in {seconds} s; the log is {problem.folder / 'cover.log'}")
+
+
+def _none_found(reply: str, cycles: int) -> bool:
+    """Whether `bmc3` looked at all it was asked to, or at all there is, and found nothing."""
+    return f"No output asserted in {cycles + 1} frames" in reply or "Explored all reachable states" in reply
 
 
 # Yosys: to a graph of and-gates, inverters and flip-flops that start at zero. A cover becomes the assertion that it
@@ -201,12 +206,14 @@ class _Problem:
         trace, cycles, said = self.replay()
         violated = re.search("Assertion violated.*", said)
         if violated is None or "Assumption" in said:
-            raise FormalError(f"Amaranth's simulator disagrees with ABC's counterexample ({said or 'silent'}); see {trace}")
+            raise FormalError(
+                f"Amaranth's simulator disagrees with ABC's counterexample ({said or 'silent'}); see {trace}"
+            )
         raise PropertyFailed(f"{violated[0]}, in cycle {cycles - 1}; the trace is {trace}", trace, cycles)
 
     def _stimulus(self) -> list[dict[str, int]]:
         """The counterexample's value of every input in every cycle."""
-        places = {}  # number of an input of the graph -> name, bit
+        places: dict[int, tuple[str, int]] = {}  # number of an input of the graph -> name, bit
         for line in (self.folder / "model.map").read_text().splitlines():
             kind, number, bit, name = line.split(maxsplit=3)
             if kind == "input" and name in self.inputs:
@@ -217,8 +224,8 @@ class _Problem:
         frames = []
         for line in [line for line in lines if re.fullmatch("[01x]+", line)][1:-1]:
             values = dict.fromkeys(self.inputs, 0)
-            for number, (name, bit) in places.items():
-                values[name] |= (line[number] == "1") << bit
+            for place, (name, position) in places.items():
+                values[name] |= (line[place] == "1") << position
             frames.append(values)
         return frames
 
@@ -227,7 +234,7 @@ class _Problem:
         frames = self._stimulus()
         said = io.StringIO()
 
-        async def drive(ctx):  # type: ignore[no-untyped-def]
+        async def drive(ctx: SimulatorContext) -> None:
             for values in frames:
                 for name, value in values.items():
                     ctx.set(self.inputs[name].as_unsigned(), value)

@@ -205,8 +205,10 @@ class Accelerator:
         A sample ends with the word whose `last` bit is set, and is ended by the core
         - at its lookup number max_lookups if that has no `last`, with SAMPLE_TOO_LONG (the next word starts a sample);
         - at the final word of the mini-batch if that has no `last`, with SAMPLE_OPEN.
-        A word to which both apply raises both. Samples are numbered from 0. The first lookup of sample number
-        max_samples raises BATCH_TOO_LONG; numbers go on, and result words carry them modulo 2^22.
+        Where both apply, the first counts: that sample is too long, and none is open behind it.
+
+        Samples are numbered from 0. The first lookup of sample number max_samples raises BATCH_TOO_LONG; numbers go on,
+        and result words carry them modulo 2^22.
         """
         sample = length = 0
         for position, word in enumerate(words.tolist()):
@@ -215,7 +217,7 @@ class Accelerator:
             length += 1
             last = bool(_get(word, LAST_FIELD))
             too_long = length == self.geometry.max_lookups and not last
-            left_open = position == len(words) - 1 and not last
+            left_open = position == len(words) - 1 and not last and not too_long
             if too_long:
                 self.errors |= Error.SAMPLE_TOO_LONG
             if left_open:

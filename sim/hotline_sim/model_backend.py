@@ -27,8 +27,8 @@ class ModelDevice(Device):
 
     The core is busy only from a DUMP or RESTORE command to the transfer of its packet. Rules that the hardware shares:
 
-    - A write to COMMAND looks at the low 8 bits alone. An unknown code is COMMAND_CODE, busy or not; a known one other
-      than SNAPSHOT is COMMAND_BUSY while busy. A write to HOT_ROWS while busy is COMMAND_BUSY, whatever its value.
+    - While busy, a write to COMMAND or HOT_ROWS is COMMAND_BUSY whatever its value, SNAPSHOT alone excepted.
+    - All 32 bits of a write to COMMAND are the code.
     - Every occurrence of an error sets its bit in ERROR and IRQ_STATUS.error, also where the bit was set already.
       The two are cleared apart from one another.
     - Bits outside a register's fields read as zero; writing them has no effect.
@@ -113,7 +113,7 @@ class ModelDevice(Device):
             case "HOT_ROWS":
                 self._write_hot_rows(value)
             case "COMMAND":
-                self._write_command(register.field("code").get(value))
+                self._write_command(value)
             case "ERROR":
                 self._error &= ~Error(value & sum(Error))
             case "IRQ_STATUS":
@@ -135,10 +135,10 @@ class ModelDevice(Device):
         self._collect_errors()
 
     def _write_command(self, code: int) -> None:
-        if code not in list(Command):
-            return self._raise(Error.COMMAND_CODE)
         if self._command is not None and code != Command.SNAPSHOT:
             return self._raise(Error.COMMAND_BUSY)
+        if code not in list(Command):
+            return self._raise(Error.COMMAND_CODE)
         match Command(code):
             case Command.DUMP | Command.RESTORE:
                 self._command = Command(code)  # ends with its packet

@@ -8,7 +8,9 @@ from hotline_hw.feistel import unmix
 from hotline_hw.params import Geometry
 from hotline_hw.words import LAST_FIELD, ROW_FIELD, TABLE_FIELD
 
-__all__ = ["crowded_keys", "illegal_bits", "key_words", "lookup_words", "random_batches", "random_keys"]
+__all__ = [
+    "crowded_keys", "illegal_bits", "key_words", "keys_of_set", "lookup_words", "random_batches", "random_keys",
+]  # fmt: skip
 
 
 def lookup_words(tables: np.ndarray, rows: np.ndarray, last: np.ndarray) -> np.ndarray:
@@ -33,6 +35,11 @@ def illegal_bits(geometry: Geometry) -> np.ndarray:
 def random_keys(rng: np.random.Generator, geometry: Geometry, count: int) -> np.ndarray:
     """Keys, uint64 [count], uniform over all."""
     return rng.integers(0, 1 << geometry.key_bits, count, dtype=np.uint64)
+
+
+def keys_of_set(geometry: Geometry, gset: int, count: int) -> np.ndarray:
+    """The first `count` keys, uint64 [count], that belong to global set `gset` while every set is in use."""
+    return unmix(np.arange(count, dtype=np.uint64) << geometry.index_bits | np.uint64(gset), geometry.key_bits)
 
 
 def crowded_keys(

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hotline_host.data.log import ClickLog, DataError
-from hotline_host.data.sources import load
 from hypothesis import given
 from hypothesis import strategies as st
+
+from hotline_host.data.log import ClickLog, DataError
+from hotline_host.data.sources import load
 
 SPARSE = np.array([[0, 5], [2, 1], [1, 1]], np.int64)
 INDICES = np.array([3, 0, 1, 2, 2], np.int64)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from hotline_host.data import movielens, open_bandit
 from hotline_host.data.log import ClickLog, DataError
 from hotline_host.data.packages import Package, cache_folder
@@ -25,7 +26,7 @@ MOVIELENS = {
     f"{FOLDER}.user": "user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token\n"
     "9\t24\tM\ttechnician\t85711\n10\t53\tF\ttechnician\tT8H1N\n",
     f"{FOLDER}.item": "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n"
-    "3\tFour \"Rooms\"\t1995\tThriller\n20\tAm\u00e9lie\t1995\tDrama Children's\n",
+    '3\tFour "Rooms"\t1995\tThriller\n20\tAm\u00e9lie\t1995\tDrama Children\'s\n',
 }
 
 
@@ -109,9 +110,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Package, Pat
     with zipfile.ZipFile(folder / name, "w") as wheel:
         wheel.writestr("clicklog/log.txt", "hello")
         wheel.writestr("clicklog-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: clicklog\nVersion: 1.0\n")
-        wheel.writestr(
-            "clicklog-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
+        wheel.writestr("clicklog-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr("clicklog-1.0.dist-info/RECORD", "")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from hotline_host.data import delimited
 from hotline_host.data.avazu import TABLES as AVAZU_TABLES
 from hotline_host.data.log import ClickLog, DataError
@@ -75,9 +76,7 @@ def test_criteo_needs_no_line_end_at_the_end(tmp_path: Path) -> None:
     assert load(f"criteo:{path}").label.tolist() == [0, 1]
 
 
-def test_rows_keep_the_order_of_first_appearance_across_blocks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_keep_the_order_of_first_appearance_across_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = [f"{value % 37:08x}" for value in np.random.default_rng(1).integers(0, 1000, 300)]
     path = write(tmp_path / "train.txt", *(criteo_line(sparse={7: value}) for value in values))
     monkeypatch.setattr(delimited, "BLOCK_BYTES", 4096)
@@ -218,7 +217,7 @@ def test_avazu_columns_are_found_by_name(tmp_path: Path) -> None:
         ([AVAZU_HEADER.replace("click,", "")], r"line 1: the header .* lacks click; it must name click, hour, C1,"),
         ([avazu_line()], r"line 1: the header .* lacks click, hour"),
         ([AVAZU_HEADER, avazu_line(click="yes")], r"line 2, field click: 'yes' is not a click: 0 or 1"),
-        ([AVAZU_HEADER, avazu_line(hour="14102124")], r"line 2, field hour: '14102124' is not an hour written YYMMDD"),
+        ([AVAZU_HEADER, avazu_line(hour="14102124")], r"field hour: '14102124' is not an hour written YYMMDDHH"),
         ([AVAZU_HEADER, avazu_line(C18="x")], r"line 2, field C18: 'x' is not an integer"),
         ([AVAZU_HEADER, avazu_line(device_ip="g")], r"line 2, field device_ip: 'g' is not a value"),
         ([AVAZU_HEADER, avazu_line(), avazu_line() + ","], r"line 3: 25 fields; it must have 24, with commas"),

@@ -105,9 +105,9 @@ def test_sample_indices_wrap_at_the_width_of_their_field():
     geometry = PRESETS["tiny"].override({"max_samples": 1 << 22})
     core = FastAccelerator(geometry)
     count = (1 << 22) + 3
-    key = unmix(0, geometry.key_bits)
-    _, nonpopular = core.run_batch(np.repeat(key_words(geometry, [key]), count), Phase.CLASSIFY)
-    samples = nonpopular >> np.uint64(40) & np.uint64((1 << 22) - 1)
-    assert np.array_equal(samples, np.arange(count) % (1 << 22))
+    word = key_words(geometry, [unmix(0, geometry.key_bits)])
+    _, nonpopular = core.run_batch(np.repeat(word, count), Phase.CLASSIFY)
+    expected = word | np.arange(count, dtype=np.uint64) % np.uint64(1 << 22) << np.uint64(40)
+    assert np.array_equal(nonpopular, expected)
     assert core.errors == Error.BATCH_TOO_LONG
     assert core.counters["samples"] == count

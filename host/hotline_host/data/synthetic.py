@@ -75,19 +75,19 @@ _ROWS = (
     1460, 583, 10131227, 2202608, 305, 24, 12517, 633, 3, 93145, 5683, 8351593, 3194,
     27, 14992, 5461306, 10, 5652, 2173, 4, 7046547, 18, 15, 286181, 105, 142572,
 )  # fmt: skip
-_SLOPES = {3: 1.1, 12: 1.1, 21: 1.1, 16: 1.1, 4: 1.1}
+_SLOPES = {3: 1.103, 4: 1.17, 12: 1.098, 16: 1.127, 21: 1.126}
 
 
 def _table(number: int) -> _Table:
     """Column C`number` of the log."""
     rows = _ROWS[number - 1]
     if number in _SLOPES:
-        return _Table(rows, slope=_SLOPES[number], shift=0.2, loading=0.99)
+        return _Table(rows, slope=_SLOPES[number], shift=0.26, loading=0.934)
     if rows > 50_000:
-        return _Table(rows, slope=1.1, shift=0.7, loading=0.6)
+        return _Table(rows, slope=1.192, shift=0.063, loading=0.531)
     if rows > 2_000:
-        return _Table(rows, slope=1.1, shift=0.7, loading=0.6)
-    return _Table(rows, slope=0.9, shift=1.4, loading=0.3)
+        return _Table(rows, slope=1.125, shift=0.01, loading=0.496)
+    return _Table(rows, slope=0.78, shift=0.625, loading=0.375)
 
 
 class _Model:
@@ -119,7 +119,14 @@ class _Model:
 def kaggle(*, samples: int | None = None, seed: int = 0, progress: Progress | None = None) -> ClickLog:
     """Draws a log of 26 tables of one lookup a bag and 13 dense features.
 
-    MEASURED
+    Measured on 80,000 samples, seeds 0 to 2 (in brackets: Criteo Kaggle's first 80,000), the hottest 1, 5, 10 and 25%
+    of distinct rows being kept:
+
+        lookups served      .714 .852 .891 .931   (.73 .84 .88 .93)
+        samples all-hot     .036 .214 .321 .467   (.035 .201 .332 .505)
+        distinct rows       182 k, .705 of them seen once, grown as m^0.71   (200 k, .71, m^0.7)
+        at 10%              4.17 cold lookups in a non-popular sample   (4.6); such a sample has one in table
+                            3: .55, 12: .56, 21: .49, 16: .48, 4: .37   (.51, .48, .46, .42, .33)
 
     Labels follow a planted logistic model at a click rate of about a quarter, so there is something to learn. Nothing
     drifts, and which rows occur together is decided by their frequency alone. Rows are numbered in order of first

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import platform
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -44,7 +44,7 @@ def build_library(geometry: Geometry, *, trace: str | None = None) -> Path:
     verilator, compiler, make = find_verilator(), find_compiler(), find_tool("make")
     flags = [*_VERILATOR_FLAGS, *([f"--trace-{trace}"] if trace else [])]
     key = digest(
-        verilog, HARNESS.read_text(), str(verilator.version), compiler_version(compiler), platform.machine(), *flags,
+        verilog, HARNESS.read_text(), str(verilator.version), _compiler_version(compiler), platform.machine(), *flags,
         *_COMPILER_FLAGS, *_LINKER_FLAGS,
     )  # fmt: skip
     name = f"verilated-{geometry.name}{f'-{trace}' if trace else ''}-{key}"
@@ -60,7 +60,8 @@ def build_library(geometry: Geometry, *, trace: str | None = None) -> Path:
         # Every compiler step of Verilator's Makefile takes its optimisation from one of these.
         optimise = [f"{kind}=-O2" for kind in ("OPT_FAST", "OPT_GLOBAL")] + ["OPT_SLOW=-O1"]
         command = [
-            make, "-C", "obj", "-f", "Vhotline_core.mk", f"-j{_JOBS}", f"CXX={compiler}", f"LINK={compiler}", *optimise,
+            make, "-C", "obj", "-f", "Vhotline_core.mk", f"-j{_JOBS}", f"CXX={shlex.join(compiler)}", f"LINK={shlex.join(compiler)}",
+            *optimise,
         ]  # fmt: skip
         run_logged(command, folder, env, f"compiling the Verilated {geometry.name}")
         (folder / "obj" / LIBRARY_NAME).rename(folder / LIBRARY_NAME)
@@ -70,7 +71,7 @@ def build_library(geometry: Geometry, *, trace: str | None = None) -> Path:
     return cached_build(name, what, build) / LIBRARY_NAME
 
 
-def compiler_version(compiler: Path) -> str:
+def _compiler_version(compiler: list[str]) -> str:
     """The first line of what the compiler says of itself."""
-    run = subprocess.run([compiler, "--version"], capture_output=True, text=True, env=dict(os.environ))
+    run = subprocess.run([*compiler, "--version"], capture_output=True, text=True)
     return run.stdout.partition("\n")[0]

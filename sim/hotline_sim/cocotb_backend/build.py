@@ -1,0 +1,97 @@
+"""Builds the simulator of a geometry, once, for the `cocotb` backend."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from hotline_hw.params import Geometry
+
+from ..build_cache import cached_build, digest, run_logged
+from ..core_verilog import TOP, core_verilog
+from ..device import DeviceError
+from ..verilator import find_compiler, find_tool, find_verilator
+
+__all__ = ["build_simulator", "default_simulator", "runner_command", "runner_environment"]
+
+_HERE = Path(__file__).parent
+_RUNNER = "hotline_sim.cocotb_backend.runner"
+_BUILD_SOURCES = ("runner.py", "ports.py")  # what a build depends on; the server does not count
+# The caller's own settings for cocotb, pytest or a simulator would change what the runner does.
+_DROPPED = ("WAVES", "GUI", "PYTEST_CURRENT_TEST", "TOPLEVEL_LANG", "GPI_USERS", "PYGPI_USERS")
+
+
+def default_simulator() -> str:
+    """`icarus` where that is installed, else `verilator`."""
+    return "icarus" if shutil.which("iverilog") else "verilator"
+
+
+def build_simulator(geometry: Geometry, simulator: str, *, waves: bool) -> Path:
+    """Folder with the built simulator, from the cache where it was built before.
+
+    Raises:
+        DeviceError: cocotb or the simulator is lacking, or the build failed; the message says what to do.
+    """
+    version = _check_tools(simulator)
+    verilog = core_verilog(geometry)
+    key = digest(
+        verilog, version, importlib.metadata.version("cocotb"), sys.prefix,
+        *((_HERE / name).read_text() for name in _BUILD_SOURCES),
+    )  # fmt: skip
+
+    def build(folder: Path) -> None:
+        (folder / f"{TOP}.v").write_text(verilog)
+        command = [*runner_command("build", simulator, folder), *(["--waves", "yes"] if waves else [])]
+        run_logged(command, folder, runner_environment(simulator), f"building {simulator} of {geometry.name}")
+        for path in [*folder.glob("*.o"), *folder.glob("*.a"), *folder.glob("*.gch")]:
+            path.unlink()
+
+    name = f"{simulator}-{geometry.name}{'-waves' if waves else ''}-{key}"
+    return cached_build(name, f"{simulator} of {geometry.name} under cocotb (once)", build)
+
+
+def runner_command(action: str, simulator: str, folder: Path) -> list[str | Path]:
+    return [sys.executable, "-m", _RUNNER, action, simulator, folder]
+
+
+def runner_environment(simulator: str) -> dict[str, str]:
+    """Environment of the runner's process: this one's modules, and the Verilator that was found."""
+    env = find_verilator().environment() if simulator == "verilator" else dict(os.environ)
+    env = {key: value for key, value in env.items() if key not in _DROPPED and not key.startswith("COCOTB_")}
+    env["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
+    return env
+
+
+def _check_tools(simulator: str) -> str:
+    """What tells one version of the simulator from another.
+
+    Raises:
+        DeviceError: what is lacking, and how to install it.
+    """
+    if importlib.util.find_spec("cocotb_tools") is None:
+        raise DeviceError("the cocotb backend needs cocotb. Install it: pip install 'cocotb>=2.1,<2.2'")
+    if simulator == "verilator":
+        find_compiler(), find_tool("make")
+        return str(find_verilator().version)
+    if simulator == "icarus":
+        for tool in ("iverilog", "vvp"):
+            if shutil.which(tool) is None:
+                raise DeviceError(
+                    f"{tool} is not on PATH. Install Icarus Verilog (Debian: apt install iverilog), "
+                    "or take another backend: cocotb:verilator, verilated or model"
+                )
+        return subprocess.run(["iverilog", "-V"], capture_output=True, text=True).stdout.partition("\n")[0]
+    from cocotb_tools import runner
+
+    try:
+        runner.get_runner(simulator)
+    except ValueError as error:
+        raise DeviceError(f"cocotb knows no simulator {simulator!r}: {error}") from None
+    except SystemExit as error:
+        raise DeviceError(f"{simulator} cannot be used: {error}. Put it on PATH") from None
+    return simulator

@@ -1,0 +1,233 @@
+"""`CocotbDevice`: a cocotb simulator behind the device interface, reached over a local socket."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import weakref
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hotline_hw.params import Geometry
+
+from ..arguments import bus_error, check_batches, check_entries, check_register, quiet_limit, waves_path
+from ..build_cache import log_tail
+from ..device import Device, DeviceError, DeviceTimeout, Results
+from .build import build_simulator, default_simulator, runner_command, runner_environment
+from .link import LIMIT_VARIABLE, SOCKET_NAME, SOCKET_VARIABLE, Link, map_arrays
+
+__all__ = ["CocotbDevice"]
+
+_LOG_NAME = "simulator.log"
+_START_SECONDS = 120  # a licence server may take its time
+_STOP_SECONDS = 3
+
+
+class CocotbDevice(Device):
+    """The hardware in a simulator's process of its own, one Python step there a clock cycle.
+
+    Simulated time stands still between calls. A call that was interrupted, or failed in the middle of a transfer,
+    leaves a core in the middle of it: after the first the device can only be closed, after the second also reset.
+
+    Args:
+        geometry: what the accelerator is built with. The first use of one builds its simulator, which is kept.
+        simulator: `icarus`, `verilator` or any other that cocotb's runner knows; None: icarus where that is
+            installed, else verilator.
+        waves: file to record waves to, .fst for Icarus, .vcd for Verilator; without it, WAVES=1 in the
+            environment names one in the current folder.
+        quiet_limit: clock cycles without any transfer after which a call raises DeviceTimeout.
+
+    Raises:
+        DeviceError: the simulator cannot be built or started; the message says what to do.
+    """
+
+    def __init__(
+        self,
+        geometry: Geometry,
+        simulator: str | None = None,
+        *,
+        waves: str | Path | None = None,
+        quiet_limit: int | None = None,
+    ) -> None:
+        self.geometry = geometry
+        self.simulator = simulator or default_simulator()
+        self.quiet_limit = _default_limit(geometry) if quiet_limit is None else quiet_limit
+        self.waves = waves_path(waves, ".vcd" if self.simulator == "verilator" else ".fst")
+        self.cycles = 0  # clock cycles since the device was opened
+        build = build_simulator(geometry, self.simulator, waves=self.waves is not None)
+        self._session = _Session(self.simulator, build, self.waves, self.quiet_limit)
+        self._finalizer = weakref.finalize(self, self._session.stop)
+        self._trouble: str | None = None
+        try:
+            self._take(self._session.start())
+        except BaseException:
+            self.close()
+            raise
+
+    def reset(self) -> None:
+        """Pulses `rst`: the core is as new."""
+        if not self._session.asking:
+            self._trouble = None
+        self._call("reset", op="reset")
+
+    def read(self, offset: int) -> int:
+        check_register("read", offset)
+        reply = self._call(f"read of offset {offset:#05x}", op="read", offset=offset)
+        if reply["error"] == "slverr":
+            raise bus_error("read", offset)
+        return reply["value"]
+
+    def write(self, offset: int, value: int) -> None:
+        check_register("write", offset, value)
+        reply = self._call(f"write of offset {offset:#05x}", op="write", offset=offset, value=int(value))
+        if reply["error"] == "slverr":
+            raise bus_error("write", offset)
+
+    def stream(self, words: np.ndarray, ends: np.ndarray) -> Results:
+        words, ends = check_batches(words, ends)
+        if not len(ends):
+            return Results(*(np.empty(0, kind) for kind in (np.uint64, np.int64, np.uint64, np.int64)))
+        shared = map_arrays(self._folder(), [len(words), len(ends)] * 3, create=True)
+        shared[0][:], shared[1][:] = words, ends
+        doing = f"streaming {len(ends)} mini-batches of {len(words)} lookups"
+        self._call(doing, op="stream", words=len(words), batches=len(ends))
+        popular, popular_ends, nonpopular, nonpopular_ends = shared[2:]
+        return Results(
+            popular[: popular_ends[-1]].copy(), popular_ends.copy(),
+            nonpopular[: nonpopular_ends[-1]].copy(), nonpopular_ends.copy(),
+        )  # fmt: skip
+
+    def receive_state(self, rows: int, ways: int) -> np.ndarray:
+        entries, ends = map_arrays(self._folder(), [rows * ways, 1], create=True)
+        self._call(f"receiving {rows} rows of state (was DUMP written to COMMAND?)", op="receive", entries=rows * ways)
+        if ends[0] != len(entries):
+            raise DeviceError(f"m_axis_state holds {ends[0]} entries, not {rows} rows of {ways}")
+        return entries.reshape(rows, ways).copy()
+
+    def send_state(self, entries: np.ndarray) -> None:
+        entries = check_entries(entries, self.geometry.ways)
+        shared, ends = map_arrays(self._folder(), [entries.size, 1], create=True)
+        shared[:], ends[0] = entries.ravel(), entries.size
+        doing = f"sending {len(entries)} rows of state (was RESTORE written to COMMAND?)"
+        self._call(doing, op="send", entries=entries.size)
+
+    def wait_irq(self) -> None:
+        self._call("waiting for irq", op="wait_irq")
+
+    def close(self) -> None:
+        self._finalizer()
+
+    def _folder(self) -> Path:
+        if not self._finalizer.alive:
+            raise DeviceError("the device was closed; open another one")
+        return self._session.folder
+
+    def _call(self, doing: str, **request: Any) -> dict[str, Any]:
+        """The reply to a request; `doing` is what it does, for messages."""
+        self._folder()
+        if self._trouble:
+            remedy = "close" if self._session.asking else "reset() or close"
+            raise DeviceError(f"{self._trouble}, so the core is in the middle of it: {remedy} the device")
+        self._trouble = f"{doing} was interrupted"
+        reply = self._take(self._session.ask(request))
+        self._trouble = f"{doing} failed" if reply.get("moved") else None
+        if reply["error"] == "timeout":
+            raise DeviceTimeout(f"{doing}: no transfer for {self.quiet_limit} clock cycles")
+        if reply["error"] == "overflow":
+            raise DeviceError(f"{doing}: the core sent more words than it was asked for")
+        return reply
+
+    def _take(self, reply: dict[str, Any]) -> dict[str, Any]:
+        self.cycles = reply["cycles"]
+        return reply
+
+
+_default_limit = quiet_limit  # the constructor has an argument of that name
+
+
+class _Session:
+    """The simulator's process, the connection to it, and the temporary folder that both use."""
+
+    def __init__(self, simulator: str, build: Path, waves: Path | None, limit: int) -> None:
+        self.simulator = simulator
+        self.folder = Path(tempfile.mkdtemp(prefix="hotline-"))
+        self.asking = False  # a request went out and its reply has not come
+        self._link: Link | None = None
+        self._process: subprocess.Popen | None = None
+        command = [*runner_command("run", simulator, build), "--run-folder", self.folder]
+        self._command = command + (["--waves", waves] if waves else [])
+        self._env = runner_environment(simulator) | {
+            SOCKET_VARIABLE: str(self.folder / SOCKET_NAME),
+            LIMIT_VARIABLE: str(limit),
+        }
+
+    def start(self) -> dict[str, Any]:
+        """Starts the process; its first message.
+
+        Raises:
+            DeviceError: it ended, or did not connect in time.
+        """
+        with socket.socket(socket.AF_UNIX) as listener, (self.folder / _LOG_NAME).open("wb") as log:
+            listener.bind(str(self.folder / SOCKET_NAME))
+            listener.listen(1)
+            listener.settimeout(0.2)
+            # A session of its own: Ctrl-C reaches this process alone, which then stops the simulator.
+            self._process = subprocess.Popen(
+                self._command, cwd=self.folder, env=self._env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+            for _ in range(int(_START_SECONDS / 0.2)):
+                with suppress(TimeoutError):
+                    connection, _ = listener.accept()
+                    connection.settimeout(None)
+                    self._link = Link(connection)
+                    return self._receive()
+                if self._process.poll() is not None:
+                    raise self._ended()
+        raise DeviceError(f"{self.simulator} did not start in {_START_SECONDS} s. The end of its log:\n{self._tail()}")
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        assert self._link is not None
+        self.asking = True
+        try:
+            self._link.send(request)
+        except ConnectionError:
+            raise self._ended() from None
+        reply = self._receive()
+        self.asking = False
+        return reply
+
+    def stop(self) -> None:
+        """Ends the process, gently if it listens, and removes the folder."""
+        if self._link:
+            self._link.close()
+        if self._process:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_STOP_SECONDS if self._link else 0)
+            if self._process.returncode is None:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _receive(self) -> dict[str, Any]:
+        assert self._link is not None
+        reply = self._link.receive()
+        if reply is None:
+            raise self._ended()
+        return reply
+
+    def _ended(self) -> DeviceError:
+        assert self._process is not None
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_STOP_SECONDS)
+        return DeviceError(f"{self.simulator} has ended. The end of its log:\n{self._tail()}")
+
+    def _tail(self) -> str:
+        return log_tail(self.folder / _LOG_NAME)

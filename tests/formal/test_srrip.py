@@ -1,0 +1,114 @@
+"""The rule of SRRIP, one set at a time, proven for every state of the set that the invariants allow.
+
+The rule is combinational, so the set's state is a free input: what is proven holds in the first cycle and in every
+other. The reference picks the victim as Jaleel et al. write it, by searching for a distant way and ageing all until
+there is one, and knows nothing of the hardware's one step.
+"""
+
+from __future__ import annotations
+
+import pytest
+from amaranth.hdl import Assert, Assume, Cat, Const, Cover, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In
+
+from hotline_hw.tracker import SrripUpdate
+from hotline_sim.formal import PropertyFailed, cover, prove
+
+
+class SrripRule(wiring.Component):
+    """One update of a free set.
+
+    Ports:
+        valid, rrpv, match, learn: as in `SrripUpdate`. quota: ways in use, the lowest ones.
+    """
+
+    def __init__(self, ways: int, rrpv_bits: int, wrong_tie: bool = False) -> None:
+        self.ways, self.rrpv_bits, self.wrong_tie = ways, rrpv_bits, wrong_tie
+        super().__init__(
+            {
+                "valid": In(ways),
+                "rrpv": In(data.ArrayLayout(rrpv_bits, ways)),
+                "match": In(ways),
+                "quota": In(range(ways + 1)),
+                "learn": In(1),
+            }
+        )
+
+    def _search_and_increment(self, m: Module) -> tuple[Value, list[Value]]:
+        """The victim (one-hot) among all ways of the quota, and every way's RRPV as the search leaves it."""
+        distant = (1 << self.rrpv_bits) - 1
+        rrpv = [self.rrpv[way] for way in range(self.ways)]
+        found = Const(0)
+        victim = Const(0, self.ways)
+        order = reversed(range(self.ways)) if self.wrong_tie else range(self.ways)
+        ways = list(order)
+        for _ in range(distant + 1):
+            for way in ways:
+                here = ~found & (way < self.quota) & (rrpv[way] == distant)
+                victim = victim | Mux(here, 1 << way, 0)
+                found = found | here
+            rrpv = [
+                Mux(found | (way >= self.quota), value, (value + 1)[: self.rrpv_bits])
+                for way, value in enumerate(rrpv)
+            ]
+        return victim, rrpv
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.dut = dut = SrripUpdate(ways=self.ways, rrpv_bits=self.rrpv_bits)
+        usable = Signal(self.ways)
+        hits, empty = Signal(self.ways), Signal(self.ways)
+        hit, full = Signal(), Signal()
+        m.d.comb += [
+            usable.eq(Cat(way < self.quota for way in range(self.ways))),
+            Cat(dut.valid, dut.match, dut.usable, dut.learn).eq(Cat(self.valid, self.match, usable, self.learn)),
+            dut.rrpv.eq(self.rrpv),
+            hits.eq(self.match & self.valid & usable),
+            hit.eq(hits.any()),
+            empty.eq(usable & ~self.valid),
+            full.eq(~empty.any()),
+        ]
+        m.d.sync += [
+            Assume(self.quota <= self.ways, "a quota is no more than all ways"),
+            Assume((hits & (hits - 1)[: self.ways]) == 0, "no tag twice in a set"),
+            Cover(full & self.learn & ~hit & (self.quota == self.ways) & ~usable[-1:].any() == 0, "a full set misses"),
+        ]
+
+        victim, searched = self._search_and_increment(m)
+        lowest_empty = Const(0, self.ways)
+        for way in reversed(range(self.ways)):
+            lowest_empty = Mux(empty[way], 1 << way, lowest_empty)
+        fill = Mux(hit | ~self.learn, 0, Mux(full, victim, lowest_empty))
+        m.d.sync += [
+            Assert(dut.hit == hit, "a hit is a valid match in the quota"),
+            Assert(dut.hit_ways == hits, "the way that hits"),
+            Assert(dut.fill == fill, "the way that is filled: the lowest empty one, else the victim of the search"),
+            Assert((dut.fill & (dut.fill - 1)[: self.ways]) == 0, "at most one way is written"),
+            Assert((dut.fill & ~usable) == 0, "no way outside the quota is written"),
+            Assert(~dut.hit | (dut.fill == 0), "a hit writes no tag"),
+            Assert(dut.evict == (full & (fill != 0)), "an eviction is a fill of a full set"),
+            Assert(~dut.evict | (dut.fill & ~self.valid == 0), "what is evicted was valid"),
+        ]
+        long = (1 << self.rrpv_bits) - 2
+        with m.If(self.learn):
+            m.d.sync += Assert(dut.next_valid == self.valid | fill, "a fill makes its way valid, nothing else changes")
+            for way in range(self.ways):
+                expected = Mux(
+                    hit,
+                    Mux(hits[way], 0, self.rrpv[way]),
+                    Mux(fill.as_value()[way], long, Mux(full & usable[way], searched[way], self.rrpv[way])),
+                )
+                m.d.sync += Assert(dut.next_rrpv[way] == expected, f"RRPV of way {way}")
+        return m
+
+
+@pytest.mark.parametrize(("ways", "rrpv_bits"), [(2, 1), (4, 2), (4, 3), (8, 2), (3, 2)])
+def test_update_is_search_and_increment(ways, rrpv_bits, tmp_path):
+    prove(SrripRule(ways, rrpv_bits), tmp_path / "prove")
+    cover(SrripRule(ways, rrpv_bits), tmp_path / "cover", cycles=1)
+
+
+def test_the_wrong_way_of_a_tie_is_caught(tmp_path):
+    with pytest.raises(PropertyFailed, match="the way that is filled"):
+        prove(SrripRule(4, 2, wrong_tie=True), tmp_path)

@@ -1,0 +1,32 @@
+"""Fixtures that tests of the model backend share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from hotline_hw.params import PRESETS
+from hotline_sim.model_backend import ModelDevice
+from hotline_sim.stimulus import random_batches
+from tests.unit.registers import Registers
+
+
+@pytest.fixture(params=[False, True], ids=["fast", "reference"])
+def device(request) -> Iterator[ModelDevice]:
+    """A tiny accelerator, on either model."""
+    with ModelDevice(PRESETS["tiny"], reference=request.param) as device:
+        yield device
+
+
+@pytest.fixture
+def csr(device) -> Registers:
+    """The registers of `device`."""
+    return Registers(device)
+
+
+@pytest.fixture
+def batches() -> list[np.ndarray]:
+    """Mini-batches for a tiny accelerator, free of errors."""
+    return random_batches(np.random.default_rng(5), PRESETS["tiny"], 6)
