@@ -6,22 +6,17 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .layouts import entry_row, lane_choice
+from .layouts import entry_row
 from .params import Geometry
 from .queues import MultiPopQueue, MultiPushQueue
 from .tracker import SrripTracker, tracker_budget
 
-__all__ = ["PopularityBank", "answer_layout", "bank_heads"]
+__all__ = ["PopularityBank", "answer_layout"]
 
 
 def answer_layout(geometry: Geometry) -> data.StructLayout:
     """A tracker's answer to one lookup."""
     return data.StructLayout({"slot": geometry.slot_bits, "hit": 1})
-
-
-def bank_heads(geometry: Geometry) -> data.ArrayLayout:
-    """A bank's oldest answers, oldest first."""
-    return data.ArrayLayout(answer_layout(geometry), geometry.bank_ports)
 
 
 class PopularityBank(wiring.Component):
@@ -33,9 +28,10 @@ class PopularityBank(wiring.Component):
 
     Ports:
         bank: this bank's number.
-        scatter: the pass that wants in. tags, learn: its data. room: this bank can take its part.
-        take: all banks can, and the pass goes.
-        gather: the pass whose answers are wanted next; `gather_load` makes it the current one.
+        scatter: lanes of the pass that wants in that go to this bank. room: the bank can take them.
+        rank_is: for each rank, the lanes that have it. tags, learn: the pass's data.
+        take: all banks have room, and the pass goes.
+        gather: lanes of the pass whose answers are wanted next; `gather_load` makes it the current one.
         ready: all answers to the current pass are in `heads` (by rank). fetch: they are taken.
         inserted, evicted: tracker events. budget, row_*, clear: as in `SrripTracker`; row_write only where meant.
     """
@@ -45,16 +41,17 @@ class PopularityBank(wiring.Component):
         super().__init__(
             {
                 "bank": In(geometry.bank_bits),
-                "scatter": In(lane_choice(geometry)),
-                "tags": In(data.ArrayLayout(geometry.tag_bits, geometry.lanes)),
+                "scatter": In(geometry.lanes),
+                "rank_is": In(geometry.lanes).array(geometry.bank_ports),
+                "tags": In(geometry.tag_bits).array(geometry.lanes),
                 "learn": In(1),
                 "room": Out(1),
                 "take": In(1),
-                "gather": In(lane_choice(geometry)),
+                "gather": In(geometry.lanes),
                 "gather_load": In(1),
                 "ready": Out(1),
                 "fetch": In(1),
-                "heads": Out(bank_heads(geometry)),
+                "heads": Out(answer_layout(geometry)).array(geometry.bank_ports),
                 "inserted": Out(1),
                 "evicted": Out(1),
                 "budget": In(tracker_budget(geometry)),
@@ -66,14 +63,6 @@ class PopularityBank(wiring.Component):
                 "row_out": Out(entry_row(geometry)),
             }
         )
-
-    def _mine(self, m: Module, name: str, choice: data.View) -> Signal:
-        """Lanes of a pass that go to this bank."""
-        mine = Signal(self.geometry.lanes, name=name)
-        m.d.comb += mine.eq(
-            Cat(choice[lane].routed & (choice[lane].bank == self.bank) for lane in range(self.geometry.lanes))
-        )
-        return mine
 
     def _count(self, m: Module, name: str, lanes: Signal) -> Signal:
         count = Signal(range(self.geometry.bank_ports + 1), name=name)
@@ -90,21 +79,21 @@ class PopularityBank(wiring.Component):
         )
 
         # Scatter: choose this bank's lanes; port p takes the lane of rank p.
-        scattered = self._mine(m, "scattered", self.scatter)
-        wanted = self._count(m, "wanted", scattered)
+        wanted = self._count(m, "wanted", self.scatter)
         in_flight = Signal(range(g.queue_depth + 1))
         fetched = Signal(range(g.bank_ports + 1))
         m.d.comb += [
-            self.room.eq(~scattered.any() | (in_flight <= g.queue_depth - g.bank_ports)),
+            self.room.eq(~self.scatter.any() | (in_flight <= g.queue_depth - g.bank_ports)),
             queue.push_count.eq(Mux(self.take, wanted, 0)),
         ]
         m.d.sync += in_flight.eq(in_flight + queue.push_count - fetched)
-        with m.If(scattered.any()):
+        with m.If(self.scatter.any()):
             for port in range(g.bank_ports):
+                choice = Signal(g.lanes, name=f"choice{port}")
+                m.d.comb += choice.eq(self.scatter & self.rank_is[port])
                 chosen = Const(0, g.tag_bits)
                 for lane in range(g.lanes):
-                    mine = scattered[lane] & (self.scatter[lane].rank == port)
-                    chosen = chosen | Mux(mine, self.tags[lane], 0)
+                    chosen = chosen | Mux(choice[lane], self.tags[lane], 0)
                 m.d.comb += queue.push[port].eq(Cat(chosen, self.learn))
 
         # Look up: one a cycle, never held up.
@@ -129,7 +118,7 @@ class PopularityBank(wiring.Component):
         # Gather: how many answers the current pass wants was counted as it was loaded.
         needed = Signal(range(g.bank_ports + 1))
         with m.If(self.gather_load):
-            m.d.sync += needed.eq(self._count(m, "needed_next", self._mine(m, "gathered", self.gather)))
+            m.d.sync += needed.eq(self._count(m, "needed_next", self.gather))
         m.d.comb += [
             self.ready.eq(answers.level >= needed),
             fetched.eq(Mux(self.fetch, needed, 0)),

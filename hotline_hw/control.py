@@ -157,9 +157,10 @@ class TrackerControl(wiring.Component):
                     m.next = "WALK"
 
         for way in range(g.ways):
+            rrpv = Cat(plane[way] for plane in row.rrpv)
             word = Cat(
                 Cat(row.tag[way], Const(0, ENTRY_RRPV.low - g.tag_bits)),
-                Cat(row.rrpv[way], Const(0, ENTRY_VALID.low - ENTRY_RRPV.low - g.rrpv_bits)),
+                Cat(rrpv, Const(0, ENTRY_VALID.low - ENTRY_RRPV.low - g.rrpv_bits)),
                 Const(1, 1),
             )
             m.d.comb += self.dump.payload.words[way].eq(Mux(row.valid[way], word, 0))
@@ -210,7 +211,7 @@ class TrackerControl(wiring.Component):
                 kept = valid[way] & usable[way]
                 m.d.sync += [
                     row.valid[way].eq(kept),
-                    row.rrpv[way].eq(Mux(kept, word[ENTRY_RRPV.low : ENTRY_RRPV.low + g.rrpv_bits], 0)),
+                    *(row.rrpv[bit][way].eq(kept & word[ENTRY_RRPV.low + bit]) for bit in range(g.rrpv_bits)),
                     row.tag[way].eq(word[ENTRY_TAG.low : ENTRY_TAG.low + g.tag_bits]),
                 ]
             m.next = "RESTORE_WRITE"

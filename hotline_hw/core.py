@@ -16,7 +16,7 @@ from .csr import CsrBank
 from .dispatcher import BatchDispatcher
 from .gather import BankGather
 from .key_hash import LookupHasher
-from .layouts import pass_beat
+from .layouts import axis_beat, pass_beat
 from .params import Geometry
 from .regmap import COUNTERS, REGISTERS, Error, register
 from .scatter import BankScatter
@@ -33,7 +33,7 @@ class HotlineCore(wiring.Component):
                                                                           |                  ||
                                                                           '--- pass FIFO -> BankGather
                                                                                               |
-        m_axis_popular, m_axis_nonpopular <- BatchDispatcher <- SampleClassifier <------------'
+        m_axis_popular, m_axis_nonpopular <- RegisterSlices <- BatchDispatcher <- SampleClassifier <------------'
 
         s_axil -> CsrBank - TrackerControl -> (budget, clear, dump, restore) -> banks;  CounterBank
 
@@ -65,7 +65,7 @@ class HotlineCore(wiring.Component):
         g = self.geometry
         m.submodules.csr = csr = CsrBank()
         m.submodules.control = control = TrackerControl(g)
-        m.submodules.slice = slice_ = RegisterSlice(lookup_axis(g))
+        m.submodules.lookup_slice = lookups = RegisterSlice(lookup_axis(g))
         m.submodules.unpacker = unpacker = Unpacker(g)
         m.submodules.hasher = hasher = LookupHasher(g)
         m.submodules.scatter = scatter = BankScatter(g)
@@ -75,17 +75,17 @@ class HotlineCore(wiring.Component):
         m.submodules.dispatcher = dispatcher = BatchDispatcher(g)
 
         # The stream's way through the core.
-        wiring.connect(m, slice_.output, unpacker.input)
+        wiring.connect(m, lookups.output, unpacker.input)
         wiring.connect(m, unpacker.output, hasher.input)
         wiring.connect(m, hasher.output, scatter.input)
         wiring.connect(m, gather.output, classifier.input)
         wiring.connect(m, classifier.output, dispatcher.input)
         m.d.comb += [
-            slice_.input.payload.data.eq(self.s_axis_lookup.tdata),
-            slice_.input.payload.keep.eq(self.s_axis_lookup.tkeep),
-            slice_.input.payload.last.eq(self.s_axis_lookup.tlast),
-            slice_.input.valid.eq(self.s_axis_lookup.tvalid),
-            self.s_axis_lookup.tready.eq(slice_.input.ready),
+            lookups.input.payload.data.eq(self.s_axis_lookup.tdata),
+            lookups.input.payload.keep.eq(self.s_axis_lookup.tkeep),
+            lookups.input.payload.last.eq(self.s_axis_lookup.tlast),
+            lookups.input.valid.eq(self.s_axis_lookup.tvalid),
+            self.s_axis_lookup.tready.eq(lookups.input.ready),
             passes.w_data.eq(scatter.output.payload),
             passes.w_en.eq(scatter.output.valid),
             scatter.output.ready.eq(passes.w_rdy),
@@ -93,17 +93,19 @@ class HotlineCore(wiring.Component):
             gather.input.valid.eq(passes.r_rdy),
             passes.r_en.eq(gather.input.ready),
         ]
-        for output, side in (
-            (self.m_axis_popular, dispatcher.popular),
-            (self.m_axis_nonpopular, dispatcher.nonpopular),
+        for name, output, side in (
+            ("popular", self.m_axis_popular, dispatcher.popular),
+            ("nonpopular", self.m_axis_nonpopular, dispatcher.nonpopular),
         ):
-            keep = Cat((side.payload.count > word).replicate(WORD_BYTES) for word in range(g.lanes))
+            m.submodules[f"{name}_slice"] = slice_ = RegisterSlice(axis_beat(g.lanes))
+            wiring.connect(m, side, slice_.input)
+            beat = slice_.output.payload
             m.d.comb += [
-                output.tdata.eq(side.payload.words),
-                output.tkeep.eq(keep),
-                output.tlast.eq(side.payload.last),
-                output.tvalid.eq(side.valid),
-                side.ready.eq(output.tready),
+                output.tdata.eq(beat.words),
+                output.tkeep.eq(Cat((beat.count > word).replicate(WORD_BYTES) for word in range(g.lanes))),
+                output.tlast.eq(beat.last),
+                output.tvalid.eq(slice_.output.valid),
+                slice_.output.ready.eq(output.tready),
             ]
         inserted, evicted = self._banks(m, platform, scatter, gather, control)
         busy, finished = self._batches(m, unpacker)
@@ -191,16 +193,17 @@ class HotlineCore(wiring.Component):
             place(m, platform, f"bank{number}", bank, "popularity_bank")
             m.d.comb += [
                 bank.bank.eq(number),
-                bank.scatter.eq(scatter.choice),
-                bank.tags.eq(scatter.tags),
+                bank.scatter.eq(scatter.to_bank[number]),
+                *(there.eq(here) for there, here in zip(bank.rank_is, scatter.rank_is, strict=True)),
+                *(there.eq(here) for there, here in zip(bank.tags, scatter.tags, strict=True)),
                 bank.learn.eq(scatter.output.payload.learn),
                 scatter.room[number].eq(bank.room),
                 bank.take.eq(scatter.fire),
-                bank.gather.eq(gather.choice),
+                bank.gather.eq(gather.from_bank[number]),
                 bank.gather_load.eq(gather.load),
                 gather.ready[number].eq(bank.ready),
                 bank.fetch.eq(gather.fetch),
-                gather.heads[number].eq(bank.heads),
+                *(there.eq(here) for there, here in zip(gather.heads[number], bank.heads, strict=True)),
                 bank.budget.eq(control.budget),
                 bank.row_access.eq(control.row_access),
                 bank.row_set.eq(control.row_set),

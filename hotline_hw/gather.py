@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .bank import bank_heads
-from .layouts import choice_of, lane_choice, pass_beat, result_beat
+from .bank import answer_layout
+from .layouts import pass_beat, result_beat
 from .params import Geometry
 
 __all__ = ["BankGather"]
@@ -21,7 +21,7 @@ class BankGather(wiring.Component):
 
     Ports:
         input: payload `pass_beat`. output: payload `result_beat`.
-        choice: what the banks need of the pass that is loaded next. load: it becomes the current one.
+        from_bank: for each bank, the lanes of the next pass that wait for it. load: that pass becomes the current one.
         ready: for each bank, whether it holds all answers to the current pass. fetch: they are taken.
         heads: each bank's oldest answers.
 
@@ -34,11 +34,11 @@ class BankGather(wiring.Component):
             {
                 "input": In(stream.Signature(pass_beat(geometry))),
                 "output": Out(stream.Signature(result_beat(geometry))),
-                "choice": Out(lane_choice(geometry)),
+                "from_bank": Out(geometry.lanes).array(geometry.banks),
                 "load": Out(1),
                 "ready": In(geometry.banks),
                 "fetch": Out(1),
-                "heads": In(data.ArrayLayout(bank_heads(geometry), geometry.banks)),
+                "heads": In(answer_layout(geometry)).array(geometry.banks, geometry.bank_ports),
             }
         )
 
@@ -52,7 +52,10 @@ class BankGather(wiring.Component):
             self.input.ready.eq(~current_valid | self.fetch),
             self.load.eq(self.input.ready & self.input.valid),
         ]
-        m.d.comb += self.choice.eq(choice_of(self.input.payload))
+        upcoming = self.input.payload.lanes
+        for bank, lanes_from in enumerate(self.from_bank):
+            waits = (upcoming[lane].routed & (upcoming[lane].bank == bank) for lane in range(g.lanes))
+            m.d.comb += lanes_from.eq(Cat(waits))
         with m.If(self.input.ready):
             m.d.sync += [current_valid.eq(self.input.valid), current.eq(self.input.payload)]
 
@@ -61,11 +64,11 @@ class BankGather(wiring.Component):
             m.d.sync += [self.output.valid.eq(1), out.learn.eq(current.learn), out.end.eq(current.end)]
             for lane in range(g.lanes):
                 source = current.lanes[lane]
-                heads = Signal(bank_heads(g), name=f"heads{lane}")
+                heads = Signal(data.ArrayLayout(answer_layout(g), g.bank_ports), name=f"heads{lane}")
                 with m.Switch(source.bank):
-                    for bank in range(g.banks):
+                    for bank, bank_heads in enumerate(self.heads):
                         with m.Case(bank):
-                            m.d.comb += heads.eq(self.heads[bank])
+                            m.d.comb += heads.eq(Cat(bank_heads))
                 answer = heads[source.rank]
                 m.d.sync += [
                     out.lanes[lane].payload.eq(source.payload),

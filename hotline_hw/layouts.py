@@ -7,14 +7,13 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Value
 from amaranth.lib import data
 
 from .params import Geometry
 from .words import PAYLOAD_FIELD, SAMPLE_FIELD
 
 __all__ = [
-    "axis_beat", "choice_of", "entry_row", "hashed_beat", "lane_choice", "lookup_beat", "pass_beat", "result_beat",
+    "axis_beat", "entry_row", "hashed_beat", "lookup_beat", "pass_beat", "result_beat",
     "verdict_beat", "verdict_depth", "verdict_id_bits",
 ]  # fmt: skip
 
@@ -57,18 +56,6 @@ def pass_beat(geometry: Geometry) -> data.StructLayout:
     return data.StructLayout({"lanes": _lanes(geometry, lane), **_beat_flags()})
 
 
-def lane_choice(geometry: Geometry) -> data.ArrayLayout:
-    """For each lane of a pass: the bank it goes to, its rank there, and whether it goes to a bank at all."""
-    lane = data.StructLayout({"bank": geometry.bank_bits, "rank": geometry.bank_port_bits, "routed": 1})
-    return data.ArrayLayout(lane, geometry.lanes)
-
-
-def choice_of(beat: data.View) -> Value:
-    """The `lane_choice` bits of a pass beat."""
-    lanes = (beat.lanes[lane] for lane in range(beat.shape().members["lanes"].length))
-    return Cat(Cat(lane.bank, lane.rank, lane.routed) for lane in lanes)
-
-
 def result_beat(geometry: Geometry) -> data.StructLayout:
     """Lookups with the tracker's answer, in stream order again."""
     lane = {"payload": _PAYLOAD, "valid": 1, "last": 1, "bad": 1, "hit": 1, "slot": geometry.slot_bits}
@@ -101,11 +88,11 @@ def verdict_id_bits(geometry: Geometry) -> int:
 
 
 def entry_row(geometry: Geometry) -> data.StructLayout:
-    """One set of a tracker bank."""
+    """One set of a tracker bank. `rrpv` is in bit planes: plane i holds bit i of every way's value."""
     return data.StructLayout(
         {
             "valid": geometry.ways,
-            "rrpv": data.ArrayLayout(geometry.rrpv_bits, geometry.ways),
+            "rrpv": data.ArrayLayout(geometry.ways, geometry.rrpv_bits),
             "tag": data.ArrayLayout(geometry.tag_bits, geometry.ways),
         }
     )

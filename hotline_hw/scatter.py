@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .layouts import choice_of, hashed_beat, lane_choice, pass_beat
+from .layouts import hashed_beat, pass_beat
 from .params import Geometry
 
 __all__ = ["BankScatter"]
@@ -22,7 +22,8 @@ class BankScatter(wiring.Component):
     Ports:
         input: payload `hashed_beat`.
         output: payload `pass_beat`, to BankGather; valid in the cycle in which the banks take the pass (`fire`).
-        choice, tags: what the banks need of `output`: where each lane goes, and its mixed key above the bank.
+        to_bank: for each bank, the lanes of `output` that go to it. rank_is: for each rank, the lanes that have it.
+        tags: each lane's mixed key above the bank.
         fire: the pass goes. room: for each bank, whether it can take what the pass has for it.
         split, stalled: events for the counters: a beat was cut; a full bank held a pass back.
 
@@ -35,8 +36,9 @@ class BankScatter(wiring.Component):
             {
                 "input": In(stream.Signature(hashed_beat(geometry))),
                 "output": Out(stream.Signature(pass_beat(geometry))),
-                "choice": Out(lane_choice(geometry)),
-                "tags": Out(data.ArrayLayout(geometry.tag_bits, geometry.lanes)),
+                "to_bank": Out(geometry.lanes).array(geometry.banks),
+                "rank_is": Out(geometry.lanes).array(geometry.bank_ports),
+                "tags": Out(geometry.tag_bits).array(geometry.lanes),
                 "fire": Out(1),
                 "room": In(geometry.banks),
                 "split": Out(1),
@@ -77,7 +79,6 @@ class BankScatter(wiring.Component):
         # Stage 2: a pass on its way into the banks.
         sent = Signal(pass_beat(g), reset_less=True)
         sent_valid = Signal()
-        sent_tags = Signal(data.ArrayLayout(g.tag_bits, g.lanes), reset_less=True)
         all_room = Signal()
         advance = Signal()
         m.d.comb += [
@@ -85,8 +86,6 @@ class BankScatter(wiring.Component):
             self.fire.eq(sent_valid & all_room & self.output.ready),
             self.output.valid.eq(sent_valid & all_room),
             self.output.payload.eq(sent),
-            self.choice.eq(choice_of(sent)),
-            self.tags.eq(sent_tags),
             advance.eq(~sent_valid | self.fire),
             self.input.ready.eq(~beat_valid | (advance & done)),
             self.split.eq(beat_valid & advance & ~done),
@@ -99,6 +98,12 @@ class BankScatter(wiring.Component):
                 sent.end.eq(source.end & done),
                 waiting.eq(waiting & ~goes),
             ]
+            m.d.sync += [
+                lanes_to.eq(Cat(goes[lane] & routed[lane] & (bank[lane] == number) for lane in lanes))
+                for number, lanes_to in enumerate(self.to_bank)
+            ]
+            for number, lanes_with in enumerate(self.rank_is):
+                m.d.sync += lanes_with.eq(Cat(rank == number for rank in ranks))
             for lane in lanes:
                 m.d.sync += [
                     sent.lanes[lane].payload.eq(source.lanes[lane].payload),
@@ -108,7 +113,7 @@ class BankScatter(wiring.Component):
                     sent.lanes[lane].routed.eq(goes[lane] & routed[lane]),
                     sent.lanes[lane].bank.eq(bank[lane]),
                     sent.lanes[lane].rank.eq(ranks[lane]),
-                    sent_tags[lane].eq(beat.mixed[lane][g.bank_bits :]),
+                    self.tags[lane].eq(beat.mixed[lane][g.bank_bits :]),
                 ]
         with m.If(self.input.ready):
             m.d.sync += [

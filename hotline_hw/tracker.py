@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from .layouts import entry_row
 from .params import Geometry
+from .srrip import SrripUpdate
 
-__all__ = ["SrripTracker", "SrripUpdate", "tracker_budget"]
+__all__ = ["SrripTracker", "tracker_budget"]
 
 
 def tracker_budget(geometry: Geometry) -> data.StructLayout:
@@ -29,78 +30,6 @@ def tracker_budget(geometry: Geometry) -> data.StructLayout:
     )
 
 
-class SrripUpdate(wiring.Component):
-    """What one lookup does to one set: combinational, the rule of SRRIP with hit promotion.
-
-    Jaleel et al., "High Performance Cache Replacement Using Re-Reference Interval Prediction (RRIP)", ISCA 2010.
-
-    Ports:
-        valid, rrpv: the set's state. match: ways whose tag is the key's. usable: ways in the budget.
-        learn: the lookup may change the set.
-        hit, hit_ways: whether a usable valid way matches, and which (one-hot).
-        fill: ways (one-hot) that take the key in, none on a hit or where no way is usable. evict: that way was valid.
-        next_valid, next_rrpv: the state after a LEARN lookup.
-    """
-
-    def __init__(self, *, ways: int, rrpv_bits: int) -> None:
-        self.ways = ways
-        self.rrpv_bits = rrpv_bits
-        state = data.ArrayLayout(rrpv_bits, ways)
-        super().__init__(
-            {
-                "valid": In(ways), "rrpv": In(state), "match": In(ways), "usable": In(ways), "learn": In(1),
-                "hit": Out(1), "hit_ways": Out(ways), "fill": Out(ways), "evict": Out(1),
-                "next_valid": Out(ways), "next_rrpv": Out(state),
-            }
-        )  # fmt: skip
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        ways = range(self.ways)
-        distant = (1 << self.rrpv_bits) - 1
-        long = distant - 1
-        m.d.comb += [
-            self.hit_ways.eq(self.match & self.valid & self.usable),
-            self.hit.eq(self.hit_ways.any()),
-        ]
-
-        # The largest RRPV among usable ways, found by trying each value from the top.
-        holders = []  # for each value, the usable ways that hold it
-        for value in range(distant + 1):
-            ways_with = Signal(self.ways, name=f"holders{value}")
-            m.d.comb += ways_with.eq(self.usable & Cat(self.rrpv[way] == value for way in ways))
-            holders.append(ways_with)
-        oldest = Signal(self.ways)
-        age = Signal(self.rrpv_bits)  # what every way ages by, so that the oldest become distant
-        for value, ways_with in enumerate(holders):
-            with m.If(ways_with.any()):
-                m.d.comb += [oldest.eq(ways_with), age.eq(distant - value)]
-
-        empty = Signal(self.ways)
-        full = Signal()
-        candidates = Signal(self.ways)
-        lowest = Signal(self.ways)
-        m.d.comb += [
-            empty.eq(self.usable & ~self.valid),
-            full.eq(~empty.any()),
-            candidates.eq(Mux(full, oldest, empty)),
-            lowest.eq(candidates & (~candidates + 1)[: self.ways]),
-            self.fill.eq(Mux(self.learn & ~self.hit, lowest, 0)),
-            self.evict.eq((self.fill & self.valid).any()),
-            self.next_valid.eq(self.valid | self.fill),
-        ]
-        for way in ways:
-            aged = Mux(self.usable[way], self.rrpv[way] + age, self.rrpv[way])
-            m.d.comb += self.next_rrpv[way].eq(
-                Mux(
-                    self.hit,
-                    Mux(self.hit_ways[way], 0, self.rrpv[way]),
-                    Mux(self.fill[way], long, Mux(full, aged, self.rrpv[way])),
-                )
-            )
-        return m
-
-
 class SrripTracker(wiring.Component):
     """The sets of one bank, and a pipeline that takes one lookup a cycle whatever the keys.
 
@@ -116,8 +45,8 @@ class SrripTracker(wiring.Component):
         answer_valid, answer_hit, answer_slot: its answer, `LATENCY` cycles later.
         inserted, evicted: pulses with the answer.
         bank: this bank's number. budget: payload `tracker_budget`; stable while lookups are in flight.
-        row_set, row_write, row_in, row_out: access to a whole set while no lookup is in flight. `row_out` is the set
-            addressed a cycle before. clear: with `row_write`, the set is emptied and `row_in` ignored.
+        row_access: the two below are used; no lookup may be in flight.
+        row_set: a set, whose contents are `row_out` a cycle later. row_write: it becomes `row_in`, or empty (`clear`).
     """
 
     LATENCY = 3
@@ -148,24 +77,31 @@ class SrripTracker(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g = self.geometry
-        ways = range(g.ways)
-        state_layout = data.StructLayout({"valid": g.ways, "rrpv": data.ArrayLayout(g.rrpv_bits, g.ways)})
+        ways, planes = range(g.ways), range(g.rrpv_bits)
 
-        # Memories. They start undefined: after reset the core empties every set before it takes a lookup.
-        m.submodules.tags = tags = memory.Memory(shape=g.ways * g.tag_bits, depth=g.sets, init=[])
-        m.submodules.states = states = memory.Memory(shape=state_layout, depth=g.sets, init=[])
-        tag_read, state_read = tags.read_port(), states.read_port()
-        tag_write, state_write = tags.write_port(granularity=g.tag_bits), states.write_port()
+        # Memories: a way's tags, and the state of a set (valid bits, then RRPV planes). They start undefined: after
+        # reset the core empties every set before it takes a lookup.
+        m.submodules.states = states = memory.Memory(shape=g.ways * (1 + g.rrpv_bits), depth=g.sets, init=[])
+        state_read, state_write = states.read_port(), states.write_port()
+        tag_reads, tag_writes = [], []
+        for way in ways:
+            m.submodules[f"tags{way}"] = tags = memory.Memory(shape=g.tag_bits, depth=g.sets, init=[])
+            tag_reads.append(tags.read_port())
+            tag_writes.append(tags.write_port())
+
+        def stage(name: str, shape: object = 1) -> Signal:
+            return Signal(shape, name=name)
+
+        def state(name: str) -> list[Signal]:
+            """Valid bits, then RRPV planes."""
+            return [stage(f"{name}_valid", g.ways), *(stage(f"{name}_rrpv{plane}", g.ways) for plane in planes)]
 
         # Read
         address = Signal(g.set_bits)
-        m.d.comb += [
-            address.eq(Mux(self.row_access, self.row_set, self.tag[: g.set_bits] & self.budget.set_mask)),
-            tag_read.addr.eq(address),
-            state_read.addr.eq(address),
-        ]
-        compare_valid, compare_learn = Signal(), Signal()
-        compare_tag, compare_set = Signal(g.tag_bits), Signal(g.set_bits)
+        m.d.comb += address.eq(Mux(self.row_access, self.row_set, self.tag[: g.set_bits] & self.budget.set_mask))
+        m.d.comb += [port.addr.eq(address) for port in (state_read, *tag_reads)]
+        compare_valid, compare_learn = stage("compare_valid"), stage("compare_learn")
+        compare_tag, compare_set = stage("compare_tag", g.tag_bits), stage("compare_set", g.set_bits)
         m.d.sync += [
             compare_valid.eq(self.valid),
             compare_learn.eq(self.learn),
@@ -174,105 +110,95 @@ class SrripTracker(wiring.Component):
         ]
 
         # Registers of the last stage, which the two stages before it are patched with.
-        done_valid, done_hit = Signal(), Signal()
-        done_tag, done_set = Signal(g.tag_bits), Signal(g.set_bits)
-        done_state = Signal(state_layout)
-        done_ways, done_fill = Signal(g.ways), Signal(g.ways)
+        done_valid, done_hit = stage("done_valid"), stage("done_hit")
+        done_tag, done_set = stage("done_tag", g.tag_bits), stage("done_set", g.set_bits)
+        done_hit_ways, done_fill = stage("done_hit_ways", g.ways), stage("done_fill", g.ways)
+        done_state = state("done")
 
         # Compare
         patch = Signal()  # the lookup two ahead left this set as `done` says
         same_tag = Signal()
-        raw_match = Signal(g.ways)
-        update_valid, update_learn = Signal(), Signal()
-        update_tag, update_set = Signal(g.tag_bits), Signal(g.set_bits)
+        match = Signal(g.ways)
+        update_valid, update_learn = stage("update_valid"), stage("update_learn")
+        update_tag, update_set = stage("update_tag", g.tag_bits), stage("update_set", g.set_bits)
+        update_match, update_usable = stage("update_match", g.ways), stage("update_usable", g.ways)
+        update_state = state("update")
+        follows, follows_tag = stage("follows"), stage("follows_tag")  # the lookup right ahead has this set; this tag
         m.d.comb += [
             patch.eq(done_valid & (done_set == compare_set)),
             same_tag.eq(done_tag == compare_tag),
-            raw_match.eq(Cat(tag_read.data.word_select(way, g.tag_bits) == compare_tag for way in ways)),
+            match.eq(Cat(port.data == compare_tag for port in tag_reads)),
         ]
-        update_state = Signal(state_layout)
-        update_match = Signal(g.ways)
-        update_usable = Signal(g.ways)
-        follows = Signal()  # the lookup right ahead is in the same set
-        follows_tag = Signal()
         m.d.sync += [
             update_valid.eq(compare_valid),
             update_learn.eq(compare_learn),
             update_tag.eq(compare_tag),
             update_set.eq(compare_set),
-            update_state.eq(Mux(patch, done_state, state_read.data)),
-            update_match.eq(Mux(patch, (raw_match & ~done_fill) | Mux(same_tag, done_fill, 0), raw_match)),
+            update_match.eq(Mux(patch, (match & ~done_fill) | Mux(same_tag, done_fill, 0), match)),
             update_usable.eq(
                 Mux(Cat(self.bank, compare_set) < self.budget.boundary, self.budget.ways_high, self.budget.ways_low)
             ),
             follows.eq(update_valid & (update_set == compare_set)),
             follows_tag.eq(update_tag == compare_tag),
         ]
+        for index, part in enumerate(update_state):
+            m.d.sync += part.eq(Mux(patch, done_state[index], state_read.data.word_select(index, g.ways)))
 
         # Update
         m.submodules.update = update = SrripUpdate(ways=g.ways, rrpv_bits=g.rrpv_bits)
-        state = Signal(state_layout)
-        next_state = Signal(state_layout)
+        after = [update.next_valid, *update.next_rrpv]
+        for part, read, done in zip([update.valid, *update.rrpv], update_state, done_state, strict=True):
+            m.d.comb += part.eq(Mux(follows, done, read))
         m.d.comb += [
-            state.eq(Mux(follows, done_state, update_state)),
-            update.valid.eq(state.valid),
-            update.rrpv.eq(state.rrpv),
             update.match.eq(
                 Mux(follows, (update_match & ~done_fill) | Mux(follows_tag, done_fill, 0), update_match)
             ),
             update.usable.eq(update_usable),
             update.learn.eq(update_learn),
-            next_state.valid.eq(Mux(update_learn, update.next_valid, state.valid)),
-            next_state.rrpv.eq(Mux(update_learn, update.next_rrpv, state.rrpv)),
         ]
         m.d.sync += [
             done_valid.eq(update_valid),
             done_tag.eq(update_tag),
             done_set.eq(update_set),
-            done_state.eq(next_state),
             done_hit.eq(update.hit),
-            done_ways.eq(update.hit_ways),
+            done_hit_ways.eq(update.hit_ways),
             done_fill.eq(update.fill),
             self.inserted.eq(update_valid & update.fill.any()),
             self.evicted.eq(update_valid & update.evict),
         ]
+        m.d.sync += [part.eq(value) for part, value in zip(done_state, after, strict=True)]
 
         # Write
         with m.If(self.row_access):
             m.d.comb += [
-                tag_write.addr.eq(self.row_set),
-                tag_write.data.eq(self.row_in.tag),
-                tag_write.en.eq(Mux(self.row_write, ~Const(0, g.ways), 0)),
                 state_write.addr.eq(self.row_set),
-                state_write.data.valid.eq(Mux(self.clear, 0, self.row_in.valid)),
-                state_write.data.rrpv.eq(Mux(self.clear, 0, self.row_in.rrpv)),
+                state_write.data.eq(Mux(self.clear, 0, Cat(self.row_in.valid, self.row_in.rrpv))),
                 state_write.en.eq(self.row_write),
             ]
         with m.Else():
             m.d.comb += [
-                tag_write.addr.eq(update_set),
-                tag_write.data.eq(update_tag.replicate(g.ways)),
-                tag_write.en.eq(Mux(update_valid, update.fill, 0)),
                 state_write.addr.eq(update_set),
-                state_write.data.eq(next_state),
+                state_write.data.eq(Cat(after)),
                 state_write.en.eq(update_valid & update_learn),
             ]
+        for way, port in enumerate(tag_writes):
+            m.d.comb += [
+                port.addr.eq(Mux(self.row_access, self.row_set, update_set)),
+                port.data.eq(Mux(self.row_access, self.row_in.tag[way], update_tag)),
+                port.en.eq(Mux(self.row_access, self.row_write, update_valid & update.fill[way])),
+            ]
         m.d.comb += [
-            self.row_out.valid.eq(state_read.data.valid),
-            self.row_out.rrpv.eq(state_read.data.rrpv),
-            self.row_out.tag.eq(tag_read.data),
+            Cat(self.row_out.valid, self.row_out.rrpv).eq(state_read.data),
+            self.row_out.tag.eq(Cat(port.data for port in tag_reads)),
         ]
 
         # Answer: the slot is the entry's position among those in use.
-        way = Signal(g.way_bits)
-        for index in ways:
-            with m.If(done_ways[index]):
-                m.d.comb += way.eq(index)
-        base = Cat(self.bank, done_set)
-        shifted = Array(way << (g.bank_bits + shift) for shift in range(g.set_bits + 1))[self.budget.shift]
+        way_number = Signal(g.way_bits)
+        for bit in range(g.way_bits):
+            m.d.comb += way_number[bit].eq(Cat(done_hit_ways[way] for way in ways if way >> bit & 1).any())
         m.d.comb += [
             self.answer_valid.eq(done_valid),
             self.answer_hit.eq(done_hit),
-            self.answer_slot.eq(base | shifted),
+            self.answer_slot.eq(Cat(self.bank, done_set | way_number << self.budget.shift)),
         ]
         return m

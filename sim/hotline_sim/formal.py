@@ -126,6 +126,7 @@ async2sync
 chformal -lower
 {select}
 formalff -clk2ff
+setundef -anyseq
 opt -full
 techmap
 opt -fast
@@ -181,7 +182,9 @@ class _Problem:
 
     def _run(self, name: str, command: list[str]) -> str:
         """Runs a tool to its end and returns its output, which stays in <name>.log."""
-        run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=self.folder)
+        run = subprocess.run(
+            command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
         log = self.folder / f"{name}.log"
         log.write_text(run.stdout)
         if run.returncode:
@@ -215,9 +218,9 @@ class _Problem:
         """The counterexample's value of every input in every cycle."""
         places: dict[int, tuple[str, int]] = {}  # number of an input of the graph -> name, bit
         for line in (self.folder / "model.map").read_text().splitlines():
-            kind, number, bit, name = line.split(maxsplit=3)
-            if kind == "input" and name in self.inputs:
-                places[int(number)] = (name, int(bit))
+            found = re.fullmatch(r"input (\d+) (\d+) (.*)", line)
+            if found and found[3] in self.inputs:
+                places[int(found[1])] = (found[3], int(found[2]))
         # A witness: the flip-flops' first state, a line of inputs for each frame, a comment. The last frame is the one
         # that sees what the edge before it sampled; its inputs do not matter.
         lines = (self.folder / "counterexample.aiw").read_text().splitlines()

@@ -35,23 +35,21 @@ class SrripRule(wiring.Component):
             }
         )
 
-    def _search_and_increment(self, m: Module) -> tuple[Value, list[Value]]:
+    def _search_and_increment(self, m: Module) -> tuple[Value, data.View]:
         """The victim (one-hot) among all ways of the quota, and every way's RRPV as the search leaves it."""
         distant = (1 << self.rrpv_bits) - 1
-        rrpv = [self.rrpv[way] for way in range(self.ways)]
-        found = Const(0)
-        victim = Const(0, self.ways)
-        order = reversed(range(self.ways)) if self.wrong_tie else range(self.ways)
-        ways = list(order)
-        for _ in range(distant + 1):
-            for way in ways:
-                here = ~found & (way < self.quota) & (rrpv[way] == distant)
-                victim = victim | Mux(here, 1 << way, 0)
-                found = found | here
-            rrpv = [
-                Mux(found | (way >= self.quota), value, (value + 1)[: self.rrpv_bits])
-                for way, value in enumerate(rrpv)
-            ]
+        found, victim, rrpv = Const(0), Const(0, self.ways), self.rrpv
+        for step in range(distant + 1):
+            now_found = Signal(name=f"found{step}")
+            now_victim = Signal(self.ways, name=f"victim{step}")
+            aged = Signal(rrpv.shape(), name=f"aged{step}")
+            m.d.comb += [now_found.eq(found), now_victim.eq(victim)]
+            # Of several that are distant, the assignment made last stays.
+            for way in range(self.ways) if self.wrong_tie else reversed(range(self.ways)):
+                with m.If(~found & (way < self.quota) & (rrpv[way] == distant)):
+                    m.d.comb += [now_found.eq(1), now_victim.eq(1 << way)]
+                m.d.comb += aged[way].eq(rrpv[way] + (~now_found & (way < self.quota)))
+            found, victim, rrpv = now_found, now_victim, aged
         return victim, rrpv
 
     def elaborate(self, platform: object) -> Module:
@@ -72,14 +70,17 @@ class SrripRule(wiring.Component):
         m.d.sync += [
             Assume(self.quota <= self.ways, "a quota is no more than all ways"),
             Assume((hits & (hits - 1)[: self.ways]) == 0, "no tag twice in a set"),
-            Cover(full & self.learn & ~hit & (self.quota == self.ways) & ~usable[-1:].any() == 0, "a full set misses"),
+            Cover(full & self.learn & ~hit & (self.quota == self.ways), "a full set, all ways of it in use, misses"),
         ]
 
         victim, searched = self._search_and_increment(m)
-        lowest_empty = Const(0, self.ways)
-        for way in reversed(range(self.ways)):
-            lowest_empty = Mux(empty[way], 1 << way, lowest_empty)
-        fill = Mux(hit | ~self.learn, 0, Mux(full, victim, lowest_empty))
+        fill = Signal(self.ways)
+        with m.If(self.learn & ~hit & full):
+            m.d.comb += fill.eq(victim)
+        with m.Elif(self.learn & ~hit):
+            for way in reversed(range(self.ways)):
+                with m.If(empty[way]):
+                    m.d.comb += fill.eq(1 << way)
         m.d.sync += [
             Assert(dut.hit == hit, "a hit is a valid match in the quota"),
             Assert(dut.hit_ways == hits, "the way that hits"),
@@ -97,7 +98,7 @@ class SrripRule(wiring.Component):
                 expected = Mux(
                     hit,
                     Mux(hits[way], 0, self.rrpv[way]),
-                    Mux(fill.as_value()[way], long, Mux(full & usable[way], searched[way], self.rrpv[way])),
+                    Mux(fill[way], long, Mux(full & usable[way], searched[way], self.rrpv[way])),
                 )
                 m.d.sync += Assert(dut.next_rrpv[way] == expected, f"RRPV of way {way}")
         return m

@@ -53,16 +53,27 @@ def build(simulator: str, folder: Path, *, waves: bool) -> None:
     )
 
 
-def run(simulator: str, folder: Path, *, run_folder: Path, waves: Path | None) -> None:
-    """Runs the simulator that `build` made in `folder`, until the device that it serves has gone."""
+def run(
+    simulator: str,
+    folder: Path,
+    *,
+    run_folder: Path,
+    waves: Path | None,
+    test_module: str = TEST_MODULE,
+    test_filter: str | None = None,
+) -> None:
+    """Runs the simulator that `build` made in `folder`: the server, until the device that it serves has gone, or the
+    cocotb tests of another module whose names match a regular expression. Results are in results.xml of `run_folder`.
+    """
     options: dict[str, Sequence[str]] = {}
     if waves and simulator == "verilator":
         options["test_args"] = ["--trace-file", str(waves)]
     elif waves and simulator == "icarus":
         options["plusargs"] = [f"+dumpfile_path={waves}"]
     get_runner(simulator).test(
-        test_module=TEST_MODULE, hdl_toplevel=TOP, hdl_toplevel_lang="verilog", build_dir=folder, test_dir=run_folder,
-        results_xml=str(run_folder / "results.xml"), timescale=TIMESCALE, waves=waves is not None, **options,
+        test_module=test_module, hdl_toplevel=TOP, hdl_toplevel_lang="verilog", build_dir=folder, test_dir=run_folder,
+        results_xml=str(run_folder / "results.xml"), timescale=TIMESCALE, waves=waves is not None,
+        test_filter=test_filter, **options,
     )  # fmt: skip
 
 
@@ -73,13 +84,16 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--run-folder", type=Path)
     parser.add_argument("--waves", type=Path)
+    parser.add_argument("--test-module", default=TEST_MODULE)
+    parser.add_argument("--test-filter")
     given = parser.parse_args()
     if given.action == "build":
         build(given.simulator, given.folder, waves=given.waves is not None)
         return
     owner = os.getppid()
     try:
-        run(given.simulator, given.folder, run_folder=given.run_folder, waves=given.waves)
+        run(given.simulator, given.folder, run_folder=given.run_folder, waves=given.waves,
+            test_module=given.test_module, test_filter=given.test_filter)  # fmt: skip
     finally:
         if os.getppid() != owner:  # killed before it could clean up
             shutil.rmtree(given.run_folder, ignore_errors=True)

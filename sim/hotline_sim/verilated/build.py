@@ -25,8 +25,12 @@ _VERILATOR_FLAGS = (
     "--x-assign", "fast", "--x-initial", "fast", "--no-assert", "--output-split", "20000", "-Wno-fatal", "-Wno-lint",
 )  # fmt: skip
 # Hidden symbols: libraries of several geometries share a process, and their classes share names.
-_COMPILER_FLAGS = ("-O2", "-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden")
+_COMPILER_FLAGS = ("-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden")
 _LINKER_FLAGS = ("-shared",)
+# Verilator's Makefile knows the code that runs every cycle, that which runs once, and Verilator's own library, of
+# which nothing runs in a cycle unless waves are recorded.
+_OPTIMISATION = ("OPT_FAST=-O2", "OPT_SLOW=-O0")
+_OPTIMISE_LIBRARY, _OPTIMISE_TRACING_LIBRARY = "OPT_GLOBAL=-O0", "OPT_GLOBAL=-O2"
 _JOBS = 2
 
 
@@ -43,9 +47,10 @@ def build_library(geometry: Geometry, *, trace: str | None = None) -> Path:
     verilog = core_verilog(geometry)
     verilator, compiler, make = find_verilator(), find_compiler(), find_tool("make")
     flags = [*_VERILATOR_FLAGS, *([f"--trace-{trace}"] if trace else [])]
+    optimisation = [*_OPTIMISATION, _OPTIMISE_TRACING_LIBRARY if trace else _OPTIMISE_LIBRARY]
     key = digest(
         verilog, HARNESS.read_text(), str(verilator.version), _compiler_version(compiler), platform.machine(), *flags,
-        *_COMPILER_FLAGS, *_LINKER_FLAGS,
+        *_COMPILER_FLAGS, *_LINKER_FLAGS, *optimisation,
     )  # fmt: skip
     name = f"verilated-{geometry.name}{f'-{trace}' if trace else ''}-{key}"
 
@@ -57,11 +62,9 @@ def build_library(geometry: Geometry, *, trace: str | None = None) -> Path:
             " ".join(_LINKER_FLAGS), f"{TOP}.v", HARNESS,
         ]  # fmt: skip
         run_logged(verilate, folder, env, f"Verilator on {geometry.name}")
-        # Every compiler step of Verilator's Makefile takes its optimisation from one of these.
-        optimise = [f"{kind}=-O2" for kind in ("OPT_FAST", "OPT_GLOBAL")] + ["OPT_SLOW=-O1"]
         command = [
             make, "-C", "obj", "-f", "Vhotline_core.mk", f"-j{_JOBS}", f"CXX={shlex.join(compiler)}", f"LINK={shlex.join(compiler)}",
-            *optimise,
+            *optimisation,
         ]  # fmt: skip
         run_logged(command, folder, env, f"compiling the Verilated {geometry.name}")
         (folder / "obj" / LIBRARY_NAME).rename(folder / LIBRARY_NAME)

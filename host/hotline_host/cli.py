@@ -1,0 +1,253 @@
+"""The `hotline` command. Expected errors end as one line on standard error and exit code 2, Ctrl-C as 130."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hotline_hw import params, regdoc
+from hotline_hw.params import PRESETS, Geometry, GeometryError
+from hotline_sim.backends import BACKENDS
+from hotline_sim.device import DeviceError
+
+from .data.log import ClickLog, DataError
+from .data.sources import SOURCES, load
+from .files import check_writable, json_text, write_json, write_npz
+from .packets import DriverError
+from .progress import TerminalProgress
+from .settings import Settings, SettingsError
+from .summary import summary
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
+    help="Recommendation-model training with popular rows in GPU memory: the accelerator, simulated and in the loop.",
+)  # fmt: skip
+
+_EXPECTED = (GeometryError, DataError, DeviceError, DriverError, SettingsError)
+_EXTRAS = {"torch": "train", "amaranth": "hw", "pyosys": "hw", "cocotb": "sim", "cocotb_tools": "sim"}
+
+Data = Annotated[str, typer.Option(help=f"Click log: {', '.join(SOURCES)}.")]
+Preset = Annotated[str, typer.Option(help=f"Geometry of the accelerator: {', '.join(PRESETS)}.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Changes a parameter of the preset; repeatable.")
+]
+Backend = Annotated[str, typer.Option(help=f"What stands for the accelerator: {', '.join(BACKENDS)}.")]
+HotRows = Annotated[
+    int | None, typer.Option(help="Rows that may be hot. Unless given, a tenth of the log's, or all that fit.")
+]
+LearnShare = Annotated[float, typer.Option(help="Share of the log, from its front, that popularity is learned from.")]
+BatchSize = Annotated[int, typer.Option(help="Samples in a mini-batch.")]
+Samples = Annotated[int | None, typer.Option(help="Most samples to take from the log.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave damaged lines of a text log out, and count them.")]
+Seed = Annotated[int, typer.Option(help="Of initial parameters, and of the synthetic log.")]
+Json = Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")]
+
+
+@app.command(name="cosim")
+def cosim_command(
+    data: Data = "ml-100k",
+    preset: Preset = "kaggle",
+    backend: Backend = "verilated",
+    hot_rows: HotRows = None,
+    learn_share: LearnShare = 0.2,
+    batch_size: BatchSize = 2048,
+    steps: Annotated[int, typer.Option(help="Mini-batches to train on; 0: one pass. More go round again.")] = 0,
+    optimizer: Annotated[str, typer.Option(help="adagrad (row-wise for embedding rows) or sgd.")] = "adagrad",
+    rate: Annotated[float, typer.Option(help="Learning rate.")] = 0.02,
+    model: Annotated[str, typer.Option(help="Widths of the DLRM: small or kaggle.")] = "kaggle",
+    dimension: Annotated[int | None, typer.Option(help="Embedding dimension, instead of the model's.")] = None,
+    device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1, ...")] = "cpu",
+    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    baseline: Annotated[bool, typer.Option("--baseline", help="Also train the ordinary way, and compare.")] = False,
+    json: Json = None,
+    report: Annotated[Path | None, typer.Option(help="Draw a picture, cosim.png, into this folder.")] = None,
+    overrides: Overrides = None,
+    samples: Samples = None,
+    skip_bad: SkipBad = False,
+    seed: Seed = 0,
+) -> None:
+    """Train a DLRM with the accelerator in the loop.
+
+    The accelerator learns popularity from the front of the log; training begins after that part, and the last tenth
+    of the log is kept to judge the result by its AUC.
+    """
+    with _plain_errors() as progress:
+        geometry = _geometry(preset, overrides)
+        _check_backend(backend)
+        picture = report / "cosim.png" if report else None
+        for path in filter(None, (json, picture)):
+            check_writable(path)
+        progress("importing torch", 0, 1)
+        from .cosim import cosim  # torch takes seconds
+        from .cosim_settings import CosimSettings
+
+        settings = CosimSettings(
+            hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, steps=steps, optimizer=optimizer,
+            rate=rate, model=model, dimension=dimension, device=device, dtype=dtype, seed=seed, baseline=baseline,
+        )  # fmt: skip
+        log, seconds = _load(data, skip_bad, samples, seed, progress)
+        result = cosim(log, geometry, backend, settings, progress)
+        result.figures["seconds"] = {"load": seconds} | result.figures["seconds"]
+        progress("writing results", 0, 1)
+        if picture:
+            from .report import draw
+
+            draw(result, picture)
+        if json:
+            write_json(json, result.as_dict())
+    Console().print(summary(result.figures))
+
+
+@app.command(name="split")
+def split_command(
+    data: Data = "ml-100k",
+    preset: Preset = "kaggle",
+    backend: Backend = "verilated",
+    hot_rows: HotRows = None,
+    learn_share: LearnShare = 0.2,
+    batch_size: BatchSize = 2048,
+    out: Annotated[
+        Path | None, typer.Option(help="Write popular, slots and offsets of the classified samples to this .npz file.")
+    ] = None,
+    json: Json = None,
+    overrides: Overrides = None,
+    samples: Samples = None,
+    skip_bad: SkipBad = False,
+    seed: Seed = 0,
+) -> None:
+    """Let the accelerator learn from the front of a log, and split the rest into popular and non-popular samples."""
+    with _plain_errors() as progress:
+        geometry = _geometry(preset, overrides)
+        _check_backend(backend)
+        for path in filter(None, (json, out)):
+            check_writable(path)
+        settings = Settings(hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size)
+        log, seconds = _load(data, skip_bad, samples, seed, progress)
+        from .split import split_log
+
+        result = split_log(log, geometry, backend, settings, progress)
+        result.figures["seconds"] = {"load": seconds} | result.figures["seconds"]
+        progress("writing results", 0, 1)
+        if out:
+            write_npz(out, popular=result.popular, slots=result.slots, offsets=result.offsets)
+        if json:
+            write_json(json, result.figures)
+    Console().print(summary(result.figures))
+
+
+@app.command()
+def generate(
+    preset: Preset = "kaggle",
+    out: Annotated[Path, typer.Option("--out", "--output", help="Folder to write to.")] = Path("rtl"),
+    overrides: Overrides = None,
+) -> None:
+    """Write the accelerator's Verilog, with its description and its registers."""
+    with _plain_errors() as progress:
+        geometry = _geometry(preset, overrides)
+        progress(f"generating {geometry.name}", 0, 1)
+        from hotline_hw.generate import write_core
+
+        written = write_core(geometry, out)
+    for path in written:
+        print(path)
+
+
+@app.command()
+def registers(
+    format: Annotated[str, typer.Option(help="table, markdown, c, svd or json.")] = "table",
+) -> None:
+    """Show the register map."""
+    formats: dict[str, Callable[[], str]] = {
+        "markdown": regdoc.markdown, "c": regdoc.c_header, "svd": regdoc.svd,
+        "json": lambda: json_text(regdoc.register_rows()),
+    }  # fmt: skip
+    with _plain_errors():
+        if format == "table":
+            Console().print(_register_table())
+        elif format in formats:
+            sys.stdout.write(formats[format]())
+        else:
+            raise SettingsError(f"format is {format!r}; it must be one of table, {', '.join(formats)}")
+
+
+def main() -> None:
+    """The entry point."""
+    # Read by OpenMP when torch loads it: its threads spin while they wait, by default, and so take the cores from the
+    # simulator that they share them with; training steps then take several times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    app()
+
+
+@contextmanager
+def _plain_errors() -> Iterator[TerminalProgress]:
+    """Ends the command with one line on standard error where something expected goes wrong."""
+    with TerminalProgress() as progress:
+        try:
+            yield progress
+        except KeyboardInterrupt:
+            progress.close()
+            _fail(f"interrupted while {progress.state}; no result was written", 130)
+        except _EXPECTED as error:
+            progress.close()
+            _fail(str(error))
+        except OSError as error:
+            progress.close()
+            _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        except ModuleNotFoundError as error:
+            progress.close()
+            name = (error.name or "").partition(".")[0]
+            if name not in _EXTRAS:
+                raise
+            _fail(f"this needs the Python package {name}. Install it: pip install 'hotline[{_EXTRAS[name]}]'")
+
+
+def _fail(message: str, code: int = 2) -> NoReturn:
+    print(f"hotline: {message}", file=sys.stderr)
+    raise typer.Exit(code) from None
+
+
+def _geometry(name: str, overrides: list[str] | None) -> Geometry:
+    settings = {}
+    for setting in overrides or []:
+        key, equals, value = setting.partition("=")
+        try:
+            settings[key.strip()] = int(value, 0)
+        except ValueError:
+            right = (
+                f"--set {key.strip()}=NUMBER" if equals and key.strip() else "--set NAME=NUMBER, such as --set ways=8"
+            )
+            raise SettingsError(f"--set {setting}: write {right}") from None
+    return params.preset(name).override(settings)
+
+
+def _check_backend(name: str) -> None:
+    if name not in BACKENDS:
+        raise SettingsError(f"unknown backend {name!r}; the backends are {', '.join(BACKENDS)}")
+
+
+def _load(
+    data: str, skip_bad: bool, samples: int | None, seed: int, progress: TerminalProgress
+) -> tuple[ClickLog, float]:
+    """The log, and the seconds that it took."""
+    start = perf_counter()
+    progress(f"loading {data}", 0, 1)
+    log = load(data, skip_bad=skip_bad, samples=samples, seed=seed, progress=progress)
+    return log, perf_counter() - start
+
+
+def _register_table() -> Table:
+    table = Table("offset", "register", "access", "what it holds", box=None)
+    for row in regdoc.register_rows():
+        table.add_row(f"0x{row['offset']:03X}", row["name"], row["access"], row["description"])
+    return table

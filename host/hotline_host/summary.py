@@ -1,0 +1,55 @@
+"""What came out of a co-simulation or a split, as a table for the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+
+__all__ = ["headline", "summary"]
+
+
+def summary(figures: dict[str, Any]) -> Table:
+    """The figures of a co-simulation, or of a split, as a table. What there is none of is left out."""
+    table = Table(title=headline(figures), title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="bold")
+    table.add_column()
+    seconds = figures["seconds"]
+    cycles, speed = figures["cycles"], figures["lookups_per_cycle"]
+    rows: list[tuple[str, str | None]] = [
+        ("samples", f"{figures['samples']:,}, with {figures['lookups']:,} lookups"),
+        ("hot rows", f"{figures['hot_rows']:,} of {figures['rows']:,}"),
+        ("popular samples", f"{figures['popular_share']:.2%}"),
+        ("lookups that hit", _format(figures["lookup_hit_share"], ".2%")),
+        ("clock cycles", f"{cycles:,}, {speed:.2f} lookups in each" if speed else "none on this backend"),
+        ("loss", _beside(figures.get("loss"), figures.get("baseline_loss"), ".5f")),
+        ("largest loss difference", _format(figures.get("max_loss_difference"), ".1e")),
+        ("largest parameter difference", _format(figures.get("max_parameter_difference"), ".1e")),
+        ("AUC", _beside(figures.get("auc"), figures.get("baseline_auc"), ".5f")),
+        ("training", _beside(seconds.get("train"), seconds.get("baseline"), ".1f", " s")),
+        ("accelerator at work", f"{seconds['accelerator']:.1f} s"),
+    ]  # fmt: skip
+    for name, value in rows:
+        if value is not None:
+            table.add_row(name, value)
+    return table
+
+
+def headline(figures: dict[str, Any]) -> str:
+    """What was run, in a line."""
+    return (
+        f"{figures['data']}: {figures['hot_rows']:,} of {figures['rows']:,} rows hot, learned on "
+        f"{figures['learned_samples']:,} samples; {figures['preset']} on {figures['backend']}, mini-batches of "
+        f"{figures['batch_size']:,}"
+    )
+
+
+def _format(value: float | None, spec: str) -> str | None:
+    return None if value is None else format(value, spec)
+
+
+def _beside(hotline: float | None, ordinary: float | None, spec: str, unit: str = "") -> str | None:
+    """A value beside the ordinary trainer's, where there is one."""
+    if hotline is None:
+        return None
+    return f"{hotline:{spec}}{unit}" + ("" if ordinary is None else f"  (ordinary: {ordinary:{spec}}{unit})")

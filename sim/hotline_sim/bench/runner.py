@@ -1,0 +1,138 @@
+"""Runs the cocotb tests of the benches in a simulator of a geometry, for pytest.
+
+Simulators are built once and kept, as those of the `cocotb` backend. SEED=n chooses the stimulus; WAVES=1 records
+waves beside the log, in build/bench/.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from hotline_hw.params import PRESETS, Geometry
+
+from ..build_cache import log_tail
+from ..cocotb_backend.build import build_simulator, runner_command, runner_environment
+
+__all__ = ["BENCH_MODULES", "GEOMETRIES", "BenchFailure", "BenchRun", "bench_tests", "run_benches"]
+
+BENCH_MODULES = ("tests_stream", "tests_csr", "tests_state", "tests_random")
+
+GEOMETRIES: dict[str, Geometry] = {
+    geometry.name: geometry
+    for geometry in (
+        PRESETS["tiny"],
+        # What tiny is not: more lanes than bank_ports, ways that are no power of two, keys narrower than their fields,
+        # a long RRPV, limits that are no powers of two.
+        Geometry(
+            name="quad", lanes=4, banks=8, sets=4, ways=3, rrpv_bits=3, table_bits=6, row_bits=20, max_lookups=20,
+            max_samples=48, bank_ports=2, queue_depth=4, beat_depth=8,
+        ),
+    )
+}  # fmt: skip
+
+_DEFAULT_SEED = 1
+_TIMEOUT = 540  # seconds
+
+
+class BenchFailure(AssertionError):
+    """A bench failed; the message says how, and has the command that replays it with waves."""
+
+
+def bench_tests() -> list[str]:
+    """Every cocotb test of the benches, as `module.test`. They are not imported: that needs a simulator."""
+    found = []
+    for module in BENCH_MODULES:
+        tree = ast.parse(Path(__file__).with_name(f"{module}.py").read_text())
+        names = [item.name for item in tree.body if isinstance(item, ast.AsyncFunctionDef)]
+        found += [f"{module}.{name}" for name in names if name.startswith("test_")]
+    return found
+
+
+@dataclass(frozen=True)
+class BenchRun:
+    """What one simulation said.
+
+    Attributes:
+        cases: for each `module.test`, its cases (several if it is parametrized), and how each failed, if it did.
+        trouble: what went wrong with the simulation as a whole, if anything.
+        seed: what chose the stimulus.
+        log: what was logged.
+    """
+
+    cases: dict[str, dict[str, str | None]]
+    trouble: str | None
+    seed: int
+    log: Path
+
+    def check(self, test: str) -> None:
+        """Raises BenchFailure unless every case of `test` ran and passed."""
+        cases = self.cases.get(test, {})
+        failures = [f"{case} failed:\n{text}" for case, text in cases.items() if text is not None]
+        if not cases:
+            failures = [f"{test} did not run to its end: {self.trouble}\n{log_tail(self.log, 40)}"]
+        if failures:
+            node = os.environ.get("PYTEST_CURRENT_TEST", "tests/cocotb").removesuffix(" (call)")
+            raise BenchFailure(
+                "\n".join(failures) + f"\nSEED was {self.seed}. Log: {self.log}\n"
+                f"Replay with waves, in {self.log.parent}:\n    SEED={self.seed} WAVES=1 .venv/bin/pytest '{node}'"
+            )
+
+
+def run_benches(geometry: Geometry, simulator: str, tests: list[str]) -> BenchRun:
+    """Runs `tests`, each a `module.test`, one after another in one simulation.
+
+    Raises:
+        DeviceError: the simulator is lacking or cannot be built.
+    """
+    seed = int(os.environ.get("SEED", _DEFAULT_SEED))
+    record = os.environ.get("WAVES", "0") not in ("", "0")
+    build = build_simulator(geometry, simulator, waves=record)
+
+    folder = Path("build", "bench", f"{geometry.name}-{simulator}").absolute()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    waves = folder / ("waves.vcd" if simulator == "verilator" else "waves.fst")
+    modules = ",".join(f"hotline_sim.bench.{module}" for module in BENCH_MODULES)
+    command = [
+        *runner_command("run", simulator, build), "--run-folder", folder, "--test-module", modules,
+        "--test-filter", rf"\.({'|'.join(map(re.escape, tests))})(/.*)?$", *(["--waves", waves] if record else []),
+    ]  # fmt: skip
+    settings = {"HOTLINE_BENCH_GEOMETRY": json.dumps(geometry.as_dict()), "SEED": str(seed)}
+    log = folder / "log.txt"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            command, cwd=folder, env=runner_environment(simulator) | settings, stdin=subprocess.DEVNULL, stdout=file,
+            stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        try:
+            status = process.wait(_TIMEOUT)
+            trouble = f"the simulator ended with status {status}" if status else None
+        except subprocess.TimeoutExpired:
+            trouble = f"no end after {_TIMEOUT} s"
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)  # the simulator, which is a child of it, too
+                process.wait()
+    return BenchRun(_results(folder / "results.xml"), trouble, seed, log)
+
+
+def _results(path: Path) -> dict[str, dict[str, str | None]]:
+    """`BenchRun.cases` of a results file; empty if there is none. The runner's exit status does not tell."""
+    cases: dict[str, dict[str, str | None]] = {}
+    if not path.is_file():
+        return cases
+    for case in ElementTree.parse(path).iter("testcase"):
+        module, name = case.attrib["classname"].rpartition(".")[2], case.attrib["name"]
+        failed = [found for kind in ("failure", "error", "skipped") if (found := case.find(kind)) is not None]
+        text = (failed[0].text or failed[0].get("message") or failed[0].tag) if failed else None
+        cases.setdefault(f"{module}.{name.partition('/')[0]}", {})[name] = text
+    return cases

@@ -1,0 +1,32 @@
+"""The core on cocotb: every bench of hotline_sim.bench, in two geometries and two simulators.
+
+SEED=n chooses the stimulus, WAVES=1 records waves; a failure prints the command that replays it. The tests of a
+geometry and simulator run in one simulation, at the first of them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+
+import pytest
+
+from hotline_sim.bench.runner import GEOMETRIES, BenchRun, bench_tests, run_benches
+
+SIMULATORS = ("verilator", "icarus")
+
+
+@pytest.fixture(scope="module", params=itertools.product(GEOMETRIES, SIMULATORS), ids="-".join)
+def run(request) -> BenchRun:
+    """The simulation of every selected test of a geometry and simulator."""
+    geometry, simulator = request.param
+    if simulator == "icarus" and shutil.which("iverilog") is None:
+        pytest.skip("Icarus Verilog is not installed (Debian: apt install iverilog)")
+    selected = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
+    tests = [params["test"] for params in selected if params.get("run") == request.param]
+    return run_benches(GEOMETRIES[geometry], simulator, tests)
+
+
+@pytest.mark.parametrize("test", bench_tests())
+def test_core(run: BenchRun, test: str) -> None:
+    run.check(test)

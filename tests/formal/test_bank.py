@@ -1,0 +1,124 @@
+"""PopularityBank: the answers to a pass are those to its own lookups, in order, whatever scatter and gather do.
+
+One lookup is watched, chosen freely among all (as in test_queues.py). Its answer is told from others by the set it
+names; what the tracker answers beside that is proven in test_tracker.py.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Assert, Assume, Const, Cover, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In
+
+from hotline_hw.bank import PopularityBank
+from hotline_hw.layouts import lane_choice
+from hotline_hw.params import Geometry
+from hotline_hw.tracker import SrripTracker
+from hotline_sim.formal import cover, first_value, prove
+
+GEOMETRY = Geometry(
+    lanes=2, banks=2, sets=2, ways=2, rrpv_bits=1, table_bits=1, row_bits=5, bank_ports=2, queue_depth=4, beat_depth=4
+)
+
+
+class AnswersKeepTheirOrder(wiring.Component):
+    """A bank between a free scatter and a free gather that keep their sides of the contract.
+
+    Ports:
+        scatter, tags, learn, take, gather, gather_load, fetch: as in `PopularityBank`.
+        watch, choice: watch the lookup of lane `choice` of this pass.
+    """
+
+    def __init__(self, geometry: Geometry, dut: type[PopularityBank] = PopularityBank) -> None:
+        self.geometry, self.dut = geometry, dut
+        super().__init__(
+            {
+                "bank": In(geometry.bank_bits),
+                "scatter": In(lane_choice(geometry)),
+                "tags": In(data.ArrayLayout(geometry.tag_bits, geometry.lanes)),
+                "learn": In(1),
+                "take": In(1),
+                "gather": In(lane_choice(geometry)),
+                "gather_load": In(1),
+                "fetch": In(1),
+                "watch": In(1),
+                "choice": In(range(geometry.lanes)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        g = self.geometry
+        m.submodules.dut = dut = self.dut(g)
+        bank = first_value(m, self.bank)
+        m.d.comb += [
+            dut.bank.eq(bank), dut.scatter.eq(self.scatter), dut.tags.eq(self.tags), dut.learn.eq(self.learn),
+            dut.take.eq(self.take), dut.gather.eq(self.gather), dut.gather_load.eq(self.gather_load),
+            dut.fetch.eq(self.fetch), dut.budget.set_mask.eq(g.sets - 1), dut.budget.shift.eq(g.set_bits),
+            dut.budget.ways_low.eq((1 << g.ways) - 1),
+        ]  # fmt: skip
+
+        def mine(choice: data.View) -> list[Value]:
+            return [choice[lane].routed & (choice[lane].bank == bank) for lane in range(g.lanes)]
+
+        # Lookups inside, and the current pass: how many of them it wants.
+        inside, taken, fetched = Signal(range(g.queue_depth + 1)), Signal(range(3)), Signal(range(g.bank_ports + 1))
+        wanted, current, next_wanted = Signal(range(g.bank_ports + 1)), Signal(), Signal(range(g.bank_ports + 1))
+        m.d.comb += [
+            taken.eq(Mux(self.take, sum(mine(self.scatter)), 0)),
+            next_wanted.eq(sum(mine(self.gather))),
+            fetched.eq(Mux(self.fetch, wanted, 0)),
+        ]
+        m.d.sync += [
+            inside.eq(inside + taken - fetched),
+            Assume(~self.take | dut.room, "a pass goes where there is room"),
+            Assume(~self.fetch | (current & dut.ready), "answers are fetched once they are there"),
+            Assume(~self.gather_load | ~current | self.fetch, "a pass is current until its answers are fetched"),
+            Assume(~self.gather_load | (next_wanted <= inside - fetched), "a pass is gathered after it was scattered"),
+            Assert(dut.room | (inside > g.queue_depth - g.bank_ports), "room as long as a pass is sure to fit"),
+        ]
+        with m.If(self.gather_load):
+            m.d.sync += [current.eq(1), wanted.eq(next_wanted)]
+        with m.Elif(self.fetch):
+            m.d.sync += current.eq(0)
+
+        # Ranks count this bank's lanes from the lowest.
+        lanes = mine(self.scatter)
+        for lane in range(g.lanes):
+            rank = sum(lanes[:lane], Const(0))
+            m.d.sync += Assume(~lanes[lane] | (self.scatter[lane].rank == rank), "ranks in lane order")
+
+        # The watched lookup: its set, and how many answers are ahead of its own.
+        watching, home, ahead = Signal(), Signal(g.set_bits), Signal(range(g.queue_depth))
+        with m.If(~watching):
+            with m.If(self.take & self.watch & Array(lanes)[self.choice]):
+                m.d.sync += [
+                    watching.eq(1),
+                    home.eq(Array(self.tags[lane] for lane in range(g.lanes))[self.choice]),
+                    ahead.eq(inside - fetched + self.scatter[self.choice].rank),
+                ]
+        with m.Elif(ahead >= fetched):
+            m.d.sync += ahead.eq(ahead - fetched)
+        with m.Else():
+            slot = Array(dut.heads[rank].slot for rank in range(g.bank_ports))[ahead]
+            m.d.sync += [
+                watching.eq(0),
+                Assert(slot[: g.bank_bits] == bank, "the slot is of this bank"),
+                Assert(slot[g.bank_bits :][: g.set_bits] == home, "the answer is the watched lookup's"),
+            ]
+
+        waits = Signal(4)
+        longest = g.queue_depth + SrripTracker.LATENCY
+        m.d.sync += [
+            waits.eq(Mux(current & ~dut.ready, waits + 1, 0)),
+            Assert(waits <= longest, "answers come"),
+            Cover(
+                watching & (ahead == g.queue_depth - 1) & home.any(), "all places taken, the last by the watched one"
+            ),
+        ]
+        return m
+
+
+def test_answers_keep_their_order(tmp_path):
+    prove(AnswersKeepTheirOrder(GEOMETRY), tmp_path / "prove")
+    cover(AnswersKeepTheirOrder(GEOMETRY), tmp_path / "cover", cycles=16)
