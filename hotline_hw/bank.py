@@ -6,17 +6,22 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .layouts import entry_row
+from .layouts import encode, entry_row, row_parts
 from .params import Geometry
 from .queues import MultiPopQueue, MultiPushQueue
 from .tracker import SrripTracker, tracker_budget
 
-__all__ = ["PopularityBank", "answer_layout"]
+__all__ = ["PopularityBank", "answer_layout", "bank_heads"]
 
 
 def answer_layout(geometry: Geometry) -> data.StructLayout:
     """A tracker's answer to one lookup."""
     return data.StructLayout({"slot": geometry.slot_bits, "hit": 1})
+
+
+def bank_heads(geometry: Geometry) -> data.ArrayLayout:
+    """A bank's oldest answers, oldest first."""
+    return data.ArrayLayout(answer_layout(geometry), geometry.bank_ports)
 
 
 class PopularityBank(wiring.Component):
@@ -31,7 +36,7 @@ class PopularityBank(wiring.Component):
         scatter: lanes of the pass that wants in that go to this bank. room: the bank can take them.
         rank_is: for each rank, the lanes that have it. tags, learn: the pass's data.
         take: all banks have room, and the pass goes.
-        gather: lanes of the pass whose answers are wanted next; `gather_load` makes it the current one.
+        gather, gather_rank_is: the like for the pass whose answers are wanted next; `gather_load` makes it the current.
         ready: all answers to the current pass are in `heads` (by rank). fetch: they are taken.
         inserted, evicted: tracker events. budget, row_*, clear: as in `SrripTracker`; row_write only where meant.
     """
@@ -48,10 +53,11 @@ class PopularityBank(wiring.Component):
                 "room": Out(1),
                 "take": In(1),
                 "gather": In(geometry.lanes),
+                "gather_rank_is": In(geometry.lanes).array(geometry.bank_ports),
                 "gather_load": In(1),
                 "ready": Out(1),
                 "fetch": In(1),
-                "heads": Out(answer_layout(geometry)).array(geometry.bank_ports),
+                "heads": Out(bank_heads(geometry)),
                 "inserted": Out(1),
                 "evicted": Out(1),
                 "budget": In(tracker_budget(geometry)),
@@ -64,11 +70,6 @@ class PopularityBank(wiring.Component):
             }
         )
 
-    def _count(self, m: Module, name: str, lanes: Signal) -> Signal:
-        count = Signal(range(self.geometry.bank_ports + 1), name=name)
-        m.d.comb += count.eq(sum((lanes[lane] for lane in range(self.geometry.lanes)), Const(0)))
-        return count
-
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g = self.geometry
@@ -79,7 +80,13 @@ class PopularityBank(wiring.Component):
         )
 
         # Scatter: choose this bank's lanes; port p takes the lane of rank p.
-        wanted = self._count(m, "wanted", self.scatter)
+        wanted = Signal(range(g.bank_ports + 1))
+        choices = []
+        for port in range(g.bank_ports):
+            choice = Signal(g.lanes, name=f"choice{port}")
+            m.d.comb += choice.eq(self.scatter & self.rank_is[port])
+            choices.append(choice)
+        m.d.comb += wanted.eq(sum((choice.any() for choice in choices), Const(0)))
         in_flight = Signal(range(g.queue_depth + 1))
         fetched = Signal(range(g.bank_ports + 1))
         m.d.comb += [
@@ -87,14 +94,11 @@ class PopularityBank(wiring.Component):
             queue.push_count.eq(Mux(self.take, wanted, 0)),
         ]
         m.d.sync += in_flight.eq(in_flight + queue.push_count - fetched)
-        with m.If(self.scatter.any()):
-            for port in range(g.bank_ports):
-                choice = Signal(g.lanes, name=f"choice{port}")
-                m.d.comb += choice.eq(self.scatter & self.rank_is[port])
-                chosen = Const(0, g.tag_bits)
+        for choice, pushed in zip(choices, queue.push, strict=True):
+            with m.If(choice.any()), m.Switch(encode(choice)):
                 for lane in range(g.lanes):
-                    chosen = chosen | Mux(choice[lane], self.tags[lane], 0)
-                m.d.comb += queue.push[port].eq(Cat(chosen, self.learn))
+                    with m.Case(lane):
+                        m.d.comb += pushed.eq(Cat(self.tags[lane], self.learn))
 
         # Look up: one a cycle, never held up.
         m.d.comb += [
@@ -107,18 +111,22 @@ class PopularityBank(wiring.Component):
             tracker.row_set.eq(self.row_set),
             tracker.row_write.eq(self.row_write),
             tracker.clear.eq(self.clear),
-            tracker.row_in.eq(self.row_in),
-            self.row_out.eq(tracker.row_out),
             self.inserted.eq(tracker.inserted),
             self.evicted.eq(tracker.evicted),
             answers.push_valid.eq(tracker.answer_valid),
             answers.push.eq(Cat(tracker.answer_slot, tracker.answer_hit)),
         ]
 
+        for there, here in zip(row_parts(tracker.row_in), row_parts(self.row_in), strict=True):
+            m.d.comb += there.eq(here)
+        for there, here in zip(row_parts(self.row_out), row_parts(tracker.row_out), strict=True):
+            m.d.comb += there.eq(here)
+
         # Gather: how many answers the current pass wants was counted as it was loaded.
         needed = Signal(range(g.bank_ports + 1))
         with m.If(self.gather_load):
-            m.d.sync += needed.eq(self._count(m, "needed_next", self.gather))
+            needs = ((self.gather & lanes).any() for lanes in self.gather_rank_is)
+            m.d.sync += needed.eq(sum(needs, Const(0)))
         m.d.comb += [
             self.ready.eq(answers.level >= needed),
             fetched.eq(Mux(self.fetch, needed, 0)),

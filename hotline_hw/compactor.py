@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .layouts import axis_beat
+from .layouts import axis_beat, encode
 
 __all__ = ["BeatCompactor", "sparse_beat"]
 
@@ -84,14 +84,16 @@ class BeatCompactor(wiring.Component):
         fresh = Signal(data.ArrayLayout(64, self.lanes))
         with m.If(placed_valid):
             for target in lanes:
-                word = Const(0, 64)
-                here, next_here = Const(0), Const(0)
-                for lane in lanes:
-                    chosen = placed.keep[lane] & (position[lane] == target)
-                    word = word | Mux(chosen, placed.words[lane], 0)
-                    here = here | (chosen & ~wraps[lane])
-                    next_here = next_here | (chosen & wraps[lane])
-                m.d.comb += [fresh[target].eq(word), arrived[target].eq(here), wrapped[target].eq(next_here)]
+                chosen = Signal(self.lanes, name=f"chosen{target}")
+                m.d.comb += chosen.eq(placed.keep & Cat(position[lane] == target for lane in lanes))
+                with m.Switch(encode(chosen)):
+                    for lane in lanes:
+                        with m.Case(lane):
+                            m.d.comb += fresh[target].eq(placed.words[lane])
+                m.d.comb += [
+                    arrived[target].eq((chosen & ~wraps).any()),
+                    wrapped[target].eq((chosen & wraps).any()),
+                ]
         for target in lanes:
             m.d.comb += merged[target].eq(Mux(held[target], residue[target], fresh[target]))
 

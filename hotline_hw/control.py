@@ -6,7 +6,7 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .layouts import entry_row
+from .layouts import entry_row, row_parts
 from .params import Geometry
 from .regmap import Command
 from .tracker import tracker_budget
@@ -37,7 +37,6 @@ class TrackerControl(wiring.Component):
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
-        row = entry_row(geometry)
         pulses = (
             "done", "snapshot", "clear_counters",
             "command_busy", "command_code", "hot_rows_range", "restore_length", "restore_entry",
@@ -58,8 +57,8 @@ class TrackerControl(wiring.Component):
                 "row_set": Out(geometry.set_bits),
                 "row_write": Out(geometry.banks),
                 "clear": Out(1),
-                "row_in": Out(row),
-                "row_out": In(data.ArrayLayout(row, geometry.banks)),
+                "row_in": Out(entry_row(geometry)),
+                "row_out": In(entry_row(geometry)).array(geometry.banks),
                 "dump": Out(stream.Signature(state_beat(geometry))),
                 "restore": In(stream.Signature(state_beat(geometry))),
             }
@@ -100,8 +99,7 @@ class TrackerControl(wiring.Component):
             usable.eq(Mux(index < self.budget.boundary, self.budget.ways_high, self.budget.ways_low)),
             self.hold.eq(self.running),
         ]
-        row = Signal(entry_row(g))
-        m.d.comb += self.row_in.eq(row)
+        row = self.row_in  # registers: the set on its way out (DUMP) or in (RESTORE)
 
         with m.FSM(init="WALK") as fsm:
             m.d.comb += self.running.eq(~fsm.ongoing("IDLE"))
@@ -128,7 +126,8 @@ class TrackerControl(wiring.Component):
                 with m.Switch(bank):
                     for number in range(g.banks):
                         with m.Case(number):
-                            m.d.sync += row.eq(self.row_out[number])
+                            for part, read in zip(row_parts(row), row_parts(self.row_out[number]), strict=True):
+                                m.d.sync += part.eq(read)
                 m.next = "DUMP_SEND"
             with m.State("DUMP_SEND"):
                 m.d.comb += [self.dump.valid.eq(1), self.dump.payload.last.eq(final)]
@@ -139,7 +138,7 @@ class TrackerControl(wiring.Component):
                     with m.If(final):
                         m.next = "IDLE"
             with m.State("RESTORE_TAKE"):
-                self._take_row(m, row, usable, final, report)
+                self._take_row(m, usable, final, report)
             with m.State("RESTORE_WRITE"):
                 m.d.comb += [
                     self.row_access.eq(1),
@@ -198,9 +197,10 @@ class TrackerControl(wiring.Component):
             with m.Default():
                 m.d.comb += self.command_code.eq(1)
 
-    def _take_row(self, m: Module, row: Signal, usable: Signal, final: Signal, report: Signal) -> None:
+    def _take_row(self, m: Module, usable: Signal, final: Signal, report: Signal) -> None:
         """In RESTORE_TAKE: one set from the stream, without the entries that the budget has no room for."""
         g = self.geometry
+        row = self.row_in
         beat = self.restore.payload
         m.d.comb += self.restore.ready.eq(1)
         valid = Cat(beat.words[way][ENTRY_VALID.low] for way in range(g.ways))

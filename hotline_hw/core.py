@@ -16,7 +16,7 @@ from .csr import CsrBank
 from .dispatcher import BatchDispatcher
 from .gather import BankGather
 from .key_hash import LookupHasher
-from .layouts import axis_beat, pass_beat
+from .layouts import axis_beat, pass_beat, row_parts
 from .params import Geometry
 from .regmap import COUNTERS, REGISTERS, Error, register
 from .scatter import BankScatter
@@ -203,15 +203,19 @@ class HotlineCore(wiring.Component):
                 bank.gather_load.eq(gather.load),
                 gather.ready[number].eq(bank.ready),
                 bank.fetch.eq(gather.fetch),
-                *(there.eq(here) for there, here in zip(gather.heads[number], bank.heads, strict=True)),
+                gather.heads[number].eq(bank.heads),
+                *(there.eq(here) for there, here in zip(bank.gather_rank_is, gather.rank_is, strict=True)),
                 bank.budget.eq(control.budget),
                 bank.row_access.eq(control.row_access),
                 bank.row_set.eq(control.row_set),
                 bank.row_write.eq(control.row_write[number]),
                 bank.clear.eq(control.clear),
-                bank.row_in.eq(control.row_in),
-                control.row_out[number].eq(bank.row_out),
             ]
+            for there, here in (
+                *zip(row_parts(bank.row_in), row_parts(control.row_in), strict=True),
+                *zip(row_parts(control.row_out[number]), row_parts(bank.row_out), strict=True),
+            ):
+                m.d.comb += there.eq(here)
             for name, pulses in events.items():
                 pulses.append(getattr(bank, name))
         counts = []

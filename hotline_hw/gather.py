@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .bank import answer_layout
+from .bank import bank_heads
 from .layouts import pass_beat, result_beat
 from .params import Geometry
 
@@ -21,7 +21,8 @@ class BankGather(wiring.Component):
 
     Ports:
         input: payload `pass_beat`. output: payload `result_beat`.
-        from_bank: for each bank, the lanes of the next pass that wait for it. load: that pass becomes the current one.
+        from_bank: for each bank, the lanes of the next pass that wait for it. rank_is: for each rank, the lanes that
+            have it. load: that pass becomes the current one.
         ready: for each bank, whether it holds all answers to the current pass. fetch: they are taken.
         heads: each bank's oldest answers.
 
@@ -35,10 +36,11 @@ class BankGather(wiring.Component):
                 "input": In(stream.Signature(pass_beat(geometry))),
                 "output": Out(stream.Signature(result_beat(geometry))),
                 "from_bank": Out(geometry.lanes).array(geometry.banks),
+                "rank_is": Out(geometry.lanes).array(geometry.bank_ports),
                 "load": Out(1),
                 "ready": In(geometry.banks),
                 "fetch": Out(1),
-                "heads": In(answer_layout(geometry)).array(geometry.banks, geometry.bank_ports),
+                "heads": In(bank_heads(geometry)).array(geometry.banks),
             }
         )
 
@@ -53,9 +55,15 @@ class BankGather(wiring.Component):
             self.load.eq(self.input.ready & self.input.valid),
         ]
         upcoming = self.input.payload.lanes
+        sources = []  # for each lane, its bank in one-hot
+        for lane in range(g.lanes):
+            source = Signal(g.banks, name=f"source{lane}")
+            m.d.comb += source.eq(Mux(upcoming[lane].routed, Const(1, g.banks) << upcoming[lane].bank, 0))
+            sources.append(source)
         for bank, lanes_from in enumerate(self.from_bank):
-            waits = (upcoming[lane].routed & (upcoming[lane].bank == bank) for lane in range(g.lanes))
-            m.d.comb += lanes_from.eq(Cat(waits))
+            m.d.comb += lanes_from.eq(Cat(source[bank] for source in sources))
+        for rank, lanes_with in enumerate(self.rank_is):
+            m.d.comb += lanes_with.eq(Cat(upcoming[lane].rank == rank for lane in range(g.lanes)))
         with m.If(self.input.ready):
             m.d.sync += [current_valid.eq(self.input.valid), current.eq(self.input.payload)]
 
@@ -64,11 +72,11 @@ class BankGather(wiring.Component):
             m.d.sync += [self.output.valid.eq(1), out.learn.eq(current.learn), out.end.eq(current.end)]
             for lane in range(g.lanes):
                 source = current.lanes[lane]
-                heads = Signal(data.ArrayLayout(answer_layout(g), g.bank_ports), name=f"heads{lane}")
+                heads = Signal(bank_heads(g), name=f"heads{lane}")
                 with m.Switch(source.bank):
-                    for bank, bank_heads in enumerate(self.heads):
+                    for bank, those in enumerate(self.heads):
                         with m.Case(bank):
-                            m.d.comb += heads.eq(Cat(bank_heads))
+                            m.d.comb += heads.eq(those)
                 answer = heads[source.rank]
                 m.d.sync += [
                     out.lanes[lane].payload.eq(source.payload),

@@ -7,13 +7,15 @@
 
 from __future__ import annotations
 
-from amaranth.lib import data
+from amaranth.hdl import Cat, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import Out
 
 from .params import Geometry
 from .words import PAYLOAD_FIELD, SAMPLE_FIELD
 
 __all__ = [
-    "axis_beat", "entry_row", "hashed_beat", "lookup_beat", "pass_beat", "result_beat",
+    "axis_beat", "encode", "entry_row", "hashed_beat", "lookup_beat", "pass_beat", "result_beat", "row_parts",
     "verdict_beat", "verdict_depth", "verdict_id_bits",
 ]  # fmt: skip
 
@@ -87,12 +89,24 @@ def verdict_id_bits(geometry: Geometry) -> int:
     return (2 * verdict_depth(geometry)).bit_length()
 
 
-def entry_row(geometry: Geometry) -> data.StructLayout:
-    """One set of a tracker bank. `rrpv` is in bit planes: plane i holds bit i of every way's value."""
-    return data.StructLayout(
+def entry_row(geometry: Geometry) -> wiring.Signature:
+    """One set of a tracker bank, as its owner drives it. `rrpv` is in bit planes: plane i holds bit i of every way's
+    value. A signal for each part, not one wide word, so that no simulator packs and unpacks it every cycle."""
+    return wiring.Signature(
         {
-            "valid": geometry.ways,
-            "rrpv": data.ArrayLayout(geometry.ways, geometry.rrpv_bits),
-            "tag": data.ArrayLayout(geometry.tag_bits, geometry.ways),
+            "valid": Out(geometry.ways),
+            "rrpv": Out(geometry.ways).array(geometry.rrpv_bits),
+            "tag": Out(geometry.tag_bits).array(geometry.ways),
         }
     )
+
+
+def row_parts(row: object) -> list:
+    """The signals of an `entry_row`, in order."""
+    return [row.valid, *row.rrpv, *row.tag]  # type: ignore[attr-defined]
+
+
+def encode(lanes: Value) -> Value:
+    """The index of the one bit that is set; zero where none is."""
+    bits = (len(lanes) - 1).bit_length()
+    return Cat(Cat(lanes[lane] for lane in range(len(lanes)) if lane >> bit & 1).any() for bit in range(bits))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -73,6 +73,11 @@ class BankScatter(wiring.Component):
         goes = Signal(g.lanes)
         for lane in lanes:
             m.d.comb += goes[lane].eq(waiting[lane] & ~overflow[: lane + 1].any())
+        targets = []  # for each lane, its bank in one-hot
+        for lane in lanes:
+            target = Signal(g.banks, name=f"target{lane}")
+            m.d.comb += target.eq(Mux(goes[lane] & routed[lane], Const(1, g.banks) << bank[lane], 0))
+            targets.append(target)
         done = Signal()
         m.d.comb += done.eq(~overflow.any())
 
@@ -98,10 +103,8 @@ class BankScatter(wiring.Component):
                 sent.end.eq(source.end & done),
                 waiting.eq(waiting & ~goes),
             ]
-            m.d.sync += [
-                lanes_to.eq(Cat(goes[lane] & routed[lane] & (bank[lane] == number) for lane in lanes))
-                for number, lanes_to in enumerate(self.to_bank)
-            ]
+            for number, lanes_to in enumerate(self.to_bank):
+                m.d.sync += lanes_to.eq(Cat(target[number] for target in targets))
             for number, lanes_with in enumerate(self.rank_is):
                 m.d.sync += lanes_with.eq(Cat(rank == number for rank in ranks))
             for lane in lanes:

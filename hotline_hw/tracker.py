@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from .layouts import entry_row
+from .layouts import encode, entry_row
 from .params import Geometry
 from .srrip import SrripUpdate
 
@@ -172,7 +172,7 @@ class SrripTracker(wiring.Component):
         with m.If(self.row_access):
             m.d.comb += [
                 state_write.addr.eq(self.row_set),
-                state_write.data.eq(Mux(self.clear, 0, Cat(self.row_in.valid, self.row_in.rrpv))),
+                state_write.data.eq(Mux(self.clear, 0, Cat(self.row_in.valid, *self.row_in.rrpv))),
                 state_write.en.eq(self.row_write),
             ]
         with m.Else():
@@ -187,18 +187,13 @@ class SrripTracker(wiring.Component):
                 port.data.eq(Mux(self.row_access, self.row_in.tag[way], update_tag)),
                 port.en.eq(Mux(self.row_access, self.row_write, update_valid & update.fill[way])),
             ]
-        m.d.comb += [
-            Cat(self.row_out.valid, self.row_out.rrpv).eq(state_read.data),
-            self.row_out.tag.eq(Cat(port.data for port in tag_reads)),
-        ]
+        m.d.comb += Cat(self.row_out.valid, *self.row_out.rrpv).eq(state_read.data)
+        m.d.comb += [tag.eq(port.data) for tag, port in zip(self.row_out.tag, tag_reads, strict=True)]
 
         # Answer: the slot is the entry's position among those in use.
-        way_number = Signal(g.way_bits)
-        for bit in range(g.way_bits):
-            m.d.comb += way_number[bit].eq(Cat(done_hit_ways[way] for way in ways if way >> bit & 1).any())
         m.d.comb += [
             self.answer_valid.eq(done_valid),
             self.answer_hit.eq(done_hit),
-            self.answer_slot.eq(Cat(self.bank, done_set | way_number << self.budget.shift)),
+            self.answer_slot.eq(Cat(self.bank, done_set | encode(done_hit_ways) << self.budget.shift)),
         ]
         return m

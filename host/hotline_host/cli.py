@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -25,7 +25,7 @@ from .files import check_writable, json_text, write_json, write_npz
 from .packets import DriverError
 from .progress import TerminalProgress
 from .settings import Settings, SettingsError
-from .summary import summary
+from .summary import headline, summary
 
 __all__ = ["app", "main"]
 
@@ -64,7 +64,7 @@ def cosim_command(
     batch_size: BatchSize = 2048,
     steps: Annotated[int, typer.Option(help="Mini-batches to train on; 0: one pass. More go round again.")] = 0,
     optimizer: Annotated[str, typer.Option(help="adagrad (row-wise for embedding rows) or sgd.")] = "adagrad",
-    rate: Annotated[float, typer.Option(help="Learning rate.")] = 0.02,
+    rate: Annotated[float, typer.Option(help="Learning rate.")] = 0.01,
     model: Annotated[str, typer.Option(help="Widths of the DLRM: small or kaggle.")] = "kaggle",
     dimension: Annotated[int | None, typer.Option(help="Embedding dimension, instead of the model's.")] = None,
     device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1, ...")] = "cpu",
@@ -106,7 +106,7 @@ def cosim_command(
             draw(result, picture)
         if json:
             write_json(json, result.as_dict())
-    Console().print(summary(result.figures))
+    _show(result.figures)
 
 
 @app.command(name="split")
@@ -143,7 +143,7 @@ def split_command(
             write_npz(out, popular=result.popular, slots=result.slots, offsets=result.offsets)
         if json:
             write_json(json, result.figures)
-    Console().print(summary(result.figures))
+    _show(result.figures)
 
 
 @app.command()
@@ -244,6 +244,11 @@ def _load(
     progress(f"loading {data}", 0, 1)
     log = load(data, skip_bad=skip_bad, samples=samples, seed=seed, progress=progress)
     return log, perf_counter() - start
+
+
+def _show(figures: dict[str, Any]) -> None:
+    print(headline(figures))
+    Console().print(summary(figures))
 
 
 def _register_table() -> Table:

@@ -169,7 +169,6 @@ def cosim(
         "seconds": seconds | {"baseline": None},
     }  # fmt: skip
     if settings.baseline:
-        lap("rest")
         ordinary = OrdinaryTrainer(config, log.rows, device=device, dtype=dtype, seed=settings.seed)
         lap("place")
         for step in range(steps):

@@ -34,7 +34,7 @@ class CosimSettings(Settings):
     steps: int = 0
     test_share: float = 0.1
     optimizer: str = "adagrad"
-    rate: float = 0.02
+    rate: float = 0.01
     model: str = "kaggle"
     dimension: int | None = None
     device: str = "cpu"

@@ -22,11 +22,11 @@ class TerminalProgress:
         self._bars.start()
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        if what != self._what or self._task is None:
+        before, self._what, self._done, self._total = self._what, what, done, total
+        if what != before or self._task is None:
             if self._task is not None:
                 self._bars.remove_task(self._task)
             self._task = self._bars.add_task(what, total=total)
-        self._what, self._done, self._total = what, done, total
         self._bars.update(self._task, completed=done, total=total)
 
     @property

@@ -11,7 +11,7 @@ __all__ = ["headline", "summary"]
 
 def summary(figures: dict[str, Any]) -> Table:
     """The figures of a co-simulation, or of a split, as a table. What there is none of is left out."""
-    table = Table(title=headline(figures), title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
     table.add_column()
     seconds = figures["seconds"]

@@ -58,7 +58,7 @@ def first_value(m: Module, port: Value) -> Value:
     return value
 
 
-def prove(component: wiring.Component, folder: Path, *, seconds: int = 120) -> None:
+def prove(component: wiring.Component, folder: Path, *, seconds: int = 300) -> None:
     """Proves every assertion for all time, by property-directed reachability (ABC's `pdr`).
 
     Raises:
@@ -71,7 +71,7 @@ def prove(component: wiring.Component, folder: Path, *, seconds: int = 120) -> N
         problem.report(reply, f"no proof in {seconds} s")
 
 
-def check(component: wiring.Component, folder: Path, *, cycles: int, seconds: int = 120) -> None:
+def check(component: wiring.Component, folder: Path, *, cycles: int, seconds: int = 300) -> None:
     """Checks every assertion in the first `cycles` cycles, by bounded model checking (ABC's `bmc3`).
 
     Raises:
@@ -85,7 +85,7 @@ def check(component: wiring.Component, folder: Path, *, cycles: int, seconds: in
         problem.report(reply, f"{cycles} cycles not checked in {seconds} s")
 
 
-def cover(component: wiring.Component, folder: Path, *, cycles: int, seconds: int = 120) -> Path:
+def cover(component: wiring.Component, folder: Path, *, cycles: int, seconds: int = 300) -> Path:
     """Shows that the component's one `Cover` can be reached within `cycles` cycles. Returns the trace, a VCD.
 
     A proof whose assumptions contradict each other, or whose interesting case never comes, proves nothing: this is the

@@ -6,15 +6,16 @@ names; what the tracker answers beside that is proven in test_tracker.py.
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Assert, Assume, Const, Cover, Module, Mux, Signal, Value
-from amaranth.lib import data, wiring
+import pytest
+from amaranth.hdl import Array, Assert, Assume, Cat, Const, Cover, Module, Mux, Signal, Value
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from hotline_hw.bank import PopularityBank
-from hotline_hw.layouts import lane_choice
 from hotline_hw.params import Geometry
 from hotline_hw.tracker import SrripTracker
-from hotline_sim.formal import cover, first_value, prove
+from hotline_sim.formal import PropertyFailed, check, cover, first_value, prove
+from tests.formal.mutants import mutated
 
 GEOMETRY = Geometry(
     lanes=2, banks=2, sets=2, ways=2, rrpv_bits=1, table_bits=1, row_bits=5, bank_ports=2, queue_depth=4, beat_depth=4
@@ -34,11 +35,11 @@ class AnswersKeepTheirOrder(wiring.Component):
         super().__init__(
             {
                 "bank": In(geometry.bank_bits),
-                "scatter": In(lane_choice(geometry)),
-                "tags": In(data.ArrayLayout(geometry.tag_bits, geometry.lanes)),
+                "scatter": In(geometry.lanes),
+                "tags": In(geometry.tag_bits).array(geometry.lanes),
                 "learn": In(1),
                 "take": In(1),
-                "gather": In(lane_choice(geometry)),
+                "gather": In(geometry.lanes),
                 "gather_load": In(1),
                 "fetch": In(1),
                 "watch": In(1),
@@ -51,22 +52,36 @@ class AnswersKeepTheirOrder(wiring.Component):
         g = self.geometry
         m.submodules.dut = dut = self.dut(g)
         bank = first_value(m, self.bank)
+        lanes = range(g.lanes)
         m.d.comb += [
-            dut.bank.eq(bank), dut.scatter.eq(self.scatter), dut.tags.eq(self.tags), dut.learn.eq(self.learn),
-            dut.take.eq(self.take), dut.gather.eq(self.gather), dut.gather_load.eq(self.gather_load),
-            dut.fetch.eq(self.fetch), dut.budget.set_mask.eq(g.sets - 1), dut.budget.shift.eq(g.set_bits),
+            dut.bank.eq(bank), dut.scatter.eq(self.scatter), dut.learn.eq(self.learn), dut.take.eq(self.take),
+            dut.gather.eq(self.gather), dut.gather_load.eq(self.gather_load), dut.fetch.eq(self.fetch),
+            dut.budget.set_mask.eq(g.sets - 1), dut.budget.shift.eq(g.set_bits),
             dut.budget.ways_low.eq((1 << g.ways) - 1),
         ]  # fmt: skip
 
-        def mine(choice: data.View) -> list[Value]:
-            return [choice[lane].routed & (choice[lane].bank == bank) for lane in range(g.lanes)]
+        # Ranks count this bank's lanes from the lowest. Other lanes may have any rank: here, the lane's own number.
+        def drive_ranks(rank_is: list[Signal], mine: Signal) -> list[Value]:
+            ranks = [Mux(mine[lane], sum(mine[:lane], Const(0)), lane) for lane in lanes]
+            for rank, lanes_of_rank in enumerate(rank_is):
+                m.d.comb += lanes_of_rank.eq(Cat(of_lane == rank for of_lane in ranks))
+            return ranks
+
+        ranks = drive_ranks(dut.rank_is, self.scatter)
+        drive_ranks(dut.gather_rank_is, self.gather)
+        for ours, theirs in zip(dut.tags, self.tags, strict=True):
+            m.d.comb += ours.eq(theirs)
 
         # Lookups inside, and the current pass: how many of them it wants.
-        inside, taken, fetched = Signal(range(g.queue_depth + 1)), Signal(range(3)), Signal(range(g.bank_ports + 1))
+        inside, taken, fetched = (
+            Signal(range(g.queue_depth + 1)),
+            Signal(range(g.lanes + 1)),
+            Signal(range(g.bank_ports + 1)),
+        )
         wanted, current, next_wanted = Signal(range(g.bank_ports + 1)), Signal(), Signal(range(g.bank_ports + 1))
         m.d.comb += [
-            taken.eq(Mux(self.take, sum(mine(self.scatter)), 0)),
-            next_wanted.eq(sum(mine(self.gather))),
+            taken.eq(Mux(self.take, sum(self.scatter), 0)),
+            next_wanted.eq(sum(self.gather)),
             fetched.eq(Mux(self.fetch, wanted, 0)),
         ]
         m.d.sync += [
@@ -82,20 +97,14 @@ class AnswersKeepTheirOrder(wiring.Component):
         with m.Elif(self.fetch):
             m.d.sync += current.eq(0)
 
-        # Ranks count this bank's lanes from the lowest.
-        lanes = mine(self.scatter)
-        for lane in range(g.lanes):
-            rank = sum(lanes[:lane], Const(0))
-            m.d.sync += Assume(~lanes[lane] | (self.scatter[lane].rank == rank), "ranks in lane order")
-
         # The watched lookup: its set, and how many answers are ahead of its own.
         watching, home, ahead = Signal(), Signal(g.set_bits), Signal(range(g.queue_depth))
         with m.If(~watching):
-            with m.If(self.take & self.watch & Array(lanes)[self.choice]):
+            with m.If(self.take & self.watch & Array(self.scatter)[self.choice]):
                 m.d.sync += [
                     watching.eq(1),
-                    home.eq(Array(self.tags[lane] for lane in range(g.lanes))[self.choice]),
-                    ahead.eq(inside - fetched + self.scatter[self.choice].rank),
+                    home.eq(Array(self.tags)[self.choice]),
+                    ahead.eq(inside - fetched + Array(ranks)[self.choice]),
                 ]
         with m.Elif(ahead >= fetched):
             m.d.sync += ahead.eq(ahead - fetched)
@@ -112,9 +121,7 @@ class AnswersKeepTheirOrder(wiring.Component):
         m.d.sync += [
             waits.eq(Mux(current & ~dut.ready, waits + 1, 0)),
             Assert(waits <= longest, "answers come"),
-            Cover(
-                watching & (ahead == g.queue_depth - 1) & home.any(), "all places taken, the last by the watched one"
-            ),
+            Cover(watching & (ahead == g.queue_depth - 1) & home.any(), "full, the watched one last"),
         ]
         return m
 
@@ -122,3 +129,17 @@ class AnswersKeepTheirOrder(wiring.Component):
 def test_answers_keep_their_order(tmp_path):
     prove(AnswersKeepTheirOrder(GEOMETRY), tmp_path / "prove")
     cover(AnswersKeepTheirOrder(GEOMETRY), tmp_path / "cover", cycles=16)
+
+
+MUTANTS = {
+    "room is granted too long": ("in_flight <= g.queue_depth - g.bank_ports", "in_flight < g.queue_depth"),
+    "room is granted too seldom": ("in_flight <= g.queue_depth - g.bank_ports", "in_flight == 0"),
+    "one answer will do": ("self.ready.eq(answers.level >= needed)", "self.ready.eq(answers.level.any())"),
+    "lookups of other banks slip in": ("choice.eq(self.scatter & self.rank_is[port])", "choice.eq(self.rank_is[port])"),
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_broken_bank_is_caught(mutant, tmp_path):
+    with pytest.raises(PropertyFailed):
+        check(AnswersKeepTheirOrder(GEOMETRY, mutated(PopularityBank, *MUTANTS[mutant])), tmp_path, cycles=14)

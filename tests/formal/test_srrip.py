@@ -8,11 +8,11 @@ there is one, and knows nothing of the hardware's one step.
 from __future__ import annotations
 
 import pytest
-from amaranth.hdl import Assert, Assume, Cat, Const, Cover, Module, Mux, Signal, Value
+from amaranth.hdl import Assert, Assume, Cat, Const, Cover, Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
-from hotline_hw.tracker import SrripUpdate
+from hotline_hw.srrip import SrripUpdate
 from hotline_sim.formal import PropertyFailed, cover, prove
 
 
@@ -61,7 +61,6 @@ class SrripRule(wiring.Component):
         m.d.comb += [
             usable.eq(Cat(way < self.quota for way in range(self.ways))),
             Cat(dut.valid, dut.match, dut.usable, dut.learn).eq(Cat(self.valid, self.match, usable, self.learn)),
-            dut.rrpv.eq(self.rrpv),
             hits.eq(self.match & self.valid & usable),
             hit.eq(hits.any()),
             empty.eq(usable & ~self.valid),
@@ -72,6 +71,9 @@ class SrripRule(wiring.Component):
             Assume((hits & (hits - 1)[: self.ways]) == 0, "no tag twice in a set"),
             Cover(full & self.learn & ~hit & (self.quota == self.ways), "a full set, all ways of it in use, misses"),
         ]
+
+        for plane in range(self.rrpv_bits):
+            m.d.comb += dut.rrpv[plane].eq(Cat(self.rrpv[way][plane] for way in range(self.ways)))
 
         victim, searched = self._search_and_increment(m)
         fill = Signal(self.ways)
@@ -92,19 +94,22 @@ class SrripRule(wiring.Component):
             Assert(~dut.evict | (dut.fill & ~self.valid == 0), "what is evicted was valid"),
         ]
         long = (1 << self.rrpv_bits) - 2
-        with m.If(self.learn):
-            m.d.sync += Assert(dut.next_valid == self.valid | fill, "a fill makes its way valid, nothing else changes")
-            for way in range(self.ways):
-                expected = Mux(
-                    hit,
-                    Mux(hits[way], 0, self.rrpv[way]),
-                    Mux(fill[way], long, Mux(full & usable[way], searched[way], self.rrpv[way])),
-                )
-                m.d.sync += Assert(dut.next_rrpv[way] == expected, f"RRPV of way {way}")
+        m.d.sync += Assert(dut.next_valid == self.valid | fill, "a fill makes its way valid, nothing else changes")
+        for way in range(self.ways):
+            expected = Signal(self.rrpv_bits, name=f"expected{way}")
+            m.d.comb += expected.eq(self.rrpv[way])
+            with m.If(self.learn & hits[way]):
+                m.d.comb += expected.eq(0)
+            with m.Elif(fill[way]):
+                m.d.comb += expected.eq(long)
+            with m.Elif(self.learn & ~hit & full & usable[way]):
+                m.d.comb += expected.eq(searched[way])
+            after = Cat(plane[way] for plane in dut.next_rrpv)
+            m.d.sync += Assert(after == expected, f"RRPV of way {way}")
         return m
 
 
-@pytest.mark.parametrize(("ways", "rrpv_bits"), [(2, 1), (4, 2), (4, 3), (8, 2), (3, 2)])
+@pytest.mark.parametrize(("ways", "rrpv_bits"), [(2, 1), (4, 2), (4, 3), (3, 2), (8, 2), (16, 2)])
 def test_update_is_search_and_increment(ways, rrpv_bits, tmp_path):
     prove(SrripRule(ways, rrpv_bits), tmp_path / "prove")
     cover(SrripRule(ways, rrpv_bits), tmp_path / "cover", cycles=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -47,8 +48,8 @@ _RESULTS = {
         ("partial", "ends with a beat that is not full"),
     )
 }
+_CUTTING = {"split_beats": "a beat cut, more of its lookups going to one bank than bank_ports"}
 _TIMING = {
-    "split_beats": "a beat cut, more of its lookups going to one bank than bank_ports",
     "bank_stall": "a full bank holding back a beat",
     "input_idle": "a core waiting for input inside a mini-batch",
     "output_stall": "a result stream waiting for its ready",
@@ -57,14 +58,15 @@ _TIMING = {
 
 def coverpoints(geometry: Geometry) -> dict[str, str]:
     """Name and meaning of every coverpoint."""
-    timing = {name: meaning for name, meaning in _TIMING.items() if name != "split_beats" or geometry.lanes > geometry.bank_ports}
+    cutting = _CUTTING if geometry.lanes > geometry.bank_ports else {}
     return {
         **{f"phase_{phase.name}": f"a mini-batch in {phase.name}" for phase in Phase},
         **_INPUT,
         **_TRACKER,
         **{f"hit_way_{way}": f"CLASSIFY: a hit in way {way}" for way in range(geometry.ways)},
         **_RESULTS,
-        **timing,
+        **_TIMING,
+        **cutting,
         **{f"error_{error.name}": f"{error.name} raised" for error in Error},
         **{f"command_{command.name}": f"{command.name} carried out" for command in Command},
         "command_HOT_ROWS": "HOT_ROWS written and accepted",
@@ -129,7 +131,7 @@ class Coverage:
             if place := model.place(word):
                 banks.setdefault(place.gset & (self.geometry.banks - 1), []).append((place.gset, beat))
         for order in banks.values():
-            for (first, at), (second, then) in zip(order, order[1:], strict=False):
+            for (first, at), (second, then) in itertools.pairwise(order):
                 self.hit("hazard_distance_1", first == second and then - at <= 1)
             for (first, at), (between, _), (second, then) in zip(order, order[1:], order[2:], strict=False):
                 self.hit("hazard_distance_2", first == second != between and then - at <= 1)
@@ -149,7 +151,9 @@ class Coverage:
                 self.hit(f"hit_way_{way}")
 
         # Every lookup is in one of the packets, so they tell the length of each sample and its verdict.
-        samples = {side: (words >> SAMPLE_FIELD.low & SAMPLE_FIELD.mask).astype(np.int64) for side, words in results.items()}
+        samples = {
+            side: (words >> SAMPLE_FIELD.low & SAMPLE_FIELD.mask).astype(np.int64) for side, words in results.items()
+        }
         lengths = np.bincount(np.concatenate(list(samples.values())))
         ends = np.cumsum(lengths)
         beats = packet.beat_of_lookup()

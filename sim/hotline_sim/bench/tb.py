@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,7 +25,7 @@ from cocotbext.axi import (
 from cocotbext.axi.axil_channels import AxiLiteAWTransaction, AxiLiteWTransaction
 
 from hotline_hw.params import Geometry
-from hotline_hw.regmap import COUNTERS, Command, Phase, counter_offset, register
+from hotline_hw.regmap import COUNTERS, Command, Error, Irq, Phase, counter_offset, register
 
 from .coverage import SIDES, Coverage
 from .packets import LookupPacket, dense
@@ -35,6 +36,9 @@ __all__ = ["GEOMETRY_VARIABLE", "SEED_VARIABLE", "TB", "bench_geometry", "bench_
 
 GEOMETRY_VARIABLE = "HOTLINE_BENCH_GEOMETRY"
 SEED_VARIABLE = "SEED"
+
+# cocotbext-axi uses what cocotb 2.1 would have others use no longer.
+warnings.filterwarnings("ignore", category=DeprecationWarning, module="cocotbext")
 
 _CLOCK_NS = 10
 _QUIET_CYCLES = 20_000  # without a result packet, while one is due
@@ -65,8 +69,7 @@ class TB:
     """
 
     def __init__(self, dut: Any, coverage: Coverage | None = None) -> None:
-        for name in ("cocotb.hotline_core", "cocotb"):
-            logging.getLogger(name).setLevel(logging.WARNING)  # the bus models log every frame
+        logging.getLogger("cocotb.hotline_core").setLevel(logging.ERROR)  # the bus models log every frame
         self.dut = dut
         self.geometry = bench_geometry()
         self.rng = np.random.default_rng(bench_seed())
@@ -244,15 +247,20 @@ class TB:
 
     # Checks
 
-    async def check(self) -> None:
-        """Waits for the core to be idle, and compares all that its registers tell; clears errors and causes."""
-        await self.command(Command.SNAPSHOT)
+    async def check_errors(self) -> None:
+        """Waits for the core to be idle, compares ERROR and IRQ_STATUS, and clears both."""
+        await self.settle()
         errors, causes = await self.read("ERROR"), await self.read("IRQ_STATUS")
         assert errors == self.scoreboard.errors, f"ERROR is {errors:#x}; it must be {self.scoreboard.errors!r}"
         assert causes == self.scoreboard.irq, f"IRQ_STATUS is {causes:#x}; it must be {self.scoreboard.irq!r}"
         await self.write("ERROR", errors)
         await self.write("IRQ_STATUS", causes)
-        self.scoreboard.errors, self.scoreboard.irq = type(self.scoreboard.errors)(0), type(self.scoreboard.irq)(0)
+        self.scoreboard.errors, self.scoreboard.irq = Error(0), Irq(0)
+
+    async def check(self) -> None:
+        """Waits for the core to be idle, and compares all that its registers tell."""
+        await self.command(Command.SNAPSHOT)
+        await self.check_errors()
         for name in ("ERROR", "IRQ_STATUS"):
             assert await self.read(name) == 0, f"{name} is not zero after all its bits were cleared"
 
@@ -269,12 +277,12 @@ class TB:
 
     async def counters(self) -> dict[str, int]:
         """Every counter's snapshot."""
-        values = {}
-        for counter in COUNTERS:
-            low = counter_offset(counter.name)
-            halves = [(await self.read_offset(offset))[0] for offset in (low, low + 4)]
-            values[counter.name] = halves[0] | halves[1] << 32
-        return values
+        low = {counter.name: counter_offset(counter.name) for counter in COUNTERS}
+        reads = {
+            offset: cocotb.start_soon(self.read_offset(offset)) for each in low.values() for offset in (each, each + 4)
+        }
+        halves = {offset: (await read)[0] for offset, read in reads.items()}
+        return {name: halves[offset] | halves[offset + 4] << 32 for name, offset in low.items()}
 
     async def finish(self) -> None:
         """The last checks: registers, tracker, and that nothing is left anywhere."""

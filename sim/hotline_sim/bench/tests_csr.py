@@ -93,7 +93,7 @@ async def test_no_register(dut: Any) -> None:
 
 @cocotb.test()
 async def test_reserved_bits_and_strobes(dut: Any) -> None:
-    """Writable registers keep their fields alone; a write that does not strobe all bytes answers SLVERR, and is none."""
+    """Writable registers keep just their fields; a write that does not strobe all bytes is SLVERR, and is none."""
     tb = TB(dut)
     await tb.start()
     await tb.until_idle()

@@ -13,7 +13,7 @@ from hotline_hw.words import ENTRY_VALID
 
 from ..stimulus import random_batches
 from .packets import dense, sparse
-from .tb import TB
+from .tb import TB, bench_seed
 from .tests_state import random_rows
 
 _ROUNDS = 4
@@ -32,20 +32,21 @@ class RandomBench:
         tb.set_pauses(*self.rng.choice([0.0, 0.3, 0.7], 2))
         await tb.set_hot_rows(hot_rows)
         actions: list[Callable[[], Awaitable[None]]] = [
-            self.clear, self.reset_counters, self.restore_a_dump, self.restore_any_words, self.restore_wrong_length,
-            self.too_many_hot_rows, self.unknown_command, self.command_while_busy, self.errors_in_words,
-            self.empty_batch,
+            self.clear, self.reset_counters, self.restore_a_dump, self.restore_in_budget, self.restore_any_words,
+            self.restore_wrong_length, self.too_many_hot_rows, self.unknown_command, self.command_while_busy,
+            self.errors_in_words, self.empty_batch,
         ]  # fmt: skip
         for index in self.rng.permutation(len(actions)):
             await self.traffic()
             await actions[index]()
-            await tb.check()
+            await tb.check_errors()
+        await tb.check()
 
     async def traffic(self, **errors: float) -> None:
         """Mini-batches that are learned, and then some of them and others classified."""
         tb = self.tb
-        batches = random_batches(self.rng, tb.geometry, 6, samples=6, hot_keys=8, burst_share=0.3, **errors)
-        for phase, part in ((Phase.LEARN, batches[:4]), (Phase.CLASSIFY, batches[1:])):
+        batches = random_batches(self.rng, tb.geometry, 4, samples=6, hot_keys=8, burst_share=0.3, **errors)
+        for phase, part in ((Phase.LEARN, batches[:3]), (Phase.CLASSIFY, batches[1:])):
             await tb.set_phase(phase)
             for words in part:
                 if self.rng.random() < 0.6:
@@ -68,18 +69,22 @@ class RandomBench:
         await self.tb.command(Command.CLEAR)
 
     async def reset_counters(self) -> None:
+        await self.tb.check()
         await self.tb.command(Command.RESET_COUNTERS)
 
     async def restore_a_dump(self) -> None:
         rows = await self.tb.dump()
         await self.tb.restore(rows)
 
-    async def restore_any_words(self) -> None:
-        rows = random_rows(self.tb, 1 << self.tb.scoreboard.model.index_bits)
-        if self.rng.random() < 0.5:  # nothing outside the budget
-            for gset, row in enumerate(rows):
-                row[self.tb.scoreboard.model.quota(gset) :] &= np.uint64((1 << ENTRY_VALID.low) - 1)
+    async def restore_in_budget(self) -> None:
+        model = self.tb.scoreboard.model
+        rows = random_rows(self.tb, 1 << model.index_bits)
+        for gset, row in enumerate(rows):
+            row[model.quota(gset) :] &= np.uint64((1 << ENTRY_VALID.low) - 1)
         await self.tb.restore(rows)
+
+    async def restore_any_words(self) -> None:
+        await self.tb.restore(random_rows(self.tb, 1 << self.tb.scoreboard.model.index_bits))
 
     async def restore_wrong_length(self) -> None:
         rows = 1 << self.tb.scoreboard.model.index_bits
@@ -124,5 +129,5 @@ async def test_random(dut: Any) -> None:
         await bench.round(int(hot_rows))
     await bench.too_long_batch()
     await tb.finish()
-    print(f"Coverage of {tb.geometry.name}:\n{tb.coverage.table()}")
+    print(f"Coverage of {tb.geometry.name}, SEED={bench_seed()}:\n{tb.coverage.table()}")
     assert not tb.coverage.missing(), f"coverpoints not met: {', '.join(tb.coverage.missing())}"

@@ -41,7 +41,7 @@ async def test_one_stalled_output(dut: Any) -> None:
     await tb.set_phase(Phase.CLASSIFY)
     for sink in tb.results.values():
         sink.pause = True
-        for words in random_batches(tb.rng, tb.geometry, 10, samples=6):
+        for words in random_batches(tb.rng, tb.geometry, 25):
             tb.send(words)
         await tb.cycles(600)
         assert not tb.lookup.idle(), "an input of many mini-batches was taken, with an output that takes none"
@@ -97,7 +97,7 @@ async def test_empty_mini_batches(dut: Any) -> None:
 
 @cocotb.test()
 async def test_where_samples_end(dut: Any) -> None:
-    """Samples of max_lookups and about, with and without `last`, dense and spread, against the end of the mini-batch."""
+    """Samples of about max_lookups and its multiples, with and without `last`, dense and spread out."""
     tb = TB(dut)
     await tb.start()
     limit, lanes = tb.geometry.max_lookups, tb.geometry.lanes

@@ -53,8 +53,8 @@ class VerilatedDevice(Device):
         self.geometry = geometry
         self.quiet_limit = _default_limit(geometry) if quiet_limit is None else quiet_limit
         self.waves = waves_path(waves, ".fst")
-        self.library = build_library(geometry, trace=_trace_format(self.waves))
         probabilities = _probabilities(stall_probability) if stall_seed is not None else None
+        self.library = build_library(geometry, trace=_trace_format(self.waves))
         self._calls = load(self.library)
         self._lock = threading.Lock()  # close() of one thread waits for a slice of another's call
         self._trouble: str | None = None

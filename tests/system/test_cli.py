@@ -1,0 +1,273 @@
+"""The `hotline` command: what it prints and writes, and how every expected error ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+import hotline_hw
+from hotline_host.cli import app
+from hotline_hw import regdoc
+
+ROOT = Path(hotline_hw.__file__).parents[1]
+MODEL = ("--preset", "tiny", "--backend", "model")
+GOOD_LINE = "\t".join(["1", *["3"] * 13, *["0a1b2c3d"] * 26])
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def data(tmp_path) -> str:
+    """A log of 600 samples, two tables of 20 rows."""
+    rng = np.random.default_rng(3)
+    np.savez(tmp_path / "log.npz", sparse=rng.integers(0, 20, (600, 2)), label=rng.random(600) < 0.5)
+    return f"npz:{tmp_path / 'log.npz'}"
+
+
+def hotline(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def refused(*arguments: object) -> str:
+    """The one line with which the command ends on an expected error."""
+    result = hotline(*arguments)
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert result.stderr.startswith("hotline: ") and result.stderr.count("\n") == 1, result.stderr
+    assert list(Path().glob("**/*.json")) == [], "nothing is written"
+    return result.stderr
+
+
+# What works
+
+
+def test_cosim(data):
+    run = hotline(
+        "cosim", "--data", data, *MODEL, "--hot-rows", 30, "--learn-share", 0.3, "--batch-size", 50, "--steps", 4,
+        "--optimizer", "sgd", "--device", "cpu", "--baseline", "--json", "out/cosim.json", "--report", "out",
+        "--set", "ways=8", "--set", "max_samples=0x80", "--seed", 5, "--samples", 500, "--dtype", "float64",
+        "--rate", 0.1, "--model", "small", "--dimension", 4,
+    )  # fmt: skip
+    assert run.exit_code == 0, run.output
+    assert "popular samples" in run.stdout and run.stderr == "", "no progress where there is no terminal"
+    figures = json.loads(Path("out/cosim.json").read_text())
+    assert figures["geometry"]["ways"] == 8 and figures["geometry"]["max_samples"] == 128
+    assert figures["preset"] == "tiny-custom" and figures["backend"] == "model"
+    assert (figures["steps"], figures["samples"], figures["learned_samples"]) == (4, 200, 150)
+    assert (figures["optimizer"], figures["rate"], figures["seed"], figures["dimension"]) == ("sgd", 0.1, 5, 4)
+    assert figures["dtype"] == "float64" and figures["max_loss_difference"] < 1e-12
+    assert figures["seconds"].keys() >= {"load", "train", "accelerator", "baseline"}
+    assert sorted(path.name for path in Path("out").iterdir()) == ["cosim.json", "cosim.png"]
+
+
+def test_split(data):
+    run = hotline("split", "--data", data, *MODEL, "--learn-share", 0.5, "--out", "split.npz", "--json", "split.json")
+    assert run.exit_code == 0, run.output
+    figures = json.loads(Path("split.json").read_text())
+    assert figures["samples"] == 300 and figures["lookups"] == 600
+    assert figures["hot_rows"] == 4, "a tenth of 40 rows"
+    with np.load("split.npz") as arrays:
+        assert arrays["popular"].shape == (300,) and arrays["popular"].dtype == bool
+        assert arrays["popular"].mean() == figures["popular_share"]
+        np.testing.assert_array_equal(arrays["offsets"], np.arange(0, 601, 2))
+        np.testing.assert_array_equal(arrays["popular"], (arrays["slots"].reshape(-1, 2) >= 0).all(1))
+        assert (arrays["slots"] >= 0).mean() == figures["lookup_hit_share"] > 0
+
+
+def test_skip_bad():
+    Path("day").write_text("\n".join([*[GOOD_LINE] * 9, "damaged", GOOD_LINE]) + "\n")
+    run = hotline("split", "--data", "criteo:day", *MODEL, "--skip-bad", "--json", "split.json")
+    assert run.exit_code == 0, run.output
+    figures = json.loads(Path("split.json").read_text())
+    assert figures["skipped_lines"] == 1 and figures["log_samples"] == 10
+
+
+@pytest.mark.parametrize("option", ["--out", "--output"])
+def test_generate(option):
+    run = hotline("generate", "--preset", "tiny", option, "rtl/tiny", "--set", "sets=4")
+    assert run.exit_code == 0, run.output
+    assert run.stdout.splitlines() == [
+        f"rtl/tiny/{name}" for name in ("hotline_core.v", "hotline_core.json", "registers.md")
+    ]
+    assert "module hotline_core(" in Path("rtl/tiny/hotline_core.v").read_text()
+    assert json.loads(Path("rtl/tiny/hotline_core.json").read_text())["parameters"]["sets"] == 4
+
+
+def test_registers():
+    assert hotline("registers", "--format", "markdown").stdout == regdoc.markdown()
+    assert hotline("registers", "--format", "c").stdout == regdoc.c_header()
+    assert hotline("registers", "--format", "svd").stdout == regdoc.svd()
+    assert json.loads(hotline("registers", "--format", "json").stdout) == regdoc.register_rows()
+    table = hotline("registers").stdout
+    assert "0x048" in table and "HOT_ROWS" in table
+
+
+def test_the_environment_is_set_before_torch_is_loaded():
+    code = "import os, sys; from hotline_host import cli; assert 'torch' not in sys.modules; cli.app = lambda: None; \
+        cli.main(); print(os.environ['OMP_WAIT_POLICY'])"
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    assert run_python(code, environment).stdout.strip() == "passive"
+    assert run_python(code, environment | {"OMP_WAIT_POLICY": "active"}).stdout.strip() == "active"
+
+
+def run_python(code: str, environment: dict[str, str]) -> subprocess.CompletedProcess:
+    environment = environment | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+
+
+# What does not
+
+
+@pytest.mark.parametrize("command", ["cosim", "split"])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--preset", "huge"], "unknown preset 'huge'; the presets are tiny, edge, kaggle"),
+        (["--backend", "fpga"], "unknown backend 'fpga'; the backends are model, verilated"),
+        (["--set", "ways=1"], "ways=1 breaks the rule: 2 <= ways <= 64"),
+        (["--set", "sets=12"], "sets=12 breaks the rule: a power of two"),
+        (["--set", "lines=12"], "unknown parameter 'lines'; the parameters are lanes, banks"),
+        (["--set", "ways"], "--set ways: write --set NAME=NUMBER, such as --set ways=8"),
+        (["--set", "ways=many"], "--set ways=many: write --set ways=NUMBER"),
+        (["--hot-rows", "65"], "65 hot rows are beyond this accelerator's capacity: its tracker has 64 entries"),
+        (["--hot-rows", "-3"], "hot rows is -3; it must be 0 or more"),
+        (["--learn-share", "1.5"], "learn share is 1.5; it must be at least 0 and below 1"),
+        (["--batch-size", "0"], "batch size is 0; it must be at least 1"),
+        (
+            ["--batch-size", "500", "--set", "max_samples=100"],
+            "sample 100 being the first beyond the accelerator's max_s",
+        ),
+        (["--set", "row_bits=4"], "of table 0; the accelerator's key ends at row 15 (4 bits) of table 255 (8 bits)"),
+        (["--samples", "0"], "samples=0; take at least 1"),
+        (["--data", "movielens"], "there is no log 'movielens'; there are ml-100k"),
+        (["--data", "npz:nowhere.npz"], "nowhere.npz: no such file"),
+        (["--data", "criteo:nowhere"], "nowhere: no such file"),
+        (["--data", "npz"], "'npz' lacks a file; write npz:PATH"),
+        (["--json", "."], ".: is a folder; name a file"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input(command, options, message, data):
+    assert message in refused(command, "--data", data, *MODEL, *options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--steps", "-1"], "steps is -1"),
+        (["--optimizer", "adam"], "optimizer is 'adam'; it must be one of sgd, adagrad"),
+        (["--rate", "0"], "rate is 0.0"),
+        (["--dtype", "half"], "dtype is 'half'; it must be one of float32, float64"),
+        (["--model", "huge"], "model is 'huge'; it must be one of small, kaggle"),
+        (["--dimension", "0"], "dimension holds the width 0; every width must be at least 1"),
+        (["--device", "tpu9"], "device is 'tpu9'; it must be cpu, cuda or cuda:NUMBER"),
+        (["--device", "cuda:77"], "device cuda:77 is not available"),
+        (["--learn-share", "0.95"], "of 600 samples 570 are learned from and 60 kept for the test"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_to_cosim(options, message, data):
+    assert message in refused("cosim", "--data", data, *MODEL, "--json", "cosim.json", *options)
+
+
+def test_a_ragged_npz():
+    np.savez("ragged.npz", indices=np.arange(5), lengths=np.array([[1, 2], [1, 2]]))
+    assert "ragged.npz: lengths add up to 6, but indices holds 5" in refused(
+        "cosim", "--data", "npz:ragged.npz", *MODEL
+    )
+
+
+def test_a_damaged_line_is_named():
+    Path("day").write_text("\n".join([GOOD_LINE, GOOD_LINE, GOOD_LINE.replace("0a1b2c3d", "xyz", 1)]) + "\n")
+    message = refused("split", "--data", "criteo:day", *MODEL)
+    assert "day, line 3" in message and "'xyz'" in message
+
+
+def test_a_folder_that_cannot_be_made(data):
+    Path("file").write_text("")
+    assert "file" in refused("split", "--data", data, *MODEL, "--out", "file/split.npz")
+
+
+def test_wrong_input_to_the_other_commands():
+    assert "format is 'pdf'; it must be one of table, markdown, c, svd, json" in refused("registers", "--format", "pdf")
+    assert "unknown preset 'huge'" in refused("generate", "--preset", "huge", "--out", "rtl")
+    assert not Path("rtl").exists()
+
+
+def test_a_missing_tool_of_a_simulator_says_what_to_do(data, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    result = hotline("split", "--data", data, "--preset", "tiny", "--backend", "verilated")
+    assert result.exit_code == 2 and result.stdout == ""
+    assert "CXX=no-such-compiler: no-such-compiler is not on PATH. Unset it, or set it" in result.stderr
+
+
+def test_a_missing_package_says_how_to_get_it(data, monkeypatch):
+    monkeypatch.delitem(sys.modules, "hotline_host.cosim", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for name in [name for name in sys.modules if name.startswith("hotline_host.") and name.count(".") == 1]:
+        if name not in ("hotline_host.cli", "hotline_host.data"):
+            monkeypatch.delitem(sys.modules, name)
+    # `None` in sys.modules raises ModuleNotFoundError, as a package that is not installed does.
+    assert "needs the Python package torch. Install it: pip install 'hotline[train]'" in refused(
+        "cosim", "--data", data, *MODEL
+    )
+
+
+# Ctrl-C
+
+
+@pytest.mark.parametrize("backend", ["model", "verilated"])
+def test_ctrl_c_in_the_middle_of_training(data, tmp_path, backend):
+    """Progress is drawn on a terminal; there it shows when training is under way."""
+    terminal, end = pty.openpty()
+    arguments = [
+        "cosim", "--data", data, "--preset", "tiny", "--backend", backend, "--steps", "100000000", "--model", "small",
+        "--hot-rows", "20", "--batch-size", "50", "--json", "out/cosim.json", "--report", "out",
+    ]  # fmt: skip
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "TERM": "xterm"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from hotline_host.cli import main; main()", *arguments], stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=end, text=True, env=environment,
+    )  # fmt: skip
+    os.close(end)
+    try:
+        seen = read_until(terminal, "training, steps")
+        process.send_signal(signal.SIGINT)
+        seen = read_until(terminal, "no result was written")
+        output, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(terminal)
+    assert process.returncode == 130
+    assert "hotline: interrupted while training, steps: " in seen and "of 100000000 done" in seen
+    assert output == "" and "Traceback" not in seen
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def read_until(terminal: int, text: str) -> str:
+    """What comes on the terminal up to `text`."""
+    seen = ""
+    end = time.monotonic() + 120
+    while text not in seen:
+        assert time.monotonic() < end, seen
+        try:
+            read = os.read(terminal, 65536).decode(errors="replace")
+        except OSError:  # the other end was closed
+            read = ""
+        assert read, f"ended without {text!r}: {seen}"
+        seen += read
+    return seen

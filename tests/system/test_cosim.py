@@ -1,0 +1,244 @@
+"""The training loop with the accelerator in it: parity with ordinary training, the split, figures and files."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from hotline_host.baseline import OrdinaryTrainer
+from hotline_host.cosim import cosim
+from hotline_host.cosim_settings import CosimSettings
+from hotline_host.data.log import ClickLog
+from hotline_host.data.sources import load
+from hotline_host.driver import DriverError
+from hotline_host.files import write_json
+from hotline_host.report import draw
+from hotline_host.settings import Settings, SettingsError
+from hotline_host.split import split_log
+from hotline_host.summary import headline, summary
+from hotline_hw.params import PRESETS
+from hotline_sim import model_backend
+
+TINY = PRESETS["tiny"]
+KEYS = {
+    "backend", "preset", "steps", "samples", "lookups", "hot_rows", "popular_share", "lookup_hit_share", "cycles",
+    "lookups_per_cycle", "loss", "baseline_loss", "max_loss_difference", "auc", "baseline_auc", "seconds",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory) -> ClickLog:
+    """1,000 multi-hot samples of 3 skewed tables, some samples empty; the label hangs on the rows."""
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(0, 3, (1000, 3))
+    lengths[rng.random(1000) < 0.03] = 0
+    tables = np.repeat(np.tile(np.arange(3), 1000), lengths.ravel())
+    indices = (40 * rng.random(len(tables)) ** 3).astype(np.int64)
+    sample = np.repeat(np.arange(1000), lengths.sum(1))
+    score = np.bincount(sample, np.where(indices % 2, 1.0, -1.0), minlength=1000)
+    path = tmp_path_factory.mktemp("log") / "log.npz"
+    dense = rng.standard_normal((1000, 2)).astype(np.float32)
+    np.savez(path, indices=indices, lengths=lengths, dense=dense, label=rng.random(1000) < 1 / (1 + np.exp(-score)))
+    return load(f"npz:{path}")
+
+
+def settings(**changes) -> CosimSettings:
+    return CosimSettings(**{"hot_rows": 30, "batch_size": 64, "model": "small", "baseline": True, **changes})
+
+
+def check_against_the_log(figures: dict, log: ClickLog) -> None:
+    """Counts that follow from the log and the settings, here counted anew."""
+    assert figures["samples"] == 700 and figures["steps"] == 11
+    trained = log.batch(200, 900)
+    assert figures["lookups"] == len(trained.indices)
+    assert figures["learned_samples"] == 200 and figures["test_samples"] == 100
+    # The core sees no empty sample; the driver calls it popular.
+    counters, empty = figures["counters"], int((trained.lengths.sum(1) == 0).sum())
+    assert counters["samples"] == 700 - empty and empty > 5
+    assert figures["popular_share"] == pytest.approx((counters["popular_samples"] + empty) / 700)
+    assert figures["lookup_hit_share"] == pytest.approx(counters["lookup_hits"] / figures["lookups"])
+    assert 0.1 < figures["popular_share"] < figures["lookup_hit_share"] < 0.95
+
+
+@pytest.mark.parametrize("optimizer", ["adagrad", "sgd"])
+@pytest.mark.parametrize(("dtype", "loss", "auc"), [("float32", 1e-4, 2e-3), ("float64", 1e-12, 1e-9)])
+def test_parity_with_ordinary_training(log, optimizer, dtype, loss, auc):
+    result = cosim(log, TINY, "model", settings(dtype=dtype, optimizer=optimizer, rate=0.05))
+    figures, history = result.figures, result.history
+    check_against_the_log(figures, log)
+    assert figures["max_loss_difference"] < loss
+    assert figures["max_loss_difference"] == np.abs(np.subtract(history.losses, history.baseline_losses)).max()
+    assert figures["auc"] == pytest.approx(figures["baseline_auc"], abs=auc)
+    assert figures["loss"] == pytest.approx(figures["baseline_loss"], abs=loss)
+    assert figures["loss"] == history.losses[-1], "a tenth of 11 steps is one"
+    if dtype == "float64":
+        assert figures["max_parameter_difference"] < 1e-11
+    if optimizer == "adagrad":
+        assert figures["auc"] > 0.6 and history.losses[-1] < 0.67
+
+
+def test_every_key_and_null_where_there_is_none(log, tmp_path):
+    result = cosim(log, TINY, "model", settings(baseline=False, steps=2))
+    write_json(tmp_path / "a" / "cosim.json", result.as_dict())
+    figures = json.loads((tmp_path / "a" / "cosim.json").read_text())
+    assert figures.keys() >= KEYS
+    for key in ("cycles", "lookups_per_cycle", "baseline_loss", "max_loss_difference", "baseline_auc"):
+        assert figures[key] is None, key
+    assert figures["seconds"].keys() >= {"train", "accelerator", "baseline", "learn", "build"}
+    assert figures["seconds"]["baseline"] is None and figures["seconds"]["train"] > 0
+    assert figures["history"]["losses"] == result.history.losses and len(result.history.losses) == 2
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["cosim.json"]
+
+
+def test_more_steps_go_round_again(log):
+    result = cosim(log, TINY, "model", settings(steps=25, dtype="float64"))
+    history = result.history
+    assert result.figures["steps"] == 25 == len(history.losses)
+    for values in (history.popular, history.samples, history.hits, history.lookups):
+        assert values[11:22] == values[:11] and values[22:] == values[:3]
+    assert history.samples[:11] == [64] * 10 + [60], "the last mini-batch is what is left"
+    assert result.figures["samples"] == 2 * 700 + 3 * 64
+    assert result.figures["max_loss_difference"] < 1e-12
+    losses = history.losses
+    assert np.mean(losses[11:22]) < np.mean(losses[:11])
+    assert result.figures["loss"] == pytest.approx(np.mean(losses[-2:]))
+
+
+def small_log(tables: int, rows: int) -> ClickLog:
+    """200 one-hot samples."""
+    rng = np.random.default_rng(1)
+    return ClickLog(
+        name="small", tables=tuple("abc"[:tables]), rows=np.full(tables, rows),
+        indices=rng.integers(0, rows, 200 * tables), lengths=np.ones((200, tables), np.int64),
+        dense=np.empty((200, 0), np.float32), label=(rng.random(200) < 0.5).astype(np.float32),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("hot_rows", "learn_share", "share"), [(0, 0.3, 0.0), (64, 0.0, 0.0), (64, 0.3, 1.0)])
+def test_no_sample_popular_and_every_sample_popular(hot_rows, learn_share, share):
+    """Nothing may be hot; nothing was learned; all 12 rows fit."""
+    chosen = settings(hot_rows=hot_rows, learn_share=learn_share, dtype="float64")
+    figures = cosim(small_log(2, 6), TINY, "model", chosen).figures
+    assert figures["popular_share"] == share == figures["lookup_hit_share"]
+    assert figures["placed_rows"] == (12 if share else 0)
+    assert figures["max_loss_difference"] < 1e-12 and figures["max_parameter_difference"] < 1e-11
+
+
+def test_a_test_part_of_one_class_has_no_auc():
+    log = small_log(1, 5)
+    log.label[:] = 0
+    figures = cosim(log, TINY, "model", settings(steps=1)).figures
+    assert figures["auc"] is None and figures["baseline_auc"] is None and figures["loss"] is not None
+
+
+def test_verilated_equals_model_and_counts_cycles(log):
+    model = cosim(log, TINY, "model", settings())
+    verilated = cosim(log, TINY, "verilated", settings())
+    check_against_the_log(verilated.figures, log)
+    for name in ("losses", "popular", "samples", "hits", "lookups"):
+        assert getattr(verilated.history, name) == getattr(model.history, name), name
+    assert not any(model.history.cycles)
+    assert all(verilated.history.cycles)
+    assert sum(verilated.history.cycles) == verilated.figures["cycles"]
+    assert 0.5 < verilated.figures["lookups_per_cycle"] <= TINY.lanes
+
+
+@pytest.mark.parametrize("backend", ["model", "verilated"])
+def test_split_alone(log, backend):
+    result = split_log(log, TINY, backend, Settings(hot_rows=30, batch_size=64))
+    rest = log.batch(200, 1000)
+    np.testing.assert_array_equal(result.offsets, rest.sample_offsets)
+    assert result.slots.shape == rest.indices.shape and result.slots.max() < 30
+    cold = np.concatenate([[0], np.cumsum(result.slots < 0)])[result.offsets]
+    np.testing.assert_array_equal(result.popular, np.diff(cold) == 0)
+    keys = rest.tables * 1000 + rest.indices
+    for slot in range(30):
+        assert len(np.unique(keys[result.slots == slot])) <= 1, "a slot holds one row"
+    assert (result.figures["cycles"] is None) == (backend == "model")
+    assert result.figures["popular_share"] == result.popular.mean() > 0.1
+
+
+def test_settings_are_checked():
+    for change, message in (
+        ({"steps": -1}, "steps is -1"),
+        ({"hot_rows": -1}, "hot rows is -1"),
+        ({"learn_share": 1.0}, "learn share is 1.0; it must be at least 0 and below 1"),
+        ({"batch_size": 0}, "batch size is 0"),
+        ({"dtype": "float16"}, "dtype is 'float16'; it must be one of float32, float64"),
+        ({"model": "large"}, "model is 'large'; it must be one of small, kaggle"),
+        ({"dimension": 0}, "dimension holds the width 0"),
+        ({"optimizer": "adam"}, "optimizer is 'adam'; it must be one of"),
+        ({"rate": -1.0}, "rate is -1.0"),
+        ({"device": "gpu"}, "device is 'gpu'; it must be cpu, cuda or cuda:NUMBER"),
+        ({"device": "cuda:99"}, "device cuda:99 is not available"),
+        ({"seed": -1}, "seed is -1"),
+    ):
+        with pytest.raises(SettingsError, match=message):
+            settings(**change)
+
+
+def test_nothing_left_to_train_on(log):
+    with pytest.raises(SettingsError, match="of 1000 samples 950 are learned from and 100 kept for the test"):
+        cosim(log, TINY, "model", settings(learn_share=0.95))
+
+
+def test_hot_rows_default_to_a_tenth_or_the_capacity(log):
+    assert CosimSettings().budget(log, 64) == 12
+    assert CosimSettings().budget(log, 7) == 7
+    assert settings(hot_rows=90).budget(log, 64) == 90, "what was asked for is not changed in silence"
+    with pytest.raises(DriverError, match="90 hot rows are beyond"):
+        cosim(log, TINY, "model", settings(hot_rows=90))
+
+
+class Interrupted(Exception):
+    """Stands for Ctrl-C, which in a test would reach the test runner."""
+
+
+def test_an_exception_in_training_closes_the_device_and_ends_the_thread(log, monkeypatch):
+    devices = []
+
+    class Watched(model_backend.ModelDevice):
+        def __init__(self, geometry):
+            super().__init__(geometry)
+            devices.append(self)
+
+    monkeypatch.setattr(model_backend, "ModelDevice", Watched)
+    states = []
+
+    def progress(what: str, done: int, total: int) -> None:
+        states.append((what, done, total))
+        if what.startswith("training") and done == 3:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        cosim(log, TINY, "model", settings(), progress)
+    assert states[-1] == ("training, steps", 3, 11)
+    assert [device._core for device in devices] == [None]
+
+
+@pytest.mark.parametrize("backend", ["model", "verilated"])
+def test_report(log, tmp_path, backend):
+    result = cosim(log, TINY, backend, settings())
+    draw(result, tmp_path / "deep" / "cosim.png")
+    picture = (tmp_path / "deep" / "cosim.png").read_bytes()
+    assert picture.startswith(b"\x89PNG") and len(picture) > 20_000
+    assert headline(result.figures).startswith("npz:log.npz: 30 of 120 rows hot, learned on 200 samples; tiny on ")
+    table = summary(result.figures)
+    names, values = (list(column.cells) for column in table.columns)
+    shown = dict(zip(names, values, strict=True))
+    assert shown["hot rows"] == "30 of 120"
+    assert shown["popular samples"] == f"{100 * result.figures['popular_share']:.2f}%"
+    assert shown["AUC"] == f"{result.figures['auc']:.5f}  (ordinary: {result.figures['baseline_auc']:.5f})"
+    assert (shown["clock cycles"] == "none on this backend") == (backend == "model")
+
+
+def test_the_ordinary_trainer_alone_gives_the_baseline(log):
+    """The baseline sees the same mini-batches as a loop written out here."""
+    chosen = settings(dtype="float64")
+    history = cosim(log, TINY, "model", chosen).history
+    trainer = OrdinaryTrainer(chosen.train_config(2), log.rows, dtype=torch.float64, seed=chosen.seed)
+    for step, start in enumerate(range(200, 900, 64)):
+        assert trainer.step(log.batch(start, min(start + 64, 900))) == history.baseline_losses[step]
