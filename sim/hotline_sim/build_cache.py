@@ -106,7 +106,13 @@ def run_logged(command: Sequence[str | Path], folder: Path, env: Mapping[str, st
     with log.open("a") as file:
         print("$", *command, file=file, flush=True)
         process = subprocess.Popen(
-            command, cwd=folder, env=dict(env), stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
+            command,
+            cwd=folder,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
         )
         try:
             status = process.wait()

@@ -26,8 +26,8 @@ _BATCHES = 100
 def difference(geometry: Geometry, seed: int) -> str | None:
     """What first differs between core and model, None if nothing does.
 
-    Budgets of all entries, of some with more ways in some sets than in others, and of a few; each with mini-batches that
-    are learned, then classified; streams never held back, and often.
+    Budgets of all entries, of some with more ways in some sets than in others, and of a few; each with mini-batches
+    that are learned, then classified; streams never held back, and often.
 
     Raises:
         DeviceError: the library cannot be built.

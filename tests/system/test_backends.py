@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -202,7 +203,7 @@ from hotline_sim.backends import open_device
 from hotline_sim.device import DeviceError
 
 with open_device(sys.argv[1], PRESETS["tiny"]) as device:
-    words = np.full(1 << 25, 1 << 63, np.uint64)
+    words = np.full(1 << (23 if sys.argv[1] == "verilated" else 20), 1 << 63, np.uint64)
     session = getattr(device, "_session", None)
     print("ready", session.folder if session else "", session._process.pid if session else "", flush=True)
     try:
@@ -227,11 +228,11 @@ def test_ctrl_c_in_a_run(backend):
     assert process.stdout is not None
     _, folder, pid = process.stdout.readline().rstrip("\n").split(" ")
     with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(0.3)
+        process.wait(1)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode != 0 and "KeyboardInterrupt" in err
-    assert "streaming 1 mini-batches of 33554432 lookups was interrupted" in out
+    assert re.match(r"streaming 1 mini-batches of \d+ lookups was interrupted", out)
     if pid:
         assert not Path(folder).exists()
         with pytest.raises(ProcessLookupError):
@@ -251,10 +252,15 @@ def test_simulator_that_dies():
 
 def test_forgotten_device_leaves_nothing_behind():
     """A program that ends without close(), and one that is killed."""
-    script = "from hotline_hw.params import PRESETS; from hotline_sim.cocotb_backend import CocotbDevice; import os\n"
-    script += "d = CocotbDevice(PRESETS['tiny'], 'icarus'); print(d._session.folder, d._session._process.pid, flush=True)"
+    script = """
+import os
+from hotline_hw.params import PRESETS
+from hotline_sim.cocotb_backend import CocotbDevice
+device = CocotbDevice(PRESETS["tiny"], "icarus")
+print(device._session.folder, device._session._process.pid, flush=True)
+"""
     env = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
-    for end in ("", "; os.kill(os.getpid(), 9)"):
+    for end in ("", "os.kill(os.getpid(), 9)"):
         run = subprocess.run([sys.executable, "-c", script + end], env=env, capture_output=True, text=True)
         folder, pid = run.stdout.split()
         while end and Path(folder).exists():
@@ -266,16 +272,19 @@ def test_forgotten_device_leaves_nothing_behind():
             os.killpg(int(pid), 0)
 
 
+@pytest.mark.slow
 def test_two_processes_build_at_once(tmp_path):
     script = """
 from hotline_hw.params import PRESETS
 from hotline_sim.verilated import VerilatedDevice
-with VerilatedDevice(PRESETS["tiny"].override({"lanes": 1, "bank_ports": 1, "ways": 2})) as device:
+with VerilatedDevice(PRESETS["tiny"].override({"ways": 2})) as device:
     print(hex(device.read(0)), device.library)
 """
     env = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path), HOTLINE_CACHE=str(tmp_path))
     runs = [
-        subprocess.Popen([sys.executable, "-c", script], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", script], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         for _ in range(2)
     ]
     said = [run.communicate() for run in runs]
@@ -325,7 +334,9 @@ def test_stall_arguments():
         VerilatedDevice(TINY, waves="waves.txt")
 
 
-@pytest.mark.parametrize(("backend", "suffix"), [("cocotb:icarus", ".fst"), ("verilated", ".vcd")])
+@pytest.mark.parametrize(
+    ("backend", "suffix"), [("cocotb:icarus", ".fst"), pytest.param("verilated", ".vcd", marks=pytest.mark.slow)]
+)
 def test_waves(backend, suffix, tmp_path):
     path = tmp_path / f"waves{suffix}"
     with open_device(backend, TINY, waves=path) as device:

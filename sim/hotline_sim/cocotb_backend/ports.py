@@ -49,9 +49,9 @@ class Source:
 
     def start(self, words: np.ndarray, ends: np.ndarray) -> None:
         """Begins to send `words`, uint64 [n], as packets that end before `ends`, int64 [P]."""
-        self._words, self._ends = memoryview(words).cast("B"), ends.tolist()
+        self._words, self._ends = words.data.cast("B"), ends.tolist()
         self._position, self._packet = 0, 0
-        self._last_keep = None
+        self._shape = (-1, False)
         self._offer()
 
     def cancel(self) -> None:
@@ -72,12 +72,12 @@ class Source:
         start, end = self._position, self._ends[self._packet]
         stop = min(start + self.lanes, end)
         self.data.value = int.from_bytes(self._words[_WORD_BYTES * start : _WORD_BYTES * stop], "little")
-        shape = (stop - start, stop == end)
-        if shape != self._last_keep:
+        shape = (stop - start, stop == end)  # changes seldom
+        if shape != self._shape:
             if self.keep is not None:
                 self.keep.value = (1 << _WORD_BYTES * shape[0]) - 1
             self.last.value = shape[1]
-            self._last_keep = shape
+            self._shape = shape
         if self.done:
             self.valid.value = 1
             self.done = False
@@ -99,7 +99,7 @@ class Sink:
 
     def start(self, words: np.ndarray, ends: np.ndarray) -> None:
         """Begins to receive as many packets as `ends` has room for, into `words`."""
-        self._words, self._capacity, self._ends = memoryview(words).cast("B"), len(words), ends
+        self._words, self._capacity, self._ends = words.data.cast("B"), len(words), ends
         self._count, self._packet = 0, 0
         self.overflow = self.done = False
         self.ready.value = 1

@@ -51,7 +51,8 @@ class Core:
             reply |= await operation(**request) or {}
         except Failure as failure:
             reply |= {"error": str(failure), "moved": self.moved}
-        for port in (*self.sources.values(), *self.sinks.values()):
+        ports: list[Source | Sink] = [*self.sources.values(), *self.sinks.values()]
+        for port in ports:
             if not port.done:
                 port.cancel()
         return reply | {"cycles": self.cycles}

@@ -31,7 +31,7 @@ _LINKER_FLAGS = ("-shared",)
 # which nothing runs in a cycle unless waves are recorded. The first is megabytes without a loop, so what counts is how
 # many bytes the processor has to fetch: -Os is faster than -O2.
 _OPTIMISATION = ("OPT_FAST=-Os", "OPT_SLOW=-O0")
-_OPTIMISE_LIBRARY, _OPTIMISE_TRACING_LIBRARY = "OPT_GLOBAL=-O0", "OPT_GLOBAL=-O2"
+_OPTIMISE_LIBRARY, _OPTIMISE_TRACING_LIBRARY = "OPT_GLOBAL=-O0", "OPT_GLOBAL=-O1"
 _JOBS = 2
 
 
@@ -58,14 +58,15 @@ def build_library(geometry: Geometry, *, trace: str | None = None) -> Path:
     def build(folder: Path) -> None:
         (folder / f"{TOP}.v").write_text(verilog)
         env = verilator.environment()
-        verilate = [
+        verilate: list[str | Path] = [
             verilator.path, *flags, "-Mdir", "obj", "-CFLAGS", " ".join(_COMPILER_FLAGS), "-LDFLAGS",
             " ".join(_LINKER_FLAGS), f"{TOP}.v", HARNESS,
         ]  # fmt: skip
         run_logged(verilate, folder, env, f"Verilator on {geometry.name}")
         program = shlex.join(compiler)
-        command = [
-            make, "-C", "obj", "-f", "Vhotline_core.mk", f"-j{_JOBS}", f"CXX={program}", f"LINK={program}", *optimisation,
+        command: list[str | Path] = [
+            make, "-C", "obj", "-f", "Vhotline_core.mk", f"-j{_JOBS}", f"CXX={program}", f"LINK={program}",
+            *optimisation,
         ]  # fmt: skip
         run_logged(command, folder, env, f"compiling the Verilated {geometry.name}")
         (folder / "obj" / LIBRARY_NAME).rename(folder / LIBRARY_NAME)
