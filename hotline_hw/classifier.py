@@ -88,7 +88,7 @@ class SampleClassifier(wiring.Component):
         valid = Cat(judged.lanes[lane].valid for lane in lanes)
         last = Cat(judged.lanes[lane].last for lane in lanes)
         popular, tail = Const(0), Const(1)
-        tails = []
+        tails: list[Signal] = []
         for lane in reversed(lanes):
             source, target = judged.lanes[lane], spread.lanes[lane]
             lane_popular, lane_tail = Signal(name=f"popular{lane}"), Signal(name=f"tail{lane}")

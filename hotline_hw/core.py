@@ -187,7 +187,7 @@ class HotlineCore(wiring.Component):
     def _banks(self, m: Module, platform: object, scatter, gather, control) -> tuple[Signal, Signal]:
         """Places the banks between scatter and gather. Returns how many inserted and evicted in a cycle."""
         g = self.geometry
-        events = {"inserted": [], "evicted": []}
+        events: dict[str, list[Signal]] = {"inserted": [], "evicted": []}
         for number in range(g.banks):
             bank = PopularityBank(g)
             place(m, platform, f"bank{number}", bank, "popularity_bank")
@@ -248,7 +248,7 @@ def capability_values(geometry: Geometry) -> dict[str, int]:
     values = {}
     for candidate in REGISTERS:
         if candidate.name in ("ID", "VERSION"):
-            values[candidate.name] = candidate.reset
+            values[candidate.name] = candidate.reset or 0
         elif candidate.name.startswith("CAP_"):
             values[candidate.name] = sum(int(attributes[field.name]) << field.low for field in candidate.fields)
     return values

@@ -11,15 +11,13 @@ exclusive-ors, chosen to be shallow in LUTs and to need no multiplier.
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any
 
 __all__ = ["ROUNDS", "mix", "rotations", "round_constant", "unmix"]
 
 ROUNDS = 4
 
 _GOLDEN = 0x9E3779B97F4A7C15  # 2**64 / golden ratio: the customary nothing-up-my-sleeve constant
-
-T = TypeVar("T")
 
 
 def round_constant(index: int, half_bits: int) -> int:
@@ -37,7 +35,7 @@ def rotations(half_bits: int) -> tuple[int, int, int, int]:
     )
 
 
-def _round(value: T, index: int, half_bits: int) -> T:
+def _round(value: Any, index: int, half_bits: int) -> Any:
     """The round function: half in, half out. Need not be invertible."""
     mask = (1 << half_bits) - 1
     first, shift, second, fold = rotations(half_bits)
@@ -45,27 +43,27 @@ def _round(value: T, index: int, half_bits: int) -> T:
     def rotate(x, amount):
         return ((x << amount) | (x >> (half_bits - amount))) & mask
 
-    mixed = (value + rotate(value, first) + round_constant(index, half_bits)) & mask  # type: ignore[operator]
+    mixed = (value + rotate(value, first) + round_constant(index, half_bits)) & mask
     mixed = mixed ^ (mixed >> shift)
     mixed = (mixed + rotate(mixed, second)) & mask
     return mixed ^ (mixed >> fold)
 
 
-def mix(key: T, key_bits: int) -> T:
+def mix(key: Any, key_bits: int) -> Any:
     """The mixed key of `key` (`key_bits` wide, even): an integer or a uint64 array, as given."""
     half_bits = key_bits // 2
     mask = (1 << half_bits) - 1
-    left, right = key >> half_bits, key & mask  # type: ignore[operator]
+    left, right = key >> half_bits, key & mask
     for index in range(ROUNDS):
         left, right = right, left ^ _round(right, index, half_bits)
     return left << half_bits | right
 
 
-def unmix(mixed: T, key_bits: int) -> T:
+def unmix(mixed: Any, key_bits: int) -> Any:
     """The key whose mixed key is `mixed`: the inverse of `mix`."""
     half_bits = key_bits // 2
     mask = (1 << half_bits) - 1
-    left, right = mixed >> half_bits, mixed & mask  # type: ignore[operator]
+    left, right = mixed >> half_bits, mixed & mask
     for index in reversed(range(ROUNDS)):
         left, right = right ^ _round(left, index, half_bits), left
     return left << half_bits | right

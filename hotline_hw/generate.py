@@ -79,7 +79,8 @@ def _drop_aliases(rtlil_text: str) -> str:
 
     gone = unread | same.keys()
     text = wire.sub(lambda line: "" if line[2] in gone else line[0], rtlil_text)
-    text = re.sub(r"^ ? ?connect (\\\S+) .*\n", lambda line: "" if line[1] in gone else line[0], text, flags=re.MULTILINE)
+    module_connect = re.compile(r"^ ? ?connect (\\\S+) .*\n", flags=re.MULTILINE)
+    text = module_connect.sub(lambda line: "" if line[1] in gone else line[0], text)
     # Everywhere but where a name is not a wire's: the type and parameters of a cell, and the name of its port.
     read = re.compile(r"^( *(?:cell|parameter|module) .*|    connect \\\S+)|(\\\S+)", flags=re.MULTILINE)
     return read.sub(lambda found: found[1] or origin(found[2]), text)
@@ -126,9 +127,11 @@ def source_hash() -> str:
 
 def sidecar(geometry: Geometry) -> dict:
     """What a tool needs to know of a generated core: parameters, ports, registers, and where it came from."""
+    core = HotlineCore(geometry)
+    core._MustUse__used = True  # built for its ports alone
     ports = [
         {"name": name, "direction": "input" if flow.name == "In" else "output", "width": len(value)}
-        for name, (value, flow) in flat_ports(HotlineCore(geometry)).items()
+        for name, (value, flow) in flat_ports(core).items()
     ]
     clocks = [{"name": name, "direction": "input", "width": 1} for name in ("clk", "rst")]
     return {

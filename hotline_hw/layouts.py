@@ -1,8 +1,8 @@
 """Layouts of what flows between the blocks, lookups in lanes. The widths come from `Geometry`.
 
-    Unpacker -> LookupHasher -> BankScatter ->  banks  -> BankGather -> SampleClassifier -> Dispatcher
-      lookup_beat    hashed_beat      |                      ^  result_beat        verdict_beat
-                                      '----- pass_beat ------'
+Unpacker -> LookupHasher -> BankScatter ->  banks  -> BankGather -> SampleClassifier -> Dispatcher
+  lookup_beat    hashed_beat      |                      ^  result_beat        verdict_beat
+                                  '----- pass_beat ------'
 """
 
 from __future__ import annotations

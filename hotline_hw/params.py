@@ -183,7 +183,7 @@ class Geometry:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def override(self, settings: dict[str, int]) -> Geometry:
-        """A copy with some parameters changed, named `custom` unless nothing changed.
+        """A copy with some parameters changed, named `NAME-custom` unless nothing changed.
 
         Raises:
             GeometryError: an unknown parameter, or a value that breaks a rule.

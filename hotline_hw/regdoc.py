@@ -45,9 +45,11 @@ def markdown() -> str:
     plain = [register for register in REGISTERS if not register.name.startswith("COUNTER_")]
     for register in plain:
         reset = "geometry" if register.reset is None else f"0x{register.reset:X}"
-        lines.append(f"| 0x{register.offset:03X} | {register.name} | {register.access.name} | {reset} | {register.doc} |")
+        cells = (f"0x{register.offset:03X}", register.name, register.access.name, reset, register.doc)
+        lines.append(f"| {' | '.join(cells)} |")
     for register in plain:
-        lines += ["", f"## {register.name} (0x{register.offset:03X})", "", "| bits | field | meaning |", "|---|---|---|"]
+        lines += ["", f"## {register.name} (0x{register.offset:03X})", ""]
+        lines += ["| bits | field | meaning |", "|---|---|---|"]
         for field in reversed(register.fields):
             high = field.low + field.width - 1
             bits = f"{high}:{field.low}" if field.width > 1 else f"{field.low}"
@@ -56,8 +58,8 @@ def markdown() -> str:
         "",
         "## Counters",
         "",
-        "64 bits each, read-only, low half first; the values are those of the last SNAPSHOT command. Counters that are a",
-        "function of the input are equal on every backend; timing counters count clock cycles of the hardware.",
+        "64 bits each, read-only, low half first; the values are those of the last SNAPSHOT command. Counters that are",
+        "a function of the input are equal on every backend; timing counters count clock cycles of the hardware.",
         "",
         "| offset | counter | kind | one increment means |",
         "|---|---|---|---|",

@@ -137,7 +137,7 @@ COUNTERS: tuple[Counter, ...] = (
     Counter("cycles", "a clock cycle with a mini-batch in the core", timing=True),
     Counter("input_idle", "such a cycle in which s_axis_lookup had no beat for a core that was ready", timing=True),
     Counter("bank_stall", "such a cycle in which a full bank queue held back a beat", timing=True),
-    Counter("split_beats", "such a cycle in which a beat was cut, more of its lookups going to one bank than bank_ports",
+    Counter("split_beats", "such a cycle in which a beat was cut: one bank got more of its lookups than bank_ports",
             timing=True),
     Counter("output_stall", "such a cycle in which a result stream was valid and not ready", timing=True),
 )  # fmt: skip
@@ -155,7 +155,7 @@ def _bits(flags: type[IntFlag], docs: dict[str, str]) -> tuple[BitField, ...]:
 
 
 _ERROR_DOCS = {
-    "INDEX_RANGE": "a lookup word had a table, row or reserved bit out of range; it counted as a miss and was not learned",
+    "INDEX_RANGE": "a lookup word had a table, row or reserved bit out of range; it missed and was not learned",
     "SAMPLE_TOO_LONG": "a sample had more than max_lookups lookups; it was ended there",
     "SAMPLE_OPEN": "a mini-batch ended (tlast) inside a sample; the sample was ended there",
     "BATCH_TOO_LONG": "a mini-batch had more than max_samples samples; sample indices wrapped",
@@ -198,7 +198,7 @@ _FIXED: tuple[Register, ...] = (
     Register("CONTROL", 0x040, Access.RW, "Control.",
              (BitField("phase", 0, 1, "phase of the mini-batches that start from now on: 0 LEARN, 1 CLASSIFY"),)),
     Register("STATUS", 0x044, Access.RO, "Status.",
-             (BitField("busy", 0, 1, "a mini-batch or a command is in the core (the clearing walk after reset included)"),
+             (BitField("busy", 0, 1, "a mini-batch or a command is in the core, or the clearing walk after reset"),
               BitField("command", 1, 1, "a command is running"),
               BitField("phase", 2, 1, "phase of the newest mini-batch")), None),
     Register("HOT_ROWS", 0x048, Access.RW,

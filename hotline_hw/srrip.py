@@ -98,4 +98,3 @@ class SrripUpdate(wiring.Component):
             ]
             carry = next_carry
         return m
-

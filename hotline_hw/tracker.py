@@ -150,9 +150,7 @@ class SrripTracker(wiring.Component):
         for part, read, done in zip([update.valid, *update.rrpv], update_state, done_state, strict=True):
             m.d.comb += part.eq(Mux(follows, done, read))
         m.d.comb += [
-            update.match.eq(
-                Mux(follows, (update_match & ~done_fill) | Mux(follows_tag, done_fill, 0), update_match)
-            ),
+            update.match.eq(Mux(follows, (update_match & ~done_fill) | Mux(follows_tag, done_fill, 0), update_match)),
             update.usable.eq(update_usable),
             update.learn.eq(update_learn),
         ]

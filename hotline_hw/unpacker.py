@@ -80,9 +80,7 @@ class Unpacker(wiring.Component):
             # A null beat is swallowed by `held`, which waits for nothing then; any other pushes it on.
             self.output.valid.eq(held_valid & (held.last | (self.input.valid & ~null))),
             release.eq(self.output.valid & self.output.ready),
-            self.input.ready.eq(
-                Mux(held_valid, Mux(held.last, 0, null | self.output.ready), ~self.hold | in_batch)
-            ),
+            self.input.ready.eq(Mux(held_valid, Mux(held.last, 0, null | self.output.ready), ~self.hold | in_batch)),
             self.started.eq(accept & ~in_batch),
         ]
         with m.If(self.started):

@@ -311,6 +311,7 @@ def test_compiler_that_fails(monkeypatch, tmp_path):
     compiler.write_text("#!/bin/sh\necho 'no space left' >&2\nexit 1\n")
     compiler.chmod(0o755)
     monkeypatch.setenv("CXX", str(compiler))
+    monkeypatch.setenv("HOTLINE_CACHE", str(tmp_path / "cache"))
     with pytest.raises(DeviceError, match=r"(?s)compiling the Verilated tiny failed.*\.log.*no space left") as error:
         open_device("verilated", TINY)
     log = next(word for word in str(error.value).split() if word.endswith(".log:")).rstrip(":")

@@ -16,8 +16,6 @@ from .packets import dense, sparse
 from .tb import TB, bench_seed
 from .tests_state import random_rows
 
-_ROUNDS = 4
-
 
 class RandomBench:
     """Random actions on a TB. A round does each action once, in random order, with mini-batches between them."""
@@ -26,10 +24,10 @@ class RandomBench:
         self.tb = tb
         self.rng = tb.rng
 
-    async def round(self, hot_rows: int) -> None:
-        """A round with a budget of `hot_rows`."""
+    async def round(self, hot_rows: int, idle: float, stall: float) -> None:
+        """A round with a budget of `hot_rows` and these shares of cycles in which streams are held back."""
         tb = self.tb
-        tb.set_pauses(*self.rng.choice([0.0, 0.3, 0.7], 2))
+        tb.set_pauses(idle, stall)
         await tb.set_hot_rows(hot_rows)
         actions: list[Callable[[], Awaitable[None]]] = [
             self.clear, self.reset_counters, self.restore_a_dump, self.restore_in_budget, self.restore_any_words,
@@ -124,9 +122,12 @@ async def test_random(dut: Any) -> None:
     await tb.start()
     bench = RandomBench(tb)
     entries = tb.geometry.entries
-    budgets = [entries, 0, *tb.rng.integers(1, entries // 2, _ROUNDS - 2).tolist()]
-    for hot_rows in budgets:
-        await bench.round(int(hot_rows))
+    some, few = tb.rng.integers([entries // 2, 1], [entries, entries // 2]).tolist()
+    await bench.round(entries, idle=0.0, stall=0.9)  # everything in front of the outputs fills up
+    await bench.round(few, idle=0.0, stall=0.0)
+    await bench.round(some, idle=0.6, stall=0.3)
+    await bench.round(0, *tb.rng.choice([0.0, 0.3, 0.7], 2))
+    tb.set_pauses()
     await bench.too_long_batch()
     await tb.finish()
     print(f"Coverage of {tb.geometry.name}, SEED={bench_seed()}:\n{tb.coverage.table()}")

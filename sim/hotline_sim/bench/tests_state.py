@@ -61,9 +61,9 @@ async def test_restore_of_any_words(dut: Any) -> None:
     for hot_rows in (tb.geometry.entries, tb.geometry.entries - 3, tb.geometry.banks + 1, 0):
         await tb.set_hot_rows(hot_rows)
         rows = random_rows(tb, 1 << tb.scoreboard.model.index_bits)
+        rows[-1, -1] |= np.uint64(1 << ENTRY_VALID.low)  # the first to be outside
         await tb.restore(rows)
-        outside = hot_rows < rows.size
-        assert (Error.RESTORE_ENTRY in tb.scoreboard.errors) == outside
+        assert (Error.RESTORE_ENTRY in tb.scoreboard.errors) == (hot_rows < rows.size)
         await tb.dump()
         await tb.check()
         await traffic(tb, Phase.LEARN)

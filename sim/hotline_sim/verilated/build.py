@@ -13,6 +13,7 @@ from hotline_hw.params import Geometry
 from ..build_cache import cached_build, digest, run_logged
 from ..core_verilog import TOP, core_verilog
 from ..verilator import find_compiler, find_tool, find_verilator
+from .sharing import sharing_rules
 
 __all__ = ["LIBRARY_NAME", "build_library"]
 
@@ -23,14 +24,14 @@ HARNESS = Path(__file__).with_name("harness.cpp")
 _VERILATOR_FLAGS = (
     "--cc", "--exe", "--top-module", TOP, "--prefix", "Vhotline_core", "-o", LIBRARY_NAME, "-O3", "--no-timing",
     "--x-assign", "fast", "--x-initial", "fast", "--no-assert", "--output-split", "20000", "-Wno-fatal", "-Wno-lint",
+    "-fno-dfg-scoped",
 )  # fmt: skip
 # Hidden symbols: libraries of several geometries share a process, and their classes share names.
 _COMPILER_FLAGS = ("-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden")
 _LINKER_FLAGS = ("-shared",)
 # Verilator's Makefile knows the code that runs every cycle, that which runs once, and Verilator's own library, of
-# which nothing runs in a cycle unless waves are recorded. The first is megabytes without a loop, so what counts is how
-# many bytes the processor has to fetch: -Os is faster than -O2.
-_OPTIMISATION = ("OPT_FAST=-Os", "OPT_SLOW=-O0")
+# which nothing runs in a cycle unless waves are recorded.
+_OPTIMISATION = ("OPT_FAST=-O2", "OPT_SLOW=-O0")
 _OPTIMISE_LIBRARY, _OPTIMISE_TRACING_LIBRARY = "OPT_GLOBAL=-O0", "OPT_GLOBAL=-O1"
 _JOBS = 2
 
@@ -47,20 +48,22 @@ def build_library(geometry: Geometry, *, trace: str | None = None) -> Path:
     """
     verilator, compiler, make = find_verilator(), find_compiler(), find_tool("make")
     verilog = core_verilog(geometry)
+    sharing = sharing_rules(verilog)
     flags = [*_VERILATOR_FLAGS, *([f"--trace-{trace}"] if trace else [])]
     optimisation = [*_OPTIMISATION, _OPTIMISE_TRACING_LIBRARY if trace else _OPTIMISE_LIBRARY]
     key = digest(
-        verilog, HARNESS.read_text(), str(verilator.version), _compiler_version(compiler), platform.machine(), *flags,
-        *_COMPILER_FLAGS, *_LINKER_FLAGS, *optimisation,
+        verilog, sharing, HARNESS.read_text(), str(verilator.version), _compiler_version(compiler),
+        platform.machine(), *flags, *_COMPILER_FLAGS, *_LINKER_FLAGS, *optimisation,
     )  # fmt: skip
     name = f"verilated-{geometry.name}{f'-{trace}' if trace else ''}-{key}"
 
     def build(folder: Path) -> None:
         (folder / f"{TOP}.v").write_text(verilog)
+        (folder / "sharing.vlt").write_text(sharing)
         env = verilator.environment()
         verilate: list[str | Path] = [
             verilator.path, *flags, "-Mdir", "obj", "-CFLAGS", " ".join(_COMPILER_FLAGS), "-LDFLAGS",
-            " ".join(_LINKER_FLAGS), f"{TOP}.v", HARNESS,
+            " ".join(_LINKER_FLAGS), "sharing.vlt", f"{TOP}.v", HARNESS,
         ]  # fmt: skip
         run_logged(verilate, folder, env, f"Verilator on {geometry.name}")
         program = shlex.join(compiler)

@@ -1,0 +1,125 @@
+/* Hotline registers. Generated; do not edit. */
+#ifndef HOTLINE_REGS_H
+#define HOTLINE_REGS_H
+
+#define HOTLINE_ID 0x000u /* Identifies the core. */
+#define HOTLINE_ID_ID_SHIFT 0u
+#define HOTLINE_ID_ID_MASK 0xFFFFFFFFu
+#define HOTLINE_VERSION 0x004u /* Version of the core. */
+#define HOTLINE_VERSION_PATCH_SHIFT 0u
+#define HOTLINE_VERSION_PATCH_MASK 0x000000FFu
+#define HOTLINE_VERSION_MINOR_SHIFT 8u
+#define HOTLINE_VERSION_MINOR_MASK 0x0000FF00u
+#define HOTLINE_VERSION_MAJOR_SHIFT 16u
+#define HOTLINE_VERSION_MAJOR_MASK 0x00FF0000u
+#define HOTLINE_CAP_STREAM 0x008u /* Capability: stream geometry. */
+#define HOTLINE_CAP_STREAM_LANES_SHIFT 0u
+#define HOTLINE_CAP_STREAM_LANES_MASK 0x000000FFu
+#define HOTLINE_CAP_STREAM_BANK_PORTS_SHIFT 8u
+#define HOTLINE_CAP_STREAM_BANK_PORTS_MASK 0x0000FF00u
+#define HOTLINE_CAP_STREAM_QUEUE_DEPTH_SHIFT 16u
+#define HOTLINE_CAP_STREAM_QUEUE_DEPTH_MASK 0xFFFF0000u
+#define HOTLINE_CAP_TRACKER 0x00Cu /* Capability: tracker geometry. */
+#define HOTLINE_CAP_TRACKER_LOG2_BANKS_SHIFT 0u
+#define HOTLINE_CAP_TRACKER_LOG2_BANKS_MASK 0x000000FFu
+#define HOTLINE_CAP_TRACKER_LOG2_SETS_SHIFT 8u
+#define HOTLINE_CAP_TRACKER_LOG2_SETS_MASK 0x0000FF00u
+#define HOTLINE_CAP_TRACKER_WAYS_SHIFT 16u
+#define HOTLINE_CAP_TRACKER_WAYS_MASK 0x00FF0000u
+#define HOTLINE_CAP_TRACKER_RRPV_BITS_SHIFT 24u
+#define HOTLINE_CAP_TRACKER_RRPV_BITS_MASK 0xFF000000u
+#define HOTLINE_CAP_KEY 0x010u /* Capability: key geometry. */
+#define HOTLINE_CAP_KEY_TABLE_BITS_SHIFT 0u
+#define HOTLINE_CAP_KEY_TABLE_BITS_MASK 0x000000FFu
+#define HOTLINE_CAP_KEY_ROW_BITS_SHIFT 8u
+#define HOTLINE_CAP_KEY_ROW_BITS_MASK 0x0000FF00u
+#define HOTLINE_CAP_KEY_MAX_LOOKUPS_SHIFT 16u
+#define HOTLINE_CAP_KEY_MAX_LOOKUPS_MASK 0xFFFF0000u
+#define HOTLINE_CAP_SAMPLES 0x014u /* Capability: most samples in one mini-batch. */
+#define HOTLINE_CAP_SAMPLES_MAX_SAMPLES_SHIFT 0u
+#define HOTLINE_CAP_SAMPLES_MAX_SAMPLES_MASK 0xFFFFFFFFu
+#define HOTLINE_CAP_BEATS 0x018u /* Capability: beats in flight. */
+#define HOTLINE_CAP_BEATS_BEAT_DEPTH_SHIFT 0u
+#define HOTLINE_CAP_BEATS_BEAT_DEPTH_MASK 0x0000FFFFu
+#define HOTLINE_CONTROL 0x040u /* Control. */
+#define HOTLINE_CONTROL_PHASE_SHIFT 0u
+#define HOTLINE_CONTROL_PHASE_MASK 0x00000001u
+#define HOTLINE_STATUS 0x044u /* Status. */
+#define HOTLINE_STATUS_BUSY_SHIFT 0u
+#define HOTLINE_STATUS_BUSY_MASK 0x00000001u
+#define HOTLINE_STATUS_COMMAND_SHIFT 1u
+#define HOTLINE_STATUS_COMMAND_MASK 0x00000002u
+#define HOTLINE_STATUS_PHASE_SHIFT 2u
+#define HOTLINE_STATUS_PHASE_MASK 0x00000004u
+#define HOTLINE_HOT_ROWS 0x048u /* Budget: the most rows that may be hot, 0 to the number of entries. A write clears the tracker. */
+#define HOTLINE_HOT_ROWS_HOT_ROWS_SHIFT 0u
+#define HOTLINE_HOT_ROWS_HOT_ROWS_MASK 0xFFFFFFFFu
+#define HOTLINE_INDEX_BITS 0x04Cu /* log2 of the sets in use, all banks together: the width of the set part of a slot. */
+#define HOTLINE_INDEX_BITS_INDEX_BITS_SHIFT 0u
+#define HOTLINE_INDEX_BITS_INDEX_BITS_MASK 0x000000FFu
+#define HOTLINE_COMMAND 0x050u /* Starts a command. */
+#define HOTLINE_COMMAND_CODE_SHIFT 0u
+#define HOTLINE_COMMAND_CODE_MASK 0x000000FFu
+#define HOTLINE_ERROR 0x054u /* Errors since the bits were last cleared. */
+#define HOTLINE_ERROR_INDEX_RANGE_SHIFT 0u
+#define HOTLINE_ERROR_INDEX_RANGE_MASK 0x00000001u
+#define HOTLINE_ERROR_SAMPLE_TOO_LONG_SHIFT 1u
+#define HOTLINE_ERROR_SAMPLE_TOO_LONG_MASK 0x00000002u
+#define HOTLINE_ERROR_SAMPLE_OPEN_SHIFT 2u
+#define HOTLINE_ERROR_SAMPLE_OPEN_MASK 0x00000004u
+#define HOTLINE_ERROR_BATCH_TOO_LONG_SHIFT 3u
+#define HOTLINE_ERROR_BATCH_TOO_LONG_MASK 0x00000008u
+#define HOTLINE_ERROR_COMMAND_BUSY_SHIFT 4u
+#define HOTLINE_ERROR_COMMAND_BUSY_MASK 0x00000010u
+#define HOTLINE_ERROR_COMMAND_CODE_SHIFT 5u
+#define HOTLINE_ERROR_COMMAND_CODE_MASK 0x00000020u
+#define HOTLINE_ERROR_HOT_ROWS_RANGE_SHIFT 6u
+#define HOTLINE_ERROR_HOT_ROWS_RANGE_MASK 0x00000040u
+#define HOTLINE_ERROR_RESTORE_LENGTH_SHIFT 7u
+#define HOTLINE_ERROR_RESTORE_LENGTH_MASK 0x00000080u
+#define HOTLINE_ERROR_RESTORE_ENTRY_SHIFT 8u
+#define HOTLINE_ERROR_RESTORE_ENTRY_MASK 0x00000100u
+#define HOTLINE_ERROR_EMPTY_BATCH_SHIFT 9u
+#define HOTLINE_ERROR_EMPTY_BATCH_MASK 0x00000200u
+#define HOTLINE_IRQ_STATUS 0x058u /* Interrupt causes. */
+#define HOTLINE_IRQ_STATUS_BATCH_DONE_SHIFT 0u
+#define HOTLINE_IRQ_STATUS_BATCH_DONE_MASK 0x00000001u
+#define HOTLINE_IRQ_STATUS_COMMAND_DONE_SHIFT 1u
+#define HOTLINE_IRQ_STATUS_COMMAND_DONE_MASK 0x00000002u
+#define HOTLINE_IRQ_STATUS_ERROR_SHIFT 2u
+#define HOTLINE_IRQ_STATUS_ERROR_MASK 0x00000004u
+#define HOTLINE_IRQ_ENABLE 0x05Cu /* Interrupt causes that drive irq. */
+#define HOTLINE_IRQ_ENABLE_BATCH_DONE_SHIFT 0u
+#define HOTLINE_IRQ_ENABLE_BATCH_DONE_MASK 0x00000001u
+#define HOTLINE_IRQ_ENABLE_COMMAND_DONE_SHIFT 1u
+#define HOTLINE_IRQ_ENABLE_COMMAND_DONE_MASK 0x00000002u
+#define HOTLINE_IRQ_ENABLE_ERROR_SHIFT 2u
+#define HOTLINE_IRQ_ENABLE_ERROR_MASK 0x00000004u
+#define HOTLINE_COUNTER_BATCHES_LO 0x100u /* Counter (function of the input), snapshot: a mini-batch whose two result packets have left. */
+#define HOTLINE_COUNTER_BATCHES_HI 0x104u /* Counter (function of the input), snapshot: a mini-batch whose two result packets have left. */
+#define HOTLINE_COUNTER_SAMPLES_LO 0x108u /* Counter (function of the input), snapshot: a sample. */
+#define HOTLINE_COUNTER_SAMPLES_HI 0x10Cu /* Counter (function of the input), snapshot: a sample. */
+#define HOTLINE_COUNTER_POPULAR_SAMPLES_LO 0x110u /* Counter (function of the input), snapshot: a sample all of whose lookups hit. */
+#define HOTLINE_COUNTER_POPULAR_SAMPLES_HI 0x114u /* Counter (function of the input), snapshot: a sample all of whose lookups hit. */
+#define HOTLINE_COUNTER_LOOKUPS_LO 0x118u /* Counter (function of the input), snapshot: a lookup. */
+#define HOTLINE_COUNTER_LOOKUPS_HI 0x11Cu /* Counter (function of the input), snapshot: a lookup. */
+#define HOTLINE_COUNTER_LOOKUP_HITS_LO 0x120u /* Counter (function of the input), snapshot: a lookup that hit. */
+#define HOTLINE_COUNTER_LOOKUP_HITS_HI 0x124u /* Counter (function of the input), snapshot: a lookup that hit. */
+#define HOTLINE_COUNTER_INSERTS_LO 0x128u /* Counter (function of the input), snapshot: a key that the tracker took in (LEARN misses with at least one way in the budget). */
+#define HOTLINE_COUNTER_INSERTS_HI 0x12Cu /* Counter (function of the input), snapshot: a key that the tracker took in (LEARN misses with at least one way in the budget). */
+#define HOTLINE_COUNTER_EVICTIONS_LO 0x130u /* Counter (function of the input), snapshot: an insert that drove a valid entry out. */
+#define HOTLINE_COUNTER_EVICTIONS_HI 0x134u /* Counter (function of the input), snapshot: an insert that drove a valid entry out. */
+#define HOTLINE_COUNTER_INDEX_ERRORS_LO 0x138u /* Counter (function of the input), snapshot: a lookup word out of range. */
+#define HOTLINE_COUNTER_INDEX_ERRORS_HI 0x13Cu /* Counter (function of the input), snapshot: a lookup word out of range. */
+#define HOTLINE_COUNTER_CYCLES_LO 0x140u /* Counter (timing), snapshot: a clock cycle with a mini-batch in the core. */
+#define HOTLINE_COUNTER_CYCLES_HI 0x144u /* Counter (timing), snapshot: a clock cycle with a mini-batch in the core. */
+#define HOTLINE_COUNTER_INPUT_IDLE_LO 0x148u /* Counter (timing), snapshot: such a cycle in which s_axis_lookup had no beat for a core that was ready. */
+#define HOTLINE_COUNTER_INPUT_IDLE_HI 0x14Cu /* Counter (timing), snapshot: such a cycle in which s_axis_lookup had no beat for a core that was ready. */
+#define HOTLINE_COUNTER_BANK_STALL_LO 0x150u /* Counter (timing), snapshot: such a cycle in which a full bank queue held back a beat. */
+#define HOTLINE_COUNTER_BANK_STALL_HI 0x154u /* Counter (timing), snapshot: such a cycle in which a full bank queue held back a beat. */
+#define HOTLINE_COUNTER_SPLIT_BEATS_LO 0x158u /* Counter (timing), snapshot: such a cycle in which a beat was cut: one bank got more of its lookups than bank_ports. */
+#define HOTLINE_COUNTER_SPLIT_BEATS_HI 0x15Cu /* Counter (timing), snapshot: such a cycle in which a beat was cut: one bank got more of its lookups than bank_ports. */
+#define HOTLINE_COUNTER_OUTPUT_STALL_LO 0x160u /* Counter (timing), snapshot: such a cycle in which a result stream was valid and not ready. */
+#define HOTLINE_COUNTER_OUTPUT_STALL_HI 0x164u /* Counter (timing), snapshot: such a cycle in which a result stream was valid and not ready. */
+
+#endif

@@ -1,0 +1,37 @@
+"""Puts memories that are accessed together side by side, for the sake of the simulating processor's cache."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+
+__all__ = ["interleave_memories"]
+
+_MODULE = re.compile(r"^module .*?^endmodule", re.MULTILINE | re.DOTALL)
+_MEMORY = re.compile(r"^  reg \[(\d+):0\] ([a-z_]+?)(\d+) \[(\d+):0\];\n", re.MULTILINE)
+
+
+def interleave_memories(verilog: str) -> str:
+    """Yosys' Verilog with memories `name0`, `name1`, ... of one shape in a module made into one of two dimensions.
+
+    It does the same in every cycle. But the tags of a set, one memory a way, are then neighbours, where each of them
+    was in a cache line of its own: with a megabyte of entries, most of the time went into waiting for those.
+    """
+    return _MODULE.sub(lambda module: _interleave(module[0]), verilog)
+
+
+def _interleave(module: str) -> str:
+    groups: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for width, name, number, depth in _MEMORY.findall(module):
+        groups[width, name, depth].append(number)
+    for (width, name, depth), numbers in groups.items():
+        if len(numbers) == 1:
+            continue
+        rank = {number: index for index, number in enumerate(sorted(numbers, key=int))}
+        every = "|".join(numbers)
+        declared = re.compile(rf"^  reg \[{width}:0\] {name}({every}) \[{depth}:0\];\n", re.MULTILINE)
+        whole = f"  reg [{width}:0] {name}s [{depth}:0][{len(numbers) - 1}:0];\n"
+        module = declared.sub(lambda memory: whole if rank[memory[1]] == 0 else "", module)  # noqa: B023
+        used = re.compile(rf"\b{name}({every})\[([^\]]*)\]")
+        module = used.sub(lambda use: f"{name}s[{use[2]}][{rank[use[1]]}]", module)  # noqa: B023
+    return module

@@ -1,0 +1,83 @@
+"""The Verilog that the repository ships: current, clean, with the customary names."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hotline_hw.generate import TOP, generate_verilog, sidecar
+from hotline_hw.params import PRESETS, preset
+from hotline_hw.regdoc import c_header, markdown, svd
+from hotline_hw.regmap import REGISTERS
+from hotline_sim.verilator import find_verilator
+
+ROOT = Path(__file__).parents[2]
+RTL = ROOT / "rtl"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_shipped_files_are_what_the_source_generates(name: str) -> None:
+    folder = RTL / name
+    hint = "the hardware's source has changed: run `make rtl` and commit rtl/ with it"
+    assert (folder / f"{TOP}.v").read_text() == generate_verilog(preset(name)), hint
+    assert json.loads((folder / f"{TOP}.json").read_text()) == json.loads(json.dumps(sidecar(preset(name)))), hint
+    assert (folder / "registers.md").read_text() == markdown(), hint
+    assert (folder / f"{TOP}.v").stat().st_size < 1_000_000
+
+
+def test_shipped_register_files_are_what_the_map_says() -> None:
+    hint = "the register map has changed: run `make rtl` and commit what it writes"
+    assert (ROOT / "docs" / "registers.md").read_text() == markdown(), hint
+    assert (RTL / "hotline_regs.h").read_text() == c_header(), hint
+    assert (RTL / "hotline.svd").read_text() == svd(), hint
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_lint_finds_nothing_but_explained_waivers(name: str) -> None:
+    verilator = find_verilator()
+    lint = subprocess.run(
+        [verilator.path, "--lint-only", "-Wall", "--top-module", TOP, RTL / "waivers.vlt", RTL / name / f"{TOP}.v"],
+        env=verilator.environment(), capture_output=True, text=True,
+    )  # fmt: skip
+    found = re.findall(r"^%.*", lint.stdout + lint.stderr, flags=re.MULTILINE)
+    assert lint.returncode == 0 and not found, "\n".join(found[:10])
+
+
+def test_a_latch_would_be_found_by_lint(tmp_path: Path) -> None:
+    """The waivers must not silence what matters."""
+    text = (RTL / "tiny" / f"{TOP}.v").read_text()
+    broken = text.replace(
+        "endmodule", "  reg latched;\n  always @* if (rst) latched = clk;\n  assign irq = latched;\nendmodule", 1
+    )
+    path = tmp_path / f"{TOP}.v"
+    path.write_text(broken)
+    verilator = find_verilator()
+    lint = subprocess.run(
+        [verilator.path, "--lint-only", "-Wall", "--top-module", TOP, RTL / "waivers.vlt", path],
+        env=verilator.environment(), capture_output=True, text=True,
+    )  # fmt: skip
+    assert lint.returncode != 0
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_ports_have_the_customary_names(name: str) -> None:
+    geometry = preset(name)
+    description = json.loads((RTL / name / f"{TOP}.json").read_text())
+    ports = {port["name"]: (port["direction"], port["width"]) for port in description["ports"]}
+    lookup = 64 * geometry.lanes
+    expected = {
+        "clk": ("input", 1), "rst": ("input", 1), "irq": ("output", 1),
+        "s_axil_awaddr": ("input", 12), "s_axil_rdata": ("output", 32), "s_axil_wstrb": ("input", 4),
+        "s_axis_lookup_tdata": ("input", lookup), "s_axis_lookup_tkeep": ("input", lookup // 8),
+        "s_axis_lookup_tready": ("output", 1), "m_axis_popular_tdata": ("output", lookup),
+        "m_axis_nonpopular_tlast": ("output", 1), "m_axis_nonpopular_tready": ("input", 1),
+        "s_axis_state_tdata": ("input", 64 * geometry.ways), "m_axis_state_tdata": ("output", 64 * geometry.ways),
+    }  # fmt: skip
+    assert expected.items() <= ports.items()
+    header = re.search(rf"module {TOP}\((.*?)\);", (RTL / name / f"{TOP}.v").read_text(), flags=re.DOTALL)
+    assert header and {port.strip() for port in header[1].split(",")} == ports.keys()
+    assert {register["name"] for register in description["registers"]} == {register.name for register in REGISTERS}
