@@ -54,8 +54,9 @@ def _difference(device: Device, model: Accelerator, rng: np.random.Generator, ho
     _until_idle(device)
     device.write(register("HOT_ROWS").offset, hot_rows)
     model.set_hot_rows(hot_rows)
-    for phase in (Phase.LEARN, Phase.CLASSIFY, Phase.LEARN):
-        batches = random_batches(rng, geometry, _BATCHES, burst_share=0.3, index_errors=0.01, long_errors=0.01)
+    stream = random_batches(rng, geometry, 3 * _BATCHES, burst_share=0.3, index_errors=0.01, long_errors=0.01)
+    for part, phase in enumerate((Phase.LEARN, Phase.CLASSIFY, Phase.LEARN)):
+        batches = stream[part * _BATCHES : (part + 1) * _BATCHES]
         _until_idle(device)
         device.write(register("CONTROL").offset, phase)
         results = device.stream(np.concatenate(batches), np.cumsum([len(batch) for batch in batches]))

@@ -1,0 +1,92 @@
+"""The same bits from every backend, through the driver: on real data, and at full size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from hotline_host.data.log import Batch, ClickLog
+from hotline_host.data.sources import load
+from hotline_host.driver import Driver
+from hotline_hw.params import Geometry, preset
+from hotline_hw.regmap import COUNTERS
+from hotline_sim.backends import open_device
+
+
+@dataclass
+class Outcome:
+    """All that an accelerator tells of a run; equal in every field on every backend."""
+
+    popular: np.ndarray
+    slots: np.ndarray
+    counters: dict[str, int | None]
+    dump: np.ndarray
+
+
+def outcome(backend: str, geometry: Geometry, hot_rows: int, learned: list[Batch], classified: list[Batch]) -> Outcome:
+    """Learns, classifies, and dumps the tracker."""
+    with open_device(backend, geometry) as device:
+        driver = Driver(device)
+        driver.set_hot_rows(hot_rows)
+        driver.learn(learned)
+        splits = [driver.classify(batch) for batch in classified]
+        counters = driver.counters()
+        return Outcome(
+            popular=np.concatenate([split.popular for split in splits]),
+            slots=np.concatenate([split.slots for split in splits]),
+            counters={counter.name: counters[counter.name] for counter in COUNTERS if not counter.timing},
+            dump=driver.dump(),
+        )
+
+
+def check_equal(found: Outcome, expected: Outcome) -> None:
+    np.testing.assert_array_equal(found.popular, expected.popular)
+    np.testing.assert_array_equal(found.slots, expected.slots)
+    np.testing.assert_array_equal(found.dump, expected.dump)
+    assert found.counters == expected.counters
+
+
+def mini_batches(log: ClickLog, start: int, stop: int, size: int) -> list[Batch]:
+    return [log.batch(first, min(first + size, stop)) for first in range(start, stop, size)]
+
+
+# A geometry that ml-100k fills and overflows, small enough for Icarus: 4 lanes, 8 banks, 512 entries.
+SMALL = preset("edge").override({"sets": 16})
+SAMPLES, SIZE = 1200, 256
+
+
+@pytest.fixture(scope="module")
+def movielens() -> tuple[list[Batch], list[Batch], Outcome]:
+    log = load("ml-100k", samples=2 * SAMPLES)
+    learned, classified = mini_batches(log, 0, SAMPLES, SIZE), mini_batches(log, SAMPLES, 2 * SAMPLES, SIZE)
+    return learned, classified, outcome("model", SMALL, 500, learned, classified)
+
+
+@pytest.mark.parametrize("backend", ["verilated", "cocotb:icarus", "cocotb:verilator"])
+def test_movielens_is_the_same_on_every_backend(backend: str, movielens) -> None:
+    learned, classified, expected = movielens
+    assert expected.popular.any() and not expected.popular.all()
+    assert expected.counters["evictions"]
+    check_equal(outcome(backend, SMALL, 500, learned, classified), expected)
+
+
+def test_200_000_random_lookups_are_the_same_on_kaggle() -> None:
+    rng = np.random.default_rng(2024)
+    samples, tables = 8000, 26
+    skewed = np.minimum(rng.zipf(1.2, size=(samples, tables)), 1 << 32) - 1  # rows up to the last the key can name
+    skewed[: samples // 2, :8] %= 3  # a share of samples whose lookups are all frequent
+    rows = skewed.astype(np.int64)
+    log = ClickLog(
+        name="random", tables=tuple(map(str, range(tables))), rows=np.full(tables, 1 << 32),
+        indices=rows.ravel(), lengths=np.ones((samples, tables), np.int64),
+        dense=np.zeros((samples, 0), np.float32), label=np.zeros(samples, np.float32),
+    )  # fmt: skip
+    assert log.indices.size >= 200_000
+    geometry = preset("kaggle")
+    learned, classified = mini_batches(log, 0, samples // 2, 1024), mini_batches(log, samples // 2, samples, 1024)
+    # A budget that leaves some sets a way more than others, and fewer entries than keys.
+    expected = outcome("model", geometry, 5000, learned, classified)
+    assert expected.counters["evictions"] and expected.counters["lookup_hits"]
+    check_equal(outcome("verilated", geometry, 5000, learned, classified), expected)
