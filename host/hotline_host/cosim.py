@@ -34,7 +34,7 @@ from .split import accelerator_figures, learn, log_figures, stopwatch
 from .step import SplitTrainer
 from .trainer import Trainer, max_parameter_difference
 
-__all__ = ["CosimResult", "History", "cosim"]
+__all__ = ["Accelerator", "CosimResult", "History", "cosim"]
 
 
 @dataclass
@@ -69,7 +69,7 @@ class CosimResult:
         return self.figures | {"history": asdict(self.history)}
 
 
-class _Accelerator:
+class Accelerator:
     """Splits mini-batches in a thread of its own. Left by an exception, it closes the device in the midst of its work.
 
     Attributes:
@@ -81,7 +81,7 @@ class _Accelerator:
         self._cycles = 0
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="accelerator")
 
-    def __enter__(self) -> _Accelerator:
+    def __enter__(self) -> Accelerator:
         return self
 
     def __exit__(
@@ -148,7 +148,7 @@ def cosim(
         hotline = SplitTrainer(config, log.rows, budget, device=device, dtype=dtype, seed=settings.seed)
         hotline.place(*hot_set)
         lap("place")
-        with _Accelerator(driver) as accelerator:
+        with Accelerator(driver) as accelerator:
             _train(hotline, accelerator, batches, steps, history, progress)
         lap("train")
         seconds["accelerator"] = accelerator.seconds
@@ -159,7 +159,7 @@ def cosim(
     figures: dict[str, Any] = {
         **log_figures(log), "backend": backend, "preset": geometry.name, "geometry": geometry.as_dict(),
         "model": settings.model, "dimension": config.model.dimension, "optimizer": config.optimizer,
-        "rate": config.rate, "device": str(device), "dtype": settings.dtype, "seed": settings.seed,
+        "rate": config.rate, "eps": config.eps, "device": str(device), "dtype": settings.dtype, "seed": settings.seed,
         "batch_size": settings.batch_size, "learned_samples": start, "test_samples": test.samples, "steps": steps,
         "samples": sum(history.samples), "hot_rows": budget, "placed_rows": len(hot_set[0]),
         "popular_share": sum(history.popular) / sum(history.samples),
@@ -187,7 +187,7 @@ def cosim(
 
 def _train(
     hotline: SplitTrainer,
-    accelerator: _Accelerator,
+    accelerator: Accelerator,
     batches: MiniBatches,
     steps: int,
     history: History,

@@ -112,7 +112,7 @@ class Coverage:
         self.hit("sparse_beat", packet.is_sparse())
         self.hit("partial_word", packet.has_partial_words())
         self.hit("null_beat", null[:-1].sum())
-        self.hit("null_beat_tlast", null[-1] and len(lookups) > 0)
+        self.hit("null_beat_tlast", bool(null[-1]) and len(lookups) > 0)
         self.hit("dense_packet", packet.keep.all())
         if phase == Phase.LEARN:
             self._budget(model)

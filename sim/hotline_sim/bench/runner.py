@@ -102,7 +102,7 @@ def run_benches(geometry: Geometry, simulator: str, tests: list[str]) -> BenchRu
     folder.mkdir(parents=True)
     waves = folder / ("waves.vcd" if simulator == "verilator" else "waves.fst")
     modules = ",".join(f"hotline_sim.bench.{module}" for module in BENCH_MODULES)
-    command = [
+    command: list[str | Path] = [
         *runner_command("run", simulator, build), "--run-folder", folder, "--test-module", modules,
         "--test-filter", rf"\.({'|'.join(map(re.escape, tests))})(/.*)?$", *(["--waves", waves] if record else []),
     ]  # fmt: skip

@@ -219,6 +219,30 @@ async def test_address_and_data_apart(dut: Any, first: str) -> None:
 
 
 @cocotb.test()
+async def test_answers_held_back(dut: Any) -> None:
+    """Several accesses at once, their answers held back for long: each is answered, in order."""
+    tb = TB(dut)
+    await tb.start()
+    await tb.until_idle()
+    names = ("ID", "VERSION", "CAP_STREAM", "HOT_ROWS", "CAP_KEY")
+    answers = tb.axil.write_if.b_channel, tb.axil.read_if.r_channel
+    for pause in (0, 1, 5, 40):
+        for channel in answers:
+            channel.pause = True
+        offsets = [register("IRQ_ENABLE").offset, register("ID").offset, register("IRQ_ENABLE").offset]
+        writes = [cocotb.start_soon(tb.write_offset(offset, value)) for value, offset in enumerate(offsets, 3)]
+        reads = [cocotb.start_soon(tb.read(name)) for name in names]
+        await tb.cycles(pause)
+        for channel in answers:
+            channel.pause = False
+        assert [await write for write in writes] == [AxiResp.OKAY, AxiResp.SLVERR, AxiResp.OKAY]
+        assert [await read for read in reads] == [reset_value(register(name), tb.geometry) for name in names]
+        assert await tb.read("IRQ_ENABLE") == 5, "the last write wins"
+        await tb.write("IRQ_ENABLE", 0)
+    await tb.finish()
+
+
+@cocotb.test()
 @cocotb.parametrize(share=[0.0, 0.5])
 async def test_reads_beside_writes(dut: Any, share: float) -> None:
     """Reads and writes at the same time, channels held back at random: a read sees a write that it may see."""

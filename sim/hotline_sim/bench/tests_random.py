@@ -40,7 +40,7 @@ class RandomBench:
             await tb.check_errors()
         await tb.check()
 
-    async def traffic(self, **errors: float) -> None:
+    async def traffic(self, **errors: Any) -> None:
         """Mini-batches that are learned, and then some of them and others classified."""
         tb = self.tb
         batches = random_batches(self.rng, tb.geometry, 4, samples=6, hot_keys=8, burst_share=0.3, **errors)
