@@ -5,8 +5,10 @@ VENV    ?= .venv
 CXX     ?= g++
 PRESETS ?= tiny edge kaggle
 
-COSIM_OPTIONS  ?= --data ml-100k --preset kaggle --backend verilated --baseline \
+# Two passes over MovieLens-100k, half of whose rows may be hot.
+COSIM_OPTIONS  ?= --data ml-100k --preset kaggle --backend verilated --hot-rows 1800 --steps 938 --baseline \
                   --report runs/ml-100k --json runs/ml-100k/cosim.json
+BENCH_OPTIONS  ?= --data synthetic:kaggle --preset kaggle --json runs/bench/bench.json --report runs/bench
 PYTEST_OPTIONS ?=
 
 BIN   := $(VENV)/bin
@@ -15,7 +17,7 @@ STAMP := $(VENV)/.hotline
 # A simulator and PyTorch share the cores: threads that spin while they wait make both several times slower.
 export OMP_WAIT_POLICY = passive
 
-.PHONY: help setup cosim test lint format formal rtl bench clean
+.PHONY: help setup cosim test lint format formal rtl bench cocotb clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -47,7 +49,10 @@ rtl: $(STAMP)  ## regenerate rtl/ (PRESETS)
 	$(BIN)/hotline registers --format c > rtl/hotline_regs.h
 	$(BIN)/hotline registers --format svd > rtl/hotline.svd
 
-bench: $(STAMP)  ## cocotb benches alone, on every simulator there is (SEED, WAVES, PYTEST_OPTIONS)
+bench: $(STAMP)  ## speeds, side by side (BENCH_OPTIONS)
+	$(BIN)/hotline bench $(BENCH_OPTIONS)
+
+cocotb: $(STAMP)  ## cocotb benches alone, on every simulator there is (SEED, WAVES, PYTEST_OPTIONS)
 	$(BIN)/pytest tests/cocotb $(PYTEST_OPTIONS)
 
 clean:  ## remove what was built; the virtual environment and fetched data stay

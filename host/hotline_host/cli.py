@@ -19,6 +19,7 @@ from hotline_hw.params import PRESETS, Geometry, GeometryError
 from hotline_sim.backends import BACKENDS
 from hotline_sim.device import DeviceError
 
+from .bench_summary import bench_tables
 from .data.log import ClickLog, DataError
 from .data.sources import SOURCES, load
 from .files import check_writable, json_text, write_json, write_npz
@@ -51,6 +52,7 @@ BatchSize = Annotated[int, typer.Option(help="Samples in a mini-batch.")]
 Samples = Annotated[int | None, typer.Option(help="Most samples to take from the log.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave damaged lines of a text log out, and count them.")]
 Seed = Annotated[int, typer.Option(help="Of initial parameters, and of the synthetic log.")]
+Model = Annotated[str, typer.Option(help="Widths of the DLRM: small or kaggle.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")]
 
 
@@ -60,12 +62,13 @@ def cosim_command(
     preset: Preset = "kaggle",
     backend: Backend = "verilated",
     hot_rows: HotRows = None,
-    learn_share: LearnShare = 0.2,
-    batch_size: BatchSize = 2048,
+    learn_share: LearnShare = 0.3,
+    batch_size: BatchSize = 128,
     steps: Annotated[int, typer.Option(help="Mini-batches to train on; 0: one pass. More go round again.")] = 0,
     optimizer: Annotated[str, typer.Option(help="adagrad (row-wise for embedding rows) or sgd.")] = "adagrad",
     rate: Annotated[float, typer.Option(help="Learning rate.")] = 0.01,
-    model: Annotated[str, typer.Option(help="Widths of the DLRM: small or kaggle.")] = "kaggle",
+    eps: Annotated[float, typer.Option(help="Adagrad's; much smaller ones amplify round-off.")] = 1e-3,
+    model: Model = "small",
     dimension: Annotated[int | None, typer.Option(help="Embedding dimension, instead of the model's.")] = None,
     device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1, ...")] = "cpu",
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
@@ -94,7 +97,8 @@ def cosim_command(
 
         settings = CosimSettings(
             hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, steps=steps, optimizer=optimizer,
-            rate=rate, model=model, dimension=dimension, device=device, dtype=dtype, seed=seed, baseline=baseline,
+            rate=rate, eps=eps, model=model, dimension=dimension, device=device, dtype=dtype, seed=seed,
+            baseline=baseline,
         )  # fmt: skip
         log, seconds = _load(data, skip_bad, samples, seed, progress)
         result = cosim(log, geometry, backend, settings, progress)
@@ -144,6 +148,52 @@ def split_command(
         if json:
             write_json(json, result.figures)
     _show(result.figures)
+
+
+@app.command(name="bench")
+def bench_command(
+    data: Data = "synthetic:kaggle",
+    preset: Preset = "kaggle",
+    hot_rows: HotRows = None,
+    batch_size: BatchSize = 2048,
+    steps: Annotated[int, typer.Option(help="Training steps timed in each round.")] = 8,
+    rounds: Annotated[int, typer.Option(help="Rounds; the contenders take turns, and medians are reported.")] = 3,
+    rival: Annotated[str, typer.Option(help="The cocotb backend to compare with, or none.")] = "cocotb:verilator",
+    model: Model = "kaggle",
+    json: Json = None,
+    report: Annotated[Path | None, typer.Option(help="Draw a picture, bench.png, into this folder.")] = None,
+    overrides: Overrides = None,
+    samples: Samples = None,
+    seed: Seed = 0,
+) -> None:
+    """Measure speeds side by side: the simulated core, its golden model, and training beside each.
+
+    Figures are of this machine and its present load, which is shown with them.
+    """
+    with _plain_errors() as progress:
+        geometry = _geometry(preset, overrides)
+        picture = report / "bench.png" if report else None
+        for path in filter(None, (json, picture)):
+            check_writable(path)
+        progress("importing torch", 0, 1)
+        from .bench import bench
+        from .bench_settings import BenchSettings
+
+        settings = BenchSettings(
+            hot_rows=hot_rows, batch_size=batch_size, steps=steps, rounds=rounds, model=model, seed=seed,
+            rival=None if rival == "none" else rival,
+        )  # fmt: skip
+        log, _ = _load(data, False, samples, seed, progress)
+        figures = bench(log, geometry, settings, progress)
+        progress("writing results", 0, 1)
+        if picture:
+            from .bench_report import draw
+
+            draw(figures, picture)
+        if json:
+            write_json(json, figures)
+    for table in bench_tables(figures):
+        Console().print(table)
 
 
 @app.command()

@@ -18,12 +18,12 @@ MODELS = {"small": ModelConfig(), "kaggle": ModelConfig.kaggle()}
 
 @dataclass(frozen=True, kw_only=True)
 class CosimSettings(Settings):
-    """How to train, and what the accelerator is to do.
+    """How to train, and what the accelerator is to do. The defaults suit ml-100k.
 
     Attributes:
         steps: mini-batches to train on; 0: every one of the training part once. More go round again.
         test_share: share of the log, from its end, that is kept from training to judge it.
-        optimizer, rate: as in `TrainConfig`.
+        optimizer, rate, eps: as in `TrainConfig`.
         model: widths, a key of MODELS; `dimension` changes its D unless None.
         device: where torch trains: cpu, cuda, cuda:1, ...
         dtype: a key of DTYPES.
@@ -31,11 +31,14 @@ class CosimSettings(Settings):
         baseline: also train the ordinary way, from the same seed on the same mini-batches.
     """
 
+    learn_share: float = 0.3
+    batch_size: int = 128
     steps: int = 0
     test_share: float = 0.1
     optimizer: str = "adagrad"
     rate: float = 0.01
-    model: str = "kaggle"
+    eps: float = 1e-3
+    model: str = "small"
     dimension: int | None = None
     device: str = "cpu"
     dtype: str = "float32"
@@ -62,7 +65,7 @@ class CosimSettings(Settings):
         try:
             if self.dimension is not None:
                 model = replace(model, dimension=self.dimension)
-            return TrainConfig(model, dense_features, self.optimizer, self.rate)
+            return TrainConfig(model, dense_features, self.optimizer, self.rate, self.eps)
         except ValueError as error:
             raise SettingsError(str(error)) from None
 

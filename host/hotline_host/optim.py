@@ -51,7 +51,7 @@ class RowwiseAdagrad(RowOptimizer):
     accumulator += mean over D of gradient^2;  row -= rate * gradient / (sqrt(accumulator) + eps)
     """
 
-    eps: float = 1e-8
+    eps: float = 1e-3
 
     def update(self, table: Tensor, accumulator: Tensor, rows: Tensor, gradient: Tensor) -> None:
         sums = accumulator.index_select(0, rows) + gradient.square().mean(dim=1)

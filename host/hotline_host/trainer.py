@@ -28,14 +28,16 @@ class TrainConfig:
         dense_features: F, may be 0.
         optimizer: "sgd", or "adagrad" (row-wise for embedding rows, element-wise for dense parameters).
         rate: learning rate of dense and embedding parameters.
-        eps: Adagrad's.
+        eps: Adagrad's, of dense and embedding parameters. Gradients below it move a fresh parameter in proportion to
+            their size, so that the round-off in them stays round-off; with a far smaller one the first steps are
+            `rate` long whatever the gradient, and float32 training of any two orders of summation drifts apart.
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
     dense_features: int = 0
     optimizer: str = "adagrad"
     rate: float = 0.02
-    eps: float = 1e-8
+    eps: float = 1e-3
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:

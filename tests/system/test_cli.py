@@ -59,7 +59,7 @@ def test_cosim(data):
         "cosim", "--data", data, *MODEL, "--hot-rows", 30, "--learn-share", 0.3, "--batch-size", 50, "--steps", 4,
         "--optimizer", "sgd", "--device", "cpu", "--baseline", "--json", "out/cosim.json", "--report", "out",
         "--set", "ways=8", "--set", "max_samples=0x80", "--seed", 5, "--samples", 500, "--dtype", "float64",
-        "--rate", 0.1, "--model", "small", "--dimension", 4,
+        "--rate", 0.1, "--eps", 0.5, "--model", "small", "--dimension", 4,
     )  # fmt: skip
     assert run.exit_code == 0, run.output
     assert "popular samples" in run.stdout and run.stderr == "", "no progress where there is no terminal"
@@ -68,6 +68,7 @@ def test_cosim(data):
     assert figures["preset"] == "tiny-custom" and figures["backend"] == "model"
     assert (figures["steps"], figures["samples"], figures["learned_samples"]) == (4, 200, 150)
     assert (figures["optimizer"], figures["rate"], figures["seed"], figures["dimension"]) == ("sgd", 0.1, 5, 4)
+    assert figures["eps"] == 0.5
     assert figures["dtype"] == "float64" and figures["max_loss_difference"] < 1e-12
     assert figures["seconds"].keys() >= {"load", "train", "accelerator", "baseline"}
     assert sorted(path.name for path in Path("out").iterdir()) == ["cosim.json", "cosim.png"]
@@ -170,6 +171,7 @@ def test_bad_input(command, options, message, data):
         (["--steps", "-1"], "steps is -1"),
         (["--optimizer", "adam"], "optimizer is 'adam'; it must be one of sgd, adagrad"),
         (["--rate", "0"], "rate is 0.0"),
+        (["--eps", "0"], "rate is 0.01 and eps 0.0; both must be above 0"),
         (["--dtype", "half"], "dtype is 'half'; it must be one of float32, float64"),
         (["--model", "huge"], "model is 'huge'; it must be one of small, kaggle"),
         (["--dimension", "0"], "dimension holds the width 0; every width must be at least 1"),

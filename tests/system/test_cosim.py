@@ -80,6 +80,16 @@ def test_parity_with_ordinary_training(log, optimizer, dtype, loss, auc):
         assert figures["auc"] > 0.6 and history.losses[-1] < 0.67
 
 
+def test_parity_in_float32_on_real_data():
+    """One pass over MovieLens-100k with the command's settings: AUC agrees to 1e-4."""
+    result = cosim(load("ml-100k"), PRESETS["kaggle"], "model", CosimSettings(hot_rows=1800, baseline=True))
+    figures = result.figures
+    assert figures["dtype"] == "float32" and figures["steps"] == 469 and figures["test_samples"] == 10_000
+    assert 0.02 < figures["popular_share"] < 0.05 and figures["lookup_hit_share"] > 0.75
+    assert figures["auc"] == pytest.approx(figures["baseline_auc"], abs=1e-4) and figures["auc"] > 0.65
+    assert 0 < figures["max_parameter_difference"] < 1e-2, "not the same sums in the same order"
+
+
 def test_every_key_and_null_where_there_is_none(log, tmp_path):
     result = cosim(log, TINY, "model", settings(baseline=False, steps=2))
     write_json(tmp_path / "a" / "cosim.json", result.as_dict())

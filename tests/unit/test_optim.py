@@ -34,6 +34,20 @@ def test_rowwise_adagrad_against_a_loop() -> None:
     np.testing.assert_allclose(accumulator, expected_accumulator, rtol=1e-15)
 
 
+def test_dense_adagrad_against_a_loop() -> None:
+    """The same formula and eps as for rows, element by element, and like it small steps for gradients below eps."""
+    parameter = torch.nn.Parameter(torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64))
+    optimizer = dense_optimizer("adagrad", [parameter], 0.1, 1e-3)
+    expected, accumulator = [[x] for x in parameter.tolist()], [0.0] * 3
+    for gradient in ([1e-9, 0.5, -2.0], [1e-6, 0.0, 0.25], [0.3, -0.1, 0.0]):
+        parameter.grad = torch.tensor(gradient, dtype=torch.float64)
+        optimizer.step()
+        adagrad_by_loop(expected, accumulator, [0, 1, 2], [[g] for g in gradient], 0.1, 1e-3)
+        np.testing.assert_allclose(parameter.detach(), np.ravel(expected), rtol=0, atol=1e-15)
+        if gradient[0] < 1e-3:
+            assert 0 < 1 - parameter[0] < 2e-4
+
+
 def test_sgd() -> None:
     table, accumulator = torch.zeros(3, 2, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
     SGD(0.5).update(table, accumulator, torch.tensor([2, 0]), torch.tensor([[1.0, 2.0], [3.0, 4.0]]).double())

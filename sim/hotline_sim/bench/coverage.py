@@ -111,9 +111,9 @@ class Coverage:
         self.hit(f"phase_{phase.name}")
         self.hit("sparse_beat", packet.is_sparse())
         self.hit("partial_word", packet.has_partial_words())
-        self.hit("null_beat", null[:-1].sum())
+        self.hit("null_beat", int(null[:-1].sum()))
         self.hit("null_beat_tlast", bool(null[-1]) and len(lookups) > 0)
-        self.hit("dense_packet", packet.keep.all())
+        self.hit("dense_packet", bool(packet.keep.all()))
         if phase == Phase.LEARN:
             self._budget(model)
             self._hazards(model, lookups, packet.beat_of_lookup())

@@ -104,8 +104,10 @@ def run_benches(geometry: Geometry, simulator: str, tests: list[str]) -> BenchRu
     modules = ",".join(f"hotline_sim.bench.{module}" for module in BENCH_MODULES)
     command: list[str | Path] = [
         *runner_command("run", simulator, build), "--run-folder", folder, "--test-module", modules,
-        "--test-filter", rf"\.({'|'.join(map(re.escape, tests))})(/.*)?$", *(["--waves", waves] if record else []),
+        "--test-filter", rf"\.({'|'.join(map(re.escape, tests))})(/.*)?$",
     ]  # fmt: skip
+    if record:
+        command += ["--waves", waves]
     settings = {"HOTLINE_BENCH_GEOMETRY": json.dumps(geometry.as_dict()), "SEED": str(seed)}
     log = folder / "log.txt"
     with log.open("w") as file:

@@ -13,6 +13,7 @@ from hotline_hw.params import Geometry
 from ..build_cache import cached_build, digest, run_logged
 from ..core_verilog import TOP, core_verilog
 from ..verilator import find_compiler, find_tool, find_verilator
+from .memories import interleave_memories
 from .sharing import sharing_rules
 
 __all__ = ["LIBRARY_NAME", "build_library"]
@@ -47,7 +48,7 @@ def build_library(geometry: Geometry, *, trace: str | None = None) -> Path:
         DeviceError: a tool is lacking, or the build failed; the message says what to install, or where its log is.
     """
     verilator, compiler, make = find_verilator(), find_compiler(), find_tool("make")
-    verilog = core_verilog(geometry)
+    verilog = interleave_memories(core_verilog(geometry))
     sharing = sharing_rules(verilog)
     flags = [*_VERILATOR_FLAGS, *([f"--trace-{trace}"] if trace else [])]
     optimisation = [*_OPTIMISATION, _OPTIMISE_TRACING_LIBRARY if trace else _OPTIMISE_LIBRARY]

@@ -30,8 +30,9 @@ def _interleave(module: str) -> str:
         rank = {number: index for index, number in enumerate(sorted(numbers, key=int))}
         every = "|".join(numbers)
         declared = re.compile(rf"^  reg \[{width}:0\] {name}({every}) \[{depth}:0\];\n", re.MULTILINE)
-        whole = f"  reg [{width}:0] {name}_interleaved [{depth}:0][{len(numbers) - 1}:0];\n"
-        module = declared.sub(lambda memory: whole if rank[memory[1]] == 0 else "", module)  # noqa: B023
+        merged = f"{name}{numbers[0]}_interleaved"
+        whole = f"  reg [{width}:0] {merged} [{depth}:0][{len(numbers) - 1}:0];\n"
+        module = declared.sub(lambda memory: whole if memory[1] == numbers[0] else "", module)  # noqa: B023
         used = re.compile(rf"\b{name}({every})\[((?:[^\[\]]|\[[^\[\]]*\])*)\]")
-        module = used.sub(lambda use: f"{name}_interleaved[{use[2]}][{rank[use[1]]}]", module)  # noqa: B023
+        module = used.sub(lambda use: f"{merged}[{use[2]}][{rank[use[1]]}]", module)  # noqa: B023
     return module

@@ -1,0 +1,93 @@
+"""What came out of a benchmark, as tables for the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+
+__all__ = ["bench_tables"]
+
+
+def bench_tables(figures: dict[str, Any]) -> list[Table]:
+    """Streams, what limits the core, and training. Each title says what is compared with what."""
+    return [_streams(figures), _limits(figures), _training(figures)]
+
+
+def _streams(figures: dict[str, Any]) -> Table:
+    table = _table(
+        f"{figures['data']}, mini-batches of {figures['batch_size']:,}, {figures['hot_rows']:,} hot rows, "
+        f"{figures['preset']}, on {figures['cores']} cores of {figures['machine']}; "
+        f"load average {_load(figures, 'before')} before, {_load(figures, 'after')} after.\n"
+        f"Streams: median of {figures['rounds']} rounds"
+        + (f", one round of {figures['rival']}. It takes one Python step a clock cycle." if figures["rival"] else "."),
+        "backend", "phase", "lookups", "lookups/s", "clock cycles/s", "verilated is",
+    )  # fmt: skip
+    for name, phases in figures["stream"].items():
+        for phase, measured in phases.items():
+            cycles = measured["cycles_per_second"]
+            table.add_row(
+                _describe(name), phase.upper(), f"{measured['lookups']:,}", f"{measured['lookups_per_second']:,.0f}",
+                f"{cycles:,.0f}" if cycles else "none", _ratio(figures, name, phase),
+            )  # fmt: skip
+    return table
+
+
+def _ratio(figures: dict[str, Any], name: str, phase: str) -> str:
+    if name == "verilated":
+        return ""
+    ratio = (
+        figures["stream"]["verilated"][phase]["lookups_per_second"]
+        / figures["stream"][name][phase]["lookups_per_second"]
+    )
+    return f"{ratio:,.0f} times as fast" if ratio >= 10 else f"{ratio:.2g} times as fast"
+
+
+def _limits(figures: dict[str, Any]) -> Table:
+    table = _table(
+        f"The core in its own clock cycles ({figures['geometry']['lanes']} lanes; the bound is 1 lookup a lane a "
+        "cycle), and the share of cycles in which ...",
+        "phase", "lookups/lane/cycle", "input idle", "bank full", "beat split", "output held",
+    )  # fmt: skip
+    for phase, measured in figures["stream"]["verilated"].items():
+        shares = measured["shares"]
+        table.add_row(
+            phase.upper(), f"{measured['lookups_per_cycle_per_lane']:.3f}",
+            *(f"{shares[name]:.1%}" for name in ("input_idle", "bank_stall", "split_beats", "output_stall")),
+        )  # fmt: skip
+    return table
+
+
+def _training(figures: dict[str, Any]) -> Table:
+    training = figures["training"]
+    table = _table(
+        f"Training step, {figures['model']} DLRM, {figures['dtype']} on {figures['device']}, median of "
+        f"{figures['rounds'] * figures['steps']}; {training['popular_share']:.1%} of samples popular. The accelerator "
+        "splits the next mini-batch meanwhile.\nOn a CPU, hot and cold rows share one memory, so Hotline's step has "
+        "nothing to gain there; the first ratio is the cost of simulating.",
+        "step", "ms", "verilated takes", "splitting a mini-batch, ms",
+    )  # fmt: skip
+    verilated = training["median_seconds"]["verilated"]
+    for name, seconds in training["median_seconds"].items():
+        split = training["accelerator_seconds"].get(name)
+        table.add_row(
+            "ordinary, no accelerator" if name == "ordinary" else f"Hotline, {name} beside",
+            f"{1000 * seconds:.1f}", "" if name == "verilated" else f"{verilated / seconds:.2f} times as long",
+            f"{1000 * split:.1f}" if split else "",
+        )  # fmt: skip
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="", box=None, padding=(0, 2, 0, 0))
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 or column == "phase" else "right")
+    return table
+
+
+def _describe(name: str) -> str:
+    return "model (golden, no clock)" if name == "model" else name
+
+
+def _load(figures: dict[str, Any], when: str) -> str:
+    return f"{figures['load_average'][when][0]:.1f}"

@@ -1,0 +1,94 @@
+"""`hotline bench`: its figures agree with one another and with the mini-batches. No figure is judged."""
+
+from __future__ import annotations
+
+import json
+from statistics import median
+
+import pytest
+from typer.testing import CliRunner
+
+from hotline_host.bench import bench
+from hotline_host.bench_settings import BenchSettings
+from hotline_host.bench_summary import bench_tables
+from hotline_host.cli import app
+from hotline_host.data.sources import load
+from hotline_host.settings import SettingsError
+from hotline_hw.params import PRESETS
+
+TINY = PRESETS["tiny"]
+QUICK = {"batch_size": 32, "model": "small", "steps": 3, "rounds": 2, "stream_batches": 3}
+RIVAL = "cocotb:verilator"
+
+
+@pytest.fixture(scope="module")
+def figures() -> dict:
+    return bench(load("synthetic:kaggle", samples=600), TINY, BenchSettings(hot_rows=50, rival=RIVAL, **QUICK))
+
+
+def test_streams_are_the_same_for_every_backend(figures):
+    assert list(figures["stream"]) == ["verilated", "model", RIVAL]
+    for name, phases in figures["stream"].items():
+        batches = 1 if name == RIVAL else 3
+        assert list(phases) == ["learn", "classify"]
+        for measured in phases.values():
+            assert (measured["batches"], measured["lookups"]) == (batches, batches * 32 * 26)
+            assert measured["lookups_per_second"] == pytest.approx(measured["lookups"] / measured["seconds"])
+            assert (measured["cycles"] is None) == (name == "model") == (measured["shares"] is None)
+
+
+@pytest.mark.parametrize("name", ["verilated", RIVAL])
+def test_figures_in_clock_cycles_are_within_their_bounds(figures, name):
+    for measured in figures["stream"][name].values():
+        assert measured["cycles_per_second"] == pytest.approx(measured["cycles"] / measured["seconds"])
+        used = measured["lookups_per_cycle_per_lane"]
+        assert used == pytest.approx(measured["lookups"] / measured["cycles"] / 2) and 0.1 < used <= 1
+        assert measured["shares"].keys() == {"input_idle", "bank_stall", "split_beats", "output_stall"}
+        assert all(0 <= share <= 1 for share in measured["shares"].values())
+
+
+def test_ratios_follow_from_the_figures(figures):
+    for phase, ratio in figures["rival_ratio"].items():
+        speeds = [figures["stream"][name][phase]["lookups_per_second"] for name in ("verilated", RIVAL)]
+        assert ratio == pytest.approx(speeds[0] / speeds[1])
+    training = figures["training"]
+    assert training["seconds"].keys() == {"verilated", "model", "ordinary"}
+    for name, seconds in training["seconds"].items():
+        assert len(seconds) == 2 * 3 and min(seconds) > 0
+        assert training["median_seconds"][name] == median(seconds)
+    medians = training["median_seconds"]
+    assert training["verilated_to_model"] == pytest.approx(medians["verilated"] / medians["model"])
+    assert training["verilated_to_ordinary"] == pytest.approx(medians["verilated"] / medians["ordinary"])
+    assert 0 <= training["popular_share"] < 1
+
+
+def test_tables_show_the_rivals_and_the_load(figures):
+    tables = bench_tables(figures)
+    assert "load average" in str(tables[0].title) and RIVAL in str(tables[0].title)
+    assert list(tables[0].columns[0].cells)[::2] == ["verilated", "model (golden, no clock)", RIVAL]
+    assert f"{figures['stream']['verilated']['learn']['lookups_per_second']:,.0f}" in tables[0].columns[3].cells
+    assert "ordinary, no accelerator" in tables[2].columns[0].cells
+
+
+def test_the_command(tmp_path):
+    run = CliRunner().invoke(app, [
+        "bench", "--preset", "tiny", "--samples", "600", "--hot-rows", "50", "--batch-size", "32", "--model", "small",
+        "--steps", "1", "--rounds", "1", "--rival", "none", "--json", str(tmp_path / "bench.json"),
+        "--report", str(tmp_path),
+    ])  # fmt: skip
+    assert run.exit_code == 0, run.output
+    assert "lookups/s" in run.stdout and "load average" in run.stdout
+    written = json.loads((tmp_path / "bench.json").read_text())
+    assert written["rival"] is None and written["rival_ratio"] is None
+    assert len(written["load_average"]["before"]) == len(written["load_average"]["after"]) == 3
+    assert written["cores"] >= 1 and written["preset"] == "tiny" and written["hot_rows"] == 50
+    assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_wrong_settings_are_named():
+    with pytest.raises(SettingsError, match="rival is 'model'; it must be none or one of cocotb, cocotb:icarus"):
+        BenchSettings(rival="model")
+    with pytest.raises(SettingsError, match="rounds is 0; it must be at least 1"):
+        BenchSettings(rounds=0)
+    with pytest.raises(SettingsError, match="0 of 10 samples are learned from"):
+        bench(load("synthetic:kaggle", samples=10), TINY, BenchSettings(learn_share=0.05))
