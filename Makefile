@@ -5,8 +5,8 @@ VENV    ?= .venv
 CXX     ?= g++
 PRESETS ?= tiny edge kaggle
 
-# Two passes over MovieLens-100k, half of whose rows may be hot.
-COSIM_OPTIONS  ?= --data ml-100k --preset kaggle --backend verilated --hot-rows 1800 --steps 938 --baseline \
+# Half of the rows of MovieLens-100k may be hot.
+COSIM_OPTIONS  ?= --data ml-100k --preset kaggle --backend verilated --hot-rows 1800 --baseline \
                   --report runs/ml-100k --json runs/ml-100k/cosim.json
 BENCH_OPTIONS  ?= --data synthetic:kaggle --preset kaggle --json runs/bench/bench.json --report runs/bench
 PYTEST_OPTIONS ?=

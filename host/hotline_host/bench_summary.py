@@ -40,7 +40,8 @@ def _ratio(figures: dict[str, Any], name: str, phase: str) -> str:
         figures["stream"]["verilated"][phase]["lookups_per_second"]
         / figures["stream"][name][phase]["lookups_per_second"]
     )
-    return f"{ratio:,.0f} times as fast" if ratio >= 10 else f"{ratio:.2g} times as fast"
+    factor, word = (ratio, "faster") if ratio >= 1 else (1 / ratio, "slower")
+    return f"{factor:,.1f} x {word}"
 
 
 def _limits(figures: dict[str, Any]) -> Table:
@@ -72,7 +73,7 @@ def _training(figures: dict[str, Any]) -> Table:
         split = training["accelerator_seconds"].get(name)
         table.add_row(
             "ordinary, no accelerator" if name == "ordinary" else f"Hotline, {name} beside",
-            f"{1000 * seconds:.1f}", "" if name == "verilated" else f"{verilated / seconds:.2f} times as long",
+            f"{1000 * seconds:.1f}", "" if name == "verilated" else f"{verilated / seconds:.2f} x as long",
             f"{1000 * split:.1f}" if split else "",
         )  # fmt: skip
     return table
@@ -81,12 +82,12 @@ def _training(figures: dict[str, Any]) -> Table:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="", box=None, padding=(0, 2, 0, 0))
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 or column == "phase" else "right")
+        table.add_column(column, justify="left" if number == 0 or column == "phase" else "right", no_wrap=number == 0)
     return table
 
 
 def _describe(name: str) -> str:
-    return "model (golden, no clock)" if name == "model" else name
+    return "golden model" if name == "model" else name
 
 
 def _load(figures: dict[str, Any], when: str) -> str:

@@ -64,9 +64,10 @@ def cosim_command(
     hot_rows: HotRows = None,
     learn_share: LearnShare = 0.3,
     batch_size: BatchSize = 128,
-    steps: Annotated[int, typer.Option(help="Mini-batches to train on; 0: one pass. More go round again.")] = 0,
+    passes: Annotated[int, typer.Option(help="Times that the training part of the log is gone through.")] = 4,
+    steps: Annotated[int, typer.Option(help="Mini-batches to train on, instead of --passes, unless 0.")] = 0,
     optimizer: Annotated[str, typer.Option(help="adagrad (row-wise for embedding rows) or sgd.")] = "adagrad",
-    rate: Annotated[float, typer.Option(help="Learning rate.")] = 0.01,
+    rate: Annotated[float, typer.Option(help="Learning rate.")] = 0.005,
     eps: Annotated[float, typer.Option(help="Adagrad's; much smaller ones amplify round-off.")] = 1e-3,
     model: Model = "small",
     dimension: Annotated[int | None, typer.Option(help="Embedding dimension, instead of the model's.")] = None,
@@ -96,9 +97,9 @@ def cosim_command(
         from .cosim_settings import CosimSettings
 
         settings = CosimSettings(
-            hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, steps=steps, optimizer=optimizer,
-            rate=rate, eps=eps, model=model, dimension=dimension, device=device, dtype=dtype, seed=seed,
-            baseline=baseline,
+            hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, passes=passes, steps=steps,
+            optimizer=optimizer, rate=rate, eps=eps, model=model, dimension=dimension, device=device, dtype=dtype,
+            seed=seed, baseline=baseline,
         )  # fmt: skip
         log, seconds = _load(data, skip_bad, samples, seed, progress)
         result = cosim(log, geometry, backend, settings, progress)

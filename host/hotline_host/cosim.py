@@ -132,7 +132,7 @@ def cosim(
         )
     batches = MiniBatches(log, start, stop, settings.batch_size)
     test = MiniBatches(log, stop, log.size, settings.batch_size)
-    steps = settings.steps or len(batches)
+    steps = settings.steps or settings.passes * len(batches)
     config = settings.train_config(log.dense.shape[1])
     device, dtype = settings.torch_device(), DTYPES[settings.dtype]
     history = History()

@@ -21,7 +21,8 @@ class CosimSettings(Settings):
     """How to train, and what the accelerator is to do. The defaults suit ml-100k.
 
     Attributes:
-        steps: mini-batches to train on; 0: every one of the training part once. More go round again.
+        passes: times that the training part is gone through.
+        steps: mini-batches to train on instead, unless 0; more than a pass go round again.
         test_share: share of the log, from its end, that is kept from training to judge it.
         optimizer, rate, eps: as in `TrainConfig`.
         model: widths, a key of MODELS; `dimension` changes its D unless None.
@@ -33,10 +34,11 @@ class CosimSettings(Settings):
 
     learn_share: float = 0.3
     batch_size: int = 128
+    passes: int = 4
     steps: int = 0
     test_share: float = 0.1
     optimizer: str = "adagrad"
-    rate: float = 0.01
+    rate: float = 0.005
     eps: float = 1e-3
     model: str = "small"
     dimension: int | None = None
@@ -47,8 +49,10 @@ class CosimSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.passes < 1:
+            raise SettingsError(f"passes is {self.passes}; it must be at least 1")
         if self.steps < 0:
-            raise SettingsError(f"steps is {self.steps}; it must be 0 (one pass) or more")
+            raise SettingsError(f"steps is {self.steps}; it must be 0 (as many as the passes have) or more")
         if self.seed < 0:
             raise SettingsError(f"seed is {self.seed}; it must be 0 or more")
         if not 0 <= self.test_share < 1:

@@ -30,3 +30,11 @@ def run(request) -> BenchRun:
 @pytest.mark.parametrize("test", bench_tests())
 def test_core(run: BenchRun, test: str) -> None:
     run.check(test)
+
+
+@pytest.mark.parametrize("test", ["tests_random.test_random"])
+def test_coverage(run: BenchRun, test: str) -> None:
+    """Every coverpoint was met; `pytest -rA -k coverage` shows the table."""
+    print(run.coverage)
+    run.check(test)
+    assert "!" not in run.coverage and run.coverage

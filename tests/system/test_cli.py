@@ -171,7 +171,7 @@ def test_bad_input(command, options, message, data):
         (["--steps", "-1"], "steps is -1"),
         (["--optimizer", "adam"], "optimizer is 'adam'; it must be one of sgd, adagrad"),
         (["--rate", "0"], "rate is 0.0"),
-        (["--eps", "0"], "rate is 0.01 and eps 0.0; both must be above 0"),
+        (["--eps", "0"], "rate is 0.005 and eps 0.0; both must be above 0"),
         (["--dtype", "half"], "dtype is 'half'; it must be one of float32, float64"),
         (["--model", "huge"], "model is 'huge'; it must be one of small, kaggle"),
         (["--dimension", "0"], "dimension holds the width 0; every width must be at least 1"),

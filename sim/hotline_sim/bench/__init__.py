@@ -6,8 +6,11 @@
     protocol     AXI handshake rules on the core's outputs
     coverage     named coverpoints
     tests_*      cocotb tests
-    runner       builds a simulator and runs one cocotb test in it: what tests/cocotb calls
+    runner       builds a simulator and runs cocotb tests in it: what tests/cocotb calls
 
-Two variables of the environment act on every bench: SEED=n chooses the stimulus, and WAVES=1 records waves (the
-first run of a geometry with waves builds a simulator of its own). A failure prints the command that replays it.
+Two variables of the environment act on every bench: SEED=n chooses the stimulus, and WAVES=1 records waves in
+build/bench/<geometry>-<simulator>/ (the first such run builds a simulator that can). A failure prints the command that
+replays it. That folder also has the log, cocotb's results and the table of coverpoints.
+
+A new test is an `async def test_...` in a tests_* module that is in `runner.BENCH_MODULES`: pytest finds it there.
 """

@@ -7,7 +7,6 @@ waves beside the log, in build/bench/.
 from __future__ import annotations
 
 import ast
-import json
 import os
 import re
 import shutil
@@ -21,6 +20,7 @@ from hotline_hw.params import PRESETS, Geometry
 
 from ..build_cache import log_tail
 from ..cocotb_backend.build import build_simulator, runner_command, runner_environment
+from .settings import SEED_VARIABLE, chosen_seed, simulator_settings
 
 __all__ = ["BENCH_MODULES", "GEOMETRIES", "BenchFailure", "BenchRun", "bench_tests", "run_benches"]
 
@@ -39,7 +39,6 @@ GEOMETRIES: dict[str, Geometry] = {
     )
 }  # fmt: skip
 
-_DEFAULT_SEED = 1
 _TIMEOUT = 540  # seconds
 
 
@@ -73,6 +72,12 @@ class BenchRun:
     seed: int
     log: Path
 
+    @property
+    def coverage(self) -> str:
+        """The table of coverpoints; empty if the random bench did not run."""
+        table = self.log.with_name("coverage.txt")
+        return table.read_text() if table.is_file() else ""
+
     def check(self, test: str) -> None:
         """Raises BenchFailure unless every case of `test` ran and passed."""
         cases = self.cases.get(test, {})
@@ -81,10 +86,10 @@ class BenchRun:
             failures = [f"{test} did not run to its end: {self.trouble}\n{log_tail(self.log, 40)}"]
         if failures:
             node = os.environ.get("PYTEST_CURRENT_TEST", "tests/cocotb").removesuffix(" (call)")
-            raise BenchFailure(
-                "\n".join(failures) + f"\nSEED was {self.seed}. Log: {self.log}\n"
-                f"Replay with waves, in {self.log.parent}:\n    SEED={self.seed} WAVES=1 .venv/bin/pytest '{node}'"
-            )
+            replay = f"{SEED_VARIABLE}={self.seed} WAVES=1 .venv/bin/pytest '{node}'"
+            failures.append(f"{SEED_VARIABLE} was {self.seed}. Log: {self.log}")
+            failures.append(f"Replay with waves, in {self.log.parent}:\n    {replay}")
+            raise BenchFailure("\n".join(failures))
 
 
 def run_benches(geometry: Geometry, simulator: str, tests: list[str]) -> BenchRun:
@@ -93,7 +98,7 @@ def run_benches(geometry: Geometry, simulator: str, tests: list[str]) -> BenchRu
     Raises:
         DeviceError: the simulator is lacking or cannot be built.
     """
-    seed = int(os.environ.get("SEED", _DEFAULT_SEED))
+    seed = chosen_seed()
     record = os.environ.get("WAVES", "0") not in ("", "0")
     build = build_simulator(geometry, simulator, waves=record)
 
@@ -108,11 +113,11 @@ def run_benches(geometry: Geometry, simulator: str, tests: list[str]) -> BenchRu
     ]  # fmt: skip
     if record:
         command += ["--waves", waves]
-    settings = {"HOTLINE_BENCH_GEOMETRY": json.dumps(geometry.as_dict()), "SEED": str(seed)}
+    env = runner_environment(simulator) | simulator_settings(geometry, seed)
     log = folder / "log.txt"
     with log.open("w") as file:
         process = subprocess.Popen(
-            command, cwd=folder, env=runner_environment(simulator) | settings, stdin=subprocess.DEVNULL, stdout=file,
+            command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=file,
             stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         try:

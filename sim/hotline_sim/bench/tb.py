@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -24,33 +22,21 @@ from cocotbext.axi import (
 )
 from cocotbext.axi.axil_channels import AxiLiteAWTransaction, AxiLiteWTransaction
 
-from hotline_hw.params import Geometry
 from hotline_hw.regmap import COUNTERS, Command, Error, Irq, Phase, counter_offset, register
 
 from .coverage import SIDES, Coverage
 from .packets import LookupPacket, dense
 from .protocol import OutputRules
 from .scoreboard import Scoreboard
+from .settings import bench_geometry, bench_seed
 
-__all__ = ["GEOMETRY_VARIABLE", "SEED_VARIABLE", "TB", "bench_geometry", "bench_seed"]
-
-GEOMETRY_VARIABLE = "HOTLINE_BENCH_GEOMETRY"
-SEED_VARIABLE = "SEED"
+__all__ = ["TB"]
 
 # cocotbext-axi uses what cocotb 2.1 would have others use no longer.
 warnings.filterwarnings("ignore", category=DeprecationWarning, module="cocotbext")
 
 _CLOCK_NS = 10
 _QUIET_CYCLES = 20_000  # without a result packet, while one is due
-
-
-def bench_geometry() -> Geometry:
-    """What the DUT was built with."""
-    return Geometry(**json.loads(os.environ[GEOMETRY_VARIABLE]))
-
-
-def bench_seed() -> int:
-    return int(os.environ.get(SEED_VARIABLE, "1"))
 
 
 class TB:
