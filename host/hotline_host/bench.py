@@ -3,7 +3,8 @@
     stream     the same mini-batches through the Verilated core, the golden model, and the core under cocotb
     training   the same steps with the Verilated core, with the golden model beside them, and the ordinary way
 
-Contenders take turns, so that a change of the machine's load reaches all of them, and medians are reported.
+Contenders take turns, so that a change of the machine's load reaches all of them, and medians are reported; only the
+cocotb rival, which is slow, has its one round after the others.
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ from hotline_hw.params import Geometry
 from ..build_cache import cached_build, digest, run_logged
 from ..core_verilog import TOP, core_verilog
 from ..device import DeviceError
+from ..verilated.memories import interleave_memories
+from ..verilated.sharing import sharing_rules
 from ..verilator import find_compiler, find_tool, find_verilator
 
 __all__ = ["build_simulator", "default_simulator", "runner_command", "runner_environment"]
@@ -38,14 +40,19 @@ def build_simulator(geometry: Geometry, simulator: str, *, waves: bool) -> Path:
         DeviceError: cocotb or the simulator is lacking, or the build failed; the message says what to do.
     """
     version = _check_tools(simulator)
-    verilog = core_verilog(geometry)
+    verilog, rules = core_verilog(geometry), ""
+    if simulator == "verilator":  # as fast as the library in this process is made
+        verilog = interleave_memories(verilog)
+        rules = sharing_rules(verilog)
     key = digest(
-        verilog, version, importlib.metadata.version("cocotb"), sys.prefix,
+        verilog, rules, version, importlib.metadata.version("cocotb"), sys.prefix,
         *((_HERE / name).read_text() for name in _BUILD_SOURCES),
     )  # fmt: skip
 
     def build(folder: Path) -> None:
         (folder / f"{TOP}.v").write_text(verilog)
+        if rules:
+            (folder / "sharing.vlt").write_text(rules)
         command = [*runner_command("build", simulator, folder), *(["--waves", "yes"] if waves else [])]
         run_logged(command, folder, runner_environment(simulator), f"building {simulator} of {geometry.name}")
         for path in [*folder.glob("*.o"), *folder.glob("*.a"), *folder.glob("*.gch")]:

@@ -40,14 +40,14 @@ def get_runner(simulator: str) -> runner.Runner:
 
 
 def build(simulator: str, folder: Path, *, waves: bool) -> None:
-    """Builds TOP.v in `folder` for a simulator."""
+    """Builds TOP.v in `folder` for a simulator, Verilator with what control files (*.vlt) are there besides."""
     sources: list[Path] = [folder / f"{TOP}.v"]
     arguments: list[str] = []
     if simulator == "verilator":
         (folder / "ports.vlt").write_text(control_file())
-        sources.insert(0, folder / "ports.vlt")
+        sources = [*sorted(folder.glob("*.vlt")), *sources]
         arguments = ["-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-assert", "--no-timing", "-Wno-fatal",
-                     "-Wno-lint", "--output-split", "20000", "-CFLAGS", "-O2"]  # fmt: skip
+                     "-Wno-lint", "--output-split", "20000", "-fno-dfg-scoped", "-CFLAGS", "-O2"]  # fmt: skip
     get_runner(simulator).build(
         sources=sources, hdl_toplevel=TOP, build_args=arguments, build_dir=folder, timescale=TIMESCALE, waves=waves
     )
