@@ -43,7 +43,16 @@ def _convert(rtlil_text: str) -> str:
         done = subprocess.run([sys.executable, "-c", run, str(script)], capture_output=True, text=True)
         if done.returncode or not target.exists():
             raise RuntimeError(f"Yosys could not convert the design: {(done.stdout + done.stderr)[-2000:]}")
-        return target.read_text()
+        return _started_at_time_zero(target.read_text())
+
+
+def _started_at_time_zero(verilog: str) -> str:
+    """Yosys' Verilog with every `always @*` block evaluated at time 0 by Icarus too.
+
+    Yosys adds to each block a register that is declared with a value, which is to start the block. Icarus gives that
+    value before it starts blocks, so that one without another event would stay undefined: an `initial` comes after.
+    """
+    return re.sub(r"reg (\\\$auto\$verilog_backend\S+)\s+= 0;", r"reg \1 ;\n  initial \1 = 0;", verilog)
 
 
 def _drop_memory_init(rtlil_text: str) -> str:

@@ -2,7 +2,8 @@
 // Licensed under the Apache License, Version 2.0.
 
 module hotline_beat_compactor(input_valid, output_ready, clk, rst, input_ready, output_payload, output_valid, input_payload);
-  reg \$auto$verilog_backend.cc:2505:dump_module$1  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$1 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$1 = 0;
   input input_valid;
   wire input_valid;
   input output_ready;
@@ -533,7 +534,8 @@ module hotline_beat_compactor(input_valid, output_ready, clk, rst, input_ready, 
 endmodule
 
 module hotline_classifier(rst, input__ready, output__valid, output__ready, input__valid, input__payload, output__payload, \samples$47 , popular, lookups, hits, bad, batch_too_long, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$2  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$2 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$2 = 0;
   input rst;
   wire rst;
   output input__ready;
@@ -1187,7 +1189,8 @@ module hotline_classifier(rst, input__ready, output__valid, output__ready, input
 endmodule
 
 module hotline_classifier_beats(rst, r_en, w_rdy, r_data, w_port__data, w_en, r_rdy, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$3  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$3 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$3 = 0;
   input rst;
   wire rst;
   input r_en;
@@ -1352,7 +1355,8 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
 , row_out__4__tag__3, row_out__5__valid, row_out__5__rrpv__0, row_out__5__rrpv__1, row_out__5__tag__0, row_out__5__tag__1, row_out__5__tag__2, row_out__5__tag__3, row_out__6__valid, row_out__6__rrpv__0, row_out__6__rrpv__1, row_out__6__tag__0, row_out__6__tag__1, row_out__6__tag__2, row_out__6__tag__3, row_out__7__valid, row_out__7__rrpv__0, row_out__7__rrpv__1, row_out__7__tag__0, row_out__7__tag__1, row_out__7__tag__2
 , row_out__7__tag__3, restore__payload, write_data, budget, hot_rows, row_in__valid, row_in__rrpv__0, row_in__rrpv__1, row_in__tag__0, row_in__tag__1, row_in__tag__2, row_in__tag__3, row_access, row_set, row_write, clear, done, hot_rows_range, clear_counters, command_code, dump__valid
 , dump__payload, restore__ready, restore_entry, restore_length, command_busy, snapshot, restore__valid);
-  reg \$auto$verilog_backend.cc:2505:dump_module$4  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$4 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$4 = 0;
   input dump__ready;
   wire dump__ready;
   input clk;
@@ -2648,7 +2652,8 @@ endmodule
 module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s_axil_wvalid, s_axil_bready, s_axil_araddr, s_axil_arprot, s_axil_arvalid, s_axil_rready, s_axis_lookup_tdata, s_axis_lookup_tlast, s_axis_lookup_tvalid, s_axis_lookup_tkeep, m_axis_popular_tready, m_axis_nonpopular_tready, s_axis_state_tdata, s_axis_state_tlast, s_axis_state_tvalid, m_axis_state_tready, clk
 , rst, irq, s_axil_awready, s_axil_wready, s_axil_bresp, s_axil_bvalid, s_axil_arready, s_axil_rdata, s_axil_rresp, s_axil_rvalid, s_axis_lookup_tready, m_axis_popular_tdata, m_axis_popular_tlast, m_axis_popular_tvalid, m_axis_popular_tkeep, m_axis_nonpopular_tdata, m_axis_nonpopular_tlast, m_axis_nonpopular_tvalid, m_axis_nonpopular_tkeep, s_axis_state_tready, m_axis_state_tdata
 , m_axis_state_tlast, m_axis_state_tvalid, s_axil_awaddr);
-  reg \$auto$verilog_backend.cc:2505:dump_module$5  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$5 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$5 = 0;
   input [2:0] s_axil_awprot;
   wire [2:0] s_axil_awprot;
   input s_axil_awvalid;
@@ -4014,7 +4019,8 @@ endmodule
 
 module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_beats, bank_stall, inserts, evictions, clear, snapshot, samples, popular_samples, lookups, lookup_hits, index_errors, batches_value, samples_value, popular_samples_value, lookups_value, lookup_hits_value
 , inserts_value, evictions_value, index_errors_value, cycles_value, input_idle_value, bank_stall_value, split_beats_value, output_stall_value, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$6  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$6 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$6 = 0;
   input rst;
   wire rst;
   input batches;
@@ -4457,7 +4463,8 @@ endmodule
 module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, clk, rst, \port$71$0 , \port$81$0 , \port$83$0 , bus__awready, bus__wready, bus__arready, select_hot_rows, select_command, \port$367$0 , \port$373$0 , write_data
 , bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, control, irq_status, irq_enable, \port$1209$0 , \port$1228$0 , \port$1229$0 , \port$1231$0 , \port$1235$0 , \port$1236$0 , \port$1237$0 , \port$1260$0 , \port$1270$0 , \port$1272$0 , \port$1274$0 , \port$1276$0 , \port$1393$0 
 , \port$1431$0 , \port$1435$0 , \port$1439$0 , \port$1443$0 , \port$1447$0 , \port$1451$0 , \port$1455$0 , \port$1459$0 , \port$1463$0 , \port$1467$0 , \port$1471$0 , \port$1475$0 , \port$1479$0 , bus__awaddr);
-  reg \$auto$verilog_backend.cc:2505:dump_module$7  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$7 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$7 = 0;
   input bus__awvalid;
   wire bus__awvalid;
   input [31:0] bus__wdata;
@@ -5199,7 +5206,8 @@ endmodule
 
 module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, source1, source2, source3, \port$748$0 , \port$749$0 , \port$750$0 , \port$751$0 , \port$752$0 , \port$753$0 , \port$754$0 , \port$755$0 , output__ready, heads__0, heads__1, heads__2
 , heads__3, heads__4, heads__5, heads__6, heads__7, ready, input__valid, output__valid, output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$8  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$8 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$8 = 0;
   input rst;
   wire rst;
   input [193:0] input__payload;
@@ -5544,7 +5552,8 @@ module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, s
 endmodule
 
 module hotline_hasher(rst, input__valid, enable, output__ready, input__payload, output__payload, output__valid, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$9  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$9 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$9 = 0;
   input rst;
   wire rst;
   input input__valid;
@@ -5705,7 +5714,8 @@ module hotline_hasher(rst, input__valid, enable, output__ready, input__payload, 
 endmodule
 
 module hotline_key_hash(key, clk, rst, mixed, enable);
-  reg \$auto$verilog_backend.cc:2505:dump_module$10  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$10 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$10 = 0;
   input [39:0] key;
   wire [39:0] key;
   input clk;
@@ -6000,7 +6010,8 @@ module hotline_key_hash(key, clk, rst, mixed, enable);
 endmodule
 
 module hotline_lookup_slice(clk, rst, input__ready, output__ready, input__payload, output__valid, output__payload, input__valid);
-  reg \$auto$verilog_backend.cc:2505:dump_module$11  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$11 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$11 = 0;
   input clk;
   wire clk;
   input rst;
@@ -6090,7 +6101,8 @@ module hotline_lookup_slice(clk, rst, input__ready, output__ready, input__payloa
 endmodule
 
 module hotline_nonpopular_slice(clk, rst, input__payload, input__valid, input__ready, output__valid, output__payload, output__ready);
-  reg \$auto$verilog_backend.cc:2505:dump_module$12  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$12 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$12 = 0;
   input clk;
   wire clk;
   input rst;
@@ -6180,7 +6192,8 @@ module hotline_nonpopular_slice(clk, rst, input__payload, input__valid, input__r
 endmodule
 
 module hotline_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, r_rdy, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$13  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$13 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$13 = 0;
   input rst;
   wire rst;
   input w_en;
@@ -6341,7 +6354,8 @@ module hotline_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, r_rdy, clk);
 endmodule
 
 module hotline_popular_slice(clk, rst, input__payload, input__valid, input__ready, output__valid, output__payload, output__ready);
-  reg \$auto$verilog_backend.cc:2505:dump_module$14  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$14 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$14 = 0;
   input clk;
   wire clk;
   input rst;
@@ -6432,7 +6446,8 @@ endmodule
 
 module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, tags_2, tags_3, learn, take, gather, gather_rank_is_0, gather_rank_is_1, gather_load, fetch, budget, row_access, row_set, row_write, clear, row_in_valid, row_in_rrpv_0
 , row_in_rrpv_1, row_in_tag_0, row_in_tag_1, row_in_tag_2, row_in_tag_3, clk, rst, room, ready, heads, inserted, evicted, row_out_valid, row_out_rrpv_0, row_out_rrpv_1, row_out_tag_0, row_out_tag_1, row_out_tag_2, row_out_tag_3, bank);
-  reg \$auto$verilog_backend.cc:2505:dump_module$15  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$15 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$15 = 0;
   input [3:0] scatter;
   wire [3:0] scatter;
   input [3:0] rank_is_0;
@@ -6717,7 +6732,8 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
 endmodule
 
 module hotline_popularity_bank_answers(clk, rst, pop_count, \port$116$0 , heads__0, heads__1, push_valid, \port$292$0 , level, \port$0$2 );
-  reg \$auto$verilog_backend.cc:2505:dump_module$16  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$16 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$16 = 0;
   input clk;
   wire clk;
   input rst;
@@ -6835,7 +6851,8 @@ module hotline_popularity_bank_answers(clk, rst, pop_count, \port$116$0 , heads_
 endmodule
 
 module hotline_popularity_bank_queue(rst, push_count, head_valid, head, push__0, push__1, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$17  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$17 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$17 = 0;
   input rst;
   wire rst;
   input [1:0] push_count;
@@ -6960,7 +6977,8 @@ endmodule
 
 module hotline_popularity_bank_tracker(budget, row_access, row_set, row_write, clear, row_in__valid, row_in__rrpv__0, row_in__rrpv__1, row_in__tag__0, row_in__tag__1, row_in__tag__2, row_in__tag__3, clk, rst, \valid$88 , \port$65$0 , \port$116$0 , \port$135$0 , row_out__tag__0, row_out__tag__1, row_out__tag__2
 , row_out__tag__3, done_valid, answer_hit, inserted, evicted, bank);
-  reg \$auto$verilog_backend.cc:2505:dump_module$18  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$18 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$18 = 0;
   input [32:0] budget;
   wire [32:0] budget;
   input row_access;
@@ -7665,7 +7683,8 @@ endmodule
 
 module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, output__ready, room, input__payload, input__valid, output__payload, to_bank__0, to_bank__1, to_bank__2, to_bank__3, to_bank__4, to_bank__5, to_bank__6, to_bank__7, rank_is__0, rank_is__1
 , tags__0, tags__1, tags__2, tags__3, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$19  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$19 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$19 = 0;
   input rst;
   wire rst;
   output fire;
@@ -8192,7 +8211,8 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
 endmodule
 
 module hotline_unpacker(rst, hold, output__valid, input__ready, started, output__ready, phase, input__valid, input__payload, output__payload, newest_phase, index_range, sample_too_long, sample_open, empty_batch, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$20  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$20 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$20 = 0;
   input rst;
   wire rst;
   input hold;

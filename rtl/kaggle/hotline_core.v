@@ -2,7 +2,8 @@
 // Licensed under the Apache License, Version 2.0.
 
 module hotline_beat_compactor(input_valid, output_ready, clk, rst, input_ready, output_payload, output_valid, input_payload);
-  reg \$auto$verilog_backend.cc:2505:dump_module$1  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$1 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$1 = 0;
   input input_valid;
   wire input_valid;
   input output_ready;
@@ -2265,7 +2266,8 @@ module hotline_beat_compactor(input_valid, output_ready, clk, rst, input_ready, 
 endmodule
 
 module hotline_classifier(rst, input__ready, output__valid, output__ready, input__valid, input__payload, output__payload, \samples$83 , popular, lookups, hits, bad, batch_too_long, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$2  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$2 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$2 = 0;
   input rst;
   wire rst;
   output input__ready;
@@ -4383,7 +4385,8 @@ module hotline_classifier(rst, input__ready, output__valid, output__ready, input
 endmodule
 
 module hotline_classifier_beats(rst, r_en, w_rdy, r_data, w_port__data, w_en, r_rdy, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$3  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$3 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$3 = 0;
   input rst;
   wire rst;
   input r_en;
@@ -4575,7 +4578,8 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
 , row_out__31__tag__9, row_out__31__tag__10, row_out__31__tag__11, row_out__31__tag__12, row_out__31__tag__13, row_out__31__tag__14, row_out__31__tag__15, restore__payload, write_data, budget, hot_rows, row_in__valid, row_in__rrpv__0, row_in__rrpv__1, row_in__tag__0, row_in__tag__1, row_in__tag__2, row_in__tag__3, row_in__tag__4, row_in__tag__5, row_in__tag__6
 , row_in__tag__7, row_in__tag__8, row_in__tag__9, row_in__tag__10, row_in__tag__11, row_in__tag__12, row_in__tag__13, row_in__tag__14, row_in__tag__15, row_access, row_set, row_write, clear, done, hot_rows_range, clear_counters, command_code, dump__valid, dump__payload, restore__ready, restore_entry
 , restore_length, command_busy, snapshot, restore__valid);
-  reg \$auto$verilog_backend.cc:2505:dump_module$4  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$4 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$4 = 0;
   input dump__ready;
   wire dump__ready;
   input clk;
@@ -8701,7 +8705,8 @@ endmodule
 module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s_axil_wvalid, s_axil_bready, s_axil_araddr, s_axil_arprot, s_axil_arvalid, s_axil_rready, s_axis_lookup_tdata, s_axis_lookup_tlast, s_axis_lookup_tvalid, s_axis_lookup_tkeep, m_axis_popular_tready, m_axis_nonpopular_tready, s_axis_state_tdata, s_axis_state_tlast, s_axis_state_tvalid, m_axis_state_tready, clk
 , rst, irq, s_axil_awready, s_axil_wready, s_axil_bresp, s_axil_bvalid, s_axil_arready, s_axil_rdata, s_axil_rresp, s_axil_rvalid, s_axis_lookup_tready, m_axis_popular_tdata, m_axis_popular_tlast, m_axis_popular_tvalid, m_axis_popular_tkeep, m_axis_nonpopular_tdata, m_axis_nonpopular_tlast, m_axis_nonpopular_tvalid, m_axis_nonpopular_tkeep, s_axis_state_tready, m_axis_state_tdata
 , m_axis_state_tlast, m_axis_state_tvalid, s_axil_awaddr);
-  reg \$auto$verilog_backend.cc:2505:dump_module$5  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$5 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$5 = 0;
   input [2:0] s_axil_awprot;
   wire [2:0] s_axil_awprot;
   input s_axil_awvalid;
@@ -14391,7 +14396,8 @@ endmodule
 
 module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_beats, bank_stall, inserts, evictions, clear, snapshot, samples, popular_samples, lookups, lookup_hits, index_errors, batches_value, samples_value, popular_samples_value, lookups_value, lookup_hits_value
 , inserts_value, evictions_value, index_errors_value, cycles_value, input_idle_value, bank_stall_value, split_beats_value, output_stall_value, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$6  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$6 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$6 = 0;
   input rst;
   wire rst;
   input batches;
@@ -14834,7 +14840,8 @@ endmodule
 module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, clk, rst, \port$263$0 , \port$273$0 , \port$275$0 , bus__awready, bus__wready, bus__arready, select_hot_rows, select_command, \port$727$0 , \port$733$0 , write_data
 , bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, control, irq_status, irq_enable, \port$4027$0 , \port$4070$0 , \port$4071$0 , \port$4073$0 , \port$4077$0 , \port$4078$0 , \port$4079$0 , \port$4102$0 , \port$4112$0 , \port$4114$0 , \port$4116$0 , \port$4118$0 , \port$4323$0 
 , \port$4361$0 , \port$4365$0 , \port$4369$0 , \port$4373$0 , \port$4377$0 , \port$4381$0 , \port$4385$0 , \port$4389$0 , \port$4393$0 , \port$4397$0 , \port$4401$0 , \port$4405$0 , \port$4409$0 , bus__awaddr);
-  reg \$auto$verilog_backend.cc:2505:dump_module$7  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$7 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$7 = 0;
   input bus__awvalid;
   wire bus__awvalid;
   input [31:0] bus__wdata;
@@ -16180,7 +16187,8 @@ module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, s
 , \port$2040$0 , \port$2041$0 , \port$2042$0 , \port$2043$0 , \port$2044$0 , \port$2045$0 , \port$2046$0 , \port$2047$0 , \port$2048$0 , \port$2049$0 , \port$2050$0 , \port$2051$0 , \port$2052$0 , \port$2053$0 , \port$2054$0 , \port$2055$0 , \port$2056$0 , \port$2057$0 , \port$2058$0 , \port$2059$0 , \port$2060$0 
 , \port$2061$0 , output__ready, heads__0, heads__1, heads__2, heads__3, heads__4, heads__5, heads__6, heads__7, heads__8, heads__9, heads__10, heads__11, heads__12, heads__13, heads__14, heads__15, heads__16, heads__17, heads__18
 , heads__19, heads__20, heads__21, heads__22, heads__23, heads__24, heads__25, heads__26, heads__27, heads__28, heads__29, heads__30, heads__31, ready, input__valid, output__valid, output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$8  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$8 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$8 = 0;
   input rst;
   wire rst;
   input [817:0] input__payload;
@@ -18209,7 +18217,8 @@ module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, s
 endmodule
 
 module hotline_hasher(rst, input__valid, enable, output__ready, input__payload, output__payload, output__valid, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$9  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$9 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$9 = 0;
   input rst;
   wire rst;
   input input__valid;
@@ -18478,7 +18487,8 @@ module hotline_hasher(rst, input__valid, enable, output__ready, input__payload, 
 endmodule
 
 module hotline_key_hash(key, clk, rst, mixed, enable);
-  reg \$auto$verilog_backend.cc:2505:dump_module$10  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$10 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$10 = 0;
   input [39:0] key;
   wire [39:0] key;
   input clk;
@@ -18773,7 +18783,8 @@ module hotline_key_hash(key, clk, rst, mixed, enable);
 endmodule
 
 module hotline_lookup_slice(clk, rst, input__ready, output__ready, input__payload, output__valid, output__payload, input__valid);
-  reg \$auto$verilog_backend.cc:2505:dump_module$11  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$11 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$11 = 0;
   input clk;
   wire clk;
   input rst;
@@ -18863,7 +18874,8 @@ module hotline_lookup_slice(clk, rst, input__ready, output__ready, input__payloa
 endmodule
 
 module hotline_nonpopular_slice(clk, rst, input__payload, input__valid, input__ready, output__valid, output__payload, output__ready);
-  reg \$auto$verilog_backend.cc:2505:dump_module$12  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$12 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$12 = 0;
   input clk;
   wire clk;
   input rst;
@@ -18953,7 +18965,8 @@ module hotline_nonpopular_slice(clk, rst, input__payload, input__valid, input__r
 endmodule
 
 module hotline_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, r_rdy, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$13  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$13 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$13 = 0;
   input rst;
   wire rst;
   input w_en;
@@ -19114,7 +19127,8 @@ module hotline_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, r_rdy, clk);
 endmodule
 
 module hotline_popular_slice(clk, rst, input__payload, input__valid, input__ready, output__valid, output__payload, output__ready);
-  reg \$auto$verilog_backend.cc:2505:dump_module$14  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$14 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$14 = 0;
   input clk;
   wire clk;
   input rst;
@@ -19207,7 +19221,8 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
 , learn, take, gather, gather_rank_is_0, gather_rank_is_1, gather_rank_is_2, gather_rank_is_3, gather_load, fetch, budget, row_access, row_set, row_write, clear, row_in_valid, row_in_rrpv_0, row_in_rrpv_1, row_in_tag_0, row_in_tag_1, row_in_tag_2, row_in_tag_3
 , row_in_tag_4, row_in_tag_5, row_in_tag_6, row_in_tag_7, row_in_tag_8, row_in_tag_9, row_in_tag_10, row_in_tag_11, row_in_tag_12, row_in_tag_13, row_in_tag_14, row_in_tag_15, clk, rst, room, ready, heads, inserted, evicted, row_out_valid, row_out_rrpv_0
 , row_out_rrpv_1, row_out_tag_0, row_out_tag_1, row_out_tag_2, row_out_tag_3, row_out_tag_4, row_out_tag_5, row_out_tag_6, row_out_tag_7, row_out_tag_8, row_out_tag_9, row_out_tag_10, row_out_tag_11, row_out_tag_12, row_out_tag_13, row_out_tag_14, row_out_tag_15, bank);
-  reg \$auto$verilog_backend.cc:2505:dump_module$15  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$15 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$15 = 0;
   input [15:0] scatter;
   wire [15:0] scatter;
   input [15:0] rank_is_0;
@@ -19836,7 +19851,8 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
 endmodule
 
 module hotline_popularity_bank_answers(clk, rst, pop_count, \port$298$0 , heads__0, heads__1, heads__2, heads__3, push_valid, \port$544$0 , level, \port$0$2 );
-  reg \$auto$verilog_backend.cc:2505:dump_module$16  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$16 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$16 = 0;
   input clk;
   wire clk;
   input rst;
@@ -20028,7 +20044,8 @@ module hotline_popularity_bank_answers(clk, rst, pop_count, \port$298$0 , heads_
 endmodule
 
 module hotline_popularity_bank_queue(rst, push_count, head_valid, head, push__0, push__1, push__2, push__3, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$17  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$17 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$17 = 0;
   input rst;
   wire rst;
   input [2:0] push_count;
@@ -20230,7 +20247,8 @@ endmodule
 module hotline_popularity_bank_tracker(budget, row_access, row_set, row_write, clear, row_in__valid, row_in__rrpv__0, row_in__rrpv__1, row_in__tag__0, row_in__tag__1, row_in__tag__2, row_in__tag__3, row_in__tag__4, row_in__tag__5, row_in__tag__6, row_in__tag__7, row_in__tag__8, row_in__tag__9, row_in__tag__10, row_in__tag__11, row_in__tag__12
 , row_in__tag__13, row_in__tag__14, row_in__tag__15, clk, rst, \valid$172 , \port$179$0 , \port$298$0 , \port$317$0 , row_out__tag__0, row_out__tag__1, row_out__tag__2, row_out__tag__3, row_out__tag__4, row_out__tag__5, row_out__tag__6, row_out__tag__7, row_out__tag__8, row_out__tag__9, row_out__tag__10, row_out__tag__11
 , row_out__tag__12, row_out__tag__13, row_out__tag__14, row_out__tag__15, done_valid, answer_hit, inserted, evicted, bank);
-  reg \$auto$verilog_backend.cc:2505:dump_module$18  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$18 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$18 = 0;
   input [62:0] budget;
   wire [62:0] budget;
   input row_access;
@@ -21253,7 +21271,8 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
 , to_bank__10, to_bank__11, to_bank__12, to_bank__13, to_bank__14, to_bank__15, to_bank__16, to_bank__17, to_bank__18, to_bank__19, to_bank__20, to_bank__21, to_bank__22, to_bank__23, to_bank__24, to_bank__25, to_bank__26, to_bank__27, to_bank__28, to_bank__29, to_bank__30
 , to_bank__31, rank_is__0, rank_is__1, rank_is__2, rank_is__3, tags__0, tags__1, tags__2, tags__3, tags__4, tags__5, tags__6, tags__7, tags__8, tags__9, tags__10, tags__11, tags__12, tags__13, tags__14, tags__15
 , clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$19  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$19 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$19 = 0;
   input rst;
   wire rst;
   output fire;
@@ -23542,7 +23561,8 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
 endmodule
 
 module hotline_unpacker(rst, hold, output__valid, input__ready, started, output__ready, phase, input__valid, input__payload, output__payload, newest_phase, index_range, sample_too_long, sample_open, empty_batch, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$20  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$20 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$20 = 0;
   input rst;
   wire rst;
   input hold;

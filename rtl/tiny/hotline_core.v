@@ -2,7 +2,8 @@
 // Licensed under the Apache License, Version 2.0.
 
 module hotline_beat_compactor(input_valid, output_ready, clk, rst, input_ready, output_payload, output_valid, input_payload);
-  reg \$auto$verilog_backend.cc:2505:dump_module$1  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$1 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$1 = 0;
   input input_valid;
   wire input_valid;
   input output_ready;
@@ -391,7 +392,8 @@ module hotline_beat_compactor(input_valid, output_ready, clk, rst, input_ready, 
 endmodule
 
 module hotline_classifier(rst, input__ready, output__valid, output__ready, input__valid, input__payload, output__payload, \samples$41 , popular, lookups, hits, bad, batch_too_long, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$2  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$2 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$2 = 0;
   input rst;
   wire rst;
   output input__ready;
@@ -857,7 +859,8 @@ module hotline_classifier(rst, input__ready, output__valid, output__ready, input
 endmodule
 
 module hotline_classifier_beats(rst, r_en, w_rdy, r_data, w_port__data, w_en, r_rdy, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$3  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$3 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$3 = 0;
   input rst;
   wire rst;
   input r_en;
@@ -1020,7 +1023,8 @@ endmodule
 module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_write, index_bits, hold, row_out__0__valid, row_out__0__rrpv__0, row_out__0__rrpv__1, row_out__0__tag__0, row_out__0__tag__1, row_out__0__tag__2, row_out__0__tag__3, row_out__1__valid, row_out__1__rrpv__0, row_out__1__rrpv__1, row_out__1__tag__0, row_out__1__tag__1, row_out__1__tag__2
 , row_out__1__tag__3, restore__payload, write_data, budget, hot_rows, row_in__valid, row_in__rrpv__0, row_in__rrpv__1, row_in__tag__0, row_in__tag__1, row_in__tag__2, row_in__tag__3, row_access, row_set, row_write, clear, done, hot_rows_range, clear_counters, command_code, dump__valid
 , dump__payload, restore__ready, restore_entry, restore_length, command_busy, snapshot, restore__valid);
-  reg \$auto$verilog_backend.cc:2505:dump_module$4  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$4 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$4 = 0;
   input dump__ready;
   wire dump__ready;
   input clk;
@@ -2074,7 +2078,8 @@ endmodule
 module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s_axil_wvalid, s_axil_bready, s_axil_araddr, s_axil_arprot, s_axil_arvalid, s_axil_rready, s_axis_lookup_tdata, s_axis_lookup_tlast, s_axis_lookup_tvalid, s_axis_lookup_tkeep, m_axis_popular_tready, m_axis_nonpopular_tready, s_axis_state_tdata, s_axis_state_tlast, s_axis_state_tvalid, m_axis_state_tready, clk
 , rst, irq, s_axil_awready, s_axil_wready, s_axil_bresp, s_axil_bvalid, s_axil_arready, s_axil_rdata, s_axil_rresp, s_axil_rvalid, s_axis_lookup_tready, m_axis_popular_tdata, m_axis_popular_tlast, m_axis_popular_tvalid, m_axis_popular_tkeep, m_axis_nonpopular_tdata, m_axis_nonpopular_tlast, m_axis_nonpopular_tvalid, m_axis_nonpopular_tkeep, s_axis_state_tready, m_axis_state_tdata
 , m_axis_state_tlast, m_axis_state_tvalid, s_axil_awaddr);
-  reg \$auto$verilog_backend.cc:2505:dump_module$5  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$5 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$5 = 0;
   input [2:0] s_axil_awprot;
   wire [2:0] s_axil_awprot;
   input s_axil_awvalid;
@@ -2930,7 +2935,8 @@ endmodule
 
 module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_beats, bank_stall, inserts, evictions, clear, snapshot, samples, popular_samples, lookups, lookup_hits, index_errors, batches_value, samples_value, popular_samples_value, lookups_value, lookup_hits_value
 , inserts_value, evictions_value, index_errors_value, cycles_value, input_idle_value, bank_stall_value, split_beats_value, output_stall_value, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$6  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$6 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$6 = 0;
   input rst;
   wire rst;
   input batches;
@@ -3373,7 +3379,8 @@ endmodule
 module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, clk, rst, \port$39$0 , \port$49$0 , \port$51$0 , bus__awready, bus__wready, bus__arready, select_hot_rows, select_command, \port$281$0 , \port$287$0 , write_data
 , bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, control, irq_status, irq_enable, \port$874$0 , \port$893$0 , \port$894$0 , \port$896$0 , \port$900$0 , \port$901$0 , \port$902$0 , \port$925$0 , \port$935$0 , \port$937$0 , \port$939$0 , \port$941$0 , \port$1040$0 
 , \port$1078$0 , \port$1082$0 , \port$1086$0 , \port$1090$0 , \port$1094$0 , \port$1098$0 , \port$1102$0 , \port$1106$0 , \port$1110$0 , \port$1114$0 , \port$1118$0 , \port$1122$0 , \port$1126$0 , bus__awaddr);
-  reg \$auto$verilog_backend.cc:2505:dump_module$7  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$7 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$7 = 0;
   input bus__awvalid;
   wire bus__awvalid;
   input [31:0] bus__wdata;
@@ -4070,7 +4077,8 @@ module hotline_dispatcher(rst, \input__valid$11 , both_ready, popular__payload, 
 endmodule
 
 module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, source1, \port$563$0 , \port$564$0 , \port$565$0 , \port$566$0 , output__ready, heads__0, heads__1, ready, input__valid, output__valid, output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$8  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$8 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$8 = 0;
   input rst;
   wire rst;
   input [93:0] input__payload;
@@ -4261,7 +4269,8 @@ module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, s
 endmodule
 
 module hotline_hasher(rst, input__valid, enable, output__ready, input__payload, output__payload, output__valid, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$9  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$9 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$9 = 0;
   input rst;
   wire rst;
   input input__valid;
@@ -4404,7 +4413,8 @@ module hotline_hasher(rst, input__valid, enable, output__ready, input__payload, 
 endmodule
 
 module hotline_key_hash(key, clk, rst, mixed, enable);
-  reg \$auto$verilog_backend.cc:2505:dump_module$10  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$10 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$10 = 0;
   input [39:0] key;
   wire [39:0] key;
   input clk;
@@ -4699,7 +4709,8 @@ module hotline_key_hash(key, clk, rst, mixed, enable);
 endmodule
 
 module hotline_lookup_slice(clk, rst, input__ready, output__ready, input__payload, output__valid, output__payload, input__valid);
-  reg \$auto$verilog_backend.cc:2505:dump_module$11  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$11 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$11 = 0;
   input clk;
   wire clk;
   input rst;
@@ -4789,7 +4800,8 @@ module hotline_lookup_slice(clk, rst, input__ready, output__ready, input__payloa
 endmodule
 
 module hotline_nonpopular_slice(clk, rst, input__payload, input__valid, input__ready, output__valid, output__payload, output__ready);
-  reg \$auto$verilog_backend.cc:2505:dump_module$12  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$12 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$12 = 0;
   input clk;
   wire clk;
   input rst;
@@ -4879,7 +4891,8 @@ module hotline_nonpopular_slice(clk, rst, input__payload, input__valid, input__r
 endmodule
 
 module hotline_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, r_rdy, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$13  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$13 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$13 = 0;
   input rst;
   wire rst;
   input w_en;
@@ -5040,7 +5053,8 @@ module hotline_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, r_rdy, clk);
 endmodule
 
 module hotline_popular_slice(clk, rst, input__payload, input__valid, input__ready, output__valid, output__payload, output__ready);
-  reg \$auto$verilog_backend.cc:2505:dump_module$14  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$14 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$14 = 0;
   input clk;
   wire clk;
   input rst;
@@ -5131,7 +5145,8 @@ endmodule
 
 module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, learn, take, gather, gather_rank_is_0, gather_rank_is_1, gather_load, fetch, budget, row_access, row_set, row_write, clear, row_in_valid, row_in_rrpv_0, row_in_rrpv_1, row_in_tag_0
 , row_in_tag_1, row_in_tag_2, row_in_tag_3, clk, rst, room, ready, heads, inserted, evicted, row_out_valid, row_out_rrpv_0, row_out_rrpv_1, row_out_tag_0, row_out_tag_1, row_out_tag_2, row_out_tag_3, bank);
-  reg \$auto$verilog_backend.cc:2505:dump_module$15  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$15 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$15 = 0;
   input [1:0] scatter;
   wire [1:0] scatter;
   input [1:0] rank_is_0;
@@ -5400,7 +5415,8 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
 endmodule
 
 module hotline_popularity_bank_answers(clk, rst, pop_count, \port$110$0 , heads__0, heads__1, push_valid, \port$286$0 , level, \port$0$2 );
-  reg \$auto$verilog_backend.cc:2505:dump_module$16  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$16 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$16 = 0;
   input clk;
   wire clk;
   input rst;
@@ -5518,7 +5534,8 @@ module hotline_popularity_bank_answers(clk, rst, pop_count, \port$110$0 , heads_
 endmodule
 
 module hotline_popularity_bank_queue(rst, push_count, head_valid, head, push__0, push__1, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$17  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$17 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$17 = 0;
   input rst;
   wire rst;
   input [1:0] push_count;
@@ -5643,7 +5660,8 @@ endmodule
 
 module hotline_popularity_bank_tracker(budget, row_access, row_set, row_write, clear, row_in__valid, row_in__rrpv__0, row_in__rrpv__1, row_in__tag__0, row_in__tag__1, row_in__tag__2, row_in__tag__3, clk, rst, \valid$88 , \port$59$0 , \port$110$0 , \port$129$0 , row_out__tag__0, row_out__tag__1, row_out__tag__2
 , row_out__tag__3, done_valid, answer_hit, inserted, evicted, bank);
-  reg \$auto$verilog_backend.cc:2505:dump_module$18  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$18 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$18 = 0;
   input [16:0] budget;
   wire [16:0] budget;
   input row_access;
@@ -6347,7 +6365,8 @@ module hotline_popularity_bank_tracker_update(rrpv__0, rrpv__1, match, hit_ways,
 endmodule
 
 module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, output__ready, room, input__payload, input__valid, output__payload, to_bank__0, to_bank__1, rank_is__0, rank_is__1, tags__0, tags__1, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$19  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$19 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$19 = 0;
   input rst;
   wire rst;
   output fire;
@@ -6650,7 +6669,8 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
 endmodule
 
 module hotline_unpacker(rst, hold, output__valid, input__ready, started, output__ready, phase, input__valid, input__payload, output__payload, newest_phase, index_range, sample_too_long, sample_open, empty_batch, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$20  = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$20 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$20 = 0;
   input rst;
   wire rst;
   input hold;

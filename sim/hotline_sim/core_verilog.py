@@ -6,7 +6,6 @@ cache yet: a simulator that was built before starts without elaborating the hard
 
 from __future__ import annotations
 
-import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -40,17 +39,7 @@ def core_verilog(geometry: Geometry) -> str:
             ) from None
         (folder / f"{TOP}.v").write_text(generate_verilog(geometry))
 
-    text = (cached_build(name, f"the Verilog of {geometry.name}", build) / f"{TOP}.v").read_text()
-    return _started_at_time_zero(text)
-
-
-def _started_at_time_zero(verilog: str) -> str:
-    """Yosys' Verilog with every `always @*` block evaluated at time 0 by Icarus too.
-
-    Yosys adds to each block a register that is declared with a value, which is to start the block. Icarus gives that
-    value before it starts blocks, so that one without another event would stay undefined: an `initial` comes after.
-    """
-    return re.sub(r"reg (\\\$auto\$verilog_backend\S+)\s+= 0;", r"reg \1 ;\n  initial \1 = 0;", verilog)
+    return (cached_build(name, f"the Verilog of {geometry.name}", build) / f"{TOP}.v").read_text()
 
 
 def _sources() -> list[str]:
