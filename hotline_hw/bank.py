@@ -6,10 +6,14 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .layouts import encode, entry_row, row_parts
+from .layouts import encode, row_parts
 from .params import Geometry
 from .queues import MultiPopQueue, MultiPushQueue
-from .tracker import SrripTracker, tracker_budget
+from .regmap import WEIGHT_BITS
+from .sample_aware import SampleAwareTracker
+from .sample_aware import row_ports as sample_aware_row_ports
+from .tracker import SrripTracker, row_ports, tracker_budget
+from .words import AGE_FIELD
 
 __all__ = ["PopularityBank", "answer_layout", "bank_heads"]
 
@@ -27,9 +31,10 @@ def bank_heads(geometry: Geometry) -> data.ArrayLayout:
 class PopularityBank(wiring.Component):
     """Picks its own lookups out of every pass, looks them up in order, and keeps the answers until they are fetched.
 
-        scatter ==> MultiPushQueue --> SrripTracker --> MultiPopQueue ==> gather
+        scatter ==> MultiPushQueue --> tracker --> MultiPopQueue ==> gather
+        updates ==> MultiPushQueue ----^    (sample-aware tracker)
 
-    Flow control is by credit: a lookup is taken only if a place for its answer is free, so the tracker never waits.
+    Flow control is by credit: a lookup is taken only if a place for its answer is free, so lookups never wait.
 
     Ports:
         bank: this bank's number.
@@ -38,7 +43,13 @@ class PopularityBank(wiring.Component):
         take: all banks have room, and the pass goes.
         gather, gather_rank_is: the like for the pass whose answers are wanted next; `gather_load` makes it the current.
         ready: all answers to the current pass are in `heads` (by rank). fetch: they are taken.
-        inserted, evicted: tracker events. budget, row_*, clear: as in `SrripTracker`; row_write only where meant.
+        inserted, evicted: tracker events. budget, and all from row_access on: as in the tracker; row_write and
+            pick_take only where meant.
+
+    Ports with the sample-aware tracker:
+        update: lanes of the beat that wants in that go to this bank; update_rank_is, update_tags, update_weights: as
+            above. update_room: the bank can take them. update_take: the beat goes.
+        updating: updates are under way. revived, returned: tracker events. age_period: as in `regmap`.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -61,32 +72,42 @@ class PopularityBank(wiring.Component):
                 "inserted": Out(1),
                 "evicted": Out(1),
                 "budget": In(tracker_budget(geometry)),
-                "row_access": In(1),
-                "row_set": In(geometry.set_bits),
-                "row_write": In(1),
-                "clear": In(1),
-                "row_in": In(entry_row(geometry)),
-                "row_out": Out(entry_row(geometry)),
+                **self._tracker_ports(geometry),
             }
         )
+
+    @staticmethod
+    def _tracker_ports(geometry: Geometry) -> dict[str, wiring.Member]:
+        if not geometry.sample_aware:
+            return row_ports(geometry)
+        return {
+            "update": In(geometry.lanes),
+            "update_rank_is": In(geometry.lanes).array(geometry.bank_ports),
+            "update_tags": In(geometry.tag_bits).array(geometry.lanes),
+            "update_weights": In(WEIGHT_BITS).array(geometry.lanes),
+            "update_room": Out(1),
+            "update_take": In(1),
+            "updating": Out(1),
+            "revived": Out(1),
+            "returned": Out(1),
+            "age_period": In(AGE_FIELD.width),
+            **sample_aware_row_ports(geometry),
+        }
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g = self.geometry
-        m.submodules.queue = queue = MultiPushQueue(width=g.tag_bits + 1, depth=g.queue_depth, ports=g.bank_ports)
-        m.submodules.tracker = tracker = SrripTracker(g)
+        # Whether the mini-batch learns is the tracker's business with SRRIP, which learns as it looks up.
+        lookup_bits = g.tag_bits + (not g.sample_aware)
+        m.submodules.queue = queue = MultiPushQueue(width=lookup_bits, depth=g.queue_depth, ports=g.bank_ports)
+        m.submodules.tracker = tracker = SampleAwareTracker(g) if g.sample_aware else SrripTracker(g)
         m.submodules.answers = answers = MultiPopQueue(
             width=answer_layout(g).size, depth=g.queue_depth, ports=g.bank_ports
         )
 
-        # Scatter: choose this bank's lanes; port p takes the lane of rank p.
-        wanted = Signal(range(g.bank_ports + 1))
-        choices = []
-        for port in range(g.bank_ports):
-            choice = Signal(g.lanes, name=f"choice{port}")
-            m.d.comb += choice.eq(self.scatter & self.rank_is[port])
-            choices.append(choice)
-        m.d.comb += wanted.eq(sum((choice.any() for choice in choices), Const(0)))
+        # Scatter
+        lookups = self.tags if g.sample_aware else [Cat(tag, self.learn) for tag in self.tags]
+        wanted = self._choose(m, "lookup", self.scatter, self.rank_is, lookups, queue.push)
         in_flight = Signal(range(g.queue_depth + 1))
         fetched = Signal(range(g.bank_ports + 1))
         m.d.comb += [
@@ -94,33 +115,29 @@ class PopularityBank(wiring.Component):
             queue.push_count.eq(Mux(self.take, wanted, 0)),
         ]
         m.d.sync += in_flight.eq(in_flight + queue.push_count - fetched)
-        for choice, pushed in zip(choices, queue.push, strict=True):
-            with m.If(choice.any()), m.Switch(encode(choice)):
-                for lane in range(g.lanes):
-                    with m.Case(lane):
-                        m.d.comb += pushed.eq(Cat(self.tags[lane], self.learn))
-
         # Look up: one a cycle, never held up.
         m.d.comb += [
             queue.pop.eq(1),
             tracker.valid.eq(queue.head_valid),
-            Cat(tracker.tag, tracker.learn).eq(queue.head),
+            (tracker.tag if g.sample_aware else Cat(tracker.tag, tracker.learn)).eq(queue.head),
             tracker.bank.eq(self.bank),
             tracker.budget.eq(self.budget),
-            tracker.row_access.eq(self.row_access),
-            tracker.row_set.eq(self.row_set),
-            tracker.row_write.eq(self.row_write),
-            tracker.clear.eq(self.clear),
             self.inserted.eq(tracker.inserted),
             self.evicted.eq(tracker.evicted),
             answers.push_valid.eq(tracker.answer_valid),
             answers.push.eq(Cat(tracker.answer_slot, tracker.answer_hit)),
         ]
-
-        for there, here in zip(row_parts(tracker.row_in), row_parts(self.row_in), strict=True):
-            m.d.comb += there.eq(here)
-        for there, here in zip(row_parts(self.row_out), row_parts(tracker.row_out), strict=True):
-            m.d.comb += there.eq(here)
+        ports = sample_aware_row_ports(g) if g.sample_aware else row_ports(g)
+        for name, member in ports.items():
+            here, there = getattr(self, name), getattr(tracker, name)
+            if name in ("row_in", "row_out"):
+                pairs = list(zip(row_parts(there), row_parts(here), strict=True))
+            else:
+                pairs = [(there, here)]
+            for inner, outer in pairs:
+                m.d.comb += inner.eq(outer) if member.flow == In else outer.eq(inner)
+        if g.sample_aware:
+            self._updates(m, tracker)
 
         # Gather: how many answers the current pass wants was counted as it was loaded.
         needed = Signal(range(g.bank_ports + 1))
@@ -135,3 +152,43 @@ class PopularityBank(wiring.Component):
         for port in range(g.bank_ports):
             m.d.comb += self.heads[port].eq(answers.heads[port])
         return m
+
+    def _choose(self, m: Module, name: str, lanes: Signal, rank_is, items: list, push) -> Signal:
+        """Puts the items of this bank's lanes on a queue's ports: port p takes the lane of rank p. Returns how many."""
+        g = self.geometry
+        wanted = Signal(range(g.bank_ports + 1), name=f"{name}s_wanted")
+        choices = []
+        for port in range(g.bank_ports):
+            choice = Signal(g.lanes, name=f"{name}_choice{port}")
+            m.d.comb += choice.eq(lanes & rank_is[port])
+            choices.append(choice)
+            with m.If(choice.any()), m.Switch(encode(choice)):
+                for lane in range(g.lanes):
+                    with m.Case(lane):
+                        m.d.comb += push[port].eq(items[lane])
+        m.d.comb += wanted.eq(sum((choice.any() for choice in choices), Const(0)))
+        return wanted
+
+    def _updates(self, m: Module, tracker: SampleAwareTracker) -> None:
+        """What the classifier sends back waits in a queue of its own."""
+        g = self.geometry
+        m.submodules.updates = updates = MultiPushQueue(
+            width=g.tag_bits + WEIGHT_BITS, depth=g.queue_depth, ports=g.bank_ports
+        )
+        items = [Cat(tag, weight) for tag, weight in zip(self.update_tags, self.update_weights, strict=True)]
+        wanted = self._choose(m, "update", self.update, self.update_rank_is, items, updates.push)
+        waiting = Signal(range(g.queue_depth + 1))
+        taken = Signal()
+        m.d.comb += [
+            self.update_room.eq(~self.update.any() | (waiting <= g.queue_depth - g.bank_ports)),
+            updates.push_count.eq(Mux(self.update_take, wanted, 0)),
+            updates.pop.eq(tracker.update_ready),
+            tracker.update_valid.eq(updates.head_valid),
+            Cat(tracker.update_tag, tracker.update_weight).eq(updates.head),
+            tracker.age_period.eq(self.age_period),
+            taken.eq(updates.pop & updates.head_valid),
+            self.updating.eq(updates.head_valid | tracker.updating),
+            self.revived.eq(tracker.revived),
+            self.returned.eq(tracker.returned),
+        ]
+        m.d.sync += waiting.eq(waiting + updates.push_count - taken)

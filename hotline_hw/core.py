@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Signal
-from amaranth.lib import fifo, wiring
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .axi import RegisterSlice, axil_signature, axis_signature
@@ -16,11 +16,13 @@ from .csr import CsrBank
 from .dispatcher import BatchDispatcher
 from .gather import BankGather
 from .key_hash import LookupHasher
-from .layouts import axis_beat, pass_beat, row_parts
+from .layouts import axis_beat, pass_beat, row_parts, state_beat
 from .params import Geometry
 from .regmap import COUNTERS, REGISTERS, Error, register
 from .scatter import BankScatter
+from .selector import HotSetSelector
 from .unpacker import Unpacker, lookup_axis
+from .updates import UpdateScatter
 from .words import WORD_BITS, WORD_BYTES
 
 __all__ = ["HotlineCore"]
@@ -32,7 +34,8 @@ class HotlineCore(wiring.Component):
         s_axis_lookup -> RegisterSlice -> Unpacker -> LookupHasher -> BankScatter ==> PopularityBank x banks
                                                                           |                  ||
                                                                           '--- pass FIFO -> BankGather
-                                                                                              |
+                                                       UpdateScatter ==> banks                |
+                                                          |  (sample-aware tracker)           |
         m_axis_popular, m_axis_nonpopular <- RegisterSlices <- BatchDispatcher <- SampleClassifier <------------'
 
         s_axil -> CsrBank - TrackerControl -> (budget, clear, dump, restore) -> banks;  CounterBank
@@ -79,7 +82,6 @@ class HotlineCore(wiring.Component):
         wiring.connect(m, unpacker.output, hasher.input)
         wiring.connect(m, hasher.output, scatter.input)
         wiring.connect(m, gather.output, classifier.input)
-        wiring.connect(m, classifier.output, dispatcher.input)
         m.d.comb += [
             lookups.input.payload.data.eq(self.s_axis_lookup.tdata),
             lookups.input.payload.keep.eq(self.s_axis_lookup.tkeep),
@@ -107,15 +109,33 @@ class HotlineCore(wiring.Component):
                 output.tvalid.eq(slice_.output.valid),
                 slice_.output.ready.eq(output.tready),
             ]
-        inserted, evicted = self._banks(m, platform, scatter, gather, control)
-        busy, finished = self._batches(m, unpacker)
+        banks, counts = self._banks(m, platform, scatter, gather, control)
+        in_core, finished = self._batches(m, unpacker)
+        busy = Signal()
+        m.d.comb += busy.eq(in_core)
+        promoted, demoted, selecting = Const(0), Const(0), Const(0)
+        state, values = control.dump, {}
+        if g.sample_aware:
+            updating = self._updates(m, classifier.output, dispatcher.input, banks, csr)
+            selector = self._selection(m, banks, control, csr)
+            m.d.comb += busy.eq(in_core | updating)
+            promoted, demoted, selecting = selector.promoted, selector.demoted, selector.running
+            values = {"HOT_COUNT": selector.hot_count, "THRESHOLD": selector.threshold}
+            state = stream.Signature(state_beat(g)).create(path=("state",))
+            with m.If(selecting):
+                self._forward(m, selector.event, state)
+            with m.Else():
+                self._forward(m, control.dump, state)
+        else:
+            wiring.connect(m, classifier.output, dispatcher.input)
+            values = {"HOT_COUNT": Const(0), "THRESHOLD": Const(0)}
 
         # State streams.
         m.d.comb += [
-            self.m_axis_state.tdata.eq(control.dump.payload.words),
-            self.m_axis_state.tlast.eq(control.dump.payload.last),
-            self.m_axis_state.tvalid.eq(control.dump.valid),
-            control.dump.ready.eq(self.m_axis_state.tready),
+            self.m_axis_state.tdata.eq(state.payload.words),
+            self.m_axis_state.tlast.eq(state.payload.last),
+            self.m_axis_state.tvalid.eq(state.valid),
+            state.ready.eq(self.m_axis_state.tready),
             control.restore.payload.words.eq(self.s_axis_state.tdata),
             control.restore.payload.last.eq(self.s_axis_state.tlast),
             control.restore.valid.eq(self.s_axis_state.tvalid),
@@ -129,10 +149,12 @@ class HotlineCore(wiring.Component):
             "popular_samples": classifier.popular,
             "lookups": classifier.lookups,
             "lookup_hits": classifier.hits,
-            "inserts": inserted,
-            "evictions": evicted,
+            **counts,
+            "promotions": promoted,
+            "demotions": demoted,
             "index_errors": classifier.bad,
             "cycles": busy,
+            "select_cycles": selecting,
             "input_idle": busy & self.s_axis_lookup.tready & ~self.s_axis_lookup.tvalid,
             "bank_stall": scatter.stalled,
             "split_beats": scatter.split,
@@ -157,9 +179,10 @@ class HotlineCore(wiring.Component):
             Error.RESTORE_LENGTH: control.restore_length,
             Error.RESTORE_ENTRY: control.restore_entry,
             Error.EMPTY_BATCH: unpacker.empty_batch,
+            Error.PHASE: unpacker.unknown_phase,
         }
         error_set = Cat(errors[flag] for flag in Error)
-        values = {
+        values |= {
             "STATUS": Cat(busy | control.running, control.running, unpacker.newest_phase),
             "HOT_ROWS": control.hot_rows,
             "INDEX_BITS": control.index_bits,
@@ -172,7 +195,7 @@ class HotlineCore(wiring.Component):
         for name, value in values.items():
             m.d.comb += getattr(csr, name.lower()).eq(value)
         m.d.comb += [
-            unpacker.phase.eq(csr.control[register("CONTROL").field("phase").low]),
+            unpacker.phase.eq(csr.control[: register("CONTROL").field("phase").width]),
             unpacker.hold.eq(control.hold),
             control.busy.eq(busy | unpacker.started),
             control.command_write.eq(csr.command_write),
@@ -184,12 +207,16 @@ class HotlineCore(wiring.Component):
         m.d.sync += self.irq.eq((csr.irq_status & csr.irq_enable).any())
         return m
 
-    def _banks(self, m: Module, platform: object, scatter, gather, control) -> tuple[Signal, Signal]:
-        """Places the banks between scatter and gather. Returns how many inserted and evicted in a cycle."""
+    def _banks(self, m: Module, platform: object, scatter, gather, control) -> tuple[list, dict[str, Signal]]:
+        """Places the banks between scatter and gather. Returns them, and their events in a cycle by counter."""
         g = self.geometry
-        events: dict[str, list[Signal]] = {"inserted": [], "evicted": []}
+        events = {"inserts": "inserted", "evictions": "evicted"}
+        if g.sample_aware:
+            events |= {"revivals": "revived", "returns": "returned"}
+        banks = []
         for number in range(g.banks):
             bank = PopularityBank(g)
+            banks.append(bank)
             place(m, platform, f"bank{number}", bank, "popularity_bank")
             m.d.comb += [
                 bank.bank.eq(number),
@@ -206,24 +233,99 @@ class HotlineCore(wiring.Component):
                 gather.heads[number].eq(bank.heads),
                 *(there.eq(here) for there, here in zip(bank.gather_rank_is, gather.rank_is, strict=True)),
                 bank.budget.eq(control.budget),
-                bank.row_access.eq(control.row_access),
-                bank.row_set.eq(control.row_set),
                 bank.row_write.eq(control.row_write[number]),
                 bank.clear.eq(control.clear),
             ]
+            if not g.sample_aware:
+                m.d.comb += [bank.row_access.eq(control.row_access), bank.row_set.eq(control.row_set)]
             for there, here in (
                 *zip(row_parts(bank.row_in), row_parts(control.row_in), strict=True),
                 *zip(row_parts(control.row_out[number]), row_parts(bank.row_out), strict=True),
             ):
                 m.d.comb += there.eq(here)
-            for name, pulses in events.items():
-                pulses.append(getattr(bank, name))
-        counts = []
-        for name, pulses in events.items():
-            count = Signal(range(g.banks + 1), name=f"{name}_count")
-            m.d.sync += count.eq(sum(pulses, Const(0)))
-            counts.append(count)
-        return counts[0], counts[1]
+        counts = {}
+        for counter, pulse in events.items():
+            counts[counter] = Signal(range(g.banks + 1), name=f"{pulse}_count")
+            m.d.sync += counts[counter].eq(sum((getattr(bank, pulse) for bank in banks), Const(0)))
+        if not g.sample_aware:
+            counts |= {"revivals": Const(0), "returns": Const(0)}
+        return banks, counts
+
+    def _updates(self, m: Module, verdicts, dispatcher, banks: list, csr: CsrBank) -> Signal:
+        """Verdicts go to the dispatcher and back to the banks. Returns whether an update is under way."""
+        g = self.geometry
+        m.submodules.updates = updates = UpdateScatter(g)
+        m.d.comb += [
+            dispatcher.payload.eq(verdicts.payload),
+            updates.input.payload.eq(verdicts.payload),
+            dispatcher.valid.eq(verdicts.valid & updates.input.ready),
+            updates.input.valid.eq(verdicts.valid & dispatcher.ready),
+            verdicts.ready.eq(updates.input.ready & dispatcher.ready),
+        ]
+        for index in range(len(updates.weights)):
+            group = register(f"WEIGHTS_{index // 4}")
+            field = group.field(f"weight_{index}")
+            m.d.comb += updates.weights[index].eq(getattr(csr, group.name.lower())[field.low : field.low + field.width])
+        for number, bank in enumerate(banks):
+            m.d.comb += [
+                bank.update.eq(updates.to_bank[number]),
+                *(there.eq(here) for there, here in zip(bank.update_rank_is, updates.rank_is, strict=True)),
+                *(there.eq(here) for there, here in zip(bank.update_tags, updates.tags, strict=True)),
+                *(there.eq(here) for there, here in zip(bank.update_weights, updates.lane_weights, strict=True)),
+                bank.update_take.eq(updates.fire),
+                updates.room[number].eq(bank.update_room),
+                bank.age_period.eq(csr.age_period),
+            ]
+        # A beat is in the scatter or in the banks from the cycle after it was taken on; its packets have not left then.
+        updating = Signal()
+        m.d.sync += updating.eq(updates.busy | Cat(bank.updating for bank in banks).any())
+        return updating | updates.busy
+
+    def _selection(self, m: Module, banks: list, control: TrackerControl, csr: CsrBank) -> HotSetSelector:
+        """SELECT, which has the banks' sets to itself while it runs."""
+        g = self.geometry
+        m.submodules.selector = selector = HotSetSelector(g)
+        m.d.comb += [
+            selector.start.eq(control.select),
+            control.selecting.eq(selector.running),
+            selector.hot_rows.eq(control.hot_rows),
+            selector.set_mask.eq(control.budget.set_mask),
+            selector.hysteresis.eq(csr.hysteresis),
+            selector.move_limit.eq(csr.move_limit),
+            selector.select_start.eq(csr.select_start),
+            selector.clear.eq(control.clear | control.restore_start),
+            selector.restored.eq(control.restored),
+        ]
+        running = selector.running
+        for number, bank in enumerate(banks):
+            m.d.comb += [
+                bank.row_access.eq(running | control.row_access),
+                bank.row_set.eq(Mux(running, selector.row_set, control.row_set)),
+                bank.row_way.eq(Mux(running, selector.row_way, control.row_way)),
+                bank.slot_write.eq(control.slot_write[number]),
+                bank.slot_in.eq(Mux(running, selector.slot_in, control.slot_in)),
+                control.slot_out[number].eq(bank.slot_out),
+                selector.slot_out[number].eq(bank.slot_out),
+                bank.level.eq(selector.level),
+                bank.wanted.eq(selector.wanted),
+                bank.load.eq(selector.load),
+                bank.make_hot.eq(selector.make_hot),
+                bank.pick_take.eq(selector.take[number]),
+                selector.eligible[number].eq(bank.eligible),
+                selector.any_left[number].eq(bank.any_left),
+                selector.pick_way[number].eq(bank.pick_way),
+                selector.pick_tag[number].eq(bank.pick_tag),
+            ]
+        return selector
+
+    @staticmethod
+    def _forward(m: Module, source, target) -> None:
+        """Connects a stream with another, under the condition that holds here."""
+        m.d.comb += [
+            target.payload.eq(source.payload),
+            target.valid.eq(source.valid),
+            source.ready.eq(target.ready),
+        ]
 
     def _batches(self, m: Module, unpacker: Unpacker) -> tuple[Signal, Signal]:
         """Follows mini-batches: (one is in the core, one has left on both streams)."""

@@ -38,7 +38,7 @@ class CsrBank(wiring.Component):
                 members[name] = Out(32)
                 members[f"{name}_set"] = In(len(register.fields))
             elif register.access is Access.RW and not register.external:
-                members[name] = Out(32)
+                members[name] = Out(32, init=register.reset)
             else:
                 members[name] = In(32)
                 if register.external:

@@ -61,7 +61,7 @@ class BatchDispatcher(wiring.Component):
             place(m, platform, name, side, "beat_compactor")
             for lane in lanes:
                 source = beat.lanes[lane]
-                wanted = source.popular if name == "popular" else ~source.popular
+                wanted = source.misses == 0 if name == "popular" else source.misses != 0
                 m.d.comb += [
                     side.input.payload.words[lane].eq(words[lane]),
                     side.input.payload.keep[lane].eq(source.valid & wanted),

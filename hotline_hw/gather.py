@@ -7,7 +7,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .bank import bank_heads
-from .layouts import pass_beat, result_beat
+from .layouts import pass_beat, result_beat, update_lane
 from .params import Geometry
 
 __all__ = ["BankGather"]
@@ -69,7 +69,12 @@ class BankGather(wiring.Component):
 
         out = self.output.payload
         with m.If(self.fetch):
-            m.d.sync += [self.output.valid.eq(1), out.learn.eq(current.learn), out.end.eq(current.end)]
+            m.d.sync += [
+                self.output.valid.eq(1),
+                out.learn.eq(current.learn),
+                out.classify.eq(current.classify),
+                out.end.eq(current.end),
+            ]
             for lane in range(g.lanes):
                 source = current.lanes[lane]
                 heads = Signal(bank_heads(g), name=f"heads{lane}")
@@ -85,6 +90,7 @@ class BankGather(wiring.Component):
                     out.lanes[lane].bad.eq(source.bad),
                     out.lanes[lane].hit.eq(source.routed & answer.hit),
                     out.lanes[lane].slot.eq(answer.slot),
+                    *(out.lanes[lane][name].eq(source[name]) for name in update_lane(g)),
                 ]
         with m.Elif(self.output.ready):
             m.d.sync += self.output.valid.eq(0)

@@ -7,16 +7,20 @@ Unpacker -> LookupHasher -> BankScatter ->  banks  -> BankGather -> SampleClassi
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Value
-from amaranth.lib import data, wiring
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Cat, Mux, Value
+from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import Out
 
 from .params import Geometry
-from .words import PAYLOAD_FIELD, SAMPLE_FIELD
+from .words import AGE_FIELD, PAYLOAD_FIELD, SAMPLE_FIELD
 
 __all__ = [
-    "axis_beat", "encode", "entry_row", "hashed_beat", "lookup_beat", "pass_beat", "result_beat", "row_parts",
-    "verdict_beat", "verdict_depth", "verdict_id_bits",
+    "Eligible", "axis_beat", "encode", "entry_row", "hashed_beat", "lookup_beat", "miss_bits", "misses_counted",
+    "pass_beat", "result_beat", "row_parts", "select_one", "state_beat", "update_lane", "verdict_beat", "verdict_depth",
+    "verdict_id_bits",
 ]  # fmt: skip
 
 _PAYLOAD = PAYLOAD_FIELD.width
@@ -32,8 +36,26 @@ def axis_beat(words: int) -> data.StructLayout:
 
 
 def _beat_flags() -> dict:
-    """`learn`: the mini-batch trains the tracker. `end`: nothing of the mini-batch follows."""
-    return {"learn": 1, "end": 1}
+    """`learn`: the mini-batch trains the tracker. `classify`: its lookups come out as result words. `end`: nothing of
+    the mini-batch follows."""
+    return {"learn": 1, "classify": 1, "end": 1}
+
+
+def update_lane(geometry: Geometry) -> dict:
+    """What a lookup takes along to find the way back into its bank, where a sample-aware tracker learns from it: it
+    was lookup `rank` of its pass for `bank` (if `routed`), with this `tag`. Nothing with SRRIP."""
+    if not geometry.sample_aware:
+        return {}
+    return {"routed": 1, "bank": geometry.bank_bits, "rank": geometry.bank_port_bits, "tag": geometry.tag_bits}
+
+
+def misses_counted(geometry: Geometry) -> int:
+    """Where the count of a sample's misses saturates: 16 tells 0 to 15 other misses apart, 1 only hit and miss."""
+    return 16 if geometry.sample_aware else 1
+
+
+def miss_bits(geometry: Geometry) -> int:
+    return misses_counted(geometry).bit_length()
 
 
 def lookup_beat(geometry: Geometry) -> data.StructLayout:
@@ -53,27 +75,35 @@ def pass_beat(geometry: Geometry) -> data.StructLayout:
     """The part of a beat that went to the banks together. `routed` lanes wait for result `rank` of `bank`."""
     lane = {
         "payload": _PAYLOAD, "valid": 1, "last": 1, "bad": 1, "routed": 1,
-        "bank": geometry.bank_bits, "rank": geometry.bank_port_bits,
+        "bank": geometry.bank_bits, "rank": geometry.bank_port_bits, **update_lane(geometry),
     }  # fmt: skip
     return data.StructLayout({"lanes": _lanes(geometry, lane), **_beat_flags()})
 
 
 def result_beat(geometry: Geometry) -> data.StructLayout:
     """Lookups with the tracker's answer, in stream order again."""
-    lane = {"payload": _PAYLOAD, "valid": 1, "last": 1, "bad": 1, "hit": 1, "slot": geometry.slot_bits}
+    lane = {
+        "payload": _PAYLOAD, "valid": 1, "last": 1, "bad": 1, "hit": 1, "slot": geometry.slot_bits,
+        **update_lane(geometry),
+    }  # fmt: skip
     return data.StructLayout({"lanes": _lanes(geometry, lane), **_beat_flags()})
 
 
 def verdict_beat(geometry: Geometry) -> data.StructLayout:
-    """Lookups with their sample's verdict. `tail` lanes belong to a sample that a later beat ends: its verdict is
-    entry `tail_id` of the verdict table. `payload` holds the slot where `hit`. `sample`: index of lane 0's sample."""
-    lane = {"payload": _PAYLOAD, "valid": 1, "last": 1, "hit": 1, "popular": 1, "tail": 1}
+    """Lookups with their sample's verdict, the number of its misses: zero is popular. `tail` lanes belong to a sample
+    that a later beat ends: its verdict is entry `tail_id` of the verdict table. `payload` holds the slot where `hit`.
+    `valid` lanes come out as result words. `sample`: index of lane 0's sample. `learn`: as in a lookup beat."""
+    lane = {
+        "payload": _PAYLOAD, "valid": 1, "last": 1, "hit": 1, "misses": miss_bits(geometry), "tail": 1,
+        **update_lane(geometry),
+    }  # fmt: skip
     return data.StructLayout(
         {
             "lanes": _lanes(geometry, lane),
             "sample": SAMPLE_FIELD.width,
             "has_tail": 1,
             "tail_id": verdict_id_bits(geometry),
+            "learn": 1,
             "end": 1,
         }
     )
@@ -89,21 +119,45 @@ def verdict_id_bits(geometry: Geometry) -> int:
     return (2 * verdict_depth(geometry)).bit_length()
 
 
+def state_beat(geometry: Geometry) -> data.StructLayout:
+    """Payload of the state streams: the words of one set, way 0 first, or an event."""
+    return data.StructLayout({"words": data.ArrayLayout(64, geometry.ways), "last": 1})
+
+
 def entry_row(geometry: Geometry) -> wiring.Signature:
-    """One set of a tracker bank, as its owner drives it. `rrpv` is in bit planes: plane i holds bit i of every way's
-    value. A signal for each part, not one wide word, so that no simulator packs and unpacks it every cycle."""
-    return wiring.Signature(
-        {
-            "valid": Out(geometry.ways),
-            "rrpv": Out(geometry.ways).array(geometry.rrpv_bits),
-            "tag": Out(geometry.tag_bits).array(geometry.ways),
-        }
-    )
+    """One set of a tracker bank, as its owner drives it: of the sample-aware tracker without slots, of SRRIP with the
+    RRPVs in bit planes (plane i holds bit i of every way's value). A signal for each part, not one wide word, so that
+    no simulator packs and unpacks it every cycle."""
+    ways = geometry.ways
+    if geometry.sample_aware:
+        parts = {
+            "hot": Out(ways), "referenced": Out(ways), "age": Out(AGE_FIELD.width),
+            "counter": Out(geometry.counter_bits).array(ways),
+        }  # fmt: skip
+    else:
+        parts = {"rrpv": Out(ways).array(geometry.rrpv_bits)}
+    return wiring.Signature({"valid": Out(ways), **parts, "tag": Out(geometry.tag_bits).array(ways)})
 
 
 def row_parts(row: object) -> list:
     """The signals of an `entry_row`, in order."""
-    return [row.valid, *row.rrpv, *row.tag]  # type: ignore[attr-defined]
+    signature = row.signature  # type: ignore[attr-defined]
+    return [value for _, _, value in signature.flatten(row)]
+
+
+class Eligible(enum.Enum, shape=3):  # type: ignore[call-arg]
+    """Entries that a sample-aware tracker is asked for: by their counters against a level, or by their bits."""
+
+    ALL = 0  # any at the level or above
+    COLD = 1  # cold, at the level or above
+    HOT = 2  # hot, below the level
+    IDLE = 3  # hot, not referenced since the set's last aging
+    RECENT = 4  # cold, referenced since
+
+
+def select_one(lanes: Value, values: list) -> Value:
+    """The value of the one lane whose bit is set; zero where none is."""
+    return reduce(or_, (Mux(lanes[lane], values[lane], 0) for lane in range(len(lanes))))
 
 
 def encode(lanes: Value) -> Value:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
-from .words import ROW_FIELD, SAMPLE_FIELD, TABLE_FIELD
+from .words import ROW_FIELD, SAMPLE_FIELD, SLOT_FIELD, TABLE_FIELD
 
 __all__ = ["PRESETS", "Geometry", "GeometryError", "preset"]
 
@@ -34,6 +34,10 @@ class Geometry:
         banks: independent tracker banks (power of two); each serves one lookup a cycle.
         sets: sets in one bank (power of two).
         ways: entries in one set.
+        entries_per_hot_row: 2 or more: the sample-aware tracker, which watches so many keys for each row that may be
+            hot. 1: SRRIP, whose every entry is a hot row.
+        counter_bits: width of a popularity counter of the sample-aware tracker.
+        max_moves: most rows that one SELECT makes hot.
         rrpv_bits: M, width of a re-reference prediction value (SRRIP, Jaleel et al., ISCA 2010).
         table_bits, row_bits: width of the two parts of a key (table, row).
         max_lookups: most lookups in one sample (all tables, multi-hot included).
@@ -51,6 +55,9 @@ class Geometry:
     banks: int
     sets: int
     ways: int
+    entries_per_hot_row: int = 1
+    counter_bits: int = 8
+    max_moves: int = 1024
     rrpv_bits: int = 2
     table_bits: int = 8
     row_bits: int = 32
@@ -77,6 +84,9 @@ class Geometry:
         rule(_is_power_of_two(self.sets), "sets", "a power of two (the set is a bit field of the mixed key)")
         rule(2 <= self.sets <= 65536, "sets", "2 <= sets <= 65536")
         rule(2 <= self.ways <= 64, "ways", "2 <= ways <= 64")
+        rule(1 <= self.entries_per_hot_row <= 8, "entries_per_hot_row", "1 <= entries_per_hot_row <= 8")
+        rule(2 <= self.counter_bits <= 12, "counter_bits", "2 <= counter_bits <= 12 (the field of an entry word)")
+        rule(1 <= self.max_moves <= 65535, "max_moves", "1 <= max_moves <= 65535 (a capability of 16 bits)")
         rule(1 <= self.rrpv_bits <= 4, "rrpv_bits", "1 <= rrpv_bits <= 4")
         rule(1 <= self.table_bits <= TABLE_FIELD.width, "table_bits", f"1 <= table_bits <= {TABLE_FIELD.width}")
         rule(1 <= self.row_bits <= ROW_FIELD.width, "row_bits", f"1 <= row_bits <= {ROW_FIELD.width}")
@@ -91,6 +101,11 @@ class Geometry:
             self.slot_bits <= ROW_FIELD.width,
             "sets",
             f"a slot fits the {ROW_FIELD.width}-bit row field of a result word",
+        )
+        rule(
+            not self.sample_aware or self.slot_bits <= SLOT_FIELD.width,
+            "sets",
+            f"a slot fits the {SLOT_FIELD.width}-bit slot field of an event",
         )
         rule(
             self.lanes <= self.max_lookups <= 4096,
@@ -142,12 +157,27 @@ class Geometry:
 
     @property
     def entries(self) -> int:
-        """Entries in the whole tracker: the most rows that can be hot."""
+        """Entries in the whole tracker."""
         return self.banks * self.sets * self.ways
 
     @property
+    def sample_aware(self) -> bool:
+        """Whether the tracker is the sample-aware one; else it is SRRIP."""
+        return self.entries_per_hot_row > 1
+
+    @property
+    def hot_capacity(self) -> int:
+        """The most rows that can be hot."""
+        return self.entries // self.entries_per_hot_row
+
+    @property
     def hot_rows_bits(self) -> int:
-        """Width of a number of hot rows, 0 to `entries`."""
+        """Width of a number of hot rows, 0 to `hot_capacity`."""
+        return self.hot_capacity.bit_length()
+
+    @property
+    def entries_bits(self) -> int:
+        """Width of a number of entries, 0 to `entries`."""
         return self.entries.bit_length()
 
     @property
@@ -157,7 +187,13 @@ class Geometry:
 
     @property
     def slot_bits(self) -> int:
-        return self.way_bits + self.index_bits
+        """A slot: an entry's position with SRRIP, else stored with the entry."""
+        return max(1, (self.hot_capacity - 1).bit_length()) if self.sample_aware else self.way_bits + self.index_bits
+
+    @property
+    def state_rows_per_set(self) -> int:
+        """Beats of a set in DUMP and RESTORE: entry words, and with the sample-aware tracker slot words."""
+        return 2 if self.sample_aware else 1
 
     @property
     def sample_bits(self) -> int:
@@ -171,11 +207,11 @@ class Geometry:
     def index_bits_in_use(self, hot_rows: int) -> int:
         """log2 of the sets in use (all banks) for a budget of `hot_rows`.
 
-        The smallest number of sets, a power of two and at least one a bank, whose ways hold the budget: so
-        every set keeps more than half its ways, and associativity is what SRRIP needs.
+        The smallest number of sets, a power of two and at least one a bank, whose ways hold the entries of the budget:
+        so every set keeps more than half its ways, and associativity is what a tracker needs.
         """
         index_bits = self.bank_bits
-        while self.ways << index_bits < hot_rows:
+        while self.ways << index_bits < hot_rows * self.entries_per_hot_row:
             index_bits += 1
         return index_bits
 
@@ -201,20 +237,20 @@ class Geometry:
 PRESETS: dict[str, Geometry] = {
     geometry.name: geometry
     for geometry in (
-        # For proofs and quick benches: every mechanism, hardly any state (64 entries).
+        # For proofs and quick benches: every mechanism, hardly any state (64 entries, 32 hot rows).
         Geometry(
-            name="tiny", lanes=2, banks=2, sets=8, ways=4, max_lookups=64, max_samples=4096,
-            bank_ports=2, queue_depth=8, beat_depth=16,
+            name="tiny", lanes=2, banks=2, sets=8, ways=4, entries_per_hot_row=2, max_moves=8,
+            max_lookups=64, max_samples=4096, bank_ports=2, queue_depth=8, beat_depth=16,
         ),
-        # Fits a Lattice ECP5-85: 16 k entries.
+        # For a Lattice ECP5-85: 16 k entries, 8 k hot rows; tags of 33 bits fit the 36 of its block RAMs.
         Geometry(
-            name="edge", lanes=4, banks=8, sets=512, ways=4, max_lookups=64, max_samples=4096,
-            bank_ports=2, queue_depth=16, beat_depth=32,
+            name="edge", lanes=4, banks=8, sets=512, ways=4, entries_per_hot_row=2, max_moves=512,
+            row_bits=28, max_lookups=64, max_samples=4096, bank_ports=2, queue_depth=16, beat_depth=32,
         ),
-        # A data-centre card (UltraScale+ with UltraRAM): 1 M entries.
+        # A data-centre card (UltraScale+ with UltraRAM): 1 M entries, 512 k hot rows.
         Geometry(
-            name="kaggle", lanes=16, banks=32, sets=2048, ways=16, max_lookups=256, max_samples=65536,
-            bank_ports=4, queue_depth=32, beat_depth=64,
+            name="kaggle", lanes=16, banks=32, sets=2048, ways=16, entries_per_hot_row=2, max_moves=4096,
+            max_lookups=256, max_samples=65536, bank_ports=4, queue_depth=32, beat_depth=64,
         ),
     )
 }  # fmt: skip

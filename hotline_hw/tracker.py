@@ -1,4 +1,4 @@
-"""SrripTracker: one bank's sets and the pipeline that looks keys up in them."""
+"""SrripTracker: one bank's sets and the pipeline that looks keys up in them, and learns on the way."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .layouts import encode, entry_row
 from .params import Geometry
 from .srrip import SrripUpdate
 
-__all__ = ["SrripTracker", "tracker_budget"]
+__all__ = ["SrripTracker", "row_ports", "tracker_budget"]
 
 
 def tracker_budget(geometry: Geometry) -> data.StructLayout:
@@ -65,12 +65,7 @@ class SrripTracker(wiring.Component):
                 "evicted": Out(1),
                 "bank": In(geometry.bank_bits),
                 "budget": In(tracker_budget(geometry)),
-                "row_access": In(1),
-                "row_set": In(geometry.set_bits),
-                "row_write": In(1),
-                "clear": In(1),
-                "row_in": In(entry_row(geometry)),
-                "row_out": Out(entry_row(geometry)),
+                **row_ports(geometry),
             }
         )
 
@@ -195,3 +190,11 @@ class SrripTracker(wiring.Component):
             self.answer_slot.eq(Cat(self.bank, done_set | encode(done_hit_ways) << self.budget.shift)),
         ]
         return m
+
+
+def row_ports(geometry: Geometry) -> dict[str, wiring.Member]:
+    """Ports for access to whole sets, as `SrripTracker` describes them."""
+    return {
+        "row_access": In(1), "row_set": In(geometry.set_bits), "row_write": In(1), "clear": In(1),
+        "row_in": In(entry_row(geometry)), "row_out": Out(entry_row(geometry)),
+    }  # fmt: skip

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from .layouts import lookup_beat
 from .params import Geometry
+from .regmap import Phase
 from .words import LAST_FIELD, PAYLOAD_FIELD, RESERVED_FIELD, ROW_FIELD, TABLE_FIELD, WORD_BITS, WORD_BYTES
 
 __all__ = ["Unpacker", "lookup_axis"]
@@ -29,9 +30,9 @@ class Unpacker(wiring.Component):
 
     Ports:
         input: payload `lookup_axis`. output: payload `lookup_beat`; null beats occur only as a whole mini-batch.
-        phase: 1 to CLASSIFY; sampled at a mini-batch's first beat. hold: no new mini-batch starts.
-        started: pulses as a mini-batch starts. newest_phase: its phase.
-        index_range, sample_too_long, sample_open, empty_batch: error pulses.
+        phase: a `regmap.Phase`, sampled at a mini-batch's first beat. hold: no new mini-batch starts.
+        started: pulses as a mini-batch starts. newest_phase: its phase, CLASSIFY where it was none of this core.
+        unknown_phase, index_range, sample_too_long, sample_open, empty_batch: error pulses.
 
     Throughput: one beat a cycle. Latency: one cycle.
     """
@@ -42,10 +43,11 @@ class Unpacker(wiring.Component):
             {
                 "input": In(stream.Signature(lookup_axis(geometry))),
                 "output": Out(stream.Signature(lookup_beat(geometry))),
-                "phase": In(1),
+                "phase": In(2),
                 "hold": In(1),
                 "started": Out(1),
-                "newest_phase": Out(1),
+                "newest_phase": Out(2),
+                "unknown_phase": Out(1),
                 "index_range": Out(1),
                 "sample_too_long": Out(1),
                 "sample_open": Out(1),
@@ -83,8 +85,14 @@ class Unpacker(wiring.Component):
             self.input.ready.eq(Mux(held_valid, Mux(held.last, 0, null | self.output.ready), ~self.hold | in_batch)),
             self.started.eq(accept & ~in_batch),
         ]
+        known = Signal()
+        m.d.comb += known.eq((self.phase == Phase.LEARN) | (self.phase == Phase.CLASSIFY))
+        if g.sample_aware:
+            with m.If(self.phase == Phase.RELEARN):
+                m.d.comb += known.eq(1)
         with m.If(self.started):
-            m.d.sync += self.newest_phase.eq(self.phase)
+            m.d.sync += self.newest_phase.eq(Mux(known, self.phase, Phase.CLASSIFY))
+        m.d.sync += self.unknown_phase.eq(self.started & ~known)
         with m.If(release):
             m.d.sync += held_valid.eq(0)
         with m.If(accept):
@@ -142,7 +150,11 @@ class Unpacker(wiring.Component):
                 out.lanes[lane].last.eq(ends[lane]),
                 out.lanes[lane].bad.eq(bad[lane]),
             ]
-        m.d.comb += [out.learn.eq(~self.newest_phase), out.end.eq(held.last)]
+        m.d.comb += [
+            out.learn.eq(self.newest_phase != Phase.CLASSIFY),
+            out.classify.eq(self.newest_phase != Phase.LEARN),
+            out.end.eq(held.last),
+        ]
 
         m.d.sync += [
             self.index_range.eq(release & bad.any()),

@@ -9,12 +9,24 @@ Every word has 64 bits and its fields stand where they stand whatever the geomet
     39:32  table                         61:40  sample, its index in the mini-batch
     31:0   row                           39:32  table
                                          31:0   slot where hit, row where not
-    entry word (s_axis_state, m_axis_state)
+    entry word (s_axis_state, m_axis_state), a beat of them a set
     63     valid
-    62:52  reserved, zero
-    51:48  re-reference prediction value
+    62     hot                           (sample-aware tracker)
+    61     referenced since the set's last aging    (sample-aware tracker)
+    60     reserved, zero
+    59:48  counter                       (sample-aware tracker), or in 51:48 the re-reference prediction value (SRRIP)
     47:40  reserved, zero
     39:0   tag
+
+    slot word: a second beat a set       event: a beat of SELECT's answer (m_axis_state)
+    63:56  the set's age (word 0 alone)  word 0   63     1
+    55:32  reserved, zero                         62:40  slot
+    31:0   slot, zero where not hot               39:0   mixed key of the row that becomes hot
+                                         word 1   63     a row leaves the slot
+                                                  39:0   its mixed key
+    The answer ends with a beat that tells what SELECT found:
+    word 0: 62:32 hot entries not referenced since their sets' last aging, 31:0 rows that are hot now
+    word 1: 62:32 cold entries that were, 31:0 the threshold
 """
 
 from __future__ import annotations
@@ -22,8 +34,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 __all__ = [
-    "ENTRY_RRPV", "ENTRY_TAG", "ENTRY_VALID", "HIT_FIELD", "LAST_FIELD", "PAYLOAD_FIELD", "ROW_FIELD", "RESERVED_FIELD",
-    "SAMPLE_FIELD", "TABLE_FIELD", "WORD_BITS", "WORD_BYTES", "Field",
+    "AGE_FIELD", "CLOSE_HIGH", "CLOSE_LOW", "COUNTER_FIELD", "ENTRY_HOT", "ENTRY_REFERENCED", "ENTRY_RRPV",
+    "ENTRY_TAG", "ENTRY_VALID", "EVENT_KEY", "EVENT_VALID", "HIT_FIELD", "LAST_FIELD", "PAYLOAD_FIELD",
+    "ROW_FIELD", "RESERVED_FIELD",
+    "SAMPLE_FIELD", "SLOT_FIELD", "SLOT_WORD_SLOT", "TABLE_FIELD", "WORD_BITS", "WORD_BYTES", "Field",
 ]  # fmt: skip
 
 WORD_BITS = 64
@@ -57,3 +71,14 @@ LAST_FIELD = Field(63, 1)
 ENTRY_TAG = Field(0, 40)
 ENTRY_RRPV = Field(48, 4)
 ENTRY_VALID = Field(63, 1)
+ENTRY_HOT = Field(62, 1)
+ENTRY_REFERENCED = Field(61, 1)
+COUNTER_FIELD = Field(48, 12)
+
+SLOT_WORD_SLOT = Field(0, 32)
+AGE_FIELD = Field(56, 8)
+
+EVENT_KEY = Field(0, 40)
+SLOT_FIELD = Field(40, 23)
+EVENT_VALID = Field(63, 1)
+CLOSE_LOW, CLOSE_HIGH = Field(0, 32), Field(32, 31)

@@ -41,20 +41,27 @@
 #define HOTLINE_CAP_BEATS 0x018u /* Capability: beats in flight. */
 #define HOTLINE_CAP_BEATS_BEAT_DEPTH_SHIFT 0u
 #define HOTLINE_CAP_BEATS_BEAT_DEPTH_MASK 0x0000FFFFu
+#define HOTLINE_CAP_POLICY 0x01Cu /* Capability: how popularity is tracked. */
+#define HOTLINE_CAP_POLICY_ENTRIES_PER_HOT_ROW_SHIFT 0u
+#define HOTLINE_CAP_POLICY_ENTRIES_PER_HOT_ROW_MASK 0x000000FFu
+#define HOTLINE_CAP_POLICY_COUNTER_BITS_SHIFT 8u
+#define HOTLINE_CAP_POLICY_COUNTER_BITS_MASK 0x0000FF00u
+#define HOTLINE_CAP_POLICY_MAX_MOVES_SHIFT 16u
+#define HOTLINE_CAP_POLICY_MAX_MOVES_MASK 0xFFFF0000u
 #define HOTLINE_CONTROL 0x040u /* Control. */
 #define HOTLINE_CONTROL_PHASE_SHIFT 0u
-#define HOTLINE_CONTROL_PHASE_MASK 0x00000001u
+#define HOTLINE_CONTROL_PHASE_MASK 0x00000003u
 #define HOTLINE_STATUS 0x044u /* Status. */
 #define HOTLINE_STATUS_BUSY_SHIFT 0u
 #define HOTLINE_STATUS_BUSY_MASK 0x00000001u
 #define HOTLINE_STATUS_COMMAND_SHIFT 1u
 #define HOTLINE_STATUS_COMMAND_MASK 0x00000002u
 #define HOTLINE_STATUS_PHASE_SHIFT 2u
-#define HOTLINE_STATUS_PHASE_MASK 0x00000004u
-#define HOTLINE_HOT_ROWS 0x048u /* Budget: the most rows that may be hot, 0 to the number of entries. A write clears the tracker. */
+#define HOTLINE_STATUS_PHASE_MASK 0x0000000Cu
+#define HOTLINE_HOT_ROWS 0x048u /* Budget: the most rows that may be hot, 0 to entries / entries_per_hot_row. A write clears the tracker. */
 #define HOTLINE_HOT_ROWS_HOT_ROWS_SHIFT 0u
 #define HOTLINE_HOT_ROWS_HOT_ROWS_MASK 0xFFFFFFFFu
-#define HOTLINE_INDEX_BITS 0x04Cu /* log2 of the sets in use, all banks together: the width of the set part of a slot. */
+#define HOTLINE_INDEX_BITS 0x04Cu /* log2 of the sets in use, all banks together. */
 #define HOTLINE_INDEX_BITS_INDEX_BITS_SHIFT 0u
 #define HOTLINE_INDEX_BITS_INDEX_BITS_MASK 0x000000FFu
 #define HOTLINE_COMMAND 0x050u /* Starts a command. */
@@ -81,6 +88,8 @@
 #define HOTLINE_ERROR_RESTORE_ENTRY_MASK 0x00000100u
 #define HOTLINE_ERROR_EMPTY_BATCH_SHIFT 9u
 #define HOTLINE_ERROR_EMPTY_BATCH_MASK 0x00000200u
+#define HOTLINE_ERROR_PHASE_SHIFT 10u
+#define HOTLINE_ERROR_PHASE_MASK 0x00000400u
 #define HOTLINE_IRQ_STATUS 0x058u /* Interrupt causes. */
 #define HOTLINE_IRQ_STATUS_BATCH_DONE_SHIFT 0u
 #define HOTLINE_IRQ_STATUS_BATCH_DONE_MASK 0x00000001u
@@ -95,6 +104,60 @@
 #define HOTLINE_IRQ_ENABLE_COMMAND_DONE_MASK 0x00000002u
 #define HOTLINE_IRQ_ENABLE_ERROR_SHIFT 2u
 #define HOTLINE_IRQ_ENABLE_ERROR_MASK 0x00000004u
+#define HOTLINE_AGE_PERIOD 0x060u /* Aging: after so many lookups of keys without an entry a set's counters shrink. */
+#define HOTLINE_AGE_PERIOD_LOOKUPS_SHIFT 0u
+#define HOTLINE_AGE_PERIOD_LOOKUPS_MASK 0x000000FFu
+#define HOTLINE_HYSTERESIS 0x064u /* How far a hot row may fall behind before it can be made cold. */
+#define HOTLINE_HYSTERESIS_SHIFT_SHIFT 0u
+#define HOTLINE_HYSTERESIS_SHIFT_MASK 0x0000000Fu
+#define HOTLINE_MOVE_LIMIT 0x068u /* Bound on the rows that one SELECT makes hot; max_moves bounds them too. */
+#define HOTLINE_MOVE_LIMIT_ROWS_SHIFT 0u
+#define HOTLINE_MOVE_LIMIT_ROWS_MASK 0xFFFFFFFFu
+#define HOTLINE_SELECT_START 0x06Cu /* Where in every bank SELECT begins to look for rows to move. */
+#define HOTLINE_SELECT_START_SET_SHIFT 0u
+#define HOTLINE_SELECT_START_SET_MASK 0xFFFFFFFFu
+#define HOTLINE_WEIGHTS_0 0x070u /* Update weights: what a lookup adds to its row's counter, by its sample's other misses. */
+#define HOTLINE_WEIGHTS_0_WEIGHT_0_SHIFT 0u
+#define HOTLINE_WEIGHTS_0_WEIGHT_0_MASK 0x0000001Fu
+#define HOTLINE_WEIGHTS_0_WEIGHT_1_SHIFT 8u
+#define HOTLINE_WEIGHTS_0_WEIGHT_1_MASK 0x00001F00u
+#define HOTLINE_WEIGHTS_0_WEIGHT_2_SHIFT 16u
+#define HOTLINE_WEIGHTS_0_WEIGHT_2_MASK 0x001F0000u
+#define HOTLINE_WEIGHTS_0_WEIGHT_3_SHIFT 24u
+#define HOTLINE_WEIGHTS_0_WEIGHT_3_MASK 0x1F000000u
+#define HOTLINE_WEIGHTS_1 0x074u /* Update weights: what a lookup adds to its row's counter, by its sample's other misses. */
+#define HOTLINE_WEIGHTS_1_WEIGHT_4_SHIFT 0u
+#define HOTLINE_WEIGHTS_1_WEIGHT_4_MASK 0x0000001Fu
+#define HOTLINE_WEIGHTS_1_WEIGHT_5_SHIFT 8u
+#define HOTLINE_WEIGHTS_1_WEIGHT_5_MASK 0x00001F00u
+#define HOTLINE_WEIGHTS_1_WEIGHT_6_SHIFT 16u
+#define HOTLINE_WEIGHTS_1_WEIGHT_6_MASK 0x001F0000u
+#define HOTLINE_WEIGHTS_1_WEIGHT_7_SHIFT 24u
+#define HOTLINE_WEIGHTS_1_WEIGHT_7_MASK 0x1F000000u
+#define HOTLINE_WEIGHTS_2 0x078u /* Update weights: what a lookup adds to its row's counter, by its sample's other misses. */
+#define HOTLINE_WEIGHTS_2_WEIGHT_8_SHIFT 0u
+#define HOTLINE_WEIGHTS_2_WEIGHT_8_MASK 0x0000001Fu
+#define HOTLINE_WEIGHTS_2_WEIGHT_9_SHIFT 8u
+#define HOTLINE_WEIGHTS_2_WEIGHT_9_MASK 0x00001F00u
+#define HOTLINE_WEIGHTS_2_WEIGHT_10_SHIFT 16u
+#define HOTLINE_WEIGHTS_2_WEIGHT_10_MASK 0x001F0000u
+#define HOTLINE_WEIGHTS_2_WEIGHT_11_SHIFT 24u
+#define HOTLINE_WEIGHTS_2_WEIGHT_11_MASK 0x1F000000u
+#define HOTLINE_WEIGHTS_3 0x07Cu /* Update weights: what a lookup adds to its row's counter, by its sample's other misses. */
+#define HOTLINE_WEIGHTS_3_WEIGHT_12_SHIFT 0u
+#define HOTLINE_WEIGHTS_3_WEIGHT_12_MASK 0x0000001Fu
+#define HOTLINE_WEIGHTS_3_WEIGHT_13_SHIFT 8u
+#define HOTLINE_WEIGHTS_3_WEIGHT_13_MASK 0x00001F00u
+#define HOTLINE_WEIGHTS_3_WEIGHT_14_SHIFT 16u
+#define HOTLINE_WEIGHTS_3_WEIGHT_14_MASK 0x001F0000u
+#define HOTLINE_WEIGHTS_3_WEIGHT_15_SHIFT 24u
+#define HOTLINE_WEIGHTS_3_WEIGHT_15_MASK 0x1F000000u
+#define HOTLINE_HOT_COUNT 0x080u /* Rows that are hot. */
+#define HOTLINE_HOT_COUNT_ROWS_SHIFT 0u
+#define HOTLINE_HOT_COUNT_ROWS_MASK 0xFFFFFFFFu
+#define HOTLINE_THRESHOLD 0x084u /* Counter from which SELECT last thought a row popular. */
+#define HOTLINE_THRESHOLD_THRESHOLD_SHIFT 0u
+#define HOTLINE_THRESHOLD_THRESHOLD_MASK 0xFFFFFFFFu
 #define HOTLINE_COUNTER_BATCHES_LO 0x100u /* Counter (function of the input), snapshot: a mini-batch whose two result packets have left. */
 #define HOTLINE_COUNTER_BATCHES_HI 0x104u /* Counter (function of the input), snapshot: a mini-batch whose two result packets have left. */
 #define HOTLINE_COUNTER_SAMPLES_LO 0x108u /* Counter (function of the input), snapshot: a sample. */
@@ -105,21 +168,31 @@
 #define HOTLINE_COUNTER_LOOKUPS_HI 0x11Cu /* Counter (function of the input), snapshot: a lookup. */
 #define HOTLINE_COUNTER_LOOKUP_HITS_LO 0x120u /* Counter (function of the input), snapshot: a lookup that hit. */
 #define HOTLINE_COUNTER_LOOKUP_HITS_HI 0x124u /* Counter (function of the input), snapshot: a lookup that hit. */
-#define HOTLINE_COUNTER_INSERTS_LO 0x128u /* Counter (function of the input), snapshot: a key that the tracker took in (LEARN misses with at least one way in the budget). */
-#define HOTLINE_COUNTER_INSERTS_HI 0x12Cu /* Counter (function of the input), snapshot: a key that the tracker took in (LEARN misses with at least one way in the budget). */
+#define HOTLINE_COUNTER_INSERTS_LO 0x128u /* Counter (function of the input), snapshot: a key that the tracker took in. */
+#define HOTLINE_COUNTER_INSERTS_HI 0x12Cu /* Counter (function of the input), snapshot: a key that the tracker took in. */
 #define HOTLINE_COUNTER_EVICTIONS_LO 0x130u /* Counter (function of the input), snapshot: an insert that drove a valid entry out. */
 #define HOTLINE_COUNTER_EVICTIONS_HI 0x134u /* Counter (function of the input), snapshot: an insert that drove a valid entry out. */
-#define HOTLINE_COUNTER_INDEX_ERRORS_LO 0x138u /* Counter (function of the input), snapshot: a lookup word out of range. */
-#define HOTLINE_COUNTER_INDEX_ERRORS_HI 0x13Cu /* Counter (function of the input), snapshot: a lookup word out of range. */
-#define HOTLINE_COUNTER_CYCLES_LO 0x140u /* Counter (timing), snapshot: a clock cycle with a mini-batch in the core. */
-#define HOTLINE_COUNTER_CYCLES_HI 0x144u /* Counter (timing), snapshot: a clock cycle with a mini-batch in the core. */
-#define HOTLINE_COUNTER_INPUT_IDLE_LO 0x148u /* Counter (timing), snapshot: such a cycle in which s_axis_lookup had no beat for a core that was ready. */
-#define HOTLINE_COUNTER_INPUT_IDLE_HI 0x14Cu /* Counter (timing), snapshot: such a cycle in which s_axis_lookup had no beat for a core that was ready. */
-#define HOTLINE_COUNTER_BANK_STALL_LO 0x150u /* Counter (timing), snapshot: such a cycle in which a full bank queue held back a beat. */
-#define HOTLINE_COUNTER_BANK_STALL_HI 0x154u /* Counter (timing), snapshot: such a cycle in which a full bank queue held back a beat. */
-#define HOTLINE_COUNTER_SPLIT_BEATS_LO 0x158u /* Counter (timing), snapshot: such a cycle in which a beat was cut: one bank got more of its lookups than bank_ports. */
-#define HOTLINE_COUNTER_SPLIT_BEATS_HI 0x15Cu /* Counter (timing), snapshot: such a cycle in which a beat was cut: one bank got more of its lookups than bank_ports. */
-#define HOTLINE_COUNTER_OUTPUT_STALL_LO 0x160u /* Counter (timing), snapshot: such a cycle in which a result stream was valid and not ready. */
-#define HOTLINE_COUNTER_OUTPUT_STALL_HI 0x164u /* Counter (timing), snapshot: such a cycle in which a result stream was valid and not ready. */
+#define HOTLINE_COUNTER_REVIVALS_LO 0x138u /* Counter (function of the input), snapshot: an update of a hot entry that was not referenced since its set's last aging. */
+#define HOTLINE_COUNTER_REVIVALS_HI 0x13Cu /* Counter (function of the input), snapshot: an update of a hot entry that was not referenced since its set's last aging. */
+#define HOTLINE_COUNTER_RETURNS_LO 0x140u /* Counter (function of the input), snapshot: an update of a cold entry that was referenced since its set's last aging. */
+#define HOTLINE_COUNTER_RETURNS_HI 0x144u /* Counter (function of the input), snapshot: an update of a cold entry that was referenced since its set's last aging. */
+#define HOTLINE_COUNTER_PROMOTIONS_LO 0x148u /* Counter (function of the input), snapshot: a row that SELECT made hot. */
+#define HOTLINE_COUNTER_PROMOTIONS_HI 0x14Cu /* Counter (function of the input), snapshot: a row that SELECT made hot. */
+#define HOTLINE_COUNTER_DEMOTIONS_LO 0x150u /* Counter (function of the input), snapshot: a row that SELECT made cold. */
+#define HOTLINE_COUNTER_DEMOTIONS_HI 0x154u /* Counter (function of the input), snapshot: a row that SELECT made cold. */
+#define HOTLINE_COUNTER_INDEX_ERRORS_LO 0x158u /* Counter (function of the input), snapshot: a lookup word out of range. */
+#define HOTLINE_COUNTER_INDEX_ERRORS_HI 0x15Cu /* Counter (function of the input), snapshot: a lookup word out of range. */
+#define HOTLINE_COUNTER_CYCLES_LO 0x160u /* Counter (timing), snapshot: a clock cycle with a mini-batch in the core. */
+#define HOTLINE_COUNTER_CYCLES_HI 0x164u /* Counter (timing), snapshot: a clock cycle with a mini-batch in the core. */
+#define HOTLINE_COUNTER_SELECT_CYCLES_LO 0x168u /* Counter (timing), snapshot: a clock cycle of a SELECT command. */
+#define HOTLINE_COUNTER_SELECT_CYCLES_HI 0x16Cu /* Counter (timing), snapshot: a clock cycle of a SELECT command. */
+#define HOTLINE_COUNTER_INPUT_IDLE_LO 0x170u /* Counter (timing), snapshot: such a cycle in which s_axis_lookup had no beat for a core that was ready. */
+#define HOTLINE_COUNTER_INPUT_IDLE_HI 0x174u /* Counter (timing), snapshot: such a cycle in which s_axis_lookup had no beat for a core that was ready. */
+#define HOTLINE_COUNTER_BANK_STALL_LO 0x178u /* Counter (timing), snapshot: such a cycle in which a full bank queue held back a beat. */
+#define HOTLINE_COUNTER_BANK_STALL_HI 0x17Cu /* Counter (timing), snapshot: such a cycle in which a full bank queue held back a beat. */
+#define HOTLINE_COUNTER_SPLIT_BEATS_LO 0x180u /* Counter (timing), snapshot: such a cycle in which a beat was cut: one bank got more of its lookups than bank_ports. */
+#define HOTLINE_COUNTER_SPLIT_BEATS_HI 0x184u /* Counter (timing), snapshot: such a cycle in which a beat was cut: one bank got more of its lookups than bank_ports. */
+#define HOTLINE_COUNTER_OUTPUT_STALL_LO 0x188u /* Counter (timing), snapshot: such a cycle in which a result stream was valid and not ready. */
+#define HOTLINE_COUNTER_OUTPUT_STALL_HI 0x18Cu /* Counter (timing), snapshot: such a cycle in which a result stream was valid and not ready. */
 
 #endif

@@ -68,7 +68,7 @@ def bench(
     progress(f"opening {CORE}", 0, 1)
     with open_device(CORE, geometry) as core, open_device(MODEL, geometry) as model:
         drivers = {CORE: Driver(core), MODEL: Driver(model)}
-        budget = settings.budget(log, geometry.entries)
+        budget = settings.budget(log, geometry.hot_capacity)
         for driver in drivers.values():
             driver.check(MiniBatches(log, 0, log.size, settings.batch_size))
         stream = _measure_streams(drivers, budget, batches, settings.rounds, progress)
@@ -103,6 +103,8 @@ def _measure_streams(
             for phase, code in PHASES.items():
                 progress(f"streaming through {name}, rounds", number, rounds)
                 figures[name][phase].append(_stream(driver, packets[phase], code))
+                if code == Phase.LEARN:
+                    driver.settle()
     return {
         name: {phase: _stream_figures(runs, len(batches[phase]), driver.geometry) for phase, runs in phases.items()}
         for (name, phases), driver in zip(figures.items(), drivers.values(), strict=True)
@@ -180,9 +182,9 @@ def _measure_training(
 def _split_steps(
     trainer: SplitTrainer, accelerator: Accelerator, batches: MiniBatches, steps: int, popular: list[float]
 ) -> Iterator[float]:
-    for batch, split, _ in accelerator.splits(batches, steps):
-        popular.append(float(split.popular.mean()))
-        yield trainer.step(batch, split.popular, split.slots)
+    for ready in accelerator.splits(batches, steps):
+        popular.append(float(ready.split.popular.mean()))
+        yield trainer.step(ready.batch, ready.split.popular, ready.split.slots)
 
 
 def _durations(work: Iterable[Any]) -> list[float]:

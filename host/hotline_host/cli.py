@@ -24,6 +24,7 @@ from .data.log import ClickLog, DataError
 from .data.sources import SOURCES, load
 from .files import check_writable, json_text, write_json, write_npz
 from .packets import DriverError
+from .popularity.command import add_command
 from .progress import TerminalProgress
 from .settings import Settings, SettingsError
 from .summary import headline, summary
@@ -48,6 +49,12 @@ HotRows = Annotated[
     int | None, typer.Option(help="Rows that may be hot. Unless given, a tenth of the log's, or all that fit.")
 ]
 LearnShare = Annotated[float, typer.Option(help="Share of the log, from its front, that popularity is learned from.")]
+RelearnShare = Annotated[
+    float | None,
+    typer.Option(help="Share of the later mini-batches that are also learned from. A quarter unless given; SRRIP: 0."),
+]
+SelectEvery = Annotated[int, typer.Option(help="Mini-batches after which the hot rows are chosen anew.")]
+MoveLimit = Annotated[int | None, typer.Option(help="Most rows that become hot at a time, after learning.")]
 BatchSize = Annotated[int, typer.Option(help="Samples in a mini-batch.")]
 Samples = Annotated[int | None, typer.Option(help="Most samples to take from the log.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave damaged lines of a text log out, and count them.")]
@@ -64,6 +71,9 @@ def cosim_command(
     hot_rows: HotRows = None,
     learn_share: LearnShare = 0.3,
     batch_size: BatchSize = 128,
+    relearn_share: RelearnShare = None,
+    select_every: SelectEvery = 8,
+    move_limit: MoveLimit = None,
     passes: Annotated[int, typer.Option(help="Times that the training part of the log is gone through.")] = 4,
     steps: Annotated[int, typer.Option(help="Mini-batches to train on, instead of --passes, unless 0.")] = 0,
     optimizer: Annotated[str, typer.Option(help="adagrad (row-wise for embedding rows) or sgd.")] = "adagrad",
@@ -83,8 +93,8 @@ def cosim_command(
 ) -> None:
     """Train a DLRM with the accelerator in the loop.
 
-    The accelerator learns popularity from the front of the log; training begins after that part, and the last tenth
-    of the log is kept to judge the result by its AUC.
+    The accelerator learns popularity from the front of the log, and follows it while training, which begins after that
+    part; the last tenth of the log is kept to judge the result by its AUC.
     """
     with _plain_errors() as progress:
         geometry = _geometry(preset, overrides)
@@ -97,7 +107,8 @@ def cosim_command(
         from .cosim_settings import CosimSettings
 
         settings = CosimSettings(
-            hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, passes=passes, steps=steps,
+            hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, relearn_share=relearn_share,
+            select_every=select_every, move_limit=move_limit, passes=passes, steps=steps,
             optimizer=optimizer, rate=rate, eps=eps, model=model, dimension=dimension, device=device, dtype=dtype,
             seed=seed, baseline=baseline,
         )  # fmt: skip
@@ -122,6 +133,9 @@ def split_command(
     hot_rows: HotRows = None,
     learn_share: LearnShare = 0.2,
     batch_size: BatchSize = 2048,
+    relearn_share: RelearnShare = None,
+    select_every: SelectEvery = 8,
+    move_limit: MoveLimit = None,
     out: Annotated[
         Path | None, typer.Option(help="Write popular, slots and offsets of the classified samples to this .npz file.")
     ] = None,
@@ -137,7 +151,10 @@ def split_command(
         _check_backend(backend)
         for path in filter(None, (json, out)):
             check_writable(path)
-        settings = Settings(hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size)
+        settings = Settings(
+            hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, relearn_share=relearn_share,
+            select_every=select_every, move_limit=move_limit,
+        )  # fmt: skip
         log, seconds = _load(data, skip_bad, samples, seed, progress)
         from .split import split_log
 
@@ -307,3 +324,6 @@ def _register_table() -> Table:
     for row in regdoc.register_rows():
         table.add_row(f"0x{row['offset']:03X}", row["name"], row["access"], row["description"])
     return table
+
+
+add_command(app, _plain_errors, _load)

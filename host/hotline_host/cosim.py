@@ -1,11 +1,12 @@
 """The training loop with the accelerator in it.
 
     log          |-- learn ------|-- train: mini-batches 0, 1, 2, ... and round again --|-- test --|
-    accelerator     learn   dump    split 0 | split 1 | split 2 | ...
-    training                place           | step 0  | step 1  | step 2 ...                AUC
+    accelerator     learn   dump    split 0 | split 1 | select, split 2 | ...
+    training                place           | step 0  | step 1          | move, step 2 ...  AUC
 
-The accelerator, in a thread of its own, splits the next mini-batch while this one trains. Training begins after the
-learned part: on the samples that it has learned from, the tracker would look better than it is.
+The accelerator, in a thread of its own, splits the next mini-batch while this one trains. A sample-aware one also
+learns from some of them, and chooses the hot rows anew now and then: rows move between the steps. Training begins
+after the learned part: on the samples that it has learned from, the tracker would look better than it is.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from .baseline import OrdinaryTrainer
 from .cosim_settings import DTYPES, CosimSettings
 from .data.delimited import Progress
 from .data.log import Batch, ClickLog
-from .driver import Driver, Split
+from .driver import Driver
+from .follow import Followed, Follower
+from .history import SplitHistory
 from .metrics import auc
 from .minibatches import MiniBatches
 from .settings import SettingsError
@@ -38,23 +41,16 @@ __all__ = ["Accelerator", "CosimResult", "History", "cosim"]
 
 
 @dataclass
-class History:
+class History(SplitHistory):
     """One entry for each step.
 
     Attributes:
         losses: mean BCE of the mini-batch before the step; `baseline_losses` those of the ordinary trainer.
-        popular: samples of the mini-batch that were popular, of `samples`.
-        hits: lookups of the mini-batch that hit, of `lookups`.
-        cycles: clock cycles that the accelerator took to split it, 0 on a backend without cycles.
+        Others as `SplitHistory`, of the step's mini-batch.
     """
 
     losses: list[float] = field(default_factory=list)
     baseline_losses: list[float] = field(default_factory=list)
-    popular: list[int] = field(default_factory=list)
-    samples: list[int] = field(default_factory=list)
-    hits: list[int] = field(default_factory=list)
-    lookups: list[int] = field(default_factory=list)
-    cycles: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -72,13 +68,17 @@ class CosimResult:
 class Accelerator:
     """Splits mini-batches in a thread of its own. Left by an exception, it closes the device in the midst of its work.
 
+    Args:
+        driver: of the accelerator that learned.
+        relearn_share, select_every: as `Follower`.
+
     Attributes:
         seconds: that it was at work.
     """
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver, relearn_share: float = 0.0, select_every: int = 1) -> None:
         self.driver, self.seconds = driver, 0.0
-        self._cycles = 0
+        self._follower = Follower(driver, relearn_share, select_every)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="accelerator")
 
     def __enter__(self) -> Accelerator:
@@ -91,8 +91,11 @@ class Accelerator:
             self.driver.device.close()  # else the pool would wait for the end of a simulation
         self._pool.shutdown(cancel_futures=True)
 
-    def splits(self, batches: MiniBatches, steps: int) -> Iterator[tuple[Batch, Split, int]]:
-        """Yields (batch, split, cycles) for each step; the next one is under way meanwhile."""
+    def splits(self, batches: MiniBatches, steps: int) -> Iterator[Followed]:
+        """Yields the split of each step's mini-batch; the next one is under way meanwhile.
+
+        Where it comes with moves, they are to be made before its step, and after the step before.
+        """
         coming = self._pool.submit(self._split, batches[0])
         for step in range(steps):
             now = coming.result()
@@ -100,12 +103,11 @@ class Accelerator:
                 coming = self._pool.submit(self._split, batches[(step + 1) % len(batches)])
             yield now
 
-    def _split(self, batch: Batch) -> tuple[Batch, Split, int]:
+    def _split(self, batch: Batch) -> Followed:
         start = perf_counter()
-        split = self.driver.classify(batch)
-        before, self._cycles = self._cycles, self.driver.cycles()
+        split = self._follower.split(batch)
         self.seconds += perf_counter() - start
-        return batch, split, self._cycles - before
+        return split
 
 
 def cosim(
@@ -120,10 +122,11 @@ def cosim(
     `accelerator` the part of it in which the accelerator was at work beside; `baseline` is the ordinary loop's.
 
     Raises:
-        SettingsError: nothing is left to train on.
+        SettingsError: nothing is left to train on, or the tracker cannot follow as it is told to.
         DeviceError: the backend cannot be built or fails.
         DriverError: the log or the budget is beyond the accelerator.
     """
+    relearn_share = settings.relearned(geometry)
     start, stop = settings.learned(log), log.size - int(settings.test_share * log.size)
     if start >= stop:
         raise SettingsError(
@@ -148,7 +151,7 @@ def cosim(
         hotline = SplitTrainer(config, log.rows, budget, device=device, dtype=dtype, seed=settings.seed)
         hotline.place(*hot_set)
         lap("place")
-        with Accelerator(driver) as accelerator:
+        with Accelerator(driver, relearn_share, settings.select_every) as accelerator:
             _train(hotline, accelerator, batches, steps, history, progress)
         lap("train")
         seconds["accelerator"] = accelerator.seconds
@@ -162,8 +165,7 @@ def cosim(
         "rate": config.rate, "eps": config.eps, "device": str(device), "dtype": settings.dtype, "seed": settings.seed,
         "batch_size": settings.batch_size, "learned_samples": start, "test_samples": test.samples, "steps": steps,
         "samples": sum(history.samples), "hot_rows": budget, "placed_rows": len(hot_set[0]),
-        "popular_share": sum(history.popular) / sum(history.samples),
-        **accelerator_figures(sum(history.lookups), sum(history.hits), counters),
+        **settings.follow_figures(geometry), **accelerator_figures(history, counters),
         "loss": _final(history.losses), "baseline_loss": None, "max_loss_difference": None,
         "max_parameter_difference": None, "auc": test_auc, "baseline_auc": None,
         "seconds": seconds | {"baseline": None},
@@ -193,13 +195,11 @@ def _train(
     history: History,
     progress: Progress,
 ) -> None:
-    for batch, split, cycles in accelerator.splits(batches, steps):
-        history.losses.append(hotline.step(batch, split.popular, split.slots))
-        history.popular.append(int(split.popular.sum()))
-        history.samples.append(batch.size)
-        history.hits.append(int((split.slots >= 0).sum()))
-        history.lookups.append(len(split.slots))
-        history.cycles.append(cycles)
+    for ready in accelerator.splits(batches, steps):
+        if ready.moves:
+            hotline.move(ready.moves)
+        history.losses.append(hotline.step(ready.batch, ready.split.popular, ready.split.slots))
+        history.record(ready.batch, ready.split, len(ready.moves or ()), ready.cycles)
         progress("training, steps", len(history.losses), steps)
 
 

@@ -1,31 +1,31 @@
 """The device driver: an accelerator as software sees it, whatever backend stands behind it.
 
-learn ---> tracker ---> dump ---> hot_set: (table, row) in every slot ---> the GPU's hot table
-              |
+learn ---> tracker ---> dump ----> hot_set: (table, row) in every slot ---> the GPU's hot table
+              |-------> select --> Moves: rows that take the slots of others ------^
 classify -----+-------> Split: popular samples, slot or -1 for each lookup
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from hotline_hw import __version__
-from hotline_hw.feistel import unmix
 from hotline_hw.params import Geometry, GeometryError
 from hotline_hw.regmap import COUNTERS, ID_VALUE, Command, Irq, Phase, counter_offset, register, version_value
-from hotline_hw.words import ENTRY_TAG, ENTRY_VALID
+from hotline_sim.arguments import quiet_limit
 from hotline_sim.device import Device, DeviceTimeout, Results
 
+from .aging import AgingControl
 from .data.log import Batch
-from .packets import DriverError, Packets, Split, check_batch, pack
+from .hot_set import Moves, read_dump, read_events
+from .packets import DriverError, Packets, Split, check_batch, groups, pack
+from .policy import Policy, policy_registers
 
-__all__ = ["Driver", "DriverError", "Split"]
-
-_STREAM_WORDS = 1 << 17
-"""Lookups of one `Device.stream` call, about: enough that the call itself costs nothing, 1 MiB of words."""
+__all__ = ["Driver", "DriverError", "Moves", "Policy", "Split"]
 
 
 class Driver:
@@ -38,7 +38,7 @@ class Driver:
 
     Attributes:
         geometry: as the capability registers tell it.
-        hot_rows: the budget N, 0 to `geometry.entries`; slots are 0 to N - 1.
+        hot_rows: the budget N, 0 to `geometry.hot_capacity`; slots are 0 to N - 1.
 
     Raises:
         DriverError: not a Hotline core, or one of another version.
@@ -53,6 +53,8 @@ class Driver:
         self._write("IRQ_STATUS", int(sum(Irq)))
         self._write("IRQ_ENABLE", int(sum(Irq)))
         self.hot_rows = self._read("HOT_ROWS")
+        self._aging: AgingControl | None = None
+        self._asked = 0, 0
 
     # The tracker
 
@@ -60,12 +62,14 @@ class Driver:
         """Sets the budget N, and clears the tracker.
 
         Raises:
-            DriverError: N is beyond the tracker's entries.
+            DriverError: N is beyond what the tracker has entries for.
         """
-        if not 0 <= hot_rows <= self.geometry.entries:
+        geometry = self.geometry
+        if not 0 <= hot_rows <= geometry.hot_capacity:
+            each = f", {geometry.entries_per_hot_row} for each hot row" if geometry.sample_aware else ""
             raise DriverError(
                 f"{hot_rows} hot rows are beyond this accelerator's capacity: its tracker has "
-                f"{self.geometry.entries} entries, so choose 0 to {self.geometry.entries}"
+                f"{geometry.entries} entries{each}, so choose 0 to {geometry.hot_capacity}"
             )
         self._operate(f"HOT_ROWS = {hot_rows}", Irq.COMMAND_DONE, lambda: self._write("HOT_ROWS", hot_rows))
         self.hot_rows = hot_rows
@@ -75,8 +79,8 @@ class Driver:
         self._command(Command.CLEAR)
 
     def dump(self) -> np.ndarray:
-        """The tracker's contents: uint64 [sets in use, ways], entry words."""
-        rows, ways = 1 << self._read("INDEX_BITS"), self.geometry.ways
+        """The tracker's contents: uint64 [sets in use * state_rows_per_set, ways], laid out in `hotline_hw.words`."""
+        rows, ways = self._state_shape()
         return self._command(Command.DUMP, lambda: self.device.receive_state(rows, ways))
 
     def restore(self, dump: np.ndarray) -> None:
@@ -85,7 +89,7 @@ class Driver:
         Raises:
             DriverError: the shape is that of another budget or geometry.
         """
-        shape = (1 << self._read("INDEX_BITS"), self.geometry.ways)
+        shape = self._state_shape()
         if dump.shape != shape or dump.dtype != np.uint64:
             raise DriverError(
                 f"a dump of {self.hot_rows} hot rows is uint64 {list(shape)}, not {dump.dtype} {list(dump.shape)}; "
@@ -100,28 +104,76 @@ class Driver:
             tables, rows, slots: int64 [m], in ascending order of slots.
 
         Raises:
-            DriverError: a tag does not belong to its set, or an entry is outside the budget.
+            DriverError: a tag does not belong to its set, or an entry or its slot is outside the budget.
         """
-        geometry = self.geometry
-        gsets, ways = np.nonzero(dump >> ENTRY_VALID.low & 1)
-        tags = dump[gsets, ways] >> ENTRY_TAG.low & ENTRY_TAG.mask
-        index_bits = geometry.index_bits_in_use(self.hot_rows)
-        slots = ways << index_bits | gsets
-        sets = gsets >> geometry.bank_bits
-        wrong = (tags & ((1 << index_bits - geometry.bank_bits) - 1) != sets) | (tags >> geometry.tag_bits != 0)
-        wrong |= slots >= self.hot_rows
-        if wrong.any():
-            at = int(wrong.argmax())
-            raise DriverError(
-                f"entry {int(dump[gsets[at], ways[at]]):#018x} cannot be in set {gsets[at]}, way {ways[at]} with "
-                f"{self.hot_rows} hot rows: its tag belongs to another set, or the way is outside the budget"
+        return read_dump(self.geometry, self.hot_rows, dump)
+
+    # Which rows are hot, with the sample-aware tracker
+
+    @property
+    def move_limit(self) -> int:
+        """Most rows that one SELECT makes hot."""
+        return min(self.geometry.max_moves, self._read("MOVE_LIMIT"))
+
+    def configure(self, policy: Policy, aging: AgingControl | None = None) -> None:
+        """Says how popularity is tracked from now on. `select_start` is where the next SELECT begins.
+
+        Args:
+            aging: sets the policy's age_period, now and after every SELECT.
+
+        Raises:
+            DriverError: a value does not fit, or the tracker is SRRIP.
+        """
+        self._check_sample_aware("a policy")
+        if aging:
+            policy = replace(policy, age_period=aging.period)
+        for name, value in policy_registers(policy).items():
+            self._write(name, value)
+        self._aging = aging
+        if aging:
+            self._asked_again()  # what came before is not its business
+
+    def select(self) -> Moves:
+        """Lets the accelerator choose the hot rows anew. Whatever holds them must be told, before the next mini-batch.
+
+        Each call begins to look at another set, so that with a limit on moves no set is favoured.
+
+        Raises:
+            DriverError: the tracker is SRRIP, or the answer is wrong.
+        """
+        self._check_sample_aware("SELECT")
+        limit, ways = self.geometry.max_moves + 1, self.geometry.ways
+        events = self._command(Command.SELECT, lambda: self.device.receive_events(limit, ways))
+        sets = 1 << self._read("INDEX_BITS") - self.geometry.bank_bits
+        # The golden section of a power of two, made odd: it comes to every set, and soon near to every set.
+        start = self._read("SELECT_START") + (round(0.618 * sets) | 1)
+        self._write("SELECT_START", start % sets)
+        moves = read_events(self.geometry, self.hot_rows, events)
+        if self._aging:
+            revivals, returns = self._asked_again()
+            period = self._aging.observe(
+                revivals=revivals,
+                returns=returns,
+                idle=moves.idle,
+                recent=moves.recent,
+                hot=moves.hot_count,
+                budget=self.hot_rows,
             )
-        banks = (gsets & geometry.banks - 1).astype(np.uint64)
-        keys = unmix(tags << geometry.bank_bits | banks, geometry.key_bits)
-        tables = (keys >> geometry.row_bits).astype(np.int64)
-        rows = (keys & ((1 << geometry.row_bits) - 1)).astype(np.int64)
-        order = np.argsort(slots)
-        return tables[order], rows[order], slots[order].astype(np.int64)
+            self._write("AGE_PERIOD", period)
+        return moves
+
+    def _asked_again(self) -> tuple[int, int]:
+        """The counters `revivals` and `returns`, since this was last asked."""
+        self._command(Command.SNAPSHOT)
+        before, self._asked = self._asked, (self._counter("revivals"), self._counter("returns"))
+        return self._asked[0] - before[0], self._asked[1] - before[1]
+
+    def _check_sample_aware(self, what: str) -> None:
+        if not self.geometry.sample_aware:
+            raise DriverError(
+                f"{what} is for a sample-aware tracker, and this accelerator's is SRRIP; "
+                "choose a geometry of entries_per_hot_row = 2 or more"
+            )
 
     # Mini-batches
 
@@ -130,26 +182,46 @@ class Driver:
         for number, batch in enumerate(batches):
             check_batch(self.geometry, batch, number)
 
-    def learn(self, batches: Sequence[Batch], progress: Callable[[int], None] | None = None) -> None:
+    def learn(
+        self,
+        batches: Sequence[Batch],
+        progress: Callable[[int], None] | None = None,
+        *,
+        select_every: int = 1,
+    ) -> None:
         """Trains the tracker with mini-batches, in order. All are checked before the first is sent.
+
+        A sample-aware tracker also chooses the hot rows: after every `select_every` mini-batches (0: not in between),
+        since what a lookup counts hangs on what is hot, and at the end until no more rows want to move than may.
 
         Args:
             progress: called now and then with the mini-batches that are done.
         """
         self.check(batches)
+        select_every = select_every if self.geometry.sample_aware else 0
         done = 0
-        for group in _groups(batches):
+        for group in groups(batches, select_every):
             results = self._stream(pack(group), Phase.LEARN)
             if results is not None and (len(results.popular) or len(results.nonpopular)):
                 raise DriverError("mini-batches that were sent to be learned came back classified")
             done += len(group)
+            if select_every and done % select_every == 0 and done < len(batches):
+                self.select()
             if progress:
                 progress(done)
+        self.settle()
 
-    def classify(self, batch: Batch) -> Split:
-        """The split of one mini-batch. The tracker stays as it is."""
+    def settle(self) -> None:
+        """Chooses the hot rows until no more want to move than may. With SRRIP they are chosen as it learns."""
+        while self.geometry.sample_aware and len(self.select()) >= self.move_limit > 0:
+            pass
+
+    def classify(self, batch: Batch, *, relearn: bool = False) -> Split:
+        """The split of one mini-batch. The tracker stays as it is, but learns from it too with `relearn`."""
         check_batch(self.geometry, batch)
-        return self._classify([batch])[0]
+        if relearn:
+            self._check_sample_aware("RELEARN")
+        return self._classify([batch], Phase.RELEARN if relearn else Phase.CLASSIFY)[0]
 
     def classify_all(self, batches: Sequence[Batch]) -> Iterator[Split]:
         """The split of each mini-batch, in order; as `classify`, but with many mini-batches under way at once.
@@ -157,8 +229,8 @@ class Driver:
         All are checked before the first is sent.
         """
         self.check(batches)
-        for group in _groups(batches):
-            yield from self._classify(group)
+        for group in groups(batches):
+            yield from self._classify(group, Phase.CLASSIFY)
 
     # Counters
 
@@ -180,12 +252,13 @@ class Driver:
 
     def reset_counters(self) -> None:
         self._command(Command.RESET_COUNTERS)
+        self._asked = 0, 0
 
     # One operation: from an idle core to an idle core
 
-    def _classify(self, batches: list[Batch]) -> list[Split]:
+    def _classify(self, batches: list[Batch], phase: Phase) -> list[Split]:
         packets = pack(batches)
-        results = self._stream(packets, Phase.CLASSIFY)
+        results = self._stream(packets, phase)
         if results is None:
             nothing, none = np.empty(0, np.uint64), np.empty(0, np.int64)
             results = Results(nothing, none, nothing, none)
@@ -225,8 +298,7 @@ class Driver:
         return answer
 
     def _await_idle(self, work: str) -> None:
-        # A read takes a cycle or more, and no walk takes more cycles than a bank has sets.
-        limit = 4 * self.geometry.sets + 10_000
+        limit = quiet_limit(self.geometry)  # a read takes a cycle or more
         busy = register("STATUS").field("busy")
         for _ in range(limit):
             if not busy.get(self._read("STATUS")):
@@ -245,7 +317,7 @@ class Driver:
 
     def _discover(self) -> Geometry:
         values: dict[str, int] = {}
-        for name in ("CAP_STREAM", "CAP_TRACKER", "CAP_KEY", "CAP_SAMPLES", "CAP_BEATS"):
+        for name in ("CAP_STREAM", "CAP_TRACKER", "CAP_KEY", "CAP_SAMPLES", "CAP_BEATS", "CAP_POLICY"):
             values |= register(name).unpack(self._read(name))
         for name in ("banks", "sets"):
             values[name] = 1 << values.pop(f"log2_{name}")
@@ -253,6 +325,9 @@ class Driver:
             return Geometry(name="discovered", **values)
         except GeometryError as error:
             raise DriverError(f"the capability registers describe no accelerator: {error}") from None
+
+    def _state_shape(self) -> tuple[int, int]:
+        return self.geometry.state_rows_per_set << self._read("INDEX_BITS"), self.geometry.ways
 
     def _counter(self, name: str) -> int:
         low = counter_offset(name)
@@ -263,17 +338,3 @@ class Driver:
 
     def _write(self, name: str, value: int) -> None:
         self.device.write(register(name).offset, value)
-
-
-def _groups(batches: Iterable[Batch]) -> Iterator[list[Batch]]:
-    """Mini-batches in groups of about _STREAM_WORDS lookups."""
-    group: list[Batch] = []
-    lookups = 0
-    for batch in batches:
-        group.append(batch)
-        lookups += len(batch.indices)
-        if lookups >= _STREAM_WORDS:
-            yield group
-            group, lookups = [], 0
-    if group:
-        yield group

@@ -9,7 +9,7 @@ split         popular = [no, yes, yes]   slots = [a: -1 or slot, b: ..., c: slot
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,10 @@ from hotline_sim.device import Results
 
 from .data.log import Batch
 
-__all__ = ["DriverError", "Packets", "Split", "check_batch", "pack"]
+__all__ = ["DriverError", "Packets", "Split", "check_batch", "groups", "pack"]
+
+_STREAM_WORDS = 1 << 17
+"""Lookups of one `Device.stream` call, about: enough that the call itself costs nothing, 1 MiB of words."""
 
 _LAST = np.uint64(1 << LAST_FIELD.low)
 _ROW = np.uint64(ROW_FIELD.mask)
@@ -143,6 +146,20 @@ def pack(batches: Sequence[Batch]) -> Packets:
     words = np.concatenate([_words(batch) for batch in batches] or [np.empty(0, np.uint64)])
     lengths = np.array([len(batch.indices) for batch in batches], np.int64)
     return Packets(words, np.cumsum(lengths[lengths > 0]), counts)
+
+
+def groups(batches: Iterable[Batch], every: int = 0) -> Iterator[list[Batch]]:
+    """Mini-batches in groups of about _STREAM_WORDS lookups, none of which goes beyond a multiple of `every`."""
+    group: list[Batch] = []
+    lookups = 0
+    for number, batch in enumerate(batches, 1):
+        group.append(batch)
+        lookups += len(batch.indices)
+        if lookups >= _STREAM_WORDS or (every and number % every == 0):
+            yield group
+            group, lookups = [], 0
+    if group:
+        yield group
 
 
 def _words(batch: Batch) -> np.ndarray:

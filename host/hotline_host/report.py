@@ -21,20 +21,21 @@ _HOTLINE, _ORDINARY, _QUIET = "#d1495b", "#30475e", "#8a8a8a"
 
 
 def draw(result: CosimResult, path: Path) -> None:
-    """Writes a picture (PNG): loss, popular share and the accelerator's speed at every step."""
+    """Writes a picture (PNG): loss, popular share, rows that moved and the accelerator's speed at every step."""
     history, figures = result.history, result.figures
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(9, 8), layout="constrained")  # a figure without pyplot needs no display
-        losses, shares, speeds = figure.subplots(3, 1, sharex=True, height_ratios=(2, 1, 1))
+        figure = Figure(figsize=(9, 9), layout="constrained")  # a figure without pyplot needs no display
+        panels = losses, shares, moves, speeds = figure.subplots(4, 1, sharex=True, height_ratios=(2, 1, 0.7, 1))
         settings = "{model} DLRM, D {dimension}, {optimizer} {rate:g}, {dtype} on {device}, seed {seed}".format(
             **figures
         )
         figure.suptitle(f"{headline(figures)}\n{settings}", x=0.01, ha="left")
         _draw_losses(losses, history, figures)
         _draw_shares(shares, history, figures)
+        _draw_moves(moves, history, figures)
         _draw_speeds(speeds, history, figures)
         speeds.set_xlabel("step")
-        for axes in (losses, shares, speeds):
+        for axes in panels:
             axes.grid(axis="y", alpha=0.25)
             axes.margins(x=0.01)
         with whole_file(path) as file:
@@ -63,12 +64,27 @@ def _draw_shares(axes: Axes, history: History, figures: dict[str, Any]) -> None:
     axes.set_ylim(bottom=0, top=max(float(shares.max()) * 1.15, 0.01))
 
 
+def _draw_moves(axes: Axes, history: History, figures: dict[str, Any]) -> None:
+    axes.set_ylabel("rows made hot")
+    if not figures["relearn_share"]:
+        _say(axes, "the hot rows stay as they were learned")
+        return
+    axes.bar(np.arange(1, len(history.moved) + 1), history.moved, color=_ORDINARY, width=1.0)
+    often = f"chosen anew every {figures['select_every']} mini-batches"
+    axes.set_title(f"{sum(history.moved):,} in all, {often}", loc="right", color=_QUIET, fontsize=9)
+    axes.set_ylim(0, max(*history.moved, 1) * 1.15)
+
+
+def _say(axes: Axes, text: str) -> None:
+    """Text in place of a curve."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=_QUIET)
+    axes.set_yticks([])
+
+
 def _draw_speeds(axes: Axes, history: History, figures: dict[str, Any]) -> None:
     axes.set_ylabel("lookups a cycle")
     if not figures["cycles"]:
-        text = f"the {figures['backend']} backend has no clock cycles"
-        axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=_QUIET)
-        axes.set_yticks([])
+        _say(axes, f"the {figures['backend']} backend has no clock cycles")
         return
     speeds = np.divide(history.lookups, np.maximum(history.cycles, 1))
     lanes = figures["geometry"]["lanes"]

@@ -1,9 +1,10 @@
-"""The accelerator alone over a log: it learns popularity from the front, and splits the rest."""
+"""The accelerator alone over a log: it learns popularity from the front, and splits the rest while it follows it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -12,9 +13,12 @@ import numpy as np
 from hotline_hw.params import Geometry
 from hotline_sim.backends import open_device
 
+from .aging import AgingControl
 from .data.delimited import Progress
 from .data.log import ClickLog
-from .driver import Driver
+from .driver import Driver, Policy
+from .follow import Follower
+from .history import SplitHistory
 from .minibatches import MiniBatches
 from .settings import Settings, SettingsError
 
@@ -27,9 +31,9 @@ class SplitResult:
 
     Attributes:
         popular: bool [S], every lookup of the sample hit.
-        slots: int64 [n], slot of each lookup's row, -1 where it is cold.
+        slots: int64 [n], slot of each lookup's row, -1 where it is cold. Rows may move between mini-batches.
         offsets: int64 [S + 1], sample s holds lookups `offsets[s]` to `offsets[s + 1]`.
-        figures: settings and results, ready for JSON.
+        figures: settings and results, ready for JSON; `working_rows` is the mean of a mini-batch.
     """
 
     popular: np.ndarray
@@ -46,11 +50,17 @@ def learn(driver: Driver, log: ClickLog, settings: Settings, progress: Progress)
     Raises:
         DriverError: the budget is beyond the tracker, or a sample beyond the accelerator.
     """
-    budget = settings.budget(log, driver.geometry.entries)
+    budget = settings.budget(log, driver.geometry.hot_capacity)
     driver.set_hot_rows(budget)
     driver.check(MiniBatches(log, 0, log.size, settings.batch_size))
     learned = MiniBatches(log, 0, settings.learned(log), settings.batch_size)
-    driver.learn(learned, lambda done: progress("learning popularity, mini-batches", done, len(learned)))
+    aging = AgingControl()
+    if driver.geometry.sample_aware:
+        driver.configure(Policy(), aging)
+    report = partial(progress, "learning popularity, mini-batches")
+    driver.learn(learned, lambda done: report(done, len(learned)), select_every=settings.select_every)
+    if settings.move_limit is not None and driver.geometry.sample_aware:
+        driver.configure(Policy(move_limit=settings.move_limit), aging)
     driver.reset_counters()
     return budget
 
@@ -64,10 +74,11 @@ def split_log(
         backend: one of `hotline_sim.backends.BACKENDS`.
 
     Raises:
-        SettingsError: nothing is left to classify.
+        SettingsError: nothing is left to classify, or the tracker cannot follow as it is told to.
         DeviceError: the backend cannot be built or fails.
         DriverError: the log or the budget is beyond the accelerator.
     """
+    relearn_share = settings.relearned(geometry)
     start = settings.learned(log)
     if start >= log.size:
         raise SettingsError(f"{log.name}: none of its {log.size} samples is left to classify after learning {start}")
@@ -79,22 +90,24 @@ def split_log(
         driver = Driver(device)
         budget = learn(driver, log, settings, progress)
         lap("learn")
-        popular, slots = [], []
-        for split in driver.classify_all(rest):
-            popular.append(split.popular)
-            slots.append(split.slots)
+        popular, slots, history = [], [], SplitHistory()
+        follower = Follower(driver, relearn_share, settings.select_every)
+        for batch in rest:
+            done = follower.split(batch)
+            popular.append(done.split.popular)
+            slots.append(done.split.slots)
+            history.record(batch, done.split, len(done.moves or ()), done.cycles)
             progress("splitting, mini-batches", len(popular), len(rest))
         lap("accelerator")
         counters = driver.counters()
 
-    batch = log.batch(start, log.size)
-    result = SplitResult(np.concatenate(popular), np.concatenate(slots), batch.sample_offsets)
+    offsets = log.batch(start, log.size).sample_offsets
+    result = SplitResult(np.concatenate(popular), np.concatenate(slots), offsets)
     result.figures.update(
         **log_figures(log), backend=backend, preset=geometry.name,
         geometry=geometry.as_dict(), batch_size=settings.batch_size, learned_samples=start,
-        samples=log.size - start, hot_rows=budget,
-        popular_share=float(result.popular.mean()),
-        **accelerator_figures(len(result.slots), int((result.slots >= 0).sum()), counters), seconds=seconds,
+        samples=log.size - start, hot_rows=budget, **settings.follow_figures(geometry),
+        **accelerator_figures(history, counters), seconds=seconds,
     )  # fmt: skip
     return result
 
@@ -107,14 +120,13 @@ def log_figures(log: ClickLog) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def accelerator_figures(lookups: int, hits: int, counters: dict[str, int | None]) -> dict[str, Any]:
+def accelerator_figures(history: SplitHistory, counters: dict[str, int | None]) -> dict[str, Any]:
     """Figures of the mini-batches that were classified since the counters were reset; null without clock cycles."""
-    cycles = counters["cycles"]
+    figures, cycles = history.figures(), counters["cycles"]
     return {
-        "lookups": lookups,
-        "lookup_hit_share": hits / lookups if lookups else None,
+        **figures,
         "cycles": cycles,
-        "lookups_per_cycle": lookups / cycles if cycles else None,
+        "lookups_per_cycle": figures["lookups"] / cycles if cycles else None,
         "counters": counters,
     }
 

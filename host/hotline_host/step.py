@@ -1,9 +1,11 @@
 """The split step: a mini-batch as a popular and a non-popular micro-batch, and one optimizer step for both.
 
-    host     split | popular's slots | cold rows: unique, gather | ...              | cold rows: update
-    device         |     popular: forward, backward              | non-popular: ... | hot rows, dense: update
+    host     split | slots of both     | cold rows: unique, gather | ...                      | cold rows: update
+    device         |     popular: forward, backward; others: hot   | others: + cold, forward, | hot rows, dense: update
+                         rows of every bag pooled                    backward
 
-Work for a GPU is launched, not waited for: the host gathers working parameters while the popular micro-batch runs.
+Work for a GPU is launched, not waited for: the host gathers working parameters while the popular micro-batch runs, and
+the hot rows of the other one are pooled. So of a multi-hot bag its cold rows alone come from the host.
 Both micro-batches read the same version of every parameter. Gradients weigh by share of samples and are coalesced
 per row over both before the update, so the step equals the ordinary one up to floating-point re-association.
 """
@@ -16,6 +18,7 @@ from torch import Tensor
 
 from .bags import Bags, Grouped, group, send
 from .data.log import Batch
+from .hot_set import Moves
 from .store import EmbeddingStore
 from .trainer import TrainConfig, Trainer
 
@@ -74,6 +77,17 @@ class SplitTrainer(Trainer):
         """
         return self.store.place(self.tables.keys(tables, rows), slots)
 
+    def move(self, moves: Moves) -> int:
+        """Moves rows as a SELECT says. Between mini-batches only, and before any that was split after that SELECT.
+
+        Returns how many rows moved. Raises OwnershipError where a row or a slot is not as the accelerator takes it to
+        be, IndexError where one does not exist; then nothing has moved.
+        """
+        evicted = np.full(len(moves), -1)
+        leaving = moves.evicted_tables >= 0
+        evicted[leaving] = self.tables.keys(moves.evicted_tables[leaving], moves.evicted_rows[leaving])
+        return self.store.apply(moves.slots, self.tables.keys(moves.tables, moves.rows), evicted)
+
     def step(self, batch: Batch, popular: np.ndarray, slots: np.ndarray) -> float:
         """One optimizer step on a mini-batch; returns its mean BCE before the step.
 
@@ -98,12 +112,12 @@ class SplitTrainer(Trainer):
             loss += part
             gradients.append(gradient)
 
-        # Non-popular micro-batch: working parameters come from host memory while the device is busy with the popular.
+        # Non-popular micro-batch: working parameters come from host memory while the device is busy with what is hot.
         others = ~popular
-        hot_bags, cold_bags, cold = self._split_lookups(lookups, others)
-        working = send(self.store.gather(cold.rows), self.device)
+        hot_bags, pooled = self._pool_hot(lookups, others)
+        cold_bags, cold, working = self._gather_cold(lookups, others)
         if others.any():
-            pooled = hot_bags.pool(self.store.hot) + cold_bags.pool(working)
+            pooled += cold_bags.pool(working)
             part, gradient = self._backward(*self._inputs(batch, others), pooled, batch.size)
             loss += part
             gradients.append(gradient)
@@ -126,9 +140,9 @@ class SplitTrainer(Trainer):
         everyone = np.ones(batch.size, dtype=bool)
         keys = self.tables.keys(batch.tables, batch.indices)
         lookups = _Lookups(batch, keys, self.store.slot_of[keys].astype(np.int64))
-        hot_bags, cold_bags, cold = self._split_lookups(lookups, everyone)
-        working = send(self.store.gather(cold.rows), self.device)
-        pooled = hot_bags.pool(self.store.hot) + cold_bags.pool(working)
+        _, pooled = self._pool_hot(lookups, everyone)
+        cold_bags, _, working = self._gather_cold(lookups, everyone)
+        pooled += cold_bags.pool(working)
         dense, _ = self._inputs(batch, everyone)
         return self.model(dense, pooled.view(*batch.lengths.shape, -1)).double().cpu().numpy()
 
@@ -152,13 +166,17 @@ class SplitTrainer(Trainer):
             raise ValueError(f"sample {lookups.sample[at]} is called popular, but its lookup of {row} is cold")
         return lookups
 
-    def _split_lookups(self, lookups: _Lookups, members: np.ndarray) -> tuple[Bags, Bags, Grouped]:
-        """A micro-batch's hot lookups by slot, its cold ones by row of the working parameters, and those rows."""
-        chosen, is_hot = members[lookups.sample], lookups.slots >= 0
-        hot = lookups.bags(lookups.slots, chosen & is_hot, members)
-        cold = lookups.bags(lookups.keys, chosen & ~is_hot, members)
-        grouped = group(cold.ids)
-        return hot, Bags(grouped.positions(), cold.bags, cold.count), grouped
+    def _pool_hot(self, lookups: _Lookups, members: np.ndarray) -> tuple[Bags, Tensor]:
+        """A micro-batch's hot lookups by slot, and what they pool to, [bags, D] on the device."""
+        bags = lookups.bags(lookups.slots, members[lookups.sample] & (lookups.slots >= 0), members)
+        return bags, bags.pool(self.store.hot)
+
+    def _gather_cold(self, lookups: _Lookups, members: np.ndarray) -> tuple[Bags, Grouped, Tensor]:
+        """A micro-batch's cold lookups by row of the working parameters, those rows, and these [u, D] on the device."""
+        bags = lookups.bags(lookups.keys, members[lookups.sample] & (lookups.slots < 0), members)
+        cold = group(bags.ids)
+        working = send(self.store.gather(cold.rows), self.device)
+        return Bags(cold.positions(), bags.bags, bags.count), cold, working
 
     def _inputs(self, batch: Batch, members: np.ndarray) -> tuple[Tensor, Tensor]:
         """Dense features [b, F] and labels [b] of the samples bool [B] `members`, on the device."""

@@ -153,6 +153,30 @@ class EmbeddingStore:
         self.promote(keys[~stays], slots[~stays])
         return int(leaves.sum()) + int((~stays).sum())
 
+    def apply(self, slots: np.ndarray, keys: np.ndarray, evicted: np.ndarray) -> int:
+        """Cold rows take slots, those of rows that become cold or free ones. All or none, as `promote`.
+
+        Args:
+            slots, keys: int64 [m], the row that takes each slot; none twice.
+            evicted: int64 [m], the row that leaves the slot, -1 where it is free.
+
+        Returns how many rows moved.
+        """
+        keys, slots = self._checked(keys, slots)
+        evicted = np.asarray(evicted, dtype=np.int64)
+        if evicted.shape != slots.shape:
+            raise ValueError(f"evicted {evicted.shape} and slots {slots.shape} must be equally long")
+        self.check_owner(keys, np.full(len(keys), -1))
+        wrong = self.key_of[slots] != evicted
+        if wrong.any():
+            at = int(wrong.argmax())
+            held, expected = (self._name(int(key)) for key in (self.key_of[slots[at]], evicted[at]))
+            raise OwnershipError(f"move {at}: slot {slots[at]} is taken to hold {expected}, but it holds {held}")
+        leaving = evicted >= 0
+        self.demote(slots[leaving])
+        self.promote(keys, slots)
+        return len(keys) + int(leaving.sum())
+
     def gather(self, keys: Tensor) -> Tensor:
         """[u, D] in host memory, pinned where the device is a GPU: the cold rows of int64 [u] `keys`."""
         shape = (len(keys), self.cold.shape[1])
@@ -167,6 +191,9 @@ class EmbeddingStore:
         full = self.cold.index_copy(0, here, self.hot.index_select(0, there).cpu())
         accumulators = self.cold_accumulator.index_copy(0, here, self.hot_accumulator.index_select(0, there).cpu())
         return list(full.split(sizes)), list(accumulators.split(sizes))
+
+    def _name(self, key: int) -> str:
+        return "no row" if key < 0 else self.tables.name(key)
 
     def _checked(self, keys: np.ndarray, slots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         keys, slots = np.asarray(keys, dtype=np.int64), np.asarray(slots, dtype=np.int64)

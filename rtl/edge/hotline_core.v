@@ -533,25 +533,25 @@ module hotline_beat_compactor(input_valid, output_ready, clk, rst, input_ready, 
   assign \$77  = \$10 [2];
 endmodule
 
-module hotline_classifier(rst, input__ready, output__valid, output__ready, input__valid, input__payload, output__payload, \samples$47 , popular, lookups, hits, bad, batch_too_long, clk);
+module hotline_classifier(rst, output__ready, input__ready, output__valid, input__valid, input__payload, output__payload, \samples$70 , popular, lookups, hits, bad, batch_too_long, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$2 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$2 = 0;
   input rst;
   wire rst;
+  input output__ready;
+  wire output__ready;
   output input__ready;
   wire input__ready;
   output output__valid;
   wire output__valid;
-  input output__ready;
-  wire output__ready;
   input input__valid;
   wire input__valid;
-  input [233:0] input__payload;
-  wire [233:0] input__payload;
-  output [211:0] output__payload;
-  reg [211:0] output__payload;
-  output [2:0] \samples$47 ;
-  reg [2:0] \samples$47  = 3'h0;
+  input [382:0] input__payload;
+  wire [382:0] input__payload;
+  output [380:0] output__payload;
+  reg [380:0] output__payload;
+  output [2:0] \samples$70 ;
+  reg [2:0] \samples$70  = 3'h0;
   output [2:0] popular;
   reg [2:0] popular = 3'h0;
   output [2:0] lookups;
@@ -566,410 +566,543 @@ module hotline_classifier(rst, input__ready, output__valid, output__ready, input
   wire clk;
   wire \$1 ;
   wire \$10 ;
-  wire [3:0] \$100 ;
-  wire [2:0] \$101 ;
-  wire [3:0] \$102 ;
-  wire [3:0] \$103 ;
-  wire [3:0] \$104 ;
-  wire [3:0] \$105 ;
-  wire [3:0] \$106 ;
-  wire [3:0] \$107 ;
-  wire [3:0] \$108 ;
+  wire \$100 ;
+  wire \$101 ;
+  wire \$102 ;
+  wire \$103 ;
+  wire \$104 ;
+  wire \$105 ;
+  wire [8:0] \$106 ;
+  wire [23:0] \$107 ;
+  wire [23:0] \$108 ;
   wire [3:0] \$109 ;
   wire \$11 ;
   wire [3:0] \$110 ;
-  wire [4:0] \$111 ;
-  wire [3:0] \$112 ;
+  wire [3:0] \$111 ;
+  wire [1:0] \$112 ;
   wire [3:0] \$113 ;
   wire [3:0] \$114 ;
-  wire [1:0] \$115 ;
-  wire [3:0] \$116 ;
+  wire [3:0] \$115 ;
+  wire [2:0] \$116 ;
   wire [3:0] \$117 ;
   wire [3:0] \$118 ;
-  wire [2:0] \$119 ;
+  wire [3:0] \$119 ;
   wire \$12 ;
   wire [3:0] \$120 ;
   wire [3:0] \$121 ;
   wire [3:0] \$122 ;
   wire [3:0] \$123 ;
-  wire [3:0] \$124 ;
-  wire [3:0] \$125 ;
-  wire [3:0] \$126 ;
-  wire [4:0] \$127 ;
-  wire [3:0] \$128 ;
+  wire [4:0] \$124 ;
+  wire \$125 ;
+  wire \$126 ;
+  wire \$127 ;
+  wire \$128 ;
   wire [3:0] \$129 ;
   wire \$13 ;
   wire [3:0] \$130 ;
-  wire [1:0] \$131 ;
+  wire [3:0] \$131 ;
   wire [3:0] \$132 ;
-  wire [3:0] \$133 ;
-  wire [3:0] \$134 ;
-  wire [2:0] \$135 ;
-  wire [3:0] \$136 ;
-  wire [3:0] \$137 ;
+  wire [1:0] \$133 ;
+  wire \$134 ;
+  wire \$135 ;
+  wire \$136 ;
+  wire \$137 ;
   wire [3:0] \$138 ;
   wire [3:0] \$139 ;
-  wire [31:0] \$14 ;
+  wire \$14 ;
   wire [3:0] \$140 ;
   wire [3:0] \$141 ;
-  wire [3:0] \$142 ;
-  wire [4:0] \$143 ;
-  wire [3:0] \$144 ;
-  wire [3:0] \$145 ;
-  wire [3:0] \$146 ;
-  wire [1:0] \$147 ;
+  wire [2:0] \$142 ;
+  wire \$143 ;
+  wire \$144 ;
+  wire \$145 ;
+  wire \$146 ;
+  wire [3:0] \$147 ;
   wire [3:0] \$148 ;
   wire [3:0] \$149 ;
-  wire \$15 ;
+  wire [1:0] \$15 ;
   wire [3:0] \$150 ;
-  wire [2:0] \$151 ;
-  wire [3:0] \$152 ;
-  wire [3:0] \$153 ;
-  wire [3:0] \$154 ;
-  wire [3:0] \$155 ;
+  wire [3:0] \$151 ;
+  wire \$152 ;
+  wire \$153 ;
+  wire \$154 ;
+  wire \$155 ;
   wire [3:0] \$156 ;
   wire [3:0] \$157 ;
   wire [3:0] \$158 ;
-  wire [4:0] \$159 ;
+  wire [3:0] \$159 ;
   wire \$16 ;
-  wire \$160 ;
-  wire \$161 ;
-  wire [23:0] \$162 ;
-  wire \$163 ;
-  wire \$164 ;
-  reg \$165 ;
-  reg [233:0] \$166 ;
-  reg [3:0] \$167 ;
-  reg \$168 ;
-  reg \$169 ;
-  wire \$17 ;
-  reg \$170 ;
-  reg [7:0] \$171 ;
-  reg [22:0] \$172 ;
-  reg [2:0] \$173 ;
-  reg [2:0] \$174 ;
-  reg [2:0] \$175 ;
-  reg [2:0] \$176 ;
-  reg [2:0] \$177 ;
-  reg \$178 ;
-  wire [31:0] \$18 ;
+  wire [4:0] \$160 ;
+  wire [3:0] \$161 ;
+  wire [3:0] \$162 ;
+  wire [3:0] \$163 ;
+  wire [1:0] \$164 ;
+  wire [3:0] \$165 ;
+  wire [3:0] \$166 ;
+  wire [3:0] \$167 ;
+  wire [2:0] \$168 ;
+  wire [3:0] \$169 ;
+  wire [5:0] \$17 ;
+  wire [3:0] \$170 ;
+  wire [3:0] \$171 ;
+  wire [3:0] \$172 ;
+  wire [3:0] \$173 ;
+  wire [3:0] \$174 ;
+  wire [3:0] \$175 ;
+  wire [4:0] \$176 ;
+  wire [3:0] \$177 ;
+  wire [3:0] \$178 ;
+  wire [3:0] \$179 ;
+  wire \$18 ;
+  wire [1:0] \$180 ;
+  wire [3:0] \$181 ;
+  wire [3:0] \$182 ;
+  wire [3:0] \$183 ;
+  wire [2:0] \$184 ;
+  wire [3:0] \$185 ;
+  wire [3:0] \$186 ;
+  wire [3:0] \$187 ;
+  wire [3:0] \$188 ;
+  wire [3:0] \$189 ;
   wire \$19 ;
+  wire [3:0] \$190 ;
+  wire [3:0] \$191 ;
+  wire [4:0] \$192 ;
+  wire [3:0] \$193 ;
+  wire [3:0] \$194 ;
+  wire [3:0] \$195 ;
+  wire [1:0] \$196 ;
+  wire [3:0] \$197 ;
+  wire [3:0] \$198 ;
+  wire [3:0] \$199 ;
   wire \$2 ;
   wire \$20 ;
+  wire [2:0] \$200 ;
+  wire [3:0] \$201 ;
+  wire [3:0] \$202 ;
+  wire [3:0] \$203 ;
+  wire [3:0] \$204 ;
+  wire [3:0] \$205 ;
+  wire [3:0] \$206 ;
+  wire [3:0] \$207 ;
+  wire [4:0] \$208 ;
+  wire \$209 ;
   wire \$21 ;
-  wire [31:0] \$22 ;
+  wire \$210 ;
+  wire [23:0] \$211 ;
+  wire \$212 ;
+  wire \$213 ;
+  reg \$214 ;
+  reg [382:0] \$215 ;
+  reg \$216 ;
+  reg [4:0] \$217 ;
+  reg [4:0] \$218 ;
+  reg [4:0] \$219 ;
+  wire \$22 ;
+  reg [4:0] \$220 ;
+  reg [4:0] \$221 ;
+  reg \$222 ;
+  reg [7:0] \$223 ;
+  reg [22:0] \$224 ;
+  reg [2:0] \$225 ;
+  reg [2:0] \$226 ;
+  reg [2:0] \$227 ;
+  reg [2:0] \$228 ;
+  reg [2:0] \$229 ;
   wire \$23 ;
-  wire \$24 ;
+  reg \$230 ;
+  wire [1:0] \$24 ;
   wire \$25 ;
-  wire [31:0] \$26 ;
+  wire [5:0] \$26 ;
   wire \$27 ;
   wire \$28 ;
   wire \$29 ;
   wire \$3 ;
-  wire [3:0] \$30 ;
+  wire [5:0] \$30 ;
   wire \$31 ;
-  wire \$32 ;
-  wire [8:0] \$33 ;
-  wire [3:0] \$34 ;
-  wire [4:0] \$35 ;
-  wire [3:0] \$36 ;
-  wire [3:0] \$37 ;
-  wire [1:0] \$38 ;
-  wire [2:0] \$39 ;
-  wire \$4 ;
-  wire [3:0] \$40 ;
-  wire [4:0] \$41 ;
+  wire [5:0] \$32 ;
+  wire \$33 ;
+  wire [31:0] \$34 ;
+  wire \$35 ;
+  wire \$36 ;
+  wire [31:0] \$37 ;
+  wire \$38 ;
+  wire \$39 ;
+  wire [5:0] \$4 ;
+  wire [31:0] \$40 ;
+  wire \$41 ;
   wire \$42 ;
-  wire \$43 ;
+  wire [31:0] \$43 ;
   wire \$44 ;
-  wire [3:0] \$45 ;
-  wire [1:0] \$46 ;
+  wire \$45 ;
+  wire \$46 ;
   wire \$47 ;
   wire \$48 ;
   wire \$49 ;
   wire \$5 ;
-  wire [3:0] \$50 ;
-  wire [2:0] \$51 ;
-  wire \$52 ;
-  wire \$53 ;
-  wire \$54 ;
+  wire \$50 ;
+  wire [3:0] \$51 ;
+  wire [8:0] \$52 ;
+  wire [3:0] \$53 ;
+  wire [4:0] \$54 ;
   wire [3:0] \$55 ;
-  wire [3:0] \$56 ;
-  wire \$57 ;
-  wire \$58 ;
-  wire \$59 ;
+  wire [4:0] \$56 ;
+  wire [3:0] \$57 ;
+  wire [4:0] \$58 ;
+  wire [3:0] \$59 ;
   wire \$6 ;
-  wire [3:0] \$60 ;
+  wire [4:0] \$60 ;
   wire [4:0] \$61 ;
-  wire \$62 ;
-  wire \$63 ;
-  wire \$64 ;
-  wire \$65 ;
-  wire \$66 ;
-  wire \$67 ;
-  wire \$68 ;
-  wire \$69 ;
+  wire [3:0] \$62 ;
+  wire [4:0] \$63 ;
+  wire [3:0] \$64 ;
+  wire [4:0] \$65 ;
+  wire [4:0] \$66 ;
+  wire [3:0] \$67 ;
+  wire [4:0] \$68 ;
+  wire [3:0] \$69 ;
   wire \$7 ;
-  wire \$70 ;
-  wire \$71 ;
-  wire \$72 ;
-  wire [8:0] \$73 ;
-  wire [23:0] \$74 ;
-  wire [23:0] \$75 ;
-  wire [3:0] \$76 ;
-  wire [3:0] \$77 ;
+  wire [4:0] \$70 ;
+  wire [1:0] \$71 ;
+  wire [2:0] \$72 ;
+  wire [3:0] \$73 ;
+  wire [4:0] \$74 ;
+  wire \$75 ;
+  wire \$76 ;
+  wire \$77 ;
   wire [3:0] \$78 ;
   wire [1:0] \$79 ;
-  wire \$8 ;
-  wire [3:0] \$80 ;
-  wire [3:0] \$81 ;
-  wire [3:0] \$82 ;
-  wire [2:0] \$83 ;
-  wire [3:0] \$84 ;
-  wire [3:0] \$85 ;
-  wire [3:0] \$86 ;
-  wire [3:0] \$87 ;
+  wire [5:0] \$8 ;
+  wire \$80 ;
+  wire \$81 ;
+  wire \$82 ;
+  wire [3:0] \$83 ;
+  wire [2:0] \$84 ;
+  wire \$85 ;
+  wire \$86 ;
+  wire \$87 ;
   wire [3:0] \$88 ;
   wire [3:0] \$89 ;
   wire \$9 ;
-  wire [3:0] \$90 ;
-  wire [4:0] \$91 ;
-  wire [3:0] \$92 ;
+  wire \$90 ;
+  wire \$91 ;
+  wire \$92 ;
   wire [3:0] \$93 ;
-  wire [3:0] \$94 ;
-  wire [3:0] \$95 ;
-  wire [1:0] \$96 ;
-  wire [3:0] \$97 ;
-  wire [3:0] \$98 ;
-  wire [3:0] \$99 ;
+  wire [4:0] \$94 ;
+  wire \$95 ;
+  wire \$96 ;
+  wire [4:0] \$97 ;
+  wire \$98 ;
+  wire \$99 ;
   (* init = 8'h00 *)
-  wire \$signature__data ;
+  wire [4:0] \$signature__data ;
   wire \$signature__en ;
   reg continued = 1'h0;
   reg [7:0] ended = 8'h00;
   wire ends_straddler;
+  wire following1_1_bit;
+  wire [4:0] following1_1_value;
+  wire following1_2_bit;
+  wire [4:0] following1_2_value;
+  wire following1_3_bit;
+  wire [4:0] following1_3_value;
+  wire following2_2_bit;
+  wire [4:0] following2_2_value;
+  wire following2_3_bit;
+  wire [4:0] following2_3_value;
   wire has_tail;
   reg is_open = 1'h0;
-  reg [233:0] judged = 234'h00000000000000000000000000000000000000000000000000000000000;
+  reg [382:0] judged = 383'h000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   reg judged_valid = 1'h0;
-  reg open_hit = 1'h1;
-  wire passes0;
-  wire passes1;
-  wire passes2;
-  wire passes3;
-  wire popular0;
-  wire popular1;
-  wire popular2;
-  wire popular3;
+  wire misses1_1_bit;
+  wire [5:0] misses1_1_total;
+  wire [4:0] misses1_1_value;
+  wire misses1_2_bit;
+  wire [4:0] misses1_2_value;
+  wire misses1_3_bit;
+  wire [4:0] misses1_3_value;
+  wire misses2_2_bit;
+  wire [5:0] misses2_2_total;
+  wire [4:0] misses2_2_value;
+  wire misses2_3_bit;
+  wire [5:0] misses2_3_total;
+  wire [4:0] misses2_3_value;
+  reg [4:0] open_misses = 5'h00;
+  wire [5:0] own0_total;
   wire r_en;
   wire r_rdy;
-  wire read__data;
+  wire [4:0] read__data;
   reg [22:0] sample = 23'h000000;
   wire step;
-  wire tail0;
-  wire tail1;
-  wire tail2;
-  wire tail3;
   wire tail_known;
-  reg [3:0] verdicts = 4'h0;
+  reg [4:0] verdict0 = 5'h00;
+  reg [4:0] verdict1 = 5'h00;
+  reg [4:0] verdict2 = 5'h00;
+  reg [4:0] verdict3 = 5'h00;
   (* init = 1'h0 *)
-  wire [211:0] w_data;
+  wire [380:0] w_data;
   wire w_rdy;
-  wire [211:0] waiting;
-  reg [0:0] \table  [255:0];
+  wire [380:0] waiting;
+  reg [4:0] \table  [255:0];
   always @(posedge clk) begin
     if (\$signature__en )
       \table [ended] <= \$signature__data ;
   end
-  assign read__data = \table [waiting[210:203]];
-  assign \$1  = ~ input__payload[40];
-  assign \$2  = input__payload[43] | \$1 ;
-  assign passes0 = open_hit & \$2 ;
-  assign \$3  = passes0 | input__payload[41];
-  assign \$4  = ~ input__payload[98];
-  assign \$5  = input__payload[101] | \$4 ;
-  assign passes1 = \$3  & \$5 ;
-  assign \$6  = passes1 | input__payload[99];
-  assign \$7  = ~ input__payload[156];
-  assign \$8  = input__payload[159] | \$7 ;
-  assign passes2 = \$6  & \$8 ;
-  assign \$9  = passes2 | input__payload[157];
-  assign \$10  = ~ input__payload[214];
-  assign \$11  = input__payload[217] | \$10 ;
-  assign passes3 = \$9  & \$11 ;
-  assign \$12  = ~ judged_valid;
-  assign input__ready = \$12  | step;
+  assign read__data = \table [waiting[378:371]];
+  assign \$1  = ~ input__payload[43];
+  assign \$2  = input__payload[40] & \$1 ;
+  assign own0_total = \$2  + open_misses;
+  assign \$3  = own0_total > 5'h10;
+  assign \$4  = \$3  ? 6'h10 : own0_total;
+  assign \$5  = ~ input__payload[138];
+  assign \$6  = input__payload[135] & \$5 ;
+  assign misses1_1_total = \$4 [4:0] + \$6 ;
+  assign \$7  = misses1_1_total > 5'h10;
+  assign \$8  = \$7  ? 6'h10 : misses1_1_total;
+  assign \$9  = ~ input__payload[138];
+  assign \$10  = input__payload[135] & \$9 ;
+  assign misses1_1_value = input__payload[41] ? { 4'h0, \$10  } : \$8 [4:0];
+  assign \$11  = ~ input__payload[138];
+  assign \$12  = input__payload[135] & \$11 ;
+  assign \$13  = ~ input__payload[233];
+  assign \$14  = input__payload[230] & \$13 ;
+  assign \$15  = \$12  + \$14 ;
+  assign \$16  = \$15  > 5'h10;
+  assign \$17  = \$16  ? 6'h10 : { 4'h0, \$15  };
+  assign \$18  = ~ input__payload[233];
+  assign \$19  = input__payload[230] & \$18 ;
+  assign misses1_2_value = input__payload[136] ? { 4'h0, \$19  } : \$17 [4:0];
+  assign misses1_2_bit = input__payload[41] | input__payload[136];
+  assign \$20  = ~ input__payload[233];
+  assign \$21  = input__payload[230] & \$20 ;
+  assign \$22  = ~ input__payload[328];
+  assign \$23  = input__payload[325] & \$22 ;
+  assign \$24  = \$21  + \$23 ;
+  assign \$25  = \$24  > 5'h10;
+  assign \$26  = \$25  ? 6'h10 : { 4'h0, \$24  };
+  assign \$27  = ~ input__payload[328];
+  assign \$28  = input__payload[325] & \$27 ;
+  assign misses1_3_value = input__payload[231] ? { 4'h0, \$28  } : \$26 [4:0];
+  assign misses1_3_bit = input__payload[136] | input__payload[231];
+  assign misses2_2_total = \$4 [4:0] + misses1_2_value;
+  assign \$29  = misses2_2_total > 5'h10;
+  assign \$30  = \$29  ? 6'h10 : misses2_2_total;
+  assign misses2_2_value = misses1_2_bit ? misses1_2_value : \$30 [4:0];
+  assign misses2_3_total = misses1_1_value + misses1_3_value;
+  assign \$31  = misses2_3_total > 5'h10;
+  assign \$32  = \$31  ? 6'h10 : misses2_3_total;
+  assign misses2_3_value = misses1_3_bit ? misses1_3_value : \$32 [4:0];
+  assign misses2_3_bit = misses1_1_bit | misses1_3_bit;
+  assign \$33  = ~ judged_valid;
+  assign input__ready = \$33  | step;
   assign step = judged_valid & w_rdy;
-  assign popular3 = judged[215] ? verdicts[3] : 1'h0;
-  assign \$13  = ~ judged[215];
-  assign \$14  = judged[217] ? { 18'h00000, judged[231:218] } : judged[205:174];
-  assign \$15  = ~ judged[232];
-  assign \$16  = judged[214] & \$15 ;
-  assign popular2 = judged[157] ? verdicts[2] : popular3;
-  assign \$17  = ~ judged[157];
-  assign tail2 = tail3 & \$17 ;
-  assign \$18  = judged[159] ? { 18'h00000, judged[173:160] } : judged[147:116];
-  assign \$19  = ~ judged[232];
-  assign \$20  = judged[156] & \$19 ;
-  assign popular1 = judged[99] ? verdicts[1] : popular2;
-  assign \$21  = ~ judged[99];
-  assign tail1 = tail2 & \$21 ;
-  assign \$22  = judged[101] ? { 18'h00000, judged[115:102] } : judged[89:58];
-  assign \$23  = ~ judged[232];
-  assign \$24  = judged[98] & \$23 ;
-  assign popular0 = judged[41] ? verdicts[0] : popular1;
-  assign \$25  = ~ judged[41];
-  assign tail0 = tail1 & \$25 ;
-  assign \$26  = judged[43] ? { 18'h00000, judged[57:44] } : judged[31:0];
-  assign \$27  = ~ judged[232];
-  assign \$28  = judged[40] & \$27 ;
-  assign \$29  = | { judged[215], judged[157], judged[99], judged[41] };
-  assign ends_straddler = continued & \$29 ;
-  assign \$30  = { judged[214], judged[156], judged[98], judged[40] } & { tail3, tail2, tail1, tail0 };
-  assign has_tail = | \$30 ;
-  assign \$31  = ~ judged[232];
-  assign \$32  = has_tail & \$31 ;
-  assign \$33  = ended + ends_straddler;
-  assign \$34  = ~ { judged[215], judged[157], judged[99], judged[41] };
-  assign \$35  = \$34  + 1'h1;
-  assign \$36  = { judged[215], judged[157], judged[99], judged[41] } & \$35 [3:0];
-  assign \$37  = verdicts & \$36 ;
-  assign \$signature__data  = | \$37 ;
+  assign following1_1_value = judged[231] ? verdict2 : verdict3;
+  assign following1_1_bit = judged[231] | judged[326];
+  assign following1_2_value = judged[136] ? verdict1 : verdict2;
+  assign following1_2_bit = judged[136] | judged[231];
+  assign following1_3_value = judged[41] ? verdict0 : verdict1;
+  assign following1_3_bit = judged[41] | judged[136];
+  assign following2_2_value = following1_2_bit ? following1_2_value : verdict3;
+  assign following2_2_bit = following1_2_bit | judged[326];
+  assign following2_3_value = following1_3_bit ? following1_3_value : following1_1_value;
+  assign following2_3_bit = following1_3_bit | following1_1_bit;
+  assign \$34  = judged[43] ? { 19'h00000, judged[56:44] } : judged[31:0];
+  assign \$35  = judged[40] & judged[381];
+  assign \$36  = ~ following2_3_bit;
+  assign \$37  = judged[138] ? { 19'h00000, judged[151:139] } : judged[126:95];
+  assign \$38  = judged[135] & judged[381];
+  assign \$39  = ~ following2_2_bit;
+  assign \$40  = judged[233] ? { 19'h00000, judged[246:234] } : judged[221:190];
+  assign \$41  = judged[230] & judged[381];
+  assign \$42  = ~ following1_1_bit;
+  assign \$43  = judged[328] ? { 19'h00000, judged[341:329] } : judged[316:285];
+  assign \$44  = judged[325] & judged[381];
+  assign \$45  = ~ judged[326];
+  assign \$46  = | { judged[326], judged[231], judged[136], judged[41] };
+  assign ends_straddler = continued & \$46 ;
+  assign \$47  = ~ following2_3_bit;
+  assign \$48  = ~ following2_2_bit;
+  assign \$49  = ~ following1_1_bit;
+  assign \$50  = ~ judged[326];
+  assign \$51  = { judged[325], judged[230], judged[135], judged[40] } & { \$50 , \$49 , \$48 , \$47  };
+  assign has_tail = | \$51 ;
+  assign \$52  = ended + ends_straddler;
+  assign \$53  = ~ { judged[326], judged[231], judged[136], judged[41] };
+  assign \$54  = \$53  + 1'h1;
+  assign \$55  = { judged[326], judged[231], judged[136], judged[41] } & \$54 [3:0];
+  assign \$56  = \$55 [0] ? verdict0 : 5'h00;
+  assign \$57  = ~ { judged[326], judged[231], judged[136], judged[41] };
+  assign \$58  = \$57  + 1'h1;
+  assign \$59  = { judged[326], judged[231], judged[136], judged[41] } & \$58 [3:0];
+  assign \$60  = \$59 [1] ? verdict1 : 5'h00;
+  assign \$61  = \$56  | \$60 ;
+  assign \$62  = ~ { judged[326], judged[231], judged[136], judged[41] };
+  assign \$63  = \$62  + 1'h1;
+  assign \$64  = { judged[326], judged[231], judged[136], judged[41] } & \$63 [3:0];
+  assign \$65  = \$64 [2] ? verdict2 : 5'h00;
+  assign \$66  = \$61  | \$65 ;
+  assign \$67  = ~ { judged[326], judged[231], judged[136], judged[41] };
+  assign \$68  = \$67  + 1'h1;
+  assign \$69  = { judged[326], judged[231], judged[136], judged[41] } & \$68 [3:0];
+  assign \$70  = \$69 [3] ? verdict3 : 5'h00;
+  assign \$signature__data  = \$66  | \$70 ;
   assign \$signature__en  = step & ends_straddler;
-  assign \$38  = 1'h0 + judged[41];
-  assign \$39  = \$38  + judged[99];
-  assign \$40  = \$39  + judged[157];
-  assign \$41  = \$40  + judged[215];
-  assign \$42  = | { judged[214], judged[156], judged[98] };
-  assign \$43  = | { judged[214], judged[156] };
-  assign \$45  = { judged[215], judged[157], judged[99], judged[41] } & { 1'h0, \$44 , \$43 , \$42  };
-  assign \$46  = 1'h0 + \$45 [0];
-  assign \$47  = | { judged[214], judged[156], judged[98] };
-  assign \$48  = | { judged[214], judged[156] };
-  assign \$50  = { judged[215], judged[157], judged[99], judged[41] } & { 1'h0, \$49 , \$48 , \$47  };
-  assign \$51  = \$46  + \$50 [1];
-  assign \$52  = | { judged[214], judged[156], judged[98] };
-  assign \$53  = | { judged[214], judged[156] };
-  assign \$55  = { judged[215], judged[157], judged[99], judged[41] } & { 1'h0, \$54 , \$53 , \$52  };
-  assign \$56  = \$51  + \$55 [2];
-  assign \$57  = | { judged[214], judged[156], judged[98] };
-  assign \$58  = | { judged[214], judged[156] };
-  assign \$60  = { judged[215], judged[157], judged[99], judged[41] } & { 1'h0, \$59 , \$58 , \$57  };
-  assign \$61  = \$56  + \$60 [3];
-  assign \$62  = ~ waiting[202];
-  assign \$63  = waiting[210:203] != ended;
-  assign tail_known = \$62  | \$63 ;
+  assign \$71  = 1'h0 + judged[41];
+  assign \$72  = \$71  + judged[136];
+  assign \$73  = \$72  + judged[231];
+  assign \$74  = \$73  + judged[326];
+  assign \$75  = | { judged[325], judged[230], judged[135] };
+  assign \$76  = | { judged[325], judged[230] };
+  assign \$78  = { judged[326], judged[231], judged[136], judged[41] } & { 1'h0, \$77 , \$76 , \$75  };
+  assign \$79  = 1'h0 + \$78 [0];
+  assign \$80  = | { judged[325], judged[230], judged[135] };
+  assign \$81  = | { judged[325], judged[230] };
+  assign \$83  = { judged[326], judged[231], judged[136], judged[41] } & { 1'h0, \$82 , \$81 , \$80  };
+  assign \$84  = \$79  + \$83 [1];
+  assign \$85  = | { judged[325], judged[230], judged[135] };
+  assign \$86  = | { judged[325], judged[230] };
+  assign \$88  = { judged[326], judged[231], judged[136], judged[41] } & { 1'h0, \$87 , \$86 , \$85  };
+  assign \$89  = \$84  + \$88 [2];
+  assign \$90  = | { judged[325], judged[230], judged[135] };
+  assign \$91  = | { judged[325], judged[230] };
+  assign \$93  = { judged[326], judged[231], judged[136], judged[41] } & { 1'h0, \$92 , \$91 , \$90  };
+  assign \$94  = \$89  + \$93 [3];
+  assign \$95  = ~ waiting[370];
+  assign \$96  = waiting[378:371] != ended;
+  assign tail_known = \$95  | \$96 ;
   assign output__valid = r_rdy & tail_known;
   assign r_en = output__valid & output__ready;
-  assign \$64  = passes3 | input__payload[215];
-  assign \$65  = ~ input__payload[215];
-  assign \$66  = ~ input__payload[157];
-  assign \$67  = ~ input__payload[99];
-  assign \$68  = ~ input__payload[41];
-  assign \$69  = input__payload[40] ? \$68  : is_open;
-  assign \$70  = input__payload[98] ? \$67  : \$69 ;
-  assign \$71  = input__payload[156] ? \$66  : \$70 ;
-  assign \$72  = input__payload[214] ? \$65  : \$71 ;
-  assign \$73  = ended + ends_straddler;
-  assign \$74  = sample + \$41 [2:0];
-  assign \$75  = judged[233] ? 24'h000000 : \$74 ;
-  assign \$77  = step ? 4'hf : 4'h0;
-  assign \$78  = { judged[215], judged[157], judged[99], judged[41] } & \$77 ;
-  assign \$79  = 1'h0 + \$78 [0];
-  assign \$81  = step ? 4'hf : 4'h0;
-  assign \$82  = { judged[215], judged[157], judged[99], judged[41] } & \$81 ;
-  assign \$83  = \$79  + \$82 [1];
-  assign \$85  = step ? 4'hf : 4'h0;
-  assign \$86  = { judged[215], judged[157], judged[99], judged[41] } & \$85 ;
-  assign \$87  = \$83  + \$86 [2];
-  assign \$89  = step ? 4'hf : 4'h0;
-  assign \$90  = { judged[215], judged[157], judged[99], judged[41] } & \$89 ;
-  assign \$91  = \$87  + \$90 [3];
-  assign \$92  = { judged[215], judged[157], judged[99], judged[41] } & verdicts;
-  assign \$94  = step ? 4'hf : 4'h0;
-  assign \$95  = \$92  & \$94 ;
-  assign \$96  = 1'h0 + \$95 [0];
-  assign \$97  = { judged[215], judged[157], judged[99], judged[41] } & verdicts;
-  assign \$99  = step ? 4'hf : 4'h0;
-  assign \$100  = \$97  & \$99 ;
-  assign \$101  = \$96  + \$100 [1];
-  assign \$102  = { judged[215], judged[157], judged[99], judged[41] } & verdicts;
-  assign \$104  = step ? 4'hf : 4'h0;
-  assign \$105  = \$102  & \$104 ;
-  assign \$106  = \$101  + \$105 [2];
-  assign \$107  = { judged[215], judged[157], judged[99], judged[41] } & verdicts;
-  assign \$109  = step ? 4'hf : 4'h0;
-  assign \$110  = \$107  & \$109 ;
-  assign \$111  = \$106  + \$110 [3];
-  assign \$113  = step ? 4'hf : 4'h0;
-  assign \$114  = { judged[214], judged[156], judged[98], judged[40] } & \$113 ;
-  assign \$115  = 1'h0 + \$114 [0];
-  assign \$117  = step ? 4'hf : 4'h0;
-  assign \$118  = { judged[214], judged[156], judged[98], judged[40] } & \$117 ;
-  assign \$119  = \$115  + \$118 [1];
-  assign \$121  = step ? 4'hf : 4'h0;
-  assign \$122  = { judged[214], judged[156], judged[98], judged[40] } & \$121 ;
-  assign \$123  = \$119  + \$122 [2];
-  assign \$125  = step ? 4'hf : 4'h0;
-  assign \$126  = { judged[214], judged[156], judged[98], judged[40] } & \$125 ;
-  assign \$127  = \$123  + \$126 [3];
-  assign \$129  = step ? 4'hf : 4'h0;
-  assign \$130  = { judged[217], judged[159], judged[101], judged[43] } & \$129 ;
-  assign \$131  = 1'h0 + \$130 [0];
-  assign \$133  = step ? 4'hf : 4'h0;
-  assign \$134  = { judged[217], judged[159], judged[101], judged[43] } & \$133 ;
-  assign \$135  = \$131  + \$134 [1];
-  assign \$137  = step ? 4'hf : 4'h0;
-  assign \$138  = { judged[217], judged[159], judged[101], judged[43] } & \$137 ;
-  assign \$139  = \$135  + \$138 [2];
-  assign \$141  = step ? 4'hf : 4'h0;
-  assign \$142  = { judged[217], judged[159], judged[101], judged[43] } & \$141 ;
-  assign \$143  = \$139  + \$142 [3];
-  assign \$145  = step ? 4'hf : 4'h0;
-  assign \$146  = { judged[216], judged[158], judged[100], judged[42] } & \$145 ;
-  assign \$147  = 1'h0 + \$146 [0];
+  assign \$97  = input__payload[326] ? 5'h00 : misses2_3_value;
+  assign \$98  = ~ input__payload[326];
+  assign \$99  = ~ input__payload[231];
+  assign \$100  = ~ input__payload[136];
+  assign \$101  = ~ input__payload[41];
+  assign \$102  = input__payload[40] ? \$101  : is_open;
+  assign \$103  = input__payload[135] ? \$100  : \$102 ;
+  assign \$104  = input__payload[230] ? \$99  : \$103 ;
+  assign \$105  = input__payload[325] ? \$98  : \$104 ;
+  assign \$106  = ended + ends_straddler;
+  assign \$107  = sample + \$74 [2:0];
+  assign \$108  = judged[382] ? 24'h000000 : \$107 ;
+  assign \$110  = step ? 4'hf : 4'h0;
+  assign \$111  = { judged[326], judged[231], judged[136], judged[41] } & \$110 ;
+  assign \$112  = 1'h0 + \$111 [0];
+  assign \$114  = step ? 4'hf : 4'h0;
+  assign \$115  = { judged[326], judged[231], judged[136], judged[41] } & \$114 ;
+  assign \$116  = \$112  + \$115 [1];
+  assign \$118  = step ? 4'hf : 4'h0;
+  assign \$119  = { judged[326], judged[231], judged[136], judged[41] } & \$118 ;
+  assign \$120  = \$116  + \$119 [2];
+  assign \$122  = step ? 4'hf : 4'h0;
+  assign \$123  = { judged[326], judged[231], judged[136], judged[41] } & \$122 ;
+  assign \$124  = \$120  + \$123 [3];
+  assign \$125  = ! verdict0;
+  assign \$126  = ! verdict1;
+  assign \$127  = ! verdict2;
+  assign \$128  = ! verdict3;
+  assign \$129  = { judged[326], judged[231], judged[136], judged[41] } & { \$128 , \$127 , \$126 , \$125  };
+  assign \$131  = step ? 4'hf : 4'h0;
+  assign \$132  = \$129  & \$131 ;
+  assign \$133  = 1'h0 + \$132 [0];
+  assign \$134  = ! verdict0;
+  assign \$135  = ! verdict1;
+  assign \$136  = ! verdict2;
+  assign \$137  = ! verdict3;
+  assign \$138  = { judged[326], judged[231], judged[136], judged[41] } & { \$137 , \$136 , \$135 , \$134  };
+  assign \$140  = step ? 4'hf : 4'h0;
+  assign \$141  = \$138  & \$140 ;
+  assign \$142  = \$133  + \$141 [1];
+  assign \$143  = ! verdict0;
+  assign \$144  = ! verdict1;
+  assign \$145  = ! verdict2;
+  assign \$146  = ! verdict3;
+  assign \$147  = { judged[326], judged[231], judged[136], judged[41] } & { \$146 , \$145 , \$144 , \$143  };
   assign \$149  = step ? 4'hf : 4'h0;
-  assign \$150  = { judged[216], judged[158], judged[100], judged[42] } & \$149 ;
-  assign \$151  = \$147  + \$150 [1];
-  assign \$153  = step ? 4'hf : 4'h0;
-  assign \$154  = { judged[216], judged[158], judged[100], judged[42] } & \$153 ;
-  assign \$155  = \$151  + \$154 [2];
-  assign \$157  = step ? 4'hf : 4'h0;
-  assign \$158  = { judged[216], judged[158], judged[100], judged[42] } & \$157 ;
-  assign \$159  = \$155  + \$158 [3];
-  assign \$160  = | { judged[214], judged[156], judged[98], judged[40] };
-  assign \$161  = step & \$160 ;
-  assign \$162  = sample + \$61 [2:0];
-  assign \$163  = \$162  >= 13'h1000;
-  assign \$164  = \$161  & \$163 ;
+  assign \$150  = \$147  & \$149 ;
+  assign \$151  = \$142  + \$150 [2];
+  assign \$152  = ! verdict0;
+  assign \$153  = ! verdict1;
+  assign \$154  = ! verdict2;
+  assign \$155  = ! verdict3;
+  assign \$156  = { judged[326], judged[231], judged[136], judged[41] } & { \$155 , \$154 , \$153 , \$152  };
+  assign \$158  = step ? 4'hf : 4'h0;
+  assign \$159  = \$156  & \$158 ;
+  assign \$160  = \$151  + \$159 [3];
+  assign \$162  = step ? 4'hf : 4'h0;
+  assign \$163  = { judged[325], judged[230], judged[135], judged[40] } & \$162 ;
+  assign \$164  = 1'h0 + \$163 [0];
+  assign \$166  = step ? 4'hf : 4'h0;
+  assign \$167  = { judged[325], judged[230], judged[135], judged[40] } & \$166 ;
+  assign \$168  = \$164  + \$167 [1];
+  assign \$170  = step ? 4'hf : 4'h0;
+  assign \$171  = { judged[325], judged[230], judged[135], judged[40] } & \$170 ;
+  assign \$172  = \$168  + \$171 [2];
+  assign \$174  = step ? 4'hf : 4'h0;
+  assign \$175  = { judged[325], judged[230], judged[135], judged[40] } & \$174 ;
+  assign \$176  = \$172  + \$175 [3];
+  assign \$178  = step ? 4'hf : 4'h0;
+  assign \$179  = { judged[328], judged[233], judged[138], judged[43] } & \$178 ;
+  assign \$180  = 1'h0 + \$179 [0];
+  assign \$182  = step ? 4'hf : 4'h0;
+  assign \$183  = { judged[328], judged[233], judged[138], judged[43] } & \$182 ;
+  assign \$184  = \$180  + \$183 [1];
+  assign \$186  = step ? 4'hf : 4'h0;
+  assign \$187  = { judged[328], judged[233], judged[138], judged[43] } & \$186 ;
+  assign \$188  = \$184  + \$187 [2];
+  assign \$190  = step ? 4'hf : 4'h0;
+  assign \$191  = { judged[328], judged[233], judged[138], judged[43] } & \$190 ;
+  assign \$192  = \$188  + \$191 [3];
+  assign \$194  = step ? 4'hf : 4'h0;
+  assign \$195  = { judged[327], judged[232], judged[137], judged[42] } & \$194 ;
+  assign \$196  = 1'h0 + \$195 [0];
+  assign \$198  = step ? 4'hf : 4'h0;
+  assign \$199  = { judged[327], judged[232], judged[137], judged[42] } & \$198 ;
+  assign \$200  = \$196  + \$199 [1];
+  assign \$202  = step ? 4'hf : 4'h0;
+  assign \$203  = { judged[327], judged[232], judged[137], judged[42] } & \$202 ;
+  assign \$204  = \$200  + \$203 [2];
+  assign \$206  = step ? 4'hf : 4'h0;
+  assign \$207  = { judged[327], judged[232], judged[137], judged[42] } & \$206 ;
+  assign \$208  = \$204  + \$207 [3];
+  assign \$209  = | { judged[325], judged[230], judged[135], judged[40] };
+  assign \$210  = step & \$209 ;
+  assign \$211  = sample + \$94 [2:0];
+  assign \$212  = \$211  >= 13'h1000;
+  assign \$213  = \$210  & \$212 ;
   always @(posedge clk)
-    judged_valid <= \$165 ;
+    judged_valid <= \$214 ;
   always @(posedge clk)
-    judged <= \$166 ;
+    judged <= \$215 ;
   always @(posedge clk)
-    verdicts <= \$167 ;
+    continued <= \$216 ;
   always @(posedge clk)
-    continued <= \$168 ;
+    verdict0 <= \$217 ;
   always @(posedge clk)
-    open_hit <= \$169 ;
+    verdict1 <= \$218 ;
   always @(posedge clk)
-    is_open <= \$170 ;
+    verdict2 <= \$219 ;
   always @(posedge clk)
-    ended <= \$171 ;
+    verdict3 <= \$220 ;
   always @(posedge clk)
-    sample <= \$172 ;
+    open_misses <= \$221 ;
   always @(posedge clk)
-    \samples$47  <= \$173 ;
+    is_open <= \$222 ;
   always @(posedge clk)
-    popular <= \$174 ;
+    ended <= \$223 ;
   always @(posedge clk)
-    lookups <= \$175 ;
+    sample <= \$224 ;
   always @(posedge clk)
-    hits <= \$176 ;
+    \samples$70  <= \$225 ;
   always @(posedge clk)
-    bad <= \$177 ;
+    popular <= \$226 ;
   always @(posedge clk)
-    batch_too_long <= \$178 ;
+    lookups <= \$227 ;
+  always @(posedge clk)
+    hits <= \$228 ;
+  always @(posedge clk)
+    bad <= \$229 ;
+  always @(posedge clk)
+    batch_too_long <= \$230 ;
   hotline_classifier_beats beats (
     .clk(clk),
     .r_data(waiting),
@@ -982,210 +1115,258 @@ module hotline_classifier(rst, input__ready, output__valid, output__ready, input
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
-    { output__payload[178], output__payload[133], output__payload[88], output__payload[43] } = { waiting[178], waiting[133], waiting[88], waiting[43] };
-    if (waiting[44]) begin
-      output__payload[43] = read__data;
+    { output__payload[308:304], output__payload[221:217], output__payload[134:130], output__payload[47:43] } = { waiting[308:304], waiting[221:217], waiting[134:130], waiting[47:43] };
+    if (waiting[48]) begin
+      output__payload[47:43] = read__data;
     end
-    if (waiting[89]) begin
-      output__payload[88] = read__data;
+    if (waiting[135]) begin
+      output__payload[134:130] = read__data;
     end
-    if (waiting[134]) begin
-      output__payload[133] = read__data;
+    if (waiting[222]) begin
+      output__payload[221:217] = read__data;
     end
-    if (waiting[179]) begin
-      output__payload[178] = read__data;
+    if (waiting[309]) begin
+      output__payload[308:304] = read__data;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
-    \$165  = judged_valid;
+    \$214  = judged_valid;
     if (input__ready) begin
-      \$165  = input__valid;
+      \$214  = input__valid;
     end
     if (rst) begin
-      \$165  = 1'h0;
+      \$214  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
-    \$166  = judged;
+    \$215  = judged;
     if (input__ready) begin
-      \$166  = input__payload;
+      \$215  = input__payload;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
-    \$167  = verdicts;
+    \$216  = continued;
     if (input__ready) begin
-      \$167  = { passes3, passes2, passes1, passes0 };
+      \$216  = is_open;
     end
     if (rst) begin
-      \$167  = 4'h0;
+      \$216  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
-    \$168  = continued;
+    \$217  = verdict0;
     if (input__ready) begin
-      \$168  = is_open;
+      \$217  = \$4 [4:0];
     end
     if (rst) begin
-      \$168  = 1'h0;
+      \$217  = 5'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
-    \$169  = open_hit;
+    \$218  = verdict1;
+    if (input__ready) begin
+      \$218  = misses1_1_value;
+    end
+    if (rst) begin
+      \$218  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
+    \$219  = verdict2;
+    if (input__ready) begin
+      \$219  = misses2_2_value;
+    end
+    if (rst) begin
+      \$219  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
+    \$220  = verdict3;
+    if (input__ready) begin
+      \$220  = misses2_3_value;
+    end
+    if (rst) begin
+      \$220  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
+    \$221  = open_misses;
     if (input__ready) begin
       if (input__valid) begin
-        \$169  = \$64 ;
+        \$221  = \$97 ;
       end
     end
     if (rst) begin
-      \$169  = 1'h1;
+      \$221  = 5'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
-    \$170  = is_open;
+    \$222  = is_open;
     if (input__ready) begin
       if (input__valid) begin
-        \$170  = \$72 ;
+        \$222  = \$105 ;
       end
     end
     if (rst) begin
-      \$170  = 1'h0;
+      \$222  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
-    \$171  = ended;
+    \$223  = ended;
     if (step) begin
-      \$171  = \$73 [7:0];
+      \$223  = \$106 [7:0];
     end
     if (rst) begin
-      \$171  = 8'h00;
+      \$223  = 8'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
-    \$172  = sample;
+    \$224  = sample;
     if (step) begin
-      \$172  = \$75 [22:0];
+      \$224  = \$108 [22:0];
     end
     if (rst) begin
-      \$172  = 23'h000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
-    \$173  = \$91 [2:0];
-    if (rst) begin
-      \$173  = 3'h0;
+      \$224  = 23'h000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
-    \$174  = \$111 [2:0];
+    \$225  = \$124 [2:0];
     if (rst) begin
-      \$174  = 3'h0;
+      \$225  = 3'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
-    \$175  = \$127 [2:0];
+    \$226  = \$160 [2:0];
     if (rst) begin
-      \$175  = 3'h0;
+      \$226  = 3'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
-    \$176  = \$143 [2:0];
+    \$227  = \$176 [2:0];
     if (rst) begin
-      \$176  = 3'h0;
+      \$227  = 3'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
-    \$177  = \$159 [2:0];
+    \$228  = \$192 [2:0];
     if (rst) begin
-      \$177  = 3'h0;
+      \$228  = 3'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
-    \$178  = \$164 ;
+    \$229  = \$208 [2:0];
     if (rst) begin
-      \$178  = 1'h0;
+      \$229  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
+    \$230  = \$213 ;
+    if (rst) begin
+      \$230  = 1'h0;
     end
   end
   always @*
     output__payload[42:0] = waiting[42:0];
   always @*
-    output__payload[87:44] = waiting[87:44];
+    output__payload[129:48] = waiting[129:48];
   always @*
-    output__payload[132:89] = waiting[132:89];
+    output__payload[216:135] = waiting[216:135];
   always @*
-    output__payload[177:134] = waiting[177:134];
+    output__payload[303:222] = waiting[303:222];
   always @*
-    output__payload[211:179] = waiting[211:179];
-  assign w_data[211] = judged[233];
-  assign w_data[210:203] = \$33 [7:0];
-  assign w_data[202] = \$32 ;
-  assign w_data[201:180] = sample[21:0];
-  assign w_data[44] = tail0;
-  assign w_data[43] = popular0;
+    output__payload[380:309] = waiting[380:309];
+  assign w_data[380] = judged[382];
+  assign w_data[378:371] = \$52 [7:0];
+  assign w_data[379] = judged[380];
+  assign w_data[370] = has_tail;
+  assign w_data[369:348] = sample[21:0];
+  assign w_data[347:315] = judged[379:347];
+  assign w_data[314] = judged[346];
+  assign w_data[313:311] = judged[345:343];
+  assign w_data[310] = judged[342];
+  assign w_data[309] = \$45 ;
+  assign w_data[308:304] = verdict3;
+  assign w_data[303] = judged[328];
+  assign w_data[302] = judged[326];
+  assign w_data[301] = \$44 ;
+  assign w_data[300:293] = judged[324:317];
+  assign w_data[292:261] = \$43 ;
+  assign w_data[260:228] = judged[284:252];
+  assign w_data[227] = judged[251];
+  assign w_data[226:224] = judged[250:248];
+  assign w_data[223] = judged[247];
+  assign w_data[222] = \$42 ;
+  assign w_data[221:217] = following1_1_value;
+  assign w_data[216] = judged[233];
+  assign w_data[215] = judged[231];
+  assign w_data[214] = \$41 ;
+  assign w_data[213:206] = judged[229:222];
+  assign w_data[205:174] = \$40 ;
+  assign w_data[173:141] = judged[189:157];
+  assign w_data[140] = judged[156];
+  assign w_data[139:137] = judged[155:153];
+  assign w_data[136] = judged[152];
+  assign w_data[135] = \$39 ;
+  assign w_data[134:130] = following2_2_value;
+  assign w_data[129] = judged[138];
+  assign w_data[128] = judged[136];
+  assign w_data[127] = \$38 ;
+  assign w_data[126:119] = judged[134:127];
+  assign w_data[118:87] = \$37 ;
+  assign w_data[86:54] = judged[94:62];
+  assign w_data[53] = judged[61];
+  assign w_data[52:50] = judged[60:58];
+  assign w_data[49] = judged[57];
+  assign w_data[48] = \$36 ;
+  assign w_data[47:43] = following2_3_value;
   assign w_data[42] = judged[43];
   assign w_data[41] = judged[41];
-  assign w_data[40] = \$28 ;
+  assign w_data[40] = \$35 ;
   assign w_data[39:32] = judged[39:32];
-  assign w_data[31:0] = \$26 ;
-  assign w_data[89] = tail1;
-  assign w_data[88] = popular1;
-  assign w_data[87] = judged[101];
-  assign w_data[86] = judged[99];
-  assign w_data[85] = \$24 ;
-  assign w_data[84:77] = judged[97:90];
-  assign w_data[76:45] = \$22 ;
-  assign w_data[134] = tail2;
-  assign w_data[133] = popular2;
-  assign w_data[132] = judged[159];
-  assign w_data[131] = judged[157];
-  assign w_data[130] = \$20 ;
-  assign w_data[129:122] = judged[155:148];
-  assign w_data[121:90] = \$18 ;
-  assign w_data[179] = tail3;
-  assign w_data[178] = popular3;
-  assign w_data[177] = judged[217];
-  assign w_data[176] = judged[215];
-  assign w_data[175] = \$16 ;
-  assign w_data[174:167] = judged[213:206];
-  assign w_data[166:135] = \$14 ;
-  assign tail3 = \$13 ;
-  assign \$44  = judged[214];
-  assign \$49  = judged[214];
-  assign \$54  = judged[214];
-  assign \$59  = judged[214];
-  assign \$76  = 4'hf;
-  assign \$80  = 4'hf;
-  assign \$84  = 4'hf;
-  assign \$88  = 4'hf;
-  assign \$93  = 4'hf;
-  assign \$98  = 4'hf;
-  assign \$103  = 4'hf;
-  assign \$108  = 4'hf;
-  assign \$112  = 4'hf;
-  assign \$116  = 4'hf;
-  assign \$120  = 4'hf;
-  assign \$124  = 4'hf;
-  assign \$128  = 4'hf;
-  assign \$132  = 4'hf;
-  assign \$136  = 4'hf;
-  assign \$140  = 4'hf;
-  assign \$144  = 4'hf;
+  assign w_data[31:0] = \$34 ;
+  assign misses1_1_bit = input__payload[41];
+  assign misses2_2_bit = misses1_2_bit;
+  assign \$77  = judged[325];
+  assign \$82  = judged[325];
+  assign \$87  = judged[325];
+  assign \$92  = judged[325];
+  assign \$109  = 4'hf;
+  assign \$113  = 4'hf;
+  assign \$117  = 4'hf;
+  assign \$121  = 4'hf;
+  assign \$130  = 4'hf;
+  assign \$139  = 4'hf;
   assign \$148  = 4'hf;
-  assign \$152  = 4'hf;
-  assign \$156  = 4'hf;
+  assign \$157  = 4'hf;
+  assign \$161  = 4'hf;
+  assign \$165  = 4'hf;
+  assign \$169  = 4'hf;
+  assign \$173  = 4'hf;
+  assign \$177  = 4'hf;
+  assign \$181  = 4'hf;
+  assign \$185  = 4'hf;
+  assign \$189  = 4'hf;
+  assign \$193  = 4'hf;
+  assign \$197  = 4'hf;
+  assign \$201  = 4'hf;
+  assign \$205  = 4'hf;
 endmodule
 
 module hotline_classifier_beats(rst, r_en, w_rdy, r_data, w_port__data, w_en, r_rdy, clk);
@@ -1197,10 +1378,10 @@ module hotline_classifier_beats(rst, r_en, w_rdy, r_data, w_port__data, w_en, r_
   wire r_en;
   output w_rdy;
   wire w_rdy;
-  output [211:0] r_data;
-  wire [211:0] r_data;
-  input [211:0] w_port__data;
-  wire [211:0] w_port__data;
+  output [380:0] r_data;
+  wire [380:0] r_data;
+  input [380:0] w_port__data;
+  wire [380:0] w_port__data;
   input w_en;
   wire w_en;
   output r_rdy;
@@ -1249,12 +1430,12 @@ module hotline_classifier_beats(rst, r_en, w_rdy, r_data, w_port__data, w_en, r_
   reg [6:0] w_port__addr = 7'h00;
   (* init = 7'h00 *)
   wire w_port__en;
-  reg [211:0] storage [64:0];
+  reg [380:0] storage [64:0];
   always @(posedge clk) begin
     if (w_port__en)
       storage[w_port__addr] <= w_port__data;
   end
-  reg [211:0] _0_;
+  reg [380:0] _0_;
   always @(posedge clk) begin
     if (r_port__en) begin
       _0_ <= storage[r_port__addr];
@@ -1350,15 +1531,16 @@ module hotline_classifier_beats(rst, r_en, w_rdy, r_data, w_port__data, w_en, r_
   end
 endmodule
 
-module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_write, index_bits, hold, row_out__0__valid, row_out__0__rrpv__0, row_out__0__rrpv__1, row_out__0__tag__0, row_out__0__tag__1, row_out__0__tag__2, row_out__0__tag__3, row_out__1__valid, row_out__1__rrpv__0, row_out__1__rrpv__1, row_out__1__tag__0, row_out__1__tag__1, row_out__1__tag__2
-, row_out__1__tag__3, row_out__2__valid, row_out__2__rrpv__0, row_out__2__rrpv__1, row_out__2__tag__0, row_out__2__tag__1, row_out__2__tag__2, row_out__2__tag__3, row_out__3__valid, row_out__3__rrpv__0, row_out__3__rrpv__1, row_out__3__tag__0, row_out__3__tag__1, row_out__3__tag__2, row_out__3__tag__3, row_out__4__valid, row_out__4__rrpv__0, row_out__4__rrpv__1, row_out__4__tag__0, row_out__4__tag__1, row_out__4__tag__2
-, row_out__4__tag__3, row_out__5__valid, row_out__5__rrpv__0, row_out__5__rrpv__1, row_out__5__tag__0, row_out__5__tag__1, row_out__5__tag__2, row_out__5__tag__3, row_out__6__valid, row_out__6__rrpv__0, row_out__6__rrpv__1, row_out__6__tag__0, row_out__6__tag__1, row_out__6__tag__2, row_out__6__tag__3, row_out__7__valid, row_out__7__rrpv__0, row_out__7__rrpv__1, row_out__7__tag__0, row_out__7__tag__1, row_out__7__tag__2
-, row_out__7__tag__3, restore__payload, write_data, budget, hot_rows, row_in__valid, row_in__rrpv__0, row_in__rrpv__1, row_in__tag__0, row_in__tag__1, row_in__tag__2, row_in__tag__3, row_access, row_set, row_write, clear, done, hot_rows_range, clear_counters, command_code, dump__valid
-, dump__payload, restore__ready, restore_entry, restore_length, command_busy, snapshot, restore__valid);
+module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits, hold, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counter__0, row_out__0__counter__1, row_out__0__counter__2, row_out__0__counter__3, row_out__0__tag__0, row_out__0__tag__1, row_out__0__tag__2, row_out__0__tag__3, slot_out__0, row_out__1__valid
+, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counter__0, row_out__1__counter__1, row_out__1__counter__2, row_out__1__counter__3, row_out__1__tag__0, row_out__1__tag__1, row_out__1__tag__2, row_out__1__tag__3, slot_out__1, row_out__2__valid, row_out__2__hot, row_out__2__referenced, row_out__2__age, row_out__2__counter__0, row_out__2__counter__1, row_out__2__counter__2, row_out__2__counter__3, row_out__2__tag__0
+, row_out__2__tag__1, row_out__2__tag__2, row_out__2__tag__3, slot_out__2, row_out__3__valid, row_out__3__hot, row_out__3__referenced, row_out__3__age, row_out__3__counter__0, row_out__3__counter__1, row_out__3__counter__2, row_out__3__counter__3, row_out__3__tag__0, row_out__3__tag__1, row_out__3__tag__2, row_out__3__tag__3, slot_out__3, row_out__4__valid, row_out__4__hot, row_out__4__referenced, row_out__4__age
+, row_out__4__counter__0, row_out__4__counter__1, row_out__4__counter__2, row_out__4__counter__3, row_out__4__tag__0, row_out__4__tag__1, row_out__4__tag__2, row_out__4__tag__3, slot_out__4, row_out__5__valid, row_out__5__hot, row_out__5__referenced, row_out__5__age, row_out__5__counter__0, row_out__5__counter__1, row_out__5__counter__2, row_out__5__counter__3, row_out__5__tag__0, row_out__5__tag__1, row_out__5__tag__2, row_out__5__tag__3
+, slot_out__5, row_out__6__valid, row_out__6__hot, row_out__6__referenced, row_out__6__age, row_out__6__counter__0, row_out__6__counter__1, row_out__6__counter__2, row_out__6__counter__3, row_out__6__tag__0, row_out__6__tag__1, row_out__6__tag__2, row_out__6__tag__3, slot_out__6, row_out__7__valid, row_out__7__hot, row_out__7__referenced, row_out__7__age, row_out__7__counter__0, row_out__7__counter__1, row_out__7__counter__2
+, row_out__7__counter__3, row_out__7__tag__0, row_out__7__tag__1, row_out__7__tag__2, row_out__7__tag__3, slot_out__7, selecting, dump__ready, restore__payload, write_data, budget, hot_rows, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counter__0, row_in__counter__1, row_in__counter__2, row_in__counter__3, row_in__tag__0
+, row_in__tag__1, row_in__tag__2, row_in__tag__3, row_access, row_set, row_write, clear, done, hot_rows_range, restore_start, select, clear_counters, command_code, dump__valid, dump__payload, restore__ready, restore_entry, restore_length, row_way, restored, slot_write
+, slot_in, command_busy, snapshot, restore__valid);
   reg \$auto$verilog_backend.cc:2505:dump_module$4 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$4 = 0;
-  input dump__ready;
-  wire dump__ready;
   input clk;
   wire clk;
   input rst;
@@ -1375,138 +1557,248 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
   wire hold;
   input [3:0] row_out__0__valid;
   wire [3:0] row_out__0__valid;
-  input [3:0] row_out__0__rrpv__0;
-  wire [3:0] row_out__0__rrpv__0;
-  input [3:0] row_out__0__rrpv__1;
-  wire [3:0] row_out__0__rrpv__1;
-  input [36:0] row_out__0__tag__0;
-  wire [36:0] row_out__0__tag__0;
-  input [36:0] row_out__0__tag__1;
-  wire [36:0] row_out__0__tag__1;
-  input [36:0] row_out__0__tag__2;
-  wire [36:0] row_out__0__tag__2;
-  input [36:0] row_out__0__tag__3;
-  wire [36:0] row_out__0__tag__3;
+  input [3:0] row_out__0__hot;
+  wire [3:0] row_out__0__hot;
+  input [3:0] row_out__0__referenced;
+  wire [3:0] row_out__0__referenced;
+  input [7:0] row_out__0__age;
+  wire [7:0] row_out__0__age;
+  input [7:0] row_out__0__counter__0;
+  wire [7:0] row_out__0__counter__0;
+  input [7:0] row_out__0__counter__1;
+  wire [7:0] row_out__0__counter__1;
+  input [7:0] row_out__0__counter__2;
+  wire [7:0] row_out__0__counter__2;
+  input [7:0] row_out__0__counter__3;
+  wire [7:0] row_out__0__counter__3;
+  input [32:0] row_out__0__tag__0;
+  wire [32:0] row_out__0__tag__0;
+  input [32:0] row_out__0__tag__1;
+  wire [32:0] row_out__0__tag__1;
+  input [32:0] row_out__0__tag__2;
+  wire [32:0] row_out__0__tag__2;
+  input [32:0] row_out__0__tag__3;
+  wire [32:0] row_out__0__tag__3;
+  input [12:0] slot_out__0;
+  wire [12:0] slot_out__0;
   input [3:0] row_out__1__valid;
   wire [3:0] row_out__1__valid;
-  input [3:0] row_out__1__rrpv__0;
-  wire [3:0] row_out__1__rrpv__0;
-  input [3:0] row_out__1__rrpv__1;
-  wire [3:0] row_out__1__rrpv__1;
-  input [36:0] row_out__1__tag__0;
-  wire [36:0] row_out__1__tag__0;
-  input [36:0] row_out__1__tag__1;
-  wire [36:0] row_out__1__tag__1;
-  input [36:0] row_out__1__tag__2;
-  wire [36:0] row_out__1__tag__2;
-  input [36:0] row_out__1__tag__3;
-  wire [36:0] row_out__1__tag__3;
+  input [3:0] row_out__1__hot;
+  wire [3:0] row_out__1__hot;
+  input [3:0] row_out__1__referenced;
+  wire [3:0] row_out__1__referenced;
+  input [7:0] row_out__1__age;
+  wire [7:0] row_out__1__age;
+  input [7:0] row_out__1__counter__0;
+  wire [7:0] row_out__1__counter__0;
+  input [7:0] row_out__1__counter__1;
+  wire [7:0] row_out__1__counter__1;
+  input [7:0] row_out__1__counter__2;
+  wire [7:0] row_out__1__counter__2;
+  input [7:0] row_out__1__counter__3;
+  wire [7:0] row_out__1__counter__3;
+  input [32:0] row_out__1__tag__0;
+  wire [32:0] row_out__1__tag__0;
+  input [32:0] row_out__1__tag__1;
+  wire [32:0] row_out__1__tag__1;
+  input [32:0] row_out__1__tag__2;
+  wire [32:0] row_out__1__tag__2;
+  input [32:0] row_out__1__tag__3;
+  wire [32:0] row_out__1__tag__3;
+  input [12:0] slot_out__1;
+  wire [12:0] slot_out__1;
   input [3:0] row_out__2__valid;
   wire [3:0] row_out__2__valid;
-  input [3:0] row_out__2__rrpv__0;
-  wire [3:0] row_out__2__rrpv__0;
-  input [3:0] row_out__2__rrpv__1;
-  wire [3:0] row_out__2__rrpv__1;
-  input [36:0] row_out__2__tag__0;
-  wire [36:0] row_out__2__tag__0;
-  input [36:0] row_out__2__tag__1;
-  wire [36:0] row_out__2__tag__1;
-  input [36:0] row_out__2__tag__2;
-  wire [36:0] row_out__2__tag__2;
-  input [36:0] row_out__2__tag__3;
-  wire [36:0] row_out__2__tag__3;
+  input [3:0] row_out__2__hot;
+  wire [3:0] row_out__2__hot;
+  input [3:0] row_out__2__referenced;
+  wire [3:0] row_out__2__referenced;
+  input [7:0] row_out__2__age;
+  wire [7:0] row_out__2__age;
+  input [7:0] row_out__2__counter__0;
+  wire [7:0] row_out__2__counter__0;
+  input [7:0] row_out__2__counter__1;
+  wire [7:0] row_out__2__counter__1;
+  input [7:0] row_out__2__counter__2;
+  wire [7:0] row_out__2__counter__2;
+  input [7:0] row_out__2__counter__3;
+  wire [7:0] row_out__2__counter__3;
+  input [32:0] row_out__2__tag__0;
+  wire [32:0] row_out__2__tag__0;
+  input [32:0] row_out__2__tag__1;
+  wire [32:0] row_out__2__tag__1;
+  input [32:0] row_out__2__tag__2;
+  wire [32:0] row_out__2__tag__2;
+  input [32:0] row_out__2__tag__3;
+  wire [32:0] row_out__2__tag__3;
+  input [12:0] slot_out__2;
+  wire [12:0] slot_out__2;
   input [3:0] row_out__3__valid;
   wire [3:0] row_out__3__valid;
-  input [3:0] row_out__3__rrpv__0;
-  wire [3:0] row_out__3__rrpv__0;
-  input [3:0] row_out__3__rrpv__1;
-  wire [3:0] row_out__3__rrpv__1;
-  input [36:0] row_out__3__tag__0;
-  wire [36:0] row_out__3__tag__0;
-  input [36:0] row_out__3__tag__1;
-  wire [36:0] row_out__3__tag__1;
-  input [36:0] row_out__3__tag__2;
-  wire [36:0] row_out__3__tag__2;
-  input [36:0] row_out__3__tag__3;
-  wire [36:0] row_out__3__tag__3;
+  input [3:0] row_out__3__hot;
+  wire [3:0] row_out__3__hot;
+  input [3:0] row_out__3__referenced;
+  wire [3:0] row_out__3__referenced;
+  input [7:0] row_out__3__age;
+  wire [7:0] row_out__3__age;
+  input [7:0] row_out__3__counter__0;
+  wire [7:0] row_out__3__counter__0;
+  input [7:0] row_out__3__counter__1;
+  wire [7:0] row_out__3__counter__1;
+  input [7:0] row_out__3__counter__2;
+  wire [7:0] row_out__3__counter__2;
+  input [7:0] row_out__3__counter__3;
+  wire [7:0] row_out__3__counter__3;
+  input [32:0] row_out__3__tag__0;
+  wire [32:0] row_out__3__tag__0;
+  input [32:0] row_out__3__tag__1;
+  wire [32:0] row_out__3__tag__1;
+  input [32:0] row_out__3__tag__2;
+  wire [32:0] row_out__3__tag__2;
+  input [32:0] row_out__3__tag__3;
+  wire [32:0] row_out__3__tag__3;
+  input [12:0] slot_out__3;
+  wire [12:0] slot_out__3;
   input [3:0] row_out__4__valid;
   wire [3:0] row_out__4__valid;
-  input [3:0] row_out__4__rrpv__0;
-  wire [3:0] row_out__4__rrpv__0;
-  input [3:0] row_out__4__rrpv__1;
-  wire [3:0] row_out__4__rrpv__1;
-  input [36:0] row_out__4__tag__0;
-  wire [36:0] row_out__4__tag__0;
-  input [36:0] row_out__4__tag__1;
-  wire [36:0] row_out__4__tag__1;
-  input [36:0] row_out__4__tag__2;
-  wire [36:0] row_out__4__tag__2;
-  input [36:0] row_out__4__tag__3;
-  wire [36:0] row_out__4__tag__3;
+  input [3:0] row_out__4__hot;
+  wire [3:0] row_out__4__hot;
+  input [3:0] row_out__4__referenced;
+  wire [3:0] row_out__4__referenced;
+  input [7:0] row_out__4__age;
+  wire [7:0] row_out__4__age;
+  input [7:0] row_out__4__counter__0;
+  wire [7:0] row_out__4__counter__0;
+  input [7:0] row_out__4__counter__1;
+  wire [7:0] row_out__4__counter__1;
+  input [7:0] row_out__4__counter__2;
+  wire [7:0] row_out__4__counter__2;
+  input [7:0] row_out__4__counter__3;
+  wire [7:0] row_out__4__counter__3;
+  input [32:0] row_out__4__tag__0;
+  wire [32:0] row_out__4__tag__0;
+  input [32:0] row_out__4__tag__1;
+  wire [32:0] row_out__4__tag__1;
+  input [32:0] row_out__4__tag__2;
+  wire [32:0] row_out__4__tag__2;
+  input [32:0] row_out__4__tag__3;
+  wire [32:0] row_out__4__tag__3;
+  input [12:0] slot_out__4;
+  wire [12:0] slot_out__4;
   input [3:0] row_out__5__valid;
   wire [3:0] row_out__5__valid;
-  input [3:0] row_out__5__rrpv__0;
-  wire [3:0] row_out__5__rrpv__0;
-  input [3:0] row_out__5__rrpv__1;
-  wire [3:0] row_out__5__rrpv__1;
-  input [36:0] row_out__5__tag__0;
-  wire [36:0] row_out__5__tag__0;
-  input [36:0] row_out__5__tag__1;
-  wire [36:0] row_out__5__tag__1;
-  input [36:0] row_out__5__tag__2;
-  wire [36:0] row_out__5__tag__2;
-  input [36:0] row_out__5__tag__3;
-  wire [36:0] row_out__5__tag__3;
+  input [3:0] row_out__5__hot;
+  wire [3:0] row_out__5__hot;
+  input [3:0] row_out__5__referenced;
+  wire [3:0] row_out__5__referenced;
+  input [7:0] row_out__5__age;
+  wire [7:0] row_out__5__age;
+  input [7:0] row_out__5__counter__0;
+  wire [7:0] row_out__5__counter__0;
+  input [7:0] row_out__5__counter__1;
+  wire [7:0] row_out__5__counter__1;
+  input [7:0] row_out__5__counter__2;
+  wire [7:0] row_out__5__counter__2;
+  input [7:0] row_out__5__counter__3;
+  wire [7:0] row_out__5__counter__3;
+  input [32:0] row_out__5__tag__0;
+  wire [32:0] row_out__5__tag__0;
+  input [32:0] row_out__5__tag__1;
+  wire [32:0] row_out__5__tag__1;
+  input [32:0] row_out__5__tag__2;
+  wire [32:0] row_out__5__tag__2;
+  input [32:0] row_out__5__tag__3;
+  wire [32:0] row_out__5__tag__3;
+  input [12:0] slot_out__5;
+  wire [12:0] slot_out__5;
   input [3:0] row_out__6__valid;
   wire [3:0] row_out__6__valid;
-  input [3:0] row_out__6__rrpv__0;
-  wire [3:0] row_out__6__rrpv__0;
-  input [3:0] row_out__6__rrpv__1;
-  wire [3:0] row_out__6__rrpv__1;
-  input [36:0] row_out__6__tag__0;
-  wire [36:0] row_out__6__tag__0;
-  input [36:0] row_out__6__tag__1;
-  wire [36:0] row_out__6__tag__1;
-  input [36:0] row_out__6__tag__2;
-  wire [36:0] row_out__6__tag__2;
-  input [36:0] row_out__6__tag__3;
-  wire [36:0] row_out__6__tag__3;
+  input [3:0] row_out__6__hot;
+  wire [3:0] row_out__6__hot;
+  input [3:0] row_out__6__referenced;
+  wire [3:0] row_out__6__referenced;
+  input [7:0] row_out__6__age;
+  wire [7:0] row_out__6__age;
+  input [7:0] row_out__6__counter__0;
+  wire [7:0] row_out__6__counter__0;
+  input [7:0] row_out__6__counter__1;
+  wire [7:0] row_out__6__counter__1;
+  input [7:0] row_out__6__counter__2;
+  wire [7:0] row_out__6__counter__2;
+  input [7:0] row_out__6__counter__3;
+  wire [7:0] row_out__6__counter__3;
+  input [32:0] row_out__6__tag__0;
+  wire [32:0] row_out__6__tag__0;
+  input [32:0] row_out__6__tag__1;
+  wire [32:0] row_out__6__tag__1;
+  input [32:0] row_out__6__tag__2;
+  wire [32:0] row_out__6__tag__2;
+  input [32:0] row_out__6__tag__3;
+  wire [32:0] row_out__6__tag__3;
+  input [12:0] slot_out__6;
+  wire [12:0] slot_out__6;
   input [3:0] row_out__7__valid;
   wire [3:0] row_out__7__valid;
-  input [3:0] row_out__7__rrpv__0;
-  wire [3:0] row_out__7__rrpv__0;
-  input [3:0] row_out__7__rrpv__1;
-  wire [3:0] row_out__7__rrpv__1;
-  input [36:0] row_out__7__tag__0;
-  wire [36:0] row_out__7__tag__0;
-  input [36:0] row_out__7__tag__1;
-  wire [36:0] row_out__7__tag__1;
-  input [36:0] row_out__7__tag__2;
-  wire [36:0] row_out__7__tag__2;
-  input [36:0] row_out__7__tag__3;
-  wire [36:0] row_out__7__tag__3;
+  input [3:0] row_out__7__hot;
+  wire [3:0] row_out__7__hot;
+  input [3:0] row_out__7__referenced;
+  wire [3:0] row_out__7__referenced;
+  input [7:0] row_out__7__age;
+  wire [7:0] row_out__7__age;
+  input [7:0] row_out__7__counter__0;
+  wire [7:0] row_out__7__counter__0;
+  input [7:0] row_out__7__counter__1;
+  wire [7:0] row_out__7__counter__1;
+  input [7:0] row_out__7__counter__2;
+  wire [7:0] row_out__7__counter__2;
+  input [7:0] row_out__7__counter__3;
+  wire [7:0] row_out__7__counter__3;
+  input [32:0] row_out__7__tag__0;
+  wire [32:0] row_out__7__tag__0;
+  input [32:0] row_out__7__tag__1;
+  wire [32:0] row_out__7__tag__1;
+  input [32:0] row_out__7__tag__2;
+  wire [32:0] row_out__7__tag__2;
+  input [32:0] row_out__7__tag__3;
+  wire [32:0] row_out__7__tag__3;
+  input [12:0] slot_out__7;
+  wire [12:0] slot_out__7;
+  input selecting;
+  wire selecting;
+  input dump__ready;
+  wire dump__ready;
   input [256:0] restore__payload;
   wire [256:0] restore__payload;
   input [31:0] write_data;
   wire [31:0] write_data;
   output [32:0] budget;
   reg [32:0] budget = 33'h000000000;
-  output [14:0] hot_rows;
-  reg [14:0] hot_rows = 15'h4000;
+  output [13:0] hot_rows;
+  reg [13:0] hot_rows = 14'h2000;
   output [3:0] row_in__valid;
   reg [3:0] row_in__valid = 4'h0;
-  output [3:0] row_in__rrpv__0;
-  reg [3:0] row_in__rrpv__0 = 4'h0;
-  output [3:0] row_in__rrpv__1;
-  reg [3:0] row_in__rrpv__1 = 4'h0;
-  output [36:0] row_in__tag__0;
-  reg [36:0] row_in__tag__0 = 37'h0000000000;
-  output [36:0] row_in__tag__1;
-  reg [36:0] row_in__tag__1 = 37'h0000000000;
-  output [36:0] row_in__tag__2;
-  reg [36:0] row_in__tag__2 = 37'h0000000000;
-  output [36:0] row_in__tag__3;
-  reg [36:0] row_in__tag__3 = 37'h0000000000;
+  output [3:0] row_in__hot;
+  reg [3:0] row_in__hot = 4'h0;
+  output [3:0] row_in__referenced;
+  reg [3:0] row_in__referenced = 4'h0;
+  output [7:0] row_in__age;
+  reg [7:0] row_in__age = 8'h00;
+  output [7:0] row_in__counter__0;
+  reg [7:0] row_in__counter__0 = 8'h00;
+  output [7:0] row_in__counter__1;
+  reg [7:0] row_in__counter__1 = 8'h00;
+  output [7:0] row_in__counter__2;
+  reg [7:0] row_in__counter__2 = 8'h00;
+  output [7:0] row_in__counter__3;
+  reg [7:0] row_in__counter__3 = 8'h00;
+  output [32:0] row_in__tag__0;
+  reg [32:0] row_in__tag__0 = 33'h000000000;
+  output [32:0] row_in__tag__1;
+  reg [32:0] row_in__tag__1 = 33'h000000000;
+  output [32:0] row_in__tag__2;
+  reg [32:0] row_in__tag__2 = 33'h000000000;
+  output [32:0] row_in__tag__3;
+  reg [32:0] row_in__tag__3 = 33'h000000000;
   output row_access;
   reg row_access;
   output [8:0] row_set;
@@ -1519,6 +1811,10 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
   reg done;
   output hot_rows_range;
   reg hot_rows_range;
+  output restore_start;
+  reg restore_start;
+  output select;
+  reg select;
   output clear_counters;
   reg clear_counters;
   output command_code;
@@ -1533,49 +1829,129 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
   reg restore_entry;
   output restore_length;
   reg restore_length;
+  output [1:0] row_way;
+  reg [1:0] row_way;
+  output [2:0] restored;
+  reg [2:0] restored;
+  output [7:0] slot_write;
+  reg [7:0] slot_write;
+  output [12:0] slot_in;
+  reg [12:0] slot_in;
   output command_busy;
   reg command_busy;
   output snapshot;
   reg snapshot;
-  (* init = 15'h4000 *)
   input restore__valid;
   wire restore__valid;
-  wire \$1 ;
-  wire [5:0] \$10 ;
-  wire \$100 ;
+  wire [15:0] \$1 ;
+  wire \$10 ;
+  wire [3:0] \$100 ;
   wire \$101 ;
   wire \$102 ;
   wire \$103 ;
-  wire \$104 ;
-  wire \$105 ;
-  wire \$106 ;
+  wire [4:0] \$104 ;
+  wire [27:0] \$105 ;
+  wire [28:0] \$106 ;
   wire \$107 ;
-  wire \$108 ;
-  reg [32:0] \$109 ;
-  wire \$11 ;
-  reg [2:0] \$110 ;
-  reg [8:0] \$111 ;
-  reg [11:0] \$112 ;
-  reg \$113 ;
-  reg [2:0] \$114 ;
-  reg [14:0] \$115 ;
-  reg [3:0] \$116 ;
-  reg [3:0] \$117 ;
-  reg [3:0] \$118 ;
-  reg [36:0] \$119 ;
-  wire [6:0] \$12 ;
-  reg [36:0] \$120 ;
-  reg [36:0] \$121 ;
-  reg [36:0] \$122 ;
-  wire \$13 ;
-  wire [7:0] \$14 ;
-  wire \$15 ;
-  wire [8:0] \$16 ;
-  wire \$17 ;
-  wire [9:0] \$18 ;
-  reg [8:0] \$19 ;
-  wire [1:0] \$2 ;
-  wire [14:0] \$20 ;
+  wire [7:0] \$108 ;
+  wire \$109 ;
+  wire [5:0] \$11 ;
+  wire \$110 ;
+  wire \$111 ;
+  wire \$112 ;
+  wire \$113 ;
+  wire \$114 ;
+  wire \$115 ;
+  wire [3:0] \$116 ;
+  wire [3:0] \$117 ;
+  wire \$118 ;
+  wire \$119 ;
+  wire \$12 ;
+  wire \$120 ;
+  wire \$121 ;
+  wire [14:0] \$122 ;
+  wire \$123 ;
+  wire \$124 ;
+  wire \$125 ;
+  wire \$126 ;
+  wire [3:0] \$127 ;
+  wire [3:0] \$128 ;
+  wire \$129 ;
+  wire [6:0] \$13 ;
+  wire [3:0] \$130 ;
+  wire [1:0] \$131 ;
+  wire [3:0] \$132 ;
+  wire [2:0] \$133 ;
+  wire [3:0] \$134 ;
+  wire [3:0] \$135 ;
+  wire [3:0] \$136 ;
+  wire [4:0] \$137 ;
+  wire \$138 ;
+  wire [14:0] \$139 ;
+  wire \$14 ;
+  reg [12:0] \$140 ;
+  wire \$141 ;
+  wire [63:0] \$142 ;
+  wire [63:0] \$143 ;
+  wire [63:0] \$144 ;
+  wire [63:0] \$145 ;
+  wire [12:0] \$146 ;
+  wire [12:0] \$147 ;
+  wire [12:0] \$148 ;
+  wire [12:0] \$149 ;
+  wire [7:0] \$15 ;
+  wire \$150 ;
+  wire \$151 ;
+  wire \$152 ;
+  wire \$153 ;
+  wire \$154 ;
+  wire \$155 ;
+  wire \$156 ;
+  wire \$157 ;
+  wire \$158 ;
+  wire \$159 ;
+  wire \$16 ;
+  wire \$160 ;
+  wire \$161 ;
+  wire \$162 ;
+  wire \$163 ;
+  wire \$164 ;
+  wire \$165 ;
+  wire \$166 ;
+  wire \$167 ;
+  wire \$168 ;
+  wire \$169 ;
+  wire [8:0] \$17 ;
+  wire \$170 ;
+  reg [14:0] \$171 ;
+  reg [32:0] \$172 ;
+  reg [2:0] \$173 ;
+  reg [8:0] \$174 ;
+  reg [11:0] \$175 ;
+  reg \$176 ;
+  reg [3:0] \$177 ;
+  reg [13:0] \$178 ;
+  reg [3:0] \$179 ;
+  wire \$18 ;
+  reg [3:0] \$180 ;
+  reg [3:0] \$181 ;
+  reg [7:0] \$182 ;
+  reg [7:0] \$183 ;
+  reg [7:0] \$184 ;
+  reg [7:0] \$185 ;
+  reg [7:0] \$186 ;
+  reg [32:0] \$187 ;
+  reg [32:0] \$188 ;
+  reg [32:0] \$189 ;
+  wire [9:0] \$19 ;
+  reg [32:0] \$190 ;
+  reg [2:0] \$191 ;
+  reg [12:0] \$192 ;
+  reg [12:0] \$193 ;
+  reg [12:0] \$194 ;
+  reg [12:0] \$195 ;
+  wire \$2 ;
+  reg [8:0] \$20 ;
   wire [14:0] \$21 ;
   wire [14:0] \$22 ;
   wire [14:0] \$23 ;
@@ -1585,10 +1961,10 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
   wire [14:0] \$27 ;
   wire [14:0] \$28 ;
   wire [14:0] \$29 ;
-  wire \$3 ;
-  reg [14:0] \$30 ;
-  reg [11:0] \$31 ;
-  wire \$32 ;
+  wire [1:0] \$3 ;
+  wire [14:0] \$30 ;
+  reg [14:0] \$31 ;
+  reg [11:0] \$32 ;
   wire \$33 ;
   wire \$34 ;
   wire \$35 ;
@@ -1596,769 +1972,1428 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
   wire \$37 ;
   wire \$38 ;
   wire \$39 ;
-  wire [2:0] \$4 ;
-  wire [9:0] \$40 ;
-  wire \$41 ;
+  wire \$4 ;
+  wire \$40 ;
+  wire [9:0] \$41 ;
   wire \$42 ;
   wire \$43 ;
   wire \$44 ;
   wire \$45 ;
   wire \$46 ;
-  wire [12:0] \$47 ;
-  wire [12:0] \$48 ;
+  wire \$47 ;
+  wire \$48 ;
   wire \$49 ;
-  wire \$5 ;
-  wire \$50 ;
+  wire [2:0] \$5 ;
+  wire [32:0] \$50 ;
   wire \$51 ;
-  wire \$52 ;
+  wire [7:0] \$52 ;
   wire \$53 ;
   wire \$54 ;
   wire \$55 ;
   wire \$56 ;
   wire \$57 ;
   wire \$58 ;
-  wire \$59 ;
-  wire [3:0] \$6 ;
+  wire [32:0] \$59 ;
+  wire \$6 ;
   wire \$60 ;
-  wire \$61 ;
+  wire [7:0] \$61 ;
   wire \$62 ;
   wire \$63 ;
   wire \$64 ;
   wire \$65 ;
   wire \$66 ;
   wire \$67 ;
-  wire \$68 ;
+  wire [32:0] \$68 ;
   wire \$69 ;
-  wire \$7 ;
-  wire [12:0] \$70 ;
-  wire [12:0] \$71 ;
+  wire [3:0] \$7 ;
+  wire [7:0] \$70 ;
+  wire \$71 ;
   wire \$72 ;
-  wire [4:0] \$73 ;
-  wire [27:0] \$74 ;
-  wire [28:0] \$75 ;
+  wire \$73 ;
+  wire \$74 ;
+  wire \$75 ;
   wire \$76 ;
-  wire [7:0] \$77 ;
+  wire [32:0] \$77 ;
   wire \$78 ;
-  wire \$79 ;
-  wire [4:0] \$8 ;
+  wire [7:0] \$79 ;
+  wire \$8 ;
   wire \$80 ;
   wire \$81 ;
   wire \$82 ;
   wire \$83 ;
-  wire [3:0] \$84 ;
-  wire [3:0] \$85 ;
-  wire \$86 ;
-  wire \$87 ;
-  wire [14:0] \$88 ;
-  wire [63:0] \$89 ;
-  wire \$9 ;
-  wire [63:0] \$90 ;
-  wire [63:0] \$91 ;
-  wire [63:0] \$92 ;
-  wire \$93 ;
-  wire \$94 ;
+  wire \$84 ;
+  wire [12:0] \$85 ;
+  wire [12:0] \$86 ;
+  wire [3:0] \$87 ;
+  reg [12:0] \$88 ;
+  reg [12:0] \$89 ;
+  wire [4:0] \$9 ;
+  reg [12:0] \$90 ;
+  reg [12:0] \$91 ;
+  wire \$92 ;
+  wire [12:0] \$93 ;
+  wire [12:0] \$94 ;
   wire \$95 ;
   wire \$96 ;
   wire \$97 ;
   wire \$98 ;
   wire \$99 ;
+  reg _sending_slots = 14'h2000;
+  reg [14:0] entries = 15'h0000;
   wire \final ;
-  reg [2:0] fsm_state = 3'h1;
+  reg [3:0] fsm_state = 4'h1;
   reg [11:0] index = 12'h000;
   reg [2:0] quota = 3'h0;
   reg report = 1'h0;
+  reg [12:0] slot0 = 13'h0000;
+  reg [12:0] slot1 = 13'h0000;
+  reg [12:0] slot2 = 13'h0000;
+  reg [12:0] slot3 = 13'h0000;
   wire [3:0] usable;
   reg [8:0] walk = 9'h000;
-  assign \$1  = hot_rows > 6'h20;
-  assign \$2  = 1'h0 + \$1 ;
-  assign \$3  = hot_rows > 7'h40;
-  assign \$4  = \$2  + \$3 ;
-  assign \$5  = hot_rows > 8'h80;
-  assign \$6  = \$4  + \$5 ;
-  assign \$7  = hot_rows > 9'h100;
-  assign \$8  = \$6  + \$7 ;
-  assign \$9  = hot_rows > 10'h200;
-  assign \$10  = \$8  + \$9 ;
-  assign \$11  = hot_rows > 11'h400;
-  assign \$12  = \$10  + \$11 ;
-  assign \$13  = hot_rows > 12'h800;
-  assign \$14  = \$12  + \$13 ;
-  assign \$15  = hot_rows > 13'h1000;
-  assign \$16  = \$14  + \$15 ;
-  assign \$17  = hot_rows > 14'h2000;
-  assign \$18  = \$16  + \$17 ;
-  assign \$32  = quota > 1'h0;
-  assign \$33  = quota > 1'h1;
-  assign \$34  = quota > 2'h2;
-  assign \$35  = quota > 2'h3;
-  assign \$36  = quota >= 1'h0;
-  assign \$37  = quota >= 1'h1;
-  assign \$38  = quota >= 2'h2;
-  assign \$39  = quota >= 2'h3;
-  assign \$40  = walk + 1'h1;
-  assign \$41  = walk == 9'h1ff;
-  assign \$42  = ~ busy;
-  assign \$43  = hot_rows_write & \$42 ;
-  assign \$44  = ~ busy;
-  assign \$45  = command_write & \$44 ;
-  assign \$46  = write_data > 15'h4000;
-  assign \$47  = index + 1'h1;
-  assign \$48  = \final  ? 13'h0000 : \$47 ;
+  reg [2:0] way = 3'h0;
+  reg [3:0] \within ;
+  assign \$1  = hot_rows * 2'h2;
+  assign \$2  = entries > 6'h20;
+  assign \$3  = 1'h0 + \$2 ;
+  assign \$4  = entries > 7'h40;
+  assign \$5  = \$3  + \$4 ;
+  assign \$6  = entries > 8'h80;
+  assign \$7  = \$5  + \$6 ;
+  assign \$8  = entries > 9'h100;
+  assign \$9  = \$7  + \$8 ;
+  assign \$10  = entries > 10'h200;
+  assign \$11  = \$9  + \$10 ;
+  assign \$12  = entries > 11'h400;
+  assign \$13  = \$11  + \$12 ;
+  assign \$14  = entries > 12'h800;
+  assign \$15  = \$13  + \$14 ;
+  assign \$16  = entries > 13'h1000;
+  assign \$17  = \$15  + \$16 ;
+  assign \$18  = entries > 14'h2000;
+  assign \$19  = \$17  + \$18 ;
+  assign \$33  = quota > 1'h0;
+  assign \$34  = quota > 1'h1;
+  assign \$35  = quota > 2'h2;
+  assign \$36  = quota > 2'h3;
+  assign \$37  = quota >= 1'h0;
+  assign \$38  = quota >= 1'h1;
+  assign \$39  = quota >= 2'h2;
+  assign \$40  = quota >= 2'h3;
+  assign \$41  = walk + 1'h1;
+  assign \$42  = walk == 9'h1ff;
+  assign \$43  = ~ busy;
+  assign \$44  = hot_rows_write & \$43 ;
+  assign \$45  = ~ busy;
+  assign \$46  = command_write & \$45 ;
+  assign \$47  = write_data > 14'h2000;
+  assign \$48  = restore__payload[63] & usable[0];
   assign \$49  = restore__payload[63] & usable[0];
-  assign \$50  = restore__payload[63] & usable[0];
-  assign \$51  = \$50  & restore__payload[48];
-  assign \$52  = restore__payload[63] & usable[0];
-  assign \$53  = \$52  & restore__payload[49];
-  assign \$54  = restore__payload[127] & usable[1];
-  assign \$55  = restore__payload[127] & usable[1];
-  assign \$56  = \$55  & restore__payload[112];
+  assign \$50  = \$49  ? restore__payload[32:0] : 33'h000000000;
+  assign \$51  = restore__payload[63] & usable[0];
+  assign \$52  = \$51  ? restore__payload[55:48] : 8'h00;
+  assign \$53  = restore__payload[63] & usable[0];
+  assign \$54  = \$53  ? restore__payload[61] : 1'h0;
+  assign \$55  = restore__payload[63] & usable[0];
+  assign \$56  = \$55  ? restore__payload[62] : 1'h0;
   assign \$57  = restore__payload[127] & usable[1];
-  assign \$58  = \$57  & restore__payload[113];
-  assign \$59  = restore__payload[191] & usable[2];
-  assign \$60  = restore__payload[191] & usable[2];
-  assign \$61  = \$60  & restore__payload[176];
-  assign \$62  = restore__payload[191] & usable[2];
-  assign \$63  = \$62  & restore__payload[177];
-  assign \$64  = restore__payload[255] & usable[3];
-  assign \$65  = restore__payload[255] & usable[3];
-  assign \$66  = \$65  & restore__payload[240];
-  assign \$67  = restore__payload[255] & usable[3];
-  assign \$68  = \$67  & restore__payload[241];
-  assign \$69  = restore__payload[256] != \final ;
-  assign \$70  = index + 1'h1;
-  assign \$71  = \final  ? 13'h0000 : \$70 ;
-  assign \$72  = restore__valid & restore__payload[256];
-  assign \$73  = 2'h3 + budget[32:29];
-  assign \$74  = 1'h1 << \$73 [3:0];
-  assign \$75  = \$74  - 1'h1;
-  assign \final  = index == \$75 [11:0];
-  assign \$76  = index < budget[28:17];
-  assign usable = \$76  ? budget[16:13] : budget[12:9];
-  assign hold = ~ \$101 ;
-  assign \$78  = walk == 9'h1ff;
-  assign \$79  = ~ busy;
-  assign \$80  = hot_rows_write & \$79 ;
-  assign \$81  = ~ busy;
-  assign \$82  = command_write & \$81 ;
-  assign \$83  = write_data > 15'h4000;
-  assign \$84  = ~ usable;
-  assign \$85  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$84 ;
-  assign \$86  = | \$85 ;
-  assign \$87  = restore__payload[256] != \final ;
-  assign \$88  = 1'h1 << index[2:0];
-  assign \$89  = row_in__valid[0] ? { 14'h2000, row_in__rrpv__1[0], row_in__rrpv__0[0], 11'h000, row_in__tag__0 } : 64'h0000000000000000;
-  assign \$90  = row_in__valid[1] ? { 14'h2000, row_in__rrpv__1[1], row_in__rrpv__0[1], 11'h000, row_in__tag__1 } : 64'h0000000000000000;
-  assign \$91  = row_in__valid[2] ? { 14'h2000, row_in__rrpv__1[2], row_in__rrpv__0[2], 11'h000, row_in__tag__2 } : 64'h0000000000000000;
-  assign \$92  = row_in__valid[3] ? { 14'h2000, row_in__rrpv__1[3], row_in__rrpv__0[3], 11'h000, row_in__tag__3 } : 64'h0000000000000000;
-  assign \$93  = command_write | hot_rows_write;
-  assign \$94  = busy | hold;
-  assign \$95  = \$93  & \$94 ;
-  assign \$96  = write_data == 3'h4;
-  assign \$97  = command_write & \$96 ;
-  assign \$98  = ~ \$97 ;
-  assign \$99  = write_data == 3'h4;
-  assign \$100  = command_write & \$99 ;
-  assign \$101  = ! fsm_state;
-  assign \$102  = fsm_state == 1'h1;
-  assign \$103  = fsm_state == 2'h2;
-  assign \$104  = fsm_state == 2'h3;
-  assign \$105  = fsm_state == 3'h4;
-  assign \$106  = fsm_state == 3'h5;
-  assign \$107  = fsm_state == 3'h6;
-  assign \$108  = fsm_state == 3'h7;
+  assign \$58  = restore__payload[127] & usable[1];
+  assign \$59  = \$58  ? restore__payload[96:64] : 33'h000000000;
+  assign \$60  = restore__payload[127] & usable[1];
+  assign \$61  = \$60  ? restore__payload[119:112] : 8'h00;
+  assign \$62  = restore__payload[127] & usable[1];
+  assign \$63  = \$62  ? restore__payload[125] : 1'h0;
+  assign \$64  = restore__payload[127] & usable[1];
+  assign \$65  = \$64  ? restore__payload[126] : 1'h0;
+  assign \$66  = restore__payload[191] & usable[2];
+  assign \$67  = restore__payload[191] & usable[2];
+  assign \$68  = \$67  ? restore__payload[160:128] : 33'h000000000;
+  assign \$69  = restore__payload[191] & usable[2];
+  assign \$70  = \$69  ? restore__payload[183:176] : 8'h00;
+  assign \$71  = restore__payload[191] & usable[2];
+  assign \$72  = \$71  ? restore__payload[189] : 1'h0;
+  assign \$73  = restore__payload[191] & usable[2];
+  assign \$74  = \$73  ? restore__payload[190] : 1'h0;
+  assign \$75  = restore__payload[255] & usable[3];
+  assign \$76  = restore__payload[255] & usable[3];
+  assign \$77  = \$76  ? restore__payload[224:192] : 33'h000000000;
+  assign \$78  = restore__payload[255] & usable[3];
+  assign \$79  = \$78  ? restore__payload[247:240] : 8'h00;
+  assign \$80  = restore__payload[255] & usable[3];
+  assign \$81  = \$80  ? restore__payload[253] : 1'h0;
+  assign \$82  = restore__payload[255] & usable[3];
+  assign \$83  = \$82  ? restore__payload[254] : 1'h0;
+  assign \$85  = index + 1'h1;
+  assign \$86  = \final  ? 13'h0000 : \$85 ;
+  assign \$87  = way + 1'h1;
+  assign \$92  = way == 3'h4;
+  assign \$93  = index + 1'h1;
+  assign \$94  = \final  ? 13'h0000 : \$93 ;
+  assign \$95  = row_in__hot[0] & \within [0];
+  assign \$96  = row_in__hot[1] & \within [1];
+  assign \$97  = row_in__hot[2] & \within [2];
+  assign \$98  = row_in__hot[3] & \within [3];
+  assign \$99  = restore__payload[256] != \final ;
+  assign \$100  = way + 1'h1;
+  assign \$101  = way == 2'h3;
+  assign \$102  = ~ selecting;
+  assign \$103  = restore__valid & restore__payload[256];
+  assign \$104  = 2'h3 + budget[32:29];
+  assign \$105  = 1'h1 << \$104 [3:0];
+  assign \$106  = \$105  - 1'h1;
+  assign \final  = index == \$106 [11:0];
+  assign \$107  = index < budget[28:17];
+  assign usable = \$107  ? budget[16:13] : budget[12:9];
+  assign hold = ~ \$158 ;
+  assign \$109  = walk == 9'h1ff;
+  assign \$110  = ~ busy;
+  assign \$111  = hot_rows_write & \$110 ;
+  assign \$112  = ~ busy;
+  assign \$113  = command_write & \$112 ;
+  assign \$114  = write_data > 14'h2000;
+  assign \$116  = ~ usable;
+  assign \$117  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$116 ;
+  assign \$118  = | \$117 ;
+  assign \$119  = ~ restore__payload[256];
+  assign \$120  = \$118  & \$119 ;
+  assign \$122  = 1'h1 << index[2:0];
+  assign \$123  = restore__payload[31:0] < hot_rows;
+  assign \$124  = restore__payload[95:64] < hot_rows;
+  assign \$125  = restore__payload[159:128] < hot_rows;
+  assign \$126  = restore__payload[223:192] < hot_rows;
+  assign \$127  = ~ \within ;
+  assign \$128  = row_in__hot & \$127 ;
+  assign \$129  = | \$128 ;
+  assign \$130  = row_in__hot & \within ;
+  assign \$131  = 1'h0 + \$130 [0];
+  assign \$132  = row_in__hot & \within ;
+  assign \$133  = \$131  + \$132 [1];
+  assign \$134  = row_in__hot & \within ;
+  assign \$135  = \$133  + \$134 [2];
+  assign \$136  = row_in__hot & \within ;
+  assign \$137  = \$135  + \$136 [3];
+  assign \$138  = restore__payload[256] != \final ;
+  assign \$139  = 1'h1 << index[2:0];
+  assign \$141  = ~ selecting;
+  assign \$142  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counter__0, 15'h0000, row_in__tag__0 } : 64'h0000000000000000;
+  assign \$143  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counter__1, 15'h0000, row_in__tag__1 } : 64'h0000000000000000;
+  assign \$144  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counter__2, 15'h0000, row_in__tag__2 } : 64'h0000000000000000;
+  assign \$145  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counter__3, 15'h0000, row_in__tag__3 } : 64'h0000000000000000;
+  assign \$146  = row_in__hot[0] ? slot0 : 13'h0000;
+  assign \$147  = row_in__hot[1] ? slot1 : 13'h0000;
+  assign \$148  = row_in__hot[2] ? slot2 : 13'h0000;
+  assign \$149  = row_in__hot[3] ? slot3 : 13'h0000;
+  assign \$150  = command_write | hot_rows_write;
+  assign \$151  = busy | hold;
+  assign \$152  = \$150  & \$151 ;
+  assign \$153  = write_data == 3'h4;
+  assign \$154  = command_write & \$153 ;
+  assign \$155  = ~ \$154 ;
+  assign \$156  = write_data == 3'h4;
+  assign \$157  = command_write & \$156 ;
+  assign \$158  = ! fsm_state;
+  assign \$159  = fsm_state == 1'h1;
+  assign \$160  = fsm_state == 2'h2;
+  assign \$161  = fsm_state == 2'h3;
+  assign \$162  = fsm_state == 3'h4;
+  assign \$163  = fsm_state == 3'h5;
+  assign \$164  = fsm_state == 3'h6;
+  assign \$165  = fsm_state == 3'h7;
+  assign \$166  = fsm_state == 4'h8;
+  assign \$167  = fsm_state == 4'h9;
+  assign \$168  = fsm_state == 4'ha;
+  assign \$169  = fsm_state == 4'hb;
+  assign \$170  = fsm_state == 4'hc;
   always @(posedge clk)
-    budget <= \$109 ;
+    entries <= \$171 ;
   always @(posedge clk)
-    quota <= \$110 ;
+    budget <= \$172 ;
   always @(posedge clk)
-    walk <= \$111 ;
+    quota <= \$173 ;
   always @(posedge clk)
-    index <= \$112 ;
+    walk <= \$174 ;
   always @(posedge clk)
-    report <= \$113 ;
+    index <= \$175 ;
   always @(posedge clk)
-    fsm_state <= \$114 ;
+    report <= \$176 ;
   always @(posedge clk)
-    hot_rows <= \$115 ;
+    fsm_state <= \$177 ;
   always @(posedge clk)
-    row_in__valid <= \$116 ;
+    hot_rows <= \$178 ;
   always @(posedge clk)
-    row_in__rrpv__0 <= \$117 ;
+    row_in__valid <= \$179 ;
   always @(posedge clk)
-    row_in__rrpv__1 <= \$118 ;
+    row_in__hot <= \$180 ;
   always @(posedge clk)
-    row_in__tag__0 <= \$119 ;
+    row_in__referenced <= \$181 ;
   always @(posedge clk)
-    row_in__tag__1 <= \$120 ;
+    row_in__age <= \$182 ;
   always @(posedge clk)
-    row_in__tag__2 <= \$121 ;
+    row_in__counter__0 <= \$183 ;
   always @(posedge clk)
-    row_in__tag__3 <= \$122 ;
+    row_in__counter__1 <= \$184 ;
+  always @(posedge clk)
+    row_in__counter__2 <= \$185 ;
+  always @(posedge clk)
+    row_in__counter__3 <= \$186 ;
+  always @(posedge clk)
+    row_in__tag__0 <= \$187 ;
+  always @(posedge clk)
+    row_in__tag__1 <= \$188 ;
+  always @(posedge clk)
+    row_in__tag__2 <= \$189 ;
+  always @(posedge clk)
+    row_in__tag__3 <= \$190 ;
+  always @(posedge clk)
+    way <= \$191 ;
+  always @(posedge clk)
+    slot0 <= \$192 ;
+  always @(posedge clk)
+    slot1 <= \$193 ;
+  always @(posedge clk)
+    slot2 <= \$194 ;
+  always @(posedge clk)
+    slot3 <= \$195 ;
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$19  = 9'h000;
+    \$20  = 9'h000;
     casez (budget[32:29])
       4'h0:
-          \$19  = 9'h000;
+          \$20  = 9'h000;
       4'h1:
-          \$19  = 9'h001;
+          \$20  = 9'h001;
       4'h2:
-          \$19  = 9'h003;
+          \$20  = 9'h003;
       4'h3:
-          \$19  = 9'h007;
+          \$20  = 9'h007;
       4'h4:
-          \$19  = 9'h00f;
+          \$20  = 9'h00f;
       4'h5:
-          \$19  = 9'h01f;
+          \$20  = 9'h01f;
       4'h6:
-          \$19  = 9'h03f;
+          \$20  = 9'h03f;
       4'h7:
-          \$19  = 9'h07f;
+          \$20  = 9'h07f;
       4'h8:
-          \$19  = 9'h0ff;
+          \$20  = 9'h0ff;
       4'h9:
-          \$19  = 9'h1ff;
+          \$20  = 9'h1ff;
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$30  = 15'h0000;
+    \$31  = 15'h0000;
     casez (budget[32:29])
       4'h0:
-          \$30  = \$20 ;
+          \$31  = \$21 ;
       4'h1:
-          \$30  = \$21 ;
+          \$31  = \$22 ;
       4'h2:
-          \$30  = \$22 ;
+          \$31  = \$23 ;
       4'h3:
-          \$30  = \$23 ;
+          \$31  = \$24 ;
       4'h4:
-          \$30  = \$24 ;
+          \$31  = \$25 ;
       4'h5:
-          \$30  = \$25 ;
+          \$31  = \$26 ;
       4'h6:
-          \$30  = \$26 ;
+          \$31  = \$27 ;
       4'h7:
-          \$30  = \$27 ;
+          \$31  = \$28 ;
       4'h8:
-          \$30  = \$28 ;
+          \$31  = \$29 ;
       4'h9:
-          \$30  = \$29 ;
+          \$31  = \$30 ;
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$31  = 12'h000;
+    \$32  = 12'h000;
     casez (budget[32:29])
       4'h0:
-          \$31  = { 9'h000, hot_rows[2:0] };
+          \$32  = { 9'h000, entries[2:0] };
       4'h1:
-          \$31  = { 8'h00, hot_rows[3:0] };
+          \$32  = { 8'h00, entries[3:0] };
       4'h2:
-          \$31  = { 7'h00, hot_rows[4:0] };
+          \$32  = { 7'h00, entries[4:0] };
       4'h3:
-          \$31  = { 6'h00, hot_rows[5:0] };
+          \$32  = { 6'h00, entries[5:0] };
       4'h4:
-          \$31  = { 5'h00, hot_rows[6:0] };
+          \$32  = { 5'h00, entries[6:0] };
       4'h5:
-          \$31  = { 4'h0, hot_rows[7:0] };
+          \$32  = { 4'h0, entries[7:0] };
       4'h6:
-          \$31  = { 3'h0, hot_rows[8:0] };
+          \$32  = { 3'h0, entries[8:0] };
       4'h7:
-          \$31  = { 2'h0, hot_rows[9:0] };
+          \$32  = { 2'h0, entries[9:0] };
       4'h8:
-          \$31  = { 1'h0, hot_rows[10:0] };
+          \$32  = { 1'h0, entries[10:0] };
       4'h9:
-          \$31  = hot_rows[11:0];
+          \$32  = entries[11:0];
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$109 [32:29] = \$18 [3:0];
-    \$109 [8:0] = \$19 ;
-    \$109 [28:17] = \$31 ;
-    \$109 [12:9] = { \$35 , \$34 , \$33 , \$32  };
-    \$109 [16:13] = { \$39 , \$38 , \$37 , \$36  };
-    if (rst) begin
-      \$109  = 33'h000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$110  = \$30 [2:0];
-    if (rst) begin
-      \$110  = 3'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$111  = walk;
-    casez (fsm_state)
-      3'h1:
-          \$111  = \$40 [8:0];
-    endcase
-    if (rst) begin
-      \$111  = 9'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$112  = index;
-    casez (fsm_state)
-      3'h1:
-          \$112  = 12'h000;
-      3'h0:
-          /* empty */;
-      3'h2:
-          /* empty */;
-      3'h4:
-          /* empty */;
-      3'h5:
-          if (dump__ready) begin
-            \$112  = \$48 [11:0];
-          end
-      3'h3:
-          /* empty */;
-      3'h6:
-          \$112  = \$71 [11:0];
-    endcase
-    if (rst) begin
-      \$112  = 12'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$113  = report;
-    casez (fsm_state)
-      3'h1:
-          if (\$41 ) begin
-            \$113  = 1'h0;
-          end
-      3'h0:
-          if (\$43 ) begin
-            (* full_case = 32'd1 *)
-            if (\$46 ) begin
-            end else begin
-              \$113  = 1'h1;
-            end
-          end else if (\$45 ) begin
-            casez (write_data)
-              32'd1:
-                  \$113  = 1'h1;
-            endcase
-          end
-      3'h2:
-          /* empty */;
-      3'h4:
-          /* empty */;
-      3'h5:
-          /* empty */;
-      3'h3:
-          if (restore__valid) begin
-            if (\$69 ) begin
-              \$113  = 1'h1;
-            end
-          end
-    endcase
-    if (rst) begin
-      \$113  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$114  = fsm_state;
     (* full_case = 32'd1 *)
-    casez (fsm_state)
-      3'h1:
-          if (\$41 ) begin
-            \$114  = 3'h0;
-          end
+    casez (index[2:0])
       3'h0:
-          if (\$43 ) begin
+          \$88  = slot_out__0;
+      3'h1:
+          \$88  = slot_out__1;
+      3'h2:
+          \$88  = slot_out__2;
+      3'h3:
+          \$88  = slot_out__3;
+      3'h4:
+          \$88  = slot_out__4;
+      3'h5:
+          \$88  = slot_out__5;
+      3'h6:
+          \$88  = slot_out__6;
+      3'h7:
+          \$88  = slot_out__7;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$89  = slot_out__0;
+      3'h1:
+          \$89  = slot_out__1;
+      3'h2:
+          \$89  = slot_out__2;
+      3'h3:
+          \$89  = slot_out__3;
+      3'h4:
+          \$89  = slot_out__4;
+      3'h5:
+          \$89  = slot_out__5;
+      3'h6:
+          \$89  = slot_out__6;
+      3'h7:
+          \$89  = slot_out__7;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$90  = slot_out__0;
+      3'h1:
+          \$90  = slot_out__1;
+      3'h2:
+          \$90  = slot_out__2;
+      3'h3:
+          \$90  = slot_out__3;
+      3'h4:
+          \$90  = slot_out__4;
+      3'h5:
+          \$90  = slot_out__5;
+      3'h6:
+          \$90  = slot_out__6;
+      3'h7:
+          \$90  = slot_out__7;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$91  = slot_out__0;
+      3'h1:
+          \$91  = slot_out__1;
+      3'h2:
+          \$91  = slot_out__2;
+      3'h3:
+          \$91  = slot_out__3;
+      3'h4:
+          \$91  = slot_out__4;
+      3'h5:
+          \$91  = slot_out__5;
+      3'h6:
+          \$91  = slot_out__6;
+      3'h7:
+          \$91  = slot_out__7;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$140  = 13'h0000;
+    casez (way)
+      3'h0:
+          \$140  = slot0;
+      3'h1:
+          \$140  = slot1;
+      3'h2:
+          \$140  = slot2;
+      3'h3:
+          \$140  = slot3;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$171  = \$1 [14:0];
+    if (rst) begin
+      \$171  = 15'h0000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$172 [32:29] = \$19 [3:0];
+    \$172 [8:0] = \$20 ;
+    \$172 [28:17] = \$32 ;
+    \$172 [12:9] = { \$36 , \$35 , \$34 , \$33  };
+    \$172 [16:13] = { \$40 , \$39 , \$38 , \$37  };
+    if (rst) begin
+      \$172  = 33'h000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$173  = \$31 [2:0];
+    if (rst) begin
+      \$173  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$174  = walk;
+    casez (fsm_state)
+      4'h1:
+          \$174  = \$41 [8:0];
+    endcase
+    if (rst) begin
+      \$174  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$175  = index;
+    casez (fsm_state)
+      4'h1:
+          \$175  = 12'h000;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          \$175  = \$86 [11:0];
+      4'h7:
+          /* empty */;
+      4'hb:
+          if (dump__ready) begin
+            \$175  = \$94 [11:0];
+          end
+    endcase
+    if (rst) begin
+      \$175  = 12'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$176  = report;
+    casez (fsm_state)
+      4'h1:
+          if (\$42 ) begin
+            \$176  = 1'h0;
+          end
+      4'h0:
+          if (\$44 ) begin
             (* full_case = 32'd1 *)
-            if (\$46 ) begin
+            if (\$47 ) begin
             end else begin
-              \$114  = 3'h1;
+              \$176  = 1'h1;
             end
-          end else if (\$45 ) begin
+          end else if (\$46 ) begin
             casez (write_data)
               32'd1:
-                  \$114  = 3'h1;
-              32'd2:
-                  \$114  = 3'h2;
-              32'd3:
-                  \$114  = 3'h3;
+                  \$176  = 1'h1;
             endcase
           end
-      3'h2:
-          \$114  = 3'h4;
-      3'h4:
-          \$114  = 3'h5;
-      3'h5:
-          if (dump__ready) begin
-            \$114  = 3'h2;
-            if (\final ) begin
-              \$114  = 3'h0;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            if (\$84 ) begin
+              \$176  = 1'h1;
             end
           end
-      3'h3:
+      4'ha:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'h8:
           if (restore__valid) begin
-            \$114  = 3'h6;
-            if (\$69 ) begin
-              \$114  = 3'h7;
+            if (\$99 ) begin
+              \$176  = 1'h1;
+            end
+          end
+    endcase
+    if (rst) begin
+      \$176  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$177  = fsm_state;
+    casez (fsm_state)
+      4'h1:
+          if (\$42 ) begin
+            \$177  = 4'h0;
+          end
+      4'h0:
+          if (\$44 ) begin
+            (* full_case = 32'd1 *)
+            if (\$47 ) begin
+            end else begin
+              \$177  = 4'h1;
+            end
+          end else if (\$46 ) begin
+            casez (write_data)
+              32'd1:
+                  \$177  = 4'h1;
+              32'd2:
+                  \$177  = 4'h2;
+              32'd3:
+                  \$177  = 4'h3;
+              32'd6:
+                  \$177  = 4'h4;
+            endcase
+          end
+      4'h2:
+          \$177  = 4'h5;
+      4'h5:
+          \$177  = 4'h6;
+      4'h6:
+          if (dump__ready) begin
+            \$177  = 4'h7;
+          end
+      4'h3:
+          if (restore__valid) begin
+            \$177  = 4'h8;
+            if (\$84 ) begin
+              \$177  = 4'h9;
               if (restore__payload[256]) begin
-                \$114  = 3'h1;
+                \$177  = 4'h1;
               end
             end
           end
-      3'h6:
+      4'ha:
         begin
-          \$114  = 3'h3;
+          \$177  = 4'h3;
           if (\final ) begin
-            \$114  = 3'h0;
+            \$177  = 4'h0;
           end
         end
-      3'h7:
-          if (\$72 ) begin
-            \$114  = 3'h1;
+      4'h7:
+          if (\$92 ) begin
+            \$177  = 4'hb;
+          end
+      4'hb:
+          if (dump__ready) begin
+            \$177  = 4'h2;
+            if (\final ) begin
+              \$177  = 4'h0;
+            end
+          end
+      4'h8:
+          if (restore__valid) begin
+            \$177  = 4'hc;
+            if (\$99 ) begin
+              \$177  = 4'h9;
+              if (restore__payload[256]) begin
+                \$177  = 4'h1;
+              end
+            end
+          end
+      4'hc:
+          if (\$101 ) begin
+            \$177  = 4'ha;
+          end
+      4'h4:
+          if (\$102 ) begin
+            \$177  = 4'h0;
+          end
+      4'h9:
+          if (\$103 ) begin
+            \$177  = 4'h1;
           end
     endcase
     if (rst) begin
-      \$114  = 3'h1;
+      \$177  = 4'h1;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$115  = hot_rows;
+    \$178  = hot_rows;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
-          if (\$43 ) begin
+      4'h0:
+          if (\$44 ) begin
             (* full_case = 32'd1 *)
-            if (\$46 ) begin
+            if (\$47 ) begin
             end else begin
-              \$115  = write_data[14:0];
+              \$178  = write_data[13:0];
             end
           end
     endcase
     if (rst) begin
-      \$115  = 15'h4000;
+      \$178  = 14'h2000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$116  = row_in__valid;
+    \$179  = row_in__valid;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
+      4'h0:
           /* empty */;
-      3'h2:
+      4'h2:
           /* empty */;
-      3'h4:
+      4'h5:
           (* full_case = 32'd1 *)
           casez (index[2:0])
             3'h0:
-                \$116  = row_out__0__valid;
+                \$179  = row_out__0__valid;
             3'h1:
-                \$116  = row_out__1__valid;
+                \$179  = row_out__1__valid;
             3'h2:
-                \$116  = row_out__2__valid;
+                \$179  = row_out__2__valid;
             3'h3:
-                \$116  = row_out__3__valid;
+                \$179  = row_out__3__valid;
             3'h4:
-                \$116  = row_out__4__valid;
+                \$179  = row_out__4__valid;
             3'h5:
-                \$116  = row_out__5__valid;
+                \$179  = row_out__5__valid;
             3'h6:
-                \$116  = row_out__6__valid;
+                \$179  = row_out__6__valid;
             3'h7:
-                \$116  = row_out__7__valid;
+                \$179  = row_out__7__valid;
           endcase
-      3'h5:
+      4'h6:
           /* empty */;
-      3'h3:
+      4'h3:
           if (restore__valid) begin
-            \$116 [0] = \$49 ;
-            \$116 [1] = \$54 ;
-            \$116 [2] = \$59 ;
-            \$116 [3] = \$64 ;
+            \$179 [0] = \$48 ;
+            \$179 [1] = \$57 ;
+            \$179 [2] = \$66 ;
+            \$179 [3] = \$75 ;
           end
     endcase
     if (rst) begin
-      \$116  = 4'h0;
+      \$179  = 4'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$117  = row_in__rrpv__0;
+    \$180  = row_in__hot;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
+      4'h0:
           /* empty */;
-      3'h2:
+      4'h2:
           /* empty */;
-      3'h4:
+      4'h5:
           (* full_case = 32'd1 *)
           casez (index[2:0])
             3'h0:
-                \$117  = row_out__0__rrpv__0;
+                \$180  = row_out__0__hot;
             3'h1:
-                \$117  = row_out__1__rrpv__0;
+                \$180  = row_out__1__hot;
             3'h2:
-                \$117  = row_out__2__rrpv__0;
+                \$180  = row_out__2__hot;
             3'h3:
-                \$117  = row_out__3__rrpv__0;
+                \$180  = row_out__3__hot;
             3'h4:
-                \$117  = row_out__4__rrpv__0;
+                \$180  = row_out__4__hot;
             3'h5:
-                \$117  = row_out__5__rrpv__0;
+                \$180  = row_out__5__hot;
             3'h6:
-                \$117  = row_out__6__rrpv__0;
+                \$180  = row_out__6__hot;
             3'h7:
-                \$117  = row_out__7__rrpv__0;
+                \$180  = row_out__7__hot;
           endcase
-      3'h5:
+      4'h6:
           /* empty */;
-      3'h3:
+      4'h3:
           if (restore__valid) begin
-            \$117 [0] = \$51 ;
-            \$117 [1] = \$56 ;
-            \$117 [2] = \$61 ;
-            \$117 [3] = \$66 ;
+            \$180 [0] = \$56 ;
+            \$180 [1] = \$65 ;
+            \$180 [2] = \$74 ;
+            \$180 [3] = \$83 ;
+          end
+      4'ha:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'h8:
+          if (restore__valid) begin
+            \$180 [0] = \$95 ;
+            \$180 [1] = \$96 ;
+            \$180 [2] = \$97 ;
+            \$180 [3] = \$98 ;
           end
     endcase
     if (rst) begin
-      \$117  = 4'h0;
+      \$180  = 4'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$118  = row_in__rrpv__1;
+    \$181  = row_in__referenced;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
+      4'h0:
           /* empty */;
-      3'h2:
+      4'h2:
           /* empty */;
-      3'h4:
+      4'h5:
           (* full_case = 32'd1 *)
           casez (index[2:0])
             3'h0:
-                \$118  = row_out__0__rrpv__1;
+                \$181  = row_out__0__referenced;
             3'h1:
-                \$118  = row_out__1__rrpv__1;
+                \$181  = row_out__1__referenced;
             3'h2:
-                \$118  = row_out__2__rrpv__1;
+                \$181  = row_out__2__referenced;
             3'h3:
-                \$118  = row_out__3__rrpv__1;
+                \$181  = row_out__3__referenced;
             3'h4:
-                \$118  = row_out__4__rrpv__1;
+                \$181  = row_out__4__referenced;
             3'h5:
-                \$118  = row_out__5__rrpv__1;
+                \$181  = row_out__5__referenced;
             3'h6:
-                \$118  = row_out__6__rrpv__1;
+                \$181  = row_out__6__referenced;
             3'h7:
-                \$118  = row_out__7__rrpv__1;
+                \$181  = row_out__7__referenced;
           endcase
-      3'h5:
+      4'h6:
           /* empty */;
-      3'h3:
+      4'h3:
           if (restore__valid) begin
-            \$118 [0] = \$53 ;
-            \$118 [1] = \$58 ;
-            \$118 [2] = \$63 ;
-            \$118 [3] = \$68 ;
+            \$181 [0] = \$54 ;
+            \$181 [1] = \$63 ;
+            \$181 [2] = \$72 ;
+            \$181 [3] = \$81 ;
           end
     endcase
     if (rst) begin
-      \$118  = 4'h0;
+      \$181  = 4'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$119  = row_in__tag__0;
+    \$182  = row_in__age;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
+      4'h0:
           /* empty */;
-      3'h2:
+      4'h2:
           /* empty */;
-      3'h4:
+      4'h5:
           (* full_case = 32'd1 *)
           casez (index[2:0])
             3'h0:
-                \$119  = row_out__0__tag__0;
+                \$182  = row_out__0__age;
             3'h1:
-                \$119  = row_out__1__tag__0;
+                \$182  = row_out__1__age;
             3'h2:
-                \$119  = row_out__2__tag__0;
+                \$182  = row_out__2__age;
             3'h3:
-                \$119  = row_out__3__tag__0;
+                \$182  = row_out__3__age;
             3'h4:
-                \$119  = row_out__4__tag__0;
+                \$182  = row_out__4__age;
             3'h5:
-                \$119  = row_out__5__tag__0;
+                \$182  = row_out__5__age;
             3'h6:
-                \$119  = row_out__6__tag__0;
+                \$182  = row_out__6__age;
             3'h7:
-                \$119  = row_out__7__tag__0;
+                \$182  = row_out__7__age;
           endcase
-      3'h5:
+      4'h6:
           /* empty */;
-      3'h3:
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'h8:
           if (restore__valid) begin
-            \$119  = restore__payload[36:0];
+            \$182  = restore__payload[63:56];
           end
     endcase
     if (rst) begin
-      \$119  = 37'h0000000000;
+      \$182  = 8'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$120  = row_in__tag__1;
+    \$183  = row_in__counter__0;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
+      4'h0:
           /* empty */;
-      3'h2:
+      4'h2:
           /* empty */;
-      3'h4:
+      4'h5:
           (* full_case = 32'd1 *)
           casez (index[2:0])
             3'h0:
-                \$120  = row_out__0__tag__1;
+                \$183  = row_out__0__counter__0;
             3'h1:
-                \$120  = row_out__1__tag__1;
+                \$183  = row_out__1__counter__0;
             3'h2:
-                \$120  = row_out__2__tag__1;
+                \$183  = row_out__2__counter__0;
             3'h3:
-                \$120  = row_out__3__tag__1;
+                \$183  = row_out__3__counter__0;
             3'h4:
-                \$120  = row_out__4__tag__1;
+                \$183  = row_out__4__counter__0;
             3'h5:
-                \$120  = row_out__5__tag__1;
+                \$183  = row_out__5__counter__0;
             3'h6:
-                \$120  = row_out__6__tag__1;
+                \$183  = row_out__6__counter__0;
             3'h7:
-                \$120  = row_out__7__tag__1;
+                \$183  = row_out__7__counter__0;
           endcase
-      3'h5:
+      4'h6:
           /* empty */;
-      3'h3:
+      4'h3:
           if (restore__valid) begin
-            \$120  = restore__payload[100:64];
+            \$183  = \$52 ;
           end
     endcase
     if (rst) begin
-      \$120  = 37'h0000000000;
+      \$183  = 8'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$121  = row_in__tag__2;
+    \$184  = row_in__counter__1;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
+      4'h0:
           /* empty */;
-      3'h2:
+      4'h2:
           /* empty */;
-      3'h4:
+      4'h5:
           (* full_case = 32'd1 *)
           casez (index[2:0])
             3'h0:
-                \$121  = row_out__0__tag__2;
+                \$184  = row_out__0__counter__1;
             3'h1:
-                \$121  = row_out__1__tag__2;
+                \$184  = row_out__1__counter__1;
             3'h2:
-                \$121  = row_out__2__tag__2;
+                \$184  = row_out__2__counter__1;
             3'h3:
-                \$121  = row_out__3__tag__2;
+                \$184  = row_out__3__counter__1;
             3'h4:
-                \$121  = row_out__4__tag__2;
+                \$184  = row_out__4__counter__1;
             3'h5:
-                \$121  = row_out__5__tag__2;
+                \$184  = row_out__5__counter__1;
             3'h6:
-                \$121  = row_out__6__tag__2;
+                \$184  = row_out__6__counter__1;
             3'h7:
-                \$121  = row_out__7__tag__2;
+                \$184  = row_out__7__counter__1;
           endcase
-      3'h5:
+      4'h6:
           /* empty */;
-      3'h3:
+      4'h3:
           if (restore__valid) begin
-            \$121  = restore__payload[164:128];
+            \$184  = \$61 ;
           end
     endcase
     if (rst) begin
-      \$121  = 37'h0000000000;
+      \$184  = 8'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$122  = row_in__tag__3;
+    \$185  = row_in__counter__2;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
+      4'h0:
           /* empty */;
-      3'h2:
+      4'h2:
           /* empty */;
-      3'h4:
+      4'h5:
           (* full_case = 32'd1 *)
           casez (index[2:0])
             3'h0:
-                \$122  = row_out__0__tag__3;
+                \$185  = row_out__0__counter__2;
             3'h1:
-                \$122  = row_out__1__tag__3;
+                \$185  = row_out__1__counter__2;
             3'h2:
-                \$122  = row_out__2__tag__3;
+                \$185  = row_out__2__counter__2;
             3'h3:
-                \$122  = row_out__3__tag__3;
+                \$185  = row_out__3__counter__2;
             3'h4:
-                \$122  = row_out__4__tag__3;
+                \$185  = row_out__4__counter__2;
             3'h5:
-                \$122  = row_out__5__tag__3;
+                \$185  = row_out__5__counter__2;
             3'h6:
-                \$122  = row_out__6__tag__3;
+                \$185  = row_out__6__counter__2;
             3'h7:
-                \$122  = row_out__7__tag__3;
+                \$185  = row_out__7__counter__2;
           endcase
-      3'h5:
+      4'h6:
           /* empty */;
-      3'h3:
+      4'h3:
           if (restore__valid) begin
-            \$122  = restore__payload[228:192];
+            \$185  = \$70 ;
           end
     endcase
     if (rst) begin
-      \$122  = 37'h0000000000;
+      \$185  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$186  = row_in__counter__3;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          (* full_case = 32'd1 *)
+          casez (index[2:0])
+            3'h0:
+                \$186  = row_out__0__counter__3;
+            3'h1:
+                \$186  = row_out__1__counter__3;
+            3'h2:
+                \$186  = row_out__2__counter__3;
+            3'h3:
+                \$186  = row_out__3__counter__3;
+            3'h4:
+                \$186  = row_out__4__counter__3;
+            3'h5:
+                \$186  = row_out__5__counter__3;
+            3'h6:
+                \$186  = row_out__6__counter__3;
+            3'h7:
+                \$186  = row_out__7__counter__3;
+          endcase
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$186  = \$79 ;
+          end
+    endcase
+    if (rst) begin
+      \$186  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$187  = row_in__tag__0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          (* full_case = 32'd1 *)
+          casez (index[2:0])
+            3'h0:
+                \$187  = row_out__0__tag__0;
+            3'h1:
+                \$187  = row_out__1__tag__0;
+            3'h2:
+                \$187  = row_out__2__tag__0;
+            3'h3:
+                \$187  = row_out__3__tag__0;
+            3'h4:
+                \$187  = row_out__4__tag__0;
+            3'h5:
+                \$187  = row_out__5__tag__0;
+            3'h6:
+                \$187  = row_out__6__tag__0;
+            3'h7:
+                \$187  = row_out__7__tag__0;
+          endcase
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$187  = \$50 ;
+          end
+    endcase
+    if (rst) begin
+      \$187  = 33'h000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$188  = row_in__tag__1;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          (* full_case = 32'd1 *)
+          casez (index[2:0])
+            3'h0:
+                \$188  = row_out__0__tag__1;
+            3'h1:
+                \$188  = row_out__1__tag__1;
+            3'h2:
+                \$188  = row_out__2__tag__1;
+            3'h3:
+                \$188  = row_out__3__tag__1;
+            3'h4:
+                \$188  = row_out__4__tag__1;
+            3'h5:
+                \$188  = row_out__5__tag__1;
+            3'h6:
+                \$188  = row_out__6__tag__1;
+            3'h7:
+                \$188  = row_out__7__tag__1;
+          endcase
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$188  = \$59 ;
+          end
+    endcase
+    if (rst) begin
+      \$188  = 33'h000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$189  = row_in__tag__2;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          (* full_case = 32'd1 *)
+          casez (index[2:0])
+            3'h0:
+                \$189  = row_out__0__tag__2;
+            3'h1:
+                \$189  = row_out__1__tag__2;
+            3'h2:
+                \$189  = row_out__2__tag__2;
+            3'h3:
+                \$189  = row_out__3__tag__2;
+            3'h4:
+                \$189  = row_out__4__tag__2;
+            3'h5:
+                \$189  = row_out__5__tag__2;
+            3'h6:
+                \$189  = row_out__6__tag__2;
+            3'h7:
+                \$189  = row_out__7__tag__2;
+          endcase
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$189  = \$68 ;
+          end
+    endcase
+    if (rst) begin
+      \$189  = 33'h000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$190  = row_in__tag__3;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          (* full_case = 32'd1 *)
+          casez (index[2:0])
+            3'h0:
+                \$190  = row_out__0__tag__3;
+            3'h1:
+                \$190  = row_out__1__tag__3;
+            3'h2:
+                \$190  = row_out__2__tag__3;
+            3'h3:
+                \$190  = row_out__3__tag__3;
+            3'h4:
+                \$190  = row_out__4__tag__3;
+            3'h5:
+                \$190  = row_out__5__tag__3;
+            3'h6:
+                \$190  = row_out__6__tag__3;
+            3'h7:
+                \$190  = row_out__7__tag__3;
+          endcase
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$190  = \$77 ;
+          end
+    endcase
+    if (rst) begin
+      \$190  = 33'h000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$191  = way;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h7:
+        begin
+          \$191  = \$87 [2:0];
+          if (\$92 ) begin
+            \$191  = 3'h0;
+          end
+        end
+      4'hb:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'hc:
+        begin
+          \$191  = \$100 [2:0];
+          if (\$101 ) begin
+            \$191  = 3'h0;
+          end
+        end
+    endcase
+    if (rst) begin
+      \$191  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$192  = slot0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h7:
+          casez (way)
+            3'h1:
+                \$192  = \$88 ;
+          endcase
+      4'hb:
+          /* empty */;
+      4'h8:
+          if (restore__valid) begin
+            \$192  = restore__payload[12:0];
+          end
+    endcase
+    if (rst) begin
+      \$192  = 13'h0000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$193  = slot1;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h7:
+          casez (way)
+            3'h1:
+                /* empty */;
+            3'h2:
+                \$193  = \$89 ;
+          endcase
+      4'hb:
+          /* empty */;
+      4'h8:
+          if (restore__valid) begin
+            \$193  = restore__payload[76:64];
+          end
+    endcase
+    if (rst) begin
+      \$193  = 13'h0000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$194  = slot2;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h7:
+          casez (way)
+            3'h1:
+                /* empty */;
+            3'h2:
+                /* empty */;
+            3'h3:
+                \$194  = \$90 ;
+          endcase
+      4'hb:
+          /* empty */;
+      4'h8:
+          if (restore__valid) begin
+            \$194  = restore__payload[140:128];
+          end
+    endcase
+    if (rst) begin
+      \$194  = 13'h0000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$195  = slot3;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h7:
+          casez (way)
+            3'h1:
+                /* empty */;
+            3'h2:
+                /* empty */;
+            3'h3:
+                /* empty */;
+            3'h4:
+                \$195  = \$91 ;
+          endcase
+      4'hb:
+          /* empty */;
+      4'h8:
+          if (restore__valid) begin
+            \$195  = restore__payload[204:192];
+          end
+    endcase
+    if (rst) begin
+      \$195  = 13'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     row_access = 1'h0;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           row_access = 1'h1;
-      3'h0:
+      4'h0:
           /* empty */;
-      3'h2:
+      4'h2:
           row_access = 1'h1;
-      3'h4:
+      4'h5:
           row_access = 1'h1;
-      3'h5:
+      4'h6:
           /* empty */;
-      3'h3:
+      4'h3:
           /* empty */;
-      3'h6:
+      4'ha:
+          row_access = 1'h1;
+      4'h7:
+          row_access = 1'h1;
+      4'hb:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'hc:
           row_access = 1'h1;
     endcase
   end
@@ -2366,19 +3401,27 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     row_set = 9'h000;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           row_set = walk;
-      3'h0:
+      4'h0:
           /* empty */;
-      3'h2:
+      4'h2:
           row_set = index[11:3];
-      3'h4:
+      4'h5:
           row_set = index[11:3];
-      3'h5:
+      4'h6:
           /* empty */;
-      3'h3:
+      4'h3:
           /* empty */;
-      3'h6:
+      4'ha:
+          row_set = index[11:3];
+      4'h7:
+          row_set = index[11:3];
+      4'hb:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'hc:
           row_set = index[11:3];
     endcase
   end
@@ -2386,27 +3429,27 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     row_write = 8'h00;
     casez (fsm_state)
-      3'h1:
-          row_write = \$77 ;
-      3'h0:
+      4'h1:
+          row_write = \$108 ;
+      4'h0:
           /* empty */;
-      3'h2:
+      4'h2:
           /* empty */;
-      3'h4:
+      4'h5:
           /* empty */;
-      3'h5:
+      4'h6:
           /* empty */;
-      3'h3:
+      4'h3:
           /* empty */;
-      3'h6:
-          row_write = \$88 [7:0];
+      4'ha:
+          row_write = \$122 [7:0];
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     clear = 1'h0;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           clear = 1'h1;
     endcase
   end
@@ -2414,19 +3457,21 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     done = 1'h0;
     casez (fsm_state)
-      3'h1:
-          if (\$78 ) begin
+      4'h1:
+          if (\$109 ) begin
             done = report;
           end
-      3'h0:
-          if (\$80 ) begin
-          end else if (\$82 ) begin
+      4'h0:
+          if (\$111 ) begin
+          end else if (\$113 ) begin
             casez (write_data)
               32'd1:
                   /* empty */;
               32'd2:
                   /* empty */;
               32'd3:
+                  /* empty */;
+              32'd6:
                   /* empty */;
               32'd4:
                   /* empty */;
@@ -2434,20 +3479,32 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
                   done = 1'h1;
             endcase
           end
-      3'h2:
+      4'h2:
           /* empty */;
-      3'h4:
+      4'h5:
           /* empty */;
-      3'h5:
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          done = \final ;
+      4'h7:
+          /* empty */;
+      4'hb:
           if (dump__ready) begin
             done = \final ;
           end
-      3'h3:
+      4'h8:
           /* empty */;
-      3'h6:
-          done = \final ;
+      4'hc:
+          /* empty */;
+      4'h4:
+          if (\$141 ) begin
+            done = 1'h1;
+          end
     endcase
-    if (\$100 ) begin
+    if (\$157 ) begin
       done = 1'h1;
     end
   end
@@ -2455,11 +3512,11 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     hot_rows_range = 1'h0;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
-          if (\$80 ) begin
-            if (\$83 ) begin
+      4'h0:
+          if (\$111 ) begin
+            if (\$114 ) begin
               hot_rows_range = 1'h1;
             end
           end
@@ -2467,19 +3524,63 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    clear_counters = 1'h0;
+    restore_start = 1'h0;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
-          if (\$80 ) begin
-          end else if (\$82 ) begin
+      4'h0:
+          if (\$111 ) begin
+          end else if (\$113 ) begin
             casez (write_data)
               32'd1:
                   /* empty */;
               32'd2:
                   /* empty */;
               32'd3:
+                  restore_start = 1'h1;
+            endcase
+          end
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    select = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          if (\$111 ) begin
+          end else if (\$113 ) begin
+            casez (write_data)
+              32'd1:
+                  /* empty */;
+              32'd2:
+                  /* empty */;
+              32'd3:
+                  /* empty */;
+              32'd6:
+                  select = 1'h1;
+            endcase
+          end
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    clear_counters = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          if (\$111 ) begin
+          end else if (\$113 ) begin
+            casez (write_data)
+              32'd1:
+                  /* empty */;
+              32'd2:
+                  /* empty */;
+              32'd3:
+                  /* empty */;
+              32'd6:
                   /* empty */;
               32'd4:
                   /* empty */;
@@ -2493,11 +3594,11 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     command_code = 1'h0;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
-          if (\$80 ) begin
-          end else if (\$82 ) begin
+      4'h0:
+          if (\$111 ) begin
+          end else if (\$113 ) begin
             (* full_case = 32'd1 *)
             casez (write_data)
               32'd1:
@@ -2505,6 +3606,8 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
               32'd2:
                   /* empty */;
               32'd3:
+                  /* empty */;
+              32'd6:
                   /* empty */;
               32'd4:
                   /* empty */;
@@ -2520,15 +3623,23 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     dump__valid = 1'h0;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
+      4'h0:
           /* empty */;
-      3'h2:
+      4'h2:
           /* empty */;
-      3'h4:
+      4'h5:
           /* empty */;
-      3'h5:
+      4'h6:
+          dump__valid = 1'h1;
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
           dump__valid = 1'h1;
     endcase
   end
@@ -2536,46 +3647,69 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     dump__payload[256] = 1'h0;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
+      4'h0:
           /* empty */;
-      3'h2:
+      4'h2:
           /* empty */;
-      3'h4:
+      4'h5:
           /* empty */;
-      3'h5:
+      4'h6:
+          dump__payload[256] = \$115 ;
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
           dump__payload[256] = \final ;
     endcase
     begin
       begin
-        dump__payload[63:0] = \$89 ;
-        dump__payload[127:64] = \$90 ;
-        dump__payload[191:128] = \$91 ;
-        dump__payload[255:192] = \$92 ;
+        dump__payload[63:0] = \$142 ;
+        dump__payload[127:64] = \$143 ;
+        dump__payload[191:128] = \$144 ;
+        dump__payload[255:192] = \$145 ;
       end
+    end
+    if (_sending_slots) begin
+      dump__payload[63:0] = { row_in__age, 43'h00000000000, \$146  };
+      dump__payload[127:64] = { 51'h0000000000000, \$147  };
+      dump__payload[191:128] = { 51'h0000000000000, \$148  };
+      dump__payload[255:192] = { 51'h0000000000000, \$149  };
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     restore__ready = 1'h0;
-    (* full_case = 32'd1 *)
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
+      4'h0:
           /* empty */;
-      3'h2:
+      4'h2:
           /* empty */;
-      3'h4:
+      4'h5:
           /* empty */;
-      3'h5:
+      4'h6:
           /* empty */;
-      3'h3:
+      4'h3:
           restore__ready = 1'h1;
-      3'h6:
+      4'ha:
           /* empty */;
-      3'h7:
+      4'h7:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'h8:
+          restore__ready = 1'h1;
+      4'hc:
+          /* empty */;
+      4'h4:
+          /* empty */;
+      4'h9:
           restore__ready = 1'h1;
     endcase
   end
@@ -2583,19 +3717,29 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     restore_entry = 1'h0;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
+      4'h0:
           /* empty */;
-      3'h2:
+      4'h2:
           /* empty */;
-      3'h4:
+      4'h5:
           /* empty */;
-      3'h5:
+      4'h6:
           /* empty */;
-      3'h3:
+      4'h3:
           if (restore__valid) begin
-            restore_entry = \$86 ;
+            restore_entry = \$120 ;
+          end
+      4'ha:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'h8:
+          if (restore__valid) begin
+            restore_entry = \$129 ;
           end
     endcase
   end
@@ -2603,19 +3747,31 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     restore_length = 1'h0;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
+      4'h0:
           /* empty */;
-      3'h2:
+      4'h2:
           /* empty */;
-      3'h4:
+      4'h5:
           /* empty */;
-      3'h5:
+      4'h6:
           /* empty */;
-      3'h3:
+      4'h3:
           if (restore__valid) begin
-            if (\$87 ) begin
+            if (\$121 ) begin
+              restore_length = 1'h1;
+            end
+          end
+      4'ha:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'h8:
+          if (restore__valid) begin
+            if (\$138 ) begin
               restore_length = 1'h1;
             end
           end
@@ -2623,30 +3779,200 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    row_way = 2'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h7:
+          row_way = way[1:0];
+      4'hb:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'hc:
+          row_way = way[1:0];
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    _sending_slots = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
+          _sending_slots = 1'h1;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \within  = 4'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'h8:
+        begin
+          \within [0] = \$123 ;
+          \within [1] = \$124 ;
+          \within [2] = \$125 ;
+          \within [3] = \$126 ;
+        end
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    restored = 3'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'h8:
+          if (restore__valid) begin
+            restored = \$137 [2:0];
+          end
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    slot_write = 8'h00;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'hc:
+          slot_write = \$139 [7:0];
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    slot_in = 13'h0000;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'hc:
+          slot_in = \$140 ;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     command_busy = 1'h0;
-    if (\$95 ) begin
-      command_busy = \$98 ;
+    if (\$152 ) begin
+      command_busy = \$155 ;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     snapshot = 1'h0;
-    if (\$100 ) begin
+    if (\$157 ) begin
       snapshot = 1'h1;
     end
   end
-  assign index_bits = \$73 [3:0];
-  assign \$20  = { 3'h0, hot_rows[14:3] };
-  assign \$21  = { 4'h0, hot_rows[14:4] };
-  assign \$22  = { 5'h00, hot_rows[14:5] };
-  assign \$23  = { 6'h00, hot_rows[14:6] };
-  assign \$24  = { 7'h00, hot_rows[14:7] };
-  assign \$25  = { 8'h00, hot_rows[14:8] };
-  assign \$26  = { 9'h000, hot_rows[14:9] };
-  assign \$27  = { 10'h000, hot_rows[14:10] };
-  assign \$28  = { 11'h000, hot_rows[14:11] };
-  assign \$29  = { 12'h000, hot_rows[14:12] };
-  assign \$77  = 8'hff;
+  assign index_bits = \$104 [3:0];
+  assign \$21  = { 3'h0, entries[14:3] };
+  assign \$22  = { 4'h0, entries[14:4] };
+  assign \$23  = { 5'h00, entries[14:5] };
+  assign \$24  = { 6'h00, entries[14:6] };
+  assign \$25  = { 7'h00, entries[14:7] };
+  assign \$26  = { 8'h00, entries[14:8] };
+  assign \$27  = { 9'h000, entries[14:9] };
+  assign \$28  = { 10'h000, entries[14:10] };
+  assign \$29  = { 11'h000, entries[14:11] };
+  assign \$30  = { 12'h000, entries[14:12] };
+  assign \$108  = 8'hff;
+  assign \$115  = 1'h0;
+  assign \$84  = restore__payload[256];
+  assign \$121  = restore__payload[256];
 endmodule
 
 module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s_axil_wvalid, s_axil_bready, s_axil_araddr, s_axil_arprot, s_axil_arvalid, s_axil_rready, s_axis_lookup_tdata, s_axis_lookup_tlast, s_axis_lookup_tvalid, s_axis_lookup_tkeep, m_axis_popular_tready, m_axis_nonpopular_tready, s_axis_state_tdata, s_axis_state_tlast, s_axis_state_tvalid, m_axis_state_tready, clk
@@ -2746,29 +4072,51 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [11:0] s_axil_awaddr;
   wire \$1 ;
   wire \$10 ;
-  wire \$100 ;
-  reg [3:0] \$101 ;
-  reg [3:0] \$102 ;
-  reg [15:0] \$103 ;
-  reg [15:0] \$104 ;
-  reg [15:0] \$105 ;
-  reg \$106 ;
-  wire [7:0] \$107 ;
+  wire [7:0] \$100 ;
+  wire [8:0] \$101 ;
+  wire [1:0] \$102 ;
+  wire [2:0] \$103 ;
+  wire [3:0] \$104 ;
+  wire [4:0] \$105 ;
+  wire [5:0] \$106 ;
+  wire [6:0] \$107 ;
   wire [7:0] \$108 ;
-  wire [7:0] \$109 ;
+  wire [8:0] \$109 ;
   wire \$11 ;
-  wire [7:0] \$110 ;
-  wire \$111 ;
-  wire \$112 ;
-  wire \$113 ;
-  wire \$114 ;
-  wire \$115 ;
+  wire [16:0] \$110 ;
+  wire [17:0] \$111 ;
+  wire [16:0] \$112 ;
+  wire [17:0] \$113 ;
+  wire [16:0] \$114 ;
+  wire [17:0] \$115 ;
   wire \$116 ;
   wire \$117 ;
-  wire \$118 ;
+  wire [31:0] \$118 ;
+  wire \$119 ;
   wire \$12 ;
+  reg [3:0] \$120 ;
+  reg [3:0] \$121 ;
+  reg [3:0] \$122 ;
+  reg [3:0] \$123 ;
+  reg [15:0] \$124 ;
+  reg [15:0] \$125 ;
+  reg [15:0] \$126 ;
+  reg \$127 ;
+  reg \$128 ;
+  wire [7:0] \$129 ;
   wire \$13 ;
+  wire [7:0] \$130 ;
+  wire [7:0] \$131 ;
+  wire [7:0] \$132 ;
+  wire \$133 ;
+  wire \$134 ;
+  wire \$135 ;
+  wire \$136 ;
+  wire \$137 ;
+  wire \$138 ;
+  wire \$139 ;
   wire \$14 ;
+  wire \$140 ;
   wire \$15 ;
   wire \$16 ;
   wire \$17 ;
@@ -2837,31 +4185,42 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire \$74 ;
   wire \$75 ;
   wire \$76 ;
-  wire [1:0] \$77 ;
-  wire [2:0] \$78 ;
-  wire [3:0] \$79 ;
+  wire \$77 ;
+  wire [1:0] \$78 ;
+  wire [2:0] \$79 ;
   wire \$8 ;
-  wire [4:0] \$80 ;
-  wire [5:0] \$81 ;
-  wire [6:0] \$82 ;
-  wire [7:0] \$83 ;
-  wire [8:0] \$84 ;
-  wire [1:0] \$85 ;
-  wire [2:0] \$86 ;
-  wire [3:0] \$87 ;
-  wire [4:0] \$88 ;
-  wire [5:0] \$89 ;
+  wire [3:0] \$80 ;
+  wire [4:0] \$81 ;
+  wire [5:0] \$82 ;
+  wire [6:0] \$83 ;
+  wire [7:0] \$84 ;
+  wire [8:0] \$85 ;
+  wire [1:0] \$86 ;
+  wire [2:0] \$87 ;
+  wire [3:0] \$88 ;
+  wire [4:0] \$89 ;
   wire \$9 ;
-  wire [6:0] \$90 ;
-  wire [7:0] \$91 ;
-  wire [8:0] \$92 ;
-  wire [16:0] \$93 ;
-  wire [17:0] \$94 ;
-  wire [16:0] \$95 ;
-  wire [17:0] \$96 ;
-  wire [16:0] \$97 ;
-  wire [17:0] \$98 ;
-  wire [31:0] \$99 ;
+  wire [5:0] \$90 ;
+  wire [6:0] \$91 ;
+  wire [7:0] \$92 ;
+  wire [8:0] \$93 ;
+  wire [1:0] \$94 ;
+  wire [2:0] \$95 ;
+  wire [3:0] \$96 ;
+  wire [4:0] \$97 ;
+  wire [5:0] \$98 ;
+  wire [6:0] \$99 ;
+  wire [7:0] age_period;
+  wire [31:0] \age_period$689 ;
+  wire [7:0] any_left;
+  wire \any_left$841 ;
+  wire \any_left$861 ;
+  wire \any_left$881 ;
+  wire \any_left$901 ;
+  wire \any_left$921 ;
+  wire \any_left$941 ;
+  wire \any_left$961 ;
+  wire \any_left$981 ;
   wire [2:0] bank;
   wire bank_stall;
   wire [63:0] bank_stall_value;
@@ -2878,203 +4237,392 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [3:0] bus__wstrb;
   wire bus__wvalid;
   wire busy;
-  wire \busy$666 ;
+  wire \busy$1157 ;
+  wire \busy$632 ;
+  wire \busy$987 ;
   wire clear;
-  wire \clear$569 ;
+  wire \clear$1041 ;
+  wire \clear$808 ;
   wire command_busy;
   wire command_code;
   wire command_write;
   wire [31:0] control;
   wire [63:0] cycles_value;
+  wire demotions;
+  wire [63:0] demotions_value;
   wire done;
   wire [256:0] dump__payload;
-  wire dump__ready;
+  reg dump__ready;
+  wire dump__valid;
+  wire [2:0] eligible__0;
+  (* enum_base_type = "Eligible" *)
+  (* enum_value_000 = "ALL" *)
+  (* enum_value_001 = "COLD" *)
+  (* enum_value_010 = "HOT" *)
+  (* enum_value_011 = "IDLE" *)
+  (* enum_value_100 = "RECENT" *)
+  wire [2:0] eligible__1;
+  (* enum_base_type = "Eligible" *)
+  (* enum_value_000 = "ALL" *)
+  (* enum_value_001 = "COLD" *)
+  (* enum_value_010 = "HOT" *)
+  (* enum_value_011 = "IDLE" *)
+  (* enum_value_100 = "RECENT" *)
+  wire [2:0] eligible__2;
+  (* enum_base_type = "Eligible" *)
+  (* enum_value_000 = "ALL" *)
+  (* enum_value_001 = "COLD" *)
+  (* enum_value_010 = "HOT" *)
+  (* enum_value_011 = "IDLE" *)
+  (* enum_value_100 = "RECENT" *)
+  wire [2:0] eligible__3;
+  (* enum_base_type = "Eligible" *)
+  (* enum_value_000 = "ALL" *)
+  (* enum_value_001 = "COLD" *)
+  (* enum_value_010 = "HOT" *)
+  (* enum_value_011 = "IDLE" *)
+  (* enum_value_100 = "RECENT" *)
+  wire [2:0] eligible__4;
+  (* enum_base_type = "Eligible" *)
+  (* enum_value_000 = "ALL" *)
+  (* enum_value_001 = "COLD" *)
+  (* enum_value_010 = "HOT" *)
+  (* enum_value_011 = "IDLE" *)
+  (* enum_value_100 = "RECENT" *)
+  wire [2:0] eligible__5;
+  (* enum_base_type = "Eligible" *)
+  (* enum_value_000 = "ALL" *)
+  (* enum_value_001 = "COLD" *)
+  (* enum_value_010 = "HOT" *)
+  (* enum_value_011 = "IDLE" *)
+  (* enum_value_100 = "RECENT" *)
+  wire [2:0] eligible__6;
+  (* enum_base_type = "Eligible" *)
+  (* enum_value_000 = "ALL" *)
+  (* enum_value_001 = "COLD" *)
+  (* enum_value_010 = "HOT" *)
+  (* enum_value_011 = "IDLE" *)
+  (* enum_value_100 = "RECENT" *)
+  wire [2:0] eligible__7;
   wire empty_batch;
+  wire [256:0] event__payload;
+  reg event__ready;
+  wire event__valid;
   wire evicted;
-  wire \evicted$696 ;
-  wire \evicted$697 ;
-  wire \evicted$698 ;
-  wire \evicted$699 ;
-  wire \evicted$700 ;
-  wire \evicted$701 ;
-  wire \evicted$702 ;
+  wire \evicted$1188 ;
+  wire \evicted$1189 ;
+  wire \evicted$1190 ;
+  wire \evicted$1191 ;
+  wire \evicted$1192 ;
+  wire \evicted$1193 ;
+  wire \evicted$1194 ;
   reg [3:0] evictions = 4'h0;
   wire [63:0] evictions_value;
   wire fetch;
   wire finished;
   wire [3:0] gather;
   wire gather_load;
-  wire [29:0] heads__0;
-  wire [29:0] heads__1;
-  wire [29:0] heads__2;
-  wire [29:0] heads__3;
-  wire [29:0] heads__4;
-  wire [29:0] heads__5;
-  wire [29:0] heads__6;
-  wire [29:0] heads__7;
-  wire [31:0] hot_rows;
-  wire [14:0] \hot_rows$613 ;
+  wire [27:0] heads__0;
+  wire [27:0] heads__1;
+  wire [27:0] heads__2;
+  wire [27:0] heads__3;
+  wire [27:0] heads__4;
+  wire [27:0] heads__5;
+  wire [27:0] heads__6;
+  wire [27:0] heads__7;
+  wire [31:0] hot_count;
+  wire [13:0] \hot_count$1082 ;
+  wire [13:0] hot_rows;
   wire hot_rows_range;
   wire hot_rows_write;
+  wire [3:0] hysteresis;
+  wire [31:0] \hysteresis$803 ;
   reg [15:0] in_core = 16'h0000;
   wire [31:0] index_bits;
-  wire [3:0] \index_bits$615 ;
-  (* init = 4'h0 *)
+  wire [3:0] \index_bits$1090 ;
   wire [2:0] index_errors;
   wire [63:0] index_errors_value;
   wire index_range;
   wire [288:0] input__payload;
-  wire [259:0] \input__payload$109 ;
-  wire [173:0] \input__payload$51 ;
-  wire [333:0] \input__payload$57 ;
-  wire [233:0] \input__payload$63 ;
-  wire [211:0] \input__payload$69 ;
-  wire [288:0] \input__payload$75 ;
-  wire [193:0] \input__payload$89 ;
-  wire [259:0] \input__payload$95 ;
+  wire [259:0] \input__payload$103 ;
+  wire [174:0] \input__payload$51 ;
+  wire [318:0] \input__payload$57 ;
+  wire [382:0] \input__payload$63 ;
+  wire [380:0] \input__payload$633 ;
+  wire [288:0] \input__payload$69 ;
+  wire [326:0] \input__payload$83 ;
+  wire [259:0] \input__payload$89 ;
+  wire \input__ready$638 ;
+  wire \input__ready$640 ;
   wire input__valid;
-  wire \input__valid$113 ;
+  wire \input__valid$107 ;
   wire \input__valid$55 ;
   wire \input__valid$61 ;
+  wire \input__valid$636 ;
+  wire \input__valid$639 ;
   wire \input__valid$67 ;
-  wire \input__valid$73 ;
-  wire \input__valid$91 ;
-  wire \input__valid$99 ;
+  wire \input__valid$85 ;
+  wire \input__valid$93 ;
   wire input_idle;
   wire [63:0] input_idle_value;
   wire inserted;
-  wire \inserted$688 ;
-  wire \inserted$689 ;
-  wire \inserted$690 ;
-  wire \inserted$691 ;
-  wire \inserted$692 ;
-  wire \inserted$693 ;
-  wire \inserted$694 ;
+  wire \inserted$1180 ;
+  wire \inserted$1181 ;
+  wire \inserted$1182 ;
+  wire \inserted$1183 ;
+  wire \inserted$1184 ;
+  wire \inserted$1185 ;
+  wire \inserted$1186 ;
   reg [3:0] inserts = 4'h0;
   wire [63:0] inserts_value;
   wire [31:0] irq_enable;
   wire [31:0] irq_status;
   wire learn;
+  wire [8:0] level;
+  (* enum_base_type = "Eligible" *)
+  (* enum_value_000 = "ALL" *)
+  (* enum_value_001 = "COLD" *)
+  (* enum_value_010 = "HOT" *)
+  (* enum_value_011 = "IDLE" *)
+  (* enum_value_100 = "RECENT" *)
+  wire \load$832 ;
   wire [2:0] lookup_hits;
   wire [63:0] lookup_hits_value;
   wire [2:0] lookups;
   wire [63:0] lookups_value;
   wire m_axis_nonpopular__tvalid;
   wire m_axis_popular__tvalid;
-  wire m_axis_state__tvalid;
-  wire newest_phase;
+  wire make_hot;
+  wire [31:0] move_limit;
+  wire [1:0] newest_phase;
   wire nonpopular__ready;
   reg [15:0] nonpopular_ended = 16'h0000;
   wire nonpopular_sent;
-  wire [259:0] \output__payload$102 ;
-  wire [259:0] \output__payload$116 ;
+  wire [259:0] \output__payload$110 ;
+  wire [259:0] \output__payload$96 ;
   wire output__ready;
   wire \output__ready$53 ;
   wire \output__ready$59 ;
+  wire \output__ready$641 ;
   wire \output__ready$65 ;
-  wire \output__ready$71 ;
-  wire \output__ready$87 ;
+  wire \output__ready$81 ;
+  wire \output__valid$637 ;
   wire output_stall;
   wire [63:0] output_stall_value;
-  wire phase;
+  wire [1:0] phase;
+  wire [32:0] pick_tag__0;
+  wire [32:0] pick_tag__1;
+  wire [32:0] pick_tag__2;
+  wire [32:0] pick_tag__3;
+  wire [32:0] pick_tag__4;
+  wire [32:0] pick_tag__5;
+  wire [32:0] pick_tag__6;
+  wire [32:0] pick_tag__7;
+  wire pick_take;
+  wire [1:0] pick_way__0;
+  wire [1:0] pick_way__1;
+  wire [1:0] pick_way__2;
+  wire [1:0] pick_way__3;
+  wire [1:0] pick_way__4;
+  wire [1:0] pick_way__5;
+  wire [1:0] pick_way__6;
+  wire [1:0] pick_way__7;
   wire popular__ready;
   reg [15:0] popular_ended = 16'h0000;
   wire [2:0] popular_samples;
   wire [63:0] popular_samples_value;
   wire popular_sent;
+  (* init = 4'h0 *)
+  wire promotions;
+  wire [63:0] promotions_value;
   wire r_en;
   wire [3:0] rank_is__0;
   wire [3:0] rank_is__1;
   wire [7:0] ready;
-  wire \ready$148 ;
-  wire \ready$210 ;
-  wire \ready$257 ;
-  wire \ready$304 ;
-  wire \ready$351 ;
-  wire \ready$398 ;
-  wire \ready$445 ;
-  wire \ready$492 ;
+  wire \ready$142 ;
+  wire \ready$220 ;
+  wire \ready$280 ;
+  wire \ready$340 ;
+  wire \ready$400 ;
+  wire \ready$460 ;
+  wire \ready$520 ;
+  wire \ready$580 ;
   wire [256:0] restore__payload;
   wire restore__valid;
   wire restore_entry;
   wire restore_length;
+  wire restore_start;
+  wire [2:0] restored;
+  wire returned;
+  wire \returned$1204 ;
+  wire \returned$1205 ;
+  wire \returned$1206 ;
+  wire \returned$1207 ;
+  wire \returned$1208 ;
+  wire \returned$1209 ;
+  wire \returned$1210 ;
+  reg [3:0] returns = 4'h0;
+  wire [63:0] returns_value;
+  reg [3:0] revivals = 4'h0;
+  wire [63:0] revivals_value;
+  wire revived;
+  wire \revived$1196 ;
+  wire \revived$1197 ;
+  wire \revived$1198 ;
+  wire \revived$1199 ;
+  wire \revived$1200 ;
+  wire \revived$1201 ;
+  wire \revived$1202 ;
   wire [7:0] room;
-  wire \room$140 ;
-  wire \room$205 ;
-  wire \room$252 ;
-  wire \room$299 ;
-  wire \room$346 ;
-  wire \room$393 ;
-  wire \room$440 ;
-  wire \room$487 ;
+  wire \room$134 ;
+  wire \room$215 ;
+  wire \room$275 ;
+  wire \room$335 ;
+  wire \room$395 ;
+  wire \room$455 ;
+  wire \room$515 ;
+  wire \room$575 ;
+  wire [7:0] \room$686 ;
   wire row_access;
-  wire [3:0] row_in__rrpv__0;
-  wire [3:0] row_in__rrpv__1;
-  wire [36:0] row_in__tag__0;
-  wire [36:0] row_in__tag__1;
-  wire [36:0] row_in__tag__2;
-  wire [36:0] row_in__tag__3;
+  wire \row_access$813 ;
+  wire \row_access$846 ;
+  wire \row_access$866 ;
+  wire \row_access$886 ;
+  wire \row_access$906 ;
+  wire \row_access$926 ;
+  wire \row_access$946 ;
+  wire \row_access$966 ;
+  wire [7:0] row_in__age;
+  wire [7:0] row_in__counter__0;
+  wire [7:0] row_in__counter__1;
+  wire [7:0] row_in__counter__2;
+  wire [7:0] row_in__counter__3;
+  wire [3:0] row_in__hot;
+  wire [3:0] row_in__referenced;
+  wire [32:0] row_in__tag__0;
+  wire [32:0] row_in__tag__1;
+  wire [32:0] row_in__tag__2;
+  wire [32:0] row_in__tag__3;
   wire [3:0] row_in__valid;
-  wire [3:0] row_out__0__rrpv__0;
-  wire [3:0] row_out__0__rrpv__1;
-  wire [36:0] row_out__0__tag__0;
-  wire [36:0] row_out__0__tag__1;
-  wire [36:0] row_out__0__tag__2;
-  wire [36:0] row_out__0__tag__3;
+  wire [7:0] row_out__0__age;
+  wire [7:0] row_out__0__counter__0;
+  wire [7:0] row_out__0__counter__1;
+  wire [7:0] row_out__0__counter__2;
+  wire [7:0] row_out__0__counter__3;
+  wire [3:0] row_out__0__hot;
+  wire [3:0] row_out__0__referenced;
+  wire [32:0] row_out__0__tag__0;
+  wire [32:0] row_out__0__tag__1;
+  wire [32:0] row_out__0__tag__2;
+  wire [32:0] row_out__0__tag__3;
   wire [3:0] row_out__0__valid;
-  wire [3:0] row_out__1__rrpv__0;
-  wire [3:0] row_out__1__rrpv__1;
-  wire [36:0] row_out__1__tag__0;
-  wire [36:0] row_out__1__tag__1;
-  wire [36:0] row_out__1__tag__2;
-  wire [36:0] row_out__1__tag__3;
+  wire [7:0] row_out__1__age;
+  wire [7:0] row_out__1__counter__0;
+  wire [7:0] row_out__1__counter__1;
+  wire [7:0] row_out__1__counter__2;
+  wire [7:0] row_out__1__counter__3;
+  wire [3:0] row_out__1__hot;
+  wire [3:0] row_out__1__referenced;
+  wire [32:0] row_out__1__tag__0;
+  wire [32:0] row_out__1__tag__1;
+  wire [32:0] row_out__1__tag__2;
+  wire [32:0] row_out__1__tag__3;
   wire [3:0] row_out__1__valid;
-  wire [3:0] row_out__2__rrpv__0;
-  wire [3:0] row_out__2__rrpv__1;
-  wire [36:0] row_out__2__tag__0;
-  wire [36:0] row_out__2__tag__1;
-  wire [36:0] row_out__2__tag__2;
-  wire [36:0] row_out__2__tag__3;
+  wire [7:0] row_out__2__age;
+  wire [7:0] row_out__2__counter__0;
+  wire [7:0] row_out__2__counter__1;
+  wire [7:0] row_out__2__counter__2;
+  wire [7:0] row_out__2__counter__3;
+  wire [3:0] row_out__2__hot;
+  wire [3:0] row_out__2__referenced;
+  wire [32:0] row_out__2__tag__0;
+  wire [32:0] row_out__2__tag__1;
+  wire [32:0] row_out__2__tag__2;
+  wire [32:0] row_out__2__tag__3;
   wire [3:0] row_out__2__valid;
-  wire [3:0] row_out__3__rrpv__0;
-  wire [3:0] row_out__3__rrpv__1;
-  wire [36:0] row_out__3__tag__0;
-  wire [36:0] row_out__3__tag__1;
-  wire [36:0] row_out__3__tag__2;
-  wire [36:0] row_out__3__tag__3;
+  wire [7:0] row_out__3__age;
+  wire [7:0] row_out__3__counter__0;
+  wire [7:0] row_out__3__counter__1;
+  wire [7:0] row_out__3__counter__2;
+  wire [7:0] row_out__3__counter__3;
+  wire [3:0] row_out__3__hot;
+  wire [3:0] row_out__3__referenced;
+  wire [32:0] row_out__3__tag__0;
+  wire [32:0] row_out__3__tag__1;
+  wire [32:0] row_out__3__tag__2;
+  wire [32:0] row_out__3__tag__3;
   wire [3:0] row_out__3__valid;
-  wire [3:0] row_out__4__rrpv__0;
-  wire [3:0] row_out__4__rrpv__1;
-  wire [36:0] row_out__4__tag__0;
-  wire [36:0] row_out__4__tag__1;
-  wire [36:0] row_out__4__tag__2;
-  wire [36:0] row_out__4__tag__3;
+  wire [7:0] row_out__4__age;
+  wire [7:0] row_out__4__counter__0;
+  wire [7:0] row_out__4__counter__1;
+  wire [7:0] row_out__4__counter__2;
+  wire [7:0] row_out__4__counter__3;
+  wire [3:0] row_out__4__hot;
+  wire [3:0] row_out__4__referenced;
+  wire [32:0] row_out__4__tag__0;
+  wire [32:0] row_out__4__tag__1;
+  wire [32:0] row_out__4__tag__2;
+  wire [32:0] row_out__4__tag__3;
   wire [3:0] row_out__4__valid;
-  wire [3:0] row_out__5__rrpv__0;
-  wire [3:0] row_out__5__rrpv__1;
-  wire [36:0] row_out__5__tag__0;
-  wire [36:0] row_out__5__tag__1;
-  wire [36:0] row_out__5__tag__2;
-  wire [36:0] row_out__5__tag__3;
+  wire [7:0] row_out__5__age;
+  wire [7:0] row_out__5__counter__0;
+  wire [7:0] row_out__5__counter__1;
+  wire [7:0] row_out__5__counter__2;
+  wire [7:0] row_out__5__counter__3;
+  wire [3:0] row_out__5__hot;
+  wire [3:0] row_out__5__referenced;
+  wire [32:0] row_out__5__tag__0;
+  wire [32:0] row_out__5__tag__1;
+  wire [32:0] row_out__5__tag__2;
+  wire [32:0] row_out__5__tag__3;
   wire [3:0] row_out__5__valid;
-  wire [3:0] row_out__6__rrpv__0;
-  wire [3:0] row_out__6__rrpv__1;
-  wire [36:0] row_out__6__tag__0;
-  wire [36:0] row_out__6__tag__1;
-  wire [36:0] row_out__6__tag__2;
-  wire [36:0] row_out__6__tag__3;
+  wire [7:0] row_out__6__age;
+  wire [7:0] row_out__6__counter__0;
+  wire [7:0] row_out__6__counter__1;
+  wire [7:0] row_out__6__counter__2;
+  wire [7:0] row_out__6__counter__3;
+  wire [3:0] row_out__6__hot;
+  wire [3:0] row_out__6__referenced;
+  wire [32:0] row_out__6__tag__0;
+  wire [32:0] row_out__6__tag__1;
+  wire [32:0] row_out__6__tag__2;
+  wire [32:0] row_out__6__tag__3;
   wire [3:0] row_out__6__valid;
-  wire [3:0] row_out__7__rrpv__0;
-  wire [3:0] row_out__7__rrpv__1;
-  wire [36:0] row_out__7__tag__0;
-  wire [36:0] row_out__7__tag__1;
-  wire [36:0] row_out__7__tag__2;
-  wire [36:0] row_out__7__tag__3;
+  wire [7:0] row_out__7__age;
+  wire [7:0] row_out__7__counter__0;
+  wire [7:0] row_out__7__counter__1;
+  wire [7:0] row_out__7__counter__2;
+  wire [7:0] row_out__7__counter__3;
+  wire [3:0] row_out__7__hot;
+  wire [3:0] row_out__7__referenced;
+  wire [32:0] row_out__7__tag__0;
+  wire [32:0] row_out__7__tag__1;
+  wire [32:0] row_out__7__tag__2;
+  wire [32:0] row_out__7__tag__3;
   wire [3:0] row_out__7__valid;
   wire [8:0] row_set;
+  wire [8:0] \row_set$815 ;
+  wire [8:0] \row_set$816 ;
+  wire [8:0] \row_set$847 ;
+  wire [8:0] \row_set$867 ;
+  wire [8:0] \row_set$887 ;
+  wire [8:0] \row_set$907 ;
+  wire [8:0] \row_set$927 ;
+  wire [8:0] \row_set$947 ;
+  wire [8:0] \row_set$967 ;
+  wire [1:0] row_way;
+  wire [1:0] \row_way$818 ;
+  wire [1:0] \row_way$819 ;
+  wire [1:0] \row_way$848 ;
+  wire [1:0] \row_way$868 ;
+  wire [1:0] \row_way$888 ;
+  wire [1:0] \row_way$908 ;
+  wire [1:0] \row_way$928 ;
+  wire [1:0] \row_way$948 ;
+  wire [1:0] \row_way$968 ;
   wire row_write;
-  wire [7:0] \row_write$164 ;
-  wire running;
+  wire [7:0] \row_write$154 ;
+  wire \running$1086 ;
   wire s_axil__arready;
   wire s_axil__awready;
   wire [1:0] s_axil__bresp;
@@ -3090,487 +4638,964 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [2:0] samples;
   wire [63:0] samples_value;
   wire [3:0] scatter;
-  wire [3:0] \scatter$196 ;
-  wire [3:0] \scatter$243 ;
-  wire [3:0] \scatter$290 ;
-  wire [3:0] \scatter$337 ;
-  wire [3:0] \scatter$384 ;
-  wire [3:0] \scatter$431 ;
-  wire [3:0] \scatter$478 ;
+  wire [3:0] \scatter$206 ;
+  wire [3:0] \scatter$266 ;
+  wire [3:0] \scatter$326 ;
+  wire [3:0] \scatter$386 ;
+  wire [3:0] \scatter$446 ;
+  wire [3:0] \scatter$506 ;
+  wire [3:0] \scatter$566 ;
+  wire [63:0] select_cycles_value;
+  wire [8:0] select_start;
+  wire [31:0] \select_start$807 ;
+  wire selecting;
+  wire [8:0] set_mask;
+  wire [12:0] slot_in;
+  wire [12:0] \slot_in$823 ;
+  wire [12:0] \slot_in$824 ;
+  wire [12:0] \slot_in$850 ;
+  wire [12:0] \slot_in$870 ;
+  wire [12:0] \slot_in$890 ;
+  wire [12:0] \slot_in$910 ;
+  wire [12:0] \slot_in$930 ;
+  wire [12:0] \slot_in$950 ;
+  wire [12:0] \slot_in$970 ;
+  wire [12:0] slot_out__0;
+  wire [12:0] slot_out__1;
+  wire [12:0] slot_out__2;
+  wire [12:0] slot_out__3;
+  wire [12:0] slot_out__4;
+  wire [12:0] slot_out__5;
+  wire [12:0] slot_out__6;
+  wire [12:0] slot_out__7;
+  wire slot_write;
+  wire [7:0] \slot_write$821 ;
   wire snapshot;
   wire split_beats;
   wire [63:0] split_beats_value;
+  wire start;
   wire started;
-  wire [36:0] tags__0;
-  wire [36:0] tags__1;
-  wire [36:0] tags__2;
-  wire [36:0] tags__3;
+  reg [256:0] state__payload;
+  reg state__valid;
+  wire [32:0] tags__0;
+  wire [32:0] tags__1;
+  wire [32:0] tags__2;
+  wire [32:0] tags__3;
   wire take;
-  wire [193:0] w_data;
+  wire [7:0] \take$837 ;
+  wire [31:0] threshold;
+  wire [8:0] \threshold$1084 ;
+  wire unknown_phase;
+  wire [3:0] update;
+  wire [3:0] \update$690 ;
+  wire [3:0] \update$705 ;
+  wire [3:0] \update$720 ;
+  wire [3:0] \update$735 ;
+  wire [3:0] \update$750 ;
+  wire [3:0] \update$765 ;
+  wire [3:0] \update$780 ;
+  wire [3:0] update_rank_is__0;
+  wire [3:0] update_rank_is__1;
+  wire update_room;
+  wire \update_room$703 ;
+  wire \update_room$718 ;
+  wire \update_room$733 ;
+  wire \update_room$748 ;
+  wire \update_room$763 ;
+  wire \update_room$778 ;
+  wire \update_room$793 ;
+  wire [32:0] update_tags__0;
+  wire [32:0] update_tags__1;
+  wire [32:0] update_tags__2;
+  wire [32:0] update_tags__3;
+  wire update_take;
+  wire [4:0] update_weights__0;
+  wire [4:0] update_weights__1;
+  wire [4:0] update_weights__2;
+  wire [4:0] update_weights__3;
+  reg updating = 1'h0;
+  wire \updating$1211 ;
+  wire \updating$1212 ;
+  wire \updating$1213 ;
+  wire \updating$1214 ;
+  wire \updating$1215 ;
+  wire \updating$1216 ;
+  wire \updating$1217 ;
+  wire \updating$1218 ;
+  wire [326:0] w_data;
   wire w_en;
+  (* enum_base_type = "Eligible" *)
+  (* enum_value_000 = "ALL" *)
+  (* enum_value_001 = "COLD" *)
+  (* enum_value_010 = "HOT" *)
+  (* enum_value_011 = "IDLE" *)
+  (* enum_value_100 = "RECENT" *)
+  wire [2:0] wanted;
+  wire [31:0] weights_0;
+  wire [31:0] weights_1;
+  wire [31:0] weights_2;
+  wire [31:0] weights_3;
+  wire [4:0] weights__0;
+  wire [4:0] weights__1;
+  wire [4:0] weights__10;
+  wire [4:0] weights__11;
+  wire [4:0] weights__12;
+  wire [4:0] weights__13;
+  wire [4:0] weights__14;
+  wire [4:0] weights__15;
+  wire [4:0] weights__2;
+  wire [4:0] weights__3;
+  wire [4:0] weights__4;
+  wire [4:0] weights__5;
+  wire [4:0] weights__6;
+  wire [4:0] weights__7;
+  wire [4:0] weights__8;
+  wire [4:0] weights__9;
   wire [31:0] write_data;
-  assign \$1  = \output__payload$102 [258:256] > 1'h0;
-  assign \$2  = \output__payload$102 [258:256] > 1'h0;
-  assign \$3  = \output__payload$102 [258:256] > 1'h0;
-  assign \$4  = \output__payload$102 [258:256] > 1'h0;
-  assign \$5  = \output__payload$102 [258:256] > 1'h0;
-  assign \$6  = \output__payload$102 [258:256] > 1'h0;
-  assign \$7  = \output__payload$102 [258:256] > 1'h0;
-  assign \$8  = \output__payload$102 [258:256] > 1'h0;
-  assign \$9  = \output__payload$102 [258:256] > 1'h1;
-  assign \$10  = \output__payload$102 [258:256] > 1'h1;
-  assign \$11  = \output__payload$102 [258:256] > 1'h1;
-  assign \$12  = \output__payload$102 [258:256] > 1'h1;
-  assign \$13  = \output__payload$102 [258:256] > 1'h1;
-  assign \$14  = \output__payload$102 [258:256] > 1'h1;
-  assign \$15  = \output__payload$102 [258:256] > 1'h1;
-  assign \$16  = \output__payload$102 [258:256] > 1'h1;
-  assign \$17  = \output__payload$102 [258:256] > 2'h2;
-  assign \$18  = \output__payload$102 [258:256] > 2'h2;
-  assign \$19  = \output__payload$102 [258:256] > 2'h2;
-  assign \$20  = \output__payload$102 [258:256] > 2'h2;
-  assign \$21  = \output__payload$102 [258:256] > 2'h2;
-  assign \$22  = \output__payload$102 [258:256] > 2'h2;
-  assign \$23  = \output__payload$102 [258:256] > 2'h2;
-  assign \$24  = \output__payload$102 [258:256] > 2'h2;
-  assign \$25  = \output__payload$102 [258:256] > 2'h3;
-  assign \$26  = \output__payload$102 [258:256] > 2'h3;
-  assign \$27  = \output__payload$102 [258:256] > 2'h3;
-  assign \$28  = \output__payload$102 [258:256] > 2'h3;
-  assign \$29  = \output__payload$102 [258:256] > 2'h3;
-  assign \$30  = \output__payload$102 [258:256] > 2'h3;
-  assign \$31  = \output__payload$102 [258:256] > 2'h3;
-  assign \$32  = \output__payload$102 [258:256] > 2'h3;
-  assign \$33  = \output__payload$116 [258:256] > 1'h0;
-  assign \$34  = \output__payload$116 [258:256] > 1'h0;
-  assign \$35  = \output__payload$116 [258:256] > 1'h0;
-  assign \$36  = \output__payload$116 [258:256] > 1'h0;
-  assign \$37  = \output__payload$116 [258:256] > 1'h0;
-  assign \$38  = \output__payload$116 [258:256] > 1'h0;
-  assign \$39  = \output__payload$116 [258:256] > 1'h0;
-  assign \$40  = \output__payload$116 [258:256] > 1'h0;
-  assign \$41  = \output__payload$116 [258:256] > 1'h1;
-  assign \$42  = \output__payload$116 [258:256] > 1'h1;
-  assign \$43  = \output__payload$116 [258:256] > 1'h1;
-  assign \$44  = \output__payload$116 [258:256] > 1'h1;
-  assign \$45  = \output__payload$116 [258:256] > 1'h1;
-  assign \$46  = \output__payload$116 [258:256] > 1'h1;
-  assign \$47  = \output__payload$116 [258:256] > 1'h1;
-  assign \$48  = \output__payload$116 [258:256] > 1'h1;
-  assign \$49  = \output__payload$116 [258:256] > 2'h2;
-  assign \$50  = \output__payload$116 [258:256] > 2'h2;
-  assign \$51  = \output__payload$116 [258:256] > 2'h2;
-  assign \$52  = \output__payload$116 [258:256] > 2'h2;
-  assign \$53  = \output__payload$116 [258:256] > 2'h2;
-  assign \$54  = \output__payload$116 [258:256] > 2'h2;
-  assign \$55  = \output__payload$116 [258:256] > 2'h2;
-  assign \$56  = \output__payload$116 [258:256] > 2'h2;
-  assign \$57  = \output__payload$116 [258:256] > 2'h3;
-  assign \$58  = \output__payload$116 [258:256] > 2'h3;
-  assign \$59  = \output__payload$116 [258:256] > 2'h3;
-  assign \$60  = \output__payload$116 [258:256] > 2'h3;
-  assign \$61  = \output__payload$116 [258:256] > 2'h3;
-  assign \$62  = \output__payload$116 [258:256] > 2'h3;
-  assign \$63  = \output__payload$116 [258:256] > 2'h3;
-  assign \$64  = \output__payload$116 [258:256] > 2'h3;
+  assign \$1  = \output__payload$96 [258:256] > 1'h0;
+  assign \$2  = \output__payload$96 [258:256] > 1'h0;
+  assign \$3  = \output__payload$96 [258:256] > 1'h0;
+  assign \$4  = \output__payload$96 [258:256] > 1'h0;
+  assign \$5  = \output__payload$96 [258:256] > 1'h0;
+  assign \$6  = \output__payload$96 [258:256] > 1'h0;
+  assign \$7  = \output__payload$96 [258:256] > 1'h0;
+  assign \$8  = \output__payload$96 [258:256] > 1'h0;
+  assign \$9  = \output__payload$96 [258:256] > 1'h1;
+  assign \$10  = \output__payload$96 [258:256] > 1'h1;
+  assign \$11  = \output__payload$96 [258:256] > 1'h1;
+  assign \$12  = \output__payload$96 [258:256] > 1'h1;
+  assign \$13  = \output__payload$96 [258:256] > 1'h1;
+  assign \$14  = \output__payload$96 [258:256] > 1'h1;
+  assign \$15  = \output__payload$96 [258:256] > 1'h1;
+  assign \$16  = \output__payload$96 [258:256] > 1'h1;
+  assign \$17  = \output__payload$96 [258:256] > 2'h2;
+  assign \$18  = \output__payload$96 [258:256] > 2'h2;
+  assign \$19  = \output__payload$96 [258:256] > 2'h2;
+  assign \$20  = \output__payload$96 [258:256] > 2'h2;
+  assign \$21  = \output__payload$96 [258:256] > 2'h2;
+  assign \$22  = \output__payload$96 [258:256] > 2'h2;
+  assign \$23  = \output__payload$96 [258:256] > 2'h2;
+  assign \$24  = \output__payload$96 [258:256] > 2'h2;
+  assign \$25  = \output__payload$96 [258:256] > 2'h3;
+  assign \$26  = \output__payload$96 [258:256] > 2'h3;
+  assign \$27  = \output__payload$96 [258:256] > 2'h3;
+  assign \$28  = \output__payload$96 [258:256] > 2'h3;
+  assign \$29  = \output__payload$96 [258:256] > 2'h3;
+  assign \$30  = \output__payload$96 [258:256] > 2'h3;
+  assign \$31  = \output__payload$96 [258:256] > 2'h3;
+  assign \$32  = \output__payload$96 [258:256] > 2'h3;
+  assign \$33  = \output__payload$110 [258:256] > 1'h0;
+  assign \$34  = \output__payload$110 [258:256] > 1'h0;
+  assign \$35  = \output__payload$110 [258:256] > 1'h0;
+  assign \$36  = \output__payload$110 [258:256] > 1'h0;
+  assign \$37  = \output__payload$110 [258:256] > 1'h0;
+  assign \$38  = \output__payload$110 [258:256] > 1'h0;
+  assign \$39  = \output__payload$110 [258:256] > 1'h0;
+  assign \$40  = \output__payload$110 [258:256] > 1'h0;
+  assign \$41  = \output__payload$110 [258:256] > 1'h1;
+  assign \$42  = \output__payload$110 [258:256] > 1'h1;
+  assign \$43  = \output__payload$110 [258:256] > 1'h1;
+  assign \$44  = \output__payload$110 [258:256] > 1'h1;
+  assign \$45  = \output__payload$110 [258:256] > 1'h1;
+  assign \$46  = \output__payload$110 [258:256] > 1'h1;
+  assign \$47  = \output__payload$110 [258:256] > 1'h1;
+  assign \$48  = \output__payload$110 [258:256] > 1'h1;
+  assign \$49  = \output__payload$110 [258:256] > 2'h2;
+  assign \$50  = \output__payload$110 [258:256] > 2'h2;
+  assign \$51  = \output__payload$110 [258:256] > 2'h2;
+  assign \$52  = \output__payload$110 [258:256] > 2'h2;
+  assign \$53  = \output__payload$110 [258:256] > 2'h2;
+  assign \$54  = \output__payload$110 [258:256] > 2'h2;
+  assign \$55  = \output__payload$110 [258:256] > 2'h2;
+  assign \$56  = \output__payload$110 [258:256] > 2'h2;
+  assign \$57  = \output__payload$110 [258:256] > 2'h3;
+  assign \$58  = \output__payload$110 [258:256] > 2'h3;
+  assign \$59  = \output__payload$110 [258:256] > 2'h3;
+  assign \$60  = \output__payload$110 [258:256] > 2'h3;
+  assign \$61  = \output__payload$110 [258:256] > 2'h3;
+  assign \$62  = \output__payload$110 [258:256] > 2'h3;
+  assign \$63  = \output__payload$110 [258:256] > 2'h3;
+  assign \$64  = \output__payload$110 [258:256] > 2'h3;
   assign \$65  = m_axis_popular__tvalid & m_axis_popular_tready;
-  assign popular_sent = \$65  & \output__payload$102 [259];
+  assign popular_sent = \$65  & \output__payload$96 [259];
   assign \$66  = m_axis_nonpopular__tvalid & m_axis_nonpopular_tready;
-  assign nonpopular_sent = \$66  & \output__payload$116 [259];
+  assign nonpopular_sent = \$66  & \output__payload$110 [259];
   assign \$67  = | popular_ended;
   assign \$68  = | nonpopular_ended;
   assign finished = \$67  & \$68 ;
   assign busy = | in_core;
-  assign \$69  = busy & s_axis_lookup__tready;
-  assign \$70  = ~ s_axis_lookup_tvalid;
-  assign input_idle = \$69  & \$70 ;
-  assign \$71  = ~ m_axis_popular_tready;
-  assign \$72  = m_axis_popular__tvalid & \$71 ;
-  assign \$73  = ~ m_axis_nonpopular_tready;
-  assign \$74  = m_axis_nonpopular__tvalid & \$73 ;
-  assign output_stall = \$72  | \$74 ;
-  assign \$75  = busy | running;
-  assign \busy$666  = busy | started;
-  assign \$76  = | { empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
-  assign \$77  = 1'h0 + inserted;
-  assign \$78  = \$77  + \inserted$688 ;
-  assign \$79  = \$78  + \inserted$689 ;
-  assign \$80  = \$79  + \inserted$690 ;
-  assign \$81  = \$80  + \inserted$691 ;
-  assign \$82  = \$81  + \inserted$692 ;
-  assign \$83  = \$82  + \inserted$693 ;
-  assign \$84  = \$83  + \inserted$694 ;
-  assign \$85  = 1'h0 + evicted;
-  assign \$86  = \$85  + \evicted$696 ;
-  assign \$87  = \$86  + \evicted$697 ;
-  assign \$88  = \$87  + \evicted$698 ;
-  assign \$89  = \$88  + \evicted$699 ;
-  assign \$90  = \$89  + \evicted$700 ;
-  assign \$91  = \$90  + \evicted$701 ;
-  assign \$92  = \$91  + \evicted$702 ;
-  assign \$93  = popular_ended + popular_sent;
-  assign \$94  = \$93  - finished;
-  assign \$95  = nonpopular_ended + nonpopular_sent;
-  assign \$96  = \$95  - finished;
-  assign \$97  = in_core + started;
-  assign \$98  = \$97  - finished;
-  assign \$99  = irq_status & irq_enable;
-  assign \$100  = | \$99 ;
+  assign \input__valid$636  = \output__valid$637  & \input__ready$638 ;
+  assign \input__valid$639  = \output__valid$637  & \input__ready$640 ;
+  assign \output__ready$641  = \input__ready$638  & \input__ready$640 ;
+  assign \clear$808  = clear | restore_start;
+  assign row_access = selecting | \row_access$813 ;
+  assign row_set = selecting ? \row_set$816  : \row_set$815 ;
+  assign row_way = selecting ? \row_way$819  : \row_way$818 ;
+  assign slot_in = selecting ? \slot_in$824  : \slot_in$823 ;
+  assign \row_access$846  = selecting | \row_access$813 ;
+  assign \row_set$847  = selecting ? \row_set$816  : \row_set$815 ;
+  assign \row_way$848  = selecting ? \row_way$819  : \row_way$818 ;
+  assign \slot_in$850  = selecting ? \slot_in$824  : \slot_in$823 ;
+  assign \row_access$866  = selecting | \row_access$813 ;
+  assign \row_set$867  = selecting ? \row_set$816  : \row_set$815 ;
+  assign \row_way$868  = selecting ? \row_way$819  : \row_way$818 ;
+  assign \slot_in$870  = selecting ? \slot_in$824  : \slot_in$823 ;
+  assign \row_access$886  = selecting | \row_access$813 ;
+  assign \row_set$887  = selecting ? \row_set$816  : \row_set$815 ;
+  assign \row_way$888  = selecting ? \row_way$819  : \row_way$818 ;
+  assign \slot_in$890  = selecting ? \slot_in$824  : \slot_in$823 ;
+  assign \row_access$906  = selecting | \row_access$813 ;
+  assign \row_set$907  = selecting ? \row_set$816  : \row_set$815 ;
+  assign \row_way$908  = selecting ? \row_way$819  : \row_way$818 ;
+  assign \slot_in$910  = selecting ? \slot_in$824  : \slot_in$823 ;
+  assign \row_access$926  = selecting | \row_access$813 ;
+  assign \row_set$927  = selecting ? \row_set$816  : \row_set$815 ;
+  assign \row_way$928  = selecting ? \row_way$819  : \row_way$818 ;
+  assign \slot_in$930  = selecting ? \slot_in$824  : \slot_in$823 ;
+  assign \row_access$946  = selecting | \row_access$813 ;
+  assign \row_set$947  = selecting ? \row_set$816  : \row_set$815 ;
+  assign \row_way$948  = selecting ? \row_way$819  : \row_way$818 ;
+  assign \slot_in$950  = selecting ? \slot_in$824  : \slot_in$823 ;
+  assign \row_access$966  = selecting | \row_access$813 ;
+  assign \row_set$967  = selecting ? \row_set$816  : \row_set$815 ;
+  assign \row_way$968  = selecting ? \row_way$819  : \row_way$818 ;
+  assign \slot_in$970  = selecting ? \slot_in$824  : \slot_in$823 ;
+  assign \$69  = updating | \busy$987 ;
+  assign \busy$632  = busy | \$69 ;
+  assign \$70  = \busy$632  & s_axis_lookup__tready;
+  assign \$71  = ~ s_axis_lookup_tvalid;
+  assign input_idle = \$70  & \$71 ;
+  assign \$72  = ~ m_axis_popular_tready;
+  assign \$73  = m_axis_popular__tvalid & \$72 ;
+  assign \$74  = ~ m_axis_nonpopular_tready;
+  assign \$75  = m_axis_nonpopular__tvalid & \$74 ;
+  assign output_stall = \$73  | \$75 ;
+  assign \$76  = \busy$632  | \running$1086 ;
+  assign \busy$1157  = \busy$632  | started;
+  assign \$77  = | { unknown_phase, empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
+  assign \$78  = 1'h0 + inserted;
+  assign \$79  = \$78  + \inserted$1180 ;
+  assign \$80  = \$79  + \inserted$1181 ;
+  assign \$81  = \$80  + \inserted$1182 ;
+  assign \$82  = \$81  + \inserted$1183 ;
+  assign \$83  = \$82  + \inserted$1184 ;
+  assign \$84  = \$83  + \inserted$1185 ;
+  assign \$85  = \$84  + \inserted$1186 ;
+  assign \$86  = 1'h0 + evicted;
+  assign \$87  = \$86  + \evicted$1188 ;
+  assign \$88  = \$87  + \evicted$1189 ;
+  assign \$89  = \$88  + \evicted$1190 ;
+  assign \$90  = \$89  + \evicted$1191 ;
+  assign \$91  = \$90  + \evicted$1192 ;
+  assign \$92  = \$91  + \evicted$1193 ;
+  assign \$93  = \$92  + \evicted$1194 ;
+  assign \$94  = 1'h0 + revived;
+  assign \$95  = \$94  + \revived$1196 ;
+  assign \$96  = \$95  + \revived$1197 ;
+  assign \$97  = \$96  + \revived$1198 ;
+  assign \$98  = \$97  + \revived$1199 ;
+  assign \$99  = \$98  + \revived$1200 ;
+  assign \$100  = \$99  + \revived$1201 ;
+  assign \$101  = \$100  + \revived$1202 ;
+  assign \$102  = 1'h0 + returned;
+  assign \$103  = \$102  + \returned$1204 ;
+  assign \$104  = \$103  + \returned$1205 ;
+  assign \$105  = \$104  + \returned$1206 ;
+  assign \$106  = \$105  + \returned$1207 ;
+  assign \$107  = \$106  + \returned$1208 ;
+  assign \$108  = \$107  + \returned$1209 ;
+  assign \$109  = \$108  + \returned$1210 ;
+  assign \$110  = popular_ended + popular_sent;
+  assign \$111  = \$110  - finished;
+  assign \$112  = nonpopular_ended + nonpopular_sent;
+  assign \$113  = \$112  - finished;
+  assign \$114  = in_core + started;
+  assign \$115  = \$114  - finished;
+  assign \$116  = | { \updating$1218 , \updating$1217 , \updating$1216 , \updating$1215 , \updating$1214 , \updating$1213 , \updating$1212 , \updating$1211  };
+  assign \$117  = \busy$987  | \$116 ;
+  assign \$118  = irq_status & irq_enable;
+  assign \$119  = | \$118 ;
   always @(posedge clk)
-    inserts <= \$101 ;
+    inserts <= \$120 ;
   always @(posedge clk)
-    evictions <= \$102 ;
+    evictions <= \$121 ;
   always @(posedge clk)
-    popular_ended <= \$103 ;
+    revivals <= \$122 ;
   always @(posedge clk)
-    nonpopular_ended <= \$104 ;
+    returns <= \$123 ;
   always @(posedge clk)
-    in_core <= \$105 ;
+    popular_ended <= \$124 ;
   always @(posedge clk)
-    irq <= \$106 ;
+    nonpopular_ended <= \$125 ;
+  always @(posedge clk)
+    in_core <= \$126 ;
+  always @(posedge clk)
+    updating <= \$127 ;
+  always @(posedge clk)
+    irq <= \$128 ;
   hotline_popularity_bank bank0 (
+    .age_period(\age_period$689 [7:0]),
+    .any_left(\any_left$841 ),
     .bank(3'h0),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .eligible(eligible__0),
     .evicted(evicted),
     .fetch(fetch),
-    .gather({ \$110 [0], \$109 [0], \$108 [0], \$107 [0] }),
+    .gather({ \$132 [0], \$131 [0], \$130 [0], \$129 [0] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$114 , \$113 , \$112 , \$111  }),
-    .gather_rank_is_1({ \$118 , \$117 , \$116 , \$115  }),
+    .gather_rank_is_0({ \$136 , \$135 , \$134 , \$133  }),
+    .gather_rank_is_1({ \$140 , \$139 , \$138 , \$137  }),
     .heads(heads__0),
     .inserted(inserted),
-    .learn(w_data[192]),
+    .learn(w_data[324]),
+    .level(level),
+    .load(\load$832 ),
+    .make_hot(make_hot),
+    .pick_tag(pick_tag__0),
+    .pick_take(\take$837 [0]),
+    .pick_way(pick_way__0),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
-    .ready(\ready$148 ),
-    .room(\room$140 ),
+    .ready(\ready$142 ),
+    .returned(returned),
+    .revived(revived),
+    .room(\room$134 ),
     .row_access(row_access),
-    .row_in_rrpv_0(row_in__rrpv__0),
-    .row_in_rrpv_1(row_in__rrpv__1),
+    .row_in_age(row_in__age),
+    .row_in_counter_0(row_in__counter__0),
+    .row_in_counter_1(row_in__counter__1),
+    .row_in_counter_2(row_in__counter__2),
+    .row_in_counter_3(row_in__counter__3),
+    .row_in_hot(row_in__hot),
+    .row_in_referenced(row_in__referenced),
     .row_in_tag_0(row_in__tag__0),
     .row_in_tag_1(row_in__tag__1),
     .row_in_tag_2(row_in__tag__2),
     .row_in_tag_3(row_in__tag__3),
     .row_in_valid(row_in__valid),
-    .row_out_rrpv_0(row_out__0__rrpv__0),
-    .row_out_rrpv_1(row_out__0__rrpv__1),
+    .row_out_age(row_out__0__age),
+    .row_out_counter_0(row_out__0__counter__0),
+    .row_out_counter_1(row_out__0__counter__1),
+    .row_out_counter_2(row_out__0__counter__2),
+    .row_out_counter_3(row_out__0__counter__3),
+    .row_out_hot(row_out__0__hot),
+    .row_out_referenced(row_out__0__referenced),
     .row_out_tag_0(row_out__0__tag__0),
     .row_out_tag_1(row_out__0__tag__1),
     .row_out_tag_2(row_out__0__tag__2),
     .row_out_tag_3(row_out__0__tag__3),
     .row_out_valid(row_out__0__valid),
     .row_set(row_set),
-    .row_write(\row_write$164 [0]),
+    .row_way(row_way),
+    .row_write(\row_write$154 [0]),
     .rst(rst),
     .scatter(scatter),
+    .slot_in(slot_in),
+    .slot_out(slot_out__0),
+    .slot_write(\slot_write$821 [0]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
     .tags_3(tags__3),
-    .take(take)
+    .take(take),
+    .update(update),
+    .update_rank_is_0(update_rank_is__0),
+    .update_rank_is_1(update_rank_is__1),
+    .update_room(update_room),
+    .update_tags_0(update_tags__0),
+    .update_tags_1(update_tags__1),
+    .update_tags_2(update_tags__2),
+    .update_tags_3(update_tags__3),
+    .update_take(update_take),
+    .update_weights_0(update_weights__0),
+    .update_weights_1(update_weights__1),
+    .update_weights_2(update_weights__2),
+    .update_weights_3(update_weights__3),
+    .updating(\updating$1211 ),
+    .wanted(wanted)
   );
   hotline_popularity_bank bank1 (
+    .age_period(\age_period$689 [7:0]),
+    .any_left(\any_left$861 ),
     .bank(3'h1),
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .evicted(\evicted$696 ),
+    .eligible(eligible__1),
+    .evicted(\evicted$1188 ),
     .fetch(fetch),
-    .gather({ \$110 [1], \$109 [1], \$108 [1], \$107 [1] }),
+    .gather({ \$132 [1], \$131 [1], \$130 [1], \$129 [1] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$114 , \$113 , \$112 , \$111  }),
-    .gather_rank_is_1({ \$118 , \$117 , \$116 , \$115  }),
+    .gather_rank_is_0({ \$136 , \$135 , \$134 , \$133  }),
+    .gather_rank_is_1({ \$140 , \$139 , \$138 , \$137  }),
     .heads(heads__1),
-    .inserted(\inserted$688 ),
-    .learn(w_data[192]),
+    .inserted(\inserted$1180 ),
+    .learn(w_data[324]),
+    .level(level),
+    .load(\load$832 ),
+    .make_hot(make_hot),
+    .pick_tag(pick_tag__1),
+    .pick_take(\take$837 [1]),
+    .pick_way(pick_way__1),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
-    .ready(\ready$210 ),
-    .room(\room$205 ),
-    .row_access(row_access),
-    .row_in_rrpv_0(row_in__rrpv__0),
-    .row_in_rrpv_1(row_in__rrpv__1),
+    .ready(\ready$220 ),
+    .returned(\returned$1204 ),
+    .revived(\revived$1196 ),
+    .room(\room$215 ),
+    .row_access(\row_access$846 ),
+    .row_in_age(row_in__age),
+    .row_in_counter_0(row_in__counter__0),
+    .row_in_counter_1(row_in__counter__1),
+    .row_in_counter_2(row_in__counter__2),
+    .row_in_counter_3(row_in__counter__3),
+    .row_in_hot(row_in__hot),
+    .row_in_referenced(row_in__referenced),
     .row_in_tag_0(row_in__tag__0),
     .row_in_tag_1(row_in__tag__1),
     .row_in_tag_2(row_in__tag__2),
     .row_in_tag_3(row_in__tag__3),
     .row_in_valid(row_in__valid),
-    .row_out_rrpv_0(row_out__1__rrpv__0),
-    .row_out_rrpv_1(row_out__1__rrpv__1),
+    .row_out_age(row_out__1__age),
+    .row_out_counter_0(row_out__1__counter__0),
+    .row_out_counter_1(row_out__1__counter__1),
+    .row_out_counter_2(row_out__1__counter__2),
+    .row_out_counter_3(row_out__1__counter__3),
+    .row_out_hot(row_out__1__hot),
+    .row_out_referenced(row_out__1__referenced),
     .row_out_tag_0(row_out__1__tag__0),
     .row_out_tag_1(row_out__1__tag__1),
     .row_out_tag_2(row_out__1__tag__2),
     .row_out_tag_3(row_out__1__tag__3),
     .row_out_valid(row_out__1__valid),
-    .row_set(row_set),
-    .row_write(\row_write$164 [1]),
+    .row_set(\row_set$847 ),
+    .row_way(\row_way$848 ),
+    .row_write(\row_write$154 [1]),
     .rst(rst),
-    .scatter(\scatter$196 ),
+    .scatter(\scatter$206 ),
+    .slot_in(\slot_in$850 ),
+    .slot_out(slot_out__1),
+    .slot_write(\slot_write$821 [1]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
     .tags_3(tags__3),
-    .take(take)
+    .take(take),
+    .update(\update$690 ),
+    .update_rank_is_0(update_rank_is__0),
+    .update_rank_is_1(update_rank_is__1),
+    .update_room(\update_room$703 ),
+    .update_tags_0(update_tags__0),
+    .update_tags_1(update_tags__1),
+    .update_tags_2(update_tags__2),
+    .update_tags_3(update_tags__3),
+    .update_take(update_take),
+    .update_weights_0(update_weights__0),
+    .update_weights_1(update_weights__1),
+    .update_weights_2(update_weights__2),
+    .update_weights_3(update_weights__3),
+    .updating(\updating$1212 ),
+    .wanted(wanted)
   );
   hotline_popularity_bank bank2 (
+    .age_period(\age_period$689 [7:0]),
+    .any_left(\any_left$881 ),
     .bank(3'h2),
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .evicted(\evicted$697 ),
+    .eligible(eligible__2),
+    .evicted(\evicted$1189 ),
     .fetch(fetch),
-    .gather({ \$110 [2], \$109 [2], \$108 [2], \$107 [2] }),
+    .gather({ \$132 [2], \$131 [2], \$130 [2], \$129 [2] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$114 , \$113 , \$112 , \$111  }),
-    .gather_rank_is_1({ \$118 , \$117 , \$116 , \$115  }),
+    .gather_rank_is_0({ \$136 , \$135 , \$134 , \$133  }),
+    .gather_rank_is_1({ \$140 , \$139 , \$138 , \$137  }),
     .heads(heads__2),
-    .inserted(\inserted$689 ),
-    .learn(w_data[192]),
+    .inserted(\inserted$1181 ),
+    .learn(w_data[324]),
+    .level(level),
+    .load(\load$832 ),
+    .make_hot(make_hot),
+    .pick_tag(pick_tag__2),
+    .pick_take(\take$837 [2]),
+    .pick_way(pick_way__2),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
-    .ready(\ready$257 ),
-    .room(\room$252 ),
-    .row_access(row_access),
-    .row_in_rrpv_0(row_in__rrpv__0),
-    .row_in_rrpv_1(row_in__rrpv__1),
+    .ready(\ready$280 ),
+    .returned(\returned$1205 ),
+    .revived(\revived$1197 ),
+    .room(\room$275 ),
+    .row_access(\row_access$866 ),
+    .row_in_age(row_in__age),
+    .row_in_counter_0(row_in__counter__0),
+    .row_in_counter_1(row_in__counter__1),
+    .row_in_counter_2(row_in__counter__2),
+    .row_in_counter_3(row_in__counter__3),
+    .row_in_hot(row_in__hot),
+    .row_in_referenced(row_in__referenced),
     .row_in_tag_0(row_in__tag__0),
     .row_in_tag_1(row_in__tag__1),
     .row_in_tag_2(row_in__tag__2),
     .row_in_tag_3(row_in__tag__3),
     .row_in_valid(row_in__valid),
-    .row_out_rrpv_0(row_out__2__rrpv__0),
-    .row_out_rrpv_1(row_out__2__rrpv__1),
+    .row_out_age(row_out__2__age),
+    .row_out_counter_0(row_out__2__counter__0),
+    .row_out_counter_1(row_out__2__counter__1),
+    .row_out_counter_2(row_out__2__counter__2),
+    .row_out_counter_3(row_out__2__counter__3),
+    .row_out_hot(row_out__2__hot),
+    .row_out_referenced(row_out__2__referenced),
     .row_out_tag_0(row_out__2__tag__0),
     .row_out_tag_1(row_out__2__tag__1),
     .row_out_tag_2(row_out__2__tag__2),
     .row_out_tag_3(row_out__2__tag__3),
     .row_out_valid(row_out__2__valid),
-    .row_set(row_set),
-    .row_write(\row_write$164 [2]),
+    .row_set(\row_set$867 ),
+    .row_way(\row_way$868 ),
+    .row_write(\row_write$154 [2]),
     .rst(rst),
-    .scatter(\scatter$243 ),
+    .scatter(\scatter$266 ),
+    .slot_in(\slot_in$870 ),
+    .slot_out(slot_out__2),
+    .slot_write(\slot_write$821 [2]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
     .tags_3(tags__3),
-    .take(take)
+    .take(take),
+    .update(\update$705 ),
+    .update_rank_is_0(update_rank_is__0),
+    .update_rank_is_1(update_rank_is__1),
+    .update_room(\update_room$718 ),
+    .update_tags_0(update_tags__0),
+    .update_tags_1(update_tags__1),
+    .update_tags_2(update_tags__2),
+    .update_tags_3(update_tags__3),
+    .update_take(update_take),
+    .update_weights_0(update_weights__0),
+    .update_weights_1(update_weights__1),
+    .update_weights_2(update_weights__2),
+    .update_weights_3(update_weights__3),
+    .updating(\updating$1213 ),
+    .wanted(wanted)
   );
   hotline_popularity_bank bank3 (
+    .age_period(\age_period$689 [7:0]),
+    .any_left(\any_left$901 ),
     .bank(3'h3),
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .evicted(\evicted$698 ),
+    .eligible(eligible__3),
+    .evicted(\evicted$1190 ),
     .fetch(fetch),
-    .gather({ \$110 [3], \$109 [3], \$108 [3], \$107 [3] }),
+    .gather({ \$132 [3], \$131 [3], \$130 [3], \$129 [3] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$114 , \$113 , \$112 , \$111  }),
-    .gather_rank_is_1({ \$118 , \$117 , \$116 , \$115  }),
+    .gather_rank_is_0({ \$136 , \$135 , \$134 , \$133  }),
+    .gather_rank_is_1({ \$140 , \$139 , \$138 , \$137  }),
     .heads(heads__3),
-    .inserted(\inserted$690 ),
-    .learn(w_data[192]),
+    .inserted(\inserted$1182 ),
+    .learn(w_data[324]),
+    .level(level),
+    .load(\load$832 ),
+    .make_hot(make_hot),
+    .pick_tag(pick_tag__3),
+    .pick_take(\take$837 [3]),
+    .pick_way(pick_way__3),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
-    .ready(\ready$304 ),
-    .room(\room$299 ),
-    .row_access(row_access),
-    .row_in_rrpv_0(row_in__rrpv__0),
-    .row_in_rrpv_1(row_in__rrpv__1),
+    .ready(\ready$340 ),
+    .returned(\returned$1206 ),
+    .revived(\revived$1198 ),
+    .room(\room$335 ),
+    .row_access(\row_access$886 ),
+    .row_in_age(row_in__age),
+    .row_in_counter_0(row_in__counter__0),
+    .row_in_counter_1(row_in__counter__1),
+    .row_in_counter_2(row_in__counter__2),
+    .row_in_counter_3(row_in__counter__3),
+    .row_in_hot(row_in__hot),
+    .row_in_referenced(row_in__referenced),
     .row_in_tag_0(row_in__tag__0),
     .row_in_tag_1(row_in__tag__1),
     .row_in_tag_2(row_in__tag__2),
     .row_in_tag_3(row_in__tag__3),
     .row_in_valid(row_in__valid),
-    .row_out_rrpv_0(row_out__3__rrpv__0),
-    .row_out_rrpv_1(row_out__3__rrpv__1),
+    .row_out_age(row_out__3__age),
+    .row_out_counter_0(row_out__3__counter__0),
+    .row_out_counter_1(row_out__3__counter__1),
+    .row_out_counter_2(row_out__3__counter__2),
+    .row_out_counter_3(row_out__3__counter__3),
+    .row_out_hot(row_out__3__hot),
+    .row_out_referenced(row_out__3__referenced),
     .row_out_tag_0(row_out__3__tag__0),
     .row_out_tag_1(row_out__3__tag__1),
     .row_out_tag_2(row_out__3__tag__2),
     .row_out_tag_3(row_out__3__tag__3),
     .row_out_valid(row_out__3__valid),
-    .row_set(row_set),
-    .row_write(\row_write$164 [3]),
+    .row_set(\row_set$887 ),
+    .row_way(\row_way$888 ),
+    .row_write(\row_write$154 [3]),
     .rst(rst),
-    .scatter(\scatter$290 ),
+    .scatter(\scatter$326 ),
+    .slot_in(\slot_in$890 ),
+    .slot_out(slot_out__3),
+    .slot_write(\slot_write$821 [3]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
     .tags_3(tags__3),
-    .take(take)
+    .take(take),
+    .update(\update$720 ),
+    .update_rank_is_0(update_rank_is__0),
+    .update_rank_is_1(update_rank_is__1),
+    .update_room(\update_room$733 ),
+    .update_tags_0(update_tags__0),
+    .update_tags_1(update_tags__1),
+    .update_tags_2(update_tags__2),
+    .update_tags_3(update_tags__3),
+    .update_take(update_take),
+    .update_weights_0(update_weights__0),
+    .update_weights_1(update_weights__1),
+    .update_weights_2(update_weights__2),
+    .update_weights_3(update_weights__3),
+    .updating(\updating$1214 ),
+    .wanted(wanted)
   );
   hotline_popularity_bank bank4 (
+    .age_period(\age_period$689 [7:0]),
+    .any_left(\any_left$921 ),
     .bank(3'h4),
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .evicted(\evicted$699 ),
+    .eligible(eligible__4),
+    .evicted(\evicted$1191 ),
     .fetch(fetch),
-    .gather({ \$110 [4], \$109 [4], \$108 [4], \$107 [4] }),
+    .gather({ \$132 [4], \$131 [4], \$130 [4], \$129 [4] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$114 , \$113 , \$112 , \$111  }),
-    .gather_rank_is_1({ \$118 , \$117 , \$116 , \$115  }),
+    .gather_rank_is_0({ \$136 , \$135 , \$134 , \$133  }),
+    .gather_rank_is_1({ \$140 , \$139 , \$138 , \$137  }),
     .heads(heads__4),
-    .inserted(\inserted$691 ),
-    .learn(w_data[192]),
+    .inserted(\inserted$1183 ),
+    .learn(w_data[324]),
+    .level(level),
+    .load(\load$832 ),
+    .make_hot(make_hot),
+    .pick_tag(pick_tag__4),
+    .pick_take(\take$837 [4]),
+    .pick_way(pick_way__4),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
-    .ready(\ready$351 ),
-    .room(\room$346 ),
-    .row_access(row_access),
-    .row_in_rrpv_0(row_in__rrpv__0),
-    .row_in_rrpv_1(row_in__rrpv__1),
+    .ready(\ready$400 ),
+    .returned(\returned$1207 ),
+    .revived(\revived$1199 ),
+    .room(\room$395 ),
+    .row_access(\row_access$906 ),
+    .row_in_age(row_in__age),
+    .row_in_counter_0(row_in__counter__0),
+    .row_in_counter_1(row_in__counter__1),
+    .row_in_counter_2(row_in__counter__2),
+    .row_in_counter_3(row_in__counter__3),
+    .row_in_hot(row_in__hot),
+    .row_in_referenced(row_in__referenced),
     .row_in_tag_0(row_in__tag__0),
     .row_in_tag_1(row_in__tag__1),
     .row_in_tag_2(row_in__tag__2),
     .row_in_tag_3(row_in__tag__3),
     .row_in_valid(row_in__valid),
-    .row_out_rrpv_0(row_out__4__rrpv__0),
-    .row_out_rrpv_1(row_out__4__rrpv__1),
+    .row_out_age(row_out__4__age),
+    .row_out_counter_0(row_out__4__counter__0),
+    .row_out_counter_1(row_out__4__counter__1),
+    .row_out_counter_2(row_out__4__counter__2),
+    .row_out_counter_3(row_out__4__counter__3),
+    .row_out_hot(row_out__4__hot),
+    .row_out_referenced(row_out__4__referenced),
     .row_out_tag_0(row_out__4__tag__0),
     .row_out_tag_1(row_out__4__tag__1),
     .row_out_tag_2(row_out__4__tag__2),
     .row_out_tag_3(row_out__4__tag__3),
     .row_out_valid(row_out__4__valid),
-    .row_set(row_set),
-    .row_write(\row_write$164 [4]),
+    .row_set(\row_set$907 ),
+    .row_way(\row_way$908 ),
+    .row_write(\row_write$154 [4]),
     .rst(rst),
-    .scatter(\scatter$337 ),
+    .scatter(\scatter$386 ),
+    .slot_in(\slot_in$910 ),
+    .slot_out(slot_out__4),
+    .slot_write(\slot_write$821 [4]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
     .tags_3(tags__3),
-    .take(take)
+    .take(take),
+    .update(\update$735 ),
+    .update_rank_is_0(update_rank_is__0),
+    .update_rank_is_1(update_rank_is__1),
+    .update_room(\update_room$748 ),
+    .update_tags_0(update_tags__0),
+    .update_tags_1(update_tags__1),
+    .update_tags_2(update_tags__2),
+    .update_tags_3(update_tags__3),
+    .update_take(update_take),
+    .update_weights_0(update_weights__0),
+    .update_weights_1(update_weights__1),
+    .update_weights_2(update_weights__2),
+    .update_weights_3(update_weights__3),
+    .updating(\updating$1215 ),
+    .wanted(wanted)
   );
   hotline_popularity_bank bank5 (
+    .age_period(\age_period$689 [7:0]),
+    .any_left(\any_left$941 ),
     .bank(3'h5),
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .evicted(\evicted$700 ),
+    .eligible(eligible__5),
+    .evicted(\evicted$1192 ),
     .fetch(fetch),
-    .gather({ \$110 [5], \$109 [5], \$108 [5], \$107 [5] }),
+    .gather({ \$132 [5], \$131 [5], \$130 [5], \$129 [5] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$114 , \$113 , \$112 , \$111  }),
-    .gather_rank_is_1({ \$118 , \$117 , \$116 , \$115  }),
+    .gather_rank_is_0({ \$136 , \$135 , \$134 , \$133  }),
+    .gather_rank_is_1({ \$140 , \$139 , \$138 , \$137  }),
     .heads(heads__5),
-    .inserted(\inserted$692 ),
-    .learn(w_data[192]),
+    .inserted(\inserted$1184 ),
+    .learn(w_data[324]),
+    .level(level),
+    .load(\load$832 ),
+    .make_hot(make_hot),
+    .pick_tag(pick_tag__5),
+    .pick_take(\take$837 [5]),
+    .pick_way(pick_way__5),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
-    .ready(\ready$398 ),
-    .room(\room$393 ),
-    .row_access(row_access),
-    .row_in_rrpv_0(row_in__rrpv__0),
-    .row_in_rrpv_1(row_in__rrpv__1),
+    .ready(\ready$460 ),
+    .returned(\returned$1208 ),
+    .revived(\revived$1200 ),
+    .room(\room$455 ),
+    .row_access(\row_access$926 ),
+    .row_in_age(row_in__age),
+    .row_in_counter_0(row_in__counter__0),
+    .row_in_counter_1(row_in__counter__1),
+    .row_in_counter_2(row_in__counter__2),
+    .row_in_counter_3(row_in__counter__3),
+    .row_in_hot(row_in__hot),
+    .row_in_referenced(row_in__referenced),
     .row_in_tag_0(row_in__tag__0),
     .row_in_tag_1(row_in__tag__1),
     .row_in_tag_2(row_in__tag__2),
     .row_in_tag_3(row_in__tag__3),
     .row_in_valid(row_in__valid),
-    .row_out_rrpv_0(row_out__5__rrpv__0),
-    .row_out_rrpv_1(row_out__5__rrpv__1),
+    .row_out_age(row_out__5__age),
+    .row_out_counter_0(row_out__5__counter__0),
+    .row_out_counter_1(row_out__5__counter__1),
+    .row_out_counter_2(row_out__5__counter__2),
+    .row_out_counter_3(row_out__5__counter__3),
+    .row_out_hot(row_out__5__hot),
+    .row_out_referenced(row_out__5__referenced),
     .row_out_tag_0(row_out__5__tag__0),
     .row_out_tag_1(row_out__5__tag__1),
     .row_out_tag_2(row_out__5__tag__2),
     .row_out_tag_3(row_out__5__tag__3),
     .row_out_valid(row_out__5__valid),
-    .row_set(row_set),
-    .row_write(\row_write$164 [5]),
+    .row_set(\row_set$927 ),
+    .row_way(\row_way$928 ),
+    .row_write(\row_write$154 [5]),
     .rst(rst),
-    .scatter(\scatter$384 ),
+    .scatter(\scatter$446 ),
+    .slot_in(\slot_in$930 ),
+    .slot_out(slot_out__5),
+    .slot_write(\slot_write$821 [5]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
     .tags_3(tags__3),
-    .take(take)
+    .take(take),
+    .update(\update$750 ),
+    .update_rank_is_0(update_rank_is__0),
+    .update_rank_is_1(update_rank_is__1),
+    .update_room(\update_room$763 ),
+    .update_tags_0(update_tags__0),
+    .update_tags_1(update_tags__1),
+    .update_tags_2(update_tags__2),
+    .update_tags_3(update_tags__3),
+    .update_take(update_take),
+    .update_weights_0(update_weights__0),
+    .update_weights_1(update_weights__1),
+    .update_weights_2(update_weights__2),
+    .update_weights_3(update_weights__3),
+    .updating(\updating$1216 ),
+    .wanted(wanted)
   );
   hotline_popularity_bank bank6 (
+    .age_period(\age_period$689 [7:0]),
+    .any_left(\any_left$961 ),
     .bank(3'h6),
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .evicted(\evicted$701 ),
+    .eligible(eligible__6),
+    .evicted(\evicted$1193 ),
     .fetch(fetch),
-    .gather({ \$110 [6], \$109 [6], \$108 [6], \$107 [6] }),
+    .gather({ \$132 [6], \$131 [6], \$130 [6], \$129 [6] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$114 , \$113 , \$112 , \$111  }),
-    .gather_rank_is_1({ \$118 , \$117 , \$116 , \$115  }),
+    .gather_rank_is_0({ \$136 , \$135 , \$134 , \$133  }),
+    .gather_rank_is_1({ \$140 , \$139 , \$138 , \$137  }),
     .heads(heads__6),
-    .inserted(\inserted$693 ),
-    .learn(w_data[192]),
+    .inserted(\inserted$1185 ),
+    .learn(w_data[324]),
+    .level(level),
+    .load(\load$832 ),
+    .make_hot(make_hot),
+    .pick_tag(pick_tag__6),
+    .pick_take(\take$837 [6]),
+    .pick_way(pick_way__6),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
-    .ready(\ready$445 ),
-    .room(\room$440 ),
-    .row_access(row_access),
-    .row_in_rrpv_0(row_in__rrpv__0),
-    .row_in_rrpv_1(row_in__rrpv__1),
+    .ready(\ready$520 ),
+    .returned(\returned$1209 ),
+    .revived(\revived$1201 ),
+    .room(\room$515 ),
+    .row_access(\row_access$946 ),
+    .row_in_age(row_in__age),
+    .row_in_counter_0(row_in__counter__0),
+    .row_in_counter_1(row_in__counter__1),
+    .row_in_counter_2(row_in__counter__2),
+    .row_in_counter_3(row_in__counter__3),
+    .row_in_hot(row_in__hot),
+    .row_in_referenced(row_in__referenced),
     .row_in_tag_0(row_in__tag__0),
     .row_in_tag_1(row_in__tag__1),
     .row_in_tag_2(row_in__tag__2),
     .row_in_tag_3(row_in__tag__3),
     .row_in_valid(row_in__valid),
-    .row_out_rrpv_0(row_out__6__rrpv__0),
-    .row_out_rrpv_1(row_out__6__rrpv__1),
+    .row_out_age(row_out__6__age),
+    .row_out_counter_0(row_out__6__counter__0),
+    .row_out_counter_1(row_out__6__counter__1),
+    .row_out_counter_2(row_out__6__counter__2),
+    .row_out_counter_3(row_out__6__counter__3),
+    .row_out_hot(row_out__6__hot),
+    .row_out_referenced(row_out__6__referenced),
     .row_out_tag_0(row_out__6__tag__0),
     .row_out_tag_1(row_out__6__tag__1),
     .row_out_tag_2(row_out__6__tag__2),
     .row_out_tag_3(row_out__6__tag__3),
     .row_out_valid(row_out__6__valid),
-    .row_set(row_set),
-    .row_write(\row_write$164 [6]),
+    .row_set(\row_set$947 ),
+    .row_way(\row_way$948 ),
+    .row_write(\row_write$154 [6]),
     .rst(rst),
-    .scatter(\scatter$431 ),
+    .scatter(\scatter$506 ),
+    .slot_in(\slot_in$950 ),
+    .slot_out(slot_out__6),
+    .slot_write(\slot_write$821 [6]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
     .tags_3(tags__3),
-    .take(take)
+    .take(take),
+    .update(\update$765 ),
+    .update_rank_is_0(update_rank_is__0),
+    .update_rank_is_1(update_rank_is__1),
+    .update_room(\update_room$778 ),
+    .update_tags_0(update_tags__0),
+    .update_tags_1(update_tags__1),
+    .update_tags_2(update_tags__2),
+    .update_tags_3(update_tags__3),
+    .update_take(update_take),
+    .update_weights_0(update_weights__0),
+    .update_weights_1(update_weights__1),
+    .update_weights_2(update_weights__2),
+    .update_weights_3(update_weights__3),
+    .updating(\updating$1217 ),
+    .wanted(wanted)
   );
   hotline_popularity_bank bank7 (
+    .age_period(\age_period$689 [7:0]),
+    .any_left(\any_left$981 ),
     .bank(3'h7),
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .evicted(\evicted$702 ),
+    .eligible(eligible__7),
+    .evicted(\evicted$1194 ),
     .fetch(fetch),
-    .gather({ \$110 [7], \$109 [7], \$108 [7], \$107 [7] }),
+    .gather({ \$132 [7], \$131 [7], \$130 [7], \$129 [7] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$114 , \$113 , \$112 , \$111  }),
-    .gather_rank_is_1({ \$118 , \$117 , \$116 , \$115  }),
+    .gather_rank_is_0({ \$136 , \$135 , \$134 , \$133  }),
+    .gather_rank_is_1({ \$140 , \$139 , \$138 , \$137  }),
     .heads(heads__7),
-    .inserted(\inserted$694 ),
-    .learn(w_data[192]),
+    .inserted(\inserted$1186 ),
+    .learn(w_data[324]),
+    .level(level),
+    .load(\load$832 ),
+    .make_hot(make_hot),
+    .pick_tag(pick_tag__7),
+    .pick_take(\take$837 [7]),
+    .pick_way(pick_way__7),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
-    .ready(\ready$492 ),
-    .room(\room$487 ),
-    .row_access(row_access),
-    .row_in_rrpv_0(row_in__rrpv__0),
-    .row_in_rrpv_1(row_in__rrpv__1),
+    .ready(\ready$580 ),
+    .returned(\returned$1210 ),
+    .revived(\revived$1202 ),
+    .room(\room$575 ),
+    .row_access(\row_access$966 ),
+    .row_in_age(row_in__age),
+    .row_in_counter_0(row_in__counter__0),
+    .row_in_counter_1(row_in__counter__1),
+    .row_in_counter_2(row_in__counter__2),
+    .row_in_counter_3(row_in__counter__3),
+    .row_in_hot(row_in__hot),
+    .row_in_referenced(row_in__referenced),
     .row_in_tag_0(row_in__tag__0),
     .row_in_tag_1(row_in__tag__1),
     .row_in_tag_2(row_in__tag__2),
     .row_in_tag_3(row_in__tag__3),
     .row_in_valid(row_in__valid),
-    .row_out_rrpv_0(row_out__7__rrpv__0),
-    .row_out_rrpv_1(row_out__7__rrpv__1),
+    .row_out_age(row_out__7__age),
+    .row_out_counter_0(row_out__7__counter__0),
+    .row_out_counter_1(row_out__7__counter__1),
+    .row_out_counter_2(row_out__7__counter__2),
+    .row_out_counter_3(row_out__7__counter__3),
+    .row_out_hot(row_out__7__hot),
+    .row_out_referenced(row_out__7__referenced),
     .row_out_tag_0(row_out__7__tag__0),
     .row_out_tag_1(row_out__7__tag__1),
     .row_out_tag_2(row_out__7__tag__2),
     .row_out_tag_3(row_out__7__tag__3),
     .row_out_valid(row_out__7__valid),
-    .row_set(row_set),
-    .row_write(\row_write$164 [7]),
+    .row_set(\row_set$967 ),
+    .row_way(\row_way$968 ),
+    .row_write(\row_write$154 [7]),
     .rst(rst),
-    .scatter(\scatter$478 ),
+    .scatter(\scatter$566 ),
+    .slot_in(\slot_in$970 ),
+    .slot_out(slot_out__7),
+    .slot_write(\slot_write$821 [7]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
     .tags_3(tags__3),
-    .take(take)
+    .take(take),
+    .update(\update$780 ),
+    .update_rank_is_0(update_rank_is__0),
+    .update_rank_is_1(update_rank_is__1),
+    .update_room(\update_room$793 ),
+    .update_tags_0(update_tags__0),
+    .update_tags_1(update_tags__1),
+    .update_tags_2(update_tags__2),
+    .update_tags_3(update_tags__3),
+    .update_take(update_take),
+    .update_weights_0(update_weights__0),
+    .update_weights_1(update_weights__1),
+    .update_weights_2(update_weights__2),
+    .update_weights_3(update_weights__3),
+    .updating(\updating$1218 ),
+    .wanted(wanted)
   );
   hotline_classifier classifier (
     .bad(index_errors),
@@ -3581,103 +5606,163 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .input__ready(\output__ready$65 ),
     .input__valid(\input__valid$67 ),
     .lookups(lookups),
-    .output__payload(\input__payload$69 ),
-    .output__ready(\output__ready$71 ),
-    .output__valid(\input__valid$73 ),
+    .output__payload(\input__payload$633 ),
+    .output__ready(\output__ready$641 ),
+    .output__valid(\output__valid$637 ),
     .popular(popular_samples),
     .rst(rst),
-    .\samples$47 (samples)
+    .\samples$70 (samples)
   );
-  hotline_control \control$706  (
+  hotline_control \control$1222  (
     .budget(budget),
-    .busy(\busy$666 ),
+    .busy(\busy$1157 ),
     .clear(clear),
-    .clear_counters(\clear$569 ),
+    .clear_counters(\clear$1041 ),
     .clk(clk),
     .command_busy(command_busy),
     .command_code(command_code),
     .command_write(command_write),
     .done(done),
     .dump__payload(dump__payload),
-    .dump__ready(m_axis_state_tready),
-    .dump__valid(m_axis_state__tvalid),
-    .hold(running),
-    .hot_rows(\hot_rows$613 ),
+    .dump__ready(dump__ready),
+    .dump__valid(dump__valid),
+    .hold(\running$1086 ),
+    .hot_rows(hot_rows),
     .hot_rows_range(hot_rows_range),
     .hot_rows_write(hot_rows_write),
-    .index_bits(\index_bits$615 ),
+    .index_bits(\index_bits$1090 ),
     .restore__payload(restore__payload),
     .restore__ready(s_axis_state__tready),
     .restore__valid(s_axis_state_tvalid),
     .restore_entry(restore_entry),
     .restore_length(restore_length),
-    .row_access(row_access),
-    .row_in__rrpv__0(row_in__rrpv__0),
-    .row_in__rrpv__1(row_in__rrpv__1),
+    .restore_start(restore_start),
+    .restored(restored),
+    .row_access(\row_access$813 ),
+    .row_in__age(row_in__age),
+    .row_in__counter__0(row_in__counter__0),
+    .row_in__counter__1(row_in__counter__1),
+    .row_in__counter__2(row_in__counter__2),
+    .row_in__counter__3(row_in__counter__3),
+    .row_in__hot(row_in__hot),
+    .row_in__referenced(row_in__referenced),
     .row_in__tag__0(row_in__tag__0),
     .row_in__tag__1(row_in__tag__1),
     .row_in__tag__2(row_in__tag__2),
     .row_in__tag__3(row_in__tag__3),
     .row_in__valid(row_in__valid),
-    .row_out__0__rrpv__0(row_out__0__rrpv__0),
-    .row_out__0__rrpv__1(row_out__0__rrpv__1),
+    .row_out__0__age(row_out__0__age),
+    .row_out__0__counter__0(row_out__0__counter__0),
+    .row_out__0__counter__1(row_out__0__counter__1),
+    .row_out__0__counter__2(row_out__0__counter__2),
+    .row_out__0__counter__3(row_out__0__counter__3),
+    .row_out__0__hot(row_out__0__hot),
+    .row_out__0__referenced(row_out__0__referenced),
     .row_out__0__tag__0(row_out__0__tag__0),
     .row_out__0__tag__1(row_out__0__tag__1),
     .row_out__0__tag__2(row_out__0__tag__2),
     .row_out__0__tag__3(row_out__0__tag__3),
     .row_out__0__valid(row_out__0__valid),
-    .row_out__1__rrpv__0(row_out__1__rrpv__0),
-    .row_out__1__rrpv__1(row_out__1__rrpv__1),
+    .row_out__1__age(row_out__1__age),
+    .row_out__1__counter__0(row_out__1__counter__0),
+    .row_out__1__counter__1(row_out__1__counter__1),
+    .row_out__1__counter__2(row_out__1__counter__2),
+    .row_out__1__counter__3(row_out__1__counter__3),
+    .row_out__1__hot(row_out__1__hot),
+    .row_out__1__referenced(row_out__1__referenced),
     .row_out__1__tag__0(row_out__1__tag__0),
     .row_out__1__tag__1(row_out__1__tag__1),
     .row_out__1__tag__2(row_out__1__tag__2),
     .row_out__1__tag__3(row_out__1__tag__3),
     .row_out__1__valid(row_out__1__valid),
-    .row_out__2__rrpv__0(row_out__2__rrpv__0),
-    .row_out__2__rrpv__1(row_out__2__rrpv__1),
+    .row_out__2__age(row_out__2__age),
+    .row_out__2__counter__0(row_out__2__counter__0),
+    .row_out__2__counter__1(row_out__2__counter__1),
+    .row_out__2__counter__2(row_out__2__counter__2),
+    .row_out__2__counter__3(row_out__2__counter__3),
+    .row_out__2__hot(row_out__2__hot),
+    .row_out__2__referenced(row_out__2__referenced),
     .row_out__2__tag__0(row_out__2__tag__0),
     .row_out__2__tag__1(row_out__2__tag__1),
     .row_out__2__tag__2(row_out__2__tag__2),
     .row_out__2__tag__3(row_out__2__tag__3),
     .row_out__2__valid(row_out__2__valid),
-    .row_out__3__rrpv__0(row_out__3__rrpv__0),
-    .row_out__3__rrpv__1(row_out__3__rrpv__1),
+    .row_out__3__age(row_out__3__age),
+    .row_out__3__counter__0(row_out__3__counter__0),
+    .row_out__3__counter__1(row_out__3__counter__1),
+    .row_out__3__counter__2(row_out__3__counter__2),
+    .row_out__3__counter__3(row_out__3__counter__3),
+    .row_out__3__hot(row_out__3__hot),
+    .row_out__3__referenced(row_out__3__referenced),
     .row_out__3__tag__0(row_out__3__tag__0),
     .row_out__3__tag__1(row_out__3__tag__1),
     .row_out__3__tag__2(row_out__3__tag__2),
     .row_out__3__tag__3(row_out__3__tag__3),
     .row_out__3__valid(row_out__3__valid),
-    .row_out__4__rrpv__0(row_out__4__rrpv__0),
-    .row_out__4__rrpv__1(row_out__4__rrpv__1),
+    .row_out__4__age(row_out__4__age),
+    .row_out__4__counter__0(row_out__4__counter__0),
+    .row_out__4__counter__1(row_out__4__counter__1),
+    .row_out__4__counter__2(row_out__4__counter__2),
+    .row_out__4__counter__3(row_out__4__counter__3),
+    .row_out__4__hot(row_out__4__hot),
+    .row_out__4__referenced(row_out__4__referenced),
     .row_out__4__tag__0(row_out__4__tag__0),
     .row_out__4__tag__1(row_out__4__tag__1),
     .row_out__4__tag__2(row_out__4__tag__2),
     .row_out__4__tag__3(row_out__4__tag__3),
     .row_out__4__valid(row_out__4__valid),
-    .row_out__5__rrpv__0(row_out__5__rrpv__0),
-    .row_out__5__rrpv__1(row_out__5__rrpv__1),
+    .row_out__5__age(row_out__5__age),
+    .row_out__5__counter__0(row_out__5__counter__0),
+    .row_out__5__counter__1(row_out__5__counter__1),
+    .row_out__5__counter__2(row_out__5__counter__2),
+    .row_out__5__counter__3(row_out__5__counter__3),
+    .row_out__5__hot(row_out__5__hot),
+    .row_out__5__referenced(row_out__5__referenced),
     .row_out__5__tag__0(row_out__5__tag__0),
     .row_out__5__tag__1(row_out__5__tag__1),
     .row_out__5__tag__2(row_out__5__tag__2),
     .row_out__5__tag__3(row_out__5__tag__3),
     .row_out__5__valid(row_out__5__valid),
-    .row_out__6__rrpv__0(row_out__6__rrpv__0),
-    .row_out__6__rrpv__1(row_out__6__rrpv__1),
+    .row_out__6__age(row_out__6__age),
+    .row_out__6__counter__0(row_out__6__counter__0),
+    .row_out__6__counter__1(row_out__6__counter__1),
+    .row_out__6__counter__2(row_out__6__counter__2),
+    .row_out__6__counter__3(row_out__6__counter__3),
+    .row_out__6__hot(row_out__6__hot),
+    .row_out__6__referenced(row_out__6__referenced),
     .row_out__6__tag__0(row_out__6__tag__0),
     .row_out__6__tag__1(row_out__6__tag__1),
     .row_out__6__tag__2(row_out__6__tag__2),
     .row_out__6__tag__3(row_out__6__tag__3),
     .row_out__6__valid(row_out__6__valid),
-    .row_out__7__rrpv__0(row_out__7__rrpv__0),
-    .row_out__7__rrpv__1(row_out__7__rrpv__1),
+    .row_out__7__age(row_out__7__age),
+    .row_out__7__counter__0(row_out__7__counter__0),
+    .row_out__7__counter__1(row_out__7__counter__1),
+    .row_out__7__counter__2(row_out__7__counter__2),
+    .row_out__7__counter__3(row_out__7__counter__3),
+    .row_out__7__hot(row_out__7__hot),
+    .row_out__7__referenced(row_out__7__referenced),
     .row_out__7__tag__0(row_out__7__tag__0),
     .row_out__7__tag__1(row_out__7__tag__1),
     .row_out__7__tag__2(row_out__7__tag__2),
     .row_out__7__tag__3(row_out__7__tag__3),
     .row_out__7__valid(row_out__7__valid),
-    .row_set(row_set),
-    .row_write(\row_write$164 ),
+    .row_set(\row_set$815 ),
+    .row_way(\row_way$818 ),
+    .row_write(\row_write$154 ),
     .rst(rst),
+    .select(start),
+    .selecting(selecting),
+    .slot_in(\slot_in$823 ),
+    .slot_out__0(slot_out__0),
+    .slot_out__1(slot_out__1),
+    .slot_out__2(slot_out__2),
+    .slot_out__3(slot_out__3),
+    .slot_out__4(slot_out__4),
+    .slot_out__5(slot_out__5),
+    .slot_out__6(slot_out__6),
+    .slot_out__7(slot_out__7),
+    .slot_write(\slot_write$821 ),
     .snapshot(snapshot),
     .write_data(write_data)
   );
@@ -3686,10 +5771,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .bank_stall_value(bank_stall_value),
     .batches(finished),
     .batches_value(batches_value),
-    .clear(\clear$569 ),
+    .clear(\clear$1041 ),
     .clk(clk),
-    .cycles(busy),
+    .cycles(\busy$632 ),
     .cycles_value(cycles_value),
+    .demotions(demotions),
+    .demotions_value(demotions_value),
     .evictions(evictions),
     .evictions_value(evictions_value),
     .index_errors(index_errors),
@@ -3706,14 +5793,23 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .output_stall_value(output_stall_value),
     .popular_samples(popular_samples),
     .popular_samples_value(popular_samples_value),
+    .promotions(promotions),
+    .promotions_value(promotions_value),
+    .returns(returns),
+    .returns_value(returns_value),
+    .revivals(revivals),
+    .revivals_value(revivals_value),
     .rst(rst),
     .samples(samples),
     .samples_value(samples_value),
+    .select_cycles(selecting),
+    .select_cycles_value(select_cycles_value),
     .snapshot(snapshot),
     .split_beats(split_beats),
     .split_beats_value(split_beats_value)
   );
   hotline_csr csr (
+    .age_period(\age_period$689 ),
     .bus__araddr(s_axil_araddr),
     .bus__arready(s_axil__arready),
     .bus__arvalid(s_axil_arvalid),
@@ -3733,58 +5829,73 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .bus__wvalid(s_axil_wvalid),
     .clk(clk),
     .control(control),
+    .hysteresis(\hysteresis$803 ),
     .irq_enable(irq_enable),
     .irq_status(irq_status),
-    .\port$1209$0 (\hot_rows$613 ),
-    .\port$1228$0 (done),
-    .\port$1229$0 (hot_rows_range),
-    .\port$1231$0 (command_code),
-    .\port$1235$0 (restore_entry),
-    .\port$1236$0 (restore_length),
-    .\port$1237$0 (command_busy),
-    .\port$1260$0 (newest_phase),
-    .\port$1270$0 (index_range),
-    .\port$1272$0 (sample_too_long),
-    .\port$1274$0 (sample_open),
-    .\port$1276$0 (empty_batch),
-    .\port$1393$0 (batch_too_long),
-    .\port$1431$0 (batches_value),
-    .\port$1435$0 (samples_value),
-    .\port$1439$0 (popular_samples_value),
-    .\port$1443$0 (lookups_value),
-    .\port$1447$0 (lookup_hits_value),
-    .\port$1451$0 (inserts_value),
-    .\port$1455$0 (evictions_value),
-    .\port$1459$0 (index_errors_value),
-    .\port$1463$0 (cycles_value),
-    .\port$1467$0 (input_idle_value),
-    .\port$1471$0 (bank_stall_value),
-    .\port$1475$0 (split_beats_value),
-    .\port$1479$0 (output_stall_value),
-    .\port$367$0 (\index_bits$615 ),
-    .\port$373$0 (running),
+    .move_limit(move_limit),
+    .\port$121$0 (\$76 ),
+    .\port$123$0 (\$77 ),
+    .\port$1908$0 (hot_rows),
+    .\port$1947$0 (done),
+    .\port$1948$0 (hot_rows_range),
+    .\port$1952$0 (command_code),
+    .\port$1956$0 (restore_entry),
+    .\port$1957$0 (restore_length),
+    .\port$1964$0 (command_busy),
+    .\port$1988$0 (newest_phase),
+    .\port$1990$0 (unknown_phase),
+    .\port$2000$0 (index_range),
+    .\port$2002$0 (sample_too_long),
+    .\port$2004$0 (sample_open),
+    .\port$2006$0 (empty_batch),
+    .\port$2130$0 (batch_too_long),
+    .\port$2238$0 (\hot_count$1082 ),
+    .\port$2240$0 (\threshold$1084 ),
+    .\port$2288$0 (batches_value),
+    .\port$2292$0 (samples_value),
+    .\port$2296$0 (popular_samples_value),
+    .\port$2300$0 (lookups_value),
+    .\port$2304$0 (lookup_hits_value),
+    .\port$2308$0 (inserts_value),
+    .\port$2312$0 (evictions_value),
+    .\port$2316$0 (revivals_value),
+    .\port$2320$0 (returns_value),
+    .\port$2324$0 (promotions_value),
+    .\port$2328$0 (demotions_value),
+    .\port$2332$0 (index_errors_value),
+    .\port$2336$0 (cycles_value),
+    .\port$2340$0 (select_cycles_value),
+    .\port$2344$0 (input_idle_value),
+    .\port$2348$0 (bank_stall_value),
+    .\port$2352$0 (split_beats_value),
+    .\port$2356$0 (output_stall_value),
+    .\port$568$0 (\index_bits$1090 ),
+    .\port$574$0 (\running$1086 ),
     .\port$71$0 (finished),
-    .\port$81$0 (\$75 ),
-    .\port$83$0 (\$76 ),
     .rst(rst),
     .select_command(command_write),
     .select_hot_rows(hot_rows_write),
+    .select_start(\select_start$807 ),
+    .weights_0(weights_0),
+    .weights_1(weights_1),
+    .weights_2(weights_2),
+    .weights_3(weights_3),
     .write_data(write_data)
   );
   hotline_dispatcher dispatcher (
-    .both_ready(\output__ready$71 ),
+    .both_ready(\input__ready$640 ),
     .clk(clk),
-    .input__payload(\input__payload$69 ),
-    .\input__valid$15 (\input__valid$73 ),
-    .nonpopular__payload(\input__payload$109 ),
-    .nonpopular__valid(\input__valid$113 ),
+    .input__payload(\input__payload$633 ),
+    .\input__valid$15 (\input__valid$636 ),
+    .nonpopular__payload(\input__payload$103 ),
+    .nonpopular__valid(\input__valid$107 ),
     .output__ready(popular__ready),
     .\output__ready$28 (nonpopular__ready),
-    .popular__payload(\input__payload$95 ),
-    .popular__valid(\input__valid$99 ),
+    .popular__payload(\input__payload$89 ),
+    .popular__valid(\input__valid$93 ),
     .rst(rst)
   );
-  hotline_gather \gather$712  (
+  hotline_gather \gather$1228  (
     .clk(clk),
     .fetch(fetch),
     .heads__0(heads__0),
@@ -3795,27 +5906,27 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .heads__5(heads__5),
     .heads__6(heads__6),
     .heads__7(heads__7),
-    .input__payload(\input__payload$89 ),
+    .input__payload(\input__payload$83 ),
     .input__ready(r_en),
-    .input__valid(\input__valid$91 ),
+    .input__valid(\input__valid$85 ),
     .load(gather_load),
     .output__payload(\input__payload$63 ),
     .output__ready(\output__ready$65 ),
     .output__valid(\input__valid$67 ),
-    .\port$748$0 (\$111 ),
-    .\port$749$0 (\$112 ),
-    .\port$750$0 (\$113 ),
-    .\port$751$0 (\$114 ),
-    .\port$752$0 (\$115 ),
-    .\port$753$0 (\$116 ),
-    .\port$754$0 (\$117 ),
-    .\port$755$0 (\$118 ),
+    .\port$1001$0 (\$133 ),
+    .\port$1002$0 (\$134 ),
+    .\port$1003$0 (\$135 ),
+    .\port$1004$0 (\$136 ),
+    .\port$1005$0 (\$137 ),
+    .\port$1006$0 (\$138 ),
+    .\port$1007$0 (\$139 ),
+    .\port$1008$0 (\$140 ),
     .ready(ready),
     .rst(rst),
-    .source0(\$107 ),
-    .source1(\$108 ),
-    .source2(\$109 ),
-    .source3(\$110 )
+    .source0(\$129 ),
+    .source1(\$130 ),
+    .source2(\$131 ),
+    .source3(\$132 )
   );
   hotline_hasher hasher (
     .clk(clk),
@@ -3829,7 +5940,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   );
   hotline_lookup_slice lookup_slice (
     .clk(clk),
-    .input__payload(\input__payload$75 ),
+    .input__payload(\input__payload$69 ),
     .input__ready(s_axis_lookup__tready),
     .input__valid(s_axis_lookup_tvalid),
     .output__payload(input__payload),
@@ -3839,42 +5950,42 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   );
   hotline_nonpopular_slice nonpopular_slice (
     .clk(clk),
-    .input__payload(\input__payload$109 ),
+    .input__payload(\input__payload$103 ),
     .input__ready(nonpopular__ready),
-    .input__valid(\input__valid$113 ),
-    .output__payload(\output__payload$116 ),
+    .input__valid(\input__valid$107 ),
+    .output__payload(\output__payload$110 ),
     .output__ready(m_axis_nonpopular_tready),
     .output__valid(m_axis_nonpopular__tvalid),
     .rst(rst)
   );
   hotline_passes passes (
     .clk(clk),
-    .r_data(\input__payload$89 ),
+    .r_data(\input__payload$83 ),
     .r_en(r_en),
-    .r_rdy(\input__valid$91 ),
+    .r_rdy(\input__valid$85 ),
     .rst(rst),
     .w_en(w_en),
     .w_port__data(w_data),
-    .w_rdy(\output__ready$87 )
+    .w_rdy(\output__ready$81 )
   );
   hotline_popular_slice popular_slice (
     .clk(clk),
-    .input__payload(\input__payload$95 ),
+    .input__payload(\input__payload$89 ),
     .input__ready(popular__ready),
-    .input__valid(\input__valid$99 ),
-    .output__payload(\output__payload$102 ),
+    .input__valid(\input__valid$93 ),
+    .output__payload(\output__payload$96 ),
     .output__ready(m_axis_popular_tready),
     .output__valid(m_axis_popular__tvalid),
     .rst(rst)
   );
-  hotline_scatter \scatter$710  (
+  hotline_scatter \scatter$1226  (
     .clk(clk),
     .fire(take),
     .input__payload(\input__payload$57 ),
     .input__ready(\output__ready$59 ),
     .input__valid(\input__valid$61 ),
     .output__payload(w_data),
-    .output__ready(\output__ready$87 ),
+    .output__ready(\output__ready$81 ),
     .output__valid(w_en),
     .rank_is__0(rank_is__0),
     .rank_is__1(rank_is__1),
@@ -3887,18 +5998,79 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags__2(tags__2),
     .tags__3(tags__3),
     .to_bank__0(scatter),
-    .to_bank__1(\scatter$196 ),
-    .to_bank__2(\scatter$243 ),
-    .to_bank__3(\scatter$290 ),
-    .to_bank__4(\scatter$337 ),
-    .to_bank__5(\scatter$384 ),
-    .to_bank__6(\scatter$431 ),
-    .to_bank__7(\scatter$478 )
+    .to_bank__1(\scatter$206 ),
+    .to_bank__2(\scatter$266 ),
+    .to_bank__3(\scatter$326 ),
+    .to_bank__4(\scatter$386 ),
+    .to_bank__5(\scatter$446 ),
+    .to_bank__6(\scatter$506 ),
+    .to_bank__7(\scatter$566 )
+  );
+  hotline_selector selector (
+    .any_left(any_left),
+    .clear(\clear$808 ),
+    .clk(clk),
+    .demoted(demotions),
+    .eligible__0(eligible__0),
+    .eligible__1(eligible__1),
+    .eligible__2(eligible__2),
+    .eligible__3(eligible__3),
+    .eligible__4(eligible__4),
+    .eligible__5(eligible__5),
+    .eligible__6(eligible__6),
+    .eligible__7(eligible__7),
+    .event__payload(event__payload),
+    .event__ready(event__ready),
+    .event__valid(event__valid),
+    .hot_count(\hot_count$1082 ),
+    .hot_rows(hot_rows),
+    .hysteresis(\hysteresis$803 [3:0]),
+    .level(level),
+    .load(\load$832 ),
+    .make_hot(make_hot),
+    .move_limit(move_limit),
+    .pick_tag__0(pick_tag__0),
+    .pick_tag__1(pick_tag__1),
+    .pick_tag__2(pick_tag__2),
+    .pick_tag__3(pick_tag__3),
+    .pick_tag__4(pick_tag__4),
+    .pick_tag__5(pick_tag__5),
+    .pick_tag__6(pick_tag__6),
+    .pick_tag__7(pick_tag__7),
+    .pick_way__0(pick_way__0),
+    .pick_way__1(pick_way__1),
+    .pick_way__2(pick_way__2),
+    .pick_way__3(pick_way__3),
+    .pick_way__4(pick_way__4),
+    .pick_way__5(pick_way__5),
+    .pick_way__6(pick_way__6),
+    .pick_way__7(pick_way__7),
+    .promoted(promotions),
+    .restored(restored),
+    .row_set(\row_set$816 ),
+    .row_way(\row_way$819 ),
+    .rst(rst),
+    .running(selecting),
+    .select_start(\select_start$807 [8:0]),
+    .set_mask(budget[8:0]),
+    .slot_in(\slot_in$824 ),
+    .slot_out__0(slot_out__0),
+    .slot_out__1(slot_out__1),
+    .slot_out__2(slot_out__2),
+    .slot_out__3(slot_out__3),
+    .slot_out__4(slot_out__4),
+    .slot_out__5(slot_out__5),
+    .slot_out__6(slot_out__6),
+    .slot_out__7(slot_out__7),
+    .start(start),
+    .take(\take$837 ),
+    .threshold(\threshold$1084 ),
+    .wanted(wanted)
   );
   hotline_unpacker unpacker (
     .clk(clk),
     .empty_batch(empty_batch),
-    .hold(running),
+    .hold(\running$1086 ),
     .index_range(index_range),
     .input__payload(input__payload),
     .input__ready(output__ready),
@@ -3907,59 +6079,180 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .output__payload(\input__payload$51 ),
     .output__ready(\output__ready$53 ),
     .output__valid(\input__valid$55 ),
-    .phase(control[0]),
+    .phase(control[1:0]),
     .rst(rst),
     .sample_open(sample_open),
     .sample_too_long(sample_too_long),
-    .started(started)
+    .started(started),
+    .unknown_phase(unknown_phase)
+  );
+  hotline_updates updates (
+    .clk(clk),
+    .fire(update_take),
+    .held(\busy$987 ),
+    .input__payload(\input__payload$633 ),
+    .input__ready(\input__ready$638 ),
+    .input__valid(\input__valid$639 ),
+    .lane_weights__0(update_weights__0),
+    .lane_weights__1(update_weights__1),
+    .lane_weights__2(update_weights__2),
+    .lane_weights__3(update_weights__3),
+    .rank_is__0(update_rank_is__0),
+    .rank_is__1(update_rank_is__1),
+    .room(\room$686 ),
+    .rst(rst),
+    .tags__0(update_tags__0),
+    .tags__1(update_tags__1),
+    .tags__2(update_tags__2),
+    .tags__3(update_tags__3),
+    .to_bank__0(update),
+    .to_bank__1(\update$690 ),
+    .to_bank__2(\update$705 ),
+    .to_bank__3(\update$720 ),
+    .to_bank__4(\update$735 ),
+    .to_bank__5(\update$750 ),
+    .to_bank__6(\update$765 ),
+    .to_bank__7(\update$780 ),
+    .weights__0(weights_0[4:0]),
+    .weights__1(weights_0[12:8]),
+    .weights__10(weights_2[20:16]),
+    .weights__11(weights_2[28:24]),
+    .weights__12(weights_3[4:0]),
+    .weights__13(weights_3[12:8]),
+    .weights__14(weights_3[20:16]),
+    .weights__15(weights_3[28:24]),
+    .weights__2(weights_0[20:16]),
+    .weights__3(weights_0[28:24]),
+    .weights__4(weights_1[4:0]),
+    .weights__5(weights_1[12:8]),
+    .weights__6(weights_1[20:16]),
+    .weights__7(weights_1[28:24]),
+    .weights__8(weights_2[4:0]),
+    .weights__9(weights_2[12:8])
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
-    \$101  = \$84 [3:0];
-    if (rst) begin
-      \$101  = 4'h0;
+    (* full_case = 32'd1 *)
+    if (selecting) begin
+      state__payload = event__payload;
+    end else begin
+      state__payload = dump__payload;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
-    \$102  = \$92 [3:0];
-    if (rst) begin
-      \$102  = 4'h0;
+    (* full_case = 32'd1 *)
+    if (selecting) begin
+      state__valid = event__valid;
+    end else begin
+      state__valid = dump__valid;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
-    \$103  = \$94 [15:0];
-    if (rst) begin
-      \$103  = 16'h0000;
+    event__ready = 1'h0;
+    if (selecting) begin
+      event__ready = m_axis_state_tready;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
-    \$104  = \$96 [15:0];
-    if (rst) begin
-      \$104  = 16'h0000;
+    dump__ready = 1'h0;
+    (* full_case = 32'd1 *)
+    if (selecting) begin
+    end else begin
+      dump__ready = m_axis_state_tready;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
-    \$105  = \$98 [15:0];
+    \$120  = \$85 [3:0];
     if (rst) begin
-      \$105  = 16'h0000;
+      \$120  = 4'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
-    \$106  = \$100 ;
+    \$121  = \$93 [3:0];
     if (rst) begin
-      \$106  = 1'h0;
+      \$121  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
+    \$122  = \$101 [3:0];
+    if (rst) begin
+      \$122  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
+    \$123  = \$109 [3:0];
+    if (rst) begin
+      \$123  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
+    \$124  = \$111 [15:0];
+    if (rst) begin
+      \$124  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
+    \$125  = \$113 [15:0];
+    if (rst) begin
+      \$125  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
+    \$126  = \$115 [15:0];
+    if (rst) begin
+      \$126  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
+    \$127  = \$117 ;
+    if (rst) begin
+      \$127  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
+    \$128  = \$119 ;
+    if (rst) begin
+      \$128  = 1'h0;
     end
   end
   assign bank = 3'h0;
-  assign learn = w_data[192];
-  assign gather = { \$110 [0], \$109 [0], \$108 [0], \$107 [0] };
-  assign row_write = \row_write$164 [0];
-  assign dump__ready = m_axis_state_tready;
+  assign learn = w_data[324];
+  assign gather = { \$132 [0], \$131 [0], \$130 [0], \$129 [0] };
+  assign row_write = \row_write$154 [0];
+  assign weights__0 = weights_0[4:0];
+  assign weights__1 = weights_0[12:8];
+  assign weights__2 = weights_0[20:16];
+  assign weights__3 = weights_0[28:24];
+  assign weights__4 = weights_1[4:0];
+  assign weights__5 = weights_1[12:8];
+  assign weights__6 = weights_1[20:16];
+  assign weights__7 = weights_1[28:24];
+  assign weights__8 = weights_2[4:0];
+  assign weights__9 = weights_2[12:8];
+  assign weights__10 = weights_2[20:16];
+  assign weights__11 = weights_2[28:24];
+  assign weights__12 = weights_3[4:0];
+  assign weights__13 = weights_3[12:8];
+  assign weights__14 = weights_3[20:16];
+  assign weights__15 = weights_3[28:24];
+  assign age_period = \age_period$689 [7:0];
+  assign set_mask = budget[8:0];
+  assign hysteresis = \hysteresis$803 [3:0];
+  assign select_start = \select_start$807 [8:0];
+  assign slot_write = \slot_write$821 [0];
+  assign pick_take = \take$837 [0];
   assign restore__valid = s_axis_state_tvalid;
   assign bus__araddr = s_axil_araddr;
   assign bus__arvalid = s_axil_arvalid;
@@ -3970,9 +6263,10 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign bus__wdata = s_axil_wdata;
   assign bus__wstrb = s_axil_wstrb;
   assign bus__wvalid = s_axil_wvalid;
-  assign hot_rows = { 17'h00000, \hot_rows$613  };
-  assign index_bits = { 28'h0000000, \index_bits$615  };
-  assign phase = control[0];
+  assign hot_count = { 18'h00000, \hot_count$1082  };
+  assign threshold = { 23'h000000, \threshold$1084  };
+  assign index_bits = { 28'h0000000, \index_bits$1090  };
+  assign phase = control[1:0];
   assign s_axil_awready = s_axil__awready;
   assign s_axil_wready = s_axil__wready;
   assign s_axil_bresp = s_axil__bresp;
@@ -3982,43 +6276,59 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign s_axil_rresp = s_axil__rresp;
   assign s_axil_rvalid = s_axil__rvalid;
   assign s_axis_lookup_tready = s_axis_lookup__tready;
-  assign m_axis_popular_tdata = \output__payload$102 [255:0];
-  assign m_axis_popular_tlast = \output__payload$102 [259];
+  assign m_axis_popular_tdata = \output__payload$96 [255:0];
+  assign m_axis_popular_tlast = \output__payload$96 [259];
   assign m_axis_popular_tvalid = m_axis_popular__tvalid;
   assign m_axis_popular_tkeep = { \$32 , \$31 , \$30 , \$29 , \$28 , \$27 , \$26 , \$25 , \$24 , \$23 , \$22 , \$21 , \$20 , \$19 , \$18 , \$17 , \$16 , \$15 , \$14 , \$13 , \$12 , \$11 , \$10 , \$9 , \$8 , \$7 , \$6 , \$5 , \$4 , \$3 , \$2 , \$1  };
-  assign m_axis_nonpopular_tdata = \output__payload$116 [255:0];
-  assign m_axis_nonpopular_tlast = \output__payload$116 [259];
+  assign m_axis_nonpopular_tdata = \output__payload$110 [255:0];
+  assign m_axis_nonpopular_tlast = \output__payload$110 [259];
   assign m_axis_nonpopular_tvalid = m_axis_nonpopular__tvalid;
   assign m_axis_nonpopular_tkeep = { \$64 , \$63 , \$62 , \$61 , \$60 , \$59 , \$58 , \$57 , \$56 , \$55 , \$54 , \$53 , \$52 , \$51 , \$50 , \$49 , \$48 , \$47 , \$46 , \$45 , \$44 , \$43 , \$42 , \$41 , \$40 , \$39 , \$38 , \$37 , \$36 , \$35 , \$34 , \$33  };
   assign s_axis_state_tready = s_axis_state__tready;
-  assign m_axis_state_tdata = dump__payload[255:0];
-  assign m_axis_state_tlast = dump__payload[256];
-  assign m_axis_state_tvalid = m_axis_state__tvalid;
+  assign m_axis_state_tdata = state__payload[255:0];
+  assign m_axis_state_tlast = state__payload[256];
+  assign m_axis_state_tvalid = state__valid;
   assign restore__payload[256] = s_axis_state_tlast;
   assign restore__payload[255:0] = s_axis_state_tdata;
-  assign ready[7] = \ready$492 ;
-  assign ready[6] = \ready$445 ;
-  assign ready[5] = \ready$398 ;
-  assign ready[4] = \ready$351 ;
-  assign ready[3] = \ready$304 ;
-  assign ready[2] = \ready$257 ;
-  assign ready[1] = \ready$210 ;
-  assign ready[0] = \ready$148 ;
-  assign room[7] = \room$487 ;
-  assign room[6] = \room$440 ;
-  assign room[5] = \room$393 ;
-  assign room[4] = \room$346 ;
-  assign room[3] = \room$299 ;
-  assign room[2] = \room$252 ;
-  assign room[1] = \room$205 ;
-  assign room[0] = \room$140 ;
-  assign \input__payload$75 [288] = s_axis_lookup_tlast;
-  assign \input__payload$75 [287:256] = s_axis_lookup_tkeep;
-  assign \input__payload$75 [255:0] = s_axis_lookup_tdata;
+  assign any_left[7] = \any_left$981 ;
+  assign any_left[6] = \any_left$961 ;
+  assign any_left[5] = \any_left$941 ;
+  assign any_left[4] = \any_left$921 ;
+  assign any_left[3] = \any_left$901 ;
+  assign any_left[2] = \any_left$881 ;
+  assign any_left[1] = \any_left$861 ;
+  assign any_left[0] = \any_left$841 ;
+  assign \room$686 [7] = \update_room$793 ;
+  assign \room$686 [6] = \update_room$778 ;
+  assign \room$686 [5] = \update_room$763 ;
+  assign \room$686 [4] = \update_room$748 ;
+  assign \room$686 [3] = \update_room$733 ;
+  assign \room$686 [2] = \update_room$718 ;
+  assign \room$686 [1] = \update_room$703 ;
+  assign \room$686 [0] = update_room;
+  assign ready[7] = \ready$580 ;
+  assign ready[6] = \ready$520 ;
+  assign ready[5] = \ready$460 ;
+  assign ready[4] = \ready$400 ;
+  assign ready[3] = \ready$340 ;
+  assign ready[2] = \ready$280 ;
+  assign ready[1] = \ready$220 ;
+  assign ready[0] = \ready$142 ;
+  assign room[7] = \room$575 ;
+  assign room[6] = \room$515 ;
+  assign room[5] = \room$455 ;
+  assign room[4] = \room$395 ;
+  assign room[3] = \room$335 ;
+  assign room[2] = \room$275 ;
+  assign room[1] = \room$215 ;
+  assign room[0] = \room$134 ;
+  assign \input__payload$69 [288] = s_axis_lookup_tlast;
+  assign \input__payload$69 [287:256] = s_axis_lookup_tkeep;
+  assign \input__payload$69 [255:0] = s_axis_lookup_tdata;
 endmodule
 
-module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_beats, bank_stall, inserts, evictions, clear, snapshot, samples, popular_samples, lookups, lookup_hits, index_errors, batches_value, samples_value, popular_samples_value, lookups_value, lookup_hits_value
-, inserts_value, evictions_value, index_errors_value, cycles_value, input_idle_value, bank_stall_value, split_beats_value, output_stall_value, clk);
+module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_beats, bank_stall, select_cycles, inserts, evictions, revivals, returns, clear, snapshot, samples, popular_samples, lookups, lookup_hits, index_errors, promotions, demotions
+, batches_value, samples_value, popular_samples_value, lookups_value, lookup_hits_value, inserts_value, evictions_value, revivals_value, returns_value, promotions_value, demotions_value, index_errors_value, cycles_value, select_cycles_value, input_idle_value, bank_stall_value, split_beats_value, output_stall_value, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$6 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$6 = 0;
   input rst;
@@ -4035,10 +6345,16 @@ module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_be
   wire split_beats;
   input bank_stall;
   wire bank_stall;
+  input select_cycles;
+  wire select_cycles;
   input [3:0] inserts;
   wire [3:0] inserts;
   input [3:0] evictions;
   wire [3:0] evictions;
+  input [3:0] revivals;
+  wire [3:0] revivals;
+  input [3:0] returns;
+  wire [3:0] returns;
   input clear;
   wire clear;
   input snapshot;
@@ -4053,6 +6369,10 @@ module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_be
   wire [2:0] lookup_hits;
   input [2:0] index_errors;
   wire [2:0] index_errors;
+  input promotions;
+  wire promotions;
+  input demotions;
+  wire demotions;
   output [63:0] batches_value;
   reg [63:0] batches_value = 64'h0000000000000000;
   output [63:0] samples_value;
@@ -4067,10 +6387,20 @@ module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_be
   reg [63:0] inserts_value = 64'h0000000000000000;
   output [63:0] evictions_value;
   reg [63:0] evictions_value = 64'h0000000000000000;
+  output [63:0] revivals_value;
+  reg [63:0] revivals_value = 64'h0000000000000000;
+  output [63:0] returns_value;
+  reg [63:0] returns_value = 64'h0000000000000000;
+  output [63:0] promotions_value;
+  reg [63:0] promotions_value = 64'h0000000000000000;
+  output [63:0] demotions_value;
+  reg [63:0] demotions_value = 64'h0000000000000000;
   output [63:0] index_errors_value;
   reg [63:0] index_errors_value = 64'h0000000000000000;
   output [63:0] cycles_value;
   reg [63:0] cycles_value = 64'h0000000000000000;
+  output [63:0] select_cycles_value;
+  reg [63:0] select_cycles_value = 64'h0000000000000000;
   output [63:0] input_idle_value;
   reg [63:0] input_idle_value = 64'h0000000000000000;
   output [63:0] bank_stall_value;
@@ -4086,11 +6416,11 @@ module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_be
   wire [64:0] \$11 ;
   wire [64:0] \$12 ;
   wire [64:0] \$13 ;
-  reg [63:0] \$14 ;
-  reg [63:0] \$15 ;
-  reg [63:0] \$16 ;
-  reg [63:0] \$17 ;
-  reg [63:0] \$18 ;
+  wire [64:0] \$14 ;
+  wire [64:0] \$15 ;
+  wire [64:0] \$16 ;
+  wire [64:0] \$17 ;
+  wire [64:0] \$18 ;
   reg [63:0] \$19 ;
   wire [64:0] \$2 ;
   reg [63:0] \$20 ;
@@ -4115,7 +6445,22 @@ module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_be
   reg [63:0] \$38 ;
   reg [63:0] \$39 ;
   wire [64:0] \$4 ;
+  reg [63:0] \$40 ;
+  reg [63:0] \$41 ;
+  reg [63:0] \$42 ;
+  reg [63:0] \$43 ;
+  reg [63:0] \$44 ;
+  reg [63:0] \$45 ;
+  reg [63:0] \$46 ;
+  reg [63:0] \$47 ;
+  reg [63:0] \$48 ;
+  reg [63:0] \$49 ;
   wire [64:0] \$5 ;
+  reg [63:0] \$50 ;
+  reg [63:0] \$51 ;
+  reg [63:0] \$52 ;
+  reg [63:0] \$53 ;
+  reg [63:0] \$54 ;
   wire [64:0] \$6 ;
   wire [64:0] \$7 ;
   wire [64:0] \$8 ;
@@ -4123,6 +6468,7 @@ module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_be
   reg [63:0] live_bank_stall = 64'h0000000000000000;
   reg [63:0] live_batches = 64'h0000000000000000;
   reg [63:0] live_cycles = 64'h0000000000000000;
+  reg [63:0] live_demotions = 64'h0000000000000000;
   reg [63:0] live_evictions = 64'h0000000000000000;
   reg [63:0] live_index_errors = 64'h0000000000000000;
   reg [63:0] live_input_idle = 64'h0000000000000000;
@@ -4131,14 +6477,58 @@ module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_be
   reg [63:0] live_lookups = 64'h0000000000000000;
   reg [63:0] live_output_stall = 64'h0000000000000000;
   reg [63:0] live_popular_samples = 64'h0000000000000000;
+  reg [63:0] live_promotions = 64'h0000000000000000;
+  reg [63:0] live_returns = 64'h0000000000000000;
+  reg [63:0] live_revivals = 64'h0000000000000000;
   reg [63:0] live_samples = 64'h0000000000000000;
+  reg [63:0] live_select_cycles = 64'h0000000000000000;
   reg [63:0] live_split_beats = 64'h0000000000000000;
   always @(posedge clk)
-    split_beats_value <= \$37 ;
+    evictions_value <= \$32 ;
   always @(posedge clk)
-    live_output_stall <= \$38 ;
+    live_revivals <= \$33 ;
   always @(posedge clk)
-    output_stall_value <= \$39 ;
+    revivals_value <= \$34 ;
+  always @(posedge clk)
+    live_returns <= \$35 ;
+  always @(posedge clk)
+    returns_value <= \$36 ;
+  always @(posedge clk)
+    live_promotions <= \$37 ;
+  always @(posedge clk)
+    promotions_value <= \$38 ;
+  always @(posedge clk)
+    live_demotions <= \$39 ;
+  always @(posedge clk)
+    demotions_value <= \$40 ;
+  always @(posedge clk)
+    live_index_errors <= \$41 ;
+  always @(posedge clk)
+    index_errors_value <= \$42 ;
+  always @(posedge clk)
+    live_cycles <= \$43 ;
+  always @(posedge clk)
+    cycles_value <= \$44 ;
+  always @(posedge clk)
+    live_select_cycles <= \$45 ;
+  always @(posedge clk)
+    select_cycles_value <= \$46 ;
+  always @(posedge clk)
+    live_input_idle <= \$47 ;
+  always @(posedge clk)
+    input_idle_value <= \$48 ;
+  always @(posedge clk)
+    live_bank_stall <= \$49 ;
+  always @(posedge clk)
+    bank_stall_value <= \$50 ;
+  always @(posedge clk)
+    live_split_beats <= \$51 ;
+  always @(posedge clk)
+    split_beats_value <= \$52 ;
+  always @(posedge clk)
+    live_output_stall <= \$53 ;
+  always @(posedge clk)
+    output_stall_value <= \$54 ;
   assign \$1  = live_batches + batches;
   assign \$2  = live_samples + samples;
   assign \$3  = live_popular_samples + popular_samples;
@@ -4146,273 +6536,48 @@ module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_be
   assign \$5  = live_lookup_hits + lookup_hits;
   assign \$6  = live_inserts + inserts;
   assign \$7  = live_evictions + evictions;
-  assign \$8  = live_index_errors + index_errors;
-  assign \$9  = live_cycles + cycles;
-  assign \$10  = live_input_idle + input_idle;
-  assign \$11  = live_bank_stall + bank_stall;
-  assign \$12  = live_split_beats + split_beats;
-  assign \$13  = live_output_stall + output_stall;
+  assign \$8  = live_revivals + revivals;
+  assign \$9  = live_returns + returns;
+  assign \$10  = live_promotions + promotions;
+  assign \$11  = live_demotions + demotions;
+  assign \$12  = live_index_errors + index_errors;
+  assign \$13  = live_cycles + cycles;
+  assign \$14  = live_select_cycles + select_cycles;
+  assign \$15  = live_input_idle + input_idle;
+  assign \$16  = live_bank_stall + bank_stall;
+  assign \$17  = live_split_beats + split_beats;
+  assign \$18  = live_output_stall + output_stall;
   always @(posedge clk)
-    live_batches <= \$14 ;
+    live_batches <= \$19 ;
   always @(posedge clk)
-    batches_value <= \$15 ;
+    batches_value <= \$20 ;
   always @(posedge clk)
-    live_samples <= \$16 ;
+    live_samples <= \$21 ;
   always @(posedge clk)
-    samples_value <= \$17 ;
+    samples_value <= \$22 ;
   always @(posedge clk)
-    live_popular_samples <= \$18 ;
+    live_popular_samples <= \$23 ;
   always @(posedge clk)
-    popular_samples_value <= \$19 ;
+    popular_samples_value <= \$24 ;
   always @(posedge clk)
-    live_lookups <= \$20 ;
+    live_lookups <= \$25 ;
   always @(posedge clk)
-    lookups_value <= \$21 ;
+    lookups_value <= \$26 ;
   always @(posedge clk)
-    live_lookup_hits <= \$22 ;
+    live_lookup_hits <= \$27 ;
   always @(posedge clk)
-    lookup_hits_value <= \$23 ;
+    lookup_hits_value <= \$28 ;
   always @(posedge clk)
-    live_inserts <= \$24 ;
+    live_inserts <= \$29 ;
   always @(posedge clk)
-    inserts_value <= \$25 ;
+    inserts_value <= \$30 ;
   always @(posedge clk)
-    live_evictions <= \$26 ;
-  always @(posedge clk)
-    evictions_value <= \$27 ;
-  always @(posedge clk)
-    live_index_errors <= \$28 ;
-  always @(posedge clk)
-    index_errors_value <= \$29 ;
-  always @(posedge clk)
-    live_cycles <= \$30 ;
-  always @(posedge clk)
-    cycles_value <= \$31 ;
-  always @(posedge clk)
-    live_input_idle <= \$32 ;
-  always @(posedge clk)
-    input_idle_value <= \$33 ;
-  always @(posedge clk)
-    live_bank_stall <= \$34 ;
-  always @(posedge clk)
-    bank_stall_value <= \$35 ;
-  always @(posedge clk)
-    live_split_beats <= \$36 ;
+    live_evictions <= \$31 ;
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$38  = \$13 [63:0];
+    \$33  = \$8 [63:0];
     if (clear) begin
-      \$38  = 64'h0000000000000000;
-    end
-    if (rst) begin
-      \$38  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$39  = output_stall_value;
-    if (snapshot) begin
-      \$39  = live_output_stall;
-    end
-    if (rst) begin
-      \$39  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$14  = \$1 [63:0];
-    if (clear) begin
-      \$14  = 64'h0000000000000000;
-    end
-    if (rst) begin
-      \$14  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$15  = batches_value;
-    if (snapshot) begin
-      \$15  = live_batches;
-    end
-    if (rst) begin
-      \$15  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$16  = \$2 [63:0];
-    if (clear) begin
-      \$16  = 64'h0000000000000000;
-    end
-    if (rst) begin
-      \$16  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$17  = samples_value;
-    if (snapshot) begin
-      \$17  = live_samples;
-    end
-    if (rst) begin
-      \$17  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$18  = \$3 [63:0];
-    if (clear) begin
-      \$18  = 64'h0000000000000000;
-    end
-    if (rst) begin
-      \$18  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$19  = popular_samples_value;
-    if (snapshot) begin
-      \$19  = live_popular_samples;
-    end
-    if (rst) begin
-      \$19  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$20  = \$4 [63:0];
-    if (clear) begin
-      \$20  = 64'h0000000000000000;
-    end
-    if (rst) begin
-      \$20  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$21  = lookups_value;
-    if (snapshot) begin
-      \$21  = live_lookups;
-    end
-    if (rst) begin
-      \$21  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$22  = \$5 [63:0];
-    if (clear) begin
-      \$22  = 64'h0000000000000000;
-    end
-    if (rst) begin
-      \$22  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$23  = lookup_hits_value;
-    if (snapshot) begin
-      \$23  = live_lookup_hits;
-    end
-    if (rst) begin
-      \$23  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$24  = \$6 [63:0];
-    if (clear) begin
-      \$24  = 64'h0000000000000000;
-    end
-    if (rst) begin
-      \$24  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$25  = inserts_value;
-    if (snapshot) begin
-      \$25  = live_inserts;
-    end
-    if (rst) begin
-      \$25  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$26  = \$7 [63:0];
-    if (clear) begin
-      \$26  = 64'h0000000000000000;
-    end
-    if (rst) begin
-      \$26  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$27  = evictions_value;
-    if (snapshot) begin
-      \$27  = live_evictions;
-    end
-    if (rst) begin
-      \$27  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$28  = \$8 [63:0];
-    if (clear) begin
-      \$28  = 64'h0000000000000000;
-    end
-    if (rst) begin
-      \$28  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$29  = index_errors_value;
-    if (snapshot) begin
-      \$29  = live_index_errors;
-    end
-    if (rst) begin
-      \$29  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$30  = \$9 [63:0];
-    if (clear) begin
-      \$30  = 64'h0000000000000000;
-    end
-    if (rst) begin
-      \$30  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$31  = cycles_value;
-    if (snapshot) begin
-      \$31  = live_cycles;
-    end
-    if (rst) begin
-      \$31  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$32  = \$10 [63:0];
-    if (clear) begin
-      \$32  = 64'h0000000000000000;
-    end
-    if (rst) begin
-      \$32  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$33  = input_idle_value;
-    if (snapshot) begin
-      \$33  = live_input_idle;
+      \$33  = 64'h0000000000000000;
     end
     if (rst) begin
       \$33  = 64'h0000000000000000;
@@ -4420,9 +6585,9 @@ module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_be
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$34  = \$11 [63:0];
-    if (clear) begin
-      \$34  = 64'h0000000000000000;
+    \$34  = revivals_value;
+    if (snapshot) begin
+      \$34  = live_revivals;
     end
     if (rst) begin
       \$34  = 64'h0000000000000000;
@@ -4430,9 +6595,9 @@ module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_be
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$35  = bank_stall_value;
-    if (snapshot) begin
-      \$35  = live_bank_stall;
+    \$35  = \$9 [63:0];
+    if (clear) begin
+      \$35  = 64'h0000000000000000;
     end
     if (rst) begin
       \$35  = 64'h0000000000000000;
@@ -4440,9 +6605,9 @@ module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_be
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$36  = \$12 [63:0];
-    if (clear) begin
-      \$36  = 64'h0000000000000000;
+    \$36  = returns_value;
+    if (snapshot) begin
+      \$36  = live_returns;
     end
     if (rst) begin
       \$36  = 64'h0000000000000000;
@@ -4450,19 +6615,330 @@ module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_be
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$37  = split_beats_value;
-    if (snapshot) begin
-      \$37  = live_split_beats;
+    \$37  = \$10 [63:0];
+    if (clear) begin
+      \$37  = 64'h0000000000000000;
     end
     if (rst) begin
       \$37  = 64'h0000000000000000;
     end
   end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$38  = promotions_value;
+    if (snapshot) begin
+      \$38  = live_promotions;
+    end
+    if (rst) begin
+      \$38  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$39  = \$11 [63:0];
+    if (clear) begin
+      \$39  = 64'h0000000000000000;
+    end
+    if (rst) begin
+      \$39  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$40  = demotions_value;
+    if (snapshot) begin
+      \$40  = live_demotions;
+    end
+    if (rst) begin
+      \$40  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$41  = \$12 [63:0];
+    if (clear) begin
+      \$41  = 64'h0000000000000000;
+    end
+    if (rst) begin
+      \$41  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$42  = index_errors_value;
+    if (snapshot) begin
+      \$42  = live_index_errors;
+    end
+    if (rst) begin
+      \$42  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$43  = \$13 [63:0];
+    if (clear) begin
+      \$43  = 64'h0000000000000000;
+    end
+    if (rst) begin
+      \$43  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$44  = cycles_value;
+    if (snapshot) begin
+      \$44  = live_cycles;
+    end
+    if (rst) begin
+      \$44  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$45  = \$14 [63:0];
+    if (clear) begin
+      \$45  = 64'h0000000000000000;
+    end
+    if (rst) begin
+      \$45  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$46  = select_cycles_value;
+    if (snapshot) begin
+      \$46  = live_select_cycles;
+    end
+    if (rst) begin
+      \$46  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$47  = \$15 [63:0];
+    if (clear) begin
+      \$47  = 64'h0000000000000000;
+    end
+    if (rst) begin
+      \$47  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$48  = input_idle_value;
+    if (snapshot) begin
+      \$48  = live_input_idle;
+    end
+    if (rst) begin
+      \$48  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$49  = \$16 [63:0];
+    if (clear) begin
+      \$49  = 64'h0000000000000000;
+    end
+    if (rst) begin
+      \$49  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$50  = bank_stall_value;
+    if (snapshot) begin
+      \$50  = live_bank_stall;
+    end
+    if (rst) begin
+      \$50  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$51  = \$17 [63:0];
+    if (clear) begin
+      \$51  = 64'h0000000000000000;
+    end
+    if (rst) begin
+      \$51  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$52  = split_beats_value;
+    if (snapshot) begin
+      \$52  = live_split_beats;
+    end
+    if (rst) begin
+      \$52  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$53  = \$18 [63:0];
+    if (clear) begin
+      \$53  = 64'h0000000000000000;
+    end
+    if (rst) begin
+      \$53  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$54  = output_stall_value;
+    if (snapshot) begin
+      \$54  = live_output_stall;
+    end
+    if (rst) begin
+      \$54  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$19  = \$1 [63:0];
+    if (clear) begin
+      \$19  = 64'h0000000000000000;
+    end
+    if (rst) begin
+      \$19  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$20  = batches_value;
+    if (snapshot) begin
+      \$20  = live_batches;
+    end
+    if (rst) begin
+      \$20  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$21  = \$2 [63:0];
+    if (clear) begin
+      \$21  = 64'h0000000000000000;
+    end
+    if (rst) begin
+      \$21  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$22  = samples_value;
+    if (snapshot) begin
+      \$22  = live_samples;
+    end
+    if (rst) begin
+      \$22  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$23  = \$3 [63:0];
+    if (clear) begin
+      \$23  = 64'h0000000000000000;
+    end
+    if (rst) begin
+      \$23  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$24  = popular_samples_value;
+    if (snapshot) begin
+      \$24  = live_popular_samples;
+    end
+    if (rst) begin
+      \$24  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$25  = \$4 [63:0];
+    if (clear) begin
+      \$25  = 64'h0000000000000000;
+    end
+    if (rst) begin
+      \$25  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$26  = lookups_value;
+    if (snapshot) begin
+      \$26  = live_lookups;
+    end
+    if (rst) begin
+      \$26  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$27  = \$5 [63:0];
+    if (clear) begin
+      \$27  = 64'h0000000000000000;
+    end
+    if (rst) begin
+      \$27  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$28  = lookup_hits_value;
+    if (snapshot) begin
+      \$28  = live_lookup_hits;
+    end
+    if (rst) begin
+      \$28  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$29  = \$6 [63:0];
+    if (clear) begin
+      \$29  = 64'h0000000000000000;
+    end
+    if (rst) begin
+      \$29  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$30  = inserts_value;
+    if (snapshot) begin
+      \$30  = live_inserts;
+    end
+    if (rst) begin
+      \$30  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$31  = \$7 [63:0];
+    if (clear) begin
+      \$31  = 64'h0000000000000000;
+    end
+    if (rst) begin
+      \$31  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$32  = evictions_value;
+    if (snapshot) begin
+      \$32  = live_evictions;
+    end
+    if (rst) begin
+      \$32  = 64'h0000000000000000;
+    end
+  end
 endmodule
 
-module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, clk, rst, \port$71$0 , \port$81$0 , \port$83$0 , bus__awready, bus__wready, bus__arready, select_hot_rows, select_command, \port$367$0 , \port$373$0 , write_data
-, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, control, irq_status, irq_enable, \port$1209$0 , \port$1228$0 , \port$1229$0 , \port$1231$0 , \port$1235$0 , \port$1236$0 , \port$1237$0 , \port$1260$0 , \port$1270$0 , \port$1272$0 , \port$1274$0 , \port$1276$0 , \port$1393$0 
-, \port$1431$0 , \port$1435$0 , \port$1439$0 , \port$1443$0 , \port$1447$0 , \port$1451$0 , \port$1455$0 , \port$1459$0 , \port$1463$0 , \port$1467$0 , \port$1471$0 , \port$1475$0 , \port$1479$0 , bus__awaddr);
+module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, clk, rst, \port$71$0 , \port$121$0 , \port$123$0 , bus__awready, bus__wready, bus__arready, select_hot_rows, select_command, \port$568$0 , \port$574$0 , write_data
+, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, control, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, \port$1908$0 , \port$1947$0 , \port$1948$0 , \port$1952$0 , \port$1956$0 
+, \port$1957$0 , \port$1964$0 , \port$1988$0 , \port$1990$0 , \port$2000$0 , \port$2002$0 , \port$2004$0 , \port$2006$0 , \port$2130$0 , \port$2238$0 , \port$2240$0 , \port$2288$0 , \port$2292$0 , \port$2296$0 , \port$2300$0 , \port$2304$0 , \port$2308$0 , \port$2312$0 , \port$2316$0 , \port$2320$0 , \port$2324$0 
+, \port$2328$0 , \port$2332$0 , \port$2336$0 , \port$2340$0 , \port$2344$0 , \port$2348$0 , \port$2352$0 , \port$2356$0 , bus__awaddr);
   reg \$auto$verilog_backend.cc:2505:dump_module$7 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$7 = 0;
   input bus__awvalid;
@@ -4487,10 +6963,10 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   wire rst;
   input \port$71$0 ;
   wire \port$71$0 ;
-  input \port$81$0 ;
-  wire \port$81$0 ;
-  input \port$83$0 ;
-  wire \port$83$0 ;
+  input \port$121$0 ;
+  wire \port$121$0 ;
+  input \port$123$0 ;
+  wire \port$123$0 ;
   output bus__awready;
   wire bus__awready;
   output bus__wready;
@@ -4501,10 +6977,10 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   wire select_hot_rows;
   output select_command;
   wire select_command;
-  input [3:0] \port$367$0 ;
-  wire [3:0] \port$367$0 ;
-  input \port$373$0 ;
-  wire \port$373$0 ;
+  input [3:0] \port$568$0 ;
+  wire [3:0] \port$568$0 ;
+  input \port$574$0 ;
+  wire \port$574$0 ;
   output [31:0] write_data;
   reg [31:0] write_data = 32'd0;
   output bus__bvalid;
@@ -4523,132 +6999,247 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   reg [31:0] irq_status = 32'd0;
   output [31:0] irq_enable;
   reg [31:0] irq_enable = 32'd0;
-  input [14:0] \port$1209$0 ;
-  wire [14:0] \port$1209$0 ;
-  input \port$1228$0 ;
-  wire \port$1228$0 ;
-  input \port$1229$0 ;
-  wire \port$1229$0 ;
-  input \port$1231$0 ;
-  wire \port$1231$0 ;
-  input \port$1235$0 ;
-  wire \port$1235$0 ;
-  input \port$1236$0 ;
-  wire \port$1236$0 ;
-  input \port$1237$0 ;
-  wire \port$1237$0 ;
-  input \port$1260$0 ;
-  wire \port$1260$0 ;
-  input \port$1270$0 ;
-  wire \port$1270$0 ;
-  input \port$1272$0 ;
-  wire \port$1272$0 ;
-  input \port$1274$0 ;
-  wire \port$1274$0 ;
-  input \port$1276$0 ;
-  wire \port$1276$0 ;
-  input \port$1393$0 ;
-  wire \port$1393$0 ;
-  input [63:0] \port$1431$0 ;
-  wire [63:0] \port$1431$0 ;
-  input [63:0] \port$1435$0 ;
-  wire [63:0] \port$1435$0 ;
-  input [63:0] \port$1439$0 ;
-  wire [63:0] \port$1439$0 ;
-  input [63:0] \port$1443$0 ;
-  wire [63:0] \port$1443$0 ;
-  input [63:0] \port$1447$0 ;
-  wire [63:0] \port$1447$0 ;
-  input [63:0] \port$1451$0 ;
-  wire [63:0] \port$1451$0 ;
-  input [63:0] \port$1455$0 ;
-  wire [63:0] \port$1455$0 ;
-  input [63:0] \port$1459$0 ;
-  wire [63:0] \port$1459$0 ;
-  input [63:0] \port$1463$0 ;
-  wire [63:0] \port$1463$0 ;
-  input [63:0] \port$1467$0 ;
-  wire [63:0] \port$1467$0 ;
-  input [63:0] \port$1471$0 ;
-  wire [63:0] \port$1471$0 ;
-  input [63:0] \port$1475$0 ;
-  wire [63:0] \port$1475$0 ;
-  input [63:0] \port$1479$0 ;
-  wire [63:0] \port$1479$0 ;
+  output [31:0] age_period;
+  reg [31:0] age_period = 32'd32;
+  output [31:0] hysteresis;
+  reg [31:0] hysteresis = 32'd3;
+  output [31:0] move_limit;
+  reg [31:0] move_limit = 32'd4294967295;
+  output [31:0] select_start;
+  reg [31:0] select_start = 32'd0;
+  output [31:0] weights_0;
+  reg [31:0] weights_0 = 32'd67438608;
+  output [31:0] weights_1;
+  reg [31:0] weights_1 = 32'd33686275;
+  output [31:0] weights_2;
+  reg [31:0] weights_2 = 32'd16843266;
+  output [31:0] weights_3;
+  reg [31:0] weights_3 = 32'd16843009;
+  input [13:0] \port$1908$0 ;
+  wire [13:0] \port$1908$0 ;
+  input \port$1947$0 ;
+  wire \port$1947$0 ;
+  input \port$1948$0 ;
+  wire \port$1948$0 ;
+  input \port$1952$0 ;
+  wire \port$1952$0 ;
+  input \port$1956$0 ;
+  wire \port$1956$0 ;
+  input \port$1957$0 ;
+  wire \port$1957$0 ;
+  input \port$1964$0 ;
+  wire \port$1964$0 ;
+  input [1:0] \port$1988$0 ;
+  wire [1:0] \port$1988$0 ;
+  input \port$1990$0 ;
+  wire \port$1990$0 ;
+  input \port$2000$0 ;
+  wire \port$2000$0 ;
+  input \port$2002$0 ;
+  wire \port$2002$0 ;
+  input \port$2004$0 ;
+  wire \port$2004$0 ;
+  input \port$2006$0 ;
+  wire \port$2006$0 ;
+  input \port$2130$0 ;
+  wire \port$2130$0 ;
+  input [13:0] \port$2238$0 ;
+  wire [13:0] \port$2238$0 ;
+  input [8:0] \port$2240$0 ;
+  wire [8:0] \port$2240$0 ;
+  input [63:0] \port$2288$0 ;
+  wire [63:0] \port$2288$0 ;
+  input [63:0] \port$2292$0 ;
+  wire [63:0] \port$2292$0 ;
+  input [63:0] \port$2296$0 ;
+  wire [63:0] \port$2296$0 ;
+  input [63:0] \port$2300$0 ;
+  wire [63:0] \port$2300$0 ;
+  input [63:0] \port$2304$0 ;
+  wire [63:0] \port$2304$0 ;
+  input [63:0] \port$2308$0 ;
+  wire [63:0] \port$2308$0 ;
+  input [63:0] \port$2312$0 ;
+  wire [63:0] \port$2312$0 ;
+  input [63:0] \port$2316$0 ;
+  wire [63:0] \port$2316$0 ;
+  input [63:0] \port$2320$0 ;
+  wire [63:0] \port$2320$0 ;
+  input [63:0] \port$2324$0 ;
+  wire [63:0] \port$2324$0 ;
+  input [63:0] \port$2328$0 ;
+  wire [63:0] \port$2328$0 ;
+  input [63:0] \port$2332$0 ;
+  wire [63:0] \port$2332$0 ;
+  input [63:0] \port$2336$0 ;
+  wire [63:0] \port$2336$0 ;
+  input [63:0] \port$2340$0 ;
+  wire [63:0] \port$2340$0 ;
+  input [63:0] \port$2344$0 ;
+  wire [63:0] \port$2344$0 ;
+  input [63:0] \port$2348$0 ;
+  wire [63:0] \port$2348$0 ;
+  input [63:0] \port$2352$0 ;
+  wire [63:0] \port$2352$0 ;
+  input [63:0] \port$2356$0 ;
+  wire [63:0] \port$2356$0 ;
   input [11:0] bus__awaddr;
   wire [11:0] bus__awaddr;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
   wire \$12 ;
-  wire [1:0] \$13 ;
+  wire \$13 ;
   wire \$14 ;
-  wire [1:0] \$15 ;
-  wire [31:0] \$16 ;
-  wire [31:0] \$17 ;
-  wire [31:0] \$18 ;
-  wire [31:0] \$19 ;
+  wire \$15 ;
+  wire \$16 ;
+  wire \$17 ;
+  wire \$18 ;
+  wire \$19 ;
   wire \$2 ;
-  wire [31:0] \$20 ;
-  wire [31:0] \$21 ;
-  wire [31:0] \$22 ;
-  wire [31:0] \$23 ;
+  wire \$20 ;
+  wire [1:0] \$21 ;
+  wire \$22 ;
+  wire [1:0] \$23 ;
   wire [31:0] \$24 ;
   wire [31:0] \$25 ;
-  reg [11:0] \$26 ;
-  reg \$27 ;
-  reg [31:0] \$28 ;
-  reg [3:0] \$29 ;
+  wire [31:0] \$26 ;
+  wire [31:0] \$27 ;
+  wire [31:0] \$28 ;
+  wire [31:0] \$29 ;
   wire \$3 ;
-  reg \$30 ;
-  reg \$31 ;
-  reg [1:0] \$32 ;
-  reg [11:0] \$33 ;
-  reg \$34 ;
-  reg \$35 ;
-  reg [31:0] \$36 ;
-  reg [1:0] \$37 ;
-  reg [31:0] \$38 ;
-  reg [31:0] \$39 ;
+  wire [31:0] \$30 ;
+  wire [31:0] \$31 ;
+  wire [31:0] \$32 ;
+  wire [31:0] \$33 ;
+  wire [31:0] \$34 ;
+  wire [31:0] \$35 ;
+  wire [31:0] \$36 ;
+  wire [31:0] \$37 ;
+  wire [31:0] \$38 ;
+  wire [31:0] \$39 ;
   wire \$4 ;
-  reg [31:0] \$40 ;
-  reg [31:0] \$41 ;
+  wire [31:0] \$40 ;
+  wire [31:0] \$41 ;
+  reg [11:0] \$42 ;
+  reg \$43 ;
+  reg [31:0] \$44 ;
+  reg [3:0] \$45 ;
+  reg \$46 ;
+  reg \$47 ;
+  reg [1:0] \$48 ;
+  reg [11:0] \$49 ;
   wire \$5 ;
+  reg \$50 ;
+  reg \$51 ;
+  reg [31:0] \$52 ;
+  reg [1:0] \$53 ;
+  reg [31:0] \$54 ;
+  reg [31:0] \$55 ;
+  reg [31:0] \$56 ;
+  reg [31:0] \$57 ;
+  reg [31:0] \$58 ;
+  reg [31:0] \$59 ;
   wire \$6 ;
+  reg [31:0] \$60 ;
+  reg [31:0] \$61 ;
+  reg [31:0] \$62 ;
+  reg [31:0] \$63 ;
+  reg [31:0] \$64 ;
+  reg [31:0] \$65 ;
   wire \$7 ;
   wire \$8 ;
   wire \$9 ;
   reg \$signal  = 1'h0;
-  reg [11:0] \$signal$58  = 12'h000;
+  reg [11:0] \$signal$79  = 12'h000;
   reg [31:0] error = 32'd0;
   reg has_data = 1'h0;
   reg has_read = 32'd0;
   wire read;
   reg [11:0] read_address = 12'h000;
   reg read_error;
+  wire select_age_period;
   wire select_control;
   wire select_error;
+  wire select_hysteresis;
   wire select_irq_enable;
   wire select_irq_status;
+  wire select_move_limit;
+  wire select_select_start;
+  wire select_weights_0;
+  wire select_weights_1;
+  wire select_weights_2;
+  wire select_weights_3;
   reg [3:0] strobes = 4'h0;
   reg [31:0] value;
   wire write;
   reg write_error;
   wire write_ok;
+  assign \$17  = \$signal$79  == 7'h78;
+  assign select_weights_2 = write_ok & \$17 ;
+  assign \$18  = \$signal$79  == 7'h7c;
+  assign select_weights_3 = write_ok & \$18 ;
+  assign \$19  = bus__awvalid & bus__awready;
+  assign \$20  = bus__wvalid & bus__wready;
+  assign \$21  = write_error ? 2'h2 : 2'h0;
+  assign \$22  = bus__arvalid & bus__arready;
+  assign \$23  = read_error ? 2'h2 : 2'h0;
+  assign \$25  = ~ write_data;
+  assign \$26  = error & \$25 ;
+  assign \$27  = select_error ? \$26  : error;
+  assign \$28  = \$27  | { 21'h000000, \port$1990$0 , \port$2006$0 , \port$1956$0 , \port$1957$0 , \port$1948$0 , \port$1952$0 , \port$1964$0 , \port$2130$0 , \port$2004$0 , \port$2002$0 , \port$2000$0  };
+  assign \$29  = ~ write_data;
+  assign \$30  = irq_status & \$29 ;
+  assign \$31  = select_irq_status ? \$30  : irq_status;
+  assign \$32  = \$31  | { 29'h00000000, \port$123$0 , \port$1947$0 , \port$71$0  };
   always @(posedge clk)
-    bus__rvalid <= \$35 ;
+    \$signal$79  <= \$42 ;
   always @(posedge clk)
-    bus__rdata <= \$36 ;
+    \$signal  <= \$43 ;
   always @(posedge clk)
-    bus__rresp <= \$37 ;
+    write_data <= \$44 ;
   always @(posedge clk)
-    control <= \$38 ;
+    strobes <= \$45 ;
   always @(posedge clk)
-    error <= \$39 ;
+    has_data <= \$46 ;
   always @(posedge clk)
-    irq_status <= \$40 ;
+    bus__bvalid <= \$47 ;
   always @(posedge clk)
-    irq_enable <= \$41 ;
+    bus__bresp <= \$48 ;
+  always @(posedge clk)
+    read_address <= \$49 ;
+  always @(posedge clk)
+    has_read <= \$50 ;
+  always @(posedge clk)
+    bus__rvalid <= \$51 ;
+  always @(posedge clk)
+    bus__rdata <= \$52 ;
+  always @(posedge clk)
+    bus__rresp <= \$53 ;
+  always @(posedge clk)
+    control <= \$54 ;
+  always @(posedge clk)
+    error <= \$55 ;
+  always @(posedge clk)
+    irq_status <= \$56 ;
+  always @(posedge clk)
+    irq_enable <= \$57 ;
+  always @(posedge clk)
+    age_period <= \$58 ;
+  always @(posedge clk)
+    hysteresis <= \$59 ;
+  always @(posedge clk)
+    move_limit <= \$60 ;
+  always @(posedge clk)
+    select_start <= \$61 ;
+  always @(posedge clk)
+    weights_0 <= \$62 ;
+  always @(posedge clk)
+    weights_1 <= \$63 ;
+  always @(posedge clk)
+    weights_2 <= \$64 ;
+  always @(posedge clk)
+    weights_3 <= \$65 ;
   assign bus__awready = ~ \$signal ;
   assign bus__wready = ~ has_data;
   assign \$1  = \$signal  & has_data;
@@ -4659,115 +7250,30 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   assign read = has_read & \$3 ;
   assign \$4  = & strobes;
   assign write_ok = write & \$4 ;
-  assign \$5  = \$signal$58  == 7'h40;
+  assign \$5  = \$signal$79  == 7'h40;
   assign select_control = write_ok & \$5 ;
-  assign \$6  = \$signal$58  == 7'h48;
+  assign \$6  = \$signal$79  == 7'h48;
   assign select_hot_rows = write_ok & \$6 ;
-  assign \$7  = \$signal$58  == 7'h50;
+  assign \$7  = \$signal$79  == 7'h50;
   assign select_command = write_ok & \$7 ;
-  assign \$8  = \$signal$58  == 7'h54;
+  assign \$8  = \$signal$79  == 7'h54;
   assign select_error = write_ok & \$8 ;
-  assign \$9  = \$signal$58  == 7'h58;
+  assign \$9  = \$signal$79  == 7'h58;
   assign select_irq_status = write_ok & \$9 ;
-  assign \$10  = \$signal$58  == 7'h5c;
+  assign \$10  = \$signal$79  == 7'h5c;
   assign select_irq_enable = write_ok & \$10 ;
-  assign \$11  = bus__awvalid & bus__awready;
-  assign \$12  = bus__wvalid & bus__wready;
-  assign \$13  = write_error ? 2'h2 : 2'h0;
-  assign \$14  = bus__arvalid & bus__arready;
-  assign \$15  = read_error ? 2'h2 : 2'h0;
-  assign \$17  = ~ write_data;
-  assign \$18  = error & \$17 ;
-  assign \$19  = select_error ? \$18  : error;
-  assign \$20  = \$19  | { 22'h000000, \port$1276$0 , \port$1235$0 , \port$1236$0 , \port$1229$0 , \port$1231$0 , \port$1237$0 , \port$1393$0 , \port$1274$0 , \port$1272$0 , \port$1270$0  };
-  assign \$21  = ~ write_data;
-  assign \$22  = irq_status & \$21 ;
-  assign \$23  = select_irq_status ? \$22  : irq_status;
-  assign \$24  = \$23  | { 29'h00000000, \port$83$0 , \port$1228$0 , \port$71$0  };
-  always @(posedge clk)
-    \$signal$58  <= \$26 ;
-  always @(posedge clk)
-    \$signal  <= \$27 ;
-  always @(posedge clk)
-    write_data <= \$28 ;
-  always @(posedge clk)
-    strobes <= \$29 ;
-  always @(posedge clk)
-    has_data <= \$30 ;
-  always @(posedge clk)
-    bus__bvalid <= \$31 ;
-  always @(posedge clk)
-    bus__bresp <= \$32 ;
-  always @(posedge clk)
-    read_address <= \$33 ;
-  always @(posedge clk)
-    has_read <= \$34 ;
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$35  = bus__rvalid;
-    if (read) begin
-      \$35  = 1'h1;
-    end else if (bus__rready) begin
-      \$35  = 1'h0;
-    end
-    if (rst) begin
-      \$35  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$36  = bus__rdata;
-    if (read) begin
-      \$36  = value;
-    end
-    if (rst) begin
-      \$36  = 32'd0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$37  = bus__rresp;
-    if (read) begin
-      \$37  = \$15 ;
-    end
-    if (rst) begin
-      \$37  = 2'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$38  = control;
-    if (select_control) begin
-      \$38  = \$16 ;
-    end
-    if (rst) begin
-      \$38  = 32'd0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$39  = \$20 ;
-    if (rst) begin
-      \$39  = 32'd0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$40  = \$24 ;
-    if (rst) begin
-      \$40  = 32'd0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$41  = irq_enable;
-    if (select_irq_enable) begin
-      \$41  = \$25 ;
-    end
-    if (rst) begin
-      \$41  = 32'd0;
-    end
-  end
+  assign \$11  = \$signal$79  == 7'h60;
+  assign select_age_period = write_ok & \$11 ;
+  assign \$12  = \$signal$79  == 7'h64;
+  assign select_hysteresis = write_ok & \$12 ;
+  assign \$13  = \$signal$79  == 7'h68;
+  assign select_move_limit = write_ok & \$13 ;
+  assign \$14  = \$signal$79  == 7'h6c;
+  assign select_select_start = write_ok & \$14 ;
+  assign \$15  = \$signal$79  == 7'h70;
+  assign select_weights_0 = write_ok & \$15 ;
+  assign \$16  = \$signal$79  == 7'h74;
+  assign select_weights_1 = write_ok & \$16 ;
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
     value = 32'd0;
@@ -4781,19 +7287,21 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
       12'h00c:
           value = 32'd33818883;
       12'h010:
-          value = 32'd4202504;
+          value = 32'd4201480;
       12'h014:
           value = 32'd4096;
       12'h018:
           value = 32'd32;
+      12'h01c:
+          value = 32'd33556482;
       12'h040:
           value = control;
       12'h044:
-          value = { 29'h00000000, \port$1260$0 , \port$373$0 , \port$81$0  };
+          value = { 28'h0000000, \port$1988$0 , \port$574$0 , \port$121$0  };
       12'h048:
-          value = { 17'h00000, \port$1209$0  };
+          value = { 18'h00000, \port$1908$0  };
       12'h04c:
-          value = { 28'h0000000, \port$367$0  };
+          value = { 28'h0000000, \port$568$0  };
       12'h050:
           /* empty */;
       12'h054:
@@ -4802,58 +7310,98 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
           value = irq_status;
       12'h05c:
           value = irq_enable;
+      12'h060:
+          value = age_period;
+      12'h064:
+          value = hysteresis;
+      12'h068:
+          value = move_limit;
+      12'h06c:
+          value = select_start;
+      12'h070:
+          value = weights_0;
+      12'h074:
+          value = weights_1;
+      12'h078:
+          value = weights_2;
+      12'h07c:
+          value = weights_3;
+      12'h080:
+          value = { 18'h00000, \port$2238$0  };
+      12'h084:
+          value = { 23'h000000, \port$2240$0  };
       12'h100:
-          value = \port$1431$0 [31:0];
+          value = \port$2288$0 [31:0];
       12'h104:
-          value = \port$1431$0 [63:32];
+          value = \port$2288$0 [63:32];
       12'h108:
-          value = \port$1435$0 [31:0];
+          value = \port$2292$0 [31:0];
       12'h10c:
-          value = \port$1435$0 [63:32];
+          value = \port$2292$0 [63:32];
       12'h110:
-          value = \port$1439$0 [31:0];
+          value = \port$2296$0 [31:0];
       12'h114:
-          value = \port$1439$0 [63:32];
+          value = \port$2296$0 [63:32];
       12'h118:
-          value = \port$1443$0 [31:0];
+          value = \port$2300$0 [31:0];
       12'h11c:
-          value = \port$1443$0 [63:32];
+          value = \port$2300$0 [63:32];
       12'h120:
-          value = \port$1447$0 [31:0];
+          value = \port$2304$0 [31:0];
       12'h124:
-          value = \port$1447$0 [63:32];
+          value = \port$2304$0 [63:32];
       12'h128:
-          value = \port$1451$0 [31:0];
+          value = \port$2308$0 [31:0];
       12'h12c:
-          value = \port$1451$0 [63:32];
+          value = \port$2308$0 [63:32];
       12'h130:
-          value = \port$1455$0 [31:0];
+          value = \port$2312$0 [31:0];
       12'h134:
-          value = \port$1455$0 [63:32];
+          value = \port$2312$0 [63:32];
       12'h138:
-          value = \port$1459$0 [31:0];
+          value = \port$2316$0 [31:0];
       12'h13c:
-          value = \port$1459$0 [63:32];
+          value = \port$2316$0 [63:32];
       12'h140:
-          value = \port$1463$0 [31:0];
+          value = \port$2320$0 [31:0];
       12'h144:
-          value = \port$1463$0 [63:32];
+          value = \port$2320$0 [63:32];
       12'h148:
-          value = \port$1467$0 [31:0];
+          value = \port$2324$0 [31:0];
       12'h14c:
-          value = \port$1467$0 [63:32];
+          value = \port$2324$0 [63:32];
       12'h150:
-          value = \port$1471$0 [31:0];
+          value = \port$2328$0 [31:0];
       12'h154:
-          value = \port$1471$0 [63:32];
+          value = \port$2328$0 [63:32];
       12'h158:
-          value = \port$1475$0 [31:0];
+          value = \port$2332$0 [31:0];
       12'h15c:
-          value = \port$1475$0 [63:32];
+          value = \port$2332$0 [63:32];
       12'h160:
-          value = \port$1479$0 [31:0];
+          value = \port$2336$0 [31:0];
       12'h164:
-          value = \port$1479$0 [63:32];
+          value = \port$2336$0 [63:32];
+      12'h168:
+          value = \port$2340$0 [31:0];
+      12'h16c:
+          value = \port$2340$0 [63:32];
+      12'h170:
+          value = \port$2344$0 [31:0];
+      12'h174:
+          value = \port$2344$0 [63:32];
+      12'h178:
+          value = \port$2348$0 [31:0];
+      12'h17c:
+          value = \port$2348$0 [63:32];
+      12'h180:
+          value = \port$2352$0 [31:0];
+      12'h184:
+          value = \port$2352$0 [63:32];
+      12'h188:
+          value = \port$2356$0 [31:0];
+      12'h18c:
+          value = \port$2356$0 [63:32];
     endcase
   end
   always @* begin
@@ -4875,6 +7423,8 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
           /* empty */;
       12'h018:
           /* empty */;
+      12'h01c:
+          /* empty */;
       12'h040:
           /* empty */;
       12'h044:
@@ -4890,6 +7440,26 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
       12'h058:
           /* empty */;
       12'h05c:
+          /* empty */;
+      12'h060:
+          /* empty */;
+      12'h064:
+          /* empty */;
+      12'h068:
+          /* empty */;
+      12'h06c:
+          /* empty */;
+      12'h070:
+          /* empty */;
+      12'h074:
+          /* empty */;
+      12'h078:
+          /* empty */;
+      12'h07c:
+          /* empty */;
+      12'h080:
+          /* empty */;
+      12'h084:
           /* empty */;
       12'h100:
           /* empty */;
@@ -4942,6 +7512,26 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
       12'h160:
           /* empty */;
       12'h164:
+          /* empty */;
+      12'h168:
+          /* empty */;
+      12'h16c:
+          /* empty */;
+      12'h170:
+          /* empty */;
+      12'h174:
+          /* empty */;
+      12'h178:
+          /* empty */;
+      12'h17c:
+          /* empty */;
+      12'h180:
+          /* empty */;
+      12'h184:
+          /* empty */;
+      12'h188:
+          /* empty */;
+      12'h18c:
           /* empty */;
       default:
           read_error = 1'h1;
@@ -4968,112 +7558,296 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
     if (select_irq_enable) begin
       write_error = 1'h0;
     end
+    if (select_age_period) begin
+      write_error = 1'h0;
+    end
+    if (select_hysteresis) begin
+      write_error = 1'h0;
+    end
+    if (select_move_limit) begin
+      write_error = 1'h0;
+    end
+    if (select_select_start) begin
+      write_error = 1'h0;
+    end
+    if (select_weights_0) begin
+      write_error = 1'h0;
+    end
+    if (select_weights_1) begin
+      write_error = 1'h0;
+    end
+    if (select_weights_2) begin
+      write_error = 1'h0;
+    end
+    if (select_weights_3) begin
+      write_error = 1'h0;
+    end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$26  = \$signal$58 ;
-    if (\$11 ) begin
-      \$26  = bus__awaddr;
+    \$42  = \$signal$79 ;
+    if (\$19 ) begin
+      \$42  = bus__awaddr;
     end
     if (rst) begin
-      \$26  = 12'h000;
+      \$42  = 12'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$27  = \$signal ;
-    if (\$11 ) begin
-      \$27  = 1'h1;
+    \$43  = \$signal ;
+    if (\$19 ) begin
+      \$43  = 1'h1;
     end
     if (write) begin
-      \$27  = 1'h0;
+      \$43  = 1'h0;
     end
     if (rst) begin
-      \$27  = 1'h0;
+      \$43  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$28  = write_data;
-    if (\$12 ) begin
-      \$28  = bus__wdata;
+    \$44  = write_data;
+    if (\$20 ) begin
+      \$44  = bus__wdata;
     end
     if (rst) begin
-      \$28  = 32'd0;
+      \$44  = 32'd0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$29  = strobes;
-    if (\$12 ) begin
-      \$29  = bus__wstrb;
+    \$45  = strobes;
+    if (\$20 ) begin
+      \$45  = bus__wstrb;
     end
     if (rst) begin
-      \$29  = 4'h0;
+      \$45  = 4'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$30  = has_data;
-    if (\$12 ) begin
-      \$30  = 1'h1;
+    \$46  = has_data;
+    if (\$20 ) begin
+      \$46  = 1'h1;
     end
     if (write) begin
-      \$30  = 1'h0;
+      \$46  = 1'h0;
     end
     if (rst) begin
-      \$30  = 1'h0;
+      \$46  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$31  = bus__bvalid;
+    \$47  = bus__bvalid;
     if (write) begin
-      \$31  = 1'h1;
+      \$47  = 1'h1;
     end else if (bus__bready) begin
-      \$31  = 1'h0;
+      \$47  = 1'h0;
     end
     if (rst) begin
-      \$31  = 1'h0;
+      \$47  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$32  = bus__bresp;
+    \$48  = bus__bresp;
     if (write) begin
-      \$32  = \$13 ;
+      \$48  = \$21 ;
     end
     if (rst) begin
-      \$32  = 2'h0;
+      \$48  = 2'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$33  = read_address;
-    if (\$14 ) begin
-      \$33  = bus__araddr;
+    \$49  = read_address;
+    if (\$22 ) begin
+      \$49  = bus__araddr;
     end
     if (rst) begin
-      \$33  = 12'h000;
+      \$49  = 12'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$34  = has_read;
-    if (\$14 ) begin
-      \$34  = 1'h1;
+    \$50  = has_read;
+    if (\$22 ) begin
+      \$50  = 1'h1;
     end
     if (read) begin
-      \$34  = 1'h0;
+      \$50  = 1'h0;
     end
     if (rst) begin
-      \$34  = 1'h0;
+      \$50  = 1'h0;
     end
   end
-  assign \$16 [31:1] = 31'h00000000;
-  assign \$16 [0] = write_data[0];
-  assign \$25 [31:3] = 29'h00000000;
-  assign \$25 [2:0] = write_data[2:0];
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
+    \$51  = bus__rvalid;
+    if (read) begin
+      \$51  = 1'h1;
+    end else if (bus__rready) begin
+      \$51  = 1'h0;
+    end
+    if (rst) begin
+      \$51  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
+    \$52  = bus__rdata;
+    if (read) begin
+      \$52  = value;
+    end
+    if (rst) begin
+      \$52  = 32'd0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
+    \$53  = bus__rresp;
+    if (read) begin
+      \$53  = \$23 ;
+    end
+    if (rst) begin
+      \$53  = 2'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
+    \$54  = control;
+    if (select_control) begin
+      \$54  = \$24 ;
+    end
+    if (rst) begin
+      \$54  = 32'd0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
+    \$55  = \$28 ;
+    if (rst) begin
+      \$55  = 32'd0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
+    \$56  = \$32 ;
+    if (rst) begin
+      \$56  = 32'd0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
+    \$57  = irq_enable;
+    if (select_irq_enable) begin
+      \$57  = \$33 ;
+    end
+    if (rst) begin
+      \$57  = 32'd0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
+    \$58  = age_period;
+    if (select_age_period) begin
+      \$58  = \$34 ;
+    end
+    if (rst) begin
+      \$58  = 32'd32;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
+    \$59  = hysteresis;
+    if (select_hysteresis) begin
+      \$59  = \$35 ;
+    end
+    if (rst) begin
+      \$59  = 32'd3;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
+    \$60  = move_limit;
+    if (select_move_limit) begin
+      \$60  = \$36 ;
+    end
+    if (rst) begin
+      \$60  = 32'd4294967295;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
+    \$61  = select_start;
+    if (select_select_start) begin
+      \$61  = \$37 ;
+    end
+    if (rst) begin
+      \$61  = 32'd0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
+    \$62  = weights_0;
+    if (select_weights_0) begin
+      \$62  = \$38 ;
+    end
+    if (rst) begin
+      \$62  = 32'd67438608;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
+    \$63  = weights_1;
+    if (select_weights_1) begin
+      \$63  = \$39 ;
+    end
+    if (rst) begin
+      \$63  = 32'd33686275;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
+    \$64  = weights_2;
+    if (select_weights_2) begin
+      \$64  = \$40 ;
+    end
+    if (rst) begin
+      \$64  = 32'd16843266;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
+    \$65  = weights_3;
+    if (select_weights_3) begin
+      \$65  = \$41 ;
+    end
+    if (rst) begin
+      \$65  = 32'd16843009;
+    end
+  end
+  assign \$24 [31:2] = 30'h00000000;
+  assign \$24 [1:0] = write_data[1:0];
+  assign \$33 [31:3] = 29'h00000000;
+  assign \$33 [2:0] = write_data[2:0];
+  assign \$34 [31:8] = 24'h000000;
+  assign \$34 [7:0] = write_data[7:0];
+  assign \$35 [31:4] = 28'h0000000;
+  assign \$35 [3:0] = write_data[3:0];
+  assign \$36  = write_data;
+  assign \$37  = write_data;
+  assign { \$38 [31:29], \$38 [23:21], \$38 [15:13], \$38 [7:5] } = 12'h000;
+  assign { \$38 [28:24], \$38 [20:16], \$38 [12:8], \$38 [4:0] } = { write_data[28:24], write_data[20:16], write_data[12:8], write_data[4:0] };
+  assign { \$39 [31:29], \$39 [23:21], \$39 [15:13], \$39 [7:5] } = 12'h000;
+  assign { \$39 [28:24], \$39 [20:16], \$39 [12:8], \$39 [4:0] } = { write_data[28:24], write_data[20:16], write_data[12:8], write_data[4:0] };
+  assign { \$40 [31:29], \$40 [23:21], \$40 [15:13], \$40 [7:5] } = 12'h000;
+  assign { \$40 [28:24], \$40 [20:16], \$40 [12:8], \$40 [4:0] } = { write_data[28:24], write_data[20:16], write_data[12:8], write_data[4:0] };
+  assign { \$41 [31:29], \$41 [23:21], \$41 [15:13], \$41 [7:5] } = 12'h000;
+  assign { \$41 [28:24], \$41 [20:16], \$41 [12:8], \$41 [4:0] } = { write_data[28:24], write_data[20:16], write_data[12:8], write_data[4:0] };
 endmodule
 
 module hotline_dispatcher(rst, \input__valid$15 , both_ready, popular__payload, popular__valid, nonpopular__payload, nonpopular__valid, output__ready, \output__ready$28 , input__payload, clk);
@@ -5095,8 +7869,8 @@ module hotline_dispatcher(rst, \input__valid$15 , both_ready, popular__payload, 
   wire output__ready;
   input \output__ready$28 ;
   wire \output__ready$28 ;
-  input [211:0] input__payload;
-  wire [211:0] input__payload;
+  input [380:0] input__payload;
+  wire [380:0] input__payload;
   input clk;
   wire clk;
   wire [22:0] \$1 ;
@@ -5120,7 +7894,11 @@ module hotline_dispatcher(rst, \input__valid$15 , both_ready, popular__payload, 
   wire \$26 ;
   wire \$27 ;
   wire \$28 ;
+  wire \$29 ;
   wire [1:0] \$3 ;
+  wire \$30 ;
+  wire \$31 ;
+  wire \$32 ;
   wire [22:0] \$4 ;
   wire \$5 ;
   wire [1:0] \$6 ;
@@ -5133,36 +7911,40 @@ module hotline_dispatcher(rst, \input__valid$15 , both_ready, popular__payload, 
   wire \input__ready$11 ;
   wire input__valid;
   wire \input__valid$23 ;
-  assign \$1  = input__payload[201:180] + 1'h0;
+  assign \$1  = input__payload[369:348] + 1'h0;
   assign \$2  = input__payload[41] & input__payload[40];
   assign \$3  = 1'h0 + \$2 ;
-  assign \$4  = input__payload[201:180] + \$3 ;
+  assign \$4  = input__payload[369:348] + \$3 ;
   assign \$5  = input__payload[41] & input__payload[40];
   assign \$6  = 1'h0 + \$5 ;
-  assign \$7  = input__payload[86] & input__payload[85];
+  assign \$7  = input__payload[128] & input__payload[127];
   assign \$8  = \$6  + \$7 ;
-  assign \$9  = input__payload[201:180] + \$8 ;
+  assign \$9  = input__payload[369:348] + \$8 ;
   assign \$10  = input__payload[41] & input__payload[40];
   assign \$11  = 1'h0 + \$10 ;
-  assign \$12  = input__payload[86] & input__payload[85];
+  assign \$12  = input__payload[128] & input__payload[127];
   assign \$13  = \$11  + \$12 ;
-  assign \$14  = input__payload[131] & input__payload[130];
+  assign \$14  = input__payload[215] & input__payload[214];
   assign \$15  = \$13  + \$14 ;
-  assign \$16  = input__payload[201:180] + \$15 ;
+  assign \$16  = input__payload[369:348] + \$15 ;
   assign both_ready = & { \input__ready$11 , input__ready };
-  assign \$17  = input__payload[40] & input__payload[43];
-  assign \$18  = input__payload[85] & input__payload[88];
-  assign \$19  = input__payload[130] & input__payload[133];
-  assign \$20  = input__payload[175] & input__payload[178];
+  assign \$17  = ! input__payload[47:43];
+  assign \$18  = input__payload[40] & \$17 ;
+  assign \$19  = ! input__payload[134:130];
+  assign \$20  = input__payload[127] & \$19 ;
+  assign \$21  = ! input__payload[221:217];
+  assign \$22  = input__payload[214] & \$21 ;
+  assign \$23  = ! input__payload[308:304];
+  assign \$24  = input__payload[301] & \$23 ;
   assign input__valid = \input__valid$15  & both_ready;
-  assign \$21  = ~ input__payload[43];
-  assign \$22  = input__payload[40] & \$21 ;
-  assign \$23  = ~ input__payload[88];
-  assign \$24  = input__payload[85] & \$23 ;
-  assign \$25  = ~ input__payload[133];
-  assign \$26  = input__payload[130] & \$25 ;
-  assign \$27  = ~ input__payload[178];
-  assign \$28  = input__payload[175] & \$27 ;
+  assign \$25  = | input__payload[47:43];
+  assign \$26  = input__payload[40] & \$25 ;
+  assign \$27  = | input__payload[134:130];
+  assign \$28  = input__payload[127] & \$27 ;
+  assign \$29  = | input__payload[221:217];
+  assign \$30  = input__payload[214] & \$29 ;
+  assign \$31  = | input__payload[308:304];
+  assign \$32  = input__payload[301] & \$31 ;
   assign \input__valid$23  = \input__valid$15  & both_ready;
   hotline_beat_compactor nonpopular (
     .clk(clk),
@@ -5184,34 +7966,34 @@ module hotline_dispatcher(rst, \input__valid$15 , both_ready, popular__payload, 
     .output_valid(popular__valid),
     .rst(rst)
   );
-  assign \input__payload$22 [260] = input__payload[211];
-  assign \input__payload$22 [259] = \$28 ;
-  assign \input__payload$22 [255:192] = { input__payload[176], input__payload[177], \$16 [21:0], input__payload[174:135] };
-  assign \input__payload$22 [258] = \$26 ;
-  assign \input__payload$22 [191:128] = { input__payload[131], input__payload[132], \$9 [21:0], input__payload[129:90] };
-  assign \input__payload$22 [257] = \$24 ;
-  assign \input__payload$22 [127:64] = { input__payload[86], input__payload[87], \$4 [21:0], input__payload[84:45] };
-  assign \input__payload$22 [256] = \$22 ;
+  assign \input__payload$22 [260] = input__payload[380];
+  assign \input__payload$22 [259] = \$32 ;
+  assign \input__payload$22 [255:192] = { input__payload[302], input__payload[303], \$16 [21:0], input__payload[300:261] };
+  assign \input__payload$22 [258] = \$30 ;
+  assign \input__payload$22 [191:128] = { input__payload[215], input__payload[216], \$9 [21:0], input__payload[213:174] };
+  assign \input__payload$22 [257] = \$28 ;
+  assign \input__payload$22 [127:64] = { input__payload[128], input__payload[129], \$4 [21:0], input__payload[126:87] };
+  assign \input__payload$22 [256] = \$26 ;
   assign \input__payload$22 [63:0] = { input__payload[41], input__payload[42], \$1 [21:0], input__payload[39:0] };
-  assign \input__payload$13 [260] = input__payload[211];
-  assign \input__payload$13 [259] = \$20 ;
-  assign \input__payload$13 [255:192] = { input__payload[176], input__payload[177], \$16 [21:0], input__payload[174:135] };
-  assign \input__payload$13 [258] = \$19 ;
-  assign \input__payload$13 [191:128] = { input__payload[131], input__payload[132], \$9 [21:0], input__payload[129:90] };
-  assign \input__payload$13 [257] = \$18 ;
-  assign \input__payload$13 [127:64] = { input__payload[86], input__payload[87], \$4 [21:0], input__payload[84:45] };
-  assign \input__payload$13 [256] = \$17 ;
+  assign \input__payload$13 [260] = input__payload[380];
+  assign \input__payload$13 [259] = \$24 ;
+  assign \input__payload$13 [255:192] = { input__payload[302], input__payload[303], \$16 [21:0], input__payload[300:261] };
+  assign \input__payload$13 [258] = \$22 ;
+  assign \input__payload$13 [191:128] = { input__payload[215], input__payload[216], \$9 [21:0], input__payload[213:174] };
+  assign \input__payload$13 [257] = \$20 ;
+  assign \input__payload$13 [127:64] = { input__payload[128], input__payload[129], \$4 [21:0], input__payload[126:87] };
+  assign \input__payload$13 [256] = \$18 ;
   assign \input__payload$13 [63:0] = { input__payload[41], input__payload[42], \$1 [21:0], input__payload[39:0] };
 endmodule
 
-module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, source1, source2, source3, \port$748$0 , \port$749$0 , \port$750$0 , \port$751$0 , \port$752$0 , \port$753$0 , \port$754$0 , \port$755$0 , output__ready, heads__0, heads__1, heads__2
+module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, source1, source2, source3, \port$1001$0 , \port$1002$0 , \port$1003$0 , \port$1004$0 , \port$1005$0 , \port$1006$0 , \port$1007$0 , \port$1008$0 , output__ready, heads__0, heads__1, heads__2
 , heads__3, heads__4, heads__5, heads__6, heads__7, ready, input__valid, output__valid, output__payload, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$8 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$8 = 0;
   input rst;
   wire rst;
-  input [193:0] input__payload;
-  wire [193:0] input__payload;
+  input [326:0] input__payload;
+  wire [326:0] input__payload;
   output fetch;
   wire fetch;
   output input__ready;
@@ -5226,48 +8008,48 @@ module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, s
   wire [7:0] source2;
   output [7:0] source3;
   wire [7:0] source3;
-  output \port$748$0 ;
-  wire \port$748$0 ;
-  output \port$749$0 ;
-  wire \port$749$0 ;
-  output \port$750$0 ;
-  wire \port$750$0 ;
-  output \port$751$0 ;
-  wire \port$751$0 ;
-  output \port$752$0 ;
-  wire \port$752$0 ;
-  output \port$753$0 ;
-  wire \port$753$0 ;
-  output \port$754$0 ;
-  wire \port$754$0 ;
-  output \port$755$0 ;
-  wire \port$755$0 ;
+  output \port$1001$0 ;
+  wire \port$1001$0 ;
+  output \port$1002$0 ;
+  wire \port$1002$0 ;
+  output \port$1003$0 ;
+  wire \port$1003$0 ;
+  output \port$1004$0 ;
+  wire \port$1004$0 ;
+  output \port$1005$0 ;
+  wire \port$1005$0 ;
+  output \port$1006$0 ;
+  wire \port$1006$0 ;
+  output \port$1007$0 ;
+  wire \port$1007$0 ;
+  output \port$1008$0 ;
+  wire \port$1008$0 ;
   input output__ready;
   wire output__ready;
-  input [29:0] heads__0;
-  wire [29:0] heads__0;
-  input [29:0] heads__1;
-  wire [29:0] heads__1;
-  input [29:0] heads__2;
-  wire [29:0] heads__2;
-  input [29:0] heads__3;
-  wire [29:0] heads__3;
-  input [29:0] heads__4;
-  wire [29:0] heads__4;
-  input [29:0] heads__5;
-  wire [29:0] heads__5;
-  input [29:0] heads__6;
-  wire [29:0] heads__6;
-  input [29:0] heads__7;
-  wire [29:0] heads__7;
+  input [27:0] heads__0;
+  wire [27:0] heads__0;
+  input [27:0] heads__1;
+  wire [27:0] heads__1;
+  input [27:0] heads__2;
+  wire [27:0] heads__2;
+  input [27:0] heads__3;
+  wire [27:0] heads__3;
+  input [27:0] heads__4;
+  wire [27:0] heads__4;
+  input [27:0] heads__5;
+  wire [27:0] heads__5;
+  input [27:0] heads__6;
+  wire [27:0] heads__6;
+  input [27:0] heads__7;
+  wire [27:0] heads__7;
   input [7:0] ready;
   wire [7:0] ready;
   input input__valid;
   wire input__valid;
   output output__valid;
   reg output__valid = 1'h0;
-  output [233:0] output__payload;
-  reg [233:0] output__payload = 234'h00000000000000000000000000000000000000000000000000000000000;
+  output [382:0] output__payload;
+  reg [382:0] output__payload = 383'h000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   input clk;
   wire clk;
   wire \$1 ;
@@ -5284,23 +8066,23 @@ module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, s
   wire \$2 ;
   wire \$20 ;
   wire \$21 ;
-  wire [14:0] \$22 ;
+  wire [13:0] \$22 ;
   wire \$23 ;
-  wire [14:0] \$24 ;
-  wire [14:0] \$25 ;
+  wire [13:0] \$24 ;
+  wire [13:0] \$25 ;
   wire \$26 ;
-  wire [14:0] \$27 ;
-  wire [14:0] \$28 ;
+  wire [13:0] \$27 ;
+  wire [13:0] \$28 ;
   wire \$29 ;
   wire \$3 ;
-  wire [14:0] \$30 ;
-  wire [14:0] \$31 ;
+  wire [13:0] \$30 ;
+  wire [13:0] \$31 ;
   wire \$32 ;
-  wire [14:0] \$33 ;
+  wire [13:0] \$33 ;
   reg \$34 ;
-  reg [193:0] \$35 ;
+  reg [326:0] \$35 ;
   reg \$36 ;
-  reg [233:0] \$37 ;
+  reg [382:0] \$37 ;
   wire \$4 ;
   wire \$5 ;
   wire [14:0] \$6 ;
@@ -5315,12 +8097,12 @@ module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, s
   wire [4:0] \$83 ;
   wire [4:0] \$87 ;
   wire [14:0] \$9 ;
-  reg [193:0] current = 194'h0000000000000000000000000000000000000000000000000;
+  reg [326:0] current = 327'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   reg current_valid = 1'h0;
-  reg [29:0] heads0;
-  reg [29:0] heads1;
-  reg [29:0] heads2;
-  reg [29:0] heads3;
+  reg [27:0] heads0;
+  reg [27:0] heads1;
+  reg [27:0] heads2;
+  reg [27:0] heads3;
   always @(posedge clk)
     output__payload <= \$37 ;
   assign \$1  = & ready;
@@ -5333,35 +8115,35 @@ module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, s
   assign load = input__ready & input__valid;
   assign \$6  = 1'h1 << input__payload[46:44];
   assign \$7  = input__payload[43] ? \$6  : 15'h0000;
-  assign \$8  = 1'h1 << input__payload[94:92];
-  assign \$9  = input__payload[91] ? \$8  : 15'h0000;
-  assign \$10  = 1'h1 << input__payload[142:140];
-  assign \$11  = input__payload[139] ? \$10  : 15'h0000;
-  assign \$12  = 1'h1 << input__payload[190:188];
-  assign \$13  = input__payload[187] ? \$12  : 15'h0000;
+  assign \$8  = 1'h1 << input__payload[127:125];
+  assign \$9  = input__payload[124] ? \$8  : 15'h0000;
+  assign \$10  = 1'h1 << input__payload[208:206];
+  assign \$11  = input__payload[205] ? \$10  : 15'h0000;
+  assign \$12  = 1'h1 << input__payload[289:287];
+  assign \$13  = input__payload[286] ? \$12  : 15'h0000;
   assign \$14  = ! input__payload[47];
-  assign \$15  = ! input__payload[95];
-  assign \$16  = ! input__payload[143];
-  assign \$17  = ! input__payload[191];
-  assign \$62  = current[47] * 4'hf;
+  assign \$15  = ! input__payload[128];
+  assign \$16  = ! input__payload[209];
+  assign \$17  = ! input__payload[290];
+  assign \$62  = current[47] * 4'he;
   assign \$22  = heads0 >> \$62 ;
-  assign \$23  = current[43] & \$22 [14];
-  assign \$66  = current[47] * 4'hf;
+  assign \$23  = current[43] & \$22 [13];
+  assign \$66  = current[47] * 4'he;
   assign \$24  = heads0 >> \$66 ;
-  assign \$69  = current[95] * 4'hf;
+  assign \$69  = current[128] * 4'he;
   assign \$25  = heads1 >> \$69 ;
-  assign \$26  = current[91] & \$25 [14];
-  assign \$73  = current[95] * 4'hf;
+  assign \$26  = current[124] & \$25 [13];
+  assign \$73  = current[128] * 4'he;
   assign \$27  = heads1 >> \$73 ;
-  assign \$76  = current[143] * 4'hf;
+  assign \$76  = current[209] * 4'he;
   assign \$28  = heads2 >> \$76 ;
-  assign \$29  = current[139] & \$28 [14];
-  assign \$80  = current[143] * 4'hf;
+  assign \$29  = current[205] & \$28 [13];
+  assign \$80  = current[209] * 4'he;
   assign \$30  = heads2 >> \$80 ;
-  assign \$83  = current[191] * 4'hf;
+  assign \$83  = current[290] * 4'he;
   assign \$31  = heads3 >> \$83 ;
-  assign \$32  = current[187] & \$31 [14];
-  assign \$87  = current[191] * 4'hf;
+  assign \$32  = current[286] & \$31 [13];
+  assign \$87  = current[290] * 4'he;
   assign \$33  = heads3 >> \$87 ;
   always @(posedge clk)
     current_valid <= \$34 ;
@@ -5373,40 +8155,57 @@ module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, s
     if (\$auto$verilog_backend.cc:2505:dump_module$8 ) begin end
     \$37  = output__payload;
     if (fetch) begin
-      \$37 [232] = current[192];
-      \$37 [233] = current[193];
+      \$37 [380] = current[324];
+      \$37 [381] = current[325];
+      \$37 [382] = current[326];
       \$37 [39:0] = current[39:0];
       \$37 [40] = current[40];
       \$37 [41] = current[41];
       \$37 [42] = current[42];
       \$37 [43] = \$23 ;
-      \$37 [57:44] = \$24 [13:0];
-      \$37 [97:58] = current[87:48];
-      \$37 [98] = current[88];
-      \$37 [99] = current[89];
-      \$37 [100] = current[90];
-      \$37 [101] = \$26 ;
-      \$37 [115:102] = \$27 [13:0];
-      \$37 [155:116] = current[135:96];
-      \$37 [156] = current[136];
-      \$37 [157] = current[137];
-      \$37 [158] = current[138];
-      \$37 [159] = \$29 ;
-      \$37 [173:160] = \$30 [13:0];
-      \$37 [213:174] = current[183:144];
-      \$37 [214] = current[184];
-      \$37 [215] = current[185];
-      \$37 [216] = current[186];
-      \$37 [217] = \$32 ;
-      \$37 [231:218] = \$33 [13:0];
+      \$37 [56:44] = \$24 [12:0];
+      \$37 [57] = current[43];
+      \$37 [60:58] = current[46:44];
+      \$37 [61] = current[47];
+      \$37 [94:62] = current[80:48];
+      \$37 [134:95] = current[120:81];
+      \$37 [135] = current[121];
+      \$37 [136] = current[122];
+      \$37 [137] = current[123];
+      \$37 [138] = \$26 ;
+      \$37 [151:139] = \$27 [12:0];
+      \$37 [152] = current[124];
+      \$37 [155:153] = current[127:125];
+      \$37 [156] = current[128];
+      \$37 [189:157] = current[161:129];
+      \$37 [229:190] = current[201:162];
+      \$37 [230] = current[202];
+      \$37 [231] = current[203];
+      \$37 [232] = current[204];
+      \$37 [233] = \$29 ;
+      \$37 [246:234] = \$30 [12:0];
+      \$37 [247] = current[205];
+      \$37 [250:248] = current[208:206];
+      \$37 [251] = current[209];
+      \$37 [284:252] = current[242:210];
+      \$37 [324:285] = current[282:243];
+      \$37 [325] = current[283];
+      \$37 [326] = current[284];
+      \$37 [327] = current[285];
+      \$37 [328] = \$32 ;
+      \$37 [341:329] = \$33 [12:0];
+      \$37 [342] = current[286];
+      \$37 [345:343] = current[289:287];
+      \$37 [346] = current[290];
+      \$37 [379:347] = current[323:291];
     end
     if (rst) begin
-      \$37  = 234'h00000000000000000000000000000000000000000000000000000000000;
+      \$37  = 383'h000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$8 ) begin end
-    heads0 = 30'h00000000;
+    heads0 = 28'h0000000;
     if (fetch) begin
       (* full_case = 32'd1 *)
       casez (current[46:44])
@@ -5431,10 +8230,10 @@ module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, s
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$8 ) begin end
-    heads1 = 30'h00000000;
+    heads1 = 28'h0000000;
     if (fetch) begin
       (* full_case = 32'd1 *)
-      casez (current[94:92])
+      casez (current[127:125])
         3'h0:
             heads1 = heads__0;
         3'h1:
@@ -5456,10 +8255,10 @@ module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, s
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$8 ) begin end
-    heads2 = 30'h00000000;
+    heads2 = 28'h0000000;
     if (fetch) begin
       (* full_case = 32'd1 *)
-      casez (current[142:140])
+      casez (current[208:206])
         3'h0:
             heads2 = heads__0;
         3'h1:
@@ -5481,10 +8280,10 @@ module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, s
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$8 ) begin end
-    heads3 = 30'h00000000;
+    heads3 = 28'h0000000;
     if (fetch) begin
       (* full_case = 32'd1 *)
-      casez (current[190:188])
+      casez (current[289:287])
         3'h0:
             heads3 = heads__0;
         3'h1:
@@ -5537,18 +8336,18 @@ module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, s
   assign source1 = \$9 [7:0];
   assign source2 = \$11 [7:0];
   assign source3 = \$13 [7:0];
-  assign \port$748$0  = \$14 ;
-  assign \port$749$0  = \$15 ;
-  assign \port$750$0  = \$16 ;
-  assign \port$751$0  = \$17 ;
-  assign \port$752$0  = \$18 ;
-  assign \port$753$0  = \$19 ;
-  assign \port$754$0  = \$20 ;
-  assign \port$755$0  = \$21 ;
+  assign \port$1001$0  = \$14 ;
+  assign \port$1002$0  = \$15 ;
+  assign \port$1003$0  = \$16 ;
+  assign \port$1004$0  = \$17 ;
+  assign \port$1005$0  = \$18 ;
+  assign \port$1006$0  = \$19 ;
+  assign \port$1007$0  = \$20 ;
+  assign \port$1008$0  = \$21 ;
   assign \$18  = input__payload[47];
-  assign \$19  = input__payload[95];
-  assign \$20  = input__payload[143];
-  assign \$21  = input__payload[191];
+  assign \$19  = input__payload[128];
+  assign \$20  = input__payload[209];
+  assign \$21  = input__payload[290];
 endmodule
 
 module hotline_hasher(rst, input__valid, enable, output__ready, input__payload, output__payload, output__valid, clk);
@@ -5562,32 +8361,32 @@ module hotline_hasher(rst, input__valid, enable, output__ready, input__payload, 
   wire enable;
   input output__ready;
   wire output__ready;
-  input [173:0] input__payload;
-  wire [173:0] input__payload;
-  output [333:0] output__payload;
-  wire [333:0] output__payload;
+  input [174:0] input__payload;
+  wire [174:0] input__payload;
+  output [318:0] output__payload;
+  wire [318:0] output__payload;
   output output__valid;
   reg output__valid = 1'h0;
   input clk;
   wire clk;
   wire \$1 ;
   reg \$2 ;
-  reg [173:0] \$3 ;
+  reg [174:0] \$3 ;
   reg \$4 ;
-  reg [173:0] \$5 ;
+  reg [174:0] \$5 ;
   reg \$6 ;
-  reg [173:0] \$7 ;
+  reg [174:0] \$7 ;
   reg \$8 ;
-  reg [173:0] \$9 ;
-  reg [173:0] beat0 = 174'h00000000000000000000000000000000000000000000;
-  reg [173:0] beat1 = 174'h00000000000000000000000000000000000000000000;
-  reg [173:0] beat2 = 174'h00000000000000000000000000000000000000000000;
-  reg [173:0] beat3 = 1'h0;
-  wire [39:0] key;
-  wire [39:0] mixed;
-  wire [39:0] \mixed$13 ;
-  wire [39:0] \mixed$16 ;
-  wire [39:0] \mixed$19 ;
+  reg [174:0] \$9 ;
+  reg [174:0] beat0 = 175'h00000000000000000000000000000000000000000000;
+  reg [174:0] beat1 = 175'h00000000000000000000000000000000000000000000;
+  reg [174:0] beat2 = 175'h00000000000000000000000000000000000000000000;
+  reg [174:0] beat3 = 1'h0;
+  wire [35:0] key;
+  wire [35:0] mixed;
+  wire [35:0] \mixed$13 ;
+  wire [35:0] \mixed$16 ;
+  wire [35:0] \mixed$19 ;
   reg valid0 = 1'h0;
   reg valid1 = 1'h0;
   reg valid2 = 1'h0;
@@ -5612,28 +8411,28 @@ module hotline_hasher(rst, input__valid, enable, output__ready, input__payload, 
   hotline_key_hash lane0 (
     .clk(clk),
     .enable(enable),
-    .key(input__payload[39:0]),
+    .key({ input__payload[39:32], input__payload[27:0] }),
     .mixed(mixed),
     .rst(rst)
   );
   hotline_key_hash lane1 (
     .clk(clk),
     .enable(enable),
-    .key(input__payload[82:43]),
+    .key({ input__payload[82:75], input__payload[70:43] }),
     .mixed(\mixed$13 ),
     .rst(rst)
   );
   hotline_key_hash lane2 (
     .clk(clk),
     .enable(enable),
-    .key(input__payload[125:86]),
+    .key({ input__payload[125:118], input__payload[113:86] }),
     .mixed(\mixed$16 ),
     .rst(rst)
   );
   hotline_key_hash lane3 (
     .clk(clk),
     .enable(enable),
-    .key(input__payload[168:129]),
+    .key({ input__payload[168:161], input__payload[156:129] }),
     .mixed(\mixed$19 ),
     .rst(rst)
   );
@@ -5705,118 +8504,118 @@ module hotline_hasher(rst, input__valid, enable, output__ready, input__payload, 
       \$9  = beat2;
     end
   end
-  assign key = input__payload[39:0];
-  assign output__payload[333:294] = \mixed$19 ;
-  assign output__payload[293:254] = \mixed$16 ;
-  assign output__payload[253:214] = \mixed$13 ;
-  assign output__payload[213:174] = mixed;
-  assign output__payload[173:0] = beat3;
+  assign key = { input__payload[39:32], input__payload[27:0] };
+  assign output__payload[318:283] = \mixed$19 ;
+  assign output__payload[282:247] = \mixed$16 ;
+  assign output__payload[246:211] = \mixed$13 ;
+  assign output__payload[210:175] = mixed;
+  assign output__payload[174:0] = beat3;
 endmodule
 
 module hotline_key_hash(key, clk, rst, mixed, enable);
   reg \$auto$verilog_backend.cc:2505:dump_module$10 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$10 = 0;
-  input [39:0] key;
-  wire [39:0] key;
+  input [35:0] key;
+  wire [35:0] key;
   input clk;
   wire clk;
   input rst;
   wire rst;
-  output [39:0] mixed;
-  wire [39:0] mixed;
+  output [35:0] mixed;
+  wire [35:0] mixed;
   input enable;
   wire enable;
-  wire [20:0] \$1 ;
-  wire [19:0] \$10 ;
-  wire [19:0] \$11 ;
-  wire [20:0] \$12 ;
-  wire [19:0] \$13 ;
-  wire [19:0] \$14 ;
-  wire [20:0] \$15 ;
-  wire [21:0] \$16 ;
-  wire [19:0] \$17 ;
-  wire [19:0] \$18 ;
-  wire [20:0] \$19 ;
-  wire [21:0] \$2 ;
-  wire [19:0] \$20 ;
-  wire [19:0] \$21 ;
-  wire [20:0] \$22 ;
-  wire [21:0] \$23 ;
-  wire [19:0] \$24 ;
-  wire [19:0] \$25 ;
-  wire [20:0] \$26 ;
-  wire [19:0] \$27 ;
-  wire [19:0] \$28 ;
-  wire [19:0] \$29 ;
-  wire [19:0] \$3 ;
-  wire [19:0] \$30 ;
-  wire [19:0] \$31 ;
-  wire [19:0] \$32 ;
-  reg [19:0] \$33 ;
-  reg [19:0] \$34 ;
-  reg [19:0] \$35 ;
-  reg [19:0] \$36 ;
-  reg [19:0] \$37 ;
-  reg [19:0] \$38 ;
-  reg [19:0] \$39 ;
-  wire [19:0] \$4 ;
-  reg [19:0] \$40 ;
-  wire [20:0] \$5 ;
-  wire [19:0] \$6 ;
-  wire [19:0] \$7 ;
-  wire [20:0] \$8 ;
-  wire [21:0] \$9 ;
-  reg [19:0] added0;
-  reg [19:0] added1 = 20'h00000;
-  reg [19:0] added2 = 20'h00000;
-  reg [19:0] added3 = 20'h00000;
-  reg [19:0] folded0;
-  reg [19:0] folded1;
-  reg [19:0] folded2;
-  reg [19:0] folded3;
-  reg [19:0] left_reg0 = 20'h00000;
-  reg [19:0] left_reg1 = 20'h00000;
-  reg [19:0] left_reg2 = 20'h00000;
-  reg [19:0] left_reg3 = 20'h00000;
-  reg [19:0] mixed0;
-  reg [19:0] mixed1;
-  reg [19:0] mixed2;
-  reg [19:0] mixed3;
-  reg [19:0] right1 = 20'h00000;
-  reg [19:0] right2 = 20'h00000;
-  reg [19:0] right3 = 20'h00000;
-  reg [19:0] right_reg3 = 20'h00000;
-  reg [19:0] summed0;
-  reg [19:0] summed1;
-  reg [19:0] summed2;
-  reg [19:0] summed3;
+  wire [18:0] \$1 ;
+  wire [17:0] \$10 ;
+  wire [17:0] \$11 ;
+  wire [18:0] \$12 ;
+  wire [17:0] \$13 ;
+  wire [17:0] \$14 ;
+  wire [18:0] \$15 ;
+  wire [19:0] \$16 ;
+  wire [17:0] \$17 ;
+  wire [17:0] \$18 ;
+  wire [18:0] \$19 ;
+  wire [19:0] \$2 ;
+  wire [17:0] \$20 ;
+  wire [17:0] \$21 ;
+  wire [18:0] \$22 ;
+  wire [19:0] \$23 ;
+  wire [17:0] \$24 ;
+  wire [17:0] \$25 ;
+  wire [18:0] \$26 ;
+  wire [17:0] \$27 ;
+  wire [17:0] \$28 ;
+  wire [17:0] \$29 ;
+  wire [17:0] \$3 ;
+  wire [17:0] \$30 ;
+  wire [17:0] \$31 ;
+  wire [17:0] \$32 ;
+  reg [17:0] \$33 ;
+  reg [17:0] \$34 ;
+  reg [17:0] \$35 ;
+  reg [17:0] \$36 ;
+  reg [17:0] \$37 ;
+  reg [17:0] \$38 ;
+  reg [17:0] \$39 ;
+  wire [17:0] \$4 ;
+  reg [17:0] \$40 ;
+  wire [18:0] \$5 ;
+  wire [17:0] \$6 ;
+  wire [17:0] \$7 ;
+  wire [18:0] \$8 ;
+  wire [19:0] \$9 ;
+  reg [17:0] added0;
+  reg [17:0] added1 = 18'h00000;
+  reg [17:0] added2 = 18'h00000;
+  reg [17:0] added3 = 18'h00000;
+  reg [17:0] folded0;
+  reg [17:0] folded1;
+  reg [17:0] folded2;
+  reg [17:0] folded3;
+  reg [17:0] left_reg0 = 18'h00000;
+  reg [17:0] left_reg1 = 18'h00000;
+  reg [17:0] left_reg2 = 18'h00000;
+  reg [17:0] left_reg3 = 18'h00000;
+  reg [17:0] mixed0;
+  reg [17:0] mixed1;
+  reg [17:0] mixed2;
+  reg [17:0] mixed3;
+  reg [17:0] right1 = 18'h00000;
+  reg [17:0] right2 = 18'h00000;
+  reg [17:0] right3 = 18'h00000;
+  reg [17:0] right_reg3 = 18'h00000;
+  reg [17:0] summed0;
+  reg [17:0] summed1;
+  reg [17:0] summed2;
+  reg [17:0] summed3;
   always @(posedge clk)
     right3 <= \$38 ;
   always @(posedge clk)
     left_reg3 <= \$39 ;
   always @(posedge clk)
     right_reg3 <= \$40 ;
-  assign \$1  = key[19:0] + { key[12:0], key[19:13] };
-  assign \$2  = \$1  + 20'h9e377;
+  assign \$1  = key[17:0] + { key[11:0], key[17:12] };
+  assign \$2  = \$1  + 18'h278dd;
   assign \$4  = added0 ^ \$3 ;
-  assign \$5  = folded0 + { folded0[6:0], folded0[19:7] };
+  assign \$5  = folded0 + { folded0[6:0], folded0[17:7] };
   assign \$7  = summed0 ^ \$6 ;
-  assign \$8  = right1 + { right1[12:0], right1[19:13] };
-  assign \$9  = \$8  + 20'hdaa66;
+  assign \$8  = right1 + { right1[11:0], right1[17:12] };
+  assign \$9  = \$8  + 18'h36a99;
   assign \$11  = added1 ^ \$10 ;
-  assign \$12  = folded1 + { folded1[6:0], folded1[19:7] };
+  assign \$12  = folded1 + { folded1[6:0], folded1[17:7] };
   assign \$14  = summed1 ^ \$13 ;
-  assign \$15  = right2 + { right2[12:0], right2[19:13] };
-  assign \$16  = \$15  + 17'h17156;
+  assign \$15  = right2 + { right2[11:0], right2[17:12] };
+  assign \$16  = \$15  + 15'h5c55;
   assign \$18  = added2 ^ \$17 ;
-  assign \$19  = folded2 + { folded2[6:0], folded2[19:7] };
+  assign \$19  = folded2 + { folded2[6:0], folded2[17:7] };
   assign \$21  = summed2 ^ \$20 ;
-  assign \$22  = right3 + { right3[12:0], right3[19:13] };
-  assign \$23  = \$22  + 19'h53845;
+  assign \$22  = right3 + { right3[11:0], right3[17:12] };
+  assign \$23  = \$22  + 17'h14e11;
   assign \$25  = added3 ^ \$24 ;
-  assign \$26  = folded3 + { folded3[6:0], folded3[19:7] };
+  assign \$26  = folded3 + { folded3[6:0], folded3[17:7] };
   assign \$28  = summed3 ^ \$27 ;
-  assign \$29  = key[39:20] ^ mixed0;
+  assign \$29  = key[35:18] ^ mixed0;
   assign \$30  = left_reg0 ^ mixed1;
   assign \$31  = left_reg1 ^ mixed2;
   assign \$32  = left_reg2 ^ mixed3;
@@ -5846,112 +8645,112 @@ module hotline_key_hash(key, clk, rst, mixed, enable);
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$10 ) begin end
-    added0 = 20'h00000;
+    added0 = 18'h00000;
     if (enable) begin
-      added0 = \$2 [19:0];
+      added0 = \$2 [17:0];
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$10 ) begin end
-    folded0 = 20'h00000;
+    folded0 = 18'h00000;
     if (enable) begin
       folded0 = \$4 ;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$10 ) begin end
-    summed0 = 20'h00000;
+    summed0 = 18'h00000;
     if (enable) begin
-      summed0 = \$5 [19:0];
+      summed0 = \$5 [17:0];
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$10 ) begin end
-    mixed0 = 20'h00000;
+    mixed0 = 18'h00000;
     if (enable) begin
       mixed0 = \$7 ;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$10 ) begin end
-    added1 = 20'h00000;
+    added1 = 18'h00000;
     if (enable) begin
-      added1 = \$9 [19:0];
+      added1 = \$9 [17:0];
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$10 ) begin end
-    folded1 = 20'h00000;
+    folded1 = 18'h00000;
     if (enable) begin
       folded1 = \$11 ;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$10 ) begin end
-    summed1 = 20'h00000;
+    summed1 = 18'h00000;
     if (enable) begin
-      summed1 = \$12 [19:0];
+      summed1 = \$12 [17:0];
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$10 ) begin end
-    mixed1 = 20'h00000;
+    mixed1 = 18'h00000;
     if (enable) begin
       mixed1 = \$14 ;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$10 ) begin end
-    added2 = 20'h00000;
+    added2 = 18'h00000;
     if (enable) begin
-      added2 = \$16 [19:0];
+      added2 = \$16 [17:0];
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$10 ) begin end
-    folded2 = 20'h00000;
+    folded2 = 18'h00000;
     if (enable) begin
       folded2 = \$18 ;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$10 ) begin end
-    summed2 = 20'h00000;
+    summed2 = 18'h00000;
     if (enable) begin
-      summed2 = \$19 [19:0];
+      summed2 = \$19 [17:0];
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$10 ) begin end
-    mixed2 = 20'h00000;
+    mixed2 = 18'h00000;
     if (enable) begin
       mixed2 = \$21 ;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$10 ) begin end
-    added3 = 20'h00000;
+    added3 = 18'h00000;
     if (enable) begin
-      added3 = \$23 [19:0];
+      added3 = \$23 [17:0];
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$10 ) begin end
-    folded3 = 20'h00000;
+    folded3 = 18'h00000;
     if (enable) begin
       folded3 = \$25 ;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$10 ) begin end
-    summed3 = 20'h00000;
+    summed3 = 18'h00000;
     if (enable) begin
-      summed3 = \$26 [19:0];
+      summed3 = \$26 [17:0];
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$10 ) begin end
-    mixed3 = 20'h00000;
+    mixed3 = 18'h00000;
     if (enable) begin
       mixed3 = \$28 ;
     end
@@ -5960,7 +8759,7 @@ module hotline_key_hash(key, clk, rst, mixed, enable);
     if (\$auto$verilog_backend.cc:2505:dump_module$10 ) begin end
     \$33  = left_reg0;
     if (enable) begin
-      \$33  = key[19:0];
+      \$33  = key[17:0];
     end
   end
   always @* begin
@@ -5999,14 +8798,14 @@ module hotline_key_hash(key, clk, rst, mixed, enable);
     end
   end
   assign mixed = { left_reg3, right_reg3 };
-  assign \$3  = { 9'h000, added0[19:9] };
-  assign \$6  = { 11'h000, summed0[19:11] };
-  assign \$10  = { 9'h000, added1[19:9] };
-  assign \$13  = { 11'h000, summed1[19:11] };
-  assign \$17  = { 9'h000, added2[19:9] };
-  assign \$20  = { 11'h000, summed2[19:11] };
-  assign \$24  = { 9'h000, added3[19:9] };
-  assign \$27  = { 11'h000, summed3[19:11] };
+  assign \$3  = { 8'h00, added0[17:8] };
+  assign \$6  = { 9'h000, summed0[17:9] };
+  assign \$10  = { 8'h00, added1[17:8] };
+  assign \$13  = { 9'h000, summed1[17:9] };
+  assign \$17  = { 8'h00, added2[17:8] };
+  assign \$20  = { 9'h000, summed2[17:9] };
+  assign \$24  = { 8'h00, added3[17:8] };
+  assign \$27  = { 9'h000, summed3[17:9] };
 endmodule
 
 module hotline_lookup_slice(clk, rst, input__ready, output__ready, input__payload, output__valid, output__payload, input__valid);
@@ -6200,12 +8999,12 @@ module hotline_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, r_rdy, clk);
   wire w_en;
   output w_rdy;
   wire w_rdy;
-  output [193:0] r_data;
-  wire [193:0] r_data;
+  output [326:0] r_data;
+  wire [326:0] r_data;
   input r_en;
   wire r_en;
-  input [193:0] w_port__data;
-  wire [193:0] w_port__data;
+  input [326:0] w_port__data;
+  wire [326:0] w_port__data;
   output r_rdy;
   reg r_rdy = 1'h0;
   input clk;
@@ -6252,12 +9051,12 @@ module hotline_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, r_rdy, clk);
   reg [4:0] w_port__addr = 5'h00;
   (* init = 5'h00 *)
   wire w_port__en;
-  reg [193:0] storage [30:0];
+  reg [326:0] storage [30:0];
   always @(posedge clk) begin
     if (w_port__en)
       storage[w_port__addr] <= w_port__data;
   end
-  reg [193:0] _0_;
+  reg [326:0] _0_;
   always @(posedge clk) begin
     if (r_port__en) begin
       _0_ <= storage[r_port__addr];
@@ -6444,8 +9243,10 @@ module hotline_popular_slice(clk, rst, input__payload, input__valid, input__read
   end
 endmodule
 
-module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, tags_2, tags_3, learn, take, gather, gather_rank_is_0, gather_rank_is_1, gather_load, fetch, budget, row_access, row_set, row_write, clear, row_in_valid, row_in_rrpv_0
-, row_in_rrpv_1, row_in_tag_0, row_in_tag_1, row_in_tag_2, row_in_tag_3, clk, rst, room, ready, heads, inserted, evicted, row_out_valid, row_out_rrpv_0, row_out_rrpv_1, row_out_tag_0, row_out_tag_1, row_out_tag_2, row_out_tag_3, bank);
+module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, tags_2, tags_3, learn, take, gather, gather_rank_is_0, gather_rank_is_1, gather_load, fetch, budget, update, update_rank_is_0, update_rank_is_1, update_tags_0, update_tags_1, update_tags_2
+, update_tags_3, update_weights_0, update_weights_1, update_weights_2, update_weights_3, update_take, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counter_0, row_in_counter_1, row_in_counter_2, row_in_counter_3, row_in_tag_0, row_in_tag_1
+, row_in_tag_2, row_in_tag_3, row_way, slot_write, slot_in, level, wanted, load, pick_take, make_hot, clk, rst, room, ready, heads, inserted, evicted, update_room, updating, revived, returned
+, row_out_valid, row_out_hot, row_out_referenced, row_out_age, row_out_counter_0, row_out_counter_1, row_out_counter_2, row_out_counter_3, row_out_tag_0, row_out_tag_1, row_out_tag_2, row_out_tag_3, slot_out, eligible, any_left, pick_way, pick_tag, bank);
   reg \$auto$verilog_backend.cc:2505:dump_module$15 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$15 = 0;
   input [3:0] scatter;
@@ -6454,14 +9255,14 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
   wire [3:0] rank_is_0;
   input [3:0] rank_is_1;
   wire [3:0] rank_is_1;
-  input [36:0] tags_0;
-  wire [36:0] tags_0;
-  input [36:0] tags_1;
-  wire [36:0] tags_1;
-  input [36:0] tags_2;
-  wire [36:0] tags_2;
-  input [36:0] tags_3;
-  wire [36:0] tags_3;
+  input [32:0] tags_0;
+  wire [32:0] tags_0;
+  input [32:0] tags_1;
+  wire [32:0] tags_1;
+  input [32:0] tags_2;
+  wire [32:0] tags_2;
+  input [32:0] tags_3;
+  wire [32:0] tags_3;
   input learn;
   wire learn;
   input take;
@@ -6478,6 +9279,32 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
   wire fetch;
   input [32:0] budget;
   wire [32:0] budget;
+  input [3:0] update;
+  wire [3:0] update;
+  input [3:0] update_rank_is_0;
+  wire [3:0] update_rank_is_0;
+  input [3:0] update_rank_is_1;
+  wire [3:0] update_rank_is_1;
+  input [32:0] update_tags_0;
+  wire [32:0] update_tags_0;
+  input [32:0] update_tags_1;
+  wire [32:0] update_tags_1;
+  input [32:0] update_tags_2;
+  wire [32:0] update_tags_2;
+  input [32:0] update_tags_3;
+  wire [32:0] update_tags_3;
+  input [4:0] update_weights_0;
+  wire [4:0] update_weights_0;
+  input [4:0] update_weights_1;
+  wire [4:0] update_weights_1;
+  input [4:0] update_weights_2;
+  wire [4:0] update_weights_2;
+  input [4:0] update_weights_3;
+  wire [4:0] update_weights_3;
+  input update_take;
+  wire update_take;
+  input [7:0] age_period;
+  wire [7:0] age_period;
   input row_access;
   wire row_access;
   input [8:0] row_set;
@@ -6488,18 +9315,50 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
   wire clear;
   input [3:0] row_in_valid;
   wire [3:0] row_in_valid;
-  input [3:0] row_in_rrpv_0;
-  wire [3:0] row_in_rrpv_0;
-  input [3:0] row_in_rrpv_1;
-  wire [3:0] row_in_rrpv_1;
-  input [36:0] row_in_tag_0;
-  wire [36:0] row_in_tag_0;
-  input [36:0] row_in_tag_1;
-  wire [36:0] row_in_tag_1;
-  input [36:0] row_in_tag_2;
-  wire [36:0] row_in_tag_2;
-  input [36:0] row_in_tag_3;
-  wire [36:0] row_in_tag_3;
+  input [3:0] row_in_hot;
+  wire [3:0] row_in_hot;
+  input [3:0] row_in_referenced;
+  wire [3:0] row_in_referenced;
+  input [7:0] row_in_age;
+  wire [7:0] row_in_age;
+  input [7:0] row_in_counter_0;
+  wire [7:0] row_in_counter_0;
+  input [7:0] row_in_counter_1;
+  wire [7:0] row_in_counter_1;
+  input [7:0] row_in_counter_2;
+  wire [7:0] row_in_counter_2;
+  input [7:0] row_in_counter_3;
+  wire [7:0] row_in_counter_3;
+  input [32:0] row_in_tag_0;
+  wire [32:0] row_in_tag_0;
+  input [32:0] row_in_tag_1;
+  wire [32:0] row_in_tag_1;
+  input [32:0] row_in_tag_2;
+  wire [32:0] row_in_tag_2;
+  input [32:0] row_in_tag_3;
+  wire [32:0] row_in_tag_3;
+  input [1:0] row_way;
+  wire [1:0] row_way;
+  input slot_write;
+  wire slot_write;
+  input [12:0] slot_in;
+  wire [12:0] slot_in;
+  input [8:0] level;
+  wire [8:0] level;
+  (* enum_base_type = "Eligible" *)
+  (* enum_value_000 = "ALL" *)
+  (* enum_value_001 = "COLD" *)
+  (* enum_value_010 = "HOT" *)
+  (* enum_value_011 = "IDLE" *)
+  (* enum_value_100 = "RECENT" *)
+  input [2:0] wanted;
+  wire [2:0] wanted;
+  input load;
+  wire load;
+  input pick_take;
+  wire pick_take;
+  input make_hot;
+  wire make_hot;
   input clk;
   wire clk;
   input rst;
@@ -6508,125 +9367,217 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
   wire room;
   output ready;
   wire ready;
-  output [29:0] heads;
-  wire [29:0] heads;
+  output [27:0] heads;
+  wire [27:0] heads;
   output inserted;
   wire inserted;
   output evicted;
   wire evicted;
+  output update_room;
+  wire update_room;
+  output updating;
+  wire updating;
+  output revived;
+  wire revived;
+  output returned;
+  wire returned;
   output [3:0] row_out_valid;
   wire [3:0] row_out_valid;
-  output [3:0] row_out_rrpv_0;
-  wire [3:0] row_out_rrpv_0;
-  output [3:0] row_out_rrpv_1;
-  wire [3:0] row_out_rrpv_1;
-  output [36:0] row_out_tag_0;
-  wire [36:0] row_out_tag_0;
-  output [36:0] row_out_tag_1;
-  wire [36:0] row_out_tag_1;
-  output [36:0] row_out_tag_2;
-  wire [36:0] row_out_tag_2;
-  output [36:0] row_out_tag_3;
-  wire [36:0] row_out_tag_3;
+  output [3:0] row_out_hot;
+  wire [3:0] row_out_hot;
+  output [3:0] row_out_referenced;
+  wire [3:0] row_out_referenced;
+  output [7:0] row_out_age;
+  wire [7:0] row_out_age;
+  output [7:0] row_out_counter_0;
+  wire [7:0] row_out_counter_0;
+  output [7:0] row_out_counter_1;
+  wire [7:0] row_out_counter_1;
+  output [7:0] row_out_counter_2;
+  wire [7:0] row_out_counter_2;
+  output [7:0] row_out_counter_3;
+  wire [7:0] row_out_counter_3;
+  output [32:0] row_out_tag_0;
+  wire [32:0] row_out_tag_0;
+  output [32:0] row_out_tag_1;
+  wire [32:0] row_out_tag_1;
+  output [32:0] row_out_tag_2;
+  wire [32:0] row_out_tag_2;
+  output [32:0] row_out_tag_3;
+  wire [32:0] row_out_tag_3;
+  output [12:0] slot_out;
+  wire [12:0] slot_out;
+  output [2:0] eligible;
+  wire [2:0] eligible;
+  output any_left;
+  wire any_left;
+  output [1:0] pick_way;
+  wire [1:0] pick_way;
+  output [32:0] pick_tag;
+  wire [32:0] pick_tag;
   input [2:0] bank;
   wire [2:0] bank;
   wire \$1 ;
-  wire \$10 ;
+  wire [2:0] \$10 ;
   wire \$11 ;
   wire \$12 ;
   wire \$13 ;
-  wire [5:0] \$14 ;
-  wire [6:0] \$15 ;
-  wire [3:0] \$16 ;
+  wire \$14 ;
+  wire \$15 ;
+  wire \$16 ;
   wire \$17 ;
-  wire [1:0] \$18 ;
-  wire [3:0] \$19 ;
-  wire [1:0] \$2 ;
+  wire \$18 ;
+  wire \$19 ;
+  wire \$2 ;
   wire \$20 ;
-  wire [2:0] \$21 ;
-  reg [4:0] \$22 ;
-  reg [1:0] \$23 ;
-  wire [10:0] \$24 ;
-  wire [11:0] \$25 ;
+  wire [1:0] \$21 ;
+  wire \$22 ;
+  wire [2:0] \$23 ;
+  wire \$24 ;
+  wire \$25 ;
+  wire \$26 ;
+  wire [5:0] \$27 ;
+  wire [6:0] \$28 ;
+  wire [5:0] \$29 ;
   wire \$3 ;
-  wire [2:0] \$4 ;
+  wire [6:0] \$30 ;
+  wire [3:0] \$31 ;
+  wire \$32 ;
+  wire [1:0] \$33 ;
+  wire [3:0] \$34 ;
+  wire \$35 ;
+  wire [2:0] \$36 ;
+  reg [4:0] \$37 ;
+  reg [4:0] \$38 ;
+  reg [1:0] \$39 ;
+  wire \$4 ;
+  wire \$40 ;
+  wire \$41 ;
+  wire [47:0] \$42 ;
   wire \$5 ;
   wire \$6 ;
   wire \$7 ;
-  wire \$8 ;
+  wire [1:0] \$8 ;
   wire \$9 ;
   wire answer_hit;
-  wire [3:0] choice0;
-  wire [3:0] choice1;
+  wire [12:0] answer_slot;
   wire [1:0] fetched;
-  wire [37:0] head;
-  wire [14:0] heads__0;
-  wire [14:0] heads__1;
+  wire [37:0] \head$196 ;
+  wire [13:0] heads__0;
+  wire [13:0] heads__1;
   reg [4:0] in_flight = 5'h00;
-  wire [4:0] level;
+  wire [4:0] \level$202 ;
+  wire [3:0] lookup_choice0;
+  wire [3:0] lookup_choice1;
   reg [1:0] needed = 2'h0;
-  reg [37:0] push__0;
-  reg [37:0] push__1;
+  wire pop;
+  wire \pop$190 ;
+  reg [32:0] push__0;
+  reg [37:0] \push__0$175 ;
+  reg [32:0] push__1;
+  reg [37:0] \push__1$186 ;
   wire [1:0] push_count;
+  wire [1:0] \push_count$189 ;
   wire push_valid;
-  wire [3:0] row_in__rrpv__0;
-  wire [3:0] row_in__rrpv__1;
-  wire [36:0] row_in__tag__0;
-  wire [36:0] row_in__tag__1;
-  wire [36:0] row_in__tag__2;
-  wire [36:0] row_in__tag__3;
+  wire [7:0] row_in__age;
+  wire [7:0] row_in__counter__0;
+  wire [7:0] row_in__counter__1;
+  wire [7:0] row_in__counter__2;
+  wire [7:0] row_in__counter__3;
+  wire [3:0] row_in__hot;
+  wire [3:0] row_in__referenced;
+  wire [32:0] row_in__tag__0;
+  wire [32:0] row_in__tag__1;
+  wire [32:0] row_in__tag__2;
+  wire [32:0] row_in__tag__3;
   wire [3:0] row_in__valid;
-  wire [36:0] row_out__tag__0;
-  wire [36:0] row_out__tag__1;
-  wire [36:0] row_out__tag__2;
-  wire [36:0] row_out__tag__3;
+  wire [3:0] row_out__hot;
+  wire [32:0] row_out__tag__0;
+  wire [32:0] row_out__tag__1;
+  wire [32:0] row_out__tag__2;
+  wire [32:0] row_out__tag__3;
+  wire [32:0] tag;
+  wire taken;
+  (* enum_base_type = "Eligible" *)
+  (* enum_value_000 = "ALL" *)
+  (* enum_value_001 = "COLD" *)
+  (* enum_value_010 = "HOT" *)
+  (* enum_value_011 = "IDLE" *)
+  (* enum_value_100 = "RECENT" *)
+  wire [3:0] update_choice0;
+  wire [3:0] update_choice1;
+  wire update_valid;
+  wire \updating$199 ;
   wire valid;
-  assign choice0 = scatter & rank_is_0;
-  assign choice1 = scatter & rank_is_1;
-  assign \$1  = | choice0;
-  assign \$2  = 1'h0 + \$1 ;
-  assign \$3  = | choice1;
-  assign \$4  = \$2  + \$3 ;
-  assign \$5  = | scatter;
-  assign \$6  = ~ \$5 ;
-  assign \$7  = in_flight <= 4'he;
-  assign room = \$6  | \$7 ;
-  assign push_count = take ? \$4 [1:0] : 2'h0;
-  assign \$8  = | choice0;
-  assign \$9  = | { choice0[3], choice0[1] };
-  assign \$10  = | choice0[3:2];
-  assign \$11  = | choice1;
-  assign \$12  = | { choice1[3], choice1[1] };
-  assign \$13  = | choice1[3:2];
-  assign ready = level >= needed;
+  reg [4:0] waiting = 5'h00;
+  always @(posedge clk)
+    needed <= \$39 ;
+  assign lookup_choice0 = scatter & rank_is_0;
+  assign \$1  = | lookup_choice0;
+  assign \$2  = | { lookup_choice0[3], lookup_choice0[1] };
+  assign \$3  = | lookup_choice0[3:2];
+  assign lookup_choice1 = scatter & rank_is_1;
+  assign \$4  = | lookup_choice1;
+  assign \$5  = | { lookup_choice1[3], lookup_choice1[1] };
+  assign \$6  = | lookup_choice1[3:2];
+  assign \$7  = | lookup_choice0;
+  assign \$8  = 1'h0 + \$7 ;
+  assign \$9  = | lookup_choice1;
+  assign \$10  = \$8  + \$9 ;
+  assign \$11  = | scatter;
+  assign \$12  = ~ \$11 ;
+  assign \$13  = in_flight <= 4'he;
+  assign room = \$12  | \$13 ;
+  assign push_count = take ? \$10 [1:0] : 2'h0;
+  assign update_choice0 = update & update_rank_is_0;
+  assign \$14  = | update_choice0;
+  assign \$15  = | { update_choice0[3], update_choice0[1] };
+  assign \$16  = | update_choice0[3:2];
+  assign update_choice1 = update & update_rank_is_1;
+  assign \$17  = | update_choice1;
+  assign \$18  = | { update_choice1[3], update_choice1[1] };
+  assign \$19  = | update_choice1[3:2];
+  assign \$20  = | update_choice0;
+  assign \$21  = 1'h0 + \$20 ;
+  assign \$22  = | update_choice1;
+  assign \$23  = \$21  + \$22 ;
+  assign \$24  = | update;
+  assign \$25  = ~ \$24 ;
+  assign \$26  = waiting <= 4'he;
+  assign update_room = \$25  | \$26 ;
+  assign \push_count$189  = update_take ? \$23 [1:0] : 2'h0;
+  assign taken = \pop$190  & update_valid;
+  assign updating = update_valid | \updating$199 ;
+  assign ready = \level$202  >= needed;
   assign fetched = fetch ? needed : 2'h0;
-  assign \$14  = in_flight + push_count;
-  assign \$15  = \$14  - fetched;
-  assign \$16  = gather & gather_rank_is_0;
-  assign \$17  = | \$16 ;
-  assign \$18  = 1'h0 + \$17 ;
-  assign \$19  = gather & gather_rank_is_1;
-  assign \$20  = | \$19 ;
-  assign \$21  = \$18  + \$20 ;
+  assign \$27  = in_flight + push_count;
+  assign \$28  = \$27  - fetched;
+  assign \$29  = waiting + \push_count$189 ;
+  assign \$30  = \$29  - taken;
+  assign \$31  = gather & gather_rank_is_0;
+  assign \$32  = | \$31 ;
+  assign \$33  = 1'h0 + \$32 ;
+  assign \$34  = gather & gather_rank_is_1;
+  assign \$35  = | \$34 ;
+  assign \$36  = \$33  + \$35 ;
   always @(posedge clk)
-    in_flight <= \$22 ;
+    in_flight <= \$37 ;
   always @(posedge clk)
-    needed <= \$23 ;
+    waiting <= \$38 ;
   hotline_popularity_bank_answers answers (
     .clk(clk),
     .heads__0(heads__0),
     .heads__1(heads__1),
-    .level(level),
+    .level(\level$202 ),
     .pop_count(fetched),
-    .\port$0$2 (bank),
-    .\port$116$0 (\$24 ),
-    .\port$292$0 (answer_hit),
+    .\port$251$0 (slot_out),
+    .\port$480$0 (answer_hit),
     .push_valid(push_valid),
     .rst(rst)
   );
   hotline_popularity_bank_queue queue (
     .clk(clk),
-    .head(head),
+    .head(tag),
     .head_valid(valid),
     .push__0(push__0),
     .push__1(push__1),
@@ -6634,126 +9585,214 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
     .rst(rst)
   );
   hotline_popularity_bank_tracker tracker (
+    .age_period(age_period),
     .answer_hit(answer_hit),
+    .answer_slot(slot_out),
+    .answer_valid(push_valid),
+    .any_left(any_left),
     .bank(bank),
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .done_valid(push_valid),
+    .eligible(eligible),
     .evicted(evicted),
     .inserted(inserted),
-    .\port$116$0 (\$24 ),
-    .\port$135$0 (\$25 ),
-    .\port$65$0 (head),
+    .level(level),
+    .load(load),
+    .make_hot(make_hot),
+    .pick_tag(pick_tag),
+    .pick_take(pick_take),
+    .\port$195$0 (\$40 ),
+    .\port$202$0 (\$41 ),
+    .\port$244$0 (\$42 ),
+    .\port$427$0 (\head$196 ),
+    .returned(returned),
+    .revived(revived),
     .row_access(row_access),
-    .row_in__rrpv__0(row_in_rrpv_0),
-    .row_in__rrpv__1(row_in_rrpv_1),
+    .row_in__age(row_in_age),
+    .row_in__counter__0(row_in_counter_0),
+    .row_in__counter__1(row_in_counter_1),
+    .row_in__counter__2(row_in_counter_2),
+    .row_in__counter__3(row_in_counter_3),
+    .row_in__hot(row_in_hot),
+    .row_in__referenced(row_in_referenced),
     .row_in__tag__0(row_in_tag_0),
     .row_in__tag__1(row_in_tag_1),
     .row_in__tag__2(row_in_tag_2),
     .row_in__tag__3(row_in_tag_3),
     .row_in__valid(row_in_valid),
+    .row_out__hot(row_out__hot),
     .row_out__tag__0(row_out__tag__0),
     .row_out__tag__1(row_out__tag__1),
     .row_out__tag__2(row_out__tag__2),
     .row_out__tag__3(row_out__tag__3),
     .row_set(row_set),
+    .row_way(row_way),
     .row_write(row_write),
     .rst(rst),
-    .\valid$88 (valid)
+    .slot_write(slot_write),
+    .slot_write__data(slot_in),
+    .tag(tag),
+    .update_ready(\pop$190 ),
+    .update_valid(update_valid),
+    .updating(\updating$199 ),
+    .\valid$158 (valid),
+    .wanted(wanted)
+  );
+  hotline_popularity_bank_updates updates (
+    .clk(clk),
+    .head(\head$196 ),
+    .head_valid(update_valid),
+    .pop(\pop$190 ),
+    .push__0(\push__0$175 ),
+    .push__1(\push__1$186 ),
+    .push_count(\push_count$189 ),
+    .rst(rst)
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
-    push__0 = 38'h0000000000;
-    if (\$8 ) begin
-      (* full_case = 32'd1 *)
-      casez ({ \$10 , \$9  })
-        2'h0:
-            push__0 = { learn, tags_0 };
-        2'h1:
-            push__0 = { learn, tags_1 };
-        2'h2:
-            push__0 = { learn, tags_2 };
-        2'h3:
-            push__0 = { learn, tags_3 };
-      endcase
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
-    push__1 = 38'h0000000000;
-    if (\$11 ) begin
-      (* full_case = 32'd1 *)
-      casez ({ \$13 , \$12  })
-        2'h0:
-            push__1 = { learn, tags_0 };
-        2'h1:
-            push__1 = { learn, tags_1 };
-        2'h2:
-            push__1 = { learn, tags_2 };
-        2'h3:
-            push__1 = { learn, tags_3 };
-      endcase
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
-    \$22  = \$15 [4:0];
-    if (rst) begin
-      \$22  = 5'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
-    \$23  = needed;
+    \$39  = needed;
     if (gather_load) begin
-      \$23  = \$21 [1:0];
+      \$39  = \$36 [1:0];
     end
     if (rst) begin
-      \$23  = 2'h0;
+      \$39  = 2'h0;
     end
   end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
+    push__0 = 33'h000000000;
+    if (\$1 ) begin
+      (* full_case = 32'd1 *)
+      casez ({ \$3 , \$2  })
+        2'h0:
+            push__0 = tags_0;
+        2'h1:
+            push__0 = tags_1;
+        2'h2:
+            push__0 = tags_2;
+        2'h3:
+            push__0 = tags_3;
+      endcase
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
+    push__1 = 33'h000000000;
+    if (\$4 ) begin
+      (* full_case = 32'd1 *)
+      casez ({ \$6 , \$5  })
+        2'h0:
+            push__1 = tags_0;
+        2'h1:
+            push__1 = tags_1;
+        2'h2:
+            push__1 = tags_2;
+        2'h3:
+            push__1 = tags_3;
+      endcase
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
+    \push__0$175  = 38'h0000000000;
+    if (\$14 ) begin
+      (* full_case = 32'd1 *)
+      casez ({ \$16 , \$15  })
+        2'h0:
+            \push__0$175  = { update_weights_0, update_tags_0 };
+        2'h1:
+            \push__0$175  = { update_weights_1, update_tags_1 };
+        2'h2:
+            \push__0$175  = { update_weights_2, update_tags_2 };
+        2'h3:
+            \push__0$175  = { update_weights_3, update_tags_3 };
+      endcase
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
+    \push__1$186  = 38'h0000000000;
+    if (\$17 ) begin
+      (* full_case = 32'd1 *)
+      casez ({ \$19 , \$18  })
+        2'h0:
+            \push__1$186  = { update_weights_0, update_tags_0 };
+        2'h1:
+            \push__1$186  = { update_weights_1, update_tags_1 };
+        2'h2:
+            \push__1$186  = { update_weights_2, update_tags_2 };
+        2'h3:
+            \push__1$186  = { update_weights_3, update_tags_3 };
+      endcase
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
+    \$37  = \$28 [4:0];
+    if (rst) begin
+      \$37  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
+    \$38  = \$30 [4:0];
+    if (rst) begin
+      \$38  = 5'h00;
+    end
+  end
+  assign pop = 1'h1;
+  assign answer_slot = slot_out;
   assign row_in__valid = row_in_valid;
-  assign row_in__rrpv__0 = row_in_rrpv_0;
-  assign row_in__rrpv__1 = row_in_rrpv_1;
+  assign row_in__hot = row_in_hot;
+  assign row_in__referenced = row_in_referenced;
+  assign row_in__age = row_in_age;
+  assign row_in__counter__0 = row_in_counter_0;
+  assign row_in__counter__1 = row_in_counter_1;
+  assign row_in__counter__2 = row_in_counter_2;
+  assign row_in__counter__3 = row_in_counter_3;
   assign row_in__tag__0 = row_in_tag_0;
   assign row_in__tag__1 = row_in_tag_1;
   assign row_in__tag__2 = row_in_tag_2;
   assign row_in__tag__3 = row_in_tag_3;
-  assign row_out_valid = \$25 [3:0];
-  assign row_out_rrpv_0 = \$25 [7:4];
-  assign row_out_rrpv_1 = \$25 [11:8];
+  assign row_out_valid = \$42 [3:0];
+  assign row_out_hot = row_out__hot;
+  assign row_out_referenced = \$42 [7:4];
+  assign row_out_age = \$42 [15:8];
+  assign row_out_counter_0 = \$42 [23:16];
+  assign row_out_counter_1 = \$42 [31:24];
+  assign row_out_counter_2 = \$42 [39:32];
+  assign row_out_counter_3 = \$42 [47:40];
   assign row_out_tag_0 = row_out__tag__0;
   assign row_out_tag_1 = row_out__tag__1;
   assign row_out_tag_2 = row_out__tag__2;
   assign row_out_tag_3 = row_out__tag__3;
-  assign heads[29:15] = heads__1;
-  assign heads[14:0] = heads__0;
+  assign pick_way = { \$41 , \$40  };
+  assign heads[27:14] = heads__1;
+  assign heads[13:0] = heads__0;
 endmodule
 
-module hotline_popularity_bank_answers(clk, rst, pop_count, \port$116$0 , heads__0, heads__1, push_valid, \port$292$0 , level, \port$0$2 );
+module hotline_popularity_bank_answers(rst, pop_count, \port$251$0 , heads__0, heads__1, push_valid, \port$480$0 , level, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$16 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$16 = 0;
-  input clk;
-  wire clk;
   input rst;
   wire rst;
   input [1:0] pop_count;
   wire [1:0] pop_count;
-  input [10:0] \port$116$0 ;
-  wire [10:0] \port$116$0 ;
-  output [14:0] heads__0;
-  reg [14:0] heads__0;
-  output [14:0] heads__1;
-  reg [14:0] heads__1;
+  input [12:0] \port$251$0 ;
+  wire [12:0] \port$251$0 ;
+  output [13:0] heads__0;
+  reg [13:0] heads__0;
+  output [13:0] heads__1;
+  reg [13:0] heads__1;
   input push_valid;
   wire push_valid;
-  input \port$292$0 ;
-  wire \port$292$0 ;
+  input \port$480$0 ;
+  wire \port$480$0 ;
   output [4:0] level;
   reg [4:0] level = 5'h00;
-  input [2:0] \port$0$2 ;
-  wire [2:0] \port$0$2 ;
+  input clk;
+  wire clk;
   wire \$1 ;
   wire [4:0] \$10 ;
   wire [5:0] \$11 ;
@@ -6769,22 +9808,22 @@ module hotline_popularity_bank_answers(clk, rst, pop_count, \port$116$0 , heads_
   wire [4:0] \$7 ;
   wire [4:0] \$8 ;
   wire [4:0] \$9 ;
-  wire [14:0] \$signature__data$13 ;
-  wire [14:0] \$signature__data$14 ;
+  wire [13:0] \$signature__data$13 ;
+  wire [13:0] \$signature__data$14 ;
   wire \$signature__en ;
   wire \$signature__en$8 ;
   reg [3:0] read_pointer = 4'h0;
   reg [3:0] write_pointer = 4'h0;
-  reg [14:0] lane0 [7:0];
+  reg [13:0] lane0 [7:0];
   always @(posedge clk) begin
     if (\$signature__en )
-      lane0[write_pointer[3:1]] <= { \port$292$0 , \port$116$0 , \port$0$2  };
+      lane0[write_pointer[3:1]] <= { \port$480$0 , \port$251$0  };
   end
   assign \$signature__data$13  = lane0[\$4 [2:0]];
-  reg [14:0] lane1 [7:0];
+  reg [13:0] lane1 [7:0];
   always @(posedge clk) begin
     if (\$signature__en$8 )
-      lane1[write_pointer[3:1]] <= { \port$292$0 , \port$116$0 , \port$0$2  };
+      lane1[write_pointer[3:1]] <= { \port$480$0 , \port$251$0  };
   end
   assign \$signature__data$14  = lane1[\$6 [2:0]];
   assign \$1  = ! write_pointer[0];
@@ -6859,12 +9898,12 @@ module hotline_popularity_bank_queue(rst, push_count, head_valid, head, push__0,
   wire [1:0] push_count;
   output head_valid;
   wire head_valid;
-  output [37:0] head;
-  reg [37:0] head;
-  input [37:0] push__0;
-  wire [37:0] push__0;
-  input [37:0] push__1;
-  wire [37:0] push__1;
+  output [32:0] head;
+  reg [32:0] head;
+  input [32:0] push__0;
+  wire [32:0] push__0;
+  input [32:0] push__1;
+  wire [32:0] push__1;
   input clk;
   wire clk;
   wire [1:0] \$1 ;
@@ -6880,23 +9919,23 @@ module hotline_popularity_bank_queue(rst, push_count, head_valid, head, push__0,
   wire [4:0] \$7 ;
   wire [4:0] \$8 ;
   wire [5:0] \$9 ;
-  reg [37:0] \$signature__data ;
-  reg [37:0] \$signature__data$14 ;
-  wire [37:0] \$signature__data$20 ;
-  wire [37:0] \$signature__data$21 ;
+  reg [32:0] \$signature__data ;
+  reg [32:0] \$signature__data$14 ;
+  wire [32:0] \$signature__data$20 ;
+  wire [32:0] \$signature__data$21 ;
   wire \$signature__en ;
   wire \$signature__en$15 ;
   reg [4:0] level = 5'h00;
   wire popped;
   reg [3:0] read_pointer = 4'h0;
   reg [3:0] write_pointer = 4'h0;
-  reg [37:0] lane0 [7:0];
+  reg [32:0] lane0 [7:0];
   always @(posedge clk) begin
     if (\$signature__en )
       lane0[\$3 [2:0]] <= \$signature__data ;
   end
   assign \$signature__data$20  = lane0[read_pointer[3:1]];
-  reg [37:0] lane1 [7:0];
+  reg [32:0] lane1 [7:0];
   always @(posedge clk) begin
     if (\$signature__en$15 )
       lane1[\$6 [2:0]] <= \$signature__data$14 ;
@@ -6975,12 +10014,15 @@ module hotline_popularity_bank_queue(rst, push_count, head_valid, head, push__0,
   assign popped = head_valid;
 endmodule
 
-module hotline_popularity_bank_tracker(budget, row_access, row_set, row_write, clear, row_in__valid, row_in__rrpv__0, row_in__rrpv__1, row_in__tag__0, row_in__tag__1, row_in__tag__2, row_in__tag__3, clk, rst, \valid$88 , \port$65$0 , \port$116$0 , \port$135$0 , row_out__tag__0, row_out__tag__1, row_out__tag__2
-, row_out__tag__3, done_valid, answer_hit, inserted, evicted, bank);
+module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, row_write, clear, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counter__0, row_in__counter__1, row_in__counter__2, row_in__counter__3, row_in__tag__0, row_in__tag__1, row_in__tag__2, row_in__tag__3, row_way, slot_write, slot_write__data
+, level, wanted, load, pick_take, make_hot, clk, rst, \valid$158 , tag, update_ready, updating, any_left, \port$195$0 , \port$202$0 , \port$244$0 , row_out__hot, answer_slot, row_out__tag__0, row_out__tag__1, row_out__tag__2, row_out__tag__3
+, update_valid, \port$427$0 , pick_tag, answer_valid, answer_hit, inserted, evicted, revived, returned, eligible, bank);
   reg \$auto$verilog_backend.cc:2505:dump_module$18 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$18 = 0;
   input [32:0] budget;
   wire [32:0] budget;
+  input [7:0] age_period;
+  wire [7:0] age_period;
   input row_access;
   wire row_access;
   input [8:0] row_set;
@@ -6991,606 +10033,160 @@ module hotline_popularity_bank_tracker(budget, row_access, row_set, row_write, c
   wire clear;
   input [3:0] row_in__valid;
   wire [3:0] row_in__valid;
-  input [3:0] row_in__rrpv__0;
-  wire [3:0] row_in__rrpv__0;
-  input [3:0] row_in__rrpv__1;
-  wire [3:0] row_in__rrpv__1;
-  input [36:0] row_in__tag__0;
-  wire [36:0] row_in__tag__0;
-  input [36:0] row_in__tag__1;
-  wire [36:0] row_in__tag__1;
-  input [36:0] row_in__tag__2;
-  wire [36:0] row_in__tag__2;
-  input [36:0] row_in__tag__3;
-  wire [36:0] row_in__tag__3;
+  input [3:0] row_in__hot;
+  wire [3:0] row_in__hot;
+  input [3:0] row_in__referenced;
+  wire [3:0] row_in__referenced;
+  input [7:0] row_in__age;
+  wire [7:0] row_in__age;
+  input [7:0] row_in__counter__0;
+  wire [7:0] row_in__counter__0;
+  input [7:0] row_in__counter__1;
+  wire [7:0] row_in__counter__1;
+  input [7:0] row_in__counter__2;
+  wire [7:0] row_in__counter__2;
+  input [7:0] row_in__counter__3;
+  wire [7:0] row_in__counter__3;
+  input [32:0] row_in__tag__0;
+  wire [32:0] row_in__tag__0;
+  input [32:0] row_in__tag__1;
+  wire [32:0] row_in__tag__1;
+  input [32:0] row_in__tag__2;
+  wire [32:0] row_in__tag__2;
+  input [32:0] row_in__tag__3;
+  wire [32:0] row_in__tag__3;
+  input [1:0] row_way;
+  wire [1:0] row_way;
+  input slot_write;
+  wire slot_write;
+  input [12:0] slot_write__data;
+  wire [12:0] slot_write__data;
+  input [8:0] level;
+  wire [8:0] level;
+  (* enum_base_type = "Eligible" *)
+  (* enum_value_000 = "ALL" *)
+  (* enum_value_001 = "COLD" *)
+  (* enum_value_010 = "HOT" *)
+  (* enum_value_011 = "IDLE" *)
+  (* enum_value_100 = "RECENT" *)
+  input [2:0] wanted;
+  wire [2:0] wanted;
+  input load;
+  wire load;
+  input pick_take;
+  wire pick_take;
+  input make_hot;
+  wire make_hot;
   input clk;
   wire clk;
   input rst;
   wire rst;
-  input \valid$88 ;
-  wire \valid$88 ;
-  input [37:0] \port$65$0 ;
-  wire [37:0] \port$65$0 ;
-  output [10:0] \port$116$0 ;
-  wire [10:0] \port$116$0 ;
-  output [11:0] \port$135$0 ;
-  wire [11:0] \port$135$0 ;
-  output [36:0] row_out__tag__0;
-  wire [36:0] row_out__tag__0;
-  output [36:0] row_out__tag__1;
-  wire [36:0] row_out__tag__1;
-  output [36:0] row_out__tag__2;
-  wire [36:0] row_out__tag__2;
-  output [36:0] row_out__tag__3;
-  wire [36:0] row_out__tag__3;
-  output done_valid;
-  reg done_valid = 1'h0;
+  input \valid$158 ;
+  wire \valid$158 ;
+  input [32:0] tag;
+  wire [32:0] tag;
+  output update_ready;
+  wire update_ready;
+  output updating;
+  wire updating;
+  output any_left;
+  wire any_left;
+  output \port$195$0 ;
+  wire \port$195$0 ;
+  output \port$202$0 ;
+  wire \port$202$0 ;
+  output [47:0] \port$244$0 ;
+  wire [47:0] \port$244$0 ;
+  output [3:0] row_out__hot;
+  wire [3:0] row_out__hot;
+  output [12:0] answer_slot;
+  wire [12:0] answer_slot;
+  output [32:0] row_out__tag__0;
+  wire [32:0] row_out__tag__0;
+  output [32:0] row_out__tag__1;
+  wire [32:0] row_out__tag__1;
+  output [32:0] row_out__tag__2;
+  wire [32:0] row_out__tag__2;
+  output [32:0] row_out__tag__3;
+  wire [32:0] row_out__tag__3;
+  input update_valid;
+  wire update_valid;
+  input [37:0] \port$427$0 ;
+  wire [37:0] \port$427$0 ;
+  output [32:0] pick_tag;
+  reg [32:0] pick_tag;
+  output answer_valid;
+  reg answer_valid = 1'h0;
   output answer_hit;
   reg answer_hit = 1'h0;
   output inserted;
   reg inserted = 1'h0;
   output evicted;
   reg evicted = 1'h0;
+  output revived;
+  reg revived = 1'h0;
+  output returned;
+  reg returned = 1'h0;
+  output [2:0] eligible;
+  reg [2:0] eligible = 3'h0;
   input [2:0] bank;
   wire [2:0] bank;
-  wire [8:0] \$1 ;
-  wire [3:0] \$10 ;
-  wire [11:0] \$11 ;
-  wire \$12 ;
-  wire \$13 ;
-  wire \$14 ;
-  wire \$15 ;
-  wire \$16 ;
-  wire \$17 ;
-  wire \$18 ;
-  wire [16:0] \$19 ;
-  wire \$2 ;
-  wire [16:0] \$20 ;
-  wire [3:0] \$21 ;
-  wire [3:0] \$22 ;
-  wire [3:0] \$23 ;
-  wire [3:0] \$24 ;
-  wire [3:0] \$25 ;
-  wire \$26 ;
-  wire [3:0] \$27 ;
-  wire \$28 ;
-  wire \$29 ;
-  wire \$3 ;
-  wire \$30 ;
-  wire [3:0] \$31 ;
-  wire [3:0] \$32 ;
-  wire [3:0] \$33 ;
-  wire \$34 ;
-  wire \$35 ;
-  wire \$36 ;
-  reg \$37 ;
-  reg \$38 ;
-  reg [36:0] \$39 ;
-  wire \$4 ;
-  reg [8:0] \$40 ;
-  reg \$41 ;
-  reg \$42 ;
-  reg [36:0] \$43 ;
-  reg [8:0] \$44 ;
-  reg [3:0] \$45 ;
-  reg [3:0] \$46 ;
-  reg \$47 ;
-  reg \$48 ;
-  reg [3:0] \$49 ;
-  wire \$5 ;
-  reg [3:0] \$50 ;
-  reg [3:0] \$51 ;
-  reg \$52 ;
-  reg [36:0] \$53 ;
-  reg [8:0] \$54 ;
-  reg \$55 ;
-  reg [3:0] \$56 ;
-  reg [3:0] \$57 ;
-  reg \$58 ;
-  reg \$59 ;
-  wire \$6 ;
-  reg [3:0] \$60 ;
-  reg [3:0] \$61 ;
-  reg [3:0] \$62 ;
-  wire [3:0] \$7 ;
-  wire [3:0] \$8 ;
-  wire [3:0] \$9 ;
-  wire [8:0] \$signature__addr$53 ;
-  wire [8:0] \$signature__addr$59 ;
-  wire [8:0] \$signature__addr$63 ;
-  wire [8:0] \$signature__addr$67 ;
-  wire [36:0] \$signature__data ;
-  wire [36:0] \$signature__data$19 ;
-  wire [36:0] \$signature__data$20 ;
-  wire [36:0] \$signature__data$21 ;
-  wire [36:0] \$signature__data$54 ;
-  wire [36:0] \$signature__data$60 ;
-  wire [36:0] \$signature__data$64 ;
-  wire [36:0] \$signature__data$68 ;
-  wire [11:0] \$signature__data$74 ;
-  wire \$signature__en ;
-  wire \$signature__en$62 ;
-  wire \$signature__en$66 ;
-  wire \$signature__en$70 ;
-  wire [8:0] address;
-  reg compare_learn = 1'h0;
-  reg [8:0] compare_set = 9'h000;
-  reg [36:0] compare_tag = 37'h0000000000;
-  reg compare_valid = 1'h0;
-  reg [3:0] done_fill = 4'h0;
-  reg [3:0] done_hit_ways = 1'h0;
-  reg [3:0] done_rrpv0 = 4'h0;
-  reg [3:0] done_rrpv1 = 4'h0;
-  reg [8:0] done_set = 9'h000;
-  reg [36:0] done_tag = 37'h0000000000;
-  reg [3:0] \done_valid$25  = 4'h0;
-  wire evict;
-  wire [3:0] fill;
-  reg follows = 1'h0;
-  reg follows_tag = 1'h0;
-  wire hit;
-  wire [3:0] hit_ways;
-  reg learn = 4'h0;
-  wire [3:0] match;
-  wire [3:0] \match$32 ;
-  wire [3:0] next_rrpv__0;
-  wire [3:0] next_rrpv__1;
-  wire [3:0] next_valid;
-  wire patch;
-  wire [3:0] rrpv__0;
-  wire [3:0] rrpv__1;
-  wire same_tag;
-  reg [8:0] state_write__addr = 1'h0;
-  reg [11:0] state_write__data;
-  reg state_write__en;
-  reg [3:0] update_match = 4'h0;
-  reg [3:0] update_rrpv0 = 4'h0;
-  reg [3:0] update_rrpv1 = 4'h0;
-  reg [8:0] update_set = 9'h000;
-  reg [36:0] update_tag = 37'h0000000000;
-  reg [3:0] update_valid = 4'h0;
-  reg \update_valid$52  = 1'h0;
-  reg [3:0] usable = 4'h0;
-  wire [3:0] valid;
-  reg [11:0] states [511:0];
-  always @(posedge clk) begin
-    if (state_write__en)
-      states[state_write__addr] <= state_write__data;
-  end
-  reg [11:0] _0_;
-  always @(posedge clk) begin
-    _0_ <= states[address];
-  end
-  assign \$signature__data$74  = _0_;
-  reg [36:0] tags0 [511:0];
-  always @(posedge clk) begin
-    if (\$signature__en )
-      tags0[\$signature__addr$53 ] <= \$signature__data$54 ;
-  end
-  reg [36:0] _1_;
-  always @(posedge clk) begin
-    _1_ <= tags0[address];
-  end
-  assign \$signature__data  = _1_;
-  reg [36:0] tags1 [511:0];
-  always @(posedge clk) begin
-    if (\$signature__en$62 )
-      tags1[\$signature__addr$59 ] <= \$signature__data$60 ;
-  end
-  reg [36:0] _2_;
-  always @(posedge clk) begin
-    _2_ <= tags1[address];
-  end
-  assign \$signature__data$19  = _2_;
-  reg [36:0] tags2 [511:0];
-  always @(posedge clk) begin
-    if (\$signature__en$66 )
-      tags2[\$signature__addr$63 ] <= \$signature__data$64 ;
-  end
-  reg [36:0] _3_;
-  always @(posedge clk) begin
-    _3_ <= tags2[address];
-  end
-  assign \$signature__data$20  = _3_;
-  reg [36:0] tags3 [511:0];
-  always @(posedge clk) begin
-    if (\$signature__en$70 )
-      tags3[\$signature__addr$67 ] <= \$signature__data$68 ;
-  end
-  reg [36:0] _4_;
-  always @(posedge clk) begin
-    _4_ <= tags3[address];
-  end
-  assign \$signature__data$21  = _4_;
-  assign \$19  = { \$18 , \$17  } << budget[32:29];
-  assign \$20  = { 8'h00, done_set } | \$19 ;
-  assign \$21  = ~ done_fill;
-  assign \$22  = { \$6 , \$5 , \$4 , \$3  } & \$21 ;
-  assign \$23  = same_tag ? done_fill : 4'h0;
-  assign \$24  = \$22  | \$23 ;
-  assign \$25  = patch ? \$24  : { \$6 , \$5 , \$4 , \$3  };
-  assign \$26  = { compare_set, bank } < budget[28:17];
-  assign \$27  = \$26  ? budget[16:13] : budget[12:9];
-  assign \$28  = update_set == compare_set;
-  assign \$29  = \update_valid$52  & \$28 ;
-  assign \$30  = update_tag == compare_tag;
-  assign \$31  = patch ? \done_valid$25  : \$signature__data$74 [3:0];
-  assign \$32  = patch ? done_rrpv0 : \$signature__data$74 [7:4];
-  assign \$33  = patch ? done_rrpv1 : \$signature__data$74 [11:8];
-  assign \$34  = | fill;
-  assign \$35  = \update_valid$52  & \$34 ;
-  assign \$36  = \update_valid$52  & evict;
-  always @(posedge clk)
-    compare_valid <= \$37 ;
-  always @(posedge clk)
-    compare_learn <= \$38 ;
-  always @(posedge clk)
-    compare_tag <= \$39 ;
-  always @(posedge clk)
-    compare_set <= \$40 ;
-  always @(posedge clk)
-    \update_valid$52  <= \$41 ;
-  always @(posedge clk)
-    learn <= \$42 ;
-  always @(posedge clk)
-    update_tag <= \$43 ;
-  always @(posedge clk)
-    update_set <= \$44 ;
-  always @(posedge clk)
-    update_match <= \$45 ;
-  always @(posedge clk)
-    usable <= \$46 ;
-  always @(posedge clk)
-    follows <= \$47 ;
-  always @(posedge clk)
-    follows_tag <= \$48 ;
-  always @(posedge clk)
-    update_valid <= \$49 ;
-  always @(posedge clk)
-    update_rrpv0 <= \$50 ;
-  always @(posedge clk)
-    update_rrpv1 <= \$51 ;
-  always @(posedge clk)
-    done_valid <= \$52 ;
-  always @(posedge clk)
-    done_tag <= \$53 ;
-  always @(posedge clk)
-    done_set <= \$54 ;
-  always @(posedge clk)
-    answer_hit <= \$55 ;
-  always @(posedge clk)
-    done_hit_ways <= \$56 ;
-  always @(posedge clk)
-    done_fill <= \$57 ;
-  always @(posedge clk)
-    inserted <= \$58 ;
-  always @(posedge clk)
-    evicted <= \$59 ;
-  always @(posedge clk)
-    \done_valid$25  <= \$60 ;
-  always @(posedge clk)
-    done_rrpv0 <= \$61 ;
-  always @(posedge clk)
-    done_rrpv1 <= \$62 ;
-  assign \$1  = \port$65$0 [8:0] & budget[8:0];
-  assign address = row_access ? row_set : \$1 ;
-  assign \$2  = done_set == compare_set;
-  assign patch = done_valid & \$2 ;
-  assign same_tag = done_tag == compare_tag;
-  assign \$3  = \$signature__data  == compare_tag;
-  assign \$4  = \$signature__data$19  == compare_tag;
-  assign \$5  = \$signature__data$20  == compare_tag;
-  assign \$6  = \$signature__data$21  == compare_tag;
-  assign valid = follows ? \done_valid$25  : update_valid;
-  assign rrpv__0 = follows ? done_rrpv0 : update_rrpv0;
-  assign rrpv__1 = follows ? done_rrpv1 : update_rrpv1;
-  assign \$7  = ~ done_fill;
-  assign \$8  = update_match & \$7 ;
-  assign \$9  = follows_tag ? done_fill : 4'h0;
-  assign \$10  = \$8  | \$9 ;
-  assign \match$32  = follows ? \$10  : update_match;
-  assign \$11  = clear ? 12'h000 : { row_in__rrpv__1, row_in__rrpv__0, row_in__valid };
-  assign \$12  = \update_valid$52  & learn;
-  assign \$signature__addr$53  = row_access ? row_set : update_set;
-  assign \$signature__data$54  = row_access ? row_in__tag__0 : update_tag;
-  assign \$13  = \update_valid$52  & fill[0];
-  assign \$signature__en  = row_access ? row_write : \$13 ;
-  assign \$signature__addr$59  = row_access ? row_set : update_set;
-  assign \$signature__data$60  = row_access ? row_in__tag__1 : update_tag;
-  assign \$14  = \update_valid$52  & fill[1];
-  assign \$signature__en$62  = row_access ? row_write : \$14 ;
-  assign \$signature__addr$63  = row_access ? row_set : update_set;
-  assign \$signature__data$64  = row_access ? row_in__tag__2 : update_tag;
-  assign \$15  = \update_valid$52  & fill[2];
-  assign \$signature__en$66  = row_access ? row_write : \$15 ;
-  assign \$signature__addr$67  = row_access ? row_set : update_set;
-  assign \$signature__data$68  = row_access ? row_in__tag__3 : update_tag;
-  assign \$16  = \update_valid$52  & fill[3];
-  assign \$signature__en$70  = row_access ? row_write : \$16 ;
-  assign \$17  = | { done_hit_ways[3], done_hit_ways[1] };
-  assign \$18  = | done_hit_ways[3:2];
-  hotline_popularity_bank_tracker_update update (
-    .evict(evict),
-    .fill(fill),
-    .hit(hit),
-    .hit_ways(hit_ways),
-    .learn(learn),
-    .match(\match$32 ),
-    .next_rrpv__0(next_rrpv__0),
-    .next_rrpv__1(next_rrpv__1),
-    .next_valid(next_valid),
-    .rrpv__0(rrpv__0),
-    .rrpv__1(rrpv__1),
-    .usable(usable),
-    .valid(valid)
-  );
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    (* full_case = 32'd1 *)
-    if (row_access) begin
-      state_write__addr = row_set;
-    end else begin
-      state_write__addr = update_set;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    (* full_case = 32'd1 *)
-    if (row_access) begin
-      state_write__data = \$11 ;
-    end else begin
-      state_write__data = { next_rrpv__1, next_rrpv__0, next_valid };
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    (* full_case = 32'd1 *)
-    if (row_access) begin
-      state_write__en = row_write;
-    end else begin
-      state_write__en = \$12 ;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$37  = \valid$88 ;
-    if (rst) begin
-      \$37  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$38  = \port$65$0 [37];
-    if (rst) begin
-      \$38  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$39  = \port$65$0 [36:0];
-    if (rst) begin
-      \$39  = 37'h0000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$40  = address;
-    if (rst) begin
-      \$40  = 9'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$41  = compare_valid;
-    if (rst) begin
-      \$41  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$42  = compare_learn;
-    if (rst) begin
-      \$42  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$43  = compare_tag;
-    if (rst) begin
-      \$43  = 37'h0000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$44  = compare_set;
-    if (rst) begin
-      \$44  = 9'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$45  = \$25 ;
-    if (rst) begin
-      \$45  = 4'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$46  = \$27 ;
-    if (rst) begin
-      \$46  = 4'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$47  = \$29 ;
-    if (rst) begin
-      \$47  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$48  = \$30 ;
-    if (rst) begin
-      \$48  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$49  = \$31 ;
-    if (rst) begin
-      \$49  = 4'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$50  = \$32 ;
-    if (rst) begin
-      \$50  = 4'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$51  = \$33 ;
-    if (rst) begin
-      \$51  = 4'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$52  = \update_valid$52 ;
-    if (rst) begin
-      \$52  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$53  = update_tag;
-    if (rst) begin
-      \$53  = 37'h0000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$54  = update_set;
-    if (rst) begin
-      \$54  = 9'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$55  = hit;
-    if (rst) begin
-      \$55  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$56  = hit_ways;
-    if (rst) begin
-      \$56  = 4'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$57  = fill;
-    if (rst) begin
-      \$57  = 4'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$58  = \$35 ;
-    if (rst) begin
-      \$58  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$59  = \$36 ;
-    if (rst) begin
-      \$59  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$60  = next_valid;
-    if (rst) begin
-      \$60  = 4'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$61  = next_rrpv__0;
-    if (rst) begin
-      \$61  = 4'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$62  = next_rrpv__1;
-    if (rst) begin
-      \$62  = 4'h0;
-    end
-  end
-  assign match = { \$6 , \$5 , \$4 , \$3  };
-  assign \port$116$0  = \$20 [10:0];
-  assign \port$135$0  = \$signature__data$74 ;
-  assign row_out__tag__0 = \$signature__data ;
-  assign row_out__tag__1 = \$signature__data$19 ;
-  assign row_out__tag__2 = \$signature__data$20 ;
-  assign row_out__tag__3 = \$signature__data$21 ;
-endmodule
-
-module hotline_popularity_bank_tracker_update(rrpv__0, rrpv__1, match, hit_ways, hit, fill, evict, next_valid, next_rrpv__0, next_rrpv__1, learn, usable, valid);
-  input [3:0] rrpv__0;
-  wire [3:0] rrpv__0;
-  input [3:0] rrpv__1;
-  wire [3:0] rrpv__1;
-  input [3:0] match;
-  wire [3:0] match;
-  output [3:0] hit_ways;
-  wire [3:0] hit_ways;
-  output hit;
-  wire hit;
-  output [3:0] fill;
-  wire [3:0] fill;
-  output evict;
-  wire evict;
-  output [3:0] next_valid;
-  wire [3:0] next_valid;
-  output [3:0] next_rrpv__0;
-  wire [3:0] next_rrpv__0;
-  output [3:0] next_rrpv__1;
-  wire [3:0] next_rrpv__1;
-  input learn;
-  wire learn;
-  input [3:0] usable;
-  wire [3:0] usable;
-  input [3:0] valid;
-  wire [3:0] valid;
   wire \$1 ;
-  wire [3:0] \$10 ;
-  wire [4:0] \$11 ;
+  wire \$10 ;
+  reg \$100 ;
+  reg [32:0] \$101 ;
+  reg [8:0] \$102 ;
+  reg [4:0] \$103 ;
+  reg [3:0] \$104 ;
+  reg [3:0] \$105 ;
+  reg [3:0] \$106 ;
+  reg \$107 ;
+  reg \$108 ;
+  reg [3:0] \$109 ;
+  wire [3:0] \$11 ;
+  reg [3:0] \$110 ;
+  reg [7:0] \$111 ;
+  reg [7:0] \$112 ;
+  reg [7:0] \$113 ;
+  reg [7:0] \$114 ;
+  reg [7:0] \$115 ;
+  reg \$116 ;
+  reg [32:0] \$117 ;
+  reg [8:0] \$118 ;
+  reg [3:0] \$119 ;
   wire [3:0] \$12 ;
+  reg [3:0] \$120 ;
+  reg [3:0] \$121 ;
+  reg [7:0] \$122 ;
+  reg [7:0] \$123 ;
+  reg [7:0] \$124 ;
+  reg [7:0] \$125 ;
+  reg [7:0] \$126 ;
+  reg \$127 ;
+  reg \$128 ;
+  reg \$129 ;
   wire [3:0] \$13 ;
-  wire \$14 ;
+  reg \$130 ;
+  reg [2:0] \$131 ;
+  reg [3:0] \$132 ;
+  reg [3:0] \$133 ;
+  wire [3:0] \$14 ;
   wire \$15 ;
-  wire \$16 ;
-  wire [3:0] \$17 ;
-  wire [4:0] \$18 ;
+  wire [47:0] \$16 ;
+  wire [6:0] \$17 ;
+  wire [6:0] \$18 ;
   wire [3:0] \$19 ;
   wire \$2 ;
   wire [3:0] \$20 ;
-  wire [3:0] \$21 ;
-  wire [3:0] \$22 ;
-  wire [3:0] \$23 ;
-  wire [3:0] \$24 ;
-  wire [3:0] \$25 ;
-  wire [3:0] \$26 ;
-  wire [3:0] \$27 ;
-  wire [4:0] \$28 ;
-  wire [3:0] \$29 ;
+  wire \$21 ;
+  wire \$22 ;
+  wire \$23 ;
+  wire \$24 ;
+  wire \$25 ;
+  wire \$26 ;
+  wire \$27 ;
+  wire \$28 ;
+  wire \$29 ;
   wire \$3 ;
   wire [3:0] \$30 ;
   wire [3:0] \$31 ;
@@ -7599,92 +10195,1259 @@ module hotline_popularity_bank_tracker_update(rrpv__0, rrpv__1, match, hit_ways,
   wire [3:0] \$34 ;
   wire [3:0] \$35 ;
   wire [3:0] \$36 ;
+  wire [3:0] \$37 ;
+  wire [3:0] \$38 ;
+  wire [3:0] \$39 ;
   wire \$4 ;
-  wire [3:0] \$5 ;
-  wire [3:0] \$6 ;
+  wire [3:0] \$40 ;
+  wire [3:0] \$41 ;
+  wire [4:0] \$42 ;
+  wire [3:0] \$43 ;
+  wire [3:0] \$44 ;
+  wire [4:0] \$45 ;
+  wire [3:0] \$46 ;
+  wire \$47 ;
+  wire [3:0] \$48 ;
+  wire [4:0] \$49 ;
+  wire [8:0] \$5 ;
+  wire [3:0] \$50 ;
+  wire [3:0] \$51 ;
+  wire [4:0] \$52 ;
+  wire [3:0] \$53 ;
+  wire \$54 ;
+  wire \$55 ;
+  wire \$56 ;
+  wire \$57 ;
+  wire \$58 ;
+  wire [3:0] \$59 ;
+  wire \$6 ;
+  wire [3:0] \$60 ;
+  wire \$61 ;
+  wire [3:0] \$62 ;
+  wire [3:0] \$63 ;
+  wire [3:0] \$64 ;
+  wire \$65 ;
+  wire [3:0] \$66 ;
+  wire \$67 ;
+  wire \$68 ;
+  wire \$69 ;
   wire \$7 ;
+  wire [3:0] \$70 ;
+  wire [3:0] \$71 ;
+  wire [7:0] \$72 ;
+  wire [7:0] \$73 ;
+  wire [7:0] \$74 ;
+  wire [7:0] \$75 ;
+  wire [7:0] \$76 ;
+  wire \$77 ;
+  wire \$78 ;
+  wire \$79 ;
   wire \$8 ;
+  wire [1:0] \$80 ;
+  wire [2:0] \$81 ;
+  wire [3:0] \$82 ;
+  wire [4:0] \$83 ;
+  wire [3:0] \$84 ;
+  wire [3:0] \$85 ;
+  wire [3:0] \$86 ;
+  reg \$87 ;
+  reg [32:0] \$88 ;
+  reg [8:0] \$89 ;
   wire \$9 ;
-  wire [1:0] age;
-  wire [3:0] aged0;
-  wire [3:0] aged1;
-  wire [3:0] ages;
-  wire [3:0] candidates;
-  wire [3:0] carry0;
-  wire [3:0] carry1;
-  wire [3:0] empty;
-  wire full;
-  wire [1:0] largest;
-  wire [3:0] oldest0;
-  wire [3:0] oldest1;
-  wire [3:0] promoted;
-  wire [3:0] with_bit0;
-  wire [3:0] with_bit1;
-  assign with_bit1 = usable & rrpv__1;
-  assign \$1  = | with_bit1;
-  assign \$2  = | with_bit1;
-  assign oldest1 = \$2  ? with_bit1 : usable;
-  assign with_bit0 = oldest1 & rrpv__0;
-  assign \$3  = | with_bit0;
-  assign \$4  = | with_bit0;
-  assign oldest0 = \$4  ? with_bit0 : oldest1;
-  assign \$5  = match & valid;
-  assign hit_ways = \$5  & usable;
-  assign hit = | hit_ways;
-  assign \$6  = ~ valid;
-  assign empty = usable & \$6 ;
-  assign \$7  = | empty;
-  assign full = ~ \$7 ;
-  assign candidates = \$7  ? empty : oldest0;
-  assign \$8  = ~ hit;
-  assign \$9  = learn & \$8 ;
-  assign \$10  = ~ candidates;
-  assign \$11  = \$10  + 1'h1;
-  assign \$12  = candidates & \$11 [3:0];
-  assign fill = \$9  ? \$12  : 4'h0;
-  assign \$13  = fill & valid;
-  assign evict = | \$13 ;
+  reg \$90 ;
+  reg \$91 ;
+  reg [8:0] \$92 ;
+  reg [1:0] \$93 ;
+  reg \$94 ;
+  reg \$95 ;
+  reg \$96 ;
+  reg [32:0] \$97 ;
+  reg [8:0] \$98 ;
+  reg [4:0] \$99 ;
+  wire [8:0] \$signal ;
+  reg [32:0] \$signal$10  = 33'h000000000;
+  reg [3:0] \$signal$112  = 4'h0;
+  reg [32:0] \$signal$121  = 33'h000000000;
+  reg [3:0] \$signal$150 ;
+  reg \$signal$157  = 1'h0;
+  reg [8:0] \$signal$159  = 9'h000;
+  reg \$signal$160  = 1'h0;
+  reg \$signal$161  = 1'h0;
+  reg [32:0] \$signal$167  = 33'h000000000;
+  reg [1:0] \$signal$17  = 2'h0;
+  reg [8:0] \$signal$18  = 9'h000;
+  wire \$signal$40 ;
+  reg \$signal$41  = 1'h0;
+  reg [8:0] \$signal$43  = 9'h000;
+  reg [32:0] \$signal$46  = 33'h000000000;
+  reg \$signal$51  = 1'h0;
+  reg [3:0] \$signal$75  = 4'h0;
+  reg [3:0] \$signal$76  = 4'h0;
+  reg \$signal$77  = 1'h0;
+  reg \$signal$84  = 5'h00;
+  reg \$signal$87  = 1'h0;
+  wire [10:0] \$signature__addr$15 ;
+  wire [32:0] \$signature__data ;
+  wire [32:0] \$signature__data$11 ;
+  wire [32:0] \$signature__data$12 ;
+  wire [32:0] \$signature__data$120 ;
+  wire [32:0] \$signature__data$124 ;
+  wire [32:0] \$signature__data$127 ;
+  wire [32:0] \$signature__data$13 ;
+  wire [32:0] \$signature__data$130 ;
+  wire [47:0] \$signature__data$134 ;
+  wire [3:0] \$signature__data$14 ;
+  wire [32:0] \$signature__data$45 ;
+  wire [32:0] \$signature__data$47 ;
+  wire [32:0] \$signature__data$48 ;
+  wire [32:0] \$signature__data$49 ;
+  wire \$signature__en ;
+  wire \$signature__en$126 ;
+  wire \$signature__en$129 ;
+  wire \$signature__en$132 ;
+  wire [7:0] age;
+  reg [4:0] compare_weight = 5'h00;
+  wire [7:0] counter__0;
+  wire [7:0] counter__1;
+  wire [7:0] counter__2;
+  wire [7:0] counter__3;
+  reg [3:0] current = 4'h0;
+  reg [7:0] done_age = 8'h00;
+  reg [7:0] done_counter0 = 8'h00;
+  reg [7:0] done_counter1 = 8'h00;
+  reg [7:0] done_counter2 = 8'h00;
+  reg [7:0] done_counter3 = 8'h00;
+  reg [3:0] done_referenced = 4'h0;
+  reg [8:0] done_set = 9'h000;
+  reg [3:0] done_valid = 4'h0;
+  wire evict;
+  wire [3:0] fill;
+  wire [3:0] hit_ways;
+  reg [3:0] hot = 4'h0;
+  wire [3:0] hot_write__data;
+  wire hot_write__en;
+  (* init = 4'h0 *)
+  wire [3:0] match;
+  wire [7:0] next_age;
+  wire [7:0] next_counter__0;
+  wire [7:0] next_counter__1;
+  wire [7:0] next_counter__2;
+  wire [7:0] next_counter__3;
+  wire [3:0] next_referenced;
+  wire [3:0] next_valid;
+  wire [8:0] read_set;
+  wire [3:0] referenced;
+  wire returns;
+  wire revives;
+  wire slot_write__en;
+  reg [7:0] stage_age = 8'h00;
+  reg [7:0] stage_counter0 = 8'h00;
+  reg [7:0] stage_counter1 = 8'h00;
+  reg [7:0] stage_counter2 = 8'h00;
+  reg [7:0] stage_counter3 = 8'h00;
+  reg [3:0] stage_referenced = 4'h0;
+  reg [8:0] stage_set = 9'h000;
+  reg [3:0] stage_valid = 4'h0;
+  wire [8:0] state_write__addr;
+  wire [47:0] state_write__data;
+  wire state_write__en;
+  wire [8:0] tag_address;
+  reg [3:0] usable = 4'h0;
+  wire [3:0] valid;
+  reg [4:0] weight = 4'h0;
+  wire writes_tag;
+  reg [3:0] hots [511:0];
+  always @(posedge clk) begin
+    if (hot_write__en)
+      hots[row_set] <= hot_write__data;
+  end
+  reg [3:0] _0_;
+  reg [3:0] _1_;
+  always @(posedge clk) begin
+    _0_ <= hots[read_set];
+    _1_ <= hots[\$signal ];
+  end
+  assign row_out__hot = _0_;
+  assign \$signature__data$14  = _1_;
+  reg [12:0] slots [2047:0];
+  always @(posedge clk) begin
+    if (slot_write__en)
+      slots[{ row_set, row_way }] <= slot_write__data;
+  end
+  reg [12:0] _2_;
+  always @(posedge clk) begin
+    _2_ <= slots[\$signature__addr$15 ];
+  end
+  assign answer_slot = _2_;
+  reg [47:0] states [511:0];
+  always @(posedge clk) begin
+    if (state_write__en)
+      states[state_write__addr] <= state_write__data;
+  end
+  reg [47:0] _3_;
+  always @(posedge clk) begin
+    _3_ <= states[read_set];
+  end
+  assign \$signature__data$134  = _3_;
+  reg [32:0] tags0 [511:0];
+  always @(posedge clk) begin
+    if (\$signature__en )
+      tags0[tag_address] <= \$signature__data$120 ;
+  end
+  reg [32:0] _4_;
+  reg [32:0] _5_;
+  always @(posedge clk) begin
+    _4_ <= tags0[tag_address];
+    _5_ <= tags0[\$signal ];
+  end
+  assign \$signature__data$45  = _4_;
+  assign \$signature__data  = _5_;
+  reg [32:0] tags1 [511:0];
+  always @(posedge clk) begin
+    if (\$signature__en$126 )
+      tags1[tag_address] <= \$signature__data$124 ;
+  end
+  reg [32:0] _6_;
+  reg [32:0] _7_;
+  always @(posedge clk) begin
+    _6_ <= tags1[tag_address];
+    _7_ <= tags1[\$signal ];
+  end
+  assign \$signature__data$47  = _6_;
+  assign \$signature__data$11  = _7_;
+  reg [32:0] tags2 [511:0];
+  always @(posedge clk) begin
+    if (\$signature__en$129 )
+      tags2[tag_address] <= \$signature__data$127 ;
+  end
+  reg [32:0] _8_;
+  reg [32:0] _9_;
+  always @(posedge clk) begin
+    _8_ <= tags2[tag_address];
+    _9_ <= tags2[\$signal ];
+  end
+  assign \$signature__data$48  = _8_;
+  assign \$signature__data$12  = _9_;
+  reg [32:0] tags3 [511:0];
+  always @(posedge clk) begin
+    if (\$signature__en$132 )
+      tags3[tag_address] <= \$signature__data$130 ;
+  end
+  reg [32:0] _10_;
+  reg [32:0] _11_;
+  always @(posedge clk) begin
+    _10_ <= tags3[tag_address];
+    _11_ <= tags3[\$signal ];
+  end
+  assign \$signature__data$49  = _10_;
+  assign \$signature__data$13  = _11_;
+  assign \$signal  = tag[8:0] & budget[8:0];
+  assign \$1  = \$signature__data  == \$signal$10 ;
+  assign \$2  = \$signature__data$11  == \$signal$10 ;
+  assign \$3  = \$signature__data$12  == \$signal$10 ;
+  assign \$4  = \$signature__data$13  == \$signal$10 ;
+  assign hit_ways = { \$4 , \$3 , \$2 , \$1  } & \$signature__data$14 ;
+  assign \$signature__addr$15  = row_access ? { row_set, row_way } : { \$signal$18 , \$signal$17  };
+  assign \$5  = \port$427$0 [8:0] & budget[8:0];
+  assign read_set = row_access ? row_set : \$5 ;
+  assign tag_address = writes_tag ? stage_set : read_set;
+  assign update_ready = ~ writes_tag;
+  assign \$6  = done_set == \$signal$43 ;
+  assign \$signal$40  = \$signal$41  & \$6 ;
+  assign \$7  = \$signature__data$45  == \$signal$46 ;
+  assign \$8  = \$signature__data$47  == \$signal$46 ;
+  assign \$9  = \$signature__data$48  == \$signal$46 ;
+  assign \$10  = \$signature__data$49  == \$signal$46 ;
+  assign valid = \$signal$51  ? done_valid : stage_valid;
+  assign referenced = \$signal$51  ? done_referenced : stage_referenced;
+  assign age = \$signal$51  ? done_age : stage_age;
+  assign counter__0 = \$signal$51  ? done_counter0 : stage_counter0;
+  assign counter__1 = \$signal$51  ? done_counter1 : stage_counter1;
+  assign counter__2 = \$signal$51  ? done_counter2 : stage_counter2;
+  assign counter__3 = \$signal$51  ? done_counter3 : stage_counter3;
+  assign \$11  = ~ \$signal$76 ;
+  assign \$12  = \$signal$75  & \$11 ;
+  assign \$13  = \$signal$77  ? \$signal$76  : 4'h0;
+  assign \$14  = \$12  | \$13 ;
+  assign match = \$signal$51  ? \$14  : \$signal$75 ;
+  assign \$15  = | fill;
+  assign writes_tag = \$signal$84  & \$15 ;
+  assign updating = \$signal$87  | \$signal$84 ;
+  assign state_write__addr = row_access ? row_set : stage_set;
+  assign \$16  = clear ? 48'h000000000000 : { row_in__counter__3, row_in__counter__2, row_in__counter__1, row_in__counter__0, row_in__age, row_in__referenced, row_in__valid };
+  assign state_write__data = row_access ? \$16  : { next_counter__3, next_counter__2, next_counter__1, next_counter__0, next_age, next_referenced, next_valid };
+  assign state_write__en = row_access ? row_write : \$signal$84 ;
+  assign \$17  = 1'h1 << row_way;
+  assign \$18  = pick_take ? \$17  : 7'h00;
+  assign \$19  = \$signal$112  ^ \$18 [3:0];
+  assign \$20  = clear ? 4'h0 : row_in__hot;
+  assign hot_write__data = pick_take ? \$19  : \$20 ;
+  assign hot_write__en = row_write | pick_take;
+  assign \$21  = pick_take & make_hot;
+  assign slot_write__en = slot_write | \$21 ;
+  assign \$signature__data$120  = row_access ? row_in__tag__0 : \$signal$121 ;
+  assign \$22  = \$signal$84  & fill[0];
+  assign \$signature__en  = row_access ? row_write : \$22 ;
+  assign \$signature__data$124  = row_access ? row_in__tag__1 : \$signal$121 ;
+  assign \$23  = \$signal$84  & fill[1];
+  assign \$signature__en$126  = row_access ? row_write : \$23 ;
+  assign \$signature__data$127  = row_access ? row_in__tag__2 : \$signal$121 ;
+  assign \$24  = \$signal$84  & fill[2];
+  assign \$signature__en$129  = row_access ? row_write : \$24 ;
+  assign \$signature__data$130  = row_access ? row_in__tag__3 : \$signal$121 ;
+  assign \$25  = \$signal$84  & fill[3];
+  assign \$signature__en$132  = row_access ? row_write : \$25 ;
+  assign \$26  = \$signature__data$134 [23:16] >= level;
+  assign \$27  = \$signature__data$134 [31:24] >= level;
+  assign \$28  = \$signature__data$134 [39:32] >= level;
+  assign \$29  = \$signature__data$134 [47:40] >= level;
+  assign \$30  = \$signature__data$134 [3:0] & { \$29 , \$28 , \$27 , \$26  };
+  assign \$31  = ~ row_out__hot;
+  assign \$32  = \$signature__data$134 [3:0] & \$31 ;
+  assign \$33  = \$32  & { \$29 , \$28 , \$27 , \$26  };
+  assign \$34  = ~ { \$29 , \$28 , \$27 , \$26  };
+  assign \$35  = row_out__hot & \$34 ;
+  assign \$36  = ~ \$signature__data$134 [7:4];
+  assign \$37  = row_out__hot & \$36 ;
+  assign \$38  = ~ row_out__hot;
+  assign \$39  = \$signature__data$134 [3:0] & \$38 ;
+  assign \$40  = \$39  & \$signature__data$134 [7:4];
+  assign any_left = | current;
+  assign \$41  = ~ current;
+  assign \$42  = \$41  + 1'h1;
+  assign \$43  = current & \$42 [3:0];
+  assign \$44  = ~ current;
+  assign \$45  = \$44  + 1'h1;
+  assign \$46  = current & \$45 [3:0];
+  assign \$47  = | { \$46 [3], \$43 [1] };
+  assign \$48  = ~ current;
+  assign \$49  = \$48  + 1'h1;
+  assign \$50  = current & \$49 [3:0];
+  assign \$51  = ~ current;
+  assign \$52  = \$51  + 1'h1;
+  assign \$53  = current & \$52 [3:0];
+  assign \$54  = | { \$53 [3], \$50 [2] };
+  assign \$55  = | hit_ways;
+  assign \$56  = | { hit_ways[3], hit_ways[1] };
+  assign \$57  = | hit_ways[3:2];
+  assign \$58  = update_valid & update_ready;
+  assign \$59  = ~ \$signal$76 ;
+  assign \$60  = { \$10 , \$9 , \$8 , \$7  } & \$59 ;
+  assign \$61  = \$signal$167  == \$signal$46 ;
+  assign \$62  = \$61  ? \$signal$76  : 4'h0;
+  assign \$63  = \$60  | \$62 ;
+  assign \$64  = \$signal$40  ? \$63  : { \$10 , \$9 , \$8 , \$7  };
+  assign \$65  = { \$signal$43 , bank } < budget[28:17];
+  assign \$66  = \$65  ? budget[16:13] : budget[12:9];
+  assign \$67  = stage_set == \$signal$43 ;
+  assign \$68  = \$signal$84  & \$67 ;
+  assign \$69  = \$signal$121  == \$signal$46 ;
+  assign \$70  = \$signal$40  ? done_valid : \$signature__data$134 [3:0];
+  assign \$71  = \$signal$40  ? done_referenced : \$signature__data$134 [7:4];
+  assign \$72  = \$signal$40  ? done_age : \$signature__data$134 [15:8];
+  assign \$73  = \$signal$40  ? done_counter0 : \$signature__data$134 [23:16];
+  assign \$74  = \$signal$40  ? done_counter1 : \$signature__data$134 [31:24];
+  assign \$75  = \$signal$40  ? done_counter2 : \$signature__data$134 [39:32];
+  assign \$76  = \$signal$40  ? done_counter3 : \$signature__data$134 [47:40];
+  assign \$77  = \$signal$84  & evict;
+  assign \$78  = \$signal$84  & revives;
+  assign \$79  = \$signal$84  & returns;
+  assign \$80  = 1'h0 + \$signal$150 [0];
+  assign \$81  = \$80  + \$signal$150 [1];
+  assign \$82  = \$81  + \$signal$150 [2];
+  assign \$83  = \$82  + \$signal$150 [3];
+  assign \$84  = ~ \$18 [3:0];
+  assign \$85  = current & \$84 ;
+  assign \$86  = \$signal$112  ^ \$18 [3:0];
+  always @(posedge clk)
+    \$signal$157  <= \$87 ;
+  always @(posedge clk)
+    \$signal$10  <= \$88 ;
+  always @(posedge clk)
+    \$signal$159  <= \$89 ;
+  always @(posedge clk)
+    \$signal$160  <= \$90 ;
+  always @(posedge clk)
+    \$signal$161  <= \$91 ;
+  always @(posedge clk)
+    \$signal$18  <= \$92 ;
+  always @(posedge clk)
+    \$signal$17  <= \$93 ;
+  always @(posedge clk)
+    answer_valid <= \$94 ;
+  always @(posedge clk)
+    answer_hit <= \$95 ;
+  always @(posedge clk)
+    \$signal$87  <= \$96 ;
+  always @(posedge clk)
+    \$signal$46  <= \$97 ;
+  always @(posedge clk)
+    \$signal$43  <= \$98 ;
+  always @(posedge clk)
+    compare_weight <= \$99 ;
+  always @(posedge clk)
+    \$signal$84  <= \$100 ;
+  always @(posedge clk)
+    \$signal$121  <= \$101 ;
+  always @(posedge clk)
+    stage_set <= \$102 ;
+  always @(posedge clk)
+    weight <= \$103 ;
+  always @(posedge clk)
+    hot <= \$104 ;
+  always @(posedge clk)
+    \$signal$75  <= \$105 ;
+  always @(posedge clk)
+    usable <= \$106 ;
+  always @(posedge clk)
+    \$signal$51  <= \$107 ;
+  always @(posedge clk)
+    \$signal$77  <= \$108 ;
+  always @(posedge clk)
+    stage_valid <= \$109 ;
+  always @(posedge clk)
+    stage_referenced <= \$110 ;
+  always @(posedge clk)
+    stage_age <= \$111 ;
+  always @(posedge clk)
+    stage_counter0 <= \$112 ;
+  always @(posedge clk)
+    stage_counter1 <= \$113 ;
+  always @(posedge clk)
+    stage_counter2 <= \$114 ;
+  always @(posedge clk)
+    stage_counter3 <= \$115 ;
+  always @(posedge clk)
+    \$signal$41  <= \$116 ;
+  always @(posedge clk)
+    \$signal$167  <= \$117 ;
+  always @(posedge clk)
+    done_set <= \$118 ;
+  always @(posedge clk)
+    \$signal$76  <= \$119 ;
+  always @(posedge clk)
+    done_valid <= \$120 ;
+  always @(posedge clk)
+    done_referenced <= \$121 ;
+  always @(posedge clk)
+    done_age <= \$122 ;
+  always @(posedge clk)
+    done_counter0 <= \$123 ;
+  always @(posedge clk)
+    done_counter1 <= \$124 ;
+  always @(posedge clk)
+    done_counter2 <= \$125 ;
+  always @(posedge clk)
+    done_counter3 <= \$126 ;
+  always @(posedge clk)
+    inserted <= \$127 ;
+  always @(posedge clk)
+    evicted <= \$128 ;
+  always @(posedge clk)
+    revived <= \$129 ;
+  always @(posedge clk)
+    returned <= \$130 ;
+  always @(posedge clk)
+    eligible <= \$131 ;
+  always @(posedge clk)
+    current <= \$132 ;
+  always @(posedge clk)
+    \$signal$112  <= \$133 ;
+  hotline_popularity_bank_tracker_update update (
+    .age(age),
+    .age_period(age_period),
+    .counter__0(counter__0),
+    .counter__1(counter__1),
+    .counter__2(counter__2),
+    .counter__3(counter__3),
+    .evict(evict),
+    .fill(fill),
+    .hot(hot),
+    .match(match),
+    .next_age(next_age),
+    .next_counter__0(next_counter__0),
+    .next_counter__1(next_counter__1),
+    .next_counter__2(next_counter__2),
+    .next_counter__3(next_counter__3),
+    .next_referenced(next_referenced),
+    .next_valid(next_valid),
+    .referenced(referenced),
+    .returns(returns),
+    .revives(revives),
+    .usable(usable),
+    .valid(valid),
+    .weight(weight)
+  );
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$signal$150  = 4'h0;
+    casez (wanted)
+      3'h0:
+          \$signal$150  = \$30 ;
+      3'h1:
+          \$signal$150  = \$33 ;
+      3'h2:
+          \$signal$150  = \$35 ;
+      3'h3:
+          \$signal$150  = \$37 ;
+      3'h4:
+          \$signal$150  = \$40 ;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    (* full_case = 32'd1 *)
+    casez ({ \$54 , \$47  })
+      2'h0:
+          pick_tag = \$signature__data$45 ;
+      2'h1:
+          pick_tag = \$signature__data$47 ;
+      2'h2:
+          pick_tag = \$signature__data$48 ;
+      2'h3:
+          pick_tag = \$signature__data$49 ;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$87  = \valid$158 ;
+    if (rst) begin
+      \$87  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$88  = tag;
+    if (rst) begin
+      \$88  = 33'h000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$89  = \$signal ;
+    if (rst) begin
+      \$89  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$90  = \$signal$157 ;
+    if (rst) begin
+      \$90  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$91  = \$55 ;
+    if (rst) begin
+      \$91  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$92  = \$signal$159 ;
+    if (rst) begin
+      \$92  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$93  = { \$57 , \$56  };
+    if (rst) begin
+      \$93  = 2'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$94  = \$signal$160 ;
+    if (rst) begin
+      \$94  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$95  = \$signal$161 ;
+    if (rst) begin
+      \$95  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$96  = \$58 ;
+    if (rst) begin
+      \$96  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$97  = \port$427$0 [32:0];
+    if (rst) begin
+      \$97  = 33'h000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$98  = read_set;
+    if (rst) begin
+      \$98  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$99  = \port$427$0 [37:33];
+    if (rst) begin
+      \$99  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$100  = \$signal$87 ;
+    if (rst) begin
+      \$100  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$101  = \$signal$46 ;
+    if (rst) begin
+      \$101  = 33'h000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$102  = \$signal$43 ;
+    if (rst) begin
+      \$102  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$103  = compare_weight;
+    if (rst) begin
+      \$103  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$104  = row_out__hot;
+    if (rst) begin
+      \$104  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$105  = \$64 ;
+    if (rst) begin
+      \$105  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$106  = \$66 ;
+    if (rst) begin
+      \$106  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$107  = \$68 ;
+    if (rst) begin
+      \$107  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$108  = \$69 ;
+    if (rst) begin
+      \$108  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$109  = \$70 ;
+    if (rst) begin
+      \$109  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$110  = \$71 ;
+    if (rst) begin
+      \$110  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$111  = \$72 ;
+    if (rst) begin
+      \$111  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$112  = \$73 ;
+    if (rst) begin
+      \$112  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$113  = \$74 ;
+    if (rst) begin
+      \$113  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$114  = \$75 ;
+    if (rst) begin
+      \$114  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$115  = \$76 ;
+    if (rst) begin
+      \$115  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$116  = \$signal$84 ;
+    if (rst) begin
+      \$116  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$117  = \$signal$121 ;
+    if (rst) begin
+      \$117  = 33'h000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$118  = stage_set;
+    if (rst) begin
+      \$118  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$119  = fill;
+    if (rst) begin
+      \$119  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$120  = next_valid;
+    if (rst) begin
+      \$120  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$121  = next_referenced;
+    if (rst) begin
+      \$121  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$122  = next_age;
+    if (rst) begin
+      \$122  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$123  = next_counter__0;
+    if (rst) begin
+      \$123  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$124  = next_counter__1;
+    if (rst) begin
+      \$124  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$125  = next_counter__2;
+    if (rst) begin
+      \$125  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$126  = next_counter__3;
+    if (rst) begin
+      \$126  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$127  = writes_tag;
+    if (rst) begin
+      \$127  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$128  = \$77 ;
+    if (rst) begin
+      \$128  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$129  = \$78 ;
+    if (rst) begin
+      \$129  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$130  = \$79 ;
+    if (rst) begin
+      \$130  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$131  = \$83 [2:0];
+    if (rst) begin
+      \$131  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    (* full_case = 32'd1 *)
+    if (load) begin
+      \$132  = \$signal$150 ;
+    end else begin
+      \$132  = \$85 ;
+    end
+    if (rst) begin
+      \$132  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    (* full_case = 32'd1 *)
+    if (load) begin
+      \$133  = row_out__hot;
+    end else begin
+      \$133  = \$86 ;
+    end
+    if (rst) begin
+      \$133  = 4'h0;
+    end
+  end
+  assign \port$195$0  = \$47 ;
+  assign \port$202$0  = \$54 ;
+  assign \port$244$0  = \$signature__data$134 ;
+  assign row_out__tag__0 = \$signature__data$45 ;
+  assign row_out__tag__1 = \$signature__data$47 ;
+  assign row_out__tag__2 = \$signature__data$48 ;
+  assign row_out__tag__3 = \$signature__data$49 ;
+endmodule
+
+module hotline_popularity_bank_tracker_update(valid, referenced, age, counter__0, counter__1, counter__2, counter__3, match, fill, revives, returns, evict, next_valid, next_age, next_referenced, next_counter__0, next_counter__1, next_counter__2, next_counter__3, weight, hot
+, usable, age_period);
+  input [3:0] valid;
+  wire [3:0] valid;
+  input [3:0] referenced;
+  wire [3:0] referenced;
+  input [7:0] age;
+  wire [7:0] age;
+  input [7:0] counter__0;
+  wire [7:0] counter__0;
+  input [7:0] counter__1;
+  wire [7:0] counter__1;
+  input [7:0] counter__2;
+  wire [7:0] counter__2;
+  input [7:0] counter__3;
+  wire [7:0] counter__3;
+  input [3:0] match;
+  wire [3:0] match;
+  output [3:0] fill;
+  wire [3:0] fill;
+  output revives;
+  wire revives;
+  output returns;
+  wire returns;
+  output evict;
+  wire evict;
+  output [3:0] next_valid;
+  wire [3:0] next_valid;
+  output [7:0] next_age;
+  wire [7:0] next_age;
+  output [3:0] next_referenced;
+  wire [3:0] next_referenced;
+  output [7:0] next_counter__0;
+  wire [7:0] next_counter__0;
+  output [7:0] next_counter__1;
+  wire [7:0] next_counter__1;
+  output [7:0] next_counter__2;
+  wire [7:0] next_counter__2;
+  output [7:0] next_counter__3;
+  wire [7:0] next_counter__3;
+  input [4:0] weight;
+  wire [4:0] weight;
+  input [3:0] hot;
+  wire [3:0] hot;
+  input [3:0] usable;
+  wire [3:0] usable;
+  input [7:0] age_period;
+  wire [7:0] age_period;
+  wire \$1 ;
+  wire \$10 ;
+  wire \$11 ;
+  wire \$12 ;
+  wire \$13 ;
+  wire \$14 ;
+  wire \$15 ;
+  wire \$16 ;
+  wire \$17 ;
+  wire \$18 ;
+  wire \$19 ;
+  wire \$2 ;
+  wire \$20 ;
+  wire \$21 ;
+  wire \$22 ;
+  wire \$23 ;
+  wire \$24 ;
+  wire \$25 ;
+  wire [3:0] \$26 ;
+  wire \$27 ;
+  wire \$28 ;
+  wire \$29 ;
+  wire \$3 ;
+  wire [3:0] \$30 ;
+  wire [3:0] \$31 ;
+  wire [3:0] \$32 ;
+  wire [3:0] \$33 ;
+  wire [3:0] \$34 ;
+  wire [3:0] \$35 ;
+  wire [3:0] \$36 ;
+  wire \$37 ;
+  wire \$38 ;
+  wire [8:0] \$39 ;
+  wire \$4 ;
+  wire \$40 ;
+  wire [8:0] \$41 ;
+  wire [8:0] \$42 ;
+  wire [3:0] \$43 ;
+  wire [3:0] \$44 ;
+  wire [7:0] \$45 ;
+  wire [7:0] \$46 ;
+  wire [7:0] \$47 ;
+  wire [7:0] \$48 ;
+  wire [7:0] \$49 ;
+  wire \$5 ;
+  wire [7:0] \$50 ;
+  wire [7:0] \$51 ;
+  wire \$52 ;
+  wire [8:0] \$53 ;
+  wire \$54 ;
+  wire [7:0] \$55 ;
+  wire [7:0] \$56 ;
+  wire [8:0] \$57 ;
+  wire [8:0] \$58 ;
+  wire [9:0] \$59 ;
+  wire \$6 ;
+  wire [7:0] \$60 ;
+  wire [7:0] \$61 ;
+  wire [7:0] \$62 ;
+  wire [7:0] \$63 ;
+  wire [8:0] \$64 ;
+  wire [8:0] \$65 ;
+  wire [9:0] \$66 ;
+  wire [7:0] \$67 ;
+  wire [7:0] \$68 ;
+  wire [7:0] \$69 ;
+  wire \$7 ;
+  wire [7:0] \$70 ;
+  wire [8:0] \$71 ;
+  wire [8:0] \$72 ;
+  wire [9:0] \$73 ;
+  wire [7:0] \$74 ;
+  wire [7:0] \$75 ;
+  wire [7:0] \$76 ;
+  wire [7:0] \$77 ;
+  wire [8:0] \$78 ;
+  wire [8:0] \$79 ;
+  wire \$8 ;
+  wire [9:0] \$80 ;
+  wire [7:0] \$81 ;
+  wire [7:0] \$82 ;
+  wire \$9 ;
+  wire aged;
+  wire [7:0] entered;
+  wire [3:0] hit_ways;
+  wire learns;
+  wire lower0_0;
+  wire lower0_2;
+  wire lower1_0;
+  wire [8:0] smaller0_0;
+  wire [8:0] smaller0_2;
+  wire [8:0] smaller1_0;
+  wire there0_0;
+  wire there0_2;
+  wire there1_0;
+  wire [8:0] total;
+  wire unknown;
+  wire [3:0] way0_0;
+  wire [3:0] way0_2;
+  wire [3:0] way1_0;
+  assign \$14  = ~ hot[3];
+  assign \$15  = usable[3] & \$14 ;
+  assign \$16  = ~ \$15 ;
+  assign \$17  = { valid[2], counter__2 } <= { valid[3], counter__3 };
+  assign \$18  = \$16  | \$17 ;
+  assign lower0_2 = \$13  & \$18 ;
+  assign \$19  = ~ hot[2];
+  assign \$20  = usable[2] & \$19 ;
+  assign \$21  = ~ hot[3];
+  assign \$22  = usable[3] & \$21 ;
+  assign there0_2 = \$20  | \$22 ;
+  assign smaller0_2 = lower0_2 ? { valid[2], counter__2 } : { valid[3], counter__3 };
+  assign way0_2 = lower0_2 ? 4'h4 : 4'h8;
+  assign \$23  = ~ there0_2;
+  assign \$24  = smaller0_0 <= smaller0_2;
+  assign \$25  = \$23  | \$24 ;
+  assign lower1_0 = there0_0 & \$25 ;
+  assign there1_0 = there0_0 | there0_2;
+  assign smaller1_0 = lower1_0 ? smaller0_0 : smaller0_2;
+  assign way1_0 = lower1_0 ? way0_0 : way0_2;
+  assign learns = | weight;
+  assign \$26  = match & valid;
+  assign hit_ways = learns ? \$26  : 4'h0;
+  assign \$27  = | hit_ways;
+  assign \$28  = ~ \$27 ;
+  assign unknown = learns & \$28 ;
+  assign \$29  = unknown & there1_0;
+  assign fill = \$29  ? way1_0 : 4'h0;
+  assign \$30  = hit_ways & hot;
+  assign \$31  = ~ referenced;
+  assign \$32  = \$30  & \$31 ;
+  assign revives = | \$32 ;
+  assign \$33  = ~ hot;
+  assign \$34  = hit_ways & \$33 ;
+  assign \$35  = \$34  & referenced;
+  assign returns = | \$35 ;
+  assign \$36  = fill & valid;
+  assign evict = | \$36 ;
   assign next_valid = valid | fill;
-  assign age = ~ largest;
-  assign \$14  = ~ hit;
-  assign \$15  = learn & \$14 ;
-  assign \$16  = \$15  & full;
-  assign ages = \$16  ? usable : 4'h0;
-  assign promoted = learn ? hit_ways : 4'h0;
-  assign \$17  = age[0] ? 4'hf : 4'h0;
-  assign \$18  = { 1'h0, ages } & { \$17 [3], \$17  };
-  assign \$19  = rrpv__0 ^ \$18 [3:0];
-  assign \$20  = rrpv__0 & \$18 [3:0];
-  assign \$21  = rrpv__0 ^ \$18 [3:0];
-  assign \$23  = ~ promoted;
-  assign \$24  = aged0 & \$23 ;
-  assign \$25  = ~ fill;
-  assign \$26  = \$24  & \$25 ;
-  assign \$27  = age[1] ? 4'hf : 4'h0;
-  assign \$28  = { 1'h0, ages } & { \$27 [3], \$27  };
-  assign \$29  = rrpv__1 ^ \$28 [3:0];
-  assign aged1 = \$29  ^ carry0;
-  assign \$30  = rrpv__1 & \$28 [3:0];
-  assign \$31  = rrpv__1 ^ \$28 [3:0];
-  assign \$32  = carry0 & \$31 ;
-  assign carry1 = \$30  | \$32 ;
-  assign \$33  = ~ promoted;
-  assign \$34  = aged1 & \$33 ;
-  assign \$35  = ~ fill;
-  assign \$36  = \$34  & \$35 ;
-  assign next_rrpv__1 = \$36  | fill;
-  assign largest[0] = \$3 ;
-  assign largest[1] = \$1 ;
-  assign aged0 = \$19 ;
-  assign \$22  = 4'h0;
-  assign carry0 = \$20 ;
-  assign next_rrpv__0 = \$26 ;
+  assign \$37  = | age_period;
+  assign \$38  = unknown & \$37 ;
+  assign \$39  = age + 1'h1;
+  assign \$40  = \$39  >= age_period;
+  assign aged = \$38  & \$40 ;
+  assign \$41  = age + unknown;
+  assign \$42  = aged ? 9'h000 : \$41 ;
+  assign \$43  = referenced | hit_ways;
+  assign \$44  = aged ? 4'h0 : \$43 ;
+  assign next_referenced = \$44  | fill;
+  assign \$45  = hit_ways[0] ? counter__0 : 8'h00;
+  assign \$46  = hit_ways[1] ? counter__1 : 8'h00;
+  assign \$47  = \$45  | \$46 ;
+  assign \$48  = hit_ways[2] ? counter__2 : 8'h00;
+  assign \$49  = \$47  | \$48 ;
+  assign \$50  = hit_ways[3] ? counter__3 : 8'h00;
+  assign \$51  = \$49  | \$50 ;
+  assign total = \$51  + weight;
+  assign \$52  = total > 8'hff;
+  assign \$53  = \$52  ? 9'h0ff : total;
+  assign \$54  = weight > 8'hff;
+  assign entered = \$54  ? 8'hff : { 3'h0, weight };
+  assign \$57  = counter__0 - \$56 ;
+  assign \$58  = referenced[0] ? { 1'h0, \$55  } : \$57 ;
+  assign \$59  = $signed({ 1'h0, counter__0 }) - $signed(\$58 );
+  assign \$60  = aged ? \$59 [7:0] : counter__0;
+  assign \$61  = hit_ways[0] ? \$53 [7:0] : \$60 ;
+  assign next_counter__0 = fill[0] ? entered : \$61 ;
+  assign \$64  = counter__1 - \$63 ;
+  assign \$65  = referenced[1] ? { 1'h0, \$62  } : \$64 ;
+  assign \$66  = $signed({ 1'h0, counter__1 }) - $signed(\$65 );
+  assign \$67  = aged ? \$66 [7:0] : counter__1;
+  assign \$68  = hit_ways[1] ? \$53 [7:0] : \$67 ;
+  assign next_counter__1 = fill[1] ? entered : \$68 ;
+  assign \$71  = counter__2 - \$70 ;
+  assign \$72  = referenced[2] ? { 1'h0, \$69  } : \$71 ;
+  assign \$73  = $signed({ 1'h0, counter__2 }) - $signed(\$72 );
+  assign \$74  = aged ? \$73 [7:0] : counter__2;
+  assign \$75  = hit_ways[2] ? \$53 [7:0] : \$74 ;
+  assign next_counter__2 = fill[2] ? entered : \$75 ;
+  assign \$78  = counter__3 - \$77 ;
+  assign \$79  = referenced[3] ? { 1'h0, \$76  } : \$78 ;
+  assign \$80  = $signed({ 1'h0, counter__3 }) - $signed(\$79 );
+  assign \$81  = aged ? \$80 [7:0] : counter__3;
+  assign \$82  = hit_ways[3] ? \$53 [7:0] : \$81 ;
+  assign next_counter__3 = fill[3] ? entered : \$82 ;
+  assign \$1  = ~ hot[0];
+  assign \$2  = usable[0] & \$1 ;
+  assign \$3  = ~ hot[1];
+  assign \$4  = usable[1] & \$3 ;
+  assign \$5  = ~ \$4 ;
+  assign \$6  = { valid[0], counter__0 } <= { valid[1], counter__1 };
+  assign \$7  = \$5  | \$6 ;
+  assign lower0_0 = \$2  & \$7 ;
+  assign \$8  = ~ hot[0];
+  assign \$9  = usable[0] & \$8 ;
+  assign \$10  = ~ hot[1];
+  assign \$11  = usable[1] & \$10 ;
+  assign there0_0 = \$9  | \$11 ;
+  assign smaller0_0 = lower0_0 ? { valid[0], counter__0 } : { valid[1], counter__1 };
+  assign way0_0 = lower0_0 ? 4'h1 : 4'h2;
+  assign \$12  = ~ hot[2];
+  assign \$13  = usable[2] & \$12 ;
+  assign next_age = \$42 [7:0];
+  assign \$55  = { 3'h0, counter__0[7:3] };
+  assign \$56  = { 1'h0, counter__0[7:1] };
+  assign \$62  = { 3'h0, counter__1[7:3] };
+  assign \$63  = { 1'h0, counter__1[7:1] };
+  assign \$69  = { 3'h0, counter__2[7:3] };
+  assign \$70  = { 1'h0, counter__2[7:1] };
+  assign \$76  = { 3'h0, counter__3[7:3] };
+  assign \$77  = { 1'h0, counter__3[7:1] };
+endmodule
+
+module hotline_popularity_bank_updates(rst, push_count, pop, head_valid, head, push__0, push__1, clk);
+  reg \$auto$verilog_backend.cc:2505:dump_module$19 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$19 = 0;
+  input rst;
+  wire rst;
+  input [1:0] push_count;
+  wire [1:0] push_count;
+  input pop;
+  wire pop;
+  output head_valid;
+  wire head_valid;
+  output [37:0] head;
+  reg [37:0] head;
+  input [37:0] push__0;
+  wire [37:0] push__0;
+  input [37:0] push__1;
+  wire [37:0] push__1;
+  input clk;
+  wire clk;
+  wire [1:0] \$1 ;
+  wire [6:0] \$10 ;
+  reg [3:0] \$11 ;
+  reg [3:0] \$12 ;
+  reg [4:0] \$13 ;
+  wire \$2 ;
+  wire [3:0] \$3 ;
+  wire [1:0] \$4 ;
+  wire \$5 ;
+  wire [3:0] \$6 ;
+  wire [4:0] \$7 ;
+  wire [4:0] \$8 ;
+  wire [5:0] \$9 ;
+  reg [37:0] \$signature__data ;
+  reg [37:0] \$signature__data$14 ;
+  wire [37:0] \$signature__data$20 ;
+  wire [37:0] \$signature__data$21 ;
+  wire \$signature__en ;
+  wire \$signature__en$15 ;
+  reg [4:0] level = 5'h00;
+  wire popped;
+  reg [3:0] read_pointer = 4'h0;
+  reg [3:0] write_pointer = 4'h0;
+  reg [37:0] lane0 [7:0];
+  always @(posedge clk) begin
+    if (\$signature__en )
+      lane0[\$3 [2:0]] <= \$signature__data ;
+  end
+  assign \$signature__data$20  = lane0[read_pointer[3:1]];
+  reg [37:0] lane1 [7:0];
+  always @(posedge clk) begin
+    if (\$signature__en$15 )
+      lane1[\$6 [2:0]] <= \$signature__data$14 ;
+  end
+  assign \$signature__data$21  = lane1[read_pointer[3:1]];
+  assign head_valid = | level;
+  assign popped = pop & head_valid;
+  assign \$1  = 1'h0 - write_pointer[0];
+  assign \$2  = write_pointer[0] > 1'h0;
+  assign \$3  = write_pointer[3:1] + \$2 ;
+  assign \$signature__en  = \$1 [0] < push_count;
+  assign \$4  = 1'h1 - write_pointer[0];
+  assign \$5  = write_pointer[0] > 1'h1;
+  assign \$6  = write_pointer[3:1] + \$5 ;
+  assign \$signature__en$15  = \$4 [0] < push_count;
+  assign \$7  = write_pointer + push_count;
+  assign \$8  = read_pointer + popped;
+  assign \$9  = level + push_count;
+  assign \$10  = \$9  - popped;
+  always @(posedge clk)
+    write_pointer <= \$11 ;
+  always @(posedge clk)
+    read_pointer <= \$12 ;
+  always @(posedge clk)
+    level <= \$13 ;
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    (* full_case = 32'd1 *)
+    casez (\$1 [0])
+      1'h0:
+          \$signature__data  = push__0;
+      1'h1:
+          \$signature__data  = push__1;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    (* full_case = 32'd1 *)
+    casez (\$4 [0])
+      1'h0:
+          \$signature__data$14  = push__0;
+      1'h1:
+          \$signature__data$14  = push__1;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    (* full_case = 32'd1 *)
+    casez (read_pointer[0])
+      1'h0:
+          head = \$signature__data$20 ;
+      1'h1:
+          head = \$signature__data$21 ;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    \$11  = \$7 [3:0];
+    if (rst) begin
+      \$11  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    \$12  = \$8 [3:0];
+    if (rst) begin
+      \$12  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    \$13  = \$10 [4:0];
+    if (rst) begin
+      \$13  = 5'h00;
+    end
+  end
 endmodule
 
 module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, output__ready, room, input__payload, input__valid, output__payload, to_bank__0, to_bank__1, to_bank__2, to_bank__3, to_bank__4, to_bank__5, to_bank__6, to_bank__7, rank_is__0, rank_is__1
 , tags__0, tags__1, tags__2, tags__3, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$19 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$19 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$20 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$20 = 0;
   input rst;
   wire rst;
   output fire;
@@ -7701,12 +11464,12 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
   wire output__ready;
   input [7:0] room;
   wire [7:0] room;
-  input [333:0] input__payload;
-  wire [333:0] input__payload;
+  input [318:0] input__payload;
+  wire [318:0] input__payload;
   input input__valid;
   wire input__valid;
-  output [193:0] output__payload;
-  reg [193:0] output__payload = 194'h0000000000000000000000000000000000000000000000000;
+  output [326:0] output__payload;
+  wire [326:0] output__payload;
   output [3:0] to_bank__0;
   reg [3:0] to_bank__0 = 4'h0;
   output [3:0] to_bank__1;
@@ -7727,21 +11490,21 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
   reg [3:0] rank_is__0 = 4'h0;
   output [3:0] rank_is__1;
   reg [3:0] rank_is__1 = 4'h0;
-  output [36:0] tags__0;
-  reg [36:0] tags__0 = 37'h0000000000;
-  output [36:0] tags__1;
-  reg [36:0] tags__1 = 37'h0000000000;
-  output [36:0] tags__2;
-  reg [36:0] tags__2 = 37'h0000000000;
-  output [36:0] tags__3;
-  reg [36:0] tags__3 = 37'h0000000000;
+  output [32:0] tags__0;
+  reg [32:0] tags__0 = 33'h000000000;
+  output [32:0] tags__1;
+  reg [32:0] tags__1 = 33'h000000000;
+  output [32:0] tags__2;
+  reg [32:0] tags__2 = 33'h000000000;
+  output [32:0] tags__3;
+  reg [32:0] tags__3 = 33'h000000000;
   input clk;
   wire clk;
   wire \$1 ;
   wire \$10 ;
-  reg [36:0] \$100 ;
+  reg [32:0] \$100 ;
   reg \$101 ;
-  reg [333:0] \$102 ;
+  reg [318:0] \$102 ;
   wire \$11 ;
   wire \$12 ;
   wire \$13 ;
@@ -7823,7 +11586,7 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
   wire \$82 ;
   wire \$83 ;
   reg \$84 ;
-  reg [193:0] \$85 ;
+  reg [326:0] \$85 ;
   reg [3:0] \$86 ;
   reg [3:0] \$87 ;
   reg [3:0] \$88 ;
@@ -7836,13 +11599,12 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
   reg [3:0] \$94 ;
   reg [3:0] \$95 ;
   reg [3:0] \$96 ;
-  reg [36:0] \$97 ;
-  reg [36:0] \$98 ;
-  reg [36:0] \$99 ;
-  (* init = 194'h0000000000000000000000000000000000000000000000000 *)
+  reg [32:0] \$97 ;
+  reg [32:0] \$98 ;
+  reg [32:0] \$99 ;
   wire advance;
   wire all_room;
-  reg [333:0] beat = 334'h000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+  reg [318:0] beat = 319'h00000000000000000000000000000000000000000000000000000000000000000000000000000000;
   reg beat_valid = 1'h0;
   wire done;
   wire earlier1;
@@ -7850,6 +11612,7 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
   wire [3:0] overflow;
   wire [1:0] rank1;
   wire [3:0] routed;
+  reg [326:0] sent = 327'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   reg sent_valid = 1'h0;
   reg [3:0] waiting = 4'h0;
   assign \$1  = ~ beat[42];
@@ -7857,24 +11620,24 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
   assign \$3  = ~ beat[128];
   assign \$4  = ~ beat[171];
   assign routed = waiting & { \$4 , \$3 , \$2 , \$1  };
-  assign \$7  = beat[176:174] == beat[216:214];
+  assign \$7  = beat[177:175] == beat[213:211];
   assign earlier1 = routed[0] & \$7 ;
   assign rank1 = 1'h0 + earlier1;
   assign \$8  = rank1 >= 2'h2;
   assign \$9  = routed[1] & \$8 ;
-  assign \$10  = beat[176:174] == beat[256:254];
+  assign \$10  = beat[177:175] == beat[249:247];
   assign \$11  = routed[0] & \$10 ;
-  assign \$12  = beat[216:214] == beat[256:254];
+  assign \$12  = beat[213:211] == beat[249:247];
   assign \$13  = routed[1] & \$12 ;
   assign \$14  = 1'h0 + \$11 ;
   assign \$15  = \$14  + \$13 ;
   assign \$16  = \$15 [1:0] >= 2'h2;
   assign \$17  = routed[2] & \$16 ;
-  assign \$18  = beat[176:174] == beat[296:294];
+  assign \$18  = beat[177:175] == beat[285:283];
   assign \$19  = routed[0] & \$18 ;
-  assign \$20  = beat[216:214] == beat[296:294];
+  assign \$20  = beat[213:211] == beat[285:283];
   assign \$21  = routed[1] & \$20 ;
-  assign \$22  = beat[256:254] == beat[296:294];
+  assign \$22  = beat[249:247] == beat[285:283];
   assign \$23  = routed[2] & \$22 ;
   assign \$24  = 1'h0 + \$19 ;
   assign \$25  = \$24  + \$21 ;
@@ -7890,16 +11653,16 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
   assign \$39  = ~ \$38 ;
   assign \$40  = waiting[3] & \$39 ;
   assign \$41  = goes[0] & routed[0];
-  assign \$42  = 1'h1 << beat[176:174];
+  assign \$42  = 1'h1 << beat[177:175];
   assign \$43  = \$41  ? \$42  : 15'h0000;
   assign \$44  = goes[1] & routed[1];
-  assign \$45  = 1'h1 << beat[216:214];
+  assign \$45  = 1'h1 << beat[213:211];
   assign \$46  = \$44  ? \$45  : 15'h0000;
   assign \$47  = goes[2] & routed[2];
-  assign \$48  = 1'h1 << beat[256:254];
+  assign \$48  = 1'h1 << beat[249:247];
   assign \$49  = \$47  ? \$48  : 15'h0000;
   assign \$50  = goes[3] & routed[3];
-  assign \$51  = 1'h1 << beat[296:294];
+  assign \$51  = 1'h1 << beat[285:283];
   assign \$52  = \$50  ? \$51  : 15'h0000;
   assign \$53  = | overflow;
   assign done = ~ \$53 ;
@@ -7916,7 +11679,7 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
   assign split = \$58  & \$59 ;
   assign \$60  = ~ all_room;
   assign stalled = sent_valid & \$60 ;
-  assign \$61  = beat[173] & done;
+  assign \$61  = beat[174] & done;
   assign \$62  = ~ goes;
   assign \$63  = waiting & \$62 ;
   assign \$65  = ! rank1;
@@ -7940,7 +11703,7 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
   always @(posedge clk)
     sent_valid <= \$84 ;
   always @(posedge clk)
-    output__payload <= \$85 ;
+    sent <= \$85 ;
   always @(posedge clk)
     waiting <= \$86 ;
   always @(posedge clk)
@@ -7976,7 +11739,7 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
   always @(posedge clk)
     beat <= \$102 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
     \$84  = sent_valid;
     if (advance) begin
       \$84  = beat_valid;
@@ -7986,43 +11749,44 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
-    \$85  = output__payload;
+    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
+    { \$85 [326:324], \$85 [290:243], \$85 [209:162], \$85 [128:81], \$85 [47:0] } = { sent[326:324], sent[290:243], sent[209:162], sent[128:81], sent[47:0] };
     if (advance) begin
-      \$85 [192] = beat[172];
-      \$85 [193] = \$61 ;
+      \$85 [324] = beat[172];
+      \$85 [325] = beat[173];
+      \$85 [326] = \$61 ;
       \$85 [39:0] = beat[39:0];
       \$85 [40] = goes[0];
       \$85 [41] = \$72 ;
       \$85 [42] = \$73 ;
       \$85 [43] = \$74 ;
-      \$85 [46:44] = beat[176:174];
+      \$85 [46:44] = beat[177:175];
       \$85 [47] = 1'h0;
-      \$85 [87:48] = beat[82:43];
-      \$85 [88] = goes[1];
-      \$85 [89] = \$75 ;
-      \$85 [90] = \$76 ;
-      \$85 [91] = \$77 ;
-      \$85 [94:92] = beat[216:214];
-      \$85 [95] = rank1[0];
-      \$85 [135:96] = beat[125:86];
-      \$85 [136] = goes[2];
-      \$85 [137] = \$78 ;
-      \$85 [138] = \$79 ;
-      \$85 [139] = \$80 ;
-      \$85 [142:140] = beat[256:254];
-      \$85 [143] = \$15 [0];
-      \$85 [183:144] = beat[168:129];
-      \$85 [184] = goes[3];
-      \$85 [185] = \$81 ;
-      \$85 [186] = \$82 ;
-      \$85 [187] = \$83 ;
-      \$85 [190:188] = beat[296:294];
-      \$85 [191] = \$26 [0];
+      \$85 [120:81] = beat[82:43];
+      \$85 [121] = goes[1];
+      \$85 [122] = \$75 ;
+      \$85 [123] = \$76 ;
+      \$85 [124] = \$77 ;
+      \$85 [127:125] = beat[213:211];
+      \$85 [128] = rank1[0];
+      \$85 [201:162] = beat[125:86];
+      \$85 [202] = goes[2];
+      \$85 [203] = \$78 ;
+      \$85 [204] = \$79 ;
+      \$85 [205] = \$80 ;
+      \$85 [208:206] = beat[249:247];
+      \$85 [209] = \$15 [0];
+      \$85 [282:243] = beat[168:129];
+      \$85 [283] = goes[3];
+      \$85 [284] = \$81 ;
+      \$85 [285] = \$82 ;
+      \$85 [286] = \$83 ;
+      \$85 [289:287] = beat[285:283];
+      \$85 [290] = \$26 [0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
     \$86  = waiting;
     if (advance) begin
       \$86  = \$63 ;
@@ -8035,7 +11799,7 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
     \$87  = to_bank__0;
     if (advance) begin
       \$87  = { \$52 [0], \$49 [0], \$46 [0], \$43 [0] };
@@ -8045,7 +11809,7 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
     \$88  = to_bank__1;
     if (advance) begin
       \$88  = { \$52 [1], \$49 [1], \$46 [1], \$43 [1] };
@@ -8055,7 +11819,7 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
     \$89  = to_bank__2;
     if (advance) begin
       \$89  = { \$52 [2], \$49 [2], \$46 [2], \$43 [2] };
@@ -8065,7 +11829,7 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
     \$90  = to_bank__3;
     if (advance) begin
       \$90  = { \$52 [3], \$49 [3], \$46 [3], \$43 [3] };
@@ -8075,7 +11839,7 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
     \$91  = to_bank__4;
     if (advance) begin
       \$91  = { \$52 [4], \$49 [4], \$46 [4], \$43 [4] };
@@ -8085,7 +11849,7 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
     \$92  = to_bank__5;
     if (advance) begin
       \$92  = { \$52 [5], \$49 [5], \$46 [5], \$43 [5] };
@@ -8095,7 +11859,7 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
     \$93  = to_bank__6;
     if (advance) begin
       \$93  = { \$52 [6], \$49 [6], \$46 [6], \$43 [6] };
@@ -8105,7 +11869,7 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
     \$94  = to_bank__7;
     if (advance) begin
       \$94  = { \$52 [7], \$49 [7], \$46 [7], \$43 [7] };
@@ -8115,7 +11879,7 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
     \$95  = rank_is__0;
     if (advance) begin
       \$95  = { \$67 , \$66 , \$65 , \$64  };
@@ -8125,7 +11889,7 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
     \$96  = rank_is__1;
     if (advance) begin
       \$96  = { \$71 , \$70 , \$69 , \$68  };
@@ -8135,47 +11899,47 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
     \$97  = tags__0;
     if (advance) begin
-      \$97  = beat[213:177];
+      \$97  = beat[210:178];
     end
     if (rst) begin
-      \$97  = 37'h0000000000;
+      \$97  = 33'h000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
     \$98  = tags__1;
     if (advance) begin
-      \$98  = beat[253:217];
+      \$98  = beat[246:214];
     end
     if (rst) begin
-      \$98  = 37'h0000000000;
+      \$98  = 33'h000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
     \$99  = tags__2;
     if (advance) begin
-      \$99  = beat[293:257];
+      \$99  = beat[282:250];
     end
     if (rst) begin
-      \$99  = 37'h0000000000;
+      \$99  = 33'h000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
     \$100  = tags__3;
     if (advance) begin
-      \$100  = beat[333:297];
+      \$100  = beat[318:286];
     end
     if (rst) begin
-      \$100  = 37'h0000000000;
+      \$100  = 33'h000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
     \$101  = beat_valid;
     if (input__ready) begin
       \$101  = input__valid;
@@ -8185,12 +11949,25 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
     \$102  = beat;
     if (input__ready) begin
       \$102  = input__payload;
     end
   end
+  always @*
+    \$85 [80:48] = sent[80:48];
+  always @*
+    \$85 [161:129] = sent[161:129];
+  always @*
+    \$85 [242:210] = sent[242:210];
+  always @*
+    \$85 [323:291] = sent[323:291];
+  assign output__payload[323:291] = tags__3;
+  assign output__payload[242:210] = tags__2;
+  assign output__payload[161:129] = tags__1;
+  assign output__payload[80:48] = tags__0;
+  assign { output__payload[326:324], output__payload[290:243], output__payload[209:162], output__payload[128:81], output__payload[47:0] } = { sent[326:324], sent[290:243], sent[209:162], sent[128:81], sent[47:0] };
   assign goes[3] = \$40 ;
   assign goes[2] = \$37 ;
   assign goes[1] = \$34 ;
@@ -8210,9 +11987,2060 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
   assign \$68  = 1'h0;
 endmodule
 
-module hotline_unpacker(rst, hold, output__valid, input__ready, started, output__ready, phase, input__valid, input__payload, output__payload, newest_phase, index_range, sample_too_long, sample_open, empty_batch, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$20 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$20 = 0;
+module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_tag__0, slot_out__1, eligible__1, pick_way__1, pick_tag__1, slot_out__2, eligible__2, pick_way__2, pick_tag__2, slot_out__3, eligible__3, pick_way__3, pick_tag__3, slot_out__4, eligible__4, pick_way__4
+, pick_tag__4, slot_out__5, eligible__5, pick_way__5, pick_tag__5, slot_out__6, eligible__6, pick_way__6, pick_tag__6, slot_out__7, eligible__7, pick_way__7, pick_tag__7, running, any_left, event__ready, hysteresis, move_limit, select_start, set_mask, hot_rows
+, start, restored, event__payload, level, wanted, load, take, make_hot, promoted, demoted, event__valid, hot_count, threshold, row_set, row_way, slot_in, clk);
+  reg \$auto$verilog_backend.cc:2505:dump_module$21 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$21 = 0;
+  input rst;
+  wire rst;
+  input clear;
+  wire clear;
+  input [12:0] slot_out__0;
+  wire [12:0] slot_out__0;
+  input [2:0] eligible__0;
+  wire [2:0] eligible__0;
+  input [1:0] pick_way__0;
+  wire [1:0] pick_way__0;
+  input [32:0] pick_tag__0;
+  wire [32:0] pick_tag__0;
+  input [12:0] slot_out__1;
+  wire [12:0] slot_out__1;
+  input [2:0] eligible__1;
+  wire [2:0] eligible__1;
+  input [1:0] pick_way__1;
+  wire [1:0] pick_way__1;
+  input [32:0] pick_tag__1;
+  wire [32:0] pick_tag__1;
+  input [12:0] slot_out__2;
+  wire [12:0] slot_out__2;
+  input [2:0] eligible__2;
+  wire [2:0] eligible__2;
+  input [1:0] pick_way__2;
+  wire [1:0] pick_way__2;
+  input [32:0] pick_tag__2;
+  wire [32:0] pick_tag__2;
+  input [12:0] slot_out__3;
+  wire [12:0] slot_out__3;
+  input [2:0] eligible__3;
+  wire [2:0] eligible__3;
+  input [1:0] pick_way__3;
+  wire [1:0] pick_way__3;
+  input [32:0] pick_tag__3;
+  wire [32:0] pick_tag__3;
+  input [12:0] slot_out__4;
+  wire [12:0] slot_out__4;
+  input [2:0] eligible__4;
+  wire [2:0] eligible__4;
+  input [1:0] pick_way__4;
+  wire [1:0] pick_way__4;
+  input [32:0] pick_tag__4;
+  wire [32:0] pick_tag__4;
+  input [12:0] slot_out__5;
+  wire [12:0] slot_out__5;
+  input [2:0] eligible__5;
+  wire [2:0] eligible__5;
+  input [1:0] pick_way__5;
+  wire [1:0] pick_way__5;
+  input [32:0] pick_tag__5;
+  wire [32:0] pick_tag__5;
+  input [12:0] slot_out__6;
+  wire [12:0] slot_out__6;
+  input [2:0] eligible__6;
+  wire [2:0] eligible__6;
+  input [1:0] pick_way__6;
+  wire [1:0] pick_way__6;
+  input [32:0] pick_tag__6;
+  wire [32:0] pick_tag__6;
+  input [12:0] slot_out__7;
+  wire [12:0] slot_out__7;
+  input [2:0] eligible__7;
+  wire [2:0] eligible__7;
+  input [1:0] pick_way__7;
+  wire [1:0] pick_way__7;
+  input [32:0] pick_tag__7;
+  wire [32:0] pick_tag__7;
+  output running;
+  wire running;
+  input [7:0] any_left;
+  wire [7:0] any_left;
+  input event__ready;
+  wire event__ready;
+  input [3:0] hysteresis;
+  wire [3:0] hysteresis;
+  input [31:0] move_limit;
+  wire [31:0] move_limit;
+  input [8:0] select_start;
+  wire [8:0] select_start;
+  input [8:0] set_mask;
+  wire [8:0] set_mask;
+  input [13:0] hot_rows;
+  wire [13:0] hot_rows;
+  input start;
+  wire start;
+  input [2:0] restored;
+  wire [2:0] restored;
+  output [256:0] event__payload;
+  reg [256:0] event__payload;
+  output [8:0] level;
+  reg [8:0] level;
+  (* enum_base_type = "Eligible" *)
+  (* enum_value_000 = "ALL" *)
+  (* enum_value_001 = "COLD" *)
+  (* enum_value_010 = "HOT" *)
+  (* enum_value_011 = "IDLE" *)
+  (* enum_value_100 = "RECENT" *)
+  output [2:0] wanted;
+  reg [2:0] wanted;
+  output load;
+  reg load;
+  output [7:0] take;
+  reg [7:0] take;
+  output make_hot;
+  reg make_hot;
+  output promoted;
+  reg promoted;
+  output demoted;
+  reg demoted;
+  output event__valid;
+  reg event__valid;
+  output [13:0] hot_count;
+  reg [13:0] hot_count = 14'h0000;
+  output [8:0] threshold;
+  reg [8:0] threshold = 9'h000;
+  output [8:0] row_set;
+  reg [8:0] row_set = 9'h000;
+  output [1:0] row_way;
+  reg [1:0] row_way = 2'h0;
+  output [12:0] slot_in;
+  reg [12:0] slot_in = 13'h0000;
+  input clk;
+  wire clk;
+  wire [14:0] \$1 ;
+  wire [31:0] \$10 ;
+  reg [14:0] \$100 ;
+  reg [14:0] \$101 ;
+  reg [9:0] \$102 ;
+  reg [9:0] \$103 ;
+  reg \$104 ;
+  reg [2:0] \$105 ;
+  reg [1:0] \$106 ;
+  reg [35:0] \$107 ;
+  reg [12:0] \$108 ;
+  reg [35:0] \$109 ;
+  wire [14:0] \$11 ;
+  reg \$110 ;
+  reg [12:0] \$12 ;
+  wire [63:0] \$13 ;
+  wire \$14 ;
+  wire \$15 ;
+  wire \$16 ;
+  wire \$17 ;
+  wire \$18 ;
+  wire \$19 ;
+  wire [14:0] \$2 ;
+  wire \$20 ;
+  wire \$21 ;
+  wire \$22 ;
+  wire \$23 ;
+  wire \$24 ;
+  wire \$25 ;
+  wire \$26 ;
+  wire \$27 ;
+  wire \$28 ;
+  wire \$29 ;
+  wire [14:0] \$3 ;
+  wire \$30 ;
+  wire \$31 ;
+  wire [3:0] \$32 ;
+  wire [4:0] \$33 ;
+  wire [5:0] \$34 ;
+  wire [6:0] \$35 ;
+  wire [7:0] \$36 ;
+  wire [8:0] \$37 ;
+  wire [9:0] \$38 ;
+  wire [10:0] \$39 ;
+  wire [8:0] \$4 ;
+  wire [15:0] \$40 ;
+  wire [14:0] \$41 ;
+  wire [9:0] \$42 ;
+  wire [9:0] \$43 ;
+  wire \$44 ;
+  wire \$45 ;
+  wire [9:0] \$46 ;
+  wire [9:0] \$47 ;
+  wire \$48 ;
+  wire \$49 ;
+  wire [9:0] \$5 ;
+  wire [9:0] \$50 ;
+  wire [9:0] \$51 ;
+  wire \$52 ;
+  wire \$53 ;
+  wire \$54 ;
+  wire [3:0] \$55 ;
+  wire \$56 ;
+  wire [8:0] \$57 ;
+  wire [9:0] \$58 ;
+  wire [9:0] \$59 ;
+  wire [8:0] \$6 ;
+  wire \$60 ;
+  wire \$61 ;
+  wire \$62 ;
+  wire [14:0] \$63 ;
+  wire \$64 ;
+  wire [14:0] \$65 ;
+  wire [14:0] \$66 ;
+  wire \$67 ;
+  wire [13:0] \$68 ;
+  wire [8:0] \$69 ;
+  wire [2:0] \$7 ;
+  reg [1:0] \$70 ;
+  reg [32:0] \$71 ;
+  wire \$72 ;
+  wire \$73 ;
+  wire \$74 ;
+  wire \$75 ;
+  wire \$76 ;
+  wire \$77 ;
+  wire \$78 ;
+  wire [9:0] \$79 ;
+  wire [9:0] \$8 ;
+  wire [9:0] \$80 ;
+  wire [9:0] \$81 ;
+  wire [8:0] \$82 ;
+  wire [13:0] \$83 ;
+  wire \$84 ;
+  wire \$85 ;
+  wire [14:0] \$86 ;
+  wire [10:0] \$87 ;
+  wire [10:0] \$88 ;
+  wire [10:0] \$89 ;
+  wire \$9 ;
+  reg [2:0] \$90 ;
+  reg [5:0] \$91 ;
+  reg [14:0] \$92 ;
+  reg [13:0] \$93 ;
+  reg [8:0] \$94 ;
+  reg [2:0] \$95 ;
+  reg [7:0] \$96 ;
+  reg [8:0] \$97 ;
+  reg [8:0] \$98 ;
+  reg [4:0] \$99 ;
+  reg \$signal$26 ;
+  reg [35:0] \$signal$49  = 36'h000000000;
+  reg [14:0] \$signal$50  = 15'h0000;
+  reg [14:0] \$signal$66  = 15'h0000;
+  reg [63:0] answer0;
+  reg [63:0] answer1;
+  reg [2:0] bank = 3'h0;
+  reg [7:0] base = 9'h000;
+  reg [2:0] \bit  = 3'h0;
+  reg [5:0] counted = 6'h00;
+  reg done;
+  wire finished;
+  reg [2:0] first;
+  reg [4:0] fsm_state = 13'h0000;
+  reg [8:0] left = 9'h000;
+  reg [9:0] limit;
+  reg [35:0] mixed = 36'h000000000;
+  reg old_valid = 1'h0;
+  reg promoting = 1'h0;
+  wire [48:0] r_data;
+  reg r_en;
+  wire r_rdy;
+  reg [14:0] recent = 15'h0000;
+  reg [9:0] to_demote = 10'h000;
+  reg [9:0] to_promote = 10'h000;
+  reg [2:0] under_way = 3'h0;
+  reg [48:0] w_data;
+  reg w_en;
+  assign \$1  = 1'h1 << \bit ;
+  assign \$2  = { 7'h00, base } | \$1 ;
+  assign \$3  = hot_rows - hot_count;
+  assign \$4  = threshold >> hysteresis;
+  assign \$5  = threshold - \$4 ;
+  assign \$6  = promoting ? threshold : \$5 [8:0];
+  assign \$7  = promoting ? 3'h1 : 3'h2;
+  assign \$8  = promoting ? to_promote : to_demote;
+  assign finished = ! \$8 ;
+  assign running = ~ \$14 ;
+  assign \$9  = move_limit < 10'h200;
+  assign \$10  = \$9  ? move_limit : 32'd512;
+  assign \$11  = 1'h1 << bank;
+  assign \$13  = old_valid ? { 28'h8000000, \$signal$49  } : 64'h0000000000000000;
+  assign \$14  = ! fsm_state;
+  assign \$15  = fsm_state == 1'h1;
+  assign \$16  = fsm_state == 2'h2;
+  assign \$17  = fsm_state == 2'h3;
+  assign \$18  = fsm_state == 3'h4;
+  assign \$19  = fsm_state == 3'h5;
+  assign \$20  = fsm_state == 3'h6;
+  assign \$21  = fsm_state == 3'h7;
+  assign \$22  = fsm_state == 4'h8;
+  assign \$23  = fsm_state == 4'h9;
+  assign \$24  = fsm_state == 4'ha;
+  assign \$25  = fsm_state == 4'hb;
+  assign \$26  = fsm_state == 4'hc;
+  assign \$27  = fsm_state == 4'hd;
+  assign \$28  = fsm_state == 4'he;
+  assign \$29  = fsm_state == 4'hf;
+  assign \$30  = fsm_state == 5'h10;
+  assign \$31  = fsm_state == 5'h11;
+  assign \$32  = 1'h0 + eligible__0;
+  assign \$33  = \$32  + eligible__1;
+  assign \$34  = \$33  + eligible__2;
+  assign \$35  = \$34  + eligible__3;
+  assign \$36  = \$35  + eligible__4;
+  assign \$37  = \$36  + eligible__5;
+  assign \$38  = \$37  + eligible__6;
+  assign \$39  = \$38  + eligible__7;
+  assign \$40  = \$signal$66  + counted;
+  assign \$41  = hot_count + restored;
+  assign \$42  = row_set + 1'h1;
+  assign \$43  = left - 1'h1;
+  assign \$44  = ! left;
+  assign \$45  = ! under_way;
+  assign \$46  = row_set + 1'h1;
+  assign \$47  = left - 1'h1;
+  assign \$48  = ! left;
+  assign \$49  = ! under_way;
+  assign \$50  = row_set + 1'h1;
+  assign \$51  = left - 1'h1;
+  assign \$52  = ! left;
+  assign \$53  = ! under_way;
+  assign \$54  = \$signal$66  > hot_rows;
+  assign \$55  = \bit  - 1'h1;
+  assign \$56  = ! \bit ;
+  assign \$57  = base + 1'h1;
+  assign \$58  = row_set + 1'h1;
+  assign \$59  = left - 1'h1;
+  assign \$60  = ! left;
+  assign \$61  = ! under_way;
+  assign \$62  = \$signal$66  < limit;
+  assign \$63  = \$62  ? \$signal$66  : { 5'h00, limit };
+  assign \$64  = to_promote > \$3 [13:0];
+  assign \$65  = to_promote - \$3 [13:0];
+  assign \$66  = \$64  ? \$65  : 15'h0000;
+  assign \$67  = to_promote > \$3 [13:0];
+  assign \$68  = \$67  ? \$3 [13:0] : { 4'h0, to_promote };
+  assign \$69  = select_start & set_mask;
+  assign \$72  = ~ finished;
+  assign \$73  = | any_left;
+  assign \$74  = \$72  & \$73 ;
+  assign \$75  = ~ finished;
+  assign \$76  = | left;
+  assign \$77  = \$75  & \$76 ;
+  assign \$78  = ~ promoting;
+  assign \$79  = row_set + 1'h1;
+  assign \$80  = \$79  & { 1'h0, set_mask };
+  assign \$81  = left - 1'h1;
+  assign \$82  = select_start & set_mask;
+  assign \$83  = r_rdy ? { 1'h0, r_data[12:0] } : hot_count;
+  assign \$84  = ~ r_rdy;
+  assign \$85  = promoting & \$84 ;
+  assign \$86  = hot_count + 1'h1;
+  assign \$87  = to_promote - 1'h1;
+  assign \$88  = to_demote - 1'h1;
+  assign \$89  = to_promote + 1'h1;
+  always @(posedge clk)
+    under_way <= \$90 ;
+  always @(posedge clk)
+    counted <= \$91 ;
+  always @(posedge clk)
+    \$signal$66  <= \$92 ;
+  always @(posedge clk)
+    hot_count <= \$93 ;
+  always @(posedge clk)
+    threshold <= \$94 ;
+  always @(posedge clk)
+    \bit  <= \$95 ;
+  always @(posedge clk)
+    base <= \$96 ;
+  always @(posedge clk)
+    row_set <= \$97 ;
+  always @(posedge clk)
+    left <= \$98 ;
+  always @(posedge clk)
+    fsm_state <= \$99 ;
+  always @(posedge clk)
+    \$signal$50  <= \$100 ;
+  always @(posedge clk)
+    recent <= \$101 ;
+  always @(posedge clk)
+    to_promote <= \$102 ;
+  always @(posedge clk)
+    to_demote <= \$103 ;
+  always @(posedge clk)
+    promoting <= \$104 ;
+  always @(posedge clk)
+    bank <= \$105 ;
+  always @(posedge clk)
+    row_way <= \$106 ;
+  always @(posedge clk)
+    mixed <= \$107 ;
+  always @(posedge clk)
+    slot_in <= \$108 ;
+  always @(posedge clk)
+    \$signal$49  <= \$109 ;
+  always @(posedge clk)
+    old_valid <= \$110 ;
+  hotline_selector_vacated vacated (
+    .clk(clk),
+    .r_data(r_data),
+    .r_en(r_en),
+    .r_rdy(r_rdy),
+    .rst(rst),
+    .w_en(w_en),
+    .w_port__data(w_data)
+  );
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    (* full_case = 32'd1 *)
+    casez (bank)
+      3'h0:
+          \$12  = slot_out__0;
+      3'h1:
+          \$12  = slot_out__1;
+      3'h2:
+          \$12  = slot_out__2;
+      3'h3:
+          \$12  = slot_out__3;
+      3'h4:
+          \$12  = slot_out__4;
+      3'h5:
+          \$12  = slot_out__5;
+      3'h6:
+          \$12  = slot_out__6;
+      3'h7:
+          \$12  = slot_out__7;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    (* full_case = 32'd1 *)
+    casez (first)
+      3'h0:
+          \$70  = pick_way__0;
+      3'h1:
+          \$70  = pick_way__1;
+      3'h2:
+          \$70  = pick_way__2;
+      3'h3:
+          \$70  = pick_way__3;
+      3'h4:
+          \$70  = pick_way__4;
+      3'h5:
+          \$70  = pick_way__5;
+      3'h6:
+          \$70  = pick_way__6;
+      3'h7:
+          \$70  = pick_way__7;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    (* full_case = 32'd1 *)
+    casez (first)
+      3'h0:
+          \$71  = pick_tag__0;
+      3'h1:
+          \$71  = pick_tag__1;
+      3'h2:
+          \$71  = pick_tag__2;
+      3'h3:
+          \$71  = pick_tag__3;
+      3'h4:
+          \$71  = pick_tag__4;
+      3'h5:
+          \$71  = pick_tag__5;
+      3'h6:
+          \$71  = pick_tag__6;
+      3'h7:
+          \$71  = pick_tag__7;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    first = 3'h0;
+    if (any_left[7]) begin
+      first = 3'h7;
+    end
+    if (any_left[6]) begin
+      first = 3'h6;
+    end
+    if (any_left[5]) begin
+      first = 3'h5;
+    end
+    if (any_left[4]) begin
+      first = 3'h4;
+    end
+    if (any_left[3]) begin
+      first = 3'h3;
+    end
+    if (any_left[2]) begin
+      first = 3'h2;
+    end
+    if (any_left[1]) begin
+      first = 3'h1;
+    end
+    if (any_left[0]) begin
+      first = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    event__payload[256] = 1'h0;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h10:
+          /* empty */;
+      5'h11:
+          /* empty */;
+      5'h0f:
+          event__payload[256] = 1'h1;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    level = \$6 ;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          level = { 1'h0, \$2 [7:0] };
+      5'h06:
+          level = { 1'h0, \$2 [7:0] };
+      5'h07:
+          /* empty */;
+      5'h08:
+          level = threshold;
+      5'h09:
+          level = threshold;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    wanted = \$7 ;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          wanted = 3'h3;
+      5'h02:
+          wanted = 3'h3;
+      5'h03:
+          wanted = 3'h4;
+      5'h04:
+          wanted = 3'h4;
+      5'h05:
+          wanted = 3'h0;
+      5'h06:
+          wanted = 3'h0;
+      5'h07:
+          /* empty */;
+      5'h08:
+          wanted = 3'h1;
+      5'h09:
+          wanted = 3'h1;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$signal$26  = 1'h0;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          \$signal$26  = 1'h1;
+      5'h02:
+          /* empty */;
+      5'h03:
+          \$signal$26  = 1'h1;
+      5'h04:
+          /* empty */;
+      5'h05:
+          \$signal$26  = 1'h1;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          \$signal$26  = 1'h1;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    limit = 10'h000;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          limit = \$10 [9:0];
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    load = 1'h0;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          load = 1'h1;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    r_en = 1'h0;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          r_en = promoting;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    take = 8'h00;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h10:
+          take = \$11 [7:0];
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    make_hot = 1'h0;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h10:
+          make_hot = promoting;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    promoted = 1'h0;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h10:
+          if (promoting) begin
+            promoted = 1'h1;
+          end
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    w_en = 1'h0;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h10:
+          (* full_case = 32'd1 *)
+          if (promoting) begin
+          end else begin
+            w_en = 1'h1;
+          end
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    w_data = 49'h0000000000000;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h10:
+          (* full_case = 32'd1 *)
+          if (promoting) begin
+          end else begin
+            w_data = { mixed, \$12  };
+          end
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    demoted = 1'h0;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h10:
+          (* full_case = 32'd1 *)
+          if (promoting) begin
+          end else begin
+            demoted = 1'h1;
+          end
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    event__valid = 1'h0;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h10:
+          /* empty */;
+      5'h11:
+          event__valid = 1'h1;
+      5'h0f:
+          event__valid = 1'h1;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    answer0 = 64'h0000000000000000;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h10:
+          /* empty */;
+      5'h11:
+          answer0 = { 11'h400, slot_in, 4'h0, mixed };
+      5'h0f:
+          answer0 = { 17'h00000, \$signal$50 , 18'h00000, hot_count };
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    answer1 = 64'h0000000000000000;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h10:
+          /* empty */;
+      5'h11:
+          answer1 = \$13 ;
+      5'h0f:
+          answer1 = { 17'h00000, recent, 23'h000000, threshold };
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    done = 1'h0;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h10:
+          /* empty */;
+      5'h11:
+          /* empty */;
+      5'h0f:
+          if (event__ready) begin
+            done = 1'h1;
+          end
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$90  = { under_way[1:0], \$signal$26  };
+    if (rst) begin
+      \$90  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$91  = \$39 [5:0];
+    if (rst) begin
+      \$91  = 6'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$92  = \$signal$66 ;
+    if (under_way[2]) begin
+      \$92  = \$40 [14:0];
+    end
+    casez (fsm_state)
+      5'h00:
+          if (start) begin
+            \$92  = 15'h0000;
+          end
+      5'h01:
+          /* empty */;
+      5'h02:
+          if (\$45 ) begin
+            \$92  = 15'h0000;
+          end
+      5'h03:
+          /* empty */;
+      5'h04:
+          if (\$49 ) begin
+            \$92  = 15'h0000;
+          end
+      5'h05:
+          /* empty */;
+      5'h06:
+          if (\$53 ) begin
+            \$92  = 15'h0000;
+          end
+    endcase
+    if (rst) begin
+      \$92  = 15'h0000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    (* full_case = 32'd1 *)
+    if (clear) begin
+      \$93  = 14'h0000;
+    end else begin
+      \$93  = \$41 [13:0];
+    end
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          if (\$85 ) begin
+            \$93  = \$86 [13:0];
+          end
+    endcase
+    if (rst) begin
+      \$93  = 14'h0000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$94  = threshold;
+    if (clear) begin
+      \$94  = 9'h000;
+    end
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          \$94  = \$57 ;
+    endcase
+    if (rst) begin
+      \$94  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$95  = \bit ;
+    casez (fsm_state)
+      5'h00:
+          if (start) begin
+            \$95  = 3'h7;
+          end
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          if (\$53 ) begin
+            \$95  = \$55 [2:0];
+          end
+    endcase
+    if (rst) begin
+      \$95  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$96  = base;
+    casez (fsm_state)
+      5'h00:
+          if (start) begin
+            \$96  = 8'h00;
+          end
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          if (\$53 ) begin
+            if (\$54 ) begin
+              \$96  = \$2 [7:0];
+            end
+          end
+    endcase
+    if (rst) begin
+      \$96  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$97  = row_set;
+    casez (fsm_state)
+      5'h00:
+          if (start) begin
+            \$97  = 9'h000;
+          end
+      5'h01:
+          \$97  = \$42 [8:0];
+      5'h02:
+          if (\$45 ) begin
+            \$97  = 9'h000;
+          end
+      5'h03:
+          \$97  = \$46 [8:0];
+      5'h04:
+          if (\$49 ) begin
+            \$97  = 9'h000;
+          end
+      5'h05:
+          \$97  = \$50 [8:0];
+      5'h06:
+          if (\$53 ) begin
+            \$97  = 9'h000;
+          end
+      5'h07:
+          /* empty */;
+      5'h08:
+          \$97  = \$58 [8:0];
+      5'h09:
+          /* empty */;
+      5'h0a:
+          \$97  = \$69 ;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          if (\$74 ) begin
+          end else if (\$77 ) begin
+            \$97  = \$80 [8:0];
+          end else if (\$78 ) begin
+            \$97  = \$82 ;
+          end
+    endcase
+    if (rst) begin
+      \$97  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$98  = left;
+    casez (fsm_state)
+      5'h00:
+          if (start) begin
+            \$98  = set_mask;
+          end
+      5'h01:
+          \$98  = \$43 [8:0];
+      5'h02:
+          if (\$45 ) begin
+            \$98  = set_mask;
+          end
+      5'h03:
+          \$98  = \$47 [8:0];
+      5'h04:
+          if (\$49 ) begin
+            \$98  = set_mask;
+          end
+      5'h05:
+          \$98  = \$51 [8:0];
+      5'h06:
+          if (\$53 ) begin
+            \$98  = set_mask;
+          end
+      5'h07:
+          /* empty */;
+      5'h08:
+          \$98  = \$59 [8:0];
+      5'h09:
+          /* empty */;
+      5'h0a:
+          \$98  = set_mask;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          if (\$74 ) begin
+          end else if (\$77 ) begin
+            \$98  = \$81 [8:0];
+          end else if (\$78 ) begin
+            \$98  = set_mask;
+          end
+    endcase
+    if (rst) begin
+      \$98  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$99  = fsm_state;
+    casez (fsm_state)
+      5'h00:
+          if (start) begin
+            \$99  = 5'h01;
+          end
+      5'h01:
+          if (\$44 ) begin
+            \$99  = 5'h02;
+          end
+      5'h02:
+          if (\$45 ) begin
+            \$99  = 5'h03;
+          end
+      5'h03:
+          if (\$48 ) begin
+            \$99  = 5'h04;
+          end
+      5'h04:
+          if (\$49 ) begin
+            \$99  = 5'h05;
+          end
+      5'h05:
+          if (\$52 ) begin
+            \$99  = 5'h06;
+          end
+      5'h06:
+          if (\$53 ) begin
+            \$99  = 5'h05;
+            if (\$56 ) begin
+              \$99  = 5'h07;
+            end
+          end
+      5'h07:
+          \$99  = 5'h08;
+      5'h08:
+          if (\$60 ) begin
+            \$99  = 5'h09;
+          end
+      5'h09:
+          if (\$61 ) begin
+            \$99  = 5'h0a;
+          end
+      5'h0a:
+          \$99  = 5'h0b;
+      5'h0b:
+          \$99  = 5'h0c;
+      5'h0c:
+          \$99  = 5'h0d;
+      5'h0d:
+          (* full_case = 32'd1 *)
+          if (\$74 ) begin
+            \$99  = 5'h0e;
+          end else if (\$77 ) begin
+            \$99  = 5'h0b;
+          end else if (\$78 ) begin
+            \$99  = 5'h0b;
+          end else begin
+            \$99  = 5'h0f;
+          end
+      5'h0e:
+          \$99  = 5'h10;
+      5'h10:
+          (* full_case = 32'd1 *)
+          if (promoting) begin
+            \$99  = 5'h11;
+          end else begin
+            \$99  = 5'h0d;
+          end
+      5'h11:
+          if (event__ready) begin
+            \$99  = 5'h0d;
+          end
+      5'h0f:
+          if (event__ready) begin
+            \$99  = 5'h00;
+          end
+    endcase
+    if (rst) begin
+      \$99  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$100  = \$signal$50 ;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          if (\$45 ) begin
+            \$100  = \$signal$66 ;
+          end
+    endcase
+    if (rst) begin
+      \$100  = 15'h0000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$101  = recent;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          if (\$49 ) begin
+            \$101  = \$signal$66 ;
+          end
+    endcase
+    if (rst) begin
+      \$101  = 15'h0000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$102  = to_promote;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          if (\$61 ) begin
+            \$102  = \$63 [9:0];
+          end
+      5'h0a:
+          \$102  = \$68 [9:0];
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h10:
+          (* full_case = 32'd1 *)
+          if (promoting) begin
+            \$102  = \$87 [9:0];
+          end else begin
+            \$102  = \$89 [9:0];
+          end
+    endcase
+    if (rst) begin
+      \$102  = 10'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$103  = to_demote;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          \$103  = \$66 [9:0];
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h10:
+          (* full_case = 32'd1 *)
+          if (promoting) begin
+          end else begin
+            \$103  = \$88 [9:0];
+          end
+    endcase
+    if (rst) begin
+      \$103  = 10'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$104  = promoting;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          \$104  = 1'h0;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          if (\$74 ) begin
+          end else if (\$77 ) begin
+          end else if (\$78 ) begin
+            \$104  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$104  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$105  = bank;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          \$105  = first;
+    endcase
+    if (rst) begin
+      \$105  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$106  = row_way;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          \$106  = \$70 ;
+    endcase
+    if (rst) begin
+      \$106  = 2'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$107  = mixed;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          \$107  = { \$71 , first };
+    endcase
+    if (rst) begin
+      \$107  = 36'h000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$108  = slot_in;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          \$108  = \$83 [12:0];
+    endcase
+    if (rst) begin
+      \$108  = 13'h0000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$109  = \$signal$49 ;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          \$109  = r_data[48:13];
+    endcase
+    if (rst) begin
+      \$109  = 36'h000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$110  = old_valid;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          \$110  = r_rdy;
+    endcase
+    if (rst) begin
+      \$110  = 1'h0;
+    end
+  end
+  always @*
+    event__payload[255:0] = { 128'h00000000000000000000000000000000, answer1, answer0 };
+endmodule
+
+module hotline_selector_vacated(rst, r_data, r_en, w_en, w_port__data, r_rdy, clk);
+  reg \$auto$verilog_backend.cc:2505:dump_module$22 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$22 = 0;
+  input rst;
+  wire rst;
+  output [48:0] r_data;
+  wire [48:0] r_data;
+  input r_en;
+  wire r_en;
+  input w_en;
+  wire w_en;
+  input [48:0] w_port__data;
+  wire [48:0] w_port__data;
+  output r_rdy;
+  reg r_rdy = 1'h0;
+  input clk;
+  wire clk;
+  wire \$1 ;
+  wire \$10 ;
+  wire [9:0] \$11 ;
+  wire [9:0] \$12 ;
+  wire \$13 ;
+  wire \$14 ;
+  wire \$15 ;
+  wire \$16 ;
+  wire \$17 ;
+  wire \$18 ;
+  wire [9:0] \$19 ;
+  wire \$2 ;
+  wire \$20 ;
+  wire \$21 ;
+  wire \$22 ;
+  wire \$23 ;
+  wire \$24 ;
+  wire \$25 ;
+  wire [9:0] \$26 ;
+  wire \$27 ;
+  wire \$28 ;
+  wire \$29 ;
+  wire \$3 ;
+  reg [8:0] \$30 ;
+  reg [8:0] \$31 ;
+  reg [8:0] \$32 ;
+  reg \$33 ;
+  wire \$4 ;
+  wire [9:0] \$5 ;
+  wire [9:0] \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  wire \$9 ;
+  reg [8:0] inner_level = 9'h000;
+  wire inner_r_rdy;
+  reg [8:0] r_port__addr = 9'h000;
+  (* init = 9'h000 *)
+  wire r_port__en;
+  wire [9:0] w_level;
+  reg [8:0] w_port__addr = 9'h000;
+  (* init = 9'h000 *)
+  wire w_port__en;
+  wire w_rdy;
+  reg [48:0] storage [510:0];
+  always @(posedge clk) begin
+    if (w_port__en)
+      storage[w_port__addr] <= w_port__data;
+  end
+  reg [48:0] _0_;
+  always @(posedge clk) begin
+    if (r_port__en) begin
+      _0_ <= storage[r_port__addr];
+    end
+  end
+  assign r_data = _0_;
+  assign w_rdy = inner_level != 9'h1ff;
+  assign inner_r_rdy = | inner_level;
+  assign w_port__en = w_rdy & w_en;
+  assign \$1  = ~ r_rdy;
+  assign \$2  = \$1  | r_en;
+  assign r_port__en = inner_r_rdy & \$2 ;
+  assign w_level = inner_level + r_rdy;
+  assign \$3  = w_rdy & w_en;
+  assign \$4  = w_port__addr == 9'h1fe;
+  assign \$5  = w_port__addr + 1'h1;
+  assign \$6  = \$4  ? 10'h000 : \$5 ;
+  assign \$7  = ~ r_rdy;
+  assign \$8  = \$7  | r_en;
+  assign \$9  = inner_r_rdy & \$8 ;
+  assign \$10  = r_port__addr == 9'h1fe;
+  assign \$11  = r_port__addr + 1'h1;
+  assign \$12  = \$10  ? 10'h000 : \$11 ;
+  assign \$13  = w_rdy & w_en;
+  assign \$14  = ~ r_rdy;
+  assign \$15  = \$14  | r_en;
+  assign \$16  = inner_r_rdy & \$15 ;
+  assign \$17  = ~ \$16 ;
+  assign \$18  = \$13  & \$17 ;
+  assign \$19  = inner_level + 1'h1;
+  assign \$20  = ~ r_rdy;
+  assign \$21  = \$20  | r_en;
+  assign \$22  = inner_r_rdy & \$21 ;
+  assign \$23  = w_rdy & w_en;
+  assign \$24  = ~ \$23 ;
+  assign \$25  = \$22  & \$24 ;
+  assign \$26  = inner_level - 1'h1;
+  assign \$27  = ~ r_rdy;
+  assign \$28  = \$27  | r_en;
+  assign \$29  = inner_r_rdy & \$28 ;
+  always @(posedge clk)
+    w_port__addr <= \$30 ;
+  always @(posedge clk)
+    r_port__addr <= \$31 ;
+  always @(posedge clk)
+    inner_level <= \$32 ;
+  always @(posedge clk)
+    r_rdy <= \$33 ;
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$22 ) begin end
+    \$30  = w_port__addr;
+    if (\$3 ) begin
+      \$30  = \$6 [8:0];
+    end
+    if (rst) begin
+      \$30  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$22 ) begin end
+    \$31  = r_port__addr;
+    if (\$9 ) begin
+      \$31  = \$12 [8:0];
+    end
+    if (rst) begin
+      \$31  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$22 ) begin end
+    \$32  = inner_level;
+    if (\$18 ) begin
+      \$32  = \$19 [8:0];
+    end
+    if (\$25 ) begin
+      \$32  = \$26 [8:0];
+    end
+    if (rst) begin
+      \$32  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$22 ) begin end
+    \$33  = r_rdy;
+    if (\$29 ) begin
+      \$33  = 1'h1;
+    end else if (r_en) begin
+      \$33  = 1'h0;
+    end
+    if (rst) begin
+      \$33  = 1'h0;
+    end
+  end
+endmodule
+
+module hotline_unpacker(rst, hold, output__valid, input__ready, started, output__ready, phase, input__valid, input__payload, output__payload, newest_phase, unknown_phase, index_range, sample_too_long, sample_open, empty_batch, clk);
+  reg \$auto$verilog_backend.cc:2505:dump_module$23 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$23 = 0;
   input rst;
   wire rst;
   input hold;
@@ -8225,16 +14053,18 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire started;
   input output__ready;
   wire output__ready;
-  input phase;
-  wire phase;
+  input [1:0] phase;
+  wire [1:0] phase;
   input input__valid;
   wire input__valid;
   input [288:0] input__payload;
   wire [288:0] input__payload;
-  output [173:0] output__payload;
-  wire [173:0] output__payload;
-  output newest_phase;
-  reg newest_phase = 1'h0;
+  output [174:0] output__payload;
+  wire [174:0] output__payload;
+  output [1:0] newest_phase;
+  reg [1:0] newest_phase = 2'h0;
+  output unknown_phase;
+  reg unknown_phase = 1'h0;
   output index_range;
   reg index_range = 1'h0;
   output sample_too_long;
@@ -8251,36 +14081,45 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$101 ;
   wire \$102 ;
   wire \$103 ;
-  wire [6:0] \$104 ;
-  wire [7:0] \$105 ;
+  wire [1:0] \$104 ;
+  wire \$105 ;
   wire \$106 ;
   wire \$107 ;
-  wire [3:0] \$108 ;
-  wire [3:0] \$109 ;
+  wire \$108 ;
+  wire \$109 ;
   wire \$11 ;
   wire \$110 ;
   wire \$111 ;
-  wire [3:0] \$112 ;
-  wire [3:0] \$113 ;
-  wire [3:0] \$114 ;
-  wire [3:0] \$115 ;
-  wire \$116 ;
-  wire \$117 ;
+  wire [6:0] \$112 ;
+  wire [7:0] \$113 ;
+  wire \$114 ;
+  wire \$115 ;
+  wire [3:0] \$116 ;
+  wire [3:0] \$117 ;
   wire \$118 ;
   wire \$119 ;
   wire \$12 ;
-  wire \$120 ;
-  wire \$121 ;
-  reg \$122 ;
-  reg \$123 ;
-  reg \$124 ;
-  reg [288:0] \$125 ;
-  reg [6:0] \$126 ;
-  reg \$127 ;
-  reg \$128 ;
-  reg \$129 ;
+  wire [3:0] \$120 ;
+  wire [3:0] \$121 ;
+  wire [3:0] \$122 ;
+  wire [3:0] \$123 ;
+  wire \$124 ;
+  wire \$125 ;
+  wire \$126 ;
+  wire \$127 ;
+  wire \$128 ;
+  wire \$129 ;
   wire \$13 ;
-  reg \$130 ;
+  reg [1:0] \$130 ;
+  reg \$131 ;
+  reg \$132 ;
+  reg \$133 ;
+  reg [288:0] \$134 ;
+  reg [6:0] \$135 ;
+  reg \$136 ;
+  reg \$137 ;
+  reg \$138 ;
+  reg \$139 ;
   wire \$14 ;
   wire \$15 ;
   wire \$16 ;
@@ -8299,54 +14138,54 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$28 ;
   wire \$29 ;
   wire \$3 ;
-  wire [1:0] \$30 ;
+  wire \$30 ;
   wire \$31 ;
   wire \$32 ;
   wire \$33 ;
-  wire \$34 ;
+  wire [1:0] \$34 ;
   wire \$35 ;
   wire \$36 ;
   wire \$37 ;
-  wire [3:0] \$38 ;
+  wire \$38 ;
   wire \$39 ;
   wire \$4 ;
   wire \$40 ;
   wire \$41 ;
-  wire \$42 ;
+  wire [3:0] \$42 ;
   wire \$43 ;
   wire \$44 ;
   wire \$45 ;
   wire \$46 ;
   wire \$47 ;
-  wire [3:0] \$48 ;
+  wire \$48 ;
   wire \$49 ;
   wire \$5 ;
   wire \$50 ;
   wire \$51 ;
-  wire \$52 ;
+  wire [3:0] \$52 ;
   wire \$53 ;
   wire \$54 ;
   wire \$55 ;
   wire \$56 ;
   wire \$57 ;
-  wire [3:0] \$58 ;
+  wire \$58 ;
   wire \$59 ;
   wire \$6 ;
   wire \$60 ;
   wire \$61 ;
-  wire \$62 ;
+  wire [3:0] \$62 ;
   wire \$63 ;
   wire \$64 ;
-  wire [3:0] \$65 ;
-  wire [3:0] \$66 ;
-  wire [3:0] \$67 ;
-  wire [3:0] \$68 ;
+  wire \$65 ;
+  wire \$66 ;
+  wire \$67 ;
+  wire \$68 ;
   wire [3:0] \$69 ;
   wire \$7 ;
-  wire \$70 ;
-  wire \$71 ;
-  wire \$72 ;
-  wire \$73 ;
+  wire [3:0] \$70 ;
+  wire [3:0] \$71 ;
+  wire [3:0] \$72 ;
+  wire [3:0] \$73 ;
   wire \$74 ;
   wire \$75 ;
   wire \$76 ;
@@ -8383,6 +14222,7 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   reg [288:0] held = 289'h0000000000000000000000000000000000000000000000000000000000000000000000000;
   reg held_valid = 1'h0;
   reg in_batch = 1'h0;
+  reg known;
   wire [3:0] marked;
   wire \null ;
   wire [3:0] partial;
@@ -8404,223 +14244,256 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   assign input__ready = held_valid ? \$6  : \$8 ;
   assign \$9  = ~ in_batch;
   assign started = accept & \$9 ;
-  assign \$10  = | held[263:256];
-  assign \$11  = & held[263:256];
-  assign \$12  = ~ \$11 ;
-  assign \$13  = | held[263:256];
-  assign \$14  = \$13  & held[63];
-  assign \$15  = | held[271:264];
-  assign \$16  = & held[271:264];
-  assign \$17  = ~ \$16 ;
-  assign \$18  = | held[271:264];
-  assign \$19  = \$18  & held[127];
-  assign \$20  = | held[279:272];
-  assign \$21  = & held[279:272];
-  assign \$22  = ~ \$21 ;
-  assign \$23  = | held[279:272];
-  assign \$24  = \$23  & held[191];
-  assign \$25  = | held[287:280];
-  assign \$26  = & held[287:280];
-  assign \$27  = ~ \$26 ;
-  assign \$28  = | held[287:280];
-  assign \$29  = \$28  & held[255];
-  assign \$30  = 1'h0 + valid[0];
-  assign \$32  = \$30  == room;
-  assign \$33  = \$31  & \$32 ;
-  assign \$34  = valid[0] & held[288];
-  assign \$35  = | valid[3:1];
-  assign \$36  = ~ \$35 ;
-  assign \$37  = \$34  & \$36 ;
-  assign \$38  = \$30  + valid[1];
+  assign \$10  = ! phase;
+  assign \$11  = phase == 1'h1;
+  assign \$12  = \$10  | \$11 ;
+  assign \$13  = phase == 2'h2;
+  assign \$14  = | held[263:256];
+  assign \$15  = & held[263:256];
+  assign \$16  = ~ \$15 ;
+  assign \$17  = | held[263:256];
+  assign \$18  = \$17  & held[63];
+  assign \$19  = | held[271:264];
+  assign \$20  = & held[271:264];
+  assign \$21  = ~ \$20 ;
+  assign \$22  = | held[271:264];
+  assign \$23  = \$22  & held[127];
+  assign \$24  = | held[279:272];
+  assign \$25  = & held[279:272];
+  assign \$26  = ~ \$25 ;
+  assign \$27  = | held[279:272];
+  assign \$28  = \$27  & held[191];
+  assign \$29  = | held[287:280];
+  assign \$30  = & held[287:280];
+  assign \$31  = ~ \$30 ;
+  assign \$32  = | held[287:280];
+  assign \$33  = \$32  & held[255];
+  assign \$34  = 1'h0 + valid[0];
+  assign \$36  = \$34  == room;
+  assign \$37  = \$35  & \$36 ;
+  assign \$38  = valid[0] & held[288];
+  assign \$39  = | valid[3:1];
   assign \$40  = ~ \$39 ;
-  assign \$41  = valid[1] & \$40 ;
-  assign \$42  = \$38 [2:0] == room;
-  assign \$43  = \$41  & \$42 ;
-  assign \$44  = valid[1] & held[288];
-  assign \$45  = | valid[3:2];
-  assign \$46  = ~ \$45 ;
-  assign \$47  = \$44  & \$46 ;
-  assign \$48  = \$38 [2:0] + valid[2];
-  assign \$49  = | marked[1:0];
+  assign \$41  = \$38  & \$40 ;
+  assign \$42  = \$34  + valid[1];
+  assign \$44  = ~ \$43 ;
+  assign \$45  = valid[1] & \$44 ;
+  assign \$46  = \$42 [2:0] == room;
+  assign \$47  = \$45  & \$46 ;
+  assign \$48  = valid[1] & held[288];
+  assign \$49  = | valid[3:2];
   assign \$50  = ~ \$49 ;
-  assign \$51  = valid[2] & \$50 ;
-  assign \$52  = \$48 [2:0] == room;
-  assign \$53  = \$51  & \$52 ;
-  assign \$54  = valid[2] & held[288];
-  assign \$56  = ~ \$55 ;
-  assign \$57  = \$54  & \$56 ;
-  assign \$58  = \$48 [2:0] + valid[3];
-  assign \$59  = | marked[2:0];
+  assign \$51  = \$48  & \$50 ;
+  assign \$52  = \$42 [2:0] + valid[2];
+  assign \$53  = | marked[1:0];
+  assign \$54  = ~ \$53 ;
+  assign \$55  = valid[2] & \$54 ;
+  assign \$56  = \$52 [2:0] == room;
+  assign \$57  = \$55  & \$56 ;
+  assign \$58  = valid[2] & held[288];
   assign \$60  = ~ \$59 ;
-  assign \$61  = valid[3] & \$60 ;
-  assign \$62  = \$58 [2:0] == room;
-  assign \$63  = \$61  & \$62 ;
-  assign \$64  = valid[3] & held[288];
-  assign \$65  = marked | forced;
-  assign ends = \$65  | \final ;
-  assign \$66  = \$58 [2:0] - \$30 ;
-  assign \$67  = \$58 [2:0] - \$38 [2:0];
-  assign \$68  = \$58 [2:0] - \$48 [2:0];
-  assign \$69  = \$58 [2:0] - \$58 [2:0];
-  assign \$70  = | held[62:40];
-  assign \$75  = partial[0] | \$74 ;
-  assign \$76  = valid[0] & \$75 ;
-  assign \$77  = | held[126:104];
-  assign \$82  = partial[1] | \$81 ;
-  assign \$83  = valid[1] & \$82 ;
-  assign \$84  = | held[190:168];
-  assign \$89  = partial[2] | \$88 ;
-  assign \$90  = valid[2] & \$89 ;
-  assign \$91  = | held[254:232];
-  assign \$96  = partial[3] | \$95 ;
-  assign \$97  = valid[3] & \$96 ;
-  assign \$98  = ~ newest_phase;
-  assign \$99  = ~ input__payload[288];
-  assign \$100  = \null  & held_valid;
-  assign \$102  = \$101  | input__payload[288];
-  assign \$103  = | ends;
-  assign \$104  = \$103  ? 7'h40 : room;
-  assign \$105  = \$104  - tail;
-  assign \$106  = | bad;
-  assign \$107  = \release  & \$106 ;
-  assign \$108  = ~ marked;
-  assign \$109  = forced & \$108 ;
-  assign \$110  = | \$109 ;
-  assign \$111  = \release  & \$110 ;
-  assign \$112  = ~ marked;
-  assign \$113  = \final  & \$112 ;
-  assign \$114  = ~ forced;
-  assign \$115  = \$113  & \$114 ;
-  assign \$116  = | \$115 ;
-  assign \$117  = \release  & \$116 ;
-  assign \$118  = \release  & held[288];
-  assign \$119  = | valid;
-  assign \$120  = ~ \$119 ;
-  assign \$121  = \$118  & \$120 ;
+  assign \$61  = \$58  & \$60 ;
+  assign \$62  = \$52 [2:0] + valid[3];
+  assign \$63  = | marked[2:0];
+  assign \$64  = ~ \$63 ;
+  assign \$65  = valid[3] & \$64 ;
+  assign \$66  = \$62 [2:0] == room;
+  assign \$67  = \$65  & \$66 ;
+  assign \$68  = valid[3] & held[288];
+  assign \$69  = marked | forced;
+  assign ends = \$69  | \final ;
+  assign \$70  = \$62 [2:0] - \$34 ;
+  assign \$71  = \$62 [2:0] - \$42 [2:0];
+  assign \$72  = \$62 [2:0] - \$52 [2:0];
+  assign \$73  = \$62 [2:0] - \$62 [2:0];
+  assign \$74  = | held[62:40];
+  assign \$77  = | held[31:28];
+  assign \$78  = \$76  | \$77 ;
+  assign \$79  = partial[0] | \$78 ;
+  assign \$80  = valid[0] & \$79 ;
+  assign \$81  = | held[126:104];
+  assign \$84  = | held[95:92];
+  assign \$85  = \$83  | \$84 ;
+  assign \$86  = partial[1] | \$85 ;
+  assign \$87  = valid[1] & \$86 ;
+  assign \$88  = | held[190:168];
+  assign \$91  = | held[159:156];
+  assign \$92  = \$90  | \$91 ;
+  assign \$93  = partial[2] | \$92 ;
+  assign \$94  = valid[2] & \$93 ;
+  assign \$95  = | held[254:232];
+  assign \$98  = | held[223:220];
+  assign \$99  = \$97  | \$98 ;
+  assign \$100  = partial[3] | \$99 ;
+  assign \$101  = valid[3] & \$100 ;
+  assign \$102  = newest_phase != 1'h1;
+  assign \$103  = | newest_phase;
+  assign \$104  = known ? phase : 2'h1;
+  assign \$105  = ~ known;
+  assign \$106  = started & \$105 ;
+  assign \$107  = ~ input__payload[288];
+  assign \$108  = \null  & held_valid;
+  assign \$110  = \$109  | input__payload[288];
+  assign \$111  = | ends;
+  assign \$112  = \$111  ? 7'h40 : room;
+  assign \$113  = \$112  - tail;
+  assign \$114  = | bad;
+  assign \$115  = \release  & \$114 ;
+  assign \$116  = ~ marked;
+  assign \$117  = forced & \$116 ;
+  assign \$118  = | \$117 ;
+  assign \$119  = \release  & \$118 ;
+  assign \$120  = ~ marked;
+  assign \$121  = \final  & \$120 ;
+  assign \$122  = ~ forced;
+  assign \$123  = \$121  & \$122 ;
+  assign \$124  = | \$123 ;
+  assign \$125  = \release  & \$124 ;
+  assign \$126  = \release  & held[288];
+  assign \$127  = | valid;
+  assign \$128  = ~ \$127 ;
+  assign \$129  = \$126  & \$128 ;
   always @(posedge clk)
-    newest_phase <= \$122 ;
+    newest_phase <= \$130 ;
   always @(posedge clk)
-    held_valid <= \$123 ;
+    unknown_phase <= \$131 ;
   always @(posedge clk)
-    in_batch <= \$124 ;
+    held_valid <= \$132 ;
   always @(posedge clk)
-    held <= \$125 ;
+    in_batch <= \$133 ;
   always @(posedge clk)
-    room <= \$126 ;
+    held <= \$134 ;
   always @(posedge clk)
-    index_range <= \$127 ;
+    room <= \$135 ;
   always @(posedge clk)
-    sample_too_long <= \$128 ;
+    index_range <= \$136 ;
   always @(posedge clk)
-    sample_open <= \$129 ;
+    sample_too_long <= \$137 ;
   always @(posedge clk)
-    empty_batch <= \$130 ;
+    sample_open <= \$138 ;
+  always @(posedge clk)
+    empty_batch <= \$139 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
-    tail = \$58 [2:0];
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    known = \$12 ;
+    if (\$13 ) begin
+      known = 1'h1;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    tail = \$62 [2:0];
     if (ends[0]) begin
-      tail = \$66 [2:0];
+      tail = \$70 [2:0];
     end
     if (ends[1]) begin
-      tail = \$67 [2:0];
+      tail = \$71 [2:0];
     end
     if (ends[2]) begin
-      tail = \$68 [2:0];
+      tail = \$72 [2:0];
     end
     if (ends[3]) begin
-      tail = \$69 [2:0];
+      tail = \$73 [2:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
-    \$122  = newest_phase;
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$130  = newest_phase;
     if (started) begin
-      \$122  = phase;
+      \$130  = \$104 ;
     end
     if (rst) begin
-      \$122  = 1'h0;
+      \$130  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
-    \$123  = held_valid;
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$131  = \$106 ;
+    if (rst) begin
+      \$131  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$132  = held_valid;
     if (\release ) begin
-      \$123  = 1'h0;
+      \$132  = 1'h0;
     end
     if (accept) begin
-      if (\$100 ) begin
-      end else if (\$102 ) begin
-        \$123  = 1'h1;
+      if (\$108 ) begin
+      end else if (\$110 ) begin
+        \$132  = 1'h1;
       end
     end
     if (rst) begin
-      \$123  = 1'h0;
+      \$132  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
-    \$124  = in_batch;
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$133  = in_batch;
     if (accept) begin
-      \$124  = \$99 ;
+      \$133  = \$107 ;
     end
     if (rst) begin
-      \$124  = 1'h0;
+      \$133  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
-    \$125  = held;
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$134  = held;
     if (accept) begin
-      if (\$100 ) begin
-        \$125 [288] = input__payload[288];
-      end else if (\$102 ) begin
-        \$125  = input__payload;
+      if (\$108 ) begin
+        \$134 [288] = input__payload[288];
+      end else if (\$110 ) begin
+        \$134  = input__payload;
       end
     end
     if (rst) begin
-      \$125  = 289'h0000000000000000000000000000000000000000000000000000000000000000000000000;
+      \$134  = 289'h0000000000000000000000000000000000000000000000000000000000000000000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
-    \$126  = room;
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$135  = room;
     if (\release ) begin
-      \$126  = \$105 [6:0];
+      \$135  = \$113 [6:0];
     end
     if (rst) begin
-      \$126  = 7'h40;
+      \$135  = 7'h40;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
-    \$127  = \$107 ;
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$136  = \$115 ;
     if (rst) begin
-      \$127  = 1'h0;
+      \$136  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
-    \$128  = \$111 ;
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$137  = \$119 ;
     if (rst) begin
-      \$128  = 1'h0;
+      \$137  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
-    \$129  = \$117 ;
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$138  = \$125 ;
     if (rst) begin
-      \$129  = 1'h0;
+      \$138  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
-    \$130  = \$121 ;
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$139  = \$129 ;
     if (rst) begin
-      \$130  = 1'h0;
+      \$139  = 1'h0;
     end
   end
-  assign output__payload[173] = held[288];
-  assign output__payload[172] = \$98 ;
+  assign output__payload[174] = held[288];
+  assign output__payload[173] = \$103 ;
+  assign output__payload[172] = \$102 ;
   assign output__payload[171] = bad[3];
   assign output__payload[170] = ends[3];
   assign output__payload[169] = valid[3];
@@ -8637,49 +14510,663 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   assign output__payload[41] = ends[0];
   assign output__payload[40] = valid[0];
   assign output__payload[39:0] = held[39:0];
-  assign bad[3] = \$97 ;
-  assign bad[2] = \$90 ;
-  assign bad[1] = \$83 ;
-  assign bad[0] = \$76 ;
-  assign \final [3] = \$64 ;
-  assign \final [2] = \$57 ;
-  assign \final [1] = \$47 ;
-  assign \final [0] = \$37 ;
-  assign forced[3] = \$63 ;
-  assign forced[2] = \$53 ;
-  assign forced[1] = \$43 ;
-  assign forced[0] = \$33 ;
-  assign marked[3] = \$29 ;
-  assign marked[2] = \$24 ;
-  assign marked[1] = \$19 ;
-  assign marked[0] = \$14 ;
-  assign partial[3] = \$27 ;
-  assign partial[2] = \$22 ;
-  assign partial[1] = \$17 ;
-  assign partial[0] = \$12 ;
-  assign valid[3] = \$25 ;
-  assign valid[2] = \$20 ;
-  assign valid[1] = \$15 ;
-  assign valid[0] = \$10 ;
+  assign bad[3] = \$101 ;
+  assign bad[2] = \$94 ;
+  assign bad[1] = \$87 ;
+  assign bad[0] = \$80 ;
+  assign \final [3] = \$68 ;
+  assign \final [2] = \$61 ;
+  assign \final [1] = \$51 ;
+  assign \final [0] = \$41 ;
+  assign forced[3] = \$67 ;
+  assign forced[2] = \$57 ;
+  assign forced[1] = \$47 ;
+  assign forced[0] = \$37 ;
+  assign marked[3] = \$33 ;
+  assign marked[2] = \$28 ;
+  assign marked[1] = \$23 ;
+  assign marked[0] = \$18 ;
+  assign partial[3] = \$31 ;
+  assign partial[2] = \$26 ;
+  assign partial[1] = \$21 ;
+  assign partial[0] = \$16 ;
+  assign valid[3] = \$29 ;
+  assign valid[2] = \$24 ;
+  assign valid[1] = \$19 ;
+  assign valid[0] = \$14 ;
   assign \$2  = \$1 ;
-  assign \$31  = \$10 ;
-  assign \$39  = \$14 ;
-  assign \$55  = \$25 ;
-  assign \$71  = 1'h0;
-  assign \$72  = \$70 ;
-  assign \$73  = 1'h0;
-  assign \$74  = \$70 ;
-  assign \$78  = 1'h0;
-  assign \$79  = \$77 ;
-  assign \$80  = 1'h0;
-  assign \$81  = \$77 ;
-  assign \$85  = 1'h0;
-  assign \$86  = \$84 ;
-  assign \$87  = 1'h0;
-  assign \$88  = \$84 ;
-  assign \$92  = 1'h0;
-  assign \$93  = \$91 ;
-  assign \$94  = 1'h0;
-  assign \$95  = \$91 ;
-  assign \$101  = \$1 ;
+  assign \$35  = \$14 ;
+  assign \$43  = \$18 ;
+  assign \$59  = \$29 ;
+  assign \$75  = 1'h0;
+  assign \$76  = \$74 ;
+  assign \$82  = 1'h0;
+  assign \$83  = \$81 ;
+  assign \$89  = 1'h0;
+  assign \$90  = \$88 ;
+  assign \$96  = 1'h0;
+  assign \$97  = \$95 ;
+  assign \$109  = \$1 ;
+endmodule
+
+module hotline_updates(rst, input__valid, fire, input__ready, room, weights__0, weights__1, weights__2, weights__3, weights__4, weights__5, weights__6, weights__7, weights__8, weights__9, weights__10, weights__11, weights__12, weights__13, weights__14, weights__15
+, input__payload, held, tags__0, lane_weights__0, tags__1, lane_weights__1, tags__2, lane_weights__2, tags__3, lane_weights__3, to_bank__0, to_bank__1, to_bank__2, to_bank__3, to_bank__4, to_bank__5, to_bank__6, to_bank__7, rank_is__0, rank_is__1, clk
+);
+  reg \$auto$verilog_backend.cc:2505:dump_module$24 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$24 = 0;
+  input rst;
+  wire rst;
+  input input__valid;
+  wire input__valid;
+  output fire;
+  wire fire;
+  output input__ready;
+  wire input__ready;
+  input [7:0] room;
+  wire [7:0] room;
+  input [4:0] weights__0;
+  wire [4:0] weights__0;
+  input [4:0] weights__1;
+  wire [4:0] weights__1;
+  input [4:0] weights__2;
+  wire [4:0] weights__2;
+  input [4:0] weights__3;
+  wire [4:0] weights__3;
+  input [4:0] weights__4;
+  wire [4:0] weights__4;
+  input [4:0] weights__5;
+  wire [4:0] weights__5;
+  input [4:0] weights__6;
+  wire [4:0] weights__6;
+  input [4:0] weights__7;
+  wire [4:0] weights__7;
+  input [4:0] weights__8;
+  wire [4:0] weights__8;
+  input [4:0] weights__9;
+  wire [4:0] weights__9;
+  input [4:0] weights__10;
+  wire [4:0] weights__10;
+  input [4:0] weights__11;
+  wire [4:0] weights__11;
+  input [4:0] weights__12;
+  wire [4:0] weights__12;
+  input [4:0] weights__13;
+  wire [4:0] weights__13;
+  input [4:0] weights__14;
+  wire [4:0] weights__14;
+  input [4:0] weights__15;
+  wire [4:0] weights__15;
+  input [380:0] input__payload;
+  wire [380:0] input__payload;
+  output held;
+  reg held = 1'h0;
+  output [32:0] tags__0;
+  reg [32:0] tags__0 = 33'h000000000;
+  output [4:0] lane_weights__0;
+  reg [4:0] lane_weights__0 = 5'h00;
+  output [32:0] tags__1;
+  reg [32:0] tags__1 = 33'h000000000;
+  output [4:0] lane_weights__1;
+  reg [4:0] lane_weights__1 = 5'h00;
+  output [32:0] tags__2;
+  reg [32:0] tags__2 = 33'h000000000;
+  output [4:0] lane_weights__2;
+  reg [4:0] lane_weights__2 = 5'h00;
+  output [32:0] tags__3;
+  reg [32:0] tags__3 = 33'h000000000;
+  output [4:0] lane_weights__3;
+  reg [4:0] lane_weights__3 = 5'h00;
+  output [3:0] to_bank__0;
+  reg [3:0] to_bank__0 = 4'h0;
+  output [3:0] to_bank__1;
+  reg [3:0] to_bank__1 = 4'h0;
+  output [3:0] to_bank__2;
+  reg [3:0] to_bank__2 = 4'h0;
+  output [3:0] to_bank__3;
+  reg [3:0] to_bank__3 = 4'h0;
+  output [3:0] to_bank__4;
+  reg [3:0] to_bank__4 = 4'h0;
+  output [3:0] to_bank__5;
+  reg [3:0] to_bank__5 = 4'h0;
+  output [3:0] to_bank__6;
+  reg [3:0] to_bank__6 = 4'h0;
+  output [3:0] to_bank__7;
+  reg [3:0] to_bank__7 = 4'h0;
+  output [3:0] rank_is__0;
+  reg [3:0] rank_is__0 = 4'h0;
+  output [3:0] rank_is__1;
+  reg [3:0] rank_is__1 = 4'h0;
+  input clk;
+  wire clk;
+  wire \$1 ;
+  wire [14:0] \$10 ;
+  wire \$11 ;
+  wire [5:0] \$12 ;
+  wire [14:0] \$13 ;
+  wire [14:0] \$14 ;
+  wire \$15 ;
+  wire [5:0] \$16 ;
+  wire [14:0] \$17 ;
+  wire [14:0] \$18 ;
+  wire \$19 ;
+  wire \$2 ;
+  wire [3:0] \$20 ;
+  reg [4:0] \$21 ;
+  wire [3:0] \$22 ;
+  reg [4:0] \$23 ;
+  wire [3:0] \$24 ;
+  reg [4:0] \$25 ;
+  wire [3:0] \$26 ;
+  reg [4:0] \$27 ;
+  wire \$28 ;
+  wire \$29 ;
+  wire \$3 ;
+  wire \$30 ;
+  wire \$31 ;
+  wire \$32 ;
+  wire \$33 ;
+  wire \$34 ;
+  wire \$35 ;
+  reg \$36 ;
+  reg [32:0] \$37 ;
+  reg [4:0] \$38 ;
+  reg [32:0] \$39 ;
+  wire [5:0] \$4 ;
+  reg [4:0] \$40 ;
+  reg [32:0] \$41 ;
+  reg [4:0] \$42 ;
+  reg [32:0] \$43 ;
+  reg [4:0] \$44 ;
+  reg [3:0] \$45 ;
+  reg [3:0] \$46 ;
+  reg [3:0] \$47 ;
+  reg [3:0] \$48 ;
+  reg [3:0] \$49 ;
+  wire [14:0] \$5 ;
+  reg [3:0] \$50 ;
+  reg [3:0] \$51 ;
+  reg [3:0] \$52 ;
+  reg [3:0] \$53 ;
+  reg [3:0] \$54 ;
+  wire [14:0] \$6 ;
+  wire \$7 ;
+  wire [5:0] \$8 ;
+  wire [14:0] \$9 ;
+  reg [4:0] others0 = 1'h0;
+  reg [4:0] others1;
+  reg [4:0] others2;
+  reg [4:0] others3;
+  reg [7:0] target0;
+  reg [7:0] target1;
+  reg [7:0] target2;
+  reg [7:0] target3;
+  always @(posedge clk)
+    held <= \$36 ;
+  always @(posedge clk)
+    tags__0 <= \$37 ;
+  always @(posedge clk)
+    lane_weights__0 <= \$38 ;
+  always @(posedge clk)
+    tags__1 <= \$39 ;
+  always @(posedge clk)
+    lane_weights__1 <= \$40 ;
+  always @(posedge clk)
+    tags__2 <= \$41 ;
+  always @(posedge clk)
+    lane_weights__2 <= \$42 ;
+  always @(posedge clk)
+    tags__3 <= \$43 ;
+  always @(posedge clk)
+    lane_weights__3 <= \$44 ;
+  always @(posedge clk)
+    to_bank__0 <= \$45 ;
+  always @(posedge clk)
+    to_bank__1 <= \$46 ;
+  always @(posedge clk)
+    to_bank__2 <= \$47 ;
+  always @(posedge clk)
+    to_bank__3 <= \$48 ;
+  always @(posedge clk)
+    to_bank__4 <= \$49 ;
+  always @(posedge clk)
+    to_bank__5 <= \$50 ;
+  always @(posedge clk)
+    to_bank__6 <= \$51 ;
+  always @(posedge clk)
+    to_bank__7 <= \$52 ;
+  always @(posedge clk)
+    rank_is__0 <= \$53 ;
+  always @(posedge clk)
+    rank_is__1 <= \$54 ;
+  assign \$1  = & room;
+  assign fire = held & \$1 ;
+  assign \$2  = ~ held;
+  assign input__ready = \$2  | fire;
+  assign \$3  = ~ input__payload[42];
+  assign \$4  = input__payload[47:43] - \$3 ;
+  assign \$5  = 1'h1 << input__payload[52:50];
+  assign \$6  = input__payload[49] ? \$5  : 15'h0000;
+  assign \$7  = ~ input__payload[129];
+  assign \$8  = input__payload[134:130] - \$7 ;
+  assign \$9  = 1'h1 << input__payload[139:137];
+  assign \$10  = input__payload[136] ? \$9  : 15'h0000;
+  assign \$11  = ~ input__payload[216];
+  assign \$12  = input__payload[221:217] - \$11 ;
+  assign \$13  = 1'h1 << input__payload[226:224];
+  assign \$14  = input__payload[223] ? \$13  : 15'h0000;
+  assign \$15  = ~ input__payload[303];
+  assign \$16  = input__payload[308:304] - \$15 ;
+  assign \$17  = 1'h1 << input__payload[313:311];
+  assign \$18  = input__payload[310] ? \$17  : 15'h0000;
+  assign \$19  = input__valid & input__payload[379];
+  assign \$20  = others0[4] ? 4'hf : others0[3:0];
+  assign \$22  = others1[4] ? 4'hf : others1[3:0];
+  assign \$24  = others2[4] ? 4'hf : others2[3:0];
+  assign \$26  = others3[4] ? 4'hf : others3[3:0];
+  assign \$28  = ! input__payload[53];
+  assign \$29  = ! input__payload[140];
+  assign \$30  = ! input__payload[227];
+  assign \$31  = ! input__payload[314];
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    \$36  = held;
+    if (input__ready) begin
+      \$36  = \$19 ;
+    end
+    if (rst) begin
+      \$36  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    \$37  = tags__0;
+    if (input__ready) begin
+      \$37  = input__payload[86:54];
+    end
+    if (rst) begin
+      \$37  = 33'h000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    \$38  = lane_weights__0;
+    if (input__ready) begin
+      \$38  = \$21 ;
+    end
+    if (rst) begin
+      \$38  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    \$39  = tags__1;
+    if (input__ready) begin
+      \$39  = input__payload[173:141];
+    end
+    if (rst) begin
+      \$39  = 33'h000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    \$40  = lane_weights__1;
+    if (input__ready) begin
+      \$40  = \$23 ;
+    end
+    if (rst) begin
+      \$40  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    \$41  = tags__2;
+    if (input__ready) begin
+      \$41  = input__payload[260:228];
+    end
+    if (rst) begin
+      \$41  = 33'h000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    \$42  = lane_weights__2;
+    if (input__ready) begin
+      \$42  = \$25 ;
+    end
+    if (rst) begin
+      \$42  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    \$43  = tags__3;
+    if (input__ready) begin
+      \$43  = input__payload[347:315];
+    end
+    if (rst) begin
+      \$43  = 33'h000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    \$44  = lane_weights__3;
+    if (input__ready) begin
+      \$44  = \$27 ;
+    end
+    if (rst) begin
+      \$44  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    \$45  = to_bank__0;
+    if (input__ready) begin
+      \$45  = { target3[0], target2[0], target1[0], target0[0] };
+    end
+    if (rst) begin
+      \$45  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    \$46  = to_bank__1;
+    if (input__ready) begin
+      \$46  = { target3[1], target2[1], target1[1], target0[1] };
+    end
+    if (rst) begin
+      \$46  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    \$47  = to_bank__2;
+    if (input__ready) begin
+      \$47  = { target3[2], target2[2], target1[2], target0[2] };
+    end
+    if (rst) begin
+      \$47  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    \$48  = to_bank__3;
+    if (input__ready) begin
+      \$48  = { target3[3], target2[3], target1[3], target0[3] };
+    end
+    if (rst) begin
+      \$48  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    \$49  = to_bank__4;
+    if (input__ready) begin
+      \$49  = { target3[4], target2[4], target1[4], target0[4] };
+    end
+    if (rst) begin
+      \$49  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    \$50  = to_bank__5;
+    if (input__ready) begin
+      \$50  = { target3[5], target2[5], target1[5], target0[5] };
+    end
+    if (rst) begin
+      \$50  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    \$51  = to_bank__6;
+    if (input__ready) begin
+      \$51  = { target3[6], target2[6], target1[6], target0[6] };
+    end
+    if (rst) begin
+      \$51  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    \$52  = to_bank__7;
+    if (input__ready) begin
+      \$52  = { target3[7], target2[7], target1[7], target0[7] };
+    end
+    if (rst) begin
+      \$52  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    \$53  = rank_is__0;
+    if (input__ready) begin
+      \$53  = { \$31 , \$30 , \$29 , \$28  };
+    end
+    if (rst) begin
+      \$53  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    \$54  = rank_is__1;
+    if (input__ready) begin
+      \$54  = { \$35 , \$34 , \$33 , \$32  };
+    end
+    if (rst) begin
+      \$54  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    (* full_case = 32'd1 *)
+    casez (\$20 )
+      4'h0:
+          \$21  = weights__0;
+      4'h1:
+          \$21  = weights__1;
+      4'h2:
+          \$21  = weights__2;
+      4'h3:
+          \$21  = weights__3;
+      4'h4:
+          \$21  = weights__4;
+      4'h5:
+          \$21  = weights__5;
+      4'h6:
+          \$21  = weights__6;
+      4'h7:
+          \$21  = weights__7;
+      4'h8:
+          \$21  = weights__8;
+      4'h9:
+          \$21  = weights__9;
+      4'ha:
+          \$21  = weights__10;
+      4'hb:
+          \$21  = weights__11;
+      4'hc:
+          \$21  = weights__12;
+      4'hd:
+          \$21  = weights__13;
+      4'he:
+          \$21  = weights__14;
+      4'hf:
+          \$21  = weights__15;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    (* full_case = 32'd1 *)
+    casez (\$22 )
+      4'h0:
+          \$23  = weights__0;
+      4'h1:
+          \$23  = weights__1;
+      4'h2:
+          \$23  = weights__2;
+      4'h3:
+          \$23  = weights__3;
+      4'h4:
+          \$23  = weights__4;
+      4'h5:
+          \$23  = weights__5;
+      4'h6:
+          \$23  = weights__6;
+      4'h7:
+          \$23  = weights__7;
+      4'h8:
+          \$23  = weights__8;
+      4'h9:
+          \$23  = weights__9;
+      4'ha:
+          \$23  = weights__10;
+      4'hb:
+          \$23  = weights__11;
+      4'hc:
+          \$23  = weights__12;
+      4'hd:
+          \$23  = weights__13;
+      4'he:
+          \$23  = weights__14;
+      4'hf:
+          \$23  = weights__15;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    (* full_case = 32'd1 *)
+    casez (\$24 )
+      4'h0:
+          \$25  = weights__0;
+      4'h1:
+          \$25  = weights__1;
+      4'h2:
+          \$25  = weights__2;
+      4'h3:
+          \$25  = weights__3;
+      4'h4:
+          \$25  = weights__4;
+      4'h5:
+          \$25  = weights__5;
+      4'h6:
+          \$25  = weights__6;
+      4'h7:
+          \$25  = weights__7;
+      4'h8:
+          \$25  = weights__8;
+      4'h9:
+          \$25  = weights__9;
+      4'ha:
+          \$25  = weights__10;
+      4'hb:
+          \$25  = weights__11;
+      4'hc:
+          \$25  = weights__12;
+      4'hd:
+          \$25  = weights__13;
+      4'he:
+          \$25  = weights__14;
+      4'hf:
+          \$25  = weights__15;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    (* full_case = 32'd1 *)
+    casez (\$26 )
+      4'h0:
+          \$27  = weights__0;
+      4'h1:
+          \$27  = weights__1;
+      4'h2:
+          \$27  = weights__2;
+      4'h3:
+          \$27  = weights__3;
+      4'h4:
+          \$27  = weights__4;
+      4'h5:
+          \$27  = weights__5;
+      4'h6:
+          \$27  = weights__6;
+      4'h7:
+          \$27  = weights__7;
+      4'h8:
+          \$27  = weights__8;
+      4'h9:
+          \$27  = weights__9;
+      4'ha:
+          \$27  = weights__10;
+      4'hb:
+          \$27  = weights__11;
+      4'hc:
+          \$27  = weights__12;
+      4'hd:
+          \$27  = weights__13;
+      4'he:
+          \$27  = weights__14;
+      4'hf:
+          \$27  = weights__15;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    others0 = 5'h00;
+    if (input__ready) begin
+      others0 = \$4 [4:0];
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    target0 = 8'h00;
+    if (input__ready) begin
+      target0 = \$6 [7:0];
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    others1 = 5'h00;
+    if (input__ready) begin
+      others1 = \$8 [4:0];
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    target1 = 8'h00;
+    if (input__ready) begin
+      target1 = \$10 [7:0];
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    others2 = 5'h00;
+    if (input__ready) begin
+      others2 = \$12 [4:0];
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    target2 = 8'h00;
+    if (input__ready) begin
+      target2 = \$14 [7:0];
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    others3 = 5'h00;
+    if (input__ready) begin
+      others3 = \$16 [4:0];
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    target3 = 8'h00;
+    if (input__ready) begin
+      target3 = \$18 [7:0];
+    end
+  end
+  assign \$32  = input__payload[53];
+  assign \$33  = input__payload[140];
+  assign \$34  = input__payload[227];
+  assign \$35  = input__payload[314];
 endmodule

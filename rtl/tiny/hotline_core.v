@@ -391,25 +391,25 @@ module hotline_beat_compactor(input_valid, output_ready, clk, rst, input_ready, 
   assign \$34  = \$3 [1];
 endmodule
 
-module hotline_classifier(rst, input__ready, output__valid, output__ready, input__valid, input__payload, output__payload, \samples$41 , popular, lookups, hits, bad, batch_too_long, clk);
+module hotline_classifier(rst, output__ready, input__ready, output__valid, input__valid, input__payload, output__payload, \samples$44 , popular, lookups, hits, bad, batch_too_long, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$2 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$2 = 0;
   input rst;
   wire rst;
+  input output__ready;
+  wire output__ready;
   output input__ready;
   wire input__ready;
   output output__valid;
   wire output__valid;
-  input output__ready;
-  wire output__ready;
   input input__valid;
   wire input__valid;
-  input [101:0] input__payload;
-  wire [101:0] input__payload;
-  output [121:0] output__payload;
-  reg [121:0] output__payload;
-  output [1:0] \samples$41 ;
-  reg [1:0] \samples$41  = 2'h0;
+  input [184:0] input__payload;
+  wire [184:0] input__payload;
+  output [214:0] output__payload;
+  reg [214:0] output__payload;
+  output [1:0] \samples$44 ;
+  reg [1:0] \samples$44  = 2'h0;
   output [1:0] popular;
   reg [1:0] popular = 2'h0;
   output [1:0] lookups;
@@ -424,51 +424,63 @@ module hotline_classifier(rst, input__ready, output__valid, output__ready, input
   wire clk;
   wire \$1 ;
   wire \$10 ;
-  reg [1:0] \$100 ;
-  reg [1:0] \$101 ;
+  reg \$100 ;
+  reg [184:0] \$101 ;
   reg \$102 ;
+  reg [4:0] \$103 ;
+  reg [4:0] \$104 ;
+  reg [4:0] \$105 ;
+  reg \$106 ;
+  reg [7:0] \$107 ;
+  reg [22:0] \$108 ;
+  reg [1:0] \$109 ;
   wire \$11 ;
+  reg [1:0] \$110 ;
+  reg [1:0] \$111 ;
+  reg [1:0] \$112 ;
+  reg [1:0] \$113 ;
+  reg \$114 ;
   wire [31:0] \$12 ;
   wire \$13 ;
   wire \$14 ;
-  wire \$15 ;
-  wire [1:0] \$16 ;
+  wire [31:0] \$15 ;
+  wire \$16 ;
   wire \$17 ;
   wire \$18 ;
-  wire [8:0] \$19 ;
+  wire \$19 ;
   wire \$2 ;
-  wire [1:0] \$20 ;
-  wire [2:0] \$21 ;
-  wire [1:0] \$22 ;
+  wire \$20 ;
+  wire [1:0] \$21 ;
+  wire [8:0] \$22 ;
   wire [1:0] \$23 ;
-  wire [1:0] \$24 ;
-  wire [2:0] \$25 ;
-  wire \$26 ;
+  wire [2:0] \$24 ;
+  wire [1:0] \$25 ;
+  wire [4:0] \$26 ;
   wire [1:0] \$27 ;
-  wire [1:0] \$28 ;
-  wire \$29 ;
+  wire [2:0] \$28 ;
+  wire [1:0] \$29 ;
   wire \$3 ;
-  wire [1:0] \$30 ;
-  wire [2:0] \$31 ;
-  wire \$32 ;
+  wire [4:0] \$30 ;
+  wire [1:0] \$31 ;
+  wire [2:0] \$32 ;
   wire \$33 ;
-  wire \$34 ;
-  wire \$35 ;
+  wire [1:0] \$34 ;
+  wire [1:0] \$35 ;
   wire \$36 ;
-  wire \$37 ;
-  wire \$38 ;
-  wire [8:0] \$39 ;
-  wire \$4 ;
-  wire [23:0] \$40 ;
-  wire [23:0] \$41 ;
-  wire [1:0] \$42 ;
-  wire [1:0] \$43 ;
-  wire [1:0] \$44 ;
-  wire [1:0] \$45 ;
-  wire [1:0] \$46 ;
-  wire [1:0] \$47 ;
-  wire [1:0] \$48 ;
-  wire [2:0] \$49 ;
+  wire [1:0] \$37 ;
+  wire [2:0] \$38 ;
+  wire \$39 ;
+  wire [5:0] \$4 ;
+  wire \$40 ;
+  wire [4:0] \$41 ;
+  wire \$42 ;
+  wire \$43 ;
+  wire \$44 ;
+  wire \$45 ;
+  wire [8:0] \$46 ;
+  wire [23:0] \$47 ;
+  wire [23:0] \$48 ;
+  wire [1:0] \$49 ;
   wire \$5 ;
   wire [1:0] \$50 ;
   wire [1:0] \$51 ;
@@ -476,206 +488,220 @@ module hotline_classifier(rst, input__ready, output__valid, output__ready, input
   wire [1:0] \$53 ;
   wire [1:0] \$54 ;
   wire [1:0] \$55 ;
-  wire [1:0] \$56 ;
-  wire [1:0] \$57 ;
-  wire [1:0] \$58 ;
-  wire [2:0] \$59 ;
+  wire [2:0] \$56 ;
+  wire \$57 ;
+  wire \$58 ;
+  wire [1:0] \$59 ;
   wire \$6 ;
   wire [1:0] \$60 ;
   wire [1:0] \$61 ;
   wire [1:0] \$62 ;
   wire [1:0] \$63 ;
-  wire [1:0] \$64 ;
-  wire [1:0] \$65 ;
+  wire \$64 ;
+  wire \$65 ;
   wire [1:0] \$66 ;
-  wire [2:0] \$67 ;
+  wire [1:0] \$67 ;
   wire [1:0] \$68 ;
   wire [1:0] \$69 ;
   wire \$7 ;
-  wire [1:0] \$70 ;
+  wire [2:0] \$70 ;
   wire [1:0] \$71 ;
   wire [1:0] \$72 ;
   wire [1:0] \$73 ;
   wire [1:0] \$74 ;
-  wire [2:0] \$75 ;
+  wire [1:0] \$75 ;
   wire [1:0] \$76 ;
   wire [1:0] \$77 ;
-  wire [1:0] \$78 ;
+  wire [2:0] \$78 ;
   wire [1:0] \$79 ;
-  wire [31:0] \$8 ;
+  wire [5:0] \$8 ;
   wire [1:0] \$80 ;
   wire [1:0] \$81 ;
   wire [1:0] \$82 ;
-  wire [2:0] \$83 ;
-  wire \$84 ;
-  wire \$85 ;
-  wire [23:0] \$86 ;
-  wire \$87 ;
-  wire \$88 ;
-  reg \$89 ;
+  wire [1:0] \$83 ;
+  wire [1:0] \$84 ;
+  wire [1:0] \$85 ;
+  wire [2:0] \$86 ;
+  wire [1:0] \$87 ;
+  wire [1:0] \$88 ;
+  wire [1:0] \$89 ;
   wire \$9 ;
-  reg [101:0] \$90 ;
-  reg [1:0] \$91 ;
-  reg \$92 ;
-  reg \$93 ;
-  reg \$94 ;
-  reg [7:0] \$95 ;
-  reg [22:0] \$96 ;
-  reg [1:0] \$97 ;
-  reg [1:0] \$98 ;
-  reg [1:0] \$99 ;
+  wire [1:0] \$90 ;
+  wire [1:0] \$91 ;
+  wire [1:0] \$92 ;
+  wire [1:0] \$93 ;
+  wire [2:0] \$94 ;
+  wire \$95 ;
+  wire \$96 ;
+  wire [23:0] \$97 ;
+  wire \$98 ;
+  wire \$99 ;
   (* init = 8'h00 *)
-  wire \$signature__data ;
+  wire [4:0] \$signature__data ;
   wire \$signature__en ;
   reg continued = 1'h0;
   reg [7:0] ended = 8'h00;
   wire ends_straddler;
+  wire following1_1_bit;
+  wire [4:0] following1_1_value;
   wire has_tail;
   reg is_open = 1'h0;
-  reg [101:0] judged = 102'h00000000000000000000000000;
+  reg [184:0] judged = 185'h00000000000000000000000000000000000000000000000;
   reg judged_valid = 1'h0;
-  reg open_hit = 1'h1;
-  wire passes0;
-  wire passes1;
-  wire popular0;
-  wire popular1;
+  wire misses1_1_bit;
+  wire [5:0] misses1_1_total;
+  wire [4:0] misses1_1_value;
+  reg [4:0] open_misses = 5'h00;
+  wire [5:0] own0_total;
   wire r_en;
   wire r_rdy;
-  wire read__data;
+  wire [4:0] read__data;
   reg [22:0] sample = 23'h000000;
   wire step;
-  wire tail0;
-  wire tail1;
   wire tail_known;
-  reg [1:0] verdicts = 2'h0;
+  reg [4:0] verdict0 = 5'h00;
+  reg [4:0] verdict1 = 5'h00;
   (* init = 1'h0 *)
-  wire [121:0] w_data;
+  wire [214:0] w_data;
   wire w_rdy;
-  wire [121:0] waiting;
-  reg [0:0] \table  [255:0];
+  wire [214:0] waiting;
+  reg [4:0] \table  [255:0];
   always @(posedge clk) begin
     if (\$signature__en )
       \table [ended] <= \$signature__data ;
   end
-  assign read__data = \table [waiting[120:113]];
-  assign \$1  = ~ input__payload[40];
-  assign \$2  = input__payload[43] | \$1 ;
-  assign passes0 = open_hit & \$2 ;
-  assign \$3  = passes0 | input__payload[41];
-  assign \$4  = ~ input__payload[90];
-  assign \$5  = input__payload[93] | \$4 ;
-  assign passes1 = \$3  & \$5 ;
-  assign \$6  = ~ judged_valid;
-  assign input__ready = \$6  | step;
+  assign read__data = \table [waiting[212:205]];
+  assign \$1  = ~ input__payload[43];
+  assign \$2  = input__payload[40] & \$1 ;
+  assign own0_total = \$2  + open_misses;
+  assign \$3  = own0_total > 5'h10;
+  assign \$4  = \$3  ? 6'h10 : own0_total;
+  assign \$5  = ~ input__payload[134];
+  assign \$6  = input__payload[131] & \$5 ;
+  assign misses1_1_total = \$4 [4:0] + \$6 ;
+  assign \$7  = misses1_1_total > 5'h10;
+  assign \$8  = \$7  ? 6'h10 : misses1_1_total;
+  assign \$9  = ~ input__payload[134];
+  assign \$10  = input__payload[131] & \$9 ;
+  assign misses1_1_value = input__payload[41] ? { 4'h0, \$10  } : \$8 [4:0];
+  assign \$11  = ~ judged_valid;
+  assign input__ready = \$11  | step;
   assign step = judged_valid & w_rdy;
-  assign popular1 = judged[91] ? verdicts[1] : 1'h0;
-  assign \$7  = ~ judged[91];
-  assign \$8  = judged[93] ? { 26'h0000000, judged[99:94] } : judged[81:50];
-  assign \$9  = ~ judged[100];
-  assign \$10  = judged[90] & \$9 ;
-  assign popular0 = judged[41] ? verdicts[0] : popular1;
-  assign \$11  = ~ judged[41];
-  assign tail0 = tail1 & \$11 ;
-  assign \$12  = judged[43] ? { 26'h0000000, judged[49:44] } : judged[31:0];
-  assign \$13  = ~ judged[100];
-  assign \$14  = judged[40] & \$13 ;
-  assign \$15  = | { judged[91], judged[41] };
-  assign ends_straddler = continued & \$15 ;
-  assign \$16  = { judged[90], judged[40] } & { tail1, tail0 };
-  assign has_tail = | \$16 ;
-  assign \$17  = ~ judged[100];
-  assign \$18  = has_tail & \$17 ;
-  assign \$19  = ended + ends_straddler;
-  assign \$20  = ~ { judged[91], judged[41] };
-  assign \$21  = \$20  + 1'h1;
-  assign \$22  = { judged[91], judged[41] } & \$21 [1:0];
-  assign \$23  = verdicts & \$22 ;
-  assign \$signature__data  = | \$23 ;
+  assign following1_1_value = judged[41] ? verdict0 : verdict1;
+  assign following1_1_bit = judged[41] | judged[132];
+  assign \$12  = judged[43] ? { 27'h0000000, judged[48:44] } : judged[31:0];
+  assign \$13  = judged[40] & judged[183];
+  assign \$14  = ~ following1_1_bit;
+  assign \$15  = judged[134] ? { 27'h0000000, judged[139:135] } : judged[122:91];
+  assign \$16  = judged[131] & judged[183];
+  assign \$17  = ~ judged[132];
+  assign \$18  = | { judged[132], judged[41] };
+  assign ends_straddler = continued & \$18 ;
+  assign \$19  = ~ following1_1_bit;
+  assign \$20  = ~ judged[132];
+  assign \$21  = { judged[131], judged[40] } & { \$20 , \$19  };
+  assign has_tail = | \$21 ;
+  assign \$22  = ended + ends_straddler;
+  assign \$23  = ~ { judged[132], judged[41] };
+  assign \$24  = \$23  + 1'h1;
+  assign \$25  = { judged[132], judged[41] } & \$24 [1:0];
+  assign \$26  = \$25 [0] ? verdict0 : 5'h00;
+  assign \$27  = ~ { judged[132], judged[41] };
+  assign \$28  = \$27  + 1'h1;
+  assign \$29  = { judged[132], judged[41] } & \$28 [1:0];
+  assign \$30  = \$29 [1] ? verdict1 : 5'h00;
+  assign \$signature__data  = \$26  | \$30 ;
   assign \$signature__en  = step & ends_straddler;
-  assign \$24  = 1'h0 + judged[41];
-  assign \$25  = \$24  + judged[91];
-  assign \$27  = { judged[91], judged[41] } & { 1'h0, \$26  };
-  assign \$28  = 1'h0 + \$27 [0];
-  assign \$30  = { judged[91], judged[41] } & { 1'h0, \$29  };
-  assign \$31  = \$28  + \$30 [1];
-  assign \$32  = ~ waiting[112];
-  assign \$33  = waiting[120:113] != ended;
-  assign tail_known = \$32  | \$33 ;
+  assign \$31  = 1'h0 + judged[41];
+  assign \$32  = \$31  + judged[132];
+  assign \$34  = { judged[132], judged[41] } & { 1'h0, \$33  };
+  assign \$35  = 1'h0 + \$34 [0];
+  assign \$37  = { judged[132], judged[41] } & { 1'h0, \$36  };
+  assign \$38  = \$35  + \$37 [1];
+  assign \$39  = ~ waiting[204];
+  assign \$40  = waiting[212:205] != ended;
+  assign tail_known = \$39  | \$40 ;
   assign output__valid = r_rdy & tail_known;
   assign r_en = output__valid & output__ready;
-  assign \$34  = passes1 | input__payload[91];
-  assign \$35  = ~ input__payload[91];
-  assign \$36  = ~ input__payload[41];
-  assign \$37  = input__payload[40] ? \$36  : is_open;
-  assign \$38  = input__payload[90] ? \$35  : \$37 ;
-  assign \$39  = ended + ends_straddler;
-  assign \$40  = sample + \$25 [1:0];
-  assign \$41  = judged[101] ? 24'h000000 : \$40 ;
-  assign \$43  = step ? 2'h3 : 2'h0;
-  assign \$44  = { judged[91], judged[41] } & \$43 ;
-  assign \$45  = 1'h0 + \$44 [0];
-  assign \$47  = step ? 2'h3 : 2'h0;
-  assign \$48  = { judged[91], judged[41] } & \$47 ;
-  assign \$49  = \$45  + \$48 [1];
-  assign \$50  = { judged[91], judged[41] } & verdicts;
-  assign \$52  = step ? 2'h3 : 2'h0;
-  assign \$53  = \$50  & \$52 ;
-  assign \$54  = 1'h0 + \$53 [0];
-  assign \$55  = { judged[91], judged[41] } & verdicts;
-  assign \$57  = step ? 2'h3 : 2'h0;
-  assign \$58  = \$55  & \$57 ;
-  assign \$59  = \$54  + \$58 [1];
+  assign \$41  = input__payload[132] ? 5'h00 : misses1_1_value;
+  assign \$42  = ~ input__payload[132];
+  assign \$43  = ~ input__payload[41];
+  assign \$44  = input__payload[40] ? \$43  : is_open;
+  assign \$45  = input__payload[131] ? \$42  : \$44 ;
+  assign \$46  = ended + ends_straddler;
+  assign \$47  = sample + \$32 [1:0];
+  assign \$48  = judged[184] ? 24'h000000 : \$47 ;
+  assign \$50  = step ? 2'h3 : 2'h0;
+  assign \$51  = { judged[132], judged[41] } & \$50 ;
+  assign \$52  = 1'h0 + \$51 [0];
+  assign \$54  = step ? 2'h3 : 2'h0;
+  assign \$55  = { judged[132], judged[41] } & \$54 ;
+  assign \$56  = \$52  + \$55 [1];
+  assign \$57  = ! verdict0;
+  assign \$58  = ! verdict1;
+  assign \$59  = { judged[132], judged[41] } & { \$58 , \$57  };
   assign \$61  = step ? 2'h3 : 2'h0;
-  assign \$62  = { judged[90], judged[40] } & \$61 ;
+  assign \$62  = \$59  & \$61 ;
   assign \$63  = 1'h0 + \$62 [0];
-  assign \$65  = step ? 2'h3 : 2'h0;
-  assign \$66  = { judged[90], judged[40] } & \$65 ;
-  assign \$67  = \$63  + \$66 [1];
-  assign \$69  = step ? 2'h3 : 2'h0;
-  assign \$70  = { judged[93], judged[43] } & \$69 ;
-  assign \$71  = 1'h0 + \$70 [0];
-  assign \$73  = step ? 2'h3 : 2'h0;
-  assign \$74  = { judged[93], judged[43] } & \$73 ;
-  assign \$75  = \$71  + \$74 [1];
-  assign \$77  = step ? 2'h3 : 2'h0;
-  assign \$78  = { judged[92], judged[42] } & \$77 ;
-  assign \$79  = 1'h0 + \$78 [0];
-  assign \$81  = step ? 2'h3 : 2'h0;
-  assign \$82  = { judged[92], judged[42] } & \$81 ;
-  assign \$83  = \$79  + \$82 [1];
-  assign \$84  = | { judged[90], judged[40] };
-  assign \$85  = step & \$84 ;
-  assign \$86  = sample + \$31 [1:0];
-  assign \$87  = \$86  >= 13'h1000;
-  assign \$88  = \$85  & \$87 ;
+  assign \$64  = ! verdict0;
+  assign \$65  = ! verdict1;
+  assign \$66  = { judged[132], judged[41] } & { \$65 , \$64  };
+  assign \$68  = step ? 2'h3 : 2'h0;
+  assign \$69  = \$66  & \$68 ;
+  assign \$70  = \$63  + \$69 [1];
+  assign \$72  = step ? 2'h3 : 2'h0;
+  assign \$73  = { judged[131], judged[40] } & \$72 ;
+  assign \$74  = 1'h0 + \$73 [0];
+  assign \$76  = step ? 2'h3 : 2'h0;
+  assign \$77  = { judged[131], judged[40] } & \$76 ;
+  assign \$78  = \$74  + \$77 [1];
+  assign \$80  = step ? 2'h3 : 2'h0;
+  assign \$81  = { judged[134], judged[43] } & \$80 ;
+  assign \$82  = 1'h0 + \$81 [0];
+  assign \$84  = step ? 2'h3 : 2'h0;
+  assign \$85  = { judged[134], judged[43] } & \$84 ;
+  assign \$86  = \$82  + \$85 [1];
+  assign \$88  = step ? 2'h3 : 2'h0;
+  assign \$89  = { judged[133], judged[42] } & \$88 ;
+  assign \$90  = 1'h0 + \$89 [0];
+  assign \$92  = step ? 2'h3 : 2'h0;
+  assign \$93  = { judged[133], judged[42] } & \$92 ;
+  assign \$94  = \$90  + \$93 [1];
+  assign \$95  = | { judged[131], judged[40] };
+  assign \$96  = step & \$95 ;
+  assign \$97  = sample + \$38 [1:0];
+  assign \$98  = \$97  >= 13'h1000;
+  assign \$99  = \$96  & \$98 ;
   always @(posedge clk)
-    judged_valid <= \$89 ;
+    judged_valid <= \$100 ;
   always @(posedge clk)
-    judged <= \$90 ;
+    judged <= \$101 ;
   always @(posedge clk)
-    verdicts <= \$91 ;
+    continued <= \$102 ;
   always @(posedge clk)
-    continued <= \$92 ;
+    verdict0 <= \$103 ;
   always @(posedge clk)
-    open_hit <= \$93 ;
+    verdict1 <= \$104 ;
   always @(posedge clk)
-    is_open <= \$94 ;
+    open_misses <= \$105 ;
   always @(posedge clk)
-    ended <= \$95 ;
+    is_open <= \$106 ;
   always @(posedge clk)
-    sample <= \$96 ;
+    ended <= \$107 ;
   always @(posedge clk)
-    \samples$41  <= \$97 ;
+    sample <= \$108 ;
   always @(posedge clk)
-    popular <= \$98 ;
+    \samples$44  <= \$109 ;
   always @(posedge clk)
-    lookups <= \$99 ;
+    popular <= \$110 ;
   always @(posedge clk)
-    hits <= \$100 ;
+    lookups <= \$111 ;
   always @(posedge clk)
-    bad <= \$101 ;
+    hits <= \$112 ;
   always @(posedge clk)
-    batch_too_long <= \$102 ;
+    bad <= \$113 ;
+  always @(posedge clk)
+    batch_too_long <= \$114 ;
   hotline_classifier_beats beats (
     .clk(clk),
     .r_data(waiting),
@@ -688,174 +714,193 @@ module hotline_classifier(rst, input__ready, output__valid, output__ready, input
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
-    { output__payload[88], output__payload[43] } = { waiting[88], waiting[43] };
-    if (waiting[44]) begin
-      output__payload[43] = read__data;
+    { output__payload[138:134], output__payload[47:43] } = { waiting[138:134], waiting[47:43] };
+    if (waiting[48]) begin
+      output__payload[47:43] = read__data;
     end
-    if (waiting[89]) begin
-      output__payload[88] = read__data;
+    if (waiting[139]) begin
+      output__payload[138:134] = read__data;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
-    \$89  = judged_valid;
+    \$100  = judged_valid;
     if (input__ready) begin
-      \$89  = input__valid;
+      \$100  = input__valid;
     end
     if (rst) begin
-      \$89  = 1'h0;
+      \$100  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
-    \$90  = judged;
+    \$101  = judged;
     if (input__ready) begin
-      \$90  = input__payload;
+      \$101  = input__payload;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
-    \$91  = verdicts;
+    \$102  = continued;
     if (input__ready) begin
-      \$91  = { passes1, passes0 };
+      \$102  = is_open;
     end
-    if (rst) begin
-      \$91  = 2'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
-    \$92  = continued;
-    if (input__ready) begin
-      \$92  = is_open;
-    end
-    if (rst) begin
-      \$92  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
-    \$93  = open_hit;
-    if (input__ready) begin
-      if (input__valid) begin
-        \$93  = \$34 ;
-      end
-    end
-    if (rst) begin
-      \$93  = 1'h1;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
-    \$94  = is_open;
-    if (input__ready) begin
-      if (input__valid) begin
-        \$94  = \$38 ;
-      end
-    end
-    if (rst) begin
-      \$94  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
-    \$95  = ended;
-    if (step) begin
-      \$95  = \$39 [7:0];
-    end
-    if (rst) begin
-      \$95  = 8'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
-    \$96  = sample;
-    if (step) begin
-      \$96  = \$41 [22:0];
-    end
-    if (rst) begin
-      \$96  = 23'h000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
-    \$97  = \$49 [1:0];
-    if (rst) begin
-      \$97  = 2'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
-    \$98  = \$59 [1:0];
-    if (rst) begin
-      \$98  = 2'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
-    \$99  = \$67 [1:0];
-    if (rst) begin
-      \$99  = 2'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
-    \$100  = \$75 [1:0];
-    if (rst) begin
-      \$100  = 2'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
-    \$101  = \$83 [1:0];
-    if (rst) begin
-      \$101  = 2'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
-    \$102  = \$88 ;
     if (rst) begin
       \$102  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
+    \$103  = verdict0;
+    if (input__ready) begin
+      \$103  = \$4 [4:0];
+    end
+    if (rst) begin
+      \$103  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
+    \$104  = verdict1;
+    if (input__ready) begin
+      \$104  = misses1_1_value;
+    end
+    if (rst) begin
+      \$104  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
+    \$105  = open_misses;
+    if (input__ready) begin
+      if (input__valid) begin
+        \$105  = \$41 ;
+      end
+    end
+    if (rst) begin
+      \$105  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
+    \$106  = is_open;
+    if (input__ready) begin
+      if (input__valid) begin
+        \$106  = \$45 ;
+      end
+    end
+    if (rst) begin
+      \$106  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
+    \$107  = ended;
+    if (step) begin
+      \$107  = \$46 [7:0];
+    end
+    if (rst) begin
+      \$107  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
+    \$108  = sample;
+    if (step) begin
+      \$108  = \$48 [22:0];
+    end
+    if (rst) begin
+      \$108  = 23'h000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
+    \$109  = \$56 [1:0];
+    if (rst) begin
+      \$109  = 2'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
+    \$110  = \$70 [1:0];
+    if (rst) begin
+      \$110  = 2'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
+    \$111  = \$78 [1:0];
+    if (rst) begin
+      \$111  = 2'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
+    \$112  = \$86 [1:0];
+    if (rst) begin
+      \$112  = 2'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
+    \$113  = \$94 [1:0];
+    if (rst) begin
+      \$113  = 2'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$2 ) begin end
+    \$114  = \$99 ;
+    if (rst) begin
+      \$114  = 1'h0;
     end
   end
   always @*
     output__payload[42:0] = waiting[42:0];
   always @*
-    output__payload[87:44] = waiting[87:44];
+    output__payload[133:48] = waiting[133:48];
   always @*
-    output__payload[121:89] = waiting[121:89];
-  assign w_data[121] = judged[101];
-  assign w_data[120:113] = \$19 [7:0];
-  assign w_data[112] = \$18 ;
-  assign w_data[111:90] = sample[21:0];
-  assign w_data[44] = tail0;
-  assign w_data[43] = popular0;
+    output__payload[214:139] = waiting[214:139];
+  assign w_data[214] = judged[184];
+  assign w_data[212:205] = \$22 [7:0];
+  assign w_data[213] = judged[182];
+  assign w_data[204] = has_tail;
+  assign w_data[203:182] = sample[21:0];
+  assign w_data[181:143] = judged[181:143];
+  assign w_data[142] = judged[142];
+  assign w_data[141] = judged[141];
+  assign w_data[140] = judged[140];
+  assign w_data[139] = \$17 ;
+  assign w_data[138:134] = verdict1;
+  assign w_data[133] = judged[134];
+  assign w_data[132] = judged[132];
+  assign w_data[131] = \$16 ;
+  assign w_data[130:123] = judged[130:123];
+  assign w_data[122:91] = \$15 ;
+  assign w_data[90:52] = judged[90:52];
+  assign w_data[51] = judged[51];
+  assign w_data[50] = judged[50];
+  assign w_data[49] = judged[49];
+  assign w_data[48] = \$14 ;
+  assign w_data[47:43] = following1_1_value;
   assign w_data[42] = judged[43];
   assign w_data[41] = judged[41];
-  assign w_data[40] = \$14 ;
+  assign w_data[40] = \$13 ;
   assign w_data[39:32] = judged[39:32];
   assign w_data[31:0] = \$12 ;
-  assign w_data[89] = tail1;
-  assign w_data[88] = popular1;
-  assign w_data[87] = judged[93];
-  assign w_data[86] = judged[91];
-  assign w_data[85] = \$10 ;
-  assign w_data[84:77] = judged[89:82];
-  assign w_data[76:45] = \$8 ;
-  assign tail1 = \$7 ;
-  assign \$26  = judged[90];
-  assign \$29  = judged[90];
-  assign \$42  = 2'h3;
-  assign \$46  = 2'h3;
-  assign \$51  = 2'h3;
-  assign \$56  = 2'h3;
+  assign misses1_1_bit = input__payload[41];
+  assign \$33  = judged[131];
+  assign \$36  = judged[131];
+  assign \$49  = 2'h3;
+  assign \$53  = 2'h3;
   assign \$60  = 2'h3;
-  assign \$64  = 2'h3;
-  assign \$68  = 2'h3;
-  assign \$72  = 2'h3;
-  assign \$76  = 2'h3;
-  assign \$80  = 2'h3;
+  assign \$67  = 2'h3;
+  assign \$71  = 2'h3;
+  assign \$75  = 2'h3;
+  assign \$79  = 2'h3;
+  assign \$83  = 2'h3;
+  assign \$87  = 2'h3;
+  assign \$91  = 2'h3;
 endmodule
 
 module hotline_classifier_beats(rst, r_en, w_rdy, r_data, w_port__data, w_en, r_rdy, clk);
@@ -867,10 +912,10 @@ module hotline_classifier_beats(rst, r_en, w_rdy, r_data, w_port__data, w_en, r_
   wire r_en;
   output w_rdy;
   wire w_rdy;
-  output [121:0] r_data;
-  wire [121:0] r_data;
-  input [121:0] w_port__data;
-  wire [121:0] w_port__data;
+  output [214:0] r_data;
+  wire [214:0] r_data;
+  input [214:0] w_port__data;
+  wire [214:0] w_port__data;
   input w_en;
   wire w_en;
   output r_rdy;
@@ -919,12 +964,12 @@ module hotline_classifier_beats(rst, r_en, w_rdy, r_data, w_port__data, w_en, r_
   reg [6:0] w_port__addr = 7'h00;
   (* init = 7'h00 *)
   wire w_port__en;
-  reg [121:0] storage [64:0];
+  reg [214:0] storage [64:0];
   always @(posedge clk) begin
     if (w_port__en)
       storage[w_port__addr] <= w_port__data;
   end
-  reg [121:0] _0_;
+  reg [214:0] _0_;
   always @(posedge clk) begin
     if (r_port__en) begin
       _0_ <= storage[r_port__addr];
@@ -1020,13 +1065,12 @@ module hotline_classifier_beats(rst, r_en, w_rdy, r_data, w_port__data, w_en, r_
   end
 endmodule
 
-module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_write, index_bits, hold, row_out__0__valid, row_out__0__rrpv__0, row_out__0__rrpv__1, row_out__0__tag__0, row_out__0__tag__1, row_out__0__tag__2, row_out__0__tag__3, row_out__1__valid, row_out__1__rrpv__0, row_out__1__rrpv__1, row_out__1__tag__0, row_out__1__tag__1, row_out__1__tag__2
-, row_out__1__tag__3, restore__payload, write_data, budget, hot_rows, row_in__valid, row_in__rrpv__0, row_in__rrpv__1, row_in__tag__0, row_in__tag__1, row_in__tag__2, row_in__tag__3, row_access, row_set, row_write, clear, done, hot_rows_range, clear_counters, command_code, dump__valid
-, dump__payload, restore__ready, restore_entry, restore_length, command_busy, snapshot, restore__valid);
+module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits, hold, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counter__0, row_out__0__counter__1, row_out__0__counter__2, row_out__0__counter__3, row_out__0__tag__0, row_out__0__tag__1, row_out__0__tag__2, row_out__0__tag__3, slot_out__0, row_out__1__valid
+, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counter__0, row_out__1__counter__1, row_out__1__counter__2, row_out__1__counter__3, row_out__1__tag__0, row_out__1__tag__1, row_out__1__tag__2, row_out__1__tag__3, slot_out__1, selecting, dump__ready, restore__payload, write_data, budget, hot_rows, row_in__valid, row_in__hot, row_in__referenced
+, row_in__age, row_in__counter__0, row_in__counter__1, row_in__counter__2, row_in__counter__3, row_in__tag__0, row_in__tag__1, row_in__tag__2, row_in__tag__3, row_access, row_set, row_write, clear, done, hot_rows_range, restore_start, select, clear_counters, command_code, dump__valid, dump__payload
+, restore__ready, restore_entry, restore_length, row_way, restored, slot_write, slot_in, command_busy, snapshot, restore__valid);
   reg \$auto$verilog_backend.cc:2505:dump_module$4 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$4 = 0;
-  input dump__ready;
-  wire dump__ready;
   input clk;
   wire clk;
   input rst;
@@ -1043,10 +1087,20 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
   wire hold;
   input [3:0] row_out__0__valid;
   wire [3:0] row_out__0__valid;
-  input [3:0] row_out__0__rrpv__0;
-  wire [3:0] row_out__0__rrpv__0;
-  input [3:0] row_out__0__rrpv__1;
-  wire [3:0] row_out__0__rrpv__1;
+  input [3:0] row_out__0__hot;
+  wire [3:0] row_out__0__hot;
+  input [3:0] row_out__0__referenced;
+  wire [3:0] row_out__0__referenced;
+  input [7:0] row_out__0__age;
+  wire [7:0] row_out__0__age;
+  input [7:0] row_out__0__counter__0;
+  wire [7:0] row_out__0__counter__0;
+  input [7:0] row_out__0__counter__1;
+  wire [7:0] row_out__0__counter__1;
+  input [7:0] row_out__0__counter__2;
+  wire [7:0] row_out__0__counter__2;
+  input [7:0] row_out__0__counter__3;
+  wire [7:0] row_out__0__counter__3;
   input [38:0] row_out__0__tag__0;
   wire [38:0] row_out__0__tag__0;
   input [38:0] row_out__0__tag__1;
@@ -1055,12 +1109,24 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
   wire [38:0] row_out__0__tag__2;
   input [38:0] row_out__0__tag__3;
   wire [38:0] row_out__0__tag__3;
+  input [4:0] slot_out__0;
+  wire [4:0] slot_out__0;
   input [3:0] row_out__1__valid;
   wire [3:0] row_out__1__valid;
-  input [3:0] row_out__1__rrpv__0;
-  wire [3:0] row_out__1__rrpv__0;
-  input [3:0] row_out__1__rrpv__1;
-  wire [3:0] row_out__1__rrpv__1;
+  input [3:0] row_out__1__hot;
+  wire [3:0] row_out__1__hot;
+  input [3:0] row_out__1__referenced;
+  wire [3:0] row_out__1__referenced;
+  input [7:0] row_out__1__age;
+  wire [7:0] row_out__1__age;
+  input [7:0] row_out__1__counter__0;
+  wire [7:0] row_out__1__counter__0;
+  input [7:0] row_out__1__counter__1;
+  wire [7:0] row_out__1__counter__1;
+  input [7:0] row_out__1__counter__2;
+  wire [7:0] row_out__1__counter__2;
+  input [7:0] row_out__1__counter__3;
+  wire [7:0] row_out__1__counter__3;
   input [38:0] row_out__1__tag__0;
   wire [38:0] row_out__1__tag__0;
   input [38:0] row_out__1__tag__1;
@@ -1069,20 +1135,36 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
   wire [38:0] row_out__1__tag__2;
   input [38:0] row_out__1__tag__3;
   wire [38:0] row_out__1__tag__3;
+  input [4:0] slot_out__1;
+  wire [4:0] slot_out__1;
+  input selecting;
+  wire selecting;
+  input dump__ready;
+  wire dump__ready;
   input [256:0] restore__payload;
   wire [256:0] restore__payload;
   input [31:0] write_data;
   wire [31:0] write_data;
   output [16:0] budget;
   reg [16:0] budget = 17'h00000;
-  output [6:0] hot_rows;
-  reg [6:0] hot_rows = 7'h40;
+  output [5:0] hot_rows;
+  reg [5:0] hot_rows = 6'h20;
   output [3:0] row_in__valid;
   reg [3:0] row_in__valid = 4'h0;
-  output [3:0] row_in__rrpv__0;
-  reg [3:0] row_in__rrpv__0 = 4'h0;
-  output [3:0] row_in__rrpv__1;
-  reg [3:0] row_in__rrpv__1 = 4'h0;
+  output [3:0] row_in__hot;
+  reg [3:0] row_in__hot = 4'h0;
+  output [3:0] row_in__referenced;
+  reg [3:0] row_in__referenced = 4'h0;
+  output [7:0] row_in__age;
+  reg [7:0] row_in__age = 8'h00;
+  output [7:0] row_in__counter__0;
+  reg [7:0] row_in__counter__0 = 8'h00;
+  output [7:0] row_in__counter__1;
+  reg [7:0] row_in__counter__1 = 8'h00;
+  output [7:0] row_in__counter__2;
+  reg [7:0] row_in__counter__2 = 8'h00;
+  output [7:0] row_in__counter__3;
+  reg [7:0] row_in__counter__3 = 8'h00;
   output [38:0] row_in__tag__0;
   reg [38:0] row_in__tag__0 = 39'h0000000000;
   output [38:0] row_in__tag__1;
@@ -1103,6 +1185,10 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
   reg done;
   output hot_rows_range;
   reg hot_rows_range;
+  output restore_start;
+  reg restore_start;
+  output select;
+  reg select;
   output clear_counters;
   reg clear_counters;
   output command_code;
@@ -1117,248 +1203,412 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
   reg restore_entry;
   output restore_length;
   reg restore_length;
+  output [1:0] row_way;
+  reg [1:0] row_way;
+  output [2:0] restored;
+  reg [2:0] restored;
+  output [1:0] slot_write;
+  reg [1:0] slot_write;
+  output [4:0] slot_in;
+  reg [4:0] slot_in;
   output command_busy;
   reg command_busy;
   output snapshot;
   reg snapshot;
-  (* init = 7'h40 *)
   input restore__valid;
   wire restore__valid;
-  wire \$1 ;
+  wire [7:0] \$1 ;
   wire [6:0] \$10 ;
-  reg [38:0] \$100 ;
-  reg [38:0] \$101 ;
-  reg [38:0] \$102 ;
-  reg [38:0] \$103 ;
+  wire \$100 ;
+  wire \$101 ;
+  wire \$102 ;
+  wire [2:0] \$103 ;
+  wire \$104 ;
+  wire \$105 ;
+  wire \$106 ;
+  wire \$107 ;
+  wire [3:0] \$108 ;
+  wire [3:0] \$109 ;
   wire [6:0] \$11 ;
-  reg [6:0] \$12 ;
-  reg [3:0] \$13 ;
-  wire \$14 ;
+  wire \$110 ;
+  wire [3:0] \$111 ;
+  wire [1:0] \$112 ;
+  wire [3:0] \$113 ;
+  wire [2:0] \$114 ;
+  wire [3:0] \$115 ;
+  wire [3:0] \$116 ;
+  wire [3:0] \$117 ;
+  wire [4:0] \$118 ;
+  wire \$119 ;
+  wire [6:0] \$12 ;
+  wire [2:0] \$120 ;
+  reg [4:0] \$121 ;
+  wire \$122 ;
+  wire [63:0] \$123 ;
+  wire [63:0] \$124 ;
+  wire [63:0] \$125 ;
+  wire [63:0] \$126 ;
+  wire [4:0] \$127 ;
+  wire [4:0] \$128 ;
+  wire [4:0] \$129 ;
+  reg [6:0] \$13 ;
+  wire [4:0] \$130 ;
+  wire \$131 ;
+  wire \$132 ;
+  wire \$133 ;
+  wire \$134 ;
+  wire \$135 ;
+  wire \$136 ;
+  wire \$137 ;
+  wire \$138 ;
+  wire \$139 ;
+  reg [3:0] \$14 ;
+  wire \$140 ;
+  wire \$141 ;
+  wire \$142 ;
+  wire \$143 ;
+  wire \$144 ;
+  wire \$145 ;
+  wire \$146 ;
+  wire \$147 ;
+  wire \$148 ;
+  wire \$149 ;
   wire \$15 ;
+  wire \$150 ;
+  wire \$151 ;
+  reg [6:0] \$152 ;
+  reg [16:0] \$153 ;
+  reg [2:0] \$154 ;
+  reg [2:0] \$155 ;
+  reg [3:0] \$156 ;
+  reg \$157 ;
+  reg [3:0] \$158 ;
+  reg [5:0] \$159 ;
   wire \$16 ;
+  reg [3:0] \$160 ;
+  reg [3:0] \$161 ;
+  reg [3:0] \$162 ;
+  reg [7:0] \$163 ;
+  reg [7:0] \$164 ;
+  reg [7:0] \$165 ;
+  reg [7:0] \$166 ;
+  reg [7:0] \$167 ;
+  reg [38:0] \$168 ;
+  reg [38:0] \$169 ;
   wire \$17 ;
+  reg [38:0] \$170 ;
+  reg [38:0] \$171 ;
+  reg [2:0] \$172 ;
+  reg [4:0] \$173 ;
+  reg [4:0] \$174 ;
+  reg [4:0] \$175 ;
+  reg [4:0] \$176 ;
   wire \$18 ;
   wire \$19 ;
-  wire [1:0] \$2 ;
+  wire \$2 ;
   wire \$20 ;
   wire \$21 ;
-  wire [3:0] \$22 ;
-  wire \$23 ;
+  wire \$22 ;
+  wire [3:0] \$23 ;
   wire \$24 ;
   wire \$25 ;
   wire \$26 ;
   wire \$27 ;
   wire \$28 ;
-  wire [4:0] \$29 ;
-  wire \$3 ;
-  wire [4:0] \$30 ;
+  wire \$29 ;
+  wire [1:0] \$3 ;
+  wire \$30 ;
   wire \$31 ;
-  wire \$32 ;
+  wire [38:0] \$32 ;
   wire \$33 ;
-  wire \$34 ;
+  wire [7:0] \$34 ;
   wire \$35 ;
   wire \$36 ;
   wire \$37 ;
   wire \$38 ;
   wire \$39 ;
-  wire [2:0] \$4 ;
+  wire \$4 ;
   wire \$40 ;
-  wire \$41 ;
+  wire [38:0] \$41 ;
   wire \$42 ;
-  wire \$43 ;
+  wire [7:0] \$43 ;
   wire \$44 ;
   wire \$45 ;
   wire \$46 ;
   wire \$47 ;
   wire \$48 ;
   wire \$49 ;
-  wire \$5 ;
-  wire \$50 ;
+  wire [2:0] \$5 ;
+  wire [38:0] \$50 ;
   wire \$51 ;
-  wire [4:0] \$52 ;
-  wire [4:0] \$53 ;
+  wire [7:0] \$52 ;
+  wire \$53 ;
   wire \$54 ;
-  wire [11:0] \$55 ;
-  wire [12:0] \$56 ;
+  wire \$55 ;
+  wire \$56 ;
   wire \$57 ;
-  wire [1:0] \$58 ;
-  wire \$59 ;
-  wire [3:0] \$6 ;
+  wire \$58 ;
+  wire [38:0] \$59 ;
+  wire \$6 ;
   wire \$60 ;
-  wire \$61 ;
+  wire [7:0] \$61 ;
   wire \$62 ;
   wire \$63 ;
   wire \$64 ;
-  wire [3:0] \$65 ;
-  wire [3:0] \$66 ;
-  wire \$67 ;
-  wire \$68 ;
-  wire [2:0] \$69 ;
-  reg [2:0] \$7 ;
-  wire [63:0] \$70 ;
-  wire [63:0] \$71 ;
-  wire [63:0] \$72 ;
-  wire [63:0] \$73 ;
+  wire \$65 ;
+  wire \$66 ;
+  wire [4:0] \$67 ;
+  wire [4:0] \$68 ;
+  wire [3:0] \$69 ;
+  wire [3:0] \$7 ;
+  reg [4:0] \$70 ;
+  reg [4:0] \$71 ;
+  reg [4:0] \$72 ;
+  reg [4:0] \$73 ;
   wire \$74 ;
-  wire \$75 ;
-  wire \$76 ;
+  wire [4:0] \$75 ;
+  wire [4:0] \$76 ;
   wire \$77 ;
   wire \$78 ;
   wire \$79 ;
-  wire [6:0] \$8 ;
+  reg [2:0] \$8 ;
   wire \$80 ;
   wire \$81 ;
-  wire \$82 ;
+  wire [3:0] \$82 ;
   wire \$83 ;
   wire \$84 ;
   wire \$85 ;
-  wire \$86 ;
-  wire \$87 ;
+  wire [11:0] \$86 ;
+  wire [12:0] \$87 ;
   wire \$88 ;
-  wire \$89 ;
+  wire [1:0] \$89 ;
   wire [6:0] \$9 ;
-  reg [16:0] \$90 ;
-  reg [2:0] \$91 ;
-  reg [2:0] \$92 ;
-  reg [3:0] \$93 ;
-  reg \$94 ;
-  reg [2:0] \$95 ;
-  reg [6:0] \$96 ;
-  reg [3:0] \$97 ;
-  reg [3:0] \$98 ;
-  reg [3:0] \$99 ;
+  wire \$90 ;
+  wire \$91 ;
+  wire \$92 ;
+  wire \$93 ;
+  wire \$94 ;
+  wire \$95 ;
+  wire \$96 ;
+  wire [3:0] \$97 ;
+  wire [3:0] \$98 ;
+  wire \$99 ;
+  reg _sending_slots = 6'h20;
+  reg [6:0] entries = 7'h00;
   wire \final ;
-  reg [2:0] fsm_state = 3'h1;
+  reg [3:0] fsm_state = 4'h1;
   reg [3:0] index = 4'h0;
   reg [2:0] quota = 3'h0;
   reg report = 1'h0;
+  reg [4:0] slot0 = 5'h00;
+  reg [4:0] slot1 = 5'h00;
+  reg [4:0] slot2 = 5'h00;
+  reg [4:0] slot3 = 5'h00;
   wire [3:0] usable;
   reg [2:0] walk = 3'h0;
-  assign \$1  = hot_rows > 4'h8;
-  assign \$2  = 1'h0 + \$1 ;
-  assign \$3  = hot_rows > 5'h10;
-  assign \$4  = \$2  + \$3 ;
-  assign \$5  = hot_rows > 6'h20;
-  assign \$6  = \$4  + \$5 ;
-  assign \$14  = quota > 1'h0;
-  assign \$15  = quota > 1'h1;
-  assign \$16  = quota > 2'h2;
-  assign \$17  = quota > 2'h3;
-  assign \$18  = quota >= 1'h0;
-  assign \$19  = quota >= 1'h1;
-  assign \$20  = quota >= 2'h2;
-  assign \$21  = quota >= 2'h3;
-  assign \$22  = walk + 1'h1;
-  assign \$23  = walk == 3'h7;
-  assign \$24  = ~ busy;
-  assign \$25  = hot_rows_write & \$24 ;
-  assign \$26  = ~ busy;
-  assign \$27  = command_write & \$26 ;
-  assign \$28  = write_data > 7'h40;
-  assign \$29  = index + 1'h1;
-  assign \$30  = \final  ? 5'h00 : \$29 ;
+  reg [2:0] way = 3'h0;
+  reg [3:0] \within ;
+  assign \$1  = hot_rows * 2'h2;
+  assign \$2  = entries > 4'h8;
+  assign \$3  = 1'h0 + \$2 ;
+  assign \$4  = entries > 5'h10;
+  assign \$5  = \$3  + \$4 ;
+  assign \$6  = entries > 6'h20;
+  assign \$7  = \$5  + \$6 ;
+  assign \$15  = quota > 1'h0;
+  assign \$16  = quota > 1'h1;
+  assign \$17  = quota > 2'h2;
+  assign \$18  = quota > 2'h3;
+  assign \$19  = quota >= 1'h0;
+  assign \$20  = quota >= 1'h1;
+  assign \$21  = quota >= 2'h2;
+  assign \$22  = quota >= 2'h3;
+  assign \$23  = walk + 1'h1;
+  assign \$24  = walk == 3'h7;
+  assign \$25  = ~ busy;
+  assign \$26  = hot_rows_write & \$25 ;
+  assign \$27  = ~ busy;
+  assign \$28  = command_write & \$27 ;
+  assign \$29  = write_data > 6'h20;
+  assign \$30  = restore__payload[63] & usable[0];
   assign \$31  = restore__payload[63] & usable[0];
-  assign \$32  = restore__payload[63] & usable[0];
-  assign \$33  = \$32  & restore__payload[48];
-  assign \$34  = restore__payload[63] & usable[0];
-  assign \$35  = \$34  & restore__payload[49];
-  assign \$36  = restore__payload[127] & usable[1];
-  assign \$37  = restore__payload[127] & usable[1];
-  assign \$38  = \$37  & restore__payload[112];
+  assign \$32  = \$31  ? restore__payload[38:0] : 39'h0000000000;
+  assign \$33  = restore__payload[63] & usable[0];
+  assign \$34  = \$33  ? restore__payload[55:48] : 8'h00;
+  assign \$35  = restore__payload[63] & usable[0];
+  assign \$36  = \$35  ? restore__payload[61] : 1'h0;
+  assign \$37  = restore__payload[63] & usable[0];
+  assign \$38  = \$37  ? restore__payload[62] : 1'h0;
   assign \$39  = restore__payload[127] & usable[1];
-  assign \$40  = \$39  & restore__payload[113];
-  assign \$41  = restore__payload[191] & usable[2];
-  assign \$42  = restore__payload[191] & usable[2];
-  assign \$43  = \$42  & restore__payload[176];
-  assign \$44  = restore__payload[191] & usable[2];
-  assign \$45  = \$44  & restore__payload[177];
-  assign \$46  = restore__payload[255] & usable[3];
-  assign \$47  = restore__payload[255] & usable[3];
-  assign \$48  = \$47  & restore__payload[240];
-  assign \$49  = restore__payload[255] & usable[3];
-  assign \$50  = \$49  & restore__payload[241];
-  assign \$51  = restore__payload[256] != \final ;
-  assign \$52  = index + 1'h1;
-  assign \$53  = \final  ? 5'h00 : \$52 ;
-  assign \$54  = restore__valid & restore__payload[256];
+  assign \$40  = restore__payload[127] & usable[1];
+  assign \$41  = \$40  ? restore__payload[102:64] : 39'h0000000000;
+  assign \$42  = restore__payload[127] & usable[1];
+  assign \$43  = \$42  ? restore__payload[119:112] : 8'h00;
+  assign \$44  = restore__payload[127] & usable[1];
+  assign \$45  = \$44  ? restore__payload[125] : 1'h0;
+  assign \$46  = restore__payload[127] & usable[1];
+  assign \$47  = \$46  ? restore__payload[126] : 1'h0;
+  assign \$48  = restore__payload[191] & usable[2];
+  assign \$49  = restore__payload[191] & usable[2];
+  assign \$50  = \$49  ? restore__payload[166:128] : 39'h0000000000;
+  assign \$51  = restore__payload[191] & usable[2];
+  assign \$52  = \$51  ? restore__payload[183:176] : 8'h00;
+  assign \$53  = restore__payload[191] & usable[2];
+  assign \$54  = \$53  ? restore__payload[189] : 1'h0;
+  assign \$55  = restore__payload[191] & usable[2];
+  assign \$56  = \$55  ? restore__payload[190] : 1'h0;
+  assign \$57  = restore__payload[255] & usable[3];
+  assign \$58  = restore__payload[255] & usable[3];
+  assign \$59  = \$58  ? restore__payload[230:192] : 39'h0000000000;
+  assign \$60  = restore__payload[255] & usable[3];
+  assign \$61  = \$60  ? restore__payload[247:240] : 8'h00;
+  assign \$62  = restore__payload[255] & usable[3];
+  assign \$63  = \$62  ? restore__payload[253] : 1'h0;
+  assign \$64  = restore__payload[255] & usable[3];
+  assign \$65  = \$64  ? restore__payload[254] : 1'h0;
+  assign \$67  = index + 1'h1;
+  assign \$68  = \final  ? 5'h00 : \$67 ;
+  assign \$69  = way + 1'h1;
+  assign \$74  = way == 3'h4;
+  assign \$75  = index + 1'h1;
+  assign \$76  = \final  ? 5'h00 : \$75 ;
+  assign \$77  = row_in__hot[0] & \within [0];
+  assign \$78  = row_in__hot[1] & \within [1];
+  assign \$79  = row_in__hot[2] & \within [2];
+  assign \$80  = row_in__hot[3] & \within [3];
+  assign \$81  = restore__payload[256] != \final ;
+  assign \$82  = way + 1'h1;
+  assign \$83  = way == 2'h3;
+  assign \$84  = ~ selecting;
+  assign \$85  = restore__valid & restore__payload[256];
   assign index_bits = 1'h1 + budget[16:15];
-  assign \$55  = 1'h1 << index_bits;
-  assign \$56  = \$55  - 1'h1;
-  assign \final  = index == \$56 [3:0];
-  assign \$57  = index < budget[14:11];
-  assign usable = \$57  ? budget[10:7] : budget[6:3];
-  assign hold = ~ \$82 ;
-  assign \$59  = walk == 3'h7;
-  assign \$60  = ~ busy;
-  assign \$61  = hot_rows_write & \$60 ;
-  assign \$62  = ~ busy;
-  assign \$63  = command_write & \$62 ;
-  assign \$64  = write_data > 7'h40;
-  assign \$65  = ~ usable;
-  assign \$66  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$65 ;
-  assign \$67  = | \$66 ;
-  assign \$68  = restore__payload[256] != \final ;
-  assign \$69  = 1'h1 << index[0];
-  assign \$70  = row_in__valid[0] ? { 14'h2000, row_in__rrpv__1[0], row_in__rrpv__0[0], 9'h000, row_in__tag__0 } : 64'h0000000000000000;
-  assign \$71  = row_in__valid[1] ? { 14'h2000, row_in__rrpv__1[1], row_in__rrpv__0[1], 9'h000, row_in__tag__1 } : 64'h0000000000000000;
-  assign \$72  = row_in__valid[2] ? { 14'h2000, row_in__rrpv__1[2], row_in__rrpv__0[2], 9'h000, row_in__tag__2 } : 64'h0000000000000000;
-  assign \$73  = row_in__valid[3] ? { 14'h2000, row_in__rrpv__1[3], row_in__rrpv__0[3], 9'h000, row_in__tag__3 } : 64'h0000000000000000;
-  assign \$74  = command_write | hot_rows_write;
-  assign \$75  = busy | hold;
-  assign \$76  = \$74  & \$75 ;
-  assign \$77  = write_data == 3'h4;
-  assign \$78  = command_write & \$77 ;
-  assign \$79  = ~ \$78 ;
-  assign \$80  = write_data == 3'h4;
-  assign \$81  = command_write & \$80 ;
-  assign \$82  = ! fsm_state;
-  assign \$83  = fsm_state == 1'h1;
-  assign \$84  = fsm_state == 2'h2;
-  assign \$85  = fsm_state == 2'h3;
-  assign \$86  = fsm_state == 3'h4;
-  assign \$87  = fsm_state == 3'h5;
-  assign \$88  = fsm_state == 3'h6;
-  assign \$89  = fsm_state == 3'h7;
+  assign \$86  = 1'h1 << index_bits;
+  assign \$87  = \$86  - 1'h1;
+  assign \final  = index == \$87 [3:0];
+  assign \$88  = index < budget[14:11];
+  assign usable = \$88  ? budget[10:7] : budget[6:3];
+  assign hold = ~ \$139 ;
+  assign \$90  = walk == 3'h7;
+  assign \$91  = ~ busy;
+  assign \$92  = hot_rows_write & \$91 ;
+  assign \$93  = ~ busy;
+  assign \$94  = command_write & \$93 ;
+  assign \$95  = write_data > 6'h20;
+  assign \$97  = ~ usable;
+  assign \$98  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$97 ;
+  assign \$99  = | \$98 ;
+  assign \$100  = ~ restore__payload[256];
+  assign \$101  = \$99  & \$100 ;
+  assign \$103  = 1'h1 << index[0];
+  assign \$104  = restore__payload[31:0] < hot_rows;
+  assign \$105  = restore__payload[95:64] < hot_rows;
+  assign \$106  = restore__payload[159:128] < hot_rows;
+  assign \$107  = restore__payload[223:192] < hot_rows;
+  assign \$108  = ~ \within ;
+  assign \$109  = row_in__hot & \$108 ;
+  assign \$110  = | \$109 ;
+  assign \$111  = row_in__hot & \within ;
+  assign \$112  = 1'h0 + \$111 [0];
+  assign \$113  = row_in__hot & \within ;
+  assign \$114  = \$112  + \$113 [1];
+  assign \$115  = row_in__hot & \within ;
+  assign \$116  = \$114  + \$115 [2];
+  assign \$117  = row_in__hot & \within ;
+  assign \$118  = \$116  + \$117 [3];
+  assign \$119  = restore__payload[256] != \final ;
+  assign \$120  = 1'h1 << index[0];
+  assign \$122  = ~ selecting;
+  assign \$123  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counter__0, 9'h000, row_in__tag__0 } : 64'h0000000000000000;
+  assign \$124  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counter__1, 9'h000, row_in__tag__1 } : 64'h0000000000000000;
+  assign \$125  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counter__2, 9'h000, row_in__tag__2 } : 64'h0000000000000000;
+  assign \$126  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counter__3, 9'h000, row_in__tag__3 } : 64'h0000000000000000;
+  assign \$127  = row_in__hot[0] ? slot0 : 5'h00;
+  assign \$128  = row_in__hot[1] ? slot1 : 5'h00;
+  assign \$129  = row_in__hot[2] ? slot2 : 5'h00;
+  assign \$130  = row_in__hot[3] ? slot3 : 5'h00;
+  assign \$131  = command_write | hot_rows_write;
+  assign \$132  = busy | hold;
+  assign \$133  = \$131  & \$132 ;
+  assign \$134  = write_data == 3'h4;
+  assign \$135  = command_write & \$134 ;
+  assign \$136  = ~ \$135 ;
+  assign \$137  = write_data == 3'h4;
+  assign \$138  = command_write & \$137 ;
+  assign \$139  = ! fsm_state;
+  assign \$140  = fsm_state == 1'h1;
+  assign \$141  = fsm_state == 2'h2;
+  assign \$142  = fsm_state == 2'h3;
+  assign \$143  = fsm_state == 3'h4;
+  assign \$144  = fsm_state == 3'h5;
+  assign \$145  = fsm_state == 3'h6;
+  assign \$146  = fsm_state == 3'h7;
+  assign \$147  = fsm_state == 4'h8;
+  assign \$148  = fsm_state == 4'h9;
+  assign \$149  = fsm_state == 4'ha;
+  assign \$150  = fsm_state == 4'hb;
+  assign \$151  = fsm_state == 4'hc;
   always @(posedge clk)
-    budget <= \$90 ;
+    entries <= \$152 ;
   always @(posedge clk)
-    quota <= \$91 ;
+    budget <= \$153 ;
   always @(posedge clk)
-    walk <= \$92 ;
+    quota <= \$154 ;
   always @(posedge clk)
-    index <= \$93 ;
+    walk <= \$155 ;
   always @(posedge clk)
-    report <= \$94 ;
+    index <= \$156 ;
   always @(posedge clk)
-    fsm_state <= \$95 ;
+    report <= \$157 ;
   always @(posedge clk)
-    hot_rows <= \$96 ;
+    fsm_state <= \$158 ;
   always @(posedge clk)
-    row_in__valid <= \$97 ;
+    hot_rows <= \$159 ;
   always @(posedge clk)
-    row_in__rrpv__0 <= \$98 ;
+    row_in__valid <= \$160 ;
   always @(posedge clk)
-    row_in__rrpv__1 <= \$99 ;
+    row_in__hot <= \$161 ;
   always @(posedge clk)
-    row_in__tag__0 <= \$100 ;
+    row_in__referenced <= \$162 ;
   always @(posedge clk)
-    row_in__tag__1 <= \$101 ;
+    row_in__age <= \$163 ;
   always @(posedge clk)
-    row_in__tag__2 <= \$102 ;
+    row_in__counter__0 <= \$164 ;
   always @(posedge clk)
-    row_in__tag__3 <= \$103 ;
+    row_in__counter__1 <= \$165 ;
+  always @(posedge clk)
+    row_in__counter__2 <= \$166 ;
+  always @(posedge clk)
+    row_in__counter__3 <= \$167 ;
+  always @(posedge clk)
+    row_in__tag__0 <= \$168 ;
+  always @(posedge clk)
+    row_in__tag__1 <= \$169 ;
+  always @(posedge clk)
+    row_in__tag__2 <= \$170 ;
+  always @(posedge clk)
+    row_in__tag__3 <= \$171 ;
+  always @(posedge clk)
+    way <= \$172 ;
+  always @(posedge clk)
+    slot0 <= \$173 ;
+  always @(posedge clk)
+    slot1 <= \$174 ;
+  always @(posedge clk)
+    slot2 <= \$175 ;
+  always @(posedge clk)
+    slot3 <= \$176 ;
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     (* full_case = 32'd1 *)
     casez (budget[16:15])
       2'h0:
-          \$7  = 3'h0;
+          \$8  = 3'h0;
       2'h1:
-          \$7  = 3'h1;
+          \$8  = 3'h1;
       2'h2:
-          \$7  = 3'h3;
+          \$8  = 3'h3;
       2'h3:
-          \$7  = 3'h7;
+          \$8  = 3'h7;
     endcase
   end
   always @* begin
@@ -1366,13 +1616,13 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
     (* full_case = 32'd1 *)
     casez (budget[16:15])
       2'h0:
-          \$12  = \$8 ;
+          \$13  = \$9 ;
       2'h1:
-          \$12  = \$9 ;
+          \$13  = \$10 ;
       2'h2:
-          \$12  = \$10 ;
+          \$13  = \$11 ;
       2'h3:
-          \$12  = \$11 ;
+          \$13  = \$12 ;
     endcase
   end
   always @* begin
@@ -1380,418 +1630,885 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
     (* full_case = 32'd1 *)
     casez (budget[16:15])
       2'h0:
-          \$13  = { 3'h0, hot_rows[0] };
+          \$14  = { 3'h0, entries[0] };
       2'h1:
-          \$13  = { 2'h0, hot_rows[1:0] };
+          \$14  = { 2'h0, entries[1:0] };
       2'h2:
-          \$13  = { 1'h0, hot_rows[2:0] };
+          \$14  = { 1'h0, entries[2:0] };
       2'h3:
-          \$13  = hot_rows[3:0];
+          \$14  = entries[3:0];
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$90 [16:15] = \$6 [1:0];
-    \$90 [2:0] = \$7 ;
-    \$90 [14:11] = \$13 ;
-    \$90 [6:3] = { \$17 , \$16 , \$15 , \$14  };
-    \$90 [10:7] = { \$21 , \$20 , \$19 , \$18  };
-    if (rst) begin
-      \$90  = 17'h00000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$91  = \$12 [2:0];
-    if (rst) begin
-      \$91  = 3'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$92  = walk;
-    casez (fsm_state)
-      3'h1:
-          \$92  = \$22 [2:0];
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$70  = slot_out__0;
+      1'h1:
+          \$70  = slot_out__1;
     endcase
-    if (rst) begin
-      \$92  = 3'h0;
-    end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$93  = index;
-    casez (fsm_state)
-      3'h1:
-          \$93  = 4'h0;
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$71  = slot_out__0;
+      1'h1:
+          \$71  = slot_out__1;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$72  = slot_out__0;
+      1'h1:
+          \$72  = slot_out__1;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$73  = slot_out__0;
+      1'h1:
+          \$73  = slot_out__1;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$121  = 5'h00;
+    casez (way)
       3'h0:
-          /* empty */;
+          \$121  = slot0;
+      3'h1:
+          \$121  = slot1;
       3'h2:
-          /* empty */;
-      3'h4:
-          /* empty */;
-      3'h5:
-          if (dump__ready) begin
-            \$93  = \$30 [3:0];
-          end
+          \$121  = slot2;
       3'h3:
-          /* empty */;
-      3'h6:
-          \$93  = \$53 [3:0];
+          \$121  = slot3;
     endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$152  = \$1 [6:0];
     if (rst) begin
-      \$93  = 4'h0;
+      \$152  = 7'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$94  = report;
+    \$153 [16:15] = \$7 [1:0];
+    \$153 [2:0] = \$8 ;
+    \$153 [14:11] = \$14 ;
+    \$153 [6:3] = { \$18 , \$17 , \$16 , \$15  };
+    \$153 [10:7] = { \$22 , \$21 , \$20 , \$19  };
+    if (rst) begin
+      \$153  = 17'h00000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$154  = \$13 [2:0];
+    if (rst) begin
+      \$154  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$155  = walk;
     casez (fsm_state)
-      3'h1:
-          if (\$23 ) begin
-            \$94  = 1'h0;
+      4'h1:
+          \$155  = \$23 [2:0];
+    endcase
+    if (rst) begin
+      \$155  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$156  = index;
+    casez (fsm_state)
+      4'h1:
+          \$156  = 4'h0;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          \$156  = \$68 [3:0];
+      4'h7:
+          /* empty */;
+      4'hb:
+          if (dump__ready) begin
+            \$156  = \$76 [3:0];
           end
-      3'h0:
-          if (\$25 ) begin
+    endcase
+    if (rst) begin
+      \$156  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$157  = report;
+    casez (fsm_state)
+      4'h1:
+          if (\$24 ) begin
+            \$157  = 1'h0;
+          end
+      4'h0:
+          if (\$26 ) begin
             (* full_case = 32'd1 *)
-            if (\$28 ) begin
+            if (\$29 ) begin
             end else begin
-              \$94  = 1'h1;
+              \$157  = 1'h1;
             end
-          end else if (\$27 ) begin
+          end else if (\$28 ) begin
             casez (write_data)
               32'd1:
-                  \$94  = 1'h1;
+                  \$157  = 1'h1;
             endcase
           end
-      3'h2:
+      4'h2:
           /* empty */;
-      3'h4:
+      4'h5:
           /* empty */;
-      3'h5:
+      4'h6:
           /* empty */;
-      3'h3:
+      4'h3:
           if (restore__valid) begin
-            if (\$51 ) begin
-              \$94  = 1'h1;
+            if (\$66 ) begin
+              \$157  = 1'h1;
+            end
+          end
+      4'ha:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'h8:
+          if (restore__valid) begin
+            if (\$81 ) begin
+              \$157  = 1'h1;
             end
           end
     endcase
     if (rst) begin
-      \$94  = 1'h0;
+      \$157  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$95  = fsm_state;
-    (* full_case = 32'd1 *)
+    \$158  = fsm_state;
     casez (fsm_state)
-      3'h1:
-          if (\$23 ) begin
-            \$95  = 3'h0;
+      4'h1:
+          if (\$24 ) begin
+            \$158  = 4'h0;
           end
-      3'h0:
-          if (\$25 ) begin
+      4'h0:
+          if (\$26 ) begin
             (* full_case = 32'd1 *)
-            if (\$28 ) begin
+            if (\$29 ) begin
             end else begin
-              \$95  = 3'h1;
+              \$158  = 4'h1;
             end
-          end else if (\$27 ) begin
+          end else if (\$28 ) begin
             casez (write_data)
               32'd1:
-                  \$95  = 3'h1;
+                  \$158  = 4'h1;
               32'd2:
-                  \$95  = 3'h2;
+                  \$158  = 4'h2;
               32'd3:
-                  \$95  = 3'h3;
+                  \$158  = 4'h3;
+              32'd6:
+                  \$158  = 4'h4;
             endcase
           end
-      3'h2:
-          \$95  = 3'h4;
-      3'h4:
-          \$95  = 3'h5;
-      3'h5:
+      4'h2:
+          \$158  = 4'h5;
+      4'h5:
+          \$158  = 4'h6;
+      4'h6:
           if (dump__ready) begin
-            \$95  = 3'h2;
-            if (\final ) begin
-              \$95  = 3'h0;
-            end
+            \$158  = 4'h7;
           end
-      3'h3:
+      4'h3:
           if (restore__valid) begin
-            \$95  = 3'h6;
-            if (\$51 ) begin
-              \$95  = 3'h7;
+            \$158  = 4'h8;
+            if (\$66 ) begin
+              \$158  = 4'h9;
               if (restore__payload[256]) begin
-                \$95  = 3'h1;
+                \$158  = 4'h1;
               end
             end
           end
-      3'h6:
+      4'ha:
         begin
-          \$95  = 3'h3;
+          \$158  = 4'h3;
           if (\final ) begin
-            \$95  = 3'h0;
+            \$158  = 4'h0;
           end
         end
-      3'h7:
-          if (\$54 ) begin
-            \$95  = 3'h1;
+      4'h7:
+          if (\$74 ) begin
+            \$158  = 4'hb;
+          end
+      4'hb:
+          if (dump__ready) begin
+            \$158  = 4'h2;
+            if (\final ) begin
+              \$158  = 4'h0;
+            end
+          end
+      4'h8:
+          if (restore__valid) begin
+            \$158  = 4'hc;
+            if (\$81 ) begin
+              \$158  = 4'h9;
+              if (restore__payload[256]) begin
+                \$158  = 4'h1;
+              end
+            end
+          end
+      4'hc:
+          if (\$83 ) begin
+            \$158  = 4'ha;
+          end
+      4'h4:
+          if (\$84 ) begin
+            \$158  = 4'h0;
+          end
+      4'h9:
+          if (\$85 ) begin
+            \$158  = 4'h1;
           end
     endcase
     if (rst) begin
-      \$95  = 3'h1;
+      \$158  = 4'h1;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$96  = hot_rows;
+    \$159  = hot_rows;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
-          if (\$25 ) begin
+      4'h0:
+          if (\$26 ) begin
             (* full_case = 32'd1 *)
-            if (\$28 ) begin
+            if (\$29 ) begin
             end else begin
-              \$96  = write_data[6:0];
+              \$159  = write_data[5:0];
             end
           end
     endcase
     if (rst) begin
-      \$96  = 7'h40;
+      \$159  = 6'h20;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$97  = row_in__valid;
+    \$160  = row_in__valid;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
+      4'h0:
           /* empty */;
-      3'h2:
+      4'h2:
           /* empty */;
-      3'h4:
+      4'h5:
           (* full_case = 32'd1 *)
           casez (index[0])
             1'h0:
-                \$97  = row_out__0__valid;
+                \$160  = row_out__0__valid;
             1'h1:
-                \$97  = row_out__1__valid;
+                \$160  = row_out__1__valid;
           endcase
-      3'h5:
+      4'h6:
           /* empty */;
-      3'h3:
+      4'h3:
           if (restore__valid) begin
-            \$97 [0] = \$31 ;
-            \$97 [1] = \$36 ;
-            \$97 [2] = \$41 ;
-            \$97 [3] = \$46 ;
+            \$160 [0] = \$30 ;
+            \$160 [1] = \$39 ;
+            \$160 [2] = \$48 ;
+            \$160 [3] = \$57 ;
           end
     endcase
     if (rst) begin
-      \$97  = 4'h0;
+      \$160  = 4'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$98  = row_in__rrpv__0;
+    \$161  = row_in__hot;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
+      4'h0:
           /* empty */;
-      3'h2:
+      4'h2:
           /* empty */;
-      3'h4:
+      4'h5:
           (* full_case = 32'd1 *)
           casez (index[0])
             1'h0:
-                \$98  = row_out__0__rrpv__0;
+                \$161  = row_out__0__hot;
             1'h1:
-                \$98  = row_out__1__rrpv__0;
+                \$161  = row_out__1__hot;
           endcase
-      3'h5:
+      4'h6:
           /* empty */;
-      3'h3:
+      4'h3:
           if (restore__valid) begin
-            \$98 [0] = \$33 ;
-            \$98 [1] = \$38 ;
-            \$98 [2] = \$43 ;
-            \$98 [3] = \$48 ;
+            \$161 [0] = \$38 ;
+            \$161 [1] = \$47 ;
+            \$161 [2] = \$56 ;
+            \$161 [3] = \$65 ;
+          end
+      4'ha:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'h8:
+          if (restore__valid) begin
+            \$161 [0] = \$77 ;
+            \$161 [1] = \$78 ;
+            \$161 [2] = \$79 ;
+            \$161 [3] = \$80 ;
           end
     endcase
     if (rst) begin
-      \$98  = 4'h0;
+      \$161  = 4'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$99  = row_in__rrpv__1;
+    \$162  = row_in__referenced;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
+      4'h0:
           /* empty */;
-      3'h2:
+      4'h2:
           /* empty */;
-      3'h4:
+      4'h5:
           (* full_case = 32'd1 *)
           casez (index[0])
             1'h0:
-                \$99  = row_out__0__rrpv__1;
+                \$162  = row_out__0__referenced;
             1'h1:
-                \$99  = row_out__1__rrpv__1;
+                \$162  = row_out__1__referenced;
           endcase
-      3'h5:
+      4'h6:
           /* empty */;
-      3'h3:
+      4'h3:
           if (restore__valid) begin
-            \$99 [0] = \$35 ;
-            \$99 [1] = \$40 ;
-            \$99 [2] = \$45 ;
-            \$99 [3] = \$50 ;
+            \$162 [0] = \$36 ;
+            \$162 [1] = \$45 ;
+            \$162 [2] = \$54 ;
+            \$162 [3] = \$63 ;
           end
     endcase
     if (rst) begin
-      \$99  = 4'h0;
+      \$162  = 4'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$100  = row_in__tag__0;
+    \$163  = row_in__age;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
+      4'h0:
           /* empty */;
-      3'h2:
+      4'h2:
           /* empty */;
-      3'h4:
+      4'h5:
           (* full_case = 32'd1 *)
           casez (index[0])
             1'h0:
-                \$100  = row_out__0__tag__0;
+                \$163  = row_out__0__age;
             1'h1:
-                \$100  = row_out__1__tag__0;
+                \$163  = row_out__1__age;
           endcase
-      3'h5:
+      4'h6:
           /* empty */;
-      3'h3:
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'h8:
           if (restore__valid) begin
-            \$100  = restore__payload[38:0];
+            \$163  = restore__payload[63:56];
           end
     endcase
     if (rst) begin
-      \$100  = 39'h0000000000;
+      \$163  = 8'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$101  = row_in__tag__1;
+    \$164  = row_in__counter__0;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
+      4'h0:
           /* empty */;
-      3'h2:
+      4'h2:
           /* empty */;
-      3'h4:
+      4'h5:
           (* full_case = 32'd1 *)
           casez (index[0])
             1'h0:
-                \$101  = row_out__0__tag__1;
+                \$164  = row_out__0__counter__0;
             1'h1:
-                \$101  = row_out__1__tag__1;
+                \$164  = row_out__1__counter__0;
           endcase
-      3'h5:
+      4'h6:
           /* empty */;
-      3'h3:
+      4'h3:
           if (restore__valid) begin
-            \$101  = restore__payload[102:64];
+            \$164  = \$34 ;
           end
     endcase
     if (rst) begin
-      \$101  = 39'h0000000000;
+      \$164  = 8'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$102  = row_in__tag__2;
+    \$165  = row_in__counter__1;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
+      4'h0:
           /* empty */;
-      3'h2:
+      4'h2:
           /* empty */;
-      3'h4:
+      4'h5:
           (* full_case = 32'd1 *)
           casez (index[0])
             1'h0:
-                \$102  = row_out__0__tag__2;
+                \$165  = row_out__0__counter__1;
             1'h1:
-                \$102  = row_out__1__tag__2;
+                \$165  = row_out__1__counter__1;
           endcase
-      3'h5:
+      4'h6:
           /* empty */;
-      3'h3:
+      4'h3:
           if (restore__valid) begin
-            \$102  = restore__payload[166:128];
+            \$165  = \$43 ;
           end
     endcase
     if (rst) begin
-      \$102  = 39'h0000000000;
+      \$165  = 8'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$103  = row_in__tag__3;
+    \$166  = row_in__counter__2;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
+      4'h0:
           /* empty */;
-      3'h2:
+      4'h2:
           /* empty */;
-      3'h4:
+      4'h5:
           (* full_case = 32'd1 *)
           casez (index[0])
             1'h0:
-                \$103  = row_out__0__tag__3;
+                \$166  = row_out__0__counter__2;
             1'h1:
-                \$103  = row_out__1__tag__3;
+                \$166  = row_out__1__counter__2;
           endcase
-      3'h5:
+      4'h6:
           /* empty */;
-      3'h3:
+      4'h3:
           if (restore__valid) begin
-            \$103  = restore__payload[230:192];
+            \$166  = \$52 ;
           end
     endcase
     if (rst) begin
-      \$103  = 39'h0000000000;
+      \$166  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$167  = row_in__counter__3;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          (* full_case = 32'd1 *)
+          casez (index[0])
+            1'h0:
+                \$167  = row_out__0__counter__3;
+            1'h1:
+                \$167  = row_out__1__counter__3;
+          endcase
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$167  = \$61 ;
+          end
+    endcase
+    if (rst) begin
+      \$167  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$168  = row_in__tag__0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          (* full_case = 32'd1 *)
+          casez (index[0])
+            1'h0:
+                \$168  = row_out__0__tag__0;
+            1'h1:
+                \$168  = row_out__1__tag__0;
+          endcase
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$168  = \$32 ;
+          end
+    endcase
+    if (rst) begin
+      \$168  = 39'h0000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$169  = row_in__tag__1;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          (* full_case = 32'd1 *)
+          casez (index[0])
+            1'h0:
+                \$169  = row_out__0__tag__1;
+            1'h1:
+                \$169  = row_out__1__tag__1;
+          endcase
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$169  = \$41 ;
+          end
+    endcase
+    if (rst) begin
+      \$169  = 39'h0000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$170  = row_in__tag__2;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          (* full_case = 32'd1 *)
+          casez (index[0])
+            1'h0:
+                \$170  = row_out__0__tag__2;
+            1'h1:
+                \$170  = row_out__1__tag__2;
+          endcase
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$170  = \$50 ;
+          end
+    endcase
+    if (rst) begin
+      \$170  = 39'h0000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$171  = row_in__tag__3;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          (* full_case = 32'd1 *)
+          casez (index[0])
+            1'h0:
+                \$171  = row_out__0__tag__3;
+            1'h1:
+                \$171  = row_out__1__tag__3;
+          endcase
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$171  = \$59 ;
+          end
+    endcase
+    if (rst) begin
+      \$171  = 39'h0000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$172  = way;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h7:
+        begin
+          \$172  = \$69 [2:0];
+          if (\$74 ) begin
+            \$172  = 3'h0;
+          end
+        end
+      4'hb:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'hc:
+        begin
+          \$172  = \$82 [2:0];
+          if (\$83 ) begin
+            \$172  = 3'h0;
+          end
+        end
+    endcase
+    if (rst) begin
+      \$172  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$173  = slot0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h7:
+          casez (way)
+            3'h1:
+                \$173  = \$70 ;
+          endcase
+      4'hb:
+          /* empty */;
+      4'h8:
+          if (restore__valid) begin
+            \$173  = restore__payload[4:0];
+          end
+    endcase
+    if (rst) begin
+      \$173  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$174  = slot1;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h7:
+          casez (way)
+            3'h1:
+                /* empty */;
+            3'h2:
+                \$174  = \$71 ;
+          endcase
+      4'hb:
+          /* empty */;
+      4'h8:
+          if (restore__valid) begin
+            \$174  = restore__payload[68:64];
+          end
+    endcase
+    if (rst) begin
+      \$174  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$175  = slot2;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h7:
+          casez (way)
+            3'h1:
+                /* empty */;
+            3'h2:
+                /* empty */;
+            3'h3:
+                \$175  = \$72 ;
+          endcase
+      4'hb:
+          /* empty */;
+      4'h8:
+          if (restore__valid) begin
+            \$175  = restore__payload[132:128];
+          end
+    endcase
+    if (rst) begin
+      \$175  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$176  = slot3;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h7:
+          casez (way)
+            3'h1:
+                /* empty */;
+            3'h2:
+                /* empty */;
+            3'h3:
+                /* empty */;
+            3'h4:
+                \$176  = \$73 ;
+          endcase
+      4'hb:
+          /* empty */;
+      4'h8:
+          if (restore__valid) begin
+            \$176  = restore__payload[196:192];
+          end
+    endcase
+    if (rst) begin
+      \$176  = 5'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     row_access = 1'h0;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           row_access = 1'h1;
-      3'h0:
+      4'h0:
           /* empty */;
-      3'h2:
+      4'h2:
           row_access = 1'h1;
-      3'h4:
+      4'h5:
           row_access = 1'h1;
-      3'h5:
+      4'h6:
           /* empty */;
-      3'h3:
+      4'h3:
           /* empty */;
-      3'h6:
+      4'ha:
+          row_access = 1'h1;
+      4'h7:
+          row_access = 1'h1;
+      4'hb:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'hc:
           row_access = 1'h1;
     endcase
   end
@@ -1799,19 +2516,27 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     row_set = 3'h0;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           row_set = walk;
-      3'h0:
+      4'h0:
           /* empty */;
-      3'h2:
+      4'h2:
           row_set = index[3:1];
-      3'h4:
+      4'h5:
           row_set = index[3:1];
-      3'h5:
+      4'h6:
           /* empty */;
-      3'h3:
+      4'h3:
           /* empty */;
-      3'h6:
+      4'ha:
+          row_set = index[3:1];
+      4'h7:
+          row_set = index[3:1];
+      4'hb:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'hc:
           row_set = index[3:1];
     endcase
   end
@@ -1819,27 +2544,27 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     row_write = 2'h0;
     casez (fsm_state)
-      3'h1:
-          row_write = \$58 ;
-      3'h0:
+      4'h1:
+          row_write = \$89 ;
+      4'h0:
           /* empty */;
-      3'h2:
+      4'h2:
           /* empty */;
-      3'h4:
+      4'h5:
           /* empty */;
-      3'h5:
+      4'h6:
           /* empty */;
-      3'h3:
+      4'h3:
           /* empty */;
-      3'h6:
-          row_write = \$69 [1:0];
+      4'ha:
+          row_write = \$103 [1:0];
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     clear = 1'h0;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           clear = 1'h1;
     endcase
   end
@@ -1847,19 +2572,21 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     done = 1'h0;
     casez (fsm_state)
-      3'h1:
-          if (\$59 ) begin
+      4'h1:
+          if (\$90 ) begin
             done = report;
           end
-      3'h0:
-          if (\$61 ) begin
-          end else if (\$63 ) begin
+      4'h0:
+          if (\$92 ) begin
+          end else if (\$94 ) begin
             casez (write_data)
               32'd1:
                   /* empty */;
               32'd2:
                   /* empty */;
               32'd3:
+                  /* empty */;
+              32'd6:
                   /* empty */;
               32'd4:
                   /* empty */;
@@ -1867,20 +2594,32 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
                   done = 1'h1;
             endcase
           end
-      3'h2:
+      4'h2:
           /* empty */;
-      3'h4:
+      4'h5:
           /* empty */;
-      3'h5:
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          done = \final ;
+      4'h7:
+          /* empty */;
+      4'hb:
           if (dump__ready) begin
             done = \final ;
           end
-      3'h3:
+      4'h8:
           /* empty */;
-      3'h6:
-          done = \final ;
+      4'hc:
+          /* empty */;
+      4'h4:
+          if (\$122 ) begin
+            done = 1'h1;
+          end
     endcase
-    if (\$81 ) begin
+    if (\$138 ) begin
       done = 1'h1;
     end
   end
@@ -1888,11 +2627,11 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     hot_rows_range = 1'h0;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
-          if (\$61 ) begin
-            if (\$64 ) begin
+      4'h0:
+          if (\$92 ) begin
+            if (\$95 ) begin
               hot_rows_range = 1'h1;
             end
           end
@@ -1900,19 +2639,63 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    clear_counters = 1'h0;
+    restore_start = 1'h0;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
-          if (\$61 ) begin
-          end else if (\$63 ) begin
+      4'h0:
+          if (\$92 ) begin
+          end else if (\$94 ) begin
             casez (write_data)
               32'd1:
                   /* empty */;
               32'd2:
                   /* empty */;
               32'd3:
+                  restore_start = 1'h1;
+            endcase
+          end
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    select = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          if (\$92 ) begin
+          end else if (\$94 ) begin
+            casez (write_data)
+              32'd1:
+                  /* empty */;
+              32'd2:
+                  /* empty */;
+              32'd3:
+                  /* empty */;
+              32'd6:
+                  select = 1'h1;
+            endcase
+          end
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    clear_counters = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          if (\$92 ) begin
+          end else if (\$94 ) begin
+            casez (write_data)
+              32'd1:
+                  /* empty */;
+              32'd2:
+                  /* empty */;
+              32'd3:
+                  /* empty */;
+              32'd6:
                   /* empty */;
               32'd4:
                   /* empty */;
@@ -1926,11 +2709,11 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     command_code = 1'h0;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
-          if (\$61 ) begin
-          end else if (\$63 ) begin
+      4'h0:
+          if (\$92 ) begin
+          end else if (\$94 ) begin
             (* full_case = 32'd1 *)
             casez (write_data)
               32'd1:
@@ -1938,6 +2721,8 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
               32'd2:
                   /* empty */;
               32'd3:
+                  /* empty */;
+              32'd6:
                   /* empty */;
               32'd4:
                   /* empty */;
@@ -1953,15 +2738,23 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     dump__valid = 1'h0;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
+      4'h0:
           /* empty */;
-      3'h2:
+      4'h2:
           /* empty */;
-      3'h4:
+      4'h5:
           /* empty */;
-      3'h5:
+      4'h6:
+          dump__valid = 1'h1;
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
           dump__valid = 1'h1;
     endcase
   end
@@ -1969,46 +2762,69 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     dump__payload[256] = 1'h0;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
+      4'h0:
           /* empty */;
-      3'h2:
+      4'h2:
           /* empty */;
-      3'h4:
+      4'h5:
           /* empty */;
-      3'h5:
+      4'h6:
+          dump__payload[256] = \$96 ;
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
           dump__payload[256] = \final ;
     endcase
     begin
       begin
-        dump__payload[63:0] = \$70 ;
-        dump__payload[127:64] = \$71 ;
-        dump__payload[191:128] = \$72 ;
-        dump__payload[255:192] = \$73 ;
+        dump__payload[63:0] = \$123 ;
+        dump__payload[127:64] = \$124 ;
+        dump__payload[191:128] = \$125 ;
+        dump__payload[255:192] = \$126 ;
       end
+    end
+    if (_sending_slots) begin
+      dump__payload[63:0] = { row_in__age, 51'h0000000000000, \$127  };
+      dump__payload[127:64] = { 59'h000000000000000, \$128  };
+      dump__payload[191:128] = { 59'h000000000000000, \$129  };
+      dump__payload[255:192] = { 59'h000000000000000, \$130  };
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     restore__ready = 1'h0;
-    (* full_case = 32'd1 *)
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
+      4'h0:
           /* empty */;
-      3'h2:
+      4'h2:
           /* empty */;
-      3'h4:
+      4'h5:
           /* empty */;
-      3'h5:
+      4'h6:
           /* empty */;
-      3'h3:
+      4'h3:
           restore__ready = 1'h1;
-      3'h6:
+      4'ha:
           /* empty */;
-      3'h7:
+      4'h7:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'h8:
+          restore__ready = 1'h1;
+      4'hc:
+          /* empty */;
+      4'h4:
+          /* empty */;
+      4'h9:
           restore__ready = 1'h1;
     endcase
   end
@@ -2016,19 +2832,29 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     restore_entry = 1'h0;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
+      4'h0:
           /* empty */;
-      3'h2:
+      4'h2:
           /* empty */;
-      3'h4:
+      4'h5:
           /* empty */;
-      3'h5:
+      4'h6:
           /* empty */;
-      3'h3:
+      4'h3:
           if (restore__valid) begin
-            restore_entry = \$67 ;
+            restore_entry = \$101 ;
+          end
+      4'ha:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'h8:
+          if (restore__valid) begin
+            restore_entry = \$110 ;
           end
     endcase
   end
@@ -2036,19 +2862,31 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     restore_length = 1'h0;
     casez (fsm_state)
-      3'h1:
+      4'h1:
           /* empty */;
-      3'h0:
+      4'h0:
           /* empty */;
-      3'h2:
+      4'h2:
           /* empty */;
-      3'h4:
+      4'h5:
           /* empty */;
-      3'h5:
+      4'h6:
           /* empty */;
-      3'h3:
+      4'h3:
           if (restore__valid) begin
-            if (\$68 ) begin
+            if (\$102 ) begin
+              restore_length = 1'h1;
+            end
+          end
+      4'ha:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'h8:
+          if (restore__valid) begin
+            if (\$119 ) begin
               restore_length = 1'h1;
             end
           end
@@ -2056,23 +2894,193 @@ module hotline_control(dump__ready, clk, rst, busy, hot_rows_write, command_writ
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    row_way = 2'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h7:
+          row_way = way[1:0];
+      4'hb:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'hc:
+          row_way = way[1:0];
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    _sending_slots = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
+          _sending_slots = 1'h1;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \within  = 4'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'h8:
+        begin
+          \within [0] = \$104 ;
+          \within [1] = \$105 ;
+          \within [2] = \$106 ;
+          \within [3] = \$107 ;
+        end
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    restored = 3'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'h8:
+          if (restore__valid) begin
+            restored = \$118 [2:0];
+          end
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    slot_write = 2'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'hc:
+          slot_write = \$120 [1:0];
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    slot_in = 5'h00;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'hc:
+          slot_in = \$121 ;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     command_busy = 1'h0;
-    if (\$76 ) begin
-      command_busy = \$79 ;
+    if (\$133 ) begin
+      command_busy = \$136 ;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     snapshot = 1'h0;
-    if (\$81 ) begin
+    if (\$138 ) begin
       snapshot = 1'h1;
     end
   end
-  assign \$8  = { 1'h0, hot_rows[6:1] };
-  assign \$9  = { 2'h0, hot_rows[6:2] };
-  assign \$10  = { 3'h0, hot_rows[6:3] };
-  assign \$11  = { 4'h0, hot_rows[6:4] };
-  assign \$58  = 2'h3;
+  assign \$9  = { 1'h0, entries[6:1] };
+  assign \$10  = { 2'h0, entries[6:2] };
+  assign \$11  = { 3'h0, entries[6:3] };
+  assign \$12  = { 4'h0, entries[6:4] };
+  assign \$89  = 2'h3;
+  assign \$96  = 1'h0;
+  assign \$66  = restore__payload[256];
+  assign \$102  = restore__payload[256];
 endmodule
 
 module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s_axil_wvalid, s_axil_bready, s_axil_araddr, s_axil_arprot, s_axil_arvalid, s_axil_rready, s_axis_lookup_tdata, s_axis_lookup_tlast, s_axis_lookup_tvalid, s_axis_lookup_tkeep, m_axis_popular_tready, m_axis_nonpopular_tready, s_axis_state_tdata, s_axis_state_tlast, s_axis_state_tvalid, m_axis_state_tready, clk
@@ -2209,35 +3217,50 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire \$42 ;
   wire \$43 ;
   wire \$44 ;
-  wire [1:0] \$45 ;
-  wire [2:0] \$46 ;
-  wire [1:0] \$47 ;
-  wire [2:0] \$48 ;
-  wire [16:0] \$49 ;
+  wire \$45 ;
+  wire [1:0] \$46 ;
+  wire [2:0] \$47 ;
+  wire [1:0] \$48 ;
+  wire [2:0] \$49 ;
   wire \$5 ;
-  wire [17:0] \$50 ;
-  wire [16:0] \$51 ;
-  wire [17:0] \$52 ;
-  wire [16:0] \$53 ;
-  wire [17:0] \$54 ;
-  wire [31:0] \$55 ;
-  wire \$56 ;
-  reg [1:0] \$57 ;
-  reg [1:0] \$58 ;
-  reg [15:0] \$59 ;
+  wire [1:0] \$50 ;
+  wire [2:0] \$51 ;
+  wire [1:0] \$52 ;
+  wire [2:0] \$53 ;
+  wire [16:0] \$54 ;
+  wire [17:0] \$55 ;
+  wire [16:0] \$56 ;
+  wire [17:0] \$57 ;
+  wire [16:0] \$58 ;
+  wire [17:0] \$59 ;
   wire \$6 ;
-  reg [15:0] \$60 ;
-  reg [15:0] \$61 ;
-  reg \$62 ;
-  wire [1:0] \$63 ;
-  wire [1:0] \$64 ;
-  wire \$65 ;
-  wire \$66 ;
-  wire \$67 ;
-  wire \$68 ;
+  wire \$60 ;
+  wire \$61 ;
+  wire [31:0] \$62 ;
+  wire \$63 ;
+  reg [1:0] \$64 ;
+  reg [1:0] \$65 ;
+  reg [1:0] \$66 ;
+  reg [1:0] \$67 ;
+  reg [15:0] \$68 ;
+  reg [15:0] \$69 ;
   wire \$7 ;
+  reg [15:0] \$70 ;
+  reg \$71 ;
+  reg \$72 ;
+  wire [1:0] \$73 ;
+  wire [1:0] \$74 ;
+  wire \$75 ;
+  wire \$76 ;
+  wire \$77 ;
+  wire \$78 ;
   wire \$8 ;
   wire \$9 ;
+  wire [7:0] age_period;
+  wire [31:0] \age_period$315 ;
+  wire [1:0] any_left;
+  wire \any_left$373 ;
+  wire \any_left$393 ;
   wire bank;
   wire bank_stall;
   wire [63:0] bank_stall_value;
@@ -2254,131 +3277,206 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [3:0] bus__wstrb;
   wire bus__wvalid;
   wire busy;
-  wire \busy$378 ;
+  wire \busy$266 ;
+  wire \busy$399 ;
+  wire \busy$569 ;
   wire clear;
-  wire \clear$281 ;
+  wire \clear$340 ;
+  wire \clear$453 ;
   wire command_busy;
   wire command_code;
   wire command_write;
   wire [31:0] control;
   wire [63:0] cycles_value;
+  wire demotions;
+  wire [63:0] demotions_value;
   wire done;
   wire [256:0] dump__payload;
-  wire dump__ready;
+  reg dump__ready;
+  wire dump__valid;
+  wire [2:0] eligible__0;
+  (* enum_base_type = "Eligible" *)
+  (* enum_value_000 = "ALL" *)
+  (* enum_value_001 = "COLD" *)
+  (* enum_value_010 = "HOT" *)
+  (* enum_value_011 = "IDLE" *)
+  (* enum_value_100 = "RECENT" *)
+  wire [2:0] eligible__1;
   wire empty_batch;
+  wire [256:0] event__payload;
+  reg event__ready;
+  wire event__valid;
   wire evicted;
-  wire \evicted$402 ;
+  wire \evicted$594 ;
   reg [1:0] evictions = 2'h0;
   wire [63:0] evictions_value;
   wire fetch;
   wire finished;
   wire [1:0] gather;
   wire gather_load;
-  wire [13:0] heads__0;
-  wire [13:0] heads__1;
-  wire [31:0] hot_rows;
-  wire [6:0] \hot_rows$325 ;
+  wire [11:0] heads__0;
+  wire [11:0] heads__1;
+  wire [31:0] hot_count;
+  wire [5:0] \hot_count$494 ;
+  wire [5:0] hot_rows;
   wire hot_rows_range;
   wire hot_rows_write;
+  wire [3:0] hysteresis;
+  wire [31:0] \hysteresis$335 ;
   reg [15:0] in_core = 16'h0000;
   wire [31:0] index_bits;
-  wire [2:0] \index_bits$327 ;
-  (* init = 2'h0 *)
+  wire [2:0] \index_bits$502 ;
   wire [1:0] index_errors;
   wire [63:0] index_errors_value;
   wire index_range;
   wire [144:0] input__payload;
-  wire [130:0] \input__payload$109 ;
-  wire [87:0] \input__payload$51 ;
-  wire [167:0] \input__payload$57 ;
-  wire [101:0] \input__payload$63 ;
-  wire [121:0] \input__payload$69 ;
-  wire [144:0] \input__payload$75 ;
-  wire [93:0] \input__payload$89 ;
-  wire [130:0] \input__payload$95 ;
+  wire [130:0] \input__payload$103 ;
+  wire [214:0] \input__payload$267 ;
+  wire [88:0] \input__payload$51 ;
+  wire [168:0] \input__payload$57 ;
+  wire [184:0] \input__payload$63 ;
+  wire [144:0] \input__payload$69 ;
+  wire [172:0] \input__payload$83 ;
+  wire [130:0] \input__payload$89 ;
+  wire \input__ready$272 ;
+  wire \input__ready$274 ;
   wire input__valid;
-  wire \input__valid$113 ;
+  wire \input__valid$107 ;
+  wire \input__valid$270 ;
+  wire \input__valid$273 ;
   wire \input__valid$55 ;
   wire \input__valid$61 ;
   wire \input__valid$67 ;
-  wire \input__valid$73 ;
-  wire \input__valid$91 ;
-  wire \input__valid$99 ;
+  wire \input__valid$85 ;
+  wire \input__valid$93 ;
   wire input_idle;
   wire [63:0] input_idle_value;
   wire inserted;
-  wire \inserted$400 ;
+  wire \inserted$592 ;
   reg [1:0] inserts = 2'h0;
   wire [63:0] inserts_value;
   wire [31:0] irq_enable;
   wire [31:0] irq_status;
   wire learn;
+  wire [8:0] level;
+  (* enum_base_type = "Eligible" *)
+  (* enum_value_000 = "ALL" *)
+  (* enum_value_001 = "COLD" *)
+  (* enum_value_010 = "HOT" *)
+  (* enum_value_011 = "IDLE" *)
+  (* enum_value_100 = "RECENT" *)
+  wire \load$364 ;
   wire [1:0] lookup_hits;
   wire [63:0] lookup_hits_value;
   wire [1:0] lookups;
   wire [63:0] lookups_value;
   wire m_axis_nonpopular__tvalid;
   wire m_axis_popular__tvalid;
-  wire m_axis_state__tvalid;
-  wire newest_phase;
+  wire make_hot;
+  wire [31:0] move_limit;
+  wire [1:0] newest_phase;
   wire nonpopular__ready;
   reg [15:0] nonpopular_ended = 16'h0000;
   wire nonpopular_sent;
-  wire [130:0] \output__payload$102 ;
-  wire [130:0] \output__payload$116 ;
+  wire [130:0] \output__payload$110 ;
+  wire [130:0] \output__payload$96 ;
   wire output__ready;
+  wire \output__ready$275 ;
   wire \output__ready$53 ;
   wire \output__ready$59 ;
   wire \output__ready$65 ;
-  wire \output__ready$71 ;
-  wire \output__ready$87 ;
+  wire \output__ready$81 ;
+  wire \output__valid$271 ;
   wire output_stall;
   wire [63:0] output_stall_value;
-  wire phase;
+  wire [1:0] phase;
+  wire [38:0] pick_tag__0;
+  wire [38:0] pick_tag__1;
+  wire pick_take;
+  wire [1:0] pick_way__0;
+  wire [1:0] pick_way__1;
   wire popular__ready;
   reg [15:0] popular_ended = 16'h0000;
   wire [1:0] popular_samples;
   wire [63:0] popular_samples_value;
   wire popular_sent;
+  (* init = 2'h0 *)
+  wire promotions;
+  wire [63:0] promotions_value;
   wire r_en;
   wire [1:0] rank_is__0;
   wire [1:0] rank_is__1;
   wire [1:0] ready;
-  wire \ready$144 ;
-  wire \ready$204 ;
+  wire \ready$138 ;
+  wire \ready$214 ;
   wire [256:0] restore__payload;
   wire restore__valid;
   wire restore_entry;
   wire restore_length;
+  wire restore_start;
+  wire [2:0] restored;
+  wire returned;
+  wire \returned$598 ;
+  reg [1:0] returns = 2'h0;
+  wire [63:0] returns_value;
+  reg [1:0] revivals = 2'h0;
+  wire [63:0] revivals_value;
+  wire revived;
+  wire \revived$596 ;
   wire [1:0] room;
-  wire \room$136 ;
-  wire \room$199 ;
+  wire \room$130 ;
+  wire \room$209 ;
+  wire [1:0] \room$312 ;
   wire row_access;
-  wire [3:0] row_in__rrpv__0;
-  wire [3:0] row_in__rrpv__1;
+  wire \row_access$345 ;
+  wire \row_access$378 ;
+  wire [7:0] row_in__age;
+  wire [7:0] row_in__counter__0;
+  wire [7:0] row_in__counter__1;
+  wire [7:0] row_in__counter__2;
+  wire [7:0] row_in__counter__3;
+  wire [3:0] row_in__hot;
+  wire [3:0] row_in__referenced;
   wire [38:0] row_in__tag__0;
   wire [38:0] row_in__tag__1;
   wire [38:0] row_in__tag__2;
   wire [38:0] row_in__tag__3;
   wire [3:0] row_in__valid;
-  wire [3:0] row_out__0__rrpv__0;
-  wire [3:0] row_out__0__rrpv__1;
+  wire [7:0] row_out__0__age;
+  wire [7:0] row_out__0__counter__0;
+  wire [7:0] row_out__0__counter__1;
+  wire [7:0] row_out__0__counter__2;
+  wire [7:0] row_out__0__counter__3;
+  wire [3:0] row_out__0__hot;
+  wire [3:0] row_out__0__referenced;
   wire [38:0] row_out__0__tag__0;
   wire [38:0] row_out__0__tag__1;
   wire [38:0] row_out__0__tag__2;
   wire [38:0] row_out__0__tag__3;
   wire [3:0] row_out__0__valid;
-  wire [3:0] row_out__1__rrpv__0;
-  wire [3:0] row_out__1__rrpv__1;
+  wire [7:0] row_out__1__age;
+  wire [7:0] row_out__1__counter__0;
+  wire [7:0] row_out__1__counter__1;
+  wire [7:0] row_out__1__counter__2;
+  wire [7:0] row_out__1__counter__3;
+  wire [3:0] row_out__1__hot;
+  wire [3:0] row_out__1__referenced;
   wire [38:0] row_out__1__tag__0;
   wire [38:0] row_out__1__tag__1;
   wire [38:0] row_out__1__tag__2;
   wire [38:0] row_out__1__tag__3;
   wire [3:0] row_out__1__valid;
   wire [2:0] row_set;
+  wire [2:0] \row_set$347 ;
+  wire [2:0] \row_set$348 ;
+  wire [2:0] \row_set$379 ;
+  wire [1:0] row_way;
+  wire [1:0] \row_way$350 ;
+  wire [1:0] \row_way$351 ;
+  wire [1:0] \row_way$380 ;
   wire row_write;
-  wire [1:0] \row_write$160 ;
-  wire running;
+  wire [1:0] \row_write$150 ;
+  wire \running$498 ;
   wire s_axil__arready;
   wire s_axil__awready;
   wire [1:0] s_axil__bresp;
@@ -2394,173 +3492,332 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [1:0] samples;
   wire [63:0] samples_value;
   wire [1:0] scatter;
-  wire [1:0] \scatter$192 ;
+  wire [1:0] \scatter$202 ;
+  wire [63:0] select_cycles_value;
+  wire [2:0] select_start;
+  wire [31:0] \select_start$339 ;
+  wire selecting;
+  wire [2:0] set_mask;
+  wire [4:0] slot_in;
+  wire [4:0] \slot_in$355 ;
+  wire [4:0] \slot_in$356 ;
+  wire [4:0] \slot_in$382 ;
+  wire [4:0] slot_out__0;
+  wire [4:0] slot_out__1;
+  wire slot_write;
+  wire [1:0] \slot_write$353 ;
   wire snapshot;
   wire split_beats;
   wire [63:0] split_beats_value;
+  wire start;
   wire started;
+  reg [256:0] state__payload;
+  reg state__valid;
   wire [38:0] tags__0;
   wire [38:0] tags__1;
   wire take;
-  wire [93:0] w_data;
+  wire [1:0] \take$369 ;
+  wire [31:0] threshold;
+  wire [8:0] \threshold$496 ;
+  wire unknown_phase;
+  wire [1:0] update;
+  wire [1:0] \update$316 ;
+  wire [1:0] update_rank_is__0;
+  wire [1:0] update_rank_is__1;
+  wire update_room;
+  wire \update_room$325 ;
+  wire [38:0] update_tags__0;
+  wire [38:0] update_tags__1;
+  wire update_take;
+  wire [4:0] update_weights__0;
+  wire [4:0] update_weights__1;
+  reg updating = 1'h0;
+  wire \updating$599 ;
+  wire \updating$600 ;
+  wire [172:0] w_data;
   wire w_en;
+  (* enum_base_type = "Eligible" *)
+  (* enum_value_000 = "ALL" *)
+  (* enum_value_001 = "COLD" *)
+  (* enum_value_010 = "HOT" *)
+  (* enum_value_011 = "IDLE" *)
+  (* enum_value_100 = "RECENT" *)
+  wire [2:0] wanted;
+  wire [31:0] weights_0;
+  wire [31:0] weights_1;
+  wire [31:0] weights_2;
+  wire [31:0] weights_3;
+  wire [4:0] weights__0;
+  wire [4:0] weights__1;
+  wire [4:0] weights__10;
+  wire [4:0] weights__11;
+  wire [4:0] weights__12;
+  wire [4:0] weights__13;
+  wire [4:0] weights__14;
+  wire [4:0] weights__15;
+  wire [4:0] weights__2;
+  wire [4:0] weights__3;
+  wire [4:0] weights__4;
+  wire [4:0] weights__5;
+  wire [4:0] weights__6;
+  wire [4:0] weights__7;
+  wire [4:0] weights__8;
+  wire [4:0] weights__9;
   wire [31:0] write_data;
-  assign \$32  = \output__payload$116 [129:128] > 1'h1;
+  assign \$22  = \output__payload$110 [129:128] > 1'h0;
+  assign \$23  = \output__payload$110 [129:128] > 1'h0;
+  assign \$24  = \output__payload$110 [129:128] > 1'h0;
+  assign \$25  = \output__payload$110 [129:128] > 1'h1;
+  assign \$26  = \output__payload$110 [129:128] > 1'h1;
+  assign \$27  = \output__payload$110 [129:128] > 1'h1;
+  assign \$28  = \output__payload$110 [129:128] > 1'h1;
+  assign \$29  = \output__payload$110 [129:128] > 1'h1;
+  assign \$30  = \output__payload$110 [129:128] > 1'h1;
+  assign \$31  = \output__payload$110 [129:128] > 1'h1;
+  assign \$32  = \output__payload$110 [129:128] > 1'h1;
   assign \$33  = m_axis_popular__tvalid & m_axis_popular_tready;
-  assign popular_sent = \$33  & \output__payload$102 [130];
+  assign popular_sent = \$33  & \output__payload$96 [130];
   assign \$34  = m_axis_nonpopular__tvalid & m_axis_nonpopular_tready;
-  assign nonpopular_sent = \$34  & \output__payload$116 [130];
+  assign nonpopular_sent = \$34  & \output__payload$110 [130];
   assign \$35  = | popular_ended;
   assign \$36  = | nonpopular_ended;
   assign finished = \$35  & \$36 ;
   assign busy = | in_core;
-  assign \$37  = busy & s_axis_lookup__tready;
-  assign \$38  = ~ s_axis_lookup_tvalid;
-  assign input_idle = \$37  & \$38 ;
-  assign \$39  = ~ m_axis_popular_tready;
-  assign \$40  = m_axis_popular__tvalid & \$39 ;
-  assign \$41  = ~ m_axis_nonpopular_tready;
-  assign \$42  = m_axis_nonpopular__tvalid & \$41 ;
-  assign output_stall = \$40  | \$42 ;
-  assign \$43  = busy | running;
-  assign \busy$378  = busy | started;
-  assign \$44  = | { empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
-  assign \$45  = 1'h0 + inserted;
-  assign \$46  = \$45  + \inserted$400 ;
-  assign \$47  = 1'h0 + evicted;
-  assign \$48  = \$47  + \evicted$402 ;
-  assign \$49  = popular_ended + popular_sent;
-  assign \$50  = \$49  - finished;
-  assign \$51  = nonpopular_ended + nonpopular_sent;
-  assign \$52  = \$51  - finished;
-  assign \$53  = in_core + started;
-  assign \$54  = \$53  - finished;
-  assign \$55  = irq_status & irq_enable;
-  assign \$56  = | \$55 ;
+  assign \input__valid$270  = \output__valid$271  & \input__ready$272 ;
+  assign \input__valid$273  = \output__valid$271  & \input__ready$274 ;
+  assign \output__ready$275  = \input__ready$272  & \input__ready$274 ;
+  assign \clear$340  = clear | restore_start;
+  assign row_access = selecting | \row_access$345 ;
+  assign row_set = selecting ? \row_set$348  : \row_set$347 ;
+  assign row_way = selecting ? \row_way$351  : \row_way$350 ;
+  assign slot_in = selecting ? \slot_in$356  : \slot_in$355 ;
+  assign \row_access$378  = selecting | \row_access$345 ;
+  assign \row_set$379  = selecting ? \row_set$348  : \row_set$347 ;
+  assign \row_way$380  = selecting ? \row_way$351  : \row_way$350 ;
+  assign \slot_in$382  = selecting ? \slot_in$356  : \slot_in$355 ;
+  assign \$37  = updating | \busy$399 ;
+  assign \busy$266  = busy | \$37 ;
+  assign \$38  = \busy$266  & s_axis_lookup__tready;
+  assign \$39  = ~ s_axis_lookup_tvalid;
+  assign input_idle = \$38  & \$39 ;
+  assign \$40  = ~ m_axis_popular_tready;
+  assign \$41  = m_axis_popular__tvalid & \$40 ;
+  assign \$42  = ~ m_axis_nonpopular_tready;
+  assign \$43  = m_axis_nonpopular__tvalid & \$42 ;
+  assign output_stall = \$41  | \$43 ;
+  assign \$44  = \busy$266  | \running$498 ;
+  assign \busy$569  = \busy$266  | started;
+  assign \$45  = | { unknown_phase, empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
+  assign \$46  = 1'h0 + inserted;
+  assign \$47  = \$46  + \inserted$592 ;
+  assign \$48  = 1'h0 + evicted;
+  assign \$49  = \$48  + \evicted$594 ;
+  assign \$50  = 1'h0 + revived;
+  assign \$51  = \$50  + \revived$596 ;
+  assign \$52  = 1'h0 + returned;
+  assign \$53  = \$52  + \returned$598 ;
+  assign \$54  = popular_ended + popular_sent;
+  assign \$55  = \$54  - finished;
+  assign \$56  = nonpopular_ended + nonpopular_sent;
+  assign \$57  = \$56  - finished;
+  assign \$58  = in_core + started;
+  assign \$59  = \$58  - finished;
+  assign \$60  = | { \updating$600 , \updating$599  };
+  assign \$61  = \busy$399  | \$60 ;
+  assign \$62  = irq_status & irq_enable;
+  assign \$63  = | \$62 ;
   always @(posedge clk)
-    inserts <= \$57 ;
+    inserts <= \$64 ;
   always @(posedge clk)
-    evictions <= \$58 ;
+    evictions <= \$65 ;
   always @(posedge clk)
-    popular_ended <= \$59 ;
+    revivals <= \$66 ;
   always @(posedge clk)
-    nonpopular_ended <= \$60 ;
+    returns <= \$67 ;
   always @(posedge clk)
-    in_core <= \$61 ;
+    popular_ended <= \$68 ;
   always @(posedge clk)
-    irq <= \$62 ;
-  assign \$1  = \output__payload$102 [129:128] > 1'h0;
-  assign \$2  = \output__payload$102 [129:128] > 1'h0;
-  assign \$3  = \output__payload$102 [129:128] > 1'h0;
-  assign \$4  = \output__payload$102 [129:128] > 1'h0;
-  assign \$5  = \output__payload$102 [129:128] > 1'h0;
-  assign \$6  = \output__payload$102 [129:128] > 1'h0;
-  assign \$7  = \output__payload$102 [129:128] > 1'h0;
-  assign \$8  = \output__payload$102 [129:128] > 1'h0;
-  assign \$9  = \output__payload$102 [129:128] > 1'h1;
-  assign \$10  = \output__payload$102 [129:128] > 1'h1;
-  assign \$11  = \output__payload$102 [129:128] > 1'h1;
-  assign \$12  = \output__payload$102 [129:128] > 1'h1;
-  assign \$13  = \output__payload$102 [129:128] > 1'h1;
-  assign \$14  = \output__payload$102 [129:128] > 1'h1;
-  assign \$15  = \output__payload$102 [129:128] > 1'h1;
-  assign \$16  = \output__payload$102 [129:128] > 1'h1;
-  assign \$17  = \output__payload$116 [129:128] > 1'h0;
-  assign \$18  = \output__payload$116 [129:128] > 1'h0;
-  assign \$19  = \output__payload$116 [129:128] > 1'h0;
-  assign \$20  = \output__payload$116 [129:128] > 1'h0;
-  assign \$21  = \output__payload$116 [129:128] > 1'h0;
-  assign \$22  = \output__payload$116 [129:128] > 1'h0;
-  assign \$23  = \output__payload$116 [129:128] > 1'h0;
-  assign \$24  = \output__payload$116 [129:128] > 1'h0;
-  assign \$25  = \output__payload$116 [129:128] > 1'h1;
-  assign \$26  = \output__payload$116 [129:128] > 1'h1;
-  assign \$27  = \output__payload$116 [129:128] > 1'h1;
-  assign \$28  = \output__payload$116 [129:128] > 1'h1;
-  assign \$29  = \output__payload$116 [129:128] > 1'h1;
-  assign \$30  = \output__payload$116 [129:128] > 1'h1;
-  assign \$31  = \output__payload$116 [129:128] > 1'h1;
+    nonpopular_ended <= \$69 ;
+  always @(posedge clk)
+    in_core <= \$70 ;
+  always @(posedge clk)
+    updating <= \$71 ;
+  always @(posedge clk)
+    irq <= \$72 ;
+  assign \$1  = \output__payload$96 [129:128] > 1'h0;
+  assign \$2  = \output__payload$96 [129:128] > 1'h0;
+  assign \$3  = \output__payload$96 [129:128] > 1'h0;
+  assign \$4  = \output__payload$96 [129:128] > 1'h0;
+  assign \$5  = \output__payload$96 [129:128] > 1'h0;
+  assign \$6  = \output__payload$96 [129:128] > 1'h0;
+  assign \$7  = \output__payload$96 [129:128] > 1'h0;
+  assign \$8  = \output__payload$96 [129:128] > 1'h0;
+  assign \$9  = \output__payload$96 [129:128] > 1'h1;
+  assign \$10  = \output__payload$96 [129:128] > 1'h1;
+  assign \$11  = \output__payload$96 [129:128] > 1'h1;
+  assign \$12  = \output__payload$96 [129:128] > 1'h1;
+  assign \$13  = \output__payload$96 [129:128] > 1'h1;
+  assign \$14  = \output__payload$96 [129:128] > 1'h1;
+  assign \$15  = \output__payload$96 [129:128] > 1'h1;
+  assign \$16  = \output__payload$96 [129:128] > 1'h1;
+  assign \$17  = \output__payload$110 [129:128] > 1'h0;
+  assign \$18  = \output__payload$110 [129:128] > 1'h0;
+  assign \$19  = \output__payload$110 [129:128] > 1'h0;
+  assign \$20  = \output__payload$110 [129:128] > 1'h0;
+  assign \$21  = \output__payload$110 [129:128] > 1'h0;
   hotline_popularity_bank bank0 (
+    .age_period(\age_period$315 [7:0]),
+    .any_left(\any_left$373 ),
     .bank(1'h0),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .eligible(eligible__0),
     .evicted(evicted),
     .fetch(fetch),
-    .gather({ \$64 [0], \$63 [0] }),
+    .gather({ \$74 [0], \$73 [0] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$66 , \$65  }),
-    .gather_rank_is_1({ \$68 , \$67  }),
+    .gather_rank_is_0({ \$76 , \$75  }),
+    .gather_rank_is_1({ \$78 , \$77  }),
     .heads(heads__0),
     .inserted(inserted),
-    .learn(w_data[92]),
+    .learn(w_data[170]),
+    .level(level),
+    .load(\load$364 ),
+    .make_hot(make_hot),
+    .pick_tag(pick_tag__0),
+    .pick_take(\take$369 [0]),
+    .pick_way(pick_way__0),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
-    .ready(\ready$144 ),
-    .room(\room$136 ),
+    .ready(\ready$138 ),
+    .returned(returned),
+    .revived(revived),
+    .room(\room$130 ),
     .row_access(row_access),
-    .row_in_rrpv_0(row_in__rrpv__0),
-    .row_in_rrpv_1(row_in__rrpv__1),
+    .row_in_age(row_in__age),
+    .row_in_counter_0(row_in__counter__0),
+    .row_in_counter_1(row_in__counter__1),
+    .row_in_counter_2(row_in__counter__2),
+    .row_in_counter_3(row_in__counter__3),
+    .row_in_hot(row_in__hot),
+    .row_in_referenced(row_in__referenced),
     .row_in_tag_0(row_in__tag__0),
     .row_in_tag_1(row_in__tag__1),
     .row_in_tag_2(row_in__tag__2),
     .row_in_tag_3(row_in__tag__3),
     .row_in_valid(row_in__valid),
-    .row_out_rrpv_0(row_out__0__rrpv__0),
-    .row_out_rrpv_1(row_out__0__rrpv__1),
+    .row_out_age(row_out__0__age),
+    .row_out_counter_0(row_out__0__counter__0),
+    .row_out_counter_1(row_out__0__counter__1),
+    .row_out_counter_2(row_out__0__counter__2),
+    .row_out_counter_3(row_out__0__counter__3),
+    .row_out_hot(row_out__0__hot),
+    .row_out_referenced(row_out__0__referenced),
     .row_out_tag_0(row_out__0__tag__0),
     .row_out_tag_1(row_out__0__tag__1),
     .row_out_tag_2(row_out__0__tag__2),
     .row_out_tag_3(row_out__0__tag__3),
     .row_out_valid(row_out__0__valid),
     .row_set(row_set),
-    .row_write(\row_write$160 [0]),
+    .row_way(row_way),
+    .row_write(\row_write$150 [0]),
     .rst(rst),
     .scatter(scatter),
+    .slot_in(slot_in),
+    .slot_out(slot_out__0),
+    .slot_write(\slot_write$353 [0]),
     .tags_0(tags__0),
     .tags_1(tags__1),
-    .take(take)
+    .take(take),
+    .update(update),
+    .update_rank_is_0(update_rank_is__0),
+    .update_rank_is_1(update_rank_is__1),
+    .update_room(update_room),
+    .update_tags_0(update_tags__0),
+    .update_tags_1(update_tags__1),
+    .update_take(update_take),
+    .update_weights_0(update_weights__0),
+    .update_weights_1(update_weights__1),
+    .updating(\updating$599 ),
+    .wanted(wanted)
   );
   hotline_popularity_bank bank1 (
+    .age_period(\age_period$315 [7:0]),
+    .any_left(\any_left$393 ),
     .bank(1'h1),
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .evicted(\evicted$402 ),
+    .eligible(eligible__1),
+    .evicted(\evicted$594 ),
     .fetch(fetch),
-    .gather({ \$64 [1], \$63 [1] }),
+    .gather({ \$74 [1], \$73 [1] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$66 , \$65  }),
-    .gather_rank_is_1({ \$68 , \$67  }),
+    .gather_rank_is_0({ \$76 , \$75  }),
+    .gather_rank_is_1({ \$78 , \$77  }),
     .heads(heads__1),
-    .inserted(\inserted$400 ),
-    .learn(w_data[92]),
+    .inserted(\inserted$592 ),
+    .learn(w_data[170]),
+    .level(level),
+    .load(\load$364 ),
+    .make_hot(make_hot),
+    .pick_tag(pick_tag__1),
+    .pick_take(\take$369 [1]),
+    .pick_way(pick_way__1),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
-    .ready(\ready$204 ),
-    .room(\room$199 ),
-    .row_access(row_access),
-    .row_in_rrpv_0(row_in__rrpv__0),
-    .row_in_rrpv_1(row_in__rrpv__1),
+    .ready(\ready$214 ),
+    .returned(\returned$598 ),
+    .revived(\revived$596 ),
+    .room(\room$209 ),
+    .row_access(\row_access$378 ),
+    .row_in_age(row_in__age),
+    .row_in_counter_0(row_in__counter__0),
+    .row_in_counter_1(row_in__counter__1),
+    .row_in_counter_2(row_in__counter__2),
+    .row_in_counter_3(row_in__counter__3),
+    .row_in_hot(row_in__hot),
+    .row_in_referenced(row_in__referenced),
     .row_in_tag_0(row_in__tag__0),
     .row_in_tag_1(row_in__tag__1),
     .row_in_tag_2(row_in__tag__2),
     .row_in_tag_3(row_in__tag__3),
     .row_in_valid(row_in__valid),
-    .row_out_rrpv_0(row_out__1__rrpv__0),
-    .row_out_rrpv_1(row_out__1__rrpv__1),
+    .row_out_age(row_out__1__age),
+    .row_out_counter_0(row_out__1__counter__0),
+    .row_out_counter_1(row_out__1__counter__1),
+    .row_out_counter_2(row_out__1__counter__2),
+    .row_out_counter_3(row_out__1__counter__3),
+    .row_out_hot(row_out__1__hot),
+    .row_out_referenced(row_out__1__referenced),
     .row_out_tag_0(row_out__1__tag__0),
     .row_out_tag_1(row_out__1__tag__1),
     .row_out_tag_2(row_out__1__tag__2),
     .row_out_tag_3(row_out__1__tag__3),
     .row_out_valid(row_out__1__valid),
-    .row_set(row_set),
-    .row_write(\row_write$160 [1]),
+    .row_set(\row_set$379 ),
+    .row_way(\row_way$380 ),
+    .row_write(\row_write$150 [1]),
     .rst(rst),
-    .scatter(\scatter$192 ),
+    .scatter(\scatter$202 ),
+    .slot_in(\slot_in$382 ),
+    .slot_out(slot_out__1),
+    .slot_write(\slot_write$353 [1]),
     .tags_0(tags__0),
     .tags_1(tags__1),
-    .take(take)
+    .take(take),
+    .update(\update$316 ),
+    .update_rank_is_0(update_rank_is__0),
+    .update_rank_is_1(update_rank_is__1),
+    .update_room(\update_room$325 ),
+    .update_tags_0(update_tags__0),
+    .update_tags_1(update_tags__1),
+    .update_take(update_take),
+    .update_weights_0(update_weights__0),
+    .update_weights_1(update_weights__1),
+    .updating(\updating$600 ),
+    .wanted(wanted)
   );
   hotline_classifier classifier (
     .bad(index_errors),
@@ -2571,61 +3828,85 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .input__ready(\output__ready$65 ),
     .input__valid(\input__valid$67 ),
     .lookups(lookups),
-    .output__payload(\input__payload$69 ),
-    .output__ready(\output__ready$71 ),
-    .output__valid(\input__valid$73 ),
+    .output__payload(\input__payload$267 ),
+    .output__ready(\output__ready$275 ),
+    .output__valid(\output__valid$271 ),
     .popular(popular_samples),
     .rst(rst),
-    .\samples$41 (samples)
+    .\samples$44 (samples)
   );
-  hotline_control \control$406  (
+  hotline_control \control$604  (
     .budget(budget),
-    .busy(\busy$378 ),
+    .busy(\busy$569 ),
     .clear(clear),
-    .clear_counters(\clear$281 ),
+    .clear_counters(\clear$453 ),
     .clk(clk),
     .command_busy(command_busy),
     .command_code(command_code),
     .command_write(command_write),
     .done(done),
     .dump__payload(dump__payload),
-    .dump__ready(m_axis_state_tready),
-    .dump__valid(m_axis_state__tvalid),
-    .hold(running),
-    .hot_rows(\hot_rows$325 ),
+    .dump__ready(dump__ready),
+    .dump__valid(dump__valid),
+    .hold(\running$498 ),
+    .hot_rows(hot_rows),
     .hot_rows_range(hot_rows_range),
     .hot_rows_write(hot_rows_write),
-    .index_bits(\index_bits$327 ),
+    .index_bits(\index_bits$502 ),
     .restore__payload(restore__payload),
     .restore__ready(s_axis_state__tready),
     .restore__valid(s_axis_state_tvalid),
     .restore_entry(restore_entry),
     .restore_length(restore_length),
-    .row_access(row_access),
-    .row_in__rrpv__0(row_in__rrpv__0),
-    .row_in__rrpv__1(row_in__rrpv__1),
+    .restore_start(restore_start),
+    .restored(restored),
+    .row_access(\row_access$345 ),
+    .row_in__age(row_in__age),
+    .row_in__counter__0(row_in__counter__0),
+    .row_in__counter__1(row_in__counter__1),
+    .row_in__counter__2(row_in__counter__2),
+    .row_in__counter__3(row_in__counter__3),
+    .row_in__hot(row_in__hot),
+    .row_in__referenced(row_in__referenced),
     .row_in__tag__0(row_in__tag__0),
     .row_in__tag__1(row_in__tag__1),
     .row_in__tag__2(row_in__tag__2),
     .row_in__tag__3(row_in__tag__3),
     .row_in__valid(row_in__valid),
-    .row_out__0__rrpv__0(row_out__0__rrpv__0),
-    .row_out__0__rrpv__1(row_out__0__rrpv__1),
+    .row_out__0__age(row_out__0__age),
+    .row_out__0__counter__0(row_out__0__counter__0),
+    .row_out__0__counter__1(row_out__0__counter__1),
+    .row_out__0__counter__2(row_out__0__counter__2),
+    .row_out__0__counter__3(row_out__0__counter__3),
+    .row_out__0__hot(row_out__0__hot),
+    .row_out__0__referenced(row_out__0__referenced),
     .row_out__0__tag__0(row_out__0__tag__0),
     .row_out__0__tag__1(row_out__0__tag__1),
     .row_out__0__tag__2(row_out__0__tag__2),
     .row_out__0__tag__3(row_out__0__tag__3),
     .row_out__0__valid(row_out__0__valid),
-    .row_out__1__rrpv__0(row_out__1__rrpv__0),
-    .row_out__1__rrpv__1(row_out__1__rrpv__1),
+    .row_out__1__age(row_out__1__age),
+    .row_out__1__counter__0(row_out__1__counter__0),
+    .row_out__1__counter__1(row_out__1__counter__1),
+    .row_out__1__counter__2(row_out__1__counter__2),
+    .row_out__1__counter__3(row_out__1__counter__3),
+    .row_out__1__hot(row_out__1__hot),
+    .row_out__1__referenced(row_out__1__referenced),
     .row_out__1__tag__0(row_out__1__tag__0),
     .row_out__1__tag__1(row_out__1__tag__1),
     .row_out__1__tag__2(row_out__1__tag__2),
     .row_out__1__tag__3(row_out__1__tag__3),
     .row_out__1__valid(row_out__1__valid),
-    .row_set(row_set),
-    .row_write(\row_write$160 ),
+    .row_set(\row_set$347 ),
+    .row_way(\row_way$350 ),
+    .row_write(\row_write$150 ),
     .rst(rst),
+    .select(start),
+    .selecting(selecting),
+    .slot_in(\slot_in$355 ),
+    .slot_out__0(slot_out__0),
+    .slot_out__1(slot_out__1),
+    .slot_write(\slot_write$353 ),
     .snapshot(snapshot),
     .write_data(write_data)
   );
@@ -2634,10 +3915,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .bank_stall_value(bank_stall_value),
     .batches(finished),
     .batches_value(batches_value),
-    .clear(\clear$281 ),
+    .clear(\clear$453 ),
     .clk(clk),
-    .cycles(busy),
+    .cycles(\busy$266 ),
     .cycles_value(cycles_value),
+    .demotions(demotions),
+    .demotions_value(demotions_value),
     .evictions(evictions),
     .evictions_value(evictions_value),
     .index_errors(index_errors),
@@ -2654,14 +3937,23 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .output_stall_value(output_stall_value),
     .popular_samples(popular_samples),
     .popular_samples_value(popular_samples_value),
+    .promotions(promotions),
+    .promotions_value(promotions_value),
+    .returns(returns),
+    .returns_value(returns_value),
+    .revivals(revivals),
+    .revivals_value(revivals_value),
     .rst(rst),
     .samples(samples),
     .samples_value(samples_value),
+    .select_cycles(selecting),
+    .select_cycles_value(select_cycles_value),
     .snapshot(snapshot),
     .split_beats(split_beats),
     .split_beats_value(split_beats_value)
   );
   hotline_csr csr (
+    .age_period(\age_period$315 ),
     .bus__araddr(s_axil_araddr),
     .bus__arready(s_axil__arready),
     .bus__arvalid(s_axil_arvalid),
@@ -2681,77 +3973,92 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .bus__wvalid(s_axil_wvalid),
     .clk(clk),
     .control(control),
+    .hysteresis(\hysteresis$335 ),
     .irq_enable(irq_enable),
     .irq_status(irq_status),
-    .\port$1040$0 (batch_too_long),
-    .\port$1078$0 (batches_value),
-    .\port$1082$0 (samples_value),
-    .\port$1086$0 (popular_samples_value),
-    .\port$1090$0 (lookups_value),
-    .\port$1094$0 (lookup_hits_value),
-    .\port$1098$0 (inserts_value),
-    .\port$1102$0 (evictions_value),
-    .\port$1106$0 (index_errors_value),
-    .\port$1110$0 (cycles_value),
-    .\port$1114$0 (input_idle_value),
-    .\port$1118$0 (bank_stall_value),
-    .\port$1122$0 (split_beats_value),
-    .\port$1126$0 (output_stall_value),
-    .\port$281$0 (\index_bits$327 ),
-    .\port$287$0 (running),
+    .move_limit(move_limit),
+    .\port$1393$0 (hot_rows),
+    .\port$1432$0 (done),
+    .\port$1433$0 (hot_rows_range),
+    .\port$1437$0 (command_code),
+    .\port$1441$0 (restore_entry),
+    .\port$1442$0 (restore_length),
+    .\port$1449$0 (command_busy),
+    .\port$1473$0 (newest_phase),
+    .\port$1475$0 (unknown_phase),
+    .\port$1485$0 (index_range),
+    .\port$1487$0 (sample_too_long),
+    .\port$1489$0 (sample_open),
+    .\port$1491$0 (empty_batch),
+    .\port$1593$0 (batch_too_long),
+    .\port$1677$0 (\hot_count$494 ),
+    .\port$1679$0 (\threshold$496 ),
+    .\port$1727$0 (batches_value),
+    .\port$1731$0 (samples_value),
+    .\port$1735$0 (popular_samples_value),
+    .\port$1739$0 (lookups_value),
+    .\port$1743$0 (lookup_hits_value),
+    .\port$1747$0 (inserts_value),
+    .\port$1751$0 (evictions_value),
+    .\port$1755$0 (revivals_value),
+    .\port$1759$0 (returns_value),
+    .\port$1763$0 (promotions_value),
+    .\port$1767$0 (demotions_value),
+    .\port$1771$0 (index_errors_value),
+    .\port$1775$0 (cycles_value),
+    .\port$1779$0 (select_cycles_value),
+    .\port$1783$0 (input_idle_value),
+    .\port$1787$0 (bank_stall_value),
+    .\port$1791$0 (split_beats_value),
+    .\port$1795$0 (output_stall_value),
     .\port$39$0 (finished),
-    .\port$49$0 (\$43 ),
-    .\port$51$0 (\$44 ),
-    .\port$874$0 (\hot_rows$325 ),
-    .\port$893$0 (done),
-    .\port$894$0 (hot_rows_range),
-    .\port$896$0 (command_code),
-    .\port$900$0 (restore_entry),
-    .\port$901$0 (restore_length),
-    .\port$902$0 (command_busy),
-    .\port$925$0 (newest_phase),
-    .\port$935$0 (index_range),
-    .\port$937$0 (sample_too_long),
-    .\port$939$0 (sample_open),
-    .\port$941$0 (empty_batch),
+    .\port$440$0 (\index_bits$502 ),
+    .\port$446$0 (\running$498 ),
+    .\port$65$0 (\$44 ),
+    .\port$67$0 (\$45 ),
     .rst(rst),
     .select_command(command_write),
     .select_hot_rows(hot_rows_write),
+    .select_start(\select_start$339 ),
+    .weights_0(weights_0),
+    .weights_1(weights_1),
+    .weights_2(weights_2),
+    .weights_3(weights_3),
     .write_data(write_data)
   );
   hotline_dispatcher dispatcher (
-    .both_ready(\output__ready$71 ),
+    .both_ready(\input__ready$274 ),
     .clk(clk),
-    .input__payload(\input__payload$69 ),
-    .\input__valid$11 (\input__valid$73 ),
-    .nonpopular__payload(\input__payload$109 ),
-    .nonpopular__valid(\input__valid$113 ),
+    .input__payload(\input__payload$267 ),
+    .\input__valid$11 (\input__valid$270 ),
+    .nonpopular__payload(\input__payload$103 ),
+    .nonpopular__valid(\input__valid$107 ),
     .output__ready(popular__ready),
     .\output__ready$24 (nonpopular__ready),
-    .popular__payload(\input__payload$95 ),
-    .popular__valid(\input__valid$99 ),
+    .popular__payload(\input__payload$89 ),
+    .popular__valid(\input__valid$93 ),
     .rst(rst)
   );
-  hotline_gather \gather$412  (
+  hotline_gather \gather$610  (
     .clk(clk),
     .fetch(fetch),
     .heads__0(heads__0),
     .heads__1(heads__1),
-    .input__payload(\input__payload$89 ),
+    .input__payload(\input__payload$83 ),
     .input__ready(r_en),
-    .input__valid(\input__valid$91 ),
+    .input__valid(\input__valid$85 ),
     .load(gather_load),
     .output__payload(\input__payload$63 ),
     .output__ready(\output__ready$65 ),
     .output__valid(\input__valid$67 ),
-    .\port$563$0 (\$65 ),
-    .\port$564$0 (\$66 ),
-    .\port$565$0 (\$67 ),
-    .\port$566$0 (\$68 ),
+    .\port$774$0 (\$75 ),
+    .\port$775$0 (\$76 ),
+    .\port$776$0 (\$77 ),
+    .\port$777$0 (\$78 ),
     .ready(ready),
     .rst(rst),
-    .source0(\$63 ),
-    .source1(\$64 )
+    .source0(\$73 ),
+    .source1(\$74 )
   );
   hotline_hasher hasher (
     .clk(clk),
@@ -2765,7 +4072,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   );
   hotline_lookup_slice lookup_slice (
     .clk(clk),
-    .input__payload(\input__payload$75 ),
+    .input__payload(\input__payload$69 ),
     .input__ready(s_axis_lookup__tready),
     .input__valid(s_axis_lookup_tvalid),
     .output__payload(input__payload),
@@ -2775,42 +4082,42 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   );
   hotline_nonpopular_slice nonpopular_slice (
     .clk(clk),
-    .input__payload(\input__payload$109 ),
+    .input__payload(\input__payload$103 ),
     .input__ready(nonpopular__ready),
-    .input__valid(\input__valid$113 ),
-    .output__payload(\output__payload$116 ),
+    .input__valid(\input__valid$107 ),
+    .output__payload(\output__payload$110 ),
     .output__ready(m_axis_nonpopular_tready),
     .output__valid(m_axis_nonpopular__tvalid),
     .rst(rst)
   );
   hotline_passes passes (
     .clk(clk),
-    .r_data(\input__payload$89 ),
+    .r_data(\input__payload$83 ),
     .r_en(r_en),
-    .r_rdy(\input__valid$91 ),
+    .r_rdy(\input__valid$85 ),
     .rst(rst),
     .w_en(w_en),
     .w_port__data(w_data),
-    .w_rdy(\output__ready$87 )
+    .w_rdy(\output__ready$81 )
   );
   hotline_popular_slice popular_slice (
     .clk(clk),
-    .input__payload(\input__payload$95 ),
+    .input__payload(\input__payload$89 ),
     .input__ready(popular__ready),
-    .input__valid(\input__valid$99 ),
-    .output__payload(\output__payload$102 ),
+    .input__valid(\input__valid$93 ),
+    .output__payload(\output__payload$96 ),
     .output__ready(m_axis_popular_tready),
     .output__valid(m_axis_popular__tvalid),
     .rst(rst)
   );
-  hotline_scatter \scatter$410  (
+  hotline_scatter \scatter$608  (
     .clk(clk),
     .fire(take),
     .input__payload(\input__payload$57 ),
     .input__ready(\output__ready$59 ),
     .input__valid(\input__valid$61 ),
     .output__payload(w_data),
-    .output__ready(\output__ready$87 ),
+    .output__ready(\output__ready$81 ),
     .output__valid(w_en),
     .rank_is__0(rank_is__0),
     .rank_is__1(rank_is__1),
@@ -2821,12 +4128,49 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags__0(tags__0),
     .tags__1(tags__1),
     .to_bank__0(scatter),
-    .to_bank__1(\scatter$192 )
+    .to_bank__1(\scatter$202 )
+  );
+  hotline_selector selector (
+    .any_left(any_left),
+    .clear(\clear$340 ),
+    .clk(clk),
+    .demoted(demotions),
+    .eligible__0(eligible__0),
+    .eligible__1(eligible__1),
+    .event__payload(event__payload),
+    .event__ready(event__ready),
+    .event__valid(event__valid),
+    .hot_count(\hot_count$494 ),
+    .hot_rows(hot_rows),
+    .hysteresis(\hysteresis$335 [3:0]),
+    .level(level),
+    .load(\load$364 ),
+    .make_hot(make_hot),
+    .move_limit(move_limit),
+    .pick_tag__0(pick_tag__0),
+    .pick_tag__1(pick_tag__1),
+    .pick_way__0(pick_way__0),
+    .pick_way__1(pick_way__1),
+    .promoted(promotions),
+    .restored(restored),
+    .row_set(\row_set$348 ),
+    .row_way(\row_way$351 ),
+    .rst(rst),
+    .running(selecting),
+    .select_start(\select_start$339 [2:0]),
+    .set_mask(budget[2:0]),
+    .slot_in(\slot_in$356 ),
+    .slot_out__0(slot_out__0),
+    .slot_out__1(slot_out__1),
+    .start(start),
+    .take(\take$369 ),
+    .threshold(\threshold$496 ),
+    .wanted(wanted)
   );
   hotline_unpacker unpacker (
     .clk(clk),
     .empty_batch(empty_batch),
-    .hold(running),
+    .hold(\running$498 ),
     .index_range(index_range),
     .input__payload(input__payload),
     .input__ready(output__ready),
@@ -2835,59 +4179,170 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .output__payload(\input__payload$51 ),
     .output__ready(\output__ready$53 ),
     .output__valid(\input__valid$55 ),
-    .phase(control[0]),
+    .phase(control[1:0]),
     .rst(rst),
     .sample_open(sample_open),
     .sample_too_long(sample_too_long),
-    .started(started)
+    .started(started),
+    .unknown_phase(unknown_phase)
+  );
+  hotline_updates updates (
+    .clk(clk),
+    .fire(update_take),
+    .held(\busy$399 ),
+    .input__payload(\input__payload$267 ),
+    .input__ready(\input__ready$272 ),
+    .input__valid(\input__valid$273 ),
+    .lane_weights__0(update_weights__0),
+    .lane_weights__1(update_weights__1),
+    .rank_is__0(update_rank_is__0),
+    .rank_is__1(update_rank_is__1),
+    .room(\room$312 ),
+    .rst(rst),
+    .tags__0(update_tags__0),
+    .tags__1(update_tags__1),
+    .to_bank__0(update),
+    .to_bank__1(\update$316 ),
+    .weights__0(weights_0[4:0]),
+    .weights__1(weights_0[12:8]),
+    .weights__10(weights_2[20:16]),
+    .weights__11(weights_2[28:24]),
+    .weights__12(weights_3[4:0]),
+    .weights__13(weights_3[12:8]),
+    .weights__14(weights_3[20:16]),
+    .weights__15(weights_3[28:24]),
+    .weights__2(weights_0[20:16]),
+    .weights__3(weights_0[28:24]),
+    .weights__4(weights_1[4:0]),
+    .weights__5(weights_1[12:8]),
+    .weights__6(weights_1[20:16]),
+    .weights__7(weights_1[28:24]),
+    .weights__8(weights_2[4:0]),
+    .weights__9(weights_2[12:8])
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
-    \$57  = \$46 [1:0];
-    if (rst) begin
-      \$57  = 2'h0;
+    (* full_case = 32'd1 *)
+    if (selecting) begin
+      state__payload = event__payload;
+    end else begin
+      state__payload = dump__payload;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
-    \$58  = \$48 [1:0];
-    if (rst) begin
-      \$58  = 2'h0;
+    (* full_case = 32'd1 *)
+    if (selecting) begin
+      state__valid = event__valid;
+    end else begin
+      state__valid = dump__valid;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
-    \$59  = \$50 [15:0];
-    if (rst) begin
-      \$59  = 16'h0000;
+    event__ready = 1'h0;
+    if (selecting) begin
+      event__ready = m_axis_state_tready;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
-    \$60  = \$52 [15:0];
-    if (rst) begin
-      \$60  = 16'h0000;
+    dump__ready = 1'h0;
+    (* full_case = 32'd1 *)
+    if (selecting) begin
+    end else begin
+      dump__ready = m_axis_state_tready;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
-    \$61  = \$54 [15:0];
+    \$64  = \$47 [1:0];
     if (rst) begin
-      \$61  = 16'h0000;
+      \$64  = 2'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
-    \$62  = \$56 ;
+    \$65  = \$49 [1:0];
     if (rst) begin
-      \$62  = 1'h0;
+      \$65  = 2'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
+    \$66  = \$51 [1:0];
+    if (rst) begin
+      \$66  = 2'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
+    \$67  = \$53 [1:0];
+    if (rst) begin
+      \$67  = 2'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
+    \$68  = \$55 [15:0];
+    if (rst) begin
+      \$68  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
+    \$69  = \$57 [15:0];
+    if (rst) begin
+      \$69  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
+    \$70  = \$59 [15:0];
+    if (rst) begin
+      \$70  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
+    \$71  = \$61 ;
+    if (rst) begin
+      \$71  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
+    \$72  = \$63 ;
+    if (rst) begin
+      \$72  = 1'h0;
     end
   end
   assign bank = 1'h0;
-  assign learn = w_data[92];
-  assign gather = { \$64 [0], \$63 [0] };
-  assign row_write = \row_write$160 [0];
-  assign dump__ready = m_axis_state_tready;
+  assign learn = w_data[170];
+  assign gather = { \$74 [0], \$73 [0] };
+  assign row_write = \row_write$150 [0];
+  assign weights__0 = weights_0[4:0];
+  assign weights__1 = weights_0[12:8];
+  assign weights__2 = weights_0[20:16];
+  assign weights__3 = weights_0[28:24];
+  assign weights__4 = weights_1[4:0];
+  assign weights__5 = weights_1[12:8];
+  assign weights__6 = weights_1[20:16];
+  assign weights__7 = weights_1[28:24];
+  assign weights__8 = weights_2[4:0];
+  assign weights__9 = weights_2[12:8];
+  assign weights__10 = weights_2[20:16];
+  assign weights__11 = weights_2[28:24];
+  assign weights__12 = weights_3[4:0];
+  assign weights__13 = weights_3[12:8];
+  assign weights__14 = weights_3[20:16];
+  assign weights__15 = weights_3[28:24];
+  assign age_period = \age_period$315 [7:0];
+  assign set_mask = budget[2:0];
+  assign hysteresis = \hysteresis$335 [3:0];
+  assign select_start = \select_start$339 [2:0];
+  assign slot_write = \slot_write$353 [0];
+  assign pick_take = \take$369 [0];
   assign restore__valid = s_axis_state_tvalid;
   assign bus__araddr = s_axil_araddr;
   assign bus__arvalid = s_axil_arvalid;
@@ -2898,9 +4353,10 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign bus__wdata = s_axil_wdata;
   assign bus__wstrb = s_axil_wstrb;
   assign bus__wvalid = s_axil_wvalid;
-  assign hot_rows = { 25'h0000000, \hot_rows$325  };
-  assign index_bits = { 29'h00000000, \index_bits$327  };
-  assign phase = control[0];
+  assign hot_count = { 26'h0000000, \hot_count$494  };
+  assign threshold = { 23'h000000, \threshold$496  };
+  assign index_bits = { 29'h00000000, \index_bits$502  };
+  assign phase = control[1:0];
   assign s_axil_awready = s_axil__awready;
   assign s_axil_wready = s_axil__wready;
   assign s_axil_bresp = s_axil__bresp;
@@ -2910,31 +4366,35 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign s_axil_rresp = s_axil__rresp;
   assign s_axil_rvalid = s_axil__rvalid;
   assign s_axis_lookup_tready = s_axis_lookup__tready;
-  assign m_axis_popular_tdata = \output__payload$102 [127:0];
-  assign m_axis_popular_tlast = \output__payload$102 [130];
+  assign m_axis_popular_tdata = \output__payload$96 [127:0];
+  assign m_axis_popular_tlast = \output__payload$96 [130];
   assign m_axis_popular_tvalid = m_axis_popular__tvalid;
   assign m_axis_popular_tkeep = { \$16 , \$15 , \$14 , \$13 , \$12 , \$11 , \$10 , \$9 , \$8 , \$7 , \$6 , \$5 , \$4 , \$3 , \$2 , \$1  };
-  assign m_axis_nonpopular_tdata = \output__payload$116 [127:0];
-  assign m_axis_nonpopular_tlast = \output__payload$116 [130];
+  assign m_axis_nonpopular_tdata = \output__payload$110 [127:0];
+  assign m_axis_nonpopular_tlast = \output__payload$110 [130];
   assign m_axis_nonpopular_tvalid = m_axis_nonpopular__tvalid;
   assign m_axis_nonpopular_tkeep = { \$32 , \$31 , \$30 , \$29 , \$28 , \$27 , \$26 , \$25 , \$24 , \$23 , \$22 , \$21 , \$20 , \$19 , \$18 , \$17  };
   assign s_axis_state_tready = s_axis_state__tready;
-  assign m_axis_state_tdata = dump__payload[255:0];
-  assign m_axis_state_tlast = dump__payload[256];
-  assign m_axis_state_tvalid = m_axis_state__tvalid;
+  assign m_axis_state_tdata = state__payload[255:0];
+  assign m_axis_state_tlast = state__payload[256];
+  assign m_axis_state_tvalid = state__valid;
   assign restore__payload[256] = s_axis_state_tlast;
   assign restore__payload[255:0] = s_axis_state_tdata;
-  assign ready[1] = \ready$204 ;
-  assign ready[0] = \ready$144 ;
-  assign room[1] = \room$199 ;
-  assign room[0] = \room$136 ;
-  assign \input__payload$75 [144] = s_axis_lookup_tlast;
-  assign \input__payload$75 [143:128] = s_axis_lookup_tkeep;
-  assign \input__payload$75 [127:0] = s_axis_lookup_tdata;
+  assign any_left[1] = \any_left$393 ;
+  assign any_left[0] = \any_left$373 ;
+  assign \room$312 [1] = \update_room$325 ;
+  assign \room$312 [0] = update_room;
+  assign ready[1] = \ready$214 ;
+  assign ready[0] = \ready$138 ;
+  assign room[1] = \room$209 ;
+  assign room[0] = \room$130 ;
+  assign \input__payload$69 [144] = s_axis_lookup_tlast;
+  assign \input__payload$69 [143:128] = s_axis_lookup_tkeep;
+  assign \input__payload$69 [127:0] = s_axis_lookup_tdata;
 endmodule
 
-module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_beats, bank_stall, inserts, evictions, clear, snapshot, samples, popular_samples, lookups, lookup_hits, index_errors, batches_value, samples_value, popular_samples_value, lookups_value, lookup_hits_value
-, inserts_value, evictions_value, index_errors_value, cycles_value, input_idle_value, bank_stall_value, split_beats_value, output_stall_value, clk);
+module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_beats, bank_stall, select_cycles, inserts, evictions, revivals, returns, clear, snapshot, samples, popular_samples, lookups, lookup_hits, index_errors, promotions, demotions
+, batches_value, samples_value, popular_samples_value, lookups_value, lookup_hits_value, inserts_value, evictions_value, revivals_value, returns_value, promotions_value, demotions_value, index_errors_value, cycles_value, select_cycles_value, input_idle_value, bank_stall_value, split_beats_value, output_stall_value, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$6 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$6 = 0;
   input rst;
@@ -2951,10 +4411,16 @@ module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_be
   wire split_beats;
   input bank_stall;
   wire bank_stall;
+  input select_cycles;
+  wire select_cycles;
   input [1:0] inserts;
   wire [1:0] inserts;
   input [1:0] evictions;
   wire [1:0] evictions;
+  input [1:0] revivals;
+  wire [1:0] revivals;
+  input [1:0] returns;
+  wire [1:0] returns;
   input clear;
   wire clear;
   input snapshot;
@@ -2969,6 +4435,10 @@ module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_be
   wire [1:0] lookup_hits;
   input [1:0] index_errors;
   wire [1:0] index_errors;
+  input promotions;
+  wire promotions;
+  input demotions;
+  wire demotions;
   output [63:0] batches_value;
   reg [63:0] batches_value = 64'h0000000000000000;
   output [63:0] samples_value;
@@ -2983,10 +4453,20 @@ module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_be
   reg [63:0] inserts_value = 64'h0000000000000000;
   output [63:0] evictions_value;
   reg [63:0] evictions_value = 64'h0000000000000000;
+  output [63:0] revivals_value;
+  reg [63:0] revivals_value = 64'h0000000000000000;
+  output [63:0] returns_value;
+  reg [63:0] returns_value = 64'h0000000000000000;
+  output [63:0] promotions_value;
+  reg [63:0] promotions_value = 64'h0000000000000000;
+  output [63:0] demotions_value;
+  reg [63:0] demotions_value = 64'h0000000000000000;
   output [63:0] index_errors_value;
   reg [63:0] index_errors_value = 64'h0000000000000000;
   output [63:0] cycles_value;
   reg [63:0] cycles_value = 64'h0000000000000000;
+  output [63:0] select_cycles_value;
+  reg [63:0] select_cycles_value = 64'h0000000000000000;
   output [63:0] input_idle_value;
   reg [63:0] input_idle_value = 64'h0000000000000000;
   output [63:0] bank_stall_value;
@@ -3002,11 +4482,11 @@ module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_be
   wire [64:0] \$11 ;
   wire [64:0] \$12 ;
   wire [64:0] \$13 ;
-  reg [63:0] \$14 ;
-  reg [63:0] \$15 ;
-  reg [63:0] \$16 ;
-  reg [63:0] \$17 ;
-  reg [63:0] \$18 ;
+  wire [64:0] \$14 ;
+  wire [64:0] \$15 ;
+  wire [64:0] \$16 ;
+  wire [64:0] \$17 ;
+  wire [64:0] \$18 ;
   reg [63:0] \$19 ;
   wire [64:0] \$2 ;
   reg [63:0] \$20 ;
@@ -3031,7 +4511,22 @@ module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_be
   reg [63:0] \$38 ;
   reg [63:0] \$39 ;
   wire [64:0] \$4 ;
+  reg [63:0] \$40 ;
+  reg [63:0] \$41 ;
+  reg [63:0] \$42 ;
+  reg [63:0] \$43 ;
+  reg [63:0] \$44 ;
+  reg [63:0] \$45 ;
+  reg [63:0] \$46 ;
+  reg [63:0] \$47 ;
+  reg [63:0] \$48 ;
+  reg [63:0] \$49 ;
   wire [64:0] \$5 ;
+  reg [63:0] \$50 ;
+  reg [63:0] \$51 ;
+  reg [63:0] \$52 ;
+  reg [63:0] \$53 ;
+  reg [63:0] \$54 ;
   wire [64:0] \$6 ;
   wire [64:0] \$7 ;
   wire [64:0] \$8 ;
@@ -3039,6 +4534,7 @@ module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_be
   reg [63:0] live_bank_stall = 64'h0000000000000000;
   reg [63:0] live_batches = 64'h0000000000000000;
   reg [63:0] live_cycles = 64'h0000000000000000;
+  reg [63:0] live_demotions = 64'h0000000000000000;
   reg [63:0] live_evictions = 64'h0000000000000000;
   reg [63:0] live_index_errors = 64'h0000000000000000;
   reg [63:0] live_input_idle = 64'h0000000000000000;
@@ -3047,14 +4543,58 @@ module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_be
   reg [63:0] live_lookups = 64'h0000000000000000;
   reg [63:0] live_output_stall = 64'h0000000000000000;
   reg [63:0] live_popular_samples = 64'h0000000000000000;
+  reg [63:0] live_promotions = 64'h0000000000000000;
+  reg [63:0] live_returns = 64'h0000000000000000;
+  reg [63:0] live_revivals = 64'h0000000000000000;
   reg [63:0] live_samples = 64'h0000000000000000;
+  reg [63:0] live_select_cycles = 64'h0000000000000000;
   reg [63:0] live_split_beats = 64'h0000000000000000;
   always @(posedge clk)
-    split_beats_value <= \$37 ;
+    evictions_value <= \$32 ;
   always @(posedge clk)
-    live_output_stall <= \$38 ;
+    live_revivals <= \$33 ;
   always @(posedge clk)
-    output_stall_value <= \$39 ;
+    revivals_value <= \$34 ;
+  always @(posedge clk)
+    live_returns <= \$35 ;
+  always @(posedge clk)
+    returns_value <= \$36 ;
+  always @(posedge clk)
+    live_promotions <= \$37 ;
+  always @(posedge clk)
+    promotions_value <= \$38 ;
+  always @(posedge clk)
+    live_demotions <= \$39 ;
+  always @(posedge clk)
+    demotions_value <= \$40 ;
+  always @(posedge clk)
+    live_index_errors <= \$41 ;
+  always @(posedge clk)
+    index_errors_value <= \$42 ;
+  always @(posedge clk)
+    live_cycles <= \$43 ;
+  always @(posedge clk)
+    cycles_value <= \$44 ;
+  always @(posedge clk)
+    live_select_cycles <= \$45 ;
+  always @(posedge clk)
+    select_cycles_value <= \$46 ;
+  always @(posedge clk)
+    live_input_idle <= \$47 ;
+  always @(posedge clk)
+    input_idle_value <= \$48 ;
+  always @(posedge clk)
+    live_bank_stall <= \$49 ;
+  always @(posedge clk)
+    bank_stall_value <= \$50 ;
+  always @(posedge clk)
+    live_split_beats <= \$51 ;
+  always @(posedge clk)
+    split_beats_value <= \$52 ;
+  always @(posedge clk)
+    live_output_stall <= \$53 ;
+  always @(posedge clk)
+    output_stall_value <= \$54 ;
   assign \$1  = live_batches + batches;
   assign \$2  = live_samples + samples;
   assign \$3  = live_popular_samples + popular_samples;
@@ -3062,273 +4602,48 @@ module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_be
   assign \$5  = live_lookup_hits + lookup_hits;
   assign \$6  = live_inserts + inserts;
   assign \$7  = live_evictions + evictions;
-  assign \$8  = live_index_errors + index_errors;
-  assign \$9  = live_cycles + cycles;
-  assign \$10  = live_input_idle + input_idle;
-  assign \$11  = live_bank_stall + bank_stall;
-  assign \$12  = live_split_beats + split_beats;
-  assign \$13  = live_output_stall + output_stall;
+  assign \$8  = live_revivals + revivals;
+  assign \$9  = live_returns + returns;
+  assign \$10  = live_promotions + promotions;
+  assign \$11  = live_demotions + demotions;
+  assign \$12  = live_index_errors + index_errors;
+  assign \$13  = live_cycles + cycles;
+  assign \$14  = live_select_cycles + select_cycles;
+  assign \$15  = live_input_idle + input_idle;
+  assign \$16  = live_bank_stall + bank_stall;
+  assign \$17  = live_split_beats + split_beats;
+  assign \$18  = live_output_stall + output_stall;
   always @(posedge clk)
-    live_batches <= \$14 ;
+    live_batches <= \$19 ;
   always @(posedge clk)
-    batches_value <= \$15 ;
+    batches_value <= \$20 ;
   always @(posedge clk)
-    live_samples <= \$16 ;
+    live_samples <= \$21 ;
   always @(posedge clk)
-    samples_value <= \$17 ;
+    samples_value <= \$22 ;
   always @(posedge clk)
-    live_popular_samples <= \$18 ;
+    live_popular_samples <= \$23 ;
   always @(posedge clk)
-    popular_samples_value <= \$19 ;
+    popular_samples_value <= \$24 ;
   always @(posedge clk)
-    live_lookups <= \$20 ;
+    live_lookups <= \$25 ;
   always @(posedge clk)
-    lookups_value <= \$21 ;
+    lookups_value <= \$26 ;
   always @(posedge clk)
-    live_lookup_hits <= \$22 ;
+    live_lookup_hits <= \$27 ;
   always @(posedge clk)
-    lookup_hits_value <= \$23 ;
+    lookup_hits_value <= \$28 ;
   always @(posedge clk)
-    live_inserts <= \$24 ;
+    live_inserts <= \$29 ;
   always @(posedge clk)
-    inserts_value <= \$25 ;
+    inserts_value <= \$30 ;
   always @(posedge clk)
-    live_evictions <= \$26 ;
-  always @(posedge clk)
-    evictions_value <= \$27 ;
-  always @(posedge clk)
-    live_index_errors <= \$28 ;
-  always @(posedge clk)
-    index_errors_value <= \$29 ;
-  always @(posedge clk)
-    live_cycles <= \$30 ;
-  always @(posedge clk)
-    cycles_value <= \$31 ;
-  always @(posedge clk)
-    live_input_idle <= \$32 ;
-  always @(posedge clk)
-    input_idle_value <= \$33 ;
-  always @(posedge clk)
-    live_bank_stall <= \$34 ;
-  always @(posedge clk)
-    bank_stall_value <= \$35 ;
-  always @(posedge clk)
-    live_split_beats <= \$36 ;
+    live_evictions <= \$31 ;
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$38  = \$13 [63:0];
+    \$33  = \$8 [63:0];
     if (clear) begin
-      \$38  = 64'h0000000000000000;
-    end
-    if (rst) begin
-      \$38  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$39  = output_stall_value;
-    if (snapshot) begin
-      \$39  = live_output_stall;
-    end
-    if (rst) begin
-      \$39  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$14  = \$1 [63:0];
-    if (clear) begin
-      \$14  = 64'h0000000000000000;
-    end
-    if (rst) begin
-      \$14  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$15  = batches_value;
-    if (snapshot) begin
-      \$15  = live_batches;
-    end
-    if (rst) begin
-      \$15  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$16  = \$2 [63:0];
-    if (clear) begin
-      \$16  = 64'h0000000000000000;
-    end
-    if (rst) begin
-      \$16  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$17  = samples_value;
-    if (snapshot) begin
-      \$17  = live_samples;
-    end
-    if (rst) begin
-      \$17  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$18  = \$3 [63:0];
-    if (clear) begin
-      \$18  = 64'h0000000000000000;
-    end
-    if (rst) begin
-      \$18  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$19  = popular_samples_value;
-    if (snapshot) begin
-      \$19  = live_popular_samples;
-    end
-    if (rst) begin
-      \$19  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$20  = \$4 [63:0];
-    if (clear) begin
-      \$20  = 64'h0000000000000000;
-    end
-    if (rst) begin
-      \$20  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$21  = lookups_value;
-    if (snapshot) begin
-      \$21  = live_lookups;
-    end
-    if (rst) begin
-      \$21  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$22  = \$5 [63:0];
-    if (clear) begin
-      \$22  = 64'h0000000000000000;
-    end
-    if (rst) begin
-      \$22  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$23  = lookup_hits_value;
-    if (snapshot) begin
-      \$23  = live_lookup_hits;
-    end
-    if (rst) begin
-      \$23  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$24  = \$6 [63:0];
-    if (clear) begin
-      \$24  = 64'h0000000000000000;
-    end
-    if (rst) begin
-      \$24  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$25  = inserts_value;
-    if (snapshot) begin
-      \$25  = live_inserts;
-    end
-    if (rst) begin
-      \$25  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$26  = \$7 [63:0];
-    if (clear) begin
-      \$26  = 64'h0000000000000000;
-    end
-    if (rst) begin
-      \$26  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$27  = evictions_value;
-    if (snapshot) begin
-      \$27  = live_evictions;
-    end
-    if (rst) begin
-      \$27  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$28  = \$8 [63:0];
-    if (clear) begin
-      \$28  = 64'h0000000000000000;
-    end
-    if (rst) begin
-      \$28  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$29  = index_errors_value;
-    if (snapshot) begin
-      \$29  = live_index_errors;
-    end
-    if (rst) begin
-      \$29  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$30  = \$9 [63:0];
-    if (clear) begin
-      \$30  = 64'h0000000000000000;
-    end
-    if (rst) begin
-      \$30  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$31  = cycles_value;
-    if (snapshot) begin
-      \$31  = live_cycles;
-    end
-    if (rst) begin
-      \$31  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$32  = \$10 [63:0];
-    if (clear) begin
-      \$32  = 64'h0000000000000000;
-    end
-    if (rst) begin
-      \$32  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$33  = input_idle_value;
-    if (snapshot) begin
-      \$33  = live_input_idle;
+      \$33  = 64'h0000000000000000;
     end
     if (rst) begin
       \$33  = 64'h0000000000000000;
@@ -3336,9 +4651,9 @@ module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_be
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$34  = \$11 [63:0];
-    if (clear) begin
-      \$34  = 64'h0000000000000000;
+    \$34  = revivals_value;
+    if (snapshot) begin
+      \$34  = live_revivals;
     end
     if (rst) begin
       \$34  = 64'h0000000000000000;
@@ -3346,9 +4661,9 @@ module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_be
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$35  = bank_stall_value;
-    if (snapshot) begin
-      \$35  = live_bank_stall;
+    \$35  = \$9 [63:0];
+    if (clear) begin
+      \$35  = 64'h0000000000000000;
     end
     if (rst) begin
       \$35  = 64'h0000000000000000;
@@ -3356,9 +4671,9 @@ module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_be
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$36  = \$12 [63:0];
-    if (clear) begin
-      \$36  = 64'h0000000000000000;
+    \$36  = returns_value;
+    if (snapshot) begin
+      \$36  = live_returns;
     end
     if (rst) begin
       \$36  = 64'h0000000000000000;
@@ -3366,19 +4681,330 @@ module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_be
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
-    \$37  = split_beats_value;
-    if (snapshot) begin
-      \$37  = live_split_beats;
+    \$37  = \$10 [63:0];
+    if (clear) begin
+      \$37  = 64'h0000000000000000;
     end
     if (rst) begin
       \$37  = 64'h0000000000000000;
     end
   end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$38  = promotions_value;
+    if (snapshot) begin
+      \$38  = live_promotions;
+    end
+    if (rst) begin
+      \$38  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$39  = \$11 [63:0];
+    if (clear) begin
+      \$39  = 64'h0000000000000000;
+    end
+    if (rst) begin
+      \$39  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$40  = demotions_value;
+    if (snapshot) begin
+      \$40  = live_demotions;
+    end
+    if (rst) begin
+      \$40  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$41  = \$12 [63:0];
+    if (clear) begin
+      \$41  = 64'h0000000000000000;
+    end
+    if (rst) begin
+      \$41  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$42  = index_errors_value;
+    if (snapshot) begin
+      \$42  = live_index_errors;
+    end
+    if (rst) begin
+      \$42  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$43  = \$13 [63:0];
+    if (clear) begin
+      \$43  = 64'h0000000000000000;
+    end
+    if (rst) begin
+      \$43  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$44  = cycles_value;
+    if (snapshot) begin
+      \$44  = live_cycles;
+    end
+    if (rst) begin
+      \$44  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$45  = \$14 [63:0];
+    if (clear) begin
+      \$45  = 64'h0000000000000000;
+    end
+    if (rst) begin
+      \$45  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$46  = select_cycles_value;
+    if (snapshot) begin
+      \$46  = live_select_cycles;
+    end
+    if (rst) begin
+      \$46  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$47  = \$15 [63:0];
+    if (clear) begin
+      \$47  = 64'h0000000000000000;
+    end
+    if (rst) begin
+      \$47  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$48  = input_idle_value;
+    if (snapshot) begin
+      \$48  = live_input_idle;
+    end
+    if (rst) begin
+      \$48  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$49  = \$16 [63:0];
+    if (clear) begin
+      \$49  = 64'h0000000000000000;
+    end
+    if (rst) begin
+      \$49  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$50  = bank_stall_value;
+    if (snapshot) begin
+      \$50  = live_bank_stall;
+    end
+    if (rst) begin
+      \$50  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$51  = \$17 [63:0];
+    if (clear) begin
+      \$51  = 64'h0000000000000000;
+    end
+    if (rst) begin
+      \$51  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$52  = split_beats_value;
+    if (snapshot) begin
+      \$52  = live_split_beats;
+    end
+    if (rst) begin
+      \$52  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$53  = \$18 [63:0];
+    if (clear) begin
+      \$53  = 64'h0000000000000000;
+    end
+    if (rst) begin
+      \$53  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$54  = output_stall_value;
+    if (snapshot) begin
+      \$54  = live_output_stall;
+    end
+    if (rst) begin
+      \$54  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$19  = \$1 [63:0];
+    if (clear) begin
+      \$19  = 64'h0000000000000000;
+    end
+    if (rst) begin
+      \$19  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$20  = batches_value;
+    if (snapshot) begin
+      \$20  = live_batches;
+    end
+    if (rst) begin
+      \$20  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$21  = \$2 [63:0];
+    if (clear) begin
+      \$21  = 64'h0000000000000000;
+    end
+    if (rst) begin
+      \$21  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$22  = samples_value;
+    if (snapshot) begin
+      \$22  = live_samples;
+    end
+    if (rst) begin
+      \$22  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$23  = \$3 [63:0];
+    if (clear) begin
+      \$23  = 64'h0000000000000000;
+    end
+    if (rst) begin
+      \$23  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$24  = popular_samples_value;
+    if (snapshot) begin
+      \$24  = live_popular_samples;
+    end
+    if (rst) begin
+      \$24  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$25  = \$4 [63:0];
+    if (clear) begin
+      \$25  = 64'h0000000000000000;
+    end
+    if (rst) begin
+      \$25  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$26  = lookups_value;
+    if (snapshot) begin
+      \$26  = live_lookups;
+    end
+    if (rst) begin
+      \$26  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$27  = \$5 [63:0];
+    if (clear) begin
+      \$27  = 64'h0000000000000000;
+    end
+    if (rst) begin
+      \$27  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$28  = lookup_hits_value;
+    if (snapshot) begin
+      \$28  = live_lookup_hits;
+    end
+    if (rst) begin
+      \$28  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$29  = \$6 [63:0];
+    if (clear) begin
+      \$29  = 64'h0000000000000000;
+    end
+    if (rst) begin
+      \$29  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$30  = inserts_value;
+    if (snapshot) begin
+      \$30  = live_inserts;
+    end
+    if (rst) begin
+      \$30  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$31  = \$7 [63:0];
+    if (clear) begin
+      \$31  = 64'h0000000000000000;
+    end
+    if (rst) begin
+      \$31  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$6 ) begin end
+    \$32  = evictions_value;
+    if (snapshot) begin
+      \$32  = live_evictions;
+    end
+    if (rst) begin
+      \$32  = 64'h0000000000000000;
+    end
+  end
 endmodule
 
-module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, clk, rst, \port$39$0 , \port$49$0 , \port$51$0 , bus__awready, bus__wready, bus__arready, select_hot_rows, select_command, \port$281$0 , \port$287$0 , write_data
-, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, control, irq_status, irq_enable, \port$874$0 , \port$893$0 , \port$894$0 , \port$896$0 , \port$900$0 , \port$901$0 , \port$902$0 , \port$925$0 , \port$935$0 , \port$937$0 , \port$939$0 , \port$941$0 , \port$1040$0 
-, \port$1078$0 , \port$1082$0 , \port$1086$0 , \port$1090$0 , \port$1094$0 , \port$1098$0 , \port$1102$0 , \port$1106$0 , \port$1110$0 , \port$1114$0 , \port$1118$0 , \port$1122$0 , \port$1126$0 , bus__awaddr);
+module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, clk, rst, \port$39$0 , \port$65$0 , \port$67$0 , bus__awready, bus__wready, bus__arready, select_hot_rows, select_command, \port$440$0 , \port$446$0 , write_data
+, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, control, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, \port$1393$0 , \port$1432$0 , \port$1433$0 , \port$1437$0 , \port$1441$0 
+, \port$1442$0 , \port$1449$0 , \port$1473$0 , \port$1475$0 , \port$1485$0 , \port$1487$0 , \port$1489$0 , \port$1491$0 , \port$1593$0 , \port$1677$0 , \port$1679$0 , \port$1727$0 , \port$1731$0 , \port$1735$0 , \port$1739$0 , \port$1743$0 , \port$1747$0 , \port$1751$0 , \port$1755$0 , \port$1759$0 , \port$1763$0 
+, \port$1767$0 , \port$1771$0 , \port$1775$0 , \port$1779$0 , \port$1783$0 , \port$1787$0 , \port$1791$0 , \port$1795$0 , bus__awaddr);
   reg \$auto$verilog_backend.cc:2505:dump_module$7 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$7 = 0;
   input bus__awvalid;
@@ -3403,10 +5029,10 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   wire rst;
   input \port$39$0 ;
   wire \port$39$0 ;
-  input \port$49$0 ;
-  wire \port$49$0 ;
-  input \port$51$0 ;
-  wire \port$51$0 ;
+  input \port$65$0 ;
+  wire \port$65$0 ;
+  input \port$67$0 ;
+  wire \port$67$0 ;
   output bus__awready;
   wire bus__awready;
   output bus__wready;
@@ -3417,10 +5043,10 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   wire select_hot_rows;
   output select_command;
   wire select_command;
-  input [2:0] \port$281$0 ;
-  wire [2:0] \port$281$0 ;
-  input \port$287$0 ;
-  wire \port$287$0 ;
+  input [2:0] \port$440$0 ;
+  wire [2:0] \port$440$0 ;
+  input \port$446$0 ;
+  wire \port$446$0 ;
   output [31:0] write_data;
   reg [31:0] write_data = 32'd0;
   output bus__bvalid;
@@ -3439,132 +5065,247 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   reg [31:0] irq_status = 32'd0;
   output [31:0] irq_enable;
   reg [31:0] irq_enable = 32'd0;
-  input [6:0] \port$874$0 ;
-  wire [6:0] \port$874$0 ;
-  input \port$893$0 ;
-  wire \port$893$0 ;
-  input \port$894$0 ;
-  wire \port$894$0 ;
-  input \port$896$0 ;
-  wire \port$896$0 ;
-  input \port$900$0 ;
-  wire \port$900$0 ;
-  input \port$901$0 ;
-  wire \port$901$0 ;
-  input \port$902$0 ;
-  wire \port$902$0 ;
-  input \port$925$0 ;
-  wire \port$925$0 ;
-  input \port$935$0 ;
-  wire \port$935$0 ;
-  input \port$937$0 ;
-  wire \port$937$0 ;
-  input \port$939$0 ;
-  wire \port$939$0 ;
-  input \port$941$0 ;
-  wire \port$941$0 ;
-  input \port$1040$0 ;
-  wire \port$1040$0 ;
-  input [63:0] \port$1078$0 ;
-  wire [63:0] \port$1078$0 ;
-  input [63:0] \port$1082$0 ;
-  wire [63:0] \port$1082$0 ;
-  input [63:0] \port$1086$0 ;
-  wire [63:0] \port$1086$0 ;
-  input [63:0] \port$1090$0 ;
-  wire [63:0] \port$1090$0 ;
-  input [63:0] \port$1094$0 ;
-  wire [63:0] \port$1094$0 ;
-  input [63:0] \port$1098$0 ;
-  wire [63:0] \port$1098$0 ;
-  input [63:0] \port$1102$0 ;
-  wire [63:0] \port$1102$0 ;
-  input [63:0] \port$1106$0 ;
-  wire [63:0] \port$1106$0 ;
-  input [63:0] \port$1110$0 ;
-  wire [63:0] \port$1110$0 ;
-  input [63:0] \port$1114$0 ;
-  wire [63:0] \port$1114$0 ;
-  input [63:0] \port$1118$0 ;
-  wire [63:0] \port$1118$0 ;
-  input [63:0] \port$1122$0 ;
-  wire [63:0] \port$1122$0 ;
-  input [63:0] \port$1126$0 ;
-  wire [63:0] \port$1126$0 ;
+  output [31:0] age_period;
+  reg [31:0] age_period = 32'd32;
+  output [31:0] hysteresis;
+  reg [31:0] hysteresis = 32'd3;
+  output [31:0] move_limit;
+  reg [31:0] move_limit = 32'd4294967295;
+  output [31:0] select_start;
+  reg [31:0] select_start = 32'd0;
+  output [31:0] weights_0;
+  reg [31:0] weights_0 = 32'd67438608;
+  output [31:0] weights_1;
+  reg [31:0] weights_1 = 32'd33686275;
+  output [31:0] weights_2;
+  reg [31:0] weights_2 = 32'd16843266;
+  output [31:0] weights_3;
+  reg [31:0] weights_3 = 32'd16843009;
+  input [5:0] \port$1393$0 ;
+  wire [5:0] \port$1393$0 ;
+  input \port$1432$0 ;
+  wire \port$1432$0 ;
+  input \port$1433$0 ;
+  wire \port$1433$0 ;
+  input \port$1437$0 ;
+  wire \port$1437$0 ;
+  input \port$1441$0 ;
+  wire \port$1441$0 ;
+  input \port$1442$0 ;
+  wire \port$1442$0 ;
+  input \port$1449$0 ;
+  wire \port$1449$0 ;
+  input [1:0] \port$1473$0 ;
+  wire [1:0] \port$1473$0 ;
+  input \port$1475$0 ;
+  wire \port$1475$0 ;
+  input \port$1485$0 ;
+  wire \port$1485$0 ;
+  input \port$1487$0 ;
+  wire \port$1487$0 ;
+  input \port$1489$0 ;
+  wire \port$1489$0 ;
+  input \port$1491$0 ;
+  wire \port$1491$0 ;
+  input \port$1593$0 ;
+  wire \port$1593$0 ;
+  input [5:0] \port$1677$0 ;
+  wire [5:0] \port$1677$0 ;
+  input [8:0] \port$1679$0 ;
+  wire [8:0] \port$1679$0 ;
+  input [63:0] \port$1727$0 ;
+  wire [63:0] \port$1727$0 ;
+  input [63:0] \port$1731$0 ;
+  wire [63:0] \port$1731$0 ;
+  input [63:0] \port$1735$0 ;
+  wire [63:0] \port$1735$0 ;
+  input [63:0] \port$1739$0 ;
+  wire [63:0] \port$1739$0 ;
+  input [63:0] \port$1743$0 ;
+  wire [63:0] \port$1743$0 ;
+  input [63:0] \port$1747$0 ;
+  wire [63:0] \port$1747$0 ;
+  input [63:0] \port$1751$0 ;
+  wire [63:0] \port$1751$0 ;
+  input [63:0] \port$1755$0 ;
+  wire [63:0] \port$1755$0 ;
+  input [63:0] \port$1759$0 ;
+  wire [63:0] \port$1759$0 ;
+  input [63:0] \port$1763$0 ;
+  wire [63:0] \port$1763$0 ;
+  input [63:0] \port$1767$0 ;
+  wire [63:0] \port$1767$0 ;
+  input [63:0] \port$1771$0 ;
+  wire [63:0] \port$1771$0 ;
+  input [63:0] \port$1775$0 ;
+  wire [63:0] \port$1775$0 ;
+  input [63:0] \port$1779$0 ;
+  wire [63:0] \port$1779$0 ;
+  input [63:0] \port$1783$0 ;
+  wire [63:0] \port$1783$0 ;
+  input [63:0] \port$1787$0 ;
+  wire [63:0] \port$1787$0 ;
+  input [63:0] \port$1791$0 ;
+  wire [63:0] \port$1791$0 ;
+  input [63:0] \port$1795$0 ;
+  wire [63:0] \port$1795$0 ;
   input [11:0] bus__awaddr;
   wire [11:0] bus__awaddr;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
   wire \$12 ;
-  wire [1:0] \$13 ;
+  wire \$13 ;
   wire \$14 ;
-  wire [1:0] \$15 ;
-  wire [31:0] \$16 ;
-  wire [31:0] \$17 ;
-  wire [31:0] \$18 ;
-  wire [31:0] \$19 ;
+  wire \$15 ;
+  wire \$16 ;
+  wire \$17 ;
+  wire \$18 ;
+  wire \$19 ;
   wire \$2 ;
-  wire [31:0] \$20 ;
-  wire [31:0] \$21 ;
-  wire [31:0] \$22 ;
-  wire [31:0] \$23 ;
+  wire \$20 ;
+  wire [1:0] \$21 ;
+  wire \$22 ;
+  wire [1:0] \$23 ;
   wire [31:0] \$24 ;
   wire [31:0] \$25 ;
-  reg [11:0] \$26 ;
-  reg \$27 ;
-  reg [31:0] \$28 ;
-  reg [3:0] \$29 ;
+  wire [31:0] \$26 ;
+  wire [31:0] \$27 ;
+  wire [31:0] \$28 ;
+  wire [31:0] \$29 ;
   wire \$3 ;
-  reg \$30 ;
-  reg \$31 ;
-  reg [1:0] \$32 ;
-  reg [11:0] \$33 ;
-  reg \$34 ;
-  reg \$35 ;
-  reg [31:0] \$36 ;
-  reg [1:0] \$37 ;
-  reg [31:0] \$38 ;
-  reg [31:0] \$39 ;
+  wire [31:0] \$30 ;
+  wire [31:0] \$31 ;
+  wire [31:0] \$32 ;
+  wire [31:0] \$33 ;
+  wire [31:0] \$34 ;
+  wire [31:0] \$35 ;
+  wire [31:0] \$36 ;
+  wire [31:0] \$37 ;
+  wire [31:0] \$38 ;
+  wire [31:0] \$39 ;
   wire \$4 ;
-  reg [31:0] \$40 ;
-  reg [31:0] \$41 ;
+  wire [31:0] \$40 ;
+  wire [31:0] \$41 ;
+  reg [11:0] \$42 ;
+  reg \$43 ;
+  reg [31:0] \$44 ;
+  reg [3:0] \$45 ;
+  reg \$46 ;
+  reg \$47 ;
+  reg [1:0] \$48 ;
+  reg [11:0] \$49 ;
   wire \$5 ;
+  reg \$50 ;
+  reg \$51 ;
+  reg [31:0] \$52 ;
+  reg [1:0] \$53 ;
+  reg [31:0] \$54 ;
+  reg [31:0] \$55 ;
+  reg [31:0] \$56 ;
+  reg [31:0] \$57 ;
+  reg [31:0] \$58 ;
+  reg [31:0] \$59 ;
   wire \$6 ;
+  reg [31:0] \$60 ;
+  reg [31:0] \$61 ;
+  reg [31:0] \$62 ;
+  reg [31:0] \$63 ;
+  reg [31:0] \$64 ;
+  reg [31:0] \$65 ;
   wire \$7 ;
   wire \$8 ;
   wire \$9 ;
   reg \$signal  = 1'h0;
-  reg [11:0] \$signal$58  = 12'h000;
+  reg [11:0] \$signal$79  = 12'h000;
   reg [31:0] error = 32'd0;
   reg has_data = 1'h0;
   reg has_read = 32'd0;
   wire read;
   reg [11:0] read_address = 12'h000;
   reg read_error;
+  wire select_age_period;
   wire select_control;
   wire select_error;
+  wire select_hysteresis;
   wire select_irq_enable;
   wire select_irq_status;
+  wire select_move_limit;
+  wire select_select_start;
+  wire select_weights_0;
+  wire select_weights_1;
+  wire select_weights_2;
+  wire select_weights_3;
   reg [3:0] strobes = 4'h0;
   reg [31:0] value;
   wire write;
   reg write_error;
   wire write_ok;
+  assign \$17  = \$signal$79  == 7'h78;
+  assign select_weights_2 = write_ok & \$17 ;
+  assign \$18  = \$signal$79  == 7'h7c;
+  assign select_weights_3 = write_ok & \$18 ;
+  assign \$19  = bus__awvalid & bus__awready;
+  assign \$20  = bus__wvalid & bus__wready;
+  assign \$21  = write_error ? 2'h2 : 2'h0;
+  assign \$22  = bus__arvalid & bus__arready;
+  assign \$23  = read_error ? 2'h2 : 2'h0;
+  assign \$25  = ~ write_data;
+  assign \$26  = error & \$25 ;
+  assign \$27  = select_error ? \$26  : error;
+  assign \$28  = \$27  | { 21'h000000, \port$1475$0 , \port$1491$0 , \port$1441$0 , \port$1442$0 , \port$1433$0 , \port$1437$0 , \port$1449$0 , \port$1593$0 , \port$1489$0 , \port$1487$0 , \port$1485$0  };
+  assign \$29  = ~ write_data;
+  assign \$30  = irq_status & \$29 ;
+  assign \$31  = select_irq_status ? \$30  : irq_status;
+  assign \$32  = \$31  | { 29'h00000000, \port$67$0 , \port$1432$0 , \port$39$0  };
   always @(posedge clk)
-    bus__rvalid <= \$35 ;
+    \$signal$79  <= \$42 ;
   always @(posedge clk)
-    bus__rdata <= \$36 ;
+    \$signal  <= \$43 ;
   always @(posedge clk)
-    bus__rresp <= \$37 ;
+    write_data <= \$44 ;
   always @(posedge clk)
-    control <= \$38 ;
+    strobes <= \$45 ;
   always @(posedge clk)
-    error <= \$39 ;
+    has_data <= \$46 ;
   always @(posedge clk)
-    irq_status <= \$40 ;
+    bus__bvalid <= \$47 ;
   always @(posedge clk)
-    irq_enable <= \$41 ;
+    bus__bresp <= \$48 ;
+  always @(posedge clk)
+    read_address <= \$49 ;
+  always @(posedge clk)
+    has_read <= \$50 ;
+  always @(posedge clk)
+    bus__rvalid <= \$51 ;
+  always @(posedge clk)
+    bus__rdata <= \$52 ;
+  always @(posedge clk)
+    bus__rresp <= \$53 ;
+  always @(posedge clk)
+    control <= \$54 ;
+  always @(posedge clk)
+    error <= \$55 ;
+  always @(posedge clk)
+    irq_status <= \$56 ;
+  always @(posedge clk)
+    irq_enable <= \$57 ;
+  always @(posedge clk)
+    age_period <= \$58 ;
+  always @(posedge clk)
+    hysteresis <= \$59 ;
+  always @(posedge clk)
+    move_limit <= \$60 ;
+  always @(posedge clk)
+    select_start <= \$61 ;
+  always @(posedge clk)
+    weights_0 <= \$62 ;
+  always @(posedge clk)
+    weights_1 <= \$63 ;
+  always @(posedge clk)
+    weights_2 <= \$64 ;
+  always @(posedge clk)
+    weights_3 <= \$65 ;
   assign bus__awready = ~ \$signal ;
   assign bus__wready = ~ has_data;
   assign \$1  = \$signal  & has_data;
@@ -3575,115 +5316,30 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   assign read = has_read & \$3 ;
   assign \$4  = & strobes;
   assign write_ok = write & \$4 ;
-  assign \$5  = \$signal$58  == 7'h40;
+  assign \$5  = \$signal$79  == 7'h40;
   assign select_control = write_ok & \$5 ;
-  assign \$6  = \$signal$58  == 7'h48;
+  assign \$6  = \$signal$79  == 7'h48;
   assign select_hot_rows = write_ok & \$6 ;
-  assign \$7  = \$signal$58  == 7'h50;
+  assign \$7  = \$signal$79  == 7'h50;
   assign select_command = write_ok & \$7 ;
-  assign \$8  = \$signal$58  == 7'h54;
+  assign \$8  = \$signal$79  == 7'h54;
   assign select_error = write_ok & \$8 ;
-  assign \$9  = \$signal$58  == 7'h58;
+  assign \$9  = \$signal$79  == 7'h58;
   assign select_irq_status = write_ok & \$9 ;
-  assign \$10  = \$signal$58  == 7'h5c;
+  assign \$10  = \$signal$79  == 7'h5c;
   assign select_irq_enable = write_ok & \$10 ;
-  assign \$11  = bus__awvalid & bus__awready;
-  assign \$12  = bus__wvalid & bus__wready;
-  assign \$13  = write_error ? 2'h2 : 2'h0;
-  assign \$14  = bus__arvalid & bus__arready;
-  assign \$15  = read_error ? 2'h2 : 2'h0;
-  assign \$17  = ~ write_data;
-  assign \$18  = error & \$17 ;
-  assign \$19  = select_error ? \$18  : error;
-  assign \$20  = \$19  | { 22'h000000, \port$941$0 , \port$900$0 , \port$901$0 , \port$894$0 , \port$896$0 , \port$902$0 , \port$1040$0 , \port$939$0 , \port$937$0 , \port$935$0  };
-  assign \$21  = ~ write_data;
-  assign \$22  = irq_status & \$21 ;
-  assign \$23  = select_irq_status ? \$22  : irq_status;
-  assign \$24  = \$23  | { 29'h00000000, \port$51$0 , \port$893$0 , \port$39$0  };
-  always @(posedge clk)
-    \$signal$58  <= \$26 ;
-  always @(posedge clk)
-    \$signal  <= \$27 ;
-  always @(posedge clk)
-    write_data <= \$28 ;
-  always @(posedge clk)
-    strobes <= \$29 ;
-  always @(posedge clk)
-    has_data <= \$30 ;
-  always @(posedge clk)
-    bus__bvalid <= \$31 ;
-  always @(posedge clk)
-    bus__bresp <= \$32 ;
-  always @(posedge clk)
-    read_address <= \$33 ;
-  always @(posedge clk)
-    has_read <= \$34 ;
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$35  = bus__rvalid;
-    if (read) begin
-      \$35  = 1'h1;
-    end else if (bus__rready) begin
-      \$35  = 1'h0;
-    end
-    if (rst) begin
-      \$35  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$36  = bus__rdata;
-    if (read) begin
-      \$36  = value;
-    end
-    if (rst) begin
-      \$36  = 32'd0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$37  = bus__rresp;
-    if (read) begin
-      \$37  = \$15 ;
-    end
-    if (rst) begin
-      \$37  = 2'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$38  = control;
-    if (select_control) begin
-      \$38  = \$16 ;
-    end
-    if (rst) begin
-      \$38  = 32'd0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$39  = \$20 ;
-    if (rst) begin
-      \$39  = 32'd0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$40  = \$24 ;
-    if (rst) begin
-      \$40  = 32'd0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$41  = irq_enable;
-    if (select_irq_enable) begin
-      \$41  = \$25 ;
-    end
-    if (rst) begin
-      \$41  = 32'd0;
-    end
-  end
+  assign \$11  = \$signal$79  == 7'h60;
+  assign select_age_period = write_ok & \$11 ;
+  assign \$12  = \$signal$79  == 7'h64;
+  assign select_hysteresis = write_ok & \$12 ;
+  assign \$13  = \$signal$79  == 7'h68;
+  assign select_move_limit = write_ok & \$13 ;
+  assign \$14  = \$signal$79  == 7'h6c;
+  assign select_select_start = write_ok & \$14 ;
+  assign \$15  = \$signal$79  == 7'h70;
+  assign select_weights_0 = write_ok & \$15 ;
+  assign \$16  = \$signal$79  == 7'h74;
+  assign select_weights_1 = write_ok & \$16 ;
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
     value = 32'd0;
@@ -3702,14 +5358,16 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
           value = 32'd4096;
       12'h018:
           value = 32'd16;
+      12'h01c:
+          value = 32'd526338;
       12'h040:
           value = control;
       12'h044:
-          value = { 29'h00000000, \port$925$0 , \port$287$0 , \port$49$0  };
+          value = { 28'h0000000, \port$1473$0 , \port$446$0 , \port$65$0  };
       12'h048:
-          value = { 25'h0000000, \port$874$0  };
+          value = { 26'h0000000, \port$1393$0  };
       12'h04c:
-          value = { 29'h00000000, \port$281$0  };
+          value = { 29'h00000000, \port$440$0  };
       12'h050:
           /* empty */;
       12'h054:
@@ -3718,58 +5376,98 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
           value = irq_status;
       12'h05c:
           value = irq_enable;
+      12'h060:
+          value = age_period;
+      12'h064:
+          value = hysteresis;
+      12'h068:
+          value = move_limit;
+      12'h06c:
+          value = select_start;
+      12'h070:
+          value = weights_0;
+      12'h074:
+          value = weights_1;
+      12'h078:
+          value = weights_2;
+      12'h07c:
+          value = weights_3;
+      12'h080:
+          value = { 26'h0000000, \port$1677$0  };
+      12'h084:
+          value = { 23'h000000, \port$1679$0  };
       12'h100:
-          value = \port$1078$0 [31:0];
+          value = \port$1727$0 [31:0];
       12'h104:
-          value = \port$1078$0 [63:32];
+          value = \port$1727$0 [63:32];
       12'h108:
-          value = \port$1082$0 [31:0];
+          value = \port$1731$0 [31:0];
       12'h10c:
-          value = \port$1082$0 [63:32];
+          value = \port$1731$0 [63:32];
       12'h110:
-          value = \port$1086$0 [31:0];
+          value = \port$1735$0 [31:0];
       12'h114:
-          value = \port$1086$0 [63:32];
+          value = \port$1735$0 [63:32];
       12'h118:
-          value = \port$1090$0 [31:0];
+          value = \port$1739$0 [31:0];
       12'h11c:
-          value = \port$1090$0 [63:32];
+          value = \port$1739$0 [63:32];
       12'h120:
-          value = \port$1094$0 [31:0];
+          value = \port$1743$0 [31:0];
       12'h124:
-          value = \port$1094$0 [63:32];
+          value = \port$1743$0 [63:32];
       12'h128:
-          value = \port$1098$0 [31:0];
+          value = \port$1747$0 [31:0];
       12'h12c:
-          value = \port$1098$0 [63:32];
+          value = \port$1747$0 [63:32];
       12'h130:
-          value = \port$1102$0 [31:0];
+          value = \port$1751$0 [31:0];
       12'h134:
-          value = \port$1102$0 [63:32];
+          value = \port$1751$0 [63:32];
       12'h138:
-          value = \port$1106$0 [31:0];
+          value = \port$1755$0 [31:0];
       12'h13c:
-          value = \port$1106$0 [63:32];
+          value = \port$1755$0 [63:32];
       12'h140:
-          value = \port$1110$0 [31:0];
+          value = \port$1759$0 [31:0];
       12'h144:
-          value = \port$1110$0 [63:32];
+          value = \port$1759$0 [63:32];
       12'h148:
-          value = \port$1114$0 [31:0];
+          value = \port$1763$0 [31:0];
       12'h14c:
-          value = \port$1114$0 [63:32];
+          value = \port$1763$0 [63:32];
       12'h150:
-          value = \port$1118$0 [31:0];
+          value = \port$1767$0 [31:0];
       12'h154:
-          value = \port$1118$0 [63:32];
+          value = \port$1767$0 [63:32];
       12'h158:
-          value = \port$1122$0 [31:0];
+          value = \port$1771$0 [31:0];
       12'h15c:
-          value = \port$1122$0 [63:32];
+          value = \port$1771$0 [63:32];
       12'h160:
-          value = \port$1126$0 [31:0];
+          value = \port$1775$0 [31:0];
       12'h164:
-          value = \port$1126$0 [63:32];
+          value = \port$1775$0 [63:32];
+      12'h168:
+          value = \port$1779$0 [31:0];
+      12'h16c:
+          value = \port$1779$0 [63:32];
+      12'h170:
+          value = \port$1783$0 [31:0];
+      12'h174:
+          value = \port$1783$0 [63:32];
+      12'h178:
+          value = \port$1787$0 [31:0];
+      12'h17c:
+          value = \port$1787$0 [63:32];
+      12'h180:
+          value = \port$1791$0 [31:0];
+      12'h184:
+          value = \port$1791$0 [63:32];
+      12'h188:
+          value = \port$1795$0 [31:0];
+      12'h18c:
+          value = \port$1795$0 [63:32];
     endcase
   end
   always @* begin
@@ -3791,6 +5489,8 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
           /* empty */;
       12'h018:
           /* empty */;
+      12'h01c:
+          /* empty */;
       12'h040:
           /* empty */;
       12'h044:
@@ -3806,6 +5506,26 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
       12'h058:
           /* empty */;
       12'h05c:
+          /* empty */;
+      12'h060:
+          /* empty */;
+      12'h064:
+          /* empty */;
+      12'h068:
+          /* empty */;
+      12'h06c:
+          /* empty */;
+      12'h070:
+          /* empty */;
+      12'h074:
+          /* empty */;
+      12'h078:
+          /* empty */;
+      12'h07c:
+          /* empty */;
+      12'h080:
+          /* empty */;
+      12'h084:
           /* empty */;
       12'h100:
           /* empty */;
@@ -3858,6 +5578,26 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
       12'h160:
           /* empty */;
       12'h164:
+          /* empty */;
+      12'h168:
+          /* empty */;
+      12'h16c:
+          /* empty */;
+      12'h170:
+          /* empty */;
+      12'h174:
+          /* empty */;
+      12'h178:
+          /* empty */;
+      12'h17c:
+          /* empty */;
+      12'h180:
+          /* empty */;
+      12'h184:
+          /* empty */;
+      12'h188:
+          /* empty */;
+      12'h18c:
           /* empty */;
       default:
           read_error = 1'h1;
@@ -3884,112 +5624,296 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
     if (select_irq_enable) begin
       write_error = 1'h0;
     end
+    if (select_age_period) begin
+      write_error = 1'h0;
+    end
+    if (select_hysteresis) begin
+      write_error = 1'h0;
+    end
+    if (select_move_limit) begin
+      write_error = 1'h0;
+    end
+    if (select_select_start) begin
+      write_error = 1'h0;
+    end
+    if (select_weights_0) begin
+      write_error = 1'h0;
+    end
+    if (select_weights_1) begin
+      write_error = 1'h0;
+    end
+    if (select_weights_2) begin
+      write_error = 1'h0;
+    end
+    if (select_weights_3) begin
+      write_error = 1'h0;
+    end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$26  = \$signal$58 ;
-    if (\$11 ) begin
-      \$26  = bus__awaddr;
+    \$42  = \$signal$79 ;
+    if (\$19 ) begin
+      \$42  = bus__awaddr;
     end
     if (rst) begin
-      \$26  = 12'h000;
+      \$42  = 12'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$27  = \$signal ;
-    if (\$11 ) begin
-      \$27  = 1'h1;
+    \$43  = \$signal ;
+    if (\$19 ) begin
+      \$43  = 1'h1;
     end
     if (write) begin
-      \$27  = 1'h0;
+      \$43  = 1'h0;
     end
     if (rst) begin
-      \$27  = 1'h0;
+      \$43  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$28  = write_data;
-    if (\$12 ) begin
-      \$28  = bus__wdata;
+    \$44  = write_data;
+    if (\$20 ) begin
+      \$44  = bus__wdata;
     end
     if (rst) begin
-      \$28  = 32'd0;
+      \$44  = 32'd0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$29  = strobes;
-    if (\$12 ) begin
-      \$29  = bus__wstrb;
+    \$45  = strobes;
+    if (\$20 ) begin
+      \$45  = bus__wstrb;
     end
     if (rst) begin
-      \$29  = 4'h0;
+      \$45  = 4'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$30  = has_data;
-    if (\$12 ) begin
-      \$30  = 1'h1;
+    \$46  = has_data;
+    if (\$20 ) begin
+      \$46  = 1'h1;
     end
     if (write) begin
-      \$30  = 1'h0;
+      \$46  = 1'h0;
     end
     if (rst) begin
-      \$30  = 1'h0;
+      \$46  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$31  = bus__bvalid;
+    \$47  = bus__bvalid;
     if (write) begin
-      \$31  = 1'h1;
+      \$47  = 1'h1;
     end else if (bus__bready) begin
-      \$31  = 1'h0;
+      \$47  = 1'h0;
     end
     if (rst) begin
-      \$31  = 1'h0;
+      \$47  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$32  = bus__bresp;
+    \$48  = bus__bresp;
     if (write) begin
-      \$32  = \$13 ;
+      \$48  = \$21 ;
     end
     if (rst) begin
-      \$32  = 2'h0;
+      \$48  = 2'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$33  = read_address;
-    if (\$14 ) begin
-      \$33  = bus__araddr;
+    \$49  = read_address;
+    if (\$22 ) begin
+      \$49  = bus__araddr;
     end
     if (rst) begin
-      \$33  = 12'h000;
+      \$49  = 12'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$34  = has_read;
-    if (\$14 ) begin
-      \$34  = 1'h1;
+    \$50  = has_read;
+    if (\$22 ) begin
+      \$50  = 1'h1;
     end
     if (read) begin
-      \$34  = 1'h0;
+      \$50  = 1'h0;
     end
     if (rst) begin
-      \$34  = 1'h0;
+      \$50  = 1'h0;
     end
   end
-  assign \$16 [31:1] = 31'h00000000;
-  assign \$16 [0] = write_data[0];
-  assign \$25 [31:3] = 29'h00000000;
-  assign \$25 [2:0] = write_data[2:0];
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
+    \$51  = bus__rvalid;
+    if (read) begin
+      \$51  = 1'h1;
+    end else if (bus__rready) begin
+      \$51  = 1'h0;
+    end
+    if (rst) begin
+      \$51  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
+    \$52  = bus__rdata;
+    if (read) begin
+      \$52  = value;
+    end
+    if (rst) begin
+      \$52  = 32'd0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
+    \$53  = bus__rresp;
+    if (read) begin
+      \$53  = \$23 ;
+    end
+    if (rst) begin
+      \$53  = 2'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
+    \$54  = control;
+    if (select_control) begin
+      \$54  = \$24 ;
+    end
+    if (rst) begin
+      \$54  = 32'd0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
+    \$55  = \$28 ;
+    if (rst) begin
+      \$55  = 32'd0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
+    \$56  = \$32 ;
+    if (rst) begin
+      \$56  = 32'd0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
+    \$57  = irq_enable;
+    if (select_irq_enable) begin
+      \$57  = \$33 ;
+    end
+    if (rst) begin
+      \$57  = 32'd0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
+    \$58  = age_period;
+    if (select_age_period) begin
+      \$58  = \$34 ;
+    end
+    if (rst) begin
+      \$58  = 32'd32;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
+    \$59  = hysteresis;
+    if (select_hysteresis) begin
+      \$59  = \$35 ;
+    end
+    if (rst) begin
+      \$59  = 32'd3;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
+    \$60  = move_limit;
+    if (select_move_limit) begin
+      \$60  = \$36 ;
+    end
+    if (rst) begin
+      \$60  = 32'd4294967295;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
+    \$61  = select_start;
+    if (select_select_start) begin
+      \$61  = \$37 ;
+    end
+    if (rst) begin
+      \$61  = 32'd0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
+    \$62  = weights_0;
+    if (select_weights_0) begin
+      \$62  = \$38 ;
+    end
+    if (rst) begin
+      \$62  = 32'd67438608;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
+    \$63  = weights_1;
+    if (select_weights_1) begin
+      \$63  = \$39 ;
+    end
+    if (rst) begin
+      \$63  = 32'd33686275;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
+    \$64  = weights_2;
+    if (select_weights_2) begin
+      \$64  = \$40 ;
+    end
+    if (rst) begin
+      \$64  = 32'd16843266;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
+    \$65  = weights_3;
+    if (select_weights_3) begin
+      \$65  = \$41 ;
+    end
+    if (rst) begin
+      \$65  = 32'd16843009;
+    end
+  end
+  assign \$24 [31:2] = 30'h00000000;
+  assign \$24 [1:0] = write_data[1:0];
+  assign \$33 [31:3] = 29'h00000000;
+  assign \$33 [2:0] = write_data[2:0];
+  assign \$34 [31:8] = 24'h000000;
+  assign \$34 [7:0] = write_data[7:0];
+  assign \$35 [31:4] = 28'h0000000;
+  assign \$35 [3:0] = write_data[3:0];
+  assign \$36  = write_data;
+  assign \$37  = write_data;
+  assign { \$38 [31:29], \$38 [23:21], \$38 [15:13], \$38 [7:5] } = 12'h000;
+  assign { \$38 [28:24], \$38 [20:16], \$38 [12:8], \$38 [4:0] } = { write_data[28:24], write_data[20:16], write_data[12:8], write_data[4:0] };
+  assign { \$39 [31:29], \$39 [23:21], \$39 [15:13], \$39 [7:5] } = 12'h000;
+  assign { \$39 [28:24], \$39 [20:16], \$39 [12:8], \$39 [4:0] } = { write_data[28:24], write_data[20:16], write_data[12:8], write_data[4:0] };
+  assign { \$40 [31:29], \$40 [23:21], \$40 [15:13], \$40 [7:5] } = 12'h000;
+  assign { \$40 [28:24], \$40 [20:16], \$40 [12:8], \$40 [4:0] } = { write_data[28:24], write_data[20:16], write_data[12:8], write_data[4:0] };
+  assign { \$41 [31:29], \$41 [23:21], \$41 [15:13], \$41 [7:5] } = 12'h000;
+  assign { \$41 [28:24], \$41 [20:16], \$41 [12:8], \$41 [4:0] } = { write_data[28:24], write_data[20:16], write_data[12:8], write_data[4:0] };
 endmodule
 
 module hotline_dispatcher(rst, \input__valid$11 , both_ready, popular__payload, popular__valid, nonpopular__payload, nonpopular__valid, output__ready, \output__ready$24 , input__payload, clk);
@@ -4011,12 +5935,14 @@ module hotline_dispatcher(rst, \input__valid$11 , both_ready, popular__payload, 
   wire output__ready;
   input \output__ready$24 ;
   wire \output__ready$24 ;
-  input [121:0] input__payload;
-  wire [121:0] input__payload;
+  input [214:0] input__payload;
+  wire [214:0] input__payload;
   input clk;
   wire clk;
   wire [22:0] \$1 ;
   wire \$10 ;
+  wire \$11 ;
+  wire \$12 ;
   wire \$2 ;
   wire [1:0] \$3 ;
   wire [22:0] \$4 ;
@@ -4031,18 +5957,20 @@ module hotline_dispatcher(rst, \input__valid$11 , both_ready, popular__payload, 
   wire \input__ready$7 ;
   wire input__valid;
   wire \input__valid$19 ;
-  assign \$1  = input__payload[111:90] + 1'h0;
+  assign \$1  = input__payload[203:182] + 1'h0;
   assign \$2  = input__payload[41] & input__payload[40];
   assign \$3  = 1'h0 + \$2 ;
-  assign \$4  = input__payload[111:90] + \$3 ;
+  assign \$4  = input__payload[203:182] + \$3 ;
   assign both_ready = & { \input__ready$7 , input__ready };
-  assign \$5  = input__payload[40] & input__payload[43];
-  assign \$6  = input__payload[85] & input__payload[88];
+  assign \$5  = ! input__payload[47:43];
+  assign \$6  = input__payload[40] & \$5 ;
+  assign \$7  = ! input__payload[138:134];
+  assign \$8  = input__payload[131] & \$7 ;
   assign input__valid = \input__valid$11  & both_ready;
-  assign \$7  = ~ input__payload[43];
-  assign \$8  = input__payload[40] & \$7 ;
-  assign \$9  = ~ input__payload[88];
-  assign \$10  = input__payload[85] & \$9 ;
+  assign \$9  = | input__payload[47:43];
+  assign \$10  = input__payload[40] & \$9 ;
+  assign \$11  = | input__payload[138:134];
+  assign \$12  = input__payload[131] & \$11 ;
   assign \input__valid$19  = \input__valid$11  & both_ready;
   hotline_beat_compactor nonpopular (
     .clk(clk),
@@ -4064,25 +5992,25 @@ module hotline_dispatcher(rst, \input__valid$11 , both_ready, popular__payload, 
     .output_valid(popular__valid),
     .rst(rst)
   );
-  assign \input__payload$18 [130] = input__payload[121];
-  assign \input__payload$18 [129] = \$10 ;
-  assign \input__payload$18 [127:64] = { input__payload[86], input__payload[87], \$4 [21:0], input__payload[84:45] };
-  assign \input__payload$18 [128] = \$8 ;
+  assign \input__payload$18 [130] = input__payload[214];
+  assign \input__payload$18 [129] = \$12 ;
+  assign \input__payload$18 [127:64] = { input__payload[132], input__payload[133], \$4 [21:0], input__payload[130:91] };
+  assign \input__payload$18 [128] = \$10 ;
   assign \input__payload$18 [63:0] = { input__payload[41], input__payload[42], \$1 [21:0], input__payload[39:0] };
-  assign \input__payload$9 [130] = input__payload[121];
-  assign \input__payload$9 [129] = \$6 ;
-  assign \input__payload$9 [127:64] = { input__payload[86], input__payload[87], \$4 [21:0], input__payload[84:45] };
-  assign \input__payload$9 [128] = \$5 ;
+  assign \input__payload$9 [130] = input__payload[214];
+  assign \input__payload$9 [129] = \$8 ;
+  assign \input__payload$9 [127:64] = { input__payload[132], input__payload[133], \$4 [21:0], input__payload[130:91] };
+  assign \input__payload$9 [128] = \$6 ;
   assign \input__payload$9 [63:0] = { input__payload[41], input__payload[42], \$1 [21:0], input__payload[39:0] };
 endmodule
 
-module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, source1, \port$563$0 , \port$564$0 , \port$565$0 , \port$566$0 , output__ready, heads__0, heads__1, ready, input__valid, output__valid, output__payload, clk);
+module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, source1, \port$774$0 , \port$775$0 , \port$776$0 , \port$777$0 , output__ready, heads__0, heads__1, ready, input__valid, output__valid, output__payload, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$8 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$8 = 0;
   input rst;
   wire rst;
-  input [93:0] input__payload;
-  wire [93:0] input__payload;
+  input [172:0] input__payload;
+  wire [172:0] input__payload;
   output fetch;
   wire fetch;
   output input__ready;
@@ -4093,28 +6021,28 @@ module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, s
   wire [1:0] source0;
   output [1:0] source1;
   wire [1:0] source1;
-  output \port$563$0 ;
-  wire \port$563$0 ;
-  output \port$564$0 ;
-  wire \port$564$0 ;
-  output \port$565$0 ;
-  wire \port$565$0 ;
-  output \port$566$0 ;
-  wire \port$566$0 ;
+  output \port$774$0 ;
+  wire \port$774$0 ;
+  output \port$775$0 ;
+  wire \port$775$0 ;
+  output \port$776$0 ;
+  wire \port$776$0 ;
+  output \port$777$0 ;
+  wire \port$777$0 ;
   input output__ready;
   wire output__ready;
-  input [13:0] heads__0;
-  wire [13:0] heads__0;
-  input [13:0] heads__1;
-  wire [13:0] heads__1;
+  input [11:0] heads__0;
+  wire [11:0] heads__0;
+  input [11:0] heads__1;
+  wire [11:0] heads__1;
   input [1:0] ready;
   wire [1:0] ready;
   input input__valid;
   wire input__valid;
   output output__valid;
   reg output__valid = 1'h0;
-  output [101:0] output__payload;
-  reg [101:0] output__payload = 102'h00000000000000000000000000;
+  output [184:0] output__payload;
+  reg [184:0] output__payload = 185'h00000000000000000000000000000000000000000000000;
   input clk;
   wire clk;
   wire \$1 ;
@@ -4122,17 +6050,17 @@ module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, s
   wire \$11 ;
   wire \$12 ;
   wire \$13 ;
-  wire [6:0] \$14 ;
+  wire [5:0] \$14 ;
   wire \$15 ;
-  wire [6:0] \$16 ;
-  wire [6:0] \$17 ;
+  wire [5:0] \$16 ;
+  wire [5:0] \$17 ;
   wire \$18 ;
-  wire [6:0] \$19 ;
+  wire [5:0] \$19 ;
   wire \$2 ;
   reg \$20 ;
-  reg [93:0] \$21 ;
+  reg [172:0] \$21 ;
   reg \$22 ;
-  reg [101:0] \$23 ;
+  reg [184:0] \$23 ;
   wire \$3 ;
   wire \$4 ;
   wire [3:0] \$40 ;
@@ -4144,10 +6072,10 @@ module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, s
   wire [2:0] \$7 ;
   wire [2:0] \$8 ;
   wire [2:0] \$9 ;
-  reg [93:0] current = 94'h000000000000000000000000;
+  reg [172:0] current = 173'h00000000000000000000000000000000000000000000;
   reg current_valid = 1'h0;
-  reg [13:0] heads0;
-  reg [13:0] heads1;
+  reg [11:0] heads0;
+  reg [11:0] heads1;
   assign \$1  = & ready;
   assign \$2  = current_valid & \$1 ;
   assign \$3  = ~ output__valid;
@@ -4158,19 +6086,19 @@ module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, s
   assign load = input__ready & input__valid;
   assign \$6  = 1'h1 << input__payload[44];
   assign \$7  = input__payload[43] ? \$6  : 3'h0;
-  assign \$8  = 1'h1 << input__payload[90];
-  assign \$9  = input__payload[89] ? \$8  : 3'h0;
+  assign \$8  = 1'h1 << input__payload[129];
+  assign \$9  = input__payload[128] ? \$8  : 3'h0;
   assign \$10  = ! input__payload[45];
-  assign \$11  = ! input__payload[91];
-  assign \$40  = current[45] * 3'h7;
+  assign \$11  = ! input__payload[130];
+  assign \$40  = current[45] * 3'h6;
   assign \$14  = heads0 >> \$40 ;
-  assign \$15  = current[43] & \$14 [6];
-  assign \$44  = current[45] * 3'h7;
+  assign \$15  = current[43] & \$14 [5];
+  assign \$44  = current[45] * 3'h6;
   assign \$16  = heads0 >> \$44 ;
-  assign \$47  = current[91] * 3'h7;
+  assign \$47  = current[130] * 3'h6;
   assign \$17  = heads1 >> \$47 ;
-  assign \$18  = current[89] & \$17 [6];
-  assign \$51  = current[91] * 3'h7;
+  assign \$18  = current[128] & \$17 [5];
+  assign \$51  = current[130] * 3'h6;
   assign \$19  = heads1 >> \$51 ;
   always @(posedge clk)
     current_valid <= \$20 ;
@@ -4182,7 +6110,7 @@ module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, s
     output__payload <= \$23 ;
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$8 ) begin end
-    heads0 = 14'h0000;
+    heads0 = 12'h000;
     if (fetch) begin
       (* full_case = 32'd1 *)
       casez (current[44])
@@ -4195,10 +6123,10 @@ module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, s
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$8 ) begin end
-    heads1 = 14'h0000;
+    heads1 = 12'h000;
     if (fetch) begin
       (* full_case = 32'd1 *)
-      casez (current[90])
+      casez (current[129])
         1'h0:
             heads1 = heads__0;
         1'h1:
@@ -4239,33 +6167,42 @@ module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, s
     if (\$auto$verilog_backend.cc:2505:dump_module$8 ) begin end
     \$23  = output__payload;
     if (fetch) begin
-      \$23 [100] = current[92];
-      \$23 [101] = current[93];
+      \$23 [182] = current[170];
+      \$23 [183] = current[171];
+      \$23 [184] = current[172];
       \$23 [39:0] = current[39:0];
       \$23 [40] = current[40];
       \$23 [41] = current[41];
       \$23 [42] = current[42];
       \$23 [43] = \$15 ;
-      \$23 [49:44] = \$16 [5:0];
-      \$23 [89:50] = current[85:46];
-      \$23 [90] = current[86];
-      \$23 [91] = current[87];
-      \$23 [92] = current[88];
-      \$23 [93] = \$18 ;
-      \$23 [99:94] = \$19 [5:0];
+      \$23 [48:44] = \$16 [4:0];
+      \$23 [49] = current[43];
+      \$23 [50] = current[44];
+      \$23 [51] = current[45];
+      \$23 [90:52] = current[84:46];
+      \$23 [130:91] = current[124:85];
+      \$23 [131] = current[125];
+      \$23 [132] = current[126];
+      \$23 [133] = current[127];
+      \$23 [134] = \$18 ;
+      \$23 [139:135] = \$19 [4:0];
+      \$23 [140] = current[128];
+      \$23 [141] = current[129];
+      \$23 [142] = current[130];
+      \$23 [181:143] = current[169:131];
     end
     if (rst) begin
-      \$23  = 102'h00000000000000000000000000;
+      \$23  = 185'h00000000000000000000000000000000000000000000000;
     end
   end
   assign source0 = \$7 [1:0];
   assign source1 = \$9 [1:0];
-  assign \port$563$0  = \$10 ;
-  assign \port$564$0  = \$11 ;
-  assign \port$565$0  = \$12 ;
-  assign \port$566$0  = \$13 ;
+  assign \port$774$0  = \$10 ;
+  assign \port$775$0  = \$11 ;
+  assign \port$776$0  = \$12 ;
+  assign \port$777$0  = \$13 ;
   assign \$12  = input__payload[45];
-  assign \$13  = input__payload[91];
+  assign \$13  = input__payload[130];
 endmodule
 
 module hotline_hasher(rst, input__valid, enable, output__ready, input__payload, output__payload, output__valid, clk);
@@ -4279,27 +6216,27 @@ module hotline_hasher(rst, input__valid, enable, output__ready, input__payload, 
   wire enable;
   input output__ready;
   wire output__ready;
-  input [87:0] input__payload;
-  wire [87:0] input__payload;
-  output [167:0] output__payload;
-  wire [167:0] output__payload;
+  input [88:0] input__payload;
+  wire [88:0] input__payload;
+  output [168:0] output__payload;
+  wire [168:0] output__payload;
   output output__valid;
   reg output__valid = 1'h0;
   input clk;
   wire clk;
   wire \$1 ;
   reg \$2 ;
-  reg [87:0] \$3 ;
+  reg [88:0] \$3 ;
   reg \$4 ;
-  reg [87:0] \$5 ;
+  reg [88:0] \$5 ;
   reg \$6 ;
-  reg [87:0] \$7 ;
+  reg [88:0] \$7 ;
   reg \$8 ;
-  reg [87:0] \$9 ;
-  reg [87:0] beat0 = 88'h0000000000000000000000;
-  reg [87:0] beat1 = 88'h0000000000000000000000;
-  reg [87:0] beat2 = 88'h0000000000000000000000;
-  reg [87:0] beat3 = 1'h0;
+  reg [88:0] \$9 ;
+  reg [88:0] beat0 = 89'h00000000000000000000000;
+  reg [88:0] beat1 = 89'h00000000000000000000000;
+  reg [88:0] beat2 = 89'h00000000000000000000000;
+  reg [88:0] beat3 = 1'h0;
   wire [39:0] key;
   wire [39:0] mixed;
   wire [39:0] \mixed$13 ;
@@ -4407,9 +6344,9 @@ module hotline_hasher(rst, input__valid, enable, output__ready, input__payload, 
     end
   end
   assign key = input__payload[39:0];
-  assign output__payload[167:128] = \mixed$13 ;
-  assign output__payload[127:88] = mixed;
-  assign output__payload[87:0] = beat3;
+  assign output__payload[168:129] = \mixed$13 ;
+  assign output__payload[128:89] = mixed;
+  assign output__payload[88:0] = beat3;
 endmodule
 
 module hotline_key_hash(key, clk, rst, mixed, enable);
@@ -4899,12 +6836,12 @@ module hotline_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, r_rdy, clk);
   wire w_en;
   output w_rdy;
   wire w_rdy;
-  output [93:0] r_data;
-  wire [93:0] r_data;
+  output [172:0] r_data;
+  wire [172:0] r_data;
   input r_en;
   wire r_en;
-  input [93:0] w_port__data;
-  wire [93:0] w_port__data;
+  input [172:0] w_port__data;
+  wire [172:0] w_port__data;
   output r_rdy;
   reg r_rdy = 1'h0;
   input clk;
@@ -4951,12 +6888,12 @@ module hotline_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, r_rdy, clk);
   reg [3:0] w_port__addr = 4'h0;
   (* init = 4'h0 *)
   wire w_port__en;
-  reg [93:0] storage [14:0];
+  reg [172:0] storage [14:0];
   always @(posedge clk) begin
     if (w_port__en)
       storage[w_port__addr] <= w_port__data;
   end
-  reg [93:0] _0_;
+  reg [172:0] _0_;
   always @(posedge clk) begin
     if (r_port__en) begin
       _0_ <= storage[r_port__addr];
@@ -5143,8 +7080,10 @@ module hotline_popular_slice(clk, rst, input__payload, input__valid, input__read
   end
 endmodule
 
-module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, learn, take, gather, gather_rank_is_0, gather_rank_is_1, gather_load, fetch, budget, row_access, row_set, row_write, clear, row_in_valid, row_in_rrpv_0, row_in_rrpv_1, row_in_tag_0
-, row_in_tag_1, row_in_tag_2, row_in_tag_3, clk, rst, room, ready, heads, inserted, evicted, row_out_valid, row_out_rrpv_0, row_out_rrpv_1, row_out_tag_0, row_out_tag_1, row_out_tag_2, row_out_tag_3, bank);
+module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, learn, take, gather, gather_rank_is_0, gather_rank_is_1, gather_load, fetch, budget, update, update_rank_is_0, update_rank_is_1, update_tags_0, update_tags_1, update_weights_0, update_weights_1, update_take
+, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counter_0, row_in_counter_1, row_in_counter_2, row_in_counter_3, row_in_tag_0, row_in_tag_1, row_in_tag_2, row_in_tag_3, row_way, slot_write, slot_in, level
+, wanted, load, pick_take, make_hot, clk, rst, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_hot, row_out_referenced, row_out_age, row_out_counter_0, row_out_counter_1
+, row_out_counter_2, row_out_counter_3, row_out_tag_0, row_out_tag_1, row_out_tag_2, row_out_tag_3, slot_out, eligible, any_left, pick_way, pick_tag, bank);
   reg \$auto$verilog_backend.cc:2505:dump_module$15 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$15 = 0;
   input [1:0] scatter;
@@ -5173,6 +7112,24 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
   wire fetch;
   input [16:0] budget;
   wire [16:0] budget;
+  input [1:0] update;
+  wire [1:0] update;
+  input [1:0] update_rank_is_0;
+  wire [1:0] update_rank_is_0;
+  input [1:0] update_rank_is_1;
+  wire [1:0] update_rank_is_1;
+  input [38:0] update_tags_0;
+  wire [38:0] update_tags_0;
+  input [38:0] update_tags_1;
+  wire [38:0] update_tags_1;
+  input [4:0] update_weights_0;
+  wire [4:0] update_weights_0;
+  input [4:0] update_weights_1;
+  wire [4:0] update_weights_1;
+  input update_take;
+  wire update_take;
+  input [7:0] age_period;
+  wire [7:0] age_period;
   input row_access;
   wire row_access;
   input [2:0] row_set;
@@ -5183,10 +7140,20 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
   wire clear;
   input [3:0] row_in_valid;
   wire [3:0] row_in_valid;
-  input [3:0] row_in_rrpv_0;
-  wire [3:0] row_in_rrpv_0;
-  input [3:0] row_in_rrpv_1;
-  wire [3:0] row_in_rrpv_1;
+  input [3:0] row_in_hot;
+  wire [3:0] row_in_hot;
+  input [3:0] row_in_referenced;
+  wire [3:0] row_in_referenced;
+  input [7:0] row_in_age;
+  wire [7:0] row_in_age;
+  input [7:0] row_in_counter_0;
+  wire [7:0] row_in_counter_0;
+  input [7:0] row_in_counter_1;
+  wire [7:0] row_in_counter_1;
+  input [7:0] row_in_counter_2;
+  wire [7:0] row_in_counter_2;
+  input [7:0] row_in_counter_3;
+  wire [7:0] row_in_counter_3;
   input [38:0] row_in_tag_0;
   wire [38:0] row_in_tag_0;
   input [38:0] row_in_tag_1;
@@ -5195,6 +7162,28 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
   wire [38:0] row_in_tag_2;
   input [38:0] row_in_tag_3;
   wire [38:0] row_in_tag_3;
+  input [1:0] row_way;
+  wire [1:0] row_way;
+  input slot_write;
+  wire slot_write;
+  input [4:0] slot_in;
+  wire [4:0] slot_in;
+  input [8:0] level;
+  wire [8:0] level;
+  (* enum_base_type = "Eligible" *)
+  (* enum_value_000 = "ALL" *)
+  (* enum_value_001 = "COLD" *)
+  (* enum_value_010 = "HOT" *)
+  (* enum_value_011 = "IDLE" *)
+  (* enum_value_100 = "RECENT" *)
+  input [2:0] wanted;
+  wire [2:0] wanted;
+  input load;
+  wire load;
+  input pick_take;
+  wire pick_take;
+  input make_hot;
+  wire make_hot;
   input clk;
   wire clk;
   input rst;
@@ -5203,18 +7192,36 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
   wire room;
   output ready;
   wire ready;
-  output [13:0] heads;
-  wire [13:0] heads;
+  output [11:0] heads;
+  wire [11:0] heads;
   output inserted;
   wire inserted;
   output evicted;
   wire evicted;
+  output update_room;
+  wire update_room;
+  output updating;
+  wire updating;
+  output revived;
+  wire revived;
+  output returned;
+  wire returned;
   output [3:0] row_out_valid;
   wire [3:0] row_out_valid;
-  output [3:0] row_out_rrpv_0;
-  wire [3:0] row_out_rrpv_0;
-  output [3:0] row_out_rrpv_1;
-  wire [3:0] row_out_rrpv_1;
+  output [3:0] row_out_hot;
+  wire [3:0] row_out_hot;
+  output [3:0] row_out_referenced;
+  wire [3:0] row_out_referenced;
+  output [7:0] row_out_age;
+  wire [7:0] row_out_age;
+  output [7:0] row_out_counter_0;
+  wire [7:0] row_out_counter_0;
+  output [7:0] row_out_counter_1;
+  wire [7:0] row_out_counter_1;
+  output [7:0] row_out_counter_2;
+  wire [7:0] row_out_counter_2;
+  output [7:0] row_out_counter_3;
+  wire [7:0] row_out_counter_3;
   output [38:0] row_out_tag_0;
   wire [38:0] row_out_tag_0;
   output [38:0] row_out_tag_1;
@@ -5223,99 +7230,167 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
   wire [38:0] row_out_tag_2;
   output [38:0] row_out_tag_3;
   wire [38:0] row_out_tag_3;
+  output [4:0] slot_out;
+  wire [4:0] slot_out;
+  output [2:0] eligible;
+  wire [2:0] eligible;
+  output any_left;
+  wire any_left;
+  output [1:0] pick_way;
+  wire [1:0] pick_way;
+  output [38:0] pick_tag;
+  wire [38:0] pick_tag;
   input bank;
   wire bank;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
-  wire [4:0] \$12 ;
-  wire [5:0] \$13 ;
-  wire [1:0] \$14 ;
+  wire \$12 ;
+  wire \$13 ;
+  wire \$14 ;
   wire \$15 ;
-  wire [1:0] \$16 ;
+  wire \$16 ;
   wire [1:0] \$17 ;
   wire \$18 ;
   wire [2:0] \$19 ;
-  wire [1:0] \$2 ;
-  reg [3:0] \$20 ;
-  reg [1:0] \$21 ;
-  wire [4:0] \$22 ;
-  wire [11:0] \$23 ;
+  wire \$2 ;
+  wire \$20 ;
+  wire \$21 ;
+  wire \$22 ;
+  wire [4:0] \$23 ;
+  wire [5:0] \$24 ;
+  wire [4:0] \$25 ;
+  wire [5:0] \$26 ;
+  wire [1:0] \$27 ;
+  wire \$28 ;
+  wire [1:0] \$29 ;
   wire \$3 ;
-  wire [2:0] \$4 ;
+  wire [1:0] \$30 ;
+  wire \$31 ;
+  wire [2:0] \$32 ;
+  reg [3:0] \$33 ;
+  reg [3:0] \$34 ;
+  reg [1:0] \$35 ;
+  wire \$36 ;
+  wire \$37 ;
+  wire [47:0] \$38 ;
+  wire \$4 ;
   wire \$5 ;
-  wire \$6 ;
+  wire [1:0] \$6 ;
   wire \$7 ;
-  wire \$8 ;
+  wire [2:0] \$8 ;
   wire \$9 ;
   wire answer_hit;
-  wire [1:0] choice0;
-  wire [1:0] choice1;
+  wire [4:0] answer_slot;
   wire [1:0] fetched;
-  wire [39:0] head;
-  wire [6:0] heads__0;
-  wire [6:0] heads__1;
+  wire [43:0] \head$184 ;
+  wire [5:0] heads__0;
+  wire [5:0] heads__1;
   reg [3:0] in_flight = 4'h0;
-  wire [3:0] level;
+  wire [3:0] \level$190 ;
+  wire [1:0] lookup_choice0;
+  wire [1:0] lookup_choice1;
   reg [1:0] needed = 2'h0;
-  reg [39:0] push__0;
-  reg [39:0] push__1;
+  wire pop;
+  wire \pop$178 ;
+  reg [38:0] push__0;
+  reg [43:0] \push__0$167 ;
+  reg [38:0] push__1;
+  reg [43:0] \push__1$174 ;
   wire [1:0] push_count;
+  wire [1:0] \push_count$177 ;
   wire push_valid;
-  wire [3:0] row_in__rrpv__0;
-  wire [3:0] row_in__rrpv__1;
+  wire [7:0] row_in__age;
+  wire [7:0] row_in__counter__0;
+  wire [7:0] row_in__counter__1;
+  wire [7:0] row_in__counter__2;
+  wire [7:0] row_in__counter__3;
+  wire [3:0] row_in__hot;
+  wire [3:0] row_in__referenced;
   wire [38:0] row_in__tag__0;
   wire [38:0] row_in__tag__1;
   wire [38:0] row_in__tag__2;
   wire [38:0] row_in__tag__3;
   wire [3:0] row_in__valid;
+  wire [3:0] row_out__hot;
   wire [38:0] row_out__tag__0;
   wire [38:0] row_out__tag__1;
   wire [38:0] row_out__tag__2;
   wire [38:0] row_out__tag__3;
+  wire [38:0] tag;
+  wire taken;
+  (* enum_base_type = "Eligible" *)
+  (* enum_value_000 = "ALL" *)
+  (* enum_value_001 = "COLD" *)
+  (* enum_value_010 = "HOT" *)
+  (* enum_value_011 = "IDLE" *)
+  (* enum_value_100 = "RECENT" *)
+  wire [1:0] update_choice0;
+  wire [1:0] update_choice1;
+  wire update_valid;
+  wire \updating$187 ;
   wire valid;
-  assign choice0 = scatter & rank_is_0;
-  assign choice1 = scatter & rank_is_1;
-  assign \$1  = | choice0;
-  assign \$2  = 1'h0 + \$1 ;
-  assign \$3  = | choice1;
-  assign \$4  = \$2  + \$3 ;
-  assign \$5  = | scatter;
-  assign \$6  = ~ \$5 ;
-  assign \$7  = in_flight <= 3'h6;
-  assign room = \$6  | \$7 ;
-  assign push_count = take ? \$4 [1:0] : 2'h0;
-  assign \$8  = | choice0;
-  assign \$10  = | choice1;
-  assign ready = level >= needed;
+  reg [3:0] waiting = 4'h0;
+  assign lookup_choice0 = scatter & rank_is_0;
+  assign \$1  = | lookup_choice0;
+  assign lookup_choice1 = scatter & rank_is_1;
+  assign \$3  = | lookup_choice1;
+  assign \$5  = | lookup_choice0;
+  assign \$6  = 1'h0 + \$5 ;
+  assign \$7  = | lookup_choice1;
+  assign \$8  = \$6  + \$7 ;
+  assign \$9  = | scatter;
+  assign \$10  = ~ \$9 ;
+  assign \$11  = in_flight <= 3'h6;
+  assign room = \$10  | \$11 ;
+  assign push_count = take ? \$8 [1:0] : 2'h0;
+  assign update_choice0 = update & update_rank_is_0;
+  assign \$12  = | update_choice0;
+  assign update_choice1 = update & update_rank_is_1;
+  assign \$14  = | update_choice1;
+  assign \$16  = | update_choice0;
+  assign \$17  = 1'h0 + \$16 ;
+  assign \$18  = | update_choice1;
+  assign \$19  = \$17  + \$18 ;
+  assign \$20  = | update;
+  assign \$21  = ~ \$20 ;
+  assign \$22  = waiting <= 3'h6;
+  assign update_room = \$21  | \$22 ;
+  assign \push_count$177  = update_take ? \$19 [1:0] : 2'h0;
+  assign taken = \pop$178  & update_valid;
+  assign updating = update_valid | \updating$187 ;
+  assign ready = \level$190  >= needed;
   assign fetched = fetch ? needed : 2'h0;
-  assign \$12  = in_flight + push_count;
-  assign \$13  = \$12  - fetched;
-  assign \$14  = gather & gather_rank_is_0;
-  assign \$15  = | \$14 ;
-  assign \$16  = 1'h0 + \$15 ;
-  assign \$17  = gather & gather_rank_is_1;
-  assign \$18  = | \$17 ;
-  assign \$19  = \$16  + \$18 ;
+  assign \$23  = in_flight + push_count;
+  assign \$24  = \$23  - fetched;
+  assign \$25  = waiting + \push_count$177 ;
+  assign \$26  = \$25  - taken;
+  assign \$27  = gather & gather_rank_is_0;
+  assign \$28  = | \$27 ;
+  assign \$29  = 1'h0 + \$28 ;
+  assign \$30  = gather & gather_rank_is_1;
+  assign \$31  = | \$30 ;
+  assign \$32  = \$29  + \$31 ;
   always @(posedge clk)
-    in_flight <= \$20 ;
+    in_flight <= \$33 ;
   always @(posedge clk)
-    needed <= \$21 ;
+    waiting <= \$34 ;
+  always @(posedge clk)
+    needed <= \$35 ;
   hotline_popularity_bank_answers answers (
     .clk(clk),
     .heads__0(heads__0),
     .heads__1(heads__1),
-    .level(level),
+    .level(\level$190 ),
     .pop_count(fetched),
-    .\port$0$2 (bank),
-    .\port$110$0 (\$22 ),
-    .\port$286$0 (answer_hit),
+    .\port$239$0 (slot_out),
+    .\port$468$0 (answer_hit),
     .push_valid(push_valid),
     .rst(rst)
   );
   hotline_popularity_bank_queue queue (
     .clk(clk),
-    .head(head),
+    .head(tag),
     .head_valid(valid),
     .push__0(push__0),
     .push__1(push__1),
@@ -5323,120 +7398,202 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
     .rst(rst)
   );
   hotline_popularity_bank_tracker tracker (
+    .age_period(age_period),
     .answer_hit(answer_hit),
+    .answer_slot(slot_out),
+    .answer_valid(push_valid),
+    .any_left(any_left),
     .bank(bank),
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .done_valid(push_valid),
+    .eligible(eligible),
     .evicted(evicted),
     .inserted(inserted),
-    .\port$110$0 (\$22 ),
-    .\port$129$0 (\$23 ),
-    .\port$59$0 (head),
+    .level(level),
+    .load(load),
+    .make_hot(make_hot),
+    .pick_tag(pick_tag),
+    .pick_take(pick_take),
+    .\port$183$0 (\$36 ),
+    .\port$190$0 (\$37 ),
+    .\port$232$0 (\$38 ),
+    .\port$415$0 (\head$184 ),
+    .returned(returned),
+    .revived(revived),
     .row_access(row_access),
-    .row_in__rrpv__0(row_in_rrpv_0),
-    .row_in__rrpv__1(row_in_rrpv_1),
+    .row_in__age(row_in_age),
+    .row_in__counter__0(row_in_counter_0),
+    .row_in__counter__1(row_in_counter_1),
+    .row_in__counter__2(row_in_counter_2),
+    .row_in__counter__3(row_in_counter_3),
+    .row_in__hot(row_in_hot),
+    .row_in__referenced(row_in_referenced),
     .row_in__tag__0(row_in_tag_0),
     .row_in__tag__1(row_in_tag_1),
     .row_in__tag__2(row_in_tag_2),
     .row_in__tag__3(row_in_tag_3),
     .row_in__valid(row_in_valid),
+    .row_out__hot(row_out__hot),
     .row_out__tag__0(row_out__tag__0),
     .row_out__tag__1(row_out__tag__1),
     .row_out__tag__2(row_out__tag__2),
     .row_out__tag__3(row_out__tag__3),
     .row_set(row_set),
+    .row_way(row_way),
     .row_write(row_write),
     .rst(rst),
-    .\valid$88 (valid)
+    .slot_write(slot_write),
+    .slot_write__data(slot_in),
+    .tag(tag),
+    .update_ready(\pop$178 ),
+    .update_valid(update_valid),
+    .updating(\updating$187 ),
+    .\valid$158 (valid),
+    .wanted(wanted)
+  );
+  hotline_popularity_bank_updates updates (
+    .clk(clk),
+    .head(\head$184 ),
+    .head_valid(update_valid),
+    .pop(\pop$178 ),
+    .push__0(\push__0$167 ),
+    .push__1(\push__1$174 ),
+    .push_count(\push_count$177 ),
+    .rst(rst)
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
-    push__0 = 40'h0000000000;
-    if (\$8 ) begin
+    push__0 = 39'h0000000000;
+    if (\$1 ) begin
       (* full_case = 32'd1 *)
-      casez (\$9 )
+      casez (\$2 )
         1'h0:
-            push__0 = { learn, tags_0 };
+            push__0 = tags_0;
         1'h1:
-            push__0 = { learn, tags_1 };
+            push__0 = tags_1;
       endcase
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
-    push__1 = 40'h0000000000;
-    if (\$10 ) begin
+    push__1 = 39'h0000000000;
+    if (\$3 ) begin
       (* full_case = 32'd1 *)
-      casez (\$11 )
+      casez (\$4 )
         1'h0:
-            push__1 = { learn, tags_0 };
+            push__1 = tags_0;
         1'h1:
-            push__1 = { learn, tags_1 };
+            push__1 = tags_1;
       endcase
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
-    \$20  = \$13 [3:0];
+    \push__0$167  = 44'h00000000000;
+    if (\$12 ) begin
+      (* full_case = 32'd1 *)
+      casez (\$13 )
+        1'h0:
+            \push__0$167  = { update_weights_0, update_tags_0 };
+        1'h1:
+            \push__0$167  = { update_weights_1, update_tags_1 };
+      endcase
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
+    \push__1$174  = 44'h00000000000;
+    if (\$14 ) begin
+      (* full_case = 32'd1 *)
+      casez (\$15 )
+        1'h0:
+            \push__1$174  = { update_weights_0, update_tags_0 };
+        1'h1:
+            \push__1$174  = { update_weights_1, update_tags_1 };
+      endcase
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
+    \$33  = \$24 [3:0];
     if (rst) begin
-      \$20  = 4'h0;
+      \$33  = 4'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
-    \$21  = needed;
+    \$34  = \$26 [3:0];
+    if (rst) begin
+      \$34  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
+    \$35  = needed;
     if (gather_load) begin
-      \$21  = \$19 [1:0];
+      \$35  = \$32 [1:0];
     end
     if (rst) begin
-      \$21  = 2'h0;
+      \$35  = 2'h0;
     end
   end
+  assign pop = 1'h1;
+  assign answer_slot = slot_out;
   assign row_in__valid = row_in_valid;
-  assign row_in__rrpv__0 = row_in_rrpv_0;
-  assign row_in__rrpv__1 = row_in_rrpv_1;
+  assign row_in__hot = row_in_hot;
+  assign row_in__referenced = row_in_referenced;
+  assign row_in__age = row_in_age;
+  assign row_in__counter__0 = row_in_counter_0;
+  assign row_in__counter__1 = row_in_counter_1;
+  assign row_in__counter__2 = row_in_counter_2;
+  assign row_in__counter__3 = row_in_counter_3;
   assign row_in__tag__0 = row_in_tag_0;
   assign row_in__tag__1 = row_in_tag_1;
   assign row_in__tag__2 = row_in_tag_2;
   assign row_in__tag__3 = row_in_tag_3;
-  assign row_out_valid = \$23 [3:0];
-  assign row_out_rrpv_0 = \$23 [7:4];
-  assign row_out_rrpv_1 = \$23 [11:8];
+  assign row_out_valid = \$38 [3:0];
+  assign row_out_hot = row_out__hot;
+  assign row_out_referenced = \$38 [7:4];
+  assign row_out_age = \$38 [15:8];
+  assign row_out_counter_0 = \$38 [23:16];
+  assign row_out_counter_1 = \$38 [31:24];
+  assign row_out_counter_2 = \$38 [39:32];
+  assign row_out_counter_3 = \$38 [47:40];
   assign row_out_tag_0 = row_out__tag__0;
   assign row_out_tag_1 = row_out__tag__1;
   assign row_out_tag_2 = row_out__tag__2;
   assign row_out_tag_3 = row_out__tag__3;
-  assign heads[13:7] = heads__1;
-  assign heads[6:0] = heads__0;
-  assign \$9  = choice0[1];
-  assign \$11  = choice1[1];
+  assign pick_way = { \$37 , \$36  };
+  assign heads[11:6] = heads__1;
+  assign heads[5:0] = heads__0;
+  assign \$2  = lookup_choice0[1];
+  assign \$4  = lookup_choice1[1];
+  assign \$13  = update_choice0[1];
+  assign \$15  = update_choice1[1];
 endmodule
 
-module hotline_popularity_bank_answers(clk, rst, pop_count, \port$110$0 , heads__0, heads__1, push_valid, \port$286$0 , level, \port$0$2 );
+module hotline_popularity_bank_answers(rst, pop_count, \port$239$0 , heads__0, heads__1, push_valid, \port$468$0 , level, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$16 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$16 = 0;
-  input clk;
-  wire clk;
   input rst;
   wire rst;
   input [1:0] pop_count;
   wire [1:0] pop_count;
-  input [4:0] \port$110$0 ;
-  wire [4:0] \port$110$0 ;
-  output [6:0] heads__0;
-  reg [6:0] heads__0;
-  output [6:0] heads__1;
-  reg [6:0] heads__1;
+  input [4:0] \port$239$0 ;
+  wire [4:0] \port$239$0 ;
+  output [5:0] heads__0;
+  reg [5:0] heads__0;
+  output [5:0] heads__1;
+  reg [5:0] heads__1;
   input push_valid;
   wire push_valid;
-  input \port$286$0 ;
-  wire \port$286$0 ;
+  input \port$468$0 ;
+  wire \port$468$0 ;
   output [3:0] level;
   reg [3:0] level = 4'h0;
-  input \port$0$2 ;
-  wire \port$0$2 ;
+  input clk;
+  wire clk;
   wire \$1 ;
   wire [3:0] \$10 ;
   wire [4:0] \$11 ;
@@ -5452,22 +7609,22 @@ module hotline_popularity_bank_answers(clk, rst, pop_count, \port$110$0 , heads_
   wire [3:0] \$7 ;
   wire [3:0] \$8 ;
   wire [3:0] \$9 ;
-  wire [6:0] \$signature__data$13 ;
-  wire [6:0] \$signature__data$14 ;
+  wire [5:0] \$signature__data$13 ;
+  wire [5:0] \$signature__data$14 ;
   wire \$signature__en ;
   wire \$signature__en$8 ;
   reg [2:0] read_pointer = 3'h0;
   reg [2:0] write_pointer = 3'h0;
-  reg [6:0] lane0 [3:0];
+  reg [5:0] lane0 [3:0];
   always @(posedge clk) begin
     if (\$signature__en )
-      lane0[write_pointer[2:1]] <= { \port$286$0 , \port$110$0 , \port$0$2  };
+      lane0[write_pointer[2:1]] <= { \port$468$0 , \port$239$0  };
   end
   assign \$signature__data$13  = lane0[\$4 [1:0]];
-  reg [6:0] lane1 [3:0];
+  reg [5:0] lane1 [3:0];
   always @(posedge clk) begin
     if (\$signature__en$8 )
-      lane1[write_pointer[2:1]] <= { \port$286$0 , \port$110$0 , \port$0$2  };
+      lane1[write_pointer[2:1]] <= { \port$468$0 , \port$239$0  };
   end
   assign \$signature__data$14  = lane1[\$6 [1:0]];
   assign \$1  = ! write_pointer[0];
@@ -5542,12 +7699,12 @@ module hotline_popularity_bank_queue(rst, push_count, head_valid, head, push__0,
   wire [1:0] push_count;
   output head_valid;
   wire head_valid;
-  output [39:0] head;
-  reg [39:0] head;
-  input [39:0] push__0;
-  wire [39:0] push__0;
-  input [39:0] push__1;
-  wire [39:0] push__1;
+  output [38:0] head;
+  reg [38:0] head;
+  input [38:0] push__0;
+  wire [38:0] push__0;
+  input [38:0] push__1;
+  wire [38:0] push__1;
   input clk;
   wire clk;
   wire [1:0] \$1 ;
@@ -5563,23 +7720,23 @@ module hotline_popularity_bank_queue(rst, push_count, head_valid, head, push__0,
   wire [3:0] \$7 ;
   wire [3:0] \$8 ;
   wire [4:0] \$9 ;
-  reg [39:0] \$signature__data ;
-  reg [39:0] \$signature__data$14 ;
-  wire [39:0] \$signature__data$20 ;
-  wire [39:0] \$signature__data$21 ;
+  reg [38:0] \$signature__data ;
+  reg [38:0] \$signature__data$14 ;
+  wire [38:0] \$signature__data$20 ;
+  wire [38:0] \$signature__data$21 ;
   wire \$signature__en ;
   wire \$signature__en$15 ;
   reg [3:0] level = 4'h0;
   wire popped;
   reg [2:0] read_pointer = 3'h0;
   reg [2:0] write_pointer = 3'h0;
-  reg [39:0] lane0 [3:0];
+  reg [38:0] lane0 [3:0];
   always @(posedge clk) begin
     if (\$signature__en )
       lane0[\$3 [1:0]] <= \$signature__data ;
   end
   assign \$signature__data$20  = lane0[read_pointer[2:1]];
-  reg [39:0] lane1 [3:0];
+  reg [38:0] lane1 [3:0];
   always @(posedge clk) begin
     if (\$signature__en$15 )
       lane1[\$6 [1:0]] <= \$signature__data$14 ;
@@ -5658,12 +7815,15 @@ module hotline_popularity_bank_queue(rst, push_count, head_valid, head, push__0,
   assign popped = head_valid;
 endmodule
 
-module hotline_popularity_bank_tracker(budget, row_access, row_set, row_write, clear, row_in__valid, row_in__rrpv__0, row_in__rrpv__1, row_in__tag__0, row_in__tag__1, row_in__tag__2, row_in__tag__3, clk, rst, \valid$88 , \port$59$0 , \port$110$0 , \port$129$0 , row_out__tag__0, row_out__tag__1, row_out__tag__2
-, row_out__tag__3, done_valid, answer_hit, inserted, evicted, bank);
+module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, row_write, clear, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counter__0, row_in__counter__1, row_in__counter__2, row_in__counter__3, row_in__tag__0, row_in__tag__1, row_in__tag__2, row_in__tag__3, row_way, slot_write, slot_write__data
+, level, wanted, load, pick_take, make_hot, clk, rst, \valid$158 , tag, update_ready, updating, any_left, \port$183$0 , \port$190$0 , \port$232$0 , row_out__hot, answer_slot, row_out__tag__0, row_out__tag__1, row_out__tag__2, row_out__tag__3
+, update_valid, \port$415$0 , pick_tag, answer_valid, answer_hit, inserted, evicted, revived, returned, eligible, bank);
   reg \$auto$verilog_backend.cc:2505:dump_module$18 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$18 = 0;
   input [16:0] budget;
   wire [16:0] budget;
+  input [7:0] age_period;
+  wire [7:0] age_period;
   input row_access;
   wire row_access;
   input [2:0] row_set;
@@ -5674,10 +7834,20 @@ module hotline_popularity_bank_tracker(budget, row_access, row_set, row_write, c
   wire clear;
   input [3:0] row_in__valid;
   wire [3:0] row_in__valid;
-  input [3:0] row_in__rrpv__0;
-  wire [3:0] row_in__rrpv__0;
-  input [3:0] row_in__rrpv__1;
-  wire [3:0] row_in__rrpv__1;
+  input [3:0] row_in__hot;
+  wire [3:0] row_in__hot;
+  input [3:0] row_in__referenced;
+  wire [3:0] row_in__referenced;
+  input [7:0] row_in__age;
+  wire [7:0] row_in__age;
+  input [7:0] row_in__counter__0;
+  wire [7:0] row_in__counter__0;
+  input [7:0] row_in__counter__1;
+  wire [7:0] row_in__counter__1;
+  input [7:0] row_in__counter__2;
+  wire [7:0] row_in__counter__2;
+  input [7:0] row_in__counter__3;
+  wire [7:0] row_in__counter__3;
   input [38:0] row_in__tag__0;
   wire [38:0] row_in__tag__0;
   input [38:0] row_in__tag__1;
@@ -5686,18 +7856,52 @@ module hotline_popularity_bank_tracker(budget, row_access, row_set, row_write, c
   wire [38:0] row_in__tag__2;
   input [38:0] row_in__tag__3;
   wire [38:0] row_in__tag__3;
+  input [1:0] row_way;
+  wire [1:0] row_way;
+  input slot_write;
+  wire slot_write;
+  input [4:0] slot_write__data;
+  wire [4:0] slot_write__data;
+  input [8:0] level;
+  wire [8:0] level;
+  (* enum_base_type = "Eligible" *)
+  (* enum_value_000 = "ALL" *)
+  (* enum_value_001 = "COLD" *)
+  (* enum_value_010 = "HOT" *)
+  (* enum_value_011 = "IDLE" *)
+  (* enum_value_100 = "RECENT" *)
+  input [2:0] wanted;
+  wire [2:0] wanted;
+  input load;
+  wire load;
+  input pick_take;
+  wire pick_take;
+  input make_hot;
+  wire make_hot;
   input clk;
   wire clk;
   input rst;
   wire rst;
-  input \valid$88 ;
-  wire \valid$88 ;
-  input [39:0] \port$59$0 ;
-  wire [39:0] \port$59$0 ;
-  output [4:0] \port$110$0 ;
-  wire [4:0] \port$110$0 ;
-  output [11:0] \port$129$0 ;
-  wire [11:0] \port$129$0 ;
+  input \valid$158 ;
+  wire \valid$158 ;
+  input [38:0] tag;
+  wire [38:0] tag;
+  output update_ready;
+  wire update_ready;
+  output updating;
+  wire updating;
+  output any_left;
+  wire any_left;
+  output \port$183$0 ;
+  wire \port$183$0 ;
+  output \port$190$0 ;
+  wire \port$190$0 ;
+  output [47:0] \port$232$0 ;
+  wire [47:0] \port$232$0 ;
+  output [3:0] row_out__hot;
+  wire [3:0] row_out__hot;
+  output [4:0] answer_slot;
+  wire [4:0] answer_slot;
   output [38:0] row_out__tag__0;
   wire [38:0] row_out__tag__0;
   output [38:0] row_out__tag__1;
@@ -5706,574 +7910,84 @@ module hotline_popularity_bank_tracker(budget, row_access, row_set, row_write, c
   wire [38:0] row_out__tag__2;
   output [38:0] row_out__tag__3;
   wire [38:0] row_out__tag__3;
-  output done_valid;
-  reg done_valid = 1'h0;
+  input update_valid;
+  wire update_valid;
+  input [43:0] \port$415$0 ;
+  wire [43:0] \port$415$0 ;
+  output [38:0] pick_tag;
+  reg [38:0] pick_tag;
+  output answer_valid;
+  reg answer_valid = 1'h0;
   output answer_hit;
   reg answer_hit = 1'h0;
   output inserted;
   reg inserted = 1'h0;
   output evicted;
   reg evicted = 1'h0;
+  output revived;
+  reg revived = 1'h0;
+  output returned;
+  reg returned = 1'h0;
+  output [2:0] eligible;
+  reg [2:0] eligible = 3'h0;
   input bank;
   wire bank;
-  wire [2:0] \$1 ;
-  wire [3:0] \$10 ;
-  wire [11:0] \$11 ;
-  wire \$12 ;
-  wire \$13 ;
-  wire \$14 ;
-  wire \$15 ;
-  wire \$16 ;
-  wire \$17 ;
-  wire \$18 ;
-  wire [4:0] \$19 ;
-  wire \$2 ;
-  wire [4:0] \$20 ;
-  wire [3:0] \$21 ;
-  wire [3:0] \$22 ;
-  wire [3:0] \$23 ;
-  wire [3:0] \$24 ;
-  wire [3:0] \$25 ;
-  wire \$26 ;
-  wire [3:0] \$27 ;
-  wire \$28 ;
-  wire \$29 ;
-  wire \$3 ;
-  wire \$30 ;
-  wire [3:0] \$31 ;
-  wire [3:0] \$32 ;
-  wire [3:0] \$33 ;
-  wire \$34 ;
-  wire \$35 ;
-  wire \$36 ;
-  reg \$37 ;
-  reg \$38 ;
-  reg [38:0] \$39 ;
-  wire \$4 ;
-  reg [2:0] \$40 ;
-  reg \$41 ;
-  reg \$42 ;
-  reg [38:0] \$43 ;
-  reg [2:0] \$44 ;
-  reg [3:0] \$45 ;
-  reg [3:0] \$46 ;
-  reg \$47 ;
-  reg \$48 ;
-  reg [3:0] \$49 ;
-  wire \$5 ;
-  reg [3:0] \$50 ;
-  reg [3:0] \$51 ;
-  reg \$52 ;
-  reg [38:0] \$53 ;
-  reg [2:0] \$54 ;
-  reg \$55 ;
-  reg [3:0] \$56 ;
-  reg [3:0] \$57 ;
-  reg \$58 ;
-  reg \$59 ;
-  wire \$6 ;
-  reg [3:0] \$60 ;
-  reg [3:0] \$61 ;
-  reg [3:0] \$62 ;
-  wire [3:0] \$7 ;
-  wire [3:0] \$8 ;
-  wire [3:0] \$9 ;
-  wire [2:0] \$signature__addr$53 ;
-  wire [2:0] \$signature__addr$59 ;
-  wire [2:0] \$signature__addr$63 ;
-  wire [2:0] \$signature__addr$67 ;
-  wire [38:0] \$signature__data ;
-  wire [38:0] \$signature__data$19 ;
-  wire [38:0] \$signature__data$20 ;
-  wire [38:0] \$signature__data$21 ;
-  wire [38:0] \$signature__data$54 ;
-  wire [38:0] \$signature__data$60 ;
-  wire [38:0] \$signature__data$64 ;
-  wire [38:0] \$signature__data$68 ;
-  wire [11:0] \$signature__data$74 ;
-  wire \$signature__en ;
-  wire \$signature__en$62 ;
-  wire \$signature__en$66 ;
-  wire \$signature__en$70 ;
-  wire [2:0] address;
-  reg compare_learn = 1'h0;
-  reg [2:0] compare_set = 3'h0;
-  reg [38:0] compare_tag = 39'h0000000000;
-  reg compare_valid = 1'h0;
-  reg [3:0] done_fill = 4'h0;
-  reg [3:0] done_hit_ways = 1'h0;
-  reg [3:0] done_rrpv0 = 4'h0;
-  reg [3:0] done_rrpv1 = 4'h0;
-  reg [2:0] done_set = 3'h0;
-  reg [38:0] done_tag = 39'h0000000000;
-  reg [3:0] \done_valid$25  = 4'h0;
-  wire evict;
-  wire [3:0] fill;
-  reg follows = 1'h0;
-  reg follows_tag = 1'h0;
-  wire hit;
-  wire [3:0] hit_ways;
-  reg learn = 4'h0;
-  wire [3:0] match;
-  wire [3:0] \match$32 ;
-  wire [3:0] next_rrpv__0;
-  wire [3:0] next_rrpv__1;
-  wire [3:0] next_valid;
-  wire patch;
-  wire [3:0] rrpv__0;
-  wire [3:0] rrpv__1;
-  wire same_tag;
-  reg [2:0] state_write__addr = 1'h0;
-  reg [11:0] state_write__data;
-  reg state_write__en;
-  reg [3:0] update_match = 4'h0;
-  reg [3:0] update_rrpv0 = 4'h0;
-  reg [3:0] update_rrpv1 = 4'h0;
-  reg [2:0] update_set = 3'h0;
-  reg [38:0] update_tag = 39'h0000000000;
-  reg [3:0] update_valid = 4'h0;
-  reg \update_valid$52  = 1'h0;
-  reg [3:0] usable = 4'h0;
-  wire [3:0] valid;
-  reg [11:0] states [7:0];
-  always @(posedge clk) begin
-    if (state_write__en)
-      states[state_write__addr] <= state_write__data;
-  end
-  reg [11:0] _0_;
-  always @(posedge clk) begin
-    _0_ <= states[address];
-  end
-  assign \$signature__data$74  = _0_;
-  reg [38:0] tags0 [7:0];
-  always @(posedge clk) begin
-    if (\$signature__en )
-      tags0[\$signature__addr$53 ] <= \$signature__data$54 ;
-  end
-  reg [38:0] _1_;
-  always @(posedge clk) begin
-    _1_ <= tags0[address];
-  end
-  assign \$signature__data  = _1_;
-  reg [38:0] tags1 [7:0];
-  always @(posedge clk) begin
-    if (\$signature__en$62 )
-      tags1[\$signature__addr$59 ] <= \$signature__data$60 ;
-  end
-  reg [38:0] _2_;
-  always @(posedge clk) begin
-    _2_ <= tags1[address];
-  end
-  assign \$signature__data$19  = _2_;
-  reg [38:0] tags2 [7:0];
-  always @(posedge clk) begin
-    if (\$signature__en$66 )
-      tags2[\$signature__addr$63 ] <= \$signature__data$64 ;
-  end
-  reg [38:0] _3_;
-  always @(posedge clk) begin
-    _3_ <= tags2[address];
-  end
-  assign \$signature__data$20  = _3_;
-  reg [38:0] tags3 [7:0];
-  always @(posedge clk) begin
-    if (\$signature__en$70 )
-      tags3[\$signature__addr$67 ] <= \$signature__data$68 ;
-  end
-  reg [38:0] _4_;
-  always @(posedge clk) begin
-    _4_ <= tags3[address];
-  end
-  assign \$signature__data$21  = _4_;
-  assign \$19  = { \$18 , \$17  } << budget[16:15];
-  assign \$20  = { 2'h0, done_set } | \$19 ;
-  assign \$21  = ~ done_fill;
-  assign \$22  = { \$6 , \$5 , \$4 , \$3  } & \$21 ;
-  assign \$23  = same_tag ? done_fill : 4'h0;
-  assign \$24  = \$22  | \$23 ;
-  assign \$25  = patch ? \$24  : { \$6 , \$5 , \$4 , \$3  };
-  assign \$26  = { compare_set, bank } < budget[14:11];
-  assign \$27  = \$26  ? budget[10:7] : budget[6:3];
-  assign \$28  = update_set == compare_set;
-  assign \$29  = \update_valid$52  & \$28 ;
-  assign \$30  = update_tag == compare_tag;
-  assign \$31  = patch ? \done_valid$25  : \$signature__data$74 [3:0];
-  assign \$32  = patch ? done_rrpv0 : \$signature__data$74 [7:4];
-  assign \$33  = patch ? done_rrpv1 : \$signature__data$74 [11:8];
-  assign \$34  = | fill;
-  assign \$35  = \update_valid$52  & \$34 ;
-  assign \$36  = \update_valid$52  & evict;
-  always @(posedge clk)
-    compare_valid <= \$37 ;
-  always @(posedge clk)
-    compare_learn <= \$38 ;
-  always @(posedge clk)
-    compare_tag <= \$39 ;
-  always @(posedge clk)
-    compare_set <= \$40 ;
-  always @(posedge clk)
-    \update_valid$52  <= \$41 ;
-  always @(posedge clk)
-    learn <= \$42 ;
-  always @(posedge clk)
-    update_tag <= \$43 ;
-  always @(posedge clk)
-    update_set <= \$44 ;
-  always @(posedge clk)
-    update_match <= \$45 ;
-  always @(posedge clk)
-    usable <= \$46 ;
-  always @(posedge clk)
-    follows <= \$47 ;
-  always @(posedge clk)
-    follows_tag <= \$48 ;
-  always @(posedge clk)
-    update_valid <= \$49 ;
-  always @(posedge clk)
-    update_rrpv0 <= \$50 ;
-  always @(posedge clk)
-    update_rrpv1 <= \$51 ;
-  always @(posedge clk)
-    done_valid <= \$52 ;
-  always @(posedge clk)
-    done_tag <= \$53 ;
-  always @(posedge clk)
-    done_set <= \$54 ;
-  always @(posedge clk)
-    answer_hit <= \$55 ;
-  always @(posedge clk)
-    done_hit_ways <= \$56 ;
-  always @(posedge clk)
-    done_fill <= \$57 ;
-  always @(posedge clk)
-    inserted <= \$58 ;
-  always @(posedge clk)
-    evicted <= \$59 ;
-  always @(posedge clk)
-    \done_valid$25  <= \$60 ;
-  always @(posedge clk)
-    done_rrpv0 <= \$61 ;
-  always @(posedge clk)
-    done_rrpv1 <= \$62 ;
-  assign \$1  = \port$59$0 [2:0] & budget[2:0];
-  assign address = row_access ? row_set : \$1 ;
-  assign \$2  = done_set == compare_set;
-  assign patch = done_valid & \$2 ;
-  assign same_tag = done_tag == compare_tag;
-  assign \$3  = \$signature__data  == compare_tag;
-  assign \$4  = \$signature__data$19  == compare_tag;
-  assign \$5  = \$signature__data$20  == compare_tag;
-  assign \$6  = \$signature__data$21  == compare_tag;
-  assign valid = follows ? \done_valid$25  : update_valid;
-  assign rrpv__0 = follows ? done_rrpv0 : update_rrpv0;
-  assign rrpv__1 = follows ? done_rrpv1 : update_rrpv1;
-  assign \$7  = ~ done_fill;
-  assign \$8  = update_match & \$7 ;
-  assign \$9  = follows_tag ? done_fill : 4'h0;
-  assign \$10  = \$8  | \$9 ;
-  assign \match$32  = follows ? \$10  : update_match;
-  assign \$11  = clear ? 12'h000 : { row_in__rrpv__1, row_in__rrpv__0, row_in__valid };
-  assign \$12  = \update_valid$52  & learn;
-  assign \$signature__addr$53  = row_access ? row_set : update_set;
-  assign \$signature__data$54  = row_access ? row_in__tag__0 : update_tag;
-  assign \$13  = \update_valid$52  & fill[0];
-  assign \$signature__en  = row_access ? row_write : \$13 ;
-  assign \$signature__addr$59  = row_access ? row_set : update_set;
-  assign \$signature__data$60  = row_access ? row_in__tag__1 : update_tag;
-  assign \$14  = \update_valid$52  & fill[1];
-  assign \$signature__en$62  = row_access ? row_write : \$14 ;
-  assign \$signature__addr$63  = row_access ? row_set : update_set;
-  assign \$signature__data$64  = row_access ? row_in__tag__2 : update_tag;
-  assign \$15  = \update_valid$52  & fill[2];
-  assign \$signature__en$66  = row_access ? row_write : \$15 ;
-  assign \$signature__addr$67  = row_access ? row_set : update_set;
-  assign \$signature__data$68  = row_access ? row_in__tag__3 : update_tag;
-  assign \$16  = \update_valid$52  & fill[3];
-  assign \$signature__en$70  = row_access ? row_write : \$16 ;
-  assign \$17  = | { done_hit_ways[3], done_hit_ways[1] };
-  assign \$18  = | done_hit_ways[3:2];
-  hotline_popularity_bank_tracker_update update (
-    .evict(evict),
-    .fill(fill),
-    .hit(hit),
-    .hit_ways(hit_ways),
-    .learn(learn),
-    .match(\match$32 ),
-    .next_rrpv__0(next_rrpv__0),
-    .next_rrpv__1(next_rrpv__1),
-    .next_valid(next_valid),
-    .rrpv__0(rrpv__0),
-    .rrpv__1(rrpv__1),
-    .usable(usable),
-    .valid(valid)
-  );
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    (* full_case = 32'd1 *)
-    if (row_access) begin
-      state_write__addr = row_set;
-    end else begin
-      state_write__addr = update_set;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    (* full_case = 32'd1 *)
-    if (row_access) begin
-      state_write__data = \$11 ;
-    end else begin
-      state_write__data = { next_rrpv__1, next_rrpv__0, next_valid };
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    (* full_case = 32'd1 *)
-    if (row_access) begin
-      state_write__en = row_write;
-    end else begin
-      state_write__en = \$12 ;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$37  = \valid$88 ;
-    if (rst) begin
-      \$37  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$38  = \port$59$0 [39];
-    if (rst) begin
-      \$38  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$39  = \port$59$0 [38:0];
-    if (rst) begin
-      \$39  = 39'h0000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$40  = address;
-    if (rst) begin
-      \$40  = 3'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$41  = compare_valid;
-    if (rst) begin
-      \$41  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$42  = compare_learn;
-    if (rst) begin
-      \$42  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$43  = compare_tag;
-    if (rst) begin
-      \$43  = 39'h0000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$44  = compare_set;
-    if (rst) begin
-      \$44  = 3'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$45  = \$25 ;
-    if (rst) begin
-      \$45  = 4'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$46  = \$27 ;
-    if (rst) begin
-      \$46  = 4'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$47  = \$29 ;
-    if (rst) begin
-      \$47  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$48  = \$30 ;
-    if (rst) begin
-      \$48  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$49  = \$31 ;
-    if (rst) begin
-      \$49  = 4'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$50  = \$32 ;
-    if (rst) begin
-      \$50  = 4'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$51  = \$33 ;
-    if (rst) begin
-      \$51  = 4'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$52  = \update_valid$52 ;
-    if (rst) begin
-      \$52  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$53  = update_tag;
-    if (rst) begin
-      \$53  = 39'h0000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$54  = update_set;
-    if (rst) begin
-      \$54  = 3'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$55  = hit;
-    if (rst) begin
-      \$55  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$56  = hit_ways;
-    if (rst) begin
-      \$56  = 4'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$57  = fill;
-    if (rst) begin
-      \$57  = 4'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$58  = \$35 ;
-    if (rst) begin
-      \$58  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$59  = \$36 ;
-    if (rst) begin
-      \$59  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$60  = next_valid;
-    if (rst) begin
-      \$60  = 4'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$61  = next_rrpv__0;
-    if (rst) begin
-      \$61  = 4'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$62  = next_rrpv__1;
-    if (rst) begin
-      \$62  = 4'h0;
-    end
-  end
-  assign match = { \$6 , \$5 , \$4 , \$3  };
-  assign \port$110$0  = \$20 ;
-  assign \port$129$0  = \$signature__data$74 ;
-  assign row_out__tag__0 = \$signature__data ;
-  assign row_out__tag__1 = \$signature__data$19 ;
-  assign row_out__tag__2 = \$signature__data$20 ;
-  assign row_out__tag__3 = \$signature__data$21 ;
-endmodule
-
-module hotline_popularity_bank_tracker_update(rrpv__0, rrpv__1, match, hit_ways, hit, fill, evict, next_valid, next_rrpv__0, next_rrpv__1, learn, usable, valid);
-  input [3:0] rrpv__0;
-  wire [3:0] rrpv__0;
-  input [3:0] rrpv__1;
-  wire [3:0] rrpv__1;
-  input [3:0] match;
-  wire [3:0] match;
-  output [3:0] hit_ways;
-  wire [3:0] hit_ways;
-  output hit;
-  wire hit;
-  output [3:0] fill;
-  wire [3:0] fill;
-  output evict;
-  wire evict;
-  output [3:0] next_valid;
-  wire [3:0] next_valid;
-  output [3:0] next_rrpv__0;
-  wire [3:0] next_rrpv__0;
-  output [3:0] next_rrpv__1;
-  wire [3:0] next_rrpv__1;
-  input learn;
-  wire learn;
-  input [3:0] usable;
-  wire [3:0] usable;
-  input [3:0] valid;
-  wire [3:0] valid;
   wire \$1 ;
-  wire [3:0] \$10 ;
-  wire [4:0] \$11 ;
+  wire \$10 ;
+  reg \$100 ;
+  reg [38:0] \$101 ;
+  reg [2:0] \$102 ;
+  reg [4:0] \$103 ;
+  reg [3:0] \$104 ;
+  reg [3:0] \$105 ;
+  reg [3:0] \$106 ;
+  reg \$107 ;
+  reg \$108 ;
+  reg [3:0] \$109 ;
+  wire [3:0] \$11 ;
+  reg [3:0] \$110 ;
+  reg [7:0] \$111 ;
+  reg [7:0] \$112 ;
+  reg [7:0] \$113 ;
+  reg [7:0] \$114 ;
+  reg [7:0] \$115 ;
+  reg \$116 ;
+  reg [38:0] \$117 ;
+  reg [2:0] \$118 ;
+  reg [3:0] \$119 ;
   wire [3:0] \$12 ;
+  reg [3:0] \$120 ;
+  reg [3:0] \$121 ;
+  reg [7:0] \$122 ;
+  reg [7:0] \$123 ;
+  reg [7:0] \$124 ;
+  reg [7:0] \$125 ;
+  reg [7:0] \$126 ;
+  reg \$127 ;
+  reg \$128 ;
+  reg \$129 ;
   wire [3:0] \$13 ;
-  wire \$14 ;
+  reg \$130 ;
+  reg [2:0] \$131 ;
+  reg [3:0] \$132 ;
+  reg [3:0] \$133 ;
+  wire [3:0] \$14 ;
   wire \$15 ;
-  wire \$16 ;
-  wire [3:0] \$17 ;
-  wire [4:0] \$18 ;
+  wire [47:0] \$16 ;
+  wire [6:0] \$17 ;
+  wire [6:0] \$18 ;
   wire [3:0] \$19 ;
   wire \$2 ;
   wire [3:0] \$20 ;
-  wire [3:0] \$21 ;
-  wire [3:0] \$22 ;
-  wire [3:0] \$23 ;
-  wire [3:0] \$24 ;
-  wire [3:0] \$25 ;
-  wire [3:0] \$26 ;
-  wire [3:0] \$27 ;
-  wire [4:0] \$28 ;
-  wire [3:0] \$29 ;
+  wire \$21 ;
+  wire \$22 ;
+  wire \$23 ;
+  wire \$24 ;
+  wire \$25 ;
+  wire \$26 ;
+  wire \$27 ;
+  wire \$28 ;
+  wire \$29 ;
   wire \$3 ;
   wire [3:0] \$30 ;
   wire [3:0] \$31 ;
@@ -6282,91 +7996,1258 @@ module hotline_popularity_bank_tracker_update(rrpv__0, rrpv__1, match, hit_ways,
   wire [3:0] \$34 ;
   wire [3:0] \$35 ;
   wire [3:0] \$36 ;
+  wire [3:0] \$37 ;
+  wire [3:0] \$38 ;
+  wire [3:0] \$39 ;
   wire \$4 ;
-  wire [3:0] \$5 ;
-  wire [3:0] \$6 ;
+  wire [3:0] \$40 ;
+  wire [3:0] \$41 ;
+  wire [4:0] \$42 ;
+  wire [3:0] \$43 ;
+  wire [3:0] \$44 ;
+  wire [4:0] \$45 ;
+  wire [3:0] \$46 ;
+  wire \$47 ;
+  wire [3:0] \$48 ;
+  wire [4:0] \$49 ;
+  wire [2:0] \$5 ;
+  wire [3:0] \$50 ;
+  wire [3:0] \$51 ;
+  wire [4:0] \$52 ;
+  wire [3:0] \$53 ;
+  wire \$54 ;
+  wire \$55 ;
+  wire \$56 ;
+  wire \$57 ;
+  wire \$58 ;
+  wire [3:0] \$59 ;
+  wire \$6 ;
+  wire [3:0] \$60 ;
+  wire \$61 ;
+  wire [3:0] \$62 ;
+  wire [3:0] \$63 ;
+  wire [3:0] \$64 ;
+  wire \$65 ;
+  wire [3:0] \$66 ;
+  wire \$67 ;
+  wire \$68 ;
+  wire \$69 ;
   wire \$7 ;
+  wire [3:0] \$70 ;
+  wire [3:0] \$71 ;
+  wire [7:0] \$72 ;
+  wire [7:0] \$73 ;
+  wire [7:0] \$74 ;
+  wire [7:0] \$75 ;
+  wire [7:0] \$76 ;
+  wire \$77 ;
+  wire \$78 ;
+  wire \$79 ;
   wire \$8 ;
+  wire [1:0] \$80 ;
+  wire [2:0] \$81 ;
+  wire [3:0] \$82 ;
+  wire [4:0] \$83 ;
+  wire [3:0] \$84 ;
+  wire [3:0] \$85 ;
+  wire [3:0] \$86 ;
+  reg \$87 ;
+  reg [38:0] \$88 ;
+  reg [2:0] \$89 ;
   wire \$9 ;
-  wire [1:0] age;
-  wire [3:0] aged0;
-  wire [3:0] aged1;
-  wire [3:0] ages;
-  wire [3:0] candidates;
-  wire [3:0] carry0;
-  wire [3:0] carry1;
-  wire [3:0] empty;
-  wire full;
-  wire [1:0] largest;
-  wire [3:0] oldest0;
-  wire [3:0] oldest1;
-  wire [3:0] promoted;
-  wire [3:0] with_bit0;
-  wire [3:0] with_bit1;
-  assign with_bit1 = usable & rrpv__1;
-  assign \$1  = | with_bit1;
-  assign \$2  = | with_bit1;
-  assign oldest1 = \$2  ? with_bit1 : usable;
-  assign with_bit0 = oldest1 & rrpv__0;
-  assign \$3  = | with_bit0;
-  assign \$4  = | with_bit0;
-  assign oldest0 = \$4  ? with_bit0 : oldest1;
-  assign \$5  = match & valid;
-  assign hit_ways = \$5  & usable;
-  assign hit = | hit_ways;
-  assign \$6  = ~ valid;
-  assign empty = usable & \$6 ;
-  assign \$7  = | empty;
-  assign full = ~ \$7 ;
-  assign candidates = \$7  ? empty : oldest0;
-  assign \$8  = ~ hit;
-  assign \$9  = learn & \$8 ;
-  assign \$10  = ~ candidates;
-  assign \$11  = \$10  + 1'h1;
-  assign \$12  = candidates & \$11 [3:0];
-  assign fill = \$9  ? \$12  : 4'h0;
-  assign \$13  = fill & valid;
-  assign evict = | \$13 ;
+  reg \$90 ;
+  reg \$91 ;
+  reg [2:0] \$92 ;
+  reg [1:0] \$93 ;
+  reg \$94 ;
+  reg \$95 ;
+  reg \$96 ;
+  reg [38:0] \$97 ;
+  reg [2:0] \$98 ;
+  reg [4:0] \$99 ;
+  wire [2:0] \$signal ;
+  reg [38:0] \$signal$10  = 39'h0000000000;
+  reg [3:0] \$signal$112  = 4'h0;
+  reg [38:0] \$signal$121  = 39'h0000000000;
+  reg [3:0] \$signal$150 ;
+  reg \$signal$157  = 1'h0;
+  reg [2:0] \$signal$159  = 3'h0;
+  reg \$signal$160  = 1'h0;
+  reg \$signal$161  = 1'h0;
+  reg [38:0] \$signal$167  = 39'h0000000000;
+  reg [1:0] \$signal$17  = 2'h0;
+  reg [2:0] \$signal$18  = 3'h0;
+  wire \$signal$40 ;
+  reg \$signal$41  = 1'h0;
+  reg [2:0] \$signal$43  = 3'h0;
+  reg [38:0] \$signal$46  = 39'h0000000000;
+  reg \$signal$51  = 1'h0;
+  reg [3:0] \$signal$75  = 4'h0;
+  reg [3:0] \$signal$76  = 4'h0;
+  reg \$signal$77  = 1'h0;
+  reg \$signal$84  = 5'h00;
+  reg \$signal$87  = 1'h0;
+  wire [4:0] \$signature__addr$15 ;
+  wire [38:0] \$signature__data ;
+  wire [38:0] \$signature__data$11 ;
+  wire [38:0] \$signature__data$12 ;
+  wire [38:0] \$signature__data$120 ;
+  wire [38:0] \$signature__data$124 ;
+  wire [38:0] \$signature__data$127 ;
+  wire [38:0] \$signature__data$13 ;
+  wire [38:0] \$signature__data$130 ;
+  wire [47:0] \$signature__data$134 ;
+  wire [3:0] \$signature__data$14 ;
+  wire [38:0] \$signature__data$45 ;
+  wire [38:0] \$signature__data$47 ;
+  wire [38:0] \$signature__data$48 ;
+  wire [38:0] \$signature__data$49 ;
+  wire \$signature__en ;
+  wire \$signature__en$126 ;
+  wire \$signature__en$129 ;
+  wire \$signature__en$132 ;
+  wire [7:0] age;
+  reg [4:0] compare_weight = 5'h00;
+  wire [7:0] counter__0;
+  wire [7:0] counter__1;
+  wire [7:0] counter__2;
+  wire [7:0] counter__3;
+  reg [3:0] current = 4'h0;
+  reg [7:0] done_age = 8'h00;
+  reg [7:0] done_counter0 = 8'h00;
+  reg [7:0] done_counter1 = 8'h00;
+  reg [7:0] done_counter2 = 8'h00;
+  reg [7:0] done_counter3 = 8'h00;
+  reg [3:0] done_referenced = 4'h0;
+  reg [2:0] done_set = 3'h0;
+  reg [3:0] done_valid = 4'h0;
+  wire evict;
+  wire [3:0] fill;
+  wire [3:0] hit_ways;
+  reg [3:0] hot = 4'h0;
+  wire [3:0] hot_write__data;
+  wire hot_write__en;
+  (* init = 4'h0 *)
+  wire [3:0] match;
+  wire [7:0] next_age;
+  wire [7:0] next_counter__0;
+  wire [7:0] next_counter__1;
+  wire [7:0] next_counter__2;
+  wire [7:0] next_counter__3;
+  wire [3:0] next_referenced;
+  wire [3:0] next_valid;
+  wire [2:0] read_set;
+  wire [3:0] referenced;
+  wire returns;
+  wire revives;
+  wire slot_write__en;
+  reg [7:0] stage_age = 8'h00;
+  reg [7:0] stage_counter0 = 8'h00;
+  reg [7:0] stage_counter1 = 8'h00;
+  reg [7:0] stage_counter2 = 8'h00;
+  reg [7:0] stage_counter3 = 8'h00;
+  reg [3:0] stage_referenced = 4'h0;
+  reg [2:0] stage_set = 3'h0;
+  reg [3:0] stage_valid = 4'h0;
+  wire [2:0] state_write__addr;
+  wire [47:0] state_write__data;
+  wire state_write__en;
+  wire [2:0] tag_address;
+  reg [3:0] usable = 4'h0;
+  wire [3:0] valid;
+  reg [4:0] weight = 4'h0;
+  wire writes_tag;
+  reg [3:0] hots [7:0];
+  always @(posedge clk) begin
+    if (hot_write__en)
+      hots[row_set] <= hot_write__data;
+  end
+  reg [3:0] _0_;
+  reg [3:0] _1_;
+  always @(posedge clk) begin
+    _0_ <= hots[read_set];
+    _1_ <= hots[\$signal ];
+  end
+  assign row_out__hot = _0_;
+  assign \$signature__data$14  = _1_;
+  reg [4:0] slots [31:0];
+  always @(posedge clk) begin
+    if (slot_write__en)
+      slots[{ row_set, row_way }] <= slot_write__data;
+  end
+  reg [4:0] _2_;
+  always @(posedge clk) begin
+    _2_ <= slots[\$signature__addr$15 ];
+  end
+  assign answer_slot = _2_;
+  reg [47:0] states [7:0];
+  always @(posedge clk) begin
+    if (state_write__en)
+      states[state_write__addr] <= state_write__data;
+  end
+  reg [47:0] _3_;
+  always @(posedge clk) begin
+    _3_ <= states[read_set];
+  end
+  assign \$signature__data$134  = _3_;
+  reg [38:0] tags0 [7:0];
+  always @(posedge clk) begin
+    if (\$signature__en )
+      tags0[tag_address] <= \$signature__data$120 ;
+  end
+  reg [38:0] _4_;
+  reg [38:0] _5_;
+  always @(posedge clk) begin
+    _4_ <= tags0[tag_address];
+    _5_ <= tags0[\$signal ];
+  end
+  assign \$signature__data$45  = _4_;
+  assign \$signature__data  = _5_;
+  reg [38:0] tags1 [7:0];
+  always @(posedge clk) begin
+    if (\$signature__en$126 )
+      tags1[tag_address] <= \$signature__data$124 ;
+  end
+  reg [38:0] _6_;
+  reg [38:0] _7_;
+  always @(posedge clk) begin
+    _6_ <= tags1[tag_address];
+    _7_ <= tags1[\$signal ];
+  end
+  assign \$signature__data$47  = _6_;
+  assign \$signature__data$11  = _7_;
+  reg [38:0] tags2 [7:0];
+  always @(posedge clk) begin
+    if (\$signature__en$129 )
+      tags2[tag_address] <= \$signature__data$127 ;
+  end
+  reg [38:0] _8_;
+  reg [38:0] _9_;
+  always @(posedge clk) begin
+    _8_ <= tags2[tag_address];
+    _9_ <= tags2[\$signal ];
+  end
+  assign \$signature__data$48  = _8_;
+  assign \$signature__data$12  = _9_;
+  reg [38:0] tags3 [7:0];
+  always @(posedge clk) begin
+    if (\$signature__en$132 )
+      tags3[tag_address] <= \$signature__data$130 ;
+  end
+  reg [38:0] _10_;
+  reg [38:0] _11_;
+  always @(posedge clk) begin
+    _10_ <= tags3[tag_address];
+    _11_ <= tags3[\$signal ];
+  end
+  assign \$signature__data$49  = _10_;
+  assign \$signature__data$13  = _11_;
+  assign \$signal  = tag[2:0] & budget[2:0];
+  assign \$1  = \$signature__data  == \$signal$10 ;
+  assign \$2  = \$signature__data$11  == \$signal$10 ;
+  assign \$3  = \$signature__data$12  == \$signal$10 ;
+  assign \$4  = \$signature__data$13  == \$signal$10 ;
+  assign hit_ways = { \$4 , \$3 , \$2 , \$1  } & \$signature__data$14 ;
+  assign \$signature__addr$15  = row_access ? { row_set, row_way } : { \$signal$18 , \$signal$17  };
+  assign \$5  = \port$415$0 [2:0] & budget[2:0];
+  assign read_set = row_access ? row_set : \$5 ;
+  assign tag_address = writes_tag ? stage_set : read_set;
+  assign update_ready = ~ writes_tag;
+  assign \$6  = done_set == \$signal$43 ;
+  assign \$signal$40  = \$signal$41  & \$6 ;
+  assign \$7  = \$signature__data$45  == \$signal$46 ;
+  assign \$8  = \$signature__data$47  == \$signal$46 ;
+  assign \$9  = \$signature__data$48  == \$signal$46 ;
+  assign \$10  = \$signature__data$49  == \$signal$46 ;
+  assign valid = \$signal$51  ? done_valid : stage_valid;
+  assign referenced = \$signal$51  ? done_referenced : stage_referenced;
+  assign age = \$signal$51  ? done_age : stage_age;
+  assign counter__0 = \$signal$51  ? done_counter0 : stage_counter0;
+  assign counter__1 = \$signal$51  ? done_counter1 : stage_counter1;
+  assign counter__2 = \$signal$51  ? done_counter2 : stage_counter2;
+  assign counter__3 = \$signal$51  ? done_counter3 : stage_counter3;
+  assign \$11  = ~ \$signal$76 ;
+  assign \$12  = \$signal$75  & \$11 ;
+  assign \$13  = \$signal$77  ? \$signal$76  : 4'h0;
+  assign \$14  = \$12  | \$13 ;
+  assign match = \$signal$51  ? \$14  : \$signal$75 ;
+  assign \$15  = | fill;
+  assign writes_tag = \$signal$84  & \$15 ;
+  assign updating = \$signal$87  | \$signal$84 ;
+  assign state_write__addr = row_access ? row_set : stage_set;
+  assign \$16  = clear ? 48'h000000000000 : { row_in__counter__3, row_in__counter__2, row_in__counter__1, row_in__counter__0, row_in__age, row_in__referenced, row_in__valid };
+  assign state_write__data = row_access ? \$16  : { next_counter__3, next_counter__2, next_counter__1, next_counter__0, next_age, next_referenced, next_valid };
+  assign state_write__en = row_access ? row_write : \$signal$84 ;
+  assign \$17  = 1'h1 << row_way;
+  assign \$18  = pick_take ? \$17  : 7'h00;
+  assign \$19  = \$signal$112  ^ \$18 [3:0];
+  assign \$20  = clear ? 4'h0 : row_in__hot;
+  assign hot_write__data = pick_take ? \$19  : \$20 ;
+  assign hot_write__en = row_write | pick_take;
+  assign \$21  = pick_take & make_hot;
+  assign slot_write__en = slot_write | \$21 ;
+  assign \$signature__data$120  = row_access ? row_in__tag__0 : \$signal$121 ;
+  assign \$22  = \$signal$84  & fill[0];
+  assign \$signature__en  = row_access ? row_write : \$22 ;
+  assign \$signature__data$124  = row_access ? row_in__tag__1 : \$signal$121 ;
+  assign \$23  = \$signal$84  & fill[1];
+  assign \$signature__en$126  = row_access ? row_write : \$23 ;
+  assign \$signature__data$127  = row_access ? row_in__tag__2 : \$signal$121 ;
+  assign \$24  = \$signal$84  & fill[2];
+  assign \$signature__en$129  = row_access ? row_write : \$24 ;
+  assign \$signature__data$130  = row_access ? row_in__tag__3 : \$signal$121 ;
+  assign \$25  = \$signal$84  & fill[3];
+  assign \$signature__en$132  = row_access ? row_write : \$25 ;
+  assign \$26  = \$signature__data$134 [23:16] >= level;
+  assign \$27  = \$signature__data$134 [31:24] >= level;
+  assign \$28  = \$signature__data$134 [39:32] >= level;
+  assign \$29  = \$signature__data$134 [47:40] >= level;
+  assign \$30  = \$signature__data$134 [3:0] & { \$29 , \$28 , \$27 , \$26  };
+  assign \$31  = ~ row_out__hot;
+  assign \$32  = \$signature__data$134 [3:0] & \$31 ;
+  assign \$33  = \$32  & { \$29 , \$28 , \$27 , \$26  };
+  assign \$34  = ~ { \$29 , \$28 , \$27 , \$26  };
+  assign \$35  = row_out__hot & \$34 ;
+  assign \$36  = ~ \$signature__data$134 [7:4];
+  assign \$37  = row_out__hot & \$36 ;
+  assign \$38  = ~ row_out__hot;
+  assign \$39  = \$signature__data$134 [3:0] & \$38 ;
+  assign \$40  = \$39  & \$signature__data$134 [7:4];
+  assign any_left = | current;
+  assign \$41  = ~ current;
+  assign \$42  = \$41  + 1'h1;
+  assign \$43  = current & \$42 [3:0];
+  assign \$44  = ~ current;
+  assign \$45  = \$44  + 1'h1;
+  assign \$46  = current & \$45 [3:0];
+  assign \$47  = | { \$46 [3], \$43 [1] };
+  assign \$48  = ~ current;
+  assign \$49  = \$48  + 1'h1;
+  assign \$50  = current & \$49 [3:0];
+  assign \$51  = ~ current;
+  assign \$52  = \$51  + 1'h1;
+  assign \$53  = current & \$52 [3:0];
+  assign \$54  = | { \$53 [3], \$50 [2] };
+  assign \$55  = | hit_ways;
+  assign \$56  = | { hit_ways[3], hit_ways[1] };
+  assign \$57  = | hit_ways[3:2];
+  assign \$58  = update_valid & update_ready;
+  assign \$59  = ~ \$signal$76 ;
+  assign \$60  = { \$10 , \$9 , \$8 , \$7  } & \$59 ;
+  assign \$61  = \$signal$167  == \$signal$46 ;
+  assign \$62  = \$61  ? \$signal$76  : 4'h0;
+  assign \$63  = \$60  | \$62 ;
+  assign \$64  = \$signal$40  ? \$63  : { \$10 , \$9 , \$8 , \$7  };
+  assign \$65  = { \$signal$43 , bank } < budget[14:11];
+  assign \$66  = \$65  ? budget[10:7] : budget[6:3];
+  assign \$67  = stage_set == \$signal$43 ;
+  assign \$68  = \$signal$84  & \$67 ;
+  assign \$69  = \$signal$121  == \$signal$46 ;
+  assign \$70  = \$signal$40  ? done_valid : \$signature__data$134 [3:0];
+  assign \$71  = \$signal$40  ? done_referenced : \$signature__data$134 [7:4];
+  assign \$72  = \$signal$40  ? done_age : \$signature__data$134 [15:8];
+  assign \$73  = \$signal$40  ? done_counter0 : \$signature__data$134 [23:16];
+  assign \$74  = \$signal$40  ? done_counter1 : \$signature__data$134 [31:24];
+  assign \$75  = \$signal$40  ? done_counter2 : \$signature__data$134 [39:32];
+  assign \$76  = \$signal$40  ? done_counter3 : \$signature__data$134 [47:40];
+  assign \$77  = \$signal$84  & evict;
+  assign \$78  = \$signal$84  & revives;
+  assign \$79  = \$signal$84  & returns;
+  assign \$80  = 1'h0 + \$signal$150 [0];
+  assign \$81  = \$80  + \$signal$150 [1];
+  assign \$82  = \$81  + \$signal$150 [2];
+  assign \$83  = \$82  + \$signal$150 [3];
+  assign \$84  = ~ \$18 [3:0];
+  assign \$85  = current & \$84 ;
+  assign \$86  = \$signal$112  ^ \$18 [3:0];
+  always @(posedge clk)
+    \$signal$157  <= \$87 ;
+  always @(posedge clk)
+    \$signal$10  <= \$88 ;
+  always @(posedge clk)
+    \$signal$159  <= \$89 ;
+  always @(posedge clk)
+    \$signal$160  <= \$90 ;
+  always @(posedge clk)
+    \$signal$161  <= \$91 ;
+  always @(posedge clk)
+    \$signal$18  <= \$92 ;
+  always @(posedge clk)
+    \$signal$17  <= \$93 ;
+  always @(posedge clk)
+    answer_valid <= \$94 ;
+  always @(posedge clk)
+    answer_hit <= \$95 ;
+  always @(posedge clk)
+    \$signal$87  <= \$96 ;
+  always @(posedge clk)
+    \$signal$46  <= \$97 ;
+  always @(posedge clk)
+    \$signal$43  <= \$98 ;
+  always @(posedge clk)
+    compare_weight <= \$99 ;
+  always @(posedge clk)
+    \$signal$84  <= \$100 ;
+  always @(posedge clk)
+    \$signal$121  <= \$101 ;
+  always @(posedge clk)
+    stage_set <= \$102 ;
+  always @(posedge clk)
+    weight <= \$103 ;
+  always @(posedge clk)
+    hot <= \$104 ;
+  always @(posedge clk)
+    \$signal$75  <= \$105 ;
+  always @(posedge clk)
+    usable <= \$106 ;
+  always @(posedge clk)
+    \$signal$51  <= \$107 ;
+  always @(posedge clk)
+    \$signal$77  <= \$108 ;
+  always @(posedge clk)
+    stage_valid <= \$109 ;
+  always @(posedge clk)
+    stage_referenced <= \$110 ;
+  always @(posedge clk)
+    stage_age <= \$111 ;
+  always @(posedge clk)
+    stage_counter0 <= \$112 ;
+  always @(posedge clk)
+    stage_counter1 <= \$113 ;
+  always @(posedge clk)
+    stage_counter2 <= \$114 ;
+  always @(posedge clk)
+    stage_counter3 <= \$115 ;
+  always @(posedge clk)
+    \$signal$41  <= \$116 ;
+  always @(posedge clk)
+    \$signal$167  <= \$117 ;
+  always @(posedge clk)
+    done_set <= \$118 ;
+  always @(posedge clk)
+    \$signal$76  <= \$119 ;
+  always @(posedge clk)
+    done_valid <= \$120 ;
+  always @(posedge clk)
+    done_referenced <= \$121 ;
+  always @(posedge clk)
+    done_age <= \$122 ;
+  always @(posedge clk)
+    done_counter0 <= \$123 ;
+  always @(posedge clk)
+    done_counter1 <= \$124 ;
+  always @(posedge clk)
+    done_counter2 <= \$125 ;
+  always @(posedge clk)
+    done_counter3 <= \$126 ;
+  always @(posedge clk)
+    inserted <= \$127 ;
+  always @(posedge clk)
+    evicted <= \$128 ;
+  always @(posedge clk)
+    revived <= \$129 ;
+  always @(posedge clk)
+    returned <= \$130 ;
+  always @(posedge clk)
+    eligible <= \$131 ;
+  always @(posedge clk)
+    current <= \$132 ;
+  always @(posedge clk)
+    \$signal$112  <= \$133 ;
+  hotline_popularity_bank_tracker_update update (
+    .age(age),
+    .age_period(age_period),
+    .counter__0(counter__0),
+    .counter__1(counter__1),
+    .counter__2(counter__2),
+    .counter__3(counter__3),
+    .evict(evict),
+    .fill(fill),
+    .hot(hot),
+    .match(match),
+    .next_age(next_age),
+    .next_counter__0(next_counter__0),
+    .next_counter__1(next_counter__1),
+    .next_counter__2(next_counter__2),
+    .next_counter__3(next_counter__3),
+    .next_referenced(next_referenced),
+    .next_valid(next_valid),
+    .referenced(referenced),
+    .returns(returns),
+    .revives(revives),
+    .usable(usable),
+    .valid(valid),
+    .weight(weight)
+  );
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$signal$150  = 4'h0;
+    casez (wanted)
+      3'h0:
+          \$signal$150  = \$30 ;
+      3'h1:
+          \$signal$150  = \$33 ;
+      3'h2:
+          \$signal$150  = \$35 ;
+      3'h3:
+          \$signal$150  = \$37 ;
+      3'h4:
+          \$signal$150  = \$40 ;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    (* full_case = 32'd1 *)
+    casez ({ \$54 , \$47  })
+      2'h0:
+          pick_tag = \$signature__data$45 ;
+      2'h1:
+          pick_tag = \$signature__data$47 ;
+      2'h2:
+          pick_tag = \$signature__data$48 ;
+      2'h3:
+          pick_tag = \$signature__data$49 ;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$87  = \valid$158 ;
+    if (rst) begin
+      \$87  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$88  = tag;
+    if (rst) begin
+      \$88  = 39'h0000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$89  = \$signal ;
+    if (rst) begin
+      \$89  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$90  = \$signal$157 ;
+    if (rst) begin
+      \$90  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$91  = \$55 ;
+    if (rst) begin
+      \$91  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$92  = \$signal$159 ;
+    if (rst) begin
+      \$92  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$93  = { \$57 , \$56  };
+    if (rst) begin
+      \$93  = 2'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$94  = \$signal$160 ;
+    if (rst) begin
+      \$94  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$95  = \$signal$161 ;
+    if (rst) begin
+      \$95  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$96  = \$58 ;
+    if (rst) begin
+      \$96  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$97  = \port$415$0 [38:0];
+    if (rst) begin
+      \$97  = 39'h0000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$98  = read_set;
+    if (rst) begin
+      \$98  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$99  = \port$415$0 [43:39];
+    if (rst) begin
+      \$99  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$100  = \$signal$87 ;
+    if (rst) begin
+      \$100  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$101  = \$signal$46 ;
+    if (rst) begin
+      \$101  = 39'h0000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$102  = \$signal$43 ;
+    if (rst) begin
+      \$102  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$103  = compare_weight;
+    if (rst) begin
+      \$103  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$104  = row_out__hot;
+    if (rst) begin
+      \$104  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$105  = \$64 ;
+    if (rst) begin
+      \$105  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$106  = \$66 ;
+    if (rst) begin
+      \$106  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$107  = \$68 ;
+    if (rst) begin
+      \$107  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$108  = \$69 ;
+    if (rst) begin
+      \$108  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$109  = \$70 ;
+    if (rst) begin
+      \$109  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$110  = \$71 ;
+    if (rst) begin
+      \$110  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$111  = \$72 ;
+    if (rst) begin
+      \$111  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$112  = \$73 ;
+    if (rst) begin
+      \$112  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$113  = \$74 ;
+    if (rst) begin
+      \$113  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$114  = \$75 ;
+    if (rst) begin
+      \$114  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$115  = \$76 ;
+    if (rst) begin
+      \$115  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$116  = \$signal$84 ;
+    if (rst) begin
+      \$116  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$117  = \$signal$121 ;
+    if (rst) begin
+      \$117  = 39'h0000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$118  = stage_set;
+    if (rst) begin
+      \$118  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$119  = fill;
+    if (rst) begin
+      \$119  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$120  = next_valid;
+    if (rst) begin
+      \$120  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$121  = next_referenced;
+    if (rst) begin
+      \$121  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$122  = next_age;
+    if (rst) begin
+      \$122  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$123  = next_counter__0;
+    if (rst) begin
+      \$123  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$124  = next_counter__1;
+    if (rst) begin
+      \$124  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$125  = next_counter__2;
+    if (rst) begin
+      \$125  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$126  = next_counter__3;
+    if (rst) begin
+      \$126  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$127  = writes_tag;
+    if (rst) begin
+      \$127  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$128  = \$77 ;
+    if (rst) begin
+      \$128  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$129  = \$78 ;
+    if (rst) begin
+      \$129  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$130  = \$79 ;
+    if (rst) begin
+      \$130  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    \$131  = \$83 [2:0];
+    if (rst) begin
+      \$131  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    (* full_case = 32'd1 *)
+    if (load) begin
+      \$132  = \$signal$150 ;
+    end else begin
+      \$132  = \$85 ;
+    end
+    if (rst) begin
+      \$132  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
+    (* full_case = 32'd1 *)
+    if (load) begin
+      \$133  = row_out__hot;
+    end else begin
+      \$133  = \$86 ;
+    end
+    if (rst) begin
+      \$133  = 4'h0;
+    end
+  end
+  assign \port$183$0  = \$47 ;
+  assign \port$190$0  = \$54 ;
+  assign \port$232$0  = \$signature__data$134 ;
+  assign row_out__tag__0 = \$signature__data$45 ;
+  assign row_out__tag__1 = \$signature__data$47 ;
+  assign row_out__tag__2 = \$signature__data$48 ;
+  assign row_out__tag__3 = \$signature__data$49 ;
+endmodule
+
+module hotline_popularity_bank_tracker_update(valid, referenced, age, counter__0, counter__1, counter__2, counter__3, match, fill, revives, returns, evict, next_valid, next_age, next_referenced, next_counter__0, next_counter__1, next_counter__2, next_counter__3, weight, hot
+, usable, age_period);
+  input [3:0] valid;
+  wire [3:0] valid;
+  input [3:0] referenced;
+  wire [3:0] referenced;
+  input [7:0] age;
+  wire [7:0] age;
+  input [7:0] counter__0;
+  wire [7:0] counter__0;
+  input [7:0] counter__1;
+  wire [7:0] counter__1;
+  input [7:0] counter__2;
+  wire [7:0] counter__2;
+  input [7:0] counter__3;
+  wire [7:0] counter__3;
+  input [3:0] match;
+  wire [3:0] match;
+  output [3:0] fill;
+  wire [3:0] fill;
+  output revives;
+  wire revives;
+  output returns;
+  wire returns;
+  output evict;
+  wire evict;
+  output [3:0] next_valid;
+  wire [3:0] next_valid;
+  output [7:0] next_age;
+  wire [7:0] next_age;
+  output [3:0] next_referenced;
+  wire [3:0] next_referenced;
+  output [7:0] next_counter__0;
+  wire [7:0] next_counter__0;
+  output [7:0] next_counter__1;
+  wire [7:0] next_counter__1;
+  output [7:0] next_counter__2;
+  wire [7:0] next_counter__2;
+  output [7:0] next_counter__3;
+  wire [7:0] next_counter__3;
+  input [4:0] weight;
+  wire [4:0] weight;
+  input [3:0] hot;
+  wire [3:0] hot;
+  input [3:0] usable;
+  wire [3:0] usable;
+  input [7:0] age_period;
+  wire [7:0] age_period;
+  wire \$1 ;
+  wire \$10 ;
+  wire \$11 ;
+  wire \$12 ;
+  wire \$13 ;
+  wire \$14 ;
+  wire \$15 ;
+  wire \$16 ;
+  wire \$17 ;
+  wire \$18 ;
+  wire \$19 ;
+  wire \$2 ;
+  wire \$20 ;
+  wire \$21 ;
+  wire \$22 ;
+  wire \$23 ;
+  wire \$24 ;
+  wire \$25 ;
+  wire [3:0] \$26 ;
+  wire \$27 ;
+  wire \$28 ;
+  wire \$29 ;
+  wire \$3 ;
+  wire [3:0] \$30 ;
+  wire [3:0] \$31 ;
+  wire [3:0] \$32 ;
+  wire [3:0] \$33 ;
+  wire [3:0] \$34 ;
+  wire [3:0] \$35 ;
+  wire [3:0] \$36 ;
+  wire \$37 ;
+  wire \$38 ;
+  wire [8:0] \$39 ;
+  wire \$4 ;
+  wire \$40 ;
+  wire [8:0] \$41 ;
+  wire [8:0] \$42 ;
+  wire [3:0] \$43 ;
+  wire [3:0] \$44 ;
+  wire [7:0] \$45 ;
+  wire [7:0] \$46 ;
+  wire [7:0] \$47 ;
+  wire [7:0] \$48 ;
+  wire [7:0] \$49 ;
+  wire \$5 ;
+  wire [7:0] \$50 ;
+  wire [7:0] \$51 ;
+  wire \$52 ;
+  wire [8:0] \$53 ;
+  wire \$54 ;
+  wire [7:0] \$55 ;
+  wire [7:0] \$56 ;
+  wire [8:0] \$57 ;
+  wire [8:0] \$58 ;
+  wire [9:0] \$59 ;
+  wire \$6 ;
+  wire [7:0] \$60 ;
+  wire [7:0] \$61 ;
+  wire [7:0] \$62 ;
+  wire [7:0] \$63 ;
+  wire [8:0] \$64 ;
+  wire [8:0] \$65 ;
+  wire [9:0] \$66 ;
+  wire [7:0] \$67 ;
+  wire [7:0] \$68 ;
+  wire [7:0] \$69 ;
+  wire \$7 ;
+  wire [7:0] \$70 ;
+  wire [8:0] \$71 ;
+  wire [8:0] \$72 ;
+  wire [9:0] \$73 ;
+  wire [7:0] \$74 ;
+  wire [7:0] \$75 ;
+  wire [7:0] \$76 ;
+  wire [7:0] \$77 ;
+  wire [8:0] \$78 ;
+  wire [8:0] \$79 ;
+  wire \$8 ;
+  wire [9:0] \$80 ;
+  wire [7:0] \$81 ;
+  wire [7:0] \$82 ;
+  wire \$9 ;
+  wire aged;
+  wire [7:0] entered;
+  wire [3:0] hit_ways;
+  wire learns;
+  wire lower0_0;
+  wire lower0_2;
+  wire lower1_0;
+  wire [8:0] smaller0_0;
+  wire [8:0] smaller0_2;
+  wire [8:0] smaller1_0;
+  wire there0_0;
+  wire there0_2;
+  wire there1_0;
+  wire [8:0] total;
+  wire unknown;
+  wire [3:0] way0_0;
+  wire [3:0] way0_2;
+  wire [3:0] way1_0;
+  assign \$14  = ~ hot[3];
+  assign \$15  = usable[3] & \$14 ;
+  assign \$16  = ~ \$15 ;
+  assign \$17  = { valid[2], counter__2 } <= { valid[3], counter__3 };
+  assign \$18  = \$16  | \$17 ;
+  assign lower0_2 = \$13  & \$18 ;
+  assign \$19  = ~ hot[2];
+  assign \$20  = usable[2] & \$19 ;
+  assign \$21  = ~ hot[3];
+  assign \$22  = usable[3] & \$21 ;
+  assign there0_2 = \$20  | \$22 ;
+  assign smaller0_2 = lower0_2 ? { valid[2], counter__2 } : { valid[3], counter__3 };
+  assign way0_2 = lower0_2 ? 4'h4 : 4'h8;
+  assign \$23  = ~ there0_2;
+  assign \$24  = smaller0_0 <= smaller0_2;
+  assign \$25  = \$23  | \$24 ;
+  assign lower1_0 = there0_0 & \$25 ;
+  assign there1_0 = there0_0 | there0_2;
+  assign smaller1_0 = lower1_0 ? smaller0_0 : smaller0_2;
+  assign way1_0 = lower1_0 ? way0_0 : way0_2;
+  assign learns = | weight;
+  assign \$26  = match & valid;
+  assign hit_ways = learns ? \$26  : 4'h0;
+  assign \$27  = | hit_ways;
+  assign \$28  = ~ \$27 ;
+  assign unknown = learns & \$28 ;
+  assign \$29  = unknown & there1_0;
+  assign fill = \$29  ? way1_0 : 4'h0;
+  assign \$30  = hit_ways & hot;
+  assign \$31  = ~ referenced;
+  assign \$32  = \$30  & \$31 ;
+  assign revives = | \$32 ;
+  assign \$33  = ~ hot;
+  assign \$34  = hit_ways & \$33 ;
+  assign \$35  = \$34  & referenced;
+  assign returns = | \$35 ;
+  assign \$36  = fill & valid;
+  assign evict = | \$36 ;
   assign next_valid = valid | fill;
-  assign age = ~ largest;
-  assign \$14  = ~ hit;
-  assign \$15  = learn & \$14 ;
-  assign \$16  = \$15  & full;
-  assign ages = \$16  ? usable : 4'h0;
-  assign promoted = learn ? hit_ways : 4'h0;
-  assign \$17  = age[0] ? 4'hf : 4'h0;
-  assign \$18  = { 1'h0, ages } & { \$17 [3], \$17  };
-  assign \$19  = rrpv__0 ^ \$18 [3:0];
-  assign \$20  = rrpv__0 & \$18 [3:0];
-  assign \$21  = rrpv__0 ^ \$18 [3:0];
-  assign \$23  = ~ promoted;
-  assign \$24  = aged0 & \$23 ;
-  assign \$25  = ~ fill;
-  assign \$26  = \$24  & \$25 ;
-  assign \$27  = age[1] ? 4'hf : 4'h0;
-  assign \$28  = { 1'h0, ages } & { \$27 [3], \$27  };
-  assign \$29  = rrpv__1 ^ \$28 [3:0];
-  assign aged1 = \$29  ^ carry0;
-  assign \$30  = rrpv__1 & \$28 [3:0];
-  assign \$31  = rrpv__1 ^ \$28 [3:0];
-  assign \$32  = carry0 & \$31 ;
-  assign carry1 = \$30  | \$32 ;
-  assign \$33  = ~ promoted;
-  assign \$34  = aged1 & \$33 ;
-  assign \$35  = ~ fill;
-  assign \$36  = \$34  & \$35 ;
-  assign next_rrpv__1 = \$36  | fill;
-  assign largest[0] = \$3 ;
-  assign largest[1] = \$1 ;
-  assign aged0 = \$19 ;
-  assign \$22  = 4'h0;
-  assign carry0 = \$20 ;
-  assign next_rrpv__0 = \$26 ;
+  assign \$37  = | age_period;
+  assign \$38  = unknown & \$37 ;
+  assign \$39  = age + 1'h1;
+  assign \$40  = \$39  >= age_period;
+  assign aged = \$38  & \$40 ;
+  assign \$41  = age + unknown;
+  assign \$42  = aged ? 9'h000 : \$41 ;
+  assign \$43  = referenced | hit_ways;
+  assign \$44  = aged ? 4'h0 : \$43 ;
+  assign next_referenced = \$44  | fill;
+  assign \$45  = hit_ways[0] ? counter__0 : 8'h00;
+  assign \$46  = hit_ways[1] ? counter__1 : 8'h00;
+  assign \$47  = \$45  | \$46 ;
+  assign \$48  = hit_ways[2] ? counter__2 : 8'h00;
+  assign \$49  = \$47  | \$48 ;
+  assign \$50  = hit_ways[3] ? counter__3 : 8'h00;
+  assign \$51  = \$49  | \$50 ;
+  assign total = \$51  + weight;
+  assign \$52  = total > 8'hff;
+  assign \$53  = \$52  ? 9'h0ff : total;
+  assign \$54  = weight > 8'hff;
+  assign entered = \$54  ? 8'hff : { 3'h0, weight };
+  assign \$57  = counter__0 - \$56 ;
+  assign \$58  = referenced[0] ? { 1'h0, \$55  } : \$57 ;
+  assign \$59  = $signed({ 1'h0, counter__0 }) - $signed(\$58 );
+  assign \$60  = aged ? \$59 [7:0] : counter__0;
+  assign \$61  = hit_ways[0] ? \$53 [7:0] : \$60 ;
+  assign next_counter__0 = fill[0] ? entered : \$61 ;
+  assign \$64  = counter__1 - \$63 ;
+  assign \$65  = referenced[1] ? { 1'h0, \$62  } : \$64 ;
+  assign \$66  = $signed({ 1'h0, counter__1 }) - $signed(\$65 );
+  assign \$67  = aged ? \$66 [7:0] : counter__1;
+  assign \$68  = hit_ways[1] ? \$53 [7:0] : \$67 ;
+  assign next_counter__1 = fill[1] ? entered : \$68 ;
+  assign \$71  = counter__2 - \$70 ;
+  assign \$72  = referenced[2] ? { 1'h0, \$69  } : \$71 ;
+  assign \$73  = $signed({ 1'h0, counter__2 }) - $signed(\$72 );
+  assign \$74  = aged ? \$73 [7:0] : counter__2;
+  assign \$75  = hit_ways[2] ? \$53 [7:0] : \$74 ;
+  assign next_counter__2 = fill[2] ? entered : \$75 ;
+  assign \$78  = counter__3 - \$77 ;
+  assign \$79  = referenced[3] ? { 1'h0, \$76  } : \$78 ;
+  assign \$80  = $signed({ 1'h0, counter__3 }) - $signed(\$79 );
+  assign \$81  = aged ? \$80 [7:0] : counter__3;
+  assign \$82  = hit_ways[3] ? \$53 [7:0] : \$81 ;
+  assign next_counter__3 = fill[3] ? entered : \$82 ;
+  assign \$1  = ~ hot[0];
+  assign \$2  = usable[0] & \$1 ;
+  assign \$3  = ~ hot[1];
+  assign \$4  = usable[1] & \$3 ;
+  assign \$5  = ~ \$4 ;
+  assign \$6  = { valid[0], counter__0 } <= { valid[1], counter__1 };
+  assign \$7  = \$5  | \$6 ;
+  assign lower0_0 = \$2  & \$7 ;
+  assign \$8  = ~ hot[0];
+  assign \$9  = usable[0] & \$8 ;
+  assign \$10  = ~ hot[1];
+  assign \$11  = usable[1] & \$10 ;
+  assign there0_0 = \$9  | \$11 ;
+  assign smaller0_0 = lower0_0 ? { valid[0], counter__0 } : { valid[1], counter__1 };
+  assign way0_0 = lower0_0 ? 4'h1 : 4'h2;
+  assign \$12  = ~ hot[2];
+  assign \$13  = usable[2] & \$12 ;
+  assign next_age = \$42 [7:0];
+  assign \$55  = { 3'h0, counter__0[7:3] };
+  assign \$56  = { 1'h0, counter__0[7:1] };
+  assign \$62  = { 3'h0, counter__1[7:3] };
+  assign \$63  = { 1'h0, counter__1[7:1] };
+  assign \$69  = { 3'h0, counter__2[7:3] };
+  assign \$70  = { 1'h0, counter__2[7:1] };
+  assign \$76  = { 3'h0, counter__3[7:3] };
+  assign \$77  = { 1'h0, counter__3[7:1] };
+endmodule
+
+module hotline_popularity_bank_updates(rst, push_count, pop, head_valid, head, push__0, push__1, clk);
+  reg \$auto$verilog_backend.cc:2505:dump_module$19 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$19 = 0;
+  input rst;
+  wire rst;
+  input [1:0] push_count;
+  wire [1:0] push_count;
+  input pop;
+  wire pop;
+  output head_valid;
+  wire head_valid;
+  output [43:0] head;
+  reg [43:0] head;
+  input [43:0] push__0;
+  wire [43:0] push__0;
+  input [43:0] push__1;
+  wire [43:0] push__1;
+  input clk;
+  wire clk;
+  wire [1:0] \$1 ;
+  wire [5:0] \$10 ;
+  reg [2:0] \$11 ;
+  reg [2:0] \$12 ;
+  reg [3:0] \$13 ;
+  wire \$2 ;
+  wire [2:0] \$3 ;
+  wire [1:0] \$4 ;
+  wire \$5 ;
+  wire [2:0] \$6 ;
+  wire [3:0] \$7 ;
+  wire [3:0] \$8 ;
+  wire [4:0] \$9 ;
+  reg [43:0] \$signature__data ;
+  reg [43:0] \$signature__data$14 ;
+  wire [43:0] \$signature__data$20 ;
+  wire [43:0] \$signature__data$21 ;
+  wire \$signature__en ;
+  wire \$signature__en$15 ;
+  reg [3:0] level = 4'h0;
+  wire popped;
+  reg [2:0] read_pointer = 3'h0;
+  reg [2:0] write_pointer = 3'h0;
+  reg [43:0] lane0 [3:0];
+  always @(posedge clk) begin
+    if (\$signature__en )
+      lane0[\$3 [1:0]] <= \$signature__data ;
+  end
+  assign \$signature__data$20  = lane0[read_pointer[2:1]];
+  reg [43:0] lane1 [3:0];
+  always @(posedge clk) begin
+    if (\$signature__en$15 )
+      lane1[\$6 [1:0]] <= \$signature__data$14 ;
+  end
+  assign \$signature__data$21  = lane1[read_pointer[2:1]];
+  assign head_valid = | level;
+  assign popped = pop & head_valid;
+  assign \$1  = 1'h0 - write_pointer[0];
+  assign \$2  = write_pointer[0] > 1'h0;
+  assign \$3  = write_pointer[2:1] + \$2 ;
+  assign \$signature__en  = \$1 [0] < push_count;
+  assign \$4  = 1'h1 - write_pointer[0];
+  assign \$5  = write_pointer[0] > 1'h1;
+  assign \$6  = write_pointer[2:1] + \$5 ;
+  assign \$signature__en$15  = \$4 [0] < push_count;
+  assign \$7  = write_pointer + push_count;
+  assign \$8  = read_pointer + popped;
+  assign \$9  = level + push_count;
+  assign \$10  = \$9  - popped;
+  always @(posedge clk)
+    write_pointer <= \$11 ;
+  always @(posedge clk)
+    read_pointer <= \$12 ;
+  always @(posedge clk)
+    level <= \$13 ;
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    (* full_case = 32'd1 *)
+    casez (\$1 [0])
+      1'h0:
+          \$signature__data  = push__0;
+      1'h1:
+          \$signature__data  = push__1;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    (* full_case = 32'd1 *)
+    casez (\$4 [0])
+      1'h0:
+          \$signature__data$14  = push__0;
+      1'h1:
+          \$signature__data$14  = push__1;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    (* full_case = 32'd1 *)
+    casez (read_pointer[0])
+      1'h0:
+          head = \$signature__data$20 ;
+      1'h1:
+          head = \$signature__data$21 ;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    \$11  = \$7 [2:0];
+    if (rst) begin
+      \$11  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    \$12  = \$8 [2:0];
+    if (rst) begin
+      \$12  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    \$13  = \$10 [3:0];
+    if (rst) begin
+      \$13  = 4'h0;
+    end
+  end
 endmodule
 
 module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, output__ready, room, input__payload, input__valid, output__payload, to_bank__0, to_bank__1, rank_is__0, rank_is__1, tags__0, tags__1, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$19 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$19 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$20 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$20 = 0;
   input rst;
   wire rst;
   output fire;
@@ -6383,12 +9264,12 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
   wire output__ready;
   input [1:0] room;
   wire [1:0] room;
-  input [167:0] input__payload;
-  wire [167:0] input__payload;
+  input [168:0] input__payload;
+  wire [168:0] input__payload;
   input input__valid;
   wire input__valid;
-  output [93:0] output__payload;
-  reg [93:0] output__payload = 94'h000000000000000000000000;
+  output [172:0] output__payload;
+  wire [172:0] output__payload;
   output [1:0] to_bank__0;
   reg [1:0] to_bank__0 = 2'h0;
   output [1:0] to_bank__1;
@@ -6440,7 +9321,7 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
   wire \$40 ;
   wire \$41 ;
   reg \$42 ;
-  reg [93:0] \$43 ;
+  reg [172:0] \$43 ;
   reg [1:0] \$44 ;
   reg [1:0] \$45 ;
   reg [1:0] \$46 ;
@@ -6450,21 +9331,21 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
   wire \$5 ;
   reg [38:0] \$50 ;
   reg \$51 ;
-  reg [167:0] \$52 ;
+  reg [168:0] \$52 ;
   wire [1:0] \$6 ;
   wire \$7 ;
   wire \$8 ;
   wire \$9 ;
-  (* init = 94'h000000000000000000000000 *)
   wire advance;
   wire all_room;
-  reg [167:0] beat = 168'h000000000000000000000000000000000000000000;
+  reg [168:0] beat = 169'h0000000000000000000000000000000000000000000;
   reg beat_valid = 1'h0;
   wire done;
   wire earlier1;
   wire [1:0] goes;
   wire [1:0] overflow;
   wire [1:0] routed;
+  reg [172:0] sent = 173'h00000000000000000000000000000000000000000000;
   reg sent_valid = 1'h0;
   reg [1:0] waiting = 2'h0;
   assign \$38  = goes[0] & routed[0];
@@ -6474,7 +9355,7 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
   always @(posedge clk)
     sent_valid <= \$42 ;
   always @(posedge clk)
-    output__payload <= \$43 ;
+    sent <= \$43 ;
   always @(posedge clk)
     waiting <= \$44 ;
   always @(posedge clk)
@@ -6496,7 +9377,7 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
   assign \$1  = ~ beat[42];
   assign \$2  = ~ beat[85];
   assign routed = waiting & { \$2 , \$1  };
-  assign \$5  = beat[88] == beat[128];
+  assign \$5  = beat[89] == beat[129];
   assign earlier1 = routed[0] & \$5 ;
   assign \$6  = 1'h0 + earlier1;
   assign \$7  = \$6 [0] >= 2'h2;
@@ -6504,10 +9385,10 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
   assign \$13  = ~ \$12 ;
   assign \$14  = waiting[1] & \$13 ;
   assign \$15  = goes[0] & routed[0];
-  assign \$16  = 1'h1 << beat[88];
+  assign \$16  = 1'h1 << beat[89];
   assign \$17  = \$15  ? \$16  : 3'h0;
   assign \$18  = goes[1] & routed[1];
-  assign \$19  = 1'h1 << beat[128];
+  assign \$19  = 1'h1 << beat[129];
   assign \$20  = \$18  ? \$19  : 3'h0;
   assign done = ~ \$21 ;
   assign all_room = & room;
@@ -6523,14 +9404,14 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
   assign split = \$26  & \$27 ;
   assign \$28  = ~ all_room;
   assign stalled = sent_valid & \$28 ;
-  assign \$29  = beat[87] & done;
+  assign \$29  = beat[88] & done;
   assign \$30  = ~ goes;
   assign \$31  = waiting & \$30 ;
   assign \$33  = ! \$6 [0];
   assign \$36  = goes[0] & beat[41];
   assign \$37  = goes[0] & beat[42];
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
     \$42  = sent_valid;
     if (advance) begin
       \$42  = beat_valid;
@@ -6540,29 +9421,30 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
-    \$43  = output__payload;
+    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
+    { \$43 [172:170], \$43 [130:85], \$43 [45:0] } = { sent[172:170], sent[130:85], sent[45:0] };
     if (advance) begin
-      \$43 [92] = beat[86];
-      \$43 [93] = \$29 ;
+      \$43 [170] = beat[86];
+      \$43 [171] = beat[87];
+      \$43 [172] = \$29 ;
       \$43 [39:0] = beat[39:0];
       \$43 [40] = goes[0];
       \$43 [41] = \$36 ;
       \$43 [42] = \$37 ;
       \$43 [43] = \$38 ;
-      \$43 [44] = beat[88];
+      \$43 [44] = beat[89];
       \$43 [45] = 1'h0;
-      \$43 [85:46] = beat[82:43];
-      \$43 [86] = goes[1];
-      \$43 [87] = \$39 ;
-      \$43 [88] = \$40 ;
-      \$43 [89] = \$41 ;
-      \$43 [90] = beat[128];
-      \$43 [91] = \$6 [0];
+      \$43 [124:85] = beat[82:43];
+      \$43 [125] = goes[1];
+      \$43 [126] = \$39 ;
+      \$43 [127] = \$40 ;
+      \$43 [128] = \$41 ;
+      \$43 [129] = beat[129];
+      \$43 [130] = \$6 [0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
     \$44  = waiting;
     if (advance) begin
       \$44  = \$31 ;
@@ -6575,7 +9457,7 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
     \$45  = to_bank__0;
     if (advance) begin
       \$45  = { \$20 [0], \$17 [0] };
@@ -6585,7 +9467,7 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
     \$46  = to_bank__1;
     if (advance) begin
       \$46  = { \$20 [1], \$17 [1] };
@@ -6595,7 +9477,7 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
     \$47  = rank_is__0;
     if (advance) begin
       \$47  = { \$33 , \$32  };
@@ -6605,7 +9487,7 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
     \$48  = rank_is__1;
     if (advance) begin
       \$48  = { \$35 , \$34  };
@@ -6615,27 +9497,27 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
     \$49  = tags__0;
     if (advance) begin
-      \$49  = beat[127:89];
+      \$49  = beat[128:90];
     end
     if (rst) begin
       \$49  = 39'h0000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
     \$50  = tags__1;
     if (advance) begin
-      \$50  = beat[167:129];
+      \$50  = beat[168:130];
     end
     if (rst) begin
       \$50  = 39'h0000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
     \$51  = beat_valid;
     if (input__ready) begin
       \$51  = input__valid;
@@ -6645,12 +9527,19 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
     \$52  = beat;
     if (input__ready) begin
       \$52  = input__payload;
     end
   end
+  always @*
+    \$43 [84:46] = sent[84:46];
+  always @*
+    \$43 [169:131] = sent[169:131];
+  assign output__payload[169:131] = tags__1;
+  assign output__payload[84:46] = tags__0;
+  assign { output__payload[172:170], output__payload[130:85], output__payload[45:0] } = { sent[172:170], sent[130:85], sent[45:0] };
   assign goes[1] = \$14 ;
   assign goes[0] = \$11 ;
   assign overflow[1] = \$8 ;
@@ -6668,9 +9557,1945 @@ module hotline_scatter(rst, fire, output__valid, input__ready, split, stalled, o
   assign \$35  = \$6 [0];
 endmodule
 
-module hotline_unpacker(rst, hold, output__valid, input__ready, started, output__ready, phase, input__valid, input__payload, output__payload, newest_phase, index_range, sample_too_long, sample_open, empty_batch, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$20 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$20 = 0;
+module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_tag__0, slot_out__1, eligible__1, pick_way__1, pick_tag__1, running, any_left, event__ready, hysteresis, move_limit, select_start, set_mask, hot_rows, start, restored, event__payload
+, level, wanted, load, take, make_hot, promoted, demoted, event__valid, hot_count, threshold, row_set, row_way, slot_in, clk);
+  reg \$auto$verilog_backend.cc:2505:dump_module$21 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$21 = 0;
+  input rst;
+  wire rst;
+  input clear;
+  wire clear;
+  input [4:0] slot_out__0;
+  wire [4:0] slot_out__0;
+  input [2:0] eligible__0;
+  wire [2:0] eligible__0;
+  input [1:0] pick_way__0;
+  wire [1:0] pick_way__0;
+  input [38:0] pick_tag__0;
+  wire [38:0] pick_tag__0;
+  input [4:0] slot_out__1;
+  wire [4:0] slot_out__1;
+  input [2:0] eligible__1;
+  wire [2:0] eligible__1;
+  input [1:0] pick_way__1;
+  wire [1:0] pick_way__1;
+  input [38:0] pick_tag__1;
+  wire [38:0] pick_tag__1;
+  output running;
+  wire running;
+  input [1:0] any_left;
+  wire [1:0] any_left;
+  input event__ready;
+  wire event__ready;
+  input [3:0] hysteresis;
+  wire [3:0] hysteresis;
+  input [31:0] move_limit;
+  wire [31:0] move_limit;
+  input [2:0] select_start;
+  wire [2:0] select_start;
+  input [2:0] set_mask;
+  wire [2:0] set_mask;
+  input [5:0] hot_rows;
+  wire [5:0] hot_rows;
+  input start;
+  wire start;
+  input [2:0] restored;
+  wire [2:0] restored;
+  output [256:0] event__payload;
+  reg [256:0] event__payload;
+  output [8:0] level;
+  reg [8:0] level;
+  (* enum_base_type = "Eligible" *)
+  (* enum_value_000 = "ALL" *)
+  (* enum_value_001 = "COLD" *)
+  (* enum_value_010 = "HOT" *)
+  (* enum_value_011 = "IDLE" *)
+  (* enum_value_100 = "RECENT" *)
+  output [2:0] wanted;
+  reg [2:0] wanted;
+  output load;
+  reg load;
+  output [1:0] take;
+  reg [1:0] take;
+  output make_hot;
+  reg make_hot;
+  output promoted;
+  reg promoted;
+  output demoted;
+  reg demoted;
+  output event__valid;
+  reg event__valid;
+  output [5:0] hot_count;
+  reg [5:0] hot_count = 6'h00;
+  output [8:0] threshold;
+  reg [8:0] threshold = 9'h000;
+  output [2:0] row_set;
+  reg [2:0] row_set = 3'h0;
+  output [1:0] row_way;
+  reg [1:0] row_way = 2'h0;
+  output [4:0] slot_in;
+  reg [4:0] slot_in = 5'h00;
+  input clk;
+  wire clk;
+  wire [14:0] \$1 ;
+  wire [31:0] \$10 ;
+  reg [1:0] \$100 ;
+  reg [39:0] \$101 ;
+  reg [4:0] \$102 ;
+  reg [39:0] \$103 ;
+  reg \$104 ;
+  wire [2:0] \$11 ;
+  reg [4:0] \$12 ;
+  wire [63:0] \$13 ;
+  wire \$14 ;
+  wire \$15 ;
+  wire \$16 ;
+  wire \$17 ;
+  wire \$18 ;
+  wire \$19 ;
+  wire [14:0] \$2 ;
+  wire \$20 ;
+  wire \$21 ;
+  wire \$22 ;
+  wire \$23 ;
+  wire \$24 ;
+  wire \$25 ;
+  wire \$26 ;
+  wire \$27 ;
+  wire \$28 ;
+  wire \$29 ;
+  wire [6:0] \$3 ;
+  wire \$30 ;
+  wire \$31 ;
+  wire [3:0] \$32 ;
+  wire [4:0] \$33 ;
+  wire [7:0] \$34 ;
+  wire [6:0] \$35 ;
+  wire [3:0] \$36 ;
+  wire [3:0] \$37 ;
+  wire \$38 ;
+  wire \$39 ;
+  wire [8:0] \$4 ;
+  wire [3:0] \$40 ;
+  wire [3:0] \$41 ;
+  wire \$42 ;
+  wire \$43 ;
+  wire [3:0] \$44 ;
+  wire [3:0] \$45 ;
+  wire \$46 ;
+  wire \$47 ;
+  wire \$48 ;
+  wire [3:0] \$49 ;
+  wire [9:0] \$5 ;
+  wire \$50 ;
+  wire [8:0] \$51 ;
+  wire [3:0] \$52 ;
+  wire [3:0] \$53 ;
+  wire \$54 ;
+  wire \$55 ;
+  wire \$56 ;
+  wire [6:0] \$57 ;
+  wire \$58 ;
+  wire [6:0] \$59 ;
+  wire [8:0] \$6 ;
+  wire [6:0] \$60 ;
+  wire \$61 ;
+  wire [5:0] \$62 ;
+  wire [2:0] \$63 ;
+  reg [1:0] \$64 ;
+  reg [38:0] \$65 ;
+  wire \$66 ;
+  wire \$67 ;
+  wire \$68 ;
+  wire \$69 ;
+  wire [2:0] \$7 ;
+  wire \$70 ;
+  wire \$71 ;
+  wire \$72 ;
+  wire [3:0] \$73 ;
+  wire [3:0] \$74 ;
+  wire [3:0] \$75 ;
+  wire [2:0] \$76 ;
+  wire [5:0] \$77 ;
+  wire \$78 ;
+  wire \$79 ;
+  wire [3:0] \$8 ;
+  wire [6:0] \$80 ;
+  wire [4:0] \$81 ;
+  wire [4:0] \$82 ;
+  wire [4:0] \$83 ;
+  reg [2:0] \$84 ;
+  reg [3:0] \$85 ;
+  reg [6:0] \$86 ;
+  reg [5:0] \$87 ;
+  reg [8:0] \$88 ;
+  reg [2:0] \$89 ;
+  wire \$9 ;
+  reg [7:0] \$90 ;
+  reg [2:0] \$91 ;
+  reg [2:0] \$92 ;
+  reg [4:0] \$93 ;
+  reg [6:0] \$94 ;
+  reg [6:0] \$95 ;
+  reg [3:0] \$96 ;
+  reg [3:0] \$97 ;
+  reg \$98 ;
+  reg \$99 ;
+  reg \$signal$26 ;
+  reg [39:0] \$signal$43  = 40'h0000000000;
+  reg [6:0] \$signal$44  = 7'h00;
+  reg [6:0] \$signal$54  = 7'h00;
+  reg [63:0] answer0;
+  reg [63:0] answer1;
+  reg bank = 1'h0;
+  reg [7:0] base = 3'h0;
+  reg [2:0] \bit  = 3'h0;
+  reg [3:0] counted = 4'h0;
+  reg done;
+  wire finished;
+  reg first;
+  reg [4:0] fsm_state = 5'h00;
+  reg [2:0] left = 3'h0;
+  reg [3:0] limit;
+  reg [39:0] mixed = 40'h0000000000;
+  reg old_valid = 1'h0;
+  reg promoting = 1'h0;
+  wire [44:0] r_data;
+  reg r_en;
+  wire r_rdy;
+  reg [6:0] recent = 7'h00;
+  reg [3:0] to_demote = 4'h0;
+  reg [3:0] to_promote = 4'h0;
+  reg [2:0] under_way = 3'h0;
+  reg [44:0] w_data;
+  reg w_en;
+  assign \$1  = 1'h1 << \bit ;
+  assign \$2  = { 7'h00, base } | \$1 ;
+  assign \$3  = hot_rows - hot_count;
+  assign \$4  = threshold >> hysteresis;
+  assign \$5  = threshold - \$4 ;
+  assign \$6  = promoting ? threshold : \$5 [8:0];
+  assign \$7  = promoting ? 3'h1 : 3'h2;
+  assign \$8  = promoting ? to_promote : to_demote;
+  assign finished = ! \$8 ;
+  assign running = ~ \$14 ;
+  assign \$9  = move_limit < 4'h8;
+  assign \$10  = \$9  ? move_limit : 32'd8;
+  assign \$11  = 1'h1 << bank;
+  assign \$13  = old_valid ? { 24'h800000, \$signal$43  } : 64'h0000000000000000;
+  assign \$14  = ! fsm_state;
+  assign \$15  = fsm_state == 1'h1;
+  assign \$16  = fsm_state == 2'h2;
+  assign \$17  = fsm_state == 2'h3;
+  assign \$18  = fsm_state == 3'h4;
+  assign \$19  = fsm_state == 3'h5;
+  assign \$20  = fsm_state == 3'h6;
+  assign \$21  = fsm_state == 3'h7;
+  assign \$22  = fsm_state == 4'h8;
+  assign \$23  = fsm_state == 4'h9;
+  assign \$24  = fsm_state == 4'ha;
+  assign \$25  = fsm_state == 4'hb;
+  assign \$26  = fsm_state == 4'hc;
+  assign \$27  = fsm_state == 4'hd;
+  assign \$28  = fsm_state == 4'he;
+  assign \$29  = fsm_state == 4'hf;
+  assign \$30  = fsm_state == 5'h10;
+  assign \$31  = fsm_state == 5'h11;
+  assign \$32  = 1'h0 + eligible__0;
+  assign \$33  = \$32  + eligible__1;
+  assign \$34  = \$signal$54  + counted;
+  assign \$35  = hot_count + restored;
+  assign \$36  = row_set + 1'h1;
+  assign \$37  = left - 1'h1;
+  assign \$38  = ! left;
+  assign \$39  = ! under_way;
+  assign \$40  = row_set + 1'h1;
+  assign \$41  = left - 1'h1;
+  assign \$42  = ! left;
+  assign \$43  = ! under_way;
+  assign \$44  = row_set + 1'h1;
+  assign \$45  = left - 1'h1;
+  assign \$46  = ! left;
+  assign \$47  = ! under_way;
+  assign \$48  = \$signal$54  > hot_rows;
+  assign \$49  = \bit  - 1'h1;
+  assign \$50  = ! \bit ;
+  assign \$51  = base + 1'h1;
+  assign \$52  = row_set + 1'h1;
+  assign \$53  = left - 1'h1;
+  assign \$54  = ! left;
+  assign \$55  = ! under_way;
+  assign \$56  = \$signal$54  < limit;
+  assign \$57  = \$56  ? \$signal$54  : { 3'h0, limit };
+  assign \$58  = to_promote > \$3 [5:0];
+  assign \$59  = to_promote - \$3 [5:0];
+  assign \$60  = \$58  ? \$59  : 7'h00;
+  assign \$61  = to_promote > \$3 [5:0];
+  assign \$62  = \$61  ? \$3 [5:0] : { 2'h0, to_promote };
+  assign \$63  = select_start & set_mask;
+  assign \$66  = ~ finished;
+  assign \$67  = | any_left;
+  assign \$68  = \$66  & \$67 ;
+  assign \$69  = ~ finished;
+  assign \$70  = | left;
+  assign \$71  = \$69  & \$70 ;
+  assign \$72  = ~ promoting;
+  assign \$73  = row_set + 1'h1;
+  assign \$74  = \$73  & { 1'h0, set_mask };
+  assign \$75  = left - 1'h1;
+  assign \$76  = select_start & set_mask;
+  assign \$77  = r_rdy ? { 1'h0, r_data[4:0] } : hot_count;
+  assign \$78  = ~ r_rdy;
+  assign \$79  = promoting & \$78 ;
+  assign \$80  = hot_count + 1'h1;
+  assign \$81  = to_promote - 1'h1;
+  assign \$82  = to_demote - 1'h1;
+  assign \$83  = to_promote + 1'h1;
+  always @(posedge clk)
+    under_way <= \$84 ;
+  always @(posedge clk)
+    counted <= \$85 ;
+  always @(posedge clk)
+    \$signal$54  <= \$86 ;
+  always @(posedge clk)
+    hot_count <= \$87 ;
+  always @(posedge clk)
+    threshold <= \$88 ;
+  always @(posedge clk)
+    \bit  <= \$89 ;
+  always @(posedge clk)
+    base <= \$90 ;
+  always @(posedge clk)
+    row_set <= \$91 ;
+  always @(posedge clk)
+    left <= \$92 ;
+  always @(posedge clk)
+    fsm_state <= \$93 ;
+  always @(posedge clk)
+    \$signal$44  <= \$94 ;
+  always @(posedge clk)
+    recent <= \$95 ;
+  always @(posedge clk)
+    to_promote <= \$96 ;
+  always @(posedge clk)
+    to_demote <= \$97 ;
+  always @(posedge clk)
+    promoting <= \$98 ;
+  always @(posedge clk)
+    bank <= \$99 ;
+  always @(posedge clk)
+    row_way <= \$100 ;
+  always @(posedge clk)
+    mixed <= \$101 ;
+  always @(posedge clk)
+    slot_in <= \$102 ;
+  always @(posedge clk)
+    \$signal$43  <= \$103 ;
+  always @(posedge clk)
+    old_valid <= \$104 ;
+  hotline_selector_vacated vacated (
+    .clk(clk),
+    .r_data(r_data),
+    .r_en(r_en),
+    .r_rdy(r_rdy),
+    .rst(rst),
+    .w_en(w_en),
+    .w_port__data(w_data)
+  );
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    (* full_case = 32'd1 *)
+    casez (bank)
+      1'h0:
+          \$12  = slot_out__0;
+      1'h1:
+          \$12  = slot_out__1;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    (* full_case = 32'd1 *)
+    casez (first)
+      1'h0:
+          \$64  = pick_way__0;
+      1'h1:
+          \$64  = pick_way__1;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    (* full_case = 32'd1 *)
+    casez (first)
+      1'h0:
+          \$65  = pick_tag__0;
+      1'h1:
+          \$65  = pick_tag__1;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    first = 1'h0;
+    if (any_left[1]) begin
+      first = 1'h1;
+    end
+    if (any_left[0]) begin
+      first = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    event__payload[256] = 1'h0;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h10:
+          /* empty */;
+      5'h11:
+          /* empty */;
+      5'h0f:
+          event__payload[256] = 1'h1;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    level = \$6 ;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          level = { 1'h0, \$2 [7:0] };
+      5'h06:
+          level = { 1'h0, \$2 [7:0] };
+      5'h07:
+          /* empty */;
+      5'h08:
+          level = threshold;
+      5'h09:
+          level = threshold;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    wanted = \$7 ;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          wanted = 3'h3;
+      5'h02:
+          wanted = 3'h3;
+      5'h03:
+          wanted = 3'h4;
+      5'h04:
+          wanted = 3'h4;
+      5'h05:
+          wanted = 3'h0;
+      5'h06:
+          wanted = 3'h0;
+      5'h07:
+          /* empty */;
+      5'h08:
+          wanted = 3'h1;
+      5'h09:
+          wanted = 3'h1;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$signal$26  = 1'h0;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          \$signal$26  = 1'h1;
+      5'h02:
+          /* empty */;
+      5'h03:
+          \$signal$26  = 1'h1;
+      5'h04:
+          /* empty */;
+      5'h05:
+          \$signal$26  = 1'h1;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          \$signal$26  = 1'h1;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    limit = 4'h0;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          limit = \$10 [3:0];
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    load = 1'h0;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          load = 1'h1;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    r_en = 1'h0;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          r_en = promoting;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    take = 2'h0;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h10:
+          take = \$11 [1:0];
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    make_hot = 1'h0;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h10:
+          make_hot = promoting;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    promoted = 1'h0;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h10:
+          if (promoting) begin
+            promoted = 1'h1;
+          end
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    w_en = 1'h0;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h10:
+          (* full_case = 32'd1 *)
+          if (promoting) begin
+          end else begin
+            w_en = 1'h1;
+          end
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    w_data = 45'h000000000000;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h10:
+          (* full_case = 32'd1 *)
+          if (promoting) begin
+          end else begin
+            w_data = { mixed, \$12  };
+          end
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    demoted = 1'h0;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h10:
+          (* full_case = 32'd1 *)
+          if (promoting) begin
+          end else begin
+            demoted = 1'h1;
+          end
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    event__valid = 1'h0;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h10:
+          /* empty */;
+      5'h11:
+          event__valid = 1'h1;
+      5'h0f:
+          event__valid = 1'h1;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    answer0 = 64'h0000000000000000;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h10:
+          /* empty */;
+      5'h11:
+          answer0 = { 19'h40000, slot_in, mixed };
+      5'h0f:
+          answer0 = { 25'h0000000, \$signal$44 , 26'h0000000, hot_count };
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    answer1 = 64'h0000000000000000;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h10:
+          /* empty */;
+      5'h11:
+          answer1 = \$13 ;
+      5'h0f:
+          answer1 = { 25'h0000000, recent, 23'h000000, threshold };
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    done = 1'h0;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h10:
+          /* empty */;
+      5'h11:
+          /* empty */;
+      5'h0f:
+          if (event__ready) begin
+            done = 1'h1;
+          end
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$84  = { under_way[1:0], \$signal$26  };
+    if (rst) begin
+      \$84  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$85  = \$33 [3:0];
+    if (rst) begin
+      \$85  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$86  = \$signal$54 ;
+    if (under_way[2]) begin
+      \$86  = \$34 [6:0];
+    end
+    casez (fsm_state)
+      5'h00:
+          if (start) begin
+            \$86  = 7'h00;
+          end
+      5'h01:
+          /* empty */;
+      5'h02:
+          if (\$39 ) begin
+            \$86  = 7'h00;
+          end
+      5'h03:
+          /* empty */;
+      5'h04:
+          if (\$43 ) begin
+            \$86  = 7'h00;
+          end
+      5'h05:
+          /* empty */;
+      5'h06:
+          if (\$47 ) begin
+            \$86  = 7'h00;
+          end
+    endcase
+    if (rst) begin
+      \$86  = 7'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    (* full_case = 32'd1 *)
+    if (clear) begin
+      \$87  = 6'h00;
+    end else begin
+      \$87  = \$35 [5:0];
+    end
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          if (\$79 ) begin
+            \$87  = \$80 [5:0];
+          end
+    endcase
+    if (rst) begin
+      \$87  = 6'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$88  = threshold;
+    if (clear) begin
+      \$88  = 9'h000;
+    end
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          \$88  = \$51 ;
+    endcase
+    if (rst) begin
+      \$88  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$89  = \bit ;
+    casez (fsm_state)
+      5'h00:
+          if (start) begin
+            \$89  = 3'h7;
+          end
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          if (\$47 ) begin
+            \$89  = \$49 [2:0];
+          end
+    endcase
+    if (rst) begin
+      \$89  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$90  = base;
+    casez (fsm_state)
+      5'h00:
+          if (start) begin
+            \$90  = 8'h00;
+          end
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          if (\$47 ) begin
+            if (\$48 ) begin
+              \$90  = \$2 [7:0];
+            end
+          end
+    endcase
+    if (rst) begin
+      \$90  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$91  = row_set;
+    casez (fsm_state)
+      5'h00:
+          if (start) begin
+            \$91  = 3'h0;
+          end
+      5'h01:
+          \$91  = \$36 [2:0];
+      5'h02:
+          if (\$39 ) begin
+            \$91  = 3'h0;
+          end
+      5'h03:
+          \$91  = \$40 [2:0];
+      5'h04:
+          if (\$43 ) begin
+            \$91  = 3'h0;
+          end
+      5'h05:
+          \$91  = \$44 [2:0];
+      5'h06:
+          if (\$47 ) begin
+            \$91  = 3'h0;
+          end
+      5'h07:
+          /* empty */;
+      5'h08:
+          \$91  = \$52 [2:0];
+      5'h09:
+          /* empty */;
+      5'h0a:
+          \$91  = \$63 ;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          if (\$68 ) begin
+          end else if (\$71 ) begin
+            \$91  = \$74 [2:0];
+          end else if (\$72 ) begin
+            \$91  = \$76 ;
+          end
+    endcase
+    if (rst) begin
+      \$91  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$92  = left;
+    casez (fsm_state)
+      5'h00:
+          if (start) begin
+            \$92  = set_mask;
+          end
+      5'h01:
+          \$92  = \$37 [2:0];
+      5'h02:
+          if (\$39 ) begin
+            \$92  = set_mask;
+          end
+      5'h03:
+          \$92  = \$41 [2:0];
+      5'h04:
+          if (\$43 ) begin
+            \$92  = set_mask;
+          end
+      5'h05:
+          \$92  = \$45 [2:0];
+      5'h06:
+          if (\$47 ) begin
+            \$92  = set_mask;
+          end
+      5'h07:
+          /* empty */;
+      5'h08:
+          \$92  = \$53 [2:0];
+      5'h09:
+          /* empty */;
+      5'h0a:
+          \$92  = set_mask;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          if (\$68 ) begin
+          end else if (\$71 ) begin
+            \$92  = \$75 [2:0];
+          end else if (\$72 ) begin
+            \$92  = set_mask;
+          end
+    endcase
+    if (rst) begin
+      \$92  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$93  = fsm_state;
+    casez (fsm_state)
+      5'h00:
+          if (start) begin
+            \$93  = 5'h01;
+          end
+      5'h01:
+          if (\$38 ) begin
+            \$93  = 5'h02;
+          end
+      5'h02:
+          if (\$39 ) begin
+            \$93  = 5'h03;
+          end
+      5'h03:
+          if (\$42 ) begin
+            \$93  = 5'h04;
+          end
+      5'h04:
+          if (\$43 ) begin
+            \$93  = 5'h05;
+          end
+      5'h05:
+          if (\$46 ) begin
+            \$93  = 5'h06;
+          end
+      5'h06:
+          if (\$47 ) begin
+            \$93  = 5'h05;
+            if (\$50 ) begin
+              \$93  = 5'h07;
+            end
+          end
+      5'h07:
+          \$93  = 5'h08;
+      5'h08:
+          if (\$54 ) begin
+            \$93  = 5'h09;
+          end
+      5'h09:
+          if (\$55 ) begin
+            \$93  = 5'h0a;
+          end
+      5'h0a:
+          \$93  = 5'h0b;
+      5'h0b:
+          \$93  = 5'h0c;
+      5'h0c:
+          \$93  = 5'h0d;
+      5'h0d:
+          (* full_case = 32'd1 *)
+          if (\$68 ) begin
+            \$93  = 5'h0e;
+          end else if (\$71 ) begin
+            \$93  = 5'h0b;
+          end else if (\$72 ) begin
+            \$93  = 5'h0b;
+          end else begin
+            \$93  = 5'h0f;
+          end
+      5'h0e:
+          \$93  = 5'h10;
+      5'h10:
+          (* full_case = 32'd1 *)
+          if (promoting) begin
+            \$93  = 5'h11;
+          end else begin
+            \$93  = 5'h0d;
+          end
+      5'h11:
+          if (event__ready) begin
+            \$93  = 5'h0d;
+          end
+      5'h0f:
+          if (event__ready) begin
+            \$93  = 5'h00;
+          end
+    endcase
+    if (rst) begin
+      \$93  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$94  = \$signal$44 ;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          if (\$39 ) begin
+            \$94  = \$signal$54 ;
+          end
+    endcase
+    if (rst) begin
+      \$94  = 7'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$95  = recent;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          if (\$43 ) begin
+            \$95  = \$signal$54 ;
+          end
+    endcase
+    if (rst) begin
+      \$95  = 7'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$96  = to_promote;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          if (\$55 ) begin
+            \$96  = \$57 [3:0];
+          end
+      5'h0a:
+          \$96  = \$62 [3:0];
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h10:
+          (* full_case = 32'd1 *)
+          if (promoting) begin
+            \$96  = \$81 [3:0];
+          end else begin
+            \$96  = \$83 [3:0];
+          end
+    endcase
+    if (rst) begin
+      \$96  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$97  = to_demote;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          \$97  = \$60 [3:0];
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h10:
+          (* full_case = 32'd1 *)
+          if (promoting) begin
+          end else begin
+            \$97  = \$82 [3:0];
+          end
+    endcase
+    if (rst) begin
+      \$97  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$98  = promoting;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          \$98  = 1'h0;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          if (\$68 ) begin
+          end else if (\$71 ) begin
+          end else if (\$72 ) begin
+            \$98  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$98  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$99  = bank;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          \$99  = first;
+    endcase
+    if (rst) begin
+      \$99  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$100  = row_way;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          \$100  = \$64 ;
+    endcase
+    if (rst) begin
+      \$100  = 2'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$101  = mixed;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          \$101  = { \$65 , first };
+    endcase
+    if (rst) begin
+      \$101  = 40'h0000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$102  = slot_in;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          \$102  = \$77 [4:0];
+    endcase
+    if (rst) begin
+      \$102  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$103  = \$signal$43 ;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          \$103  = r_data[44:5];
+    endcase
+    if (rst) begin
+      \$103  = 40'h0000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
+    \$104  = old_valid;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          \$104  = r_rdy;
+    endcase
+    if (rst) begin
+      \$104  = 1'h0;
+    end
+  end
+  always @*
+    event__payload[255:0] = { 128'h00000000000000000000000000000000, answer1, answer0 };
+endmodule
+
+module hotline_selector_vacated(rst, r_data, r_en, w_en, w_port__data, r_rdy, clk);
+  reg \$auto$verilog_backend.cc:2505:dump_module$22 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$22 = 0;
+  input rst;
+  wire rst;
+  output [44:0] r_data;
+  wire [44:0] r_data;
+  input r_en;
+  wire r_en;
+  input w_en;
+  wire w_en;
+  input [44:0] w_port__data;
+  wire [44:0] w_port__data;
+  output r_rdy;
+  reg r_rdy = 1'h0;
+  input clk;
+  wire clk;
+  wire \$1 ;
+  wire \$10 ;
+  wire [3:0] \$11 ;
+  wire [3:0] \$12 ;
+  wire \$13 ;
+  wire \$14 ;
+  wire \$15 ;
+  wire \$16 ;
+  wire \$17 ;
+  wire \$18 ;
+  wire [3:0] \$19 ;
+  wire \$2 ;
+  wire \$20 ;
+  wire \$21 ;
+  wire \$22 ;
+  wire \$23 ;
+  wire \$24 ;
+  wire \$25 ;
+  wire [3:0] \$26 ;
+  wire \$27 ;
+  wire \$28 ;
+  wire \$29 ;
+  wire \$3 ;
+  reg [2:0] \$30 ;
+  reg [2:0] \$31 ;
+  reg [2:0] \$32 ;
+  reg \$33 ;
+  wire \$4 ;
+  wire [3:0] \$5 ;
+  wire [3:0] \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  wire \$9 ;
+  reg [2:0] inner_level = 3'h0;
+  wire inner_r_rdy;
+  reg [2:0] r_port__addr = 3'h0;
+  (* init = 3'h0 *)
+  wire r_port__en;
+  wire [3:0] w_level;
+  reg [2:0] w_port__addr = 3'h0;
+  (* init = 3'h0 *)
+  wire w_port__en;
+  wire w_rdy;
+  reg [44:0] storage [6:0];
+  always @(posedge clk) begin
+    if (w_port__en)
+      storage[w_port__addr] <= w_port__data;
+  end
+  reg [44:0] _0_;
+  always @(posedge clk) begin
+    if (r_port__en) begin
+      _0_ <= storage[r_port__addr];
+    end
+  end
+  assign r_data = _0_;
+  assign w_rdy = inner_level != 3'h7;
+  assign inner_r_rdy = | inner_level;
+  assign w_port__en = w_rdy & w_en;
+  assign \$1  = ~ r_rdy;
+  assign \$2  = \$1  | r_en;
+  assign r_port__en = inner_r_rdy & \$2 ;
+  assign w_level = inner_level + r_rdy;
+  assign \$3  = w_rdy & w_en;
+  assign \$4  = w_port__addr == 3'h6;
+  assign \$5  = w_port__addr + 1'h1;
+  assign \$6  = \$4  ? 4'h0 : \$5 ;
+  assign \$7  = ~ r_rdy;
+  assign \$8  = \$7  | r_en;
+  assign \$9  = inner_r_rdy & \$8 ;
+  assign \$10  = r_port__addr == 3'h6;
+  assign \$11  = r_port__addr + 1'h1;
+  assign \$12  = \$10  ? 4'h0 : \$11 ;
+  assign \$13  = w_rdy & w_en;
+  assign \$14  = ~ r_rdy;
+  assign \$15  = \$14  | r_en;
+  assign \$16  = inner_r_rdy & \$15 ;
+  assign \$17  = ~ \$16 ;
+  assign \$18  = \$13  & \$17 ;
+  assign \$19  = inner_level + 1'h1;
+  assign \$20  = ~ r_rdy;
+  assign \$21  = \$20  | r_en;
+  assign \$22  = inner_r_rdy & \$21 ;
+  assign \$23  = w_rdy & w_en;
+  assign \$24  = ~ \$23 ;
+  assign \$25  = \$22  & \$24 ;
+  assign \$26  = inner_level - 1'h1;
+  assign \$27  = ~ r_rdy;
+  assign \$28  = \$27  | r_en;
+  assign \$29  = inner_r_rdy & \$28 ;
+  always @(posedge clk)
+    w_port__addr <= \$30 ;
+  always @(posedge clk)
+    r_port__addr <= \$31 ;
+  always @(posedge clk)
+    inner_level <= \$32 ;
+  always @(posedge clk)
+    r_rdy <= \$33 ;
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$22 ) begin end
+    \$30  = w_port__addr;
+    if (\$3 ) begin
+      \$30  = \$6 [2:0];
+    end
+    if (rst) begin
+      \$30  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$22 ) begin end
+    \$31  = r_port__addr;
+    if (\$9 ) begin
+      \$31  = \$12 [2:0];
+    end
+    if (rst) begin
+      \$31  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$22 ) begin end
+    \$32  = inner_level;
+    if (\$18 ) begin
+      \$32  = \$19 [2:0];
+    end
+    if (\$25 ) begin
+      \$32  = \$26 [2:0];
+    end
+    if (rst) begin
+      \$32  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$22 ) begin end
+    \$33  = r_rdy;
+    if (\$29 ) begin
+      \$33  = 1'h1;
+    end else if (r_en) begin
+      \$33  = 1'h0;
+    end
+    if (rst) begin
+      \$33  = 1'h0;
+    end
+  end
+endmodule
+
+module hotline_unpacker(rst, hold, output__valid, input__ready, started, output__ready, phase, input__valid, input__payload, output__payload, newest_phase, unknown_phase, index_range, sample_too_long, sample_open, empty_batch, clk);
+  reg \$auto$verilog_backend.cc:2505:dump_module$23 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$23 = 0;
   input rst;
   wire rst;
   input hold;
@@ -6683,16 +11508,18 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire started;
   input output__ready;
   wire output__ready;
-  input phase;
-  wire phase;
+  input [1:0] phase;
+  wire [1:0] phase;
   input input__valid;
   wire input__valid;
   input [144:0] input__payload;
   wire [144:0] input__payload;
-  output [87:0] output__payload;
-  wire [87:0] output__payload;
-  output newest_phase;
-  reg newest_phase = 1'h0;
+  output [88:0] output__payload;
+  wire [88:0] output__payload;
+  output [1:0] newest_phase;
+  reg [1:0] newest_phase = 2'h0;
+  output unknown_phase;
+  reg unknown_phase = 1'h0;
   output index_range;
   reg index_range = 1'h0;
   output sample_too_long;
@@ -6722,22 +11549,22 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$24 ;
   wire \$25 ;
   wire \$26 ;
-  wire [2:0] \$27 ;
+  wire \$27 ;
   wire \$28 ;
   wire \$29 ;
   wire \$3 ;
   wire \$30 ;
-  wire \$31 ;
+  wire [2:0] \$31 ;
   wire \$32 ;
   wire \$33 ;
-  wire [1:0] \$34 ;
-  wire [2:0] \$35 ;
-  wire [2:0] \$36 ;
+  wire \$34 ;
+  wire \$35 ;
+  wire \$36 ;
   wire \$37 ;
-  wire \$38 ;
-  wire \$39 ;
+  wire [1:0] \$38 ;
+  wire [2:0] \$39 ;
   wire \$4 ;
-  wire \$40 ;
+  wire [2:0] \$40 ;
   wire \$41 ;
   wire \$42 ;
   wire \$43 ;
@@ -6755,37 +11582,46 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$54 ;
   wire \$55 ;
   wire \$56 ;
-  wire [6:0] \$57 ;
-  wire [7:0] \$58 ;
+  wire [1:0] \$57 ;
+  wire \$58 ;
   wire \$59 ;
   wire \$6 ;
   wire \$60 ;
-  wire [1:0] \$61 ;
-  wire [1:0] \$62 ;
+  wire \$61 ;
+  wire \$62 ;
   wire \$63 ;
   wire \$64 ;
-  wire [1:0] \$65 ;
-  wire [1:0] \$66 ;
-  wire [1:0] \$67 ;
-  wire [1:0] \$68 ;
-  wire \$69 ;
+  wire [6:0] \$65 ;
+  wire [7:0] \$66 ;
+  wire \$67 ;
+  wire \$68 ;
+  wire [1:0] \$69 ;
   wire \$7 ;
-  wire \$70 ;
+  wire [1:0] \$70 ;
   wire \$71 ;
   wire \$72 ;
-  wire \$73 ;
-  wire \$74 ;
-  reg \$75 ;
-  reg \$76 ;
-  reg \$77 ;
-  reg [144:0] \$78 ;
-  reg [6:0] \$79 ;
+  wire [1:0] \$73 ;
+  wire [1:0] \$74 ;
+  wire [1:0] \$75 ;
+  wire [1:0] \$76 ;
+  wire \$77 ;
+  wire \$78 ;
+  wire \$79 ;
   wire \$8 ;
-  reg \$80 ;
-  reg \$81 ;
-  reg \$82 ;
-  reg \$83 ;
+  wire \$80 ;
+  wire \$81 ;
+  wire \$82 ;
+  reg [1:0] \$83 ;
+  reg \$84 ;
+  reg \$85 ;
+  reg \$86 ;
+  reg [144:0] \$87 ;
+  reg [6:0] \$88 ;
+  reg \$89 ;
   wire \$9 ;
+  reg \$90 ;
+  reg \$91 ;
+  reg \$92 ;
   wire accept;
   wire [1:0] bad;
   wire [1:0] count0;
@@ -6795,6 +11631,7 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   reg [144:0] held = 145'h0000000000000000000000000000000000000;
   reg held_valid = 1'h0;
   reg in_batch = 1'h0;
+  reg known;
   wire [1:0] marked;
   wire \null ;
   wire [1:0] partial;
@@ -6802,84 +11639,6 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   reg [6:0] room = 7'h40;
   reg [1:0] tail;
   wire [1:0] valid;
-  assign \$11  = & held[135:128];
-  assign \$12  = ~ \$11 ;
-  assign \$13  = | held[135:128];
-  assign \$14  = \$13  & held[63];
-  assign \$15  = | held[143:136];
-  assign \$16  = & held[143:136];
-  assign \$17  = ~ \$16 ;
-  assign \$18  = | held[143:136];
-  assign \$19  = \$18  & held[127];
-  assign count0 = 1'h0 + valid[0];
-  assign \$21  = count0 == room;
-  assign \$22  = \$20  & \$21 ;
-  assign \$23  = valid[0] & held[144];
-  assign \$25  = ~ \$24 ;
-  assign \$26  = \$23  & \$25 ;
-  assign \$27  = count0 + valid[1];
-  assign \$29  = ~ \$28 ;
-  assign \$30  = valid[1] & \$29 ;
-  assign \$31  = \$27 [1:0] == room;
-  assign \$32  = \$30  & \$31 ;
-  assign \$33  = valid[1] & held[144];
-  assign \$34  = marked | forced;
-  assign ends = \$34  | \final ;
-  assign \$35  = \$27 [1:0] - count0;
-  assign \$36  = \$27 [1:0] - \$27 [1:0];
-  assign \$37  = | held[62:40];
-  assign \$42  = partial[0] | \$41 ;
-  assign \$43  = valid[0] & \$42 ;
-  assign \$44  = | held[126:104];
-  assign \$49  = partial[1] | \$48 ;
-  assign \$50  = valid[1] & \$49 ;
-  assign \$51  = ~ newest_phase;
-  assign \$52  = ~ input__payload[144];
-  assign \$53  = \null  & held_valid;
-  assign \$55  = \$54  | input__payload[144];
-  assign \$56  = | ends;
-  assign \$57  = \$56  ? 7'h40 : room;
-  assign \$58  = \$57  - tail;
-  assign \$59  = | bad;
-  assign \$60  = \release  & \$59 ;
-  assign \$61  = ~ marked;
-  assign \$62  = forced & \$61 ;
-  assign \$63  = | \$62 ;
-  assign \$64  = \release  & \$63 ;
-  assign \$65  = ~ marked;
-  assign \$66  = \final  & \$65 ;
-  assign \$67  = ~ forced;
-  assign \$68  = \$66  & \$67 ;
-  assign \$69  = | \$68 ;
-  assign \$70  = \release  & \$69 ;
-  assign \$71  = \release  & held[144];
-  assign \$72  = | valid;
-  assign \$73  = ~ \$72 ;
-  assign \$74  = \$71  & \$73 ;
-  always @(posedge clk)
-    newest_phase <= \$75 ;
-  always @(posedge clk)
-    held_valid <= \$76 ;
-  always @(posedge clk)
-    in_batch <= \$77 ;
-  always @(posedge clk)
-    held <= \$78 ;
-  always @(posedge clk)
-    room <= \$79 ;
-  always @(posedge clk)
-    index_range <= \$80 ;
-  always @(posedge clk)
-    sample_too_long <= \$81 ;
-  always @(posedge clk)
-    sample_open <= \$82 ;
-  always @(posedge clk)
-    empty_batch <= \$83 ;
-  assign \$1  = | input__payload[143:128];
-  assign \null  = ~ \$1 ;
-  assign accept = input__valid & input__ready;
-  assign \$3  = input__valid & \$2 ;
-  assign \$4  = held[144] | \$3 ;
-  assign output__valid = held_valid & \$4 ;
   assign \release  = output__valid & output__ready;
   assign \$5  = \null  | output__ready;
   assign \$6  = held[144] ? 1'h0 : \$5 ;
@@ -6888,107 +11647,210 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   assign input__ready = held_valid ? \$6  : \$8 ;
   assign \$9  = ~ in_batch;
   assign started = accept & \$9 ;
-  assign \$10  = | held[135:128];
+  assign \$10  = ! phase;
+  assign \$11  = phase == 1'h1;
+  assign \$12  = \$10  | \$11 ;
+  assign \$13  = phase == 2'h2;
+  assign \$14  = | held[135:128];
+  assign \$15  = & held[135:128];
+  assign \$16  = ~ \$15 ;
+  assign \$17  = | held[135:128];
+  assign \$18  = \$17  & held[63];
+  assign \$19  = | held[143:136];
+  assign \$20  = & held[143:136];
+  assign \$21  = ~ \$20 ;
+  assign \$22  = | held[143:136];
+  assign \$23  = \$22  & held[127];
+  assign count0 = 1'h0 + valid[0];
+  assign \$25  = count0 == room;
+  assign \$26  = \$24  & \$25 ;
+  assign \$27  = valid[0] & held[144];
+  assign \$29  = ~ \$28 ;
+  assign \$30  = \$27  & \$29 ;
+  assign \$31  = count0 + valid[1];
+  assign \$33  = ~ \$32 ;
+  assign \$34  = valid[1] & \$33 ;
+  assign \$35  = \$31 [1:0] == room;
+  assign \$36  = \$34  & \$35 ;
+  assign \$37  = valid[1] & held[144];
+  assign \$38  = marked | forced;
+  assign ends = \$38  | \final ;
+  assign \$39  = \$31 [1:0] - count0;
+  assign \$40  = \$31 [1:0] - \$31 [1:0];
+  assign \$41  = | held[62:40];
+  assign \$46  = partial[0] | \$45 ;
+  assign \$47  = valid[0] & \$46 ;
+  assign \$48  = | held[126:104];
+  assign \$53  = partial[1] | \$52 ;
+  assign \$54  = valid[1] & \$53 ;
+  assign \$55  = newest_phase != 1'h1;
+  assign \$56  = | newest_phase;
+  assign \$57  = known ? phase : 2'h1;
+  assign \$58  = ~ known;
+  assign \$59  = started & \$58 ;
+  assign \$60  = ~ input__payload[144];
+  assign \$61  = \null  & held_valid;
+  assign \$63  = \$62  | input__payload[144];
+  assign \$64  = | ends;
+  assign \$65  = \$64  ? 7'h40 : room;
+  assign \$66  = \$65  - tail;
+  assign \$67  = | bad;
+  assign \$68  = \release  & \$67 ;
+  assign \$69  = ~ marked;
+  assign \$70  = forced & \$69 ;
+  assign \$71  = | \$70 ;
+  assign \$72  = \release  & \$71 ;
+  assign \$73  = ~ marked;
+  assign \$74  = \final  & \$73 ;
+  assign \$75  = ~ forced;
+  assign \$76  = \$74  & \$75 ;
+  assign \$77  = | \$76 ;
+  assign \$78  = \release  & \$77 ;
+  assign \$79  = \release  & held[144];
+  assign \$80  = | valid;
+  assign \$81  = ~ \$80 ;
+  assign \$82  = \$79  & \$81 ;
+  always @(posedge clk)
+    newest_phase <= \$83 ;
+  always @(posedge clk)
+    unknown_phase <= \$84 ;
+  always @(posedge clk)
+    held_valid <= \$85 ;
+  always @(posedge clk)
+    in_batch <= \$86 ;
+  always @(posedge clk)
+    held <= \$87 ;
+  always @(posedge clk)
+    room <= \$88 ;
+  always @(posedge clk)
+    index_range <= \$89 ;
+  always @(posedge clk)
+    sample_too_long <= \$90 ;
+  always @(posedge clk)
+    sample_open <= \$91 ;
+  always @(posedge clk)
+    empty_batch <= \$92 ;
+  assign \$1  = | input__payload[143:128];
+  assign \null  = ~ \$1 ;
+  assign accept = input__valid & input__ready;
+  assign \$3  = input__valid & \$2 ;
+  assign \$4  = held[144] | \$3 ;
+  assign output__valid = held_valid & \$4 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
-    tail = \$27 [1:0];
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    known = \$12 ;
+    if (\$13 ) begin
+      known = 1'h1;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    tail = \$31 [1:0];
     if (ends[0]) begin
-      tail = \$35 [1:0];
+      tail = \$39 [1:0];
     end
     if (ends[1]) begin
-      tail = \$36 [1:0];
+      tail = \$40 [1:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
-    \$75  = newest_phase;
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$83  = newest_phase;
     if (started) begin
-      \$75  = phase;
+      \$83  = \$57 ;
     end
     if (rst) begin
-      \$75  = 1'h0;
+      \$83  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
-    \$76  = held_valid;
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$84  = \$59 ;
+    if (rst) begin
+      \$84  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$85  = held_valid;
     if (\release ) begin
-      \$76  = 1'h0;
+      \$85  = 1'h0;
     end
     if (accept) begin
-      if (\$53 ) begin
-      end else if (\$55 ) begin
-        \$76  = 1'h1;
+      if (\$61 ) begin
+      end else if (\$63 ) begin
+        \$85  = 1'h1;
       end
     end
     if (rst) begin
-      \$76  = 1'h0;
+      \$85  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
-    \$77  = in_batch;
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$86  = in_batch;
     if (accept) begin
-      \$77  = \$52 ;
+      \$86  = \$60 ;
     end
     if (rst) begin
-      \$77  = 1'h0;
+      \$86  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
-    \$78  = held;
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$87  = held;
     if (accept) begin
-      if (\$53 ) begin
-        \$78 [144] = input__payload[144];
-      end else if (\$55 ) begin
-        \$78  = input__payload;
+      if (\$61 ) begin
+        \$87 [144] = input__payload[144];
+      end else if (\$63 ) begin
+        \$87  = input__payload;
       end
     end
     if (rst) begin
-      \$78  = 145'h0000000000000000000000000000000000000;
+      \$87  = 145'h0000000000000000000000000000000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
-    \$79  = room;
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$88  = room;
     if (\release ) begin
-      \$79  = \$58 [6:0];
+      \$88  = \$66 [6:0];
     end
     if (rst) begin
-      \$79  = 7'h40;
+      \$88  = 7'h40;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
-    \$80  = \$60 ;
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$89  = \$68 ;
     if (rst) begin
-      \$80  = 1'h0;
+      \$89  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
-    \$81  = \$64 ;
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$90  = \$72 ;
     if (rst) begin
-      \$81  = 1'h0;
+      \$90  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
-    \$82  = \$70 ;
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$91  = \$78 ;
     if (rst) begin
-      \$82  = 1'h0;
+      \$91  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
-    \$83  = \$74 ;
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$92  = \$82 ;
     if (rst) begin
-      \$83  = 1'h0;
+      \$92  = 1'h0;
     end
   end
-  assign output__payload[87] = held[144];
-  assign output__payload[86] = \$51 ;
+  assign output__payload[88] = held[144];
+  assign output__payload[87] = \$56 ;
+  assign output__payload[86] = \$55 ;
   assign output__payload[85] = bad[1];
   assign output__payload[84] = ends[1];
   assign output__payload[83] = valid[1];
@@ -6997,29 +11859,362 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   assign output__payload[41] = ends[0];
   assign output__payload[40] = valid[0];
   assign output__payload[39:0] = held[39:0];
-  assign bad[1] = \$50 ;
-  assign bad[0] = \$43 ;
-  assign \final [1] = \$33 ;
-  assign \final [0] = \$26 ;
-  assign forced[1] = \$32 ;
-  assign forced[0] = \$22 ;
-  assign marked[1] = \$19 ;
-  assign marked[0] = \$14 ;
-  assign partial[1] = \$17 ;
-  assign partial[0] = \$12 ;
-  assign valid[1] = \$15 ;
-  assign valid[0] = \$10 ;
+  assign bad[1] = \$54 ;
+  assign bad[0] = \$47 ;
+  assign \final [1] = \$37 ;
+  assign \final [0] = \$30 ;
+  assign forced[1] = \$36 ;
+  assign forced[0] = \$26 ;
+  assign marked[1] = \$23 ;
+  assign marked[0] = \$18 ;
+  assign partial[1] = \$21 ;
+  assign partial[0] = \$16 ;
+  assign valid[1] = \$19 ;
+  assign valid[0] = \$14 ;
   assign \$2  = \$1 ;
-  assign \$20  = \$10 ;
-  assign \$24  = \$15 ;
-  assign \$28  = \$14 ;
-  assign \$38  = 1'h0;
-  assign \$40  = 1'h0;
-  assign \$39  = \$37 ;
-  assign \$41  = \$37 ;
-  assign \$45  = 1'h0;
-  assign \$46  = \$44 ;
-  assign \$47  = 1'h0;
-  assign \$48  = \$44 ;
-  assign \$54  = \$1 ;
+  assign \$24  = \$14 ;
+  assign \$28  = \$19 ;
+  assign \$32  = \$18 ;
+  assign \$42  = 1'h0;
+  assign \$43  = \$41 ;
+  assign \$44  = 1'h0;
+  assign \$45  = \$41 ;
+  assign \$49  = 1'h0;
+  assign \$50  = \$48 ;
+  assign \$51  = 1'h0;
+  assign \$52  = \$48 ;
+  assign \$62  = \$1 ;
+endmodule
+
+module hotline_updates(rst, input__valid, fire, input__ready, room, weights__0, weights__1, weights__2, weights__3, weights__4, weights__5, weights__6, weights__7, weights__8, weights__9, weights__10, weights__11, weights__12, weights__13, weights__14, weights__15
+, input__payload, held, tags__0, lane_weights__0, tags__1, lane_weights__1, to_bank__0, to_bank__1, rank_is__0, rank_is__1, clk);
+  reg \$auto$verilog_backend.cc:2505:dump_module$24 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$24 = 0;
+  input rst;
+  wire rst;
+  input input__valid;
+  wire input__valid;
+  output fire;
+  wire fire;
+  output input__ready;
+  wire input__ready;
+  input [1:0] room;
+  wire [1:0] room;
+  input [4:0] weights__0;
+  wire [4:0] weights__0;
+  input [4:0] weights__1;
+  wire [4:0] weights__1;
+  input [4:0] weights__2;
+  wire [4:0] weights__2;
+  input [4:0] weights__3;
+  wire [4:0] weights__3;
+  input [4:0] weights__4;
+  wire [4:0] weights__4;
+  input [4:0] weights__5;
+  wire [4:0] weights__5;
+  input [4:0] weights__6;
+  wire [4:0] weights__6;
+  input [4:0] weights__7;
+  wire [4:0] weights__7;
+  input [4:0] weights__8;
+  wire [4:0] weights__8;
+  input [4:0] weights__9;
+  wire [4:0] weights__9;
+  input [4:0] weights__10;
+  wire [4:0] weights__10;
+  input [4:0] weights__11;
+  wire [4:0] weights__11;
+  input [4:0] weights__12;
+  wire [4:0] weights__12;
+  input [4:0] weights__13;
+  wire [4:0] weights__13;
+  input [4:0] weights__14;
+  wire [4:0] weights__14;
+  input [4:0] weights__15;
+  wire [4:0] weights__15;
+  input [214:0] input__payload;
+  wire [214:0] input__payload;
+  output held;
+  reg held = 1'h0;
+  output [38:0] tags__0;
+  reg [38:0] tags__0 = 39'h0000000000;
+  output [4:0] lane_weights__0;
+  reg [4:0] lane_weights__0 = 5'h00;
+  output [38:0] tags__1;
+  reg [38:0] tags__1 = 39'h0000000000;
+  output [4:0] lane_weights__1;
+  reg [4:0] lane_weights__1 = 5'h00;
+  output [1:0] to_bank__0;
+  reg [1:0] to_bank__0 = 2'h0;
+  output [1:0] to_bank__1;
+  reg [1:0] to_bank__1 = 2'h0;
+  output [1:0] rank_is__0;
+  reg [1:0] rank_is__0 = 2'h0;
+  output [1:0] rank_is__1;
+  reg [1:0] rank_is__1 = 2'h0;
+  input clk;
+  wire clk;
+  wire \$1 ;
+  wire [2:0] \$10 ;
+  wire \$11 ;
+  wire [3:0] \$12 ;
+  reg [4:0] \$13 ;
+  wire [3:0] \$14 ;
+  reg [4:0] \$15 ;
+  wire \$16 ;
+  wire \$17 ;
+  wire \$18 ;
+  wire \$19 ;
+  wire \$2 ;
+  reg \$20 ;
+  reg [38:0] \$21 ;
+  reg [4:0] \$22 ;
+  reg [38:0] \$23 ;
+  reg [4:0] \$24 ;
+  reg [1:0] \$25 ;
+  reg [1:0] \$26 ;
+  reg [1:0] \$27 ;
+  reg [1:0] \$28 ;
+  wire \$3 ;
+  wire [5:0] \$4 ;
+  wire [2:0] \$5 ;
+  wire [2:0] \$6 ;
+  wire \$7 ;
+  wire [5:0] \$8 ;
+  wire [2:0] \$9 ;
+  reg [4:0] others0 = 1'h0;
+  reg [4:0] others1;
+  reg [1:0] target0;
+  reg [1:0] target1;
+  assign \$1  = & room;
+  assign fire = held & \$1 ;
+  assign \$2  = ~ held;
+  assign input__ready = \$2  | fire;
+  assign \$3  = ~ input__payload[42];
+  assign \$4  = input__payload[47:43] - \$3 ;
+  assign \$5  = 1'h1 << input__payload[50];
+  assign \$6  = input__payload[49] ? \$5  : 3'h0;
+  assign \$7  = ~ input__payload[133];
+  assign \$8  = input__payload[138:134] - \$7 ;
+  assign \$9  = 1'h1 << input__payload[141];
+  assign \$10  = input__payload[140] ? \$9  : 3'h0;
+  assign \$11  = input__valid & input__payload[213];
+  assign \$12  = others0[4] ? 4'hf : others0[3:0];
+  assign \$14  = others1[4] ? 4'hf : others1[3:0];
+  assign \$16  = ! input__payload[51];
+  assign \$17  = ! input__payload[142];
+  always @(posedge clk)
+    held <= \$20 ;
+  always @(posedge clk)
+    tags__0 <= \$21 ;
+  always @(posedge clk)
+    lane_weights__0 <= \$22 ;
+  always @(posedge clk)
+    tags__1 <= \$23 ;
+  always @(posedge clk)
+    lane_weights__1 <= \$24 ;
+  always @(posedge clk)
+    to_bank__0 <= \$25 ;
+  always @(posedge clk)
+    to_bank__1 <= \$26 ;
+  always @(posedge clk)
+    rank_is__0 <= \$27 ;
+  always @(posedge clk)
+    rank_is__1 <= \$28 ;
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    (* full_case = 32'd1 *)
+    casez (\$12 )
+      4'h0:
+          \$13  = weights__0;
+      4'h1:
+          \$13  = weights__1;
+      4'h2:
+          \$13  = weights__2;
+      4'h3:
+          \$13  = weights__3;
+      4'h4:
+          \$13  = weights__4;
+      4'h5:
+          \$13  = weights__5;
+      4'h6:
+          \$13  = weights__6;
+      4'h7:
+          \$13  = weights__7;
+      4'h8:
+          \$13  = weights__8;
+      4'h9:
+          \$13  = weights__9;
+      4'ha:
+          \$13  = weights__10;
+      4'hb:
+          \$13  = weights__11;
+      4'hc:
+          \$13  = weights__12;
+      4'hd:
+          \$13  = weights__13;
+      4'he:
+          \$13  = weights__14;
+      4'hf:
+          \$13  = weights__15;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    (* full_case = 32'd1 *)
+    casez (\$14 )
+      4'h0:
+          \$15  = weights__0;
+      4'h1:
+          \$15  = weights__1;
+      4'h2:
+          \$15  = weights__2;
+      4'h3:
+          \$15  = weights__3;
+      4'h4:
+          \$15  = weights__4;
+      4'h5:
+          \$15  = weights__5;
+      4'h6:
+          \$15  = weights__6;
+      4'h7:
+          \$15  = weights__7;
+      4'h8:
+          \$15  = weights__8;
+      4'h9:
+          \$15  = weights__9;
+      4'ha:
+          \$15  = weights__10;
+      4'hb:
+          \$15  = weights__11;
+      4'hc:
+          \$15  = weights__12;
+      4'hd:
+          \$15  = weights__13;
+      4'he:
+          \$15  = weights__14;
+      4'hf:
+          \$15  = weights__15;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    others0 = 5'h00;
+    if (input__ready) begin
+      others0 = \$4 [4:0];
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    target0 = 2'h0;
+    if (input__ready) begin
+      target0 = \$6 [1:0];
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    others1 = 5'h00;
+    if (input__ready) begin
+      others1 = \$8 [4:0];
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    target1 = 2'h0;
+    if (input__ready) begin
+      target1 = \$10 [1:0];
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    \$20  = held;
+    if (input__ready) begin
+      \$20  = \$11 ;
+    end
+    if (rst) begin
+      \$20  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    \$21  = tags__0;
+    if (input__ready) begin
+      \$21  = input__payload[90:52];
+    end
+    if (rst) begin
+      \$21  = 39'h0000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    \$22  = lane_weights__0;
+    if (input__ready) begin
+      \$22  = \$13 ;
+    end
+    if (rst) begin
+      \$22  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    \$23  = tags__1;
+    if (input__ready) begin
+      \$23  = input__payload[181:143];
+    end
+    if (rst) begin
+      \$23  = 39'h0000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    \$24  = lane_weights__1;
+    if (input__ready) begin
+      \$24  = \$15 ;
+    end
+    if (rst) begin
+      \$24  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    \$25  = to_bank__0;
+    if (input__ready) begin
+      \$25  = { target1[0], target0[0] };
+    end
+    if (rst) begin
+      \$25  = 2'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    \$26  = to_bank__1;
+    if (input__ready) begin
+      \$26  = { target1[1], target0[1] };
+    end
+    if (rst) begin
+      \$26  = 2'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    \$27  = rank_is__0;
+    if (input__ready) begin
+      \$27  = { \$17 , \$16  };
+    end
+    if (rst) begin
+      \$27  = 2'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    \$28  = rank_is__1;
+    if (input__ready) begin
+      \$28  = { \$19 , \$18  };
+    end
+    if (rst) begin
+      \$28  = 2'h0;
+    end
+  end
+  assign \$18  = input__payload[51];
+  assign \$19  = input__payload[142];
 endmodule

@@ -71,11 +71,18 @@ class Device(ABC):
 
     @abstractmethod
     def receive_state(self, rows: int, ways: int) -> np.ndarray:
-        """The next packet of m_axis_state: uint64 [rows, ways] entry words. COMMAND must have been written."""
+        """The next packet of m_axis_state: uint64 [rows, ways], what DUMP sends. COMMAND must have been written."""
+
+    @abstractmethod
+    def receive_events(self, limit: int, ways: int) -> np.ndarray:
+        """The next packet of m_axis_state: uint64 [n, ways], what SELECT sends. COMMAND must have been written.
+
+        Raises DeviceError if it has more than `limit` beats.
+        """
 
     @abstractmethod
     def send_state(self, entries: np.ndarray) -> None:
-        """Sends uint64 [rows, ways] entry words as one packet on s_axis_state. COMMAND must have been written."""
+        """Sends uint64 [rows, ways], what DUMP gave, as one packet on s_axis_state. COMMAND must have been written."""
 
     @abstractmethod
     def wait_irq(self) -> None:

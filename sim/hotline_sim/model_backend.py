@@ -5,14 +5,27 @@ from __future__ import annotations
 import numpy as np
 
 from hotline_hw.params import Geometry
-from hotline_hw.regmap import COUNTERS, REGISTERS, Access, Command, Error, Irq, Phase, Register, counter_offset
+from hotline_hw.regmap import (
+    COUNTERS,
+    REGISTERS,
+    Access,
+    Command,
+    Error,
+    Irq,
+    Phase,
+    Register,
+    counter_offset,
+    register,
+)
 
+from .arguments import check_batches, check_entries
 from .device import BusError, Device, DeviceError, DeviceTimeout, Results
 from .fast import FastAccelerator
 from .model import Accelerator
 
 __all__ = ["ModelDevice"]
 
+_POLICY = ("AGE_PERIOD", "HYSTERESIS", "MOVE_LIMIT", "SELECT_START", *(f"WEIGHTS_{index}" for index in range(4)))
 _BY_OFFSET = {register.offset: register for register in REGISTERS}
 
 
@@ -25,10 +38,12 @@ def _capability(register: Register, geometry: Geometry) -> int:
 class ModelDevice(Device):
     """An accelerator that answers at once. Timing counters read zero.
 
-    The core is busy only from a DUMP or RESTORE command to the transfer of its packet. Rules that the hardware shares:
+    The core is busy only from a DUMP, RESTORE or SELECT command to the transfer of its packet. Rules that the hardware
+    shares:
 
     - While busy, a write to COMMAND or HOT_ROWS is COMMAND_BUSY whatever its value, SNAPSHOT alone excepted.
     - All 32 bits of a write to COMMAND are the code.
+    - The registers of `Policy` may be written at any time, and count for mini-batches and commands that start later.
     - Every occurrence of an error sets its bit in ERROR and IRQ_STATUS.error, also where the bit was set already.
       The two are cleared apart from one another.
     - Bits outside a register's fields read as zero; writing them has no effect.
@@ -47,9 +62,11 @@ class ModelDevice(Device):
             if register.name.startswith("CAP_")
         }
         self._snapshot = {counter.name: 0 for counter in COUNTERS}
-        self._control = Phase.LEARN
+        self._policy = {name: register(name).reset or 0 for name in _POLICY}
+        self._control = int(Phase.LEARN)
         self._phase = Phase.LEARN  # of the newest mini-batch
         self._command: Command | None = None  # that awaits its packet
+        self._events = np.empty((0, geometry.ways), np.uint64)  # of the last SELECT
         self._error = Error(0)
         self._irq_status = Irq(0)
         self._irq_enable = Irq(0)
@@ -74,9 +91,11 @@ class ModelDevice(Device):
             return 0
         if offset in self._capabilities:
             return self._capabilities[offset]
+        if register.name in self._policy:
+            return self._policy[register.name]
         match register.name:
             case "CONTROL":
-                return int(self._control)
+                return self._control
             case "STATUS":
                 busy = self._command is not None
                 return (
@@ -88,6 +107,10 @@ class ModelDevice(Device):
                 return self.core.hot_rows
             case "INDEX_BITS":
                 return self.core.index_bits
+            case "HOT_COUNT":
+                return self.core.hot_count
+            case "THRESHOLD":
+                return self.core.threshold
             case "ERROR":
                 return int(self._error)
             case "IRQ_STATUS":
@@ -107,9 +130,13 @@ class ModelDevice(Device):
             raise ValueError(f"{value:#x} does not fit register {register.name}, which has 32 bits")
         if register.access == Access.RO:
             raise BusError(f"write of offset {offset:#05x} was answered with SLVERR: {register.name} is read-only")
+        if register.name in self._policy:
+            self._policy[register.name] = value & sum(field.mask for field in register.fields)
+            self._set_policy()
+            return
         match register.name:
             case "CONTROL":
-                self._control = Phase(register.field("phase").get(value))
+                self._control = register.field("phase").get(value)
             case "HOT_ROWS":
                 self._write_hot_rows(value)
             case "COMMAND":
@@ -137,11 +164,13 @@ class ModelDevice(Device):
     def _write_command(self, code: int) -> None:
         if self._command is not None and code != Command.SNAPSHOT:
             return self._raise(Error.COMMAND_BUSY)
-        if code not in list(Command):
+        if code not in list(Command) or (code == Command.SELECT and not self.geometry.sample_aware):
             return self._raise(Error.COMMAND_CODE)
         match Command(code):
-            case Command.DUMP | Command.RESTORE:
+            case Command.DUMP | Command.RESTORE | Command.SELECT:
                 self._command = Command(code)  # ends with its packet
+                if code == Command.SELECT:
+                    self._events = self.core.select()
                 return
             case Command.CLEAR:
                 self.core.clear()
@@ -150,6 +179,15 @@ class ModelDevice(Device):
             case Command.RESET_COUNTERS:
                 self.core.reset_counters()
         self._irq_status |= Irq.COMMAND_DONE
+
+    def _set_policy(self) -> None:
+        fields = {name: register(name).unpack(value) for name, value in self._policy.items()}
+        policy = self.core.policy
+        policy.weights = [weight for index in range(4) for weight in fields[f"WEIGHTS_{index}"].values()]
+        policy.age_period = fields["AGE_PERIOD"]["lookups"]
+        policy.hysteresis = fields["HYSTERESIS"]["shift"]
+        policy.move_limit = fields["MOVE_LIMIT"]["rows"]
+        policy.select_start = fields["SELECT_START"]["set"]
 
     def _raise(self, error: Error) -> None:
         self._error |= error
@@ -163,17 +201,14 @@ class ModelDevice(Device):
     # Streams
 
     def stream(self, words: np.ndarray, ends: np.ndarray) -> Results:
-        if words.dtype != np.uint64 or words.ndim != 1:
-            raise ValueError(f"words must be uint64 [n], not {words.dtype} {list(words.shape)}")
+        words, ends = check_batches(words, ends)
         starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
-        if (ends <= starts).any() or (ends[-1] if len(ends) else 0) != len(words):
-            raise ValueError(f"ends must increase from above 0 to the {len(words)} words, so no mini-batch is empty")
         self._await_no_command("s_axis_lookup")
 
         packets = []
         for start, end in zip(starts, ends, strict=True):
-            self._phase = self._control
-            packets.append(self.core.run_batch(words[start:end], self._phase))
+            packets.append(self.core.run_batch(words[start:end], self._control))
+            self._phase = Phase.CLASSIFY if Error.PHASE in self.core.errors else Phase(self._control)
             self._irq_status |= Irq.BATCH_DONE
         self._collect_errors()
         popular, popular_ends = _end_to_end([packet[0] for packet in packets])
@@ -190,17 +225,18 @@ class ModelDevice(Device):
         self._end_command()
         return entries
 
-    def send_state(self, entries: np.ndarray) -> None:
-        if (
-            entries.dtype != np.uint64
-            or entries.ndim != 2
-            or entries.shape[1] != self.geometry.ways
-            or not entries.size
-        ):
-            raise ValueError(
-                f"entries must be uint64 [rows, {self.geometry.ways}] with a row at least, "
-                f"not {entries.dtype} {list(entries.shape)}"
+    def receive_events(self, limit: int, ways: int) -> np.ndarray:
+        self._await_command(Command.SELECT, "m_axis_state has no packet")
+        if len(self._events) > limit or ways != self.geometry.ways:
+            raise DeviceError(
+                f"m_axis_state holds {len(self._events)} beats of {self.geometry.ways} words, "
+                f"not at most {limit} of {ways}"
             )
+        self._end_command()
+        return self._events
+
+    def send_state(self, entries: np.ndarray) -> None:
+        entries = check_entries(entries, self.geometry.ways)
         self._await_command(Command.RESTORE, "s_axis_state is not ready")
         self.core.restore(entries)
         self._collect_errors()

@@ -135,7 +135,7 @@ MUTANTS = {
     "room is granted too long": ("in_flight <= g.queue_depth - g.bank_ports", "in_flight < g.queue_depth"),
     "room is granted too seldom": ("in_flight <= g.queue_depth - g.bank_ports", "in_flight == 0"),
     "one answer will do": ("self.ready.eq(answers.level >= needed)", "self.ready.eq(answers.level.any())"),
-    "lookups of other banks slip in": ("choice.eq(self.scatter & self.rank_is[port])", "choice.eq(self.rank_is[port])"),
+    "lookups of other banks slip in": ("choice.eq(lanes & rank_is[port])", "choice.eq(rank_is[port])"),
 }
 
 

@@ -14,25 +14,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hotline_hw.params import PRESETS
+from hotline_hw.params import PRESETS, Geometry
 from hotline_hw.regmap import COUNTERS, ID_VALUE, Command, Irq, Phase
-from hotline_hw.words import ENTRY_RRPV
+from hotline_hw.words import AGE_FIELD, COUNTER_FIELD, ENTRY_RRPV
 from hotline_sim.backends import BACKENDS, open_device
 from hotline_sim.cocotb_backend import CocotbDevice
 from hotline_sim.device import BusError, Device, DeviceError, DeviceTimeout
+from hotline_sim.model_sample_aware import Policy
 from hotline_sim.stimulus import random_batches
 from hotline_sim.verilated import VerilatedDevice
-from tests.unit.registers import Registers, send
+from tests.unit.registers import Registers, policy_values, send, until_idle
 
 TINY = PRESETS["tiny"]
+SRRIP = TINY.override({"entries_per_hot_row": 1})
+GEOMETRIES = {"sample_aware": TINY, "srrip": SRRIP}
 HARDWARE = ("verilated", "cocotb:icarus", "cocotb:verilator")
 TIMING = {counter.name for counter in COUNTERS if counter.timing}
-HOT_ROWS = 41  # neither all entries nor the same number of ways in every set
-
-
-def until_idle(csr: Registers) -> None:
-    while csr.status()["busy"]:
-        pass
+# Neither all entries nor the same number of ways in every set.
+HOT_ROWS = {TINY: 21, SRRIP: 41}
 
 
 def command(csr: Registers, code: Command) -> None:
@@ -42,29 +41,57 @@ def command(csr: Registers, code: Command) -> None:
 
 def dump(csr: Registers) -> np.ndarray:
     command(csr, Command.DUMP)
-    return csr.device.receive_state(1 << csr["INDEX_BITS"], TINY.ways)
+    rows = 1 if csr["CAP_POLICY"] & 0xFF == 1 else 2
+    return csr.device.receive_state(rows << csr["INDEX_BITS"], TINY.ways)
 
 
-def exercise(device: Device, seed: int) -> tuple[list[np.ndarray], dict[str, int]]:
-    """Everything that a device tells over every command and both phases: arrays in order, and counters by name."""
+def aged(rng: np.random.Generator, rows: np.ndarray) -> np.ndarray:
+    """An SRRIP tracker's dump with other RRPVs."""
+    older = rng.permutation(np.arange(1 << TINY.rrpv_bits, dtype=np.uint64))
+    rrpvs = older[(rows >> np.uint64(ENTRY_RRPV.low)).astype(np.int64) & (len(older) - 1)]
+    keep = np.uint64(~(((1 << ENTRY_RRPV.width) - 1) << ENTRY_RRPV.low) & (1 << 64) - 1)
+    return np.where(rows != 0, rows & keep | rrpvs << np.uint64(ENTRY_RRPV.low), rows)
+
+
+def recounted(rng: np.random.Generator, rows: np.ndarray) -> np.ndarray:
+    """A sample-aware tracker's dump with other counters and ages."""
+    rows = rows.copy()
+    counters = rng.integers(0, 1 << TINY.counter_bits, rows[::2].shape, dtype=np.uint64) << np.uint64(COUNTER_FIELD.low)
+    keep = np.uint64(~(COUNTER_FIELD.mask << COUNTER_FIELD.low) & (1 << 64) - 1)
+    rows[::2] = np.where(rows[::2] != 0, rows[::2] & keep | counters, rows[::2])
+    rows[1::2, 0] ^= rng.integers(0, 4, len(rows) // 2, dtype=np.uint64) << np.uint64(AGE_FIELD.low)
+    return rows
+
+
+def exercise(device: Device, geometry: Geometry, seed: int) -> tuple[list[np.ndarray], dict[str, int]]:
+    """Everything that a device tells over every command and phase: arrays in order, and counters by name."""
     csr = Registers(device)
     rng = np.random.default_rng(seed)
     heard: list[np.ndarray] = []
     until_idle(csr)
-    csr["HOT_ROWS"] = HOT_ROWS
-    for phase in (Phase.LEARN, Phase.CLASSIFY, Phase.LEARN, Phase.CLASSIFY):
+    csr["HOT_ROWS"] = HOT_ROWS[geometry]
+    second = Phase.RELEARN if geometry.sample_aware else Phase.LEARN
+    stream = random_batches(
+        rng, TINY, 16, lookups=4, hot_keys=8, hot_share=0.9, index_errors=0.02, long_errors=0.03, open_errors=0.1
+    )
+    for part, phase in enumerate((Phase.LEARN, Phase.CLASSIFY, second, Phase.CLASSIFY)):
         until_idle(csr)
         csr["CONTROL"] = int(phase)
-        batches = random_batches(rng, TINY, 4, index_errors=0.02, long_errors=0.03, open_errors=0.1)
-        heard += astuple(send(device, batches))
+        heard += astuple(send(device, stream[4 * part : 4 * part + 4]))
         rows = dump(csr)
         heard.append(rows)
         command(csr, Command.RESTORE)
-        older = rng.permutation(np.arange(1 << TINY.rrpv_bits, dtype=np.uint64))
-        aged = older[(rows >> np.uint64(ENTRY_RRPV.low)).astype(np.int64) & (len(older) - 1)]
-        keep = np.uint64(~(((1 << ENTRY_RRPV.width) - 1) << ENTRY_RRPV.low) & (1 << 64) - 1)
-        device.send_state(np.where(rows != 0, rows & keep | aged << np.uint64(ENTRY_RRPV.low), rows))
+        device.send_state(recounted(rng, rows) if geometry.sample_aware else aged(rng, rows))
         heard.append(dump(csr))
+        if geometry.sample_aware:
+            until_idle(csr)
+            policy = Policy(age_period=int(rng.integers(0, 4)), select_start=int(rng.integers(0, 20)), move_limit=6)
+            for name, value in policy_values(policy).items():
+                csr[name] = value
+            command(csr, Command.SELECT)
+            heard.append(device.receive_events(TINY.max_moves + 1, TINY.ways))
+            until_idle(csr)
+            heard.append(np.array([csr["HOT_COUNT"], csr["THRESHOLD"]]))
     command(csr, Command.SNAPSHOT)
     until_idle(csr)
     heard.append(np.array([csr["ERROR"], csr["IRQ_STATUS"], csr["HOT_ROWS"], csr["INDEX_BITS"]]))
@@ -72,9 +99,9 @@ def exercise(device: Device, seed: int) -> tuple[list[np.ndarray], dict[str, int
 
 
 @functools.cache
-def exercised(backend: str, seed: int = 1) -> tuple[list[np.ndarray], dict[str, int]]:
-    with open_device(backend, TINY) as device:
-        return exercise(device, seed)
+def exercised(backend: str, geometry: Geometry = TINY, seed: int = 1) -> tuple[list[np.ndarray], dict[str, int]]:
+    with open_device(backend, geometry) as device:
+        return exercise(device, geometry, seed)
 
 
 def assert_equal(heard: list[np.ndarray], expected: list[np.ndarray]) -> None:
@@ -83,23 +110,28 @@ def assert_equal(heard: list[np.ndarray], expected: list[np.ndarray]) -> None:
         np.testing.assert_array_equal(mine, theirs, err_msg=f"item {index}")
 
 
+@pytest.mark.parametrize("tracker", GEOMETRIES)
 @pytest.mark.parametrize("backend", HARDWARE)
-def test_same_as_the_model(backend):
-    heard, counters = exercised(backend)
-    expected, expected_counters = exercised("model")
+def test_same_as_the_model(backend, tracker):
+    heard, counters = exercised(backend, GEOMETRIES[tracker])
+    expected, expected_counters = exercised("model", GEOMETRIES[tracker])
     assert_equal(heard, expected)
     for name in set(counters) - TIMING:
         assert counters[name] == expected_counters[name], name
     assert counters["cycles"] > counters["lookups"] / TINY.lanes
+    assert (counters["select_cycles"] > 0) == (counters["promotions"] > 0) == (tracker == "sample_aware")
+    assert counters["popular_samples"] > 0
 
 
+@pytest.mark.parametrize("tracker", GEOMETRIES)
 @pytest.mark.parametrize("backend", HARDWARE[1:])
-def test_same_cycles_in_every_simulator(backend):
-    assert exercised(backend)[1] == exercised("verilated")[1]
+def test_same_cycles_in_every_simulator(backend, tracker):
+    assert exercised(backend, GEOMETRIES[tracker])[1] == exercised("verilated", GEOMETRIES[tracker])[1]
 
 
+@pytest.mark.parametrize("tracker", GEOMETRIES)
 @pytest.mark.parametrize("seed", range(10))
-def test_results_do_not_depend_on_stalls(seed):
+def test_results_do_not_depend_on_stalls(seed, tracker):
     """Ten patterns, from streams that are hardly held back to streams that mostly are."""
     probability = {
         port: float(p)
@@ -111,9 +143,10 @@ def test_results_do_not_depend_on_stalls(seed):
     } | {"m_axis_nonpopular": 0.8}
     runs = []
     for _ in range(2):
-        with VerilatedDevice(TINY, stall_seed=seed, stall_probability=probability) as device:
-            runs.append((*exercise(device, seed=1), device.cycles))
-    expected, expected_counters = exercised("verilated")
+        geometry = GEOMETRIES[tracker]
+        with VerilatedDevice(geometry, stall_seed=seed, stall_probability=probability) as device:
+            runs.append((*exercise(device, geometry, seed=1), device.cycles))
+    expected, expected_counters = exercised("verilated", geometry)
     (heard, counters, cycles), again = runs
     assert_equal(heard, expected)
     assert {name: counters[name] for name in counters if name not in TIMING} == {
@@ -145,6 +178,8 @@ def test_contract(device):
 
     with pytest.raises(DeviceTimeout, match="DUMP.*300 clock cycles"):
         device.receive_state(8, TINY.ways)
+    with pytest.raises(DeviceTimeout, match="SELECT.*300 clock cycles"):
+        device.receive_events(9, TINY.ways)
     with pytest.raises(DeviceTimeout, match="RESTORE.*300 clock cycles"):
         device.send_state(np.zeros((8, TINY.ways), np.uint64))
     with pytest.raises(DeviceTimeout, match="irq.*300 clock cycles"):
@@ -165,7 +200,7 @@ def test_contract(device):
     assert [len(part) for part in astuple(nothing)] == [0, 0, 0, 0]
 
     command(csr, Command.DUMP)
-    with pytest.raises(DeviceError, match=r"holds 64 entries, not 100 rows of 4|sent more words"):
+    with pytest.raises(DeviceError, match=r"holds 128 entries, not 100 rows of 4|sent more words"):
         device.receive_state(100, TINY.ways)
     device.close()
     device.close()
@@ -185,14 +220,22 @@ def test_reset_after_a_transfer_that_failed(device):
     until_idle(csr)
     assert not dump(csr).any()
 
+    send(device, random_batches(np.random.default_rng(1), TINY, 4))
+    command(csr, Command.SELECT)
+    with pytest.raises(DeviceError, match="more words"):
+        device.receive_events(2, TINY.ways)
+    device.reset()
+    until_idle(csr)
+    assert csr["HOT_COUNT"] == 0
+
 
 def test_devices_of_two_geometries_in_one_process():
     other = TINY.override({"lanes": 4, "rrpv_bits": 1})
     with VerilatedDevice(TINY) as first, VerilatedDevice(other) as second, VerilatedDevice(TINY) as third:
         second.reset()
         assert [Registers(d)["CAP_STREAM"] & 0xFF for d in (first, second, third)] == [2, 4, 2]
-        assert_equal(exercise(first, 1)[0], exercised("model")[0])
-        assert_equal(exercise(third, 1)[0], exercised("model")[0])
+        assert_equal(exercise(first, TINY, 1)[0], exercised("model")[0])
+        assert_equal(exercise(third, TINY, 1)[0], exercised("model")[0])
 
 
 INTERRUPTED = """

@@ -23,7 +23,7 @@ RIVAL = "cocotb:verilator"
 
 @pytest.fixture(scope="module")
 def figures() -> dict:
-    return bench(load("synthetic:kaggle", samples=600), TINY, BenchSettings(hot_rows=50, rival=RIVAL, **QUICK))
+    return bench(load("synthetic:kaggle", samples=600), TINY, BenchSettings(hot_rows=25, rival=RIVAL, **QUICK))
 
 
 def test_streams_are_the_same_for_every_backend(figures):
@@ -72,7 +72,7 @@ def test_tables_show_the_rivals_and_the_load(figures):
 
 def test_the_command(tmp_path):
     run = CliRunner().invoke(app, [
-        "bench", "--preset", "tiny", "--samples", "600", "--hot-rows", "50", "--batch-size", "32", "--model", "small",
+        "bench", "--preset", "tiny", "--samples", "600", "--hot-rows", "25", "--batch-size", "32", "--model", "small",
         "--steps", "1", "--rounds", "1", "--rival", "none", "--json", str(tmp_path / "bench.json"),
         "--report", str(tmp_path),
     ])  # fmt: skip
@@ -81,7 +81,7 @@ def test_the_command(tmp_path):
     written = json.loads((tmp_path / "bench.json").read_text())
     assert written["rival"] is None and written["rival_ratio"] is None
     assert len(written["load_average"]["before"]) == len(written["load_average"]["after"]) == 3
-    assert written["cores"] >= 1 and written["preset"] == "tiny" and written["hot_rows"] == 50
+    assert written["cores"] >= 1 and written["preset"] == "tiny" and written["hot_rows"] == 25
     assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
 
 

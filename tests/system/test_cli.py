@@ -60,6 +60,7 @@ def test_cosim(data):
         "--optimizer", "sgd", "--device", "cpu", "--baseline", "--json", "out/cosim.json", "--report", "out",
         "--set", "ways=8", "--set", "max_samples=0x80", "--seed", 5, "--samples", 500, "--dtype", "float64",
         "--rate", 0.1, "--eps", 0.5, "--model", "small", "--dimension", 4,
+        "--relearn-share", 0.5, "--select-every", 2, "--move-limit", 3,
     )  # fmt: skip
     assert run.exit_code == 0, run.output
     assert "popular samples" in run.stdout and run.stderr == "", "no progress where there is no terminal"
@@ -67,6 +68,8 @@ def test_cosim(data):
     assert figures["geometry"]["ways"] == 8 and figures["geometry"]["max_samples"] == 128
     assert figures["preset"] == "tiny-custom" and figures["backend"] == "model"
     assert (figures["steps"], figures["samples"], figures["learned_samples"]) == (4, 200, 150)
+    assert [figures[name] for name in ("relearn_share", "select_every", "move_limit")] == [0.5, 2, 3]
+    assert figures["moved_rows"] == sum(figures["history"]["moved"]) <= 3 and figures["bag_hit_share"] > 0
     assert (figures["optimizer"], figures["rate"], figures["seed"], figures["dimension"]) == ("sgd", 0.1, 5, 4)
     assert figures["eps"] == 0.5
     assert figures["dtype"] == "float64" and figures["max_loss_difference"] < 1e-12
@@ -147,6 +150,13 @@ def run_python(code: str, environment: dict[str, str]) -> subprocess.CompletedPr
         (["--hot-rows", "-3"], "hot rows is -3; it must be 0 or more"),
         (["--learn-share", "1.5"], "learn share is 1.5; it must be at least 0 and below 1"),
         (["--batch-size", "0"], "batch size is 0; it must be at least 1"),
+        (["--relearn-share", "1.5"], "relearn share is 1.5; it must be 0 to 1"),
+        (["--select-every", "0"], "select every is 0; it must be at least 1"),
+        (["--move-limit", "-1"], "move limit is -1; it must be 0 to 4294967295"),
+        (
+            ["--relearn-share", "0.5", "--set", "entries_per_hot_row=1"],
+            "is SRRIP, whose hot rows stay; choose a geometry of entries_per_hot_row = 2 or more, or leave it out",
+        ),
         (
             ["--batch-size", "500", "--set", "max_samples=100"],
             "sample 100 being the first beyond the accelerator's max_s",

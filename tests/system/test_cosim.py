@@ -11,21 +11,26 @@ import torch
 from hotline_host.baseline import OrdinaryTrainer
 from hotline_host.cosim import cosim
 from hotline_host.cosim_settings import CosimSettings
-from hotline_host.data.log import ClickLog
+from hotline_host.data.log import Batch, ClickLog
 from hotline_host.data.sources import load
-from hotline_host.driver import DriverError
+from hotline_host.driver import Driver, DriverError, Split
 from hotline_host.files import write_json
+from hotline_host.follow import Follower
+from hotline_host.history import SplitHistory
 from hotline_host.report import draw
 from hotline_host.settings import Settings, SettingsError
 from hotline_host.split import split_log
 from hotline_host.summary import headline, summary
 from hotline_hw.params import PRESETS
 from hotline_sim import model_backend
+from hotline_sim.model_backend import ModelDevice
 
 TINY = PRESETS["tiny"]
+SRRIP = TINY.override({"entries_per_hot_row": 1})
 KEYS = {
     "backend", "preset", "steps", "samples", "lookups", "hot_rows", "popular_share", "lookup_hit_share", "cycles",
-    "lookups_per_cycle", "loss", "baseline_loss", "max_loss_difference", "auc", "baseline_auc", "seconds",
+    "lookups_per_cycle", "bag_hit_share", "working_rows", "moved_rows", "relearn_share", "select_every",
+    "loss", "baseline_loss", "max_loss_difference", "auc", "baseline_auc", "seconds",
 }  # fmt: skip
 
 
@@ -64,12 +69,15 @@ def check_against_the_log(figures: dict, log: ClickLog) -> None:
     assert 0.1 < figures["popular_share"] < figures["lookup_hit_share"] < 0.95
 
 
+@pytest.mark.parametrize("geometry", [TINY, SRRIP], ids=["sample_aware", "srrip"])
 @pytest.mark.parametrize("optimizer", ["adagrad", "sgd"])
 @pytest.mark.parametrize(("dtype", "loss", "auc"), [("float32", 1e-4, 2e-3), ("float64", 1e-12, 1e-9)])
-def test_parity_with_ordinary_training(log, optimizer, dtype, loss, auc):
-    result = cosim(log, TINY, "model", settings(dtype=dtype, optimizer=optimizer, rate=0.05))
+def test_parity_with_ordinary_training(log, optimizer, dtype, loss, auc, geometry):
+    chosen = settings(dtype=dtype, optimizer=optimizer, rate=0.05, select_every=2)
+    result = cosim(log, geometry, "model", chosen)
     figures, history = result.figures, result.history
     check_against_the_log(figures, log)
+    assert figures["moved_rows"] == sum(history.moved) and (figures["moved_rows"] > 0) == geometry.sample_aware
     assert figures["max_loss_difference"] < loss
     assert figures["max_loss_difference"] == np.abs(np.subtract(history.losses, history.baseline_losses)).max()
     assert figures["auc"] == pytest.approx(figures["baseline_auc"], abs=auc)
@@ -83,12 +91,16 @@ def test_parity_with_ordinary_training(log, optimizer, dtype, loss, auc):
 
 def test_parity_in_float32_on_real_data():
     """The run of `make cosim`, but for the backend: AUC agrees to 1e-4."""
-    result = cosim(load("ml-100k"), PRESETS["kaggle"], "model", CosimSettings(hot_rows=1800, passes=2, baseline=True))
-    figures = result.figures
+    log, chosen = load("ml-100k"), CosimSettings(hot_rows=1800, passes=2, baseline=True)
+    figures = cosim(log, PRESETS["kaggle"], "model", chosen).figures
     assert figures["dtype"] == "float32" and figures["steps"] == 2 * 469 and figures["test_samples"] == 10_000
-    assert 0.02 < figures["popular_share"] < 0.05 and figures["lookup_hit_share"] > 0.75
+    assert figures["popular_share"] > 0.08 and figures["lookup_hit_share"] > 0.8
+    assert figures["relearn_share"] == 0.25 and figures["moved_rows"] > 500
     assert figures["auc"] == pytest.approx(figures["baseline_auc"], abs=1e-4) and figures["auc"] > 0.66
     assert 0 < figures["max_parameter_difference"] < 1e-2, "not the same sums in the same order"
+    srrip = PRESETS["kaggle"].override({"entries_per_hot_row": 1})
+    fixed = cosim(log, srrip, "model", CosimSettings(hot_rows=1800, steps=469)).figures
+    assert 0.02 < fixed["popular_share"] < 0.05 and fixed["lookup_hit_share"] > 0.75 and fixed["moved_rows"] == 0
 
 
 def test_every_key_and_null_where_there_is_none(log, tmp_path):
@@ -105,11 +117,11 @@ def test_every_key_and_null_where_there_is_none(log, tmp_path):
 
 
 def test_more_steps_go_round_again(log):
-    result = cosim(log, TINY, "model", settings(steps=25, dtype="float64"))
+    result = cosim(log, TINY, "model", settings(steps=25, dtype="float64", relearn_share=0))
     assert cosim(log, TINY, "model", settings(passes=3, baseline=False)).figures["steps"] == 33
     history = result.history
     assert result.figures["steps"] == 25 == len(history.losses)
-    for values in (history.popular, history.samples, history.hits, history.lookups):
+    for values in (history.popular, history.samples, history.hits, history.lookups, history.working_rows, history.bags):
         assert values[11:22] == values[:11] and values[22:] == values[:3]
     assert history.samples[:11] == [64] * 10 + [60], "the last mini-batch is what is left"
     assert result.figures["samples"] == 2 * 700 + 3 * 64
@@ -129,12 +141,14 @@ def small_log(tables: int, rows: int) -> ClickLog:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("hot_rows", "learn_share", "share"), [(0, 0.3, 0.0), (64, 0.0, 0.0), (64, 0.3, 1.0)])
-def test_no_sample_popular_and_every_sample_popular(hot_rows, learn_share, share):
+@pytest.mark.parametrize("geometry", [TINY, SRRIP], ids=["sample_aware", "srrip"])
+@pytest.mark.parametrize(("hot_rows", "learn_share", "share"), [(0, 0.3, 0.0), (32, 0.0, 0.0), (32, 0.3, 1.0)])
+def test_no_sample_popular_and_every_sample_popular(hot_rows, learn_share, share, geometry):
     """Nothing may be hot; nothing was learned; all 12 rows fit."""
-    chosen = settings(hot_rows=hot_rows, learn_share=learn_share, dtype="float64")
-    figures = cosim(small_log(2, 6), TINY, "model", chosen).figures
-    assert figures["popular_share"] == share == figures["lookup_hit_share"]
+    chosen = settings(hot_rows=hot_rows, learn_share=learn_share, dtype="float64", relearn_share=0)
+    figures = cosim(small_log(2, 6), geometry, "model", chosen).figures
+    assert figures["popular_share"] == share == figures["lookup_hit_share"] == figures["bag_hit_share"]
+    assert figures["working_rows"] == pytest.approx(0.0 if share else 12, abs=0.5)
     assert figures["placed_rows"] == (12 if share else 0)
     assert figures["max_loss_difference"] < 1e-12 and figures["max_parameter_difference"] < 1e-11
 
@@ -147,20 +161,21 @@ def test_a_test_part_of_one_class_has_no_auc():
 
 
 def test_verilated_equals_model_and_counts_cycles(log):
-    model = cosim(log, TINY, "model", settings())
-    verilated = cosim(log, TINY, "verilated", settings())
+    model = cosim(log, TINY, "model", settings(select_every=2))
+    verilated = cosim(log, TINY, "verilated", settings(select_every=2))
     check_against_the_log(verilated.figures, log)
-    for name in ("losses", "popular", "samples", "hits", "lookups"):
+    for name in ("losses", "popular", "samples", "hits", "lookups", "bag_hits", "bags", "working_rows", "moved"):
         assert getattr(verilated.history, name) == getattr(model.history, name), name
     assert not any(model.history.cycles)
     assert all(verilated.history.cycles)
     assert sum(verilated.history.cycles) == verilated.figures["cycles"]
     assert 0.5 < verilated.figures["lookups_per_cycle"] <= TINY.lanes
+    assert sum(model.history.moved) and verilated.figures["counters"]["select_cycles"] > 0
 
 
 @pytest.mark.parametrize("backend", ["model", "verilated"])
 def test_split_alone(log, backend):
-    result = split_log(log, TINY, backend, Settings(hot_rows=30, batch_size=64))
+    result = split_log(log, TINY, backend, Settings(hot_rows=30, batch_size=64, relearn_share=0))
     rest = log.batch(200, 1000)
     np.testing.assert_array_equal(result.offsets, rest.sample_offsets)
     assert result.slots.shape == rest.indices.shape and result.slots.max() < 30
@@ -189,6 +204,10 @@ def test_settings_are_checked():
         ({"device": "gpu"}, "device is 'gpu'; it must be cpu, cuda or cuda:NUMBER"),
         ({"device": "cuda:99"}, "device cuda:99 is not available"),
         ({"seed": -1}, "seed is -1"),
+        ({"relearn_share": 1.5}, "relearn share is 1.5; it must be 0 to 1"),
+        ({"relearn_share": -0.1}, "relearn share is -0.1"),
+        ({"select_every": 0}, "select every is 0; it must be at least 1"),
+        ({"move_limit": -1}, "move limit is -1; it must be 0 to 4294967295"),
     ):
         with pytest.raises(SettingsError, match=message):
             settings(**change)
@@ -203,8 +222,85 @@ def test_hot_rows_default_to_a_tenth_or_the_capacity(log):
     assert CosimSettings().budget(log, 64) == 12
     assert CosimSettings().budget(log, 7) == 7
     assert settings(hot_rows=90).budget(log, 64) == 90, "what was asked for is not changed in silence"
+    assert cosim(log, TINY, "model", settings(hot_rows=None, steps=1)).figures["hot_rows"] == 12
     with pytest.raises(DriverError, match="90 hot rows are beyond"):
         cosim(log, TINY, "model", settings(hot_rows=90))
+
+
+# Popularity that drifts
+
+
+def drifting_log() -> ClickLog:
+    """3,000 one-hot samples of 2 tables of 200 rows, of which another 10 are asked for as time goes by."""
+    rng = np.random.default_rng(2)
+    time = np.arange(3000)[:, None]
+    rows = (time // 50 + rng.integers(0, 10, (3000, 2))) % 200
+    return ClickLog(
+        name="drifting", tables=("a", "b"), rows=np.array([200, 200]), indices=rows.ravel(),
+        lengths=np.ones((3000, 2), np.int64), dense=np.empty((3000, 0), np.float32),
+        label=(rng.random(3000) < 0.5).astype(np.float32),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "least", "most"),
+    [({"relearn_share": 0}, 0, 0.05), ({"relearn_share": 1, "select_every": 1}, 0.2, 1), ({"select_every": 2}, 0.1, 1)],
+)
+def test_hot_rows_follow_popularity(changes, least, most):
+    chosen = settings(hot_rows=32, learn_share=0.1, batch_size=16, baseline=True, dtype="float64", **changes)
+    result = cosim(drifting_log(), TINY, "model", chosen)
+    assert least <= result.figures["popular_share"] <= most
+    assert result.figures["max_loss_difference"] < 1e-12 and result.figures["max_parameter_difference"] < 1e-11
+    every, moved = result.figures["select_every"], result.history.moved
+    assert all(count == 0 for step, count in enumerate(moved) if step % every) and moved[0] == 0
+    assert max(moved) <= TINY.max_moves and (sum(moved) > 50) == (result.figures["relearn_share"] > 0)
+
+
+def test_a_move_limit_is_kept_but_in_learning():
+    chosen = settings(hot_rows=32, learn_share=0.1, batch_size=16, relearn_share=1, select_every=1, move_limit=2)
+    result = cosim(drifting_log(), TINY, "model", chosen)
+    assert result.figures["placed_rows"] > 20 and result.figures["move_limit"] == 2
+    assert max(result.history.moved) == 2
+
+
+def test_relearned_mini_batches_are_evenly_spread(log):
+    driver = Driver(ModelDevice(TINY))
+    phases = []
+    driver.classify = lambda batch, *, relearn: phases.append(relearn)
+    follower = Follower(driver, 0.4, 3)
+    for _ in range(10):
+        follower.split(log.batch(0, 1))
+    assert "".join(".L"[phase] for phase in phases) == "..L.L..L.L"
+
+
+def test_split_follows_too():
+    chosen = {"hot_rows": 32, "learn_share": 0.1, "batch_size": 16}
+    fixed, follows = (
+        split_log(drifting_log(), TINY, "model", Settings(**chosen, relearn_share=share, select_every=1)).figures
+        for share in (0, 1)
+    )
+    assert fixed["popular_share"] < 0.05 and fixed["moved_rows"] == 0
+    assert follows["popular_share"] > 0.2 and follows["moved_rows"] > 50
+    assert follows["working_rows"] < fixed["working_rows"] <= 32
+
+
+@pytest.mark.parametrize("changes", [{"relearn_share": 0.5}, {"move_limit": 5}])
+def test_srrip_cannot_follow(log, changes):
+    with pytest.raises(SettingsError, match="the tracker of .* is SRRIP, whose hot rows stay; choose a geometry"):
+        cosim(log, SRRIP, "model", settings(**changes))
+    assert cosim(log, SRRIP, "model", settings(relearn_share=0.0, steps=1)).figures["relearn_share"] == 0
+
+
+def test_bags_and_working_rows_are_counted():
+    batch = Batch(
+        indices=np.array([5, 6, 5, 5, 7, 7, 5]), lengths=np.array([[2, 1], [0, 3], [1, 0]]),
+        dense=np.empty((3, 0), np.float32), label=np.zeros(3, np.float32),
+    )  # fmt: skip
+    history = SplitHistory()
+    history.record(batch, Split(np.array([False, False, True]), np.array([0, 1, -1, -1, -1, -1, 0])), 3, 0)
+    # Bags with a lookup: [5 6] hits, [5] of table 1 not, [5 7 7] not, [5] hits; cold rows: 5 and 7 of table 1.
+    assert (history.bag_hits, history.bags, history.working_rows, history.moved) == ([2], [4], [2], [3])
+    assert history.figures()["bag_hit_share"] == 0.5
 
 
 class Interrupted(Exception):

@@ -10,6 +10,7 @@ import pytest
 from hotline_host.data.log import Batch, ClickLog
 from hotline_host.data.sources import load
 from hotline_host.driver import Driver
+from hotline_host.follow import Follower
 from hotline_hw.params import Geometry, preset
 from hotline_hw.regmap import COUNTERS
 from hotline_sim.backends import open_device
@@ -23,21 +24,29 @@ class Outcome:
     slots: np.ndarray
     counters: dict[str, int | None]
     dump: np.ndarray
+    moves: np.ndarray
 
 
 def outcome(backend: str, geometry: Geometry, hot_rows: int, learned: list[Batch], classified: list[Batch]) -> Outcome:
-    """Learns, classifies, and dumps the tracker."""
+    """Learns, classifies, with a sample-aware tracker while it follows popularity, and dumps the tracker."""
+    relearn_share = 0.5 if geometry.sample_aware else 0.0
     with open_device(backend, geometry) as device:
         driver = Driver(device)
         driver.set_hot_rows(hot_rows)
         driver.learn(learned)
-        splits = [driver.classify(batch) for batch in classified]
+        follower = Follower(driver, relearn_share)
+        followed = [follower.split(batch) for batch in classified]
+        splits = [one.split for one in followed]
+        moves = [one.moves for one in followed if one.moves]
         counters = driver.counters()
         return Outcome(
             popular=np.concatenate([split.popular for split in splits]),
             slots=np.concatenate([split.slots for split in splits]),
             counters={counter.name: counters[counter.name] for counter in COUNTERS if not counter.timing},
             dump=driver.dump(),
+            moves=np.concatenate([[m.slots, m.tables, m.rows, m.evicted_tables, m.evicted_rows] for m in moves], axis=1)
+            if moves
+            else np.empty((5, 0), np.int64),
         )
 
 
@@ -45,6 +54,7 @@ def check_equal(found: Outcome, expected: Outcome) -> None:
     np.testing.assert_array_equal(found.popular, expected.popular)
     np.testing.assert_array_equal(found.slots, expected.slots)
     np.testing.assert_array_equal(found.dump, expected.dump)
+    np.testing.assert_array_equal(found.moves, expected.moves)
     assert found.counters == expected.counters
 
 
@@ -53,23 +63,25 @@ def mini_batches(log: ClickLog, start: int, stop: int, size: int) -> list[Batch]
 
 
 # A geometry that ml-100k fills and overflows, small enough for Icarus: 4 lanes, 8 banks, 512 entries.
-SMALL = preset("edge").override({"sets": 16})
+SMALL = preset("edge").override({"sets": 8, "ways": 8})
+TRACKERS = {"sample_aware": (SMALL, 250), "srrip": (SMALL.override({"entries_per_hot_row": 1}), 500)}
 SAMPLES, SIZE = 1200, 256
 
 
-@pytest.fixture(scope="module")
-def movielens() -> tuple[list[Batch], list[Batch], Outcome]:
-    log = load("ml-100k", samples=2 * SAMPLES)
-    learned, classified = mini_batches(log, 0, SAMPLES, SIZE), mini_batches(log, SAMPLES, 2 * SAMPLES, SIZE)
-    return learned, classified, outcome("model", SMALL, 500, learned, classified)
+@pytest.fixture(scope="module", params=TRACKERS)
+def movielens(request) -> tuple[tuple[Geometry, int], tuple[list[Batch], list[Batch]], Outcome]:
+    """The geometry and its budget, the mini-batches to learn and to classify, and what the model makes of them."""
+    log, core = load("ml-100k", samples=2 * SAMPLES), TRACKERS[request.param]
+    parts = mini_batches(log, 0, SAMPLES, SIZE), mini_batches(log, SAMPLES, 2 * SAMPLES, SIZE)
+    return core, parts, outcome("model", *core, *parts)
 
 
 @pytest.mark.parametrize("backend", ["verilated", "cocotb:icarus", "cocotb:verilator"])
 def test_movielens_is_the_same_on_every_backend(backend: str, movielens) -> None:
-    learned, classified, expected = movielens
+    (geometry, hot_rows), (learned, classified), expected = movielens
     assert expected.popular.any() and not expected.popular.all()
-    assert expected.counters["evictions"]
-    check_equal(outcome(backend, SMALL, 500, learned, classified), expected)
+    assert (expected.counters["evictions"] and expected.moves.size) or not geometry.sample_aware
+    check_equal(outcome(backend, geometry, hot_rows, learned, classified), expected)
 
 
 def test_200_000_random_lookups_are_the_same_on_kaggle() -> None:

@@ -20,6 +20,7 @@ from hotline_hw.params import PRESETS, Geometry
 from tests.system.core_against_model import DIFFERENT, difference
 
 TINY = PRESETS["tiny"]
+SRRIP = TINY.override({"entries_per_hot_row": 1})
 CUTTING = TINY.override({"bank_ports": 1})  # beats have more lookups for a bank than it takes
 
 
@@ -37,22 +38,28 @@ class Mutation:
 MUTATIONS = [
     Mutation("no forwarding to the next lookup", "tracker",
              "follows.eq(update_valid & (update_set == compare_set))",
-             "follows.eq(0)"),
+             "follows.eq(0)",
+             SRRIP),
     Mutation("no forwarding to the next but one", "tracker",
              "patch.eq(done_valid & (done_set == compare_set))",
-             "patch.eq(0)"),
+             "patch.eq(0)",
+             SRRIP),
     Mutation("budget ignored", "tracker",
              "Mux(Cat(self.bank, compare_set) < self.budget.boundary, self.budget.ways_high, self.budget.ways_low)",
-             "(1 << g.ways) - 1"),
+             "(1 << g.ways) - 1",
+             SRRIP),
     Mutation("victim is the highest way", "srrip",
              "candidates & (~candidates + 1)[: self.ways]",
-             "candidates & ~(candidates >> 1 | candidates >> 2 | candidates >> 3)"),
+             "candidates & ~(candidates >> 1 | candidates >> 2 | candidates >> 3)",
+             SRRIP),
     Mutation("no aging", "srrip",
              "age.eq(~largest)",
-             "age.eq(0)"),
+             "age.eq(0)",
+             SRRIP),
     Mutation("insertion at distant", "srrip",
              "fill if long >> plane & 1 else 0",
-             "fill if distant >> plane & 1 else 0"),
+             "fill if distant >> plane & 1 else 0",
+             SRRIP),
     Mutation("one credit too many", "bank",
              "in_flight <= g.queue_depth - g.bank_ports",
              "in_flight <= g.queue_depth - g.bank_ports + 1"),
@@ -66,10 +73,37 @@ MUTATIONS = [
     Mutation("tlast on the beat before an overflow", "compactor",
              "placed.last & ~full",
              "placed.last"),
+    Mutation("no forwarding to the next update", "sample_aware",
+             "follows.eq(stage_valid & (stage_set == compare_set))",
+             "follows.eq(0)"),
+    Mutation("no forwarding to the next update but one", "sample_aware",
+             "patch.eq(done_valid & (done_set == compare_set))",
+             "patch.eq(0)"),
+    Mutation("a hot row can be driven out", "counter_update",
+             "self.usable[way] & ~self.hot[way], Cat",
+             "self.usable[way], Cat"),
+    Mutation("of equal counters the highest way goes", "counter_update",
+             "(low <= high)",
+             "(low < high)"),
+    Mutation("counters wrap", "counter_update",
+             "counted.eq(Mux(total > largest, largest, total))",
+             "counted.eq(total)"),
+    Mutation("all counters age alike", "counter_update",
+             "counter - Mux(self.referenced[way], counter >> 3, counter - (counter >> 1))",
+             "counter >> 1"),
+    Mutation("aging one lookup late", "counter_update",
+             "(self.age + 1 >= self.age_period)",
+             "(self.age >= self.age_period)"),
+    Mutation("slots of rows that become cold are lost", "selector",
+             "slot.eq(Mux(vacated.r_rdy, vacated.r_data[: g.slot_bits], self.hot_count))",
+             "slot.eq(self.hot_count)"),
+    Mutation("the walk does not go round", "selector",
+             "set_.eq((set_ + 1) & self.set_mask), left.eq(left - 1)",
+             "set_.eq(Mux(set_ == self.set_mask, set_, set_ + 1)), left.eq(left - 1)"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("geometry", [TINY, CUTTING], ids=lambda geometry: geometry.name)
+@pytest.mark.parametrize("geometry", [TINY, SRRIP, CUTTING], ids=["tiny", "srrip", "cutting"])
 def test_the_core_equals_the_model(geometry: Geometry) -> None:
     assert difference(geometry, seed=1) is None
 

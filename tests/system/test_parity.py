@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,9 +12,12 @@ import torch.nn.functional as F
 from hotline_host.baseline import OrdinaryTrainer
 from hotline_host.data.log import Batch
 from hotline_host.dlrm import ModelConfig
+from hotline_host.driver import Driver, Moves, Policy
 from hotline_host.step import SplitTrainer
 from hotline_host.store import OwnershipError
 from hotline_host.trainer import TrainConfig, max_parameter_difference
+from hotline_hw.params import preset
+from hotline_sim.model_backend import ModelDevice
 
 ROWS = np.array([40, 7, 300, 1])
 KEYS = int(ROWS.sum())
@@ -101,6 +106,49 @@ def check_parity(
 @pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
 def test_split_step_equals_ordinary_step(optimizer: str, hot: str, multi_hot: bool) -> None:
     check_parity(optimizer, hot, multi_hot)
+
+
+@pytest.mark.parametrize("multi_hot", [False, True], ids=["one_hot", "multi_hot"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
+def test_parity_holds_while_rows_move(optimizer: str, multi_hot: bool) -> None:
+    """An accelerator relearns and chooses again and again while popularity drifts through the tables."""
+    rng = np.random.default_rng(8)
+    kind = config(optimizer)
+    geometry = preset("tiny").override({"max_moves": 16})
+    driver = Driver(ModelDevice(geometry))
+    driver.configure(Policy(age_period=1))
+    hotline = SplitTrainer(kind, ROWS, geometry.hot_capacity, dtype=torch.float64, seed=4)
+    ordinary = OrdinaryTrainer(kind, ROWS, dtype=torch.float64, seed=4)
+    moved, evicted, selects, popular, bag_hits = 0, 0, 0, 0, 0
+    for step in range(3 * STEPS):
+        moves = driver.select()
+        hotline.move(moves)
+        moved, evicted = moved + len(moves), evicted + int((moves.evicted_rows >= 0).sum())
+        selects += bool(moves)
+        batch = make_batch(rng, multi_hot=multi_hot)
+        drift = (batch.indices * np.where(multi_hot, 0.15, 0.05)).astype(np.int64) + step
+        batch = replace(batch, indices=drift % ROWS[batch.tables])
+        split = driver.classify(batch, relearn=True)
+        popular += int(split.popular.sum())
+        bag_hits += int((split.slots[~np.repeat(split.popular, np.diff(batch.sample_offsets))] >= 0).sum())
+        assert hotline.step(batch, split.popular, split.slots) == pytest.approx(ordinary.step(batch), abs=EXACT)
+    assert max_parameter_difference(hotline, ordinary) < EXACT
+    assert moved >= 50 and evicted >= 50 and selects >= 10 and popular > 30 and bag_hits > 30
+    assert hotline.store.key_of[: moves.hot_count].min() >= 0
+
+
+def test_moves_that_are_not_so_move_nothing() -> None:
+    hotline = SplitTrainer(config(), ROWS, 8)
+    ones = np.ones(1, np.int64)
+    good = Moves(ones, ones, ones, -ones, -ones, hot_count=1, threshold=1, idle=0, recent=0)
+    assert hotline.move(good) == 1
+    with pytest.raises(OwnershipError, match="row 1 of table 1 is taken to be cold, but it is hot in slot 1"):
+        hotline.move(good)
+    with pytest.raises(OwnershipError, match="slot 1 is taken to hold row 2 of table 1, but it holds row 1 of table 1"):
+        hotline.move(replace(good, rows=3 * ones, evicted_tables=ones, evicted_rows=2 * ones))
+    with pytest.raises(IndexError, match="row 7 of table 1, but table 1 has 7 rows"):
+        hotline.move(replace(good, rows=7 * ones))
+    assert hotline.store.slot_of[41] == 1 and (hotline.store.slot_of >= 0).sum() == 1
 
 
 def test_without_dense_features() -> None:

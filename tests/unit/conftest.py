@@ -20,6 +20,13 @@ def device(request) -> Iterator[ModelDevice]:
         yield device
 
 
+@pytest.fixture(params=[False, True], ids=["fast", "reference"])
+def srrip(request) -> Iterator[Registers]:
+    """The registers of a tiny accelerator whose tracker is SRRIP."""
+    with ModelDevice(PRESETS["tiny"].override({"entries_per_hot_row": 1}), reference=request.param) as device:
+        yield Registers(device)
+
+
 @pytest.fixture
 def csr(device) -> Registers:
     """The registers of `device`."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from hotline_hw.regmap import Error, Irq, counter_offset, register
 from hotline_sim.device import Device, Results
+from hotline_sim.model_sample_aware import Policy
 
 
 class Registers:
@@ -40,6 +41,22 @@ class Registers:
         self["ERROR"] = errors
         self["IRQ_STATUS"] = int(Irq.ERROR)
         return Error(errors)
+
+
+def policy_values(policy: Policy) -> dict[str, int]:
+    """The registers that hold a policy, by name."""
+    return {
+        "AGE_PERIOD": policy.age_period, "HYSTERESIS": policy.hysteresis, "MOVE_LIMIT": policy.move_limit,
+        "SELECT_START": policy.select_start,
+    } | {
+        f"WEIGHTS_{index}": sum(weight << 8 * place for place, weight in enumerate(policy.weights[4 * index :][:4]))
+        for index in range(4)
+    }  # fmt: skip
+
+
+def until_idle(csr: Registers) -> None:
+    while csr.status()["busy"]:
+        pass
 
 
 def send(device: Device, batches: list[np.ndarray]) -> Results:

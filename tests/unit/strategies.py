@@ -5,11 +5,15 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from hotline_hw.params import Geometry
+from hotline_sim.model_sample_aware import Policy
 
 
 @st.composite
-def geometries(draw: st.DrawFn) -> Geometry:
-    """Small geometries in which sets overflow, keys are wide or narrow, and framing limits are easily met."""
+def geometries(draw: st.DrawFn, least: int = 1, most: int = 4) -> Geometry:
+    """Small geometries in which sets overflow, keys are wide or narrow, and framing limits are easily met.
+
+    `least` to `most` entries_per_hot_row: 1, 1 is SRRIP alone, 2 and more are sample-aware trackers.
+    """
     lanes = 1 << draw(st.integers(1, 3))
     banks = 1 << draw(st.integers(1, 3))
     sets = 1 << draw(st.integers(1, 4))
@@ -21,10 +25,13 @@ def geometries(draw: st.DrawFn) -> Geometry:
         banks=banks,
         sets=sets,
         ways=draw(st.integers(2, 6)),
+        entries_per_hot_row=draw(st.integers(least, most)),
+        counter_bits=draw(st.integers(2, 7)),
+        max_moves=draw(st.integers(1, 9)),
         rrpv_bits=draw(st.integers(1, 4)),
         table_bits=table_bits,
         row_bits=key_bits - table_bits,
-        max_lookups=lanes + draw(st.integers(0, 8)),
+        max_lookups=lanes + draw(st.integers(0, 16)),
         max_samples=draw(st.integers(1, 6)),
         bank_ports=1,
         queue_depth=4,
@@ -32,4 +39,14 @@ def geometries(draw: st.DrawFn) -> Geometry:
     )
 
 
+srrip_geometries = geometries(1, 1)
+sample_aware_geometries = geometries(2, 4)
+policies = st.builds(
+    Policy,
+    weights=st.lists(st.integers(0, 31), min_size=16, max_size=16),
+    age_period=st.sampled_from([0, 1, 2, 5, 255]),
+    hysteresis=st.integers(0, 15),
+    move_limit=st.sampled_from([0, 1, 2, 5, 0xFFFF_FFFF]),
+    select_start=st.integers(0, 0xFFFF_FFFF),
+)
 seeds = st.integers(0, 2**32 - 1)

@@ -97,10 +97,11 @@ def test_what_is_wrong(due, wrong, message: str) -> None:
 
 
 def test_coverage_counts() -> None:
-    coverage = Coverage(TINY)
+    srrip = TINY.override({"entries_per_hot_row": 1})  # hits as soon as it has learned
+    coverage = Coverage(srrip)
     everything = list(coverage.meanings)
     assert coverage.missing() == everything
-    scoreboard = Scoreboard(TINY, coverage)
+    scoreboard = Scoreboard(srrip, coverage)
     for phase in (Phase.LEARN, Phase.CLASSIFY):
         scoreboard.expect(dense(np.repeat(WORDS[:1], 4), 2), phase)
     assert coverage.counts["hazard_distance_1"] == 3

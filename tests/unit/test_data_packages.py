@@ -15,7 +15,7 @@ import pytest
 from hotline_host.data import movielens, open_bandit
 from hotline_host.data.log import ClickLog, DataError
 from hotline_host.data.packages import Package, cache_folder
-from hotline_host.data.sources import load
+from hotline_host.data.sources import SOURCES, load
 
 FOLDER = "recbole/dataset_example/ml-100k/ml-100k"
 MOVIELENS = {
@@ -173,12 +173,15 @@ def test_the_cache_can_be_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert cache_folder().name == "hotline"
 
 
-@pytest.mark.parametrize("spec", ["kaggle", "", "ml-100k:x", "ml-100k:", "synthetic:", "synthetic:avazu", "parquet:x"])
+@pytest.mark.parametrize("spec", ["kaggle", "", "ml-100k:x", "ml-100k:", "parquet:x"])
 def test_an_unknown_log_lists_what_there_is(spec: str) -> None:
-    with pytest.raises(
-        DataError,
-        match="there are ml-100k, open-bandit, criteo:PATH, avazu:PATH, npz:PATH, synthetic:kaggle$",
-    ):
+    with pytest.raises(DataError, match=f"there are {', '.join(SOURCES)}$"):
+        load(spec)
+
+
+@pytest.mark.parametrize("spec", ["synthetic:", "synthetic:avazu"])
+def test_an_unknown_generated_log_lists_what_there_is(spec: str) -> None:
+    with pytest.raises(DataError, match="there (is|are) .*synthetic:kaggle"):
         load(spec)
 
 

@@ -1,12 +1,18 @@
-"""The generated log: its shape, its repeatability, its skew, and that its labels can be learned."""
+"""Generated logs: their shape, their repeatability, the stream beside the log, and that labels can be learned."""
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 import pytest
 
-from hotline_host.data.log import ClickLog, DataError
-from hotline_host.data.sources import load
+from hotline_host.data.log import Batch, ClickLog, DataError
+from hotline_host.data.sources import SOURCES, load
+from hotline_host.data.synthetic import CHUNK, Stream
+from hotline_host.data.synthetic_shapes import SHAPES
+
+NAMES = ["kaggle", "terabyte", "mlperf-multihot", "taobao"]
 
 
 @pytest.fixture(scope="module")
@@ -14,22 +20,21 @@ def log() -> ClickLog:
     return load("synthetic:kaggle")
 
 
-def frequencies(log: ClickLog) -> tuple[np.ndarray, np.ndarray]:
-    """Samples that hold each distinct row, and of each lookup [S, T] its row's place among them, hottest first."""
-    keys = log.indices.reshape(log.size, -1) + np.concatenate([[0], np.cumsum(log.rows)[:-1]])
-    counts = np.bincount(keys.ravel())
-    order = np.argsort(-counts, kind="stable")
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    return counts[order], place[keys]
+def numbered(batches: list[Batch], tables: np.ndarray) -> np.ndarray:
+    """Indices [S, L] of raw rows, numbered in order of first appearance: the plain way."""
+    raw = np.concatenate([batch.indices.reshape(batch.size, -1) for batch in batches])
+    numbers: list[dict[int, int]] = [{} for _ in range(tables.max() + 1)]
+    return np.array(
+        [[numbers[t].setdefault(r, len(numbers[t])) for t, r in zip(tables, row, strict=True)] for row in raw.tolist()]
+    )
 
 
 def test_shape(log: ClickLog) -> None:
     assert (log.size, len(log.tables), log.dense.shape) == (80_000, 26, (80_000, 13))
     assert (log.indices.dtype, log.dense.dtype, log.label.dtype) == (np.int64, np.float32, np.float32)
     assert np.isfinite(log.dense).all()
+    assert (log.dense >= 0).all()
     assert set(np.unique(log.label)) == {0, 1}
-    assert 0.2 < log.label.mean() < 0.3
     # Every row there is occurs, and rows are numbered in order of first appearance.
     for table, rows in zip(log.indices.reshape(log.size, -1).T, log.rows, strict=True):
         values, first = np.unique(table, return_index=True)
@@ -37,47 +42,115 @@ def test_shape(log: ClickLog) -> None:
         assert (np.diff(first) > 0).all()
 
 
+@pytest.mark.parametrize(
+    ("name", "tables", "lookups", "dense", "dimension"),
+    [
+        ("kaggle", 26, 26, 13, 16),
+        ("terabyte", 26, 26, 13, 64),
+        ("mlperf-multihot", 26, 214, 13, 128),
+        ("taobao", 4, 4, 0, 16),
+    ],
+)
+def test_every_log_there_is(name: str, tables: int, lookups: int, dense: int, dimension: int) -> None:
+    assert f"synthetic:{name}" in SOURCES
+    log = load(f"synthetic:{name}", samples=5000)
+    assert log.name == f"synthetic:{name}"
+    assert log.dimension == dimension
+    assert len(log.tables) == tables
+    assert log.dense.shape == (5000, dense)
+    assert len(log.indices) == 5000 * lookups
+    batch = log.batch(7, 9)
+    np.testing.assert_array_equal(batch.lengths, np.tile(SHAPES[name].pooling, (2, 1)))
+    assert len(batch.indices) == 2 * lookups
+    assert 0.2 < log.label.mean() < 0.3
+
+
+def test_bags_of_mlperf() -> None:
+    stream = Stream("mlperf-multihot")
+    assert stream.pooling.sum() == 214
+    assert (stream.pooling.max(), stream.pooling.argmax()) == (100, 20)
+    batch = next(stream.batches(3000))
+    assert batch.lengths.shape == (3000, 26)
+    # The places of a bag hold rows of their own: no two are the same column.
+    bag = batch.indices.reshape(3000, -1)[:, stream.lookup_tables == 20]
+    assert bag.shape == (3000, 100)
+    agree = [(bag[:, i] == bag[:, j]).mean() for i, j in itertools.combinations(range(0, 100, 9), 2)]
+    assert max(agree) < 0.5
+
+
+@pytest.mark.parametrize("spec", [*NAMES, "kaggle,shift=700", "kaggle,independent=1", "taobao,independent=1"])
+def test_a_stream_is_the_log_with_raw_rows(spec: str) -> None:
+    stream = Stream(spec, seed=3)
+    log = load(f"synthetic:{spec}", samples=2000, seed=3)
+    batches = list(stream.batches(2000, size=600))
+    assert [batch.size for batch in batches] == [600, 600, 600, 200]
+    for batch in batches:
+        assert (batch.indices >= 0).all()
+        assert (batch.indices < stream.rows[batch.tables]).all()
+    expected = numbered(batches, stream.lookup_tables)
+    np.testing.assert_array_equal(log.indices.reshape(2000, -1), expected)
+    np.testing.assert_array_equal(log.dense, np.concatenate([batch.dense for batch in batches]))
+    np.testing.assert_array_equal(log.label, np.concatenate([batch.label for batch in batches]))
+    np.testing.assert_array_equal(
+        log.rows, [expected[:, stream.lookup_tables == t].max() + 1 for t in range(len(log.rows))]
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_stretch_may_be_drawn(name: str) -> None:
+    stream = Stream(name)
+    long = stream.draw(0, 3000)
+    part = stream.draw(1234, 1300)
+    lookups = stream.pooling.sum()
+    np.testing.assert_array_equal(part.indices, long.indices[1234 * lookups : 1300 * lookups])
+    np.testing.assert_array_equal(part.dense, long.dense[1234:1300])
+    np.testing.assert_array_equal(part.label, long.label[1234:1300])
+    far = stream.draw(10**12, 10**12 + 5)  # nothing before it is drawn
+    assert (far.indices < stream.rows[far.tables]).all()
+    endless = stream.batches(start=1234, size=66)
+    np.testing.assert_array_equal(next(endless).indices, part.indices)
+    assert next(endless).size == 66
+
+
 def test_a_seed_gives_one_log_and_a_shorter_one_is_its_beginning(log: ClickLog) -> None:
-    for samples in (1, 1000, 20_000):
+    for samples in (1, 1000, CHUNK + 1):
         short = load("synthetic:kaggle", samples=samples)
         np.testing.assert_array_equal(short.indices, log.indices[: samples * 26])
         np.testing.assert_array_equal(short.dense, log.dense[:samples])
         np.testing.assert_array_equal(short.label, log.label[:samples])
-    other = load("synthetic:kaggle", samples=1000, seed=1)
-    assert (other.label != log.label[:1000]).any()
-    assert (other.dense != log.dense[:1000]).any()
-    with pytest.raises(DataError, match="seed=-1; a seed is 0 or more"):
-        load("synthetic:kaggle", seed=-1)
+    for name in NAMES:
+        one, other = Stream(name, seed=0).draw(0, 500), Stream(name, seed=1).draw(0, 500)
+        assert (one.indices != other.indices).mean() > 0.3
+        assert (one.label != other.label).any()
 
 
-def test_progress(log: ClickLog) -> None:
+def test_progress() -> None:
     calls: list[tuple[str, int, int]] = []
     load("synthetic:kaggle", samples=20_000, progress=lambda *call: calls.append(call))
     assert calls == [("drawing samples", 16_384, 20_000), ("drawing samples", 20_000, 20_000)]
 
 
-def test_skew_is_that_of_the_real_log(log: ClickLog) -> None:
-    """Against what was measured on the first 80,000 samples of Criteo Kaggle."""
-    counts, place = frequencies(log)
-    assert len(counts) == pytest.approx(200_067, rel=0.15)
-    assert (counts == 1).mean() == pytest.approx(0.71, abs=0.05)
-    for share, served, popular in ((0.01, 0.73, 0.035), (0.05, 0.84, 0.20), (0.10, 0.88, 0.33), (0.25, 0.93, 0.505)):
-        hot = int(share * len(counts))
-        assert counts[:hot].sum() / counts.sum() == pytest.approx(served, abs=0.05), share
-        assert (place < hot).all(axis=1).mean() == pytest.approx(popular, rel=0.3), share
-    half = load("synthetic:kaggle", samples=40_000)
-    assert np.log2(log.rows.sum() / half.rows.sum()) == pytest.approx(0.7, abs=0.1)
+def test_a_negative_seed() -> None:
+    with pytest.raises(DataError, match="^synthetic:kaggle: seed=-1; a seed is 0 or more$"):
+        load("synthetic:kaggle", seed=-1)
 
 
-def test_columns_are_cold_together_and_in_the_tables_that_are(log: ClickLog) -> None:
-    counts, place = frequencies(log)
-    cold = place >= len(counts) // 10
-    nonpopular = cold.any(axis=1)
-    assert cold[nonpopular].sum(axis=1).mean() == pytest.approx(4.6, rel=0.2)
-    share = cold[nonpopular].mean(axis=0)
-    assert {int(table) + 1 for table in np.argsort(-share)[:5]} == {3, 12, 21, 16, 4}
-    # Were columns independent, this is how often all of them would be hot.
-    assert (~nonpopular).mean() > 5 * np.prod(1 - cold.mean(axis=0))
+def test_items_of_taobao_die_and_users_come_in_sessions() -> None:
+    stream = Stream("taobao")
+    early, later = stream.draw(0, 20_000), stream.draw(120_000, 140_000)  # no life is longer than 100,000
+    users, items, categories, behaviours = (early.indices[column::4] for column in range(4))
+    assert not np.isin(later.indices[1::4], items).any()
+    assert np.isin(stream.draw(20_000, 21_000).indices[1::4], items).mean() > 0.3
+    # An item has one category, now and later.
+    category = dict(zip(items.tolist(), categories.tolist(), strict=True))
+    assert [category[item] for item in items.tolist()] == categories.tolist()
+    assert len(set(categories.tolist())) > 1000
+    # A user who was there is there again within one session's reach far more often than chance has it.
+    gaps = np.diff(np.flatnonzero(users == np.bincount(users).argmax()))
+    assert (gaps <= 3 * 4096).mean() > 0.5
+    assert len(np.unique(users)) < 0.6 * len(users)
+    assert np.bincount(behaviours).argmax() == 0
+    assert set(behaviours.tolist()) == {0, 1, 2, 3}
 
 
 def test_labels_can_be_learned_from_either_kind_of_feature(log: ClickLog) -> None:

@@ -2,47 +2,59 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hotline_hw.feistel import ROUNDS, mix, unmix
 from hotline_hw.params import PRESETS, Geometry
 from hotline_hw.regmap import Error, Phase
+from hotline_hw.words import SLOT_WORD_SLOT
 from hotline_sim import fast
 from hotline_sim.fast import FastAccelerator
 from hotline_sim.model import Accelerator
 from hotline_sim.stimulus import key_words, random_batches, random_keys
-from tests.unit.strategies import geometries, seeds
+from tests.unit.strategies import geometries, policies, seeds
 
-ACTIONS = ("learn", "learn", "learn", "classify", "classify", "empty", "budget", "clear", "reset", "reload", "garble")
+ACTIONS = (
+    "learn", "learn", "learn", "classify", "classify", "relearn", "relearn", "select", "select", "select", "policy",
+    "empty", "budget", "clear", "reset", "reload", "garble",
+)  # fmt: skip
 
 
 def garbled(rng: np.random.Generator, geometry: Geometry, dump: np.ndarray) -> np.ndarray:
     """A state packet of any length, with stray bits, entries outside the budget and tags of other sets.
 
-    Tags within a set differ, as they must.
+    Tags within a set differ, as do the slots of all entries, as they must.
     """
     rows = np.resize(dump, (max(1, len(dump) + int(rng.integers(-1, 2))), geometry.ways))
     tags = rng.permuted(np.tile(np.arange(geometry.ways, dtype=np.uint64), (len(rows), 1)), axis=1)
     stray = rng.integers(0, 1 << 64, rows.shape, dtype=np.uint64) & ~np.uint64((1 << geometry.tag_bits) - 1)
-    return np.where(rng.random(rows.shape) < 0.5, stray | tags, np.uint64(0))
+    words = np.where(rng.random(rows.shape) < 0.5, stray | tags, np.uint64(0))
+    if geometry.sample_aware:
+        slots = rng.permutation(words[1::2].size).astype(np.uint64).reshape(words[1::2].shape)
+        words[1::2] = stray[1::2] & ~np.uint64(SLOT_WORD_SLOT.mask) | slots
+    return words
 
 
 def equal(one: Accelerator, two: Accelerator) -> None:
     assert one.counters == two.counters
     assert one.errors == two.errors
     assert (one.hot_rows, one.index_bits) == (two.hot_rows, two.index_bits)
+    assert (one.hot_count, one.threshold) == (two.hot_count, two.threshold)
     dumps = one.dump(), two.dump()
     assert dumps[0].dtype == dumps[1].dtype and np.array_equal(*dumps)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(geometries(), seeds, st.lists(st.sampled_from(ACTIONS), min_size=1, max_size=20), st.data())
 def test_fast_equals_model(geometry, seed, actions, data):
     rng = np.random.default_rng(seed)
     cores = Accelerator(geometry), FastAccelerator(geometry)
-    budget = st.one_of(st.integers(0, geometry.entries + 1), st.just(geometry.entries))
+    budget = st.one_of(st.integers(0, geometry.hot_capacity + 1), st.just(geometry.hot_capacity))
     batches = iter(
         random_batches(
             rng, geometry, len(actions), hot_keys=geometry.entries, burst_share=0.3,
@@ -50,14 +62,21 @@ def test_fast_equals_model(geometry, seed, actions, data):
         )
     )  # fmt: skip
     for core in cores:
-        core.set_hot_rows(geometry.entries * 3 // 4)
+        core.set_hot_rows(geometry.hot_capacity * 3 // 4)
     for action in actions:
         match action:
-            case "learn" | "classify" | "empty":
-                phase = Phase.CLASSIFY if action == "classify" else Phase.LEARN
+            case "learn" | "classify" | "relearn" | "empty":
+                phase = Phase.LEARN if action == "empty" else Phase[action.upper()]
                 words = np.empty(0, np.uint64) if action == "empty" else next(batches)
                 for one, two in zip(*(core.run_batch(words, phase) for core in cores), strict=True):
                     assert one.dtype == two.dtype and np.array_equal(one, two)
+            case "select" if geometry.sample_aware:
+                events = [core.select() for core in cores]
+                assert events[0].dtype == events[1].dtype and np.array_equal(*events)
+            case "policy":
+                policy = data.draw(policies)
+                for core in cores:
+                    core.policy.__dict__.update(asdict(policy))
             case "budget":
                 hot_rows = data.draw(budget)
                 assert cores[0].set_hot_rows(hot_rows) == cores[1].set_hot_rows(hot_rows)
@@ -75,16 +94,20 @@ def test_fast_equals_model(geometry, seed, actions, data):
         equal(*cores)
 
 
-def test_presets_agree():
-    for name, geometry in PRESETS.items():
-        cores = Accelerator(geometry), FastAccelerator(geometry)
-        for core in cores:
-            core.set_hot_rows(geometry.entries // 5)
-        for number, batch in enumerate(random_batches(np.random.default_rng(3), geometry, 8)):
-            phase = Phase.CLASSIFY if number % 4 == 3 else Phase.LEARN
-            for one, two in zip(*(core.run_batch(batch, phase) for core in cores), strict=True):
-                assert np.array_equal(one, two), name
-        equal(*cores)
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("entries_per_hot_row", [1, 2])
+def test_presets_agree(name, entries_per_hot_row):
+    geometry = PRESETS[name].override({"entries_per_hot_row": entries_per_hot_row})
+    cores = Accelerator(geometry), FastAccelerator(geometry)
+    for core in cores:
+        core.set_hot_rows(geometry.hot_capacity // 5)
+    for number, batch in enumerate(random_batches(np.random.default_rng(3), geometry, 8)):
+        phase = (Phase.LEARN, Phase.LEARN, Phase.RELEARN, Phase.CLASSIFY)[number % 4]
+        for one, two in zip(*(core.run_batch(batch, phase) for core in cores), strict=True):
+            assert np.array_equal(one, two)
+        if geometry.sample_aware:
+            assert np.array_equal(*(core.select() for core in cores))
+    equal(*cores)
 
 
 def test_key_hash_is_the_same_network():

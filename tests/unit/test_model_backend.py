@@ -10,6 +10,7 @@ from hotline_hw.regmap import (
     COUNTERS,
     ID_VALUE,
     REGISTERS,
+    WEIGHTS,
     Access,
     Command,
     Error,
@@ -20,8 +21,9 @@ from hotline_hw.regmap import (
 )
 from hotline_sim.device import BusError, DeviceTimeout
 from hotline_sim.model_backend import ModelDevice
+from hotline_sim.model_sample_aware import Policy
 from hotline_sim.stimulus import illegal_bits
-from tests.unit.registers import Registers, send
+from tests.unit.registers import Registers, policy_values, send
 
 TINY = PRESETS["tiny"]
 
@@ -31,7 +33,7 @@ def test_identity_and_reset_values(csr):
     for entry in REGISTERS:
         if entry.reset is not None:
             assert csr[entry.name] == entry.reset, entry.name
-    assert csr["HOT_ROWS"] == TINY.entries
+    assert csr["HOT_ROWS"] == TINY.hot_capacity
     assert csr["INDEX_BITS"] == TINY.index_bits
     assert csr.status() == {"busy": 0, "command": 0, "phase": 0}
     assert not csr.device.irq
@@ -41,14 +43,14 @@ def test_identity_and_reset_values(csr):
 def test_capabilities_rebuild_the_geometry(geometry):
     csr = Registers(ModelDevice(geometry))
     values: dict[str, int] = {}
-    for name in ("CAP_STREAM", "CAP_TRACKER", "CAP_KEY", "CAP_SAMPLES", "CAP_BEATS"):
+    for name in ("CAP_STREAM", "CAP_TRACKER", "CAP_KEY", "CAP_SAMPLES", "CAP_BEATS", "CAP_POLICY"):
         values |= register(name).unpack(csr[name])
     values["banks"], values["sets"] = 1 << values.pop("log2_banks"), 1 << values.pop("log2_sets")
     assert Geometry(name=geometry.name, **values) == geometry
 
 
 @pytest.mark.parametrize(
-    "offset", [0x01C, 0x060, 0x0FC, counter_offset(COUNTERS[-1].name) + 8, 0x002, 0xFFC, 0x1000, -4]
+    "offset", [0x020, 0x088, 0x0FC, counter_offset(COUNTERS[-1].name) + 8, 0x002, 0xFFC, 0x1000, -4]
 )
 def test_an_address_without_a_register_is_a_bus_error(device, offset):
     with pytest.raises(BusError, match=f"read of offset {offset:#05x}"):
@@ -73,7 +75,9 @@ def test_a_value_wider_than_a_register_is_refused(csr):
 
 
 def test_unused_bits_of_a_register_stay_zero(csr):
-    for name in ("CONTROL", "IRQ_ENABLE"):
+    names = [entry.name for entry in REGISTERS if entry.access == Access.RW and entry.name != "HOT_ROWS"]
+    assert len(names) == 10
+    for name in names:
         csr[name] = 0xFFFFFFFF
         assert csr[name] == sum(field.mask for field in register(name).fields)
         csr[name] = 0
@@ -107,14 +111,14 @@ def test_irq_follows_enabled_causes(csr):
 
 def test_error_bits_are_sticky_and_cleared_one_by_one(csr):
     csr["COMMAND"] = 99
-    csr["HOT_ROWS"] = TINY.entries + 1
+    csr["HOT_ROWS"] = TINY.hot_capacity + 1
     assert csr["ERROR"] == Error.COMMAND_CODE | Error.HOT_ROWS_RANGE
     assert csr.irq() == Irq.ERROR
     csr["ERROR"] = int(Error.COMMAND_CODE | Error.INDEX_RANGE)
     assert csr["ERROR"] == Error.HOT_ROWS_RANGE
     csr["ERROR"] = 0
     assert csr["ERROR"] == Error.HOT_ROWS_RANGE
-    csr["HOT_ROWS"] = TINY.entries + 1
+    csr["HOT_ROWS"] = TINY.hot_capacity + 1
     assert csr.irq() == Irq.ERROR, "an error that was set already is reported again"
 
 
@@ -128,7 +132,7 @@ def test_stream_errors_reach_the_registers(csr, batches):
     assert csr.irq() == Irq.BATCH_DONE and csr["ERROR"] == 0
 
 
-@pytest.mark.parametrize("code", [0, 6, 255, 0x101, 0x8000_0001])
+@pytest.mark.parametrize("code", [0, 7, 255, 0x101, 0x8000_0001])
 def test_an_unknown_command_is_an_error(csr, code):
     csr["COMMAND"] = code
     assert csr.irq() == Irq.ERROR
@@ -140,8 +144,32 @@ def test_hot_rows_sets_the_budget_and_clears(csr, batches):
     csr.irq()
     csr["HOT_ROWS"] = 9
     assert csr.irq() == Irq.COMMAND_DONE
-    assert csr["HOT_ROWS"] == 9 and csr["INDEX_BITS"] == 2
+    assert csr["HOT_ROWS"] == 9 and csr["INDEX_BITS"] == 3
     assert not csr.device.core.dump().any()
-    csr["HOT_ROWS"] = TINY.entries + 1
+    csr["HOT_ROWS"] = TINY.hot_capacity + 1
     assert csr.irq() == Irq.ERROR and csr.errors() == Error.HOT_ROWS_RANGE
-    assert csr["HOT_ROWS"] == 9 and csr["INDEX_BITS"] == 2
+    assert csr["HOT_ROWS"] == 9 and csr["INDEX_BITS"] == 3
+
+
+# How popularity is tracked
+
+
+def test_policy_registers_reach_the_tracker(csr):
+    policy = csr.device.core.policy
+    assert tuple(policy.weights) == WEIGHTS and policy == Policy()
+    other = Policy([*range(1, 13), 31, 14, 15, 16], 200, 5, 70_000, 0x8000_0001)
+    values = policy_values(other)
+    assert values["WEIGHTS_0"] == 0x04030201 and values["WEIGHTS_3"] == 0x100F0E1F
+    for name, value in values.items():
+        csr[name] = value
+        assert csr[name] == value
+    assert csr.device.core.policy == other
+    csr["COMMAND"] = Command.CLEAR
+    assert csr.device.core.policy.age_period == 200, "it outlives CLEAR"
+
+
+def test_srrip_has_no_select(srrip):
+    srrip["COMMAND"] = Command.SELECT
+    assert srrip.errors() == Error.COMMAND_CODE and srrip.status()["busy"] == 0
+    assert srrip["HOT_COUNT"] == srrip["THRESHOLD"] == 0
+    assert srrip["HOT_ROWS"] == TINY.entries and srrip["CAP_POLICY"] & 0xFF == 1

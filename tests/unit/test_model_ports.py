@@ -20,6 +20,7 @@ def test_phase_is_the_mini_batches(csr, batches):
     assert len(learned.popular) == len(learned.nonpopular) == 0
     assert learned.popular_ends.tolist() == learned.nonpopular_ends.tolist() == [0] * len(batches)
 
+    fill(csr)
     csr["CONTROL"] = Phase.CLASSIFY
     assert csr.status()["phase"] == Phase.LEARN, "no mini-batch has started since"
     results = send(csr.device, batches)
@@ -35,6 +36,34 @@ def test_phase_is_the_mini_batches(csr, batches):
         assert len(one.popular) + len(one.nonpopular) == len(batch)
 
 
+def test_relearn_classifies_and_learns(csr, batches):
+    send(csr.device, batches)
+    fill(csr)
+    csr["CONTROL"] = Phase.CLASSIFY
+    classified = send(csr.device, batches)
+    before = csr.device.core.dump()
+    csr["CONTROL"] = Phase.RELEARN
+    relearned = send(csr.device, batches)
+    assert csr.status()["phase"] == Phase.RELEARN and csr["ERROR"] == 0
+    assert np.array_equal(relearned.popular, classified.popular) and len(relearned.popular)
+    assert np.array_equal(relearned.nonpopular, classified.nonpopular)
+    assert not np.array_equal(csr.device.core.dump(), before)
+
+
+def test_a_phase_that_there_is_not_is_classify(csr, srrip, batches):
+    for registers, phase in ((csr, 3), (srrip, 3), (srrip, Phase.RELEARN)):
+        registers["CONTROL"] = phase
+        assert registers["CONTROL"] == phase
+        results = send(registers.device, batches)
+        assert registers.errors() == Error.PHASE
+        assert registers.status()["phase"] == Phase.CLASSIFY
+        assert len(results.popular) + len(results.nonpopular) == sum(map(len, batches))
+        assert not registers.device.core.dump().any()
+        registers["CONTROL"] = Phase.CLASSIFY
+        send(registers.device, batches)
+        assert registers["ERROR"] == 0
+
+
 def test_no_mini_batch_gives_no_packet(csr):
     results = csr.device.stream(np.empty(0, np.uint64), np.empty(0, np.int64))
     assert [len(part) for part in (results.popular, results.popular_ends)] == [0, 0]
@@ -48,6 +77,40 @@ def test_malformed_streams_are_refused(device):
             device.stream(words, np.array(wrong, np.int64))
     with pytest.raises(ValueError, match=r"words must be uint64 \[n\], not int64 \[4\]"):
         device.stream(words.astype(np.int64), np.array([4]))
+
+
+# SELECT
+
+
+def select(csr: Registers) -> np.ndarray:
+    csr["COMMAND"] = Command.SELECT
+    return csr.device.receive_events(TINY.max_moves + 1, TINY.ways)
+
+
+def fill(csr: Registers) -> None:
+    """SELECT until the hot rows are all that the budget allows."""
+    for _ in range(TINY.hot_capacity // TINY.max_moves):
+        select(csr)
+
+
+def test_select_through_the_ports(csr, batches):
+    send(csr.device, batches)
+    csr.irq()
+    csr["COMMAND"] = Command.SELECT
+    assert csr.status()["busy"] == csr.status()["command"] == 1 and csr.irq() == Irq(0)
+    csr["MOVE_LIMIT"] = 3  # for the next one
+    with pytest.raises(DeviceError, match="m_axis_state holds 9 beats of 4 words, not at most 5 of 4"):
+        csr.device.receive_events(5, 4)
+    events = csr.device.receive_events(9, 4)
+    assert csr.irq() == Irq.COMMAND_DONE and csr.status()["busy"] == 0
+    assert events.dtype == np.uint64 and events.shape == (9, 4)
+    assert csr["HOT_COUNT"] == 8 == int(events[-1, 0]) & 0xFFFFFFFF
+    assert csr["THRESHOLD"] == int(events[-1, 1]) & 0xFFFFFFFF > 0
+    assert len(select(csr)) == 4 and csr["HOT_COUNT"] == 11
+    csr["COMMAND"] = Command.SNAPSHOT
+    assert (csr.counter("promotions"), csr.counter("demotions"), csr.counter("select_cycles")) == (11, 0, 0)
+    csr["COMMAND"] = Command.CLEAR
+    assert csr["HOT_COUNT"] == csr["THRESHOLD"] == 0
 
 
 # Counters
@@ -78,16 +141,16 @@ def test_a_counter_has_64_bits(csr):
 
 def test_dump_and_restore_through_the_ports(csr, batches):
     device = csr.device
-    csr["HOT_ROWS"] = 40
+    csr["HOT_ROWS"] = 20
     send(device, batches)
     csr.irq()
 
     csr["COMMAND"] = Command.DUMP
     assert csr.status()["busy"] == csr.status()["command"] == 1
     assert csr.irq() == Irq(0), "not done before the packet has left"
-    with pytest.raises(DeviceError, match="m_axis_state holds 16 rows of 4 entries, not 8 of 4"):
+    with pytest.raises(DeviceError, match="m_axis_state holds 32 rows of 4 entries, not 8 of 4"):
         device.receive_state(8, 4)
-    entries = device.receive_state(16, 4)
+    entries = device.receive_state(32, 4)
     assert csr.irq() == Irq.COMMAND_DONE and csr.status()["busy"] == 0
     assert np.array_equal(entries, device.core.dump()) and entries.any()
 
@@ -103,27 +166,27 @@ def test_dump_and_restore_through_the_ports(csr, batches):
 
 
 def test_restore_errors_reach_the_registers(csr):
-    csr["HOT_ROWS"] = 40
+    csr["HOT_ROWS"] = 20
     csr.irq()
     csr["COMMAND"] = Command.RESTORE
-    csr.device.send_state(np.full((17, 4), 1 << 63, np.uint64))
+    csr.device.send_state(np.full((33, 4), 1 << 63, np.uint64))
     assert csr.irq() == Irq.COMMAND_DONE | Irq.ERROR
     assert csr.errors() == Error.RESTORE_LENGTH | Error.RESTORE_ENTRY
     assert not csr.device.core.dump().any()
 
 
-@pytest.mark.parametrize("pending", [Command.DUMP, Command.RESTORE])
+@pytest.mark.parametrize("pending", [Command.DUMP, Command.RESTORE, Command.SELECT])
 def test_a_busy_core_ignores_commands_and_takes_no_input(csr, batches, pending):
     send(csr.device, batches)
-    before = csr.device.core.dump()
     csr["COMMAND"] = pending
+    before = csr.device.core.dump()
     csr.irq()
-    for code in (Command.CLEAR, Command.DUMP, Command.RESTORE, Command.RESET_COUNTERS, 77):
+    for code in (Command.CLEAR, Command.DUMP, Command.RESTORE, Command.SELECT, Command.RESET_COUNTERS, 77):
         csr["COMMAND"] = code
         assert csr.irq() == Irq.ERROR and csr.errors() == Error.COMMAND_BUSY
-    for hot_rows in (5, TINY.entries + 1):
+    for hot_rows in (5, TINY.hot_capacity + 1):
         csr["HOT_ROWS"] = hot_rows
-        assert csr.errors() == Error.COMMAND_BUSY and csr["HOT_ROWS"] == TINY.entries
+        assert csr.errors() == Error.COMMAND_BUSY and csr["HOT_ROWS"] == TINY.hot_capacity
     assert csr.irq() == Irq(0)
     csr["COMMAND"] = Command.SNAPSHOT
     assert csr.irq() == Irq.COMMAND_DONE and csr["ERROR"] == 0
@@ -138,6 +201,8 @@ def test_state_without_its_command_times_out(device):
         device.receive_state(16, 4)
     with pytest.raises(DeviceTimeout, match="s_axis_state is not ready: write RESTORE to COMMAND first"):
         device.send_state(np.zeros((16, 4), np.uint64))
+    with pytest.raises(DeviceTimeout, match="m_axis_state has no packet: write SELECT to COMMAND first"):
+        device.receive_events(9, 4)
 
 
 @pytest.mark.parametrize("entries", [np.zeros((16, 5), np.uint64), np.zeros((16, 4)), np.zeros((0, 4), np.uint64)])
@@ -154,18 +219,23 @@ def test_a_closed_device_says_so(csr):
         lambda: csr["ID"],
         lambda: csr.device.stream(np.zeros(0, np.uint64), np.zeros(0, np.int64)),
         lambda: csr.device.receive_state(16, 4),
+        lambda: csr.device.receive_events(9, 4),
         lambda: csr.device.send_state(np.zeros((16, 4), np.uint64)),
     ):
         with pytest.raises(DeviceError, match="the device was closed; open another one"):
             call()
 
 
-def test_both_models_answer_alike(batches):
+@pytest.mark.parametrize("entries_per_hot_row", [1, 2])
+def test_both_models_answer_alike(batches, entries_per_hot_row):
     answers = []
     for reference in (False, True):
-        csr = Registers(ModelDevice(TINY, reference=reference))
-        csr["HOT_ROWS"] = 48
+        geometry = TINY.override({"entries_per_hot_row": entries_per_hot_row})
+        csr = Registers(ModelDevice(geometry, reference=reference))
+        csr["HOT_ROWS"] = 48 // entries_per_hot_row
         send(csr.device, batches)
+        if geometry.sample_aware:
+            fill(csr)
         csr["CONTROL"] = Phase.CLASSIFY
         results = send(csr.device, batches)
         csr["COMMAND"] = Command.SNAPSHOT

@@ -24,6 +24,13 @@ TINY = PRESETS["tiny"]
         ({"sets": 131072}, "sets=131072 breaks the rule: 2 <= sets <= 65536"),
         ({"ways": 1}, "ways=1 breaks the rule: 2 <= ways <= 64"),
         ({"ways": 65}, "ways=65 breaks the rule: 2 <= ways <= 64"),
+        ({"entries_per_hot_row": 0}, "entries_per_hot_row=0 breaks the rule: 1 <= entries_per_hot_row <= 8"),
+        ({"entries_per_hot_row": 9}, "entries_per_hot_row=9 breaks the rule: 1 <= entries_per_hot_row <= 8"),
+        ({"counter_bits": 1}, "counter_bits=1 breaks the rule: 2 <= counter_bits <= 12"),
+        ({"counter_bits": 13}, "counter_bits=13 breaks the rule: 2 <= counter_bits <= 12"),
+        ({"max_moves": 0}, "max_moves=0 breaks the rule: 1 <= max_moves <= 65535"),
+        ({"max_moves": 65536}, "max_moves=65536 breaks the rule: 1 <= max_moves <= 65535"),
+        ({"banks": 256, "sets": 65536, "ways": 64, "entries_per_hot_row": 2}, "slot fits the 23-bit slot field"),
         ({"rrpv_bits": 0}, "rrpv_bits=0 breaks the rule: 1 <= rrpv_bits <= 4"),
         ({"rrpv_bits": 5}, "rrpv_bits=5 breaks the rule: 1 <= rrpv_bits <= 4"),
         ({"table_bits": 0}, "table_bits=0 breaks the rule: 1 <= table_bits <= 8"),
@@ -59,7 +66,10 @@ def test_limits_of_the_rules_are_inside():
     for settings in (
         {"lanes": 2, "bank_ports": 1, "max_lookups": 2},
         {"lanes": 32, "max_lookups": 32},
-        {"banks": 256, "sets": 65536, "ways": 64},
+        {"banks": 256, "sets": 65536, "ways": 64, "entries_per_hot_row": 1},
+        {"banks": 256, "sets": 4096, "ways": 64, "entries_per_hot_row": 8},
+        {"entries_per_hot_row": 8, "counter_bits": 12, "max_moves": 65535},
+        {"counter_bits": 2, "max_moves": 1},
         {"table_bits": 2, "row_bits": 4},
         {"max_lookups": 4096, "max_samples": 1 << 22},
         {"max_samples": 1, "queue_depth": 32768, "beat_depth": 65535},
@@ -87,6 +97,9 @@ def test_presets_hold_what_they_promise():
         "edge": 16 * 1024,
         "kaggle": 1024 * 1024,
     }
+    for geometry in PRESETS.values():
+        assert geometry.sample_aware and geometry.hot_capacity == geometry.entries // 2
+        assert geometry.override({"entries_per_hot_row": 1}).hot_capacity == geometry.entries
 
 
 def test_as_dict_rebuilds_the_geometry():
@@ -94,37 +107,44 @@ def test_as_dict_rebuilds_the_geometry():
         assert Geometry(**geometry.as_dict()) == geometry
 
 
-@pytest.mark.parametrize("geometry", PRESETS.values(), ids=PRESETS)
-def test_widths_hold_their_largest_value(geometry):
+@pytest.mark.parametrize("entries_per_hot_row", [1, 2, 3])
+@pytest.mark.parametrize("name", PRESETS)
+def test_widths_hold_their_largest_value(name, entries_per_hot_row):
+    geometry = PRESETS[name].override({"entries_per_hot_row": entries_per_hot_row})
     assert 1 << geometry.bank_bits == geometry.banks and 1 << geometry.set_bits == geometry.sets
     assert geometry.tag_bits + geometry.bank_bits == geometry.key_bits
     for largest, bits in (
         (geometry.ways - 1, geometry.way_bits),
         (geometry.ways, geometry.quota_bits),
-        (geometry.entries, geometry.hot_rows_bits),
-        (geometry.entries - 1, geometry.slot_bits),
+        (geometry.hot_capacity, geometry.hot_rows_bits),
+        (geometry.entries, geometry.entries_bits),
+        (geometry.hot_capacity - 1, geometry.slot_bits),
         (geometry.max_samples - 1, geometry.sample_bits),
         (geometry.bank_ports - 1, geometry.bank_port_bits),
     ):
         assert largest < 1 << bits and (bits == 1 or largest >= 1 << (bits - 1))
 
 
+@pytest.mark.parametrize("entries_per_hot_row", [1, 2, 3])
 @pytest.mark.parametrize("ways", [2, 3, 4, 7])
-def test_quotas_sum_to_the_budget(ways):
-    """For every budget: N ways in use over all sets, within one of each other, none above what a set has."""
-    core = Accelerator(TINY.override({"ways": ways}))
-    for hot_rows in range(core.geometry.entries + 1):
+def test_quotas_sum_to_the_budget(ways, entries_per_hot_row):
+    """For every budget: its ways in use over all sets, within one of each other, none above what a set has."""
+    core = Accelerator(TINY.override({"ways": ways, "entries_per_hot_row": entries_per_hot_row}))
+    for hot_rows in range(core.geometry.hot_capacity + 1):
         assert core.set_hot_rows(hot_rows)
-        quotas = [core.quota(gset) for gset in range(1 << core.index_bits)]
-        assert sum(quotas) == hot_rows
+        quotas = [core.tracker.quota(gset) for gset in range(1 << core.index_bits)]
+        assert sum(quotas) == hot_rows * entries_per_hot_row
         assert max(quotas) <= ways and max(quotas) - min(quotas) <= 1
         assert core.geometry.bank_bits <= core.index_bits <= core.geometry.index_bits
 
 
-@pytest.mark.parametrize("geometry", PRESETS.values(), ids=PRESETS)
-def test_sets_in_use_keep_half_their_ways(geometry):
+@pytest.mark.parametrize("entries_per_hot_row", [1, 2])
+@pytest.mark.parametrize("name", PRESETS)
+def test_sets_in_use_keep_half_their_ways(name, entries_per_hot_row):
     """The smallest power of two of sets that holds the budget, so at least half of each set's ways are in use."""
-    for hot_rows in {1, geometry.banks, geometry.entries // 3, geometry.entries // 2 + 1, geometry.entries}:
-        index_bits = geometry.index_bits_in_use(hot_rows)
-        assert geometry.ways << index_bits >= hot_rows
-        assert index_bits == geometry.bank_bits or 2 * hot_rows > geometry.ways << index_bits
+    geometry = PRESETS[name].override({"entries_per_hot_row": entries_per_hot_row})
+    most = geometry.hot_capacity
+    for hot_rows in {1, geometry.banks, most // 3, most // 2 + 1, most}:
+        index_bits, entries = geometry.index_bits_in_use(hot_rows), hot_rows * entries_per_hot_row
+        assert geometry.ways << index_bits >= entries
+        assert index_bits == geometry.bank_bits or 2 * entries > geometry.ways << index_bits

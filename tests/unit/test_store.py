@@ -97,6 +97,14 @@ def test_promote_then_demote_some() -> None:
         (lambda s: s.demote([-1]), IndexError, "slot -1 is outside"),
         (lambda s: s.place([5, 5], [1, 2]), OwnershipError, "given two slots"),
         (lambda s: s.place([5, 6], [2, 2]), OwnershipError, "slot 2 is named twice"),
+        (lambda s: s.apply([0], [5], [4]), OwnershipError, "slot 0 is taken to hold row 4 of .*, but it holds row 3"),
+        (lambda s: s.apply([0], [5], [-1]), OwnershipError, "slot 0 is taken to hold no row, but it holds row 3"),
+        (lambda s: s.apply([1], [5], [3]), OwnershipError, "slot 1 is taken to hold row 3 of table 0, but it holds no"),
+        (lambda s: s.apply([1, 0], [6, 3], [-1, 3]), OwnershipError, "row 3 of table 0 is taken to be cold, but it is"),
+        (lambda s: s.apply([1, 2], [6, 6], [-1, -1]), OwnershipError, "given two slots"),
+        (lambda s: s.apply([1, 1], [6, 7], [-1, -1]), OwnershipError, "slot 1 is named twice"),
+        (lambda s: s.apply([1], [6], [-1, -1]), ValueError, "equally long"),
+        (lambda s: s.apply([SLOTS], [6], [-1]), IndexError, "slot 6 is outside"),
         (lambda s: s.check_owner(np.array([3]), np.array([-1])), OwnershipError, "taken to be cold"),
         (lambda s: s.check_owner(np.array([3]), np.array([2])), OwnershipError, "taken to be hot in slot 2"),
         (lambda s: s.check_owner(np.array([1, 6]), np.array([-1, 4])), OwnershipError, "lookup 1: row 0 of table 2"),
@@ -111,6 +119,20 @@ def test_violation_raises_and_moves_nothing(move, error: type[Exception], messag
     for tensor, was in zip((embeddings.hot, embeddings.cold), before[0], strict=True):
         torch.testing.assert_close(tensor, was, rtol=0, atol=0, equal_nan=True)
     np.testing.assert_array_equal(embeddings.slot_of, before[1])
+
+
+def test_apply_hands_slots_over_with_optimizer_state() -> None:
+    embeddings = store()
+    start = torch.cat(embeddings.export()[0])
+    embeddings.promote(np.array([3, 14]), np.array([5, 0]))
+    embeddings.hot[5], embeddings.hot_accumulator[5] = 2.0, 9.0
+    embeddings.cold_accumulator[7] = 4.0
+    assert embeddings.apply(np.array([5, 1]), np.array([7, 2]), np.array([3, -1])) == 3
+    assert embeddings.slot_of[[3, 7, 2, 14]].tolist() == [-1, 5, 1, 0]
+    assert embeddings.cold[3].tolist() == [2.0] * 3 and embeddings.cold_accumulator[3] == 9.0
+    assert torch.equal(embeddings.hot[[5, 1, 0]], start[[7, 2, 14]]) and embeddings.hot_accumulator[5] == 4.0
+    assert embeddings.cold[[7, 2, 14]].isnan().all()
+    assert embeddings.apply(np.empty(0, int), np.empty(0, int), np.empty(0, int)) == 0
 
 
 def test_initial_rows_come_from_the_seed_alone() -> None:

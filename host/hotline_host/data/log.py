@@ -66,6 +66,7 @@ class ClickLog:
         indices, lengths, dense, label: as in `Batch`, over all samples (lengths int64 [S, T]).
         rule: how rare or missing values were treated, in words, for reports.
         skipped: lines left out because they were damaged.
+        dimension: embedding dimension usual for this data; None where there is no custom.
 
     Raises:
         DataError: more tables, or more rows in a table, than the accelerator's key can name.
@@ -80,6 +81,7 @@ class ClickLog:
     label: np.ndarray
     rule: str = "every value keeps its own row"
     skipped: int = 0
+    dimension: int | None = None
     _offsets: np.ndarray = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from . import arrays, avazu, criteo, movielens, open_bandit, synthetic
 from .delimited import Progress
 from .log import ClickLog, DataError
+from .synthetic_shapes import SHAPES
 
 __all__ = ["SOURCES", "load"]
 
@@ -16,7 +17,7 @@ SOURCES = {
     "criteo:PATH": "your copy of a Criteo log (Kaggle or Terabyte), tab-separated, plain or .gz",
     "avazu:PATH": "your copy of the Avazu log, comma-separated with its header, plain or .gz",
     "npz:PATH": "your own log as NumPy arrays: sparse, or indices and lengths; optional dense, label, rows",
-    "synthetic:kaggle": "a generated log of the shape of Criteo Kaggle",
+    **{f"synthetic:{name}": shape.about for name, shape in SHAPES.items()},
 }
 """What `load` takes, and what it is."""
 
@@ -28,7 +29,7 @@ def load(
     """Loads or makes a click log.
 
     Args:
-        spec: one of `SOURCES`.
+        spec: one of `SOURCES`; a synthetic one takes options after a comma, see `synthetic_options`.
         skip_bad: for criteo and avazu, leave damaged lines out and count them, instead of raising at the first.
         samples: most samples to take, from the front; for synthetic, how many to draw.
         seed: of the synthetic log.
@@ -55,6 +56,6 @@ def load(
             return avazu.load(path, skip_bad=skip_bad, samples=samples, progress=progress)
         case "npz", _:
             return arrays.load(path, samples=samples)
-        case "synthetic", "kaggle":
-            return synthetic.kaggle(samples=samples, seed=seed, progress=progress)
+        case "synthetic", _ if rest:
+            return synthetic.load(rest, samples=samples, seed=seed, progress=progress)
     raise DataError(f"there is no log {spec!r}; there are {', '.join(SOURCES)}")

@@ -12,7 +12,7 @@ import re
 import shutil
 import signal
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -24,18 +24,20 @@ from .settings import SEED_VARIABLE, chosen_seed, simulator_settings
 
 __all__ = ["BENCH_MODULES", "GEOMETRIES", "BenchFailure", "BenchRun", "bench_tests", "run_benches"]
 
-BENCH_MODULES = ("tests_stream", "tests_csr", "tests_state", "tests_random")
+BENCH_MODULES = ("tests_stream", "tests_csr", "tests_state", "tests_select", "tests_random")
 
 GEOMETRIES: dict[str, Geometry] = {
     geometry.name: geometry
     for geometry in (
         PRESETS["tiny"],
         # What tiny is not: more lanes than bank_ports, ways that are no power of two, keys narrower than their fields,
-        # a long RRPV, limits that are no powers of two.
+        # weights above the largest counter, limits that are no powers of two.
         Geometry(
-            name="quad", lanes=4, banks=8, sets=4, ways=3, rrpv_bits=3, table_bits=6, row_bits=20, max_lookups=20,
-            max_samples=48, bank_ports=2, queue_depth=4, beat_depth=8,
+            name="quad", lanes=4, banks=8, sets=4, ways=3, entries_per_hot_row=3, counter_bits=4, max_moves=5,
+            table_bits=6, row_bits=20, max_lookups=20, max_samples=48, bank_ports=2, queue_depth=4, beat_depth=8,
         ),
+        # The other tracker.
+        replace(PRESETS["tiny"], name="srrip", entries_per_hot_row=1, rrpv_bits=3),
     )
 }  # fmt: skip
 

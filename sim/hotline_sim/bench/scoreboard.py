@@ -10,8 +10,9 @@ from hotline_hw.params import Geometry
 from hotline_hw.regmap import Command, Error, Irq, Phase
 from hotline_hw.words import HIT_FIELD, LAST_FIELD, ROW_FIELD, SAMPLE_FIELD, TABLE_FIELD, WORD_BYTES, Field
 
-from ..model import Accelerator
-from .coverage import SIDES, Coverage
+from ..model_sample_aware import Policy
+from .coverage import SIDES, Coverage, phases
+from .coverage_sample_aware import WatchedAccelerator
 from .packets import LookupPacket
 
 __all__ = ["Scoreboard"]
@@ -35,7 +36,7 @@ class Scoreboard:
 
     def reset(self) -> None:
         """The core was reset: it is as new, and whatever was in it is gone."""
-        self.model = Accelerator(self.geometry)
+        self.model = WatchedAccelerator(self.geometry, self.coverage.hit)
         self.errors = Error(0)
         self.irq = Irq(0)
         self._due: dict[str, deque[np.ndarray]] = {side: deque() for side in SIDES}
@@ -48,19 +49,28 @@ class Scoreboard:
 
     # What the core was told
 
-    def expect(self, packet: LookupPacket, phase: Phase) -> None:
-        """A mini-batch goes in, which will start in `phase`."""
+    def expect(self, packet: LookupPacket, phase: int) -> None:
+        """A mini-batch goes in, which will start with `phase` in CONTROL."""
         model = self.model
-        self.coverage.offered(model, packet, phase)
+        lookups = packet.lookups()
+        carried_out = Phase(phase) if phase in phases(self.geometry) else Phase.CLASSIFY
+        self.coverage.offered(model, packet, carried_out)
         before = dict(model.counters)
-        results = dict(zip(SIDES, model.run_batch(packet.lookups(), phase), strict=True))
-        self.coverage.learned(*(model.counters[name] - before[name] for name in ("inserts", "evictions")))
-        if phase == Phase.CLASSIFY:
-            self.coverage.classified(packet, results, model.index_bits)
+        results = dict(zip(SIDES, model.run_batch(lookups, phase), strict=True))
+        if self.geometry.sample_aware:
+            model.learned(lookups, packet.beat_of_lookup())
+        else:
+            self.coverage.learned(*(model.counters[name] - before[name] for name in ("inserts", "evictions")))
+        if carried_out != Phase.LEARN:
+            self.coverage.classified(packet, results, carried_out, model.index_bits)
         for side, words in results.items():
             self._due[side].append(words)
         self.irq |= Irq.BATCH_DONE
         self.collect_errors()
+
+    def policy(self, policy: Policy) -> None:
+        """The registers of the policy were written to an idle core."""
+        self.model.policy.__dict__.update(vars(policy))
 
     def command(self, command: Command) -> None:
         """A command was accepted, and is carried out."""
@@ -83,6 +93,11 @@ class Scoreboard:
         self.model.restore(rows)
         self.command(Command.RESTORE)
         self.collect_errors()
+
+    def select(self) -> np.ndarray:
+        """SELECT was carried out; returns the packet that answers it, uint64 [events + 1, ways]."""
+        self.command(Command.SELECT)
+        return self.model.select()
 
     def error(self, error: Error) -> None:
         """An error must have been raised."""

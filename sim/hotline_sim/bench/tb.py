@@ -24,6 +24,8 @@ from cocotbext.axi.axil_channels import AxiLiteAWTransaction, AxiLiteWTransactio
 
 from hotline_hw.regmap import COUNTERS, Command, Error, Irq, Phase, counter_offset, register
 
+from ..model_sample_aware import Policy
+from ..stimulus import key_words
 from .coverage import SIDES, Coverage
 from .packets import LookupPacket, dense
 from .protocol import OutputRules
@@ -51,7 +53,7 @@ class TB:
 
     Attributes:
         rng: the randomness of the bench, of SEED.
-        phase: what CONTROL was last told.
+        phase: what CONTROL was last told; a `Phase`, or what is none.
     """
 
     def __init__(self, dut: Any, coverage: Coverage | None = None) -> None:
@@ -59,9 +61,9 @@ class TB:
         self.dut = dut
         self.geometry = bench_geometry()
         self.rng = np.random.default_rng(bench_seed())
-        self.scoreboard = Scoreboard(self.geometry, coverage)
+        self.scoreboard = Scoreboard(self.geometry, coverage or Coverage(self.geometry))
         self.coverage = self.scoreboard.coverage
-        self.phase = Phase.LEARN
+        self.phase: int = Phase.LEARN
 
         dut.rst.value = 1
         dut.clk.value = 0
@@ -156,14 +158,14 @@ class TB:
             port.clear_pause_generator()
             port.pause = False
 
-    async def set_phase(self, phase: Phase) -> None:
+    async def set_phase(self, phase: int) -> None:
         """Phase of the mini-batches that are sent from now on."""
         if phase != self.phase:
             await self.settle()  # those on their way have started
             await self.write("CONTROL", phase)
             self.phase = phase
 
-    def send(self, packet: LookupPacket | np.ndarray, phase: Phase | None = None) -> None:
+    def send(self, packet: LookupPacket | np.ndarray, phase: int | None = None) -> None:
         """Queues a mini-batch, or words to be sent as a dense one, and what must come of it."""
         if isinstance(packet, np.ndarray):
             packet = dense(packet, self.geometry.lanes)
@@ -211,9 +213,59 @@ class TB:
         want = self.scoreboard.model.dump()
         assert rows.shape == want.shape, f"DUMP has {len(rows)} rows; it must have {len(want)}"
         for row, way in np.argwhere(rows != want).tolist():
-            raise AssertionError(f"DUMP, set {row} way {way}: {rows[row, way]:#x}; it must be {want[row, way]:#x}")
+            gset, kind = divmod(row, self.geometry.state_rows_per_set)
+            where = f"DUMP, {('entry', 'slot')[kind]} word of set {gset} way {way}"
+            raise AssertionError(f"{where}: {rows[row, way]:#x}; it must be {want[row, way]:#x}")
         await self.until_idle()
+        await self.check_hot_rows()
         return rows
+
+    async def select(self) -> np.ndarray:
+        """SELECT: its answer, uint64 [events + 1, ways]; compared with the model, as HOT_COUNT and THRESHOLD are."""
+        await self.settle()
+        await self.write("COMMAND", Command.SELECT)
+        events = await self.receive_events(self.scoreboard.select())
+        await self.until_idle()
+        await self.check_hot_rows()
+        return events
+
+    async def receive_events(self, want: np.ndarray) -> np.ndarray:
+        """The answer to a SELECT that was started, which must be `want`."""
+        events = await self.receive_state()
+        for index, (got, due) in enumerate(zip(events.tolist(), want.tolist(), strict=False)):
+            shown, must = ([f"{word:#x}" for word in words] for words in (got, due))
+            assert got == due, f"SELECT, beat {index} of {len(want)}: {shown}; it must be {must}"
+        assert len(events) == len(want), f"SELECT has {len(events)} beats; it must have {len(want)}"
+        return events
+
+    async def check_hot_rows(self) -> None:
+        """Compares HOT_COUNT and THRESHOLD of an idle core."""
+        for name, want in (
+            ("HOT_COUNT", self.scoreboard.model.hot_count), ("THRESHOLD", self.scoreboard.model.threshold),
+        ):  # fmt: skip
+            value = await self.read(name)
+            assert value == want, f"{name} is {value}; it must be {want}"
+
+    async def set_policy(self, policy: Policy) -> None:
+        """Writes the registers of the policy, once the core is idle."""
+        await self.settle()
+        await self.write("AGE_PERIOD", policy.age_period)
+        await self.write("HYSTERESIS", policy.hysteresis)
+        await self.write("MOVE_LIMIT", policy.move_limit)
+        await self.write("SELECT_START", policy.select_start)
+        for group in range(4):
+            weights = policy.weights[4 * group : 4 * group + 4]
+            await self.write(f"WEIGHTS_{group}", sum(weight << 8 * place for place, weight in enumerate(weights)))
+        self.scoreboard.policy(policy)
+
+    async def make_hot(self, keys: np.ndarray, times: int = 1) -> None:
+        """Learns the keys, each `times` in samples of its own, and with the sample-aware tracker selects."""
+        await self.set_phase(Phase.LEARN)
+        for _ in range(times):
+            self.send(key_words(self.geometry, keys))
+        await self.settle()
+        if self.geometry.sample_aware:
+            await self.select()
 
     async def receive_state(self) -> np.ndarray:
         """The next packet of m_axis_state, uint64 [rows, ways]."""
@@ -255,6 +307,8 @@ class TB:
             assert counters[name] == want, f"counter {name} is {counters[name]}; it must be {want}"
         timing = {counter.name: counters[counter.name] for counter in COUNTERS if counter.timing}
         assert timing["output_stall"] == self.rules.output_stall, f"{timing}; seen: {self.rules.output_stall} stalls"
+        assert timing["select_cycles"] > 0 or not self.scoreboard.model.counters["promotions"]
+        del timing["select_cycles"]
         assert max(timing.values()) == timing["cycles"], f"a counter of some of the cycles exceeds them: {timing}"
         for name, count in timing.items():
             if name in self.coverage.meanings:

@@ -11,9 +11,10 @@ from cocotb.triggers import Combine
 from cocotbext.axi import AxiResp
 
 from hotline_hw.params import Geometry
-from hotline_hw.regmap import ADDRESS_BITS, REGISTERS, Access, Command, Error, Irq, Register, register
+from hotline_hw.regmap import ADDRESS_BITS, REGISTERS, Access, Command, Error, Irq, Phase, Register, register
 
 from ..stimulus import key_words, random_keys
+from .coverage import commands
 from .tb import TB
 
 _ALL = 0xFFFF_FFFF
@@ -24,7 +25,7 @@ def reset_value(of: Register, geometry: Geometry) -> int:
     if of.name.startswith("CAP_"):
         names = {"log2_banks": "bank_bits", "log2_sets": "set_bits"}
         return sum(getattr(geometry, names.get(field.name, field.name)) << field.low for field in of.fields)
-    special = {"STATUS": 0, "HOT_ROWS": geometry.entries, "INDEX_BITS": geometry.index_bits}
+    special = {"STATUS": 0, "HOT_ROWS": geometry.hot_capacity, "INDEX_BITS": geometry.index_bits}
     return special.get(of.name, of.reset)  # type: ignore[return-value]
 
 
@@ -49,9 +50,11 @@ async def test_reset_values(dut: Any) -> None:
     tb = TB(dut)
     await tb.start()
     await assert_reset_values(tb)
-    await tb.write("CONTROL", 1)
-    await tb.write("IRQ_ENABLE", 7)
     await tb.set_hot_rows(3)
+    await tb.make_hot(random_keys(tb.rng, tb.geometry, 2))
+    for each in REGISTERS:
+        if each.access == Access.RW and not each.external:
+            await tb.write(each.name, reset_value(each, tb.geometry) ^ 1)
     await raise_errors(tb)
     await tb.command(Command.SNAPSHOT)
     await tb.reset()
@@ -97,12 +100,13 @@ async def test_reserved_bits_and_strobes(dut: Any) -> None:
     tb = TB(dut)
     await tb.start()
     await tb.until_idle()
-    for name in ("CONTROL", "IRQ_ENABLE"):
-        fields = sum(field.mask for field in register(name).fields)
-        for value in (_ALL, 0, fields, _ALL ^ fields, 0x5555_5555, 0xAAAA_AAAA):
-            await tb.write(name, value)
-            assert await tb.read(name) == value & fields
-    await tb.write("CONTROL", 0)
+    for each in REGISTERS:
+        if each.access == Access.RW and not each.external:
+            fields = sum(field.mask for field in each.fields)
+            for value in (_ALL, 0, fields, _ALL ^ fields, 0x5555_5555, 0xAAAA_AAAA):
+                await tb.write(each.name, value)
+                assert await tb.read(each.name) == value & fields, each.name
+            await tb.write(each.name, reset_value(each, tb.geometry))
     await tb.write("IRQ_ENABLE", int(Irq.ERROR))
 
     await raise_errors(tb)
@@ -144,11 +148,12 @@ async def test_write_one_to_clear(dut: Any) -> None:
 
 @cocotb.test()
 async def test_command_codes(dut: Any) -> None:
-    """Whatever is no command is COMMAND_CODE, a command's code with more bits set included."""
+    """Whatever is no command is COMMAND_CODE: a command's code with more bits set, SELECT with SRRIP included."""
     tb = TB(dut)
     await tb.start()
     await tb.until_idle()
     codes = [0, len(Command) + 1, 0x80, 0xFF, *(command | 1 << bit for command in Command for bit in (8, 16, 31))]
+    codes += [command for command in Command if command not in commands(tb.geometry)]
     for code in codes:
         await tb.write("COMMAND", code)
         assert await tb.read("ERROR") == Error.COMMAND_CODE, f"COMMAND {code:#x}"
@@ -286,10 +291,14 @@ async def test_counter_halves(dut: Any) -> None:
     """RESET_COUNTERS zeroes the live counters, and the registers keep the last SNAPSHOT."""
     tb = TB(dut)
     await tb.start()
-    tb.send(key_words(tb.geometry, np.tile(random_keys(tb.rng, tb.geometry, 2), 20)))
+    keys = random_keys(tb.rng, tb.geometry, 2)
+    await tb.make_hot(keys)
+    await tb.set_phase(Phase.CLASSIFY)
+    tb.send(key_words(tb.geometry, np.tile(keys, 19)))
     await tb.check()
     before = await tb.counters()
     assert before["lookups"] == 40 and before["lookup_hits"] == 38
+    assert before["promotions"] == (2 if tb.geometry.sample_aware else 0)
     await tb.command(Command.RESET_COUNTERS)
     assert await tb.counters() == before
     await tb.command(Command.SNAPSHOT)

@@ -8,20 +8,12 @@ import cocotb
 import numpy as np
 
 from hotline_hw.regmap import Command, Error, Irq, Phase
-from hotline_hw.words import ENTRY_TAG, ENTRY_VALID
+from hotline_hw.words import ENTRY_VALID
 
 from ..stimulus import key_words, random_batches, random_keys
+from .rows import random_rows
 from .tb import TB
 from .tests_csr import assert_reset_values
-
-
-def random_rows(tb: TB, rows: int) -> np.ndarray:
-    """Entry words, uint64 [rows, ways]: all bits at random, reserved ones too, and no tag twice in a set."""
-    words = tb.rng.integers(0, 1 << 64, (rows, tb.geometry.ways), dtype=np.uint64)
-    tags = tb.rng.integers(0, 1 << tb.geometry.tag_bits, words.shape, dtype=np.uint64)
-    ways = np.arange(tb.geometry.ways, dtype=np.uint64)
-    tags = tags & ~np.uint64(63) | ways  # there are at most 64 ways
-    return words & ~np.uint64(ENTRY_TAG.mask) | tags
 
 
 async def traffic(tb: TB, phase: Phase, batches: int = 4) -> None:
@@ -29,6 +21,8 @@ async def traffic(tb: TB, phase: Phase, batches: int = 4) -> None:
     for words in random_batches(np.random.default_rng(7), tb.geometry, batches, hot_keys=12):
         tb.send(words)
     await tb.settle()
+    if phase == Phase.LEARN and tb.geometry.sample_aware:
+        await tb.select()
 
 
 @cocotb.test()
@@ -36,13 +30,14 @@ async def test_dump_and_restore(dut: Any) -> None:
     """What was dumped and is restored makes the core go on as if nothing had been, in budgets large and small."""
     tb = TB(dut)
     await tb.start()
-    entries = tb.geometry.entries
-    for hot_rows in (entries, entries // 2 - 1, tb.geometry.banks, 1):
+    capacity = tb.geometry.hot_capacity
+    for hot_rows in (capacity, capacity // 2 - 1, tb.geometry.banks, 1):
         await tb.set_hot_rows(hot_rows)
         await traffic(tb, Phase.LEARN)
         tb.set_pauses(idle=0.3, stall=0.3)
         rows = await tb.dump()
-        assert (rows >> ENTRY_VALID.low).any() and len(rows) == 1 << await tb.read("INDEX_BITS")
+        assert (rows >> ENTRY_VALID.low).any()
+        assert len(rows) == tb.geometry.state_rows_per_set << await tb.read("INDEX_BITS")
         await tb.command(Command.CLEAR)
         assert not (await tb.dump()).any()
         await tb.restore(rows)
@@ -55,18 +50,25 @@ async def test_dump_and_restore(dut: Any) -> None:
 
 @cocotb.test()
 async def test_restore_of_any_words(dut: Any) -> None:
-    """Restored words with reserved bits set, entries outside the budget, RRPVs of any value; then traffic."""
+    """Restored words with all bits at random, entries and slots outside the budget among them; then traffic."""
     tb = TB(dut)
     await tb.start()
-    for hot_rows in (tb.geometry.entries, tb.geometry.entries - 3, tb.geometry.banks + 1, 0):
-        await tb.set_hot_rows(hot_rows)
-        rows = random_rows(tb, 1 << tb.scoreboard.model.index_bits)
-        rows[-1, -1] |= np.uint64(1 << ENTRY_VALID.low)  # the first to be outside
-        await tb.restore(rows)
-        assert (Error.RESTORE_ENTRY in tb.scoreboard.errors) == (hot_rows < rows.size)
-        await tb.dump()
-        await tb.check()
-        await traffic(tb, Phase.LEARN)
+    geometry = tb.geometry
+    for hot_rows in (geometry.hot_capacity, geometry.hot_capacity - 3, geometry.banks + 1, 0):
+        for outside in (False, True):
+            await tb.set_hot_rows(hot_rows)
+            rows = random_rows(tb.rng, tb.scoreboard.model, 1 << tb.scoreboard.model.index_bits, outside=outside)
+            if outside:
+                rows[-geometry.state_rows_per_set, -1] |= np.uint64(1 << ENTRY_VALID.low)  # the first to be outside
+            await tb.restore(rows)
+            full = hot_rows == geometry.hot_capacity
+            if not outside:
+                assert not tb.scoreboard.errors
+            elif not full or geometry.sample_aware:
+                assert tb.scoreboard.errors == Error.RESTORE_ENTRY
+            await tb.dump()
+            await tb.check()
+            await traffic(tb, Phase.LEARN)
     await tb.finish()
 
 
@@ -75,16 +77,19 @@ async def test_restore_of_wrong_length(dut: Any) -> None:
     """A packet of too few or too many rows leaves an empty tracker, and nothing of it for the next RESTORE."""
     tb = TB(dut)
     await tb.start()
-    for hot_rows in (tb.geometry.entries, tb.geometry.banks * tb.geometry.ways):
+    geometry, model = tb.geometry, tb.scoreboard.model
+    few = geometry.banks * geometry.ways // geometry.entries_per_hot_row
+    for hot_rows in (geometry.hot_capacity, few, few + 1):
         await tb.set_hot_rows(hot_rows)
-        rows = 1 << tb.scoreboard.model.index_bits
-        for length in (1, rows - 1, rows + 1, 2 * rows, 2 * rows + 1):
+        sets = 1 << model.index_bits
+        beats = geometry.state_rows_per_set * sets
+        for length in (1, beats - 1, beats + 1, 2 * beats, 2 * beats + 1):
             await traffic(tb, Phase.LEARN, 1)
-            await tb.restore(random_rows(tb, length))
+            await tb.restore(random_rows(tb.rng, model, 3 * sets, outside=True)[:length])
             assert tb.scoreboard.errors & Error.RESTORE_LENGTH
             await tb.check()
             assert not (await tb.dump()).any()
-        good = random_rows(tb, rows)
+        good = random_rows(tb.rng, model, sets, outside=False)
         await tb.restore(good)
         await tb.check()
         assert (await tb.dump()).any()
@@ -97,15 +102,15 @@ async def test_hot_rows(dut: Any) -> None:
     tb = TB(dut)
     await tb.start()
     geometry = tb.geometry
-    entries = geometry.entries
-    some = tb.rng.integers(2, entries, 2).tolist()
-    for hot_rows in (0, 1, geometry.banks - 1, entries // 2 + 1, entries, *some):
+    most = geometry.hot_capacity
+    some = tb.rng.integers(2, most, 2).tolist()
+    for hot_rows in (0, 1, geometry.banks - 1, most // 2 + 1, most, *some):
         await tb.set_hot_rows(hot_rows)
         assert await tb.read("HOT_ROWS") == hot_rows
         assert await tb.read("INDEX_BITS") == geometry.index_bits_in_use(hot_rows)
         await traffic(tb, Phase.LEARN, 3)
         await traffic(tb, Phase.CLASSIFY, 2)
-        for wrong in (entries + 1, 1 << geometry.hot_rows_bits, 1 << 31 | hot_rows):
+        for wrong in (most + 1, 1 << geometry.hot_rows_bits, 1 << 31 | hot_rows):
             await tb.set_hot_rows(wrong)
             assert tb.scoreboard.errors == Error.HOT_ROWS_RANGE
             assert await tb.read("HOT_ROWS") == hot_rows
@@ -135,7 +140,7 @@ async def assert_refused(tb: TB) -> None:
 
 @cocotb.test()
 async def test_commands_while_busy(dut: Any) -> None:
-    """A mini-batch under way, a DUMP and a RESTORE that wait: commands are refused then, and disturb nothing."""
+    """Mini-batch under way; DUMP, SELECT, RESTORE that wait: commands are refused then, and disturb nothing."""
     tb = TB(dut)
     await tb.start()
     await traffic(tb, Phase.LEARN)
@@ -162,7 +167,16 @@ async def test_commands_while_busy(dut: Any) -> None:
     tb.scoreboard.command(Command.DUMP)
     await tb.settle()
 
-    rows = random_rows(tb, 1 << tb.scoreboard.model.index_bits)
+    if tb.geometry.sample_aware:
+        tb.state_out.pause = True
+        await tb.write("COMMAND", Command.SELECT)
+        want = tb.scoreboard.select()
+        await assert_refused(tb)
+        tb.state_out.pause = False
+        await tb.receive_events(want)
+        await tb.settle()
+
+    rows = random_rows(tb.rng, tb.scoreboard.model, 1 << tb.scoreboard.model.index_bits, outside=False)
     await tb.write("COMMAND", Command.RESTORE)
     await assert_refused(tb)
     tb.send_state(rows[:1])
@@ -173,7 +187,7 @@ async def test_commands_while_busy(dut: Any) -> None:
 
 @cocotb.test()
 async def test_reset_in_the_middle(dut: Any) -> None:
-    """Reset inside mini-batches, a clearing walk, a DUMP, a RESTORE: the core is as new each time."""
+    """Reset inside mini-batches, a clearing walk, a DUMP, a RESTORE, a SELECT: the core is as new each time."""
     tb = TB(dut)
     await tb.start()
 
@@ -183,20 +197,25 @@ async def test_reset_in_the_middle(dut: Any) -> None:
 
     async def restore() -> None:
         await tb.write("COMMAND", Command.RESTORE)
-        tb.send_state(random_rows(tb, (1 << tb.geometry.index_bits) - 1))
+        tb.send_state(random_rows(tb.rng, tb.scoreboard.model, 1 << tb.geometry.index_bits, outside=True)[:-1])
 
     async def clear() -> None:
         await tb.write("COMMAND", Command.CLEAR)
+
+    async def select() -> None:
+        tb.pause(tb.state_out, 0.8)
+        await tb.write("COMMAND", Command.SELECT)
 
     async def mini_batches() -> None:
         tb.set_pauses(stall=0.7)
         for words in random_batches(tb.rng, tb.geometry, 8, index_errors=0.1, long_errors=0.1):
             tb.send(words)
 
-    for begin in (dump, restore, clear, *[mini_batches] * 4):
-        await tb.set_hot_rows(tb.geometry.entries - 5)
+    selects = [select] * 4 if tb.geometry.sample_aware else []
+    for begin in (dump, restore, clear, *[mini_batches] * 4, *selects):
+        await tb.set_hot_rows(tb.geometry.hot_capacity - 5)
         await traffic(tb, Phase.LEARN, 2)
-        await tb.set_phase(Phase.CLASSIFY)
+        await tb.set_phase(Phase.RELEARN if tb.geometry.sample_aware else Phase.CLASSIFY)
         await begin()
         await tb.cycles(int(tb.rng.integers(1, 100)))
         await tb.reset(int(tb.rng.integers(1, 4)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import cocotb
@@ -10,6 +11,7 @@ import numpy as np
 from hotline_hw.regmap import Command, Error, Phase
 
 from ..stimulus import key_words, random_batches, random_keys
+from .coverage import phases
 from .packets import LookupPacket, sparse
 from .tb import TB
 
@@ -21,11 +23,14 @@ async def test_corners(dut: Any, idle: float, stall: float) -> None:
     tb = TB(dut)
     await tb.start()
     tb.set_pauses(idle, stall)
-    for phase in (Phase.LEARN, Phase.CLASSIFY):
+    batches = random_batches(tb.rng, tb.geometry, 36, hot_keys=12)
+    for index, phase in enumerate(phases(tb.geometry)):
         await tb.set_phase(phase)
-        for words in random_batches(tb.rng, tb.geometry, 12, hot_keys=12):
+        for words in batches[index::3]:
             tb.send(words)
         await tb.check()
+        if tb.geometry.sample_aware:
+            await tb.select()
     await tb.finish()
     if stall:
         assert all(tb.rules.waits[f"m_axis_{name}"] for name in ("popular", "nonpopular", "state"))
@@ -36,9 +41,8 @@ async def test_one_stalled_output(dut: Any) -> None:
     """A result stream that is not drained for long holds the core up, and loses nothing."""
     tb = TB(dut)
     await tb.start()
-    hot = random_keys(tb.rng, tb.geometry, 4)
-    tb.send(key_words(tb.geometry, hot))
-    await tb.set_phase(Phase.CLASSIFY)
+    await tb.make_hot(random_keys(tb.rng, tb.geometry, 4))
+    await tb.set_phase(Phase.RELEARN if tb.geometry.sample_aware else Phase.CLASSIFY)
     for sink in tb.results.values():
         sink.pause = True
         for words in random_batches(tb.rng, tb.geometry, 25):
@@ -52,27 +56,31 @@ async def test_one_stalled_output(dut: Any) -> None:
 
 @cocotb.test()
 async def test_phase_at_the_first_beat(dut: Any) -> None:
-    """A write to CONTROL inside a mini-batch counts from the next one on."""
+    """A write to CONTROL inside a mini-batch counts from the next one on, that of a phase which is none included."""
     tb = TB(dut)
     await tb.start()
     await tb.until_idle()
     keys = random_keys(tb.rng, tb.geometry, 40 * tb.geometry.lanes)
-    for phase in (Phase.LEARN, Phase.CLASSIFY, Phase.LEARN):
+
+    def carried_out(phase: int) -> int:
+        return phase if phase in phases(tb.geometry) else Phase.CLASSIFY
+
+    order = [*phases(tb.geometry), 3, Phase.LEARN]
+    for phase, other in itertools.pairwise(order):
         await tb.set_phase(phase)
         tb.send(key_words(tb.geometry, keys))
         while not (await tb.status())["busy"]:
             pass
         tb.lookup.pause = True
         assert not tb.lookup.idle(), "the mini-batch is too short to be caught inside"
-        other = Phase(1 - phase)
         await tb.write("CONTROL", other)
         assert await tb.read("CONTROL") == other
-        assert (await tb.status())["phase"] == phase
+        assert (await tb.status())["phase"] == carried_out(phase)
         tb.lookup.pause = False
         await tb.settle()
         tb.send(key_words(tb.geometry, keys[::-1]), other)
         await tb.settle()
-        assert (await tb.status())["phase"] == other
+        assert (await tb.status())["phase"] == carried_out(other)
         tb.phase = other
         await tb.check()
     await tb.finish()
@@ -85,7 +93,7 @@ async def test_empty_mini_batches(dut: Any) -> None:
     await tb.start()
     lanes = tb.geometry.lanes
     some = key_words(tb.geometry, random_keys(tb.rng, tb.geometry, lanes))
-    for phase in Phase:
+    for phase in phases(tb.geometry):
         await tb.set_phase(phase)
         for beats in (1, 2, 5):
             tb.send(LookupPacket(np.zeros((beats, lanes), np.uint64), np.zeros((beats, lanes), np.uint8)))
@@ -120,7 +128,7 @@ async def test_packets_of_whole_beats(dut: Any) -> None:
     tb = TB(dut)
     await tb.start()
     hot, cold = np.split(random_keys(tb.rng, tb.geometry, 8), 2)
-    tb.send(key_words(tb.geometry, hot))
+    await tb.make_hot(hot)
     await tb.set_phase(Phase.CLASSIFY)
     for popular in range(2 * tb.geometry.lanes + 1):
         for nonpopular in (0, 1, tb.geometry.lanes - 1, tb.geometry.lanes, 2 * tb.geometry.lanes):

@@ -105,11 +105,18 @@ class CocotbDevice(Device):
         )  # fmt: skip
 
     def receive_state(self, rows: int, ways: int) -> np.ndarray:
-        entries, ends = map_arrays(self._folder(), [rows * ways, 1], create=True)
-        self._call(f"receiving {rows} rows of state (was DUMP written to COMMAND?)", op="receive", entries=rows * ways)
-        if ends[0] != len(entries):
-            raise DeviceError(f"m_axis_state holds {ends[0]} entries, not {rows} rows of {ways}")
-        return entries.reshape(rows, ways).copy()
+        entries = self._receive_beats(rows, ways, f"receiving {rows} rows of state (was DUMP written to COMMAND?)")
+        if len(entries) != rows:
+            raise DeviceError(f"m_axis_state holds {entries.size} entries, not {rows} rows of {ways}")
+        return entries
+
+    def receive_events(self, limit: int, ways: int) -> np.ndarray:
+        return self._receive_beats(limit, ways, f"receiving up to {limit} events (was SELECT written to COMMAND?)")
+
+    def _receive_beats(self, limit: int, ways: int, doing: str) -> np.ndarray:
+        words, ends = map_arrays(self._folder(), [limit * ways, 1], create=True)
+        self._call(doing, op="receive", entries=limit * ways)
+        return words.reshape(limit, ways)[: int(ends[0]) // ways].copy()
 
     def send_state(self, entries: np.ndarray) -> None:
         entries = check_entries(entries, self.geometry.ways)

@@ -108,13 +108,20 @@ class VerilatedDevice(Device):
         return Results(popular[: counts[0]], popular_ends, nonpopular[: counts[1]], nonpopular_ends)
 
     def receive_state(self, rows: int, ways: int) -> np.ndarray:
-        entries, ends = np.zeros((rows, ways), np.uint64), np.zeros(1, np.int64)
-        with self._lock:
-            self._receive(self._sound_handle(), SinkPort.STATE, entries, ends)
-        self._run(f"receiving {rows} rows of state (was DUMP written to COMMAND?)")
-        if ends[0] != entries.size:
-            raise DeviceError(f"m_axis_state holds {ends[0]} entries, not {rows} rows of {ways}")
+        entries = self._receive_beats(rows, ways, f"receiving {rows} rows of state (was DUMP written to COMMAND?)")
+        if len(entries) != rows:
+            raise DeviceError(f"m_axis_state holds {entries.size} entries, not {rows} rows of {ways}")
         return entries
+
+    def receive_events(self, limit: int, ways: int) -> np.ndarray:
+        return self._receive_beats(limit, ways, f"receiving up to {limit} events (was SELECT written to COMMAND?)")
+
+    def _receive_beats(self, limit: int, ways: int, doing: str) -> np.ndarray:
+        beats, ends = np.zeros((limit, ways), np.uint64), np.zeros(1, np.int64)
+        with self._lock:
+            self._receive(self._sound_handle(), SinkPort.STATE, beats, ends)
+        self._run(doing)
+        return beats[: int(ends[0]) // ways]
 
     def send_state(self, entries: np.ndarray) -> None:
         entries = check_entries(entries, self.geometry.ways)

@@ -1,0 +1,68 @@
+"""Random numbers by counter, for compiled loops: what is drawn depends on what is asked for, not on what came before.
+
+A number is SplitMix64's finalizer (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014)
+of a key and a counter, so any sample of a log can be drawn without those before it.
+
+Everything is uint64: numba turns a sum of signed and unsigned into a float.
+"""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+
+import numpy as np
+from numba import njit
+
+__all__ = ["NORMAL", "STEP", "U", "child", "derive", "mix", "normal", "unit", "unit_normal"]
+
+U = np.uint64
+
+STEP = U(0x9E3779B97F4A7C15)
+"""Between the counters of successive draws."""
+
+_CELLS = 16_384
+_TAIL = 3e-6
+
+NORMAL = np.array(
+    [NormalDist().inv_cdf(min(max(cell / _CELLS, _TAIL), 1 - _TAIL)) for cell in range(_CELLS + 1)], np.float32
+)
+"""Quantiles of the normal distribution, for `normal`; cut at 4.5 standard deviations."""
+
+
+@njit(cache=True, nogil=True, inline="always")
+def mix(word):
+    """A bijection of 64 bits that looks random."""
+    word = (word ^ (word >> U(30))) * U(0xBF58476D1CE4E5B9)
+    word = (word ^ (word >> U(27))) * U(0x94D049BB133111EB)
+    return word ^ (word >> U(31))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def child(key, number):
+    """The key of the `number`-th thing below this key."""
+    return mix(key + U(number) * STEP)
+
+
+def derive(key: np.uint64, number: int) -> np.uint64:
+    """`child`, for those who are not compiled: numba hands them a Python int."""
+    return U(child(U(key), U(number)))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def unit(word):
+    """A float64 of 0 to below 1."""
+    return (word >> U(11)) * (1.0 / 9007199254740992.0)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def unit_normal(share, quantiles):
+    """The normal score below which a `share`, 0 to below 1, lies, by interpolation in `NORMAL`."""
+    place = share * _CELLS
+    cell = int(place)
+    return quantiles[cell] + (place - cell) * (quantiles[cell + 1] - quantiles[cell])
+
+
+@njit(cache=True, nogil=True, inline="always")
+def normal(word, quantiles):
+    """A normal score."""
+    return unit_normal(unit(word), quantiles)

@@ -1,0 +1,90 @@
+"""The accelerator's own tracker, as the hardware does it: the golden model, mini-batch by mini-batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hotline_hw.params import Geometry
+from hotline_hw.regmap import Phase
+from hotline_hw.words import HIT_FIELD, LAST_FIELD, SAMPLE_FIELD
+from hotline_sim.fast import FastAccelerator
+from hotline_sim.model_sample_aware import Policy
+
+from ..aging import AgingControl
+from ..hot_set import read_events
+from .judging import Counts, tally
+from .set_caches import MAX_LOOKUPS
+from .stream import Chunk, Stream
+
+__all__ = ["Design", "SampleAware"]
+
+_STEP = 40503  # sets, odd: round all of them, whatever power of two there are
+_LAST, _HIT = np.uint64(1 << LAST_FIELD.low), np.uint64(1 << HIT_FIELD.low)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """What the tracker is built with and set to; the defaults are those of the presets and of the registers.
+
+    Attributes:
+        entries_per_hot_row, ways, counter_bits, max_moves: as in `Geometry`.
+        policy: as in `hotline_sim.model_sample_aware`, but for age_period.
+        age_period: as in the policy; None: `AgingControl` sets it, as the driver does.
+    """
+
+    entries_per_hot_row: int = 2
+    ways: int = 16
+    counter_bits: int = 8
+    max_moves: int = 65535
+    policy: Policy = field(default_factory=Policy)
+    age_period: int | None = None
+
+    def geometry(self, hot_rows: int) -> Geometry:
+        """An accelerator that holds so many hot rows and takes any sample that one may take."""
+        sets = 2
+        while 2 * sets * self.ways < hot_rows * self.entries_per_hot_row:
+            sets *= 2
+        return Geometry(
+            name="ours", lanes=2, banks=2, sets=sets, ways=self.ways, counter_bits=self.counter_bits,
+            entries_per_hot_row=self.entries_per_hot_row, max_moves=self.max_moves, bank_ports=2,
+            max_lookups=MAX_LOOKUPS, max_samples=1 << SAMPLE_FIELD.width,
+        )  # fmt: skip
+
+
+class SampleAware:
+    """Every chunk is a mini-batch: classified, learned from (RELEARN), and followed by a SELECT."""
+
+    def __init__(self, stream: Stream, hot_rows: int, design: Design) -> None:
+        self._keys = stream.keys
+        self._core = FastAccelerator(design.geometry(hot_rows))
+        self._core.policy.__dict__.update(vars(design.policy))
+        self._core.set_hot_rows(hot_rows)
+        self._aging = AgingControl() if design.age_period is None else None
+        self._core.policy.age_period = AgingControl().period if design.age_period is None else design.age_period
+
+    def run(self, chunk: Chunk, learn: bool) -> Counts:
+        counts = np.diff(chunk.offsets)
+        words = self._keys[chunk.rows]
+        words[chunk.offsets[1:][counts > 0] - 1] |= _LAST
+        packets = self._core.run_batch(words, Phase.RELEARN if learn else Phase.CLASSIFY) if len(words) else ()
+        if learn:
+            self._select()
+        # Samples come back whole and numbered, those that all hit apart: a stable sort restores the input order.
+        results = np.concatenate([*packets, np.empty(0, np.uint64)])
+        order = np.argsort(results >> SAMPLE_FIELD.low & SAMPLE_FIELD.mask, kind="stable")
+        return tally((results[order] & _HIT) != 0, chunk)
+
+    def _select(self) -> None:
+        """SELECT, from another set each time, and the period of aging that follows from what it tells."""
+        core = self._core
+        core.policy.select_start += _STEP
+        moves = read_events(core.geometry, core.hot_rows, core.select())
+        if self._aging is not None:
+            counts = core.counters
+            core.policy.age_period = self._aging.observe(
+                revivals=counts["revivals"], returns=counts["returns"], idle=moves.idle, recent=moves.recent,
+                hot=moves.hot_count, budget=core.hot_rows,
+            )  # fmt: skip
+            core.reset_counters()

@@ -1,0 +1,46 @@
+"""The trackers that are compared. One more is one more line.
+
+A tracker is a function of stream, N and trial that returns what it counted in the judged part. Most are made by `watch`
+from an object that runs over chunks; one that is no such object counts for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from . import hindsight
+from .caches import Lfu, Lru
+from .golden import Golden
+from .judging import Counts, Trial, watch
+from .ours import Design, SampleAware
+from .selection import ExactTopN
+from .set_caches import SetLfu, SetLru, geometry
+from .stream import Stream
+
+__all__ = ["TRACKERS", "Run", "sample_aware"]
+
+Run = Callable[[Stream, int, Trial], Counts]
+"""A tracker of N hot rows, fresh, on a stream."""
+
+
+def sample_aware(stream: Stream, rows: int, trial: Trial, design: Design) -> Counts:
+    """The accelerator's tracker, which chooses its hot rows after every mini-batch of `trial.select_every` samples."""
+    return watch(stream, trial, SampleAware(stream, rows, design), trial.select_every)
+
+
+TRACKERS: dict[str, Run] = {
+    "hindsight_frequency": hindsight.by_frequency,
+    "hindsight_sample": hindsight.by_sample,
+    "exact_top_n": lambda stream, rows, trial: watch(stream, trial, ExactTopN(stream, rows, trial)),
+    "lru": lambda stream, rows, trial: watch(stream, trial, Lru(stream, rows)),
+    "lfu": lambda stream, rows, trial: watch(stream, trial, Lfu(stream, rows)),
+    "srrip_4way": lambda stream, rows, trial: watch(stream, trial, Golden(stream, rows, geometry(4, rows))),
+    "srrip_16way": lambda stream, rows, trial: watch(stream, trial, Golden(stream, rows, geometry(16, rows))),
+    "srrip_16way_held": lambda stream, rows, trial: watch(
+        stream, trial, Golden(stream, rows, geometry(16, rows), held=True), trial.select_every
+    ),
+    "lru_32way": lambda stream, rows, trial: watch(stream, trial, SetLru(stream, rows, 32)),
+    "lfu_32way": lambda stream, rows, trial: watch(stream, trial, SetLfu(stream, rows, 32)),
+    "ours": lambda stream, rows, trial: sample_aware(stream, rows, trial, Design()),
+}
+"""By name, in the order in which they are reported."""

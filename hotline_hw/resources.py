@@ -1,0 +1,75 @@
+"""What a core costs: bits of SRAM by what they hold, and what Yosys makes of it on an FPGA."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from .generate import TOP, generate_verilog
+from .layouts import pass_beat, verdict_beat, verdict_depth
+from .params import Geometry
+from .regmap import WEIGHT_BITS
+from .words import AGE_FIELD
+
+__all__ = ["fpga_cells", "sram_bits"]
+
+_SYNTHESIS = """
+read_verilog {source}
+synth_ecp5 -top {top}
+tee -q -o {target} stat -json
+"""
+_CELLS = {
+    "LUT4": "LUT4",
+    "CCU2C": "carry cells (2 LUT4 each)",
+    "TRELLIS_FF": "flip-flops",
+    "TRELLIS_DPR16X4": "distributed RAM (16 x 4)",
+    "DP16KD": "block RAMs (18 kbit)",
+}
+
+
+def sram_bits(geometry: Geometry) -> dict[str, int]:
+    """Bits of memory of the whole core by what they hold: first those of the tracker, whose number goes with the
+    entries, then those that do not grow with it. Per hot row: divide by `geometry.hot_capacity`."""
+    g = geometry
+    lookup_bits = g.tag_bits + (not g.sample_aware)
+    answer_bits = g.slot_bits + 1
+    bits = {"tags": g.entries * g.tag_bits, "valid bits": g.entries}
+    queues = g.banks * g.queue_depth * (lookup_bits + answer_bits)
+    if g.sample_aware:
+        bits |= {
+            "counters": g.entries * g.counter_bits,
+            "referenced bits": g.entries,
+            "ages": g.banks * g.sets * AGE_FIELD.width,
+            "hot bits": g.entries,
+            "slots": g.banks * (g.sets << g.way_bits) * g.slot_bits,
+            "slots that SELECT vacates": g.max_moves * (g.slot_bits + g.key_bits),
+        }
+        queues += g.banks * g.queue_depth * (g.tag_bits + WEIGHT_BITS)
+    else:
+        bits["re-reference prediction values"] = g.entries * g.rrpv_bits
+    bits["bank queues"] = queues
+    bits["beats in flight"] = g.beat_depth * pass_beat(g).size + verdict_depth(g) * verdict_beat(g).size
+    return bits
+
+
+def fpga_cells(geometry: Geometry) -> dict[str, int]:
+    """Cells that Yosys' `synth_ecp5` makes of the core, before placement, by kind. Minutes for thousands of entries.
+
+    Raises:
+        RuntimeError: Yosys failed; with the end of what it printed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        source, target, script = Path(folder, "core.v"), Path(folder, "stat.json"), Path(folder, "synth.ys")
+        source.write_text(generate_verilog(geometry))
+        script.write_text(_SYNTHESIS.format(source=source, target=target, top=TOP))
+        # In a process of its own: Yosys ends the process it runs in when it meets an error.
+        run = "import sys; from pyosys import libyosys; libyosys.run_pass(f'script {sys.argv[1]}', libyosys.Design())"
+        done = subprocess.run([sys.executable, "-c", run, str(script)], capture_output=True, text=True)
+        if done.returncode or not target.exists():
+            raise RuntimeError(f"Yosys could not synthesize the design: {(done.stdout + done.stderr)[-2000:]}")
+        text = target.read_text()
+        cells = json.loads(text[text.index("{") :])["design"]["num_cells_by_type"]
+    return {meaning: int(cells.get(cell, 0)) for cell, meaning in _CELLS.items()}

@@ -1,0 +1,286 @@
+"""The sample-aware tracker: updates act as if one after the other, and lookups hit exactly what is hot.
+
+The reference keeps one watched set in registers and applies `CounterUpdate` (proven in test_counter_update.py) to one
+update at a time. Nothing in the tracker treats one set otherwise than another, and the watched set takes each value in
+turn.
+"""
+
+from __future__ import annotations
+
+import pytest
+from amaranth.hdl import Array, Assert, Assume, Cat, Const, Cover, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In
+
+from hotline_hw.counter_update import CounterUpdate
+from hotline_hw.layouts import Eligible, row_parts
+from hotline_hw.params import Geometry
+from hotline_hw.regmap import WEIGHT_BITS
+from hotline_hw.sample_aware import SampleAwareTracker
+from hotline_hw.tracker import tracker_budget
+from hotline_hw.words import AGE_FIELD
+from hotline_sim.formal import PropertyFailed, check, cover, first_value, prove
+from tests.formal.mutants import mutated
+
+GEOMETRY = Geometry(
+    lanes=2, banks=2, sets=2, ways=2, entries_per_hot_row=2, counter_bits=2, table_bits=1, row_bits=5, bank_ports=1,
+    queue_depth=2, beat_depth=4,
+)  # fmt: skip
+
+
+def row_layout(geometry: Geometry) -> data.StructLayout:
+    """The parts of an `entry_row` in one value, in order."""
+    ways = geometry.ways
+    return data.StructLayout(
+        {
+            "valid": ways, "hot": ways, "referenced": ways, "age": AGE_FIELD.width,
+            "counter": data.ArrayLayout(geometry.counter_bits, ways), "tag": data.ArrayLayout(geometry.tag_bits, ways),
+        }
+    )  # fmt: skip
+
+
+class PipelinesAreSequential(wiring.Component):
+    """Free lookups, updates, accesses to rows and choices of entries within the contract, against the watched set.
+
+    Ports: as in `SampleAwareTracker`; the budget, the bank, and the age period are constants.
+    """
+
+    def __init__(
+        self, geometry: Geometry, watched: int, tracker: type[SampleAwareTracker] = SampleAwareTracker
+    ) -> None:
+        self.geometry, self.watched, self.tracker = geometry, watched, tracker
+        super().__init__(
+            {
+                "valid": In(1), "tag": In(geometry.tag_bits),
+                "update_valid": In(1), "update_tag": In(geometry.tag_bits), "update_weight": In(2),
+                "bank": In(geometry.bank_bits), "budget": In(tracker_budget(geometry)), "age_period": In(2),
+                "row_access": In(1), "row_set": In(geometry.set_bits), "row_write": In(1), "clear": In(1),
+                "row_in": In(row_layout(geometry)),
+                "row_way": In(geometry.way_bits), "slot_write": In(1), "slot_in": In(geometry.slot_bits),
+                "level": In(geometry.counter_bits + 1), "wanted": In(3), "load": In(1), "pick_take": In(1),
+                "make_hot": In(1),
+            }
+        )  # fmt: skip
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        g = self.geometry
+        ways = range(g.ways)
+        m.submodules.dut = dut = self.tracker(g)
+        bank = first_value(m, self.bank)
+        budget = data.View(tracker_budget(g), first_value(m, self.budget.as_value()))
+        age_period = first_value(m, self.age_period)
+        m.d.sync += Assume(budget.set_mask == (1 << budget.shift) - 1, "the mask is of the sets in use")
+        m.d.comb += [
+            dut.valid.eq(self.valid), dut.tag.eq(self.tag),
+            dut.update_valid.eq(self.update_valid), dut.update_tag.eq(self.update_tag),
+            dut.update_weight.eq(self.update_weight), dut.age_period.eq(age_period),
+            dut.bank.eq(bank), dut.budget.eq(budget),
+        ]  # fmt: skip
+
+        # What is in flight: updates in the compare and in the update stage, lookups in the match stage and behind.
+        flight = data.StructLayout({"valid": 1, "tag": g.tag_bits, "weight": WEIGHT_BITS})
+        compare, update = Signal(flight), Signal(flight)
+        match, slotting, answered = Signal(flight), Signal(), Signal()
+        in_flight, taken = Signal(), Signal()
+        m.d.comb += [
+            taken.eq(self.update_valid & dut.update_ready),
+            in_flight.eq(
+                self.valid | match.valid | slotting | answered | self.update_valid | compare.valid | update.valid
+            ),
+        ]
+        m.d.sync += [
+            compare.valid.eq(taken), compare.tag.eq(self.update_tag), compare.weight.eq(self.update_weight),
+            update.eq(compare),
+            match.valid.eq(self.valid), match.tag.eq(self.tag), slotting.eq(match.valid), answered.eq(slotting),
+            Assert(dut.answer_valid == answered, "an answer after LATENCY cycles"),
+            Assert(dut.updating == (compare.valid | update.valid), "updating while an update is not done"),
+        ]  # fmt: skip
+
+        # The watched set, and what the update in the update stage does to it.
+        row, slots = Signal(row_layout(g)), Array(Signal(g.slot_bits, name=f"slot_of_{way}") for way in ways)
+        usable, mine = Signal(g.ways), Signal()
+        m.submodules.rule = rule = CounterUpdate(g)
+        m.d.comb += [
+            mine.eq(update.valid & ((update.tag & budget.set_mask) == self.watched)),
+            usable.eq(
+                Mux(Cat(bank, Const(self.watched, g.set_bits)) < budget.boundary, budget.ways_high, budget.ways_low)
+            ),
+            rule.valid.eq(row.valid), rule.hot.eq(row.hot), rule.referenced.eq(row.referenced), rule.age.eq(row.age),
+            *(there.eq(here) for there, here in zip(rule.counter, row.counter, strict=True)),
+            rule.match.eq(Cat(row.tag[way] == update.tag for way in ways)),
+            rule.usable.eq(usable), rule.weight.eq(update.weight), rule.age_period.eq(age_period),
+        ]  # fmt: skip
+        with m.If(mine):
+            m.d.sync += [
+                row.valid.eq(rule.next_valid), row.referenced.eq(rule.next_referenced), row.age.eq(rule.next_age),
+                *(row.counter[way].eq(rule.next_counter[way]) for way in ways),
+            ]  # fmt: skip
+            for way in ways:
+                with m.If(rule.fill[way]):
+                    m.d.sync += row.tag[way].eq(update.tag)
+        m.d.sync += Assert(~update.valid | ~mine | ((rule.fill & row.hot) == 0), "no hot entry is driven out")
+        expected = Signal(data.StructLayout({"mine": 1, "fill": 1, "evict": 1, "revives": 1, "returns": 1}))
+        m.d.sync += [
+            expected.mine.eq(mine),
+            expected.fill.eq(rule.fill.any()),
+            expected.evict.eq(rule.evict),
+            expected.revives.eq(rule.revives),
+            expected.returns.eq(rule.returns),
+            Assert(~expected.mine | (dut.inserted == expected.fill), "inserted"),
+            Assert(~expected.mine | (dut.evicted == expected.evict), "evicted"),
+            Assert(~expected.mine | (dut.revived == expected.revives), "revived"),
+            Assert(~expected.mine | (dut.returned == expected.returns), "returned"),
+        ]  # fmt: skip
+        for high in ways:
+            for low in range(high):
+                both = row.valid[low] & row.valid[high]
+                m.d.sync += Assert(~both | (row.tag[low] != row.tag[high]), "no tag twice in a set")
+
+        self._lookups(m, dut, match, budget, row, slots)
+        self._rows(m, dut, row, slots, usable, in_flight)
+        evictions = Signal(2)
+        with m.If(mine):
+            m.d.sync += evictions.eq(Mux(rule.evict, Mux(evictions == 3, 3, evictions + 1), 0))
+        m.d.sync += Cover((evictions == 2) & (row.hot != 0) & match.valid, "two evictions past a hot entry")
+        return m
+
+    def _lookups(self, m: Module, dut, match, budget, row: data.View, slots: Array) -> None:
+        """A lookup hits if a hot entry of its set has its tag, as that was when it came."""
+        g = self.geometry
+        here, hit, slot = Signal(), Signal(), Signal(g.slot_bits)
+        m.d.comb += here.eq(match.valid & ((match.tag & budget.set_mask) == self.watched))
+        for way in range(g.ways):
+            with m.If(row.valid[way] & row.hot[way] & (row.tag[way] == match.tag)):
+                m.d.comb += [hit.eq(1), slot.eq(slots[way])]
+        expected = data.StructLayout({"mine": 1, "hit": 1, "slot": g.slot_bits})
+        early, due = Signal(expected), Signal(expected)
+        m.d.sync += [
+            early.mine.eq(here), early.hit.eq(hit), early.slot.eq(slot), due.eq(early),
+            Assert(~due.mine | (dut.answer_hit == due.hit), "a hit is a hot entry with the tag"),
+            Assert(~(due.mine & due.hit) | (dut.answer_slot == due.slot), "slot of the entry hit"),
+        ]  # fmt: skip
+
+    def _rows(self, m: Module, dut, row: data.View, slots: Array, usable, in_flight) -> None:
+        """Accesses to whole sets, between mini-batches."""
+        g = self.geometry
+        ways = range(g.ways)
+        m.d.comb += [
+            dut.row_access.eq(self.row_access), dut.row_set.eq(self.row_set), dut.row_write.eq(self.row_write),
+            dut.clear.eq(self.clear), Cat(row_parts(dut.row_in)).eq(self.row_in),
+            dut.row_way.eq(self.row_way), dut.slot_write.eq(self.slot_write), dut.slot_in.eq(self.slot_in),
+        ]  # fmt: skip
+        here = Signal()
+        m.d.comb += here.eq(self.row_access & (self.row_set == self.watched))
+        changes = self.row_write | self.slot_write | self.load | self.pick_take
+        m.d.sync += [
+            Assume(~(self.row_access & in_flight), "nothing is in flight when rows are accessed"),
+            Assume(self.row_access | ~changes, "whoever changes rows says so"),
+            Assume(self.row_way < g.ways, "a way there is"),
+        ]
+        with m.If(self.row_write & ~self.clear):
+            given = self.row_in
+            m.d.sync += Assume((given.valid & ~usable) == 0, "only ways in the budget are restored")
+            for way in ways:
+                empty = (given.counter[way] == 0) & ~given.hot[way] & ~given.referenced[way]
+                m.d.sync += Assume(given.valid[way] | empty, "an invalid entry is zero")
+            for high in ways:
+                for low in range(high):
+                    both = given.valid[low] & given.valid[high]
+                    m.d.sync += Assume(~both | (given.tag[low] != given.tag[high]), "what is restored has no tag twice")
+        with m.If(here & self.row_write):
+            m.d.sync += row.eq(self.row_in)
+            with m.If(self.clear):
+                m.d.sync += [row.valid.eq(0), row.hot.eq(0), row.referenced.eq(0), row.age.eq(0), row.counter.eq(0)]
+        with m.If(here & (self.slot_write | (self.pick_take & self.make_hot))):
+            m.d.sync += slots[self.row_way].eq(self.slot_in)
+        read, before, slot_before = Signal(), Signal(row_layout(g)), Signal(g.slot_bits)
+        m.d.sync += [
+            read.eq(here), before.eq(row), slot_before.eq(slots[self.row_way]),
+            Assert(~read | (Cat(row_parts(dut.row_out)) == before.as_value()), "the row as it was"),
+            Assert(~read | (dut.slot_out == slot_before), "the slot as it was"),
+        ]  # fmt: skip
+        self._choice(m, dut, row, read, before, changes)
+
+    def _choice(self, m: Module, dut, row: data.View, read, before: data.View, changes) -> None:
+        """The entries that SELECT looks for, and those that it takes: of a set that stays addressed meanwhile."""
+        g = self.geometry
+        ways = range(g.ways)
+        m.d.comb += [
+            dut.level.eq(self.level), dut.wanted.as_value().eq(self.wanted), dut.load.eq(self.load),
+            dut.pick_take.eq(self.pick_take), dut.make_hot.eq(self.make_hot),
+        ]  # fmt: skip
+        addressed, last_set, changed = Signal(), Signal(g.set_bits), Signal()
+        stays, loaded = Signal(), Signal()
+        m.d.sync += [addressed.eq(self.row_access), last_set.eq(self.row_set), changed.eq(changes)]
+        m.d.comb += stays.eq(self.row_access & addressed & (self.row_set == last_set))
+        with m.If(~stays | self.row_write):
+            m.d.sync += loaded.eq(0)
+        with m.Elif(self.load):
+            m.d.sync += loaded.eq(1)
+        m.d.sync += [
+            Assume(self.wanted <= Eligible.RECENT.value, "a choice there is"),
+            Assume(~self.load | (stays & ~changed), "a set is loaded that was read, and not changed meanwhile"),
+            Assume(~self.pick_take | (loaded & stays & ~self.load & ~self.row_write), "of the set that is loaded"),
+        ]
+
+        eligible, current = Signal(g.ways), Signal(g.ways)
+        for way in ways:
+            reaches = before.counter[way] >= self.level
+            with m.Switch(self.wanted):
+                with m.Case(Eligible.ALL.value):
+                    m.d.comb += eligible[way].eq(before.valid[way] & reaches)
+                with m.Case(Eligible.COLD.value):
+                    m.d.comb += eligible[way].eq(before.valid[way] & ~before.hot[way] & reaches)
+                with m.Case(Eligible.HOT.value):
+                    m.d.comb += eligible[way].eq(before.hot[way] & ~reaches)
+                with m.Case(Eligible.IDLE.value):
+                    m.d.comb += eligible[way].eq(before.hot[way] & ~before.referenced[way])
+                with m.Case(Eligible.RECENT.value):
+                    m.d.comb += eligible[way].eq(before.valid[way] & ~before.hot[way] & before.referenced[way])
+        mine, counted, count = Signal(), Signal(), Signal(range(g.ways + 1))
+        m.d.comb += mine.eq(loaded & stays & (self.row_set == self.watched))
+        m.d.sync += [
+            counted.eq(read), count.eq(sum(eligible[way] for way in ways)),
+            Assert(~counted | (dut.eligible == count), "how many are eligible"),
+            Assert(~mine | (dut.any_left == current.any()), "whether one is left to be picked"),
+            Assume(~(mine & self.pick_take) | current.bit_select(self.row_way, 1), "one that is left is taken"),
+        ]  # fmt: skip
+        with m.If(self.load):
+            m.d.sync += current.eq(eligible)
+        with m.Elif(mine & self.pick_take):
+            m.d.sync += [
+                current.eq(current & ~(Const(1, g.ways) << self.row_way)),
+                row.hot.eq(row.hot ^ (Const(1, g.ways) << self.row_way)),
+            ]
+        lowest, tag = Signal(g.way_bits), Signal(g.tag_bits)
+        for way in reversed(ways):
+            with m.If(current[way]):
+                m.d.comb += [lowest.eq(way), tag.eq(row.tag[way])]
+        picked = mine & current.any()
+        m.d.sync += Assert(~picked | ((dut.pick_way == lowest) & (dut.pick_tag == tag)), "the lowest one left")
+
+
+@pytest.mark.parametrize("watched", range(GEOMETRY.sets))
+def test_pipelines_are_sequential(watched, tmp_path):
+    prove(PipelinesAreSequential(GEOMETRY, watched), tmp_path / "prove")
+    cover(PipelinesAreSequential(GEOMETRY, watched), tmp_path / "cover", cycles=16)
+
+
+MUTANTS = {
+    "the update right ahead is overlooked": ("follows.eq(stage_valid & (stage_set == compare_set))", "follows.eq(0)"),
+    "the update two ahead is overlooked": ("patch.eq(done_valid & (done_set == compare_set))", "patch.eq(0)"),
+    "a key just taken in does not match": ("Mux(follows_tag, done_fill, 0)", "0"),
+    "a key just driven out still matches": ("(stage_match & ~done_fill)", "stage_match"),
+    "an update is read while a tag is written": ("self.update_ready.eq(~writes_tag)", "self.update_ready.eq(1)"),
+    "cold entries hit": ("for port in lookup_tags) & lookup_hot.data", "for port in lookup_tags)"),
+    "the slot of a row that becomes cold is lost": ("self.pick_take & self.make_hot)),", "self.pick_take)),"),
+    "the second of two picks forgets the first": ("current_hot.eq(current_hot ^ taken)", "current_hot.eq(current_hot)"),
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_every_part_of_the_tracker_is_needed(mutant, tmp_path):
+    broken = mutated(SampleAwareTracker, *MUTANTS[mutant])
+    with pytest.raises(PropertyFailed):
+        check(PipelinesAreSequential(GEOMETRY, 0, broken), tmp_path, cycles=14)

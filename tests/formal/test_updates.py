@@ -1,0 +1,192 @@
+"""The updates' way back to the banks: none is lost, none comes twice, and each bank sees them in stream order.
+
+`UpdateScatter` with the banks' queues, between free verdicts and trackers that take an update when they like. One
+update is watched, chosen freely among all (as in test_queues.py). What the tracker makes of updates is proven in
+test_sample_aware.py. Nothing on this way looks at a tag or a weight, so one bit of either is proof enough.
+"""
+
+from __future__ import annotations
+
+from unittest import mock
+
+import pytest
+from amaranth.hdl import Array, Assert, Assume, Cat, Const, Cover, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In
+
+from hotline_hw.bank import PopularityBank
+from hotline_hw.layouts import miss_bits
+from hotline_hw.params import Geometry
+from hotline_hw.regmap import WEIGHTS
+from hotline_hw.sample_aware import SampleAwareTracker
+from hotline_hw.updates import UpdateScatter
+from hotline_sim.formal import PropertyFailed, check, cover, first_value, prove
+from tests.formal.mutants import mutated
+
+
+def geometry(bank_ports: int) -> Geometry:
+    return Geometry(
+        lanes=2, banks=2, sets=2, ways=2, entries_per_hot_row=2, counter_bits=2, table_bits=1, row_bits=5,
+        bank_ports=bank_ports, queue_depth=4, beat_depth=4,
+    )  # fmt: skip
+
+
+class FreeTracker(SampleAwareTracker):
+    """A tracker in name: takes an update whenever `ready`, and keeps nothing."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__(geometry)
+        self.ready = Signal()
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.d.comb += self.update_ready.eq(self.ready)
+        return m
+
+
+def with_free_tracker(bank: type[PopularityBank], geometry: Geometry) -> tuple[PopularityBank, FreeTracker]:
+    tracker = FreeTracker(geometry)
+
+    class Bank(bank):  # type: ignore[misc, valid-type]
+        def elaborate(self, platform: object) -> Module:
+            with mock.patch.dict(bank.elaborate.__globals__, SampleAwareTracker=lambda _: tracker):
+                return super().elaborate(platform)
+
+    return Bank(geometry), tracker
+
+
+class UpdatesKeepTheirOrder(wiring.Component):
+    """Ports:
+    beat: valid, and for each lane whether it is routed, whither, its tag's lowest bit, and its sample's verdict.
+    ready: for each bank, whether its tracker takes an update. weights: the lowest bit of each, constant.
+    watch, choice: watch the update of lane `choice` of this beat, if it goes to bank `home` (constant).
+    """
+
+    def __init__(
+        self,
+        geometry: Geometry,
+        scatter: type[UpdateScatter] = UpdateScatter,
+        bank: type[PopularityBank] = PopularityBank,
+    ) -> None:
+        self.geometry, self.scatter, self.bank = geometry, scatter, bank
+        lane = data.StructLayout(
+            {"routed": 1, "bank": geometry.bank_bits, "tag": 1, "hit": 1, "misses": miss_bits(geometry)}
+        )
+        super().__init__(
+            {
+                "valid": In(1), "learn": In(1), "beat": In(data.ArrayLayout(lane, geometry.lanes)),
+                "ready": In(geometry.banks), "weights": In(len(WEIGHTS)), "home": In(geometry.bank_bits),
+                "watch": In(1), "choice": In(range(geometry.lanes)),
+            }
+        )  # fmt: skip
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        g = self.geometry
+        lanes = range(g.lanes)
+        m.submodules.scatter = scatter = self.scatter(g)
+        home, weights = first_value(m, self.home), first_value(m, self.weights)
+        payload = scatter.input.payload
+        ranks = []
+        m.d.comb += [scatter.input.valid.eq(self.valid), payload.learn.eq(self.learn)]
+        m.d.comb += [there.eq(weights[index]) for index, there in enumerate(scatter.weights)]
+        for lane in lanes:
+            source, target, rank = self.beat[lane], payload.lanes[lane], Signal(range(g.lanes), name=f"rank{lane}")
+            before = [self.beat[other] for other in range(lane)]
+            m.d.comb += [
+                rank.eq(sum((other.routed & (other.bank == source.bank) for other in before), Const(0))),
+                target.routed.eq(source.routed), target.bank.eq(source.bank), target.tag.eq(source.tag),
+                target.hit.eq(source.hit), target.misses.eq(source.misses), target.rank.eq(rank),
+            ]  # fmt: skip
+            ranks.append(rank)
+            m.d.sync += [
+                Assume(~source.routed | (rank < g.bank_ports), "a beat was a pass"),
+                Assume(source.hit | (source.misses != 0), "a lookup that missed counts among the misses"),
+            ]
+
+        trackers, rooms = [], []
+        updating = Signal()
+        for number in range(g.banks):
+            bank, tracker = with_free_tracker(self.bank, g)
+            m.submodules[f"bank{number}"] = bank
+            m.d.comb += [
+                bank.update.eq(scatter.to_bank[number]), bank.update_take.eq(scatter.fire),
+                *(there.eq(here) for there, here in zip(bank.update_rank_is, scatter.rank_is, strict=True)),
+                *(there.eq(here) for there, here in zip(bank.update_tags, scatter.tags, strict=True)),
+                *(there.eq(here) for there, here in zip(bank.update_weights, scatter.lane_weights, strict=True)),
+                tracker.ready.eq(self.ready[number]),
+            ]  # fmt: skip
+            with m.If(home == number):
+                m.d.comb += updating.eq(bank.updating)
+            trackers.append(tracker)
+            rooms.append(bank.update_room)
+        m.d.comb += scatter.room.eq(Cat(rooms))
+
+        # Of bank `home`: how many updates are on their way, and how many are ahead of the watched one.
+        def of_home(name: str):
+            return Array(getattr(tracker, name) for tracker in trackers)[home]
+
+        inside, came, went = Signal(range(g.queue_depth + g.lanes + 1)), Signal(range(g.lanes + 1)), Signal()
+        accepted = Signal()
+        m.d.comb += [
+            accepted.eq(self.valid & self.learn & scatter.input.ready),
+            came.eq(Mux(accepted, sum(self.beat[lane].routed & (self.beat[lane].bank == home) for lane in lanes), 0)),
+            went.eq(of_home("update_valid") & self.ready.bit_select(home, 1)),
+        ]
+        m.d.sync += [
+            inside.eq(inside + came - went),
+            Assert(~of_home("update_valid") | (inside != 0), "what comes out went in"),
+            Assert((inside == 0) | scatter.busy | updating, "busy as long as an update is on its way"),
+            Assert(scatter.busy | (inside == 0) | of_home("update_valid"), "what is in the queue can be seen"),
+        ]
+        chosen = Array(self.beat)[self.choice]
+        watching, ahead, tag, weight = Signal(), Signal(range(g.queue_depth + g.lanes)), Signal(), Signal()
+        with m.If(~watching):
+            with m.If(accepted & self.watch & chosen.routed & (chosen.bank == home)):
+                others = chosen.misses - ~chosen.hit
+                m.d.sync += [
+                    watching.eq(1), ahead.eq(inside - went + Array(ranks)[self.choice]), tag.eq(chosen.tag),
+                    weight.eq(weights.bit_select(Mux(others > 15, 15, others)[:4], 1)),
+                ]  # fmt: skip
+        with m.Elif(went & (ahead != 0)):
+            m.d.sync += ahead.eq(ahead - 1)
+        with m.Elif(went):
+            m.d.sync += watching.eq(0)
+        with m.If(watching & went & (ahead == 0)):
+            m.d.sync += [
+                Assert(of_home("update_tag")[0] == tag, "the update is the watched one's"),
+                Assert(of_home("update_weight")[0] == weight, "its weight is that of the others' misses"),
+            ]
+        m.d.sync += Cover(watching & (ahead == g.queue_depth - 1) & tag, "full, the watched one last")
+        return m
+
+
+@pytest.mark.parametrize("bank_ports", [1, 2])
+def test_order_is_kept_and_nothing_lost(bank_ports, tmp_path):
+    prove(UpdatesKeepTheirOrder(geometry(bank_ports)), tmp_path / "prove")
+    cover(UpdatesKeepTheirOrder(geometry(bank_ports)), tmp_path / "cover", cycles=12)
+
+
+SCATTER_MUTANTS = {
+    "a beat goes when one bank has room": ("held & self.room.all()", "held & self.room.any()"),
+    "weight by all misses": ("source.misses - ~source.hit", "source.misses"),
+    "16 other misses count as none": ("Mux(others[-1], len(WEIGHTS) - 1, others[:-1])", "others[:-1]"),
+    "CLASSIFY learns": ("self.input.valid & beat.learn", "self.input.valid"),
+    "a beat that waits is overwritten": ("~held | self.fire", "1"),
+}
+BANK_MUTANTS = {
+    "room is granted too long": ("(waiting <= g.queue_depth - g.bank_ports)", "(waiting < g.queue_depth)"),
+    "an update goes unasked": ("updates.pop.eq(tracker.update_ready)", "updates.pop.eq(1)"),
+    "updates of other banks slip in": ("choice.eq(lanes & rank_is[port])", "choice.eq(rank_is[port])"),
+    "not busy with what waits": ("updates.head_valid | tracker.updating", "tracker.updating"),
+}
+
+
+@pytest.mark.parametrize("mutant", [*SCATTER_MUTANTS, *BANK_MUTANTS])
+def test_a_broken_way_back_is_caught(mutant, tmp_path):
+    if mutant in SCATTER_MUTANTS:
+        broken = {"scatter": mutated(UpdateScatter, *SCATTER_MUTANTS[mutant])}
+    else:
+        broken = {"bank": mutated(PopularityBank, *BANK_MUTANTS[mutant])}
+    with pytest.raises(PropertyFailed):
+        check(UpdatesKeepTheirOrder(geometry(2), **broken), tmp_path, cycles=12)
