@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
@@ -12,17 +12,17 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from hotline_hw import params, regdoc
-from hotline_hw.params import PRESETS, Geometry, GeometryError
+from hotline_hw import params
+from hotline_hw.params import Geometry, GeometryError
 from hotline_sim.backends import BACKENDS
 from hotline_sim.device import DeviceError
 
 from .bench_summary import bench_tables
 from .data.log import ClickLog, DataError
 from .data.sources import SOURCES, load
-from .files import check_writable, json_text, write_json, write_npz
+from .files import check_writable, write_json, write_npz
+from .hardware_commands import Overrides, Preset, add_commands
 from .packets import DriverError
 from .popularity.command import add_command
 from .progress import TerminalProgress
@@ -40,15 +40,12 @@ _EXPECTED = (GeometryError, DataError, DeviceError, DriverError, SettingsError)
 _EXTRAS = {"torch": "train", "amaranth": "hw", "pyosys": "hw", "cocotb": "sim", "cocotb_tools": "sim"}
 
 Data = Annotated[str, typer.Option(help=f"Click log: {', '.join(SOURCES)}.")]
-Preset = Annotated[str, typer.Option(help=f"Geometry of the accelerator: {', '.join(PRESETS)}.")]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Changes a parameter of the preset; repeatable.")
-]
 Backend = Annotated[str, typer.Option(help=f"What stands for the accelerator: {', '.join(BACKENDS)}.")]
 HotRows = Annotated[
     int | None, typer.Option(help="Rows that may be hot. Unless given, a tenth of the log's, or all that fit.")
 ]
 LearnShare = Annotated[float, typer.Option(help="Share of the log, from its front, that popularity is learned from.")]
+LearnBy = Annotated[str, typer.Option(help="What rows count for: sample, or bag (for multi-hot logs).")]
 RelearnShare = Annotated[
     float | None,
     typer.Option(help="Share of the later mini-batches that are also learned from. A quarter unless given; SRRIP: 0."),
@@ -73,6 +70,7 @@ def cosim_command(
     batch_size: BatchSize = 128,
     relearn_share: RelearnShare = None,
     select_every: SelectEvery = 8,
+    learn_by: LearnBy = "sample",
     move_limit: MoveLimit = None,
     passes: Annotated[int, typer.Option(help="Times that the training part of the log is gone through.")] = 4,
     steps: Annotated[int, typer.Option(help="Mini-batches to train on, instead of --passes, unless 0.")] = 0,
@@ -108,7 +106,7 @@ def cosim_command(
 
         settings = CosimSettings(
             hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, relearn_share=relearn_share,
-            select_every=select_every, move_limit=move_limit, passes=passes, steps=steps,
+            select_every=select_every, move_limit=move_limit, learn_by=learn_by, passes=passes, steps=steps,
             optimizer=optimizer, rate=rate, eps=eps, model=model, dimension=dimension, device=device, dtype=dtype,
             seed=seed, baseline=baseline,
         )  # fmt: skip
@@ -135,6 +133,7 @@ def split_command(
     batch_size: BatchSize = 2048,
     relearn_share: RelearnShare = None,
     select_every: SelectEvery = 8,
+    learn_by: LearnBy = "sample",
     move_limit: MoveLimit = None,
     out: Annotated[
         Path | None, typer.Option(help="Write popular, slots and offsets of the classified samples to this .npz file.")
@@ -153,7 +152,7 @@ def split_command(
             check_writable(path)
         settings = Settings(
             hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, relearn_share=relearn_share,
-            select_every=select_every, move_limit=move_limit,
+            select_every=select_every, move_limit=move_limit, learn_by=learn_by,
         )  # fmt: skip
         log, seconds = _load(data, skip_bad, samples, seed, progress)
         from .split import split_log
@@ -212,41 +211,6 @@ def bench_command(
             write_json(json, figures)
     for table in bench_tables(figures):
         Console().print(table)
-
-
-@app.command()
-def generate(
-    preset: Preset = "kaggle",
-    out: Annotated[Path, typer.Option("--out", "--output", help="Folder to write to.")] = Path("rtl"),
-    overrides: Overrides = None,
-) -> None:
-    """Write the accelerator's Verilog, with its description and its registers."""
-    with _plain_errors() as progress:
-        geometry = _geometry(preset, overrides)
-        progress(f"generating {geometry.name}", 0, 1)
-        from hotline_hw.generate import write_core
-
-        written = write_core(geometry, out)
-    for path in written:
-        print(path)
-
-
-@app.command()
-def registers(
-    format: Annotated[str, typer.Option(help="table, markdown, c, svd or json.")] = "table",
-) -> None:
-    """Show the register map."""
-    formats: dict[str, Callable[[], str]] = {
-        "markdown": regdoc.markdown, "c": regdoc.c_header, "svd": regdoc.svd,
-        "json": lambda: json_text(regdoc.register_rows()),
-    }  # fmt: skip
-    with _plain_errors():
-        if format == "table":
-            Console().print(_register_table())
-        elif format in formats:
-            sys.stdout.write(formats[format]())
-        else:
-            raise SettingsError(f"format is {format!r}; it must be one of table, {', '.join(formats)}")
 
 
 def main() -> None:
@@ -319,11 +283,5 @@ def _show(figures: dict[str, Any]) -> None:
     Console().print(summary(figures))
 
 
-def _register_table() -> Table:
-    table = Table("offset", "register", "access", "what it holds", box=None)
-    for row in regdoc.register_rows():
-        table.add_row(f"0x{row['offset']:03X}", row["name"], row["access"], row["description"])
-    return table
-
-
 add_command(app, _plain_errors, _load)
+add_commands(app, _plain_errors, _geometry)

@@ -70,15 +70,17 @@ class Accelerator:
 
     Args:
         driver: of the accelerator that learned.
-        relearn_share, select_every: as `Follower`.
+        relearn_share, select_every, by_bag: as `Follower`.
 
     Attributes:
         seconds: that it was at work.
     """
 
-    def __init__(self, driver: Driver, relearn_share: float = 0.0, select_every: int = 1) -> None:
+    def __init__(
+        self, driver: Driver, relearn_share: float = 0.0, select_every: int = 1, *, by_bag: bool = False
+    ) -> None:
         self.driver, self.seconds = driver, 0.0
-        self._follower = Follower(driver, relearn_share, select_every)
+        self._follower = Follower(driver, relearn_share, select_every, by_bag=by_bag)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="accelerator")
 
     def __enter__(self) -> Accelerator:
@@ -151,7 +153,7 @@ def cosim(
         hotline = SplitTrainer(config, log.rows, budget, device=device, dtype=dtype, seed=settings.seed)
         hotline.place(*hot_set)
         lap("place")
-        with Accelerator(driver, relearn_share, settings.select_every) as accelerator:
+        with Accelerator(driver, relearn_share, settings.select_every, by_bag=settings.by_bag) as accelerator:
             _train(hotline, accelerator, batches, steps, history, progress)
         lap("train")
         seconds["accelerator"] = accelerator.seconds

@@ -177,10 +177,10 @@ class Driver:
 
     # Mini-batches
 
-    def check(self, batches: Iterable[Batch]) -> None:
+    def check(self, batches: Iterable[Batch], *, by_bag: bool = False) -> None:
         """Raises DriverError, naming table, row, sample and limit, where the accelerator cannot take a mini-batch."""
         for number, batch in enumerate(batches):
-            check_batch(self.geometry, batch, number)
+            check_batch(self.geometry, batch, number, by_bag=by_bag)
 
     def learn(
         self,
@@ -188,6 +188,7 @@ class Driver:
         progress: Callable[[int], None] | None = None,
         *,
         select_every: int = 1,
+        by_bag: bool = False,
     ) -> None:
         """Trains the tracker with mini-batches, in order. All are checked before the first is sent.
 
@@ -196,14 +197,14 @@ class Driver:
 
         Args:
             progress: called now and then with the mini-batches that are done.
+            by_bag: rows count by what they do for bags instead of samples: for logs so multi-hot that hardly any
+                sample can be popular.
         """
-        self.check(batches)
+        self.check(batches, by_bag=by_bag)
         select_every = select_every if self.geometry.sample_aware else 0
         done = 0
         for group in groups(batches, select_every):
-            results = self._stream(pack(group), Phase.LEARN)
-            if results is not None and (len(results.popular) or len(results.nonpopular)):
-                raise DriverError("mini-batches that were sent to be learned came back classified")
+            self._learn(group, by_bag)
             done += len(group)
             if select_every and done % select_every == 0 and done < len(batches):
                 self.select()
@@ -216,12 +217,18 @@ class Driver:
         while self.geometry.sample_aware and len(self.select()) >= self.move_limit > 0:
             pass
 
-    def classify(self, batch: Batch, *, relearn: bool = False) -> Split:
-        """The split of one mini-batch. The tracker stays as it is, but learns from it too with `relearn`."""
-        check_batch(self.geometry, batch)
+    def classify(self, batch: Batch, *, relearn: bool = False, by_bag: bool = False) -> Split:
+        """The split of one mini-batch. The tracker stays as it is, but learns from it too with `relearn`.
+
+        Learning is by sample, in the same pass, or with `by_bag` by bag, in a second one.
+        """
+        check_batch(self.geometry, batch, by_bag=by_bag and relearn)
         if relearn:
             self._check_sample_aware("RELEARN")
-        return self._classify([batch], Phase.RELEARN if relearn else Phase.CLASSIFY)[0]
+        split = self._classify([batch], Phase.RELEARN if relearn and not by_bag else Phase.CLASSIFY)[0]
+        if relearn and by_bag:
+            self._learn([batch], by_bag)
+        return split
 
     def classify_all(self, batches: Sequence[Batch]) -> Iterator[Split]:
         """The split of each mini-batch, in order; as `classify`, but with many mini-batches under way at once.
@@ -255,6 +262,11 @@ class Driver:
         self._asked = 0, 0
 
     # One operation: from an idle core to an idle core
+
+    def _learn(self, batches: list[Batch], by_bag: bool) -> None:
+        results = self._stream(pack(batches, by_bag=by_bag), Phase.LEARN)
+        if results is not None and (len(results.popular) or len(results.nonpopular)):
+            raise DriverError("mini-batches that were sent to be learned came back classified")
 
     def _classify(self, batches: list[Batch], phase: Phase) -> list[Split]:
         packets = pack(batches)

@@ -38,10 +38,14 @@ class Follower:
         driver: of the accelerator that learned.
         relearn_share: share of the mini-batches that are also learned from, evenly spread; 0 unless it is sample-aware.
         select_every: mini-batches between two SELECTs.
+        by_bag: learn by bag, as `Driver.classify`.
     """
 
-    def __init__(self, driver: Driver, relearn_share: float = 0.0, select_every: int = 1) -> None:
+    def __init__(
+        self, driver: Driver, relearn_share: float = 0.0, select_every: int = 1, *, by_bag: bool = False
+    ) -> None:
         self.driver, self.relearn_share, self.select_every = driver, relearn_share, select_every
+        self.by_bag = by_bag
         self._steps = 0
         self._cycles = driver.cycles()
 
@@ -51,6 +55,6 @@ class Follower:
         select = self.relearn_share > 0 and step > 0 and step % self.select_every == 0
         moves = self.driver.select() if select else None
         relearn = int((step + 1) * self.relearn_share) > int(step * self.relearn_share)
-        split = self.driver.classify(batch, relearn=relearn)
+        split = self.driver.classify(batch, relearn=relearn, by_bag=self.by_bag)
         before, self._cycles = self._cycles, self.driver.cycles()
         return Followed(batch, split, moves, self._cycles - before)

@@ -47,8 +47,8 @@ class Split:
     slots: np.ndarray
 
 
-def check_batch(geometry: Geometry, batch: Batch, number: int = 0) -> None:
-    """Whether an accelerator can take a mini-batch.
+def check_batch(geometry: Geometry, batch: Batch, number: int = 0, *, by_bag: bool = False) -> None:
+    """Whether an accelerator can take a mini-batch, and, with `by_bag`, its bags as samples.
 
     Raises:
         DriverError: naming the mini-batch by its `number`, the sample, and the limit.
@@ -63,6 +63,12 @@ def check_batch(geometry: Geometry, batch: Batch, number: int = 0) -> None:
             f"the accelerator takes at most max_lookups = {geometry.max_lookups}"
         )
     sent = np.flatnonzero(counts)
+    bags = np.count_nonzero(batch.lengths) if by_bag else 0
+    if bags > geometry.max_samples:
+        raise DriverError(
+            f"mini-batch {number} has {bags} bags with lookups, and the accelerator takes max_samples = "
+            f"{geometry.max_samples} of them to learn by bag; choose a smaller mini-batch, or learn by sample"
+        )
     if len(sent) > geometry.max_samples:
         raise DriverError(
             f"mini-batch {number} has {len(sent)} samples with lookups, sample {sent[geometry.max_samples]} being the "
@@ -140,10 +146,14 @@ class Packets:
         return [Split(*part) for part in zip(np.split(everyone, samples), np.split(slots, lookups), strict=True)]
 
 
-def pack(batches: Sequence[Batch]) -> Packets:
-    """Lookup words of mini-batches that `check_batch` has found good."""
-    counts = [np.diff(batch.sample_offsets) for batch in batches]
-    words = np.concatenate([_words(batch) for batch in batches] or [np.empty(0, np.uint64)])
+def pack(batches: Sequence[Batch], *, by_bag: bool = False) -> Packets:
+    """Lookup words of mini-batches that `check_batch` has found good.
+
+    With `by_bag` every bag is sent as a sample, so that LEARN weighs rows by what they do for bags.
+    """
+    counts = [batch.lengths.ravel() if by_bag else np.diff(batch.sample_offsets) for batch in batches]
+    parts = [_words(batch, count) for batch, count in zip(batches, counts, strict=True)]
+    words = np.concatenate(parts or [np.empty(0, np.uint64)])
     lengths = np.array([len(batch.indices) for batch in batches], np.int64)
     return Packets(words, np.cumsum(lengths[lengths > 0]), counts)
 
@@ -162,10 +172,10 @@ def groups(batches: Iterable[Batch], every: int = 0) -> Iterator[list[Batch]]:
         yield group
 
 
-def _words(batch: Batch) -> np.ndarray:
+def _words(batch: Batch, counts: np.ndarray) -> np.ndarray:
+    """Lookup words, uint64 [n], in runs of `counts` lookups that are sent as samples."""
     words = batch.tables.astype(np.uint64) << TABLE_FIELD.low | batch.indices.astype(np.uint64) << ROW_FIELD.low
-    ends = batch.sample_offsets[1:][np.diff(batch.sample_offsets) > 0]
-    words[ends - 1] |= _LAST
+    words[np.cumsum(counts)[counts > 0] - 1] |= _LAST
     return words
 
 

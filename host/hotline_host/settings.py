@@ -32,6 +32,7 @@ class Settings:
         relearn_share: share of the mini-batches after those that are learned from too, so that hot rows follow
             popularity; evenly spread. None: a quarter with a sample-aware tracker, and none with SRRIP, which cannot.
         select_every: mini-batches between two choices of the hot rows (SELECT), there and while learning.
+        learn_by: "sample", or "bag": what rows count for, see `Driver.learn`.
         move_limit: most rows that one choice makes hot after learning; None: what the accelerator can.
 
     Raises:
@@ -44,6 +45,7 @@ class Settings:
     relearn_share: float | None = None
     select_every: int = 8
     move_limit: int | None = None
+    learn_by: str = "sample"
 
     def __post_init__(self) -> None:
         if self.hot_rows is not None and self.hot_rows < 0:
@@ -54,10 +56,16 @@ class Settings:
             raise SettingsError(f"batch size is {self.batch_size}; it must be at least 1")
         if self.relearn_share is not None and not 0 <= self.relearn_share <= 1:
             raise SettingsError(f"relearn share is {self.relearn_share}; it must be 0 to 1")
+        if self.learn_by not in ("sample", "bag"):
+            raise SettingsError(f"learn by is {self.learn_by!r}; it must be sample or bag")
         if self.select_every < 1:
             raise SettingsError(f"select every is {self.select_every}; it must be at least 1")
         if self.move_limit is not None and not 0 <= self.move_limit < 1 << 32:
             raise SettingsError(f"move limit is {self.move_limit}; it must be 0 to {(1 << 32) - 1}")
+
+    @property
+    def by_bag(self) -> bool:
+        return self.learn_by == "bag"
 
     def relearned(self, geometry: Geometry) -> float:
         """`relearn_share` of an accelerator.
@@ -80,6 +88,7 @@ class Settings:
         limit = self.move_limit if geometry.sample_aware else None
         return {
             "relearn_share": self.relearned(geometry), "select_every": self.select_every, "move_limit": limit,
+            "learn_by": self.learn_by,
         }  # fmt: skip
 
     def budget(self, log: ClickLog, capacity: int) -> int:

@@ -52,13 +52,15 @@ def learn(driver: Driver, log: ClickLog, settings: Settings, progress: Progress)
     """
     budget = settings.budget(log, driver.geometry.hot_capacity)
     driver.set_hot_rows(budget)
-    driver.check(MiniBatches(log, 0, log.size, settings.batch_size))
+    driver.check(MiniBatches(log, 0, log.size, settings.batch_size), by_bag=settings.by_bag)
     learned = MiniBatches(log, 0, settings.learned(log), settings.batch_size)
     aging = AgingControl()
     if driver.geometry.sample_aware:
         driver.configure(Policy(), aging)
     report = partial(progress, "learning popularity, mini-batches")
-    driver.learn(learned, lambda done: report(done, len(learned)), select_every=settings.select_every)
+    driver.learn(
+        learned, lambda done: report(done, len(learned)), select_every=settings.select_every, by_bag=settings.by_bag
+    )
     if settings.move_limit is not None and driver.geometry.sample_aware:
         driver.configure(Policy(move_limit=settings.move_limit), aging)
     driver.reset_counters()
@@ -91,7 +93,7 @@ def split_log(
         budget = learn(driver, log, settings, progress)
         lap("learn")
         popular, slots, history = [], [], SplitHistory()
-        follower = Follower(driver, relearn_share, settings.select_every)
+        follower = Follower(driver, relearn_share, settings.select_every, by_bag=settings.by_bag)
         for batch in rest:
             done = follower.split(batch)
             popular.append(done.split.popular)

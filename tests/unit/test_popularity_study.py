@@ -149,3 +149,29 @@ def test_default_sizes_are_shares_of_the_rows_that_occur() -> None:
 )
 def test_wrong_settings(data: str, arguments: tuple[str, ...], message: str) -> None:
     assert message in refused("--data", data, *arguments)
+
+
+def test_a_curve_over_the_log(data: str) -> None:
+    run = hotline("--data", data, "--hot-rows", "10", "--trackers", "lru,ours", "--select-every", "20",
+                  "--curve", "50", "--json", "p.json", "--report", "out")  # fmt: skip
+    assert run.exit_code == 0, run.output
+    figures = json.loads(Path("p.json").read_text())
+    assert Path("out/curve.png").stat().st_size > 10_000
+    for name, step in (("lru", 50), ("ours", 60)):
+        points = figures["curves"][name]["10"]
+        assert [done for done, _ in points] == list(range(step, 401, step)), "whole pieces, of the learned part too"
+        judged = [share for done, share in points if done > 200]
+        if name == "lru":
+            assert np.mean(judged) == pytest.approx(figures["trackers"][name]["10"]["popular_share"])
+
+
+def test_sweeps(data: str) -> None:
+    run = hotline("--data", data, "--hot-rows", "10,30", "--trackers", "ours", "--sweep", "--json", "p.json")
+    assert run.exit_code == 0, run.output
+    figures = json.loads(Path("p.json").read_text())
+    assert figures["sweeps"].keys() >= {"entries per hot row", "ways", "counter bits", "weights", "age period"}
+    assert "samples between SELECTs" in figures["sweeps"]
+    for what, variants in figures["sweeps"].items():
+        assert what in run.stdout and len(variants) >= 3
+    assert figures["sweeps"]["ways"]["16"] == figures["trackers"]["ours"], "the default is one of them"
+    assert figures["sweeps"]["weights"]["1 (frequency)"] != figures["trackers"]["ours"]

@@ -30,6 +30,7 @@ class Design:
 
     Attributes:
         entries_per_hot_row, ways, counter_bits, max_moves: as in `Geometry`.
+        by_bag: learn from every bag as from a sample, in a second pass, as `Driver.classify` does.
         policy: as in `hotline_sim.model_sample_aware`, but for age_period.
         age_period: as in the policy; None: `AgingControl` sets it, as the driver does.
     """
@@ -38,6 +39,7 @@ class Design:
     ways: int = 16
     counter_bits: int = 8
     max_moves: int = 65535
+    by_bag: bool = False
     policy: Policy = field(default_factory=Policy)
     age_period: int | None = None
 
@@ -58,6 +60,7 @@ class SampleAware:
 
     def __init__(self, stream: Stream, hot_rows: int, design: Design) -> None:
         self._keys = stream.keys
+        self._by_bag = design.by_bag
         self._core = FastAccelerator(design.geometry(hot_rows))
         self._core.policy.__dict__.update(vars(design.policy))
         self._core.set_hot_rows(hot_rows)
@@ -68,7 +71,12 @@ class SampleAware:
         counts = np.diff(chunk.offsets)
         words = self._keys[chunk.rows]
         words[chunk.offsets[1:][counts > 0] - 1] |= _LAST
-        packets = self._core.run_batch(words, Phase.RELEARN if learn else Phase.CLASSIFY) if len(words) else ()
+        phase = Phase.RELEARN if learn and not self._by_bag else Phase.CLASSIFY
+        packets = self._core.run_batch(words, phase) if len(words) else ()
+        if learn and self._by_bag and len(words):
+            bags = chunk.lengths.ravel()
+            words[np.cumsum(bags)[bags > 0] - 1] |= _LAST
+            self._core.run_batch(words, Phase.LEARN)
         if learn:
             self._select()
         # Samples come back whole and numbered, those that all hit apart: a stable sort restores the input order.

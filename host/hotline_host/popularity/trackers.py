@@ -42,5 +42,6 @@ TRACKERS: dict[str, Run] = {
     "lru_32way": lambda stream, rows, trial: watch(stream, trial, SetLru(stream, rows, 32)),
     "lfu_32way": lambda stream, rows, trial: watch(stream, trial, SetLfu(stream, rows, 32)),
     "ours": lambda stream, rows, trial: sample_aware(stream, rows, trial, Design()),
+    "ours_by_bag": lambda stream, rows, trial: sample_aware(stream, rows, trial, Design(by_bag=True)),
 }
 """By name, in the order in which they are reported."""
