@@ -212,10 +212,11 @@ class TrackerControl(wiring.Component):
 
     def _entry(self, way: int) -> list[tuple[Field, Any]]:
         """Fields of a way's entry word but `valid`, from the low end, with the parts of `row_in` they stand for."""
-        row = self.row_in
-        fields: list[tuple[Field, Any]] = [(ENTRY_TAG, row.tag[way])]
-        if self.geometry.sample_aware:
-            fields += [(COUNTER_FIELD, row.counter[way]), (ENTRY_REFERENCED, row.referenced[way])]
+        g, row = self.geometry, self.row_in
+        fields: list[tuple[Field, Any]] = [(ENTRY_TAG, row.tags.word_select(way, g.tag_bits))]
+        if g.sample_aware:
+            counter = row.counters.word_select(way, g.counter_bits)
+            fields += [(COUNTER_FIELD, counter), (ENTRY_REFERENCED, row.referenced[way])]
             return [*fields, (ENTRY_HOT, row.hot[way])]
         return [*fields, (ENTRY_RRPV, Cat(plane[way] for plane in row.rrpv))]
 

@@ -126,17 +126,17 @@ def state_beat(geometry: Geometry) -> data.StructLayout:
 
 def entry_row(geometry: Geometry) -> wiring.Signature:
     """One set of a tracker bank, as its owner drives it: of the sample-aware tracker without slots, of SRRIP with the
-    RRPVs in bit planes (plane i holds bit i of every way's value). A signal for each part, not one wide word, so that
-    no simulator packs and unpacks it every cycle."""
+    RRPVs in bit planes (plane i holds bit i of every way's value). Counters and tags stand side by side, way 0 lowest:
+    a port for each way of each bank would be most of the Verilog."""
     ways = geometry.ways
     if geometry.sample_aware:
         parts = {
             "hot": Out(ways), "referenced": Out(ways), "age": Out(AGE_FIELD.width),
-            "counter": Out(geometry.counter_bits).array(ways),
+            "counters": Out(geometry.counter_bits * ways),
         }  # fmt: skip
     else:
         parts = {"rrpv": Out(ways).array(geometry.rrpv_bits)}
-    return wiring.Signature({"valid": Out(ways), **parts, "tag": Out(geometry.tag_bits).array(ways)})
+    return wiring.Signature({"valid": Out(ways), **parts, "tags": Out(geometry.tag_bits * ways)})
 
 
 def row_parts(row: object) -> list:

@@ -196,7 +196,7 @@ class SampleAwareTracker(wiring.Component):
         # Write
         row, taken = self.row_in, Signal(g.ways)
         current_hot, current = Signal(g.ways), Signal(g.ways)  # hot bits of the set being picked from; who is left
-        whole_row = [row.valid, row.referenced, row.age, *row.counter]
+        whole_row = [row.valid, row.referenced, row.age, row.counters]
         m.d.comb += [
             state_write.addr.eq(Mux(self.row_access, self.row_set, stage_set)),
             state_write.data.eq(Mux(self.row_access, Mux(self.clear, 0, Cat(whole_row)), Cat(after))),
@@ -211,21 +211,22 @@ class SampleAwareTracker(wiring.Component):
         ]
         for way, port in enumerate(tag_writes):
             m.d.comb += [
-                port.data.eq(Mux(self.row_access, row.tag[way], stage_tag)),
+                port.data.eq(Mux(self.row_access, row.tags.word_select(way, g.tag_bits), stage_tag)),
                 port.en.eq(Mux(self.row_access, self.row_write, stage_valid & update.fill[way])),
             ]
 
         # Whole sets out, and the choice of entries
-        out_state = split(state_read.data)
+        out_valid, out_referenced, out_age, *out_counters = split(state_read.data)
         m.d.comb += [
-            *(there.eq(here) for there, here in zip(
-                [self.row_out.valid, self.row_out.referenced, self.row_out.age, *self.row_out.counter], out_state,
-                strict=True)),
+            self.row_out.valid.eq(out_valid),
+            self.row_out.referenced.eq(out_referenced),
+            self.row_out.age.eq(out_age),
+            self.row_out.counters.eq(Cat(out_counters)),
             self.row_out.hot.eq(update_hot.data),
-            *(tag.eq(port.data) for tag, port in zip(self.row_out.tag, update_tags, strict=True)),
-        ]  # fmt: skip
+            self.row_out.tags.eq(Cat(port.data for port in update_tags)),
+        ]
         reaches, eligible = Signal(g.ways), Signal(g.ways)
-        m.d.comb += reaches.eq(Cat(out_state[3 + way] >= self.level for way in ways))
+        m.d.comb += reaches.eq(Cat(out_counters[way] >= self.level for way in ways))
         with m.Switch(self.wanted):
             with m.Case(Eligible.ALL):
                 m.d.comb += eligible.eq(self.row_out.valid & reaches)

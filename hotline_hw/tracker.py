@@ -177,11 +177,11 @@ class SrripTracker(wiring.Component):
         for way, port in enumerate(tag_writes):
             m.d.comb += [
                 port.addr.eq(Mux(self.row_access, self.row_set, update_set)),
-                port.data.eq(Mux(self.row_access, self.row_in.tag[way], update_tag)),
+                port.data.eq(Mux(self.row_access, self.row_in.tags.word_select(way, g.tag_bits), update_tag)),
                 port.en.eq(Mux(self.row_access, self.row_write, update_valid & update.fill[way])),
             ]
         m.d.comb += Cat(self.row_out.valid, *self.row_out.rrpv).eq(state_read.data)
-        m.d.comb += [tag.eq(port.data) for tag, port in zip(self.row_out.tag, tag_reads, strict=True)]
+        m.d.comb += self.row_out.tags.eq(Cat(port.data for port in tag_reads))
 
         # Answer: the slot is the entry's position among those in use.
         m.d.comb += [

@@ -1531,14 +1531,11 @@ module hotline_classifier_beats(rst, r_en, w_rdy, r_data, w_port__data, w_en, r_
   end
 endmodule
 
-module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits, hold, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counter__0, row_out__0__counter__1, row_out__0__counter__2, row_out__0__counter__3, row_out__0__tag__0, row_out__0__tag__1, row_out__0__tag__2, row_out__0__tag__3, slot_out__0, row_out__1__valid
-, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counter__0, row_out__1__counter__1, row_out__1__counter__2, row_out__1__counter__3, row_out__1__tag__0, row_out__1__tag__1, row_out__1__tag__2, row_out__1__tag__3, slot_out__1, row_out__2__valid, row_out__2__hot, row_out__2__referenced, row_out__2__age, row_out__2__counter__0, row_out__2__counter__1, row_out__2__counter__2, row_out__2__counter__3, row_out__2__tag__0
-, row_out__2__tag__1, row_out__2__tag__2, row_out__2__tag__3, slot_out__2, row_out__3__valid, row_out__3__hot, row_out__3__referenced, row_out__3__age, row_out__3__counter__0, row_out__3__counter__1, row_out__3__counter__2, row_out__3__counter__3, row_out__3__tag__0, row_out__3__tag__1, row_out__3__tag__2, row_out__3__tag__3, slot_out__3, row_out__4__valid, row_out__4__hot, row_out__4__referenced, row_out__4__age
-, row_out__4__counter__0, row_out__4__counter__1, row_out__4__counter__2, row_out__4__counter__3, row_out__4__tag__0, row_out__4__tag__1, row_out__4__tag__2, row_out__4__tag__3, slot_out__4, row_out__5__valid, row_out__5__hot, row_out__5__referenced, row_out__5__age, row_out__5__counter__0, row_out__5__counter__1, row_out__5__counter__2, row_out__5__counter__3, row_out__5__tag__0, row_out__5__tag__1, row_out__5__tag__2, row_out__5__tag__3
-, slot_out__5, row_out__6__valid, row_out__6__hot, row_out__6__referenced, row_out__6__age, row_out__6__counter__0, row_out__6__counter__1, row_out__6__counter__2, row_out__6__counter__3, row_out__6__tag__0, row_out__6__tag__1, row_out__6__tag__2, row_out__6__tag__3, slot_out__6, row_out__7__valid, row_out__7__hot, row_out__7__referenced, row_out__7__age, row_out__7__counter__0, row_out__7__counter__1, row_out__7__counter__2
-, row_out__7__counter__3, row_out__7__tag__0, row_out__7__tag__1, row_out__7__tag__2, row_out__7__tag__3, slot_out__7, selecting, dump__ready, restore__payload, write_data, budget, hot_rows, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counter__0, row_in__counter__1, row_in__counter__2, row_in__counter__3, row_in__tag__0
-, row_in__tag__1, row_in__tag__2, row_in__tag__3, row_access, row_set, row_write, clear, done, hot_rows_range, restore_start, select, clear_counters, command_code, dump__valid, dump__payload, restore__ready, restore_entry, restore_length, row_way, restored, slot_write
-, slot_in, command_busy, snapshot, restore__valid);
+module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits, hold, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counters, row_out__0__tags, slot_out__0, row_out__1__valid, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counters, row_out__1__tags, slot_out__1
+, row_out__2__valid, row_out__2__hot, row_out__2__referenced, row_out__2__age, row_out__2__counters, row_out__2__tags, slot_out__2, row_out__3__valid, row_out__3__hot, row_out__3__referenced, row_out__3__age, row_out__3__counters, row_out__3__tags, slot_out__3, row_out__4__valid, row_out__4__hot, row_out__4__referenced, row_out__4__age, row_out__4__counters, row_out__4__tags, slot_out__4
+, row_out__5__valid, row_out__5__hot, row_out__5__referenced, row_out__5__age, row_out__5__counters, row_out__5__tags, slot_out__5, row_out__6__valid, row_out__6__hot, row_out__6__referenced, row_out__6__age, row_out__6__counters, row_out__6__tags, slot_out__6, row_out__7__valid, row_out__7__hot, row_out__7__referenced, row_out__7__age, row_out__7__counters, row_out__7__tags, slot_out__7
+, selecting, dump__ready, restore__payload, write_data, budget, hot_rows, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_access, row_set, row_write, clear, done, hot_rows_range, restore_start, select, clear_counters
+, command_code, dump__valid, dump__payload, restore__ready, restore_entry, restore_length, row_way, restored, slot_write, slot_in, command_busy, snapshot, restore__valid);
   reg \$auto$verilog_backend.cc:2505:dump_module$4 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$4 = 0;
   input clk;
@@ -1563,22 +1560,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [3:0] row_out__0__referenced;
   input [7:0] row_out__0__age;
   wire [7:0] row_out__0__age;
-  input [7:0] row_out__0__counter__0;
-  wire [7:0] row_out__0__counter__0;
-  input [7:0] row_out__0__counter__1;
-  wire [7:0] row_out__0__counter__1;
-  input [7:0] row_out__0__counter__2;
-  wire [7:0] row_out__0__counter__2;
-  input [7:0] row_out__0__counter__3;
-  wire [7:0] row_out__0__counter__3;
-  input [32:0] row_out__0__tag__0;
-  wire [32:0] row_out__0__tag__0;
-  input [32:0] row_out__0__tag__1;
-  wire [32:0] row_out__0__tag__1;
-  input [32:0] row_out__0__tag__2;
-  wire [32:0] row_out__0__tag__2;
-  input [32:0] row_out__0__tag__3;
-  wire [32:0] row_out__0__tag__3;
+  input [31:0] row_out__0__counters;
+  wire [31:0] row_out__0__counters;
+  input [131:0] row_out__0__tags;
+  wire [131:0] row_out__0__tags;
   input [12:0] slot_out__0;
   wire [12:0] slot_out__0;
   input [3:0] row_out__1__valid;
@@ -1589,22 +1574,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [3:0] row_out__1__referenced;
   input [7:0] row_out__1__age;
   wire [7:0] row_out__1__age;
-  input [7:0] row_out__1__counter__0;
-  wire [7:0] row_out__1__counter__0;
-  input [7:0] row_out__1__counter__1;
-  wire [7:0] row_out__1__counter__1;
-  input [7:0] row_out__1__counter__2;
-  wire [7:0] row_out__1__counter__2;
-  input [7:0] row_out__1__counter__3;
-  wire [7:0] row_out__1__counter__3;
-  input [32:0] row_out__1__tag__0;
-  wire [32:0] row_out__1__tag__0;
-  input [32:0] row_out__1__tag__1;
-  wire [32:0] row_out__1__tag__1;
-  input [32:0] row_out__1__tag__2;
-  wire [32:0] row_out__1__tag__2;
-  input [32:0] row_out__1__tag__3;
-  wire [32:0] row_out__1__tag__3;
+  input [31:0] row_out__1__counters;
+  wire [31:0] row_out__1__counters;
+  input [131:0] row_out__1__tags;
+  wire [131:0] row_out__1__tags;
   input [12:0] slot_out__1;
   wire [12:0] slot_out__1;
   input [3:0] row_out__2__valid;
@@ -1615,22 +1588,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [3:0] row_out__2__referenced;
   input [7:0] row_out__2__age;
   wire [7:0] row_out__2__age;
-  input [7:0] row_out__2__counter__0;
-  wire [7:0] row_out__2__counter__0;
-  input [7:0] row_out__2__counter__1;
-  wire [7:0] row_out__2__counter__1;
-  input [7:0] row_out__2__counter__2;
-  wire [7:0] row_out__2__counter__2;
-  input [7:0] row_out__2__counter__3;
-  wire [7:0] row_out__2__counter__3;
-  input [32:0] row_out__2__tag__0;
-  wire [32:0] row_out__2__tag__0;
-  input [32:0] row_out__2__tag__1;
-  wire [32:0] row_out__2__tag__1;
-  input [32:0] row_out__2__tag__2;
-  wire [32:0] row_out__2__tag__2;
-  input [32:0] row_out__2__tag__3;
-  wire [32:0] row_out__2__tag__3;
+  input [31:0] row_out__2__counters;
+  wire [31:0] row_out__2__counters;
+  input [131:0] row_out__2__tags;
+  wire [131:0] row_out__2__tags;
   input [12:0] slot_out__2;
   wire [12:0] slot_out__2;
   input [3:0] row_out__3__valid;
@@ -1641,22 +1602,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [3:0] row_out__3__referenced;
   input [7:0] row_out__3__age;
   wire [7:0] row_out__3__age;
-  input [7:0] row_out__3__counter__0;
-  wire [7:0] row_out__3__counter__0;
-  input [7:0] row_out__3__counter__1;
-  wire [7:0] row_out__3__counter__1;
-  input [7:0] row_out__3__counter__2;
-  wire [7:0] row_out__3__counter__2;
-  input [7:0] row_out__3__counter__3;
-  wire [7:0] row_out__3__counter__3;
-  input [32:0] row_out__3__tag__0;
-  wire [32:0] row_out__3__tag__0;
-  input [32:0] row_out__3__tag__1;
-  wire [32:0] row_out__3__tag__1;
-  input [32:0] row_out__3__tag__2;
-  wire [32:0] row_out__3__tag__2;
-  input [32:0] row_out__3__tag__3;
-  wire [32:0] row_out__3__tag__3;
+  input [31:0] row_out__3__counters;
+  wire [31:0] row_out__3__counters;
+  input [131:0] row_out__3__tags;
+  wire [131:0] row_out__3__tags;
   input [12:0] slot_out__3;
   wire [12:0] slot_out__3;
   input [3:0] row_out__4__valid;
@@ -1667,22 +1616,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [3:0] row_out__4__referenced;
   input [7:0] row_out__4__age;
   wire [7:0] row_out__4__age;
-  input [7:0] row_out__4__counter__0;
-  wire [7:0] row_out__4__counter__0;
-  input [7:0] row_out__4__counter__1;
-  wire [7:0] row_out__4__counter__1;
-  input [7:0] row_out__4__counter__2;
-  wire [7:0] row_out__4__counter__2;
-  input [7:0] row_out__4__counter__3;
-  wire [7:0] row_out__4__counter__3;
-  input [32:0] row_out__4__tag__0;
-  wire [32:0] row_out__4__tag__0;
-  input [32:0] row_out__4__tag__1;
-  wire [32:0] row_out__4__tag__1;
-  input [32:0] row_out__4__tag__2;
-  wire [32:0] row_out__4__tag__2;
-  input [32:0] row_out__4__tag__3;
-  wire [32:0] row_out__4__tag__3;
+  input [31:0] row_out__4__counters;
+  wire [31:0] row_out__4__counters;
+  input [131:0] row_out__4__tags;
+  wire [131:0] row_out__4__tags;
   input [12:0] slot_out__4;
   wire [12:0] slot_out__4;
   input [3:0] row_out__5__valid;
@@ -1693,22 +1630,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [3:0] row_out__5__referenced;
   input [7:0] row_out__5__age;
   wire [7:0] row_out__5__age;
-  input [7:0] row_out__5__counter__0;
-  wire [7:0] row_out__5__counter__0;
-  input [7:0] row_out__5__counter__1;
-  wire [7:0] row_out__5__counter__1;
-  input [7:0] row_out__5__counter__2;
-  wire [7:0] row_out__5__counter__2;
-  input [7:0] row_out__5__counter__3;
-  wire [7:0] row_out__5__counter__3;
-  input [32:0] row_out__5__tag__0;
-  wire [32:0] row_out__5__tag__0;
-  input [32:0] row_out__5__tag__1;
-  wire [32:0] row_out__5__tag__1;
-  input [32:0] row_out__5__tag__2;
-  wire [32:0] row_out__5__tag__2;
-  input [32:0] row_out__5__tag__3;
-  wire [32:0] row_out__5__tag__3;
+  input [31:0] row_out__5__counters;
+  wire [31:0] row_out__5__counters;
+  input [131:0] row_out__5__tags;
+  wire [131:0] row_out__5__tags;
   input [12:0] slot_out__5;
   wire [12:0] slot_out__5;
   input [3:0] row_out__6__valid;
@@ -1719,22 +1644,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [3:0] row_out__6__referenced;
   input [7:0] row_out__6__age;
   wire [7:0] row_out__6__age;
-  input [7:0] row_out__6__counter__0;
-  wire [7:0] row_out__6__counter__0;
-  input [7:0] row_out__6__counter__1;
-  wire [7:0] row_out__6__counter__1;
-  input [7:0] row_out__6__counter__2;
-  wire [7:0] row_out__6__counter__2;
-  input [7:0] row_out__6__counter__3;
-  wire [7:0] row_out__6__counter__3;
-  input [32:0] row_out__6__tag__0;
-  wire [32:0] row_out__6__tag__0;
-  input [32:0] row_out__6__tag__1;
-  wire [32:0] row_out__6__tag__1;
-  input [32:0] row_out__6__tag__2;
-  wire [32:0] row_out__6__tag__2;
-  input [32:0] row_out__6__tag__3;
-  wire [32:0] row_out__6__tag__3;
+  input [31:0] row_out__6__counters;
+  wire [31:0] row_out__6__counters;
+  input [131:0] row_out__6__tags;
+  wire [131:0] row_out__6__tags;
   input [12:0] slot_out__6;
   wire [12:0] slot_out__6;
   input [3:0] row_out__7__valid;
@@ -1745,22 +1658,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [3:0] row_out__7__referenced;
   input [7:0] row_out__7__age;
   wire [7:0] row_out__7__age;
-  input [7:0] row_out__7__counter__0;
-  wire [7:0] row_out__7__counter__0;
-  input [7:0] row_out__7__counter__1;
-  wire [7:0] row_out__7__counter__1;
-  input [7:0] row_out__7__counter__2;
-  wire [7:0] row_out__7__counter__2;
-  input [7:0] row_out__7__counter__3;
-  wire [7:0] row_out__7__counter__3;
-  input [32:0] row_out__7__tag__0;
-  wire [32:0] row_out__7__tag__0;
-  input [32:0] row_out__7__tag__1;
-  wire [32:0] row_out__7__tag__1;
-  input [32:0] row_out__7__tag__2;
-  wire [32:0] row_out__7__tag__2;
-  input [32:0] row_out__7__tag__3;
-  wire [32:0] row_out__7__tag__3;
+  input [31:0] row_out__7__counters;
+  wire [31:0] row_out__7__counters;
+  input [131:0] row_out__7__tags;
+  wire [131:0] row_out__7__tags;
   input [12:0] slot_out__7;
   wire [12:0] slot_out__7;
   input selecting;
@@ -1783,22 +1684,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   reg [3:0] row_in__referenced = 4'h0;
   output [7:0] row_in__age;
   reg [7:0] row_in__age = 8'h00;
-  output [7:0] row_in__counter__0;
-  reg [7:0] row_in__counter__0 = 8'h00;
-  output [7:0] row_in__counter__1;
-  reg [7:0] row_in__counter__1 = 8'h00;
-  output [7:0] row_in__counter__2;
-  reg [7:0] row_in__counter__2 = 8'h00;
-  output [7:0] row_in__counter__3;
-  reg [7:0] row_in__counter__3 = 8'h00;
-  output [32:0] row_in__tag__0;
-  reg [32:0] row_in__tag__0 = 33'h000000000;
-  output [32:0] row_in__tag__1;
-  reg [32:0] row_in__tag__1 = 33'h000000000;
-  output [32:0] row_in__tag__2;
-  reg [32:0] row_in__tag__2 = 33'h000000000;
-  output [32:0] row_in__tag__3;
-  reg [32:0] row_in__tag__3 = 33'h000000000;
+  output [31:0] row_in__counters;
+  reg [31:0] row_in__counters = 32'd0;
+  output [131:0] row_in__tags;
+  reg [131:0] row_in__tags = 132'h000000000000000000000000000000000;
   output row_access;
   reg row_access;
   output [8:0] row_set;
@@ -1936,20 +1825,14 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   reg [3:0] \$180 ;
   reg [3:0] \$181 ;
   reg [7:0] \$182 ;
-  reg [7:0] \$183 ;
-  reg [7:0] \$184 ;
-  reg [7:0] \$185 ;
-  reg [7:0] \$186 ;
-  reg [32:0] \$187 ;
-  reg [32:0] \$188 ;
-  reg [32:0] \$189 ;
+  reg [31:0] \$183 ;
+  reg [131:0] \$184 ;
+  reg [2:0] \$185 ;
+  reg [12:0] \$186 ;
+  reg [12:0] \$187 ;
+  reg [12:0] \$188 ;
+  reg [12:0] \$189 ;
   wire [9:0] \$19 ;
-  reg [32:0] \$190 ;
-  reg [2:0] \$191 ;
-  reg [12:0] \$192 ;
-  reg [12:0] \$193 ;
-  reg [12:0] \$194 ;
-  reg [12:0] \$195 ;
   wire \$2 ;
   reg [8:0] \$20 ;
   wire [14:0] \$21 ;
@@ -2175,10 +2058,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   assign \$138  = restore__payload[256] != \final ;
   assign \$139  = 1'h1 << index[2:0];
   assign \$141  = ~ selecting;
-  assign \$142  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counter__0, 15'h0000, row_in__tag__0 } : 64'h0000000000000000;
-  assign \$143  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counter__1, 15'h0000, row_in__tag__1 } : 64'h0000000000000000;
-  assign \$144  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counter__2, 15'h0000, row_in__tag__2 } : 64'h0000000000000000;
-  assign \$145  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counter__3, 15'h0000, row_in__tag__3 } : 64'h0000000000000000;
+  assign \$142  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 15'h0000, row_in__tags[32:0] } : 64'h0000000000000000;
+  assign \$143  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 15'h0000, row_in__tags[65:33] } : 64'h0000000000000000;
+  assign \$144  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 15'h0000, row_in__tags[98:66] } : 64'h0000000000000000;
+  assign \$145  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 15'h0000, row_in__tags[131:99] } : 64'h0000000000000000;
   assign \$146  = row_in__hot[0] ? slot0 : 13'h0000;
   assign \$147  = row_in__hot[1] ? slot1 : 13'h0000;
   assign \$148  = row_in__hot[2] ? slot2 : 13'h0000;
@@ -2229,31 +2112,19 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   always @(posedge clk)
     row_in__age <= \$182 ;
   always @(posedge clk)
-    row_in__counter__0 <= \$183 ;
+    row_in__counters <= \$183 ;
   always @(posedge clk)
-    row_in__counter__1 <= \$184 ;
+    row_in__tags <= \$184 ;
   always @(posedge clk)
-    row_in__counter__2 <= \$185 ;
+    way <= \$185 ;
   always @(posedge clk)
-    row_in__counter__3 <= \$186 ;
+    slot0 <= \$186 ;
   always @(posedge clk)
-    row_in__tag__0 <= \$187 ;
+    slot1 <= \$187 ;
   always @(posedge clk)
-    row_in__tag__1 <= \$188 ;
+    slot2 <= \$188 ;
   always @(posedge clk)
-    row_in__tag__2 <= \$189 ;
-  always @(posedge clk)
-    row_in__tag__3 <= \$190 ;
-  always @(posedge clk)
-    way <= \$191 ;
-  always @(posedge clk)
-    slot0 <= \$192 ;
-  always @(posedge clk)
-    slot1 <= \$193 ;
-  always @(posedge clk)
-    slot2 <= \$194 ;
-  always @(posedge clk)
-    slot3 <= \$195 ;
+    slot3 <= \$189 ;
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     \$20  = 9'h000;
@@ -2854,7 +2725,7 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$183  = row_in__counter__0;
+    \$183  = row_in__counters;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -2866,36 +2737,39 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           (* full_case = 32'd1 *)
           casez (index[2:0])
             3'h0:
-                \$183  = row_out__0__counter__0;
+                \$183  = row_out__0__counters;
             3'h1:
-                \$183  = row_out__1__counter__0;
+                \$183  = row_out__1__counters;
             3'h2:
-                \$183  = row_out__2__counter__0;
+                \$183  = row_out__2__counters;
             3'h3:
-                \$183  = row_out__3__counter__0;
+                \$183  = row_out__3__counters;
             3'h4:
-                \$183  = row_out__4__counter__0;
+                \$183  = row_out__4__counters;
             3'h5:
-                \$183  = row_out__5__counter__0;
+                \$183  = row_out__5__counters;
             3'h6:
-                \$183  = row_out__6__counter__0;
+                \$183  = row_out__6__counters;
             3'h7:
-                \$183  = row_out__7__counter__0;
+                \$183  = row_out__7__counters;
           endcase
       4'h6:
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$183  = \$52 ;
+            \$183 [7:0] = \$52 ;
+            \$183 [15:8] = \$61 ;
+            \$183 [23:16] = \$70 ;
+            \$183 [31:24] = \$79 ;
           end
     endcase
     if (rst) begin
-      \$183  = 8'h00;
+      \$183  = 32'd0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$184  = row_in__counter__1;
+    \$184  = row_in__tags;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -2907,282 +2781,39 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           (* full_case = 32'd1 *)
           casez (index[2:0])
             3'h0:
-                \$184  = row_out__0__counter__1;
+                \$184  = row_out__0__tags;
             3'h1:
-                \$184  = row_out__1__counter__1;
+                \$184  = row_out__1__tags;
             3'h2:
-                \$184  = row_out__2__counter__1;
+                \$184  = row_out__2__tags;
             3'h3:
-                \$184  = row_out__3__counter__1;
+                \$184  = row_out__3__tags;
             3'h4:
-                \$184  = row_out__4__counter__1;
+                \$184  = row_out__4__tags;
             3'h5:
-                \$184  = row_out__5__counter__1;
+                \$184  = row_out__5__tags;
             3'h6:
-                \$184  = row_out__6__counter__1;
+                \$184  = row_out__6__tags;
             3'h7:
-                \$184  = row_out__7__counter__1;
+                \$184  = row_out__7__tags;
           endcase
       4'h6:
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$184  = \$61 ;
+            \$184 [32:0] = \$50 ;
+            \$184 [65:33] = \$59 ;
+            \$184 [98:66] = \$68 ;
+            \$184 [131:99] = \$77 ;
           end
     endcase
     if (rst) begin
-      \$184  = 8'h00;
+      \$184  = 132'h000000000000000000000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$185  = row_in__counter__2;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[2:0])
-            3'h0:
-                \$185  = row_out__0__counter__2;
-            3'h1:
-                \$185  = row_out__1__counter__2;
-            3'h2:
-                \$185  = row_out__2__counter__2;
-            3'h3:
-                \$185  = row_out__3__counter__2;
-            3'h4:
-                \$185  = row_out__4__counter__2;
-            3'h5:
-                \$185  = row_out__5__counter__2;
-            3'h6:
-                \$185  = row_out__6__counter__2;
-            3'h7:
-                \$185  = row_out__7__counter__2;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$185  = \$70 ;
-          end
-    endcase
-    if (rst) begin
-      \$185  = 8'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$186  = row_in__counter__3;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[2:0])
-            3'h0:
-                \$186  = row_out__0__counter__3;
-            3'h1:
-                \$186  = row_out__1__counter__3;
-            3'h2:
-                \$186  = row_out__2__counter__3;
-            3'h3:
-                \$186  = row_out__3__counter__3;
-            3'h4:
-                \$186  = row_out__4__counter__3;
-            3'h5:
-                \$186  = row_out__5__counter__3;
-            3'h6:
-                \$186  = row_out__6__counter__3;
-            3'h7:
-                \$186  = row_out__7__counter__3;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$186  = \$79 ;
-          end
-    endcase
-    if (rst) begin
-      \$186  = 8'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$187  = row_in__tag__0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[2:0])
-            3'h0:
-                \$187  = row_out__0__tag__0;
-            3'h1:
-                \$187  = row_out__1__tag__0;
-            3'h2:
-                \$187  = row_out__2__tag__0;
-            3'h3:
-                \$187  = row_out__3__tag__0;
-            3'h4:
-                \$187  = row_out__4__tag__0;
-            3'h5:
-                \$187  = row_out__5__tag__0;
-            3'h6:
-                \$187  = row_out__6__tag__0;
-            3'h7:
-                \$187  = row_out__7__tag__0;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$187  = \$50 ;
-          end
-    endcase
-    if (rst) begin
-      \$187  = 33'h000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$188  = row_in__tag__1;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[2:0])
-            3'h0:
-                \$188  = row_out__0__tag__1;
-            3'h1:
-                \$188  = row_out__1__tag__1;
-            3'h2:
-                \$188  = row_out__2__tag__1;
-            3'h3:
-                \$188  = row_out__3__tag__1;
-            3'h4:
-                \$188  = row_out__4__tag__1;
-            3'h5:
-                \$188  = row_out__5__tag__1;
-            3'h6:
-                \$188  = row_out__6__tag__1;
-            3'h7:
-                \$188  = row_out__7__tag__1;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$188  = \$59 ;
-          end
-    endcase
-    if (rst) begin
-      \$188  = 33'h000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$189  = row_in__tag__2;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[2:0])
-            3'h0:
-                \$189  = row_out__0__tag__2;
-            3'h1:
-                \$189  = row_out__1__tag__2;
-            3'h2:
-                \$189  = row_out__2__tag__2;
-            3'h3:
-                \$189  = row_out__3__tag__2;
-            3'h4:
-                \$189  = row_out__4__tag__2;
-            3'h5:
-                \$189  = row_out__5__tag__2;
-            3'h6:
-                \$189  = row_out__6__tag__2;
-            3'h7:
-                \$189  = row_out__7__tag__2;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$189  = \$68 ;
-          end
-    endcase
-    if (rst) begin
-      \$189  = 33'h000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$190  = row_in__tag__3;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[2:0])
-            3'h0:
-                \$190  = row_out__0__tag__3;
-            3'h1:
-                \$190  = row_out__1__tag__3;
-            3'h2:
-                \$190  = row_out__2__tag__3;
-            3'h3:
-                \$190  = row_out__3__tag__3;
-            3'h4:
-                \$190  = row_out__4__tag__3;
-            3'h5:
-                \$190  = row_out__5__tag__3;
-            3'h6:
-                \$190  = row_out__6__tag__3;
-            3'h7:
-                \$190  = row_out__7__tag__3;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$190  = \$77 ;
-          end
-    endcase
-    if (rst) begin
-      \$190  = 33'h000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$191  = way;
+    \$185  = way;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3200,9 +2831,9 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h7:
         begin
-          \$191  = \$87 [2:0];
+          \$185  = \$87 [2:0];
           if (\$92 ) begin
-            \$191  = 3'h0;
+            \$185  = 3'h0;
           end
         end
       4'hb:
@@ -3211,19 +2842,19 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'hc:
         begin
-          \$191  = \$100 [2:0];
+          \$185  = \$100 [2:0];
           if (\$101 ) begin
-            \$191  = 3'h0;
+            \$185  = 3'h0;
           end
         end
     endcase
     if (rst) begin
-      \$191  = 3'h0;
+      \$185  = 3'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$192  = slot0;
+    \$186  = slot0;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3242,22 +2873,22 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
       4'h7:
           casez (way)
             3'h1:
-                \$192  = \$88 ;
+                \$186  = \$88 ;
           endcase
       4'hb:
           /* empty */;
       4'h8:
           if (restore__valid) begin
-            \$192  = restore__payload[12:0];
+            \$186  = restore__payload[12:0];
           end
     endcase
     if (rst) begin
-      \$192  = 13'h0000;
+      \$186  = 13'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$193  = slot1;
+    \$187  = slot1;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3278,22 +2909,22 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             3'h1:
                 /* empty */;
             3'h2:
-                \$193  = \$89 ;
+                \$187  = \$89 ;
           endcase
       4'hb:
           /* empty */;
       4'h8:
           if (restore__valid) begin
-            \$193  = restore__payload[76:64];
+            \$187  = restore__payload[76:64];
           end
     endcase
     if (rst) begin
-      \$193  = 13'h0000;
+      \$187  = 13'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$194  = slot2;
+    \$188  = slot2;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3316,22 +2947,22 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             3'h2:
                 /* empty */;
             3'h3:
-                \$194  = \$90 ;
+                \$188  = \$90 ;
           endcase
       4'hb:
           /* empty */;
       4'h8:
           if (restore__valid) begin
-            \$194  = restore__payload[140:128];
+            \$188  = restore__payload[140:128];
           end
     endcase
     if (rst) begin
-      \$194  = 13'h0000;
+      \$188  = 13'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$195  = slot3;
+    \$189  = slot3;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3356,17 +2987,17 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             3'h3:
                 /* empty */;
             3'h4:
-                \$195  = \$91 ;
+                \$189  = \$91 ;
           endcase
       4'hb:
           /* empty */;
       4'h8:
           if (restore__valid) begin
-            \$195  = restore__payload[204:192];
+            \$189  = restore__payload[204:192];
           end
     endcase
     if (rst) begin
-      \$195  = 13'h0000;
+      \$189  = 13'h0000;
     end
   end
   always @* begin
@@ -4211,16 +3842,16 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [5:0] \$98 ;
   wire [6:0] \$99 ;
   wire [7:0] age_period;
-  wire [31:0] \age_period$689 ;
+  wire [31:0] \age_period$539 ;
   wire [7:0] any_left;
-  wire \any_left$841 ;
-  wire \any_left$861 ;
-  wire \any_left$881 ;
-  wire \any_left$901 ;
-  wire \any_left$921 ;
-  wire \any_left$941 ;
-  wire \any_left$961 ;
-  wire \any_left$981 ;
+  wire \any_left$691 ;
+  wire \any_left$711 ;
+  wire \any_left$731 ;
+  wire \any_left$751 ;
+  wire \any_left$771 ;
+  wire \any_left$791 ;
+  wire \any_left$811 ;
+  wire \any_left$831 ;
   wire [2:0] bank;
   wire bank_stall;
   wire [63:0] bank_stall_value;
@@ -4237,12 +3868,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [3:0] bus__wstrb;
   wire bus__wvalid;
   wire busy;
-  wire \busy$1157 ;
-  wire \busy$632 ;
-  wire \busy$987 ;
+  wire \busy$1007 ;
+  wire \busy$482 ;
+  wire \busy$837 ;
   wire clear;
-  wire \clear$1041 ;
-  wire \clear$808 ;
+  wire \clear$658 ;
+  wire \clear$891 ;
   wire command_busy;
   wire command_code;
   wire command_write;
@@ -4309,13 +3940,13 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   reg event__ready;
   wire event__valid;
   wire evicted;
-  wire \evicted$1188 ;
-  wire \evicted$1189 ;
-  wire \evicted$1190 ;
-  wire \evicted$1191 ;
-  wire \evicted$1192 ;
-  wire \evicted$1193 ;
-  wire \evicted$1194 ;
+  wire \evicted$1038 ;
+  wire \evicted$1039 ;
+  wire \evicted$1040 ;
+  wire \evicted$1041 ;
+  wire \evicted$1042 ;
+  wire \evicted$1043 ;
+  wire \evicted$1044 ;
   reg [3:0] evictions = 4'h0;
   wire [63:0] evictions_value;
   wire fetch;
@@ -4331,48 +3962,48 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [27:0] heads__6;
   wire [27:0] heads__7;
   wire [31:0] hot_count;
-  wire [13:0] \hot_count$1082 ;
+  wire [13:0] \hot_count$932 ;
   wire [13:0] hot_rows;
   wire hot_rows_range;
   wire hot_rows_write;
   wire [3:0] hysteresis;
-  wire [31:0] \hysteresis$803 ;
+  wire [31:0] \hysteresis$653 ;
   reg [15:0] in_core = 16'h0000;
   wire [31:0] index_bits;
-  wire [3:0] \index_bits$1090 ;
+  wire [3:0] \index_bits$940 ;
   wire [2:0] index_errors;
   wire [63:0] index_errors_value;
   wire index_range;
   wire [288:0] input__payload;
   wire [259:0] \input__payload$103 ;
+  wire [380:0] \input__payload$483 ;
   wire [174:0] \input__payload$51 ;
   wire [318:0] \input__payload$57 ;
   wire [382:0] \input__payload$63 ;
-  wire [380:0] \input__payload$633 ;
   wire [288:0] \input__payload$69 ;
   wire [326:0] \input__payload$83 ;
   wire [259:0] \input__payload$89 ;
-  wire \input__ready$638 ;
-  wire \input__ready$640 ;
+  wire \input__ready$488 ;
+  wire \input__ready$490 ;
   wire input__valid;
   wire \input__valid$107 ;
+  wire \input__valid$486 ;
+  wire \input__valid$489 ;
   wire \input__valid$55 ;
   wire \input__valid$61 ;
-  wire \input__valid$636 ;
-  wire \input__valid$639 ;
   wire \input__valid$67 ;
   wire \input__valid$85 ;
   wire \input__valid$93 ;
   wire input_idle;
   wire [63:0] input_idle_value;
   wire inserted;
-  wire \inserted$1180 ;
-  wire \inserted$1181 ;
-  wire \inserted$1182 ;
-  wire \inserted$1183 ;
-  wire \inserted$1184 ;
-  wire \inserted$1185 ;
-  wire \inserted$1186 ;
+  wire \inserted$1030 ;
+  wire \inserted$1031 ;
+  wire \inserted$1032 ;
+  wire \inserted$1033 ;
+  wire \inserted$1034 ;
+  wire \inserted$1035 ;
+  wire \inserted$1036 ;
   reg [3:0] inserts = 4'h0;
   wire [63:0] inserts_value;
   wire [31:0] irq_enable;
@@ -4385,7 +4016,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   (* enum_value_010 = "HOT" *)
   (* enum_value_011 = "IDLE" *)
   (* enum_value_100 = "RECENT" *)
-  wire \load$832 ;
+  wire \load$682 ;
   wire [2:0] lookup_hits;
   wire [63:0] lookup_hits_value;
   wire [2:0] lookups;
@@ -4401,12 +4032,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [259:0] \output__payload$110 ;
   wire [259:0] \output__payload$96 ;
   wire output__ready;
+  wire \output__ready$491 ;
   wire \output__ready$53 ;
   wire \output__ready$59 ;
-  wire \output__ready$641 ;
   wire \output__ready$65 ;
   wire \output__ready$81 ;
-  wire \output__valid$637 ;
+  wire \output__valid$487 ;
   wire output_stall;
   wire [63:0] output_stall_value;
   wire [1:0] phase;
@@ -4440,13 +4071,13 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [3:0] rank_is__1;
   wire [7:0] ready;
   wire \ready$142 ;
-  wire \ready$220 ;
+  wire \ready$196 ;
+  wire \ready$238 ;
   wire \ready$280 ;
-  wire \ready$340 ;
-  wire \ready$400 ;
-  wire \ready$460 ;
-  wire \ready$520 ;
-  wire \ready$580 ;
+  wire \ready$322 ;
+  wire \ready$364 ;
+  wire \ready$406 ;
+  wire \ready$448 ;
   wire [256:0] restore__payload;
   wire restore__valid;
   wire restore_entry;
@@ -4454,175 +4085,121 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire restore_start;
   wire [2:0] restored;
   wire returned;
-  wire \returned$1204 ;
-  wire \returned$1205 ;
-  wire \returned$1206 ;
-  wire \returned$1207 ;
-  wire \returned$1208 ;
-  wire \returned$1209 ;
-  wire \returned$1210 ;
+  wire \returned$1054 ;
+  wire \returned$1055 ;
+  wire \returned$1056 ;
+  wire \returned$1057 ;
+  wire \returned$1058 ;
+  wire \returned$1059 ;
+  wire \returned$1060 ;
   reg [3:0] returns = 4'h0;
   wire [63:0] returns_value;
   reg [3:0] revivals = 4'h0;
   wire [63:0] revivals_value;
   wire revived;
-  wire \revived$1196 ;
-  wire \revived$1197 ;
-  wire \revived$1198 ;
-  wire \revived$1199 ;
-  wire \revived$1200 ;
-  wire \revived$1201 ;
-  wire \revived$1202 ;
+  wire \revived$1046 ;
+  wire \revived$1047 ;
+  wire \revived$1048 ;
+  wire \revived$1049 ;
+  wire \revived$1050 ;
+  wire \revived$1051 ;
+  wire \revived$1052 ;
   wire [7:0] room;
   wire \room$134 ;
-  wire \room$215 ;
+  wire \room$191 ;
+  wire \room$233 ;
   wire \room$275 ;
-  wire \room$335 ;
-  wire \room$395 ;
-  wire \room$455 ;
-  wire \room$515 ;
-  wire \room$575 ;
-  wire [7:0] \room$686 ;
+  wire \room$317 ;
+  wire \room$359 ;
+  wire \room$401 ;
+  wire \room$443 ;
+  wire [7:0] \room$536 ;
   wire row_access;
-  wire \row_access$813 ;
-  wire \row_access$846 ;
-  wire \row_access$866 ;
-  wire \row_access$886 ;
-  wire \row_access$906 ;
-  wire \row_access$926 ;
-  wire \row_access$946 ;
-  wire \row_access$966 ;
+  wire \row_access$663 ;
+  wire \row_access$696 ;
+  wire \row_access$716 ;
+  wire \row_access$736 ;
+  wire \row_access$756 ;
+  wire \row_access$776 ;
+  wire \row_access$796 ;
+  wire \row_access$816 ;
   wire [7:0] row_in__age;
-  wire [7:0] row_in__counter__0;
-  wire [7:0] row_in__counter__1;
-  wire [7:0] row_in__counter__2;
-  wire [7:0] row_in__counter__3;
+  wire [31:0] row_in__counters;
   wire [3:0] row_in__hot;
   wire [3:0] row_in__referenced;
-  wire [32:0] row_in__tag__0;
-  wire [32:0] row_in__tag__1;
-  wire [32:0] row_in__tag__2;
-  wire [32:0] row_in__tag__3;
+  wire [131:0] row_in__tags;
   wire [3:0] row_in__valid;
   wire [7:0] row_out__0__age;
-  wire [7:0] row_out__0__counter__0;
-  wire [7:0] row_out__0__counter__1;
-  wire [7:0] row_out__0__counter__2;
-  wire [7:0] row_out__0__counter__3;
+  wire [31:0] row_out__0__counters;
   wire [3:0] row_out__0__hot;
   wire [3:0] row_out__0__referenced;
-  wire [32:0] row_out__0__tag__0;
-  wire [32:0] row_out__0__tag__1;
-  wire [32:0] row_out__0__tag__2;
-  wire [32:0] row_out__0__tag__3;
+  wire [131:0] row_out__0__tags;
   wire [3:0] row_out__0__valid;
   wire [7:0] row_out__1__age;
-  wire [7:0] row_out__1__counter__0;
-  wire [7:0] row_out__1__counter__1;
-  wire [7:0] row_out__1__counter__2;
-  wire [7:0] row_out__1__counter__3;
+  wire [31:0] row_out__1__counters;
   wire [3:0] row_out__1__hot;
   wire [3:0] row_out__1__referenced;
-  wire [32:0] row_out__1__tag__0;
-  wire [32:0] row_out__1__tag__1;
-  wire [32:0] row_out__1__tag__2;
-  wire [32:0] row_out__1__tag__3;
+  wire [131:0] row_out__1__tags;
   wire [3:0] row_out__1__valid;
   wire [7:0] row_out__2__age;
-  wire [7:0] row_out__2__counter__0;
-  wire [7:0] row_out__2__counter__1;
-  wire [7:0] row_out__2__counter__2;
-  wire [7:0] row_out__2__counter__3;
+  wire [31:0] row_out__2__counters;
   wire [3:0] row_out__2__hot;
   wire [3:0] row_out__2__referenced;
-  wire [32:0] row_out__2__tag__0;
-  wire [32:0] row_out__2__tag__1;
-  wire [32:0] row_out__2__tag__2;
-  wire [32:0] row_out__2__tag__3;
+  wire [131:0] row_out__2__tags;
   wire [3:0] row_out__2__valid;
   wire [7:0] row_out__3__age;
-  wire [7:0] row_out__3__counter__0;
-  wire [7:0] row_out__3__counter__1;
-  wire [7:0] row_out__3__counter__2;
-  wire [7:0] row_out__3__counter__3;
+  wire [31:0] row_out__3__counters;
   wire [3:0] row_out__3__hot;
   wire [3:0] row_out__3__referenced;
-  wire [32:0] row_out__3__tag__0;
-  wire [32:0] row_out__3__tag__1;
-  wire [32:0] row_out__3__tag__2;
-  wire [32:0] row_out__3__tag__3;
+  wire [131:0] row_out__3__tags;
   wire [3:0] row_out__3__valid;
   wire [7:0] row_out__4__age;
-  wire [7:0] row_out__4__counter__0;
-  wire [7:0] row_out__4__counter__1;
-  wire [7:0] row_out__4__counter__2;
-  wire [7:0] row_out__4__counter__3;
+  wire [31:0] row_out__4__counters;
   wire [3:0] row_out__4__hot;
   wire [3:0] row_out__4__referenced;
-  wire [32:0] row_out__4__tag__0;
-  wire [32:0] row_out__4__tag__1;
-  wire [32:0] row_out__4__tag__2;
-  wire [32:0] row_out__4__tag__3;
+  wire [131:0] row_out__4__tags;
   wire [3:0] row_out__4__valid;
   wire [7:0] row_out__5__age;
-  wire [7:0] row_out__5__counter__0;
-  wire [7:0] row_out__5__counter__1;
-  wire [7:0] row_out__5__counter__2;
-  wire [7:0] row_out__5__counter__3;
+  wire [31:0] row_out__5__counters;
   wire [3:0] row_out__5__hot;
   wire [3:0] row_out__5__referenced;
-  wire [32:0] row_out__5__tag__0;
-  wire [32:0] row_out__5__tag__1;
-  wire [32:0] row_out__5__tag__2;
-  wire [32:0] row_out__5__tag__3;
+  wire [131:0] row_out__5__tags;
   wire [3:0] row_out__5__valid;
   wire [7:0] row_out__6__age;
-  wire [7:0] row_out__6__counter__0;
-  wire [7:0] row_out__6__counter__1;
-  wire [7:0] row_out__6__counter__2;
-  wire [7:0] row_out__6__counter__3;
+  wire [31:0] row_out__6__counters;
   wire [3:0] row_out__6__hot;
   wire [3:0] row_out__6__referenced;
-  wire [32:0] row_out__6__tag__0;
-  wire [32:0] row_out__6__tag__1;
-  wire [32:0] row_out__6__tag__2;
-  wire [32:0] row_out__6__tag__3;
+  wire [131:0] row_out__6__tags;
   wire [3:0] row_out__6__valid;
   wire [7:0] row_out__7__age;
-  wire [7:0] row_out__7__counter__0;
-  wire [7:0] row_out__7__counter__1;
-  wire [7:0] row_out__7__counter__2;
-  wire [7:0] row_out__7__counter__3;
+  wire [31:0] row_out__7__counters;
   wire [3:0] row_out__7__hot;
   wire [3:0] row_out__7__referenced;
-  wire [32:0] row_out__7__tag__0;
-  wire [32:0] row_out__7__tag__1;
-  wire [32:0] row_out__7__tag__2;
-  wire [32:0] row_out__7__tag__3;
+  wire [131:0] row_out__7__tags;
   wire [3:0] row_out__7__valid;
   wire [8:0] row_set;
-  wire [8:0] \row_set$815 ;
-  wire [8:0] \row_set$816 ;
-  wire [8:0] \row_set$847 ;
-  wire [8:0] \row_set$867 ;
-  wire [8:0] \row_set$887 ;
-  wire [8:0] \row_set$907 ;
-  wire [8:0] \row_set$927 ;
-  wire [8:0] \row_set$947 ;
-  wire [8:0] \row_set$967 ;
+  wire [8:0] \row_set$665 ;
+  wire [8:0] \row_set$666 ;
+  wire [8:0] \row_set$697 ;
+  wire [8:0] \row_set$717 ;
+  wire [8:0] \row_set$737 ;
+  wire [8:0] \row_set$757 ;
+  wire [8:0] \row_set$777 ;
+  wire [8:0] \row_set$797 ;
+  wire [8:0] \row_set$817 ;
   wire [1:0] row_way;
+  wire [1:0] \row_way$668 ;
+  wire [1:0] \row_way$669 ;
+  wire [1:0] \row_way$698 ;
+  wire [1:0] \row_way$718 ;
+  wire [1:0] \row_way$738 ;
+  wire [1:0] \row_way$758 ;
+  wire [1:0] \row_way$778 ;
+  wire [1:0] \row_way$798 ;
   wire [1:0] \row_way$818 ;
-  wire [1:0] \row_way$819 ;
-  wire [1:0] \row_way$848 ;
-  wire [1:0] \row_way$868 ;
-  wire [1:0] \row_way$888 ;
-  wire [1:0] \row_way$908 ;
-  wire [1:0] \row_way$928 ;
-  wire [1:0] \row_way$948 ;
-  wire [1:0] \row_way$968 ;
   wire row_write;
   wire [7:0] \row_write$154 ;
-  wire \running$1086 ;
+  wire \running$936 ;
   wire s_axil__arready;
   wire s_axil__awready;
   wire [1:0] s_axil__bresp;
@@ -4638,28 +4215,28 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [2:0] samples;
   wire [63:0] samples_value;
   wire [3:0] scatter;
-  wire [3:0] \scatter$206 ;
+  wire [3:0] \scatter$182 ;
+  wire [3:0] \scatter$224 ;
   wire [3:0] \scatter$266 ;
-  wire [3:0] \scatter$326 ;
-  wire [3:0] \scatter$386 ;
-  wire [3:0] \scatter$446 ;
-  wire [3:0] \scatter$506 ;
-  wire [3:0] \scatter$566 ;
+  wire [3:0] \scatter$308 ;
+  wire [3:0] \scatter$350 ;
+  wire [3:0] \scatter$392 ;
+  wire [3:0] \scatter$434 ;
   wire [63:0] select_cycles_value;
   wire [8:0] select_start;
-  wire [31:0] \select_start$807 ;
+  wire [31:0] \select_start$657 ;
   wire selecting;
   wire [8:0] set_mask;
   wire [12:0] slot_in;
-  wire [12:0] \slot_in$823 ;
-  wire [12:0] \slot_in$824 ;
-  wire [12:0] \slot_in$850 ;
-  wire [12:0] \slot_in$870 ;
-  wire [12:0] \slot_in$890 ;
-  wire [12:0] \slot_in$910 ;
-  wire [12:0] \slot_in$930 ;
-  wire [12:0] \slot_in$950 ;
-  wire [12:0] \slot_in$970 ;
+  wire [12:0] \slot_in$673 ;
+  wire [12:0] \slot_in$674 ;
+  wire [12:0] \slot_in$700 ;
+  wire [12:0] \slot_in$720 ;
+  wire [12:0] \slot_in$740 ;
+  wire [12:0] \slot_in$760 ;
+  wire [12:0] \slot_in$780 ;
+  wire [12:0] \slot_in$800 ;
+  wire [12:0] \slot_in$820 ;
   wire [12:0] slot_out__0;
   wire [12:0] slot_out__1;
   wire [12:0] slot_out__2;
@@ -4669,7 +4246,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [12:0] slot_out__6;
   wire [12:0] slot_out__7;
   wire slot_write;
-  wire [7:0] \slot_write$821 ;
+  wire [7:0] \slot_write$671 ;
   wire snapshot;
   wire split_beats;
   wire [63:0] split_beats_value;
@@ -4682,28 +4259,28 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [32:0] tags__2;
   wire [32:0] tags__3;
   wire take;
-  wire [7:0] \take$837 ;
+  wire [7:0] \take$687 ;
   wire [31:0] threshold;
-  wire [8:0] \threshold$1084 ;
+  wire [8:0] \threshold$934 ;
   wire unknown_phase;
   wire [3:0] update;
-  wire [3:0] \update$690 ;
-  wire [3:0] \update$705 ;
-  wire [3:0] \update$720 ;
-  wire [3:0] \update$735 ;
-  wire [3:0] \update$750 ;
-  wire [3:0] \update$765 ;
-  wire [3:0] \update$780 ;
+  wire [3:0] \update$540 ;
+  wire [3:0] \update$555 ;
+  wire [3:0] \update$570 ;
+  wire [3:0] \update$585 ;
+  wire [3:0] \update$600 ;
+  wire [3:0] \update$615 ;
+  wire [3:0] \update$630 ;
   wire [3:0] update_rank_is__0;
   wire [3:0] update_rank_is__1;
   wire update_room;
-  wire \update_room$703 ;
-  wire \update_room$718 ;
-  wire \update_room$733 ;
-  wire \update_room$748 ;
-  wire \update_room$763 ;
-  wire \update_room$778 ;
-  wire \update_room$793 ;
+  wire \update_room$553 ;
+  wire \update_room$568 ;
+  wire \update_room$583 ;
+  wire \update_room$598 ;
+  wire \update_room$613 ;
+  wire \update_room$628 ;
+  wire \update_room$643 ;
   wire [32:0] update_tags__0;
   wire [32:0] update_tags__1;
   wire [32:0] update_tags__2;
@@ -4714,14 +4291,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [4:0] update_weights__2;
   wire [4:0] update_weights__3;
   reg updating = 1'h0;
-  wire \updating$1211 ;
-  wire \updating$1212 ;
-  wire \updating$1213 ;
-  wire \updating$1214 ;
-  wire \updating$1215 ;
-  wire \updating$1216 ;
-  wire \updating$1217 ;
-  wire \updating$1218 ;
+  wire \updating$1061 ;
+  wire \updating$1062 ;
+  wire \updating$1063 ;
+  wire \updating$1064 ;
+  wire \updating$1065 ;
+  wire \updating$1066 ;
+  wire \updating$1067 ;
+  wire \updating$1068 ;
   wire [326:0] w_data;
   wire w_en;
   (* enum_base_type = "Eligible" *)
@@ -4824,45 +4401,45 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign \$68  = | nonpopular_ended;
   assign finished = \$67  & \$68 ;
   assign busy = | in_core;
-  assign \input__valid$636  = \output__valid$637  & \input__ready$638 ;
-  assign \input__valid$639  = \output__valid$637  & \input__ready$640 ;
-  assign \output__ready$641  = \input__ready$638  & \input__ready$640 ;
-  assign \clear$808  = clear | restore_start;
-  assign row_access = selecting | \row_access$813 ;
-  assign row_set = selecting ? \row_set$816  : \row_set$815 ;
-  assign row_way = selecting ? \row_way$819  : \row_way$818 ;
-  assign slot_in = selecting ? \slot_in$824  : \slot_in$823 ;
-  assign \row_access$846  = selecting | \row_access$813 ;
-  assign \row_set$847  = selecting ? \row_set$816  : \row_set$815 ;
-  assign \row_way$848  = selecting ? \row_way$819  : \row_way$818 ;
-  assign \slot_in$850  = selecting ? \slot_in$824  : \slot_in$823 ;
-  assign \row_access$866  = selecting | \row_access$813 ;
-  assign \row_set$867  = selecting ? \row_set$816  : \row_set$815 ;
-  assign \row_way$868  = selecting ? \row_way$819  : \row_way$818 ;
-  assign \slot_in$870  = selecting ? \slot_in$824  : \slot_in$823 ;
-  assign \row_access$886  = selecting | \row_access$813 ;
-  assign \row_set$887  = selecting ? \row_set$816  : \row_set$815 ;
-  assign \row_way$888  = selecting ? \row_way$819  : \row_way$818 ;
-  assign \slot_in$890  = selecting ? \slot_in$824  : \slot_in$823 ;
-  assign \row_access$906  = selecting | \row_access$813 ;
-  assign \row_set$907  = selecting ? \row_set$816  : \row_set$815 ;
-  assign \row_way$908  = selecting ? \row_way$819  : \row_way$818 ;
-  assign \slot_in$910  = selecting ? \slot_in$824  : \slot_in$823 ;
-  assign \row_access$926  = selecting | \row_access$813 ;
-  assign \row_set$927  = selecting ? \row_set$816  : \row_set$815 ;
-  assign \row_way$928  = selecting ? \row_way$819  : \row_way$818 ;
-  assign \slot_in$930  = selecting ? \slot_in$824  : \slot_in$823 ;
-  assign \row_access$946  = selecting | \row_access$813 ;
-  assign \row_set$947  = selecting ? \row_set$816  : \row_set$815 ;
-  assign \row_way$948  = selecting ? \row_way$819  : \row_way$818 ;
-  assign \slot_in$950  = selecting ? \slot_in$824  : \slot_in$823 ;
-  assign \row_access$966  = selecting | \row_access$813 ;
-  assign \row_set$967  = selecting ? \row_set$816  : \row_set$815 ;
-  assign \row_way$968  = selecting ? \row_way$819  : \row_way$818 ;
-  assign \slot_in$970  = selecting ? \slot_in$824  : \slot_in$823 ;
-  assign \$69  = updating | \busy$987 ;
-  assign \busy$632  = busy | \$69 ;
-  assign \$70  = \busy$632  & s_axis_lookup__tready;
+  assign \input__valid$486  = \output__valid$487  & \input__ready$488 ;
+  assign \input__valid$489  = \output__valid$487  & \input__ready$490 ;
+  assign \output__ready$491  = \input__ready$488  & \input__ready$490 ;
+  assign \clear$658  = clear | restore_start;
+  assign row_access = selecting | \row_access$663 ;
+  assign row_set = selecting ? \row_set$666  : \row_set$665 ;
+  assign row_way = selecting ? \row_way$669  : \row_way$668 ;
+  assign slot_in = selecting ? \slot_in$674  : \slot_in$673 ;
+  assign \row_access$696  = selecting | \row_access$663 ;
+  assign \row_set$697  = selecting ? \row_set$666  : \row_set$665 ;
+  assign \row_way$698  = selecting ? \row_way$669  : \row_way$668 ;
+  assign \slot_in$700  = selecting ? \slot_in$674  : \slot_in$673 ;
+  assign \row_access$716  = selecting | \row_access$663 ;
+  assign \row_set$717  = selecting ? \row_set$666  : \row_set$665 ;
+  assign \row_way$718  = selecting ? \row_way$669  : \row_way$668 ;
+  assign \slot_in$720  = selecting ? \slot_in$674  : \slot_in$673 ;
+  assign \row_access$736  = selecting | \row_access$663 ;
+  assign \row_set$737  = selecting ? \row_set$666  : \row_set$665 ;
+  assign \row_way$738  = selecting ? \row_way$669  : \row_way$668 ;
+  assign \slot_in$740  = selecting ? \slot_in$674  : \slot_in$673 ;
+  assign \row_access$756  = selecting | \row_access$663 ;
+  assign \row_set$757  = selecting ? \row_set$666  : \row_set$665 ;
+  assign \row_way$758  = selecting ? \row_way$669  : \row_way$668 ;
+  assign \slot_in$760  = selecting ? \slot_in$674  : \slot_in$673 ;
+  assign \row_access$776  = selecting | \row_access$663 ;
+  assign \row_set$777  = selecting ? \row_set$666  : \row_set$665 ;
+  assign \row_way$778  = selecting ? \row_way$669  : \row_way$668 ;
+  assign \slot_in$780  = selecting ? \slot_in$674  : \slot_in$673 ;
+  assign \row_access$796  = selecting | \row_access$663 ;
+  assign \row_set$797  = selecting ? \row_set$666  : \row_set$665 ;
+  assign \row_way$798  = selecting ? \row_way$669  : \row_way$668 ;
+  assign \slot_in$800  = selecting ? \slot_in$674  : \slot_in$673 ;
+  assign \row_access$816  = selecting | \row_access$663 ;
+  assign \row_set$817  = selecting ? \row_set$666  : \row_set$665 ;
+  assign \row_way$818  = selecting ? \row_way$669  : \row_way$668 ;
+  assign \slot_in$820  = selecting ? \slot_in$674  : \slot_in$673 ;
+  assign \$69  = updating | \busy$837 ;
+  assign \busy$482  = busy | \$69 ;
+  assign \$70  = \busy$482  & s_axis_lookup__tready;
   assign \$71  = ~ s_axis_lookup_tvalid;
   assign input_idle = \$70  & \$71 ;
   assign \$72  = ~ m_axis_popular_tready;
@@ -4870,49 +4447,49 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign \$74  = ~ m_axis_nonpopular_tready;
   assign \$75  = m_axis_nonpopular__tvalid & \$74 ;
   assign output_stall = \$73  | \$75 ;
-  assign \$76  = \busy$632  | \running$1086 ;
-  assign \busy$1157  = \busy$632  | started;
+  assign \$76  = \busy$482  | \running$936 ;
+  assign \busy$1007  = \busy$482  | started;
   assign \$77  = | { unknown_phase, empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
   assign \$78  = 1'h0 + inserted;
-  assign \$79  = \$78  + \inserted$1180 ;
-  assign \$80  = \$79  + \inserted$1181 ;
-  assign \$81  = \$80  + \inserted$1182 ;
-  assign \$82  = \$81  + \inserted$1183 ;
-  assign \$83  = \$82  + \inserted$1184 ;
-  assign \$84  = \$83  + \inserted$1185 ;
-  assign \$85  = \$84  + \inserted$1186 ;
+  assign \$79  = \$78  + \inserted$1030 ;
+  assign \$80  = \$79  + \inserted$1031 ;
+  assign \$81  = \$80  + \inserted$1032 ;
+  assign \$82  = \$81  + \inserted$1033 ;
+  assign \$83  = \$82  + \inserted$1034 ;
+  assign \$84  = \$83  + \inserted$1035 ;
+  assign \$85  = \$84  + \inserted$1036 ;
   assign \$86  = 1'h0 + evicted;
-  assign \$87  = \$86  + \evicted$1188 ;
-  assign \$88  = \$87  + \evicted$1189 ;
-  assign \$89  = \$88  + \evicted$1190 ;
-  assign \$90  = \$89  + \evicted$1191 ;
-  assign \$91  = \$90  + \evicted$1192 ;
-  assign \$92  = \$91  + \evicted$1193 ;
-  assign \$93  = \$92  + \evicted$1194 ;
+  assign \$87  = \$86  + \evicted$1038 ;
+  assign \$88  = \$87  + \evicted$1039 ;
+  assign \$89  = \$88  + \evicted$1040 ;
+  assign \$90  = \$89  + \evicted$1041 ;
+  assign \$91  = \$90  + \evicted$1042 ;
+  assign \$92  = \$91  + \evicted$1043 ;
+  assign \$93  = \$92  + \evicted$1044 ;
   assign \$94  = 1'h0 + revived;
-  assign \$95  = \$94  + \revived$1196 ;
-  assign \$96  = \$95  + \revived$1197 ;
-  assign \$97  = \$96  + \revived$1198 ;
-  assign \$98  = \$97  + \revived$1199 ;
-  assign \$99  = \$98  + \revived$1200 ;
-  assign \$100  = \$99  + \revived$1201 ;
-  assign \$101  = \$100  + \revived$1202 ;
+  assign \$95  = \$94  + \revived$1046 ;
+  assign \$96  = \$95  + \revived$1047 ;
+  assign \$97  = \$96  + \revived$1048 ;
+  assign \$98  = \$97  + \revived$1049 ;
+  assign \$99  = \$98  + \revived$1050 ;
+  assign \$100  = \$99  + \revived$1051 ;
+  assign \$101  = \$100  + \revived$1052 ;
   assign \$102  = 1'h0 + returned;
-  assign \$103  = \$102  + \returned$1204 ;
-  assign \$104  = \$103  + \returned$1205 ;
-  assign \$105  = \$104  + \returned$1206 ;
-  assign \$106  = \$105  + \returned$1207 ;
-  assign \$107  = \$106  + \returned$1208 ;
-  assign \$108  = \$107  + \returned$1209 ;
-  assign \$109  = \$108  + \returned$1210 ;
+  assign \$103  = \$102  + \returned$1054 ;
+  assign \$104  = \$103  + \returned$1055 ;
+  assign \$105  = \$104  + \returned$1056 ;
+  assign \$106  = \$105  + \returned$1057 ;
+  assign \$107  = \$106  + \returned$1058 ;
+  assign \$108  = \$107  + \returned$1059 ;
+  assign \$109  = \$108  + \returned$1060 ;
   assign \$110  = popular_ended + popular_sent;
   assign \$111  = \$110  - finished;
   assign \$112  = nonpopular_ended + nonpopular_sent;
   assign \$113  = \$112  - finished;
   assign \$114  = in_core + started;
   assign \$115  = \$114  - finished;
-  assign \$116  = | { \updating$1218 , \updating$1217 , \updating$1216 , \updating$1215 , \updating$1214 , \updating$1213 , \updating$1212 , \updating$1211  };
-  assign \$117  = \busy$987  | \$116 ;
+  assign \$116  = | { \updating$1068 , \updating$1067 , \updating$1066 , \updating$1065 , \updating$1064 , \updating$1063 , \updating$1062 , \updating$1061  };
+  assign \$117  = \busy$837  | \$116 ;
   assign \$118  = irq_status & irq_enable;
   assign \$119  = | \$118 ;
   always @(posedge clk)
@@ -4934,8 +4511,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   always @(posedge clk)
     irq <= \$128 ;
   hotline_popularity_bank bank0 (
-    .age_period(\age_period$689 [7:0]),
-    .any_left(\any_left$841 ),
+    .age_period(\age_period$539 [7:0]),
+    .any_left(\any_left$691 ),
     .bank(3'h0),
     .budget(budget),
     .clear(clear),
@@ -4951,10 +4528,10 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .inserted(inserted),
     .learn(w_data[324]),
     .level(level),
-    .load(\load$832 ),
+    .load(\load$682 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__0),
-    .pick_take(\take$837 [0]),
+    .pick_take(\take$687 [0]),
     .pick_way(pick_way__0),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
@@ -4964,28 +4541,16 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .room(\room$134 ),
     .row_access(row_access),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__0__age),
-    .row_out_counter_0(row_out__0__counter__0),
-    .row_out_counter_1(row_out__0__counter__1),
-    .row_out_counter_2(row_out__0__counter__2),
-    .row_out_counter_3(row_out__0__counter__3),
+    .row_out_counters(row_out__0__counters),
     .row_out_hot(row_out__0__hot),
     .row_out_referenced(row_out__0__referenced),
-    .row_out_tag_0(row_out__0__tag__0),
-    .row_out_tag_1(row_out__0__tag__1),
-    .row_out_tag_2(row_out__0__tag__2),
-    .row_out_tag_3(row_out__0__tag__3),
+    .row_out_tags(row_out__0__tags),
     .row_out_valid(row_out__0__valid),
     .row_set(row_set),
     .row_way(row_way),
@@ -4994,7 +4559,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .scatter(scatter),
     .slot_in(slot_in),
     .slot_out(slot_out__0),
-    .slot_write(\slot_write$821 [0]),
+    .slot_write(\slot_write$671 [0]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
@@ -5013,80 +4578,68 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1211 ),
+    .updating(\updating$1061 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank1 (
-    .age_period(\age_period$689 [7:0]),
-    .any_left(\any_left$861 ),
+    .age_period(\age_period$539 [7:0]),
+    .any_left(\any_left$711 ),
     .bank(3'h1),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__1),
-    .evicted(\evicted$1188 ),
+    .evicted(\evicted$1038 ),
     .fetch(fetch),
     .gather({ \$132 [1], \$131 [1], \$130 [1], \$129 [1] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$136 , \$135 , \$134 , \$133  }),
     .gather_rank_is_1({ \$140 , \$139 , \$138 , \$137  }),
     .heads(heads__1),
-    .inserted(\inserted$1180 ),
+    .inserted(\inserted$1030 ),
     .learn(w_data[324]),
     .level(level),
-    .load(\load$832 ),
+    .load(\load$682 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__1),
-    .pick_take(\take$837 [1]),
+    .pick_take(\take$687 [1]),
     .pick_way(pick_way__1),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
-    .ready(\ready$220 ),
-    .returned(\returned$1204 ),
-    .revived(\revived$1196 ),
-    .room(\room$215 ),
-    .row_access(\row_access$846 ),
+    .ready(\ready$196 ),
+    .returned(\returned$1054 ),
+    .revived(\revived$1046 ),
+    .room(\room$191 ),
+    .row_access(\row_access$696 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__1__age),
-    .row_out_counter_0(row_out__1__counter__0),
-    .row_out_counter_1(row_out__1__counter__1),
-    .row_out_counter_2(row_out__1__counter__2),
-    .row_out_counter_3(row_out__1__counter__3),
+    .row_out_counters(row_out__1__counters),
     .row_out_hot(row_out__1__hot),
     .row_out_referenced(row_out__1__referenced),
-    .row_out_tag_0(row_out__1__tag__0),
-    .row_out_tag_1(row_out__1__tag__1),
-    .row_out_tag_2(row_out__1__tag__2),
-    .row_out_tag_3(row_out__1__tag__3),
+    .row_out_tags(row_out__1__tags),
     .row_out_valid(row_out__1__valid),
-    .row_set(\row_set$847 ),
-    .row_way(\row_way$848 ),
+    .row_set(\row_set$697 ),
+    .row_way(\row_way$698 ),
     .row_write(\row_write$154 [1]),
     .rst(rst),
-    .scatter(\scatter$206 ),
-    .slot_in(\slot_in$850 ),
+    .scatter(\scatter$182 ),
+    .slot_in(\slot_in$700 ),
     .slot_out(slot_out__1),
-    .slot_write(\slot_write$821 [1]),
+    .slot_write(\slot_write$671 [1]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
     .tags_3(tags__3),
     .take(take),
-    .update(\update$690 ),
+    .update(\update$540 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
-    .update_room(\update_room$703 ),
+    .update_room(\update_room$553 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_2(update_tags__2),
@@ -5096,80 +4649,68 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1212 ),
+    .updating(\updating$1062 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank2 (
-    .age_period(\age_period$689 [7:0]),
-    .any_left(\any_left$881 ),
+    .age_period(\age_period$539 [7:0]),
+    .any_left(\any_left$731 ),
     .bank(3'h2),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__2),
-    .evicted(\evicted$1189 ),
+    .evicted(\evicted$1039 ),
     .fetch(fetch),
     .gather({ \$132 [2], \$131 [2], \$130 [2], \$129 [2] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$136 , \$135 , \$134 , \$133  }),
     .gather_rank_is_1({ \$140 , \$139 , \$138 , \$137  }),
     .heads(heads__2),
-    .inserted(\inserted$1181 ),
+    .inserted(\inserted$1031 ),
     .learn(w_data[324]),
     .level(level),
-    .load(\load$832 ),
+    .load(\load$682 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__2),
-    .pick_take(\take$837 [2]),
+    .pick_take(\take$687 [2]),
     .pick_way(pick_way__2),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
-    .ready(\ready$280 ),
-    .returned(\returned$1205 ),
-    .revived(\revived$1197 ),
-    .room(\room$275 ),
-    .row_access(\row_access$866 ),
+    .ready(\ready$238 ),
+    .returned(\returned$1055 ),
+    .revived(\revived$1047 ),
+    .room(\room$233 ),
+    .row_access(\row_access$716 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__2__age),
-    .row_out_counter_0(row_out__2__counter__0),
-    .row_out_counter_1(row_out__2__counter__1),
-    .row_out_counter_2(row_out__2__counter__2),
-    .row_out_counter_3(row_out__2__counter__3),
+    .row_out_counters(row_out__2__counters),
     .row_out_hot(row_out__2__hot),
     .row_out_referenced(row_out__2__referenced),
-    .row_out_tag_0(row_out__2__tag__0),
-    .row_out_tag_1(row_out__2__tag__1),
-    .row_out_tag_2(row_out__2__tag__2),
-    .row_out_tag_3(row_out__2__tag__3),
+    .row_out_tags(row_out__2__tags),
     .row_out_valid(row_out__2__valid),
-    .row_set(\row_set$867 ),
-    .row_way(\row_way$868 ),
+    .row_set(\row_set$717 ),
+    .row_way(\row_way$718 ),
     .row_write(\row_write$154 [2]),
     .rst(rst),
-    .scatter(\scatter$266 ),
-    .slot_in(\slot_in$870 ),
+    .scatter(\scatter$224 ),
+    .slot_in(\slot_in$720 ),
     .slot_out(slot_out__2),
-    .slot_write(\slot_write$821 [2]),
+    .slot_write(\slot_write$671 [2]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
     .tags_3(tags__3),
     .take(take),
-    .update(\update$705 ),
+    .update(\update$555 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
-    .update_room(\update_room$718 ),
+    .update_room(\update_room$568 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_2(update_tags__2),
@@ -5179,80 +4720,68 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1213 ),
+    .updating(\updating$1063 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank3 (
-    .age_period(\age_period$689 [7:0]),
-    .any_left(\any_left$901 ),
+    .age_period(\age_period$539 [7:0]),
+    .any_left(\any_left$751 ),
     .bank(3'h3),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__3),
-    .evicted(\evicted$1190 ),
+    .evicted(\evicted$1040 ),
     .fetch(fetch),
     .gather({ \$132 [3], \$131 [3], \$130 [3], \$129 [3] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$136 , \$135 , \$134 , \$133  }),
     .gather_rank_is_1({ \$140 , \$139 , \$138 , \$137  }),
     .heads(heads__3),
-    .inserted(\inserted$1182 ),
+    .inserted(\inserted$1032 ),
     .learn(w_data[324]),
     .level(level),
-    .load(\load$832 ),
+    .load(\load$682 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__3),
-    .pick_take(\take$837 [3]),
+    .pick_take(\take$687 [3]),
     .pick_way(pick_way__3),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
-    .ready(\ready$340 ),
-    .returned(\returned$1206 ),
-    .revived(\revived$1198 ),
-    .room(\room$335 ),
-    .row_access(\row_access$886 ),
+    .ready(\ready$280 ),
+    .returned(\returned$1056 ),
+    .revived(\revived$1048 ),
+    .room(\room$275 ),
+    .row_access(\row_access$736 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__3__age),
-    .row_out_counter_0(row_out__3__counter__0),
-    .row_out_counter_1(row_out__3__counter__1),
-    .row_out_counter_2(row_out__3__counter__2),
-    .row_out_counter_3(row_out__3__counter__3),
+    .row_out_counters(row_out__3__counters),
     .row_out_hot(row_out__3__hot),
     .row_out_referenced(row_out__3__referenced),
-    .row_out_tag_0(row_out__3__tag__0),
-    .row_out_tag_1(row_out__3__tag__1),
-    .row_out_tag_2(row_out__3__tag__2),
-    .row_out_tag_3(row_out__3__tag__3),
+    .row_out_tags(row_out__3__tags),
     .row_out_valid(row_out__3__valid),
-    .row_set(\row_set$887 ),
-    .row_way(\row_way$888 ),
+    .row_set(\row_set$737 ),
+    .row_way(\row_way$738 ),
     .row_write(\row_write$154 [3]),
     .rst(rst),
-    .scatter(\scatter$326 ),
-    .slot_in(\slot_in$890 ),
+    .scatter(\scatter$266 ),
+    .slot_in(\slot_in$740 ),
     .slot_out(slot_out__3),
-    .slot_write(\slot_write$821 [3]),
+    .slot_write(\slot_write$671 [3]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
     .tags_3(tags__3),
     .take(take),
-    .update(\update$720 ),
+    .update(\update$570 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
-    .update_room(\update_room$733 ),
+    .update_room(\update_room$583 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_2(update_tags__2),
@@ -5262,80 +4791,68 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1214 ),
+    .updating(\updating$1064 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank4 (
-    .age_period(\age_period$689 [7:0]),
-    .any_left(\any_left$921 ),
+    .age_period(\age_period$539 [7:0]),
+    .any_left(\any_left$771 ),
     .bank(3'h4),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__4),
-    .evicted(\evicted$1191 ),
+    .evicted(\evicted$1041 ),
     .fetch(fetch),
     .gather({ \$132 [4], \$131 [4], \$130 [4], \$129 [4] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$136 , \$135 , \$134 , \$133  }),
     .gather_rank_is_1({ \$140 , \$139 , \$138 , \$137  }),
     .heads(heads__4),
-    .inserted(\inserted$1183 ),
+    .inserted(\inserted$1033 ),
     .learn(w_data[324]),
     .level(level),
-    .load(\load$832 ),
+    .load(\load$682 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__4),
-    .pick_take(\take$837 [4]),
+    .pick_take(\take$687 [4]),
     .pick_way(pick_way__4),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
-    .ready(\ready$400 ),
-    .returned(\returned$1207 ),
-    .revived(\revived$1199 ),
-    .room(\room$395 ),
-    .row_access(\row_access$906 ),
+    .ready(\ready$322 ),
+    .returned(\returned$1057 ),
+    .revived(\revived$1049 ),
+    .room(\room$317 ),
+    .row_access(\row_access$756 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__4__age),
-    .row_out_counter_0(row_out__4__counter__0),
-    .row_out_counter_1(row_out__4__counter__1),
-    .row_out_counter_2(row_out__4__counter__2),
-    .row_out_counter_3(row_out__4__counter__3),
+    .row_out_counters(row_out__4__counters),
     .row_out_hot(row_out__4__hot),
     .row_out_referenced(row_out__4__referenced),
-    .row_out_tag_0(row_out__4__tag__0),
-    .row_out_tag_1(row_out__4__tag__1),
-    .row_out_tag_2(row_out__4__tag__2),
-    .row_out_tag_3(row_out__4__tag__3),
+    .row_out_tags(row_out__4__tags),
     .row_out_valid(row_out__4__valid),
-    .row_set(\row_set$907 ),
-    .row_way(\row_way$908 ),
+    .row_set(\row_set$757 ),
+    .row_way(\row_way$758 ),
     .row_write(\row_write$154 [4]),
     .rst(rst),
-    .scatter(\scatter$386 ),
-    .slot_in(\slot_in$910 ),
+    .scatter(\scatter$308 ),
+    .slot_in(\slot_in$760 ),
     .slot_out(slot_out__4),
-    .slot_write(\slot_write$821 [4]),
+    .slot_write(\slot_write$671 [4]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
     .tags_3(tags__3),
     .take(take),
-    .update(\update$735 ),
+    .update(\update$585 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
-    .update_room(\update_room$748 ),
+    .update_room(\update_room$598 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_2(update_tags__2),
@@ -5345,80 +4862,68 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1215 ),
+    .updating(\updating$1065 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank5 (
-    .age_period(\age_period$689 [7:0]),
-    .any_left(\any_left$941 ),
+    .age_period(\age_period$539 [7:0]),
+    .any_left(\any_left$791 ),
     .bank(3'h5),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__5),
-    .evicted(\evicted$1192 ),
+    .evicted(\evicted$1042 ),
     .fetch(fetch),
     .gather({ \$132 [5], \$131 [5], \$130 [5], \$129 [5] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$136 , \$135 , \$134 , \$133  }),
     .gather_rank_is_1({ \$140 , \$139 , \$138 , \$137  }),
     .heads(heads__5),
-    .inserted(\inserted$1184 ),
+    .inserted(\inserted$1034 ),
     .learn(w_data[324]),
     .level(level),
-    .load(\load$832 ),
+    .load(\load$682 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__5),
-    .pick_take(\take$837 [5]),
+    .pick_take(\take$687 [5]),
     .pick_way(pick_way__5),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
-    .ready(\ready$460 ),
-    .returned(\returned$1208 ),
-    .revived(\revived$1200 ),
-    .room(\room$455 ),
-    .row_access(\row_access$926 ),
+    .ready(\ready$364 ),
+    .returned(\returned$1058 ),
+    .revived(\revived$1050 ),
+    .room(\room$359 ),
+    .row_access(\row_access$776 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__5__age),
-    .row_out_counter_0(row_out__5__counter__0),
-    .row_out_counter_1(row_out__5__counter__1),
-    .row_out_counter_2(row_out__5__counter__2),
-    .row_out_counter_3(row_out__5__counter__3),
+    .row_out_counters(row_out__5__counters),
     .row_out_hot(row_out__5__hot),
     .row_out_referenced(row_out__5__referenced),
-    .row_out_tag_0(row_out__5__tag__0),
-    .row_out_tag_1(row_out__5__tag__1),
-    .row_out_tag_2(row_out__5__tag__2),
-    .row_out_tag_3(row_out__5__tag__3),
+    .row_out_tags(row_out__5__tags),
     .row_out_valid(row_out__5__valid),
-    .row_set(\row_set$927 ),
-    .row_way(\row_way$928 ),
+    .row_set(\row_set$777 ),
+    .row_way(\row_way$778 ),
     .row_write(\row_write$154 [5]),
     .rst(rst),
-    .scatter(\scatter$446 ),
-    .slot_in(\slot_in$930 ),
+    .scatter(\scatter$350 ),
+    .slot_in(\slot_in$780 ),
     .slot_out(slot_out__5),
-    .slot_write(\slot_write$821 [5]),
+    .slot_write(\slot_write$671 [5]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
     .tags_3(tags__3),
     .take(take),
-    .update(\update$750 ),
+    .update(\update$600 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
-    .update_room(\update_room$763 ),
+    .update_room(\update_room$613 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_2(update_tags__2),
@@ -5428,80 +4933,68 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1216 ),
+    .updating(\updating$1066 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank6 (
-    .age_period(\age_period$689 [7:0]),
-    .any_left(\any_left$961 ),
+    .age_period(\age_period$539 [7:0]),
+    .any_left(\any_left$811 ),
     .bank(3'h6),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__6),
-    .evicted(\evicted$1193 ),
+    .evicted(\evicted$1043 ),
     .fetch(fetch),
     .gather({ \$132 [6], \$131 [6], \$130 [6], \$129 [6] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$136 , \$135 , \$134 , \$133  }),
     .gather_rank_is_1({ \$140 , \$139 , \$138 , \$137  }),
     .heads(heads__6),
-    .inserted(\inserted$1185 ),
+    .inserted(\inserted$1035 ),
     .learn(w_data[324]),
     .level(level),
-    .load(\load$832 ),
+    .load(\load$682 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__6),
-    .pick_take(\take$837 [6]),
+    .pick_take(\take$687 [6]),
     .pick_way(pick_way__6),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
-    .ready(\ready$520 ),
-    .returned(\returned$1209 ),
-    .revived(\revived$1201 ),
-    .room(\room$515 ),
-    .row_access(\row_access$946 ),
+    .ready(\ready$406 ),
+    .returned(\returned$1059 ),
+    .revived(\revived$1051 ),
+    .room(\room$401 ),
+    .row_access(\row_access$796 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__6__age),
-    .row_out_counter_0(row_out__6__counter__0),
-    .row_out_counter_1(row_out__6__counter__1),
-    .row_out_counter_2(row_out__6__counter__2),
-    .row_out_counter_3(row_out__6__counter__3),
+    .row_out_counters(row_out__6__counters),
     .row_out_hot(row_out__6__hot),
     .row_out_referenced(row_out__6__referenced),
-    .row_out_tag_0(row_out__6__tag__0),
-    .row_out_tag_1(row_out__6__tag__1),
-    .row_out_tag_2(row_out__6__tag__2),
-    .row_out_tag_3(row_out__6__tag__3),
+    .row_out_tags(row_out__6__tags),
     .row_out_valid(row_out__6__valid),
-    .row_set(\row_set$947 ),
-    .row_way(\row_way$948 ),
+    .row_set(\row_set$797 ),
+    .row_way(\row_way$798 ),
     .row_write(\row_write$154 [6]),
     .rst(rst),
-    .scatter(\scatter$506 ),
-    .slot_in(\slot_in$950 ),
+    .scatter(\scatter$392 ),
+    .slot_in(\slot_in$800 ),
     .slot_out(slot_out__6),
-    .slot_write(\slot_write$821 [6]),
+    .slot_write(\slot_write$671 [6]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
     .tags_3(tags__3),
     .take(take),
-    .update(\update$765 ),
+    .update(\update$615 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
-    .update_room(\update_room$778 ),
+    .update_room(\update_room$628 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_2(update_tags__2),
@@ -5511,80 +5004,68 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1217 ),
+    .updating(\updating$1067 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank7 (
-    .age_period(\age_period$689 [7:0]),
-    .any_left(\any_left$981 ),
+    .age_period(\age_period$539 [7:0]),
+    .any_left(\any_left$831 ),
     .bank(3'h7),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__7),
-    .evicted(\evicted$1194 ),
+    .evicted(\evicted$1044 ),
     .fetch(fetch),
     .gather({ \$132 [7], \$131 [7], \$130 [7], \$129 [7] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$136 , \$135 , \$134 , \$133  }),
     .gather_rank_is_1({ \$140 , \$139 , \$138 , \$137  }),
     .heads(heads__7),
-    .inserted(\inserted$1186 ),
+    .inserted(\inserted$1036 ),
     .learn(w_data[324]),
     .level(level),
-    .load(\load$832 ),
+    .load(\load$682 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__7),
-    .pick_take(\take$837 [7]),
+    .pick_take(\take$687 [7]),
     .pick_way(pick_way__7),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
-    .ready(\ready$580 ),
-    .returned(\returned$1210 ),
-    .revived(\revived$1202 ),
-    .room(\room$575 ),
-    .row_access(\row_access$966 ),
+    .ready(\ready$448 ),
+    .returned(\returned$1060 ),
+    .revived(\revived$1052 ),
+    .room(\room$443 ),
+    .row_access(\row_access$816 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__7__age),
-    .row_out_counter_0(row_out__7__counter__0),
-    .row_out_counter_1(row_out__7__counter__1),
-    .row_out_counter_2(row_out__7__counter__2),
-    .row_out_counter_3(row_out__7__counter__3),
+    .row_out_counters(row_out__7__counters),
     .row_out_hot(row_out__7__hot),
     .row_out_referenced(row_out__7__referenced),
-    .row_out_tag_0(row_out__7__tag__0),
-    .row_out_tag_1(row_out__7__tag__1),
-    .row_out_tag_2(row_out__7__tag__2),
-    .row_out_tag_3(row_out__7__tag__3),
+    .row_out_tags(row_out__7__tags),
     .row_out_valid(row_out__7__valid),
-    .row_set(\row_set$967 ),
-    .row_way(\row_way$968 ),
+    .row_set(\row_set$817 ),
+    .row_way(\row_way$818 ),
     .row_write(\row_write$154 [7]),
     .rst(rst),
-    .scatter(\scatter$566 ),
-    .slot_in(\slot_in$970 ),
+    .scatter(\scatter$434 ),
+    .slot_in(\slot_in$820 ),
     .slot_out(slot_out__7),
-    .slot_write(\slot_write$821 [7]),
+    .slot_write(\slot_write$671 [7]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
     .tags_3(tags__3),
     .take(take),
-    .update(\update$780 ),
+    .update(\update$630 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
-    .update_room(\update_room$793 ),
+    .update_room(\update_room$643 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_2(update_tags__2),
@@ -5594,7 +5075,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1218 ),
+    .updating(\updating$1068 ),
     .wanted(wanted)
   );
   hotline_classifier classifier (
@@ -5606,18 +5087,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .input__ready(\output__ready$65 ),
     .input__valid(\input__valid$67 ),
     .lookups(lookups),
-    .output__payload(\input__payload$633 ),
-    .output__ready(\output__ready$641 ),
-    .output__valid(\output__valid$637 ),
+    .output__payload(\input__payload$483 ),
+    .output__ready(\output__ready$491 ),
+    .output__valid(\output__valid$487 ),
     .popular(popular_samples),
     .rst(rst),
     .\samples$70 (samples)
   );
-  hotline_control \control$1222  (
+  hotline_control \control$1072  (
     .budget(budget),
-    .busy(\busy$1157 ),
+    .busy(\busy$1007 ),
     .clear(clear),
-    .clear_counters(\clear$1041 ),
+    .clear_counters(\clear$891 ),
     .clk(clk),
     .command_busy(command_busy),
     .command_code(command_code),
@@ -5626,11 +5107,11 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .dump__payload(dump__payload),
     .dump__ready(dump__ready),
     .dump__valid(dump__valid),
-    .hold(\running$1086 ),
+    .hold(\running$936 ),
     .hot_rows(hot_rows),
     .hot_rows_range(hot_rows_range),
     .hot_rows_write(hot_rows_write),
-    .index_bits(\index_bits$1090 ),
+    .index_bits(\index_bits$940 ),
     .restore__payload(restore__payload),
     .restore__ready(s_axis_state__tready),
     .restore__valid(s_axis_state_tvalid),
@@ -5638,122 +5119,68 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .restore_length(restore_length),
     .restore_start(restore_start),
     .restored(restored),
-    .row_access(\row_access$813 ),
+    .row_access(\row_access$663 ),
     .row_in__age(row_in__age),
-    .row_in__counter__0(row_in__counter__0),
-    .row_in__counter__1(row_in__counter__1),
-    .row_in__counter__2(row_in__counter__2),
-    .row_in__counter__3(row_in__counter__3),
+    .row_in__counters(row_in__counters),
     .row_in__hot(row_in__hot),
     .row_in__referenced(row_in__referenced),
-    .row_in__tag__0(row_in__tag__0),
-    .row_in__tag__1(row_in__tag__1),
-    .row_in__tag__2(row_in__tag__2),
-    .row_in__tag__3(row_in__tag__3),
+    .row_in__tags(row_in__tags),
     .row_in__valid(row_in__valid),
     .row_out__0__age(row_out__0__age),
-    .row_out__0__counter__0(row_out__0__counter__0),
-    .row_out__0__counter__1(row_out__0__counter__1),
-    .row_out__0__counter__2(row_out__0__counter__2),
-    .row_out__0__counter__3(row_out__0__counter__3),
+    .row_out__0__counters(row_out__0__counters),
     .row_out__0__hot(row_out__0__hot),
     .row_out__0__referenced(row_out__0__referenced),
-    .row_out__0__tag__0(row_out__0__tag__0),
-    .row_out__0__tag__1(row_out__0__tag__1),
-    .row_out__0__tag__2(row_out__0__tag__2),
-    .row_out__0__tag__3(row_out__0__tag__3),
+    .row_out__0__tags(row_out__0__tags),
     .row_out__0__valid(row_out__0__valid),
     .row_out__1__age(row_out__1__age),
-    .row_out__1__counter__0(row_out__1__counter__0),
-    .row_out__1__counter__1(row_out__1__counter__1),
-    .row_out__1__counter__2(row_out__1__counter__2),
-    .row_out__1__counter__3(row_out__1__counter__3),
+    .row_out__1__counters(row_out__1__counters),
     .row_out__1__hot(row_out__1__hot),
     .row_out__1__referenced(row_out__1__referenced),
-    .row_out__1__tag__0(row_out__1__tag__0),
-    .row_out__1__tag__1(row_out__1__tag__1),
-    .row_out__1__tag__2(row_out__1__tag__2),
-    .row_out__1__tag__3(row_out__1__tag__3),
+    .row_out__1__tags(row_out__1__tags),
     .row_out__1__valid(row_out__1__valid),
     .row_out__2__age(row_out__2__age),
-    .row_out__2__counter__0(row_out__2__counter__0),
-    .row_out__2__counter__1(row_out__2__counter__1),
-    .row_out__2__counter__2(row_out__2__counter__2),
-    .row_out__2__counter__3(row_out__2__counter__3),
+    .row_out__2__counters(row_out__2__counters),
     .row_out__2__hot(row_out__2__hot),
     .row_out__2__referenced(row_out__2__referenced),
-    .row_out__2__tag__0(row_out__2__tag__0),
-    .row_out__2__tag__1(row_out__2__tag__1),
-    .row_out__2__tag__2(row_out__2__tag__2),
-    .row_out__2__tag__3(row_out__2__tag__3),
+    .row_out__2__tags(row_out__2__tags),
     .row_out__2__valid(row_out__2__valid),
     .row_out__3__age(row_out__3__age),
-    .row_out__3__counter__0(row_out__3__counter__0),
-    .row_out__3__counter__1(row_out__3__counter__1),
-    .row_out__3__counter__2(row_out__3__counter__2),
-    .row_out__3__counter__3(row_out__3__counter__3),
+    .row_out__3__counters(row_out__3__counters),
     .row_out__3__hot(row_out__3__hot),
     .row_out__3__referenced(row_out__3__referenced),
-    .row_out__3__tag__0(row_out__3__tag__0),
-    .row_out__3__tag__1(row_out__3__tag__1),
-    .row_out__3__tag__2(row_out__3__tag__2),
-    .row_out__3__tag__3(row_out__3__tag__3),
+    .row_out__3__tags(row_out__3__tags),
     .row_out__3__valid(row_out__3__valid),
     .row_out__4__age(row_out__4__age),
-    .row_out__4__counter__0(row_out__4__counter__0),
-    .row_out__4__counter__1(row_out__4__counter__1),
-    .row_out__4__counter__2(row_out__4__counter__2),
-    .row_out__4__counter__3(row_out__4__counter__3),
+    .row_out__4__counters(row_out__4__counters),
     .row_out__4__hot(row_out__4__hot),
     .row_out__4__referenced(row_out__4__referenced),
-    .row_out__4__tag__0(row_out__4__tag__0),
-    .row_out__4__tag__1(row_out__4__tag__1),
-    .row_out__4__tag__2(row_out__4__tag__2),
-    .row_out__4__tag__3(row_out__4__tag__3),
+    .row_out__4__tags(row_out__4__tags),
     .row_out__4__valid(row_out__4__valid),
     .row_out__5__age(row_out__5__age),
-    .row_out__5__counter__0(row_out__5__counter__0),
-    .row_out__5__counter__1(row_out__5__counter__1),
-    .row_out__5__counter__2(row_out__5__counter__2),
-    .row_out__5__counter__3(row_out__5__counter__3),
+    .row_out__5__counters(row_out__5__counters),
     .row_out__5__hot(row_out__5__hot),
     .row_out__5__referenced(row_out__5__referenced),
-    .row_out__5__tag__0(row_out__5__tag__0),
-    .row_out__5__tag__1(row_out__5__tag__1),
-    .row_out__5__tag__2(row_out__5__tag__2),
-    .row_out__5__tag__3(row_out__5__tag__3),
+    .row_out__5__tags(row_out__5__tags),
     .row_out__5__valid(row_out__5__valid),
     .row_out__6__age(row_out__6__age),
-    .row_out__6__counter__0(row_out__6__counter__0),
-    .row_out__6__counter__1(row_out__6__counter__1),
-    .row_out__6__counter__2(row_out__6__counter__2),
-    .row_out__6__counter__3(row_out__6__counter__3),
+    .row_out__6__counters(row_out__6__counters),
     .row_out__6__hot(row_out__6__hot),
     .row_out__6__referenced(row_out__6__referenced),
-    .row_out__6__tag__0(row_out__6__tag__0),
-    .row_out__6__tag__1(row_out__6__tag__1),
-    .row_out__6__tag__2(row_out__6__tag__2),
-    .row_out__6__tag__3(row_out__6__tag__3),
+    .row_out__6__tags(row_out__6__tags),
     .row_out__6__valid(row_out__6__valid),
     .row_out__7__age(row_out__7__age),
-    .row_out__7__counter__0(row_out__7__counter__0),
-    .row_out__7__counter__1(row_out__7__counter__1),
-    .row_out__7__counter__2(row_out__7__counter__2),
-    .row_out__7__counter__3(row_out__7__counter__3),
+    .row_out__7__counters(row_out__7__counters),
     .row_out__7__hot(row_out__7__hot),
     .row_out__7__referenced(row_out__7__referenced),
-    .row_out__7__tag__0(row_out__7__tag__0),
-    .row_out__7__tag__1(row_out__7__tag__1),
-    .row_out__7__tag__2(row_out__7__tag__2),
-    .row_out__7__tag__3(row_out__7__tag__3),
+    .row_out__7__tags(row_out__7__tags),
     .row_out__7__valid(row_out__7__valid),
-    .row_set(\row_set$815 ),
-    .row_way(\row_way$818 ),
+    .row_set(\row_set$665 ),
+    .row_way(\row_way$668 ),
     .row_write(\row_write$154 ),
     .rst(rst),
     .select(start),
     .selecting(selecting),
-    .slot_in(\slot_in$823 ),
+    .slot_in(\slot_in$673 ),
     .slot_out__0(slot_out__0),
     .slot_out__1(slot_out__1),
     .slot_out__2(slot_out__2),
@@ -5762,7 +5189,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .slot_out__5(slot_out__5),
     .slot_out__6(slot_out__6),
     .slot_out__7(slot_out__7),
-    .slot_write(\slot_write$821 ),
+    .slot_write(\slot_write$671 ),
     .snapshot(snapshot),
     .write_data(write_data)
   );
@@ -5771,9 +5198,9 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .bank_stall_value(bank_stall_value),
     .batches(finished),
     .batches_value(batches_value),
-    .clear(\clear$1041 ),
+    .clear(\clear$891 ),
     .clk(clk),
-    .cycles(\busy$632 ),
+    .cycles(\busy$482 ),
     .cycles_value(cycles_value),
     .demotions(demotions),
     .demotions_value(demotions_value),
@@ -5809,7 +5236,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .split_beats_value(split_beats_value)
   );
   hotline_csr csr (
-    .age_period(\age_period$689 ),
+    .age_period(\age_period$539 ),
     .bus__araddr(s_axil_araddr),
     .bus__arready(s_axil__arready),
     .bus__arvalid(s_axil_arvalid),
@@ -5829,53 +5256,53 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .bus__wvalid(s_axil_wvalid),
     .clk(clk),
     .control(control),
-    .hysteresis(\hysteresis$803 ),
+    .hysteresis(\hysteresis$653 ),
     .irq_enable(irq_enable),
     .irq_status(irq_status),
     .move_limit(move_limit),
     .\port$121$0 (\$76 ),
     .\port$123$0 (\$77 ),
     .\port$1908$0 (hot_rows),
-    .\port$1947$0 (done),
-    .\port$1948$0 (hot_rows_range),
-    .\port$1952$0 (command_code),
-    .\port$1956$0 (restore_entry),
-    .\port$1957$0 (restore_length),
-    .\port$1964$0 (command_busy),
-    .\port$1988$0 (newest_phase),
-    .\port$1990$0 (unknown_phase),
-    .\port$2000$0 (index_range),
-    .\port$2002$0 (sample_too_long),
-    .\port$2004$0 (sample_open),
-    .\port$2006$0 (empty_batch),
-    .\port$2130$0 (batch_too_long),
-    .\port$2238$0 (\hot_count$1082 ),
-    .\port$2240$0 (\threshold$1084 ),
-    .\port$2288$0 (batches_value),
-    .\port$2292$0 (samples_value),
-    .\port$2296$0 (popular_samples_value),
-    .\port$2300$0 (lookups_value),
-    .\port$2304$0 (lookup_hits_value),
-    .\port$2308$0 (inserts_value),
-    .\port$2312$0 (evictions_value),
-    .\port$2316$0 (revivals_value),
-    .\port$2320$0 (returns_value),
-    .\port$2324$0 (promotions_value),
-    .\port$2328$0 (demotions_value),
-    .\port$2332$0 (index_errors_value),
-    .\port$2336$0 (cycles_value),
-    .\port$2340$0 (select_cycles_value),
-    .\port$2344$0 (input_idle_value),
-    .\port$2348$0 (bank_stall_value),
-    .\port$2352$0 (split_beats_value),
-    .\port$2356$0 (output_stall_value),
-    .\port$568$0 (\index_bits$1090 ),
-    .\port$574$0 (\running$1086 ),
+    .\port$1935$0 (done),
+    .\port$1936$0 (hot_rows_range),
+    .\port$1940$0 (command_code),
+    .\port$1944$0 (restore_entry),
+    .\port$1945$0 (restore_length),
+    .\port$1952$0 (command_busy),
+    .\port$1976$0 (newest_phase),
+    .\port$1978$0 (unknown_phase),
+    .\port$1988$0 (index_range),
+    .\port$1990$0 (sample_too_long),
+    .\port$1992$0 (sample_open),
+    .\port$1994$0 (empty_batch),
+    .\port$2118$0 (batch_too_long),
+    .\port$2226$0 (\hot_count$932 ),
+    .\port$2228$0 (\threshold$934 ),
+    .\port$2276$0 (batches_value),
+    .\port$2280$0 (samples_value),
+    .\port$2284$0 (popular_samples_value),
+    .\port$2288$0 (lookups_value),
+    .\port$2292$0 (lookup_hits_value),
+    .\port$2296$0 (inserts_value),
+    .\port$2300$0 (evictions_value),
+    .\port$2304$0 (revivals_value),
+    .\port$2308$0 (returns_value),
+    .\port$2312$0 (promotions_value),
+    .\port$2316$0 (demotions_value),
+    .\port$2320$0 (index_errors_value),
+    .\port$2324$0 (cycles_value),
+    .\port$2328$0 (select_cycles_value),
+    .\port$2332$0 (input_idle_value),
+    .\port$2336$0 (bank_stall_value),
+    .\port$2340$0 (split_beats_value),
+    .\port$2344$0 (output_stall_value),
+    .\port$568$0 (\index_bits$940 ),
+    .\port$574$0 (\running$936 ),
     .\port$71$0 (finished),
     .rst(rst),
     .select_command(command_write),
     .select_hot_rows(hot_rows_write),
-    .select_start(\select_start$807 ),
+    .select_start(\select_start$657 ),
     .weights_0(weights_0),
     .weights_1(weights_1),
     .weights_2(weights_2),
@@ -5883,10 +5310,10 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .write_data(write_data)
   );
   hotline_dispatcher dispatcher (
-    .both_ready(\input__ready$640 ),
+    .both_ready(\input__ready$490 ),
     .clk(clk),
-    .input__payload(\input__payload$633 ),
-    .\input__valid$15 (\input__valid$636 ),
+    .input__payload(\input__payload$483 ),
+    .\input__valid$15 (\input__valid$486 ),
     .nonpopular__payload(\input__payload$103 ),
     .nonpopular__valid(\input__valid$107 ),
     .output__ready(popular__ready),
@@ -5895,7 +5322,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .popular__valid(\input__valid$93 ),
     .rst(rst)
   );
-  hotline_gather \gather$1228  (
+  hotline_gather \gather$1078  (
     .clk(clk),
     .fetch(fetch),
     .heads__0(heads__0),
@@ -5978,7 +5405,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .output__valid(m_axis_popular__tvalid),
     .rst(rst)
   );
-  hotline_scatter \scatter$1226  (
+  hotline_scatter \scatter$1076  (
     .clk(clk),
     .fire(take),
     .input__payload(\input__payload$57 ),
@@ -5998,17 +5425,17 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags__2(tags__2),
     .tags__3(tags__3),
     .to_bank__0(scatter),
-    .to_bank__1(\scatter$206 ),
-    .to_bank__2(\scatter$266 ),
-    .to_bank__3(\scatter$326 ),
-    .to_bank__4(\scatter$386 ),
-    .to_bank__5(\scatter$446 ),
-    .to_bank__6(\scatter$506 ),
-    .to_bank__7(\scatter$566 )
+    .to_bank__1(\scatter$182 ),
+    .to_bank__2(\scatter$224 ),
+    .to_bank__3(\scatter$266 ),
+    .to_bank__4(\scatter$308 ),
+    .to_bank__5(\scatter$350 ),
+    .to_bank__6(\scatter$392 ),
+    .to_bank__7(\scatter$434 )
   );
   hotline_selector selector (
     .any_left(any_left),
-    .clear(\clear$808 ),
+    .clear(\clear$658 ),
     .clk(clk),
     .demoted(demotions),
     .eligible__0(eligible__0),
@@ -6022,11 +5449,11 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .event__payload(event__payload),
     .event__ready(event__ready),
     .event__valid(event__valid),
-    .hot_count(\hot_count$1082 ),
+    .hot_count(\hot_count$932 ),
     .hot_rows(hot_rows),
-    .hysteresis(\hysteresis$803 [3:0]),
+    .hysteresis(\hysteresis$653 [3:0]),
     .level(level),
-    .load(\load$832 ),
+    .load(\load$682 ),
     .make_hot(make_hot),
     .move_limit(move_limit),
     .pick_tag__0(pick_tag__0),
@@ -6047,13 +5474,13 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .pick_way__7(pick_way__7),
     .promoted(promotions),
     .restored(restored),
-    .row_set(\row_set$816 ),
-    .row_way(\row_way$819 ),
+    .row_set(\row_set$666 ),
+    .row_way(\row_way$669 ),
     .rst(rst),
     .running(selecting),
-    .select_start(\select_start$807 [8:0]),
+    .select_start(\select_start$657 [8:0]),
     .set_mask(budget[8:0]),
-    .slot_in(\slot_in$824 ),
+    .slot_in(\slot_in$674 ),
     .slot_out__0(slot_out__0),
     .slot_out__1(slot_out__1),
     .slot_out__2(slot_out__2),
@@ -6063,14 +5490,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .slot_out__6(slot_out__6),
     .slot_out__7(slot_out__7),
     .start(start),
-    .take(\take$837 ),
-    .threshold(\threshold$1084 ),
+    .take(\take$687 ),
+    .threshold(\threshold$934 ),
     .wanted(wanted)
   );
   hotline_unpacker unpacker (
     .clk(clk),
     .empty_batch(empty_batch),
-    .hold(\running$1086 ),
+    .hold(\running$936 ),
     .index_range(index_range),
     .input__payload(input__payload),
     .input__ready(output__ready),
@@ -6089,30 +5516,30 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   hotline_updates updates (
     .clk(clk),
     .fire(update_take),
-    .held(\busy$987 ),
-    .input__payload(\input__payload$633 ),
-    .input__ready(\input__ready$638 ),
-    .input__valid(\input__valid$639 ),
+    .held(\busy$837 ),
+    .input__payload(\input__payload$483 ),
+    .input__ready(\input__ready$488 ),
+    .input__valid(\input__valid$489 ),
     .lane_weights__0(update_weights__0),
     .lane_weights__1(update_weights__1),
     .lane_weights__2(update_weights__2),
     .lane_weights__3(update_weights__3),
     .rank_is__0(update_rank_is__0),
     .rank_is__1(update_rank_is__1),
-    .room(\room$686 ),
+    .room(\room$536 ),
     .rst(rst),
     .tags__0(update_tags__0),
     .tags__1(update_tags__1),
     .tags__2(update_tags__2),
     .tags__3(update_tags__3),
     .to_bank__0(update),
-    .to_bank__1(\update$690 ),
-    .to_bank__2(\update$705 ),
-    .to_bank__3(\update$720 ),
-    .to_bank__4(\update$735 ),
-    .to_bank__5(\update$750 ),
-    .to_bank__6(\update$765 ),
-    .to_bank__7(\update$780 ),
+    .to_bank__1(\update$540 ),
+    .to_bank__2(\update$555 ),
+    .to_bank__3(\update$570 ),
+    .to_bank__4(\update$585 ),
+    .to_bank__5(\update$600 ),
+    .to_bank__6(\update$615 ),
+    .to_bank__7(\update$630 ),
     .weights__0(weights_0[4:0]),
     .weights__1(weights_0[12:8]),
     .weights__10(weights_2[20:16]),
@@ -6247,12 +5674,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign weights__13 = weights_3[12:8];
   assign weights__14 = weights_3[20:16];
   assign weights__15 = weights_3[28:24];
-  assign age_period = \age_period$689 [7:0];
+  assign age_period = \age_period$539 [7:0];
   assign set_mask = budget[8:0];
-  assign hysteresis = \hysteresis$803 [3:0];
-  assign select_start = \select_start$807 [8:0];
-  assign slot_write = \slot_write$821 [0];
-  assign pick_take = \take$837 [0];
+  assign hysteresis = \hysteresis$653 [3:0];
+  assign select_start = \select_start$657 [8:0];
+  assign slot_write = \slot_write$671 [0];
+  assign pick_take = \take$687 [0];
   assign restore__valid = s_axis_state_tvalid;
   assign bus__araddr = s_axil_araddr;
   assign bus__arvalid = s_axil_arvalid;
@@ -6263,9 +5690,9 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign bus__wdata = s_axil_wdata;
   assign bus__wstrb = s_axil_wstrb;
   assign bus__wvalid = s_axil_wvalid;
-  assign hot_count = { 18'h00000, \hot_count$1082  };
-  assign threshold = { 23'h000000, \threshold$1084  };
-  assign index_bits = { 28'h0000000, \index_bits$1090  };
+  assign hot_count = { 18'h00000, \hot_count$932  };
+  assign threshold = { 23'h000000, \threshold$934  };
+  assign index_bits = { 28'h0000000, \index_bits$940  };
   assign phase = control[1:0];
   assign s_axil_awready = s_axil__awready;
   assign s_axil_wready = s_axil__wready;
@@ -6290,37 +5717,37 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign m_axis_state_tvalid = state__valid;
   assign restore__payload[256] = s_axis_state_tlast;
   assign restore__payload[255:0] = s_axis_state_tdata;
-  assign any_left[7] = \any_left$981 ;
-  assign any_left[6] = \any_left$961 ;
-  assign any_left[5] = \any_left$941 ;
-  assign any_left[4] = \any_left$921 ;
-  assign any_left[3] = \any_left$901 ;
-  assign any_left[2] = \any_left$881 ;
-  assign any_left[1] = \any_left$861 ;
-  assign any_left[0] = \any_left$841 ;
-  assign \room$686 [7] = \update_room$793 ;
-  assign \room$686 [6] = \update_room$778 ;
-  assign \room$686 [5] = \update_room$763 ;
-  assign \room$686 [4] = \update_room$748 ;
-  assign \room$686 [3] = \update_room$733 ;
-  assign \room$686 [2] = \update_room$718 ;
-  assign \room$686 [1] = \update_room$703 ;
-  assign \room$686 [0] = update_room;
-  assign ready[7] = \ready$580 ;
-  assign ready[6] = \ready$520 ;
-  assign ready[5] = \ready$460 ;
-  assign ready[4] = \ready$400 ;
-  assign ready[3] = \ready$340 ;
-  assign ready[2] = \ready$280 ;
-  assign ready[1] = \ready$220 ;
+  assign any_left[7] = \any_left$831 ;
+  assign any_left[6] = \any_left$811 ;
+  assign any_left[5] = \any_left$791 ;
+  assign any_left[4] = \any_left$771 ;
+  assign any_left[3] = \any_left$751 ;
+  assign any_left[2] = \any_left$731 ;
+  assign any_left[1] = \any_left$711 ;
+  assign any_left[0] = \any_left$691 ;
+  assign \room$536 [7] = \update_room$643 ;
+  assign \room$536 [6] = \update_room$628 ;
+  assign \room$536 [5] = \update_room$613 ;
+  assign \room$536 [4] = \update_room$598 ;
+  assign \room$536 [3] = \update_room$583 ;
+  assign \room$536 [2] = \update_room$568 ;
+  assign \room$536 [1] = \update_room$553 ;
+  assign \room$536 [0] = update_room;
+  assign ready[7] = \ready$448 ;
+  assign ready[6] = \ready$406 ;
+  assign ready[5] = \ready$364 ;
+  assign ready[4] = \ready$322 ;
+  assign ready[3] = \ready$280 ;
+  assign ready[2] = \ready$238 ;
+  assign ready[1] = \ready$196 ;
   assign ready[0] = \ready$142 ;
-  assign room[7] = \room$575 ;
-  assign room[6] = \room$515 ;
-  assign room[5] = \room$455 ;
-  assign room[4] = \room$395 ;
-  assign room[3] = \room$335 ;
-  assign room[2] = \room$275 ;
-  assign room[1] = \room$215 ;
+  assign room[7] = \room$443 ;
+  assign room[6] = \room$401 ;
+  assign room[5] = \room$359 ;
+  assign room[4] = \room$317 ;
+  assign room[3] = \room$275 ;
+  assign room[2] = \room$233 ;
+  assign room[1] = \room$191 ;
   assign room[0] = \room$134 ;
   assign \input__payload$69 [288] = s_axis_lookup_tlast;
   assign \input__payload$69 [287:256] = s_axis_lookup_tkeep;
@@ -6936,9 +6363,9 @@ module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_be
 endmodule
 
 module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, clk, rst, \port$71$0 , \port$121$0 , \port$123$0 , bus__awready, bus__wready, bus__arready, select_hot_rows, select_command, \port$568$0 , \port$574$0 , write_data
-, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, control, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, \port$1908$0 , \port$1947$0 , \port$1948$0 , \port$1952$0 , \port$1956$0 
-, \port$1957$0 , \port$1964$0 , \port$1988$0 , \port$1990$0 , \port$2000$0 , \port$2002$0 , \port$2004$0 , \port$2006$0 , \port$2130$0 , \port$2238$0 , \port$2240$0 , \port$2288$0 , \port$2292$0 , \port$2296$0 , \port$2300$0 , \port$2304$0 , \port$2308$0 , \port$2312$0 , \port$2316$0 , \port$2320$0 , \port$2324$0 
-, \port$2328$0 , \port$2332$0 , \port$2336$0 , \port$2340$0 , \port$2344$0 , \port$2348$0 , \port$2352$0 , \port$2356$0 , bus__awaddr);
+, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, control, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, \port$1908$0 , \port$1935$0 , \port$1936$0 , \port$1940$0 , \port$1944$0 
+, \port$1945$0 , \port$1952$0 , \port$1976$0 , \port$1978$0 , \port$1988$0 , \port$1990$0 , \port$1992$0 , \port$1994$0 , \port$2118$0 , \port$2226$0 , \port$2228$0 , \port$2276$0 , \port$2280$0 , \port$2284$0 , \port$2288$0 , \port$2292$0 , \port$2296$0 , \port$2300$0 , \port$2304$0 , \port$2308$0 , \port$2312$0 
+, \port$2316$0 , \port$2320$0 , \port$2324$0 , \port$2328$0 , \port$2332$0 , \port$2336$0 , \port$2340$0 , \port$2344$0 , bus__awaddr);
   reg \$auto$verilog_backend.cc:2505:dump_module$7 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$7 = 0;
   input bus__awvalid;
@@ -7017,36 +6444,42 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   reg [31:0] weights_3 = 32'd16843009;
   input [13:0] \port$1908$0 ;
   wire [13:0] \port$1908$0 ;
-  input \port$1947$0 ;
-  wire \port$1947$0 ;
-  input \port$1948$0 ;
-  wire \port$1948$0 ;
+  input \port$1935$0 ;
+  wire \port$1935$0 ;
+  input \port$1936$0 ;
+  wire \port$1936$0 ;
+  input \port$1940$0 ;
+  wire \port$1940$0 ;
+  input \port$1944$0 ;
+  wire \port$1944$0 ;
+  input \port$1945$0 ;
+  wire \port$1945$0 ;
   input \port$1952$0 ;
   wire \port$1952$0 ;
-  input \port$1956$0 ;
-  wire \port$1956$0 ;
-  input \port$1957$0 ;
-  wire \port$1957$0 ;
-  input \port$1964$0 ;
-  wire \port$1964$0 ;
-  input [1:0] \port$1988$0 ;
-  wire [1:0] \port$1988$0 ;
+  input [1:0] \port$1976$0 ;
+  wire [1:0] \port$1976$0 ;
+  input \port$1978$0 ;
+  wire \port$1978$0 ;
+  input \port$1988$0 ;
+  wire \port$1988$0 ;
   input \port$1990$0 ;
   wire \port$1990$0 ;
-  input \port$2000$0 ;
-  wire \port$2000$0 ;
-  input \port$2002$0 ;
-  wire \port$2002$0 ;
-  input \port$2004$0 ;
-  wire \port$2004$0 ;
-  input \port$2006$0 ;
-  wire \port$2006$0 ;
-  input \port$2130$0 ;
-  wire \port$2130$0 ;
-  input [13:0] \port$2238$0 ;
-  wire [13:0] \port$2238$0 ;
-  input [8:0] \port$2240$0 ;
-  wire [8:0] \port$2240$0 ;
+  input \port$1992$0 ;
+  wire \port$1992$0 ;
+  input \port$1994$0 ;
+  wire \port$1994$0 ;
+  input \port$2118$0 ;
+  wire \port$2118$0 ;
+  input [13:0] \port$2226$0 ;
+  wire [13:0] \port$2226$0 ;
+  input [8:0] \port$2228$0 ;
+  wire [8:0] \port$2228$0 ;
+  input [63:0] \port$2276$0 ;
+  wire [63:0] \port$2276$0 ;
+  input [63:0] \port$2280$0 ;
+  wire [63:0] \port$2280$0 ;
+  input [63:0] \port$2284$0 ;
+  wire [63:0] \port$2284$0 ;
   input [63:0] \port$2288$0 ;
   wire [63:0] \port$2288$0 ;
   input [63:0] \port$2292$0 ;
@@ -7077,12 +6510,6 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   wire [63:0] \port$2340$0 ;
   input [63:0] \port$2344$0 ;
   wire [63:0] \port$2344$0 ;
-  input [63:0] \port$2348$0 ;
-  wire [63:0] \port$2348$0 ;
-  input [63:0] \port$2352$0 ;
-  wire [63:0] \port$2352$0 ;
-  input [63:0] \port$2356$0 ;
-  wire [63:0] \port$2356$0 ;
   input [11:0] bus__awaddr;
   wire [11:0] bus__awaddr;
   wire \$1 ;
@@ -7187,11 +6614,11 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   assign \$25  = ~ write_data;
   assign \$26  = error & \$25 ;
   assign \$27  = select_error ? \$26  : error;
-  assign \$28  = \$27  | { 21'h000000, \port$1990$0 , \port$2006$0 , \port$1956$0 , \port$1957$0 , \port$1948$0 , \port$1952$0 , \port$1964$0 , \port$2130$0 , \port$2004$0 , \port$2002$0 , \port$2000$0  };
+  assign \$28  = \$27  | { 21'h000000, \port$1978$0 , \port$1994$0 , \port$1944$0 , \port$1945$0 , \port$1936$0 , \port$1940$0 , \port$1952$0 , \port$2118$0 , \port$1992$0 , \port$1990$0 , \port$1988$0  };
   assign \$29  = ~ write_data;
   assign \$30  = irq_status & \$29 ;
   assign \$31  = select_irq_status ? \$30  : irq_status;
-  assign \$32  = \$31  | { 29'h00000000, \port$123$0 , \port$1947$0 , \port$71$0  };
+  assign \$32  = \$31  | { 29'h00000000, \port$123$0 , \port$1935$0 , \port$71$0  };
   always @(posedge clk)
     \$signal$79  <= \$42 ;
   always @(posedge clk)
@@ -7297,7 +6724,7 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
       12'h040:
           value = control;
       12'h044:
-          value = { 28'h0000000, \port$1988$0 , \port$574$0 , \port$121$0  };
+          value = { 28'h0000000, \port$1976$0 , \port$574$0 , \port$121$0  };
       12'h048:
           value = { 18'h00000, \port$1908$0  };
       12'h04c:
@@ -7327,81 +6754,81 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
       12'h07c:
           value = weights_3;
       12'h080:
-          value = { 18'h00000, \port$2238$0  };
+          value = { 18'h00000, \port$2226$0  };
       12'h084:
-          value = { 23'h000000, \port$2240$0  };
+          value = { 23'h000000, \port$2228$0  };
       12'h100:
-          value = \port$2288$0 [31:0];
+          value = \port$2276$0 [31:0];
       12'h104:
-          value = \port$2288$0 [63:32];
+          value = \port$2276$0 [63:32];
       12'h108:
-          value = \port$2292$0 [31:0];
+          value = \port$2280$0 [31:0];
       12'h10c:
-          value = \port$2292$0 [63:32];
+          value = \port$2280$0 [63:32];
       12'h110:
-          value = \port$2296$0 [31:0];
+          value = \port$2284$0 [31:0];
       12'h114:
-          value = \port$2296$0 [63:32];
+          value = \port$2284$0 [63:32];
       12'h118:
-          value = \port$2300$0 [31:0];
+          value = \port$2288$0 [31:0];
       12'h11c:
-          value = \port$2300$0 [63:32];
+          value = \port$2288$0 [63:32];
       12'h120:
-          value = \port$2304$0 [31:0];
+          value = \port$2292$0 [31:0];
       12'h124:
-          value = \port$2304$0 [63:32];
+          value = \port$2292$0 [63:32];
       12'h128:
-          value = \port$2308$0 [31:0];
+          value = \port$2296$0 [31:0];
       12'h12c:
-          value = \port$2308$0 [63:32];
+          value = \port$2296$0 [63:32];
       12'h130:
-          value = \port$2312$0 [31:0];
+          value = \port$2300$0 [31:0];
       12'h134:
-          value = \port$2312$0 [63:32];
+          value = \port$2300$0 [63:32];
       12'h138:
-          value = \port$2316$0 [31:0];
+          value = \port$2304$0 [31:0];
       12'h13c:
-          value = \port$2316$0 [63:32];
+          value = \port$2304$0 [63:32];
       12'h140:
-          value = \port$2320$0 [31:0];
+          value = \port$2308$0 [31:0];
       12'h144:
-          value = \port$2320$0 [63:32];
+          value = \port$2308$0 [63:32];
       12'h148:
-          value = \port$2324$0 [31:0];
+          value = \port$2312$0 [31:0];
       12'h14c:
-          value = \port$2324$0 [63:32];
+          value = \port$2312$0 [63:32];
       12'h150:
-          value = \port$2328$0 [31:0];
+          value = \port$2316$0 [31:0];
       12'h154:
-          value = \port$2328$0 [63:32];
+          value = \port$2316$0 [63:32];
       12'h158:
-          value = \port$2332$0 [31:0];
+          value = \port$2320$0 [31:0];
       12'h15c:
-          value = \port$2332$0 [63:32];
+          value = \port$2320$0 [63:32];
       12'h160:
-          value = \port$2336$0 [31:0];
+          value = \port$2324$0 [31:0];
       12'h164:
-          value = \port$2336$0 [63:32];
+          value = \port$2324$0 [63:32];
       12'h168:
-          value = \port$2340$0 [31:0];
+          value = \port$2328$0 [31:0];
       12'h16c:
-          value = \port$2340$0 [63:32];
+          value = \port$2328$0 [63:32];
       12'h170:
-          value = \port$2344$0 [31:0];
+          value = \port$2332$0 [31:0];
       12'h174:
-          value = \port$2344$0 [63:32];
+          value = \port$2332$0 [63:32];
       12'h178:
-          value = \port$2348$0 [31:0];
+          value = \port$2336$0 [31:0];
       12'h17c:
-          value = \port$2348$0 [63:32];
+          value = \port$2336$0 [63:32];
       12'h180:
-          value = \port$2352$0 [31:0];
+          value = \port$2340$0 [31:0];
       12'h184:
-          value = \port$2352$0 [63:32];
+          value = \port$2340$0 [63:32];
       12'h188:
-          value = \port$2356$0 [31:0];
+          value = \port$2344$0 [31:0];
       12'h18c:
-          value = \port$2356$0 [63:32];
+          value = \port$2344$0 [63:32];
     endcase
   end
   always @* begin
@@ -9244,9 +8671,9 @@ module hotline_popular_slice(clk, rst, input__payload, input__valid, input__read
 endmodule
 
 module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, tags_2, tags_3, learn, take, gather, gather_rank_is_0, gather_rank_is_1, gather_load, fetch, budget, update, update_rank_is_0, update_rank_is_1, update_tags_0, update_tags_1, update_tags_2
-, update_tags_3, update_weights_0, update_weights_1, update_weights_2, update_weights_3, update_take, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counter_0, row_in_counter_1, row_in_counter_2, row_in_counter_3, row_in_tag_0, row_in_tag_1
-, row_in_tag_2, row_in_tag_3, row_way, slot_write, slot_in, level, wanted, load, pick_take, make_hot, clk, rst, room, ready, heads, inserted, evicted, update_room, updating, revived, returned
-, row_out_valid, row_out_hot, row_out_referenced, row_out_age, row_out_counter_0, row_out_counter_1, row_out_counter_2, row_out_counter_3, row_out_tag_0, row_out_tag_1, row_out_tag_2, row_out_tag_3, slot_out, eligible, any_left, pick_way, pick_tag, bank);
+, update_tags_3, update_weights_0, update_weights_1, update_weights_2, update_weights_3, update_take, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counters, row_in_tags, row_way, slot_write, slot_in, level
+, wanted, load, pick_take, make_hot, clk, rst, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_hot, row_out_referenced, row_out_age, row_out_counters, row_out_tags
+, slot_out, eligible, any_left, pick_way, pick_tag, bank);
   reg \$auto$verilog_backend.cc:2505:dump_module$15 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$15 = 0;
   input [3:0] scatter;
@@ -9321,22 +8748,10 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
   wire [3:0] row_in_referenced;
   input [7:0] row_in_age;
   wire [7:0] row_in_age;
-  input [7:0] row_in_counter_0;
-  wire [7:0] row_in_counter_0;
-  input [7:0] row_in_counter_1;
-  wire [7:0] row_in_counter_1;
-  input [7:0] row_in_counter_2;
-  wire [7:0] row_in_counter_2;
-  input [7:0] row_in_counter_3;
-  wire [7:0] row_in_counter_3;
-  input [32:0] row_in_tag_0;
-  wire [32:0] row_in_tag_0;
-  input [32:0] row_in_tag_1;
-  wire [32:0] row_in_tag_1;
-  input [32:0] row_in_tag_2;
-  wire [32:0] row_in_tag_2;
-  input [32:0] row_in_tag_3;
-  wire [32:0] row_in_tag_3;
+  input [31:0] row_in_counters;
+  wire [31:0] row_in_counters;
+  input [131:0] row_in_tags;
+  wire [131:0] row_in_tags;
   input [1:0] row_way;
   wire [1:0] row_way;
   input slot_write;
@@ -9389,22 +8804,10 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
   wire [3:0] row_out_referenced;
   output [7:0] row_out_age;
   wire [7:0] row_out_age;
-  output [7:0] row_out_counter_0;
-  wire [7:0] row_out_counter_0;
-  output [7:0] row_out_counter_1;
-  wire [7:0] row_out_counter_1;
-  output [7:0] row_out_counter_2;
-  wire [7:0] row_out_counter_2;
-  output [7:0] row_out_counter_3;
-  wire [7:0] row_out_counter_3;
-  output [32:0] row_out_tag_0;
-  wire [32:0] row_out_tag_0;
-  output [32:0] row_out_tag_1;
-  wire [32:0] row_out_tag_1;
-  output [32:0] row_out_tag_2;
-  wire [32:0] row_out_tag_2;
-  output [32:0] row_out_tag_3;
-  wire [32:0] row_out_tag_3;
+  output [31:0] row_out_counters;
+  wire [31:0] row_out_counters;
+  output [131:0] row_out_tags;
+  wire [131:0] row_out_tags;
   output [12:0] slot_out;
   wire [12:0] slot_out;
   output [2:0] eligible;
@@ -9454,6 +8857,10 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
   wire \$40 ;
   wire \$41 ;
   wire [47:0] \$42 ;
+  wire [32:0] \$43 ;
+  wire [32:0] \$44 ;
+  wire [32:0] \$45 ;
+  wire [32:0] \$46 ;
   wire \$5 ;
   wire \$6 ;
   wire \$7 ;
@@ -9462,40 +8869,30 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
   wire answer_hit;
   wire [12:0] answer_slot;
   wire [1:0] fetched;
-  wire [37:0] \head$196 ;
+  wire [37:0] \head$160 ;
   wire [13:0] heads__0;
   wire [13:0] heads__1;
   reg [4:0] in_flight = 5'h00;
-  wire [4:0] \level$202 ;
+  wire [4:0] \level$166 ;
   wire [3:0] lookup_choice0;
   wire [3:0] lookup_choice1;
   reg [1:0] needed = 2'h0;
   wire pop;
-  wire \pop$190 ;
+  wire \pop$154 ;
   reg [32:0] push__0;
-  reg [37:0] \push__0$175 ;
+  reg [37:0] \push__0$139 ;
   reg [32:0] push__1;
-  reg [37:0] \push__1$186 ;
+  reg [37:0] \push__1$150 ;
   wire [1:0] push_count;
-  wire [1:0] \push_count$189 ;
+  wire [1:0] \push_count$153 ;
   wire push_valid;
   wire [7:0] row_in__age;
-  wire [7:0] row_in__counter__0;
-  wire [7:0] row_in__counter__1;
-  wire [7:0] row_in__counter__2;
-  wire [7:0] row_in__counter__3;
+  wire [31:0] row_in__counters;
   wire [3:0] row_in__hot;
   wire [3:0] row_in__referenced;
-  wire [32:0] row_in__tag__0;
-  wire [32:0] row_in__tag__1;
-  wire [32:0] row_in__tag__2;
-  wire [32:0] row_in__tag__3;
+  wire [131:0] row_in__tags;
   wire [3:0] row_in__valid;
   wire [3:0] row_out__hot;
-  wire [32:0] row_out__tag__0;
-  wire [32:0] row_out__tag__1;
-  wire [32:0] row_out__tag__2;
-  wire [32:0] row_out__tag__3;
   wire [32:0] tag;
   wire taken;
   (* enum_base_type = "Eligible" *)
@@ -9507,9 +8904,13 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
   wire [3:0] update_choice0;
   wire [3:0] update_choice1;
   wire update_valid;
-  wire \updating$199 ;
+  wire \updating$163 ;
   wire valid;
   reg [4:0] waiting = 5'h00;
+  always @(posedge clk)
+    in_flight <= \$37 ;
+  always @(posedge clk)
+    waiting <= \$38 ;
   always @(posedge clk)
     needed <= \$39 ;
   assign lookup_choice0 = scatter & rank_is_0;
@@ -9545,14 +8946,14 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
   assign \$25  = ~ \$24 ;
   assign \$26  = waiting <= 4'he;
   assign update_room = \$25  | \$26 ;
-  assign \push_count$189  = update_take ? \$23 [1:0] : 2'h0;
-  assign taken = \pop$190  & update_valid;
-  assign updating = update_valid | \updating$199 ;
-  assign ready = \level$202  >= needed;
+  assign \push_count$153  = update_take ? \$23 [1:0] : 2'h0;
+  assign taken = \pop$154  & update_valid;
+  assign updating = update_valid | \updating$163 ;
+  assign ready = \level$166  >= needed;
   assign fetched = fetch ? needed : 2'h0;
   assign \$27  = in_flight + push_count;
   assign \$28  = \$27  - fetched;
-  assign \$29  = waiting + \push_count$189 ;
+  assign \$29  = waiting + \push_count$153 ;
   assign \$30  = \$29  - taken;
   assign \$31  = gather & gather_rank_is_0;
   assign \$32  = | \$31 ;
@@ -9560,15 +8961,11 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
   assign \$34  = gather & gather_rank_is_1;
   assign \$35  = | \$34 ;
   assign \$36  = \$33  + \$35 ;
-  always @(posedge clk)
-    in_flight <= \$37 ;
-  always @(posedge clk)
-    waiting <= \$38 ;
   hotline_popularity_bank_answers answers (
     .clk(clk),
     .heads__0(heads__0),
     .heads__1(heads__1),
-    .level(\level$202 ),
+    .level(\level$166 ),
     .pop_count(fetched),
     .\port$251$0 (slot_out),
     .\port$480$0 (answer_hit),
@@ -9605,27 +9002,21 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
     .\port$195$0 (\$40 ),
     .\port$202$0 (\$41 ),
     .\port$244$0 (\$42 ),
-    .\port$427$0 (\head$196 ),
+    .\port$255$0 (\$43 ),
+    .\port$259$0 (\$44 ),
+    .\port$263$0 (\$45 ),
+    .\port$267$0 (\$46 ),
+    .\port$427$0 (\head$160 ),
     .returned(returned),
     .revived(revived),
     .row_access(row_access),
     .row_in__age(row_in_age),
-    .row_in__counter__0(row_in_counter_0),
-    .row_in__counter__1(row_in_counter_1),
-    .row_in__counter__2(row_in_counter_2),
-    .row_in__counter__3(row_in_counter_3),
+    .row_in__counters(row_in_counters),
     .row_in__hot(row_in_hot),
     .row_in__referenced(row_in_referenced),
-    .row_in__tag__0(row_in_tag_0),
-    .row_in__tag__1(row_in_tag_1),
-    .row_in__tag__2(row_in_tag_2),
-    .row_in__tag__3(row_in_tag_3),
+    .row_in__tags(row_in_tags),
     .row_in__valid(row_in_valid),
     .row_out__hot(row_out__hot),
-    .row_out__tag__0(row_out__tag__0),
-    .row_out__tag__1(row_out__tag__1),
-    .row_out__tag__2(row_out__tag__2),
-    .row_out__tag__3(row_out__tag__3),
     .row_set(row_set),
     .row_way(row_way),
     .row_write(row_write),
@@ -9633,22 +9024,36 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
     .slot_write(slot_write),
     .slot_write__data(slot_in),
     .tag(tag),
-    .update_ready(\pop$190 ),
+    .update_ready(\pop$154 ),
     .update_valid(update_valid),
-    .updating(\updating$199 ),
-    .\valid$158 (valid),
+    .updating(\updating$163 ),
+    .\valid$146 (valid),
     .wanted(wanted)
   );
   hotline_popularity_bank_updates updates (
     .clk(clk),
-    .head(\head$196 ),
+    .head(\head$160 ),
     .head_valid(update_valid),
-    .pop(\pop$190 ),
-    .push__0(\push__0$175 ),
-    .push__1(\push__1$186 ),
-    .push_count(\push_count$189 ),
+    .pop(\pop$154 ),
+    .push__0(\push__0$139 ),
+    .push__1(\push__1$150 ),
+    .push_count(\push_count$153 ),
     .rst(rst)
   );
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
+    \$37  = \$28 [4:0];
+    if (rst) begin
+      \$37  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
+    \$38  = \$30 [4:0];
+    if (rst) begin
+      \$38  = 5'h00;
+    end
+  end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
     \$39  = needed;
@@ -9695,50 +9100,36 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
-    \push__0$175  = 38'h0000000000;
+    \push__0$139  = 38'h0000000000;
     if (\$14 ) begin
       (* full_case = 32'd1 *)
       casez ({ \$16 , \$15  })
         2'h0:
-            \push__0$175  = { update_weights_0, update_tags_0 };
+            \push__0$139  = { update_weights_0, update_tags_0 };
         2'h1:
-            \push__0$175  = { update_weights_1, update_tags_1 };
+            \push__0$139  = { update_weights_1, update_tags_1 };
         2'h2:
-            \push__0$175  = { update_weights_2, update_tags_2 };
+            \push__0$139  = { update_weights_2, update_tags_2 };
         2'h3:
-            \push__0$175  = { update_weights_3, update_tags_3 };
+            \push__0$139  = { update_weights_3, update_tags_3 };
       endcase
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
-    \push__1$186  = 38'h0000000000;
+    \push__1$150  = 38'h0000000000;
     if (\$17 ) begin
       (* full_case = 32'd1 *)
       casez ({ \$19 , \$18  })
         2'h0:
-            \push__1$186  = { update_weights_0, update_tags_0 };
+            \push__1$150  = { update_weights_0, update_tags_0 };
         2'h1:
-            \push__1$186  = { update_weights_1, update_tags_1 };
+            \push__1$150  = { update_weights_1, update_tags_1 };
         2'h2:
-            \push__1$186  = { update_weights_2, update_tags_2 };
+            \push__1$150  = { update_weights_2, update_tags_2 };
         2'h3:
-            \push__1$186  = { update_weights_3, update_tags_3 };
+            \push__1$150  = { update_weights_3, update_tags_3 };
       endcase
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
-    \$37  = \$28 [4:0];
-    if (rst) begin
-      \$37  = 5'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
-    \$38  = \$30 [4:0];
-    if (rst) begin
-      \$38  = 5'h00;
     end
   end
   assign pop = 1'h1;
@@ -9747,26 +9138,14 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
   assign row_in__hot = row_in_hot;
   assign row_in__referenced = row_in_referenced;
   assign row_in__age = row_in_age;
-  assign row_in__counter__0 = row_in_counter_0;
-  assign row_in__counter__1 = row_in_counter_1;
-  assign row_in__counter__2 = row_in_counter_2;
-  assign row_in__counter__3 = row_in_counter_3;
-  assign row_in__tag__0 = row_in_tag_0;
-  assign row_in__tag__1 = row_in_tag_1;
-  assign row_in__tag__2 = row_in_tag_2;
-  assign row_in__tag__3 = row_in_tag_3;
+  assign row_in__counters = row_in_counters;
+  assign row_in__tags = row_in_tags;
   assign row_out_valid = \$42 [3:0];
   assign row_out_hot = row_out__hot;
   assign row_out_referenced = \$42 [7:4];
   assign row_out_age = \$42 [15:8];
-  assign row_out_counter_0 = \$42 [23:16];
-  assign row_out_counter_1 = \$42 [31:24];
-  assign row_out_counter_2 = \$42 [39:32];
-  assign row_out_counter_3 = \$42 [47:40];
-  assign row_out_tag_0 = row_out__tag__0;
-  assign row_out_tag_1 = row_out__tag__1;
-  assign row_out_tag_2 = row_out__tag__2;
-  assign row_out_tag_3 = row_out__tag__3;
+  assign row_out_counters = \$42 [47:16];
+  assign row_out_tags = { \$46 , \$45 , \$44 , \$43  };
   assign pick_way = { \$41 , \$40  };
   assign heads[27:14] = heads__1;
   assign heads[13:0] = heads__0;
@@ -10014,9 +9393,9 @@ module hotline_popularity_bank_queue(rst, push_count, head_valid, head, push__0,
   assign popped = head_valid;
 endmodule
 
-module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, row_write, clear, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counter__0, row_in__counter__1, row_in__counter__2, row_in__counter__3, row_in__tag__0, row_in__tag__1, row_in__tag__2, row_in__tag__3, row_way, slot_write, slot_write__data
-, level, wanted, load, pick_take, make_hot, clk, rst, \valid$158 , tag, update_ready, updating, any_left, \port$195$0 , \port$202$0 , \port$244$0 , row_out__hot, answer_slot, row_out__tag__0, row_out__tag__1, row_out__tag__2, row_out__tag__3
-, update_valid, \port$427$0 , pick_tag, answer_valid, answer_hit, inserted, evicted, revived, returned, eligible, bank);
+module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, row_write, clear, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, slot_write, slot_write__data, level, wanted, load, pick_take, make_hot, clk
+, rst, \valid$146 , tag, update_ready, updating, any_left, \port$195$0 , \port$202$0 , \port$244$0 , row_out__hot, answer_slot, \port$255$0 , \port$259$0 , \port$263$0 , \port$267$0 , update_valid, \port$427$0 , pick_tag, answer_valid, answer_hit, inserted
+, evicted, revived, returned, eligible, bank);
   reg \$auto$verilog_backend.cc:2505:dump_module$18 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$18 = 0;
   input [32:0] budget;
@@ -10039,22 +9418,10 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire [3:0] row_in__referenced;
   input [7:0] row_in__age;
   wire [7:0] row_in__age;
-  input [7:0] row_in__counter__0;
-  wire [7:0] row_in__counter__0;
-  input [7:0] row_in__counter__1;
-  wire [7:0] row_in__counter__1;
-  input [7:0] row_in__counter__2;
-  wire [7:0] row_in__counter__2;
-  input [7:0] row_in__counter__3;
-  wire [7:0] row_in__counter__3;
-  input [32:0] row_in__tag__0;
-  wire [32:0] row_in__tag__0;
-  input [32:0] row_in__tag__1;
-  wire [32:0] row_in__tag__1;
-  input [32:0] row_in__tag__2;
-  wire [32:0] row_in__tag__2;
-  input [32:0] row_in__tag__3;
-  wire [32:0] row_in__tag__3;
+  input [31:0] row_in__counters;
+  wire [31:0] row_in__counters;
+  input [131:0] row_in__tags;
+  wire [131:0] row_in__tags;
   input [1:0] row_way;
   wire [1:0] row_way;
   input slot_write;
@@ -10081,8 +9448,8 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire clk;
   input rst;
   wire rst;
-  input \valid$158 ;
-  wire \valid$158 ;
+  input \valid$146 ;
+  wire \valid$146 ;
   input [32:0] tag;
   wire [32:0] tag;
   output update_ready;
@@ -10101,14 +9468,14 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire [3:0] row_out__hot;
   output [12:0] answer_slot;
   wire [12:0] answer_slot;
-  output [32:0] row_out__tag__0;
-  wire [32:0] row_out__tag__0;
-  output [32:0] row_out__tag__1;
-  wire [32:0] row_out__tag__1;
-  output [32:0] row_out__tag__2;
-  wire [32:0] row_out__tag__2;
-  output [32:0] row_out__tag__3;
-  wire [32:0] row_out__tag__3;
+  output [32:0] \port$255$0 ;
+  wire [32:0] \port$255$0 ;
+  output [32:0] \port$259$0 ;
+  wire [32:0] \port$259$0 ;
+  output [32:0] \port$263$0 ;
+  wire [32:0] \port$263$0 ;
+  output [32:0] \port$267$0 ;
+  wire [32:0] \port$267$0 ;
   input update_valid;
   wire update_valid;
   input [37:0] \port$427$0 ;
@@ -10266,14 +9633,14 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [4:0] \$99 ;
   wire [8:0] \$signal ;
   reg [32:0] \$signal$10  = 33'h000000000;
-  reg [3:0] \$signal$112  = 4'h0;
-  reg [32:0] \$signal$121  = 33'h000000000;
-  reg [3:0] \$signal$150 ;
-  reg \$signal$157  = 1'h0;
-  reg [8:0] \$signal$159  = 9'h000;
-  reg \$signal$160  = 1'h0;
-  reg \$signal$161  = 1'h0;
-  reg [32:0] \$signal$167  = 33'h000000000;
+  reg [3:0] \$signal$109  = 4'h0;
+  reg [32:0] \$signal$118  = 33'h000000000;
+  reg [3:0] \$signal$138 ;
+  reg \$signal$145  = 1'h0;
+  reg [8:0] \$signal$147  = 9'h000;
+  reg \$signal$148  = 1'h0;
+  reg \$signal$149  = 1'h0;
+  reg [32:0] \$signal$155  = 33'h000000000;
   reg [1:0] \$signal$17  = 2'h0;
   reg [8:0] \$signal$18  = 9'h000;
   wire \$signal$40 ;
@@ -10289,22 +9656,22 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire [10:0] \$signature__addr$15 ;
   wire [32:0] \$signature__data ;
   wire [32:0] \$signature__data$11 ;
+  wire [32:0] \$signature__data$117 ;
   wire [32:0] \$signature__data$12 ;
-  wire [32:0] \$signature__data$120 ;
-  wire [32:0] \$signature__data$124 ;
-  wire [32:0] \$signature__data$127 ;
+  wire [32:0] \$signature__data$121 ;
+  wire [32:0] \$signature__data$123 ;
+  wire [32:0] \$signature__data$125 ;
+  wire [47:0] \$signature__data$128 ;
   wire [32:0] \$signature__data$13 ;
-  wire [32:0] \$signature__data$130 ;
-  wire [47:0] \$signature__data$134 ;
   wire [3:0] \$signature__data$14 ;
   wire [32:0] \$signature__data$45 ;
   wire [32:0] \$signature__data$47 ;
   wire [32:0] \$signature__data$48 ;
   wire [32:0] \$signature__data$49 ;
   wire \$signature__en ;
+  wire \$signature__en$122 ;
+  wire \$signature__en$124 ;
   wire \$signature__en$126 ;
-  wire \$signature__en$129 ;
-  wire \$signature__en$132 ;
   wire [7:0] age;
   reg [4:0] compare_weight = 5'h00;
   wire [7:0] counter__0;
@@ -10388,11 +9755,11 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   always @(posedge clk) begin
     _3_ <= states[read_set];
   end
-  assign \$signature__data$134  = _3_;
+  assign \$signature__data$128  = _3_;
   reg [32:0] tags0 [511:0];
   always @(posedge clk) begin
     if (\$signature__en )
-      tags0[tag_address] <= \$signature__data$120 ;
+      tags0[tag_address] <= \$signature__data$117 ;
   end
   reg [32:0] _4_;
   reg [32:0] _5_;
@@ -10404,8 +9771,8 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$signature__data  = _5_;
   reg [32:0] tags1 [511:0];
   always @(posedge clk) begin
-    if (\$signature__en$126 )
-      tags1[tag_address] <= \$signature__data$124 ;
+    if (\$signature__en$122 )
+      tags1[tag_address] <= \$signature__data$121 ;
   end
   reg [32:0] _6_;
   reg [32:0] _7_;
@@ -10417,8 +9784,8 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$signature__data$11  = _7_;
   reg [32:0] tags2 [511:0];
   always @(posedge clk) begin
-    if (\$signature__en$129 )
-      tags2[tag_address] <= \$signature__data$127 ;
+    if (\$signature__en$124 )
+      tags2[tag_address] <= \$signature__data$123 ;
   end
   reg [32:0] _8_;
   reg [32:0] _9_;
@@ -10430,8 +9797,8 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$signature__data$12  = _9_;
   reg [32:0] tags3 [511:0];
   always @(posedge clk) begin
-    if (\$signature__en$132 )
-      tags3[tag_address] <= \$signature__data$130 ;
+    if (\$signature__en$126 )
+      tags3[tag_address] <= \$signature__data$125 ;
   end
   reg [32:0] _10_;
   reg [32:0] _11_;
@@ -10474,44 +9841,44 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign writes_tag = \$signal$84  & \$15 ;
   assign updating = \$signal$87  | \$signal$84 ;
   assign state_write__addr = row_access ? row_set : stage_set;
-  assign \$16  = clear ? 48'h000000000000 : { row_in__counter__3, row_in__counter__2, row_in__counter__1, row_in__counter__0, row_in__age, row_in__referenced, row_in__valid };
+  assign \$16  = clear ? 48'h000000000000 : { row_in__counters, row_in__age, row_in__referenced, row_in__valid };
   assign state_write__data = row_access ? \$16  : { next_counter__3, next_counter__2, next_counter__1, next_counter__0, next_age, next_referenced, next_valid };
   assign state_write__en = row_access ? row_write : \$signal$84 ;
   assign \$17  = 1'h1 << row_way;
   assign \$18  = pick_take ? \$17  : 7'h00;
-  assign \$19  = \$signal$112  ^ \$18 [3:0];
+  assign \$19  = \$signal$109  ^ \$18 [3:0];
   assign \$20  = clear ? 4'h0 : row_in__hot;
   assign hot_write__data = pick_take ? \$19  : \$20 ;
   assign hot_write__en = row_write | pick_take;
   assign \$21  = pick_take & make_hot;
   assign slot_write__en = slot_write | \$21 ;
-  assign \$signature__data$120  = row_access ? row_in__tag__0 : \$signal$121 ;
+  assign \$signature__data$117  = row_access ? row_in__tags[32:0] : \$signal$118 ;
   assign \$22  = \$signal$84  & fill[0];
   assign \$signature__en  = row_access ? row_write : \$22 ;
-  assign \$signature__data$124  = row_access ? row_in__tag__1 : \$signal$121 ;
+  assign \$signature__data$121  = row_access ? row_in__tags[65:33] : \$signal$118 ;
   assign \$23  = \$signal$84  & fill[1];
-  assign \$signature__en$126  = row_access ? row_write : \$23 ;
-  assign \$signature__data$127  = row_access ? row_in__tag__2 : \$signal$121 ;
+  assign \$signature__en$122  = row_access ? row_write : \$23 ;
+  assign \$signature__data$123  = row_access ? row_in__tags[98:66] : \$signal$118 ;
   assign \$24  = \$signal$84  & fill[2];
-  assign \$signature__en$129  = row_access ? row_write : \$24 ;
-  assign \$signature__data$130  = row_access ? row_in__tag__3 : \$signal$121 ;
+  assign \$signature__en$124  = row_access ? row_write : \$24 ;
+  assign \$signature__data$125  = row_access ? row_in__tags[131:99] : \$signal$118 ;
   assign \$25  = \$signal$84  & fill[3];
-  assign \$signature__en$132  = row_access ? row_write : \$25 ;
-  assign \$26  = \$signature__data$134 [23:16] >= level;
-  assign \$27  = \$signature__data$134 [31:24] >= level;
-  assign \$28  = \$signature__data$134 [39:32] >= level;
-  assign \$29  = \$signature__data$134 [47:40] >= level;
-  assign \$30  = \$signature__data$134 [3:0] & { \$29 , \$28 , \$27 , \$26  };
+  assign \$signature__en$126  = row_access ? row_write : \$25 ;
+  assign \$26  = \$signature__data$128 [23:16] >= level;
+  assign \$27  = \$signature__data$128 [31:24] >= level;
+  assign \$28  = \$signature__data$128 [39:32] >= level;
+  assign \$29  = \$signature__data$128 [47:40] >= level;
+  assign \$30  = \$signature__data$128 [3:0] & { \$29 , \$28 , \$27 , \$26  };
   assign \$31  = ~ row_out__hot;
-  assign \$32  = \$signature__data$134 [3:0] & \$31 ;
+  assign \$32  = \$signature__data$128 [3:0] & \$31 ;
   assign \$33  = \$32  & { \$29 , \$28 , \$27 , \$26  };
   assign \$34  = ~ { \$29 , \$28 , \$27 , \$26  };
   assign \$35  = row_out__hot & \$34 ;
-  assign \$36  = ~ \$signature__data$134 [7:4];
+  assign \$36  = ~ \$signature__data$128 [7:4];
   assign \$37  = row_out__hot & \$36 ;
   assign \$38  = ~ row_out__hot;
-  assign \$39  = \$signature__data$134 [3:0] & \$38 ;
-  assign \$40  = \$39  & \$signature__data$134 [7:4];
+  assign \$39  = \$signature__data$128 [3:0] & \$38 ;
+  assign \$40  = \$39  & \$signature__data$128 [7:4];
   assign any_left = | current;
   assign \$41  = ~ current;
   assign \$42  = \$41  + 1'h1;
@@ -10533,7 +9900,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$58  = update_valid & update_ready;
   assign \$59  = ~ \$signal$76 ;
   assign \$60  = { \$10 , \$9 , \$8 , \$7  } & \$59 ;
-  assign \$61  = \$signal$167  == \$signal$46 ;
+  assign \$61  = \$signal$155  == \$signal$46 ;
   assign \$62  = \$61  ? \$signal$76  : 4'h0;
   assign \$63  = \$60  | \$62 ;
   assign \$64  = \$signal$40  ? \$63  : { \$10 , \$9 , \$8 , \$7  };
@@ -10541,34 +9908,34 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$66  = \$65  ? budget[16:13] : budget[12:9];
   assign \$67  = stage_set == \$signal$43 ;
   assign \$68  = \$signal$84  & \$67 ;
-  assign \$69  = \$signal$121  == \$signal$46 ;
-  assign \$70  = \$signal$40  ? done_valid : \$signature__data$134 [3:0];
-  assign \$71  = \$signal$40  ? done_referenced : \$signature__data$134 [7:4];
-  assign \$72  = \$signal$40  ? done_age : \$signature__data$134 [15:8];
-  assign \$73  = \$signal$40  ? done_counter0 : \$signature__data$134 [23:16];
-  assign \$74  = \$signal$40  ? done_counter1 : \$signature__data$134 [31:24];
-  assign \$75  = \$signal$40  ? done_counter2 : \$signature__data$134 [39:32];
-  assign \$76  = \$signal$40  ? done_counter3 : \$signature__data$134 [47:40];
+  assign \$69  = \$signal$118  == \$signal$46 ;
+  assign \$70  = \$signal$40  ? done_valid : \$signature__data$128 [3:0];
+  assign \$71  = \$signal$40  ? done_referenced : \$signature__data$128 [7:4];
+  assign \$72  = \$signal$40  ? done_age : \$signature__data$128 [15:8];
+  assign \$73  = \$signal$40  ? done_counter0 : \$signature__data$128 [23:16];
+  assign \$74  = \$signal$40  ? done_counter1 : \$signature__data$128 [31:24];
+  assign \$75  = \$signal$40  ? done_counter2 : \$signature__data$128 [39:32];
+  assign \$76  = \$signal$40  ? done_counter3 : \$signature__data$128 [47:40];
   assign \$77  = \$signal$84  & evict;
   assign \$78  = \$signal$84  & revives;
   assign \$79  = \$signal$84  & returns;
-  assign \$80  = 1'h0 + \$signal$150 [0];
-  assign \$81  = \$80  + \$signal$150 [1];
-  assign \$82  = \$81  + \$signal$150 [2];
-  assign \$83  = \$82  + \$signal$150 [3];
+  assign \$80  = 1'h0 + \$signal$138 [0];
+  assign \$81  = \$80  + \$signal$138 [1];
+  assign \$82  = \$81  + \$signal$138 [2];
+  assign \$83  = \$82  + \$signal$138 [3];
   assign \$84  = ~ \$18 [3:0];
   assign \$85  = current & \$84 ;
-  assign \$86  = \$signal$112  ^ \$18 [3:0];
+  assign \$86  = \$signal$109  ^ \$18 [3:0];
   always @(posedge clk)
-    \$signal$157  <= \$87 ;
+    \$signal$145  <= \$87 ;
   always @(posedge clk)
     \$signal$10  <= \$88 ;
   always @(posedge clk)
-    \$signal$159  <= \$89 ;
+    \$signal$147  <= \$89 ;
   always @(posedge clk)
-    \$signal$160  <= \$90 ;
+    \$signal$148  <= \$90 ;
   always @(posedge clk)
-    \$signal$161  <= \$91 ;
+    \$signal$149  <= \$91 ;
   always @(posedge clk)
     \$signal$18  <= \$92 ;
   always @(posedge clk)
@@ -10588,7 +9955,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   always @(posedge clk)
     \$signal$84  <= \$100 ;
   always @(posedge clk)
-    \$signal$121  <= \$101 ;
+    \$signal$118  <= \$101 ;
   always @(posedge clk)
     stage_set <= \$102 ;
   always @(posedge clk)
@@ -10620,7 +9987,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   always @(posedge clk)
     \$signal$41  <= \$116 ;
   always @(posedge clk)
-    \$signal$167  <= \$117 ;
+    \$signal$155  <= \$117 ;
   always @(posedge clk)
     done_set <= \$118 ;
   always @(posedge clk)
@@ -10652,7 +10019,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   always @(posedge clk)
     current <= \$132 ;
   always @(posedge clk)
-    \$signal$112  <= \$133 ;
+    \$signal$109  <= \$133 ;
   hotline_popularity_bank_tracker_update update (
     .age(age),
     .age_period(age_period),
@@ -10680,18 +10047,18 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$signal$150  = 4'h0;
+    \$signal$138  = 4'h0;
     casez (wanted)
       3'h0:
-          \$signal$150  = \$30 ;
+          \$signal$138  = \$30 ;
       3'h1:
-          \$signal$150  = \$33 ;
+          \$signal$138  = \$33 ;
       3'h2:
-          \$signal$150  = \$35 ;
+          \$signal$138  = \$35 ;
       3'h3:
-          \$signal$150  = \$37 ;
+          \$signal$138  = \$37 ;
       3'h4:
-          \$signal$150  = \$40 ;
+          \$signal$138  = \$40 ;
     endcase
   end
   always @* begin
@@ -10710,7 +10077,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$87  = \valid$158 ;
+    \$87  = \valid$146 ;
     if (rst) begin
       \$87  = 1'h0;
     end
@@ -10731,7 +10098,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$90  = \$signal$157 ;
+    \$90  = \$signal$145 ;
     if (rst) begin
       \$90  = 1'h0;
     end
@@ -10745,7 +10112,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$92  = \$signal$159 ;
+    \$92  = \$signal$147 ;
     if (rst) begin
       \$92  = 9'h000;
     end
@@ -10759,14 +10126,14 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$94  = \$signal$160 ;
+    \$94  = \$signal$148 ;
     if (rst) begin
       \$94  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$95  = \$signal$161 ;
+    \$95  = \$signal$149 ;
     if (rst) begin
       \$95  = 1'h0;
     end
@@ -10920,7 +10287,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$117  = \$signal$121 ;
+    \$117  = \$signal$118 ;
     if (rst) begin
       \$117  = 33'h000000000;
     end
@@ -11027,7 +10394,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
     (* full_case = 32'd1 *)
     if (load) begin
-      \$132  = \$signal$150 ;
+      \$132  = \$signal$138 ;
     end else begin
       \$132  = \$85 ;
     end
@@ -11049,11 +10416,11 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   assign \port$195$0  = \$47 ;
   assign \port$202$0  = \$54 ;
-  assign \port$244$0  = \$signature__data$134 ;
-  assign row_out__tag__0 = \$signature__data$45 ;
-  assign row_out__tag__1 = \$signature__data$47 ;
-  assign row_out__tag__2 = \$signature__data$48 ;
-  assign row_out__tag__3 = \$signature__data$49 ;
+  assign \port$244$0  = \$signature__data$128 ;
+  assign \port$255$0  = \$signature__data$45 ;
+  assign \port$259$0  = \$signature__data$47 ;
+  assign \port$263$0  = \$signature__data$48 ;
+  assign \port$267$0  = \$signature__data$49 ;
 endmodule
 
 module hotline_popularity_bank_tracker_update(valid, referenced, age, counter__0, counter__1, counter__2, counter__3, match, fill, revives, returns, evict, next_valid, next_age, next_referenced, next_counter__0, next_counter__1, next_counter__2, next_counter__3, weight, hot

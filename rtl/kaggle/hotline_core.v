@@ -6159,66 +6159,19 @@ module hotline_classifier_beats(rst, r_en, w_rdy, r_data, w_port__data, w_en, r_
   end
 endmodule
 
-module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits, hold, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counter__0, row_out__0__counter__1, row_out__0__counter__2, row_out__0__counter__3, row_out__0__counter__4, row_out__0__counter__5, row_out__0__counter__6, row_out__0__counter__7, row_out__0__counter__8, row_out__0__counter__9
-, row_out__0__counter__10, row_out__0__counter__11, row_out__0__counter__12, row_out__0__counter__13, row_out__0__counter__14, row_out__0__counter__15, row_out__0__tag__0, row_out__0__tag__1, row_out__0__tag__2, row_out__0__tag__3, row_out__0__tag__4, row_out__0__tag__5, row_out__0__tag__6, row_out__0__tag__7, row_out__0__tag__8, row_out__0__tag__9, row_out__0__tag__10, row_out__0__tag__11, row_out__0__tag__12, row_out__0__tag__13, row_out__0__tag__14
-, row_out__0__tag__15, slot_out__0, row_out__1__valid, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counter__0, row_out__1__counter__1, row_out__1__counter__2, row_out__1__counter__3, row_out__1__counter__4, row_out__1__counter__5, row_out__1__counter__6, row_out__1__counter__7, row_out__1__counter__8, row_out__1__counter__9, row_out__1__counter__10, row_out__1__counter__11, row_out__1__counter__12, row_out__1__counter__13, row_out__1__counter__14
-, row_out__1__counter__15, row_out__1__tag__0, row_out__1__tag__1, row_out__1__tag__2, row_out__1__tag__3, row_out__1__tag__4, row_out__1__tag__5, row_out__1__tag__6, row_out__1__tag__7, row_out__1__tag__8, row_out__1__tag__9, row_out__1__tag__10, row_out__1__tag__11, row_out__1__tag__12, row_out__1__tag__13, row_out__1__tag__14, row_out__1__tag__15, slot_out__1, row_out__2__valid, row_out__2__hot, row_out__2__referenced
-, row_out__2__age, row_out__2__counter__0, row_out__2__counter__1, row_out__2__counter__2, row_out__2__counter__3, row_out__2__counter__4, row_out__2__counter__5, row_out__2__counter__6, row_out__2__counter__7, row_out__2__counter__8, row_out__2__counter__9, row_out__2__counter__10, row_out__2__counter__11, row_out__2__counter__12, row_out__2__counter__13, row_out__2__counter__14, row_out__2__counter__15, row_out__2__tag__0, row_out__2__tag__1, row_out__2__tag__2, row_out__2__tag__3
-, row_out__2__tag__4, row_out__2__tag__5, row_out__2__tag__6, row_out__2__tag__7, row_out__2__tag__8, row_out__2__tag__9, row_out__2__tag__10, row_out__2__tag__11, row_out__2__tag__12, row_out__2__tag__13, row_out__2__tag__14, row_out__2__tag__15, slot_out__2, row_out__3__valid, row_out__3__hot, row_out__3__referenced, row_out__3__age, row_out__3__counter__0, row_out__3__counter__1, row_out__3__counter__2, row_out__3__counter__3
-, row_out__3__counter__4, row_out__3__counter__5, row_out__3__counter__6, row_out__3__counter__7, row_out__3__counter__8, row_out__3__counter__9, row_out__3__counter__10, row_out__3__counter__11, row_out__3__counter__12, row_out__3__counter__13, row_out__3__counter__14, row_out__3__counter__15, row_out__3__tag__0, row_out__3__tag__1, row_out__3__tag__2, row_out__3__tag__3, row_out__3__tag__4, row_out__3__tag__5, row_out__3__tag__6, row_out__3__tag__7, row_out__3__tag__8
-, row_out__3__tag__9, row_out__3__tag__10, row_out__3__tag__11, row_out__3__tag__12, row_out__3__tag__13, row_out__3__tag__14, row_out__3__tag__15, slot_out__3, row_out__4__valid, row_out__4__hot, row_out__4__referenced, row_out__4__age, row_out__4__counter__0, row_out__4__counter__1, row_out__4__counter__2, row_out__4__counter__3, row_out__4__counter__4, row_out__4__counter__5, row_out__4__counter__6, row_out__4__counter__7, row_out__4__counter__8
-, row_out__4__counter__9, row_out__4__counter__10, row_out__4__counter__11, row_out__4__counter__12, row_out__4__counter__13, row_out__4__counter__14, row_out__4__counter__15, row_out__4__tag__0, row_out__4__tag__1, row_out__4__tag__2, row_out__4__tag__3, row_out__4__tag__4, row_out__4__tag__5, row_out__4__tag__6, row_out__4__tag__7, row_out__4__tag__8, row_out__4__tag__9, row_out__4__tag__10, row_out__4__tag__11, row_out__4__tag__12, row_out__4__tag__13
-, row_out__4__tag__14, row_out__4__tag__15, slot_out__4, row_out__5__valid, row_out__5__hot, row_out__5__referenced, row_out__5__age, row_out__5__counter__0, row_out__5__counter__1, row_out__5__counter__2, row_out__5__counter__3, row_out__5__counter__4, row_out__5__counter__5, row_out__5__counter__6, row_out__5__counter__7, row_out__5__counter__8, row_out__5__counter__9, row_out__5__counter__10, row_out__5__counter__11, row_out__5__counter__12, row_out__5__counter__13
-, row_out__5__counter__14, row_out__5__counter__15, row_out__5__tag__0, row_out__5__tag__1, row_out__5__tag__2, row_out__5__tag__3, row_out__5__tag__4, row_out__5__tag__5, row_out__5__tag__6, row_out__5__tag__7, row_out__5__tag__8, row_out__5__tag__9, row_out__5__tag__10, row_out__5__tag__11, row_out__5__tag__12, row_out__5__tag__13, row_out__5__tag__14, row_out__5__tag__15, slot_out__5, row_out__6__valid, row_out__6__hot
-, row_out__6__referenced, row_out__6__age, row_out__6__counter__0, row_out__6__counter__1, row_out__6__counter__2, row_out__6__counter__3, row_out__6__counter__4, row_out__6__counter__5, row_out__6__counter__6, row_out__6__counter__7, row_out__6__counter__8, row_out__6__counter__9, row_out__6__counter__10, row_out__6__counter__11, row_out__6__counter__12, row_out__6__counter__13, row_out__6__counter__14, row_out__6__counter__15, row_out__6__tag__0, row_out__6__tag__1, row_out__6__tag__2
-, row_out__6__tag__3, row_out__6__tag__4, row_out__6__tag__5, row_out__6__tag__6, row_out__6__tag__7, row_out__6__tag__8, row_out__6__tag__9, row_out__6__tag__10, row_out__6__tag__11, row_out__6__tag__12, row_out__6__tag__13, row_out__6__tag__14, row_out__6__tag__15, slot_out__6, row_out__7__valid, row_out__7__hot, row_out__7__referenced, row_out__7__age, row_out__7__counter__0, row_out__7__counter__1, row_out__7__counter__2
-, row_out__7__counter__3, row_out__7__counter__4, row_out__7__counter__5, row_out__7__counter__6, row_out__7__counter__7, row_out__7__counter__8, row_out__7__counter__9, row_out__7__counter__10, row_out__7__counter__11, row_out__7__counter__12, row_out__7__counter__13, row_out__7__counter__14, row_out__7__counter__15, row_out__7__tag__0, row_out__7__tag__1, row_out__7__tag__2, row_out__7__tag__3, row_out__7__tag__4, row_out__7__tag__5, row_out__7__tag__6, row_out__7__tag__7
-, row_out__7__tag__8, row_out__7__tag__9, row_out__7__tag__10, row_out__7__tag__11, row_out__7__tag__12, row_out__7__tag__13, row_out__7__tag__14, row_out__7__tag__15, slot_out__7, row_out__8__valid, row_out__8__hot, row_out__8__referenced, row_out__8__age, row_out__8__counter__0, row_out__8__counter__1, row_out__8__counter__2, row_out__8__counter__3, row_out__8__counter__4, row_out__8__counter__5, row_out__8__counter__6, row_out__8__counter__7
-, row_out__8__counter__8, row_out__8__counter__9, row_out__8__counter__10, row_out__8__counter__11, row_out__8__counter__12, row_out__8__counter__13, row_out__8__counter__14, row_out__8__counter__15, row_out__8__tag__0, row_out__8__tag__1, row_out__8__tag__2, row_out__8__tag__3, row_out__8__tag__4, row_out__8__tag__5, row_out__8__tag__6, row_out__8__tag__7, row_out__8__tag__8, row_out__8__tag__9, row_out__8__tag__10, row_out__8__tag__11, row_out__8__tag__12
-, row_out__8__tag__13, row_out__8__tag__14, row_out__8__tag__15, slot_out__8, row_out__9__valid, row_out__9__hot, row_out__9__referenced, row_out__9__age, row_out__9__counter__0, row_out__9__counter__1, row_out__9__counter__2, row_out__9__counter__3, row_out__9__counter__4, row_out__9__counter__5, row_out__9__counter__6, row_out__9__counter__7, row_out__9__counter__8, row_out__9__counter__9, row_out__9__counter__10, row_out__9__counter__11, row_out__9__counter__12
-, row_out__9__counter__13, row_out__9__counter__14, row_out__9__counter__15, row_out__9__tag__0, row_out__9__tag__1, row_out__9__tag__2, row_out__9__tag__3, row_out__9__tag__4, row_out__9__tag__5, row_out__9__tag__6, row_out__9__tag__7, row_out__9__tag__8, row_out__9__tag__9, row_out__9__tag__10, row_out__9__tag__11, row_out__9__tag__12, row_out__9__tag__13, row_out__9__tag__14, row_out__9__tag__15, slot_out__9, row_out__10__valid
-, row_out__10__hot, row_out__10__referenced, row_out__10__age, row_out__10__counter__0, row_out__10__counter__1, row_out__10__counter__2, row_out__10__counter__3, row_out__10__counter__4, row_out__10__counter__5, row_out__10__counter__6, row_out__10__counter__7, row_out__10__counter__8, row_out__10__counter__9, row_out__10__counter__10, row_out__10__counter__11, row_out__10__counter__12, row_out__10__counter__13, row_out__10__counter__14, row_out__10__counter__15, row_out__10__tag__0, row_out__10__tag__1
-, row_out__10__tag__2, row_out__10__tag__3, row_out__10__tag__4, row_out__10__tag__5, row_out__10__tag__6, row_out__10__tag__7, row_out__10__tag__8, row_out__10__tag__9, row_out__10__tag__10, row_out__10__tag__11, row_out__10__tag__12, row_out__10__tag__13, row_out__10__tag__14, row_out__10__tag__15, slot_out__10, row_out__11__valid, row_out__11__hot, row_out__11__referenced, row_out__11__age, row_out__11__counter__0, row_out__11__counter__1
-, row_out__11__counter__2, row_out__11__counter__3, row_out__11__counter__4, row_out__11__counter__5, row_out__11__counter__6, row_out__11__counter__7, row_out__11__counter__8, row_out__11__counter__9, row_out__11__counter__10, row_out__11__counter__11, row_out__11__counter__12, row_out__11__counter__13, row_out__11__counter__14, row_out__11__counter__15, row_out__11__tag__0, row_out__11__tag__1, row_out__11__tag__2, row_out__11__tag__3, row_out__11__tag__4, row_out__11__tag__5, row_out__11__tag__6
-, row_out__11__tag__7, row_out__11__tag__8, row_out__11__tag__9, row_out__11__tag__10, row_out__11__tag__11, row_out__11__tag__12, row_out__11__tag__13, row_out__11__tag__14, row_out__11__tag__15, slot_out__11, row_out__12__valid, row_out__12__hot, row_out__12__referenced, row_out__12__age, row_out__12__counter__0, row_out__12__counter__1, row_out__12__counter__2, row_out__12__counter__3, row_out__12__counter__4, row_out__12__counter__5, row_out__12__counter__6
-, row_out__12__counter__7, row_out__12__counter__8, row_out__12__counter__9, row_out__12__counter__10, row_out__12__counter__11, row_out__12__counter__12, row_out__12__counter__13, row_out__12__counter__14, row_out__12__counter__15, row_out__12__tag__0, row_out__12__tag__1, row_out__12__tag__2, row_out__12__tag__3, row_out__12__tag__4, row_out__12__tag__5, row_out__12__tag__6, row_out__12__tag__7, row_out__12__tag__8, row_out__12__tag__9, row_out__12__tag__10, row_out__12__tag__11
-, row_out__12__tag__12, row_out__12__tag__13, row_out__12__tag__14, row_out__12__tag__15, slot_out__12, row_out__13__valid, row_out__13__hot, row_out__13__referenced, row_out__13__age, row_out__13__counter__0, row_out__13__counter__1, row_out__13__counter__2, row_out__13__counter__3, row_out__13__counter__4, row_out__13__counter__5, row_out__13__counter__6, row_out__13__counter__7, row_out__13__counter__8, row_out__13__counter__9, row_out__13__counter__10, row_out__13__counter__11
-, row_out__13__counter__12, row_out__13__counter__13, row_out__13__counter__14, row_out__13__counter__15, row_out__13__tag__0, row_out__13__tag__1, row_out__13__tag__2, row_out__13__tag__3, row_out__13__tag__4, row_out__13__tag__5, row_out__13__tag__6, row_out__13__tag__7, row_out__13__tag__8, row_out__13__tag__9, row_out__13__tag__10, row_out__13__tag__11, row_out__13__tag__12, row_out__13__tag__13, row_out__13__tag__14, row_out__13__tag__15, slot_out__13
-, row_out__14__valid, row_out__14__hot, row_out__14__referenced, row_out__14__age, row_out__14__counter__0, row_out__14__counter__1, row_out__14__counter__2, row_out__14__counter__3, row_out__14__counter__4, row_out__14__counter__5, row_out__14__counter__6, row_out__14__counter__7, row_out__14__counter__8, row_out__14__counter__9, row_out__14__counter__10, row_out__14__counter__11, row_out__14__counter__12, row_out__14__counter__13, row_out__14__counter__14, row_out__14__counter__15, row_out__14__tag__0
-, row_out__14__tag__1, row_out__14__tag__2, row_out__14__tag__3, row_out__14__tag__4, row_out__14__tag__5, row_out__14__tag__6, row_out__14__tag__7, row_out__14__tag__8, row_out__14__tag__9, row_out__14__tag__10, row_out__14__tag__11, row_out__14__tag__12, row_out__14__tag__13, row_out__14__tag__14, row_out__14__tag__15, slot_out__14, row_out__15__valid, row_out__15__hot, row_out__15__referenced, row_out__15__age, row_out__15__counter__0
-, row_out__15__counter__1, row_out__15__counter__2, row_out__15__counter__3, row_out__15__counter__4, row_out__15__counter__5, row_out__15__counter__6, row_out__15__counter__7, row_out__15__counter__8, row_out__15__counter__9, row_out__15__counter__10, row_out__15__counter__11, row_out__15__counter__12, row_out__15__counter__13, row_out__15__counter__14, row_out__15__counter__15, row_out__15__tag__0, row_out__15__tag__1, row_out__15__tag__2, row_out__15__tag__3, row_out__15__tag__4, row_out__15__tag__5
-, row_out__15__tag__6, row_out__15__tag__7, row_out__15__tag__8, row_out__15__tag__9, row_out__15__tag__10, row_out__15__tag__11, row_out__15__tag__12, row_out__15__tag__13, row_out__15__tag__14, row_out__15__tag__15, slot_out__15, row_out__16__valid, row_out__16__hot, row_out__16__referenced, row_out__16__age, row_out__16__counter__0, row_out__16__counter__1, row_out__16__counter__2, row_out__16__counter__3, row_out__16__counter__4, row_out__16__counter__5
-, row_out__16__counter__6, row_out__16__counter__7, row_out__16__counter__8, row_out__16__counter__9, row_out__16__counter__10, row_out__16__counter__11, row_out__16__counter__12, row_out__16__counter__13, row_out__16__counter__14, row_out__16__counter__15, row_out__16__tag__0, row_out__16__tag__1, row_out__16__tag__2, row_out__16__tag__3, row_out__16__tag__4, row_out__16__tag__5, row_out__16__tag__6, row_out__16__tag__7, row_out__16__tag__8, row_out__16__tag__9, row_out__16__tag__10
-, row_out__16__tag__11, row_out__16__tag__12, row_out__16__tag__13, row_out__16__tag__14, row_out__16__tag__15, slot_out__16, row_out__17__valid, row_out__17__hot, row_out__17__referenced, row_out__17__age, row_out__17__counter__0, row_out__17__counter__1, row_out__17__counter__2, row_out__17__counter__3, row_out__17__counter__4, row_out__17__counter__5, row_out__17__counter__6, row_out__17__counter__7, row_out__17__counter__8, row_out__17__counter__9, row_out__17__counter__10
-, row_out__17__counter__11, row_out__17__counter__12, row_out__17__counter__13, row_out__17__counter__14, row_out__17__counter__15, row_out__17__tag__0, row_out__17__tag__1, row_out__17__tag__2, row_out__17__tag__3, row_out__17__tag__4, row_out__17__tag__5, row_out__17__tag__6, row_out__17__tag__7, row_out__17__tag__8, row_out__17__tag__9, row_out__17__tag__10, row_out__17__tag__11, row_out__17__tag__12, row_out__17__tag__13, row_out__17__tag__14, row_out__17__tag__15
-, slot_out__17, row_out__18__valid, row_out__18__hot, row_out__18__referenced, row_out__18__age, row_out__18__counter__0, row_out__18__counter__1, row_out__18__counter__2, row_out__18__counter__3, row_out__18__counter__4, row_out__18__counter__5, row_out__18__counter__6, row_out__18__counter__7, row_out__18__counter__8, row_out__18__counter__9, row_out__18__counter__10, row_out__18__counter__11, row_out__18__counter__12, row_out__18__counter__13, row_out__18__counter__14, row_out__18__counter__15
-, row_out__18__tag__0, row_out__18__tag__1, row_out__18__tag__2, row_out__18__tag__3, row_out__18__tag__4, row_out__18__tag__5, row_out__18__tag__6, row_out__18__tag__7, row_out__18__tag__8, row_out__18__tag__9, row_out__18__tag__10, row_out__18__tag__11, row_out__18__tag__12, row_out__18__tag__13, row_out__18__tag__14, row_out__18__tag__15, slot_out__18, row_out__19__valid, row_out__19__hot, row_out__19__referenced, row_out__19__age
-, row_out__19__counter__0, row_out__19__counter__1, row_out__19__counter__2, row_out__19__counter__3, row_out__19__counter__4, row_out__19__counter__5, row_out__19__counter__6, row_out__19__counter__7, row_out__19__counter__8, row_out__19__counter__9, row_out__19__counter__10, row_out__19__counter__11, row_out__19__counter__12, row_out__19__counter__13, row_out__19__counter__14, row_out__19__counter__15, row_out__19__tag__0, row_out__19__tag__1, row_out__19__tag__2, row_out__19__tag__3, row_out__19__tag__4
-, row_out__19__tag__5, row_out__19__tag__6, row_out__19__tag__7, row_out__19__tag__8, row_out__19__tag__9, row_out__19__tag__10, row_out__19__tag__11, row_out__19__tag__12, row_out__19__tag__13, row_out__19__tag__14, row_out__19__tag__15, slot_out__19, row_out__20__valid, row_out__20__hot, row_out__20__referenced, row_out__20__age, row_out__20__counter__0, row_out__20__counter__1, row_out__20__counter__2, row_out__20__counter__3, row_out__20__counter__4
-, row_out__20__counter__5, row_out__20__counter__6, row_out__20__counter__7, row_out__20__counter__8, row_out__20__counter__9, row_out__20__counter__10, row_out__20__counter__11, row_out__20__counter__12, row_out__20__counter__13, row_out__20__counter__14, row_out__20__counter__15, row_out__20__tag__0, row_out__20__tag__1, row_out__20__tag__2, row_out__20__tag__3, row_out__20__tag__4, row_out__20__tag__5, row_out__20__tag__6, row_out__20__tag__7, row_out__20__tag__8, row_out__20__tag__9
-, row_out__20__tag__10, row_out__20__tag__11, row_out__20__tag__12, row_out__20__tag__13, row_out__20__tag__14, row_out__20__tag__15, slot_out__20, row_out__21__valid, row_out__21__hot, row_out__21__referenced, row_out__21__age, row_out__21__counter__0, row_out__21__counter__1, row_out__21__counter__2, row_out__21__counter__3, row_out__21__counter__4, row_out__21__counter__5, row_out__21__counter__6, row_out__21__counter__7, row_out__21__counter__8, row_out__21__counter__9
-, row_out__21__counter__10, row_out__21__counter__11, row_out__21__counter__12, row_out__21__counter__13, row_out__21__counter__14, row_out__21__counter__15, row_out__21__tag__0, row_out__21__tag__1, row_out__21__tag__2, row_out__21__tag__3, row_out__21__tag__4, row_out__21__tag__5, row_out__21__tag__6, row_out__21__tag__7, row_out__21__tag__8, row_out__21__tag__9, row_out__21__tag__10, row_out__21__tag__11, row_out__21__tag__12, row_out__21__tag__13, row_out__21__tag__14
-, row_out__21__tag__15, slot_out__21, row_out__22__valid, row_out__22__hot, row_out__22__referenced, row_out__22__age, row_out__22__counter__0, row_out__22__counter__1, row_out__22__counter__2, row_out__22__counter__3, row_out__22__counter__4, row_out__22__counter__5, row_out__22__counter__6, row_out__22__counter__7, row_out__22__counter__8, row_out__22__counter__9, row_out__22__counter__10, row_out__22__counter__11, row_out__22__counter__12, row_out__22__counter__13, row_out__22__counter__14
-, row_out__22__counter__15, row_out__22__tag__0, row_out__22__tag__1, row_out__22__tag__2, row_out__22__tag__3, row_out__22__tag__4, row_out__22__tag__5, row_out__22__tag__6, row_out__22__tag__7, row_out__22__tag__8, row_out__22__tag__9, row_out__22__tag__10, row_out__22__tag__11, row_out__22__tag__12, row_out__22__tag__13, row_out__22__tag__14, row_out__22__tag__15, slot_out__22, row_out__23__valid, row_out__23__hot, row_out__23__referenced
-, row_out__23__age, row_out__23__counter__0, row_out__23__counter__1, row_out__23__counter__2, row_out__23__counter__3, row_out__23__counter__4, row_out__23__counter__5, row_out__23__counter__6, row_out__23__counter__7, row_out__23__counter__8, row_out__23__counter__9, row_out__23__counter__10, row_out__23__counter__11, row_out__23__counter__12, row_out__23__counter__13, row_out__23__counter__14, row_out__23__counter__15, row_out__23__tag__0, row_out__23__tag__1, row_out__23__tag__2, row_out__23__tag__3
-, row_out__23__tag__4, row_out__23__tag__5, row_out__23__tag__6, row_out__23__tag__7, row_out__23__tag__8, row_out__23__tag__9, row_out__23__tag__10, row_out__23__tag__11, row_out__23__tag__12, row_out__23__tag__13, row_out__23__tag__14, row_out__23__tag__15, slot_out__23, row_out__24__valid, row_out__24__hot, row_out__24__referenced, row_out__24__age, row_out__24__counter__0, row_out__24__counter__1, row_out__24__counter__2, row_out__24__counter__3
-, row_out__24__counter__4, row_out__24__counter__5, row_out__24__counter__6, row_out__24__counter__7, row_out__24__counter__8, row_out__24__counter__9, row_out__24__counter__10, row_out__24__counter__11, row_out__24__counter__12, row_out__24__counter__13, row_out__24__counter__14, row_out__24__counter__15, row_out__24__tag__0, row_out__24__tag__1, row_out__24__tag__2, row_out__24__tag__3, row_out__24__tag__4, row_out__24__tag__5, row_out__24__tag__6, row_out__24__tag__7, row_out__24__tag__8
-, row_out__24__tag__9, row_out__24__tag__10, row_out__24__tag__11, row_out__24__tag__12, row_out__24__tag__13, row_out__24__tag__14, row_out__24__tag__15, slot_out__24, row_out__25__valid, row_out__25__hot, row_out__25__referenced, row_out__25__age, row_out__25__counter__0, row_out__25__counter__1, row_out__25__counter__2, row_out__25__counter__3, row_out__25__counter__4, row_out__25__counter__5, row_out__25__counter__6, row_out__25__counter__7, row_out__25__counter__8
-, row_out__25__counter__9, row_out__25__counter__10, row_out__25__counter__11, row_out__25__counter__12, row_out__25__counter__13, row_out__25__counter__14, row_out__25__counter__15, row_out__25__tag__0, row_out__25__tag__1, row_out__25__tag__2, row_out__25__tag__3, row_out__25__tag__4, row_out__25__tag__5, row_out__25__tag__6, row_out__25__tag__7, row_out__25__tag__8, row_out__25__tag__9, row_out__25__tag__10, row_out__25__tag__11, row_out__25__tag__12, row_out__25__tag__13
-, row_out__25__tag__14, row_out__25__tag__15, slot_out__25, row_out__26__valid, row_out__26__hot, row_out__26__referenced, row_out__26__age, row_out__26__counter__0, row_out__26__counter__1, row_out__26__counter__2, row_out__26__counter__3, row_out__26__counter__4, row_out__26__counter__5, row_out__26__counter__6, row_out__26__counter__7, row_out__26__counter__8, row_out__26__counter__9, row_out__26__counter__10, row_out__26__counter__11, row_out__26__counter__12, row_out__26__counter__13
-, row_out__26__counter__14, row_out__26__counter__15, row_out__26__tag__0, row_out__26__tag__1, row_out__26__tag__2, row_out__26__tag__3, row_out__26__tag__4, row_out__26__tag__5, row_out__26__tag__6, row_out__26__tag__7, row_out__26__tag__8, row_out__26__tag__9, row_out__26__tag__10, row_out__26__tag__11, row_out__26__tag__12, row_out__26__tag__13, row_out__26__tag__14, row_out__26__tag__15, slot_out__26, row_out__27__valid, row_out__27__hot
-, row_out__27__referenced, row_out__27__age, row_out__27__counter__0, row_out__27__counter__1, row_out__27__counter__2, row_out__27__counter__3, row_out__27__counter__4, row_out__27__counter__5, row_out__27__counter__6, row_out__27__counter__7, row_out__27__counter__8, row_out__27__counter__9, row_out__27__counter__10, row_out__27__counter__11, row_out__27__counter__12, row_out__27__counter__13, row_out__27__counter__14, row_out__27__counter__15, row_out__27__tag__0, row_out__27__tag__1, row_out__27__tag__2
-, row_out__27__tag__3, row_out__27__tag__4, row_out__27__tag__5, row_out__27__tag__6, row_out__27__tag__7, row_out__27__tag__8, row_out__27__tag__9, row_out__27__tag__10, row_out__27__tag__11, row_out__27__tag__12, row_out__27__tag__13, row_out__27__tag__14, row_out__27__tag__15, slot_out__27, row_out__28__valid, row_out__28__hot, row_out__28__referenced, row_out__28__age, row_out__28__counter__0, row_out__28__counter__1, row_out__28__counter__2
-, row_out__28__counter__3, row_out__28__counter__4, row_out__28__counter__5, row_out__28__counter__6, row_out__28__counter__7, row_out__28__counter__8, row_out__28__counter__9, row_out__28__counter__10, row_out__28__counter__11, row_out__28__counter__12, row_out__28__counter__13, row_out__28__counter__14, row_out__28__counter__15, row_out__28__tag__0, row_out__28__tag__1, row_out__28__tag__2, row_out__28__tag__3, row_out__28__tag__4, row_out__28__tag__5, row_out__28__tag__6, row_out__28__tag__7
-, row_out__28__tag__8, row_out__28__tag__9, row_out__28__tag__10, row_out__28__tag__11, row_out__28__tag__12, row_out__28__tag__13, row_out__28__tag__14, row_out__28__tag__15, slot_out__28, row_out__29__valid, row_out__29__hot, row_out__29__referenced, row_out__29__age, row_out__29__counter__0, row_out__29__counter__1, row_out__29__counter__2, row_out__29__counter__3, row_out__29__counter__4, row_out__29__counter__5, row_out__29__counter__6, row_out__29__counter__7
-, row_out__29__counter__8, row_out__29__counter__9, row_out__29__counter__10, row_out__29__counter__11, row_out__29__counter__12, row_out__29__counter__13, row_out__29__counter__14, row_out__29__counter__15, row_out__29__tag__0, row_out__29__tag__1, row_out__29__tag__2, row_out__29__tag__3, row_out__29__tag__4, row_out__29__tag__5, row_out__29__tag__6, row_out__29__tag__7, row_out__29__tag__8, row_out__29__tag__9, row_out__29__tag__10, row_out__29__tag__11, row_out__29__tag__12
-, row_out__29__tag__13, row_out__29__tag__14, row_out__29__tag__15, slot_out__29, row_out__30__valid, row_out__30__hot, row_out__30__referenced, row_out__30__age, row_out__30__counter__0, row_out__30__counter__1, row_out__30__counter__2, row_out__30__counter__3, row_out__30__counter__4, row_out__30__counter__5, row_out__30__counter__6, row_out__30__counter__7, row_out__30__counter__8, row_out__30__counter__9, row_out__30__counter__10, row_out__30__counter__11, row_out__30__counter__12
-, row_out__30__counter__13, row_out__30__counter__14, row_out__30__counter__15, row_out__30__tag__0, row_out__30__tag__1, row_out__30__tag__2, row_out__30__tag__3, row_out__30__tag__4, row_out__30__tag__5, row_out__30__tag__6, row_out__30__tag__7, row_out__30__tag__8, row_out__30__tag__9, row_out__30__tag__10, row_out__30__tag__11, row_out__30__tag__12, row_out__30__tag__13, row_out__30__tag__14, row_out__30__tag__15, slot_out__30, row_out__31__valid
-, row_out__31__hot, row_out__31__referenced, row_out__31__age, row_out__31__counter__0, row_out__31__counter__1, row_out__31__counter__2, row_out__31__counter__3, row_out__31__counter__4, row_out__31__counter__5, row_out__31__counter__6, row_out__31__counter__7, row_out__31__counter__8, row_out__31__counter__9, row_out__31__counter__10, row_out__31__counter__11, row_out__31__counter__12, row_out__31__counter__13, row_out__31__counter__14, row_out__31__counter__15, row_out__31__tag__0, row_out__31__tag__1
-, row_out__31__tag__2, row_out__31__tag__3, row_out__31__tag__4, row_out__31__tag__5, row_out__31__tag__6, row_out__31__tag__7, row_out__31__tag__8, row_out__31__tag__9, row_out__31__tag__10, row_out__31__tag__11, row_out__31__tag__12, row_out__31__tag__13, row_out__31__tag__14, row_out__31__tag__15, slot_out__31, selecting, dump__ready, restore__payload, write_data, budget, hot_rows
-, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counter__0, row_in__counter__1, row_in__counter__2, row_in__counter__3, row_in__counter__4, row_in__counter__5, row_in__counter__6, row_in__counter__7, row_in__counter__8, row_in__counter__9, row_in__counter__10, row_in__counter__11, row_in__counter__12, row_in__counter__13, row_in__counter__14, row_in__counter__15, row_in__tag__0
-, row_in__tag__1, row_in__tag__2, row_in__tag__3, row_in__tag__4, row_in__tag__5, row_in__tag__6, row_in__tag__7, row_in__tag__8, row_in__tag__9, row_in__tag__10, row_in__tag__11, row_in__tag__12, row_in__tag__13, row_in__tag__14, row_in__tag__15, row_access, row_set, row_write, clear, done, hot_rows_range
-, restore_start, select, clear_counters, command_code, dump__valid, dump__payload, restore__ready, restore_entry, restore_length, row_way, restored, slot_write, slot_in, command_busy, snapshot, restore__valid);
+module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits, hold, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counters, row_out__0__tags, slot_out__0, row_out__1__valid, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counters, row_out__1__tags, slot_out__1
+, row_out__2__valid, row_out__2__hot, row_out__2__referenced, row_out__2__age, row_out__2__counters, row_out__2__tags, slot_out__2, row_out__3__valid, row_out__3__hot, row_out__3__referenced, row_out__3__age, row_out__3__counters, row_out__3__tags, slot_out__3, row_out__4__valid, row_out__4__hot, row_out__4__referenced, row_out__4__age, row_out__4__counters, row_out__4__tags, slot_out__4
+, row_out__5__valid, row_out__5__hot, row_out__5__referenced, row_out__5__age, row_out__5__counters, row_out__5__tags, slot_out__5, row_out__6__valid, row_out__6__hot, row_out__6__referenced, row_out__6__age, row_out__6__counters, row_out__6__tags, slot_out__6, row_out__7__valid, row_out__7__hot, row_out__7__referenced, row_out__7__age, row_out__7__counters, row_out__7__tags, slot_out__7
+, row_out__8__valid, row_out__8__hot, row_out__8__referenced, row_out__8__age, row_out__8__counters, row_out__8__tags, slot_out__8, row_out__9__valid, row_out__9__hot, row_out__9__referenced, row_out__9__age, row_out__9__counters, row_out__9__tags, slot_out__9, row_out__10__valid, row_out__10__hot, row_out__10__referenced, row_out__10__age, row_out__10__counters, row_out__10__tags, slot_out__10
+, row_out__11__valid, row_out__11__hot, row_out__11__referenced, row_out__11__age, row_out__11__counters, row_out__11__tags, slot_out__11, row_out__12__valid, row_out__12__hot, row_out__12__referenced, row_out__12__age, row_out__12__counters, row_out__12__tags, slot_out__12, row_out__13__valid, row_out__13__hot, row_out__13__referenced, row_out__13__age, row_out__13__counters, row_out__13__tags, slot_out__13
+, row_out__14__valid, row_out__14__hot, row_out__14__referenced, row_out__14__age, row_out__14__counters, row_out__14__tags, slot_out__14, row_out__15__valid, row_out__15__hot, row_out__15__referenced, row_out__15__age, row_out__15__counters, row_out__15__tags, slot_out__15, row_out__16__valid, row_out__16__hot, row_out__16__referenced, row_out__16__age, row_out__16__counters, row_out__16__tags, slot_out__16
+, row_out__17__valid, row_out__17__hot, row_out__17__referenced, row_out__17__age, row_out__17__counters, row_out__17__tags, slot_out__17, row_out__18__valid, row_out__18__hot, row_out__18__referenced, row_out__18__age, row_out__18__counters, row_out__18__tags, slot_out__18, row_out__19__valid, row_out__19__hot, row_out__19__referenced, row_out__19__age, row_out__19__counters, row_out__19__tags, slot_out__19
+, row_out__20__valid, row_out__20__hot, row_out__20__referenced, row_out__20__age, row_out__20__counters, row_out__20__tags, slot_out__20, row_out__21__valid, row_out__21__hot, row_out__21__referenced, row_out__21__age, row_out__21__counters, row_out__21__tags, slot_out__21, row_out__22__valid, row_out__22__hot, row_out__22__referenced, row_out__22__age, row_out__22__counters, row_out__22__tags, slot_out__22
+, row_out__23__valid, row_out__23__hot, row_out__23__referenced, row_out__23__age, row_out__23__counters, row_out__23__tags, slot_out__23, row_out__24__valid, row_out__24__hot, row_out__24__referenced, row_out__24__age, row_out__24__counters, row_out__24__tags, slot_out__24, row_out__25__valid, row_out__25__hot, row_out__25__referenced, row_out__25__age, row_out__25__counters, row_out__25__tags, slot_out__25
+, row_out__26__valid, row_out__26__hot, row_out__26__referenced, row_out__26__age, row_out__26__counters, row_out__26__tags, slot_out__26, row_out__27__valid, row_out__27__hot, row_out__27__referenced, row_out__27__age, row_out__27__counters, row_out__27__tags, slot_out__27, row_out__28__valid, row_out__28__hot, row_out__28__referenced, row_out__28__age, row_out__28__counters, row_out__28__tags, slot_out__28
+, row_out__29__valid, row_out__29__hot, row_out__29__referenced, row_out__29__age, row_out__29__counters, row_out__29__tags, slot_out__29, row_out__30__valid, row_out__30__hot, row_out__30__referenced, row_out__30__age, row_out__30__counters, row_out__30__tags, slot_out__30, row_out__31__valid, row_out__31__hot, row_out__31__referenced, row_out__31__age, row_out__31__counters, row_out__31__tags, slot_out__31
+, selecting, dump__ready, restore__payload, write_data, budget, hot_rows, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_access, row_set, row_write, clear, done, hot_rows_range, restore_start, select, clear_counters
+, command_code, dump__valid, dump__payload, restore__ready, restore_entry, restore_length, row_way, restored, slot_write, slot_in, command_busy, snapshot, restore__valid);
   reg \$auto$verilog_backend.cc:2505:dump_module$4 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$4 = 0;
   input clk;
@@ -6243,70 +6196,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__0__referenced;
   input [7:0] row_out__0__age;
   wire [7:0] row_out__0__age;
-  input [7:0] row_out__0__counter__0;
-  wire [7:0] row_out__0__counter__0;
-  input [7:0] row_out__0__counter__1;
-  wire [7:0] row_out__0__counter__1;
-  input [7:0] row_out__0__counter__2;
-  wire [7:0] row_out__0__counter__2;
-  input [7:0] row_out__0__counter__3;
-  wire [7:0] row_out__0__counter__3;
-  input [7:0] row_out__0__counter__4;
-  wire [7:0] row_out__0__counter__4;
-  input [7:0] row_out__0__counter__5;
-  wire [7:0] row_out__0__counter__5;
-  input [7:0] row_out__0__counter__6;
-  wire [7:0] row_out__0__counter__6;
-  input [7:0] row_out__0__counter__7;
-  wire [7:0] row_out__0__counter__7;
-  input [7:0] row_out__0__counter__8;
-  wire [7:0] row_out__0__counter__8;
-  input [7:0] row_out__0__counter__9;
-  wire [7:0] row_out__0__counter__9;
-  input [7:0] row_out__0__counter__10;
-  wire [7:0] row_out__0__counter__10;
-  input [7:0] row_out__0__counter__11;
-  wire [7:0] row_out__0__counter__11;
-  input [7:0] row_out__0__counter__12;
-  wire [7:0] row_out__0__counter__12;
-  input [7:0] row_out__0__counter__13;
-  wire [7:0] row_out__0__counter__13;
-  input [7:0] row_out__0__counter__14;
-  wire [7:0] row_out__0__counter__14;
-  input [7:0] row_out__0__counter__15;
-  wire [7:0] row_out__0__counter__15;
-  input [34:0] row_out__0__tag__0;
-  wire [34:0] row_out__0__tag__0;
-  input [34:0] row_out__0__tag__1;
-  wire [34:0] row_out__0__tag__1;
-  input [34:0] row_out__0__tag__2;
-  wire [34:0] row_out__0__tag__2;
-  input [34:0] row_out__0__tag__3;
-  wire [34:0] row_out__0__tag__3;
-  input [34:0] row_out__0__tag__4;
-  wire [34:0] row_out__0__tag__4;
-  input [34:0] row_out__0__tag__5;
-  wire [34:0] row_out__0__tag__5;
-  input [34:0] row_out__0__tag__6;
-  wire [34:0] row_out__0__tag__6;
-  input [34:0] row_out__0__tag__7;
-  wire [34:0] row_out__0__tag__7;
-  input [34:0] row_out__0__tag__8;
-  wire [34:0] row_out__0__tag__8;
-  input [34:0] row_out__0__tag__9;
-  wire [34:0] row_out__0__tag__9;
-  input [34:0] row_out__0__tag__10;
-  wire [34:0] row_out__0__tag__10;
-  input [34:0] row_out__0__tag__11;
-  wire [34:0] row_out__0__tag__11;
-  input [34:0] row_out__0__tag__12;
-  wire [34:0] row_out__0__tag__12;
-  input [34:0] row_out__0__tag__13;
-  wire [34:0] row_out__0__tag__13;
-  input [34:0] row_out__0__tag__14;
-  wire [34:0] row_out__0__tag__14;
-  input [34:0] row_out__0__tag__15;
-  wire [34:0] row_out__0__tag__15;
+  input [127:0] row_out__0__counters;
+  wire [127:0] row_out__0__counters;
+  input [559:0] row_out__0__tags;
+  wire [559:0] row_out__0__tags;
   input [18:0] slot_out__0;
   wire [18:0] slot_out__0;
   input [15:0] row_out__1__valid;
@@ -6317,70 +6210,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__1__referenced;
   input [7:0] row_out__1__age;
   wire [7:0] row_out__1__age;
-  input [7:0] row_out__1__counter__0;
-  wire [7:0] row_out__1__counter__0;
-  input [7:0] row_out__1__counter__1;
-  wire [7:0] row_out__1__counter__1;
-  input [7:0] row_out__1__counter__2;
-  wire [7:0] row_out__1__counter__2;
-  input [7:0] row_out__1__counter__3;
-  wire [7:0] row_out__1__counter__3;
-  input [7:0] row_out__1__counter__4;
-  wire [7:0] row_out__1__counter__4;
-  input [7:0] row_out__1__counter__5;
-  wire [7:0] row_out__1__counter__5;
-  input [7:0] row_out__1__counter__6;
-  wire [7:0] row_out__1__counter__6;
-  input [7:0] row_out__1__counter__7;
-  wire [7:0] row_out__1__counter__7;
-  input [7:0] row_out__1__counter__8;
-  wire [7:0] row_out__1__counter__8;
-  input [7:0] row_out__1__counter__9;
-  wire [7:0] row_out__1__counter__9;
-  input [7:0] row_out__1__counter__10;
-  wire [7:0] row_out__1__counter__10;
-  input [7:0] row_out__1__counter__11;
-  wire [7:0] row_out__1__counter__11;
-  input [7:0] row_out__1__counter__12;
-  wire [7:0] row_out__1__counter__12;
-  input [7:0] row_out__1__counter__13;
-  wire [7:0] row_out__1__counter__13;
-  input [7:0] row_out__1__counter__14;
-  wire [7:0] row_out__1__counter__14;
-  input [7:0] row_out__1__counter__15;
-  wire [7:0] row_out__1__counter__15;
-  input [34:0] row_out__1__tag__0;
-  wire [34:0] row_out__1__tag__0;
-  input [34:0] row_out__1__tag__1;
-  wire [34:0] row_out__1__tag__1;
-  input [34:0] row_out__1__tag__2;
-  wire [34:0] row_out__1__tag__2;
-  input [34:0] row_out__1__tag__3;
-  wire [34:0] row_out__1__tag__3;
-  input [34:0] row_out__1__tag__4;
-  wire [34:0] row_out__1__tag__4;
-  input [34:0] row_out__1__tag__5;
-  wire [34:0] row_out__1__tag__5;
-  input [34:0] row_out__1__tag__6;
-  wire [34:0] row_out__1__tag__6;
-  input [34:0] row_out__1__tag__7;
-  wire [34:0] row_out__1__tag__7;
-  input [34:0] row_out__1__tag__8;
-  wire [34:0] row_out__1__tag__8;
-  input [34:0] row_out__1__tag__9;
-  wire [34:0] row_out__1__tag__9;
-  input [34:0] row_out__1__tag__10;
-  wire [34:0] row_out__1__tag__10;
-  input [34:0] row_out__1__tag__11;
-  wire [34:0] row_out__1__tag__11;
-  input [34:0] row_out__1__tag__12;
-  wire [34:0] row_out__1__tag__12;
-  input [34:0] row_out__1__tag__13;
-  wire [34:0] row_out__1__tag__13;
-  input [34:0] row_out__1__tag__14;
-  wire [34:0] row_out__1__tag__14;
-  input [34:0] row_out__1__tag__15;
-  wire [34:0] row_out__1__tag__15;
+  input [127:0] row_out__1__counters;
+  wire [127:0] row_out__1__counters;
+  input [559:0] row_out__1__tags;
+  wire [559:0] row_out__1__tags;
   input [18:0] slot_out__1;
   wire [18:0] slot_out__1;
   input [15:0] row_out__2__valid;
@@ -6391,70 +6224,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__2__referenced;
   input [7:0] row_out__2__age;
   wire [7:0] row_out__2__age;
-  input [7:0] row_out__2__counter__0;
-  wire [7:0] row_out__2__counter__0;
-  input [7:0] row_out__2__counter__1;
-  wire [7:0] row_out__2__counter__1;
-  input [7:0] row_out__2__counter__2;
-  wire [7:0] row_out__2__counter__2;
-  input [7:0] row_out__2__counter__3;
-  wire [7:0] row_out__2__counter__3;
-  input [7:0] row_out__2__counter__4;
-  wire [7:0] row_out__2__counter__4;
-  input [7:0] row_out__2__counter__5;
-  wire [7:0] row_out__2__counter__5;
-  input [7:0] row_out__2__counter__6;
-  wire [7:0] row_out__2__counter__6;
-  input [7:0] row_out__2__counter__7;
-  wire [7:0] row_out__2__counter__7;
-  input [7:0] row_out__2__counter__8;
-  wire [7:0] row_out__2__counter__8;
-  input [7:0] row_out__2__counter__9;
-  wire [7:0] row_out__2__counter__9;
-  input [7:0] row_out__2__counter__10;
-  wire [7:0] row_out__2__counter__10;
-  input [7:0] row_out__2__counter__11;
-  wire [7:0] row_out__2__counter__11;
-  input [7:0] row_out__2__counter__12;
-  wire [7:0] row_out__2__counter__12;
-  input [7:0] row_out__2__counter__13;
-  wire [7:0] row_out__2__counter__13;
-  input [7:0] row_out__2__counter__14;
-  wire [7:0] row_out__2__counter__14;
-  input [7:0] row_out__2__counter__15;
-  wire [7:0] row_out__2__counter__15;
-  input [34:0] row_out__2__tag__0;
-  wire [34:0] row_out__2__tag__0;
-  input [34:0] row_out__2__tag__1;
-  wire [34:0] row_out__2__tag__1;
-  input [34:0] row_out__2__tag__2;
-  wire [34:0] row_out__2__tag__2;
-  input [34:0] row_out__2__tag__3;
-  wire [34:0] row_out__2__tag__3;
-  input [34:0] row_out__2__tag__4;
-  wire [34:0] row_out__2__tag__4;
-  input [34:0] row_out__2__tag__5;
-  wire [34:0] row_out__2__tag__5;
-  input [34:0] row_out__2__tag__6;
-  wire [34:0] row_out__2__tag__6;
-  input [34:0] row_out__2__tag__7;
-  wire [34:0] row_out__2__tag__7;
-  input [34:0] row_out__2__tag__8;
-  wire [34:0] row_out__2__tag__8;
-  input [34:0] row_out__2__tag__9;
-  wire [34:0] row_out__2__tag__9;
-  input [34:0] row_out__2__tag__10;
-  wire [34:0] row_out__2__tag__10;
-  input [34:0] row_out__2__tag__11;
-  wire [34:0] row_out__2__tag__11;
-  input [34:0] row_out__2__tag__12;
-  wire [34:0] row_out__2__tag__12;
-  input [34:0] row_out__2__tag__13;
-  wire [34:0] row_out__2__tag__13;
-  input [34:0] row_out__2__tag__14;
-  wire [34:0] row_out__2__tag__14;
-  input [34:0] row_out__2__tag__15;
-  wire [34:0] row_out__2__tag__15;
+  input [127:0] row_out__2__counters;
+  wire [127:0] row_out__2__counters;
+  input [559:0] row_out__2__tags;
+  wire [559:0] row_out__2__tags;
   input [18:0] slot_out__2;
   wire [18:0] slot_out__2;
   input [15:0] row_out__3__valid;
@@ -6465,70 +6238,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__3__referenced;
   input [7:0] row_out__3__age;
   wire [7:0] row_out__3__age;
-  input [7:0] row_out__3__counter__0;
-  wire [7:0] row_out__3__counter__0;
-  input [7:0] row_out__3__counter__1;
-  wire [7:0] row_out__3__counter__1;
-  input [7:0] row_out__3__counter__2;
-  wire [7:0] row_out__3__counter__2;
-  input [7:0] row_out__3__counter__3;
-  wire [7:0] row_out__3__counter__3;
-  input [7:0] row_out__3__counter__4;
-  wire [7:0] row_out__3__counter__4;
-  input [7:0] row_out__3__counter__5;
-  wire [7:0] row_out__3__counter__5;
-  input [7:0] row_out__3__counter__6;
-  wire [7:0] row_out__3__counter__6;
-  input [7:0] row_out__3__counter__7;
-  wire [7:0] row_out__3__counter__7;
-  input [7:0] row_out__3__counter__8;
-  wire [7:0] row_out__3__counter__8;
-  input [7:0] row_out__3__counter__9;
-  wire [7:0] row_out__3__counter__9;
-  input [7:0] row_out__3__counter__10;
-  wire [7:0] row_out__3__counter__10;
-  input [7:0] row_out__3__counter__11;
-  wire [7:0] row_out__3__counter__11;
-  input [7:0] row_out__3__counter__12;
-  wire [7:0] row_out__3__counter__12;
-  input [7:0] row_out__3__counter__13;
-  wire [7:0] row_out__3__counter__13;
-  input [7:0] row_out__3__counter__14;
-  wire [7:0] row_out__3__counter__14;
-  input [7:0] row_out__3__counter__15;
-  wire [7:0] row_out__3__counter__15;
-  input [34:0] row_out__3__tag__0;
-  wire [34:0] row_out__3__tag__0;
-  input [34:0] row_out__3__tag__1;
-  wire [34:0] row_out__3__tag__1;
-  input [34:0] row_out__3__tag__2;
-  wire [34:0] row_out__3__tag__2;
-  input [34:0] row_out__3__tag__3;
-  wire [34:0] row_out__3__tag__3;
-  input [34:0] row_out__3__tag__4;
-  wire [34:0] row_out__3__tag__4;
-  input [34:0] row_out__3__tag__5;
-  wire [34:0] row_out__3__tag__5;
-  input [34:0] row_out__3__tag__6;
-  wire [34:0] row_out__3__tag__6;
-  input [34:0] row_out__3__tag__7;
-  wire [34:0] row_out__3__tag__7;
-  input [34:0] row_out__3__tag__8;
-  wire [34:0] row_out__3__tag__8;
-  input [34:0] row_out__3__tag__9;
-  wire [34:0] row_out__3__tag__9;
-  input [34:0] row_out__3__tag__10;
-  wire [34:0] row_out__3__tag__10;
-  input [34:0] row_out__3__tag__11;
-  wire [34:0] row_out__3__tag__11;
-  input [34:0] row_out__3__tag__12;
-  wire [34:0] row_out__3__tag__12;
-  input [34:0] row_out__3__tag__13;
-  wire [34:0] row_out__3__tag__13;
-  input [34:0] row_out__3__tag__14;
-  wire [34:0] row_out__3__tag__14;
-  input [34:0] row_out__3__tag__15;
-  wire [34:0] row_out__3__tag__15;
+  input [127:0] row_out__3__counters;
+  wire [127:0] row_out__3__counters;
+  input [559:0] row_out__3__tags;
+  wire [559:0] row_out__3__tags;
   input [18:0] slot_out__3;
   wire [18:0] slot_out__3;
   input [15:0] row_out__4__valid;
@@ -6539,70 +6252,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__4__referenced;
   input [7:0] row_out__4__age;
   wire [7:0] row_out__4__age;
-  input [7:0] row_out__4__counter__0;
-  wire [7:0] row_out__4__counter__0;
-  input [7:0] row_out__4__counter__1;
-  wire [7:0] row_out__4__counter__1;
-  input [7:0] row_out__4__counter__2;
-  wire [7:0] row_out__4__counter__2;
-  input [7:0] row_out__4__counter__3;
-  wire [7:0] row_out__4__counter__3;
-  input [7:0] row_out__4__counter__4;
-  wire [7:0] row_out__4__counter__4;
-  input [7:0] row_out__4__counter__5;
-  wire [7:0] row_out__4__counter__5;
-  input [7:0] row_out__4__counter__6;
-  wire [7:0] row_out__4__counter__6;
-  input [7:0] row_out__4__counter__7;
-  wire [7:0] row_out__4__counter__7;
-  input [7:0] row_out__4__counter__8;
-  wire [7:0] row_out__4__counter__8;
-  input [7:0] row_out__4__counter__9;
-  wire [7:0] row_out__4__counter__9;
-  input [7:0] row_out__4__counter__10;
-  wire [7:0] row_out__4__counter__10;
-  input [7:0] row_out__4__counter__11;
-  wire [7:0] row_out__4__counter__11;
-  input [7:0] row_out__4__counter__12;
-  wire [7:0] row_out__4__counter__12;
-  input [7:0] row_out__4__counter__13;
-  wire [7:0] row_out__4__counter__13;
-  input [7:0] row_out__4__counter__14;
-  wire [7:0] row_out__4__counter__14;
-  input [7:0] row_out__4__counter__15;
-  wire [7:0] row_out__4__counter__15;
-  input [34:0] row_out__4__tag__0;
-  wire [34:0] row_out__4__tag__0;
-  input [34:0] row_out__4__tag__1;
-  wire [34:0] row_out__4__tag__1;
-  input [34:0] row_out__4__tag__2;
-  wire [34:0] row_out__4__tag__2;
-  input [34:0] row_out__4__tag__3;
-  wire [34:0] row_out__4__tag__3;
-  input [34:0] row_out__4__tag__4;
-  wire [34:0] row_out__4__tag__4;
-  input [34:0] row_out__4__tag__5;
-  wire [34:0] row_out__4__tag__5;
-  input [34:0] row_out__4__tag__6;
-  wire [34:0] row_out__4__tag__6;
-  input [34:0] row_out__4__tag__7;
-  wire [34:0] row_out__4__tag__7;
-  input [34:0] row_out__4__tag__8;
-  wire [34:0] row_out__4__tag__8;
-  input [34:0] row_out__4__tag__9;
-  wire [34:0] row_out__4__tag__9;
-  input [34:0] row_out__4__tag__10;
-  wire [34:0] row_out__4__tag__10;
-  input [34:0] row_out__4__tag__11;
-  wire [34:0] row_out__4__tag__11;
-  input [34:0] row_out__4__tag__12;
-  wire [34:0] row_out__4__tag__12;
-  input [34:0] row_out__4__tag__13;
-  wire [34:0] row_out__4__tag__13;
-  input [34:0] row_out__4__tag__14;
-  wire [34:0] row_out__4__tag__14;
-  input [34:0] row_out__4__tag__15;
-  wire [34:0] row_out__4__tag__15;
+  input [127:0] row_out__4__counters;
+  wire [127:0] row_out__4__counters;
+  input [559:0] row_out__4__tags;
+  wire [559:0] row_out__4__tags;
   input [18:0] slot_out__4;
   wire [18:0] slot_out__4;
   input [15:0] row_out__5__valid;
@@ -6613,70 +6266,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__5__referenced;
   input [7:0] row_out__5__age;
   wire [7:0] row_out__5__age;
-  input [7:0] row_out__5__counter__0;
-  wire [7:0] row_out__5__counter__0;
-  input [7:0] row_out__5__counter__1;
-  wire [7:0] row_out__5__counter__1;
-  input [7:0] row_out__5__counter__2;
-  wire [7:0] row_out__5__counter__2;
-  input [7:0] row_out__5__counter__3;
-  wire [7:0] row_out__5__counter__3;
-  input [7:0] row_out__5__counter__4;
-  wire [7:0] row_out__5__counter__4;
-  input [7:0] row_out__5__counter__5;
-  wire [7:0] row_out__5__counter__5;
-  input [7:0] row_out__5__counter__6;
-  wire [7:0] row_out__5__counter__6;
-  input [7:0] row_out__5__counter__7;
-  wire [7:0] row_out__5__counter__7;
-  input [7:0] row_out__5__counter__8;
-  wire [7:0] row_out__5__counter__8;
-  input [7:0] row_out__5__counter__9;
-  wire [7:0] row_out__5__counter__9;
-  input [7:0] row_out__5__counter__10;
-  wire [7:0] row_out__5__counter__10;
-  input [7:0] row_out__5__counter__11;
-  wire [7:0] row_out__5__counter__11;
-  input [7:0] row_out__5__counter__12;
-  wire [7:0] row_out__5__counter__12;
-  input [7:0] row_out__5__counter__13;
-  wire [7:0] row_out__5__counter__13;
-  input [7:0] row_out__5__counter__14;
-  wire [7:0] row_out__5__counter__14;
-  input [7:0] row_out__5__counter__15;
-  wire [7:0] row_out__5__counter__15;
-  input [34:0] row_out__5__tag__0;
-  wire [34:0] row_out__5__tag__0;
-  input [34:0] row_out__5__tag__1;
-  wire [34:0] row_out__5__tag__1;
-  input [34:0] row_out__5__tag__2;
-  wire [34:0] row_out__5__tag__2;
-  input [34:0] row_out__5__tag__3;
-  wire [34:0] row_out__5__tag__3;
-  input [34:0] row_out__5__tag__4;
-  wire [34:0] row_out__5__tag__4;
-  input [34:0] row_out__5__tag__5;
-  wire [34:0] row_out__5__tag__5;
-  input [34:0] row_out__5__tag__6;
-  wire [34:0] row_out__5__tag__6;
-  input [34:0] row_out__5__tag__7;
-  wire [34:0] row_out__5__tag__7;
-  input [34:0] row_out__5__tag__8;
-  wire [34:0] row_out__5__tag__8;
-  input [34:0] row_out__5__tag__9;
-  wire [34:0] row_out__5__tag__9;
-  input [34:0] row_out__5__tag__10;
-  wire [34:0] row_out__5__tag__10;
-  input [34:0] row_out__5__tag__11;
-  wire [34:0] row_out__5__tag__11;
-  input [34:0] row_out__5__tag__12;
-  wire [34:0] row_out__5__tag__12;
-  input [34:0] row_out__5__tag__13;
-  wire [34:0] row_out__5__tag__13;
-  input [34:0] row_out__5__tag__14;
-  wire [34:0] row_out__5__tag__14;
-  input [34:0] row_out__5__tag__15;
-  wire [34:0] row_out__5__tag__15;
+  input [127:0] row_out__5__counters;
+  wire [127:0] row_out__5__counters;
+  input [559:0] row_out__5__tags;
+  wire [559:0] row_out__5__tags;
   input [18:0] slot_out__5;
   wire [18:0] slot_out__5;
   input [15:0] row_out__6__valid;
@@ -6687,70 +6280,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__6__referenced;
   input [7:0] row_out__6__age;
   wire [7:0] row_out__6__age;
-  input [7:0] row_out__6__counter__0;
-  wire [7:0] row_out__6__counter__0;
-  input [7:0] row_out__6__counter__1;
-  wire [7:0] row_out__6__counter__1;
-  input [7:0] row_out__6__counter__2;
-  wire [7:0] row_out__6__counter__2;
-  input [7:0] row_out__6__counter__3;
-  wire [7:0] row_out__6__counter__3;
-  input [7:0] row_out__6__counter__4;
-  wire [7:0] row_out__6__counter__4;
-  input [7:0] row_out__6__counter__5;
-  wire [7:0] row_out__6__counter__5;
-  input [7:0] row_out__6__counter__6;
-  wire [7:0] row_out__6__counter__6;
-  input [7:0] row_out__6__counter__7;
-  wire [7:0] row_out__6__counter__7;
-  input [7:0] row_out__6__counter__8;
-  wire [7:0] row_out__6__counter__8;
-  input [7:0] row_out__6__counter__9;
-  wire [7:0] row_out__6__counter__9;
-  input [7:0] row_out__6__counter__10;
-  wire [7:0] row_out__6__counter__10;
-  input [7:0] row_out__6__counter__11;
-  wire [7:0] row_out__6__counter__11;
-  input [7:0] row_out__6__counter__12;
-  wire [7:0] row_out__6__counter__12;
-  input [7:0] row_out__6__counter__13;
-  wire [7:0] row_out__6__counter__13;
-  input [7:0] row_out__6__counter__14;
-  wire [7:0] row_out__6__counter__14;
-  input [7:0] row_out__6__counter__15;
-  wire [7:0] row_out__6__counter__15;
-  input [34:0] row_out__6__tag__0;
-  wire [34:0] row_out__6__tag__0;
-  input [34:0] row_out__6__tag__1;
-  wire [34:0] row_out__6__tag__1;
-  input [34:0] row_out__6__tag__2;
-  wire [34:0] row_out__6__tag__2;
-  input [34:0] row_out__6__tag__3;
-  wire [34:0] row_out__6__tag__3;
-  input [34:0] row_out__6__tag__4;
-  wire [34:0] row_out__6__tag__4;
-  input [34:0] row_out__6__tag__5;
-  wire [34:0] row_out__6__tag__5;
-  input [34:0] row_out__6__tag__6;
-  wire [34:0] row_out__6__tag__6;
-  input [34:0] row_out__6__tag__7;
-  wire [34:0] row_out__6__tag__7;
-  input [34:0] row_out__6__tag__8;
-  wire [34:0] row_out__6__tag__8;
-  input [34:0] row_out__6__tag__9;
-  wire [34:0] row_out__6__tag__9;
-  input [34:0] row_out__6__tag__10;
-  wire [34:0] row_out__6__tag__10;
-  input [34:0] row_out__6__tag__11;
-  wire [34:0] row_out__6__tag__11;
-  input [34:0] row_out__6__tag__12;
-  wire [34:0] row_out__6__tag__12;
-  input [34:0] row_out__6__tag__13;
-  wire [34:0] row_out__6__tag__13;
-  input [34:0] row_out__6__tag__14;
-  wire [34:0] row_out__6__tag__14;
-  input [34:0] row_out__6__tag__15;
-  wire [34:0] row_out__6__tag__15;
+  input [127:0] row_out__6__counters;
+  wire [127:0] row_out__6__counters;
+  input [559:0] row_out__6__tags;
+  wire [559:0] row_out__6__tags;
   input [18:0] slot_out__6;
   wire [18:0] slot_out__6;
   input [15:0] row_out__7__valid;
@@ -6761,70 +6294,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__7__referenced;
   input [7:0] row_out__7__age;
   wire [7:0] row_out__7__age;
-  input [7:0] row_out__7__counter__0;
-  wire [7:0] row_out__7__counter__0;
-  input [7:0] row_out__7__counter__1;
-  wire [7:0] row_out__7__counter__1;
-  input [7:0] row_out__7__counter__2;
-  wire [7:0] row_out__7__counter__2;
-  input [7:0] row_out__7__counter__3;
-  wire [7:0] row_out__7__counter__3;
-  input [7:0] row_out__7__counter__4;
-  wire [7:0] row_out__7__counter__4;
-  input [7:0] row_out__7__counter__5;
-  wire [7:0] row_out__7__counter__5;
-  input [7:0] row_out__7__counter__6;
-  wire [7:0] row_out__7__counter__6;
-  input [7:0] row_out__7__counter__7;
-  wire [7:0] row_out__7__counter__7;
-  input [7:0] row_out__7__counter__8;
-  wire [7:0] row_out__7__counter__8;
-  input [7:0] row_out__7__counter__9;
-  wire [7:0] row_out__7__counter__9;
-  input [7:0] row_out__7__counter__10;
-  wire [7:0] row_out__7__counter__10;
-  input [7:0] row_out__7__counter__11;
-  wire [7:0] row_out__7__counter__11;
-  input [7:0] row_out__7__counter__12;
-  wire [7:0] row_out__7__counter__12;
-  input [7:0] row_out__7__counter__13;
-  wire [7:0] row_out__7__counter__13;
-  input [7:0] row_out__7__counter__14;
-  wire [7:0] row_out__7__counter__14;
-  input [7:0] row_out__7__counter__15;
-  wire [7:0] row_out__7__counter__15;
-  input [34:0] row_out__7__tag__0;
-  wire [34:0] row_out__7__tag__0;
-  input [34:0] row_out__7__tag__1;
-  wire [34:0] row_out__7__tag__1;
-  input [34:0] row_out__7__tag__2;
-  wire [34:0] row_out__7__tag__2;
-  input [34:0] row_out__7__tag__3;
-  wire [34:0] row_out__7__tag__3;
-  input [34:0] row_out__7__tag__4;
-  wire [34:0] row_out__7__tag__4;
-  input [34:0] row_out__7__tag__5;
-  wire [34:0] row_out__7__tag__5;
-  input [34:0] row_out__7__tag__6;
-  wire [34:0] row_out__7__tag__6;
-  input [34:0] row_out__7__tag__7;
-  wire [34:0] row_out__7__tag__7;
-  input [34:0] row_out__7__tag__8;
-  wire [34:0] row_out__7__tag__8;
-  input [34:0] row_out__7__tag__9;
-  wire [34:0] row_out__7__tag__9;
-  input [34:0] row_out__7__tag__10;
-  wire [34:0] row_out__7__tag__10;
-  input [34:0] row_out__7__tag__11;
-  wire [34:0] row_out__7__tag__11;
-  input [34:0] row_out__7__tag__12;
-  wire [34:0] row_out__7__tag__12;
-  input [34:0] row_out__7__tag__13;
-  wire [34:0] row_out__7__tag__13;
-  input [34:0] row_out__7__tag__14;
-  wire [34:0] row_out__7__tag__14;
-  input [34:0] row_out__7__tag__15;
-  wire [34:0] row_out__7__tag__15;
+  input [127:0] row_out__7__counters;
+  wire [127:0] row_out__7__counters;
+  input [559:0] row_out__7__tags;
+  wire [559:0] row_out__7__tags;
   input [18:0] slot_out__7;
   wire [18:0] slot_out__7;
   input [15:0] row_out__8__valid;
@@ -6835,70 +6308,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__8__referenced;
   input [7:0] row_out__8__age;
   wire [7:0] row_out__8__age;
-  input [7:0] row_out__8__counter__0;
-  wire [7:0] row_out__8__counter__0;
-  input [7:0] row_out__8__counter__1;
-  wire [7:0] row_out__8__counter__1;
-  input [7:0] row_out__8__counter__2;
-  wire [7:0] row_out__8__counter__2;
-  input [7:0] row_out__8__counter__3;
-  wire [7:0] row_out__8__counter__3;
-  input [7:0] row_out__8__counter__4;
-  wire [7:0] row_out__8__counter__4;
-  input [7:0] row_out__8__counter__5;
-  wire [7:0] row_out__8__counter__5;
-  input [7:0] row_out__8__counter__6;
-  wire [7:0] row_out__8__counter__6;
-  input [7:0] row_out__8__counter__7;
-  wire [7:0] row_out__8__counter__7;
-  input [7:0] row_out__8__counter__8;
-  wire [7:0] row_out__8__counter__8;
-  input [7:0] row_out__8__counter__9;
-  wire [7:0] row_out__8__counter__9;
-  input [7:0] row_out__8__counter__10;
-  wire [7:0] row_out__8__counter__10;
-  input [7:0] row_out__8__counter__11;
-  wire [7:0] row_out__8__counter__11;
-  input [7:0] row_out__8__counter__12;
-  wire [7:0] row_out__8__counter__12;
-  input [7:0] row_out__8__counter__13;
-  wire [7:0] row_out__8__counter__13;
-  input [7:0] row_out__8__counter__14;
-  wire [7:0] row_out__8__counter__14;
-  input [7:0] row_out__8__counter__15;
-  wire [7:0] row_out__8__counter__15;
-  input [34:0] row_out__8__tag__0;
-  wire [34:0] row_out__8__tag__0;
-  input [34:0] row_out__8__tag__1;
-  wire [34:0] row_out__8__tag__1;
-  input [34:0] row_out__8__tag__2;
-  wire [34:0] row_out__8__tag__2;
-  input [34:0] row_out__8__tag__3;
-  wire [34:0] row_out__8__tag__3;
-  input [34:0] row_out__8__tag__4;
-  wire [34:0] row_out__8__tag__4;
-  input [34:0] row_out__8__tag__5;
-  wire [34:0] row_out__8__tag__5;
-  input [34:0] row_out__8__tag__6;
-  wire [34:0] row_out__8__tag__6;
-  input [34:0] row_out__8__tag__7;
-  wire [34:0] row_out__8__tag__7;
-  input [34:0] row_out__8__tag__8;
-  wire [34:0] row_out__8__tag__8;
-  input [34:0] row_out__8__tag__9;
-  wire [34:0] row_out__8__tag__9;
-  input [34:0] row_out__8__tag__10;
-  wire [34:0] row_out__8__tag__10;
-  input [34:0] row_out__8__tag__11;
-  wire [34:0] row_out__8__tag__11;
-  input [34:0] row_out__8__tag__12;
-  wire [34:0] row_out__8__tag__12;
-  input [34:0] row_out__8__tag__13;
-  wire [34:0] row_out__8__tag__13;
-  input [34:0] row_out__8__tag__14;
-  wire [34:0] row_out__8__tag__14;
-  input [34:0] row_out__8__tag__15;
-  wire [34:0] row_out__8__tag__15;
+  input [127:0] row_out__8__counters;
+  wire [127:0] row_out__8__counters;
+  input [559:0] row_out__8__tags;
+  wire [559:0] row_out__8__tags;
   input [18:0] slot_out__8;
   wire [18:0] slot_out__8;
   input [15:0] row_out__9__valid;
@@ -6909,70 +6322,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__9__referenced;
   input [7:0] row_out__9__age;
   wire [7:0] row_out__9__age;
-  input [7:0] row_out__9__counter__0;
-  wire [7:0] row_out__9__counter__0;
-  input [7:0] row_out__9__counter__1;
-  wire [7:0] row_out__9__counter__1;
-  input [7:0] row_out__9__counter__2;
-  wire [7:0] row_out__9__counter__2;
-  input [7:0] row_out__9__counter__3;
-  wire [7:0] row_out__9__counter__3;
-  input [7:0] row_out__9__counter__4;
-  wire [7:0] row_out__9__counter__4;
-  input [7:0] row_out__9__counter__5;
-  wire [7:0] row_out__9__counter__5;
-  input [7:0] row_out__9__counter__6;
-  wire [7:0] row_out__9__counter__6;
-  input [7:0] row_out__9__counter__7;
-  wire [7:0] row_out__9__counter__7;
-  input [7:0] row_out__9__counter__8;
-  wire [7:0] row_out__9__counter__8;
-  input [7:0] row_out__9__counter__9;
-  wire [7:0] row_out__9__counter__9;
-  input [7:0] row_out__9__counter__10;
-  wire [7:0] row_out__9__counter__10;
-  input [7:0] row_out__9__counter__11;
-  wire [7:0] row_out__9__counter__11;
-  input [7:0] row_out__9__counter__12;
-  wire [7:0] row_out__9__counter__12;
-  input [7:0] row_out__9__counter__13;
-  wire [7:0] row_out__9__counter__13;
-  input [7:0] row_out__9__counter__14;
-  wire [7:0] row_out__9__counter__14;
-  input [7:0] row_out__9__counter__15;
-  wire [7:0] row_out__9__counter__15;
-  input [34:0] row_out__9__tag__0;
-  wire [34:0] row_out__9__tag__0;
-  input [34:0] row_out__9__tag__1;
-  wire [34:0] row_out__9__tag__1;
-  input [34:0] row_out__9__tag__2;
-  wire [34:0] row_out__9__tag__2;
-  input [34:0] row_out__9__tag__3;
-  wire [34:0] row_out__9__tag__3;
-  input [34:0] row_out__9__tag__4;
-  wire [34:0] row_out__9__tag__4;
-  input [34:0] row_out__9__tag__5;
-  wire [34:0] row_out__9__tag__5;
-  input [34:0] row_out__9__tag__6;
-  wire [34:0] row_out__9__tag__6;
-  input [34:0] row_out__9__tag__7;
-  wire [34:0] row_out__9__tag__7;
-  input [34:0] row_out__9__tag__8;
-  wire [34:0] row_out__9__tag__8;
-  input [34:0] row_out__9__tag__9;
-  wire [34:0] row_out__9__tag__9;
-  input [34:0] row_out__9__tag__10;
-  wire [34:0] row_out__9__tag__10;
-  input [34:0] row_out__9__tag__11;
-  wire [34:0] row_out__9__tag__11;
-  input [34:0] row_out__9__tag__12;
-  wire [34:0] row_out__9__tag__12;
-  input [34:0] row_out__9__tag__13;
-  wire [34:0] row_out__9__tag__13;
-  input [34:0] row_out__9__tag__14;
-  wire [34:0] row_out__9__tag__14;
-  input [34:0] row_out__9__tag__15;
-  wire [34:0] row_out__9__tag__15;
+  input [127:0] row_out__9__counters;
+  wire [127:0] row_out__9__counters;
+  input [559:0] row_out__9__tags;
+  wire [559:0] row_out__9__tags;
   input [18:0] slot_out__9;
   wire [18:0] slot_out__9;
   input [15:0] row_out__10__valid;
@@ -6983,70 +6336,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__10__referenced;
   input [7:0] row_out__10__age;
   wire [7:0] row_out__10__age;
-  input [7:0] row_out__10__counter__0;
-  wire [7:0] row_out__10__counter__0;
-  input [7:0] row_out__10__counter__1;
-  wire [7:0] row_out__10__counter__1;
-  input [7:0] row_out__10__counter__2;
-  wire [7:0] row_out__10__counter__2;
-  input [7:0] row_out__10__counter__3;
-  wire [7:0] row_out__10__counter__3;
-  input [7:0] row_out__10__counter__4;
-  wire [7:0] row_out__10__counter__4;
-  input [7:0] row_out__10__counter__5;
-  wire [7:0] row_out__10__counter__5;
-  input [7:0] row_out__10__counter__6;
-  wire [7:0] row_out__10__counter__6;
-  input [7:0] row_out__10__counter__7;
-  wire [7:0] row_out__10__counter__7;
-  input [7:0] row_out__10__counter__8;
-  wire [7:0] row_out__10__counter__8;
-  input [7:0] row_out__10__counter__9;
-  wire [7:0] row_out__10__counter__9;
-  input [7:0] row_out__10__counter__10;
-  wire [7:0] row_out__10__counter__10;
-  input [7:0] row_out__10__counter__11;
-  wire [7:0] row_out__10__counter__11;
-  input [7:0] row_out__10__counter__12;
-  wire [7:0] row_out__10__counter__12;
-  input [7:0] row_out__10__counter__13;
-  wire [7:0] row_out__10__counter__13;
-  input [7:0] row_out__10__counter__14;
-  wire [7:0] row_out__10__counter__14;
-  input [7:0] row_out__10__counter__15;
-  wire [7:0] row_out__10__counter__15;
-  input [34:0] row_out__10__tag__0;
-  wire [34:0] row_out__10__tag__0;
-  input [34:0] row_out__10__tag__1;
-  wire [34:0] row_out__10__tag__1;
-  input [34:0] row_out__10__tag__2;
-  wire [34:0] row_out__10__tag__2;
-  input [34:0] row_out__10__tag__3;
-  wire [34:0] row_out__10__tag__3;
-  input [34:0] row_out__10__tag__4;
-  wire [34:0] row_out__10__tag__4;
-  input [34:0] row_out__10__tag__5;
-  wire [34:0] row_out__10__tag__5;
-  input [34:0] row_out__10__tag__6;
-  wire [34:0] row_out__10__tag__6;
-  input [34:0] row_out__10__tag__7;
-  wire [34:0] row_out__10__tag__7;
-  input [34:0] row_out__10__tag__8;
-  wire [34:0] row_out__10__tag__8;
-  input [34:0] row_out__10__tag__9;
-  wire [34:0] row_out__10__tag__9;
-  input [34:0] row_out__10__tag__10;
-  wire [34:0] row_out__10__tag__10;
-  input [34:0] row_out__10__tag__11;
-  wire [34:0] row_out__10__tag__11;
-  input [34:0] row_out__10__tag__12;
-  wire [34:0] row_out__10__tag__12;
-  input [34:0] row_out__10__tag__13;
-  wire [34:0] row_out__10__tag__13;
-  input [34:0] row_out__10__tag__14;
-  wire [34:0] row_out__10__tag__14;
-  input [34:0] row_out__10__tag__15;
-  wire [34:0] row_out__10__tag__15;
+  input [127:0] row_out__10__counters;
+  wire [127:0] row_out__10__counters;
+  input [559:0] row_out__10__tags;
+  wire [559:0] row_out__10__tags;
   input [18:0] slot_out__10;
   wire [18:0] slot_out__10;
   input [15:0] row_out__11__valid;
@@ -7057,70 +6350,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__11__referenced;
   input [7:0] row_out__11__age;
   wire [7:0] row_out__11__age;
-  input [7:0] row_out__11__counter__0;
-  wire [7:0] row_out__11__counter__0;
-  input [7:0] row_out__11__counter__1;
-  wire [7:0] row_out__11__counter__1;
-  input [7:0] row_out__11__counter__2;
-  wire [7:0] row_out__11__counter__2;
-  input [7:0] row_out__11__counter__3;
-  wire [7:0] row_out__11__counter__3;
-  input [7:0] row_out__11__counter__4;
-  wire [7:0] row_out__11__counter__4;
-  input [7:0] row_out__11__counter__5;
-  wire [7:0] row_out__11__counter__5;
-  input [7:0] row_out__11__counter__6;
-  wire [7:0] row_out__11__counter__6;
-  input [7:0] row_out__11__counter__7;
-  wire [7:0] row_out__11__counter__7;
-  input [7:0] row_out__11__counter__8;
-  wire [7:0] row_out__11__counter__8;
-  input [7:0] row_out__11__counter__9;
-  wire [7:0] row_out__11__counter__9;
-  input [7:0] row_out__11__counter__10;
-  wire [7:0] row_out__11__counter__10;
-  input [7:0] row_out__11__counter__11;
-  wire [7:0] row_out__11__counter__11;
-  input [7:0] row_out__11__counter__12;
-  wire [7:0] row_out__11__counter__12;
-  input [7:0] row_out__11__counter__13;
-  wire [7:0] row_out__11__counter__13;
-  input [7:0] row_out__11__counter__14;
-  wire [7:0] row_out__11__counter__14;
-  input [7:0] row_out__11__counter__15;
-  wire [7:0] row_out__11__counter__15;
-  input [34:0] row_out__11__tag__0;
-  wire [34:0] row_out__11__tag__0;
-  input [34:0] row_out__11__tag__1;
-  wire [34:0] row_out__11__tag__1;
-  input [34:0] row_out__11__tag__2;
-  wire [34:0] row_out__11__tag__2;
-  input [34:0] row_out__11__tag__3;
-  wire [34:0] row_out__11__tag__3;
-  input [34:0] row_out__11__tag__4;
-  wire [34:0] row_out__11__tag__4;
-  input [34:0] row_out__11__tag__5;
-  wire [34:0] row_out__11__tag__5;
-  input [34:0] row_out__11__tag__6;
-  wire [34:0] row_out__11__tag__6;
-  input [34:0] row_out__11__tag__7;
-  wire [34:0] row_out__11__tag__7;
-  input [34:0] row_out__11__tag__8;
-  wire [34:0] row_out__11__tag__8;
-  input [34:0] row_out__11__tag__9;
-  wire [34:0] row_out__11__tag__9;
-  input [34:0] row_out__11__tag__10;
-  wire [34:0] row_out__11__tag__10;
-  input [34:0] row_out__11__tag__11;
-  wire [34:0] row_out__11__tag__11;
-  input [34:0] row_out__11__tag__12;
-  wire [34:0] row_out__11__tag__12;
-  input [34:0] row_out__11__tag__13;
-  wire [34:0] row_out__11__tag__13;
-  input [34:0] row_out__11__tag__14;
-  wire [34:0] row_out__11__tag__14;
-  input [34:0] row_out__11__tag__15;
-  wire [34:0] row_out__11__tag__15;
+  input [127:0] row_out__11__counters;
+  wire [127:0] row_out__11__counters;
+  input [559:0] row_out__11__tags;
+  wire [559:0] row_out__11__tags;
   input [18:0] slot_out__11;
   wire [18:0] slot_out__11;
   input [15:0] row_out__12__valid;
@@ -7131,70 +6364,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__12__referenced;
   input [7:0] row_out__12__age;
   wire [7:0] row_out__12__age;
-  input [7:0] row_out__12__counter__0;
-  wire [7:0] row_out__12__counter__0;
-  input [7:0] row_out__12__counter__1;
-  wire [7:0] row_out__12__counter__1;
-  input [7:0] row_out__12__counter__2;
-  wire [7:0] row_out__12__counter__2;
-  input [7:0] row_out__12__counter__3;
-  wire [7:0] row_out__12__counter__3;
-  input [7:0] row_out__12__counter__4;
-  wire [7:0] row_out__12__counter__4;
-  input [7:0] row_out__12__counter__5;
-  wire [7:0] row_out__12__counter__5;
-  input [7:0] row_out__12__counter__6;
-  wire [7:0] row_out__12__counter__6;
-  input [7:0] row_out__12__counter__7;
-  wire [7:0] row_out__12__counter__7;
-  input [7:0] row_out__12__counter__8;
-  wire [7:0] row_out__12__counter__8;
-  input [7:0] row_out__12__counter__9;
-  wire [7:0] row_out__12__counter__9;
-  input [7:0] row_out__12__counter__10;
-  wire [7:0] row_out__12__counter__10;
-  input [7:0] row_out__12__counter__11;
-  wire [7:0] row_out__12__counter__11;
-  input [7:0] row_out__12__counter__12;
-  wire [7:0] row_out__12__counter__12;
-  input [7:0] row_out__12__counter__13;
-  wire [7:0] row_out__12__counter__13;
-  input [7:0] row_out__12__counter__14;
-  wire [7:0] row_out__12__counter__14;
-  input [7:0] row_out__12__counter__15;
-  wire [7:0] row_out__12__counter__15;
-  input [34:0] row_out__12__tag__0;
-  wire [34:0] row_out__12__tag__0;
-  input [34:0] row_out__12__tag__1;
-  wire [34:0] row_out__12__tag__1;
-  input [34:0] row_out__12__tag__2;
-  wire [34:0] row_out__12__tag__2;
-  input [34:0] row_out__12__tag__3;
-  wire [34:0] row_out__12__tag__3;
-  input [34:0] row_out__12__tag__4;
-  wire [34:0] row_out__12__tag__4;
-  input [34:0] row_out__12__tag__5;
-  wire [34:0] row_out__12__tag__5;
-  input [34:0] row_out__12__tag__6;
-  wire [34:0] row_out__12__tag__6;
-  input [34:0] row_out__12__tag__7;
-  wire [34:0] row_out__12__tag__7;
-  input [34:0] row_out__12__tag__8;
-  wire [34:0] row_out__12__tag__8;
-  input [34:0] row_out__12__tag__9;
-  wire [34:0] row_out__12__tag__9;
-  input [34:0] row_out__12__tag__10;
-  wire [34:0] row_out__12__tag__10;
-  input [34:0] row_out__12__tag__11;
-  wire [34:0] row_out__12__tag__11;
-  input [34:0] row_out__12__tag__12;
-  wire [34:0] row_out__12__tag__12;
-  input [34:0] row_out__12__tag__13;
-  wire [34:0] row_out__12__tag__13;
-  input [34:0] row_out__12__tag__14;
-  wire [34:0] row_out__12__tag__14;
-  input [34:0] row_out__12__tag__15;
-  wire [34:0] row_out__12__tag__15;
+  input [127:0] row_out__12__counters;
+  wire [127:0] row_out__12__counters;
+  input [559:0] row_out__12__tags;
+  wire [559:0] row_out__12__tags;
   input [18:0] slot_out__12;
   wire [18:0] slot_out__12;
   input [15:0] row_out__13__valid;
@@ -7205,70 +6378,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__13__referenced;
   input [7:0] row_out__13__age;
   wire [7:0] row_out__13__age;
-  input [7:0] row_out__13__counter__0;
-  wire [7:0] row_out__13__counter__0;
-  input [7:0] row_out__13__counter__1;
-  wire [7:0] row_out__13__counter__1;
-  input [7:0] row_out__13__counter__2;
-  wire [7:0] row_out__13__counter__2;
-  input [7:0] row_out__13__counter__3;
-  wire [7:0] row_out__13__counter__3;
-  input [7:0] row_out__13__counter__4;
-  wire [7:0] row_out__13__counter__4;
-  input [7:0] row_out__13__counter__5;
-  wire [7:0] row_out__13__counter__5;
-  input [7:0] row_out__13__counter__6;
-  wire [7:0] row_out__13__counter__6;
-  input [7:0] row_out__13__counter__7;
-  wire [7:0] row_out__13__counter__7;
-  input [7:0] row_out__13__counter__8;
-  wire [7:0] row_out__13__counter__8;
-  input [7:0] row_out__13__counter__9;
-  wire [7:0] row_out__13__counter__9;
-  input [7:0] row_out__13__counter__10;
-  wire [7:0] row_out__13__counter__10;
-  input [7:0] row_out__13__counter__11;
-  wire [7:0] row_out__13__counter__11;
-  input [7:0] row_out__13__counter__12;
-  wire [7:0] row_out__13__counter__12;
-  input [7:0] row_out__13__counter__13;
-  wire [7:0] row_out__13__counter__13;
-  input [7:0] row_out__13__counter__14;
-  wire [7:0] row_out__13__counter__14;
-  input [7:0] row_out__13__counter__15;
-  wire [7:0] row_out__13__counter__15;
-  input [34:0] row_out__13__tag__0;
-  wire [34:0] row_out__13__tag__0;
-  input [34:0] row_out__13__tag__1;
-  wire [34:0] row_out__13__tag__1;
-  input [34:0] row_out__13__tag__2;
-  wire [34:0] row_out__13__tag__2;
-  input [34:0] row_out__13__tag__3;
-  wire [34:0] row_out__13__tag__3;
-  input [34:0] row_out__13__tag__4;
-  wire [34:0] row_out__13__tag__4;
-  input [34:0] row_out__13__tag__5;
-  wire [34:0] row_out__13__tag__5;
-  input [34:0] row_out__13__tag__6;
-  wire [34:0] row_out__13__tag__6;
-  input [34:0] row_out__13__tag__7;
-  wire [34:0] row_out__13__tag__7;
-  input [34:0] row_out__13__tag__8;
-  wire [34:0] row_out__13__tag__8;
-  input [34:0] row_out__13__tag__9;
-  wire [34:0] row_out__13__tag__9;
-  input [34:0] row_out__13__tag__10;
-  wire [34:0] row_out__13__tag__10;
-  input [34:0] row_out__13__tag__11;
-  wire [34:0] row_out__13__tag__11;
-  input [34:0] row_out__13__tag__12;
-  wire [34:0] row_out__13__tag__12;
-  input [34:0] row_out__13__tag__13;
-  wire [34:0] row_out__13__tag__13;
-  input [34:0] row_out__13__tag__14;
-  wire [34:0] row_out__13__tag__14;
-  input [34:0] row_out__13__tag__15;
-  wire [34:0] row_out__13__tag__15;
+  input [127:0] row_out__13__counters;
+  wire [127:0] row_out__13__counters;
+  input [559:0] row_out__13__tags;
+  wire [559:0] row_out__13__tags;
   input [18:0] slot_out__13;
   wire [18:0] slot_out__13;
   input [15:0] row_out__14__valid;
@@ -7279,70 +6392,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__14__referenced;
   input [7:0] row_out__14__age;
   wire [7:0] row_out__14__age;
-  input [7:0] row_out__14__counter__0;
-  wire [7:0] row_out__14__counter__0;
-  input [7:0] row_out__14__counter__1;
-  wire [7:0] row_out__14__counter__1;
-  input [7:0] row_out__14__counter__2;
-  wire [7:0] row_out__14__counter__2;
-  input [7:0] row_out__14__counter__3;
-  wire [7:0] row_out__14__counter__3;
-  input [7:0] row_out__14__counter__4;
-  wire [7:0] row_out__14__counter__4;
-  input [7:0] row_out__14__counter__5;
-  wire [7:0] row_out__14__counter__5;
-  input [7:0] row_out__14__counter__6;
-  wire [7:0] row_out__14__counter__6;
-  input [7:0] row_out__14__counter__7;
-  wire [7:0] row_out__14__counter__7;
-  input [7:0] row_out__14__counter__8;
-  wire [7:0] row_out__14__counter__8;
-  input [7:0] row_out__14__counter__9;
-  wire [7:0] row_out__14__counter__9;
-  input [7:0] row_out__14__counter__10;
-  wire [7:0] row_out__14__counter__10;
-  input [7:0] row_out__14__counter__11;
-  wire [7:0] row_out__14__counter__11;
-  input [7:0] row_out__14__counter__12;
-  wire [7:0] row_out__14__counter__12;
-  input [7:0] row_out__14__counter__13;
-  wire [7:0] row_out__14__counter__13;
-  input [7:0] row_out__14__counter__14;
-  wire [7:0] row_out__14__counter__14;
-  input [7:0] row_out__14__counter__15;
-  wire [7:0] row_out__14__counter__15;
-  input [34:0] row_out__14__tag__0;
-  wire [34:0] row_out__14__tag__0;
-  input [34:0] row_out__14__tag__1;
-  wire [34:0] row_out__14__tag__1;
-  input [34:0] row_out__14__tag__2;
-  wire [34:0] row_out__14__tag__2;
-  input [34:0] row_out__14__tag__3;
-  wire [34:0] row_out__14__tag__3;
-  input [34:0] row_out__14__tag__4;
-  wire [34:0] row_out__14__tag__4;
-  input [34:0] row_out__14__tag__5;
-  wire [34:0] row_out__14__tag__5;
-  input [34:0] row_out__14__tag__6;
-  wire [34:0] row_out__14__tag__6;
-  input [34:0] row_out__14__tag__7;
-  wire [34:0] row_out__14__tag__7;
-  input [34:0] row_out__14__tag__8;
-  wire [34:0] row_out__14__tag__8;
-  input [34:0] row_out__14__tag__9;
-  wire [34:0] row_out__14__tag__9;
-  input [34:0] row_out__14__tag__10;
-  wire [34:0] row_out__14__tag__10;
-  input [34:0] row_out__14__tag__11;
-  wire [34:0] row_out__14__tag__11;
-  input [34:0] row_out__14__tag__12;
-  wire [34:0] row_out__14__tag__12;
-  input [34:0] row_out__14__tag__13;
-  wire [34:0] row_out__14__tag__13;
-  input [34:0] row_out__14__tag__14;
-  wire [34:0] row_out__14__tag__14;
-  input [34:0] row_out__14__tag__15;
-  wire [34:0] row_out__14__tag__15;
+  input [127:0] row_out__14__counters;
+  wire [127:0] row_out__14__counters;
+  input [559:0] row_out__14__tags;
+  wire [559:0] row_out__14__tags;
   input [18:0] slot_out__14;
   wire [18:0] slot_out__14;
   input [15:0] row_out__15__valid;
@@ -7353,70 +6406,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__15__referenced;
   input [7:0] row_out__15__age;
   wire [7:0] row_out__15__age;
-  input [7:0] row_out__15__counter__0;
-  wire [7:0] row_out__15__counter__0;
-  input [7:0] row_out__15__counter__1;
-  wire [7:0] row_out__15__counter__1;
-  input [7:0] row_out__15__counter__2;
-  wire [7:0] row_out__15__counter__2;
-  input [7:0] row_out__15__counter__3;
-  wire [7:0] row_out__15__counter__3;
-  input [7:0] row_out__15__counter__4;
-  wire [7:0] row_out__15__counter__4;
-  input [7:0] row_out__15__counter__5;
-  wire [7:0] row_out__15__counter__5;
-  input [7:0] row_out__15__counter__6;
-  wire [7:0] row_out__15__counter__6;
-  input [7:0] row_out__15__counter__7;
-  wire [7:0] row_out__15__counter__7;
-  input [7:0] row_out__15__counter__8;
-  wire [7:0] row_out__15__counter__8;
-  input [7:0] row_out__15__counter__9;
-  wire [7:0] row_out__15__counter__9;
-  input [7:0] row_out__15__counter__10;
-  wire [7:0] row_out__15__counter__10;
-  input [7:0] row_out__15__counter__11;
-  wire [7:0] row_out__15__counter__11;
-  input [7:0] row_out__15__counter__12;
-  wire [7:0] row_out__15__counter__12;
-  input [7:0] row_out__15__counter__13;
-  wire [7:0] row_out__15__counter__13;
-  input [7:0] row_out__15__counter__14;
-  wire [7:0] row_out__15__counter__14;
-  input [7:0] row_out__15__counter__15;
-  wire [7:0] row_out__15__counter__15;
-  input [34:0] row_out__15__tag__0;
-  wire [34:0] row_out__15__tag__0;
-  input [34:0] row_out__15__tag__1;
-  wire [34:0] row_out__15__tag__1;
-  input [34:0] row_out__15__tag__2;
-  wire [34:0] row_out__15__tag__2;
-  input [34:0] row_out__15__tag__3;
-  wire [34:0] row_out__15__tag__3;
-  input [34:0] row_out__15__tag__4;
-  wire [34:0] row_out__15__tag__4;
-  input [34:0] row_out__15__tag__5;
-  wire [34:0] row_out__15__tag__5;
-  input [34:0] row_out__15__tag__6;
-  wire [34:0] row_out__15__tag__6;
-  input [34:0] row_out__15__tag__7;
-  wire [34:0] row_out__15__tag__7;
-  input [34:0] row_out__15__tag__8;
-  wire [34:0] row_out__15__tag__8;
-  input [34:0] row_out__15__tag__9;
-  wire [34:0] row_out__15__tag__9;
-  input [34:0] row_out__15__tag__10;
-  wire [34:0] row_out__15__tag__10;
-  input [34:0] row_out__15__tag__11;
-  wire [34:0] row_out__15__tag__11;
-  input [34:0] row_out__15__tag__12;
-  wire [34:0] row_out__15__tag__12;
-  input [34:0] row_out__15__tag__13;
-  wire [34:0] row_out__15__tag__13;
-  input [34:0] row_out__15__tag__14;
-  wire [34:0] row_out__15__tag__14;
-  input [34:0] row_out__15__tag__15;
-  wire [34:0] row_out__15__tag__15;
+  input [127:0] row_out__15__counters;
+  wire [127:0] row_out__15__counters;
+  input [559:0] row_out__15__tags;
+  wire [559:0] row_out__15__tags;
   input [18:0] slot_out__15;
   wire [18:0] slot_out__15;
   input [15:0] row_out__16__valid;
@@ -7427,70 +6420,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__16__referenced;
   input [7:0] row_out__16__age;
   wire [7:0] row_out__16__age;
-  input [7:0] row_out__16__counter__0;
-  wire [7:0] row_out__16__counter__0;
-  input [7:0] row_out__16__counter__1;
-  wire [7:0] row_out__16__counter__1;
-  input [7:0] row_out__16__counter__2;
-  wire [7:0] row_out__16__counter__2;
-  input [7:0] row_out__16__counter__3;
-  wire [7:0] row_out__16__counter__3;
-  input [7:0] row_out__16__counter__4;
-  wire [7:0] row_out__16__counter__4;
-  input [7:0] row_out__16__counter__5;
-  wire [7:0] row_out__16__counter__5;
-  input [7:0] row_out__16__counter__6;
-  wire [7:0] row_out__16__counter__6;
-  input [7:0] row_out__16__counter__7;
-  wire [7:0] row_out__16__counter__7;
-  input [7:0] row_out__16__counter__8;
-  wire [7:0] row_out__16__counter__8;
-  input [7:0] row_out__16__counter__9;
-  wire [7:0] row_out__16__counter__9;
-  input [7:0] row_out__16__counter__10;
-  wire [7:0] row_out__16__counter__10;
-  input [7:0] row_out__16__counter__11;
-  wire [7:0] row_out__16__counter__11;
-  input [7:0] row_out__16__counter__12;
-  wire [7:0] row_out__16__counter__12;
-  input [7:0] row_out__16__counter__13;
-  wire [7:0] row_out__16__counter__13;
-  input [7:0] row_out__16__counter__14;
-  wire [7:0] row_out__16__counter__14;
-  input [7:0] row_out__16__counter__15;
-  wire [7:0] row_out__16__counter__15;
-  input [34:0] row_out__16__tag__0;
-  wire [34:0] row_out__16__tag__0;
-  input [34:0] row_out__16__tag__1;
-  wire [34:0] row_out__16__tag__1;
-  input [34:0] row_out__16__tag__2;
-  wire [34:0] row_out__16__tag__2;
-  input [34:0] row_out__16__tag__3;
-  wire [34:0] row_out__16__tag__3;
-  input [34:0] row_out__16__tag__4;
-  wire [34:0] row_out__16__tag__4;
-  input [34:0] row_out__16__tag__5;
-  wire [34:0] row_out__16__tag__5;
-  input [34:0] row_out__16__tag__6;
-  wire [34:0] row_out__16__tag__6;
-  input [34:0] row_out__16__tag__7;
-  wire [34:0] row_out__16__tag__7;
-  input [34:0] row_out__16__tag__8;
-  wire [34:0] row_out__16__tag__8;
-  input [34:0] row_out__16__tag__9;
-  wire [34:0] row_out__16__tag__9;
-  input [34:0] row_out__16__tag__10;
-  wire [34:0] row_out__16__tag__10;
-  input [34:0] row_out__16__tag__11;
-  wire [34:0] row_out__16__tag__11;
-  input [34:0] row_out__16__tag__12;
-  wire [34:0] row_out__16__tag__12;
-  input [34:0] row_out__16__tag__13;
-  wire [34:0] row_out__16__tag__13;
-  input [34:0] row_out__16__tag__14;
-  wire [34:0] row_out__16__tag__14;
-  input [34:0] row_out__16__tag__15;
-  wire [34:0] row_out__16__tag__15;
+  input [127:0] row_out__16__counters;
+  wire [127:0] row_out__16__counters;
+  input [559:0] row_out__16__tags;
+  wire [559:0] row_out__16__tags;
   input [18:0] slot_out__16;
   wire [18:0] slot_out__16;
   input [15:0] row_out__17__valid;
@@ -7501,70 +6434,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__17__referenced;
   input [7:0] row_out__17__age;
   wire [7:0] row_out__17__age;
-  input [7:0] row_out__17__counter__0;
-  wire [7:0] row_out__17__counter__0;
-  input [7:0] row_out__17__counter__1;
-  wire [7:0] row_out__17__counter__1;
-  input [7:0] row_out__17__counter__2;
-  wire [7:0] row_out__17__counter__2;
-  input [7:0] row_out__17__counter__3;
-  wire [7:0] row_out__17__counter__3;
-  input [7:0] row_out__17__counter__4;
-  wire [7:0] row_out__17__counter__4;
-  input [7:0] row_out__17__counter__5;
-  wire [7:0] row_out__17__counter__5;
-  input [7:0] row_out__17__counter__6;
-  wire [7:0] row_out__17__counter__6;
-  input [7:0] row_out__17__counter__7;
-  wire [7:0] row_out__17__counter__7;
-  input [7:0] row_out__17__counter__8;
-  wire [7:0] row_out__17__counter__8;
-  input [7:0] row_out__17__counter__9;
-  wire [7:0] row_out__17__counter__9;
-  input [7:0] row_out__17__counter__10;
-  wire [7:0] row_out__17__counter__10;
-  input [7:0] row_out__17__counter__11;
-  wire [7:0] row_out__17__counter__11;
-  input [7:0] row_out__17__counter__12;
-  wire [7:0] row_out__17__counter__12;
-  input [7:0] row_out__17__counter__13;
-  wire [7:0] row_out__17__counter__13;
-  input [7:0] row_out__17__counter__14;
-  wire [7:0] row_out__17__counter__14;
-  input [7:0] row_out__17__counter__15;
-  wire [7:0] row_out__17__counter__15;
-  input [34:0] row_out__17__tag__0;
-  wire [34:0] row_out__17__tag__0;
-  input [34:0] row_out__17__tag__1;
-  wire [34:0] row_out__17__tag__1;
-  input [34:0] row_out__17__tag__2;
-  wire [34:0] row_out__17__tag__2;
-  input [34:0] row_out__17__tag__3;
-  wire [34:0] row_out__17__tag__3;
-  input [34:0] row_out__17__tag__4;
-  wire [34:0] row_out__17__tag__4;
-  input [34:0] row_out__17__tag__5;
-  wire [34:0] row_out__17__tag__5;
-  input [34:0] row_out__17__tag__6;
-  wire [34:0] row_out__17__tag__6;
-  input [34:0] row_out__17__tag__7;
-  wire [34:0] row_out__17__tag__7;
-  input [34:0] row_out__17__tag__8;
-  wire [34:0] row_out__17__tag__8;
-  input [34:0] row_out__17__tag__9;
-  wire [34:0] row_out__17__tag__9;
-  input [34:0] row_out__17__tag__10;
-  wire [34:0] row_out__17__tag__10;
-  input [34:0] row_out__17__tag__11;
-  wire [34:0] row_out__17__tag__11;
-  input [34:0] row_out__17__tag__12;
-  wire [34:0] row_out__17__tag__12;
-  input [34:0] row_out__17__tag__13;
-  wire [34:0] row_out__17__tag__13;
-  input [34:0] row_out__17__tag__14;
-  wire [34:0] row_out__17__tag__14;
-  input [34:0] row_out__17__tag__15;
-  wire [34:0] row_out__17__tag__15;
+  input [127:0] row_out__17__counters;
+  wire [127:0] row_out__17__counters;
+  input [559:0] row_out__17__tags;
+  wire [559:0] row_out__17__tags;
   input [18:0] slot_out__17;
   wire [18:0] slot_out__17;
   input [15:0] row_out__18__valid;
@@ -7575,70 +6448,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__18__referenced;
   input [7:0] row_out__18__age;
   wire [7:0] row_out__18__age;
-  input [7:0] row_out__18__counter__0;
-  wire [7:0] row_out__18__counter__0;
-  input [7:0] row_out__18__counter__1;
-  wire [7:0] row_out__18__counter__1;
-  input [7:0] row_out__18__counter__2;
-  wire [7:0] row_out__18__counter__2;
-  input [7:0] row_out__18__counter__3;
-  wire [7:0] row_out__18__counter__3;
-  input [7:0] row_out__18__counter__4;
-  wire [7:0] row_out__18__counter__4;
-  input [7:0] row_out__18__counter__5;
-  wire [7:0] row_out__18__counter__5;
-  input [7:0] row_out__18__counter__6;
-  wire [7:0] row_out__18__counter__6;
-  input [7:0] row_out__18__counter__7;
-  wire [7:0] row_out__18__counter__7;
-  input [7:0] row_out__18__counter__8;
-  wire [7:0] row_out__18__counter__8;
-  input [7:0] row_out__18__counter__9;
-  wire [7:0] row_out__18__counter__9;
-  input [7:0] row_out__18__counter__10;
-  wire [7:0] row_out__18__counter__10;
-  input [7:0] row_out__18__counter__11;
-  wire [7:0] row_out__18__counter__11;
-  input [7:0] row_out__18__counter__12;
-  wire [7:0] row_out__18__counter__12;
-  input [7:0] row_out__18__counter__13;
-  wire [7:0] row_out__18__counter__13;
-  input [7:0] row_out__18__counter__14;
-  wire [7:0] row_out__18__counter__14;
-  input [7:0] row_out__18__counter__15;
-  wire [7:0] row_out__18__counter__15;
-  input [34:0] row_out__18__tag__0;
-  wire [34:0] row_out__18__tag__0;
-  input [34:0] row_out__18__tag__1;
-  wire [34:0] row_out__18__tag__1;
-  input [34:0] row_out__18__tag__2;
-  wire [34:0] row_out__18__tag__2;
-  input [34:0] row_out__18__tag__3;
-  wire [34:0] row_out__18__tag__3;
-  input [34:0] row_out__18__tag__4;
-  wire [34:0] row_out__18__tag__4;
-  input [34:0] row_out__18__tag__5;
-  wire [34:0] row_out__18__tag__5;
-  input [34:0] row_out__18__tag__6;
-  wire [34:0] row_out__18__tag__6;
-  input [34:0] row_out__18__tag__7;
-  wire [34:0] row_out__18__tag__7;
-  input [34:0] row_out__18__tag__8;
-  wire [34:0] row_out__18__tag__8;
-  input [34:0] row_out__18__tag__9;
-  wire [34:0] row_out__18__tag__9;
-  input [34:0] row_out__18__tag__10;
-  wire [34:0] row_out__18__tag__10;
-  input [34:0] row_out__18__tag__11;
-  wire [34:0] row_out__18__tag__11;
-  input [34:0] row_out__18__tag__12;
-  wire [34:0] row_out__18__tag__12;
-  input [34:0] row_out__18__tag__13;
-  wire [34:0] row_out__18__tag__13;
-  input [34:0] row_out__18__tag__14;
-  wire [34:0] row_out__18__tag__14;
-  input [34:0] row_out__18__tag__15;
-  wire [34:0] row_out__18__tag__15;
+  input [127:0] row_out__18__counters;
+  wire [127:0] row_out__18__counters;
+  input [559:0] row_out__18__tags;
+  wire [559:0] row_out__18__tags;
   input [18:0] slot_out__18;
   wire [18:0] slot_out__18;
   input [15:0] row_out__19__valid;
@@ -7649,70 +6462,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__19__referenced;
   input [7:0] row_out__19__age;
   wire [7:0] row_out__19__age;
-  input [7:0] row_out__19__counter__0;
-  wire [7:0] row_out__19__counter__0;
-  input [7:0] row_out__19__counter__1;
-  wire [7:0] row_out__19__counter__1;
-  input [7:0] row_out__19__counter__2;
-  wire [7:0] row_out__19__counter__2;
-  input [7:0] row_out__19__counter__3;
-  wire [7:0] row_out__19__counter__3;
-  input [7:0] row_out__19__counter__4;
-  wire [7:0] row_out__19__counter__4;
-  input [7:0] row_out__19__counter__5;
-  wire [7:0] row_out__19__counter__5;
-  input [7:0] row_out__19__counter__6;
-  wire [7:0] row_out__19__counter__6;
-  input [7:0] row_out__19__counter__7;
-  wire [7:0] row_out__19__counter__7;
-  input [7:0] row_out__19__counter__8;
-  wire [7:0] row_out__19__counter__8;
-  input [7:0] row_out__19__counter__9;
-  wire [7:0] row_out__19__counter__9;
-  input [7:0] row_out__19__counter__10;
-  wire [7:0] row_out__19__counter__10;
-  input [7:0] row_out__19__counter__11;
-  wire [7:0] row_out__19__counter__11;
-  input [7:0] row_out__19__counter__12;
-  wire [7:0] row_out__19__counter__12;
-  input [7:0] row_out__19__counter__13;
-  wire [7:0] row_out__19__counter__13;
-  input [7:0] row_out__19__counter__14;
-  wire [7:0] row_out__19__counter__14;
-  input [7:0] row_out__19__counter__15;
-  wire [7:0] row_out__19__counter__15;
-  input [34:0] row_out__19__tag__0;
-  wire [34:0] row_out__19__tag__0;
-  input [34:0] row_out__19__tag__1;
-  wire [34:0] row_out__19__tag__1;
-  input [34:0] row_out__19__tag__2;
-  wire [34:0] row_out__19__tag__2;
-  input [34:0] row_out__19__tag__3;
-  wire [34:0] row_out__19__tag__3;
-  input [34:0] row_out__19__tag__4;
-  wire [34:0] row_out__19__tag__4;
-  input [34:0] row_out__19__tag__5;
-  wire [34:0] row_out__19__tag__5;
-  input [34:0] row_out__19__tag__6;
-  wire [34:0] row_out__19__tag__6;
-  input [34:0] row_out__19__tag__7;
-  wire [34:0] row_out__19__tag__7;
-  input [34:0] row_out__19__tag__8;
-  wire [34:0] row_out__19__tag__8;
-  input [34:0] row_out__19__tag__9;
-  wire [34:0] row_out__19__tag__9;
-  input [34:0] row_out__19__tag__10;
-  wire [34:0] row_out__19__tag__10;
-  input [34:0] row_out__19__tag__11;
-  wire [34:0] row_out__19__tag__11;
-  input [34:0] row_out__19__tag__12;
-  wire [34:0] row_out__19__tag__12;
-  input [34:0] row_out__19__tag__13;
-  wire [34:0] row_out__19__tag__13;
-  input [34:0] row_out__19__tag__14;
-  wire [34:0] row_out__19__tag__14;
-  input [34:0] row_out__19__tag__15;
-  wire [34:0] row_out__19__tag__15;
+  input [127:0] row_out__19__counters;
+  wire [127:0] row_out__19__counters;
+  input [559:0] row_out__19__tags;
+  wire [559:0] row_out__19__tags;
   input [18:0] slot_out__19;
   wire [18:0] slot_out__19;
   input [15:0] row_out__20__valid;
@@ -7723,70 +6476,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__20__referenced;
   input [7:0] row_out__20__age;
   wire [7:0] row_out__20__age;
-  input [7:0] row_out__20__counter__0;
-  wire [7:0] row_out__20__counter__0;
-  input [7:0] row_out__20__counter__1;
-  wire [7:0] row_out__20__counter__1;
-  input [7:0] row_out__20__counter__2;
-  wire [7:0] row_out__20__counter__2;
-  input [7:0] row_out__20__counter__3;
-  wire [7:0] row_out__20__counter__3;
-  input [7:0] row_out__20__counter__4;
-  wire [7:0] row_out__20__counter__4;
-  input [7:0] row_out__20__counter__5;
-  wire [7:0] row_out__20__counter__5;
-  input [7:0] row_out__20__counter__6;
-  wire [7:0] row_out__20__counter__6;
-  input [7:0] row_out__20__counter__7;
-  wire [7:0] row_out__20__counter__7;
-  input [7:0] row_out__20__counter__8;
-  wire [7:0] row_out__20__counter__8;
-  input [7:0] row_out__20__counter__9;
-  wire [7:0] row_out__20__counter__9;
-  input [7:0] row_out__20__counter__10;
-  wire [7:0] row_out__20__counter__10;
-  input [7:0] row_out__20__counter__11;
-  wire [7:0] row_out__20__counter__11;
-  input [7:0] row_out__20__counter__12;
-  wire [7:0] row_out__20__counter__12;
-  input [7:0] row_out__20__counter__13;
-  wire [7:0] row_out__20__counter__13;
-  input [7:0] row_out__20__counter__14;
-  wire [7:0] row_out__20__counter__14;
-  input [7:0] row_out__20__counter__15;
-  wire [7:0] row_out__20__counter__15;
-  input [34:0] row_out__20__tag__0;
-  wire [34:0] row_out__20__tag__0;
-  input [34:0] row_out__20__tag__1;
-  wire [34:0] row_out__20__tag__1;
-  input [34:0] row_out__20__tag__2;
-  wire [34:0] row_out__20__tag__2;
-  input [34:0] row_out__20__tag__3;
-  wire [34:0] row_out__20__tag__3;
-  input [34:0] row_out__20__tag__4;
-  wire [34:0] row_out__20__tag__4;
-  input [34:0] row_out__20__tag__5;
-  wire [34:0] row_out__20__tag__5;
-  input [34:0] row_out__20__tag__6;
-  wire [34:0] row_out__20__tag__6;
-  input [34:0] row_out__20__tag__7;
-  wire [34:0] row_out__20__tag__7;
-  input [34:0] row_out__20__tag__8;
-  wire [34:0] row_out__20__tag__8;
-  input [34:0] row_out__20__tag__9;
-  wire [34:0] row_out__20__tag__9;
-  input [34:0] row_out__20__tag__10;
-  wire [34:0] row_out__20__tag__10;
-  input [34:0] row_out__20__tag__11;
-  wire [34:0] row_out__20__tag__11;
-  input [34:0] row_out__20__tag__12;
-  wire [34:0] row_out__20__tag__12;
-  input [34:0] row_out__20__tag__13;
-  wire [34:0] row_out__20__tag__13;
-  input [34:0] row_out__20__tag__14;
-  wire [34:0] row_out__20__tag__14;
-  input [34:0] row_out__20__tag__15;
-  wire [34:0] row_out__20__tag__15;
+  input [127:0] row_out__20__counters;
+  wire [127:0] row_out__20__counters;
+  input [559:0] row_out__20__tags;
+  wire [559:0] row_out__20__tags;
   input [18:0] slot_out__20;
   wire [18:0] slot_out__20;
   input [15:0] row_out__21__valid;
@@ -7797,70 +6490,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__21__referenced;
   input [7:0] row_out__21__age;
   wire [7:0] row_out__21__age;
-  input [7:0] row_out__21__counter__0;
-  wire [7:0] row_out__21__counter__0;
-  input [7:0] row_out__21__counter__1;
-  wire [7:0] row_out__21__counter__1;
-  input [7:0] row_out__21__counter__2;
-  wire [7:0] row_out__21__counter__2;
-  input [7:0] row_out__21__counter__3;
-  wire [7:0] row_out__21__counter__3;
-  input [7:0] row_out__21__counter__4;
-  wire [7:0] row_out__21__counter__4;
-  input [7:0] row_out__21__counter__5;
-  wire [7:0] row_out__21__counter__5;
-  input [7:0] row_out__21__counter__6;
-  wire [7:0] row_out__21__counter__6;
-  input [7:0] row_out__21__counter__7;
-  wire [7:0] row_out__21__counter__7;
-  input [7:0] row_out__21__counter__8;
-  wire [7:0] row_out__21__counter__8;
-  input [7:0] row_out__21__counter__9;
-  wire [7:0] row_out__21__counter__9;
-  input [7:0] row_out__21__counter__10;
-  wire [7:0] row_out__21__counter__10;
-  input [7:0] row_out__21__counter__11;
-  wire [7:0] row_out__21__counter__11;
-  input [7:0] row_out__21__counter__12;
-  wire [7:0] row_out__21__counter__12;
-  input [7:0] row_out__21__counter__13;
-  wire [7:0] row_out__21__counter__13;
-  input [7:0] row_out__21__counter__14;
-  wire [7:0] row_out__21__counter__14;
-  input [7:0] row_out__21__counter__15;
-  wire [7:0] row_out__21__counter__15;
-  input [34:0] row_out__21__tag__0;
-  wire [34:0] row_out__21__tag__0;
-  input [34:0] row_out__21__tag__1;
-  wire [34:0] row_out__21__tag__1;
-  input [34:0] row_out__21__tag__2;
-  wire [34:0] row_out__21__tag__2;
-  input [34:0] row_out__21__tag__3;
-  wire [34:0] row_out__21__tag__3;
-  input [34:0] row_out__21__tag__4;
-  wire [34:0] row_out__21__tag__4;
-  input [34:0] row_out__21__tag__5;
-  wire [34:0] row_out__21__tag__5;
-  input [34:0] row_out__21__tag__6;
-  wire [34:0] row_out__21__tag__6;
-  input [34:0] row_out__21__tag__7;
-  wire [34:0] row_out__21__tag__7;
-  input [34:0] row_out__21__tag__8;
-  wire [34:0] row_out__21__tag__8;
-  input [34:0] row_out__21__tag__9;
-  wire [34:0] row_out__21__tag__9;
-  input [34:0] row_out__21__tag__10;
-  wire [34:0] row_out__21__tag__10;
-  input [34:0] row_out__21__tag__11;
-  wire [34:0] row_out__21__tag__11;
-  input [34:0] row_out__21__tag__12;
-  wire [34:0] row_out__21__tag__12;
-  input [34:0] row_out__21__tag__13;
-  wire [34:0] row_out__21__tag__13;
-  input [34:0] row_out__21__tag__14;
-  wire [34:0] row_out__21__tag__14;
-  input [34:0] row_out__21__tag__15;
-  wire [34:0] row_out__21__tag__15;
+  input [127:0] row_out__21__counters;
+  wire [127:0] row_out__21__counters;
+  input [559:0] row_out__21__tags;
+  wire [559:0] row_out__21__tags;
   input [18:0] slot_out__21;
   wire [18:0] slot_out__21;
   input [15:0] row_out__22__valid;
@@ -7871,70 +6504,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__22__referenced;
   input [7:0] row_out__22__age;
   wire [7:0] row_out__22__age;
-  input [7:0] row_out__22__counter__0;
-  wire [7:0] row_out__22__counter__0;
-  input [7:0] row_out__22__counter__1;
-  wire [7:0] row_out__22__counter__1;
-  input [7:0] row_out__22__counter__2;
-  wire [7:0] row_out__22__counter__2;
-  input [7:0] row_out__22__counter__3;
-  wire [7:0] row_out__22__counter__3;
-  input [7:0] row_out__22__counter__4;
-  wire [7:0] row_out__22__counter__4;
-  input [7:0] row_out__22__counter__5;
-  wire [7:0] row_out__22__counter__5;
-  input [7:0] row_out__22__counter__6;
-  wire [7:0] row_out__22__counter__6;
-  input [7:0] row_out__22__counter__7;
-  wire [7:0] row_out__22__counter__7;
-  input [7:0] row_out__22__counter__8;
-  wire [7:0] row_out__22__counter__8;
-  input [7:0] row_out__22__counter__9;
-  wire [7:0] row_out__22__counter__9;
-  input [7:0] row_out__22__counter__10;
-  wire [7:0] row_out__22__counter__10;
-  input [7:0] row_out__22__counter__11;
-  wire [7:0] row_out__22__counter__11;
-  input [7:0] row_out__22__counter__12;
-  wire [7:0] row_out__22__counter__12;
-  input [7:0] row_out__22__counter__13;
-  wire [7:0] row_out__22__counter__13;
-  input [7:0] row_out__22__counter__14;
-  wire [7:0] row_out__22__counter__14;
-  input [7:0] row_out__22__counter__15;
-  wire [7:0] row_out__22__counter__15;
-  input [34:0] row_out__22__tag__0;
-  wire [34:0] row_out__22__tag__0;
-  input [34:0] row_out__22__tag__1;
-  wire [34:0] row_out__22__tag__1;
-  input [34:0] row_out__22__tag__2;
-  wire [34:0] row_out__22__tag__2;
-  input [34:0] row_out__22__tag__3;
-  wire [34:0] row_out__22__tag__3;
-  input [34:0] row_out__22__tag__4;
-  wire [34:0] row_out__22__tag__4;
-  input [34:0] row_out__22__tag__5;
-  wire [34:0] row_out__22__tag__5;
-  input [34:0] row_out__22__tag__6;
-  wire [34:0] row_out__22__tag__6;
-  input [34:0] row_out__22__tag__7;
-  wire [34:0] row_out__22__tag__7;
-  input [34:0] row_out__22__tag__8;
-  wire [34:0] row_out__22__tag__8;
-  input [34:0] row_out__22__tag__9;
-  wire [34:0] row_out__22__tag__9;
-  input [34:0] row_out__22__tag__10;
-  wire [34:0] row_out__22__tag__10;
-  input [34:0] row_out__22__tag__11;
-  wire [34:0] row_out__22__tag__11;
-  input [34:0] row_out__22__tag__12;
-  wire [34:0] row_out__22__tag__12;
-  input [34:0] row_out__22__tag__13;
-  wire [34:0] row_out__22__tag__13;
-  input [34:0] row_out__22__tag__14;
-  wire [34:0] row_out__22__tag__14;
-  input [34:0] row_out__22__tag__15;
-  wire [34:0] row_out__22__tag__15;
+  input [127:0] row_out__22__counters;
+  wire [127:0] row_out__22__counters;
+  input [559:0] row_out__22__tags;
+  wire [559:0] row_out__22__tags;
   input [18:0] slot_out__22;
   wire [18:0] slot_out__22;
   input [15:0] row_out__23__valid;
@@ -7945,70 +6518,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__23__referenced;
   input [7:0] row_out__23__age;
   wire [7:0] row_out__23__age;
-  input [7:0] row_out__23__counter__0;
-  wire [7:0] row_out__23__counter__0;
-  input [7:0] row_out__23__counter__1;
-  wire [7:0] row_out__23__counter__1;
-  input [7:0] row_out__23__counter__2;
-  wire [7:0] row_out__23__counter__2;
-  input [7:0] row_out__23__counter__3;
-  wire [7:0] row_out__23__counter__3;
-  input [7:0] row_out__23__counter__4;
-  wire [7:0] row_out__23__counter__4;
-  input [7:0] row_out__23__counter__5;
-  wire [7:0] row_out__23__counter__5;
-  input [7:0] row_out__23__counter__6;
-  wire [7:0] row_out__23__counter__6;
-  input [7:0] row_out__23__counter__7;
-  wire [7:0] row_out__23__counter__7;
-  input [7:0] row_out__23__counter__8;
-  wire [7:0] row_out__23__counter__8;
-  input [7:0] row_out__23__counter__9;
-  wire [7:0] row_out__23__counter__9;
-  input [7:0] row_out__23__counter__10;
-  wire [7:0] row_out__23__counter__10;
-  input [7:0] row_out__23__counter__11;
-  wire [7:0] row_out__23__counter__11;
-  input [7:0] row_out__23__counter__12;
-  wire [7:0] row_out__23__counter__12;
-  input [7:0] row_out__23__counter__13;
-  wire [7:0] row_out__23__counter__13;
-  input [7:0] row_out__23__counter__14;
-  wire [7:0] row_out__23__counter__14;
-  input [7:0] row_out__23__counter__15;
-  wire [7:0] row_out__23__counter__15;
-  input [34:0] row_out__23__tag__0;
-  wire [34:0] row_out__23__tag__0;
-  input [34:0] row_out__23__tag__1;
-  wire [34:0] row_out__23__tag__1;
-  input [34:0] row_out__23__tag__2;
-  wire [34:0] row_out__23__tag__2;
-  input [34:0] row_out__23__tag__3;
-  wire [34:0] row_out__23__tag__3;
-  input [34:0] row_out__23__tag__4;
-  wire [34:0] row_out__23__tag__4;
-  input [34:0] row_out__23__tag__5;
-  wire [34:0] row_out__23__tag__5;
-  input [34:0] row_out__23__tag__6;
-  wire [34:0] row_out__23__tag__6;
-  input [34:0] row_out__23__tag__7;
-  wire [34:0] row_out__23__tag__7;
-  input [34:0] row_out__23__tag__8;
-  wire [34:0] row_out__23__tag__8;
-  input [34:0] row_out__23__tag__9;
-  wire [34:0] row_out__23__tag__9;
-  input [34:0] row_out__23__tag__10;
-  wire [34:0] row_out__23__tag__10;
-  input [34:0] row_out__23__tag__11;
-  wire [34:0] row_out__23__tag__11;
-  input [34:0] row_out__23__tag__12;
-  wire [34:0] row_out__23__tag__12;
-  input [34:0] row_out__23__tag__13;
-  wire [34:0] row_out__23__tag__13;
-  input [34:0] row_out__23__tag__14;
-  wire [34:0] row_out__23__tag__14;
-  input [34:0] row_out__23__tag__15;
-  wire [34:0] row_out__23__tag__15;
+  input [127:0] row_out__23__counters;
+  wire [127:0] row_out__23__counters;
+  input [559:0] row_out__23__tags;
+  wire [559:0] row_out__23__tags;
   input [18:0] slot_out__23;
   wire [18:0] slot_out__23;
   input [15:0] row_out__24__valid;
@@ -8019,70 +6532,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__24__referenced;
   input [7:0] row_out__24__age;
   wire [7:0] row_out__24__age;
-  input [7:0] row_out__24__counter__0;
-  wire [7:0] row_out__24__counter__0;
-  input [7:0] row_out__24__counter__1;
-  wire [7:0] row_out__24__counter__1;
-  input [7:0] row_out__24__counter__2;
-  wire [7:0] row_out__24__counter__2;
-  input [7:0] row_out__24__counter__3;
-  wire [7:0] row_out__24__counter__3;
-  input [7:0] row_out__24__counter__4;
-  wire [7:0] row_out__24__counter__4;
-  input [7:0] row_out__24__counter__5;
-  wire [7:0] row_out__24__counter__5;
-  input [7:0] row_out__24__counter__6;
-  wire [7:0] row_out__24__counter__6;
-  input [7:0] row_out__24__counter__7;
-  wire [7:0] row_out__24__counter__7;
-  input [7:0] row_out__24__counter__8;
-  wire [7:0] row_out__24__counter__8;
-  input [7:0] row_out__24__counter__9;
-  wire [7:0] row_out__24__counter__9;
-  input [7:0] row_out__24__counter__10;
-  wire [7:0] row_out__24__counter__10;
-  input [7:0] row_out__24__counter__11;
-  wire [7:0] row_out__24__counter__11;
-  input [7:0] row_out__24__counter__12;
-  wire [7:0] row_out__24__counter__12;
-  input [7:0] row_out__24__counter__13;
-  wire [7:0] row_out__24__counter__13;
-  input [7:0] row_out__24__counter__14;
-  wire [7:0] row_out__24__counter__14;
-  input [7:0] row_out__24__counter__15;
-  wire [7:0] row_out__24__counter__15;
-  input [34:0] row_out__24__tag__0;
-  wire [34:0] row_out__24__tag__0;
-  input [34:0] row_out__24__tag__1;
-  wire [34:0] row_out__24__tag__1;
-  input [34:0] row_out__24__tag__2;
-  wire [34:0] row_out__24__tag__2;
-  input [34:0] row_out__24__tag__3;
-  wire [34:0] row_out__24__tag__3;
-  input [34:0] row_out__24__tag__4;
-  wire [34:0] row_out__24__tag__4;
-  input [34:0] row_out__24__tag__5;
-  wire [34:0] row_out__24__tag__5;
-  input [34:0] row_out__24__tag__6;
-  wire [34:0] row_out__24__tag__6;
-  input [34:0] row_out__24__tag__7;
-  wire [34:0] row_out__24__tag__7;
-  input [34:0] row_out__24__tag__8;
-  wire [34:0] row_out__24__tag__8;
-  input [34:0] row_out__24__tag__9;
-  wire [34:0] row_out__24__tag__9;
-  input [34:0] row_out__24__tag__10;
-  wire [34:0] row_out__24__tag__10;
-  input [34:0] row_out__24__tag__11;
-  wire [34:0] row_out__24__tag__11;
-  input [34:0] row_out__24__tag__12;
-  wire [34:0] row_out__24__tag__12;
-  input [34:0] row_out__24__tag__13;
-  wire [34:0] row_out__24__tag__13;
-  input [34:0] row_out__24__tag__14;
-  wire [34:0] row_out__24__tag__14;
-  input [34:0] row_out__24__tag__15;
-  wire [34:0] row_out__24__tag__15;
+  input [127:0] row_out__24__counters;
+  wire [127:0] row_out__24__counters;
+  input [559:0] row_out__24__tags;
+  wire [559:0] row_out__24__tags;
   input [18:0] slot_out__24;
   wire [18:0] slot_out__24;
   input [15:0] row_out__25__valid;
@@ -8093,70 +6546,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__25__referenced;
   input [7:0] row_out__25__age;
   wire [7:0] row_out__25__age;
-  input [7:0] row_out__25__counter__0;
-  wire [7:0] row_out__25__counter__0;
-  input [7:0] row_out__25__counter__1;
-  wire [7:0] row_out__25__counter__1;
-  input [7:0] row_out__25__counter__2;
-  wire [7:0] row_out__25__counter__2;
-  input [7:0] row_out__25__counter__3;
-  wire [7:0] row_out__25__counter__3;
-  input [7:0] row_out__25__counter__4;
-  wire [7:0] row_out__25__counter__4;
-  input [7:0] row_out__25__counter__5;
-  wire [7:0] row_out__25__counter__5;
-  input [7:0] row_out__25__counter__6;
-  wire [7:0] row_out__25__counter__6;
-  input [7:0] row_out__25__counter__7;
-  wire [7:0] row_out__25__counter__7;
-  input [7:0] row_out__25__counter__8;
-  wire [7:0] row_out__25__counter__8;
-  input [7:0] row_out__25__counter__9;
-  wire [7:0] row_out__25__counter__9;
-  input [7:0] row_out__25__counter__10;
-  wire [7:0] row_out__25__counter__10;
-  input [7:0] row_out__25__counter__11;
-  wire [7:0] row_out__25__counter__11;
-  input [7:0] row_out__25__counter__12;
-  wire [7:0] row_out__25__counter__12;
-  input [7:0] row_out__25__counter__13;
-  wire [7:0] row_out__25__counter__13;
-  input [7:0] row_out__25__counter__14;
-  wire [7:0] row_out__25__counter__14;
-  input [7:0] row_out__25__counter__15;
-  wire [7:0] row_out__25__counter__15;
-  input [34:0] row_out__25__tag__0;
-  wire [34:0] row_out__25__tag__0;
-  input [34:0] row_out__25__tag__1;
-  wire [34:0] row_out__25__tag__1;
-  input [34:0] row_out__25__tag__2;
-  wire [34:0] row_out__25__tag__2;
-  input [34:0] row_out__25__tag__3;
-  wire [34:0] row_out__25__tag__3;
-  input [34:0] row_out__25__tag__4;
-  wire [34:0] row_out__25__tag__4;
-  input [34:0] row_out__25__tag__5;
-  wire [34:0] row_out__25__tag__5;
-  input [34:0] row_out__25__tag__6;
-  wire [34:0] row_out__25__tag__6;
-  input [34:0] row_out__25__tag__7;
-  wire [34:0] row_out__25__tag__7;
-  input [34:0] row_out__25__tag__8;
-  wire [34:0] row_out__25__tag__8;
-  input [34:0] row_out__25__tag__9;
-  wire [34:0] row_out__25__tag__9;
-  input [34:0] row_out__25__tag__10;
-  wire [34:0] row_out__25__tag__10;
-  input [34:0] row_out__25__tag__11;
-  wire [34:0] row_out__25__tag__11;
-  input [34:0] row_out__25__tag__12;
-  wire [34:0] row_out__25__tag__12;
-  input [34:0] row_out__25__tag__13;
-  wire [34:0] row_out__25__tag__13;
-  input [34:0] row_out__25__tag__14;
-  wire [34:0] row_out__25__tag__14;
-  input [34:0] row_out__25__tag__15;
-  wire [34:0] row_out__25__tag__15;
+  input [127:0] row_out__25__counters;
+  wire [127:0] row_out__25__counters;
+  input [559:0] row_out__25__tags;
+  wire [559:0] row_out__25__tags;
   input [18:0] slot_out__25;
   wire [18:0] slot_out__25;
   input [15:0] row_out__26__valid;
@@ -8167,70 +6560,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__26__referenced;
   input [7:0] row_out__26__age;
   wire [7:0] row_out__26__age;
-  input [7:0] row_out__26__counter__0;
-  wire [7:0] row_out__26__counter__0;
-  input [7:0] row_out__26__counter__1;
-  wire [7:0] row_out__26__counter__1;
-  input [7:0] row_out__26__counter__2;
-  wire [7:0] row_out__26__counter__2;
-  input [7:0] row_out__26__counter__3;
-  wire [7:0] row_out__26__counter__3;
-  input [7:0] row_out__26__counter__4;
-  wire [7:0] row_out__26__counter__4;
-  input [7:0] row_out__26__counter__5;
-  wire [7:0] row_out__26__counter__5;
-  input [7:0] row_out__26__counter__6;
-  wire [7:0] row_out__26__counter__6;
-  input [7:0] row_out__26__counter__7;
-  wire [7:0] row_out__26__counter__7;
-  input [7:0] row_out__26__counter__8;
-  wire [7:0] row_out__26__counter__8;
-  input [7:0] row_out__26__counter__9;
-  wire [7:0] row_out__26__counter__9;
-  input [7:0] row_out__26__counter__10;
-  wire [7:0] row_out__26__counter__10;
-  input [7:0] row_out__26__counter__11;
-  wire [7:0] row_out__26__counter__11;
-  input [7:0] row_out__26__counter__12;
-  wire [7:0] row_out__26__counter__12;
-  input [7:0] row_out__26__counter__13;
-  wire [7:0] row_out__26__counter__13;
-  input [7:0] row_out__26__counter__14;
-  wire [7:0] row_out__26__counter__14;
-  input [7:0] row_out__26__counter__15;
-  wire [7:0] row_out__26__counter__15;
-  input [34:0] row_out__26__tag__0;
-  wire [34:0] row_out__26__tag__0;
-  input [34:0] row_out__26__tag__1;
-  wire [34:0] row_out__26__tag__1;
-  input [34:0] row_out__26__tag__2;
-  wire [34:0] row_out__26__tag__2;
-  input [34:0] row_out__26__tag__3;
-  wire [34:0] row_out__26__tag__3;
-  input [34:0] row_out__26__tag__4;
-  wire [34:0] row_out__26__tag__4;
-  input [34:0] row_out__26__tag__5;
-  wire [34:0] row_out__26__tag__5;
-  input [34:0] row_out__26__tag__6;
-  wire [34:0] row_out__26__tag__6;
-  input [34:0] row_out__26__tag__7;
-  wire [34:0] row_out__26__tag__7;
-  input [34:0] row_out__26__tag__8;
-  wire [34:0] row_out__26__tag__8;
-  input [34:0] row_out__26__tag__9;
-  wire [34:0] row_out__26__tag__9;
-  input [34:0] row_out__26__tag__10;
-  wire [34:0] row_out__26__tag__10;
-  input [34:0] row_out__26__tag__11;
-  wire [34:0] row_out__26__tag__11;
-  input [34:0] row_out__26__tag__12;
-  wire [34:0] row_out__26__tag__12;
-  input [34:0] row_out__26__tag__13;
-  wire [34:0] row_out__26__tag__13;
-  input [34:0] row_out__26__tag__14;
-  wire [34:0] row_out__26__tag__14;
-  input [34:0] row_out__26__tag__15;
-  wire [34:0] row_out__26__tag__15;
+  input [127:0] row_out__26__counters;
+  wire [127:0] row_out__26__counters;
+  input [559:0] row_out__26__tags;
+  wire [559:0] row_out__26__tags;
   input [18:0] slot_out__26;
   wire [18:0] slot_out__26;
   input [15:0] row_out__27__valid;
@@ -8241,70 +6574,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__27__referenced;
   input [7:0] row_out__27__age;
   wire [7:0] row_out__27__age;
-  input [7:0] row_out__27__counter__0;
-  wire [7:0] row_out__27__counter__0;
-  input [7:0] row_out__27__counter__1;
-  wire [7:0] row_out__27__counter__1;
-  input [7:0] row_out__27__counter__2;
-  wire [7:0] row_out__27__counter__2;
-  input [7:0] row_out__27__counter__3;
-  wire [7:0] row_out__27__counter__3;
-  input [7:0] row_out__27__counter__4;
-  wire [7:0] row_out__27__counter__4;
-  input [7:0] row_out__27__counter__5;
-  wire [7:0] row_out__27__counter__5;
-  input [7:0] row_out__27__counter__6;
-  wire [7:0] row_out__27__counter__6;
-  input [7:0] row_out__27__counter__7;
-  wire [7:0] row_out__27__counter__7;
-  input [7:0] row_out__27__counter__8;
-  wire [7:0] row_out__27__counter__8;
-  input [7:0] row_out__27__counter__9;
-  wire [7:0] row_out__27__counter__9;
-  input [7:0] row_out__27__counter__10;
-  wire [7:0] row_out__27__counter__10;
-  input [7:0] row_out__27__counter__11;
-  wire [7:0] row_out__27__counter__11;
-  input [7:0] row_out__27__counter__12;
-  wire [7:0] row_out__27__counter__12;
-  input [7:0] row_out__27__counter__13;
-  wire [7:0] row_out__27__counter__13;
-  input [7:0] row_out__27__counter__14;
-  wire [7:0] row_out__27__counter__14;
-  input [7:0] row_out__27__counter__15;
-  wire [7:0] row_out__27__counter__15;
-  input [34:0] row_out__27__tag__0;
-  wire [34:0] row_out__27__tag__0;
-  input [34:0] row_out__27__tag__1;
-  wire [34:0] row_out__27__tag__1;
-  input [34:0] row_out__27__tag__2;
-  wire [34:0] row_out__27__tag__2;
-  input [34:0] row_out__27__tag__3;
-  wire [34:0] row_out__27__tag__3;
-  input [34:0] row_out__27__tag__4;
-  wire [34:0] row_out__27__tag__4;
-  input [34:0] row_out__27__tag__5;
-  wire [34:0] row_out__27__tag__5;
-  input [34:0] row_out__27__tag__6;
-  wire [34:0] row_out__27__tag__6;
-  input [34:0] row_out__27__tag__7;
-  wire [34:0] row_out__27__tag__7;
-  input [34:0] row_out__27__tag__8;
-  wire [34:0] row_out__27__tag__8;
-  input [34:0] row_out__27__tag__9;
-  wire [34:0] row_out__27__tag__9;
-  input [34:0] row_out__27__tag__10;
-  wire [34:0] row_out__27__tag__10;
-  input [34:0] row_out__27__tag__11;
-  wire [34:0] row_out__27__tag__11;
-  input [34:0] row_out__27__tag__12;
-  wire [34:0] row_out__27__tag__12;
-  input [34:0] row_out__27__tag__13;
-  wire [34:0] row_out__27__tag__13;
-  input [34:0] row_out__27__tag__14;
-  wire [34:0] row_out__27__tag__14;
-  input [34:0] row_out__27__tag__15;
-  wire [34:0] row_out__27__tag__15;
+  input [127:0] row_out__27__counters;
+  wire [127:0] row_out__27__counters;
+  input [559:0] row_out__27__tags;
+  wire [559:0] row_out__27__tags;
   input [18:0] slot_out__27;
   wire [18:0] slot_out__27;
   input [15:0] row_out__28__valid;
@@ -8315,70 +6588,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__28__referenced;
   input [7:0] row_out__28__age;
   wire [7:0] row_out__28__age;
-  input [7:0] row_out__28__counter__0;
-  wire [7:0] row_out__28__counter__0;
-  input [7:0] row_out__28__counter__1;
-  wire [7:0] row_out__28__counter__1;
-  input [7:0] row_out__28__counter__2;
-  wire [7:0] row_out__28__counter__2;
-  input [7:0] row_out__28__counter__3;
-  wire [7:0] row_out__28__counter__3;
-  input [7:0] row_out__28__counter__4;
-  wire [7:0] row_out__28__counter__4;
-  input [7:0] row_out__28__counter__5;
-  wire [7:0] row_out__28__counter__5;
-  input [7:0] row_out__28__counter__6;
-  wire [7:0] row_out__28__counter__6;
-  input [7:0] row_out__28__counter__7;
-  wire [7:0] row_out__28__counter__7;
-  input [7:0] row_out__28__counter__8;
-  wire [7:0] row_out__28__counter__8;
-  input [7:0] row_out__28__counter__9;
-  wire [7:0] row_out__28__counter__9;
-  input [7:0] row_out__28__counter__10;
-  wire [7:0] row_out__28__counter__10;
-  input [7:0] row_out__28__counter__11;
-  wire [7:0] row_out__28__counter__11;
-  input [7:0] row_out__28__counter__12;
-  wire [7:0] row_out__28__counter__12;
-  input [7:0] row_out__28__counter__13;
-  wire [7:0] row_out__28__counter__13;
-  input [7:0] row_out__28__counter__14;
-  wire [7:0] row_out__28__counter__14;
-  input [7:0] row_out__28__counter__15;
-  wire [7:0] row_out__28__counter__15;
-  input [34:0] row_out__28__tag__0;
-  wire [34:0] row_out__28__tag__0;
-  input [34:0] row_out__28__tag__1;
-  wire [34:0] row_out__28__tag__1;
-  input [34:0] row_out__28__tag__2;
-  wire [34:0] row_out__28__tag__2;
-  input [34:0] row_out__28__tag__3;
-  wire [34:0] row_out__28__tag__3;
-  input [34:0] row_out__28__tag__4;
-  wire [34:0] row_out__28__tag__4;
-  input [34:0] row_out__28__tag__5;
-  wire [34:0] row_out__28__tag__5;
-  input [34:0] row_out__28__tag__6;
-  wire [34:0] row_out__28__tag__6;
-  input [34:0] row_out__28__tag__7;
-  wire [34:0] row_out__28__tag__7;
-  input [34:0] row_out__28__tag__8;
-  wire [34:0] row_out__28__tag__8;
-  input [34:0] row_out__28__tag__9;
-  wire [34:0] row_out__28__tag__9;
-  input [34:0] row_out__28__tag__10;
-  wire [34:0] row_out__28__tag__10;
-  input [34:0] row_out__28__tag__11;
-  wire [34:0] row_out__28__tag__11;
-  input [34:0] row_out__28__tag__12;
-  wire [34:0] row_out__28__tag__12;
-  input [34:0] row_out__28__tag__13;
-  wire [34:0] row_out__28__tag__13;
-  input [34:0] row_out__28__tag__14;
-  wire [34:0] row_out__28__tag__14;
-  input [34:0] row_out__28__tag__15;
-  wire [34:0] row_out__28__tag__15;
+  input [127:0] row_out__28__counters;
+  wire [127:0] row_out__28__counters;
+  input [559:0] row_out__28__tags;
+  wire [559:0] row_out__28__tags;
   input [18:0] slot_out__28;
   wire [18:0] slot_out__28;
   input [15:0] row_out__29__valid;
@@ -8389,70 +6602,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__29__referenced;
   input [7:0] row_out__29__age;
   wire [7:0] row_out__29__age;
-  input [7:0] row_out__29__counter__0;
-  wire [7:0] row_out__29__counter__0;
-  input [7:0] row_out__29__counter__1;
-  wire [7:0] row_out__29__counter__1;
-  input [7:0] row_out__29__counter__2;
-  wire [7:0] row_out__29__counter__2;
-  input [7:0] row_out__29__counter__3;
-  wire [7:0] row_out__29__counter__3;
-  input [7:0] row_out__29__counter__4;
-  wire [7:0] row_out__29__counter__4;
-  input [7:0] row_out__29__counter__5;
-  wire [7:0] row_out__29__counter__5;
-  input [7:0] row_out__29__counter__6;
-  wire [7:0] row_out__29__counter__6;
-  input [7:0] row_out__29__counter__7;
-  wire [7:0] row_out__29__counter__7;
-  input [7:0] row_out__29__counter__8;
-  wire [7:0] row_out__29__counter__8;
-  input [7:0] row_out__29__counter__9;
-  wire [7:0] row_out__29__counter__9;
-  input [7:0] row_out__29__counter__10;
-  wire [7:0] row_out__29__counter__10;
-  input [7:0] row_out__29__counter__11;
-  wire [7:0] row_out__29__counter__11;
-  input [7:0] row_out__29__counter__12;
-  wire [7:0] row_out__29__counter__12;
-  input [7:0] row_out__29__counter__13;
-  wire [7:0] row_out__29__counter__13;
-  input [7:0] row_out__29__counter__14;
-  wire [7:0] row_out__29__counter__14;
-  input [7:0] row_out__29__counter__15;
-  wire [7:0] row_out__29__counter__15;
-  input [34:0] row_out__29__tag__0;
-  wire [34:0] row_out__29__tag__0;
-  input [34:0] row_out__29__tag__1;
-  wire [34:0] row_out__29__tag__1;
-  input [34:0] row_out__29__tag__2;
-  wire [34:0] row_out__29__tag__2;
-  input [34:0] row_out__29__tag__3;
-  wire [34:0] row_out__29__tag__3;
-  input [34:0] row_out__29__tag__4;
-  wire [34:0] row_out__29__tag__4;
-  input [34:0] row_out__29__tag__5;
-  wire [34:0] row_out__29__tag__5;
-  input [34:0] row_out__29__tag__6;
-  wire [34:0] row_out__29__tag__6;
-  input [34:0] row_out__29__tag__7;
-  wire [34:0] row_out__29__tag__7;
-  input [34:0] row_out__29__tag__8;
-  wire [34:0] row_out__29__tag__8;
-  input [34:0] row_out__29__tag__9;
-  wire [34:0] row_out__29__tag__9;
-  input [34:0] row_out__29__tag__10;
-  wire [34:0] row_out__29__tag__10;
-  input [34:0] row_out__29__tag__11;
-  wire [34:0] row_out__29__tag__11;
-  input [34:0] row_out__29__tag__12;
-  wire [34:0] row_out__29__tag__12;
-  input [34:0] row_out__29__tag__13;
-  wire [34:0] row_out__29__tag__13;
-  input [34:0] row_out__29__tag__14;
-  wire [34:0] row_out__29__tag__14;
-  input [34:0] row_out__29__tag__15;
-  wire [34:0] row_out__29__tag__15;
+  input [127:0] row_out__29__counters;
+  wire [127:0] row_out__29__counters;
+  input [559:0] row_out__29__tags;
+  wire [559:0] row_out__29__tags;
   input [18:0] slot_out__29;
   wire [18:0] slot_out__29;
   input [15:0] row_out__30__valid;
@@ -8463,70 +6616,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__30__referenced;
   input [7:0] row_out__30__age;
   wire [7:0] row_out__30__age;
-  input [7:0] row_out__30__counter__0;
-  wire [7:0] row_out__30__counter__0;
-  input [7:0] row_out__30__counter__1;
-  wire [7:0] row_out__30__counter__1;
-  input [7:0] row_out__30__counter__2;
-  wire [7:0] row_out__30__counter__2;
-  input [7:0] row_out__30__counter__3;
-  wire [7:0] row_out__30__counter__3;
-  input [7:0] row_out__30__counter__4;
-  wire [7:0] row_out__30__counter__4;
-  input [7:0] row_out__30__counter__5;
-  wire [7:0] row_out__30__counter__5;
-  input [7:0] row_out__30__counter__6;
-  wire [7:0] row_out__30__counter__6;
-  input [7:0] row_out__30__counter__7;
-  wire [7:0] row_out__30__counter__7;
-  input [7:0] row_out__30__counter__8;
-  wire [7:0] row_out__30__counter__8;
-  input [7:0] row_out__30__counter__9;
-  wire [7:0] row_out__30__counter__9;
-  input [7:0] row_out__30__counter__10;
-  wire [7:0] row_out__30__counter__10;
-  input [7:0] row_out__30__counter__11;
-  wire [7:0] row_out__30__counter__11;
-  input [7:0] row_out__30__counter__12;
-  wire [7:0] row_out__30__counter__12;
-  input [7:0] row_out__30__counter__13;
-  wire [7:0] row_out__30__counter__13;
-  input [7:0] row_out__30__counter__14;
-  wire [7:0] row_out__30__counter__14;
-  input [7:0] row_out__30__counter__15;
-  wire [7:0] row_out__30__counter__15;
-  input [34:0] row_out__30__tag__0;
-  wire [34:0] row_out__30__tag__0;
-  input [34:0] row_out__30__tag__1;
-  wire [34:0] row_out__30__tag__1;
-  input [34:0] row_out__30__tag__2;
-  wire [34:0] row_out__30__tag__2;
-  input [34:0] row_out__30__tag__3;
-  wire [34:0] row_out__30__tag__3;
-  input [34:0] row_out__30__tag__4;
-  wire [34:0] row_out__30__tag__4;
-  input [34:0] row_out__30__tag__5;
-  wire [34:0] row_out__30__tag__5;
-  input [34:0] row_out__30__tag__6;
-  wire [34:0] row_out__30__tag__6;
-  input [34:0] row_out__30__tag__7;
-  wire [34:0] row_out__30__tag__7;
-  input [34:0] row_out__30__tag__8;
-  wire [34:0] row_out__30__tag__8;
-  input [34:0] row_out__30__tag__9;
-  wire [34:0] row_out__30__tag__9;
-  input [34:0] row_out__30__tag__10;
-  wire [34:0] row_out__30__tag__10;
-  input [34:0] row_out__30__tag__11;
-  wire [34:0] row_out__30__tag__11;
-  input [34:0] row_out__30__tag__12;
-  wire [34:0] row_out__30__tag__12;
-  input [34:0] row_out__30__tag__13;
-  wire [34:0] row_out__30__tag__13;
-  input [34:0] row_out__30__tag__14;
-  wire [34:0] row_out__30__tag__14;
-  input [34:0] row_out__30__tag__15;
-  wire [34:0] row_out__30__tag__15;
+  input [127:0] row_out__30__counters;
+  wire [127:0] row_out__30__counters;
+  input [559:0] row_out__30__tags;
+  wire [559:0] row_out__30__tags;
   input [18:0] slot_out__30;
   wire [18:0] slot_out__30;
   input [15:0] row_out__31__valid;
@@ -8537,70 +6630,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [15:0] row_out__31__referenced;
   input [7:0] row_out__31__age;
   wire [7:0] row_out__31__age;
-  input [7:0] row_out__31__counter__0;
-  wire [7:0] row_out__31__counter__0;
-  input [7:0] row_out__31__counter__1;
-  wire [7:0] row_out__31__counter__1;
-  input [7:0] row_out__31__counter__2;
-  wire [7:0] row_out__31__counter__2;
-  input [7:0] row_out__31__counter__3;
-  wire [7:0] row_out__31__counter__3;
-  input [7:0] row_out__31__counter__4;
-  wire [7:0] row_out__31__counter__4;
-  input [7:0] row_out__31__counter__5;
-  wire [7:0] row_out__31__counter__5;
-  input [7:0] row_out__31__counter__6;
-  wire [7:0] row_out__31__counter__6;
-  input [7:0] row_out__31__counter__7;
-  wire [7:0] row_out__31__counter__7;
-  input [7:0] row_out__31__counter__8;
-  wire [7:0] row_out__31__counter__8;
-  input [7:0] row_out__31__counter__9;
-  wire [7:0] row_out__31__counter__9;
-  input [7:0] row_out__31__counter__10;
-  wire [7:0] row_out__31__counter__10;
-  input [7:0] row_out__31__counter__11;
-  wire [7:0] row_out__31__counter__11;
-  input [7:0] row_out__31__counter__12;
-  wire [7:0] row_out__31__counter__12;
-  input [7:0] row_out__31__counter__13;
-  wire [7:0] row_out__31__counter__13;
-  input [7:0] row_out__31__counter__14;
-  wire [7:0] row_out__31__counter__14;
-  input [7:0] row_out__31__counter__15;
-  wire [7:0] row_out__31__counter__15;
-  input [34:0] row_out__31__tag__0;
-  wire [34:0] row_out__31__tag__0;
-  input [34:0] row_out__31__tag__1;
-  wire [34:0] row_out__31__tag__1;
-  input [34:0] row_out__31__tag__2;
-  wire [34:0] row_out__31__tag__2;
-  input [34:0] row_out__31__tag__3;
-  wire [34:0] row_out__31__tag__3;
-  input [34:0] row_out__31__tag__4;
-  wire [34:0] row_out__31__tag__4;
-  input [34:0] row_out__31__tag__5;
-  wire [34:0] row_out__31__tag__5;
-  input [34:0] row_out__31__tag__6;
-  wire [34:0] row_out__31__tag__6;
-  input [34:0] row_out__31__tag__7;
-  wire [34:0] row_out__31__tag__7;
-  input [34:0] row_out__31__tag__8;
-  wire [34:0] row_out__31__tag__8;
-  input [34:0] row_out__31__tag__9;
-  wire [34:0] row_out__31__tag__9;
-  input [34:0] row_out__31__tag__10;
-  wire [34:0] row_out__31__tag__10;
-  input [34:0] row_out__31__tag__11;
-  wire [34:0] row_out__31__tag__11;
-  input [34:0] row_out__31__tag__12;
-  wire [34:0] row_out__31__tag__12;
-  input [34:0] row_out__31__tag__13;
-  wire [34:0] row_out__31__tag__13;
-  input [34:0] row_out__31__tag__14;
-  wire [34:0] row_out__31__tag__14;
-  input [34:0] row_out__31__tag__15;
-  wire [34:0] row_out__31__tag__15;
+  input [127:0] row_out__31__counters;
+  wire [127:0] row_out__31__counters;
+  input [559:0] row_out__31__tags;
+  wire [559:0] row_out__31__tags;
   input [18:0] slot_out__31;
   wire [18:0] slot_out__31;
   input selecting;
@@ -8623,70 +6656,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   reg [15:0] row_in__referenced = 16'h0000;
   output [7:0] row_in__age;
   reg [7:0] row_in__age = 8'h00;
-  output [7:0] row_in__counter__0;
-  reg [7:0] row_in__counter__0 = 8'h00;
-  output [7:0] row_in__counter__1;
-  reg [7:0] row_in__counter__1 = 8'h00;
-  output [7:0] row_in__counter__2;
-  reg [7:0] row_in__counter__2 = 8'h00;
-  output [7:0] row_in__counter__3;
-  reg [7:0] row_in__counter__3 = 8'h00;
-  output [7:0] row_in__counter__4;
-  reg [7:0] row_in__counter__4 = 8'h00;
-  output [7:0] row_in__counter__5;
-  reg [7:0] row_in__counter__5 = 8'h00;
-  output [7:0] row_in__counter__6;
-  reg [7:0] row_in__counter__6 = 8'h00;
-  output [7:0] row_in__counter__7;
-  reg [7:0] row_in__counter__7 = 8'h00;
-  output [7:0] row_in__counter__8;
-  reg [7:0] row_in__counter__8 = 8'h00;
-  output [7:0] row_in__counter__9;
-  reg [7:0] row_in__counter__9 = 8'h00;
-  output [7:0] row_in__counter__10;
-  reg [7:0] row_in__counter__10 = 8'h00;
-  output [7:0] row_in__counter__11;
-  reg [7:0] row_in__counter__11 = 8'h00;
-  output [7:0] row_in__counter__12;
-  reg [7:0] row_in__counter__12 = 8'h00;
-  output [7:0] row_in__counter__13;
-  reg [7:0] row_in__counter__13 = 8'h00;
-  output [7:0] row_in__counter__14;
-  reg [7:0] row_in__counter__14 = 8'h00;
-  output [7:0] row_in__counter__15;
-  reg [7:0] row_in__counter__15 = 8'h00;
-  output [34:0] row_in__tag__0;
-  reg [34:0] row_in__tag__0 = 35'h000000000;
-  output [34:0] row_in__tag__1;
-  reg [34:0] row_in__tag__1 = 35'h000000000;
-  output [34:0] row_in__tag__2;
-  reg [34:0] row_in__tag__2 = 35'h000000000;
-  output [34:0] row_in__tag__3;
-  reg [34:0] row_in__tag__3 = 35'h000000000;
-  output [34:0] row_in__tag__4;
-  reg [34:0] row_in__tag__4 = 35'h000000000;
-  output [34:0] row_in__tag__5;
-  reg [34:0] row_in__tag__5 = 35'h000000000;
-  output [34:0] row_in__tag__6;
-  reg [34:0] row_in__tag__6 = 35'h000000000;
-  output [34:0] row_in__tag__7;
-  reg [34:0] row_in__tag__7 = 35'h000000000;
-  output [34:0] row_in__tag__8;
-  reg [34:0] row_in__tag__8 = 35'h000000000;
-  output [34:0] row_in__tag__9;
-  reg [34:0] row_in__tag__9 = 35'h000000000;
-  output [34:0] row_in__tag__10;
-  reg [34:0] row_in__tag__10 = 35'h000000000;
-  output [34:0] row_in__tag__11;
-  reg [34:0] row_in__tag__11 = 35'h000000000;
-  output [34:0] row_in__tag__12;
-  reg [34:0] row_in__tag__12 = 35'h000000000;
-  output [34:0] row_in__tag__13;
-  reg [34:0] row_in__tag__13 = 35'h000000000;
-  output [34:0] row_in__tag__14;
-  reg [34:0] row_in__tag__14 = 35'h000000000;
-  output [34:0] row_in__tag__15;
-  reg [34:0] row_in__tag__15 = 35'h000000000;
+  output [127:0] row_in__counters;
+  reg [127:0] row_in__counters = 128'h00000000000000000000000000000000;
+  output [559:0] row_in__tags;
+  reg [559:0] row_in__tags = 560'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   output row_access;
   reg row_access;
   output [10:0] row_set;
@@ -9070,60 +7043,30 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   reg [15:0] \$401 ;
   reg [15:0] \$402 ;
   reg [7:0] \$403 ;
-  reg [7:0] \$404 ;
-  reg [7:0] \$405 ;
-  reg [7:0] \$406 ;
-  reg [7:0] \$407 ;
-  reg [7:0] \$408 ;
-  reg [7:0] \$409 ;
+  reg [127:0] \$404 ;
+  reg [559:0] \$405 ;
+  reg [4:0] \$406 ;
+  reg [18:0] \$407 ;
+  reg [18:0] \$408 ;
+  reg [18:0] \$409 ;
   wire \$41 ;
-  reg [7:0] \$410 ;
-  reg [7:0] \$411 ;
-  reg [7:0] \$412 ;
-  reg [7:0] \$413 ;
-  reg [7:0] \$414 ;
-  reg [7:0] \$415 ;
-  reg [7:0] \$416 ;
-  reg [7:0] \$417 ;
-  reg [7:0] \$418 ;
-  reg [7:0] \$419 ;
+  reg [18:0] \$410 ;
+  reg [18:0] \$411 ;
+  reg [18:0] \$412 ;
+  reg [18:0] \$413 ;
+  reg [18:0] \$414 ;
+  reg [18:0] \$415 ;
+  reg [18:0] \$416 ;
+  reg [18:0] \$417 ;
+  reg [18:0] \$418 ;
+  reg [18:0] \$419 ;
   wire \$42 ;
-  reg [34:0] \$420 ;
-  reg [34:0] \$421 ;
-  reg [34:0] \$422 ;
-  reg [34:0] \$423 ;
-  reg [34:0] \$424 ;
-  reg [34:0] \$425 ;
-  reg [34:0] \$426 ;
-  reg [34:0] \$427 ;
-  reg [34:0] \$428 ;
-  reg [34:0] \$429 ;
+  reg [18:0] \$420 ;
+  reg [18:0] \$421 ;
+  reg [18:0] \$422 ;
   wire \$43 ;
-  reg [34:0] \$430 ;
-  reg [34:0] \$431 ;
-  reg [34:0] \$432 ;
-  reg [34:0] \$433 ;
-  reg [34:0] \$434 ;
-  reg [34:0] \$435 ;
-  reg [4:0] \$436 ;
-  reg [18:0] \$437 ;
-  reg [18:0] \$438 ;
-  reg [18:0] \$439 ;
   wire \$44 ;
-  reg [18:0] \$440 ;
-  reg [18:0] \$441 ;
-  reg [18:0] \$442 ;
-  reg [18:0] \$443 ;
-  reg [18:0] \$444 ;
-  reg [18:0] \$445 ;
-  reg [18:0] \$446 ;
-  reg [18:0] \$447 ;
-  reg [18:0] \$448 ;
-  reg [18:0] \$449 ;
   wire \$45 ;
-  reg [18:0] \$450 ;
-  reg [18:0] \$451 ;
-  reg [18:0] \$452 ;
   wire \$46 ;
   wire \$47 ;
   wire \$48 ;
@@ -9516,22 +7459,22 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   assign \$335  = restore__payload[1024] != \final ;
   assign \$336  = 1'h1 << index[4:0];
   assign \$338  = ~ selecting;
-  assign \$339  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counter__0, 13'h0000, row_in__tag__0 } : 64'h0000000000000000;
-  assign \$340  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counter__1, 13'h0000, row_in__tag__1 } : 64'h0000000000000000;
-  assign \$341  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counter__2, 13'h0000, row_in__tag__2 } : 64'h0000000000000000;
-  assign \$342  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counter__3, 13'h0000, row_in__tag__3 } : 64'h0000000000000000;
-  assign \$343  = row_in__valid[4] ? { 1'h1, row_in__hot[4], row_in__referenced[4], 5'h00, row_in__counter__4, 13'h0000, row_in__tag__4 } : 64'h0000000000000000;
-  assign \$344  = row_in__valid[5] ? { 1'h1, row_in__hot[5], row_in__referenced[5], 5'h00, row_in__counter__5, 13'h0000, row_in__tag__5 } : 64'h0000000000000000;
-  assign \$345  = row_in__valid[6] ? { 1'h1, row_in__hot[6], row_in__referenced[6], 5'h00, row_in__counter__6, 13'h0000, row_in__tag__6 } : 64'h0000000000000000;
-  assign \$346  = row_in__valid[7] ? { 1'h1, row_in__hot[7], row_in__referenced[7], 5'h00, row_in__counter__7, 13'h0000, row_in__tag__7 } : 64'h0000000000000000;
-  assign \$347  = row_in__valid[8] ? { 1'h1, row_in__hot[8], row_in__referenced[8], 5'h00, row_in__counter__8, 13'h0000, row_in__tag__8 } : 64'h0000000000000000;
-  assign \$348  = row_in__valid[9] ? { 1'h1, row_in__hot[9], row_in__referenced[9], 5'h00, row_in__counter__9, 13'h0000, row_in__tag__9 } : 64'h0000000000000000;
-  assign \$349  = row_in__valid[10] ? { 1'h1, row_in__hot[10], row_in__referenced[10], 5'h00, row_in__counter__10, 13'h0000, row_in__tag__10 } : 64'h0000000000000000;
-  assign \$350  = row_in__valid[11] ? { 1'h1, row_in__hot[11], row_in__referenced[11], 5'h00, row_in__counter__11, 13'h0000, row_in__tag__11 } : 64'h0000000000000000;
-  assign \$351  = row_in__valid[12] ? { 1'h1, row_in__hot[12], row_in__referenced[12], 5'h00, row_in__counter__12, 13'h0000, row_in__tag__12 } : 64'h0000000000000000;
-  assign \$352  = row_in__valid[13] ? { 1'h1, row_in__hot[13], row_in__referenced[13], 5'h00, row_in__counter__13, 13'h0000, row_in__tag__13 } : 64'h0000000000000000;
-  assign \$353  = row_in__valid[14] ? { 1'h1, row_in__hot[14], row_in__referenced[14], 5'h00, row_in__counter__14, 13'h0000, row_in__tag__14 } : 64'h0000000000000000;
-  assign \$354  = row_in__valid[15] ? { 1'h1, row_in__hot[15], row_in__referenced[15], 5'h00, row_in__counter__15, 13'h0000, row_in__tag__15 } : 64'h0000000000000000;
+  assign \$339  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 13'h0000, row_in__tags[34:0] } : 64'h0000000000000000;
+  assign \$340  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 13'h0000, row_in__tags[69:35] } : 64'h0000000000000000;
+  assign \$341  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 13'h0000, row_in__tags[104:70] } : 64'h0000000000000000;
+  assign \$342  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 13'h0000, row_in__tags[139:105] } : 64'h0000000000000000;
+  assign \$343  = row_in__valid[4] ? { 1'h1, row_in__hot[4], row_in__referenced[4], 5'h00, row_in__counters[39:32], 13'h0000, row_in__tags[174:140] } : 64'h0000000000000000;
+  assign \$344  = row_in__valid[5] ? { 1'h1, row_in__hot[5], row_in__referenced[5], 5'h00, row_in__counters[47:40], 13'h0000, row_in__tags[209:175] } : 64'h0000000000000000;
+  assign \$345  = row_in__valid[6] ? { 1'h1, row_in__hot[6], row_in__referenced[6], 5'h00, row_in__counters[55:48], 13'h0000, row_in__tags[244:210] } : 64'h0000000000000000;
+  assign \$346  = row_in__valid[7] ? { 1'h1, row_in__hot[7], row_in__referenced[7], 5'h00, row_in__counters[63:56], 13'h0000, row_in__tags[279:245] } : 64'h0000000000000000;
+  assign \$347  = row_in__valid[8] ? { 1'h1, row_in__hot[8], row_in__referenced[8], 5'h00, row_in__counters[71:64], 13'h0000, row_in__tags[314:280] } : 64'h0000000000000000;
+  assign \$348  = row_in__valid[9] ? { 1'h1, row_in__hot[9], row_in__referenced[9], 5'h00, row_in__counters[79:72], 13'h0000, row_in__tags[349:315] } : 64'h0000000000000000;
+  assign \$349  = row_in__valid[10] ? { 1'h1, row_in__hot[10], row_in__referenced[10], 5'h00, row_in__counters[87:80], 13'h0000, row_in__tags[384:350] } : 64'h0000000000000000;
+  assign \$350  = row_in__valid[11] ? { 1'h1, row_in__hot[11], row_in__referenced[11], 5'h00, row_in__counters[95:88], 13'h0000, row_in__tags[419:385] } : 64'h0000000000000000;
+  assign \$351  = row_in__valid[12] ? { 1'h1, row_in__hot[12], row_in__referenced[12], 5'h00, row_in__counters[103:96], 13'h0000, row_in__tags[454:420] } : 64'h0000000000000000;
+  assign \$352  = row_in__valid[13] ? { 1'h1, row_in__hot[13], row_in__referenced[13], 5'h00, row_in__counters[111:104], 13'h0000, row_in__tags[489:455] } : 64'h0000000000000000;
+  assign \$353  = row_in__valid[14] ? { 1'h1, row_in__hot[14], row_in__referenced[14], 5'h00, row_in__counters[119:112], 13'h0000, row_in__tags[524:490] } : 64'h0000000000000000;
+  assign \$354  = row_in__valid[15] ? { 1'h1, row_in__hot[15], row_in__referenced[15], 5'h00, row_in__counters[127:120], 13'h0000, row_in__tags[559:525] } : 64'h0000000000000000;
   assign \$355  = row_in__hot[0] ? slot0 : 19'h00000;
   assign \$356  = row_in__hot[1] ? slot1 : 19'h00000;
   assign \$357  = row_in__hot[2] ? slot2 : 19'h00000;
@@ -9594,103 +7537,43 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   always @(posedge clk)
     row_in__age <= \$403 ;
   always @(posedge clk)
-    row_in__counter__0 <= \$404 ;
+    row_in__counters <= \$404 ;
   always @(posedge clk)
-    row_in__counter__1 <= \$405 ;
+    row_in__tags <= \$405 ;
   always @(posedge clk)
-    row_in__counter__2 <= \$406 ;
+    way <= \$406 ;
   always @(posedge clk)
-    row_in__counter__3 <= \$407 ;
+    slot0 <= \$407 ;
   always @(posedge clk)
-    row_in__counter__4 <= \$408 ;
+    slot1 <= \$408 ;
   always @(posedge clk)
-    row_in__counter__5 <= \$409 ;
+    slot2 <= \$409 ;
   always @(posedge clk)
-    row_in__counter__6 <= \$410 ;
+    slot3 <= \$410 ;
   always @(posedge clk)
-    row_in__counter__7 <= \$411 ;
+    slot4 <= \$411 ;
   always @(posedge clk)
-    row_in__counter__8 <= \$412 ;
+    slot5 <= \$412 ;
   always @(posedge clk)
-    row_in__counter__9 <= \$413 ;
+    slot6 <= \$413 ;
   always @(posedge clk)
-    row_in__counter__10 <= \$414 ;
+    slot7 <= \$414 ;
   always @(posedge clk)
-    row_in__counter__11 <= \$415 ;
+    slot8 <= \$415 ;
   always @(posedge clk)
-    row_in__counter__12 <= \$416 ;
+    slot9 <= \$416 ;
   always @(posedge clk)
-    row_in__counter__13 <= \$417 ;
+    slot10 <= \$417 ;
   always @(posedge clk)
-    row_in__counter__14 <= \$418 ;
+    slot11 <= \$418 ;
   always @(posedge clk)
-    row_in__counter__15 <= \$419 ;
+    slot12 <= \$419 ;
   always @(posedge clk)
-    row_in__tag__0 <= \$420 ;
+    slot13 <= \$420 ;
   always @(posedge clk)
-    row_in__tag__1 <= \$421 ;
+    slot14 <= \$421 ;
   always @(posedge clk)
-    row_in__tag__2 <= \$422 ;
-  always @(posedge clk)
-    row_in__tag__3 <= \$423 ;
-  always @(posedge clk)
-    row_in__tag__4 <= \$424 ;
-  always @(posedge clk)
-    row_in__tag__5 <= \$425 ;
-  always @(posedge clk)
-    row_in__tag__6 <= \$426 ;
-  always @(posedge clk)
-    row_in__tag__7 <= \$427 ;
-  always @(posedge clk)
-    row_in__tag__8 <= \$428 ;
-  always @(posedge clk)
-    row_in__tag__9 <= \$429 ;
-  always @(posedge clk)
-    row_in__tag__10 <= \$430 ;
-  always @(posedge clk)
-    row_in__tag__11 <= \$431 ;
-  always @(posedge clk)
-    row_in__tag__12 <= \$432 ;
-  always @(posedge clk)
-    row_in__tag__13 <= \$433 ;
-  always @(posedge clk)
-    row_in__tag__14 <= \$434 ;
-  always @(posedge clk)
-    row_in__tag__15 <= \$435 ;
-  always @(posedge clk)
-    way <= \$436 ;
-  always @(posedge clk)
-    slot0 <= \$437 ;
-  always @(posedge clk)
-    slot1 <= \$438 ;
-  always @(posedge clk)
-    slot2 <= \$439 ;
-  always @(posedge clk)
-    slot3 <= \$440 ;
-  always @(posedge clk)
-    slot4 <= \$441 ;
-  always @(posedge clk)
-    slot5 <= \$442 ;
-  always @(posedge clk)
-    slot6 <= \$443 ;
-  always @(posedge clk)
-    slot7 <= \$444 ;
-  always @(posedge clk)
-    slot8 <= \$445 ;
-  always @(posedge clk)
-    slot9 <= \$446 ;
-  always @(posedge clk)
-    slot10 <= \$447 ;
-  always @(posedge clk)
-    slot11 <= \$448 ;
-  always @(posedge clk)
-    slot12 <= \$449 ;
-  always @(posedge clk)
-    slot13 <= \$450 ;
-  always @(posedge clk)
-    slot14 <= \$451 ;
-  always @(posedge clk)
-    slot15 <= \$452 ;
+    slot15 <= \$422 ;
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     \$24  = 11'h000;
@@ -11599,7 +9482,7 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$404  = row_in__counter__0;
+    \$404  = row_in__counters;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -11611,84 +9494,99 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           (* full_case = 32'd1 *)
           casez (index[4:0])
             5'h00:
-                \$404  = row_out__0__counter__0;
+                \$404  = row_out__0__counters;
             5'h01:
-                \$404  = row_out__1__counter__0;
+                \$404  = row_out__1__counters;
             5'h02:
-                \$404  = row_out__2__counter__0;
+                \$404  = row_out__2__counters;
             5'h03:
-                \$404  = row_out__3__counter__0;
+                \$404  = row_out__3__counters;
             5'h04:
-                \$404  = row_out__4__counter__0;
+                \$404  = row_out__4__counters;
             5'h05:
-                \$404  = row_out__5__counter__0;
+                \$404  = row_out__5__counters;
             5'h06:
-                \$404  = row_out__6__counter__0;
+                \$404  = row_out__6__counters;
             5'h07:
-                \$404  = row_out__7__counter__0;
+                \$404  = row_out__7__counters;
             5'h08:
-                \$404  = row_out__8__counter__0;
+                \$404  = row_out__8__counters;
             5'h09:
-                \$404  = row_out__9__counter__0;
+                \$404  = row_out__9__counters;
             5'h0a:
-                \$404  = row_out__10__counter__0;
+                \$404  = row_out__10__counters;
             5'h0b:
-                \$404  = row_out__11__counter__0;
+                \$404  = row_out__11__counters;
             5'h0c:
-                \$404  = row_out__12__counter__0;
+                \$404  = row_out__12__counters;
             5'h0d:
-                \$404  = row_out__13__counter__0;
+                \$404  = row_out__13__counters;
             5'h0e:
-                \$404  = row_out__14__counter__0;
+                \$404  = row_out__14__counters;
             5'h0f:
-                \$404  = row_out__15__counter__0;
+                \$404  = row_out__15__counters;
             5'h10:
-                \$404  = row_out__16__counter__0;
+                \$404  = row_out__16__counters;
             5'h11:
-                \$404  = row_out__17__counter__0;
+                \$404  = row_out__17__counters;
             5'h12:
-                \$404  = row_out__18__counter__0;
+                \$404  = row_out__18__counters;
             5'h13:
-                \$404  = row_out__19__counter__0;
+                \$404  = row_out__19__counters;
             5'h14:
-                \$404  = row_out__20__counter__0;
+                \$404  = row_out__20__counters;
             5'h15:
-                \$404  = row_out__21__counter__0;
+                \$404  = row_out__21__counters;
             5'h16:
-                \$404  = row_out__22__counter__0;
+                \$404  = row_out__22__counters;
             5'h17:
-                \$404  = row_out__23__counter__0;
+                \$404  = row_out__23__counters;
             5'h18:
-                \$404  = row_out__24__counter__0;
+                \$404  = row_out__24__counters;
             5'h19:
-                \$404  = row_out__25__counter__0;
+                \$404  = row_out__25__counters;
             5'h1a:
-                \$404  = row_out__26__counter__0;
+                \$404  = row_out__26__counters;
             5'h1b:
-                \$404  = row_out__27__counter__0;
+                \$404  = row_out__27__counters;
             5'h1c:
-                \$404  = row_out__28__counter__0;
+                \$404  = row_out__28__counters;
             5'h1d:
-                \$404  = row_out__29__counter__0;
+                \$404  = row_out__29__counters;
             5'h1e:
-                \$404  = row_out__30__counter__0;
+                \$404  = row_out__30__counters;
             5'h1f:
-                \$404  = row_out__31__counter__0;
+                \$404  = row_out__31__counters;
           endcase
       4'h6:
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$404  = \$82 ;
+            \$404 [7:0] = \$82 ;
+            \$404 [15:8] = \$91 ;
+            \$404 [23:16] = \$100 ;
+            \$404 [31:24] = \$109 ;
+            \$404 [39:32] = \$118 ;
+            \$404 [47:40] = \$127 ;
+            \$404 [55:48] = \$136 ;
+            \$404 [63:56] = \$145 ;
+            \$404 [71:64] = \$154 ;
+            \$404 [79:72] = \$163 ;
+            \$404 [87:80] = \$172 ;
+            \$404 [95:88] = \$181 ;
+            \$404 [103:96] = \$190 ;
+            \$404 [111:104] = \$199 ;
+            \$404 [119:112] = \$208 ;
+            \$404 [127:120] = \$217 ;
           end
     endcase
     if (rst) begin
-      \$404  = 8'h00;
+      \$404  = 128'h00000000000000000000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$405  = row_in__counter__1;
+    \$405  = row_in__tags;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -11700,2754 +9598,99 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           (* full_case = 32'd1 *)
           casez (index[4:0])
             5'h00:
-                \$405  = row_out__0__counter__1;
+                \$405  = row_out__0__tags;
             5'h01:
-                \$405  = row_out__1__counter__1;
+                \$405  = row_out__1__tags;
             5'h02:
-                \$405  = row_out__2__counter__1;
+                \$405  = row_out__2__tags;
             5'h03:
-                \$405  = row_out__3__counter__1;
+                \$405  = row_out__3__tags;
             5'h04:
-                \$405  = row_out__4__counter__1;
+                \$405  = row_out__4__tags;
             5'h05:
-                \$405  = row_out__5__counter__1;
+                \$405  = row_out__5__tags;
             5'h06:
-                \$405  = row_out__6__counter__1;
+                \$405  = row_out__6__tags;
             5'h07:
-                \$405  = row_out__7__counter__1;
+                \$405  = row_out__7__tags;
             5'h08:
-                \$405  = row_out__8__counter__1;
+                \$405  = row_out__8__tags;
             5'h09:
-                \$405  = row_out__9__counter__1;
+                \$405  = row_out__9__tags;
             5'h0a:
-                \$405  = row_out__10__counter__1;
+                \$405  = row_out__10__tags;
             5'h0b:
-                \$405  = row_out__11__counter__1;
+                \$405  = row_out__11__tags;
             5'h0c:
-                \$405  = row_out__12__counter__1;
+                \$405  = row_out__12__tags;
             5'h0d:
-                \$405  = row_out__13__counter__1;
+                \$405  = row_out__13__tags;
             5'h0e:
-                \$405  = row_out__14__counter__1;
+                \$405  = row_out__14__tags;
             5'h0f:
-                \$405  = row_out__15__counter__1;
+                \$405  = row_out__15__tags;
             5'h10:
-                \$405  = row_out__16__counter__1;
+                \$405  = row_out__16__tags;
             5'h11:
-                \$405  = row_out__17__counter__1;
+                \$405  = row_out__17__tags;
             5'h12:
-                \$405  = row_out__18__counter__1;
+                \$405  = row_out__18__tags;
             5'h13:
-                \$405  = row_out__19__counter__1;
+                \$405  = row_out__19__tags;
             5'h14:
-                \$405  = row_out__20__counter__1;
+                \$405  = row_out__20__tags;
             5'h15:
-                \$405  = row_out__21__counter__1;
+                \$405  = row_out__21__tags;
             5'h16:
-                \$405  = row_out__22__counter__1;
+                \$405  = row_out__22__tags;
             5'h17:
-                \$405  = row_out__23__counter__1;
+                \$405  = row_out__23__tags;
             5'h18:
-                \$405  = row_out__24__counter__1;
+                \$405  = row_out__24__tags;
             5'h19:
-                \$405  = row_out__25__counter__1;
+                \$405  = row_out__25__tags;
             5'h1a:
-                \$405  = row_out__26__counter__1;
+                \$405  = row_out__26__tags;
             5'h1b:
-                \$405  = row_out__27__counter__1;
+                \$405  = row_out__27__tags;
             5'h1c:
-                \$405  = row_out__28__counter__1;
+                \$405  = row_out__28__tags;
             5'h1d:
-                \$405  = row_out__29__counter__1;
+                \$405  = row_out__29__tags;
             5'h1e:
-                \$405  = row_out__30__counter__1;
+                \$405  = row_out__30__tags;
             5'h1f:
-                \$405  = row_out__31__counter__1;
+                \$405  = row_out__31__tags;
           endcase
       4'h6:
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$405  = \$91 ;
+            \$405 [34:0] = \$80 ;
+            \$405 [69:35] = \$89 ;
+            \$405 [104:70] = \$98 ;
+            \$405 [139:105] = \$107 ;
+            \$405 [174:140] = \$116 ;
+            \$405 [209:175] = \$125 ;
+            \$405 [244:210] = \$134 ;
+            \$405 [279:245] = \$143 ;
+            \$405 [314:280] = \$152 ;
+            \$405 [349:315] = \$161 ;
+            \$405 [384:350] = \$170 ;
+            \$405 [419:385] = \$179 ;
+            \$405 [454:420] = \$188 ;
+            \$405 [489:455] = \$197 ;
+            \$405 [524:490] = \$206 ;
+            \$405 [559:525] = \$215 ;
           end
     endcase
     if (rst) begin
-      \$405  = 8'h00;
+      \$405  = 560'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$406  = row_in__counter__2;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$406  = row_out__0__counter__2;
-            5'h01:
-                \$406  = row_out__1__counter__2;
-            5'h02:
-                \$406  = row_out__2__counter__2;
-            5'h03:
-                \$406  = row_out__3__counter__2;
-            5'h04:
-                \$406  = row_out__4__counter__2;
-            5'h05:
-                \$406  = row_out__5__counter__2;
-            5'h06:
-                \$406  = row_out__6__counter__2;
-            5'h07:
-                \$406  = row_out__7__counter__2;
-            5'h08:
-                \$406  = row_out__8__counter__2;
-            5'h09:
-                \$406  = row_out__9__counter__2;
-            5'h0a:
-                \$406  = row_out__10__counter__2;
-            5'h0b:
-                \$406  = row_out__11__counter__2;
-            5'h0c:
-                \$406  = row_out__12__counter__2;
-            5'h0d:
-                \$406  = row_out__13__counter__2;
-            5'h0e:
-                \$406  = row_out__14__counter__2;
-            5'h0f:
-                \$406  = row_out__15__counter__2;
-            5'h10:
-                \$406  = row_out__16__counter__2;
-            5'h11:
-                \$406  = row_out__17__counter__2;
-            5'h12:
-                \$406  = row_out__18__counter__2;
-            5'h13:
-                \$406  = row_out__19__counter__2;
-            5'h14:
-                \$406  = row_out__20__counter__2;
-            5'h15:
-                \$406  = row_out__21__counter__2;
-            5'h16:
-                \$406  = row_out__22__counter__2;
-            5'h17:
-                \$406  = row_out__23__counter__2;
-            5'h18:
-                \$406  = row_out__24__counter__2;
-            5'h19:
-                \$406  = row_out__25__counter__2;
-            5'h1a:
-                \$406  = row_out__26__counter__2;
-            5'h1b:
-                \$406  = row_out__27__counter__2;
-            5'h1c:
-                \$406  = row_out__28__counter__2;
-            5'h1d:
-                \$406  = row_out__29__counter__2;
-            5'h1e:
-                \$406  = row_out__30__counter__2;
-            5'h1f:
-                \$406  = row_out__31__counter__2;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$406  = \$100 ;
-          end
-    endcase
-    if (rst) begin
-      \$406  = 8'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$407  = row_in__counter__3;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$407  = row_out__0__counter__3;
-            5'h01:
-                \$407  = row_out__1__counter__3;
-            5'h02:
-                \$407  = row_out__2__counter__3;
-            5'h03:
-                \$407  = row_out__3__counter__3;
-            5'h04:
-                \$407  = row_out__4__counter__3;
-            5'h05:
-                \$407  = row_out__5__counter__3;
-            5'h06:
-                \$407  = row_out__6__counter__3;
-            5'h07:
-                \$407  = row_out__7__counter__3;
-            5'h08:
-                \$407  = row_out__8__counter__3;
-            5'h09:
-                \$407  = row_out__9__counter__3;
-            5'h0a:
-                \$407  = row_out__10__counter__3;
-            5'h0b:
-                \$407  = row_out__11__counter__3;
-            5'h0c:
-                \$407  = row_out__12__counter__3;
-            5'h0d:
-                \$407  = row_out__13__counter__3;
-            5'h0e:
-                \$407  = row_out__14__counter__3;
-            5'h0f:
-                \$407  = row_out__15__counter__3;
-            5'h10:
-                \$407  = row_out__16__counter__3;
-            5'h11:
-                \$407  = row_out__17__counter__3;
-            5'h12:
-                \$407  = row_out__18__counter__3;
-            5'h13:
-                \$407  = row_out__19__counter__3;
-            5'h14:
-                \$407  = row_out__20__counter__3;
-            5'h15:
-                \$407  = row_out__21__counter__3;
-            5'h16:
-                \$407  = row_out__22__counter__3;
-            5'h17:
-                \$407  = row_out__23__counter__3;
-            5'h18:
-                \$407  = row_out__24__counter__3;
-            5'h19:
-                \$407  = row_out__25__counter__3;
-            5'h1a:
-                \$407  = row_out__26__counter__3;
-            5'h1b:
-                \$407  = row_out__27__counter__3;
-            5'h1c:
-                \$407  = row_out__28__counter__3;
-            5'h1d:
-                \$407  = row_out__29__counter__3;
-            5'h1e:
-                \$407  = row_out__30__counter__3;
-            5'h1f:
-                \$407  = row_out__31__counter__3;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$407  = \$109 ;
-          end
-    endcase
-    if (rst) begin
-      \$407  = 8'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$408  = row_in__counter__4;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$408  = row_out__0__counter__4;
-            5'h01:
-                \$408  = row_out__1__counter__4;
-            5'h02:
-                \$408  = row_out__2__counter__4;
-            5'h03:
-                \$408  = row_out__3__counter__4;
-            5'h04:
-                \$408  = row_out__4__counter__4;
-            5'h05:
-                \$408  = row_out__5__counter__4;
-            5'h06:
-                \$408  = row_out__6__counter__4;
-            5'h07:
-                \$408  = row_out__7__counter__4;
-            5'h08:
-                \$408  = row_out__8__counter__4;
-            5'h09:
-                \$408  = row_out__9__counter__4;
-            5'h0a:
-                \$408  = row_out__10__counter__4;
-            5'h0b:
-                \$408  = row_out__11__counter__4;
-            5'h0c:
-                \$408  = row_out__12__counter__4;
-            5'h0d:
-                \$408  = row_out__13__counter__4;
-            5'h0e:
-                \$408  = row_out__14__counter__4;
-            5'h0f:
-                \$408  = row_out__15__counter__4;
-            5'h10:
-                \$408  = row_out__16__counter__4;
-            5'h11:
-                \$408  = row_out__17__counter__4;
-            5'h12:
-                \$408  = row_out__18__counter__4;
-            5'h13:
-                \$408  = row_out__19__counter__4;
-            5'h14:
-                \$408  = row_out__20__counter__4;
-            5'h15:
-                \$408  = row_out__21__counter__4;
-            5'h16:
-                \$408  = row_out__22__counter__4;
-            5'h17:
-                \$408  = row_out__23__counter__4;
-            5'h18:
-                \$408  = row_out__24__counter__4;
-            5'h19:
-                \$408  = row_out__25__counter__4;
-            5'h1a:
-                \$408  = row_out__26__counter__4;
-            5'h1b:
-                \$408  = row_out__27__counter__4;
-            5'h1c:
-                \$408  = row_out__28__counter__4;
-            5'h1d:
-                \$408  = row_out__29__counter__4;
-            5'h1e:
-                \$408  = row_out__30__counter__4;
-            5'h1f:
-                \$408  = row_out__31__counter__4;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$408  = \$118 ;
-          end
-    endcase
-    if (rst) begin
-      \$408  = 8'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$409  = row_in__counter__5;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$409  = row_out__0__counter__5;
-            5'h01:
-                \$409  = row_out__1__counter__5;
-            5'h02:
-                \$409  = row_out__2__counter__5;
-            5'h03:
-                \$409  = row_out__3__counter__5;
-            5'h04:
-                \$409  = row_out__4__counter__5;
-            5'h05:
-                \$409  = row_out__5__counter__5;
-            5'h06:
-                \$409  = row_out__6__counter__5;
-            5'h07:
-                \$409  = row_out__7__counter__5;
-            5'h08:
-                \$409  = row_out__8__counter__5;
-            5'h09:
-                \$409  = row_out__9__counter__5;
-            5'h0a:
-                \$409  = row_out__10__counter__5;
-            5'h0b:
-                \$409  = row_out__11__counter__5;
-            5'h0c:
-                \$409  = row_out__12__counter__5;
-            5'h0d:
-                \$409  = row_out__13__counter__5;
-            5'h0e:
-                \$409  = row_out__14__counter__5;
-            5'h0f:
-                \$409  = row_out__15__counter__5;
-            5'h10:
-                \$409  = row_out__16__counter__5;
-            5'h11:
-                \$409  = row_out__17__counter__5;
-            5'h12:
-                \$409  = row_out__18__counter__5;
-            5'h13:
-                \$409  = row_out__19__counter__5;
-            5'h14:
-                \$409  = row_out__20__counter__5;
-            5'h15:
-                \$409  = row_out__21__counter__5;
-            5'h16:
-                \$409  = row_out__22__counter__5;
-            5'h17:
-                \$409  = row_out__23__counter__5;
-            5'h18:
-                \$409  = row_out__24__counter__5;
-            5'h19:
-                \$409  = row_out__25__counter__5;
-            5'h1a:
-                \$409  = row_out__26__counter__5;
-            5'h1b:
-                \$409  = row_out__27__counter__5;
-            5'h1c:
-                \$409  = row_out__28__counter__5;
-            5'h1d:
-                \$409  = row_out__29__counter__5;
-            5'h1e:
-                \$409  = row_out__30__counter__5;
-            5'h1f:
-                \$409  = row_out__31__counter__5;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$409  = \$127 ;
-          end
-    endcase
-    if (rst) begin
-      \$409  = 8'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$410  = row_in__counter__6;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$410  = row_out__0__counter__6;
-            5'h01:
-                \$410  = row_out__1__counter__6;
-            5'h02:
-                \$410  = row_out__2__counter__6;
-            5'h03:
-                \$410  = row_out__3__counter__6;
-            5'h04:
-                \$410  = row_out__4__counter__6;
-            5'h05:
-                \$410  = row_out__5__counter__6;
-            5'h06:
-                \$410  = row_out__6__counter__6;
-            5'h07:
-                \$410  = row_out__7__counter__6;
-            5'h08:
-                \$410  = row_out__8__counter__6;
-            5'h09:
-                \$410  = row_out__9__counter__6;
-            5'h0a:
-                \$410  = row_out__10__counter__6;
-            5'h0b:
-                \$410  = row_out__11__counter__6;
-            5'h0c:
-                \$410  = row_out__12__counter__6;
-            5'h0d:
-                \$410  = row_out__13__counter__6;
-            5'h0e:
-                \$410  = row_out__14__counter__6;
-            5'h0f:
-                \$410  = row_out__15__counter__6;
-            5'h10:
-                \$410  = row_out__16__counter__6;
-            5'h11:
-                \$410  = row_out__17__counter__6;
-            5'h12:
-                \$410  = row_out__18__counter__6;
-            5'h13:
-                \$410  = row_out__19__counter__6;
-            5'h14:
-                \$410  = row_out__20__counter__6;
-            5'h15:
-                \$410  = row_out__21__counter__6;
-            5'h16:
-                \$410  = row_out__22__counter__6;
-            5'h17:
-                \$410  = row_out__23__counter__6;
-            5'h18:
-                \$410  = row_out__24__counter__6;
-            5'h19:
-                \$410  = row_out__25__counter__6;
-            5'h1a:
-                \$410  = row_out__26__counter__6;
-            5'h1b:
-                \$410  = row_out__27__counter__6;
-            5'h1c:
-                \$410  = row_out__28__counter__6;
-            5'h1d:
-                \$410  = row_out__29__counter__6;
-            5'h1e:
-                \$410  = row_out__30__counter__6;
-            5'h1f:
-                \$410  = row_out__31__counter__6;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$410  = \$136 ;
-          end
-    endcase
-    if (rst) begin
-      \$410  = 8'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$411  = row_in__counter__7;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$411  = row_out__0__counter__7;
-            5'h01:
-                \$411  = row_out__1__counter__7;
-            5'h02:
-                \$411  = row_out__2__counter__7;
-            5'h03:
-                \$411  = row_out__3__counter__7;
-            5'h04:
-                \$411  = row_out__4__counter__7;
-            5'h05:
-                \$411  = row_out__5__counter__7;
-            5'h06:
-                \$411  = row_out__6__counter__7;
-            5'h07:
-                \$411  = row_out__7__counter__7;
-            5'h08:
-                \$411  = row_out__8__counter__7;
-            5'h09:
-                \$411  = row_out__9__counter__7;
-            5'h0a:
-                \$411  = row_out__10__counter__7;
-            5'h0b:
-                \$411  = row_out__11__counter__7;
-            5'h0c:
-                \$411  = row_out__12__counter__7;
-            5'h0d:
-                \$411  = row_out__13__counter__7;
-            5'h0e:
-                \$411  = row_out__14__counter__7;
-            5'h0f:
-                \$411  = row_out__15__counter__7;
-            5'h10:
-                \$411  = row_out__16__counter__7;
-            5'h11:
-                \$411  = row_out__17__counter__7;
-            5'h12:
-                \$411  = row_out__18__counter__7;
-            5'h13:
-                \$411  = row_out__19__counter__7;
-            5'h14:
-                \$411  = row_out__20__counter__7;
-            5'h15:
-                \$411  = row_out__21__counter__7;
-            5'h16:
-                \$411  = row_out__22__counter__7;
-            5'h17:
-                \$411  = row_out__23__counter__7;
-            5'h18:
-                \$411  = row_out__24__counter__7;
-            5'h19:
-                \$411  = row_out__25__counter__7;
-            5'h1a:
-                \$411  = row_out__26__counter__7;
-            5'h1b:
-                \$411  = row_out__27__counter__7;
-            5'h1c:
-                \$411  = row_out__28__counter__7;
-            5'h1d:
-                \$411  = row_out__29__counter__7;
-            5'h1e:
-                \$411  = row_out__30__counter__7;
-            5'h1f:
-                \$411  = row_out__31__counter__7;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$411  = \$145 ;
-          end
-    endcase
-    if (rst) begin
-      \$411  = 8'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$412  = row_in__counter__8;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$412  = row_out__0__counter__8;
-            5'h01:
-                \$412  = row_out__1__counter__8;
-            5'h02:
-                \$412  = row_out__2__counter__8;
-            5'h03:
-                \$412  = row_out__3__counter__8;
-            5'h04:
-                \$412  = row_out__4__counter__8;
-            5'h05:
-                \$412  = row_out__5__counter__8;
-            5'h06:
-                \$412  = row_out__6__counter__8;
-            5'h07:
-                \$412  = row_out__7__counter__8;
-            5'h08:
-                \$412  = row_out__8__counter__8;
-            5'h09:
-                \$412  = row_out__9__counter__8;
-            5'h0a:
-                \$412  = row_out__10__counter__8;
-            5'h0b:
-                \$412  = row_out__11__counter__8;
-            5'h0c:
-                \$412  = row_out__12__counter__8;
-            5'h0d:
-                \$412  = row_out__13__counter__8;
-            5'h0e:
-                \$412  = row_out__14__counter__8;
-            5'h0f:
-                \$412  = row_out__15__counter__8;
-            5'h10:
-                \$412  = row_out__16__counter__8;
-            5'h11:
-                \$412  = row_out__17__counter__8;
-            5'h12:
-                \$412  = row_out__18__counter__8;
-            5'h13:
-                \$412  = row_out__19__counter__8;
-            5'h14:
-                \$412  = row_out__20__counter__8;
-            5'h15:
-                \$412  = row_out__21__counter__8;
-            5'h16:
-                \$412  = row_out__22__counter__8;
-            5'h17:
-                \$412  = row_out__23__counter__8;
-            5'h18:
-                \$412  = row_out__24__counter__8;
-            5'h19:
-                \$412  = row_out__25__counter__8;
-            5'h1a:
-                \$412  = row_out__26__counter__8;
-            5'h1b:
-                \$412  = row_out__27__counter__8;
-            5'h1c:
-                \$412  = row_out__28__counter__8;
-            5'h1d:
-                \$412  = row_out__29__counter__8;
-            5'h1e:
-                \$412  = row_out__30__counter__8;
-            5'h1f:
-                \$412  = row_out__31__counter__8;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$412  = \$154 ;
-          end
-    endcase
-    if (rst) begin
-      \$412  = 8'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$413  = row_in__counter__9;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$413  = row_out__0__counter__9;
-            5'h01:
-                \$413  = row_out__1__counter__9;
-            5'h02:
-                \$413  = row_out__2__counter__9;
-            5'h03:
-                \$413  = row_out__3__counter__9;
-            5'h04:
-                \$413  = row_out__4__counter__9;
-            5'h05:
-                \$413  = row_out__5__counter__9;
-            5'h06:
-                \$413  = row_out__6__counter__9;
-            5'h07:
-                \$413  = row_out__7__counter__9;
-            5'h08:
-                \$413  = row_out__8__counter__9;
-            5'h09:
-                \$413  = row_out__9__counter__9;
-            5'h0a:
-                \$413  = row_out__10__counter__9;
-            5'h0b:
-                \$413  = row_out__11__counter__9;
-            5'h0c:
-                \$413  = row_out__12__counter__9;
-            5'h0d:
-                \$413  = row_out__13__counter__9;
-            5'h0e:
-                \$413  = row_out__14__counter__9;
-            5'h0f:
-                \$413  = row_out__15__counter__9;
-            5'h10:
-                \$413  = row_out__16__counter__9;
-            5'h11:
-                \$413  = row_out__17__counter__9;
-            5'h12:
-                \$413  = row_out__18__counter__9;
-            5'h13:
-                \$413  = row_out__19__counter__9;
-            5'h14:
-                \$413  = row_out__20__counter__9;
-            5'h15:
-                \$413  = row_out__21__counter__9;
-            5'h16:
-                \$413  = row_out__22__counter__9;
-            5'h17:
-                \$413  = row_out__23__counter__9;
-            5'h18:
-                \$413  = row_out__24__counter__9;
-            5'h19:
-                \$413  = row_out__25__counter__9;
-            5'h1a:
-                \$413  = row_out__26__counter__9;
-            5'h1b:
-                \$413  = row_out__27__counter__9;
-            5'h1c:
-                \$413  = row_out__28__counter__9;
-            5'h1d:
-                \$413  = row_out__29__counter__9;
-            5'h1e:
-                \$413  = row_out__30__counter__9;
-            5'h1f:
-                \$413  = row_out__31__counter__9;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$413  = \$163 ;
-          end
-    endcase
-    if (rst) begin
-      \$413  = 8'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$414  = row_in__counter__10;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$414  = row_out__0__counter__10;
-            5'h01:
-                \$414  = row_out__1__counter__10;
-            5'h02:
-                \$414  = row_out__2__counter__10;
-            5'h03:
-                \$414  = row_out__3__counter__10;
-            5'h04:
-                \$414  = row_out__4__counter__10;
-            5'h05:
-                \$414  = row_out__5__counter__10;
-            5'h06:
-                \$414  = row_out__6__counter__10;
-            5'h07:
-                \$414  = row_out__7__counter__10;
-            5'h08:
-                \$414  = row_out__8__counter__10;
-            5'h09:
-                \$414  = row_out__9__counter__10;
-            5'h0a:
-                \$414  = row_out__10__counter__10;
-            5'h0b:
-                \$414  = row_out__11__counter__10;
-            5'h0c:
-                \$414  = row_out__12__counter__10;
-            5'h0d:
-                \$414  = row_out__13__counter__10;
-            5'h0e:
-                \$414  = row_out__14__counter__10;
-            5'h0f:
-                \$414  = row_out__15__counter__10;
-            5'h10:
-                \$414  = row_out__16__counter__10;
-            5'h11:
-                \$414  = row_out__17__counter__10;
-            5'h12:
-                \$414  = row_out__18__counter__10;
-            5'h13:
-                \$414  = row_out__19__counter__10;
-            5'h14:
-                \$414  = row_out__20__counter__10;
-            5'h15:
-                \$414  = row_out__21__counter__10;
-            5'h16:
-                \$414  = row_out__22__counter__10;
-            5'h17:
-                \$414  = row_out__23__counter__10;
-            5'h18:
-                \$414  = row_out__24__counter__10;
-            5'h19:
-                \$414  = row_out__25__counter__10;
-            5'h1a:
-                \$414  = row_out__26__counter__10;
-            5'h1b:
-                \$414  = row_out__27__counter__10;
-            5'h1c:
-                \$414  = row_out__28__counter__10;
-            5'h1d:
-                \$414  = row_out__29__counter__10;
-            5'h1e:
-                \$414  = row_out__30__counter__10;
-            5'h1f:
-                \$414  = row_out__31__counter__10;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$414  = \$172 ;
-          end
-    endcase
-    if (rst) begin
-      \$414  = 8'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$415  = row_in__counter__11;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$415  = row_out__0__counter__11;
-            5'h01:
-                \$415  = row_out__1__counter__11;
-            5'h02:
-                \$415  = row_out__2__counter__11;
-            5'h03:
-                \$415  = row_out__3__counter__11;
-            5'h04:
-                \$415  = row_out__4__counter__11;
-            5'h05:
-                \$415  = row_out__5__counter__11;
-            5'h06:
-                \$415  = row_out__6__counter__11;
-            5'h07:
-                \$415  = row_out__7__counter__11;
-            5'h08:
-                \$415  = row_out__8__counter__11;
-            5'h09:
-                \$415  = row_out__9__counter__11;
-            5'h0a:
-                \$415  = row_out__10__counter__11;
-            5'h0b:
-                \$415  = row_out__11__counter__11;
-            5'h0c:
-                \$415  = row_out__12__counter__11;
-            5'h0d:
-                \$415  = row_out__13__counter__11;
-            5'h0e:
-                \$415  = row_out__14__counter__11;
-            5'h0f:
-                \$415  = row_out__15__counter__11;
-            5'h10:
-                \$415  = row_out__16__counter__11;
-            5'h11:
-                \$415  = row_out__17__counter__11;
-            5'h12:
-                \$415  = row_out__18__counter__11;
-            5'h13:
-                \$415  = row_out__19__counter__11;
-            5'h14:
-                \$415  = row_out__20__counter__11;
-            5'h15:
-                \$415  = row_out__21__counter__11;
-            5'h16:
-                \$415  = row_out__22__counter__11;
-            5'h17:
-                \$415  = row_out__23__counter__11;
-            5'h18:
-                \$415  = row_out__24__counter__11;
-            5'h19:
-                \$415  = row_out__25__counter__11;
-            5'h1a:
-                \$415  = row_out__26__counter__11;
-            5'h1b:
-                \$415  = row_out__27__counter__11;
-            5'h1c:
-                \$415  = row_out__28__counter__11;
-            5'h1d:
-                \$415  = row_out__29__counter__11;
-            5'h1e:
-                \$415  = row_out__30__counter__11;
-            5'h1f:
-                \$415  = row_out__31__counter__11;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$415  = \$181 ;
-          end
-    endcase
-    if (rst) begin
-      \$415  = 8'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$416  = row_in__counter__12;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$416  = row_out__0__counter__12;
-            5'h01:
-                \$416  = row_out__1__counter__12;
-            5'h02:
-                \$416  = row_out__2__counter__12;
-            5'h03:
-                \$416  = row_out__3__counter__12;
-            5'h04:
-                \$416  = row_out__4__counter__12;
-            5'h05:
-                \$416  = row_out__5__counter__12;
-            5'h06:
-                \$416  = row_out__6__counter__12;
-            5'h07:
-                \$416  = row_out__7__counter__12;
-            5'h08:
-                \$416  = row_out__8__counter__12;
-            5'h09:
-                \$416  = row_out__9__counter__12;
-            5'h0a:
-                \$416  = row_out__10__counter__12;
-            5'h0b:
-                \$416  = row_out__11__counter__12;
-            5'h0c:
-                \$416  = row_out__12__counter__12;
-            5'h0d:
-                \$416  = row_out__13__counter__12;
-            5'h0e:
-                \$416  = row_out__14__counter__12;
-            5'h0f:
-                \$416  = row_out__15__counter__12;
-            5'h10:
-                \$416  = row_out__16__counter__12;
-            5'h11:
-                \$416  = row_out__17__counter__12;
-            5'h12:
-                \$416  = row_out__18__counter__12;
-            5'h13:
-                \$416  = row_out__19__counter__12;
-            5'h14:
-                \$416  = row_out__20__counter__12;
-            5'h15:
-                \$416  = row_out__21__counter__12;
-            5'h16:
-                \$416  = row_out__22__counter__12;
-            5'h17:
-                \$416  = row_out__23__counter__12;
-            5'h18:
-                \$416  = row_out__24__counter__12;
-            5'h19:
-                \$416  = row_out__25__counter__12;
-            5'h1a:
-                \$416  = row_out__26__counter__12;
-            5'h1b:
-                \$416  = row_out__27__counter__12;
-            5'h1c:
-                \$416  = row_out__28__counter__12;
-            5'h1d:
-                \$416  = row_out__29__counter__12;
-            5'h1e:
-                \$416  = row_out__30__counter__12;
-            5'h1f:
-                \$416  = row_out__31__counter__12;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$416  = \$190 ;
-          end
-    endcase
-    if (rst) begin
-      \$416  = 8'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$417  = row_in__counter__13;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$417  = row_out__0__counter__13;
-            5'h01:
-                \$417  = row_out__1__counter__13;
-            5'h02:
-                \$417  = row_out__2__counter__13;
-            5'h03:
-                \$417  = row_out__3__counter__13;
-            5'h04:
-                \$417  = row_out__4__counter__13;
-            5'h05:
-                \$417  = row_out__5__counter__13;
-            5'h06:
-                \$417  = row_out__6__counter__13;
-            5'h07:
-                \$417  = row_out__7__counter__13;
-            5'h08:
-                \$417  = row_out__8__counter__13;
-            5'h09:
-                \$417  = row_out__9__counter__13;
-            5'h0a:
-                \$417  = row_out__10__counter__13;
-            5'h0b:
-                \$417  = row_out__11__counter__13;
-            5'h0c:
-                \$417  = row_out__12__counter__13;
-            5'h0d:
-                \$417  = row_out__13__counter__13;
-            5'h0e:
-                \$417  = row_out__14__counter__13;
-            5'h0f:
-                \$417  = row_out__15__counter__13;
-            5'h10:
-                \$417  = row_out__16__counter__13;
-            5'h11:
-                \$417  = row_out__17__counter__13;
-            5'h12:
-                \$417  = row_out__18__counter__13;
-            5'h13:
-                \$417  = row_out__19__counter__13;
-            5'h14:
-                \$417  = row_out__20__counter__13;
-            5'h15:
-                \$417  = row_out__21__counter__13;
-            5'h16:
-                \$417  = row_out__22__counter__13;
-            5'h17:
-                \$417  = row_out__23__counter__13;
-            5'h18:
-                \$417  = row_out__24__counter__13;
-            5'h19:
-                \$417  = row_out__25__counter__13;
-            5'h1a:
-                \$417  = row_out__26__counter__13;
-            5'h1b:
-                \$417  = row_out__27__counter__13;
-            5'h1c:
-                \$417  = row_out__28__counter__13;
-            5'h1d:
-                \$417  = row_out__29__counter__13;
-            5'h1e:
-                \$417  = row_out__30__counter__13;
-            5'h1f:
-                \$417  = row_out__31__counter__13;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$417  = \$199 ;
-          end
-    endcase
-    if (rst) begin
-      \$417  = 8'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$418  = row_in__counter__14;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$418  = row_out__0__counter__14;
-            5'h01:
-                \$418  = row_out__1__counter__14;
-            5'h02:
-                \$418  = row_out__2__counter__14;
-            5'h03:
-                \$418  = row_out__3__counter__14;
-            5'h04:
-                \$418  = row_out__4__counter__14;
-            5'h05:
-                \$418  = row_out__5__counter__14;
-            5'h06:
-                \$418  = row_out__6__counter__14;
-            5'h07:
-                \$418  = row_out__7__counter__14;
-            5'h08:
-                \$418  = row_out__8__counter__14;
-            5'h09:
-                \$418  = row_out__9__counter__14;
-            5'h0a:
-                \$418  = row_out__10__counter__14;
-            5'h0b:
-                \$418  = row_out__11__counter__14;
-            5'h0c:
-                \$418  = row_out__12__counter__14;
-            5'h0d:
-                \$418  = row_out__13__counter__14;
-            5'h0e:
-                \$418  = row_out__14__counter__14;
-            5'h0f:
-                \$418  = row_out__15__counter__14;
-            5'h10:
-                \$418  = row_out__16__counter__14;
-            5'h11:
-                \$418  = row_out__17__counter__14;
-            5'h12:
-                \$418  = row_out__18__counter__14;
-            5'h13:
-                \$418  = row_out__19__counter__14;
-            5'h14:
-                \$418  = row_out__20__counter__14;
-            5'h15:
-                \$418  = row_out__21__counter__14;
-            5'h16:
-                \$418  = row_out__22__counter__14;
-            5'h17:
-                \$418  = row_out__23__counter__14;
-            5'h18:
-                \$418  = row_out__24__counter__14;
-            5'h19:
-                \$418  = row_out__25__counter__14;
-            5'h1a:
-                \$418  = row_out__26__counter__14;
-            5'h1b:
-                \$418  = row_out__27__counter__14;
-            5'h1c:
-                \$418  = row_out__28__counter__14;
-            5'h1d:
-                \$418  = row_out__29__counter__14;
-            5'h1e:
-                \$418  = row_out__30__counter__14;
-            5'h1f:
-                \$418  = row_out__31__counter__14;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$418  = \$208 ;
-          end
-    endcase
-    if (rst) begin
-      \$418  = 8'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$419  = row_in__counter__15;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$419  = row_out__0__counter__15;
-            5'h01:
-                \$419  = row_out__1__counter__15;
-            5'h02:
-                \$419  = row_out__2__counter__15;
-            5'h03:
-                \$419  = row_out__3__counter__15;
-            5'h04:
-                \$419  = row_out__4__counter__15;
-            5'h05:
-                \$419  = row_out__5__counter__15;
-            5'h06:
-                \$419  = row_out__6__counter__15;
-            5'h07:
-                \$419  = row_out__7__counter__15;
-            5'h08:
-                \$419  = row_out__8__counter__15;
-            5'h09:
-                \$419  = row_out__9__counter__15;
-            5'h0a:
-                \$419  = row_out__10__counter__15;
-            5'h0b:
-                \$419  = row_out__11__counter__15;
-            5'h0c:
-                \$419  = row_out__12__counter__15;
-            5'h0d:
-                \$419  = row_out__13__counter__15;
-            5'h0e:
-                \$419  = row_out__14__counter__15;
-            5'h0f:
-                \$419  = row_out__15__counter__15;
-            5'h10:
-                \$419  = row_out__16__counter__15;
-            5'h11:
-                \$419  = row_out__17__counter__15;
-            5'h12:
-                \$419  = row_out__18__counter__15;
-            5'h13:
-                \$419  = row_out__19__counter__15;
-            5'h14:
-                \$419  = row_out__20__counter__15;
-            5'h15:
-                \$419  = row_out__21__counter__15;
-            5'h16:
-                \$419  = row_out__22__counter__15;
-            5'h17:
-                \$419  = row_out__23__counter__15;
-            5'h18:
-                \$419  = row_out__24__counter__15;
-            5'h19:
-                \$419  = row_out__25__counter__15;
-            5'h1a:
-                \$419  = row_out__26__counter__15;
-            5'h1b:
-                \$419  = row_out__27__counter__15;
-            5'h1c:
-                \$419  = row_out__28__counter__15;
-            5'h1d:
-                \$419  = row_out__29__counter__15;
-            5'h1e:
-                \$419  = row_out__30__counter__15;
-            5'h1f:
-                \$419  = row_out__31__counter__15;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$419  = \$217 ;
-          end
-    endcase
-    if (rst) begin
-      \$419  = 8'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$420  = row_in__tag__0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$420  = row_out__0__tag__0;
-            5'h01:
-                \$420  = row_out__1__tag__0;
-            5'h02:
-                \$420  = row_out__2__tag__0;
-            5'h03:
-                \$420  = row_out__3__tag__0;
-            5'h04:
-                \$420  = row_out__4__tag__0;
-            5'h05:
-                \$420  = row_out__5__tag__0;
-            5'h06:
-                \$420  = row_out__6__tag__0;
-            5'h07:
-                \$420  = row_out__7__tag__0;
-            5'h08:
-                \$420  = row_out__8__tag__0;
-            5'h09:
-                \$420  = row_out__9__tag__0;
-            5'h0a:
-                \$420  = row_out__10__tag__0;
-            5'h0b:
-                \$420  = row_out__11__tag__0;
-            5'h0c:
-                \$420  = row_out__12__tag__0;
-            5'h0d:
-                \$420  = row_out__13__tag__0;
-            5'h0e:
-                \$420  = row_out__14__tag__0;
-            5'h0f:
-                \$420  = row_out__15__tag__0;
-            5'h10:
-                \$420  = row_out__16__tag__0;
-            5'h11:
-                \$420  = row_out__17__tag__0;
-            5'h12:
-                \$420  = row_out__18__tag__0;
-            5'h13:
-                \$420  = row_out__19__tag__0;
-            5'h14:
-                \$420  = row_out__20__tag__0;
-            5'h15:
-                \$420  = row_out__21__tag__0;
-            5'h16:
-                \$420  = row_out__22__tag__0;
-            5'h17:
-                \$420  = row_out__23__tag__0;
-            5'h18:
-                \$420  = row_out__24__tag__0;
-            5'h19:
-                \$420  = row_out__25__tag__0;
-            5'h1a:
-                \$420  = row_out__26__tag__0;
-            5'h1b:
-                \$420  = row_out__27__tag__0;
-            5'h1c:
-                \$420  = row_out__28__tag__0;
-            5'h1d:
-                \$420  = row_out__29__tag__0;
-            5'h1e:
-                \$420  = row_out__30__tag__0;
-            5'h1f:
-                \$420  = row_out__31__tag__0;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$420  = \$80 ;
-          end
-    endcase
-    if (rst) begin
-      \$420  = 35'h000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$421  = row_in__tag__1;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$421  = row_out__0__tag__1;
-            5'h01:
-                \$421  = row_out__1__tag__1;
-            5'h02:
-                \$421  = row_out__2__tag__1;
-            5'h03:
-                \$421  = row_out__3__tag__1;
-            5'h04:
-                \$421  = row_out__4__tag__1;
-            5'h05:
-                \$421  = row_out__5__tag__1;
-            5'h06:
-                \$421  = row_out__6__tag__1;
-            5'h07:
-                \$421  = row_out__7__tag__1;
-            5'h08:
-                \$421  = row_out__8__tag__1;
-            5'h09:
-                \$421  = row_out__9__tag__1;
-            5'h0a:
-                \$421  = row_out__10__tag__1;
-            5'h0b:
-                \$421  = row_out__11__tag__1;
-            5'h0c:
-                \$421  = row_out__12__tag__1;
-            5'h0d:
-                \$421  = row_out__13__tag__1;
-            5'h0e:
-                \$421  = row_out__14__tag__1;
-            5'h0f:
-                \$421  = row_out__15__tag__1;
-            5'h10:
-                \$421  = row_out__16__tag__1;
-            5'h11:
-                \$421  = row_out__17__tag__1;
-            5'h12:
-                \$421  = row_out__18__tag__1;
-            5'h13:
-                \$421  = row_out__19__tag__1;
-            5'h14:
-                \$421  = row_out__20__tag__1;
-            5'h15:
-                \$421  = row_out__21__tag__1;
-            5'h16:
-                \$421  = row_out__22__tag__1;
-            5'h17:
-                \$421  = row_out__23__tag__1;
-            5'h18:
-                \$421  = row_out__24__tag__1;
-            5'h19:
-                \$421  = row_out__25__tag__1;
-            5'h1a:
-                \$421  = row_out__26__tag__1;
-            5'h1b:
-                \$421  = row_out__27__tag__1;
-            5'h1c:
-                \$421  = row_out__28__tag__1;
-            5'h1d:
-                \$421  = row_out__29__tag__1;
-            5'h1e:
-                \$421  = row_out__30__tag__1;
-            5'h1f:
-                \$421  = row_out__31__tag__1;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$421  = \$89 ;
-          end
-    endcase
-    if (rst) begin
-      \$421  = 35'h000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$422  = row_in__tag__2;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$422  = row_out__0__tag__2;
-            5'h01:
-                \$422  = row_out__1__tag__2;
-            5'h02:
-                \$422  = row_out__2__tag__2;
-            5'h03:
-                \$422  = row_out__3__tag__2;
-            5'h04:
-                \$422  = row_out__4__tag__2;
-            5'h05:
-                \$422  = row_out__5__tag__2;
-            5'h06:
-                \$422  = row_out__6__tag__2;
-            5'h07:
-                \$422  = row_out__7__tag__2;
-            5'h08:
-                \$422  = row_out__8__tag__2;
-            5'h09:
-                \$422  = row_out__9__tag__2;
-            5'h0a:
-                \$422  = row_out__10__tag__2;
-            5'h0b:
-                \$422  = row_out__11__tag__2;
-            5'h0c:
-                \$422  = row_out__12__tag__2;
-            5'h0d:
-                \$422  = row_out__13__tag__2;
-            5'h0e:
-                \$422  = row_out__14__tag__2;
-            5'h0f:
-                \$422  = row_out__15__tag__2;
-            5'h10:
-                \$422  = row_out__16__tag__2;
-            5'h11:
-                \$422  = row_out__17__tag__2;
-            5'h12:
-                \$422  = row_out__18__tag__2;
-            5'h13:
-                \$422  = row_out__19__tag__2;
-            5'h14:
-                \$422  = row_out__20__tag__2;
-            5'h15:
-                \$422  = row_out__21__tag__2;
-            5'h16:
-                \$422  = row_out__22__tag__2;
-            5'h17:
-                \$422  = row_out__23__tag__2;
-            5'h18:
-                \$422  = row_out__24__tag__2;
-            5'h19:
-                \$422  = row_out__25__tag__2;
-            5'h1a:
-                \$422  = row_out__26__tag__2;
-            5'h1b:
-                \$422  = row_out__27__tag__2;
-            5'h1c:
-                \$422  = row_out__28__tag__2;
-            5'h1d:
-                \$422  = row_out__29__tag__2;
-            5'h1e:
-                \$422  = row_out__30__tag__2;
-            5'h1f:
-                \$422  = row_out__31__tag__2;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$422  = \$98 ;
-          end
-    endcase
-    if (rst) begin
-      \$422  = 35'h000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$423  = row_in__tag__3;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$423  = row_out__0__tag__3;
-            5'h01:
-                \$423  = row_out__1__tag__3;
-            5'h02:
-                \$423  = row_out__2__tag__3;
-            5'h03:
-                \$423  = row_out__3__tag__3;
-            5'h04:
-                \$423  = row_out__4__tag__3;
-            5'h05:
-                \$423  = row_out__5__tag__3;
-            5'h06:
-                \$423  = row_out__6__tag__3;
-            5'h07:
-                \$423  = row_out__7__tag__3;
-            5'h08:
-                \$423  = row_out__8__tag__3;
-            5'h09:
-                \$423  = row_out__9__tag__3;
-            5'h0a:
-                \$423  = row_out__10__tag__3;
-            5'h0b:
-                \$423  = row_out__11__tag__3;
-            5'h0c:
-                \$423  = row_out__12__tag__3;
-            5'h0d:
-                \$423  = row_out__13__tag__3;
-            5'h0e:
-                \$423  = row_out__14__tag__3;
-            5'h0f:
-                \$423  = row_out__15__tag__3;
-            5'h10:
-                \$423  = row_out__16__tag__3;
-            5'h11:
-                \$423  = row_out__17__tag__3;
-            5'h12:
-                \$423  = row_out__18__tag__3;
-            5'h13:
-                \$423  = row_out__19__tag__3;
-            5'h14:
-                \$423  = row_out__20__tag__3;
-            5'h15:
-                \$423  = row_out__21__tag__3;
-            5'h16:
-                \$423  = row_out__22__tag__3;
-            5'h17:
-                \$423  = row_out__23__tag__3;
-            5'h18:
-                \$423  = row_out__24__tag__3;
-            5'h19:
-                \$423  = row_out__25__tag__3;
-            5'h1a:
-                \$423  = row_out__26__tag__3;
-            5'h1b:
-                \$423  = row_out__27__tag__3;
-            5'h1c:
-                \$423  = row_out__28__tag__3;
-            5'h1d:
-                \$423  = row_out__29__tag__3;
-            5'h1e:
-                \$423  = row_out__30__tag__3;
-            5'h1f:
-                \$423  = row_out__31__tag__3;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$423  = \$107 ;
-          end
-    endcase
-    if (rst) begin
-      \$423  = 35'h000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$424  = row_in__tag__4;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$424  = row_out__0__tag__4;
-            5'h01:
-                \$424  = row_out__1__tag__4;
-            5'h02:
-                \$424  = row_out__2__tag__4;
-            5'h03:
-                \$424  = row_out__3__tag__4;
-            5'h04:
-                \$424  = row_out__4__tag__4;
-            5'h05:
-                \$424  = row_out__5__tag__4;
-            5'h06:
-                \$424  = row_out__6__tag__4;
-            5'h07:
-                \$424  = row_out__7__tag__4;
-            5'h08:
-                \$424  = row_out__8__tag__4;
-            5'h09:
-                \$424  = row_out__9__tag__4;
-            5'h0a:
-                \$424  = row_out__10__tag__4;
-            5'h0b:
-                \$424  = row_out__11__tag__4;
-            5'h0c:
-                \$424  = row_out__12__tag__4;
-            5'h0d:
-                \$424  = row_out__13__tag__4;
-            5'h0e:
-                \$424  = row_out__14__tag__4;
-            5'h0f:
-                \$424  = row_out__15__tag__4;
-            5'h10:
-                \$424  = row_out__16__tag__4;
-            5'h11:
-                \$424  = row_out__17__tag__4;
-            5'h12:
-                \$424  = row_out__18__tag__4;
-            5'h13:
-                \$424  = row_out__19__tag__4;
-            5'h14:
-                \$424  = row_out__20__tag__4;
-            5'h15:
-                \$424  = row_out__21__tag__4;
-            5'h16:
-                \$424  = row_out__22__tag__4;
-            5'h17:
-                \$424  = row_out__23__tag__4;
-            5'h18:
-                \$424  = row_out__24__tag__4;
-            5'h19:
-                \$424  = row_out__25__tag__4;
-            5'h1a:
-                \$424  = row_out__26__tag__4;
-            5'h1b:
-                \$424  = row_out__27__tag__4;
-            5'h1c:
-                \$424  = row_out__28__tag__4;
-            5'h1d:
-                \$424  = row_out__29__tag__4;
-            5'h1e:
-                \$424  = row_out__30__tag__4;
-            5'h1f:
-                \$424  = row_out__31__tag__4;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$424  = \$116 ;
-          end
-    endcase
-    if (rst) begin
-      \$424  = 35'h000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$425  = row_in__tag__5;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$425  = row_out__0__tag__5;
-            5'h01:
-                \$425  = row_out__1__tag__5;
-            5'h02:
-                \$425  = row_out__2__tag__5;
-            5'h03:
-                \$425  = row_out__3__tag__5;
-            5'h04:
-                \$425  = row_out__4__tag__5;
-            5'h05:
-                \$425  = row_out__5__tag__5;
-            5'h06:
-                \$425  = row_out__6__tag__5;
-            5'h07:
-                \$425  = row_out__7__tag__5;
-            5'h08:
-                \$425  = row_out__8__tag__5;
-            5'h09:
-                \$425  = row_out__9__tag__5;
-            5'h0a:
-                \$425  = row_out__10__tag__5;
-            5'h0b:
-                \$425  = row_out__11__tag__5;
-            5'h0c:
-                \$425  = row_out__12__tag__5;
-            5'h0d:
-                \$425  = row_out__13__tag__5;
-            5'h0e:
-                \$425  = row_out__14__tag__5;
-            5'h0f:
-                \$425  = row_out__15__tag__5;
-            5'h10:
-                \$425  = row_out__16__tag__5;
-            5'h11:
-                \$425  = row_out__17__tag__5;
-            5'h12:
-                \$425  = row_out__18__tag__5;
-            5'h13:
-                \$425  = row_out__19__tag__5;
-            5'h14:
-                \$425  = row_out__20__tag__5;
-            5'h15:
-                \$425  = row_out__21__tag__5;
-            5'h16:
-                \$425  = row_out__22__tag__5;
-            5'h17:
-                \$425  = row_out__23__tag__5;
-            5'h18:
-                \$425  = row_out__24__tag__5;
-            5'h19:
-                \$425  = row_out__25__tag__5;
-            5'h1a:
-                \$425  = row_out__26__tag__5;
-            5'h1b:
-                \$425  = row_out__27__tag__5;
-            5'h1c:
-                \$425  = row_out__28__tag__5;
-            5'h1d:
-                \$425  = row_out__29__tag__5;
-            5'h1e:
-                \$425  = row_out__30__tag__5;
-            5'h1f:
-                \$425  = row_out__31__tag__5;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$425  = \$125 ;
-          end
-    endcase
-    if (rst) begin
-      \$425  = 35'h000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$426  = row_in__tag__6;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$426  = row_out__0__tag__6;
-            5'h01:
-                \$426  = row_out__1__tag__6;
-            5'h02:
-                \$426  = row_out__2__tag__6;
-            5'h03:
-                \$426  = row_out__3__tag__6;
-            5'h04:
-                \$426  = row_out__4__tag__6;
-            5'h05:
-                \$426  = row_out__5__tag__6;
-            5'h06:
-                \$426  = row_out__6__tag__6;
-            5'h07:
-                \$426  = row_out__7__tag__6;
-            5'h08:
-                \$426  = row_out__8__tag__6;
-            5'h09:
-                \$426  = row_out__9__tag__6;
-            5'h0a:
-                \$426  = row_out__10__tag__6;
-            5'h0b:
-                \$426  = row_out__11__tag__6;
-            5'h0c:
-                \$426  = row_out__12__tag__6;
-            5'h0d:
-                \$426  = row_out__13__tag__6;
-            5'h0e:
-                \$426  = row_out__14__tag__6;
-            5'h0f:
-                \$426  = row_out__15__tag__6;
-            5'h10:
-                \$426  = row_out__16__tag__6;
-            5'h11:
-                \$426  = row_out__17__tag__6;
-            5'h12:
-                \$426  = row_out__18__tag__6;
-            5'h13:
-                \$426  = row_out__19__tag__6;
-            5'h14:
-                \$426  = row_out__20__tag__6;
-            5'h15:
-                \$426  = row_out__21__tag__6;
-            5'h16:
-                \$426  = row_out__22__tag__6;
-            5'h17:
-                \$426  = row_out__23__tag__6;
-            5'h18:
-                \$426  = row_out__24__tag__6;
-            5'h19:
-                \$426  = row_out__25__tag__6;
-            5'h1a:
-                \$426  = row_out__26__tag__6;
-            5'h1b:
-                \$426  = row_out__27__tag__6;
-            5'h1c:
-                \$426  = row_out__28__tag__6;
-            5'h1d:
-                \$426  = row_out__29__tag__6;
-            5'h1e:
-                \$426  = row_out__30__tag__6;
-            5'h1f:
-                \$426  = row_out__31__tag__6;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$426  = \$134 ;
-          end
-    endcase
-    if (rst) begin
-      \$426  = 35'h000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$427  = row_in__tag__7;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$427  = row_out__0__tag__7;
-            5'h01:
-                \$427  = row_out__1__tag__7;
-            5'h02:
-                \$427  = row_out__2__tag__7;
-            5'h03:
-                \$427  = row_out__3__tag__7;
-            5'h04:
-                \$427  = row_out__4__tag__7;
-            5'h05:
-                \$427  = row_out__5__tag__7;
-            5'h06:
-                \$427  = row_out__6__tag__7;
-            5'h07:
-                \$427  = row_out__7__tag__7;
-            5'h08:
-                \$427  = row_out__8__tag__7;
-            5'h09:
-                \$427  = row_out__9__tag__7;
-            5'h0a:
-                \$427  = row_out__10__tag__7;
-            5'h0b:
-                \$427  = row_out__11__tag__7;
-            5'h0c:
-                \$427  = row_out__12__tag__7;
-            5'h0d:
-                \$427  = row_out__13__tag__7;
-            5'h0e:
-                \$427  = row_out__14__tag__7;
-            5'h0f:
-                \$427  = row_out__15__tag__7;
-            5'h10:
-                \$427  = row_out__16__tag__7;
-            5'h11:
-                \$427  = row_out__17__tag__7;
-            5'h12:
-                \$427  = row_out__18__tag__7;
-            5'h13:
-                \$427  = row_out__19__tag__7;
-            5'h14:
-                \$427  = row_out__20__tag__7;
-            5'h15:
-                \$427  = row_out__21__tag__7;
-            5'h16:
-                \$427  = row_out__22__tag__7;
-            5'h17:
-                \$427  = row_out__23__tag__7;
-            5'h18:
-                \$427  = row_out__24__tag__7;
-            5'h19:
-                \$427  = row_out__25__tag__7;
-            5'h1a:
-                \$427  = row_out__26__tag__7;
-            5'h1b:
-                \$427  = row_out__27__tag__7;
-            5'h1c:
-                \$427  = row_out__28__tag__7;
-            5'h1d:
-                \$427  = row_out__29__tag__7;
-            5'h1e:
-                \$427  = row_out__30__tag__7;
-            5'h1f:
-                \$427  = row_out__31__tag__7;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$427  = \$143 ;
-          end
-    endcase
-    if (rst) begin
-      \$427  = 35'h000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$428  = row_in__tag__8;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$428  = row_out__0__tag__8;
-            5'h01:
-                \$428  = row_out__1__tag__8;
-            5'h02:
-                \$428  = row_out__2__tag__8;
-            5'h03:
-                \$428  = row_out__3__tag__8;
-            5'h04:
-                \$428  = row_out__4__tag__8;
-            5'h05:
-                \$428  = row_out__5__tag__8;
-            5'h06:
-                \$428  = row_out__6__tag__8;
-            5'h07:
-                \$428  = row_out__7__tag__8;
-            5'h08:
-                \$428  = row_out__8__tag__8;
-            5'h09:
-                \$428  = row_out__9__tag__8;
-            5'h0a:
-                \$428  = row_out__10__tag__8;
-            5'h0b:
-                \$428  = row_out__11__tag__8;
-            5'h0c:
-                \$428  = row_out__12__tag__8;
-            5'h0d:
-                \$428  = row_out__13__tag__8;
-            5'h0e:
-                \$428  = row_out__14__tag__8;
-            5'h0f:
-                \$428  = row_out__15__tag__8;
-            5'h10:
-                \$428  = row_out__16__tag__8;
-            5'h11:
-                \$428  = row_out__17__tag__8;
-            5'h12:
-                \$428  = row_out__18__tag__8;
-            5'h13:
-                \$428  = row_out__19__tag__8;
-            5'h14:
-                \$428  = row_out__20__tag__8;
-            5'h15:
-                \$428  = row_out__21__tag__8;
-            5'h16:
-                \$428  = row_out__22__tag__8;
-            5'h17:
-                \$428  = row_out__23__tag__8;
-            5'h18:
-                \$428  = row_out__24__tag__8;
-            5'h19:
-                \$428  = row_out__25__tag__8;
-            5'h1a:
-                \$428  = row_out__26__tag__8;
-            5'h1b:
-                \$428  = row_out__27__tag__8;
-            5'h1c:
-                \$428  = row_out__28__tag__8;
-            5'h1d:
-                \$428  = row_out__29__tag__8;
-            5'h1e:
-                \$428  = row_out__30__tag__8;
-            5'h1f:
-                \$428  = row_out__31__tag__8;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$428  = \$152 ;
-          end
-    endcase
-    if (rst) begin
-      \$428  = 35'h000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$429  = row_in__tag__9;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$429  = row_out__0__tag__9;
-            5'h01:
-                \$429  = row_out__1__tag__9;
-            5'h02:
-                \$429  = row_out__2__tag__9;
-            5'h03:
-                \$429  = row_out__3__tag__9;
-            5'h04:
-                \$429  = row_out__4__tag__9;
-            5'h05:
-                \$429  = row_out__5__tag__9;
-            5'h06:
-                \$429  = row_out__6__tag__9;
-            5'h07:
-                \$429  = row_out__7__tag__9;
-            5'h08:
-                \$429  = row_out__8__tag__9;
-            5'h09:
-                \$429  = row_out__9__tag__9;
-            5'h0a:
-                \$429  = row_out__10__tag__9;
-            5'h0b:
-                \$429  = row_out__11__tag__9;
-            5'h0c:
-                \$429  = row_out__12__tag__9;
-            5'h0d:
-                \$429  = row_out__13__tag__9;
-            5'h0e:
-                \$429  = row_out__14__tag__9;
-            5'h0f:
-                \$429  = row_out__15__tag__9;
-            5'h10:
-                \$429  = row_out__16__tag__9;
-            5'h11:
-                \$429  = row_out__17__tag__9;
-            5'h12:
-                \$429  = row_out__18__tag__9;
-            5'h13:
-                \$429  = row_out__19__tag__9;
-            5'h14:
-                \$429  = row_out__20__tag__9;
-            5'h15:
-                \$429  = row_out__21__tag__9;
-            5'h16:
-                \$429  = row_out__22__tag__9;
-            5'h17:
-                \$429  = row_out__23__tag__9;
-            5'h18:
-                \$429  = row_out__24__tag__9;
-            5'h19:
-                \$429  = row_out__25__tag__9;
-            5'h1a:
-                \$429  = row_out__26__tag__9;
-            5'h1b:
-                \$429  = row_out__27__tag__9;
-            5'h1c:
-                \$429  = row_out__28__tag__9;
-            5'h1d:
-                \$429  = row_out__29__tag__9;
-            5'h1e:
-                \$429  = row_out__30__tag__9;
-            5'h1f:
-                \$429  = row_out__31__tag__9;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$429  = \$161 ;
-          end
-    endcase
-    if (rst) begin
-      \$429  = 35'h000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$430  = row_in__tag__10;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$430  = row_out__0__tag__10;
-            5'h01:
-                \$430  = row_out__1__tag__10;
-            5'h02:
-                \$430  = row_out__2__tag__10;
-            5'h03:
-                \$430  = row_out__3__tag__10;
-            5'h04:
-                \$430  = row_out__4__tag__10;
-            5'h05:
-                \$430  = row_out__5__tag__10;
-            5'h06:
-                \$430  = row_out__6__tag__10;
-            5'h07:
-                \$430  = row_out__7__tag__10;
-            5'h08:
-                \$430  = row_out__8__tag__10;
-            5'h09:
-                \$430  = row_out__9__tag__10;
-            5'h0a:
-                \$430  = row_out__10__tag__10;
-            5'h0b:
-                \$430  = row_out__11__tag__10;
-            5'h0c:
-                \$430  = row_out__12__tag__10;
-            5'h0d:
-                \$430  = row_out__13__tag__10;
-            5'h0e:
-                \$430  = row_out__14__tag__10;
-            5'h0f:
-                \$430  = row_out__15__tag__10;
-            5'h10:
-                \$430  = row_out__16__tag__10;
-            5'h11:
-                \$430  = row_out__17__tag__10;
-            5'h12:
-                \$430  = row_out__18__tag__10;
-            5'h13:
-                \$430  = row_out__19__tag__10;
-            5'h14:
-                \$430  = row_out__20__tag__10;
-            5'h15:
-                \$430  = row_out__21__tag__10;
-            5'h16:
-                \$430  = row_out__22__tag__10;
-            5'h17:
-                \$430  = row_out__23__tag__10;
-            5'h18:
-                \$430  = row_out__24__tag__10;
-            5'h19:
-                \$430  = row_out__25__tag__10;
-            5'h1a:
-                \$430  = row_out__26__tag__10;
-            5'h1b:
-                \$430  = row_out__27__tag__10;
-            5'h1c:
-                \$430  = row_out__28__tag__10;
-            5'h1d:
-                \$430  = row_out__29__tag__10;
-            5'h1e:
-                \$430  = row_out__30__tag__10;
-            5'h1f:
-                \$430  = row_out__31__tag__10;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$430  = \$170 ;
-          end
-    endcase
-    if (rst) begin
-      \$430  = 35'h000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$431  = row_in__tag__11;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$431  = row_out__0__tag__11;
-            5'h01:
-                \$431  = row_out__1__tag__11;
-            5'h02:
-                \$431  = row_out__2__tag__11;
-            5'h03:
-                \$431  = row_out__3__tag__11;
-            5'h04:
-                \$431  = row_out__4__tag__11;
-            5'h05:
-                \$431  = row_out__5__tag__11;
-            5'h06:
-                \$431  = row_out__6__tag__11;
-            5'h07:
-                \$431  = row_out__7__tag__11;
-            5'h08:
-                \$431  = row_out__8__tag__11;
-            5'h09:
-                \$431  = row_out__9__tag__11;
-            5'h0a:
-                \$431  = row_out__10__tag__11;
-            5'h0b:
-                \$431  = row_out__11__tag__11;
-            5'h0c:
-                \$431  = row_out__12__tag__11;
-            5'h0d:
-                \$431  = row_out__13__tag__11;
-            5'h0e:
-                \$431  = row_out__14__tag__11;
-            5'h0f:
-                \$431  = row_out__15__tag__11;
-            5'h10:
-                \$431  = row_out__16__tag__11;
-            5'h11:
-                \$431  = row_out__17__tag__11;
-            5'h12:
-                \$431  = row_out__18__tag__11;
-            5'h13:
-                \$431  = row_out__19__tag__11;
-            5'h14:
-                \$431  = row_out__20__tag__11;
-            5'h15:
-                \$431  = row_out__21__tag__11;
-            5'h16:
-                \$431  = row_out__22__tag__11;
-            5'h17:
-                \$431  = row_out__23__tag__11;
-            5'h18:
-                \$431  = row_out__24__tag__11;
-            5'h19:
-                \$431  = row_out__25__tag__11;
-            5'h1a:
-                \$431  = row_out__26__tag__11;
-            5'h1b:
-                \$431  = row_out__27__tag__11;
-            5'h1c:
-                \$431  = row_out__28__tag__11;
-            5'h1d:
-                \$431  = row_out__29__tag__11;
-            5'h1e:
-                \$431  = row_out__30__tag__11;
-            5'h1f:
-                \$431  = row_out__31__tag__11;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$431  = \$179 ;
-          end
-    endcase
-    if (rst) begin
-      \$431  = 35'h000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$432  = row_in__tag__12;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$432  = row_out__0__tag__12;
-            5'h01:
-                \$432  = row_out__1__tag__12;
-            5'h02:
-                \$432  = row_out__2__tag__12;
-            5'h03:
-                \$432  = row_out__3__tag__12;
-            5'h04:
-                \$432  = row_out__4__tag__12;
-            5'h05:
-                \$432  = row_out__5__tag__12;
-            5'h06:
-                \$432  = row_out__6__tag__12;
-            5'h07:
-                \$432  = row_out__7__tag__12;
-            5'h08:
-                \$432  = row_out__8__tag__12;
-            5'h09:
-                \$432  = row_out__9__tag__12;
-            5'h0a:
-                \$432  = row_out__10__tag__12;
-            5'h0b:
-                \$432  = row_out__11__tag__12;
-            5'h0c:
-                \$432  = row_out__12__tag__12;
-            5'h0d:
-                \$432  = row_out__13__tag__12;
-            5'h0e:
-                \$432  = row_out__14__tag__12;
-            5'h0f:
-                \$432  = row_out__15__tag__12;
-            5'h10:
-                \$432  = row_out__16__tag__12;
-            5'h11:
-                \$432  = row_out__17__tag__12;
-            5'h12:
-                \$432  = row_out__18__tag__12;
-            5'h13:
-                \$432  = row_out__19__tag__12;
-            5'h14:
-                \$432  = row_out__20__tag__12;
-            5'h15:
-                \$432  = row_out__21__tag__12;
-            5'h16:
-                \$432  = row_out__22__tag__12;
-            5'h17:
-                \$432  = row_out__23__tag__12;
-            5'h18:
-                \$432  = row_out__24__tag__12;
-            5'h19:
-                \$432  = row_out__25__tag__12;
-            5'h1a:
-                \$432  = row_out__26__tag__12;
-            5'h1b:
-                \$432  = row_out__27__tag__12;
-            5'h1c:
-                \$432  = row_out__28__tag__12;
-            5'h1d:
-                \$432  = row_out__29__tag__12;
-            5'h1e:
-                \$432  = row_out__30__tag__12;
-            5'h1f:
-                \$432  = row_out__31__tag__12;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$432  = \$188 ;
-          end
-    endcase
-    if (rst) begin
-      \$432  = 35'h000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$433  = row_in__tag__13;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$433  = row_out__0__tag__13;
-            5'h01:
-                \$433  = row_out__1__tag__13;
-            5'h02:
-                \$433  = row_out__2__tag__13;
-            5'h03:
-                \$433  = row_out__3__tag__13;
-            5'h04:
-                \$433  = row_out__4__tag__13;
-            5'h05:
-                \$433  = row_out__5__tag__13;
-            5'h06:
-                \$433  = row_out__6__tag__13;
-            5'h07:
-                \$433  = row_out__7__tag__13;
-            5'h08:
-                \$433  = row_out__8__tag__13;
-            5'h09:
-                \$433  = row_out__9__tag__13;
-            5'h0a:
-                \$433  = row_out__10__tag__13;
-            5'h0b:
-                \$433  = row_out__11__tag__13;
-            5'h0c:
-                \$433  = row_out__12__tag__13;
-            5'h0d:
-                \$433  = row_out__13__tag__13;
-            5'h0e:
-                \$433  = row_out__14__tag__13;
-            5'h0f:
-                \$433  = row_out__15__tag__13;
-            5'h10:
-                \$433  = row_out__16__tag__13;
-            5'h11:
-                \$433  = row_out__17__tag__13;
-            5'h12:
-                \$433  = row_out__18__tag__13;
-            5'h13:
-                \$433  = row_out__19__tag__13;
-            5'h14:
-                \$433  = row_out__20__tag__13;
-            5'h15:
-                \$433  = row_out__21__tag__13;
-            5'h16:
-                \$433  = row_out__22__tag__13;
-            5'h17:
-                \$433  = row_out__23__tag__13;
-            5'h18:
-                \$433  = row_out__24__tag__13;
-            5'h19:
-                \$433  = row_out__25__tag__13;
-            5'h1a:
-                \$433  = row_out__26__tag__13;
-            5'h1b:
-                \$433  = row_out__27__tag__13;
-            5'h1c:
-                \$433  = row_out__28__tag__13;
-            5'h1d:
-                \$433  = row_out__29__tag__13;
-            5'h1e:
-                \$433  = row_out__30__tag__13;
-            5'h1f:
-                \$433  = row_out__31__tag__13;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$433  = \$197 ;
-          end
-    endcase
-    if (rst) begin
-      \$433  = 35'h000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$434  = row_in__tag__14;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$434  = row_out__0__tag__14;
-            5'h01:
-                \$434  = row_out__1__tag__14;
-            5'h02:
-                \$434  = row_out__2__tag__14;
-            5'h03:
-                \$434  = row_out__3__tag__14;
-            5'h04:
-                \$434  = row_out__4__tag__14;
-            5'h05:
-                \$434  = row_out__5__tag__14;
-            5'h06:
-                \$434  = row_out__6__tag__14;
-            5'h07:
-                \$434  = row_out__7__tag__14;
-            5'h08:
-                \$434  = row_out__8__tag__14;
-            5'h09:
-                \$434  = row_out__9__tag__14;
-            5'h0a:
-                \$434  = row_out__10__tag__14;
-            5'h0b:
-                \$434  = row_out__11__tag__14;
-            5'h0c:
-                \$434  = row_out__12__tag__14;
-            5'h0d:
-                \$434  = row_out__13__tag__14;
-            5'h0e:
-                \$434  = row_out__14__tag__14;
-            5'h0f:
-                \$434  = row_out__15__tag__14;
-            5'h10:
-                \$434  = row_out__16__tag__14;
-            5'h11:
-                \$434  = row_out__17__tag__14;
-            5'h12:
-                \$434  = row_out__18__tag__14;
-            5'h13:
-                \$434  = row_out__19__tag__14;
-            5'h14:
-                \$434  = row_out__20__tag__14;
-            5'h15:
-                \$434  = row_out__21__tag__14;
-            5'h16:
-                \$434  = row_out__22__tag__14;
-            5'h17:
-                \$434  = row_out__23__tag__14;
-            5'h18:
-                \$434  = row_out__24__tag__14;
-            5'h19:
-                \$434  = row_out__25__tag__14;
-            5'h1a:
-                \$434  = row_out__26__tag__14;
-            5'h1b:
-                \$434  = row_out__27__tag__14;
-            5'h1c:
-                \$434  = row_out__28__tag__14;
-            5'h1d:
-                \$434  = row_out__29__tag__14;
-            5'h1e:
-                \$434  = row_out__30__tag__14;
-            5'h1f:
-                \$434  = row_out__31__tag__14;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$434  = \$206 ;
-          end
-    endcase
-    if (rst) begin
-      \$434  = 35'h000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$435  = row_in__tag__15;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$435  = row_out__0__tag__15;
-            5'h01:
-                \$435  = row_out__1__tag__15;
-            5'h02:
-                \$435  = row_out__2__tag__15;
-            5'h03:
-                \$435  = row_out__3__tag__15;
-            5'h04:
-                \$435  = row_out__4__tag__15;
-            5'h05:
-                \$435  = row_out__5__tag__15;
-            5'h06:
-                \$435  = row_out__6__tag__15;
-            5'h07:
-                \$435  = row_out__7__tag__15;
-            5'h08:
-                \$435  = row_out__8__tag__15;
-            5'h09:
-                \$435  = row_out__9__tag__15;
-            5'h0a:
-                \$435  = row_out__10__tag__15;
-            5'h0b:
-                \$435  = row_out__11__tag__15;
-            5'h0c:
-                \$435  = row_out__12__tag__15;
-            5'h0d:
-                \$435  = row_out__13__tag__15;
-            5'h0e:
-                \$435  = row_out__14__tag__15;
-            5'h0f:
-                \$435  = row_out__15__tag__15;
-            5'h10:
-                \$435  = row_out__16__tag__15;
-            5'h11:
-                \$435  = row_out__17__tag__15;
-            5'h12:
-                \$435  = row_out__18__tag__15;
-            5'h13:
-                \$435  = row_out__19__tag__15;
-            5'h14:
-                \$435  = row_out__20__tag__15;
-            5'h15:
-                \$435  = row_out__21__tag__15;
-            5'h16:
-                \$435  = row_out__22__tag__15;
-            5'h17:
-                \$435  = row_out__23__tag__15;
-            5'h18:
-                \$435  = row_out__24__tag__15;
-            5'h19:
-                \$435  = row_out__25__tag__15;
-            5'h1a:
-                \$435  = row_out__26__tag__15;
-            5'h1b:
-                \$435  = row_out__27__tag__15;
-            5'h1c:
-                \$435  = row_out__28__tag__15;
-            5'h1d:
-                \$435  = row_out__29__tag__15;
-            5'h1e:
-                \$435  = row_out__30__tag__15;
-            5'h1f:
-                \$435  = row_out__31__tag__15;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$435  = \$215 ;
-          end
-    endcase
-    if (rst) begin
-      \$435  = 35'h000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$436  = way;
+    \$406  = way;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -14465,9 +9708,9 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h7:
         begin
-          \$436  = \$225 [4:0];
+          \$406  = \$225 [4:0];
           if (\$242 ) begin
-            \$436  = 5'h00;
+            \$406  = 5'h00;
           end
         end
       4'hb:
@@ -14476,19 +9719,19 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'hc:
         begin
-          \$436  = \$262 [4:0];
+          \$406  = \$262 [4:0];
           if (\$263 ) begin
-            \$436  = 5'h00;
+            \$406  = 5'h00;
           end
         end
     endcase
     if (rst) begin
-      \$436  = 5'h00;
+      \$406  = 5'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$437  = slot0;
+    \$407  = slot0;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -14507,22 +9750,22 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
       4'h7:
           casez (way)
             5'h01:
-                \$437  = \$226 ;
+                \$407  = \$226 ;
           endcase
       4'hb:
           /* empty */;
       4'h8:
           if (restore__valid) begin
-            \$437  = restore__payload[18:0];
+            \$407  = restore__payload[18:0];
           end
     endcase
     if (rst) begin
-      \$437  = 19'h00000;
+      \$407  = 19'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$438  = slot1;
+    \$408  = slot1;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -14543,22 +9786,22 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             5'h01:
                 /* empty */;
             5'h02:
-                \$438  = \$227 ;
+                \$408  = \$227 ;
           endcase
       4'hb:
           /* empty */;
       4'h8:
           if (restore__valid) begin
-            \$438  = restore__payload[82:64];
+            \$408  = restore__payload[82:64];
           end
     endcase
     if (rst) begin
-      \$438  = 19'h00000;
+      \$408  = 19'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$439  = slot2;
+    \$409  = slot2;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -14581,22 +9824,22 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             5'h02:
                 /* empty */;
             5'h03:
-                \$439  = \$228 ;
+                \$409  = \$228 ;
           endcase
       4'hb:
           /* empty */;
       4'h8:
           if (restore__valid) begin
-            \$439  = restore__payload[146:128];
+            \$409  = restore__payload[146:128];
           end
     endcase
     if (rst) begin
-      \$439  = 19'h00000;
+      \$409  = 19'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$440  = slot3;
+    \$410  = slot3;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -14621,22 +9864,22 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             5'h03:
                 /* empty */;
             5'h04:
-                \$440  = \$229 ;
+                \$410  = \$229 ;
           endcase
       4'hb:
           /* empty */;
       4'h8:
           if (restore__valid) begin
-            \$440  = restore__payload[210:192];
+            \$410  = restore__payload[210:192];
           end
     endcase
     if (rst) begin
-      \$440  = 19'h00000;
+      \$410  = 19'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$441  = slot4;
+    \$411  = slot4;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -14663,22 +9906,22 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             5'h04:
                 /* empty */;
             5'h05:
-                \$441  = \$230 ;
+                \$411  = \$230 ;
           endcase
       4'hb:
           /* empty */;
       4'h8:
           if (restore__valid) begin
-            \$441  = restore__payload[274:256];
+            \$411  = restore__payload[274:256];
           end
     endcase
     if (rst) begin
-      \$441  = 19'h00000;
+      \$411  = 19'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$442  = slot5;
+    \$412  = slot5;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -14707,22 +9950,22 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             5'h05:
                 /* empty */;
             5'h06:
-                \$442  = \$231 ;
+                \$412  = \$231 ;
           endcase
       4'hb:
           /* empty */;
       4'h8:
           if (restore__valid) begin
-            \$442  = restore__payload[338:320];
+            \$412  = restore__payload[338:320];
           end
     endcase
     if (rst) begin
-      \$442  = 19'h00000;
+      \$412  = 19'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$443  = slot6;
+    \$413  = slot6;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -14753,22 +9996,22 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             5'h06:
                 /* empty */;
             5'h07:
-                \$443  = \$232 ;
+                \$413  = \$232 ;
           endcase
       4'hb:
           /* empty */;
       4'h8:
           if (restore__valid) begin
-            \$443  = restore__payload[402:384];
+            \$413  = restore__payload[402:384];
           end
     endcase
     if (rst) begin
-      \$443  = 19'h00000;
+      \$413  = 19'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$444  = slot7;
+    \$414  = slot7;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -14801,22 +10044,22 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             5'h07:
                 /* empty */;
             5'h08:
-                \$444  = \$233 ;
+                \$414  = \$233 ;
           endcase
       4'hb:
           /* empty */;
       4'h8:
           if (restore__valid) begin
-            \$444  = restore__payload[466:448];
+            \$414  = restore__payload[466:448];
           end
     endcase
     if (rst) begin
-      \$444  = 19'h00000;
+      \$414  = 19'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$445  = slot8;
+    \$415  = slot8;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -14851,22 +10094,22 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             5'h08:
                 /* empty */;
             5'h09:
-                \$445  = \$234 ;
+                \$415  = \$234 ;
           endcase
       4'hb:
           /* empty */;
       4'h8:
           if (restore__valid) begin
-            \$445  = restore__payload[530:512];
+            \$415  = restore__payload[530:512];
           end
     endcase
     if (rst) begin
-      \$445  = 19'h00000;
+      \$415  = 19'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$446  = slot9;
+    \$416  = slot9;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -14903,22 +10146,22 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             5'h09:
                 /* empty */;
             5'h0a:
-                \$446  = \$235 ;
+                \$416  = \$235 ;
           endcase
       4'hb:
           /* empty */;
       4'h8:
           if (restore__valid) begin
-            \$446  = restore__payload[594:576];
+            \$416  = restore__payload[594:576];
           end
     endcase
     if (rst) begin
-      \$446  = 19'h00000;
+      \$416  = 19'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$447  = slot10;
+    \$417  = slot10;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -14957,22 +10200,22 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             5'h0a:
                 /* empty */;
             5'h0b:
-                \$447  = \$236 ;
+                \$417  = \$236 ;
           endcase
       4'hb:
           /* empty */;
       4'h8:
           if (restore__valid) begin
-            \$447  = restore__payload[658:640];
+            \$417  = restore__payload[658:640];
           end
     endcase
     if (rst) begin
-      \$447  = 19'h00000;
+      \$417  = 19'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$448  = slot11;
+    \$418  = slot11;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -15013,22 +10256,22 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             5'h0b:
                 /* empty */;
             5'h0c:
-                \$448  = \$237 ;
+                \$418  = \$237 ;
           endcase
       4'hb:
           /* empty */;
       4'h8:
           if (restore__valid) begin
-            \$448  = restore__payload[722:704];
+            \$418  = restore__payload[722:704];
           end
     endcase
     if (rst) begin
-      \$448  = 19'h00000;
+      \$418  = 19'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$449  = slot12;
+    \$419  = slot12;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -15071,22 +10314,22 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             5'h0c:
                 /* empty */;
             5'h0d:
-                \$449  = \$238 ;
+                \$419  = \$238 ;
           endcase
       4'hb:
           /* empty */;
       4'h8:
           if (restore__valid) begin
-            \$449  = restore__payload[786:768];
+            \$419  = restore__payload[786:768];
           end
     endcase
     if (rst) begin
-      \$449  = 19'h00000;
+      \$419  = 19'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$450  = slot13;
+    \$420  = slot13;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -15131,22 +10374,22 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             5'h0d:
                 /* empty */;
             5'h0e:
-                \$450  = \$239 ;
+                \$420  = \$239 ;
           endcase
       4'hb:
           /* empty */;
       4'h8:
           if (restore__valid) begin
-            \$450  = restore__payload[850:832];
+            \$420  = restore__payload[850:832];
           end
     endcase
     if (rst) begin
-      \$450  = 19'h00000;
+      \$420  = 19'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$451  = slot14;
+    \$421  = slot14;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -15193,22 +10436,22 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             5'h0e:
                 /* empty */;
             5'h0f:
-                \$451  = \$240 ;
+                \$421  = \$240 ;
           endcase
       4'hb:
           /* empty */;
       4'h8:
           if (restore__valid) begin
-            \$451  = restore__payload[914:896];
+            \$421  = restore__payload[914:896];
           end
     endcase
     if (rst) begin
-      \$451  = 19'h00000;
+      \$421  = 19'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$452  = slot15;
+    \$422  = slot15;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -15257,17 +10500,17 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             5'h0f:
                 /* empty */;
             5'h10:
-                \$452  = \$241 ;
+                \$422  = \$241 ;
           endcase
       4'hb:
           /* empty */;
       4'h8:
           if (restore__valid) begin
-            \$452  = restore__payload[978:960];
+            \$422  = restore__payload[978:960];
           end
     endcase
     if (rst) begin
-      \$452  = 19'h00000;
+      \$422  = 19'h00000;
     end
   end
   always @* begin
@@ -15909,8 +11152,8 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   assign \$36  = { 16'h0000, entries[20:16] };
   assign \$269  = 32'd4294967295;
   assign \$276  = 1'h0;
-  assign \$282  = restore__payload[1024];
   assign \$222  = restore__payload[1024];
+  assign \$282  = restore__payload[1024];
 endmodule
 
 module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s_axil_wvalid, s_axil_bready, s_axil_araddr, s_axil_arprot, s_axil_arvalid, s_axil_rready, s_axis_lookup_tdata, s_axis_lookup_tlast, s_axis_lookup_tvalid, s_axis_lookup_tkeep, m_axis_popular_tready, m_axis_nonpopular_tready, s_axis_state_tdata, s_axis_state_tlast, s_axis_state_tvalid, m_axis_state_tready, clk
@@ -16505,40 +11748,40 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire \$98 ;
   wire \$99 ;
   wire [7:0] age_period;
-  wire [31:0] \age_period$5037 ;
+  wire [31:0] \age_period$2127 ;
   wire [31:0] any_left;
-  wire \any_left$6355 ;
-  wire \any_left$6375 ;
-  wire \any_left$6395 ;
-  wire \any_left$6415 ;
-  wire \any_left$6435 ;
-  wire \any_left$6455 ;
-  wire \any_left$6475 ;
-  wire \any_left$6495 ;
-  wire \any_left$6515 ;
-  wire \any_left$6535 ;
-  wire \any_left$6555 ;
-  wire \any_left$6575 ;
-  wire \any_left$6595 ;
-  wire \any_left$6615 ;
-  wire \any_left$6635 ;
-  wire \any_left$6655 ;
-  wire \any_left$6675 ;
-  wire \any_left$6695 ;
-  wire \any_left$6715 ;
-  wire \any_left$6735 ;
-  wire \any_left$6755 ;
-  wire \any_left$6775 ;
-  wire \any_left$6795 ;
-  wire \any_left$6815 ;
-  wire \any_left$6835 ;
-  wire \any_left$6855 ;
-  wire \any_left$6875 ;
-  wire \any_left$6895 ;
-  wire \any_left$6915 ;
-  wire \any_left$6935 ;
-  wire \any_left$6955 ;
-  wire \any_left$6975 ;
+  wire \any_left$3445 ;
+  wire \any_left$3465 ;
+  wire \any_left$3485 ;
+  wire \any_left$3505 ;
+  wire \any_left$3525 ;
+  wire \any_left$3545 ;
+  wire \any_left$3565 ;
+  wire \any_left$3585 ;
+  wire \any_left$3605 ;
+  wire \any_left$3625 ;
+  wire \any_left$3645 ;
+  wire \any_left$3665 ;
+  wire \any_left$3685 ;
+  wire \any_left$3705 ;
+  wire \any_left$3725 ;
+  wire \any_left$3745 ;
+  wire \any_left$3765 ;
+  wire \any_left$3785 ;
+  wire \any_left$3805 ;
+  wire \any_left$3825 ;
+  wire \any_left$3845 ;
+  wire \any_left$3865 ;
+  wire \any_left$3885 ;
+  wire \any_left$3905 ;
+  wire \any_left$3925 ;
+  wire \any_left$3945 ;
+  wire \any_left$3965 ;
+  wire \any_left$3985 ;
+  wire \any_left$4005 ;
+  wire \any_left$4025 ;
+  wire \any_left$4045 ;
+  wire \any_left$4065 ;
   wire [4:0] bank;
   wire bank_stall;
   wire [63:0] bank_stall_value;
@@ -16555,12 +11798,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [3:0] bus__wstrb;
   wire bus__wvalid;
   wire busy;
-  wire \busy$4928 ;
-  wire \busy$6981 ;
-  wire \busy$7151 ;
+  wire \busy$2018 ;
+  wire \busy$4071 ;
+  wire \busy$4241 ;
   wire clear;
-  wire \clear$6322 ;
-  wire \clear$7035 ;
+  wire \clear$3412 ;
+  wire \clear$4125 ;
   wire command_busy;
   wire command_code;
   wire command_write;
@@ -16795,37 +12038,37 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   reg event__ready;
   wire event__valid;
   wire evicted;
-  wire \evicted$7206 ;
-  wire \evicted$7207 ;
-  wire \evicted$7208 ;
-  wire \evicted$7209 ;
-  wire \evicted$7210 ;
-  wire \evicted$7211 ;
-  wire \evicted$7212 ;
-  wire \evicted$7213 ;
-  wire \evicted$7214 ;
-  wire \evicted$7215 ;
-  wire \evicted$7216 ;
-  wire \evicted$7217 ;
-  wire \evicted$7218 ;
-  wire \evicted$7219 ;
-  wire \evicted$7220 ;
-  wire \evicted$7221 ;
-  wire \evicted$7222 ;
-  wire \evicted$7223 ;
-  wire \evicted$7224 ;
-  wire \evicted$7225 ;
-  wire \evicted$7226 ;
-  wire \evicted$7227 ;
-  wire \evicted$7228 ;
-  wire \evicted$7229 ;
-  wire \evicted$7230 ;
-  wire \evicted$7231 ;
-  wire \evicted$7232 ;
-  wire \evicted$7233 ;
-  wire \evicted$7234 ;
-  wire \evicted$7235 ;
-  wire \evicted$7236 ;
+  wire \evicted$4296 ;
+  wire \evicted$4297 ;
+  wire \evicted$4298 ;
+  wire \evicted$4299 ;
+  wire \evicted$4300 ;
+  wire \evicted$4301 ;
+  wire \evicted$4302 ;
+  wire \evicted$4303 ;
+  wire \evicted$4304 ;
+  wire \evicted$4305 ;
+  wire \evicted$4306 ;
+  wire \evicted$4307 ;
+  wire \evicted$4308 ;
+  wire \evicted$4309 ;
+  wire \evicted$4310 ;
+  wire \evicted$4311 ;
+  wire \evicted$4312 ;
+  wire \evicted$4313 ;
+  wire \evicted$4314 ;
+  wire \evicted$4315 ;
+  wire \evicted$4316 ;
+  wire \evicted$4317 ;
+  wire \evicted$4318 ;
+  wire \evicted$4319 ;
+  wire \evicted$4320 ;
+  wire \evicted$4321 ;
+  wire \evicted$4322 ;
+  wire \evicted$4323 ;
+  wire \evicted$4324 ;
+  wire \evicted$4325 ;
+  wire \evicted$4326 ;
   reg [5:0] evictions = 6'h00;
   wire [63:0] evictions_value;
   wire fetch;
@@ -16865,33 +12108,33 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [79:0] heads__8;
   wire [79:0] heads__9;
   wire [31:0] hot_count;
-  wire [19:0] \hot_count$7076 ;
+  wire [19:0] \hot_count$4166 ;
   wire [19:0] hot_rows;
   wire hot_rows_range;
   wire hot_rows_write;
   wire [3:0] hysteresis;
-  wire [31:0] \hysteresis$6317 ;
+  wire [31:0] \hysteresis$3407 ;
   reg [15:0] in_core = 16'h0000;
   wire [31:0] index_bits;
-  wire [4:0] \index_bits$7084 ;
+  wire [4:0] \index_bits$4174 ;
   wire [4:0] index_errors;
   wire [63:0] index_errors_value;
   wire index_range;
   wire [1152:0] input__payload;
   wire [1029:0] \input__payload$103 ;
-  wire [1506:0] \input__payload$4929 ;
+  wire [1506:0] \input__payload$2019 ;
   wire [690:0] \input__payload$51 ;
   wire [1330:0] \input__payload$57 ;
   wire [1698:0] \input__payload$63 ;
   wire [1152:0] \input__payload$69 ;
   wire [1378:0] \input__payload$83 ;
   wire [1029:0] \input__payload$89 ;
-  wire \input__ready$4934 ;
-  wire \input__ready$4936 ;
+  wire \input__ready$2024 ;
+  wire \input__ready$2026 ;
   wire input__valid;
   wire \input__valid$107 ;
-  wire \input__valid$4932 ;
-  wire \input__valid$4935 ;
+  wire \input__valid$2022 ;
+  wire \input__valid$2025 ;
   wire \input__valid$55 ;
   wire \input__valid$61 ;
   wire \input__valid$67 ;
@@ -16900,37 +12143,37 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire input_idle;
   wire [63:0] input_idle_value;
   wire inserted;
-  wire \inserted$7174 ;
-  wire \inserted$7175 ;
-  wire \inserted$7176 ;
-  wire \inserted$7177 ;
-  wire \inserted$7178 ;
-  wire \inserted$7179 ;
-  wire \inserted$7180 ;
-  wire \inserted$7181 ;
-  wire \inserted$7182 ;
-  wire \inserted$7183 ;
-  wire \inserted$7184 ;
-  wire \inserted$7185 ;
-  wire \inserted$7186 ;
-  wire \inserted$7187 ;
-  wire \inserted$7188 ;
-  wire \inserted$7189 ;
-  wire \inserted$7190 ;
-  wire \inserted$7191 ;
-  wire \inserted$7192 ;
-  wire \inserted$7193 ;
-  wire \inserted$7194 ;
-  wire \inserted$7195 ;
-  wire \inserted$7196 ;
-  wire \inserted$7197 ;
-  wire \inserted$7198 ;
-  wire \inserted$7199 ;
-  wire \inserted$7200 ;
-  wire \inserted$7201 ;
-  wire \inserted$7202 ;
-  wire \inserted$7203 ;
-  wire \inserted$7204 ;
+  wire \inserted$4264 ;
+  wire \inserted$4265 ;
+  wire \inserted$4266 ;
+  wire \inserted$4267 ;
+  wire \inserted$4268 ;
+  wire \inserted$4269 ;
+  wire \inserted$4270 ;
+  wire \inserted$4271 ;
+  wire \inserted$4272 ;
+  wire \inserted$4273 ;
+  wire \inserted$4274 ;
+  wire \inserted$4275 ;
+  wire \inserted$4276 ;
+  wire \inserted$4277 ;
+  wire \inserted$4278 ;
+  wire \inserted$4279 ;
+  wire \inserted$4280 ;
+  wire \inserted$4281 ;
+  wire \inserted$4282 ;
+  wire \inserted$4283 ;
+  wire \inserted$4284 ;
+  wire \inserted$4285 ;
+  wire \inserted$4286 ;
+  wire \inserted$4287 ;
+  wire \inserted$4288 ;
+  wire \inserted$4289 ;
+  wire \inserted$4290 ;
+  wire \inserted$4291 ;
+  wire \inserted$4292 ;
+  wire \inserted$4293 ;
+  wire \inserted$4294 ;
   reg [5:0] inserts = 6'h00;
   wire [63:0] inserts_value;
   wire [31:0] irq_enable;
@@ -16943,7 +12186,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   (* enum_value_010 = "HOT" *)
   (* enum_value_011 = "IDLE" *)
   (* enum_value_100 = "RECENT" *)
-  wire \load$6346 ;
+  wire \load$3436 ;
   wire [4:0] lookup_hits;
   wire [63:0] lookup_hits_value;
   wire [4:0] lookups;
@@ -16959,12 +12202,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [1029:0] \output__payload$110 ;
   wire [1029:0] \output__payload$96 ;
   wire output__ready;
-  wire \output__ready$4937 ;
+  wire \output__ready$2027 ;
   wire \output__ready$53 ;
   wire \output__ready$59 ;
   wire \output__ready$65 ;
   wire \output__ready$81 ;
-  wire \output__valid$4933 ;
+  wire \output__valid$2023 ;
   wire output_stall;
   wire [63:0] output_stall_value;
   wire [1:0] phase;
@@ -17047,38 +12290,38 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [15:0] rank_is__2;
   wire [15:0] rank_is__3;
   wire [31:0] ready;
-  wire \ready$1102 ;
-  wire \ready$1250 ;
-  wire \ready$1398 ;
-  wire \ready$1546 ;
-  wire \ready$1694 ;
+  wire \ready$1054 ;
+  wire \ready$1112 ;
+  wire \ready$1170 ;
+  wire \ready$1228 ;
+  wire \ready$1286 ;
+  wire \ready$1344 ;
+  wire \ready$1402 ;
+  wire \ready$1460 ;
+  wire \ready$1518 ;
+  wire \ready$1576 ;
+  wire \ready$1634 ;
+  wire \ready$1692 ;
   wire \ready$170 ;
-  wire \ready$1842 ;
-  wire \ready$1990 ;
-  wire \ready$2138 ;
-  wire \ready$2286 ;
-  wire \ready$2434 ;
-  wire \ready$2582 ;
-  wire \ready$2730 ;
-  wire \ready$2878 ;
-  wire \ready$3026 ;
-  wire \ready$3174 ;
-  wire \ready$3322 ;
-  wire \ready$3470 ;
-  wire \ready$3618 ;
-  wire \ready$362 ;
-  wire \ready$3766 ;
-  wire \ready$3914 ;
-  wire \ready$4062 ;
-  wire \ready$4210 ;
-  wire \ready$4358 ;
-  wire \ready$4506 ;
-  wire \ready$4654 ;
-  wire \ready$4802 ;
-  wire \ready$510 ;
-  wire \ready$658 ;
-  wire \ready$806 ;
-  wire \ready$954 ;
+  wire \ready$1750 ;
+  wire \ready$1808 ;
+  wire \ready$1866 ;
+  wire \ready$1924 ;
+  wire \ready$1982 ;
+  wire \ready$242 ;
+  wire \ready$300 ;
+  wire \ready$358 ;
+  wire \ready$416 ;
+  wire \ready$474 ;
+  wire \ready$532 ;
+  wire \ready$590 ;
+  wire \ready$648 ;
+  wire \ready$706 ;
+  wire \ready$764 ;
+  wire \ready$822 ;
+  wire \ready$880 ;
+  wire \ready$938 ;
+  wire \ready$996 ;
   wire [1024:0] restore__payload;
   wire restore__valid;
   wire restore_entry;
@@ -17086,1399 +12329,409 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire restore_start;
   wire [4:0] restored;
   wire returned;
-  wire \returned$7270 ;
-  wire \returned$7271 ;
-  wire \returned$7272 ;
-  wire \returned$7273 ;
-  wire \returned$7274 ;
-  wire \returned$7275 ;
-  wire \returned$7276 ;
-  wire \returned$7277 ;
-  wire \returned$7278 ;
-  wire \returned$7279 ;
-  wire \returned$7280 ;
-  wire \returned$7281 ;
-  wire \returned$7282 ;
-  wire \returned$7283 ;
-  wire \returned$7284 ;
-  wire \returned$7285 ;
-  wire \returned$7286 ;
-  wire \returned$7287 ;
-  wire \returned$7288 ;
-  wire \returned$7289 ;
-  wire \returned$7290 ;
-  wire \returned$7291 ;
-  wire \returned$7292 ;
-  wire \returned$7293 ;
-  wire \returned$7294 ;
-  wire \returned$7295 ;
-  wire \returned$7296 ;
-  wire \returned$7297 ;
-  wire \returned$7298 ;
-  wire \returned$7299 ;
-  wire \returned$7300 ;
+  wire \returned$4360 ;
+  wire \returned$4361 ;
+  wire \returned$4362 ;
+  wire \returned$4363 ;
+  wire \returned$4364 ;
+  wire \returned$4365 ;
+  wire \returned$4366 ;
+  wire \returned$4367 ;
+  wire \returned$4368 ;
+  wire \returned$4369 ;
+  wire \returned$4370 ;
+  wire \returned$4371 ;
+  wire \returned$4372 ;
+  wire \returned$4373 ;
+  wire \returned$4374 ;
+  wire \returned$4375 ;
+  wire \returned$4376 ;
+  wire \returned$4377 ;
+  wire \returned$4378 ;
+  wire \returned$4379 ;
+  wire \returned$4380 ;
+  wire \returned$4381 ;
+  wire \returned$4382 ;
+  wire \returned$4383 ;
+  wire \returned$4384 ;
+  wire \returned$4385 ;
+  wire \returned$4386 ;
+  wire \returned$4387 ;
+  wire \returned$4388 ;
+  wire \returned$4389 ;
+  wire \returned$4390 ;
   reg [5:0] returns = 6'h00;
   wire [63:0] returns_value;
   reg [5:0] revivals = 6'h00;
   wire [63:0] revivals_value;
   wire revived;
-  wire \revived$7238 ;
-  wire \revived$7239 ;
-  wire \revived$7240 ;
-  wire \revived$7241 ;
-  wire \revived$7242 ;
-  wire \revived$7243 ;
-  wire \revived$7244 ;
-  wire \revived$7245 ;
-  wire \revived$7246 ;
-  wire \revived$7247 ;
-  wire \revived$7248 ;
-  wire \revived$7249 ;
-  wire \revived$7250 ;
-  wire \revived$7251 ;
-  wire \revived$7252 ;
-  wire \revived$7253 ;
-  wire \revived$7254 ;
-  wire \revived$7255 ;
-  wire \revived$7256 ;
-  wire \revived$7257 ;
-  wire \revived$7258 ;
-  wire \revived$7259 ;
-  wire \revived$7260 ;
-  wire \revived$7261 ;
-  wire \revived$7262 ;
-  wire \revived$7263 ;
-  wire \revived$7264 ;
-  wire \revived$7265 ;
-  wire \revived$7266 ;
-  wire \revived$7267 ;
-  wire \revived$7268 ;
+  wire \revived$4328 ;
+  wire \revived$4329 ;
+  wire \revived$4330 ;
+  wire \revived$4331 ;
+  wire \revived$4332 ;
+  wire \revived$4333 ;
+  wire \revived$4334 ;
+  wire \revived$4335 ;
+  wire \revived$4336 ;
+  wire \revived$4337 ;
+  wire \revived$4338 ;
+  wire \revived$4339 ;
+  wire \revived$4340 ;
+  wire \revived$4341 ;
+  wire \revived$4342 ;
+  wire \revived$4343 ;
+  wire \revived$4344 ;
+  wire \revived$4345 ;
+  wire \revived$4346 ;
+  wire \revived$4347 ;
+  wire \revived$4348 ;
+  wire \revived$4349 ;
+  wire \revived$4350 ;
+  wire \revived$4351 ;
+  wire \revived$4352 ;
+  wire \revived$4353 ;
+  wire \revived$4354 ;
+  wire \revived$4355 ;
+  wire \revived$4356 ;
+  wire \revived$4357 ;
+  wire \revived$4358 ;
   wire [31:0] room;
-  wire \room$1097 ;
-  wire \room$1245 ;
-  wire \room$1393 ;
-  wire \room$1541 ;
+  wire \room$1049 ;
+  wire \room$1107 ;
+  wire \room$1165 ;
+  wire \room$1223 ;
+  wire \room$1281 ;
+  wire \room$1339 ;
+  wire \room$1397 ;
+  wire \room$1455 ;
+  wire \room$1513 ;
+  wire \room$1571 ;
   wire \room$162 ;
-  wire \room$1689 ;
-  wire \room$1837 ;
-  wire \room$1985 ;
-  wire \room$2133 ;
-  wire \room$2281 ;
-  wire \room$2429 ;
-  wire \room$2577 ;
-  wire \room$2725 ;
-  wire \room$2873 ;
-  wire \room$3021 ;
-  wire \room$3169 ;
-  wire \room$3317 ;
-  wire \room$3465 ;
-  wire \room$357 ;
-  wire \room$3613 ;
-  wire \room$3761 ;
-  wire \room$3909 ;
-  wire \room$4057 ;
-  wire \room$4205 ;
-  wire \room$4353 ;
-  wire \room$4501 ;
-  wire \room$4649 ;
-  wire \room$4797 ;
-  wire [31:0] \room$5034 ;
-  wire \room$505 ;
-  wire \room$653 ;
-  wire \room$801 ;
-  wire \room$949 ;
+  wire \room$1629 ;
+  wire \room$1687 ;
+  wire \room$1745 ;
+  wire \room$1803 ;
+  wire \room$1861 ;
+  wire \room$1919 ;
+  wire \room$1977 ;
+  wire [31:0] \room$2124 ;
+  wire \room$237 ;
+  wire \room$295 ;
+  wire \room$353 ;
+  wire \room$411 ;
+  wire \room$469 ;
+  wire \room$527 ;
+  wire \room$585 ;
+  wire \room$643 ;
+  wire \room$701 ;
+  wire \room$759 ;
+  wire \room$817 ;
+  wire \room$875 ;
+  wire \room$933 ;
+  wire \room$991 ;
   wire row_access;
-  wire \row_access$6327 ;
-  wire \row_access$6360 ;
-  wire \row_access$6380 ;
-  wire \row_access$6400 ;
-  wire \row_access$6420 ;
-  wire \row_access$6440 ;
-  wire \row_access$6460 ;
-  wire \row_access$6480 ;
-  wire \row_access$6500 ;
-  wire \row_access$6520 ;
-  wire \row_access$6540 ;
-  wire \row_access$6560 ;
-  wire \row_access$6580 ;
-  wire \row_access$6600 ;
-  wire \row_access$6620 ;
-  wire \row_access$6640 ;
-  wire \row_access$6660 ;
-  wire \row_access$6680 ;
-  wire \row_access$6700 ;
-  wire \row_access$6720 ;
-  wire \row_access$6740 ;
-  wire \row_access$6760 ;
-  wire \row_access$6780 ;
-  wire \row_access$6800 ;
-  wire \row_access$6820 ;
-  wire \row_access$6840 ;
-  wire \row_access$6860 ;
-  wire \row_access$6880 ;
-  wire \row_access$6900 ;
-  wire \row_access$6920 ;
-  wire \row_access$6940 ;
-  wire \row_access$6960 ;
+  wire \row_access$3417 ;
+  wire \row_access$3450 ;
+  wire \row_access$3470 ;
+  wire \row_access$3490 ;
+  wire \row_access$3510 ;
+  wire \row_access$3530 ;
+  wire \row_access$3550 ;
+  wire \row_access$3570 ;
+  wire \row_access$3590 ;
+  wire \row_access$3610 ;
+  wire \row_access$3630 ;
+  wire \row_access$3650 ;
+  wire \row_access$3670 ;
+  wire \row_access$3690 ;
+  wire \row_access$3710 ;
+  wire \row_access$3730 ;
+  wire \row_access$3750 ;
+  wire \row_access$3770 ;
+  wire \row_access$3790 ;
+  wire \row_access$3810 ;
+  wire \row_access$3830 ;
+  wire \row_access$3850 ;
+  wire \row_access$3870 ;
+  wire \row_access$3890 ;
+  wire \row_access$3910 ;
+  wire \row_access$3930 ;
+  wire \row_access$3950 ;
+  wire \row_access$3970 ;
+  wire \row_access$3990 ;
+  wire \row_access$4010 ;
+  wire \row_access$4030 ;
+  wire \row_access$4050 ;
   wire [7:0] row_in__age;
-  wire [7:0] row_in__counter__0;
-  wire [7:0] row_in__counter__1;
-  wire [7:0] row_in__counter__10;
-  wire [7:0] row_in__counter__11;
-  wire [7:0] row_in__counter__12;
-  wire [7:0] row_in__counter__13;
-  wire [7:0] row_in__counter__14;
-  wire [7:0] row_in__counter__15;
-  wire [7:0] row_in__counter__2;
-  wire [7:0] row_in__counter__3;
-  wire [7:0] row_in__counter__4;
-  wire [7:0] row_in__counter__5;
-  wire [7:0] row_in__counter__6;
-  wire [7:0] row_in__counter__7;
-  wire [7:0] row_in__counter__8;
-  wire [7:0] row_in__counter__9;
+  wire [127:0] row_in__counters;
   wire [15:0] row_in__hot;
   wire [15:0] row_in__referenced;
-  wire [34:0] row_in__tag__0;
-  wire [34:0] row_in__tag__1;
-  wire [34:0] row_in__tag__10;
-  wire [34:0] row_in__tag__11;
-  wire [34:0] row_in__tag__12;
-  wire [34:0] row_in__tag__13;
-  wire [34:0] row_in__tag__14;
-  wire [34:0] row_in__tag__15;
-  wire [34:0] row_in__tag__2;
-  wire [34:0] row_in__tag__3;
-  wire [34:0] row_in__tag__4;
-  wire [34:0] row_in__tag__5;
-  wire [34:0] row_in__tag__6;
-  wire [34:0] row_in__tag__7;
-  wire [34:0] row_in__tag__8;
-  wire [34:0] row_in__tag__9;
+  wire [559:0] row_in__tags;
   wire [15:0] row_in__valid;
   wire [7:0] row_out__0__age;
-  wire [7:0] row_out__0__counter__0;
-  wire [7:0] row_out__0__counter__1;
-  wire [7:0] row_out__0__counter__10;
-  wire [7:0] row_out__0__counter__11;
-  wire [7:0] row_out__0__counter__12;
-  wire [7:0] row_out__0__counter__13;
-  wire [7:0] row_out__0__counter__14;
-  wire [7:0] row_out__0__counter__15;
-  wire [7:0] row_out__0__counter__2;
-  wire [7:0] row_out__0__counter__3;
-  wire [7:0] row_out__0__counter__4;
-  wire [7:0] row_out__0__counter__5;
-  wire [7:0] row_out__0__counter__6;
-  wire [7:0] row_out__0__counter__7;
-  wire [7:0] row_out__0__counter__8;
-  wire [7:0] row_out__0__counter__9;
+  wire [127:0] row_out__0__counters;
   wire [15:0] row_out__0__hot;
   wire [15:0] row_out__0__referenced;
-  wire [34:0] row_out__0__tag__0;
-  wire [34:0] row_out__0__tag__1;
-  wire [34:0] row_out__0__tag__10;
-  wire [34:0] row_out__0__tag__11;
-  wire [34:0] row_out__0__tag__12;
-  wire [34:0] row_out__0__tag__13;
-  wire [34:0] row_out__0__tag__14;
-  wire [34:0] row_out__0__tag__15;
-  wire [34:0] row_out__0__tag__2;
-  wire [34:0] row_out__0__tag__3;
-  wire [34:0] row_out__0__tag__4;
-  wire [34:0] row_out__0__tag__5;
-  wire [34:0] row_out__0__tag__6;
-  wire [34:0] row_out__0__tag__7;
-  wire [34:0] row_out__0__tag__8;
-  wire [34:0] row_out__0__tag__9;
+  wire [559:0] row_out__0__tags;
   wire [15:0] row_out__0__valid;
   wire [7:0] row_out__10__age;
-  wire [7:0] row_out__10__counter__0;
-  wire [7:0] row_out__10__counter__1;
-  wire [7:0] row_out__10__counter__10;
-  wire [7:0] row_out__10__counter__11;
-  wire [7:0] row_out__10__counter__12;
-  wire [7:0] row_out__10__counter__13;
-  wire [7:0] row_out__10__counter__14;
-  wire [7:0] row_out__10__counter__15;
-  wire [7:0] row_out__10__counter__2;
-  wire [7:0] row_out__10__counter__3;
-  wire [7:0] row_out__10__counter__4;
-  wire [7:0] row_out__10__counter__5;
-  wire [7:0] row_out__10__counter__6;
-  wire [7:0] row_out__10__counter__7;
-  wire [7:0] row_out__10__counter__8;
-  wire [7:0] row_out__10__counter__9;
+  wire [127:0] row_out__10__counters;
   wire [15:0] row_out__10__hot;
   wire [15:0] row_out__10__referenced;
-  wire [34:0] row_out__10__tag__0;
-  wire [34:0] row_out__10__tag__1;
-  wire [34:0] row_out__10__tag__10;
-  wire [34:0] row_out__10__tag__11;
-  wire [34:0] row_out__10__tag__12;
-  wire [34:0] row_out__10__tag__13;
-  wire [34:0] row_out__10__tag__14;
-  wire [34:0] row_out__10__tag__15;
-  wire [34:0] row_out__10__tag__2;
-  wire [34:0] row_out__10__tag__3;
-  wire [34:0] row_out__10__tag__4;
-  wire [34:0] row_out__10__tag__5;
-  wire [34:0] row_out__10__tag__6;
-  wire [34:0] row_out__10__tag__7;
-  wire [34:0] row_out__10__tag__8;
-  wire [34:0] row_out__10__tag__9;
+  wire [559:0] row_out__10__tags;
   wire [15:0] row_out__10__valid;
   wire [7:0] row_out__11__age;
-  wire [7:0] row_out__11__counter__0;
-  wire [7:0] row_out__11__counter__1;
-  wire [7:0] row_out__11__counter__10;
-  wire [7:0] row_out__11__counter__11;
-  wire [7:0] row_out__11__counter__12;
-  wire [7:0] row_out__11__counter__13;
-  wire [7:0] row_out__11__counter__14;
-  wire [7:0] row_out__11__counter__15;
-  wire [7:0] row_out__11__counter__2;
-  wire [7:0] row_out__11__counter__3;
-  wire [7:0] row_out__11__counter__4;
-  wire [7:0] row_out__11__counter__5;
-  wire [7:0] row_out__11__counter__6;
-  wire [7:0] row_out__11__counter__7;
-  wire [7:0] row_out__11__counter__8;
-  wire [7:0] row_out__11__counter__9;
+  wire [127:0] row_out__11__counters;
   wire [15:0] row_out__11__hot;
   wire [15:0] row_out__11__referenced;
-  wire [34:0] row_out__11__tag__0;
-  wire [34:0] row_out__11__tag__1;
-  wire [34:0] row_out__11__tag__10;
-  wire [34:0] row_out__11__tag__11;
-  wire [34:0] row_out__11__tag__12;
-  wire [34:0] row_out__11__tag__13;
-  wire [34:0] row_out__11__tag__14;
-  wire [34:0] row_out__11__tag__15;
-  wire [34:0] row_out__11__tag__2;
-  wire [34:0] row_out__11__tag__3;
-  wire [34:0] row_out__11__tag__4;
-  wire [34:0] row_out__11__tag__5;
-  wire [34:0] row_out__11__tag__6;
-  wire [34:0] row_out__11__tag__7;
-  wire [34:0] row_out__11__tag__8;
-  wire [34:0] row_out__11__tag__9;
+  wire [559:0] row_out__11__tags;
   wire [15:0] row_out__11__valid;
   wire [7:0] row_out__12__age;
-  wire [7:0] row_out__12__counter__0;
-  wire [7:0] row_out__12__counter__1;
-  wire [7:0] row_out__12__counter__10;
-  wire [7:0] row_out__12__counter__11;
-  wire [7:0] row_out__12__counter__12;
-  wire [7:0] row_out__12__counter__13;
-  wire [7:0] row_out__12__counter__14;
-  wire [7:0] row_out__12__counter__15;
-  wire [7:0] row_out__12__counter__2;
-  wire [7:0] row_out__12__counter__3;
-  wire [7:0] row_out__12__counter__4;
-  wire [7:0] row_out__12__counter__5;
-  wire [7:0] row_out__12__counter__6;
-  wire [7:0] row_out__12__counter__7;
-  wire [7:0] row_out__12__counter__8;
-  wire [7:0] row_out__12__counter__9;
+  wire [127:0] row_out__12__counters;
   wire [15:0] row_out__12__hot;
   wire [15:0] row_out__12__referenced;
-  wire [34:0] row_out__12__tag__0;
-  wire [34:0] row_out__12__tag__1;
-  wire [34:0] row_out__12__tag__10;
-  wire [34:0] row_out__12__tag__11;
-  wire [34:0] row_out__12__tag__12;
-  wire [34:0] row_out__12__tag__13;
-  wire [34:0] row_out__12__tag__14;
-  wire [34:0] row_out__12__tag__15;
-  wire [34:0] row_out__12__tag__2;
-  wire [34:0] row_out__12__tag__3;
-  wire [34:0] row_out__12__tag__4;
-  wire [34:0] row_out__12__tag__5;
-  wire [34:0] row_out__12__tag__6;
-  wire [34:0] row_out__12__tag__7;
-  wire [34:0] row_out__12__tag__8;
-  wire [34:0] row_out__12__tag__9;
+  wire [559:0] row_out__12__tags;
   wire [15:0] row_out__12__valid;
   wire [7:0] row_out__13__age;
-  wire [7:0] row_out__13__counter__0;
-  wire [7:0] row_out__13__counter__1;
-  wire [7:0] row_out__13__counter__10;
-  wire [7:0] row_out__13__counter__11;
-  wire [7:0] row_out__13__counter__12;
-  wire [7:0] row_out__13__counter__13;
-  wire [7:0] row_out__13__counter__14;
-  wire [7:0] row_out__13__counter__15;
-  wire [7:0] row_out__13__counter__2;
-  wire [7:0] row_out__13__counter__3;
-  wire [7:0] row_out__13__counter__4;
-  wire [7:0] row_out__13__counter__5;
-  wire [7:0] row_out__13__counter__6;
-  wire [7:0] row_out__13__counter__7;
-  wire [7:0] row_out__13__counter__8;
-  wire [7:0] row_out__13__counter__9;
+  wire [127:0] row_out__13__counters;
   wire [15:0] row_out__13__hot;
   wire [15:0] row_out__13__referenced;
-  wire [34:0] row_out__13__tag__0;
-  wire [34:0] row_out__13__tag__1;
-  wire [34:0] row_out__13__tag__10;
-  wire [34:0] row_out__13__tag__11;
-  wire [34:0] row_out__13__tag__12;
-  wire [34:0] row_out__13__tag__13;
-  wire [34:0] row_out__13__tag__14;
-  wire [34:0] row_out__13__tag__15;
-  wire [34:0] row_out__13__tag__2;
-  wire [34:0] row_out__13__tag__3;
-  wire [34:0] row_out__13__tag__4;
-  wire [34:0] row_out__13__tag__5;
-  wire [34:0] row_out__13__tag__6;
-  wire [34:0] row_out__13__tag__7;
-  wire [34:0] row_out__13__tag__8;
-  wire [34:0] row_out__13__tag__9;
+  wire [559:0] row_out__13__tags;
   wire [15:0] row_out__13__valid;
   wire [7:0] row_out__14__age;
-  wire [7:0] row_out__14__counter__0;
-  wire [7:0] row_out__14__counter__1;
-  wire [7:0] row_out__14__counter__10;
-  wire [7:0] row_out__14__counter__11;
-  wire [7:0] row_out__14__counter__12;
-  wire [7:0] row_out__14__counter__13;
-  wire [7:0] row_out__14__counter__14;
-  wire [7:0] row_out__14__counter__15;
-  wire [7:0] row_out__14__counter__2;
-  wire [7:0] row_out__14__counter__3;
-  wire [7:0] row_out__14__counter__4;
-  wire [7:0] row_out__14__counter__5;
-  wire [7:0] row_out__14__counter__6;
-  wire [7:0] row_out__14__counter__7;
-  wire [7:0] row_out__14__counter__8;
-  wire [7:0] row_out__14__counter__9;
+  wire [127:0] row_out__14__counters;
   wire [15:0] row_out__14__hot;
   wire [15:0] row_out__14__referenced;
-  wire [34:0] row_out__14__tag__0;
-  wire [34:0] row_out__14__tag__1;
-  wire [34:0] row_out__14__tag__10;
-  wire [34:0] row_out__14__tag__11;
-  wire [34:0] row_out__14__tag__12;
-  wire [34:0] row_out__14__tag__13;
-  wire [34:0] row_out__14__tag__14;
-  wire [34:0] row_out__14__tag__15;
-  wire [34:0] row_out__14__tag__2;
-  wire [34:0] row_out__14__tag__3;
-  wire [34:0] row_out__14__tag__4;
-  wire [34:0] row_out__14__tag__5;
-  wire [34:0] row_out__14__tag__6;
-  wire [34:0] row_out__14__tag__7;
-  wire [34:0] row_out__14__tag__8;
-  wire [34:0] row_out__14__tag__9;
+  wire [559:0] row_out__14__tags;
   wire [15:0] row_out__14__valid;
   wire [7:0] row_out__15__age;
-  wire [7:0] row_out__15__counter__0;
-  wire [7:0] row_out__15__counter__1;
-  wire [7:0] row_out__15__counter__10;
-  wire [7:0] row_out__15__counter__11;
-  wire [7:0] row_out__15__counter__12;
-  wire [7:0] row_out__15__counter__13;
-  wire [7:0] row_out__15__counter__14;
-  wire [7:0] row_out__15__counter__15;
-  wire [7:0] row_out__15__counter__2;
-  wire [7:0] row_out__15__counter__3;
-  wire [7:0] row_out__15__counter__4;
-  wire [7:0] row_out__15__counter__5;
-  wire [7:0] row_out__15__counter__6;
-  wire [7:0] row_out__15__counter__7;
-  wire [7:0] row_out__15__counter__8;
-  wire [7:0] row_out__15__counter__9;
+  wire [127:0] row_out__15__counters;
   wire [15:0] row_out__15__hot;
   wire [15:0] row_out__15__referenced;
-  wire [34:0] row_out__15__tag__0;
-  wire [34:0] row_out__15__tag__1;
-  wire [34:0] row_out__15__tag__10;
-  wire [34:0] row_out__15__tag__11;
-  wire [34:0] row_out__15__tag__12;
-  wire [34:0] row_out__15__tag__13;
-  wire [34:0] row_out__15__tag__14;
-  wire [34:0] row_out__15__tag__15;
-  wire [34:0] row_out__15__tag__2;
-  wire [34:0] row_out__15__tag__3;
-  wire [34:0] row_out__15__tag__4;
-  wire [34:0] row_out__15__tag__5;
-  wire [34:0] row_out__15__tag__6;
-  wire [34:0] row_out__15__tag__7;
-  wire [34:0] row_out__15__tag__8;
-  wire [34:0] row_out__15__tag__9;
+  wire [559:0] row_out__15__tags;
   wire [15:0] row_out__15__valid;
   wire [7:0] row_out__16__age;
-  wire [7:0] row_out__16__counter__0;
-  wire [7:0] row_out__16__counter__1;
-  wire [7:0] row_out__16__counter__10;
-  wire [7:0] row_out__16__counter__11;
-  wire [7:0] row_out__16__counter__12;
-  wire [7:0] row_out__16__counter__13;
-  wire [7:0] row_out__16__counter__14;
-  wire [7:0] row_out__16__counter__15;
-  wire [7:0] row_out__16__counter__2;
-  wire [7:0] row_out__16__counter__3;
-  wire [7:0] row_out__16__counter__4;
-  wire [7:0] row_out__16__counter__5;
-  wire [7:0] row_out__16__counter__6;
-  wire [7:0] row_out__16__counter__7;
-  wire [7:0] row_out__16__counter__8;
-  wire [7:0] row_out__16__counter__9;
+  wire [127:0] row_out__16__counters;
   wire [15:0] row_out__16__hot;
   wire [15:0] row_out__16__referenced;
-  wire [34:0] row_out__16__tag__0;
-  wire [34:0] row_out__16__tag__1;
-  wire [34:0] row_out__16__tag__10;
-  wire [34:0] row_out__16__tag__11;
-  wire [34:0] row_out__16__tag__12;
-  wire [34:0] row_out__16__tag__13;
-  wire [34:0] row_out__16__tag__14;
-  wire [34:0] row_out__16__tag__15;
-  wire [34:0] row_out__16__tag__2;
-  wire [34:0] row_out__16__tag__3;
-  wire [34:0] row_out__16__tag__4;
-  wire [34:0] row_out__16__tag__5;
-  wire [34:0] row_out__16__tag__6;
-  wire [34:0] row_out__16__tag__7;
-  wire [34:0] row_out__16__tag__8;
-  wire [34:0] row_out__16__tag__9;
+  wire [559:0] row_out__16__tags;
   wire [15:0] row_out__16__valid;
   wire [7:0] row_out__17__age;
-  wire [7:0] row_out__17__counter__0;
-  wire [7:0] row_out__17__counter__1;
-  wire [7:0] row_out__17__counter__10;
-  wire [7:0] row_out__17__counter__11;
-  wire [7:0] row_out__17__counter__12;
-  wire [7:0] row_out__17__counter__13;
-  wire [7:0] row_out__17__counter__14;
-  wire [7:0] row_out__17__counter__15;
-  wire [7:0] row_out__17__counter__2;
-  wire [7:0] row_out__17__counter__3;
-  wire [7:0] row_out__17__counter__4;
-  wire [7:0] row_out__17__counter__5;
-  wire [7:0] row_out__17__counter__6;
-  wire [7:0] row_out__17__counter__7;
-  wire [7:0] row_out__17__counter__8;
-  wire [7:0] row_out__17__counter__9;
+  wire [127:0] row_out__17__counters;
   wire [15:0] row_out__17__hot;
   wire [15:0] row_out__17__referenced;
-  wire [34:0] row_out__17__tag__0;
-  wire [34:0] row_out__17__tag__1;
-  wire [34:0] row_out__17__tag__10;
-  wire [34:0] row_out__17__tag__11;
-  wire [34:0] row_out__17__tag__12;
-  wire [34:0] row_out__17__tag__13;
-  wire [34:0] row_out__17__tag__14;
-  wire [34:0] row_out__17__tag__15;
-  wire [34:0] row_out__17__tag__2;
-  wire [34:0] row_out__17__tag__3;
-  wire [34:0] row_out__17__tag__4;
-  wire [34:0] row_out__17__tag__5;
-  wire [34:0] row_out__17__tag__6;
-  wire [34:0] row_out__17__tag__7;
-  wire [34:0] row_out__17__tag__8;
-  wire [34:0] row_out__17__tag__9;
+  wire [559:0] row_out__17__tags;
   wire [15:0] row_out__17__valid;
   wire [7:0] row_out__18__age;
-  wire [7:0] row_out__18__counter__0;
-  wire [7:0] row_out__18__counter__1;
-  wire [7:0] row_out__18__counter__10;
-  wire [7:0] row_out__18__counter__11;
-  wire [7:0] row_out__18__counter__12;
-  wire [7:0] row_out__18__counter__13;
-  wire [7:0] row_out__18__counter__14;
-  wire [7:0] row_out__18__counter__15;
-  wire [7:0] row_out__18__counter__2;
-  wire [7:0] row_out__18__counter__3;
-  wire [7:0] row_out__18__counter__4;
-  wire [7:0] row_out__18__counter__5;
-  wire [7:0] row_out__18__counter__6;
-  wire [7:0] row_out__18__counter__7;
-  wire [7:0] row_out__18__counter__8;
-  wire [7:0] row_out__18__counter__9;
+  wire [127:0] row_out__18__counters;
   wire [15:0] row_out__18__hot;
   wire [15:0] row_out__18__referenced;
-  wire [34:0] row_out__18__tag__0;
-  wire [34:0] row_out__18__tag__1;
-  wire [34:0] row_out__18__tag__10;
-  wire [34:0] row_out__18__tag__11;
-  wire [34:0] row_out__18__tag__12;
-  wire [34:0] row_out__18__tag__13;
-  wire [34:0] row_out__18__tag__14;
-  wire [34:0] row_out__18__tag__15;
-  wire [34:0] row_out__18__tag__2;
-  wire [34:0] row_out__18__tag__3;
-  wire [34:0] row_out__18__tag__4;
-  wire [34:0] row_out__18__tag__5;
-  wire [34:0] row_out__18__tag__6;
-  wire [34:0] row_out__18__tag__7;
-  wire [34:0] row_out__18__tag__8;
-  wire [34:0] row_out__18__tag__9;
+  wire [559:0] row_out__18__tags;
   wire [15:0] row_out__18__valid;
   wire [7:0] row_out__19__age;
-  wire [7:0] row_out__19__counter__0;
-  wire [7:0] row_out__19__counter__1;
-  wire [7:0] row_out__19__counter__10;
-  wire [7:0] row_out__19__counter__11;
-  wire [7:0] row_out__19__counter__12;
-  wire [7:0] row_out__19__counter__13;
-  wire [7:0] row_out__19__counter__14;
-  wire [7:0] row_out__19__counter__15;
-  wire [7:0] row_out__19__counter__2;
-  wire [7:0] row_out__19__counter__3;
-  wire [7:0] row_out__19__counter__4;
-  wire [7:0] row_out__19__counter__5;
-  wire [7:0] row_out__19__counter__6;
-  wire [7:0] row_out__19__counter__7;
-  wire [7:0] row_out__19__counter__8;
-  wire [7:0] row_out__19__counter__9;
+  wire [127:0] row_out__19__counters;
   wire [15:0] row_out__19__hot;
   wire [15:0] row_out__19__referenced;
-  wire [34:0] row_out__19__tag__0;
-  wire [34:0] row_out__19__tag__1;
-  wire [34:0] row_out__19__tag__10;
-  wire [34:0] row_out__19__tag__11;
-  wire [34:0] row_out__19__tag__12;
-  wire [34:0] row_out__19__tag__13;
-  wire [34:0] row_out__19__tag__14;
-  wire [34:0] row_out__19__tag__15;
-  wire [34:0] row_out__19__tag__2;
-  wire [34:0] row_out__19__tag__3;
-  wire [34:0] row_out__19__tag__4;
-  wire [34:0] row_out__19__tag__5;
-  wire [34:0] row_out__19__tag__6;
-  wire [34:0] row_out__19__tag__7;
-  wire [34:0] row_out__19__tag__8;
-  wire [34:0] row_out__19__tag__9;
+  wire [559:0] row_out__19__tags;
   wire [15:0] row_out__19__valid;
   wire [7:0] row_out__1__age;
-  wire [7:0] row_out__1__counter__0;
-  wire [7:0] row_out__1__counter__1;
-  wire [7:0] row_out__1__counter__10;
-  wire [7:0] row_out__1__counter__11;
-  wire [7:0] row_out__1__counter__12;
-  wire [7:0] row_out__1__counter__13;
-  wire [7:0] row_out__1__counter__14;
-  wire [7:0] row_out__1__counter__15;
-  wire [7:0] row_out__1__counter__2;
-  wire [7:0] row_out__1__counter__3;
-  wire [7:0] row_out__1__counter__4;
-  wire [7:0] row_out__1__counter__5;
-  wire [7:0] row_out__1__counter__6;
-  wire [7:0] row_out__1__counter__7;
-  wire [7:0] row_out__1__counter__8;
-  wire [7:0] row_out__1__counter__9;
+  wire [127:0] row_out__1__counters;
   wire [15:0] row_out__1__hot;
   wire [15:0] row_out__1__referenced;
-  wire [34:0] row_out__1__tag__0;
-  wire [34:0] row_out__1__tag__1;
-  wire [34:0] row_out__1__tag__10;
-  wire [34:0] row_out__1__tag__11;
-  wire [34:0] row_out__1__tag__12;
-  wire [34:0] row_out__1__tag__13;
-  wire [34:0] row_out__1__tag__14;
-  wire [34:0] row_out__1__tag__15;
-  wire [34:0] row_out__1__tag__2;
-  wire [34:0] row_out__1__tag__3;
-  wire [34:0] row_out__1__tag__4;
-  wire [34:0] row_out__1__tag__5;
-  wire [34:0] row_out__1__tag__6;
-  wire [34:0] row_out__1__tag__7;
-  wire [34:0] row_out__1__tag__8;
-  wire [34:0] row_out__1__tag__9;
+  wire [559:0] row_out__1__tags;
   wire [15:0] row_out__1__valid;
   wire [7:0] row_out__20__age;
-  wire [7:0] row_out__20__counter__0;
-  wire [7:0] row_out__20__counter__1;
-  wire [7:0] row_out__20__counter__10;
-  wire [7:0] row_out__20__counter__11;
-  wire [7:0] row_out__20__counter__12;
-  wire [7:0] row_out__20__counter__13;
-  wire [7:0] row_out__20__counter__14;
-  wire [7:0] row_out__20__counter__15;
-  wire [7:0] row_out__20__counter__2;
-  wire [7:0] row_out__20__counter__3;
-  wire [7:0] row_out__20__counter__4;
-  wire [7:0] row_out__20__counter__5;
-  wire [7:0] row_out__20__counter__6;
-  wire [7:0] row_out__20__counter__7;
-  wire [7:0] row_out__20__counter__8;
-  wire [7:0] row_out__20__counter__9;
+  wire [127:0] row_out__20__counters;
   wire [15:0] row_out__20__hot;
   wire [15:0] row_out__20__referenced;
-  wire [34:0] row_out__20__tag__0;
-  wire [34:0] row_out__20__tag__1;
-  wire [34:0] row_out__20__tag__10;
-  wire [34:0] row_out__20__tag__11;
-  wire [34:0] row_out__20__tag__12;
-  wire [34:0] row_out__20__tag__13;
-  wire [34:0] row_out__20__tag__14;
-  wire [34:0] row_out__20__tag__15;
-  wire [34:0] row_out__20__tag__2;
-  wire [34:0] row_out__20__tag__3;
-  wire [34:0] row_out__20__tag__4;
-  wire [34:0] row_out__20__tag__5;
-  wire [34:0] row_out__20__tag__6;
-  wire [34:0] row_out__20__tag__7;
-  wire [34:0] row_out__20__tag__8;
-  wire [34:0] row_out__20__tag__9;
+  wire [559:0] row_out__20__tags;
   wire [15:0] row_out__20__valid;
   wire [7:0] row_out__21__age;
-  wire [7:0] row_out__21__counter__0;
-  wire [7:0] row_out__21__counter__1;
-  wire [7:0] row_out__21__counter__10;
-  wire [7:0] row_out__21__counter__11;
-  wire [7:0] row_out__21__counter__12;
-  wire [7:0] row_out__21__counter__13;
-  wire [7:0] row_out__21__counter__14;
-  wire [7:0] row_out__21__counter__15;
-  wire [7:0] row_out__21__counter__2;
-  wire [7:0] row_out__21__counter__3;
-  wire [7:0] row_out__21__counter__4;
-  wire [7:0] row_out__21__counter__5;
-  wire [7:0] row_out__21__counter__6;
-  wire [7:0] row_out__21__counter__7;
-  wire [7:0] row_out__21__counter__8;
-  wire [7:0] row_out__21__counter__9;
+  wire [127:0] row_out__21__counters;
   wire [15:0] row_out__21__hot;
   wire [15:0] row_out__21__referenced;
-  wire [34:0] row_out__21__tag__0;
-  wire [34:0] row_out__21__tag__1;
-  wire [34:0] row_out__21__tag__10;
-  wire [34:0] row_out__21__tag__11;
-  wire [34:0] row_out__21__tag__12;
-  wire [34:0] row_out__21__tag__13;
-  wire [34:0] row_out__21__tag__14;
-  wire [34:0] row_out__21__tag__15;
-  wire [34:0] row_out__21__tag__2;
-  wire [34:0] row_out__21__tag__3;
-  wire [34:0] row_out__21__tag__4;
-  wire [34:0] row_out__21__tag__5;
-  wire [34:0] row_out__21__tag__6;
-  wire [34:0] row_out__21__tag__7;
-  wire [34:0] row_out__21__tag__8;
-  wire [34:0] row_out__21__tag__9;
+  wire [559:0] row_out__21__tags;
   wire [15:0] row_out__21__valid;
   wire [7:0] row_out__22__age;
-  wire [7:0] row_out__22__counter__0;
-  wire [7:0] row_out__22__counter__1;
-  wire [7:0] row_out__22__counter__10;
-  wire [7:0] row_out__22__counter__11;
-  wire [7:0] row_out__22__counter__12;
-  wire [7:0] row_out__22__counter__13;
-  wire [7:0] row_out__22__counter__14;
-  wire [7:0] row_out__22__counter__15;
-  wire [7:0] row_out__22__counter__2;
-  wire [7:0] row_out__22__counter__3;
-  wire [7:0] row_out__22__counter__4;
-  wire [7:0] row_out__22__counter__5;
-  wire [7:0] row_out__22__counter__6;
-  wire [7:0] row_out__22__counter__7;
-  wire [7:0] row_out__22__counter__8;
-  wire [7:0] row_out__22__counter__9;
+  wire [127:0] row_out__22__counters;
   wire [15:0] row_out__22__hot;
   wire [15:0] row_out__22__referenced;
-  wire [34:0] row_out__22__tag__0;
-  wire [34:0] row_out__22__tag__1;
-  wire [34:0] row_out__22__tag__10;
-  wire [34:0] row_out__22__tag__11;
-  wire [34:0] row_out__22__tag__12;
-  wire [34:0] row_out__22__tag__13;
-  wire [34:0] row_out__22__tag__14;
-  wire [34:0] row_out__22__tag__15;
-  wire [34:0] row_out__22__tag__2;
-  wire [34:0] row_out__22__tag__3;
-  wire [34:0] row_out__22__tag__4;
-  wire [34:0] row_out__22__tag__5;
-  wire [34:0] row_out__22__tag__6;
-  wire [34:0] row_out__22__tag__7;
-  wire [34:0] row_out__22__tag__8;
-  wire [34:0] row_out__22__tag__9;
+  wire [559:0] row_out__22__tags;
   wire [15:0] row_out__22__valid;
   wire [7:0] row_out__23__age;
-  wire [7:0] row_out__23__counter__0;
-  wire [7:0] row_out__23__counter__1;
-  wire [7:0] row_out__23__counter__10;
-  wire [7:0] row_out__23__counter__11;
-  wire [7:0] row_out__23__counter__12;
-  wire [7:0] row_out__23__counter__13;
-  wire [7:0] row_out__23__counter__14;
-  wire [7:0] row_out__23__counter__15;
-  wire [7:0] row_out__23__counter__2;
-  wire [7:0] row_out__23__counter__3;
-  wire [7:0] row_out__23__counter__4;
-  wire [7:0] row_out__23__counter__5;
-  wire [7:0] row_out__23__counter__6;
-  wire [7:0] row_out__23__counter__7;
-  wire [7:0] row_out__23__counter__8;
-  wire [7:0] row_out__23__counter__9;
+  wire [127:0] row_out__23__counters;
   wire [15:0] row_out__23__hot;
   wire [15:0] row_out__23__referenced;
-  wire [34:0] row_out__23__tag__0;
-  wire [34:0] row_out__23__tag__1;
-  wire [34:0] row_out__23__tag__10;
-  wire [34:0] row_out__23__tag__11;
-  wire [34:0] row_out__23__tag__12;
-  wire [34:0] row_out__23__tag__13;
-  wire [34:0] row_out__23__tag__14;
-  wire [34:0] row_out__23__tag__15;
-  wire [34:0] row_out__23__tag__2;
-  wire [34:0] row_out__23__tag__3;
-  wire [34:0] row_out__23__tag__4;
-  wire [34:0] row_out__23__tag__5;
-  wire [34:0] row_out__23__tag__6;
-  wire [34:0] row_out__23__tag__7;
-  wire [34:0] row_out__23__tag__8;
-  wire [34:0] row_out__23__tag__9;
+  wire [559:0] row_out__23__tags;
   wire [15:0] row_out__23__valid;
   wire [7:0] row_out__24__age;
-  wire [7:0] row_out__24__counter__0;
-  wire [7:0] row_out__24__counter__1;
-  wire [7:0] row_out__24__counter__10;
-  wire [7:0] row_out__24__counter__11;
-  wire [7:0] row_out__24__counter__12;
-  wire [7:0] row_out__24__counter__13;
-  wire [7:0] row_out__24__counter__14;
-  wire [7:0] row_out__24__counter__15;
-  wire [7:0] row_out__24__counter__2;
-  wire [7:0] row_out__24__counter__3;
-  wire [7:0] row_out__24__counter__4;
-  wire [7:0] row_out__24__counter__5;
-  wire [7:0] row_out__24__counter__6;
-  wire [7:0] row_out__24__counter__7;
-  wire [7:0] row_out__24__counter__8;
-  wire [7:0] row_out__24__counter__9;
+  wire [127:0] row_out__24__counters;
   wire [15:0] row_out__24__hot;
   wire [15:0] row_out__24__referenced;
-  wire [34:0] row_out__24__tag__0;
-  wire [34:0] row_out__24__tag__1;
-  wire [34:0] row_out__24__tag__10;
-  wire [34:0] row_out__24__tag__11;
-  wire [34:0] row_out__24__tag__12;
-  wire [34:0] row_out__24__tag__13;
-  wire [34:0] row_out__24__tag__14;
-  wire [34:0] row_out__24__tag__15;
-  wire [34:0] row_out__24__tag__2;
-  wire [34:0] row_out__24__tag__3;
-  wire [34:0] row_out__24__tag__4;
-  wire [34:0] row_out__24__tag__5;
-  wire [34:0] row_out__24__tag__6;
-  wire [34:0] row_out__24__tag__7;
-  wire [34:0] row_out__24__tag__8;
-  wire [34:0] row_out__24__tag__9;
+  wire [559:0] row_out__24__tags;
   wire [15:0] row_out__24__valid;
   wire [7:0] row_out__25__age;
-  wire [7:0] row_out__25__counter__0;
-  wire [7:0] row_out__25__counter__1;
-  wire [7:0] row_out__25__counter__10;
-  wire [7:0] row_out__25__counter__11;
-  wire [7:0] row_out__25__counter__12;
-  wire [7:0] row_out__25__counter__13;
-  wire [7:0] row_out__25__counter__14;
-  wire [7:0] row_out__25__counter__15;
-  wire [7:0] row_out__25__counter__2;
-  wire [7:0] row_out__25__counter__3;
-  wire [7:0] row_out__25__counter__4;
-  wire [7:0] row_out__25__counter__5;
-  wire [7:0] row_out__25__counter__6;
-  wire [7:0] row_out__25__counter__7;
-  wire [7:0] row_out__25__counter__8;
-  wire [7:0] row_out__25__counter__9;
+  wire [127:0] row_out__25__counters;
   wire [15:0] row_out__25__hot;
   wire [15:0] row_out__25__referenced;
-  wire [34:0] row_out__25__tag__0;
-  wire [34:0] row_out__25__tag__1;
-  wire [34:0] row_out__25__tag__10;
-  wire [34:0] row_out__25__tag__11;
-  wire [34:0] row_out__25__tag__12;
-  wire [34:0] row_out__25__tag__13;
-  wire [34:0] row_out__25__tag__14;
-  wire [34:0] row_out__25__tag__15;
-  wire [34:0] row_out__25__tag__2;
-  wire [34:0] row_out__25__tag__3;
-  wire [34:0] row_out__25__tag__4;
-  wire [34:0] row_out__25__tag__5;
-  wire [34:0] row_out__25__tag__6;
-  wire [34:0] row_out__25__tag__7;
-  wire [34:0] row_out__25__tag__8;
-  wire [34:0] row_out__25__tag__9;
+  wire [559:0] row_out__25__tags;
   wire [15:0] row_out__25__valid;
   wire [7:0] row_out__26__age;
-  wire [7:0] row_out__26__counter__0;
-  wire [7:0] row_out__26__counter__1;
-  wire [7:0] row_out__26__counter__10;
-  wire [7:0] row_out__26__counter__11;
-  wire [7:0] row_out__26__counter__12;
-  wire [7:0] row_out__26__counter__13;
-  wire [7:0] row_out__26__counter__14;
-  wire [7:0] row_out__26__counter__15;
-  wire [7:0] row_out__26__counter__2;
-  wire [7:0] row_out__26__counter__3;
-  wire [7:0] row_out__26__counter__4;
-  wire [7:0] row_out__26__counter__5;
-  wire [7:0] row_out__26__counter__6;
-  wire [7:0] row_out__26__counter__7;
-  wire [7:0] row_out__26__counter__8;
-  wire [7:0] row_out__26__counter__9;
+  wire [127:0] row_out__26__counters;
   wire [15:0] row_out__26__hot;
   wire [15:0] row_out__26__referenced;
-  wire [34:0] row_out__26__tag__0;
-  wire [34:0] row_out__26__tag__1;
-  wire [34:0] row_out__26__tag__10;
-  wire [34:0] row_out__26__tag__11;
-  wire [34:0] row_out__26__tag__12;
-  wire [34:0] row_out__26__tag__13;
-  wire [34:0] row_out__26__tag__14;
-  wire [34:0] row_out__26__tag__15;
-  wire [34:0] row_out__26__tag__2;
-  wire [34:0] row_out__26__tag__3;
-  wire [34:0] row_out__26__tag__4;
-  wire [34:0] row_out__26__tag__5;
-  wire [34:0] row_out__26__tag__6;
-  wire [34:0] row_out__26__tag__7;
-  wire [34:0] row_out__26__tag__8;
-  wire [34:0] row_out__26__tag__9;
+  wire [559:0] row_out__26__tags;
   wire [15:0] row_out__26__valid;
   wire [7:0] row_out__27__age;
-  wire [7:0] row_out__27__counter__0;
-  wire [7:0] row_out__27__counter__1;
-  wire [7:0] row_out__27__counter__10;
-  wire [7:0] row_out__27__counter__11;
-  wire [7:0] row_out__27__counter__12;
-  wire [7:0] row_out__27__counter__13;
-  wire [7:0] row_out__27__counter__14;
-  wire [7:0] row_out__27__counter__15;
-  wire [7:0] row_out__27__counter__2;
-  wire [7:0] row_out__27__counter__3;
-  wire [7:0] row_out__27__counter__4;
-  wire [7:0] row_out__27__counter__5;
-  wire [7:0] row_out__27__counter__6;
-  wire [7:0] row_out__27__counter__7;
-  wire [7:0] row_out__27__counter__8;
-  wire [7:0] row_out__27__counter__9;
+  wire [127:0] row_out__27__counters;
   wire [15:0] row_out__27__hot;
   wire [15:0] row_out__27__referenced;
-  wire [34:0] row_out__27__tag__0;
-  wire [34:0] row_out__27__tag__1;
-  wire [34:0] row_out__27__tag__10;
-  wire [34:0] row_out__27__tag__11;
-  wire [34:0] row_out__27__tag__12;
-  wire [34:0] row_out__27__tag__13;
-  wire [34:0] row_out__27__tag__14;
-  wire [34:0] row_out__27__tag__15;
-  wire [34:0] row_out__27__tag__2;
-  wire [34:0] row_out__27__tag__3;
-  wire [34:0] row_out__27__tag__4;
-  wire [34:0] row_out__27__tag__5;
-  wire [34:0] row_out__27__tag__6;
-  wire [34:0] row_out__27__tag__7;
-  wire [34:0] row_out__27__tag__8;
-  wire [34:0] row_out__27__tag__9;
+  wire [559:0] row_out__27__tags;
   wire [15:0] row_out__27__valid;
   wire [7:0] row_out__28__age;
-  wire [7:0] row_out__28__counter__0;
-  wire [7:0] row_out__28__counter__1;
-  wire [7:0] row_out__28__counter__10;
-  wire [7:0] row_out__28__counter__11;
-  wire [7:0] row_out__28__counter__12;
-  wire [7:0] row_out__28__counter__13;
-  wire [7:0] row_out__28__counter__14;
-  wire [7:0] row_out__28__counter__15;
-  wire [7:0] row_out__28__counter__2;
-  wire [7:0] row_out__28__counter__3;
-  wire [7:0] row_out__28__counter__4;
-  wire [7:0] row_out__28__counter__5;
-  wire [7:0] row_out__28__counter__6;
-  wire [7:0] row_out__28__counter__7;
-  wire [7:0] row_out__28__counter__8;
-  wire [7:0] row_out__28__counter__9;
+  wire [127:0] row_out__28__counters;
   wire [15:0] row_out__28__hot;
   wire [15:0] row_out__28__referenced;
-  wire [34:0] row_out__28__tag__0;
-  wire [34:0] row_out__28__tag__1;
-  wire [34:0] row_out__28__tag__10;
-  wire [34:0] row_out__28__tag__11;
-  wire [34:0] row_out__28__tag__12;
-  wire [34:0] row_out__28__tag__13;
-  wire [34:0] row_out__28__tag__14;
-  wire [34:0] row_out__28__tag__15;
-  wire [34:0] row_out__28__tag__2;
-  wire [34:0] row_out__28__tag__3;
-  wire [34:0] row_out__28__tag__4;
-  wire [34:0] row_out__28__tag__5;
-  wire [34:0] row_out__28__tag__6;
-  wire [34:0] row_out__28__tag__7;
-  wire [34:0] row_out__28__tag__8;
-  wire [34:0] row_out__28__tag__9;
+  wire [559:0] row_out__28__tags;
   wire [15:0] row_out__28__valid;
   wire [7:0] row_out__29__age;
-  wire [7:0] row_out__29__counter__0;
-  wire [7:0] row_out__29__counter__1;
-  wire [7:0] row_out__29__counter__10;
-  wire [7:0] row_out__29__counter__11;
-  wire [7:0] row_out__29__counter__12;
-  wire [7:0] row_out__29__counter__13;
-  wire [7:0] row_out__29__counter__14;
-  wire [7:0] row_out__29__counter__15;
-  wire [7:0] row_out__29__counter__2;
-  wire [7:0] row_out__29__counter__3;
-  wire [7:0] row_out__29__counter__4;
-  wire [7:0] row_out__29__counter__5;
-  wire [7:0] row_out__29__counter__6;
-  wire [7:0] row_out__29__counter__7;
-  wire [7:0] row_out__29__counter__8;
-  wire [7:0] row_out__29__counter__9;
+  wire [127:0] row_out__29__counters;
   wire [15:0] row_out__29__hot;
   wire [15:0] row_out__29__referenced;
-  wire [34:0] row_out__29__tag__0;
-  wire [34:0] row_out__29__tag__1;
-  wire [34:0] row_out__29__tag__10;
-  wire [34:0] row_out__29__tag__11;
-  wire [34:0] row_out__29__tag__12;
-  wire [34:0] row_out__29__tag__13;
-  wire [34:0] row_out__29__tag__14;
-  wire [34:0] row_out__29__tag__15;
-  wire [34:0] row_out__29__tag__2;
-  wire [34:0] row_out__29__tag__3;
-  wire [34:0] row_out__29__tag__4;
-  wire [34:0] row_out__29__tag__5;
-  wire [34:0] row_out__29__tag__6;
-  wire [34:0] row_out__29__tag__7;
-  wire [34:0] row_out__29__tag__8;
-  wire [34:0] row_out__29__tag__9;
+  wire [559:0] row_out__29__tags;
   wire [15:0] row_out__29__valid;
   wire [7:0] row_out__2__age;
-  wire [7:0] row_out__2__counter__0;
-  wire [7:0] row_out__2__counter__1;
-  wire [7:0] row_out__2__counter__10;
-  wire [7:0] row_out__2__counter__11;
-  wire [7:0] row_out__2__counter__12;
-  wire [7:0] row_out__2__counter__13;
-  wire [7:0] row_out__2__counter__14;
-  wire [7:0] row_out__2__counter__15;
-  wire [7:0] row_out__2__counter__2;
-  wire [7:0] row_out__2__counter__3;
-  wire [7:0] row_out__2__counter__4;
-  wire [7:0] row_out__2__counter__5;
-  wire [7:0] row_out__2__counter__6;
-  wire [7:0] row_out__2__counter__7;
-  wire [7:0] row_out__2__counter__8;
-  wire [7:0] row_out__2__counter__9;
+  wire [127:0] row_out__2__counters;
   wire [15:0] row_out__2__hot;
   wire [15:0] row_out__2__referenced;
-  wire [34:0] row_out__2__tag__0;
-  wire [34:0] row_out__2__tag__1;
-  wire [34:0] row_out__2__tag__10;
-  wire [34:0] row_out__2__tag__11;
-  wire [34:0] row_out__2__tag__12;
-  wire [34:0] row_out__2__tag__13;
-  wire [34:0] row_out__2__tag__14;
-  wire [34:0] row_out__2__tag__15;
-  wire [34:0] row_out__2__tag__2;
-  wire [34:0] row_out__2__tag__3;
-  wire [34:0] row_out__2__tag__4;
-  wire [34:0] row_out__2__tag__5;
-  wire [34:0] row_out__2__tag__6;
-  wire [34:0] row_out__2__tag__7;
-  wire [34:0] row_out__2__tag__8;
-  wire [34:0] row_out__2__tag__9;
+  wire [559:0] row_out__2__tags;
   wire [15:0] row_out__2__valid;
   wire [7:0] row_out__30__age;
-  wire [7:0] row_out__30__counter__0;
-  wire [7:0] row_out__30__counter__1;
-  wire [7:0] row_out__30__counter__10;
-  wire [7:0] row_out__30__counter__11;
-  wire [7:0] row_out__30__counter__12;
-  wire [7:0] row_out__30__counter__13;
-  wire [7:0] row_out__30__counter__14;
-  wire [7:0] row_out__30__counter__15;
-  wire [7:0] row_out__30__counter__2;
-  wire [7:0] row_out__30__counter__3;
-  wire [7:0] row_out__30__counter__4;
-  wire [7:0] row_out__30__counter__5;
-  wire [7:0] row_out__30__counter__6;
-  wire [7:0] row_out__30__counter__7;
-  wire [7:0] row_out__30__counter__8;
-  wire [7:0] row_out__30__counter__9;
+  wire [127:0] row_out__30__counters;
   wire [15:0] row_out__30__hot;
   wire [15:0] row_out__30__referenced;
-  wire [34:0] row_out__30__tag__0;
-  wire [34:0] row_out__30__tag__1;
-  wire [34:0] row_out__30__tag__10;
-  wire [34:0] row_out__30__tag__11;
-  wire [34:0] row_out__30__tag__12;
-  wire [34:0] row_out__30__tag__13;
-  wire [34:0] row_out__30__tag__14;
-  wire [34:0] row_out__30__tag__15;
-  wire [34:0] row_out__30__tag__2;
-  wire [34:0] row_out__30__tag__3;
-  wire [34:0] row_out__30__tag__4;
-  wire [34:0] row_out__30__tag__5;
-  wire [34:0] row_out__30__tag__6;
-  wire [34:0] row_out__30__tag__7;
-  wire [34:0] row_out__30__tag__8;
-  wire [34:0] row_out__30__tag__9;
+  wire [559:0] row_out__30__tags;
   wire [15:0] row_out__30__valid;
   wire [7:0] row_out__31__age;
-  wire [7:0] row_out__31__counter__0;
-  wire [7:0] row_out__31__counter__1;
-  wire [7:0] row_out__31__counter__10;
-  wire [7:0] row_out__31__counter__11;
-  wire [7:0] row_out__31__counter__12;
-  wire [7:0] row_out__31__counter__13;
-  wire [7:0] row_out__31__counter__14;
-  wire [7:0] row_out__31__counter__15;
-  wire [7:0] row_out__31__counter__2;
-  wire [7:0] row_out__31__counter__3;
-  wire [7:0] row_out__31__counter__4;
-  wire [7:0] row_out__31__counter__5;
-  wire [7:0] row_out__31__counter__6;
-  wire [7:0] row_out__31__counter__7;
-  wire [7:0] row_out__31__counter__8;
-  wire [7:0] row_out__31__counter__9;
+  wire [127:0] row_out__31__counters;
   wire [15:0] row_out__31__hot;
   wire [15:0] row_out__31__referenced;
-  wire [34:0] row_out__31__tag__0;
-  wire [34:0] row_out__31__tag__1;
-  wire [34:0] row_out__31__tag__10;
-  wire [34:0] row_out__31__tag__11;
-  wire [34:0] row_out__31__tag__12;
-  wire [34:0] row_out__31__tag__13;
-  wire [34:0] row_out__31__tag__14;
-  wire [34:0] row_out__31__tag__15;
-  wire [34:0] row_out__31__tag__2;
-  wire [34:0] row_out__31__tag__3;
-  wire [34:0] row_out__31__tag__4;
-  wire [34:0] row_out__31__tag__5;
-  wire [34:0] row_out__31__tag__6;
-  wire [34:0] row_out__31__tag__7;
-  wire [34:0] row_out__31__tag__8;
-  wire [34:0] row_out__31__tag__9;
+  wire [559:0] row_out__31__tags;
   wire [15:0] row_out__31__valid;
   wire [7:0] row_out__3__age;
-  wire [7:0] row_out__3__counter__0;
-  wire [7:0] row_out__3__counter__1;
-  wire [7:0] row_out__3__counter__10;
-  wire [7:0] row_out__3__counter__11;
-  wire [7:0] row_out__3__counter__12;
-  wire [7:0] row_out__3__counter__13;
-  wire [7:0] row_out__3__counter__14;
-  wire [7:0] row_out__3__counter__15;
-  wire [7:0] row_out__3__counter__2;
-  wire [7:0] row_out__3__counter__3;
-  wire [7:0] row_out__3__counter__4;
-  wire [7:0] row_out__3__counter__5;
-  wire [7:0] row_out__3__counter__6;
-  wire [7:0] row_out__3__counter__7;
-  wire [7:0] row_out__3__counter__8;
-  wire [7:0] row_out__3__counter__9;
+  wire [127:0] row_out__3__counters;
   wire [15:0] row_out__3__hot;
   wire [15:0] row_out__3__referenced;
-  wire [34:0] row_out__3__tag__0;
-  wire [34:0] row_out__3__tag__1;
-  wire [34:0] row_out__3__tag__10;
-  wire [34:0] row_out__3__tag__11;
-  wire [34:0] row_out__3__tag__12;
-  wire [34:0] row_out__3__tag__13;
-  wire [34:0] row_out__3__tag__14;
-  wire [34:0] row_out__3__tag__15;
-  wire [34:0] row_out__3__tag__2;
-  wire [34:0] row_out__3__tag__3;
-  wire [34:0] row_out__3__tag__4;
-  wire [34:0] row_out__3__tag__5;
-  wire [34:0] row_out__3__tag__6;
-  wire [34:0] row_out__3__tag__7;
-  wire [34:0] row_out__3__tag__8;
-  wire [34:0] row_out__3__tag__9;
+  wire [559:0] row_out__3__tags;
   wire [15:0] row_out__3__valid;
   wire [7:0] row_out__4__age;
-  wire [7:0] row_out__4__counter__0;
-  wire [7:0] row_out__4__counter__1;
-  wire [7:0] row_out__4__counter__10;
-  wire [7:0] row_out__4__counter__11;
-  wire [7:0] row_out__4__counter__12;
-  wire [7:0] row_out__4__counter__13;
-  wire [7:0] row_out__4__counter__14;
-  wire [7:0] row_out__4__counter__15;
-  wire [7:0] row_out__4__counter__2;
-  wire [7:0] row_out__4__counter__3;
-  wire [7:0] row_out__4__counter__4;
-  wire [7:0] row_out__4__counter__5;
-  wire [7:0] row_out__4__counter__6;
-  wire [7:0] row_out__4__counter__7;
-  wire [7:0] row_out__4__counter__8;
-  wire [7:0] row_out__4__counter__9;
+  wire [127:0] row_out__4__counters;
   wire [15:0] row_out__4__hot;
   wire [15:0] row_out__4__referenced;
-  wire [34:0] row_out__4__tag__0;
-  wire [34:0] row_out__4__tag__1;
-  wire [34:0] row_out__4__tag__10;
-  wire [34:0] row_out__4__tag__11;
-  wire [34:0] row_out__4__tag__12;
-  wire [34:0] row_out__4__tag__13;
-  wire [34:0] row_out__4__tag__14;
-  wire [34:0] row_out__4__tag__15;
-  wire [34:0] row_out__4__tag__2;
-  wire [34:0] row_out__4__tag__3;
-  wire [34:0] row_out__4__tag__4;
-  wire [34:0] row_out__4__tag__5;
-  wire [34:0] row_out__4__tag__6;
-  wire [34:0] row_out__4__tag__7;
-  wire [34:0] row_out__4__tag__8;
-  wire [34:0] row_out__4__tag__9;
+  wire [559:0] row_out__4__tags;
   wire [15:0] row_out__4__valid;
   wire [7:0] row_out__5__age;
-  wire [7:0] row_out__5__counter__0;
-  wire [7:0] row_out__5__counter__1;
-  wire [7:0] row_out__5__counter__10;
-  wire [7:0] row_out__5__counter__11;
-  wire [7:0] row_out__5__counter__12;
-  wire [7:0] row_out__5__counter__13;
-  wire [7:0] row_out__5__counter__14;
-  wire [7:0] row_out__5__counter__15;
-  wire [7:0] row_out__5__counter__2;
-  wire [7:0] row_out__5__counter__3;
-  wire [7:0] row_out__5__counter__4;
-  wire [7:0] row_out__5__counter__5;
-  wire [7:0] row_out__5__counter__6;
-  wire [7:0] row_out__5__counter__7;
-  wire [7:0] row_out__5__counter__8;
-  wire [7:0] row_out__5__counter__9;
+  wire [127:0] row_out__5__counters;
   wire [15:0] row_out__5__hot;
   wire [15:0] row_out__5__referenced;
-  wire [34:0] row_out__5__tag__0;
-  wire [34:0] row_out__5__tag__1;
-  wire [34:0] row_out__5__tag__10;
-  wire [34:0] row_out__5__tag__11;
-  wire [34:0] row_out__5__tag__12;
-  wire [34:0] row_out__5__tag__13;
-  wire [34:0] row_out__5__tag__14;
-  wire [34:0] row_out__5__tag__15;
-  wire [34:0] row_out__5__tag__2;
-  wire [34:0] row_out__5__tag__3;
-  wire [34:0] row_out__5__tag__4;
-  wire [34:0] row_out__5__tag__5;
-  wire [34:0] row_out__5__tag__6;
-  wire [34:0] row_out__5__tag__7;
-  wire [34:0] row_out__5__tag__8;
-  wire [34:0] row_out__5__tag__9;
+  wire [559:0] row_out__5__tags;
   wire [15:0] row_out__5__valid;
   wire [7:0] row_out__6__age;
-  wire [7:0] row_out__6__counter__0;
-  wire [7:0] row_out__6__counter__1;
-  wire [7:0] row_out__6__counter__10;
-  wire [7:0] row_out__6__counter__11;
-  wire [7:0] row_out__6__counter__12;
-  wire [7:0] row_out__6__counter__13;
-  wire [7:0] row_out__6__counter__14;
-  wire [7:0] row_out__6__counter__15;
-  wire [7:0] row_out__6__counter__2;
-  wire [7:0] row_out__6__counter__3;
-  wire [7:0] row_out__6__counter__4;
-  wire [7:0] row_out__6__counter__5;
-  wire [7:0] row_out__6__counter__6;
-  wire [7:0] row_out__6__counter__7;
-  wire [7:0] row_out__6__counter__8;
-  wire [7:0] row_out__6__counter__9;
+  wire [127:0] row_out__6__counters;
   wire [15:0] row_out__6__hot;
   wire [15:0] row_out__6__referenced;
-  wire [34:0] row_out__6__tag__0;
-  wire [34:0] row_out__6__tag__1;
-  wire [34:0] row_out__6__tag__10;
-  wire [34:0] row_out__6__tag__11;
-  wire [34:0] row_out__6__tag__12;
-  wire [34:0] row_out__6__tag__13;
-  wire [34:0] row_out__6__tag__14;
-  wire [34:0] row_out__6__tag__15;
-  wire [34:0] row_out__6__tag__2;
-  wire [34:0] row_out__6__tag__3;
-  wire [34:0] row_out__6__tag__4;
-  wire [34:0] row_out__6__tag__5;
-  wire [34:0] row_out__6__tag__6;
-  wire [34:0] row_out__6__tag__7;
-  wire [34:0] row_out__6__tag__8;
-  wire [34:0] row_out__6__tag__9;
+  wire [559:0] row_out__6__tags;
   wire [15:0] row_out__6__valid;
   wire [7:0] row_out__7__age;
-  wire [7:0] row_out__7__counter__0;
-  wire [7:0] row_out__7__counter__1;
-  wire [7:0] row_out__7__counter__10;
-  wire [7:0] row_out__7__counter__11;
-  wire [7:0] row_out__7__counter__12;
-  wire [7:0] row_out__7__counter__13;
-  wire [7:0] row_out__7__counter__14;
-  wire [7:0] row_out__7__counter__15;
-  wire [7:0] row_out__7__counter__2;
-  wire [7:0] row_out__7__counter__3;
-  wire [7:0] row_out__7__counter__4;
-  wire [7:0] row_out__7__counter__5;
-  wire [7:0] row_out__7__counter__6;
-  wire [7:0] row_out__7__counter__7;
-  wire [7:0] row_out__7__counter__8;
-  wire [7:0] row_out__7__counter__9;
+  wire [127:0] row_out__7__counters;
   wire [15:0] row_out__7__hot;
   wire [15:0] row_out__7__referenced;
-  wire [34:0] row_out__7__tag__0;
-  wire [34:0] row_out__7__tag__1;
-  wire [34:0] row_out__7__tag__10;
-  wire [34:0] row_out__7__tag__11;
-  wire [34:0] row_out__7__tag__12;
-  wire [34:0] row_out__7__tag__13;
-  wire [34:0] row_out__7__tag__14;
-  wire [34:0] row_out__7__tag__15;
-  wire [34:0] row_out__7__tag__2;
-  wire [34:0] row_out__7__tag__3;
-  wire [34:0] row_out__7__tag__4;
-  wire [34:0] row_out__7__tag__5;
-  wire [34:0] row_out__7__tag__6;
-  wire [34:0] row_out__7__tag__7;
-  wire [34:0] row_out__7__tag__8;
-  wire [34:0] row_out__7__tag__9;
+  wire [559:0] row_out__7__tags;
   wire [15:0] row_out__7__valid;
   wire [7:0] row_out__8__age;
-  wire [7:0] row_out__8__counter__0;
-  wire [7:0] row_out__8__counter__1;
-  wire [7:0] row_out__8__counter__10;
-  wire [7:0] row_out__8__counter__11;
-  wire [7:0] row_out__8__counter__12;
-  wire [7:0] row_out__8__counter__13;
-  wire [7:0] row_out__8__counter__14;
-  wire [7:0] row_out__8__counter__15;
-  wire [7:0] row_out__8__counter__2;
-  wire [7:0] row_out__8__counter__3;
-  wire [7:0] row_out__8__counter__4;
-  wire [7:0] row_out__8__counter__5;
-  wire [7:0] row_out__8__counter__6;
-  wire [7:0] row_out__8__counter__7;
-  wire [7:0] row_out__8__counter__8;
-  wire [7:0] row_out__8__counter__9;
+  wire [127:0] row_out__8__counters;
   wire [15:0] row_out__8__hot;
   wire [15:0] row_out__8__referenced;
-  wire [34:0] row_out__8__tag__0;
-  wire [34:0] row_out__8__tag__1;
-  wire [34:0] row_out__8__tag__10;
-  wire [34:0] row_out__8__tag__11;
-  wire [34:0] row_out__8__tag__12;
-  wire [34:0] row_out__8__tag__13;
-  wire [34:0] row_out__8__tag__14;
-  wire [34:0] row_out__8__tag__15;
-  wire [34:0] row_out__8__tag__2;
-  wire [34:0] row_out__8__tag__3;
-  wire [34:0] row_out__8__tag__4;
-  wire [34:0] row_out__8__tag__5;
-  wire [34:0] row_out__8__tag__6;
-  wire [34:0] row_out__8__tag__7;
-  wire [34:0] row_out__8__tag__8;
-  wire [34:0] row_out__8__tag__9;
+  wire [559:0] row_out__8__tags;
   wire [15:0] row_out__8__valid;
   wire [7:0] row_out__9__age;
-  wire [7:0] row_out__9__counter__0;
-  wire [7:0] row_out__9__counter__1;
-  wire [7:0] row_out__9__counter__10;
-  wire [7:0] row_out__9__counter__11;
-  wire [7:0] row_out__9__counter__12;
-  wire [7:0] row_out__9__counter__13;
-  wire [7:0] row_out__9__counter__14;
-  wire [7:0] row_out__9__counter__15;
-  wire [7:0] row_out__9__counter__2;
-  wire [7:0] row_out__9__counter__3;
-  wire [7:0] row_out__9__counter__4;
-  wire [7:0] row_out__9__counter__5;
-  wire [7:0] row_out__9__counter__6;
-  wire [7:0] row_out__9__counter__7;
-  wire [7:0] row_out__9__counter__8;
-  wire [7:0] row_out__9__counter__9;
+  wire [127:0] row_out__9__counters;
   wire [15:0] row_out__9__hot;
   wire [15:0] row_out__9__referenced;
-  wire [34:0] row_out__9__tag__0;
-  wire [34:0] row_out__9__tag__1;
-  wire [34:0] row_out__9__tag__10;
-  wire [34:0] row_out__9__tag__11;
-  wire [34:0] row_out__9__tag__12;
-  wire [34:0] row_out__9__tag__13;
-  wire [34:0] row_out__9__tag__14;
-  wire [34:0] row_out__9__tag__15;
-  wire [34:0] row_out__9__tag__2;
-  wire [34:0] row_out__9__tag__3;
-  wire [34:0] row_out__9__tag__4;
-  wire [34:0] row_out__9__tag__5;
-  wire [34:0] row_out__9__tag__6;
-  wire [34:0] row_out__9__tag__7;
-  wire [34:0] row_out__9__tag__8;
-  wire [34:0] row_out__9__tag__9;
+  wire [559:0] row_out__9__tags;
   wire [15:0] row_out__9__valid;
   wire [10:0] row_set;
-  wire [10:0] \row_set$6329 ;
-  wire [10:0] \row_set$6330 ;
-  wire [10:0] \row_set$6361 ;
-  wire [10:0] \row_set$6381 ;
-  wire [10:0] \row_set$6401 ;
-  wire [10:0] \row_set$6421 ;
-  wire [10:0] \row_set$6441 ;
-  wire [10:0] \row_set$6461 ;
-  wire [10:0] \row_set$6481 ;
-  wire [10:0] \row_set$6501 ;
-  wire [10:0] \row_set$6521 ;
-  wire [10:0] \row_set$6541 ;
-  wire [10:0] \row_set$6561 ;
-  wire [10:0] \row_set$6581 ;
-  wire [10:0] \row_set$6601 ;
-  wire [10:0] \row_set$6621 ;
-  wire [10:0] \row_set$6641 ;
-  wire [10:0] \row_set$6661 ;
-  wire [10:0] \row_set$6681 ;
-  wire [10:0] \row_set$6701 ;
-  wire [10:0] \row_set$6721 ;
-  wire [10:0] \row_set$6741 ;
-  wire [10:0] \row_set$6761 ;
-  wire [10:0] \row_set$6781 ;
-  wire [10:0] \row_set$6801 ;
-  wire [10:0] \row_set$6821 ;
-  wire [10:0] \row_set$6841 ;
-  wire [10:0] \row_set$6861 ;
-  wire [10:0] \row_set$6881 ;
-  wire [10:0] \row_set$6901 ;
-  wire [10:0] \row_set$6921 ;
-  wire [10:0] \row_set$6941 ;
-  wire [10:0] \row_set$6961 ;
+  wire [10:0] \row_set$3419 ;
+  wire [10:0] \row_set$3420 ;
+  wire [10:0] \row_set$3451 ;
+  wire [10:0] \row_set$3471 ;
+  wire [10:0] \row_set$3491 ;
+  wire [10:0] \row_set$3511 ;
+  wire [10:0] \row_set$3531 ;
+  wire [10:0] \row_set$3551 ;
+  wire [10:0] \row_set$3571 ;
+  wire [10:0] \row_set$3591 ;
+  wire [10:0] \row_set$3611 ;
+  wire [10:0] \row_set$3631 ;
+  wire [10:0] \row_set$3651 ;
+  wire [10:0] \row_set$3671 ;
+  wire [10:0] \row_set$3691 ;
+  wire [10:0] \row_set$3711 ;
+  wire [10:0] \row_set$3731 ;
+  wire [10:0] \row_set$3751 ;
+  wire [10:0] \row_set$3771 ;
+  wire [10:0] \row_set$3791 ;
+  wire [10:0] \row_set$3811 ;
+  wire [10:0] \row_set$3831 ;
+  wire [10:0] \row_set$3851 ;
+  wire [10:0] \row_set$3871 ;
+  wire [10:0] \row_set$3891 ;
+  wire [10:0] \row_set$3911 ;
+  wire [10:0] \row_set$3931 ;
+  wire [10:0] \row_set$3951 ;
+  wire [10:0] \row_set$3971 ;
+  wire [10:0] \row_set$3991 ;
+  wire [10:0] \row_set$4011 ;
+  wire [10:0] \row_set$4031 ;
+  wire [10:0] \row_set$4051 ;
   wire [3:0] row_way;
-  wire [3:0] \row_way$6332 ;
-  wire [3:0] \row_way$6333 ;
-  wire [3:0] \row_way$6362 ;
-  wire [3:0] \row_way$6382 ;
-  wire [3:0] \row_way$6402 ;
-  wire [3:0] \row_way$6422 ;
-  wire [3:0] \row_way$6442 ;
-  wire [3:0] \row_way$6462 ;
-  wire [3:0] \row_way$6482 ;
-  wire [3:0] \row_way$6502 ;
-  wire [3:0] \row_way$6522 ;
-  wire [3:0] \row_way$6542 ;
-  wire [3:0] \row_way$6562 ;
-  wire [3:0] \row_way$6582 ;
-  wire [3:0] \row_way$6602 ;
-  wire [3:0] \row_way$6622 ;
-  wire [3:0] \row_way$6642 ;
-  wire [3:0] \row_way$6662 ;
-  wire [3:0] \row_way$6682 ;
-  wire [3:0] \row_way$6702 ;
-  wire [3:0] \row_way$6722 ;
-  wire [3:0] \row_way$6742 ;
-  wire [3:0] \row_way$6762 ;
-  wire [3:0] \row_way$6782 ;
-  wire [3:0] \row_way$6802 ;
-  wire [3:0] \row_way$6822 ;
-  wire [3:0] \row_way$6842 ;
-  wire [3:0] \row_way$6862 ;
-  wire [3:0] \row_way$6882 ;
-  wire [3:0] \row_way$6902 ;
-  wire [3:0] \row_way$6922 ;
-  wire [3:0] \row_way$6942 ;
-  wire [3:0] \row_way$6962 ;
+  wire [3:0] \row_way$3422 ;
+  wire [3:0] \row_way$3423 ;
+  wire [3:0] \row_way$3452 ;
+  wire [3:0] \row_way$3472 ;
+  wire [3:0] \row_way$3492 ;
+  wire [3:0] \row_way$3512 ;
+  wire [3:0] \row_way$3532 ;
+  wire [3:0] \row_way$3552 ;
+  wire [3:0] \row_way$3572 ;
+  wire [3:0] \row_way$3592 ;
+  wire [3:0] \row_way$3612 ;
+  wire [3:0] \row_way$3632 ;
+  wire [3:0] \row_way$3652 ;
+  wire [3:0] \row_way$3672 ;
+  wire [3:0] \row_way$3692 ;
+  wire [3:0] \row_way$3712 ;
+  wire [3:0] \row_way$3732 ;
+  wire [3:0] \row_way$3752 ;
+  wire [3:0] \row_way$3772 ;
+  wire [3:0] \row_way$3792 ;
+  wire [3:0] \row_way$3812 ;
+  wire [3:0] \row_way$3832 ;
+  wire [3:0] \row_way$3852 ;
+  wire [3:0] \row_way$3872 ;
+  wire [3:0] \row_way$3892 ;
+  wire [3:0] \row_way$3912 ;
+  wire [3:0] \row_way$3932 ;
+  wire [3:0] \row_way$3952 ;
+  wire [3:0] \row_way$3972 ;
+  wire [3:0] \row_way$3992 ;
+  wire [3:0] \row_way$4012 ;
+  wire [3:0] \row_way$4032 ;
+  wire [3:0] \row_way$4052 ;
   wire row_write;
   wire [31:0] \row_write$186 ;
-  wire \running$7080 ;
+  wire \running$4170 ;
   wire s_axil__arready;
   wire s_axil__awready;
   wire [1:0] s_axil__bresp;
@@ -18494,76 +12747,76 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [4:0] samples;
   wire [63:0] samples_value;
   wire [15:0] scatter;
-  wire [15:0] \scatter$1074 ;
-  wire [15:0] \scatter$1222 ;
-  wire [15:0] \scatter$1370 ;
-  wire [15:0] \scatter$1518 ;
-  wire [15:0] \scatter$1666 ;
-  wire [15:0] \scatter$1814 ;
-  wire [15:0] \scatter$1962 ;
-  wire [15:0] \scatter$2110 ;
-  wire [15:0] \scatter$2258 ;
-  wire [15:0] \scatter$2406 ;
-  wire [15:0] \scatter$2554 ;
-  wire [15:0] \scatter$2702 ;
-  wire [15:0] \scatter$2850 ;
-  wire [15:0] \scatter$2998 ;
-  wire [15:0] \scatter$3146 ;
-  wire [15:0] \scatter$3294 ;
-  wire [15:0] \scatter$334 ;
-  wire [15:0] \scatter$3442 ;
-  wire [15:0] \scatter$3590 ;
-  wire [15:0] \scatter$3738 ;
-  wire [15:0] \scatter$3886 ;
-  wire [15:0] \scatter$4034 ;
-  wire [15:0] \scatter$4182 ;
-  wire [15:0] \scatter$4330 ;
-  wire [15:0] \scatter$4478 ;
-  wire [15:0] \scatter$4626 ;
-  wire [15:0] \scatter$4774 ;
-  wire [15:0] \scatter$482 ;
-  wire [15:0] \scatter$630 ;
-  wire [15:0] \scatter$778 ;
-  wire [15:0] \scatter$926 ;
+  wire [15:0] \scatter$1026 ;
+  wire [15:0] \scatter$1084 ;
+  wire [15:0] \scatter$1142 ;
+  wire [15:0] \scatter$1200 ;
+  wire [15:0] \scatter$1258 ;
+  wire [15:0] \scatter$1316 ;
+  wire [15:0] \scatter$1374 ;
+  wire [15:0] \scatter$1432 ;
+  wire [15:0] \scatter$1490 ;
+  wire [15:0] \scatter$1548 ;
+  wire [15:0] \scatter$1606 ;
+  wire [15:0] \scatter$1664 ;
+  wire [15:0] \scatter$1722 ;
+  wire [15:0] \scatter$1780 ;
+  wire [15:0] \scatter$1838 ;
+  wire [15:0] \scatter$1896 ;
+  wire [15:0] \scatter$1954 ;
+  wire [15:0] \scatter$214 ;
+  wire [15:0] \scatter$272 ;
+  wire [15:0] \scatter$330 ;
+  wire [15:0] \scatter$388 ;
+  wire [15:0] \scatter$446 ;
+  wire [15:0] \scatter$504 ;
+  wire [15:0] \scatter$562 ;
+  wire [15:0] \scatter$620 ;
+  wire [15:0] \scatter$678 ;
+  wire [15:0] \scatter$736 ;
+  wire [15:0] \scatter$794 ;
+  wire [15:0] \scatter$852 ;
+  wire [15:0] \scatter$910 ;
+  wire [15:0] \scatter$968 ;
   wire [63:0] select_cycles_value;
   wire [10:0] select_start;
-  wire [31:0] \select_start$6321 ;
+  wire [31:0] \select_start$3411 ;
   wire selecting;
   wire [10:0] set_mask;
   wire [18:0] slot_in;
-  wire [18:0] \slot_in$6337 ;
-  wire [18:0] \slot_in$6338 ;
-  wire [18:0] \slot_in$6364 ;
-  wire [18:0] \slot_in$6384 ;
-  wire [18:0] \slot_in$6404 ;
-  wire [18:0] \slot_in$6424 ;
-  wire [18:0] \slot_in$6444 ;
-  wire [18:0] \slot_in$6464 ;
-  wire [18:0] \slot_in$6484 ;
-  wire [18:0] \slot_in$6504 ;
-  wire [18:0] \slot_in$6524 ;
-  wire [18:0] \slot_in$6544 ;
-  wire [18:0] \slot_in$6564 ;
-  wire [18:0] \slot_in$6584 ;
-  wire [18:0] \slot_in$6604 ;
-  wire [18:0] \slot_in$6624 ;
-  wire [18:0] \slot_in$6644 ;
-  wire [18:0] \slot_in$6664 ;
-  wire [18:0] \slot_in$6684 ;
-  wire [18:0] \slot_in$6704 ;
-  wire [18:0] \slot_in$6724 ;
-  wire [18:0] \slot_in$6744 ;
-  wire [18:0] \slot_in$6764 ;
-  wire [18:0] \slot_in$6784 ;
-  wire [18:0] \slot_in$6804 ;
-  wire [18:0] \slot_in$6824 ;
-  wire [18:0] \slot_in$6844 ;
-  wire [18:0] \slot_in$6864 ;
-  wire [18:0] \slot_in$6884 ;
-  wire [18:0] \slot_in$6904 ;
-  wire [18:0] \slot_in$6924 ;
-  wire [18:0] \slot_in$6944 ;
-  wire [18:0] \slot_in$6964 ;
+  wire [18:0] \slot_in$3427 ;
+  wire [18:0] \slot_in$3428 ;
+  wire [18:0] \slot_in$3454 ;
+  wire [18:0] \slot_in$3474 ;
+  wire [18:0] \slot_in$3494 ;
+  wire [18:0] \slot_in$3514 ;
+  wire [18:0] \slot_in$3534 ;
+  wire [18:0] \slot_in$3554 ;
+  wire [18:0] \slot_in$3574 ;
+  wire [18:0] \slot_in$3594 ;
+  wire [18:0] \slot_in$3614 ;
+  wire [18:0] \slot_in$3634 ;
+  wire [18:0] \slot_in$3654 ;
+  wire [18:0] \slot_in$3674 ;
+  wire [18:0] \slot_in$3694 ;
+  wire [18:0] \slot_in$3714 ;
+  wire [18:0] \slot_in$3734 ;
+  wire [18:0] \slot_in$3754 ;
+  wire [18:0] \slot_in$3774 ;
+  wire [18:0] \slot_in$3794 ;
+  wire [18:0] \slot_in$3814 ;
+  wire [18:0] \slot_in$3834 ;
+  wire [18:0] \slot_in$3854 ;
+  wire [18:0] \slot_in$3874 ;
+  wire [18:0] \slot_in$3894 ;
+  wire [18:0] \slot_in$3914 ;
+  wire [18:0] \slot_in$3934 ;
+  wire [18:0] \slot_in$3954 ;
+  wire [18:0] \slot_in$3974 ;
+  wire [18:0] \slot_in$3994 ;
+  wire [18:0] \slot_in$4014 ;
+  wire [18:0] \slot_in$4034 ;
+  wire [18:0] \slot_in$4054 ;
   wire [18:0] slot_out__0;
   wire [18:0] slot_out__1;
   wire [18:0] slot_out__10;
@@ -18597,7 +12850,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [18:0] slot_out__8;
   wire [18:0] slot_out__9;
   wire slot_write;
-  wire [31:0] \slot_write$6335 ;
+  wire [31:0] \slot_write$3425 ;
   wire snapshot;
   wire split_beats;
   wire [63:0] split_beats_value;
@@ -18622,78 +12875,78 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [34:0] tags__8;
   wire [34:0] tags__9;
   wire take;
-  wire [31:0] \take$6351 ;
+  wire [31:0] \take$3441 ;
   wire [31:0] threshold;
-  wire [8:0] \threshold$7078 ;
+  wire [8:0] \threshold$4168 ;
   wire unknown_phase;
   wire [15:0] update;
-  wire [15:0] \update$5038 ;
-  wire [15:0] \update$5079 ;
-  wire [15:0] \update$5120 ;
-  wire [15:0] \update$5161 ;
-  wire [15:0] \update$5202 ;
-  wire [15:0] \update$5243 ;
-  wire [15:0] \update$5284 ;
-  wire [15:0] \update$5325 ;
-  wire [15:0] \update$5366 ;
-  wire [15:0] \update$5407 ;
-  wire [15:0] \update$5448 ;
-  wire [15:0] \update$5489 ;
-  wire [15:0] \update$5530 ;
-  wire [15:0] \update$5571 ;
-  wire [15:0] \update$5612 ;
-  wire [15:0] \update$5653 ;
-  wire [15:0] \update$5694 ;
-  wire [15:0] \update$5735 ;
-  wire [15:0] \update$5776 ;
-  wire [15:0] \update$5817 ;
-  wire [15:0] \update$5858 ;
-  wire [15:0] \update$5899 ;
-  wire [15:0] \update$5940 ;
-  wire [15:0] \update$5981 ;
-  wire [15:0] \update$6022 ;
-  wire [15:0] \update$6063 ;
-  wire [15:0] \update$6104 ;
-  wire [15:0] \update$6145 ;
-  wire [15:0] \update$6186 ;
-  wire [15:0] \update$6227 ;
-  wire [15:0] \update$6268 ;
+  wire [15:0] \update$2128 ;
+  wire [15:0] \update$2169 ;
+  wire [15:0] \update$2210 ;
+  wire [15:0] \update$2251 ;
+  wire [15:0] \update$2292 ;
+  wire [15:0] \update$2333 ;
+  wire [15:0] \update$2374 ;
+  wire [15:0] \update$2415 ;
+  wire [15:0] \update$2456 ;
+  wire [15:0] \update$2497 ;
+  wire [15:0] \update$2538 ;
+  wire [15:0] \update$2579 ;
+  wire [15:0] \update$2620 ;
+  wire [15:0] \update$2661 ;
+  wire [15:0] \update$2702 ;
+  wire [15:0] \update$2743 ;
+  wire [15:0] \update$2784 ;
+  wire [15:0] \update$2825 ;
+  wire [15:0] \update$2866 ;
+  wire [15:0] \update$2907 ;
+  wire [15:0] \update$2948 ;
+  wire [15:0] \update$2989 ;
+  wire [15:0] \update$3030 ;
+  wire [15:0] \update$3071 ;
+  wire [15:0] \update$3112 ;
+  wire [15:0] \update$3153 ;
+  wire [15:0] \update$3194 ;
+  wire [15:0] \update$3235 ;
+  wire [15:0] \update$3276 ;
+  wire [15:0] \update$3317 ;
+  wire [15:0] \update$3358 ;
   wire [15:0] update_rank_is__0;
   wire [15:0] update_rank_is__1;
   wire [15:0] update_rank_is__2;
   wire [15:0] update_rank_is__3;
   wire update_room;
-  wire \update_room$5077 ;
-  wire \update_room$5118 ;
-  wire \update_room$5159 ;
-  wire \update_room$5200 ;
-  wire \update_room$5241 ;
-  wire \update_room$5282 ;
-  wire \update_room$5323 ;
-  wire \update_room$5364 ;
-  wire \update_room$5405 ;
-  wire \update_room$5446 ;
-  wire \update_room$5487 ;
-  wire \update_room$5528 ;
-  wire \update_room$5569 ;
-  wire \update_room$5610 ;
-  wire \update_room$5651 ;
-  wire \update_room$5692 ;
-  wire \update_room$5733 ;
-  wire \update_room$5774 ;
-  wire \update_room$5815 ;
-  wire \update_room$5856 ;
-  wire \update_room$5897 ;
-  wire \update_room$5938 ;
-  wire \update_room$5979 ;
-  wire \update_room$6020 ;
-  wire \update_room$6061 ;
-  wire \update_room$6102 ;
-  wire \update_room$6143 ;
-  wire \update_room$6184 ;
-  wire \update_room$6225 ;
-  wire \update_room$6266 ;
-  wire \update_room$6307 ;
+  wire \update_room$2167 ;
+  wire \update_room$2208 ;
+  wire \update_room$2249 ;
+  wire \update_room$2290 ;
+  wire \update_room$2331 ;
+  wire \update_room$2372 ;
+  wire \update_room$2413 ;
+  wire \update_room$2454 ;
+  wire \update_room$2495 ;
+  wire \update_room$2536 ;
+  wire \update_room$2577 ;
+  wire \update_room$2618 ;
+  wire \update_room$2659 ;
+  wire \update_room$2700 ;
+  wire \update_room$2741 ;
+  wire \update_room$2782 ;
+  wire \update_room$2823 ;
+  wire \update_room$2864 ;
+  wire \update_room$2905 ;
+  wire \update_room$2946 ;
+  wire \update_room$2987 ;
+  wire \update_room$3028 ;
+  wire \update_room$3069 ;
+  wire \update_room$3110 ;
+  wire \update_room$3151 ;
+  wire \update_room$3192 ;
+  wire \update_room$3233 ;
+  wire \update_room$3274 ;
+  wire \update_room$3315 ;
+  wire \update_room$3356 ;
+  wire \update_room$3397 ;
   wire [34:0] update_tags__0;
   wire [34:0] update_tags__1;
   wire [34:0] update_tags__10;
@@ -18728,38 +12981,38 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [4:0] update_weights__8;
   wire [4:0] update_weights__9;
   reg updating = 1'h0;
-  wire \updating$7301 ;
-  wire \updating$7302 ;
-  wire \updating$7303 ;
-  wire \updating$7304 ;
-  wire \updating$7305 ;
-  wire \updating$7306 ;
-  wire \updating$7307 ;
-  wire \updating$7308 ;
-  wire \updating$7309 ;
-  wire \updating$7310 ;
-  wire \updating$7311 ;
-  wire \updating$7312 ;
-  wire \updating$7313 ;
-  wire \updating$7314 ;
-  wire \updating$7315 ;
-  wire \updating$7316 ;
-  wire \updating$7317 ;
-  wire \updating$7318 ;
-  wire \updating$7319 ;
-  wire \updating$7320 ;
-  wire \updating$7321 ;
-  wire \updating$7322 ;
-  wire \updating$7323 ;
-  wire \updating$7324 ;
-  wire \updating$7325 ;
-  wire \updating$7326 ;
-  wire \updating$7327 ;
-  wire \updating$7328 ;
-  wire \updating$7329 ;
-  wire \updating$7330 ;
-  wire \updating$7331 ;
-  wire \updating$7332 ;
+  wire \updating$4391 ;
+  wire \updating$4392 ;
+  wire \updating$4393 ;
+  wire \updating$4394 ;
+  wire \updating$4395 ;
+  wire \updating$4396 ;
+  wire \updating$4397 ;
+  wire \updating$4398 ;
+  wire \updating$4399 ;
+  wire \updating$4400 ;
+  wire \updating$4401 ;
+  wire \updating$4402 ;
+  wire \updating$4403 ;
+  wire \updating$4404 ;
+  wire \updating$4405 ;
+  wire \updating$4406 ;
+  wire \updating$4407 ;
+  wire \updating$4408 ;
+  wire \updating$4409 ;
+  wire \updating$4410 ;
+  wire \updating$4411 ;
+  wire \updating$4412 ;
+  wire \updating$4413 ;
+  wire \updating$4414 ;
+  wire \updating$4415 ;
+  wire \updating$4416 ;
+  wire \updating$4417 ;
+  wire \updating$4418 ;
+  wire \updating$4419 ;
+  wire \updating$4420 ;
+  wire \updating$4421 ;
+  wire \updating$4422 ;
   wire [1378:0] w_data;
   wire w_en;
   (* enum_base_type = "Eligible" *)
@@ -18790,48 +13043,48 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [4:0] weights__8;
   wire [4:0] weights__9;
   wire [31:0] write_data;
-  assign \$364  = \$363  + \revived$7267 ;
-  assign \$365  = \$364  + \revived$7268 ;
+  assign \$364  = \$363  + \revived$4357 ;
+  assign \$365  = \$364  + \revived$4358 ;
   assign \$366  = 1'h0 + returned;
-  assign \$367  = \$366  + \returned$7270 ;
-  assign \$368  = \$367  + \returned$7271 ;
-  assign \$369  = \$368  + \returned$7272 ;
-  assign \$370  = \$369  + \returned$7273 ;
-  assign \$371  = \$370  + \returned$7274 ;
-  assign \$372  = \$371  + \returned$7275 ;
-  assign \$373  = \$372  + \returned$7276 ;
-  assign \$374  = \$373  + \returned$7277 ;
-  assign \$375  = \$374  + \returned$7278 ;
-  assign \$376  = \$375  + \returned$7279 ;
-  assign \$377  = \$376  + \returned$7280 ;
-  assign \$378  = \$377  + \returned$7281 ;
-  assign \$379  = \$378  + \returned$7282 ;
-  assign \$380  = \$379  + \returned$7283 ;
-  assign \$381  = \$380  + \returned$7284 ;
-  assign \$382  = \$381  + \returned$7285 ;
-  assign \$383  = \$382  + \returned$7286 ;
-  assign \$384  = \$383  + \returned$7287 ;
-  assign \$385  = \$384  + \returned$7288 ;
-  assign \$386  = \$385  + \returned$7289 ;
-  assign \$387  = \$386  + \returned$7290 ;
-  assign \$388  = \$387  + \returned$7291 ;
-  assign \$389  = \$388  + \returned$7292 ;
-  assign \$390  = \$389  + \returned$7293 ;
-  assign \$391  = \$390  + \returned$7294 ;
-  assign \$392  = \$391  + \returned$7295 ;
-  assign \$393  = \$392  + \returned$7296 ;
-  assign \$394  = \$393  + \returned$7297 ;
-  assign \$395  = \$394  + \returned$7298 ;
-  assign \$396  = \$395  + \returned$7299 ;
-  assign \$397  = \$396  + \returned$7300 ;
+  assign \$367  = \$366  + \returned$4360 ;
+  assign \$368  = \$367  + \returned$4361 ;
+  assign \$369  = \$368  + \returned$4362 ;
+  assign \$370  = \$369  + \returned$4363 ;
+  assign \$371  = \$370  + \returned$4364 ;
+  assign \$372  = \$371  + \returned$4365 ;
+  assign \$373  = \$372  + \returned$4366 ;
+  assign \$374  = \$373  + \returned$4367 ;
+  assign \$375  = \$374  + \returned$4368 ;
+  assign \$376  = \$375  + \returned$4369 ;
+  assign \$377  = \$376  + \returned$4370 ;
+  assign \$378  = \$377  + \returned$4371 ;
+  assign \$379  = \$378  + \returned$4372 ;
+  assign \$380  = \$379  + \returned$4373 ;
+  assign \$381  = \$380  + \returned$4374 ;
+  assign \$382  = \$381  + \returned$4375 ;
+  assign \$383  = \$382  + \returned$4376 ;
+  assign \$384  = \$383  + \returned$4377 ;
+  assign \$385  = \$384  + \returned$4378 ;
+  assign \$386  = \$385  + \returned$4379 ;
+  assign \$387  = \$386  + \returned$4380 ;
+  assign \$388  = \$387  + \returned$4381 ;
+  assign \$389  = \$388  + \returned$4382 ;
+  assign \$390  = \$389  + \returned$4383 ;
+  assign \$391  = \$390  + \returned$4384 ;
+  assign \$392  = \$391  + \returned$4385 ;
+  assign \$393  = \$392  + \returned$4386 ;
+  assign \$394  = \$393  + \returned$4387 ;
+  assign \$395  = \$394  + \returned$4388 ;
+  assign \$396  = \$395  + \returned$4389 ;
+  assign \$397  = \$396  + \returned$4390 ;
   assign \$398  = popular_ended + popular_sent;
   assign \$399  = \$398  - finished;
   assign \$400  = nonpopular_ended + nonpopular_sent;
   assign \$401  = \$400  - finished;
   assign \$402  = in_core + started;
   assign \$403  = \$402  - finished;
-  assign \$404  = | { \updating$7332 , \updating$7331 , \updating$7330 , \updating$7329 , \updating$7328 , \updating$7327 , \updating$7326 , \updating$7325 , \updating$7324 , \updating$7323 , \updating$7322 , \updating$7321 , \updating$7320 , \updating$7319 , \updating$7318 , \updating$7317 , \updating$7316 , \updating$7315 , \updating$7314 , \updating$7313 , \updating$7312 , \updating$7311 , \updating$7310 , \updating$7309 , \updating$7308 , \updating$7307 , \updating$7306 , \updating$7305 , \updating$7304 , \updating$7303 , \updating$7302 , \updating$7301  };
-  assign \$405  = \busy$6981  | \$404 ;
+  assign \$404  = | { \updating$4422 , \updating$4421 , \updating$4420 , \updating$4419 , \updating$4418 , \updating$4417 , \updating$4416 , \updating$4415 , \updating$4414 , \updating$4413 , \updating$4412 , \updating$4411 , \updating$4410 , \updating$4409 , \updating$4408 , \updating$4407 , \updating$4406 , \updating$4405 , \updating$4404 , \updating$4403 , \updating$4402 , \updating$4401 , \updating$4400 , \updating$4399 , \updating$4398 , \updating$4397 , \updating$4396 , \updating$4395 , \updating$4394 , \updating$4393 , \updating$4392 , \updating$4391  };
+  assign \$405  = \busy$4071  | \$404 ;
   assign \$406  = irq_status & irq_enable;
   assign \$407  = | \$406 ;
   always @(posedge clk)
@@ -19116,141 +13369,141 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign \$260  = | nonpopular_ended;
   assign finished = \$259  & \$260 ;
   assign busy = | in_core;
-  assign \input__valid$4932  = \output__valid$4933  & \input__ready$4934 ;
-  assign \input__valid$4935  = \output__valid$4933  & \input__ready$4936 ;
-  assign \output__ready$4937  = \input__ready$4934  & \input__ready$4936 ;
-  assign \clear$6322  = clear | restore_start;
-  assign row_access = selecting | \row_access$6327 ;
-  assign row_set = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign row_way = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign slot_in = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6360  = selecting | \row_access$6327 ;
-  assign \row_set$6361  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6362  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6364  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6380  = selecting | \row_access$6327 ;
-  assign \row_set$6381  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6382  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6384  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6400  = selecting | \row_access$6327 ;
-  assign \row_set$6401  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6402  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6404  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6420  = selecting | \row_access$6327 ;
-  assign \row_set$6421  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6422  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6424  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6440  = selecting | \row_access$6327 ;
-  assign \row_set$6441  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6442  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6444  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6460  = selecting | \row_access$6327 ;
-  assign \row_set$6461  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6462  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6464  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6480  = selecting | \row_access$6327 ;
-  assign \row_set$6481  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6482  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6484  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6500  = selecting | \row_access$6327 ;
-  assign \row_set$6501  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6502  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6504  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6520  = selecting | \row_access$6327 ;
-  assign \row_set$6521  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6522  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6524  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6540  = selecting | \row_access$6327 ;
-  assign \row_set$6541  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6542  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6544  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6560  = selecting | \row_access$6327 ;
-  assign \row_set$6561  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6562  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6564  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6580  = selecting | \row_access$6327 ;
-  assign \row_set$6581  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6582  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6584  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6600  = selecting | \row_access$6327 ;
-  assign \row_set$6601  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6602  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6604  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6620  = selecting | \row_access$6327 ;
-  assign \row_set$6621  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6622  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6624  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6640  = selecting | \row_access$6327 ;
-  assign \row_set$6641  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6642  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6644  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6660  = selecting | \row_access$6327 ;
-  assign \row_set$6661  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6662  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6664  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6680  = selecting | \row_access$6327 ;
-  assign \row_set$6681  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6682  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6684  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6700  = selecting | \row_access$6327 ;
-  assign \row_set$6701  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6702  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6704  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6720  = selecting | \row_access$6327 ;
-  assign \row_set$6721  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6722  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6724  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6740  = selecting | \row_access$6327 ;
-  assign \row_set$6741  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6742  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6744  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6760  = selecting | \row_access$6327 ;
-  assign \row_set$6761  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6762  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6764  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6780  = selecting | \row_access$6327 ;
-  assign \row_set$6781  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6782  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6784  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6800  = selecting | \row_access$6327 ;
-  assign \row_set$6801  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6802  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6804  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6820  = selecting | \row_access$6327 ;
-  assign \row_set$6821  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6822  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6824  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6840  = selecting | \row_access$6327 ;
-  assign \row_set$6841  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6842  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6844  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6860  = selecting | \row_access$6327 ;
-  assign \row_set$6861  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6862  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6864  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6880  = selecting | \row_access$6327 ;
-  assign \row_set$6881  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6882  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6884  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6900  = selecting | \row_access$6327 ;
-  assign \row_set$6901  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6902  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6904  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6920  = selecting | \row_access$6327 ;
-  assign \row_set$6921  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6922  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6924  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6940  = selecting | \row_access$6327 ;
-  assign \row_set$6941  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6942  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6944  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \row_access$6960  = selecting | \row_access$6327 ;
-  assign \row_set$6961  = selecting ? \row_set$6330  : \row_set$6329 ;
-  assign \row_way$6962  = selecting ? \row_way$6333  : \row_way$6332 ;
-  assign \slot_in$6964  = selecting ? \slot_in$6338  : \slot_in$6337 ;
-  assign \$261  = updating | \busy$6981 ;
-  assign \busy$4928  = busy | \$261 ;
-  assign \$262  = \busy$4928  & s_axis_lookup__tready;
+  assign \input__valid$2022  = \output__valid$2023  & \input__ready$2024 ;
+  assign \input__valid$2025  = \output__valid$2023  & \input__ready$2026 ;
+  assign \output__ready$2027  = \input__ready$2024  & \input__ready$2026 ;
+  assign \clear$3412  = clear | restore_start;
+  assign row_access = selecting | \row_access$3417 ;
+  assign row_set = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign row_way = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign slot_in = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$3450  = selecting | \row_access$3417 ;
+  assign \row_set$3451  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$3452  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$3454  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$3470  = selecting | \row_access$3417 ;
+  assign \row_set$3471  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$3472  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$3474  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$3490  = selecting | \row_access$3417 ;
+  assign \row_set$3491  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$3492  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$3494  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$3510  = selecting | \row_access$3417 ;
+  assign \row_set$3511  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$3512  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$3514  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$3530  = selecting | \row_access$3417 ;
+  assign \row_set$3531  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$3532  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$3534  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$3550  = selecting | \row_access$3417 ;
+  assign \row_set$3551  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$3552  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$3554  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$3570  = selecting | \row_access$3417 ;
+  assign \row_set$3571  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$3572  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$3574  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$3590  = selecting | \row_access$3417 ;
+  assign \row_set$3591  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$3592  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$3594  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$3610  = selecting | \row_access$3417 ;
+  assign \row_set$3611  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$3612  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$3614  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$3630  = selecting | \row_access$3417 ;
+  assign \row_set$3631  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$3632  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$3634  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$3650  = selecting | \row_access$3417 ;
+  assign \row_set$3651  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$3652  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$3654  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$3670  = selecting | \row_access$3417 ;
+  assign \row_set$3671  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$3672  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$3674  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$3690  = selecting | \row_access$3417 ;
+  assign \row_set$3691  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$3692  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$3694  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$3710  = selecting | \row_access$3417 ;
+  assign \row_set$3711  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$3712  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$3714  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$3730  = selecting | \row_access$3417 ;
+  assign \row_set$3731  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$3732  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$3734  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$3750  = selecting | \row_access$3417 ;
+  assign \row_set$3751  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$3752  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$3754  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$3770  = selecting | \row_access$3417 ;
+  assign \row_set$3771  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$3772  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$3774  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$3790  = selecting | \row_access$3417 ;
+  assign \row_set$3791  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$3792  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$3794  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$3810  = selecting | \row_access$3417 ;
+  assign \row_set$3811  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$3812  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$3814  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$3830  = selecting | \row_access$3417 ;
+  assign \row_set$3831  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$3832  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$3834  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$3850  = selecting | \row_access$3417 ;
+  assign \row_set$3851  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$3852  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$3854  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$3870  = selecting | \row_access$3417 ;
+  assign \row_set$3871  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$3872  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$3874  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$3890  = selecting | \row_access$3417 ;
+  assign \row_set$3891  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$3892  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$3894  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$3910  = selecting | \row_access$3417 ;
+  assign \row_set$3911  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$3912  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$3914  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$3930  = selecting | \row_access$3417 ;
+  assign \row_set$3931  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$3932  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$3934  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$3950  = selecting | \row_access$3417 ;
+  assign \row_set$3951  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$3952  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$3954  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$3970  = selecting | \row_access$3417 ;
+  assign \row_set$3971  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$3972  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$3974  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$3990  = selecting | \row_access$3417 ;
+  assign \row_set$3991  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$3992  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$3994  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$4010  = selecting | \row_access$3417 ;
+  assign \row_set$4011  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$4012  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$4014  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$4030  = selecting | \row_access$3417 ;
+  assign \row_set$4031  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$4032  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$4034  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \row_access$4050  = selecting | \row_access$3417 ;
+  assign \row_set$4051  = selecting ? \row_set$3420  : \row_set$3419 ;
+  assign \row_way$4052  = selecting ? \row_way$3423  : \row_way$3422 ;
+  assign \slot_in$4054  = selecting ? \slot_in$3428  : \slot_in$3427 ;
+  assign \$261  = updating | \busy$4071 ;
+  assign \busy$2018  = busy | \$261 ;
+  assign \$262  = \busy$2018  & s_axis_lookup__tready;
   assign \$263  = ~ s_axis_lookup_tvalid;
   assign input_idle = \$262  & \$263 ;
   assign \$264  = ~ m_axis_popular_tready;
@@ -19258,106 +13511,106 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign \$266  = ~ m_axis_nonpopular_tready;
   assign \$267  = m_axis_nonpopular__tvalid & \$266 ;
   assign output_stall = \$265  | \$267 ;
-  assign \$268  = \busy$4928  | \running$7080 ;
-  assign \busy$7151  = \busy$4928  | started;
+  assign \$268  = \busy$2018  | \running$4170 ;
+  assign \busy$4241  = \busy$2018  | started;
   assign \$269  = | { unknown_phase, empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
   assign \$270  = 1'h0 + inserted;
-  assign \$271  = \$270  + \inserted$7174 ;
-  assign \$272  = \$271  + \inserted$7175 ;
-  assign \$273  = \$272  + \inserted$7176 ;
-  assign \$274  = \$273  + \inserted$7177 ;
-  assign \$275  = \$274  + \inserted$7178 ;
-  assign \$276  = \$275  + \inserted$7179 ;
-  assign \$277  = \$276  + \inserted$7180 ;
-  assign \$278  = \$277  + \inserted$7181 ;
-  assign \$279  = \$278  + \inserted$7182 ;
-  assign \$280  = \$279  + \inserted$7183 ;
-  assign \$281  = \$280  + \inserted$7184 ;
-  assign \$282  = \$281  + \inserted$7185 ;
-  assign \$283  = \$282  + \inserted$7186 ;
-  assign \$284  = \$283  + \inserted$7187 ;
-  assign \$285  = \$284  + \inserted$7188 ;
-  assign \$286  = \$285  + \inserted$7189 ;
-  assign \$287  = \$286  + \inserted$7190 ;
-  assign \$288  = \$287  + \inserted$7191 ;
-  assign \$289  = \$288  + \inserted$7192 ;
-  assign \$290  = \$289  + \inserted$7193 ;
-  assign \$291  = \$290  + \inserted$7194 ;
-  assign \$292  = \$291  + \inserted$7195 ;
-  assign \$293  = \$292  + \inserted$7196 ;
-  assign \$294  = \$293  + \inserted$7197 ;
-  assign \$295  = \$294  + \inserted$7198 ;
-  assign \$296  = \$295  + \inserted$7199 ;
-  assign \$297  = \$296  + \inserted$7200 ;
-  assign \$298  = \$297  + \inserted$7201 ;
-  assign \$299  = \$298  + \inserted$7202 ;
-  assign \$300  = \$299  + \inserted$7203 ;
-  assign \$301  = \$300  + \inserted$7204 ;
+  assign \$271  = \$270  + \inserted$4264 ;
+  assign \$272  = \$271  + \inserted$4265 ;
+  assign \$273  = \$272  + \inserted$4266 ;
+  assign \$274  = \$273  + \inserted$4267 ;
+  assign \$275  = \$274  + \inserted$4268 ;
+  assign \$276  = \$275  + \inserted$4269 ;
+  assign \$277  = \$276  + \inserted$4270 ;
+  assign \$278  = \$277  + \inserted$4271 ;
+  assign \$279  = \$278  + \inserted$4272 ;
+  assign \$280  = \$279  + \inserted$4273 ;
+  assign \$281  = \$280  + \inserted$4274 ;
+  assign \$282  = \$281  + \inserted$4275 ;
+  assign \$283  = \$282  + \inserted$4276 ;
+  assign \$284  = \$283  + \inserted$4277 ;
+  assign \$285  = \$284  + \inserted$4278 ;
+  assign \$286  = \$285  + \inserted$4279 ;
+  assign \$287  = \$286  + \inserted$4280 ;
+  assign \$288  = \$287  + \inserted$4281 ;
+  assign \$289  = \$288  + \inserted$4282 ;
+  assign \$290  = \$289  + \inserted$4283 ;
+  assign \$291  = \$290  + \inserted$4284 ;
+  assign \$292  = \$291  + \inserted$4285 ;
+  assign \$293  = \$292  + \inserted$4286 ;
+  assign \$294  = \$293  + \inserted$4287 ;
+  assign \$295  = \$294  + \inserted$4288 ;
+  assign \$296  = \$295  + \inserted$4289 ;
+  assign \$297  = \$296  + \inserted$4290 ;
+  assign \$298  = \$297  + \inserted$4291 ;
+  assign \$299  = \$298  + \inserted$4292 ;
+  assign \$300  = \$299  + \inserted$4293 ;
+  assign \$301  = \$300  + \inserted$4294 ;
   assign \$302  = 1'h0 + evicted;
-  assign \$303  = \$302  + \evicted$7206 ;
-  assign \$304  = \$303  + \evicted$7207 ;
-  assign \$305  = \$304  + \evicted$7208 ;
-  assign \$306  = \$305  + \evicted$7209 ;
-  assign \$307  = \$306  + \evicted$7210 ;
-  assign \$308  = \$307  + \evicted$7211 ;
-  assign \$309  = \$308  + \evicted$7212 ;
-  assign \$310  = \$309  + \evicted$7213 ;
-  assign \$311  = \$310  + \evicted$7214 ;
-  assign \$312  = \$311  + \evicted$7215 ;
-  assign \$313  = \$312  + \evicted$7216 ;
-  assign \$314  = \$313  + \evicted$7217 ;
-  assign \$315  = \$314  + \evicted$7218 ;
-  assign \$316  = \$315  + \evicted$7219 ;
-  assign \$317  = \$316  + \evicted$7220 ;
-  assign \$318  = \$317  + \evicted$7221 ;
-  assign \$319  = \$318  + \evicted$7222 ;
-  assign \$320  = \$319  + \evicted$7223 ;
-  assign \$321  = \$320  + \evicted$7224 ;
-  assign \$322  = \$321  + \evicted$7225 ;
-  assign \$323  = \$322  + \evicted$7226 ;
-  assign \$324  = \$323  + \evicted$7227 ;
-  assign \$325  = \$324  + \evicted$7228 ;
-  assign \$326  = \$325  + \evicted$7229 ;
-  assign \$327  = \$326  + \evicted$7230 ;
-  assign \$328  = \$327  + \evicted$7231 ;
-  assign \$329  = \$328  + \evicted$7232 ;
-  assign \$330  = \$329  + \evicted$7233 ;
-  assign \$331  = \$330  + \evicted$7234 ;
-  assign \$332  = \$331  + \evicted$7235 ;
-  assign \$333  = \$332  + \evicted$7236 ;
+  assign \$303  = \$302  + \evicted$4296 ;
+  assign \$304  = \$303  + \evicted$4297 ;
+  assign \$305  = \$304  + \evicted$4298 ;
+  assign \$306  = \$305  + \evicted$4299 ;
+  assign \$307  = \$306  + \evicted$4300 ;
+  assign \$308  = \$307  + \evicted$4301 ;
+  assign \$309  = \$308  + \evicted$4302 ;
+  assign \$310  = \$309  + \evicted$4303 ;
+  assign \$311  = \$310  + \evicted$4304 ;
+  assign \$312  = \$311  + \evicted$4305 ;
+  assign \$313  = \$312  + \evicted$4306 ;
+  assign \$314  = \$313  + \evicted$4307 ;
+  assign \$315  = \$314  + \evicted$4308 ;
+  assign \$316  = \$315  + \evicted$4309 ;
+  assign \$317  = \$316  + \evicted$4310 ;
+  assign \$318  = \$317  + \evicted$4311 ;
+  assign \$319  = \$318  + \evicted$4312 ;
+  assign \$320  = \$319  + \evicted$4313 ;
+  assign \$321  = \$320  + \evicted$4314 ;
+  assign \$322  = \$321  + \evicted$4315 ;
+  assign \$323  = \$322  + \evicted$4316 ;
+  assign \$324  = \$323  + \evicted$4317 ;
+  assign \$325  = \$324  + \evicted$4318 ;
+  assign \$326  = \$325  + \evicted$4319 ;
+  assign \$327  = \$326  + \evicted$4320 ;
+  assign \$328  = \$327  + \evicted$4321 ;
+  assign \$329  = \$328  + \evicted$4322 ;
+  assign \$330  = \$329  + \evicted$4323 ;
+  assign \$331  = \$330  + \evicted$4324 ;
+  assign \$332  = \$331  + \evicted$4325 ;
+  assign \$333  = \$332  + \evicted$4326 ;
   assign \$334  = 1'h0 + revived;
-  assign \$335  = \$334  + \revived$7238 ;
-  assign \$336  = \$335  + \revived$7239 ;
-  assign \$337  = \$336  + \revived$7240 ;
-  assign \$338  = \$337  + \revived$7241 ;
-  assign \$339  = \$338  + \revived$7242 ;
-  assign \$340  = \$339  + \revived$7243 ;
-  assign \$341  = \$340  + \revived$7244 ;
-  assign \$342  = \$341  + \revived$7245 ;
-  assign \$343  = \$342  + \revived$7246 ;
-  assign \$344  = \$343  + \revived$7247 ;
-  assign \$345  = \$344  + \revived$7248 ;
-  assign \$346  = \$345  + \revived$7249 ;
-  assign \$347  = \$346  + \revived$7250 ;
-  assign \$348  = \$347  + \revived$7251 ;
-  assign \$349  = \$348  + \revived$7252 ;
-  assign \$350  = \$349  + \revived$7253 ;
-  assign \$351  = \$350  + \revived$7254 ;
-  assign \$352  = \$351  + \revived$7255 ;
-  assign \$353  = \$352  + \revived$7256 ;
-  assign \$354  = \$353  + \revived$7257 ;
-  assign \$355  = \$354  + \revived$7258 ;
-  assign \$356  = \$355  + \revived$7259 ;
-  assign \$357  = \$356  + \revived$7260 ;
-  assign \$358  = \$357  + \revived$7261 ;
-  assign \$359  = \$358  + \revived$7262 ;
-  assign \$360  = \$359  + \revived$7263 ;
-  assign \$361  = \$360  + \revived$7264 ;
-  assign \$362  = \$361  + \revived$7265 ;
-  assign \$363  = \$362  + \revived$7266 ;
+  assign \$335  = \$334  + \revived$4328 ;
+  assign \$336  = \$335  + \revived$4329 ;
+  assign \$337  = \$336  + \revived$4330 ;
+  assign \$338  = \$337  + \revived$4331 ;
+  assign \$339  = \$338  + \revived$4332 ;
+  assign \$340  = \$339  + \revived$4333 ;
+  assign \$341  = \$340  + \revived$4334 ;
+  assign \$342  = \$341  + \revived$4335 ;
+  assign \$343  = \$342  + \revived$4336 ;
+  assign \$344  = \$343  + \revived$4337 ;
+  assign \$345  = \$344  + \revived$4338 ;
+  assign \$346  = \$345  + \revived$4339 ;
+  assign \$347  = \$346  + \revived$4340 ;
+  assign \$348  = \$347  + \revived$4341 ;
+  assign \$349  = \$348  + \revived$4342 ;
+  assign \$350  = \$349  + \revived$4343 ;
+  assign \$351  = \$350  + \revived$4344 ;
+  assign \$352  = \$351  + \revived$4345 ;
+  assign \$353  = \$352  + \revived$4346 ;
+  assign \$354  = \$353  + \revived$4347 ;
+  assign \$355  = \$354  + \revived$4348 ;
+  assign \$356  = \$355  + \revived$4349 ;
+  assign \$357  = \$356  + \revived$4350 ;
+  assign \$358  = \$357  + \revived$4351 ;
+  assign \$359  = \$358  + \revived$4352 ;
+  assign \$360  = \$359  + \revived$4353 ;
+  assign \$361  = \$360  + \revived$4354 ;
+  assign \$362  = \$361  + \revived$4355 ;
+  assign \$363  = \$362  + \revived$4356 ;
   hotline_popularity_bank bank0 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6355 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$3445 ),
     .bank(5'h00),
     .budget(budget),
     .clear(clear),
@@ -19375,10 +13628,10 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .inserted(inserted),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__0),
-    .pick_take(\take$6351 [0]),
+    .pick_take(\take$3441 [0]),
     .pick_way(pick_way__0),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
@@ -19390,76 +13643,16 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .room(\room$162 ),
     .row_access(row_access),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__0__age),
-    .row_out_counter_0(row_out__0__counter__0),
-    .row_out_counter_1(row_out__0__counter__1),
-    .row_out_counter_10(row_out__0__counter__10),
-    .row_out_counter_11(row_out__0__counter__11),
-    .row_out_counter_12(row_out__0__counter__12),
-    .row_out_counter_13(row_out__0__counter__13),
-    .row_out_counter_14(row_out__0__counter__14),
-    .row_out_counter_15(row_out__0__counter__15),
-    .row_out_counter_2(row_out__0__counter__2),
-    .row_out_counter_3(row_out__0__counter__3),
-    .row_out_counter_4(row_out__0__counter__4),
-    .row_out_counter_5(row_out__0__counter__5),
-    .row_out_counter_6(row_out__0__counter__6),
-    .row_out_counter_7(row_out__0__counter__7),
-    .row_out_counter_8(row_out__0__counter__8),
-    .row_out_counter_9(row_out__0__counter__9),
+    .row_out_counters(row_out__0__counters),
     .row_out_hot(row_out__0__hot),
     .row_out_referenced(row_out__0__referenced),
-    .row_out_tag_0(row_out__0__tag__0),
-    .row_out_tag_1(row_out__0__tag__1),
-    .row_out_tag_10(row_out__0__tag__10),
-    .row_out_tag_11(row_out__0__tag__11),
-    .row_out_tag_12(row_out__0__tag__12),
-    .row_out_tag_13(row_out__0__tag__13),
-    .row_out_tag_14(row_out__0__tag__14),
-    .row_out_tag_15(row_out__0__tag__15),
-    .row_out_tag_2(row_out__0__tag__2),
-    .row_out_tag_3(row_out__0__tag__3),
-    .row_out_tag_4(row_out__0__tag__4),
-    .row_out_tag_5(row_out__0__tag__5),
-    .row_out_tag_6(row_out__0__tag__6),
-    .row_out_tag_7(row_out__0__tag__7),
-    .row_out_tag_8(row_out__0__tag__8),
-    .row_out_tag_9(row_out__0__tag__9),
+    .row_out_tags(row_out__0__tags),
     .row_out_valid(row_out__0__valid),
     .row_set(row_set),
     .row_way(row_way),
@@ -19468,7 +13661,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .scatter(scatter),
     .slot_in(slot_in),
     .slot_out(slot_out__0),
-    .slot_write(\slot_write$6335 [0]),
+    .slot_write(\slot_write$3425 [0]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -19525,18 +13718,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7301 ),
+    .updating(\updating$4391 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank1 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6375 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$3465 ),
     .bank(5'h01),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__1),
-    .evicted(\evicted$7206 ),
+    .evicted(\evicted$4296 ),
     .fetch(fetch),
     .gather({ \$432 [1], \$431 [1], \$430 [1], \$429 [1], \$428 [1], \$427 [1], \$426 [1], \$425 [1], \$424 [1], \$423 [1], \$422 [1], \$421 [1], \$420 [1], \$419 [1], \$418 [1], \$417 [1] }),
     .gather_load(gather_load),
@@ -19545,103 +13738,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__1),
-    .inserted(\inserted$7174 ),
+    .inserted(\inserted$4264 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__1),
-    .pick_take(\take$6351 [1]),
+    .pick_take(\take$3441 [1]),
     .pick_way(pick_way__1),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$362 ),
-    .returned(\returned$7270 ),
-    .revived(\revived$7238 ),
-    .room(\room$357 ),
-    .row_access(\row_access$6360 ),
+    .ready(\ready$242 ),
+    .returned(\returned$4360 ),
+    .revived(\revived$4328 ),
+    .room(\room$237 ),
+    .row_access(\row_access$3450 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__1__age),
-    .row_out_counter_0(row_out__1__counter__0),
-    .row_out_counter_1(row_out__1__counter__1),
-    .row_out_counter_10(row_out__1__counter__10),
-    .row_out_counter_11(row_out__1__counter__11),
-    .row_out_counter_12(row_out__1__counter__12),
-    .row_out_counter_13(row_out__1__counter__13),
-    .row_out_counter_14(row_out__1__counter__14),
-    .row_out_counter_15(row_out__1__counter__15),
-    .row_out_counter_2(row_out__1__counter__2),
-    .row_out_counter_3(row_out__1__counter__3),
-    .row_out_counter_4(row_out__1__counter__4),
-    .row_out_counter_5(row_out__1__counter__5),
-    .row_out_counter_6(row_out__1__counter__6),
-    .row_out_counter_7(row_out__1__counter__7),
-    .row_out_counter_8(row_out__1__counter__8),
-    .row_out_counter_9(row_out__1__counter__9),
+    .row_out_counters(row_out__1__counters),
     .row_out_hot(row_out__1__hot),
     .row_out_referenced(row_out__1__referenced),
-    .row_out_tag_0(row_out__1__tag__0),
-    .row_out_tag_1(row_out__1__tag__1),
-    .row_out_tag_10(row_out__1__tag__10),
-    .row_out_tag_11(row_out__1__tag__11),
-    .row_out_tag_12(row_out__1__tag__12),
-    .row_out_tag_13(row_out__1__tag__13),
-    .row_out_tag_14(row_out__1__tag__14),
-    .row_out_tag_15(row_out__1__tag__15),
-    .row_out_tag_2(row_out__1__tag__2),
-    .row_out_tag_3(row_out__1__tag__3),
-    .row_out_tag_4(row_out__1__tag__4),
-    .row_out_tag_5(row_out__1__tag__5),
-    .row_out_tag_6(row_out__1__tag__6),
-    .row_out_tag_7(row_out__1__tag__7),
-    .row_out_tag_8(row_out__1__tag__8),
-    .row_out_tag_9(row_out__1__tag__9),
+    .row_out_tags(row_out__1__tags),
     .row_out_valid(row_out__1__valid),
-    .row_set(\row_set$6361 ),
-    .row_way(\row_way$6362 ),
+    .row_set(\row_set$3451 ),
+    .row_way(\row_way$3452 ),
     .row_write(\row_write$186 [1]),
     .rst(rst),
-    .scatter(\scatter$334 ),
-    .slot_in(\slot_in$6364 ),
+    .scatter(\scatter$214 ),
+    .slot_in(\slot_in$3454 ),
     .slot_out(slot_out__1),
-    .slot_write(\slot_write$6335 [1]),
+    .slot_write(\slot_write$3425 [1]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -19659,12 +13792,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$5038 ),
+    .update(\update$2128 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$5077 ),
+    .update_room(\update_room$2167 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -19698,18 +13831,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7302 ),
+    .updating(\updating$4392 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank10 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6555 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$3645 ),
     .bank(5'h0a),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__10),
-    .evicted(\evicted$7215 ),
+    .evicted(\evicted$4305 ),
     .fetch(fetch),
     .gather({ \$432 [10], \$431 [10], \$430 [10], \$429 [10], \$428 [10], \$427 [10], \$426 [10], \$425 [10], \$424 [10], \$423 [10], \$422 [10], \$421 [10], \$420 [10], \$419 [10], \$418 [10], \$417 [10] }),
     .gather_load(gather_load),
@@ -19718,103 +13851,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__10),
-    .inserted(\inserted$7183 ),
+    .inserted(\inserted$4273 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__10),
-    .pick_take(\take$6351 [10]),
+    .pick_take(\take$3441 [10]),
     .pick_way(pick_way__10),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$1694 ),
-    .returned(\returned$7279 ),
-    .revived(\revived$7247 ),
-    .room(\room$1689 ),
-    .row_access(\row_access$6540 ),
+    .ready(\ready$764 ),
+    .returned(\returned$4369 ),
+    .revived(\revived$4337 ),
+    .room(\room$759 ),
+    .row_access(\row_access$3630 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__10__age),
-    .row_out_counter_0(row_out__10__counter__0),
-    .row_out_counter_1(row_out__10__counter__1),
-    .row_out_counter_10(row_out__10__counter__10),
-    .row_out_counter_11(row_out__10__counter__11),
-    .row_out_counter_12(row_out__10__counter__12),
-    .row_out_counter_13(row_out__10__counter__13),
-    .row_out_counter_14(row_out__10__counter__14),
-    .row_out_counter_15(row_out__10__counter__15),
-    .row_out_counter_2(row_out__10__counter__2),
-    .row_out_counter_3(row_out__10__counter__3),
-    .row_out_counter_4(row_out__10__counter__4),
-    .row_out_counter_5(row_out__10__counter__5),
-    .row_out_counter_6(row_out__10__counter__6),
-    .row_out_counter_7(row_out__10__counter__7),
-    .row_out_counter_8(row_out__10__counter__8),
-    .row_out_counter_9(row_out__10__counter__9),
+    .row_out_counters(row_out__10__counters),
     .row_out_hot(row_out__10__hot),
     .row_out_referenced(row_out__10__referenced),
-    .row_out_tag_0(row_out__10__tag__0),
-    .row_out_tag_1(row_out__10__tag__1),
-    .row_out_tag_10(row_out__10__tag__10),
-    .row_out_tag_11(row_out__10__tag__11),
-    .row_out_tag_12(row_out__10__tag__12),
-    .row_out_tag_13(row_out__10__tag__13),
-    .row_out_tag_14(row_out__10__tag__14),
-    .row_out_tag_15(row_out__10__tag__15),
-    .row_out_tag_2(row_out__10__tag__2),
-    .row_out_tag_3(row_out__10__tag__3),
-    .row_out_tag_4(row_out__10__tag__4),
-    .row_out_tag_5(row_out__10__tag__5),
-    .row_out_tag_6(row_out__10__tag__6),
-    .row_out_tag_7(row_out__10__tag__7),
-    .row_out_tag_8(row_out__10__tag__8),
-    .row_out_tag_9(row_out__10__tag__9),
+    .row_out_tags(row_out__10__tags),
     .row_out_valid(row_out__10__valid),
-    .row_set(\row_set$6541 ),
-    .row_way(\row_way$6542 ),
+    .row_set(\row_set$3631 ),
+    .row_way(\row_way$3632 ),
     .row_write(\row_write$186 [10]),
     .rst(rst),
-    .scatter(\scatter$1666 ),
-    .slot_in(\slot_in$6544 ),
+    .scatter(\scatter$736 ),
+    .slot_in(\slot_in$3634 ),
     .slot_out(slot_out__10),
-    .slot_write(\slot_write$6335 [10]),
+    .slot_write(\slot_write$3425 [10]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -19832,12 +13905,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$5407 ),
+    .update(\update$2497 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$5446 ),
+    .update_room(\update_room$2536 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -19871,18 +13944,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7311 ),
+    .updating(\updating$4401 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank11 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6575 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$3665 ),
     .bank(5'h0b),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__11),
-    .evicted(\evicted$7216 ),
+    .evicted(\evicted$4306 ),
     .fetch(fetch),
     .gather({ \$432 [11], \$431 [11], \$430 [11], \$429 [11], \$428 [11], \$427 [11], \$426 [11], \$425 [11], \$424 [11], \$423 [11], \$422 [11], \$421 [11], \$420 [11], \$419 [11], \$418 [11], \$417 [11] }),
     .gather_load(gather_load),
@@ -19891,103 +13964,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__11),
-    .inserted(\inserted$7184 ),
+    .inserted(\inserted$4274 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__11),
-    .pick_take(\take$6351 [11]),
+    .pick_take(\take$3441 [11]),
     .pick_way(pick_way__11),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$1842 ),
-    .returned(\returned$7280 ),
-    .revived(\revived$7248 ),
-    .room(\room$1837 ),
-    .row_access(\row_access$6560 ),
+    .ready(\ready$822 ),
+    .returned(\returned$4370 ),
+    .revived(\revived$4338 ),
+    .room(\room$817 ),
+    .row_access(\row_access$3650 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__11__age),
-    .row_out_counter_0(row_out__11__counter__0),
-    .row_out_counter_1(row_out__11__counter__1),
-    .row_out_counter_10(row_out__11__counter__10),
-    .row_out_counter_11(row_out__11__counter__11),
-    .row_out_counter_12(row_out__11__counter__12),
-    .row_out_counter_13(row_out__11__counter__13),
-    .row_out_counter_14(row_out__11__counter__14),
-    .row_out_counter_15(row_out__11__counter__15),
-    .row_out_counter_2(row_out__11__counter__2),
-    .row_out_counter_3(row_out__11__counter__3),
-    .row_out_counter_4(row_out__11__counter__4),
-    .row_out_counter_5(row_out__11__counter__5),
-    .row_out_counter_6(row_out__11__counter__6),
-    .row_out_counter_7(row_out__11__counter__7),
-    .row_out_counter_8(row_out__11__counter__8),
-    .row_out_counter_9(row_out__11__counter__9),
+    .row_out_counters(row_out__11__counters),
     .row_out_hot(row_out__11__hot),
     .row_out_referenced(row_out__11__referenced),
-    .row_out_tag_0(row_out__11__tag__0),
-    .row_out_tag_1(row_out__11__tag__1),
-    .row_out_tag_10(row_out__11__tag__10),
-    .row_out_tag_11(row_out__11__tag__11),
-    .row_out_tag_12(row_out__11__tag__12),
-    .row_out_tag_13(row_out__11__tag__13),
-    .row_out_tag_14(row_out__11__tag__14),
-    .row_out_tag_15(row_out__11__tag__15),
-    .row_out_tag_2(row_out__11__tag__2),
-    .row_out_tag_3(row_out__11__tag__3),
-    .row_out_tag_4(row_out__11__tag__4),
-    .row_out_tag_5(row_out__11__tag__5),
-    .row_out_tag_6(row_out__11__tag__6),
-    .row_out_tag_7(row_out__11__tag__7),
-    .row_out_tag_8(row_out__11__tag__8),
-    .row_out_tag_9(row_out__11__tag__9),
+    .row_out_tags(row_out__11__tags),
     .row_out_valid(row_out__11__valid),
-    .row_set(\row_set$6561 ),
-    .row_way(\row_way$6562 ),
+    .row_set(\row_set$3651 ),
+    .row_way(\row_way$3652 ),
     .row_write(\row_write$186 [11]),
     .rst(rst),
-    .scatter(\scatter$1814 ),
-    .slot_in(\slot_in$6564 ),
+    .scatter(\scatter$794 ),
+    .slot_in(\slot_in$3654 ),
     .slot_out(slot_out__11),
-    .slot_write(\slot_write$6335 [11]),
+    .slot_write(\slot_write$3425 [11]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -20005,12 +14018,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$5448 ),
+    .update(\update$2538 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$5487 ),
+    .update_room(\update_room$2577 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -20044,18 +14057,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7312 ),
+    .updating(\updating$4402 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank12 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6595 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$3685 ),
     .bank(5'h0c),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__12),
-    .evicted(\evicted$7217 ),
+    .evicted(\evicted$4307 ),
     .fetch(fetch),
     .gather({ \$432 [12], \$431 [12], \$430 [12], \$429 [12], \$428 [12], \$427 [12], \$426 [12], \$425 [12], \$424 [12], \$423 [12], \$422 [12], \$421 [12], \$420 [12], \$419 [12], \$418 [12], \$417 [12] }),
     .gather_load(gather_load),
@@ -20064,103 +14077,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__12),
-    .inserted(\inserted$7185 ),
+    .inserted(\inserted$4275 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__12),
-    .pick_take(\take$6351 [12]),
+    .pick_take(\take$3441 [12]),
     .pick_way(pick_way__12),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$1990 ),
-    .returned(\returned$7281 ),
-    .revived(\revived$7249 ),
-    .room(\room$1985 ),
-    .row_access(\row_access$6580 ),
+    .ready(\ready$880 ),
+    .returned(\returned$4371 ),
+    .revived(\revived$4339 ),
+    .room(\room$875 ),
+    .row_access(\row_access$3670 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__12__age),
-    .row_out_counter_0(row_out__12__counter__0),
-    .row_out_counter_1(row_out__12__counter__1),
-    .row_out_counter_10(row_out__12__counter__10),
-    .row_out_counter_11(row_out__12__counter__11),
-    .row_out_counter_12(row_out__12__counter__12),
-    .row_out_counter_13(row_out__12__counter__13),
-    .row_out_counter_14(row_out__12__counter__14),
-    .row_out_counter_15(row_out__12__counter__15),
-    .row_out_counter_2(row_out__12__counter__2),
-    .row_out_counter_3(row_out__12__counter__3),
-    .row_out_counter_4(row_out__12__counter__4),
-    .row_out_counter_5(row_out__12__counter__5),
-    .row_out_counter_6(row_out__12__counter__6),
-    .row_out_counter_7(row_out__12__counter__7),
-    .row_out_counter_8(row_out__12__counter__8),
-    .row_out_counter_9(row_out__12__counter__9),
+    .row_out_counters(row_out__12__counters),
     .row_out_hot(row_out__12__hot),
     .row_out_referenced(row_out__12__referenced),
-    .row_out_tag_0(row_out__12__tag__0),
-    .row_out_tag_1(row_out__12__tag__1),
-    .row_out_tag_10(row_out__12__tag__10),
-    .row_out_tag_11(row_out__12__tag__11),
-    .row_out_tag_12(row_out__12__tag__12),
-    .row_out_tag_13(row_out__12__tag__13),
-    .row_out_tag_14(row_out__12__tag__14),
-    .row_out_tag_15(row_out__12__tag__15),
-    .row_out_tag_2(row_out__12__tag__2),
-    .row_out_tag_3(row_out__12__tag__3),
-    .row_out_tag_4(row_out__12__tag__4),
-    .row_out_tag_5(row_out__12__tag__5),
-    .row_out_tag_6(row_out__12__tag__6),
-    .row_out_tag_7(row_out__12__tag__7),
-    .row_out_tag_8(row_out__12__tag__8),
-    .row_out_tag_9(row_out__12__tag__9),
+    .row_out_tags(row_out__12__tags),
     .row_out_valid(row_out__12__valid),
-    .row_set(\row_set$6581 ),
-    .row_way(\row_way$6582 ),
+    .row_set(\row_set$3671 ),
+    .row_way(\row_way$3672 ),
     .row_write(\row_write$186 [12]),
     .rst(rst),
-    .scatter(\scatter$1962 ),
-    .slot_in(\slot_in$6584 ),
+    .scatter(\scatter$852 ),
+    .slot_in(\slot_in$3674 ),
     .slot_out(slot_out__12),
-    .slot_write(\slot_write$6335 [12]),
+    .slot_write(\slot_write$3425 [12]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -20178,12 +14131,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$5489 ),
+    .update(\update$2579 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$5528 ),
+    .update_room(\update_room$2618 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -20217,18 +14170,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7313 ),
+    .updating(\updating$4403 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank13 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6615 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$3705 ),
     .bank(5'h0d),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__13),
-    .evicted(\evicted$7218 ),
+    .evicted(\evicted$4308 ),
     .fetch(fetch),
     .gather({ \$432 [13], \$431 [13], \$430 [13], \$429 [13], \$428 [13], \$427 [13], \$426 [13], \$425 [13], \$424 [13], \$423 [13], \$422 [13], \$421 [13], \$420 [13], \$419 [13], \$418 [13], \$417 [13] }),
     .gather_load(gather_load),
@@ -20237,103 +14190,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__13),
-    .inserted(\inserted$7186 ),
+    .inserted(\inserted$4276 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__13),
-    .pick_take(\take$6351 [13]),
+    .pick_take(\take$3441 [13]),
     .pick_way(pick_way__13),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$2138 ),
-    .returned(\returned$7282 ),
-    .revived(\revived$7250 ),
-    .room(\room$2133 ),
-    .row_access(\row_access$6600 ),
+    .ready(\ready$938 ),
+    .returned(\returned$4372 ),
+    .revived(\revived$4340 ),
+    .room(\room$933 ),
+    .row_access(\row_access$3690 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__13__age),
-    .row_out_counter_0(row_out__13__counter__0),
-    .row_out_counter_1(row_out__13__counter__1),
-    .row_out_counter_10(row_out__13__counter__10),
-    .row_out_counter_11(row_out__13__counter__11),
-    .row_out_counter_12(row_out__13__counter__12),
-    .row_out_counter_13(row_out__13__counter__13),
-    .row_out_counter_14(row_out__13__counter__14),
-    .row_out_counter_15(row_out__13__counter__15),
-    .row_out_counter_2(row_out__13__counter__2),
-    .row_out_counter_3(row_out__13__counter__3),
-    .row_out_counter_4(row_out__13__counter__4),
-    .row_out_counter_5(row_out__13__counter__5),
-    .row_out_counter_6(row_out__13__counter__6),
-    .row_out_counter_7(row_out__13__counter__7),
-    .row_out_counter_8(row_out__13__counter__8),
-    .row_out_counter_9(row_out__13__counter__9),
+    .row_out_counters(row_out__13__counters),
     .row_out_hot(row_out__13__hot),
     .row_out_referenced(row_out__13__referenced),
-    .row_out_tag_0(row_out__13__tag__0),
-    .row_out_tag_1(row_out__13__tag__1),
-    .row_out_tag_10(row_out__13__tag__10),
-    .row_out_tag_11(row_out__13__tag__11),
-    .row_out_tag_12(row_out__13__tag__12),
-    .row_out_tag_13(row_out__13__tag__13),
-    .row_out_tag_14(row_out__13__tag__14),
-    .row_out_tag_15(row_out__13__tag__15),
-    .row_out_tag_2(row_out__13__tag__2),
-    .row_out_tag_3(row_out__13__tag__3),
-    .row_out_tag_4(row_out__13__tag__4),
-    .row_out_tag_5(row_out__13__tag__5),
-    .row_out_tag_6(row_out__13__tag__6),
-    .row_out_tag_7(row_out__13__tag__7),
-    .row_out_tag_8(row_out__13__tag__8),
-    .row_out_tag_9(row_out__13__tag__9),
+    .row_out_tags(row_out__13__tags),
     .row_out_valid(row_out__13__valid),
-    .row_set(\row_set$6601 ),
-    .row_way(\row_way$6602 ),
+    .row_set(\row_set$3691 ),
+    .row_way(\row_way$3692 ),
     .row_write(\row_write$186 [13]),
     .rst(rst),
-    .scatter(\scatter$2110 ),
-    .slot_in(\slot_in$6604 ),
+    .scatter(\scatter$910 ),
+    .slot_in(\slot_in$3694 ),
     .slot_out(slot_out__13),
-    .slot_write(\slot_write$6335 [13]),
+    .slot_write(\slot_write$3425 [13]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -20351,12 +14244,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$5530 ),
+    .update(\update$2620 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$5569 ),
+    .update_room(\update_room$2659 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -20390,18 +14283,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7314 ),
+    .updating(\updating$4404 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank14 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6635 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$3725 ),
     .bank(5'h0e),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__14),
-    .evicted(\evicted$7219 ),
+    .evicted(\evicted$4309 ),
     .fetch(fetch),
     .gather({ \$432 [14], \$431 [14], \$430 [14], \$429 [14], \$428 [14], \$427 [14], \$426 [14], \$425 [14], \$424 [14], \$423 [14], \$422 [14], \$421 [14], \$420 [14], \$419 [14], \$418 [14], \$417 [14] }),
     .gather_load(gather_load),
@@ -20410,103 +14303,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__14),
-    .inserted(\inserted$7187 ),
+    .inserted(\inserted$4277 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__14),
-    .pick_take(\take$6351 [14]),
+    .pick_take(\take$3441 [14]),
     .pick_way(pick_way__14),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$2286 ),
-    .returned(\returned$7283 ),
-    .revived(\revived$7251 ),
-    .room(\room$2281 ),
-    .row_access(\row_access$6620 ),
+    .ready(\ready$996 ),
+    .returned(\returned$4373 ),
+    .revived(\revived$4341 ),
+    .room(\room$991 ),
+    .row_access(\row_access$3710 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__14__age),
-    .row_out_counter_0(row_out__14__counter__0),
-    .row_out_counter_1(row_out__14__counter__1),
-    .row_out_counter_10(row_out__14__counter__10),
-    .row_out_counter_11(row_out__14__counter__11),
-    .row_out_counter_12(row_out__14__counter__12),
-    .row_out_counter_13(row_out__14__counter__13),
-    .row_out_counter_14(row_out__14__counter__14),
-    .row_out_counter_15(row_out__14__counter__15),
-    .row_out_counter_2(row_out__14__counter__2),
-    .row_out_counter_3(row_out__14__counter__3),
-    .row_out_counter_4(row_out__14__counter__4),
-    .row_out_counter_5(row_out__14__counter__5),
-    .row_out_counter_6(row_out__14__counter__6),
-    .row_out_counter_7(row_out__14__counter__7),
-    .row_out_counter_8(row_out__14__counter__8),
-    .row_out_counter_9(row_out__14__counter__9),
+    .row_out_counters(row_out__14__counters),
     .row_out_hot(row_out__14__hot),
     .row_out_referenced(row_out__14__referenced),
-    .row_out_tag_0(row_out__14__tag__0),
-    .row_out_tag_1(row_out__14__tag__1),
-    .row_out_tag_10(row_out__14__tag__10),
-    .row_out_tag_11(row_out__14__tag__11),
-    .row_out_tag_12(row_out__14__tag__12),
-    .row_out_tag_13(row_out__14__tag__13),
-    .row_out_tag_14(row_out__14__tag__14),
-    .row_out_tag_15(row_out__14__tag__15),
-    .row_out_tag_2(row_out__14__tag__2),
-    .row_out_tag_3(row_out__14__tag__3),
-    .row_out_tag_4(row_out__14__tag__4),
-    .row_out_tag_5(row_out__14__tag__5),
-    .row_out_tag_6(row_out__14__tag__6),
-    .row_out_tag_7(row_out__14__tag__7),
-    .row_out_tag_8(row_out__14__tag__8),
-    .row_out_tag_9(row_out__14__tag__9),
+    .row_out_tags(row_out__14__tags),
     .row_out_valid(row_out__14__valid),
-    .row_set(\row_set$6621 ),
-    .row_way(\row_way$6622 ),
+    .row_set(\row_set$3711 ),
+    .row_way(\row_way$3712 ),
     .row_write(\row_write$186 [14]),
     .rst(rst),
-    .scatter(\scatter$2258 ),
-    .slot_in(\slot_in$6624 ),
+    .scatter(\scatter$968 ),
+    .slot_in(\slot_in$3714 ),
     .slot_out(slot_out__14),
-    .slot_write(\slot_write$6335 [14]),
+    .slot_write(\slot_write$3425 [14]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -20524,12 +14357,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$5571 ),
+    .update(\update$2661 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$5610 ),
+    .update_room(\update_room$2700 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -20563,18 +14396,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7315 ),
+    .updating(\updating$4405 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank15 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6655 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$3745 ),
     .bank(5'h0f),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__15),
-    .evicted(\evicted$7220 ),
+    .evicted(\evicted$4310 ),
     .fetch(fetch),
     .gather({ \$432 [15], \$431 [15], \$430 [15], \$429 [15], \$428 [15], \$427 [15], \$426 [15], \$425 [15], \$424 [15], \$423 [15], \$422 [15], \$421 [15], \$420 [15], \$419 [15], \$418 [15], \$417 [15] }),
     .gather_load(gather_load),
@@ -20583,103 +14416,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__15),
-    .inserted(\inserted$7188 ),
+    .inserted(\inserted$4278 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__15),
-    .pick_take(\take$6351 [15]),
+    .pick_take(\take$3441 [15]),
     .pick_way(pick_way__15),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$2434 ),
-    .returned(\returned$7284 ),
-    .revived(\revived$7252 ),
-    .room(\room$2429 ),
-    .row_access(\row_access$6640 ),
+    .ready(\ready$1054 ),
+    .returned(\returned$4374 ),
+    .revived(\revived$4342 ),
+    .room(\room$1049 ),
+    .row_access(\row_access$3730 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__15__age),
-    .row_out_counter_0(row_out__15__counter__0),
-    .row_out_counter_1(row_out__15__counter__1),
-    .row_out_counter_10(row_out__15__counter__10),
-    .row_out_counter_11(row_out__15__counter__11),
-    .row_out_counter_12(row_out__15__counter__12),
-    .row_out_counter_13(row_out__15__counter__13),
-    .row_out_counter_14(row_out__15__counter__14),
-    .row_out_counter_15(row_out__15__counter__15),
-    .row_out_counter_2(row_out__15__counter__2),
-    .row_out_counter_3(row_out__15__counter__3),
-    .row_out_counter_4(row_out__15__counter__4),
-    .row_out_counter_5(row_out__15__counter__5),
-    .row_out_counter_6(row_out__15__counter__6),
-    .row_out_counter_7(row_out__15__counter__7),
-    .row_out_counter_8(row_out__15__counter__8),
-    .row_out_counter_9(row_out__15__counter__9),
+    .row_out_counters(row_out__15__counters),
     .row_out_hot(row_out__15__hot),
     .row_out_referenced(row_out__15__referenced),
-    .row_out_tag_0(row_out__15__tag__0),
-    .row_out_tag_1(row_out__15__tag__1),
-    .row_out_tag_10(row_out__15__tag__10),
-    .row_out_tag_11(row_out__15__tag__11),
-    .row_out_tag_12(row_out__15__tag__12),
-    .row_out_tag_13(row_out__15__tag__13),
-    .row_out_tag_14(row_out__15__tag__14),
-    .row_out_tag_15(row_out__15__tag__15),
-    .row_out_tag_2(row_out__15__tag__2),
-    .row_out_tag_3(row_out__15__tag__3),
-    .row_out_tag_4(row_out__15__tag__4),
-    .row_out_tag_5(row_out__15__tag__5),
-    .row_out_tag_6(row_out__15__tag__6),
-    .row_out_tag_7(row_out__15__tag__7),
-    .row_out_tag_8(row_out__15__tag__8),
-    .row_out_tag_9(row_out__15__tag__9),
+    .row_out_tags(row_out__15__tags),
     .row_out_valid(row_out__15__valid),
-    .row_set(\row_set$6641 ),
-    .row_way(\row_way$6642 ),
+    .row_set(\row_set$3731 ),
+    .row_way(\row_way$3732 ),
     .row_write(\row_write$186 [15]),
     .rst(rst),
-    .scatter(\scatter$2406 ),
-    .slot_in(\slot_in$6644 ),
+    .scatter(\scatter$1026 ),
+    .slot_in(\slot_in$3734 ),
     .slot_out(slot_out__15),
-    .slot_write(\slot_write$6335 [15]),
+    .slot_write(\slot_write$3425 [15]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -20697,12 +14470,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$5612 ),
+    .update(\update$2702 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$5651 ),
+    .update_room(\update_room$2741 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -20736,18 +14509,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7316 ),
+    .updating(\updating$4406 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank16 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6675 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$3765 ),
     .bank(5'h10),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__16),
-    .evicted(\evicted$7221 ),
+    .evicted(\evicted$4311 ),
     .fetch(fetch),
     .gather({ \$432 [16], \$431 [16], \$430 [16], \$429 [16], \$428 [16], \$427 [16], \$426 [16], \$425 [16], \$424 [16], \$423 [16], \$422 [16], \$421 [16], \$420 [16], \$419 [16], \$418 [16], \$417 [16] }),
     .gather_load(gather_load),
@@ -20756,103 +14529,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__16),
-    .inserted(\inserted$7189 ),
+    .inserted(\inserted$4279 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__16),
-    .pick_take(\take$6351 [16]),
+    .pick_take(\take$3441 [16]),
     .pick_way(pick_way__16),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$2582 ),
-    .returned(\returned$7285 ),
-    .revived(\revived$7253 ),
-    .room(\room$2577 ),
-    .row_access(\row_access$6660 ),
+    .ready(\ready$1112 ),
+    .returned(\returned$4375 ),
+    .revived(\revived$4343 ),
+    .room(\room$1107 ),
+    .row_access(\row_access$3750 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__16__age),
-    .row_out_counter_0(row_out__16__counter__0),
-    .row_out_counter_1(row_out__16__counter__1),
-    .row_out_counter_10(row_out__16__counter__10),
-    .row_out_counter_11(row_out__16__counter__11),
-    .row_out_counter_12(row_out__16__counter__12),
-    .row_out_counter_13(row_out__16__counter__13),
-    .row_out_counter_14(row_out__16__counter__14),
-    .row_out_counter_15(row_out__16__counter__15),
-    .row_out_counter_2(row_out__16__counter__2),
-    .row_out_counter_3(row_out__16__counter__3),
-    .row_out_counter_4(row_out__16__counter__4),
-    .row_out_counter_5(row_out__16__counter__5),
-    .row_out_counter_6(row_out__16__counter__6),
-    .row_out_counter_7(row_out__16__counter__7),
-    .row_out_counter_8(row_out__16__counter__8),
-    .row_out_counter_9(row_out__16__counter__9),
+    .row_out_counters(row_out__16__counters),
     .row_out_hot(row_out__16__hot),
     .row_out_referenced(row_out__16__referenced),
-    .row_out_tag_0(row_out__16__tag__0),
-    .row_out_tag_1(row_out__16__tag__1),
-    .row_out_tag_10(row_out__16__tag__10),
-    .row_out_tag_11(row_out__16__tag__11),
-    .row_out_tag_12(row_out__16__tag__12),
-    .row_out_tag_13(row_out__16__tag__13),
-    .row_out_tag_14(row_out__16__tag__14),
-    .row_out_tag_15(row_out__16__tag__15),
-    .row_out_tag_2(row_out__16__tag__2),
-    .row_out_tag_3(row_out__16__tag__3),
-    .row_out_tag_4(row_out__16__tag__4),
-    .row_out_tag_5(row_out__16__tag__5),
-    .row_out_tag_6(row_out__16__tag__6),
-    .row_out_tag_7(row_out__16__tag__7),
-    .row_out_tag_8(row_out__16__tag__8),
-    .row_out_tag_9(row_out__16__tag__9),
+    .row_out_tags(row_out__16__tags),
     .row_out_valid(row_out__16__valid),
-    .row_set(\row_set$6661 ),
-    .row_way(\row_way$6662 ),
+    .row_set(\row_set$3751 ),
+    .row_way(\row_way$3752 ),
     .row_write(\row_write$186 [16]),
     .rst(rst),
-    .scatter(\scatter$2554 ),
-    .slot_in(\slot_in$6664 ),
+    .scatter(\scatter$1084 ),
+    .slot_in(\slot_in$3754 ),
     .slot_out(slot_out__16),
-    .slot_write(\slot_write$6335 [16]),
+    .slot_write(\slot_write$3425 [16]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -20870,12 +14583,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$5653 ),
+    .update(\update$2743 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$5692 ),
+    .update_room(\update_room$2782 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -20909,18 +14622,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7317 ),
+    .updating(\updating$4407 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank17 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6695 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$3785 ),
     .bank(5'h11),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__17),
-    .evicted(\evicted$7222 ),
+    .evicted(\evicted$4312 ),
     .fetch(fetch),
     .gather({ \$432 [17], \$431 [17], \$430 [17], \$429 [17], \$428 [17], \$427 [17], \$426 [17], \$425 [17], \$424 [17], \$423 [17], \$422 [17], \$421 [17], \$420 [17], \$419 [17], \$418 [17], \$417 [17] }),
     .gather_load(gather_load),
@@ -20929,103 +14642,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__17),
-    .inserted(\inserted$7190 ),
+    .inserted(\inserted$4280 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__17),
-    .pick_take(\take$6351 [17]),
+    .pick_take(\take$3441 [17]),
     .pick_way(pick_way__17),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$2730 ),
-    .returned(\returned$7286 ),
-    .revived(\revived$7254 ),
-    .room(\room$2725 ),
-    .row_access(\row_access$6680 ),
+    .ready(\ready$1170 ),
+    .returned(\returned$4376 ),
+    .revived(\revived$4344 ),
+    .room(\room$1165 ),
+    .row_access(\row_access$3770 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__17__age),
-    .row_out_counter_0(row_out__17__counter__0),
-    .row_out_counter_1(row_out__17__counter__1),
-    .row_out_counter_10(row_out__17__counter__10),
-    .row_out_counter_11(row_out__17__counter__11),
-    .row_out_counter_12(row_out__17__counter__12),
-    .row_out_counter_13(row_out__17__counter__13),
-    .row_out_counter_14(row_out__17__counter__14),
-    .row_out_counter_15(row_out__17__counter__15),
-    .row_out_counter_2(row_out__17__counter__2),
-    .row_out_counter_3(row_out__17__counter__3),
-    .row_out_counter_4(row_out__17__counter__4),
-    .row_out_counter_5(row_out__17__counter__5),
-    .row_out_counter_6(row_out__17__counter__6),
-    .row_out_counter_7(row_out__17__counter__7),
-    .row_out_counter_8(row_out__17__counter__8),
-    .row_out_counter_9(row_out__17__counter__9),
+    .row_out_counters(row_out__17__counters),
     .row_out_hot(row_out__17__hot),
     .row_out_referenced(row_out__17__referenced),
-    .row_out_tag_0(row_out__17__tag__0),
-    .row_out_tag_1(row_out__17__tag__1),
-    .row_out_tag_10(row_out__17__tag__10),
-    .row_out_tag_11(row_out__17__tag__11),
-    .row_out_tag_12(row_out__17__tag__12),
-    .row_out_tag_13(row_out__17__tag__13),
-    .row_out_tag_14(row_out__17__tag__14),
-    .row_out_tag_15(row_out__17__tag__15),
-    .row_out_tag_2(row_out__17__tag__2),
-    .row_out_tag_3(row_out__17__tag__3),
-    .row_out_tag_4(row_out__17__tag__4),
-    .row_out_tag_5(row_out__17__tag__5),
-    .row_out_tag_6(row_out__17__tag__6),
-    .row_out_tag_7(row_out__17__tag__7),
-    .row_out_tag_8(row_out__17__tag__8),
-    .row_out_tag_9(row_out__17__tag__9),
+    .row_out_tags(row_out__17__tags),
     .row_out_valid(row_out__17__valid),
-    .row_set(\row_set$6681 ),
-    .row_way(\row_way$6682 ),
+    .row_set(\row_set$3771 ),
+    .row_way(\row_way$3772 ),
     .row_write(\row_write$186 [17]),
     .rst(rst),
-    .scatter(\scatter$2702 ),
-    .slot_in(\slot_in$6684 ),
+    .scatter(\scatter$1142 ),
+    .slot_in(\slot_in$3774 ),
     .slot_out(slot_out__17),
-    .slot_write(\slot_write$6335 [17]),
+    .slot_write(\slot_write$3425 [17]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -21043,12 +14696,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$5694 ),
+    .update(\update$2784 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$5733 ),
+    .update_room(\update_room$2823 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -21082,18 +14735,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7318 ),
+    .updating(\updating$4408 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank18 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6715 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$3805 ),
     .bank(5'h12),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__18),
-    .evicted(\evicted$7223 ),
+    .evicted(\evicted$4313 ),
     .fetch(fetch),
     .gather({ \$432 [18], \$431 [18], \$430 [18], \$429 [18], \$428 [18], \$427 [18], \$426 [18], \$425 [18], \$424 [18], \$423 [18], \$422 [18], \$421 [18], \$420 [18], \$419 [18], \$418 [18], \$417 [18] }),
     .gather_load(gather_load),
@@ -21102,103 +14755,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__18),
-    .inserted(\inserted$7191 ),
+    .inserted(\inserted$4281 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__18),
-    .pick_take(\take$6351 [18]),
+    .pick_take(\take$3441 [18]),
     .pick_way(pick_way__18),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$2878 ),
-    .returned(\returned$7287 ),
-    .revived(\revived$7255 ),
-    .room(\room$2873 ),
-    .row_access(\row_access$6700 ),
+    .ready(\ready$1228 ),
+    .returned(\returned$4377 ),
+    .revived(\revived$4345 ),
+    .room(\room$1223 ),
+    .row_access(\row_access$3790 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__18__age),
-    .row_out_counter_0(row_out__18__counter__0),
-    .row_out_counter_1(row_out__18__counter__1),
-    .row_out_counter_10(row_out__18__counter__10),
-    .row_out_counter_11(row_out__18__counter__11),
-    .row_out_counter_12(row_out__18__counter__12),
-    .row_out_counter_13(row_out__18__counter__13),
-    .row_out_counter_14(row_out__18__counter__14),
-    .row_out_counter_15(row_out__18__counter__15),
-    .row_out_counter_2(row_out__18__counter__2),
-    .row_out_counter_3(row_out__18__counter__3),
-    .row_out_counter_4(row_out__18__counter__4),
-    .row_out_counter_5(row_out__18__counter__5),
-    .row_out_counter_6(row_out__18__counter__6),
-    .row_out_counter_7(row_out__18__counter__7),
-    .row_out_counter_8(row_out__18__counter__8),
-    .row_out_counter_9(row_out__18__counter__9),
+    .row_out_counters(row_out__18__counters),
     .row_out_hot(row_out__18__hot),
     .row_out_referenced(row_out__18__referenced),
-    .row_out_tag_0(row_out__18__tag__0),
-    .row_out_tag_1(row_out__18__tag__1),
-    .row_out_tag_10(row_out__18__tag__10),
-    .row_out_tag_11(row_out__18__tag__11),
-    .row_out_tag_12(row_out__18__tag__12),
-    .row_out_tag_13(row_out__18__tag__13),
-    .row_out_tag_14(row_out__18__tag__14),
-    .row_out_tag_15(row_out__18__tag__15),
-    .row_out_tag_2(row_out__18__tag__2),
-    .row_out_tag_3(row_out__18__tag__3),
-    .row_out_tag_4(row_out__18__tag__4),
-    .row_out_tag_5(row_out__18__tag__5),
-    .row_out_tag_6(row_out__18__tag__6),
-    .row_out_tag_7(row_out__18__tag__7),
-    .row_out_tag_8(row_out__18__tag__8),
-    .row_out_tag_9(row_out__18__tag__9),
+    .row_out_tags(row_out__18__tags),
     .row_out_valid(row_out__18__valid),
-    .row_set(\row_set$6701 ),
-    .row_way(\row_way$6702 ),
+    .row_set(\row_set$3791 ),
+    .row_way(\row_way$3792 ),
     .row_write(\row_write$186 [18]),
     .rst(rst),
-    .scatter(\scatter$2850 ),
-    .slot_in(\slot_in$6704 ),
+    .scatter(\scatter$1200 ),
+    .slot_in(\slot_in$3794 ),
     .slot_out(slot_out__18),
-    .slot_write(\slot_write$6335 [18]),
+    .slot_write(\slot_write$3425 [18]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -21216,12 +14809,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$5735 ),
+    .update(\update$2825 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$5774 ),
+    .update_room(\update_room$2864 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -21255,18 +14848,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7319 ),
+    .updating(\updating$4409 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank19 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6735 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$3825 ),
     .bank(5'h13),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__19),
-    .evicted(\evicted$7224 ),
+    .evicted(\evicted$4314 ),
     .fetch(fetch),
     .gather({ \$432 [19], \$431 [19], \$430 [19], \$429 [19], \$428 [19], \$427 [19], \$426 [19], \$425 [19], \$424 [19], \$423 [19], \$422 [19], \$421 [19], \$420 [19], \$419 [19], \$418 [19], \$417 [19] }),
     .gather_load(gather_load),
@@ -21275,103 +14868,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__19),
-    .inserted(\inserted$7192 ),
+    .inserted(\inserted$4282 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__19),
-    .pick_take(\take$6351 [19]),
+    .pick_take(\take$3441 [19]),
     .pick_way(pick_way__19),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$3026 ),
-    .returned(\returned$7288 ),
-    .revived(\revived$7256 ),
-    .room(\room$3021 ),
-    .row_access(\row_access$6720 ),
+    .ready(\ready$1286 ),
+    .returned(\returned$4378 ),
+    .revived(\revived$4346 ),
+    .room(\room$1281 ),
+    .row_access(\row_access$3810 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__19__age),
-    .row_out_counter_0(row_out__19__counter__0),
-    .row_out_counter_1(row_out__19__counter__1),
-    .row_out_counter_10(row_out__19__counter__10),
-    .row_out_counter_11(row_out__19__counter__11),
-    .row_out_counter_12(row_out__19__counter__12),
-    .row_out_counter_13(row_out__19__counter__13),
-    .row_out_counter_14(row_out__19__counter__14),
-    .row_out_counter_15(row_out__19__counter__15),
-    .row_out_counter_2(row_out__19__counter__2),
-    .row_out_counter_3(row_out__19__counter__3),
-    .row_out_counter_4(row_out__19__counter__4),
-    .row_out_counter_5(row_out__19__counter__5),
-    .row_out_counter_6(row_out__19__counter__6),
-    .row_out_counter_7(row_out__19__counter__7),
-    .row_out_counter_8(row_out__19__counter__8),
-    .row_out_counter_9(row_out__19__counter__9),
+    .row_out_counters(row_out__19__counters),
     .row_out_hot(row_out__19__hot),
     .row_out_referenced(row_out__19__referenced),
-    .row_out_tag_0(row_out__19__tag__0),
-    .row_out_tag_1(row_out__19__tag__1),
-    .row_out_tag_10(row_out__19__tag__10),
-    .row_out_tag_11(row_out__19__tag__11),
-    .row_out_tag_12(row_out__19__tag__12),
-    .row_out_tag_13(row_out__19__tag__13),
-    .row_out_tag_14(row_out__19__tag__14),
-    .row_out_tag_15(row_out__19__tag__15),
-    .row_out_tag_2(row_out__19__tag__2),
-    .row_out_tag_3(row_out__19__tag__3),
-    .row_out_tag_4(row_out__19__tag__4),
-    .row_out_tag_5(row_out__19__tag__5),
-    .row_out_tag_6(row_out__19__tag__6),
-    .row_out_tag_7(row_out__19__tag__7),
-    .row_out_tag_8(row_out__19__tag__8),
-    .row_out_tag_9(row_out__19__tag__9),
+    .row_out_tags(row_out__19__tags),
     .row_out_valid(row_out__19__valid),
-    .row_set(\row_set$6721 ),
-    .row_way(\row_way$6722 ),
+    .row_set(\row_set$3811 ),
+    .row_way(\row_way$3812 ),
     .row_write(\row_write$186 [19]),
     .rst(rst),
-    .scatter(\scatter$2998 ),
-    .slot_in(\slot_in$6724 ),
+    .scatter(\scatter$1258 ),
+    .slot_in(\slot_in$3814 ),
     .slot_out(slot_out__19),
-    .slot_write(\slot_write$6335 [19]),
+    .slot_write(\slot_write$3425 [19]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -21389,12 +14922,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$5776 ),
+    .update(\update$2866 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$5815 ),
+    .update_room(\update_room$2905 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -21428,18 +14961,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7320 ),
+    .updating(\updating$4410 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank2 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6395 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$3485 ),
     .bank(5'h02),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__2),
-    .evicted(\evicted$7207 ),
+    .evicted(\evicted$4297 ),
     .fetch(fetch),
     .gather({ \$432 [2], \$431 [2], \$430 [2], \$429 [2], \$428 [2], \$427 [2], \$426 [2], \$425 [2], \$424 [2], \$423 [2], \$422 [2], \$421 [2], \$420 [2], \$419 [2], \$418 [2], \$417 [2] }),
     .gather_load(gather_load),
@@ -21448,103 +14981,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__2),
-    .inserted(\inserted$7175 ),
+    .inserted(\inserted$4265 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__2),
-    .pick_take(\take$6351 [2]),
+    .pick_take(\take$3441 [2]),
     .pick_way(pick_way__2),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$510 ),
-    .returned(\returned$7271 ),
-    .revived(\revived$7239 ),
-    .room(\room$505 ),
-    .row_access(\row_access$6380 ),
+    .ready(\ready$300 ),
+    .returned(\returned$4361 ),
+    .revived(\revived$4329 ),
+    .room(\room$295 ),
+    .row_access(\row_access$3470 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__2__age),
-    .row_out_counter_0(row_out__2__counter__0),
-    .row_out_counter_1(row_out__2__counter__1),
-    .row_out_counter_10(row_out__2__counter__10),
-    .row_out_counter_11(row_out__2__counter__11),
-    .row_out_counter_12(row_out__2__counter__12),
-    .row_out_counter_13(row_out__2__counter__13),
-    .row_out_counter_14(row_out__2__counter__14),
-    .row_out_counter_15(row_out__2__counter__15),
-    .row_out_counter_2(row_out__2__counter__2),
-    .row_out_counter_3(row_out__2__counter__3),
-    .row_out_counter_4(row_out__2__counter__4),
-    .row_out_counter_5(row_out__2__counter__5),
-    .row_out_counter_6(row_out__2__counter__6),
-    .row_out_counter_7(row_out__2__counter__7),
-    .row_out_counter_8(row_out__2__counter__8),
-    .row_out_counter_9(row_out__2__counter__9),
+    .row_out_counters(row_out__2__counters),
     .row_out_hot(row_out__2__hot),
     .row_out_referenced(row_out__2__referenced),
-    .row_out_tag_0(row_out__2__tag__0),
-    .row_out_tag_1(row_out__2__tag__1),
-    .row_out_tag_10(row_out__2__tag__10),
-    .row_out_tag_11(row_out__2__tag__11),
-    .row_out_tag_12(row_out__2__tag__12),
-    .row_out_tag_13(row_out__2__tag__13),
-    .row_out_tag_14(row_out__2__tag__14),
-    .row_out_tag_15(row_out__2__tag__15),
-    .row_out_tag_2(row_out__2__tag__2),
-    .row_out_tag_3(row_out__2__tag__3),
-    .row_out_tag_4(row_out__2__tag__4),
-    .row_out_tag_5(row_out__2__tag__5),
-    .row_out_tag_6(row_out__2__tag__6),
-    .row_out_tag_7(row_out__2__tag__7),
-    .row_out_tag_8(row_out__2__tag__8),
-    .row_out_tag_9(row_out__2__tag__9),
+    .row_out_tags(row_out__2__tags),
     .row_out_valid(row_out__2__valid),
-    .row_set(\row_set$6381 ),
-    .row_way(\row_way$6382 ),
+    .row_set(\row_set$3471 ),
+    .row_way(\row_way$3472 ),
     .row_write(\row_write$186 [2]),
     .rst(rst),
-    .scatter(\scatter$482 ),
-    .slot_in(\slot_in$6384 ),
+    .scatter(\scatter$272 ),
+    .slot_in(\slot_in$3474 ),
     .slot_out(slot_out__2),
-    .slot_write(\slot_write$6335 [2]),
+    .slot_write(\slot_write$3425 [2]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -21562,12 +15035,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$5079 ),
+    .update(\update$2169 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$5118 ),
+    .update_room(\update_room$2208 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -21601,18 +15074,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7303 ),
+    .updating(\updating$4393 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank20 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6755 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$3845 ),
     .bank(5'h14),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__20),
-    .evicted(\evicted$7225 ),
+    .evicted(\evicted$4315 ),
     .fetch(fetch),
     .gather({ \$432 [20], \$431 [20], \$430 [20], \$429 [20], \$428 [20], \$427 [20], \$426 [20], \$425 [20], \$424 [20], \$423 [20], \$422 [20], \$421 [20], \$420 [20], \$419 [20], \$418 [20], \$417 [20] }),
     .gather_load(gather_load),
@@ -21621,103 +15094,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__20),
-    .inserted(\inserted$7193 ),
+    .inserted(\inserted$4283 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__20),
-    .pick_take(\take$6351 [20]),
+    .pick_take(\take$3441 [20]),
     .pick_way(pick_way__20),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$3174 ),
-    .returned(\returned$7289 ),
-    .revived(\revived$7257 ),
-    .room(\room$3169 ),
-    .row_access(\row_access$6740 ),
+    .ready(\ready$1344 ),
+    .returned(\returned$4379 ),
+    .revived(\revived$4347 ),
+    .room(\room$1339 ),
+    .row_access(\row_access$3830 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__20__age),
-    .row_out_counter_0(row_out__20__counter__0),
-    .row_out_counter_1(row_out__20__counter__1),
-    .row_out_counter_10(row_out__20__counter__10),
-    .row_out_counter_11(row_out__20__counter__11),
-    .row_out_counter_12(row_out__20__counter__12),
-    .row_out_counter_13(row_out__20__counter__13),
-    .row_out_counter_14(row_out__20__counter__14),
-    .row_out_counter_15(row_out__20__counter__15),
-    .row_out_counter_2(row_out__20__counter__2),
-    .row_out_counter_3(row_out__20__counter__3),
-    .row_out_counter_4(row_out__20__counter__4),
-    .row_out_counter_5(row_out__20__counter__5),
-    .row_out_counter_6(row_out__20__counter__6),
-    .row_out_counter_7(row_out__20__counter__7),
-    .row_out_counter_8(row_out__20__counter__8),
-    .row_out_counter_9(row_out__20__counter__9),
+    .row_out_counters(row_out__20__counters),
     .row_out_hot(row_out__20__hot),
     .row_out_referenced(row_out__20__referenced),
-    .row_out_tag_0(row_out__20__tag__0),
-    .row_out_tag_1(row_out__20__tag__1),
-    .row_out_tag_10(row_out__20__tag__10),
-    .row_out_tag_11(row_out__20__tag__11),
-    .row_out_tag_12(row_out__20__tag__12),
-    .row_out_tag_13(row_out__20__tag__13),
-    .row_out_tag_14(row_out__20__tag__14),
-    .row_out_tag_15(row_out__20__tag__15),
-    .row_out_tag_2(row_out__20__tag__2),
-    .row_out_tag_3(row_out__20__tag__3),
-    .row_out_tag_4(row_out__20__tag__4),
-    .row_out_tag_5(row_out__20__tag__5),
-    .row_out_tag_6(row_out__20__tag__6),
-    .row_out_tag_7(row_out__20__tag__7),
-    .row_out_tag_8(row_out__20__tag__8),
-    .row_out_tag_9(row_out__20__tag__9),
+    .row_out_tags(row_out__20__tags),
     .row_out_valid(row_out__20__valid),
-    .row_set(\row_set$6741 ),
-    .row_way(\row_way$6742 ),
+    .row_set(\row_set$3831 ),
+    .row_way(\row_way$3832 ),
     .row_write(\row_write$186 [20]),
     .rst(rst),
-    .scatter(\scatter$3146 ),
-    .slot_in(\slot_in$6744 ),
+    .scatter(\scatter$1316 ),
+    .slot_in(\slot_in$3834 ),
     .slot_out(slot_out__20),
-    .slot_write(\slot_write$6335 [20]),
+    .slot_write(\slot_write$3425 [20]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -21735,12 +15148,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$5817 ),
+    .update(\update$2907 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$5856 ),
+    .update_room(\update_room$2946 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -21774,18 +15187,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7321 ),
+    .updating(\updating$4411 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank21 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6775 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$3865 ),
     .bank(5'h15),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__21),
-    .evicted(\evicted$7226 ),
+    .evicted(\evicted$4316 ),
     .fetch(fetch),
     .gather({ \$432 [21], \$431 [21], \$430 [21], \$429 [21], \$428 [21], \$427 [21], \$426 [21], \$425 [21], \$424 [21], \$423 [21], \$422 [21], \$421 [21], \$420 [21], \$419 [21], \$418 [21], \$417 [21] }),
     .gather_load(gather_load),
@@ -21794,103 +15207,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__21),
-    .inserted(\inserted$7194 ),
+    .inserted(\inserted$4284 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__21),
-    .pick_take(\take$6351 [21]),
+    .pick_take(\take$3441 [21]),
     .pick_way(pick_way__21),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$3322 ),
-    .returned(\returned$7290 ),
-    .revived(\revived$7258 ),
-    .room(\room$3317 ),
-    .row_access(\row_access$6760 ),
+    .ready(\ready$1402 ),
+    .returned(\returned$4380 ),
+    .revived(\revived$4348 ),
+    .room(\room$1397 ),
+    .row_access(\row_access$3850 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__21__age),
-    .row_out_counter_0(row_out__21__counter__0),
-    .row_out_counter_1(row_out__21__counter__1),
-    .row_out_counter_10(row_out__21__counter__10),
-    .row_out_counter_11(row_out__21__counter__11),
-    .row_out_counter_12(row_out__21__counter__12),
-    .row_out_counter_13(row_out__21__counter__13),
-    .row_out_counter_14(row_out__21__counter__14),
-    .row_out_counter_15(row_out__21__counter__15),
-    .row_out_counter_2(row_out__21__counter__2),
-    .row_out_counter_3(row_out__21__counter__3),
-    .row_out_counter_4(row_out__21__counter__4),
-    .row_out_counter_5(row_out__21__counter__5),
-    .row_out_counter_6(row_out__21__counter__6),
-    .row_out_counter_7(row_out__21__counter__7),
-    .row_out_counter_8(row_out__21__counter__8),
-    .row_out_counter_9(row_out__21__counter__9),
+    .row_out_counters(row_out__21__counters),
     .row_out_hot(row_out__21__hot),
     .row_out_referenced(row_out__21__referenced),
-    .row_out_tag_0(row_out__21__tag__0),
-    .row_out_tag_1(row_out__21__tag__1),
-    .row_out_tag_10(row_out__21__tag__10),
-    .row_out_tag_11(row_out__21__tag__11),
-    .row_out_tag_12(row_out__21__tag__12),
-    .row_out_tag_13(row_out__21__tag__13),
-    .row_out_tag_14(row_out__21__tag__14),
-    .row_out_tag_15(row_out__21__tag__15),
-    .row_out_tag_2(row_out__21__tag__2),
-    .row_out_tag_3(row_out__21__tag__3),
-    .row_out_tag_4(row_out__21__tag__4),
-    .row_out_tag_5(row_out__21__tag__5),
-    .row_out_tag_6(row_out__21__tag__6),
-    .row_out_tag_7(row_out__21__tag__7),
-    .row_out_tag_8(row_out__21__tag__8),
-    .row_out_tag_9(row_out__21__tag__9),
+    .row_out_tags(row_out__21__tags),
     .row_out_valid(row_out__21__valid),
-    .row_set(\row_set$6761 ),
-    .row_way(\row_way$6762 ),
+    .row_set(\row_set$3851 ),
+    .row_way(\row_way$3852 ),
     .row_write(\row_write$186 [21]),
     .rst(rst),
-    .scatter(\scatter$3294 ),
-    .slot_in(\slot_in$6764 ),
+    .scatter(\scatter$1374 ),
+    .slot_in(\slot_in$3854 ),
     .slot_out(slot_out__21),
-    .slot_write(\slot_write$6335 [21]),
+    .slot_write(\slot_write$3425 [21]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -21908,12 +15261,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$5858 ),
+    .update(\update$2948 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$5897 ),
+    .update_room(\update_room$2987 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -21947,18 +15300,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7322 ),
+    .updating(\updating$4412 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank22 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6795 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$3885 ),
     .bank(5'h16),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__22),
-    .evicted(\evicted$7227 ),
+    .evicted(\evicted$4317 ),
     .fetch(fetch),
     .gather({ \$432 [22], \$431 [22], \$430 [22], \$429 [22], \$428 [22], \$427 [22], \$426 [22], \$425 [22], \$424 [22], \$423 [22], \$422 [22], \$421 [22], \$420 [22], \$419 [22], \$418 [22], \$417 [22] }),
     .gather_load(gather_load),
@@ -21967,103 +15320,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__22),
-    .inserted(\inserted$7195 ),
+    .inserted(\inserted$4285 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__22),
-    .pick_take(\take$6351 [22]),
+    .pick_take(\take$3441 [22]),
     .pick_way(pick_way__22),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$3470 ),
-    .returned(\returned$7291 ),
-    .revived(\revived$7259 ),
-    .room(\room$3465 ),
-    .row_access(\row_access$6780 ),
+    .ready(\ready$1460 ),
+    .returned(\returned$4381 ),
+    .revived(\revived$4349 ),
+    .room(\room$1455 ),
+    .row_access(\row_access$3870 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__22__age),
-    .row_out_counter_0(row_out__22__counter__0),
-    .row_out_counter_1(row_out__22__counter__1),
-    .row_out_counter_10(row_out__22__counter__10),
-    .row_out_counter_11(row_out__22__counter__11),
-    .row_out_counter_12(row_out__22__counter__12),
-    .row_out_counter_13(row_out__22__counter__13),
-    .row_out_counter_14(row_out__22__counter__14),
-    .row_out_counter_15(row_out__22__counter__15),
-    .row_out_counter_2(row_out__22__counter__2),
-    .row_out_counter_3(row_out__22__counter__3),
-    .row_out_counter_4(row_out__22__counter__4),
-    .row_out_counter_5(row_out__22__counter__5),
-    .row_out_counter_6(row_out__22__counter__6),
-    .row_out_counter_7(row_out__22__counter__7),
-    .row_out_counter_8(row_out__22__counter__8),
-    .row_out_counter_9(row_out__22__counter__9),
+    .row_out_counters(row_out__22__counters),
     .row_out_hot(row_out__22__hot),
     .row_out_referenced(row_out__22__referenced),
-    .row_out_tag_0(row_out__22__tag__0),
-    .row_out_tag_1(row_out__22__tag__1),
-    .row_out_tag_10(row_out__22__tag__10),
-    .row_out_tag_11(row_out__22__tag__11),
-    .row_out_tag_12(row_out__22__tag__12),
-    .row_out_tag_13(row_out__22__tag__13),
-    .row_out_tag_14(row_out__22__tag__14),
-    .row_out_tag_15(row_out__22__tag__15),
-    .row_out_tag_2(row_out__22__tag__2),
-    .row_out_tag_3(row_out__22__tag__3),
-    .row_out_tag_4(row_out__22__tag__4),
-    .row_out_tag_5(row_out__22__tag__5),
-    .row_out_tag_6(row_out__22__tag__6),
-    .row_out_tag_7(row_out__22__tag__7),
-    .row_out_tag_8(row_out__22__tag__8),
-    .row_out_tag_9(row_out__22__tag__9),
+    .row_out_tags(row_out__22__tags),
     .row_out_valid(row_out__22__valid),
-    .row_set(\row_set$6781 ),
-    .row_way(\row_way$6782 ),
+    .row_set(\row_set$3871 ),
+    .row_way(\row_way$3872 ),
     .row_write(\row_write$186 [22]),
     .rst(rst),
-    .scatter(\scatter$3442 ),
-    .slot_in(\slot_in$6784 ),
+    .scatter(\scatter$1432 ),
+    .slot_in(\slot_in$3874 ),
     .slot_out(slot_out__22),
-    .slot_write(\slot_write$6335 [22]),
+    .slot_write(\slot_write$3425 [22]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -22081,12 +15374,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$5899 ),
+    .update(\update$2989 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$5938 ),
+    .update_room(\update_room$3028 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -22120,18 +15413,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7323 ),
+    .updating(\updating$4413 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank23 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6815 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$3905 ),
     .bank(5'h17),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__23),
-    .evicted(\evicted$7228 ),
+    .evicted(\evicted$4318 ),
     .fetch(fetch),
     .gather({ \$432 [23], \$431 [23], \$430 [23], \$429 [23], \$428 [23], \$427 [23], \$426 [23], \$425 [23], \$424 [23], \$423 [23], \$422 [23], \$421 [23], \$420 [23], \$419 [23], \$418 [23], \$417 [23] }),
     .gather_load(gather_load),
@@ -22140,103 +15433,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__23),
-    .inserted(\inserted$7196 ),
+    .inserted(\inserted$4286 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__23),
-    .pick_take(\take$6351 [23]),
+    .pick_take(\take$3441 [23]),
     .pick_way(pick_way__23),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$3618 ),
-    .returned(\returned$7292 ),
-    .revived(\revived$7260 ),
-    .room(\room$3613 ),
-    .row_access(\row_access$6800 ),
+    .ready(\ready$1518 ),
+    .returned(\returned$4382 ),
+    .revived(\revived$4350 ),
+    .room(\room$1513 ),
+    .row_access(\row_access$3890 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__23__age),
-    .row_out_counter_0(row_out__23__counter__0),
-    .row_out_counter_1(row_out__23__counter__1),
-    .row_out_counter_10(row_out__23__counter__10),
-    .row_out_counter_11(row_out__23__counter__11),
-    .row_out_counter_12(row_out__23__counter__12),
-    .row_out_counter_13(row_out__23__counter__13),
-    .row_out_counter_14(row_out__23__counter__14),
-    .row_out_counter_15(row_out__23__counter__15),
-    .row_out_counter_2(row_out__23__counter__2),
-    .row_out_counter_3(row_out__23__counter__3),
-    .row_out_counter_4(row_out__23__counter__4),
-    .row_out_counter_5(row_out__23__counter__5),
-    .row_out_counter_6(row_out__23__counter__6),
-    .row_out_counter_7(row_out__23__counter__7),
-    .row_out_counter_8(row_out__23__counter__8),
-    .row_out_counter_9(row_out__23__counter__9),
+    .row_out_counters(row_out__23__counters),
     .row_out_hot(row_out__23__hot),
     .row_out_referenced(row_out__23__referenced),
-    .row_out_tag_0(row_out__23__tag__0),
-    .row_out_tag_1(row_out__23__tag__1),
-    .row_out_tag_10(row_out__23__tag__10),
-    .row_out_tag_11(row_out__23__tag__11),
-    .row_out_tag_12(row_out__23__tag__12),
-    .row_out_tag_13(row_out__23__tag__13),
-    .row_out_tag_14(row_out__23__tag__14),
-    .row_out_tag_15(row_out__23__tag__15),
-    .row_out_tag_2(row_out__23__tag__2),
-    .row_out_tag_3(row_out__23__tag__3),
-    .row_out_tag_4(row_out__23__tag__4),
-    .row_out_tag_5(row_out__23__tag__5),
-    .row_out_tag_6(row_out__23__tag__6),
-    .row_out_tag_7(row_out__23__tag__7),
-    .row_out_tag_8(row_out__23__tag__8),
-    .row_out_tag_9(row_out__23__tag__9),
+    .row_out_tags(row_out__23__tags),
     .row_out_valid(row_out__23__valid),
-    .row_set(\row_set$6801 ),
-    .row_way(\row_way$6802 ),
+    .row_set(\row_set$3891 ),
+    .row_way(\row_way$3892 ),
     .row_write(\row_write$186 [23]),
     .rst(rst),
-    .scatter(\scatter$3590 ),
-    .slot_in(\slot_in$6804 ),
+    .scatter(\scatter$1490 ),
+    .slot_in(\slot_in$3894 ),
     .slot_out(slot_out__23),
-    .slot_write(\slot_write$6335 [23]),
+    .slot_write(\slot_write$3425 [23]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -22254,12 +15487,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$5940 ),
+    .update(\update$3030 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$5979 ),
+    .update_room(\update_room$3069 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -22293,18 +15526,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7324 ),
+    .updating(\updating$4414 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank24 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6835 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$3925 ),
     .bank(5'h18),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__24),
-    .evicted(\evicted$7229 ),
+    .evicted(\evicted$4319 ),
     .fetch(fetch),
     .gather({ \$432 [24], \$431 [24], \$430 [24], \$429 [24], \$428 [24], \$427 [24], \$426 [24], \$425 [24], \$424 [24], \$423 [24], \$422 [24], \$421 [24], \$420 [24], \$419 [24], \$418 [24], \$417 [24] }),
     .gather_load(gather_load),
@@ -22313,103 +15546,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__24),
-    .inserted(\inserted$7197 ),
+    .inserted(\inserted$4287 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__24),
-    .pick_take(\take$6351 [24]),
+    .pick_take(\take$3441 [24]),
     .pick_way(pick_way__24),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$3766 ),
-    .returned(\returned$7293 ),
-    .revived(\revived$7261 ),
-    .room(\room$3761 ),
-    .row_access(\row_access$6820 ),
+    .ready(\ready$1576 ),
+    .returned(\returned$4383 ),
+    .revived(\revived$4351 ),
+    .room(\room$1571 ),
+    .row_access(\row_access$3910 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__24__age),
-    .row_out_counter_0(row_out__24__counter__0),
-    .row_out_counter_1(row_out__24__counter__1),
-    .row_out_counter_10(row_out__24__counter__10),
-    .row_out_counter_11(row_out__24__counter__11),
-    .row_out_counter_12(row_out__24__counter__12),
-    .row_out_counter_13(row_out__24__counter__13),
-    .row_out_counter_14(row_out__24__counter__14),
-    .row_out_counter_15(row_out__24__counter__15),
-    .row_out_counter_2(row_out__24__counter__2),
-    .row_out_counter_3(row_out__24__counter__3),
-    .row_out_counter_4(row_out__24__counter__4),
-    .row_out_counter_5(row_out__24__counter__5),
-    .row_out_counter_6(row_out__24__counter__6),
-    .row_out_counter_7(row_out__24__counter__7),
-    .row_out_counter_8(row_out__24__counter__8),
-    .row_out_counter_9(row_out__24__counter__9),
+    .row_out_counters(row_out__24__counters),
     .row_out_hot(row_out__24__hot),
     .row_out_referenced(row_out__24__referenced),
-    .row_out_tag_0(row_out__24__tag__0),
-    .row_out_tag_1(row_out__24__tag__1),
-    .row_out_tag_10(row_out__24__tag__10),
-    .row_out_tag_11(row_out__24__tag__11),
-    .row_out_tag_12(row_out__24__tag__12),
-    .row_out_tag_13(row_out__24__tag__13),
-    .row_out_tag_14(row_out__24__tag__14),
-    .row_out_tag_15(row_out__24__tag__15),
-    .row_out_tag_2(row_out__24__tag__2),
-    .row_out_tag_3(row_out__24__tag__3),
-    .row_out_tag_4(row_out__24__tag__4),
-    .row_out_tag_5(row_out__24__tag__5),
-    .row_out_tag_6(row_out__24__tag__6),
-    .row_out_tag_7(row_out__24__tag__7),
-    .row_out_tag_8(row_out__24__tag__8),
-    .row_out_tag_9(row_out__24__tag__9),
+    .row_out_tags(row_out__24__tags),
     .row_out_valid(row_out__24__valid),
-    .row_set(\row_set$6821 ),
-    .row_way(\row_way$6822 ),
+    .row_set(\row_set$3911 ),
+    .row_way(\row_way$3912 ),
     .row_write(\row_write$186 [24]),
     .rst(rst),
-    .scatter(\scatter$3738 ),
-    .slot_in(\slot_in$6824 ),
+    .scatter(\scatter$1548 ),
+    .slot_in(\slot_in$3914 ),
     .slot_out(slot_out__24),
-    .slot_write(\slot_write$6335 [24]),
+    .slot_write(\slot_write$3425 [24]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -22427,12 +15600,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$5981 ),
+    .update(\update$3071 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$6020 ),
+    .update_room(\update_room$3110 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -22466,18 +15639,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7325 ),
+    .updating(\updating$4415 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank25 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6855 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$3945 ),
     .bank(5'h19),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__25),
-    .evicted(\evicted$7230 ),
+    .evicted(\evicted$4320 ),
     .fetch(fetch),
     .gather({ \$432 [25], \$431 [25], \$430 [25], \$429 [25], \$428 [25], \$427 [25], \$426 [25], \$425 [25], \$424 [25], \$423 [25], \$422 [25], \$421 [25], \$420 [25], \$419 [25], \$418 [25], \$417 [25] }),
     .gather_load(gather_load),
@@ -22486,103 +15659,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__25),
-    .inserted(\inserted$7198 ),
+    .inserted(\inserted$4288 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__25),
-    .pick_take(\take$6351 [25]),
+    .pick_take(\take$3441 [25]),
     .pick_way(pick_way__25),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$3914 ),
-    .returned(\returned$7294 ),
-    .revived(\revived$7262 ),
-    .room(\room$3909 ),
-    .row_access(\row_access$6840 ),
+    .ready(\ready$1634 ),
+    .returned(\returned$4384 ),
+    .revived(\revived$4352 ),
+    .room(\room$1629 ),
+    .row_access(\row_access$3930 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__25__age),
-    .row_out_counter_0(row_out__25__counter__0),
-    .row_out_counter_1(row_out__25__counter__1),
-    .row_out_counter_10(row_out__25__counter__10),
-    .row_out_counter_11(row_out__25__counter__11),
-    .row_out_counter_12(row_out__25__counter__12),
-    .row_out_counter_13(row_out__25__counter__13),
-    .row_out_counter_14(row_out__25__counter__14),
-    .row_out_counter_15(row_out__25__counter__15),
-    .row_out_counter_2(row_out__25__counter__2),
-    .row_out_counter_3(row_out__25__counter__3),
-    .row_out_counter_4(row_out__25__counter__4),
-    .row_out_counter_5(row_out__25__counter__5),
-    .row_out_counter_6(row_out__25__counter__6),
-    .row_out_counter_7(row_out__25__counter__7),
-    .row_out_counter_8(row_out__25__counter__8),
-    .row_out_counter_9(row_out__25__counter__9),
+    .row_out_counters(row_out__25__counters),
     .row_out_hot(row_out__25__hot),
     .row_out_referenced(row_out__25__referenced),
-    .row_out_tag_0(row_out__25__tag__0),
-    .row_out_tag_1(row_out__25__tag__1),
-    .row_out_tag_10(row_out__25__tag__10),
-    .row_out_tag_11(row_out__25__tag__11),
-    .row_out_tag_12(row_out__25__tag__12),
-    .row_out_tag_13(row_out__25__tag__13),
-    .row_out_tag_14(row_out__25__tag__14),
-    .row_out_tag_15(row_out__25__tag__15),
-    .row_out_tag_2(row_out__25__tag__2),
-    .row_out_tag_3(row_out__25__tag__3),
-    .row_out_tag_4(row_out__25__tag__4),
-    .row_out_tag_5(row_out__25__tag__5),
-    .row_out_tag_6(row_out__25__tag__6),
-    .row_out_tag_7(row_out__25__tag__7),
-    .row_out_tag_8(row_out__25__tag__8),
-    .row_out_tag_9(row_out__25__tag__9),
+    .row_out_tags(row_out__25__tags),
     .row_out_valid(row_out__25__valid),
-    .row_set(\row_set$6841 ),
-    .row_way(\row_way$6842 ),
+    .row_set(\row_set$3931 ),
+    .row_way(\row_way$3932 ),
     .row_write(\row_write$186 [25]),
     .rst(rst),
-    .scatter(\scatter$3886 ),
-    .slot_in(\slot_in$6844 ),
+    .scatter(\scatter$1606 ),
+    .slot_in(\slot_in$3934 ),
     .slot_out(slot_out__25),
-    .slot_write(\slot_write$6335 [25]),
+    .slot_write(\slot_write$3425 [25]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -22600,12 +15713,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$6022 ),
+    .update(\update$3112 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$6061 ),
+    .update_room(\update_room$3151 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -22639,18 +15752,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7326 ),
+    .updating(\updating$4416 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank26 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6875 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$3965 ),
     .bank(5'h1a),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__26),
-    .evicted(\evicted$7231 ),
+    .evicted(\evicted$4321 ),
     .fetch(fetch),
     .gather({ \$432 [26], \$431 [26], \$430 [26], \$429 [26], \$428 [26], \$427 [26], \$426 [26], \$425 [26], \$424 [26], \$423 [26], \$422 [26], \$421 [26], \$420 [26], \$419 [26], \$418 [26], \$417 [26] }),
     .gather_load(gather_load),
@@ -22659,103 +15772,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__26),
-    .inserted(\inserted$7199 ),
+    .inserted(\inserted$4289 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__26),
-    .pick_take(\take$6351 [26]),
+    .pick_take(\take$3441 [26]),
     .pick_way(pick_way__26),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$4062 ),
-    .returned(\returned$7295 ),
-    .revived(\revived$7263 ),
-    .room(\room$4057 ),
-    .row_access(\row_access$6860 ),
+    .ready(\ready$1692 ),
+    .returned(\returned$4385 ),
+    .revived(\revived$4353 ),
+    .room(\room$1687 ),
+    .row_access(\row_access$3950 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__26__age),
-    .row_out_counter_0(row_out__26__counter__0),
-    .row_out_counter_1(row_out__26__counter__1),
-    .row_out_counter_10(row_out__26__counter__10),
-    .row_out_counter_11(row_out__26__counter__11),
-    .row_out_counter_12(row_out__26__counter__12),
-    .row_out_counter_13(row_out__26__counter__13),
-    .row_out_counter_14(row_out__26__counter__14),
-    .row_out_counter_15(row_out__26__counter__15),
-    .row_out_counter_2(row_out__26__counter__2),
-    .row_out_counter_3(row_out__26__counter__3),
-    .row_out_counter_4(row_out__26__counter__4),
-    .row_out_counter_5(row_out__26__counter__5),
-    .row_out_counter_6(row_out__26__counter__6),
-    .row_out_counter_7(row_out__26__counter__7),
-    .row_out_counter_8(row_out__26__counter__8),
-    .row_out_counter_9(row_out__26__counter__9),
+    .row_out_counters(row_out__26__counters),
     .row_out_hot(row_out__26__hot),
     .row_out_referenced(row_out__26__referenced),
-    .row_out_tag_0(row_out__26__tag__0),
-    .row_out_tag_1(row_out__26__tag__1),
-    .row_out_tag_10(row_out__26__tag__10),
-    .row_out_tag_11(row_out__26__tag__11),
-    .row_out_tag_12(row_out__26__tag__12),
-    .row_out_tag_13(row_out__26__tag__13),
-    .row_out_tag_14(row_out__26__tag__14),
-    .row_out_tag_15(row_out__26__tag__15),
-    .row_out_tag_2(row_out__26__tag__2),
-    .row_out_tag_3(row_out__26__tag__3),
-    .row_out_tag_4(row_out__26__tag__4),
-    .row_out_tag_5(row_out__26__tag__5),
-    .row_out_tag_6(row_out__26__tag__6),
-    .row_out_tag_7(row_out__26__tag__7),
-    .row_out_tag_8(row_out__26__tag__8),
-    .row_out_tag_9(row_out__26__tag__9),
+    .row_out_tags(row_out__26__tags),
     .row_out_valid(row_out__26__valid),
-    .row_set(\row_set$6861 ),
-    .row_way(\row_way$6862 ),
+    .row_set(\row_set$3951 ),
+    .row_way(\row_way$3952 ),
     .row_write(\row_write$186 [26]),
     .rst(rst),
-    .scatter(\scatter$4034 ),
-    .slot_in(\slot_in$6864 ),
+    .scatter(\scatter$1664 ),
+    .slot_in(\slot_in$3954 ),
     .slot_out(slot_out__26),
-    .slot_write(\slot_write$6335 [26]),
+    .slot_write(\slot_write$3425 [26]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -22773,12 +15826,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$6063 ),
+    .update(\update$3153 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$6102 ),
+    .update_room(\update_room$3192 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -22812,18 +15865,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7327 ),
+    .updating(\updating$4417 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank27 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6895 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$3985 ),
     .bank(5'h1b),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__27),
-    .evicted(\evicted$7232 ),
+    .evicted(\evicted$4322 ),
     .fetch(fetch),
     .gather({ \$432 [27], \$431 [27], \$430 [27], \$429 [27], \$428 [27], \$427 [27], \$426 [27], \$425 [27], \$424 [27], \$423 [27], \$422 [27], \$421 [27], \$420 [27], \$419 [27], \$418 [27], \$417 [27] }),
     .gather_load(gather_load),
@@ -22832,103 +15885,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__27),
-    .inserted(\inserted$7200 ),
+    .inserted(\inserted$4290 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__27),
-    .pick_take(\take$6351 [27]),
+    .pick_take(\take$3441 [27]),
     .pick_way(pick_way__27),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$4210 ),
-    .returned(\returned$7296 ),
-    .revived(\revived$7264 ),
-    .room(\room$4205 ),
-    .row_access(\row_access$6880 ),
+    .ready(\ready$1750 ),
+    .returned(\returned$4386 ),
+    .revived(\revived$4354 ),
+    .room(\room$1745 ),
+    .row_access(\row_access$3970 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__27__age),
-    .row_out_counter_0(row_out__27__counter__0),
-    .row_out_counter_1(row_out__27__counter__1),
-    .row_out_counter_10(row_out__27__counter__10),
-    .row_out_counter_11(row_out__27__counter__11),
-    .row_out_counter_12(row_out__27__counter__12),
-    .row_out_counter_13(row_out__27__counter__13),
-    .row_out_counter_14(row_out__27__counter__14),
-    .row_out_counter_15(row_out__27__counter__15),
-    .row_out_counter_2(row_out__27__counter__2),
-    .row_out_counter_3(row_out__27__counter__3),
-    .row_out_counter_4(row_out__27__counter__4),
-    .row_out_counter_5(row_out__27__counter__5),
-    .row_out_counter_6(row_out__27__counter__6),
-    .row_out_counter_7(row_out__27__counter__7),
-    .row_out_counter_8(row_out__27__counter__8),
-    .row_out_counter_9(row_out__27__counter__9),
+    .row_out_counters(row_out__27__counters),
     .row_out_hot(row_out__27__hot),
     .row_out_referenced(row_out__27__referenced),
-    .row_out_tag_0(row_out__27__tag__0),
-    .row_out_tag_1(row_out__27__tag__1),
-    .row_out_tag_10(row_out__27__tag__10),
-    .row_out_tag_11(row_out__27__tag__11),
-    .row_out_tag_12(row_out__27__tag__12),
-    .row_out_tag_13(row_out__27__tag__13),
-    .row_out_tag_14(row_out__27__tag__14),
-    .row_out_tag_15(row_out__27__tag__15),
-    .row_out_tag_2(row_out__27__tag__2),
-    .row_out_tag_3(row_out__27__tag__3),
-    .row_out_tag_4(row_out__27__tag__4),
-    .row_out_tag_5(row_out__27__tag__5),
-    .row_out_tag_6(row_out__27__tag__6),
-    .row_out_tag_7(row_out__27__tag__7),
-    .row_out_tag_8(row_out__27__tag__8),
-    .row_out_tag_9(row_out__27__tag__9),
+    .row_out_tags(row_out__27__tags),
     .row_out_valid(row_out__27__valid),
-    .row_set(\row_set$6881 ),
-    .row_way(\row_way$6882 ),
+    .row_set(\row_set$3971 ),
+    .row_way(\row_way$3972 ),
     .row_write(\row_write$186 [27]),
     .rst(rst),
-    .scatter(\scatter$4182 ),
-    .slot_in(\slot_in$6884 ),
+    .scatter(\scatter$1722 ),
+    .slot_in(\slot_in$3974 ),
     .slot_out(slot_out__27),
-    .slot_write(\slot_write$6335 [27]),
+    .slot_write(\slot_write$3425 [27]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -22946,12 +15939,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$6104 ),
+    .update(\update$3194 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$6143 ),
+    .update_room(\update_room$3233 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -22985,18 +15978,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7328 ),
+    .updating(\updating$4418 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank28 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6915 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$4005 ),
     .bank(5'h1c),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__28),
-    .evicted(\evicted$7233 ),
+    .evicted(\evicted$4323 ),
     .fetch(fetch),
     .gather({ \$432 [28], \$431 [28], \$430 [28], \$429 [28], \$428 [28], \$427 [28], \$426 [28], \$425 [28], \$424 [28], \$423 [28], \$422 [28], \$421 [28], \$420 [28], \$419 [28], \$418 [28], \$417 [28] }),
     .gather_load(gather_load),
@@ -23005,103 +15998,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__28),
-    .inserted(\inserted$7201 ),
+    .inserted(\inserted$4291 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__28),
-    .pick_take(\take$6351 [28]),
+    .pick_take(\take$3441 [28]),
     .pick_way(pick_way__28),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$4358 ),
-    .returned(\returned$7297 ),
-    .revived(\revived$7265 ),
-    .room(\room$4353 ),
-    .row_access(\row_access$6900 ),
+    .ready(\ready$1808 ),
+    .returned(\returned$4387 ),
+    .revived(\revived$4355 ),
+    .room(\room$1803 ),
+    .row_access(\row_access$3990 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__28__age),
-    .row_out_counter_0(row_out__28__counter__0),
-    .row_out_counter_1(row_out__28__counter__1),
-    .row_out_counter_10(row_out__28__counter__10),
-    .row_out_counter_11(row_out__28__counter__11),
-    .row_out_counter_12(row_out__28__counter__12),
-    .row_out_counter_13(row_out__28__counter__13),
-    .row_out_counter_14(row_out__28__counter__14),
-    .row_out_counter_15(row_out__28__counter__15),
-    .row_out_counter_2(row_out__28__counter__2),
-    .row_out_counter_3(row_out__28__counter__3),
-    .row_out_counter_4(row_out__28__counter__4),
-    .row_out_counter_5(row_out__28__counter__5),
-    .row_out_counter_6(row_out__28__counter__6),
-    .row_out_counter_7(row_out__28__counter__7),
-    .row_out_counter_8(row_out__28__counter__8),
-    .row_out_counter_9(row_out__28__counter__9),
+    .row_out_counters(row_out__28__counters),
     .row_out_hot(row_out__28__hot),
     .row_out_referenced(row_out__28__referenced),
-    .row_out_tag_0(row_out__28__tag__0),
-    .row_out_tag_1(row_out__28__tag__1),
-    .row_out_tag_10(row_out__28__tag__10),
-    .row_out_tag_11(row_out__28__tag__11),
-    .row_out_tag_12(row_out__28__tag__12),
-    .row_out_tag_13(row_out__28__tag__13),
-    .row_out_tag_14(row_out__28__tag__14),
-    .row_out_tag_15(row_out__28__tag__15),
-    .row_out_tag_2(row_out__28__tag__2),
-    .row_out_tag_3(row_out__28__tag__3),
-    .row_out_tag_4(row_out__28__tag__4),
-    .row_out_tag_5(row_out__28__tag__5),
-    .row_out_tag_6(row_out__28__tag__6),
-    .row_out_tag_7(row_out__28__tag__7),
-    .row_out_tag_8(row_out__28__tag__8),
-    .row_out_tag_9(row_out__28__tag__9),
+    .row_out_tags(row_out__28__tags),
     .row_out_valid(row_out__28__valid),
-    .row_set(\row_set$6901 ),
-    .row_way(\row_way$6902 ),
+    .row_set(\row_set$3991 ),
+    .row_way(\row_way$3992 ),
     .row_write(\row_write$186 [28]),
     .rst(rst),
-    .scatter(\scatter$4330 ),
-    .slot_in(\slot_in$6904 ),
+    .scatter(\scatter$1780 ),
+    .slot_in(\slot_in$3994 ),
     .slot_out(slot_out__28),
-    .slot_write(\slot_write$6335 [28]),
+    .slot_write(\slot_write$3425 [28]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -23119,12 +16052,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$6145 ),
+    .update(\update$3235 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$6184 ),
+    .update_room(\update_room$3274 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -23158,18 +16091,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7329 ),
+    .updating(\updating$4419 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank29 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6935 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$4025 ),
     .bank(5'h1d),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__29),
-    .evicted(\evicted$7234 ),
+    .evicted(\evicted$4324 ),
     .fetch(fetch),
     .gather({ \$432 [29], \$431 [29], \$430 [29], \$429 [29], \$428 [29], \$427 [29], \$426 [29], \$425 [29], \$424 [29], \$423 [29], \$422 [29], \$421 [29], \$420 [29], \$419 [29], \$418 [29], \$417 [29] }),
     .gather_load(gather_load),
@@ -23178,103 +16111,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__29),
-    .inserted(\inserted$7202 ),
+    .inserted(\inserted$4292 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__29),
-    .pick_take(\take$6351 [29]),
+    .pick_take(\take$3441 [29]),
     .pick_way(pick_way__29),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$4506 ),
-    .returned(\returned$7298 ),
-    .revived(\revived$7266 ),
-    .room(\room$4501 ),
-    .row_access(\row_access$6920 ),
+    .ready(\ready$1866 ),
+    .returned(\returned$4388 ),
+    .revived(\revived$4356 ),
+    .room(\room$1861 ),
+    .row_access(\row_access$4010 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__29__age),
-    .row_out_counter_0(row_out__29__counter__0),
-    .row_out_counter_1(row_out__29__counter__1),
-    .row_out_counter_10(row_out__29__counter__10),
-    .row_out_counter_11(row_out__29__counter__11),
-    .row_out_counter_12(row_out__29__counter__12),
-    .row_out_counter_13(row_out__29__counter__13),
-    .row_out_counter_14(row_out__29__counter__14),
-    .row_out_counter_15(row_out__29__counter__15),
-    .row_out_counter_2(row_out__29__counter__2),
-    .row_out_counter_3(row_out__29__counter__3),
-    .row_out_counter_4(row_out__29__counter__4),
-    .row_out_counter_5(row_out__29__counter__5),
-    .row_out_counter_6(row_out__29__counter__6),
-    .row_out_counter_7(row_out__29__counter__7),
-    .row_out_counter_8(row_out__29__counter__8),
-    .row_out_counter_9(row_out__29__counter__9),
+    .row_out_counters(row_out__29__counters),
     .row_out_hot(row_out__29__hot),
     .row_out_referenced(row_out__29__referenced),
-    .row_out_tag_0(row_out__29__tag__0),
-    .row_out_tag_1(row_out__29__tag__1),
-    .row_out_tag_10(row_out__29__tag__10),
-    .row_out_tag_11(row_out__29__tag__11),
-    .row_out_tag_12(row_out__29__tag__12),
-    .row_out_tag_13(row_out__29__tag__13),
-    .row_out_tag_14(row_out__29__tag__14),
-    .row_out_tag_15(row_out__29__tag__15),
-    .row_out_tag_2(row_out__29__tag__2),
-    .row_out_tag_3(row_out__29__tag__3),
-    .row_out_tag_4(row_out__29__tag__4),
-    .row_out_tag_5(row_out__29__tag__5),
-    .row_out_tag_6(row_out__29__tag__6),
-    .row_out_tag_7(row_out__29__tag__7),
-    .row_out_tag_8(row_out__29__tag__8),
-    .row_out_tag_9(row_out__29__tag__9),
+    .row_out_tags(row_out__29__tags),
     .row_out_valid(row_out__29__valid),
-    .row_set(\row_set$6921 ),
-    .row_way(\row_way$6922 ),
+    .row_set(\row_set$4011 ),
+    .row_way(\row_way$4012 ),
     .row_write(\row_write$186 [29]),
     .rst(rst),
-    .scatter(\scatter$4478 ),
-    .slot_in(\slot_in$6924 ),
+    .scatter(\scatter$1838 ),
+    .slot_in(\slot_in$4014 ),
     .slot_out(slot_out__29),
-    .slot_write(\slot_write$6335 [29]),
+    .slot_write(\slot_write$3425 [29]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -23292,12 +16165,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$6186 ),
+    .update(\update$3276 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$6225 ),
+    .update_room(\update_room$3315 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -23331,18 +16204,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7330 ),
+    .updating(\updating$4420 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank3 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6415 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$3505 ),
     .bank(5'h03),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__3),
-    .evicted(\evicted$7208 ),
+    .evicted(\evicted$4298 ),
     .fetch(fetch),
     .gather({ \$432 [3], \$431 [3], \$430 [3], \$429 [3], \$428 [3], \$427 [3], \$426 [3], \$425 [3], \$424 [3], \$423 [3], \$422 [3], \$421 [3], \$420 [3], \$419 [3], \$418 [3], \$417 [3] }),
     .gather_load(gather_load),
@@ -23351,103 +16224,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__3),
-    .inserted(\inserted$7176 ),
+    .inserted(\inserted$4266 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__3),
-    .pick_take(\take$6351 [3]),
+    .pick_take(\take$3441 [3]),
     .pick_way(pick_way__3),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$658 ),
-    .returned(\returned$7272 ),
-    .revived(\revived$7240 ),
-    .room(\room$653 ),
-    .row_access(\row_access$6400 ),
+    .ready(\ready$358 ),
+    .returned(\returned$4362 ),
+    .revived(\revived$4330 ),
+    .room(\room$353 ),
+    .row_access(\row_access$3490 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__3__age),
-    .row_out_counter_0(row_out__3__counter__0),
-    .row_out_counter_1(row_out__3__counter__1),
-    .row_out_counter_10(row_out__3__counter__10),
-    .row_out_counter_11(row_out__3__counter__11),
-    .row_out_counter_12(row_out__3__counter__12),
-    .row_out_counter_13(row_out__3__counter__13),
-    .row_out_counter_14(row_out__3__counter__14),
-    .row_out_counter_15(row_out__3__counter__15),
-    .row_out_counter_2(row_out__3__counter__2),
-    .row_out_counter_3(row_out__3__counter__3),
-    .row_out_counter_4(row_out__3__counter__4),
-    .row_out_counter_5(row_out__3__counter__5),
-    .row_out_counter_6(row_out__3__counter__6),
-    .row_out_counter_7(row_out__3__counter__7),
-    .row_out_counter_8(row_out__3__counter__8),
-    .row_out_counter_9(row_out__3__counter__9),
+    .row_out_counters(row_out__3__counters),
     .row_out_hot(row_out__3__hot),
     .row_out_referenced(row_out__3__referenced),
-    .row_out_tag_0(row_out__3__tag__0),
-    .row_out_tag_1(row_out__3__tag__1),
-    .row_out_tag_10(row_out__3__tag__10),
-    .row_out_tag_11(row_out__3__tag__11),
-    .row_out_tag_12(row_out__3__tag__12),
-    .row_out_tag_13(row_out__3__tag__13),
-    .row_out_tag_14(row_out__3__tag__14),
-    .row_out_tag_15(row_out__3__tag__15),
-    .row_out_tag_2(row_out__3__tag__2),
-    .row_out_tag_3(row_out__3__tag__3),
-    .row_out_tag_4(row_out__3__tag__4),
-    .row_out_tag_5(row_out__3__tag__5),
-    .row_out_tag_6(row_out__3__tag__6),
-    .row_out_tag_7(row_out__3__tag__7),
-    .row_out_tag_8(row_out__3__tag__8),
-    .row_out_tag_9(row_out__3__tag__9),
+    .row_out_tags(row_out__3__tags),
     .row_out_valid(row_out__3__valid),
-    .row_set(\row_set$6401 ),
-    .row_way(\row_way$6402 ),
+    .row_set(\row_set$3491 ),
+    .row_way(\row_way$3492 ),
     .row_write(\row_write$186 [3]),
     .rst(rst),
-    .scatter(\scatter$630 ),
-    .slot_in(\slot_in$6404 ),
+    .scatter(\scatter$330 ),
+    .slot_in(\slot_in$3494 ),
     .slot_out(slot_out__3),
-    .slot_write(\slot_write$6335 [3]),
+    .slot_write(\slot_write$3425 [3]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -23465,12 +16278,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$5120 ),
+    .update(\update$2210 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$5159 ),
+    .update_room(\update_room$2249 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -23504,18 +16317,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7304 ),
+    .updating(\updating$4394 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank30 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6955 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$4045 ),
     .bank(5'h1e),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__30),
-    .evicted(\evicted$7235 ),
+    .evicted(\evicted$4325 ),
     .fetch(fetch),
     .gather({ \$432 [30], \$431 [30], \$430 [30], \$429 [30], \$428 [30], \$427 [30], \$426 [30], \$425 [30], \$424 [30], \$423 [30], \$422 [30], \$421 [30], \$420 [30], \$419 [30], \$418 [30], \$417 [30] }),
     .gather_load(gather_load),
@@ -23524,103 +16337,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__30),
-    .inserted(\inserted$7203 ),
+    .inserted(\inserted$4293 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__30),
-    .pick_take(\take$6351 [30]),
+    .pick_take(\take$3441 [30]),
     .pick_way(pick_way__30),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$4654 ),
-    .returned(\returned$7299 ),
-    .revived(\revived$7267 ),
-    .room(\room$4649 ),
-    .row_access(\row_access$6940 ),
+    .ready(\ready$1924 ),
+    .returned(\returned$4389 ),
+    .revived(\revived$4357 ),
+    .room(\room$1919 ),
+    .row_access(\row_access$4030 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__30__age),
-    .row_out_counter_0(row_out__30__counter__0),
-    .row_out_counter_1(row_out__30__counter__1),
-    .row_out_counter_10(row_out__30__counter__10),
-    .row_out_counter_11(row_out__30__counter__11),
-    .row_out_counter_12(row_out__30__counter__12),
-    .row_out_counter_13(row_out__30__counter__13),
-    .row_out_counter_14(row_out__30__counter__14),
-    .row_out_counter_15(row_out__30__counter__15),
-    .row_out_counter_2(row_out__30__counter__2),
-    .row_out_counter_3(row_out__30__counter__3),
-    .row_out_counter_4(row_out__30__counter__4),
-    .row_out_counter_5(row_out__30__counter__5),
-    .row_out_counter_6(row_out__30__counter__6),
-    .row_out_counter_7(row_out__30__counter__7),
-    .row_out_counter_8(row_out__30__counter__8),
-    .row_out_counter_9(row_out__30__counter__9),
+    .row_out_counters(row_out__30__counters),
     .row_out_hot(row_out__30__hot),
     .row_out_referenced(row_out__30__referenced),
-    .row_out_tag_0(row_out__30__tag__0),
-    .row_out_tag_1(row_out__30__tag__1),
-    .row_out_tag_10(row_out__30__tag__10),
-    .row_out_tag_11(row_out__30__tag__11),
-    .row_out_tag_12(row_out__30__tag__12),
-    .row_out_tag_13(row_out__30__tag__13),
-    .row_out_tag_14(row_out__30__tag__14),
-    .row_out_tag_15(row_out__30__tag__15),
-    .row_out_tag_2(row_out__30__tag__2),
-    .row_out_tag_3(row_out__30__tag__3),
-    .row_out_tag_4(row_out__30__tag__4),
-    .row_out_tag_5(row_out__30__tag__5),
-    .row_out_tag_6(row_out__30__tag__6),
-    .row_out_tag_7(row_out__30__tag__7),
-    .row_out_tag_8(row_out__30__tag__8),
-    .row_out_tag_9(row_out__30__tag__9),
+    .row_out_tags(row_out__30__tags),
     .row_out_valid(row_out__30__valid),
-    .row_set(\row_set$6941 ),
-    .row_way(\row_way$6942 ),
+    .row_set(\row_set$4031 ),
+    .row_way(\row_way$4032 ),
     .row_write(\row_write$186 [30]),
     .rst(rst),
-    .scatter(\scatter$4626 ),
-    .slot_in(\slot_in$6944 ),
+    .scatter(\scatter$1896 ),
+    .slot_in(\slot_in$4034 ),
     .slot_out(slot_out__30),
-    .slot_write(\slot_write$6335 [30]),
+    .slot_write(\slot_write$3425 [30]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -23638,12 +16391,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$6227 ),
+    .update(\update$3317 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$6266 ),
+    .update_room(\update_room$3356 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -23677,18 +16430,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7331 ),
+    .updating(\updating$4421 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank31 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6975 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$4065 ),
     .bank(5'h1f),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__31),
-    .evicted(\evicted$7236 ),
+    .evicted(\evicted$4326 ),
     .fetch(fetch),
     .gather({ \$432 [31], \$431 [31], \$430 [31], \$429 [31], \$428 [31], \$427 [31], \$426 [31], \$425 [31], \$424 [31], \$423 [31], \$422 [31], \$421 [31], \$420 [31], \$419 [31], \$418 [31], \$417 [31] }),
     .gather_load(gather_load),
@@ -23697,103 +16450,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__31),
-    .inserted(\inserted$7204 ),
+    .inserted(\inserted$4294 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__31),
-    .pick_take(\take$6351 [31]),
+    .pick_take(\take$3441 [31]),
     .pick_way(pick_way__31),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$4802 ),
-    .returned(\returned$7300 ),
-    .revived(\revived$7268 ),
-    .room(\room$4797 ),
-    .row_access(\row_access$6960 ),
+    .ready(\ready$1982 ),
+    .returned(\returned$4390 ),
+    .revived(\revived$4358 ),
+    .room(\room$1977 ),
+    .row_access(\row_access$4050 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__31__age),
-    .row_out_counter_0(row_out__31__counter__0),
-    .row_out_counter_1(row_out__31__counter__1),
-    .row_out_counter_10(row_out__31__counter__10),
-    .row_out_counter_11(row_out__31__counter__11),
-    .row_out_counter_12(row_out__31__counter__12),
-    .row_out_counter_13(row_out__31__counter__13),
-    .row_out_counter_14(row_out__31__counter__14),
-    .row_out_counter_15(row_out__31__counter__15),
-    .row_out_counter_2(row_out__31__counter__2),
-    .row_out_counter_3(row_out__31__counter__3),
-    .row_out_counter_4(row_out__31__counter__4),
-    .row_out_counter_5(row_out__31__counter__5),
-    .row_out_counter_6(row_out__31__counter__6),
-    .row_out_counter_7(row_out__31__counter__7),
-    .row_out_counter_8(row_out__31__counter__8),
-    .row_out_counter_9(row_out__31__counter__9),
+    .row_out_counters(row_out__31__counters),
     .row_out_hot(row_out__31__hot),
     .row_out_referenced(row_out__31__referenced),
-    .row_out_tag_0(row_out__31__tag__0),
-    .row_out_tag_1(row_out__31__tag__1),
-    .row_out_tag_10(row_out__31__tag__10),
-    .row_out_tag_11(row_out__31__tag__11),
-    .row_out_tag_12(row_out__31__tag__12),
-    .row_out_tag_13(row_out__31__tag__13),
-    .row_out_tag_14(row_out__31__tag__14),
-    .row_out_tag_15(row_out__31__tag__15),
-    .row_out_tag_2(row_out__31__tag__2),
-    .row_out_tag_3(row_out__31__tag__3),
-    .row_out_tag_4(row_out__31__tag__4),
-    .row_out_tag_5(row_out__31__tag__5),
-    .row_out_tag_6(row_out__31__tag__6),
-    .row_out_tag_7(row_out__31__tag__7),
-    .row_out_tag_8(row_out__31__tag__8),
-    .row_out_tag_9(row_out__31__tag__9),
+    .row_out_tags(row_out__31__tags),
     .row_out_valid(row_out__31__valid),
-    .row_set(\row_set$6961 ),
-    .row_way(\row_way$6962 ),
+    .row_set(\row_set$4051 ),
+    .row_way(\row_way$4052 ),
     .row_write(\row_write$186 [31]),
     .rst(rst),
-    .scatter(\scatter$4774 ),
-    .slot_in(\slot_in$6964 ),
+    .scatter(\scatter$1954 ),
+    .slot_in(\slot_in$4054 ),
     .slot_out(slot_out__31),
-    .slot_write(\slot_write$6335 [31]),
+    .slot_write(\slot_write$3425 [31]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -23811,12 +16504,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$6268 ),
+    .update(\update$3358 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$6307 ),
+    .update_room(\update_room$3397 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -23850,18 +16543,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7332 ),
+    .updating(\updating$4422 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank4 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6435 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$3525 ),
     .bank(5'h04),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__4),
-    .evicted(\evicted$7209 ),
+    .evicted(\evicted$4299 ),
     .fetch(fetch),
     .gather({ \$432 [4], \$431 [4], \$430 [4], \$429 [4], \$428 [4], \$427 [4], \$426 [4], \$425 [4], \$424 [4], \$423 [4], \$422 [4], \$421 [4], \$420 [4], \$419 [4], \$418 [4], \$417 [4] }),
     .gather_load(gather_load),
@@ -23870,103 +16563,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__4),
-    .inserted(\inserted$7177 ),
+    .inserted(\inserted$4267 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__4),
-    .pick_take(\take$6351 [4]),
+    .pick_take(\take$3441 [4]),
     .pick_way(pick_way__4),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$806 ),
-    .returned(\returned$7273 ),
-    .revived(\revived$7241 ),
-    .room(\room$801 ),
-    .row_access(\row_access$6420 ),
+    .ready(\ready$416 ),
+    .returned(\returned$4363 ),
+    .revived(\revived$4331 ),
+    .room(\room$411 ),
+    .row_access(\row_access$3510 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__4__age),
-    .row_out_counter_0(row_out__4__counter__0),
-    .row_out_counter_1(row_out__4__counter__1),
-    .row_out_counter_10(row_out__4__counter__10),
-    .row_out_counter_11(row_out__4__counter__11),
-    .row_out_counter_12(row_out__4__counter__12),
-    .row_out_counter_13(row_out__4__counter__13),
-    .row_out_counter_14(row_out__4__counter__14),
-    .row_out_counter_15(row_out__4__counter__15),
-    .row_out_counter_2(row_out__4__counter__2),
-    .row_out_counter_3(row_out__4__counter__3),
-    .row_out_counter_4(row_out__4__counter__4),
-    .row_out_counter_5(row_out__4__counter__5),
-    .row_out_counter_6(row_out__4__counter__6),
-    .row_out_counter_7(row_out__4__counter__7),
-    .row_out_counter_8(row_out__4__counter__8),
-    .row_out_counter_9(row_out__4__counter__9),
+    .row_out_counters(row_out__4__counters),
     .row_out_hot(row_out__4__hot),
     .row_out_referenced(row_out__4__referenced),
-    .row_out_tag_0(row_out__4__tag__0),
-    .row_out_tag_1(row_out__4__tag__1),
-    .row_out_tag_10(row_out__4__tag__10),
-    .row_out_tag_11(row_out__4__tag__11),
-    .row_out_tag_12(row_out__4__tag__12),
-    .row_out_tag_13(row_out__4__tag__13),
-    .row_out_tag_14(row_out__4__tag__14),
-    .row_out_tag_15(row_out__4__tag__15),
-    .row_out_tag_2(row_out__4__tag__2),
-    .row_out_tag_3(row_out__4__tag__3),
-    .row_out_tag_4(row_out__4__tag__4),
-    .row_out_tag_5(row_out__4__tag__5),
-    .row_out_tag_6(row_out__4__tag__6),
-    .row_out_tag_7(row_out__4__tag__7),
-    .row_out_tag_8(row_out__4__tag__8),
-    .row_out_tag_9(row_out__4__tag__9),
+    .row_out_tags(row_out__4__tags),
     .row_out_valid(row_out__4__valid),
-    .row_set(\row_set$6421 ),
-    .row_way(\row_way$6422 ),
+    .row_set(\row_set$3511 ),
+    .row_way(\row_way$3512 ),
     .row_write(\row_write$186 [4]),
     .rst(rst),
-    .scatter(\scatter$778 ),
-    .slot_in(\slot_in$6424 ),
+    .scatter(\scatter$388 ),
+    .slot_in(\slot_in$3514 ),
     .slot_out(slot_out__4),
-    .slot_write(\slot_write$6335 [4]),
+    .slot_write(\slot_write$3425 [4]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -23984,12 +16617,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$5161 ),
+    .update(\update$2251 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$5200 ),
+    .update_room(\update_room$2290 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -24023,18 +16656,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7305 ),
+    .updating(\updating$4395 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank5 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6455 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$3545 ),
     .bank(5'h05),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__5),
-    .evicted(\evicted$7210 ),
+    .evicted(\evicted$4300 ),
     .fetch(fetch),
     .gather({ \$432 [5], \$431 [5], \$430 [5], \$429 [5], \$428 [5], \$427 [5], \$426 [5], \$425 [5], \$424 [5], \$423 [5], \$422 [5], \$421 [5], \$420 [5], \$419 [5], \$418 [5], \$417 [5] }),
     .gather_load(gather_load),
@@ -24043,103 +16676,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__5),
-    .inserted(\inserted$7178 ),
+    .inserted(\inserted$4268 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__5),
-    .pick_take(\take$6351 [5]),
+    .pick_take(\take$3441 [5]),
     .pick_way(pick_way__5),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$954 ),
-    .returned(\returned$7274 ),
-    .revived(\revived$7242 ),
-    .room(\room$949 ),
-    .row_access(\row_access$6440 ),
+    .ready(\ready$474 ),
+    .returned(\returned$4364 ),
+    .revived(\revived$4332 ),
+    .room(\room$469 ),
+    .row_access(\row_access$3530 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__5__age),
-    .row_out_counter_0(row_out__5__counter__0),
-    .row_out_counter_1(row_out__5__counter__1),
-    .row_out_counter_10(row_out__5__counter__10),
-    .row_out_counter_11(row_out__5__counter__11),
-    .row_out_counter_12(row_out__5__counter__12),
-    .row_out_counter_13(row_out__5__counter__13),
-    .row_out_counter_14(row_out__5__counter__14),
-    .row_out_counter_15(row_out__5__counter__15),
-    .row_out_counter_2(row_out__5__counter__2),
-    .row_out_counter_3(row_out__5__counter__3),
-    .row_out_counter_4(row_out__5__counter__4),
-    .row_out_counter_5(row_out__5__counter__5),
-    .row_out_counter_6(row_out__5__counter__6),
-    .row_out_counter_7(row_out__5__counter__7),
-    .row_out_counter_8(row_out__5__counter__8),
-    .row_out_counter_9(row_out__5__counter__9),
+    .row_out_counters(row_out__5__counters),
     .row_out_hot(row_out__5__hot),
     .row_out_referenced(row_out__5__referenced),
-    .row_out_tag_0(row_out__5__tag__0),
-    .row_out_tag_1(row_out__5__tag__1),
-    .row_out_tag_10(row_out__5__tag__10),
-    .row_out_tag_11(row_out__5__tag__11),
-    .row_out_tag_12(row_out__5__tag__12),
-    .row_out_tag_13(row_out__5__tag__13),
-    .row_out_tag_14(row_out__5__tag__14),
-    .row_out_tag_15(row_out__5__tag__15),
-    .row_out_tag_2(row_out__5__tag__2),
-    .row_out_tag_3(row_out__5__tag__3),
-    .row_out_tag_4(row_out__5__tag__4),
-    .row_out_tag_5(row_out__5__tag__5),
-    .row_out_tag_6(row_out__5__tag__6),
-    .row_out_tag_7(row_out__5__tag__7),
-    .row_out_tag_8(row_out__5__tag__8),
-    .row_out_tag_9(row_out__5__tag__9),
+    .row_out_tags(row_out__5__tags),
     .row_out_valid(row_out__5__valid),
-    .row_set(\row_set$6441 ),
-    .row_way(\row_way$6442 ),
+    .row_set(\row_set$3531 ),
+    .row_way(\row_way$3532 ),
     .row_write(\row_write$186 [5]),
     .rst(rst),
-    .scatter(\scatter$926 ),
-    .slot_in(\slot_in$6444 ),
+    .scatter(\scatter$446 ),
+    .slot_in(\slot_in$3534 ),
     .slot_out(slot_out__5),
-    .slot_write(\slot_write$6335 [5]),
+    .slot_write(\slot_write$3425 [5]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -24157,12 +16730,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$5202 ),
+    .update(\update$2292 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$5241 ),
+    .update_room(\update_room$2331 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -24196,18 +16769,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7306 ),
+    .updating(\updating$4396 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank6 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6475 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$3565 ),
     .bank(5'h06),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__6),
-    .evicted(\evicted$7211 ),
+    .evicted(\evicted$4301 ),
     .fetch(fetch),
     .gather({ \$432 [6], \$431 [6], \$430 [6], \$429 [6], \$428 [6], \$427 [6], \$426 [6], \$425 [6], \$424 [6], \$423 [6], \$422 [6], \$421 [6], \$420 [6], \$419 [6], \$418 [6], \$417 [6] }),
     .gather_load(gather_load),
@@ -24216,103 +16789,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__6),
-    .inserted(\inserted$7179 ),
+    .inserted(\inserted$4269 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__6),
-    .pick_take(\take$6351 [6]),
+    .pick_take(\take$3441 [6]),
     .pick_way(pick_way__6),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$1102 ),
-    .returned(\returned$7275 ),
-    .revived(\revived$7243 ),
-    .room(\room$1097 ),
-    .row_access(\row_access$6460 ),
+    .ready(\ready$532 ),
+    .returned(\returned$4365 ),
+    .revived(\revived$4333 ),
+    .room(\room$527 ),
+    .row_access(\row_access$3550 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__6__age),
-    .row_out_counter_0(row_out__6__counter__0),
-    .row_out_counter_1(row_out__6__counter__1),
-    .row_out_counter_10(row_out__6__counter__10),
-    .row_out_counter_11(row_out__6__counter__11),
-    .row_out_counter_12(row_out__6__counter__12),
-    .row_out_counter_13(row_out__6__counter__13),
-    .row_out_counter_14(row_out__6__counter__14),
-    .row_out_counter_15(row_out__6__counter__15),
-    .row_out_counter_2(row_out__6__counter__2),
-    .row_out_counter_3(row_out__6__counter__3),
-    .row_out_counter_4(row_out__6__counter__4),
-    .row_out_counter_5(row_out__6__counter__5),
-    .row_out_counter_6(row_out__6__counter__6),
-    .row_out_counter_7(row_out__6__counter__7),
-    .row_out_counter_8(row_out__6__counter__8),
-    .row_out_counter_9(row_out__6__counter__9),
+    .row_out_counters(row_out__6__counters),
     .row_out_hot(row_out__6__hot),
     .row_out_referenced(row_out__6__referenced),
-    .row_out_tag_0(row_out__6__tag__0),
-    .row_out_tag_1(row_out__6__tag__1),
-    .row_out_tag_10(row_out__6__tag__10),
-    .row_out_tag_11(row_out__6__tag__11),
-    .row_out_tag_12(row_out__6__tag__12),
-    .row_out_tag_13(row_out__6__tag__13),
-    .row_out_tag_14(row_out__6__tag__14),
-    .row_out_tag_15(row_out__6__tag__15),
-    .row_out_tag_2(row_out__6__tag__2),
-    .row_out_tag_3(row_out__6__tag__3),
-    .row_out_tag_4(row_out__6__tag__4),
-    .row_out_tag_5(row_out__6__tag__5),
-    .row_out_tag_6(row_out__6__tag__6),
-    .row_out_tag_7(row_out__6__tag__7),
-    .row_out_tag_8(row_out__6__tag__8),
-    .row_out_tag_9(row_out__6__tag__9),
+    .row_out_tags(row_out__6__tags),
     .row_out_valid(row_out__6__valid),
-    .row_set(\row_set$6461 ),
-    .row_way(\row_way$6462 ),
+    .row_set(\row_set$3551 ),
+    .row_way(\row_way$3552 ),
     .row_write(\row_write$186 [6]),
     .rst(rst),
-    .scatter(\scatter$1074 ),
-    .slot_in(\slot_in$6464 ),
+    .scatter(\scatter$504 ),
+    .slot_in(\slot_in$3554 ),
     .slot_out(slot_out__6),
-    .slot_write(\slot_write$6335 [6]),
+    .slot_write(\slot_write$3425 [6]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -24330,12 +16843,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$5243 ),
+    .update(\update$2333 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$5282 ),
+    .update_room(\update_room$2372 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -24369,18 +16882,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7307 ),
+    .updating(\updating$4397 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank7 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6495 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$3585 ),
     .bank(5'h07),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__7),
-    .evicted(\evicted$7212 ),
+    .evicted(\evicted$4302 ),
     .fetch(fetch),
     .gather({ \$432 [7], \$431 [7], \$430 [7], \$429 [7], \$428 [7], \$427 [7], \$426 [7], \$425 [7], \$424 [7], \$423 [7], \$422 [7], \$421 [7], \$420 [7], \$419 [7], \$418 [7], \$417 [7] }),
     .gather_load(gather_load),
@@ -24389,103 +16902,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__7),
-    .inserted(\inserted$7180 ),
+    .inserted(\inserted$4270 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__7),
-    .pick_take(\take$6351 [7]),
+    .pick_take(\take$3441 [7]),
     .pick_way(pick_way__7),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$1250 ),
-    .returned(\returned$7276 ),
-    .revived(\revived$7244 ),
-    .room(\room$1245 ),
-    .row_access(\row_access$6480 ),
+    .ready(\ready$590 ),
+    .returned(\returned$4366 ),
+    .revived(\revived$4334 ),
+    .room(\room$585 ),
+    .row_access(\row_access$3570 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__7__age),
-    .row_out_counter_0(row_out__7__counter__0),
-    .row_out_counter_1(row_out__7__counter__1),
-    .row_out_counter_10(row_out__7__counter__10),
-    .row_out_counter_11(row_out__7__counter__11),
-    .row_out_counter_12(row_out__7__counter__12),
-    .row_out_counter_13(row_out__7__counter__13),
-    .row_out_counter_14(row_out__7__counter__14),
-    .row_out_counter_15(row_out__7__counter__15),
-    .row_out_counter_2(row_out__7__counter__2),
-    .row_out_counter_3(row_out__7__counter__3),
-    .row_out_counter_4(row_out__7__counter__4),
-    .row_out_counter_5(row_out__7__counter__5),
-    .row_out_counter_6(row_out__7__counter__6),
-    .row_out_counter_7(row_out__7__counter__7),
-    .row_out_counter_8(row_out__7__counter__8),
-    .row_out_counter_9(row_out__7__counter__9),
+    .row_out_counters(row_out__7__counters),
     .row_out_hot(row_out__7__hot),
     .row_out_referenced(row_out__7__referenced),
-    .row_out_tag_0(row_out__7__tag__0),
-    .row_out_tag_1(row_out__7__tag__1),
-    .row_out_tag_10(row_out__7__tag__10),
-    .row_out_tag_11(row_out__7__tag__11),
-    .row_out_tag_12(row_out__7__tag__12),
-    .row_out_tag_13(row_out__7__tag__13),
-    .row_out_tag_14(row_out__7__tag__14),
-    .row_out_tag_15(row_out__7__tag__15),
-    .row_out_tag_2(row_out__7__tag__2),
-    .row_out_tag_3(row_out__7__tag__3),
-    .row_out_tag_4(row_out__7__tag__4),
-    .row_out_tag_5(row_out__7__tag__5),
-    .row_out_tag_6(row_out__7__tag__6),
-    .row_out_tag_7(row_out__7__tag__7),
-    .row_out_tag_8(row_out__7__tag__8),
-    .row_out_tag_9(row_out__7__tag__9),
+    .row_out_tags(row_out__7__tags),
     .row_out_valid(row_out__7__valid),
-    .row_set(\row_set$6481 ),
-    .row_way(\row_way$6482 ),
+    .row_set(\row_set$3571 ),
+    .row_way(\row_way$3572 ),
     .row_write(\row_write$186 [7]),
     .rst(rst),
-    .scatter(\scatter$1222 ),
-    .slot_in(\slot_in$6484 ),
+    .scatter(\scatter$562 ),
+    .slot_in(\slot_in$3574 ),
     .slot_out(slot_out__7),
-    .slot_write(\slot_write$6335 [7]),
+    .slot_write(\slot_write$3425 [7]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -24503,12 +16956,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$5284 ),
+    .update(\update$2374 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$5323 ),
+    .update_room(\update_room$2413 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -24542,18 +16995,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7308 ),
+    .updating(\updating$4398 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank8 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6515 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$3605 ),
     .bank(5'h08),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__8),
-    .evicted(\evicted$7213 ),
+    .evicted(\evicted$4303 ),
     .fetch(fetch),
     .gather({ \$432 [8], \$431 [8], \$430 [8], \$429 [8], \$428 [8], \$427 [8], \$426 [8], \$425 [8], \$424 [8], \$423 [8], \$422 [8], \$421 [8], \$420 [8], \$419 [8], \$418 [8], \$417 [8] }),
     .gather_load(gather_load),
@@ -24562,103 +17015,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__8),
-    .inserted(\inserted$7181 ),
+    .inserted(\inserted$4271 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__8),
-    .pick_take(\take$6351 [8]),
+    .pick_take(\take$3441 [8]),
     .pick_way(pick_way__8),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$1398 ),
-    .returned(\returned$7277 ),
-    .revived(\revived$7245 ),
-    .room(\room$1393 ),
-    .row_access(\row_access$6500 ),
+    .ready(\ready$648 ),
+    .returned(\returned$4367 ),
+    .revived(\revived$4335 ),
+    .room(\room$643 ),
+    .row_access(\row_access$3590 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__8__age),
-    .row_out_counter_0(row_out__8__counter__0),
-    .row_out_counter_1(row_out__8__counter__1),
-    .row_out_counter_10(row_out__8__counter__10),
-    .row_out_counter_11(row_out__8__counter__11),
-    .row_out_counter_12(row_out__8__counter__12),
-    .row_out_counter_13(row_out__8__counter__13),
-    .row_out_counter_14(row_out__8__counter__14),
-    .row_out_counter_15(row_out__8__counter__15),
-    .row_out_counter_2(row_out__8__counter__2),
-    .row_out_counter_3(row_out__8__counter__3),
-    .row_out_counter_4(row_out__8__counter__4),
-    .row_out_counter_5(row_out__8__counter__5),
-    .row_out_counter_6(row_out__8__counter__6),
-    .row_out_counter_7(row_out__8__counter__7),
-    .row_out_counter_8(row_out__8__counter__8),
-    .row_out_counter_9(row_out__8__counter__9),
+    .row_out_counters(row_out__8__counters),
     .row_out_hot(row_out__8__hot),
     .row_out_referenced(row_out__8__referenced),
-    .row_out_tag_0(row_out__8__tag__0),
-    .row_out_tag_1(row_out__8__tag__1),
-    .row_out_tag_10(row_out__8__tag__10),
-    .row_out_tag_11(row_out__8__tag__11),
-    .row_out_tag_12(row_out__8__tag__12),
-    .row_out_tag_13(row_out__8__tag__13),
-    .row_out_tag_14(row_out__8__tag__14),
-    .row_out_tag_15(row_out__8__tag__15),
-    .row_out_tag_2(row_out__8__tag__2),
-    .row_out_tag_3(row_out__8__tag__3),
-    .row_out_tag_4(row_out__8__tag__4),
-    .row_out_tag_5(row_out__8__tag__5),
-    .row_out_tag_6(row_out__8__tag__6),
-    .row_out_tag_7(row_out__8__tag__7),
-    .row_out_tag_8(row_out__8__tag__8),
-    .row_out_tag_9(row_out__8__tag__9),
+    .row_out_tags(row_out__8__tags),
     .row_out_valid(row_out__8__valid),
-    .row_set(\row_set$6501 ),
-    .row_way(\row_way$6502 ),
+    .row_set(\row_set$3591 ),
+    .row_way(\row_way$3592 ),
     .row_write(\row_write$186 [8]),
     .rst(rst),
-    .scatter(\scatter$1370 ),
-    .slot_in(\slot_in$6504 ),
+    .scatter(\scatter$620 ),
+    .slot_in(\slot_in$3594 ),
     .slot_out(slot_out__8),
-    .slot_write(\slot_write$6335 [8]),
+    .slot_write(\slot_write$3425 [8]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -24676,12 +17069,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$5325 ),
+    .update(\update$2415 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$5364 ),
+    .update_room(\update_room$2454 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -24715,18 +17108,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7309 ),
+    .updating(\updating$4399 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank9 (
-    .age_period(\age_period$5037 [7:0]),
-    .any_left(\any_left$6535 ),
+    .age_period(\age_period$2127 [7:0]),
+    .any_left(\any_left$3625 ),
     .bank(5'h09),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__9),
-    .evicted(\evicted$7214 ),
+    .evicted(\evicted$4304 ),
     .fetch(fetch),
     .gather({ \$432 [9], \$431 [9], \$430 [9], \$429 [9], \$428 [9], \$427 [9], \$426 [9], \$425 [9], \$424 [9], \$423 [9], \$422 [9], \$421 [9], \$420 [9], \$419 [9], \$418 [9], \$417 [9] }),
     .gather_load(gather_load),
@@ -24735,103 +17128,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__9),
-    .inserted(\inserted$7182 ),
+    .inserted(\inserted$4272 ),
     .learn(w_data[1376]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__9),
-    .pick_take(\take$6351 [9]),
+    .pick_take(\take$3441 [9]),
     .pick_way(pick_way__9),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$1546 ),
-    .returned(\returned$7278 ),
-    .revived(\revived$7246 ),
-    .room(\room$1541 ),
-    .row_access(\row_access$6520 ),
+    .ready(\ready$706 ),
+    .returned(\returned$4368 ),
+    .revived(\revived$4336 ),
+    .room(\room$701 ),
+    .row_access(\row_access$3610 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_10(row_in__counter__10),
-    .row_in_counter_11(row_in__counter__11),
-    .row_in_counter_12(row_in__counter__12),
-    .row_in_counter_13(row_in__counter__13),
-    .row_in_counter_14(row_in__counter__14),
-    .row_in_counter_15(row_in__counter__15),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
-    .row_in_counter_4(row_in__counter__4),
-    .row_in_counter_5(row_in__counter__5),
-    .row_in_counter_6(row_in__counter__6),
-    .row_in_counter_7(row_in__counter__7),
-    .row_in_counter_8(row_in__counter__8),
-    .row_in_counter_9(row_in__counter__9),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_10(row_in__tag__10),
-    .row_in_tag_11(row_in__tag__11),
-    .row_in_tag_12(row_in__tag__12),
-    .row_in_tag_13(row_in__tag__13),
-    .row_in_tag_14(row_in__tag__14),
-    .row_in_tag_15(row_in__tag__15),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
-    .row_in_tag_4(row_in__tag__4),
-    .row_in_tag_5(row_in__tag__5),
-    .row_in_tag_6(row_in__tag__6),
-    .row_in_tag_7(row_in__tag__7),
-    .row_in_tag_8(row_in__tag__8),
-    .row_in_tag_9(row_in__tag__9),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__9__age),
-    .row_out_counter_0(row_out__9__counter__0),
-    .row_out_counter_1(row_out__9__counter__1),
-    .row_out_counter_10(row_out__9__counter__10),
-    .row_out_counter_11(row_out__9__counter__11),
-    .row_out_counter_12(row_out__9__counter__12),
-    .row_out_counter_13(row_out__9__counter__13),
-    .row_out_counter_14(row_out__9__counter__14),
-    .row_out_counter_15(row_out__9__counter__15),
-    .row_out_counter_2(row_out__9__counter__2),
-    .row_out_counter_3(row_out__9__counter__3),
-    .row_out_counter_4(row_out__9__counter__4),
-    .row_out_counter_5(row_out__9__counter__5),
-    .row_out_counter_6(row_out__9__counter__6),
-    .row_out_counter_7(row_out__9__counter__7),
-    .row_out_counter_8(row_out__9__counter__8),
-    .row_out_counter_9(row_out__9__counter__9),
+    .row_out_counters(row_out__9__counters),
     .row_out_hot(row_out__9__hot),
     .row_out_referenced(row_out__9__referenced),
-    .row_out_tag_0(row_out__9__tag__0),
-    .row_out_tag_1(row_out__9__tag__1),
-    .row_out_tag_10(row_out__9__tag__10),
-    .row_out_tag_11(row_out__9__tag__11),
-    .row_out_tag_12(row_out__9__tag__12),
-    .row_out_tag_13(row_out__9__tag__13),
-    .row_out_tag_14(row_out__9__tag__14),
-    .row_out_tag_15(row_out__9__tag__15),
-    .row_out_tag_2(row_out__9__tag__2),
-    .row_out_tag_3(row_out__9__tag__3),
-    .row_out_tag_4(row_out__9__tag__4),
-    .row_out_tag_5(row_out__9__tag__5),
-    .row_out_tag_6(row_out__9__tag__6),
-    .row_out_tag_7(row_out__9__tag__7),
-    .row_out_tag_8(row_out__9__tag__8),
-    .row_out_tag_9(row_out__9__tag__9),
+    .row_out_tags(row_out__9__tags),
     .row_out_valid(row_out__9__valid),
-    .row_set(\row_set$6521 ),
-    .row_way(\row_way$6522 ),
+    .row_set(\row_set$3611 ),
+    .row_way(\row_way$3612 ),
     .row_write(\row_write$186 [9]),
     .rst(rst),
-    .scatter(\scatter$1518 ),
-    .slot_in(\slot_in$6524 ),
+    .scatter(\scatter$678 ),
+    .slot_in(\slot_in$3614 ),
     .slot_out(slot_out__9),
-    .slot_write(\slot_write$6335 [9]),
+    .slot_write(\slot_write$3425 [9]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -24849,12 +17182,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$5366 ),
+    .update(\update$2456 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$5405 ),
+    .update_room(\update_room$2495 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -24888,7 +17221,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$7310 ),
+    .updating(\updating$4400 ),
     .wanted(wanted)
   );
   hotline_classifier classifier (
@@ -24900,18 +17233,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .input__ready(\output__ready$65 ),
     .input__valid(\input__valid$67 ),
     .lookups(lookups),
-    .output__payload(\input__payload$4929 ),
-    .output__ready(\output__ready$4937 ),
-    .output__valid(\output__valid$4933 ),
+    .output__payload(\input__payload$2019 ),
+    .output__ready(\output__ready$2027 ),
+    .output__valid(\output__valid$2023 ),
     .popular(popular_samples),
     .rst(rst),
     .\samples$346 (samples)
   );
-  hotline_control \control$7336  (
+  hotline_control \control$4426  (
     .budget(budget),
-    .busy(\busy$7151 ),
+    .busy(\busy$4241 ),
     .clear(clear),
-    .clear_counters(\clear$7035 ),
+    .clear_counters(\clear$4125 ),
     .clk(clk),
     .command_busy(command_busy),
     .command_code(command_code),
@@ -24920,11 +17253,11 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .dump__payload(dump__payload),
     .dump__ready(dump__ready),
     .dump__valid(dump__valid),
-    .hold(\running$7080 ),
+    .hold(\running$4170 ),
     .hot_rows(hot_rows),
     .hot_rows_range(hot_rows_range),
     .hot_rows_write(hot_rows_write),
-    .index_bits(\index_bits$7084 ),
+    .index_bits(\index_bits$4174 ),
     .restore__payload(restore__payload),
     .restore__ready(s_axis_state__tready),
     .restore__valid(s_axis_state_tvalid),
@@ -24932,1202 +17265,212 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .restore_length(restore_length),
     .restore_start(restore_start),
     .restored(restored),
-    .row_access(\row_access$6327 ),
+    .row_access(\row_access$3417 ),
     .row_in__age(row_in__age),
-    .row_in__counter__0(row_in__counter__0),
-    .row_in__counter__1(row_in__counter__1),
-    .row_in__counter__10(row_in__counter__10),
-    .row_in__counter__11(row_in__counter__11),
-    .row_in__counter__12(row_in__counter__12),
-    .row_in__counter__13(row_in__counter__13),
-    .row_in__counter__14(row_in__counter__14),
-    .row_in__counter__15(row_in__counter__15),
-    .row_in__counter__2(row_in__counter__2),
-    .row_in__counter__3(row_in__counter__3),
-    .row_in__counter__4(row_in__counter__4),
-    .row_in__counter__5(row_in__counter__5),
-    .row_in__counter__6(row_in__counter__6),
-    .row_in__counter__7(row_in__counter__7),
-    .row_in__counter__8(row_in__counter__8),
-    .row_in__counter__9(row_in__counter__9),
+    .row_in__counters(row_in__counters),
     .row_in__hot(row_in__hot),
     .row_in__referenced(row_in__referenced),
-    .row_in__tag__0(row_in__tag__0),
-    .row_in__tag__1(row_in__tag__1),
-    .row_in__tag__10(row_in__tag__10),
-    .row_in__tag__11(row_in__tag__11),
-    .row_in__tag__12(row_in__tag__12),
-    .row_in__tag__13(row_in__tag__13),
-    .row_in__tag__14(row_in__tag__14),
-    .row_in__tag__15(row_in__tag__15),
-    .row_in__tag__2(row_in__tag__2),
-    .row_in__tag__3(row_in__tag__3),
-    .row_in__tag__4(row_in__tag__4),
-    .row_in__tag__5(row_in__tag__5),
-    .row_in__tag__6(row_in__tag__6),
-    .row_in__tag__7(row_in__tag__7),
-    .row_in__tag__8(row_in__tag__8),
-    .row_in__tag__9(row_in__tag__9),
+    .row_in__tags(row_in__tags),
     .row_in__valid(row_in__valid),
     .row_out__0__age(row_out__0__age),
-    .row_out__0__counter__0(row_out__0__counter__0),
-    .row_out__0__counter__1(row_out__0__counter__1),
-    .row_out__0__counter__10(row_out__0__counter__10),
-    .row_out__0__counter__11(row_out__0__counter__11),
-    .row_out__0__counter__12(row_out__0__counter__12),
-    .row_out__0__counter__13(row_out__0__counter__13),
-    .row_out__0__counter__14(row_out__0__counter__14),
-    .row_out__0__counter__15(row_out__0__counter__15),
-    .row_out__0__counter__2(row_out__0__counter__2),
-    .row_out__0__counter__3(row_out__0__counter__3),
-    .row_out__0__counter__4(row_out__0__counter__4),
-    .row_out__0__counter__5(row_out__0__counter__5),
-    .row_out__0__counter__6(row_out__0__counter__6),
-    .row_out__0__counter__7(row_out__0__counter__7),
-    .row_out__0__counter__8(row_out__0__counter__8),
-    .row_out__0__counter__9(row_out__0__counter__9),
+    .row_out__0__counters(row_out__0__counters),
     .row_out__0__hot(row_out__0__hot),
     .row_out__0__referenced(row_out__0__referenced),
-    .row_out__0__tag__0(row_out__0__tag__0),
-    .row_out__0__tag__1(row_out__0__tag__1),
-    .row_out__0__tag__10(row_out__0__tag__10),
-    .row_out__0__tag__11(row_out__0__tag__11),
-    .row_out__0__tag__12(row_out__0__tag__12),
-    .row_out__0__tag__13(row_out__0__tag__13),
-    .row_out__0__tag__14(row_out__0__tag__14),
-    .row_out__0__tag__15(row_out__0__tag__15),
-    .row_out__0__tag__2(row_out__0__tag__2),
-    .row_out__0__tag__3(row_out__0__tag__3),
-    .row_out__0__tag__4(row_out__0__tag__4),
-    .row_out__0__tag__5(row_out__0__tag__5),
-    .row_out__0__tag__6(row_out__0__tag__6),
-    .row_out__0__tag__7(row_out__0__tag__7),
-    .row_out__0__tag__8(row_out__0__tag__8),
-    .row_out__0__tag__9(row_out__0__tag__9),
+    .row_out__0__tags(row_out__0__tags),
     .row_out__0__valid(row_out__0__valid),
     .row_out__10__age(row_out__10__age),
-    .row_out__10__counter__0(row_out__10__counter__0),
-    .row_out__10__counter__1(row_out__10__counter__1),
-    .row_out__10__counter__10(row_out__10__counter__10),
-    .row_out__10__counter__11(row_out__10__counter__11),
-    .row_out__10__counter__12(row_out__10__counter__12),
-    .row_out__10__counter__13(row_out__10__counter__13),
-    .row_out__10__counter__14(row_out__10__counter__14),
-    .row_out__10__counter__15(row_out__10__counter__15),
-    .row_out__10__counter__2(row_out__10__counter__2),
-    .row_out__10__counter__3(row_out__10__counter__3),
-    .row_out__10__counter__4(row_out__10__counter__4),
-    .row_out__10__counter__5(row_out__10__counter__5),
-    .row_out__10__counter__6(row_out__10__counter__6),
-    .row_out__10__counter__7(row_out__10__counter__7),
-    .row_out__10__counter__8(row_out__10__counter__8),
-    .row_out__10__counter__9(row_out__10__counter__9),
+    .row_out__10__counters(row_out__10__counters),
     .row_out__10__hot(row_out__10__hot),
     .row_out__10__referenced(row_out__10__referenced),
-    .row_out__10__tag__0(row_out__10__tag__0),
-    .row_out__10__tag__1(row_out__10__tag__1),
-    .row_out__10__tag__10(row_out__10__tag__10),
-    .row_out__10__tag__11(row_out__10__tag__11),
-    .row_out__10__tag__12(row_out__10__tag__12),
-    .row_out__10__tag__13(row_out__10__tag__13),
-    .row_out__10__tag__14(row_out__10__tag__14),
-    .row_out__10__tag__15(row_out__10__tag__15),
-    .row_out__10__tag__2(row_out__10__tag__2),
-    .row_out__10__tag__3(row_out__10__tag__3),
-    .row_out__10__tag__4(row_out__10__tag__4),
-    .row_out__10__tag__5(row_out__10__tag__5),
-    .row_out__10__tag__6(row_out__10__tag__6),
-    .row_out__10__tag__7(row_out__10__tag__7),
-    .row_out__10__tag__8(row_out__10__tag__8),
-    .row_out__10__tag__9(row_out__10__tag__9),
+    .row_out__10__tags(row_out__10__tags),
     .row_out__10__valid(row_out__10__valid),
     .row_out__11__age(row_out__11__age),
-    .row_out__11__counter__0(row_out__11__counter__0),
-    .row_out__11__counter__1(row_out__11__counter__1),
-    .row_out__11__counter__10(row_out__11__counter__10),
-    .row_out__11__counter__11(row_out__11__counter__11),
-    .row_out__11__counter__12(row_out__11__counter__12),
-    .row_out__11__counter__13(row_out__11__counter__13),
-    .row_out__11__counter__14(row_out__11__counter__14),
-    .row_out__11__counter__15(row_out__11__counter__15),
-    .row_out__11__counter__2(row_out__11__counter__2),
-    .row_out__11__counter__3(row_out__11__counter__3),
-    .row_out__11__counter__4(row_out__11__counter__4),
-    .row_out__11__counter__5(row_out__11__counter__5),
-    .row_out__11__counter__6(row_out__11__counter__6),
-    .row_out__11__counter__7(row_out__11__counter__7),
-    .row_out__11__counter__8(row_out__11__counter__8),
-    .row_out__11__counter__9(row_out__11__counter__9),
+    .row_out__11__counters(row_out__11__counters),
     .row_out__11__hot(row_out__11__hot),
     .row_out__11__referenced(row_out__11__referenced),
-    .row_out__11__tag__0(row_out__11__tag__0),
-    .row_out__11__tag__1(row_out__11__tag__1),
-    .row_out__11__tag__10(row_out__11__tag__10),
-    .row_out__11__tag__11(row_out__11__tag__11),
-    .row_out__11__tag__12(row_out__11__tag__12),
-    .row_out__11__tag__13(row_out__11__tag__13),
-    .row_out__11__tag__14(row_out__11__tag__14),
-    .row_out__11__tag__15(row_out__11__tag__15),
-    .row_out__11__tag__2(row_out__11__tag__2),
-    .row_out__11__tag__3(row_out__11__tag__3),
-    .row_out__11__tag__4(row_out__11__tag__4),
-    .row_out__11__tag__5(row_out__11__tag__5),
-    .row_out__11__tag__6(row_out__11__tag__6),
-    .row_out__11__tag__7(row_out__11__tag__7),
-    .row_out__11__tag__8(row_out__11__tag__8),
-    .row_out__11__tag__9(row_out__11__tag__9),
+    .row_out__11__tags(row_out__11__tags),
     .row_out__11__valid(row_out__11__valid),
     .row_out__12__age(row_out__12__age),
-    .row_out__12__counter__0(row_out__12__counter__0),
-    .row_out__12__counter__1(row_out__12__counter__1),
-    .row_out__12__counter__10(row_out__12__counter__10),
-    .row_out__12__counter__11(row_out__12__counter__11),
-    .row_out__12__counter__12(row_out__12__counter__12),
-    .row_out__12__counter__13(row_out__12__counter__13),
-    .row_out__12__counter__14(row_out__12__counter__14),
-    .row_out__12__counter__15(row_out__12__counter__15),
-    .row_out__12__counter__2(row_out__12__counter__2),
-    .row_out__12__counter__3(row_out__12__counter__3),
-    .row_out__12__counter__4(row_out__12__counter__4),
-    .row_out__12__counter__5(row_out__12__counter__5),
-    .row_out__12__counter__6(row_out__12__counter__6),
-    .row_out__12__counter__7(row_out__12__counter__7),
-    .row_out__12__counter__8(row_out__12__counter__8),
-    .row_out__12__counter__9(row_out__12__counter__9),
+    .row_out__12__counters(row_out__12__counters),
     .row_out__12__hot(row_out__12__hot),
     .row_out__12__referenced(row_out__12__referenced),
-    .row_out__12__tag__0(row_out__12__tag__0),
-    .row_out__12__tag__1(row_out__12__tag__1),
-    .row_out__12__tag__10(row_out__12__tag__10),
-    .row_out__12__tag__11(row_out__12__tag__11),
-    .row_out__12__tag__12(row_out__12__tag__12),
-    .row_out__12__tag__13(row_out__12__tag__13),
-    .row_out__12__tag__14(row_out__12__tag__14),
-    .row_out__12__tag__15(row_out__12__tag__15),
-    .row_out__12__tag__2(row_out__12__tag__2),
-    .row_out__12__tag__3(row_out__12__tag__3),
-    .row_out__12__tag__4(row_out__12__tag__4),
-    .row_out__12__tag__5(row_out__12__tag__5),
-    .row_out__12__tag__6(row_out__12__tag__6),
-    .row_out__12__tag__7(row_out__12__tag__7),
-    .row_out__12__tag__8(row_out__12__tag__8),
-    .row_out__12__tag__9(row_out__12__tag__9),
+    .row_out__12__tags(row_out__12__tags),
     .row_out__12__valid(row_out__12__valid),
     .row_out__13__age(row_out__13__age),
-    .row_out__13__counter__0(row_out__13__counter__0),
-    .row_out__13__counter__1(row_out__13__counter__1),
-    .row_out__13__counter__10(row_out__13__counter__10),
-    .row_out__13__counter__11(row_out__13__counter__11),
-    .row_out__13__counter__12(row_out__13__counter__12),
-    .row_out__13__counter__13(row_out__13__counter__13),
-    .row_out__13__counter__14(row_out__13__counter__14),
-    .row_out__13__counter__15(row_out__13__counter__15),
-    .row_out__13__counter__2(row_out__13__counter__2),
-    .row_out__13__counter__3(row_out__13__counter__3),
-    .row_out__13__counter__4(row_out__13__counter__4),
-    .row_out__13__counter__5(row_out__13__counter__5),
-    .row_out__13__counter__6(row_out__13__counter__6),
-    .row_out__13__counter__7(row_out__13__counter__7),
-    .row_out__13__counter__8(row_out__13__counter__8),
-    .row_out__13__counter__9(row_out__13__counter__9),
+    .row_out__13__counters(row_out__13__counters),
     .row_out__13__hot(row_out__13__hot),
     .row_out__13__referenced(row_out__13__referenced),
-    .row_out__13__tag__0(row_out__13__tag__0),
-    .row_out__13__tag__1(row_out__13__tag__1),
-    .row_out__13__tag__10(row_out__13__tag__10),
-    .row_out__13__tag__11(row_out__13__tag__11),
-    .row_out__13__tag__12(row_out__13__tag__12),
-    .row_out__13__tag__13(row_out__13__tag__13),
-    .row_out__13__tag__14(row_out__13__tag__14),
-    .row_out__13__tag__15(row_out__13__tag__15),
-    .row_out__13__tag__2(row_out__13__tag__2),
-    .row_out__13__tag__3(row_out__13__tag__3),
-    .row_out__13__tag__4(row_out__13__tag__4),
-    .row_out__13__tag__5(row_out__13__tag__5),
-    .row_out__13__tag__6(row_out__13__tag__6),
-    .row_out__13__tag__7(row_out__13__tag__7),
-    .row_out__13__tag__8(row_out__13__tag__8),
-    .row_out__13__tag__9(row_out__13__tag__9),
+    .row_out__13__tags(row_out__13__tags),
     .row_out__13__valid(row_out__13__valid),
     .row_out__14__age(row_out__14__age),
-    .row_out__14__counter__0(row_out__14__counter__0),
-    .row_out__14__counter__1(row_out__14__counter__1),
-    .row_out__14__counter__10(row_out__14__counter__10),
-    .row_out__14__counter__11(row_out__14__counter__11),
-    .row_out__14__counter__12(row_out__14__counter__12),
-    .row_out__14__counter__13(row_out__14__counter__13),
-    .row_out__14__counter__14(row_out__14__counter__14),
-    .row_out__14__counter__15(row_out__14__counter__15),
-    .row_out__14__counter__2(row_out__14__counter__2),
-    .row_out__14__counter__3(row_out__14__counter__3),
-    .row_out__14__counter__4(row_out__14__counter__4),
-    .row_out__14__counter__5(row_out__14__counter__5),
-    .row_out__14__counter__6(row_out__14__counter__6),
-    .row_out__14__counter__7(row_out__14__counter__7),
-    .row_out__14__counter__8(row_out__14__counter__8),
-    .row_out__14__counter__9(row_out__14__counter__9),
+    .row_out__14__counters(row_out__14__counters),
     .row_out__14__hot(row_out__14__hot),
     .row_out__14__referenced(row_out__14__referenced),
-    .row_out__14__tag__0(row_out__14__tag__0),
-    .row_out__14__tag__1(row_out__14__tag__1),
-    .row_out__14__tag__10(row_out__14__tag__10),
-    .row_out__14__tag__11(row_out__14__tag__11),
-    .row_out__14__tag__12(row_out__14__tag__12),
-    .row_out__14__tag__13(row_out__14__tag__13),
-    .row_out__14__tag__14(row_out__14__tag__14),
-    .row_out__14__tag__15(row_out__14__tag__15),
-    .row_out__14__tag__2(row_out__14__tag__2),
-    .row_out__14__tag__3(row_out__14__tag__3),
-    .row_out__14__tag__4(row_out__14__tag__4),
-    .row_out__14__tag__5(row_out__14__tag__5),
-    .row_out__14__tag__6(row_out__14__tag__6),
-    .row_out__14__tag__7(row_out__14__tag__7),
-    .row_out__14__tag__8(row_out__14__tag__8),
-    .row_out__14__tag__9(row_out__14__tag__9),
+    .row_out__14__tags(row_out__14__tags),
     .row_out__14__valid(row_out__14__valid),
     .row_out__15__age(row_out__15__age),
-    .row_out__15__counter__0(row_out__15__counter__0),
-    .row_out__15__counter__1(row_out__15__counter__1),
-    .row_out__15__counter__10(row_out__15__counter__10),
-    .row_out__15__counter__11(row_out__15__counter__11),
-    .row_out__15__counter__12(row_out__15__counter__12),
-    .row_out__15__counter__13(row_out__15__counter__13),
-    .row_out__15__counter__14(row_out__15__counter__14),
-    .row_out__15__counter__15(row_out__15__counter__15),
-    .row_out__15__counter__2(row_out__15__counter__2),
-    .row_out__15__counter__3(row_out__15__counter__3),
-    .row_out__15__counter__4(row_out__15__counter__4),
-    .row_out__15__counter__5(row_out__15__counter__5),
-    .row_out__15__counter__6(row_out__15__counter__6),
-    .row_out__15__counter__7(row_out__15__counter__7),
-    .row_out__15__counter__8(row_out__15__counter__8),
-    .row_out__15__counter__9(row_out__15__counter__9),
+    .row_out__15__counters(row_out__15__counters),
     .row_out__15__hot(row_out__15__hot),
     .row_out__15__referenced(row_out__15__referenced),
-    .row_out__15__tag__0(row_out__15__tag__0),
-    .row_out__15__tag__1(row_out__15__tag__1),
-    .row_out__15__tag__10(row_out__15__tag__10),
-    .row_out__15__tag__11(row_out__15__tag__11),
-    .row_out__15__tag__12(row_out__15__tag__12),
-    .row_out__15__tag__13(row_out__15__tag__13),
-    .row_out__15__tag__14(row_out__15__tag__14),
-    .row_out__15__tag__15(row_out__15__tag__15),
-    .row_out__15__tag__2(row_out__15__tag__2),
-    .row_out__15__tag__3(row_out__15__tag__3),
-    .row_out__15__tag__4(row_out__15__tag__4),
-    .row_out__15__tag__5(row_out__15__tag__5),
-    .row_out__15__tag__6(row_out__15__tag__6),
-    .row_out__15__tag__7(row_out__15__tag__7),
-    .row_out__15__tag__8(row_out__15__tag__8),
-    .row_out__15__tag__9(row_out__15__tag__9),
+    .row_out__15__tags(row_out__15__tags),
     .row_out__15__valid(row_out__15__valid),
     .row_out__16__age(row_out__16__age),
-    .row_out__16__counter__0(row_out__16__counter__0),
-    .row_out__16__counter__1(row_out__16__counter__1),
-    .row_out__16__counter__10(row_out__16__counter__10),
-    .row_out__16__counter__11(row_out__16__counter__11),
-    .row_out__16__counter__12(row_out__16__counter__12),
-    .row_out__16__counter__13(row_out__16__counter__13),
-    .row_out__16__counter__14(row_out__16__counter__14),
-    .row_out__16__counter__15(row_out__16__counter__15),
-    .row_out__16__counter__2(row_out__16__counter__2),
-    .row_out__16__counter__3(row_out__16__counter__3),
-    .row_out__16__counter__4(row_out__16__counter__4),
-    .row_out__16__counter__5(row_out__16__counter__5),
-    .row_out__16__counter__6(row_out__16__counter__6),
-    .row_out__16__counter__7(row_out__16__counter__7),
-    .row_out__16__counter__8(row_out__16__counter__8),
-    .row_out__16__counter__9(row_out__16__counter__9),
+    .row_out__16__counters(row_out__16__counters),
     .row_out__16__hot(row_out__16__hot),
     .row_out__16__referenced(row_out__16__referenced),
-    .row_out__16__tag__0(row_out__16__tag__0),
-    .row_out__16__tag__1(row_out__16__tag__1),
-    .row_out__16__tag__10(row_out__16__tag__10),
-    .row_out__16__tag__11(row_out__16__tag__11),
-    .row_out__16__tag__12(row_out__16__tag__12),
-    .row_out__16__tag__13(row_out__16__tag__13),
-    .row_out__16__tag__14(row_out__16__tag__14),
-    .row_out__16__tag__15(row_out__16__tag__15),
-    .row_out__16__tag__2(row_out__16__tag__2),
-    .row_out__16__tag__3(row_out__16__tag__3),
-    .row_out__16__tag__4(row_out__16__tag__4),
-    .row_out__16__tag__5(row_out__16__tag__5),
-    .row_out__16__tag__6(row_out__16__tag__6),
-    .row_out__16__tag__7(row_out__16__tag__7),
-    .row_out__16__tag__8(row_out__16__tag__8),
-    .row_out__16__tag__9(row_out__16__tag__9),
+    .row_out__16__tags(row_out__16__tags),
     .row_out__16__valid(row_out__16__valid),
     .row_out__17__age(row_out__17__age),
-    .row_out__17__counter__0(row_out__17__counter__0),
-    .row_out__17__counter__1(row_out__17__counter__1),
-    .row_out__17__counter__10(row_out__17__counter__10),
-    .row_out__17__counter__11(row_out__17__counter__11),
-    .row_out__17__counter__12(row_out__17__counter__12),
-    .row_out__17__counter__13(row_out__17__counter__13),
-    .row_out__17__counter__14(row_out__17__counter__14),
-    .row_out__17__counter__15(row_out__17__counter__15),
-    .row_out__17__counter__2(row_out__17__counter__2),
-    .row_out__17__counter__3(row_out__17__counter__3),
-    .row_out__17__counter__4(row_out__17__counter__4),
-    .row_out__17__counter__5(row_out__17__counter__5),
-    .row_out__17__counter__6(row_out__17__counter__6),
-    .row_out__17__counter__7(row_out__17__counter__7),
-    .row_out__17__counter__8(row_out__17__counter__8),
-    .row_out__17__counter__9(row_out__17__counter__9),
+    .row_out__17__counters(row_out__17__counters),
     .row_out__17__hot(row_out__17__hot),
     .row_out__17__referenced(row_out__17__referenced),
-    .row_out__17__tag__0(row_out__17__tag__0),
-    .row_out__17__tag__1(row_out__17__tag__1),
-    .row_out__17__tag__10(row_out__17__tag__10),
-    .row_out__17__tag__11(row_out__17__tag__11),
-    .row_out__17__tag__12(row_out__17__tag__12),
-    .row_out__17__tag__13(row_out__17__tag__13),
-    .row_out__17__tag__14(row_out__17__tag__14),
-    .row_out__17__tag__15(row_out__17__tag__15),
-    .row_out__17__tag__2(row_out__17__tag__2),
-    .row_out__17__tag__3(row_out__17__tag__3),
-    .row_out__17__tag__4(row_out__17__tag__4),
-    .row_out__17__tag__5(row_out__17__tag__5),
-    .row_out__17__tag__6(row_out__17__tag__6),
-    .row_out__17__tag__7(row_out__17__tag__7),
-    .row_out__17__tag__8(row_out__17__tag__8),
-    .row_out__17__tag__9(row_out__17__tag__9),
+    .row_out__17__tags(row_out__17__tags),
     .row_out__17__valid(row_out__17__valid),
     .row_out__18__age(row_out__18__age),
-    .row_out__18__counter__0(row_out__18__counter__0),
-    .row_out__18__counter__1(row_out__18__counter__1),
-    .row_out__18__counter__10(row_out__18__counter__10),
-    .row_out__18__counter__11(row_out__18__counter__11),
-    .row_out__18__counter__12(row_out__18__counter__12),
-    .row_out__18__counter__13(row_out__18__counter__13),
-    .row_out__18__counter__14(row_out__18__counter__14),
-    .row_out__18__counter__15(row_out__18__counter__15),
-    .row_out__18__counter__2(row_out__18__counter__2),
-    .row_out__18__counter__3(row_out__18__counter__3),
-    .row_out__18__counter__4(row_out__18__counter__4),
-    .row_out__18__counter__5(row_out__18__counter__5),
-    .row_out__18__counter__6(row_out__18__counter__6),
-    .row_out__18__counter__7(row_out__18__counter__7),
-    .row_out__18__counter__8(row_out__18__counter__8),
-    .row_out__18__counter__9(row_out__18__counter__9),
+    .row_out__18__counters(row_out__18__counters),
     .row_out__18__hot(row_out__18__hot),
     .row_out__18__referenced(row_out__18__referenced),
-    .row_out__18__tag__0(row_out__18__tag__0),
-    .row_out__18__tag__1(row_out__18__tag__1),
-    .row_out__18__tag__10(row_out__18__tag__10),
-    .row_out__18__tag__11(row_out__18__tag__11),
-    .row_out__18__tag__12(row_out__18__tag__12),
-    .row_out__18__tag__13(row_out__18__tag__13),
-    .row_out__18__tag__14(row_out__18__tag__14),
-    .row_out__18__tag__15(row_out__18__tag__15),
-    .row_out__18__tag__2(row_out__18__tag__2),
-    .row_out__18__tag__3(row_out__18__tag__3),
-    .row_out__18__tag__4(row_out__18__tag__4),
-    .row_out__18__tag__5(row_out__18__tag__5),
-    .row_out__18__tag__6(row_out__18__tag__6),
-    .row_out__18__tag__7(row_out__18__tag__7),
-    .row_out__18__tag__8(row_out__18__tag__8),
-    .row_out__18__tag__9(row_out__18__tag__9),
+    .row_out__18__tags(row_out__18__tags),
     .row_out__18__valid(row_out__18__valid),
     .row_out__19__age(row_out__19__age),
-    .row_out__19__counter__0(row_out__19__counter__0),
-    .row_out__19__counter__1(row_out__19__counter__1),
-    .row_out__19__counter__10(row_out__19__counter__10),
-    .row_out__19__counter__11(row_out__19__counter__11),
-    .row_out__19__counter__12(row_out__19__counter__12),
-    .row_out__19__counter__13(row_out__19__counter__13),
-    .row_out__19__counter__14(row_out__19__counter__14),
-    .row_out__19__counter__15(row_out__19__counter__15),
-    .row_out__19__counter__2(row_out__19__counter__2),
-    .row_out__19__counter__3(row_out__19__counter__3),
-    .row_out__19__counter__4(row_out__19__counter__4),
-    .row_out__19__counter__5(row_out__19__counter__5),
-    .row_out__19__counter__6(row_out__19__counter__6),
-    .row_out__19__counter__7(row_out__19__counter__7),
-    .row_out__19__counter__8(row_out__19__counter__8),
-    .row_out__19__counter__9(row_out__19__counter__9),
+    .row_out__19__counters(row_out__19__counters),
     .row_out__19__hot(row_out__19__hot),
     .row_out__19__referenced(row_out__19__referenced),
-    .row_out__19__tag__0(row_out__19__tag__0),
-    .row_out__19__tag__1(row_out__19__tag__1),
-    .row_out__19__tag__10(row_out__19__tag__10),
-    .row_out__19__tag__11(row_out__19__tag__11),
-    .row_out__19__tag__12(row_out__19__tag__12),
-    .row_out__19__tag__13(row_out__19__tag__13),
-    .row_out__19__tag__14(row_out__19__tag__14),
-    .row_out__19__tag__15(row_out__19__tag__15),
-    .row_out__19__tag__2(row_out__19__tag__2),
-    .row_out__19__tag__3(row_out__19__tag__3),
-    .row_out__19__tag__4(row_out__19__tag__4),
-    .row_out__19__tag__5(row_out__19__tag__5),
-    .row_out__19__tag__6(row_out__19__tag__6),
-    .row_out__19__tag__7(row_out__19__tag__7),
-    .row_out__19__tag__8(row_out__19__tag__8),
-    .row_out__19__tag__9(row_out__19__tag__9),
+    .row_out__19__tags(row_out__19__tags),
     .row_out__19__valid(row_out__19__valid),
     .row_out__1__age(row_out__1__age),
-    .row_out__1__counter__0(row_out__1__counter__0),
-    .row_out__1__counter__1(row_out__1__counter__1),
-    .row_out__1__counter__10(row_out__1__counter__10),
-    .row_out__1__counter__11(row_out__1__counter__11),
-    .row_out__1__counter__12(row_out__1__counter__12),
-    .row_out__1__counter__13(row_out__1__counter__13),
-    .row_out__1__counter__14(row_out__1__counter__14),
-    .row_out__1__counter__15(row_out__1__counter__15),
-    .row_out__1__counter__2(row_out__1__counter__2),
-    .row_out__1__counter__3(row_out__1__counter__3),
-    .row_out__1__counter__4(row_out__1__counter__4),
-    .row_out__1__counter__5(row_out__1__counter__5),
-    .row_out__1__counter__6(row_out__1__counter__6),
-    .row_out__1__counter__7(row_out__1__counter__7),
-    .row_out__1__counter__8(row_out__1__counter__8),
-    .row_out__1__counter__9(row_out__1__counter__9),
+    .row_out__1__counters(row_out__1__counters),
     .row_out__1__hot(row_out__1__hot),
     .row_out__1__referenced(row_out__1__referenced),
-    .row_out__1__tag__0(row_out__1__tag__0),
-    .row_out__1__tag__1(row_out__1__tag__1),
-    .row_out__1__tag__10(row_out__1__tag__10),
-    .row_out__1__tag__11(row_out__1__tag__11),
-    .row_out__1__tag__12(row_out__1__tag__12),
-    .row_out__1__tag__13(row_out__1__tag__13),
-    .row_out__1__tag__14(row_out__1__tag__14),
-    .row_out__1__tag__15(row_out__1__tag__15),
-    .row_out__1__tag__2(row_out__1__tag__2),
-    .row_out__1__tag__3(row_out__1__tag__3),
-    .row_out__1__tag__4(row_out__1__tag__4),
-    .row_out__1__tag__5(row_out__1__tag__5),
-    .row_out__1__tag__6(row_out__1__tag__6),
-    .row_out__1__tag__7(row_out__1__tag__7),
-    .row_out__1__tag__8(row_out__1__tag__8),
-    .row_out__1__tag__9(row_out__1__tag__9),
+    .row_out__1__tags(row_out__1__tags),
     .row_out__1__valid(row_out__1__valid),
     .row_out__20__age(row_out__20__age),
-    .row_out__20__counter__0(row_out__20__counter__0),
-    .row_out__20__counter__1(row_out__20__counter__1),
-    .row_out__20__counter__10(row_out__20__counter__10),
-    .row_out__20__counter__11(row_out__20__counter__11),
-    .row_out__20__counter__12(row_out__20__counter__12),
-    .row_out__20__counter__13(row_out__20__counter__13),
-    .row_out__20__counter__14(row_out__20__counter__14),
-    .row_out__20__counter__15(row_out__20__counter__15),
-    .row_out__20__counter__2(row_out__20__counter__2),
-    .row_out__20__counter__3(row_out__20__counter__3),
-    .row_out__20__counter__4(row_out__20__counter__4),
-    .row_out__20__counter__5(row_out__20__counter__5),
-    .row_out__20__counter__6(row_out__20__counter__6),
-    .row_out__20__counter__7(row_out__20__counter__7),
-    .row_out__20__counter__8(row_out__20__counter__8),
-    .row_out__20__counter__9(row_out__20__counter__9),
+    .row_out__20__counters(row_out__20__counters),
     .row_out__20__hot(row_out__20__hot),
     .row_out__20__referenced(row_out__20__referenced),
-    .row_out__20__tag__0(row_out__20__tag__0),
-    .row_out__20__tag__1(row_out__20__tag__1),
-    .row_out__20__tag__10(row_out__20__tag__10),
-    .row_out__20__tag__11(row_out__20__tag__11),
-    .row_out__20__tag__12(row_out__20__tag__12),
-    .row_out__20__tag__13(row_out__20__tag__13),
-    .row_out__20__tag__14(row_out__20__tag__14),
-    .row_out__20__tag__15(row_out__20__tag__15),
-    .row_out__20__tag__2(row_out__20__tag__2),
-    .row_out__20__tag__3(row_out__20__tag__3),
-    .row_out__20__tag__4(row_out__20__tag__4),
-    .row_out__20__tag__5(row_out__20__tag__5),
-    .row_out__20__tag__6(row_out__20__tag__6),
-    .row_out__20__tag__7(row_out__20__tag__7),
-    .row_out__20__tag__8(row_out__20__tag__8),
-    .row_out__20__tag__9(row_out__20__tag__9),
+    .row_out__20__tags(row_out__20__tags),
     .row_out__20__valid(row_out__20__valid),
     .row_out__21__age(row_out__21__age),
-    .row_out__21__counter__0(row_out__21__counter__0),
-    .row_out__21__counter__1(row_out__21__counter__1),
-    .row_out__21__counter__10(row_out__21__counter__10),
-    .row_out__21__counter__11(row_out__21__counter__11),
-    .row_out__21__counter__12(row_out__21__counter__12),
-    .row_out__21__counter__13(row_out__21__counter__13),
-    .row_out__21__counter__14(row_out__21__counter__14),
-    .row_out__21__counter__15(row_out__21__counter__15),
-    .row_out__21__counter__2(row_out__21__counter__2),
-    .row_out__21__counter__3(row_out__21__counter__3),
-    .row_out__21__counter__4(row_out__21__counter__4),
-    .row_out__21__counter__5(row_out__21__counter__5),
-    .row_out__21__counter__6(row_out__21__counter__6),
-    .row_out__21__counter__7(row_out__21__counter__7),
-    .row_out__21__counter__8(row_out__21__counter__8),
-    .row_out__21__counter__9(row_out__21__counter__9),
+    .row_out__21__counters(row_out__21__counters),
     .row_out__21__hot(row_out__21__hot),
     .row_out__21__referenced(row_out__21__referenced),
-    .row_out__21__tag__0(row_out__21__tag__0),
-    .row_out__21__tag__1(row_out__21__tag__1),
-    .row_out__21__tag__10(row_out__21__tag__10),
-    .row_out__21__tag__11(row_out__21__tag__11),
-    .row_out__21__tag__12(row_out__21__tag__12),
-    .row_out__21__tag__13(row_out__21__tag__13),
-    .row_out__21__tag__14(row_out__21__tag__14),
-    .row_out__21__tag__15(row_out__21__tag__15),
-    .row_out__21__tag__2(row_out__21__tag__2),
-    .row_out__21__tag__3(row_out__21__tag__3),
-    .row_out__21__tag__4(row_out__21__tag__4),
-    .row_out__21__tag__5(row_out__21__tag__5),
-    .row_out__21__tag__6(row_out__21__tag__6),
-    .row_out__21__tag__7(row_out__21__tag__7),
-    .row_out__21__tag__8(row_out__21__tag__8),
-    .row_out__21__tag__9(row_out__21__tag__9),
+    .row_out__21__tags(row_out__21__tags),
     .row_out__21__valid(row_out__21__valid),
     .row_out__22__age(row_out__22__age),
-    .row_out__22__counter__0(row_out__22__counter__0),
-    .row_out__22__counter__1(row_out__22__counter__1),
-    .row_out__22__counter__10(row_out__22__counter__10),
-    .row_out__22__counter__11(row_out__22__counter__11),
-    .row_out__22__counter__12(row_out__22__counter__12),
-    .row_out__22__counter__13(row_out__22__counter__13),
-    .row_out__22__counter__14(row_out__22__counter__14),
-    .row_out__22__counter__15(row_out__22__counter__15),
-    .row_out__22__counter__2(row_out__22__counter__2),
-    .row_out__22__counter__3(row_out__22__counter__3),
-    .row_out__22__counter__4(row_out__22__counter__4),
-    .row_out__22__counter__5(row_out__22__counter__5),
-    .row_out__22__counter__6(row_out__22__counter__6),
-    .row_out__22__counter__7(row_out__22__counter__7),
-    .row_out__22__counter__8(row_out__22__counter__8),
-    .row_out__22__counter__9(row_out__22__counter__9),
+    .row_out__22__counters(row_out__22__counters),
     .row_out__22__hot(row_out__22__hot),
     .row_out__22__referenced(row_out__22__referenced),
-    .row_out__22__tag__0(row_out__22__tag__0),
-    .row_out__22__tag__1(row_out__22__tag__1),
-    .row_out__22__tag__10(row_out__22__tag__10),
-    .row_out__22__tag__11(row_out__22__tag__11),
-    .row_out__22__tag__12(row_out__22__tag__12),
-    .row_out__22__tag__13(row_out__22__tag__13),
-    .row_out__22__tag__14(row_out__22__tag__14),
-    .row_out__22__tag__15(row_out__22__tag__15),
-    .row_out__22__tag__2(row_out__22__tag__2),
-    .row_out__22__tag__3(row_out__22__tag__3),
-    .row_out__22__tag__4(row_out__22__tag__4),
-    .row_out__22__tag__5(row_out__22__tag__5),
-    .row_out__22__tag__6(row_out__22__tag__6),
-    .row_out__22__tag__7(row_out__22__tag__7),
-    .row_out__22__tag__8(row_out__22__tag__8),
-    .row_out__22__tag__9(row_out__22__tag__9),
+    .row_out__22__tags(row_out__22__tags),
     .row_out__22__valid(row_out__22__valid),
     .row_out__23__age(row_out__23__age),
-    .row_out__23__counter__0(row_out__23__counter__0),
-    .row_out__23__counter__1(row_out__23__counter__1),
-    .row_out__23__counter__10(row_out__23__counter__10),
-    .row_out__23__counter__11(row_out__23__counter__11),
-    .row_out__23__counter__12(row_out__23__counter__12),
-    .row_out__23__counter__13(row_out__23__counter__13),
-    .row_out__23__counter__14(row_out__23__counter__14),
-    .row_out__23__counter__15(row_out__23__counter__15),
-    .row_out__23__counter__2(row_out__23__counter__2),
-    .row_out__23__counter__3(row_out__23__counter__3),
-    .row_out__23__counter__4(row_out__23__counter__4),
-    .row_out__23__counter__5(row_out__23__counter__5),
-    .row_out__23__counter__6(row_out__23__counter__6),
-    .row_out__23__counter__7(row_out__23__counter__7),
-    .row_out__23__counter__8(row_out__23__counter__8),
-    .row_out__23__counter__9(row_out__23__counter__9),
+    .row_out__23__counters(row_out__23__counters),
     .row_out__23__hot(row_out__23__hot),
     .row_out__23__referenced(row_out__23__referenced),
-    .row_out__23__tag__0(row_out__23__tag__0),
-    .row_out__23__tag__1(row_out__23__tag__1),
-    .row_out__23__tag__10(row_out__23__tag__10),
-    .row_out__23__tag__11(row_out__23__tag__11),
-    .row_out__23__tag__12(row_out__23__tag__12),
-    .row_out__23__tag__13(row_out__23__tag__13),
-    .row_out__23__tag__14(row_out__23__tag__14),
-    .row_out__23__tag__15(row_out__23__tag__15),
-    .row_out__23__tag__2(row_out__23__tag__2),
-    .row_out__23__tag__3(row_out__23__tag__3),
-    .row_out__23__tag__4(row_out__23__tag__4),
-    .row_out__23__tag__5(row_out__23__tag__5),
-    .row_out__23__tag__6(row_out__23__tag__6),
-    .row_out__23__tag__7(row_out__23__tag__7),
-    .row_out__23__tag__8(row_out__23__tag__8),
-    .row_out__23__tag__9(row_out__23__tag__9),
+    .row_out__23__tags(row_out__23__tags),
     .row_out__23__valid(row_out__23__valid),
     .row_out__24__age(row_out__24__age),
-    .row_out__24__counter__0(row_out__24__counter__0),
-    .row_out__24__counter__1(row_out__24__counter__1),
-    .row_out__24__counter__10(row_out__24__counter__10),
-    .row_out__24__counter__11(row_out__24__counter__11),
-    .row_out__24__counter__12(row_out__24__counter__12),
-    .row_out__24__counter__13(row_out__24__counter__13),
-    .row_out__24__counter__14(row_out__24__counter__14),
-    .row_out__24__counter__15(row_out__24__counter__15),
-    .row_out__24__counter__2(row_out__24__counter__2),
-    .row_out__24__counter__3(row_out__24__counter__3),
-    .row_out__24__counter__4(row_out__24__counter__4),
-    .row_out__24__counter__5(row_out__24__counter__5),
-    .row_out__24__counter__6(row_out__24__counter__6),
-    .row_out__24__counter__7(row_out__24__counter__7),
-    .row_out__24__counter__8(row_out__24__counter__8),
-    .row_out__24__counter__9(row_out__24__counter__9),
+    .row_out__24__counters(row_out__24__counters),
     .row_out__24__hot(row_out__24__hot),
     .row_out__24__referenced(row_out__24__referenced),
-    .row_out__24__tag__0(row_out__24__tag__0),
-    .row_out__24__tag__1(row_out__24__tag__1),
-    .row_out__24__tag__10(row_out__24__tag__10),
-    .row_out__24__tag__11(row_out__24__tag__11),
-    .row_out__24__tag__12(row_out__24__tag__12),
-    .row_out__24__tag__13(row_out__24__tag__13),
-    .row_out__24__tag__14(row_out__24__tag__14),
-    .row_out__24__tag__15(row_out__24__tag__15),
-    .row_out__24__tag__2(row_out__24__tag__2),
-    .row_out__24__tag__3(row_out__24__tag__3),
-    .row_out__24__tag__4(row_out__24__tag__4),
-    .row_out__24__tag__5(row_out__24__tag__5),
-    .row_out__24__tag__6(row_out__24__tag__6),
-    .row_out__24__tag__7(row_out__24__tag__7),
-    .row_out__24__tag__8(row_out__24__tag__8),
-    .row_out__24__tag__9(row_out__24__tag__9),
+    .row_out__24__tags(row_out__24__tags),
     .row_out__24__valid(row_out__24__valid),
     .row_out__25__age(row_out__25__age),
-    .row_out__25__counter__0(row_out__25__counter__0),
-    .row_out__25__counter__1(row_out__25__counter__1),
-    .row_out__25__counter__10(row_out__25__counter__10),
-    .row_out__25__counter__11(row_out__25__counter__11),
-    .row_out__25__counter__12(row_out__25__counter__12),
-    .row_out__25__counter__13(row_out__25__counter__13),
-    .row_out__25__counter__14(row_out__25__counter__14),
-    .row_out__25__counter__15(row_out__25__counter__15),
-    .row_out__25__counter__2(row_out__25__counter__2),
-    .row_out__25__counter__3(row_out__25__counter__3),
-    .row_out__25__counter__4(row_out__25__counter__4),
-    .row_out__25__counter__5(row_out__25__counter__5),
-    .row_out__25__counter__6(row_out__25__counter__6),
-    .row_out__25__counter__7(row_out__25__counter__7),
-    .row_out__25__counter__8(row_out__25__counter__8),
-    .row_out__25__counter__9(row_out__25__counter__9),
+    .row_out__25__counters(row_out__25__counters),
     .row_out__25__hot(row_out__25__hot),
     .row_out__25__referenced(row_out__25__referenced),
-    .row_out__25__tag__0(row_out__25__tag__0),
-    .row_out__25__tag__1(row_out__25__tag__1),
-    .row_out__25__tag__10(row_out__25__tag__10),
-    .row_out__25__tag__11(row_out__25__tag__11),
-    .row_out__25__tag__12(row_out__25__tag__12),
-    .row_out__25__tag__13(row_out__25__tag__13),
-    .row_out__25__tag__14(row_out__25__tag__14),
-    .row_out__25__tag__15(row_out__25__tag__15),
-    .row_out__25__tag__2(row_out__25__tag__2),
-    .row_out__25__tag__3(row_out__25__tag__3),
-    .row_out__25__tag__4(row_out__25__tag__4),
-    .row_out__25__tag__5(row_out__25__tag__5),
-    .row_out__25__tag__6(row_out__25__tag__6),
-    .row_out__25__tag__7(row_out__25__tag__7),
-    .row_out__25__tag__8(row_out__25__tag__8),
-    .row_out__25__tag__9(row_out__25__tag__9),
+    .row_out__25__tags(row_out__25__tags),
     .row_out__25__valid(row_out__25__valid),
     .row_out__26__age(row_out__26__age),
-    .row_out__26__counter__0(row_out__26__counter__0),
-    .row_out__26__counter__1(row_out__26__counter__1),
-    .row_out__26__counter__10(row_out__26__counter__10),
-    .row_out__26__counter__11(row_out__26__counter__11),
-    .row_out__26__counter__12(row_out__26__counter__12),
-    .row_out__26__counter__13(row_out__26__counter__13),
-    .row_out__26__counter__14(row_out__26__counter__14),
-    .row_out__26__counter__15(row_out__26__counter__15),
-    .row_out__26__counter__2(row_out__26__counter__2),
-    .row_out__26__counter__3(row_out__26__counter__3),
-    .row_out__26__counter__4(row_out__26__counter__4),
-    .row_out__26__counter__5(row_out__26__counter__5),
-    .row_out__26__counter__6(row_out__26__counter__6),
-    .row_out__26__counter__7(row_out__26__counter__7),
-    .row_out__26__counter__8(row_out__26__counter__8),
-    .row_out__26__counter__9(row_out__26__counter__9),
+    .row_out__26__counters(row_out__26__counters),
     .row_out__26__hot(row_out__26__hot),
     .row_out__26__referenced(row_out__26__referenced),
-    .row_out__26__tag__0(row_out__26__tag__0),
-    .row_out__26__tag__1(row_out__26__tag__1),
-    .row_out__26__tag__10(row_out__26__tag__10),
-    .row_out__26__tag__11(row_out__26__tag__11),
-    .row_out__26__tag__12(row_out__26__tag__12),
-    .row_out__26__tag__13(row_out__26__tag__13),
-    .row_out__26__tag__14(row_out__26__tag__14),
-    .row_out__26__tag__15(row_out__26__tag__15),
-    .row_out__26__tag__2(row_out__26__tag__2),
-    .row_out__26__tag__3(row_out__26__tag__3),
-    .row_out__26__tag__4(row_out__26__tag__4),
-    .row_out__26__tag__5(row_out__26__tag__5),
-    .row_out__26__tag__6(row_out__26__tag__6),
-    .row_out__26__tag__7(row_out__26__tag__7),
-    .row_out__26__tag__8(row_out__26__tag__8),
-    .row_out__26__tag__9(row_out__26__tag__9),
+    .row_out__26__tags(row_out__26__tags),
     .row_out__26__valid(row_out__26__valid),
     .row_out__27__age(row_out__27__age),
-    .row_out__27__counter__0(row_out__27__counter__0),
-    .row_out__27__counter__1(row_out__27__counter__1),
-    .row_out__27__counter__10(row_out__27__counter__10),
-    .row_out__27__counter__11(row_out__27__counter__11),
-    .row_out__27__counter__12(row_out__27__counter__12),
-    .row_out__27__counter__13(row_out__27__counter__13),
-    .row_out__27__counter__14(row_out__27__counter__14),
-    .row_out__27__counter__15(row_out__27__counter__15),
-    .row_out__27__counter__2(row_out__27__counter__2),
-    .row_out__27__counter__3(row_out__27__counter__3),
-    .row_out__27__counter__4(row_out__27__counter__4),
-    .row_out__27__counter__5(row_out__27__counter__5),
-    .row_out__27__counter__6(row_out__27__counter__6),
-    .row_out__27__counter__7(row_out__27__counter__7),
-    .row_out__27__counter__8(row_out__27__counter__8),
-    .row_out__27__counter__9(row_out__27__counter__9),
+    .row_out__27__counters(row_out__27__counters),
     .row_out__27__hot(row_out__27__hot),
     .row_out__27__referenced(row_out__27__referenced),
-    .row_out__27__tag__0(row_out__27__tag__0),
-    .row_out__27__tag__1(row_out__27__tag__1),
-    .row_out__27__tag__10(row_out__27__tag__10),
-    .row_out__27__tag__11(row_out__27__tag__11),
-    .row_out__27__tag__12(row_out__27__tag__12),
-    .row_out__27__tag__13(row_out__27__tag__13),
-    .row_out__27__tag__14(row_out__27__tag__14),
-    .row_out__27__tag__15(row_out__27__tag__15),
-    .row_out__27__tag__2(row_out__27__tag__2),
-    .row_out__27__tag__3(row_out__27__tag__3),
-    .row_out__27__tag__4(row_out__27__tag__4),
-    .row_out__27__tag__5(row_out__27__tag__5),
-    .row_out__27__tag__6(row_out__27__tag__6),
-    .row_out__27__tag__7(row_out__27__tag__7),
-    .row_out__27__tag__8(row_out__27__tag__8),
-    .row_out__27__tag__9(row_out__27__tag__9),
+    .row_out__27__tags(row_out__27__tags),
     .row_out__27__valid(row_out__27__valid),
     .row_out__28__age(row_out__28__age),
-    .row_out__28__counter__0(row_out__28__counter__0),
-    .row_out__28__counter__1(row_out__28__counter__1),
-    .row_out__28__counter__10(row_out__28__counter__10),
-    .row_out__28__counter__11(row_out__28__counter__11),
-    .row_out__28__counter__12(row_out__28__counter__12),
-    .row_out__28__counter__13(row_out__28__counter__13),
-    .row_out__28__counter__14(row_out__28__counter__14),
-    .row_out__28__counter__15(row_out__28__counter__15),
-    .row_out__28__counter__2(row_out__28__counter__2),
-    .row_out__28__counter__3(row_out__28__counter__3),
-    .row_out__28__counter__4(row_out__28__counter__4),
-    .row_out__28__counter__5(row_out__28__counter__5),
-    .row_out__28__counter__6(row_out__28__counter__6),
-    .row_out__28__counter__7(row_out__28__counter__7),
-    .row_out__28__counter__8(row_out__28__counter__8),
-    .row_out__28__counter__9(row_out__28__counter__9),
+    .row_out__28__counters(row_out__28__counters),
     .row_out__28__hot(row_out__28__hot),
     .row_out__28__referenced(row_out__28__referenced),
-    .row_out__28__tag__0(row_out__28__tag__0),
-    .row_out__28__tag__1(row_out__28__tag__1),
-    .row_out__28__tag__10(row_out__28__tag__10),
-    .row_out__28__tag__11(row_out__28__tag__11),
-    .row_out__28__tag__12(row_out__28__tag__12),
-    .row_out__28__tag__13(row_out__28__tag__13),
-    .row_out__28__tag__14(row_out__28__tag__14),
-    .row_out__28__tag__15(row_out__28__tag__15),
-    .row_out__28__tag__2(row_out__28__tag__2),
-    .row_out__28__tag__3(row_out__28__tag__3),
-    .row_out__28__tag__4(row_out__28__tag__4),
-    .row_out__28__tag__5(row_out__28__tag__5),
-    .row_out__28__tag__6(row_out__28__tag__6),
-    .row_out__28__tag__7(row_out__28__tag__7),
-    .row_out__28__tag__8(row_out__28__tag__8),
-    .row_out__28__tag__9(row_out__28__tag__9),
+    .row_out__28__tags(row_out__28__tags),
     .row_out__28__valid(row_out__28__valid),
     .row_out__29__age(row_out__29__age),
-    .row_out__29__counter__0(row_out__29__counter__0),
-    .row_out__29__counter__1(row_out__29__counter__1),
-    .row_out__29__counter__10(row_out__29__counter__10),
-    .row_out__29__counter__11(row_out__29__counter__11),
-    .row_out__29__counter__12(row_out__29__counter__12),
-    .row_out__29__counter__13(row_out__29__counter__13),
-    .row_out__29__counter__14(row_out__29__counter__14),
-    .row_out__29__counter__15(row_out__29__counter__15),
-    .row_out__29__counter__2(row_out__29__counter__2),
-    .row_out__29__counter__3(row_out__29__counter__3),
-    .row_out__29__counter__4(row_out__29__counter__4),
-    .row_out__29__counter__5(row_out__29__counter__5),
-    .row_out__29__counter__6(row_out__29__counter__6),
-    .row_out__29__counter__7(row_out__29__counter__7),
-    .row_out__29__counter__8(row_out__29__counter__8),
-    .row_out__29__counter__9(row_out__29__counter__9),
+    .row_out__29__counters(row_out__29__counters),
     .row_out__29__hot(row_out__29__hot),
     .row_out__29__referenced(row_out__29__referenced),
-    .row_out__29__tag__0(row_out__29__tag__0),
-    .row_out__29__tag__1(row_out__29__tag__1),
-    .row_out__29__tag__10(row_out__29__tag__10),
-    .row_out__29__tag__11(row_out__29__tag__11),
-    .row_out__29__tag__12(row_out__29__tag__12),
-    .row_out__29__tag__13(row_out__29__tag__13),
-    .row_out__29__tag__14(row_out__29__tag__14),
-    .row_out__29__tag__15(row_out__29__tag__15),
-    .row_out__29__tag__2(row_out__29__tag__2),
-    .row_out__29__tag__3(row_out__29__tag__3),
-    .row_out__29__tag__4(row_out__29__tag__4),
-    .row_out__29__tag__5(row_out__29__tag__5),
-    .row_out__29__tag__6(row_out__29__tag__6),
-    .row_out__29__tag__7(row_out__29__tag__7),
-    .row_out__29__tag__8(row_out__29__tag__8),
-    .row_out__29__tag__9(row_out__29__tag__9),
+    .row_out__29__tags(row_out__29__tags),
     .row_out__29__valid(row_out__29__valid),
     .row_out__2__age(row_out__2__age),
-    .row_out__2__counter__0(row_out__2__counter__0),
-    .row_out__2__counter__1(row_out__2__counter__1),
-    .row_out__2__counter__10(row_out__2__counter__10),
-    .row_out__2__counter__11(row_out__2__counter__11),
-    .row_out__2__counter__12(row_out__2__counter__12),
-    .row_out__2__counter__13(row_out__2__counter__13),
-    .row_out__2__counter__14(row_out__2__counter__14),
-    .row_out__2__counter__15(row_out__2__counter__15),
-    .row_out__2__counter__2(row_out__2__counter__2),
-    .row_out__2__counter__3(row_out__2__counter__3),
-    .row_out__2__counter__4(row_out__2__counter__4),
-    .row_out__2__counter__5(row_out__2__counter__5),
-    .row_out__2__counter__6(row_out__2__counter__6),
-    .row_out__2__counter__7(row_out__2__counter__7),
-    .row_out__2__counter__8(row_out__2__counter__8),
-    .row_out__2__counter__9(row_out__2__counter__9),
+    .row_out__2__counters(row_out__2__counters),
     .row_out__2__hot(row_out__2__hot),
     .row_out__2__referenced(row_out__2__referenced),
-    .row_out__2__tag__0(row_out__2__tag__0),
-    .row_out__2__tag__1(row_out__2__tag__1),
-    .row_out__2__tag__10(row_out__2__tag__10),
-    .row_out__2__tag__11(row_out__2__tag__11),
-    .row_out__2__tag__12(row_out__2__tag__12),
-    .row_out__2__tag__13(row_out__2__tag__13),
-    .row_out__2__tag__14(row_out__2__tag__14),
-    .row_out__2__tag__15(row_out__2__tag__15),
-    .row_out__2__tag__2(row_out__2__tag__2),
-    .row_out__2__tag__3(row_out__2__tag__3),
-    .row_out__2__tag__4(row_out__2__tag__4),
-    .row_out__2__tag__5(row_out__2__tag__5),
-    .row_out__2__tag__6(row_out__2__tag__6),
-    .row_out__2__tag__7(row_out__2__tag__7),
-    .row_out__2__tag__8(row_out__2__tag__8),
-    .row_out__2__tag__9(row_out__2__tag__9),
+    .row_out__2__tags(row_out__2__tags),
     .row_out__2__valid(row_out__2__valid),
     .row_out__30__age(row_out__30__age),
-    .row_out__30__counter__0(row_out__30__counter__0),
-    .row_out__30__counter__1(row_out__30__counter__1),
-    .row_out__30__counter__10(row_out__30__counter__10),
-    .row_out__30__counter__11(row_out__30__counter__11),
-    .row_out__30__counter__12(row_out__30__counter__12),
-    .row_out__30__counter__13(row_out__30__counter__13),
-    .row_out__30__counter__14(row_out__30__counter__14),
-    .row_out__30__counter__15(row_out__30__counter__15),
-    .row_out__30__counter__2(row_out__30__counter__2),
-    .row_out__30__counter__3(row_out__30__counter__3),
-    .row_out__30__counter__4(row_out__30__counter__4),
-    .row_out__30__counter__5(row_out__30__counter__5),
-    .row_out__30__counter__6(row_out__30__counter__6),
-    .row_out__30__counter__7(row_out__30__counter__7),
-    .row_out__30__counter__8(row_out__30__counter__8),
-    .row_out__30__counter__9(row_out__30__counter__9),
+    .row_out__30__counters(row_out__30__counters),
     .row_out__30__hot(row_out__30__hot),
     .row_out__30__referenced(row_out__30__referenced),
-    .row_out__30__tag__0(row_out__30__tag__0),
-    .row_out__30__tag__1(row_out__30__tag__1),
-    .row_out__30__tag__10(row_out__30__tag__10),
-    .row_out__30__tag__11(row_out__30__tag__11),
-    .row_out__30__tag__12(row_out__30__tag__12),
-    .row_out__30__tag__13(row_out__30__tag__13),
-    .row_out__30__tag__14(row_out__30__tag__14),
-    .row_out__30__tag__15(row_out__30__tag__15),
-    .row_out__30__tag__2(row_out__30__tag__2),
-    .row_out__30__tag__3(row_out__30__tag__3),
-    .row_out__30__tag__4(row_out__30__tag__4),
-    .row_out__30__tag__5(row_out__30__tag__5),
-    .row_out__30__tag__6(row_out__30__tag__6),
-    .row_out__30__tag__7(row_out__30__tag__7),
-    .row_out__30__tag__8(row_out__30__tag__8),
-    .row_out__30__tag__9(row_out__30__tag__9),
+    .row_out__30__tags(row_out__30__tags),
     .row_out__30__valid(row_out__30__valid),
     .row_out__31__age(row_out__31__age),
-    .row_out__31__counter__0(row_out__31__counter__0),
-    .row_out__31__counter__1(row_out__31__counter__1),
-    .row_out__31__counter__10(row_out__31__counter__10),
-    .row_out__31__counter__11(row_out__31__counter__11),
-    .row_out__31__counter__12(row_out__31__counter__12),
-    .row_out__31__counter__13(row_out__31__counter__13),
-    .row_out__31__counter__14(row_out__31__counter__14),
-    .row_out__31__counter__15(row_out__31__counter__15),
-    .row_out__31__counter__2(row_out__31__counter__2),
-    .row_out__31__counter__3(row_out__31__counter__3),
-    .row_out__31__counter__4(row_out__31__counter__4),
-    .row_out__31__counter__5(row_out__31__counter__5),
-    .row_out__31__counter__6(row_out__31__counter__6),
-    .row_out__31__counter__7(row_out__31__counter__7),
-    .row_out__31__counter__8(row_out__31__counter__8),
-    .row_out__31__counter__9(row_out__31__counter__9),
+    .row_out__31__counters(row_out__31__counters),
     .row_out__31__hot(row_out__31__hot),
     .row_out__31__referenced(row_out__31__referenced),
-    .row_out__31__tag__0(row_out__31__tag__0),
-    .row_out__31__tag__1(row_out__31__tag__1),
-    .row_out__31__tag__10(row_out__31__tag__10),
-    .row_out__31__tag__11(row_out__31__tag__11),
-    .row_out__31__tag__12(row_out__31__tag__12),
-    .row_out__31__tag__13(row_out__31__tag__13),
-    .row_out__31__tag__14(row_out__31__tag__14),
-    .row_out__31__tag__15(row_out__31__tag__15),
-    .row_out__31__tag__2(row_out__31__tag__2),
-    .row_out__31__tag__3(row_out__31__tag__3),
-    .row_out__31__tag__4(row_out__31__tag__4),
-    .row_out__31__tag__5(row_out__31__tag__5),
-    .row_out__31__tag__6(row_out__31__tag__6),
-    .row_out__31__tag__7(row_out__31__tag__7),
-    .row_out__31__tag__8(row_out__31__tag__8),
-    .row_out__31__tag__9(row_out__31__tag__9),
+    .row_out__31__tags(row_out__31__tags),
     .row_out__31__valid(row_out__31__valid),
     .row_out__3__age(row_out__3__age),
-    .row_out__3__counter__0(row_out__3__counter__0),
-    .row_out__3__counter__1(row_out__3__counter__1),
-    .row_out__3__counter__10(row_out__3__counter__10),
-    .row_out__3__counter__11(row_out__3__counter__11),
-    .row_out__3__counter__12(row_out__3__counter__12),
-    .row_out__3__counter__13(row_out__3__counter__13),
-    .row_out__3__counter__14(row_out__3__counter__14),
-    .row_out__3__counter__15(row_out__3__counter__15),
-    .row_out__3__counter__2(row_out__3__counter__2),
-    .row_out__3__counter__3(row_out__3__counter__3),
-    .row_out__3__counter__4(row_out__3__counter__4),
-    .row_out__3__counter__5(row_out__3__counter__5),
-    .row_out__3__counter__6(row_out__3__counter__6),
-    .row_out__3__counter__7(row_out__3__counter__7),
-    .row_out__3__counter__8(row_out__3__counter__8),
-    .row_out__3__counter__9(row_out__3__counter__9),
+    .row_out__3__counters(row_out__3__counters),
     .row_out__3__hot(row_out__3__hot),
     .row_out__3__referenced(row_out__3__referenced),
-    .row_out__3__tag__0(row_out__3__tag__0),
-    .row_out__3__tag__1(row_out__3__tag__1),
-    .row_out__3__tag__10(row_out__3__tag__10),
-    .row_out__3__tag__11(row_out__3__tag__11),
-    .row_out__3__tag__12(row_out__3__tag__12),
-    .row_out__3__tag__13(row_out__3__tag__13),
-    .row_out__3__tag__14(row_out__3__tag__14),
-    .row_out__3__tag__15(row_out__3__tag__15),
-    .row_out__3__tag__2(row_out__3__tag__2),
-    .row_out__3__tag__3(row_out__3__tag__3),
-    .row_out__3__tag__4(row_out__3__tag__4),
-    .row_out__3__tag__5(row_out__3__tag__5),
-    .row_out__3__tag__6(row_out__3__tag__6),
-    .row_out__3__tag__7(row_out__3__tag__7),
-    .row_out__3__tag__8(row_out__3__tag__8),
-    .row_out__3__tag__9(row_out__3__tag__9),
+    .row_out__3__tags(row_out__3__tags),
     .row_out__3__valid(row_out__3__valid),
     .row_out__4__age(row_out__4__age),
-    .row_out__4__counter__0(row_out__4__counter__0),
-    .row_out__4__counter__1(row_out__4__counter__1),
-    .row_out__4__counter__10(row_out__4__counter__10),
-    .row_out__4__counter__11(row_out__4__counter__11),
-    .row_out__4__counter__12(row_out__4__counter__12),
-    .row_out__4__counter__13(row_out__4__counter__13),
-    .row_out__4__counter__14(row_out__4__counter__14),
-    .row_out__4__counter__15(row_out__4__counter__15),
-    .row_out__4__counter__2(row_out__4__counter__2),
-    .row_out__4__counter__3(row_out__4__counter__3),
-    .row_out__4__counter__4(row_out__4__counter__4),
-    .row_out__4__counter__5(row_out__4__counter__5),
-    .row_out__4__counter__6(row_out__4__counter__6),
-    .row_out__4__counter__7(row_out__4__counter__7),
-    .row_out__4__counter__8(row_out__4__counter__8),
-    .row_out__4__counter__9(row_out__4__counter__9),
+    .row_out__4__counters(row_out__4__counters),
     .row_out__4__hot(row_out__4__hot),
     .row_out__4__referenced(row_out__4__referenced),
-    .row_out__4__tag__0(row_out__4__tag__0),
-    .row_out__4__tag__1(row_out__4__tag__1),
-    .row_out__4__tag__10(row_out__4__tag__10),
-    .row_out__4__tag__11(row_out__4__tag__11),
-    .row_out__4__tag__12(row_out__4__tag__12),
-    .row_out__4__tag__13(row_out__4__tag__13),
-    .row_out__4__tag__14(row_out__4__tag__14),
-    .row_out__4__tag__15(row_out__4__tag__15),
-    .row_out__4__tag__2(row_out__4__tag__2),
-    .row_out__4__tag__3(row_out__4__tag__3),
-    .row_out__4__tag__4(row_out__4__tag__4),
-    .row_out__4__tag__5(row_out__4__tag__5),
-    .row_out__4__tag__6(row_out__4__tag__6),
-    .row_out__4__tag__7(row_out__4__tag__7),
-    .row_out__4__tag__8(row_out__4__tag__8),
-    .row_out__4__tag__9(row_out__4__tag__9),
+    .row_out__4__tags(row_out__4__tags),
     .row_out__4__valid(row_out__4__valid),
     .row_out__5__age(row_out__5__age),
-    .row_out__5__counter__0(row_out__5__counter__0),
-    .row_out__5__counter__1(row_out__5__counter__1),
-    .row_out__5__counter__10(row_out__5__counter__10),
-    .row_out__5__counter__11(row_out__5__counter__11),
-    .row_out__5__counter__12(row_out__5__counter__12),
-    .row_out__5__counter__13(row_out__5__counter__13),
-    .row_out__5__counter__14(row_out__5__counter__14),
-    .row_out__5__counter__15(row_out__5__counter__15),
-    .row_out__5__counter__2(row_out__5__counter__2),
-    .row_out__5__counter__3(row_out__5__counter__3),
-    .row_out__5__counter__4(row_out__5__counter__4),
-    .row_out__5__counter__5(row_out__5__counter__5),
-    .row_out__5__counter__6(row_out__5__counter__6),
-    .row_out__5__counter__7(row_out__5__counter__7),
-    .row_out__5__counter__8(row_out__5__counter__8),
-    .row_out__5__counter__9(row_out__5__counter__9),
+    .row_out__5__counters(row_out__5__counters),
     .row_out__5__hot(row_out__5__hot),
     .row_out__5__referenced(row_out__5__referenced),
-    .row_out__5__tag__0(row_out__5__tag__0),
-    .row_out__5__tag__1(row_out__5__tag__1),
-    .row_out__5__tag__10(row_out__5__tag__10),
-    .row_out__5__tag__11(row_out__5__tag__11),
-    .row_out__5__tag__12(row_out__5__tag__12),
-    .row_out__5__tag__13(row_out__5__tag__13),
-    .row_out__5__tag__14(row_out__5__tag__14),
-    .row_out__5__tag__15(row_out__5__tag__15),
-    .row_out__5__tag__2(row_out__5__tag__2),
-    .row_out__5__tag__3(row_out__5__tag__3),
-    .row_out__5__tag__4(row_out__5__tag__4),
-    .row_out__5__tag__5(row_out__5__tag__5),
-    .row_out__5__tag__6(row_out__5__tag__6),
-    .row_out__5__tag__7(row_out__5__tag__7),
-    .row_out__5__tag__8(row_out__5__tag__8),
-    .row_out__5__tag__9(row_out__5__tag__9),
+    .row_out__5__tags(row_out__5__tags),
     .row_out__5__valid(row_out__5__valid),
     .row_out__6__age(row_out__6__age),
-    .row_out__6__counter__0(row_out__6__counter__0),
-    .row_out__6__counter__1(row_out__6__counter__1),
-    .row_out__6__counter__10(row_out__6__counter__10),
-    .row_out__6__counter__11(row_out__6__counter__11),
-    .row_out__6__counter__12(row_out__6__counter__12),
-    .row_out__6__counter__13(row_out__6__counter__13),
-    .row_out__6__counter__14(row_out__6__counter__14),
-    .row_out__6__counter__15(row_out__6__counter__15),
-    .row_out__6__counter__2(row_out__6__counter__2),
-    .row_out__6__counter__3(row_out__6__counter__3),
-    .row_out__6__counter__4(row_out__6__counter__4),
-    .row_out__6__counter__5(row_out__6__counter__5),
-    .row_out__6__counter__6(row_out__6__counter__6),
-    .row_out__6__counter__7(row_out__6__counter__7),
-    .row_out__6__counter__8(row_out__6__counter__8),
-    .row_out__6__counter__9(row_out__6__counter__9),
+    .row_out__6__counters(row_out__6__counters),
     .row_out__6__hot(row_out__6__hot),
     .row_out__6__referenced(row_out__6__referenced),
-    .row_out__6__tag__0(row_out__6__tag__0),
-    .row_out__6__tag__1(row_out__6__tag__1),
-    .row_out__6__tag__10(row_out__6__tag__10),
-    .row_out__6__tag__11(row_out__6__tag__11),
-    .row_out__6__tag__12(row_out__6__tag__12),
-    .row_out__6__tag__13(row_out__6__tag__13),
-    .row_out__6__tag__14(row_out__6__tag__14),
-    .row_out__6__tag__15(row_out__6__tag__15),
-    .row_out__6__tag__2(row_out__6__tag__2),
-    .row_out__6__tag__3(row_out__6__tag__3),
-    .row_out__6__tag__4(row_out__6__tag__4),
-    .row_out__6__tag__5(row_out__6__tag__5),
-    .row_out__6__tag__6(row_out__6__tag__6),
-    .row_out__6__tag__7(row_out__6__tag__7),
-    .row_out__6__tag__8(row_out__6__tag__8),
-    .row_out__6__tag__9(row_out__6__tag__9),
+    .row_out__6__tags(row_out__6__tags),
     .row_out__6__valid(row_out__6__valid),
     .row_out__7__age(row_out__7__age),
-    .row_out__7__counter__0(row_out__7__counter__0),
-    .row_out__7__counter__1(row_out__7__counter__1),
-    .row_out__7__counter__10(row_out__7__counter__10),
-    .row_out__7__counter__11(row_out__7__counter__11),
-    .row_out__7__counter__12(row_out__7__counter__12),
-    .row_out__7__counter__13(row_out__7__counter__13),
-    .row_out__7__counter__14(row_out__7__counter__14),
-    .row_out__7__counter__15(row_out__7__counter__15),
-    .row_out__7__counter__2(row_out__7__counter__2),
-    .row_out__7__counter__3(row_out__7__counter__3),
-    .row_out__7__counter__4(row_out__7__counter__4),
-    .row_out__7__counter__5(row_out__7__counter__5),
-    .row_out__7__counter__6(row_out__7__counter__6),
-    .row_out__7__counter__7(row_out__7__counter__7),
-    .row_out__7__counter__8(row_out__7__counter__8),
-    .row_out__7__counter__9(row_out__7__counter__9),
+    .row_out__7__counters(row_out__7__counters),
     .row_out__7__hot(row_out__7__hot),
     .row_out__7__referenced(row_out__7__referenced),
-    .row_out__7__tag__0(row_out__7__tag__0),
-    .row_out__7__tag__1(row_out__7__tag__1),
-    .row_out__7__tag__10(row_out__7__tag__10),
-    .row_out__7__tag__11(row_out__7__tag__11),
-    .row_out__7__tag__12(row_out__7__tag__12),
-    .row_out__7__tag__13(row_out__7__tag__13),
-    .row_out__7__tag__14(row_out__7__tag__14),
-    .row_out__7__tag__15(row_out__7__tag__15),
-    .row_out__7__tag__2(row_out__7__tag__2),
-    .row_out__7__tag__3(row_out__7__tag__3),
-    .row_out__7__tag__4(row_out__7__tag__4),
-    .row_out__7__tag__5(row_out__7__tag__5),
-    .row_out__7__tag__6(row_out__7__tag__6),
-    .row_out__7__tag__7(row_out__7__tag__7),
-    .row_out__7__tag__8(row_out__7__tag__8),
-    .row_out__7__tag__9(row_out__7__tag__9),
+    .row_out__7__tags(row_out__7__tags),
     .row_out__7__valid(row_out__7__valid),
     .row_out__8__age(row_out__8__age),
-    .row_out__8__counter__0(row_out__8__counter__0),
-    .row_out__8__counter__1(row_out__8__counter__1),
-    .row_out__8__counter__10(row_out__8__counter__10),
-    .row_out__8__counter__11(row_out__8__counter__11),
-    .row_out__8__counter__12(row_out__8__counter__12),
-    .row_out__8__counter__13(row_out__8__counter__13),
-    .row_out__8__counter__14(row_out__8__counter__14),
-    .row_out__8__counter__15(row_out__8__counter__15),
-    .row_out__8__counter__2(row_out__8__counter__2),
-    .row_out__8__counter__3(row_out__8__counter__3),
-    .row_out__8__counter__4(row_out__8__counter__4),
-    .row_out__8__counter__5(row_out__8__counter__5),
-    .row_out__8__counter__6(row_out__8__counter__6),
-    .row_out__8__counter__7(row_out__8__counter__7),
-    .row_out__8__counter__8(row_out__8__counter__8),
-    .row_out__8__counter__9(row_out__8__counter__9),
+    .row_out__8__counters(row_out__8__counters),
     .row_out__8__hot(row_out__8__hot),
     .row_out__8__referenced(row_out__8__referenced),
-    .row_out__8__tag__0(row_out__8__tag__0),
-    .row_out__8__tag__1(row_out__8__tag__1),
-    .row_out__8__tag__10(row_out__8__tag__10),
-    .row_out__8__tag__11(row_out__8__tag__11),
-    .row_out__8__tag__12(row_out__8__tag__12),
-    .row_out__8__tag__13(row_out__8__tag__13),
-    .row_out__8__tag__14(row_out__8__tag__14),
-    .row_out__8__tag__15(row_out__8__tag__15),
-    .row_out__8__tag__2(row_out__8__tag__2),
-    .row_out__8__tag__3(row_out__8__tag__3),
-    .row_out__8__tag__4(row_out__8__tag__4),
-    .row_out__8__tag__5(row_out__8__tag__5),
-    .row_out__8__tag__6(row_out__8__tag__6),
-    .row_out__8__tag__7(row_out__8__tag__7),
-    .row_out__8__tag__8(row_out__8__tag__8),
-    .row_out__8__tag__9(row_out__8__tag__9),
+    .row_out__8__tags(row_out__8__tags),
     .row_out__8__valid(row_out__8__valid),
     .row_out__9__age(row_out__9__age),
-    .row_out__9__counter__0(row_out__9__counter__0),
-    .row_out__9__counter__1(row_out__9__counter__1),
-    .row_out__9__counter__10(row_out__9__counter__10),
-    .row_out__9__counter__11(row_out__9__counter__11),
-    .row_out__9__counter__12(row_out__9__counter__12),
-    .row_out__9__counter__13(row_out__9__counter__13),
-    .row_out__9__counter__14(row_out__9__counter__14),
-    .row_out__9__counter__15(row_out__9__counter__15),
-    .row_out__9__counter__2(row_out__9__counter__2),
-    .row_out__9__counter__3(row_out__9__counter__3),
-    .row_out__9__counter__4(row_out__9__counter__4),
-    .row_out__9__counter__5(row_out__9__counter__5),
-    .row_out__9__counter__6(row_out__9__counter__6),
-    .row_out__9__counter__7(row_out__9__counter__7),
-    .row_out__9__counter__8(row_out__9__counter__8),
-    .row_out__9__counter__9(row_out__9__counter__9),
+    .row_out__9__counters(row_out__9__counters),
     .row_out__9__hot(row_out__9__hot),
     .row_out__9__referenced(row_out__9__referenced),
-    .row_out__9__tag__0(row_out__9__tag__0),
-    .row_out__9__tag__1(row_out__9__tag__1),
-    .row_out__9__tag__10(row_out__9__tag__10),
-    .row_out__9__tag__11(row_out__9__tag__11),
-    .row_out__9__tag__12(row_out__9__tag__12),
-    .row_out__9__tag__13(row_out__9__tag__13),
-    .row_out__9__tag__14(row_out__9__tag__14),
-    .row_out__9__tag__15(row_out__9__tag__15),
-    .row_out__9__tag__2(row_out__9__tag__2),
-    .row_out__9__tag__3(row_out__9__tag__3),
-    .row_out__9__tag__4(row_out__9__tag__4),
-    .row_out__9__tag__5(row_out__9__tag__5),
-    .row_out__9__tag__6(row_out__9__tag__6),
-    .row_out__9__tag__7(row_out__9__tag__7),
-    .row_out__9__tag__8(row_out__9__tag__8),
-    .row_out__9__tag__9(row_out__9__tag__9),
+    .row_out__9__tags(row_out__9__tags),
     .row_out__9__valid(row_out__9__valid),
-    .row_set(\row_set$6329 ),
-    .row_way(\row_way$6332 ),
+    .row_set(\row_set$3419 ),
+    .row_way(\row_way$3422 ),
     .row_write(\row_write$186 ),
     .rst(rst),
     .select(start),
     .selecting(selecting),
-    .slot_in(\slot_in$6337 ),
+    .slot_in(\slot_in$3427 ),
     .slot_out__0(slot_out__0),
     .slot_out__1(slot_out__1),
     .slot_out__10(slot_out__10),
@@ -26160,7 +17503,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .slot_out__7(slot_out__7),
     .slot_out__8(slot_out__8),
     .slot_out__9(slot_out__9),
-    .slot_write(\slot_write$6335 ),
+    .slot_write(\slot_write$3425 ),
     .snapshot(snapshot),
     .write_data(write_data)
   );
@@ -26169,9 +17512,9 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .bank_stall_value(bank_stall_value),
     .batches(finished),
     .batches_value(batches_value),
-    .clear(\clear$7035 ),
+    .clear(\clear$4125 ),
     .clk(clk),
-    .cycles(\busy$4928 ),
+    .cycles(\busy$2018 ),
     .cycles_value(cycles_value),
     .demotions(demotions),
     .demotions_value(demotions_value),
@@ -26207,7 +17550,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .split_beats_value(split_beats_value)
   );
   hotline_csr csr (
-    .age_period(\age_period$5037 ),
+    .age_period(\age_period$2127 ),
     .bus__araddr(s_axil_araddr),
     .bus__arready(s_axil__arready),
     .bus__arvalid(s_axil_arvalid),
@@ -26227,53 +17570,53 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .bus__wvalid(s_axil_wvalid),
     .clk(clk),
     .control(control),
-    .hysteresis(\hysteresis$6317 ),
+    .hysteresis(\hysteresis$3407 ),
     .irq_enable(irq_enable),
     .irq_status(irq_status),
     .move_limit(move_limit),
-    .\port$1180$0 (\index_bits$7084 ),
-    .\port$1186$0 (\running$7080 ),
+    .\port$1180$0 (\index_bits$4174 ),
+    .\port$1186$0 (\running$4170 ),
     .\port$263$0 (finished),
     .\port$409$0 (\$268 ),
     .\port$411$0 (\$269 ),
     .\port$6134$0 (hot_rows),
-    .\port$6245$0 (done),
-    .\port$6246$0 (hot_rows_range),
-    .\port$6250$0 (command_code),
-    .\port$6254$0 (restore_entry),
-    .\port$6255$0 (restore_length),
-    .\port$6262$0 (command_busy),
-    .\port$6286$0 (newest_phase),
-    .\port$6288$0 (unknown_phase),
-    .\port$6298$0 (index_range),
-    .\port$6300$0 (sample_too_long),
-    .\port$6302$0 (sample_open),
-    .\port$6304$0 (empty_batch),
-    .\port$6540$0 (batch_too_long),
-    .\port$6772$0 (\hot_count$7076 ),
-    .\port$6774$0 (\threshold$7078 ),
-    .\port$6822$0 (batches_value),
-    .\port$6826$0 (samples_value),
-    .\port$6830$0 (popular_samples_value),
-    .\port$6834$0 (lookups_value),
-    .\port$6838$0 (lookup_hits_value),
-    .\port$6842$0 (inserts_value),
-    .\port$6846$0 (evictions_value),
-    .\port$6850$0 (revivals_value),
-    .\port$6854$0 (returns_value),
-    .\port$6858$0 (promotions_value),
-    .\port$6862$0 (demotions_value),
-    .\port$6866$0 (index_errors_value),
-    .\port$6870$0 (cycles_value),
-    .\port$6874$0 (select_cycles_value),
-    .\port$6878$0 (input_idle_value),
-    .\port$6882$0 (bank_stall_value),
-    .\port$6886$0 (split_beats_value),
-    .\port$6890$0 (output_stall_value),
+    .\port$6185$0 (done),
+    .\port$6186$0 (hot_rows_range),
+    .\port$6190$0 (command_code),
+    .\port$6194$0 (restore_entry),
+    .\port$6195$0 (restore_length),
+    .\port$6202$0 (command_busy),
+    .\port$6226$0 (newest_phase),
+    .\port$6228$0 (unknown_phase),
+    .\port$6238$0 (index_range),
+    .\port$6240$0 (sample_too_long),
+    .\port$6242$0 (sample_open),
+    .\port$6244$0 (empty_batch),
+    .\port$6480$0 (batch_too_long),
+    .\port$6712$0 (\hot_count$4166 ),
+    .\port$6714$0 (\threshold$4168 ),
+    .\port$6762$0 (batches_value),
+    .\port$6766$0 (samples_value),
+    .\port$6770$0 (popular_samples_value),
+    .\port$6774$0 (lookups_value),
+    .\port$6778$0 (lookup_hits_value),
+    .\port$6782$0 (inserts_value),
+    .\port$6786$0 (evictions_value),
+    .\port$6790$0 (revivals_value),
+    .\port$6794$0 (returns_value),
+    .\port$6798$0 (promotions_value),
+    .\port$6802$0 (demotions_value),
+    .\port$6806$0 (index_errors_value),
+    .\port$6810$0 (cycles_value),
+    .\port$6814$0 (select_cycles_value),
+    .\port$6818$0 (input_idle_value),
+    .\port$6822$0 (bank_stall_value),
+    .\port$6826$0 (split_beats_value),
+    .\port$6830$0 (output_stall_value),
     .rst(rst),
     .select_command(command_write),
     .select_hot_rows(hot_rows_write),
-    .select_start(\select_start$6321 ),
+    .select_start(\select_start$3411 ),
     .weights_0(weights_0),
     .weights_1(weights_1),
     .weights_2(weights_2),
@@ -26281,10 +17624,10 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .write_data(write_data)
   );
   hotline_dispatcher dispatcher (
-    .both_ready(\input__ready$4936 ),
+    .both_ready(\input__ready$2026 ),
     .clk(clk),
-    .input__payload(\input__payload$4929 ),
-    .\input__valid$39 (\input__valid$4932 ),
+    .input__payload(\input__payload$2019 ),
+    .\input__valid$39 (\input__valid$2022 ),
     .nonpopular__payload(\input__payload$103 ),
     .nonpopular__valid(\input__valid$107 ),
     .output__ready(popular__ready),
@@ -26293,7 +17636,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .popular__valid(\input__valid$93 ),
     .rst(rst)
   );
-  hotline_gather \gather$7342  (
+  hotline_gather \gather$4432  (
     .clk(clk),
     .fetch(fetch),
     .heads__0(heads__0),
@@ -26468,7 +17811,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .output__valid(m_axis_popular__tvalid),
     .rst(rst)
   );
-  hotline_scatter \scatter$7340  (
+  hotline_scatter \scatter$4430  (
     .clk(clk),
     .fire(take),
     .input__payload(\input__payload$57 ),
@@ -26502,41 +17845,41 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags__8(tags__8),
     .tags__9(tags__9),
     .to_bank__0(scatter),
-    .to_bank__1(\scatter$334 ),
-    .to_bank__10(\scatter$1666 ),
-    .to_bank__11(\scatter$1814 ),
-    .to_bank__12(\scatter$1962 ),
-    .to_bank__13(\scatter$2110 ),
-    .to_bank__14(\scatter$2258 ),
-    .to_bank__15(\scatter$2406 ),
-    .to_bank__16(\scatter$2554 ),
-    .to_bank__17(\scatter$2702 ),
-    .to_bank__18(\scatter$2850 ),
-    .to_bank__19(\scatter$2998 ),
-    .to_bank__2(\scatter$482 ),
-    .to_bank__20(\scatter$3146 ),
-    .to_bank__21(\scatter$3294 ),
-    .to_bank__22(\scatter$3442 ),
-    .to_bank__23(\scatter$3590 ),
-    .to_bank__24(\scatter$3738 ),
-    .to_bank__25(\scatter$3886 ),
-    .to_bank__26(\scatter$4034 ),
-    .to_bank__27(\scatter$4182 ),
-    .to_bank__28(\scatter$4330 ),
-    .to_bank__29(\scatter$4478 ),
-    .to_bank__3(\scatter$630 ),
-    .to_bank__30(\scatter$4626 ),
-    .to_bank__31(\scatter$4774 ),
-    .to_bank__4(\scatter$778 ),
-    .to_bank__5(\scatter$926 ),
-    .to_bank__6(\scatter$1074 ),
-    .to_bank__7(\scatter$1222 ),
-    .to_bank__8(\scatter$1370 ),
-    .to_bank__9(\scatter$1518 )
+    .to_bank__1(\scatter$214 ),
+    .to_bank__10(\scatter$736 ),
+    .to_bank__11(\scatter$794 ),
+    .to_bank__12(\scatter$852 ),
+    .to_bank__13(\scatter$910 ),
+    .to_bank__14(\scatter$968 ),
+    .to_bank__15(\scatter$1026 ),
+    .to_bank__16(\scatter$1084 ),
+    .to_bank__17(\scatter$1142 ),
+    .to_bank__18(\scatter$1200 ),
+    .to_bank__19(\scatter$1258 ),
+    .to_bank__2(\scatter$272 ),
+    .to_bank__20(\scatter$1316 ),
+    .to_bank__21(\scatter$1374 ),
+    .to_bank__22(\scatter$1432 ),
+    .to_bank__23(\scatter$1490 ),
+    .to_bank__24(\scatter$1548 ),
+    .to_bank__25(\scatter$1606 ),
+    .to_bank__26(\scatter$1664 ),
+    .to_bank__27(\scatter$1722 ),
+    .to_bank__28(\scatter$1780 ),
+    .to_bank__29(\scatter$1838 ),
+    .to_bank__3(\scatter$330 ),
+    .to_bank__30(\scatter$1896 ),
+    .to_bank__31(\scatter$1954 ),
+    .to_bank__4(\scatter$388 ),
+    .to_bank__5(\scatter$446 ),
+    .to_bank__6(\scatter$504 ),
+    .to_bank__7(\scatter$562 ),
+    .to_bank__8(\scatter$620 ),
+    .to_bank__9(\scatter$678 )
   );
   hotline_selector selector (
     .any_left(any_left),
-    .clear(\clear$6322 ),
+    .clear(\clear$3412 ),
     .clk(clk),
     .demoted(demotions),
     .eligible__0(eligible__0),
@@ -26574,11 +17917,11 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .event__payload(event__payload),
     .event__ready(event__ready),
     .event__valid(event__valid),
-    .hot_count(\hot_count$7076 ),
+    .hot_count(\hot_count$4166 ),
     .hot_rows(hot_rows),
-    .hysteresis(\hysteresis$6317 [3:0]),
+    .hysteresis(\hysteresis$3407 [3:0]),
     .level(level),
-    .load(\load$6346 ),
+    .load(\load$3436 ),
     .make_hot(make_hot),
     .move_limit(move_limit),
     .pick_tag__0(pick_tag__0),
@@ -26647,13 +17990,13 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .pick_way__9(pick_way__9),
     .promoted(promotions),
     .restored(restored),
-    .row_set(\row_set$6330 ),
-    .row_way(\row_way$6333 ),
+    .row_set(\row_set$3420 ),
+    .row_way(\row_way$3423 ),
     .rst(rst),
     .running(selecting),
-    .select_start(\select_start$6321 [10:0]),
+    .select_start(\select_start$3411 [10:0]),
     .set_mask(budget[10:0]),
-    .slot_in(\slot_in$6338 ),
+    .slot_in(\slot_in$3428 ),
     .slot_out__0(slot_out__0),
     .slot_out__1(slot_out__1),
     .slot_out__10(slot_out__10),
@@ -26687,14 +18030,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .slot_out__8(slot_out__8),
     .slot_out__9(slot_out__9),
     .start(start),
-    .take(\take$6351 ),
-    .threshold(\threshold$7078 ),
+    .take(\take$3441 ),
+    .threshold(\threshold$4168 ),
     .wanted(wanted)
   );
   hotline_unpacker unpacker (
     .clk(clk),
     .empty_batch(empty_batch),
-    .hold(\running$7080 ),
+    .hold(\running$4170 ),
     .index_range(index_range),
     .input__payload(input__payload),
     .input__ready(output__ready),
@@ -26713,10 +18056,10 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   hotline_updates updates (
     .clk(clk),
     .fire(update_take),
-    .held(\busy$6981 ),
-    .input__payload(\input__payload$4929 ),
-    .input__ready(\input__ready$4934 ),
-    .input__valid(\input__valid$4935 ),
+    .held(\busy$4071 ),
+    .input__payload(\input__payload$2019 ),
+    .input__ready(\input__ready$2024 ),
+    .input__valid(\input__valid$2025 ),
     .lane_weights__0(update_weights__0),
     .lane_weights__1(update_weights__1),
     .lane_weights__10(update_weights__10),
@@ -26737,7 +18080,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is__1(update_rank_is__1),
     .rank_is__2(update_rank_is__2),
     .rank_is__3(update_rank_is__3),
-    .room(\room$5034 ),
+    .room(\room$2124 ),
     .rst(rst),
     .tags__0(update_tags__0),
     .tags__1(update_tags__1),
@@ -26756,37 +18099,37 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags__8(update_tags__8),
     .tags__9(update_tags__9),
     .to_bank__0(update),
-    .to_bank__1(\update$5038 ),
-    .to_bank__10(\update$5407 ),
-    .to_bank__11(\update$5448 ),
-    .to_bank__12(\update$5489 ),
-    .to_bank__13(\update$5530 ),
-    .to_bank__14(\update$5571 ),
-    .to_bank__15(\update$5612 ),
-    .to_bank__16(\update$5653 ),
-    .to_bank__17(\update$5694 ),
-    .to_bank__18(\update$5735 ),
-    .to_bank__19(\update$5776 ),
-    .to_bank__2(\update$5079 ),
-    .to_bank__20(\update$5817 ),
-    .to_bank__21(\update$5858 ),
-    .to_bank__22(\update$5899 ),
-    .to_bank__23(\update$5940 ),
-    .to_bank__24(\update$5981 ),
-    .to_bank__25(\update$6022 ),
-    .to_bank__26(\update$6063 ),
-    .to_bank__27(\update$6104 ),
-    .to_bank__28(\update$6145 ),
-    .to_bank__29(\update$6186 ),
-    .to_bank__3(\update$5120 ),
-    .to_bank__30(\update$6227 ),
-    .to_bank__31(\update$6268 ),
-    .to_bank__4(\update$5161 ),
-    .to_bank__5(\update$5202 ),
-    .to_bank__6(\update$5243 ),
-    .to_bank__7(\update$5284 ),
-    .to_bank__8(\update$5325 ),
-    .to_bank__9(\update$5366 ),
+    .to_bank__1(\update$2128 ),
+    .to_bank__10(\update$2497 ),
+    .to_bank__11(\update$2538 ),
+    .to_bank__12(\update$2579 ),
+    .to_bank__13(\update$2620 ),
+    .to_bank__14(\update$2661 ),
+    .to_bank__15(\update$2702 ),
+    .to_bank__16(\update$2743 ),
+    .to_bank__17(\update$2784 ),
+    .to_bank__18(\update$2825 ),
+    .to_bank__19(\update$2866 ),
+    .to_bank__2(\update$2169 ),
+    .to_bank__20(\update$2907 ),
+    .to_bank__21(\update$2948 ),
+    .to_bank__22(\update$2989 ),
+    .to_bank__23(\update$3030 ),
+    .to_bank__24(\update$3071 ),
+    .to_bank__25(\update$3112 ),
+    .to_bank__26(\update$3153 ),
+    .to_bank__27(\update$3194 ),
+    .to_bank__28(\update$3235 ),
+    .to_bank__29(\update$3276 ),
+    .to_bank__3(\update$2210 ),
+    .to_bank__30(\update$3317 ),
+    .to_bank__31(\update$3358 ),
+    .to_bank__4(\update$2251 ),
+    .to_bank__5(\update$2292 ),
+    .to_bank__6(\update$2333 ),
+    .to_bank__7(\update$2374 ),
+    .to_bank__8(\update$2415 ),
+    .to_bank__9(\update$2456 ),
     .weights__0(weights_0[4:0]),
     .weights__1(weights_0[12:8]),
     .weights__10(weights_2[20:16]),
@@ -26921,12 +18264,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign weights__13 = weights_3[12:8];
   assign weights__14 = weights_3[20:16];
   assign weights__15 = weights_3[28:24];
-  assign age_period = \age_period$5037 [7:0];
+  assign age_period = \age_period$2127 [7:0];
   assign set_mask = budget[10:0];
-  assign hysteresis = \hysteresis$6317 [3:0];
-  assign select_start = \select_start$6321 [10:0];
-  assign slot_write = \slot_write$6335 [0];
-  assign pick_take = \take$6351 [0];
+  assign hysteresis = \hysteresis$3407 [3:0];
+  assign select_start = \select_start$3411 [10:0];
+  assign slot_write = \slot_write$3425 [0];
+  assign pick_take = \take$3441 [0];
   assign restore__valid = s_axis_state_tvalid;
   assign bus__araddr = s_axil_araddr;
   assign bus__arvalid = s_axil_arvalid;
@@ -26937,9 +18280,9 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign bus__wdata = s_axil_wdata;
   assign bus__wstrb = s_axil_wstrb;
   assign bus__wvalid = s_axil_wvalid;
-  assign hot_count = { 12'h000, \hot_count$7076  };
-  assign threshold = { 23'h000000, \threshold$7078  };
-  assign index_bits = { 27'h0000000, \index_bits$7084  };
+  assign hot_count = { 12'h000, \hot_count$4166  };
+  assign threshold = { 23'h000000, \threshold$4168  };
+  assign index_bits = { 27'h0000000, \index_bits$4174  };
   assign phase = control[1:0];
   assign s_axil_awready = s_axil__awready;
   assign s_axil_wready = s_axil__wready;
@@ -26964,133 +18307,133 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign m_axis_state_tvalid = state__valid;
   assign restore__payload[1024] = s_axis_state_tlast;
   assign restore__payload[1023:0] = s_axis_state_tdata;
-  assign any_left[31] = \any_left$6975 ;
-  assign any_left[30] = \any_left$6955 ;
-  assign any_left[29] = \any_left$6935 ;
-  assign any_left[28] = \any_left$6915 ;
-  assign any_left[27] = \any_left$6895 ;
-  assign any_left[26] = \any_left$6875 ;
-  assign any_left[25] = \any_left$6855 ;
-  assign any_left[24] = \any_left$6835 ;
-  assign any_left[23] = \any_left$6815 ;
-  assign any_left[22] = \any_left$6795 ;
-  assign any_left[21] = \any_left$6775 ;
-  assign any_left[20] = \any_left$6755 ;
-  assign any_left[19] = \any_left$6735 ;
-  assign any_left[18] = \any_left$6715 ;
-  assign any_left[17] = \any_left$6695 ;
-  assign any_left[16] = \any_left$6675 ;
-  assign any_left[15] = \any_left$6655 ;
-  assign any_left[14] = \any_left$6635 ;
-  assign any_left[13] = \any_left$6615 ;
-  assign any_left[12] = \any_left$6595 ;
-  assign any_left[11] = \any_left$6575 ;
-  assign any_left[10] = \any_left$6555 ;
-  assign any_left[9] = \any_left$6535 ;
-  assign any_left[8] = \any_left$6515 ;
-  assign any_left[7] = \any_left$6495 ;
-  assign any_left[6] = \any_left$6475 ;
-  assign any_left[5] = \any_left$6455 ;
-  assign any_left[4] = \any_left$6435 ;
-  assign any_left[3] = \any_left$6415 ;
-  assign any_left[2] = \any_left$6395 ;
-  assign any_left[1] = \any_left$6375 ;
-  assign any_left[0] = \any_left$6355 ;
-  assign \room$5034 [31] = \update_room$6307 ;
-  assign \room$5034 [30] = \update_room$6266 ;
-  assign \room$5034 [29] = \update_room$6225 ;
-  assign \room$5034 [28] = \update_room$6184 ;
-  assign \room$5034 [27] = \update_room$6143 ;
-  assign \room$5034 [26] = \update_room$6102 ;
-  assign \room$5034 [25] = \update_room$6061 ;
-  assign \room$5034 [24] = \update_room$6020 ;
-  assign \room$5034 [23] = \update_room$5979 ;
-  assign \room$5034 [22] = \update_room$5938 ;
-  assign \room$5034 [21] = \update_room$5897 ;
-  assign \room$5034 [20] = \update_room$5856 ;
-  assign \room$5034 [19] = \update_room$5815 ;
-  assign \room$5034 [18] = \update_room$5774 ;
-  assign \room$5034 [17] = \update_room$5733 ;
-  assign \room$5034 [16] = \update_room$5692 ;
-  assign \room$5034 [15] = \update_room$5651 ;
-  assign \room$5034 [14] = \update_room$5610 ;
-  assign \room$5034 [13] = \update_room$5569 ;
-  assign \room$5034 [12] = \update_room$5528 ;
-  assign \room$5034 [11] = \update_room$5487 ;
-  assign \room$5034 [10] = \update_room$5446 ;
-  assign \room$5034 [9] = \update_room$5405 ;
-  assign \room$5034 [8] = \update_room$5364 ;
-  assign \room$5034 [7] = \update_room$5323 ;
-  assign \room$5034 [6] = \update_room$5282 ;
-  assign \room$5034 [5] = \update_room$5241 ;
-  assign \room$5034 [4] = \update_room$5200 ;
-  assign \room$5034 [3] = \update_room$5159 ;
-  assign \room$5034 [2] = \update_room$5118 ;
-  assign \room$5034 [1] = \update_room$5077 ;
-  assign \room$5034 [0] = update_room;
-  assign ready[31] = \ready$4802 ;
-  assign ready[30] = \ready$4654 ;
-  assign ready[29] = \ready$4506 ;
-  assign ready[28] = \ready$4358 ;
-  assign ready[27] = \ready$4210 ;
-  assign ready[26] = \ready$4062 ;
-  assign ready[25] = \ready$3914 ;
-  assign ready[24] = \ready$3766 ;
-  assign ready[23] = \ready$3618 ;
-  assign ready[22] = \ready$3470 ;
-  assign ready[21] = \ready$3322 ;
-  assign ready[20] = \ready$3174 ;
-  assign ready[19] = \ready$3026 ;
-  assign ready[18] = \ready$2878 ;
-  assign ready[17] = \ready$2730 ;
-  assign ready[16] = \ready$2582 ;
-  assign ready[15] = \ready$2434 ;
-  assign ready[14] = \ready$2286 ;
-  assign ready[13] = \ready$2138 ;
-  assign ready[12] = \ready$1990 ;
-  assign ready[11] = \ready$1842 ;
-  assign ready[10] = \ready$1694 ;
-  assign ready[9] = \ready$1546 ;
-  assign ready[8] = \ready$1398 ;
-  assign ready[7] = \ready$1250 ;
-  assign ready[6] = \ready$1102 ;
-  assign ready[5] = \ready$954 ;
-  assign ready[4] = \ready$806 ;
-  assign ready[3] = \ready$658 ;
-  assign ready[2] = \ready$510 ;
-  assign ready[1] = \ready$362 ;
+  assign any_left[31] = \any_left$4065 ;
+  assign any_left[30] = \any_left$4045 ;
+  assign any_left[29] = \any_left$4025 ;
+  assign any_left[28] = \any_left$4005 ;
+  assign any_left[27] = \any_left$3985 ;
+  assign any_left[26] = \any_left$3965 ;
+  assign any_left[25] = \any_left$3945 ;
+  assign any_left[24] = \any_left$3925 ;
+  assign any_left[23] = \any_left$3905 ;
+  assign any_left[22] = \any_left$3885 ;
+  assign any_left[21] = \any_left$3865 ;
+  assign any_left[20] = \any_left$3845 ;
+  assign any_left[19] = \any_left$3825 ;
+  assign any_left[18] = \any_left$3805 ;
+  assign any_left[17] = \any_left$3785 ;
+  assign any_left[16] = \any_left$3765 ;
+  assign any_left[15] = \any_left$3745 ;
+  assign any_left[14] = \any_left$3725 ;
+  assign any_left[13] = \any_left$3705 ;
+  assign any_left[12] = \any_left$3685 ;
+  assign any_left[11] = \any_left$3665 ;
+  assign any_left[10] = \any_left$3645 ;
+  assign any_left[9] = \any_left$3625 ;
+  assign any_left[8] = \any_left$3605 ;
+  assign any_left[7] = \any_left$3585 ;
+  assign any_left[6] = \any_left$3565 ;
+  assign any_left[5] = \any_left$3545 ;
+  assign any_left[4] = \any_left$3525 ;
+  assign any_left[3] = \any_left$3505 ;
+  assign any_left[2] = \any_left$3485 ;
+  assign any_left[1] = \any_left$3465 ;
+  assign any_left[0] = \any_left$3445 ;
+  assign \room$2124 [31] = \update_room$3397 ;
+  assign \room$2124 [30] = \update_room$3356 ;
+  assign \room$2124 [29] = \update_room$3315 ;
+  assign \room$2124 [28] = \update_room$3274 ;
+  assign \room$2124 [27] = \update_room$3233 ;
+  assign \room$2124 [26] = \update_room$3192 ;
+  assign \room$2124 [25] = \update_room$3151 ;
+  assign \room$2124 [24] = \update_room$3110 ;
+  assign \room$2124 [23] = \update_room$3069 ;
+  assign \room$2124 [22] = \update_room$3028 ;
+  assign \room$2124 [21] = \update_room$2987 ;
+  assign \room$2124 [20] = \update_room$2946 ;
+  assign \room$2124 [19] = \update_room$2905 ;
+  assign \room$2124 [18] = \update_room$2864 ;
+  assign \room$2124 [17] = \update_room$2823 ;
+  assign \room$2124 [16] = \update_room$2782 ;
+  assign \room$2124 [15] = \update_room$2741 ;
+  assign \room$2124 [14] = \update_room$2700 ;
+  assign \room$2124 [13] = \update_room$2659 ;
+  assign \room$2124 [12] = \update_room$2618 ;
+  assign \room$2124 [11] = \update_room$2577 ;
+  assign \room$2124 [10] = \update_room$2536 ;
+  assign \room$2124 [9] = \update_room$2495 ;
+  assign \room$2124 [8] = \update_room$2454 ;
+  assign \room$2124 [7] = \update_room$2413 ;
+  assign \room$2124 [6] = \update_room$2372 ;
+  assign \room$2124 [5] = \update_room$2331 ;
+  assign \room$2124 [4] = \update_room$2290 ;
+  assign \room$2124 [3] = \update_room$2249 ;
+  assign \room$2124 [2] = \update_room$2208 ;
+  assign \room$2124 [1] = \update_room$2167 ;
+  assign \room$2124 [0] = update_room;
+  assign ready[31] = \ready$1982 ;
+  assign ready[30] = \ready$1924 ;
+  assign ready[29] = \ready$1866 ;
+  assign ready[28] = \ready$1808 ;
+  assign ready[27] = \ready$1750 ;
+  assign ready[26] = \ready$1692 ;
+  assign ready[25] = \ready$1634 ;
+  assign ready[24] = \ready$1576 ;
+  assign ready[23] = \ready$1518 ;
+  assign ready[22] = \ready$1460 ;
+  assign ready[21] = \ready$1402 ;
+  assign ready[20] = \ready$1344 ;
+  assign ready[19] = \ready$1286 ;
+  assign ready[18] = \ready$1228 ;
+  assign ready[17] = \ready$1170 ;
+  assign ready[16] = \ready$1112 ;
+  assign ready[15] = \ready$1054 ;
+  assign ready[14] = \ready$996 ;
+  assign ready[13] = \ready$938 ;
+  assign ready[12] = \ready$880 ;
+  assign ready[11] = \ready$822 ;
+  assign ready[10] = \ready$764 ;
+  assign ready[9] = \ready$706 ;
+  assign ready[8] = \ready$648 ;
+  assign ready[7] = \ready$590 ;
+  assign ready[6] = \ready$532 ;
+  assign ready[5] = \ready$474 ;
+  assign ready[4] = \ready$416 ;
+  assign ready[3] = \ready$358 ;
+  assign ready[2] = \ready$300 ;
+  assign ready[1] = \ready$242 ;
   assign ready[0] = \ready$170 ;
-  assign room[31] = \room$4797 ;
-  assign room[30] = \room$4649 ;
-  assign room[29] = \room$4501 ;
-  assign room[28] = \room$4353 ;
-  assign room[27] = \room$4205 ;
-  assign room[26] = \room$4057 ;
-  assign room[25] = \room$3909 ;
-  assign room[24] = \room$3761 ;
-  assign room[23] = \room$3613 ;
-  assign room[22] = \room$3465 ;
-  assign room[21] = \room$3317 ;
-  assign room[20] = \room$3169 ;
-  assign room[19] = \room$3021 ;
-  assign room[18] = \room$2873 ;
-  assign room[17] = \room$2725 ;
-  assign room[16] = \room$2577 ;
-  assign room[15] = \room$2429 ;
-  assign room[14] = \room$2281 ;
-  assign room[13] = \room$2133 ;
-  assign room[12] = \room$1985 ;
-  assign room[11] = \room$1837 ;
-  assign room[10] = \room$1689 ;
-  assign room[9] = \room$1541 ;
-  assign room[8] = \room$1393 ;
-  assign room[7] = \room$1245 ;
-  assign room[6] = \room$1097 ;
-  assign room[5] = \room$949 ;
-  assign room[4] = \room$801 ;
-  assign room[3] = \room$653 ;
-  assign room[2] = \room$505 ;
-  assign room[1] = \room$357 ;
+  assign room[31] = \room$1977 ;
+  assign room[30] = \room$1919 ;
+  assign room[29] = \room$1861 ;
+  assign room[28] = \room$1803 ;
+  assign room[27] = \room$1745 ;
+  assign room[26] = \room$1687 ;
+  assign room[25] = \room$1629 ;
+  assign room[24] = \room$1571 ;
+  assign room[23] = \room$1513 ;
+  assign room[22] = \room$1455 ;
+  assign room[21] = \room$1397 ;
+  assign room[20] = \room$1339 ;
+  assign room[19] = \room$1281 ;
+  assign room[18] = \room$1223 ;
+  assign room[17] = \room$1165 ;
+  assign room[16] = \room$1107 ;
+  assign room[15] = \room$1049 ;
+  assign room[14] = \room$991 ;
+  assign room[13] = \room$933 ;
+  assign room[12] = \room$875 ;
+  assign room[11] = \room$817 ;
+  assign room[10] = \room$759 ;
+  assign room[9] = \room$701 ;
+  assign room[8] = \room$643 ;
+  assign room[7] = \room$585 ;
+  assign room[6] = \room$527 ;
+  assign room[5] = \room$469 ;
+  assign room[4] = \room$411 ;
+  assign room[3] = \room$353 ;
+  assign room[2] = \room$295 ;
+  assign room[1] = \room$237 ;
   assign room[0] = \room$162 ;
   assign \input__payload$69 [1152] = s_axis_lookup_tlast;
   assign \input__payload$69 [1151:1024] = s_axis_lookup_tkeep;
@@ -27706,9 +19049,9 @@ module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_be
 endmodule
 
 module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, clk, rst, \port$263$0 , \port$409$0 , \port$411$0 , bus__awready, bus__wready, bus__arready, select_hot_rows, select_command, \port$1180$0 , \port$1186$0 , write_data
-, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, control, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, \port$6134$0 , \port$6245$0 , \port$6246$0 , \port$6250$0 , \port$6254$0 
-, \port$6255$0 , \port$6262$0 , \port$6286$0 , \port$6288$0 , \port$6298$0 , \port$6300$0 , \port$6302$0 , \port$6304$0 , \port$6540$0 , \port$6772$0 , \port$6774$0 , \port$6822$0 , \port$6826$0 , \port$6830$0 , \port$6834$0 , \port$6838$0 , \port$6842$0 , \port$6846$0 , \port$6850$0 , \port$6854$0 , \port$6858$0 
-, \port$6862$0 , \port$6866$0 , \port$6870$0 , \port$6874$0 , \port$6878$0 , \port$6882$0 , \port$6886$0 , \port$6890$0 , bus__awaddr);
+, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, control, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, \port$6134$0 , \port$6185$0 , \port$6186$0 , \port$6190$0 , \port$6194$0 
+, \port$6195$0 , \port$6202$0 , \port$6226$0 , \port$6228$0 , \port$6238$0 , \port$6240$0 , \port$6242$0 , \port$6244$0 , \port$6480$0 , \port$6712$0 , \port$6714$0 , \port$6762$0 , \port$6766$0 , \port$6770$0 , \port$6774$0 , \port$6778$0 , \port$6782$0 , \port$6786$0 , \port$6790$0 , \port$6794$0 , \port$6798$0 
+, \port$6802$0 , \port$6806$0 , \port$6810$0 , \port$6814$0 , \port$6818$0 , \port$6822$0 , \port$6826$0 , \port$6830$0 , bus__awaddr);
   reg \$auto$verilog_backend.cc:2505:dump_module$7 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$7 = 0;
   input bus__awvalid;
@@ -27787,72 +19130,72 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   reg [31:0] weights_3 = 32'd16843009;
   input [19:0] \port$6134$0 ;
   wire [19:0] \port$6134$0 ;
-  input \port$6245$0 ;
-  wire \port$6245$0 ;
-  input \port$6246$0 ;
-  wire \port$6246$0 ;
-  input \port$6250$0 ;
-  wire \port$6250$0 ;
-  input \port$6254$0 ;
-  wire \port$6254$0 ;
-  input \port$6255$0 ;
-  wire \port$6255$0 ;
-  input \port$6262$0 ;
-  wire \port$6262$0 ;
-  input [1:0] \port$6286$0 ;
-  wire [1:0] \port$6286$0 ;
-  input \port$6288$0 ;
-  wire \port$6288$0 ;
-  input \port$6298$0 ;
-  wire \port$6298$0 ;
-  input \port$6300$0 ;
-  wire \port$6300$0 ;
-  input \port$6302$0 ;
-  wire \port$6302$0 ;
-  input \port$6304$0 ;
-  wire \port$6304$0 ;
-  input \port$6540$0 ;
-  wire \port$6540$0 ;
-  input [19:0] \port$6772$0 ;
-  wire [19:0] \port$6772$0 ;
-  input [8:0] \port$6774$0 ;
-  wire [8:0] \port$6774$0 ;
+  input \port$6185$0 ;
+  wire \port$6185$0 ;
+  input \port$6186$0 ;
+  wire \port$6186$0 ;
+  input \port$6190$0 ;
+  wire \port$6190$0 ;
+  input \port$6194$0 ;
+  wire \port$6194$0 ;
+  input \port$6195$0 ;
+  wire \port$6195$0 ;
+  input \port$6202$0 ;
+  wire \port$6202$0 ;
+  input [1:0] \port$6226$0 ;
+  wire [1:0] \port$6226$0 ;
+  input \port$6228$0 ;
+  wire \port$6228$0 ;
+  input \port$6238$0 ;
+  wire \port$6238$0 ;
+  input \port$6240$0 ;
+  wire \port$6240$0 ;
+  input \port$6242$0 ;
+  wire \port$6242$0 ;
+  input \port$6244$0 ;
+  wire \port$6244$0 ;
+  input \port$6480$0 ;
+  wire \port$6480$0 ;
+  input [19:0] \port$6712$0 ;
+  wire [19:0] \port$6712$0 ;
+  input [8:0] \port$6714$0 ;
+  wire [8:0] \port$6714$0 ;
+  input [63:0] \port$6762$0 ;
+  wire [63:0] \port$6762$0 ;
+  input [63:0] \port$6766$0 ;
+  wire [63:0] \port$6766$0 ;
+  input [63:0] \port$6770$0 ;
+  wire [63:0] \port$6770$0 ;
+  input [63:0] \port$6774$0 ;
+  wire [63:0] \port$6774$0 ;
+  input [63:0] \port$6778$0 ;
+  wire [63:0] \port$6778$0 ;
+  input [63:0] \port$6782$0 ;
+  wire [63:0] \port$6782$0 ;
+  input [63:0] \port$6786$0 ;
+  wire [63:0] \port$6786$0 ;
+  input [63:0] \port$6790$0 ;
+  wire [63:0] \port$6790$0 ;
+  input [63:0] \port$6794$0 ;
+  wire [63:0] \port$6794$0 ;
+  input [63:0] \port$6798$0 ;
+  wire [63:0] \port$6798$0 ;
+  input [63:0] \port$6802$0 ;
+  wire [63:0] \port$6802$0 ;
+  input [63:0] \port$6806$0 ;
+  wire [63:0] \port$6806$0 ;
+  input [63:0] \port$6810$0 ;
+  wire [63:0] \port$6810$0 ;
+  input [63:0] \port$6814$0 ;
+  wire [63:0] \port$6814$0 ;
+  input [63:0] \port$6818$0 ;
+  wire [63:0] \port$6818$0 ;
   input [63:0] \port$6822$0 ;
   wire [63:0] \port$6822$0 ;
   input [63:0] \port$6826$0 ;
   wire [63:0] \port$6826$0 ;
   input [63:0] \port$6830$0 ;
   wire [63:0] \port$6830$0 ;
-  input [63:0] \port$6834$0 ;
-  wire [63:0] \port$6834$0 ;
-  input [63:0] \port$6838$0 ;
-  wire [63:0] \port$6838$0 ;
-  input [63:0] \port$6842$0 ;
-  wire [63:0] \port$6842$0 ;
-  input [63:0] \port$6846$0 ;
-  wire [63:0] \port$6846$0 ;
-  input [63:0] \port$6850$0 ;
-  wire [63:0] \port$6850$0 ;
-  input [63:0] \port$6854$0 ;
-  wire [63:0] \port$6854$0 ;
-  input [63:0] \port$6858$0 ;
-  wire [63:0] \port$6858$0 ;
-  input [63:0] \port$6862$0 ;
-  wire [63:0] \port$6862$0 ;
-  input [63:0] \port$6866$0 ;
-  wire [63:0] \port$6866$0 ;
-  input [63:0] \port$6870$0 ;
-  wire [63:0] \port$6870$0 ;
-  input [63:0] \port$6874$0 ;
-  wire [63:0] \port$6874$0 ;
-  input [63:0] \port$6878$0 ;
-  wire [63:0] \port$6878$0 ;
-  input [63:0] \port$6882$0 ;
-  wire [63:0] \port$6882$0 ;
-  input [63:0] \port$6886$0 ;
-  wire [63:0] \port$6886$0 ;
-  input [63:0] \port$6890$0 ;
-  wire [63:0] \port$6890$0 ;
   input [11:0] bus__awaddr;
   wire [11:0] bus__awaddr;
   wire \$1 ;
@@ -27957,11 +19300,11 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   assign \$25  = ~ write_data;
   assign \$26  = error & \$25 ;
   assign \$27  = select_error ? \$26  : error;
-  assign \$28  = \$27  | { 21'h000000, \port$6288$0 , \port$6304$0 , \port$6254$0 , \port$6255$0 , \port$6246$0 , \port$6250$0 , \port$6262$0 , \port$6540$0 , \port$6302$0 , \port$6300$0 , \port$6298$0  };
+  assign \$28  = \$27  | { 21'h000000, \port$6228$0 , \port$6244$0 , \port$6194$0 , \port$6195$0 , \port$6186$0 , \port$6190$0 , \port$6202$0 , \port$6480$0 , \port$6242$0 , \port$6240$0 , \port$6238$0  };
   assign \$29  = ~ write_data;
   assign \$30  = irq_status & \$29 ;
   assign \$31  = select_irq_status ? \$30  : irq_status;
-  assign \$32  = \$31  | { 29'h00000000, \port$411$0 , \port$6245$0 , \port$263$0  };
+  assign \$32  = \$31  | { 29'h00000000, \port$411$0 , \port$6185$0 , \port$263$0  };
   always @(posedge clk)
     \$signal$79  <= \$42 ;
   always @(posedge clk)
@@ -28067,7 +19410,7 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
       12'h040:
           value = control;
       12'h044:
-          value = { 28'h0000000, \port$6286$0 , \port$1186$0 , \port$409$0  };
+          value = { 28'h0000000, \port$6226$0 , \port$1186$0 , \port$409$0  };
       12'h048:
           value = { 12'h000, \port$6134$0  };
       12'h04c:
@@ -28097,81 +19440,81 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
       12'h07c:
           value = weights_3;
       12'h080:
-          value = { 12'h000, \port$6772$0  };
+          value = { 12'h000, \port$6712$0  };
       12'h084:
-          value = { 23'h000000, \port$6774$0  };
+          value = { 23'h000000, \port$6714$0  };
       12'h100:
-          value = \port$6822$0 [31:0];
+          value = \port$6762$0 [31:0];
       12'h104:
-          value = \port$6822$0 [63:32];
+          value = \port$6762$0 [63:32];
       12'h108:
-          value = \port$6826$0 [31:0];
+          value = \port$6766$0 [31:0];
       12'h10c:
-          value = \port$6826$0 [63:32];
+          value = \port$6766$0 [63:32];
       12'h110:
-          value = \port$6830$0 [31:0];
+          value = \port$6770$0 [31:0];
       12'h114:
-          value = \port$6830$0 [63:32];
+          value = \port$6770$0 [63:32];
       12'h118:
-          value = \port$6834$0 [31:0];
+          value = \port$6774$0 [31:0];
       12'h11c:
-          value = \port$6834$0 [63:32];
+          value = \port$6774$0 [63:32];
       12'h120:
-          value = \port$6838$0 [31:0];
+          value = \port$6778$0 [31:0];
       12'h124:
-          value = \port$6838$0 [63:32];
+          value = \port$6778$0 [63:32];
       12'h128:
-          value = \port$6842$0 [31:0];
+          value = \port$6782$0 [31:0];
       12'h12c:
-          value = \port$6842$0 [63:32];
+          value = \port$6782$0 [63:32];
       12'h130:
-          value = \port$6846$0 [31:0];
+          value = \port$6786$0 [31:0];
       12'h134:
-          value = \port$6846$0 [63:32];
+          value = \port$6786$0 [63:32];
       12'h138:
-          value = \port$6850$0 [31:0];
+          value = \port$6790$0 [31:0];
       12'h13c:
-          value = \port$6850$0 [63:32];
+          value = \port$6790$0 [63:32];
       12'h140:
-          value = \port$6854$0 [31:0];
+          value = \port$6794$0 [31:0];
       12'h144:
-          value = \port$6854$0 [63:32];
+          value = \port$6794$0 [63:32];
       12'h148:
-          value = \port$6858$0 [31:0];
+          value = \port$6798$0 [31:0];
       12'h14c:
-          value = \port$6858$0 [63:32];
+          value = \port$6798$0 [63:32];
       12'h150:
-          value = \port$6862$0 [31:0];
+          value = \port$6802$0 [31:0];
       12'h154:
-          value = \port$6862$0 [63:32];
+          value = \port$6802$0 [63:32];
       12'h158:
-          value = \port$6866$0 [31:0];
+          value = \port$6806$0 [31:0];
       12'h15c:
-          value = \port$6866$0 [63:32];
+          value = \port$6806$0 [63:32];
       12'h160:
-          value = \port$6870$0 [31:0];
+          value = \port$6810$0 [31:0];
       12'h164:
-          value = \port$6870$0 [63:32];
+          value = \port$6810$0 [63:32];
       12'h168:
-          value = \port$6874$0 [31:0];
+          value = \port$6814$0 [31:0];
       12'h16c:
-          value = \port$6874$0 [63:32];
+          value = \port$6814$0 [63:32];
       12'h170:
-          value = \port$6878$0 [31:0];
+          value = \port$6818$0 [31:0];
       12'h174:
-          value = \port$6878$0 [63:32];
+          value = \port$6818$0 [63:32];
       12'h178:
-          value = \port$6882$0 [31:0];
+          value = \port$6822$0 [31:0];
       12'h17c:
-          value = \port$6882$0 [63:32];
+          value = \port$6822$0 [63:32];
       12'h180:
-          value = \port$6886$0 [31:0];
+          value = \port$6826$0 [31:0];
       12'h184:
-          value = \port$6886$0 [63:32];
+          value = \port$6826$0 [63:32];
       12'h188:
-          value = \port$6890$0 [31:0];
+          value = \port$6830$0 [31:0];
       12'h18c:
-          value = \port$6890$0 [63:32];
+          value = \port$6830$0 [63:32];
     endcase
   end
   always @* begin
@@ -32484,12 +23827,9 @@ endmodule
 module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is_3, tags_0, tags_1, tags_2, tags_3, tags_4, tags_5, tags_6, tags_7, tags_8, tags_9, tags_10, tags_11, tags_12, tags_13, tags_14, tags_15
 , learn, take, gather, gather_rank_is_0, gather_rank_is_1, gather_rank_is_2, gather_rank_is_3, gather_load, fetch, budget, update, update_rank_is_0, update_rank_is_1, update_rank_is_2, update_rank_is_3, update_tags_0, update_tags_1, update_tags_2, update_tags_3, update_tags_4, update_tags_5
 , update_tags_6, update_tags_7, update_tags_8, update_tags_9, update_tags_10, update_tags_11, update_tags_12, update_tags_13, update_tags_14, update_tags_15, update_weights_0, update_weights_1, update_weights_2, update_weights_3, update_weights_4, update_weights_5, update_weights_6, update_weights_7, update_weights_8, update_weights_9, update_weights_10
-, update_weights_11, update_weights_12, update_weights_13, update_weights_14, update_weights_15, update_take, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counter_0, row_in_counter_1, row_in_counter_2, row_in_counter_3, row_in_counter_4, row_in_counter_5
-, row_in_counter_6, row_in_counter_7, row_in_counter_8, row_in_counter_9, row_in_counter_10, row_in_counter_11, row_in_counter_12, row_in_counter_13, row_in_counter_14, row_in_counter_15, row_in_tag_0, row_in_tag_1, row_in_tag_2, row_in_tag_3, row_in_tag_4, row_in_tag_5, row_in_tag_6, row_in_tag_7, row_in_tag_8, row_in_tag_9, row_in_tag_10
-, row_in_tag_11, row_in_tag_12, row_in_tag_13, row_in_tag_14, row_in_tag_15, row_way, slot_write, slot_in, level, wanted, load, pick_take, make_hot, clk, rst, room, ready, heads, inserted, evicted, update_room
-, updating, revived, returned, row_out_valid, row_out_hot, row_out_referenced, row_out_age, row_out_counter_0, row_out_counter_1, row_out_counter_2, row_out_counter_3, row_out_counter_4, row_out_counter_5, row_out_counter_6, row_out_counter_7, row_out_counter_8, row_out_counter_9, row_out_counter_10, row_out_counter_11, row_out_counter_12, row_out_counter_13
-, row_out_counter_14, row_out_counter_15, row_out_tag_0, row_out_tag_1, row_out_tag_2, row_out_tag_3, row_out_tag_4, row_out_tag_5, row_out_tag_6, row_out_tag_7, row_out_tag_8, row_out_tag_9, row_out_tag_10, row_out_tag_11, row_out_tag_12, row_out_tag_13, row_out_tag_14, row_out_tag_15, slot_out, eligible, any_left
-, pick_way, pick_tag, bank);
+, update_weights_11, update_weights_12, update_weights_13, update_weights_14, update_weights_15, update_take, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counters, row_in_tags, row_way, slot_write, slot_in, level
+, wanted, load, pick_take, make_hot, clk, rst, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_hot, row_out_referenced, row_out_age, row_out_counters, row_out_tags
+, slot_out, eligible, any_left, pick_way, pick_tag, bank);
   reg \$auto$verilog_backend.cc:2505:dump_module$15 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$15 = 0;
   input [15:0] scatter;
@@ -32648,70 +23988,10 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
   wire [15:0] row_in_referenced;
   input [7:0] row_in_age;
   wire [7:0] row_in_age;
-  input [7:0] row_in_counter_0;
-  wire [7:0] row_in_counter_0;
-  input [7:0] row_in_counter_1;
-  wire [7:0] row_in_counter_1;
-  input [7:0] row_in_counter_2;
-  wire [7:0] row_in_counter_2;
-  input [7:0] row_in_counter_3;
-  wire [7:0] row_in_counter_3;
-  input [7:0] row_in_counter_4;
-  wire [7:0] row_in_counter_4;
-  input [7:0] row_in_counter_5;
-  wire [7:0] row_in_counter_5;
-  input [7:0] row_in_counter_6;
-  wire [7:0] row_in_counter_6;
-  input [7:0] row_in_counter_7;
-  wire [7:0] row_in_counter_7;
-  input [7:0] row_in_counter_8;
-  wire [7:0] row_in_counter_8;
-  input [7:0] row_in_counter_9;
-  wire [7:0] row_in_counter_9;
-  input [7:0] row_in_counter_10;
-  wire [7:0] row_in_counter_10;
-  input [7:0] row_in_counter_11;
-  wire [7:0] row_in_counter_11;
-  input [7:0] row_in_counter_12;
-  wire [7:0] row_in_counter_12;
-  input [7:0] row_in_counter_13;
-  wire [7:0] row_in_counter_13;
-  input [7:0] row_in_counter_14;
-  wire [7:0] row_in_counter_14;
-  input [7:0] row_in_counter_15;
-  wire [7:0] row_in_counter_15;
-  input [34:0] row_in_tag_0;
-  wire [34:0] row_in_tag_0;
-  input [34:0] row_in_tag_1;
-  wire [34:0] row_in_tag_1;
-  input [34:0] row_in_tag_2;
-  wire [34:0] row_in_tag_2;
-  input [34:0] row_in_tag_3;
-  wire [34:0] row_in_tag_3;
-  input [34:0] row_in_tag_4;
-  wire [34:0] row_in_tag_4;
-  input [34:0] row_in_tag_5;
-  wire [34:0] row_in_tag_5;
-  input [34:0] row_in_tag_6;
-  wire [34:0] row_in_tag_6;
-  input [34:0] row_in_tag_7;
-  wire [34:0] row_in_tag_7;
-  input [34:0] row_in_tag_8;
-  wire [34:0] row_in_tag_8;
-  input [34:0] row_in_tag_9;
-  wire [34:0] row_in_tag_9;
-  input [34:0] row_in_tag_10;
-  wire [34:0] row_in_tag_10;
-  input [34:0] row_in_tag_11;
-  wire [34:0] row_in_tag_11;
-  input [34:0] row_in_tag_12;
-  wire [34:0] row_in_tag_12;
-  input [34:0] row_in_tag_13;
-  wire [34:0] row_in_tag_13;
-  input [34:0] row_in_tag_14;
-  wire [34:0] row_in_tag_14;
-  input [34:0] row_in_tag_15;
-  wire [34:0] row_in_tag_15;
+  input [127:0] row_in_counters;
+  wire [127:0] row_in_counters;
+  input [559:0] row_in_tags;
+  wire [559:0] row_in_tags;
   input [3:0] row_way;
   wire [3:0] row_way;
   input slot_write;
@@ -32764,70 +24044,10 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
   wire [15:0] row_out_referenced;
   output [7:0] row_out_age;
   wire [7:0] row_out_age;
-  output [7:0] row_out_counter_0;
-  wire [7:0] row_out_counter_0;
-  output [7:0] row_out_counter_1;
-  wire [7:0] row_out_counter_1;
-  output [7:0] row_out_counter_2;
-  wire [7:0] row_out_counter_2;
-  output [7:0] row_out_counter_3;
-  wire [7:0] row_out_counter_3;
-  output [7:0] row_out_counter_4;
-  wire [7:0] row_out_counter_4;
-  output [7:0] row_out_counter_5;
-  wire [7:0] row_out_counter_5;
-  output [7:0] row_out_counter_6;
-  wire [7:0] row_out_counter_6;
-  output [7:0] row_out_counter_7;
-  wire [7:0] row_out_counter_7;
-  output [7:0] row_out_counter_8;
-  wire [7:0] row_out_counter_8;
-  output [7:0] row_out_counter_9;
-  wire [7:0] row_out_counter_9;
-  output [7:0] row_out_counter_10;
-  wire [7:0] row_out_counter_10;
-  output [7:0] row_out_counter_11;
-  wire [7:0] row_out_counter_11;
-  output [7:0] row_out_counter_12;
-  wire [7:0] row_out_counter_12;
-  output [7:0] row_out_counter_13;
-  wire [7:0] row_out_counter_13;
-  output [7:0] row_out_counter_14;
-  wire [7:0] row_out_counter_14;
-  output [7:0] row_out_counter_15;
-  wire [7:0] row_out_counter_15;
-  output [34:0] row_out_tag_0;
-  wire [34:0] row_out_tag_0;
-  output [34:0] row_out_tag_1;
-  wire [34:0] row_out_tag_1;
-  output [34:0] row_out_tag_2;
-  wire [34:0] row_out_tag_2;
-  output [34:0] row_out_tag_3;
-  wire [34:0] row_out_tag_3;
-  output [34:0] row_out_tag_4;
-  wire [34:0] row_out_tag_4;
-  output [34:0] row_out_tag_5;
-  wire [34:0] row_out_tag_5;
-  output [34:0] row_out_tag_6;
-  wire [34:0] row_out_tag_6;
-  output [34:0] row_out_tag_7;
-  wire [34:0] row_out_tag_7;
-  output [34:0] row_out_tag_8;
-  wire [34:0] row_out_tag_8;
-  output [34:0] row_out_tag_9;
-  wire [34:0] row_out_tag_9;
-  output [34:0] row_out_tag_10;
-  wire [34:0] row_out_tag_10;
-  output [34:0] row_out_tag_11;
-  wire [34:0] row_out_tag_11;
-  output [34:0] row_out_tag_12;
-  wire [34:0] row_out_tag_12;
-  output [34:0] row_out_tag_13;
-  wire [34:0] row_out_tag_13;
-  output [34:0] row_out_tag_14;
-  wire [34:0] row_out_tag_14;
-  output [34:0] row_out_tag_15;
-  wire [34:0] row_out_tag_15;
+  output [127:0] row_out_counters;
+  wire [127:0] row_out_counters;
+  output [559:0] row_out_tags;
+  wire [559:0] row_out_tags;
   output [18:0] slot_out;
   wire [18:0] slot_out;
   output [4:0] eligible;
@@ -32842,6 +24062,9 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
   wire [4:0] bank;
   wire \$1 ;
   wire \$10 ;
+  wire [34:0] \$100 ;
+  wire [34:0] \$101 ;
+  wire [34:0] \$102 ;
   wire \$11 ;
   wire \$12 ;
   wire \$13 ;
@@ -32925,88 +24148,55 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
   wire \$84 ;
   wire \$85 ;
   wire [167:0] \$86 ;
+  wire [34:0] \$87 ;
+  wire [34:0] \$88 ;
+  wire [34:0] \$89 ;
   wire \$9 ;
+  wire [34:0] \$90 ;
+  wire [34:0] \$91 ;
+  wire [34:0] \$92 ;
+  wire [34:0] \$93 ;
+  wire [34:0] \$94 ;
+  wire [34:0] \$95 ;
+  wire [34:0] \$96 ;
+  wire [34:0] \$97 ;
+  wire [34:0] \$98 ;
+  wire [34:0] \$99 ;
   wire answer_hit;
   wire [18:0] answer_slot;
   wire [2:0] fetched;
-  wire [39:0] \head$430 ;
+  wire [39:0] \head$250 ;
   wire [19:0] heads__0;
   wire [19:0] heads__1;
   wire [19:0] heads__2;
   wire [19:0] heads__3;
   reg [5:0] in_flight = 6'h00;
-  wire [5:0] \level$436 ;
+  wire [5:0] \level$256 ;
   wire [15:0] lookup_choice0;
   wire [15:0] lookup_choice1;
   wire [15:0] lookup_choice2;
   wire [15:0] lookup_choice3;
   reg [2:0] needed = 3'h0;
   wire pop;
-  wire \pop$424 ;
+  wire \pop$244 ;
   reg [34:0] push__0;
-  reg [39:0] \push__0$379 ;
+  reg [39:0] \push__0$199 ;
   reg [34:0] push__1;
-  reg [39:0] \push__1$414 ;
+  reg [39:0] \push__1$234 ;
   reg [34:0] push__2;
-  reg [39:0] \push__2$417 ;
+  reg [39:0] \push__2$237 ;
   reg [34:0] push__3;
-  reg [39:0] \push__3$420 ;
+  reg [39:0] \push__3$240 ;
   wire [2:0] push_count;
-  wire [2:0] \push_count$423 ;
+  wire [2:0] \push_count$243 ;
   wire push_valid;
   wire [7:0] row_in__age;
-  wire [7:0] row_in__counter__0;
-  wire [7:0] row_in__counter__1;
-  wire [7:0] row_in__counter__10;
-  wire [7:0] row_in__counter__11;
-  wire [7:0] row_in__counter__12;
-  wire [7:0] row_in__counter__13;
-  wire [7:0] row_in__counter__14;
-  wire [7:0] row_in__counter__15;
-  wire [7:0] row_in__counter__2;
-  wire [7:0] row_in__counter__3;
-  wire [7:0] row_in__counter__4;
-  wire [7:0] row_in__counter__5;
-  wire [7:0] row_in__counter__6;
-  wire [7:0] row_in__counter__7;
-  wire [7:0] row_in__counter__8;
-  wire [7:0] row_in__counter__9;
+  wire [127:0] row_in__counters;
   wire [15:0] row_in__hot;
   wire [15:0] row_in__referenced;
-  wire [34:0] row_in__tag__0;
-  wire [34:0] row_in__tag__1;
-  wire [34:0] row_in__tag__10;
-  wire [34:0] row_in__tag__11;
-  wire [34:0] row_in__tag__12;
-  wire [34:0] row_in__tag__13;
-  wire [34:0] row_in__tag__14;
-  wire [34:0] row_in__tag__15;
-  wire [34:0] row_in__tag__2;
-  wire [34:0] row_in__tag__3;
-  wire [34:0] row_in__tag__4;
-  wire [34:0] row_in__tag__5;
-  wire [34:0] row_in__tag__6;
-  wire [34:0] row_in__tag__7;
-  wire [34:0] row_in__tag__8;
-  wire [34:0] row_in__tag__9;
+  wire [559:0] row_in__tags;
   wire [15:0] row_in__valid;
   wire [15:0] row_out__hot;
-  wire [34:0] row_out__tag__0;
-  wire [34:0] row_out__tag__1;
-  wire [34:0] row_out__tag__10;
-  wire [34:0] row_out__tag__11;
-  wire [34:0] row_out__tag__12;
-  wire [34:0] row_out__tag__13;
-  wire [34:0] row_out__tag__14;
-  wire [34:0] row_out__tag__15;
-  wire [34:0] row_out__tag__2;
-  wire [34:0] row_out__tag__3;
-  wire [34:0] row_out__tag__4;
-  wire [34:0] row_out__tag__5;
-  wire [34:0] row_out__tag__6;
-  wire [34:0] row_out__tag__7;
-  wire [34:0] row_out__tag__8;
-  wire [34:0] row_out__tag__9;
   wire [34:0] tag;
   wire taken;
   (* enum_base_type = "Eligible" *)
@@ -33020,9 +24210,22 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
   wire [15:0] update_choice2;
   wire [15:0] update_choice3;
   wire update_valid;
-  wire \updating$433 ;
+  wire \updating$253 ;
   wire valid;
   reg [5:0] waiting = 6'h00;
+  assign lookup_choice0 = scatter & rank_is_0;
+  assign \$1  = | lookup_choice0;
+  assign \$2  = | { lookup_choice0[15], lookup_choice0[13], lookup_choice0[11], lookup_choice0[9], lookup_choice0[7], lookup_choice0[5], lookup_choice0[3], lookup_choice0[1] };
+  assign \$3  = | { lookup_choice0[15:14], lookup_choice0[11:10], lookup_choice0[7:6], lookup_choice0[3:2] };
+  assign \$4  = | { lookup_choice0[15:12], lookup_choice0[7:4] };
+  assign \$5  = | lookup_choice0[15:8];
+  assign lookup_choice1 = scatter & rank_is_1;
+  assign \$6  = | lookup_choice1;
+  assign \$7  = | { lookup_choice1[15], lookup_choice1[13], lookup_choice1[11], lookup_choice1[9], lookup_choice1[7], lookup_choice1[5], lookup_choice1[3], lookup_choice1[1] };
+  assign \$8  = | { lookup_choice1[15:14], lookup_choice1[11:10], lookup_choice1[7:6], lookup_choice1[3:2] };
+  assign \$9  = | { lookup_choice1[15:12], lookup_choice1[7:4] };
+  assign \$10  = | lookup_choice1[15:8];
+  assign lookup_choice2 = scatter & rank_is_2;
   assign \$11  = | lookup_choice2;
   assign \$12  = | { lookup_choice2[15], lookup_choice2[13], lookup_choice2[11], lookup_choice2[9], lookup_choice2[7], lookup_choice2[5], lookup_choice2[3], lookup_choice2[1] };
   assign \$13  = | { lookup_choice2[15:14], lookup_choice2[11:10], lookup_choice2[7:6], lookup_choice2[3:2] };
@@ -33083,14 +24286,14 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
   assign \$61  = ~ \$60 ;
   assign \$62  = waiting <= 5'h1c;
   assign update_room = \$61  | \$62 ;
-  assign \push_count$423  = update_take ? \$59 [2:0] : 3'h0;
-  assign taken = \pop$424  & update_valid;
-  assign updating = update_valid | \updating$433 ;
-  assign ready = \level$436  >= needed;
+  assign \push_count$243  = update_take ? \$59 [2:0] : 3'h0;
+  assign taken = \pop$244  & update_valid;
+  assign updating = update_valid | \updating$253 ;
+  assign ready = \level$256  >= needed;
   assign fetched = fetch ? needed : 3'h0;
   assign \$63  = in_flight + push_count;
   assign \$64  = \$63  - fetched;
-  assign \$65  = waiting + \push_count$423 ;
+  assign \$65  = waiting + \push_count$243 ;
   assign \$66  = \$65  - taken;
   assign \$67  = gather & gather_rank_is_0;
   assign \$68  = | \$67 ;
@@ -33110,26 +24313,13 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
     waiting <= \$80 ;
   always @(posedge clk)
     needed <= \$81 ;
-  assign lookup_choice0 = scatter & rank_is_0;
-  assign \$1  = | lookup_choice0;
-  assign \$2  = | { lookup_choice0[15], lookup_choice0[13], lookup_choice0[11], lookup_choice0[9], lookup_choice0[7], lookup_choice0[5], lookup_choice0[3], lookup_choice0[1] };
-  assign \$3  = | { lookup_choice0[15:14], lookup_choice0[11:10], lookup_choice0[7:6], lookup_choice0[3:2] };
-  assign \$4  = | { lookup_choice0[15:12], lookup_choice0[7:4] };
-  assign \$5  = | lookup_choice0[15:8];
-  assign lookup_choice1 = scatter & rank_is_1;
-  assign \$6  = | lookup_choice1;
-  assign \$7  = | { lookup_choice1[15], lookup_choice1[13], lookup_choice1[11], lookup_choice1[9], lookup_choice1[7], lookup_choice1[5], lookup_choice1[3], lookup_choice1[1] };
-  assign \$8  = | { lookup_choice1[15:14], lookup_choice1[11:10], lookup_choice1[7:6], lookup_choice1[3:2] };
-  assign \$9  = | { lookup_choice1[15:12], lookup_choice1[7:4] };
-  assign \$10  = | lookup_choice1[15:8];
-  assign lookup_choice2 = scatter & rank_is_2;
   hotline_popularity_bank_answers answers (
     .clk(clk),
     .heads__0(heads__0),
     .heads__1(heads__1),
     .heads__2(heads__2),
     .heads__3(heads__3),
-    .level(\level$436 ),
+    .level(\level$256 ),
     .pop_count(fetched),
     .\port$1258$0 (answer_hit),
     .\port$661$0 (slot_out),
@@ -33165,68 +24355,38 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
     .make_hot(make_hot),
     .pick_tag(pick_tag),
     .pick_take(pick_take),
-    .\port$1195$0 (\head$430 ),
+    .\port$1195$0 (\head$250 ),
     .\port$499$0 (\$82 ),
     .\port$524$0 (\$83 ),
     .\port$549$0 (\$84 ),
     .\port$574$0 (\$85 ),
     .\port$654$0 (\$86 ),
+    .\port$665$0 (\$87 ),
+    .\port$669$0 (\$88 ),
+    .\port$673$0 (\$89 ),
+    .\port$677$0 (\$90 ),
+    .\port$681$0 (\$91 ),
+    .\port$685$0 (\$92 ),
+    .\port$689$0 (\$93 ),
+    .\port$693$0 (\$94 ),
+    .\port$697$0 (\$95 ),
+    .\port$701$0 (\$96 ),
+    .\port$705$0 (\$97 ),
+    .\port$709$0 (\$98 ),
+    .\port$713$0 (\$99 ),
+    .\port$717$0 (\$100 ),
+    .\port$721$0 (\$101 ),
+    .\port$725$0 (\$102 ),
     .returned(returned),
     .revived(revived),
     .row_access(row_access),
     .row_in__age(row_in_age),
-    .row_in__counter__0(row_in_counter_0),
-    .row_in__counter__1(row_in_counter_1),
-    .row_in__counter__10(row_in_counter_10),
-    .row_in__counter__11(row_in_counter_11),
-    .row_in__counter__12(row_in_counter_12),
-    .row_in__counter__13(row_in_counter_13),
-    .row_in__counter__14(row_in_counter_14),
-    .row_in__counter__15(row_in_counter_15),
-    .row_in__counter__2(row_in_counter_2),
-    .row_in__counter__3(row_in_counter_3),
-    .row_in__counter__4(row_in_counter_4),
-    .row_in__counter__5(row_in_counter_5),
-    .row_in__counter__6(row_in_counter_6),
-    .row_in__counter__7(row_in_counter_7),
-    .row_in__counter__8(row_in_counter_8),
-    .row_in__counter__9(row_in_counter_9),
+    .row_in__counters(row_in_counters),
     .row_in__hot(row_in_hot),
     .row_in__referenced(row_in_referenced),
-    .row_in__tag__0(row_in_tag_0),
-    .row_in__tag__1(row_in_tag_1),
-    .row_in__tag__10(row_in_tag_10),
-    .row_in__tag__11(row_in_tag_11),
-    .row_in__tag__12(row_in_tag_12),
-    .row_in__tag__13(row_in_tag_13),
-    .row_in__tag__14(row_in_tag_14),
-    .row_in__tag__15(row_in_tag_15),
-    .row_in__tag__2(row_in_tag_2),
-    .row_in__tag__3(row_in_tag_3),
-    .row_in__tag__4(row_in_tag_4),
-    .row_in__tag__5(row_in_tag_5),
-    .row_in__tag__6(row_in_tag_6),
-    .row_in__tag__7(row_in_tag_7),
-    .row_in__tag__8(row_in_tag_8),
-    .row_in__tag__9(row_in_tag_9),
+    .row_in__tags(row_in_tags),
     .row_in__valid(row_in_valid),
     .row_out__hot(row_out__hot),
-    .row_out__tag__0(row_out__tag__0),
-    .row_out__tag__1(row_out__tag__1),
-    .row_out__tag__10(row_out__tag__10),
-    .row_out__tag__11(row_out__tag__11),
-    .row_out__tag__12(row_out__tag__12),
-    .row_out__tag__13(row_out__tag__13),
-    .row_out__tag__14(row_out__tag__14),
-    .row_out__tag__15(row_out__tag__15),
-    .row_out__tag__2(row_out__tag__2),
-    .row_out__tag__3(row_out__tag__3),
-    .row_out__tag__4(row_out__tag__4),
-    .row_out__tag__5(row_out__tag__5),
-    .row_out__tag__6(row_out__tag__6),
-    .row_out__tag__7(row_out__tag__7),
-    .row_out__tag__8(row_out__tag__8),
-    .row_out__tag__9(row_out__tag__9),
     .row_set(row_set),
     .row_way(row_way),
     .row_write(row_write),
@@ -33234,22 +24394,22 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
     .slot_write(slot_write),
     .slot_write__data(slot_in),
     .tag(tag),
-    .update_ready(\pop$424 ),
+    .update_ready(\pop$244 ),
     .update_valid(update_valid),
-    .updating(\updating$433 ),
-    .\valid$338 (valid),
+    .updating(\updating$253 ),
+    .\valid$278 (valid),
     .wanted(wanted)
   );
   hotline_popularity_bank_updates updates (
     .clk(clk),
-    .head(\head$430 ),
+    .head(\head$250 ),
     .head_valid(update_valid),
-    .pop(\pop$424 ),
-    .push__0(\push__0$379 ),
-    .push__1(\push__1$414 ),
-    .push__2(\push__2$417 ),
-    .push__3(\push__3$420 ),
-    .push_count(\push_count$423 ),
+    .pop(\pop$244 ),
+    .push__0(\push__0$199 ),
+    .push__1(\push__1$234 ),
+    .push__2(\push__2$237 ),
+    .push__3(\push__3$240 ),
+    .push_count(\push_count$243 ),
     .rst(rst)
   );
   always @* begin
@@ -33418,165 +24578,165 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
-    \push__0$379  = 40'h0000000000;
+    \push__0$199  = 40'h0000000000;
     if (\$32 ) begin
       (* full_case = 32'd1 *)
       casez ({ \$36 , \$35 , \$34 , \$33  })
         4'h0:
-            \push__0$379  = { update_weights_0, update_tags_0 };
+            \push__0$199  = { update_weights_0, update_tags_0 };
         4'h1:
-            \push__0$379  = { update_weights_1, update_tags_1 };
+            \push__0$199  = { update_weights_1, update_tags_1 };
         4'h2:
-            \push__0$379  = { update_weights_2, update_tags_2 };
+            \push__0$199  = { update_weights_2, update_tags_2 };
         4'h3:
-            \push__0$379  = { update_weights_3, update_tags_3 };
+            \push__0$199  = { update_weights_3, update_tags_3 };
         4'h4:
-            \push__0$379  = { update_weights_4, update_tags_4 };
+            \push__0$199  = { update_weights_4, update_tags_4 };
         4'h5:
-            \push__0$379  = { update_weights_5, update_tags_5 };
+            \push__0$199  = { update_weights_5, update_tags_5 };
         4'h6:
-            \push__0$379  = { update_weights_6, update_tags_6 };
+            \push__0$199  = { update_weights_6, update_tags_6 };
         4'h7:
-            \push__0$379  = { update_weights_7, update_tags_7 };
+            \push__0$199  = { update_weights_7, update_tags_7 };
         4'h8:
-            \push__0$379  = { update_weights_8, update_tags_8 };
+            \push__0$199  = { update_weights_8, update_tags_8 };
         4'h9:
-            \push__0$379  = { update_weights_9, update_tags_9 };
+            \push__0$199  = { update_weights_9, update_tags_9 };
         4'ha:
-            \push__0$379  = { update_weights_10, update_tags_10 };
+            \push__0$199  = { update_weights_10, update_tags_10 };
         4'hb:
-            \push__0$379  = { update_weights_11, update_tags_11 };
+            \push__0$199  = { update_weights_11, update_tags_11 };
         4'hc:
-            \push__0$379  = { update_weights_12, update_tags_12 };
+            \push__0$199  = { update_weights_12, update_tags_12 };
         4'hd:
-            \push__0$379  = { update_weights_13, update_tags_13 };
+            \push__0$199  = { update_weights_13, update_tags_13 };
         4'he:
-            \push__0$379  = { update_weights_14, update_tags_14 };
+            \push__0$199  = { update_weights_14, update_tags_14 };
         4'hf:
-            \push__0$379  = { update_weights_15, update_tags_15 };
+            \push__0$199  = { update_weights_15, update_tags_15 };
       endcase
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
-    \push__1$414  = 40'h0000000000;
+    \push__1$234  = 40'h0000000000;
     if (\$37 ) begin
       (* full_case = 32'd1 *)
       casez ({ \$41 , \$40 , \$39 , \$38  })
         4'h0:
-            \push__1$414  = { update_weights_0, update_tags_0 };
+            \push__1$234  = { update_weights_0, update_tags_0 };
         4'h1:
-            \push__1$414  = { update_weights_1, update_tags_1 };
+            \push__1$234  = { update_weights_1, update_tags_1 };
         4'h2:
-            \push__1$414  = { update_weights_2, update_tags_2 };
+            \push__1$234  = { update_weights_2, update_tags_2 };
         4'h3:
-            \push__1$414  = { update_weights_3, update_tags_3 };
+            \push__1$234  = { update_weights_3, update_tags_3 };
         4'h4:
-            \push__1$414  = { update_weights_4, update_tags_4 };
+            \push__1$234  = { update_weights_4, update_tags_4 };
         4'h5:
-            \push__1$414  = { update_weights_5, update_tags_5 };
+            \push__1$234  = { update_weights_5, update_tags_5 };
         4'h6:
-            \push__1$414  = { update_weights_6, update_tags_6 };
+            \push__1$234  = { update_weights_6, update_tags_6 };
         4'h7:
-            \push__1$414  = { update_weights_7, update_tags_7 };
+            \push__1$234  = { update_weights_7, update_tags_7 };
         4'h8:
-            \push__1$414  = { update_weights_8, update_tags_8 };
+            \push__1$234  = { update_weights_8, update_tags_8 };
         4'h9:
-            \push__1$414  = { update_weights_9, update_tags_9 };
+            \push__1$234  = { update_weights_9, update_tags_9 };
         4'ha:
-            \push__1$414  = { update_weights_10, update_tags_10 };
+            \push__1$234  = { update_weights_10, update_tags_10 };
         4'hb:
-            \push__1$414  = { update_weights_11, update_tags_11 };
+            \push__1$234  = { update_weights_11, update_tags_11 };
         4'hc:
-            \push__1$414  = { update_weights_12, update_tags_12 };
+            \push__1$234  = { update_weights_12, update_tags_12 };
         4'hd:
-            \push__1$414  = { update_weights_13, update_tags_13 };
+            \push__1$234  = { update_weights_13, update_tags_13 };
         4'he:
-            \push__1$414  = { update_weights_14, update_tags_14 };
+            \push__1$234  = { update_weights_14, update_tags_14 };
         4'hf:
-            \push__1$414  = { update_weights_15, update_tags_15 };
+            \push__1$234  = { update_weights_15, update_tags_15 };
       endcase
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
-    \push__2$417  = 40'h0000000000;
+    \push__2$237  = 40'h0000000000;
     if (\$42 ) begin
       (* full_case = 32'd1 *)
       casez ({ \$46 , \$45 , \$44 , \$43  })
         4'h0:
-            \push__2$417  = { update_weights_0, update_tags_0 };
+            \push__2$237  = { update_weights_0, update_tags_0 };
         4'h1:
-            \push__2$417  = { update_weights_1, update_tags_1 };
+            \push__2$237  = { update_weights_1, update_tags_1 };
         4'h2:
-            \push__2$417  = { update_weights_2, update_tags_2 };
+            \push__2$237  = { update_weights_2, update_tags_2 };
         4'h3:
-            \push__2$417  = { update_weights_3, update_tags_3 };
+            \push__2$237  = { update_weights_3, update_tags_3 };
         4'h4:
-            \push__2$417  = { update_weights_4, update_tags_4 };
+            \push__2$237  = { update_weights_4, update_tags_4 };
         4'h5:
-            \push__2$417  = { update_weights_5, update_tags_5 };
+            \push__2$237  = { update_weights_5, update_tags_5 };
         4'h6:
-            \push__2$417  = { update_weights_6, update_tags_6 };
+            \push__2$237  = { update_weights_6, update_tags_6 };
         4'h7:
-            \push__2$417  = { update_weights_7, update_tags_7 };
+            \push__2$237  = { update_weights_7, update_tags_7 };
         4'h8:
-            \push__2$417  = { update_weights_8, update_tags_8 };
+            \push__2$237  = { update_weights_8, update_tags_8 };
         4'h9:
-            \push__2$417  = { update_weights_9, update_tags_9 };
+            \push__2$237  = { update_weights_9, update_tags_9 };
         4'ha:
-            \push__2$417  = { update_weights_10, update_tags_10 };
+            \push__2$237  = { update_weights_10, update_tags_10 };
         4'hb:
-            \push__2$417  = { update_weights_11, update_tags_11 };
+            \push__2$237  = { update_weights_11, update_tags_11 };
         4'hc:
-            \push__2$417  = { update_weights_12, update_tags_12 };
+            \push__2$237  = { update_weights_12, update_tags_12 };
         4'hd:
-            \push__2$417  = { update_weights_13, update_tags_13 };
+            \push__2$237  = { update_weights_13, update_tags_13 };
         4'he:
-            \push__2$417  = { update_weights_14, update_tags_14 };
+            \push__2$237  = { update_weights_14, update_tags_14 };
         4'hf:
-            \push__2$417  = { update_weights_15, update_tags_15 };
+            \push__2$237  = { update_weights_15, update_tags_15 };
       endcase
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
-    \push__3$420  = 40'h0000000000;
+    \push__3$240  = 40'h0000000000;
     if (\$47 ) begin
       (* full_case = 32'd1 *)
       casez ({ \$51 , \$50 , \$49 , \$48  })
         4'h0:
-            \push__3$420  = { update_weights_0, update_tags_0 };
+            \push__3$240  = { update_weights_0, update_tags_0 };
         4'h1:
-            \push__3$420  = { update_weights_1, update_tags_1 };
+            \push__3$240  = { update_weights_1, update_tags_1 };
         4'h2:
-            \push__3$420  = { update_weights_2, update_tags_2 };
+            \push__3$240  = { update_weights_2, update_tags_2 };
         4'h3:
-            \push__3$420  = { update_weights_3, update_tags_3 };
+            \push__3$240  = { update_weights_3, update_tags_3 };
         4'h4:
-            \push__3$420  = { update_weights_4, update_tags_4 };
+            \push__3$240  = { update_weights_4, update_tags_4 };
         4'h5:
-            \push__3$420  = { update_weights_5, update_tags_5 };
+            \push__3$240  = { update_weights_5, update_tags_5 };
         4'h6:
-            \push__3$420  = { update_weights_6, update_tags_6 };
+            \push__3$240  = { update_weights_6, update_tags_6 };
         4'h7:
-            \push__3$420  = { update_weights_7, update_tags_7 };
+            \push__3$240  = { update_weights_7, update_tags_7 };
         4'h8:
-            \push__3$420  = { update_weights_8, update_tags_8 };
+            \push__3$240  = { update_weights_8, update_tags_8 };
         4'h9:
-            \push__3$420  = { update_weights_9, update_tags_9 };
+            \push__3$240  = { update_weights_9, update_tags_9 };
         4'ha:
-            \push__3$420  = { update_weights_10, update_tags_10 };
+            \push__3$240  = { update_weights_10, update_tags_10 };
         4'hb:
-            \push__3$420  = { update_weights_11, update_tags_11 };
+            \push__3$240  = { update_weights_11, update_tags_11 };
         4'hc:
-            \push__3$420  = { update_weights_12, update_tags_12 };
+            \push__3$240  = { update_weights_12, update_tags_12 };
         4'hd:
-            \push__3$420  = { update_weights_13, update_tags_13 };
+            \push__3$240  = { update_weights_13, update_tags_13 };
         4'he:
-            \push__3$420  = { update_weights_14, update_tags_14 };
+            \push__3$240  = { update_weights_14, update_tags_14 };
         4'hf:
-            \push__3$420  = { update_weights_15, update_tags_15 };
+            \push__3$240  = { update_weights_15, update_tags_15 };
       endcase
     end
   end
@@ -33610,74 +24770,14 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
   assign row_in__hot = row_in_hot;
   assign row_in__referenced = row_in_referenced;
   assign row_in__age = row_in_age;
-  assign row_in__counter__0 = row_in_counter_0;
-  assign row_in__counter__1 = row_in_counter_1;
-  assign row_in__counter__2 = row_in_counter_2;
-  assign row_in__counter__3 = row_in_counter_3;
-  assign row_in__counter__4 = row_in_counter_4;
-  assign row_in__counter__5 = row_in_counter_5;
-  assign row_in__counter__6 = row_in_counter_6;
-  assign row_in__counter__7 = row_in_counter_7;
-  assign row_in__counter__8 = row_in_counter_8;
-  assign row_in__counter__9 = row_in_counter_9;
-  assign row_in__counter__10 = row_in_counter_10;
-  assign row_in__counter__11 = row_in_counter_11;
-  assign row_in__counter__12 = row_in_counter_12;
-  assign row_in__counter__13 = row_in_counter_13;
-  assign row_in__counter__14 = row_in_counter_14;
-  assign row_in__counter__15 = row_in_counter_15;
-  assign row_in__tag__0 = row_in_tag_0;
-  assign row_in__tag__1 = row_in_tag_1;
-  assign row_in__tag__2 = row_in_tag_2;
-  assign row_in__tag__3 = row_in_tag_3;
-  assign row_in__tag__4 = row_in_tag_4;
-  assign row_in__tag__5 = row_in_tag_5;
-  assign row_in__tag__6 = row_in_tag_6;
-  assign row_in__tag__7 = row_in_tag_7;
-  assign row_in__tag__8 = row_in_tag_8;
-  assign row_in__tag__9 = row_in_tag_9;
-  assign row_in__tag__10 = row_in_tag_10;
-  assign row_in__tag__11 = row_in_tag_11;
-  assign row_in__tag__12 = row_in_tag_12;
-  assign row_in__tag__13 = row_in_tag_13;
-  assign row_in__tag__14 = row_in_tag_14;
-  assign row_in__tag__15 = row_in_tag_15;
+  assign row_in__counters = row_in_counters;
+  assign row_in__tags = row_in_tags;
   assign row_out_valid = \$86 [15:0];
   assign row_out_hot = row_out__hot;
   assign row_out_referenced = \$86 [31:16];
   assign row_out_age = \$86 [39:32];
-  assign row_out_counter_0 = \$86 [47:40];
-  assign row_out_counter_1 = \$86 [55:48];
-  assign row_out_counter_2 = \$86 [63:56];
-  assign row_out_counter_3 = \$86 [71:64];
-  assign row_out_counter_4 = \$86 [79:72];
-  assign row_out_counter_5 = \$86 [87:80];
-  assign row_out_counter_6 = \$86 [95:88];
-  assign row_out_counter_7 = \$86 [103:96];
-  assign row_out_counter_8 = \$86 [111:104];
-  assign row_out_counter_9 = \$86 [119:112];
-  assign row_out_counter_10 = \$86 [127:120];
-  assign row_out_counter_11 = \$86 [135:128];
-  assign row_out_counter_12 = \$86 [143:136];
-  assign row_out_counter_13 = \$86 [151:144];
-  assign row_out_counter_14 = \$86 [159:152];
-  assign row_out_counter_15 = \$86 [167:160];
-  assign row_out_tag_0 = row_out__tag__0;
-  assign row_out_tag_1 = row_out__tag__1;
-  assign row_out_tag_2 = row_out__tag__2;
-  assign row_out_tag_3 = row_out__tag__3;
-  assign row_out_tag_4 = row_out__tag__4;
-  assign row_out_tag_5 = row_out__tag__5;
-  assign row_out_tag_6 = row_out__tag__6;
-  assign row_out_tag_7 = row_out__tag__7;
-  assign row_out_tag_8 = row_out__tag__8;
-  assign row_out_tag_9 = row_out__tag__9;
-  assign row_out_tag_10 = row_out__tag__10;
-  assign row_out_tag_11 = row_out__tag__11;
-  assign row_out_tag_12 = row_out__tag__12;
-  assign row_out_tag_13 = row_out__tag__13;
-  assign row_out_tag_14 = row_out__tag__14;
-  assign row_out_tag_15 = row_out__tag__15;
+  assign row_out_counters = \$86 [167:40];
+  assign row_out_tags = { \$102 , \$101 , \$100 , \$99 , \$98 , \$97 , \$96 , \$95 , \$94 , \$93 , \$92 , \$91 , \$90 , \$89 , \$88 , \$87  };
   assign pick_way = { \$85 , \$84 , \$83 , \$82  };
   assign heads[79:60] = heads__3;
   assign heads[59:40] = heads__2;
@@ -34077,11 +25177,9 @@ module hotline_popularity_bank_queue(rst, push_count, head_valid, head, push__0,
   assign popped = head_valid;
 endmodule
 
-module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, row_write, clear, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counter__0, row_in__counter__1, row_in__counter__2, row_in__counter__3, row_in__counter__4, row_in__counter__5, row_in__counter__6, row_in__counter__7, row_in__counter__8, row_in__counter__9, row_in__counter__10
-, row_in__counter__11, row_in__counter__12, row_in__counter__13, row_in__counter__14, row_in__counter__15, row_in__tag__0, row_in__tag__1, row_in__tag__2, row_in__tag__3, row_in__tag__4, row_in__tag__5, row_in__tag__6, row_in__tag__7, row_in__tag__8, row_in__tag__9, row_in__tag__10, row_in__tag__11, row_in__tag__12, row_in__tag__13, row_in__tag__14, row_in__tag__15
-, row_way, slot_write, slot_write__data, level, wanted, load, pick_take, make_hot, clk, rst, \valid$338 , tag, update_ready, updating, any_left, \port$499$0 , \port$524$0 , \port$549$0 , \port$574$0 , \port$654$0 , row_out__hot
-, answer_slot, row_out__tag__0, row_out__tag__1, row_out__tag__2, row_out__tag__3, row_out__tag__4, row_out__tag__5, row_out__tag__6, row_out__tag__7, row_out__tag__8, row_out__tag__9, row_out__tag__10, row_out__tag__11, row_out__tag__12, row_out__tag__13, row_out__tag__14, row_out__tag__15, update_valid, \port$1195$0 , pick_tag, answer_valid
-, answer_hit, inserted, evicted, revived, returned, eligible, bank);
+module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, row_write, clear, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, slot_write, slot_write__data, level, wanted, load, pick_take, make_hot, clk
+, rst, \valid$278 , tag, update_ready, updating, any_left, \port$499$0 , \port$524$0 , \port$549$0 , \port$574$0 , \port$654$0 , row_out__hot, answer_slot, \port$665$0 , \port$669$0 , \port$673$0 , \port$677$0 , \port$681$0 , \port$685$0 , \port$689$0 , \port$693$0 
+, \port$697$0 , \port$701$0 , \port$705$0 , \port$709$0 , \port$713$0 , \port$717$0 , \port$721$0 , \port$725$0 , update_valid, \port$1195$0 , pick_tag, answer_valid, answer_hit, inserted, evicted, revived, returned, eligible, bank);
   reg \$auto$verilog_backend.cc:2505:dump_module$18 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$18 = 0;
   input [62:0] budget;
@@ -34104,70 +25202,10 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire [15:0] row_in__referenced;
   input [7:0] row_in__age;
   wire [7:0] row_in__age;
-  input [7:0] row_in__counter__0;
-  wire [7:0] row_in__counter__0;
-  input [7:0] row_in__counter__1;
-  wire [7:0] row_in__counter__1;
-  input [7:0] row_in__counter__2;
-  wire [7:0] row_in__counter__2;
-  input [7:0] row_in__counter__3;
-  wire [7:0] row_in__counter__3;
-  input [7:0] row_in__counter__4;
-  wire [7:0] row_in__counter__4;
-  input [7:0] row_in__counter__5;
-  wire [7:0] row_in__counter__5;
-  input [7:0] row_in__counter__6;
-  wire [7:0] row_in__counter__6;
-  input [7:0] row_in__counter__7;
-  wire [7:0] row_in__counter__7;
-  input [7:0] row_in__counter__8;
-  wire [7:0] row_in__counter__8;
-  input [7:0] row_in__counter__9;
-  wire [7:0] row_in__counter__9;
-  input [7:0] row_in__counter__10;
-  wire [7:0] row_in__counter__10;
-  input [7:0] row_in__counter__11;
-  wire [7:0] row_in__counter__11;
-  input [7:0] row_in__counter__12;
-  wire [7:0] row_in__counter__12;
-  input [7:0] row_in__counter__13;
-  wire [7:0] row_in__counter__13;
-  input [7:0] row_in__counter__14;
-  wire [7:0] row_in__counter__14;
-  input [7:0] row_in__counter__15;
-  wire [7:0] row_in__counter__15;
-  input [34:0] row_in__tag__0;
-  wire [34:0] row_in__tag__0;
-  input [34:0] row_in__tag__1;
-  wire [34:0] row_in__tag__1;
-  input [34:0] row_in__tag__2;
-  wire [34:0] row_in__tag__2;
-  input [34:0] row_in__tag__3;
-  wire [34:0] row_in__tag__3;
-  input [34:0] row_in__tag__4;
-  wire [34:0] row_in__tag__4;
-  input [34:0] row_in__tag__5;
-  wire [34:0] row_in__tag__5;
-  input [34:0] row_in__tag__6;
-  wire [34:0] row_in__tag__6;
-  input [34:0] row_in__tag__7;
-  wire [34:0] row_in__tag__7;
-  input [34:0] row_in__tag__8;
-  wire [34:0] row_in__tag__8;
-  input [34:0] row_in__tag__9;
-  wire [34:0] row_in__tag__9;
-  input [34:0] row_in__tag__10;
-  wire [34:0] row_in__tag__10;
-  input [34:0] row_in__tag__11;
-  wire [34:0] row_in__tag__11;
-  input [34:0] row_in__tag__12;
-  wire [34:0] row_in__tag__12;
-  input [34:0] row_in__tag__13;
-  wire [34:0] row_in__tag__13;
-  input [34:0] row_in__tag__14;
-  wire [34:0] row_in__tag__14;
-  input [34:0] row_in__tag__15;
-  wire [34:0] row_in__tag__15;
+  input [127:0] row_in__counters;
+  wire [127:0] row_in__counters;
+  input [559:0] row_in__tags;
+  wire [559:0] row_in__tags;
   input [3:0] row_way;
   wire [3:0] row_way;
   input slot_write;
@@ -34194,8 +25232,8 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire clk;
   input rst;
   wire rst;
-  input \valid$338 ;
-  wire \valid$338 ;
+  input \valid$278 ;
+  wire \valid$278 ;
   input [34:0] tag;
   wire [34:0] tag;
   output update_ready;
@@ -34218,38 +25256,38 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire [15:0] row_out__hot;
   output [18:0] answer_slot;
   wire [18:0] answer_slot;
-  output [34:0] row_out__tag__0;
-  wire [34:0] row_out__tag__0;
-  output [34:0] row_out__tag__1;
-  wire [34:0] row_out__tag__1;
-  output [34:0] row_out__tag__2;
-  wire [34:0] row_out__tag__2;
-  output [34:0] row_out__tag__3;
-  wire [34:0] row_out__tag__3;
-  output [34:0] row_out__tag__4;
-  wire [34:0] row_out__tag__4;
-  output [34:0] row_out__tag__5;
-  wire [34:0] row_out__tag__5;
-  output [34:0] row_out__tag__6;
-  wire [34:0] row_out__tag__6;
-  output [34:0] row_out__tag__7;
-  wire [34:0] row_out__tag__7;
-  output [34:0] row_out__tag__8;
-  wire [34:0] row_out__tag__8;
-  output [34:0] row_out__tag__9;
-  wire [34:0] row_out__tag__9;
-  output [34:0] row_out__tag__10;
-  wire [34:0] row_out__tag__10;
-  output [34:0] row_out__tag__11;
-  wire [34:0] row_out__tag__11;
-  output [34:0] row_out__tag__12;
-  wire [34:0] row_out__tag__12;
-  output [34:0] row_out__tag__13;
-  wire [34:0] row_out__tag__13;
-  output [34:0] row_out__tag__14;
-  wire [34:0] row_out__tag__14;
-  output [34:0] row_out__tag__15;
-  wire [34:0] row_out__tag__15;
+  output [34:0] \port$665$0 ;
+  wire [34:0] \port$665$0 ;
+  output [34:0] \port$669$0 ;
+  wire [34:0] \port$669$0 ;
+  output [34:0] \port$673$0 ;
+  wire [34:0] \port$673$0 ;
+  output [34:0] \port$677$0 ;
+  wire [34:0] \port$677$0 ;
+  output [34:0] \port$681$0 ;
+  wire [34:0] \port$681$0 ;
+  output [34:0] \port$685$0 ;
+  wire [34:0] \port$685$0 ;
+  output [34:0] \port$689$0 ;
+  wire [34:0] \port$689$0 ;
+  output [34:0] \port$693$0 ;
+  wire [34:0] \port$693$0 ;
+  output [34:0] \port$697$0 ;
+  wire [34:0] \port$697$0 ;
+  output [34:0] \port$701$0 ;
+  wire [34:0] \port$701$0 ;
+  output [34:0] \port$705$0 ;
+  wire [34:0] \port$705$0 ;
+  output [34:0] \port$709$0 ;
+  wire [34:0] \port$709$0 ;
+  output [34:0] \port$713$0 ;
+  wire [34:0] \port$713$0 ;
+  output [34:0] \port$717$0 ;
+  wire [34:0] \port$717$0 ;
+  output [34:0] \port$721$0 ;
+  wire [34:0] \port$721$0 ;
+  output [34:0] \port$725$0 ;
+  wire [34:0] \port$725$0 ;
   input update_valid;
   wire update_valid;
   input [39:0] \port$1195$0 ;
@@ -34596,15 +25634,15 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg \$signal$173  = 1'h0;
   reg \$signal$180  = 5'h00;
   reg \$signal$183  = 1'h0;
+  reg [15:0] \$signal$217  = 16'h0000;
   reg [34:0] \$signal$22  = 35'h000000000;
-  reg [15:0] \$signal$232  = 16'h0000;
-  reg [34:0] \$signal$241  = 35'h000000000;
-  reg [15:0] \$signal$330 ;
-  reg \$signal$337  = 1'h0;
-  reg [10:0] \$signal$339  = 11'h000;
-  reg \$signal$340  = 1'h0;
-  reg \$signal$341  = 1'h0;
-  reg [34:0] \$signal$347  = 35'h000000000;
+  reg [34:0] \$signal$226  = 35'h000000000;
+  reg [15:0] \$signal$270 ;
+  reg \$signal$277  = 1'h0;
+  reg [10:0] \$signal$279  = 11'h000;
+  reg \$signal$280  = 1'h0;
+  reg \$signal$281  = 1'h0;
+  reg [34:0] \$signal$287  = 35'h000000000;
   reg [3:0] \$signal$41  = 4'h0;
   reg [10:0] \$signal$42  = 11'h000;
   wire \$signal$88 ;
@@ -34623,30 +25661,30 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire [34:0] \$signature__data$107 ;
   wire [34:0] \$signature__data$108 ;
   wire [34:0] \$signature__data$109 ;
+  wire [34:0] \$signature__data$225 ;
+  wire [34:0] \$signature__data$229 ;
   wire [34:0] \$signature__data$23 ;
+  wire [34:0] \$signature__data$231 ;
+  wire [34:0] \$signature__data$233 ;
+  wire [34:0] \$signature__data$235 ;
+  wire [34:0] \$signature__data$237 ;
+  wire [34:0] \$signature__data$239 ;
   wire [34:0] \$signature__data$24 ;
-  wire [34:0] \$signature__data$240 ;
-  wire [34:0] \$signature__data$244 ;
+  wire [34:0] \$signature__data$241 ;
+  wire [34:0] \$signature__data$243 ;
+  wire [34:0] \$signature__data$245 ;
   wire [34:0] \$signature__data$247 ;
+  wire [34:0] \$signature__data$249 ;
   wire [34:0] \$signature__data$25 ;
-  wire [34:0] \$signature__data$250 ;
+  wire [34:0] \$signature__data$251 ;
   wire [34:0] \$signature__data$253 ;
-  wire [34:0] \$signature__data$256 ;
-  wire [34:0] \$signature__data$259 ;
+  wire [34:0] \$signature__data$255 ;
+  wire [34:0] \$signature__data$257 ;
   wire [34:0] \$signature__data$26 ;
-  wire [34:0] \$signature__data$262 ;
-  wire [34:0] \$signature__data$265 ;
-  wire [34:0] \$signature__data$268 ;
+  wire [167:0] \$signature__data$260 ;
   wire [34:0] \$signature__data$27 ;
-  wire [34:0] \$signature__data$271 ;
-  wire [34:0] \$signature__data$274 ;
-  wire [34:0] \$signature__data$277 ;
   wire [34:0] \$signature__data$28 ;
-  wire [34:0] \$signature__data$280 ;
-  wire [34:0] \$signature__data$283 ;
-  wire [34:0] \$signature__data$286 ;
   wire [34:0] \$signature__data$29 ;
-  wire [167:0] \$signature__data$290 ;
   wire [34:0] \$signature__data$30 ;
   wire [34:0] \$signature__data$31 ;
   wire [34:0] \$signature__data$32 ;
@@ -34663,21 +25701,21 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire [34:0] \$signature__data$98 ;
   wire [34:0] \$signature__data$99 ;
   wire \$signature__en ;
+  wire \$signature__en$230 ;
+  wire \$signature__en$232 ;
+  wire \$signature__en$234 ;
+  wire \$signature__en$236 ;
+  wire \$signature__en$238 ;
+  wire \$signature__en$240 ;
+  wire \$signature__en$242 ;
+  wire \$signature__en$244 ;
   wire \$signature__en$246 ;
-  wire \$signature__en$249 ;
+  wire \$signature__en$248 ;
+  wire \$signature__en$250 ;
   wire \$signature__en$252 ;
-  wire \$signature__en$255 ;
+  wire \$signature__en$254 ;
+  wire \$signature__en$256 ;
   wire \$signature__en$258 ;
-  wire \$signature__en$261 ;
-  wire \$signature__en$264 ;
-  wire \$signature__en$267 ;
-  wire \$signature__en$270 ;
-  wire \$signature__en$273 ;
-  wire \$signature__en$276 ;
-  wire \$signature__en$279 ;
-  wire \$signature__en$282 ;
-  wire \$signature__en$285 ;
-  wire \$signature__en$288 ;
   wire [7:0] age;
   reg [4:0] compare_weight = 5'h00;
   wire [7:0] counter__0;
@@ -34809,11 +25847,11 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   always @(posedge clk) begin
     _3_ <= states[read_set];
   end
-  assign \$signature__data$290  = _3_;
+  assign \$signature__data$260  = _3_;
   reg [34:0] tags0 [2047:0];
   always @(posedge clk) begin
     if (\$signature__en )
-      tags0[tag_address] <= \$signature__data$240 ;
+      tags0[tag_address] <= \$signature__data$225 ;
   end
   reg [34:0] _4_;
   reg [34:0] _5_;
@@ -34825,8 +25863,8 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$signature__data  = _5_;
   reg [34:0] tags1 [2047:0];
   always @(posedge clk) begin
-    if (\$signature__en$246 )
-      tags1[tag_address] <= \$signature__data$244 ;
+    if (\$signature__en$230 )
+      tags1[tag_address] <= \$signature__data$229 ;
   end
   reg [34:0] _6_;
   reg [34:0] _7_;
@@ -34838,8 +25876,8 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$signature__data$23  = _7_;
   reg [34:0] tags10 [2047:0];
   always @(posedge clk) begin
-    if (\$signature__en$273 )
-      tags10[tag_address] <= \$signature__data$271 ;
+    if (\$signature__en$248 )
+      tags10[tag_address] <= \$signature__data$247 ;
   end
   reg [34:0] _8_;
   reg [34:0] _9_;
@@ -34851,8 +25889,8 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$signature__data$32  = _9_;
   reg [34:0] tags11 [2047:0];
   always @(posedge clk) begin
-    if (\$signature__en$276 )
-      tags11[tag_address] <= \$signature__data$274 ;
+    if (\$signature__en$250 )
+      tags11[tag_address] <= \$signature__data$249 ;
   end
   reg [34:0] _10_;
   reg [34:0] _11_;
@@ -34864,8 +25902,8 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$signature__data$33  = _11_;
   reg [34:0] tags12 [2047:0];
   always @(posedge clk) begin
-    if (\$signature__en$279 )
-      tags12[tag_address] <= \$signature__data$277 ;
+    if (\$signature__en$252 )
+      tags12[tag_address] <= \$signature__data$251 ;
   end
   reg [34:0] _12_;
   reg [34:0] _13_;
@@ -34877,8 +25915,8 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$signature__data$34  = _13_;
   reg [34:0] tags13 [2047:0];
   always @(posedge clk) begin
-    if (\$signature__en$282 )
-      tags13[tag_address] <= \$signature__data$280 ;
+    if (\$signature__en$254 )
+      tags13[tag_address] <= \$signature__data$253 ;
   end
   reg [34:0] _14_;
   reg [34:0] _15_;
@@ -34890,8 +25928,8 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$signature__data$35  = _15_;
   reg [34:0] tags14 [2047:0];
   always @(posedge clk) begin
-    if (\$signature__en$285 )
-      tags14[tag_address] <= \$signature__data$283 ;
+    if (\$signature__en$256 )
+      tags14[tag_address] <= \$signature__data$255 ;
   end
   reg [34:0] _16_;
   reg [34:0] _17_;
@@ -34903,8 +25941,8 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$signature__data$36  = _17_;
   reg [34:0] tags15 [2047:0];
   always @(posedge clk) begin
-    if (\$signature__en$288 )
-      tags15[tag_address] <= \$signature__data$286 ;
+    if (\$signature__en$258 )
+      tags15[tag_address] <= \$signature__data$257 ;
   end
   reg [34:0] _18_;
   reg [34:0] _19_;
@@ -34916,8 +25954,8 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$signature__data$37  = _19_;
   reg [34:0] tags2 [2047:0];
   always @(posedge clk) begin
-    if (\$signature__en$249 )
-      tags2[tag_address] <= \$signature__data$247 ;
+    if (\$signature__en$232 )
+      tags2[tag_address] <= \$signature__data$231 ;
   end
   reg [34:0] _20_;
   reg [34:0] _21_;
@@ -34929,8 +25967,8 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$signature__data$24  = _21_;
   reg [34:0] tags3 [2047:0];
   always @(posedge clk) begin
-    if (\$signature__en$252 )
-      tags3[tag_address] <= \$signature__data$250 ;
+    if (\$signature__en$234 )
+      tags3[tag_address] <= \$signature__data$233 ;
   end
   reg [34:0] _22_;
   reg [34:0] _23_;
@@ -34942,8 +25980,8 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$signature__data$25  = _23_;
   reg [34:0] tags4 [2047:0];
   always @(posedge clk) begin
-    if (\$signature__en$255 )
-      tags4[tag_address] <= \$signature__data$253 ;
+    if (\$signature__en$236 )
+      tags4[tag_address] <= \$signature__data$235 ;
   end
   reg [34:0] _24_;
   reg [34:0] _25_;
@@ -34955,8 +25993,8 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$signature__data$26  = _25_;
   reg [34:0] tags5 [2047:0];
   always @(posedge clk) begin
-    if (\$signature__en$258 )
-      tags5[tag_address] <= \$signature__data$256 ;
+    if (\$signature__en$238 )
+      tags5[tag_address] <= \$signature__data$237 ;
   end
   reg [34:0] _26_;
   reg [34:0] _27_;
@@ -34968,8 +26006,8 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$signature__data$27  = _27_;
   reg [34:0] tags6 [2047:0];
   always @(posedge clk) begin
-    if (\$signature__en$261 )
-      tags6[tag_address] <= \$signature__data$259 ;
+    if (\$signature__en$240 )
+      tags6[tag_address] <= \$signature__data$239 ;
   end
   reg [34:0] _28_;
   reg [34:0] _29_;
@@ -34981,8 +26019,8 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$signature__data$28  = _29_;
   reg [34:0] tags7 [2047:0];
   always @(posedge clk) begin
-    if (\$signature__en$264 )
-      tags7[tag_address] <= \$signature__data$262 ;
+    if (\$signature__en$242 )
+      tags7[tag_address] <= \$signature__data$241 ;
   end
   reg [34:0] _30_;
   reg [34:0] _31_;
@@ -34994,8 +26032,8 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$signature__data$29  = _31_;
   reg [34:0] tags8 [2047:0];
   always @(posedge clk) begin
-    if (\$signature__en$267 )
-      tags8[tag_address] <= \$signature__data$265 ;
+    if (\$signature__en$244 )
+      tags8[tag_address] <= \$signature__data$243 ;
   end
   reg [34:0] _32_;
   reg [34:0] _33_;
@@ -35007,8 +26045,8 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$signature__data$30  = _33_;
   reg [34:0] tags9 [2047:0];
   always @(posedge clk) begin
-    if (\$signature__en$270 )
-      tags9[tag_address] <= \$signature__data$268 ;
+    if (\$signature__en$246 )
+      tags9[tag_address] <= \$signature__data$245 ;
   end
   reg [34:0] _34_;
   reg [34:0] _35_;
@@ -35087,92 +26125,92 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign writes_tag = \$signal$180  & \$39 ;
   assign updating = \$signal$183  | \$signal$180 ;
   assign state_write__addr = row_access ? row_set : stage_set;
-  assign \$40  = clear ? 168'h000000000000000000000000000000000000000000 : { row_in__counter__15, row_in__counter__14, row_in__counter__13, row_in__counter__12, row_in__counter__11, row_in__counter__10, row_in__counter__9, row_in__counter__8, row_in__counter__7, row_in__counter__6, row_in__counter__5, row_in__counter__4, row_in__counter__3, row_in__counter__2, row_in__counter__1, row_in__counter__0, row_in__age, row_in__referenced, row_in__valid };
+  assign \$40  = clear ? 168'h000000000000000000000000000000000000000000 : { row_in__counters, row_in__age, row_in__referenced, row_in__valid };
   assign state_write__data = row_access ? \$40  : { next_counter__15, next_counter__14, next_counter__13, next_counter__12, next_counter__11, next_counter__10, next_counter__9, next_counter__8, next_counter__7, next_counter__6, next_counter__5, next_counter__4, next_counter__3, next_counter__2, next_counter__1, next_counter__0, next_age, next_referenced, next_valid };
   assign state_write__en = row_access ? row_write : \$signal$180 ;
   assign \$41  = 1'h1 << row_way;
   assign \$42  = pick_take ? \$41  : 31'h00000000;
-  assign \$43  = \$signal$232  ^ \$42 [15:0];
+  assign \$43  = \$signal$217  ^ \$42 [15:0];
   assign \$44  = clear ? 16'h0000 : row_in__hot;
   assign hot_write__data = pick_take ? \$43  : \$44 ;
   assign hot_write__en = row_write | pick_take;
   assign \$45  = pick_take & make_hot;
   assign slot_write__en = slot_write | \$45 ;
-  assign \$signature__data$240  = row_access ? row_in__tag__0 : \$signal$241 ;
+  assign \$signature__data$225  = row_access ? row_in__tags[34:0] : \$signal$226 ;
   assign \$46  = \$signal$180  & fill[0];
   assign \$signature__en  = row_access ? row_write : \$46 ;
-  assign \$signature__data$244  = row_access ? row_in__tag__1 : \$signal$241 ;
+  assign \$signature__data$229  = row_access ? row_in__tags[69:35] : \$signal$226 ;
   assign \$47  = \$signal$180  & fill[1];
-  assign \$signature__en$246  = row_access ? row_write : \$47 ;
-  assign \$signature__data$247  = row_access ? row_in__tag__2 : \$signal$241 ;
+  assign \$signature__en$230  = row_access ? row_write : \$47 ;
+  assign \$signature__data$231  = row_access ? row_in__tags[104:70] : \$signal$226 ;
   assign \$48  = \$signal$180  & fill[2];
-  assign \$signature__en$249  = row_access ? row_write : \$48 ;
-  assign \$signature__data$250  = row_access ? row_in__tag__3 : \$signal$241 ;
+  assign \$signature__en$232  = row_access ? row_write : \$48 ;
+  assign \$signature__data$233  = row_access ? row_in__tags[139:105] : \$signal$226 ;
   assign \$49  = \$signal$180  & fill[3];
-  assign \$signature__en$252  = row_access ? row_write : \$49 ;
-  assign \$signature__data$253  = row_access ? row_in__tag__4 : \$signal$241 ;
+  assign \$signature__en$234  = row_access ? row_write : \$49 ;
+  assign \$signature__data$235  = row_access ? row_in__tags[174:140] : \$signal$226 ;
   assign \$50  = \$signal$180  & fill[4];
-  assign \$signature__en$255  = row_access ? row_write : \$50 ;
-  assign \$signature__data$256  = row_access ? row_in__tag__5 : \$signal$241 ;
+  assign \$signature__en$236  = row_access ? row_write : \$50 ;
+  assign \$signature__data$237  = row_access ? row_in__tags[209:175] : \$signal$226 ;
   assign \$51  = \$signal$180  & fill[5];
-  assign \$signature__en$258  = row_access ? row_write : \$51 ;
-  assign \$signature__data$259  = row_access ? row_in__tag__6 : \$signal$241 ;
+  assign \$signature__en$238  = row_access ? row_write : \$51 ;
+  assign \$signature__data$239  = row_access ? row_in__tags[244:210] : \$signal$226 ;
   assign \$52  = \$signal$180  & fill[6];
-  assign \$signature__en$261  = row_access ? row_write : \$52 ;
-  assign \$signature__data$262  = row_access ? row_in__tag__7 : \$signal$241 ;
+  assign \$signature__en$240  = row_access ? row_write : \$52 ;
+  assign \$signature__data$241  = row_access ? row_in__tags[279:245] : \$signal$226 ;
   assign \$53  = \$signal$180  & fill[7];
-  assign \$signature__en$264  = row_access ? row_write : \$53 ;
-  assign \$signature__data$265  = row_access ? row_in__tag__8 : \$signal$241 ;
+  assign \$signature__en$242  = row_access ? row_write : \$53 ;
+  assign \$signature__data$243  = row_access ? row_in__tags[314:280] : \$signal$226 ;
   assign \$54  = \$signal$180  & fill[8];
-  assign \$signature__en$267  = row_access ? row_write : \$54 ;
-  assign \$signature__data$268  = row_access ? row_in__tag__9 : \$signal$241 ;
+  assign \$signature__en$244  = row_access ? row_write : \$54 ;
+  assign \$signature__data$245  = row_access ? row_in__tags[349:315] : \$signal$226 ;
   assign \$55  = \$signal$180  & fill[9];
-  assign \$signature__en$270  = row_access ? row_write : \$55 ;
-  assign \$signature__data$271  = row_access ? row_in__tag__10 : \$signal$241 ;
+  assign \$signature__en$246  = row_access ? row_write : \$55 ;
+  assign \$signature__data$247  = row_access ? row_in__tags[384:350] : \$signal$226 ;
   assign \$56  = \$signal$180  & fill[10];
-  assign \$signature__en$273  = row_access ? row_write : \$56 ;
-  assign \$signature__data$274  = row_access ? row_in__tag__11 : \$signal$241 ;
+  assign \$signature__en$248  = row_access ? row_write : \$56 ;
+  assign \$signature__data$249  = row_access ? row_in__tags[419:385] : \$signal$226 ;
   assign \$57  = \$signal$180  & fill[11];
-  assign \$signature__en$276  = row_access ? row_write : \$57 ;
-  assign \$signature__data$277  = row_access ? row_in__tag__12 : \$signal$241 ;
+  assign \$signature__en$250  = row_access ? row_write : \$57 ;
+  assign \$signature__data$251  = row_access ? row_in__tags[454:420] : \$signal$226 ;
   assign \$58  = \$signal$180  & fill[12];
-  assign \$signature__en$279  = row_access ? row_write : \$58 ;
-  assign \$signature__data$280  = row_access ? row_in__tag__13 : \$signal$241 ;
+  assign \$signature__en$252  = row_access ? row_write : \$58 ;
+  assign \$signature__data$253  = row_access ? row_in__tags[489:455] : \$signal$226 ;
   assign \$59  = \$signal$180  & fill[13];
-  assign \$signature__en$282  = row_access ? row_write : \$59 ;
-  assign \$signature__data$283  = row_access ? row_in__tag__14 : \$signal$241 ;
+  assign \$signature__en$254  = row_access ? row_write : \$59 ;
+  assign \$signature__data$255  = row_access ? row_in__tags[524:490] : \$signal$226 ;
   assign \$60  = \$signal$180  & fill[14];
-  assign \$signature__en$285  = row_access ? row_write : \$60 ;
-  assign \$signature__data$286  = row_access ? row_in__tag__15 : \$signal$241 ;
+  assign \$signature__en$256  = row_access ? row_write : \$60 ;
+  assign \$signature__data$257  = row_access ? row_in__tags[559:525] : \$signal$226 ;
   assign \$61  = \$signal$180  & fill[15];
-  assign \$signature__en$288  = row_access ? row_write : \$61 ;
-  assign \$62  = \$signature__data$290 [47:40] >= level;
-  assign \$63  = \$signature__data$290 [55:48] >= level;
-  assign \$64  = \$signature__data$290 [63:56] >= level;
-  assign \$65  = \$signature__data$290 [71:64] >= level;
-  assign \$66  = \$signature__data$290 [79:72] >= level;
-  assign \$67  = \$signature__data$290 [87:80] >= level;
-  assign \$68  = \$signature__data$290 [95:88] >= level;
-  assign \$69  = \$signature__data$290 [103:96] >= level;
-  assign \$70  = \$signature__data$290 [111:104] >= level;
-  assign \$71  = \$signature__data$290 [119:112] >= level;
-  assign \$72  = \$signature__data$290 [127:120] >= level;
-  assign \$73  = \$signature__data$290 [135:128] >= level;
-  assign \$74  = \$signature__data$290 [143:136] >= level;
-  assign \$75  = \$signature__data$290 [151:144] >= level;
-  assign \$76  = \$signature__data$290 [159:152] >= level;
-  assign \$77  = \$signature__data$290 [167:160] >= level;
-  assign \$78  = \$signature__data$290 [15:0] & { \$77 , \$76 , \$75 , \$74 , \$73 , \$72 , \$71 , \$70 , \$69 , \$68 , \$67 , \$66 , \$65 , \$64 , \$63 , \$62  };
+  assign \$signature__en$258  = row_access ? row_write : \$61 ;
+  assign \$62  = \$signature__data$260 [47:40] >= level;
+  assign \$63  = \$signature__data$260 [55:48] >= level;
+  assign \$64  = \$signature__data$260 [63:56] >= level;
+  assign \$65  = \$signature__data$260 [71:64] >= level;
+  assign \$66  = \$signature__data$260 [79:72] >= level;
+  assign \$67  = \$signature__data$260 [87:80] >= level;
+  assign \$68  = \$signature__data$260 [95:88] >= level;
+  assign \$69  = \$signature__data$260 [103:96] >= level;
+  assign \$70  = \$signature__data$260 [111:104] >= level;
+  assign \$71  = \$signature__data$260 [119:112] >= level;
+  assign \$72  = \$signature__data$260 [127:120] >= level;
+  assign \$73  = \$signature__data$260 [135:128] >= level;
+  assign \$74  = \$signature__data$260 [143:136] >= level;
+  assign \$75  = \$signature__data$260 [151:144] >= level;
+  assign \$76  = \$signature__data$260 [159:152] >= level;
+  assign \$77  = \$signature__data$260 [167:160] >= level;
+  assign \$78  = \$signature__data$260 [15:0] & { \$77 , \$76 , \$75 , \$74 , \$73 , \$72 , \$71 , \$70 , \$69 , \$68 , \$67 , \$66 , \$65 , \$64 , \$63 , \$62  };
   assign \$79  = ~ row_out__hot;
-  assign \$80  = \$signature__data$290 [15:0] & \$79 ;
+  assign \$80  = \$signature__data$260 [15:0] & \$79 ;
   assign \$81  = \$80  & { \$77 , \$76 , \$75 , \$74 , \$73 , \$72 , \$71 , \$70 , \$69 , \$68 , \$67 , \$66 , \$65 , \$64 , \$63 , \$62  };
   assign \$82  = ~ { \$77 , \$76 , \$75 , \$74 , \$73 , \$72 , \$71 , \$70 , \$69 , \$68 , \$67 , \$66 , \$65 , \$64 , \$63 , \$62  };
   assign \$83  = row_out__hot & \$82 ;
-  assign \$84  = ~ \$signature__data$290 [31:16];
+  assign \$84  = ~ \$signature__data$260 [31:16];
   assign \$85  = row_out__hot & \$84 ;
   assign \$86  = ~ row_out__hot;
-  assign \$87  = \$signature__data$290 [15:0] & \$86 ;
-  assign \$88  = \$87  & \$signature__data$290 [31:16];
+  assign \$87  = \$signature__data$260 [15:0] & \$86 ;
+  assign \$88  = \$87  & \$signature__data$260 [31:16];
   assign any_left = | current;
   assign \$89  = ~ current;
   assign \$90  = \$89  + 1'h1;
@@ -35282,7 +26320,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$194  = update_valid & update_ready;
   assign \$195  = ~ \$signal$172 ;
   assign \$196  = { \$34 , \$33 , \$32 , \$31 , \$30 , \$29 , \$28 , \$27 , \$26 , \$25 , \$24 , \$23 , \$22 , \$21 , \$20 , \$19  } & \$195 ;
-  assign \$197  = \$signal$347  == \$signal$94 ;
+  assign \$197  = \$signal$287  == \$signal$94 ;
   assign \$198  = \$197  ? \$signal$172  : 16'h0000;
   assign \$199  = \$196  | \$198 ;
   assign \$200  = \$signal$88  ? \$199  : { \$34 , \$33 , \$32 , \$31 , \$30 , \$29 , \$28 , \$27 , \$26 , \$25 , \$24 , \$23 , \$22 , \$21 , \$20 , \$19  };
@@ -35290,58 +26328,58 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$202  = \$201  ? budget[42:27] : budget[26:11];
   assign \$203  = stage_set == \$signal$91 ;
   assign \$204  = \$signal$180  & \$203 ;
-  assign \$205  = \$signal$241  == \$signal$94 ;
-  assign \$206  = \$signal$88  ? done_valid : \$signature__data$290 [15:0];
-  assign \$207  = \$signal$88  ? done_referenced : \$signature__data$290 [31:16];
-  assign \$208  = \$signal$88  ? done_age : \$signature__data$290 [39:32];
-  assign \$209  = \$signal$88  ? done_counter0 : \$signature__data$290 [47:40];
-  assign \$210  = \$signal$88  ? done_counter1 : \$signature__data$290 [55:48];
-  assign \$211  = \$signal$88  ? done_counter2 : \$signature__data$290 [63:56];
-  assign \$212  = \$signal$88  ? done_counter3 : \$signature__data$290 [71:64];
-  assign \$213  = \$signal$88  ? done_counter4 : \$signature__data$290 [79:72];
-  assign \$214  = \$signal$88  ? done_counter5 : \$signature__data$290 [87:80];
-  assign \$215  = \$signal$88  ? done_counter6 : \$signature__data$290 [95:88];
-  assign \$216  = \$signal$88  ? done_counter7 : \$signature__data$290 [103:96];
-  assign \$217  = \$signal$88  ? done_counter8 : \$signature__data$290 [111:104];
-  assign \$218  = \$signal$88  ? done_counter9 : \$signature__data$290 [119:112];
-  assign \$219  = \$signal$88  ? done_counter10 : \$signature__data$290 [127:120];
-  assign \$220  = \$signal$88  ? done_counter11 : \$signature__data$290 [135:128];
-  assign \$221  = \$signal$88  ? done_counter12 : \$signature__data$290 [143:136];
-  assign \$222  = \$signal$88  ? done_counter13 : \$signature__data$290 [151:144];
-  assign \$223  = \$signal$88  ? done_counter14 : \$signature__data$290 [159:152];
-  assign \$224  = \$signal$88  ? done_counter15 : \$signature__data$290 [167:160];
+  assign \$205  = \$signal$226  == \$signal$94 ;
+  assign \$206  = \$signal$88  ? done_valid : \$signature__data$260 [15:0];
+  assign \$207  = \$signal$88  ? done_referenced : \$signature__data$260 [31:16];
+  assign \$208  = \$signal$88  ? done_age : \$signature__data$260 [39:32];
+  assign \$209  = \$signal$88  ? done_counter0 : \$signature__data$260 [47:40];
+  assign \$210  = \$signal$88  ? done_counter1 : \$signature__data$260 [55:48];
+  assign \$211  = \$signal$88  ? done_counter2 : \$signature__data$260 [63:56];
+  assign \$212  = \$signal$88  ? done_counter3 : \$signature__data$260 [71:64];
+  assign \$213  = \$signal$88  ? done_counter4 : \$signature__data$260 [79:72];
+  assign \$214  = \$signal$88  ? done_counter5 : \$signature__data$260 [87:80];
+  assign \$215  = \$signal$88  ? done_counter6 : \$signature__data$260 [95:88];
+  assign \$216  = \$signal$88  ? done_counter7 : \$signature__data$260 [103:96];
+  assign \$217  = \$signal$88  ? done_counter8 : \$signature__data$260 [111:104];
+  assign \$218  = \$signal$88  ? done_counter9 : \$signature__data$260 [119:112];
+  assign \$219  = \$signal$88  ? done_counter10 : \$signature__data$260 [127:120];
+  assign \$220  = \$signal$88  ? done_counter11 : \$signature__data$260 [135:128];
+  assign \$221  = \$signal$88  ? done_counter12 : \$signature__data$260 [143:136];
+  assign \$222  = \$signal$88  ? done_counter13 : \$signature__data$260 [151:144];
+  assign \$223  = \$signal$88  ? done_counter14 : \$signature__data$260 [159:152];
+  assign \$224  = \$signal$88  ? done_counter15 : \$signature__data$260 [167:160];
   assign \$225  = \$signal$180  & evict;
   assign \$226  = \$signal$180  & revives;
   assign \$227  = \$signal$180  & returns;
-  assign \$228  = 1'h0 + \$signal$330 [0];
-  assign \$229  = \$228  + \$signal$330 [1];
-  assign \$230  = \$229  + \$signal$330 [2];
-  assign \$231  = \$230  + \$signal$330 [3];
-  assign \$232  = \$231  + \$signal$330 [4];
-  assign \$233  = \$232  + \$signal$330 [5];
-  assign \$234  = \$233  + \$signal$330 [6];
-  assign \$235  = \$234  + \$signal$330 [7];
-  assign \$236  = \$235  + \$signal$330 [8];
-  assign \$237  = \$236  + \$signal$330 [9];
-  assign \$238  = \$237  + \$signal$330 [10];
-  assign \$239  = \$238  + \$signal$330 [11];
-  assign \$240  = \$239  + \$signal$330 [12];
-  assign \$241  = \$240  + \$signal$330 [13];
-  assign \$242  = \$241  + \$signal$330 [14];
-  assign \$243  = \$242  + \$signal$330 [15];
+  assign \$228  = 1'h0 + \$signal$270 [0];
+  assign \$229  = \$228  + \$signal$270 [1];
+  assign \$230  = \$229  + \$signal$270 [2];
+  assign \$231  = \$230  + \$signal$270 [3];
+  assign \$232  = \$231  + \$signal$270 [4];
+  assign \$233  = \$232  + \$signal$270 [5];
+  assign \$234  = \$233  + \$signal$270 [6];
+  assign \$235  = \$234  + \$signal$270 [7];
+  assign \$236  = \$235  + \$signal$270 [8];
+  assign \$237  = \$236  + \$signal$270 [9];
+  assign \$238  = \$237  + \$signal$270 [10];
+  assign \$239  = \$238  + \$signal$270 [11];
+  assign \$240  = \$239  + \$signal$270 [12];
+  assign \$241  = \$240  + \$signal$270 [13];
+  assign \$242  = \$241  + \$signal$270 [14];
+  assign \$243  = \$242  + \$signal$270 [15];
   assign \$244  = ~ \$42 [15:0];
   assign \$245  = current & \$244 ;
-  assign \$246  = \$signal$232  ^ \$42 [15:0];
+  assign \$246  = \$signal$217  ^ \$42 [15:0];
   always @(posedge clk)
-    \$signal$337  <= \$247 ;
+    \$signal$277  <= \$247 ;
   always @(posedge clk)
     \$signal$22  <= \$248 ;
   always @(posedge clk)
-    \$signal$339  <= \$249 ;
+    \$signal$279  <= \$249 ;
   always @(posedge clk)
-    \$signal$340  <= \$250 ;
+    \$signal$280  <= \$250 ;
   always @(posedge clk)
-    \$signal$341  <= \$251 ;
+    \$signal$281  <= \$251 ;
   always @(posedge clk)
     \$signal$42  <= \$252 ;
   always @(posedge clk)
@@ -35361,7 +26399,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   always @(posedge clk)
     \$signal$180  <= \$260 ;
   always @(posedge clk)
-    \$signal$241  <= \$261 ;
+    \$signal$226  <= \$261 ;
   always @(posedge clk)
     stage_set <= \$262 ;
   always @(posedge clk)
@@ -35417,7 +26455,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   always @(posedge clk)
     \$signal$89  <= \$288 ;
   always @(posedge clk)
-    \$signal$347  <= \$289 ;
+    \$signal$287  <= \$289 ;
   always @(posedge clk)
     done_set <= \$290 ;
   always @(posedge clk)
@@ -35473,7 +26511,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   always @(posedge clk)
     current <= \$316 ;
   always @(posedge clk)
-    \$signal$232  <= \$317 ;
+    \$signal$217  <= \$317 ;
   hotline_popularity_bank_tracker_update update (
     .age(age),
     .age_period(age_period),
@@ -35525,18 +26563,18 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$signal$330  = 16'h0000;
+    \$signal$270  = 16'h0000;
     casez (wanted)
       3'h0:
-          \$signal$330  = \$78 ;
+          \$signal$270  = \$78 ;
       3'h1:
-          \$signal$330  = \$81 ;
+          \$signal$270  = \$81 ;
       3'h2:
-          \$signal$330  = \$83 ;
+          \$signal$270  = \$83 ;
       3'h3:
-          \$signal$330  = \$85 ;
+          \$signal$270  = \$85 ;
       3'h4:
-          \$signal$330  = \$88 ;
+          \$signal$270  = \$88 ;
     endcase
   end
   always @* begin
@@ -35579,7 +26617,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$247  = \valid$338 ;
+    \$247  = \valid$278 ;
     if (rst) begin
       \$247  = 1'h0;
     end
@@ -35600,7 +26638,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$250  = \$signal$337 ;
+    \$250  = \$signal$277 ;
     if (rst) begin
       \$250  = 1'h0;
     end
@@ -35614,7 +26652,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$252  = \$signal$339 ;
+    \$252  = \$signal$279 ;
     if (rst) begin
       \$252  = 11'h000;
     end
@@ -35628,14 +26666,14 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$254  = \$signal$340 ;
+    \$254  = \$signal$280 ;
     if (rst) begin
       \$254  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$255  = \$signal$341 ;
+    \$255  = \$signal$281 ;
     if (rst) begin
       \$255  = 1'h0;
     end
@@ -35873,7 +26911,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$289  = \$signal$241 ;
+    \$289  = \$signal$226 ;
     if (rst) begin
       \$289  = 35'h000000000;
     end
@@ -36064,7 +27102,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
     (* full_case = 32'd1 *)
     if (load) begin
-      \$316  = \$signal$330 ;
+      \$316  = \$signal$270 ;
     end else begin
       \$316  = \$245 ;
     end
@@ -36088,23 +27126,23 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \port$524$0  = \$138 ;
   assign \port$549$0  = \$163 ;
   assign \port$574$0  = \$188 ;
-  assign \port$654$0  = \$signature__data$290 ;
-  assign row_out__tag__0 = \$signature__data$93 ;
-  assign row_out__tag__1 = \$signature__data$95 ;
-  assign row_out__tag__2 = \$signature__data$96 ;
-  assign row_out__tag__3 = \$signature__data$97 ;
-  assign row_out__tag__4 = \$signature__data$98 ;
-  assign row_out__tag__5 = \$signature__data$99 ;
-  assign row_out__tag__6 = \$signature__data$100 ;
-  assign row_out__tag__7 = \$signature__data$101 ;
-  assign row_out__tag__8 = \$signature__data$102 ;
-  assign row_out__tag__9 = \$signature__data$103 ;
-  assign row_out__tag__10 = \$signature__data$104 ;
-  assign row_out__tag__11 = \$signature__data$105 ;
-  assign row_out__tag__12 = \$signature__data$106 ;
-  assign row_out__tag__13 = \$signature__data$107 ;
-  assign row_out__tag__14 = \$signature__data$108 ;
-  assign row_out__tag__15 = \$signature__data$109 ;
+  assign \port$654$0  = \$signature__data$260 ;
+  assign \port$665$0  = \$signature__data$93 ;
+  assign \port$669$0  = \$signature__data$95 ;
+  assign \port$673$0  = \$signature__data$96 ;
+  assign \port$677$0  = \$signature__data$97 ;
+  assign \port$681$0  = \$signature__data$98 ;
+  assign \port$685$0  = \$signature__data$99 ;
+  assign \port$689$0  = \$signature__data$100 ;
+  assign \port$693$0  = \$signature__data$101 ;
+  assign \port$697$0  = \$signature__data$102 ;
+  assign \port$701$0  = \$signature__data$103 ;
+  assign \port$705$0  = \$signature__data$104 ;
+  assign \port$709$0  = \$signature__data$105 ;
+  assign \port$713$0  = \$signature__data$106 ;
+  assign \port$717$0  = \$signature__data$107 ;
+  assign \port$721$0  = \$signature__data$108 ;
+  assign \port$725$0  = \$signature__data$109 ;
 endmodule
 
 module hotline_popularity_bank_tracker_update(valid, referenced, age, counter__0, counter__1, counter__2, counter__3, counter__4, counter__5, counter__6, counter__7, counter__8, counter__9, counter__10, counter__11, counter__12, counter__13, counter__14, counter__15, match, fill

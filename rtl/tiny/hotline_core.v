@@ -1065,10 +1065,9 @@ module hotline_classifier_beats(rst, r_en, w_rdy, r_data, w_port__data, w_en, r_
   end
 endmodule
 
-module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits, hold, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counter__0, row_out__0__counter__1, row_out__0__counter__2, row_out__0__counter__3, row_out__0__tag__0, row_out__0__tag__1, row_out__0__tag__2, row_out__0__tag__3, slot_out__0, row_out__1__valid
-, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counter__0, row_out__1__counter__1, row_out__1__counter__2, row_out__1__counter__3, row_out__1__tag__0, row_out__1__tag__1, row_out__1__tag__2, row_out__1__tag__3, slot_out__1, selecting, dump__ready, restore__payload, write_data, budget, hot_rows, row_in__valid, row_in__hot, row_in__referenced
-, row_in__age, row_in__counter__0, row_in__counter__1, row_in__counter__2, row_in__counter__3, row_in__tag__0, row_in__tag__1, row_in__tag__2, row_in__tag__3, row_access, row_set, row_write, clear, done, hot_rows_range, restore_start, select, clear_counters, command_code, dump__valid, dump__payload
-, restore__ready, restore_entry, restore_length, row_way, restored, slot_write, slot_in, command_busy, snapshot, restore__valid);
+module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits, hold, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counters, row_out__0__tags, slot_out__0, row_out__1__valid, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counters, row_out__1__tags, slot_out__1
+, selecting, dump__ready, restore__payload, write_data, budget, hot_rows, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_access, row_set, row_write, clear, done, hot_rows_range, restore_start, select, clear_counters
+, command_code, dump__valid, dump__payload, restore__ready, restore_entry, restore_length, row_way, restored, slot_write, slot_in, command_busy, snapshot, restore__valid);
   reg \$auto$verilog_backend.cc:2505:dump_module$4 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$4 = 0;
   input clk;
@@ -1093,22 +1092,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [3:0] row_out__0__referenced;
   input [7:0] row_out__0__age;
   wire [7:0] row_out__0__age;
-  input [7:0] row_out__0__counter__0;
-  wire [7:0] row_out__0__counter__0;
-  input [7:0] row_out__0__counter__1;
-  wire [7:0] row_out__0__counter__1;
-  input [7:0] row_out__0__counter__2;
-  wire [7:0] row_out__0__counter__2;
-  input [7:0] row_out__0__counter__3;
-  wire [7:0] row_out__0__counter__3;
-  input [38:0] row_out__0__tag__0;
-  wire [38:0] row_out__0__tag__0;
-  input [38:0] row_out__0__tag__1;
-  wire [38:0] row_out__0__tag__1;
-  input [38:0] row_out__0__tag__2;
-  wire [38:0] row_out__0__tag__2;
-  input [38:0] row_out__0__tag__3;
-  wire [38:0] row_out__0__tag__3;
+  input [31:0] row_out__0__counters;
+  wire [31:0] row_out__0__counters;
+  input [155:0] row_out__0__tags;
+  wire [155:0] row_out__0__tags;
   input [4:0] slot_out__0;
   wire [4:0] slot_out__0;
   input [3:0] row_out__1__valid;
@@ -1119,22 +1106,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [3:0] row_out__1__referenced;
   input [7:0] row_out__1__age;
   wire [7:0] row_out__1__age;
-  input [7:0] row_out__1__counter__0;
-  wire [7:0] row_out__1__counter__0;
-  input [7:0] row_out__1__counter__1;
-  wire [7:0] row_out__1__counter__1;
-  input [7:0] row_out__1__counter__2;
-  wire [7:0] row_out__1__counter__2;
-  input [7:0] row_out__1__counter__3;
-  wire [7:0] row_out__1__counter__3;
-  input [38:0] row_out__1__tag__0;
-  wire [38:0] row_out__1__tag__0;
-  input [38:0] row_out__1__tag__1;
-  wire [38:0] row_out__1__tag__1;
-  input [38:0] row_out__1__tag__2;
-  wire [38:0] row_out__1__tag__2;
-  input [38:0] row_out__1__tag__3;
-  wire [38:0] row_out__1__tag__3;
+  input [31:0] row_out__1__counters;
+  wire [31:0] row_out__1__counters;
+  input [155:0] row_out__1__tags;
+  wire [155:0] row_out__1__tags;
   input [4:0] slot_out__1;
   wire [4:0] slot_out__1;
   input selecting;
@@ -1157,22 +1132,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   reg [3:0] row_in__referenced = 4'h0;
   output [7:0] row_in__age;
   reg [7:0] row_in__age = 8'h00;
-  output [7:0] row_in__counter__0;
-  reg [7:0] row_in__counter__0 = 8'h00;
-  output [7:0] row_in__counter__1;
-  reg [7:0] row_in__counter__1 = 8'h00;
-  output [7:0] row_in__counter__2;
-  reg [7:0] row_in__counter__2 = 8'h00;
-  output [7:0] row_in__counter__3;
-  reg [7:0] row_in__counter__3 = 8'h00;
-  output [38:0] row_in__tag__0;
-  reg [38:0] row_in__tag__0 = 39'h0000000000;
-  output [38:0] row_in__tag__1;
-  reg [38:0] row_in__tag__1 = 39'h0000000000;
-  output [38:0] row_in__tag__2;
-  reg [38:0] row_in__tag__2 = 39'h0000000000;
-  output [38:0] row_in__tag__3;
-  reg [38:0] row_in__tag__3 = 39'h0000000000;
+  output [31:0] row_in__counters;
+  reg [31:0] row_in__counters = 32'd0;
+  output [155:0] row_in__tags;
+  reg [155:0] row_in__tags = 156'h000000000000000000000000000000000000000;
   output row_access;
   reg row_access;
   output [2:0] row_set;
@@ -1289,20 +1252,14 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   reg [3:0] \$161 ;
   reg [3:0] \$162 ;
   reg [7:0] \$163 ;
-  reg [7:0] \$164 ;
-  reg [7:0] \$165 ;
-  reg [7:0] \$166 ;
-  reg [7:0] \$167 ;
-  reg [38:0] \$168 ;
-  reg [38:0] \$169 ;
+  reg [31:0] \$164 ;
+  reg [155:0] \$165 ;
+  reg [2:0] \$166 ;
+  reg [4:0] \$167 ;
+  reg [4:0] \$168 ;
+  reg [4:0] \$169 ;
   wire \$17 ;
-  reg [38:0] \$170 ;
-  reg [38:0] \$171 ;
-  reg [2:0] \$172 ;
-  reg [4:0] \$173 ;
-  reg [4:0] \$174 ;
-  reg [4:0] \$175 ;
-  reg [4:0] \$176 ;
+  reg [4:0] \$170 ;
   wire \$18 ;
   wire \$19 ;
   wire \$2 ;
@@ -1518,10 +1475,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   assign \$119  = restore__payload[256] != \final ;
   assign \$120  = 1'h1 << index[0];
   assign \$122  = ~ selecting;
-  assign \$123  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counter__0, 9'h000, row_in__tag__0 } : 64'h0000000000000000;
-  assign \$124  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counter__1, 9'h000, row_in__tag__1 } : 64'h0000000000000000;
-  assign \$125  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counter__2, 9'h000, row_in__tag__2 } : 64'h0000000000000000;
-  assign \$126  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counter__3, 9'h000, row_in__tag__3 } : 64'h0000000000000000;
+  assign \$123  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 9'h000, row_in__tags[38:0] } : 64'h0000000000000000;
+  assign \$124  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 9'h000, row_in__tags[77:39] } : 64'h0000000000000000;
+  assign \$125  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 9'h000, row_in__tags[116:78] } : 64'h0000000000000000;
+  assign \$126  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 9'h000, row_in__tags[155:117] } : 64'h0000000000000000;
   assign \$127  = row_in__hot[0] ? slot0 : 5'h00;
   assign \$128  = row_in__hot[1] ? slot1 : 5'h00;
   assign \$129  = row_in__hot[2] ? slot2 : 5'h00;
@@ -1572,31 +1529,19 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   always @(posedge clk)
     row_in__age <= \$163 ;
   always @(posedge clk)
-    row_in__counter__0 <= \$164 ;
+    row_in__counters <= \$164 ;
   always @(posedge clk)
-    row_in__counter__1 <= \$165 ;
+    row_in__tags <= \$165 ;
   always @(posedge clk)
-    row_in__counter__2 <= \$166 ;
+    way <= \$166 ;
   always @(posedge clk)
-    row_in__counter__3 <= \$167 ;
+    slot0 <= \$167 ;
   always @(posedge clk)
-    row_in__tag__0 <= \$168 ;
+    slot1 <= \$168 ;
   always @(posedge clk)
-    row_in__tag__1 <= \$169 ;
+    slot2 <= \$169 ;
   always @(posedge clk)
-    row_in__tag__2 <= \$170 ;
-  always @(posedge clk)
-    row_in__tag__3 <= \$171 ;
-  always @(posedge clk)
-    way <= \$172 ;
-  always @(posedge clk)
-    slot0 <= \$173 ;
-  always @(posedge clk)
-    slot1 <= \$174 ;
-  always @(posedge clk)
-    slot2 <= \$175 ;
-  always @(posedge clk)
-    slot3 <= \$176 ;
+    slot3 <= \$170 ;
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     (* full_case = 32'd1 *)
@@ -2065,7 +2010,7 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$164  = row_in__counter__0;
+    \$164  = row_in__counters;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -2077,24 +2022,27 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           (* full_case = 32'd1 *)
           casez (index[0])
             1'h0:
-                \$164  = row_out__0__counter__0;
+                \$164  = row_out__0__counters;
             1'h1:
-                \$164  = row_out__1__counter__0;
+                \$164  = row_out__1__counters;
           endcase
       4'h6:
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$164  = \$34 ;
+            \$164 [7:0] = \$34 ;
+            \$164 [15:8] = \$43 ;
+            \$164 [23:16] = \$52 ;
+            \$164 [31:24] = \$61 ;
           end
     endcase
     if (rst) begin
-      \$164  = 8'h00;
+      \$164  = 32'd0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$165  = row_in__counter__1;
+    \$165  = row_in__tags;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -2106,198 +2054,27 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           (* full_case = 32'd1 *)
           casez (index[0])
             1'h0:
-                \$165  = row_out__0__counter__1;
+                \$165  = row_out__0__tags;
             1'h1:
-                \$165  = row_out__1__counter__1;
+                \$165  = row_out__1__tags;
           endcase
       4'h6:
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$165  = \$43 ;
+            \$165 [38:0] = \$32 ;
+            \$165 [77:39] = \$41 ;
+            \$165 [116:78] = \$50 ;
+            \$165 [155:117] = \$59 ;
           end
     endcase
     if (rst) begin
-      \$165  = 8'h00;
+      \$165  = 156'h000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$166  = row_in__counter__2;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[0])
-            1'h0:
-                \$166  = row_out__0__counter__2;
-            1'h1:
-                \$166  = row_out__1__counter__2;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$166  = \$52 ;
-          end
-    endcase
-    if (rst) begin
-      \$166  = 8'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$167  = row_in__counter__3;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[0])
-            1'h0:
-                \$167  = row_out__0__counter__3;
-            1'h1:
-                \$167  = row_out__1__counter__3;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$167  = \$61 ;
-          end
-    endcase
-    if (rst) begin
-      \$167  = 8'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$168  = row_in__tag__0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[0])
-            1'h0:
-                \$168  = row_out__0__tag__0;
-            1'h1:
-                \$168  = row_out__1__tag__0;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$168  = \$32 ;
-          end
-    endcase
-    if (rst) begin
-      \$168  = 39'h0000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$169  = row_in__tag__1;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[0])
-            1'h0:
-                \$169  = row_out__0__tag__1;
-            1'h1:
-                \$169  = row_out__1__tag__1;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$169  = \$41 ;
-          end
-    endcase
-    if (rst) begin
-      \$169  = 39'h0000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$170  = row_in__tag__2;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[0])
-            1'h0:
-                \$170  = row_out__0__tag__2;
-            1'h1:
-                \$170  = row_out__1__tag__2;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$170  = \$50 ;
-          end
-    endcase
-    if (rst) begin
-      \$170  = 39'h0000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$171  = row_in__tag__3;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[0])
-            1'h0:
-                \$171  = row_out__0__tag__3;
-            1'h1:
-                \$171  = row_out__1__tag__3;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$171  = \$59 ;
-          end
-    endcase
-    if (rst) begin
-      \$171  = 39'h0000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$172  = way;
+    \$166  = way;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -2315,9 +2092,9 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h7:
         begin
-          \$172  = \$69 [2:0];
+          \$166  = \$69 [2:0];
           if (\$74 ) begin
-            \$172  = 3'h0;
+            \$166  = 3'h0;
           end
         end
       4'hb:
@@ -2326,19 +2103,19 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'hc:
         begin
-          \$172  = \$82 [2:0];
+          \$166  = \$82 [2:0];
           if (\$83 ) begin
-            \$172  = 3'h0;
+            \$166  = 3'h0;
           end
         end
     endcase
     if (rst) begin
-      \$172  = 3'h0;
+      \$166  = 3'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$173  = slot0;
+    \$167  = slot0;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -2357,22 +2134,22 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
       4'h7:
           casez (way)
             3'h1:
-                \$173  = \$70 ;
+                \$167  = \$70 ;
           endcase
       4'hb:
           /* empty */;
       4'h8:
           if (restore__valid) begin
-            \$173  = restore__payload[4:0];
+            \$167  = restore__payload[4:0];
           end
     endcase
     if (rst) begin
-      \$173  = 5'h00;
+      \$167  = 5'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$174  = slot1;
+    \$168  = slot1;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -2393,22 +2170,22 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             3'h1:
                 /* empty */;
             3'h2:
-                \$174  = \$71 ;
+                \$168  = \$71 ;
           endcase
       4'hb:
           /* empty */;
       4'h8:
           if (restore__valid) begin
-            \$174  = restore__payload[68:64];
+            \$168  = restore__payload[68:64];
           end
     endcase
     if (rst) begin
-      \$174  = 5'h00;
+      \$168  = 5'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$175  = slot2;
+    \$169  = slot2;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -2431,22 +2208,22 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             3'h2:
                 /* empty */;
             3'h3:
-                \$175  = \$72 ;
+                \$169  = \$72 ;
           endcase
       4'hb:
           /* empty */;
       4'h8:
           if (restore__valid) begin
-            \$175  = restore__payload[132:128];
+            \$169  = restore__payload[132:128];
           end
     endcase
     if (rst) begin
-      \$175  = 5'h00;
+      \$169  = 5'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$176  = slot3;
+    \$170  = slot3;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -2471,17 +2248,17 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             3'h3:
                 /* empty */;
             3'h4:
-                \$176  = \$73 ;
+                \$170  = \$73 ;
           endcase
       4'hb:
           /* empty */;
       4'h8:
           if (restore__valid) begin
-            \$176  = restore__payload[196:192];
+            \$170  = restore__payload[196:192];
           end
     endcase
     if (rst) begin
-      \$176  = 5'h00;
+      \$170  = 5'h00;
     end
   end
   always @* begin
@@ -3257,10 +3034,10 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire \$8 ;
   wire \$9 ;
   wire [7:0] age_period;
-  wire [31:0] \age_period$315 ;
+  wire [31:0] \age_period$273 ;
   wire [1:0] any_left;
-  wire \any_left$373 ;
-  wire \any_left$393 ;
+  wire \any_left$331 ;
+  wire \any_left$351 ;
   wire bank;
   wire bank_stall;
   wire [63:0] bank_stall_value;
@@ -3277,12 +3054,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [3:0] bus__wstrb;
   wire bus__wvalid;
   wire busy;
-  wire \busy$266 ;
-  wire \busy$399 ;
-  wire \busy$569 ;
+  wire \busy$224 ;
+  wire \busy$357 ;
+  wire \busy$527 ;
   wire clear;
-  wire \clear$340 ;
-  wire \clear$453 ;
+  wire \clear$298 ;
+  wire \clear$411 ;
   wire command_busy;
   wire command_code;
   wire command_write;
@@ -3307,7 +3084,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   reg event__ready;
   wire event__valid;
   wire evicted;
-  wire \evicted$594 ;
+  wire \evicted$552 ;
   reg [1:0] evictions = 2'h0;
   wire [63:0] evictions_value;
   wire fetch;
@@ -3317,33 +3094,33 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [11:0] heads__0;
   wire [11:0] heads__1;
   wire [31:0] hot_count;
-  wire [5:0] \hot_count$494 ;
+  wire [5:0] \hot_count$452 ;
   wire [5:0] hot_rows;
   wire hot_rows_range;
   wire hot_rows_write;
   wire [3:0] hysteresis;
-  wire [31:0] \hysteresis$335 ;
+  wire [31:0] \hysteresis$293 ;
   reg [15:0] in_core = 16'h0000;
   wire [31:0] index_bits;
-  wire [2:0] \index_bits$502 ;
+  wire [2:0] \index_bits$460 ;
   wire [1:0] index_errors;
   wire [63:0] index_errors_value;
   wire index_range;
   wire [144:0] input__payload;
   wire [130:0] \input__payload$103 ;
-  wire [214:0] \input__payload$267 ;
+  wire [214:0] \input__payload$225 ;
   wire [88:0] \input__payload$51 ;
   wire [168:0] \input__payload$57 ;
   wire [184:0] \input__payload$63 ;
   wire [144:0] \input__payload$69 ;
   wire [172:0] \input__payload$83 ;
   wire [130:0] \input__payload$89 ;
-  wire \input__ready$272 ;
-  wire \input__ready$274 ;
+  wire \input__ready$230 ;
+  wire \input__ready$232 ;
   wire input__valid;
   wire \input__valid$107 ;
-  wire \input__valid$270 ;
-  wire \input__valid$273 ;
+  wire \input__valid$228 ;
+  wire \input__valid$231 ;
   wire \input__valid$55 ;
   wire \input__valid$61 ;
   wire \input__valid$67 ;
@@ -3352,7 +3129,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire input_idle;
   wire [63:0] input_idle_value;
   wire inserted;
-  wire \inserted$592 ;
+  wire \inserted$550 ;
   reg [1:0] inserts = 2'h0;
   wire [63:0] inserts_value;
   wire [31:0] irq_enable;
@@ -3365,7 +3142,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   (* enum_value_010 = "HOT" *)
   (* enum_value_011 = "IDLE" *)
   (* enum_value_100 = "RECENT" *)
-  wire \load$364 ;
+  wire \load$322 ;
   wire [1:0] lookup_hits;
   wire [63:0] lookup_hits_value;
   wire [1:0] lookups;
@@ -3381,12 +3158,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [130:0] \output__payload$110 ;
   wire [130:0] \output__payload$96 ;
   wire output__ready;
-  wire \output__ready$275 ;
+  wire \output__ready$233 ;
   wire \output__ready$53 ;
   wire \output__ready$59 ;
   wire \output__ready$65 ;
   wire \output__ready$81 ;
-  wire \output__valid$271 ;
+  wire \output__valid$229 ;
   wire output_stall;
   wire [63:0] output_stall_value;
   wire [1:0] phase;
@@ -3408,7 +3185,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [1:0] rank_is__1;
   wire [1:0] ready;
   wire \ready$138 ;
-  wire \ready$214 ;
+  wire \ready$190 ;
   wire [256:0] restore__payload;
   wire restore__valid;
   wire restore_entry;
@@ -3416,67 +3193,49 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire restore_start;
   wire [2:0] restored;
   wire returned;
-  wire \returned$598 ;
+  wire \returned$556 ;
   reg [1:0] returns = 2'h0;
   wire [63:0] returns_value;
   reg [1:0] revivals = 2'h0;
   wire [63:0] revivals_value;
   wire revived;
-  wire \revived$596 ;
+  wire \revived$554 ;
   wire [1:0] room;
   wire \room$130 ;
-  wire \room$209 ;
-  wire [1:0] \room$312 ;
+  wire \room$185 ;
+  wire [1:0] \room$270 ;
   wire row_access;
-  wire \row_access$345 ;
-  wire \row_access$378 ;
+  wire \row_access$303 ;
+  wire \row_access$336 ;
   wire [7:0] row_in__age;
-  wire [7:0] row_in__counter__0;
-  wire [7:0] row_in__counter__1;
-  wire [7:0] row_in__counter__2;
-  wire [7:0] row_in__counter__3;
+  wire [31:0] row_in__counters;
   wire [3:0] row_in__hot;
   wire [3:0] row_in__referenced;
-  wire [38:0] row_in__tag__0;
-  wire [38:0] row_in__tag__1;
-  wire [38:0] row_in__tag__2;
-  wire [38:0] row_in__tag__3;
+  wire [155:0] row_in__tags;
   wire [3:0] row_in__valid;
   wire [7:0] row_out__0__age;
-  wire [7:0] row_out__0__counter__0;
-  wire [7:0] row_out__0__counter__1;
-  wire [7:0] row_out__0__counter__2;
-  wire [7:0] row_out__0__counter__3;
+  wire [31:0] row_out__0__counters;
   wire [3:0] row_out__0__hot;
   wire [3:0] row_out__0__referenced;
-  wire [38:0] row_out__0__tag__0;
-  wire [38:0] row_out__0__tag__1;
-  wire [38:0] row_out__0__tag__2;
-  wire [38:0] row_out__0__tag__3;
+  wire [155:0] row_out__0__tags;
   wire [3:0] row_out__0__valid;
   wire [7:0] row_out__1__age;
-  wire [7:0] row_out__1__counter__0;
-  wire [7:0] row_out__1__counter__1;
-  wire [7:0] row_out__1__counter__2;
-  wire [7:0] row_out__1__counter__3;
+  wire [31:0] row_out__1__counters;
   wire [3:0] row_out__1__hot;
   wire [3:0] row_out__1__referenced;
-  wire [38:0] row_out__1__tag__0;
-  wire [38:0] row_out__1__tag__1;
-  wire [38:0] row_out__1__tag__2;
-  wire [38:0] row_out__1__tag__3;
+  wire [155:0] row_out__1__tags;
   wire [3:0] row_out__1__valid;
   wire [2:0] row_set;
-  wire [2:0] \row_set$347 ;
-  wire [2:0] \row_set$348 ;
-  wire [2:0] \row_set$379 ;
+  wire [2:0] \row_set$305 ;
+  wire [2:0] \row_set$306 ;
+  wire [2:0] \row_set$337 ;
   wire [1:0] row_way;
-  wire [1:0] \row_way$350 ;
-  wire [1:0] \row_way$351 ;
-  wire [1:0] \row_way$380 ;
+  wire [1:0] \row_way$308 ;
+  wire [1:0] \row_way$309 ;
+  wire [1:0] \row_way$338 ;
   wire row_write;
   wire [1:0] \row_write$150 ;
-  wire \running$498 ;
+  wire \running$456 ;
   wire s_axil__arready;
   wire s_axil__awready;
   wire [1:0] s_axil__bresp;
@@ -3492,20 +3251,20 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [1:0] samples;
   wire [63:0] samples_value;
   wire [1:0] scatter;
-  wire [1:0] \scatter$202 ;
+  wire [1:0] \scatter$178 ;
   wire [63:0] select_cycles_value;
   wire [2:0] select_start;
-  wire [31:0] \select_start$339 ;
+  wire [31:0] \select_start$297 ;
   wire selecting;
   wire [2:0] set_mask;
   wire [4:0] slot_in;
-  wire [4:0] \slot_in$355 ;
-  wire [4:0] \slot_in$356 ;
-  wire [4:0] \slot_in$382 ;
+  wire [4:0] \slot_in$313 ;
+  wire [4:0] \slot_in$314 ;
+  wire [4:0] \slot_in$340 ;
   wire [4:0] slot_out__0;
   wire [4:0] slot_out__1;
   wire slot_write;
-  wire [1:0] \slot_write$353 ;
+  wire [1:0] \slot_write$311 ;
   wire snapshot;
   wire split_beats;
   wire [63:0] split_beats_value;
@@ -3516,24 +3275,24 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [38:0] tags__0;
   wire [38:0] tags__1;
   wire take;
-  wire [1:0] \take$369 ;
+  wire [1:0] \take$327 ;
   wire [31:0] threshold;
-  wire [8:0] \threshold$496 ;
+  wire [8:0] \threshold$454 ;
   wire unknown_phase;
   wire [1:0] update;
-  wire [1:0] \update$316 ;
+  wire [1:0] \update$274 ;
   wire [1:0] update_rank_is__0;
   wire [1:0] update_rank_is__1;
   wire update_room;
-  wire \update_room$325 ;
+  wire \update_room$283 ;
   wire [38:0] update_tags__0;
   wire [38:0] update_tags__1;
   wire update_take;
   wire [4:0] update_weights__0;
   wire [4:0] update_weights__1;
   reg updating = 1'h0;
-  wire \updating$599 ;
-  wire \updating$600 ;
+  wire \updating$557 ;
+  wire \updating$558 ;
   wire [172:0] w_data;
   wire w_en;
   (* enum_base_type = "Eligible" *)
@@ -3583,21 +3342,21 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign \$36  = | nonpopular_ended;
   assign finished = \$35  & \$36 ;
   assign busy = | in_core;
-  assign \input__valid$270  = \output__valid$271  & \input__ready$272 ;
-  assign \input__valid$273  = \output__valid$271  & \input__ready$274 ;
-  assign \output__ready$275  = \input__ready$272  & \input__ready$274 ;
-  assign \clear$340  = clear | restore_start;
-  assign row_access = selecting | \row_access$345 ;
-  assign row_set = selecting ? \row_set$348  : \row_set$347 ;
-  assign row_way = selecting ? \row_way$351  : \row_way$350 ;
-  assign slot_in = selecting ? \slot_in$356  : \slot_in$355 ;
-  assign \row_access$378  = selecting | \row_access$345 ;
-  assign \row_set$379  = selecting ? \row_set$348  : \row_set$347 ;
-  assign \row_way$380  = selecting ? \row_way$351  : \row_way$350 ;
-  assign \slot_in$382  = selecting ? \slot_in$356  : \slot_in$355 ;
-  assign \$37  = updating | \busy$399 ;
-  assign \busy$266  = busy | \$37 ;
-  assign \$38  = \busy$266  & s_axis_lookup__tready;
+  assign \input__valid$228  = \output__valid$229  & \input__ready$230 ;
+  assign \input__valid$231  = \output__valid$229  & \input__ready$232 ;
+  assign \output__ready$233  = \input__ready$230  & \input__ready$232 ;
+  assign \clear$298  = clear | restore_start;
+  assign row_access = selecting | \row_access$303 ;
+  assign row_set = selecting ? \row_set$306  : \row_set$305 ;
+  assign row_way = selecting ? \row_way$309  : \row_way$308 ;
+  assign slot_in = selecting ? \slot_in$314  : \slot_in$313 ;
+  assign \row_access$336  = selecting | \row_access$303 ;
+  assign \row_set$337  = selecting ? \row_set$306  : \row_set$305 ;
+  assign \row_way$338  = selecting ? \row_way$309  : \row_way$308 ;
+  assign \slot_in$340  = selecting ? \slot_in$314  : \slot_in$313 ;
+  assign \$37  = updating | \busy$357 ;
+  assign \busy$224  = busy | \$37 ;
+  assign \$38  = \busy$224  & s_axis_lookup__tready;
   assign \$39  = ~ s_axis_lookup_tvalid;
   assign input_idle = \$38  & \$39 ;
   assign \$40  = ~ m_axis_popular_tready;
@@ -3605,25 +3364,25 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign \$42  = ~ m_axis_nonpopular_tready;
   assign \$43  = m_axis_nonpopular__tvalid & \$42 ;
   assign output_stall = \$41  | \$43 ;
-  assign \$44  = \busy$266  | \running$498 ;
-  assign \busy$569  = \busy$266  | started;
+  assign \$44  = \busy$224  | \running$456 ;
+  assign \busy$527  = \busy$224  | started;
   assign \$45  = | { unknown_phase, empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
   assign \$46  = 1'h0 + inserted;
-  assign \$47  = \$46  + \inserted$592 ;
+  assign \$47  = \$46  + \inserted$550 ;
   assign \$48  = 1'h0 + evicted;
-  assign \$49  = \$48  + \evicted$594 ;
+  assign \$49  = \$48  + \evicted$552 ;
   assign \$50  = 1'h0 + revived;
-  assign \$51  = \$50  + \revived$596 ;
+  assign \$51  = \$50  + \revived$554 ;
   assign \$52  = 1'h0 + returned;
-  assign \$53  = \$52  + \returned$598 ;
+  assign \$53  = \$52  + \returned$556 ;
   assign \$54  = popular_ended + popular_sent;
   assign \$55  = \$54  - finished;
   assign \$56  = nonpopular_ended + nonpopular_sent;
   assign \$57  = \$56  - finished;
   assign \$58  = in_core + started;
   assign \$59  = \$58  - finished;
-  assign \$60  = | { \updating$600 , \updating$599  };
-  assign \$61  = \busy$399  | \$60 ;
+  assign \$60  = | { \updating$558 , \updating$557  };
+  assign \$61  = \busy$357  | \$60 ;
   assign \$62  = irq_status & irq_enable;
   assign \$63  = | \$62 ;
   always @(posedge clk)
@@ -3666,8 +3425,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign \$20  = \output__payload$110 [129:128] > 1'h0;
   assign \$21  = \output__payload$110 [129:128] > 1'h0;
   hotline_popularity_bank bank0 (
-    .age_period(\age_period$315 [7:0]),
-    .any_left(\any_left$373 ),
+    .age_period(\age_period$273 [7:0]),
+    .any_left(\any_left$331 ),
     .bank(1'h0),
     .budget(budget),
     .clear(clear),
@@ -3683,10 +3442,10 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .inserted(inserted),
     .learn(w_data[170]),
     .level(level),
-    .load(\load$364 ),
+    .load(\load$322 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__0),
-    .pick_take(\take$369 [0]),
+    .pick_take(\take$327 [0]),
     .pick_way(pick_way__0),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
@@ -3696,28 +3455,16 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .room(\room$130 ),
     .row_access(row_access),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__0__age),
-    .row_out_counter_0(row_out__0__counter__0),
-    .row_out_counter_1(row_out__0__counter__1),
-    .row_out_counter_2(row_out__0__counter__2),
-    .row_out_counter_3(row_out__0__counter__3),
+    .row_out_counters(row_out__0__counters),
     .row_out_hot(row_out__0__hot),
     .row_out_referenced(row_out__0__referenced),
-    .row_out_tag_0(row_out__0__tag__0),
-    .row_out_tag_1(row_out__0__tag__1),
-    .row_out_tag_2(row_out__0__tag__2),
-    .row_out_tag_3(row_out__0__tag__3),
+    .row_out_tags(row_out__0__tags),
     .row_out_valid(row_out__0__valid),
     .row_set(row_set),
     .row_way(row_way),
@@ -3726,7 +3473,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .scatter(scatter),
     .slot_in(slot_in),
     .slot_out(slot_out__0),
-    .slot_write(\slot_write$353 [0]),
+    .slot_write(\slot_write$311 [0]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .take(take),
@@ -3739,84 +3486,72 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_take(update_take),
     .update_weights_0(update_weights__0),
     .update_weights_1(update_weights__1),
-    .updating(\updating$599 ),
+    .updating(\updating$557 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank1 (
-    .age_period(\age_period$315 [7:0]),
-    .any_left(\any_left$393 ),
+    .age_period(\age_period$273 [7:0]),
+    .any_left(\any_left$351 ),
     .bank(1'h1),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__1),
-    .evicted(\evicted$594 ),
+    .evicted(\evicted$552 ),
     .fetch(fetch),
     .gather({ \$74 [1], \$73 [1] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$76 , \$75  }),
     .gather_rank_is_1({ \$78 , \$77  }),
     .heads(heads__1),
-    .inserted(\inserted$592 ),
+    .inserted(\inserted$550 ),
     .learn(w_data[170]),
     .level(level),
-    .load(\load$364 ),
+    .load(\load$322 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__1),
-    .pick_take(\take$369 [1]),
+    .pick_take(\take$327 [1]),
     .pick_way(pick_way__1),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
-    .ready(\ready$214 ),
-    .returned(\returned$598 ),
-    .revived(\revived$596 ),
-    .room(\room$209 ),
-    .row_access(\row_access$378 ),
+    .ready(\ready$190 ),
+    .returned(\returned$556 ),
+    .revived(\revived$554 ),
+    .room(\room$185 ),
+    .row_access(\row_access$336 ),
     .row_in_age(row_in__age),
-    .row_in_counter_0(row_in__counter__0),
-    .row_in_counter_1(row_in__counter__1),
-    .row_in_counter_2(row_in__counter__2),
-    .row_in_counter_3(row_in__counter__3),
+    .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tag_0(row_in__tag__0),
-    .row_in_tag_1(row_in__tag__1),
-    .row_in_tag_2(row_in__tag__2),
-    .row_in_tag_3(row_in__tag__3),
+    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__1__age),
-    .row_out_counter_0(row_out__1__counter__0),
-    .row_out_counter_1(row_out__1__counter__1),
-    .row_out_counter_2(row_out__1__counter__2),
-    .row_out_counter_3(row_out__1__counter__3),
+    .row_out_counters(row_out__1__counters),
     .row_out_hot(row_out__1__hot),
     .row_out_referenced(row_out__1__referenced),
-    .row_out_tag_0(row_out__1__tag__0),
-    .row_out_tag_1(row_out__1__tag__1),
-    .row_out_tag_2(row_out__1__tag__2),
-    .row_out_tag_3(row_out__1__tag__3),
+    .row_out_tags(row_out__1__tags),
     .row_out_valid(row_out__1__valid),
-    .row_set(\row_set$379 ),
-    .row_way(\row_way$380 ),
+    .row_set(\row_set$337 ),
+    .row_way(\row_way$338 ),
     .row_write(\row_write$150 [1]),
     .rst(rst),
-    .scatter(\scatter$202 ),
-    .slot_in(\slot_in$382 ),
+    .scatter(\scatter$178 ),
+    .slot_in(\slot_in$340 ),
     .slot_out(slot_out__1),
-    .slot_write(\slot_write$353 [1]),
+    .slot_write(\slot_write$311 [1]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .take(take),
-    .update(\update$316 ),
+    .update(\update$274 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
-    .update_room(\update_room$325 ),
+    .update_room(\update_room$283 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_take(update_take),
     .update_weights_0(update_weights__0),
     .update_weights_1(update_weights__1),
-    .updating(\updating$600 ),
+    .updating(\updating$558 ),
     .wanted(wanted)
   );
   hotline_classifier classifier (
@@ -3828,18 +3563,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .input__ready(\output__ready$65 ),
     .input__valid(\input__valid$67 ),
     .lookups(lookups),
-    .output__payload(\input__payload$267 ),
-    .output__ready(\output__ready$275 ),
-    .output__valid(\output__valid$271 ),
+    .output__payload(\input__payload$225 ),
+    .output__ready(\output__ready$233 ),
+    .output__valid(\output__valid$229 ),
     .popular(popular_samples),
     .rst(rst),
     .\samples$44 (samples)
   );
-  hotline_control \control$604  (
+  hotline_control \control$562  (
     .budget(budget),
-    .busy(\busy$569 ),
+    .busy(\busy$527 ),
     .clear(clear),
-    .clear_counters(\clear$453 ),
+    .clear_counters(\clear$411 ),
     .clk(clk),
     .command_busy(command_busy),
     .command_code(command_code),
@@ -3848,11 +3583,11 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .dump__payload(dump__payload),
     .dump__ready(dump__ready),
     .dump__valid(dump__valid),
-    .hold(\running$498 ),
+    .hold(\running$456 ),
     .hot_rows(hot_rows),
     .hot_rows_range(hot_rows_range),
     .hot_rows_write(hot_rows_write),
-    .index_bits(\index_bits$502 ),
+    .index_bits(\index_bits$460 ),
     .restore__payload(restore__payload),
     .restore__ready(s_axis_state__tready),
     .restore__valid(s_axis_state_tvalid),
@@ -3860,53 +3595,35 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .restore_length(restore_length),
     .restore_start(restore_start),
     .restored(restored),
-    .row_access(\row_access$345 ),
+    .row_access(\row_access$303 ),
     .row_in__age(row_in__age),
-    .row_in__counter__0(row_in__counter__0),
-    .row_in__counter__1(row_in__counter__1),
-    .row_in__counter__2(row_in__counter__2),
-    .row_in__counter__3(row_in__counter__3),
+    .row_in__counters(row_in__counters),
     .row_in__hot(row_in__hot),
     .row_in__referenced(row_in__referenced),
-    .row_in__tag__0(row_in__tag__0),
-    .row_in__tag__1(row_in__tag__1),
-    .row_in__tag__2(row_in__tag__2),
-    .row_in__tag__3(row_in__tag__3),
+    .row_in__tags(row_in__tags),
     .row_in__valid(row_in__valid),
     .row_out__0__age(row_out__0__age),
-    .row_out__0__counter__0(row_out__0__counter__0),
-    .row_out__0__counter__1(row_out__0__counter__1),
-    .row_out__0__counter__2(row_out__0__counter__2),
-    .row_out__0__counter__3(row_out__0__counter__3),
+    .row_out__0__counters(row_out__0__counters),
     .row_out__0__hot(row_out__0__hot),
     .row_out__0__referenced(row_out__0__referenced),
-    .row_out__0__tag__0(row_out__0__tag__0),
-    .row_out__0__tag__1(row_out__0__tag__1),
-    .row_out__0__tag__2(row_out__0__tag__2),
-    .row_out__0__tag__3(row_out__0__tag__3),
+    .row_out__0__tags(row_out__0__tags),
     .row_out__0__valid(row_out__0__valid),
     .row_out__1__age(row_out__1__age),
-    .row_out__1__counter__0(row_out__1__counter__0),
-    .row_out__1__counter__1(row_out__1__counter__1),
-    .row_out__1__counter__2(row_out__1__counter__2),
-    .row_out__1__counter__3(row_out__1__counter__3),
+    .row_out__1__counters(row_out__1__counters),
     .row_out__1__hot(row_out__1__hot),
     .row_out__1__referenced(row_out__1__referenced),
-    .row_out__1__tag__0(row_out__1__tag__0),
-    .row_out__1__tag__1(row_out__1__tag__1),
-    .row_out__1__tag__2(row_out__1__tag__2),
-    .row_out__1__tag__3(row_out__1__tag__3),
+    .row_out__1__tags(row_out__1__tags),
     .row_out__1__valid(row_out__1__valid),
-    .row_set(\row_set$347 ),
-    .row_way(\row_way$350 ),
+    .row_set(\row_set$305 ),
+    .row_way(\row_way$308 ),
     .row_write(\row_write$150 ),
     .rst(rst),
     .select(start),
     .selecting(selecting),
-    .slot_in(\slot_in$355 ),
+    .slot_in(\slot_in$313 ),
     .slot_out__0(slot_out__0),
     .slot_out__1(slot_out__1),
-    .slot_write(\slot_write$353 ),
+    .slot_write(\slot_write$311 ),
     .snapshot(snapshot),
     .write_data(write_data)
   );
@@ -3915,9 +3632,9 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .bank_stall_value(bank_stall_value),
     .batches(finished),
     .batches_value(batches_value),
-    .clear(\clear$453 ),
+    .clear(\clear$411 ),
     .clk(clk),
-    .cycles(\busy$266 ),
+    .cycles(\busy$224 ),
     .cycles_value(cycles_value),
     .demotions(demotions),
     .demotions_value(demotions_value),
@@ -3953,7 +3670,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .split_beats_value(split_beats_value)
   );
   hotline_csr csr (
-    .age_period(\age_period$315 ),
+    .age_period(\age_period$273 ),
     .bus__araddr(s_axil_araddr),
     .bus__arready(s_axil__arready),
     .bus__arvalid(s_axil_arvalid),
@@ -3973,53 +3690,53 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .bus__wvalid(s_axil_wvalid),
     .clk(clk),
     .control(control),
-    .hysteresis(\hysteresis$335 ),
+    .hysteresis(\hysteresis$293 ),
     .irq_enable(irq_enable),
     .irq_status(irq_status),
     .move_limit(move_limit),
     .\port$1393$0 (hot_rows),
-    .\port$1432$0 (done),
-    .\port$1433$0 (hot_rows_range),
-    .\port$1437$0 (command_code),
-    .\port$1441$0 (restore_entry),
-    .\port$1442$0 (restore_length),
-    .\port$1449$0 (command_busy),
-    .\port$1473$0 (newest_phase),
-    .\port$1475$0 (unknown_phase),
-    .\port$1485$0 (index_range),
-    .\port$1487$0 (sample_too_long),
-    .\port$1489$0 (sample_open),
-    .\port$1491$0 (empty_batch),
-    .\port$1593$0 (batch_too_long),
-    .\port$1677$0 (\hot_count$494 ),
-    .\port$1679$0 (\threshold$496 ),
-    .\port$1727$0 (batches_value),
-    .\port$1731$0 (samples_value),
-    .\port$1735$0 (popular_samples_value),
-    .\port$1739$0 (lookups_value),
-    .\port$1743$0 (lookup_hits_value),
-    .\port$1747$0 (inserts_value),
-    .\port$1751$0 (evictions_value),
-    .\port$1755$0 (revivals_value),
-    .\port$1759$0 (returns_value),
-    .\port$1763$0 (promotions_value),
-    .\port$1767$0 (demotions_value),
-    .\port$1771$0 (index_errors_value),
-    .\port$1775$0 (cycles_value),
-    .\port$1779$0 (select_cycles_value),
-    .\port$1783$0 (input_idle_value),
-    .\port$1787$0 (bank_stall_value),
-    .\port$1791$0 (split_beats_value),
-    .\port$1795$0 (output_stall_value),
+    .\port$1420$0 (done),
+    .\port$1421$0 (hot_rows_range),
+    .\port$1425$0 (command_code),
+    .\port$1429$0 (restore_entry),
+    .\port$1430$0 (restore_length),
+    .\port$1437$0 (command_busy),
+    .\port$1461$0 (newest_phase),
+    .\port$1463$0 (unknown_phase),
+    .\port$1473$0 (index_range),
+    .\port$1475$0 (sample_too_long),
+    .\port$1477$0 (sample_open),
+    .\port$1479$0 (empty_batch),
+    .\port$1581$0 (batch_too_long),
+    .\port$1665$0 (\hot_count$452 ),
+    .\port$1667$0 (\threshold$454 ),
+    .\port$1715$0 (batches_value),
+    .\port$1719$0 (samples_value),
+    .\port$1723$0 (popular_samples_value),
+    .\port$1727$0 (lookups_value),
+    .\port$1731$0 (lookup_hits_value),
+    .\port$1735$0 (inserts_value),
+    .\port$1739$0 (evictions_value),
+    .\port$1743$0 (revivals_value),
+    .\port$1747$0 (returns_value),
+    .\port$1751$0 (promotions_value),
+    .\port$1755$0 (demotions_value),
+    .\port$1759$0 (index_errors_value),
+    .\port$1763$0 (cycles_value),
+    .\port$1767$0 (select_cycles_value),
+    .\port$1771$0 (input_idle_value),
+    .\port$1775$0 (bank_stall_value),
+    .\port$1779$0 (split_beats_value),
+    .\port$1783$0 (output_stall_value),
     .\port$39$0 (finished),
-    .\port$440$0 (\index_bits$502 ),
-    .\port$446$0 (\running$498 ),
+    .\port$440$0 (\index_bits$460 ),
+    .\port$446$0 (\running$456 ),
     .\port$65$0 (\$44 ),
     .\port$67$0 (\$45 ),
     .rst(rst),
     .select_command(command_write),
     .select_hot_rows(hot_rows_write),
-    .select_start(\select_start$339 ),
+    .select_start(\select_start$297 ),
     .weights_0(weights_0),
     .weights_1(weights_1),
     .weights_2(weights_2),
@@ -4027,10 +3744,10 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .write_data(write_data)
   );
   hotline_dispatcher dispatcher (
-    .both_ready(\input__ready$274 ),
+    .both_ready(\input__ready$232 ),
     .clk(clk),
-    .input__payload(\input__payload$267 ),
-    .\input__valid$11 (\input__valid$270 ),
+    .input__payload(\input__payload$225 ),
+    .\input__valid$11 (\input__valid$228 ),
     .nonpopular__payload(\input__payload$103 ),
     .nonpopular__valid(\input__valid$107 ),
     .output__ready(popular__ready),
@@ -4039,7 +3756,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .popular__valid(\input__valid$93 ),
     .rst(rst)
   );
-  hotline_gather \gather$610  (
+  hotline_gather \gather$568  (
     .clk(clk),
     .fetch(fetch),
     .heads__0(heads__0),
@@ -4110,7 +3827,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .output__valid(m_axis_popular__tvalid),
     .rst(rst)
   );
-  hotline_scatter \scatter$608  (
+  hotline_scatter \scatter$566  (
     .clk(clk),
     .fire(take),
     .input__payload(\input__payload$57 ),
@@ -4128,11 +3845,11 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags__0(tags__0),
     .tags__1(tags__1),
     .to_bank__0(scatter),
-    .to_bank__1(\scatter$202 )
+    .to_bank__1(\scatter$178 )
   );
   hotline_selector selector (
     .any_left(any_left),
-    .clear(\clear$340 ),
+    .clear(\clear$298 ),
     .clk(clk),
     .demoted(demotions),
     .eligible__0(eligible__0),
@@ -4140,11 +3857,11 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .event__payload(event__payload),
     .event__ready(event__ready),
     .event__valid(event__valid),
-    .hot_count(\hot_count$494 ),
+    .hot_count(\hot_count$452 ),
     .hot_rows(hot_rows),
-    .hysteresis(\hysteresis$335 [3:0]),
+    .hysteresis(\hysteresis$293 [3:0]),
     .level(level),
-    .load(\load$364 ),
+    .load(\load$322 ),
     .make_hot(make_hot),
     .move_limit(move_limit),
     .pick_tag__0(pick_tag__0),
@@ -4153,24 +3870,24 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .pick_way__1(pick_way__1),
     .promoted(promotions),
     .restored(restored),
-    .row_set(\row_set$348 ),
-    .row_way(\row_way$351 ),
+    .row_set(\row_set$306 ),
+    .row_way(\row_way$309 ),
     .rst(rst),
     .running(selecting),
-    .select_start(\select_start$339 [2:0]),
+    .select_start(\select_start$297 [2:0]),
     .set_mask(budget[2:0]),
-    .slot_in(\slot_in$356 ),
+    .slot_in(\slot_in$314 ),
     .slot_out__0(slot_out__0),
     .slot_out__1(slot_out__1),
     .start(start),
-    .take(\take$369 ),
-    .threshold(\threshold$496 ),
+    .take(\take$327 ),
+    .threshold(\threshold$454 ),
     .wanted(wanted)
   );
   hotline_unpacker unpacker (
     .clk(clk),
     .empty_batch(empty_batch),
-    .hold(\running$498 ),
+    .hold(\running$456 ),
     .index_range(index_range),
     .input__payload(input__payload),
     .input__ready(output__ready),
@@ -4189,20 +3906,20 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   hotline_updates updates (
     .clk(clk),
     .fire(update_take),
-    .held(\busy$399 ),
-    .input__payload(\input__payload$267 ),
-    .input__ready(\input__ready$272 ),
-    .input__valid(\input__valid$273 ),
+    .held(\busy$357 ),
+    .input__payload(\input__payload$225 ),
+    .input__ready(\input__ready$230 ),
+    .input__valid(\input__valid$231 ),
     .lane_weights__0(update_weights__0),
     .lane_weights__1(update_weights__1),
     .rank_is__0(update_rank_is__0),
     .rank_is__1(update_rank_is__1),
-    .room(\room$312 ),
+    .room(\room$270 ),
     .rst(rst),
     .tags__0(update_tags__0),
     .tags__1(update_tags__1),
     .to_bank__0(update),
-    .to_bank__1(\update$316 ),
+    .to_bank__1(\update$274 ),
     .weights__0(weights_0[4:0]),
     .weights__1(weights_0[12:8]),
     .weights__10(weights_2[20:16]),
@@ -4337,12 +4054,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign weights__13 = weights_3[12:8];
   assign weights__14 = weights_3[20:16];
   assign weights__15 = weights_3[28:24];
-  assign age_period = \age_period$315 [7:0];
+  assign age_period = \age_period$273 [7:0];
   assign set_mask = budget[2:0];
-  assign hysteresis = \hysteresis$335 [3:0];
-  assign select_start = \select_start$339 [2:0];
-  assign slot_write = \slot_write$353 [0];
-  assign pick_take = \take$369 [0];
+  assign hysteresis = \hysteresis$293 [3:0];
+  assign select_start = \select_start$297 [2:0];
+  assign slot_write = \slot_write$311 [0];
+  assign pick_take = \take$327 [0];
   assign restore__valid = s_axis_state_tvalid;
   assign bus__araddr = s_axil_araddr;
   assign bus__arvalid = s_axil_arvalid;
@@ -4353,9 +4070,9 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign bus__wdata = s_axil_wdata;
   assign bus__wstrb = s_axil_wstrb;
   assign bus__wvalid = s_axil_wvalid;
-  assign hot_count = { 26'h0000000, \hot_count$494  };
-  assign threshold = { 23'h000000, \threshold$496  };
-  assign index_bits = { 29'h00000000, \index_bits$502  };
+  assign hot_count = { 26'h0000000, \hot_count$452  };
+  assign threshold = { 23'h000000, \threshold$454  };
+  assign index_bits = { 29'h00000000, \index_bits$460  };
   assign phase = control[1:0];
   assign s_axil_awready = s_axil__awready;
   assign s_axil_wready = s_axil__wready;
@@ -4380,13 +4097,13 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign m_axis_state_tvalid = state__valid;
   assign restore__payload[256] = s_axis_state_tlast;
   assign restore__payload[255:0] = s_axis_state_tdata;
-  assign any_left[1] = \any_left$393 ;
-  assign any_left[0] = \any_left$373 ;
-  assign \room$312 [1] = \update_room$325 ;
-  assign \room$312 [0] = update_room;
-  assign ready[1] = \ready$214 ;
+  assign any_left[1] = \any_left$351 ;
+  assign any_left[0] = \any_left$331 ;
+  assign \room$270 [1] = \update_room$283 ;
+  assign \room$270 [0] = update_room;
+  assign ready[1] = \ready$190 ;
   assign ready[0] = \ready$138 ;
-  assign room[1] = \room$209 ;
+  assign room[1] = \room$185 ;
   assign room[0] = \room$130 ;
   assign \input__payload$69 [144] = s_axis_lookup_tlast;
   assign \input__payload$69 [143:128] = s_axis_lookup_tkeep;
@@ -5002,9 +4719,9 @@ module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_be
 endmodule
 
 module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, clk, rst, \port$39$0 , \port$65$0 , \port$67$0 , bus__awready, bus__wready, bus__arready, select_hot_rows, select_command, \port$440$0 , \port$446$0 , write_data
-, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, control, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, \port$1393$0 , \port$1432$0 , \port$1433$0 , \port$1437$0 , \port$1441$0 
-, \port$1442$0 , \port$1449$0 , \port$1473$0 , \port$1475$0 , \port$1485$0 , \port$1487$0 , \port$1489$0 , \port$1491$0 , \port$1593$0 , \port$1677$0 , \port$1679$0 , \port$1727$0 , \port$1731$0 , \port$1735$0 , \port$1739$0 , \port$1743$0 , \port$1747$0 , \port$1751$0 , \port$1755$0 , \port$1759$0 , \port$1763$0 
-, \port$1767$0 , \port$1771$0 , \port$1775$0 , \port$1779$0 , \port$1783$0 , \port$1787$0 , \port$1791$0 , \port$1795$0 , bus__awaddr);
+, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, control, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, \port$1393$0 , \port$1420$0 , \port$1421$0 , \port$1425$0 , \port$1429$0 
+, \port$1430$0 , \port$1437$0 , \port$1461$0 , \port$1463$0 , \port$1473$0 , \port$1475$0 , \port$1477$0 , \port$1479$0 , \port$1581$0 , \port$1665$0 , \port$1667$0 , \port$1715$0 , \port$1719$0 , \port$1723$0 , \port$1727$0 , \port$1731$0 , \port$1735$0 , \port$1739$0 , \port$1743$0 , \port$1747$0 , \port$1751$0 
+, \port$1755$0 , \port$1759$0 , \port$1763$0 , \port$1767$0 , \port$1771$0 , \port$1775$0 , \port$1779$0 , \port$1783$0 , bus__awaddr);
   reg \$auto$verilog_backend.cc:2505:dump_module$7 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$7 = 0;
   input bus__awvalid;
@@ -5083,36 +4800,42 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   reg [31:0] weights_3 = 32'd16843009;
   input [5:0] \port$1393$0 ;
   wire [5:0] \port$1393$0 ;
-  input \port$1432$0 ;
-  wire \port$1432$0 ;
-  input \port$1433$0 ;
-  wire \port$1433$0 ;
+  input \port$1420$0 ;
+  wire \port$1420$0 ;
+  input \port$1421$0 ;
+  wire \port$1421$0 ;
+  input \port$1425$0 ;
+  wire \port$1425$0 ;
+  input \port$1429$0 ;
+  wire \port$1429$0 ;
+  input \port$1430$0 ;
+  wire \port$1430$0 ;
   input \port$1437$0 ;
   wire \port$1437$0 ;
-  input \port$1441$0 ;
-  wire \port$1441$0 ;
-  input \port$1442$0 ;
-  wire \port$1442$0 ;
-  input \port$1449$0 ;
-  wire \port$1449$0 ;
-  input [1:0] \port$1473$0 ;
-  wire [1:0] \port$1473$0 ;
+  input [1:0] \port$1461$0 ;
+  wire [1:0] \port$1461$0 ;
+  input \port$1463$0 ;
+  wire \port$1463$0 ;
+  input \port$1473$0 ;
+  wire \port$1473$0 ;
   input \port$1475$0 ;
   wire \port$1475$0 ;
-  input \port$1485$0 ;
-  wire \port$1485$0 ;
-  input \port$1487$0 ;
-  wire \port$1487$0 ;
-  input \port$1489$0 ;
-  wire \port$1489$0 ;
-  input \port$1491$0 ;
-  wire \port$1491$0 ;
-  input \port$1593$0 ;
-  wire \port$1593$0 ;
-  input [5:0] \port$1677$0 ;
-  wire [5:0] \port$1677$0 ;
-  input [8:0] \port$1679$0 ;
-  wire [8:0] \port$1679$0 ;
+  input \port$1477$0 ;
+  wire \port$1477$0 ;
+  input \port$1479$0 ;
+  wire \port$1479$0 ;
+  input \port$1581$0 ;
+  wire \port$1581$0 ;
+  input [5:0] \port$1665$0 ;
+  wire [5:0] \port$1665$0 ;
+  input [8:0] \port$1667$0 ;
+  wire [8:0] \port$1667$0 ;
+  input [63:0] \port$1715$0 ;
+  wire [63:0] \port$1715$0 ;
+  input [63:0] \port$1719$0 ;
+  wire [63:0] \port$1719$0 ;
+  input [63:0] \port$1723$0 ;
+  wire [63:0] \port$1723$0 ;
   input [63:0] \port$1727$0 ;
   wire [63:0] \port$1727$0 ;
   input [63:0] \port$1731$0 ;
@@ -5143,12 +4866,6 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   wire [63:0] \port$1779$0 ;
   input [63:0] \port$1783$0 ;
   wire [63:0] \port$1783$0 ;
-  input [63:0] \port$1787$0 ;
-  wire [63:0] \port$1787$0 ;
-  input [63:0] \port$1791$0 ;
-  wire [63:0] \port$1791$0 ;
-  input [63:0] \port$1795$0 ;
-  wire [63:0] \port$1795$0 ;
   input [11:0] bus__awaddr;
   wire [11:0] bus__awaddr;
   wire \$1 ;
@@ -5253,11 +4970,11 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   assign \$25  = ~ write_data;
   assign \$26  = error & \$25 ;
   assign \$27  = select_error ? \$26  : error;
-  assign \$28  = \$27  | { 21'h000000, \port$1475$0 , \port$1491$0 , \port$1441$0 , \port$1442$0 , \port$1433$0 , \port$1437$0 , \port$1449$0 , \port$1593$0 , \port$1489$0 , \port$1487$0 , \port$1485$0  };
+  assign \$28  = \$27  | { 21'h000000, \port$1463$0 , \port$1479$0 , \port$1429$0 , \port$1430$0 , \port$1421$0 , \port$1425$0 , \port$1437$0 , \port$1581$0 , \port$1477$0 , \port$1475$0 , \port$1473$0  };
   assign \$29  = ~ write_data;
   assign \$30  = irq_status & \$29 ;
   assign \$31  = select_irq_status ? \$30  : irq_status;
-  assign \$32  = \$31  | { 29'h00000000, \port$67$0 , \port$1432$0 , \port$39$0  };
+  assign \$32  = \$31  | { 29'h00000000, \port$67$0 , \port$1420$0 , \port$39$0  };
   always @(posedge clk)
     \$signal$79  <= \$42 ;
   always @(posedge clk)
@@ -5363,7 +5080,7 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
       12'h040:
           value = control;
       12'h044:
-          value = { 28'h0000000, \port$1473$0 , \port$446$0 , \port$65$0  };
+          value = { 28'h0000000, \port$1461$0 , \port$446$0 , \port$65$0  };
       12'h048:
           value = { 26'h0000000, \port$1393$0  };
       12'h04c:
@@ -5393,81 +5110,81 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
       12'h07c:
           value = weights_3;
       12'h080:
-          value = { 26'h0000000, \port$1677$0  };
+          value = { 26'h0000000, \port$1665$0  };
       12'h084:
-          value = { 23'h000000, \port$1679$0  };
+          value = { 23'h000000, \port$1667$0  };
       12'h100:
-          value = \port$1727$0 [31:0];
+          value = \port$1715$0 [31:0];
       12'h104:
-          value = \port$1727$0 [63:32];
+          value = \port$1715$0 [63:32];
       12'h108:
-          value = \port$1731$0 [31:0];
+          value = \port$1719$0 [31:0];
       12'h10c:
-          value = \port$1731$0 [63:32];
+          value = \port$1719$0 [63:32];
       12'h110:
-          value = \port$1735$0 [31:0];
+          value = \port$1723$0 [31:0];
       12'h114:
-          value = \port$1735$0 [63:32];
+          value = \port$1723$0 [63:32];
       12'h118:
-          value = \port$1739$0 [31:0];
+          value = \port$1727$0 [31:0];
       12'h11c:
-          value = \port$1739$0 [63:32];
+          value = \port$1727$0 [63:32];
       12'h120:
-          value = \port$1743$0 [31:0];
+          value = \port$1731$0 [31:0];
       12'h124:
-          value = \port$1743$0 [63:32];
+          value = \port$1731$0 [63:32];
       12'h128:
-          value = \port$1747$0 [31:0];
+          value = \port$1735$0 [31:0];
       12'h12c:
-          value = \port$1747$0 [63:32];
+          value = \port$1735$0 [63:32];
       12'h130:
-          value = \port$1751$0 [31:0];
+          value = \port$1739$0 [31:0];
       12'h134:
-          value = \port$1751$0 [63:32];
+          value = \port$1739$0 [63:32];
       12'h138:
-          value = \port$1755$0 [31:0];
+          value = \port$1743$0 [31:0];
       12'h13c:
-          value = \port$1755$0 [63:32];
+          value = \port$1743$0 [63:32];
       12'h140:
-          value = \port$1759$0 [31:0];
+          value = \port$1747$0 [31:0];
       12'h144:
-          value = \port$1759$0 [63:32];
+          value = \port$1747$0 [63:32];
       12'h148:
-          value = \port$1763$0 [31:0];
+          value = \port$1751$0 [31:0];
       12'h14c:
-          value = \port$1763$0 [63:32];
+          value = \port$1751$0 [63:32];
       12'h150:
-          value = \port$1767$0 [31:0];
+          value = \port$1755$0 [31:0];
       12'h154:
-          value = \port$1767$0 [63:32];
+          value = \port$1755$0 [63:32];
       12'h158:
-          value = \port$1771$0 [31:0];
+          value = \port$1759$0 [31:0];
       12'h15c:
-          value = \port$1771$0 [63:32];
+          value = \port$1759$0 [63:32];
       12'h160:
-          value = \port$1775$0 [31:0];
+          value = \port$1763$0 [31:0];
       12'h164:
-          value = \port$1775$0 [63:32];
+          value = \port$1763$0 [63:32];
       12'h168:
-          value = \port$1779$0 [31:0];
+          value = \port$1767$0 [31:0];
       12'h16c:
-          value = \port$1779$0 [63:32];
+          value = \port$1767$0 [63:32];
       12'h170:
-          value = \port$1783$0 [31:0];
+          value = \port$1771$0 [31:0];
       12'h174:
-          value = \port$1783$0 [63:32];
+          value = \port$1771$0 [63:32];
       12'h178:
-          value = \port$1787$0 [31:0];
+          value = \port$1775$0 [31:0];
       12'h17c:
-          value = \port$1787$0 [63:32];
+          value = \port$1775$0 [63:32];
       12'h180:
-          value = \port$1791$0 [31:0];
+          value = \port$1779$0 [31:0];
       12'h184:
-          value = \port$1791$0 [63:32];
+          value = \port$1779$0 [63:32];
       12'h188:
-          value = \port$1795$0 [31:0];
+          value = \port$1783$0 [31:0];
       12'h18c:
-          value = \port$1795$0 [63:32];
+          value = \port$1783$0 [63:32];
     endcase
   end
   always @* begin
@@ -7081,9 +6798,9 @@ module hotline_popular_slice(clk, rst, input__payload, input__valid, input__read
 endmodule
 
 module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, learn, take, gather, gather_rank_is_0, gather_rank_is_1, gather_load, fetch, budget, update, update_rank_is_0, update_rank_is_1, update_tags_0, update_tags_1, update_weights_0, update_weights_1, update_take
-, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counter_0, row_in_counter_1, row_in_counter_2, row_in_counter_3, row_in_tag_0, row_in_tag_1, row_in_tag_2, row_in_tag_3, row_way, slot_write, slot_in, level
-, wanted, load, pick_take, make_hot, clk, rst, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_hot, row_out_referenced, row_out_age, row_out_counter_0, row_out_counter_1
-, row_out_counter_2, row_out_counter_3, row_out_tag_0, row_out_tag_1, row_out_tag_2, row_out_tag_3, slot_out, eligible, any_left, pick_way, pick_tag, bank);
+, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counters, row_in_tags, row_way, slot_write, slot_in, level, wanted, load, pick_take, make_hot, clk, rst
+, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_hot, row_out_referenced, row_out_age, row_out_counters, row_out_tags, slot_out, eligible, any_left, pick_way, pick_tag, bank
+);
   reg \$auto$verilog_backend.cc:2505:dump_module$15 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$15 = 0;
   input [1:0] scatter;
@@ -7146,22 +6863,10 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
   wire [3:0] row_in_referenced;
   input [7:0] row_in_age;
   wire [7:0] row_in_age;
-  input [7:0] row_in_counter_0;
-  wire [7:0] row_in_counter_0;
-  input [7:0] row_in_counter_1;
-  wire [7:0] row_in_counter_1;
-  input [7:0] row_in_counter_2;
-  wire [7:0] row_in_counter_2;
-  input [7:0] row_in_counter_3;
-  wire [7:0] row_in_counter_3;
-  input [38:0] row_in_tag_0;
-  wire [38:0] row_in_tag_0;
-  input [38:0] row_in_tag_1;
-  wire [38:0] row_in_tag_1;
-  input [38:0] row_in_tag_2;
-  wire [38:0] row_in_tag_2;
-  input [38:0] row_in_tag_3;
-  wire [38:0] row_in_tag_3;
+  input [31:0] row_in_counters;
+  wire [31:0] row_in_counters;
+  input [155:0] row_in_tags;
+  wire [155:0] row_in_tags;
   input [1:0] row_way;
   wire [1:0] row_way;
   input slot_write;
@@ -7214,22 +6919,10 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
   wire [3:0] row_out_referenced;
   output [7:0] row_out_age;
   wire [7:0] row_out_age;
-  output [7:0] row_out_counter_0;
-  wire [7:0] row_out_counter_0;
-  output [7:0] row_out_counter_1;
-  wire [7:0] row_out_counter_1;
-  output [7:0] row_out_counter_2;
-  wire [7:0] row_out_counter_2;
-  output [7:0] row_out_counter_3;
-  wire [7:0] row_out_counter_3;
-  output [38:0] row_out_tag_0;
-  wire [38:0] row_out_tag_0;
-  output [38:0] row_out_tag_1;
-  wire [38:0] row_out_tag_1;
-  output [38:0] row_out_tag_2;
-  wire [38:0] row_out_tag_2;
-  output [38:0] row_out_tag_3;
-  wire [38:0] row_out_tag_3;
+  output [31:0] row_out_counters;
+  wire [31:0] row_out_counters;
+  output [155:0] row_out_tags;
+  wire [155:0] row_out_tags;
   output [4:0] slot_out;
   wire [4:0] slot_out;
   output [2:0] eligible;
@@ -7274,7 +6967,11 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
   wire \$36 ;
   wire \$37 ;
   wire [47:0] \$38 ;
+  wire [38:0] \$39 ;
   wire \$4 ;
+  wire [38:0] \$40 ;
+  wire [38:0] \$41 ;
+  wire [38:0] \$42 ;
   wire \$5 ;
   wire [1:0] \$6 ;
   wire \$7 ;
@@ -7283,40 +6980,30 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
   wire answer_hit;
   wire [4:0] answer_slot;
   wire [1:0] fetched;
-  wire [43:0] \head$184 ;
+  wire [43:0] \head$148 ;
   wire [5:0] heads__0;
   wire [5:0] heads__1;
   reg [3:0] in_flight = 4'h0;
-  wire [3:0] \level$190 ;
+  wire [3:0] \level$154 ;
   wire [1:0] lookup_choice0;
   wire [1:0] lookup_choice1;
   reg [1:0] needed = 2'h0;
   wire pop;
-  wire \pop$178 ;
+  wire \pop$142 ;
   reg [38:0] push__0;
-  reg [43:0] \push__0$167 ;
+  reg [43:0] \push__0$131 ;
   reg [38:0] push__1;
-  reg [43:0] \push__1$174 ;
+  reg [43:0] \push__1$138 ;
   wire [1:0] push_count;
-  wire [1:0] \push_count$177 ;
+  wire [1:0] \push_count$141 ;
   wire push_valid;
   wire [7:0] row_in__age;
-  wire [7:0] row_in__counter__0;
-  wire [7:0] row_in__counter__1;
-  wire [7:0] row_in__counter__2;
-  wire [7:0] row_in__counter__3;
+  wire [31:0] row_in__counters;
   wire [3:0] row_in__hot;
   wire [3:0] row_in__referenced;
-  wire [38:0] row_in__tag__0;
-  wire [38:0] row_in__tag__1;
-  wire [38:0] row_in__tag__2;
-  wire [38:0] row_in__tag__3;
+  wire [155:0] row_in__tags;
   wire [3:0] row_in__valid;
   wire [3:0] row_out__hot;
-  wire [38:0] row_out__tag__0;
-  wire [38:0] row_out__tag__1;
-  wire [38:0] row_out__tag__2;
-  wire [38:0] row_out__tag__3;
   wire [38:0] tag;
   wire taken;
   (* enum_base_type = "Eligible" *)
@@ -7328,7 +7015,7 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
   wire [1:0] update_choice0;
   wire [1:0] update_choice1;
   wire update_valid;
-  wire \updating$187 ;
+  wire \updating$151 ;
   wire valid;
   reg [3:0] waiting = 4'h0;
   assign lookup_choice0 = scatter & rank_is_0;
@@ -7356,14 +7043,14 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
   assign \$21  = ~ \$20 ;
   assign \$22  = waiting <= 3'h6;
   assign update_room = \$21  | \$22 ;
-  assign \push_count$177  = update_take ? \$19 [1:0] : 2'h0;
-  assign taken = \pop$178  & update_valid;
-  assign updating = update_valid | \updating$187 ;
-  assign ready = \level$190  >= needed;
+  assign \push_count$141  = update_take ? \$19 [1:0] : 2'h0;
+  assign taken = \pop$142  & update_valid;
+  assign updating = update_valid | \updating$151 ;
+  assign ready = \level$154  >= needed;
   assign fetched = fetch ? needed : 2'h0;
   assign \$23  = in_flight + push_count;
   assign \$24  = \$23  - fetched;
-  assign \$25  = waiting + \push_count$177 ;
+  assign \$25  = waiting + \push_count$141 ;
   assign \$26  = \$25  - taken;
   assign \$27  = gather & gather_rank_is_0;
   assign \$28  = | \$27 ;
@@ -7381,7 +7068,7 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
     .clk(clk),
     .heads__0(heads__0),
     .heads__1(heads__1),
-    .level(\level$190 ),
+    .level(\level$154 ),
     .pop_count(fetched),
     .\port$239$0 (slot_out),
     .\port$468$0 (answer_hit),
@@ -7418,27 +7105,21 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
     .\port$183$0 (\$36 ),
     .\port$190$0 (\$37 ),
     .\port$232$0 (\$38 ),
-    .\port$415$0 (\head$184 ),
+    .\port$243$0 (\$39 ),
+    .\port$247$0 (\$40 ),
+    .\port$251$0 (\$41 ),
+    .\port$255$0 (\$42 ),
+    .\port$415$0 (\head$148 ),
     .returned(returned),
     .revived(revived),
     .row_access(row_access),
     .row_in__age(row_in_age),
-    .row_in__counter__0(row_in_counter_0),
-    .row_in__counter__1(row_in_counter_1),
-    .row_in__counter__2(row_in_counter_2),
-    .row_in__counter__3(row_in_counter_3),
+    .row_in__counters(row_in_counters),
     .row_in__hot(row_in_hot),
     .row_in__referenced(row_in_referenced),
-    .row_in__tag__0(row_in_tag_0),
-    .row_in__tag__1(row_in_tag_1),
-    .row_in__tag__2(row_in_tag_2),
-    .row_in__tag__3(row_in_tag_3),
+    .row_in__tags(row_in_tags),
     .row_in__valid(row_in_valid),
     .row_out__hot(row_out__hot),
-    .row_out__tag__0(row_out__tag__0),
-    .row_out__tag__1(row_out__tag__1),
-    .row_out__tag__2(row_out__tag__2),
-    .row_out__tag__3(row_out__tag__3),
     .row_set(row_set),
     .row_way(row_way),
     .row_write(row_write),
@@ -7446,20 +7127,20 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
     .slot_write(slot_write),
     .slot_write__data(slot_in),
     .tag(tag),
-    .update_ready(\pop$178 ),
+    .update_ready(\pop$142 ),
     .update_valid(update_valid),
-    .updating(\updating$187 ),
-    .\valid$158 (valid),
+    .updating(\updating$151 ),
+    .\valid$146 (valid),
     .wanted(wanted)
   );
   hotline_popularity_bank_updates updates (
     .clk(clk),
-    .head(\head$184 ),
+    .head(\head$148 ),
     .head_valid(update_valid),
-    .pop(\pop$178 ),
-    .push__0(\push__0$167 ),
-    .push__1(\push__1$174 ),
-    .push_count(\push_count$177 ),
+    .pop(\pop$142 ),
+    .push__0(\push__0$131 ),
+    .push__1(\push__1$138 ),
+    .push_count(\push_count$141 ),
     .rst(rst)
   );
   always @* begin
@@ -7490,27 +7171,27 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
-    \push__0$167  = 44'h00000000000;
+    \push__0$131  = 44'h00000000000;
     if (\$12 ) begin
       (* full_case = 32'd1 *)
       casez (\$13 )
         1'h0:
-            \push__0$167  = { update_weights_0, update_tags_0 };
+            \push__0$131  = { update_weights_0, update_tags_0 };
         1'h1:
-            \push__0$167  = { update_weights_1, update_tags_1 };
+            \push__0$131  = { update_weights_1, update_tags_1 };
       endcase
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
-    \push__1$174  = 44'h00000000000;
+    \push__1$138  = 44'h00000000000;
     if (\$14 ) begin
       (* full_case = 32'd1 *)
       casez (\$15 )
         1'h0:
-            \push__1$174  = { update_weights_0, update_tags_0 };
+            \push__1$138  = { update_weights_0, update_tags_0 };
         1'h1:
-            \push__1$174  = { update_weights_1, update_tags_1 };
+            \push__1$138  = { update_weights_1, update_tags_1 };
       endcase
     end
   end
@@ -7544,26 +7225,14 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
   assign row_in__hot = row_in_hot;
   assign row_in__referenced = row_in_referenced;
   assign row_in__age = row_in_age;
-  assign row_in__counter__0 = row_in_counter_0;
-  assign row_in__counter__1 = row_in_counter_1;
-  assign row_in__counter__2 = row_in_counter_2;
-  assign row_in__counter__3 = row_in_counter_3;
-  assign row_in__tag__0 = row_in_tag_0;
-  assign row_in__tag__1 = row_in_tag_1;
-  assign row_in__tag__2 = row_in_tag_2;
-  assign row_in__tag__3 = row_in_tag_3;
+  assign row_in__counters = row_in_counters;
+  assign row_in__tags = row_in_tags;
   assign row_out_valid = \$38 [3:0];
   assign row_out_hot = row_out__hot;
   assign row_out_referenced = \$38 [7:4];
   assign row_out_age = \$38 [15:8];
-  assign row_out_counter_0 = \$38 [23:16];
-  assign row_out_counter_1 = \$38 [31:24];
-  assign row_out_counter_2 = \$38 [39:32];
-  assign row_out_counter_3 = \$38 [47:40];
-  assign row_out_tag_0 = row_out__tag__0;
-  assign row_out_tag_1 = row_out__tag__1;
-  assign row_out_tag_2 = row_out__tag__2;
-  assign row_out_tag_3 = row_out__tag__3;
+  assign row_out_counters = \$38 [47:16];
+  assign row_out_tags = { \$42 , \$41 , \$40 , \$39  };
   assign pick_way = { \$37 , \$36  };
   assign heads[11:6] = heads__1;
   assign heads[5:0] = heads__0;
@@ -7815,9 +7484,9 @@ module hotline_popularity_bank_queue(rst, push_count, head_valid, head, push__0,
   assign popped = head_valid;
 endmodule
 
-module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, row_write, clear, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counter__0, row_in__counter__1, row_in__counter__2, row_in__counter__3, row_in__tag__0, row_in__tag__1, row_in__tag__2, row_in__tag__3, row_way, slot_write, slot_write__data
-, level, wanted, load, pick_take, make_hot, clk, rst, \valid$158 , tag, update_ready, updating, any_left, \port$183$0 , \port$190$0 , \port$232$0 , row_out__hot, answer_slot, row_out__tag__0, row_out__tag__1, row_out__tag__2, row_out__tag__3
-, update_valid, \port$415$0 , pick_tag, answer_valid, answer_hit, inserted, evicted, revived, returned, eligible, bank);
+module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, row_write, clear, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, slot_write, slot_write__data, level, wanted, load, pick_take, make_hot, clk
+, rst, \valid$146 , tag, update_ready, updating, any_left, \port$183$0 , \port$190$0 , \port$232$0 , row_out__hot, answer_slot, \port$243$0 , \port$247$0 , \port$251$0 , \port$255$0 , update_valid, \port$415$0 , pick_tag, answer_valid, answer_hit, inserted
+, evicted, revived, returned, eligible, bank);
   reg \$auto$verilog_backend.cc:2505:dump_module$18 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$18 = 0;
   input [16:0] budget;
@@ -7840,22 +7509,10 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire [3:0] row_in__referenced;
   input [7:0] row_in__age;
   wire [7:0] row_in__age;
-  input [7:0] row_in__counter__0;
-  wire [7:0] row_in__counter__0;
-  input [7:0] row_in__counter__1;
-  wire [7:0] row_in__counter__1;
-  input [7:0] row_in__counter__2;
-  wire [7:0] row_in__counter__2;
-  input [7:0] row_in__counter__3;
-  wire [7:0] row_in__counter__3;
-  input [38:0] row_in__tag__0;
-  wire [38:0] row_in__tag__0;
-  input [38:0] row_in__tag__1;
-  wire [38:0] row_in__tag__1;
-  input [38:0] row_in__tag__2;
-  wire [38:0] row_in__tag__2;
-  input [38:0] row_in__tag__3;
-  wire [38:0] row_in__tag__3;
+  input [31:0] row_in__counters;
+  wire [31:0] row_in__counters;
+  input [155:0] row_in__tags;
+  wire [155:0] row_in__tags;
   input [1:0] row_way;
   wire [1:0] row_way;
   input slot_write;
@@ -7882,8 +7539,8 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire clk;
   input rst;
   wire rst;
-  input \valid$158 ;
-  wire \valid$158 ;
+  input \valid$146 ;
+  wire \valid$146 ;
   input [38:0] tag;
   wire [38:0] tag;
   output update_ready;
@@ -7902,14 +7559,14 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire [3:0] row_out__hot;
   output [4:0] answer_slot;
   wire [4:0] answer_slot;
-  output [38:0] row_out__tag__0;
-  wire [38:0] row_out__tag__0;
-  output [38:0] row_out__tag__1;
-  wire [38:0] row_out__tag__1;
-  output [38:0] row_out__tag__2;
-  wire [38:0] row_out__tag__2;
-  output [38:0] row_out__tag__3;
-  wire [38:0] row_out__tag__3;
+  output [38:0] \port$243$0 ;
+  wire [38:0] \port$243$0 ;
+  output [38:0] \port$247$0 ;
+  wire [38:0] \port$247$0 ;
+  output [38:0] \port$251$0 ;
+  wire [38:0] \port$251$0 ;
+  output [38:0] \port$255$0 ;
+  wire [38:0] \port$255$0 ;
   input update_valid;
   wire update_valid;
   input [43:0] \port$415$0 ;
@@ -8067,14 +7724,14 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [4:0] \$99 ;
   wire [2:0] \$signal ;
   reg [38:0] \$signal$10  = 39'h0000000000;
-  reg [3:0] \$signal$112  = 4'h0;
-  reg [38:0] \$signal$121  = 39'h0000000000;
-  reg [3:0] \$signal$150 ;
-  reg \$signal$157  = 1'h0;
-  reg [2:0] \$signal$159  = 3'h0;
-  reg \$signal$160  = 1'h0;
-  reg \$signal$161  = 1'h0;
-  reg [38:0] \$signal$167  = 39'h0000000000;
+  reg [3:0] \$signal$109  = 4'h0;
+  reg [38:0] \$signal$118  = 39'h0000000000;
+  reg [3:0] \$signal$138 ;
+  reg \$signal$145  = 1'h0;
+  reg [2:0] \$signal$147  = 3'h0;
+  reg \$signal$148  = 1'h0;
+  reg \$signal$149  = 1'h0;
+  reg [38:0] \$signal$155  = 39'h0000000000;
   reg [1:0] \$signal$17  = 2'h0;
   reg [2:0] \$signal$18  = 3'h0;
   wire \$signal$40 ;
@@ -8090,22 +7747,22 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire [4:0] \$signature__addr$15 ;
   wire [38:0] \$signature__data ;
   wire [38:0] \$signature__data$11 ;
+  wire [38:0] \$signature__data$117 ;
   wire [38:0] \$signature__data$12 ;
-  wire [38:0] \$signature__data$120 ;
-  wire [38:0] \$signature__data$124 ;
-  wire [38:0] \$signature__data$127 ;
+  wire [38:0] \$signature__data$121 ;
+  wire [38:0] \$signature__data$123 ;
+  wire [38:0] \$signature__data$125 ;
+  wire [47:0] \$signature__data$128 ;
   wire [38:0] \$signature__data$13 ;
-  wire [38:0] \$signature__data$130 ;
-  wire [47:0] \$signature__data$134 ;
   wire [3:0] \$signature__data$14 ;
   wire [38:0] \$signature__data$45 ;
   wire [38:0] \$signature__data$47 ;
   wire [38:0] \$signature__data$48 ;
   wire [38:0] \$signature__data$49 ;
   wire \$signature__en ;
+  wire \$signature__en$122 ;
+  wire \$signature__en$124 ;
   wire \$signature__en$126 ;
-  wire \$signature__en$129 ;
-  wire \$signature__en$132 ;
   wire [7:0] age;
   reg [4:0] compare_weight = 5'h00;
   wire [7:0] counter__0;
@@ -8189,11 +7846,11 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   always @(posedge clk) begin
     _3_ <= states[read_set];
   end
-  assign \$signature__data$134  = _3_;
+  assign \$signature__data$128  = _3_;
   reg [38:0] tags0 [7:0];
   always @(posedge clk) begin
     if (\$signature__en )
-      tags0[tag_address] <= \$signature__data$120 ;
+      tags0[tag_address] <= \$signature__data$117 ;
   end
   reg [38:0] _4_;
   reg [38:0] _5_;
@@ -8205,8 +7862,8 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$signature__data  = _5_;
   reg [38:0] tags1 [7:0];
   always @(posedge clk) begin
-    if (\$signature__en$126 )
-      tags1[tag_address] <= \$signature__data$124 ;
+    if (\$signature__en$122 )
+      tags1[tag_address] <= \$signature__data$121 ;
   end
   reg [38:0] _6_;
   reg [38:0] _7_;
@@ -8218,8 +7875,8 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$signature__data$11  = _7_;
   reg [38:0] tags2 [7:0];
   always @(posedge clk) begin
-    if (\$signature__en$129 )
-      tags2[tag_address] <= \$signature__data$127 ;
+    if (\$signature__en$124 )
+      tags2[tag_address] <= \$signature__data$123 ;
   end
   reg [38:0] _8_;
   reg [38:0] _9_;
@@ -8231,8 +7888,8 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$signature__data$12  = _9_;
   reg [38:0] tags3 [7:0];
   always @(posedge clk) begin
-    if (\$signature__en$132 )
-      tags3[tag_address] <= \$signature__data$130 ;
+    if (\$signature__en$126 )
+      tags3[tag_address] <= \$signature__data$125 ;
   end
   reg [38:0] _10_;
   reg [38:0] _11_;
@@ -8275,44 +7932,44 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign writes_tag = \$signal$84  & \$15 ;
   assign updating = \$signal$87  | \$signal$84 ;
   assign state_write__addr = row_access ? row_set : stage_set;
-  assign \$16  = clear ? 48'h000000000000 : { row_in__counter__3, row_in__counter__2, row_in__counter__1, row_in__counter__0, row_in__age, row_in__referenced, row_in__valid };
+  assign \$16  = clear ? 48'h000000000000 : { row_in__counters, row_in__age, row_in__referenced, row_in__valid };
   assign state_write__data = row_access ? \$16  : { next_counter__3, next_counter__2, next_counter__1, next_counter__0, next_age, next_referenced, next_valid };
   assign state_write__en = row_access ? row_write : \$signal$84 ;
   assign \$17  = 1'h1 << row_way;
   assign \$18  = pick_take ? \$17  : 7'h00;
-  assign \$19  = \$signal$112  ^ \$18 [3:0];
+  assign \$19  = \$signal$109  ^ \$18 [3:0];
   assign \$20  = clear ? 4'h0 : row_in__hot;
   assign hot_write__data = pick_take ? \$19  : \$20 ;
   assign hot_write__en = row_write | pick_take;
   assign \$21  = pick_take & make_hot;
   assign slot_write__en = slot_write | \$21 ;
-  assign \$signature__data$120  = row_access ? row_in__tag__0 : \$signal$121 ;
+  assign \$signature__data$117  = row_access ? row_in__tags[38:0] : \$signal$118 ;
   assign \$22  = \$signal$84  & fill[0];
   assign \$signature__en  = row_access ? row_write : \$22 ;
-  assign \$signature__data$124  = row_access ? row_in__tag__1 : \$signal$121 ;
+  assign \$signature__data$121  = row_access ? row_in__tags[77:39] : \$signal$118 ;
   assign \$23  = \$signal$84  & fill[1];
-  assign \$signature__en$126  = row_access ? row_write : \$23 ;
-  assign \$signature__data$127  = row_access ? row_in__tag__2 : \$signal$121 ;
+  assign \$signature__en$122  = row_access ? row_write : \$23 ;
+  assign \$signature__data$123  = row_access ? row_in__tags[116:78] : \$signal$118 ;
   assign \$24  = \$signal$84  & fill[2];
-  assign \$signature__en$129  = row_access ? row_write : \$24 ;
-  assign \$signature__data$130  = row_access ? row_in__tag__3 : \$signal$121 ;
+  assign \$signature__en$124  = row_access ? row_write : \$24 ;
+  assign \$signature__data$125  = row_access ? row_in__tags[155:117] : \$signal$118 ;
   assign \$25  = \$signal$84  & fill[3];
-  assign \$signature__en$132  = row_access ? row_write : \$25 ;
-  assign \$26  = \$signature__data$134 [23:16] >= level;
-  assign \$27  = \$signature__data$134 [31:24] >= level;
-  assign \$28  = \$signature__data$134 [39:32] >= level;
-  assign \$29  = \$signature__data$134 [47:40] >= level;
-  assign \$30  = \$signature__data$134 [3:0] & { \$29 , \$28 , \$27 , \$26  };
+  assign \$signature__en$126  = row_access ? row_write : \$25 ;
+  assign \$26  = \$signature__data$128 [23:16] >= level;
+  assign \$27  = \$signature__data$128 [31:24] >= level;
+  assign \$28  = \$signature__data$128 [39:32] >= level;
+  assign \$29  = \$signature__data$128 [47:40] >= level;
+  assign \$30  = \$signature__data$128 [3:0] & { \$29 , \$28 , \$27 , \$26  };
   assign \$31  = ~ row_out__hot;
-  assign \$32  = \$signature__data$134 [3:0] & \$31 ;
+  assign \$32  = \$signature__data$128 [3:0] & \$31 ;
   assign \$33  = \$32  & { \$29 , \$28 , \$27 , \$26  };
   assign \$34  = ~ { \$29 , \$28 , \$27 , \$26  };
   assign \$35  = row_out__hot & \$34 ;
-  assign \$36  = ~ \$signature__data$134 [7:4];
+  assign \$36  = ~ \$signature__data$128 [7:4];
   assign \$37  = row_out__hot & \$36 ;
   assign \$38  = ~ row_out__hot;
-  assign \$39  = \$signature__data$134 [3:0] & \$38 ;
-  assign \$40  = \$39  & \$signature__data$134 [7:4];
+  assign \$39  = \$signature__data$128 [3:0] & \$38 ;
+  assign \$40  = \$39  & \$signature__data$128 [7:4];
   assign any_left = | current;
   assign \$41  = ~ current;
   assign \$42  = \$41  + 1'h1;
@@ -8334,7 +7991,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$58  = update_valid & update_ready;
   assign \$59  = ~ \$signal$76 ;
   assign \$60  = { \$10 , \$9 , \$8 , \$7  } & \$59 ;
-  assign \$61  = \$signal$167  == \$signal$46 ;
+  assign \$61  = \$signal$155  == \$signal$46 ;
   assign \$62  = \$61  ? \$signal$76  : 4'h0;
   assign \$63  = \$60  | \$62 ;
   assign \$64  = \$signal$40  ? \$63  : { \$10 , \$9 , \$8 , \$7  };
@@ -8342,34 +7999,34 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$66  = \$65  ? budget[10:7] : budget[6:3];
   assign \$67  = stage_set == \$signal$43 ;
   assign \$68  = \$signal$84  & \$67 ;
-  assign \$69  = \$signal$121  == \$signal$46 ;
-  assign \$70  = \$signal$40  ? done_valid : \$signature__data$134 [3:0];
-  assign \$71  = \$signal$40  ? done_referenced : \$signature__data$134 [7:4];
-  assign \$72  = \$signal$40  ? done_age : \$signature__data$134 [15:8];
-  assign \$73  = \$signal$40  ? done_counter0 : \$signature__data$134 [23:16];
-  assign \$74  = \$signal$40  ? done_counter1 : \$signature__data$134 [31:24];
-  assign \$75  = \$signal$40  ? done_counter2 : \$signature__data$134 [39:32];
-  assign \$76  = \$signal$40  ? done_counter3 : \$signature__data$134 [47:40];
+  assign \$69  = \$signal$118  == \$signal$46 ;
+  assign \$70  = \$signal$40  ? done_valid : \$signature__data$128 [3:0];
+  assign \$71  = \$signal$40  ? done_referenced : \$signature__data$128 [7:4];
+  assign \$72  = \$signal$40  ? done_age : \$signature__data$128 [15:8];
+  assign \$73  = \$signal$40  ? done_counter0 : \$signature__data$128 [23:16];
+  assign \$74  = \$signal$40  ? done_counter1 : \$signature__data$128 [31:24];
+  assign \$75  = \$signal$40  ? done_counter2 : \$signature__data$128 [39:32];
+  assign \$76  = \$signal$40  ? done_counter3 : \$signature__data$128 [47:40];
   assign \$77  = \$signal$84  & evict;
   assign \$78  = \$signal$84  & revives;
   assign \$79  = \$signal$84  & returns;
-  assign \$80  = 1'h0 + \$signal$150 [0];
-  assign \$81  = \$80  + \$signal$150 [1];
-  assign \$82  = \$81  + \$signal$150 [2];
-  assign \$83  = \$82  + \$signal$150 [3];
+  assign \$80  = 1'h0 + \$signal$138 [0];
+  assign \$81  = \$80  + \$signal$138 [1];
+  assign \$82  = \$81  + \$signal$138 [2];
+  assign \$83  = \$82  + \$signal$138 [3];
   assign \$84  = ~ \$18 [3:0];
   assign \$85  = current & \$84 ;
-  assign \$86  = \$signal$112  ^ \$18 [3:0];
+  assign \$86  = \$signal$109  ^ \$18 [3:0];
   always @(posedge clk)
-    \$signal$157  <= \$87 ;
+    \$signal$145  <= \$87 ;
   always @(posedge clk)
     \$signal$10  <= \$88 ;
   always @(posedge clk)
-    \$signal$159  <= \$89 ;
+    \$signal$147  <= \$89 ;
   always @(posedge clk)
-    \$signal$160  <= \$90 ;
+    \$signal$148  <= \$90 ;
   always @(posedge clk)
-    \$signal$161  <= \$91 ;
+    \$signal$149  <= \$91 ;
   always @(posedge clk)
     \$signal$18  <= \$92 ;
   always @(posedge clk)
@@ -8389,7 +8046,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   always @(posedge clk)
     \$signal$84  <= \$100 ;
   always @(posedge clk)
-    \$signal$121  <= \$101 ;
+    \$signal$118  <= \$101 ;
   always @(posedge clk)
     stage_set <= \$102 ;
   always @(posedge clk)
@@ -8421,7 +8078,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   always @(posedge clk)
     \$signal$41  <= \$116 ;
   always @(posedge clk)
-    \$signal$167  <= \$117 ;
+    \$signal$155  <= \$117 ;
   always @(posedge clk)
     done_set <= \$118 ;
   always @(posedge clk)
@@ -8453,7 +8110,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   always @(posedge clk)
     current <= \$132 ;
   always @(posedge clk)
-    \$signal$112  <= \$133 ;
+    \$signal$109  <= \$133 ;
   hotline_popularity_bank_tracker_update update (
     .age(age),
     .age_period(age_period),
@@ -8481,18 +8138,18 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$signal$150  = 4'h0;
+    \$signal$138  = 4'h0;
     casez (wanted)
       3'h0:
-          \$signal$150  = \$30 ;
+          \$signal$138  = \$30 ;
       3'h1:
-          \$signal$150  = \$33 ;
+          \$signal$138  = \$33 ;
       3'h2:
-          \$signal$150  = \$35 ;
+          \$signal$138  = \$35 ;
       3'h3:
-          \$signal$150  = \$37 ;
+          \$signal$138  = \$37 ;
       3'h4:
-          \$signal$150  = \$40 ;
+          \$signal$138  = \$40 ;
     endcase
   end
   always @* begin
@@ -8511,7 +8168,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$87  = \valid$158 ;
+    \$87  = \valid$146 ;
     if (rst) begin
       \$87  = 1'h0;
     end
@@ -8532,7 +8189,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$90  = \$signal$157 ;
+    \$90  = \$signal$145 ;
     if (rst) begin
       \$90  = 1'h0;
     end
@@ -8546,7 +8203,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$92  = \$signal$159 ;
+    \$92  = \$signal$147 ;
     if (rst) begin
       \$92  = 3'h0;
     end
@@ -8560,14 +8217,14 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$94  = \$signal$160 ;
+    \$94  = \$signal$148 ;
     if (rst) begin
       \$94  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$95  = \$signal$161 ;
+    \$95  = \$signal$149 ;
     if (rst) begin
       \$95  = 1'h0;
     end
@@ -8721,7 +8378,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$117  = \$signal$121 ;
+    \$117  = \$signal$118 ;
     if (rst) begin
       \$117  = 39'h0000000000;
     end
@@ -8828,7 +8485,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
     (* full_case = 32'd1 *)
     if (load) begin
-      \$132  = \$signal$150 ;
+      \$132  = \$signal$138 ;
     end else begin
       \$132  = \$85 ;
     end
@@ -8850,11 +8507,11 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   assign \port$183$0  = \$47 ;
   assign \port$190$0  = \$54 ;
-  assign \port$232$0  = \$signature__data$134 ;
-  assign row_out__tag__0 = \$signature__data$45 ;
-  assign row_out__tag__1 = \$signature__data$47 ;
-  assign row_out__tag__2 = \$signature__data$48 ;
-  assign row_out__tag__3 = \$signature__data$49 ;
+  assign \port$232$0  = \$signature__data$128 ;
+  assign \port$243$0  = \$signature__data$45 ;
+  assign \port$247$0  = \$signature__data$47 ;
+  assign \port$251$0  = \$signature__data$48 ;
+  assign \port$255$0  = \$signature__data$49 ;
 endmodule
 
 module hotline_popularity_bank_tracker_update(valid, referenced, age, counter__0, counter__1, counter__2, counter__3, match, fill, revives, returns, evict, next_valid, next_age, next_referenced, next_counter__0, next_counter__1, next_counter__2, next_counter__3, weight, hot
