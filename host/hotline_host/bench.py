@@ -38,7 +38,7 @@ from .step import SplitTrainer
 __all__ = ["bench"]
 
 CORE, MODEL = "verilated", "model"
-PHASES = {"learn": Phase.LEARN, "classify": Phase.CLASSIFY}
+PHASES = {"learn": Phase.LEARN, "classify": Phase.CLASSIFY, "relearn": Phase.RELEARN}
 LIMITS = ("input_idle", "bank_stall", "split_beats", "output_stall")
 
 
@@ -63,7 +63,10 @@ def bench(
         raise SettingsError(f"{log.name}: {start} of {log.size} samples are learned from; leave some for both parts")
     learned = list(MiniBatches(log, 0, start, settings.batch_size))[: settings.stream_batches]
     rest = MiniBatches(log, start, log.size, settings.batch_size)
-    batches = {"learn": learned, "classify": list(rest)[: settings.stream_batches]}
+    classified = list(rest)[: settings.stream_batches]
+    batches = {"learn": learned, "classify": classified}
+    if geometry.sample_aware:
+        batches["relearn"] = classified
     before = os.getloadavg()
     progress(f"opening {CORE}", 0, 1)
     with open_device(CORE, geometry) as core, open_device(MODEL, geometry) as model:
@@ -84,7 +87,7 @@ def bench(
         "dtype": settings.dtype, "device": str(settings.torch_device()), "machine": platform.machine(),
         "cores": os.cpu_count(), "load_average": {"before": before, "after": os.getloadavg()},
         "rival": settings.rival, "stream": stream, "training": training,
-        "rival_ratio": {phase: _ratio(stream, settings.rival, phase) for phase in PHASES} if settings.rival else None,
+        "rival_ratio": {phase: _ratio(stream, settings.rival, phase) for phase in batches} if settings.rival else None,
     }  # fmt: skip
 
 
@@ -93,17 +96,17 @@ def _measure_streams(
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Figures by backend and phase. Every round starts from an empty tracker, and both phases stream at once."""
     packets = {phase: pack(members) for phase, members in batches.items()}
-    figures: dict[str, dict[str, list[dict[str, Any]]]] = {name: {phase: [] for phase in PHASES} for name in drivers}
+    figures: dict[str, dict[str, list[dict[str, Any]]]] = {name: {phase: [] for phase in batches} for name in drivers}
     for name, driver in drivers.items():  # what is slow the first time: compiled code, pages of memory
         _stream(driver, pack(batches["learn"][:1]), Phase.LEARN)
         progress(f"warming {name} up", 1, 1)
     for number in range(rounds):
         for name, driver in drivers.items():
             driver.set_hot_rows(budget)
-            for phase, code in PHASES.items():
+            for phase in batches:
                 progress(f"streaming through {name}, rounds", number, rounds)
-                figures[name][phase].append(_stream(driver, packets[phase], code))
-                if code == Phase.LEARN:
+                figures[name][phase].append(_stream(driver, packets[phase], PHASES[phase]))
+                if phase == "learn":
                     driver.settle()
     return {
         name: {phase: _stream_figures(runs, len(batches[phase]), driver.geometry) for phase, runs in phases.items()}

@@ -13,7 +13,7 @@ from .files import whole_file
 
 __all__ = ["draw"]
 
-_COLOURS = {"learn": "#30475e", "classify": "#d1495b"}
+_COLOURS = {"learn": "#30475e", "classify": "#d1495b", "relearn": "#d98e04"}
 
 
 def draw(figures: dict[str, Any], path: Path) -> None:
@@ -27,9 +27,14 @@ def draw(figures: dict[str, Any], path: Path) -> None:
             f"cores, load average {load:.1f}", x=0.01, ha="left",
         )  # fmt: skip
         names = list(figures["stream"])
-        for offset, (phase, colour) in zip((-0.2, 0.2), _COLOURS.items(), strict=True):
+        phases = list(figures["stream"][names[0]])
+        width = 0.8 / len(phases)
+        for number, phase in enumerate(phases):
+            offset = (number - (len(phases) - 1) / 2) * width
             values = [figures["stream"][name][phase]["lookups_per_second"] for name in names]
-            bars = speeds.bar(np.arange(len(names)) + offset, values, 0.38, color=colour, label=phase.upper())
+            bars = speeds.bar(
+                np.arange(len(names)) + offset, values, 0.95 * width, color=_COLOURS[phase], label=phase.upper()
+            )
             speeds.bar_label(bars, [f"{value:,.0f}" for value in values], fontsize=7)
         speeds.set_yscale("log")
         speeds.set_xticks(range(len(names)), names)

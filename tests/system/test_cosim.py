@@ -266,7 +266,7 @@ def test_a_move_limit_is_kept_but_in_learning():
 def test_relearned_mini_batches_are_evenly_spread(log):
     driver = Driver(ModelDevice(TINY))
     phases = []
-    driver.classify = lambda batch, *, relearn: phases.append(relearn)
+    driver.classify = lambda batch, *, relearn, **_: phases.append(relearn)
     follower = Follower(driver, 0.4, 3)
     for _ in range(10):
         follower.split(log.batch(0, 1))

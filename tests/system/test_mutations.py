@@ -1,27 +1,32 @@
 """That the comparison of the core with the golden model can fail: small mistakes in the hardware, each of them caught.
 
 A mistake is made in a copy of the package `hotline_hw`, from which another process generates and Verilates a core.
+As many processes run side by side as there are processors.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 import hotline_hw
 from hotline_hw.params import PRESETS, Geometry
+from hotline_sim.verilator import find_compiler
 from tests.system.core_against_model import DIFFERENT, difference
 
 TINY = PRESETS["tiny"]
-SRRIP = TINY.override({"entries_per_hot_row": 1})
-CUTTING = TINY.override({"bank_ports": 1})  # beats have more lookups for a bank than it takes
+SRRIP = replace(TINY, name="tiny-srrip", entries_per_hot_row=1)
+CUTTING = replace(SRRIP, name="tiny-cutting", bank_ports=1)  # beats have more lookups for a bank than it takes
 
 
 @dataclass(frozen=True)
@@ -36,121 +41,152 @@ class Mutation:
 
 
 MUTATIONS = [
+    # SRRIP, and what both trackers share
     Mutation("no forwarding to the next lookup", "tracker",
              "follows.eq(update_valid & (update_set == compare_set))",
              "follows.eq(0)",
-             SRRIP,
              SRRIP),
     Mutation("no forwarding to the next but one", "tracker",
              "patch.eq(done_valid & (done_set == compare_set))",
              "patch.eq(0)",
-             SRRIP,
              SRRIP),
     Mutation("budget ignored", "tracker",
              "Mux(Cat(self.bank, compare_set) < self.budget.boundary, self.budget.ways_high, self.budget.ways_low)",
              "(1 << g.ways) - 1",
-             SRRIP,
              SRRIP),
     Mutation("victim is the highest way", "srrip",
              "candidates & (~candidates + 1)[: self.ways]",
              "candidates & ~(candidates >> 1 | candidates >> 2 | candidates >> 3)",
-             SRRIP,
              SRRIP),
     Mutation("no aging", "srrip",
              "age.eq(~largest)",
              "age.eq(0)",
-             SRRIP,
              SRRIP),
     Mutation("insertion at distant", "srrip",
              "fill if long >> plane & 1 else 0",
              "fill if distant >> plane & 1 else 0",
-             SRRIP,
              SRRIP),
     Mutation("one credit too many", "bank",
              "in_flight <= g.queue_depth - g.bank_ports",
-             "in_flight <= g.queue_depth - g.bank_ports + 1"),
+             "in_flight <= g.queue_depth - g.bank_ports + 1",
+             SRRIP),
     Mutation("beats are not cut", "scatter",
              "rank >= g.bank_ports",
              "rank > g.bank_ports",
              CUTTING),
-    Mutation("misses of a straddling sample lost", "classifier",
-             "write.data.eq(select_one(first_end, verdicts))",
-             "write.data.eq(0)"),
+    Mutation("verdict of a straddling sample inverted", "classifier",
+             "misses.eq(read.data)",
+             "misses.eq(read.data == 0)",
+             SRRIP),
     Mutation("tlast on the beat before an overflow", "compactor",
              "placed.last & ~full",
-             "placed.last"),
+             "placed.last",
+             SRRIP),
+    # The sample-aware tracker
     Mutation("no forwarding to the next update", "sample_aware",
              "follows.eq(stage_valid & (stage_set == compare_set))",
              "follows.eq(0)"),
     Mutation("no forwarding to the next update but one", "sample_aware",
              "patch.eq(done_valid & (done_set == compare_set))",
              "patch.eq(0)"),
+    Mutation("a tag is read while one is written", "sample_aware",
+             "self.update_ready.eq(~writes_tag)",
+             "self.update_ready.eq(1)"),
+    Mutation("cold rows hit", "sample_aware",
+             "for port in lookup_tags) & lookup_hot.data",
+             "for port in lookup_tags)"),
     Mutation("a hot row can be driven out", "counter_update",
-             "self.usable[way] & ~self.hot[way], Cat",
-             "self.usable[way], Cat"),
-    Mutation("of equal counters the highest way goes", "counter_update",
+             "self.usable[way] & ~self.hot[way]",
+             "self.usable[way]"),
+    Mutation("of a tie the highest way goes", "counter_update",
              "(low <= high)",
              "(low < high)"),
     Mutation("counters wrap", "counter_update",
-             "counted.eq(Mux(total > largest, largest, total))",
-             "counted.eq(total)"),
-    Mutation("all counters age alike", "counter_update",
-             "counter - Mux(self.referenced[way], counter >> 3, counter - (counter >> 1))",
-             "counter >> 1"),
-    Mutation("aging one lookup late", "counter_update",
+             "Mux(total > largest, largest, total)",
+             "total"),
+    Mutation("what was looked up ages as what was not", "counter_update",
+             "Mux(self.referenced[way], counter >> 3",
+             "Mux(0, counter >> 3"),
+    Mutation("a set ages a lookup too late", "counter_update",
              "(self.age + 1 >= self.age_period)",
              "(self.age >= self.age_period)"),
-    Mutation("slots of rows that become cold are lost", "selector",
-             "slot.eq(Mux(vacated.r_rdy, vacated.r_data[: g.slot_bits], self.hot_count))",
-             "slot.eq(self.hot_count)"),
-    Mutation("the walk does not go round", "selector",
-             "set_.eq((set_ + 1) & self.set_mask), left.eq(left - 1)",
-             "set_.eq(Mux(set_ == self.set_mask, set_, set_ + 1)), left.eq(left - 1)"),
-    Mutation("no forwarding to the next update", "sample_aware",
-             "follows.eq(stage_valid & (stage_set == compare_set))",
-             "follows.eq(0)"),
-    Mutation("no forwarding to the next update but one", "sample_aware",
-             "patch.eq(done_valid & (done_set == compare_set))",
-             "patch.eq(0)"),
-    Mutation("a hot row can be driven out", "counter_update",
-             "self.usable[way] & ~self.hot[way], Cat",
-             "self.usable[way], Cat"),
-    Mutation("of equal counters the highest way goes", "counter_update",
-             "(low <= high)",
-             "(low < high)"),
-    Mutation("counters wrap", "counter_update",
-             "counted.eq(Mux(total > largest, largest, total))",
-             "counted.eq(total)"),
-    Mutation("all counters age alike", "counter_update",
-             "counter - Mux(self.referenced[way], counter >> 3, counter - (counter >> 1))",
-             "counter >> 1"),
-    Mutation("aging one lookup late", "counter_update",
-             "(self.age + 1 >= self.age_period)",
-             "(self.age >= self.age_period)"),
-    Mutation("slots of rows that become cold are lost", "selector",
-             "slot.eq(Mux(vacated.r_rdy, vacated.r_data[: g.slot_bits], self.hot_count))",
-             "slot.eq(self.hot_count)"),
-    Mutation("the walk does not go round", "selector",
-             "set_.eq((set_ + 1) & self.set_mask), left.eq(left - 1)",
-             "set_.eq(Mux(set_ == self.set_mask, set_, set_ + 1)), left.eq(left - 1)"),
+    Mutation("weight by all misses", "updates",
+             "source.misses - ~source.hit",
+             "source.misses"),
+    Mutation("a straddling sample's misses from the wrong entry", "classifier",
+             "read.addr.eq(waiting.tail_id)",
+             "read.addr.eq(waiting.tail_id - 1)"),
+    Mutation("a place too many in the queue of updates", "bank",
+             "(waiting <= g.queue_depth - g.bank_ports)",
+             "(waiting <= g.queue_depth - g.bank_ports + 1)"),
+    Mutation("not busy with updates", "core",
+             "busy.eq(in_core | updating)",
+             "busy.eq(in_core)"),
+    Mutation("threshold one too low", "selector",
+             "self.threshold.eq(base + 1)",
+             "self.threshold.eq(base)"),
+    Mutation("hysteresis ignored", "selector",
+             "lowest.eq(self.threshold - (self.threshold >> self.hysteresis))",
+             "lowest.eq(self.threshold)"),
+    Mutation("more rows leave than slots are wanted", "selector",
+             "to_demote.eq(Mux(to_promote > free, to_promote - free, 0))",
+             "to_demote.eq(to_promote)"),
+    Mutation("slots given up are handed out from the last", "selector",
+             "fifo.SyncFIFOBuffered(width",
+             "__import__('tests.system.lifo', fromlist=['Lifo']).Lifo(width"),
+    Mutation("MOVE_LIMIT ignored", "selector",
+             "Mux(self.move_limit < g.max_moves, self.move_limit, g.max_moves)",
+             "g.max_moves"),
+    Mutation("the walk begins at set 0", "selector",
+             "self.select_start & self.set_mask if from_start else 0",
+             "0"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("geometry", [TINY, SRRIP, CUTTING], ids=["tiny", "srrip", "cutting"])
+@pytest.fixture(scope="module")
+def runs(request, tmp_path_factory) -> Iterator[dict[str, Future]]:
+    """The comparison of the core with each of the selected mistakes, by name, begun."""
+    selected = [item.callspec.params["mutation"] for item in request.session.items if "mutation" in _params(item)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield {
+            mutation.name: pool.submit(compare, mutation, tmp_path_factory.mktemp("mutant")) for mutation in selected
+        }
+        pool.shutdown(cancel_futures=True)
+
+
+def _params(item: pytest.Item) -> dict:
+    return item.callspec.params if hasattr(item, "callspec") else {}
+
+
+@pytest.mark.parametrize("geometry", [TINY, SRRIP, CUTTING], ids=lambda geometry: geometry.name)
 def test_the_core_equals_the_model(geometry: Geometry) -> None:
     assert difference(geometry, seed=1) is None
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name.replace(" ", "_"))
-def test_a_mistake_is_caught(mutation: Mutation, tmp_path: Path) -> None:
-    mutate(mutation, tmp_path)
-    # The copy comes first on the path, and -P keeps the current folder from coming before it.
-    path = os.pathsep.join([str(tmp_path), *(entry or os.getcwd() for entry in sys.path)])
-    command = [sys.executable, "-P", "-m", "tests.system.core_against_model", json.dumps(mutation.geometry.as_dict())]
-    environment = os.environ | {"PYTHONPATH": path, "HOTLINE_CACHE": str(Path("build", "mutations").absolute())}
-    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+def test_a_mistake_is_caught(mutation: Mutation, runs: dict[str, Future]) -> None:
+    run = runs[mutation.name].result()
     print(run.stdout)
     assert run.returncode == DIFFERENT, f"not caught: status {run.returncode}\n{run.stdout}{run.stderr}"
+
+
+def compare(mutation: Mutation, folder: Path) -> subprocess.CompletedProcess:
+    mutate(mutation, folder)
+    # The copy comes first on the path, and -P keeps the current folder from coming before it.
+    path = os.pathsep.join([str(folder), *(entry or os.getcwd() for entry in sys.path)])
+    command = [sys.executable, "-P", "-m", "tests.system.core_against_model", json.dumps(mutation.geometry.as_dict())]
+    environment = os.environ | {
+        "PYTHONPATH": path, "HOTLINE_CACHE": str(Path("build", "mutations").absolute()), **quick_build(folder),
+    }  # fmt: skip
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+def quick_build(folder: Path) -> dict[str, str]:
+    """Variables that make a build cheap, rather than what it builds fast: all sources in one, and not optimised."""
+    compiler = folder / "compiler"
+    compiler.write_text(f'#!/bin/sh\nexec {shlex.join(find_compiler())} "$@" -O0\n')
+    compiler.chmod(0o755)
+    return {"CXX": str(compiler), "MAKEFLAGS": "VM_PARALLEL_BUILDS=0"}
 
 
 def mutate(mutation: Mutation, folder: Path) -> None:
