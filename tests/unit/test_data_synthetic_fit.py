@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from hotline_host.data.sources import load
-from hotline_host.data.synthetic_fit import KAGGLE, Figures, keys_of, main, measure
-from hotline_host.data.synthetic_hot import all_hot, by_frequency, by_sample, running_top, srrip
+from hotline_host.data.synthetic_fit import KAGGLE, Figures, all_hot, hottest, keys_of, main, measure
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +32,7 @@ def test_independent_columns_are_hardly_ever_hot_together(figures: Figures) -> N
     keys = keys_of(load("synthetic:kaggle,independent=1", seed=0))
     counts = np.bincount(keys.ravel())
     assert len(counts) == pytest.approx(KAGGLE.rows, rel=0.1)
-    hot = by_frequency(counts, len(counts) // 10)
+    hot = hottest(keys, len(counts) // 10)
     assert hot[keys].mean() == pytest.approx(KAGGLE.served[2], rel=0.1)
     assert all_hot(keys, hot) == pytest.approx(KAGGLE.independent[2], rel=0.1)
 
@@ -53,51 +48,10 @@ def test_keys_are_numbered_as_rows_first_appear() -> None:
         assert len(pairs) == log.rows[table]
 
 
-def completes(keys: np.ndarray, rows: tuple[int, ...]) -> int:
-    return int(np.isin(keys, rows).all(axis=1).sum())
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(4, 7), st.integers(8, 10)), min_size=1, max_size=12))
-def test_peeling_removes_the_row_that_the_fewest_complete_samples_need(samples: list[tuple[int, ...]]) -> None:
-    keys = np.unique(np.array(samples), return_inverse=True)[1].reshape(-1, 3)
-    rows = int(keys.max()) + 1
-    shares = by_sample(keys, tuple(range(rows + 1)))
-    assert shares[rows] == 1
-    assert shares[0] == 0
-    assert list(shares) == sorted(shares)
-    for size in range(rows + 1):
-        best = max(completes(keys, kept) for kept in itertools.combinations(range(rows), size))
-        assert shares[size] * len(keys) <= best + 1e-9
-    # The first row to go is one of least need, whichever.
-    need = np.bincount(keys.ravel())
-    assert (1 - shares[rows - 1]) * len(keys) == pytest.approx(need.min())
-
-
-def test_peeling_sees_what_frequency_does_not() -> None:
-    """Row 9 is the most frequent, and completes nothing: its samples need a row each of their own."""
-    keys = np.array([[0, 1]] * 3 + [[9, row] for row in range(2, 9)])
-    counts = np.bincount(keys.ravel())
-    assert all_hot(keys, by_frequency(counts, 2)) == 0
-    assert by_sample(keys, (2,)) == (0.3,)
-
-
-def test_by_frequency() -> None:
-    np.testing.assert_array_equal(by_frequency(np.array([3, 0, 5, 3]), 2), [True, False, True, False])
-    np.testing.assert_array_equal(by_frequency(np.array([3, 0, 5, 3]), 9), [True, False, True, True])
-
-
-def test_running_top() -> None:
-    keys = np.array([[0], [0], [1], [2], [0], [2], [2], [2], [2]])
-    # Chosen before each of the last six: 0 while it has 2 or 3 lookups and row 2 no more, then 2.
-    assert running_top(keys, 1, start=3, every=1) == pytest.approx(2 / 6)
-    assert running_top(keys, 2, start=3, every=6) == pytest.approx(1 / 6)
-
-
-def test_srrip() -> None:
-    # One set of two ways: 0 is hit and stays, 1, 2 and 3 drive one another out.
-    keys = np.array([[0], [0], [1], [2], [3], [0], [3], [1]])
-    assert srrip(keys, 2, start=2, ways=2) == pytest.approx(2 / 6)
+def test_the_hottest_rows() -> None:
+    keys = np.repeat([0, 1, 2, 3], [3, 1, 5, 3])[:, None]
+    np.testing.assert_array_equal(hottest(keys, 2), [True, False, True, False])
+    assert all_hot(keys, hottest(keys, 2)) == 8 / 12
 
 
 def test_the_printed_table(capsys: pytest.CaptureFixture[str]) -> None:

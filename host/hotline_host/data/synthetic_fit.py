@@ -12,12 +12,14 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from ..popularity.judging import Trial
+from ..popularity.selection import largest
+from ..popularity.stream import Stream
+from ..popularity.trackers import TRACKERS
 from .log import ClickLog
 from .sources import load
-from .synthetic_hot import all_hot, by_frequency, by_sample, running_top, srrip
-from .synthetic_rows import Numbering
 
-__all__ = ["COLD_TABLES", "KAGGLE", "SHARES", "Figures", "keys_of", "measure"]
+__all__ = ["COLD_TABLES", "KAGGLE", "SHARES", "Figures", "all_hot", "hottest", "keys_of", "measure"]
 
 SHARES = (0.01, 0.05, 0.10, 0.25)
 """Rows kept hot, as shares of the distinct rows of a log. Figures that are four are for these."""
@@ -43,9 +45,8 @@ class Figures:
         cold: samples with a cold lookup in `COLD_TABLES` (where there are so many) at a tenth of the rows.
         cold_lookups: cold lookups of a sample that has any, at a tenth of the rows.
         half_popular: samples of the second half all-hot, rows picked by frequency in the second half.
-        half_peeled: the same, rows picked by sample: see `synthetic_hot.by_sample`.
-        half_running: the same, the rows most frequent so far.
-        half_srrip: the same, a 16-way SRRIP tracker of 2 bits with as many entries.
+        half_peeled: the same, rows picked by sample; `half_running`: the rows most frequent so far; `half_srrip`: a
+            16-way SRRIP tracker of 2 bits with as many entries. All as `hotline popularity` has them.
     """
 
     rows: int
@@ -82,15 +83,21 @@ KAGGLE = Figures(
 
 
 def keys_of(log: ClickLog) -> np.ndarray:
-    """int64 [S, L]: the row of each lookup of a log whose samples have L lookups each.
+    """int32 [S, L]: the row of each lookup of a log whose samples have L lookups each.
 
     Rows of all tables are numbered from 0, in order of first appearance, sample-major.
     """
-    tables = np.repeat(np.arange(len(log.tables)), log.lengths[0])
-    offsets = np.concatenate([[0], np.cumsum(log.rows)[:-1]]).astype(np.int64)
-    keys = log.indices.reshape(log.size, -1) + offsets[tables]
-    Numbering(1).number(keys, np.zeros(len(tables), np.int64))
-    return keys
+    return Stream.of(log).rows.reshape(log.size, -1)
+
+
+def hottest(keys: np.ndarray, size: int) -> np.ndarray:
+    """bool [R]: the `size` rows that occur most often; of equals, those that appeared first."""
+    return largest(np.bincount(keys.ravel()).astype(np.int32), size)
+
+
+def all_hot(keys: np.ndarray, hot: np.ndarray) -> float:
+    """Share of samples all of whose lookups are of the rows `hot`, bool [R]."""
+    return float(hot[keys].all(axis=1).mean())
 
 
 def measure(log: ClickLog) -> Figures:
@@ -99,11 +106,14 @@ def measure(log: ClickLog) -> Figures:
     counts = np.bincount(keys.ravel())
     rows, middle = len(counts), log.size // 2
     sizes = tuple(int(share * rows) for share in SHARES)
-    hot = [by_frequency(counts, size) for size in sizes]
+    hot = [hottest(keys, size) for size in sizes]
     served = [np.bincount(tables, chosen[keys].mean(axis=0)) / log.lengths[0] for chosen in hot]
     cold = ~hot[SHARES.index(0.10)][keys]
-    second = keys[middle:]
-    half_counts = np.bincount(second.ravel(), minlength=rows)
+    stream, trial = Stream.of(log), Trial(learned=middle, select_every=1000)
+
+    def second_half(tracker: str) -> tuple[float, ...]:
+        return tuple(TRACKERS[tracker](stream, size, trial).popular / (log.size - middle) for size in sizes)
+
     distinct = [counts[np.unique(keys[:, tables == table])] for table in range(len(log.tables))]
     slopes = [zipf_slope(table) for table in sorted(distinct, key=len)[-6:] if len(table) >= 200] or [float("nan")]
     return Figures(
@@ -118,10 +128,10 @@ def measure(log: ClickLog) -> Figures:
             float(cold[:, tables == table - 1].any(axis=1).mean()) for table in COLD_TABLES if table <= len(log.tables)
         ),
         cold_lookups=float(cold.sum() / max(cold.any(axis=1).sum(), 1)),
-        half_popular=tuple(all_hot(second, by_frequency(half_counts, size)) for size in sizes),
-        half_peeled=by_sample(second, sizes),
-        half_running=tuple(running_top(keys, size, start=middle) for size in sizes),
-        half_srrip=tuple(srrip(keys, size, start=middle) for size in sizes),
+        half_popular=second_half("hindsight_frequency"),
+        half_peeled=second_half("hindsight_sample"),
+        half_running=second_half("exact_top_n"),
+        half_srrip=second_half("srrip_16way"),
     )
 
 

@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .sources import load
-from .synthetic_fit import KAGGLE, SHARES, keys_of
-from .synthetic_hot import all_hot, by_frequency
+from .synthetic_fit import KAGGLE, SHARES, all_hot, hottest, keys_of
 
 __all__ = ["plot"]
 
@@ -23,7 +22,7 @@ _LOOKUPS, _ALL_HOT, _GREY = "tab:blue", "tab:red", "0.5"
 def _curves(keys: np.ndarray, shares: np.ndarray) -> tuple[list[float], list[float]]:
     """Lookups served and samples all-hot at each share of the rows, the hottest being kept."""
     counts = np.bincount(keys.ravel())
-    hot = [by_frequency(counts, int(share * len(counts))) for share in shares]
+    hot = [hottest(keys, int(share * len(counts))) for share in shares]
     return [float(chosen[keys].mean()) for chosen in hot], [all_hot(keys, chosen) for chosen in hot]
 
 
