@@ -1,4 +1,4 @@
-"""The core on cocotb: every bench of hotline_sim.bench, in two geometries and two simulators.
+"""The core on cocotb: every bench of hotline_sim.bench, in every geometry of it and two simulators.
 
 SEED=n chooses the stimulus, WAVES=1 records waves; a failure prints the command that replays it. The tests of a
 geometry and simulator run in one simulation, at the first of them.

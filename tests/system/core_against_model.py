@@ -12,11 +12,12 @@ import sys
 import numpy as np
 
 from hotline_hw.params import Geometry
-from hotline_hw.regmap import Command, Error, Phase, counter_offset, register
+from hotline_hw.regmap import WEIGHTS, Command, Error, Phase, counter_offset, register
 from hotline_sim.device import Device, DeviceError
 from hotline_sim.model import Accelerator
 from hotline_sim.stimulus import crowded_keys, key_words, random_batches
 from hotline_sim.verilated import VerilatedDevice
+from tests.unit.registers import policy_values
 
 EQUAL, DIFFERENT = 0, 3
 # None; some everywhere; and outputs so slow that everything in front of them fills up.
@@ -100,12 +101,15 @@ class _Comparison:
 
     def choose_policy(self) -> None:
         policy, rng = self.model.policy, self.rng
+        policy.weights = (
+            WEIGHTS if rng.random() < 0.7 else (rng.integers(32, size=16) * (rng.random(16) < 0.9)).tolist()
+        )
         policy.age_period = int(rng.choice([0, 2, 5, 32]))
         policy.hysteresis = int(rng.choice([0, 1, 2, 3, 15]))
         policy.move_limit = int(rng.choice([1, 3, 0xFFFF_FFFF]))
         policy.select_start = int(rng.integers(2 * self.model.geometry.sets))
-        for name in ("age_period", "hysteresis", "move_limit", "select_start"):
-            self.write(name.upper(), getattr(policy, name))
+        for name, value in policy_values(policy).items():
+            self.write(name, value)
 
     def stream(self, phase: Phase, batches: list[np.ndarray]) -> str | None:
         self.write("CONTROL", phase)
@@ -125,7 +129,12 @@ class _Comparison:
         geometry = self.model.geometry
         self.write("COMMAND", Command.SELECT)
         events, want = self.device.receive_events(geometry.max_moves + 1, geometry.ways), self.model.select()
-        return None if np.array_equal(events, want) else "SELECT answers otherwise"
+        if not np.array_equal(events, want):
+            return "SELECT answers otherwise"
+        for name, value in (("HOT_COUNT", self.model.hot_count), ("THRESHOLD", self.model.threshold)):
+            if (found := self.device.read(register(name).offset)) != value:
+                return f"{name} is {found}, not {value}"
+        return None
 
     def dump(self) -> str | None:
         geometry = self.model.geometry

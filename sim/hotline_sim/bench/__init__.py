@@ -4,7 +4,8 @@
     tb           `TB`: the DUT with clock, reset, streams, registers and commands
     scoreboard   what the golden model says the core must answer, and the comparison
     protocol     AXI handshake rules on the core's outputs
-    coverage     named coverpoints
+    coverage     named coverpoints; coverage_sample_aware: those of the sample-aware tracker
+    rows         random contents of a tracker
     tests_*      cocotb tests
     runner       builds a simulator and runs cocotb tests in it: what tests/cocotb calls
 

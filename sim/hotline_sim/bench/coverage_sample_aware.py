@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -98,7 +98,7 @@ class _WatchedTracker(SampleAwareTracker):
             self.hit(f"hit_way_{self.find(place)}")
         return slot
 
-    def learn(self, lookups) -> None:
+    def learn(self, lookups: Sequence[tuple[Place | None, bool]]) -> None:
         misses = sum(missed for _, missed in lookups)
         for place, missed in lookups:
             if place is not None:

@@ -108,7 +108,6 @@ async def test_commands_while_updates_go_on(dut: Any) -> None:
     await tb.start()
     if not tb.geometry.sample_aware:
         return
-    refused = 0
     shared = tb.geometry.index_bits
     for command in (Command.CLEAR, Command.SELECT, Command.DUMP, Command.RESTORE, Command.RESET_COUNTERS):
         keys = crowded_keys(tb.rng, tb.geometry, tb.geometry.max_lookups, shared_bits=shared, different=1000)
@@ -120,10 +119,8 @@ async def test_commands_while_updates_go_on(dut: Any) -> None:
         await tb.write("COMMAND", command)
         assert (await tb.read("ERROR")) == Error.COMMAND_BUSY, f"{command!r} was taken with updates under way"
         tb.scoreboard.error(Error.COMMAND_BUSY)
-        refused += 1
         await tb.check()
         await tb.dump()
-    assert refused == 5
     await tb.finish()
 
 
