@@ -90,10 +90,12 @@ class RandomBench:
         quotas = [tb.scoreboard.model.tracker.quota(gset) for gset in range(1 << tb.scoreboard.model.index_bits)]
         gset = int(self.rng.choice(np.flatnonzero(np.array(quotas) == max(quotas))))
         keys = keys_of_set(tb.geometry, gset, max(quotas) + 3)
-        await tb.set_policy(Policy(hysteresis=1, age_period=int(self.rng.choice([0, 2, 32]))))
+        await tb.set_policy(Policy(hysteresis=1, age_period=int(self.rng.integers(1, 4))))
         await self.send(Phase.LEARN, [key_words(tb.geometry, np.repeat(keys[: max(quotas)], 18))])
         await tb.select()
         await self.send(Phase.RELEARN, [key_words(tb.geometry, self.rng.permutation(keys))])
+        # The set ages with the new keys; then its rows are asked for again.
+        await self.send(Phase.RELEARN, [key_words(tb.geometry, np.roll(keys, 3))])
 
     async def level_field(self) -> None:
         """Keys that all have the same counter, fewer and more than may be hot."""
