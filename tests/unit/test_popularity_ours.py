@@ -1,4 +1,4 @@
-"""The accelerator's tracker in the study is the slow golden model, mini-batch by mini-batch."""
+"""Trackers in whose mini-batches no row moves are the slow golden model, mini-batch by mini-batch."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from hotline_host.aging import AgingControl
 from hotline_host.data.log import ClickLog
 from hotline_host.popularity.judging import Trial
 from hotline_host.popularity.ours import Design
+from hotline_host.popularity.set_caches import geometry
 from hotline_host.popularity.stream import Stream
-from hotline_host.popularity.trackers import sample_aware
+from hotline_host.popularity.trackers import TRACKERS, sample_aware
 from hotline_hw.regmap import Phase
 from hotline_hw.words import HIT_FIELD, LAST_FIELD, SAMPLE_FIELD
 from hotline_sim.model import Accelerator
@@ -68,3 +69,23 @@ def test_ours_is_the_golden_model(seed: int, by_bag: bool) -> None:
         )  # fmt: skip
         core.reset_counters()
     assert found == tuple(expected)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=25, deadline=None)
+def test_srrip_held_to_the_rule_is_classified_before_it_learns(seed: int) -> None:
+    stream = Stream.of(multi_hot_log(np.random.default_rng(seed)))
+    found = TRACKERS["srrip_16way_held"](stream, HOT_ROWS, Trial(learned=LEARNED, select_every=BATCH))
+    core = Accelerator(geometry(16, HOT_ROWS))
+    core.set_hot_rows(HOT_ROWS)
+    popular = hits = 0
+    starts = [*range(0, LEARNED, BATCH), *range(LEARNED, SIZE, BATCH)]
+    for start, stop in zip(starts, [*starts[1:], SIZE], strict=True):
+        counts = stream.lengths[start:stop].sum(axis=1)
+        keys = stream.keys[stream.rows[stream.offsets[start] : stream.offsets[stop]]]
+        hit = hits_in_order(core, words_of(keys, counts))
+        if start >= LEARNED:
+            popular += sum(all(sample) for sample in np.split(hit, np.cumsum(counts)[:-1]))
+            hits += sum(hit)
+        core.run_batch(words_of(keys, counts), Phase.LEARN)
+    assert (found.popular, found.hits) == (popular, hits)

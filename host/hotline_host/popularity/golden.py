@@ -51,11 +51,16 @@ class Golden:
         phases = [Phase.CLASSIFY] * (self._held or not learn) + [Phase.LEARN] * learn
         words = self._keys[chunk.rows]
         samples, *bags = self._cores
-        found = [_run(samples, words, np.diff(chunk.offsets), phase) for phase in phases]
-        whole = [_run(core, words, chunk.lengths.ravel(), phase) for core in bags for phase in phases] or found
-        popular, hits = found[0]
+
+        def found(core: FastAccelerator, lengths: np.ndarray) -> tuple[int, int]:
+            """What the first phase finds; a second only learns."""
+            first, *_ = [_run(core, words, lengths, phase) for phase in phases]
+            return first
+
+        popular, hits = found(samples, np.diff(chunk.offsets))
+        whole = found(bags[0], chunk.lengths.ravel())[0] if bags else hits
         empty = int((np.diff(chunk.offsets) == 0).sum())
-        return Counts(popular + empty, hits, whole[0][0] if bags else hits)
+        return Counts(popular + empty, hits, whole)
 
 
 def _run(core: FastAccelerator, words: np.ndarray, lengths: np.ndarray, phase: Phase) -> tuple[int, int]:
