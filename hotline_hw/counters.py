@@ -1,4 +1,4 @@
-"""CounterBank: the event counters of `regmap.COUNTERS`, with a snapshot."""
+"""CounterBank: event counters with a snapshot."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .regmap import COUNTERS
+from .regmap import COUNTERS, Counter
 
 __all__ = ["CounterBank"]
 
@@ -19,17 +19,18 @@ class CounterBank(wiring.Component):
         snapshot: copies every counter. clear: zeroes every counter, not the snapshot.
     """
 
-    def __init__(self, increment_bits: dict[str, int]) -> None:
+    def __init__(self, increment_bits: dict[str, int], counters: tuple[Counter, ...] = COUNTERS) -> None:
         self.increment_bits = increment_bits
+        self.counters = counters
         members: dict[str, wiring.Member] = {"snapshot": In(1), "clear": In(1)}
-        for counter in COUNTERS:
+        for counter in counters:
             members[counter.name] = In(increment_bits.get(counter.name, 1))
             members[f"{counter.name}_value"] = Out(64)
         super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        for counter in COUNTERS:
+        for counter in self.counters:
             live = Signal(64, name=f"live_{counter.name}")
             m.d.sync += live.eq(live + getattr(self, counter.name))
             with m.If(self.clear):

@@ -15,7 +15,10 @@ _OKAY, _SLVERR = 0, 2
 
 
 class CsrBank(wiring.Component):
-    """Decodes AXI4-Lite into the registers of `regmap.REGISTERS`, one transaction at a time in each direction.
+    """Decodes AXI4-Lite into registers described as in `regmap`, one transaction at a time in each direction.
+
+    Args:
+        registers: what there is; the low ADDRESS_BITS of their offsets are decoded.
 
     Ports, by register (name in lower case):
         RO           `name` In: its value.
@@ -28,9 +31,10 @@ class CsrBank(wiring.Component):
     nothing. Latency: a response is valid two cycles after its request.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, registers: tuple[Register, ...] = REGISTERS) -> None:
+        self.registers = registers
         members: dict[str, wiring.Member] = {"bus": In(axil_signature()), "write_data": Out(32)}
-        for register in REGISTERS:
+        for register in registers:
             name = register.name.lower()
             if register.access is Access.WO:
                 members[f"{name}_write"] = Out(1)
@@ -90,8 +94,8 @@ class CsrBank(wiring.Component):
         value = Signal(32)
         read_error = Signal()
         with m.Switch(read_address):
-            for register in REGISTERS:
-                with m.Case(register.offset):
+            for register in self.registers:
+                with m.Case(register.offset % (1 << ADDRESS_BITS)):
                     if register.access is not Access.WO:
                         m.d.comb += value.eq(getattr(self, register.name.lower()))
             with m.Default():
@@ -99,11 +103,11 @@ class CsrBank(wiring.Component):
         with m.If(read):
             m.d.sync += [bus.rdata.eq(value), bus.rresp.eq(Mux(read_error, _SLVERR, _OKAY))]
 
-        for register in REGISTERS:
+        for register in self.registers:
             if register.access is Access.RO:
                 continue
             selected = Signal(name=f"select_{register.name.lower()}")
-            m.d.comb += selected.eq(write_ok & (address == register.offset))
+            m.d.comb += selected.eq(write_ok & (address == register.offset % (1 << ADDRESS_BITS)))
             with m.If(selected):
                 m.d.comb += write_error.eq(0)
             self._connect(m, register, selected, data)

@@ -129,7 +129,7 @@ def generate_verilog(geometry: Geometry) -> str:
 def source_hash() -> str:
     """sha256 over the hardware's Python sources, so that a Verilog file can be traced to what it came from."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 

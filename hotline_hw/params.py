@@ -6,6 +6,7 @@ driver all take their geometry from `Geometry`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 from .words import ROW_FIELD, SAMPLE_FIELD, SLOT_FIELD, TABLE_FIELD
@@ -45,6 +46,10 @@ class Geometry:
         bank_ports: most lookups of one beat that one bank accepts in the same cycle.
         queue_depth: lookups in flight in one bank (power of two, multiple of bank_ports).
         beat_depth: beats in flight between BankScatter and BankGather.
+        axi_bits: data width of the AXI4 manager; 0: the stream core alone. What follows is for the shell, 0 without.
+        working_rows: most unique cold rows of one mini-batch, all banks together (each bank has its share).
+        read_tags: reads that may be outstanding (power of two).
+        read_beats: beats that these may bring (power of two): the reorder buffer.
 
     Raises:
         GeometryError: naming the parameter, its value and the rule it breaks.
@@ -66,6 +71,10 @@ class Geometry:
     bank_ports: int = 4
     queue_depth: int = 32
     beat_depth: int = 64
+    axi_bits: int = 0
+    working_rows: int = 0
+    read_tags: int = 0
+    read_beats: int = 0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -127,6 +136,34 @@ class Geometry:
         )
         rule(self.queue_depth <= 32768, "queue_depth", "queue_depth <= 32768 (a capability of 16 bits)")
         rule(4 <= self.beat_depth <= 65535, "beat_depth", "4 <= beat_depth <= 65535 (a capability of 16 bits)")
+        if self.axi_bits:
+            self._check_shell(rule)
+        else:
+            for name in ("working_rows", "read_tags", "read_beats"):
+                rule(getattr(self, name) == 0, name, "0 without an AXI4 manager (axi_bits = 0)")
+
+    def _check_shell(self, rule: Callable[[bool, str, str], None]) -> None:
+        """The rules that the DMA shell adds."""
+        rule(self.axi_bits in (128, 256, 512), "axi_bits", "128, 256 or 512, or 0 for the stream core alone")
+        words = self.axi_bits // 64
+        rule(words <= self.lanes, "axi_bits", f"a beat's 64-bit words fit the {self.lanes} lanes")
+        rule(self.ways % words == 0, "ways", f"a set's words are whole beats of axi_bits: a multiple of {words}")
+        rule(self.banks <= 128, "banks", "2 <= banks <= 128 with a shell (the bank field of a place)")
+        local = self.working_rows // self.banks
+        rule(
+            _is_power_of_two(local) and 2 <= local < 1 << 22 and local * self.banks == self.working_rows,
+            "working_rows",
+            f"banks = {self.banks} times a power of two from 2",
+        )
+        rule(self.slot_bits <= 29, "sets", "a slot fits the 30-bit value field of a result word, and leaves all ones")
+        rule(_is_power_of_two(self.read_tags), "read_tags", "a power of two")
+        rule(2 <= self.read_tags <= 256, "read_tags", "2 <= read_tags <= 256")
+        rule(_is_power_of_two(self.read_beats), "read_beats", "a power of two")
+        rule(
+            2 * self.burst_beats <= self.read_beats <= 4096,
+            "read_beats",
+            f"two bursts of {self.burst_beats} beats at least, 4096 at most",
+        )
 
     @property
     def key_bits(self) -> int:
@@ -196,6 +233,35 @@ class Geometry:
         return 2 if self.sample_aware else 1
 
     @property
+    def local_bits(self) -> int:
+        """Width of a row's number in its bank's list of unique cold rows; 0 without a shell."""
+        return _log2(self.working_rows // self.banks) if self.working_rows else 0
+
+    @property
+    def axi_bytes(self) -> int:
+        """Bytes of a beat of the AXI4 manager."""
+        return self.axi_bits // 8
+
+    @property
+    def granules(self) -> int:
+        """16-byte granules of a beat of the AXI4 manager."""
+        return self.axi_bits // 128
+
+    @property
+    def burst_beats(self) -> int:
+        """Most beats of a burst."""
+        return 16
+
+    @property
+    def tag_id_bits(self) -> int:
+        """Width of an AXI4 id."""
+        return _log2(self.read_tags) if self.read_tags else 0
+
+    def stream_core(self) -> Geometry:
+        """The same without the shell."""
+        return replace(self, axi_bits=0, working_rows=0, read_tags=0, read_beats=0)
+
+    @property
     def sample_bits(self) -> int:
         return max(1, (self.max_samples - 1).bit_length())
 
@@ -241,16 +307,19 @@ PRESETS: dict[str, Geometry] = {
         Geometry(
             name="tiny", lanes=2, banks=2, sets=8, ways=4, entries_per_hot_row=2, max_moves=8,
             max_lookups=64, max_samples=4096, bank_ports=2, queue_depth=8, beat_depth=16,
+            axi_bits=128, working_rows=32, read_tags=4, read_beats=32,
         ),
         # For a Lattice ECP5-85: 16 k entries, 8 k hot rows; tags of 33 bits fit the 36 of its block RAMs.
         Geometry(
             name="edge", lanes=4, banks=8, sets=512, ways=4, entries_per_hot_row=2, max_moves=512,
             row_bits=28, max_lookups=64, max_samples=4096, bank_ports=2, queue_depth=16, beat_depth=32,
+            axi_bits=128, working_rows=8192, read_tags=32, read_beats=256,
         ),
         # A data-centre card (UltraScale+ with UltraRAM): 1 M entries, 512 k hot rows.
         Geometry(
             name="kaggle", lanes=16, banks=32, sets=2048, ways=16, entries_per_hot_row=2, max_moves=4096,
             max_lookups=256, max_samples=65536, bank_ports=4, queue_depth=32, beat_depth=64,
+            axi_bits=512, working_rows=32768, read_tags=256, read_beats=512,
         ),
     )
 }  # fmt: skip

@@ -20,7 +20,7 @@ import numpy as np
 
 from hotline_hw.params import Geometry
 from hotline_hw.regmap import Phase, register
-from hotline_sim.backends import open_device
+from hotline_sim.backends import open_core
 
 from .baseline import OrdinaryTrainer
 from .bench_settings import BenchSettings
@@ -69,7 +69,7 @@ def bench(
         batches["relearn"] = classified
     before = os.getloadavg()
     progress(f"opening {CORE}", 0, 1)
-    with open_device(CORE, geometry) as core, open_device(MODEL, geometry) as model:
+    with open_core(CORE, geometry) as core, open_core(MODEL, geometry) as model:
         drivers = {CORE: Driver(core), MODEL: Driver(model)}
         budget = settings.budget(log, geometry.hot_capacity)
         for driver in drivers.values():
@@ -78,7 +78,7 @@ def bench(
         if settings.rival:
             progress(f"opening {settings.rival}", 0, 1)
             few = {phase: members[: settings.rival_batches] for phase, members in batches.items()}
-            with open_device(settings.rival, geometry) as device:
+            with open_core(settings.rival, geometry) as device:
                 stream |= _measure_streams({settings.rival: Driver(device)}, budget, few, 1, progress)
         training = _measure_training(drivers, log, rest, budget, settings, progress)
     return {

@@ -17,7 +17,8 @@ from hotline_hw import __version__
 from hotline_hw.params import Geometry, GeometryError
 from hotline_hw.regmap import COUNTERS, ID_VALUE, Command, Irq, Phase, counter_offset, register, version_value
 from hotline_sim.arguments import quiet_limit
-from hotline_sim.device import Device, DeviceTimeout, Results
+from hotline_sim.device import DeviceTimeout
+from hotline_sim.stream_core import Results, StreamCore
 
 from .aging import AgingControl
 from .data.log import Batch
@@ -44,7 +45,7 @@ class Driver:
         DriverError: not a Hotline core, or one of another version.
     """
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: StreamCore) -> None:
         self.device = device
         self._identify()
         self.geometry = self._discover()

@@ -16,14 +16,14 @@ import numpy as np
 
 from hotline_hw.params import Geometry
 from hotline_hw.words import HIT_FIELD, LAST_FIELD, ROW_FIELD, SAMPLE_FIELD, TABLE_FIELD
-from hotline_sim.device import Results
+from hotline_sim.stream_core import Results
 
 from .data.log import Batch
 
 __all__ = ["DriverError", "Packets", "Split", "check_batch", "groups", "pack"]
 
 _STREAM_WORDS = 1 << 17
-"""Lookups of one `Device.stream` call, about: enough that the call itself costs nothing, 1 MiB of words."""
+"""Lookups of one `StreamCore.stream` call, about: enough that the call itself costs nothing, 1 MiB of words."""
 
 _LAST = np.uint64(1 << LAST_FIELD.low)
 _ROW = np.uint64(ROW_FIELD.mask)

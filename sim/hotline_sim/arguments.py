@@ -1,4 +1,4 @@
-"""Checks of what is handed to a `Device`, and answers that are the same for every simulator."""
+"""Checks of what is handed to a `StreamCore`, and answers that are the same for every simulator."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["bus_error", "check_batches", "check_entries", "check_register", "qui
 
 
 def check_batches(words: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`words` and `ends` of `Device.stream`, as contiguous uint64 and int64 arrays.
+    """`words` and `ends` of `StreamCore.stream`, as contiguous uint64 and int64 arrays.
 
     Raises:
         ValueError: naming what was wrong.
@@ -33,7 +33,7 @@ def check_batches(words: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def check_entries(entries: np.ndarray, ways: int) -> np.ndarray:
-    """`entries` of `Device.send_state`, as a contiguous array.
+    """`entries` of `StreamCore.send_state`, as a contiguous array.
 
     Raises:
         ValueError: naming what was wrong.

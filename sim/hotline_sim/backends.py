@@ -6,9 +6,9 @@ from typing import Any
 
 from hotline_hw.params import Geometry
 
-from .device import Device
+from .stream_core import StreamCore
 
-__all__ = ["BACKENDS", "open_device"]
+__all__ = ["BACKENDS", "open_core"]
 
 BACKENDS: dict[str, str] = {
     "model": "the bit-exact golden model: fastest, no clock cycles",
@@ -19,7 +19,7 @@ BACKENDS: dict[str, str] = {
 }
 
 
-def open_device(backend: str, geometry: Geometry, **options: Any) -> Device:
+def open_core(backend: str, geometry: Geometry, **options: Any) -> StreamCore:
     """A new device.
 
     Args:
@@ -33,15 +33,15 @@ def open_device(backend: str, geometry: Geometry, **options: Any) -> Device:
     """
     # Each backend imports tools that the others do without.
     if backend == "model":
-        from .model_backend import ModelDevice
+        from .model_core import ModelCore
 
-        return ModelDevice(geometry, **options)
+        return ModelCore(geometry, **options)
     if backend == "verilated":
-        from .verilated import VerilatedDevice
+        from .verilated import VerilatedCore
 
-        return VerilatedDevice(geometry, **options)
+        return VerilatedCore(geometry, **options)
     if backend in BACKENDS:
-        from .cocotb_backend import CocotbDevice
+        from .cocotb_backend import CocotbCore
 
-        return CocotbDevice(geometry, backend.partition(":")[2] or None, **options)
+        return CocotbCore(geometry, backend.partition(":")[2] or None, **options)
     raise ValueError(f"unknown backend {backend!r}; the backends are {', '.join(BACKENDS)}")

@@ -1,19 +1,18 @@
 """The device interface: what the driver needs of an accelerator, whatever stands behind it.
 
 Every backend (golden model, Verilated library, cocotb simulator, board) implements `Device`; the driver is written
-against it alone. A device carries no knowledge of the geometry: the driver discovers that from the capability
-registers, as it would on a board.
+against it alone. It is what PCIe gives: registers, memory that both sides see, and an interrupt. A device carries no
+knowledge of the geometry: the driver discovers that from the capability registers, as it would on a board.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from types import TracebackType
 
-import numpy as np
+from .memory import HostMemory
 
-__all__ = ["BusError", "Device", "DeviceError", "DeviceTimeout", "Results"]
+__all__ = ["BusError", "Device", "DeviceError", "DeviceTimeout"]
 
 
 class DeviceError(RuntimeError):
@@ -28,27 +27,14 @@ class DeviceTimeout(DeviceError):
     """The device did not answer within the limit of cycles or seconds; the message names both."""
 
 
-@dataclass(frozen=True)
-class Results:
-    """Result packets of P mini-batches: words as laid out in `hotline_hw.words`, packets end to end.
+class Device(ABC):
+    """One accelerator on its bus. Calls may come from several threads; each is carried out by itself.
 
     Attributes:
-        popular, nonpopular: uint64 [n], the words of all packets, null bytes removed.
-        popular_ends, nonpopular_ends: int64 [P]; packet p ends before word `ends[p]`.
+        memory: what the device's AXI manager sees. Regions may be added at any time while no descriptor is under way.
     """
 
-    popular: np.ndarray
-    popular_ends: np.ndarray
-    nonpopular: np.ndarray
-    nonpopular_ends: np.ndarray
-
-
-class Device(ABC):
-    """One accelerator. Calls block until the device has answered; none may overlap another.
-
-    `stream` releases the GIL (or waits on another process) for most of its time, so that a thread which
-    calls it runs beside training.
-    """
+    memory: HostMemory
 
     @abstractmethod
     def read(self, offset: int) -> int:
@@ -59,34 +45,23 @@ class Device(ABC):
         """Writes the 32-bit register at byte `offset`. Raises BusError where that is refused."""
 
     @abstractmethod
-    def stream(self, words: np.ndarray, ends: np.ndarray) -> Results:
-        """Sends P mini-batches on s_axis_lookup and receives their result packets.
+    def wait_irq(self, timeout: float | None = None) -> bool:
+        """Waits until `irq` is high. A simulated device's clock runs only here and in register accesses.
+
+        The GIL is released (or another process waited for) for most of the time, so that a thread which waits runs
+        beside training.
 
         Args:
-            words: uint64 [n], the lookup words of all mini-batches, end to end.
-            ends: int64 [P], increasing; mini-batch p ends before word `ends[p]` and has at least one word.
+            timeout: seconds of wall-clock time after which it returns False; None: no limit of time. A simulated
+                device whose clock has run for its limit of cycles without any transfer raises DeviceTimeout.
 
-        Beats are packed: every beat of a mini-batch but its last is full.
+        Returns:
+            whether `irq` is high.
         """
 
     @abstractmethod
-    def receive_state(self, rows: int, ways: int) -> np.ndarray:
-        """The next packet of m_axis_state: uint64 [rows, ways], what DUMP sends. COMMAND must have been written."""
-
-    @abstractmethod
-    def receive_events(self, limit: int, ways: int) -> np.ndarray:
-        """The next packet of m_axis_state: uint64 [n, ways], what SELECT sends. COMMAND must have been written.
-
-        Raises DeviceError if it has more than `limit` beats.
-        """
-
-    @abstractmethod
-    def send_state(self, entries: np.ndarray) -> None:
-        """Sends uint64 [rows, ways], what DUMP gave, as one packet on s_axis_state. COMMAND must have been written."""
-
-    @abstractmethod
-    def wait_irq(self) -> None:
-        """Returns once `irq` is high. Raises DeviceTimeout."""
+    def reset(self) -> None:
+        """Pulses the device's reset: all registers, rings, windows and the tracker are as new; memory stays."""
 
     @abstractmethod
     def close(self) -> None:

@@ -13,10 +13,11 @@ import numpy as np
 
 from hotline_hw.params import Geometry
 from hotline_hw.regmap import WEIGHTS, Command, Error, Phase, counter_offset, register
-from hotline_sim.device import Device, DeviceError
+from hotline_sim.device import DeviceError
 from hotline_sim.model import Accelerator
 from hotline_sim.stimulus import crowded_keys, key_words, random_batches
-from hotline_sim.verilated import VerilatedDevice
+from hotline_sim.stream_core import StreamCore
+from hotline_sim.verilated import VerilatedCore
 from tests.unit.registers import policy_values
 
 EQUAL, DIFFERENT = 0, 3
@@ -37,7 +38,7 @@ def difference(geometry: Geometry, seed: int) -> str | None:
     """
     most = geometry.hot_capacity
     for stalls in _STALLS:
-        device = VerilatedDevice(geometry, stall_seed=seed, stall_probability=stalls)
+        device = VerilatedCore(geometry, stall_seed=seed, stall_probability=stalls)
         model = Accelerator(geometry)
         rng = np.random.default_rng(seed)
         with device:
@@ -55,7 +56,7 @@ def difference(geometry: Geometry, seed: int) -> str | None:
 class _Comparison:
     """A core and a model that are told the same. Each method returns what differs, None if nothing does."""
 
-    def __init__(self, device: Device, model: Accelerator, rng: np.random.Generator) -> None:
+    def __init__(self, device: StreamCore, model: Accelerator, rng: np.random.Generator) -> None:
         self.device, self.model, self.rng = device, model, rng
 
     def run(self, hot_rows: int) -> str | None:

@@ -17,12 +17,13 @@ import pytest
 from hotline_hw.params import PRESETS, Geometry
 from hotline_hw.regmap import COUNTERS, ID_VALUE, Command, Irq, Phase
 from hotline_hw.words import AGE_FIELD, COUNTER_FIELD, ENTRY_RRPV
-from hotline_sim.backends import BACKENDS, open_device
-from hotline_sim.cocotb_backend import CocotbDevice
-from hotline_sim.device import BusError, Device, DeviceError, DeviceTimeout
+from hotline_sim.backends import BACKENDS, open_core
+from hotline_sim.cocotb_backend import CocotbCore
+from hotline_sim.device import BusError, DeviceError, DeviceTimeout
 from hotline_sim.model_sample_aware import Policy
 from hotline_sim.stimulus import random_batches
-from hotline_sim.verilated import VerilatedDevice
+from hotline_sim.stream_core import StreamCore
+from hotline_sim.verilated import VerilatedCore
 from tests.unit.registers import Registers, policy_values, send, until_idle
 
 TINY = PRESETS["tiny"]
@@ -63,7 +64,7 @@ def recounted(rng: np.random.Generator, rows: np.ndarray) -> np.ndarray:
     return rows
 
 
-def exercise(device: Device, geometry: Geometry, seed: int) -> tuple[list[np.ndarray], dict[str, int]]:
+def exercise(device: StreamCore, geometry: Geometry, seed: int) -> tuple[list[np.ndarray], dict[str, int]]:
     """Everything that a device tells over every command and phase: arrays in order, and counters by name."""
     csr = Registers(device)
     rng = np.random.default_rng(seed)
@@ -100,7 +101,7 @@ def exercise(device: Device, geometry: Geometry, seed: int) -> tuple[list[np.nda
 
 @functools.cache
 def exercised(backend: str, geometry: Geometry = TINY, seed: int = 1) -> tuple[list[np.ndarray], dict[str, int]]:
-    with open_device(backend, geometry) as device:
+    with open_core(backend, geometry) as device:
         return exercise(device, geometry, seed)
 
 
@@ -144,7 +145,7 @@ def test_results_do_not_depend_on_stalls(seed, tracker):
     runs = []
     for _ in range(2):
         geometry = GEOMETRIES[tracker]
-        with VerilatedDevice(geometry, stall_seed=seed, stall_probability=probability) as device:
+        with VerilatedCore(geometry, stall_seed=seed, stall_probability=probability) as device:
             runs.append((*exercise(device, geometry, seed=1), device.cycles))
     expected, expected_counters = exercised("verilated", geometry)
     (heard, counters, cycles), again = runs
@@ -158,7 +159,7 @@ def test_results_do_not_depend_on_stalls(seed, tracker):
 
 @pytest.fixture(params=HARDWARE)
 def device(request):
-    with open_device(request.param, TINY, quiet_limit=300) as device:
+    with open_core(request.param, TINY, quiet_limit=300) as device:
         yield device
 
 
@@ -231,7 +232,7 @@ def test_reset_after_a_transfer_that_failed(device):
 
 def test_devices_of_two_geometries_in_one_process():
     other = TINY.override({"lanes": 4, "rrpv_bits": 1})
-    with VerilatedDevice(TINY) as first, VerilatedDevice(other) as second, VerilatedDevice(TINY) as third:
+    with VerilatedCore(TINY) as first, VerilatedCore(other) as second, VerilatedCore(TINY) as third:
         second.reset()
         assert [Registers(d)["CAP_STREAM"] & 0xFF for d in (first, second, third)] == [2, 4, 2]
         assert_equal(exercise(first, TINY, 1)[0], exercised("model")[0])
@@ -242,10 +243,10 @@ INTERRUPTED = """
 import sys
 import numpy as np
 from hotline_hw.params import PRESETS
-from hotline_sim.backends import open_device
+from hotline_sim.backends import open_core
 from hotline_sim.device import DeviceError
 
-with open_device(sys.argv[1], PRESETS["tiny"]) as device:
+with open_core(sys.argv[1], PRESETS["tiny"]) as device:
     words = np.full(1 << (23 if sys.argv[1] == "verilated" else 20), 1 << 63, np.uint64)
     session = getattr(device, "_session", None)
     print("ready", session.folder if session else "", session._process.pid if session else "", flush=True)
@@ -263,7 +264,7 @@ with open_device(sys.argv[1], PRESETS["tiny"]) as device:
 @pytest.mark.parametrize("backend", HARDWARE)
 def test_ctrl_c_in_a_run(backend):
     """It ends the call, the device says so, and nothing is left behind."""
-    open_device(backend, TINY).close()  # built
+    open_core(backend, TINY).close()  # built
     env = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
     process = subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED, backend], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -283,7 +284,7 @@ def test_ctrl_c_in_a_run(backend):
 
 
 def test_simulator_that_dies():
-    device = CocotbDevice(TINY, "icarus")
+    device = CocotbCore(TINY, "icarus")
     folder = device._session.folder
     assert device._session._process is not None
     os.killpg(device._session._process.pid, signal.SIGKILL)
@@ -298,8 +299,8 @@ def test_forgotten_device_leaves_nothing_behind():
     script = """
 import os
 from hotline_hw.params import PRESETS
-from hotline_sim.cocotb_backend import CocotbDevice
-device = CocotbDevice(PRESETS["tiny"], "icarus")
+from hotline_sim.cocotb_backend import CocotbCore
+device = CocotbCore(PRESETS["tiny"], "icarus")
 print(device._session.folder, device._session._process.pid, flush=True)
 """
     env = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
@@ -319,8 +320,8 @@ print(device._session.folder, device._session._process.pid, flush=True)
 def test_two_processes_build_at_once(tmp_path):
     script = """
 from hotline_hw.params import PRESETS
-from hotline_sim.verilated import VerilatedDevice
-with VerilatedDevice(PRESETS["tiny"].override({"ways": 2})) as device:
+from hotline_sim.verilated import VerilatedCore
+with VerilatedCore(PRESETS["tiny"].override({"ways": 2})) as device:
     print(hex(device.read(0)), device.library)
 """
     env = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path), HOTLINE_CACHE=str(tmp_path))
@@ -346,7 +347,7 @@ def test_no_tool_at_all(backend, message, monkeypatch, tmp_path):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DeviceError, match=message):
-        open_device(backend, TINY)
+        open_core(backend, TINY)
 
 
 def test_compiler_that_fails(monkeypatch, tmp_path):
@@ -356,26 +357,26 @@ def test_compiler_that_fails(monkeypatch, tmp_path):
     monkeypatch.setenv("CXX", str(compiler))
     monkeypatch.setenv("HOTLINE_CACHE", str(tmp_path / "cache"))
     with pytest.raises(DeviceError, match=r"(?s)compiling the Verilated tiny failed.*\.log.*no space left") as error:
-        open_device("verilated", TINY)
+        open_core("verilated", TINY)
     log = next(word for word in str(error.value).split() if word.endswith(".log:")).rstrip(":")
     assert "no space left" in Path(log).read_text()
 
 
 def test_unknown_simulator_and_backend():
     with pytest.raises(DeviceError, match="no simulator 'spice'"):
-        CocotbDevice(TINY, "spice")
+        CocotbCore(TINY, "spice")
     with pytest.raises(ValueError, match=r"unknown backend 'fpga'; the backends are model, verilated, cocotb"):
-        open_device("fpga", TINY)
+        open_core("fpga", TINY)
     assert tuple(BACKENDS) == ("model", "verilated", "cocotb", "cocotb:icarus", "cocotb:verilator")
 
 
 def test_stall_arguments():
     with pytest.raises(ValueError, match="no stream 'lookup'; the streams are s_axis_lookup"):
-        VerilatedDevice(TINY, stall_seed=1, stall_probability={"lookup": 0.5})
+        VerilatedCore(TINY, stall_seed=1, stall_probability={"lookup": 0.5})
     with pytest.raises(ValueError, match="at least 0 and below 1"):
-        VerilatedDevice(TINY, stall_seed=1, stall_probability=1.0)
+        VerilatedCore(TINY, stall_seed=1, stall_probability=1.0)
     with pytest.raises(ValueError, match=r"must end in \.fst or \.vcd"):
-        VerilatedDevice(TINY, waves="waves.txt")
+        VerilatedCore(TINY, waves="waves.txt")
 
 
 @pytest.mark.parametrize(
@@ -383,7 +384,7 @@ def test_stall_arguments():
 )
 def test_waves(backend, suffix, tmp_path):
     path = tmp_path / f"waves{suffix}"
-    with open_device(backend, TINY, waves=path) as device:
+    with open_core(backend, TINY, waves=path) as device:
         assert device.read(0) == ID_VALUE
     assert path.stat().st_size > 1000
     if suffix == ".vcd":
@@ -394,6 +395,6 @@ def test_waves_by_environment(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WAVES", "1")
     for _ in range(2):
-        with open_device("cocotb:icarus", TINY) as device:
+        with open_core("cocotb:icarus", TINY) as device:
             assert device.read(0) == ID_VALUE
     assert len(list(tmp_path.glob("hotline-*.fst"))) == 2

@@ -22,8 +22,8 @@ from hotline_host.settings import Settings, SettingsError
 from hotline_host.split import split_log
 from hotline_host.summary import headline, summary
 from hotline_hw.params import PRESETS
-from hotline_sim import model_backend
-from hotline_sim.model_backend import ModelDevice
+from hotline_sim import model_core
+from hotline_sim.model_core import ModelCore
 
 TINY = PRESETS["tiny"]
 SRRIP = TINY.override({"entries_per_hot_row": 1})
@@ -264,7 +264,7 @@ def test_a_move_limit_is_kept_but_in_learning():
 
 
 def test_relearned_mini_batches_are_evenly_spread(log):
-    driver = Driver(ModelDevice(TINY))
+    driver = Driver(ModelCore(TINY))
     phases = []
     driver.classify = lambda batch, *, relearn, **_: phases.append(relearn)
     follower = Follower(driver, 0.4, 3)
@@ -310,12 +310,12 @@ class Interrupted(Exception):
 def test_an_exception_in_training_closes_the_device_and_ends_the_thread(log, monkeypatch):
     devices = []
 
-    class Watched(model_backend.ModelDevice):
+    class Watched(model_core.ModelCore):
         def __init__(self, geometry):
             super().__init__(geometry)
             devices.append(self)
 
-    monkeypatch.setattr(model_backend, "ModelDevice", Watched)
+    monkeypatch.setattr(model_core, "ModelCore", Watched)
     states = []
 
     def progress(what: str, done: int, total: int) -> None:

@@ -8,22 +8,22 @@ import numpy as np
 import pytest
 
 from hotline_hw.params import PRESETS
-from hotline_sim.model_backend import ModelDevice
+from hotline_sim.model_core import ModelCore
 from hotline_sim.stimulus import random_batches
 from tests.unit.registers import Registers
 
 
 @pytest.fixture(params=[False, True], ids=["fast", "reference"])
-def device(request) -> Iterator[ModelDevice]:
+def device(request) -> Iterator[ModelCore]:
     """A tiny accelerator, on either model."""
-    with ModelDevice(PRESETS["tiny"], reference=request.param) as device:
+    with ModelCore(PRESETS["tiny"], reference=request.param) as device:
         yield device
 
 
 @pytest.fixture(params=[False, True], ids=["fast", "reference"])
 def srrip(request) -> Iterator[Registers]:
     """The registers of a tiny accelerator whose tracker is SRRIP."""
-    with ModelDevice(PRESETS["tiny"].override({"entries_per_hot_row": 1}), reference=request.param) as device:
+    with ModelCore(PRESETS["tiny"].override({"entries_per_hot_row": 1}), reference=request.param) as device:
         yield Registers(device)
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from hotline_hw.regmap import Error, Irq, counter_offset, register
-from hotline_sim.device import Device, Results
 from hotline_sim.model_sample_aware import Policy
+from hotline_sim.stream_core import Results, StreamCore
 
 
 class Registers:
     """Registers by name."""
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: StreamCore) -> None:
         self.device = device
 
     def __getitem__(self, name: str) -> int:
@@ -59,5 +59,5 @@ def until_idle(csr: Registers) -> None:
         pass
 
 
-def send(device: Device, batches: list[np.ndarray]) -> Results:
+def send(device: StreamCore, batches: list[np.ndarray]) -> Results:
     return device.stream(np.concatenate(batches), np.cumsum([len(batch) for batch in batches]))

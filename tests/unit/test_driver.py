@@ -17,8 +17,9 @@ from hotline_host.packets import pack
 from hotline_hw.params import PRESETS, Geometry
 from hotline_hw.regmap import Command, Error, Phase, register
 from hotline_hw.words import ENTRY_VALID, HIT_FIELD, ROW_FIELD, SAMPLE_FIELD
-from hotline_sim.device import DeviceTimeout, Results
-from hotline_sim.model_backend import ModelDevice
+from hotline_sim.device import DeviceTimeout
+from hotline_sim.model_core import ModelCore
+from hotline_sim.stream_core import Results
 from tests.unit.strategies import geometries, seeds
 
 TINY = PRESETS["tiny"]
@@ -42,13 +43,13 @@ def random_batch(rng: np.random.Generator, geometry: Geometry = TINY, tables: in
 
 @pytest.fixture(params=[TINY, SRRIP], ids=["sample_aware", "srrip"])
 def driver(request):
-    with ModelDevice(request.param) as device:
+    with ModelCore(request.param) as device:
         yield Driver(device)
 
 
 @pytest.fixture
 def tiny():
-    with ModelDevice(TINY) as device:
+    with ModelCore(TINY) as device:
         yield Driver(device)
 
 
@@ -77,14 +78,14 @@ def assert_equal(split: Split, expected: Split) -> None:
 
 @pytest.mark.parametrize("geometry", [*PRESETS.values(), SRRIP], ids=[*PRESETS, "srrip"])
 def test_geometry_is_discovered(geometry):
-    driver = Driver(ModelDevice(geometry))
+    driver = Driver(ModelCore(geometry))
     for field in fields(Geometry):
         if field.name != "name":
             assert getattr(driver.geometry, field.name) == getattr(geometry, field.name)
     assert driver.hot_rows == geometry.hot_capacity
 
 
-class Overridden(ModelDevice):
+class Overridden(ModelCore):
     """A device, some of whose registers read as told; a list is read item by item, its last for ever."""
 
     def __init__(self, **values: int | list[int]) -> None:
@@ -128,7 +129,7 @@ def test_the_walk_after_reset_is_waited_out():
 def test_split_of_multi_hot_batches(geometry, seed, data):
     """Every lookup gets the slot of its row, every sample its packet, on any geometry, budget and grouping."""
     rng = np.random.default_rng(seed)
-    driver = Driver(ModelDevice(geometry))
+    driver = Driver(ModelCore(geometry))
     driver.set_hot_rows(data.draw(st.integers(0, geometry.hot_capacity), label="hot_rows"))
     driver.learn([random_batch(rng, geometry) for _ in range(6)])
     batches = [random_batch(rng, geometry) for _ in range(4)]
@@ -209,7 +210,7 @@ def lookup(table: int, row: int) -> Batch:
     ids=["row", "table", "negative", "long sample", "many samples"],
 )  # fmt: skip
 def test_what_the_accelerator_cannot_take_is_refused_before_anything_is_sent(batch, message):
-    driver = Driver(ModelDevice(replace(TINY, table_bits=2, row_bits=14)))
+    driver = Driver(ModelCore(replace(TINY, table_bits=2, row_bits=14)))
     good = lookup(0, 3)
     for operation in (driver.learn, lambda batches: list(driver.classify_all(batches))):
         with pytest.raises(DriverError, match=message):
@@ -220,7 +221,7 @@ def test_what_the_accelerator_cannot_take_is_refused_before_anything_is_sent(bat
 
 
 def test_limits_are_inclusive():
-    driver = Driver(ModelDevice(SRRIP))
+    driver = Driver(ModelCore(SRRIP))
     driver.learn([batch_of(np.array([[64]] * 2), np.zeros(128)), batch_of(np.ones((4096, 1)), np.zeros(4096))])
     driver.learn([lookup(255, (1 << 32) - 1)])
     assert driver.counters()["samples"] == 4099
@@ -231,7 +232,7 @@ def test_limits_are_inclusive():
 # Answers that are wrong
 
 
-class Tampered(ModelDevice):
+class Tampered(ModelCore):
     """A device whose results are changed on their way."""
 
     change = None
@@ -307,7 +308,7 @@ def test_errors_are_named_and_cleared(driver):
 
 
 def test_errors_of_an_earlier_owner_are_dropped():
-    device = ModelDevice(TINY)
+    device = ModelCore(TINY)
     device.write(register("COMMAND").offset, 77)
     assert device.read(register("ERROR").offset) == Error.COMMAND_CODE
     Driver(device).clear()
@@ -320,7 +321,7 @@ def test_errors_of_an_earlier_owner_are_dropped():
     ("geometry", "most", "entries"), [(SRRIP, 64, "64 entries"), (TINY, 32, "64 entries, 2 for each hot row")]
 )
 def test_hot_rows_beyond_capacity(geometry, most, entries):
-    driver = Driver(ModelDevice(geometry))
+    driver = Driver(ModelCore(geometry))
     for wrong in (most + 1, -1):
         with pytest.raises(DriverError, match=f"{wrong} hot rows are beyond .* {entries}, so choose 0 to {most}"):
             driver.set_hot_rows(wrong)
@@ -362,7 +363,7 @@ def test_a_dump_of_another_budget_is_refused(driver):
 
 
 def test_a_tag_in_a_foreign_set_is_noticed(rng):
-    driver = Driver(ModelDevice(SRRIP))
+    driver = Driver(ModelCore(SRRIP))
     driver.learn([random_batch(rng, rows=60) for _ in range(40)])
     dump = driver.dump()
     moved = dump.copy()
@@ -487,7 +488,7 @@ def test_a_policy_that_does_not_fit_is_refused(tiny, policy, message):
 
 
 def test_srrip_has_no_policy(rng):
-    driver = Driver(ModelDevice(SRRIP))
+    driver = Driver(ModelCore(SRRIP))
     for call in (
         lambda: driver.configure(Policy()),
         driver.select,
@@ -537,7 +538,7 @@ def _stray(beat: int, word: int, bits: int):
     ids=["mark", "slot", "key", "hot_count"],
 )
 def test_an_answer_to_select_that_cannot_be_is_noticed(rng, monkeypatch, change, beat):
-    driver = Driver(ModelDevice(TINY.override({"row_bits": 30})))
+    driver = Driver(ModelCore(TINY.override({"row_bits": 30})))
     driver._stream(pack([random_batch(rng, rows=60) for _ in range(10)]), Phase.LEARN)
     plain = driver.device.receive_events
     monkeypatch.setattr(driver.device, "receive_events", lambda limit, ways: change(plain(limit, ways)))

@@ -10,7 +10,7 @@ from hotline_host.driver import Driver, DriverError
 from hotline_host.packets import pack
 from hotline_hw.params import PRESETS
 from hotline_hw.words import LAST_FIELD
-from hotline_sim.model_backend import ModelDevice
+from hotline_sim.model_core import ModelCore
 
 TINY = PRESETS["tiny"]
 
@@ -30,7 +30,7 @@ def some_batches(seed: int = 3) -> list[Batch]:
 
 
 def opened() -> Driver:
-    driver = Driver(ModelDevice(TINY))
+    driver = Driver(ModelCore(TINY))
     driver.set_hot_rows(8)
     return driver
 
@@ -75,7 +75,7 @@ def test_relearning_by_bag_takes_a_second_pass() -> None:
 
 
 def test_more_bags_than_samples_that_a_mini_batch_may_have() -> None:
-    driver = Driver(ModelDevice(TINY.override({"max_samples": 4})))
+    driver = Driver(ModelCore(TINY.override({"max_samples": 4})))
     batch = batch_of([[1, 1], [1, 1], [1, 0]], [0, 1, 2, 3, 4])
     driver.learn([batch])
     with pytest.raises(DriverError, match="mini-batch 0 has 5 bags .* max_samples = 4 .* smaller mini-batch"):

@@ -8,7 +8,7 @@ import pytest
 from hotline_hw.params import PRESETS
 from hotline_hw.regmap import COUNTERS, Command, Error, Irq, Phase
 from hotline_sim.device import DeviceError, DeviceTimeout
-from hotline_sim.model_backend import ModelDevice
+from hotline_sim.model_core import ModelCore
 from tests.unit.registers import Registers, send
 
 TINY = PRESETS["tiny"]
@@ -231,7 +231,7 @@ def test_both_models_answer_alike(batches, entries_per_hot_row):
     answers = []
     for reference in (False, True):
         geometry = TINY.override({"entries_per_hot_row": entries_per_hot_row})
-        csr = Registers(ModelDevice(geometry, reference=reference))
+        csr = Registers(ModelCore(geometry, reference=reference))
         csr["HOT_ROWS"] = 48 // entries_per_hot_row
         send(csr.device, batches)
         if geometry.sample_aware:

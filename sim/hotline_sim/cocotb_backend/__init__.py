@@ -1,5 +1,5 @@
 """The `cocotb` backend: the hardware in a cocotb simulator, which is a process of its own."""
 
-from .device import CocotbDevice
+from .core import CocotbCore
 
-__all__ = ["CocotbDevice"]
+__all__ = ["CocotbCore"]

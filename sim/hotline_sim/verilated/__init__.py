@@ -1,5 +1,5 @@
 """The `verilated` backend: the hardware, compiled by Verilator into a library of this process."""
 
-from .device import VerilatedDevice
+from .core import VerilatedCore
 
-__all__ = ["VerilatedDevice"]
+__all__ = ["VerilatedCore"]

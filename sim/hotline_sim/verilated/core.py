@@ -1,4 +1,4 @@
-"""`VerilatedDevice`: the Verilated hardware behind the device interface, whole batches a call."""
+"""`VerilatedCore`: the Verilated hardware behind the device interface, whole batches a call."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ import numpy as np
 from hotline_hw.params import Geometry
 
 from ..arguments import bus_error, check_batches, check_entries, check_register, quiet_limit, waves_path
-from ..device import Device, DeviceError, DeviceTimeout, Results
+from ..device import DeviceError, DeviceTimeout
+from ..stream_core import Results, StreamCore
 from .build import build_library
 from .library import PORTS, SinkPort, SourcePort, Status, load, pointer
 
-__all__ = ["VerilatedDevice"]
+__all__ = ["VerilatedCore"]
 
 _SLICE = 0.05  # seconds in the library between two looks for a signal (Ctrl-C)
 
 
-class VerilatedDevice(Device):
+class VerilatedCore(StreamCore):
     """The hardware itself, cycle by cycle, in this process. The GIL is released while the clock runs.
 
     Several may live in one process, and run in threads beside each other. A call interrupted by Ctrl-C, or one that

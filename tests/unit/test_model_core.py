@@ -20,7 +20,7 @@ from hotline_hw.regmap import (
     version_value,
 )
 from hotline_sim.device import BusError, DeviceTimeout
-from hotline_sim.model_backend import ModelDevice
+from hotline_sim.model_core import ModelCore
 from hotline_sim.model_sample_aware import Policy
 from hotline_sim.stimulus import illegal_bits
 from tests.unit.registers import Registers, policy_values, send
@@ -41,7 +41,7 @@ def test_identity_and_reset_values(csr):
 
 @pytest.mark.parametrize("geometry", PRESETS.values(), ids=PRESETS)
 def test_capabilities_rebuild_the_geometry(geometry):
-    csr = Registers(ModelDevice(geometry))
+    csr = Registers(ModelCore(geometry))
     values: dict[str, int] = {}
     for name in ("CAP_STREAM", "CAP_TRACKER", "CAP_KEY", "CAP_SAMPLES", "CAP_BEATS", "CAP_POLICY"):
         values |= register(name).unpack(csr[name])

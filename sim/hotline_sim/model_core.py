@@ -19,11 +19,12 @@ from hotline_hw.regmap import (
 )
 
 from .arguments import check_batches, check_entries
-from .device import BusError, Device, DeviceError, DeviceTimeout, Results
+from .device import BusError, DeviceError, DeviceTimeout
 from .fast import FastAccelerator
 from .model import Accelerator
+from .stream_core import Results, StreamCore
 
-__all__ = ["ModelDevice"]
+__all__ = ["ModelCore"]
 
 _POLICY = ("AGE_PERIOD", "HYSTERESIS", "MOVE_LIMIT", "SELECT_START", *(f"WEIGHTS_{index}" for index in range(4)))
 _BY_OFFSET = {register.offset: register for register in REGISTERS}
@@ -35,7 +36,7 @@ def _capability(register: Register, geometry: Geometry) -> int:
     return sum(getattr(geometry, aliases.get(field.name, field.name)) << field.low for field in register.fields)
 
 
-class ModelDevice(Device):
+class ModelCore(StreamCore):
     """An accelerator that answers at once. Timing counters read zero.
 
     The core is busy only from a DUMP, RESTORE or SELECT command to the transfer of its packet. Rules that the hardware

@@ -1,4 +1,4 @@
-"""`CocotbDevice`: a cocotb simulator behind the device interface, reached over a local socket."""
+"""`CocotbCore`: a cocotb simulator behind the device interface, reached over a local socket."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ from hotline_hw.params import Geometry
 
 from ..arguments import bus_error, check_batches, check_entries, check_register, quiet_limit, waves_path
 from ..build_cache import log_tail
-from ..device import Device, DeviceError, DeviceTimeout, Results
+from ..device import DeviceError, DeviceTimeout
+from ..stream_core import Results, StreamCore
 from .build import build_simulator, default_simulator, runner_command, runner_environment
 from .link import LIMIT_VARIABLE, SOCKET_NAME, SOCKET_VARIABLE, Link, map_arrays
 
-__all__ = ["CocotbDevice"]
+__all__ = ["CocotbCore"]
 
 _LOG_NAME = "simulator.log"
 _START_SECONDS = 120  # a licence server may take its time
 _STOP_SECONDS = 3
 
 
-class CocotbDevice(Device):
+class CocotbCore(StreamCore):
     """The hardware in a simulator's process of its own, one Python step there a clock cycle.
 
     Simulated time stands still between calls. A call that was interrupted, or failed in the middle of a transfer,

@@ -1,0 +1,5 @@
+"""Memory on the far side of the accelerator's AXI manager: its contents, and how long it takes."""
+
+from .host import HostMemory, Region
+
+__all__ = ["HostMemory", "Region"]
