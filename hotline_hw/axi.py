@@ -19,14 +19,14 @@ def axis_signature(data_bits: int, keep: bool = True) -> wiring.Signature:
     return wiring.Signature(members)
 
 
-def axil_signature() -> wiring.Signature:
+def axil_signature(address_bits: int = ADDRESS_BITS) -> wiring.Signature:
     """An AXI4-Lite manager with 32-bit data."""
     return wiring.Signature(
         {
-            "awaddr": Out(ADDRESS_BITS), "awprot": Out(3), "awvalid": Out(1), "awready": In(1),
+            "awaddr": Out(address_bits), "awprot": Out(3), "awvalid": Out(1), "awready": In(1),
             "wdata": Out(32), "wstrb": Out(4), "wvalid": Out(1), "wready": In(1),
             "bresp": In(2), "bvalid": In(1), "bready": Out(1),
-            "araddr": Out(ADDRESS_BITS), "arprot": Out(3), "arvalid": Out(1), "arready": In(1),
+            "araddr": Out(address_bits), "arprot": Out(3), "arvalid": Out(1), "arready": In(1),
             "rdata": In(32), "rresp": In(2), "rvalid": In(1), "rready": Out(1),
         }
     )  # fmt: skip

@@ -14,13 +14,14 @@ from .sample_aware import SampleAwareTracker
 from .sample_aware import row_ports as sample_aware_row_ports
 from .tracker import SrripTracker, row_ports, tracker_budget
 from .words import AGE_FIELD
+from .working import WorkingList, answer_bits
 
 __all__ = ["PopularityBank", "answer_layout", "bank_heads"]
 
 
 def answer_layout(geometry: Geometry) -> data.StructLayout:
-    """A tracker's answer to one lookup."""
-    return data.StructLayout({"slot": geometry.slot_bits, "hit": 1})
+    """A tracker's answer to one lookup. With a shell `slot` is `place_layout` where it missed."""
+    return data.StructLayout({"slot": answer_bits(geometry), "hit": 1})
 
 
 def bank_heads(geometry: Geometry) -> data.ArrayLayout:
@@ -50,6 +51,10 @@ class PopularityBank(wiring.Component):
         update: lanes of the beat that wants in that go to this bank; update_rank_is, update_tags, update_weights: as
             above. update_room: the bank can take them. update_take: the beat goes.
         updating: updates are under way. revived, returned: tracker events. age_period: as in `regmap`.
+
+    Ports with a shell, as in `WorkingList`, which then stands between tracker and MultiPopQueue:
+        working_start, working_ready, working_enable, working_full, list_count (of the kind that list_held asks for),
+        list_held, list_number, list_tag.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -73,6 +78,7 @@ class PopularityBank(wiring.Component):
                 "evicted": Out(1),
                 "budget": In(tracker_budget(geometry)),
                 **self._tracker_ports(geometry),
+                **(self._list_ports(geometry) if geometry.working_rows else {}),
             }
         )
 
@@ -92,6 +98,19 @@ class PopularityBank(wiring.Component):
             "returned": Out(1),
             "age_period": In(AGE_FIELD.width),
             **sample_aware_row_ports(geometry),
+        }
+
+    @staticmethod
+    def _list_ports(geometry: Geometry) -> dict[str, wiring.Member]:
+        return {
+            "working_start": In(1),
+            "working_ready": Out(1),
+            "working_enable": In(1),
+            "working_full": Out(1),
+            "list_count": Out(geometry.local_bits + 1),
+            "list_held": In(1),
+            "list_number": In(geometry.local_bits),
+            "list_tag": Out(geometry.tag_bits),
         }
 
     def elaborate(self, platform: object) -> Module:
@@ -124,9 +143,14 @@ class PopularityBank(wiring.Component):
             tracker.budget.eq(self.budget),
             self.inserted.eq(tracker.inserted),
             self.evicted.eq(tracker.evicted),
-            answers.push_valid.eq(tracker.answer_valid),
-            answers.push.eq(Cat(tracker.answer_slot, tracker.answer_hit)),
         ]
+        if g.working_rows:
+            self._list_misses(m, queue, tracker, answers)
+        else:
+            m.d.comb += [
+                answers.push_valid.eq(tracker.answer_valid),
+                answers.push.eq(Cat(tracker.answer_slot, tracker.answer_hit)),
+            ]
         ports = sample_aware_row_ports(g) if g.sample_aware else row_ports(g)
         for name, member in ports.items():
             here, there = getattr(self, name), getattr(tracker, name)
@@ -168,6 +192,21 @@ class PopularityBank(wiring.Component):
                         m.d.comb += push[port].eq(items[lane])
         m.d.comb += wanted.eq(sum((choice.any() for choice in choices), Const(0)))
         return wanted
+
+    def _list_misses(self, m: Module, queue: MultiPushQueue, tracker, answers: MultiPopQueue) -> None:
+        """Answers go by way of the lists of unique cold rows."""
+        m.submodules.working = working = WorkingList(self.geometry)
+        m.d.comb += [
+            working.start.eq(self.working_start), self.working_ready.eq(working.ready),
+            working.enable.eq(self.working_enable), self.working_full.eq(working.full),
+            working.tag_valid.eq(queue.head_valid), working.tag.eq(tracker.tag),
+            working.answer_valid.eq(tracker.answer_valid),
+            working.slot.eq(tracker.answer_slot), working.hit.eq(tracker.answer_hit),
+            answers.push_valid.eq(working.output_valid), answers.push.eq(Cat(working.output, working.output_hit)),
+            self.list_count.eq(Mux(self.list_held, working.held_count, working.count)),
+            working.list_held.eq(self.list_held), working.list_number.eq(self.list_number),
+            self.list_tag.eq(working.list_tag),
+        ]  # fmt: skip
 
     def _updates(self, m: Module, tracker: SampleAwareTracker) -> None:
         """What the classifier sends back waits in a queue of its own."""

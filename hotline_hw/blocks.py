@@ -8,10 +8,11 @@ platform is no library, it is an ordinary submodule.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from amaranth.back import rtlil
-from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, ValueCastable
+from amaranth.hdl import ClockDomain, ClockSignal, Instance, Module, ResetSignal, ValueCastable
 from amaranth.lib import wiring
 
 __all__ = ["BlockLibrary", "flat_ports", "place"]
@@ -36,17 +37,28 @@ class BlockLibrary:
     def emit(self, component: wiring.Component, name: str) -> str:
         """RTLIL text of `component` as module `name`."""
         ports = {port: (value, _direction(flow)) for port, (value, flow) in flat_ports(component).items()}
-        return rtlil.convert(component, name=name, platform=self, ports=ports, emit_src=False)
+        return rtlil.convert(component, name=name, platform=self, ports=ports, emit_src=False, missing_domain=_domain)
 
-    def instance(self, component: wiring.Component, kind: str) -> Instance:
-        """An instance of `component`, whose module `kind` is emitted at its first use."""
+    def instance(self, component: wiring.Component, kind: str, clocks: Mapping[str, Any] | None = None) -> Instance:
+        """An instance of `component`, whose module `kind` is emitted at its first use.
+
+        Args:
+            clocks: of its domains. Without, that of sync is the one where it is placed. No other has a reset.
+        """
         if kind not in self.modules:
             self.modules[kind] = ""  # claimed: a block places others while it is emitted
             self.modules[kind] = self.emit(component, kind).replace("attribute \\top 1\n", "")
         component._MustUse__used = True  # elaborated once for all instances: Amaranth need not warn of the others
         prefixes = {wiring.In: "i_", wiring.Out: "o_"}
         ports = {prefixes[flow] + port: value for port, (value, flow) in flat_ports(component).items()}
-        return Instance(kind, i_clk=ClockSignal(), i_rst=ResetSignal(), **ports)
+        clocks = {"sync": ClockSignal()} | dict(clocks or {})
+        clock_ports = {"i_clk" if name == "sync" else f"i_{name}_clk": clock for name, clock in clocks.items()}
+        return Instance(kind, **clock_ports, i_rst=ResetSignal(), **ports)
+
+
+def _domain(name: str) -> ClockDomain:
+    """A clock domain that a design uses and nobody made: a port."""
+    return ClockDomain(name, reset_less=name != "sync")
 
 
 def _direction(flow: wiring.Flow) -> Any:
@@ -55,9 +67,20 @@ def _direction(flow: wiring.Flow) -> Any:
     return PortDirection.Input if flow == wiring.In else PortDirection.Output
 
 
-def place(m: Module, platform: object, name: str, component: wiring.Component, kind: str) -> None:
-    """Places `component` in `m` as submodule `name`, of the shared module `kind`.
+def place(
+    m: Module,
+    platform: object,
+    name: str,
+    component: wiring.Component,
+    kind: str,
+    domains: tuple[str, ...] = (),
+) -> None:
+    """Places `component` in `m` as submodule `name`, of the shared module `kind`, with `domains` besides sync.
 
     All components placed as one `kind` in a design must be built with the same parameters.
     """
-    m.submodules[name] = platform.instance(component, kind) if isinstance(platform, BlockLibrary) else component
+    m.submodules[name] = (
+        platform.instance(component, kind, {domain: ClockSignal(domain) for domain in domains})
+        if isinstance(platform, BlockLibrary)
+        else component
+    )

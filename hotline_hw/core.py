@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,16 +14,18 @@ from .control import TrackerControl
 from .counters import CounterBank
 from .csr import CsrBank
 from .dispatcher import BatchDispatcher
+from .dma.verdicts import verdict_bits
 from .gather import BankGather
 from .key_hash import LookupHasher
-from .layouts import axis_beat, pass_beat, row_parts, state_beat
+from .layouts import axis_beat, pass_beat, row_parts, state_beat, verdict_beat
 from .params import Geometry
-from .regmap import COUNTERS, REGISTERS, Error, register
+from .regmap import COUNTERS, REGISTERS, Command, Error, register
 from .scatter import BankScatter
 from .selector import HotSetSelector
 from .unpacker import Unpacker, lookup_axis
 from .updates import UpdateScatter
 from .words import WORD_BITS, WORD_BYTES
+from .working import LIST_DOMAIN
 
 __all__ = ["HotlineCore"]
 
@@ -43,12 +45,23 @@ class HotlineCore(wiring.Component):
     The words are those of `words`, the registers those of `regmap`. Both result streams must be drained: each
     mini-batch sends one packet on either. Results and state depend on the input stream alone, never on stalls.
 
+    With `shell` it is the core of a HotlineDevice: it lists the unique cold rows of a mini-batch (`WorkingList`), and a
+    result word of a missed lookup holds its row's place (`dma.descriptors`) where else the row is. Ports then:
+        phase: used in place of CONTROL.phase. command, command_write: as a write of COMMAND.
+        busy: STATUS.busy. command_done, finished (both packets of a mini-batch have left), errors: pulses.
+        index_bits: INDEX_BITS.
+        working_start: pulse on an idle core: new lists begin; none must until working_ready. working_enable: misses are
+            listed. working_full: since then a row found no place.
+        list_bank, list_held, list_number: a row in a list. list_count: rows of that list, one cycle later; list_key:
+            the row's mixed key, two cycles later, both in the clock domain `shell`, which must be there.
+        verdicts: payload `verdict_bits`, of the samples of mini-batches that are classified, in order.
+
     Throughput: `lanes` lookups a cycle, less the cuts and waits that uneven banks cost (counters split_beats,
     bank_stall).
     """
 
-    def __init__(self, geometry: Geometry) -> None:
-        self.geometry = geometry
+    def __init__(self, geometry: Geometry, *, shell: bool = False) -> None:
+        self.geometry = geometry = geometry if shell else geometry.stream_core()
         lookup_bits = geometry.lanes * WORD_BITS
         state_bits = geometry.ways * WORD_BITS
         super().__init__(
@@ -60,8 +73,21 @@ class HotlineCore(wiring.Component):
                 "m_axis_nonpopular": Out(axis_signature(lookup_bits)),
                 "s_axis_state": In(axis_signature(state_bits, keep=False)),
                 "m_axis_state": Out(axis_signature(state_bits, keep=False)),
+                **(self._shell_ports(geometry) if shell else {}),
             }
         )
+
+    @staticmethod
+    def _shell_ports(geometry: Geometry) -> dict[str, wiring.Member]:
+        return {
+            "phase": In(2), "command": In(8), "command_write": In(1),
+            "busy": Out(1), "command_done": Out(1), "finished": Out(1), "errors": Out(len(Error)),
+            "index_bits": Out(range(geometry.index_bits + 1)),
+            "working_start": In(1), "working_ready": Out(1), "working_enable": In(1), "working_full": Out(1),
+            "list_bank": In(range(geometry.banks)), "list_held": In(1), "list_number": In(geometry.local_bits),
+            "list_count": Out(geometry.local_bits + 1), "list_key": Out(geometry.key_bits),
+            "verdicts": Out(stream.Signature(verdict_bits(geometry))),
+        }  # fmt: skip
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -127,7 +153,7 @@ class HotlineCore(wiring.Component):
             with m.Else():
                 self._forward(m, control.dump, state)
         else:
-            wiring.connect(m, classifier.output, dispatcher.input)
+            self._fork(m, classifier.output, [dispatcher.input, *self._verdict_sinks(m)])
             values = {"HOT_COUNT": Const(0), "THRESHOLD": Const(0)}
 
         # State streams.
@@ -181,6 +207,8 @@ class HotlineCore(wiring.Component):
             Error.EMPTY_BATCH: unpacker.empty_batch,
             Error.PHASE: unpacker.unknown_phase,
         }
+        with_packet = Signal()
+        errors[Error.COMMAND_CODE] = control.command_code | with_packet
         error_set = Cat(errors[flag] for flag in Error)
         values |= {
             "STATUS": Cat(busy | control.running, control.running, unpacker.newest_phase),
@@ -195,16 +223,35 @@ class HotlineCore(wiring.Component):
         for name, value in values.items():
             m.d.comb += getattr(csr, name.lower()).eq(value)
         m.d.comb += [
-            unpacker.phase.eq(csr.control[: register("CONTROL").field("phase").width]),
             unpacker.hold.eq(control.hold),
             control.busy.eq(busy | unpacker.started),
-            control.command_write.eq(csr.command_write),
             control.hot_rows_write.eq(csr.hot_rows_write),
-            control.write_data.eq(csr.write_data),
             csr.error_set.eq(error_set),
             csr.irq_status_set.eq(Cat(finished, control.done, error_set.any())),
         ]
         m.d.sync += self.irq.eq((csr.irq_status & csr.irq_enable).any())
+        if g.working_rows:
+            m.d.comb += [
+                unpacker.phase.eq(self.phase),
+                # Commands with packets are descriptors: no one would take the packet of a written one.
+                with_packet.eq(
+                    csr.command_write
+                    & Cat(csr.write_data == code for code in (Command.DUMP, Command.RESTORE, Command.SELECT)).any()
+                ),
+                control.command_write.eq((csr.command_write & ~with_packet) | self.command_write),
+                control.write_data.eq(Mux(self.command_write, self.command, csr.write_data)),
+                self.busy.eq(busy | control.running | unpacker.started),
+                self.command_done.eq(control.done),
+                self.finished.eq(finished),
+                self.errors.eq(error_set),
+                self.index_bits.eq(control.index_bits),
+            ]
+        else:
+            m.d.comb += [
+                unpacker.phase.eq(csr.control[: register("CONTROL").field("phase").width]),
+                control.command_write.eq(csr.command_write),
+                control.write_data.eq(csr.write_data),
+            ]
         return m
 
     def _banks(self, m: Module, platform: object, scatter, gather, control) -> tuple[list, dict[str, Signal]]:
@@ -217,7 +264,7 @@ class HotlineCore(wiring.Component):
         for number in range(g.banks):
             bank = PopularityBank(g)
             banks.append(bank)
-            place(m, platform, f"bank{number}", bank, "popularity_bank")
+            place(m, platform, f"bank{number}", bank, "popularity_bank", (LIST_DOMAIN,) if g.working_rows else ())
             m.d.comb += [
                 bank.bank.eq(number),
                 bank.scatter.eq(scatter.to_bank[number]),
@@ -243,6 +290,8 @@ class HotlineCore(wiring.Component):
                 *zip(row_parts(control.row_out[number]), row_parts(bank.row_out), strict=True),
             ):
                 m.d.comb += there.eq(here)
+        if g.working_rows:
+            self._lists(m, banks)
         counts = {}
         for counter, pulse in events.items():
             counts[counter] = Signal(range(g.banks + 1), name=f"{pulse}_count")
@@ -255,13 +304,7 @@ class HotlineCore(wiring.Component):
         """Verdicts go to the dispatcher and back to the banks. Returns whether an update is under way."""
         g = self.geometry
         m.submodules.updates = updates = UpdateScatter(g)
-        m.d.comb += [
-            dispatcher.payload.eq(verdicts.payload),
-            updates.input.payload.eq(verdicts.payload),
-            dispatcher.valid.eq(verdicts.valid & updates.input.ready),
-            updates.input.valid.eq(verdicts.valid & dispatcher.ready),
-            verdicts.ready.eq(updates.input.ready & dispatcher.ready),
-        ]
+        self._fork(m, verdicts, [updates.input, dispatcher, *self._verdict_sinks(m)])
         for index in range(len(updates.weights)):
             group = register(f"WEIGHTS_{index // 4}")
             field = group.field(f"weight_{index}")
@@ -317,6 +360,61 @@ class HotlineCore(wiring.Component):
                 selector.pick_tag[number].eq(bank.pick_tag),
             ]
         return selector
+
+    def _lists(self, m: Module, banks: list) -> None:
+        """The banks' lists of unique cold rows, behind one address."""
+        g = self.geometry
+        m.d.comb += [
+            self.working_ready.eq(Cat(bank.working_ready for bank in banks).all()),
+            self.working_full.eq(Cat(bank.working_full for bank in banks).any()),
+        ]
+        for bank in banks:
+            m.d.comb += [
+                bank.working_start.eq(self.working_start), bank.working_enable.eq(self.working_enable),
+                bank.list_held.eq(self.list_held), bank.list_number.eq(self.list_number),
+            ]  # fmt: skip
+        read_bank = Signal(range(g.banks))
+        m.d[LIST_DOMAIN] += [
+            self.list_count.eq(Array(bank.list_count for bank in banks)[self.list_bank]),
+            read_bank.eq(self.list_bank),
+            self.list_key.eq(Cat(read_bank, Array(bank.list_tag for bank in banks)[read_bank])),
+        ]
+
+    def _verdict_sinks(self, m: Module) -> list:
+        """With a shell, a stream of verdicts that becomes a bit a sample."""
+        g = self.geometry
+        if not g.working_rows:
+            return []
+        sink = stream.Signature(verdict_beat(g)).flip().create(path=("verdict_sink",))
+        beat, out = sink.payload, self.verdicts.payload
+        ends = [beat.lanes[lane].valid & beat.lanes[lane].last for lane in range(g.lanes)]
+        places, popular = [], []
+        count = Const(0)
+        for lane, end in enumerate(ends):
+            place_ = Signal(range(g.lanes + 1), name=f"verdict_place{lane}")
+            m.d.comb += place_.eq(count)
+            count = count + end
+            places.append(place_)
+            popular.append(end & (beat.lanes[lane].misses == 0))
+        m.d.comb += [
+            out.count.eq(count),
+            out.last.eq(beat.end),
+            *(
+                out.bits[bit].eq(Cat(popular[lane] & (places[lane] == bit) for lane in range(bit, g.lanes)).any())
+                for bit in range(g.lanes)
+            ),
+            self.verdicts.valid.eq(sink.valid & ((out.count != 0) | out.last)),
+            sink.ready.eq(self.verdicts.ready | ((out.count == 0) & ~out.last)),
+        ]
+        return [sink]
+
+    @staticmethod
+    def _fork(m: Module, source, sinks: list) -> None:
+        """Hands every payload of a stream to all sinks, in one cycle."""
+        m.d.comb += source.ready.eq(Cat(sink.ready for sink in sinks).all())
+        for sink in sinks:
+            others = [other.ready for other in sinks if other is not sink]
+            m.d.comb += [sink.payload.eq(source.payload), sink.valid.eq(source.valid & Cat(others).all())]
 
     @staticmethod
     def _forward(m: Module, source, target) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .bank import bank_heads
+from .dma.descriptors import COLD_BANK, COLD_HELD, NOT_LISTED, VALUE_FIELD
 from .layouts import pass_beat, result_beat, update_lane
 from .params import Geometry
+from .words import ROW_FIELD
+from .working import place_layout
 
 __all__ = ["BankGather"]
 
@@ -83,8 +86,11 @@ class BankGather(wiring.Component):
                         with m.Case(bank):
                             m.d.comb += heads.eq(those)
                 answer = heads[source.rank]
+                payload = source.payload
+                if g.working_rows:
+                    payload = Mux(source.routed & answer.hit, payload, self._with_place(source, answer.slot))
                 m.d.sync += [
-                    out.lanes[lane].payload.eq(source.payload),
+                    out.lanes[lane].payload.eq(payload),
                     out.lanes[lane].valid.eq(source.valid),
                     out.lanes[lane].last.eq(source.last),
                     out.lanes[lane].bad.eq(source.bad),
@@ -95,3 +101,13 @@ class BankGather(wiring.Component):
         with m.Elif(self.output.ready):
             m.d.sync += self.output.valid.eq(0)
         return m
+
+    def _with_place(self, lane, answer):
+        """A missed lookup's payload with its row's place (`dma.descriptors`) where the row was."""
+        listed = data.View(place_layout(self.geometry), answer[: place_layout(self.geometry).size])
+        bank = Const(0, COLD_HELD.low - COLD_BANK.low) | lane.bank
+        place = Cat(listed.number, Const(0, COLD_BANK.low - len(listed.number)), bank[: COLD_BANK.width], listed.held)
+        value = Mux(lane.routed & listed.listed, place, NOT_LISTED)
+        return Cat(
+            value[: VALUE_FIELD.width], Const(0, ROW_FIELD.width - VALUE_FIELD.width), lane.payload[ROW_FIELD.width :]
+        )

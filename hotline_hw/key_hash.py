@@ -12,7 +12,23 @@ from .layouts import hashed_beat, lookup_beat
 from .params import Geometry
 from .words import ROW_FIELD, TABLE_FIELD
 
-__all__ = ["KeyHash", "LookupHasher"]
+__all__ = ["KeyHash", "KeyUnhash", "LookupHasher"]
+
+
+def _round(m: Module, value: Signal, index: int) -> Signal:
+    """The round function of `feistel`."""
+    half_bits = len(value)
+    first, shift, second, fold = feistel.rotations(half_bits)
+
+    def step(name: str, expression) -> Signal:
+        signal = Signal(half_bits, name=f"{name}{index}")
+        m.d.comb += signal.eq(expression)
+        return signal
+
+    added = step("added", value + value.rotate_left(first) + feistel.round_constant(index, half_bits))
+    folded = step("folded", added ^ (added >> shift))
+    summed = step("summed", folded + folded.rotate_left(second))
+    return step("mixed", summed ^ (summed >> fold))
 
 
 class KeyHash(wiring.Component):
@@ -28,20 +44,6 @@ class KeyHash(wiring.Component):
         self.key_bits = key_bits
         super().__init__({"enable": In(1), "key": In(key_bits), "mixed": Out(key_bits)})
 
-    def _round(self, m: Module, value: Signal, index: int) -> Signal:
-        half_bits = len(value)
-        first, shift, second, fold = feistel.rotations(half_bits)
-
-        def step(name: str, expression) -> Signal:
-            signal = Signal(half_bits, name=f"{name}{index}")
-            m.d.comb += signal.eq(expression)
-            return signal
-
-        added = step("added", value + value.rotate_left(first) + feistel.round_constant(index, half_bits))
-        folded = step("folded", added ^ (added >> shift))
-        summed = step("summed", folded + folded.rotate_left(second))
-        return step("mixed", summed ^ (summed >> fold))
-
     def elaborate(self, platform: object) -> Module:
         m = Module()
         half_bits = self.key_bits // 2
@@ -52,9 +54,38 @@ class KeyHash(wiring.Component):
             next_left = Signal(half_bits, name=f"left_reg{index}", reset_less=True)
             next_right = Signal(half_bits, name=f"right_reg{index}", reset_less=True)
             with m.If(self.enable):
-                m.d.sync += [next_left.eq(value), next_right.eq(left ^ self._round(m, value, index))]
+                m.d.sync += [next_left.eq(value), next_right.eq(left ^ _round(m, value, index))]
             left, right = next_left, next_right
         m.d.comb += self.mixed.eq(Cat(right, left))
+        return m
+
+
+class KeyUnhash(wiring.Component):
+    """The inverse: `key` is `feistel.unmix(mixed)`, `feistel.ROUNDS` enabled cycles later.
+
+    Ports:
+        enable: the pipeline moves. mixed, key: `key_bits` wide.
+    """
+
+    LATENCY = feistel.ROUNDS
+
+    def __init__(self, *, key_bits: int) -> None:
+        self.key_bits = key_bits
+        super().__init__({"enable": In(1), "mixed": In(key_bits), "key": Out(key_bits)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        half_bits = self.key_bits // 2
+        right, left = self.mixed[:half_bits], self.mixed[half_bits:]
+        for index in reversed(range(feistel.ROUNDS)):
+            value = Signal(half_bits, name=f"left{index}")
+            m.d.comb += value.eq(left)
+            next_left = Signal(half_bits, name=f"left_reg{index}", reset_less=True)
+            next_right = Signal(half_bits, name=f"right_reg{index}", reset_less=True)
+            with m.If(self.enable):
+                m.d.sync += [next_right.eq(value), next_left.eq(right ^ _round(m, value, index))]
+            left, right = next_left, next_right
+        m.d.comb += self.key.eq(Cat(right, left))
         return m
 
 

@@ -1,17 +1,21 @@
-"""The register map written out: Markdown, C header, SVD. Plain text from `regmap`, nothing of its own."""
+"""The register maps written out: Markdown, C header, SVD. Plain text from `regmap` and `dma.registers`, no more."""
 
 from __future__ import annotations
 
 from xml.etree import ElementTree
 
 from . import __version__
-from .regmap import ADDRESS_BITS, COUNTERS, REGISTERS, Access
+from .dma.registers import DEVICE_ADDRESS_BITS, DMA_COUNTERS, SHELL_REGISTERS
+from .regmap import COUNTERS, REGISTERS, Access, Counter, Register
 
-__all__ = ["c_header", "markdown", "register_rows", "svd"]
+__all__ = ["DEVICE_REGISTERS", "c_header", "markdown", "register_rows", "svd"]
+
+DEVICE_REGISTERS: tuple[Register, ...] = REGISTERS + SHELL_REGISTERS
+"""All that the whole accelerator has on its AXI4-Lite port."""
 
 
-def register_rows() -> list[dict]:
-    """The register map as JSON-ready rows."""
+def register_rows(registers: tuple[Register, ...] = DEVICE_REGISTERS) -> list[dict]:
+    """A register map as JSON-ready rows."""
     return [
         {
             "name": register.name,
@@ -24,7 +28,7 @@ def register_rows() -> list[dict]:
                 for field in register.fields
             ],
         }
-        for register in REGISTERS
+        for register in registers
     ]
 
 
@@ -33,7 +37,8 @@ def markdown() -> str:
     lines = [
         "# Registers",
         "",
-        "Generated from `hotline_hw/regmap.py` by `hotline registers --format markdown`; do not edit.",
+        "Generated from `hotline_hw/regmap.py` and `hotline_hw/dma/registers.py` by `hotline registers --format",
+        "markdown`; do not edit. The stream core alone has those below 0x1000, the whole accelerator all of them.",
         "",
         "AXI4-Lite, 32-bit, little-endian. An address without a register, a write to a read-only register and a write",
         "that does not strobe all four bytes answer SLVERR and change nothing.",
@@ -42,7 +47,7 @@ def markdown() -> str:
         "| offset | register | access | reset | what it holds |",
         "|---|---|---|---|---|",
     ]
-    plain = [register for register in REGISTERS if not register.name.startswith("COUNTER_")]
+    plain = [register for register in DEVICE_REGISTERS if not register.name.startswith("COUNTER_")]
     for register in plain:
         reset = "geometry" if register.reset is None else f"0x{register.reset:X}"
         cells = (f"0x{register.offset:03X}", register.name, register.access.name, reset, register.doc)
@@ -58,14 +63,16 @@ def markdown() -> str:
         "",
         "## Counters",
         "",
-        "64 bits each, read-only, low half first; the values are those of the last SNAPSHOT command. Counters that are",
+        "64 bits each, read-only, low half first; the values are those of the last SNAPSHOT (of COMMAND, and of",
+        "DMA_COMMAND for those from 0x1000 on). Counters that are",
         "a function of the input are equal on every backend; timing counters count clock cycles of the hardware.",
         "",
         "| offset | counter | kind | one increment means |",
         "|---|---|---|---|",
     ]
-    for counter in COUNTERS:
-        low = next(r for r in REGISTERS if r.name == f"COUNTER_{counter.name.upper()}_LO")
+    counters: tuple[Counter, ...] = COUNTERS + DMA_COUNTERS
+    for counter in counters:
+        low = next(r for r in DEVICE_REGISTERS if r.name == f"COUNTER_{counter.name.upper()}_LO")
         kind = "timing" if counter.timing else "input"
         lines.append(f"| 0x{low.offset:03X} | {counter.name} | {kind} | {counter.doc} |")
     return "\n".join(lines) + "\n"
@@ -74,7 +81,7 @@ def markdown() -> str:
 def c_header() -> str:
     """The register map as C macros: offsets, and shift and mask of every field."""
     lines = ["/* Hotline registers. Generated; do not edit. */", "#ifndef HOTLINE_REGS_H", "#define HOTLINE_REGS_H", ""]
-    for register in REGISTERS:
+    for register in DEVICE_REGISTERS:
         lines.append(f"#define HOTLINE_{register.name} 0x{register.offset:03X}u /* {register.doc} */")
         if not register.name.startswith("COUNTER_"):
             for field in register.fields:
@@ -102,10 +109,10 @@ def svd() -> str:
     add(peripheral, "name", "HOTLINE")
     add(peripheral, "baseAddress", "0x0")
     block = ElementTree.SubElement(peripheral, "addressBlock")
-    for tag, text in (("offset", "0x0"), ("size", hex(1 << ADDRESS_BITS)), ("usage", "registers")):
+    for tag, text in (("offset", "0x0"), ("size", hex(1 << DEVICE_ADDRESS_BITS)), ("usage", "registers")):
         add(block, tag, text)
     registers = ElementTree.SubElement(peripheral, "registers")
-    for register in REGISTERS:
+    for register in DEVICE_REGISTERS:
         node = ElementTree.SubElement(registers, "register")
         for tag, text in (
             ("name", register.name), ("description", register.doc), ("addressOffset", hex(register.offset)),

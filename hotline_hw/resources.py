@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .generate import TOP, generate_verilog
+from .generate import generate_verilog
 from .layouts import pass_beat, verdict_beat, verdict_depth
 from .params import Geometry
 from .regmap import WEIGHT_BITS
@@ -64,7 +64,7 @@ def fpga_cells(geometry: Geometry) -> dict[str, int]:
     with tempfile.TemporaryDirectory() as folder:
         source, target, script = Path(folder, "core.v"), Path(folder, "stat.json"), Path(folder, "synth.ys")
         source.write_text(generate_verilog(geometry))
-        script.write_text(_SYNTHESIS.format(source=source, target=target, top=TOP))
+        script.write_text(_SYNTHESIS.format(source=source, target=target, top="hotline_core"))
         # In a process of its own: Yosys ends the process it runs in when it meets an error.
         run = "import sys; from pyosys import libyosys; libyosys.run_pass(f'script {sys.argv[1]}', libyosys.Design())"
         done = subprocess.run([sys.executable, "-c", run, str(script)], capture_output=True, text=True)

@@ -42,9 +42,9 @@ def add_commands(app: typer.Typer, plain_errors: PlainErrors, read_geometry: Rea
         with plain_errors() as progress:
             geometry = read_geometry(preset, overrides)
             progress(f"generating {geometry.name}", 0, 1)
-            from hotline_hw.generate import write_core
+            from hotline_hw.generate import write_verilog
 
-            written = write_core(geometry, out)
+            written = write_verilog(geometry, out)
         for path in written:
             print(path)
 

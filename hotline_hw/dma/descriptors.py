@@ -37,8 +37,8 @@ parameters: 29 held, 28:22 bank, 21:0 number in that bank's list, all ones if th
 `first[p >> 22] + (p & 0x3fffff)` of the working parameters, where `first` is the exclusive cumulative sum of the counts
 below.
 
-Summary: SUMMARY_LISTS 32-bit counts, the unique cold rows in list 128 * held + bank; then a bit a sample (bit s & 7 of
-byte s >> 3), 1 where it is popular.
+Summary: SUMMARY_LISTS 32-bit counts, the unique cold rows in list 128 * held + bank (those of banks that do not exist
+are not written); then a bit a sample (bit s & 7 of byte s >> 3, whole 32-bit words), 1 where it is popular.
 
 GATHER writes the rows of the mini-batch that was last classified, in order of lists: those not held, or with HELD
 those held, the first of either at target 0. Keys: a 64-bit word a row, as a lookup word without `last`. With LIST, the
@@ -56,8 +56,8 @@ from ..words import Field
 
 __all__ = [
     "BUFFER_ALIGN", "COLD_BANK", "COLD_HELD", "COLD_LOCAL", "ENTRY_BYTES", "EVENT_BYTES", "GRANULE_BYTES", "HIT_BIT",
-    "LAST_BIT", "MAX_BANKS", "MAX_TABLES32", "NOT_LISTED", "SUMMARY_BYTES", "SUMMARY_LISTS", "Flag", "Opcode", "Status",
-    "VALUE_FIELD",
+    "LAST_BIT", "MAX_BANKS", "MAX_COUNT", "MAX_POOL_BYTES", "MAX_ROW_BYTES", "MAX_TABLES32", "NOT_LISTED",
+    "SUMMARY_BYTES", "SUMMARY_LISTS", "VALUE_FIELD", "Flag", "Opcode", "Status",
 ]  # fmt: skip
 
 ENTRY_BYTES = 64
@@ -66,6 +66,10 @@ GRANULE_BYTES = 16
 """Rows, strides and table addresses are multiples of this: four float32, as FBGEMM asks too."""
 EVENT_BYTES = 16
 MAX_TABLES32 = 256
+MAX_COUNT = 1 << 26
+"""Most lookups of a descriptor."""
+MAX_ROW_BYTES, MAX_POOL_BYTES = 4096, 1024
+"""Most bytes of a row, and of one that is pooled, as float32."""
 
 LAST_BIT, HIT_BIT = Field(31, 1), Field(30, 1)
 VALUE_FIELD = Field(0, 30)

@@ -45,15 +45,15 @@ def check_entries(entries: np.ndarray, ways: int) -> np.ndarray:
     return np.ascontiguousarray(entries)
 
 
-def check_register(access: str, offset: int, value: int = 0) -> None:
-    """Offset and value of a register access, which is a `read` or a `write`.
+def check_register(access: str, offset: int, value: int = 0, *, address_bits: int = ADDRESS_BITS) -> None:
+    """Offset and value of a register access, which is a `read` or a `write`; offsets have `address_bits`.
 
     Raises:
         BusError: the offset is outside the address space.
         ValueError: the value does not fit 32 bits.
     """
-    if not 0 <= offset < 1 << ADDRESS_BITS:
-        raise BusError(f"{access} of offset {offset:#05x}: the registers' address space has {ADDRESS_BITS} bits")
+    if not 0 <= offset < 1 << address_bits:
+        raise BusError(f"{access} of offset {offset:#05x}: the registers' address space has {address_bits} bits")
     if not 0 <= value < 1 << 32:
         raise ValueError(f"{value:#x} does not fit the register at {offset:#05x}, which has 32 bits")
 

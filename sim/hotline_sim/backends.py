@@ -1,4 +1,4 @@
-"""Opens a device by the name of its backend."""
+"""Opens a device, or the stream core alone, by the name of its backend."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import Any
 
 from hotline_hw.params import Geometry
 
+from .device import Device
 from .stream_core import StreamCore
 
-__all__ = ["BACKENDS", "open_core"]
+__all__ = ["BACKENDS", "open_core", "open_device"]
 
 BACKENDS: dict[str, str] = {
     "model": "the bit-exact golden model: fastest, no clock cycles",
@@ -19,19 +20,41 @@ BACKENDS: dict[str, str] = {
 }
 
 
-def open_core(backend: str, geometry: Geometry, **options: Any) -> StreamCore:
-    """A new device.
+# Each backend imports tools that the others do without.
+
+
+def open_device(backend: str, geometry: Geometry, **options: Any) -> Device:
+    """A new device, with memory of its own.
 
     Args:
         backend: one of BACKENDS.
-        geometry: what the accelerator is built with.
+        geometry: what the accelerator is built with, its shell included.
         options: keyword arguments of the backend's class.
 
     Raises:
-        ValueError: an unknown backend; the message names those that exist.
+        ValueError: an unknown backend, or a geometry without a shell; the message names what there is.
         DeviceError: the backend cannot be built or started; the message says what to do.
     """
-    # Each backend imports tools that the others do without.
+    if backend == "model":
+        from .model_device import ModelDevice
+
+        return ModelDevice(geometry, **options)
+    if backend == "verilated":
+        from .verilated import VerilatedDevice
+
+        return VerilatedDevice(geometry, **options)
+    if backend in BACKENDS:
+        from .cocotb_backend import CocotbDevice
+
+        return CocotbDevice(geometry, backend.partition(":")[2] or None, **options)
+    raise _unknown(backend)
+
+
+def open_core(backend: str, geometry: Geometry, **options: Any) -> StreamCore:
+    """A new stream core, without a shell.
+
+    Args, Raises: as `open_device`.
+    """
     if backend == "model":
         from .model_core import ModelCore
 
@@ -44,4 +67,8 @@ def open_core(backend: str, geometry: Geometry, **options: Any) -> StreamCore:
         from .cocotb_backend import CocotbCore
 
         return CocotbCore(geometry, backend.partition(":")[2] or None, **options)
-    raise ValueError(f"unknown backend {backend!r}; the backends are {', '.join(BACKENDS)}")
+    raise _unknown(backend)
+
+
+def _unknown(backend: str) -> ValueError:
+    return ValueError(f"unknown backend {backend!r}; the backends are {', '.join(BACKENDS)}")

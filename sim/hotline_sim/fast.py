@@ -179,6 +179,7 @@ class FastAccelerator(Accelerator):
         _mix(words, self._network, self._constants, mixed)
         index_errors, errors = _frame(words, self._limits, mixed, results)
         self._tracker.run(mixed, results, phase != Phase.CLASSIFY)
+        self.answers = results
         send = phase != Phase.LEARN
         popular, nonpopular = (np.empty(len(words) if send else 0, np.uint64) for _ in range(2))
         samples, popular_samples, hits, popular_end, nonpopular_end = _judge(results, send, popular, nonpopular)

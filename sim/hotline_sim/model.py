@@ -55,6 +55,7 @@ class Accelerator:
         hot_rows: N, the budget: the most rows that may be hot. Resets to as many as can be.
         errors: sticky ERROR bits; whoever reads them clears them.
         counters: every counter of `regmap.COUNTERS` that is not timing, by name. 64 bits in hardware.
+        answers: uint64 [n], a result word for each lookup of the last mini-batch in stream order, LEARN's too.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -62,6 +63,7 @@ class Accelerator:
         self.policy = Policy()
         self.errors = Error(0)
         self.counters: dict[str, int] = {counter.name: 0 for counter in COUNTERS if not counter.timing}
+        self.answers = np.empty(0, np.uint64)
         self.set_hot_rows(geometry.hot_capacity)
 
     # Budget
@@ -146,6 +148,7 @@ class Accelerator:
 
         popular: list[int] = []
         nonpopular: list[int] = []
+        answers: list[int] = []
         results: list[int] = []  # of the sample that is open
         sample: list[tuple[Place | None, bool]] = []  # its lookups: place, missed
         for lookup in self._frame(words):
@@ -167,11 +170,13 @@ class Accelerator:
                 all_hit = not any(missed for _, missed in sample)
                 counters["samples"] += 1
                 counters["popular_samples"] += all_hit
+                answers += results
                 if phase != Phase.LEARN:
                     (popular if all_hit else nonpopular).extend(results)
                 if learn and isinstance(self.tracker, SampleAwareTracker):
                     self.tracker.learn(sample)
                 results, sample = [], []
+        self.answers = np.array(answers, np.uint64)
         return np.array(popular, np.uint64), np.array(nonpopular, np.uint64)
 
     def _begin(self, words: np.ndarray, phase: int) -> Phase:

@@ -1,5 +1,5 @@
 """Memory on the far side of the accelerator's AXI manager: its contents, and how long it takes."""
 
-from .host import HostMemory, Region
+from .host import PAGE_BYTES, HostMemory, Region
 
-__all__ = ["HostMemory", "Region"]
+__all__ = ["PAGE_BYTES", "HostMemory", "Region"]

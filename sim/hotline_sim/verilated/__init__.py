@@ -1,5 +1,6 @@
-"""The `verilated` backend: the hardware, compiled by Verilator into a library of this process."""
+"""The `verilated` backends: the hardware, compiled by Verilator into a library of this process."""
 
 from .core import VerilatedCore
+from .device import VerilatedDevice
 
-__all__ = ["VerilatedCore"]
+__all__ = ["VerilatedCore", "VerilatedDevice"]

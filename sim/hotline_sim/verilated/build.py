@@ -1,4 +1,4 @@
-"""Builds the in-process library: Verilog through Verilator, with the harness, to one shared object per geometry."""
+"""Builds in-process libraries: Verilog through Verilator, with a harness, to one shared object per geometry and top."""
 
 from __future__ import annotations
 
@@ -6,26 +6,51 @@ import platform
 import shlex
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from hotline_hw.params import Geometry
 
 from ..build_cache import cached_build, digest, run_logged
-from ..core_verilog import TOP, core_verilog
+from ..core_verilog import DEVICE_TOP, TOP, core_verilog
+from ..memory.library import memory_sources
 from ..verilator import find_compiler, find_tool, find_verilator
 from .memories import interleave_memories
 from .sharing import sharing_rules
 
-__all__ = ["LIBRARY_NAME", "build_library"]
+__all__ = ["CORE", "DEVICE", "Top", "build_library", "trace_format"]
 
-LIBRARY_NAME = "libhotline_core.so"
-HARNESS = Path(__file__).with_name("harness.cpp")
+_FOLDER = Path(__file__).parent
+_HEADERS = tuple(sorted(_FOLDER.glob("*.hpp")))
+
+
+@dataclass(frozen=True)
+class Top:
+    """What can be Verilated.
+
+    Attributes:
+        name: of the top module.
+        compiled: C++ files that go with it, the harness first.
+        included: headers of theirs.
+    """
+
+    name: str
+    compiled: tuple[Path, ...]
+    included: tuple[Path, ...]
+
+    @property
+    def library_name(self) -> str:
+        return f"lib{self.name}.so"
+
+
+CORE = Top(TOP, (_FOLDER / "harness.cpp",), _HEADERS)
+_MODEL, *_MODEL_HEADERS = memory_sources()
+DEVICE = Top(DEVICE_TOP, (_FOLDER / "harness_device.cpp", _MODEL), (*_HEADERS, *_MODEL_HEADERS))
 
 # Reset and the clearing walk define every register that matters, so unknowns may be whatever is fastest.
 _VERILATOR_FLAGS = (
-    "--cc", "--exe", "--top-module", TOP, "--prefix", "Vhotline_core", "-o", LIBRARY_NAME, "-O3", "--no-timing",
-    "--x-assign", "fast", "--x-initial", "fast", "--no-assert", "--output-split", "20000", "-Wno-fatal", "-Wno-lint",
-    "-fno-dfg-scoped",
+    "--cc", "--exe", "-O3", "--no-timing", "--x-assign", "fast", "--x-initial", "fast", "--no-assert",
+    "--output-split", "20000", "-Wno-fatal", "-Wno-lint", "-fno-dfg-scoped",
 )  # fmt: skip
 # Hidden symbols: libraries of several geometries share a process, and their classes share names.
 _COMPILER_FLAGS = ("-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden")
@@ -37,47 +62,63 @@ _OPTIMISE_LIBRARY, _OPTIMISE_TRACING_LIBRARY = "OPT_GLOBAL=-O0", "OPT_GLOBAL=-O1
 _JOBS = 2
 
 
-def build_library(geometry: Geometry, *, trace: str | None = None) -> Path:
+def build_library(geometry: Geometry, *, top: Top = CORE, trace: str | None = None) -> Path:
     """The shared library of a geometry, from the cache where it was built before.
 
     Args:
         geometry: what the accelerator is built with.
+        top: the stream core alone, or the device.
         trace: `fst` or `vcd` builds a library that can record waves, and is slower.
 
     Raises:
         DeviceError: a tool is lacking, or the build failed; the message says what to install, or where its log is.
     """
     verilator, compiler, make = find_verilator(), find_compiler(), find_tool("make")
-    verilog = interleave_memories(core_verilog(geometry))
+    verilog = interleave_memories(core_verilog(geometry, top.name))
     sharing = sharing_rules(verilog)
-    flags = [*_VERILATOR_FLAGS, *([f"--trace-{trace}"] if trace else [])]
+    named = ("--top-module", top.name, "--prefix", f"V{top.name}", "-o", top.library_name)
+    flags = [*_VERILATOR_FLAGS, *named, *([f"--trace-{trace}"] if trace else [])]
     optimisation = [*_OPTIMISATION, _OPTIMISE_TRACING_LIBRARY if trace else _OPTIMISE_LIBRARY]
     key = digest(
-        verilog, sharing, HARNESS.read_text(), str(verilator.version), _compiler_version(compiler),
-        platform.machine(), *flags, *_COMPILER_FLAGS, *_LINKER_FLAGS, *optimisation,
+        verilog, sharing, *(path.read_text() for path in (*top.compiled, *top.included)), str(verilator.version),
+        _compiler_version(compiler), platform.machine(), *flags, *_COMPILER_FLAGS, *_LINKER_FLAGS, *optimisation,
     )  # fmt: skip
-    name = f"verilated-{geometry.name}{f'-{trace}' if trace else ''}-{key}"
+    kind = top.name.removeprefix("hotline_")
+    name = f"verilated-{kind}-{geometry.name}{f'-{trace}' if trace else ''}-{key}"
 
     def build(folder: Path) -> None:
-        (folder / f"{TOP}.v").write_text(verilog)
+        (folder / f"{top.name}.v").write_text(verilog)
         (folder / "sharing.vlt").write_text(sharing)
         env = verilator.environment()
         verilate: list[str | Path] = [
             verilator.path, *flags, "-Mdir", "obj", "-CFLAGS", " ".join(_COMPILER_FLAGS), "-LDFLAGS",
-            " ".join(_LINKER_FLAGS), "sharing.vlt", f"{TOP}.v", HARNESS,
+            " ".join(_LINKER_FLAGS), "sharing.vlt", f"{top.name}.v", *top.compiled,
         ]  # fmt: skip
         run_logged(verilate, folder, env, f"Verilator on {geometry.name}")
         program = shlex.join(compiler)
         command: list[str | Path] = [
-            make, "-C", "obj", "-f", "Vhotline_core.mk", f"-j{_JOBS}", f"CXX={program}", f"LINK={program}",
+            make, "-C", "obj", "-f", f"V{top.name}.mk", f"-j{_JOBS}", f"CXX={program}", f"LINK={program}",
             *optimisation,
         ]  # fmt: skip
         run_logged(command, folder, env, f"compiling the Verilated {geometry.name}")
-        (folder / "obj" / LIBRARY_NAME).rename(folder / LIBRARY_NAME)
+        (folder / "obj" / top.library_name).rename(folder / top.library_name)
         shutil.rmtree(folder / "obj")
 
-    what = f"the Verilated library of {geometry.name} (seconds for a small one, a minute or so for a large one, once)"
-    return cached_build(name, what, build) / LIBRARY_NAME
+    what = f"the Verilated {kind} of {geometry.name} (seconds for a small one, a minute or so for a large one, once)"
+    return cached_build(name, what, build) / top.library_name
+
+
+def trace_format(waves: Path | None) -> str | None:
+    """What `build_library` is to be given where waves are recorded in this file; None: they are not.
+
+    Raises:
+        ValueError: its suffix names no format.
+    """
+    if waves is None:
+        return None
+    if waves.suffix not in (".fst", ".vcd"):
+        raise ValueError(f"waves={waves} must end in .fst or .vcd")
+    return waves.suffix[1:]
 
 
 def _compiler_version(compiler: list[str]) -> str:

@@ -15,7 +15,7 @@ from hotline_hw.params import Geometry
 from ..arguments import bus_error, check_batches, check_entries, check_register, quiet_limit, waves_path
 from ..device import DeviceError, DeviceTimeout
 from ..stream_core import Results, StreamCore
-from .build import build_library
+from .build import build_library, trace_format
 from .library import PORTS, SinkPort, SourcePort, Status, load, pointer
 
 __all__ = ["VerilatedCore"]
@@ -55,7 +55,7 @@ class VerilatedCore(StreamCore):
         self.quiet_limit = _default_limit(geometry) if quiet_limit is None else quiet_limit
         self.waves = waves_path(waves, ".fst")
         probabilities = _probabilities(stall_probability) if stall_seed is not None else None
-        self.library = build_library(geometry, trace=_trace_format(self.waves))
+        self.library = build_library(geometry, trace=trace_format(self.waves))
         self._calls = load(self.library)
         self._lock = threading.Lock()  # close() of one thread waits for a slice of another's call
         self._trouble: str | None = None
@@ -181,14 +181,6 @@ class VerilatedCore(StreamCore):
 
 
 _default_limit = quiet_limit  # the constructor has an argument of that name
-
-
-def _trace_format(waves: Path | None) -> str | None:
-    if waves is None:
-        return None
-    if waves.suffix not in (".fst", ".vcd"):
-        raise ValueError(f"waves={waves} must end in .fst or .vcd")
-    return waves.suffix[1:]
 
 
 def _probabilities(given: float | Mapping[str, float]) -> list[float]:

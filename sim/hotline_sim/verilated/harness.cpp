@@ -10,14 +10,9 @@
 #include <memory>
 
 #include "Vhotline_core.h"
+#include "axil.hpp"
 #include "verilated.h"
-#if VM_TRACE_FST
-#include "verilated_fst_c.h"
-using Trace = VerilatedFstC;
-#elif VM_TRACE
-#include "verilated_vcd_c.h"
-using Trace = VerilatedVcdC;
-#endif
+#include "waves.hpp"
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "port images are copied byte by byte");
 
@@ -172,6 +167,7 @@ public:
         : quiet_limit_{quiet_limit},
           context_{new VerilatedContext},
           core_{new Vhotline_core{context_.get()}},
+          registers_{*core_},
           sources_{
               {&core_->s_axis_lookup_tdata, &core_->s_axis_lookup_tkeep, core_->s_axis_lookup_tlast,
                core_->s_axis_lookup_tvalid, core_->s_axis_lookup_tready, kLanes},
@@ -186,29 +182,17 @@ public:
               {&core_->m_axis_state_tdata, nullptr, core_->m_axis_state_tlast, core_->m_axis_state_tvalid,
                core_->m_axis_state_tready, kWays},
           } {
-#if VM_TRACE
-        if (trace_path) {
-            context_->traceEverOn(true);
-            trace_.reset(new Trace);
-            core_->trace(trace_.get(), 99);
-            trace_->open(trace_path);
-        }
-#endif
-        static_cast<void>(trace_path);
+        waves_.open(*context_, *core_, trace_path);
         reset();
     }
     ~Harness() {
         core_->final();
-#if VM_TRACE
-        if (trace_) trace_->close();
-#endif
+        waves_.close();
     }
 
     void reset() {
         cancel();
-        core_->s_axil_awvalid = core_->s_axil_wvalid = core_->s_axil_bready = 0;
-        core_->s_axil_arvalid = core_->s_axil_rready = 0;
-        core_->s_axil_awprot = core_->s_axil_arprot = 0;
+        registers_.reset();
         core_->rst = 1;
         for (int i = 0; i < 4; ++i) settle(), edge();
         core_->rst = 0;
@@ -221,46 +205,23 @@ public:
     }
 
     int read(uint32_t address, uint32_t* value, int* response) {
-        core_->s_axil_araddr = address;
-        core_->s_axil_arvalid = 1;
-        core_->s_axil_rready = 1;
-        for (uint64_t waited = 0; waited <= quiet_limit_; ++waited) {
-            settle();
-            const bool asked = core_->s_axil_arvalid && core_->s_axil_arready;
-            const bool answered = core_->s_axil_rvalid;
-            if (answered) *value = core_->s_axil_rdata, *response = core_->s_axil_rresp;
-            edge();
-            if (asked) core_->s_axil_arvalid = 0;
-            if (answered) {
-                core_->s_axil_rready = 0;
-                return kDone;
-            }
-        }
-        core_->s_axil_arvalid = core_->s_axil_rready = 0;
-        return kTimeout;
+        return registers_.read(*this, quiet_limit_, address, value, response) ? kDone : kTimeout;
+    }
+    int write(uint32_t address, uint32_t value, int* response) {
+        return registers_.write(*this, quiet_limit_, address, value, response) ? kDone : kTimeout;
     }
 
-    int write(uint32_t address, uint32_t value, int* response) {
-        core_->s_axil_awaddr = address;
-        core_->s_axil_wdata = value;
-        core_->s_axil_wstrb = 0xF;
-        core_->s_axil_awvalid = core_->s_axil_wvalid = core_->s_axil_bready = 1;
-        for (uint64_t waited = 0; waited <= quiet_limit_; ++waited) {
-            settle();
-            const bool addressed = core_->s_axil_awvalid && core_->s_axil_awready;
-            const bool written = core_->s_axil_wvalid && core_->s_axil_wready;
-            const bool answered = core_->s_axil_bvalid;
-            if (answered) *response = core_->s_axil_bresp;
-            edge();
-            if (addressed) core_->s_axil_awvalid = 0;
-            if (written) core_->s_axil_wvalid = 0;
-            if (answered) {
-                core_->s_axil_bready = 0;
-                return kDone;
-            }
-        }
-        core_->s_axil_awvalid = core_->s_axil_wvalid = core_->s_axil_bready = 0;
-        return kTimeout;
+    // A clock cycle is settle() and then edge().
+    void settle() {
+        core_->clk = 0;
+        core_->eval();
+        waves_.dump(*context_);
+    }
+    void edge() {
+        core_->clk = 1;
+        core_->eval();
+        waves_.dump(*context_);
+        ++cycles_;
     }
 
     Source& source(int port) { return sources_[port]; }
@@ -325,24 +286,6 @@ private:
         return core_->irq;
     }
 
-    void settle() {
-        core_->clk = 0;
-        core_->eval();
-        dump();
-    }
-    void edge() {
-        core_->clk = 1;
-        core_->eval();
-        dump();
-        ++cycles_;
-    }
-    void dump() {
-#if VM_TRACE
-        if (trace_) trace_->dump(context_->time());
-        context_->timeInc(1);
-#endif
-    }
-
     void cancel() {
         for (Source& source : sources_) source.cancel();
         for (Sink& sink : sinks_) sink.cancel();
@@ -357,9 +300,8 @@ private:
     const uint64_t quiet_limit_;
     std::unique_ptr<VerilatedContext> context_;
     std::unique_ptr<Vhotline_core> core_;
-#if VM_TRACE
-    std::unique_ptr<Trace> trace_;
-#endif
+    Waves waves_;
+    RegisterPort<Vhotline_core> registers_;
     Source sources_[kSources];
     Sink sinks_[kSinks];
     uint64_t cycles_ = 0, quiet_ = 0;

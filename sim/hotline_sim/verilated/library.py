@@ -1,4 +1,4 @@
-"""The C interface of the harness, as ctypes sees it. Nothing else knows an argument's type or a status code."""
+"""The C interfaces of the harnesses, as ctypes sees them. Nothing else knows an argument's type or a status code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["PORTS", "SinkPort", "SourcePort", "Status", "load", "pointer"]
+from ..memory.library import Config, type_calls
+
+__all__ = ["PORTS", "DeviceStatus", "SinkPort", "SourcePort", "Status", "load", "load_device", "pointer"]
 
 
 class Status(IntEnum):
@@ -16,6 +18,13 @@ class Status(IntEnum):
     RUNNING = 1  # the slice of time is over: call again
     TIMEOUT = 2
     OVERFLOW = 3  # an output sent more words than the caller has room for
+
+
+class DeviceStatus(IntEnum):
+    DONE = 0
+    RUNNING = 1  # the slice of time is over, or cut short: call again
+    TIMEOUT = 2
+    VIOLATION = 3  # the AXI4 manager broke a rule
 
 
 class SourcePort(IntEnum):
@@ -49,13 +58,34 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "moved": (ctypes.c_int, [ctypes.c_void_p]),
     "cycles": (ctypes.c_uint64, [ctypes.c_void_p]),
 }  # fmt: skip
+_WANTED = ctypes.POINTER(ctypes.c_int32)
+_DEVICE_SIGNATURES: dict[str, tuple[object, list[object]]] = {
+    "beat_bytes": (ctypes.c_uint32, []),
+    "create": (ctypes.c_void_p, [ctypes.POINTER(Config), ctypes.c_uint64, ctypes.c_char_p, _WANTED]),
+    "destroy": (None, [ctypes.c_void_p]),
+    "reset": (None, [ctypes.c_void_p]),
+    "memory": (ctypes.c_void_p, [ctypes.c_void_p]),
+    "read": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_uint32, _VALUE, _RESPONSE]),
+    "write": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint32, _RESPONSE]),
+    "run": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int, ctypes.c_double]),
+    "cycles": (ctypes.c_uint64, [ctypes.c_void_p]),
+    "core_cycles": (ctypes.c_uint64, [ctypes.c_void_p]),
+}
 
 
 def load(path: Path) -> ctypes.CDLL:
-    """The library at `path`, its functions typed."""
-    library = ctypes.CDLL(str(path))
-    for name, (result, arguments) in _SIGNATURES.items():
-        function = getattr(library, f"hotline_{name}")
+    """The stream core's library at `path`, its functions typed."""
+    return _typed(ctypes.CDLL(str(path)), "hotline", _SIGNATURES)
+
+
+def load_device(path: Path) -> ctypes.CDLL:
+    """The device's library at `path`, its functions and the memory model's typed."""
+    return type_calls(_typed(ctypes.CDLL(str(path)), "hotline_device", _DEVICE_SIGNATURES))
+
+
+def _typed(library: ctypes.CDLL, prefix: str, signatures: dict[str, tuple[object, list[object]]]) -> ctypes.CDLL:
+    for name, (result, arguments) in signatures.items():
+        function = getattr(library, f"{prefix}_{name}")
         function.restype, function.argtypes = result, arguments
     return library
 

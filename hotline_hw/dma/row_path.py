@@ -1,0 +1,144 @@
+"""RowPath: everything between the names of rows and their data, ready to be packed."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import fifo, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..params import Geometry
+from ..words import TABLE_FIELD
+from .bag_reducer import BagReducer
+from .descriptors import GRANULE_BYTES, Flag
+from .entries import descriptor_layout
+from .granules import GranulePacker
+from .layouts import read_beat, read_request, row_beat
+from .names import ListNames, MemoryNames, named_row
+from .walker import RowWalker, table_entry
+
+__all__ = ["RowPath"]
+
+_GRANULE_SHIFT = GRANULE_BYTES.bit_length() - 1
+
+
+class RowPath(wiring.Component):
+    """Names rows, asks for them, and aligns and pools what comes.
+
+        ListNames, MemoryNames --names--> RowWalker --> row_request
+                                                   \\-- end of bag, FIFO --.
+        rows --> GranulePacker (a row begins at granule 0) ---------------+--> BagReducer --> output
+
+    Ports:
+        it: the descriptor, a GATHER. start: begins it. stop: names are dropped from now on.
+        list_*: HotlineCore's lists. table_*: as in RowWalker.
+        list_request, row_request: payload `read_request`. list_data, rows: payload `read_beat`, what comes of them.
+        keys: payload `named_row`, where the descriptor wants them. output: payload `row_beat`.
+        naming: the lists are being walked. done: every row that was asked for has left.
+        unknown_table, beyond_table: as in RowWalker. reducing: the BagReducer has work. held_back: it is not ready.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        request = Out(stream.Signature(read_request(geometry)))
+        beats = In(stream.Signature(read_beat(geometry)))
+        super().__init__(
+            {
+                "it": In(descriptor_layout()),
+                "start": In(1),
+                "stop": In(1),
+                "list_bank": Out(range(geometry.banks)),
+                "list_held": Out(1),
+                "list_number": Out(geometry.local_bits),
+                "list_count": In(geometry.local_bits + 1),
+                "list_key": In(geometry.key_bits),
+                "table_write": In(1),
+                "table_index": In(TABLE_FIELD.width),
+                "table": In(table_entry()),
+                "list_request": request,
+                "row_request": request,
+                "list_data": beats,
+                "rows": beats,
+                "keys": Out(stream.Signature(named_row())),
+                "output": Out(stream.Signature(row_beat(geometry))),
+                "naming": Out(1),
+                "done": Out(1),
+                "unknown_table": Out(1),
+                "beyond_table": Out(1),
+                "held_back": Out(1),
+                "row_came": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        g = self.geometry
+        m.submodules.lists = lists = ListNames(g)
+        m.submodules.memory = in_memory = MemoryNames(g)
+        m.submodules.walker = walker = RowWalker(g)
+        m.submodules.aligner = aligner = GranulePacker(g)
+        m.submodules.reducer = reducer = BagReducer(g)
+        # Rows that were asked for and have not come: no more than the reads that may be outstanding, and a few.
+        m.submodules.bags = bags = fifo.SyncFIFOBuffered(width=1, depth=2 * g.read_tags)
+        flags = self.it.flags
+
+        def has(flag: Flag):
+            return (flags & flag) != 0
+
+        # Names
+        from_memory = has(Flag.LIST)
+        stop = Signal()
+        m.d.comb += [
+            stop.eq(self.stop | walker.unknown_table | walker.beyond_table),
+            lists.start.eq(self.start & ~from_memory), lists.held.eq(has(Flag.HELD)), lists.stop.eq(stop),
+            self.list_bank.eq(lists.list_bank), self.list_held.eq(lists.list_held),
+            self.list_number.eq(lists.list_number), lists.list_count.eq(self.list_count),
+            lists.list_key.eq(self.list_key),
+            in_memory.start.eq(self.start & from_memory), in_memory.source.eq(self.it.source),
+            in_memory.count.eq(self.it.count), in_memory.stop.eq(stop),
+            walker.names.valid.eq(Mux(from_memory, in_memory.output.valid, lists.output.valid)),
+            walker.names.payload.eq(Mux(from_memory, in_memory.output.payload, lists.output.payload)),
+            in_memory.output.ready.eq(walker.names.ready & from_memory),
+            lists.output.ready.eq(walker.names.ready & ~from_memory),
+            self.naming.eq(~lists.done),
+        ]  # fmt: skip
+        wiring.connect(m, in_memory.request, wiring.flipped(self.list_request))
+        wiring.connect(m, wiring.flipped(self.list_data), in_memory.data)
+        wiring.connect(m, walker.keys, wiring.flipped(self.keys))
+
+        # Requests
+        row_request = walker.output.payload
+        asked, came = Signal(), Signal()
+        m.d.comb += [
+            walker.start.eq(self.start), walker.stop.eq(self.stop), walker.want_keys.eq(has(Flag.KEYS)),
+            walker.row_granules.eq(self.it.operand >> _GRANULE_SHIFT),
+            walker.table_write.eq(self.table_write), walker.table_index.eq(self.table_index),
+            walker.table.eq(self.table),
+            self.unknown_table.eq(walker.unknown_table), self.beyond_table.eq(walker.beyond_table),
+            self.row_request.payload.eq(row_request.read),
+            self.row_request.valid.eq(walker.output.valid & bags.w_rdy),
+            walker.output.ready.eq(self.row_request.ready & bags.w_rdy),
+            asked.eq(self.row_request.valid & self.row_request.ready),
+            bags.w_data.eq(row_request.bag_last), bags.w_en.eq(asked),
+        ]  # fmt: skip
+
+        # Data
+        piece, beat, out = aligner.input.payload, self.rows.payload, reducer.input.payload
+        m.d.comb += [
+            piece.data.eq(beat.data), piece.first.eq(beat.first), piece.count.eq(beat.count), piece.end.eq(beat.last),
+            aligner.input.valid.eq(self.rows.valid), self.rows.ready.eq(aligner.input.ready),
+            out.data.eq(aligner.output.payload.data), out.count.eq(aligner.output.payload.count),
+            out.row_last.eq(aligner.output.payload.end), out.bag_last.eq(out.row_last & bags.r_data),
+            reducer.input.valid.eq(aligner.output.valid & bags.r_rdy),
+            aligner.output.ready.eq(reducer.input.ready & bags.r_rdy),
+            came.eq(reducer.input.valid & reducer.input.ready & out.row_last),
+            bags.r_en.eq(came),
+            self.row_came.eq(came),
+            reducer.pool.eq(has(Flag.POOL)), reducer.mean.eq(has(Flag.MEAN)), reducer.bf16.eq(has(Flag.BF16)),
+            self.held_back.eq(reducer.input.valid & ~reducer.input.ready),
+        ]  # fmt: skip
+        wiring.connect(m, reducer.output, wiring.flipped(self.output))
+
+        due = Signal(range(2 * g.read_tags + 4))
+        m.d.sync += due.eq(due + asked - came)
+        m.d.comb += self.done.eq(lists.done & in_memory.done & walker.idle & (due == 0) & ~reducer.busy & ~aligner.busy)
+        return m

@@ -1,0 +1,157 @@
+"""Runs a single block of the hardware, Verilated, over whole arrays: for tests that need millions of cycles."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..build_cache import cached_build, digest, run_logged
+from ..device import DeviceError
+from ..verilator import find_compiler, find_tool, find_verilator
+
+__all__ = ["Run", "VerilatedBlock"]
+
+_HARNESS = Path(__file__).with_name("block.cpp")
+_LIBRARY_NAME = "libhotline_block.so"
+_VERILATOR_FLAGS = (
+    "--cc", "--exe", "--top-module", "block", "--prefix", "Vblock", "-o", _LIBRARY_NAME, "-O3", "--no-timing",
+    "--x-assign", "fast", "--x-initial", "fast", "--no-assert", "-Wno-fatal", "-Wno-lint",
+)  # fmt: skip
+_COMPILER_FLAGS = ("-std=c++17", "-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden", "-I..")
+_OPTIMISATION = ("OPT_FAST=-O2", "OPT_SLOW=-O0", "OPT_GLOBAL=-O0")
+_YOSYS = "read_rtlil block.il\nproc -nomux -norom\nmemory_collect\nwrite_verilog -norename -noattr block.v\n"
+_RUN_YOSYS = "import sys; from pyosys import libyosys as ys; ys.run_pass('script ' + sys.argv[1], ys.Design())"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run brought.
+
+    Attributes:
+        outputs: rows of 32-bit words, as many as came.
+        sent: rows of the input that were taken. cycles: of the clock. sending_cycles: up to the last row taken.
+    """
+
+    outputs: np.ndarray
+    sent: int
+    cycles: int
+    sending_cycles: int
+
+
+class VerilatedBlock:
+    """An Amaranth component as a library.
+
+    Its ports are of three kinds. Those of the streams `input` and `output`, where it has these; else all inputs that
+    are no settings, and all outputs. Settings are constant in a run. Outputs beside the streams are not seen.
+
+    A row of an array is the values of all ports of a kind, in the order of the signature, each in as many 32-bit words
+    as it needs (65 bits: 3), the lowest first.
+
+    Raises:
+        DeviceError: a tool is lacking, or the build failed.
+    """
+
+    def __init__(self, component: object, name: str, *, settings: tuple[str, ...] = ()) -> None:
+        from hotline_hw.blocks import BlockLibrary, flat_ports
+
+        flows = {port: (len(value), flow.name) for port, (value, flow) in flat_ports(component).items()}  # type: ignore[arg-type]
+        self.stream = "input_valid" in flows and "output_valid" in flows
+        self.settings = {port: flows[port][0] for port in settings}
+        if self.stream:
+            self.inputs = {"input_payload": flows["input_payload"][0]}
+            self.outputs = {"output_payload": flows["output_payload"][0]}
+        else:
+            self.inputs = {port: bits for port, (bits, flow) in flows.items() if flow == "In" and port not in settings}
+            self.outputs = {port: bits for port, (bits, flow) in flows.items() if flow == "Out"}
+        library = BlockLibrary()
+        top = library.emit(component, "block")  # type: ignore[arg-type]
+        text = "\n".join((*library.modules.values(), top))
+        self._run = ctypes.CDLL(str(_build(name, text, self._header()))).hotline_block_run
+        self._run.restype = None
+        words, number, rate = ctypes.c_void_p, ctypes.c_int64, ctypes.c_uint64
+        self._run.argtypes = [words, words, number, number, words, number, number, number, rate, rate, rate, words]
+
+    def _header(self) -> str:
+        """`ports.hpp` of block.cpp."""
+        kinds = {"INPUTS": self.inputs, "SETTINGS": self.settings, "OUTPUTS": self.outputs}
+        lines = [f"#define {kind}(X) {' '.join(f'X({port})' for port in ports)}" for kind, ports in kinds.items()]
+        return "\n".join(
+            ['#include "Vblock.h"', "#define BLOCK Vblock", f"#define STREAM {int(self.stream)}", *lines, ""]
+        )
+
+    def run(
+        self,
+        inputs: np.ndarray,
+        wanted: int,
+        *,
+        settings: Mapping[str, int] | None = None,
+        limit: int | None = None,
+        seed: int = 0,
+        offer: float = 1.0,
+        take: float = 1.0,
+    ) -> Run:
+        """Resets the block and runs it until all inputs are sent and `wanted` outputs have come, or `limit` cycles.
+
+        Args:
+            inputs: uint32 [rows, words].
+            wanted: rows to come.
+            settings: values of the settings, of up to 32 bits each.
+            limit: cycles at most; 100 for each row and 1000 more, where it is not told.
+            seed: of the stalls.
+            offer, take: the probability that an input is offered, and an output taken, in a cycle (streams).
+        """
+        inputs = np.ascontiguousarray(inputs, dtype=np.uint32)
+        words = [sum(-(-bits // 32) for bits in ports.values()) for ports in (self.inputs, self.outputs)]
+        if inputs.ndim != 2 or inputs.shape[1] != words[0]:
+            raise ValueError(f"inputs must be [rows, {words[0]}] for the ports {self.inputs}, not {inputs.shape}")
+        constants = np.array([(settings or {})[port] for port in self.settings], dtype=np.uint32)
+        outputs = np.zeros((wanted, words[1]), dtype=np.uint32)
+        moved = np.zeros(4, dtype=np.int64)
+        self._run(
+            constants.ctypes.data, inputs.ctypes.data, len(inputs), words[0], outputs.ctypes.data, wanted, words[1],
+            100 * (len(inputs) + wanted) + 1000 if limit is None else limit,
+            seed, int(offer * (1 << 32)), int(take * (1 << 32)), moved.ctypes.data,
+        )  # fmt: skip
+        sent, came, cycles, sending_cycles = moved.tolist()
+        return Run(outputs[:came], sent, cycles, sending_cycles)
+
+
+def _build(name: str, rtlil: str, ports: str) -> Path:
+    """The library of a block, from the cache where it was built before."""
+    verilator, compiler, make = find_verilator(), find_compiler(), find_tool("make")
+    said = subprocess.run([*compiler, "--version"], capture_output=True, text=True).stdout
+    key = digest(
+        rtlil, ports, _HARNESS.read_text(), str(verilator.version), said, platform.machine(), _YOSYS,
+        *_VERILATOR_FLAGS, *_COMPILER_FLAGS, *_OPTIMISATION,
+    )  # fmt: skip
+
+    def build(folder: Path) -> None:
+        (folder / "block.il").write_text(rtlil)
+        (folder / "block.ys").write_text(_YOSYS)
+        (folder / "ports.hpp").write_text(ports)
+        env, program = verilator.environment(), shlex.join(compiler)
+        try:
+            run_logged([sys.executable, "-c", _RUN_YOSYS, "block.ys"], folder, env, f"Yosys on {name}")
+            run_logged(
+                [verilator.path, *_VERILATOR_FLAGS, "-Mdir", "obj", "-CFLAGS", " ".join(_COMPILER_FLAGS),
+                 "-LDFLAGS", "-shared", "block.v", _HARNESS], folder, env, f"Verilator on {name}",
+            )  # fmt: skip
+            run_logged(
+                [make, "-C", "obj", "-f", "Vblock.mk", f"CXX={program}", f"LINK={program}", *_OPTIMISATION],
+                folder, env, f"compiling the Verilated {name}",
+            )  # fmt: skip
+        except OSError as error:
+            raise DeviceError(f"cannot build {name}: {error}") from None
+        (folder / "obj" / _LIBRARY_NAME).rename(folder / _LIBRARY_NAME)
+        shutil.rmtree(folder / "obj")
+
+    return cached_build(f"block-{name}-{key}", f"the Verilated block {name} (seconds, once)", build) / _LIBRARY_NAME

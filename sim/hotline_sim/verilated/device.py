@@ -1,0 +1,201 @@
+"""`VerilatedDevice`: the whole Verilated accelerator, with its memory, behind the device interface."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hotline_hw.dma.registers import DEVICE_ADDRESS_BITS
+from hotline_hw.params import Geometry
+
+from ..arguments import bus_error, check_register, quiet_limit, waves_path
+from ..device import Device, DeviceError, DeviceTimeout
+from ..memory import HostMemory
+from ..memory.library import config
+from ..memory.model import MemoryControl
+from ..memory.statistics import MemoryStatistics
+from ..memory.timing import MemoryTiming, memory_timing
+from .build import DEVICE, build_library, trace_format
+from .library import DeviceStatus, load_device
+
+__all__ = ["VerilatedDevice"]
+
+_SLICE = 0.05  # seconds in the library between two looks for a signal (Ctrl-C) and for others who want the device
+
+
+class VerilatedDevice(Device):
+    """The hardware itself, cycle by cycle, in this process. The GIL is released while its clock runs.
+
+    Several may live in one process. A register access of one thread cuts a slice of another's `wait_irq` short, and
+    comes in between two of them.
+
+    Args:
+        geometry: what the accelerator is built with, a shell included. The first use of one builds its library, which
+            is kept.
+        timing: of the memory behind the AXI manager, or the name of one of its PRESETS.
+        seed: of the memory's randomness. The same seed, register accesses in the same clock cycles and the same bytes
+            give the same cycles.
+        waves: file to record waves to, .fst or .vcd; without it, WAVES=1 in the environment names one in the
+            current folder.
+        quiet_limit: clock cycles without any transfer on the AXI manager after which `wait_irq` raises DeviceTimeout,
+            and in which a register access must be answered.
+
+    Raises:
+        DeviceError: the library cannot be built; the message says what to do.
+    """
+
+    def __init__(
+        self,
+        geometry: Geometry,
+        *,
+        timing: MemoryTiming | str = "pcie4-x16",
+        seed: int = 0,
+        waves: str | Path | None = None,
+        quiet_limit: int | None = None,
+    ) -> None:
+        if not geometry.axi_bits:
+            raise ValueError(f"geometry {geometry.name} has no AXI manager (axi_bits=0): open it as a stream core")
+        self.geometry, self.timing = geometry, memory_timing(timing)
+        self.quiet_limit = (
+            _default_limit(geometry) + self.timing.longest_silence if quiet_limit is None else quiet_limit
+        )
+        self.waves = waves_path(waves, ".fst")
+        self.library = build_library(geometry, top=DEVICE, trace=trace_format(self.waves))
+        self._calls = load_device(self.library)
+        self._lock, self._next, self._slices = threading.Lock(), threading.Lock(), threading.Lock()
+        self._wanted = ctypes.c_int32(0)  # the library looks at it while the clock runs
+        settings = config(
+            self.timing, axi_bits=geometry.axi_bits, id_bits=geometry.tag_id_bits, seed=seed,
+            max_beats=geometry.burst_beats,
+        )  # fmt: skip
+        if self._calls.hotline_device_beat_bytes() != geometry.axi_bytes:
+            raise DeviceError(f"the Verilog's m_axi_rdata is not {geometry.axi_bits} bits wide, as geometry has it")
+        path = str(self.waves).encode() if self.waves else None
+        handle = self._calls.hotline_device_create(settings, self.quiet_limit, path, self._wanted)
+        if not handle:
+            raise DeviceError(f"the Verilated {geometry.name} could not be created: out of memory, or {self.waves}")
+        self._handle = ctypes.c_void_p(handle)
+        self._finalizer = weakref.finalize(self, self._calls.hotline_device_destroy, self._handle)
+        self.memory = HostMemory()
+        self._model = MemoryControl(self._calls, self._calls.hotline_device_memory(self._handle), self.memory)
+
+    @property
+    def cycles(self) -> int:
+        """Clock cycles since the device was opened."""
+        with self._turn():
+            return self._calls.hotline_device_cycles(self._handle)
+
+    @property
+    def core_cycles(self) -> int:
+        """Those of them in which the stream core's clock ran."""
+        with self._turn():
+            return self._calls.hotline_device_core_cycles(self._handle)
+
+    def memory_statistics(self) -> MemoryStatistics:
+        """What the memory counted since the device was opened, or `clear_memory_statistics`."""
+        with self._turn():
+            return self._model.statistics()
+
+    def clear_memory_statistics(self) -> None:
+        with self._turn():
+            self._model.clear_statistics()
+
+    def answer(self, address: int, size: int, response: int) -> None:
+        """From now on the memory answers bursts that touch `size` bytes at `address` with 2 (SLVERR) or 3 (DECERR)."""
+        with self._turn():
+            self._model.answer(address, size, response)
+
+    def clear_answers(self) -> None:
+        """Takes back all that `answer` set."""
+        with self._turn():
+            self._model.clear_answers()
+
+    def read(self, offset: int) -> int:
+        check_register("read", offset, address_bits=DEVICE_ADDRESS_BITS)
+        value, response = ctypes.c_uint32(), ctypes.c_int()
+        with self._turn():
+            status = self._calls.hotline_device_read(self._handle, offset, value, response)
+            self._model.check()
+        self._check_access("read", offset, status, response.value)
+        return value.value
+
+    def write(self, offset: int, value: int) -> None:
+        check_register("write", offset, value, address_bits=DEVICE_ADDRESS_BITS)
+        response = ctypes.c_int()
+        with self._turn():
+            status = self._calls.hotline_device_write(self._handle, offset, value, response)
+            self._model.check()
+        self._check_access("write", offset, status, response.value)
+
+    def wait_irq(self, timeout: float | None = None) -> bool:
+        end = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = _SLICE if end is None else max(0.0, min(_SLICE, end - time.monotonic()))
+            with self._turn(slice_=True):
+                status = self._calls.hotline_device_run(self._handle, True, left)
+                self._model.check()
+            if status == DeviceStatus.DONE:
+                return True
+            if status == DeviceStatus.TIMEOUT:
+                raise DeviceTimeout(f"waiting for irq: no transfer of the AXI manager for {self.quiet_limit} cycles")
+            if end is not None and time.monotonic() >= end:
+                return False
+
+    def reset(self) -> None:
+        with self._turn():
+            self._calls.hotline_device_reset(self._handle)
+
+    def close(self) -> None:
+        with self._waited_for():
+            self._finalizer()
+        self.memory.close()
+
+    @contextmanager
+    def _turn(self, *, slice_: bool = False) -> Iterator[None]:
+        """The device for one call, its regions known to it."""
+        with self._queued() if slice_ else self._waited_for():
+            if not self._finalizer.alive:
+                raise DeviceError("the device was closed; open another one")
+            self._model.connect()
+            yield
+
+    # A thread that waits for irq takes slice after slice, and would not let others have the lock in between, as locks
+    # are not fair. So who wants the device waits holding `_next`, which the next slice needs too; only one of those who
+    # run slices stands in that queue at a time, for they hold `_slices`.
+
+    @contextmanager
+    def _waited_for(self) -> Iterator[None]:
+        with self._next:
+            self._wanted.value = 1
+            try:
+                self._lock.acquire()
+            finally:
+                self._wanted.value = 0
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    @contextmanager
+    def _queued(self) -> Iterator[None]:
+        with self._slices:
+            with self._next:
+                self._lock.acquire()
+            try:
+                yield
+            finally:
+                self._lock.release()
+
+    def _check_access(self, access: str, offset: int, status: int, response: int) -> None:
+        if status == DeviceStatus.TIMEOUT:
+            raise DeviceTimeout(f"{access} of offset {offset:#05x}: no answer in {self.quiet_limit} clock cycles")
+        if response:
+            raise bus_error(access, offset)
+
+
+_default_limit = quiet_limit  # the constructor has an argument of that name

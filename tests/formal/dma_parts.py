@@ -1,0 +1,47 @@
+"""What the proofs of the DMA shell's movers share: small parameters, and stand-ins for what is proven elsewhere."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+from unittest import mock
+
+from amaranth.hdl import Module
+
+from hotline_hw.dma.windows import WindowCheck
+from hotline_hw.params import Geometry
+
+T = TypeVar("T")
+
+
+class Small(Geometry):
+    """Bursts of two beats."""
+
+    burst_beats = 2  # type: ignore[assignment]
+
+
+def geometry(axi_bits: int) -> Geometry:
+    return Small(
+        lanes=8, banks=2, sets=2, ways=8, table_bits=1, row_bits=5, bank_ports=1, queue_depth=2, beat_depth=4,
+        axi_bits=axi_bits, working_rows=4, read_tags=2, read_beats=4,
+    )  # fmt: skip
+
+
+class PageCheck(WindowCheck):
+    """In place of WindowCheck, which is proven in test_dma_windows.py: bit p of the first window's `pages` says whether
+    page p may be touched, of two pages."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.d.comb += self.inside.eq(self.windows[0].pages.bit_select(self.page[0], 1))
+        return m
+
+
+def with_parts(block: type[T], **parts: object) -> type[T]:
+    """`block` that finds `parts` under their names when it is elaborated."""
+
+    class Block(block):  # type: ignore[misc, valid-type]
+        def elaborate(self, platform: object) -> Module:
+            with mock.patch.dict(block.elaborate.__globals__, parts):  # type: ignore[attr-defined]
+                return super().elaborate(platform)
+
+    return Block

@@ -1,0 +1,201 @@
+"""ReadEngine: every burst's beats leave once, in order, as the memory gave them, however this shuffles its answers.
+
+The BurstCutter, proven in test_dma_cut.py, gives way to free bursts. One burst is watched, chosen freely among all, and
+one beat of it: its data is 1, all other's 0. The engine looks at no data, so this is what becomes of all.
+"""
+
+from __future__ import annotations
+
+import pytest
+from amaranth.hdl import Array, Assert, Cat, Cover, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In
+
+from hotline_hw.dma.cut import BurstCutter
+from hotline_hw.dma.layouts import Fault
+from hotline_hw.dma.read import ReadEngine
+from hotline_hw.dma.windows import PAGE_BITS
+from hotline_hw.params import Geometry
+from hotline_sim.formal import PropertyFailed, check, cover, prove
+from tests.formal.dma_parts import PageCheck, geometry, with_parts
+from tests.formal.mutants import mutated
+
+STUCK = 4  # cycles
+READ_FIELDS = ("first", "count", "target", "last", "fault")
+
+
+class FreeCutter(BurstCutter):
+    """A cutter in name: its burst is `free`."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__(geometry)
+        self.free, self.free_valid = Signal(self.burst.payload.shape()), Signal()
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.d.comb += [self.burst.payload.eq(self.free), self.burst.valid.eq(self.free_valid), self.busy.eq(self.free_valid)]
+        return m
+
+
+class ReadsAreInOrder(wiring.Component):
+    """Ports:
+    valid, burst: the burst that is due; page: its page. open: which page may be read. abort: free.
+    watch, marked: watch this burst, and its beat `marked`. ready: the user takes a beat.
+    arready, answer, id, failed: what the memory does.
+    """
+
+    def __init__(self, geometry: Geometry, dut: type[ReadEngine] = ReadEngine) -> None:
+        self.geometry, self.dut = geometry, dut
+        self.beat_shift = (geometry.axi_bits // 8).bit_length() - 1
+        granule = range(geometry.granules)
+        burst = data.StructLayout({"len": 1, "first": granule, "end": granule, "target": 1, "last": 1, "page": 1})
+        super().__init__(
+            {
+                "valid": In(1), "burst": In(burst), "open": In(2), "abort": In(1), "watch": In(1), "marked": In(1),
+                "ready": In(1), "arready": In(1), "answer": In(1), "id": In(geometry.tag_id_bits), "failed": In(1),
+            }
+        )  # fmt: skip
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        g = self.geometry
+        cutter = FreeCutter(g)
+        m.submodules.dut = dut = with_parts(self.dut, WindowCheck=PageCheck, BurstCutter=lambda _: cutter)(g, windows=1)
+        out, free, source = dut.data.payload, cutter.free, self.burst
+        watching, watch_now = Signal(), Signal()
+        m.d.comb += [
+            cutter.free_valid.eq(self.valid), watch_now.eq(self.watch & ~watching),
+            free.at.eq((source.page << (PAGE_BITS - self.beat_shift)) | watch_now),
+            *(free[name].eq(source[name]) for name in ("len", "first", "end", "target", "last")),
+            dut.windows[0].pages.eq(self.open), dut.abort.eq(self.abort),
+            dut.data.ready.eq(self.ready), dut.arready.eq(self.arready),
+        ]  # fmt: skip
+        taken, left, refused = Signal(), Signal(), Signal()
+        m.d.comb += [
+            taken.eq(cutter.burst.valid & cutter.burst.ready),
+            left.eq(dut.data.valid & dut.data.ready),
+            refused.eq(self.abort | ~self.open.bit_select(source.page, 1)),
+        ]
+        chosen, outstanding = self._memory(m, dut)
+
+        # Beats inside; and the watched burst: how many beats are ahead of it, which of its beats is next.
+        inside, ahead, number = Signal(range(2 * g.read_tags + 2)), Signal(range(2 * g.read_tags + 2)), Signal()
+        watched = Signal(data.StructLayout({**source.shape().members, "refused": 1, "failed": 2, "marked": 1}))
+        m.d.sync += [
+            inside.eq(inside + Mux(taken, source.len + 1, 0) - left),
+            Assert(~dut.data.valid | (inside != 0), "a beat is of a burst"),
+            Assert(dut.idle == ((inside == 0) & ~self.valid), "idle means that nothing is inside"),
+        ]
+        with m.If(~watching):
+            with m.If(taken & self.watch):
+                m.d.sync += [watching.eq(1), ahead.eq(inside - left), number.eq(0)]
+                m.d.sync += [watched[name].eq(source[name]) for name in source.shape().members]
+                m.d.sync += [watched.refused.eq(refused), watched.failed.eq(0), watched.marked.eq(self.marked)]
+        with m.Elif(ahead != 0):
+            m.d.sync += ahead.eq(ahead - left)
+        with m.If(dut.rvalid & chosen.mine):
+            m.d.sync += watched.failed.bit_select(chosen.number, 1).eq(self.failed)
+        m.d.comb += dut.rdata.eq(chosen.mine & (chosen.number == watched.marked))
+
+        ended, first, end, fault = Signal(), Signal.like(out.count), Signal.like(out.count), Signal()
+        m.d.comb += [
+            ended.eq(number == watched.len),
+            first.eq(Mux(number == 0, watched.first, 0)),
+            end.eq(Mux(ended, watched.end, g.granules - 1)),
+            fault.eq(watched.refused | watched.failed.bit_select(number, 1)),
+        ]
+        with m.If(watching & (ahead == 0) & left):
+            m.d.sync += [
+                watching.eq(~ended),
+                number.eq(number + 1),
+                Assert(out.first == first, "the beat begins where it is asked for"),
+                Assert(out.count == (end - first + 1)[: len(out.count)], "it has what is asked for"),
+                Assert(out.target.as_value()[0] == watched.target, "it is for whom it is asked for"),
+                Assert(out.last == (ended & watched.last), "last with the last"),
+                Assert(out.fault == fault, "what could not be read is told, and nothing else"),
+                Assert(out.data[0] == (~fault & (number == watched.marked)), "the data is its own"),
+            ]
+        self._rules(m, dut, taken & refused, watch_now, dut.rvalid & self.failed, chosen.mine)
+        stuck = Signal(range(STUCK + 2))
+        waits = (inside == 0) & ~self.valid
+        m.d.sync += [
+            stuck.eq(Mux(waits | dut.data.valid | outstanding, 0, stuck + (stuck <= STUCK))),
+            Assert(stuck <= STUCK, "it goes on unless the memory or the user keeps it"),
+            Cover(watching & (ahead == 0) & left & ended & out.data[0] & (inside == 4), "the watched burst, with more"),
+        ]
+        return m
+
+    def _memory(self, m: Module, dut: ReadEngine) -> tuple:
+        """Keeps what is to be read under each id; answers a beat of any, or none. Returns the entry that may be
+        answered, and whether reads are outstanding."""
+        g = self.geometry
+        entry = data.StructLayout({"valid": 1, "more": 1, "number": 1, "mine": 1})
+        entries = Array(Signal(entry, name=f"entry{index}") for index in range(g.read_tags))
+        chosen, asked = entries[self.id], entries[dut.arid]
+        outstanding = Signal()
+        m.d.comb += [
+            dut.rvalid.eq(self.answer & chosen.valid), dut.rid.eq(self.id), dut.rresp.eq(self.failed << 1),
+            dut.rlast.eq(~chosen.more), outstanding.eq(Cat(entry.valid for entry in entries).any() | dut.arvalid),
+        ]  # fmt: skip
+        with m.If(dut.rvalid):
+            m.d.sync += [chosen.valid.eq(chosen.more), chosen.more.eq(0), chosen.number.eq(1)]
+        with m.If(dut.arvalid & dut.arready):
+            m.d.sync += [
+                asked.valid.eq(1), asked.more.eq(dut.arlen[0]), asked.number.eq(0),
+                asked.mine.eq(dut.araddr[self.beat_shift]),
+                Assert(~asked.valid, "an id is of one read at a time"),
+            ]  # fmt: skip
+        m.d.sync += [
+            Assert(dut.outstanding == outstanding, "outstanding"),
+            Assert(~dut.rvalid | dut.rready, "there is room for what was asked for"),
+        ]
+        return chosen, outstanding
+
+    def _rules(self, m: Module, dut: ReadEngine, refused, refused_mine, failed, failed_mine) -> None:
+        """The stream's rule, and faults."""
+        out = dut.data.payload
+        seen = Cat(out.data[0], *(out[name].as_value() if name == "target" else out[name] for name in READ_FIELDS))
+        held, before = Signal(), Signal(len(seen))
+        kind, mine = Signal(Fault), Signal()
+        m.d.sync += [
+            held.eq(dut.data.valid & ~dut.data.ready),
+            before.eq(seen),
+            Assert(~held | (dut.data.valid & (seen == before)), "a beat that is offered stays"),
+            kind.eq(Mux(failed, Fault.BUS, Mux(refused, Mux(self.abort, Fault.ABORT, Fault.WINDOW), Fault.NONE))),
+            mine.eq(Mux(failed, failed_mine, refused_mine)),
+            Assert(~(failed & refused), "one fault at a time"),
+            Assert(dut.fault.kind == kind, "faults are told, each of its kind"),
+            Assert((kind == Fault.NONE) | (dut.fault.address[self.beat_shift] == mine), "and where"),
+        ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("axi_bits", [128, 256])
+def test_reads_are_whole_and_in_order(axi_bits, tmp_path):
+    prove(ReadsAreInOrder(geometry(axi_bits)), tmp_path / "prove", seconds=500)
+
+
+def test_it_can_be_full(tmp_path):
+    cover(ReadsAreInOrder(geometry(256)), tmp_path, cycles=16)
+
+
+MUTANTS = {
+    "no room is waited for": ("(places + burst.len < g.read_beats)", "(places < g.read_beats)"),
+    "more bursts than ids": ("(bursts != g.read_tags)", "1"),
+    "an address is withdrawn": ("with m.If(~self.arvalid | self.arready):", "with m.If(1):"),
+    "beats in the order they came": ("filled.bit_select(oldest, 1))", "filled.any())"),
+    "a place stays filled": ("sync += filled.bit_select(oldest, 1).eq(0)", "sync += filled.bit_select(oldest, 1).eq(1)"),
+    "an id's beats all in one place": ("after.data.eq(place + 1)", "after.data.eq(place)"),
+    "an id begins where it ended": ("sync += [fresh.bit_select(tail, 1).eq(1), ", "sync += ["),
+    "a refused burst takes places": ("freed.eq(going & ~head.data.refused)", "freed.eq(going)"),
+    "SLVERR passes": ("fill.data.fault.eq(bus_fault)", "fill.data.fault.eq(0)"),
+    "two faults in a cycle": ("refuse.eq(ready & ~may & ~bus_fault)", "refuse.eq(ready & ~may)"),
+    "idle too soon": ("(bursts == 0) & ~self.data.valid)", "(bursts == 0))"),
+    "data that waits is overwritten": ("fetch.en.eq(going)", "fetch.en.eq(1)"),
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_broken_reorder_buffer_is_caught(mutant, tmp_path):
+    with pytest.raises(PropertyFailed):
+        check(ReadsAreInOrder(geometry(256), mutated(ReadEngine, *MUTANTS[mutant])), tmp_path, cycles=14)
