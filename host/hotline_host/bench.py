@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from hotline_hw.dma.descriptors import Opcode
 from hotline_hw.params import Geometry
-from hotline_hw.regmap import Phase, register
-from hotline_sim.backends import open_core
+from hotline_sim.backends import open_device
 
 from .baseline import OrdinaryTrainer
 from .bench_settings import BenchSettings
@@ -30,7 +30,6 @@ from .data.delimited import Progress
 from .data.log import Batch, ClickLog
 from .driver import Driver
 from .minibatches import MiniBatches
-from .packets import Packets, pack
 from .settings import SettingsError
 from .split import log_figures
 from .step import SplitTrainer
@@ -38,7 +37,7 @@ from .step import SplitTrainer
 __all__ = ["bench"]
 
 CORE, MODEL = "verilated", "model"
-PHASES = {"learn": Phase.LEARN, "classify": Phase.CLASSIFY, "relearn": Phase.RELEARN}
+PHASES = {"learn": (Opcode.LEARN, False), "classify": (Opcode.CLASSIFY, False), "relearn": (Opcode.CLASSIFY, True)}
 LIMITS = ("input_idle", "bank_stall", "split_beats", "output_stall")
 
 
@@ -69,7 +68,7 @@ def bench(
         batches["relearn"] = classified
     before = os.getloadavg()
     progress(f"opening {CORE}", 0, 1)
-    with open_core(CORE, geometry) as core, open_core(MODEL, geometry) as model:
+    with open_device(CORE, geometry) as core, open_device(MODEL, geometry) as model:
         drivers = {CORE: Driver(core), MODEL: Driver(model)}
         budget = settings.budget(log, geometry.hot_capacity)
         for driver in drivers.values():
@@ -78,7 +77,7 @@ def bench(
         if settings.rival:
             progress(f"opening {settings.rival}", 0, 1)
             few = {phase: members[: settings.rival_batches] for phase, members in batches.items()}
-            with open_core(settings.rival, geometry) as device:
+            with open_device(settings.rival, geometry) as device:
                 stream |= _measure_streams({settings.rival: Driver(device)}, budget, few, 1, progress)
         training = _measure_training(drivers, log, rest, budget, settings, progress)
     return {
@@ -95,17 +94,16 @@ def _measure_streams(
     drivers: dict[str, Driver], budget: int, batches: dict[str, list[Batch]], rounds: int, progress: Progress
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Figures by backend and phase. Every round starts from an empty tracker, and both phases stream at once."""
-    packets = {phase: pack(members) for phase, members in batches.items()}
     figures: dict[str, dict[str, list[dict[str, Any]]]] = {name: {phase: [] for phase in batches} for name in drivers}
     for name, driver in drivers.items():  # what is slow the first time: compiled code, pages of memory
-        _stream(driver, pack(batches["learn"][:1]), Phase.LEARN)
+        _stream(driver, batches["learn"][:1], "learn")
         progress(f"warming {name} up", 1, 1)
     for number in range(rounds):
         for name, driver in drivers.items():
             driver.set_hot_rows(budget)
             for phase in batches:
                 progress(f"streaming through {name}, rounds", number, rounds)
-                figures[name][phase].append(_stream(driver, packets[phase], PHASES[phase]))
+                figures[name][phase].append(_stream(driver, batches[phase], phase))
                 if phase == "learn":
                     driver.settle()
     return {
@@ -114,14 +112,15 @@ def _measure_streams(
     }
 
 
-def _stream(driver: Driver, packets: Packets, phase: Phase) -> dict[str, Any]:
-    """Seconds and counters of one call of the device: neither packing nor checking is in them."""
+def _stream(driver: Driver, batches: list[Batch], phase: str) -> dict[str, Any]:
+    """Seconds and counters of all mini-batches, handed over at once: neither packing nor checking is in them."""
+    opcode, relearn = PHASES[phase]
+    work = driver.prepare(batches, opcode, relearn=relearn)
     driver.reset_counters()
-    driver.device.write(register("CONTROL").offset, int(phase))
     start = perf_counter()
-    driver.device.stream(packets.words, packets.ends)
+    driver.run(work)
     seconds = perf_counter() - start
-    return {"seconds": seconds} | driver.counters()  # which raises what the core has to report
+    return {"seconds": seconds} | driver.counters()
 
 
 def _stream_figures(runs: list[dict[str, Any]], batches: int, geometry: Geometry) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from hotline_hw.params import Geometry
-from hotline_sim.backends import open_core
+from hotline_sim.backends import open_device
 
 from .baseline import OrdinaryTrainer
 from .cosim_settings import DTYPES, CosimSettings
@@ -144,7 +144,7 @@ def cosim(
     seconds, lap = stopwatch()
 
     progress(f"opening {backend}", 0, 1)
-    with open_core(backend, geometry) as opened:
+    with open_device(backend, geometry) as opened:
         lap("build")
         driver = Driver(opened)
         budget = learn(driver, log, settings, progress)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .data.log import Batch
-from .packets import Split
+from .split_results import Split
 
 __all__ = ["SplitHistory"]
 

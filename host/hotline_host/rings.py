@@ -90,6 +90,8 @@ class Rings:
         self._descriptors = self.region.array((self.size, ENTRY_WORDS), np.uint32)
         self._completions = self.region.array((self.size, ENTRY_WORDS), np.uint32, ring_bytes)
         self._tag = 0  # of the next descriptor
+        self._producer = self._consumer = 0
+        self._whole = 0  # completions before it are whole, for all we know
         self._due: dict[int, Descriptor] = {}  # submitted and not completed, by tag, in order
         self._done: dict[int, tuple[Descriptor, Completion]] = {}  # completed, and not waited for
         self._stop()
@@ -195,6 +197,10 @@ class Rings:
             words = self._completions[self._consumer % self.size]
             if int(words[1]) >> 31 != (self._consumer // self.size + 1) % 2:
                 break
+            if self._consumer == self._whole:
+                self._whole = self._read("CPL_PRODUCER")
+                if self._consumer == self._whole:
+                    break  # its first words are there, but not yet the others
             completion = Completion.unpack(words)
             tag, descriptor = next(iter(self._due.items()))
             if (completion.tag, completion.opcode) != (tag, descriptor.opcode):
@@ -242,8 +248,8 @@ class Rings:
         count = len(self._due)
         self.restart()
         raise DeviceTimeout(
-            f"{first}: no completion in {self.timeout:g} s; the accelerator was doing this: {doing}; {count} descriptors "
-            "were given up"
+            f"{first}: no completion in {self.timeout:g} s; the accelerator was doing this: {doing}; "
+            f"{count} descriptors were given up"
         )
 
     # Registers
@@ -260,7 +266,7 @@ class Rings:
     def _start(self) -> None:
         self._due.clear()
         self._completions[:] = 0  # so generations begin anew
-        self._producer = self._consumer = 0
+        self._producer = self._consumer = self._whole = 0
         self._write("DMA_ERROR", int(sum(DmaError)))
         self._write("DMA_IRQ_STATUS", int(sum(DmaIrq)))
         self._write("DMA_IRQ_ENABLE", 0 if self.poll else int(sum(DmaIrq)))

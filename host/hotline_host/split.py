@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hotline_hw.params import Geometry
-from hotline_sim.backends import open_core
+from hotline_sim.backends import open_device
 
 from .aging import AgingControl
 from .data.delimited import Progress
@@ -87,7 +87,7 @@ def split_log(
     rest = MiniBatches(log, start, log.size, settings.batch_size)
     seconds, lap = stopwatch()
     progress(f"opening {backend}", 0, 1)
-    with open_core(backend, geometry) as device:
+    with open_device(backend, geometry) as device:
         lap("build")
         driver = Driver(device)
         budget = learn(driver, log, settings, progress)

@@ -24,6 +24,7 @@ MAIN, OTHER, SMALL = range(3)
 CHANNELS = 3
 
 _SETTLE = 8  # cycles from a start until every block shows that it is at work, or from its end until a channel does
+_COUNTS = ("samples", "popular_samples", "popular_words", "nonpopular_words", "listed", "held")
 _REFUSED = Error.COMMAND_BUSY | Error.COMMAND_CODE
 
 
@@ -96,12 +97,7 @@ class Sequencer(wiring.Component):
                 "summary_last": Out(1),
                 "summary_ready": In(1),
                 "completion_words": Out(stream.Signature(single_word(32))),
-                "samples": In(32),
-                "popular_samples": In(32),
-                "popular_words": In(32),
-                "nonpopular_words": In(32),
-                "listed": In(32),
-                "held": In(32),
+                **{name: In(32) for name in _COUNTS},
                 "read_fault": In(fault_signature()),
                 "write_fault": In(fault_signature()),
                 "unknown_table": In(1),
@@ -166,14 +162,17 @@ class Sequencer(wiring.Component):
         )  # fmt: skip
         m.d.comb += self.status.eq(status)
         completion = writer.completion
+        began = Signal()  # else what was counted is of the descriptor before
         m.d.comb += [
-            completion.tag.eq(it.tag), completion.opcode.eq(it.opcode), completion.status.eq(status),
-            completion.generation.eq(self.generation), completion.samples.eq(self.samples),
-            completion.popular_samples.eq(self.popular_samples), completion.popular_words.eq(self.popular_words),
-            completion.nonpopular_words.eq(self.nonpopular_words), completion.listed.eq(self.listed),
-            completion.held.eq(self.held), completion.errors.eq(core_errors), completion.cycles.eq(cycles),
+            completion.tag.eq(it.tag),
+            completion.opcode.eq(it.opcode),
+            completion.status.eq(status),
+            completion.generation.eq(self.generation),
+            *(completion[name].eq(Mux(began, getattr(self, name), 0)) for name in _COUNTS),
+            completion.errors.eq(core_errors),
+            completion.cycles.eq(cycles),
             completion.address.eq(fault_address),
-        ]  # fmt: skip
+        ]
 
         at_work = Signal()  # between PREPARE and REPORT
         wait = Signal(range(_SETTLE + 1))
@@ -206,6 +205,7 @@ class Sequencer(wiring.Component):
                 m.d.sync += [
                     it.eq(self.descriptors.payload), cycles.eq(0), refused.eq(0), fault.eq(0), fault_address.eq(0),
                     aborted.eq(0), core_errors.eq(0), writing_fault.eq(0),
+                    began.eq(0),
                 ]  # fmt: skip
                 with m.If(~self.enable):
                     m.d.sync += halted.eq(0)
@@ -239,6 +239,7 @@ class Sequencer(wiring.Component):
                     m.next = "BEGIN"
             with m.State("BEGIN"):
                 m.d.comb += [at_work.eq(1), self.begin.eq(1), self.command_write.eq(from_core)]
+                m.d.sync += began.eq(1)
                 m.next = "WORK"
                 m.d.sync += wait.eq(_SETTLE)
                 with m.If(batch | is_[Opcode.RESTORE]):

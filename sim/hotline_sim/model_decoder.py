@@ -3,8 +3,8 @@
 The first of these that does not hold is its status. What an opcode does not use is not looked at: words of the
 descriptor, and `count` of a GATHER without LIST.
 
-    OPCODE     the opcode exists (SELECT: for a sample-aware tracker alone), its flags are those that go with it (GATHER:
-               HELD and KEYS, or LIST with or without POOL; MEAN and BF16 only with POOL), reserved bits are zero
+    OPCODE     the opcode exists (SELECT: for a sample-aware tracker alone), its flags go with it (GATHER: HELD and
+               KEYS, or LIST with or without POOL; MEAN and BF16 only with POOL), reserved bits are zero
     ALIGNMENT  every buffer begins at a multiple of BUFFER_ALIGN; row bytes are a multiple of GRANULE_BYTES
     LENGTH     lookups: 1 to MAX_COUNT of them, at most MAX_TABLES32 tables, whole samples of these; row bytes: 1 to
                MAX_ROW_BYTES, of a row that is pooled so many that it has MAX_POOL_BYTES at most as float32; RESTORE:
@@ -12,7 +12,7 @@ descriptor, and `count` of a GATHER without LIST.
     WINDOW     buffers in order (source, target 0, 1, 2): its first byte is in a page of a window with the right to read
                or to write, then its last
 
-Sizes of buffers: what is read; results of CLASSIFY as if every lookup came back in that packet, and of its summary as if
+Sizes of buffers: what is read; results of CLASSIFY as if every lookup came back in that packet, and its summary as if
 every lookup were a sample, in units of 64 bytes; the state; max_moves + 1 events. Of GATHER's targets only the first
 byte is looked at. What lies between first and last byte, and rows, is checked as it is touched.
 """
@@ -42,7 +42,7 @@ from .ring_entries import Descriptor
 
 __all__ = ["judge", "lookup_bytes"]
 
-_FLAGS = {opcode: Flag.INTERRUPT for opcode in Opcode} | {
+_FLAGS = dict.fromkeys(Opcode, Flag.INTERRUPT) | {
     Opcode.CLASSIFY: Flag.INTERRUPT | Flag.LEARN,
     Opcode.GATHER: Flag(0xFF) & ~Flag.LEARN,
 }
@@ -62,12 +62,11 @@ def judge(it: Descriptor, geometry: Geometry, state_rows: int, memory: WindowedM
     gather, flags = it.opcode == Opcode.GATHER, Flag(it.flags)
     if any(buffer.address % BUFFER_ALIGN for buffer in buffers) or (gather and it.operand % GRANULE_BYTES):
         return Status.ALIGNMENT
-    if it.opcode in (Opcode.LEARN, Opcode.CLASSIFY) or flags & Flag.LIST:
-        if not 0 < it.count <= MAX_COUNT:
-            return Status.LENGTH
-    if it.opcode in (Opcode.LEARN, Opcode.CLASSIFY) and it.operand:
-        if it.operand > MAX_TABLES32 or it.count % it.operand:
-            return Status.LENGTH
+    batch = it.opcode in (Opcode.LEARN, Opcode.CLASSIFY)
+    if (batch or flags & Flag.LIST) and not 0 < it.count <= MAX_COUNT:
+        return Status.LENGTH
+    if batch and it.operand and (it.operand > MAX_TABLES32 or it.count % it.operand):
+        return Status.LENGTH
     if gather and not 0 < it.operand <= _most_row_bytes(flags):
         return Status.LENGTH
     if it.opcode == Opcode.RESTORE and it.count != state_rows:

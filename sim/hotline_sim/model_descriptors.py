@@ -13,7 +13,7 @@ Lookups that cannot be read are left out, state that cannot be read is zero; wha
 the completion that have no meaning for an opcode are zero.
 
 - CLASSIFY: a lookup out of range (Error.INDEX_RANGE) is cold and NOT_LISTED, and keeps no place.
-- CLASSIFY and LEARN follow the descriptor, not CONTROL.phase, and show in STATUS.phase and IRQ_STATUS as any mini-batch.
+- CLASSIFY and LEARN follow the descriptor, not CONTROL.phase, and show in STATUS.phase and IRQ_STATUS as any do.
 - GATHER: the last lookup of a LIST ends its bag, whatever its `last`. A mean of more than MAX_MEAN_ROWS rows is some
   number. The lists stay until the next CLASSIFY that is not refused; nothing but reset empties them.
 - COMMAND takes neither DUMP nor RESTORE nor SELECT: they are descriptors, and a write is COMMAND_CODE.

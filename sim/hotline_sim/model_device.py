@@ -37,7 +37,7 @@ _COUNTERS_BEGIN = dma_counter_offset(DMA_COUNTERS[0].name)
 
 
 class ModelDevice(Device):
-    """An accelerator that answers at once: a doorbell returns when what it rings for is done. Timing counters read zero.
+    """An accelerator that answers at once: a doorbell returns when what it rings for is done. Timing counters are zero.
 
     Registers below SHELL_BASE are as `ModelCore` has them. Those above keep the same rules: bits outside a register's
     fields read as zero and writing them has no effect; of DMA_COMMAND all 32 bits are the code, and an unknown one is

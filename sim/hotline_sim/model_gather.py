@@ -37,9 +37,7 @@ class Gather:
         fault: what ended it, None if nothing did. Without an address where no access was to blame.
     """
 
-    def __init__(
-        self, it: Descriptor, names: np.ndarray, tables: dict[int, Table], memory: WindowedMemory
-    ) -> None:
+    def __init__(self, it: Descriptor, names: np.ndarray, tables: dict[int, Table], memory: WindowedMemory) -> None:
         self.it, self.memory = it, memory
         addresses, self.fault = _addresses(names, tables)
         rows, self.read, fault = memory.gather(addresses, it.operand)

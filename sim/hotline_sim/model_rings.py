@@ -41,7 +41,8 @@ class RingsModel:
         self.errors, self.interrupt = DmaError(0), False
         self.counters = {"descriptors": 0, "failed_descriptors": 0}
         self.enabled = False
-        self._clear()
+        self.producer = self.consumer = self.cpl_producer = self.cpl_consumer = 0
+        self._halted = self._stalled = False
 
     @property
     def size(self) -> int:

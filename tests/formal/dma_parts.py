@@ -19,10 +19,10 @@ class Small(Geometry):
     burst_beats = 2  # type: ignore[assignment]
 
 
-def geometry(axi_bits: int) -> Geometry:
+def geometry(axi_bits: int, *, read_tags: int = 2) -> Geometry:
     return Small(
         lanes=8, banks=2, sets=2, ways=8, table_bits=1, row_bits=5, bank_ports=1, queue_depth=2, beat_depth=4,
-        axi_bits=axi_bits, working_rows=4, read_tags=2, read_beats=4,
+        axi_bits=axi_bits, working_rows=4, read_tags=read_tags, read_beats=4,
     )  # fmt: skip
 
 

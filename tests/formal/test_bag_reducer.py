@@ -105,7 +105,7 @@ MUTANTS = {
     "the first row of a bag waits for a place that it has not": ("with m.Elif(leaving):", "with m.Elif(first):"),
     "the end of a packet does not end a bag": ("beat.row_last & (beat.bag_last | beat.last)",
                                                "beat.row_last & beat.bag_last"),
-    "a sum leaves twice": ("self.output.valid.eq(leaves)", "self.output.valid.eq(leaving)"),
+    "a sum does not wait for the output": ("Mux(self.mean, divider.input.ready, free)", "1"),
     "the output is overwritten": ("with m.If(free):", "with m.If(1):"),
     "quotients are dropped": ("divider.output.ready.eq(free)", "divider.output.ready.eq(1)"),
     "the divider does not count as busy": (" | dividing", ""),

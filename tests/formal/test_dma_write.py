@@ -20,7 +20,7 @@ from hotline_sim.formal import PropertyFailed, check, cover, first_value, prove
 from tests.formal.dma_parts import geometry, with_parts
 from tests.formal.mutants import mutated
 
-STUCK = 6  # cycles
+STUCK = 10  # cycles
 MOST = 2  # bursts outstanding
 LOW = 3  # bits of a beat's number that are looked at
 

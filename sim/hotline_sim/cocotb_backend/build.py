@@ -33,37 +33,47 @@ def default_simulator() -> str:
     return "icarus" if shutil.which("iverilog") else "verilator"
 
 
-def build_simulator(geometry: Geometry, simulator: str, *, waves: bool) -> Path:
+def build_simulator(geometry: Geometry, simulator: str, *, waves: bool, top: str = TOP) -> Path:
     """Folder with the built simulator, from the cache where it was built before.
+
+    Args:
+        geometry: what the hardware is built with.
+        simulator: as cocotb's runner calls it.
+        waves: it can record waves.
+        top: TOP, the stream core alone, or DEVICE_TOP, the whole accelerator.
 
     Raises:
         DeviceError: cocotb or the simulator is lacking, or the build failed; the message says what to do.
     """
     version = _check_tools(simulator)
-    verilog, rules = core_verilog(geometry), ""
+    verilog, rules = core_verilog(geometry, top), ""
     if simulator == "verilator":  # as fast as the library in this process is made
         verilog = interleave_memories(verilog)
         rules = sharing_rules(verilog)
     key = digest(
-        verilog, rules, version, importlib.metadata.version("cocotb"), sys.prefix,
+        top, verilog, rules, version, importlib.metadata.version("cocotb"), sys.prefix,
         *((_HERE / name).read_text() for name in _BUILD_SOURCES),
     )  # fmt: skip
 
+    what = geometry.name if top == TOP else f"{top} of {geometry.name}"
+
     def build(folder: Path) -> None:
-        (folder / f"{TOP}.v").write_text(verilog)
+        (folder / f"{top}.v").write_text(verilog)
         if rules:
             (folder / "sharing.vlt").write_text(rules)
-        command = [*runner_command("build", simulator, folder), *(["--waves", "yes"] if waves else [])]
-        run_logged(command, folder, runner_environment(simulator), f"building {simulator} of {geometry.name}")
+        command = [*runner_command("build", simulator, folder, top), *(["--waves", "yes"] if waves else [])]
+        run_logged(command, folder, runner_environment(simulator), f"building {simulator} of {what}")
         for path in [*folder.glob("*.o"), *folder.glob("*.a"), *folder.glob("*.gch")]:
             path.unlink()
 
-    name = f"{simulator}-{geometry.name}{'-waves' if waves else ''}-{key}"
-    return cached_build(name, f"{simulator} of {geometry.name} under cocotb (once)", build)
+    kind = "" if top == TOP else f"-{top.removeprefix('hotline_')}"
+    name = f"{simulator}{kind}-{geometry.name}{'-waves' if waves else ''}-{key}"
+    return cached_build(name, f"{simulator} of {what} under cocotb (once)", build)
 
 
-def runner_command(action: str, simulator: str, folder: Path) -> list[str | Path]:
-    return [sys.executable, "-m", _RUNNER, action, simulator, folder]
+def runner_command(action: str, simulator: str, folder: Path, top: str = TOP) -> list[str | Path]:
+    """The program that builds or runs a simulator of `top`; its options may follow."""
+    return [sys.executable, "-m", _RUNNER, action, simulator, folder, "--top", top]
 
 
 def runner_environment(simulator: str) -> dict[str, str]:

@@ -1,15 +1,8 @@
-"""`CocotbCore`: a cocotb simulator behind the device interface, reached over a local socket."""
+"""`CocotbCore`: a cocotb simulator of the stream core, reached over a local socket."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import socket
-import subprocess
-import tempfile
 import weakref
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +11,13 @@ import numpy as np
 from hotline_hw.params import Geometry
 
 from ..arguments import bus_error, check_batches, check_entries, check_register, quiet_limit, waves_path
-from ..build_cache import log_tail
 from ..device import DeviceError, DeviceTimeout
 from ..stream_core import Results, StreamCore
-from .build import build_simulator, default_simulator, runner_command, runner_environment
-from .link import LIMIT_VARIABLE, SOCKET_NAME, SOCKET_VARIABLE, Link, map_arrays
+from .build import build_simulator, default_simulator
+from .link import map_arrays
+from .session import Session
 
 __all__ = ["CocotbCore"]
-
-_LOG_NAME = "simulator.log"
-_START_SECONDS = 120  # a licence server may take its time
-_STOP_SECONDS = 3
 
 
 class CocotbCore(StreamCore):
@@ -63,7 +52,7 @@ class CocotbCore(StreamCore):
         self.waves = waves_path(waves, ".vcd" if self.simulator == "verilator" else ".fst")
         self.cycles = 0  # clock cycles since the device was opened
         build = build_simulator(geometry, self.simulator, waves=self.waves is not None)
-        self._session = _Session(self.simulator, build, self.waves, self.quiet_limit)
+        self._session = Session(self.simulator, build, self.waves, {"quiet_limit": self.quiet_limit})
         self._finalizer = weakref.finalize(self, self._session.stop)
         self._trouble: str | None = None
         try:
@@ -145,7 +134,7 @@ class CocotbCore(StreamCore):
             raise DeviceError(f"{self._trouble}, so the core is in the middle of it: {remedy} the device")
         self._trouble = f"{doing} was interrupted"
         reply = self._take(self._session.ask(request))
-        self._trouble = f"{doing} failed" if reply.get("moved") else None
+        self._trouble = f"{doing} failed" if reply["error"] and reply["moved"] else None
         if reply["error"] == "timeout":
             raise DeviceTimeout(f"{doing}: no transfer for {self.quiet_limit} clock cycles")
         if reply["error"] == "overflow":
@@ -158,84 +147,3 @@ class CocotbCore(StreamCore):
 
 
 _default_limit = quiet_limit  # the constructor has an argument of that name
-
-
-class _Session:
-    """The simulator's process, the connection to it, and the temporary folder that both use."""
-
-    def __init__(self, simulator: str, build: Path, waves: Path | None, limit: int) -> None:
-        self.simulator = simulator
-        self.folder = Path(tempfile.mkdtemp(prefix="hotline-"))
-        self.asking = False  # a request went out and its reply has not come
-        self._link: Link | None = None
-        self._process: subprocess.Popen | None = None
-        command = [*runner_command("run", simulator, build), "--run-folder", self.folder]
-        self._command = command + (["--waves", waves] if waves else [])
-        self._env = runner_environment(simulator) | {
-            SOCKET_VARIABLE: str(self.folder / SOCKET_NAME),
-            LIMIT_VARIABLE: str(limit),
-        }
-
-    def start(self) -> dict[str, Any]:
-        """Starts the process; its first message.
-
-        Raises:
-            DeviceError: it ended, or did not connect in time.
-        """
-        with socket.socket(socket.AF_UNIX) as listener, (self.folder / _LOG_NAME).open("wb") as log:
-            listener.bind(str(self.folder / SOCKET_NAME))
-            listener.listen(1)
-            listener.settimeout(0.2)
-            # A session of its own: Ctrl-C reaches this process alone, which then stops the simulator.
-            self._process = subprocess.Popen(
-                self._command, cwd=self.folder, env=self._env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True,
-            )  # fmt: skip
-            for _ in range(int(_START_SECONDS / 0.2)):
-                with suppress(TimeoutError):
-                    connection, _ = listener.accept()
-                    connection.settimeout(None)
-                    self._link = Link(connection)
-                    return self._receive()
-                if self._process.poll() is not None:
-                    raise self._ended()
-        raise DeviceError(f"{self.simulator} did not start in {_START_SECONDS} s. The end of its log:\n{self._tail()}")
-
-    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        assert self._link is not None
-        self.asking = True
-        try:
-            self._link.send(request)
-        except ConnectionError:
-            raise self._ended() from None
-        reply = self._receive()
-        self.asking = False
-        return reply
-
-    def stop(self) -> None:
-        """Ends the process, gently if it listens, and removes the folder."""
-        if self._link:
-            self._link.close()
-        if self._process:
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(_STOP_SECONDS if self._link else 0)
-            if self._process.returncode is None:
-                os.killpg(self._process.pid, signal.SIGKILL)
-                self._process.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _receive(self) -> dict[str, Any]:
-        assert self._link is not None
-        reply = self._link.receive()
-        if reply is None:
-            raise self._ended()
-        return reply
-
-    def _ended(self) -> DeviceError:
-        assert self._process is not None
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_STOP_SECONDS)
-        return DeviceError(f"{self.simulator} has ended. The end of its log:\n{self._tail()}")
-
-    def _tail(self) -> str:
-        return log_tail(self.folder / _LOG_NAME)

@@ -23,11 +23,29 @@ _STREAMS = {
     "m_axis_state": ("tdata", "tlast", "tvalid", "tready"),
 }
 
-PORT_NAMES: tuple[str, ...] = (
+_ADDRESS = ("id", "addr", "len", "size", "burst", "lock", "cache", "prot", "qos", "valid", "ready")
+_AXI = {
+    "aw": _ADDRESS,
+    "w": ("data", "strb", "last", "valid", "ready"),
+    "b": ("id", "resp", "valid", "ready"),
+    "ar": _ADDRESS,
+    "r": ("id", "data", "resp", "last", "valid", "ready"),
+}
+_BOTH = (
     "clk", "rst", "irq",
     *(f"s_axil_{channel}{signal}" for channel, signals in _LITE.items() for signal in signals),
-    *(f"{stream}_{signal}" for stream, signals in _STREAMS.items() for signal in signals),
 )  # fmt: skip
+
+# By top module.
+PORT_NAMES: dict[str, tuple[str, ...]] = {
+    "hotline_core": (
+        *_BOTH, *(f"{stream}_{signal}" for stream, signals in _STREAMS.items() for signal in signals),
+    ),
+    "hotline_device": (
+        *_BOTH, "core_clk", "core_clk_enable",
+        *(f"m_axi_{channel}{signal}" for channel, signals in _AXI.items() for signal in signals),
+    ),
+}  # fmt: skip
 
 _WORD_BITS, _WORD_BYTES = 64, 8
 

@@ -15,9 +15,12 @@ from cocotb_tools import runner
 
 from hotline_sim.cocotb_backend.ports import PORT_NAMES
 
-TOP = "hotline_core"
 TIMESCALE = ("1ns", "1ps")
-TEST_MODULE = "hotline_sim.cocotb_backend.server"
+# What runs unless another module is asked for, by top module.
+SERVERS = {
+    "hotline_core": "hotline_sim.cocotb_backend.core_server",
+    "hotline_device": "hotline_sim.cocotb_backend.device_server",
+}
 
 
 class PortsOnlyVerilator(runner.Verilator):
@@ -28,10 +31,10 @@ class PortsOnlyVerilator(runner.Verilator):
         return [[word for word in command if word != public] for command in super()._build_command()]
 
 
-def control_file() -> str:
-    """A Verilator control file that lets cocotb see the core's ports."""
+def control_file(top: str) -> str:
+    """A Verilator control file that lets cocotb see the ports of the top module."""
     lines = ["`verilator_config"]
-    lines += [f'public_flat_rw -module "{TOP}" -var "{name}"' for name in PORT_NAMES]
+    lines += [f'public_flat_rw -module "{top}" -var "{name}"' for name in PORT_NAMES[top]]
     return "\n".join(lines) + "\n"
 
 
@@ -39,17 +42,18 @@ def get_runner(simulator: str) -> runner.Runner:
     return PortsOnlyVerilator() if simulator == "verilator" else runner.get_runner(simulator)
 
 
-def build(simulator: str, folder: Path, *, waves: bool) -> None:
-    """Builds TOP.v in `folder` for a simulator, Verilator with what control files (*.vlt) are there besides."""
-    sources: list[Path] = [folder / f"{TOP}.v"]
+def build(simulator: str, folder: Path, *, top: str, waves: bool) -> None:
+    """Builds the module `top` from `top`.v in `folder` for a simulator, Verilator with what control files (*.vlt) are
+    there besides."""
+    sources: list[Path] = [folder / f"{top}.v"]
     arguments: list[str] = []
     if simulator == "verilator":
-        (folder / "ports.vlt").write_text(control_file())
+        (folder / "ports.vlt").write_text(control_file(top))
         sources = [*sorted(folder.glob("*.vlt")), *sources]
         arguments = ["-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-assert", "--no-timing", "-Wno-fatal",
                      "-Wno-lint", "--output-split", "20000", "-fno-dfg-scoped", "-CFLAGS", "-O2"]  # fmt: skip
     get_runner(simulator).build(
-        sources=sources, hdl_toplevel=TOP, build_args=arguments, build_dir=folder, timescale=TIMESCALE, waves=waves
+        sources=sources, hdl_toplevel=top, build_args=arguments, build_dir=folder, timescale=TIMESCALE, waves=waves
     )
 
 
@@ -57,9 +61,10 @@ def run(
     simulator: str,
     folder: Path,
     *,
+    top: str,
     run_folder: Path,
     waves: Path | None,
-    test_module: str = TEST_MODULE,
+    test_module: str | None = None,
     test_filter: str | None = None,
 ) -> None:
     """Runs the simulator that `build` made in `folder`: the server, until the device that it serves has gone, or the
@@ -71,8 +76,8 @@ def run(
     elif waves and simulator == "icarus":
         options["plusargs"] = [f"+dumpfile_path={waves}"]
     get_runner(simulator).test(
-        test_module=test_module, hdl_toplevel=TOP, hdl_toplevel_lang="verilog", build_dir=folder, test_dir=run_folder,
-        results_xml=str(run_folder / "results.xml"), timescale=TIMESCALE, waves=waves is not None,
+        test_module=test_module or SERVERS[top], hdl_toplevel=top, hdl_toplevel_lang="verilog", build_dir=folder,
+        test_dir=run_folder, results_xml=str(run_folder / "results.xml"), timescale=TIMESCALE, waves=waves is not None,
         test_filter=test_filter, **options,
     )  # fmt: skip
 
@@ -82,17 +87,18 @@ def main() -> None:
     parser.add_argument("action", choices=("build", "run"))
     parser.add_argument("simulator")
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--top", choices=SERVERS, required=True)
     parser.add_argument("--run-folder", type=Path)
     parser.add_argument("--waves", type=Path)
-    parser.add_argument("--test-module", default=TEST_MODULE)
+    parser.add_argument("--test-module")
     parser.add_argument("--test-filter")
     given = parser.parse_args()
     if given.action == "build":
-        build(given.simulator, given.folder, waves=given.waves is not None)
+        build(given.simulator, given.folder, top=given.top, waves=given.waves is not None)
         return
     owner = os.getppid()
     try:
-        run(given.simulator, given.folder, run_folder=given.run_folder, waves=given.waves,
+        run(given.simulator, given.folder, top=given.top, run_folder=given.run_folder, waves=given.waves,
             test_module=given.test_module, test_filter=given.test_filter)  # fmt: skip
     finally:
         if os.getppid() != owner:  # killed before it could clean up

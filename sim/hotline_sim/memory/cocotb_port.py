@@ -39,7 +39,7 @@ class CocotbMemory:
         self._ports = {name: getattr(dut, f"{prefix}_{name}") for name in ports}
         self._driven = dict.fromkeys(_DRIVEN, -1)
         self._prefix = prefix
-        self._drive()
+        self.drive()
 
     def step(self) -> bool:
         """At a rising edge of the clock: whether there was a transfer.
@@ -50,16 +50,17 @@ class CocotbMemory:
         model = self.model
         if self._reset.value == 1:
             model.reset()
-            self._drive()
+            self.drive()
             return False
-        self._collect()
+        self.collect()
         moved = model.sample()
         assert not model.violations, model.message
         model.offer()
-        self._drive()
+        self.drive()
         return moved
 
-    def _collect(self) -> None:
+    def collect(self) -> None:
+        """The DUT's pins to the model. With `drive`, for those who step the model themselves."""
         pins = self.model.pins
         for channel, address in ((name, getattr(pins, name)) for name in self._address):
             self._collect_address(channel, address)
@@ -96,7 +97,8 @@ class CocotbMemory:
         assert not undefined, f"{self._prefix}_wdata: bytes {undefined} have a strobe and undefined bits, {bits}"
         return bytes(0 if byte.strip("01") else int(byte, 2) for byte in lanes)
 
-    def _drive(self) -> None:
+    def drive(self) -> None:
+        """The model's pins to the DUT."""
         pins = self.model.pins
         for name, last in self._driven.items():
             value = getattr(pins, name)
