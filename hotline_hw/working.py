@@ -46,7 +46,7 @@ class WorkingList(wiring.Component):
         count, held_count: rows in the lists. full: sticky since `start`, a row found no place.
         list_held, list_number: a row; list_tag: its tag, a cycle later, in LIST_DOMAIN.
 
-    Throughput: a hit a cycle, a miss that is resolved by the first probe two.
+    Throughput: an answer a cycle, and one more for each further probe of a miss.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -68,13 +68,18 @@ class WorkingList(wiring.Component):
         g = self.geometry
         m.submodules.tags = tags = fifo.SyncFIFO(width=g.tag_bits, depth=g.queue_depth)
         m.submodules.answers = answers = fifo.SyncFIFO(width=g.slot_bits + 1, depth=g.queue_depth)
-        slot, hit, tag = answers.r_data[1:], answers.r_data[0], tags.r_data
-        done = Signal()  # with the oldest answer
+        # The answer that is dealt with; the entries read for it a cycle ago are compared with it.
+        valid, hit, slot = Signal(), Signal(), Signal(g.slot_bits)
+        tag = Signal(g.tag_bits, reset_less=True)
+        done, advance = Signal(), Signal()
         m.d.comb += [
-            tags.w_data.eq(self.tag), tags.w_en.eq(self.tag_valid), tags.r_en.eq(done),
-            answers.w_data.eq(Cat(self.hit, self.slot)), answers.w_en.eq(self.answer_valid), answers.r_en.eq(done),
+            tags.w_data.eq(self.tag), tags.w_en.eq(self.tag_valid), tags.r_en.eq(advance & answers.r_rdy),
+            answers.w_data.eq(Cat(self.hit, self.slot)), answers.w_en.eq(self.answer_valid),
+            answers.r_en.eq(advance), advance.eq(~valid | done),
             self.output_valid.eq(done), self.output_hit.eq(hit),
         ]  # fmt: skip
+        with m.If(advance):
+            m.d.sync += [valid.eq(answers.r_rdy), Cat(hit, slot).eq(answers.r_data), tag.eq(tags.r_data)]
 
         # Tables
         layout = data.StructLayout({"tag": g.tag_bits, "epoch": _EPOCH_BITS, "place": place_layout(g)})
@@ -88,7 +93,10 @@ class WorkingList(wiring.Component):
         insert = Signal()
         walk, walking = Signal(index_bits), Signal(2, init=3)
         entries = []
-        m.d.comb += [index.eq(tag[:index_bits] + probe), self.ready.eq(walking == 0)]
+        m.d.comb += [
+            index.eq(Mux(advance, tags.r_data[:index_bits], tag[:index_bits] + probe)),
+            self.ready.eq(walking == 0),
+        ]
         for side in range(2):
             m.submodules[f"table{side}"] = store = memory.Memory(shape=layout, depth=1 << index_bits, init=[])
             write, read = store.write_port(), store.read_port()
@@ -115,9 +123,13 @@ class WorkingList(wiring.Component):
         is_here, known, was_there, was_absent = Signal(), Signal(), Signal(), Signal()
         before_done, held = Signal(), Signal()
         epoch_before = Signal(_EPOCH_BITS)
-        comparing = Signal()
+        # What was written in the cycle in which the entry here was read.
+        wrote, wrote_index, just_written = Signal(), Signal(index_bits), Signal(layout)
+        last_index = Signal(index_bits)
         m.d.comb += [
-            here.eq(Mux(current, entries[1], entries[0])),
+            here.eq(
+                Mux(wrote & (wrote_index == last_index), just_written.as_value(), Mux(current, entries[1], entries[0]))
+            ),
             before.eq(Mux(current, entries[0], entries[1])),
             epoch_before.eq(Mux(current, epochs[0], epochs[1])),
             is_here.eq(here.epoch == Mux(current, epochs[1], epochs[0])),
@@ -126,7 +138,6 @@ class WorkingList(wiring.Component):
             was_there.eq(~was_absent & (before.tag == tag)),
         ]
         now_free, now_before, now_held = Signal(), Signal(), Signal()
-        last_index = Signal(index_bits)
         room = Signal()
         m.d.comb += [
             now_free.eq(found_free | ~is_here),
@@ -134,7 +145,7 @@ class WorkingList(wiring.Component):
             now_held.eq(Mux(before_done, held, was_there)),
             room.eq(self.count + self.held_count != 1 << g.local_bits),
         ]
-        m.d.sync += last_index.eq(index)
+        m.d.sync += [last_index.eq(index), wrote.eq(insert), wrote_index.eq(free), just_written.eq(written)]
         first_free = Signal(index_bits)
         m.d.comb += free.eq(Mux(found_free, first_free, last_index))
         place = Signal(place_layout(g))
@@ -147,14 +158,11 @@ class WorkingList(wiring.Component):
             written.place.eq(place),
             self.output.eq(Mux(hit, slot, Mux(self.enable, Mux(known, here.place.as_value(), place.as_value()), 0))),
         ]
-        with m.If(answers.r_rdy):
+        with m.If(valid):
             with m.If(hit | ~self.enable):
                 m.d.comb += done.eq(1)
-            with m.Elif(~comparing):
-                m.d.sync += [comparing.eq(1), probe.eq(1)]
             with m.Elif(known | (now_free & now_before)):
                 m.d.comb += [done.eq(1), insert.eq(~known & room)]
-                m.d.sync += [comparing.eq(0), probe.eq(0), found_free.eq(0), before_done.eq(0)]
                 with m.If(~known):
                     m.d.sync += [
                         self.full.eq(self.full | ~room),
@@ -166,6 +174,8 @@ class WorkingList(wiring.Component):
                     probe.eq(probe + 1), found_free.eq(now_free), first_free.eq(free),
                     before_done.eq(now_before), held.eq(now_held),
                 ]  # fmt: skip
+        with m.If(advance):
+            m.d.sync += [probe.eq(1), found_free.eq(0), before_done.eq(0)]
 
         # Lists
         m.submodules.list = store = memory.Memory(shape=g.tag_bits, depth=1 << g.local_bits, init=[])

@@ -8,15 +8,12 @@ from amaranth.lib.wiring import In, Out
 
 from ..blocks import place
 from ..params import Geometry
-from .descriptors import GRANULE_BYTES, MAX_POOL_BYTES
+from .descriptors import GRANULE_BYTES, MAX_MEAN_ROWS, MAX_POOL_BYTES
 from .float_add import FloatAdder
 from .float_div import FloatDivider
 from .layouts import row_beat
 
-__all__ = ["MAX_MEAN_ROWS", "BagReducer"]
-
-MAX_MEAN_ROWS = 4096
-"""Most rows of a bag of which there is a mean."""
+__all__ = ["BagReducer"]
 
 _FLOAT_BITS = 32
 _MINUS_ZERO = 1 << 31  # x + -0 is x, whatever x is

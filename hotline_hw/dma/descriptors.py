@@ -56,7 +56,7 @@ from ..words import Field
 
 __all__ = [
     "BUFFER_ALIGN", "COLD_BANK", "COLD_HELD", "COLD_LOCAL", "ENTRY_BYTES", "EVENT_BYTES", "GRANULE_BYTES", "HIT_BIT",
-    "LAST_BIT", "MAX_BANKS", "MAX_COUNT", "MAX_POOL_BYTES", "MAX_ROW_BYTES", "MAX_TABLES32", "NOT_LISTED",
+    "LAST_BIT", "MAX_BANKS", "MAX_COUNT", "MAX_MEAN_ROWS", "MAX_POOL_BYTES", "MAX_ROW_BYTES", "MAX_TABLES32", "NOT_LISTED",
     "SUMMARY_BYTES", "SUMMARY_LISTS", "VALUE_FIELD", "Flag", "Opcode", "Status",
 ]  # fmt: skip
 
@@ -70,6 +70,8 @@ MAX_COUNT = 1 << 26
 """Most lookups of a descriptor."""
 MAX_ROW_BYTES, MAX_POOL_BYTES = 4096, 1024
 """Most bytes of a row, and of one that is pooled, as float32."""
+MAX_MEAN_ROWS = 4096
+"""Most rows of a bag of which there is a mean. What MEAN makes of a larger one is not said."""
 
 LAST_BIT, HIT_BIT = Field(31, 1), Field(30, 1)
 VALUE_FIELD = Field(0, 30)

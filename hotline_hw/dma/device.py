@@ -106,7 +106,7 @@ class HotlineDevice(wiring.Component):
                 "samples", "popular_samples", "popular_words", "nonpopular_words", "listed", "held")),
         ]  # fmt: skip
         self._counters(m, csr, core, rings, sequencer, fetch, read, write, streams, rows)
-        self._clock(m, core, split, sequencer, streams, rows)
+        self._clock(m, core, split, sequencer, streams)
         m.d.comb += self.irq.eq(core.irq | (csr.dma_irq_status & csr.dma_irq_enable).any())
         return m
 
@@ -267,15 +267,15 @@ class HotlineDevice(wiring.Component):
                 getattr(csr, f"counter_{name}_hi").eq(value[32:]),
             ]
 
-    def _clock(self, m, core, split, sequencer, streams, rows) -> None:
+    def _clock(self, m, core, split, sequencer, streams) -> None:
         """The core's clock runs while something goes in, comes out or goes on in it, and a while after."""
         active = Signal()
         idle_for = Signal(range(_AWAKE + 1))
         outputs = (core.m_axis_popular, core.m_axis_nonpopular, core.m_axis_state)
         m.d.comb += [
             active.eq(
-                split.lower_busy | sequencer.command_write | sequencer.working_start | sequencer.summary_list
-                | rows.naming | streams.s_axis_lookup.tvalid | streams.s_axis_state.tvalid | core.busy
+                split.lower_busy | sequencer.command_write | sequencer.working_start
+                | streams.s_axis_lookup.tvalid | streams.s_axis_state.tvalid | core.busy
                 | ~core.working_ready | core.verdicts.valid | Cat(output.tvalid for output in outputs).any()
             ),
             self.core_clk_enable.eq(active | (idle_for != _AWAKE) | ResetSignal()),

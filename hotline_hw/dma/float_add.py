@@ -20,7 +20,7 @@ def canonical_nan(exponent_bits: int = 8, mantissa_bits: int = 23) -> int:
 
 def leading_zeros(m: Module, value, width: int):
     """The number of zeros above the highest one of `value`, all ones if there is none. `width`: a power of two."""
-    bits = []
+    bits: list[Signal] = []
     half = width // 2
     while half:
         empty, narrower = Signal(name=f"empty{half}"), Signal(half, name=f"narrower{half}")

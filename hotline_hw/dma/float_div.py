@@ -33,8 +33,8 @@ class DividerLane(wiring.Component):
 
     The dividend's mantissa is M, the divisor N = divisor << places, with its highest bit one. It starts with as many
     bits of M as N has, so that the first bit of the quotient or the second is one, unless M is subnormal. After
-    `_steps` there are enough bits to round. Where that would go below the exponents there are, it
-    stops earlier: with the quotient's lowest bit worth half of the least subnormal.
+    `_steps` there are enough bits to round. Where that would go below the exponents there are, it stops earlier: with
+    the quotient's lowest bit worth half of the least subnormal.
 
     Ports:
         load: takes the dividend, and places. divisor: N, while `step` is high.
@@ -134,7 +134,7 @@ def divider_input(lanes: int, bits: int, divisor_bits: int) -> data.StructLayout
 
 
 class FloatDivider(wiring.Component):
-    """Divides floating-point numbers, one a lane, by an integer; binary32 and 1 to 4096 unless told otherwise.
+    """Divides floating-point numbers, one a lane, by an integer; binary32 and one of 13 bits unless told otherwise.
 
     Each quotient is the exact one, rounded once, to nearest, ties to even; subnormals count in full, and come out. A
     NaN gives `canonical_nan`. A divisor of zero gives numbers without meaning.

@@ -33,7 +33,7 @@ class RowPath(wiring.Component):
         list_*: HotlineCore's lists. table_*: as in RowWalker.
         list_request, row_request: payload `read_request`. list_data, rows: payload `read_beat`, what comes of them.
         keys: payload `named_row`, where the descriptor wants them. output: payload `row_beat`.
-        naming: the lists are being walked. done: every row that was asked for has left.
+        done: every row that was asked for has left.
         unknown_table, beyond_table: as in RowWalker. reducing: the BagReducer has work. held_back: it is not ready.
     """
 
@@ -60,7 +60,6 @@ class RowPath(wiring.Component):
                 "rows": beats,
                 "keys": Out(stream.Signature(named_row())),
                 "output": Out(stream.Signature(row_beat(geometry))),
-                "naming": Out(1),
                 "done": Out(1),
                 "unknown_table": Out(1),
                 "beyond_table": Out(1),
@@ -99,7 +98,6 @@ class RowPath(wiring.Component):
             walker.names.payload.eq(Mux(from_memory, in_memory.output.payload, lists.output.payload)),
             in_memory.output.ready.eq(walker.names.ready & from_memory),
             lists.output.ready.eq(walker.names.ready & ~from_memory),
-            self.naming.eq(~lists.done),
         ]  # fmt: skip
         wiring.connect(m, in_memory.request, wiring.flipped(self.list_request))
         wiring.connect(m, wiring.flipped(self.list_data), in_memory.data)

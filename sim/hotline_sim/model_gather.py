@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hotline_hw.dma.descriptors import Flag, Status
+from hotline_hw.dma.descriptors import MAX_MEAN_ROWS, Flag, Status
 from hotline_hw.words import LAST_FIELD, PAYLOAD_FIELD, ROW_FIELD, TABLE_FIELD
 
 from .model_memory import Fault, WindowedMemory
-from .model_reduce import MAX_MEAN_ROWS, divide, from_bfloat16, pool
+from .model_reduce import divide, from_bfloat16, pool
 from .ring_entries import Descriptor
 
 __all__ = ["Gather", "Table"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["CANONICAL_NAN", "MAX_MEAN_ROWS", "canonical", "divide", "from_bfloat16", "pool"]
+from hotline_hw.dma.descriptors import MAX_MEAN_ROWS
+
+__all__ = ["CANONICAL_NAN", "canonical", "divide", "from_bfloat16", "pool"]
 
 CANONICAL_NAN = 0x7FC00000
 """The bits of every NaN that pooling gives. What sign and payload an arithmetic NaN has, IEEE 754 leaves open, and so
 does NumPy, whose answer is the processor's."""
-MAX_MEAN_ROWS = 4096
-"""Most rows of a bag of which there is a mean."""
 
 
 def canonical(values: np.ndarray) -> np.ndarray:

@@ -33,7 +33,11 @@ class FreeCutter(BurstCutter):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.d.comb += [self.burst.payload.eq(self.free), self.burst.valid.eq(self.free_valid), self.busy.eq(self.free_valid)]
+        m.d.comb += [
+            self.burst.payload.eq(self.free),
+            self.burst.valid.eq(self.free_valid),
+            self.busy.eq(self.free_valid),
+        ]
         return m
 
 
@@ -184,7 +188,10 @@ MUTANTS = {
     "more bursts than ids": ("(bursts != g.read_tags)", "1"),
     "an address is withdrawn": ("with m.If(~self.arvalid | self.arready):", "with m.If(1):"),
     "beats in the order they came": ("filled.bit_select(oldest, 1))", "filled.any())"),
-    "a place stays filled": ("sync += filled.bit_select(oldest, 1).eq(0)", "sync += filled.bit_select(oldest, 1).eq(1)"),
+    "a place stays filled": (
+        "sync += filled.bit_select(oldest, 1).eq(0)",
+        "sync += filled.bit_select(oldest, 1).eq(1)",
+    ),
     "an id's beats all in one place": ("after.data.eq(place + 1)", "after.data.eq(place)"),
     "an id begins where it ended": ("sync += [fresh.bit_select(tail, 1).eq(1), ", "sync += ["),
     "a refused burst takes places": ("freed.eq(going & ~head.data.refused)", "freed.eq(going)"),

@@ -22,8 +22,8 @@ from hotline_host.settings import Settings, SettingsError
 from hotline_host.split import split_log
 from hotline_host.summary import headline, summary
 from hotline_hw.params import PRESETS
-from hotline_sim import model_core
-from hotline_sim.model_core import ModelCore
+from hotline_sim import model_device
+from hotline_sim.model_device import ModelDevice
 
 TINY = PRESETS["tiny"]
 SRRIP = TINY.override({"entries_per_hot_row": 1})
@@ -264,7 +264,7 @@ def test_a_move_limit_is_kept_but_in_learning():
 
 
 def test_relearned_mini_batches_are_evenly_spread(log):
-    driver = Driver(ModelCore(TINY))
+    driver = Driver(ModelDevice(TINY))
     phases = []
     driver.classify = lambda batch, *, relearn, **_: phases.append(relearn)
     follower = Follower(driver, 0.4, 3)

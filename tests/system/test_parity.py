@@ -17,7 +17,7 @@ from hotline_host.step import SplitTrainer
 from hotline_host.store import OwnershipError
 from hotline_host.trainer import TrainConfig, max_parameter_difference
 from hotline_hw.params import preset
-from hotline_sim.model_core import ModelCore
+from hotline_sim.model_device import ModelDevice
 
 ROWS = np.array([40, 7, 300, 1])
 KEYS = int(ROWS.sum())
@@ -115,7 +115,7 @@ def test_parity_holds_while_rows_move(optimizer: str, multi_hot: bool) -> None:
     rng = np.random.default_rng(8)
     kind = config(optimizer)
     geometry = preset("tiny").override({"max_moves": 16})
-    driver = Driver(ModelCore(geometry))
+    driver = Driver(ModelDevice(geometry))
     driver.configure(Policy(age_period=1))
     hotline = SplitTrainer(kind, ROWS, geometry.hot_capacity, dtype=torch.float64, seed=4)
     ordinary = OrdinaryTrainer(kind, ROWS, dtype=torch.float64, seed=4)

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from hotline_hw.dma.bag_reducer import MAX_MEAN_ROWS, BagReducer
+from hotline_hw.dma.bag_reducer import BagReducer
 from hotline_hw.dma.float_add import canonical_nan
-from hotline_sim import model_reduce
 from hotline_sim.model_reduce import CANONICAL_NAN, divide, from_bfloat16, pool
 from tests.formal.mutants import mutated
 from tests.unit.row_beats import geometry, known_bits, row_beats
@@ -70,8 +69,7 @@ def test_what_cannot_be_pooled_is_refused():
     assert pool(rows[:0], []).shape == (0, 4)
 
 
-def test_model_and_hardware_name_the_same_limits():
-    assert model_reduce.MAX_MEAN_ROWS == MAX_MEAN_ROWS
+def test_model_and_hardware_name_the_same_nan():
     assert canonical_nan() == CANONICAL_NAN
 
 

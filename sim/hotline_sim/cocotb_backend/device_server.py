@@ -43,7 +43,8 @@ class Accelerator(Service):
         super().__init__(dut, link, settings["quiet_limit"])
         self.memory, self.flag = SharedMemory(), map_flag(folder)
         bus = settings["memory"]
-        timing = {name: Latency(**v) if isinstance(v, dict) else v for name, v in bus.pop("timing").items()}
+        timing: dict[str, Any] = bus.pop("timing")
+        timing |= {name: Latency(**value) for name, value in timing.items() if isinstance(value, dict)}
         self.model = MemoryModel(self.memory, timing=MemoryTiming(**timing), **bus)
         self.port = CocotbMemory(dut, self.model)
         self.half_cycle = Timer(1, "ns")

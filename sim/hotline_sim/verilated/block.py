@@ -63,7 +63,7 @@ class VerilatedBlock:
     def __init__(self, component: object, name: str, *, settings: tuple[str, ...] = ()) -> None:
         from hotline_hw.blocks import BlockLibrary, flat_ports
 
-        flows = {port: (len(value), flow.name) for port, (value, flow) in flat_ports(component).items()}  # type: ignore[arg-type]
+        flows = {port: (len(value), flow.name) for port, (value, flow) in flat_ports(component).items()}
         self.stream = "input_valid" in flows and "output_valid" in flows
         self.settings = {port: flows[port][0] for port in settings}
         if self.stream:
@@ -73,7 +73,7 @@ class VerilatedBlock:
             self.inputs = {port: bits for port, (bits, flow) in flows.items() if flow == "In" and port not in settings}
             self.outputs = {port: bits for port, (bits, flow) in flows.items() if flow == "Out"}
         library = BlockLibrary()
-        top = library.emit(component, "block")  # type: ignore[arg-type]
+        top = library.emit(component, "block")
         text = "\n".join((*library.modules.values(), top))
         self._run = ctypes.CDLL(str(_build(name, text, self._header()))).hotline_block_run
         self._run.restype = None

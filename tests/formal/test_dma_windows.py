@@ -1,0 +1,145 @@
+"""Nothing outside the memory windows: WindowCheck says what they allow, and the engines ask for nothing else.
+
+Whatever the user, the memory and the windows' registers do, an address that is offered was allowed by the windows as
+they were in the cycle before, and stays until it is taken; and no burst leaves its page.
+"""
+
+from __future__ import annotations
+
+import pytest
+from amaranth.hdl import Assert, Cat, Cover, Module, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In
+
+from hotline_hw.dma.read import ReadEngine
+from hotline_hw.dma.windows import WindowCheck
+from hotline_hw.dma.write import WriteEngine
+from hotline_hw.params import preset
+from hotline_sim.formal import PropertyFailed, check, cover, prove
+from tests.formal.mutants import mutated
+
+WINDOW = data.StructLayout({"page": 52, "pages": 32, "read": 1, "write": 1})
+
+
+def connect_windows(m: Module, there, here: data.View) -> None:
+    for window, source in zip(there, here, strict=True):
+        m.d.comb += [getattr(window, name).eq(source[name]) for name in ("page", "pages", "read", "write")]
+
+
+class CheckIsRight(wiring.Component):
+    """Free windows and a free page: inside is what the sum of a window's page and pages says."""
+
+    def __init__(self, dut: type[WindowCheck] = WindowCheck) -> None:
+        self.dut = dut
+        super().__init__({"windows": In(data.ArrayLayout(WINDOW, 2)), "page": In(52), "write": In(1)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.dut = dut = self.dut(2)
+        connect_windows(m, dut.windows, self.windows)
+        m.d.comb += [dut.page.eq(self.page), dut.write.eq(self.write)]
+        inside = []
+        for window in self.windows:
+            end = window.page + window.pages  # of 53 bits
+            inside.append(
+                (self.page >= window.page) & (self.page < end) & window.as_value()[84:].bit_select(self.write, 1)
+            )
+        m.d.sync += [
+            Assert(dut.inside == Cat(inside).any(), "inside a window with the right"),
+            Cover(dut.inside & self.page.all() & ~self.windows[0].read & (self.windows[1].pages > 1), "the last page"),
+        ]
+        return m
+
+
+class AddressesAreAllowed(wiring.Component):
+    """An engine between free surroundings; `axi` is "ar" or "aw". Its other inputs are free for want of a driver: ports
+    of this component, one for each."""
+
+    def __init__(self, engine: wiring.Component, axi: str, beats: int) -> None:
+        self.engine, self.axi, self.beats = engine, axi, beats
+        self.free = {}
+        for path, member, value in engine.signature.flatten(engine):
+            if member.flow == wiring.In and path[0] != "windows":
+                name = "_".join(map(str, path))
+                self.free[name] = value
+        shapes = {name: In(len(Signal.like(value))) for name, value in self.free.items() if len(Signal.like(value))}
+        super().__init__({**shapes, "windows": In(data.ArrayLayout(WINDOW, len(engine.windows)))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.dut = dut = self.engine
+        connect_windows(m, dut.windows, self.windows)
+        for name, value in self.free.items():
+            if hasattr(self, name):
+                m.d.comb += value.eq(getattr(self, name))
+        before, allowed, abort = Signal(self.windows.shape()), Signal(), Signal()
+        m.submodules.check = judge = WindowCheck(len(dut.windows))
+        connect_windows(m, judge.windows, before)
+        fields = {name: getattr(dut, self.axi + name) for name in ("id", "addr", "len", "valid", "ready")}
+        waiting, kept = Signal(), Signal(64 + 8 + len(fields["id"]))
+        now = Cat(fields["id"], fields["addr"], fields["len"])
+        shift = (dut.geometry.axi_bits // 8).bit_length() - 1
+        page_beats = 12 - shift
+        m.d.comb += [
+            judge.page.eq(fields["addr"][12:]), judge.write.eq(self.axi == "aw"), allowed.eq(judge.inside & ~abort),
+        ]  # fmt: skip
+        m.d.sync += [
+            before.eq(self.windows), abort.eq(dut.abort),
+            waiting.eq(fields["valid"] & ~fields["ready"]), kept.eq(now),
+            Assert(~fields["valid"] | waiting | allowed, "an address that is new was allowed in the cycle before"),
+            Assert(~waiting | (fields["valid"] & (now == kept)), "an address that is offered stays"),
+            Assert(fields["len"] < self.beats, "a burst is no longer than may be"),
+            Assert(fields["addr"][:shift] == 0, "of whole beats"),
+            Assert(fields["addr"][shift:12] + fields["len"] < (1 << page_beats), "no burst leaves its page"),
+            Assert(getattr(dut, self.axi + "size") == shift, "beats are full"),
+            Assert(getattr(dut, self.axi + "burst") == 1, "INCR"),
+            Cover(waiting & ~judge.inside & abort & fields["len"].any(), "an address waits, the window is gone"),
+        ]  # fmt: skip
+        return m
+
+
+def test_the_check_is_right(tmp_path):
+    prove(CheckIsRight(), tmp_path / "prove")
+    cover(CheckIsRight(), tmp_path / "cover", cycles=2)
+
+
+def allowed(engine: type, axi: str) -> AddressesAreAllowed:
+    g = preset("tiny")
+    dut = engine(g, windows=2) if axi == "ar" else engine(g, 2, windows=2)
+    return AddressesAreAllowed(dut, axi, g.burst_beats)
+
+
+ENGINES = [(ReadEngine, "ar"), (WriteEngine, "aw")]
+
+
+@pytest.mark.parametrize(("engine", "axi"), ENGINES)
+def test_addresses_are_allowed(engine, axi, tmp_path):
+    prove(allowed(engine, axi), tmp_path / "prove")
+    cover(allowed(engine, axi), tmp_path / "cover", cycles=40)
+
+
+CHECK_MUTANTS = {
+    "any right": ("right = Mux(self.write, window.write, window.read)", "right = window.write | window.read"),
+    "pages before the window": ("right & ~beyond[-1]", "right"),
+    "a page too many": ("beyond[:-1] < window.pages", "beyond[:-1] <= window.pages"),
+}
+
+
+@pytest.mark.parametrize("mutant", CHECK_MUTANTS)
+def test_a_broken_check_is_caught(mutant, tmp_path):
+    with pytest.raises(PropertyFailed):
+        prove(CheckIsRight(mutated(WindowCheck, *CHECK_MUTANTS[mutant])), tmp_path)
+
+
+ENGINE_MUTANTS = {
+    "issued under abort": ("may.eq(check.inside & ~self.abort)", "may.eq(check.inside)"),
+    "issued outside": ("may.eq(check.inside & ~self.abort)", "may.eq(~self.abort)"),
+    "another page is judged": ("check.page.eq(burst.at[PAGE_BITS -", "check.page.eq(burst.at[PAGE_BITS + 1 -"),
+}
+
+
+@pytest.mark.parametrize("mutant", ENGINE_MUTANTS)
+@pytest.mark.parametrize(("engine", "axi"), ENGINES)
+def test_an_engine_that_does_not_ask_is_caught(engine, axi, mutant, tmp_path):
+    with pytest.raises(PropertyFailed):
+        check(allowed(mutated(engine, *ENGINE_MUTANTS[mutant]), axi), tmp_path, cycles=25)
