@@ -8,13 +8,18 @@ import sys
 import tempfile
 from pathlib import Path
 
+from .dma.descriptors import MAX_POOL_BYTES
+from .dma.names import LIST_WORDS
+from .dma.sequencer import CHANNELS
+from .dma.walker import table_entry
 from .generate import generate_verilog
 from .layouts import pass_beat, verdict_beat, verdict_depth
 from .params import Geometry
 from .regmap import WEIGHT_BITS
-from .words import AGE_FIELD
+from .words import AGE_FIELD, TABLE_FIELD, WORD_BITS
+from .working import answer_bits, table_bits
 
-__all__ = ["fpga_cells", "sram_bits"]
+__all__ = ["fpga_cells", "shell_bits", "sram_bits"]
 
 _SYNTHESIS = """
 read_verilog {source}
@@ -55,16 +60,32 @@ def sram_bits(geometry: Geometry) -> dict[str, int]:
     return bits
 
 
-def fpga_cells(geometry: Geometry) -> dict[str, int]:
-    """Cells that Yosys' `synth_ecp5` makes of the core, before placement, by kind. Minutes for thousands of entries.
+def shell_bits(geometry: Geometry) -> dict[str, int]:
+    """Bits of memory that the whole accelerator has besides its core's, by what they hold."""
+    g = geometry
+    return {
+        "unique cold rows: hash tables": g.banks * table_bits(g),
+        "unique cold rows: lists": g.working_rows * g.tag_bits,
+        "unique cold rows: queues": g.banks * g.queue_depth * (g.tag_bits + answer_bits(g) + 1),
+        "reads in flight": g.read_beats * (g.axi_bits + 1),
+        "writes in flight": CHANNELS * 2 * g.burst_beats * g.axi_bits,
+        "embedding tables' places": table_entry().size << TABLE_FIELD.width,
+        "list in memory": LIST_WORDS * WORD_BITS,
+        "sums of a bag": 8 * MAX_POOL_BYTES,
+    }
+
+
+def fpga_cells(geometry: Geometry, top: str = "hotline_core") -> dict[str, int]:
+    """Cells that Yosys' `synth_ecp5` makes of one of `generate.TOPS`, before placement, by kind. Minutes for thousands
+    of entries.
 
     Raises:
         RuntimeError: Yosys failed; with the end of what it printed.
     """
     with tempfile.TemporaryDirectory() as folder:
         source, target, script = Path(folder, "core.v"), Path(folder, "stat.json"), Path(folder, "synth.ys")
-        source.write_text(generate_verilog(geometry))
-        script.write_text(_SYNTHESIS.format(source=source, target=target, top="hotline_core"))
+        source.write_text(generate_verilog(geometry, top))
+        script.write_text(_SYNTHESIS.format(source=source, target=target, top=top))
         # In a process of its own: Yosys ends the process it runs in when it meets an error.
         run = "import sys; from pyosys import libyosys; libyosys.run_pass(f'script {sys.argv[1]}', libyosys.Design())"
         done = subprocess.run([sys.executable, "-c", run, str(script)], capture_output=True, text=True)

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from .params import Geometry
 
-__all__ = ["LIST_DOMAIN", "WorkingList", "answer_bits", "place_layout"]
+__all__ = ["LIST_DOMAIN", "WorkingList", "answer_bits", "place_layout", "table_bits"]
 
 LIST_DOMAIN = "shell"
 """Clock domain in which lists are read: it runs on where the core's clock is gated."""
@@ -24,6 +24,16 @@ def place_layout(geometry: Geometry) -> data.StructLayout:
 def answer_bits(geometry: Geometry) -> int:
     """Width of an answer to a lookup besides its hit bit: a slot, or with a shell a place where it missed."""
     return max(geometry.slot_bits, place_layout(geometry).size) if geometry.working_rows else geometry.slot_bits
+
+
+def _entry_layout(geometry: Geometry) -> data.StructLayout:
+    """An entry of a hash table."""
+    return data.StructLayout({"tag": geometry.tag_bits, "epoch": _EPOCH_BITS, "place": place_layout(geometry)})
+
+
+def table_bits(geometry: Geometry) -> int:
+    """Bits of a bank's two hash tables."""
+    return 2 * _entry_layout(geometry).size << geometry.local_bits + 1
 
 
 class WorkingList(wiring.Component):
@@ -82,7 +92,7 @@ class WorkingList(wiring.Component):
             m.d.sync += [valid.eq(answers.r_rdy), Cat(hit, slot).eq(answers.r_data), tag.eq(tags.r_data)]
 
         # Tables
-        layout = data.StructLayout({"tag": g.tag_bits, "epoch": _EPOCH_BITS, "place": place_layout(g)})
+        layout = _entry_layout(g)
         index_bits = g.local_bits + 1
         current = Signal()  # which table is this mini-batch's
         epochs = Array(Signal(_EPOCH_BITS, name=f"epoch{side}") for side in range(2))

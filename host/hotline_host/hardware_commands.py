@@ -1,4 +1,4 @@
-"""`hotline generate`, `hotline registers` and `hotline resources`: what an FPGA engineer takes away."""
+"""`hotline generate`, `registers`, `probe` and `resources`: what an FPGA engineer takes away."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from rich.table import Table
 
 from hotline_hw import regdoc
 from hotline_hw.params import PRESETS, Geometry
+from hotline_sim.backends import BACKENDS, open_device
 
+from .control import RegisterState
+from .driver import Driver
 from .files import json_text
 from .progress import TerminalProgress
 from .settings import SettingsError
@@ -66,20 +69,37 @@ def add_commands(app: typer.Typer, plain_errors: PlainErrors, read_geometry: Rea
                 raise SettingsError(f"format is {format!r}; it must be one of table, {', '.join(formats)}")
 
     @app.command()
+    def probe(
+        preset: Preset = "tiny",
+        backend: Annotated[str, typer.Option(help=f"The accelerator: {', '.join(BACKENDS)}.")] = "model",
+        everything: Annotated[bool, typer.Option("--all", help="Counters and free windows too.")] = False,
+        overrides: Overrides = None,
+    ) -> None:
+        """Read every register of an accelerator, and say what its fields mean."""
+        with plain_errors() as progress:
+            geometry = read_geometry(preset, overrides)
+            progress(f"opening {backend}", 0, 1)
+            with open_device(backend, geometry) as device:
+                states = Driver(device).describe()
+        Console().print(_state_table(states, everything))
+
+    @app.command()
     def resources(
         preset: Preset = "kaggle",
         fpga: Annotated[bool, typer.Option("--fpga", help="Also synthesize for a Lattice ECP5: minutes.")] = False,
+        core: Annotated[bool, typer.Option("--core", help="Of the stream core alone.")] = False,
         overrides: Overrides = None,
     ) -> None:
         """Show what the accelerator costs: bits of SRAM, and FPGA cells before placement."""
         with plain_errors() as progress:
             geometry = read_geometry(preset, overrides)
-            from hotline_hw.resources import fpga_cells, sram_bits
+            from hotline_hw.resources import fpga_cells, shell_bits, sram_bits
 
-            bits = sram_bits(geometry)
+            whole = not core and geometry.axi_bits > 0
+            bits = sram_bits(geometry) | (shell_bits(geometry) if whole else {})
             if fpga:
                 progress(f"synthesizing {geometry.name}", 0, 1)
-            cells = fpga_cells(geometry) if fpga else {}
+            cells = fpga_cells(geometry, "hotline_device" if whole else "hotline_core") if fpga else {}
         for table in _resource_tables(geometry, bits, cells):
             Console().print(table)
 
@@ -88,6 +108,19 @@ def _register_table() -> Table:
     table = Table("offset", "register", "access", "what it holds", box=None)
     for row in regdoc.register_rows():
         table.add_row(f"0x{row['offset']:03X}", row["name"], row["access"], row["description"])
+    return table
+
+
+def _state_table(states: list[RegisterState], everything: bool) -> Table:
+    table = Table("offset", "register", "value", "field", "is", "which means", box=None)
+    for state in states:
+        if not everything and not state.value and state.name.startswith(("COUNTER_", "WINDOW_")):
+            continue
+        value = "-" if state.value is None else f"0x{state.value:08X}"
+        start = (f"0x{state.offset:04X}", state.name, value)
+        for field, held, doc in state.fields:
+            table.add_row(*start, field, "-" if held is None else str(held), doc)
+            start = ("", "", "")
     return table
 
 

@@ -12,11 +12,13 @@ from ..words import LAST_FIELD, ROW_FIELD, TABLE_FIELD, WORD_BITS
 from .layouts import ReadTarget, read_beat, read_request
 from .lookups import COUNT_BITS
 
-__all__ = ["ListNames", "MemoryNames", "named_row"]
+__all__ = ["LIST_WORDS", "ListNames", "MemoryNames", "named_row"]
 
 _KEYS_AHEAD = 8  # keys on their way from the lists
 _LIST_LATENCY = 2  # of HotlineCore's list_key
-_LIST_WORDS, _CHUNK_WORDS = 256, 32  # of a list in memory: on the chip, and asked for at a time
+LIST_WORDS = 256
+"""Words of a list in memory that are on the chip at a time."""
+_CHUNK_WORDS = 32  # asked for at a time
 
 
 def named_row() -> data.StructLayout:
@@ -133,7 +135,7 @@ class MemoryNames(wiring.Component):
         m = Module()
         g = self.geometry
         per_beat = g.axi_bits // WORD_BITS
-        depth = _LIST_WORDS // per_beat
+        depth = LIST_WORDS // per_beat
         m.submodules.words = words = fifo.SyncFIFOBuffered(width=g.axi_bits, depth=depth)
         to_ask, left = Signal(COUNT_BITS), Signal(COUNT_BITS)
         room = Signal(range(depth + 1), init=depth)  # beats that may be asked for

@@ -11,6 +11,7 @@ from amaranth.hdl import Assert, Cat, Cover, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
+from hotline_hw.blocks import flat_ports
 from hotline_hw.dma.read import ReadEngine
 from hotline_hw.dma.windows import WindowCheck
 from hotline_hw.dma.write import WriteEngine
@@ -57,12 +58,12 @@ class AddressesAreAllowed(wiring.Component):
 
     def __init__(self, engine: wiring.Component, axi: str, beats: int) -> None:
         self.engine, self.axi, self.beats = engine, axi, beats
-        self.free = {}
-        for path, member, value in engine.signature.flatten(engine):
-            if member.flow == wiring.In and path[0] != "windows":
-                name = "_".join(map(str, path))
-                self.free[name] = value
-        shapes = {name: In(len(Signal.like(value))) for name, value in self.free.items() if len(Signal.like(value))}
+        self.free = {
+            name: value
+            for name, (value, flow) in flat_ports(engine).items()
+            if flow == wiring.In and not name.startswith("windows_")
+        }
+        shapes = {name: In(len(value)) for name, value in self.free.items()}
         super().__init__({**shapes, "windows": In(data.ArrayLayout(WINDOW, len(engine.windows)))})
 
     def elaborate(self, platform: object) -> Module:
@@ -70,8 +71,7 @@ class AddressesAreAllowed(wiring.Component):
         m.submodules.dut = dut = self.engine
         connect_windows(m, dut.windows, self.windows)
         for name, value in self.free.items():
-            if hasattr(self, name):
-                m.d.comb += value.eq(getattr(self, name))
+            m.d.comb += value.eq(getattr(self, name))
         before, allowed, abort = Signal(self.windows.shape()), Signal(), Signal()
         m.submodules.check = judge = WindowCheck(len(dut.windows))
         connect_windows(m, judge.windows, before)

@@ -72,7 +72,8 @@ class BeatsAreWrittenOnce(wiring.Component):
             m.d.comb += [
                 channel.beats.valid.eq(self.valid[number]), channel.beats.payload.last.eq(beat.last),
                 channel.beats.payload.words.eq(beat.words), channel.load.eq(self.load[number]),
-                channel.beats.payload.data.eq(watch_now & (home == number)), channel.target.eq(self.target[number] << 6),
+                channel.beats.payload.data.eq(watch_now & (home == number)),
+                channel.target.eq(self.target[number] << 6),
             ]  # fmt: skip
             m.d.sync += [
                 Assume(~self.load[number] | idle, "a channel is loaded while it is idle"),

@@ -23,6 +23,7 @@ from hotline_host.split import split_log
 from hotline_host.summary import headline, summary
 from hotline_hw.params import PRESETS
 from hotline_sim import model_device
+from hotline_sim.device import DeviceError
 from hotline_sim.model_device import ModelDevice
 
 TINY = PRESETS["tiny"]
@@ -310,12 +311,12 @@ class Interrupted(Exception):
 def test_an_exception_in_training_closes_the_device_and_ends_the_thread(log, monkeypatch):
     devices = []
 
-    class Watched(model_core.ModelCore):
+    class Watched(model_device.ModelDevice):
         def __init__(self, geometry):
             super().__init__(geometry)
             devices.append(self)
 
-    monkeypatch.setattr(model_core, "ModelCore", Watched)
+    monkeypatch.setattr(model_device, "ModelDevice", Watched)
     states = []
 
     def progress(what: str, done: int, total: int) -> None:
@@ -326,7 +327,9 @@ def test_an_exception_in_training_closes_the_device_and_ends_the_thread(log, mon
     with pytest.raises(Interrupted):
         cosim(log, TINY, "model", settings(), progress)
     assert states[-1] == ("training, steps", 3, 11)
-    assert [device._core for device in devices] == [None]
+    assert len(devices) == 1
+    with pytest.raises(DeviceError, match="the device was closed"):
+        devices[0].read(0)
 
 
 @pytest.mark.parametrize("backend", ["model", "verilated"])

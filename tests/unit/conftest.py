@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from hotline_host.driver import Driver
 from hotline_hw.params import PRESETS
 from hotline_sim.model_core import ModelCore
+from hotline_sim.model_device import ModelDevice
 from hotline_sim.stimulus import random_batches
 from tests.unit.registers import Registers
 
@@ -37,3 +39,22 @@ def csr(device) -> Registers:
 def batches() -> list[np.ndarray]:
     """Mini-batches for a tiny accelerator, free of errors."""
     return random_batches(np.random.default_rng(5), PRESETS["tiny"], 6)
+
+
+@pytest.fixture(params=[1, 2], ids=["srrip", "sample_aware"])
+def driver(request) -> Iterator[Driver]:
+    """A tiny accelerator's, with either tracker."""
+    with ModelDevice(PRESETS["tiny"].override({"entries_per_hot_row": request.param})) as device:
+        yield Driver(device)
+
+
+@pytest.fixture
+def tiny() -> Iterator[Driver]:
+    """A tiny accelerator's, whose tracker is sample-aware."""
+    with ModelDevice(PRESETS["tiny"]) as device:
+        yield Driver(device)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)

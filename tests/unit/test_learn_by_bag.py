@@ -8,9 +8,11 @@ import pytest
 from hotline_host.data.log import Batch
 from hotline_host.driver import Driver, DriverError
 from hotline_host.packets import pack
+from hotline_hw.dma.descriptors import Opcode
 from hotline_hw.params import PRESETS
 from hotline_hw.words import LAST_FIELD
-from hotline_sim.model_core import ModelCore
+from hotline_sim.model_device import ModelDevice
+from hotline_sim.ring_entries import Descriptor
 
 TINY = PRESETS["tiny"]
 
@@ -30,15 +32,17 @@ def some_batches(seed: int = 3) -> list[Batch]:
 
 
 def opened() -> Driver:
-    driver = Driver(ModelCore(TINY))
+    driver = Driver(ModelDevice(TINY))
     driver.set_hot_rows(8)
     return driver
 
 
 def test_ends_of_bags_are_marked() -> None:
-    packets = pack([batch_of([[2, 0, 1], [0, 0, 0], [1, 3, 0]], range(7))], by_bag=True)
-    assert (packets.words >> LAST_FIELD.low).tolist() == [0, 1, 1, 1, 0, 0, 1]
-    assert packets.ends.tolist() == [7]
+    lookups = pack(batch_of([[2, 0, 1], [0, 0, 0], [1, 3, 0]], range(7)), by_bag=True)
+    assert (lookups.data >> LAST_FIELD.low).tolist() == [0, 1, 1, 1, 0, 0, 1]
+    assert lookups.counts.tolist() == [2, 0, 1, 0, 0, 0, 1, 3, 0] and lookups.sent == 4
+    one_each = batch_of([[1, 1], [1, 1]], range(4))
+    assert pack(one_each).tables == 2 and pack(one_each, by_bag=True).tables == 0
 
 
 def test_the_tracker_learns_as_from_a_log_of_bags() -> None:
@@ -47,8 +51,10 @@ def test_the_tracker_learns_as_from_a_log_of_bags() -> None:
     by_bag.learn(batches, by_bag=True)
     by_sample.learn(batches)
     for batch in batches:  # word for word what a log would be whose samples are these bags
-        of_bags.device.stream(pack([batch], by_bag=True).words, np.array([len(batch.indices)]))
-        of_bags.device.wait_irq()
+        lookups = pack(batch, by_bag=True)
+        source = of_bags._buffers.take(lookups.data.nbytes)[0]
+        source.array(len(lookups), np.uint64)[:] = lookups.data
+        of_bags.rings.run([Descriptor(opcode=Opcode.LEARN, source=source.address, count=len(lookups))])
         of_bags.select()
     while len(of_bags.select()):
         pass
@@ -75,7 +81,7 @@ def test_relearning_by_bag_takes_a_second_pass() -> None:
 
 
 def test_more_bags_than_samples_that_a_mini_batch_may_have() -> None:
-    driver = Driver(ModelCore(TINY.override({"max_samples": 4})))
+    driver = Driver(ModelDevice(TINY.override({"max_samples": 4})))
     batch = batch_of([[1, 1], [1, 1], [1, 0]], [0, 1, 2, 3, 4])
     driver.learn([batch])
     with pytest.raises(DriverError, match="mini-batch 0 has 5 bags .* max_samples = 4 .* smaller mini-batch"):

@@ -8,7 +8,7 @@ import pytest
 
 from hotline_hw.generate import generate_verilog
 from hotline_hw.params import preset
-from hotline_hw.resources import sram_bits
+from hotline_hw.resources import shell_bits, sram_bits
 
 OUTSIDE_BANKS = ("beats in flight", "slots that SELECT vacates")
 
@@ -34,3 +34,16 @@ def test_sram_bits_of_the_banks(settings: dict[str, int]) -> None:
     rest = sum(bits for name, bits in declared.items() if "bank" not in name)
     beside = sum(sram_bits(geometry).get(name, 0) for name in OUTSIDE_BANKS)
     assert 0.9 * beside < rest < 1.1 * beside, "less the output registers of FIFOs, and a small table of verdicts"
+
+
+def test_bits_of_the_shell() -> None:
+    geometry = preset("tiny")
+    core, device = (sum(memory_bits_placed(geometry, name).values()) for name in ("hotline_core", "hotline_device"))
+    told = sum(shell_bits(geometry).values())
+    assert 0.9 * told < device - core < 1.1 * told, "less the FIFOs between blocks"
+
+
+def memory_bits_placed(geometry, name: str) -> dict[str, int]:
+    """Bits of memory by module, banks as often as there are."""
+    bits = memory_bits(generate_verilog(geometry, name))
+    return {module: count * (geometry.banks if "bank" in module else 1) for module, count in bits.items()}
