@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import and_
+
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -14,10 +17,10 @@ from .control import TrackerControl
 from .counters import CounterBank
 from .csr import CsrBank
 from .dispatcher import BatchDispatcher
-from .dma.verdicts import verdict_bits
+from .dma.verdicts import VerdictTap, verdict_bits
 from .gather import BankGather
 from .key_hash import LookupHasher
-from .layouts import axis_beat, pass_beat, row_parts, state_beat, verdict_beat
+from .layouts import axis_beat, pass_beat, row_parts, state_beat
 from .params import Geometry
 from .regmap import COUNTERS, REGISTERS, Command, Error, register
 from .scatter import BankScatter
@@ -207,8 +210,14 @@ class HotlineCore(wiring.Component):
             Error.EMPTY_BATCH: unpacker.empty_batch,
             Error.PHASE: unpacker.unknown_phase,
         }
-        with_packet = Signal()
-        errors[Error.COMMAND_CODE] = control.command_code | with_packet
+        if g.working_rows:
+            # Commands with packets are descriptors: no one would take the packet of a written one.
+            with_packet = Signal()
+            m.d.comb += with_packet.eq(
+                csr.command_write
+                & Cat(csr.write_data == code for code in (Command.DUMP, Command.RESTORE, Command.SELECT)).any()
+            )
+            errors[Error.COMMAND_CODE] = control.command_code | with_packet
         error_set = Cat(errors[flag] for flag in Error)
         values |= {
             "STATUS": Cat(busy | control.running, control.running, unpacker.newest_phase),
@@ -222,36 +231,30 @@ class HotlineCore(wiring.Component):
             values[f"COUNTER_{counter.name.upper()}_HI"] = value[32:]
         for name, value in values.items():
             m.d.comb += getattr(csr, name.lower()).eq(value)
-        m.d.comb += [
-            unpacker.hold.eq(control.hold),
-            control.busy.eq(busy | unpacker.started),
-            control.hot_rows_write.eq(csr.hot_rows_write),
-            csr.error_set.eq(error_set),
-            csr.irq_status_set.eq(Cat(finished, control.done, error_set.any())),
-        ]
-        m.d.sync += self.irq.eq((csr.irq_status & csr.irq_enable).any())
+        phase = csr.control[: register("CONTROL").field("phase").width]
+        command_write, write_data = csr.command_write, csr.write_data
         if g.working_rows:
+            phase = self.phase
+            command_write = (csr.command_write & ~with_packet) | self.command_write
+            write_data = Mux(self.command_write, self.command, csr.write_data)
             m.d.comb += [
-                unpacker.phase.eq(self.phase),
-                # Commands with packets are descriptors: no one would take the packet of a written one.
-                with_packet.eq(
-                    csr.command_write
-                    & Cat(csr.write_data == code for code in (Command.DUMP, Command.RESTORE, Command.SELECT)).any()
-                ),
-                control.command_write.eq((csr.command_write & ~with_packet) | self.command_write),
-                control.write_data.eq(Mux(self.command_write, self.command, csr.write_data)),
                 self.busy.eq(busy | control.running | unpacker.started),
                 self.command_done.eq(control.done),
                 self.finished.eq(finished),
                 self.errors.eq(error_set),
                 self.index_bits.eq(control.index_bits),
             ]
-        else:
-            m.d.comb += [
-                unpacker.phase.eq(csr.control[: register("CONTROL").field("phase").width]),
-                control.command_write.eq(csr.command_write),
-                control.write_data.eq(csr.write_data),
-            ]
+        m.d.comb += [
+            unpacker.phase.eq(phase),
+            unpacker.hold.eq(control.hold),
+            control.busy.eq(busy | unpacker.started),
+            control.command_write.eq(command_write),
+            control.hot_rows_write.eq(csr.hot_rows_write),
+            control.write_data.eq(write_data),
+            csr.error_set.eq(error_set),
+            csr.irq_status_set.eq(Cat(finished, control.done, error_set.any())),
+        ]
+        m.d.sync += self.irq.eq((csr.irq_status & csr.irq_enable).any())
         return m
 
     def _banks(self, m: Module, platform: object, scatter, gather, control) -> tuple[list, dict[str, Signal]]:
@@ -304,7 +307,7 @@ class HotlineCore(wiring.Component):
         """Verdicts go to the dispatcher and back to the banks. Returns whether an update is under way."""
         g = self.geometry
         m.submodules.updates = updates = UpdateScatter(g)
-        self._fork(m, verdicts, [updates.input, dispatcher, *self._verdict_sinks(m)])
+        self._fork(m, verdicts, [dispatcher, updates.input, *self._verdict_sinks(m)])
         for index in range(len(updates.weights)):
             group = register(f"WEIGHTS_{index // 4}")
             field = group.field(f"weight_{index}")
@@ -381,40 +384,22 @@ class HotlineCore(wiring.Component):
         ]
 
     def _verdict_sinks(self, m: Module) -> list:
-        """With a shell, a stream of verdicts that becomes a bit a sample."""
+        """With a shell, who makes verdicts a bit a sample."""
         g = self.geometry
         if not g.working_rows:
             return []
-        sink = stream.Signature(verdict_beat(g)).flip().create(path=("verdict_sink",))
-        beat, out = sink.payload, self.verdicts.payload
-        ends = [beat.lanes[lane].valid & beat.lanes[lane].last for lane in range(g.lanes)]
-        places, popular = [], []
-        count = Const(0)
-        for lane, end in enumerate(ends):
-            place_ = Signal(range(g.lanes + 1), name=f"verdict_place{lane}")
-            m.d.comb += place_.eq(count)
-            count = count + end
-            places.append(place_)
-            popular.append(end & (beat.lanes[lane].misses == 0))
-        m.d.comb += [
-            out.count.eq(count),
-            out.last.eq(beat.end),
-            *(
-                out.bits[bit].eq(Cat(popular[lane] & (places[lane] == bit) for lane in range(bit, g.lanes)).any())
-                for bit in range(g.lanes)
-            ),
-            self.verdicts.valid.eq(sink.valid & ((out.count != 0) | out.last)),
-            sink.ready.eq(self.verdicts.ready | ((out.count == 0) & ~out.last)),
-        ]
-        return [sink]
+        m.submodules.verdict_tap = tap = VerdictTap(g)
+        wiring.connect(m, tap.output, wiring.flipped(self.verdicts))
+        return [tap.input]
 
     @staticmethod
     def _fork(m: Module, source, sinks: list) -> None:
         """Hands every payload of a stream to all sinks, in one cycle."""
-        m.d.comb += source.ready.eq(Cat(sink.ready for sink in sinks).all())
+        m.d.comb += [sink.payload.eq(source.payload) for sink in sinks]
         for sink in sinks:
-            others = [other.ready for other in sinks if other is not sink]
-            m.d.comb += [sink.payload.eq(source.payload), sink.valid.eq(source.valid & Cat(others).all())]
+            others = (other.ready for other in sinks if other is not sink)
+            m.d.comb += sink.valid.eq(reduce(and_, others, source.valid))
+        m.d.comb += source.ready.eq(reduce(and_, (sink.ready for sink in reversed(sinks))))
 
     @staticmethod
     def _forward(m: Module, source, target) -> None:

@@ -78,7 +78,7 @@ class BatchRunner:
                     count=len(each),
                     operand=each.tables,
                     targets=targets,
-                )  # fmt: skip
+                )
             )
         return Prepared(lookups, descriptors, results)
 

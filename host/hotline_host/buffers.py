@@ -40,20 +40,18 @@ class Buffers:
 
     def __init__(self, rings: Rings) -> None:
         self._rings = rings
-        self._region: Region | None = None
+        self._region = self._allocate(_LEAST_BYTES)
 
     def take(self, *sizes: int) -> list[Buffer]:
         """Buffers of so many bytes. They take the place of those that were handed out before."""
         places = np.cumsum([0, *(-(-size // BUFFER_ALIGN) * BUFFER_ALIGN for size in sizes)])
-        region = self._at_least(int(places[-1]))
-        return [Buffer(region, offset, size) for offset, size in zip(places.tolist(), sizes, strict=False)]
+        total = int(places[-1])
+        if total > self._region.size:
+            self._rings.windows.hide(self._region)  # its window is the new one's
+            self._region = self._allocate(1 << (total - 1).bit_length())
+        return [Buffer(self._region, offset, size) for offset, size in zip(places.tolist(), sizes, strict=False)]
 
-    def _at_least(self, size: int) -> Region:
-        if self._region is None or self._region.size < size:
-            if self._region is not None:
-                self._rings.windows.hide(self._region)
-            self._region = self._rings.device.memory.allocate(
-                "buffers", max(_LEAST_BYTES, 1 << (size - 1).bit_length())
-            )
-            self._rings.windows.expose(self._region)
-        return self._region
+    def _allocate(self, size: int) -> Region:
+        region = self._rings.device.memory.allocate("buffers", size)
+        self._rings.windows.expose(region)
+        return region

@@ -17,6 +17,7 @@ from hotline_hw import params
 from hotline_hw.params import Geometry, GeometryError
 from hotline_sim.backends import BACKENDS
 from hotline_sim.device import DeviceError
+from hotline_sim.memory.timing import PRESETS as MEMORIES
 
 from .bench_summary import bench_tables
 from .data.log import ClickLog, DataError
@@ -52,6 +53,7 @@ RelearnShare = Annotated[
 ]
 SelectEvery = Annotated[int, typer.Option(help="Mini-batches after which the hot rows are chosen anew.")]
 MoveLimit = Annotated[int | None, typer.Option(help="Most rows that become hot at a time, after learning.")]
+Memory = Annotated[str, typer.Option(help=f"Memory behind the accelerator; not with the model: {', '.join(MEMORIES)}.")]
 BatchSize = Annotated[int, typer.Option(help="Samples in a mini-batch.")]
 Samples = Annotated[int | None, typer.Option(help="Most samples to take from the log.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave damaged lines of a text log out, and count them.")]
@@ -72,6 +74,7 @@ def cosim_command(
     select_every: SelectEvery = 8,
     learn_by: LearnBy = "sample",
     move_limit: MoveLimit = None,
+    memory: Memory = "pcie4-x16",
     passes: Annotated[int, typer.Option(help="Times that the training part of the log is gone through.")] = 4,
     steps: Annotated[int, typer.Option(help="Mini-batches to train on, instead of --passes, unless 0.")] = 0,
     optimizer: Annotated[str, typer.Option(help="adagrad (row-wise for embedding rows) or sgd.")] = "adagrad",
@@ -106,7 +109,7 @@ def cosim_command(
 
         settings = CosimSettings(
             hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, relearn_share=relearn_share,
-            select_every=select_every, move_limit=move_limit, learn_by=learn_by, passes=passes, steps=steps,
+            select_every=select_every, move_limit=move_limit, learn_by=learn_by, memory=memory, passes=passes, steps=steps,
             optimizer=optimizer, rate=rate, eps=eps, model=model, dimension=dimension, device=device, dtype=dtype,
             seed=seed, baseline=baseline,
         )  # fmt: skip
@@ -135,6 +138,7 @@ def split_command(
     select_every: SelectEvery = 8,
     learn_by: LearnBy = "sample",
     move_limit: MoveLimit = None,
+    memory: Memory = "pcie4-x16",
     out: Annotated[
         Path | None, typer.Option(help="Write popular, slots and offsets of the classified samples to this .npz file.")
     ] = None,
@@ -152,7 +156,7 @@ def split_command(
             check_writable(path)
         settings = Settings(
             hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, relearn_share=relearn_share,
-            select_every=select_every, move_limit=move_limit, learn_by=learn_by,
+            select_every=select_every, move_limit=move_limit, learn_by=learn_by, memory=memory,
         )  # fmt: skip
         log, seconds = _load(data, skip_bad, samples, seed, progress)
         from .split import split_log

@@ -2,20 +2,18 @@
 
     log          |-- learn ------|-- train: mini-batches 0, 1, 2, ... and round again --|-- test --|
     accelerator     learn   dump    split 0 | split 1 | select, split 2 | ...
+                                    gather  | gather  |                 | gather
     training                place           | step 0  | step 1          | move, step 2 ...  AUC
 
-The accelerator, in a thread of its own, splits the next mini-batch while this one trains. A sample-aware one also
-learns from some of them, and chooses the hot rows anew now and then: rows move between the steps. Training begins
-after the learned part: on the samples that it has learned from, the tracker would look better than it is.
+The accelerator (`accelerator.py`) splits the next mini-batch, and gathers its cold rows by DMA, while this one trains.
+A sample-aware one also learns from some of them, and chooses the hot rows anew now and then: rows move between the
+steps. Training begins after the learned part: on the samples that it has learned from, the tracker would look better
+than it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from time import perf_counter
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -23,21 +21,21 @@ import numpy as np
 from hotline_hw.params import Geometry
 from hotline_sim.backends import open_device
 
+from .accelerator import Accelerator, Ready
 from .baseline import OrdinaryTrainer
 from .cosim_settings import DTYPES, CosimSettings
 from .data.delimited import Progress
-from .data.log import Batch, ClickLog
+from .data.log import ClickLog
 from .driver import Driver
-from .follow import Followed, Follower
 from .history import SplitHistory
 from .metrics import auc
 from .minibatches import MiniBatches
 from .settings import SettingsError
-from .split import accelerator_figures, learn, log_figures, stopwatch
+from .split import accelerator_figures, learn, log_figures, memory_figures, stopwatch
 from .step import SplitTrainer
 from .trainer import Trainer, max_parameter_difference
 
-__all__ = ["Accelerator", "CosimResult", "History", "cosim"]
+__all__ = ["CosimResult", "History", "cosim"]
 
 
 @dataclass
@@ -46,11 +44,39 @@ class History(SplitHistory):
 
     Attributes:
         losses: mean BCE of the mini-batch before the step; `baseline_losses` those of the ordinary trainer.
+        early_rows: cold rows that the accelerator gathered while the step before trained; `late_rows` after it. The
+            host gathered all where these are none of `working_rows`.
+        held_rows: cold rows that the mini-batch before had among its own, so that they could not be gathered early.
+        gather_cycles: clock cycles that gathering took, 0 on a backend without cycles.
         Others as `SplitHistory`, of the step's mini-batch.
     """
 
     losses: list[float] = field(default_factory=list)
     baseline_losses: list[float] = field(default_factory=list)
+    early_rows: list[int] = field(default_factory=list)
+    late_rows: list[int] = field(default_factory=list)
+    held_rows: list[int] = field(default_factory=list)
+    gather_cycles: list[int] = field(default_factory=list)
+
+    def record_step(self, ready: Ready, loss: float) -> None:
+        """Takes in the next mini-batch, trained."""
+        working, gathering = ready.split.working, ready.gathering
+        self.record(ready.batch, ready.split, len(ready.moves or ()), ready.cycles)
+        self.losses.append(loss)
+        self.early_rows.append(gathering.early)
+        self.late_rows.append(gathering.late)
+        self.held_rows.append(working.held if working is not None else 0)
+        self.gather_cycles.append(gathering.cycles)
+
+    def gather_figures(self) -> dict[str, Any]:
+        """Sums over all steps, and the share of the gathered rows that were early, None where none was gathered."""
+        gathered = sum(self.early_rows) + sum(self.late_rows)
+        return {
+            "gathered_rows": gathered,
+            "held_rows": sum(self.held_rows),
+            "early_share": sum(self.early_rows) / gathered if gathered else None,
+            "host_gathered_rows": sum(self.working_rows) - gathered,
+        }
 
 
 @dataclass(frozen=True)
@@ -65,53 +91,6 @@ class CosimResult:
         return self.figures | {"history": asdict(self.history)}
 
 
-class Accelerator:
-    """Splits mini-batches in a thread of its own. Left by an exception, it closes the device in the midst of its work.
-
-    Args:
-        driver: of the accelerator that learned.
-        relearn_share, select_every, by_bag: as `Follower`.
-
-    Attributes:
-        seconds: that it was at work.
-    """
-
-    def __init__(
-        self, driver: Driver, relearn_share: float = 0.0, select_every: int = 1, *, by_bag: bool = False
-    ) -> None:
-        self.driver, self.seconds = driver, 0.0
-        self._follower = Follower(driver, relearn_share, select_every, by_bag=by_bag)
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="accelerator")
-
-    def __enter__(self) -> Accelerator:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is not None:
-            self.driver.device.close()  # else the pool would wait for the end of a simulation
-        self._pool.shutdown(cancel_futures=True)
-
-    def splits(self, batches: MiniBatches, steps: int) -> Iterator[Followed]:
-        """Yields the split of each step's mini-batch; the next one is under way meanwhile.
-
-        Where it comes with moves, they are to be made before its step, and after the step before.
-        """
-        coming = self._pool.submit(self._split, batches[0])
-        for step in range(steps):
-            now = coming.result()
-            if step + 1 < steps:
-                coming = self._pool.submit(self._split, batches[(step + 1) % len(batches)])
-            yield now
-
-    def _split(self, batch: Batch) -> Followed:
-        start = perf_counter()
-        split = self._follower.split(batch)
-        self.seconds += perf_counter() - start
-        return split
-
-
 def cosim(
     log: ClickLog, geometry: Geometry, backend: str, settings: CosimSettings, progress: Progress = lambda *_: None
 ) -> CosimResult:
@@ -121,7 +100,10 @@ def cosim(
     part, None unless it has samples of both classes. `max_loss_difference` is the largest of any step,
     `max_parameter_difference` that of parameters and optimizer state at the end. `seconds`: `build` is what opening
     the backend took; `learn` includes reading the hot set; `train` is the training loop's wall time, and
-    `accelerator` the part of it in which the accelerator was at work beside; `baseline` is the ordinary loop's.
+    `accelerator` the part of it in which the accelerator was at work beside a step, `between` that in which it was at
+    work between two; `baseline` is the ordinary loop's. `gathered_rows` are the cold rows that the accelerator brought:
+    `early_share` of them beside the step before, while `held_rows` had to wait for its end, as do all where rows have
+    moved; `host_gathered_rows` are those of mini-batches whose rows the accelerator could not list.
 
     Raises:
         SettingsError: nothing is left to train on, or the tracker cannot follow as it is told to.
@@ -144,30 +126,33 @@ def cosim(
     seconds, lap = stopwatch()
 
     progress(f"opening {backend}", 0, 1)
-    with open_device(backend, geometry) as opened:
+    with open_device(backend, geometry, **settings.device_options(backend)) as opened:
         lap("build")
         driver = Driver(opened)
         budget = learn(driver, log, settings, progress)
         hot_set = driver.hot_set(driver.dump())
         lap("learn")
-        hotline = SplitTrainer(config, log.rows, budget, device=device, dtype=dtype, seed=settings.seed)
+        hotline = SplitTrainer(
+            config, log.rows, budget, device=device, dtype=dtype, seed=settings.seed, memory=opened.memory
+        )
         hotline.place(*hot_set)
         lap("place")
-        with Accelerator(driver, relearn_share, settings.select_every, by_bag=settings.by_bag) as accelerator:
+        with Accelerator(driver, hotline, relearn_share, settings.select_every, by_bag=settings.by_bag) as accelerator:
             _train(hotline, accelerator, batches, steps, history, progress)
         lap("train")
-        seconds["accelerator"] = accelerator.seconds
+        seconds |= {"accelerator": accelerator.seconds, "between": accelerator.between}
         counters = driver.counters()
     test_auc = _test_auc(hotline, test, progress)
     lap("evaluate")
 
     figures: dict[str, Any] = {
-        **log_figures(log), "backend": backend, "preset": geometry.name, "geometry": geometry.as_dict(),
+        **log_figures(log), "backend": backend, **memory_figures(backend, settings), "preset": geometry.name, "geometry": geometry.as_dict(),
         "model": settings.model, "dimension": config.model.dimension, "optimizer": config.optimizer,
         "rate": config.rate, "eps": config.eps, "device": str(device), "dtype": settings.dtype, "seed": settings.seed,
         "batch_size": settings.batch_size, "learned_samples": start, "test_samples": test.samples, "steps": steps,
         "samples": sum(history.samples), "hot_rows": budget, "placed_rows": len(hot_set[0]),
         **settings.follow_figures(geometry), **accelerator_figures(history, counters),
+        **history.gather_figures(),
         "loss": _final(history.losses), "baseline_loss": None, "max_loss_difference": None,
         "max_parameter_difference": None, "auc": test_auc, "baseline_auc": None,
         "seconds": seconds | {"baseline": None},
@@ -198,10 +183,7 @@ def _train(
     progress: Progress,
 ) -> None:
     for ready in accelerator.splits(batches, steps):
-        if ready.moves:
-            hotline.move(ready.moves)
-        history.losses.append(hotline.step(ready.batch, ready.split.popular, ready.split.slots))
-        history.record(ready.batch, ready.split, len(ready.moves or ()), ready.cycles)
+        history.record_step(ready, hotline.step(ready.batch, ready.split.popular, ready.split.slots, ready.working))
         progress("training, steps", len(history.losses), steps)
 
 

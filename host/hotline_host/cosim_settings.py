@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from hotline_hw.dma.descriptors import GRANULE_BYTES, MAX_ROW_BYTES
+
 from .dlrm import ModelConfig
 from .settings import Settings, SettingsError
 from .trainer import TrainConfig
@@ -60,7 +62,7 @@ class CosimSettings(Settings):
         for name, value, known in (("model", self.model, MODELS), ("dtype", self.dtype, DTYPES)):
             if value not in known:
                 raise SettingsError(f"{name} is {value!r}; it must be one of {', '.join(known)}")
-        self.train_config(0)
+        self._check_rows(self.train_config(0).model.dimension)
         self.torch_device()
 
     def train_config(self, dense_features: int) -> TrainConfig:
@@ -72,6 +74,16 @@ class CosimSettings(Settings):
             return TrainConfig(model, dense_features, self.optimizer, self.rate, self.eps)
         except ValueError as error:
             raise SettingsError(str(error)) from None
+
+    def _check_rows(self, dimension: int) -> None:
+        """Raises SettingsError unless the accelerator can gather rows so wide."""
+        each = DTYPES[self.dtype].itemsize
+        if dimension * each % GRANULE_BYTES or dimension * each > MAX_ROW_BYTES:
+            raise SettingsError(
+                f"dimension is {dimension}, which makes rows of {dimension * each} bytes in {self.dtype}; the "
+                f"accelerator gathers rows of whole {GRANULE_BYTES} bytes, {MAX_ROW_BYTES} at most: choose a multiple "
+                f"of {GRANULE_BYTES // each} up to {MAX_ROW_BYTES // each}"
+            )
 
     def torch_device(self) -> torch.device:
         try:

@@ -155,7 +155,7 @@ class Driver(TrackerDriver):
 
         Args:
             row_bytes: of each row, from its beginning.
-            target: is exposed for writing; rows are written end to end from byte `offset` on.
+            target: is exposed for writing; rows are written end to end from byte `offset` on, a multiple of 64.
             held: those that are held, which are the last ones, instead of the others.
             keys: tell which rows they are.
 

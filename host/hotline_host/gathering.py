@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hotline_hw.dma.descriptors import GRANULE_BYTES, Flag, Opcode
+from hotline_hw.dma.descriptors import BUFFER_ALIGN, GRANULE_BYTES, Flag, Opcode
 from hotline_hw.words import LAST_FIELD, ROW_FIELD, TABLE_FIELD
 from hotline_sim.memory import Region
 from hotline_sim.ring_entries import Descriptor
@@ -20,9 +20,12 @@ __all__ = ["Gathered", "Gatherer"]
 
 
 class Gathered(NamedTuple):
-    """`written` rows were. `tables`, `rows`: int64 [written], which, where that was asked for."""
+    """`written` rows were, in so many clock `cycles` (0 on a backend without). `tables`, `rows`: int64 [written], which,
+    where that was asked for.
+    """
 
     written: int
+    cycles: int
     tables: np.ndarray | None = None
     rows: np.ndarray | None = None
 
@@ -59,7 +62,7 @@ class Gatherer:
         self._control.write("TABLE_STRIDE", stride)
 
     def gather(self, row_bytes: int, target: Region, offset: int, *, held: bool, keys: bool) -> Gathered:
-        self._expose(target)
+        self._expose(target, offset)
         flags = (Flag.HELD if held else Flag(0)) | (Flag.KEYS if keys else Flag(0))
         names = self._buffers.take(8 * self._most)[0] if keys else None
         done = self._rings.run([
@@ -69,10 +72,12 @@ class Gatherer:
             )
         ])[0]  # fmt: skip
         if names is None:
-            return Gathered(done.listed)
+            return Gathered(done.listed, done.cycles)
         words = names.array(done.listed, np.uint64)
         tables = words >> np.uint64(TABLE_FIELD.low) & np.uint64(TABLE_FIELD.mask)
-        return Gathered(done.listed, tables.astype(np.int64), (words & np.uint64(ROW_FIELD.mask)).astype(np.int64))
+        return Gathered(
+            done.listed, done.cycles, tables.astype(np.int64), (words & np.uint64(ROW_FIELD.mask)).astype(np.int64)
+        )
 
     def listed(self, words: np.ndarray, row_bytes: int, target: Region, offset: int, flags: Flag) -> int:
         """GATHER with LIST; how many rows, or bags, were written."""
@@ -80,7 +85,7 @@ class Gatherer:
             raise DriverError(f"a list is uint64 [n], n at least 1, and not {words.dtype} {list(words.shape)}")
         if flags & Flag.POOL and not words[-1] >> np.uint64(LAST_FIELD.low):
             raise DriverError("the last word of a list must end its bag: its bit `last` is not set")
-        self._expose(target)
+        self._expose(target, offset)
         source = self._buffers.take(words.nbytes)[0]
         source.array(len(words), np.uint64)[:] = words
         done = self._rings.run([
@@ -91,5 +96,10 @@ class Gatherer:
         ])[0]  # fmt: skip
         return done.listed
 
-    def _expose(self, target: Region) -> None:
+    def _expose(self, target: Region, offset: int) -> None:
+        if offset % BUFFER_ALIGN or not 0 <= offset < target.size:
+            raise DriverError(
+                f"rows cannot begin at byte {offset} of region {target.name!r}: they begin at a multiple of "
+                f"{BUFFER_ALIGN} below its {target.size} bytes"
+            )
         self._rings.windows.expose(target, read=False, write=True)

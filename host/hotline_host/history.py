@@ -21,7 +21,7 @@ class SplitHistory:
         popular: samples that were popular, of `samples`.
         hits: lookups that hit, of `lookups`.
         bag_hits: bags all of whose lookups hit, of `bags`, those with a lookup.
-        working_rows: different cold rows, which the host gathers.
+        working_rows: different cold rows.
         moved: rows that became hot right before it.
         cycles: clock cycles that the accelerator took to split it, 0 on a backend without cycles.
     """

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hotline_hw.params import Geometry
+from hotline_sim.memory.timing import PRESETS
 
 from .data.log import ClickLog
 
@@ -34,6 +35,7 @@ class Settings:
         select_every: mini-batches between two choices of the hot rows (SELECT), there and while learning.
         learn_by: "sample", or "bag": what rows count for, see `Driver.learn`.
         move_limit: most rows that one choice makes hot after learning; None: what the accelerator can.
+        memory: what is simulated behind the accelerator's AXI manager, a name of `hotline_sim.memory.timing.PRESETS`.
 
     Raises:
         SettingsError: naming the setting.
@@ -46,6 +48,7 @@ class Settings:
     select_every: int = 8
     move_limit: int | None = None
     learn_by: str = "sample"
+    memory: str = "pcie4-x16"
 
     def __post_init__(self) -> None:
         if self.hot_rows is not None and self.hot_rows < 0:
@@ -62,6 +65,8 @@ class Settings:
             raise SettingsError(f"select every is {self.select_every}; it must be at least 1")
         if self.move_limit is not None and not 0 <= self.move_limit < 1 << 32:
             raise SettingsError(f"move limit is {self.move_limit}; it must be 0 to {(1 << 32) - 1}")
+        if self.memory not in PRESETS:
+            raise SettingsError(f"memory is {self.memory!r}; it must be one of {', '.join(PRESETS)}")
 
     @property
     def by_bag(self) -> bool:
@@ -90,6 +95,10 @@ class Settings:
             "relearn_share": self.relearned(geometry), "select_every": self.select_every, "move_limit": limit,
             "learn_by": self.learn_by,
         }  # fmt: skip
+
+    def device_options(self, backend: str) -> dict[str, Any]:
+        """Options of a backend's device: the golden model answers at once, whatever the memory."""
+        return {} if backend == "model" else {"timing": self.memory}
 
     def budget(self, log: ClickLog, capacity: int) -> int:
         """N for this log and an accelerator in which so many rows can be hot."""

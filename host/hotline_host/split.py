@@ -22,7 +22,7 @@ from .history import SplitHistory
 from .minibatches import MiniBatches
 from .settings import Settings, SettingsError
 
-__all__ = ["SplitResult", "accelerator_figures", "learn", "log_figures", "split_log", "stopwatch"]
+__all__ = ["SplitResult", "accelerator_figures", "learn", "log_figures", "memory_figures", "split_log", "stopwatch"]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def split_log(
     rest = MiniBatches(log, start, log.size, settings.batch_size)
     seconds, lap = stopwatch()
     progress(f"opening {backend}", 0, 1)
-    with open_device(backend, geometry) as device:
+    with open_device(backend, geometry, **settings.device_options(backend)) as device:
         lap("build")
         driver = Driver(device)
         budget = learn(driver, log, settings, progress)
@@ -106,7 +106,7 @@ def split_log(
     offsets = log.batch(start, log.size).sample_offsets
     result = SplitResult(np.concatenate(popular), np.concatenate(slots), offsets)
     result.figures.update(
-        **log_figures(log), backend=backend, preset=geometry.name,
+        **log_figures(log), backend=backend, **memory_figures(backend, settings), preset=geometry.name,
         geometry=geometry.as_dict(), batch_size=settings.batch_size, learned_samples=start,
         samples=log.size - start, hot_rows=budget, **settings.follow_figures(geometry),
         **accelerator_figures(history, counters), seconds=seconds,
@@ -122,12 +122,18 @@ def log_figures(log: ClickLog) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def memory_figures(backend: str, settings: Settings) -> dict[str, Any]:
+    """The memory behind the accelerator; None on the golden model, which takes no time."""
+    return {"memory": settings.device_options(backend).get("timing")}
+
+
 def accelerator_figures(history: SplitHistory, counters: dict[str, int | None]) -> dict[str, Any]:
     """Figures of the mini-batches that were classified since the counters were reset; null without clock cycles."""
     figures, cycles = history.figures(), counters["cycles"]
     return {
         **figures,
         "cycles": cycles,
+        **{name: counters[name] for name in ("dma_cycles", "bytes_read", "bytes_written")},
         "lookups_per_cycle": figures["lookups"] / cycles if cycles else None,
         "counters": counters,
     }

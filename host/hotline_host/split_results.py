@@ -117,12 +117,13 @@ def read_split(lookups: Lookups, answer: Answer, hot_rows: int) -> Split:
     popular[lookups.counts > 0] = answer.verdicts
     working = None
     if done.status != Status.WORKING:
-        working = _working_set(lookups.keys, ~hit, values, answer.list_counts)
-        if (done.listed, done.held) != (len(working) - working.held, working.held):
+        counted = tuple(int(part.sum()) for part in np.split(answer.list_counts, [MAX_BANKS]))
+        if counted != (done.listed, done.held) or sum(counted) > len(hit):
             raise DriverError(
-                f"{done.listed} cold rows and {done.held} that are held were told of, but the lists count "
-                f"{len(working) - working.held} and {working.held}"
+                f"{done.listed} cold rows and {done.held} that are held are told of for {len(hit)} lookups, but the "
+                f"lists count {counted[0]} and {counted[1]}"
             )
+        working = _working_set(lookups.keys, ~hit, values, answer.list_counts)
     return Split(popular, np.where(hit, values, -1), working)
 
 

@@ -1,5 +1,7 @@
 """Embedding rows in two places: hot rows by slot on the training device, cold rows in host memory.
 
+Host memory may be memory that an accelerator reaches: then it can gather cold rows by DMA.
+
 A row has one owner at a time. It is hot, and slot s of the hot table is the row; or it is cold, and the host's copy
 is. Storage that owns nothing (the host's copy of a hot row, a free slot) holds NaN, so that reading it by mistake
 cannot pass unnoticed.
@@ -10,6 +12,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
+
+from hotline_sim.memory import HostMemory
 
 __all__ = ["EmbeddingStore", "OwnershipError", "TableRows", "initial_table"]
 
@@ -71,10 +75,12 @@ class EmbeddingStore:
         device: where the hot table lives.
         dtype: of rows and accumulators.
         seed: of the initial rows; where a row lives has no bearing on its value.
+        memory: an accelerator's, to keep the cold rows in; None: the host's own.
 
     Attributes:
         tables: numbers the rows through; a key is that number.
-        cold: [R, D] in host memory, by key; `cold_accumulator` [R].
+        cold: [R, D] in host memory, by key; `cold_accumulator` [R], always in the host's own.
+        region: of `memory`, which holds `cold` from its first byte on; None without.
         hot: [hot_rows, D] on the device, by slot; `hot_accumulator` [hot_rows].
         slot_of: int32 [R], slot of each row, -1 where it is cold.
         key_of: int64 [hot_rows], key of the row in each slot, -1 where it is free.
@@ -89,15 +95,26 @@ class EmbeddingStore:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         seed: int = 0,
+        memory: HostMemory | None = None,
     ) -> None:
         self.device = torch.device(device)
         self.tables = TableRows(rows)
         self.cold = initial_table(self.tables.rows, dimension, seed=seed, dtype=dtype)
+        self.region = memory.allocate("tables", self.cold.nbytes) if memory else None
+        if self.region:
+            # As bytes first: NumPy and torch name the types of elements differently.
+            shared = torch.from_numpy(self.region.array(self.cold.nbytes, np.uint8)).view(dtype)
+            self.cold = shared.view(self.cold.shape).copy_(self.cold)
         self.cold_accumulator = torch.zeros(len(self.cold), dtype=dtype)
         self.hot = torch.full((hot_rows, dimension), torch.nan, dtype=dtype, device=self.device)
         self.hot_accumulator = torch.full((hot_rows,), torch.nan, dtype=dtype, device=self.device)
         self.slot_of = np.full(len(self.cold), -1, dtype=np.int32)
         self.key_of = np.full(hot_rows, -1, dtype=np.int64)
+
+    @property
+    def row_bytes(self) -> int:
+        """From one cold row to the next."""
+        return self.cold.shape[1] * self.cold.itemsize
 
     # Ownership
 

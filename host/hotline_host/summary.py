@@ -23,8 +23,10 @@ def summary(figures: dict[str, Any]) -> Table:
         ("lookups that hit", _format(figures["lookup_hit_share"], ".2%")),
         ("bags that hit", _format(figures["bag_hit_share"], ".2%")),
         ("cold rows a mini-batch", _format(figures["working_rows"], ",.0f")),
+        ("gathered by DMA", _gathered(figures)),
         ("rows that became hot", f"{figures['moved_rows']:,}" if figures["relearn_share"] else None),
         ("clock cycles", f"{cycles:,}, {speed:.2f} lookups in each" if speed else "none on this backend"),
+        ("moved by DMA", _moved(figures)),
         ("loss", _beside(figures.get("loss"), figures.get("baseline_loss"), ".5f")),
         ("largest loss difference", _format(figures.get("max_loss_difference"), ".1e")),
         ("largest parameter difference", _format(figures.get("max_parameter_difference"), ".1e")),
@@ -36,6 +38,23 @@ def summary(figures: dict[str, Any]) -> Table:
         if value is not None:
             table.add_row(name, value)
     return table
+
+
+def _moved(figures: dict[str, Any]) -> str | None:
+    if not figures["dma_cycles"]:
+        return None
+    return (
+        f"{figures['bytes_read'] / 1e6:,.1f} MB read, {figures['bytes_written'] / 1e6:,.1f} MB written, "
+        f"{figures['memory']}"
+    )
+
+
+def _gathered(figures: dict[str, Any]) -> str | None:
+    if "gathered_rows" not in figures:
+        return None
+    rows, early, by_host = (figures[name] for name in ("gathered_rows", "early_share", "host_gathered_rows"))
+    text = f"{rows:,} rows" + ("" if early is None else f", {early:.1%} of them beside the step before")
+    return text + (f"; {by_host:,} by the host, as no room was left to list them" if by_host else "")
 
 
 def headline(figures: dict[str, Any]) -> str:

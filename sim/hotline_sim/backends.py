@@ -17,24 +17,31 @@ BACKENDS: dict[str, str] = {
     "cocotb": "the hardware in a cocotb simulator: icarus if it is installed, else verilator",
     "cocotb:icarus": "the hardware in Icarus Verilog, under cocotb",
     "cocotb:verilator": "the hardware in Verilator, under cocotb",
+    "xdma": "a card on PCIe, behind the XDMA driver and u-dma-buf",
 }
 
 
 # Each backend imports tools that the others do without.
 
 
-def open_device(backend: str, geometry: Geometry, **options: Any) -> Device:
+def open_device(backend: str, geometry: Geometry | None, **options: Any) -> Device:
     """A new device, with memory of its own.
 
     Args:
         backend: one of BACKENDS.
-        geometry: what the accelerator is built with, its shell included.
+        geometry: what the accelerator is built with, its shell included; with xdma None: as the card tells it.
         options: keyword arguments of the backend's class.
 
     Raises:
         ValueError: an unknown backend, or a geometry without a shell; the message names what there is.
         DeviceError: the backend cannot be built or started; the message says what to do.
     """
+    if backend == "xdma":
+        from .xdma import XdmaDevice
+
+        return XdmaDevice(geometry, **options)
+    if geometry is None:
+        raise ValueError(f"backend {backend} simulates: it needs a geometry")
     if backend == "model":
         from .model_device import ModelDevice
 
@@ -51,7 +58,7 @@ def open_device(backend: str, geometry: Geometry, **options: Any) -> Device:
 
 
 def open_core(backend: str, geometry: Geometry, **options: Any) -> StreamCore:
-    """A new stream core, without a shell.
+    """A new stream core, without a shell; simulated, for there is no card of one.
 
     Args, Raises: as `open_device`.
     """
@@ -63,7 +70,7 @@ def open_core(backend: str, geometry: Geometry, **options: Any) -> StreamCore:
         from .verilated import VerilatedCore
 
         return VerilatedCore(geometry, **options)
-    if backend in BACKENDS:
+    if backend in BACKENDS and backend != "xdma":
         from .cocotb_backend import CocotbCore
 
         return CocotbCore(geometry, backend.partition(":")[2] or None, **options)

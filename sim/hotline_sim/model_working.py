@@ -15,9 +15,9 @@ __all__ = ["WorkingLists"]
 class WorkingLists:
     """Lists the unique cold rows of one mini-batch after another.
 
-    A row belongs to the bank of its key. At its first appearance in a mini-batch it goes to the end of one of its bank's
-    two lists: `held` if it was listed in the mini-batch before, whose update may be under way, else the other. The two
-    share working_rows / banks places; a row that finds none is not listed.
+    A row belongs to the bank of its key. At its first appearance in a mini-batch it goes to the end of one of that
+    bank's two lists: `held` if it was listed in the mini-batch before, whose update may be under way, else the other.
+    The two share working_rows / banks places; a row that finds none is not listed.
 
     Attributes:
         counts: int64 [SUMMARY_LISTS], rows in list MAX_BANKS * held + bank.

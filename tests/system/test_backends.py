@@ -29,7 +29,7 @@ from tests.unit.registers import Registers, policy_values, send, until_idle
 TINY = PRESETS["tiny"]
 SRRIP = TINY.override({"entries_per_hot_row": 1})
 GEOMETRIES = {"sample_aware": TINY, "srrip": SRRIP}
-HARDWARE = ("verilated", "cocotb:icarus", "cocotb:verilator")
+HARDWARE = ("verilated", "cocotb:icarus", "cocotb:verilator", "xdma")
 TIMING = {counter.name for counter in COUNTERS if counter.timing}
 # Neither all entries nor the same number of ways in every set.
 HOT_ROWS = {TINY: 21, SRRIP: 41}

@@ -255,7 +255,7 @@ def test_stream_core_is_no_device():
 # The RTL
 
 
-@pytest.fixture(params=["icarus", "verilator"])
+@pytest.fixture(params=["icarus", pytest.param("verilator", marks=pytest.mark.slow)])
 def simulator(request) -> str:
     if request.param == "icarus" and shutil.which("iverilog") is None:
         pytest.skip("Icarus Verilog is not installed (Debian: apt install iverilog)")

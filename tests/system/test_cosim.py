@@ -170,7 +170,8 @@ def test_verilated_equals_model_and_counts_cycles(log):
     assert not any(model.history.cycles)
     assert all(verilated.history.cycles)
     assert sum(verilated.history.cycles) == verilated.figures["cycles"]
-    assert 0.5 < verilated.figures["lookups_per_cycle"] <= TINY.lanes
+    # Mini-batches of some 190 lookups: the latency of memory is as long as they are.
+    assert 0.25 < verilated.figures["lookups_per_cycle"] <= TINY.lanes
     assert sum(model.history.moved) and verilated.figures["counters"]["select_cycles"] > 0
 
 

@@ -13,7 +13,7 @@ from hotline_host.driver import Driver
 from hotline_host.follow import Follower
 from hotline_hw.params import Geometry, preset
 from hotline_hw.regmap import COUNTERS
-from hotline_sim.backends import open_core
+from hotline_sim.backends import open_device
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Outcome:
 def outcome(backend: str, geometry: Geometry, hot_rows: int, learned: list[Batch], classified: list[Batch]) -> Outcome:
     """Learns, classifies, with a sample-aware tracker while it follows popularity, and dumps the tracker."""
     relearn_share = 0.5 if geometry.sample_aware else 0.0
-    with open_core(backend, geometry) as device:
+    with open_device(backend, geometry) as device:
         driver = Driver(device)
         driver.set_hot_rows(hot_rows)
         driver.learn(learned)

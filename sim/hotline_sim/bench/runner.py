@@ -20,11 +20,20 @@ from hotline_hw.params import PRESETS, Geometry
 
 from ..build_cache import log_tail
 from ..cocotb_backend.build import build_simulator, runner_command, runner_environment
+from ..core_verilog import DEVICE_TOP, TOP
 from .settings import SEED_VARIABLE, chosen_seed, simulator_settings
 
-__all__ = ["BENCH_MODULES", "GEOMETRIES", "BenchFailure", "BenchRun", "bench_tests", "run_benches"]
+__all__ = [
+    "BENCH_MODULES", "DEVICE_BENCH_MODULES", "DEVICE_GEOMETRIES", "GEOMETRIES", "BenchFailure", "BenchRun",
+    "bench_tests", "run_benches",
+]  # fmt: skip
 
 BENCH_MODULES = ("tests_stream", "tests_csr", "tests_state", "tests_select", "tests_random")
+DEVICE_BENCH_MODULES = (
+    "tests_device_random", "tests_device_refused", "tests_device_rows", "tests_device_faults", "tests_device_abort",
+    "tests_device_rings", "tests_device_host",
+)  # fmt: skip
+_MODULES = {TOP: BENCH_MODULES, DEVICE_TOP: DEVICE_BENCH_MODULES}
 
 GEOMETRIES: dict[str, Geometry] = {
     geometry.name: geometry
@@ -41,6 +50,8 @@ GEOMETRIES: dict[str, Geometry] = {
     )
 }  # fmt: skip
 
+DEVICE_GEOMETRIES: dict[str, Geometry] = {"tiny": PRESETS["tiny"]}
+
 _TIMEOUT = 540  # seconds
 
 
@@ -48,10 +59,11 @@ class BenchFailure(AssertionError):
     """A bench failed; the message says how, and has the command that replays it with waves."""
 
 
-def bench_tests() -> list[str]:
-    """Every cocotb test of the benches, as `module.test`. They are not imported: that needs a simulator."""
+def bench_tests(top: str = TOP) -> list[str]:
+    """Every cocotb test of the benches of the core, or of the device, as `module.test`. They are not imported: that
+    needs a simulator."""
     found = []
-    for module in BENCH_MODULES:
+    for module in _MODULES[top]:
         tree = ast.parse(Path(__file__).with_name(f"{module}.py").read_text())
         names = [item.name for item in tree.body if isinstance(item, ast.AsyncFunctionDef)]
         found += [f"{module}.{name}" for name in names if name.startswith("test_")]
@@ -76,7 +88,7 @@ class BenchRun:
 
     @property
     def coverage(self) -> str:
-        """The table of coverpoints; empty if the random bench did not run."""
+        """The table of coverpoints; empty if no bench that writes it ran."""
         table = self.log.with_name("coverage.txt")
         return table.read_text() if table.is_file() else ""
 
@@ -94,23 +106,24 @@ class BenchRun:
             raise BenchFailure("\n".join(failures))
 
 
-def run_benches(geometry: Geometry, simulator: str, tests: list[str]) -> BenchRun:
-    """Runs `tests`, each a `module.test`, one after another in one simulation.
+def run_benches(geometry: Geometry, simulator: str, tests: list[str], top: str = TOP) -> BenchRun:
+    """Runs `tests`, each a `module.test`, one after another in one simulation of the core, or of the device.
 
     Raises:
         DeviceError: the simulator is lacking or cannot be built.
     """
     seed = chosen_seed()
     record = os.environ.get("WAVES", "0") not in ("", "0")
-    build = build_simulator(geometry, simulator, waves=record)
+    build = build_simulator(geometry, simulator, waves=record, top=top)
 
-    folder = Path("build", "bench", f"{geometry.name}-{simulator}").absolute()
+    name = geometry.name if top == TOP else f"device-{geometry.name}"
+    folder = Path("build", "bench", f"{name}-{simulator}").absolute()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     waves = folder / ("waves.vcd" if simulator == "verilator" else "waves.fst")
-    modules = ",".join(f"hotline_sim.bench.{module}" for module in BENCH_MODULES)
+    modules = ",".join(f"hotline_sim.bench.{module}" for module in _MODULES[top])
     command: list[str | Path] = [
-        *runner_command("run", simulator, build), "--run-folder", folder, "--test-module", modules,
+        *runner_command("run", simulator, build, top), "--run-folder", folder, "--test-module", modules,
         "--test-filter", rf"\.({'|'.join(map(re.escape, tests))})(/.*)?$",
     ]  # fmt: skip
     if record:

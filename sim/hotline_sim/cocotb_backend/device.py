@@ -20,10 +20,10 @@ from ..memory.library import memory_library
 from ..memory.model import ProtocolError
 from ..memory.statistics import DirectionStatistics, MemoryStatistics
 from ..memory.timing import MemoryTiming, memory_timing
+from ..turns import Turns
 from .build import build_simulator, default_simulator
 from .link import map_flag
 from .session import Session
-from .turns import Turns
 
 __all__ = ["CocotbDevice"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from ..memory.library import config
 from ..memory.model import MemoryControl
 from ..memory.statistics import MemoryStatistics
 from ..memory.timing import MemoryTiming, memory_timing
+from ..turns import Turns
 from .build import DEVICE, build_library, trace_format
 from .library import DeviceStatus, load_device
 
@@ -67,8 +67,8 @@ class VerilatedDevice(Device):
         self.waves = waves_path(waves, ".fst")
         self.library = build_library(geometry, top=DEVICE, trace=trace_format(self.waves))
         self._calls = load_device(self.library)
-        self._lock, self._next, self._slices = threading.Lock(), threading.Lock(), threading.Lock()
-        self._wanted = ctypes.c_int32(0)  # the library looks at it while the clock runs
+        wanted = ctypes.c_int32(0)  # the library looks at it while the clock runs
+        self._turns = Turns(lambda want: setattr(wanted, "value", want))
         settings = config(
             self.timing, axi_bits=geometry.axi_bits, id_bits=geometry.tag_id_bits, seed=seed,
             max_beats=geometry.burst_beats,
@@ -76,7 +76,7 @@ class VerilatedDevice(Device):
         if self._calls.hotline_device_beat_bytes() != geometry.axi_bytes:
             raise DeviceError(f"the Verilog's m_axi_rdata is not {geometry.axi_bits} bits wide, as geometry has it")
         path = str(self.waves).encode() if self.waves else None
-        handle = self._calls.hotline_device_create(settings, self.quiet_limit, path, self._wanted)
+        handle = self._calls.hotline_device_create(settings, self.quiet_limit, path, wanted)
         if not handle:
             raise DeviceError(f"the Verilated {geometry.name} could not be created: out of memory, or {self.waves}")
         self._handle = ctypes.c_void_p(handle)
@@ -151,45 +151,18 @@ class VerilatedDevice(Device):
             self._calls.hotline_device_reset(self._handle)
 
     def close(self) -> None:
-        with self._waited_for():
+        with self._turns.call():
             self._finalizer()
         self.memory.close()
 
     @contextmanager
     def _turn(self, *, slice_: bool = False) -> Iterator[None]:
         """The device for one call, its regions known to it."""
-        with self._queued() if slice_ else self._waited_for():
+        with self._turns.slice() if slice_ else self._turns.call():
             if not self._finalizer.alive:
                 raise DeviceError("the device was closed; open another one")
             self._model.connect()
             yield
-
-    # A thread that waits for irq takes slice after slice, and would not let others have the lock in between, as locks
-    # are not fair. So who wants the device waits holding `_next`, which the next slice needs too; only one of those who
-    # run slices stands in that queue at a time, for they hold `_slices`.
-
-    @contextmanager
-    def _waited_for(self) -> Iterator[None]:
-        with self._next:
-            self._wanted.value = 1
-            try:
-                self._lock.acquire()
-            finally:
-                self._wanted.value = 0
-        try:
-            yield
-        finally:
-            self._lock.release()
-
-    @contextmanager
-    def _queued(self) -> Iterator[None]:
-        with self._slices:
-            with self._next:
-                self._lock.acquire()
-            try:
-                yield
-            finally:
-                self._lock.release()
 
     def _check_access(self, access: str, offset: int, status: int, response: int) -> None:
         if status == DeviceStatus.TIMEOUT:

@@ -1,0 +1,385 @@
+"""`DeviceTB`: the whole device with its memory, its registers and its golden model."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cocotb
+import numpy as np
+from cocotb.triggers import ClockCycles, Timer
+from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
+
+from hotline_hw.dma.descriptors import ENTRY_BYTES, Status
+from hotline_hw.dma.registers import (
+    DMA_COUNTERS,
+    SHELL_REGISTERS,
+    DmaCommand,
+    DmaError,
+    DmaIrq,
+    dma_counter_offset,
+    shell_register,
+    window_offset,
+)
+from hotline_hw.params import Geometry
+from hotline_hw.regmap import COUNTERS, Access, Command, counter_offset, register
+
+from ..memory import HostMemory
+from ..memory.timing import MemoryTiming
+from ..model_device import ModelDevice
+from ..ring_entries import Completion, Descriptor
+from .device_clock import DeviceClock
+from .device_coverage import REFUSALS, DeviceCoverage
+from .device_memory import FAST, Extent, TwoMemories
+from .device_outputs import outputs
+from .settings import bench_geometry, bench_seed
+
+__all__ = ["TABLE_ROWS", "TABLE_STRIDE", "DeviceTB", "offset_of", "shared_coverage"]
+
+warnings.filterwarnings("ignore", category=DeprecationWarning, module="cocotbext")
+
+_QUIET_CYCLES = 6_000  # without a transfer, while a completion is due
+_LOOK = 8  # cycles between two looks for a completion
+_EXACT = (Status.OK, Status.CORE, Status.WORKING, *REFUSALS)  # all of the completion is as the golden model has it
+_CORE_REGISTERS = ("HOT_ROWS", "INDEX_BITS", "HOT_COUNT", "THRESHOLD", "ERROR", "IRQ_STATUS")
+_NOT_COMPARED = ("DMA_STATUS",)
+TABLE_ROWS, TABLE_STRIDE = 256, 80
+
+
+@cache
+def shared_coverage(geometry: Geometry) -> DeviceCoverage:
+    """One for all benches of a simulation."""
+    return DeviceCoverage(geometry, inside=cocotb.SIM_NAME.startswith("Icarus"))  # Verilator shows ports alone
+
+
+def offset_of(name: str) -> int:
+    """Byte offset of a register of the core or of the shell."""
+    try:
+        return register(name).offset
+    except KeyError:
+        return shell_register(name).offset
+
+
+class DeviceTB:
+    """The DUT, and a golden model that is told and asked the same; all that both have is compared.
+
+    A bench begins with `await tb.start()` and ends with `await tb.finish()`. Regions, all of canaries at first but
+    `rings` and `table`:
+
+        rings    both rings, `source` (read), `state`, `results`, `rows` (write), `table` (read): a window each, 0 to 5
+        secret   no window
+        nowhere  window 6, and no memory
+
+    Args:
+        dut: the simulator's handle of hotline_device.
+        timing: of the memory at first.
+        gated: core_clk stands still while core_clk_enable is low; else it is clk.
+        ring_log2: of both rings' entries.
+
+    Attributes:
+        rng: the randomness of the bench, of SEED.
+        golden: the golden model. memory: both memories.
+        produced: descriptors that were submitted since the rings started.
+    """
+
+    def __init__(self, dut: Any, *, timing: MemoryTiming = FAST, gated: bool = True, ring_log2: int = 4) -> None:
+        logging.getLogger("cocotb.hotline_device").setLevel(logging.ERROR)  # the bus model logs every access
+        self.dut, self.geometry, self.ring_log2 = dut, bench_geometry(), ring_log2
+        self.rng = np.random.default_rng(bench_seed())
+        self.coverage = shared_coverage(self.geometry)
+        self.golden = ModelDevice(self.geometry, reference=True)
+        self.memory = TwoMemories(self.golden.memory, HostMemory())
+        self.rings = self.memory.allocate("rings", 2 * ENTRY_BYTES << ring_log2, fill=0)
+        self.source, self.state, self.results, self.rows = (
+            self.memory.allocate(name, size << 10)
+            for name, size in (("source", 32), ("state", 16), ("results", 64), ("rows", 128))
+        )
+        self.table = self.memory.allocate("table", 128 << 10)
+        self.secret = self.memory.allocate("secret", 8 << 10)
+        self.nowhere = Extent(self.secret.address + (self.secret.size << 8), 8192)
+        values = self.rng.standard_normal(self.table.size // 4).astype(np.float32)  # whose sums are the same bits
+        self.memory.put(self.table.address, values)
+        self.clock = DeviceClock(dut, self.geometry, self.memory.theirs, self.coverage, self.rng)
+        self.clock.gated = gated
+        self.axil = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst)
+        self.clock.use(timing)
+        self.produced = self._tag = 0
+
+    # Beginning and end
+
+    async def start(self) -> None:
+        """Starts the clock, resets, and sets everything up."""
+        await Timer(1, "ns")
+        self.clock.start()
+        await self.clock.reset()
+        await self.set_up()
+
+    async def reset(self, cycles: int = 4) -> None:
+        """Pulses `rst`, whatever goes on; all registers are as new, and `set_up` sets them again."""
+        await self.clock.reset(cycles)
+        self.golden.reset()
+        self.produced = 0
+
+    async def set_up(self) -> None:
+        """Rings, windows and tables, and enables the rings."""
+        ring, completions = self.rings.address, self.rings.address + (ENTRY_BYTES << self.ring_log2)
+        for name, value in (
+            ("RING_LO", ring), ("RING_HI", ring >> 32), ("CPL_LO", completions), ("CPL_HI", completions >> 32),
+            ("RING_SIZE", self.ring_log2), ("DMA_IRQ_ENABLE", int(DmaIrq.COMPLETION | DmaIrq.ERROR)),
+        ):  # fmt: skip
+            await self.write(name, value & 0xFFFF_FFFF)
+        for index, region in enumerate((self.rings, self.source, self.state, self.results, self.rows, self.table)):
+            writes = region is not self.source and region is not self.table
+            await self.window(index, Extent(region.address, region.size), write=writes)
+        await self.window(6, self.nowhere)
+        for table in range(3):
+            await self.set_table(table, self.table.address + 32 * 1024 * table)
+        await self.write("DMA_CONTROL", 1)
+
+    async def finish(self) -> None:
+        """The last checks."""
+        await self.check()
+        self.clock.watch.statistics(self.clock.model)
+        if self.clock.gated:
+            self.coverage.hit("core_clock_stopped", self.clock.stopped)
+        else:
+            self.coverage.hit("core_clock_tied")
+        self.coverage.write(Path("coverage.txt"))  # in the folder of the run
+        self.golden.close()
+
+    async def cycles(self, count: int) -> None:
+        await ClockCycles(self.dut.clk, count)
+
+    # Registers
+
+    async def read(self, name: str) -> int:
+        """The DUT's register; the answer must be OKAY."""
+        return await self.read_offset(offset_of(name))
+
+    async def write(self, name: str, value: int) -> None:
+        """Both devices' register; the answer must be OKAY."""
+        await self.tell(name, value)
+        self.golden.write(offset_of(name), value)
+
+    async def tell(self, name: str, value: int) -> None:
+        """The DUT's register alone."""
+        await self._write_offset(offset_of(name), value)
+
+    async def read_offset(self, offset: int) -> int:
+        answer = await self.axil.read(offset, 4)
+        assert answer.resp == AxiResp.OKAY, f"read of {offset:#x}: {answer.resp!r}"
+        return int.from_bytes(answer.data, "little")
+
+    async def _write_offset(self, offset: int, value: int) -> None:
+        answer = await self.axil.write(offset, value.to_bytes(4, "little"))
+        assert answer.resp == AxiResp.OKAY, f"write of {offset:#x}: {answer.resp!r}"
+
+    async def window(self, index: int, extent: Extent, *, read: bool = True, write: bool = True) -> None:
+        """Sets a window of whole pages."""
+        parts = (extent.address & 0xFFFF_FFFF, extent.address >> 32, extent.size // 4096, read | write << 1)
+        for place, value in enumerate(parts):
+            await self._write_offset(window_offset(index) + 4 * place, value)
+            self.golden.write(window_offset(index) + 4 * place, value)
+
+    async def set_table(self, table: int, address: int, rows: int = TABLE_ROWS, stride: int = TABLE_STRIDE) -> None:
+        """Sets an embedding table up; with 0 rows takes it away."""
+        for name, value in (
+            ("TABLE_INDEX", table), ("TABLE_LO", address & 0xFFFF_FFFF), ("TABLE_HI", address >> 32),
+            ("TABLE_ROWS", rows), ("TABLE_STRIDE", stride // 16),
+        ):  # fmt: skip
+            await self.write(name, value)
+
+    async def fail(self, extent: Extent, response: int = 2) -> None:
+        """From now on memory answers these pages with SLVERR (2) or DECERR (3)."""
+        self.memory.punch(extent)
+        self.clock.answer(extent, response)
+
+    def heal(self) -> None:
+        """No page is answered with an error any more."""
+        self.memory.heal()
+        self.clock.clear_answers()
+
+    # Descriptors
+
+    @property
+    def ring_size(self) -> int:
+        return 1 << self.ring_log2
+
+    @property
+    def state_rows(self) -> int:
+        """Beats of a DUMP under the present budget."""
+        return self.geometry.state_rows_per_set << self.golden.core.index_bits
+
+    async def run(self, *descriptors: Descriptor) -> list[Completion]:
+        """Submits descriptors together, waits until the last is done, and compares all. The DUT's completions."""
+        await self.write("DMA_COALESCE", len(descriptors))
+        named = await self.submit(*descriptors)
+        await self.until_done(named)
+        self.ring_golden()
+        return await self.settle(named)
+
+    async def one(self, descriptor: Descriptor, status: Status = Status.OK) -> Completion:
+        """Runs a descriptor, which must end so."""
+        done = (await self.run(descriptor))[0]
+        assert done.status == status, f"{descriptor} ended {Status(done.status).name}; it must end {status.name}"
+        return done
+
+    async def submit(self, *descriptors: Descriptor) -> list[Descriptor]:
+        """Writes descriptors to both rings, and rings for the DUT alone. They come back with their tags."""
+        assert len(descriptors) <= self.ring_size
+        named = []
+        for descriptor in descriptors:
+            named.append(replace(descriptor, tag=self._tag))
+            self.memory.put(self._entry(self.produced), named[-1].pack())
+            self.produced, self._tag = self.produced + 1, self._tag + 1
+        await self.tell("RING_PRODUCER", self.produced & 0xFFFF)
+        first = self.produced - len(descriptors)
+        self.coverage.hit("ring_wraps", first // self.ring_size != (self.produced - 1) // self.ring_size)
+        self.coverage.hit("many_at_once", len(descriptors) == self.ring_size > 1)
+        return named
+
+    def ring_golden(self) -> None:
+        """The golden model carries out what was submitted."""
+        self.golden.write(offset_of("RING_PRODUCER"), self.produced & 0xFFFF)
+
+    async def until_done(self, named: Sequence[Descriptor]) -> None:
+        """Until the completion of the last of them is in memory."""
+        await self.until_complete(named[-1].tag)
+
+    async def until_complete(self, tag: int, quiet_limit: int = _QUIET_CYCLES) -> None:
+        moved, quiet = -1, 0
+        while tag not in self.tags():
+            await self.cycles(_LOOK)
+            now = self.clock.watch.read_bytes + self.clock.watch.written_bytes
+            moved, quiet = now, 0 if now != moved else quiet + _LOOK
+            if quiet > quiet_limit:
+                raise AssertionError(
+                    f"no completion of tag {tag}, and no transfer for {quiet} cycles; DMA_STATUS is "
+                    f"{await self.read('DMA_STATUS'):#x}, DMA_ERROR {await self.read('DMA_ERROR'):#x}"
+                )
+
+    def tags(self) -> dict[int, int]:
+        """The place in the completion ring of every tag that was completed in this round or before."""
+        entries = self._completions()
+        return {int(entry[0]): place for place, entry in enumerate(entries) if entry[1] & 0xFF00FFFF}
+
+    def completion(self, tag: int) -> Completion:
+        """The DUT's."""
+        return Completion.unpack(self._completions()[self.tags()[tag]])
+
+    async def settle(self, named: Sequence[Descriptor]) -> list[Completion]:
+        """Both have carried them out: compares completions, memory and interrupt, and takes the completions."""
+        done = [self._compare_completion(it) for it in named]
+        self.memory.compare()
+        while await self.read("CPL_PRODUCER") != self.produced & 0xFFFF:
+            pass
+        await self.check_interrupt()
+        await self.consume()
+        return done
+
+    async def consume(self) -> None:
+        """The host has read all completions."""
+        await self.write("CPL_CONSUMER", self.produced & 0xFFFF)
+        await self.write("DMA_IRQ_STATUS", int(DmaIrq.COMPLETION))
+
+    async def check_interrupt(self) -> None:
+        """Compares DMA_IRQ_STATUS and the line."""
+        causes, due = await self.read("DMA_IRQ_STATUS"), self.golden.read(offset_of("DMA_IRQ_STATUS"))
+        assert causes == due, f"DMA_IRQ_STATUS is {causes:#x}; it must be {due:#x}"
+        assert bool(self.dut.irq.value) == self.golden.irq, f"irq is {self.dut.irq.value}"
+
+    def _entry(self, index: int) -> int:
+        return self.rings.address + ENTRY_BYTES * (index % self.ring_size)
+
+    def _completions(self) -> np.ndarray:
+        size = self.ring_size
+        return self.rings.array((2 * size, ENTRY_BYTES // 4), np.uint32)[size:]
+
+    def _compare_completion(self, it: Descriptor) -> Completion:
+        """Of one descriptor; the golden model's entry then is as the DUT's, cycles too."""
+        place = self.tags()[it.tag]
+        at = self.rings.address + ENTRY_BYTES * (self.ring_size + place)
+        got = Completion.unpack(self.memory.get(at, ENTRY_BYTES).view(np.uint32))
+        due = Completion.unpack(self.memory.due(at, ENTRY_BYTES).view(np.uint32))
+        status = Status(got.status)
+        assert got.cycles > 0, f"{it}: it took no cycle"
+        seen, must = replace(got, cycles=0), due
+        if due.status not in _EXACT or due.address:
+            # What was counted until the access failed is undefined; and which of several that failed came first.
+            empty = {"samples": 0, "popular_samples": 0, "popular_words": 0, "nonpopular_words": 0, "listed": 0, "held": 0}
+            seen, must = (replace(one, **empty, address=0) for one in (seen, must))
+            self._check_address(it, got, due)
+        assert seen == must, f"{it}: {seen}; it must be {must}"
+        self.coverage.completed(it, got)
+        if due.generation == 0:
+            self.coverage.hit("generation_0")
+        self.memory.follow([Extent(at, ENTRY_BYTES)])
+        if status not in (Status.OK, Status.CORE, Status.WORKING):
+            self.memory.follow(outputs(it, self.geometry, self.state_rows))
+        return got
+
+    def _check_address(self, it: Descriptor, got: Completion, due: Completion) -> None:
+        """The address is one that could not be accessed, or unknown."""
+        if got.status in (Status.READ, Status.WRITE):
+            assert not got.address or self.memory.is_bad(got.address), f"{it}: {got.address:#x} could be accessed"
+        elif got.status == Status.WINDOW:
+            assert got.address == due.address, f"{it}: WINDOW at {got.address:#x}; it must be at {due.address:#x}"
+
+    def watch_rows(self, it: Descriptor) -> None:
+        """Coverage of where the rows of a list lie."""
+        for word in self.memory.get(it.source, 8 * it.count).view(np.uint64).tolist():
+            table = self.golden.descriptors.tables.get(word >> 32 & 0xFF)
+            if table is not None:
+                self.coverage.row_at(table.address + (word & 0xFFFF_FFFF) * table.stride, it.operand)
+
+    # Checks
+
+    async def check(self) -> None:
+        """Waits until nothing is under way, and compares memory, registers and counters."""
+        while await self.read("DMA_STATUS") & 0b111:
+            pass
+        self.memory.compare()
+        for one in SHELL_REGISTERS:
+            if one.access in (Access.RW, Access.RO, Access.W1C) and not one.name.startswith("COUNTER_"):
+                if one.name not in _NOT_COMPARED:
+                    await self.check_register(one.name)
+        for name in _CORE_REGISTERS:
+            await self.check_register(name)
+        await self.check_counters()
+
+    async def check_register(self, name: str) -> None:
+        value, due = await self.read(name), self.golden.read(offset_of(name))
+        assert value == due, f"{name} is {value:#x}; it must be {due:#x}"
+
+    async def check_counters(self) -> None:
+        """All that do not count cycles as the golden model has them; of the others, what is known."""
+        await self.write("DMA_COMMAND", DmaCommand.SNAPSHOT)
+        await self.write("COMMAND", Command.SNAPSHOT)
+        counters = {one.name: await self._counter(dma_counter_offset(one.name)) for one in DMA_COUNTERS}
+        for counted, at in ((DMA_COUNTERS, dma_counter_offset), (COUNTERS, counter_offset)):
+            for one in counted:
+                if not one.timing:
+                    value, due = await self._counter(at(one.name)), self.golden.read(at(one.name))
+                    assert value == due, f"counter {one.name} is {value}; it must be {due}"
+        parts = [name for name in counters if name.startswith("dma_") and name != "dma_cycles"]
+        assert sum(counters[name] for name in parts) == counters["dma_cycles"], f"cycles of no kind, or of two: {counters}"
+        moved = {"bytes_read": self.clock.watch.read_bytes, "bytes_written": self.clock.watch.written_bytes}
+        for name, due in moved.items():
+            assert counters[name] == due, f"counter {name} is {counters[name]}; {due} were seen"
+
+    async def _counter(self, offset: int) -> int:
+        return await self.read_offset(offset) | await self.read_offset(offset + 4) << 32
+
+    async def check_errors(self, errors: DmaError) -> None:
+        """DMA_ERROR has these bits, and the golden model has them too; clears them."""
+        value, due = DmaError(await self.read("DMA_ERROR")), DmaError(self.golden.read(offset_of("DMA_ERROR")))
+        assert value == due == errors, f"DMA_ERROR is {value!r}, of the golden model {due!r}; it must be {errors!r}"
+        for error in errors:
+            self.coverage.hit(f"error_{error.name}")
+        await self.write("DMA_ERROR", int(errors))
+        await self.write("DMA_IRQ_STATUS", int(DmaIrq.ERROR))

@@ -1,0 +1,25 @@
+"""Random programmes, under every timing of memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cocotb
+
+from .device_memory import CORNERS, DISORDER, LIMITED
+from .device_stimulus import Maker
+from .device_tb import DeviceTB
+
+TIMINGS = {**CORNERS, "disorder": DISORDER, **{f"limited_{most}": timing for most, timing in LIMITED.items()}}
+
+
+@cocotb.test()
+@cocotb.parametrize(timing=list(TIMINGS), gated=[True, False])
+async def test_random(dut: Any, timing: str, gated: bool) -> None:
+    """Random groups of descriptors, some of them malformed."""
+    tb = DeviceTB(dut, timing=TIMINGS[timing], gated=gated)
+    await tb.start()
+    maker = Maker(tb)
+    for _ in range(6):
+        await tb.run(*maker.group())
+    await tb.finish()

@@ -1,0 +1,45 @@
+"""The whole device on cocotb: every bench of it in hotline_sim.bench, in two simulators.
+
+SEED=n chooses the stimulus, WAVES=1 records waves; a failure prints the command that replays it. The tests of a
+simulator run in one simulation, at the first of them; all of them do for the coverage.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+
+import pytest
+
+from hotline_sim.bench.runner import DEVICE_GEOMETRIES, BenchRun, bench_tests, run_benches
+from hotline_sim.core_verilog import DEVICE_TOP
+
+SIMULATORS = ("verilator", "icarus")
+TESTS = bench_tests(DEVICE_TOP)
+
+
+@pytest.fixture(scope="module", params=itertools.product(DEVICE_GEOMETRIES, SIMULATORS), ids="-".join)
+def run(request) -> BenchRun:
+    """The simulation of every selected test of a geometry and simulator."""
+    geometry, simulator = request.param
+    if simulator == "icarus" and shutil.which("iverilog") is None:
+        pytest.skip("Icarus Verilog is not installed (Debian: apt install iverilog)")
+    chosen = [
+        item
+        for item in request.session.items
+        if hasattr(item, "callspec") and item.callspec.params.get("run") == request.param
+    ]
+    wanted = {item.callspec.params.get("test") for item in chosen}
+    tests = TESTS if None in wanted else [test for test in TESTS if test in wanted]
+    return run_benches(DEVICE_GEOMETRIES[geometry], simulator, tests, DEVICE_TOP)
+
+
+@pytest.mark.parametrize("test", TESTS)
+def test_device(run: BenchRun, test: str) -> None:
+    run.check(test)
+
+
+def test_device_coverage(run: BenchRun) -> None:
+    """Every coverpoint was met, by all benches together; `pytest -rA -k coverage` shows the table."""
+    print(run.coverage)
+    assert "!" not in run.coverage and run.coverage
