@@ -194,5 +194,235 @@
 #define HOTLINE_COUNTER_SPLIT_BEATS_HI 0x184u /* Counter (timing), snapshot: such a cycle in which a beat was cut: one bank got more of its lookups than bank_ports. */
 #define HOTLINE_COUNTER_OUTPUT_STALL_LO 0x188u /* Counter (timing), snapshot: such a cycle in which a result stream was valid and not ready. */
 #define HOTLINE_COUNTER_OUTPUT_STALL_HI 0x18Cu /* Counter (timing), snapshot: such a cycle in which a result stream was valid and not ready. */
+#define HOTLINE_CAP_DMA 0x1000u /* Capability: the AXI4 manager. */
+#define HOTLINE_CAP_DMA_LOG2_AXI_BYTES_SHIFT 0u
+#define HOTLINE_CAP_DMA_LOG2_AXI_BYTES_MASK 0x000000FFu
+#define HOTLINE_CAP_DMA_WINDOWS_SHIFT 8u
+#define HOTLINE_CAP_DMA_WINDOWS_MASK 0x0000FF00u
+#define HOTLINE_CAP_DMA_LOG2_READ_TAGS_SHIFT 16u
+#define HOTLINE_CAP_DMA_LOG2_READ_TAGS_MASK 0x00FF0000u
+#define HOTLINE_CAP_DMA_LOG2_READ_BEATS_SHIFT 24u
+#define HOTLINE_CAP_DMA_LOG2_READ_BEATS_MASK 0xFF000000u
+#define HOTLINE_CAP_WORKING 0x1004u /* Capability: working parameters. */
+#define HOTLINE_CAP_WORKING_WORKING_ROWS_SHIFT 0u
+#define HOTLINE_CAP_WORKING_WORKING_ROWS_MASK 0xFFFFFFFFu
+#define HOTLINE_DMA_CONTROL 0x1008u /* Control of the rings. */
+#define HOTLINE_DMA_CONTROL_ENABLE_SHIFT 0u
+#define HOTLINE_DMA_CONTROL_ENABLE_MASK 0x00000001u
+#define HOTLINE_DMA_STATUS 0x100Cu /* Status of the rings. */
+#define HOTLINE_DMA_STATUS_RUNNING_SHIFT 0u
+#define HOTLINE_DMA_STATUS_RUNNING_MASK 0x00000001u
+#define HOTLINE_DMA_STATUS_READING_SHIFT 1u
+#define HOTLINE_DMA_STATUS_READING_MASK 0x00000002u
+#define HOTLINE_DMA_STATUS_WRITING_SHIFT 2u
+#define HOTLINE_DMA_STATUS_WRITING_MASK 0x00000004u
+#define HOTLINE_DMA_STATUS_FULL_SHIFT 3u
+#define HOTLINE_DMA_STATUS_FULL_MASK 0x00000008u
+#define HOTLINE_RING_LO 0x1010u /* Descriptor ring. */
+#define HOTLINE_RING_LO_ADDRESS_SHIFT 6u
+#define HOTLINE_RING_LO_ADDRESS_MASK 0xFFFFFFC0u
+#define HOTLINE_RING_HI 0x1014u /* Descriptor ring. */
+#define HOTLINE_RING_HI_ADDRESS_SHIFT 0u
+#define HOTLINE_RING_HI_ADDRESS_MASK 0xFFFFFFFFu
+#define HOTLINE_CPL_LO 0x1018u /* Completion ring. */
+#define HOTLINE_CPL_LO_ADDRESS_SHIFT 6u
+#define HOTLINE_CPL_LO_ADDRESS_MASK 0xFFFFFFC0u
+#define HOTLINE_CPL_HI 0x101Cu /* Completion ring. */
+#define HOTLINE_CPL_HI_ADDRESS_SHIFT 0u
+#define HOTLINE_CPL_HI_ADDRESS_MASK 0xFFFFFFFFu
+#define HOTLINE_RING_SIZE 0x1020u /* Entries of either ring. */
+#define HOTLINE_RING_SIZE_LOG2_SIZE_SHIFT 0u
+#define HOTLINE_RING_SIZE_LOG2_SIZE_MASK 0x0000000Fu
+#define HOTLINE_RING_PRODUCER 0x1024u /* Doorbell: descriptors up to here, excluded, are ready. */
+#define HOTLINE_RING_PRODUCER_INDEX_SHIFT 0u
+#define HOTLINE_RING_PRODUCER_INDEX_MASK 0x0000FFFFu
+#define HOTLINE_RING_CONSUMER 0x1028u /* Descriptors up to here, excluded, were fetched. */
+#define HOTLINE_RING_CONSUMER_INDEX_SHIFT 0u
+#define HOTLINE_RING_CONSUMER_INDEX_MASK 0x0000FFFFu
+#define HOTLINE_CPL_PRODUCER 0x102Cu /* Completions up to here, excluded, were written. */
+#define HOTLINE_CPL_PRODUCER_INDEX_SHIFT 0u
+#define HOTLINE_CPL_PRODUCER_INDEX_MASK 0x0000FFFFu
+#define HOTLINE_CPL_CONSUMER 0x1030u /* Completions up to here, excluded, were read by the host. */
+#define HOTLINE_CPL_CONSUMER_INDEX_SHIFT 0u
+#define HOTLINE_CPL_CONSUMER_INDEX_MASK 0x0000FFFFu
+#define HOTLINE_DMA_IRQ_STATUS 0x1034u /* Interrupt causes of the rings. */
+#define HOTLINE_DMA_IRQ_STATUS_COMPLETION_SHIFT 0u
+#define HOTLINE_DMA_IRQ_STATUS_COMPLETION_MASK 0x00000001u
+#define HOTLINE_DMA_IRQ_STATUS_ERROR_SHIFT 1u
+#define HOTLINE_DMA_IRQ_STATUS_ERROR_MASK 0x00000002u
+#define HOTLINE_DMA_IRQ_ENABLE 0x1038u /* Causes that drive irq. */
+#define HOTLINE_DMA_IRQ_ENABLE_COMPLETION_SHIFT 0u
+#define HOTLINE_DMA_IRQ_ENABLE_COMPLETION_MASK 0x00000001u
+#define HOTLINE_DMA_IRQ_ENABLE_ERROR_SHIFT 1u
+#define HOTLINE_DMA_IRQ_ENABLE_ERROR_MASK 0x00000002u
+#define HOTLINE_DMA_COALESCE 0x103Cu /* When completions interrupt. A write of CPL_CONSUMER begins anew. */
+#define HOTLINE_DMA_COALESCE_COUNT_SHIFT 0u
+#define HOTLINE_DMA_COALESCE_COUNT_MASK 0x0000FFFFu
+#define HOTLINE_DMA_DELAY 0x1040u /* When completions interrupt. */
+#define HOTLINE_DMA_DELAY_CYCLES_SHIFT 0u
+#define HOTLINE_DMA_DELAY_CYCLES_MASK 0xFFFFFFFFu
+#define HOTLINE_DMA_ERROR 0x1044u /* Errors of the rings. */
+#define HOTLINE_DMA_ERROR_DOORBELL_SHIFT 0u
+#define HOTLINE_DMA_ERROR_DOORBELL_MASK 0x00000001u
+#define HOTLINE_DMA_ERROR_COMPLETIONS_FULL_SHIFT 1u
+#define HOTLINE_DMA_ERROR_COMPLETIONS_FULL_MASK 0x00000002u
+#define HOTLINE_DMA_ERROR_DESCRIPTOR_READ_SHIFT 2u
+#define HOTLINE_DMA_ERROR_DESCRIPTOR_READ_MASK 0x00000004u
+#define HOTLINE_DMA_ERROR_COMPLETION_WRITE_SHIFT 3u
+#define HOTLINE_DMA_ERROR_COMPLETION_WRITE_MASK 0x00000008u
+#define HOTLINE_TABLE_INDEX 0x1048u /* Embedding table that the next TABLE_STRIDE sets up. */
+#define HOTLINE_TABLE_INDEX_TABLE_SHIFT 0u
+#define HOTLINE_TABLE_INDEX_TABLE_MASK 0x000000FFu
+#define HOTLINE_TABLE_LO 0x104Cu /* Address of its row 0. */
+#define HOTLINE_TABLE_LO_ADDRESS_SHIFT 4u
+#define HOTLINE_TABLE_LO_ADDRESS_MASK 0xFFFFFFF0u
+#define HOTLINE_TABLE_HI 0x1050u /* Address of its row 0. */
+#define HOTLINE_TABLE_HI_ADDRESS_SHIFT 0u
+#define HOTLINE_TABLE_HI_ADDRESS_MASK 0xFFFFFFFFu
+#define HOTLINE_TABLE_ROWS 0x1054u /* Its rows; 0 takes it away. */
+#define HOTLINE_TABLE_ROWS_ROWS_SHIFT 0u
+#define HOTLINE_TABLE_ROWS_ROWS_MASK 0xFFFFFFFFu
+#define HOTLINE_TABLE_STRIDE 0x1058u /* Sets the table up. */
+#define HOTLINE_TABLE_STRIDE_GRANULES_SHIFT 0u
+#define HOTLINE_TABLE_STRIDE_GRANULES_MASK 0x0000FFFFu
+#define HOTLINE_DMA_COMMAND 0x105Cu /* Counters of the shell. */
+#define HOTLINE_DMA_COMMAND_CODE_SHIFT 0u
+#define HOTLINE_DMA_COMMAND_CODE_MASK 0x000000FFu
+#define HOTLINE_WINDOW_0_LO 0x1080u /* Window 0: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_0_LO_ADDRESS_SHIFT 12u
+#define HOTLINE_WINDOW_0_LO_ADDRESS_MASK 0xFFFFF000u
+#define HOTLINE_WINDOW_0_HI 0x1084u /* Window 0: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_0_HI_ADDRESS_SHIFT 0u
+#define HOTLINE_WINDOW_0_HI_ADDRESS_MASK 0xFFFFFFFFu
+#define HOTLINE_WINDOW_0_PAGES 0x1088u /* Window 0: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_0_PAGES_PAGES_SHIFT 0u
+#define HOTLINE_WINDOW_0_PAGES_PAGES_MASK 0xFFFFFFFFu
+#define HOTLINE_WINDOW_0_CONTROL 0x108Cu /* Window 0: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_0_CONTROL_READ_SHIFT 0u
+#define HOTLINE_WINDOW_0_CONTROL_READ_MASK 0x00000001u
+#define HOTLINE_WINDOW_0_CONTROL_WRITE_SHIFT 1u
+#define HOTLINE_WINDOW_0_CONTROL_WRITE_MASK 0x00000002u
+#define HOTLINE_WINDOW_1_LO 0x1090u /* Window 1: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_1_LO_ADDRESS_SHIFT 12u
+#define HOTLINE_WINDOW_1_LO_ADDRESS_MASK 0xFFFFF000u
+#define HOTLINE_WINDOW_1_HI 0x1094u /* Window 1: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_1_HI_ADDRESS_SHIFT 0u
+#define HOTLINE_WINDOW_1_HI_ADDRESS_MASK 0xFFFFFFFFu
+#define HOTLINE_WINDOW_1_PAGES 0x1098u /* Window 1: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_1_PAGES_PAGES_SHIFT 0u
+#define HOTLINE_WINDOW_1_PAGES_PAGES_MASK 0xFFFFFFFFu
+#define HOTLINE_WINDOW_1_CONTROL 0x109Cu /* Window 1: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_1_CONTROL_READ_SHIFT 0u
+#define HOTLINE_WINDOW_1_CONTROL_READ_MASK 0x00000001u
+#define HOTLINE_WINDOW_1_CONTROL_WRITE_SHIFT 1u
+#define HOTLINE_WINDOW_1_CONTROL_WRITE_MASK 0x00000002u
+#define HOTLINE_WINDOW_2_LO 0x10A0u /* Window 2: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_2_LO_ADDRESS_SHIFT 12u
+#define HOTLINE_WINDOW_2_LO_ADDRESS_MASK 0xFFFFF000u
+#define HOTLINE_WINDOW_2_HI 0x10A4u /* Window 2: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_2_HI_ADDRESS_SHIFT 0u
+#define HOTLINE_WINDOW_2_HI_ADDRESS_MASK 0xFFFFFFFFu
+#define HOTLINE_WINDOW_2_PAGES 0x10A8u /* Window 2: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_2_PAGES_PAGES_SHIFT 0u
+#define HOTLINE_WINDOW_2_PAGES_PAGES_MASK 0xFFFFFFFFu
+#define HOTLINE_WINDOW_2_CONTROL 0x10ACu /* Window 2: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_2_CONTROL_READ_SHIFT 0u
+#define HOTLINE_WINDOW_2_CONTROL_READ_MASK 0x00000001u
+#define HOTLINE_WINDOW_2_CONTROL_WRITE_SHIFT 1u
+#define HOTLINE_WINDOW_2_CONTROL_WRITE_MASK 0x00000002u
+#define HOTLINE_WINDOW_3_LO 0x10B0u /* Window 3: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_3_LO_ADDRESS_SHIFT 12u
+#define HOTLINE_WINDOW_3_LO_ADDRESS_MASK 0xFFFFF000u
+#define HOTLINE_WINDOW_3_HI 0x10B4u /* Window 3: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_3_HI_ADDRESS_SHIFT 0u
+#define HOTLINE_WINDOW_3_HI_ADDRESS_MASK 0xFFFFFFFFu
+#define HOTLINE_WINDOW_3_PAGES 0x10B8u /* Window 3: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_3_PAGES_PAGES_SHIFT 0u
+#define HOTLINE_WINDOW_3_PAGES_PAGES_MASK 0xFFFFFFFFu
+#define HOTLINE_WINDOW_3_CONTROL 0x10BCu /* Window 3: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_3_CONTROL_READ_SHIFT 0u
+#define HOTLINE_WINDOW_3_CONTROL_READ_MASK 0x00000001u
+#define HOTLINE_WINDOW_3_CONTROL_WRITE_SHIFT 1u
+#define HOTLINE_WINDOW_3_CONTROL_WRITE_MASK 0x00000002u
+#define HOTLINE_WINDOW_4_LO 0x10C0u /* Window 4: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_4_LO_ADDRESS_SHIFT 12u
+#define HOTLINE_WINDOW_4_LO_ADDRESS_MASK 0xFFFFF000u
+#define HOTLINE_WINDOW_4_HI 0x10C4u /* Window 4: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_4_HI_ADDRESS_SHIFT 0u
+#define HOTLINE_WINDOW_4_HI_ADDRESS_MASK 0xFFFFFFFFu
+#define HOTLINE_WINDOW_4_PAGES 0x10C8u /* Window 4: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_4_PAGES_PAGES_SHIFT 0u
+#define HOTLINE_WINDOW_4_PAGES_PAGES_MASK 0xFFFFFFFFu
+#define HOTLINE_WINDOW_4_CONTROL 0x10CCu /* Window 4: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_4_CONTROL_READ_SHIFT 0u
+#define HOTLINE_WINDOW_4_CONTROL_READ_MASK 0x00000001u
+#define HOTLINE_WINDOW_4_CONTROL_WRITE_SHIFT 1u
+#define HOTLINE_WINDOW_4_CONTROL_WRITE_MASK 0x00000002u
+#define HOTLINE_WINDOW_5_LO 0x10D0u /* Window 5: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_5_LO_ADDRESS_SHIFT 12u
+#define HOTLINE_WINDOW_5_LO_ADDRESS_MASK 0xFFFFF000u
+#define HOTLINE_WINDOW_5_HI 0x10D4u /* Window 5: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_5_HI_ADDRESS_SHIFT 0u
+#define HOTLINE_WINDOW_5_HI_ADDRESS_MASK 0xFFFFFFFFu
+#define HOTLINE_WINDOW_5_PAGES 0x10D8u /* Window 5: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_5_PAGES_PAGES_SHIFT 0u
+#define HOTLINE_WINDOW_5_PAGES_PAGES_MASK 0xFFFFFFFFu
+#define HOTLINE_WINDOW_5_CONTROL 0x10DCu /* Window 5: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_5_CONTROL_READ_SHIFT 0u
+#define HOTLINE_WINDOW_5_CONTROL_READ_MASK 0x00000001u
+#define HOTLINE_WINDOW_5_CONTROL_WRITE_SHIFT 1u
+#define HOTLINE_WINDOW_5_CONTROL_WRITE_MASK 0x00000002u
+#define HOTLINE_WINDOW_6_LO 0x10E0u /* Window 6: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_6_LO_ADDRESS_SHIFT 12u
+#define HOTLINE_WINDOW_6_LO_ADDRESS_MASK 0xFFFFF000u
+#define HOTLINE_WINDOW_6_HI 0x10E4u /* Window 6: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_6_HI_ADDRESS_SHIFT 0u
+#define HOTLINE_WINDOW_6_HI_ADDRESS_MASK 0xFFFFFFFFu
+#define HOTLINE_WINDOW_6_PAGES 0x10E8u /* Window 6: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_6_PAGES_PAGES_SHIFT 0u
+#define HOTLINE_WINDOW_6_PAGES_PAGES_MASK 0xFFFFFFFFu
+#define HOTLINE_WINDOW_6_CONTROL 0x10ECu /* Window 6: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_6_CONTROL_READ_SHIFT 0u
+#define HOTLINE_WINDOW_6_CONTROL_READ_MASK 0x00000001u
+#define HOTLINE_WINDOW_6_CONTROL_WRITE_SHIFT 1u
+#define HOTLINE_WINDOW_6_CONTROL_WRITE_MASK 0x00000002u
+#define HOTLINE_WINDOW_7_LO 0x10F0u /* Window 7: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_7_LO_ADDRESS_SHIFT 12u
+#define HOTLINE_WINDOW_7_LO_ADDRESS_MASK 0xFFFFF000u
+#define HOTLINE_WINDOW_7_HI 0x10F4u /* Window 7: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_7_HI_ADDRESS_SHIFT 0u
+#define HOTLINE_WINDOW_7_HI_ADDRESS_MASK 0xFFFFFFFFu
+#define HOTLINE_WINDOW_7_PAGES 0x10F8u /* Window 7: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_7_PAGES_PAGES_SHIFT 0u
+#define HOTLINE_WINDOW_7_PAGES_PAGES_MASK 0xFFFFFFFFu
+#define HOTLINE_WINDOW_7_CONTROL 0x10FCu /* Window 7: memory that the accelerator may touch. */
+#define HOTLINE_WINDOW_7_CONTROL_READ_SHIFT 0u
+#define HOTLINE_WINDOW_7_CONTROL_READ_MASK 0x00000001u
+#define HOTLINE_WINDOW_7_CONTROL_WRITE_SHIFT 1u
+#define HOTLINE_WINDOW_7_CONTROL_WRITE_MASK 0x00000002u
+#define HOTLINE_COUNTER_DESCRIPTORS_LO 0x1100u /* Counter (function of the input), snapshot: a descriptor that was completed. */
+#define HOTLINE_COUNTER_DESCRIPTORS_HI 0x1104u /* Counter (function of the input), snapshot: a descriptor that was completed. */
+#define HOTLINE_COUNTER_FAILED_DESCRIPTORS_LO 0x1108u /* Counter (function of the input), snapshot: a descriptor that was completed with a status other than OK. */
+#define HOTLINE_COUNTER_FAILED_DESCRIPTORS_HI 0x110Cu /* Counter (function of the input), snapshot: a descriptor that was completed with a status other than OK. */
+#define HOTLINE_COUNTER_ROWS_GATHERED_LO 0x1110u /* Counter (function of the input), snapshot: a row that GATHER brought. */
+#define HOTLINE_COUNTER_ROWS_GATHERED_HI 0x1114u /* Counter (function of the input), snapshot: a row that GATHER brought. */
+#define HOTLINE_COUNTER_BYTES_READ_LO 0x1118u /* Counter (timing), snapshot: a byte that m_axi brought, in whole beats. */
+#define HOTLINE_COUNTER_BYTES_READ_HI 0x111Cu /* Counter (timing), snapshot: a byte that m_axi brought, in whole beats. */
+#define HOTLINE_COUNTER_BYTES_WRITTEN_LO 0x1120u /* Counter (timing), snapshot: a byte that m_axi took, in whole beats. */
+#define HOTLINE_COUNTER_BYTES_WRITTEN_HI 0x1124u /* Counter (timing), snapshot: a byte that m_axi took, in whole beats. */
+#define HOTLINE_COUNTER_DMA_CYCLES_LO 0x1128u /* Counter (timing), snapshot: a clock cycle with a descriptor under way or waiting in the ring. */
+#define HOTLINE_COUNTER_DMA_CYCLES_HI 0x112Cu /* Counter (timing), snapshot: a clock cycle with a descriptor under way or waiting in the ring. */
+#define HOTLINE_COUNTER_DMA_USEFUL_LO 0x1130u /* Counter (timing), snapshot: such a cycle in which a lookup beat entered the core, or a beat of rows or state moved. */
+#define HOTLINE_COUNTER_DMA_USEFUL_HI 0x1134u /* Counter (timing), snapshot: such a cycle in which a lookup beat entered the core, or a beat of rows or state moved. */
+#define HOTLINE_COUNTER_DMA_CORE_LO 0x1138u /* Counter (timing), snapshot: such a cycle in which the core held a beat back, or was at work alone. */
+#define HOTLINE_COUNTER_DMA_CORE_HI 0x113Cu /* Counter (timing), snapshot: such a cycle in which the core held a beat back, or was at work alone. */
+#define HOTLINE_COUNTER_DMA_READ_LO 0x1140u /* Counter (timing), snapshot: such a cycle in which data was due from memory. */
+#define HOTLINE_COUNTER_DMA_READ_HI 0x1144u /* Counter (timing), snapshot: such a cycle in which data was due from memory. */
+#define HOTLINE_COUNTER_DMA_WRITE_LO 0x1148u /* Counter (timing), snapshot: such a cycle in which memory held writes back, or their responses were due. */
+#define HOTLINE_COUNTER_DMA_WRITE_HI 0x114Cu /* Counter (timing), snapshot: such a cycle in which memory held writes back, or their responses were due. */
+#define HOTLINE_COUNTER_DMA_REDUCE_LO 0x1150u /* Counter (timing), snapshot: such a cycle in which the BagReducer was busy. */
+#define HOTLINE_COUNTER_DMA_REDUCE_HI 0x1154u /* Counter (timing), snapshot: such a cycle in which the BagReducer was busy. */
+#define HOTLINE_COUNTER_DMA_OVERHEAD_LO 0x1158u /* Counter (timing), snapshot: any other such cycle: fetching and decoding descriptors, completing them. */
+#define HOTLINE_COUNTER_DMA_OVERHEAD_HI 0x115Cu /* Counter (timing), snapshot: any other such cycle: fetching and decoding descriptors, completing them. */
 
 #endif

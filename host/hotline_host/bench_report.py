@@ -13,7 +13,7 @@ from .files import whole_file
 
 __all__ = ["draw"]
 
-_COLOURS = {"learn": "#30475e", "classify": "#d1495b", "relearn": "#d98e04"}
+_COLOURS = {"learn": "#30475e", "classify": "#d1495b", "gather": "#3a7d44", "relearn": "#d98e04"}
 
 
 def draw(figures: dict[str, Any], path: Path) -> None:

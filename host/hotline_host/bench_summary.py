@@ -10,8 +10,8 @@ __all__ = ["bench_tables"]
 
 
 def bench_tables(figures: dict[str, Any]) -> list[Table]:
-    """Streams, what limits the core, and training. Each title says what is compared with what."""
-    return [_streams(figures), _limits(figures), _training(figures)]
+    """Streams, what the device's cycles were, training, and gathering. Each title says what is compared with what."""
+    return [_streams(figures), _limits(figures), _where(figures), _training(figures), _gather(figures)]
 
 
 def _streams(figures: dict[str, Any]) -> Table:
@@ -21,13 +21,14 @@ def _streams(figures: dict[str, Any]) -> Table:
         f"load average {_load(figures, 'before')} before, {_load(figures, 'after')} after.\n"
         f"Streams: median of {figures['rounds']} rounds"
         + (f", one round of {figures['rival']}. It takes one Python step a clock cycle." if figures["rival"] else "."),
-        "backend", "phase", "lookups", "lookups/s", "clock cycles/s", "verilated is",
+        "backend", "phase", "lookups", "lookups/s", "cold rows/s", "clock cycles/s", "verilated is",
     )  # fmt: skip
     for name, phases in figures["stream"].items():
         for phase, measured in phases.items():
             cycles = measured["cycles_per_second"]
             table.add_row(
                 _describe(name), phase.upper(), f"{measured['lookups']:,}", f"{measured['lookups_per_second']:,.0f}",
+                f"{measured['rows_per_second']:,.0f}" if measured["rows"] else "",
                 f"{cycles:,.0f}" if cycles else "none", _ratio(figures, name, phase),
             )  # fmt: skip
     return table
@@ -59,22 +60,52 @@ def _limits(figures: dict[str, Any]) -> Table:
     return table
 
 
+def _where(figures: dict[str, Any]) -> Table:
+    causes = {
+        "useful": "dma_useful", "core": "dma_core", "reads due": "dma_read", "writes held": "dma_write",
+        "overhead": "dma_overhead",
+    }  # fmt: skip
+    table = _table(
+        f"The device in its own clock cycles, {figures['memory']} behind it, and what they were; GATHER: CLASSIFY and "
+        "GATHER of every mini-batch, rows of 16 float32",
+        "phase", "lookups/lane/cycle", *causes,
+    )  # fmt: skip
+    for phase, measured in figures["stream"]["verilated"].items():
+        table.add_row(
+            phase.upper(), f"{measured['lookups_per_dma_cycle_per_lane']:.3f}",
+            *(f"{measured['dma_shares'][name]:.1%}" for name in causes.values()),
+        )  # fmt: skip
+    return table
+
+
+def _gather(figures: dict[str, Any]) -> Table:
+    dimensions = list(next(iter(figures["gather"].values())))
+    table = _table(
+        "GATHER alone, rows at random, float32: GB/s of rows; of the time with reads under way, the share in which "
+        "memory's link was busy, or that in which data came over the accelerator's bus, whichever is larger",
+        "memory", *(f"D = {dimension}" for dimension in dimensions),
+    )  # fmt: skip
+    for memory, measured in figures["gather"].items():
+        table.add_row(memory, *(f"{each['gb_per_s']:.1f}, {each['utilisation']:.1%}" for each in measured.values()))
+    return table
+
+
 def _training(figures: dict[str, Any]) -> Table:
     training = figures["training"]
     table = _table(
         f"Training step, {figures['model']} DLRM, {figures['dtype']} on {figures['device']}, median of "
         f"{figures['rounds'] * figures['steps']}; {training['popular_share']:.1%} of samples popular. The accelerator "
-        "splits the next mini-batch meanwhile.\nOn a CPU, hot and cold rows share one memory, so Hotline's step has "
-        "nothing to gain there; the first ratio is the cost of simulating.",
-        "step", "ms", "verilated takes", "splitting a mini-batch, ms",
+        "splits the next mini-batch meanwhile, and gathers its cold rows.\nOn a CPU, hot and cold rows share one "
+        "memory, so Hotline's step has nothing to gain there; the first ratio is the cost of simulating.",
+        "step", "ms", "verilated takes", "accelerator beside it, ms", "between steps, ms",
     )  # fmt: skip
     verilated = training["median_seconds"]["verilated"]
     for name, seconds in training["median_seconds"].items():
-        split = training["accelerator_seconds"].get(name)
+        work = [training[when].get(name) for when in ("accelerator_seconds", "between_seconds")]
         table.add_row(
             "ordinary, no accelerator" if name == "ordinary" else f"Hotline, {name} beside",
             f"{1000 * seconds:.1f}", "" if name == "verilated" else f"{verilated / seconds:.2f} x as long",
-            f"{1000 * split:.1f}" if split else "",
+            *("" if each is None else f"{1000 * each:.1f}" for each in work),
         )  # fmt: skip
     return table
 

@@ -109,9 +109,9 @@ def cosim_command(
 
         settings = CosimSettings(
             hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, relearn_share=relearn_share,
-            select_every=select_every, move_limit=move_limit, learn_by=learn_by, memory=memory, passes=passes, steps=steps,
-            optimizer=optimizer, rate=rate, eps=eps, model=model, dimension=dimension, device=device, dtype=dtype,
-            seed=seed, baseline=baseline,
+            select_every=select_every, move_limit=move_limit, learn_by=learn_by, memory=memory, passes=passes,
+            steps=steps, optimizer=optimizer, rate=rate, eps=eps, model=model, dimension=dimension, device=device,
+            dtype=dtype, seed=seed, baseline=baseline,
         )  # fmt: skip
         log, seconds = _load(data, skip_bad, samples, seed, progress)
         result = cosim(log, geometry, backend, settings, progress)
@@ -181,13 +181,14 @@ def bench_command(
     rounds: Annotated[int, typer.Option(help="Rounds; the contenders take turns, and medians are reported.")] = 3,
     rival: Annotated[str, typer.Option(help="The cocotb backend to compare with, or none.")] = "cocotb:verilator",
     model: Model = "kaggle",
+    memory: Memory = "pcie4-x16",
     json: Json = None,
     report: Annotated[Path | None, typer.Option(help="Draw a picture, bench.png, into this folder.")] = None,
     overrides: Overrides = None,
     samples: Samples = None,
     seed: Seed = 0,
 ) -> None:
-    """Measure speeds side by side: the simulated core, its golden model, and training beside each.
+    """Measure speeds side by side: the simulated device, its golden model, and training beside each.
 
     Figures are of this machine and its present load, which is shown with them.
     """
@@ -202,6 +203,7 @@ def bench_command(
 
         settings = BenchSettings(
             hot_rows=hot_rows, batch_size=batch_size, steps=steps, rounds=rounds, model=model, seed=seed,
+            memory=memory,
             rival=None if rival == "none" else rival,
         )  # fmt: skip
         log, _ = _load(data, False, samples, seed, progress)

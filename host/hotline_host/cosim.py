@@ -146,7 +146,8 @@ def cosim(
     lap("evaluate")
 
     figures: dict[str, Any] = {
-        **log_figures(log), "backend": backend, **memory_figures(backend, settings), "preset": geometry.name, "geometry": geometry.as_dict(),
+        **log_figures(log), "backend": backend, **memory_figures(backend, settings),
+        "preset": geometry.name, "geometry": geometry.as_dict(),
         "model": settings.model, "dimension": config.model.dimension, "optimizer": config.optimizer,
         "rate": config.rate, "eps": config.eps, "device": str(device), "dtype": settings.dtype, "seed": settings.seed,
         "batch_size": settings.batch_size, "learned_samples": start, "test_samples": test.samples, "steps": steps,

@@ -20,8 +20,12 @@ __all__ = ["Gathered", "Gatherer"]
 
 
 class Gathered(NamedTuple):
-    """`written` rows were, in so many clock `cycles` (0 on a backend without). `tables`, `rows`: int64 [written], which,
-    where that was asked for.
+    """What GATHER wrote.
+
+    Attributes:
+        written: rows.
+        cycles: clock cycles that it took, 0 on a backend without.
+        tables, rows: int64 [written], which rows, where that was asked for.
     """
 
     written: int
@@ -74,10 +78,9 @@ class Gatherer:
         if names is None:
             return Gathered(done.listed, done.cycles)
         words = names.array(done.listed, np.uint64)
-        tables = words >> np.uint64(TABLE_FIELD.low) & np.uint64(TABLE_FIELD.mask)
-        return Gathered(
-            done.listed, done.cycles, tables.astype(np.int64), (words & np.uint64(ROW_FIELD.mask)).astype(np.int64)
-        )
+        tables = (words >> np.uint64(TABLE_FIELD.low) & np.uint64(TABLE_FIELD.mask)).astype(np.int64)
+        rows = (words & np.uint64(ROW_FIELD.mask)).astype(np.int64)
+        return Gathered(done.listed, done.cycles, tables, rows)
 
     def listed(self, words: np.ndarray, row_bytes: int, target: Region, offset: int, flags: Flag) -> int:
         """GATHER with LIST; how many rows, or bags, were written."""

@@ -138,9 +138,9 @@ class WorkingGatherer:
         )  # fmt: skip
         if done.written != count:
             raise DriverError(f"of {count} cold rows that were listed {done.written} were gathered")
-        if done.tables is not None and not (
-            np.array_equal(done.tables, working.tables[due]) and np.array_equal(done.rows, working.rows[due])
-        ):
-            raise DriverError("other cold rows were gathered than those that the mini-batch's lookups name")
+        if done.tables is not None and done.rows is not None:
+            named = np.array([done.tables, done.rows])
+            if not np.array_equal(named, [working.tables[due], working.rows[due]]):
+                raise DriverError("other cold rows were gathered than those that the mini-batch's lookups name")
         gathering.cycles += done.cycles
         return count

@@ -82,6 +82,7 @@ class BagReducer(wiring.Component):
         pool: if low, beats pass as they are. mean, bf16 (with `pool`): means are wanted; the rows hold bfloat16, the
             earlier in the lower half of 32 bits, and become float32, twice as long. All three are constant while `busy`
             and while beats are offered.
+        drop: nothing comes any more of a bag whose end did not come, and no beat is offered: it gives no row.
         busy: holds a beat, or a part of a bag.
 
     Rows other than those, and the mean of more than MAX_MEAN_ROWS, give numbers without meaning; a bag gives a row all
@@ -103,6 +104,7 @@ class BagReducer(wiring.Component):
                 "pool": In(1),
                 "mean": In(1),
                 "bf16": In(1),
+                "drop": In(1),
                 "busy": Out(1),
             }
         )
@@ -127,6 +129,8 @@ class BagReducer(wiring.Component):
             m.d.sync += at.eq(Mux(beat.row_last, 0, at + 1))
             with m.If(beat.row_last):
                 m.d.sync += [first.eq(bag_end), rows.eq(Mux(bag_end, 0, more_rows))]
+        with m.Elif(self.drop):
+            m.d.sync += [first.eq(1), rows.eq(0)]
 
         # A sum that leaves: its beat `leaving_at` is next; what its last beat is.
         leaving, leaves, leaving_at = Signal(), Signal(), Signal.like(at)

@@ -18,7 +18,8 @@ class RingControl(wiring.Component):
     """Keeps producer and consumer of the descriptor ring and of the completion ring.
 
     Never more descriptors are available than the ring has entries, and never more completions wait than it has: a
-    doorbell beyond that is refused, and `room` tells whether a completion may be written.
+    doorbell beyond that is refused, as is one that takes descriptors back, which may be on their way. `room` tells
+    whether a completion may be written.
 
     Ports:
         log2_size: entries of either ring. clear: all indexes to 0.
@@ -71,18 +72,19 @@ class RingControl(wiring.Component):
         m.d.comb += [size.eq(1 << self.log2_size), mask.eq(size - 1)]
         new = self.write_data[:bits]
         beyond = self.write_data[bits:].any()
+        ready = distance(self.producer, self.consumer)
         waiting = distance(self.cpl_producer, self.cpl_consumer)
         m.d.comb += [
-            self.available.eq(distance(self.producer, self.consumer) != 0),
+            self.available.eq(ready != 0),
             self.room.eq(waiting < size),
             self.entry.eq(self.consumer & mask),
             self.cpl_entry.eq(self.cpl_producer & mask),
             self.generation.eq((self.cpl_producer & size) == 0),
         ]
 
-        timer = Signal(32)
+        timer, told = Signal(32), Signal()
         with m.If(self.producer_write):
-            with m.If(beyond | (distance(new, self.consumer) > size)):
+            with m.If(beyond | (distance(new, self.producer) > size - ready)):
                 m.d.comb += self.doorbell_error.eq(1)
             with m.Else():
                 m.d.sync += self.producer.eq(new)
@@ -90,7 +92,7 @@ class RingControl(wiring.Component):
             with m.If(beyond | (distance(new, self.cpl_consumer) > waiting)):
                 m.d.comb += self.doorbell_error.eq(1)
             with m.Else():
-                m.d.sync += [self.cpl_consumer.eq(new), timer.eq(0)]
+                m.d.sync += [self.cpl_consumer.eq(new), timer.eq(0), told.eq(0)]
         m.d.sync += [
             self.consumer.eq(self.consumer + self.fetched),
             self.cpl_producer.eq(self.cpl_producer + self.completed),
@@ -98,12 +100,12 @@ class RingControl(wiring.Component):
 
         # Interrupts: by number at the completion that makes it full, by time once.
         due = Signal()
-        m.d.comb += due.eq((waiting != 0) & (self.delay != 0) & (timer == self.delay))
+        m.d.comb += due.eq((waiting != 0) & (self.delay != 0) & (timer >= self.delay) & ~told)
         with m.If((waiting != 0) & ~(self.cpl_consumer_write & ~self.doorbell_error)):
-            m.d.sync += timer.eq(Mux(timer > self.delay, timer, timer + 1))
+            m.d.sync += [timer.eq(Mux(timer < self.delay, timer + 1, timer)), told.eq(told | due)]
         with m.If(self.clear):
             m.d.sync += [index.eq(0) for index in (self.producer, self.consumer, self.cpl_producer, self.cpl_consumer)]
-            m.d.sync += timer.eq(0)
+            m.d.sync += [timer.eq(0), told.eq(0)]
         enough = waiting + 1 >= self.coalesce  # 0 and 1 are at the first
         m.d.comb += self.interrupt.eq((self.completed & (self.urgent | enough)) | due)
         return m

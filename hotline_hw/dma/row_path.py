@@ -138,5 +138,10 @@ class RowPath(wiring.Component):
 
         due = Signal(range(2 * g.read_tags + 4))
         m.d.sync += due.eq(due + asked - came)
-        m.d.comb += self.done.eq(lists.done & in_memory.done & walker.idle & (due == 0) & ~reducer.busy & ~aligner.busy)
+        all_came = Signal()
+        m.d.comb += [
+            all_came.eq(lists.done & in_memory.done & walker.idle & (due == 0) & ~aligner.busy),
+            reducer.drop.eq(all_came),  # a bag that is open now was cut short by an error
+            self.done.eq(all_came & ~reducer.busy),
+        ]
         return m

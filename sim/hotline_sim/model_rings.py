@@ -21,8 +21,9 @@ _MODULUS = 1 << 16
 class RingsModel:
     """Both rings. What a doorbell makes ready is carried out before it returns, in order.
 
-    - Indexes are free-running 16-bit numbers. RING_PRODUCER may be at most the ring's size ahead of the consumer, and
-      CPL_CONSUMER not beyond CPL_PRODUCER, else DOORBELL is raised and the write ignored. So it is with bits above 15.
+    - Indexes are free-running 16-bit numbers. RING_PRODUCER may be at most the ring's size ahead of the consumer and
+      not behind what it was, CPL_CONSUMER not beyond CPL_PRODUCER, else DOORBELL is raised and the write ignored. So it
+      is with bits above 15.
     - While not enabled all indexes are 0 and stay so; a doorbell is judged all the same.
     - The ring's places and size are ignored while enabled, with DOORBELL.
     - A completion interrupts if with it `coalesce` wait (0 is like 1), or if its descriptor says so; with `delay`
@@ -63,7 +64,7 @@ class RingsModel:
 
     def write_producer(self, value: int) -> None:
         """The doorbell of descriptors."""
-        if value >= _MODULUS or (value - self.consumer) % _MODULUS > self.size:
+        if value >= _MODULUS or (value - self.producer) % _MODULUS > self.size - self._ready:
             self.errors |= DmaError.DOORBELL
         elif self.enabled:
             self.producer = value

@@ -205,4 +205,5 @@ MUTANTS = {
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_broken_reorder_buffer_is_caught(mutant, tmp_path):
     with pytest.raises(PropertyFailed):
-        check(ReadsAreInOrder(geometry(256), mutated(ReadEngine, *MUTANTS[mutant])), tmp_path, cycles=14)
+        # Four ids: then the buffer is full before they are used up.
+        check(ReadsAreInOrder(geometry(256, read_tags=4), mutated(ReadEngine, *MUTANTS[mutant])), tmp_path, cycles=14)

@@ -1,8 +1,9 @@
 """WriteEngine: every beat of a packet is written once, whole, where it belongs, or its burst is refused.
 
-One beat is watched, chosen freely among all of one channel: its data is 1, all other's 0. The engine looks at no data,
-so this is what becomes of all. Of addresses the low bits are looked at; that no burst is issued outside the windows is
-proven in test_dma_windows.py, here these say yes or no as they like.
+In two steps. WriteBuffer: a beat is watched, chosen freely among all; it is part of one burst, at its place, and read
+in its turn. WriteEngine, with buffers that offer free bursts: a burst is watched; its address is issued once or it is
+refused, and the data read for it follows. Neither looks at data: the watched beat's is 1, all other's 0. Of addresses
+the low bits are looked at; which ones are allowed is proven in test_dma_windows.py, here all are or none as they like.
 """
 
 from __future__ import annotations
@@ -14,14 +15,124 @@ from amaranth.lib.wiring import In
 
 from hotline_hw.dma.layouts import Fault
 from hotline_hw.dma.windows import WindowCheck
-from hotline_hw.dma.write import WriteEngine
-from hotline_hw.params import Geometry
-from hotline_sim.formal import cover, first_value, prove
+from hotline_hw.dma.write import WriteBuffer, WriteEngine
+from hotline_sim.formal import PropertyFailed, check, cover, prove
 from tests.formal.dma_parts import geometry, with_parts
+from tests.formal.mutants import mutated
 
-STUCK = 6  # cycles
-MOST = 2  # bursts outstanding
+GEOMETRY = geometry(128)
+SHIFT = 4  # log2 of a beat's bytes
+WORDS = 4
 LOW = 3  # bits of a beat's number that are looked at
+MOST = 2  # bursts outstanding
+
+
+class BeatsBecomeBursts(wiring.Component):
+    """Ports:
+    valid, words, last: the beat. load, target: where the next one goes. watch: watch this beat.
+    pick, read, done: what the engine does, where it may.
+    """
+
+    def __init__(self, dut: type[WriteBuffer] = WriteBuffer) -> None:
+        self.dut = dut
+        super().__init__(
+            {
+                "valid": In(1), "words": In(range(WORDS + 1)), "last": In(1), "load": In(1), "target": In(1),
+                "watch": In(1), "pick": In(1), "read": In(1), "done": In(1),
+            }
+        )  # fmt: skip
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.dut = dut = self.dut(GEOMETRY, most_bursts=MOST)
+        burst, beat = dut.burst, dut.beats.payload
+        watching, watched_now = Signal(), Signal()
+        inside, waiting, bursts = Signal(range(6)), Signal(range(6)), Signal(range(MOST + 1))
+        taken, pushed, picked = Signal(), Signal(), Signal(range(3))
+        m.d.comb += [
+            dut.beats.valid.eq(self.valid), beat.words.eq(self.words), beat.last.eq(self.last),
+            dut.load.eq(self.load), dut.target.eq(self.target << 6), beat.data.eq(watched_now),
+            dut.pick.eq(self.pick & dut.burst_valid & (bursts != MOST)), dut.read.eq(self.read & (inside != waiting)),
+            dut.written.eq(self.done & (bursts != 0)), taken.eq(self.valid & dut.beats.ready),
+            pushed.eq(taken & (self.words != 0)), picked.eq(Mux(dut.pick, burst.len + 1, 0)),
+            watched_now.eq(pushed & self.watch & ~watching),
+        ]  # fmt: skip
+        opened, stuck = Signal(), Signal(2)
+        with m.If(taken):
+            m.d.sync += opened.eq(~self.last)
+        finished = ~opened & (waiting == 0)
+        end = (burst.at + burst.len)[0]
+        m.d.sync += [
+            Assume(~self.load | dut.idle, "a channel is loaded while it is idle"),
+            Assume(self.last | (self.words == WORDS), "only a last beat is not full"),
+            Assume(self.words <= WORDS, "no more words than a beat has"),
+            inside.eq(inside + pushed - dut.read), waiting.eq(waiting + pushed - picked),
+            bursts.eq(bursts + dut.pick - dut.written),
+            Assert((inside <= 4) & (waiting <= inside), "no more beats than there is room for"),
+            Assert(~dut.burst_valid | (burst.len < waiting), "no more beats in a burst than there are"),
+            Assert(~(dut.burst_valid & burst.at[0] & burst.len[0]), "a burst ends where it has to"),
+            Assert(~dut.burst_valid | end | (~opened & (burst.len + 1 == waiting)), "or with the packet"),
+            Assert(dut.burst_valid | opened | (waiting == 0), "a packet that has ended is offered"),
+            Assert(dut.burst_valid | (waiting < 2), "a whole burst is offered"),
+            Assert(~dut.idle | (finished & (bursts == 0)), "idle means that all is done"),
+            Assert(dut.beats.ready | (inside == 4) | ~opened, "within a packet beats are taken while there is room"),
+            stuck.eq(Mux(finished & (bursts == 0) & (inside == 0) & ~taken, stuck + (stuck != 3), 0)),
+            Assert((stuck < 2) | (dut.idle & dut.beats.ready), "what is done is idle, and takes the next packet"),
+        ]  # fmt: skip
+
+        # The watched beat: where it goes; how many beats are to be picked, and to be read, before it.
+        at, now, where, words = Signal(LOW), Signal(LOW), Signal(LOW), Signal.like(self.words)
+        unpicked, to_pick, to_read = Signal(), Signal(range(5)), Signal(range(5))
+        m.d.comb += now.eq(Mux(self.load, self.target << (6 - SHIFT), at))
+        m.d.sync += at.eq(now + pushed)
+        with m.If(watched_now):
+            m.d.sync += [
+                watching.eq(1), unpicked.eq(1), where.eq(now), words.eq(self.words), to_pick.eq(waiting - picked),
+                to_read.eq(inside - dut.read),
+            ]  # fmt: skip
+        with m.If(unpicked & dut.pick):
+            m.d.sync += to_pick.eq(to_pick - burst.len - 1)
+            with m.If(to_pick <= burst.len):
+                m.d.sync += [
+                    unpicked.eq(0),
+                    Assert((burst.at + to_pick)[:LOW] == where, "a beat goes where it belongs"),
+                    Assert(Mux(to_pick == burst.len, burst.words, WORDS) == words, "with its words"),
+                ]
+        fetched, known, due = Signal(), Signal(), Signal()
+        m.d.comb += due.eq(watching & (to_read == 0))
+        with m.If(dut.read):
+            m.d.sync += [known.eq(1), fetched.eq(due)]
+            with m.If(watching):
+                m.d.sync += [to_read.eq(to_read - 1), watching.eq(~due)]
+        m.d.sync += [
+            Assert(~known | (dut.data[0] == fetched), "it is read in its turn, and stays"),
+            Assert(~(due & dut.read & unpicked), "it is picked before"),
+            Cover(watching & (inside == 4) & (to_read == 3) & ~opened & (words == 1) & ~unpicked, "full, the last one"),
+        ]
+        return m
+
+
+def test_beats_become_bursts(tmp_path):
+    prove(BeatsBecomeBursts(), tmp_path / "prove")
+    cover(BeatsBecomeBursts(), tmp_path / "cover", cycles=12)
+
+
+BUFFER_MUTANTS = {
+    "beats beyond the memory": ("(level != depth) & ~ending", "~ending"),
+    "packets run together": ("(level != depth) & ~ending", "(level != depth)"),
+    "an empty last beat is written": ("pushed.eq(taken & ~(beat.last & (beat.words == 0)))", "pushed.eq(taken)"),
+    "a burst too early": ("whole.eq(waiting > room)", "whole.eq(waiting >= room)"),
+    "words of the end in every burst": ("Mux(final, tail, all_words)", "tail"),
+    "an end forgotten": ("ending.eq(~final)", "ending.eq(0)"),
+    "idle before the response": ("~begun & ~ending & (unfinished == 0)", "~begun & ~ending"),
+    "an empty last beat's words": ("Mux(beat.last & beat.words.any(), beat.words, all_words)", "beat.words"),
+}
+
+
+@pytest.mark.parametrize("mutant", BUFFER_MUTANTS)
+def test_a_broken_buffer_is_caught(mutant, tmp_path):
+    with pytest.raises(PropertyFailed):
+        check(BeatsBecomeBursts(mutated(WriteBuffer, *BUFFER_MUTANTS[mutant])), tmp_path, cycles=12)
 
 
 class FreeCheck(WindowCheck):
@@ -33,156 +144,158 @@ class FreeCheck(WindowCheck):
         return m
 
 
-class BeatsAreWrittenOnce(wiring.Component):
+class FreeBuffer(WriteBuffer):
+    """A buffer in name: its burst is `free`, and `free_data` what is read. It counts what is unfinished."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(GEOMETRY, most_bursts=MOST)
+        self.free, self.free_valid = Signal(self.burst.shape(), name=f"free{number}"), Signal(name=f"valid{number}")
+        self.free_data, self.unfinished = Signal(name=f"data{number}"), Signal(3, name=f"unfinished{number}")
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.d.comb += [
+            self.burst.eq(self.free), self.burst_valid.eq(self.free_valid), self.idle.eq(self.unfinished == 0),
+        ]  # fmt: skip
+        m.d.sync += self.unfinished.eq(self.unfinished + self.pick - self.written - self.dropped)
+        with m.If(self.read):
+            m.d.sync += self.data.eq(self.free_data)
+        return m
+
+
+class BurstsAreWritten(wiring.Component):
     """Ports:
-    valid, beats, load, target: for each channel, its beat and where the next one goes. watch: watch the beat of channel
-    `home` (constant). inside, abort: free. awready, wready, answer, id, failed: what the memory does.
+    valid, bursts: for each channel, its burst. watch, marked: watch the burst of channel 0, and its beat `marked`; the
+    channels are alike. inside, abort: free. awready, wready, answer, id, failed: what the memory does.
     """
 
-    def __init__(self, geometry: Geometry, channels: int, dut: type[WriteEngine] = WriteEngine) -> None:
-        self.geometry, self.dut, self.count = geometry, dut, channels
-        self.beat_shift = (geometry.axi_bits // 8).bit_length() - 1
-        beat = data.StructLayout({"words": range(geometry.axi_bits // 32 + 1), "last": 1})
+    def __init__(self, channels: int, dut: type[WriteEngine] = WriteEngine) -> None:
+        self.channels, self.dut = channels, dut
+        burst = data.StructLayout({"len": 1, "words": range(WORDS + 1)})
         super().__init__(
             {
-                "valid": In(channels), "beats": In(data.ArrayLayout(beat, channels)), "load": In(channels),
-                "target": In(data.ArrayLayout(1, channels)), "watch": In(1), "home": In(range(max(2, channels))),
-                "inside": In(1), "abort": In(1), "awready": In(1), "wready": In(1), "answer": In(1),
-                "id": In(geometry.tag_id_bits), "failed": In(1),
+                "valid": In(channels), "bursts": In(data.ArrayLayout(burst, channels)), "watch": In(1), "marked": In(1),
+                "inside": In(1), "abort": In(1), "awready": In(1), "wready": In(1), "answer": In(1), "id": In(1),
+                "failed": In(1),
             }
         )  # fmt: skip
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        g = self.geometry
-        parts = {"WindowCheck": FreeCheck, "_QUEUE": 2}
-        m.submodules.dut = dut = with_parts(self.dut, **parts)(g, self.count, windows=1, most_bursts=MOST)
-        home = first_value(m, self.home)
-        watching, watch_now = Signal(), Signal()
-        m.d.sync += Assume(home < self.count, "a channel there is")
+        buffers = [FreeBuffer(number) for number in range(self.channels)]
+        left = iter(buffers)
+        parts = {"WindowCheck": FreeCheck, "_QUEUE": 2, "WriteBuffer": lambda *_, **__: next(left)}
+        m.submodules.dut = dut = with_parts(self.dut, **parts)(GEOMETRY, self.channels, windows=1, most_bursts=MOST)
+        watching, watch_now, home = Signal(), Signal(), buffers[0]
         m.d.comb += [
-            watch_now.eq(self.watch & ~watching), dut.windows[0].write.eq(self.inside), dut.abort.eq(self.abort),
-            dut.awready.eq(self.awready), dut.wready.eq(self.wready),
+            watch_now.eq(self.watch & ~watching), dut.windows[0].write.eq(self.inside),
+            dut.abort.eq(self.abort), dut.awready.eq(self.awready), dut.wready.eq(self.wready),
         ]  # fmt: skip
-        all_words = g.axi_bits // 32
-        opened, moved = Signal(self.count), Signal(self.count)  # packets that have not ended; beats that are taken
-        for number, channel in enumerate(dut.channels):
-            beat = self.beats[number]
-            idle, taken = dut.channel_idle[number], self.valid[number] & channel.beats.ready
+        for number, buffer in enumerate(buffers):
+            source = self.bursts[number]
             m.d.comb += [
-                channel.beats.valid.eq(self.valid[number]), channel.beats.payload.last.eq(beat.last),
-                channel.beats.payload.words.eq(beat.words), channel.load.eq(self.load[number]),
-                channel.beats.payload.data.eq(watch_now & (home == number)),
-                channel.target.eq(self.target[number] << 6),
+                buffer.free_valid.eq(self.valid[number]), buffer.free.len.eq(source.len),
+                buffer.free.words.eq(source.words), buffer.free.at.eq(watch_now if number == 0 else 0),
             ]  # fmt: skip
+        unread = [Signal(range(2 * 5 + 1), name=f"unread{number}") for number in range(self.channels)]
+        for buffer, beats in zip(buffers, unread, strict=True):
+            done = buffer.written + buffer.dropped
             m.d.sync += [
-                Assume(~self.load[number] | idle, "a channel is loaded while it is idle"),
-                Assume(beat.last | (beat.words == all_words), "only a last beat is not full"),
-                Assume(beat.words <= all_words, "no more words than a beat has"),
-                Assert(~(idle & opened[number]), "not idle within a packet"),
+                beats.eq(beats + Mux(buffer.pick, buffer.free.len + 1, 0) - buffer.read),
+                Assert(~buffer.read | (beats != 0), "only what was picked is read"),
+                Assert(buffer.unfinished >= done, "only what was picked is done"),
+                Assert(buffer.unfinished <= MOST + 2 + 1, "no more is unfinished than a buffer counts"),
             ]
-            m.d.comb += moved[number].eq(taken)
-            with m.If(taken):
-                m.d.sync += opened[number].eq(~beat.last)
 
-        # The watched beat: where it goes, whether it went.
-        beat = self.beats[home]
-        at, now, words = Signal(LOW), Signal(LOW), Signal.like(beat.words)
-        where, seen, refused, pushed = Signal(LOW), Signal(), Signal(), Signal()
-        m.d.comb += [
-            now.eq(Mux(self.load.bit_select(home, 1), self.target[home] << (6 - self.beat_shift), at)),
-            pushed.eq(
-                (self.valid & Cat(channel.beats.ready for channel in dut.channels)).bit_select(home, 1)
-                & (beat.words != 0)
-            ),
-        ]
-        m.d.sync += at.eq(now + pushed)
-        idle = dut.channel_idle.bit_select(home, 1)
-        fault = (dut.fault.kind == Fault.WINDOW) | (dut.fault.kind == Fault.ABORT)
-        fault_at = dut.fault.address[self.beat_shift : self.beat_shift + LOW]
-        with m.If(~watching):
-            with m.If(pushed & self.watch):
-                m.d.sync += [watching.eq(1), where.eq(now), words.eq(beat.words), seen.eq(0), refused.eq(0)]
-        with m.Elif(idle):
-            m.d.sync += [watching.eq(0), Assert(seen | refused, "the beat was written, or its burst was refused")]
-        with m.Elif(fault & (fault_at[1:] == where[1:])):
-            m.d.sync += refused.eq(1)
-        sent_at, sent = self._memory(m, dut)
-        strobes = Cat((word < words).replicate(4) for word in range(all_words))
-        with m.If(sent & dut.wdata[0]):
+        # The watched burst: the beats of its channel to be read before it, its beat to be read next, its fate.
+        watched, marked = Signal(self.bursts[0].shape()), Signal()
+        ahead, number, all_read = Signal.like(unread[0]), Signal(), Signal()
+        issued, refused, sent = Signal(), Signal(), Signal()
+        m.d.comb += home.free_data.eq(watching & (ahead == 0) & ~all_read & (number == marked))
+        with m.If(home.pick & watch_now):
             m.d.sync += [
-                seen.eq(1),
-                Assert(watching & ~seen, "once"),
-                Assert(sent_at == where, "where it belongs"),
-                Assert(dut.wstrb == strobes, "its words and no others"),
-            ]
-        self._rules(m, dut, opened.any() | moved.any())
-        # That another beat's words are all written, too, is what watching that one says.
-        m.d.sync += Cover(
-            watching & seen & (where == 5) & ~opened.any() & dut.idle & (words == 1), "a packet of a burst and a half"
-        )
+                watching.eq(1), watched.eq(self.bursts[0]), marked.eq(self.marked), ahead.eq(unread[0] - home.read),
+                number.eq(0), all_read.eq(0), issued.eq(0), refused.eq(0), sent.eq(0),
+            ]  # fmt: skip
+        with m.Elif(watching & home.read):
+            with m.If(ahead != 0):
+                m.d.sync += ahead.eq(ahead - 1)
+            with m.Elif(~all_read):
+                m.d.sync += [all_read.eq(number == watched.len), number.eq(1)]
+        with m.If(watching & dut.channel_idle[0]):
+            m.d.sync += [watching.eq(0), Assert(all_read & (sent | refused), "it was written, or refused")]
+        fault = (dut.fault.kind == Fault.WINDOW) | (dut.fault.kind == Fault.ABORT)
+        with m.If(fault & dut.fault.address[SHIFT]):
+            m.d.sync += [refused.eq(1), Assert(watching & ~refused & ~issued, "it is refused once")]
+        self._memory(m, dut, buffers, watching, watched, marked, issued, refused, sent)
+        self._rules(m, dut, buffers)
         return m
 
-    def _memory(self, m: Module, dut: WriteEngine) -> tuple[Signal, Signal]:
-        """Takes addresses when they are first offered, data, and answers. Returns the number of the beat that is taken,
-        and whether one is."""
-        g = self.geometry
-        address = data.StructLayout({"at": LOW, "len": 1, "id": g.tag_id_bits})
-        due = Array(Signal(address, name=f"due{index}") for index in range(MOST))  # bursts whose data is due
-        answers = Array(Signal(range(MOST + 1), name=f"answers{index}") for index in range(1 << g.tag_id_bits))
+    def _memory(self, m: Module, dut: WriteEngine, buffers: list, watching, watched, marked, issued, refused, sent):
+        """Takes addresses when they are first offered, data, and answers."""
+        entry = data.StructLayout({"mine": 1, "len": 1, "id": 1})
+        due = Array(Signal(entry, name=f"due{index}") for index in range(MOST))  # bursts whose data is due
+        answers = Array(Signal(range(MOST + 1), name=f"answers{index}") for index in range(2))
         count, offered, waiting, number = Signal(range(MOST + 1)), Signal(), Signal(), Signal()
-        sent, ended, head = Signal(), Signal(), due[0]
+        moved, ended, head, new = Signal(), Signal(), due[0], Signal(entry)
         m.d.comb += [
-            offered.eq(dut.awvalid & ~waiting),
-            sent.eq(dut.wvalid & dut.wready),
-            ended.eq(sent & dut.wlast),
+            offered.eq(dut.awvalid & ~waiting), moved.eq(dut.wvalid & dut.wready), ended.eq(moved & dut.wlast),
             dut.bvalid.eq(self.answer & (answers[self.id] != 0)), dut.bid.eq(self.id), dut.bresp.eq(self.failed << 1),
+            new.mine.eq(dut.awaddr[SHIFT]), new.len.eq(dut.awlen), new.id.eq(dut.awid),
         ]  # fmt: skip
-        new = Signal(address)
-        m.d.comb += Cat(new.at, new.len, new.id).eq(Cat(dut.awaddr[self.beat_shift :][:LOW], dut.awlen[0], dut.awid))
         m.d.sync += [
-            waiting.eq(dut.awvalid & ~dut.awready),
-            count.eq(count + offered - ended),
-            Assert(~offered | (count != MOST), "no more bursts than may be"),
-            Assert(~dut.awvalid | (dut.awlen[1:] == 0), "a burst of two beats at most"),
-            Assert(~(offered & dut.awaddr[self.beat_shift] & dut.awlen[0]), "it ends where a burst has to"),
-            # With data from memories of their own, an address is offered a cycle before its data at least.
-            Assert(~dut.wvalid | (count != 0), "no data without an address"),
-        ]
+            waiting.eq(dut.awvalid & ~dut.awready), count.eq(count + offered - ended),
+            Assert(~dut.wvalid | (count != 0), "no data before its address"),
+            Assert(dut.bready, "answers are taken"),
+            Assert(~dut.awvalid | (dut.awid < self.channels), "ids are channels"),
+        ]  # fmt: skip
         with m.If(offered & ended):
             m.d.sync += [due[0].eq(Mux(count == 1, new.as_value(), due[1].as_value())), due[1].eq(new)]
         with m.Elif(offered):
             m.d.sync += due[count[0]].eq(new)
         with m.Elif(ended):
             m.d.sync += due[0].eq(due[1])
-        with m.If(sent):
+        with m.If(offered & new.mine):
             m.d.sync += [
-                number.eq(Mux(dut.wlast, 0, 1)),
-                Assert(dut.wlast == (number == head.len), "last with the last beat"),
-            ]
-        pending = []
+                issued.eq(1), Assert(watching & ~issued & ~refused, "it is issued once"),
+                Assert((dut.awlen == watched.len) & (dut.awid == 0), "with its beats, under its channel's id"),
+            ]  # fmt: skip
+        last = number == head.len
+        words = Mux(last, watched.words, WORDS)
+        with m.If(moved):
+            m.d.sync += [
+                number.eq(~dut.wlast), Assert(dut.wlast == last, "last with the last beat"),
+                Assert(dut.wdata[0] == (head.mine & (number == marked)), "the data read for it"),
+                Assert(~head.mine | (dut.wstrb == Cat((i < words).replicate(4) for i in range(WORDS))), "its words"),
+            ]  # fmt: skip
+            with m.If(head.mine & dut.wlast):
+                m.d.sync += sent.eq(1)
+        outstanding = Signal()
+        m.d.comb += outstanding.eq((count != 0) | offered | (answers[0] != 0) | (answers[1] != 0))
         for index, answer in enumerate(answers):
-            more, less = ended & (head.id == index), dut.bvalid & (self.id == index)
-            here = [(place < count) & (due[place].id == index) for place in range(MOST)]
-            of_it = (answer != 0) | Cat(here).any() | (offered & (dut.awid == index))
-            m.d.sync += answer.eq(answer + more - less)
-            if index < self.count:
-                m.d.sync += Assert(~(dut.channel_idle[index] & of_it), "idle when all is answered")
-            else:
-                m.d.sync += Assert(~of_it, "ids are channels")
-            pending.append(of_it)
-        self.pending = Signal()
-        m.d.comb += self.pending.eq(Cat(pending).any())
+            m.d.sync += answer.eq(answer + (ended & (head.id == index)) - (dut.bvalid & (self.id == index)))
+            if index < self.channels:
+                here = Cat((place < count) & (due[place].id == index) for place in range(MOST)).any()
+                m.d.sync += Assert(~dut.channel_idle[index] | ~(here | (answer != 0)), "idle when all is answered")
+        total = count + offered + answers[0] + answers[1]
+        stuck = Signal(range(8))
+        rests = (
+            outstanding | dut.awvalid | (dut.fault.kind != Fault.NONE) | Cat(buffer.pick for buffer in buffers).any()
+        )
         m.d.sync += [
-            Assert(dut.outstanding == self.pending, "outstanding"),
-            Assert(~dut.bvalid | dut.bready, "answers are taken"),
+            Assert(total <= MOST, "no more bursts than may be"),
+            Assert(dut.outstanding == outstanding, "outstanding"),
+            stuck.eq(Mux(rests | dut.idle, 0, stuck + 1)),
+            Assert(stuck < 7, "it goes on unless the memory keeps it"),
+            Cover(
+                watching & sent & ~refused & (total == MOST) & watched.len & (buffers[0].unfinished == 4), "much to do"
+            ),
         ]
-        return (head.at + number)[:LOW], sent
 
-    def _rules(self, m: Module, dut: WriteEngine, busy) -> None:
-        """What is offered stays; faults; progress."""
+    def _rules(self, m: Module, dut: WriteEngine, buffers: list) -> None:
+        """What is offered stays; faults; the channels' turns."""
         for name, fields in {
-            "aw": (dut.awaddr[self.beat_shift :][:LOW], dut.awlen, dut.awid),
+            "aw": (dut.awaddr[SHIFT], dut.awlen, dut.awid),
             "w": (dut.wdata[0], dut.wstrb, dut.wlast),
         }.items():
             valid, ready = getattr(dut, name + "valid"), getattr(dut, name + "ready")
@@ -191,22 +304,45 @@ class BeatsAreWrittenOnce(wiring.Component):
                 held.eq(valid & ~ready), before.eq(Cat(fields)),
                 Assert(~held | (valid & (Cat(fields) == before)), f"what {name} offers stays"),
             ]  # fmt: skip
-        failed, abort, inside, stuck = Signal(), Signal(), Signal(), Signal(range(STUCK + 2))
-        kind = dut.fault.kind
-        waits = dut.idle | busy | self.pending | (kind != Fault.NONE)
+        failed, abort, inside, kind = Signal(), Signal(), Signal(), dut.fault.kind
+        passed = Signal(2)
+        others = Cat(buffer.pick for buffer in buffers[1:]).any()
         m.d.sync += [
             failed.eq(dut.bvalid & self.failed), abort.eq(self.abort), inside.eq(self.inside),
             Assert(failed == (kind == Fault.BUS), "SLVERR is told, and nothing else as that"),
             Assert((kind != Fault.ABORT) | abort, "abort"),
-            Assert((kind != Fault.WINDOW) | ~inside, "outside the windows"),
+            Assert((kind != Fault.WINDOW) | (~inside & ~abort), "outside the windows"),
             Assert(dut.fault.known == (kind != Fault.BUS), "the address is known where it is"),
             Assert(dut.idle == dut.channel_idle.all(), "idle when all channels are"),
-            stuck.eq(Mux(waits, 0, stuck + (stuck <= STUCK))),
-            Assert(stuck <= STUCK, "packets that have ended get done unless the memory keeps them"),
+            Assert((kind == Fault.NONE) | ~dut.channel_idle.any(), "a fault comes before a channel is idle"),
+            passed.eq(Mux(self.valid[0] & ~buffers[0].pick, passed + others, 0)),
+            Assert(passed < max(2, self.channels), "a channel that waits is passed once by each other"),
         ]  # fmt: skip
 
 
 @pytest.mark.parametrize("channels", [1, 2])
-def test_beats_are_written_once(channels, tmp_path):
-    prove(BeatsAreWrittenOnce(geometry(128), channels), tmp_path / "prove", seconds=500)
-    cover(BeatsAreWrittenOnce(geometry(128), channels), tmp_path / "cover", cycles=20)
+def test_bursts_are_written(channels, tmp_path):
+    prove(BurstsAreWritten(channels), tmp_path / "prove", seconds=500)
+    cover(BurstsAreWritten(channels), tmp_path / "cover", cycles=16)
+
+
+ENGINE_MUTANTS = {
+    "more outstanding than may be": ("(due != self.most_bursts)", "1"),
+    "an address is withdrawn": ("with m.If(~self.awvalid | self.awready):", "with m.If(1):"),
+    "data that waits is overwritten": (
+        "going.eq((queued != 0) & (~self.wvalid | self.wready))",
+        "going.eq(queued != 0)",
+    ),
+    "refused data is sent": ("self.wvalid.eq(going & ~head.data.drop)", "self.wvalid.eq(going)"),
+    "a queue beyond its end": ("ready.eq(burst_valid & (queued != _QUEUE))", "ready.eq(burst_valid)"),
+    "words of the end in every beat": ("~ended | (word < head.data.words)", "word < head.data.words"),
+    "another channel's response": ("self.bvalid & (self.bid == number)", "self.bvalid"),
+    "the same channel again and again": ("m.d.sync += [turn.eq(number), ", "m.d.sync += ["),
+    "a fault untold": ("buffer.idle & told", "buffer.idle"),
+}
+
+
+@pytest.mark.parametrize("mutant", ENGINE_MUTANTS)
+def test_a_broken_engine_is_caught(mutant, tmp_path):
+    with pytest.raises(PropertyFailed):
+        check(BurstsAreWritten(2, mutated(WriteEngine, *ENGINE_MUTANTS[mutant])), tmp_path, cycles=14)

@@ -1,15 +1,20 @@
-"""WorkingList: back-to-back lookups act one after the other, and no two rows get one place.
+"""WorkingList: back-to-back lookups act one after the other, a row keeps its place, and no place is given twice.
 
-The reference says of every tag that there is where it is listed in this mini-batch, and whether it was in the one
-before: all of the contract but the numbers' order, which the counts give. It deals with one lookup at a time, when its
-answer comes. Few tags, tables of four entries and epochs of two bits make searches collide, go round and end in full
-lists, and tables be emptied.
+One tag is watched, chosen freely among all. The reference says whether, and where, it is listed in this mini-batch, and
+whether it was in the one before; it deals with one lookup at a time, when its answer comes. Since any tag may be the
+one, this is what becomes of all. Three-bit tags, tables of four entries and two-bit epochs make searches collide and go
+round, lists full, and tables be emptied.
+
+The tables are registers here, so that what a search relies on can be said of their entries: it is asserted with the
+rest, and makes the proof one by induction.
 """
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
-from amaranth.hdl import Array, Assert, Assume, Cat, Cover, DomainRenamer, Module, Mux, Signal
+from amaranth.hdl import Array, Assert, Assume, Cat, Const, Cover, DomainRenamer, Module, Mux, Signal
 from amaranth.lib import data, fifo, wiring
 from amaranth.lib.wiring import In
 
@@ -32,120 +37,210 @@ GEOMETRY = Few(
 )  # fmt: skip
 EPOCH_BITS = 2
 PLACES = 1 << GEOMETRY.local_bits
+ENTRIES = 2 * PLACES
+
+
+class Registers(wiring.Component):
+    """A memory of registers, in place of `amaranth.lib.memory.Memory`. What they hold at first is `content`."""
+
+    def __init__(self, *, shape, depth: int, init: list) -> None:
+        super().__init__({})
+        self.rows = [Signal(shape, name=f"row{index}") for index in range(depth)]
+        self.content = [Signal(shape, name=f"content{index}") for index in range(depth)]
+        address = range(depth)
+        self._write = SimpleNamespace(addr=Signal(address), data=Signal(shape), en=Signal())
+        self._read = SimpleNamespace(addr=Signal(address), data=Signal(shape))
+
+    def write_port(self) -> SimpleNamespace:
+        return self._write
+
+    def read_port(self, *, domain: str = "sync") -> SimpleNamespace:
+        return self._read
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        first = Signal(init=1)
+        m.d.sync += [first.eq(0), self._read.data.eq(Array(self.rows)[self._read.addr])]
+        for index, row in enumerate(self.rows):
+            with m.If(first):
+                m.d.sync += row.eq(self.content[index])
+            with m.If(self._write.en & (self._write.addr == index)):
+                m.d.sync += row.eq(self._write.data)
+        return m
 
 
 class ListsAreSequential(wiring.Component):
-    """A unit between a free tracker and a free reader of the lists that keep their sides of the contract, and two free
-    tags `watched` of which the reference knows.
+    """A unit between a free tracker and a free reader of the lists that keep their sides of the contract.
 
     Ports:
         start, enable, tag_valid, tag, answer_valid, hit, list_held, list_number: as in `WorkingList`.
-        one, other: the watched tags.
+        watch: the watched tag. content: of the tables at first.
     """
 
     def __init__(self, geometry: Geometry, dut: type[WorkingList] = WorkingList) -> None:
         self.geometry, self.dut = geometry, dut
         tag = geometry.tag_bits
+        entry = tag + EPOCH_BITS + place_layout(geometry).size
         super().__init__(
             {
                 "start": In(1), "enable": In(1), "tag_valid": In(1), "tag": In(tag), "answer_valid": In(1), "hit": In(1),
-                "list_held": In(1), "list_number": In(geometry.local_bits), "one": In(tag), "other": In(tag),
+                "list_held": In(1), "list_number": In(geometry.local_bits), "watch": In(tag),
+                "content": In(entry).array(2 * ENTRIES),
             }
         )  # fmt: skip
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g = self.geometry
-        unit = with_parts(self.dut, _EPOCH_BITS=EPOCH_BITS)(g)
-        m.submodules.dut = DomainRenamer({LIST_DOMAIN: "sync"})(unit)
-        dut = unit
-        place = data.View(place_layout(g), dut.output[: place_layout(g).size])
+        stores: list[Registers] = []
+
+        def memory(**how) -> Registers:
+            stores.append(Registers(**how))
+            return stores[-1]
+
+        dut = with_parts(self.dut, _EPOCH_BITS=EPOCH_BITS, memory=SimpleNamespace(Memory=memory))(g)
+        dut._MustUse__used = True  # elaborated here, so that the stores are there to be looked at
+        m.submodules.dut = DomainRenamer({LIST_DOMAIN: "sync"})(dut.elaborate(platform))
+        tables = stores[:2]
+        for side, table in enumerate(tables):
+            for index, content in enumerate(table.content):
+                m.d.comb += content.eq(self.content[side * ENTRIES + index])
         m.d.comb += [
             dut.start.eq(self.start), dut.enable.eq(self.enable), dut.tag_valid.eq(self.tag_valid),
             dut.tag.eq(self.tag), dut.answer_valid.eq(self.answer_valid), dut.hit.eq(self.hit),
             dut.list_held.eq(self.list_held), dut.list_number.eq(self.list_number),
         ]  # fmt: skip
+        tag, missed, busy = self._lookups(m, dut)
+        place = data.View(place_layout(g), dut.output[: place_layout(g).size])
 
-        # Lookups inside, oldest first: tags, and the hit bits of those that are answered.
-        m.submodules.tags = tags = fifo.SyncFIFO(width=g.tag_bits, depth=g.queue_depth)
-        m.submodules.hits = hits = fifo.SyncFIFO(width=1, depth=g.queue_depth)
-        answered, enabled = Signal(), Signal()
-        m.d.comb += [
-            tags.w_data.eq(self.tag), tags.w_en.eq(self.tag_valid), tags.r_en.eq(dut.output_valid),
-            hits.w_data.eq(self.hit), hits.w_en.eq(self.answer_valid), hits.r_en.eq(dut.output_valid),
-            answered.eq(hits.r_level != 0),
-        ]  # fmt: skip
-        m.d.sync += [
-            enabled.eq(self.enable),
-            Assume(~self.tag_valid | (tags.w_level != g.queue_depth), "no more lookups than the queue holds"),
-            Assume(~self.answer_valid | (hits.w_level < tags.w_level), "an answer is to a lookup"),
-            Assume(~self.start | ((tags.w_level == 0) & ~self.tag_valid & dut.ready), "it starts when it is idle"),
-            Assume(dut.ready | ~self.tag_valid, "no lookups while it walks"),
-            Assume((self.enable == enabled) | self.start, "enable is a mini-batch's"),
-            Assert(~dut.output_valid | answered, "an answer comes after the tracker's"),
-            Assert(~dut.output_valid | (dut.output_hit == hits.r_data), "hit or miss as the tracker says"),
-        ]
-        # How many are listed. A place that is new is the next of its list; the watched tags tell that it must be.
+        # How many rows are listed. A place that is new is the next of its list.
         counts = Array(Signal(range(PLACES + 1), name=f"count{held}") for held in range(2))
-        full, room, new, missed = Signal(), Signal(), Signal(), Signal()
+        full, room, new = Signal(), Signal(), Signal()
         m.d.comb += [
             room.eq(counts[0] + counts[1] != PLACES),
-            missed.eq(dut.output_valid & ~dut.output_hit),
             new.eq(missed & place.listed & (place.number == counts[place.held])),
         ]
         with m.If(new):
             m.d.sync += counts[place.held].eq(counts[place.held] + 1)
         with m.If(missed & ~place.listed & self.enable):
             m.d.sync += [full.eq(1), Assert(~room, "what is not listed found no room")]
+        with m.If(self.start):
+            m.d.sync += [*(count.eq(0) for count in counts), full.eq(0)]
         m.d.sync += [
             Assert(Cat(dut.count, dut.held_count, dut.full) == Cat(*counts, full), "rows are counted"),
             Assert(~new | room, "a new place is a free one"),
             Assert(~missed | ~place.listed | (place.number <= counts[place.held]), "the next place at most"),
             Assert(~missed | self.enable | ~place.listed, "nothing is listed that is not to be"),
         ]
-        with m.If(self.start):
-            m.d.sync += [*(count.eq(0) for count in counts), full.eq(0)]
 
-        one, other = (first_value(m, port) for port in (self.one, self.other))
-        m.d.sync += Assume(one != other, "two tags are watched")
-        watched = [self._watch(m, dut, tag, tags.r_data, place, new, missed, counts) for tag in (one, other)]
-        (first, first_address), (second, second_address) = watched
-        m.d.sync += Assert(~(first.listed & second.listed) | (first_address != second_address), "no place is given twice")
+        # The watched row.
+        watch = first_value(m, self.watch)
+        known = Signal(data.StructLayout({"listed": 1, "was": 1, "place": place_layout(g)}))
+        mine = Signal()
+        m.d.comb += mine.eq(missed & self.enable & (tag == watch))
+        with m.If(mine & place.listed):
+            m.d.sync += [known.listed.eq(1), known.place.eq(place)]
+        with m.If(self.start):
+            m.d.sync += [known.was.eq(known.listed), known.listed.eq(0)]
+        asked = Signal()
+
+        def address(of) -> object:
+            return Mux(of.held, ~of.number, of.number)[: g.local_bits]
+
+        m.d.sync += [
+            Assert(~(mine & known.listed) | (place.as_value() == known.place.as_value()), "a row keeps its place"),
+            Assert(~(mine & known.listed) | ~new, "a row that is listed gets no other place"),
+            Assert(~(mine & ~known.listed & place.listed) | new, "a row that is not gets the next place"),
+            Assert(~(mine & ~known.listed & place.listed) | (place.held == known.was), "held: it was listed before"),
+            Assert(~(new & known.listed) | (address(place) != address(known.place)), "no place is given twice"),
+            Assert(~known.listed | (known.place.number < counts[known.place.held]), "its place is counted"),
+            asked.eq(known.listed & (Cat(self.list_number, self.list_held, 1) == known.place.as_value())),
+            Assert(~asked | (dut.list_tag == watch), "the list has the row at its place"),
+        ]
+        self._tables(m, dut, tables, watch, known, counts)
 
         waits, walks = Signal(4), Signal(4)
         m.d.sync += [
-            waits.eq(Mux(answered & ~dut.output_valid, waits + 1, 0)),
+            waits.eq(Mux(busy & ~dut.output_valid, waits + 1, 0)),
             walks.eq(Mux(dut.ready, 0, walks + 1)),
-            Assert(waits <= 2 * PLACES, "answers come"),
-            Assert(walks <= 2 * PLACES, "walks end"),
+            Assert(waits <= PLACES + 1, "answers come"),
+            Assert(walks <= ENTRIES, "walks end"),
         ]
-        emptied = Signal()
-        with m.If(self.start):
-            m.d.sync += emptied.eq(emptied | ~dut.ready)
-        m.d.sync += Cover(first.listed & first.was & second.listed & ~second.was & (waits == 2), "collisions, one held")
+        m.d.sync += Cover(
+            mine & ~known.listed & known.was & new & (waits == PLACES) & (counts[0] == 1), "listed last, and held"
+        )
         return m
 
-    def _watch(self, m: Module, dut, tag, answered_tag, place, new, missed, counts) -> tuple:
-        """What is known of one tag, and where it stands in the list memory."""
+    def _lookups(self, m: Module, dut: WorkingList) -> tuple[Signal, Signal, Signal]:
+        """Lookups within the contract. The tag of the one whose answer is due, whether it is that of a miss and comes
+        now, and whether one is due."""
         g = self.geometry
-        known = Signal(data.StructLayout({"listed": 1, "was": 1, "number": g.local_bits, "held": 1}))
-        mine = Signal()
-        m.d.comb += mine.eq(missed & self.enable & (answered_tag == tag))
-        with m.If(mine & place.listed):
-            m.d.sync += [known.listed.eq(1), known.number.eq(place.number), known.held.eq(place.held)]
-        with m.If(self.start):
-            m.d.sync += [known.was.eq(known.listed), known.listed.eq(0)]
-        same = Cat(place.number, place.held) == Cat(known.number, known.held)
-        asked = Signal()
+        m.submodules.tags = tags = fifo.SyncFIFO(width=g.tag_bits, depth=g.queue_depth)
+        m.submodules.hits = hits = fifo.SyncFIFO(width=1, depth=g.queue_depth)
+        inside, busy, tag, hit, enabled = Signal(range(g.queue_depth + 1)), Signal(), Signal(g.tag_bits), Signal(), Signal()
+        missed, taken = Signal(), Signal()
+        m.d.comb += [
+            tags.w_data.eq(self.tag), tags.w_en.eq(self.tag_valid), tags.r_en.eq(taken),
+            hits.w_data.eq(self.hit), hits.w_en.eq(self.answer_valid), hits.r_en.eq(taken),
+            taken.eq(hits.r_rdy & (~busy | dut.output_valid)),
+            missed.eq(dut.output_valid & ~hit),
+        ]  # fmt: skip
+        with m.If(taken):
+            m.d.sync += [busy.eq(1), tag.eq(tags.r_data), hit.eq(hits.r_data)]
+        with m.Elif(dut.output_valid):
+            m.d.sync += busy.eq(0)
         m.d.sync += [
-            Assert(~(mine & known.listed) | (place.listed & same & ~new), "a row that is listed keeps its place"),
-            Assert(~(mine & ~known.listed & place.listed) | new, "a row that is not gets a new one"),
-            Assert(~(mine & place.listed) | (place.held == known.was), "held is what was listed before"),
-            Assert(~known.listed | (known.number < counts[known.held]), "its place is counted"),
-            asked.eq(known.listed & (Cat(self.list_number, self.list_held) == Cat(known.number, known.held))),
-            Assert(~asked | (dut.list_tag == tag), "the list has the tag at its place"),
+            inside.eq(inside + self.tag_valid - dut.output_valid),
+            enabled.eq(self.enable),
+            Assume(~self.tag_valid | (inside != g.queue_depth), "no more lookups than the queue holds"),
+            Assume(~self.answer_valid | (hits.level < tags.level), "an answer is to a lookup"),
+            Assume(~self.start | ((inside == 0) & ~self.tag_valid & dut.ready), "it starts when it is idle"),
+            Assume(dut.ready | ~self.tag_valid, "no lookups while it walks"),
+            Assume((self.enable == enabled) | self.start, "enable is a mini-batch's"),
+            Assert(~dut.output_valid | busy, "an answer comes after the tracker's"),
+            Assert(~dut.output_valid | (dut.output_hit == hit), "hit or miss as the tracker says"),
         ]
-        return known, Mux(known.held, ~known.number, known.number)[: g.local_bits]
+        return tag, missed, busy
+
+    def _tables(self, m: Module, dut, tables: list[Registers], watch, known, counts) -> None:
+        """What the entries of the tables are: those of rows listed in this mini-batch, and in the one before."""
+        g = self.geometry
+        side, walk = Signal(), Signal(range(ENTRIES))
+        epochs = [Signal(EPOCH_BITS, name=f"ref_epoch{index}") for index in range(2)]
+        walking = [Signal(init=1, name=f"ref_walking{index}") for index in range(2)]
+        m.d.sync += walk.eq(walk + 1)
+        with m.If(walk == ENTRIES - 1):
+            m.d.sync += [here.eq(0) for here in walking]
+        with m.If(self.start):
+            m.d.sync += side.eq(~side)
+            for index, epoch in enumerate(epochs):
+                with m.If(side != index):
+                    m.d.sync += epoch.eq(epoch + 1)
+                    with m.If(epoch.all()):
+                        m.d.sync += [epoch.eq(1), walk.eq(0), walking[index].eq(1)]
+        m.d.sync += Assert(dut.ready == ~Cat(walking).any(), "ready when nothing walks")
+        home = watch[: (ENTRIES - 1).bit_length()]
+        for index, table in enumerate(tables):
+            current = side == index
+            valid = [(row.epoch == epochs[index]) & (epochs[index] != 0) & ~walking[index] for row in table.rows]
+            match = [here & (row.tag == watch) for here, row in zip(valid, table.rows, strict=True)]
+            found, reached = Const(0), Const(1)
+            for offset in range(ENTRIES):
+                at = (home + offset)[: len(home)]
+                right = ~current | (Array(row.place.as_value() for row in table.rows)[at] == known.place.as_value())
+                found |= reached & Array(match)[at] & right
+                reached &= Array(valid)[at]
+            due = Mux(current, known.listed, known.was)
+            m.d.sync += [
+                Assert(sum(match) == due, "a row that is listed has an entry, any other none"),
+                Assert(found == due, "a search finds it"),
+                Assert(~current | (sum(valid) == counts[0] + counts[1]), "an entry a row"),
+            ]
+            for number, row in enumerate(table.rows):
+                m.d.sync += [
+                    Assert(walking[index] | (row.epoch <= epochs[index]), "no entry is of an epoch to come"),
+                    Assert(~walking[index] | (number >= walk) | (row.epoch == 0), "the walk empties"),
+                ]
 
 
 def test_lists_are_sequential(tmp_path):

@@ -9,24 +9,26 @@ from pathlib import Path
 
 import pytest
 
-from hotline_hw.generate import TOP, generate_verilog, sidecar
+from hotline_hw.generate import TOPS, generate_verilog, sidecar
 from hotline_hw.params import PRESETS, preset
-from hotline_hw.regdoc import c_header, markdown, svd
+from hotline_hw.regdoc import DEVICE_REGISTERS, c_header, markdown, svd
 from hotline_hw.regmap import REGISTERS
 from hotline_sim.verilator import find_verilator
 
 ROOT = Path(__file__).parents[2]
 RTL = ROOT / "rtl"
+MOST_BYTES = {"hotline_core": 1_250_000, "hotline_device": 2_000_000}
 
 
+@pytest.mark.parametrize("top", TOPS)
 @pytest.mark.parametrize("name", PRESETS)
-def test_shipped_files_are_what_the_source_generates(name: str) -> None:
+def test_shipped_files_are_what_the_source_generates(name: str, top: str) -> None:
     folder = RTL / name
     hint = "the hardware's source has changed: run `make rtl` and commit rtl/ with it"
-    assert (folder / f"{TOP}.v").read_text() == generate_verilog(preset(name)), hint
-    assert json.loads((folder / f"{TOP}.json").read_text()) == json.loads(json.dumps(sidecar(preset(name)))), hint
+    assert (folder / f"{top}.v").read_text() == generate_verilog(preset(name), top), hint
+    assert json.loads((folder / f"{top}.json").read_text()) == json.loads(json.dumps(sidecar(preset(name), top))), hint
     assert (folder / "registers.md").read_text() == markdown(), hint
-    assert (folder / f"{TOP}.v").stat().st_size < 1_250_000
+    assert (folder / f"{top}.v").stat().st_size < MOST_BYTES[top]
 
 
 def test_shipped_register_files_are_what_the_map_says() -> None:
@@ -36,11 +38,12 @@ def test_shipped_register_files_are_what_the_map_says() -> None:
     assert (RTL / "hotline.svd").read_text() == svd(), hint
 
 
+@pytest.mark.parametrize("top", TOPS)
 @pytest.mark.parametrize("name", PRESETS)
-def test_lint_finds_nothing_but_explained_waivers(name: str) -> None:
+def test_lint_finds_nothing_but_explained_waivers(name: str, top: str) -> None:
     verilator = find_verilator()
     lint = subprocess.run(
-        [verilator.path, "--lint-only", "-Wall", "--top-module", TOP, RTL / "waivers.vlt", RTL / name / f"{TOP}.v"],
+        [verilator.path, "--lint-only", "-Wall", "--top-module", top, RTL / "waivers.vlt", RTL / name / f"{top}.v"],
         env=verilator.environment(), capture_output=True, text=True,
     )  # fmt: skip
     found = re.findall(r"^%.*", lint.stdout + lint.stderr, flags=re.MULTILINE)
@@ -49,25 +52,33 @@ def test_lint_finds_nothing_but_explained_waivers(name: str) -> None:
 
 def test_a_latch_would_be_found_by_lint(tmp_path: Path) -> None:
     """The waivers must not silence what matters."""
-    text = (RTL / "tiny" / f"{TOP}.v").read_text()
+    text = (RTL / "tiny" / "hotline_core.v").read_text()
     broken = text.replace(
         "endmodule", "  reg latched;\n  always @* if (rst) latched = clk;\n  assign irq = latched;\nendmodule", 1
     )
-    path = tmp_path / f"{TOP}.v"
+    path = tmp_path / "hotline_core.v"
     path.write_text(broken)
     verilator = find_verilator()
     lint = subprocess.run(
-        [verilator.path, "--lint-only", "-Wall", "--top-module", TOP, RTL / "waivers.vlt", path],
+        [verilator.path, "--lint-only", "-Wall", "--top-module", "hotline_core", RTL / "waivers.vlt", path],
         env=verilator.environment(), capture_output=True, text=True,
     )  # fmt: skip
     assert lint.returncode != 0
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_ports_have_the_customary_names(name: str) -> None:
-    geometry = preset(name)
-    description = json.loads((RTL / name / f"{TOP}.json").read_text())
+def described(name: str, top: str) -> tuple[dict[str, tuple[str, int]], set[str]]:
+    """Ports by name and names of registers, from the sidecar; the ports must be the module's."""
+    description = json.loads((RTL / name / f"{top}.json").read_text())
     ports = {port["name"]: (port["direction"], port["width"]) for port in description["ports"]}
+    header = re.search(rf"module {top}\((.*?)\);", (RTL / name / f"{top}.v").read_text(), flags=re.DOTALL)
+    assert header and {port.strip() for port in header[1].split(",")} == ports.keys()
+    return ports, {register["name"] for register in description["registers"]}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_ports_of_the_core_have_the_customary_names(name: str) -> None:
+    geometry = preset(name)
+    ports, registers = described(name, "hotline_core")
     lookup = 64 * geometry.lanes
     expected = {
         "clk": ("input", 1), "rst": ("input", 1), "irq": ("output", 1),
@@ -78,6 +89,21 @@ def test_ports_have_the_customary_names(name: str) -> None:
         "s_axis_state_tdata": ("input", 64 * geometry.ways), "m_axis_state_tdata": ("output", 64 * geometry.ways),
     }  # fmt: skip
     assert expected.items() <= ports.items()
-    header = re.search(rf"module {TOP}\((.*?)\);", (RTL / name / f"{TOP}.v").read_text(), flags=re.DOTALL)
-    assert header and {port.strip() for port in header[1].split(",")} == ports.keys()
-    assert {register["name"] for register in description["registers"]} == {register.name for register in REGISTERS}
+    assert registers == {register.name for register in REGISTERS}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_ports_of_the_device_have_the_customary_names(name: str) -> None:
+    geometry = preset(name)
+    ports, registers = described(name, "hotline_device")
+    bits, ids = geometry.axi_bits, geometry.tag_id_bits
+    expected = {
+        "clk": ("input", 1), "rst": ("input", 1), "irq": ("output", 1), "core_clk": ("input", 1),
+        "core_clk_enable": ("output", 1), "s_axil_awaddr": ("input", 13), "s_axil_araddr": ("input", 13),
+        "m_axi_awaddr": ("output", 64), "m_axi_awid": ("output", ids), "m_axi_wdata": ("output", bits),
+        "m_axi_wstrb": ("output", bits // 8), "m_axi_bready": ("output", 1), "m_axi_arlen": ("output", 8),
+        "m_axi_rdata": ("input", bits), "m_axi_rid": ("input", ids), "m_axi_rlast": ("input", 1),
+    }  # fmt: skip
+    assert expected.items() <= ports.items()
+    assert not any("axis" in port for port in ports)
+    assert registers == {register.name for register in DEVICE_REGISTERS}

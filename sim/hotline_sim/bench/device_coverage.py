@@ -112,10 +112,10 @@ _INSIDE = {"index_wraps": "a ring index from 65535 to 0"}
 
 
 def device_coverpoints(geometry: Geometry, inside: bool = False) -> dict[str, str]:
-    """Name and meaning of every coverpoint; with those that are seen only where a simulator shows the device's inside.
-    """
+    """Name and meaning of every coverpoint; `inside`: with those that are seen where a simulator shows the inside."""
+    ends = [(op.name, status.name) for op in Opcode for status in STATUSES[op]]
     return {
-        **{f"{op.name}_{status.name}": f"{op.name} that ended {status.name}" for op in Opcode for status in STATUSES[op]},
+        **{f"{op}_{status}": f"{op} that ended {status}" for op, status in ends},
         "unknown_OPCODE": "an opcode that does not exist",
         **(_MID_BEAT if geometry.granules > 1 else {}),
         **_ROWS, **_LOOKUPS, **_RESULTS,

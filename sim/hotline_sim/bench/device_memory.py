@@ -28,7 +28,12 @@ CORNERS = {
 }
 """Reads that idle or not, writes that are held back or not."""
 DISORDER = replace(
-    CORNERS["slow"], r_gap=0.1, ar_stall=0.1, interleave=0.5, early_data=0.3, read_latency=Latency(40, "exponential", 160)
+    CORNERS["slow"],
+    r_gap=0.1,
+    ar_stall=0.1,
+    interleave=0.5,
+    early_data=0.3,
+    read_latency=Latency(40, "exponential", 160),
 )
 """Reads overtake each other, their beats come interleaved, data is taken before its address."""
 LIMITED = {1: replace(DISORDER, reads=1, writes=1), 2: replace(DISORDER, reads=2, writes=2)}

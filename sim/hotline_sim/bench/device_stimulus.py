@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from hotline_hw.dma.descriptors import BUFFER_ALIGN, SUMMARY_BYTES, Flag, Opcode
+from hotline_hw.dma.descriptors import BUFFER_ALIGN, SUMMARY_BYTES, Flag, Opcode, Status
 from hotline_hw.words import LAST_FIELD, RESERVED_FIELD, TABLE_FIELD
 
 from ..ring_entries import Descriptor
 from .device_tb import TABLE_ROWS, DeviceTB
 
-__all__ = ["Maker", "words_of"]
+__all__ = ["Maker", "goes_on", "words_of"]
 
-_TABLES = 3
+_TABLES = 3  # of lookup words and of lists
 _POOLS = (0, Flag.POOL, Flag.POOL | Flag.MEAN, Flag.POOL | Flag.BF16, Flag.POOL | Flag.MEAN | Flag.BF16)
 
 
@@ -185,3 +185,14 @@ class Maker:
             wrong.append(lambda: replace(it, targets=(it.targets[0] + 16, *it.targets[1:])))
             wrong.append(lambda: replace(it, targets=(self.tb.secret.address, *it.targets[1:])))
         return wrong[self.rng.integers(len(wrong))]()
+
+
+async def goes_on(tb: DeviceTB) -> None:
+    """The device carries out descriptors as ever."""
+    maker = Maker(tb, universe=3)  # few rows: they find room in the lists
+    done = await tb.run(
+        maker.learn(), maker.classify(), maker.gather(flags=Flag.KEYS), maker.gather(flags=Flag.HELD),
+        maker.random_list(7), maker.select(),
+    )  # fmt: skip
+    ends = [Status(one.status).name for one in done]
+    assert set(ends) == {"OK"}, f"descriptors after an error ended {', '.join(ends)}"

@@ -30,7 +30,7 @@ __all__ = [
 
 BENCH_MODULES = ("tests_stream", "tests_csr", "tests_state", "tests_select", "tests_random")
 DEVICE_BENCH_MODULES = (
-    "tests_device_random", "tests_device_refused", "tests_device_rows", "tests_device_faults", "tests_device_abort",
+    "tests_device_random", "tests_device_refused", "tests_device_faults", "tests_device_abort",
     "tests_device_rings", "tests_device_host",
 )  # fmt: skip
 _MODULES = {TOP: BENCH_MODULES, DEVICE_TOP: DEVICE_BENCH_MODULES}

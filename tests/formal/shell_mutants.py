@@ -1,0 +1,105 @@
+"""Mistakes in the small blocks of the DMA shell, each of which its proof catches: `right` in the block's module becomes
+`wrong`."""
+
+from __future__ import annotations
+
+__all__ = ["ACCOUNTS", "AXIL_SPLIT", "DISPATCH", "GRANULES", "RESULTS", "SETS", "TAP", "VERDICTS", "WALKER", "WORDS"]
+
+Mutants = dict[str, tuple[str, str]]
+
+GRANULES: Mutants = {
+    "what an end left over is forgotten": ("overflowed.eq(piece.end & (total > size))", "overflowed.eq(0)"),
+    "an end comes before what it left over": ("out.end.eq(piece.end & (total <= size))", "out.end.eq(piece.end)"),
+    "granules from the bottom of the beat": ("piece.data >> first * _BITS", "piece.data"),
+    "the next packet begins behind the last": ("level.eq(Mux(piece.end, 0, total))", "level.eq(total)"),
+    "a beat that waits is overwritten": ("free.eq(~self.output.valid | self.output.ready)", "free.eq(1)"),
+    "not busy with a beat that waits": (
+        "self.busy.eq(self.output.valid | overflowed | (level != 0))", "self.busy.eq(overflowed | (level != 0))",
+    ),
+}  # fmt: skip
+
+WORDS: Mutants = {
+    "a last place that stays free fills the beat": (
+        "word.last | (word.some & (place == room - 1))", "word.last | (place == room - 1)",
+    ),
+    "the next packet begins behind the last": (
+        "place.eq(Mux(word.last, 0, place + word.some))", "place.eq(place + word.some)",
+    ),
+    "an end without a word has one": (
+        "out.words.eq((place + word.some) * (bits // 32))", "out.words.eq((place + 1) * (bits // 32))",
+    ),
+}  # fmt: skip
+
+RESULTS: Mutants = {
+    "a last beat is full": ("out.words.eq(place * lanes + beat.count)", "out.words.eq(place * lanes + lanes)"),
+    "a packet that ends halfway stays": (
+        "self.output.valid.eq(beat.last | (place == beats - 1))", "self.output.valid.eq(place == beats - 1)",
+    ),
+    "the next packet begins halfway": ("place.eq(Mux(beat.last, 0, place + 1))", "place.eq(place + 1)"),
+}  # fmt: skip
+
+SETS: Mutants = {
+    "a set that is not whole": ("self.output.valid.eq(part == parts - 1)", "self.output.valid.eq(part == parts - 2)"),
+    "parts in the wrong place": ("part.eq(Mux(part == parts - 1, 0, part + 1))", "part.eq(part - 1)"),
+}
+
+VERDICTS: Mutants = {
+    "bits beyond the verdicts": ("((beat.bits & within) << level)", "(beat.bits << level)"),
+    "what a word left over is lost": (
+        "hold.eq(Mux(whole, merged[_BITS:], merged[:_BITS]))", "hold.eq(merged[:_BITS])",
+    ),
+    "an empty last word": ("out.some.eq(level != 0)", "out.some.eq(1)"),
+    "the next mini-batch begins before the last one's end": (
+        "self.input.ready.eq(free & ~ending)", "self.input.ready.eq(free)",
+    ),
+    "verdicts of the last mini-batch stay": ("ending.eq(0), hold.eq(0), level.eq(0)", "ending.eq(0), level.eq(0)"),
+}  # fmt: skip
+
+AXIL_SPLIT: Mutants = {
+    "an address is sent twice": ("address_sent.eq(address_sent | half.awready)", "address_sent.eq(address_sent)"),
+    "data is sent twice": ("data_sent.eq(data_sent | half.wready)", "data_sent.eq(data_sent)"),
+    "data goes before its address": ("writing.eq(has_address & has_data)", "writing.eq(has_data)"),
+    "a read is asked twice": ("asked.eq(asked | half.arready)", "asked.eq(asked)"),
+    "a second read overtakes": ("bus.arready.eq(~reading)", "bus.arready.eq(1)"),
+    "reads of the upper half go to the lower": ("read_upper.eq(bus.araddr[-1])", "read_upper.eq(0)"),
+    "protection of the next write": ("half.awprot.eq(protection)", "half.awprot.eq(bus.awprot)"),
+    "reads do not count as access": (
+        "Mux(writing, ~to_upper, 0) | Mux(reading, ~read_upper, 0)", "Mux(writing, ~to_upper, 0)",
+    ),
+}  # fmt: skip
+
+ACCOUNTS: Mutants = {
+    "two causes": ("getattr(self, cause) & ~earlier)", "getattr(self, cause))"),
+    "idle cycles count": ("self.dma_overhead.eq(self.busy & ~earlier)", "self.dma_overhead.eq(~earlier)"),
+}
+
+WALKER: Mutants = {
+    "a row too far": ("(row >= read.data.rows)", "(row > read.data.rows)"),
+    "rows behind a bad one": ("valid[0] & ~unknown & ~beyond & ~ended", "valid[0] & ~unknown & ~beyond"),
+    "unknown tables are read": ("valid[0] & ~unknown & ~beyond & ~ended", "valid[0] & ~beyond & ~ended"),
+    "a table that was taken away": ("self.table.rows != 0", "1"),
+    "a request that waits is overwritten": ("move.eq(~valid[-1] | self.output.ready)", "move.eq(1)"),
+    "ends of bags go ahead": (
+        "Cat(bag_last).eq(Cat(name.bag_last, bag_last[:-1]))", "Cat(bag_last).eq(name.bag_last.replicate(_STAGES))",
+    ),
+    "named while a key waits": (
+        "take.eq(self.names.valid & (self.keys.ready | ~self.want_keys) & ~dropping)",
+        "take.eq(self.names.valid & ~dropping)",
+    ),
+}  # fmt: skip
+
+DISPATCH: Mutants = {
+    "a miss is popular": ('source.misses == 0 if name == "popular"', 'source.misses < 2 if name == "popular"'),
+    "lookups on both streams": ("source.valid & wanted", "source.valid"),
+    "one side takes a beat twice": ("side.input.valid.eq(self.input.valid & both_ready)",
+                                    "side.input.valid.eq(self.input.valid)"),
+    "every lookup of a beat is of one sample": ("sample.eq(beat.sample + index)", "sample.eq(beat.sample)"),
+}  # fmt: skip
+
+TAP: Mutants = {
+    "verdicts of lookups": ("end = source.valid & source.last", "end = source.valid"),
+    "verdicts of free lanes": ("end = source.valid & source.last", "end = source.last"),
+    "an empty mini-batch has no end": ("something = (out.count != 0) | out.last", "something = out.count != 0"),
+    "a verdict is not waited for": ("self.input.ready.eq(self.output.ready | ~something)", "self.input.ready.eq(1)"),
+    "verdicts by lane": ("places[lane] == bit", "lane == bit"),
+}

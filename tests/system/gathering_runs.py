@@ -1,0 +1,129 @@
+"""Training with an accelerator that gathers, for tests: runs on one log, and rows in flux that must not be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from hotline_host.accelerator import Accelerator, Ready
+from hotline_host.baseline import OrdinaryTrainer
+from hotline_host.data.log import ClickLog
+from hotline_host.dlrm import ModelConfig
+from hotline_host.driver import Driver, Policy
+from hotline_host.minibatches import MiniBatches
+from hotline_host.step import SplitTrainer
+from hotline_host.trainer import TrainConfig
+from hotline_hw.params import PRESETS, Geometry
+from hotline_sim.backends import open_device
+
+ROWS = np.array([40, 7, 300, 1])
+ROOMY = PRESETS["tiny"].override({"working_rows": 512})
+"""Lists every row there is."""
+SAMPLES, STEPS = 24, 24
+
+
+def drifting_log(*, multi_hot: bool) -> ClickLog:
+    """Skewed rows, others as time goes by; multi-hot bags hold 0 to 3 lookups."""
+    rng = np.random.default_rng(8)
+    samples = SAMPLES * STEPS
+    lengths = rng.integers(0, 4, (samples, 4)) if multi_hot else np.ones((samples, 4), np.int64)
+    tables = np.repeat(np.tile(np.arange(4), samples), lengths.ravel())
+    time = np.repeat(np.arange(samples), lengths.sum(1)) // 40
+    indices = (0.3 * ROWS[tables] * rng.random(len(tables)) ** 3).astype(np.int64) + time
+    return ClickLog(
+        name="drifting", tables=tuple("abcd"), rows=ROWS, indices=indices % ROWS[tables], lengths=lengths,
+        dense=rng.standard_normal((samples, 3)).astype(np.float32),
+        label=(rng.random(samples) < 0.4).astype(np.float32),
+    )  # fmt: skip
+
+
+def config(optimizer: str) -> TrainConfig:
+    model = ModelConfig(dimension=6, bottom=(16,), top=(16, 8))  # rows of 48 bytes in float64: held ones are aligned
+    return TrainConfig(model, 3, optimizer, rate=0.05 if optimizer == "adagrad" else 0.5)
+
+
+@dataclass
+class Run:
+    """What came of it. `all_listed`: whether the accelerator listed the mini-batch's cold rows."""
+
+    trainer: SplitTrainer | OrdinaryTrainer
+    losses: list[float] = field(default_factory=list)
+    early: int = 0
+    late: int = 0
+    held: int = 0
+    moved: int = 0
+    all_listed: list[bool] = field(default_factory=list)
+
+    def record(self, ready: Ready, loss: float) -> None:
+        self.losses.append(loss)
+        self.early += ready.gathering.early
+        self.late += ready.gathering.late
+        self.moved += len(ready.moves or ())
+        self.all_listed.append(ready.split.working is not None)
+        self.held += ready.split.working.held if ready.split.working else 0
+
+
+def train(
+    backend: str, optimizer: str = "adagrad", *, multi_hot: bool = True, geometry: Geometry = ROOMY,
+    by_host: bool = False, poison: bool = False, select_every: int = 3, steps: int = STEPS,
+) -> Run:  # fmt: skip
+    """Trains in float64 while rows move.
+
+    Args:
+        by_host: leaves working parameters aside, so that the host gathers.
+        poison: rows in flux are NaN for as long as the accelerator is at work beside a step.
+    """
+    log = drifting_log(multi_hot=multi_hot)
+    batches = MiniBatches(log, 0, log.size, SAMPLES)
+    with open_device(backend, geometry) as device:
+        driver = Driver(device)
+        driver.configure(Policy(age_period=1))
+        trainer = SplitTrainer(
+            config(optimizer), ROWS, geometry.hot_capacity, dtype=torch.float64, seed=4, memory=device.memory
+        )
+        run = Run(trainer)
+        with Accelerator(driver, trainer, 1.0, select_every) as accelerator:
+            poisoned = _Poison(accelerator, trainer, batches) if poison else None
+            for ready in accelerator.splits(batches, steps):
+                if poisoned:
+                    poisoned.lift()
+                working = None if by_host else ready.working
+                run.record(ready, trainer.step(ready.batch, ready.split.popular, ready.split.slots, working))
+    return run
+
+
+def train_ordinary(optimizer: str, *, multi_hot: bool, steps: int = STEPS) -> Run:
+    log = drifting_log(multi_hot=multi_hot)
+    batches = MiniBatches(log, 0, log.size, SAMPLES)
+    trainer = OrdinaryTrainer(config(optimizer), ROWS, dtype=torch.float64, seed=4)
+    return Run(trainer, [trainer.step(batches[step]) for step in range(steps)])
+
+
+class _Poison:
+    """From when a mini-batch is ready until the accelerator has done all that it does beside the step, the rows that
+    the step will update are NaN in host memory.
+    """
+
+    def __init__(self, accelerator: Accelerator, trainer: SplitTrainer, batches: MiniBatches) -> None:
+        self._accelerator, self._store = accelerator, trainer.store
+        self._step, self._saved = 0, (torch.empty(0), torch.empty(0))
+        finish = accelerator._gatherer.finish
+
+        def finish_and_poison(gathering):
+            working = finish(gathering)
+            batch = batches[self._step]
+            cold = gathering.split.slots < 0
+            keys = np.unique(trainer.tables.keys(batch.tables[cold], batch.indices[cold]))
+            self._saved = torch.from_numpy(keys), self._store.cold[keys].clone()
+            self._store.cold[keys] = torch.nan
+            self._step += 1
+            return working
+
+        accelerator._gatherer.finish = finish_and_poison
+
+    def lift(self) -> None:
+        self._accelerator._pool.submit(int).result()  # behind the split and the gather that are under way
+        keys, rows = self._saved
+        self._store.cold[keys] = rows
