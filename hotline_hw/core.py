@@ -57,7 +57,8 @@ class HotlineCore(wiring.Component):
             listed. working_full: since then a row found no place.
         list_bank, list_held, list_number: a row in a list. list_count: rows of that list, one cycle later; list_key:
             the row's mixed key, two cycles later, both in the clock domain `shell`, which must be there.
-        verdicts: payload `verdict_bits`, of the samples of mini-batches that are classified, in order.
+        verdicts: payload `verdict_bits`, of the samples of mini-batches that are classified, in order. One that is
+            learned has a last beat too, without bits.
 
     Throughput: `lanes` lookups a cycle, less the cuts and waits that uneven banks cost (counters split_beats,
     bank_stall).

@@ -19,7 +19,15 @@ from .descriptors import Opcode, Status
 from .fetch import DescriptorFetch
 from .layouts import Fault, ReadTarget, axi_signature
 from .read import ReadEngine
-from .registers import DEVICE_ADDRESS_BITS, DMA_COUNTERS, MAX_RING_LOG2, SHELL_REGISTERS, WINDOWS, DmaCommand
+from .registers import (
+    DEVICE_ADDRESS_BITS,
+    DMA_COUNTERS,
+    MAX_RING_LOG2,
+    SHELL_REGISTERS,
+    WINDOWS,
+    DmaCommand,
+    shell_register,
+)
 from .ring_control import RingControl
 from .row_path import RowPath
 from .sequencer import CHANNELS, Sequencer
@@ -116,9 +124,17 @@ class HotlineDevice(wiring.Component):
         enable = csr.dma_control[0]
         waited = Signal()
         m.d.sync += waited.eq(sequencer.waits)
-        errors = Cat(
-            rings.doorbell_error, sequencer.waits & ~waited, fetch.failed, sequencer.lost,
-        )  # fmt: skip
+        places = {name: Signal(32, name=name) for name in ("ring_lo", "ring_hi", "cpl_lo", "cpl_hi", "ring_size")}
+        moved = Signal()  # a ring, while enabled
+        for name, place in places.items():
+            mask = sum(field.mask for field in shell_register(name.upper()).fields)
+            written = getattr(csr, f"{name}_write")
+            m.d.comb += getattr(csr, name).eq(place)
+            with m.If(written & enable):
+                m.d.comb += moved.eq(1)
+            with m.Elif(written):
+                m.d.sync += place.eq(csr.write_data & mask)
+        errors = Cat(rings.doorbell_error | moved, sequencer.waits & ~waited, fetch.failed, sequencer.lost)
         manager = (g.axi_bytes.bit_length() - 1, WINDOWS, g.tag_id_bits, g.read_beats.bit_length() - 1)
         m.d.comb += [
             csr.cap_dma.eq(sum(value << 8 * place for place, value in enumerate(manager))),
@@ -127,16 +143,16 @@ class HotlineDevice(wiring.Component):
             csr.ring_producer.eq(rings.producer), csr.ring_consumer.eq(rings.consumer),
             csr.cpl_producer.eq(rings.cpl_producer), csr.cpl_consumer.eq(rings.cpl_consumer),
             csr.dma_error_set.eq(errors), csr.dma_irq_status_set.eq(Cat(rings.interrupt, errors.any())),
-            rings.log2_size.eq(Mux(csr.ring_size > MAX_RING_LOG2, MAX_RING_LOG2, csr.ring_size)),
+            rings.log2_size.eq(Mux(places["ring_size"] > MAX_RING_LOG2, MAX_RING_LOG2, places["ring_size"])),
             rings.clear.eq(~enable & sequencer.quiet & ~fetch.busy),
             rings.producer_write.eq(csr.ring_producer_write), rings.cpl_consumer_write.eq(csr.cpl_consumer_write),
             rings.write_data.eq(csr.write_data), rings.coalesce.eq(csr.dma_coalesce), rings.delay.eq(csr.dma_delay),
             rings.fetched.eq(fetch.fetched), rings.completed.eq(sequencer.completed),
             rings.urgent.eq(sequencer.urgent),
-            fetch.enable.eq(enable), fetch.base.eq(Cat(csr.ring_lo, csr.ring_hi)), fetch.entry.eq(rings.entry),
-            fetch.available.eq(rings.available),
+            fetch.enable.eq(enable), fetch.base.eq(Cat(places["ring_lo"], places["ring_hi"])),
+            fetch.entry.eq(rings.entry), fetch.available.eq(rings.available),
             sequencer.enable.eq(enable), sequencer.room.eq(rings.room),
-            sequencer.cpl_base.eq(Cat(csr.cpl_lo, csr.cpl_hi)), sequencer.cpl_entry.eq(rings.cpl_entry),
+            sequencer.cpl_base.eq(Cat(places["cpl_lo"], places["cpl_hi"])), sequencer.cpl_entry.eq(rings.cpl_entry),
             sequencer.generation.eq(rings.generation),
         ]  # fmt: skip
         wiring.connect(m, fetch.output, sequencer.descriptors)

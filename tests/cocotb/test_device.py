@@ -18,7 +18,7 @@ SIMULATORS = ("verilator", "icarus")
 TESTS = bench_tests(DEVICE_TOP)
 
 
-@pytest.fixture(scope="module", params=itertools.product(DEVICE_GEOMETRIES, SIMULATORS), ids="-".join)
+@pytest.fixture(scope="module", params=list(itertools.product(DEVICE_GEOMETRIES, SIMULATORS)), ids="-".join)
 def run(request) -> BenchRun:
     """The simulation of every selected test of a geometry and simulator."""
     geometry, simulator = request.param

@@ -14,15 +14,18 @@ T = TypeVar("T")
 
 
 class Small(Geometry):
-    """Bursts of two beats."""
+    """Bursts of two beats, and as small a buffer as one likes."""
 
     burst_beats = 2  # type: ignore[assignment]
 
+    def _check_shell(self, rule: object) -> None:
+        pass
 
-def geometry(axi_bits: int, *, read_tags: int = 2) -> Geometry:
+
+def geometry(axi_bits: int, *, read_tags: int = 2, read_beats: int = 4) -> Geometry:
     return Small(
         lanes=8, banks=2, sets=2, ways=8, table_bits=1, row_bits=5, bank_ports=1, queue_depth=2, beat_depth=4,
-        axi_bits=axi_bits, working_rows=4, read_tags=read_tags, read_beats=4,
+        axi_bits=axi_bits, working_rows=4, read_tags=read_tags, read_beats=read_beats,
     )  # fmt: skip
 
 

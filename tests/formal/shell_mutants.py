@@ -3,7 +3,19 @@
 
 from __future__ import annotations
 
-__all__ = ["ACCOUNTS", "AXIL_SPLIT", "DISPATCH", "GRANULES", "RESULTS", "SETS", "TAP", "VERDICTS", "WALKER", "WORDS"]
+__all__ = [
+    "ACCOUNTS",
+    "AXIL_SPLIT",
+    "DISPATCH",
+    "GRANULES",
+    "RESULTS",
+    "RINGS",
+    "SETS",
+    "TAP",
+    "VERDICTS",
+    "WALKER",
+    "WORDS",
+]
 
 Mutants = dict[str, tuple[str, str]]
 
@@ -78,7 +90,9 @@ WALKER: Mutants = {
     "rows behind a bad one": ("valid[0] & ~unknown & ~beyond & ~ended", "valid[0] & ~unknown & ~beyond"),
     "unknown tables are read": ("valid[0] & ~unknown & ~beyond & ~ended", "valid[0] & ~beyond & ~ended"),
     "a table that was taken away": ("self.table.rows != 0", "1"),
-    "a request that waits is overwritten": ("move.eq(~valid[-1] | self.output.ready)", "move.eq(1)"),
+    "a request that waits is overwritten": (
+        "move.eq(~valid[-1] | self.output.ready)", "move.eq(~valid[-1] | self.output.ready | valid[0])",
+    ),
     "ends of bags go ahead": (
         "Cat(bag_last).eq(Cat(name.bag_last, bag_last[:-1]))", "Cat(bag_last).eq(name.bag_last.replicate(_STAGES))",
     ),
@@ -103,3 +117,23 @@ TAP: Mutants = {
     "a verdict is not waited for": ("self.input.ready.eq(self.output.ready | ~something)", "self.input.ready.eq(1)"),
     "verdicts by lane": ("places[lane] == bit", "lane == bit"),
 }
+
+RINGS: Mutants = {
+    "descriptors are taken back": (
+        "distance(new, self.producer) > size - ready", "distance(new, self.consumer) > size",
+    ),
+    "a descriptor too many": ("> size - ready)", "> size - ready + 1)"),
+    "completions are read that are not written": (
+        "distance(new, self.cpl_consumer) > waiting", "distance(new, self.cpl_consumer) > size",
+    ),
+    "room in a full ring": ("self.room.eq(waiting < size)", "self.room.eq(waiting <= size)"),
+    "upper bits of a doorbell are ignored": (
+        "beyond | (distance(new, self.producer)", "(distance(new, self.producer)",
+    ),
+    "a generation an entry": ("(self.cpl_producer & size) == 0", "(self.cpl_producer & mask) == 0"),
+    "by number one too late": ("enough = waiting + 1 >= self.coalesce", "enough = waiting >= self.coalesce"),
+    "never by time": ("(timer >= self.delay)", "(timer > self.delay)"),
+    "by time again and again": (" & ~told)", ")"),
+    "by time once for all": ("timer.eq(0), told.eq(0)]\n        m.d.sync", "timer.eq(0)]\n        m.d.sync"),
+    "nothing is urgent": ("self.urgent | enough", "enough"),
+}  # fmt: skip

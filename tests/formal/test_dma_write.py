@@ -320,6 +320,7 @@ class BurstsAreWritten(wiring.Component):
         ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 2])
 def test_bursts_are_written(channels, tmp_path):
     prove(BurstsAreWritten(channels), tmp_path / "prove", seconds=500)

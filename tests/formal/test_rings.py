@@ -16,6 +16,7 @@ from hotline_hw.dma.ring_control import RingControl
 from hotline_sim.formal import PropertyFailed, check, cover, first_value, prove
 from tests.formal.dma_parts import with_parts
 from tests.formal.mutants import mutated
+from tests.formal.shell_mutants import RINGS
 
 BITS = 4  # of an index
 MOST_LOG2 = 3
@@ -132,3 +133,9 @@ class Rings(wiring.Component):
 def test_indexes_stay_in_their_rings(tmp_path):
     prove(Rings(), tmp_path / "prove")
     cover(Rings(), tmp_path / "cover", cycles=20)
+
+
+@pytest.mark.parametrize("mutant", RINGS)
+def test_broken_rings_are_caught(mutant, tmp_path):
+    with pytest.raises(PropertyFailed):
+        check(Rings(mutated(RingControl, *RINGS[mutant])), tmp_path, cycles=9)

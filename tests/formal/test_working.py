@@ -83,8 +83,8 @@ class ListsAreSequential(wiring.Component):
         entry = tag + EPOCH_BITS + place_layout(geometry).size
         super().__init__(
             {
-                "start": In(1), "enable": In(1), "tag_valid": In(1), "tag": In(tag), "answer_valid": In(1), "hit": In(1),
-                "list_held": In(1), "list_number": In(geometry.local_bits), "watch": In(tag),
+                "start": In(1), "enable": In(1), "tag_valid": In(1), "tag": In(tag), "answer_valid": In(1),
+                "hit": In(1), "list_held": In(1), "list_number": In(geometry.local_bits), "watch": In(tag),
                 "content": In(entry).array(2 * ENTRIES),
             }
         )  # fmt: skip
@@ -163,11 +163,11 @@ class ListsAreSequential(wiring.Component):
         m.d.sync += [
             waits.eq(Mux(busy & ~dut.output_valid, waits + 1, 0)),
             walks.eq(Mux(dut.ready, 0, walks + 1)),
-            Assert(waits <= PLACES + 1, "answers come"),
+            Assert(waits <= PLACES, "answers come"),
             Assert(walks <= ENTRIES, "walks end"),
         ]
         m.d.sync += Cover(
-            mine & ~known.listed & known.was & new & (waits == PLACES) & (counts[0] == 1), "listed last, and held"
+            mine & ~known.listed & known.was & new & (waits == PLACES - 1) & (counts[0] == 1), "held, behind another"
         )
         return m
 
@@ -177,8 +177,8 @@ class ListsAreSequential(wiring.Component):
         g = self.geometry
         m.submodules.tags = tags = fifo.SyncFIFO(width=g.tag_bits, depth=g.queue_depth)
         m.submodules.hits = hits = fifo.SyncFIFO(width=1, depth=g.queue_depth)
-        inside, busy, tag, hit, enabled = Signal(range(g.queue_depth + 1)), Signal(), Signal(g.tag_bits), Signal(), Signal()
-        missed, taken = Signal(), Signal()
+        inside, enabled, taken = Signal(range(g.queue_depth + 1)), Signal(), Signal()
+        tag, hit, missed, busy = Signal(g.tag_bits), Signal(), Signal(), Signal()
         m.d.comb += [
             tags.w_data.eq(self.tag), tags.w_en.eq(self.tag_valid), tags.r_en.eq(taken),
             hits.w_data.eq(self.hit), hits.w_en.eq(self.answer_valid), hits.r_en.eq(taken),
@@ -204,7 +204,6 @@ class ListsAreSequential(wiring.Component):
 
     def _tables(self, m: Module, dut, tables: list[Registers], watch, known, counts) -> None:
         """What the entries of the tables are: those of rows listed in this mini-batch, and in the one before."""
-        g = self.geometry
         side, walk = Signal(), Signal(range(ENTRIES))
         epochs = [Signal(EPOCH_BITS, name=f"ref_epoch{index}") for index in range(2)]
         walking = [Signal(init=1, name=f"ref_walking{index}") for index in range(2)]

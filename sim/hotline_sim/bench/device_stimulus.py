@@ -31,11 +31,12 @@ class Maker:
     """Makes descriptors whose buffers, in a group, do not overlap.
 
     Attributes:
-        universe: lookups of mini-batches are of so many rows a table, the first of which are the most frequent.
+        universe, base: lookups of mini-batches are of so many rows a table from `base` on, the first of which are the
+            most frequent.
     """
 
-    def __init__(self, tb: DeviceTB, *, batch: int = 48, universe: int = 40) -> None:
-        self.tb, self.rng, self.batch, self.universe = tb, tb.rng, batch, universe
+    def __init__(self, tb: DeviceTB, *, batch: int = 48, universe: int = 40, base: int = 0) -> None:
+        self.tb, self.rng, self.batch, self.universe, self.base = tb, tb.rng, batch, universe, base
         self.dumped = 0  # rows of the state in memory
         self.begin_group()
 
@@ -62,7 +63,7 @@ class Maker:
 
     def rows_of(self, count: int) -> np.ndarray:
         """Skewed towards few rows."""
-        return (self.universe * self.rng.random(count) ** 2.5).astype(np.uint64)
+        return (self.base + self.universe * self.rng.random(count) ** 2.5).astype(np.uint64)
 
     def lookups(self, count: int | None = None, tables: int | None = None) -> tuple[int, int, int]:
         """A mini-batch in memory: source, count, operand."""

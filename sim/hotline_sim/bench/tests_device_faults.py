@@ -99,8 +99,8 @@ async def test_bus_errors(dut: Any, response: str, ordered: bool) -> None:
     for name in names:
         count = len(cases(tb, Maker(tb, universe=3))[name])
         for number in range(count):
-            maker = Maker(tb, universe=3)
-            await tb.run(maker.classify())
+            maker = Maker(tb, universe=3, base=int(tb.rng.integers(3, 250)))  # rows that are new: not held
+            await tb.run(maker.classify(20, 4))
             it, page, status = cases(tb, maker)[name][number]
             await tb.fail(page, _RESPONSES[response])
             done = (await tb.run(it))[0]

@@ -112,6 +112,7 @@ async def test_shapes(dut: Any) -> None:
     # All hot: what is looked up often, and selected.
     maker = Maker(tb)
     hot = np.zeros(40, np.uint32)
+    await tb.write("COMMAND", Command.CLEAR)
     await tb.run(Descriptor(opcode=Opcode.LEARN, source=maker.put(hot), count=40, operand=1), maker.select())
     done = await tb.run(maker.classify_at(maker.put(hot), 40, 1), maker.gather(), maker.gather(flags=Flag.HELD))
     assert done[0].popular_words == 40 and done[1].listed == done[2].listed == 0

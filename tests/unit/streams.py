@@ -1,0 +1,92 @@
+"""Sources and sinks, with random stalls, for components in Amaranth's simulator."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from amaranth.sim import Simulator
+
+__all__ = ["collect", "feed", "pulse"]
+
+
+async def feed(ctx: Any, stream: Any, payloads: Iterable[Any], draw: random.Random, stall: float) -> None:
+    """Offers `payloads` (dicts, or whole values of the payload) one after the other, each until it is taken."""
+    for payload in payloads:
+        while draw.random() < stall:
+            await ctx.tick()
+        ctx.set(stream.payload, payload)
+        ctx.set(stream.valid, 1)
+        ready = 0
+        while not ready:
+            _, _, ready = await ctx.tick().sample(stream.ready)
+        ctx.set(stream.valid, 0)
+
+
+async def pulse(ctx: Any, port: Any, **inputs: tuple[Any, Any]) -> None:
+    """`port` is high for one cycle. inputs: (port, value) each, set before and left so."""
+    for other, value in inputs.values():
+        ctx.set(other, value)
+    ctx.set(port, 1)
+    await ctx.tick()
+    ctx.set(port, 0)
+
+
+def collect(
+    dut: Any,
+    drive: Callable[[Any], Awaitable[None]],
+    streams: dict[str, Any],
+    draw: random.Random,
+    stall: float,
+    *processes: Callable[[Any], Awaitable[None]],
+    quiet: int = 64,
+) -> dict[str, list[Any]]:
+    """Runs `drive`, and sinks that take what comes out of `streams` until `quiet` cycles after the last of all.
+
+    Returns:
+        The payloads of every stream. That one that is offered stays as it was has been checked.
+    """
+    found: dict[str, list[Any]] = {name: [] for name in streams}
+    idle = 0
+
+    async def sink(ctx: Any, name: str) -> None:
+        nonlocal idle
+        stream, offered = streams[name], None
+        while True:
+            ready = draw.random() >= stall
+            ctx.set(stream.ready, ready)
+            _, _, valid, payload = await ctx.tick().sample(stream.valid, stream.payload)
+            assert offered is None or (valid and payload == offered), f"{name}: what is offered stays"
+            offered = payload if valid and not ready else None
+            if valid:
+                idle = 0
+            if valid and ready:
+                found[name].append(payload)
+
+    async def main(ctx: Any) -> None:
+        nonlocal idle
+        await drive(ctx)
+        idle = 0
+        while idle < quiet:
+            await ctx.tick()
+            idle += 1
+
+    def background(name: str) -> Callable[[Any], Awaitable[None]]:
+        async def run(ctx: Any) -> None:
+            await sink(ctx, name)
+
+        return run
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(main)
+    for name in streams:
+        simulator.add_testbench(background(name), background=True)
+    for process in processes:
+        simulator.add_testbench(process, background=True)
+    simulator.run()
+    return found
