@@ -109,7 +109,8 @@ class MemoryNames(wiring.Component):
     """Reads a list of lookup words from memory, well ahead of who takes them.
 
     Ports:
-        start: begins with `count` words at `source`, a multiple of BUFFER_ALIGN. stop: nothing further is named.
+        start: begins with `count` words at `source`, a multiple of BUFFER_ALIGN. stop: nothing further is named, and
+            what is offered is withdrawn.
         request: payload `read_request`. data: payload `read_beat`, what was asked for; a fault stops it.
         output: payload `named_row`. done: all names have been taken, and no data is due.
 

@@ -38,9 +38,8 @@ class RowWalker(wiring.Component):
     Ports:
         start: a new walk. stop: names are dropped from now on. row_granules: of a row. want_keys: names go to `keys`.
         table_write, table_index, table: sets up an embedding table; one of 0 rows is none.
-        names, keys: payload `named_row`. output: payload `row_request`.
+        names, keys: payload `named_row`; a key is withdrawn while no request can leave. output: payload `row_request`.
         idle: holds no name. unknown_table, beyond_table: sticky, why the walk has ended.
-        bad_name: the row that ended it.
 
     Throughput: a row a cycle. Latency: four cycles.
     """

@@ -1,4 +1,4 @@
-"""The whole device on cocotb: every bench of it in hotline_sim.bench, in two simulators.
+"""The whole device on cocotb: every bench of it in hotline_sim.bench, in two simulators, and on a wider bus in one.
 
 SEED=n chooses the stimulus, WAVES=1 records waves; a failure prints the command that replays it. The tests of a
 simulator run in one simulation, at the first of them; all of them do for the coverage.
@@ -6,7 +6,6 @@ simulator run in one simulation, at the first of them; all of them do for the co
 
 from __future__ import annotations
 
-import itertools
 import shutil
 
 import pytest
@@ -14,11 +13,11 @@ import pytest
 from hotline_sim.bench.runner import DEVICE_GEOMETRIES, BenchRun, bench_tests, run_benches
 from hotline_sim.core_verilog import DEVICE_TOP
 
-SIMULATORS = ("verilator", "icarus")
+RUNS = (("tiny", "verilator"), ("tiny", "icarus"), ("wide", "verilator"))
 TESTS = bench_tests(DEVICE_TOP)
 
 
-@pytest.fixture(scope="module", params=list(itertools.product(DEVICE_GEOMETRIES, SIMULATORS)), ids="-".join)
+@pytest.fixture(scope="module", params=RUNS, ids="-".join)
 def run(request) -> BenchRun:
     """The simulation of every selected test of a geometry and simulator."""
     geometry, simulator = request.param

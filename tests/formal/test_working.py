@@ -245,3 +245,28 @@ class ListsAreSequential(wiring.Component):
 def test_lists_are_sequential(tmp_path):
     prove(ListsAreSequential(GEOMETRY), tmp_path / "prove")
     cover(ListsAreSequential(GEOMETRY), tmp_path / "cover", cycles=30)
+
+
+MUTANTS = {
+    "what was just written is not seen": ("wrote & (wrote_index == last_index)", "0"),
+    "a row too many is listed": ("room.eq(self.count + self.held_count != 1 << g.local_bits)", "room.eq(1)"),
+    "held is what the last entry says": ("now_held.eq(Mux(before_done, held, was_there))", "now_held.eq(was_there)"),
+    "one look at the table before": ("now_before.eq(before_done | was_there | was_absent)", "now_before.eq(1)"),
+    "the last entry is written": ("free.eq(Mux(found_free, first_free, last_index))", "free.eq(last_index)"),
+    "the next entry is probed twice": ("probe.eq(probe + 1), found_free", "probe.eq(1), found_free"),
+    "the next search begins behind": ("m.d.sync += [probe.eq(1), found_free.eq(0)", "m.d.sync += [found_free.eq(0)"),
+    "a free entry found goes to the next search": ("probe.eq(1), found_free.eq(0), before", "probe.eq(1), before"),
+    "both lists from the bottom": ("Mux(is_held, ~number, number)[: g.local_bits]", "number[: g.local_bits]"),
+    "all are counted as held": ("self.held_count + (room & now_held)", "self.held_count + room"),
+    "what is not to be listed is": ("with m.If(hit | ~self.enable):", "with m.If(hit):"),
+    "nothing is emptied at reset": ("Signal(2, init=3)", "Signal(2)"),
+    "no walk when epochs come round": ("[walk.eq(0), walking[side].eq(1)]", "walk.eq(0)"),
+    "there was one before the first": ("was_absent.eq((before.epoch != epoch_before) | (epoch_before == 0))",
+                                       "was_absent.eq(before.epoch != epoch_before)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_broken_unit_is_caught(mutant, tmp_path):
+    with pytest.raises(PropertyFailed):
+        check(ListsAreSequential(GEOMETRY, mutated(WorkingList, *MUTANTS[mutant])), tmp_path, cycles=20)

@@ -30,17 +30,24 @@ def test_streams_are_the_same_for_every_backend(figures):
     assert list(figures["stream"]) == ["verilated", "model", RIVAL]
     for name, phases in figures["stream"].items():
         batches = 1 if name == RIVAL else 3
-        assert list(phases) == ["learn", "classify", "relearn"]
-        for measured in phases.values():
+        assert list(phases) == ["learn", "classify", "relearn", "gather"]
+        for phase, measured in phases.items():
             assert (measured["batches"], measured["lookups"]) == (batches, batches * 32 * 26)
             assert measured["lookups_per_second"] == pytest.approx(measured["lookups"] / measured["seconds"])
             assert (measured["cycles"] is None) == (name == "model") == (measured["shares"] is None)
+            assert (measured["rows"] > 0) == (phase == "gather")
+            assert measured["rows_per_second"] == measured["rows"] / measured["seconds"]
+    assert figures["stream"]["verilated"]["gather"]["rows"] == figures["stream"]["model"]["gather"]["rows"]
 
 
 @pytest.mark.parametrize("name", ["verilated", RIVAL])
 def test_figures_in_clock_cycles_are_within_their_bounds(figures, name):
     for measured in figures["stream"][name].values():
-        assert measured["cycles_per_second"] == pytest.approx(measured["cycles"] / measured["seconds"])
+        assert measured["cycles_per_second"] == pytest.approx(measured["dma_cycles"] / measured["seconds"])
+        assert measured["dma_cycles"] >= measured["cycles"]
+        assert sum(measured["dma_shares"].values()) == pytest.approx(1) and min(measured["dma_shares"].values()) >= 0
+        whole = measured["lookups"] / measured["dma_cycles"] / 2
+        assert measured["lookups_per_dma_cycle_per_lane"] == pytest.approx(whole)
         used = measured["lookups_per_cycle_per_lane"]
         assert used == pytest.approx(measured["lookups"] / measured["cycles"] / 2) and 0.1 < used <= 1
         assert measured["shares"].keys() == {"input_idle", "bank_stall", "split_beats", "output_stall"}
@@ -60,14 +67,31 @@ def test_ratios_follow_from_the_figures(figures):
     assert training["verilated_to_model"] == pytest.approx(medians["verilated"] / medians["model"])
     assert training["verilated_to_ordinary"] == pytest.approx(medians["verilated"] / medians["ordinary"])
     assert 0 <= training["popular_share"] < 1
+    for when in ("accelerator_seconds", "between_seconds"):
+        assert training[when].keys() == {"verilated", "model"} and min(training[when].values()) > 0
+
+
+def test_gathering_by_memory_and_dimension(figures):
+    assert figures["memory"] == "pcie4-x16"
+    assert list(figures["gather"]) == ["ideal", "pcie3-x16", "pcie4-x16", "pcie5-x16", "ddr4-local"]
+    for memory, measured in figures["gather"].items():
+        assert list(measured) == ["16", "64", "128"]
+        for each in measured.values():
+            assert 12 <= each["rows"] <= 24 and each["cycles"] > each["rows"]
+            assert 0 < each["gb_per_s"] <= 4, "128 bits at 250 MHz"
+            assert each["utilisation"] == max(each["link_utilisation"], each["bus_utilisation"]) <= 1
+            assert sum(each["dma_shares"].values()) == pytest.approx(1)
+        if memory == "ideal":
+            assert measured["128"]["utilisation"] > 0.9
 
 
 def test_tables_show_the_rivals_and_the_load(figures):
     tables = bench_tables(figures)
     assert "load average" in str(tables[0].title) and RIVAL in str(tables[0].title)
-    assert list(tables[0].columns[0].cells)[::3] == ["verilated", "golden model", RIVAL]
+    assert list(tables[0].columns[0].cells)[::4] == ["verilated", "golden model", RIVAL]
     assert f"{figures['stream']['verilated']['learn']['lookups_per_second']:,.0f}" in tables[0].columns[3].cells
-    assert "ordinary, no accelerator" in tables[2].columns[0].cells
+    assert "ordinary, no accelerator" in tables[3].columns[0].cells
+    assert list(tables[4].columns[0].cells) == list(figures["gather"])
 
 
 def test_the_command(tmp_path):

@@ -184,6 +184,8 @@ def test_bad_input(command, options, message, data):
         (["--eps", "0"], "rate is 0.005 and eps 0.0; both must be above 0"),
         (["--dtype", "half"], "dtype is 'half'; it must be one of float32, float64"),
         (["--model", "huge"], "model is 'huge'; it must be one of small, kaggle"),
+        (["--dimension", "10"], "dimension is 10, which makes rows of 40 bytes in float32"),
+        (["--memory", "floppy"], "memory is 'floppy'; it must be one of ideal, pcie3-x16, pcie4-x16"),
         (["--dimension", "0"], "dimension holds the width 0; every width must be at least 1"),
         (["--device", "tpu9"], "device is 'tpu9'; it must be cpu, cuda or cuda:NUMBER"),
         (["--device", "cuda:77"], "device cuda:77 is not available"),

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hotline_host.baseline import OrdinaryTrainer
-from hotline_host.cosim import cosim
+from hotline_host.cosim import CosimResult, cosim
 from hotline_host.cosim_settings import CosimSettings
 from hotline_host.data.log import Batch, ClickLog
 from hotline_host.data.sources import load
@@ -25,12 +25,14 @@ from hotline_hw.params import PRESETS
 from hotline_sim import model_device
 from hotline_sim.device import DeviceError
 from hotline_sim.model_device import ModelDevice
+from tests.system.gathering_runs import ROOMY
 
 TINY = PRESETS["tiny"]
 SRRIP = TINY.override({"entries_per_hot_row": 1})
 KEYS = {
     "backend", "preset", "steps", "samples", "lookups", "hot_rows", "popular_share", "lookup_hit_share", "cycles",
-    "lookups_per_cycle", "bag_hit_share", "working_rows", "moved_rows", "relearn_share", "select_every",
+    "lookups_per_cycle", "bag_hit_share", "working_rows", "moved_rows", "relearn_share", "select_every", "memory",
+    "gathered_rows", "held_rows", "early_share", "host_gathered_rows", "dma_cycles", "bytes_read", "bytes_written",
     "loss", "baseline_loss", "max_loss_difference", "auc", "baseline_auc", "seconds",
 }  # fmt: skip
 
@@ -111,7 +113,7 @@ def test_every_key_and_null_where_there_is_none(log, tmp_path):
     assert figures.keys() >= KEYS
     for key in ("cycles", "lookups_per_cycle", "baseline_loss", "max_loss_difference", "baseline_auc"):
         assert figures[key] is None, key
-    assert figures["seconds"].keys() >= {"train", "accelerator", "baseline", "learn", "build"}
+    assert figures["seconds"].keys() >= {"train", "accelerator", "between", "baseline", "learn", "build"}
     assert figures["seconds"]["baseline"] is None and figures["seconds"]["train"] > 0
     assert figures["history"]["losses"] == result.history.losses and len(result.history.losses) == 2
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["cosim.json"]
@@ -162,17 +164,45 @@ def test_a_test_part_of_one_class_has_no_auc():
 
 
 def test_verilated_equals_model_and_counts_cycles(log):
-    model = cosim(log, TINY, "model", settings(select_every=2))
-    verilated = cosim(log, TINY, "verilated", settings(select_every=2))
+    model = cosim(log, ROOMY, "model", settings(select_every=2))
+    verilated = cosim(log, ROOMY, "verilated", settings(select_every=2, memory="ddr4-local"))
     check_against_the_log(verilated.figures, log)
-    for name in ("losses", "popular", "samples", "hits", "lookups", "bag_hits", "bags", "working_rows", "moved"):
+    for name in (
+        "losses", "popular", "samples", "hits", "lookups", "bag_hits", "bags", "working_rows", "moved", "early_rows",
+        "late_rows", "held_rows",
+    ):  # fmt: skip
         assert getattr(verilated.history, name) == getattr(model.history, name), name
     assert not any(model.history.cycles)
     assert all(verilated.history.cycles)
     assert sum(verilated.history.cycles) == verilated.figures["cycles"]
     # Mini-batches of some 190 lookups: the latency of memory is as long as they are.
     assert 0.25 < verilated.figures["lookups_per_cycle"] <= TINY.lanes
+    check_gathered(model)
+    check_gathered(verilated)
+    assert verilated.figures["memory"] == "ddr4-local"
     assert sum(model.history.moved) and verilated.figures["counters"]["select_cycles"] > 0
+
+
+def check_gathered(result: CosimResult) -> None:
+    """What was gathered by DMA, in the history, in the figures, and by the accelerator's own counters."""
+    figures, history, counters = result.figures, result.history, result.figures["counters"]
+    gathered = np.add(history.early_rows, history.late_rows)
+    assert figures["gathered_rows"] == gathered.sum() == counters["rows_gathered"] > 100
+    assert figures["early_share"] == sum(history.early_rows) / gathered.sum() and 0.1 < figures["early_share"] < 1
+    assert figures["held_rows"] == sum(history.held_rows) > 20
+    assert figures["host_gathered_rows"] == sum(history.working_rows) - gathered.sum()
+    by_device = gathered > 0
+    assert (gathered[by_device] == np.array(history.working_rows)[by_device]).all(), "all by DMA, or all by the host"
+    assert (np.array(history.late_rows) >= np.array(history.held_rows)).all()
+    if figures["backend"] == "model":
+        assert figures["memory"] is figures["dma_cycles"] is figures["bytes_read"] is figures["bytes_written"] is None
+        assert not any(history.gather_cycles)
+        return
+    assert ((np.array(history.gather_cycles) > 0) == by_device).all()
+    assert min(figures["bytes_read"], figures["bytes_written"]) > gathered.sum() * 64
+    causes = ("dma_useful", "dma_core", "dma_read", "dma_write", "dma_reduce", "dma_overhead")
+    assert sum(counters[name] for name in causes) == counters["dma_cycles"] == figures["dma_cycles"]
+    assert figures["dma_cycles"] > figures["cycles"] and figures["dma_cycles"] > sum(history.gather_cycles)
 
 
 @pytest.mark.parametrize("backend", ["model", "verilated"])
@@ -201,6 +231,10 @@ def test_settings_are_checked():
         ({"dtype": "float16"}, "dtype is 'float16'; it must be one of float32, float64"),
         ({"model": "large"}, "model is 'large'; it must be one of small, kaggle"),
         ({"dimension": 0}, "dimension holds the width 0"),
+        ({"dimension": 6}, "dimension is 6, which makes rows of 24 bytes in float32; .* choose a multiple of 4 up to"),
+        ({"dimension": 5, "dtype": "float64"}, "rows of 40 bytes in float64; .* choose a multiple of 2 up to 512"),
+        ({"dimension": 1028}, "rows of 4112 bytes"),
+        ({"memory": "hbm"}, "memory is 'hbm'; it must be one of ideal, pcie3-x16"),
         ({"optimizer": "adam"}, "optimizer is 'adam'; it must be one of"),
         ({"rate": -1.0}, "rate is -1.0"),
         ({"device": "gpu"}, "device is 'gpu'; it must be cpu, cuda or cuda:NUMBER"),
@@ -346,7 +380,8 @@ def test_report(log, tmp_path, backend):
     assert shown["hot rows"] == "30 of 120"
     assert shown["popular samples"] == f"{100 * result.figures['popular_share']:.2f}%"
     assert shown["AUC"] == f"{result.figures['auc']:.5f}  (ordinary: {result.figures['baseline_auc']:.5f})"
-    assert (shown["clock cycles"] == "none on this backend") == (backend == "model")
+    assert (shown["clock cycles"] == "none on this backend") == (backend == "model") == ("moved by DMA" not in shown)
+    assert shown["gathered by DMA"].startswith(f"{result.figures['gathered_rows']:,} rows")
 
 
 def test_the_ordinary_trainer_alone_gives_the_baseline(log):

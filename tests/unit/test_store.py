@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hotline_host.store import EmbeddingStore, OwnershipError, TableRows, initial_table
+from hotline_sim.memory import HostMemory
 
 ROWS = np.array([5, 1, 9])
 KEYS = int(ROWS.sum())
@@ -146,6 +147,21 @@ def test_initial_rows_come_from_the_seed_alone() -> None:
     assert not torch.equal(first, initial_table(ROWS, 3, seed=8, dtype=torch.float64))
     for table, rows in zip(first.split(ROWS.tolist()), ROWS, strict=True):
         assert 0.1 * rows**-0.5 < table.abs().max() <= rows**-0.5
+
+
+def test_cold_rows_in_memory_that_is_shared() -> None:
+    memory = HostMemory()
+    shared, alone = store(memory=memory), store()
+    assert alone.region is None and shared.region is memory.regions[0] and shared.row_bytes == 24
+    there = shared.region.array((KEYS, 3), np.float64)
+    assert torch.equal(shared.cold, alone.cold) and (there == alone.cold.numpy()).all()
+    shared.cold[4] = 2.5
+    assert (there[4] == 2.5).all()
+    there[5] = 1.5
+    shared.promote(np.array([5]), np.array([0]))
+    assert (shared.hot[0] == 1.5).all() and np.isnan(there[5]).all()
+    memory.close()
+    assert shared.cold[4, 0] == 2.5 and torch.cat(shared.export()[0])[5, 0] == 1.5, "what is held stays"
 
 
 def test_keys() -> None:

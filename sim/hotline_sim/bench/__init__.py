@@ -1,4 +1,5 @@
-"""Test benches of the core, on cocotb and cocotbext-axi: library, cocotb tests, and how pytest runs them.
+"""Test benches of the core and of the whole device, on cocotb and cocotbext-axi: library, cocotb tests, and how pytest
+runs them.
 
     packets      a mini-batch laid out over the beats of s_axis_lookup, odd layouts included
     tb           `TB`: the DUT with clock, reset, streams, registers and commands
@@ -9,9 +10,19 @@
     tests_*      cocotb tests
     runner       builds a simulator and runs cocotb tests in it: what tests/cocotb calls
 
-Two variables of the environment act on every bench: SEED=n chooses the stimulus, and WAVES=1 records waves in
-build/bench/<geometry>-<simulator>/ (the first such run builds a simulator that can). A failure prints the command that
-replays it. That folder also has the log, cocotb's results and the table of coverpoints.
+    device_tb        `DeviceTB`: the device, its memory and registers, beside the golden model, which is told the same
+    device_clock     both clocks, reset, and the memory model behind the AXI manager; device_watch: what it sees there
+    device_memory    the DUT's memory and the golden model's, compared byte by byte; pages that fail; timings
+    device_stimulus  descriptors: well-formed, malformed, at random
+    device_outputs   where a descriptor may write
+    device_coverage  named coverpoints of the device
+    tests_device_*   cocotb tests of it
 
-A new test is an `async def test_...` in a tests_* module that is in `runner.BENCH_MODULES`: pytest finds it there.
+Two variables of the environment act on every bench: SEED=n chooses the stimulus, and WAVES=1 records waves in
+build/bench/<geometry>-<simulator>/, with `device-` in front for the device (the first such run builds a simulator that
+can). A failure prints the command that replays it. That folder also has the log, cocotb's results and the table of
+coverpoints.
+
+A new test is an `async def test_...` in a tests_* module that is in `runner.BENCH_MODULES`, or of the device in
+`runner.DEVICE_BENCH_MODULES`: pytest finds it there.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,8 @@ __all__ = ["CANARY", "CORNERS", "DISORDER", "FAST", "LIMITED", "Extent", "TwoMem
 CANARY = 0xA5
 
 FAST = MemoryTiming()
-_SLOW_READS = {"read_latency": Latency(160, "exponential", 80), "r_gap": 0.5, "ar_stall": 0.5}
-_SLOW_WRITES = {
+_SLOW_READS: dict[str, Any] = {"read_latency": Latency(160, "exponential", 80), "r_gap": 0.5, "ar_stall": 0.5}
+_SLOW_WRITES: dict[str, Any] = {
     "write_latency": Latency(160, "exponential", 80), "b_gap": 0.5, "aw_stall": 0.5, "w_stall": 0.6, "late_writes": 1.0,
 }  # fmt: skip
 CORNERS = {

@@ -50,7 +50,11 @@ GEOMETRIES: dict[str, Geometry] = {
     )
 }  # fmt: skip
 
-DEVICE_GEOMETRIES: dict[str, Geometry] = {"tiny": PRESETS["tiny"]}
+DEVICE_GEOMETRIES: dict[str, Geometry] = {
+    "tiny": PRESETS["tiny"],
+    # Beats of two granules, so that rows begin and end in mid-beat.
+    "wide": replace(PRESETS["tiny"], name="wide", lanes=4, axi_bits=256, read_tags=8),
+}
 
 _TIMEOUT = 540  # seconds
 
