@@ -21,11 +21,14 @@ _HOTLINE, _ORDINARY, _QUIET = "#d1495b", "#30475e", "#8a8a8a"
 
 
 def draw(result: CosimResult, path: Path) -> None:
-    """Writes a picture (PNG): loss, popular share, rows that moved and the accelerator's speed at every step."""
+    """Writes a picture (PNG): loss, popular share, rows that moved or were gathered, and the accelerator's speed at
+    every step.
+    """
     history, figures = result.history, result.figures
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(9, 9), layout="constrained")  # a figure without pyplot needs no display
-        panels = losses, shares, moves, speeds = figure.subplots(4, 1, sharex=True, height_ratios=(2, 1, 0.7, 1))
+        figure = Figure(figsize=(9, 10.5), layout="constrained")  # a figure without pyplot needs no display
+        panels = figure.subplots(5, 1, sharex=True, height_ratios=(2, 1, 0.7, 1, 1))
+        losses, shares, moves, gathers, speeds = panels
         settings = "{model} DLRM, D {dimension}, {optimizer} {rate:g}, {dtype} on {device}, seed {seed}".format(
             **figures
         )
@@ -33,6 +36,7 @@ def draw(result: CosimResult, path: Path) -> None:
         _draw_losses(losses, history, figures)
         _draw_shares(shares, history, figures)
         _draw_moves(moves, history, figures)
+        _draw_gathers(gathers, history, figures)
         _draw_speeds(speeds, history, figures)
         speeds.set_xlabel("step")
         for axes in panels:
@@ -73,6 +77,27 @@ def _draw_moves(axes: Axes, history: History, figures: dict[str, Any]) -> None:
     often = f"chosen anew every {figures['select_every']} mini-batches"
     axes.set_title(f"{sum(history.moved):,} in all, {often}", loc="right", color=_QUIET, fontsize=9)
     axes.set_ylim(0, max(*history.moved, 1) * 1.15)
+
+
+def _draw_gathers(axes: Axes, history: History, figures: dict[str, Any]) -> None:
+    steps = np.arange(1, len(history.losses) + 1)
+    early, late, every = (
+        np.array(rows) for rows in (history.early_rows, history.late_rows, history.working_rows)
+    )  # fmt: skip
+    kinds = (
+        ("by DMA, beside the step before", early, _ORDINARY),
+        ("by DMA, between the steps", late, _HOTLINE),
+        ("by the host", every - early - late, _QUIET),
+    )
+    below = np.zeros(len(steps), int)
+    for name, rows, colour in kinds:
+        if rows.any():
+            axes.bar(steps, rows, bottom=below, color=colour, width=1.0, label=f"{name}: {rows.sum():,}")
+        below += rows
+    axes.set_ylabel("cold rows")
+    if below.any():
+        axes.legend(frameon=False, fontsize=7)
+    axes.set_ylim(0, max(*below, 1) * 1.15)
 
 
 def _say(axes: Axes, text: str) -> None:

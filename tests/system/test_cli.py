@@ -103,11 +103,28 @@ def test_skip_bad():
 def test_generate(option):
     run = hotline("generate", "--preset", "tiny", option, "rtl/tiny", "--set", "sets=4")
     assert run.exit_code == 0, run.output
-    assert run.stdout.splitlines() == [
-        f"rtl/tiny/{name}" for name in ("hotline_core.v", "hotline_core.json", "registers.md")
-    ]
-    assert "module hotline_core(" in Path("rtl/tiny/hotline_core.v").read_text()
-    assert json.loads(Path("rtl/tiny/hotline_core.json").read_text())["parameters"]["sets"] == 4
+    tops = ("hotline_core", "hotline_device")
+    files = [f"{top}.{kind}" for top in tops for kind in ("v", "json")]
+    assert run.stdout.splitlines() == [f"rtl/tiny/{name}" for name in (*files, "registers.md")]
+    for top in tops:
+        assert f"module {top}(" in Path(f"rtl/tiny/{top}.v").read_text()
+        assert json.loads(Path(f"rtl/tiny/{top}.json").read_text())["parameters"]["sets"] == 4
+
+
+def test_generate_without_a_manager():
+    settings = ("axi_bits=0", "working_rows=0", "read_tags=0", "read_beats=0")
+    run = hotline("generate", "--preset", "tiny", "--out", "rtl/core", *(f"--set={one}" for one in settings))
+    assert run.exit_code == 0, run.output
+    assert [path.name for path in sorted(Path("rtl/core").iterdir())] == [
+        "hotline_core.json", "hotline_core.v", "registers.md",
+    ]  # fmt: skip
+
+
+def test_probe():
+    run = hotline("probe", "--preset", "tiny", "--backend", "model")
+    assert run.exit_code == 0, run.output
+    assert "DMA_CONTROL" in run.stdout and "0x484F544C" in run.stdout and "WINDOW_7_LO" not in run.stdout
+    assert "WINDOW_7_LO" in hotline("probe", "--preset", "tiny", "--all").stdout
 
 
 def test_registers():

@@ -183,6 +183,14 @@ def test_verilated_equals_model_and_counts_cycles(log):
     assert sum(model.history.moved) and verilated.figures["counters"]["select_cycles"] > 0
 
 
+def test_rows_are_gathered_with_learning_by_bag_in_between(log):
+    """It comes between CLASSIFY and GATHER, and leaves the lists of cold rows alone."""
+    chosen = settings(dtype="float64", learn_by="bag", relearn_share=1, select_every=3)
+    result = cosim(log, ROOMY, "model", chosen)
+    check_gathered(result)
+    assert result.figures["max_loss_difference"] < 1e-12 and result.figures["host_gathered_rows"] == 0
+
+
 def check_gathered(result: CosimResult) -> None:
     """What was gathered by DMA, in the history, in the figures, and by the accelerator's own counters."""
     figures, history, counters = result.figures, result.history, result.figures["counters"]

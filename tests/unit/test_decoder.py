@@ -1,4 +1,4 @@
-"""Decoder in Amaranth's simulator against the golden model, on random descriptors and on those at the edge of a rule."""
+"""Decoder in Amaranth's simulator against the golden model, on random descriptors and on those at a rule's edge."""
 
 from __future__ import annotations
 
@@ -58,6 +58,8 @@ class Draw:
     def address(self, size: int) -> int:
         """For a buffer of `size` bytes: inside a window, or with an end at the edge of one."""
         draw = self.draw
+        if draw.random() < 0.03:
+            return 0x10_0000 * PAGE_BYTES + (1 << draw.randrange(6))
         if draw.random() < 0.6:
             return 0x10_0000 * PAGE_BYTES + 64 * draw.randrange(1 << 20)
         window = draw.choice(OPEN)
@@ -65,7 +67,7 @@ class Draw:
         end = min(TOP, begin + window.pages * PAGE_BYTES)
         edge = draw.choice([begin, end, begin - size, end - size, end - -(-size // 64) * 64])
         address = (edge + draw.choice([-64, 0, 0, 64])) % TOP
-        return address if draw.random() < 0.1 else address & ~63
+        return address & ~63
 
     def descriptor(self) -> Descriptor:
         draw = self.draw
@@ -80,14 +82,10 @@ class Draw:
             count = max(1, count // tables) * tables
         operand = tables
         if opcode == Opcode.GATHER:
-            operand = (
-                16 * draw.randint(1, 64)
-                if draw.random() < 0.6
-                else (
-                    self.around(0, MAX_ROW_BYTES, MAX_POOL_BYTES, MAX_POOL_BYTES // 2)
-                    & (~15 if draw.random() < 0.5 else -1)
-                )
-            )
+            operand = 16 * draw.randint(1, 64)
+            if draw.random() < 0.4:
+                operand = self.around(0, MAX_ROW_BYTES, MAX_POOL_BYTES, MAX_POOL_BYTES // 2)
+                operand &= draw.choice([~15, -1])
         elif opcode == Opcode.RESTORE:
             count = self.around(self.state_rows) if draw.random() < 0.4 else self.state_rows
         elif draw.random() < 0.02:

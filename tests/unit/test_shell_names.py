@@ -1,4 +1,4 @@
-"""What names rows, and asks for them and for descriptors, in Amaranth's simulator against Python."""
+"""What names rows, asks for them and for descriptors, and tells of completions, in Amaranth's simulator."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hotline_hw.dma.descriptors import ENTRY_BYTES, GRANULE_BYTES
 from hotline_hw.dma.fetch import DescriptorFetch
 from hotline_hw.dma.layouts import ReadTarget
 from hotline_hw.dma.names import LIST_WORDS, ListNames, MemoryNames
+from hotline_hw.dma.ring_control import RingControl
 from hotline_hw.dma.walker import RowWalker
 from hotline_hw.feistel import unmix
 from hotline_hw.params import preset
@@ -389,3 +390,25 @@ def test_a_completion_is_written_and_then_told(stall):
     assert [word.word for word in found] == [int(word) for entry in entries for word in entry.pack()]
     assert [at % 16 for at, word in enumerate(found) if word.last] == [15] * 6
     assert all(word.some for word in found)
+
+
+@pytest.mark.parametrize(("before", "after", "waits"), [(1000, 20, 0), (1000, 60, 20), (0, 30, 30)])
+def test_a_new_delay_counts_for_completions_that_wait(before, after, waits):
+    """It may have passed already. Where there was none, it begins when it is set."""
+    dut = RingControl()
+
+    async def drive(ctx):
+        for port, value in ((dut.log2_size, 3), (dut.coalesce, 9), (dut.delay, before)):
+            ctx.set(port, value)
+        await pulse(ctx, dut.completed)
+        for _ in range(40):
+            assert not ctx.get(dut.interrupt)
+            await ctx.tick()
+        ctx.set(dut.delay, after)
+        assert await until_done(ctx, dut.interrupt) == waits
+        await ctx.tick()
+        for _ in range(2000):
+            assert not ctx.get(dut.interrupt), "once"
+            await ctx.tick()
+
+    collect(dut, drive, {}, random.Random(), 0)

@@ -10,7 +10,8 @@ runs them.
     tests_*      cocotb tests
     runner       builds a simulator and runs cocotb tests in it: what tests/cocotb calls
 
-    device_tb        `DeviceTB`: the device, its memory and registers, beside the golden model, which is told the same
+    device_registers `DeviceRegisters`: the device, its memory and registers, beside the golden model; told the same
+    device_tb        `DeviceTB`, on top: descriptors, and the comparison of all that comes of them
     device_clock     both clocks, reset, and the memory model behind the AXI manager; device_watch: what it sees there
     device_memory    the DUT's memory and the golden model's, compared byte by byte; pages that fail; timings
     device_stimulus  descriptors: well-formed, malformed, at random

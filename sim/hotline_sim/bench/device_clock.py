@@ -29,7 +29,7 @@ class DeviceClock:
     Attributes:
         gated: core_clk rises only in cycles in which core_clk_enable was high before; else with every clk.
         cycles, core_cycles: that have been.
-        stopped: cycles in which core_clk stood still.
+        stopped: cycles in which core_clk stood still with reads outstanding.
         watch: of the AXI manager.
     """
 
@@ -109,7 +109,7 @@ class DeviceClock:
                 core_clk.value = 1
                 self.core_cycles += 1
             else:
-                self.stopped += 1
+                self.stopped += self.watch.reads > 0
             self.cycles += 1
             await half
             clk.value = core_clk.value = 0

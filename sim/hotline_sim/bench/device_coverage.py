@@ -105,7 +105,7 @@ _HOST = {
     "window_removed": "a window taken away while a GATHER reads there",
     "windows_adjacent": "a buffer across two adjacent windows",
     "window_edges": "a buffer that fills a window to its last byte",
-    "core_clock_stopped": "the core's clock stopped while a descriptor is under way",
+    "core_clock_stopped": "the core's clock stopped while reads are outstanding",
     "core_clock_tied": "a descriptor with the core's clock the same as the device's",
 }
 _INSIDE = {"index_wraps": "a ring index from 65535 to 0"}

@@ -11,7 +11,8 @@ from hotline_hw.dma.descriptors import BUFFER_ALIGN, SUMMARY_BYTES, Flag, Opcode
 from hotline_hw.words import LAST_FIELD, RESERVED_FIELD, TABLE_FIELD
 
 from ..ring_entries import Descriptor
-from .device_tb import TABLE_ROWS, DeviceTB
+from .device_registers import TABLE_ROWS
+from .device_tb import DeviceTB
 
 __all__ = ["Maker", "goes_on", "words_of"]
 

@@ -1,159 +1,37 @@
-"""`DeviceTB`: the whole device with its memory, its registers and its golden model."""
+"""`DeviceTB`: descriptors for the whole device, and the comparison of all that comes of them with the golden model."""
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
-from typing import Any
 
-import cocotb
 import numpy as np
-from cocotb.triggers import ClockCycles, Timer
-from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
 
 from hotline_hw.dma.descriptors import ENTRY_BYTES, Opcode, Status
-from hotline_hw.dma.registers import (
-    DMA_COUNTERS,
-    SHELL_REGISTERS,
-    DmaCommand,
-    DmaError,
-    DmaIrq,
-    dma_counter_offset,
-    shell_register,
-    window_offset,
-)
-from hotline_hw.params import Geometry
-from hotline_hw.regmap import COUNTERS, Access, Command, counter_offset, register
+from hotline_hw.dma.registers import DMA_COUNTERS, SHELL_REGISTERS, DmaCommand, DmaError, DmaIrq, dma_counter_offset
+from hotline_hw.regmap import COUNTERS, Access, Command, counter_offset
 
-from ..memory import PAGE_BYTES, HostMemory
-from ..memory.timing import MemoryTiming
-from ..model_device import ModelDevice
 from ..ring_entries import Completion, Descriptor
-from .device_clock import DeviceClock
-from .device_coverage import REFUSALS, DeviceCoverage
-from .device_memory import FAST, Extent, TwoMemories
+from .device_coverage import REFUSALS
+from .device_memory import Extent
 from .device_outputs import outputs
-from .settings import bench_geometry, bench_seed
+from .device_registers import DeviceRegisters, offset_of
 
-__all__ = ["TABLES", "TABLE_ROWS", "TABLE_STRIDE", "DeviceTB", "offset_of", "shared_coverage"]
-
-warnings.filterwarnings("ignore", category=DeprecationWarning, module="cocotbext")
+__all__ = ["DeviceTB"]
 
 _QUIET_CYCLES = 6_000  # without a transfer, while a completion is due
 _LOOK = 8  # cycles between two looks for a completion
 _EXACT = (Status.OK, Status.CORE, Status.WORKING, *REFUSALS)  # all of the completion is as the golden model has it
 _CORE_REGISTERS = ("HOT_ROWS", "INDEX_BITS", "HOT_COUNT", "THRESHOLD", "ERROR", "IRQ_STATUS")
 _COUNTS = ("samples", "popular_samples", "popular_words", "nonpopular_words", "listed", "held")
-TABLES, TABLE_ROWS, TABLE_STRIDE = 7, 256, 80
 
 
-@cache
-def shared_coverage(geometry: Geometry) -> DeviceCoverage:
-    """One for all benches of a simulation."""
-    return DeviceCoverage(geometry, inside=cocotb.SIM_NAME.startswith("Icarus"))  # Verilator shows ports alone
-
-
-def offset_of(name: str) -> int:
-    """Byte offset of a register of the core or of the shell."""
-    try:
-        return register(name).offset
-    except KeyError:
-        return shell_register(name).offset
-
-
-class DeviceTB:
+class DeviceTB(DeviceRegisters):
     """The DUT, and a golden model that is told and asked the same; all that both have is compared.
 
-    A bench begins with `await tb.start()` and ends with `await tb.finish()`. Regions, all of canaries at first but
-    `rings` and `table`:
-
-        rings    descriptors, and from a page of its own on completions; window 0
-        source   window 1, to read; `state`: 2; `results`: 3, to write; `rows`: 4, to write; `table`: 5, to read
-        secret   no window
-        nowhere  window 6, and no memory
-
-    Args:
-        dut: the simulator's handle of hotline_device.
-        timing: of the memory at first.
-        gated: core_clk stands still while core_clk_enable is low; else it is clk.
-        ring_log2: of both rings' entries.
-
-    Attributes:
-        rng: the randomness of the bench, of SEED.
-        golden: the golden model. memory: both memories.
-        produced: descriptors that were submitted since the rings started.
+    A bench begins with `await tb.start()` and ends with `await tb.finish()`.
     """
-
-    def __init__(self, dut: Any, *, timing: MemoryTiming = FAST, gated: bool = True, ring_log2: int = 4) -> None:
-        logging.getLogger("cocotb.hotline_device").setLevel(logging.ERROR)  # the bus model logs every access
-        self.dut, self.geometry, self.ring_log2 = dut, bench_geometry(), ring_log2
-        self.rng = np.random.default_rng(bench_seed())
-        self.coverage = shared_coverage(self.geometry)
-        self.golden = ModelDevice(self.geometry, reference=True)
-        self.memory = TwoMemories(self.golden.memory, HostMemory())
-        self.completions_at = max(PAGE_BYTES, ENTRY_BYTES << ring_log2)  # in region rings, a page of their own
-        self.rings = self.memory.allocate("rings", 2 * self.completions_at, fill=0)
-        self.source, self.state, self.results, self.rows = (
-            self.memory.allocate(name, size << 10)
-            for name, size in (("source", 32), ("state", 16), ("results", 64), ("rows", 128))
-        )
-        self.table = self.memory.allocate("table", 128 << 10)
-        self.secret = self.memory.allocate("secret", 8 << 10)
-        self.nowhere = Extent(self.secret.address + (self.secret.size << 8), 8192)
-        values = self.rng.standard_normal(self.table.size // 4).astype(np.float32)  # whose sums are the same bits
-        self.memory.put(self.table.address, values)
-        self.clock = DeviceClock(dut, self.geometry, self.memory.theirs, self.coverage, self.rng)
-        self.clock.gated = gated
-        self.axil = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst)
-        self.clock.use(timing)
-        self.produced = self._tag = 0
-        self._gather_failed = False  # since the counters were reset: how many rows it brought is not said
-
-    # Beginning and end
-
-    async def start(self) -> None:
-        """Starts the clock, resets, and sets everything up."""
-        await Timer(1, "ns")
-        self.clock.start()
-        await self.clock.reset()
-        await self.set_up()
-
-    async def reset(self, cycles: int = 4) -> None:
-        """Pulses `rst`, whatever goes on; all registers are as new, and `set_up` sets them again."""
-        await self.clock.reset(cycles)
-        self.golden.reset()
-        self.produced = 0
-        self._gather_failed = False
-
-    def forget(self) -> None:
-        """The host clears the rings' memory, as after a reset: tags come anew."""
-        self.memory.put(self.rings.address, np.zeros(self.rings.size, np.uint8))
-
-    async def reset_counters(self) -> None:
-        """RESET_COUNTERS of the shell, of both, while nothing is under way."""
-        await self.write("DMA_COMMAND", DmaCommand.RESET_COUNTERS)
-        self._gather_failed = False
-        self.clock.watch.read_bytes = self.clock.watch.written_bytes = 0
-
-    async def set_up(self) -> None:
-        """Rings, windows and tables, and enables the rings."""
-        ring, completions = self.rings.address, self.rings.address + self.completions_at
-        for name, value in (
-            ("RING_LO", ring), ("RING_HI", ring >> 32), ("CPL_LO", completions), ("CPL_HI", completions >> 32),
-            ("RING_SIZE", self.ring_log2), ("DMA_IRQ_ENABLE", int(DmaIrq.COMPLETION | DmaIrq.ERROR)),
-        ):  # fmt: skip
-            await self.write(name, value & 0xFFFF_FFFF)
-        for index, region in enumerate((self.rings, self.source, self.state, self.results, self.rows, self.table)):
-            writes, reads = index not in (1, 5), index not in (3, 4)
-            await self.window(index, Extent(region.address, region.size), read=reads, write=writes)
-        await self.window(6, self.nowhere)
-        for table in range(TABLES):
-            await self.set_table(table, self.table_at(table))
-        await self.write("DMA_CONTROL", 1)
 
     async def finish(self) -> None:
         """The last checks."""
@@ -165,62 +43,7 @@ class DeviceTB:
             self.coverage.hit("core_clock_tied")
         self.coverage.write(Path("coverage.txt"))  # in the folder of the run
         self.golden.close()
-
-    async def cycles(self, count: int) -> None:
-        await ClockCycles(self.dut.clk, count)
-
-    # Registers
-
-    async def read(self, name: str) -> int:
-        """The DUT's register; the answer must be OKAY."""
-        return await self.read_offset(offset_of(name))
-
-    async def write(self, name: str, value: int) -> None:
-        """Both devices' register; the answer must be OKAY."""
-        await self.tell(name, value)
-        self.golden.write(offset_of(name), value)
-
-    async def tell(self, name: str, value: int) -> None:
-        """The DUT's register alone."""
-        await self._write_offset(offset_of(name), value)
-
-    async def read_offset(self, offset: int) -> int:
-        answer = await self.axil.read(offset, 4)
-        assert answer.resp == AxiResp.OKAY, f"read of {offset:#x}: {answer.resp!r}"
-        return int.from_bytes(answer.data, "little")
-
-    async def _write_offset(self, offset: int, value: int) -> None:
-        answer = await self.axil.write(offset, value.to_bytes(4, "little"))
-        assert answer.resp == AxiResp.OKAY, f"write of {offset:#x}: {answer.resp!r}"
-
-    async def window(self, index: int, extent: Extent, *, read: bool = True, write: bool = True) -> None:
-        """Sets a window of whole pages."""
-        parts = (extent.address & 0xFFFF_FFFF, extent.address >> 32, extent.size // 4096, read | write << 1)
-        for place, value in enumerate(parts):
-            await self._write_offset(window_offset(index) + 4 * place, value)
-            self.golden.write(window_offset(index) + 4 * place, value)
-
-    async def set_table(self, table: int, address: int, rows: int = TABLE_ROWS, stride: int = TABLE_STRIDE) -> None:
-        """Sets an embedding table up; with 0 rows takes it away."""
-        for name, value in (
-            ("TABLE_INDEX", table), ("TABLE_LO", address & 0xFFFF_FFFF), ("TABLE_HI", address >> 32),
-            ("TABLE_ROWS", rows), ("TABLE_STRIDE", stride // 16),
-        ):  # fmt: skip
-            await self.write(name, value)
-
-    def table_at(self, table: int) -> int:
-        """Where `set_up` puts a table: they overlap."""
-        return self.table.address + 16 * 1024 * table
-
-    async def fail(self, extent: Extent, response: int = 2) -> None:
-        """From now on memory answers these pages with SLVERR (2) or DECERR (3)."""
-        self.memory.punch(extent)
-        self.clock.answer(extent, response)
-
-    def heal(self) -> None:
-        """No page is answered with an error any more."""
-        self.memory.heal()
-        self.clock.clear_answers()
+        self.memory.theirs.close()
 
     # Descriptors
 
@@ -341,7 +164,7 @@ class DeviceTB:
         at = self._completion_at(it.tag)
         got = Completion.unpack(self.memory.get(at, ENTRY_BYTES).view(np.uint32))
         self.coverage.completed(it, got)
-        self._gather_failed |= it.opcode == Opcode.GATHER and got.status != Status.OK
+        self.gather_failed |= it.opcode == Opcode.GATHER and got.status != Status.OK
         self.memory.follow([Extent(at, ENTRY_BYTES)])
         if not exact or got.status not in (Status.OK, Status.CORE, Status.WORKING):
             self.memory.follow(outputs(it, self.geometry, self.state_rows))
@@ -380,7 +203,8 @@ class DeviceTB:
         if got.status in (Status.READ, Status.WRITE):
             assert not got.address or self.memory.is_bad(got.address), f"{it}: {got.address:#x} could be accessed"
         elif got.status == Status.WINDOW:
-            assert got.address == due.address, f"{it}: WINDOW at {got.address:#x}; it must be at {due.address:#x}"
+            beat = due.address & -self.geometry.axi_bytes  # accesses are of whole beats
+            assert got.address == beat, f"{it}: WINDOW at {got.address:#x}; it must be at {beat:#x}"
 
     def watch_rows(self, it: Descriptor) -> None:
         """Coverage of where the rows of a list lie."""
@@ -414,7 +238,7 @@ class DeviceTB:
         counters = {one.name: await self._counter(dma_counter_offset(one.name)) for one in DMA_COUNTERS}
         for counted, at in ((DMA_COUNTERS, dma_counter_offset), (COUNTERS, counter_offset)):
             for one in counted:
-                if not one.timing and (one.name != "rows_gathered" or not self._gather_failed):
+                if not one.timing and (one.name != "rows_gathered" or not self.gather_failed):
                     value, due = await self._counter(at(one.name)), self.golden.read(at(one.name))
                     assert value == due, f"counter {one.name} is {value}; it must be {due}"
         parts = [name for name in counters if name.startswith("dma_") and name != "dma_cycles"]

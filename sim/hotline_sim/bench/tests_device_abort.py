@@ -14,8 +14,9 @@ from hotline_hw.regmap import Command
 from ..ring_entries import Descriptor
 from .device_memory import CORNERS, DISORDER
 from .device_outputs import outputs
+from .device_registers import offset_of
 from .device_stimulus import Maker, goes_on
-from .device_tb import DeviceTB, offset_of
+from .device_tb import DeviceTB
 
 _FENCE = Descriptor(opcode=Opcode.FENCE)
 LONG: dict[str, Callable[[Maker], Descriptor]] = {
@@ -99,7 +100,7 @@ async def test_reset(dut: Any, gated: bool) -> None:
     """All is as new, and nothing outside the descriptor's outputs was touched."""
     tb = DeviceTB(dut, timing=DISORDER, gated=gated)
     await tb.start()
-    for kind, make in LONG.items():
+    for kind, make in list(LONG.items())[:: 1 if gated else 3]:
         maker = await prepared(tb)
         it = make(maker)
         named = await tb.submit(it)

@@ -16,8 +16,9 @@ from hotline_hw.words import TABLE_FIELD
 from ..memory import PAGE_BYTES
 from ..ring_entries import Descriptor
 from .device_memory import DISORDER, FAST, Extent
+from .device_registers import TABLE_ROWS, TABLE_STRIDE
 from .device_stimulus import Maker, goes_on, words_of
-from .device_tb import TABLE_ROWS, TABLE_STRIDE, DeviceTB
+from .device_tb import DeviceTB
 from .rows import random_rows
 
 _RESPONSES = {"slverr": 2, "decerr": 3}
@@ -113,31 +114,51 @@ async def test_bus_errors(dut: Any, response: str, ordered: bool) -> None:
     await tb.finish()
 
 
+async def stop_rings(tb: DeviceTB, error: DmaError) -> None:
+    """A ring fails: the device says so, and carries out nothing more, even once all is well again, until a restart."""
+    fence = Descriptor(opcode=Opcode.FENCE)
+    await tb.submit(fence, fence, fence)
+    while not await tb.read("DMA_ERROR"):
+        await tb.cycles(8)
+    await tb.cycles(200)
+    tb.ring_golden()
+    await tb.check_errors(error)
+    await tb.check_register("CPL_PRODUCER")
+    if error == DmaError.DESCRIPTOR_READ:
+        await tb.check_register("RING_CONSUMER")
+
+
 @cocotb.test()
 @cocotb.parametrize(response=list(_RESPONSES))
 async def test_errors_of_the_rings(dut: Any, response: str) -> None:
-    """A descriptor that cannot be read, a completion that cannot be written: no more until the rings start anew."""
+    """A descriptor that cannot be read, a completion that cannot be written."""
     tb = DeviceTB(dut)
     await tb.start()
-    fence = Descriptor(opcode=Opcode.FENCE)
     for name, at, error in (
         ("descriptor", 0, DmaError.DESCRIPTOR_READ), ("completion", tb.completions_at, DmaError.COMPLETION_WRITE),
     ):  # fmt: skip
-        await tb.run(fence)
+        await tb.run(Descriptor(opcode=Opcode.FENCE))
         await tb.fail(Extent(tb.rings.address + at, PAGE_BYTES), _RESPONSES[response])
-        await tb.submit(fence, fence, fence)
-        while not await tb.read("DMA_ERROR"):
-            await tb.cycles(8)
-        await tb.cycles(200)
-        tb.ring_golden()
-        await tb.check_errors(error)
+        await stop_rings(tb, error)
         tb.coverage.hit(f"{name}_{response}")
-        await tb.check_register("CPL_PRODUCER")
-        if name == "descriptor":
-            await tb.check_register("RING_CONSUMER")
         tb.heal()
         await tb.cycles(100)
-        await tb.check_register("CPL_PRODUCER")  # it waits for the host
+        await tb.check_register("CPL_PRODUCER")
+        await tb.restart()
+        await goes_on(tb)
+    await tb.finish()
+
+
+@cocotb.test()
+async def test_rings_outside_windows(dut: Any) -> None:
+    """The window of the rings lacks a right: nothing is read or written there."""
+    tb = DeviceTB(dut)
+    await tb.start()
+    rings = Extent(tb.rings.address, tb.rings.size)
+    for right, error in (("read", DmaError.DESCRIPTOR_READ), ("write", DmaError.COMPLETION_WRITE)):
+        await tb.window(0, rings, **{right: False})
+        await stop_rings(tb, error)
+        await tb.window(0, rings)
         await tb.restart()
         await goes_on(tb)
     await tb.finish()

@@ -11,8 +11,9 @@ from hotline_hw.dma.registers import DmaError, DmaIrq
 
 from ..ring_entries import Descriptor
 from .device_memory import CORNERS
+from .device_registers import offset_of
 from .device_stimulus import Maker, goes_on
-from .device_tb import DeviceTB, offset_of
+from .device_tb import DeviceTB
 
 _FENCE = Descriptor(opcode=Opcode.FENCE)
 _PRODUCER = offset_of("RING_PRODUCER")
