@@ -28,8 +28,8 @@ setup: $(STAMP)  ## virtual environment with all that the other targets need
 cosim: $(STAMP)  ## train on real data with the Verilated accelerator in the loop (COSIM_OPTIONS)
 	$(BIN)/hotline cosim $(COSIM_OPTIONS)
 
-test: lint  ## lint, type check and all tests (PYTEST_OPTIONS)
-	$(BIN)/pytest $(PYTEST_OPTIONS)
+test: lint  ## lint, type check and all tests, on all cores (PYTEST_OPTIONS)
+	$(BIN)/pytest -n auto --dist worksteal $(PYTEST_OPTIONS)
 
 lint: $(STAMP)  ## style, format and type check
 	$(BIN)/ruff check .
