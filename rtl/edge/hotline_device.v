@@ -1028,19 +1028,21 @@ module hotline_counters(rst, dma_cycles, snapshot, clear, failed_descriptors, by
   end
 endmodule
 
-module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__bready, bus__arvalid, bus__rready, bus__awready, bus__wready, bus__arready, select_ring_producer, select_cpl_consumer, select_table_stride, select_dma_command, \port$674$0 , \port$770$0 , \port$1285$0 , \port$2038$0 , bus__awaddr, bus__wdata
-, bus__wstrb, bus__araddr, write_data, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, dma_control, ring_lo, ring_hi, cpl_lo, cpl_hi, ring_size, dma_irq_status, dma_irq_enable, dma_coalesce, dma_delay, table_index, table_lo, table_hi
-, table_rows, window_0_lo, window_0_hi, window_0_pages, window_0_control, window_1_lo, window_1_hi, window_1_pages, window_1_control, window_2_lo, window_2_hi, window_2_pages, window_2_control, window_3_lo, window_3_hi, window_3_pages, window_3_control, window_4_lo, window_4_hi, window_4_pages, window_4_control
-, window_5_lo, window_5_hi, window_5_pages, window_5_control, window_6_lo, window_6_hi, window_6_pages, window_6_control, window_7_lo, window_7_hi, window_7_pages, window_7_control, \port$3737$0 , \port$3742$0 , \port$3744$0 , \port$3748$0 , \port$3750$0 , \port$3753$0 , \port$3774$0 , \port$3791$0 , \port$4383$0 
-, \port$4387$0 , \port$4391$0 , \port$4395$0 , \port$4399$0 , \port$4403$0 , \port$4407$0 , \port$4411$0 , \port$4415$0 , \port$4419$0 , \port$4423$0 , \port$4427$0 , clk);
+module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus__wvalid, bus__bready, bus__arvalid, bus__rready, bus__awready, bus__wready, bus__arready, select_ring_lo, select_ring_hi, select_cpl_lo, select_cpl_hi, select_ring_size, select_ring_producer, select_cpl_consumer, select_table_stride, select_dma_command
+, \port$709$0 , \port$807$0 , \port$1322$0 , \port$2075$0 , ring_lo, ring_hi, cpl_lo, cpl_hi, ring_size, bus__awaddr, bus__wdata, bus__wstrb, bus__araddr, write_data, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, dma_control, dma_irq_status
+, dma_irq_enable, dma_coalesce, dma_delay, table_index, table_lo, table_hi, table_rows, window_0_lo, window_0_hi, window_0_pages, window_0_control, window_1_lo, window_1_hi, window_1_pages, window_1_control, window_2_lo, window_2_hi, window_2_pages, window_2_control, window_3_lo, window_3_hi
+, window_3_pages, window_3_control, window_4_lo, window_4_hi, window_4_pages, window_4_control, window_5_lo, window_5_hi, window_5_pages, window_5_control, window_6_lo, window_6_hi, window_6_pages, window_6_control, window_7_lo, window_7_hi, window_7_pages, window_7_control, \port$3781$0 , \port$3783$0 , \port$3789$0 
+, \port$3791$0 , \port$3794$0 , \port$3815$0 , \port$3832$0 , \port$4424$0 , \port$4428$0 , \port$4432$0 , \port$4436$0 , \port$4440$0 , \port$4444$0 , \port$4448$0 , \port$4452$0 , \port$4456$0 , \port$4460$0 , \port$4464$0 , \port$4468$0 , clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$3 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$3 = 0;
   input rst;
   wire rst;
-  input \port$4$0 ;
-  wire \port$4$0 ;
-  input \port$7$0 ;
-  wire \port$7$0 ;
+  input \port$23$0 ;
+  wire \port$23$0 ;
+  input \port$25$0 ;
+  wire \port$25$0 ;
+  input \port$29$0 ;
+  wire \port$29$0 ;
   input bus__awvalid;
   wire bus__awvalid;
   input bus__wvalid;
@@ -1057,6 +1059,16 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   wire bus__wready;
   output bus__arready;
   wire bus__arready;
+  output select_ring_lo;
+  wire select_ring_lo;
+  output select_ring_hi;
+  wire select_ring_hi;
+  output select_cpl_lo;
+  wire select_cpl_lo;
+  output select_cpl_hi;
+  wire select_cpl_hi;
+  output select_ring_size;
+  wire select_ring_size;
   output select_ring_producer;
   wire select_ring_producer;
   output select_cpl_consumer;
@@ -1065,14 +1077,24 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   wire select_table_stride;
   output select_dma_command;
   wire select_dma_command;
-  input \port$674$0 ;
-  wire \port$674$0 ;
-  input \port$770$0 ;
-  wire \port$770$0 ;
-  input \port$1285$0 ;
-  wire \port$1285$0 ;
-  input \port$2038$0 ;
-  wire \port$2038$0 ;
+  input \port$709$0 ;
+  wire \port$709$0 ;
+  input \port$807$0 ;
+  wire \port$807$0 ;
+  input \port$1322$0 ;
+  wire \port$1322$0 ;
+  input \port$2075$0 ;
+  wire \port$2075$0 ;
+  input [31:0] ring_lo;
+  wire [31:0] ring_lo;
+  input [31:0] ring_hi;
+  wire [31:0] ring_hi;
+  input [31:0] cpl_lo;
+  wire [31:0] cpl_lo;
+  input [31:0] cpl_hi;
+  wire [31:0] cpl_hi;
+  input [31:0] ring_size;
+  wire [31:0] ring_size;
   input [11:0] bus__awaddr;
   wire [11:0] bus__awaddr;
   input [31:0] bus__wdata;
@@ -1095,16 +1117,6 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   reg [1:0] bus__rresp = 2'h0;
   output [31:0] dma_control;
   reg [31:0] dma_control = 32'd0;
-  output [31:0] ring_lo;
-  reg [31:0] ring_lo = 32'd0;
-  output [31:0] ring_hi;
-  reg [31:0] ring_hi = 32'd0;
-  output [31:0] cpl_lo;
-  reg [31:0] cpl_lo = 32'd0;
-  output [31:0] cpl_hi;
-  reg [31:0] cpl_hi = 32'd0;
-  output [31:0] ring_size;
-  reg [31:0] ring_size = 32'd0;
   output [31:0] dma_irq_status;
   reg [31:0] dma_irq_status = 32'd0;
   output [31:0] dma_irq_enable;
@@ -1185,46 +1197,44 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   reg [31:0] window_7_pages = 32'd0;
   output [31:0] window_7_control;
   reg [31:0] window_7_control = 32'd0;
-  input \port$3737$0 ;
-  wire \port$3737$0 ;
-  input [15:0] \port$3742$0 ;
-  wire [15:0] \port$3742$0 ;
-  input [15:0] \port$3744$0 ;
-  wire [15:0] \port$3744$0 ;
-  input [15:0] \port$3748$0 ;
-  wire [15:0] \port$3748$0 ;
-  input [15:0] \port$3750$0 ;
-  wire [15:0] \port$3750$0 ;
-  input \port$3753$0 ;
-  wire \port$3753$0 ;
-  input \port$3774$0 ;
-  wire \port$3774$0 ;
-  input \port$3791$0 ;
-  wire \port$3791$0 ;
-  input [63:0] \port$4383$0 ;
-  wire [63:0] \port$4383$0 ;
-  input [63:0] \port$4387$0 ;
-  wire [63:0] \port$4387$0 ;
-  input [63:0] \port$4391$0 ;
-  wire [63:0] \port$4391$0 ;
-  input [63:0] \port$4395$0 ;
-  wire [63:0] \port$4395$0 ;
-  input [63:0] \port$4399$0 ;
-  wire [63:0] \port$4399$0 ;
-  input [63:0] \port$4403$0 ;
-  wire [63:0] \port$4403$0 ;
-  input [63:0] \port$4407$0 ;
-  wire [63:0] \port$4407$0 ;
-  input [63:0] \port$4411$0 ;
-  wire [63:0] \port$4411$0 ;
-  input [63:0] \port$4415$0 ;
-  wire [63:0] \port$4415$0 ;
-  input [63:0] \port$4419$0 ;
-  wire [63:0] \port$4419$0 ;
-  input [63:0] \port$4423$0 ;
-  wire [63:0] \port$4423$0 ;
-  input [63:0] \port$4427$0 ;
-  wire [63:0] \port$4427$0 ;
+  input [15:0] \port$3781$0 ;
+  wire [15:0] \port$3781$0 ;
+  input [15:0] \port$3783$0 ;
+  wire [15:0] \port$3783$0 ;
+  input [15:0] \port$3789$0 ;
+  wire [15:0] \port$3789$0 ;
+  input [15:0] \port$3791$0 ;
+  wire [15:0] \port$3791$0 ;
+  input \port$3794$0 ;
+  wire \port$3794$0 ;
+  input \port$3815$0 ;
+  wire \port$3815$0 ;
+  input \port$3832$0 ;
+  wire \port$3832$0 ;
+  input [63:0] \port$4424$0 ;
+  wire [63:0] \port$4424$0 ;
+  input [63:0] \port$4428$0 ;
+  wire [63:0] \port$4428$0 ;
+  input [63:0] \port$4432$0 ;
+  wire [63:0] \port$4432$0 ;
+  input [63:0] \port$4436$0 ;
+  wire [63:0] \port$4436$0 ;
+  input [63:0] \port$4440$0 ;
+  wire [63:0] \port$4440$0 ;
+  input [63:0] \port$4444$0 ;
+  wire [63:0] \port$4444$0 ;
+  input [63:0] \port$4448$0 ;
+  wire [63:0] \port$4448$0 ;
+  input [63:0] \port$4452$0 ;
+  wire [63:0] \port$4452$0 ;
+  input [63:0] \port$4456$0 ;
+  wire [63:0] \port$4456$0 ;
+  input [63:0] \port$4460$0 ;
+  wire [63:0] \port$4460$0 ;
+  input [63:0] \port$4464$0 ;
+  wire [63:0] \port$4464$0 ;
+  input [63:0] \port$4468$0 ;
+  wire [63:0] \port$4468$0 ;
   input clk;
   wire clk;
   wire \$1 ;
@@ -1238,25 +1248,25 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   wire [31:0] \$106 ;
   wire [31:0] \$107 ;
   wire [31:0] \$108 ;
-  wire [31:0] \$109 ;
+  reg [11:0] \$109 ;
   wire \$11 ;
-  wire [31:0] \$110 ;
-  wire [31:0] \$111 ;
-  wire [31:0] \$112 ;
-  wire [31:0] \$113 ;
-  reg [11:0] \$114 ;
-  reg \$115 ;
-  reg [31:0] \$116 ;
-  reg [3:0] \$117 ;
+  reg \$110 ;
+  reg [31:0] \$111 ;
+  reg [3:0] \$112 ;
+  reg \$113 ;
+  reg \$114 ;
+  reg [1:0] \$115 ;
+  reg [11:0] \$116 ;
+  reg \$117 ;
   reg \$118 ;
-  reg \$119 ;
+  reg [31:0] \$119 ;
   wire \$12 ;
   reg [1:0] \$120 ;
-  reg [11:0] \$121 ;
-  reg \$122 ;
-  reg \$123 ;
+  reg [31:0] \$121 ;
+  reg [31:0] \$122 ;
+  reg [31:0] \$123 ;
   reg [31:0] \$124 ;
-  reg [1:0] \$125 ;
+  reg [31:0] \$125 ;
   reg [31:0] \$126 ;
   reg [31:0] \$127 ;
   reg [31:0] \$128 ;
@@ -1298,17 +1308,7 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   reg [31:0] \$160 ;
   reg [31:0] \$161 ;
   reg [31:0] \$162 ;
-  reg [31:0] \$163 ;
-  reg [31:0] \$164 ;
-  reg [31:0] \$165 ;
-  reg [31:0] \$166 ;
-  reg [31:0] \$167 ;
-  reg [31:0] \$168 ;
-  reg [31:0] \$169 ;
   wire \$17 ;
-  reg [31:0] \$170 ;
-  reg [31:0] \$171 ;
-  reg [31:0] \$172 ;
   wire \$18 ;
   wire \$19 ;
   wire \$2 ;
@@ -1407,17 +1407,12 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   wire read;
   reg [11:0] read_address = 12'h000;
   reg read_error;
-  wire select_cpl_hi;
-  wire select_cpl_lo;
   wire select_dma_coalesce;
   wire select_dma_control;
   wire select_dma_delay;
   wire select_dma_error;
   wire select_dma_irq_enable;
   wire select_dma_irq_status;
-  wire select_ring_hi;
-  wire select_ring_lo;
-  wire select_ring_size;
   wire select_table_hi;
   wire select_table_index;
   wire select_table_lo;
@@ -1576,132 +1571,122 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   assign \$58  = write_error ? 2'h2 : 2'h0;
   assign \$59  = bus__arvalid & bus__arready;
   assign \$60  = read_error ? 2'h2 : 2'h0;
-  assign \$67  = ~ write_data;
-  assign \$68  = dma_irq_status & \$67 ;
-  assign \$69  = select_dma_irq_status ? \$68  : dma_irq_status;
-  assign \$70  = \$69  | { 30'h00000000, \port$7$0 , \port$674$0  };
-  assign \$74  = ~ write_data;
-  assign \$75  = dma_error & \$74 ;
-  assign \$76  = select_dma_error ? \$75  : dma_error;
-  assign \$77  = \$76  | { 28'h0000000, \port$3791$0 , \port$3753$0 , \port$4$0 , \port$3737$0  };
+  assign \$62  = ~ write_data;
+  assign \$63  = dma_irq_status & \$62 ;
+  assign \$64  = select_dma_irq_status ? \$63  : dma_irq_status;
+  assign \$65  = \$64  | { 30'h00000000, \port$29$0 , \port$709$0  };
+  assign \$69  = ~ write_data;
+  assign \$70  = dma_error & \$69 ;
+  assign \$71  = select_dma_error ? \$70  : dma_error;
+  assign \$72  = \$71  | { 28'h0000000, \port$3832$0 , \port$3794$0 , \port$25$0 , \port$23$0  };
   always @(posedge clk)
-    \$signal$96  <= \$114 ;
+    \$signal$96  <= \$109 ;
   always @(posedge clk)
-    \$signal  <= \$115 ;
+    \$signal  <= \$110 ;
   always @(posedge clk)
-    write_data <= \$116 ;
+    write_data <= \$111 ;
   always @(posedge clk)
-    strobes <= \$117 ;
+    strobes <= \$112 ;
   always @(posedge clk)
-    has_data <= \$118 ;
+    has_data <= \$113 ;
   always @(posedge clk)
-    bus__bvalid <= \$119 ;
+    bus__bvalid <= \$114 ;
   always @(posedge clk)
-    bus__bresp <= \$120 ;
+    bus__bresp <= \$115 ;
   always @(posedge clk)
-    read_address <= \$121 ;
+    read_address <= \$116 ;
   always @(posedge clk)
-    has_read <= \$122 ;
+    has_read <= \$117 ;
   always @(posedge clk)
-    bus__rvalid <= \$123 ;
+    bus__rvalid <= \$118 ;
   always @(posedge clk)
-    bus__rdata <= \$124 ;
+    bus__rdata <= \$119 ;
   always @(posedge clk)
-    bus__rresp <= \$125 ;
+    bus__rresp <= \$120 ;
   always @(posedge clk)
-    dma_control <= \$126 ;
+    dma_control <= \$121 ;
   always @(posedge clk)
-    ring_lo <= \$127 ;
+    dma_irq_status <= \$122 ;
   always @(posedge clk)
-    ring_hi <= \$128 ;
+    dma_irq_enable <= \$123 ;
   always @(posedge clk)
-    cpl_lo <= \$129 ;
+    dma_coalesce <= \$124 ;
   always @(posedge clk)
-    cpl_hi <= \$130 ;
+    dma_delay <= \$125 ;
   always @(posedge clk)
-    ring_size <= \$131 ;
+    dma_error <= \$126 ;
   always @(posedge clk)
-    dma_irq_status <= \$132 ;
+    table_index <= \$127 ;
   always @(posedge clk)
-    dma_irq_enable <= \$133 ;
+    table_lo <= \$128 ;
   always @(posedge clk)
-    dma_coalesce <= \$134 ;
+    table_hi <= \$129 ;
   always @(posedge clk)
-    dma_delay <= \$135 ;
+    table_rows <= \$130 ;
   always @(posedge clk)
-    dma_error <= \$136 ;
+    window_0_lo <= \$131 ;
   always @(posedge clk)
-    table_index <= \$137 ;
+    window_0_hi <= \$132 ;
   always @(posedge clk)
-    table_lo <= \$138 ;
+    window_0_pages <= \$133 ;
   always @(posedge clk)
-    table_hi <= \$139 ;
+    window_0_control <= \$134 ;
   always @(posedge clk)
-    table_rows <= \$140 ;
+    window_1_lo <= \$135 ;
   always @(posedge clk)
-    window_0_lo <= \$141 ;
+    window_1_hi <= \$136 ;
   always @(posedge clk)
-    window_0_hi <= \$142 ;
+    window_1_pages <= \$137 ;
   always @(posedge clk)
-    window_0_pages <= \$143 ;
+    window_1_control <= \$138 ;
   always @(posedge clk)
-    window_0_control <= \$144 ;
+    window_2_lo <= \$139 ;
   always @(posedge clk)
-    window_1_lo <= \$145 ;
+    window_2_hi <= \$140 ;
   always @(posedge clk)
-    window_1_hi <= \$146 ;
+    window_2_pages <= \$141 ;
   always @(posedge clk)
-    window_1_pages <= \$147 ;
+    window_2_control <= \$142 ;
   always @(posedge clk)
-    window_1_control <= \$148 ;
+    window_3_lo <= \$143 ;
   always @(posedge clk)
-    window_2_lo <= \$149 ;
+    window_3_hi <= \$144 ;
   always @(posedge clk)
-    window_2_hi <= \$150 ;
+    window_3_pages <= \$145 ;
   always @(posedge clk)
-    window_2_pages <= \$151 ;
+    window_3_control <= \$146 ;
   always @(posedge clk)
-    window_2_control <= \$152 ;
+    window_4_lo <= \$147 ;
   always @(posedge clk)
-    window_3_lo <= \$153 ;
+    window_4_hi <= \$148 ;
   always @(posedge clk)
-    window_3_hi <= \$154 ;
+    window_4_pages <= \$149 ;
   always @(posedge clk)
-    window_3_pages <= \$155 ;
+    window_4_control <= \$150 ;
   always @(posedge clk)
-    window_3_control <= \$156 ;
+    window_5_lo <= \$151 ;
   always @(posedge clk)
-    window_4_lo <= \$157 ;
+    window_5_hi <= \$152 ;
   always @(posedge clk)
-    window_4_hi <= \$158 ;
+    window_5_pages <= \$153 ;
   always @(posedge clk)
-    window_4_pages <= \$159 ;
+    window_5_control <= \$154 ;
   always @(posedge clk)
-    window_4_control <= \$160 ;
+    window_6_lo <= \$155 ;
   always @(posedge clk)
-    window_5_lo <= \$161 ;
+    window_6_hi <= \$156 ;
   always @(posedge clk)
-    window_5_hi <= \$162 ;
+    window_6_pages <= \$157 ;
   always @(posedge clk)
-    window_5_pages <= \$163 ;
+    window_6_control <= \$158 ;
   always @(posedge clk)
-    window_5_control <= \$164 ;
+    window_7_lo <= \$159 ;
   always @(posedge clk)
-    window_6_lo <= \$165 ;
+    window_7_hi <= \$160 ;
   always @(posedge clk)
-    window_6_hi <= \$166 ;
+    window_7_pages <= \$161 ;
   always @(posedge clk)
-    window_6_pages <= \$167 ;
-  always @(posedge clk)
-    window_6_control <= \$168 ;
-  always @(posedge clk)
-    window_7_lo <= \$169 ;
-  always @(posedge clk)
-    window_7_hi <= \$170 ;
-  always @(posedge clk)
-    window_7_pages <= \$171 ;
-  always @(posedge clk)
-    window_7_control <= \$172 ;
+    window_7_control <= \$162 ;
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
     value = 32'd0;
@@ -1713,7 +1698,7 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
       12'h008:
           value = dma_control;
       12'h00c:
-          value = { 28'h0000000, \port$3774$0 , \port$2038$0 , \port$1285$0 , \port$770$0  };
+          value = { 28'h0000000, \port$3815$0 , \port$2075$0 , \port$1322$0 , \port$807$0  };
       12'h010:
           value = ring_lo;
       12'h014:
@@ -1725,13 +1710,13 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
       12'h020:
           value = ring_size;
       12'h024:
-          value = { 16'h0000, \port$3742$0  };
+          value = { 16'h0000, \port$3781$0  };
       12'h028:
-          value = { 16'h0000, \port$3748$0  };
+          value = { 16'h0000, \port$3789$0  };
       12'h02c:
-          value = { 16'h0000, \port$3750$0  };
+          value = { 16'h0000, \port$3791$0  };
       12'h030:
-          value = { 16'h0000, \port$3744$0  };
+          value = { 16'h0000, \port$3783$0  };
       12'h034:
           value = dma_irq_status;
       12'h038:
@@ -1819,53 +1804,53 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
       12'h0fc:
           value = window_7_control;
       12'h100:
-          value = \port$4383$0 [31:0];
+          value = \port$4424$0 [31:0];
       12'h104:
-          value = \port$4383$0 [63:32];
+          value = \port$4424$0 [63:32];
       12'h108:
-          value = \port$4387$0 [31:0];
+          value = \port$4428$0 [31:0];
       12'h10c:
-          value = \port$4387$0 [63:32];
+          value = \port$4428$0 [63:32];
       12'h110:
-          value = \port$4391$0 [31:0];
+          value = \port$4432$0 [31:0];
       12'h114:
-          value = \port$4391$0 [63:32];
+          value = \port$4432$0 [63:32];
       12'h118:
-          value = \port$4395$0 [31:0];
+          value = \port$4436$0 [31:0];
       12'h11c:
-          value = \port$4395$0 [63:32];
+          value = \port$4436$0 [63:32];
       12'h120:
-          value = \port$4399$0 [31:0];
+          value = \port$4440$0 [31:0];
       12'h124:
-          value = \port$4399$0 [63:32];
+          value = \port$4440$0 [63:32];
       12'h128:
-          value = \port$4403$0 [31:0];
+          value = \port$4444$0 [31:0];
       12'h12c:
-          value = \port$4403$0 [63:32];
+          value = \port$4444$0 [63:32];
       12'h130:
-          value = \port$4407$0 [31:0];
+          value = \port$4448$0 [31:0];
       12'h134:
-          value = \port$4407$0 [63:32];
+          value = \port$4448$0 [63:32];
       12'h138:
-          value = \port$4411$0 [31:0];
+          value = \port$4452$0 [31:0];
       12'h13c:
-          value = \port$4411$0 [63:32];
+          value = \port$4452$0 [63:32];
       12'h140:
-          value = \port$4415$0 [31:0];
+          value = \port$4456$0 [31:0];
       12'h144:
-          value = \port$4415$0 [63:32];
+          value = \port$4456$0 [63:32];
       12'h148:
-          value = \port$4419$0 [31:0];
+          value = \port$4460$0 [31:0];
       12'h14c:
-          value = \port$4419$0 [63:32];
+          value = \port$4460$0 [63:32];
       12'h150:
-          value = \port$4423$0 [31:0];
+          value = \port$4464$0 [31:0];
       12'h154:
-          value = \port$4423$0 [63:32];
+          value = \port$4464$0 [63:32];
       12'h158:
-          value = \port$4427$0 [31:0];
+          value = \port$4468$0 [31:0];
       12'h15c:
-          value = \port$4427$0 [63:32];
+          value = \port$4468$0 [63:32];
     endcase
   end
   always @* begin
@@ -2196,77 +2181,132 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$114  = \$signal$96 ;
+    \$109  = \$signal$96 ;
     if (\$56 ) begin
-      \$114  = bus__awaddr;
+      \$109  = bus__awaddr;
     end
     if (rst) begin
-      \$114  = 12'h000;
+      \$109  = 12'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$115  = \$signal ;
+    \$110  = \$signal ;
     if (\$56 ) begin
-      \$115  = 1'h1;
+      \$110  = 1'h1;
     end
     if (write) begin
-      \$115  = 1'h0;
+      \$110  = 1'h0;
     end
     if (rst) begin
-      \$115  = 1'h0;
+      \$110  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$116  = write_data;
+    \$111  = write_data;
     if (\$57 ) begin
-      \$116  = bus__wdata;
+      \$111  = bus__wdata;
     end
     if (rst) begin
-      \$116  = 32'd0;
+      \$111  = 32'd0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$117  = strobes;
+    \$112  = strobes;
     if (\$57 ) begin
-      \$117  = bus__wstrb;
+      \$112  = bus__wstrb;
     end
     if (rst) begin
-      \$117  = 4'h0;
+      \$112  = 4'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$118  = has_data;
+    \$113  = has_data;
     if (\$57 ) begin
-      \$118  = 1'h1;
+      \$113  = 1'h1;
     end
     if (write) begin
-      \$118  = 1'h0;
+      \$113  = 1'h0;
     end
     if (rst) begin
-      \$118  = 1'h0;
+      \$113  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$119  = bus__bvalid;
+    \$114  = bus__bvalid;
     if (write) begin
-      \$119  = 1'h1;
+      \$114  = 1'h1;
     end else if (bus__bready) begin
-      \$119  = 1'h0;
+      \$114  = 1'h0;
     end
     if (rst) begin
-      \$119  = 1'h0;
+      \$114  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$120  = bus__bresp;
+    \$115  = bus__bresp;
     if (write) begin
-      \$120  = \$58 ;
+      \$115  = \$58 ;
+    end
+    if (rst) begin
+      \$115  = 2'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
+    \$116  = read_address;
+    if (\$59 ) begin
+      \$116  = bus__araddr;
+    end
+    if (rst) begin
+      \$116  = 12'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
+    \$117  = has_read;
+    if (\$59 ) begin
+      \$117  = 1'h1;
+    end
+    if (read) begin
+      \$117  = 1'h0;
+    end
+    if (rst) begin
+      \$117  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
+    \$118  = bus__rvalid;
+    if (read) begin
+      \$118  = 1'h1;
+    end else if (bus__rready) begin
+      \$118  = 1'h0;
+    end
+    if (rst) begin
+      \$118  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
+    \$119  = bus__rdata;
+    if (read) begin
+      \$119  = value;
+    end
+    if (rst) begin
+      \$119  = 32'd0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
+    \$120  = bus__rresp;
+    if (read) begin
+      \$120  = \$60 ;
     end
     if (rst) begin
       \$120  = 2'h0;
@@ -2274,44 +2314,36 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$121  = read_address;
-    if (\$59 ) begin
-      \$121  = bus__araddr;
+    \$121  = dma_control;
+    if (select_dma_control) begin
+      \$121  = \$61 ;
     end
     if (rst) begin
-      \$121  = 12'h000;
+      \$121  = 32'd0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$122  = has_read;
-    if (\$59 ) begin
-      \$122  = 1'h1;
-    end
-    if (read) begin
-      \$122  = 1'h0;
-    end
+    \$122  = \$65 ;
     if (rst) begin
-      \$122  = 1'h0;
+      \$122  = 32'd0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$123  = bus__rvalid;
-    if (read) begin
-      \$123  = 1'h1;
-    end else if (bus__rready) begin
-      \$123  = 1'h0;
+    \$123  = dma_irq_enable;
+    if (select_dma_irq_enable) begin
+      \$123  = \$66 ;
     end
     if (rst) begin
-      \$123  = 1'h0;
+      \$123  = 32'd0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$124  = bus__rdata;
-    if (read) begin
-      \$124  = value;
+    \$124  = dma_coalesce;
+    if (select_dma_coalesce) begin
+      \$124  = \$67 ;
     end
     if (rst) begin
       \$124  = 32'd0;
@@ -2319,29 +2351,26 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$125  = bus__rresp;
-    if (read) begin
-      \$125  = \$60 ;
+    \$125  = dma_delay;
+    if (select_dma_delay) begin
+      \$125  = \$68 ;
     end
     if (rst) begin
-      \$125  = 2'h0;
+      \$125  = 32'd0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$126  = dma_control;
-    if (select_dma_control) begin
-      \$126  = \$61 ;
-    end
+    \$126  = \$72 ;
     if (rst) begin
       \$126  = 32'd0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$127  = ring_lo;
-    if (select_ring_lo) begin
-      \$127  = \$62 ;
+    \$127  = table_index;
+    if (select_table_index) begin
+      \$127  = \$73 ;
     end
     if (rst) begin
       \$127  = 32'd0;
@@ -2349,9 +2378,9 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$128  = ring_hi;
-    if (select_ring_hi) begin
-      \$128  = \$63 ;
+    \$128  = table_lo;
+    if (select_table_lo) begin
+      \$128  = \$74 ;
     end
     if (rst) begin
       \$128  = 32'd0;
@@ -2359,9 +2388,9 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$129  = cpl_lo;
-    if (select_cpl_lo) begin
-      \$129  = \$64 ;
+    \$129  = table_hi;
+    if (select_table_hi) begin
+      \$129  = \$75 ;
     end
     if (rst) begin
       \$129  = 32'd0;
@@ -2369,9 +2398,9 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$130  = cpl_hi;
-    if (select_cpl_hi) begin
-      \$130  = \$65 ;
+    \$130  = table_rows;
+    if (select_table_rows) begin
+      \$130  = \$76 ;
     end
     if (rst) begin
       \$130  = 32'd0;
@@ -2379,9 +2408,9 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$131  = ring_size;
-    if (select_ring_size) begin
-      \$131  = \$66 ;
+    \$131  = window_0_lo;
+    if (select_window_0_lo) begin
+      \$131  = \$77 ;
     end
     if (rst) begin
       \$131  = 32'd0;
@@ -2389,16 +2418,19 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$132  = \$70 ;
+    \$132  = window_0_hi;
+    if (select_window_0_hi) begin
+      \$132  = \$78 ;
+    end
     if (rst) begin
       \$132  = 32'd0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$133  = dma_irq_enable;
-    if (select_dma_irq_enable) begin
-      \$133  = \$71 ;
+    \$133  = window_0_pages;
+    if (select_window_0_pages) begin
+      \$133  = \$79 ;
     end
     if (rst) begin
       \$133  = 32'd0;
@@ -2406,9 +2438,9 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$134  = dma_coalesce;
-    if (select_dma_coalesce) begin
-      \$134  = \$72 ;
+    \$134  = window_0_control;
+    if (select_window_0_control) begin
+      \$134  = \$80 ;
     end
     if (rst) begin
       \$134  = 32'd0;
@@ -2416,9 +2448,9 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$135  = dma_delay;
-    if (select_dma_delay) begin
-      \$135  = \$73 ;
+    \$135  = window_1_lo;
+    if (select_window_1_lo) begin
+      \$135  = \$81 ;
     end
     if (rst) begin
       \$135  = 32'd0;
@@ -2426,16 +2458,19 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$136  = \$77 ;
+    \$136  = window_1_hi;
+    if (select_window_1_hi) begin
+      \$136  = \$82 ;
+    end
     if (rst) begin
       \$136  = 32'd0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$137  = table_index;
-    if (select_table_index) begin
-      \$137  = \$78 ;
+    \$137  = window_1_pages;
+    if (select_window_1_pages) begin
+      \$137  = \$83 ;
     end
     if (rst) begin
       \$137  = 32'd0;
@@ -2443,9 +2478,9 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$138  = table_lo;
-    if (select_table_lo) begin
-      \$138  = \$79 ;
+    \$138  = window_1_control;
+    if (select_window_1_control) begin
+      \$138  = \$84 ;
     end
     if (rst) begin
       \$138  = 32'd0;
@@ -2453,9 +2488,9 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$139  = table_hi;
-    if (select_table_hi) begin
-      \$139  = \$80 ;
+    \$139  = window_2_lo;
+    if (select_window_2_lo) begin
+      \$139  = \$85 ;
     end
     if (rst) begin
       \$139  = 32'd0;
@@ -2463,9 +2498,9 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$140  = table_rows;
-    if (select_table_rows) begin
-      \$140  = \$81 ;
+    \$140  = window_2_hi;
+    if (select_window_2_hi) begin
+      \$140  = \$86 ;
     end
     if (rst) begin
       \$140  = 32'd0;
@@ -2473,9 +2508,9 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$141  = window_0_lo;
-    if (select_window_0_lo) begin
-      \$141  = \$82 ;
+    \$141  = window_2_pages;
+    if (select_window_2_pages) begin
+      \$141  = \$87 ;
     end
     if (rst) begin
       \$141  = 32'd0;
@@ -2483,9 +2518,9 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$142  = window_0_hi;
-    if (select_window_0_hi) begin
-      \$142  = \$83 ;
+    \$142  = window_2_control;
+    if (select_window_2_control) begin
+      \$142  = \$88 ;
     end
     if (rst) begin
       \$142  = 32'd0;
@@ -2493,9 +2528,9 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$143  = window_0_pages;
-    if (select_window_0_pages) begin
-      \$143  = \$84 ;
+    \$143  = window_3_lo;
+    if (select_window_3_lo) begin
+      \$143  = \$89 ;
     end
     if (rst) begin
       \$143  = 32'd0;
@@ -2503,9 +2538,9 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$144  = window_0_control;
-    if (select_window_0_control) begin
-      \$144  = \$85 ;
+    \$144  = window_3_hi;
+    if (select_window_3_hi) begin
+      \$144  = \$90 ;
     end
     if (rst) begin
       \$144  = 32'd0;
@@ -2513,9 +2548,9 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$145  = window_1_lo;
-    if (select_window_1_lo) begin
-      \$145  = \$86 ;
+    \$145  = window_3_pages;
+    if (select_window_3_pages) begin
+      \$145  = \$91 ;
     end
     if (rst) begin
       \$145  = 32'd0;
@@ -2523,9 +2558,9 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$146  = window_1_hi;
-    if (select_window_1_hi) begin
-      \$146  = \$87 ;
+    \$146  = window_3_control;
+    if (select_window_3_control) begin
+      \$146  = \$92 ;
     end
     if (rst) begin
       \$146  = 32'd0;
@@ -2533,9 +2568,9 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$147  = window_1_pages;
-    if (select_window_1_pages) begin
-      \$147  = \$88 ;
+    \$147  = window_4_lo;
+    if (select_window_4_lo) begin
+      \$147  = \$93 ;
     end
     if (rst) begin
       \$147  = 32'd0;
@@ -2543,9 +2578,9 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$148  = window_1_control;
-    if (select_window_1_control) begin
-      \$148  = \$89 ;
+    \$148  = window_4_hi;
+    if (select_window_4_hi) begin
+      \$148  = \$94 ;
     end
     if (rst) begin
       \$148  = 32'd0;
@@ -2553,9 +2588,9 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$149  = window_2_lo;
-    if (select_window_2_lo) begin
-      \$149  = \$90 ;
+    \$149  = window_4_pages;
+    if (select_window_4_pages) begin
+      \$149  = \$95 ;
     end
     if (rst) begin
       \$149  = 32'd0;
@@ -2563,9 +2598,9 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$150  = window_2_hi;
-    if (select_window_2_hi) begin
-      \$150  = \$91 ;
+    \$150  = window_4_control;
+    if (select_window_4_control) begin
+      \$150  = \$96 ;
     end
     if (rst) begin
       \$150  = 32'd0;
@@ -2573,9 +2608,9 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$151  = window_2_pages;
-    if (select_window_2_pages) begin
-      \$151  = \$92 ;
+    \$151  = window_5_lo;
+    if (select_window_5_lo) begin
+      \$151  = \$97 ;
     end
     if (rst) begin
       \$151  = 32'd0;
@@ -2583,9 +2618,9 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$152  = window_2_control;
-    if (select_window_2_control) begin
-      \$152  = \$93 ;
+    \$152  = window_5_hi;
+    if (select_window_5_hi) begin
+      \$152  = \$98 ;
     end
     if (rst) begin
       \$152  = 32'd0;
@@ -2593,9 +2628,9 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$153  = window_3_lo;
-    if (select_window_3_lo) begin
-      \$153  = \$94 ;
+    \$153  = window_5_pages;
+    if (select_window_5_pages) begin
+      \$153  = \$99 ;
     end
     if (rst) begin
       \$153  = 32'd0;
@@ -2603,9 +2638,9 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$154  = window_3_hi;
-    if (select_window_3_hi) begin
-      \$154  = \$95 ;
+    \$154  = window_5_control;
+    if (select_window_5_control) begin
+      \$154  = \$100 ;
     end
     if (rst) begin
       \$154  = 32'd0;
@@ -2613,9 +2648,9 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$155  = window_3_pages;
-    if (select_window_3_pages) begin
-      \$155  = \$96 ;
+    \$155  = window_6_lo;
+    if (select_window_6_lo) begin
+      \$155  = \$101 ;
     end
     if (rst) begin
       \$155  = 32'd0;
@@ -2623,9 +2658,9 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$156  = window_3_control;
-    if (select_window_3_control) begin
-      \$156  = \$97 ;
+    \$156  = window_6_hi;
+    if (select_window_6_hi) begin
+      \$156  = \$102 ;
     end
     if (rst) begin
       \$156  = 32'd0;
@@ -2633,9 +2668,9 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$157  = window_4_lo;
-    if (select_window_4_lo) begin
-      \$157  = \$98 ;
+    \$157  = window_6_pages;
+    if (select_window_6_pages) begin
+      \$157  = \$103 ;
     end
     if (rst) begin
       \$157  = 32'd0;
@@ -2643,9 +2678,9 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$158  = window_4_hi;
-    if (select_window_4_hi) begin
-      \$158  = \$99 ;
+    \$158  = window_6_control;
+    if (select_window_6_control) begin
+      \$158  = \$104 ;
     end
     if (rst) begin
       \$158  = 32'd0;
@@ -2653,9 +2688,9 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$159  = window_4_pages;
-    if (select_window_4_pages) begin
-      \$159  = \$100 ;
+    \$159  = window_7_lo;
+    if (select_window_7_lo) begin
+      \$159  = \$105 ;
     end
     if (rst) begin
       \$159  = 32'd0;
@@ -2663,9 +2698,9 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$160  = window_4_control;
-    if (select_window_4_control) begin
-      \$160  = \$101 ;
+    \$160  = window_7_hi;
+    if (select_window_7_hi) begin
+      \$160  = \$106 ;
     end
     if (rst) begin
       \$160  = 32'd0;
@@ -2673,9 +2708,9 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$161  = window_5_lo;
-    if (select_window_5_lo) begin
-      \$161  = \$102 ;
+    \$161  = window_7_pages;
+    if (select_window_7_pages) begin
+      \$161  = \$107 ;
     end
     if (rst) begin
       \$161  = 32'd0;
@@ -2683,183 +2718,75 @@ module hotline_csr(rst, \port$4$0 , \port$7$0 , bus__awvalid, bus__wvalid, bus__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$162  = window_5_hi;
-    if (select_window_5_hi) begin
-      \$162  = \$103 ;
+    \$162  = window_7_control;
+    if (select_window_7_control) begin
+      \$162  = \$108 ;
     end
     if (rst) begin
       \$162  = 32'd0;
     end
   end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$163  = window_5_pages;
-    if (select_window_5_pages) begin
-      \$163  = \$104 ;
-    end
-    if (rst) begin
-      \$163  = 32'd0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$164  = window_5_control;
-    if (select_window_5_control) begin
-      \$164  = \$105 ;
-    end
-    if (rst) begin
-      \$164  = 32'd0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$165  = window_6_lo;
-    if (select_window_6_lo) begin
-      \$165  = \$106 ;
-    end
-    if (rst) begin
-      \$165  = 32'd0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$166  = window_6_hi;
-    if (select_window_6_hi) begin
-      \$166  = \$107 ;
-    end
-    if (rst) begin
-      \$166  = 32'd0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$167  = window_6_pages;
-    if (select_window_6_pages) begin
-      \$167  = \$108 ;
-    end
-    if (rst) begin
-      \$167  = 32'd0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$168  = window_6_control;
-    if (select_window_6_control) begin
-      \$168  = \$109 ;
-    end
-    if (rst) begin
-      \$168  = 32'd0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$169  = window_7_lo;
-    if (select_window_7_lo) begin
-      \$169  = \$110 ;
-    end
-    if (rst) begin
-      \$169  = 32'd0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$170  = window_7_hi;
-    if (select_window_7_hi) begin
-      \$170  = \$111 ;
-    end
-    if (rst) begin
-      \$170  = 32'd0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$171  = window_7_pages;
-    if (select_window_7_pages) begin
-      \$171  = \$112 ;
-    end
-    if (rst) begin
-      \$171  = 32'd0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$3 ) begin end
-    \$172  = window_7_control;
-    if (select_window_7_control) begin
-      \$172  = \$113 ;
-    end
-    if (rst) begin
-      \$172  = 32'd0;
-    end
-  end
   assign \$61 [31:1] = 31'h00000000;
   assign \$61 [0] = write_data[0];
-  assign \$62 [5:0] = 6'h00;
-  assign \$62 [31:6] = write_data[31:6];
-  assign \$63  = write_data;
-  assign \$64 [5:0] = 6'h00;
-  assign \$64 [31:6] = write_data[31:6];
-  assign \$65  = write_data;
-  assign \$66 [31:4] = 28'h0000000;
-  assign \$66 [3:0] = write_data[3:0];
-  assign \$71 [31:2] = 30'h00000000;
-  assign \$71 [1:0] = write_data[1:0];
-  assign \$72 [31:16] = 16'h0000;
-  assign \$72 [15:0] = write_data[15:0];
-  assign \$73  = write_data;
-  assign \$78 [31:8] = 24'h000000;
-  assign \$78 [7:0] = write_data[7:0];
-  assign \$79 [3:0] = 4'h0;
-  assign \$79 [31:4] = write_data[31:4];
-  assign \$80  = write_data;
-  assign \$81  = write_data;
-  assign \$82 [11:0] = 12'h000;
-  assign \$82 [31:12] = write_data[31:12];
+  assign \$66 [31:2] = 30'h00000000;
+  assign \$66 [1:0] = write_data[1:0];
+  assign \$67 [31:16] = 16'h0000;
+  assign \$67 [15:0] = write_data[15:0];
+  assign \$68  = write_data;
+  assign \$73 [31:8] = 24'h000000;
+  assign \$73 [7:0] = write_data[7:0];
+  assign \$74 [3:0] = 4'h0;
+  assign \$74 [31:4] = write_data[31:4];
+  assign \$75  = write_data;
+  assign \$76  = write_data;
+  assign \$77 [11:0] = 12'h000;
+  assign \$77 [31:12] = write_data[31:12];
+  assign \$78  = write_data;
+  assign \$79  = write_data;
+  assign \$80 [31:2] = 30'h00000000;
+  assign \$80 [1:0] = write_data[1:0];
+  assign \$81 [11:0] = 12'h000;
+  assign \$81 [31:12] = write_data[31:12];
+  assign \$82  = write_data;
   assign \$83  = write_data;
-  assign \$84  = write_data;
-  assign \$85 [31:2] = 30'h00000000;
-  assign \$85 [1:0] = write_data[1:0];
-  assign \$86 [11:0] = 12'h000;
-  assign \$86 [31:12] = write_data[31:12];
+  assign \$84 [31:2] = 30'h00000000;
+  assign \$84 [1:0] = write_data[1:0];
+  assign \$85 [11:0] = 12'h000;
+  assign \$85 [31:12] = write_data[31:12];
+  assign \$86  = write_data;
   assign \$87  = write_data;
-  assign \$88  = write_data;
-  assign \$89 [31:2] = 30'h00000000;
-  assign \$89 [1:0] = write_data[1:0];
-  assign \$90 [11:0] = 12'h000;
-  assign \$90 [31:12] = write_data[31:12];
+  assign \$88 [31:2] = 30'h00000000;
+  assign \$88 [1:0] = write_data[1:0];
+  assign \$89 [11:0] = 12'h000;
+  assign \$89 [31:12] = write_data[31:12];
+  assign \$90  = write_data;
   assign \$91  = write_data;
-  assign \$92  = write_data;
-  assign \$93 [31:2] = 30'h00000000;
-  assign \$93 [1:0] = write_data[1:0];
-  assign \$94 [11:0] = 12'h000;
-  assign \$94 [31:12] = write_data[31:12];
+  assign \$92 [31:2] = 30'h00000000;
+  assign \$92 [1:0] = write_data[1:0];
+  assign \$93 [11:0] = 12'h000;
+  assign \$93 [31:12] = write_data[31:12];
+  assign \$94  = write_data;
   assign \$95  = write_data;
-  assign \$96  = write_data;
-  assign \$97 [31:2] = 30'h00000000;
-  assign \$97 [1:0] = write_data[1:0];
-  assign \$98 [11:0] = 12'h000;
-  assign \$98 [31:12] = write_data[31:12];
+  assign \$96 [31:2] = 30'h00000000;
+  assign \$96 [1:0] = write_data[1:0];
+  assign \$97 [11:0] = 12'h000;
+  assign \$97 [31:12] = write_data[31:12];
+  assign \$98  = write_data;
   assign \$99  = write_data;
-  assign \$100  = write_data;
-  assign \$101 [31:2] = 30'h00000000;
-  assign \$101 [1:0] = write_data[1:0];
-  assign \$102 [11:0] = 12'h000;
-  assign \$102 [31:12] = write_data[31:12];
+  assign \$100 [31:2] = 30'h00000000;
+  assign \$100 [1:0] = write_data[1:0];
+  assign \$101 [11:0] = 12'h000;
+  assign \$101 [31:12] = write_data[31:12];
+  assign \$102  = write_data;
   assign \$103  = write_data;
-  assign \$104  = write_data;
-  assign \$105 [31:2] = 30'h00000000;
-  assign \$105 [1:0] = write_data[1:0];
-  assign \$106 [11:0] = 12'h000;
-  assign \$106 [31:12] = write_data[31:12];
+  assign \$104 [31:2] = 30'h00000000;
+  assign \$104 [1:0] = write_data[1:0];
+  assign \$105 [11:0] = 12'h000;
+  assign \$105 [31:12] = write_data[31:12];
+  assign \$106  = write_data;
   assign \$107  = write_data;
-  assign \$108  = write_data;
-  assign \$109 [31:2] = 30'h00000000;
-  assign \$109 [1:0] = write_data[1:0];
-  assign \$110 [11:0] = 12'h000;
-  assign \$110 [31:12] = write_data[31:12];
-  assign \$111  = write_data;
-  assign \$112  = write_data;
-  assign \$113 [31:2] = 30'h00000000;
-  assign \$113 [1:0] = write_data[1:0];
+  assign \$108 [31:2] = 30'h00000000;
+  assign \$108 [1:0] = write_data[1:0];
 endmodule
 
 module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s_axil_wvalid, s_axil_bready, s_axil_araddr, s_axil_arprot, s_axil_arvalid, s_axil_rready, m_axi_awready, m_axi_wready, m_axi_bid, m_axi_bresp, m_axi_bvalid, m_axi_arready, m_axi_rid, m_axi_rdata, m_axi_rresp, m_axi_rlast
@@ -2991,15 +2918,29 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire core_clk;
   wire \$1 ;
   wire \$10 ;
+  reg [31:0] \$100 ;
+  reg [5:0] \$101 ;
+  wire \$102 ;
+  wire [127:0] \$103 ;
+  wire [4:0] \$104 ;
+  wire \$105 ;
+  wire \$106 ;
+  wire \$107 ;
+  wire [260:0] \$108 ;
+  wire [256:0] \$109 ;
   wire \$11 ;
-  wire [46:0] \$12 ;
+  wire [29:0] \$110 ;
+  wire [63:0] \$111 ;
+  wire [29:0] \$112 ;
+  wire [63:0] \$113 ;
+  wire \$12 ;
   wire \$13 ;
   wire \$14 ;
-  wire \$15 ;
+  wire [31:0] \$15 ;
   wire \$16 ;
   wire \$17 ;
   wire \$18 ;
-  wire \$19 ;
+  wire [46:0] \$19 ;
   wire \$2 ;
   wire \$20 ;
   wire \$21 ;
@@ -3060,26 +3001,34 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire \$71 ;
   wire \$72 ;
   wire \$73 ;
-  wire [31:0] \$74 ;
+  wire \$74 ;
   wire \$75 ;
   wire \$76 ;
-  wire [6:0] \$77 ;
-  reg \$78 ;
-  reg [5:0] \$79 ;
-  wire [31:0] \$8 ;
+  wire \$77 ;
+  wire \$78 ;
+  wire \$79 ;
+  wire \$8 ;
   wire \$80 ;
-  wire [127:0] \$81 ;
-  wire [4:0] \$82 ;
+  wire [31:0] \$81 ;
+  wire \$82 ;
   wire \$83 ;
-  wire \$84 ;
+  wire [31:0] \$84 ;
   wire \$85 ;
-  wire [260:0] \$86 ;
-  wire [256:0] \$87 ;
-  wire [29:0] \$88 ;
-  wire [63:0] \$89 ;
+  wire [31:0] \$86 ;
+  wire \$87 ;
+  wire [31:0] \$88 ;
+  wire \$89 ;
   wire \$9 ;
-  wire [29:0] \$90 ;
-  wire [63:0] \$91 ;
+  wire [31:0] \$90 ;
+  wire \$91 ;
+  wire [31:0] \$92 ;
+  wire \$93 ;
+  wire [6:0] \$94 ;
+  reg \$95 ;
+  reg [31:0] \$96 ;
+  reg [31:0] \$97 ;
+  reg [31:0] \$98 ;
+  reg [31:0] \$99 ;
   wire abort;
   wire active;
   wire [63:0] address;
@@ -3088,7 +3037,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire awready;
   wire \begin ;
   wire beyond_table;
-  wire \beyond_table$659 ;
+  wire \beyond_table$670 ;
   wire [4:0] bid;
   wire [1:0] bresp;
   wire [12:0] bus__araddr;
@@ -3108,7 +3057,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire bus__wvalid;
   wire \bus__wvalid$173 ;
   wire busy;
-  wire \busy$672 ;
+  wire \busy$683 ;
   wire bvalid;
   wire [4:0] bytes_read;
   wire [63:0] bytes_read_value;
@@ -3128,7 +3077,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire channels__2__ready;
   wire [63:0] channels__2__target;
   wire clear;
-  wire \clear$684 ;
+  wire \clear$695 ;
   wire [15:0] coalesce;
   wire [7:0] command;
   wire command_done;
@@ -3142,18 +3091,22 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire core_busy;
   wire [10:0] core_errors;
   wire [31:0] cpl_consumer;
-  wire [15:0] \cpl_consumer$275 ;
+  wire [15:0] \cpl_consumer$292 ;
   wire cpl_consumer_write;
   wire [11:0] cpl_entry;
-  wire [31:0] cpl_hi;
-  wire [31:0] cpl_lo;
+  reg [31:0] cpl_hi = 32'd0;
+  (* init = 32'd0 *)
+  wire cpl_hi_write;
+  reg [31:0] cpl_lo = 32'd0;
+  (* init = 32'd0 *)
+  wire cpl_lo_write;
   wire [31:0] cpl_producer;
-  wire [15:0] \cpl_producer$273 ;
+  wire [15:0] \cpl_producer$290 ;
   reg data__ready;
-  wire \data__ready$587 ;
+  wire \data__ready$598 ;
   reg data__valid;
-  wire \data__valid$583 ;
-  reg \data__valid$586 ;
+  wire \data__valid$594 ;
+  reg \data__valid$597 ;
   wire [31:0] delay;
   wire [511:0] descriptors__payload;
   wire descriptors__valid;
@@ -3177,7 +3130,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire dma_write;
   wire [63:0] dma_write_value;
   wire done;
-  wire \done$655 ;
+  wire \done$666 ;
   wire doorbell_error;
   wire enable;
   wire [11:0] entry;
@@ -3201,17 +3154,17 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   reg [5:0] idle_for = 6'h00;
   wire [3:0] index_bits;
   wire interrupt;
-  wire \irq$745 ;
+  wire \irq$756 ;
   wire [511:0] it;
   wire [40:0] keys__payload;
   wire keys__ready;
   wire keys__valid;
   wire [2:0] list_bank;
-  wire [2:0] \list_bank$487 ;
+  wire [2:0] \list_bank$498 ;
   wire [10:0] list_count;
   reg list_data__valid;
   wire list_held;
-  wire \list_held$490 ;
+  wire \list_held$501 ;
   wire [35:0] list_key;
   wire list_last;
   wire [9:0] list_number;
@@ -3257,12 +3210,13 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire m_axis_state__tlast;
   wire m_axis_state__tready;
   wire m_axis_state__tvalid;
-  wire moved;
+  reg moved;
+  wire \moved$664 ;
   wire [31:0] nonpopular_words;
   wire output__ready;
-  wire \output__ready$601 ;
+  wire \output__ready$612 ;
   wire outstanding;
-  wire \outstanding$266 ;
+  wire \outstanding$283 ;
   wire [1:0] phase;
   wire [31:0] popular_samples;
   wire [31:0] popular_words;
@@ -3279,25 +3233,31 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire [1:0] read_fault__kind;
   wire reduce;
   reg [93:0] request__payload;
-  wire [93:0] \request__payload$566 ;
-  wire [93:0] \request__payload$573 ;
+  wire [93:0] \request__payload$577 ;
+  wire [93:0] \request__payload$584 ;
   wire request__ready;
-  wire \request__ready$563 ;
-  wire \request__ready$571 ;
+  wire \request__ready$574 ;
+  wire \request__ready$582 ;
   wire request__valid;
-  reg \request__valid$567 ;
-  wire \request__valid$572 ;
-  wire [31:0] ring_hi;
-  wire [31:0] ring_lo;
-  wire [31:0] ring_size;
+  reg \request__valid$578 ;
+  wire \request__valid$583 ;
+  reg [31:0] ring_hi = 32'd0;
+  (* init = 32'd0 *)
+  wire ring_hi_write;
+  reg [31:0] ring_lo = 32'd0;
+  (* init = 32'd0 *)
+  wire ring_lo_write;
+  reg [31:0] ring_size = 32'd0;
+  (* init = 32'd0 *)
+  wire ring_size_write;
   wire room;
   wire row_request__ready;
   wire row_request__valid;
   wire [133:0] rows__payload;
-  wire [131:0] \rows__payload$599 ;
+  wire [131:0] \rows__payload$610 ;
   wire rows__ready;
   reg rows__valid;
-  wire \rows__valid$603 ;
+  wire \rows__valid$614 ;
   wire rows_gathered;
   wire [63:0] rows_gathered_value;
   wire [1:0] rresp;
@@ -3339,12 +3299,12 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire [107:0] \table ;
   wire [31:0] table_hi;
   wire [7:0] table_index;
-  wire [31:0] \table_index$460 ;
+  wire [31:0] \table_index$471 ;
   wire [31:0] table_lo;
   wire [31:0] table_rows;
   wire table_write;
   wire unknown_table;
-  wire \unknown_table$657 ;
+  wire \unknown_table$668 ;
   wire upper__arready;
   wire upper__awready;
   wire [1:0] upper__bresp;
@@ -3413,105 +3373,127 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   (* enum_value_11 = "ABORT" *)
   wire [1:0] write_fault__kind;
   wire write_fault__known;
-  assign \$8  = \$7  ? 32'd12 : ring_size;
-  assign \$9  = ~ dma_control[0];
-  assign \$10  = \$9  & quiet;
-  assign \$11  = ~ busy;
-  assign clear = \$10  & \$11 ;
-  assign \$12  = 2'h2 << index_bits;
-  assign list_bank = summary_list ? summary_bank : \list_bank$487 ;
-  assign list_held = summary_list ? summary_held : \list_held$490 ;
-  assign \$17  = ~ \$16 ;
-  assign list_request__ready = \request__ready$563  & \$17 ;
-  assign \$19  = ~ \$18 ;
-  assign \$20  = list_request__valid & \$19 ;
-  assign \$22  = \$21  | list_request__valid;
-  assign \$23  = ~ \$22 ;
-  assign \request__ready$571  = \request__ready$563  & \$23 ;
-  assign \$25  = \$24  | list_request__valid;
-  assign \$26  = ~ \$25 ;
-  assign \$27  = \request__valid$572  & \$26 ;
-  assign \$29  = \$28  | list_request__valid;
-  assign \$30  = \$29  | \request__valid$572 ;
-  assign \$31  = ~ \$30 ;
-  assign row_request__ready = \request__ready$563  & \$31 ;
-  assign \$33  = \$32  | list_request__valid;
-  assign \$34  = \$33  | \request__valid$572 ;
-  assign \$35  = ~ \$34 ;
-  assign \$36  = row_request__valid & \$35 ;
-  assign \$37  = fault__address == address;
-  assign \$38  = busy & \$37 ;
-  assign read_fault__kind = \$38  ? 2'h0 : fault__kind;
-  assign \$39  = it[7:0] == 3'h4;
-  assign moved = \$39  ? \done$655  : done;
-  assign \$40  = it[7:0] == 3'h4;
-  assign unknown_table = \unknown_table$657  & \$40 ;
-  assign \$41  = it[7:0] == 3'h4;
-  assign beyond_table = \beyond_table$659  & \$41 ;
-  assign \$42  = running | busy;
-  assign \busy$672  = \$42  | available;
-  assign \$43  = \data__valid$583  & data__ready;
-  assign \$44  = | \$82 [3:2];
-  assign \$45  = \$43  & \$44 ;
-  assign useful = \$45  | state_moved;
-  assign \$46  = ~ channels__0__ready;
-  assign \$47  = channels__0__beats__valid & \$46 ;
-  assign \$48  = ~ channels__1__ready;
-  assign \$49  = channels__1__beats__valid & \$48 ;
-  assign \$50  = ~ channels__2__ready;
-  assign \$51  = channels__2__beats__valid & \$50 ;
-  assign \$52  = | { \$51 , \$49 , \$47  };
-  assign \$53  = \outstanding$266  & idle;
-  assign \$54  = ~ core_busy;
-  assign \$55  = \$53  & \$54 ;
-  assign write = \$52  | \$55 ;
-  assign \$56  = core_busy & idle;
-  assign \$57  = \data__valid$583  | \$56 ;
-  assign core = working & \$57 ;
-  assign read = ~ idle;
-  assign \$58  = write_data == 1'h1;
-  assign snapshot = dma_command_write & \$58 ;
-  assign \$59  = write_data == 2'h2;
-  assign \clear$684  = dma_command_write & \$59 ;
-  assign \$60  = | status;
-  assign failed_descriptors = completed & \$60 ;
-  assign bytes_read = \$61  ? 5'h10 : 5'h00;
-  assign \$62  = m_axi__wvalid & m_axi_wready;
-  assign bytes_written = \$62  ? 5'h10 : 5'h00;
-  assign \$63  = lower_busy | command_write;
-  assign \$64  = \$63  | working_start;
-  assign \$65  = \$64  | s_axis_lookup__tvalid;
-  assign \$66  = \$65  | s_axis_state__tvalid;
-  assign \$67  = \$66  | core_busy;
-  assign \$68  = ~ working_ready;
-  assign \$69  = \$67  | \$68 ;
-  assign \$70  = \$69  | verdicts__valid;
-  assign \$71  = | { m_axis_state__tvalid, m_axis_nonpopular__tvalid, m_axis_popular__tvalid };
-  assign active = \$70  | \$71 ;
-  assign \$72  = idle_for != 6'h20;
-  assign \$73  = active | \$72 ;
-  assign core_clk_enable = \$73  | rst;
-  assign \$74  = dma_irq_status & dma_irq_enable;
-  assign \$75  = | \$74 ;
-  assign irq = \irq$745  | \$75 ;
-  assign \$76  = idle_for != 6'h20;
-  assign \$77  = idle_for + 1'h1;
-  always @(posedge clk)
-    waited <= \$78 ;
-  always @(posedge clk)
-    idle_for <= \$79 ;
   assign \$1  = it[7:0] == 3'h4;
   assign start = \begin  & \$1 ;
-  assign \$2  = ~ waited;
-  assign \$3  = waits & \$2 ;
-  assign \$4  = ~ waited;
-  assign \$5  = waits & \$4 ;
-  assign \$6  = | { lost, failed, \$5 , doorbell_error };
-  assign \$7  = ring_size > 4'hc;
+  assign \$2  = ring_lo_write & dma_control[0];
+  assign \$3  = ring_hi_write & dma_control[0];
+  assign \$4  = cpl_lo_write & dma_control[0];
+  assign \$5  = cpl_hi_write & dma_control[0];
+  assign \$6  = ring_size_write & dma_control[0];
+  assign \$7  = doorbell_error | moved;
+  assign \$8  = ~ waited;
+  assign \$9  = waits & \$8 ;
+  assign \$10  = doorbell_error | moved;
+  assign \$11  = ~ waited;
+  assign \$12  = waits & \$11 ;
+  assign \$13  = | { lost, failed, \$12 , \$10  };
+  assign \$14  = ring_size > 4'hc;
+  assign \$15  = \$14  ? 32'd12 : ring_size;
+  assign \$16  = ~ dma_control[0];
+  assign \$17  = \$16  & quiet;
+  assign \$18  = ~ busy;
+  assign clear = \$17  & \$18 ;
+  assign \$19  = 2'h2 << index_bits;
+  assign list_bank = summary_list ? summary_bank : \list_bank$498 ;
+  assign list_held = summary_list ? summary_held : \list_held$501 ;
+  assign \$24  = ~ \$23 ;
+  assign list_request__ready = \request__ready$574  & \$24 ;
+  assign \$26  = ~ \$25 ;
+  assign \$27  = list_request__valid & \$26 ;
+  assign \$29  = \$28  | list_request__valid;
+  assign \$30  = ~ \$29 ;
+  assign \request__ready$582  = \request__ready$574  & \$30 ;
+  assign \$32  = \$31  | list_request__valid;
+  assign \$33  = ~ \$32 ;
+  assign \$34  = \request__valid$583  & \$33 ;
+  assign \$36  = \$35  | list_request__valid;
+  assign \$37  = \$36  | \request__valid$583 ;
+  assign \$38  = ~ \$37 ;
+  assign row_request__ready = \request__ready$574  & \$38 ;
+  assign \$40  = \$39  | list_request__valid;
+  assign \$41  = \$40  | \request__valid$583 ;
+  assign \$42  = ~ \$41 ;
+  assign \$43  = row_request__valid & \$42 ;
+  assign \$44  = fault__address == address;
+  assign \$45  = busy & \$44 ;
+  assign read_fault__kind = \$45  ? 2'h0 : fault__kind;
+  assign \$46  = it[7:0] == 3'h4;
+  assign \moved$664  = \$46  ? \done$666  : done;
+  assign \$47  = it[7:0] == 3'h4;
+  assign unknown_table = \unknown_table$668  & \$47 ;
+  assign \$48  = it[7:0] == 3'h4;
+  assign beyond_table = \beyond_table$670  & \$48 ;
+  assign \$49  = running | busy;
+  assign \busy$683  = \$49  | available;
+  assign \$50  = \data__valid$594  & data__ready;
+  assign \$51  = | \$104 [3:2];
+  assign \$52  = \$50  & \$51 ;
+  assign useful = \$52  | state_moved;
+  assign \$53  = ~ channels__0__ready;
+  assign \$54  = channels__0__beats__valid & \$53 ;
+  assign \$55  = ~ channels__1__ready;
+  assign \$56  = channels__1__beats__valid & \$55 ;
+  assign \$57  = ~ channels__2__ready;
+  assign \$58  = channels__2__beats__valid & \$57 ;
+  assign \$59  = | { \$58 , \$56 , \$54  };
+  assign \$60  = \outstanding$283  & idle;
+  assign \$61  = ~ core_busy;
+  assign \$62  = \$60  & \$61 ;
+  assign write = \$59  | \$62 ;
+  assign \$63  = core_busy & idle;
+  assign \$64  = \data__valid$594  | \$63 ;
+  assign core = working & \$64 ;
+  assign read = ~ idle;
+  assign \$65  = write_data == 1'h1;
+  assign snapshot = dma_command_write & \$65 ;
+  assign \$66  = write_data == 2'h2;
+  assign \clear$695  = dma_command_write & \$66 ;
+  assign \$67  = | status;
+  assign failed_descriptors = completed & \$67 ;
+  assign bytes_read = \$68  ? 5'h10 : 5'h00;
+  assign \$69  = m_axi__wvalid & m_axi_wready;
+  assign bytes_written = \$69  ? 5'h10 : 5'h00;
+  assign \$70  = lower_busy | command_write;
+  assign \$71  = \$70  | working_start;
+  assign \$72  = \$71  | s_axis_lookup__tvalid;
+  assign \$73  = \$72  | s_axis_state__tvalid;
+  assign \$74  = \$73  | core_busy;
+  assign \$75  = ~ working_ready;
+  assign \$76  = \$74  | \$75 ;
+  assign \$77  = \$76  | verdicts__valid;
+  assign \$78  = | { m_axis_state__tvalid, m_axis_nonpopular__tvalid, m_axis_popular__tvalid };
+  assign active = \$77  | \$78 ;
+  assign \$79  = idle_for != 6'h20;
+  assign \$80  = active | \$79 ;
+  assign core_clk_enable = \$80  | rst;
+  assign \$81  = dma_irq_status & dma_irq_enable;
+  assign \$82  = | \$81 ;
+  assign irq = \irq$756  | \$82 ;
+  assign \$83  = ring_lo_write & dma_control[0];
+  assign \$85  = ring_hi_write & dma_control[0];
+  assign \$87  = cpl_lo_write & dma_control[0];
+  assign \$89  = cpl_hi_write & dma_control[0];
+  assign \$91  = ring_size_write & dma_control[0];
+  assign \$93  = idle_for != 6'h20;
+  assign \$94  = idle_for + 1'h1;
+  always @(posedge clk)
+    waited <= \$95 ;
+  always @(posedge clk)
+    ring_lo <= \$96 ;
+  always @(posedge clk)
+    ring_hi <= \$97 ;
+  always @(posedge clk)
+    cpl_lo <= \$98 ;
+  always @(posedge clk)
+    cpl_hi <= \$99 ;
+  always @(posedge clk)
+    ring_size <= \$100 ;
+  always @(posedge clk)
+    idle_for <= \$101 ;
   hotline_accounts accounts (
     .core(core),
     .dma_core(dma_core),
-    .dma_cycles(\busy$672 ),
+    .dma_cycles(\busy$683 ),
     .dma_overhead(dma_overhead),
     .dma_read(dma_read),
     .dma_reduce(dma_reduce),
@@ -3522,7 +3504,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .useful(useful),
     .write(write)
   );
-  hotline_stream_core \core$748  (
+  hotline_stream_core \core$759  (
     .busy(core_busy),
     .clk(core_clk),
     .command(command),
@@ -3531,7 +3513,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .errors(core_errors),
     .finished(finished),
     .index_bits(index_bits),
-    .irq(\irq$745 ),
+    .irq(\irq$756 ),
     .list_bank(list_bank),
     .list_count(list_count),
     .list_held(list_held),
@@ -3572,13 +3554,13 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .s_axil_wready(lower__wready),
     .s_axil_wstrb(\s_axil__wstrb$133 ),
     .s_axil_wvalid(\s_axil__wvalid$135 ),
-    .s_axis_lookup_tdata(\$86 [255:0]),
-    .s_axis_lookup_tkeep({ \$86 [259], \$86 [259], \$86 [259], \$86 [259], \$86 [259], \$86 [259], \$86 [259], \$86 [259:258], \$86 [258], \$86 [258], \$86 [258], \$86 [258], \$86 [258], \$86 [258], \$86 [258:257], \$86 [257], \$86 [257], \$86 [257], \$86 [257], \$86 [257], \$86 [257], \$86 [257:256], \$86 [256], \$86 [256], \$86 [256], \$86 [256], \$86 [256], \$86 [256], \$86 [256] }),
-    .s_axis_lookup_tlast(\$86 [260]),
+    .s_axis_lookup_tdata(\$108 [255:0]),
+    .s_axis_lookup_tkeep({ \$108 [259], \$108 [259], \$108 [259], \$108 [259], \$108 [259], \$108 [259], \$108 [259], \$108 [259:258], \$108 [258], \$108 [258], \$108 [258], \$108 [258], \$108 [258], \$108 [258], \$108 [258:257], \$108 [257], \$108 [257], \$108 [257], \$108 [257], \$108 [257], \$108 [257], \$108 [257:256], \$108 [256], \$108 [256], \$108 [256], \$108 [256], \$108 [256], \$108 [256], \$108 [256] }),
+    .s_axis_lookup_tlast(\$108 [260]),
     .s_axis_lookup_tready(s_axis_lookup__tready),
     .s_axis_lookup_tvalid(s_axis_lookup__tvalid),
-    .s_axis_state_tdata(\$87 [255:0]),
-    .s_axis_state_tlast(\$87 [256]),
+    .s_axis_state_tdata(\$109 [255:0]),
+    .s_axis_state_tlast(\$109 [256]),
     .s_axis_state_tready(s_axis_state__tready),
     .s_axis_state_tvalid(s_axis_state__tvalid),
     .shell_clk(clk),
@@ -3595,13 +3577,13 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .bytes_read_value(bytes_read_value),
     .bytes_written(bytes_written),
     .bytes_written_value(bytes_written_value),
-    .clear(\clear$684 ),
+    .clear(\clear$695 ),
     .clk(clk),
     .descriptors(completed),
     .descriptors_value(descriptors_value),
     .dma_core(dma_core),
     .dma_core_value(dma_core_value),
-    .dma_cycles(\busy$672 ),
+    .dma_cycles(\busy$683 ),
     .dma_cycles_value(dma_cycles_value),
     .dma_overhead(dma_overhead),
     .dma_overhead_value(dma_overhead_value),
@@ -3646,42 +3628,47 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .dma_delay(delay),
     .dma_irq_enable(dma_irq_enable),
     .dma_irq_status(dma_irq_status),
-    .\port$1285$0 (outstanding),
-    .\port$2038$0 (\outstanding$266 ),
-    .\port$3737$0 (doorbell_error),
-    .\port$3742$0 (producer),
-    .\port$3744$0 (\cpl_consumer$275 ),
-    .\port$3748$0 (consumer),
-    .\port$3750$0 (\cpl_producer$273 ),
-    .\port$3753$0 (failed),
-    .\port$3774$0 (waits),
-    .\port$3791$0 (lost),
-    .\port$4$0 (\$3 ),
-    .\port$4383$0 (descriptors_value),
-    .\port$4387$0 (failed_descriptors_value),
-    .\port$4391$0 (rows_gathered_value),
-    .\port$4395$0 (bytes_read_value),
-    .\port$4399$0 (bytes_written_value),
-    .\port$4403$0 (dma_cycles_value),
-    .\port$4407$0 (dma_useful_value),
-    .\port$4411$0 (dma_core_value),
-    .\port$4415$0 (dma_read_value),
-    .\port$4419$0 (dma_write_value),
-    .\port$4423$0 (dma_reduce_value),
-    .\port$4427$0 (dma_overhead_value),
-    .\port$674$0 (interrupt),
-    .\port$7$0 (\$6 ),
-    .\port$770$0 (running),
+    .\port$1322$0 (outstanding),
+    .\port$2075$0 (\outstanding$283 ),
+    .\port$23$0 (\$7 ),
+    .\port$25$0 (\$9 ),
+    .\port$29$0 (\$13 ),
+    .\port$3781$0 (producer),
+    .\port$3783$0 (\cpl_consumer$292 ),
+    .\port$3789$0 (consumer),
+    .\port$3791$0 (\cpl_producer$290 ),
+    .\port$3794$0 (failed),
+    .\port$3815$0 (waits),
+    .\port$3832$0 (lost),
+    .\port$4424$0 (descriptors_value),
+    .\port$4428$0 (failed_descriptors_value),
+    .\port$4432$0 (rows_gathered_value),
+    .\port$4436$0 (bytes_read_value),
+    .\port$4440$0 (bytes_written_value),
+    .\port$4444$0 (dma_cycles_value),
+    .\port$4448$0 (dma_useful_value),
+    .\port$4452$0 (dma_core_value),
+    .\port$4456$0 (dma_read_value),
+    .\port$4460$0 (dma_write_value),
+    .\port$4464$0 (dma_reduce_value),
+    .\port$4468$0 (dma_overhead_value),
+    .\port$709$0 (interrupt),
+    .\port$807$0 (running),
     .ring_hi(ring_hi),
     .ring_lo(ring_lo),
     .ring_size(ring_size),
     .rst(rst),
     .select_cpl_consumer(cpl_consumer_write),
+    .select_cpl_hi(cpl_hi_write),
+    .select_cpl_lo(cpl_lo_write),
     .select_dma_command(dma_command_write),
+    .select_ring_hi(ring_hi_write),
+    .select_ring_lo(ring_lo_write),
     .select_ring_producer(producer_write),
+    .select_ring_size(ring_size_write),
     .select_table_stride(table_write),
     .table_hi(table_hi),
-    .table_index(\table_index$460 ),
+    .table_index(\table_index$471 ),
     .table_lo(table_lo),
     .table_rows(table_rows),
     .window_0_control(window_0_control),
@@ -3731,17 +3718,17 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .output__payload(descriptors__payload),
     .output__ready(output__ready),
     .output__valid(descriptors__valid),
-    .\port$1278$0 (\$80 ),
-    .\port$1279$0 (\$81 ),
-    .\port$3645$0 (ring_lo),
-    .\port$3647$0 (ring_hi),
-    .\port$3867$0 (\$82 ),
-    .request__payload(\request__payload$566 ),
+    .\port$1315$0 (\$102 ),
+    .\port$1316$0 (\$103 ),
+    .\port$3616$0 (ring_lo),
+    .\port$3618$0 (ring_hi),
+    .\port$3908$0 (\$104 ),
+    .request__payload(\request__payload$577 ),
     .request__ready(request__ready),
     .request__valid(request__valid),
     .rst(rst)
   );
-  hotline_read \read$754  (
+  hotline_read \read$765  (
     .abort(abort),
     .araddr(m_axi__araddr),
     .arid(m_axi__arid),
@@ -3750,43 +3737,43 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .arvalid(m_axi__arvalid),
     .clk(clk),
     .data__ready(data__ready),
-    .data__valid(\data__valid$583 ),
+    .data__valid(\data__valid$594 ),
     .fault__address(fault__address),
     .fault__kind(fault__kind),
     .idle(idle),
     .outstanding(outstanding),
-    .\port$1278$0 (\$80 ),
-    .\port$1279$0 (\$81 ),
-    .\port$3673$12 (window_0_lo[31:12]),
-    .\port$3675$0 (window_0_hi),
-    .\port$3679$0 (window_0_control[1:0]),
-    .\port$3681$12 (window_1_lo[31:12]),
-    .\port$3683$0 (window_1_hi),
-    .\port$3687$0 (window_1_control[1:0]),
-    .\port$3689$12 (window_2_lo[31:12]),
-    .\port$3691$0 (window_2_hi),
-    .\port$3695$0 (window_2_control[1:0]),
-    .\port$3697$12 (window_3_lo[31:12]),
-    .\port$3699$0 (window_3_hi),
-    .\port$3703$0 (window_3_control[1:0]),
-    .\port$3705$12 (window_4_lo[31:12]),
-    .\port$3707$0 (window_4_hi),
-    .\port$3711$0 (window_4_control[1:0]),
-    .\port$3713$12 (window_5_lo[31:12]),
-    .\port$3715$0 (window_5_hi),
-    .\port$3719$0 (window_5_control[1:0]),
-    .\port$3721$12 (window_6_lo[31:12]),
-    .\port$3723$0 (window_6_hi),
-    .\port$3727$0 (window_6_control[1:0]),
-    .\port$3729$12 (window_7_lo[31:12]),
-    .\port$3731$0 (window_7_hi),
-    .\port$3735$0 (window_7_control[1:0]),
-    .\port$3867$0 (\$82 ),
+    .\port$1315$0 (\$102 ),
+    .\port$1316$0 (\$103 ),
+    .\port$3712$12 (window_0_lo[31:12]),
+    .\port$3714$0 (window_0_hi),
+    .\port$3718$0 (window_0_control[1:0]),
+    .\port$3720$12 (window_1_lo[31:12]),
+    .\port$3722$0 (window_1_hi),
+    .\port$3726$0 (window_1_control[1:0]),
+    .\port$3728$12 (window_2_lo[31:12]),
+    .\port$3730$0 (window_2_hi),
+    .\port$3734$0 (window_2_control[1:0]),
+    .\port$3736$12 (window_3_lo[31:12]),
+    .\port$3738$0 (window_3_hi),
+    .\port$3742$0 (window_3_control[1:0]),
+    .\port$3744$12 (window_4_lo[31:12]),
+    .\port$3746$0 (window_4_hi),
+    .\port$3750$0 (window_4_control[1:0]),
+    .\port$3752$12 (window_5_lo[31:12]),
+    .\port$3754$0 (window_5_hi),
+    .\port$3758$0 (window_5_control[1:0]),
+    .\port$3760$12 (window_6_lo[31:12]),
+    .\port$3762$0 (window_6_hi),
+    .\port$3766$0 (window_6_control[1:0]),
+    .\port$3768$12 (window_7_lo[31:12]),
+    .\port$3770$0 (window_7_hi),
+    .\port$3774$0 (window_7_control[1:0]),
+    .\port$3908$0 (\$104 ),
     .rdata(m_axi_rdata),
     .read__addr(m_axi_rid),
     .request__payload(request__payload),
-    .request__ready(\request__ready$563 ),
-    .request__valid(\request__valid$567 ),
+    .request__ready(\request__ready$574 ),
+    .request__valid(\request__valid$578 ),
     .rresp(m_axi_rresp),
     .rst(rst),
     .rvalid(m_axi_rvalid),
@@ -3806,17 +3793,17 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .coalesce(dma_coalesce[15:0]),
     .completed(completed),
     .consumer(consumer),
-    .cpl_consumer(\cpl_consumer$275 ),
+    .cpl_consumer(\cpl_consumer$292 ),
     .cpl_consumer_write(cpl_consumer_write),
     .cpl_entry(cpl_entry),
-    .cpl_producer(\cpl_producer$273 ),
+    .cpl_producer(\cpl_producer$290 ),
     .delay(delay),
     .doorbell_error(doorbell_error),
     .entry(entry),
     .fetched(fetched),
     .generation(generation),
     .interrupt(interrupt),
-    .log2_size(\$8 [3:0]),
+    .log2_size(\$15 [3:0]),
     .producer(producer),
     .producer_write(producer_write),
     .room(room),
@@ -3825,33 +3812,33 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .write_data(write_data)
   );
   hotline_rows rows (
-    .beyond_table(\beyond_table$659 ),
+    .beyond_table(\beyond_table$670 ),
     .came(rows_gathered),
     .clk(clk),
     .data__valid(list_data__valid),
-    .done(\done$655 ),
+    .\done$106 (\done$666 ),
     .held_back(reduce),
     .input__valid(rows__valid),
     .it(it),
     .keys__ready(keys__ready),
     .keys__valid(keys__valid),
-    .list_bank(\list_bank$487 ),
+    .list_bank(\list_bank$498 ),
     .list_count(list_count),
-    .list_held(\list_held$490 ),
+    .list_held(\list_held$501 ),
     .list_key(list_key),
     .list_number(list_number),
     .list_request__valid(list_request__valid),
     .names__payload(keys__payload),
-    .\output__payload$93 (\rows__payload$599 ),
-    .\output__ready$95 (\output__ready$601 ),
-    .\output__valid$97 (\rows__valid$603 ),
-    .\port$1278$0 (\$80 ),
-    .\port$1279$0 (\$81 ),
-    .\port$3867$0 (\$82 ),
-    .\port$4243$0 (\$88 ),
-    .\port$4247$0 (\$89 ),
-    .\port$4269$0 (\$90 ),
-    .\port$4273$0 (\$91 ),
+    .\output__payload$93 (\rows__payload$610 ),
+    .\output__ready$95 (\output__ready$612 ),
+    .\output__valid$97 (\rows__valid$614 ),
+    .\port$1315$0 (\$102 ),
+    .\port$1316$0 (\$103 ),
+    .\port$3908$0 (\$104 ),
+    .\port$4284$0 (\$110 ),
+    .\port$4288$0 (\$111 ),
+    .\port$4310$0 (\$112 ),
+    .\port$4314$0 (\$113 ),
     .request__ready(list_request__ready),
     .row_request__ready(row_request__ready),
     .row_request__valid(row_request__valid),
@@ -3860,15 +3847,15 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .\start$5 (start),
     .\stop$1 (abort),
     .\table (\table ),
-    .table_index(\table_index$460 [7:0]),
+    .table_index(\table_index$471 [7:0]),
     .table_write(table_write),
-    .unknown_table(\unknown_table$657 )
+    .unknown_table(\unknown_table$668 )
   );
   hotline_sequencer sequencer (
     .abort(abort),
     .\begin (\begin ),
     .beyond_table(beyond_table),
-    .channel_idle(\$85 ),
+    .channel_idle(\$107 ),
     .clk(clk),
     .command(command),
     .command_write(command_write),
@@ -3889,50 +3876,50 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .listed(listed),
     .load(load),
     .lost(lost),
-    .moved(moved),
+    .moved(\moved$664 ),
     .nonpopular_words(nonpopular_words),
     .phase(phase),
     .popular_samples(popular_samples),
     .popular_words(popular_words),
-    .\port$2040$0 (\$83 ),
-    .\port$2041$0 (\$84 ),
-    .\port$3649$0 (cpl_lo),
-    .\port$3651$0 (cpl_hi),
-    .\port$3673$12 (window_0_lo[31:12]),
-    .\port$3675$0 (window_0_hi),
-    .\port$3679$0 (window_0_control[1:0]),
-    .\port$3681$12 (window_1_lo[31:12]),
-    .\port$3683$0 (window_1_hi),
-    .\port$3687$0 (window_1_control[1:0]),
-    .\port$3689$12 (window_2_lo[31:12]),
-    .\port$3691$0 (window_2_hi),
-    .\port$3695$0 (window_2_control[1:0]),
-    .\port$3697$12 (window_3_lo[31:12]),
-    .\port$3699$0 (window_3_hi),
-    .\port$3703$0 (window_3_control[1:0]),
-    .\port$3705$12 (window_4_lo[31:12]),
-    .\port$3707$0 (window_4_hi),
-    .\port$3711$0 (window_4_control[1:0]),
-    .\port$3713$12 (window_5_lo[31:12]),
-    .\port$3715$0 (window_5_hi),
-    .\port$3719$0 (window_5_control[1:0]),
-    .\port$3721$12 (window_6_lo[31:12]),
-    .\port$3723$0 (window_6_hi),
-    .\port$3727$0 (window_6_control[1:0]),
-    .\port$3729$12 (window_7_lo[31:12]),
-    .\port$3731$0 (window_7_hi),
-    .\port$3735$0 (window_7_control[1:0]),
+    .\port$2077$0 (\$105 ),
+    .\port$2078$0 (\$106 ),
+    .\port$3620$0 (cpl_lo),
+    .\port$3622$0 (cpl_hi),
+    .\port$3712$12 (window_0_lo[31:12]),
+    .\port$3714$0 (window_0_hi),
+    .\port$3718$0 (window_0_control[1:0]),
+    .\port$3720$12 (window_1_lo[31:12]),
+    .\port$3722$0 (window_1_hi),
+    .\port$3726$0 (window_1_control[1:0]),
+    .\port$3728$12 (window_2_lo[31:12]),
+    .\port$3730$0 (window_2_hi),
+    .\port$3734$0 (window_2_control[1:0]),
+    .\port$3736$12 (window_3_lo[31:12]),
+    .\port$3738$0 (window_3_hi),
+    .\port$3742$0 (window_3_control[1:0]),
+    .\port$3744$12 (window_4_lo[31:12]),
+    .\port$3746$0 (window_4_hi),
+    .\port$3750$0 (window_4_control[1:0]),
+    .\port$3752$12 (window_5_lo[31:12]),
+    .\port$3754$0 (window_5_hi),
+    .\port$3758$0 (window_5_control[1:0]),
+    .\port$3760$12 (window_6_lo[31:12]),
+    .\port$3762$0 (window_6_hi),
+    .\port$3766$0 (window_6_control[1:0]),
+    .\port$3768$12 (window_7_lo[31:12]),
+    .\port$3770$0 (window_7_hi),
+    .\port$3774$0 (window_7_control[1:0]),
     .quiet(quiet),
     .read_fault__address(fault__address),
     .read_fault__kind(read_fault__kind),
-    .request__payload(\request__payload$573 ),
-    .request__ready(\request__ready$571 ),
-    .request__valid(\request__valid$572 ),
+    .request__payload(\request__payload$584 ),
+    .request__ready(\request__ready$582 ),
+    .request__valid(\request__valid$583 ),
     .room(room),
     .rst(rst),
     .running(running),
     .samples(samples),
-    .state_rows(\$12 [31:0]),
+    .state_rows(\$19 [31:0]),
     .status(status),
     .summary_bank(summary_bank),
     .summary_held(summary_held),
@@ -4040,8 +4027,8 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .completion_words__payload(completion_words__payload),
     .completion_words__ready(completion_words__ready),
     .completion_words__valid(completion_words__valid),
-    .data__ready(\data__ready$587 ),
-    .data__valid(\data__valid$586 ),
+    .data__ready(\data__ready$598 ),
+    .data__valid(\data__valid$597 ),
     .done(done),
     .finished(finished),
     .flush(flush),
@@ -4073,19 +4060,19 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .m_axis_state__tready(m_axis_state__tready),
     .m_axis_state__tvalid(m_axis_state__tvalid),
     .nonpopular_words(nonpopular_words),
-    .output__payload(\$86 ),
-    .\output__payload$23 (\$87 ),
+    .output__payload(\$108 ),
+    .\output__payload$23 (\$109 ),
     .output__ready(s_axis_lookup__tready),
     .\output__ready$115 (channels__2__ready),
     .\output__ready$27 (s_axis_state__tready),
     .popular_samples(popular_samples),
     .popular_words(popular_words),
-    .\port$1278$0 (\$80 ),
-    .\port$1279$0 (\$81 ),
-    .\port$3867$0 (\$82 ),
-    .rows__payload(\rows__payload$599 ),
-    .rows__ready(\output__ready$601 ),
-    .rows__valid(\rows__valid$603 ),
+    .\port$1315$0 (\$102 ),
+    .\port$1316$0 (\$103 ),
+    .\port$3908$0 (\$104 ),
+    .rows__payload(\rows__payload$610 ),
+    .rows__ready(\output__ready$612 ),
+    .rows__valid(\rows__valid$614 ),
     .rst(rst),
     .s_axis_lookup__tvalid(s_axis_lookup__tvalid),
     .s_axis_state__tvalid(s_axis_state__tvalid),
@@ -4093,7 +4080,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .state_moved(state_moved),
     .verdicts__ready(verdicts__ready)
   );
-  hotline_write \write$755  (
+  hotline_write \write$766  (
     .abort(abort),
     .awaddr(m_axi__awaddr),
     .awid(m_axi__awid),
@@ -4116,35 +4103,35 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .fault__address(write_fault__address),
     .fault__kind(write_fault__kind),
     .fault__known(write_fault__known),
-    .outstanding(\outstanding$266 ),
-    .\port$2040$0 (\$83 ),
-    .\port$2041$0 (\$84 ),
-    .\port$2042$0 (\$85 ),
-    .\port$3673$12 (window_0_lo[31:12]),
-    .\port$3675$0 (window_0_hi),
-    .\port$3679$0 (window_0_control[1:0]),
-    .\port$3681$12 (window_1_lo[31:12]),
-    .\port$3683$0 (window_1_hi),
-    .\port$3687$0 (window_1_control[1:0]),
-    .\port$3689$12 (window_2_lo[31:12]),
-    .\port$3691$0 (window_2_hi),
-    .\port$3695$0 (window_2_control[1:0]),
-    .\port$3697$12 (window_3_lo[31:12]),
-    .\port$3699$0 (window_3_hi),
-    .\port$3703$0 (window_3_control[1:0]),
-    .\port$3705$12 (window_4_lo[31:12]),
-    .\port$3707$0 (window_4_hi),
-    .\port$3711$0 (window_4_control[1:0]),
-    .\port$3713$12 (window_5_lo[31:12]),
-    .\port$3715$0 (window_5_hi),
-    .\port$3719$0 (window_5_control[1:0]),
-    .\port$3721$12 (window_6_lo[31:12]),
-    .\port$3723$0 (window_6_hi),
-    .\port$3727$0 (window_6_control[1:0]),
-    .\port$3729$12 (window_7_lo[31:12]),
-    .\port$3731$0 (window_7_hi),
-    .\port$3735$0 (window_7_control[1:0]),
-    .\port$3777$0 (load),
+    .outstanding(\outstanding$283 ),
+    .\port$2077$0 (\$105 ),
+    .\port$2078$0 (\$106 ),
+    .\port$2079$0 (\$107 ),
+    .\port$3712$12 (window_0_lo[31:12]),
+    .\port$3714$0 (window_0_hi),
+    .\port$3718$0 (window_0_control[1:0]),
+    .\port$3720$12 (window_1_lo[31:12]),
+    .\port$3722$0 (window_1_hi),
+    .\port$3726$0 (window_1_control[1:0]),
+    .\port$3728$12 (window_2_lo[31:12]),
+    .\port$3730$0 (window_2_hi),
+    .\port$3734$0 (window_2_control[1:0]),
+    .\port$3736$12 (window_3_lo[31:12]),
+    .\port$3738$0 (window_3_hi),
+    .\port$3742$0 (window_3_control[1:0]),
+    .\port$3744$12 (window_4_lo[31:12]),
+    .\port$3746$0 (window_4_hi),
+    .\port$3750$0 (window_4_control[1:0]),
+    .\port$3752$12 (window_5_lo[31:12]),
+    .\port$3754$0 (window_5_hi),
+    .\port$3758$0 (window_5_control[1:0]),
+    .\port$3760$12 (window_6_lo[31:12]),
+    .\port$3762$0 (window_6_hi),
+    .\port$3766$0 (window_6_control[1:0]),
+    .\port$3768$12 (window_7_lo[31:12]),
+    .\port$3770$0 (window_7_hi),
+    .\port$3774$0 (window_7_control[1:0]),
+    .\port$3818$0 (load),
     .rst(rst),
     .target(channels__0__target),
     .\target$10 (channels__1__target),
@@ -4165,52 +4152,71 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    request__payload = 94'h000000000000000000000000;
-    if (\$15 ) begin
-      request__payload = \request__payload$566 ;
+    moved = 1'h0;
+    if (\$2 ) begin
+      moved = 1'h1;
     end
-    if (\$20 ) begin
-      request__payload = { \$88 , \$89  };
+    if (\$3 ) begin
+      moved = 1'h1;
     end
-    if (\$27 ) begin
-      request__payload = \request__payload$573 ;
+    if (\$4 ) begin
+      moved = 1'h1;
     end
-    if (\$36 ) begin
-      request__payload = { \$90 , \$91  };
+    if (\$5 ) begin
+      moved = 1'h1;
+    end
+    if (\$6 ) begin
+      moved = 1'h1;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \request__valid$567  = 1'h0;
-    if (\$15 ) begin
-      \request__valid$567  = 1'h1;
-    end
-    if (\$20 ) begin
-      \request__valid$567  = 1'h1;
+    request__payload = 94'h000000000000000000000000;
+    if (\$22 ) begin
+      request__payload = \request__payload$577 ;
     end
     if (\$27 ) begin
-      \request__valid$567  = 1'h1;
+      request__payload = { \$110 , \$111  };
     end
-    if (\$36 ) begin
-      \request__valid$567  = 1'h1;
+    if (\$34 ) begin
+      request__payload = \request__payload$584 ;
+    end
+    if (\$43 ) begin
+      request__payload = { \$112 , \$113  };
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \request__valid$578  = 1'h0;
+    if (\$22 ) begin
+      \request__valid$578  = 1'h1;
+    end
+    if (\$27 ) begin
+      \request__valid$578  = 1'h1;
+    end
+    if (\$34 ) begin
+      \request__valid$578  = 1'h1;
+    end
+    if (\$43 ) begin
+      \request__valid$578  = 1'h1;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     data__valid = 1'h0;
-    casez (\$82 [3:2])
+    casez (\$104 [3:2])
       2'h0:
-          data__valid = \data__valid$583 ;
+          data__valid = \data__valid$594 ;
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     (* full_case = 32'd1 *)
-    casez (\$82 [3:2])
+    casez (\$104 [3:2])
       2'h0:
           data__ready = 1'h1;
       2'h1:
-          data__ready = \data__ready$587 ;
+          data__ready = \data__ready$598 ;
       2'h2:
           data__ready = 1'h1;
       2'h3:
@@ -4219,31 +4225,31 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \data__valid$586  = 1'h0;
-    casez (\$82 [3:2])
+    \data__valid$597  = 1'h0;
+    casez (\$104 [3:2])
       2'h0:
           /* empty */;
       2'h1:
-          \data__valid$586  = \data__valid$583 ;
+          \data__valid$597  = \data__valid$594 ;
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     list_data__valid = 1'h0;
-    casez (\$82 [3:2])
+    casez (\$104 [3:2])
       2'h0:
           /* empty */;
       2'h1:
           /* empty */;
       2'h2:
-          list_data__valid = \data__valid$583 ;
+          list_data__valid = \data__valid$594 ;
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     rows__valid = 1'h0;
     (* full_case = 32'd1 *)
-    casez (\$82 [3:2])
+    casez (\$104 [3:2])
       2'h0:
           /* empty */;
       2'h1:
@@ -4251,26 +4257,81 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
       2'h2:
           /* empty */;
       2'h3:
-          rows__valid = \data__valid$583 ;
+          rows__valid = \data__valid$594 ;
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$78  = waits;
+    \$95  = waits;
     if (rst) begin
-      \$78  = 1'h0;
+      \$95  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$79  = idle_for;
-    if (active) begin
-      \$79  = 6'h00;
-    end else if (\$76 ) begin
-      \$79  = \$77 [5:0];
+    \$96  = ring_lo;
+    if (\$83 ) begin
+    end else if (ring_lo_write) begin
+      \$96  = \$84 ;
     end
     if (rst) begin
-      \$79  = 6'h00;
+      \$96  = 32'd0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$97  = ring_hi;
+    if (\$85 ) begin
+    end else if (ring_hi_write) begin
+      \$97  = \$86 ;
+    end
+    if (rst) begin
+      \$97  = 32'd0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$98  = cpl_lo;
+    if (\$87 ) begin
+    end else if (cpl_lo_write) begin
+      \$98  = \$88 ;
+    end
+    if (rst) begin
+      \$98  = 32'd0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$99  = cpl_hi;
+    if (\$89 ) begin
+    end else if (cpl_hi_write) begin
+      \$99  = \$90 ;
+    end
+    if (rst) begin
+      \$99  = 32'd0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$100  = ring_size;
+    if (\$91 ) begin
+    end else if (ring_size_write) begin
+      \$100  = \$92 ;
+    end
+    if (rst) begin
+      \$100  = 32'd0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$101  = idle_for;
+    if (active) begin
+      \$101  = 6'h00;
+    end else if (\$93 ) begin
+      \$101  = \$94 [5:0];
+    end
+    if (rst) begin
+      \$101  = 6'h00;
     end
   end
   assign bus__araddr = s_axil_araddr;
@@ -4293,16 +4354,16 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   assign rdata = m_axi_rdata;
   assign rresp = m_axi_rresp;
   assign rvalid = m_axi_rvalid;
-  assign cpl_producer = { 16'h0000, \cpl_producer$273  };
-  assign cpl_consumer = { 16'h0000, \cpl_consumer$275  };
-  assign log2_size = \$8 [3:0];
+  assign cpl_producer = { 16'h0000, \cpl_producer$290  };
+  assign cpl_consumer = { 16'h0000, \cpl_consumer$292  };
+  assign log2_size = \$15 [3:0];
   assign coalesce = dma_coalesce[15:0];
   assign enable = dma_control[0];
-  assign table_index = \table_index$460 [7:0];
-  assign state_rows = \$12 [31:0];
-  assign rows__payload = { \$80 , \$82 , \$81  };
+  assign table_index = \table_index$471 [7:0];
+  assign state_rows = \$19 [31:0];
+  assign rows__payload = { \$102 , \$104 , \$103  };
   assign fault__known = 1'h1;
-  assign channel_idle = { \$85 , \$84 , \$83  };
+  assign channel_idle = { \$107 , \$106 , \$105  };
   assign s_axil_awready = s_axil__awready;
   assign s_axil_wready = s_axil__wready;
   assign s_axil_bresp = s_axil__bresp;
@@ -4340,20 +4401,28 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   assign \table [107:92] = write_data[15:0];
   assign \table [91:60] = table_rows;
   assign \table [59:0] = { table_hi, table_lo[31:4] };
-  assign \$13  = 1'h1;
-  assign request__ready = \request__ready$563 ;
-  assign \$14  = 1'h1;
-  assign \$15  = request__valid;
-  assign \$16  = request__valid;
-  assign \$18  = request__valid;
-  assign \$21  = request__valid;
-  assign \$24  = request__valid;
+  assign \$20  = 1'h1;
+  assign request__ready = \request__ready$574 ;
+  assign \$21  = 1'h1;
+  assign \$22  = request__valid;
+  assign \$23  = request__valid;
+  assign \$25  = request__valid;
   assign \$28  = request__valid;
-  assign \$32  = request__valid;
-  assign \$61  = m_axi_rvalid;
+  assign \$31  = request__valid;
+  assign \$35  = request__valid;
+  assign \$39  = request__valid;
+  assign \$68  = m_axi_rvalid;
+  assign \$84 [5:0] = 6'h00;
+  assign \$84 [31:6] = write_data[31:6];
+  assign \$86  = write_data;
+  assign \$88 [5:0] = 6'h00;
+  assign \$88 [31:6] = write_data[31:6];
+  assign \$90  = write_data;
+  assign \$92 [31:4] = 28'h0000000;
+  assign \$92 [3:0] = write_data[3:0];
 endmodule
 
-module hotline_fetch(rst, request__ready, available, entry, \port$1278$0 , \port$1279$0 , data__valid, enable, \port$3645$0 , \port$3647$0 , request__payload, fetched, failed, output__valid, busy, request__valid, address, output__payload, output__ready, \port$3867$0 , clk
+module hotline_fetch(rst, request__ready, available, entry, \port$1315$0 , \port$1316$0 , data__valid, \port$3616$0 , \port$3618$0 , enable, request__payload, fetched, failed, output__valid, busy, request__valid, address, output__payload, output__ready, \port$3908$0 , clk
 );
   reg \$auto$verilog_backend.cc:2505:dump_module$5 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$5 = 0;
@@ -4365,18 +4434,18 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1278$0 , \port
   wire available;
   input [11:0] entry;
   wire [11:0] entry;
-  input \port$1278$0 ;
-  wire \port$1278$0 ;
-  input [127:0] \port$1279$0 ;
-  wire [127:0] \port$1279$0 ;
+  input \port$1315$0 ;
+  wire \port$1315$0 ;
+  input [127:0] \port$1316$0 ;
+  wire [127:0] \port$1316$0 ;
   input data__valid;
   wire data__valid;
+  input [31:0] \port$3616$0 ;
+  wire [31:0] \port$3616$0 ;
+  input [31:0] \port$3618$0 ;
+  wire [31:0] \port$3618$0 ;
   input enable;
   wire enable;
-  input [31:0] \port$3645$0 ;
-  wire [31:0] \port$3645$0 ;
-  input [31:0] \port$3647$0 ;
-  wire [31:0] \port$3647$0 ;
   output [93:0] request__payload;
   wire [93:0] request__payload;
   output fetched;
@@ -4395,8 +4464,8 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1278$0 , \port
   reg [511:0] output__payload = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   input output__ready;
   wire output__ready;
-  input [4:0] \port$3867$0 ;
-  wire [4:0] \port$3867$0 ;
+  input [4:0] \port$3908$0 ;
+  wire [4:0] \port$3908$0 ;
   input clk;
   wire clk;
   wire \$1 ;
@@ -4426,7 +4495,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1278$0 , \port
   wire \$9 ;
   reg \$signal  = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   reg halted = 1'h0;
-  assign \$1  = \$signal  | (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) \port$1278$0 ;
+  assign \$1  = \$signal  | (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) \port$1315$0 ;
   assign \$2  = enable & \$1 ;
   assign \$3  = output__valid & output__ready;
   assign \$4  = ~ busy;
@@ -4436,9 +4505,9 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1278$0 , \port
   assign \$8  = \$7  & available;
   assign \$9  = ~ halted;
   assign \$10  = \$8  & \$9 ;
-  assign \$11  = { \port$3647$0 , \port$3645$0  } + { entry, 6'h00 };
+  assign \$11  = { \port$3618$0 , \port$3616$0  } + { entry, 6'h00 };
   assign \$12  = request__valid & request__ready;
-  assign \$13  = \$signal  | \port$1278$0 ;
+  assign \$13  = \$signal  | \port$1315$0 ;
   assign \$14  = ~ failed;
   assign \$15  = enable & \$14 ;
   assign \$16  = ~ enable;
@@ -4462,7 +4531,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1278$0 , \port
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
     fetched = 1'h0;
     if (data__valid) begin
-      if (\port$3867$0 [4]) begin
+      if (\port$3908$0 [4]) begin
         fetched = enable;
       end
     end
@@ -4471,7 +4540,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1278$0 , \port
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
     failed = 1'h0;
     if (data__valid) begin
-      if (\port$3867$0 [4]) begin
+      if (\port$3908$0 [4]) begin
         failed = \$2 ;
       end
     end
@@ -4483,7 +4552,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1278$0 , \port
       \$19  = 1'h0;
     end
     if (data__valid) begin
-      if (\port$3867$0 [4]) begin
+      if (\port$3908$0 [4]) begin
         \$19  = \$15 ;
       end
     end
@@ -4501,7 +4570,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1278$0 , \port
       \$20  = 1'h1;
     end
     if (data__valid) begin
-      if (\port$3867$0 [4]) begin
+      if (\port$3908$0 [4]) begin
         \$20  = 1'h0;
       end
     end
@@ -4549,7 +4618,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1278$0 , \port
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
     \$24  = output__payload;
     if (data__valid) begin
-      \$24  = { \port$1279$0 , output__payload[511:128] };
+      \$24  = { \port$1316$0 , output__payload[511:128] };
     end
     if (rst) begin
       \$24  = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
@@ -4559,7 +4628,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1278$0 , \port
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
     \$25  = halted;
     if (data__valid) begin
-      if (\port$3867$0 [4]) begin
+      if (\port$3908$0 [4]) begin
         \$25  = failed;
       end
     end
@@ -8353,9 +8422,9 @@ module hotline_popularity_bank_working_tags(rst, w_en, w_port__data, r_en, r_dat
   end
 endmodule
 
-module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$1278$0 , \port$1279$0 , idle, outstanding, request__ready, request__payload, request__valid, data__ready, \port$3673$12 , \port$3675$0 , windows__0__pages, \port$3679$0 , \port$3681$12 , \port$3683$0 
-, windows__1__pages, \port$3687$0 , \port$3689$12 , \port$3691$0 , windows__2__pages, \port$3695$0 , \port$3697$12 , \port$3699$0 , windows__3__pages, \port$3703$0 , \port$3705$12 , \port$3707$0 , windows__4__pages, \port$3711$0 , \port$3713$12 , \port$3715$0 , windows__5__pages, \port$3719$0 , \port$3721$12 , \port$3723$0 , windows__6__pages
-, \port$3727$0 , \port$3729$12 , \port$3731$0 , windows__7__pages, \port$3735$0 , fault__address, \port$3867$0 , arvalid, arid, araddr, arlen, fault__kind, data__valid, arready);
+module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$1315$0 , \port$1316$0 , idle, outstanding, request__ready, request__payload, request__valid, data__ready, \port$3712$12 , \port$3714$0 , windows__0__pages, \port$3718$0 , \port$3720$12 , \port$3722$0 
+, windows__1__pages, \port$3726$0 , \port$3728$12 , \port$3730$0 , windows__2__pages, \port$3734$0 , \port$3736$12 , \port$3738$0 , windows__3__pages, \port$3742$0 , \port$3744$12 , \port$3746$0 , windows__4__pages, \port$3750$0 , \port$3752$12 , \port$3754$0 , windows__5__pages, \port$3758$0 , \port$3760$12 , \port$3762$0 , windows__6__pages
+, \port$3766$0 , \port$3768$12 , \port$3770$0 , windows__7__pages, \port$3774$0 , fault__address, \port$3908$0 , arvalid, arid, araddr, arlen, fault__kind, data__valid, arready);
   reg \$auto$verilog_backend.cc:2505:dump_module$17 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$17 = 0;
   input [4:0] read__addr;
@@ -8372,10 +8441,10 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$127
   wire rst;
   input abort;
   wire abort;
-  output \port$1278$0 ;
-  wire \port$1278$0 ;
-  output [127:0] \port$1279$0 ;
-  wire [127:0] \port$1279$0 ;
+  output \port$1315$0 ;
+  wire \port$1315$0 ;
+  output [127:0] \port$1316$0 ;
+  wire [127:0] \port$1316$0 ;
   output idle;
   wire idle;
   output outstanding;
@@ -8388,75 +8457,75 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$127
   wire request__valid;
   input data__ready;
   wire data__ready;
-  input [19:0] \port$3673$12 ;
-  wire [19:0] \port$3673$12 ;
-  input [31:0] \port$3675$0 ;
-  wire [31:0] \port$3675$0 ;
+  input [19:0] \port$3712$12 ;
+  wire [19:0] \port$3712$12 ;
+  input [31:0] \port$3714$0 ;
+  wire [31:0] \port$3714$0 ;
   input [31:0] windows__0__pages;
   wire [31:0] windows__0__pages;
-  input [1:0] \port$3679$0 ;
-  wire [1:0] \port$3679$0 ;
-  input [19:0] \port$3681$12 ;
-  wire [19:0] \port$3681$12 ;
-  input [31:0] \port$3683$0 ;
-  wire [31:0] \port$3683$0 ;
+  input [1:0] \port$3718$0 ;
+  wire [1:0] \port$3718$0 ;
+  input [19:0] \port$3720$12 ;
+  wire [19:0] \port$3720$12 ;
+  input [31:0] \port$3722$0 ;
+  wire [31:0] \port$3722$0 ;
   input [31:0] windows__1__pages;
   wire [31:0] windows__1__pages;
-  input [1:0] \port$3687$0 ;
-  wire [1:0] \port$3687$0 ;
-  input [19:0] \port$3689$12 ;
-  wire [19:0] \port$3689$12 ;
-  input [31:0] \port$3691$0 ;
-  wire [31:0] \port$3691$0 ;
+  input [1:0] \port$3726$0 ;
+  wire [1:0] \port$3726$0 ;
+  input [19:0] \port$3728$12 ;
+  wire [19:0] \port$3728$12 ;
+  input [31:0] \port$3730$0 ;
+  wire [31:0] \port$3730$0 ;
   input [31:0] windows__2__pages;
   wire [31:0] windows__2__pages;
-  input [1:0] \port$3695$0 ;
-  wire [1:0] \port$3695$0 ;
-  input [19:0] \port$3697$12 ;
-  wire [19:0] \port$3697$12 ;
-  input [31:0] \port$3699$0 ;
-  wire [31:0] \port$3699$0 ;
+  input [1:0] \port$3734$0 ;
+  wire [1:0] \port$3734$0 ;
+  input [19:0] \port$3736$12 ;
+  wire [19:0] \port$3736$12 ;
+  input [31:0] \port$3738$0 ;
+  wire [31:0] \port$3738$0 ;
   input [31:0] windows__3__pages;
   wire [31:0] windows__3__pages;
-  input [1:0] \port$3703$0 ;
-  wire [1:0] \port$3703$0 ;
-  input [19:0] \port$3705$12 ;
-  wire [19:0] \port$3705$12 ;
-  input [31:0] \port$3707$0 ;
-  wire [31:0] \port$3707$0 ;
+  input [1:0] \port$3742$0 ;
+  wire [1:0] \port$3742$0 ;
+  input [19:0] \port$3744$12 ;
+  wire [19:0] \port$3744$12 ;
+  input [31:0] \port$3746$0 ;
+  wire [31:0] \port$3746$0 ;
   input [31:0] windows__4__pages;
   wire [31:0] windows__4__pages;
-  input [1:0] \port$3711$0 ;
-  wire [1:0] \port$3711$0 ;
-  input [19:0] \port$3713$12 ;
-  wire [19:0] \port$3713$12 ;
-  input [31:0] \port$3715$0 ;
-  wire [31:0] \port$3715$0 ;
+  input [1:0] \port$3750$0 ;
+  wire [1:0] \port$3750$0 ;
+  input [19:0] \port$3752$12 ;
+  wire [19:0] \port$3752$12 ;
+  input [31:0] \port$3754$0 ;
+  wire [31:0] \port$3754$0 ;
   input [31:0] windows__5__pages;
   wire [31:0] windows__5__pages;
-  input [1:0] \port$3719$0 ;
-  wire [1:0] \port$3719$0 ;
-  input [19:0] \port$3721$12 ;
-  wire [19:0] \port$3721$12 ;
-  input [31:0] \port$3723$0 ;
-  wire [31:0] \port$3723$0 ;
+  input [1:0] \port$3758$0 ;
+  wire [1:0] \port$3758$0 ;
+  input [19:0] \port$3760$12 ;
+  wire [19:0] \port$3760$12 ;
+  input [31:0] \port$3762$0 ;
+  wire [31:0] \port$3762$0 ;
   input [31:0] windows__6__pages;
   wire [31:0] windows__6__pages;
-  input [1:0] \port$3727$0 ;
-  wire [1:0] \port$3727$0 ;
-  input [19:0] \port$3729$12 ;
-  wire [19:0] \port$3729$12 ;
-  input [31:0] \port$3731$0 ;
-  wire [31:0] \port$3731$0 ;
+  input [1:0] \port$3766$0 ;
+  wire [1:0] \port$3766$0 ;
+  input [19:0] \port$3768$12 ;
+  wire [19:0] \port$3768$12 ;
+  input [31:0] \port$3770$0 ;
+  wire [31:0] \port$3770$0 ;
   input [31:0] windows__7__pages;
   wire [31:0] windows__7__pages;
-  input [1:0] \port$3735$0 ;
-  wire [1:0] \port$3735$0 ;
+  input [1:0] \port$3774$0 ;
+  wire [1:0] \port$3774$0 ;
   output [63:0] fault__address;
   wire [63:0] fault__address;
   (* init = 5'h00 *)
-  output [4:0] \port$3867$0 ;
-  wire [4:0] \port$3867$0 ;
+  output [4:0] \port$3908$0 ;
+  wire [4:0] \port$3908$0 ;
   output arvalid;
   reg arvalid = 1'h0;
   output [4:0] arid;
@@ -8749,30 +8818,30 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$127
   hotline_read_check check (
     .\inside (\inside ),
     .page(burst__payload[59:8]),
-    .\port$3673$12 (\port$3673$12 ),
-    .\port$3675$0 (\port$3675$0 ),
-    .\port$3679$0 (\port$3679$0 ),
-    .\port$3681$12 (\port$3681$12 ),
-    .\port$3683$0 (\port$3683$0 ),
-    .\port$3687$0 (\port$3687$0 ),
-    .\port$3689$12 (\port$3689$12 ),
-    .\port$3691$0 (\port$3691$0 ),
-    .\port$3695$0 (\port$3695$0 ),
-    .\port$3697$12 (\port$3697$12 ),
-    .\port$3699$0 (\port$3699$0 ),
-    .\port$3703$0 (\port$3703$0 ),
-    .\port$3705$12 (\port$3705$12 ),
-    .\port$3707$0 (\port$3707$0 ),
-    .\port$3711$0 (\port$3711$0 ),
-    .\port$3713$12 (\port$3713$12 ),
-    .\port$3715$0 (\port$3715$0 ),
-    .\port$3719$0 (\port$3719$0 ),
-    .\port$3721$12 (\port$3721$12 ),
-    .\port$3723$0 (\port$3723$0 ),
-    .\port$3727$0 (\port$3727$0 ),
-    .\port$3729$12 (\port$3729$12 ),
-    .\port$3731$0 (\port$3731$0 ),
-    .\port$3735$0 (\port$3735$0 ),
+    .\port$3712$12 (\port$3712$12 ),
+    .\port$3714$0 (\port$3714$0 ),
+    .\port$3718$0 (\port$3718$0 ),
+    .\port$3720$12 (\port$3720$12 ),
+    .\port$3722$0 (\port$3722$0 ),
+    .\port$3726$0 (\port$3726$0 ),
+    .\port$3728$12 (\port$3728$12 ),
+    .\port$3730$0 (\port$3730$0 ),
+    .\port$3734$0 (\port$3734$0 ),
+    .\port$3736$12 (\port$3736$12 ),
+    .\port$3738$0 (\port$3738$0 ),
+    .\port$3742$0 (\port$3742$0 ),
+    .\port$3744$12 (\port$3744$12 ),
+    .\port$3746$0 (\port$3746$0 ),
+    .\port$3750$0 (\port$3750$0 ),
+    .\port$3752$12 (\port$3752$12 ),
+    .\port$3754$0 (\port$3754$0 ),
+    .\port$3758$0 (\port$3758$0 ),
+    .\port$3760$12 (\port$3760$12 ),
+    .\port$3762$0 (\port$3762$0 ),
+    .\port$3766$0 (\port$3766$0 ),
+    .\port$3768$12 (\port$3768$12 ),
+    .\port$3770$0 (\port$3770$0 ),
+    .\port$3774$0 (\port$3774$0 ),
     .windows__0__pages(windows__0__pages),
     .windows__1__pages(windows__1__pages),
     .windows__2__pages(windows__2__pages),
@@ -10140,9 +10209,9 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$127
     end
   end
   assign page = burst__payload[59:8];
-  assign \port$1278$0  = \$24 ;
-  assign \port$1279$0  = \$25 ;
-  assign \port$3867$0  = \$59 ;
+  assign \port$1315$0  = \$24 ;
+  assign \port$1316$0  = \$25 ;
+  assign \port$3908$0  = \$59 ;
   assign \$signature__data$121 [128] = bus_fault;
   assign \$signature__data$121 [127:0] = rdata;
   assign fault__address[63:4] = \$13 ;
@@ -10156,72 +10225,72 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$127
   assign \$35  = { 3'h0, burst__payload[59:0], 4'h0 };
 endmodule
 
-module hotline_read_check(\port$3673$12 , \port$3675$0 , windows__0__pages, \port$3679$0 , \port$3681$12 , \port$3683$0 , windows__1__pages, \port$3687$0 , \port$3689$12 , \port$3691$0 , windows__2__pages, \port$3695$0 , \port$3697$12 , \port$3699$0 , windows__3__pages, \port$3703$0 , \port$3705$12 , \port$3707$0 , windows__4__pages, \port$3711$0 , \port$3713$12 
-, \port$3715$0 , windows__5__pages, \port$3719$0 , \port$3721$12 , \port$3723$0 , windows__6__pages, \port$3727$0 , \port$3729$12 , \port$3731$0 , windows__7__pages, \port$3735$0 , page, \inside );
-  input [19:0] \port$3673$12 ;
-  wire [19:0] \port$3673$12 ;
-  input [31:0] \port$3675$0 ;
-  wire [31:0] \port$3675$0 ;
+module hotline_read_check(\port$3712$12 , \port$3714$0 , windows__0__pages, \port$3718$0 , \port$3720$12 , \port$3722$0 , windows__1__pages, \port$3726$0 , \port$3728$12 , \port$3730$0 , windows__2__pages, \port$3734$0 , \port$3736$12 , \port$3738$0 , windows__3__pages, \port$3742$0 , \port$3744$12 , \port$3746$0 , windows__4__pages, \port$3750$0 , \port$3752$12 
+, \port$3754$0 , windows__5__pages, \port$3758$0 , \port$3760$12 , \port$3762$0 , windows__6__pages, \port$3766$0 , \port$3768$12 , \port$3770$0 , windows__7__pages, \port$3774$0 , page, \inside );
+  input [19:0] \port$3712$12 ;
+  wire [19:0] \port$3712$12 ;
+  input [31:0] \port$3714$0 ;
+  wire [31:0] \port$3714$0 ;
   input [31:0] windows__0__pages;
   wire [31:0] windows__0__pages;
-  input [1:0] \port$3679$0 ;
-  wire [1:0] \port$3679$0 ;
-  input [19:0] \port$3681$12 ;
-  wire [19:0] \port$3681$12 ;
-  input [31:0] \port$3683$0 ;
-  wire [31:0] \port$3683$0 ;
+  input [1:0] \port$3718$0 ;
+  wire [1:0] \port$3718$0 ;
+  input [19:0] \port$3720$12 ;
+  wire [19:0] \port$3720$12 ;
+  input [31:0] \port$3722$0 ;
+  wire [31:0] \port$3722$0 ;
   input [31:0] windows__1__pages;
   wire [31:0] windows__1__pages;
-  input [1:0] \port$3687$0 ;
-  wire [1:0] \port$3687$0 ;
-  input [19:0] \port$3689$12 ;
-  wire [19:0] \port$3689$12 ;
-  input [31:0] \port$3691$0 ;
-  wire [31:0] \port$3691$0 ;
+  input [1:0] \port$3726$0 ;
+  wire [1:0] \port$3726$0 ;
+  input [19:0] \port$3728$12 ;
+  wire [19:0] \port$3728$12 ;
+  input [31:0] \port$3730$0 ;
+  wire [31:0] \port$3730$0 ;
   input [31:0] windows__2__pages;
   wire [31:0] windows__2__pages;
-  input [1:0] \port$3695$0 ;
-  wire [1:0] \port$3695$0 ;
-  input [19:0] \port$3697$12 ;
-  wire [19:0] \port$3697$12 ;
-  input [31:0] \port$3699$0 ;
-  wire [31:0] \port$3699$0 ;
+  input [1:0] \port$3734$0 ;
+  wire [1:0] \port$3734$0 ;
+  input [19:0] \port$3736$12 ;
+  wire [19:0] \port$3736$12 ;
+  input [31:0] \port$3738$0 ;
+  wire [31:0] \port$3738$0 ;
   input [31:0] windows__3__pages;
   wire [31:0] windows__3__pages;
-  input [1:0] \port$3703$0 ;
-  wire [1:0] \port$3703$0 ;
-  input [19:0] \port$3705$12 ;
-  wire [19:0] \port$3705$12 ;
-  input [31:0] \port$3707$0 ;
-  wire [31:0] \port$3707$0 ;
+  input [1:0] \port$3742$0 ;
+  wire [1:0] \port$3742$0 ;
+  input [19:0] \port$3744$12 ;
+  wire [19:0] \port$3744$12 ;
+  input [31:0] \port$3746$0 ;
+  wire [31:0] \port$3746$0 ;
   input [31:0] windows__4__pages;
   wire [31:0] windows__4__pages;
-  input [1:0] \port$3711$0 ;
-  wire [1:0] \port$3711$0 ;
-  input [19:0] \port$3713$12 ;
-  wire [19:0] \port$3713$12 ;
-  input [31:0] \port$3715$0 ;
-  wire [31:0] \port$3715$0 ;
+  input [1:0] \port$3750$0 ;
+  wire [1:0] \port$3750$0 ;
+  input [19:0] \port$3752$12 ;
+  wire [19:0] \port$3752$12 ;
+  input [31:0] \port$3754$0 ;
+  wire [31:0] \port$3754$0 ;
   input [31:0] windows__5__pages;
   wire [31:0] windows__5__pages;
-  input [1:0] \port$3719$0 ;
-  wire [1:0] \port$3719$0 ;
-  input [19:0] \port$3721$12 ;
-  wire [19:0] \port$3721$12 ;
-  input [31:0] \port$3723$0 ;
-  wire [31:0] \port$3723$0 ;
+  input [1:0] \port$3758$0 ;
+  wire [1:0] \port$3758$0 ;
+  input [19:0] \port$3760$12 ;
+  wire [19:0] \port$3760$12 ;
+  input [31:0] \port$3762$0 ;
+  wire [31:0] \port$3762$0 ;
   input [31:0] windows__6__pages;
   wire [31:0] windows__6__pages;
-  input [1:0] \port$3727$0 ;
-  wire [1:0] \port$3727$0 ;
-  input [19:0] \port$3729$12 ;
-  wire [19:0] \port$3729$12 ;
-  input [31:0] \port$3731$0 ;
-  wire [31:0] \port$3731$0 ;
+  input [1:0] \port$3766$0 ;
+  wire [1:0] \port$3766$0 ;
+  input [19:0] \port$3768$12 ;
+  wire [19:0] \port$3768$12 ;
+  input [31:0] \port$3770$0 ;
+  wire [31:0] \port$3770$0 ;
   input [31:0] windows__7__pages;
   wire [31:0] windows__7__pages;
-  input [1:0] \port$3735$0 ;
-  wire [1:0] \port$3735$0 ;
+  input [1:0] \port$3774$0 ;
+  wire [1:0] \port$3774$0 ;
   input [51:0] page;
   wire [51:0] page;
   output \inside ;
@@ -10274,14 +10343,14 @@ module hotline_read_check(\port$3673$12 , \port$3675$0 , windows__0__pages, \por
   wire [52:0] beyond5;
   wire [52:0] beyond6;
   wire [52:0] beyond7;
-  assign beyond0 = page - { \port$3675$0 , \port$3673$12  };
-  assign beyond1 = page - { \port$3683$0 , \port$3681$12  };
-  assign beyond2 = page - { \port$3691$0 , \port$3689$12  };
-  assign beyond3 = page - { \port$3699$0 , \port$3697$12  };
-  assign beyond4 = page - { \port$3707$0 , \port$3705$12  };
-  assign beyond5 = page - { \port$3715$0 , \port$3713$12  };
-  assign beyond6 = page - { \port$3723$0 , \port$3721$12  };
-  assign beyond7 = page - { \port$3731$0 , \port$3729$12  };
+  assign beyond0 = page - { \port$3714$0 , \port$3712$12  };
+  assign beyond1 = page - { \port$3722$0 , \port$3720$12  };
+  assign beyond2 = page - { \port$3730$0 , \port$3728$12  };
+  assign beyond3 = page - { \port$3738$0 , \port$3736$12  };
+  assign beyond4 = page - { \port$3746$0 , \port$3744$12  };
+  assign beyond5 = page - { \port$3754$0 , \port$3752$12  };
+  assign beyond6 = page - { \port$3762$0 , \port$3760$12  };
+  assign beyond7 = page - { \port$3770$0 , \port$3768$12  };
   assign \$2  = ~ beyond0[52];
   assign \$3  = \$1  & \$2 ;
   assign \$4  = beyond0[51:0] < windows__0__pages;
@@ -10315,14 +10384,14 @@ module hotline_read_check(\port$3673$12 , \port$3675$0 , windows__0__pages, \por
   assign \$39  = beyond7[51:0] < windows__7__pages;
   assign \$40  = \$38  & \$39 ;
   assign \inside  = | { \$40 , \$35 , \$30 , \$25 , \$20 , \$15 , \$10 , \$5  };
-  assign \$1  = \port$3679$0 [0];
-  assign \$6  = \port$3687$0 [0];
-  assign \$11  = \port$3695$0 [0];
-  assign \$16  = \port$3703$0 [0];
-  assign \$21  = \port$3711$0 [0];
-  assign \$26  = \port$3719$0 [0];
-  assign \$31  = \port$3727$0 [0];
-  assign \$36  = \port$3735$0 [0];
+  assign \$1  = \port$3718$0 [0];
+  assign \$6  = \port$3726$0 [0];
+  assign \$11  = \port$3734$0 [0];
+  assign \$16  = \port$3742$0 [0];
+  assign \$21  = \port$3750$0 [0];
+  assign \$26  = \port$3758$0 [0];
+  assign \$31  = \port$3766$0 [0];
+  assign \$36  = \port$3774$0 [0];
 endmodule
 
 module hotline_read_cutter(rst, burst__ready, request__ready, busy, request__payload, request__valid, burst__valid, burst__payload, clk);
@@ -10569,123 +10638,130 @@ module hotline_rings(rst, log2_size, clear, producer_write, cpl_consumer_write, 
   wire clk;
   wire [16:0] \$1 ;
   wire \$10 ;
-  wire [16:0] \$11 ;
-  wire \$12 ;
+  wire \$11 ;
+  wire [16:0] \$12 ;
   wire \$13 ;
   wire \$14 ;
   wire \$15 ;
   wire \$16 ;
   wire \$17 ;
   wire \$18 ;
-  wire [16:0] \$19 ;
+  wire \$19 ;
   wire [16:0] \$2 ;
   wire \$20 ;
   wire \$21 ;
-  wire \$22 ;
+  wire [16:0] \$22 ;
   wire \$23 ;
   wire \$24 ;
   wire \$25 ;
   wire \$26 ;
-  wire \$27 ;
+  wire [16:0] \$27 ;
   wire \$28 ;
-  wire [16:0] \$29 ;
+  wire \$29 ;
   wire [16:0] \$3 ;
-  wire [16:0] \$30 ;
+  wire \$30 ;
   wire \$31 ;
   wire \$32 ;
-  wire \$33 ;
-  wire \$34 ;
+  wire [16:0] \$33 ;
+  wire [16:0] \$34 ;
   wire \$35 ;
   wire \$36 ;
-  wire [32:0] \$37 ;
-  wire [32:0] \$38 ;
-  reg [15:0] \$39 ;
+  wire \$37 ;
+  wire \$38 ;
+  wire \$39 ;
   wire [15:0] \$4 ;
-  reg [15:0] \$40 ;
-  reg [31:0] \$41 ;
-  reg [15:0] \$42 ;
-  reg [15:0] \$43 ;
+  wire \$40 ;
+  wire [32:0] \$41 ;
+  wire [32:0] \$42 ;
+  wire \$43 ;
+  reg [15:0] \$44 ;
+  reg [15:0] \$45 ;
+  reg [31:0] \$46 ;
+  reg \$47 ;
+  reg [15:0] \$48 ;
+  reg [15:0] \$49 ;
   wire [15:0] \$5 ;
   wire [15:0] \$6 ;
   wire [16:0] \$7 ;
   wire \$8 ;
-  wire \$9 ;
+  wire [16:0] \$9 ;
   wire [15:0] \$signal ;
+  reg [31:0] \$signal$22  = 32'd0;
   wire due;
-  reg [31:0] timer = 32'd0;
+  reg told = 1'h0;
   reg [15:0] \value$15 ;
   reg [15:0] \value$19 ;
   always @(posedge clk)
-    cpl_producer <= \$43 ;
+    producer <= \$44 ;
+  always @(posedge clk)
+    cpl_consumer <= \$45 ;
+  always @(posedge clk)
+    \$signal$22  <= \$46 ;
+  always @(posedge clk)
+    told <= \$47 ;
+  always @(posedge clk)
+    consumer <= \$48 ;
+  always @(posedge clk)
+    cpl_producer <= \$49 ;
   assign \$signal  = 1'h1 << log2_size;
   assign \$1  = \$signal  - 1'h1;
-  assign \$2  = cpl_producer - cpl_consumer;
-  assign \$3  = producer - consumer;
-  assign available = | \$3 [15:0];
-  assign room = \$2 [15:0] < \$signal ;
+  assign \$2  = producer - consumer;
+  assign \$3  = cpl_producer - cpl_consumer;
+  assign available = | \$2 [15:0];
+  assign room = \$3 [15:0] < \$signal ;
   assign \$4  = consumer & \$1 [15:0];
   assign \$5  = cpl_producer & \$1 [15:0];
   assign \$6  = cpl_producer & \$signal ;
   assign generation = ! \$6 ;
-  assign \$7  = write_data[15:0] - consumer;
+  assign \$7  = write_data[15:0] - producer;
   assign \$8  = | write_data[31:16];
-  assign \$9  = \value$15  > \$signal ;
-  assign \$10  = \$8  | \$9 ;
-  assign \$11  = write_data[15:0] - cpl_consumer;
-  assign \$12  = | write_data[31:16];
-  assign \$13  = \value$19  > \$2 [15:0];
-  assign \$14  = \$12  | \$13 ;
-  assign \$15  = | \$2 [15:0];
-  assign \$16  = | delay;
-  assign \$17  = \$15  & \$16 ;
-  assign \$18  = timer == delay;
-  assign due = \$17  & \$18 ;
-  assign \$19  = \$2 [15:0] + 1'h1;
-  assign \$20  = \$19  >= coalesce;
-  assign \$21  = urgent | \$20 ;
-  assign \$22  = completed & \$21 ;
-  assign interrupt = \$22  | due;
-  assign \$23  = | write_data[31:16];
-  assign \$24  = \value$15  > \$signal ;
-  assign \$25  = \$23  | \$24 ;
+  assign \$9  = \$signal  - \$2 [15:0];
+  assign \$10  = $signed({ 1'h0, \value$15  }) > $signed(\$9 );
+  assign \$11  = \$8  | \$10 ;
+  assign \$12  = write_data[15:0] - cpl_consumer;
+  assign \$13  = | write_data[31:16];
+  assign \$14  = \value$19  > \$3 [15:0];
+  assign \$15  = \$13  | \$14 ;
+  assign \$16  = | \$3 [15:0];
+  assign \$17  = | delay;
+  assign \$18  = \$16  & \$17 ;
+  assign \$19  = \$signal$22  >= delay;
+  assign \$20  = \$18  & \$19 ;
+  assign \$21  = ~ told;
+  assign due = \$20  & \$21 ;
+  assign \$22  = \$3 [15:0] + 1'h1;
+  assign \$23  = \$22  >= coalesce;
+  assign \$24  = urgent | \$23 ;
+  assign \$25  = completed & \$24 ;
+  assign interrupt = \$25  | due;
   assign \$26  = | write_data[31:16];
-  assign \$27  = \value$19  > \$2 [15:0];
-  assign \$28  = \$26  | \$27 ;
-  assign \$29  = consumer + fetched;
-  assign \$30  = cpl_producer + completed;
-  assign \$31  = | \$2 [15:0];
-  assign \$32  = ~ doorbell_error;
-  assign \$33  = cpl_consumer_write & \$32 ;
-  assign \$34  = ~ \$33 ;
-  assign \$35  = \$31  & \$34 ;
-  assign \$36  = timer > delay;
-  assign \$37  = timer + 1'h1;
-  assign \$38  = \$36  ? { 1'h0, timer } : \$37 ;
-  always @(posedge clk)
-    producer <= \$39 ;
-  always @(posedge clk)
-    cpl_consumer <= \$40 ;
-  always @(posedge clk)
-    timer <= \$41 ;
-  always @(posedge clk)
-    consumer <= \$42 ;
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
-    \value$15  = 16'h0000;
-    if (producer_write) begin
-      \value$15  = \$7 [15:0];
-    end
-  end
+  assign \$27  = \$signal  - \$2 [15:0];
+  assign \$28  = $signed({ 1'h0, \value$15  }) > $signed(\$27 );
+  assign \$29  = \$26  | \$28 ;
+  assign \$30  = | write_data[31:16];
+  assign \$31  = \value$19  > \$3 [15:0];
+  assign \$32  = \$30  | \$31 ;
+  assign \$33  = consumer + fetched;
+  assign \$34  = cpl_producer + completed;
+  assign \$35  = | \$3 [15:0];
+  assign \$36  = ~ doorbell_error;
+  assign \$37  = cpl_consumer_write & \$36 ;
+  assign \$38  = ~ \$37 ;
+  assign \$39  = \$35  & \$38 ;
+  assign \$40  = \$signal$22  < delay;
+  assign \$41  = \$signal$22  + 1'h1;
+  assign \$42  = \$40  ? \$41  : { 1'h0, \$signal$22  };
+  assign \$43  = told | due;
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
     doorbell_error = 1'h0;
     if (producer_write) begin
-      if (\$10 ) begin
+      if (\$11 ) begin
         doorbell_error = 1'h1;
       end
     end
     if (cpl_consumer_write) begin
-      if (\$14 ) begin
+      if (\$15 ) begin
         doorbell_error = 1'h1;
       end
     end
@@ -10694,89 +10770,116 @@ module hotline_rings(rst, log2_size, clear, producer_write, cpl_consumer_write, 
     if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
     \value$19  = 16'h0000;
     if (cpl_consumer_write) begin
-      \value$19  = \$11 [15:0];
+      \value$19  = \$12 [15:0];
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
-    \$39  = producer;
+    \$44  = producer;
     if (producer_write) begin
       (* full_case = 32'd1 *)
-      if (\$25 ) begin
+      if (\$29 ) begin
       end else begin
-        \$39  = write_data[15:0];
+        \$44  = write_data[15:0];
       end
     end
     if (clear) begin
-      \$39  = 16'h0000;
+      \$44  = 16'h0000;
     end
     if (rst) begin
-      \$39  = 16'h0000;
+      \$44  = 16'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
-    \$40  = cpl_consumer;
+    \$45  = cpl_consumer;
     if (cpl_consumer_write) begin
       (* full_case = 32'd1 *)
-      if (\$28 ) begin
+      if (\$32 ) begin
       end else begin
-        \$40  = write_data[15:0];
+        \$45  = write_data[15:0];
       end
     end
     if (clear) begin
-      \$40  = 16'h0000;
+      \$45  = 16'h0000;
     end
     if (rst) begin
-      \$40  = 16'h0000;
+      \$45  = 16'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
-    \$41  = timer;
+    \$46  = \$signal$22 ;
     if (cpl_consumer_write) begin
       (* full_case = 32'd1 *)
-      if (\$28 ) begin
+      if (\$32 ) begin
       end else begin
-        \$41  = 32'd0;
+        \$46  = 32'd0;
       end
     end
-    if (\$35 ) begin
-      \$41  = \$38 [31:0];
+    if (\$39 ) begin
+      \$46  = \$42 [31:0];
     end
     if (clear) begin
-      \$41  = 32'd0;
+      \$46  = 32'd0;
     end
     if (rst) begin
-      \$41  = 32'd0;
+      \$46  = 32'd0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
-    \$42  = \$29 [15:0];
+    \$47  = told;
+    if (cpl_consumer_write) begin
+      (* full_case = 32'd1 *)
+      if (\$32 ) begin
+      end else begin
+        \$47  = 1'h0;
+      end
+    end
+    if (\$39 ) begin
+      \$47  = \$43 ;
+    end
     if (clear) begin
-      \$42  = 16'h0000;
+      \$47  = 1'h0;
     end
     if (rst) begin
-      \$42  = 16'h0000;
+      \$47  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
-    \$43  = \$30 [15:0];
+    \$48  = \$33 [15:0];
     if (clear) begin
-      \$43  = 16'h0000;
+      \$48  = 16'h0000;
     end
     if (rst) begin
-      \$43  = 16'h0000;
+      \$48  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    \$49  = \$34 [15:0];
+    if (clear) begin
+      \$49  = 16'h0000;
+    end
+    if (rst) begin
+      \$49  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$19 ) begin end
+    \value$15  = 16'h0000;
+    if (producer_write) begin
+      \value$15  = \$7 [15:0];
     end
   end
   assign entry = \$4 [11:0];
   assign cpl_entry = \$5 [11:0];
 endmodule
 
-module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_count, list_key, table_write, \stop$1 , \port$1278$0 , \port$1279$0 , keys__ready, names__payload, row_request__valid, came, held_back, done, list_request__valid, keys__valid, rows__ready, \table , data__valid
-, input__valid, table_index, it, \port$3867$0 , \output__ready$95 , list_bank, list_held, list_number, \port$4243$0 , \port$4247$0 , \port$4269$0 , \port$4273$0 , unknown_table, beyond_table, \output__valid$97 , \output__payload$93 , clk);
+module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_count, list_key, table_write, \stop$1 , \port$1315$0 , \port$1316$0 , keys__ready, names__payload, row_request__valid, came, held_back, \done$106 , list_request__valid, keys__valid, rows__ready, \table , data__valid
+, input__valid, table_index, it, \port$3908$0 , \output__ready$95 , list_bank, list_held, list_number, \port$4284$0 , \port$4288$0 , \port$4310$0 , \port$4314$0 , unknown_table, beyond_table, \output__valid$97 , \output__payload$93 , clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$20 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$20 = 0;
   input rst;
@@ -10795,10 +10898,10 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   wire table_write;
   input \stop$1 ;
   wire \stop$1 ;
-  input \port$1278$0 ;
-  wire \port$1278$0 ;
-  input [127:0] \port$1279$0 ;
-  wire [127:0] \port$1279$0 ;
+  input \port$1315$0 ;
+  wire \port$1315$0 ;
+  input [127:0] \port$1316$0 ;
+  wire [127:0] \port$1316$0 ;
   input keys__ready;
   wire keys__ready;
   output [40:0] names__payload;
@@ -10809,8 +10912,8 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   wire came;
   output held_back;
   wire held_back;
-  output done;
-  wire done;
+  output \done$106 ;
+  wire \done$106 ;
   output list_request__valid;
   wire list_request__valid;
   output keys__valid;
@@ -10827,8 +10930,8 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   wire [7:0] table_index;
   input [511:0] it;
   wire [511:0] it;
-  input [4:0] \port$3867$0 ;
-  wire [4:0] \port$3867$0 ;
+  input [4:0] \port$3908$0 ;
+  wire [4:0] \port$3908$0 ;
   input \output__ready$95 ;
   wire \output__ready$95 ;
   output [2:0] list_bank;
@@ -10837,14 +10940,14 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   wire list_held;
   output [9:0] list_number;
   wire [9:0] list_number;
-  output [29:0] \port$4243$0 ;
-  wire [29:0] \port$4243$0 ;
-  output [63:0] \port$4247$0 ;
-  wire [63:0] \port$4247$0 ;
-  output [29:0] \port$4269$0 ;
-  wire [29:0] \port$4269$0 ;
-  output [63:0] \port$4273$0 ;
-  wire [63:0] \port$4273$0 ;
+  output [29:0] \port$4284$0 ;
+  wire [29:0] \port$4284$0 ;
+  output [63:0] \port$4288$0 ;
+  wire [63:0] \port$4288$0 ;
+  output [29:0] \port$4310$0 ;
+  wire [29:0] \port$4310$0 ;
+  output [63:0] \port$4314$0 ;
+  wire [63:0] \port$4314$0 ;
   output unknown_table;
   wire unknown_table;
   output beyond_table;
@@ -10879,14 +10982,13 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   wire \$29 ;
   wire \$3 ;
   wire \$30 ;
-  wire \$31 ;
-  wire [7:0] \$32 ;
-  wire [8:0] \$33 ;
-  reg [6:0] \$34 ;
-  wire [29:0] \$35 ;
-  wire [63:0] \$36 ;
-  wire [30:0] \$37 ;
-  wire [63:0] \$38 ;
+  wire [7:0] \$31 ;
+  wire [8:0] \$32 ;
+  reg [6:0] \$33 ;
+  wire [29:0] \$34 ;
+  wire [63:0] \$35 ;
+  wire [30:0] \$36 ;
+  wire [63:0] \$37 ;
   wire \$4 ;
   wire [7:0] \$5 ;
   wire [7:0] \$6 ;
@@ -10894,10 +10996,11 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   wire [7:0] \$8 ;
   wire \$9 ;
   wire \$signal ;
+  wire all_came;
   wire bf16;
   wire busy;
-  wire \busy$105 ;
-  wire \done$100 ;
+  wire \busy$107 ;
+  wire done;
   wire \done$101 ;
   reg [6:0] due = 7'h00;
   wire held;
@@ -10954,20 +11057,20 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   assign came = \$20  & \input__payload$78 [129];
   assign \$24  = ~ \input__ready$85 ;
   assign held_back = \input__valid$81  & \$24 ;
-  assign \$25  = \done$100  & \done$101 ;
+  assign \$25  = done & \done$101 ;
   assign \$26  = \$25  & idle;
   assign \$27  = ! due;
   assign \$28  = \$26  & \$27 ;
   assign \$29  = ~ busy;
-  assign \$30  = \$28  & \$29 ;
-  assign \$31  = ~ \busy$105 ;
-  assign done = \$30  & \$31 ;
-  assign \$32  = due + \$signal ;
-  assign \$33  = \$32  - came;
+  assign all_came = \$28  & \$29 ;
+  assign \$30  = ~ \busy$107 ;
+  assign \done$106  = all_came & \$30 ;
+  assign \$31  = due + \$signal ;
+  assign \$32  = \$31  - came;
   always @(posedge clk)
-    due <= \$34 ;
+    due <= \$33 ;
   hotline_rows_aligner aligner (
-    .busy(\busy$105 ),
+    .busy(busy),
     .clk(clk),
     .input__payload(input__payload),
     .input__ready(rows__ready),
@@ -10984,7 +11087,7 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
     .r_rdy(r_rdy),
     .rst(rst),
     .w_en(\$signal ),
-    .w_port__data(\$37 [30]),
+    .w_port__data(\$36 [30]),
     .w_rdy(w_rdy)
   );
   (* enum_base_type = "ReadTarget" *)
@@ -10994,7 +11097,7 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   (* enum_value_11 = "ROW" *)
   hotline_rows_lists lists (
     .clk(clk),
-    .done(\done$100 ),
+    .done(done),
     .held(held),
     .list_bank(list_bank),
     .list_count(list_count),
@@ -11015,22 +11118,23 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
     .output__payload(\output__payload$28 ),
     .output__ready(output__ready),
     .output__valid(\output__valid$25 ),
-    .\port$1278$0 (\port$1278$0 ),
-    .\port$3805$64 (it[154:64]),
-    .\port$3867$0 (\port$3867$0 ),
-    .\port$4243$0 (\$35 ),
-    .\port$4247$0 (\$36 ),
+    .\port$1315$0 (\port$1315$0 ),
+    .\port$3846$64 (it[154:64]),
+    .\port$3908$0 (\port$3908$0 ),
+    .\port$4284$0 (\$34 ),
+    .\port$4288$0 (\$35 ),
     .request__ready(request__ready),
     .request__valid(list_request__valid),
     .rst(rst),
     .start(\start$19 ),
     .stop(stop),
-    .w_data(\port$1279$0 )
+    .w_data(\port$1316$0 )
   );
   hotline_rows_reducer reducer (
     .bf16(bf16),
-    .busy(busy),
+    .busy(\busy$107 ),
     .clk(clk),
+    .drop(all_came),
     .input__payload(\input__payload$78 ),
     .input__ready(\input__ready$85 ),
     .input__valid(\input__valid$81 ),
@@ -11052,8 +11156,8 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
     .names__valid(names__valid),
     .output__ready(\output__ready$67 ),
     .output__valid(\output__valid$65 ),
-    .\port$4269$0 (\$37 ),
-    .\port$4273$0 (\$38 ),
+    .\port$4310$0 (\$36 ),
+    .\port$4314$0 (\$37 ),
     .row_granules(\$18 [27:0]),
     .rst(rst),
     .start(\start$5 ),
@@ -11066,30 +11170,30 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
-    \$34  = \$33 [6:0];
+    \$33  = \$32 [6:0];
     if (rst) begin
-      \$34  = 7'h00;
+      \$33  = 7'h00;
     end
   end
   assign request__valid = list_request__valid;
   assign keys__payload = names__payload;
   assign row_granules = \$18 [27:0];
-  assign w_data = \$37 [30];
+  assign w_data = \$36 [30];
   assign input__ready = rows__ready;
   assign r_en = came;
-  assign \port$4243$0  = \$35 ;
-  assign \port$4247$0  = \$36 ;
-  assign \port$4269$0  = \$37 [29:0];
-  assign \port$4273$0  = \$38 ;
+  assign \port$4284$0  = \$34 ;
+  assign \port$4288$0  = \$35 ;
+  assign \port$4310$0  = \$36 [29:0];
+  assign \port$4314$0  = \$37 ;
   assign \input__payload$78 [130] = \$19 ;
   assign \input__payload$78 [129] = \output__payload$79 [129];
   assign \input__payload$78 [128] = \output__payload$79 [128];
   assign \input__payload$78 [127:0] = \output__payload$79 [127:0];
   assign \input__payload$78 [131] = 1'h0;
-  assign input__payload[130] = \port$3867$0 [4];
-  assign input__payload[129] = \port$3867$0 [1];
-  assign input__payload[128] = \port$3867$0 [0];
-  assign input__payload[127:0] = \port$1279$0 ;
+  assign input__payload[130] = \port$3908$0 [4];
+  assign input__payload[129] = \port$3908$0 [1];
+  assign input__payload[128] = \port$3908$0 [0];
+  assign input__payload[127:0] = \port$1316$0 ;
   assign { \$2 [7:5], \$2 [3:0] } = 7'h00;
   assign \$2 [4] = it[12];
   assign { \$5 [7:3], \$5 [1:0] } = 7'h00;
@@ -12194,15 +12298,15 @@ module hotline_rows_lists_unhash(rst, enable, mixed, right_reg0, left_reg0, clk)
   assign \$27  = { 9'h000, summed0[17:9] };
 endmodule
 
-module hotline_rows_memory(rst, request__ready, \port$1278$0 , w_data, stop, start, output__ready, request__valid, output__valid, done, data__valid, \port$3805$64 , \port$3867$0 , \port$4243$0 , \port$4247$0 , output__payload, clk);
+module hotline_rows_memory(rst, request__ready, \port$1315$0 , w_data, stop, start, output__ready, request__valid, output__valid, done, data__valid, \port$3846$64 , \port$3908$0 , \port$4284$0 , \port$4288$0 , output__payload, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$26 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$26 = 0;
   input rst;
   wire rst;
   input request__ready;
   wire request__ready;
-  input \port$1278$0 ;
-  wire \port$1278$0 ;
+  input \port$1315$0 ;
+  wire \port$1315$0 ;
   input [127:0] w_data;
   wire [127:0] w_data;
   input stop;
@@ -12219,15 +12323,15 @@ module hotline_rows_memory(rst, request__ready, \port$1278$0 , w_data, stop, sta
   wire done;
   input data__valid;
   wire data__valid;
-  input [90:0] \port$3805$64 ;
-  wire [90:0] \port$3805$64 ;
-  input [4:0] \port$3867$0 ;
-  wire [4:0] \port$3867$0 ;
-  output [29:0] \port$4243$0 ;
-  wire [29:0] \port$4243$0 ;
+  input [90:0] \port$3846$64 ;
+  wire [90:0] \port$3846$64 ;
+  input [4:0] \port$3908$0 ;
+  wire [4:0] \port$3908$0 ;
+  output [29:0] \port$4284$0 ;
+  wire [29:0] \port$4284$0 ;
   (* init = 64'h0000000000000000 *)
-  output [63:0] \port$4247$0 ;
-  wire [63:0] \port$4247$0 ;
+  output [63:0] \port$4288$0 ;
+  wire [63:0] \port$4288$0 ;
   output [40:0] output__payload;
   wire [40:0] output__payload;
   input clk;
@@ -12341,7 +12445,7 @@ module hotline_rows_memory(rst, request__ready, \port$1278$0 , w_data, stop, sta
   assign \$27  = \$signal$6  ? \$5 [4:0] : 5'h00;
   assign \$28  = due + \$27 ;
   assign \$29  = \$28  - data__valid;
-  assign \$30  = data__valid & \port$1278$0 ;
+  assign \$30  = data__valid & \port$1315$0 ;
   assign \$31  = stop | \$30 ;
   assign \$32  = ~ \$signal$6 ;
   assign \$33  = request__valid & \$32 ;
@@ -12370,7 +12474,7 @@ module hotline_rows_memory(rst, request__ready, \port$1278$0 , w_data, stop, sta
     \$42  = \$43 ;
     (* full_case = 32'd1 *)
     if (start) begin
-      \$42  = \port$3805$64 [63:0];
+      \$42  = \port$3846$64 [63:0];
     end else if (\$31 ) begin
     end else begin
       if (\$signal$6 ) begin
@@ -12400,7 +12504,7 @@ module hotline_rows_memory(rst, request__ready, \port$1278$0 , w_data, stop, sta
     \$46  = \$signal ;
     (* full_case = 32'd1 *)
     if (start) begin
-      \$46  = \port$3805$64 [90:64];
+      \$46  = \port$3846$64 [90:64];
     end else if (\$31 ) begin
       \$46  = { 21'h000000, \$34  };
     end else begin
@@ -12417,7 +12521,7 @@ module hotline_rows_memory(rst, request__ready, \port$1278$0 , w_data, stop, sta
     \$47  = left;
     (* full_case = 32'd1 *)
     if (start) begin
-      \$47  = \port$3805$64 [90:64];
+      \$47  = \port$3846$64 [90:64];
     end else if (\$31 ) begin
       \$47  = 27'h0000000;
     end else begin
@@ -12446,8 +12550,8 @@ module hotline_rows_memory(rst, request__ready, \port$1278$0 , w_data, stop, sta
     end
   end
   assign w_en = data__valid;
-  assign \port$4243$0  = \$41 ;
-  assign \port$4247$0  = \$43 ;
+  assign \port$4284$0  = \$41 ;
+  assign \port$4288$0  = \$43 ;
   assign output__payload[40] = \$12 ;
   assign output__payload[39:32] = word[39:32];
   assign output__payload[31:0] = word[31:0];
@@ -12620,7 +12724,7 @@ module hotline_rows_memory_words(rst, w_port__data, r_en, r_data, w_en, r_rdy, c
   end
 endmodule
 
-module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, input__ready, busy, output__ready, input__payload, output__valid, output__payload, clk);
+module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, drop, input__ready, busy, output__ready, input__payload, output__valid, output__payload, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$28 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$28 = 0;
   input rst;
@@ -12633,6 +12737,8 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, input__ready, b
   wire mean;
   input bf16;
   wire bf16;
+  input drop;
+  wire drop;
   output input__ready;
   wire input__ready;
   output busy;
@@ -12742,7 +12848,7 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, input__ready, b
   wire \input__ready$33 ;
   wire \input__valid$34 ;
   reg [5:0] leaving_at = 6'h00;
-  wire [127:0] \output__payload$46 ;
+  wire [127:0] \output__payload$47 ;
   wire \output__valid$39 ;
   wire pending;
   (* init = 6'h00 *)
@@ -12848,7 +12954,7 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, input__ready, b
     .input__payload(\input__payload$35 ),
     .input__ready(\input__ready$33 ),
     .input__valid(\input__valid$34 ),
-    .output__payload(\output__payload$46 ),
+    .output__payload(\output__payload$47 ),
     .output__ready(\$signal$31 ),
     .output__valid(\output__valid$39 ),
     .rst(rst)
@@ -12919,6 +13025,8 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, input__ready, b
       if (beat[129]) begin
         \$63  = bag_end;
       end
+    end else if (drop) begin
+      \$63  = 1'h1;
     end
     if (rst) begin
       \$63  = 1'h1;
@@ -12931,6 +13039,8 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, input__ready, b
       if (beat[129]) begin
         \$64  = \$55 ;
       end
+    end else if (drop) begin
+      \$64  = 13'h0000;
     end
     if (rst) begin
       \$64  = 13'h0000;
@@ -13011,7 +13121,7 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, input__ready, b
         \$71  = beat;
       end else if (mean) begin
         \$71 [131:128] = divided[131:128];
-        \$71 [127:0] = \output__payload$46 ;
+        \$71 [127:0] = \output__payload$47 ;
       end else begin
         \$71  = going;
       end
@@ -13331,7 +13441,7 @@ module hotline_rows_reducer_sums(rst, add, read__addr, total, pending, busy, add
   assign \$signature__data [31:0] = sum;
 endmodule
 
-module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__valid, keys__payload, want_keys, row_granules, output__ready, keys__valid, names__ready, idle, \table , table_index, \port$4269$0 , \port$4273$0 , output__valid, unknown_table, beyond_table, clk
+module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__valid, keys__payload, want_keys, row_granules, output__ready, keys__valid, names__ready, idle, \table , table_index, \port$4310$0 , \port$4314$0 , output__valid, unknown_table, beyond_table, clk
 );
   reg \$auto$verilog_backend.cc:2505:dump_module$31 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$31 = 0;
@@ -13365,11 +13475,11 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
   wire [107:0] \table ;
   input [7:0] table_index;
   wire [7:0] table_index;
-  output [30:0] \port$4269$0 ;
-  wire [30:0] \port$4269$0 ;
+  output [30:0] \port$4310$0 ;
+  wire [30:0] \port$4310$0 ;
   (* init = 64'h0000000000000000 *)
-  output [63:0] \port$4273$0 ;
-  wire [63:0] \port$4273$0 ;
+  output [63:0] \port$4314$0 ;
+  wire [63:0] \port$4314$0 ;
   output output__valid;
   wire output__valid;
   output unknown_table;
@@ -14230,8 +14340,8 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
       \$36  = 32'd0;
     end
   end
-  assign \port$4269$0  = \$31 ;
-  assign \port$4273$0  = \$33 ;
+  assign \port$4310$0  = \$31 ;
+  assign \port$4314$0  = \$33 ;
   assign output__valid = valid[3];
   assign \$31 [30] = bag_last3;
   assign \$31 [29:28] = 2'h3;
@@ -14239,8 +14349,8 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
 endmodule
 
 module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, moved, unknown_table, beyond_table, core_busy, \core_errors$141 , working_ready, working_full, room, cpl_entry, generation, working_enable, urgent, phase, status, abort, running, quiet
-, \port$2040$0 , \port$2041$0 , channel_idle, write_fault__known, enable, \port$3649$0 , \port$3651$0 , \port$3673$12 , \port$3675$0 , windows__0__pages, \port$3679$0 , \port$3681$12 , \port$3683$0 , windows__1__pages, \port$3687$0 , \port$3689$12 , \port$3691$0 , windows__2__pages, \port$3695$0 , \port$3697$12 , \port$3699$0 
-, windows__3__pages, \port$3703$0 , \port$3705$12 , \port$3707$0 , windows__4__pages, \port$3711$0 , \port$3713$12 , \port$3715$0 , windows__5__pages, \port$3719$0 , \port$3721$12 , \port$3723$0 , windows__6__pages, \port$3727$0 , \port$3729$12 , \port$3731$0 , windows__7__pages, \port$3735$0 , descriptors__valid, descriptors__payload, command
+, \port$2077$0 , \port$2078$0 , channel_idle, write_fault__known, \port$3620$0 , \port$3622$0 , enable, \port$3712$12 , \port$3714$0 , windows__0__pages, \port$3718$0 , \port$3720$12 , \port$3722$0 , windows__1__pages, \port$3726$0 , \port$3728$12 , \port$3730$0 , windows__2__pages, \port$3734$0 , \port$3736$12 , \port$3738$0 
+, windows__3__pages, \port$3742$0 , \port$3744$12 , \port$3746$0 , windows__4__pages, \port$3750$0 , \port$3752$12 , \port$3754$0 , windows__5__pages, \port$3758$0 , \port$3760$12 , \port$3762$0 , windows__6__pages, \port$3766$0 , \port$3768$12 , \port$3770$0 , windows__7__pages, \port$3774$0 , descriptors__valid, descriptors__payload, command
 , request__payload, descriptors__ready, waits, working, load, targets__0, targets__1, targets__2, working_start, \begin , command_write, request__valid, flush, summary_list, summary_push, summary_last, completed, lost, it, summary_bank, summary_held
 , completion_words__payload, completion_words__valid, read_fault__address, write_fault__kind, write_fault__address, summary_ready, words__ready, popular_words, listed, held, nonpopular_words, samples, popular_samples, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$32 ;
@@ -14292,84 +14402,84 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   wire running;
   output quiet;
   wire quiet;
-  input \port$2040$0 ;
-  wire \port$2040$0 ;
-  input \port$2041$0 ;
-  wire \port$2041$0 ;
+  input \port$2077$0 ;
+  wire \port$2077$0 ;
+  input \port$2078$0 ;
+  wire \port$2078$0 ;
   input channel_idle;
   wire channel_idle;
   input write_fault__known;
   wire write_fault__known;
+  input [31:0] \port$3620$0 ;
+  wire [31:0] \port$3620$0 ;
+  input [31:0] \port$3622$0 ;
+  wire [31:0] \port$3622$0 ;
   input enable;
   wire enable;
-  input [31:0] \port$3649$0 ;
-  wire [31:0] \port$3649$0 ;
-  input [31:0] \port$3651$0 ;
-  wire [31:0] \port$3651$0 ;
-  input [19:0] \port$3673$12 ;
-  wire [19:0] \port$3673$12 ;
-  input [31:0] \port$3675$0 ;
-  wire [31:0] \port$3675$0 ;
+  input [19:0] \port$3712$12 ;
+  wire [19:0] \port$3712$12 ;
+  input [31:0] \port$3714$0 ;
+  wire [31:0] \port$3714$0 ;
   input [31:0] windows__0__pages;
   wire [31:0] windows__0__pages;
-  input [1:0] \port$3679$0 ;
-  wire [1:0] \port$3679$0 ;
-  input [19:0] \port$3681$12 ;
-  wire [19:0] \port$3681$12 ;
-  input [31:0] \port$3683$0 ;
-  wire [31:0] \port$3683$0 ;
+  input [1:0] \port$3718$0 ;
+  wire [1:0] \port$3718$0 ;
+  input [19:0] \port$3720$12 ;
+  wire [19:0] \port$3720$12 ;
+  input [31:0] \port$3722$0 ;
+  wire [31:0] \port$3722$0 ;
   input [31:0] windows__1__pages;
   wire [31:0] windows__1__pages;
-  input [1:0] \port$3687$0 ;
-  wire [1:0] \port$3687$0 ;
-  input [19:0] \port$3689$12 ;
-  wire [19:0] \port$3689$12 ;
-  input [31:0] \port$3691$0 ;
-  wire [31:0] \port$3691$0 ;
+  input [1:0] \port$3726$0 ;
+  wire [1:0] \port$3726$0 ;
+  input [19:0] \port$3728$12 ;
+  wire [19:0] \port$3728$12 ;
+  input [31:0] \port$3730$0 ;
+  wire [31:0] \port$3730$0 ;
   input [31:0] windows__2__pages;
   wire [31:0] windows__2__pages;
-  input [1:0] \port$3695$0 ;
-  wire [1:0] \port$3695$0 ;
-  input [19:0] \port$3697$12 ;
-  wire [19:0] \port$3697$12 ;
-  input [31:0] \port$3699$0 ;
-  wire [31:0] \port$3699$0 ;
+  input [1:0] \port$3734$0 ;
+  wire [1:0] \port$3734$0 ;
+  input [19:0] \port$3736$12 ;
+  wire [19:0] \port$3736$12 ;
+  input [31:0] \port$3738$0 ;
+  wire [31:0] \port$3738$0 ;
   input [31:0] windows__3__pages;
   wire [31:0] windows__3__pages;
-  input [1:0] \port$3703$0 ;
-  wire [1:0] \port$3703$0 ;
-  input [19:0] \port$3705$12 ;
-  wire [19:0] \port$3705$12 ;
-  input [31:0] \port$3707$0 ;
-  wire [31:0] \port$3707$0 ;
+  input [1:0] \port$3742$0 ;
+  wire [1:0] \port$3742$0 ;
+  input [19:0] \port$3744$12 ;
+  wire [19:0] \port$3744$12 ;
+  input [31:0] \port$3746$0 ;
+  wire [31:0] \port$3746$0 ;
   input [31:0] windows__4__pages;
   wire [31:0] windows__4__pages;
-  input [1:0] \port$3711$0 ;
-  wire [1:0] \port$3711$0 ;
-  input [19:0] \port$3713$12 ;
-  wire [19:0] \port$3713$12 ;
-  input [31:0] \port$3715$0 ;
-  wire [31:0] \port$3715$0 ;
+  input [1:0] \port$3750$0 ;
+  wire [1:0] \port$3750$0 ;
+  input [19:0] \port$3752$12 ;
+  wire [19:0] \port$3752$12 ;
+  input [31:0] \port$3754$0 ;
+  wire [31:0] \port$3754$0 ;
   input [31:0] windows__5__pages;
   wire [31:0] windows__5__pages;
-  input [1:0] \port$3719$0 ;
-  wire [1:0] \port$3719$0 ;
-  input [19:0] \port$3721$12 ;
-  wire [19:0] \port$3721$12 ;
-  input [31:0] \port$3723$0 ;
-  wire [31:0] \port$3723$0 ;
+  input [1:0] \port$3758$0 ;
+  wire [1:0] \port$3758$0 ;
+  input [19:0] \port$3760$12 ;
+  wire [19:0] \port$3760$12 ;
+  input [31:0] \port$3762$0 ;
+  wire [31:0] \port$3762$0 ;
   input [31:0] windows__6__pages;
   wire [31:0] windows__6__pages;
-  input [1:0] \port$3727$0 ;
-  wire [1:0] \port$3727$0 ;
-  input [19:0] \port$3729$12 ;
-  wire [19:0] \port$3729$12 ;
-  input [31:0] \port$3731$0 ;
-  wire [31:0] \port$3731$0 ;
+  input [1:0] \port$3766$0 ;
+  wire [1:0] \port$3766$0 ;
+  input [19:0] \port$3768$12 ;
+  wire [19:0] \port$3768$12 ;
+  input [31:0] \port$3770$0 ;
+  wire [31:0] \port$3770$0 ;
   input [31:0] windows__7__pages;
   wire [31:0] windows__7__pages;
-  input [1:0] \port$3735$0 ;
-  wire [1:0] \port$3735$0 ;
+  input [1:0] \port$3774$0 ;
+  wire [1:0] \port$3774$0 ;
   input descriptors__valid;
   wire descriptors__valid;
   input [511:0] descriptors__payload;
@@ -14664,7 +14774,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   assign \$50  = summary_held ? 10'h200 : 10'h000;
   assign \$51  = it[383:320] + \$50 ;
   assign \$52  = summary_bank == 3'h7;
-  assign \$53  = { \port$3651$0 , \port$3649$0  } + { cpl_entry, 6'h00 };
+  assign \$53  = { \port$3622$0 , \port$3620$0  } + { cpl_entry, 6'h00 };
   assign \$54  = ~ writing_fault;
   assign quiet = ! fsm_state;
   assign \$55  = fsm_state == 1'h1;
@@ -14733,7 +14843,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   assign \$120  = \$118  ? 4'h0 : \$119 ;
   assign \$121  = summary_bank == 3'h7;
   assign \$122  = | \wait ;
-  assign \$123  = & { channel_idle, \port$2041$0 , \port$2040$0  };
+  assign \$123  = & { channel_idle, \port$2078$0 , \port$2077$0  };
   assign \$124  = \wait  - 1'h1;
   assign \$125  = | write_fault__kind;
   assign \$126  = writing_fault | \$125 ;
@@ -14774,30 +14884,30 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     .clk(clk),
     .descriptor(it),
     .done(\done$149 ),
-    .\port$3673$12 (\port$3673$12 ),
-    .\port$3675$0 (\port$3675$0 ),
-    .\port$3679$0 (\port$3679$0 ),
-    .\port$3681$12 (\port$3681$12 ),
-    .\port$3683$0 (\port$3683$0 ),
-    .\port$3687$0 (\port$3687$0 ),
-    .\port$3689$12 (\port$3689$12 ),
-    .\port$3691$0 (\port$3691$0 ),
-    .\port$3695$0 (\port$3695$0 ),
-    .\port$3697$12 (\port$3697$12 ),
-    .\port$3699$0 (\port$3699$0 ),
-    .\port$3703$0 (\port$3703$0 ),
-    .\port$3705$12 (\port$3705$12 ),
-    .\port$3707$0 (\port$3707$0 ),
-    .\port$3711$0 (\port$3711$0 ),
-    .\port$3713$12 (\port$3713$12 ),
-    .\port$3715$0 (\port$3715$0 ),
-    .\port$3719$0 (\port$3719$0 ),
-    .\port$3721$12 (\port$3721$12 ),
-    .\port$3723$0 (\port$3723$0 ),
-    .\port$3727$0 (\port$3727$0 ),
-    .\port$3729$12 (\port$3729$12 ),
-    .\port$3731$0 (\port$3731$0 ),
-    .\port$3735$0 (\port$3735$0 ),
+    .\port$3712$12 (\port$3712$12 ),
+    .\port$3714$0 (\port$3714$0 ),
+    .\port$3718$0 (\port$3718$0 ),
+    .\port$3720$12 (\port$3720$12 ),
+    .\port$3722$0 (\port$3722$0 ),
+    .\port$3726$0 (\port$3726$0 ),
+    .\port$3728$12 (\port$3728$12 ),
+    .\port$3730$0 (\port$3730$0 ),
+    .\port$3734$0 (\port$3734$0 ),
+    .\port$3736$12 (\port$3736$12 ),
+    .\port$3738$0 (\port$3738$0 ),
+    .\port$3742$0 (\port$3742$0 ),
+    .\port$3744$12 (\port$3744$12 ),
+    .\port$3746$0 (\port$3746$0 ),
+    .\port$3750$0 (\port$3750$0 ),
+    .\port$3752$12 (\port$3752$12 ),
+    .\port$3754$0 (\port$3754$0 ),
+    .\port$3758$0 (\port$3758$0 ),
+    .\port$3760$12 (\port$3760$12 ),
+    .\port$3762$0 (\port$3762$0 ),
+    .\port$3766$0 (\port$3766$0 ),
+    .\port$3768$12 (\port$3768$12 ),
+    .\port$3770$0 (\port$3770$0 ),
+    .\port$3774$0 (\port$3774$0 ),
     .rst(rst),
     .start(start),
     .state_rows(state_rows),
@@ -15768,78 +15878,78 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   assign \$4  = it[9];
 endmodule
 
-module hotline_sequencer_decoder(rst, state_rows, \port$3673$12 , \port$3675$0 , windows__0__pages, \port$3679$0 , \port$3681$12 , \port$3683$0 , windows__1__pages, \port$3687$0 , \port$3689$12 , \port$3691$0 , windows__2__pages, \port$3695$0 , \port$3697$12 , \port$3699$0 , windows__3__pages, \port$3703$0 , \port$3705$12 , \port$3707$0 , windows__4__pages
-, \port$3711$0 , \port$3713$12 , \port$3715$0 , windows__5__pages, \port$3719$0 , \port$3721$12 , \port$3723$0 , windows__6__pages, \port$3727$0 , \port$3729$12 , \port$3731$0 , windows__7__pages, \port$3735$0 , start, descriptor, done, status, clk);
+module hotline_sequencer_decoder(rst, state_rows, \port$3712$12 , \port$3714$0 , windows__0__pages, \port$3718$0 , \port$3720$12 , \port$3722$0 , windows__1__pages, \port$3726$0 , \port$3728$12 , \port$3730$0 , windows__2__pages, \port$3734$0 , \port$3736$12 , \port$3738$0 , windows__3__pages, \port$3742$0 , \port$3744$12 , \port$3746$0 , windows__4__pages
+, \port$3750$0 , \port$3752$12 , \port$3754$0 , windows__5__pages, \port$3758$0 , \port$3760$12 , \port$3762$0 , windows__6__pages, \port$3766$0 , \port$3768$12 , \port$3770$0 , windows__7__pages, \port$3774$0 , start, descriptor, done, status, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$33 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$33 = 0;
   input rst;
   wire rst;
   input [31:0] state_rows;
   wire [31:0] state_rows;
-  input [19:0] \port$3673$12 ;
-  wire [19:0] \port$3673$12 ;
-  input [31:0] \port$3675$0 ;
-  wire [31:0] \port$3675$0 ;
+  input [19:0] \port$3712$12 ;
+  wire [19:0] \port$3712$12 ;
+  input [31:0] \port$3714$0 ;
+  wire [31:0] \port$3714$0 ;
   input [31:0] windows__0__pages;
   wire [31:0] windows__0__pages;
-  input [1:0] \port$3679$0 ;
-  wire [1:0] \port$3679$0 ;
-  input [19:0] \port$3681$12 ;
-  wire [19:0] \port$3681$12 ;
-  input [31:0] \port$3683$0 ;
-  wire [31:0] \port$3683$0 ;
+  input [1:0] \port$3718$0 ;
+  wire [1:0] \port$3718$0 ;
+  input [19:0] \port$3720$12 ;
+  wire [19:0] \port$3720$12 ;
+  input [31:0] \port$3722$0 ;
+  wire [31:0] \port$3722$0 ;
   input [31:0] windows__1__pages;
   wire [31:0] windows__1__pages;
-  input [1:0] \port$3687$0 ;
-  wire [1:0] \port$3687$0 ;
-  input [19:0] \port$3689$12 ;
-  wire [19:0] \port$3689$12 ;
-  input [31:0] \port$3691$0 ;
-  wire [31:0] \port$3691$0 ;
+  input [1:0] \port$3726$0 ;
+  wire [1:0] \port$3726$0 ;
+  input [19:0] \port$3728$12 ;
+  wire [19:0] \port$3728$12 ;
+  input [31:0] \port$3730$0 ;
+  wire [31:0] \port$3730$0 ;
   input [31:0] windows__2__pages;
   wire [31:0] windows__2__pages;
-  input [1:0] \port$3695$0 ;
-  wire [1:0] \port$3695$0 ;
-  input [19:0] \port$3697$12 ;
-  wire [19:0] \port$3697$12 ;
-  input [31:0] \port$3699$0 ;
-  wire [31:0] \port$3699$0 ;
+  input [1:0] \port$3734$0 ;
+  wire [1:0] \port$3734$0 ;
+  input [19:0] \port$3736$12 ;
+  wire [19:0] \port$3736$12 ;
+  input [31:0] \port$3738$0 ;
+  wire [31:0] \port$3738$0 ;
   input [31:0] windows__3__pages;
   wire [31:0] windows__3__pages;
-  input [1:0] \port$3703$0 ;
-  wire [1:0] \port$3703$0 ;
-  input [19:0] \port$3705$12 ;
-  wire [19:0] \port$3705$12 ;
-  input [31:0] \port$3707$0 ;
-  wire [31:0] \port$3707$0 ;
+  input [1:0] \port$3742$0 ;
+  wire [1:0] \port$3742$0 ;
+  input [19:0] \port$3744$12 ;
+  wire [19:0] \port$3744$12 ;
+  input [31:0] \port$3746$0 ;
+  wire [31:0] \port$3746$0 ;
   input [31:0] windows__4__pages;
   wire [31:0] windows__4__pages;
-  input [1:0] \port$3711$0 ;
-  wire [1:0] \port$3711$0 ;
-  input [19:0] \port$3713$12 ;
-  wire [19:0] \port$3713$12 ;
-  input [31:0] \port$3715$0 ;
-  wire [31:0] \port$3715$0 ;
+  input [1:0] \port$3750$0 ;
+  wire [1:0] \port$3750$0 ;
+  input [19:0] \port$3752$12 ;
+  wire [19:0] \port$3752$12 ;
+  input [31:0] \port$3754$0 ;
+  wire [31:0] \port$3754$0 ;
   input [31:0] windows__5__pages;
   wire [31:0] windows__5__pages;
-  input [1:0] \port$3719$0 ;
-  wire [1:0] \port$3719$0 ;
-  input [19:0] \port$3721$12 ;
-  wire [19:0] \port$3721$12 ;
-  input [31:0] \port$3723$0 ;
-  wire [31:0] \port$3723$0 ;
+  input [1:0] \port$3758$0 ;
+  wire [1:0] \port$3758$0 ;
+  input [19:0] \port$3760$12 ;
+  wire [19:0] \port$3760$12 ;
+  input [31:0] \port$3762$0 ;
+  wire [31:0] \port$3762$0 ;
   input [31:0] windows__6__pages;
   wire [31:0] windows__6__pages;
-  input [1:0] \port$3727$0 ;
-  wire [1:0] \port$3727$0 ;
-  input [19:0] \port$3729$12 ;
-  wire [19:0] \port$3729$12 ;
-  input [31:0] \port$3731$0 ;
-  wire [31:0] \port$3731$0 ;
+  input [1:0] \port$3766$0 ;
+  wire [1:0] \port$3766$0 ;
+  input [19:0] \port$3768$12 ;
+  wire [19:0] \port$3768$12 ;
+  input [31:0] \port$3770$0 ;
+  wire [31:0] \port$3770$0 ;
   input [31:0] windows__7__pages;
   wire [31:0] windows__7__pages;
-  input [1:0] \port$3735$0 ;
-  wire [1:0] \port$3735$0 ;
+  input [1:0] \port$3774$0 ;
+  wire [1:0] \port$3774$0 ;
   input start;
   wire start;
   input [511:0] descriptor;
@@ -16267,30 +16377,30 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3673$12 , \port$3675$0 ,
   hotline_sequencer_decoder_check check (
     .\inside (\inside ),
     .page(page),
-    .\port$3673$12 (\port$3673$12 ),
-    .\port$3675$0 (\port$3675$0 ),
-    .\port$3679$0 (\port$3679$0 ),
-    .\port$3681$12 (\port$3681$12 ),
-    .\port$3683$0 (\port$3683$0 ),
-    .\port$3687$0 (\port$3687$0 ),
-    .\port$3689$12 (\port$3689$12 ),
-    .\port$3691$0 (\port$3691$0 ),
-    .\port$3695$0 (\port$3695$0 ),
-    .\port$3697$12 (\port$3697$12 ),
-    .\port$3699$0 (\port$3699$0 ),
-    .\port$3703$0 (\port$3703$0 ),
-    .\port$3705$12 (\port$3705$12 ),
-    .\port$3707$0 (\port$3707$0 ),
-    .\port$3711$0 (\port$3711$0 ),
-    .\port$3713$12 (\port$3713$12 ),
-    .\port$3715$0 (\port$3715$0 ),
-    .\port$3719$0 (\port$3719$0 ),
-    .\port$3721$12 (\port$3721$12 ),
-    .\port$3723$0 (\port$3723$0 ),
-    .\port$3727$0 (\port$3727$0 ),
-    .\port$3729$12 (\port$3729$12 ),
-    .\port$3731$0 (\port$3731$0 ),
-    .\port$3735$0 (\port$3735$0 ),
+    .\port$3712$12 (\port$3712$12 ),
+    .\port$3714$0 (\port$3714$0 ),
+    .\port$3718$0 (\port$3718$0 ),
+    .\port$3720$12 (\port$3720$12 ),
+    .\port$3722$0 (\port$3722$0 ),
+    .\port$3726$0 (\port$3726$0 ),
+    .\port$3728$12 (\port$3728$12 ),
+    .\port$3730$0 (\port$3730$0 ),
+    .\port$3734$0 (\port$3734$0 ),
+    .\port$3736$12 (\port$3736$12 ),
+    .\port$3738$0 (\port$3738$0 ),
+    .\port$3742$0 (\port$3742$0 ),
+    .\port$3744$12 (\port$3744$12 ),
+    .\port$3746$0 (\port$3746$0 ),
+    .\port$3750$0 (\port$3750$0 ),
+    .\port$3752$12 (\port$3752$12 ),
+    .\port$3754$0 (\port$3754$0 ),
+    .\port$3758$0 (\port$3758$0 ),
+    .\port$3760$12 (\port$3760$12 ),
+    .\port$3762$0 (\port$3762$0 ),
+    .\port$3766$0 (\port$3766$0 ),
+    .\port$3768$12 (\port$3768$12 ),
+    .\port$3770$0 (\port$3770$0 ),
+    .\port$3774$0 (\port$3774$0 ),
     .windows__0__pages(windows__0__pages),
     .windows__1__pages(windows__1__pages),
     .windows__2__pages(windows__2__pages),
@@ -16664,72 +16774,72 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3673$12 , \port$3675$0 ,
   assign \$147  = descriptor[11];
 endmodule
 
-module hotline_sequencer_decoder_check(\port$3673$12 , \port$3675$0 , windows__0__pages, \port$3679$0 , \port$3681$12 , \port$3683$0 , windows__1__pages, \port$3687$0 , \port$3689$12 , \port$3691$0 , windows__2__pages, \port$3695$0 , \port$3697$12 , \port$3699$0 , windows__3__pages, \port$3703$0 , \port$3705$12 , \port$3707$0 , windows__4__pages, \port$3711$0 , \port$3713$12 
-, \port$3715$0 , windows__5__pages, \port$3719$0 , \port$3721$12 , \port$3723$0 , windows__6__pages, \port$3727$0 , \port$3729$12 , \port$3731$0 , windows__7__pages, \port$3735$0 , write, page, \inside );
-  input [19:0] \port$3673$12 ;
-  wire [19:0] \port$3673$12 ;
-  input [31:0] \port$3675$0 ;
-  wire [31:0] \port$3675$0 ;
+module hotline_sequencer_decoder_check(\port$3712$12 , \port$3714$0 , windows__0__pages, \port$3718$0 , \port$3720$12 , \port$3722$0 , windows__1__pages, \port$3726$0 , \port$3728$12 , \port$3730$0 , windows__2__pages, \port$3734$0 , \port$3736$12 , \port$3738$0 , windows__3__pages, \port$3742$0 , \port$3744$12 , \port$3746$0 , windows__4__pages, \port$3750$0 , \port$3752$12 
+, \port$3754$0 , windows__5__pages, \port$3758$0 , \port$3760$12 , \port$3762$0 , windows__6__pages, \port$3766$0 , \port$3768$12 , \port$3770$0 , windows__7__pages, \port$3774$0 , write, page, \inside );
+  input [19:0] \port$3712$12 ;
+  wire [19:0] \port$3712$12 ;
+  input [31:0] \port$3714$0 ;
+  wire [31:0] \port$3714$0 ;
   input [31:0] windows__0__pages;
   wire [31:0] windows__0__pages;
-  input [1:0] \port$3679$0 ;
-  wire [1:0] \port$3679$0 ;
-  input [19:0] \port$3681$12 ;
-  wire [19:0] \port$3681$12 ;
-  input [31:0] \port$3683$0 ;
-  wire [31:0] \port$3683$0 ;
+  input [1:0] \port$3718$0 ;
+  wire [1:0] \port$3718$0 ;
+  input [19:0] \port$3720$12 ;
+  wire [19:0] \port$3720$12 ;
+  input [31:0] \port$3722$0 ;
+  wire [31:0] \port$3722$0 ;
   input [31:0] windows__1__pages;
   wire [31:0] windows__1__pages;
-  input [1:0] \port$3687$0 ;
-  wire [1:0] \port$3687$0 ;
-  input [19:0] \port$3689$12 ;
-  wire [19:0] \port$3689$12 ;
-  input [31:0] \port$3691$0 ;
-  wire [31:0] \port$3691$0 ;
+  input [1:0] \port$3726$0 ;
+  wire [1:0] \port$3726$0 ;
+  input [19:0] \port$3728$12 ;
+  wire [19:0] \port$3728$12 ;
+  input [31:0] \port$3730$0 ;
+  wire [31:0] \port$3730$0 ;
   input [31:0] windows__2__pages;
   wire [31:0] windows__2__pages;
-  input [1:0] \port$3695$0 ;
-  wire [1:0] \port$3695$0 ;
-  input [19:0] \port$3697$12 ;
-  wire [19:0] \port$3697$12 ;
-  input [31:0] \port$3699$0 ;
-  wire [31:0] \port$3699$0 ;
+  input [1:0] \port$3734$0 ;
+  wire [1:0] \port$3734$0 ;
+  input [19:0] \port$3736$12 ;
+  wire [19:0] \port$3736$12 ;
+  input [31:0] \port$3738$0 ;
+  wire [31:0] \port$3738$0 ;
   input [31:0] windows__3__pages;
   wire [31:0] windows__3__pages;
-  input [1:0] \port$3703$0 ;
-  wire [1:0] \port$3703$0 ;
-  input [19:0] \port$3705$12 ;
-  wire [19:0] \port$3705$12 ;
-  input [31:0] \port$3707$0 ;
-  wire [31:0] \port$3707$0 ;
+  input [1:0] \port$3742$0 ;
+  wire [1:0] \port$3742$0 ;
+  input [19:0] \port$3744$12 ;
+  wire [19:0] \port$3744$12 ;
+  input [31:0] \port$3746$0 ;
+  wire [31:0] \port$3746$0 ;
   input [31:0] windows__4__pages;
   wire [31:0] windows__4__pages;
-  input [1:0] \port$3711$0 ;
-  wire [1:0] \port$3711$0 ;
-  input [19:0] \port$3713$12 ;
-  wire [19:0] \port$3713$12 ;
-  input [31:0] \port$3715$0 ;
-  wire [31:0] \port$3715$0 ;
+  input [1:0] \port$3750$0 ;
+  wire [1:0] \port$3750$0 ;
+  input [19:0] \port$3752$12 ;
+  wire [19:0] \port$3752$12 ;
+  input [31:0] \port$3754$0 ;
+  wire [31:0] \port$3754$0 ;
   input [31:0] windows__5__pages;
   wire [31:0] windows__5__pages;
-  input [1:0] \port$3719$0 ;
-  wire [1:0] \port$3719$0 ;
-  input [19:0] \port$3721$12 ;
-  wire [19:0] \port$3721$12 ;
-  input [31:0] \port$3723$0 ;
-  wire [31:0] \port$3723$0 ;
+  input [1:0] \port$3758$0 ;
+  wire [1:0] \port$3758$0 ;
+  input [19:0] \port$3760$12 ;
+  wire [19:0] \port$3760$12 ;
+  input [31:0] \port$3762$0 ;
+  wire [31:0] \port$3762$0 ;
   input [31:0] windows__6__pages;
   wire [31:0] windows__6__pages;
-  input [1:0] \port$3727$0 ;
-  wire [1:0] \port$3727$0 ;
-  input [19:0] \port$3729$12 ;
-  wire [19:0] \port$3729$12 ;
-  input [31:0] \port$3731$0 ;
-  wire [31:0] \port$3731$0 ;
+  input [1:0] \port$3766$0 ;
+  wire [1:0] \port$3766$0 ;
+  input [19:0] \port$3768$12 ;
+  wire [19:0] \port$3768$12 ;
+  input [31:0] \port$3770$0 ;
+  wire [31:0] \port$3770$0 ;
   input [31:0] windows__7__pages;
   wire [31:0] windows__7__pages;
-  input [1:0] \port$3735$0 ;
-  wire [1:0] \port$3735$0 ;
+  input [1:0] \port$3774$0 ;
+  wire [1:0] \port$3774$0 ;
   input write;
   wire write;
   input [51:0] page;
@@ -16784,50 +16894,50 @@ module hotline_sequencer_decoder_check(\port$3673$12 , \port$3675$0 , windows__0
   wire [52:0] beyond5;
   wire [52:0] beyond6;
   wire [52:0] beyond7;
-  assign beyond0 = page - { \port$3675$0 , \port$3673$12  };
-  assign beyond1 = page - { \port$3683$0 , \port$3681$12  };
-  assign beyond2 = page - { \port$3691$0 , \port$3689$12  };
-  assign beyond3 = page - { \port$3699$0 , \port$3697$12  };
-  assign beyond4 = page - { \port$3707$0 , \port$3705$12  };
-  assign beyond5 = page - { \port$3715$0 , \port$3713$12  };
-  assign beyond6 = page - { \port$3723$0 , \port$3721$12  };
-  assign beyond7 = page - { \port$3731$0 , \port$3729$12  };
-  assign \$1  = write ? \port$3679$0 [1] : \port$3679$0 [0];
+  assign beyond0 = page - { \port$3714$0 , \port$3712$12  };
+  assign beyond1 = page - { \port$3722$0 , \port$3720$12  };
+  assign beyond2 = page - { \port$3730$0 , \port$3728$12  };
+  assign beyond3 = page - { \port$3738$0 , \port$3736$12  };
+  assign beyond4 = page - { \port$3746$0 , \port$3744$12  };
+  assign beyond5 = page - { \port$3754$0 , \port$3752$12  };
+  assign beyond6 = page - { \port$3762$0 , \port$3760$12  };
+  assign beyond7 = page - { \port$3770$0 , \port$3768$12  };
+  assign \$1  = write ? \port$3718$0 [1] : \port$3718$0 [0];
   assign \$2  = ~ beyond0[52];
   assign \$3  = \$1  & \$2 ;
   assign \$4  = beyond0[51:0] < windows__0__pages;
   assign \$5  = \$3  & \$4 ;
-  assign \$6  = write ? \port$3687$0 [1] : \port$3687$0 [0];
+  assign \$6  = write ? \port$3726$0 [1] : \port$3726$0 [0];
   assign \$7  = ~ beyond1[52];
   assign \$8  = \$6  & \$7 ;
   assign \$9  = beyond1[51:0] < windows__1__pages;
   assign \$10  = \$8  & \$9 ;
-  assign \$11  = write ? \port$3695$0 [1] : \port$3695$0 [0];
+  assign \$11  = write ? \port$3734$0 [1] : \port$3734$0 [0];
   assign \$12  = ~ beyond2[52];
   assign \$13  = \$11  & \$12 ;
   assign \$14  = beyond2[51:0] < windows__2__pages;
   assign \$15  = \$13  & \$14 ;
-  assign \$16  = write ? \port$3703$0 [1] : \port$3703$0 [0];
+  assign \$16  = write ? \port$3742$0 [1] : \port$3742$0 [0];
   assign \$17  = ~ beyond3[52];
   assign \$18  = \$16  & \$17 ;
   assign \$19  = beyond3[51:0] < windows__3__pages;
   assign \$20  = \$18  & \$19 ;
-  assign \$21  = write ? \port$3711$0 [1] : \port$3711$0 [0];
+  assign \$21  = write ? \port$3750$0 [1] : \port$3750$0 [0];
   assign \$22  = ~ beyond4[52];
   assign \$23  = \$21  & \$22 ;
   assign \$24  = beyond4[51:0] < windows__4__pages;
   assign \$25  = \$23  & \$24 ;
-  assign \$26  = write ? \port$3719$0 [1] : \port$3719$0 [0];
+  assign \$26  = write ? \port$3758$0 [1] : \port$3758$0 [0];
   assign \$27  = ~ beyond5[52];
   assign \$28  = \$26  & \$27 ;
   assign \$29  = beyond5[51:0] < windows__5__pages;
   assign \$30  = \$28  & \$29 ;
-  assign \$31  = write ? \port$3727$0 [1] : \port$3727$0 [0];
+  assign \$31  = write ? \port$3766$0 [1] : \port$3766$0 [0];
   assign \$32  = ~ beyond6[52];
   assign \$33  = \$31  & \$32 ;
   assign \$34  = beyond6[51:0] < windows__6__pages;
   assign \$35  = \$33  & \$34 ;
-  assign \$36  = write ? \port$3735$0 [1] : \port$3735$0 [0];
+  assign \$36  = write ? \port$3774$0 [1] : \port$3774$0 [0];
   assign \$37  = ~ beyond7[52];
   assign \$38  = \$36  & \$37 ;
   assign \$39  = beyond7[51:0] < windows__7__pages;
@@ -29531,9 +29641,9 @@ module hotline_stream_core_verdict_tap(input__valid, output__valid, input__ready
   assign \$73  = \$72 ;
 endmodule
 
-module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular__tlast, \input__valid$34 , m_axis_popular__tkeep, m_axis_nonpopular__tdata, m_axis_nonpopular__tlast, \input__valid$72 , m_axis_nonpopular__tkeep, \output__ready$27 , m_axis_state__tdata, m_axis_state__tlast, m_axis_state__tvalid, command_done, finished, list_count, \input__payload$92 , \input__valid$96 , \port$1278$0 , \port$1279$0 
+module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular__tlast, \input__valid$34 , m_axis_popular__tkeep, m_axis_nonpopular__tdata, m_axis_nonpopular__tlast, \input__valid$72 , m_axis_nonpopular__tkeep, \output__ready$27 , m_axis_state__tdata, m_axis_state__tlast, m_axis_state__tvalid, command_done, finished, list_count, \input__payload$92 , \input__valid$96 , \port$1315$0 , \port$1316$0 
 , channels__0__ready, channels__1__ready, \output__ready$115 , data__ready, m_axis_state__tready, state_moved, keys__ready, s_axis_lookup__tvalid, m_axis_popular__tready, m_axis_nonpopular__tready, verdicts__ready, keys__payload, keys__valid, data__valid, \begin , flush, list_push, list_last, it, list_held, completion_words__payload
-, completion_words__valid, \port$3867$0 , rows__ready, channels__0__payload, channels__0__valid, channels__1__payload, channels__1__valid, list_ready, completion_words__ready, done, popular_words, listed, held, nonpopular_words, samples, popular_samples, output__payload, s_axis_state__tvalid, \output__payload$23 , channels__2__valid, channels__2__payload
+, completion_words__valid, \port$3908$0 , rows__ready, channels__0__payload, channels__0__valid, channels__1__payload, channels__1__valid, list_ready, completion_words__ready, done, popular_words, listed, held, nonpopular_words, samples, popular_samples, output__payload, s_axis_state__tvalid, \output__payload$23 , channels__2__valid, channels__2__payload
 , rows__valid, rows__payload, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$53 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$53 = 0;
@@ -29575,10 +29685,10 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
   wire [7:0] \input__payload$92 ;
   input \input__valid$96 ;
   wire \input__valid$96 ;
-  input \port$1278$0 ;
-  wire \port$1278$0 ;
-  input [127:0] \port$1279$0 ;
-  wire [127:0] \port$1279$0 ;
+  input \port$1315$0 ;
+  wire \port$1315$0 ;
+  input [127:0] \port$1316$0 ;
+  wire [127:0] \port$1316$0 ;
   input channels__0__ready;
   wire channels__0__ready;
   input channels__1__ready;
@@ -29623,8 +29733,8 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
   wire [33:0] completion_words__payload;
   input completion_words__valid;
   wire completion_words__valid;
-  input [4:0] \port$3867$0 ;
-  wire [4:0] \port$3867$0 ;
+  input [4:0] \port$3908$0 ;
+  wire [4:0] \port$3908$0 ;
   output rows__ready;
   reg rows__ready;
   output [131:0] channels__0__payload;
@@ -29944,9 +30054,9 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     .output__payload(output__payload),
     .output__ready(output__ready),
     .output__valid(s_axis_lookup__tvalid),
-    .\port$1278$0 (\port$1278$0 ),
-    .\port$1279$0 (\port$1279$0 ),
-    .\port$3867$0 (\port$3867$0 ),
+    .\port$1315$0 (\port$1315$0 ),
+    .\port$1316$0 (\port$1316$0 ),
+    .\port$3908$0 (\port$3908$0 ),
     .rst(rst),
     .start(start),
     .\tables$7 (it[168:160])
@@ -29958,9 +30068,9 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     .output__payload(\output__payload$23 ),
     .output__ready(\output__ready$27 ),
     .output__valid(s_axis_state__tvalid),
-    .\port$1278$0 (\port$1278$0 ),
-    .\port$1279$0 (\port$1279$0 ),
-    .\port$3867$0 (\port$3867$0 ),
+    .\port$1315$0 (\port$1315$0 ),
+    .\port$1316$0 (\port$1316$0 ),
+    .\port$3908$0 (\port$3908$0 ),
     .rst(rst)
   );
   hotline_streams_key_filler key_filler (
@@ -30361,7 +30471,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   assign count = it[154:128];
-  assign input__payload = { \port$1278$0 , \port$3867$0 , \port$1279$0  };
+  assign input__payload = { \port$1315$0 , \port$3908$0 , \port$1316$0  };
   assign output__valid = s_axis_lookup__tvalid;
   assign state_moved = \$signal ;
   assign \input__payload$76 [65] = \flushing$78 ;
@@ -30378,17 +30488,17 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
   assign \$20  = { 1'h0, \output__payload$61 [128], 2'h0 };
 endmodule
 
-module hotline_streams_feeder(rst, output__ready, \port$1278$0 , \port$1279$0 , start, input__valid, output__valid, input__ready, done, count, \tables$7 , \port$3867$0 , output__payload, clk);
+module hotline_streams_feeder(rst, output__ready, \port$1315$0 , \port$1316$0 , start, input__valid, output__valid, input__ready, done, count, \tables$7 , \port$3908$0 , output__payload, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$54 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$54 = 0;
   input rst;
   wire rst;
   input output__ready;
   wire output__ready;
-  input \port$1278$0 ;
-  wire \port$1278$0 ;
-  input [127:0] \port$1279$0 ;
-  wire [127:0] \port$1279$0 ;
+  input \port$1315$0 ;
+  wire \port$1315$0 ;
+  input [127:0] \port$1316$0 ;
+  wire [127:0] \port$1316$0 ;
   input start;
   wire start;
   input input__valid;
@@ -30403,8 +30513,8 @@ module hotline_streams_feeder(rst, output__ready, \port$1278$0 , \port$1279$0 , 
   wire [26:0] count;
   input [8:0] \tables$7 ;
   wire [8:0] \tables$7 ;
-  input [4:0] \port$3867$0 ;
-  wire [4:0] \port$3867$0 ;
+  input [4:0] \port$3908$0 ;
+  wire [4:0] \port$3908$0 ;
   output [260:0] output__payload;
   wire [260:0] output__payload;
   input clk;
@@ -30553,11 +30663,11 @@ module hotline_streams_feeder(rst, output__ready, \port$1278$0 , \port$1279$0 , 
   assign \$33  = \$29  ? \$31  : { 1'h0, \$32  };
   assign \$34  = \$33 [7:0] + 1'h1;
   assign \$35  = \$34  == tables;
-  assign \$36  = by_row ? { \$35 , 23'h000000, \$33 [7:0], rows[31:0] } : \port$1279$0 [63:0];
+  assign \$36  = by_row ? { \$35 , 23'h000000, \$33 [7:0], rows[31:0] } : \port$1316$0 [63:0];
   assign \$37  = left > 1'h0;
   assign \$38  = taken > 1'h0;
   assign \$39  = \$37  & \$38 ;
-  assign \$40  = ~ \port$1278$0 ;
+  assign \$40  = ~ \port$1315$0 ;
   assign \$41  = \$39  & \$40 ;
   assign \$42  = \table  + offset1;
   assign \$43  = \$42  >= tables;
@@ -30567,11 +30677,11 @@ module hotline_streams_feeder(rst, output__ready, \port$1278$0 , \port$1279$0 , 
   assign \$47  = \$43  ? \$45  : { 1'h0, \$46  };
   assign \$48  = \$47 [7:0] + 1'h1;
   assign \$49  = \$48  == tables;
-  assign \$50  = by_row ? { \$49 , 23'h000000, \$47 [7:0], rows[63:32] } : \port$1279$0 [127:64];
+  assign \$50  = by_row ? { \$49 , 23'h000000, \$47 [7:0], rows[63:32] } : \port$1316$0 [127:64];
   assign \$51  = left > 1'h1;
   assign \$52  = taken > 1'h1;
   assign \$53  = \$51  & \$52 ;
-  assign \$54  = ~ \port$1278$0 ;
+  assign \$54  = ~ \port$1315$0 ;
   assign \$55  = \$53  & \$54 ;
   assign \$56  = \table  + offset2;
   assign \$57  = \$56  >= tables;
@@ -30585,7 +30695,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1278$0 , \port$1279$0 , 
   assign \$65  = left > 2'h2;
   assign \$66  = taken > 2'h2;
   assign \$67  = \$65  & \$66 ;
-  assign \$68  = ~ \port$1278$0 ;
+  assign \$68  = ~ \port$1315$0 ;
   assign \$69  = \$67  & \$68 ;
   assign \$70  = \table  + offset3;
   assign \$71  = \$70  >= tables;
@@ -30599,7 +30709,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1278$0 , \port$1279$0 , 
   assign \$79  = left > 2'h3;
   assign \$80  = taken > 2'h3;
   assign \$81  = \$79  & \$80 ;
-  assign \$82  = ~ \port$1278$0 ;
+  assign \$82  = ~ \port$1315$0 ;
   assign \$83  = \$81  & \$82 ;
   always @(posedge clk)
     left <= \$84 ;
@@ -30760,7 +30870,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1278$0 , \port$1279$0 , 
     rows = 128'h00000000000000000000000000000000;
     casez (part)
       1'h0:
-          rows = \port$1279$0 ;
+          rows = \port$1316$0 ;
     endcase
   end
   assign output__payload[259] = \$83 ;
@@ -30775,23 +30885,23 @@ module hotline_streams_feeder(rst, output__ready, \port$1278$0 , \port$1279$0 , 
   assign \$17  = part;
 endmodule
 
-module hotline_streams_joiner(rst, output__ready, \port$1278$0 , \port$1279$0 , input__valid, input__ready, \port$3867$0 , output__valid, output__payload, clk);
+module hotline_streams_joiner(rst, output__ready, \port$1315$0 , \port$1316$0 , input__valid, input__ready, \port$3908$0 , output__valid, output__payload, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$55 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$55 = 0;
   input rst;
   wire rst;
   input output__ready;
   wire output__ready;
-  input \port$1278$0 ;
-  wire \port$1278$0 ;
-  input [127:0] \port$1279$0 ;
-  wire [127:0] \port$1279$0 ;
+  input \port$1315$0 ;
+  wire \port$1315$0 ;
+  input [127:0] \port$1316$0 ;
+  wire [127:0] \port$1316$0 ;
   input input__valid;
   wire input__valid;
   output input__ready;
   wire input__ready;
-  input [4:0] \port$3867$0 ;
-  wire [4:0] \port$3867$0 ;
+  input [4:0] \port$3908$0 ;
+  wire [4:0] \port$3908$0 ;
   output output__valid;
   reg output__valid = 1'h0;
   output [256:0] output__payload;
@@ -30838,12 +30948,12 @@ module hotline_streams_joiner(rst, output__ready, \port$1278$0 , \port$1279$0 , 
         (* full_case = 32'd1 *)
         casez (part)
           1'h0:
-              \$7 [127:0] = \port$1279$0 ;
+              \$7 [127:0] = \port$1316$0 ;
           1'h1:
-              \$7 [255:128] = \port$1279$0 ;
+              \$7 [255:128] = \port$1316$0 ;
         endcase
         begin
-            \$7 [256] = \port$3867$0 [4];
+            \$7 [256] = \port$3908$0 [4];
         end
       end
     end
@@ -31603,9 +31713,9 @@ module hotline_streams_word_filler(rst, output__ready, input__ready, input__payl
   end
 endmodule
 
-module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \port$2040$0 , \port$2041$0 , \port$2042$0 , fault__known, wdata, channels__0__beats__ready, channels__1__beats__ready, channels__2__beats__ready, \port$3673$12 , \port$3675$0 , windows__0__pages, \port$3679$0 , \port$3681$12 
-, \port$3683$0 , windows__1__pages, \port$3687$0 , \port$3689$12 , \port$3691$0 , windows__2__pages, \port$3695$0 , \port$3697$12 , \port$3699$0 , windows__3__pages, \port$3703$0 , \port$3705$12 , \port$3707$0 , windows__4__pages, \port$3711$0 , \port$3713$12 , \port$3715$0 , windows__5__pages, \port$3719$0 , \port$3721$12 , \port$3723$0 
-, windows__6__pages, \port$3727$0 , \port$3729$12 , \port$3731$0 , windows__7__pages, \port$3735$0 , \port$3777$0 , target, \target$10 , \target$20 , fault__kind, fault__address, awvalid, awid, awaddr, awlen, wvalid, wlast, wstrb, beats__payload, beats__valid
+module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \port$2077$0 , \port$2078$0 , \port$2079$0 , fault__known, wdata, channels__0__beats__ready, channels__1__beats__ready, channels__2__beats__ready, \port$3712$12 , \port$3714$0 , windows__0__pages, \port$3718$0 , \port$3720$12 
+, \port$3722$0 , windows__1__pages, \port$3726$0 , \port$3728$12 , \port$3730$0 , windows__2__pages, \port$3734$0 , \port$3736$12 , \port$3738$0 , windows__3__pages, \port$3742$0 , \port$3744$12 , \port$3746$0 , windows__4__pages, \port$3750$0 , \port$3752$12 , \port$3754$0 , windows__5__pages, \port$3758$0 , \port$3760$12 , \port$3762$0 
+, windows__6__pages, \port$3766$0 , \port$3768$12 , \port$3770$0 , windows__7__pages, \port$3774$0 , \port$3818$0 , target, \target$10 , \target$20 , fault__kind, fault__address, awvalid, awid, awaddr, awlen, wvalid, wlast, wstrb, beats__payload, beats__valid
 , \beats__payload$14 , \beats__valid$18 , \beats__valid$28 , \beats__payload$24 , awready);
   reg \$auto$verilog_backend.cc:2505:dump_module$63 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$63 = 0;
@@ -31625,12 +31735,12 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
   wire abort;
   output outstanding;
   wire outstanding;
-  output \port$2040$0 ;
-  wire \port$2040$0 ;
-  output \port$2041$0 ;
-  wire \port$2041$0 ;
-  output \port$2042$0 ;
-  wire \port$2042$0 ;
+  output \port$2077$0 ;
+  wire \port$2077$0 ;
+  output \port$2078$0 ;
+  wire \port$2078$0 ;
+  output \port$2079$0 ;
+  wire \port$2079$0 ;
   output fault__known;
   wire fault__known;
   output [127:0] wdata;
@@ -31641,72 +31751,72 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
   wire channels__1__beats__ready;
   output channels__2__beats__ready;
   wire channels__2__beats__ready;
-  input [19:0] \port$3673$12 ;
-  wire [19:0] \port$3673$12 ;
-  input [31:0] \port$3675$0 ;
-  wire [31:0] \port$3675$0 ;
+  input [19:0] \port$3712$12 ;
+  wire [19:0] \port$3712$12 ;
+  input [31:0] \port$3714$0 ;
+  wire [31:0] \port$3714$0 ;
   input [31:0] windows__0__pages;
   wire [31:0] windows__0__pages;
-  input [1:0] \port$3679$0 ;
-  wire [1:0] \port$3679$0 ;
-  input [19:0] \port$3681$12 ;
-  wire [19:0] \port$3681$12 ;
-  input [31:0] \port$3683$0 ;
-  wire [31:0] \port$3683$0 ;
+  input [1:0] \port$3718$0 ;
+  wire [1:0] \port$3718$0 ;
+  input [19:0] \port$3720$12 ;
+  wire [19:0] \port$3720$12 ;
+  input [31:0] \port$3722$0 ;
+  wire [31:0] \port$3722$0 ;
   input [31:0] windows__1__pages;
   wire [31:0] windows__1__pages;
-  input [1:0] \port$3687$0 ;
-  wire [1:0] \port$3687$0 ;
-  input [19:0] \port$3689$12 ;
-  wire [19:0] \port$3689$12 ;
-  input [31:0] \port$3691$0 ;
-  wire [31:0] \port$3691$0 ;
+  input [1:0] \port$3726$0 ;
+  wire [1:0] \port$3726$0 ;
+  input [19:0] \port$3728$12 ;
+  wire [19:0] \port$3728$12 ;
+  input [31:0] \port$3730$0 ;
+  wire [31:0] \port$3730$0 ;
   input [31:0] windows__2__pages;
   wire [31:0] windows__2__pages;
-  input [1:0] \port$3695$0 ;
-  wire [1:0] \port$3695$0 ;
-  input [19:0] \port$3697$12 ;
-  wire [19:0] \port$3697$12 ;
-  input [31:0] \port$3699$0 ;
-  wire [31:0] \port$3699$0 ;
+  input [1:0] \port$3734$0 ;
+  wire [1:0] \port$3734$0 ;
+  input [19:0] \port$3736$12 ;
+  wire [19:0] \port$3736$12 ;
+  input [31:0] \port$3738$0 ;
+  wire [31:0] \port$3738$0 ;
   input [31:0] windows__3__pages;
   wire [31:0] windows__3__pages;
-  input [1:0] \port$3703$0 ;
-  wire [1:0] \port$3703$0 ;
-  input [19:0] \port$3705$12 ;
-  wire [19:0] \port$3705$12 ;
-  input [31:0] \port$3707$0 ;
-  wire [31:0] \port$3707$0 ;
+  input [1:0] \port$3742$0 ;
+  wire [1:0] \port$3742$0 ;
+  input [19:0] \port$3744$12 ;
+  wire [19:0] \port$3744$12 ;
+  input [31:0] \port$3746$0 ;
+  wire [31:0] \port$3746$0 ;
   input [31:0] windows__4__pages;
   wire [31:0] windows__4__pages;
-  input [1:0] \port$3711$0 ;
-  wire [1:0] \port$3711$0 ;
-  input [19:0] \port$3713$12 ;
-  wire [19:0] \port$3713$12 ;
-  input [31:0] \port$3715$0 ;
-  wire [31:0] \port$3715$0 ;
+  input [1:0] \port$3750$0 ;
+  wire [1:0] \port$3750$0 ;
+  input [19:0] \port$3752$12 ;
+  wire [19:0] \port$3752$12 ;
+  input [31:0] \port$3754$0 ;
+  wire [31:0] \port$3754$0 ;
   input [31:0] windows__5__pages;
   wire [31:0] windows__5__pages;
-  input [1:0] \port$3719$0 ;
-  wire [1:0] \port$3719$0 ;
-  input [19:0] \port$3721$12 ;
-  wire [19:0] \port$3721$12 ;
-  input [31:0] \port$3723$0 ;
-  wire [31:0] \port$3723$0 ;
+  input [1:0] \port$3758$0 ;
+  wire [1:0] \port$3758$0 ;
+  input [19:0] \port$3760$12 ;
+  wire [19:0] \port$3760$12 ;
+  input [31:0] \port$3762$0 ;
+  wire [31:0] \port$3762$0 ;
   input [31:0] windows__6__pages;
   wire [31:0] windows__6__pages;
-  input [1:0] \port$3727$0 ;
-  wire [1:0] \port$3727$0 ;
-  input [19:0] \port$3729$12 ;
-  wire [19:0] \port$3729$12 ;
-  input [31:0] \port$3731$0 ;
-  wire [31:0] \port$3731$0 ;
+  input [1:0] \port$3766$0 ;
+  wire [1:0] \port$3766$0 ;
+  input [19:0] \port$3768$12 ;
+  wire [19:0] \port$3768$12 ;
+  input [31:0] \port$3770$0 ;
+  wire [31:0] \port$3770$0 ;
   input [31:0] windows__7__pages;
   wire [31:0] windows__7__pages;
-  input [1:0] \port$3735$0 ;
-  wire [1:0] \port$3735$0 ;
-  input [2:0] \port$3777$0 ;
-  wire [2:0] \port$3777$0 ;
+  input [1:0] \port$3774$0 ;
+  wire [1:0] \port$3774$0 ;
+  input [2:0] \port$3818$0 ;
+  wire [2:0] \port$3818$0 ;
   input [63:0] target;
   wire [63:0] target;
   input [63:0] \target$10 ;
@@ -32029,7 +32139,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     .dropped(dropped[0]),
     .fetch__en(read),
     .idle(idle),
-    .load(\port$3777$0 [0]),
+    .load(\port$3818$0 [0]),
     .pick(pick),
     .rst(rst),
     .target(target),
@@ -32046,7 +32156,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     .dropped(dropped[1]),
     .fetch__en(\read$143 ),
     .idle(\idle$127 ),
-    .load(\port$3777$0 [1]),
+    .load(\port$3818$0 [1]),
     .pick(\pick$41 ),
     .rst(rst),
     .target(\target$10 ),
@@ -32063,7 +32173,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     .dropped(dropped[2]),
     .fetch__en(\read$144 ),
     .idle(\idle$128 ),
-    .load(\port$3777$0 [2]),
+    .load(\port$3818$0 [2]),
     .pick(\pick$42 ),
     .rst(rst),
     .target(\target$20 ),
@@ -32072,30 +32182,30 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
   hotline_write_check check (
     .\inside (\inside ),
     .page(burst[61:10]),
-    .\port$3673$12 (\port$3673$12 ),
-    .\port$3675$0 (\port$3675$0 ),
-    .\port$3679$0 (\port$3679$0 ),
-    .\port$3681$12 (\port$3681$12 ),
-    .\port$3683$0 (\port$3683$0 ),
-    .\port$3687$0 (\port$3687$0 ),
-    .\port$3689$12 (\port$3689$12 ),
-    .\port$3691$0 (\port$3691$0 ),
-    .\port$3695$0 (\port$3695$0 ),
-    .\port$3697$12 (\port$3697$12 ),
-    .\port$3699$0 (\port$3699$0 ),
-    .\port$3703$0 (\port$3703$0 ),
-    .\port$3705$12 (\port$3705$12 ),
-    .\port$3707$0 (\port$3707$0 ),
-    .\port$3711$0 (\port$3711$0 ),
-    .\port$3713$12 (\port$3713$12 ),
-    .\port$3715$0 (\port$3715$0 ),
-    .\port$3719$0 (\port$3719$0 ),
-    .\port$3721$12 (\port$3721$12 ),
-    .\port$3723$0 (\port$3723$0 ),
-    .\port$3727$0 (\port$3727$0 ),
-    .\port$3729$12 (\port$3729$12 ),
-    .\port$3731$0 (\port$3731$0 ),
-    .\port$3735$0 (\port$3735$0 ),
+    .\port$3712$12 (\port$3712$12 ),
+    .\port$3714$0 (\port$3714$0 ),
+    .\port$3718$0 (\port$3718$0 ),
+    .\port$3720$12 (\port$3720$12 ),
+    .\port$3722$0 (\port$3722$0 ),
+    .\port$3726$0 (\port$3726$0 ),
+    .\port$3728$12 (\port$3728$12 ),
+    .\port$3730$0 (\port$3730$0 ),
+    .\port$3734$0 (\port$3734$0 ),
+    .\port$3736$12 (\port$3736$12 ),
+    .\port$3738$0 (\port$3738$0 ),
+    .\port$3742$0 (\port$3742$0 ),
+    .\port$3744$12 (\port$3744$12 ),
+    .\port$3746$0 (\port$3746$0 ),
+    .\port$3750$0 (\port$3750$0 ),
+    .\port$3752$12 (\port$3752$12 ),
+    .\port$3754$0 (\port$3754$0 ),
+    .\port$3758$0 (\port$3758$0 ),
+    .\port$3760$12 (\port$3760$12 ),
+    .\port$3762$0 (\port$3762$0 ),
+    .\port$3766$0 (\port$3766$0 ),
+    .\port$3768$12 (\port$3768$12 ),
+    .\port$3770$0 (\port$3770$0 ),
+    .\port$3774$0 (\port$3774$0 ),
     .windows__0__pages(windows__0__pages),
     .windows__1__pages(windows__1__pages),
     .windows__2__pages(windows__2__pages),
@@ -32387,12 +32497,12 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
       \$87  = 16'h0000;
     end
   end
-  assign load = \port$3777$0 [0];
+  assign load = \port$3818$0 [0];
   assign beats__ready = channels__0__beats__ready;
   assign page = burst[61:10];
-  assign \port$2040$0  = \$13 ;
-  assign \port$2041$0  = \$14 ;
-  assign \port$2042$0  = \$15 ;
+  assign \port$2077$0  = \$13 ;
+  assign \port$2078$0  = \$14 ;
+  assign \port$2079$0  = \$15 ;
   assign dropped[2] = \$33 ;
   assign dropped[1] = \$29 ;
   assign dropped[0] = \$25 ;
@@ -33151,72 +33261,72 @@ module hotline_write_buffer2(rst, pick, fetch__en, written, beats__ready, burst_
   assign burst[59:0] = at;
 endmodule
 
-module hotline_write_check(\port$3673$12 , \port$3675$0 , windows__0__pages, \port$3679$0 , \port$3681$12 , \port$3683$0 , windows__1__pages, \port$3687$0 , \port$3689$12 , \port$3691$0 , windows__2__pages, \port$3695$0 , \port$3697$12 , \port$3699$0 , windows__3__pages, \port$3703$0 , \port$3705$12 , \port$3707$0 , windows__4__pages, \port$3711$0 , \port$3713$12 
-, \port$3715$0 , windows__5__pages, \port$3719$0 , \port$3721$12 , \port$3723$0 , windows__6__pages, \port$3727$0 , \port$3729$12 , \port$3731$0 , windows__7__pages, \port$3735$0 , page, \inside );
-  input [19:0] \port$3673$12 ;
-  wire [19:0] \port$3673$12 ;
-  input [31:0] \port$3675$0 ;
-  wire [31:0] \port$3675$0 ;
+module hotline_write_check(\port$3712$12 , \port$3714$0 , windows__0__pages, \port$3718$0 , \port$3720$12 , \port$3722$0 , windows__1__pages, \port$3726$0 , \port$3728$12 , \port$3730$0 , windows__2__pages, \port$3734$0 , \port$3736$12 , \port$3738$0 , windows__3__pages, \port$3742$0 , \port$3744$12 , \port$3746$0 , windows__4__pages, \port$3750$0 , \port$3752$12 
+, \port$3754$0 , windows__5__pages, \port$3758$0 , \port$3760$12 , \port$3762$0 , windows__6__pages, \port$3766$0 , \port$3768$12 , \port$3770$0 , windows__7__pages, \port$3774$0 , page, \inside );
+  input [19:0] \port$3712$12 ;
+  wire [19:0] \port$3712$12 ;
+  input [31:0] \port$3714$0 ;
+  wire [31:0] \port$3714$0 ;
   input [31:0] windows__0__pages;
   wire [31:0] windows__0__pages;
-  input [1:0] \port$3679$0 ;
-  wire [1:0] \port$3679$0 ;
-  input [19:0] \port$3681$12 ;
-  wire [19:0] \port$3681$12 ;
-  input [31:0] \port$3683$0 ;
-  wire [31:0] \port$3683$0 ;
+  input [1:0] \port$3718$0 ;
+  wire [1:0] \port$3718$0 ;
+  input [19:0] \port$3720$12 ;
+  wire [19:0] \port$3720$12 ;
+  input [31:0] \port$3722$0 ;
+  wire [31:0] \port$3722$0 ;
   input [31:0] windows__1__pages;
   wire [31:0] windows__1__pages;
-  input [1:0] \port$3687$0 ;
-  wire [1:0] \port$3687$0 ;
-  input [19:0] \port$3689$12 ;
-  wire [19:0] \port$3689$12 ;
-  input [31:0] \port$3691$0 ;
-  wire [31:0] \port$3691$0 ;
+  input [1:0] \port$3726$0 ;
+  wire [1:0] \port$3726$0 ;
+  input [19:0] \port$3728$12 ;
+  wire [19:0] \port$3728$12 ;
+  input [31:0] \port$3730$0 ;
+  wire [31:0] \port$3730$0 ;
   input [31:0] windows__2__pages;
   wire [31:0] windows__2__pages;
-  input [1:0] \port$3695$0 ;
-  wire [1:0] \port$3695$0 ;
-  input [19:0] \port$3697$12 ;
-  wire [19:0] \port$3697$12 ;
-  input [31:0] \port$3699$0 ;
-  wire [31:0] \port$3699$0 ;
+  input [1:0] \port$3734$0 ;
+  wire [1:0] \port$3734$0 ;
+  input [19:0] \port$3736$12 ;
+  wire [19:0] \port$3736$12 ;
+  input [31:0] \port$3738$0 ;
+  wire [31:0] \port$3738$0 ;
   input [31:0] windows__3__pages;
   wire [31:0] windows__3__pages;
-  input [1:0] \port$3703$0 ;
-  wire [1:0] \port$3703$0 ;
-  input [19:0] \port$3705$12 ;
-  wire [19:0] \port$3705$12 ;
-  input [31:0] \port$3707$0 ;
-  wire [31:0] \port$3707$0 ;
+  input [1:0] \port$3742$0 ;
+  wire [1:0] \port$3742$0 ;
+  input [19:0] \port$3744$12 ;
+  wire [19:0] \port$3744$12 ;
+  input [31:0] \port$3746$0 ;
+  wire [31:0] \port$3746$0 ;
   input [31:0] windows__4__pages;
   wire [31:0] windows__4__pages;
-  input [1:0] \port$3711$0 ;
-  wire [1:0] \port$3711$0 ;
-  input [19:0] \port$3713$12 ;
-  wire [19:0] \port$3713$12 ;
-  input [31:0] \port$3715$0 ;
-  wire [31:0] \port$3715$0 ;
+  input [1:0] \port$3750$0 ;
+  wire [1:0] \port$3750$0 ;
+  input [19:0] \port$3752$12 ;
+  wire [19:0] \port$3752$12 ;
+  input [31:0] \port$3754$0 ;
+  wire [31:0] \port$3754$0 ;
   input [31:0] windows__5__pages;
   wire [31:0] windows__5__pages;
-  input [1:0] \port$3719$0 ;
-  wire [1:0] \port$3719$0 ;
-  input [19:0] \port$3721$12 ;
-  wire [19:0] \port$3721$12 ;
-  input [31:0] \port$3723$0 ;
-  wire [31:0] \port$3723$0 ;
+  input [1:0] \port$3758$0 ;
+  wire [1:0] \port$3758$0 ;
+  input [19:0] \port$3760$12 ;
+  wire [19:0] \port$3760$12 ;
+  input [31:0] \port$3762$0 ;
+  wire [31:0] \port$3762$0 ;
   input [31:0] windows__6__pages;
   wire [31:0] windows__6__pages;
-  input [1:0] \port$3727$0 ;
-  wire [1:0] \port$3727$0 ;
-  input [19:0] \port$3729$12 ;
-  wire [19:0] \port$3729$12 ;
-  input [31:0] \port$3731$0 ;
-  wire [31:0] \port$3731$0 ;
+  input [1:0] \port$3766$0 ;
+  wire [1:0] \port$3766$0 ;
+  input [19:0] \port$3768$12 ;
+  wire [19:0] \port$3768$12 ;
+  input [31:0] \port$3770$0 ;
+  wire [31:0] \port$3770$0 ;
   input [31:0] windows__7__pages;
   wire [31:0] windows__7__pages;
-  input [1:0] \port$3735$0 ;
-  wire [1:0] \port$3735$0 ;
+  input [1:0] \port$3774$0 ;
+  wire [1:0] \port$3774$0 ;
   input [51:0] page;
   wire [51:0] page;
   output \inside ;
@@ -33269,14 +33379,14 @@ module hotline_write_check(\port$3673$12 , \port$3675$0 , windows__0__pages, \po
   wire [52:0] beyond5;
   wire [52:0] beyond6;
   wire [52:0] beyond7;
-  assign beyond0 = page - { \port$3675$0 , \port$3673$12  };
-  assign beyond1 = page - { \port$3683$0 , \port$3681$12  };
-  assign beyond2 = page - { \port$3691$0 , \port$3689$12  };
-  assign beyond3 = page - { \port$3699$0 , \port$3697$12  };
-  assign beyond4 = page - { \port$3707$0 , \port$3705$12  };
-  assign beyond5 = page - { \port$3715$0 , \port$3713$12  };
-  assign beyond6 = page - { \port$3723$0 , \port$3721$12  };
-  assign beyond7 = page - { \port$3731$0 , \port$3729$12  };
+  assign beyond0 = page - { \port$3714$0 , \port$3712$12  };
+  assign beyond1 = page - { \port$3722$0 , \port$3720$12  };
+  assign beyond2 = page - { \port$3730$0 , \port$3728$12  };
+  assign beyond3 = page - { \port$3738$0 , \port$3736$12  };
+  assign beyond4 = page - { \port$3746$0 , \port$3744$12  };
+  assign beyond5 = page - { \port$3754$0 , \port$3752$12  };
+  assign beyond6 = page - { \port$3762$0 , \port$3760$12  };
+  assign beyond7 = page - { \port$3770$0 , \port$3768$12  };
   assign \$2  = ~ beyond0[52];
   assign \$3  = \$1  & \$2 ;
   assign \$4  = beyond0[51:0] < windows__0__pages;
@@ -33310,12 +33420,12 @@ module hotline_write_check(\port$3673$12 , \port$3675$0 , windows__0__pages, \po
   assign \$39  = beyond7[51:0] < windows__7__pages;
   assign \$40  = \$38  & \$39 ;
   assign \inside  = | { \$40 , \$35 , \$30 , \$25 , \$20 , \$15 , \$10 , \$5  };
-  assign \$1  = \port$3679$0 [1];
-  assign \$6  = \port$3687$0 [1];
-  assign \$11  = \port$3695$0 [1];
-  assign \$16  = \port$3703$0 [1];
-  assign \$21  = \port$3711$0 [1];
-  assign \$26  = \port$3719$0 [1];
-  assign \$31  = \port$3727$0 [1];
-  assign \$36  = \port$3735$0 [1];
+  assign \$1  = \port$3718$0 [1];
+  assign \$6  = \port$3726$0 [1];
+  assign \$11  = \port$3734$0 [1];
+  assign \$16  = \port$3742$0 [1];
+  assign \$21  = \port$3750$0 [1];
+  assign \$26  = \port$3758$0 [1];
+  assign \$31  = \port$3766$0 [1];
+  assign \$36  = \port$3774$0 [1];
 endmodule

@@ -27,7 +27,7 @@ async def test_window_removed(dut: Any, timing: str) -> None:
     await tb.start()
     table = Extent(tb.table.address, tb.table.size)
     ends = set()
-    for wait in (30, 90, 200, 450, 1400):
+    for wait in (30, 90, 200, 450, 4000):
         maker = Maker(tb, universe=3)
         it = maker.random_list(40, 80)
         named = (await tb.submit(it))[0]
