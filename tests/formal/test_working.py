@@ -243,7 +243,7 @@ class ListsAreSequential(wiring.Component):
 
 
 def test_lists_are_sequential(tmp_path):
-    prove(ListsAreSequential(GEOMETRY), tmp_path / "prove")
+    prove(ListsAreSequential(GEOMETRY), tmp_path / "prove", seconds=1200)
     cover(ListsAreSequential(GEOMETRY), tmp_path / "cover", cycles=30)
 
 
