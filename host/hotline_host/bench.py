@@ -23,13 +23,14 @@ from hotline_sim.backends import open_device
 from hotline_sim.memory.timing import PRESETS
 from hotline_sim.ring_entries import Descriptor
 
-from .bench_gather import dma_shares, measure_gather
+from .bench_gather import DIMENSIONS, dma_shares, measure_gather
 from .bench_settings import BenchSettings
 from .bench_training import measure_training
 from .data.delimited import Progress
 from .data.log import Batch, ClickLog
 from .driver import Driver
 from .minibatches import MiniBatches
+from .return_path import compare
 from .settings import SettingsError
 from .split import log_figures
 
@@ -87,12 +88,16 @@ def bench(
                 stream |= _measure_streams({settings.rival: Driver(device)}, log, budget, few, 1, progress)
         training = measure_training(drivers, log, rest, budget, settings, progress)
     gather = measure_gather(geometry, list(PRESETS), settings.seed, progress)
+    progress("applying gradients of cold rows", 0, 1)
+    cold_rows = max(1, round(stream[CORE]["gather"]["rows"] / len(batches["gather"])))
+    returned = {str(width): compare(cold_rows, width, settings.memory, settings.seed) for width in DIMENSIONS}
     return {
         **log_figures(log), "preset": geometry.name, "geometry": geometry.as_dict(), "hot_rows": budget,
         "batch_size": settings.batch_size, "rounds": settings.rounds, "steps": settings.steps, "model": settings.model,
         "dtype": settings.dtype, "device": str(settings.torch_device()), "machine": platform.machine(),
         "cores": os.cpu_count(), "load_average": {"before": before, "after": os.getloadavg()},
         "memory": settings.memory, "rival": settings.rival, "stream": stream, "training": training, "gather": gather,
+        "return_path": returned,
         "rival_ratio": {phase: _ratio(stream, settings.rival, phase) for phase in batches} if settings.rival else None,
     }  # fmt: skip
 

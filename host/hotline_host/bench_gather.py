@@ -29,8 +29,10 @@ def measure_gather(
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Figures of one GATHER of many rows, by memory and dimension (float32); the accelerator is Verilated.
 
-    Of the time with reads under way, `link_utilisation` is the share in which memory's link was busy, headers included,
-    and `bus_utilisation` that in which a beat came over the bus; `utilisation` is the larger one: the nearer bound's.
+    Of the time with reads under way, `link_utilisation` is the share in which memory's link was busy, headers included:
+    that of the busier direction (rows come one way, requests and the same rows go the other), or of both where they
+    share it. `bus_utilisation` is the share in which a beat came over the bus, and `utilisation` the larger of the two:
+    the nearer bound's.
     `gb_per_s` counts bytes of rows, over all clock cycles from the decoding of the descriptor to its completion.
     """
     figures: dict[str, dict[str, dict[str, Any]]] = {}
@@ -62,8 +64,10 @@ def _measure(device: VerilatedDevice, seed: int) -> dict[str, dict[str, Any]]:
         driver.reset_counters()
         device.clear_memory_statistics()
         done = driver.gather(row_bytes, target)
-        read = device.memory_statistics().read
-        link, bus = read.utilisation, read.beats / read.pending_cycles
+        statistics = device.memory_statistics()
+        read, busy = statistics.read, (statistics.read.busy_cycles, statistics.write.busy_cycles)
+        link = min(1.0, (sum if device.timing.shared else max)(busy) / read.pending_cycles)
+        bus = read.beats / read.pending_cycles
         figures[str(dimension)] = {
             "rows": done.written, "cycles": done.cycles, "rows_per_cycle": done.written / done.cycles,
             "gb_per_s": done.written * row_bytes / done.cycles * device.timing.clock_mhz / 1000,

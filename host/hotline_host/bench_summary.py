@@ -10,8 +10,14 @@ __all__ = ["bench_tables"]
 
 
 def bench_tables(figures: dict[str, Any]) -> list[Table]:
-    """Streams, what the device's cycles were, training, and gathering. Each title says what is compared with what."""
-    return [_streams(figures), _limits(figures), _where(figures), _training(figures), _gather(figures)]
+    """Streams, what the device's cycles were, training, gathering, and the return path.
+
+    Each title says what is compared with what.
+    """
+    return [
+        _streams(figures), _limits(figures), _where(figures), _training(figures), _gather(figures),
+        _return_path(figures),
+    ]  # fmt: skip
 
 
 def _streams(figures: dict[str, Any]) -> Table:
@@ -87,6 +93,18 @@ def _gather(figures: dict[str, Any]) -> Table:
     )  # fmt: skip
     for memory, measured in figures["gather"].items():
         table.add_row(memory, *(f"{each['gb_per_s']:.1f}, {each['utilisation']:.1%}" for each in measured.values()))
+    return table
+
+
+def _return_path(figures: dict[str, Any]) -> Table:
+    first = next(iter(figures["return_path"].values()))
+    table = _table(
+        f"Row-wise Adagrad on the {first['rows']:,} cold rows of a mini-batch, microseconds: the driver, measured here "
+        f"on {first['threads']} threads; the traffic of a SCATTER on {figures['memory']}, simulated, arithmetic left out",
+        "D", "driver", "SCATTER at the least",
+    )  # fmt: skip
+    for dimension, each in figures["return_path"].items():
+        table.add_row(dimension, *(f"{1e6 * each[f'{way}_seconds']:,.0f}" for way in ("driver", "scatter")))
     return table
 
 

@@ -146,7 +146,8 @@ class Bench:
             if not counter.timing
         }
         names = ("HOT_COUNT", "THRESHOLD", "ERROR", "DMA_ERROR", "RING_CONSUMER", "CPL_PRODUCER")
-        memory = {region.name: region.data.tobytes() for region in self.device.memory.regions if region is not self.rings}
+        regions = [region for region in self.device.memory.regions if region is not self.rings]
+        memory = {region.name: region.data.tobytes() for region in regions}
         return Seen(memory, self.completions, {name: self.read(name) for name in names}, counters)
 
 

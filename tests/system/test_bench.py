@@ -85,6 +85,15 @@ def test_gathering_by_memory_and_dimension(figures):
             assert measured["128"]["utilisation"] > 0.9
 
 
+def test_return_path(figures):
+    assert list(figures["return_path"]) == ["16", "64", "128"]
+    for dimension, each in figures["return_path"].items():
+        beats = each["rows"] * int(dimension) * 4 / 64
+        assert each["scatter_cycles"] > 2 * beats, "gradients and rows are read, rows written beside"
+        assert each["scatter_seconds"] == pytest.approx(each["scatter_cycles"] / 250e6)
+        assert each["driver_seconds"] > 0
+
+
 def test_tables_show_the_rivals_and_the_load(figures):
     tables = bench_tables(figures)
     assert "load average" in str(tables[0].title) and RIVAL in str(tables[0].title)

@@ -84,7 +84,7 @@ def run(dut: WorkingList, batches: list[Batch], *, seed: int = 1, calm: bool = F
                 ctx.set(dut.slot, draw.getrandbits(g.slot_bits) if slot is None else slot)
             if ctx.get(dut.output_valid):
                 output = ctx.get(dut.output)
-                place = working.place_layout(g).from_bits(output & (1 << working.place_layout(g).size) - 1)
+                place = place_layout(g).from_bits(output & (1 << place_layout(g).size) - 1)
                 if ctx.get(dut.output_hit):
                     answers.append(("hit", output, False))
                 else:
