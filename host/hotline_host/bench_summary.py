@@ -100,7 +100,7 @@ def _return_path(figures: dict[str, Any]) -> Table:
     first = next(iter(figures["return_path"].values()))
     table = _table(
         f"Row-wise Adagrad on the {first['rows']:,} cold rows of a mini-batch, microseconds: the driver, measured here "
-        f"on {first['threads']} threads; the traffic of a SCATTER on {figures['memory']}, simulated, arithmetic left out",
+        f"on {first['threads']} threads; the traffic of a SCATTER on {figures['memory']}, simulated, no arithmetic",
         "D", "driver", "SCATTER at the least",
     )  # fmt: skip
     for dimension, each in figures["return_path"].items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, ClockSignal, Const, Module, Mux, ResetSignal, Signal
+from amaranth.hdl import Cat, ClockDomain, ClockSignal, Const, Module, Mux, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -29,7 +29,7 @@ from .registers import (
     shell_register,
 )
 from .ring_control import RingControl
-from .row_path import RowPath
+from .row_path import GATED_DOMAIN, RowPath
 from .sequencer import CHANNELS, Sequencer
 from .stream_path import StreamPath
 from .write import WriteEngine
@@ -52,8 +52,8 @@ class HotlineDevice(wiring.Component):
                                        | rows, keys
         m_axi aw, w, b <-> WriteEngine <
 
-    `core_clk` is the stream core's clock: the same as `clk`, or one that is gated by `core_clk_enable`, which is low
-    while the core has nothing to do.
+    `core_clk` is the clock of the stream core and of the BagReducer: the same as `clk`, or one that is gated by
+    `core_clk_enable`, which is low while neither has anything to do.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -71,10 +71,12 @@ class HotlineDevice(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g = self.geometry
+        m.domains += (gated := ClockDomain(GATED_DOMAIN))
+        m.d.comb += [gated.clk.eq(self.core_clk), gated.rst.eq(ResetSignal())]
         core = HotlineCore(g, shell=True)
         if isinstance(platform, BlockLibrary):
             m.submodules.core = platform.instance(
-                core, "hotline_stream_core", {"sync": self.core_clk, LIST_DOMAIN: ClockSignal()}
+                core, "hotline_stream_core", {"sync": ClockSignal(GATED_DOMAIN), LIST_DOMAIN: ClockSignal()}
             )
         else:
             m.submodules.core = core
@@ -114,7 +116,7 @@ class HotlineDevice(wiring.Component):
                 "samples", "popular_samples", "popular_words", "nonpopular_words", "listed", "held")),
         ]  # fmt: skip
         self._counters(m, csr, core, rings, sequencer, fetch, read, write, streams, rows)
-        self._clock(m, core, split, sequencer, streams)
+        self._clock(m, core, split, sequencer, streams, rows)
         m.d.comb += self.irq.eq(core.irq | (csr.dma_irq_status & csr.dma_irq_enable).any())
         return m
 
@@ -283,7 +285,7 @@ class HotlineDevice(wiring.Component):
                 getattr(csr, f"counter_{name}_hi").eq(value[32:]),
             ]
 
-    def _clock(self, m, core, split, sequencer, streams) -> None:
+    def _clock(self, m, core, split, sequencer, streams, rows) -> None:
         """The core's clock runs while something goes in, comes out or goes on in it, and a while after."""
         active = Signal()
         idle_for = Signal(range(_AWAKE + 1))
@@ -292,7 +294,8 @@ class HotlineDevice(wiring.Component):
             active.eq(
                 split.lower_busy | sequencer.command_write | sequencer.working_start
                 | streams.s_axis_lookup.tvalid | streams.s_axis_state.tvalid | core.busy
-                | ~core.working_ready | core.verdicts.valid | Cat(output.tvalid for output in outputs).any()
+                | ~core.working_ready | core.verdicts.valid | (rows.pooling & sequencer.running)
+                | Cat(output.tvalid for output in outputs).any()
             ),
             self.core_clk_enable.eq(active | (idle_for != _AWAKE) | ResetSignal()),
         ]  # fmt: skip

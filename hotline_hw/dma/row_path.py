@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import DomainRenamer, Module, Mux, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -16,7 +16,10 @@ from .layouts import read_beat, read_request, row_beat
 from .names import ListNames, MemoryNames, named_row
 from .walker import RowWalker, table_entry
 
-__all__ = ["RowPath"]
+__all__ = ["GATED_DOMAIN", "RowPath"]
+
+GATED_DOMAIN = "gated"
+"""Clock domain whose clock may stand still: the stream core's, and the BagReducer's, which works for few descriptors."""
 
 _GRANULE_SHIFT = GRANULE_BYTES.bit_length() - 1
 
@@ -26,7 +29,7 @@ class RowPath(wiring.Component):
 
         ListNames, MemoryNames --names--> RowWalker --> row_request
                                                    \\-- end of bag, FIFO --.
-        rows --> GranulePacker (a row begins at granule 0) ---------------+--> BagReducer --> output
+        rows --> GranulePacker (a row begins at granule 0) ---------------+--> BagReducer, or past it --> output
 
     Ports:
         it: the descriptor, a GATHER. start: begins it. stop: names are dropped from now on.
@@ -34,7 +37,8 @@ class RowPath(wiring.Component):
         list_request, row_request: payload `read_request`. list_data, rows: payload `read_beat`, what comes of them.
         keys: payload `named_row`, where the descriptor wants them. output: payload `row_beat`.
         done: every row that was asked for has left.
-        unknown_table, beyond_table: as in RowWalker. reducing: the BagReducer has work. held_back: it is not ready.
+        unknown_table, beyond_table: as in RowWalker. pooling: the BagReducer is used,
+            in GATED_DOMAIN, whose clock must run then. held_back: it is not ready.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -63,6 +67,7 @@ class RowPath(wiring.Component):
                 "done": Out(1),
                 "unknown_table": Out(1),
                 "beyond_table": Out(1),
+                "pooling": Out(1),
                 "held_back": Out(1),
                 "row_came": Out(1),
             }
@@ -75,7 +80,8 @@ class RowPath(wiring.Component):
         m.submodules.memory = in_memory = MemoryNames(g)
         m.submodules.walker = walker = RowWalker(g)
         m.submodules.aligner = aligner = GranulePacker(g)
-        m.submodules.reducer = reducer = BagReducer(g)
+        reducer = BagReducer(g)
+        m.submodules.reducer = DomainRenamer(GATED_DOMAIN)(reducer)
         # Rows that were asked for and have not come: no more than the reads that may be outstanding, and a few.
         m.submodules.bags = bags = fifo.SyncFIFOBuffered(width=1, depth=2 * g.read_tags)
         flags = self.it.flags
@@ -119,22 +125,28 @@ class RowPath(wiring.Component):
             bags.w_data.eq(row_request.bag_last), bags.w_en.eq(asked),
         ]  # fmt: skip
 
-        # Data
-        piece, beat, out = aligner.input.payload, self.rows.payload, reducer.input.payload
+        # Data. Only what is pooled goes through the BagReducer, whose clock stands still otherwise.
+        row = Signal(row_beat(g))
+        row_valid, row_ready = Signal(), Signal()
+        piece, beat = aligner.input.payload, self.rows.payload
         m.d.comb += [
             piece.data.eq(beat.data), piece.first.eq(beat.first), piece.count.eq(beat.count), piece.end.eq(beat.last),
             aligner.input.valid.eq(self.rows.valid), self.rows.ready.eq(aligner.input.ready),
-            out.data.eq(aligner.output.payload.data), out.count.eq(aligner.output.payload.count),
-            out.row_last.eq(aligner.output.payload.end), out.bag_last.eq(out.row_last & bags.r_data),
-            reducer.input.valid.eq(aligner.output.valid & bags.r_rdy),
-            aligner.output.ready.eq(reducer.input.ready & bags.r_rdy),
-            came.eq(reducer.input.valid & reducer.input.ready & out.row_last),
+            row.data.eq(aligner.output.payload.data), row.count.eq(aligner.output.payload.count),
+            row.row_last.eq(aligner.output.payload.end), row.bag_last.eq(row.row_last & bags.r_data),
+            row_valid.eq(aligner.output.valid & bags.r_rdy), aligner.output.ready.eq(row_ready & bags.r_rdy),
+            came.eq(row_valid & row_ready & row.row_last),
             bags.r_en.eq(came),
             self.row_came.eq(came),
-            reducer.pool.eq(has(Flag.POOL)), reducer.mean.eq(has(Flag.MEAN)), reducer.bf16.eq(has(Flag.BF16)),
-            self.held_back.eq(reducer.input.valid & ~reducer.input.ready),
+            self.pooling.eq(has(Flag.POOL)),
+            reducer.input.payload.eq(row), reducer.input.valid.eq(row_valid & self.pooling),
+            reducer.pool.eq(1), reducer.mean.eq(has(Flag.MEAN)), reducer.bf16.eq(has(Flag.BF16)),
+            reducer.output.ready.eq(self.output.ready),
+            self.output.payload.eq(Mux(self.pooling, reducer.output.payload, row)),
+            self.output.valid.eq(Mux(self.pooling, reducer.output.valid, row_valid)),
+            row_ready.eq(Mux(self.pooling, reducer.input.ready, self.output.ready)),
+            self.held_back.eq(self.pooling & row_valid & ~row_ready),
         ]  # fmt: skip
-        wiring.connect(m, reducer.output, wiring.flipped(self.output))
 
         due = Signal(range(2 * g.read_tags + 4))
         m.d.sync += due.eq(due + asked - came)
@@ -142,6 +154,6 @@ class RowPath(wiring.Component):
         m.d.comb += [
             all_came.eq(lists.done & in_memory.done & walker.idle & (due == 0) & ~aligner.busy),
             reducer.drop.eq(all_came),  # a bag that is open now was cut short by an error
-            self.done.eq(all_came & ~reducer.busy),
+            self.done.eq(all_came & ~(self.pooling & reducer.busy)),
         ]
         return m

@@ -1029,10 +1029,10 @@ module hotline_counters(rst, dma_cycles, snapshot, clear, failed_descriptors, by
 endmodule
 
 module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus__wvalid, bus__bready, bus__arvalid, bus__rready, bus__awready, bus__wready, bus__arready, select_ring_lo, select_ring_hi, select_cpl_lo, select_cpl_hi, select_ring_size, select_ring_producer, select_cpl_consumer, select_table_stride, select_dma_command
-, \port$709$0 , \port$807$0 , \port$1322$0 , \port$2075$0 , ring_lo, ring_hi, cpl_lo, cpl_hi, ring_size, bus__awaddr, bus__wdata, bus__wstrb, bus__araddr, write_data, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, dma_control, dma_irq_status
+, \port$711$0 , \port$809$0 , \port$1324$0 , \port$2077$0 , ring_lo, ring_hi, cpl_lo, cpl_hi, ring_size, bus__awaddr, bus__wdata, bus__wstrb, bus__araddr, write_data, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, dma_control, dma_irq_status
 , dma_irq_enable, dma_coalesce, dma_delay, table_index, table_lo, table_hi, table_rows, window_0_lo, window_0_hi, window_0_pages, window_0_control, window_1_lo, window_1_hi, window_1_pages, window_1_control, window_2_lo, window_2_hi, window_2_pages, window_2_control, window_3_lo, window_3_hi
-, window_3_pages, window_3_control, window_4_lo, window_4_hi, window_4_pages, window_4_control, window_5_lo, window_5_hi, window_5_pages, window_5_control, window_6_lo, window_6_hi, window_6_pages, window_6_control, window_7_lo, window_7_hi, window_7_pages, window_7_control, \port$3781$0 , \port$3783$0 , \port$3789$0 
-, \port$3791$0 , \port$3794$0 , \port$3815$0 , \port$3832$0 , \port$4424$0 , \port$4428$0 , \port$4432$0 , \port$4436$0 , \port$4440$0 , \port$4444$0 , \port$4448$0 , \port$4452$0 , \port$4456$0 , \port$4460$0 , \port$4464$0 , \port$4468$0 , clk);
+, window_3_pages, window_3_control, window_4_lo, window_4_hi, window_4_pages, window_4_control, window_5_lo, window_5_hi, window_5_pages, window_5_control, window_6_lo, window_6_hi, window_6_pages, window_6_control, window_7_lo, window_7_hi, window_7_pages, window_7_control, \port$3789$0 , \port$3791$0 , \port$3797$0 
+, \port$3799$0 , \port$3802$0 , \port$3823$0 , \port$3840$0 , \port$4432$0 , \port$4436$0 , \port$4440$0 , \port$4444$0 , \port$4448$0 , \port$4452$0 , \port$4456$0 , \port$4460$0 , \port$4464$0 , \port$4468$0 , \port$4472$0 , \port$4476$0 , clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$3 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$3 = 0;
   input rst;
@@ -1077,14 +1077,14 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
   wire select_table_stride;
   output select_dma_command;
   wire select_dma_command;
-  input \port$709$0 ;
-  wire \port$709$0 ;
-  input \port$807$0 ;
-  wire \port$807$0 ;
-  input \port$1322$0 ;
-  wire \port$1322$0 ;
-  input \port$2075$0 ;
-  wire \port$2075$0 ;
+  input \port$711$0 ;
+  wire \port$711$0 ;
+  input \port$809$0 ;
+  wire \port$809$0 ;
+  input \port$1324$0 ;
+  wire \port$1324$0 ;
+  input \port$2077$0 ;
+  wire \port$2077$0 ;
   input [31:0] ring_lo;
   wire [31:0] ring_lo;
   input [31:0] ring_hi;
@@ -1197,24 +1197,20 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
   reg [31:0] window_7_pages = 32'd0;
   output [31:0] window_7_control;
   reg [31:0] window_7_control = 32'd0;
-  input [15:0] \port$3781$0 ;
-  wire [15:0] \port$3781$0 ;
-  input [15:0] \port$3783$0 ;
-  wire [15:0] \port$3783$0 ;
   input [15:0] \port$3789$0 ;
   wire [15:0] \port$3789$0 ;
   input [15:0] \port$3791$0 ;
   wire [15:0] \port$3791$0 ;
-  input \port$3794$0 ;
-  wire \port$3794$0 ;
-  input \port$3815$0 ;
-  wire \port$3815$0 ;
-  input \port$3832$0 ;
-  wire \port$3832$0 ;
-  input [63:0] \port$4424$0 ;
-  wire [63:0] \port$4424$0 ;
-  input [63:0] \port$4428$0 ;
-  wire [63:0] \port$4428$0 ;
+  input [15:0] \port$3797$0 ;
+  wire [15:0] \port$3797$0 ;
+  input [15:0] \port$3799$0 ;
+  wire [15:0] \port$3799$0 ;
+  input \port$3802$0 ;
+  wire \port$3802$0 ;
+  input \port$3823$0 ;
+  wire \port$3823$0 ;
+  input \port$3840$0 ;
+  wire \port$3840$0 ;
   input [63:0] \port$4432$0 ;
   wire [63:0] \port$4432$0 ;
   input [63:0] \port$4436$0 ;
@@ -1235,6 +1231,10 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
   wire [63:0] \port$4464$0 ;
   input [63:0] \port$4468$0 ;
   wire [63:0] \port$4468$0 ;
+  input [63:0] \port$4472$0 ;
+  wire [63:0] \port$4472$0 ;
+  input [63:0] \port$4476$0 ;
+  wire [63:0] \port$4476$0 ;
   input clk;
   wire clk;
   wire \$1 ;
@@ -1574,11 +1574,11 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
   assign \$62  = ~ write_data;
   assign \$63  = dma_irq_status & \$62 ;
   assign \$64  = select_dma_irq_status ? \$63  : dma_irq_status;
-  assign \$65  = \$64  | { 30'h00000000, \port$29$0 , \port$709$0  };
+  assign \$65  = \$64  | { 30'h00000000, \port$29$0 , \port$711$0  };
   assign \$69  = ~ write_data;
   assign \$70  = dma_error & \$69 ;
   assign \$71  = select_dma_error ? \$70  : dma_error;
-  assign \$72  = \$71  | { 28'h0000000, \port$3832$0 , \port$3794$0 , \port$25$0 , \port$23$0  };
+  assign \$72  = \$71  | { 28'h0000000, \port$3840$0 , \port$3802$0 , \port$25$0 , \port$23$0  };
   always @(posedge clk)
     \$signal$96  <= \$109 ;
   always @(posedge clk)
@@ -1698,7 +1698,7 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
       12'h008:
           value = dma_control;
       12'h00c:
-          value = { 28'h0000000, \port$3815$0 , \port$2075$0 , \port$1322$0 , \port$807$0  };
+          value = { 28'h0000000, \port$3823$0 , \port$2077$0 , \port$1324$0 , \port$809$0  };
       12'h010:
           value = ring_lo;
       12'h014:
@@ -1710,13 +1710,13 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
       12'h020:
           value = ring_size;
       12'h024:
-          value = { 16'h0000, \port$3781$0  };
-      12'h028:
           value = { 16'h0000, \port$3789$0  };
+      12'h028:
+          value = { 16'h0000, \port$3797$0  };
       12'h02c:
-          value = { 16'h0000, \port$3791$0  };
+          value = { 16'h0000, \port$3799$0  };
       12'h030:
-          value = { 16'h0000, \port$3783$0  };
+          value = { 16'h0000, \port$3791$0  };
       12'h034:
           value = dma_irq_status;
       12'h038:
@@ -1804,53 +1804,53 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
       12'h0fc:
           value = window_7_control;
       12'h100:
-          value = \port$4424$0 [31:0];
-      12'h104:
-          value = \port$4424$0 [63:32];
-      12'h108:
-          value = \port$4428$0 [31:0];
-      12'h10c:
-          value = \port$4428$0 [63:32];
-      12'h110:
           value = \port$4432$0 [31:0];
-      12'h114:
+      12'h104:
           value = \port$4432$0 [63:32];
-      12'h118:
+      12'h108:
           value = \port$4436$0 [31:0];
-      12'h11c:
+      12'h10c:
           value = \port$4436$0 [63:32];
-      12'h120:
+      12'h110:
           value = \port$4440$0 [31:0];
-      12'h124:
+      12'h114:
           value = \port$4440$0 [63:32];
-      12'h128:
+      12'h118:
           value = \port$4444$0 [31:0];
-      12'h12c:
+      12'h11c:
           value = \port$4444$0 [63:32];
-      12'h130:
+      12'h120:
           value = \port$4448$0 [31:0];
-      12'h134:
+      12'h124:
           value = \port$4448$0 [63:32];
-      12'h138:
+      12'h128:
           value = \port$4452$0 [31:0];
-      12'h13c:
+      12'h12c:
           value = \port$4452$0 [63:32];
-      12'h140:
+      12'h130:
           value = \port$4456$0 [31:0];
-      12'h144:
+      12'h134:
           value = \port$4456$0 [63:32];
-      12'h148:
+      12'h138:
           value = \port$4460$0 [31:0];
-      12'h14c:
+      12'h13c:
           value = \port$4460$0 [63:32];
-      12'h150:
+      12'h140:
           value = \port$4464$0 [31:0];
-      12'h154:
+      12'h144:
           value = \port$4464$0 [63:32];
-      12'h158:
+      12'h148:
           value = \port$4468$0 [31:0];
-      12'h15c:
+      12'h14c:
           value = \port$4468$0 [63:32];
+      12'h150:
+          value = \port$4472$0 [31:0];
+      12'h154:
+          value = \port$4472$0 [63:32];
+      12'h158:
+          value = \port$4476$0 [31:0];
+      12'h15c:
+          value = \port$4476$0 [63:32];
     endcase
   end
   always @* begin
@@ -2919,20 +2919,22 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire \$1 ;
   wire \$10 ;
   reg [31:0] \$100 ;
-  reg [5:0] \$101 ;
-  wire \$102 ;
-  wire [127:0] \$103 ;
-  wire [4:0] \$104 ;
-  wire \$105 ;
-  wire \$106 ;
+  reg [31:0] \$101 ;
+  reg [31:0] \$102 ;
+  reg [5:0] \$103 ;
+  wire \$104 ;
+  wire [127:0] \$105 ;
+  wire [4:0] \$106 ;
   wire \$107 ;
-  wire [260:0] \$108 ;
-  wire [256:0] \$109 ;
+  wire \$108 ;
+  wire \$109 ;
   wire \$11 ;
-  wire [29:0] \$110 ;
-  wire [63:0] \$111 ;
+  wire [260:0] \$110 ;
+  wire [256:0] \$111 ;
   wire [29:0] \$112 ;
   wire [63:0] \$113 ;
+  wire [29:0] \$114 ;
+  wire [63:0] \$115 ;
   wire \$12 ;
   wire \$13 ;
   wire \$14 ;
@@ -3009,10 +3011,10 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire \$79 ;
   wire \$8 ;
   wire \$80 ;
-  wire [31:0] \$81 ;
+  wire \$81 ;
   wire \$82 ;
-  wire \$83 ;
-  wire [31:0] \$84 ;
+  wire [31:0] \$83 ;
+  wire \$84 ;
   wire \$85 ;
   wire [31:0] \$86 ;
   wire \$87 ;
@@ -3023,10 +3025,10 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire \$91 ;
   wire [31:0] \$92 ;
   wire \$93 ;
-  wire [6:0] \$94 ;
-  reg \$95 ;
-  reg [31:0] \$96 ;
-  reg [31:0] \$97 ;
+  wire [31:0] \$94 ;
+  wire \$95 ;
+  wire [6:0] \$96 ;
+  reg \$97 ;
   reg [31:0] \$98 ;
   reg [31:0] \$99 ;
   wire abort;
@@ -3037,27 +3039,27 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire awready;
   wire \begin ;
   wire beyond_table;
-  wire \beyond_table$670 ;
+  wire \beyond_table$672 ;
   wire [4:0] bid;
   wire [1:0] bresp;
   wire [12:0] bus__araddr;
   wire [2:0] bus__arprot;
   wire bus__arvalid;
-  wire \bus__arvalid$143 ;
+  wire \bus__arvalid$145 ;
   wire [12:0] bus__awaddr;
   wire [2:0] bus__awprot;
   wire bus__awvalid;
-  wire \bus__awvalid$151 ;
+  wire \bus__awvalid$153 ;
   wire bus__bready;
-  wire \bus__bready$153 ;
+  wire \bus__bready$155 ;
   wire bus__rready;
-  wire \bus__rready$161 ;
+  wire \bus__rready$163 ;
   wire [31:0] bus__wdata;
   wire [3:0] bus__wstrb;
   wire bus__wvalid;
-  wire \bus__wvalid$173 ;
+  wire \bus__wvalid$175 ;
   wire busy;
-  wire \busy$683 ;
+  wire \busy$685 ;
   wire bvalid;
   wire [4:0] bytes_read;
   wire [63:0] bytes_read_value;
@@ -3077,7 +3079,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire channels__2__ready;
   wire [63:0] channels__2__target;
   wire clear;
-  wire \clear$695 ;
+  wire \clear$697 ;
   wire [15:0] coalesce;
   wire [7:0] command;
   wire command_done;
@@ -3091,7 +3093,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire core_busy;
   wire [10:0] core_errors;
   wire [31:0] cpl_consumer;
-  wire [15:0] \cpl_consumer$292 ;
+  wire [15:0] \cpl_consumer$294 ;
   wire cpl_consumer_write;
   wire [11:0] cpl_entry;
   reg [31:0] cpl_hi = 32'd0;
@@ -3101,12 +3103,12 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   (* init = 32'd0 *)
   wire cpl_lo_write;
   wire [31:0] cpl_producer;
-  wire [15:0] \cpl_producer$290 ;
+  wire [15:0] \cpl_producer$292 ;
   reg data__ready;
-  wire \data__ready$598 ;
+  wire \data__ready$600 ;
   reg data__valid;
-  wire \data__valid$594 ;
-  reg \data__valid$597 ;
+  wire \data__valid$596 ;
+  reg \data__valid$599 ;
   wire [31:0] delay;
   wire [511:0] descriptors__payload;
   wire descriptors__valid;
@@ -3130,7 +3132,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire dma_write;
   wire [63:0] dma_write_value;
   wire done;
-  wire \done$666 ;
+  wire \done$668 ;
   wire doorbell_error;
   wire enable;
   wire [11:0] entry;
@@ -3148,23 +3150,24 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire fetched;
   wire finished;
   wire flush;
+  wire gated_clk;
   wire generation;
   wire [31:0] held;
   wire idle;
   reg [5:0] idle_for = 6'h00;
   wire [3:0] index_bits;
   wire interrupt;
-  wire \irq$756 ;
+  wire \irq$759 ;
   wire [511:0] it;
   wire [40:0] keys__payload;
   wire keys__ready;
   wire keys__valid;
   wire [2:0] list_bank;
-  wire [2:0] \list_bank$498 ;
+  wire [2:0] \list_bank$500 ;
   wire [10:0] list_count;
   reg list_data__valid;
   wire list_held;
-  wire \list_held$501 ;
+  wire \list_held$503 ;
   wire [35:0] list_key;
   wire list_last;
   wire [9:0] list_number;
@@ -3211,13 +3214,14 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire m_axis_state__tready;
   wire m_axis_state__tvalid;
   reg moved;
-  wire \moved$664 ;
+  wire \moved$666 ;
   wire [31:0] nonpopular_words;
   wire output__ready;
-  wire \output__ready$612 ;
+  wire \output__ready$614 ;
   wire outstanding;
-  wire \outstanding$283 ;
+  wire \outstanding$285 ;
   wire [1:0] phase;
+  wire pooling;
   wire [31:0] popular_samples;
   wire [31:0] popular_words;
   wire [15:0] producer;
@@ -3233,14 +3237,14 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire [1:0] read_fault__kind;
   wire reduce;
   reg [93:0] request__payload;
-  wire [93:0] \request__payload$577 ;
-  wire [93:0] \request__payload$584 ;
+  wire [93:0] \request__payload$579 ;
+  wire [93:0] \request__payload$586 ;
   wire request__ready;
-  wire \request__ready$574 ;
-  wire \request__ready$582 ;
+  wire \request__ready$576 ;
+  wire \request__ready$584 ;
   wire request__valid;
-  reg \request__valid$578 ;
-  wire \request__valid$583 ;
+  reg \request__valid$580 ;
+  wire \request__valid$585 ;
   reg [31:0] ring_hi = 32'd0;
   (* init = 32'd0 *)
   wire ring_hi_write;
@@ -3254,34 +3258,34 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire row_request__ready;
   wire row_request__valid;
   wire [133:0] rows__payload;
-  wire [131:0] \rows__payload$610 ;
+  wire [131:0] \rows__payload$612 ;
   wire rows__ready;
   reg rows__valid;
-  wire \rows__valid$614 ;
+  wire \rows__valid$616 ;
   wire rows_gathered;
   wire [63:0] rows_gathered_value;
   wire [1:0] rresp;
   wire running;
   wire rvalid;
-  wire [11:0] \s_axil__araddr$99 ;
-  wire [2:0] \s_axil__arprot$101 ;
+  wire [11:0] \s_axil__araddr$101 ;
+  wire [2:0] \s_axil__arprot$103 ;
   wire s_axil__arready;
-  wire \s_axil__arvalid$105 ;
-  wire [11:0] \s_axil__awaddr$107 ;
-  wire [2:0] \s_axil__awprot$109 ;
+  wire \s_axil__arvalid$107 ;
+  wire [11:0] \s_axil__awaddr$109 ;
+  wire [2:0] \s_axil__awprot$111 ;
   wire s_axil__awready;
-  wire \s_axil__awvalid$113 ;
-  wire \s_axil__bready$115 ;
+  wire \s_axil__awvalid$115 ;
+  wire \s_axil__bready$117 ;
   wire [1:0] s_axil__bresp;
   wire s_axil__bvalid;
   wire [31:0] s_axil__rdata;
-  wire \s_axil__rready$123 ;
+  wire \s_axil__rready$125 ;
   wire [1:0] s_axil__rresp;
   wire s_axil__rvalid;
-  wire [31:0] \s_axil__wdata$129 ;
+  wire [31:0] \s_axil__wdata$131 ;
   wire s_axil__wready;
-  wire [3:0] \s_axil__wstrb$133 ;
-  wire \s_axil__wvalid$135 ;
+  wire [3:0] \s_axil__wstrb$135 ;
+  wire \s_axil__wvalid$137 ;
   wire s_axis_lookup__tready;
   wire s_axis_lookup__tvalid;
   wire s_axis_state__tready;
@@ -3299,12 +3303,12 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire [107:0] \table ;
   wire [31:0] table_hi;
   wire [7:0] table_index;
-  wire [31:0] \table_index$471 ;
+  wire [31:0] \table_index$473 ;
   wire [31:0] table_lo;
   wire [31:0] table_rows;
   wire table_write;
   wire unknown_table;
-  wire \unknown_table$668 ;
+  wire \unknown_table$670 ;
   wire upper__arready;
   wire upper__awready;
   wire [1:0] upper__bresp;
@@ -3394,39 +3398,39 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   assign \$18  = ~ busy;
   assign clear = \$17  & \$18 ;
   assign \$19  = 2'h2 << index_bits;
-  assign list_bank = summary_list ? summary_bank : \list_bank$498 ;
-  assign list_held = summary_list ? summary_held : \list_held$501 ;
+  assign list_bank = summary_list ? summary_bank : \list_bank$500 ;
+  assign list_held = summary_list ? summary_held : \list_held$503 ;
   assign \$24  = ~ \$23 ;
-  assign list_request__ready = \request__ready$574  & \$24 ;
+  assign list_request__ready = \request__ready$576  & \$24 ;
   assign \$26  = ~ \$25 ;
   assign \$27  = list_request__valid & \$26 ;
   assign \$29  = \$28  | list_request__valid;
   assign \$30  = ~ \$29 ;
-  assign \request__ready$582  = \request__ready$574  & \$30 ;
+  assign \request__ready$584  = \request__ready$576  & \$30 ;
   assign \$32  = \$31  | list_request__valid;
   assign \$33  = ~ \$32 ;
-  assign \$34  = \request__valid$583  & \$33 ;
+  assign \$34  = \request__valid$585  & \$33 ;
   assign \$36  = \$35  | list_request__valid;
-  assign \$37  = \$36  | \request__valid$583 ;
+  assign \$37  = \$36  | \request__valid$585 ;
   assign \$38  = ~ \$37 ;
-  assign row_request__ready = \request__ready$574  & \$38 ;
+  assign row_request__ready = \request__ready$576  & \$38 ;
   assign \$40  = \$39  | list_request__valid;
-  assign \$41  = \$40  | \request__valid$583 ;
+  assign \$41  = \$40  | \request__valid$585 ;
   assign \$42  = ~ \$41 ;
   assign \$43  = row_request__valid & \$42 ;
   assign \$44  = fault__address == address;
   assign \$45  = busy & \$44 ;
   assign read_fault__kind = \$45  ? 2'h0 : fault__kind;
   assign \$46  = it[7:0] == 3'h4;
-  assign \moved$664  = \$46  ? \done$666  : done;
+  assign \moved$666  = \$46  ? \done$668  : done;
   assign \$47  = it[7:0] == 3'h4;
-  assign unknown_table = \unknown_table$668  & \$47 ;
+  assign unknown_table = \unknown_table$670  & \$47 ;
   assign \$48  = it[7:0] == 3'h4;
-  assign beyond_table = \beyond_table$670  & \$48 ;
+  assign beyond_table = \beyond_table$672  & \$48 ;
   assign \$49  = running | busy;
-  assign \busy$683  = \$49  | available;
-  assign \$50  = \data__valid$594  & data__ready;
-  assign \$51  = | \$104 [3:2];
+  assign \busy$685  = \$49  | available;
+  assign \$50  = \data__valid$596  & data__ready;
+  assign \$51  = | \$106 [3:2];
   assign \$52  = \$50  & \$51 ;
   assign useful = \$52  | state_moved;
   assign \$53  = ~ channels__0__ready;
@@ -3436,18 +3440,18 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   assign \$57  = ~ channels__2__ready;
   assign \$58  = channels__2__beats__valid & \$57 ;
   assign \$59  = | { \$58 , \$56 , \$54  };
-  assign \$60  = \outstanding$283  & idle;
+  assign \$60  = \outstanding$285  & idle;
   assign \$61  = ~ core_busy;
   assign \$62  = \$60  & \$61 ;
   assign write = \$59  | \$62 ;
   assign \$63  = core_busy & idle;
-  assign \$64  = \data__valid$594  | \$63 ;
+  assign \$64  = \data__valid$596  | \$63 ;
   assign core = working & \$64 ;
   assign read = ~ idle;
   assign \$65  = write_data == 1'h1;
   assign snapshot = dma_command_write & \$65 ;
   assign \$66  = write_data == 2'h2;
-  assign \clear$695  = dma_command_write & \$66 ;
+  assign \clear$697  = dma_command_write & \$66 ;
   assign \$67  = | status;
   assign failed_descriptors = completed & \$67 ;
   assign bytes_read = \$68  ? 5'h10 : 5'h00;
@@ -3461,39 +3465,41 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   assign \$75  = ~ working_ready;
   assign \$76  = \$74  | \$75 ;
   assign \$77  = \$76  | verdicts__valid;
-  assign \$78  = | { m_axis_state__tvalid, m_axis_nonpopular__tvalid, m_axis_popular__tvalid };
-  assign active = \$77  | \$78 ;
-  assign \$79  = idle_for != 6'h20;
-  assign \$80  = active | \$79 ;
-  assign core_clk_enable = \$80  | rst;
-  assign \$81  = dma_irq_status & dma_irq_enable;
-  assign \$82  = | \$81 ;
-  assign irq = \irq$756  | \$82 ;
-  assign \$83  = ring_lo_write & dma_control[0];
-  assign \$85  = ring_hi_write & dma_control[0];
-  assign \$87  = cpl_lo_write & dma_control[0];
-  assign \$89  = cpl_hi_write & dma_control[0];
-  assign \$91  = ring_size_write & dma_control[0];
-  assign \$93  = idle_for != 6'h20;
-  assign \$94  = idle_for + 1'h1;
+  assign \$78  = pooling & running;
+  assign \$79  = \$77  | \$78 ;
+  assign \$80  = | { m_axis_state__tvalid, m_axis_nonpopular__tvalid, m_axis_popular__tvalid };
+  assign active = \$79  | \$80 ;
+  assign \$81  = idle_for != 6'h20;
+  assign \$82  = active | \$81 ;
+  assign core_clk_enable = \$82  | rst;
+  assign \$83  = dma_irq_status & dma_irq_enable;
+  assign \$84  = | \$83 ;
+  assign irq = \irq$759  | \$84 ;
+  assign \$85  = ring_lo_write & dma_control[0];
+  assign \$87  = ring_hi_write & dma_control[0];
+  assign \$89  = cpl_lo_write & dma_control[0];
+  assign \$91  = cpl_hi_write & dma_control[0];
+  assign \$93  = ring_size_write & dma_control[0];
+  assign \$95  = idle_for != 6'h20;
+  assign \$96  = idle_for + 1'h1;
   always @(posedge clk)
-    waited <= \$95 ;
+    waited <= \$97 ;
   always @(posedge clk)
-    ring_lo <= \$96 ;
+    ring_lo <= \$98 ;
   always @(posedge clk)
-    ring_hi <= \$97 ;
+    ring_hi <= \$99 ;
   always @(posedge clk)
-    cpl_lo <= \$98 ;
+    cpl_lo <= \$100 ;
   always @(posedge clk)
-    cpl_hi <= \$99 ;
+    cpl_hi <= \$101 ;
   always @(posedge clk)
-    ring_size <= \$100 ;
+    ring_size <= \$102 ;
   always @(posedge clk)
-    idle_for <= \$101 ;
+    idle_for <= \$103 ;
   hotline_accounts accounts (
     .core(core),
     .dma_core(dma_core),
-    .dma_cycles(\busy$683 ),
+    .dma_cycles(\busy$685 ),
     .dma_overhead(dma_overhead),
     .dma_read(dma_read),
     .dma_reduce(dma_reduce),
@@ -3504,7 +3510,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .useful(useful),
     .write(write)
   );
-  hotline_stream_core \core$759  (
+  hotline_stream_core \core$762  (
     .busy(core_busy),
     .clk(core_clk),
     .command(command),
@@ -3513,7 +3519,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .errors(core_errors),
     .finished(finished),
     .index_bits(index_bits),
-    .irq(\irq$756 ),
+    .irq(\irq$759 ),
     .list_bank(list_bank),
     .list_count(list_count),
     .list_held(list_held),
@@ -3535,32 +3541,32 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .m_axis_state_tvalid(m_axis_state__tvalid),
     .phase(phase),
     .rst(rst),
-    .s_axil_araddr(\s_axil__araddr$99 ),
-    .s_axil_arprot(\s_axil__arprot$101 ),
+    .s_axil_araddr(\s_axil__araddr$101 ),
+    .s_axil_arprot(\s_axil__arprot$103 ),
     .s_axil_arready(lower__arready),
-    .s_axil_arvalid(\s_axil__arvalid$105 ),
-    .s_axil_awaddr(\s_axil__awaddr$107 ),
-    .s_axil_awprot(\s_axil__awprot$109 ),
+    .s_axil_arvalid(\s_axil__arvalid$107 ),
+    .s_axil_awaddr(\s_axil__awaddr$109 ),
+    .s_axil_awprot(\s_axil__awprot$111 ),
     .s_axil_awready(lower__awready),
-    .s_axil_awvalid(\s_axil__awvalid$113 ),
-    .s_axil_bready(\s_axil__bready$115 ),
+    .s_axil_awvalid(\s_axil__awvalid$115 ),
+    .s_axil_bready(\s_axil__bready$117 ),
     .s_axil_bresp(lower__bresp),
     .s_axil_bvalid(lower__bvalid),
     .s_axil_rdata(lower__rdata),
-    .s_axil_rready(\s_axil__rready$123 ),
+    .s_axil_rready(\s_axil__rready$125 ),
     .s_axil_rresp(lower__rresp),
     .s_axil_rvalid(lower__rvalid),
-    .s_axil_wdata(\s_axil__wdata$129 ),
+    .s_axil_wdata(\s_axil__wdata$131 ),
     .s_axil_wready(lower__wready),
-    .s_axil_wstrb(\s_axil__wstrb$133 ),
-    .s_axil_wvalid(\s_axil__wvalid$135 ),
-    .s_axis_lookup_tdata(\$108 [255:0]),
-    .s_axis_lookup_tkeep({ \$108 [259], \$108 [259], \$108 [259], \$108 [259], \$108 [259], \$108 [259], \$108 [259], \$108 [259:258], \$108 [258], \$108 [258], \$108 [258], \$108 [258], \$108 [258], \$108 [258], \$108 [258:257], \$108 [257], \$108 [257], \$108 [257], \$108 [257], \$108 [257], \$108 [257], \$108 [257:256], \$108 [256], \$108 [256], \$108 [256], \$108 [256], \$108 [256], \$108 [256], \$108 [256] }),
-    .s_axis_lookup_tlast(\$108 [260]),
+    .s_axil_wstrb(\s_axil__wstrb$135 ),
+    .s_axil_wvalid(\s_axil__wvalid$137 ),
+    .s_axis_lookup_tdata(\$110 [255:0]),
+    .s_axis_lookup_tkeep({ \$110 [259], \$110 [259], \$110 [259], \$110 [259], \$110 [259], \$110 [259], \$110 [259], \$110 [259:258], \$110 [258], \$110 [258], \$110 [258], \$110 [258], \$110 [258], \$110 [258], \$110 [258:257], \$110 [257], \$110 [257], \$110 [257], \$110 [257], \$110 [257], \$110 [257], \$110 [257:256], \$110 [256], \$110 [256], \$110 [256], \$110 [256], \$110 [256], \$110 [256], \$110 [256] }),
+    .s_axis_lookup_tlast(\$110 [260]),
     .s_axis_lookup_tready(s_axis_lookup__tready),
     .s_axis_lookup_tvalid(s_axis_lookup__tvalid),
-    .s_axis_state_tdata(\$109 [255:0]),
-    .s_axis_state_tlast(\$109 [256]),
+    .s_axis_state_tdata(\$111 [255:0]),
+    .s_axis_state_tlast(\$111 [256]),
     .s_axis_state_tready(s_axis_state__tready),
     .s_axis_state_tvalid(s_axis_state__tvalid),
     .shell_clk(clk),
@@ -3577,13 +3583,13 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .bytes_read_value(bytes_read_value),
     .bytes_written(bytes_written),
     .bytes_written_value(bytes_written_value),
-    .clear(\clear$695 ),
+    .clear(\clear$697 ),
     .clk(clk),
     .descriptors(completed),
     .descriptors_value(descriptors_value),
     .dma_core(dma_core),
     .dma_core_value(dma_core_value),
-    .dma_cycles(\busy$683 ),
+    .dma_cycles(\busy$685 ),
     .dma_cycles_value(dma_cycles_value),
     .dma_overhead(dma_overhead),
     .dma_overhead_value(dma_overhead_value),
@@ -3603,23 +3609,23 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .snapshot(snapshot)
   );
   hotline_csr csr (
-    .bus__araddr(\s_axil__araddr$99 ),
+    .bus__araddr(\s_axil__araddr$101 ),
     .bus__arready(upper__arready),
-    .bus__arvalid(\bus__arvalid$143 ),
-    .bus__awaddr(\s_axil__awaddr$107 ),
+    .bus__arvalid(\bus__arvalid$145 ),
+    .bus__awaddr(\s_axil__awaddr$109 ),
     .bus__awready(upper__awready),
-    .bus__awvalid(\bus__awvalid$151 ),
-    .bus__bready(\bus__bready$153 ),
+    .bus__awvalid(\bus__awvalid$153 ),
+    .bus__bready(\bus__bready$155 ),
     .bus__bresp(upper__bresp),
     .bus__bvalid(upper__bvalid),
     .bus__rdata(upper__rdata),
-    .bus__rready(\bus__rready$161 ),
+    .bus__rready(\bus__rready$163 ),
     .bus__rresp(upper__rresp),
     .bus__rvalid(upper__rvalid),
-    .bus__wdata(\s_axil__wdata$129 ),
+    .bus__wdata(\s_axil__wdata$131 ),
     .bus__wready(upper__wready),
-    .bus__wstrb(\s_axil__wstrb$133 ),
-    .bus__wvalid(\bus__wvalid$173 ),
+    .bus__wstrb(\s_axil__wstrb$135 ),
+    .bus__wvalid(\bus__wvalid$175 ),
     .clk(clk),
     .cpl_hi(cpl_hi),
     .cpl_lo(cpl_lo),
@@ -3628,32 +3634,32 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .dma_delay(delay),
     .dma_irq_enable(dma_irq_enable),
     .dma_irq_status(dma_irq_status),
-    .\port$1322$0 (outstanding),
-    .\port$2075$0 (\outstanding$283 ),
+    .\port$1324$0 (outstanding),
+    .\port$2077$0 (\outstanding$285 ),
     .\port$23$0 (\$7 ),
     .\port$25$0 (\$9 ),
     .\port$29$0 (\$13 ),
-    .\port$3781$0 (producer),
-    .\port$3783$0 (\cpl_consumer$292 ),
-    .\port$3789$0 (consumer),
-    .\port$3791$0 (\cpl_producer$290 ),
-    .\port$3794$0 (failed),
-    .\port$3815$0 (waits),
-    .\port$3832$0 (lost),
-    .\port$4424$0 (descriptors_value),
-    .\port$4428$0 (failed_descriptors_value),
-    .\port$4432$0 (rows_gathered_value),
-    .\port$4436$0 (bytes_read_value),
-    .\port$4440$0 (bytes_written_value),
-    .\port$4444$0 (dma_cycles_value),
-    .\port$4448$0 (dma_useful_value),
-    .\port$4452$0 (dma_core_value),
-    .\port$4456$0 (dma_read_value),
-    .\port$4460$0 (dma_write_value),
-    .\port$4464$0 (dma_reduce_value),
-    .\port$4468$0 (dma_overhead_value),
-    .\port$709$0 (interrupt),
-    .\port$807$0 (running),
+    .\port$3789$0 (producer),
+    .\port$3791$0 (\cpl_consumer$294 ),
+    .\port$3797$0 (consumer),
+    .\port$3799$0 (\cpl_producer$292 ),
+    .\port$3802$0 (failed),
+    .\port$3823$0 (waits),
+    .\port$3840$0 (lost),
+    .\port$4432$0 (descriptors_value),
+    .\port$4436$0 (failed_descriptors_value),
+    .\port$4440$0 (rows_gathered_value),
+    .\port$4444$0 (bytes_read_value),
+    .\port$4448$0 (bytes_written_value),
+    .\port$4452$0 (dma_cycles_value),
+    .\port$4456$0 (dma_useful_value),
+    .\port$4460$0 (dma_core_value),
+    .\port$4464$0 (dma_read_value),
+    .\port$4468$0 (dma_write_value),
+    .\port$4472$0 (dma_reduce_value),
+    .\port$4476$0 (dma_overhead_value),
+    .\port$711$0 (interrupt),
+    .\port$809$0 (running),
     .ring_hi(ring_hi),
     .ring_lo(ring_lo),
     .ring_size(ring_size),
@@ -3668,7 +3674,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .select_ring_size(ring_size_write),
     .select_table_stride(table_write),
     .table_hi(table_hi),
-    .table_index(\table_index$471 ),
+    .table_index(\table_index$473 ),
     .table_lo(table_lo),
     .table_rows(table_rows),
     .window_0_control(window_0_control),
@@ -3718,17 +3724,17 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .output__payload(descriptors__payload),
     .output__ready(output__ready),
     .output__valid(descriptors__valid),
-    .\port$1315$0 (\$102 ),
-    .\port$1316$0 (\$103 ),
-    .\port$3616$0 (ring_lo),
-    .\port$3618$0 (ring_hi),
-    .\port$3908$0 (\$104 ),
-    .request__payload(\request__payload$577 ),
+    .\port$1317$0 (\$104 ),
+    .\port$1318$0 (\$105 ),
+    .\port$3624$0 (ring_lo),
+    .\port$3626$0 (ring_hi),
+    .\port$3916$0 (\$106 ),
+    .request__payload(\request__payload$579 ),
     .request__ready(request__ready),
     .request__valid(request__valid),
     .rst(rst)
   );
-  hotline_read \read$765  (
+  hotline_read \read$768  (
     .abort(abort),
     .araddr(m_axi__araddr),
     .arid(m_axi__arid),
@@ -3737,43 +3743,43 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .arvalid(m_axi__arvalid),
     .clk(clk),
     .data__ready(data__ready),
-    .data__valid(\data__valid$594 ),
+    .data__valid(\data__valid$596 ),
     .fault__address(fault__address),
     .fault__kind(fault__kind),
     .idle(idle),
     .outstanding(outstanding),
-    .\port$1315$0 (\$102 ),
-    .\port$1316$0 (\$103 ),
-    .\port$3712$12 (window_0_lo[31:12]),
-    .\port$3714$0 (window_0_hi),
-    .\port$3718$0 (window_0_control[1:0]),
-    .\port$3720$12 (window_1_lo[31:12]),
-    .\port$3722$0 (window_1_hi),
-    .\port$3726$0 (window_1_control[1:0]),
-    .\port$3728$12 (window_2_lo[31:12]),
-    .\port$3730$0 (window_2_hi),
-    .\port$3734$0 (window_2_control[1:0]),
-    .\port$3736$12 (window_3_lo[31:12]),
-    .\port$3738$0 (window_3_hi),
-    .\port$3742$0 (window_3_control[1:0]),
-    .\port$3744$12 (window_4_lo[31:12]),
-    .\port$3746$0 (window_4_hi),
-    .\port$3750$0 (window_4_control[1:0]),
-    .\port$3752$12 (window_5_lo[31:12]),
-    .\port$3754$0 (window_5_hi),
-    .\port$3758$0 (window_5_control[1:0]),
-    .\port$3760$12 (window_6_lo[31:12]),
-    .\port$3762$0 (window_6_hi),
-    .\port$3766$0 (window_6_control[1:0]),
-    .\port$3768$12 (window_7_lo[31:12]),
-    .\port$3770$0 (window_7_hi),
-    .\port$3774$0 (window_7_control[1:0]),
-    .\port$3908$0 (\$104 ),
+    .\port$1317$0 (\$104 ),
+    .\port$1318$0 (\$105 ),
+    .\port$3720$12 (window_0_lo[31:12]),
+    .\port$3722$0 (window_0_hi),
+    .\port$3726$0 (window_0_control[1:0]),
+    .\port$3728$12 (window_1_lo[31:12]),
+    .\port$3730$0 (window_1_hi),
+    .\port$3734$0 (window_1_control[1:0]),
+    .\port$3736$12 (window_2_lo[31:12]),
+    .\port$3738$0 (window_2_hi),
+    .\port$3742$0 (window_2_control[1:0]),
+    .\port$3744$12 (window_3_lo[31:12]),
+    .\port$3746$0 (window_3_hi),
+    .\port$3750$0 (window_3_control[1:0]),
+    .\port$3752$12 (window_4_lo[31:12]),
+    .\port$3754$0 (window_4_hi),
+    .\port$3758$0 (window_4_control[1:0]),
+    .\port$3760$12 (window_5_lo[31:12]),
+    .\port$3762$0 (window_5_hi),
+    .\port$3766$0 (window_5_control[1:0]),
+    .\port$3768$12 (window_6_lo[31:12]),
+    .\port$3770$0 (window_6_hi),
+    .\port$3774$0 (window_6_control[1:0]),
+    .\port$3776$12 (window_7_lo[31:12]),
+    .\port$3778$0 (window_7_hi),
+    .\port$3782$0 (window_7_control[1:0]),
+    .\port$3916$0 (\$106 ),
     .rdata(m_axi_rdata),
     .read__addr(m_axi_rid),
     .request__payload(request__payload),
-    .request__ready(\request__ready$574 ),
-    .request__valid(\request__valid$578 ),
+    .request__ready(\request__ready$576 ),
+    .request__valid(\request__valid$580 ),
     .rresp(m_axi_rresp),
     .rst(rst),
     .rvalid(m_axi_rvalid),
@@ -3793,10 +3799,10 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .coalesce(dma_coalesce[15:0]),
     .completed(completed),
     .consumer(consumer),
-    .cpl_consumer(\cpl_consumer$292 ),
+    .cpl_consumer(\cpl_consumer$294 ),
     .cpl_consumer_write(cpl_consumer_write),
     .cpl_entry(cpl_entry),
-    .cpl_producer(\cpl_producer$290 ),
+    .cpl_producer(\cpl_producer$292 ),
     .delay(delay),
     .doorbell_error(doorbell_error),
     .entry(entry),
@@ -3812,33 +3818,35 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .write_data(write_data)
   );
   hotline_rows rows (
-    .beyond_table(\beyond_table$670 ),
+    .beyond_table(\beyond_table$672 ),
     .came(rows_gathered),
     .clk(clk),
     .data__valid(list_data__valid),
-    .\done$106 (\done$666 ),
+    .\done$110 (\done$668 ),
+    .gated_clk(core_clk),
     .held_back(reduce),
     .input__valid(rows__valid),
     .it(it),
     .keys__ready(keys__ready),
     .keys__valid(keys__valid),
-    .list_bank(\list_bank$498 ),
+    .list_bank(\list_bank$500 ),
     .list_count(list_count),
-    .list_held(\list_held$501 ),
+    .list_held(\list_held$503 ),
     .list_key(list_key),
     .list_number(list_number),
     .list_request__valid(list_request__valid),
     .names__payload(keys__payload),
-    .\output__payload$93 (\rows__payload$610 ),
-    .\output__ready$95 (\output__ready$612 ),
-    .\output__valid$97 (\rows__valid$614 ),
-    .\port$1315$0 (\$102 ),
-    .\port$1316$0 (\$103 ),
-    .\port$3908$0 (\$104 ),
-    .\port$4284$0 (\$110 ),
-    .\port$4288$0 (\$111 ),
-    .\port$4310$0 (\$112 ),
-    .\port$4314$0 (\$113 ),
+    .\output__payload$97 (\rows__payload$612 ),
+    .\output__ready$95 (\output__ready$614 ),
+    .\output__valid$99 (\rows__valid$616 ),
+    .pooling(pooling),
+    .\port$1317$0 (\$104 ),
+    .\port$1318$0 (\$105 ),
+    .\port$3916$0 (\$106 ),
+    .\port$4292$0 (\$112 ),
+    .\port$4296$0 (\$113 ),
+    .\port$4318$0 (\$114 ),
+    .\port$4322$0 (\$115 ),
     .request__ready(list_request__ready),
     .row_request__ready(row_request__ready),
     .row_request__valid(row_request__valid),
@@ -3847,15 +3855,15 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .\start$5 (start),
     .\stop$1 (abort),
     .\table (\table ),
-    .table_index(\table_index$471 [7:0]),
+    .table_index(\table_index$473 [7:0]),
     .table_write(table_write),
-    .unknown_table(\unknown_table$668 )
+    .unknown_table(\unknown_table$670 )
   );
   hotline_sequencer sequencer (
     .abort(abort),
     .\begin (\begin ),
     .beyond_table(beyond_table),
-    .channel_idle(\$107 ),
+    .channel_idle(\$109 ),
     .clk(clk),
     .command(command),
     .command_write(command_write),
@@ -3876,45 +3884,45 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .listed(listed),
     .load(load),
     .lost(lost),
-    .moved(\moved$664 ),
+    .moved(\moved$666 ),
     .nonpopular_words(nonpopular_words),
     .phase(phase),
     .popular_samples(popular_samples),
     .popular_words(popular_words),
-    .\port$2077$0 (\$105 ),
-    .\port$2078$0 (\$106 ),
-    .\port$3620$0 (cpl_lo),
-    .\port$3622$0 (cpl_hi),
-    .\port$3712$12 (window_0_lo[31:12]),
-    .\port$3714$0 (window_0_hi),
-    .\port$3718$0 (window_0_control[1:0]),
-    .\port$3720$12 (window_1_lo[31:12]),
-    .\port$3722$0 (window_1_hi),
-    .\port$3726$0 (window_1_control[1:0]),
-    .\port$3728$12 (window_2_lo[31:12]),
-    .\port$3730$0 (window_2_hi),
-    .\port$3734$0 (window_2_control[1:0]),
-    .\port$3736$12 (window_3_lo[31:12]),
-    .\port$3738$0 (window_3_hi),
-    .\port$3742$0 (window_3_control[1:0]),
-    .\port$3744$12 (window_4_lo[31:12]),
-    .\port$3746$0 (window_4_hi),
-    .\port$3750$0 (window_4_control[1:0]),
-    .\port$3752$12 (window_5_lo[31:12]),
-    .\port$3754$0 (window_5_hi),
-    .\port$3758$0 (window_5_control[1:0]),
-    .\port$3760$12 (window_6_lo[31:12]),
-    .\port$3762$0 (window_6_hi),
-    .\port$3766$0 (window_6_control[1:0]),
-    .\port$3768$12 (window_7_lo[31:12]),
-    .\port$3770$0 (window_7_hi),
-    .\port$3774$0 (window_7_control[1:0]),
+    .\port$2079$0 (\$107 ),
+    .\port$2080$0 (\$108 ),
+    .\port$3628$0 (cpl_lo),
+    .\port$3630$0 (cpl_hi),
+    .\port$3720$12 (window_0_lo[31:12]),
+    .\port$3722$0 (window_0_hi),
+    .\port$3726$0 (window_0_control[1:0]),
+    .\port$3728$12 (window_1_lo[31:12]),
+    .\port$3730$0 (window_1_hi),
+    .\port$3734$0 (window_1_control[1:0]),
+    .\port$3736$12 (window_2_lo[31:12]),
+    .\port$3738$0 (window_2_hi),
+    .\port$3742$0 (window_2_control[1:0]),
+    .\port$3744$12 (window_3_lo[31:12]),
+    .\port$3746$0 (window_3_hi),
+    .\port$3750$0 (window_3_control[1:0]),
+    .\port$3752$12 (window_4_lo[31:12]),
+    .\port$3754$0 (window_4_hi),
+    .\port$3758$0 (window_4_control[1:0]),
+    .\port$3760$12 (window_5_lo[31:12]),
+    .\port$3762$0 (window_5_hi),
+    .\port$3766$0 (window_5_control[1:0]),
+    .\port$3768$12 (window_6_lo[31:12]),
+    .\port$3770$0 (window_6_hi),
+    .\port$3774$0 (window_6_control[1:0]),
+    .\port$3776$12 (window_7_lo[31:12]),
+    .\port$3778$0 (window_7_hi),
+    .\port$3782$0 (window_7_control[1:0]),
     .quiet(quiet),
     .read_fault__address(fault__address),
     .read_fault__kind(read_fault__kind),
-    .request__payload(\request__payload$584 ),
-    .request__ready(\request__ready$582 ),
-    .request__valid(\request__valid$583 ),
+    .request__payload(\request__payload$586 ),
+    .request__ready(\request__ready$584 ),
+    .request__valid(\request__valid$585 ),
     .room(room),
     .rst(rst),
     .running(running),
@@ -3977,40 +3985,40 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .bus__wstrb(s_axil_wstrb),
     .bus__wvalid(s_axil_wvalid),
     .clk(clk),
-    .lower__araddr(\s_axil__araddr$99 ),
-    .lower__arprot(\s_axil__arprot$101 ),
+    .lower__araddr(\s_axil__araddr$101 ),
+    .lower__arprot(\s_axil__arprot$103 ),
     .lower__arready(lower__arready),
-    .lower__arvalid(\s_axil__arvalid$105 ),
-    .lower__awaddr(\s_axil__awaddr$107 ),
-    .lower__awprot(\s_axil__awprot$109 ),
+    .lower__arvalid(\s_axil__arvalid$107 ),
+    .lower__awaddr(\s_axil__awaddr$109 ),
+    .lower__awprot(\s_axil__awprot$111 ),
     .lower__awready(lower__awready),
-    .lower__awvalid(\s_axil__awvalid$113 ),
-    .lower__bready(\s_axil__bready$115 ),
+    .lower__awvalid(\s_axil__awvalid$115 ),
+    .lower__bready(\s_axil__bready$117 ),
     .lower__bresp(lower__bresp),
     .lower__bvalid(lower__bvalid),
     .lower__rdata(lower__rdata),
-    .lower__rready(\s_axil__rready$123 ),
+    .lower__rready(\s_axil__rready$125 ),
     .lower__rresp(lower__rresp),
     .lower__rvalid(lower__rvalid),
-    .lower__wdata(\s_axil__wdata$129 ),
+    .lower__wdata(\s_axil__wdata$131 ),
     .lower__wready(lower__wready),
-    .lower__wstrb(\s_axil__wstrb$133 ),
-    .lower__wvalid(\s_axil__wvalid$135 ),
+    .lower__wstrb(\s_axil__wstrb$135 ),
+    .lower__wvalid(\s_axil__wvalid$137 ),
     .lower_busy(lower_busy),
     .rst(rst),
     .upper__arready(upper__arready),
-    .upper__arvalid(\bus__arvalid$143 ),
+    .upper__arvalid(\bus__arvalid$145 ),
     .upper__awready(upper__awready),
-    .upper__awvalid(\bus__awvalid$151 ),
-    .upper__bready(\bus__bready$153 ),
+    .upper__awvalid(\bus__awvalid$153 ),
+    .upper__bready(\bus__bready$155 ),
     .upper__bresp(upper__bresp),
     .upper__bvalid(upper__bvalid),
     .upper__rdata(upper__rdata),
-    .upper__rready(\bus__rready$161 ),
+    .upper__rready(\bus__rready$163 ),
     .upper__rresp(upper__rresp),
     .upper__rvalid(upper__rvalid),
     .upper__wready(upper__wready),
-    .upper__wvalid(\bus__wvalid$173 )
+    .upper__wvalid(\bus__wvalid$175 )
   );
   hotline_streams streams (
     .\begin (\begin ),
@@ -4027,8 +4035,8 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .completion_words__payload(completion_words__payload),
     .completion_words__ready(completion_words__ready),
     .completion_words__valid(completion_words__valid),
-    .data__ready(\data__ready$598 ),
-    .data__valid(\data__valid$597 ),
+    .data__ready(\data__ready$600 ),
+    .data__valid(\data__valid$599 ),
     .done(done),
     .finished(finished),
     .flush(flush),
@@ -4060,19 +4068,19 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .m_axis_state__tready(m_axis_state__tready),
     .m_axis_state__tvalid(m_axis_state__tvalid),
     .nonpopular_words(nonpopular_words),
-    .output__payload(\$108 ),
-    .\output__payload$23 (\$109 ),
+    .output__payload(\$110 ),
+    .\output__payload$23 (\$111 ),
     .output__ready(s_axis_lookup__tready),
     .\output__ready$115 (channels__2__ready),
     .\output__ready$27 (s_axis_state__tready),
     .popular_samples(popular_samples),
     .popular_words(popular_words),
-    .\port$1315$0 (\$102 ),
-    .\port$1316$0 (\$103 ),
-    .\port$3908$0 (\$104 ),
-    .rows__payload(\rows__payload$610 ),
-    .rows__ready(\output__ready$612 ),
-    .rows__valid(\rows__valid$614 ),
+    .\port$1317$0 (\$104 ),
+    .\port$1318$0 (\$105 ),
+    .\port$3916$0 (\$106 ),
+    .rows__payload(\rows__payload$612 ),
+    .rows__ready(\output__ready$614 ),
+    .rows__valid(\rows__valid$616 ),
     .rst(rst),
     .s_axis_lookup__tvalid(s_axis_lookup__tvalid),
     .s_axis_state__tvalid(s_axis_state__tvalid),
@@ -4080,7 +4088,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .state_moved(state_moved),
     .verdicts__ready(verdicts__ready)
   );
-  hotline_write \write$766  (
+  hotline_write \write$769  (
     .abort(abort),
     .awaddr(m_axi__awaddr),
     .awid(m_axi__awid),
@@ -4103,35 +4111,35 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .fault__address(write_fault__address),
     .fault__kind(write_fault__kind),
     .fault__known(write_fault__known),
-    .outstanding(\outstanding$283 ),
-    .\port$2077$0 (\$105 ),
-    .\port$2078$0 (\$106 ),
+    .outstanding(\outstanding$285 ),
     .\port$2079$0 (\$107 ),
-    .\port$3712$12 (window_0_lo[31:12]),
-    .\port$3714$0 (window_0_hi),
-    .\port$3718$0 (window_0_control[1:0]),
-    .\port$3720$12 (window_1_lo[31:12]),
-    .\port$3722$0 (window_1_hi),
-    .\port$3726$0 (window_1_control[1:0]),
-    .\port$3728$12 (window_2_lo[31:12]),
-    .\port$3730$0 (window_2_hi),
-    .\port$3734$0 (window_2_control[1:0]),
-    .\port$3736$12 (window_3_lo[31:12]),
-    .\port$3738$0 (window_3_hi),
-    .\port$3742$0 (window_3_control[1:0]),
-    .\port$3744$12 (window_4_lo[31:12]),
-    .\port$3746$0 (window_4_hi),
-    .\port$3750$0 (window_4_control[1:0]),
-    .\port$3752$12 (window_5_lo[31:12]),
-    .\port$3754$0 (window_5_hi),
-    .\port$3758$0 (window_5_control[1:0]),
-    .\port$3760$12 (window_6_lo[31:12]),
-    .\port$3762$0 (window_6_hi),
-    .\port$3766$0 (window_6_control[1:0]),
-    .\port$3768$12 (window_7_lo[31:12]),
-    .\port$3770$0 (window_7_hi),
-    .\port$3774$0 (window_7_control[1:0]),
-    .\port$3818$0 (load),
+    .\port$2080$0 (\$108 ),
+    .\port$2081$0 (\$109 ),
+    .\port$3720$12 (window_0_lo[31:12]),
+    .\port$3722$0 (window_0_hi),
+    .\port$3726$0 (window_0_control[1:0]),
+    .\port$3728$12 (window_1_lo[31:12]),
+    .\port$3730$0 (window_1_hi),
+    .\port$3734$0 (window_1_control[1:0]),
+    .\port$3736$12 (window_2_lo[31:12]),
+    .\port$3738$0 (window_2_hi),
+    .\port$3742$0 (window_2_control[1:0]),
+    .\port$3744$12 (window_3_lo[31:12]),
+    .\port$3746$0 (window_3_hi),
+    .\port$3750$0 (window_3_control[1:0]),
+    .\port$3752$12 (window_4_lo[31:12]),
+    .\port$3754$0 (window_4_hi),
+    .\port$3758$0 (window_4_control[1:0]),
+    .\port$3760$12 (window_5_lo[31:12]),
+    .\port$3762$0 (window_5_hi),
+    .\port$3766$0 (window_5_control[1:0]),
+    .\port$3768$12 (window_6_lo[31:12]),
+    .\port$3770$0 (window_6_hi),
+    .\port$3774$0 (window_6_control[1:0]),
+    .\port$3776$12 (window_7_lo[31:12]),
+    .\port$3778$0 (window_7_hi),
+    .\port$3782$0 (window_7_control[1:0]),
+    .\port$3826$0 (load),
     .rst(rst),
     .target(channels__0__target),
     .\target$10 (channels__1__target),
@@ -4173,50 +4181,50 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     request__payload = 94'h000000000000000000000000;
     if (\$22 ) begin
-      request__payload = \request__payload$577 ;
+      request__payload = \request__payload$579 ;
     end
     if (\$27 ) begin
-      request__payload = { \$110 , \$111  };
+      request__payload = { \$112 , \$113  };
     end
     if (\$34 ) begin
-      request__payload = \request__payload$584 ;
+      request__payload = \request__payload$586 ;
     end
     if (\$43 ) begin
-      request__payload = { \$112 , \$113  };
+      request__payload = { \$114 , \$115  };
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \request__valid$578  = 1'h0;
+    \request__valid$580  = 1'h0;
     if (\$22 ) begin
-      \request__valid$578  = 1'h1;
+      \request__valid$580  = 1'h1;
     end
     if (\$27 ) begin
-      \request__valid$578  = 1'h1;
+      \request__valid$580  = 1'h1;
     end
     if (\$34 ) begin
-      \request__valid$578  = 1'h1;
+      \request__valid$580  = 1'h1;
     end
     if (\$43 ) begin
-      \request__valid$578  = 1'h1;
+      \request__valid$580  = 1'h1;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     data__valid = 1'h0;
-    casez (\$104 [3:2])
+    casez (\$106 [3:2])
       2'h0:
-          data__valid = \data__valid$594 ;
+          data__valid = \data__valid$596 ;
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     (* full_case = 32'd1 *)
-    casez (\$104 [3:2])
+    casez (\$106 [3:2])
       2'h0:
           data__ready = 1'h1;
       2'h1:
-          data__ready = \data__ready$598 ;
+          data__ready = \data__ready$600 ;
       2'h2:
           data__ready = 1'h1;
       2'h3:
@@ -4225,31 +4233,31 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \data__valid$597  = 1'h0;
-    casez (\$104 [3:2])
+    \data__valid$599  = 1'h0;
+    casez (\$106 [3:2])
       2'h0:
           /* empty */;
       2'h1:
-          \data__valid$597  = \data__valid$594 ;
+          \data__valid$599  = \data__valid$596 ;
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     list_data__valid = 1'h0;
-    casez (\$104 [3:2])
+    casez (\$106 [3:2])
       2'h0:
           /* empty */;
       2'h1:
           /* empty */;
       2'h2:
-          list_data__valid = \data__valid$594 ;
+          list_data__valid = \data__valid$596 ;
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     rows__valid = 1'h0;
     (* full_case = 32'd1 *)
-    casez (\$104 [3:2])
+    casez (\$106 [3:2])
       2'h0:
           /* empty */;
       2'h1:
@@ -4257,44 +4265,22 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
       2'h2:
           /* empty */;
       2'h3:
-          rows__valid = \data__valid$594 ;
+          rows__valid = \data__valid$596 ;
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$95  = waits;
+    \$97  = waits;
     if (rst) begin
-      \$95  = 1'h0;
+      \$97  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$96  = ring_lo;
-    if (\$83 ) begin
-    end else if (ring_lo_write) begin
-      \$96  = \$84 ;
-    end
-    if (rst) begin
-      \$96  = 32'd0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$97  = ring_hi;
+    \$98  = ring_lo;
     if (\$85 ) begin
-    end else if (ring_hi_write) begin
-      \$97  = \$86 ;
-    end
-    if (rst) begin
-      \$97  = 32'd0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$98  = cpl_lo;
-    if (\$87 ) begin
-    end else if (cpl_lo_write) begin
-      \$98  = \$88 ;
+    end else if (ring_lo_write) begin
+      \$98  = \$86 ;
     end
     if (rst) begin
       \$98  = 32'd0;
@@ -4302,10 +4288,10 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$99  = cpl_hi;
-    if (\$89 ) begin
-    end else if (cpl_hi_write) begin
-      \$99  = \$90 ;
+    \$99  = ring_hi;
+    if (\$87 ) begin
+    end else if (ring_hi_write) begin
+      \$99  = \$88 ;
     end
     if (rst) begin
       \$99  = 32'd0;
@@ -4313,10 +4299,10 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$100  = ring_size;
-    if (\$91 ) begin
-    end else if (ring_size_write) begin
-      \$100  = \$92 ;
+    \$100  = cpl_lo;
+    if (\$89 ) begin
+    end else if (cpl_lo_write) begin
+      \$100  = \$90 ;
     end
     if (rst) begin
       \$100  = 32'd0;
@@ -4324,16 +4310,39 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$101  = idle_for;
-    if (active) begin
-      \$101  = 6'h00;
-    end else if (\$93 ) begin
-      \$101  = \$94 [5:0];
+    \$101  = cpl_hi;
+    if (\$91 ) begin
+    end else if (cpl_hi_write) begin
+      \$101  = \$92 ;
     end
     if (rst) begin
-      \$101  = 6'h00;
+      \$101  = 32'd0;
     end
   end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$102  = ring_size;
+    if (\$93 ) begin
+    end else if (ring_size_write) begin
+      \$102  = \$94 ;
+    end
+    if (rst) begin
+      \$102  = 32'd0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$103  = idle_for;
+    if (active) begin
+      \$103  = 6'h00;
+    end else if (\$95 ) begin
+      \$103  = \$96 [5:0];
+    end
+    if (rst) begin
+      \$103  = 6'h00;
+    end
+  end
+  assign gated_clk = core_clk;
   assign bus__araddr = s_axil_araddr;
   assign bus__arprot = s_axil_arprot;
   assign bus__arvalid = s_axil_arvalid;
@@ -4354,16 +4363,16 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   assign rdata = m_axi_rdata;
   assign rresp = m_axi_rresp;
   assign rvalid = m_axi_rvalid;
-  assign cpl_producer = { 16'h0000, \cpl_producer$290  };
-  assign cpl_consumer = { 16'h0000, \cpl_consumer$292  };
+  assign cpl_producer = { 16'h0000, \cpl_producer$292  };
+  assign cpl_consumer = { 16'h0000, \cpl_consumer$294  };
   assign log2_size = \$15 [3:0];
   assign coalesce = dma_coalesce[15:0];
   assign enable = dma_control[0];
-  assign table_index = \table_index$471 [7:0];
+  assign table_index = \table_index$473 [7:0];
   assign state_rows = \$19 [31:0];
-  assign rows__payload = { \$102 , \$104 , \$103  };
+  assign rows__payload = { \$104 , \$106 , \$105  };
   assign fault__known = 1'h1;
-  assign channel_idle = { \$107 , \$106 , \$105  };
+  assign channel_idle = { \$109 , \$108 , \$107  };
   assign s_axil_awready = s_axil__awready;
   assign s_axil_wready = s_axil__wready;
   assign s_axil_bresp = s_axil__bresp;
@@ -4402,7 +4411,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   assign \table [91:60] = table_rows;
   assign \table [59:0] = { table_hi, table_lo[31:4] };
   assign \$20  = 1'h1;
-  assign request__ready = \request__ready$574 ;
+  assign request__ready = \request__ready$576 ;
   assign \$21  = 1'h1;
   assign \$22  = request__valid;
   assign \$23  = request__valid;
@@ -4412,17 +4421,17 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   assign \$35  = request__valid;
   assign \$39  = request__valid;
   assign \$68  = m_axi_rvalid;
-  assign \$84 [5:0] = 6'h00;
-  assign \$84 [31:6] = write_data[31:6];
-  assign \$86  = write_data;
-  assign \$88 [5:0] = 6'h00;
-  assign \$88 [31:6] = write_data[31:6];
-  assign \$90  = write_data;
-  assign \$92 [31:4] = 28'h0000000;
-  assign \$92 [3:0] = write_data[3:0];
+  assign \$86 [5:0] = 6'h00;
+  assign \$86 [31:6] = write_data[31:6];
+  assign \$88  = write_data;
+  assign \$90 [5:0] = 6'h00;
+  assign \$90 [31:6] = write_data[31:6];
+  assign \$92  = write_data;
+  assign \$94 [31:4] = 28'h0000000;
+  assign \$94 [3:0] = write_data[3:0];
 endmodule
 
-module hotline_fetch(rst, request__ready, available, entry, \port$1315$0 , \port$1316$0 , data__valid, \port$3616$0 , \port$3618$0 , enable, request__payload, fetched, failed, output__valid, busy, request__valid, address, output__payload, output__ready, \port$3908$0 , clk
+module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port$1318$0 , data__valid, \port$3624$0 , \port$3626$0 , enable, request__payload, fetched, failed, output__valid, busy, request__valid, address, output__payload, output__ready, \port$3916$0 , clk
 );
   reg \$auto$verilog_backend.cc:2505:dump_module$5 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$5 = 0;
@@ -4434,16 +4443,16 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1315$0 , \port
   wire available;
   input [11:0] entry;
   wire [11:0] entry;
-  input \port$1315$0 ;
-  wire \port$1315$0 ;
-  input [127:0] \port$1316$0 ;
-  wire [127:0] \port$1316$0 ;
+  input \port$1317$0 ;
+  wire \port$1317$0 ;
+  input [127:0] \port$1318$0 ;
+  wire [127:0] \port$1318$0 ;
   input data__valid;
   wire data__valid;
-  input [31:0] \port$3616$0 ;
-  wire [31:0] \port$3616$0 ;
-  input [31:0] \port$3618$0 ;
-  wire [31:0] \port$3618$0 ;
+  input [31:0] \port$3624$0 ;
+  wire [31:0] \port$3624$0 ;
+  input [31:0] \port$3626$0 ;
+  wire [31:0] \port$3626$0 ;
   input enable;
   wire enable;
   output [93:0] request__payload;
@@ -4464,8 +4473,8 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1315$0 , \port
   reg [511:0] output__payload = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   input output__ready;
   wire output__ready;
-  input [4:0] \port$3908$0 ;
-  wire [4:0] \port$3908$0 ;
+  input [4:0] \port$3916$0 ;
+  wire [4:0] \port$3916$0 ;
   input clk;
   wire clk;
   wire \$1 ;
@@ -4495,7 +4504,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1315$0 , \port
   wire \$9 ;
   reg \$signal  = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   reg halted = 1'h0;
-  assign \$1  = \$signal  | (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) \port$1315$0 ;
+  assign \$1  = \$signal  | (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) \port$1317$0 ;
   assign \$2  = enable & \$1 ;
   assign \$3  = output__valid & output__ready;
   assign \$4  = ~ busy;
@@ -4505,9 +4514,9 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1315$0 , \port
   assign \$8  = \$7  & available;
   assign \$9  = ~ halted;
   assign \$10  = \$8  & \$9 ;
-  assign \$11  = { \port$3618$0 , \port$3616$0  } + { entry, 6'h00 };
+  assign \$11  = { \port$3626$0 , \port$3624$0  } + { entry, 6'h00 };
   assign \$12  = request__valid & request__ready;
-  assign \$13  = \$signal  | \port$1315$0 ;
+  assign \$13  = \$signal  | \port$1317$0 ;
   assign \$14  = ~ failed;
   assign \$15  = enable & \$14 ;
   assign \$16  = ~ enable;
@@ -4531,7 +4540,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1315$0 , \port
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
     fetched = 1'h0;
     if (data__valid) begin
-      if (\port$3908$0 [4]) begin
+      if (\port$3916$0 [4]) begin
         fetched = enable;
       end
     end
@@ -4540,7 +4549,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1315$0 , \port
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
     failed = 1'h0;
     if (data__valid) begin
-      if (\port$3908$0 [4]) begin
+      if (\port$3916$0 [4]) begin
         failed = \$2 ;
       end
     end
@@ -4552,7 +4561,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1315$0 , \port
       \$19  = 1'h0;
     end
     if (data__valid) begin
-      if (\port$3908$0 [4]) begin
+      if (\port$3916$0 [4]) begin
         \$19  = \$15 ;
       end
     end
@@ -4570,7 +4579,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1315$0 , \port
       \$20  = 1'h1;
     end
     if (data__valid) begin
-      if (\port$3908$0 [4]) begin
+      if (\port$3916$0 [4]) begin
         \$20  = 1'h0;
       end
     end
@@ -4618,7 +4627,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1315$0 , \port
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
     \$24  = output__payload;
     if (data__valid) begin
-      \$24  = { \port$1316$0 , output__payload[511:128] };
+      \$24  = { \port$1318$0 , output__payload[511:128] };
     end
     if (rst) begin
       \$24  = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
@@ -4628,7 +4637,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1315$0 , \port
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
     \$25  = halted;
     if (data__valid) begin
-      if (\port$3908$0 [4]) begin
+      if (\port$3916$0 [4]) begin
         \$25  = failed;
       end
     end
@@ -8422,9 +8431,9 @@ module hotline_popularity_bank_working_tags(rst, w_en, w_port__data, r_en, r_dat
   end
 endmodule
 
-module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$1315$0 , \port$1316$0 , idle, outstanding, request__ready, request__payload, request__valid, data__ready, \port$3712$12 , \port$3714$0 , windows__0__pages, \port$3718$0 , \port$3720$12 , \port$3722$0 
-, windows__1__pages, \port$3726$0 , \port$3728$12 , \port$3730$0 , windows__2__pages, \port$3734$0 , \port$3736$12 , \port$3738$0 , windows__3__pages, \port$3742$0 , \port$3744$12 , \port$3746$0 , windows__4__pages, \port$3750$0 , \port$3752$12 , \port$3754$0 , windows__5__pages, \port$3758$0 , \port$3760$12 , \port$3762$0 , windows__6__pages
-, \port$3766$0 , \port$3768$12 , \port$3770$0 , windows__7__pages, \port$3774$0 , fault__address, \port$3908$0 , arvalid, arid, araddr, arlen, fault__kind, data__valid, arready);
+module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$1317$0 , \port$1318$0 , idle, outstanding, request__ready, request__payload, request__valid, data__ready, \port$3720$12 , \port$3722$0 , windows__0__pages, \port$3726$0 , \port$3728$12 , \port$3730$0 
+, windows__1__pages, \port$3734$0 , \port$3736$12 , \port$3738$0 , windows__2__pages, \port$3742$0 , \port$3744$12 , \port$3746$0 , windows__3__pages, \port$3750$0 , \port$3752$12 , \port$3754$0 , windows__4__pages, \port$3758$0 , \port$3760$12 , \port$3762$0 , windows__5__pages, \port$3766$0 , \port$3768$12 , \port$3770$0 , windows__6__pages
+, \port$3774$0 , \port$3776$12 , \port$3778$0 , windows__7__pages, \port$3782$0 , fault__address, \port$3916$0 , arvalid, arid, araddr, arlen, fault__kind, data__valid, arready);
   reg \$auto$verilog_backend.cc:2505:dump_module$17 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$17 = 0;
   input [4:0] read__addr;
@@ -8441,10 +8450,10 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$131
   wire rst;
   input abort;
   wire abort;
-  output \port$1315$0 ;
-  wire \port$1315$0 ;
-  output [127:0] \port$1316$0 ;
-  wire [127:0] \port$1316$0 ;
+  output \port$1317$0 ;
+  wire \port$1317$0 ;
+  output [127:0] \port$1318$0 ;
+  wire [127:0] \port$1318$0 ;
   output idle;
   wire idle;
   output outstanding;
@@ -8457,75 +8466,75 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$131
   wire request__valid;
   input data__ready;
   wire data__ready;
-  input [19:0] \port$3712$12 ;
-  wire [19:0] \port$3712$12 ;
-  input [31:0] \port$3714$0 ;
-  wire [31:0] \port$3714$0 ;
-  input [31:0] windows__0__pages;
-  wire [31:0] windows__0__pages;
-  input [1:0] \port$3718$0 ;
-  wire [1:0] \port$3718$0 ;
   input [19:0] \port$3720$12 ;
   wire [19:0] \port$3720$12 ;
   input [31:0] \port$3722$0 ;
   wire [31:0] \port$3722$0 ;
-  input [31:0] windows__1__pages;
-  wire [31:0] windows__1__pages;
+  input [31:0] windows__0__pages;
+  wire [31:0] windows__0__pages;
   input [1:0] \port$3726$0 ;
   wire [1:0] \port$3726$0 ;
   input [19:0] \port$3728$12 ;
   wire [19:0] \port$3728$12 ;
   input [31:0] \port$3730$0 ;
   wire [31:0] \port$3730$0 ;
-  input [31:0] windows__2__pages;
-  wire [31:0] windows__2__pages;
+  input [31:0] windows__1__pages;
+  wire [31:0] windows__1__pages;
   input [1:0] \port$3734$0 ;
   wire [1:0] \port$3734$0 ;
   input [19:0] \port$3736$12 ;
   wire [19:0] \port$3736$12 ;
   input [31:0] \port$3738$0 ;
   wire [31:0] \port$3738$0 ;
-  input [31:0] windows__3__pages;
-  wire [31:0] windows__3__pages;
+  input [31:0] windows__2__pages;
+  wire [31:0] windows__2__pages;
   input [1:0] \port$3742$0 ;
   wire [1:0] \port$3742$0 ;
   input [19:0] \port$3744$12 ;
   wire [19:0] \port$3744$12 ;
   input [31:0] \port$3746$0 ;
   wire [31:0] \port$3746$0 ;
-  input [31:0] windows__4__pages;
-  wire [31:0] windows__4__pages;
+  input [31:0] windows__3__pages;
+  wire [31:0] windows__3__pages;
   input [1:0] \port$3750$0 ;
   wire [1:0] \port$3750$0 ;
   input [19:0] \port$3752$12 ;
   wire [19:0] \port$3752$12 ;
   input [31:0] \port$3754$0 ;
   wire [31:0] \port$3754$0 ;
-  input [31:0] windows__5__pages;
-  wire [31:0] windows__5__pages;
+  input [31:0] windows__4__pages;
+  wire [31:0] windows__4__pages;
   input [1:0] \port$3758$0 ;
   wire [1:0] \port$3758$0 ;
   input [19:0] \port$3760$12 ;
   wire [19:0] \port$3760$12 ;
   input [31:0] \port$3762$0 ;
   wire [31:0] \port$3762$0 ;
-  input [31:0] windows__6__pages;
-  wire [31:0] windows__6__pages;
+  input [31:0] windows__5__pages;
+  wire [31:0] windows__5__pages;
   input [1:0] \port$3766$0 ;
   wire [1:0] \port$3766$0 ;
   input [19:0] \port$3768$12 ;
   wire [19:0] \port$3768$12 ;
   input [31:0] \port$3770$0 ;
   wire [31:0] \port$3770$0 ;
-  input [31:0] windows__7__pages;
-  wire [31:0] windows__7__pages;
+  input [31:0] windows__6__pages;
+  wire [31:0] windows__6__pages;
   input [1:0] \port$3774$0 ;
   wire [1:0] \port$3774$0 ;
+  input [19:0] \port$3776$12 ;
+  wire [19:0] \port$3776$12 ;
+  input [31:0] \port$3778$0 ;
+  wire [31:0] \port$3778$0 ;
+  input [31:0] windows__7__pages;
+  wire [31:0] windows__7__pages;
+  input [1:0] \port$3782$0 ;
+  wire [1:0] \port$3782$0 ;
   output [63:0] fault__address;
   wire [63:0] fault__address;
   (* init = 5'h00 *)
-  output [4:0] \port$3908$0 ;
-  wire [4:0] \port$3908$0 ;
+  output [4:0] \port$3916$0 ;
+  wire [4:0] \port$3916$0 ;
   output arvalid;
   reg arvalid = 1'h0;
   output [4:0] arid;
@@ -8818,9 +8827,6 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$131
   hotline_read_check check (
     .\inside (\inside ),
     .page(burst__payload[59:8]),
-    .\port$3712$12 (\port$3712$12 ),
-    .\port$3714$0 (\port$3714$0 ),
-    .\port$3718$0 (\port$3718$0 ),
     .\port$3720$12 (\port$3720$12 ),
     .\port$3722$0 (\port$3722$0 ),
     .\port$3726$0 (\port$3726$0 ),
@@ -8842,6 +8848,9 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$131
     .\port$3768$12 (\port$3768$12 ),
     .\port$3770$0 (\port$3770$0 ),
     .\port$3774$0 (\port$3774$0 ),
+    .\port$3776$12 (\port$3776$12 ),
+    .\port$3778$0 (\port$3778$0 ),
+    .\port$3782$0 (\port$3782$0 ),
     .windows__0__pages(windows__0__pages),
     .windows__1__pages(windows__1__pages),
     .windows__2__pages(windows__2__pages),
@@ -10209,9 +10218,9 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$131
     end
   end
   assign page = burst__payload[59:8];
-  assign \port$1315$0  = \$24 ;
-  assign \port$1316$0  = \$25 ;
-  assign \port$3908$0  = \$59 ;
+  assign \port$1317$0  = \$24 ;
+  assign \port$1318$0  = \$25 ;
+  assign \port$3916$0  = \$59 ;
   assign \$signature__data$121 [128] = bus_fault;
   assign \$signature__data$121 [127:0] = rdata;
   assign fault__address[63:4] = \$13 ;
@@ -10225,72 +10234,72 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$131
   assign \$35  = { 3'h0, burst__payload[59:0], 4'h0 };
 endmodule
 
-module hotline_read_check(\port$3712$12 , \port$3714$0 , windows__0__pages, \port$3718$0 , \port$3720$12 , \port$3722$0 , windows__1__pages, \port$3726$0 , \port$3728$12 , \port$3730$0 , windows__2__pages, \port$3734$0 , \port$3736$12 , \port$3738$0 , windows__3__pages, \port$3742$0 , \port$3744$12 , \port$3746$0 , windows__4__pages, \port$3750$0 , \port$3752$12 
-, \port$3754$0 , windows__5__pages, \port$3758$0 , \port$3760$12 , \port$3762$0 , windows__6__pages, \port$3766$0 , \port$3768$12 , \port$3770$0 , windows__7__pages, \port$3774$0 , page, \inside );
-  input [19:0] \port$3712$12 ;
-  wire [19:0] \port$3712$12 ;
-  input [31:0] \port$3714$0 ;
-  wire [31:0] \port$3714$0 ;
-  input [31:0] windows__0__pages;
-  wire [31:0] windows__0__pages;
-  input [1:0] \port$3718$0 ;
-  wire [1:0] \port$3718$0 ;
+module hotline_read_check(\port$3720$12 , \port$3722$0 , windows__0__pages, \port$3726$0 , \port$3728$12 , \port$3730$0 , windows__1__pages, \port$3734$0 , \port$3736$12 , \port$3738$0 , windows__2__pages, \port$3742$0 , \port$3744$12 , \port$3746$0 , windows__3__pages, \port$3750$0 , \port$3752$12 , \port$3754$0 , windows__4__pages, \port$3758$0 , \port$3760$12 
+, \port$3762$0 , windows__5__pages, \port$3766$0 , \port$3768$12 , \port$3770$0 , windows__6__pages, \port$3774$0 , \port$3776$12 , \port$3778$0 , windows__7__pages, \port$3782$0 , page, \inside );
   input [19:0] \port$3720$12 ;
   wire [19:0] \port$3720$12 ;
   input [31:0] \port$3722$0 ;
   wire [31:0] \port$3722$0 ;
-  input [31:0] windows__1__pages;
-  wire [31:0] windows__1__pages;
+  input [31:0] windows__0__pages;
+  wire [31:0] windows__0__pages;
   input [1:0] \port$3726$0 ;
   wire [1:0] \port$3726$0 ;
   input [19:0] \port$3728$12 ;
   wire [19:0] \port$3728$12 ;
   input [31:0] \port$3730$0 ;
   wire [31:0] \port$3730$0 ;
-  input [31:0] windows__2__pages;
-  wire [31:0] windows__2__pages;
+  input [31:0] windows__1__pages;
+  wire [31:0] windows__1__pages;
   input [1:0] \port$3734$0 ;
   wire [1:0] \port$3734$0 ;
   input [19:0] \port$3736$12 ;
   wire [19:0] \port$3736$12 ;
   input [31:0] \port$3738$0 ;
   wire [31:0] \port$3738$0 ;
-  input [31:0] windows__3__pages;
-  wire [31:0] windows__3__pages;
+  input [31:0] windows__2__pages;
+  wire [31:0] windows__2__pages;
   input [1:0] \port$3742$0 ;
   wire [1:0] \port$3742$0 ;
   input [19:0] \port$3744$12 ;
   wire [19:0] \port$3744$12 ;
   input [31:0] \port$3746$0 ;
   wire [31:0] \port$3746$0 ;
-  input [31:0] windows__4__pages;
-  wire [31:0] windows__4__pages;
+  input [31:0] windows__3__pages;
+  wire [31:0] windows__3__pages;
   input [1:0] \port$3750$0 ;
   wire [1:0] \port$3750$0 ;
   input [19:0] \port$3752$12 ;
   wire [19:0] \port$3752$12 ;
   input [31:0] \port$3754$0 ;
   wire [31:0] \port$3754$0 ;
-  input [31:0] windows__5__pages;
-  wire [31:0] windows__5__pages;
+  input [31:0] windows__4__pages;
+  wire [31:0] windows__4__pages;
   input [1:0] \port$3758$0 ;
   wire [1:0] \port$3758$0 ;
   input [19:0] \port$3760$12 ;
   wire [19:0] \port$3760$12 ;
   input [31:0] \port$3762$0 ;
   wire [31:0] \port$3762$0 ;
-  input [31:0] windows__6__pages;
-  wire [31:0] windows__6__pages;
+  input [31:0] windows__5__pages;
+  wire [31:0] windows__5__pages;
   input [1:0] \port$3766$0 ;
   wire [1:0] \port$3766$0 ;
   input [19:0] \port$3768$12 ;
   wire [19:0] \port$3768$12 ;
   input [31:0] \port$3770$0 ;
   wire [31:0] \port$3770$0 ;
-  input [31:0] windows__7__pages;
-  wire [31:0] windows__7__pages;
+  input [31:0] windows__6__pages;
+  wire [31:0] windows__6__pages;
   input [1:0] \port$3774$0 ;
   wire [1:0] \port$3774$0 ;
+  input [19:0] \port$3776$12 ;
+  wire [19:0] \port$3776$12 ;
+  input [31:0] \port$3778$0 ;
+  wire [31:0] \port$3778$0 ;
+  input [31:0] windows__7__pages;
+  wire [31:0] windows__7__pages;
+  input [1:0] \port$3782$0 ;
+  wire [1:0] \port$3782$0 ;
   input [51:0] page;
   wire [51:0] page;
   output \inside ;
@@ -10343,14 +10352,14 @@ module hotline_read_check(\port$3712$12 , \port$3714$0 , windows__0__pages, \por
   wire [52:0] beyond5;
   wire [52:0] beyond6;
   wire [52:0] beyond7;
-  assign beyond0 = page - { \port$3714$0 , \port$3712$12  };
-  assign beyond1 = page - { \port$3722$0 , \port$3720$12  };
-  assign beyond2 = page - { \port$3730$0 , \port$3728$12  };
-  assign beyond3 = page - { \port$3738$0 , \port$3736$12  };
-  assign beyond4 = page - { \port$3746$0 , \port$3744$12  };
-  assign beyond5 = page - { \port$3754$0 , \port$3752$12  };
-  assign beyond6 = page - { \port$3762$0 , \port$3760$12  };
-  assign beyond7 = page - { \port$3770$0 , \port$3768$12  };
+  assign beyond0 = page - { \port$3722$0 , \port$3720$12  };
+  assign beyond1 = page - { \port$3730$0 , \port$3728$12  };
+  assign beyond2 = page - { \port$3738$0 , \port$3736$12  };
+  assign beyond3 = page - { \port$3746$0 , \port$3744$12  };
+  assign beyond4 = page - { \port$3754$0 , \port$3752$12  };
+  assign beyond5 = page - { \port$3762$0 , \port$3760$12  };
+  assign beyond6 = page - { \port$3770$0 , \port$3768$12  };
+  assign beyond7 = page - { \port$3778$0 , \port$3776$12  };
   assign \$2  = ~ beyond0[52];
   assign \$3  = \$1  & \$2 ;
   assign \$4  = beyond0[51:0] < windows__0__pages;
@@ -10384,14 +10393,14 @@ module hotline_read_check(\port$3712$12 , \port$3714$0 , windows__0__pages, \por
   assign \$39  = beyond7[51:0] < windows__7__pages;
   assign \$40  = \$38  & \$39 ;
   assign \inside  = | { \$40 , \$35 , \$30 , \$25 , \$20 , \$15 , \$10 , \$5  };
-  assign \$1  = \port$3718$0 [0];
-  assign \$6  = \port$3726$0 [0];
-  assign \$11  = \port$3734$0 [0];
-  assign \$16  = \port$3742$0 [0];
-  assign \$21  = \port$3750$0 [0];
-  assign \$26  = \port$3758$0 [0];
-  assign \$31  = \port$3766$0 [0];
-  assign \$36  = \port$3774$0 [0];
+  assign \$1  = \port$3726$0 [0];
+  assign \$6  = \port$3734$0 [0];
+  assign \$11  = \port$3742$0 [0];
+  assign \$16  = \port$3750$0 [0];
+  assign \$21  = \port$3758$0 [0];
+  assign \$26  = \port$3766$0 [0];
+  assign \$31  = \port$3774$0 [0];
+  assign \$36  = \port$3782$0 [0];
 endmodule
 
 module hotline_read_cutter(rst, burst__ready, request__ready, busy, request__payload, request__valid, burst__valid, burst__payload, clk);
@@ -10878,10 +10887,12 @@ module hotline_rings(rst, log2_size, clear, producer_write, cpl_consumer_write, 
   assign cpl_entry = \$5 [11:0];
 endmodule
 
-module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_count, list_key, table_write, \stop$1 , \port$1315$0 , \port$1316$0 , keys__ready, names__payload, row_request__valid, came, held_back, \done$106 , list_request__valid, keys__valid, rows__ready, \table , data__valid
-, input__valid, table_index, it, \port$3908$0 , \output__ready$95 , list_bank, list_held, list_number, \port$4284$0 , \port$4288$0 , \port$4310$0 , \port$4314$0 , unknown_table, beyond_table, \output__valid$97 , \output__payload$93 , clk);
+module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, list_count, list_key, table_write, \stop$1 , \port$1317$0 , \port$1318$0 , keys__ready, names__payload, row_request__valid, came, pooling, \output__payload$97 , \output__valid$99 , held_back, \done$110 , list_request__valid
+, keys__valid, rows__ready, \table , data__valid, input__valid, table_index, it, \port$3916$0 , \output__ready$95 , list_bank, list_held, list_number, \port$4292$0 , \port$4296$0 , \port$4318$0 , \port$4322$0 , unknown_table, beyond_table, gated_clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$20 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$20 = 0;
+  input clk;
+  wire clk;
   input rst;
   wire rst;
   input \start$5 ;
@@ -10898,10 +10909,10 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   wire table_write;
   input \stop$1 ;
   wire \stop$1 ;
-  input \port$1315$0 ;
-  wire \port$1315$0 ;
-  input [127:0] \port$1316$0 ;
-  wire [127:0] \port$1316$0 ;
+  input \port$1317$0 ;
+  wire \port$1317$0 ;
+  input [127:0] \port$1318$0 ;
+  wire [127:0] \port$1318$0 ;
   input keys__ready;
   wire keys__ready;
   output [40:0] names__payload;
@@ -10910,10 +10921,16 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   wire row_request__valid;
   output came;
   wire came;
+  output pooling;
+  wire pooling;
+  output [131:0] \output__payload$97 ;
+  wire [131:0] \output__payload$97 ;
+  output \output__valid$99 ;
+  wire \output__valid$99 ;
   output held_back;
   wire held_back;
-  output \done$106 ;
-  wire \done$106 ;
+  output \done$110 ;
+  wire \done$110 ;
   output list_request__valid;
   wire list_request__valid;
   output keys__valid;
@@ -10930,8 +10947,8 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   wire [7:0] table_index;
   input [511:0] it;
   wire [511:0] it;
-  input [4:0] \port$3908$0 ;
-  wire [4:0] \port$3908$0 ;
+  input [4:0] \port$3916$0 ;
+  wire [4:0] \port$3916$0 ;
   input \output__ready$95 ;
   wire \output__ready$95 ;
   output [2:0] list_bank;
@@ -10940,24 +10957,20 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   wire list_held;
   output [9:0] list_number;
   wire [9:0] list_number;
-  output [29:0] \port$4284$0 ;
-  wire [29:0] \port$4284$0 ;
-  output [63:0] \port$4288$0 ;
-  wire [63:0] \port$4288$0 ;
-  output [29:0] \port$4310$0 ;
-  wire [29:0] \port$4310$0 ;
-  output [63:0] \port$4314$0 ;
-  wire [63:0] \port$4314$0 ;
+  output [29:0] \port$4292$0 ;
+  wire [29:0] \port$4292$0 ;
+  output [63:0] \port$4296$0 ;
+  wire [63:0] \port$4296$0 ;
+  output [29:0] \port$4318$0 ;
+  wire [29:0] \port$4318$0 ;
+  output [63:0] \port$4322$0 ;
+  wire [63:0] \port$4322$0 ;
   output unknown_table;
   wire unknown_table;
   output beyond_table;
   wire beyond_table;
-  output \output__valid$97 ;
-  wire \output__valid$97 ;
-  output [131:0] \output__payload$93 ;
-  wire [131:0] \output__payload$93 ;
-  input clk;
-  wire clk;
+  input gated_clk;
+  wire gated_clk;
   wire \$1 ;
   wire [7:0] \$10 ;
   wire \$11 ;
@@ -10982,13 +10995,15 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   wire \$29 ;
   wire \$3 ;
   wire \$30 ;
-  wire [7:0] \$31 ;
-  wire [8:0] \$32 ;
-  reg [6:0] \$33 ;
-  wire [29:0] \$34 ;
-  wire [63:0] \$35 ;
-  wire [30:0] \$36 ;
+  wire \$31 ;
+  wire \$32 ;
+  wire [7:0] \$33 ;
+  wire [8:0] \$34 ;
+  reg [6:0] \$35 ;
+  wire [29:0] \$36 ;
   wire [63:0] \$37 ;
+  wire [30:0] \$38 ;
+  wire [63:0] \$39 ;
   wire \$4 ;
   wire [7:0] \$5 ;
   wire [7:0] \$6 ;
@@ -10996,20 +11011,21 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   wire [7:0] \$8 ;
   wire \$9 ;
   wire \$signal ;
+  wire \$signal$81 ;
   wire all_came;
   wire bf16;
   wire busy;
-  wire \busy$107 ;
+  wire \busy$111 ;
   wire done;
-  wire \done$101 ;
+  wire \done$105 ;
   reg [6:0] due = 7'h00;
+  wire gated_rst;
   wire held;
   wire idle;
   wire [130:0] input__payload;
-  wire [131:0] \input__payload$78 ;
   wire input__ready;
-  wire \input__ready$85 ;
-  wire \input__valid$81 ;
+  wire \input__ready$101 ;
+  wire \input__valid$91 ;
   wire [40:0] keys__payload;
   wire mean;
   wire names__ready;
@@ -11017,26 +11033,31 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   wire [40:0] output__payload;
   wire [40:0] \output__payload$28 ;
   wire [129:0] \output__payload$79 ;
+  wire [131:0] \output__payload$98 ;
   wire output__ready;
   wire \output__ready$31 ;
   wire \output__ready$67 ;
   wire \output__ready$84 ;
   wire output__valid;
+  wire \output__valid$100 ;
   wire \output__valid$25 ;
   wire \output__valid$65 ;
   wire \output__valid$82 ;
-  wire pool;
   wire r_data;
   wire r_en;
   wire r_rdy;
   wire request__valid;
+  wire [131:0] row;
   wire [27:0] row_granules;
+  wire row_ready;
   wire start;
   wire \start$19 ;
   wire stop;
   wire w_data;
   wire w_rdy;
   wire want_keys;
+  always @(posedge clk)
+    due <= \$35 ;
   assign \$1  = \stop$1  | unknown_table;
   assign stop = \$1  | beyond_table;
   assign \$4  = ~ \$3 ;
@@ -11050,25 +11071,29 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   assign row_request__valid = \output__valid$65  & w_rdy;
   assign \output__ready$67  = row_request__ready & w_rdy;
   assign \$signal  = row_request__valid & row_request__ready;
-  assign \$19  = \input__payload$78 [129] & r_data;
-  assign \input__valid$81  = \output__valid$82  & r_rdy;
-  assign \output__ready$84  = \input__ready$85  & r_rdy;
-  assign \$20  = \input__valid$81  & \input__ready$85 ;
-  assign came = \$20  & \input__payload$78 [129];
-  assign \$24  = ~ \input__ready$85 ;
-  assign held_back = \input__valid$81  & \$24 ;
-  assign \$25  = done & \done$101 ;
-  assign \$26  = \$25  & idle;
-  assign \$27  = ! due;
-  assign \$28  = \$26  & \$27 ;
-  assign \$29  = ~ busy;
-  assign all_came = \$28  & \$29 ;
-  assign \$30  = ~ \busy$107 ;
-  assign \done$106  = all_came & \$30 ;
-  assign \$31  = due + \$signal ;
-  assign \$32  = \$31  - came;
-  always @(posedge clk)
-    due <= \$33 ;
+  assign \$19  = row[129] & r_data;
+  assign \$signal$81  = \output__valid$82  & r_rdy;
+  assign \output__ready$84  = row_ready & r_rdy;
+  assign \$20  = \$signal$81  & row_ready;
+  assign came = \$20  & row[129];
+  assign \input__valid$91  = \$signal$81  & pooling;
+  assign \output__payload$97  = pooling ? \output__payload$98  : row;
+  assign \output__valid$99  = pooling ? \output__valid$100  : \$signal$81 ;
+  assign row_ready = pooling ? \input__ready$101  : \output__ready$95 ;
+  assign \$24  = pooling & \$signal$81 ;
+  assign \$25  = ~ row_ready;
+  assign held_back = \$24  & \$25 ;
+  assign \$26  = done & \done$105 ;
+  assign \$27  = \$26  & idle;
+  assign \$28  = ! due;
+  assign \$29  = \$27  & \$28 ;
+  assign \$30  = ~ busy;
+  assign all_came = \$29  & \$30 ;
+  assign \$31  = pooling & \busy$111 ;
+  assign \$32  = ~ \$31 ;
+  assign \done$110  = all_came & \$32 ;
+  assign \$33  = due + \$signal ;
+  assign \$34  = \$33  - came;
   hotline_rows_aligner aligner (
     .busy(busy),
     .clk(clk),
@@ -11087,7 +11112,7 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
     .r_rdy(r_rdy),
     .rst(rst),
     .w_en(\$signal ),
-    .w_port__data(\$36 [30]),
+    .w_port__data(\$38 [30]),
     .w_rdy(w_rdy)
   );
   (* enum_base_type = "ReadTarget" *)
@@ -11114,36 +11139,35 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   hotline_rows_memory memory (
     .clk(clk),
     .data__valid(data__valid),
-    .done(\done$101 ),
+    .done(\done$105 ),
     .output__payload(\output__payload$28 ),
     .output__ready(output__ready),
     .output__valid(\output__valid$25 ),
-    .\port$1315$0 (\port$1315$0 ),
-    .\port$3846$64 (it[154:64]),
-    .\port$3908$0 (\port$3908$0 ),
-    .\port$4284$0 (\$34 ),
-    .\port$4288$0 (\$35 ),
+    .\port$1317$0 (\port$1317$0 ),
+    .\port$3854$64 (it[154:64]),
+    .\port$3916$0 (\port$3916$0 ),
+    .\port$4292$0 (\$36 ),
+    .\port$4296$0 (\$37 ),
     .request__ready(request__ready),
     .request__valid(list_request__valid),
     .rst(rst),
     .start(\start$19 ),
     .stop(stop),
-    .w_data(\port$1316$0 )
+    .w_data(\port$1318$0 )
   );
   hotline_rows_reducer reducer (
     .bf16(bf16),
-    .busy(\busy$107 ),
-    .clk(clk),
+    .busy(\busy$111 ),
     .drop(all_came),
-    .input__payload(\input__payload$78 ),
-    .input__ready(\input__ready$85 ),
-    .input__valid(\input__valid$81 ),
+    .gated_clk(gated_clk),
+    .gated_rst(rst),
+    .input__payload(row),
+    .input__ready(\input__ready$101 ),
+    .input__valid(\input__valid$91 ),
     .mean(mean),
-    .output__payload(\output__payload$93 ),
+    .output__payload(\output__payload$98 ),
     .output__ready(\output__ready$95 ),
-    .output__valid(\output__valid$97 ),
-    .pool(pool),
-    .rst(rst)
+    .output__valid(\output__valid$100 )
   );
   hotline_rows_walker walker (
     .beyond_table(beyond_table),
@@ -11156,8 +11180,8 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
     .names__valid(names__valid),
     .output__ready(\output__ready$67 ),
     .output__valid(\output__valid$65 ),
-    .\port$4310$0 (\$36 ),
-    .\port$4314$0 (\$37 ),
+    .\port$4318$0 (\$38 ),
+    .\port$4322$0 (\$39 ),
     .row_granules(\$18 [27:0]),
     .rst(rst),
     .start(\start$5 ),
@@ -11170,30 +11194,31 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
-    \$33  = \$32 [6:0];
+    \$35  = \$34 [6:0];
     if (rst) begin
-      \$33  = 7'h00;
+      \$35  = 7'h00;
     end
   end
   assign request__valid = list_request__valid;
   assign keys__payload = names__payload;
   assign row_granules = \$18 [27:0];
-  assign w_data = \$36 [30];
+  assign w_data = \$38 [30];
   assign input__ready = rows__ready;
   assign r_en = came;
-  assign \port$4284$0  = \$34 ;
-  assign \port$4288$0  = \$35 ;
-  assign \port$4310$0  = \$36 [29:0];
-  assign \port$4314$0  = \$37 ;
-  assign \input__payload$78 [130] = \$19 ;
-  assign \input__payload$78 [129] = \output__payload$79 [129];
-  assign \input__payload$78 [128] = \output__payload$79 [128];
-  assign \input__payload$78 [127:0] = \output__payload$79 [127:0];
-  assign \input__payload$78 [131] = 1'h0;
-  assign input__payload[130] = \port$3908$0 [4];
-  assign input__payload[129] = \port$3908$0 [1];
-  assign input__payload[128] = \port$3908$0 [0];
-  assign input__payload[127:0] = \port$1316$0 ;
+  assign gated_rst = rst;
+  assign \port$4292$0  = \$36 ;
+  assign \port$4296$0  = \$37 ;
+  assign \port$4318$0  = \$38 [29:0];
+  assign \port$4322$0  = \$39 ;
+  assign row[130] = \$19 ;
+  assign row[129] = \output__payload$79 [129];
+  assign row[128] = \output__payload$79 [128];
+  assign row[127:0] = \output__payload$79 [127:0];
+  assign row[131] = 1'h0;
+  assign input__payload[130] = \port$3916$0 [4];
+  assign input__payload[129] = \port$3916$0 [1];
+  assign input__payload[128] = \port$3916$0 [0];
+  assign input__payload[127:0] = \port$1318$0 ;
   assign { \$2 [7:5], \$2 [3:0] } = 7'h00;
   assign \$2 [4] = it[12];
   assign { \$5 [7:3], \$5 [1:0] } = 7'h00;
@@ -11225,7 +11250,7 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   assign \$13  = it[12];
   assign \$15  = it[12];
   assign want_keys = it[11];
-  assign pool = it[13];
+  assign pooling = it[13];
   assign mean = it[14];
   assign bf16 = it[15];
 endmodule
@@ -12298,15 +12323,15 @@ module hotline_rows_lists_unhash(rst, enable, mixed, right_reg0, left_reg0, clk)
   assign \$27  = { 9'h000, summed0[17:9] };
 endmodule
 
-module hotline_rows_memory(rst, request__ready, \port$1315$0 , w_data, stop, start, output__ready, request__valid, output__valid, done, data__valid, \port$3846$64 , \port$3908$0 , \port$4284$0 , \port$4288$0 , output__payload, clk);
+module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, start, output__ready, request__valid, output__valid, done, data__valid, \port$3854$64 , \port$3916$0 , \port$4292$0 , \port$4296$0 , output__payload, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$26 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$26 = 0;
   input rst;
   wire rst;
   input request__ready;
   wire request__ready;
-  input \port$1315$0 ;
-  wire \port$1315$0 ;
+  input \port$1317$0 ;
+  wire \port$1317$0 ;
   input [127:0] w_data;
   wire [127:0] w_data;
   input stop;
@@ -12323,15 +12348,15 @@ module hotline_rows_memory(rst, request__ready, \port$1315$0 , w_data, stop, sta
   wire done;
   input data__valid;
   wire data__valid;
-  input [90:0] \port$3846$64 ;
-  wire [90:0] \port$3846$64 ;
-  input [4:0] \port$3908$0 ;
-  wire [4:0] \port$3908$0 ;
-  output [29:0] \port$4284$0 ;
-  wire [29:0] \port$4284$0 ;
+  input [90:0] \port$3854$64 ;
+  wire [90:0] \port$3854$64 ;
+  input [4:0] \port$3916$0 ;
+  wire [4:0] \port$3916$0 ;
+  output [29:0] \port$4292$0 ;
+  wire [29:0] \port$4292$0 ;
   (* init = 64'h0000000000000000 *)
-  output [63:0] \port$4288$0 ;
-  wire [63:0] \port$4288$0 ;
+  output [63:0] \port$4296$0 ;
+  wire [63:0] \port$4296$0 ;
   output [40:0] output__payload;
   wire [40:0] output__payload;
   input clk;
@@ -12445,7 +12470,7 @@ module hotline_rows_memory(rst, request__ready, \port$1315$0 , w_data, stop, sta
   assign \$27  = \$signal$6  ? \$5 [4:0] : 5'h00;
   assign \$28  = due + \$27 ;
   assign \$29  = \$28  - data__valid;
-  assign \$30  = data__valid & \port$1315$0 ;
+  assign \$30  = data__valid & \port$1317$0 ;
   assign \$31  = stop | \$30 ;
   assign \$32  = ~ \$signal$6 ;
   assign \$33  = request__valid & \$32 ;
@@ -12474,7 +12499,7 @@ module hotline_rows_memory(rst, request__ready, \port$1315$0 , w_data, stop, sta
     \$42  = \$43 ;
     (* full_case = 32'd1 *)
     if (start) begin
-      \$42  = \port$3846$64 [63:0];
+      \$42  = \port$3854$64 [63:0];
     end else if (\$31 ) begin
     end else begin
       if (\$signal$6 ) begin
@@ -12504,7 +12529,7 @@ module hotline_rows_memory(rst, request__ready, \port$1315$0 , w_data, stop, sta
     \$46  = \$signal ;
     (* full_case = 32'd1 *)
     if (start) begin
-      \$46  = \port$3846$64 [90:64];
+      \$46  = \port$3854$64 [90:64];
     end else if (\$31 ) begin
       \$46  = { 21'h000000, \$34  };
     end else begin
@@ -12521,7 +12546,7 @@ module hotline_rows_memory(rst, request__ready, \port$1315$0 , w_data, stop, sta
     \$47  = left;
     (* full_case = 32'd1 *)
     if (start) begin
-      \$47  = \port$3846$64 [90:64];
+      \$47  = \port$3854$64 [90:64];
     end else if (\$31 ) begin
       \$47  = 27'h0000000;
     end else begin
@@ -12550,8 +12575,8 @@ module hotline_rows_memory(rst, request__ready, \port$1315$0 , w_data, stop, sta
     end
   end
   assign w_en = data__valid;
-  assign \port$4284$0  = \$41 ;
-  assign \port$4288$0  = \$43 ;
+  assign \port$4292$0  = \$41 ;
+  assign \port$4296$0  = \$43 ;
   assign output__payload[40] = \$12 ;
   assign output__payload[39:32] = word[39:32];
   assign output__payload[31:0] = word[31:0];
@@ -12724,15 +12749,13 @@ module hotline_rows_memory_words(rst, w_port__data, r_en, r_data, w_en, r_rdy, c
   end
 endmodule
 
-module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, drop, input__ready, busy, output__ready, input__payload, output__valid, output__payload, clk);
+module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__ready, busy, output__ready, input__payload, output__valid, output__payload, gated_clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$28 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$28 = 0;
-  input rst;
-  wire rst;
+  input gated_rst;
+  wire gated_rst;
   input input__valid;
   wire input__valid;
-  input pool;
-  wire pool;
   input mean;
   wire mean;
   input bf16;
@@ -12751,8 +12774,8 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, drop, input__re
   reg output__valid = 1'h0;
   output [131:0] output__payload;
   reg [131:0] output__payload = 132'h000000000000000000000000000000000;
-  input clk;
-  wire clk;
+  input gated_clk;
+  wire gated_clk;
   wire \$1 ;
   wire [2:0] \$10 ;
   wire \$11 ;
@@ -12899,50 +12922,45 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, drop, input__re
   assign \$57  = leaving_at == \final [5:0];
   assign \$58  = ~ \$57 ;
   assign \$59  = added & bag_end;
-  assign \$60  = ~ pool;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     \$signal$8  <= \$61 ;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     at <= \$62 ;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     first <= \$63 ;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     \$signal$14  <= \$64 ;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     leaving_at <= \$65 ;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     \$signal$22  <= \$66 ;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     \final  <= \$67 ;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     divisor <= \$68 ;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     divided <= \$69 ;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     output__valid <= \$70 ;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     output__payload <= \$71 ;
-  assign \$1  = pool & bf16;
   assign \$2  = twice > 1'h1;
   assign two = \$1  & \$2 ;
   assign \$3  = ~ two;
   assign \$4  = \$signal$8  | \$3 ;
   assign input__ready = \$signal  & \$4 ;
-  assign \$5  = pool & bf16;
   assign \$6  = \$signal$8  ? input__payload[127:64] : input__payload[63:0];
   assign \$7  = \$signal$8  ? input__payload[127:64] : input__payload[63:0];
   assign \$8  = \$signal$8  ? input__payload[127:64] : input__payload[63:0];
   assign \$9  = \$signal$8  ? input__payload[127:64] : input__payload[63:0];
   assign \$10  = twice - 1'h1;
   assign \$signal$9  = input__valid & \$signal ;
-  assign added = \$signal$9  & pool;
   assign \$11  = beat[130] | beat[131];
   assign bag_end = beat[129] & \$11 ;
   assign \$12  = \$signal$14  == 13'h1000;
   assign \$13  = \$signal$14  + 1'h1;
   assign \$14  = \$12  ? 14'h1000 : \$13 ;
   assign read_at = \$signal$22  ? leaving_at : at;
-  assign \$15  = ~ pool;
   assign \$16  = ~ output__valid;
   assign \$17  = \$16  | output__ready;
   assign \$18  = at < leaving_at;
@@ -12950,25 +12968,25 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, drop, input__re
   assign \$20  = \$19  & \$signal$26 ;
   assign \$21  = \$18  | \$20 ;
   hotline_rows_reducer_divider divider (
-    .clk(clk),
+    .gated_clk(gated_clk),
+    .gated_rst(gated_rst),
     .input__payload(\input__payload$35 ),
     .input__ready(\input__ready$33 ),
     .input__valid(\input__valid$34 ),
     .output__payload(\output__payload$47 ),
     .output__ready(\$signal$31 ),
-    .output__valid(\output__valid$39 ),
-    .rst(rst)
+    .output__valid(\output__valid$39 )
   );
   hotline_rows_reducer_sums sums (
     .add(added),
     .addend(beat[127:0]),
     .at(at),
     .busy(\busy$41 ),
-    .clk(clk),
     .first(first),
+    .gated_clk(gated_clk),
+    .gated_rst(gated_rst),
     .pending(pending),
     .read__addr(read_at),
-    .rst(rst),
     .total(total)
   );
   always @* begin
@@ -13004,7 +13022,7 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, drop, input__re
     if (\$50 ) begin
       \$61  = \$52 ;
     end
-    if (rst) begin
+    if (gated_rst) begin
       \$61  = 1'h0;
     end
   end
@@ -13014,7 +13032,7 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, drop, input__re
     if (added) begin
       \$62  = \$54 [5:0];
     end
-    if (rst) begin
+    if (gated_rst) begin
       \$62  = 6'h00;
     end
   end
@@ -13028,7 +13046,7 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, drop, input__re
     end else if (drop) begin
       \$63  = 1'h1;
     end
-    if (rst) begin
+    if (gated_rst) begin
       \$63  = 1'h1;
     end
   end
@@ -13042,7 +13060,7 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, drop, input__re
     end else if (drop) begin
       \$64  = 13'h0000;
     end
-    if (rst) begin
+    if (gated_rst) begin
       \$64  = 13'h0000;
     end
   end
@@ -13055,7 +13073,7 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, drop, input__re
     if (\$59 ) begin
       \$65  = 6'h00;
     end
-    if (rst) begin
+    if (gated_rst) begin
       \$65  = 6'h00;
     end
   end
@@ -13068,7 +13086,7 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, drop, input__re
     if (\$59 ) begin
       \$66  = 1'h1;
     end
-    if (rst) begin
+    if (gated_rst) begin
       \$66  = 1'h0;
     end
   end
@@ -13108,7 +13126,7 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, drop, input__re
         \$70  = \$signal$26 ;
       end
     end
-    if (rst) begin
+    if (gated_rst) begin
       \$70  = 1'h0;
     end
   end
@@ -13126,7 +13144,7 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, drop, input__re
         \$71  = going;
       end
     end
-    if (rst) begin
+    if (gated_rst) begin
       \$71  = 132'h000000000000000000000000000000000;
     end
   end
@@ -13141,13 +13159,18 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, drop, input__re
   always @*
     beat[131:130] = input__payload[131:130];
   assign twice = { input__payload[128], 1'h0 };
+  assign \$1  = bf16;
+  assign \$5  = bf16;
+  assign added = \$signal$9 ;
+  assign \$15  = 1'h0;
+  assign \$60  = 1'h0;
 endmodule
 
-module hotline_rows_reducer_divider(rst, output__ready, input__valid, input__ready, input__payload, output__payload, output__valid, clk);
+module hotline_rows_reducer_divider(gated_rst, output__ready, input__valid, input__ready, input__payload, output__payload, output__valid, gated_clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$29 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$29 = 0;
-  input rst;
-  wire rst;
+  input gated_rst;
+  wire gated_rst;
   input output__ready;
   wire output__ready;
   input input__valid;
@@ -13160,8 +13183,8 @@ module hotline_rows_reducer_divider(rst, output__ready, input__valid, input__rea
   wire [127:0] output__payload;
   output output__valid;
   reg output__valid = 1'h0;
-  input clk;
-  wire clk;
+  input gated_clk;
+  wire gated_clk;
   wire \$1 ;
   reg [12:0] \$10 ;
   wire \$2 ;
@@ -13210,56 +13233,56 @@ module hotline_rows_reducer_divider(rst, output__ready, input__valid, input__rea
   assign \$4  = done + 2'h2;
   assign \$5  = done == 5'h18;
   assign \$6  = input__payload[140:128] << { empty8, empty4, empty2, empty1 };
-  always @(posedge clk)
+  always @(posedge gated_clk)
     done <= \$7 ;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     step <= \$8 ;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     output__valid <= \$9 ;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     divisor <= \$10 ;
   hotline_float_divider_lane lane0 (
-    .clk(clk),
+    .clk(gated_clk),
     .dividend(input__payload[31:0]),
     .divisor(divisor),
     .done(done),
     .load(\$signal ),
     .places({ empty8, empty4, empty2, empty1 }),
     .quotient(quotient),
-    .rst(rst),
+    .rst(gated_rst),
     .step(step)
   );
   hotline_float_divider_lane lane1 (
-    .clk(clk),
+    .clk(gated_clk),
     .dividend(input__payload[63:32]),
     .divisor(divisor),
     .done(done),
     .load(\$signal ),
     .places({ empty8, empty4, empty2, empty1 }),
     .quotient(\quotient$32 ),
-    .rst(rst),
+    .rst(gated_rst),
     .step(step)
   );
   hotline_float_divider_lane lane2 (
-    .clk(clk),
+    .clk(gated_clk),
     .dividend(input__payload[95:64]),
     .divisor(divisor),
     .done(done),
     .load(\$signal ),
     .places({ empty8, empty4, empty2, empty1 }),
     .quotient(\quotient$39 ),
-    .rst(rst),
+    .rst(gated_rst),
     .step(step)
   );
   hotline_float_divider_lane lane3 (
-    .clk(clk),
+    .clk(gated_clk),
     .dividend(input__payload[127:96]),
     .divisor(divisor),
     .done(done),
     .load(\$signal ),
     .places({ empty8, empty4, empty2, empty1 }),
     .quotient(\quotient$46 ),
-    .rst(rst),
+    .rst(gated_rst),
     .step(step)
   );
   always @* begin
@@ -13271,7 +13294,7 @@ module hotline_rows_reducer_divider(rst, output__ready, input__valid, input__rea
     if (\$signal ) begin
       \$7  = 5'h00;
     end
-    if (rst) begin
+    if (gated_rst) begin
       \$7  = 5'h00;
     end
   end
@@ -13286,7 +13309,7 @@ module hotline_rows_reducer_divider(rst, output__ready, input__valid, input__rea
     if (\$signal ) begin
       \$8  = 1'h1;
     end
-    if (rst) begin
+    if (gated_rst) begin
       \$8  = 1'h0;
     end
   end
@@ -13300,7 +13323,7 @@ module hotline_rows_reducer_divider(rst, output__ready, input__valid, input__rea
     end else if (output__ready) begin
       \$9  = 1'h0;
     end
-    if (rst) begin
+    if (gated_rst) begin
       \$9  = 1'h0;
     end
   end
@@ -13319,11 +13342,11 @@ module hotline_rows_reducer_divider(rst, output__ready, input__valid, input__rea
   assign output__payload[31:0] = quotient;
 endmodule
 
-module hotline_rows_reducer_sums(rst, add, read__addr, total, pending, busy, addend, at, first, clk);
+module hotline_rows_reducer_sums(gated_rst, add, read__addr, total, pending, busy, addend, at, first, gated_clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$30 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$30 = 0;
-  input rst;
-  wire rst;
+  input gated_rst;
+  wire gated_rst;
   input add;
   wire add;
   input [5:0] read__addr;
@@ -13340,8 +13363,8 @@ module hotline_rows_reducer_sums(rst, add, read__addr, total, pending, busy, add
   wire [5:0] at;
   input first;
   wire first;
-  input clk;
-  wire clk;
+  input gated_clk;
+  wire gated_clk;
   wire \$1 ;
   wire \$2 ;
   wire \$3 ;
@@ -13369,7 +13392,7 @@ module hotline_rows_reducer_sums(rst, add, read__addr, total, pending, busy, add
   wire [31:0] \sum$28 ;
   wire [31:0] \sum$31 ;
   reg [127:0] store [63:0];
-  always @(posedge clk) begin
+  always @(posedge gated_clk) begin
     if (adding[3])
       store[beat3] <= \$signature__data ;
   end
@@ -13389,48 +13412,48 @@ module hotline_rows_reducer_sums(rst, add, read__addr, total, pending, busy, add
   assign \b$24  = first ? 32'd2147483648 : total[63:32];
   assign \b$27  = first ? 32'd2147483648 : total[95:64];
   assign \b$30  = first ? 32'd2147483648 : total[127:96];
-  always @(posedge clk)
+  always @(posedge gated_clk)
     adding <= \$9 ;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     beat0 <= at;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     beat1 <= beat0;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     beat2 <= beat1;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     beat3 <= beat2;
   hotline_float_adder adder0 (
     .a(addend[31:0]),
     .b(b),
-    .clk(clk),
-    .rst(rst),
+    .clk(gated_clk),
+    .rst(gated_rst),
     .sum(sum)
   );
   hotline_float_adder adder1 (
     .a(addend[63:32]),
     .b(\b$24 ),
-    .clk(clk),
-    .rst(rst),
+    .clk(gated_clk),
+    .rst(gated_rst),
     .sum(\sum$25 )
   );
   hotline_float_adder adder2 (
     .a(addend[95:64]),
     .b(\b$27 ),
-    .clk(clk),
-    .rst(rst),
+    .clk(gated_clk),
+    .rst(gated_rst),
     .sum(\sum$28 )
   );
   hotline_float_adder adder3 (
     .a(addend[127:96]),
     .b(\b$30 ),
-    .clk(clk),
-    .rst(rst),
+    .clk(gated_clk),
+    .rst(gated_rst),
     .sum(\sum$31 )
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$30 ) begin end
     \$9  = { adding[2:0], add };
-    if (rst) begin
+    if (gated_rst) begin
       \$9  = 4'h0;
     end
   end
@@ -13441,7 +13464,7 @@ module hotline_rows_reducer_sums(rst, add, read__addr, total, pending, busy, add
   assign \$signature__data [31:0] = sum;
 endmodule
 
-module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__valid, keys__payload, want_keys, row_granules, output__ready, keys__valid, names__ready, idle, \table , table_index, \port$4310$0 , \port$4314$0 , output__valid, unknown_table, beyond_table, clk
+module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__valid, keys__payload, want_keys, row_granules, output__ready, keys__valid, names__ready, idle, \table , table_index, \port$4318$0 , \port$4322$0 , output__valid, unknown_table, beyond_table, clk
 );
   reg \$auto$verilog_backend.cc:2505:dump_module$31 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$31 = 0;
@@ -13475,11 +13498,11 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
   wire [107:0] \table ;
   input [7:0] table_index;
   wire [7:0] table_index;
-  output [30:0] \port$4310$0 ;
-  wire [30:0] \port$4310$0 ;
+  output [30:0] \port$4318$0 ;
+  wire [30:0] \port$4318$0 ;
   (* init = 64'h0000000000000000 *)
-  output [63:0] \port$4314$0 ;
-  wire [63:0] \port$4314$0 ;
+  output [63:0] \port$4322$0 ;
+  wire [63:0] \port$4322$0 ;
   output output__valid;
   wire output__valid;
   output unknown_table;
@@ -14340,8 +14363,8 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
       \$36  = 32'd0;
     end
   end
-  assign \port$4310$0  = \$31 ;
-  assign \port$4314$0  = \$33 ;
+  assign \port$4318$0  = \$31 ;
+  assign \port$4322$0  = \$33 ;
   assign output__valid = valid[3];
   assign \$31 [30] = bag_last3;
   assign \$31 [29:28] = 2'h3;
@@ -14349,8 +14372,8 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
 endmodule
 
 module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, moved, unknown_table, beyond_table, core_busy, \core_errors$141 , working_ready, working_full, room, cpl_entry, generation, working_enable, urgent, phase, status, abort, running, quiet
-, \port$2077$0 , \port$2078$0 , channel_idle, write_fault__known, \port$3620$0 , \port$3622$0 , enable, \port$3712$12 , \port$3714$0 , windows__0__pages, \port$3718$0 , \port$3720$12 , \port$3722$0 , windows__1__pages, \port$3726$0 , \port$3728$12 , \port$3730$0 , windows__2__pages, \port$3734$0 , \port$3736$12 , \port$3738$0 
-, windows__3__pages, \port$3742$0 , \port$3744$12 , \port$3746$0 , windows__4__pages, \port$3750$0 , \port$3752$12 , \port$3754$0 , windows__5__pages, \port$3758$0 , \port$3760$12 , \port$3762$0 , windows__6__pages, \port$3766$0 , \port$3768$12 , \port$3770$0 , windows__7__pages, \port$3774$0 , descriptors__valid, descriptors__payload, command
+, \port$2079$0 , \port$2080$0 , channel_idle, write_fault__known, \port$3628$0 , \port$3630$0 , enable, \port$3720$12 , \port$3722$0 , windows__0__pages, \port$3726$0 , \port$3728$12 , \port$3730$0 , windows__1__pages, \port$3734$0 , \port$3736$12 , \port$3738$0 , windows__2__pages, \port$3742$0 , \port$3744$12 , \port$3746$0 
+, windows__3__pages, \port$3750$0 , \port$3752$12 , \port$3754$0 , windows__4__pages, \port$3758$0 , \port$3760$12 , \port$3762$0 , windows__5__pages, \port$3766$0 , \port$3768$12 , \port$3770$0 , windows__6__pages, \port$3774$0 , \port$3776$12 , \port$3778$0 , windows__7__pages, \port$3782$0 , descriptors__valid, descriptors__payload, command
 , request__payload, descriptors__ready, waits, working, load, targets__0, targets__1, targets__2, working_start, \begin , command_write, request__valid, flush, summary_list, summary_push, summary_last, completed, lost, it, summary_bank, summary_held
 , completion_words__payload, completion_words__valid, read_fault__address, write_fault__kind, write_fault__address, summary_ready, words__ready, popular_words, listed, held, nonpopular_words, samples, popular_samples, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$32 ;
@@ -14402,84 +14425,84 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   wire running;
   output quiet;
   wire quiet;
-  input \port$2077$0 ;
-  wire \port$2077$0 ;
-  input \port$2078$0 ;
-  wire \port$2078$0 ;
+  input \port$2079$0 ;
+  wire \port$2079$0 ;
+  input \port$2080$0 ;
+  wire \port$2080$0 ;
   input channel_idle;
   wire channel_idle;
   input write_fault__known;
   wire write_fault__known;
-  input [31:0] \port$3620$0 ;
-  wire [31:0] \port$3620$0 ;
-  input [31:0] \port$3622$0 ;
-  wire [31:0] \port$3622$0 ;
+  input [31:0] \port$3628$0 ;
+  wire [31:0] \port$3628$0 ;
+  input [31:0] \port$3630$0 ;
+  wire [31:0] \port$3630$0 ;
   input enable;
   wire enable;
-  input [19:0] \port$3712$12 ;
-  wire [19:0] \port$3712$12 ;
-  input [31:0] \port$3714$0 ;
-  wire [31:0] \port$3714$0 ;
-  input [31:0] windows__0__pages;
-  wire [31:0] windows__0__pages;
-  input [1:0] \port$3718$0 ;
-  wire [1:0] \port$3718$0 ;
   input [19:0] \port$3720$12 ;
   wire [19:0] \port$3720$12 ;
   input [31:0] \port$3722$0 ;
   wire [31:0] \port$3722$0 ;
-  input [31:0] windows__1__pages;
-  wire [31:0] windows__1__pages;
+  input [31:0] windows__0__pages;
+  wire [31:0] windows__0__pages;
   input [1:0] \port$3726$0 ;
   wire [1:0] \port$3726$0 ;
   input [19:0] \port$3728$12 ;
   wire [19:0] \port$3728$12 ;
   input [31:0] \port$3730$0 ;
   wire [31:0] \port$3730$0 ;
-  input [31:0] windows__2__pages;
-  wire [31:0] windows__2__pages;
+  input [31:0] windows__1__pages;
+  wire [31:0] windows__1__pages;
   input [1:0] \port$3734$0 ;
   wire [1:0] \port$3734$0 ;
   input [19:0] \port$3736$12 ;
   wire [19:0] \port$3736$12 ;
   input [31:0] \port$3738$0 ;
   wire [31:0] \port$3738$0 ;
-  input [31:0] windows__3__pages;
-  wire [31:0] windows__3__pages;
+  input [31:0] windows__2__pages;
+  wire [31:0] windows__2__pages;
   input [1:0] \port$3742$0 ;
   wire [1:0] \port$3742$0 ;
   input [19:0] \port$3744$12 ;
   wire [19:0] \port$3744$12 ;
   input [31:0] \port$3746$0 ;
   wire [31:0] \port$3746$0 ;
-  input [31:0] windows__4__pages;
-  wire [31:0] windows__4__pages;
+  input [31:0] windows__3__pages;
+  wire [31:0] windows__3__pages;
   input [1:0] \port$3750$0 ;
   wire [1:0] \port$3750$0 ;
   input [19:0] \port$3752$12 ;
   wire [19:0] \port$3752$12 ;
   input [31:0] \port$3754$0 ;
   wire [31:0] \port$3754$0 ;
-  input [31:0] windows__5__pages;
-  wire [31:0] windows__5__pages;
+  input [31:0] windows__4__pages;
+  wire [31:0] windows__4__pages;
   input [1:0] \port$3758$0 ;
   wire [1:0] \port$3758$0 ;
   input [19:0] \port$3760$12 ;
   wire [19:0] \port$3760$12 ;
   input [31:0] \port$3762$0 ;
   wire [31:0] \port$3762$0 ;
-  input [31:0] windows__6__pages;
-  wire [31:0] windows__6__pages;
+  input [31:0] windows__5__pages;
+  wire [31:0] windows__5__pages;
   input [1:0] \port$3766$0 ;
   wire [1:0] \port$3766$0 ;
   input [19:0] \port$3768$12 ;
   wire [19:0] \port$3768$12 ;
   input [31:0] \port$3770$0 ;
   wire [31:0] \port$3770$0 ;
-  input [31:0] windows__7__pages;
-  wire [31:0] windows__7__pages;
+  input [31:0] windows__6__pages;
+  wire [31:0] windows__6__pages;
   input [1:0] \port$3774$0 ;
   wire [1:0] \port$3774$0 ;
+  input [19:0] \port$3776$12 ;
+  wire [19:0] \port$3776$12 ;
+  input [31:0] \port$3778$0 ;
+  wire [31:0] \port$3778$0 ;
+  input [31:0] windows__7__pages;
+  wire [31:0] windows__7__pages;
+  input [1:0] \port$3782$0 ;
+  wire [1:0] \port$3782$0 ;
   input descriptors__valid;
   wire descriptors__valid;
   input [511:0] descriptors__payload;
@@ -14774,7 +14797,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   assign \$50  = summary_held ? 10'h200 : 10'h000;
   assign \$51  = it[383:320] + \$50 ;
   assign \$52  = summary_bank == 3'h7;
-  assign \$53  = { \port$3622$0 , \port$3620$0  } + { cpl_entry, 6'h00 };
+  assign \$53  = { \port$3630$0 , \port$3628$0  } + { cpl_entry, 6'h00 };
   assign \$54  = ~ writing_fault;
   assign quiet = ! fsm_state;
   assign \$55  = fsm_state == 1'h1;
@@ -14843,7 +14866,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   assign \$120  = \$118  ? 4'h0 : \$119 ;
   assign \$121  = summary_bank == 3'h7;
   assign \$122  = | \wait ;
-  assign \$123  = & { channel_idle, \port$2078$0 , \port$2077$0  };
+  assign \$123  = & { channel_idle, \port$2080$0 , \port$2079$0  };
   assign \$124  = \wait  - 1'h1;
   assign \$125  = | write_fault__kind;
   assign \$126  = writing_fault | \$125 ;
@@ -14884,9 +14907,6 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     .clk(clk),
     .descriptor(it),
     .done(\done$149 ),
-    .\port$3712$12 (\port$3712$12 ),
-    .\port$3714$0 (\port$3714$0 ),
-    .\port$3718$0 (\port$3718$0 ),
     .\port$3720$12 (\port$3720$12 ),
     .\port$3722$0 (\port$3722$0 ),
     .\port$3726$0 (\port$3726$0 ),
@@ -14908,6 +14928,9 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     .\port$3768$12 (\port$3768$12 ),
     .\port$3770$0 (\port$3770$0 ),
     .\port$3774$0 (\port$3774$0 ),
+    .\port$3776$12 (\port$3776$12 ),
+    .\port$3778$0 (\port$3778$0 ),
+    .\port$3782$0 (\port$3782$0 ),
     .rst(rst),
     .start(start),
     .state_rows(state_rows),
@@ -15878,78 +15901,78 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   assign \$4  = it[9];
 endmodule
 
-module hotline_sequencer_decoder(rst, state_rows, \port$3712$12 , \port$3714$0 , windows__0__pages, \port$3718$0 , \port$3720$12 , \port$3722$0 , windows__1__pages, \port$3726$0 , \port$3728$12 , \port$3730$0 , windows__2__pages, \port$3734$0 , \port$3736$12 , \port$3738$0 , windows__3__pages, \port$3742$0 , \port$3744$12 , \port$3746$0 , windows__4__pages
-, \port$3750$0 , \port$3752$12 , \port$3754$0 , windows__5__pages, \port$3758$0 , \port$3760$12 , \port$3762$0 , windows__6__pages, \port$3766$0 , \port$3768$12 , \port$3770$0 , windows__7__pages, \port$3774$0 , start, descriptor, done, status, clk);
+module hotline_sequencer_decoder(rst, state_rows, \port$3720$12 , \port$3722$0 , windows__0__pages, \port$3726$0 , \port$3728$12 , \port$3730$0 , windows__1__pages, \port$3734$0 , \port$3736$12 , \port$3738$0 , windows__2__pages, \port$3742$0 , \port$3744$12 , \port$3746$0 , windows__3__pages, \port$3750$0 , \port$3752$12 , \port$3754$0 , windows__4__pages
+, \port$3758$0 , \port$3760$12 , \port$3762$0 , windows__5__pages, \port$3766$0 , \port$3768$12 , \port$3770$0 , windows__6__pages, \port$3774$0 , \port$3776$12 , \port$3778$0 , windows__7__pages, \port$3782$0 , start, descriptor, done, status, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$33 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$33 = 0;
   input rst;
   wire rst;
   input [31:0] state_rows;
   wire [31:0] state_rows;
-  input [19:0] \port$3712$12 ;
-  wire [19:0] \port$3712$12 ;
-  input [31:0] \port$3714$0 ;
-  wire [31:0] \port$3714$0 ;
-  input [31:0] windows__0__pages;
-  wire [31:0] windows__0__pages;
-  input [1:0] \port$3718$0 ;
-  wire [1:0] \port$3718$0 ;
   input [19:0] \port$3720$12 ;
   wire [19:0] \port$3720$12 ;
   input [31:0] \port$3722$0 ;
   wire [31:0] \port$3722$0 ;
-  input [31:0] windows__1__pages;
-  wire [31:0] windows__1__pages;
+  input [31:0] windows__0__pages;
+  wire [31:0] windows__0__pages;
   input [1:0] \port$3726$0 ;
   wire [1:0] \port$3726$0 ;
   input [19:0] \port$3728$12 ;
   wire [19:0] \port$3728$12 ;
   input [31:0] \port$3730$0 ;
   wire [31:0] \port$3730$0 ;
-  input [31:0] windows__2__pages;
-  wire [31:0] windows__2__pages;
+  input [31:0] windows__1__pages;
+  wire [31:0] windows__1__pages;
   input [1:0] \port$3734$0 ;
   wire [1:0] \port$3734$0 ;
   input [19:0] \port$3736$12 ;
   wire [19:0] \port$3736$12 ;
   input [31:0] \port$3738$0 ;
   wire [31:0] \port$3738$0 ;
-  input [31:0] windows__3__pages;
-  wire [31:0] windows__3__pages;
+  input [31:0] windows__2__pages;
+  wire [31:0] windows__2__pages;
   input [1:0] \port$3742$0 ;
   wire [1:0] \port$3742$0 ;
   input [19:0] \port$3744$12 ;
   wire [19:0] \port$3744$12 ;
   input [31:0] \port$3746$0 ;
   wire [31:0] \port$3746$0 ;
-  input [31:0] windows__4__pages;
-  wire [31:0] windows__4__pages;
+  input [31:0] windows__3__pages;
+  wire [31:0] windows__3__pages;
   input [1:0] \port$3750$0 ;
   wire [1:0] \port$3750$0 ;
   input [19:0] \port$3752$12 ;
   wire [19:0] \port$3752$12 ;
   input [31:0] \port$3754$0 ;
   wire [31:0] \port$3754$0 ;
-  input [31:0] windows__5__pages;
-  wire [31:0] windows__5__pages;
+  input [31:0] windows__4__pages;
+  wire [31:0] windows__4__pages;
   input [1:0] \port$3758$0 ;
   wire [1:0] \port$3758$0 ;
   input [19:0] \port$3760$12 ;
   wire [19:0] \port$3760$12 ;
   input [31:0] \port$3762$0 ;
   wire [31:0] \port$3762$0 ;
-  input [31:0] windows__6__pages;
-  wire [31:0] windows__6__pages;
+  input [31:0] windows__5__pages;
+  wire [31:0] windows__5__pages;
   input [1:0] \port$3766$0 ;
   wire [1:0] \port$3766$0 ;
   input [19:0] \port$3768$12 ;
   wire [19:0] \port$3768$12 ;
   input [31:0] \port$3770$0 ;
   wire [31:0] \port$3770$0 ;
-  input [31:0] windows__7__pages;
-  wire [31:0] windows__7__pages;
+  input [31:0] windows__6__pages;
+  wire [31:0] windows__6__pages;
   input [1:0] \port$3774$0 ;
   wire [1:0] \port$3774$0 ;
+  input [19:0] \port$3776$12 ;
+  wire [19:0] \port$3776$12 ;
+  input [31:0] \port$3778$0 ;
+  wire [31:0] \port$3778$0 ;
+  input [31:0] windows__7__pages;
+  wire [31:0] windows__7__pages;
+  input [1:0] \port$3782$0 ;
+  wire [1:0] \port$3782$0 ;
   input start;
   wire start;
   input [511:0] descriptor;
@@ -16377,9 +16400,6 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3712$12 , \port$3714$0 ,
   hotline_sequencer_decoder_check check (
     .\inside (\inside ),
     .page(page),
-    .\port$3712$12 (\port$3712$12 ),
-    .\port$3714$0 (\port$3714$0 ),
-    .\port$3718$0 (\port$3718$0 ),
     .\port$3720$12 (\port$3720$12 ),
     .\port$3722$0 (\port$3722$0 ),
     .\port$3726$0 (\port$3726$0 ),
@@ -16401,6 +16421,9 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3712$12 , \port$3714$0 ,
     .\port$3768$12 (\port$3768$12 ),
     .\port$3770$0 (\port$3770$0 ),
     .\port$3774$0 (\port$3774$0 ),
+    .\port$3776$12 (\port$3776$12 ),
+    .\port$3778$0 (\port$3778$0 ),
+    .\port$3782$0 (\port$3782$0 ),
     .windows__0__pages(windows__0__pages),
     .windows__1__pages(windows__1__pages),
     .windows__2__pages(windows__2__pages),
@@ -16774,72 +16797,72 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3712$12 , \port$3714$0 ,
   assign \$147  = descriptor[11];
 endmodule
 
-module hotline_sequencer_decoder_check(\port$3712$12 , \port$3714$0 , windows__0__pages, \port$3718$0 , \port$3720$12 , \port$3722$0 , windows__1__pages, \port$3726$0 , \port$3728$12 , \port$3730$0 , windows__2__pages, \port$3734$0 , \port$3736$12 , \port$3738$0 , windows__3__pages, \port$3742$0 , \port$3744$12 , \port$3746$0 , windows__4__pages, \port$3750$0 , \port$3752$12 
-, \port$3754$0 , windows__5__pages, \port$3758$0 , \port$3760$12 , \port$3762$0 , windows__6__pages, \port$3766$0 , \port$3768$12 , \port$3770$0 , windows__7__pages, \port$3774$0 , write, page, \inside );
-  input [19:0] \port$3712$12 ;
-  wire [19:0] \port$3712$12 ;
-  input [31:0] \port$3714$0 ;
-  wire [31:0] \port$3714$0 ;
-  input [31:0] windows__0__pages;
-  wire [31:0] windows__0__pages;
-  input [1:0] \port$3718$0 ;
-  wire [1:0] \port$3718$0 ;
+module hotline_sequencer_decoder_check(\port$3720$12 , \port$3722$0 , windows__0__pages, \port$3726$0 , \port$3728$12 , \port$3730$0 , windows__1__pages, \port$3734$0 , \port$3736$12 , \port$3738$0 , windows__2__pages, \port$3742$0 , \port$3744$12 , \port$3746$0 , windows__3__pages, \port$3750$0 , \port$3752$12 , \port$3754$0 , windows__4__pages, \port$3758$0 , \port$3760$12 
+, \port$3762$0 , windows__5__pages, \port$3766$0 , \port$3768$12 , \port$3770$0 , windows__6__pages, \port$3774$0 , \port$3776$12 , \port$3778$0 , windows__7__pages, \port$3782$0 , write, page, \inside );
   input [19:0] \port$3720$12 ;
   wire [19:0] \port$3720$12 ;
   input [31:0] \port$3722$0 ;
   wire [31:0] \port$3722$0 ;
-  input [31:0] windows__1__pages;
-  wire [31:0] windows__1__pages;
+  input [31:0] windows__0__pages;
+  wire [31:0] windows__0__pages;
   input [1:0] \port$3726$0 ;
   wire [1:0] \port$3726$0 ;
   input [19:0] \port$3728$12 ;
   wire [19:0] \port$3728$12 ;
   input [31:0] \port$3730$0 ;
   wire [31:0] \port$3730$0 ;
-  input [31:0] windows__2__pages;
-  wire [31:0] windows__2__pages;
+  input [31:0] windows__1__pages;
+  wire [31:0] windows__1__pages;
   input [1:0] \port$3734$0 ;
   wire [1:0] \port$3734$0 ;
   input [19:0] \port$3736$12 ;
   wire [19:0] \port$3736$12 ;
   input [31:0] \port$3738$0 ;
   wire [31:0] \port$3738$0 ;
-  input [31:0] windows__3__pages;
-  wire [31:0] windows__3__pages;
+  input [31:0] windows__2__pages;
+  wire [31:0] windows__2__pages;
   input [1:0] \port$3742$0 ;
   wire [1:0] \port$3742$0 ;
   input [19:0] \port$3744$12 ;
   wire [19:0] \port$3744$12 ;
   input [31:0] \port$3746$0 ;
   wire [31:0] \port$3746$0 ;
-  input [31:0] windows__4__pages;
-  wire [31:0] windows__4__pages;
+  input [31:0] windows__3__pages;
+  wire [31:0] windows__3__pages;
   input [1:0] \port$3750$0 ;
   wire [1:0] \port$3750$0 ;
   input [19:0] \port$3752$12 ;
   wire [19:0] \port$3752$12 ;
   input [31:0] \port$3754$0 ;
   wire [31:0] \port$3754$0 ;
-  input [31:0] windows__5__pages;
-  wire [31:0] windows__5__pages;
+  input [31:0] windows__4__pages;
+  wire [31:0] windows__4__pages;
   input [1:0] \port$3758$0 ;
   wire [1:0] \port$3758$0 ;
   input [19:0] \port$3760$12 ;
   wire [19:0] \port$3760$12 ;
   input [31:0] \port$3762$0 ;
   wire [31:0] \port$3762$0 ;
-  input [31:0] windows__6__pages;
-  wire [31:0] windows__6__pages;
+  input [31:0] windows__5__pages;
+  wire [31:0] windows__5__pages;
   input [1:0] \port$3766$0 ;
   wire [1:0] \port$3766$0 ;
   input [19:0] \port$3768$12 ;
   wire [19:0] \port$3768$12 ;
   input [31:0] \port$3770$0 ;
   wire [31:0] \port$3770$0 ;
-  input [31:0] windows__7__pages;
-  wire [31:0] windows__7__pages;
+  input [31:0] windows__6__pages;
+  wire [31:0] windows__6__pages;
   input [1:0] \port$3774$0 ;
   wire [1:0] \port$3774$0 ;
+  input [19:0] \port$3776$12 ;
+  wire [19:0] \port$3776$12 ;
+  input [31:0] \port$3778$0 ;
+  wire [31:0] \port$3778$0 ;
+  input [31:0] windows__7__pages;
+  wire [31:0] windows__7__pages;
+  input [1:0] \port$3782$0 ;
+  wire [1:0] \port$3782$0 ;
   input write;
   wire write;
   input [51:0] page;
@@ -16894,50 +16917,50 @@ module hotline_sequencer_decoder_check(\port$3712$12 , \port$3714$0 , windows__0
   wire [52:0] beyond5;
   wire [52:0] beyond6;
   wire [52:0] beyond7;
-  assign beyond0 = page - { \port$3714$0 , \port$3712$12  };
-  assign beyond1 = page - { \port$3722$0 , \port$3720$12  };
-  assign beyond2 = page - { \port$3730$0 , \port$3728$12  };
-  assign beyond3 = page - { \port$3738$0 , \port$3736$12  };
-  assign beyond4 = page - { \port$3746$0 , \port$3744$12  };
-  assign beyond5 = page - { \port$3754$0 , \port$3752$12  };
-  assign beyond6 = page - { \port$3762$0 , \port$3760$12  };
-  assign beyond7 = page - { \port$3770$0 , \port$3768$12  };
-  assign \$1  = write ? \port$3718$0 [1] : \port$3718$0 [0];
+  assign beyond0 = page - { \port$3722$0 , \port$3720$12  };
+  assign beyond1 = page - { \port$3730$0 , \port$3728$12  };
+  assign beyond2 = page - { \port$3738$0 , \port$3736$12  };
+  assign beyond3 = page - { \port$3746$0 , \port$3744$12  };
+  assign beyond4 = page - { \port$3754$0 , \port$3752$12  };
+  assign beyond5 = page - { \port$3762$0 , \port$3760$12  };
+  assign beyond6 = page - { \port$3770$0 , \port$3768$12  };
+  assign beyond7 = page - { \port$3778$0 , \port$3776$12  };
+  assign \$1  = write ? \port$3726$0 [1] : \port$3726$0 [0];
   assign \$2  = ~ beyond0[52];
   assign \$3  = \$1  & \$2 ;
   assign \$4  = beyond0[51:0] < windows__0__pages;
   assign \$5  = \$3  & \$4 ;
-  assign \$6  = write ? \port$3726$0 [1] : \port$3726$0 [0];
+  assign \$6  = write ? \port$3734$0 [1] : \port$3734$0 [0];
   assign \$7  = ~ beyond1[52];
   assign \$8  = \$6  & \$7 ;
   assign \$9  = beyond1[51:0] < windows__1__pages;
   assign \$10  = \$8  & \$9 ;
-  assign \$11  = write ? \port$3734$0 [1] : \port$3734$0 [0];
+  assign \$11  = write ? \port$3742$0 [1] : \port$3742$0 [0];
   assign \$12  = ~ beyond2[52];
   assign \$13  = \$11  & \$12 ;
   assign \$14  = beyond2[51:0] < windows__2__pages;
   assign \$15  = \$13  & \$14 ;
-  assign \$16  = write ? \port$3742$0 [1] : \port$3742$0 [0];
+  assign \$16  = write ? \port$3750$0 [1] : \port$3750$0 [0];
   assign \$17  = ~ beyond3[52];
   assign \$18  = \$16  & \$17 ;
   assign \$19  = beyond3[51:0] < windows__3__pages;
   assign \$20  = \$18  & \$19 ;
-  assign \$21  = write ? \port$3750$0 [1] : \port$3750$0 [0];
+  assign \$21  = write ? \port$3758$0 [1] : \port$3758$0 [0];
   assign \$22  = ~ beyond4[52];
   assign \$23  = \$21  & \$22 ;
   assign \$24  = beyond4[51:0] < windows__4__pages;
   assign \$25  = \$23  & \$24 ;
-  assign \$26  = write ? \port$3758$0 [1] : \port$3758$0 [0];
+  assign \$26  = write ? \port$3766$0 [1] : \port$3766$0 [0];
   assign \$27  = ~ beyond5[52];
   assign \$28  = \$26  & \$27 ;
   assign \$29  = beyond5[51:0] < windows__5__pages;
   assign \$30  = \$28  & \$29 ;
-  assign \$31  = write ? \port$3766$0 [1] : \port$3766$0 [0];
+  assign \$31  = write ? \port$3774$0 [1] : \port$3774$0 [0];
   assign \$32  = ~ beyond6[52];
   assign \$33  = \$31  & \$32 ;
   assign \$34  = beyond6[51:0] < windows__6__pages;
   assign \$35  = \$33  & \$34 ;
-  assign \$36  = write ? \port$3774$0 [1] : \port$3774$0 [0];
+  assign \$36  = write ? \port$3782$0 [1] : \port$3782$0 [0];
   assign \$37  = ~ beyond7[52];
   assign \$38  = \$36  & \$37 ;
   assign \$39  = beyond7[51:0] < windows__7__pages;
@@ -29641,10 +29664,10 @@ module hotline_stream_core_verdict_tap(input__valid, output__valid, input__ready
   assign \$73  = \$72 ;
 endmodule
 
-module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular__tlast, \input__valid$34 , m_axis_popular__tkeep, m_axis_nonpopular__tdata, m_axis_nonpopular__tlast, \input__valid$72 , m_axis_nonpopular__tkeep, \output__ready$27 , m_axis_state__tdata, m_axis_state__tlast, m_axis_state__tvalid, command_done, finished, list_count, \input__payload$92 , \input__valid$96 , \port$1315$0 , \port$1316$0 
-, channels__0__ready, channels__1__ready, \output__ready$115 , data__ready, m_axis_state__tready, state_moved, keys__ready, s_axis_lookup__tvalid, m_axis_popular__tready, m_axis_nonpopular__tready, verdicts__ready, keys__payload, keys__valid, data__valid, \begin , flush, list_push, list_last, it, list_held, completion_words__payload
-, completion_words__valid, \port$3908$0 , rows__ready, channels__0__payload, channels__0__valid, channels__1__payload, channels__1__valid, list_ready, completion_words__ready, done, popular_words, listed, held, nonpopular_words, samples, popular_samples, output__payload, s_axis_state__tvalid, \output__payload$23 , channels__2__valid, channels__2__payload
-, rows__valid, rows__payload, clk);
+module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular__tlast, \input__valid$34 , m_axis_popular__tkeep, m_axis_nonpopular__tdata, m_axis_nonpopular__tlast, \input__valid$72 , m_axis_nonpopular__tkeep, \output__ready$27 , m_axis_state__tdata, m_axis_state__tlast, m_axis_state__tvalid, command_done, finished, list_count, \input__payload$92 , \input__valid$96 , \port$1317$0 , \port$1318$0 
+, channels__0__ready, channels__1__ready, \output__ready$115 , data__ready, m_axis_state__tready, state_moved, keys__ready, s_axis_lookup__tvalid, m_axis_popular__tready, m_axis_nonpopular__tready, verdicts__ready, keys__payload, rows__payload, rows__valid, keys__valid, data__valid, \begin , flush, list_push, list_last, it
+, list_held, completion_words__payload, completion_words__valid, \port$3916$0 , rows__ready, channels__0__payload, channels__0__valid, channels__1__payload, channels__1__valid, list_ready, completion_words__ready, done, popular_words, listed, held, nonpopular_words, samples, popular_samples, output__payload, s_axis_state__tvalid, \output__payload$23 
+, channels__2__valid, channels__2__payload, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$53 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$53 = 0;
   input rst;
@@ -29685,10 +29708,10 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
   wire [7:0] \input__payload$92 ;
   input \input__valid$96 ;
   wire \input__valid$96 ;
-  input \port$1315$0 ;
-  wire \port$1315$0 ;
-  input [127:0] \port$1316$0 ;
-  wire [127:0] \port$1316$0 ;
+  input \port$1317$0 ;
+  wire \port$1317$0 ;
+  input [127:0] \port$1318$0 ;
+  wire [127:0] \port$1318$0 ;
   input channels__0__ready;
   wire channels__0__ready;
   input channels__1__ready;
@@ -29713,6 +29736,10 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
   wire verdicts__ready;
   input [40:0] keys__payload;
   wire [40:0] keys__payload;
+  input [131:0] rows__payload;
+  wire [131:0] rows__payload;
+  input rows__valid;
+  wire rows__valid;
   input keys__valid;
   wire keys__valid;
   input data__valid;
@@ -29733,8 +29760,8 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
   wire [33:0] completion_words__payload;
   input completion_words__valid;
   wire completion_words__valid;
-  input [4:0] \port$3908$0 ;
-  wire [4:0] \port$3908$0 ;
+  input [4:0] \port$3916$0 ;
+  wire [4:0] \port$3916$0 ;
   output rows__ready;
   reg rows__ready;
   output [131:0] channels__0__payload;
@@ -29773,10 +29800,6 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
   wire channels__2__valid;
   output [131:0] channels__2__payload;
   wire [131:0] channels__2__payload;
-  input rows__valid;
-  wire rows__valid;
-  input [131:0] rows__payload;
-  wire [131:0] rows__payload;
   input clk;
   wire clk;
   wire \$1 ;
@@ -30054,9 +30077,9 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     .output__payload(output__payload),
     .output__ready(output__ready),
     .output__valid(s_axis_lookup__tvalid),
-    .\port$1315$0 (\port$1315$0 ),
-    .\port$1316$0 (\port$1316$0 ),
-    .\port$3908$0 (\port$3908$0 ),
+    .\port$1317$0 (\port$1317$0 ),
+    .\port$1318$0 (\port$1318$0 ),
+    .\port$3916$0 (\port$3916$0 ),
     .rst(rst),
     .start(start),
     .\tables$7 (it[168:160])
@@ -30068,9 +30091,9 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     .output__payload(\output__payload$23 ),
     .output__ready(\output__ready$27 ),
     .output__valid(s_axis_state__tvalid),
-    .\port$1315$0 (\port$1315$0 ),
-    .\port$1316$0 (\port$1316$0 ),
-    .\port$3908$0 (\port$3908$0 ),
+    .\port$1317$0 (\port$1317$0 ),
+    .\port$1318$0 (\port$1318$0 ),
+    .\port$3916$0 (\port$3916$0 ),
     .rst(rst)
   );
   hotline_streams_key_filler key_filler (
@@ -30471,7 +30494,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   assign count = it[154:128];
-  assign input__payload = { \port$1315$0 , \port$3908$0 , \port$1316$0  };
+  assign input__payload = { \port$1317$0 , \port$3916$0 , \port$1318$0  };
   assign output__valid = s_axis_lookup__tvalid;
   assign state_moved = \$signal ;
   assign \input__payload$76 [65] = \flushing$78 ;
@@ -30488,17 +30511,17 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
   assign \$20  = { 1'h0, \output__payload$61 [128], 2'h0 };
 endmodule
 
-module hotline_streams_feeder(rst, output__ready, \port$1315$0 , \port$1316$0 , start, input__valid, output__valid, input__ready, done, count, \tables$7 , \port$3908$0 , output__payload, clk);
+module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , start, input__valid, output__valid, input__ready, done, count, \tables$7 , \port$3916$0 , output__payload, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$54 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$54 = 0;
   input rst;
   wire rst;
   input output__ready;
   wire output__ready;
-  input \port$1315$0 ;
-  wire \port$1315$0 ;
-  input [127:0] \port$1316$0 ;
-  wire [127:0] \port$1316$0 ;
+  input \port$1317$0 ;
+  wire \port$1317$0 ;
+  input [127:0] \port$1318$0 ;
+  wire [127:0] \port$1318$0 ;
   input start;
   wire start;
   input input__valid;
@@ -30513,8 +30536,8 @@ module hotline_streams_feeder(rst, output__ready, \port$1315$0 , \port$1316$0 , 
   wire [26:0] count;
   input [8:0] \tables$7 ;
   wire [8:0] \tables$7 ;
-  input [4:0] \port$3908$0 ;
-  wire [4:0] \port$3908$0 ;
+  input [4:0] \port$3916$0 ;
+  wire [4:0] \port$3916$0 ;
   output [260:0] output__payload;
   wire [260:0] output__payload;
   input clk;
@@ -30663,11 +30686,11 @@ module hotline_streams_feeder(rst, output__ready, \port$1315$0 , \port$1316$0 , 
   assign \$33  = \$29  ? \$31  : { 1'h0, \$32  };
   assign \$34  = \$33 [7:0] + 1'h1;
   assign \$35  = \$34  == tables;
-  assign \$36  = by_row ? { \$35 , 23'h000000, \$33 [7:0], rows[31:0] } : \port$1316$0 [63:0];
+  assign \$36  = by_row ? { \$35 , 23'h000000, \$33 [7:0], rows[31:0] } : \port$1318$0 [63:0];
   assign \$37  = left > 1'h0;
   assign \$38  = taken > 1'h0;
   assign \$39  = \$37  & \$38 ;
-  assign \$40  = ~ \port$1315$0 ;
+  assign \$40  = ~ \port$1317$0 ;
   assign \$41  = \$39  & \$40 ;
   assign \$42  = \table  + offset1;
   assign \$43  = \$42  >= tables;
@@ -30677,11 +30700,11 @@ module hotline_streams_feeder(rst, output__ready, \port$1315$0 , \port$1316$0 , 
   assign \$47  = \$43  ? \$45  : { 1'h0, \$46  };
   assign \$48  = \$47 [7:0] + 1'h1;
   assign \$49  = \$48  == tables;
-  assign \$50  = by_row ? { \$49 , 23'h000000, \$47 [7:0], rows[63:32] } : \port$1316$0 [127:64];
+  assign \$50  = by_row ? { \$49 , 23'h000000, \$47 [7:0], rows[63:32] } : \port$1318$0 [127:64];
   assign \$51  = left > 1'h1;
   assign \$52  = taken > 1'h1;
   assign \$53  = \$51  & \$52 ;
-  assign \$54  = ~ \port$1315$0 ;
+  assign \$54  = ~ \port$1317$0 ;
   assign \$55  = \$53  & \$54 ;
   assign \$56  = \table  + offset2;
   assign \$57  = \$56  >= tables;
@@ -30695,7 +30718,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1315$0 , \port$1316$0 , 
   assign \$65  = left > 2'h2;
   assign \$66  = taken > 2'h2;
   assign \$67  = \$65  & \$66 ;
-  assign \$68  = ~ \port$1315$0 ;
+  assign \$68  = ~ \port$1317$0 ;
   assign \$69  = \$67  & \$68 ;
   assign \$70  = \table  + offset3;
   assign \$71  = \$70  >= tables;
@@ -30709,7 +30732,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1315$0 , \port$1316$0 , 
   assign \$79  = left > 2'h3;
   assign \$80  = taken > 2'h3;
   assign \$81  = \$79  & \$80 ;
-  assign \$82  = ~ \port$1315$0 ;
+  assign \$82  = ~ \port$1317$0 ;
   assign \$83  = \$81  & \$82 ;
   always @(posedge clk)
     left <= \$84 ;
@@ -30870,7 +30893,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1315$0 , \port$1316$0 , 
     rows = 128'h00000000000000000000000000000000;
     casez (part)
       1'h0:
-          rows = \port$1316$0 ;
+          rows = \port$1318$0 ;
     endcase
   end
   assign output__payload[259] = \$83 ;
@@ -30885,23 +30908,23 @@ module hotline_streams_feeder(rst, output__ready, \port$1315$0 , \port$1316$0 , 
   assign \$17  = part;
 endmodule
 
-module hotline_streams_joiner(rst, output__ready, \port$1315$0 , \port$1316$0 , input__valid, input__ready, \port$3908$0 , output__valid, output__payload, clk);
+module hotline_streams_joiner(rst, output__ready, \port$1317$0 , \port$1318$0 , input__valid, input__ready, \port$3916$0 , output__valid, output__payload, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$55 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$55 = 0;
   input rst;
   wire rst;
   input output__ready;
   wire output__ready;
-  input \port$1315$0 ;
-  wire \port$1315$0 ;
-  input [127:0] \port$1316$0 ;
-  wire [127:0] \port$1316$0 ;
+  input \port$1317$0 ;
+  wire \port$1317$0 ;
+  input [127:0] \port$1318$0 ;
+  wire [127:0] \port$1318$0 ;
   input input__valid;
   wire input__valid;
   output input__ready;
   wire input__ready;
-  input [4:0] \port$3908$0 ;
-  wire [4:0] \port$3908$0 ;
+  input [4:0] \port$3916$0 ;
+  wire [4:0] \port$3916$0 ;
   output output__valid;
   reg output__valid = 1'h0;
   output [256:0] output__payload;
@@ -30948,12 +30971,12 @@ module hotline_streams_joiner(rst, output__ready, \port$1315$0 , \port$1316$0 , 
         (* full_case = 32'd1 *)
         casez (part)
           1'h0:
-              \$7 [127:0] = \port$1316$0 ;
+              \$7 [127:0] = \port$1318$0 ;
           1'h1:
-              \$7 [255:128] = \port$1316$0 ;
+              \$7 [255:128] = \port$1318$0 ;
         endcase
         begin
-            \$7 [256] = \port$3908$0 [4];
+            \$7 [256] = \port$3916$0 [4];
         end
       end
     end
@@ -31713,9 +31736,9 @@ module hotline_streams_word_filler(rst, output__ready, input__ready, input__payl
   end
 endmodule
 
-module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \port$2077$0 , \port$2078$0 , \port$2079$0 , fault__known, wdata, channels__0__beats__ready, channels__1__beats__ready, channels__2__beats__ready, \port$3712$12 , \port$3714$0 , windows__0__pages, \port$3718$0 , \port$3720$12 
-, \port$3722$0 , windows__1__pages, \port$3726$0 , \port$3728$12 , \port$3730$0 , windows__2__pages, \port$3734$0 , \port$3736$12 , \port$3738$0 , windows__3__pages, \port$3742$0 , \port$3744$12 , \port$3746$0 , windows__4__pages, \port$3750$0 , \port$3752$12 , \port$3754$0 , windows__5__pages, \port$3758$0 , \port$3760$12 , \port$3762$0 
-, windows__6__pages, \port$3766$0 , \port$3768$12 , \port$3770$0 , windows__7__pages, \port$3774$0 , \port$3818$0 , target, \target$10 , \target$20 , fault__kind, fault__address, awvalid, awid, awaddr, awlen, wvalid, wlast, wstrb, beats__payload, beats__valid
+module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \port$2079$0 , \port$2080$0 , \port$2081$0 , fault__known, wdata, channels__0__beats__ready, channels__1__beats__ready, channels__2__beats__ready, \port$3720$12 , \port$3722$0 , windows__0__pages, \port$3726$0 , \port$3728$12 
+, \port$3730$0 , windows__1__pages, \port$3734$0 , \port$3736$12 , \port$3738$0 , windows__2__pages, \port$3742$0 , \port$3744$12 , \port$3746$0 , windows__3__pages, \port$3750$0 , \port$3752$12 , \port$3754$0 , windows__4__pages, \port$3758$0 , \port$3760$12 , \port$3762$0 , windows__5__pages, \port$3766$0 , \port$3768$12 , \port$3770$0 
+, windows__6__pages, \port$3774$0 , \port$3776$12 , \port$3778$0 , windows__7__pages, \port$3782$0 , \port$3826$0 , target, \target$10 , \target$20 , fault__kind, fault__address, awvalid, awid, awaddr, awlen, wvalid, wlast, wstrb, beats__payload, beats__valid
 , \beats__payload$14 , \beats__valid$18 , \beats__valid$28 , \beats__payload$24 , awready);
   reg \$auto$verilog_backend.cc:2505:dump_module$63 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$63 = 0;
@@ -31735,12 +31758,12 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
   wire abort;
   output outstanding;
   wire outstanding;
-  output \port$2077$0 ;
-  wire \port$2077$0 ;
-  output \port$2078$0 ;
-  wire \port$2078$0 ;
   output \port$2079$0 ;
   wire \port$2079$0 ;
+  output \port$2080$0 ;
+  wire \port$2080$0 ;
+  output \port$2081$0 ;
+  wire \port$2081$0 ;
   output fault__known;
   wire fault__known;
   output [127:0] wdata;
@@ -31751,72 +31774,72 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
   wire channels__1__beats__ready;
   output channels__2__beats__ready;
   wire channels__2__beats__ready;
-  input [19:0] \port$3712$12 ;
-  wire [19:0] \port$3712$12 ;
-  input [31:0] \port$3714$0 ;
-  wire [31:0] \port$3714$0 ;
-  input [31:0] windows__0__pages;
-  wire [31:0] windows__0__pages;
-  input [1:0] \port$3718$0 ;
-  wire [1:0] \port$3718$0 ;
   input [19:0] \port$3720$12 ;
   wire [19:0] \port$3720$12 ;
   input [31:0] \port$3722$0 ;
   wire [31:0] \port$3722$0 ;
-  input [31:0] windows__1__pages;
-  wire [31:0] windows__1__pages;
+  input [31:0] windows__0__pages;
+  wire [31:0] windows__0__pages;
   input [1:0] \port$3726$0 ;
   wire [1:0] \port$3726$0 ;
   input [19:0] \port$3728$12 ;
   wire [19:0] \port$3728$12 ;
   input [31:0] \port$3730$0 ;
   wire [31:0] \port$3730$0 ;
-  input [31:0] windows__2__pages;
-  wire [31:0] windows__2__pages;
+  input [31:0] windows__1__pages;
+  wire [31:0] windows__1__pages;
   input [1:0] \port$3734$0 ;
   wire [1:0] \port$3734$0 ;
   input [19:0] \port$3736$12 ;
   wire [19:0] \port$3736$12 ;
   input [31:0] \port$3738$0 ;
   wire [31:0] \port$3738$0 ;
-  input [31:0] windows__3__pages;
-  wire [31:0] windows__3__pages;
+  input [31:0] windows__2__pages;
+  wire [31:0] windows__2__pages;
   input [1:0] \port$3742$0 ;
   wire [1:0] \port$3742$0 ;
   input [19:0] \port$3744$12 ;
   wire [19:0] \port$3744$12 ;
   input [31:0] \port$3746$0 ;
   wire [31:0] \port$3746$0 ;
-  input [31:0] windows__4__pages;
-  wire [31:0] windows__4__pages;
+  input [31:0] windows__3__pages;
+  wire [31:0] windows__3__pages;
   input [1:0] \port$3750$0 ;
   wire [1:0] \port$3750$0 ;
   input [19:0] \port$3752$12 ;
   wire [19:0] \port$3752$12 ;
   input [31:0] \port$3754$0 ;
   wire [31:0] \port$3754$0 ;
-  input [31:0] windows__5__pages;
-  wire [31:0] windows__5__pages;
+  input [31:0] windows__4__pages;
+  wire [31:0] windows__4__pages;
   input [1:0] \port$3758$0 ;
   wire [1:0] \port$3758$0 ;
   input [19:0] \port$3760$12 ;
   wire [19:0] \port$3760$12 ;
   input [31:0] \port$3762$0 ;
   wire [31:0] \port$3762$0 ;
-  input [31:0] windows__6__pages;
-  wire [31:0] windows__6__pages;
+  input [31:0] windows__5__pages;
+  wire [31:0] windows__5__pages;
   input [1:0] \port$3766$0 ;
   wire [1:0] \port$3766$0 ;
   input [19:0] \port$3768$12 ;
   wire [19:0] \port$3768$12 ;
   input [31:0] \port$3770$0 ;
   wire [31:0] \port$3770$0 ;
-  input [31:0] windows__7__pages;
-  wire [31:0] windows__7__pages;
+  input [31:0] windows__6__pages;
+  wire [31:0] windows__6__pages;
   input [1:0] \port$3774$0 ;
   wire [1:0] \port$3774$0 ;
-  input [2:0] \port$3818$0 ;
-  wire [2:0] \port$3818$0 ;
+  input [19:0] \port$3776$12 ;
+  wire [19:0] \port$3776$12 ;
+  input [31:0] \port$3778$0 ;
+  wire [31:0] \port$3778$0 ;
+  input [31:0] windows__7__pages;
+  wire [31:0] windows__7__pages;
+  input [1:0] \port$3782$0 ;
+  wire [1:0] \port$3782$0 ;
+  input [2:0] \port$3826$0 ;
+  wire [2:0] \port$3826$0 ;
   input [63:0] target;
   wire [63:0] target;
   input [63:0] \target$10 ;
@@ -32139,7 +32162,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     .dropped(dropped[0]),
     .fetch__en(read),
     .idle(idle),
-    .load(\port$3818$0 [0]),
+    .load(\port$3826$0 [0]),
     .pick(pick),
     .rst(rst),
     .target(target),
@@ -32156,7 +32179,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     .dropped(dropped[1]),
     .fetch__en(\read$143 ),
     .idle(\idle$127 ),
-    .load(\port$3818$0 [1]),
+    .load(\port$3826$0 [1]),
     .pick(\pick$41 ),
     .rst(rst),
     .target(\target$10 ),
@@ -32173,7 +32196,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     .dropped(dropped[2]),
     .fetch__en(\read$144 ),
     .idle(\idle$128 ),
-    .load(\port$3818$0 [2]),
+    .load(\port$3826$0 [2]),
     .pick(\pick$42 ),
     .rst(rst),
     .target(\target$20 ),
@@ -32182,9 +32205,6 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
   hotline_write_check check (
     .\inside (\inside ),
     .page(burst[61:10]),
-    .\port$3712$12 (\port$3712$12 ),
-    .\port$3714$0 (\port$3714$0 ),
-    .\port$3718$0 (\port$3718$0 ),
     .\port$3720$12 (\port$3720$12 ),
     .\port$3722$0 (\port$3722$0 ),
     .\port$3726$0 (\port$3726$0 ),
@@ -32206,6 +32226,9 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     .\port$3768$12 (\port$3768$12 ),
     .\port$3770$0 (\port$3770$0 ),
     .\port$3774$0 (\port$3774$0 ),
+    .\port$3776$12 (\port$3776$12 ),
+    .\port$3778$0 (\port$3778$0 ),
+    .\port$3782$0 (\port$3782$0 ),
     .windows__0__pages(windows__0__pages),
     .windows__1__pages(windows__1__pages),
     .windows__2__pages(windows__2__pages),
@@ -32497,12 +32520,12 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
       \$87  = 16'h0000;
     end
   end
-  assign load = \port$3818$0 [0];
+  assign load = \port$3826$0 [0];
   assign beats__ready = channels__0__beats__ready;
   assign page = burst[61:10];
-  assign \port$2077$0  = \$13 ;
-  assign \port$2078$0  = \$14 ;
-  assign \port$2079$0  = \$15 ;
+  assign \port$2079$0  = \$13 ;
+  assign \port$2080$0  = \$14 ;
+  assign \port$2081$0  = \$15 ;
   assign dropped[2] = \$33 ;
   assign dropped[1] = \$29 ;
   assign dropped[0] = \$25 ;
@@ -33261,72 +33284,72 @@ module hotline_write_buffer2(rst, pick, fetch__en, written, beats__ready, burst_
   assign burst[59:0] = at;
 endmodule
 
-module hotline_write_check(\port$3712$12 , \port$3714$0 , windows__0__pages, \port$3718$0 , \port$3720$12 , \port$3722$0 , windows__1__pages, \port$3726$0 , \port$3728$12 , \port$3730$0 , windows__2__pages, \port$3734$0 , \port$3736$12 , \port$3738$0 , windows__3__pages, \port$3742$0 , \port$3744$12 , \port$3746$0 , windows__4__pages, \port$3750$0 , \port$3752$12 
-, \port$3754$0 , windows__5__pages, \port$3758$0 , \port$3760$12 , \port$3762$0 , windows__6__pages, \port$3766$0 , \port$3768$12 , \port$3770$0 , windows__7__pages, \port$3774$0 , page, \inside );
-  input [19:0] \port$3712$12 ;
-  wire [19:0] \port$3712$12 ;
-  input [31:0] \port$3714$0 ;
-  wire [31:0] \port$3714$0 ;
-  input [31:0] windows__0__pages;
-  wire [31:0] windows__0__pages;
-  input [1:0] \port$3718$0 ;
-  wire [1:0] \port$3718$0 ;
+module hotline_write_check(\port$3720$12 , \port$3722$0 , windows__0__pages, \port$3726$0 , \port$3728$12 , \port$3730$0 , windows__1__pages, \port$3734$0 , \port$3736$12 , \port$3738$0 , windows__2__pages, \port$3742$0 , \port$3744$12 , \port$3746$0 , windows__3__pages, \port$3750$0 , \port$3752$12 , \port$3754$0 , windows__4__pages, \port$3758$0 , \port$3760$12 
+, \port$3762$0 , windows__5__pages, \port$3766$0 , \port$3768$12 , \port$3770$0 , windows__6__pages, \port$3774$0 , \port$3776$12 , \port$3778$0 , windows__7__pages, \port$3782$0 , page, \inside );
   input [19:0] \port$3720$12 ;
   wire [19:0] \port$3720$12 ;
   input [31:0] \port$3722$0 ;
   wire [31:0] \port$3722$0 ;
-  input [31:0] windows__1__pages;
-  wire [31:0] windows__1__pages;
+  input [31:0] windows__0__pages;
+  wire [31:0] windows__0__pages;
   input [1:0] \port$3726$0 ;
   wire [1:0] \port$3726$0 ;
   input [19:0] \port$3728$12 ;
   wire [19:0] \port$3728$12 ;
   input [31:0] \port$3730$0 ;
   wire [31:0] \port$3730$0 ;
-  input [31:0] windows__2__pages;
-  wire [31:0] windows__2__pages;
+  input [31:0] windows__1__pages;
+  wire [31:0] windows__1__pages;
   input [1:0] \port$3734$0 ;
   wire [1:0] \port$3734$0 ;
   input [19:0] \port$3736$12 ;
   wire [19:0] \port$3736$12 ;
   input [31:0] \port$3738$0 ;
   wire [31:0] \port$3738$0 ;
-  input [31:0] windows__3__pages;
-  wire [31:0] windows__3__pages;
+  input [31:0] windows__2__pages;
+  wire [31:0] windows__2__pages;
   input [1:0] \port$3742$0 ;
   wire [1:0] \port$3742$0 ;
   input [19:0] \port$3744$12 ;
   wire [19:0] \port$3744$12 ;
   input [31:0] \port$3746$0 ;
   wire [31:0] \port$3746$0 ;
-  input [31:0] windows__4__pages;
-  wire [31:0] windows__4__pages;
+  input [31:0] windows__3__pages;
+  wire [31:0] windows__3__pages;
   input [1:0] \port$3750$0 ;
   wire [1:0] \port$3750$0 ;
   input [19:0] \port$3752$12 ;
   wire [19:0] \port$3752$12 ;
   input [31:0] \port$3754$0 ;
   wire [31:0] \port$3754$0 ;
-  input [31:0] windows__5__pages;
-  wire [31:0] windows__5__pages;
+  input [31:0] windows__4__pages;
+  wire [31:0] windows__4__pages;
   input [1:0] \port$3758$0 ;
   wire [1:0] \port$3758$0 ;
   input [19:0] \port$3760$12 ;
   wire [19:0] \port$3760$12 ;
   input [31:0] \port$3762$0 ;
   wire [31:0] \port$3762$0 ;
-  input [31:0] windows__6__pages;
-  wire [31:0] windows__6__pages;
+  input [31:0] windows__5__pages;
+  wire [31:0] windows__5__pages;
   input [1:0] \port$3766$0 ;
   wire [1:0] \port$3766$0 ;
   input [19:0] \port$3768$12 ;
   wire [19:0] \port$3768$12 ;
   input [31:0] \port$3770$0 ;
   wire [31:0] \port$3770$0 ;
-  input [31:0] windows__7__pages;
-  wire [31:0] windows__7__pages;
+  input [31:0] windows__6__pages;
+  wire [31:0] windows__6__pages;
   input [1:0] \port$3774$0 ;
   wire [1:0] \port$3774$0 ;
+  input [19:0] \port$3776$12 ;
+  wire [19:0] \port$3776$12 ;
+  input [31:0] \port$3778$0 ;
+  wire [31:0] \port$3778$0 ;
+  input [31:0] windows__7__pages;
+  wire [31:0] windows__7__pages;
+  input [1:0] \port$3782$0 ;
+  wire [1:0] \port$3782$0 ;
   input [51:0] page;
   wire [51:0] page;
   output \inside ;
@@ -33379,14 +33402,14 @@ module hotline_write_check(\port$3712$12 , \port$3714$0 , windows__0__pages, \po
   wire [52:0] beyond5;
   wire [52:0] beyond6;
   wire [52:0] beyond7;
-  assign beyond0 = page - { \port$3714$0 , \port$3712$12  };
-  assign beyond1 = page - { \port$3722$0 , \port$3720$12  };
-  assign beyond2 = page - { \port$3730$0 , \port$3728$12  };
-  assign beyond3 = page - { \port$3738$0 , \port$3736$12  };
-  assign beyond4 = page - { \port$3746$0 , \port$3744$12  };
-  assign beyond5 = page - { \port$3754$0 , \port$3752$12  };
-  assign beyond6 = page - { \port$3762$0 , \port$3760$12  };
-  assign beyond7 = page - { \port$3770$0 , \port$3768$12  };
+  assign beyond0 = page - { \port$3722$0 , \port$3720$12  };
+  assign beyond1 = page - { \port$3730$0 , \port$3728$12  };
+  assign beyond2 = page - { \port$3738$0 , \port$3736$12  };
+  assign beyond3 = page - { \port$3746$0 , \port$3744$12  };
+  assign beyond4 = page - { \port$3754$0 , \port$3752$12  };
+  assign beyond5 = page - { \port$3762$0 , \port$3760$12  };
+  assign beyond6 = page - { \port$3770$0 , \port$3768$12  };
+  assign beyond7 = page - { \port$3778$0 , \port$3776$12  };
   assign \$2  = ~ beyond0[52];
   assign \$3  = \$1  & \$2 ;
   assign \$4  = beyond0[51:0] < windows__0__pages;
@@ -33420,12 +33443,12 @@ module hotline_write_check(\port$3712$12 , \port$3714$0 , windows__0__pages, \po
   assign \$39  = beyond7[51:0] < windows__7__pages;
   assign \$40  = \$38  & \$39 ;
   assign \inside  = | { \$40 , \$35 , \$30 , \$25 , \$20 , \$15 , \$10 , \$5  };
-  assign \$1  = \port$3718$0 [1];
-  assign \$6  = \port$3726$0 [1];
-  assign \$11  = \port$3734$0 [1];
-  assign \$16  = \port$3742$0 [1];
-  assign \$21  = \port$3750$0 [1];
-  assign \$26  = \port$3758$0 [1];
-  assign \$31  = \port$3766$0 [1];
-  assign \$36  = \port$3774$0 [1];
+  assign \$1  = \port$3726$0 [1];
+  assign \$6  = \port$3734$0 [1];
+  assign \$11  = \port$3742$0 [1];
+  assign \$16  = \port$3750$0 [1];
+  assign \$21  = \port$3758$0 [1];
+  assign \$26  = \port$3766$0 [1];
+  assign \$31  = \port$3774$0 [1];
+  assign \$36  = \port$3782$0 [1];
 endmodule

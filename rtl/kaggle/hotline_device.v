@@ -2761,10 +2761,10 @@ module hotline_counters(rst, dma_cycles, snapshot, clear, failed_descriptors, by
 endmodule
 
 module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus__wvalid, bus__bready, bus__arvalid, bus__rready, bus__awready, bus__wready, bus__arready, select_ring_lo, select_ring_hi, select_cpl_lo, select_cpl_hi, select_ring_size, select_ring_producer, select_cpl_consumer, select_table_stride, select_dma_command
-, \port$709$0 , \port$807$0 , \port$1322$0 , \port$3035$0 , ring_lo, ring_hi, cpl_lo, cpl_hi, ring_size, bus__awaddr, bus__wdata, bus__wstrb, bus__araddr, write_data, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, dma_control, dma_irq_status
+, \port$711$0 , \port$809$0 , \port$1324$0 , \port$3037$0 , ring_lo, ring_hi, cpl_lo, cpl_hi, ring_size, bus__awaddr, bus__wdata, bus__wstrb, bus__araddr, write_data, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, dma_control, dma_irq_status
 , dma_irq_enable, dma_coalesce, dma_delay, table_index, table_lo, table_hi, table_rows, window_0_lo, window_0_hi, window_0_pages, window_0_control, window_1_lo, window_1_hi, window_1_pages, window_1_control, window_2_lo, window_2_hi, window_2_pages, window_2_control, window_3_lo, window_3_hi
-, window_3_pages, window_3_control, window_4_lo, window_4_hi, window_4_pages, window_4_control, window_5_lo, window_5_hi, window_5_pages, window_5_control, window_6_lo, window_6_hi, window_6_pages, window_6_control, window_7_lo, window_7_hi, window_7_pages, window_7_control, \port$5161$0 , \port$5163$0 , \port$5169$0 
-, \port$5171$0 , \port$5174$0 , \port$5195$0 , \port$5212$0 , \port$5828$0 , \port$5832$0 , \port$5836$0 , \port$5840$0 , \port$5844$0 , \port$5848$0 , \port$5852$0 , \port$5856$0 , \port$5860$0 , \port$5864$0 , \port$5868$0 , \port$5872$0 , clk);
+, window_3_pages, window_3_control, window_4_lo, window_4_hi, window_4_pages, window_4_control, window_5_lo, window_5_hi, window_5_pages, window_5_control, window_6_lo, window_6_hi, window_6_pages, window_6_control, window_7_lo, window_7_hi, window_7_pages, window_7_control, \port$5169$0 , \port$5171$0 , \port$5177$0 
+, \port$5179$0 , \port$5182$0 , \port$5203$0 , \port$5220$0 , \port$5836$0 , \port$5840$0 , \port$5844$0 , \port$5848$0 , \port$5852$0 , \port$5856$0 , \port$5860$0 , \port$5864$0 , \port$5868$0 , \port$5872$0 , \port$5876$0 , \port$5880$0 , clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$3 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$3 = 0;
   input rst;
@@ -2809,14 +2809,14 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
   wire select_table_stride;
   output select_dma_command;
   wire select_dma_command;
-  input \port$709$0 ;
-  wire \port$709$0 ;
-  input \port$807$0 ;
-  wire \port$807$0 ;
-  input \port$1322$0 ;
-  wire \port$1322$0 ;
-  input \port$3035$0 ;
-  wire \port$3035$0 ;
+  input \port$711$0 ;
+  wire \port$711$0 ;
+  input \port$809$0 ;
+  wire \port$809$0 ;
+  input \port$1324$0 ;
+  wire \port$1324$0 ;
+  input \port$3037$0 ;
+  wire \port$3037$0 ;
   input [31:0] ring_lo;
   wire [31:0] ring_lo;
   input [31:0] ring_hi;
@@ -2929,24 +2929,20 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
   reg [31:0] window_7_pages = 32'd0;
   output [31:0] window_7_control;
   reg [31:0] window_7_control = 32'd0;
-  input [15:0] \port$5161$0 ;
-  wire [15:0] \port$5161$0 ;
-  input [15:0] \port$5163$0 ;
-  wire [15:0] \port$5163$0 ;
   input [15:0] \port$5169$0 ;
   wire [15:0] \port$5169$0 ;
   input [15:0] \port$5171$0 ;
   wire [15:0] \port$5171$0 ;
-  input \port$5174$0 ;
-  wire \port$5174$0 ;
-  input \port$5195$0 ;
-  wire \port$5195$0 ;
-  input \port$5212$0 ;
-  wire \port$5212$0 ;
-  input [63:0] \port$5828$0 ;
-  wire [63:0] \port$5828$0 ;
-  input [63:0] \port$5832$0 ;
-  wire [63:0] \port$5832$0 ;
+  input [15:0] \port$5177$0 ;
+  wire [15:0] \port$5177$0 ;
+  input [15:0] \port$5179$0 ;
+  wire [15:0] \port$5179$0 ;
+  input \port$5182$0 ;
+  wire \port$5182$0 ;
+  input \port$5203$0 ;
+  wire \port$5203$0 ;
+  input \port$5220$0 ;
+  wire \port$5220$0 ;
   input [63:0] \port$5836$0 ;
   wire [63:0] \port$5836$0 ;
   input [63:0] \port$5840$0 ;
@@ -2967,6 +2963,10 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
   wire [63:0] \port$5868$0 ;
   input [63:0] \port$5872$0 ;
   wire [63:0] \port$5872$0 ;
+  input [63:0] \port$5876$0 ;
+  wire [63:0] \port$5876$0 ;
+  input [63:0] \port$5880$0 ;
+  wire [63:0] \port$5880$0 ;
   input clk;
   wire clk;
   wire \$1 ;
@@ -3306,11 +3306,11 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
   assign \$62  = ~ write_data;
   assign \$63  = dma_irq_status & \$62 ;
   assign \$64  = select_dma_irq_status ? \$63  : dma_irq_status;
-  assign \$65  = \$64  | { 30'h00000000, \port$29$0 , \port$709$0  };
+  assign \$65  = \$64  | { 30'h00000000, \port$29$0 , \port$711$0  };
   assign \$69  = ~ write_data;
   assign \$70  = dma_error & \$69 ;
   assign \$71  = select_dma_error ? \$70  : dma_error;
-  assign \$72  = \$71  | { 28'h0000000, \port$5212$0 , \port$5174$0 , \port$25$0 , \port$23$0  };
+  assign \$72  = \$71  | { 28'h0000000, \port$5220$0 , \port$5182$0 , \port$25$0 , \port$23$0  };
   always @(posedge clk)
     \$signal$96  <= \$109 ;
   always @(posedge clk)
@@ -3430,7 +3430,7 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
       12'h008:
           value = dma_control;
       12'h00c:
-          value = { 28'h0000000, \port$5195$0 , \port$3035$0 , \port$1322$0 , \port$807$0  };
+          value = { 28'h0000000, \port$5203$0 , \port$3037$0 , \port$1324$0 , \port$809$0  };
       12'h010:
           value = ring_lo;
       12'h014:
@@ -3442,13 +3442,13 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
       12'h020:
           value = ring_size;
       12'h024:
-          value = { 16'h0000, \port$5161$0  };
-      12'h028:
           value = { 16'h0000, \port$5169$0  };
+      12'h028:
+          value = { 16'h0000, \port$5177$0  };
       12'h02c:
-          value = { 16'h0000, \port$5171$0  };
+          value = { 16'h0000, \port$5179$0  };
       12'h030:
-          value = { 16'h0000, \port$5163$0  };
+          value = { 16'h0000, \port$5171$0  };
       12'h034:
           value = dma_irq_status;
       12'h038:
@@ -3536,53 +3536,53 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
       12'h0fc:
           value = window_7_control;
       12'h100:
-          value = \port$5828$0 [31:0];
-      12'h104:
-          value = \port$5828$0 [63:32];
-      12'h108:
-          value = \port$5832$0 [31:0];
-      12'h10c:
-          value = \port$5832$0 [63:32];
-      12'h110:
           value = \port$5836$0 [31:0];
-      12'h114:
+      12'h104:
           value = \port$5836$0 [63:32];
-      12'h118:
+      12'h108:
           value = \port$5840$0 [31:0];
-      12'h11c:
+      12'h10c:
           value = \port$5840$0 [63:32];
-      12'h120:
+      12'h110:
           value = \port$5844$0 [31:0];
-      12'h124:
+      12'h114:
           value = \port$5844$0 [63:32];
-      12'h128:
+      12'h118:
           value = \port$5848$0 [31:0];
-      12'h12c:
+      12'h11c:
           value = \port$5848$0 [63:32];
-      12'h130:
+      12'h120:
           value = \port$5852$0 [31:0];
-      12'h134:
+      12'h124:
           value = \port$5852$0 [63:32];
-      12'h138:
+      12'h128:
           value = \port$5856$0 [31:0];
-      12'h13c:
+      12'h12c:
           value = \port$5856$0 [63:32];
-      12'h140:
+      12'h130:
           value = \port$5860$0 [31:0];
-      12'h144:
+      12'h134:
           value = \port$5860$0 [63:32];
-      12'h148:
+      12'h138:
           value = \port$5864$0 [31:0];
-      12'h14c:
+      12'h13c:
           value = \port$5864$0 [63:32];
-      12'h150:
+      12'h140:
           value = \port$5868$0 [31:0];
-      12'h154:
+      12'h144:
           value = \port$5868$0 [63:32];
-      12'h158:
+      12'h148:
           value = \port$5872$0 [31:0];
-      12'h15c:
+      12'h14c:
           value = \port$5872$0 [63:32];
+      12'h150:
+          value = \port$5876$0 [31:0];
+      12'h154:
+          value = \port$5876$0 [63:32];
+      12'h158:
+          value = \port$5880$0 [31:0];
+      12'h15c:
+          value = \port$5880$0 [63:32];
     endcase
   end
   always @* begin
@@ -4651,20 +4651,22 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire \$1 ;
   wire \$10 ;
   reg [31:0] \$100 ;
-  reg [5:0] \$101 ;
-  wire \$102 ;
-  wire [511:0] \$103 ;
-  wire [7:0] \$104 ;
-  wire \$105 ;
-  wire \$106 ;
+  reg [31:0] \$101 ;
+  reg [31:0] \$102 ;
+  reg [5:0] \$103 ;
+  wire \$104 ;
+  wire [511:0] \$105 ;
+  wire [7:0] \$106 ;
   wire \$107 ;
-  wire [1040:0] \$108 ;
-  wire [1024:0] \$109 ;
+  wire \$108 ;
+  wire \$109 ;
   wire \$11 ;
-  wire [29:0] \$110 ;
-  wire [63:0] \$111 ;
+  wire [1040:0] \$110 ;
+  wire [1024:0] \$111 ;
   wire [29:0] \$112 ;
   wire [63:0] \$113 ;
+  wire [29:0] \$114 ;
+  wire [63:0] \$115 ;
   wire \$12 ;
   wire \$13 ;
   wire \$14 ;
@@ -4741,10 +4743,10 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire \$79 ;
   wire \$8 ;
   wire \$80 ;
-  wire [31:0] \$81 ;
+  wire \$81 ;
   wire \$82 ;
-  wire \$83 ;
-  wire [31:0] \$84 ;
+  wire [31:0] \$83 ;
+  wire \$84 ;
   wire \$85 ;
   wire [31:0] \$86 ;
   wire \$87 ;
@@ -4755,10 +4757,10 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire \$91 ;
   wire [31:0] \$92 ;
   wire \$93 ;
-  wire [6:0] \$94 ;
-  reg \$95 ;
-  reg [31:0] \$96 ;
-  reg [31:0] \$97 ;
+  wire [31:0] \$94 ;
+  wire \$95 ;
+  wire [6:0] \$96 ;
+  reg \$97 ;
   reg [31:0] \$98 ;
   reg [31:0] \$99 ;
   wire abort;
@@ -4769,27 +4771,27 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire awready;
   wire \begin ;
   wire beyond_table;
-  wire \beyond_table$670 ;
+  wire \beyond_table$672 ;
   wire [7:0] bid;
   wire [1:0] bresp;
   wire [12:0] bus__araddr;
   wire [2:0] bus__arprot;
   wire bus__arvalid;
-  wire \bus__arvalid$143 ;
+  wire \bus__arvalid$145 ;
   wire [12:0] bus__awaddr;
   wire [2:0] bus__awprot;
   wire bus__awvalid;
-  wire \bus__awvalid$151 ;
+  wire \bus__awvalid$153 ;
   wire bus__bready;
-  wire \bus__bready$153 ;
+  wire \bus__bready$155 ;
   wire bus__rready;
-  wire \bus__rready$161 ;
+  wire \bus__rready$163 ;
   wire [31:0] bus__wdata;
   wire [3:0] bus__wstrb;
   wire bus__wvalid;
-  wire \bus__wvalid$173 ;
+  wire \bus__wvalid$175 ;
   wire busy;
-  wire \busy$683 ;
+  wire \busy$685 ;
   wire bvalid;
   wire [6:0] bytes_read;
   wire [63:0] bytes_read_value;
@@ -4809,7 +4811,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire channels__2__ready;
   wire [63:0] channels__2__target;
   wire clear;
-  wire \clear$695 ;
+  wire \clear$697 ;
   wire [15:0] coalesce;
   wire [7:0] command;
   wire command_done;
@@ -4823,7 +4825,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire core_busy;
   wire [10:0] core_errors;
   wire [31:0] cpl_consumer;
-  wire [15:0] \cpl_consumer$292 ;
+  wire [15:0] \cpl_consumer$294 ;
   wire cpl_consumer_write;
   wire [11:0] cpl_entry;
   reg [31:0] cpl_hi = 32'd0;
@@ -4833,12 +4835,12 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   (* init = 32'd0 *)
   wire cpl_lo_write;
   wire [31:0] cpl_producer;
-  wire [15:0] \cpl_producer$290 ;
+  wire [15:0] \cpl_producer$292 ;
   reg data__ready;
-  wire \data__ready$598 ;
+  wire \data__ready$600 ;
   reg data__valid;
-  wire \data__valid$594 ;
-  reg \data__valid$597 ;
+  wire \data__valid$596 ;
+  reg \data__valid$599 ;
   wire [31:0] delay;
   wire [511:0] descriptors__payload;
   wire descriptors__valid;
@@ -4862,7 +4864,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire dma_write;
   wire [63:0] dma_write_value;
   wire done;
-  wire \done$666 ;
+  wire \done$668 ;
   wire doorbell_error;
   wire enable;
   wire [11:0] entry;
@@ -4880,23 +4882,24 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire fetched;
   wire finished;
   wire flush;
+  wire gated_clk;
   wire generation;
   wire [31:0] held;
   wire idle;
   reg [5:0] idle_for = 6'h00;
   wire [4:0] index_bits;
   wire interrupt;
-  wire \irq$756 ;
+  wire \irq$759 ;
   wire [511:0] it;
   wire [40:0] keys__payload;
   wire keys__ready;
   wire keys__valid;
   wire [4:0] list_bank;
-  wire [4:0] \list_bank$498 ;
+  wire [4:0] \list_bank$500 ;
   wire [10:0] list_count;
   reg list_data__valid;
   wire list_held;
-  wire \list_held$501 ;
+  wire \list_held$503 ;
   wire [39:0] list_key;
   wire list_last;
   wire [9:0] list_number;
@@ -4943,13 +4946,14 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire m_axis_state__tready;
   wire m_axis_state__tvalid;
   reg moved;
-  wire \moved$664 ;
+  wire \moved$666 ;
   wire [31:0] nonpopular_words;
   wire output__ready;
-  wire \output__ready$612 ;
+  wire \output__ready$614 ;
   wire outstanding;
-  wire \outstanding$283 ;
+  wire \outstanding$285 ;
   wire [1:0] phase;
+  wire pooling;
   wire [31:0] popular_samples;
   wire [31:0] popular_words;
   wire [15:0] producer;
@@ -4965,14 +4969,14 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire [1:0] read_fault__kind;
   wire reduce;
   reg [93:0] request__payload;
-  wire [93:0] \request__payload$577 ;
-  wire [93:0] \request__payload$584 ;
+  wire [93:0] \request__payload$579 ;
+  wire [93:0] \request__payload$586 ;
   wire request__ready;
-  wire \request__ready$574 ;
-  wire \request__ready$582 ;
+  wire \request__ready$576 ;
+  wire \request__ready$584 ;
   wire request__valid;
-  reg \request__valid$578 ;
-  wire \request__valid$583 ;
+  reg \request__valid$580 ;
+  wire \request__valid$585 ;
   reg [31:0] ring_hi = 32'd0;
   (* init = 32'd0 *)
   wire ring_hi_write;
@@ -4986,34 +4990,34 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire row_request__ready;
   wire row_request__valid;
   wire [520:0] rows__payload;
-  wire [517:0] \rows__payload$610 ;
+  wire [517:0] \rows__payload$612 ;
   wire rows__ready;
   reg rows__valid;
-  wire \rows__valid$614 ;
+  wire \rows__valid$616 ;
   wire rows_gathered;
   wire [63:0] rows_gathered_value;
   wire [1:0] rresp;
   wire running;
   wire rvalid;
-  wire [11:0] \s_axil__araddr$99 ;
-  wire [2:0] \s_axil__arprot$101 ;
+  wire [11:0] \s_axil__araddr$101 ;
+  wire [2:0] \s_axil__arprot$103 ;
   wire s_axil__arready;
-  wire \s_axil__arvalid$105 ;
-  wire [11:0] \s_axil__awaddr$107 ;
-  wire [2:0] \s_axil__awprot$109 ;
+  wire \s_axil__arvalid$107 ;
+  wire [11:0] \s_axil__awaddr$109 ;
+  wire [2:0] \s_axil__awprot$111 ;
   wire s_axil__awready;
-  wire \s_axil__awvalid$113 ;
-  wire \s_axil__bready$115 ;
+  wire \s_axil__awvalid$115 ;
+  wire \s_axil__bready$117 ;
   wire [1:0] s_axil__bresp;
   wire s_axil__bvalid;
   wire [31:0] s_axil__rdata;
-  wire \s_axil__rready$123 ;
+  wire \s_axil__rready$125 ;
   wire [1:0] s_axil__rresp;
   wire s_axil__rvalid;
-  wire [31:0] \s_axil__wdata$129 ;
+  wire [31:0] \s_axil__wdata$131 ;
   wire s_axil__wready;
-  wire [3:0] \s_axil__wstrb$133 ;
-  wire \s_axil__wvalid$135 ;
+  wire [3:0] \s_axil__wstrb$135 ;
+  wire \s_axil__wvalid$137 ;
   wire s_axis_lookup__tready;
   wire s_axis_lookup__tvalid;
   wire s_axis_state__tready;
@@ -5031,12 +5035,12 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire [107:0] \table ;
   wire [31:0] table_hi;
   wire [7:0] table_index;
-  wire [31:0] \table_index$471 ;
+  wire [31:0] \table_index$473 ;
   wire [31:0] table_lo;
   wire [31:0] table_rows;
   wire table_write;
   wire unknown_table;
-  wire \unknown_table$668 ;
+  wire \unknown_table$670 ;
   wire upper__arready;
   wire upper__awready;
   wire [1:0] upper__bresp;
@@ -5126,39 +5130,39 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   assign \$18  = ~ busy;
   assign clear = \$17  & \$18 ;
   assign \$19  = 2'h2 << index_bits;
-  assign list_bank = summary_list ? summary_bank : \list_bank$498 ;
-  assign list_held = summary_list ? summary_held : \list_held$501 ;
+  assign list_bank = summary_list ? summary_bank : \list_bank$500 ;
+  assign list_held = summary_list ? summary_held : \list_held$503 ;
   assign \$24  = ~ \$23 ;
-  assign list_request__ready = \request__ready$574  & \$24 ;
+  assign list_request__ready = \request__ready$576  & \$24 ;
   assign \$26  = ~ \$25 ;
   assign \$27  = list_request__valid & \$26 ;
   assign \$29  = \$28  | list_request__valid;
   assign \$30  = ~ \$29 ;
-  assign \request__ready$582  = \request__ready$574  & \$30 ;
+  assign \request__ready$584  = \request__ready$576  & \$30 ;
   assign \$32  = \$31  | list_request__valid;
   assign \$33  = ~ \$32 ;
-  assign \$34  = \request__valid$583  & \$33 ;
+  assign \$34  = \request__valid$585  & \$33 ;
   assign \$36  = \$35  | list_request__valid;
-  assign \$37  = \$36  | \request__valid$583 ;
+  assign \$37  = \$36  | \request__valid$585 ;
   assign \$38  = ~ \$37 ;
-  assign row_request__ready = \request__ready$574  & \$38 ;
+  assign row_request__ready = \request__ready$576  & \$38 ;
   assign \$40  = \$39  | list_request__valid;
-  assign \$41  = \$40  | \request__valid$583 ;
+  assign \$41  = \$40  | \request__valid$585 ;
   assign \$42  = ~ \$41 ;
   assign \$43  = row_request__valid & \$42 ;
   assign \$44  = fault__address == address;
   assign \$45  = busy & \$44 ;
   assign read_fault__kind = \$45  ? 2'h0 : fault__kind;
   assign \$46  = it[7:0] == 3'h4;
-  assign \moved$664  = \$46  ? \done$666  : done;
+  assign \moved$666  = \$46  ? \done$668  : done;
   assign \$47  = it[7:0] == 3'h4;
-  assign unknown_table = \unknown_table$668  & \$47 ;
+  assign unknown_table = \unknown_table$670  & \$47 ;
   assign \$48  = it[7:0] == 3'h4;
-  assign beyond_table = \beyond_table$670  & \$48 ;
+  assign beyond_table = \beyond_table$672  & \$48 ;
   assign \$49  = running | busy;
-  assign \busy$683  = \$49  | available;
-  assign \$50  = \data__valid$594  & data__ready;
-  assign \$51  = | \$104 [6:5];
+  assign \busy$685  = \$49  | available;
+  assign \$50  = \data__valid$596  & data__ready;
+  assign \$51  = | \$106 [6:5];
   assign \$52  = \$50  & \$51 ;
   assign useful = \$52  | state_moved;
   assign \$53  = ~ channels__0__ready;
@@ -5168,18 +5172,18 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   assign \$57  = ~ channels__2__ready;
   assign \$58  = channels__2__beats__valid & \$57 ;
   assign \$59  = | { \$58 , \$56 , \$54  };
-  assign \$60  = \outstanding$283  & idle;
+  assign \$60  = \outstanding$285  & idle;
   assign \$61  = ~ core_busy;
   assign \$62  = \$60  & \$61 ;
   assign write = \$59  | \$62 ;
   assign \$63  = core_busy & idle;
-  assign \$64  = \data__valid$594  | \$63 ;
+  assign \$64  = \data__valid$596  | \$63 ;
   assign core = working & \$64 ;
   assign read = ~ idle;
   assign \$65  = write_data == 1'h1;
   assign snapshot = dma_command_write & \$65 ;
   assign \$66  = write_data == 2'h2;
-  assign \clear$695  = dma_command_write & \$66 ;
+  assign \clear$697  = dma_command_write & \$66 ;
   assign \$67  = | status;
   assign failed_descriptors = completed & \$67 ;
   assign bytes_read = \$68  ? 7'h40 : 7'h00;
@@ -5193,39 +5197,41 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   assign \$75  = ~ working_ready;
   assign \$76  = \$74  | \$75 ;
   assign \$77  = \$76  | verdicts__valid;
-  assign \$78  = | { m_axis_state__tvalid, m_axis_nonpopular__tvalid, m_axis_popular__tvalid };
-  assign active = \$77  | \$78 ;
-  assign \$79  = idle_for != 6'h20;
-  assign \$80  = active | \$79 ;
-  assign core_clk_enable = \$80  | rst;
-  assign \$81  = dma_irq_status & dma_irq_enable;
-  assign \$82  = | \$81 ;
-  assign irq = \irq$756  | \$82 ;
-  assign \$83  = ring_lo_write & dma_control[0];
-  assign \$85  = ring_hi_write & dma_control[0];
-  assign \$87  = cpl_lo_write & dma_control[0];
-  assign \$89  = cpl_hi_write & dma_control[0];
-  assign \$91  = ring_size_write & dma_control[0];
-  assign \$93  = idle_for != 6'h20;
-  assign \$94  = idle_for + 1'h1;
+  assign \$78  = pooling & running;
+  assign \$79  = \$77  | \$78 ;
+  assign \$80  = | { m_axis_state__tvalid, m_axis_nonpopular__tvalid, m_axis_popular__tvalid };
+  assign active = \$79  | \$80 ;
+  assign \$81  = idle_for != 6'h20;
+  assign \$82  = active | \$81 ;
+  assign core_clk_enable = \$82  | rst;
+  assign \$83  = dma_irq_status & dma_irq_enable;
+  assign \$84  = | \$83 ;
+  assign irq = \irq$759  | \$84 ;
+  assign \$85  = ring_lo_write & dma_control[0];
+  assign \$87  = ring_hi_write & dma_control[0];
+  assign \$89  = cpl_lo_write & dma_control[0];
+  assign \$91  = cpl_hi_write & dma_control[0];
+  assign \$93  = ring_size_write & dma_control[0];
+  assign \$95  = idle_for != 6'h20;
+  assign \$96  = idle_for + 1'h1;
   always @(posedge clk)
-    waited <= \$95 ;
+    waited <= \$97 ;
   always @(posedge clk)
-    ring_lo <= \$96 ;
+    ring_lo <= \$98 ;
   always @(posedge clk)
-    ring_hi <= \$97 ;
+    ring_hi <= \$99 ;
   always @(posedge clk)
-    cpl_lo <= \$98 ;
+    cpl_lo <= \$100 ;
   always @(posedge clk)
-    cpl_hi <= \$99 ;
+    cpl_hi <= \$101 ;
   always @(posedge clk)
-    ring_size <= \$100 ;
+    ring_size <= \$102 ;
   always @(posedge clk)
-    idle_for <= \$101 ;
+    idle_for <= \$103 ;
   hotline_accounts accounts (
     .core(core),
     .dma_core(dma_core),
-    .dma_cycles(\busy$683 ),
+    .dma_cycles(\busy$685 ),
     .dma_overhead(dma_overhead),
     .dma_read(dma_read),
     .dma_reduce(dma_reduce),
@@ -5236,7 +5242,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .useful(useful),
     .write(write)
   );
-  hotline_stream_core \core$759  (
+  hotline_stream_core \core$762  (
     .busy(core_busy),
     .clk(core_clk),
     .command(command),
@@ -5245,7 +5251,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .errors(core_errors),
     .finished(finished),
     .index_bits(index_bits),
-    .irq(\irq$756 ),
+    .irq(\irq$759 ),
     .list_bank(list_bank),
     .list_count(list_count),
     .list_held(list_held),
@@ -5267,32 +5273,32 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .m_axis_state_tvalid(m_axis_state__tvalid),
     .phase(phase),
     .rst(rst),
-    .s_axil_araddr(\s_axil__araddr$99 ),
-    .s_axil_arprot(\s_axil__arprot$101 ),
+    .s_axil_araddr(\s_axil__araddr$101 ),
+    .s_axil_arprot(\s_axil__arprot$103 ),
     .s_axil_arready(lower__arready),
-    .s_axil_arvalid(\s_axil__arvalid$105 ),
-    .s_axil_awaddr(\s_axil__awaddr$107 ),
-    .s_axil_awprot(\s_axil__awprot$109 ),
+    .s_axil_arvalid(\s_axil__arvalid$107 ),
+    .s_axil_awaddr(\s_axil__awaddr$109 ),
+    .s_axil_awprot(\s_axil__awprot$111 ),
     .s_axil_awready(lower__awready),
-    .s_axil_awvalid(\s_axil__awvalid$113 ),
-    .s_axil_bready(\s_axil__bready$115 ),
+    .s_axil_awvalid(\s_axil__awvalid$115 ),
+    .s_axil_bready(\s_axil__bready$117 ),
     .s_axil_bresp(lower__bresp),
     .s_axil_bvalid(lower__bvalid),
     .s_axil_rdata(lower__rdata),
-    .s_axil_rready(\s_axil__rready$123 ),
+    .s_axil_rready(\s_axil__rready$125 ),
     .s_axil_rresp(lower__rresp),
     .s_axil_rvalid(lower__rvalid),
-    .s_axil_wdata(\s_axil__wdata$129 ),
+    .s_axil_wdata(\s_axil__wdata$131 ),
     .s_axil_wready(lower__wready),
-    .s_axil_wstrb(\s_axil__wstrb$133 ),
-    .s_axil_wvalid(\s_axil__wvalid$135 ),
-    .s_axis_lookup_tdata(\$108 [1023:0]),
-    .s_axis_lookup_tkeep({ \$108 [1039], \$108 [1039], \$108 [1039], \$108 [1039], \$108 [1039], \$108 [1039], \$108 [1039], \$108 [1039:1038], \$108 [1038], \$108 [1038], \$108 [1038], \$108 [1038], \$108 [1038], \$108 [1038], \$108 [1038:1037], \$108 [1037], \$108 [1037], \$108 [1037], \$108 [1037], \$108 [1037], \$108 [1037], \$108 [1037:1036], \$108 [1036], \$108 [1036], \$108 [1036], \$108 [1036], \$108 [1036], \$108 [1036], \$108 [1036:1035], \$108 [1035], \$108 [1035], \$108 [1035], \$108 [1035], \$108 [1035], \$108 [1035], \$108 [1035:1034], \$108 [1034], \$108 [1034], \$108 [1034], \$108 [1034], \$108 [1034], \$108 [1034], \$108 [1034:1033], \$108 [1033], \$108 [1033], \$108 [1033], \$108 [1033], \$108 [1033], \$108 [1033], \$108 [1033:1032], \$108 [1032], \$108 [1032], \$108 [1032], \$108 [1032], \$108 [1032], \$108 [1032], \$108 [1032:1031], \$108 [1031], \$108 [1031], \$108 [1031], \$108 [1031], \$108 [1031], \$108 [1031], \$108 [1031:1030], \$108 [1030], \$108 [1030], \$108 [1030], \$108 [1030], \$108 [1030], \$108 [1030], \$108 [1030:1029], \$108 [1029], \$108 [1029], \$108 [1029], \$108 [1029], \$108 [1029], \$108 [1029], \$108 [1029:1028], \$108 [1028], \$108 [1028], \$108 [1028], \$108 [1028], \$108 [1028], \$108 [1028], \$108 [1028:1027], \$108 [1027], \$108 [1027], \$108 [1027], \$108 [1027], \$108 [1027], \$108 [1027], \$108 [1027:1026], \$108 [1026], \$108 [1026], \$108 [1026], \$108 [1026], \$108 [1026], \$108 [1026], \$108 [1026:1025], \$108 [1025], \$108 [1025], \$108 [1025], \$108 [1025], \$108 [1025], \$108 [1025], \$108 [1025:1024], \$108 [1024], \$108 [1024], \$108 [1024], \$108 [1024], \$108 [1024], \$108 [1024], \$108 [1024] }),
-    .s_axis_lookup_tlast(\$108 [1040]),
+    .s_axil_wstrb(\s_axil__wstrb$135 ),
+    .s_axil_wvalid(\s_axil__wvalid$137 ),
+    .s_axis_lookup_tdata(\$110 [1023:0]),
+    .s_axis_lookup_tkeep({ \$110 [1039], \$110 [1039], \$110 [1039], \$110 [1039], \$110 [1039], \$110 [1039], \$110 [1039], \$110 [1039:1038], \$110 [1038], \$110 [1038], \$110 [1038], \$110 [1038], \$110 [1038], \$110 [1038], \$110 [1038:1037], \$110 [1037], \$110 [1037], \$110 [1037], \$110 [1037], \$110 [1037], \$110 [1037], \$110 [1037:1036], \$110 [1036], \$110 [1036], \$110 [1036], \$110 [1036], \$110 [1036], \$110 [1036], \$110 [1036:1035], \$110 [1035], \$110 [1035], \$110 [1035], \$110 [1035], \$110 [1035], \$110 [1035], \$110 [1035:1034], \$110 [1034], \$110 [1034], \$110 [1034], \$110 [1034], \$110 [1034], \$110 [1034], \$110 [1034:1033], \$110 [1033], \$110 [1033], \$110 [1033], \$110 [1033], \$110 [1033], \$110 [1033], \$110 [1033:1032], \$110 [1032], \$110 [1032], \$110 [1032], \$110 [1032], \$110 [1032], \$110 [1032], \$110 [1032:1031], \$110 [1031], \$110 [1031], \$110 [1031], \$110 [1031], \$110 [1031], \$110 [1031], \$110 [1031:1030], \$110 [1030], \$110 [1030], \$110 [1030], \$110 [1030], \$110 [1030], \$110 [1030], \$110 [1030:1029], \$110 [1029], \$110 [1029], \$110 [1029], \$110 [1029], \$110 [1029], \$110 [1029], \$110 [1029:1028], \$110 [1028], \$110 [1028], \$110 [1028], \$110 [1028], \$110 [1028], \$110 [1028], \$110 [1028:1027], \$110 [1027], \$110 [1027], \$110 [1027], \$110 [1027], \$110 [1027], \$110 [1027], \$110 [1027:1026], \$110 [1026], \$110 [1026], \$110 [1026], \$110 [1026], \$110 [1026], \$110 [1026], \$110 [1026:1025], \$110 [1025], \$110 [1025], \$110 [1025], \$110 [1025], \$110 [1025], \$110 [1025], \$110 [1025:1024], \$110 [1024], \$110 [1024], \$110 [1024], \$110 [1024], \$110 [1024], \$110 [1024], \$110 [1024] }),
+    .s_axis_lookup_tlast(\$110 [1040]),
     .s_axis_lookup_tready(s_axis_lookup__tready),
     .s_axis_lookup_tvalid(s_axis_lookup__tvalid),
-    .s_axis_state_tdata(\$109 [1023:0]),
-    .s_axis_state_tlast(\$109 [1024]),
+    .s_axis_state_tdata(\$111 [1023:0]),
+    .s_axis_state_tlast(\$111 [1024]),
     .s_axis_state_tready(s_axis_state__tready),
     .s_axis_state_tvalid(s_axis_state__tvalid),
     .shell_clk(clk),
@@ -5309,13 +5315,13 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .bytes_read_value(bytes_read_value),
     .bytes_written(bytes_written),
     .bytes_written_value(bytes_written_value),
-    .clear(\clear$695 ),
+    .clear(\clear$697 ),
     .clk(clk),
     .descriptors(completed),
     .descriptors_value(descriptors_value),
     .dma_core(dma_core),
     .dma_core_value(dma_core_value),
-    .dma_cycles(\busy$683 ),
+    .dma_cycles(\busy$685 ),
     .dma_cycles_value(dma_cycles_value),
     .dma_overhead(dma_overhead),
     .dma_overhead_value(dma_overhead_value),
@@ -5335,23 +5341,23 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .snapshot(snapshot)
   );
   hotline_csr csr (
-    .bus__araddr(\s_axil__araddr$99 ),
+    .bus__araddr(\s_axil__araddr$101 ),
     .bus__arready(upper__arready),
-    .bus__arvalid(\bus__arvalid$143 ),
-    .bus__awaddr(\s_axil__awaddr$107 ),
+    .bus__arvalid(\bus__arvalid$145 ),
+    .bus__awaddr(\s_axil__awaddr$109 ),
     .bus__awready(upper__awready),
-    .bus__awvalid(\bus__awvalid$151 ),
-    .bus__bready(\bus__bready$153 ),
+    .bus__awvalid(\bus__awvalid$153 ),
+    .bus__bready(\bus__bready$155 ),
     .bus__bresp(upper__bresp),
     .bus__bvalid(upper__bvalid),
     .bus__rdata(upper__rdata),
-    .bus__rready(\bus__rready$161 ),
+    .bus__rready(\bus__rready$163 ),
     .bus__rresp(upper__rresp),
     .bus__rvalid(upper__rvalid),
-    .bus__wdata(\s_axil__wdata$129 ),
+    .bus__wdata(\s_axil__wdata$131 ),
     .bus__wready(upper__wready),
-    .bus__wstrb(\s_axil__wstrb$133 ),
-    .bus__wvalid(\bus__wvalid$173 ),
+    .bus__wstrb(\s_axil__wstrb$135 ),
+    .bus__wvalid(\bus__wvalid$175 ),
     .clk(clk),
     .cpl_hi(cpl_hi),
     .cpl_lo(cpl_lo),
@@ -5360,32 +5366,32 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .dma_delay(delay),
     .dma_irq_enable(dma_irq_enable),
     .dma_irq_status(dma_irq_status),
-    .\port$1322$0 (outstanding),
+    .\port$1324$0 (outstanding),
     .\port$23$0 (\$7 ),
     .\port$25$0 (\$9 ),
     .\port$29$0 (\$13 ),
-    .\port$3035$0 (\outstanding$283 ),
-    .\port$5161$0 (producer),
-    .\port$5163$0 (\cpl_consumer$292 ),
-    .\port$5169$0 (consumer),
-    .\port$5171$0 (\cpl_producer$290 ),
-    .\port$5174$0 (failed),
-    .\port$5195$0 (waits),
-    .\port$5212$0 (lost),
-    .\port$5828$0 (descriptors_value),
-    .\port$5832$0 (failed_descriptors_value),
-    .\port$5836$0 (rows_gathered_value),
-    .\port$5840$0 (bytes_read_value),
-    .\port$5844$0 (bytes_written_value),
-    .\port$5848$0 (dma_cycles_value),
-    .\port$5852$0 (dma_useful_value),
-    .\port$5856$0 (dma_core_value),
-    .\port$5860$0 (dma_read_value),
-    .\port$5864$0 (dma_write_value),
-    .\port$5868$0 (dma_reduce_value),
-    .\port$5872$0 (dma_overhead_value),
-    .\port$709$0 (interrupt),
-    .\port$807$0 (running),
+    .\port$3037$0 (\outstanding$285 ),
+    .\port$5169$0 (producer),
+    .\port$5171$0 (\cpl_consumer$294 ),
+    .\port$5177$0 (consumer),
+    .\port$5179$0 (\cpl_producer$292 ),
+    .\port$5182$0 (failed),
+    .\port$5203$0 (waits),
+    .\port$5220$0 (lost),
+    .\port$5836$0 (descriptors_value),
+    .\port$5840$0 (failed_descriptors_value),
+    .\port$5844$0 (rows_gathered_value),
+    .\port$5848$0 (bytes_read_value),
+    .\port$5852$0 (bytes_written_value),
+    .\port$5856$0 (dma_cycles_value),
+    .\port$5860$0 (dma_useful_value),
+    .\port$5864$0 (dma_core_value),
+    .\port$5868$0 (dma_read_value),
+    .\port$5872$0 (dma_write_value),
+    .\port$5876$0 (dma_reduce_value),
+    .\port$5880$0 (dma_overhead_value),
+    .\port$711$0 (interrupt),
+    .\port$809$0 (running),
     .ring_hi(ring_hi),
     .ring_lo(ring_lo),
     .ring_size(ring_size),
@@ -5400,7 +5406,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .select_ring_size(ring_size_write),
     .select_table_stride(table_write),
     .table_hi(table_hi),
-    .table_index(\table_index$471 ),
+    .table_index(\table_index$473 ),
     .table_lo(table_lo),
     .table_rows(table_rows),
     .window_0_control(window_0_control),
@@ -5450,17 +5456,17 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .output__payload(descriptors__payload),
     .output__ready(output__ready),
     .output__valid(descriptors__valid),
-    .\port$1315$0 (\$102 ),
-    .\port$1316$0 (\$103 ),
-    .\port$4996$0 (ring_lo),
-    .\port$4998$0 (ring_hi),
-    .\port$5288$0 (\$104 ),
-    .request__payload(\request__payload$577 ),
+    .\port$1317$0 (\$104 ),
+    .\port$1318$0 (\$105 ),
+    .\port$5004$0 (ring_lo),
+    .\port$5006$0 (ring_hi),
+    .\port$5296$0 (\$106 ),
+    .request__payload(\request__payload$579 ),
     .request__ready(request__ready),
     .request__valid(request__valid),
     .rst(rst)
   );
-  hotline_read \read$765  (
+  hotline_read \read$768  (
     .abort(abort),
     .araddr(m_axi__araddr),
     .arid(m_axi__arid),
@@ -5469,43 +5475,43 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .arvalid(m_axi__arvalid),
     .clk(clk),
     .data__ready(data__ready),
-    .data__valid(\data__valid$594 ),
+    .data__valid(\data__valid$596 ),
     .fault__address(fault__address),
     .fault__kind(fault__kind),
     .idle(idle),
     .outstanding(outstanding),
-    .\port$1315$0 (\$102 ),
-    .\port$1316$0 (\$103 ),
-    .\port$5092$12 (window_0_lo[31:12]),
-    .\port$5094$0 (window_0_hi),
-    .\port$5098$0 (window_0_control[1:0]),
-    .\port$5100$12 (window_1_lo[31:12]),
-    .\port$5102$0 (window_1_hi),
-    .\port$5106$0 (window_1_control[1:0]),
-    .\port$5108$12 (window_2_lo[31:12]),
-    .\port$5110$0 (window_2_hi),
-    .\port$5114$0 (window_2_control[1:0]),
-    .\port$5116$12 (window_3_lo[31:12]),
-    .\port$5118$0 (window_3_hi),
-    .\port$5122$0 (window_3_control[1:0]),
-    .\port$5124$12 (window_4_lo[31:12]),
-    .\port$5126$0 (window_4_hi),
-    .\port$5130$0 (window_4_control[1:0]),
-    .\port$5132$12 (window_5_lo[31:12]),
-    .\port$5134$0 (window_5_hi),
-    .\port$5138$0 (window_5_control[1:0]),
-    .\port$5140$12 (window_6_lo[31:12]),
-    .\port$5142$0 (window_6_hi),
-    .\port$5146$0 (window_6_control[1:0]),
-    .\port$5148$12 (window_7_lo[31:12]),
-    .\port$5150$0 (window_7_hi),
-    .\port$5154$0 (window_7_control[1:0]),
-    .\port$5288$0 (\$104 ),
+    .\port$1317$0 (\$104 ),
+    .\port$1318$0 (\$105 ),
+    .\port$5100$12 (window_0_lo[31:12]),
+    .\port$5102$0 (window_0_hi),
+    .\port$5106$0 (window_0_control[1:0]),
+    .\port$5108$12 (window_1_lo[31:12]),
+    .\port$5110$0 (window_1_hi),
+    .\port$5114$0 (window_1_control[1:0]),
+    .\port$5116$12 (window_2_lo[31:12]),
+    .\port$5118$0 (window_2_hi),
+    .\port$5122$0 (window_2_control[1:0]),
+    .\port$5124$12 (window_3_lo[31:12]),
+    .\port$5126$0 (window_3_hi),
+    .\port$5130$0 (window_3_control[1:0]),
+    .\port$5132$12 (window_4_lo[31:12]),
+    .\port$5134$0 (window_4_hi),
+    .\port$5138$0 (window_4_control[1:0]),
+    .\port$5140$12 (window_5_lo[31:12]),
+    .\port$5142$0 (window_5_hi),
+    .\port$5146$0 (window_5_control[1:0]),
+    .\port$5148$12 (window_6_lo[31:12]),
+    .\port$5150$0 (window_6_hi),
+    .\port$5154$0 (window_6_control[1:0]),
+    .\port$5156$12 (window_7_lo[31:12]),
+    .\port$5158$0 (window_7_hi),
+    .\port$5162$0 (window_7_control[1:0]),
+    .\port$5296$0 (\$106 ),
     .rdata(m_axi_rdata),
     .read__addr(m_axi_rid),
     .request__payload(request__payload),
-    .request__ready(\request__ready$574 ),
-    .request__valid(\request__valid$578 ),
+    .request__ready(\request__ready$576 ),
+    .request__valid(\request__valid$580 ),
     .rresp(m_axi_rresp),
     .rst(rst),
     .rvalid(m_axi_rvalid),
@@ -5525,10 +5531,10 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .coalesce(dma_coalesce[15:0]),
     .completed(completed),
     .consumer(consumer),
-    .cpl_consumer(\cpl_consumer$292 ),
+    .cpl_consumer(\cpl_consumer$294 ),
     .cpl_consumer_write(cpl_consumer_write),
     .cpl_entry(cpl_entry),
-    .cpl_producer(\cpl_producer$290 ),
+    .cpl_producer(\cpl_producer$292 ),
     .delay(delay),
     .doorbell_error(doorbell_error),
     .entry(entry),
@@ -5544,33 +5550,35 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .write_data(write_data)
   );
   hotline_rows rows (
-    .beyond_table(\beyond_table$670 ),
+    .beyond_table(\beyond_table$672 ),
     .came(rows_gathered),
     .clk(clk),
     .data__valid(list_data__valid),
-    .\done$106 (\done$666 ),
+    .\done$110 (\done$668 ),
+    .gated_clk(core_clk),
     .held_back(reduce),
     .input__valid(rows__valid),
     .it(it),
     .keys__ready(keys__ready),
     .keys__valid(keys__valid),
-    .list_bank(\list_bank$498 ),
+    .list_bank(\list_bank$500 ),
     .list_count(list_count),
-    .list_held(\list_held$501 ),
+    .list_held(\list_held$503 ),
     .list_key(list_key),
     .list_number(list_number),
     .list_request__valid(list_request__valid),
     .names__payload(keys__payload),
-    .\output__payload$93 (\rows__payload$610 ),
-    .\output__ready$95 (\output__ready$612 ),
-    .\output__valid$97 (\rows__valid$614 ),
-    .\port$1315$0 (\$102 ),
-    .\port$1316$0 (\$103 ),
-    .\port$5288$0 (\$104 ),
-    .\port$5688$0 (\$110 ),
-    .\port$5692$0 (\$111 ),
-    .\port$5714$0 (\$112 ),
-    .\port$5718$0 (\$113 ),
+    .\output__payload$97 (\rows__payload$612 ),
+    .\output__ready$95 (\output__ready$614 ),
+    .\output__valid$99 (\rows__valid$616 ),
+    .pooling(pooling),
+    .\port$1317$0 (\$104 ),
+    .\port$1318$0 (\$105 ),
+    .\port$5296$0 (\$106 ),
+    .\port$5696$0 (\$112 ),
+    .\port$5700$0 (\$113 ),
+    .\port$5722$0 (\$114 ),
+    .\port$5726$0 (\$115 ),
     .request__ready(list_request__ready),
     .row_request__ready(row_request__ready),
     .row_request__valid(row_request__valid),
@@ -5579,15 +5587,15 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .\start$5 (start),
     .\stop$1 (abort),
     .\table (\table ),
-    .table_index(\table_index$471 [7:0]),
+    .table_index(\table_index$473 [7:0]),
     .table_write(table_write),
-    .unknown_table(\unknown_table$668 )
+    .unknown_table(\unknown_table$670 )
   );
   hotline_sequencer sequencer (
     .abort(abort),
     .\begin (\begin ),
     .beyond_table(beyond_table),
-    .channel_idle(\$107 ),
+    .channel_idle(\$109 ),
     .clk(clk),
     .command(command),
     .command_write(command_write),
@@ -5608,45 +5616,45 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .listed(listed),
     .load(load),
     .lost(lost),
-    .moved(\moved$664 ),
+    .moved(\moved$666 ),
     .nonpopular_words(nonpopular_words),
     .phase(phase),
     .popular_samples(popular_samples),
     .popular_words(popular_words),
-    .\port$3037$0 (\$105 ),
-    .\port$3038$0 (\$106 ),
-    .\port$5000$0 (cpl_lo),
-    .\port$5002$0 (cpl_hi),
-    .\port$5092$12 (window_0_lo[31:12]),
-    .\port$5094$0 (window_0_hi),
-    .\port$5098$0 (window_0_control[1:0]),
-    .\port$5100$12 (window_1_lo[31:12]),
-    .\port$5102$0 (window_1_hi),
-    .\port$5106$0 (window_1_control[1:0]),
-    .\port$5108$12 (window_2_lo[31:12]),
-    .\port$5110$0 (window_2_hi),
-    .\port$5114$0 (window_2_control[1:0]),
-    .\port$5116$12 (window_3_lo[31:12]),
-    .\port$5118$0 (window_3_hi),
-    .\port$5122$0 (window_3_control[1:0]),
-    .\port$5124$12 (window_4_lo[31:12]),
-    .\port$5126$0 (window_4_hi),
-    .\port$5130$0 (window_4_control[1:0]),
-    .\port$5132$12 (window_5_lo[31:12]),
-    .\port$5134$0 (window_5_hi),
-    .\port$5138$0 (window_5_control[1:0]),
-    .\port$5140$12 (window_6_lo[31:12]),
-    .\port$5142$0 (window_6_hi),
-    .\port$5146$0 (window_6_control[1:0]),
-    .\port$5148$12 (window_7_lo[31:12]),
-    .\port$5150$0 (window_7_hi),
-    .\port$5154$0 (window_7_control[1:0]),
+    .\port$3039$0 (\$107 ),
+    .\port$3040$0 (\$108 ),
+    .\port$5008$0 (cpl_lo),
+    .\port$5010$0 (cpl_hi),
+    .\port$5100$12 (window_0_lo[31:12]),
+    .\port$5102$0 (window_0_hi),
+    .\port$5106$0 (window_0_control[1:0]),
+    .\port$5108$12 (window_1_lo[31:12]),
+    .\port$5110$0 (window_1_hi),
+    .\port$5114$0 (window_1_control[1:0]),
+    .\port$5116$12 (window_2_lo[31:12]),
+    .\port$5118$0 (window_2_hi),
+    .\port$5122$0 (window_2_control[1:0]),
+    .\port$5124$12 (window_3_lo[31:12]),
+    .\port$5126$0 (window_3_hi),
+    .\port$5130$0 (window_3_control[1:0]),
+    .\port$5132$12 (window_4_lo[31:12]),
+    .\port$5134$0 (window_4_hi),
+    .\port$5138$0 (window_4_control[1:0]),
+    .\port$5140$12 (window_5_lo[31:12]),
+    .\port$5142$0 (window_5_hi),
+    .\port$5146$0 (window_5_control[1:0]),
+    .\port$5148$12 (window_6_lo[31:12]),
+    .\port$5150$0 (window_6_hi),
+    .\port$5154$0 (window_6_control[1:0]),
+    .\port$5156$12 (window_7_lo[31:12]),
+    .\port$5158$0 (window_7_hi),
+    .\port$5162$0 (window_7_control[1:0]),
     .quiet(quiet),
     .read_fault__address(fault__address),
     .read_fault__kind(read_fault__kind),
-    .request__payload(\request__payload$584 ),
-    .request__ready(\request__ready$582 ),
-    .request__valid(\request__valid$583 ),
+    .request__payload(\request__payload$586 ),
+    .request__ready(\request__ready$584 ),
+    .request__valid(\request__valid$585 ),
     .room(room),
     .rst(rst),
     .running(running),
@@ -5709,40 +5717,40 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .bus__wstrb(s_axil_wstrb),
     .bus__wvalid(s_axil_wvalid),
     .clk(clk),
-    .lower__araddr(\s_axil__araddr$99 ),
-    .lower__arprot(\s_axil__arprot$101 ),
+    .lower__araddr(\s_axil__araddr$101 ),
+    .lower__arprot(\s_axil__arprot$103 ),
     .lower__arready(lower__arready),
-    .lower__arvalid(\s_axil__arvalid$105 ),
-    .lower__awaddr(\s_axil__awaddr$107 ),
-    .lower__awprot(\s_axil__awprot$109 ),
+    .lower__arvalid(\s_axil__arvalid$107 ),
+    .lower__awaddr(\s_axil__awaddr$109 ),
+    .lower__awprot(\s_axil__awprot$111 ),
     .lower__awready(lower__awready),
-    .lower__awvalid(\s_axil__awvalid$113 ),
-    .lower__bready(\s_axil__bready$115 ),
+    .lower__awvalid(\s_axil__awvalid$115 ),
+    .lower__bready(\s_axil__bready$117 ),
     .lower__bresp(lower__bresp),
     .lower__bvalid(lower__bvalid),
     .lower__rdata(lower__rdata),
-    .lower__rready(\s_axil__rready$123 ),
+    .lower__rready(\s_axil__rready$125 ),
     .lower__rresp(lower__rresp),
     .lower__rvalid(lower__rvalid),
-    .lower__wdata(\s_axil__wdata$129 ),
+    .lower__wdata(\s_axil__wdata$131 ),
     .lower__wready(lower__wready),
-    .lower__wstrb(\s_axil__wstrb$133 ),
-    .lower__wvalid(\s_axil__wvalid$135 ),
+    .lower__wstrb(\s_axil__wstrb$135 ),
+    .lower__wvalid(\s_axil__wvalid$137 ),
     .lower_busy(lower_busy),
     .rst(rst),
     .upper__arready(upper__arready),
-    .upper__arvalid(\bus__arvalid$143 ),
+    .upper__arvalid(\bus__arvalid$145 ),
     .upper__awready(upper__awready),
-    .upper__awvalid(\bus__awvalid$151 ),
-    .upper__bready(\bus__bready$153 ),
+    .upper__awvalid(\bus__awvalid$153 ),
+    .upper__bready(\bus__bready$155 ),
     .upper__bresp(upper__bresp),
     .upper__bvalid(upper__bvalid),
     .upper__rdata(upper__rdata),
-    .upper__rready(\bus__rready$161 ),
+    .upper__rready(\bus__rready$163 ),
     .upper__rresp(upper__rresp),
     .upper__rvalid(upper__rvalid),
     .upper__wready(upper__wready),
-    .upper__wvalid(\bus__wvalid$173 )
+    .upper__wvalid(\bus__wvalid$175 )
   );
   hotline_streams streams (
     .\begin (\begin ),
@@ -5759,8 +5767,8 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .completion_words__payload(completion_words__payload),
     .completion_words__ready(completion_words__ready),
     .completion_words__valid(completion_words__valid),
-    .data__ready(\data__ready$598 ),
-    .data__valid(\data__valid$597 ),
+    .data__ready(\data__ready$600 ),
+    .data__valid(\data__valid$599 ),
     .done(done),
     .finished(finished),
     .flush(flush),
@@ -5792,19 +5800,19 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .m_axis_state__tready(m_axis_state__tready),
     .m_axis_state__tvalid(m_axis_state__tvalid),
     .nonpopular_words(nonpopular_words),
-    .output__payload(\$108 ),
-    .\output__payload$23 (\$109 ),
+    .output__payload(\$110 ),
+    .\output__payload$23 (\$111 ),
     .output__ready(s_axis_lookup__tready),
     .\output__ready$115 (channels__2__ready),
     .\output__ready$27 (s_axis_state__tready),
     .popular_samples(popular_samples),
     .popular_words(popular_words),
-    .\port$1315$0 (\$102 ),
-    .\port$1316$0 (\$103 ),
-    .\port$5288$0 (\$104 ),
-    .rows__payload(\rows__payload$610 ),
-    .rows__ready(\output__ready$612 ),
-    .rows__valid(\rows__valid$614 ),
+    .\port$1317$0 (\$104 ),
+    .\port$1318$0 (\$105 ),
+    .\port$5296$0 (\$106 ),
+    .rows__payload(\rows__payload$612 ),
+    .rows__ready(\output__ready$614 ),
+    .rows__valid(\rows__valid$616 ),
     .rst(rst),
     .s_axis_lookup__tvalid(s_axis_lookup__tvalid),
     .s_axis_state__tvalid(s_axis_state__tvalid),
@@ -5812,7 +5820,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .state_moved(state_moved),
     .verdicts__ready(verdicts__ready)
   );
-  hotline_write \write$766  (
+  hotline_write \write$769  (
     .abort(abort),
     .awaddr(m_axi__awaddr),
     .awid(m_axi__awid),
@@ -5835,35 +5843,35 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .fault__address(write_fault__address),
     .fault__kind(write_fault__kind),
     .fault__known(write_fault__known),
-    .outstanding(\outstanding$283 ),
-    .\port$3037$0 (\$105 ),
-    .\port$3038$0 (\$106 ),
+    .outstanding(\outstanding$285 ),
     .\port$3039$0 (\$107 ),
-    .\port$5092$12 (window_0_lo[31:12]),
-    .\port$5094$0 (window_0_hi),
-    .\port$5098$0 (window_0_control[1:0]),
-    .\port$5100$12 (window_1_lo[31:12]),
-    .\port$5102$0 (window_1_hi),
-    .\port$5106$0 (window_1_control[1:0]),
-    .\port$5108$12 (window_2_lo[31:12]),
-    .\port$5110$0 (window_2_hi),
-    .\port$5114$0 (window_2_control[1:0]),
-    .\port$5116$12 (window_3_lo[31:12]),
-    .\port$5118$0 (window_3_hi),
-    .\port$5122$0 (window_3_control[1:0]),
-    .\port$5124$12 (window_4_lo[31:12]),
-    .\port$5126$0 (window_4_hi),
-    .\port$5130$0 (window_4_control[1:0]),
-    .\port$5132$12 (window_5_lo[31:12]),
-    .\port$5134$0 (window_5_hi),
-    .\port$5138$0 (window_5_control[1:0]),
-    .\port$5140$12 (window_6_lo[31:12]),
-    .\port$5142$0 (window_6_hi),
-    .\port$5146$0 (window_6_control[1:0]),
-    .\port$5148$12 (window_7_lo[31:12]),
-    .\port$5150$0 (window_7_hi),
-    .\port$5154$0 (window_7_control[1:0]),
-    .\port$5198$0 (load),
+    .\port$3040$0 (\$108 ),
+    .\port$3041$0 (\$109 ),
+    .\port$5100$12 (window_0_lo[31:12]),
+    .\port$5102$0 (window_0_hi),
+    .\port$5106$0 (window_0_control[1:0]),
+    .\port$5108$12 (window_1_lo[31:12]),
+    .\port$5110$0 (window_1_hi),
+    .\port$5114$0 (window_1_control[1:0]),
+    .\port$5116$12 (window_2_lo[31:12]),
+    .\port$5118$0 (window_2_hi),
+    .\port$5122$0 (window_2_control[1:0]),
+    .\port$5124$12 (window_3_lo[31:12]),
+    .\port$5126$0 (window_3_hi),
+    .\port$5130$0 (window_3_control[1:0]),
+    .\port$5132$12 (window_4_lo[31:12]),
+    .\port$5134$0 (window_4_hi),
+    .\port$5138$0 (window_4_control[1:0]),
+    .\port$5140$12 (window_5_lo[31:12]),
+    .\port$5142$0 (window_5_hi),
+    .\port$5146$0 (window_5_control[1:0]),
+    .\port$5148$12 (window_6_lo[31:12]),
+    .\port$5150$0 (window_6_hi),
+    .\port$5154$0 (window_6_control[1:0]),
+    .\port$5156$12 (window_7_lo[31:12]),
+    .\port$5158$0 (window_7_hi),
+    .\port$5162$0 (window_7_control[1:0]),
+    .\port$5206$0 (load),
     .rst(rst),
     .target(channels__0__target),
     .\target$10 (channels__1__target),
@@ -5905,50 +5913,50 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     request__payload = 94'h000000000000000000000000;
     if (\$22 ) begin
-      request__payload = \request__payload$577 ;
+      request__payload = \request__payload$579 ;
     end
     if (\$27 ) begin
-      request__payload = { \$110 , \$111  };
+      request__payload = { \$112 , \$113  };
     end
     if (\$34 ) begin
-      request__payload = \request__payload$584 ;
+      request__payload = \request__payload$586 ;
     end
     if (\$43 ) begin
-      request__payload = { \$112 , \$113  };
+      request__payload = { \$114 , \$115  };
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \request__valid$578  = 1'h0;
+    \request__valid$580  = 1'h0;
     if (\$22 ) begin
-      \request__valid$578  = 1'h1;
+      \request__valid$580  = 1'h1;
     end
     if (\$27 ) begin
-      \request__valid$578  = 1'h1;
+      \request__valid$580  = 1'h1;
     end
     if (\$34 ) begin
-      \request__valid$578  = 1'h1;
+      \request__valid$580  = 1'h1;
     end
     if (\$43 ) begin
-      \request__valid$578  = 1'h1;
+      \request__valid$580  = 1'h1;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     data__valid = 1'h0;
-    casez (\$104 [6:5])
+    casez (\$106 [6:5])
       2'h0:
-          data__valid = \data__valid$594 ;
+          data__valid = \data__valid$596 ;
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     (* full_case = 32'd1 *)
-    casez (\$104 [6:5])
+    casez (\$106 [6:5])
       2'h0:
           data__ready = 1'h1;
       2'h1:
-          data__ready = \data__ready$598 ;
+          data__ready = \data__ready$600 ;
       2'h2:
           data__ready = 1'h1;
       2'h3:
@@ -5957,31 +5965,31 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \data__valid$597  = 1'h0;
-    casez (\$104 [6:5])
+    \data__valid$599  = 1'h0;
+    casez (\$106 [6:5])
       2'h0:
           /* empty */;
       2'h1:
-          \data__valid$597  = \data__valid$594 ;
+          \data__valid$599  = \data__valid$596 ;
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     list_data__valid = 1'h0;
-    casez (\$104 [6:5])
+    casez (\$106 [6:5])
       2'h0:
           /* empty */;
       2'h1:
           /* empty */;
       2'h2:
-          list_data__valid = \data__valid$594 ;
+          list_data__valid = \data__valid$596 ;
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     rows__valid = 1'h0;
     (* full_case = 32'd1 *)
-    casez (\$104 [6:5])
+    casez (\$106 [6:5])
       2'h0:
           /* empty */;
       2'h1:
@@ -5989,44 +5997,22 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
       2'h2:
           /* empty */;
       2'h3:
-          rows__valid = \data__valid$594 ;
+          rows__valid = \data__valid$596 ;
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$95  = waits;
+    \$97  = waits;
     if (rst) begin
-      \$95  = 1'h0;
+      \$97  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$96  = ring_lo;
-    if (\$83 ) begin
-    end else if (ring_lo_write) begin
-      \$96  = \$84 ;
-    end
-    if (rst) begin
-      \$96  = 32'd0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$97  = ring_hi;
+    \$98  = ring_lo;
     if (\$85 ) begin
-    end else if (ring_hi_write) begin
-      \$97  = \$86 ;
-    end
-    if (rst) begin
-      \$97  = 32'd0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$98  = cpl_lo;
-    if (\$87 ) begin
-    end else if (cpl_lo_write) begin
-      \$98  = \$88 ;
+    end else if (ring_lo_write) begin
+      \$98  = \$86 ;
     end
     if (rst) begin
       \$98  = 32'd0;
@@ -6034,10 +6020,10 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$99  = cpl_hi;
-    if (\$89 ) begin
-    end else if (cpl_hi_write) begin
-      \$99  = \$90 ;
+    \$99  = ring_hi;
+    if (\$87 ) begin
+    end else if (ring_hi_write) begin
+      \$99  = \$88 ;
     end
     if (rst) begin
       \$99  = 32'd0;
@@ -6045,10 +6031,10 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$100  = ring_size;
-    if (\$91 ) begin
-    end else if (ring_size_write) begin
-      \$100  = \$92 ;
+    \$100  = cpl_lo;
+    if (\$89 ) begin
+    end else if (cpl_lo_write) begin
+      \$100  = \$90 ;
     end
     if (rst) begin
       \$100  = 32'd0;
@@ -6056,16 +6042,39 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$101  = idle_for;
-    if (active) begin
-      \$101  = 6'h00;
-    end else if (\$93 ) begin
-      \$101  = \$94 [5:0];
+    \$101  = cpl_hi;
+    if (\$91 ) begin
+    end else if (cpl_hi_write) begin
+      \$101  = \$92 ;
     end
     if (rst) begin
-      \$101  = 6'h00;
+      \$101  = 32'd0;
     end
   end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$102  = ring_size;
+    if (\$93 ) begin
+    end else if (ring_size_write) begin
+      \$102  = \$94 ;
+    end
+    if (rst) begin
+      \$102  = 32'd0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$103  = idle_for;
+    if (active) begin
+      \$103  = 6'h00;
+    end else if (\$95 ) begin
+      \$103  = \$96 [5:0];
+    end
+    if (rst) begin
+      \$103  = 6'h00;
+    end
+  end
+  assign gated_clk = core_clk;
   assign bus__araddr = s_axil_araddr;
   assign bus__arprot = s_axil_arprot;
   assign bus__arvalid = s_axil_arvalid;
@@ -6086,16 +6095,16 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   assign rdata = m_axi_rdata;
   assign rresp = m_axi_rresp;
   assign rvalid = m_axi_rvalid;
-  assign cpl_producer = { 16'h0000, \cpl_producer$290  };
-  assign cpl_consumer = { 16'h0000, \cpl_consumer$292  };
+  assign cpl_producer = { 16'h0000, \cpl_producer$292  };
+  assign cpl_consumer = { 16'h0000, \cpl_consumer$294  };
   assign log2_size = \$15 [3:0];
   assign coalesce = dma_coalesce[15:0];
   assign enable = dma_control[0];
-  assign table_index = \table_index$471 [7:0];
+  assign table_index = \table_index$473 [7:0];
   assign state_rows = \$19 [31:0];
-  assign rows__payload = { \$102 , \$104 , \$103  };
+  assign rows__payload = { \$104 , \$106 , \$105  };
   assign fault__known = 1'h1;
-  assign channel_idle = { \$107 , \$106 , \$105  };
+  assign channel_idle = { \$109 , \$108 , \$107  };
   assign s_axil_awready = s_axil__awready;
   assign s_axil_wready = s_axil__wready;
   assign s_axil_bresp = s_axil__bresp;
@@ -6134,7 +6143,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   assign \table [91:60] = table_rows;
   assign \table [59:0] = { table_hi, table_lo[31:4] };
   assign \$20  = 1'h1;
-  assign request__ready = \request__ready$574 ;
+  assign request__ready = \request__ready$576 ;
   assign \$21  = 1'h1;
   assign \$22  = request__valid;
   assign \$23  = request__valid;
@@ -6144,17 +6153,17 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   assign \$35  = request__valid;
   assign \$39  = request__valid;
   assign \$68  = m_axi_rvalid;
-  assign \$84 [5:0] = 6'h00;
-  assign \$84 [31:6] = write_data[31:6];
-  assign \$86  = write_data;
-  assign \$88 [5:0] = 6'h00;
-  assign \$88 [31:6] = write_data[31:6];
-  assign \$90  = write_data;
-  assign \$92 [31:4] = 28'h0000000;
-  assign \$92 [3:0] = write_data[3:0];
+  assign \$86 [5:0] = 6'h00;
+  assign \$86 [31:6] = write_data[31:6];
+  assign \$88  = write_data;
+  assign \$90 [5:0] = 6'h00;
+  assign \$90 [31:6] = write_data[31:6];
+  assign \$92  = write_data;
+  assign \$94 [31:4] = 28'h0000000;
+  assign \$94 [3:0] = write_data[3:0];
 endmodule
 
-module hotline_fetch(rst, request__ready, available, entry, \port$1315$0 , \port$1316$0 , data__valid, \port$4996$0 , \port$4998$0 , enable, request__payload, fetched, failed, output__valid, busy, request__valid, address, output__payload, output__ready, \port$5288$0 , clk
+module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port$1318$0 , data__valid, \port$5004$0 , \port$5006$0 , enable, request__payload, fetched, failed, output__valid, busy, request__valid, address, output__payload, output__ready, \port$5296$0 , clk
 );
   reg \$auto$verilog_backend.cc:2505:dump_module$5 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$5 = 0;
@@ -6166,16 +6175,16 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1315$0 , \port
   wire available;
   input [11:0] entry;
   wire [11:0] entry;
-  input \port$1315$0 ;
-  wire \port$1315$0 ;
-  input [511:0] \port$1316$0 ;
-  wire [511:0] \port$1316$0 ;
+  input \port$1317$0 ;
+  wire \port$1317$0 ;
+  input [511:0] \port$1318$0 ;
+  wire [511:0] \port$1318$0 ;
   input data__valid;
   wire data__valid;
-  input [31:0] \port$4996$0 ;
-  wire [31:0] \port$4996$0 ;
-  input [31:0] \port$4998$0 ;
-  wire [31:0] \port$4998$0 ;
+  input [31:0] \port$5004$0 ;
+  wire [31:0] \port$5004$0 ;
+  input [31:0] \port$5006$0 ;
+  wire [31:0] \port$5006$0 ;
   input enable;
   wire enable;
   output [93:0] request__payload;
@@ -6196,8 +6205,8 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1315$0 , \port
   reg [511:0] output__payload = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   input output__ready;
   wire output__ready;
-  input [7:0] \port$5288$0 ;
-  wire [7:0] \port$5288$0 ;
+  input [7:0] \port$5296$0 ;
+  wire [7:0] \port$5296$0 ;
   input clk;
   wire clk;
   wire \$1 ;
@@ -6227,7 +6236,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1315$0 , \port
   wire \$9 ;
   reg \$signal  = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   reg halted = 1'h0;
-  assign \$1  = \$signal  | (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) \port$1315$0 ;
+  assign \$1  = \$signal  | (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) \port$1317$0 ;
   assign \$2  = enable & \$1 ;
   assign \$3  = output__valid & output__ready;
   assign \$4  = ~ busy;
@@ -6237,9 +6246,9 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1315$0 , \port
   assign \$8  = \$7  & available;
   assign \$9  = ~ halted;
   assign \$10  = \$8  & \$9 ;
-  assign \$11  = { \port$4998$0 , \port$4996$0  } + { entry, 6'h00 };
+  assign \$11  = { \port$5006$0 , \port$5004$0  } + { entry, 6'h00 };
   assign \$12  = request__valid & request__ready;
-  assign \$13  = \$signal  | \port$1315$0 ;
+  assign \$13  = \$signal  | \port$1317$0 ;
   assign \$14  = ~ failed;
   assign \$15  = enable & \$14 ;
   assign \$16  = ~ enable;
@@ -6263,7 +6272,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1315$0 , \port
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
     fetched = 1'h0;
     if (data__valid) begin
-      if (\port$5288$0 [7]) begin
+      if (\port$5296$0 [7]) begin
         fetched = enable;
       end
     end
@@ -6272,7 +6281,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1315$0 , \port
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
     failed = 1'h0;
     if (data__valid) begin
-      if (\port$5288$0 [7]) begin
+      if (\port$5296$0 [7]) begin
         failed = \$2 ;
       end
     end
@@ -6284,7 +6293,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1315$0 , \port
       \$19  = 1'h0;
     end
     if (data__valid) begin
-      if (\port$5288$0 [7]) begin
+      if (\port$5296$0 [7]) begin
         \$19  = \$15 ;
       end
     end
@@ -6302,7 +6311,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1315$0 , \port
       \$20  = 1'h1;
     end
     if (data__valid) begin
-      if (\port$5288$0 [7]) begin
+      if (\port$5296$0 [7]) begin
         \$20  = 1'h0;
       end
     end
@@ -6350,7 +6359,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1315$0 , \port
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
     \$24  = output__payload;
     if (data__valid) begin
-      \$24  = \port$1316$0 ;
+      \$24  = \port$1318$0 ;
     end
     if (rst) begin
       \$24  = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
@@ -6360,7 +6369,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1315$0 , \port
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
     \$25  = halted;
     if (data__valid) begin
-      if (\port$5288$0 [7]) begin
+      if (\port$5296$0 [7]) begin
         \$25  = failed;
       end
     end
@@ -12339,9 +12348,9 @@ module hotline_popularity_bank_working_tags(rst, w_en, w_port__data, r_en, r_dat
   end
 endmodule
 
-module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$1315$0 , \port$1316$0 , idle, outstanding, request__ready, request__payload, request__valid, data__ready, \port$5092$12 , \port$5094$0 , windows__0__pages, \port$5098$0 , \port$5100$12 , \port$5102$0 
-, windows__1__pages, \port$5106$0 , \port$5108$12 , \port$5110$0 , windows__2__pages, \port$5114$0 , \port$5116$12 , \port$5118$0 , windows__3__pages, \port$5122$0 , \port$5124$12 , \port$5126$0 , windows__4__pages, \port$5130$0 , \port$5132$12 , \port$5134$0 , windows__5__pages, \port$5138$0 , \port$5140$12 , \port$5142$0 , windows__6__pages
-, \port$5146$0 , \port$5148$12 , \port$5150$0 , windows__7__pages, \port$5154$0 , fault__address, \port$5288$0 , arvalid, arid, araddr, arlen, fault__kind, data__valid, arready);
+module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$1317$0 , \port$1318$0 , idle, outstanding, request__ready, request__payload, request__valid, data__ready, \port$5100$12 , \port$5102$0 , windows__0__pages, \port$5106$0 , \port$5108$12 , \port$5110$0 
+, windows__1__pages, \port$5114$0 , \port$5116$12 , \port$5118$0 , windows__2__pages, \port$5122$0 , \port$5124$12 , \port$5126$0 , windows__3__pages, \port$5130$0 , \port$5132$12 , \port$5134$0 , windows__4__pages, \port$5138$0 , \port$5140$12 , \port$5142$0 , windows__5__pages, \port$5146$0 , \port$5148$12 , \port$5150$0 , windows__6__pages
+, \port$5154$0 , \port$5156$12 , \port$5158$0 , windows__7__pages, \port$5162$0 , fault__address, \port$5296$0 , arvalid, arid, araddr, arlen, fault__kind, data__valid, arready);
   reg \$auto$verilog_backend.cc:2505:dump_module$17 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$17 = 0;
   input [7:0] read__addr;
@@ -12358,10 +12367,10 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$131
   wire rst;
   input abort;
   wire abort;
-  output \port$1315$0 ;
-  wire \port$1315$0 ;
-  output [511:0] \port$1316$0 ;
-  wire [511:0] \port$1316$0 ;
+  output \port$1317$0 ;
+  wire \port$1317$0 ;
+  output [511:0] \port$1318$0 ;
+  wire [511:0] \port$1318$0 ;
   output idle;
   wire idle;
   output outstanding;
@@ -12374,75 +12383,75 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$131
   wire request__valid;
   input data__ready;
   wire data__ready;
-  input [19:0] \port$5092$12 ;
-  wire [19:0] \port$5092$12 ;
-  input [31:0] \port$5094$0 ;
-  wire [31:0] \port$5094$0 ;
-  input [31:0] windows__0__pages;
-  wire [31:0] windows__0__pages;
-  input [1:0] \port$5098$0 ;
-  wire [1:0] \port$5098$0 ;
   input [19:0] \port$5100$12 ;
   wire [19:0] \port$5100$12 ;
   input [31:0] \port$5102$0 ;
   wire [31:0] \port$5102$0 ;
-  input [31:0] windows__1__pages;
-  wire [31:0] windows__1__pages;
+  input [31:0] windows__0__pages;
+  wire [31:0] windows__0__pages;
   input [1:0] \port$5106$0 ;
   wire [1:0] \port$5106$0 ;
   input [19:0] \port$5108$12 ;
   wire [19:0] \port$5108$12 ;
   input [31:0] \port$5110$0 ;
   wire [31:0] \port$5110$0 ;
-  input [31:0] windows__2__pages;
-  wire [31:0] windows__2__pages;
+  input [31:0] windows__1__pages;
+  wire [31:0] windows__1__pages;
   input [1:0] \port$5114$0 ;
   wire [1:0] \port$5114$0 ;
   input [19:0] \port$5116$12 ;
   wire [19:0] \port$5116$12 ;
   input [31:0] \port$5118$0 ;
   wire [31:0] \port$5118$0 ;
-  input [31:0] windows__3__pages;
-  wire [31:0] windows__3__pages;
+  input [31:0] windows__2__pages;
+  wire [31:0] windows__2__pages;
   input [1:0] \port$5122$0 ;
   wire [1:0] \port$5122$0 ;
   input [19:0] \port$5124$12 ;
   wire [19:0] \port$5124$12 ;
   input [31:0] \port$5126$0 ;
   wire [31:0] \port$5126$0 ;
-  input [31:0] windows__4__pages;
-  wire [31:0] windows__4__pages;
+  input [31:0] windows__3__pages;
+  wire [31:0] windows__3__pages;
   input [1:0] \port$5130$0 ;
   wire [1:0] \port$5130$0 ;
   input [19:0] \port$5132$12 ;
   wire [19:0] \port$5132$12 ;
   input [31:0] \port$5134$0 ;
   wire [31:0] \port$5134$0 ;
-  input [31:0] windows__5__pages;
-  wire [31:0] windows__5__pages;
+  input [31:0] windows__4__pages;
+  wire [31:0] windows__4__pages;
   input [1:0] \port$5138$0 ;
   wire [1:0] \port$5138$0 ;
   input [19:0] \port$5140$12 ;
   wire [19:0] \port$5140$12 ;
   input [31:0] \port$5142$0 ;
   wire [31:0] \port$5142$0 ;
-  input [31:0] windows__6__pages;
-  wire [31:0] windows__6__pages;
+  input [31:0] windows__5__pages;
+  wire [31:0] windows__5__pages;
   input [1:0] \port$5146$0 ;
   wire [1:0] \port$5146$0 ;
   input [19:0] \port$5148$12 ;
   wire [19:0] \port$5148$12 ;
   input [31:0] \port$5150$0 ;
   wire [31:0] \port$5150$0 ;
-  input [31:0] windows__7__pages;
-  wire [31:0] windows__7__pages;
+  input [31:0] windows__6__pages;
+  wire [31:0] windows__6__pages;
   input [1:0] \port$5154$0 ;
   wire [1:0] \port$5154$0 ;
+  input [19:0] \port$5156$12 ;
+  wire [19:0] \port$5156$12 ;
+  input [31:0] \port$5158$0 ;
+  wire [31:0] \port$5158$0 ;
+  input [31:0] windows__7__pages;
+  wire [31:0] windows__7__pages;
+  input [1:0] \port$5162$0 ;
+  wire [1:0] \port$5162$0 ;
   output [63:0] fault__address;
   wire [63:0] fault__address;
   (* init = 8'h00 *)
-  output [7:0] \port$5288$0 ;
-  wire [7:0] \port$5288$0 ;
+  output [7:0] \port$5296$0 ;
+  wire [7:0] \port$5296$0 ;
   output arvalid;
   reg arvalid = 1'h0;
   output [7:0] arid;
@@ -12735,9 +12744,6 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$131
   hotline_read_check check (
     .\inside (\inside ),
     .page(burst__payload[57:6]),
-    .\port$5092$12 (\port$5092$12 ),
-    .\port$5094$0 (\port$5094$0 ),
-    .\port$5098$0 (\port$5098$0 ),
     .\port$5100$12 (\port$5100$12 ),
     .\port$5102$0 (\port$5102$0 ),
     .\port$5106$0 (\port$5106$0 ),
@@ -12759,6 +12765,9 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$131
     .\port$5148$12 (\port$5148$12 ),
     .\port$5150$0 (\port$5150$0 ),
     .\port$5154$0 (\port$5154$0 ),
+    .\port$5156$12 (\port$5156$12 ),
+    .\port$5158$0 (\port$5158$0 ),
+    .\port$5162$0 (\port$5162$0 ),
     .windows__0__pages(windows__0__pages),
     .windows__1__pages(windows__1__pages),
     .windows__2__pages(windows__2__pages),
@@ -16046,9 +16055,9 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$131
     end
   end
   assign page = burst__payload[57:6];
-  assign \port$1315$0  = \$24 ;
-  assign \port$1316$0  = \$25 ;
-  assign \port$5288$0  = \$59 ;
+  assign \port$1317$0  = \$24 ;
+  assign \port$1318$0  = \$25 ;
+  assign \port$5296$0  = \$59 ;
   assign \$signature__data$121 [512] = bus_fault;
   assign \$signature__data$121 [511:0] = rdata;
   assign fault__address[63:6] = \$13 ;
@@ -16062,72 +16071,72 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$131
   assign \$35  = { 1'h0, burst__payload[57:0], 6'h00 };
 endmodule
 
-module hotline_read_check(\port$5092$12 , \port$5094$0 , windows__0__pages, \port$5098$0 , \port$5100$12 , \port$5102$0 , windows__1__pages, \port$5106$0 , \port$5108$12 , \port$5110$0 , windows__2__pages, \port$5114$0 , \port$5116$12 , \port$5118$0 , windows__3__pages, \port$5122$0 , \port$5124$12 , \port$5126$0 , windows__4__pages, \port$5130$0 , \port$5132$12 
-, \port$5134$0 , windows__5__pages, \port$5138$0 , \port$5140$12 , \port$5142$0 , windows__6__pages, \port$5146$0 , \port$5148$12 , \port$5150$0 , windows__7__pages, \port$5154$0 , page, \inside );
-  input [19:0] \port$5092$12 ;
-  wire [19:0] \port$5092$12 ;
-  input [31:0] \port$5094$0 ;
-  wire [31:0] \port$5094$0 ;
-  input [31:0] windows__0__pages;
-  wire [31:0] windows__0__pages;
-  input [1:0] \port$5098$0 ;
-  wire [1:0] \port$5098$0 ;
+module hotline_read_check(\port$5100$12 , \port$5102$0 , windows__0__pages, \port$5106$0 , \port$5108$12 , \port$5110$0 , windows__1__pages, \port$5114$0 , \port$5116$12 , \port$5118$0 , windows__2__pages, \port$5122$0 , \port$5124$12 , \port$5126$0 , windows__3__pages, \port$5130$0 , \port$5132$12 , \port$5134$0 , windows__4__pages, \port$5138$0 , \port$5140$12 
+, \port$5142$0 , windows__5__pages, \port$5146$0 , \port$5148$12 , \port$5150$0 , windows__6__pages, \port$5154$0 , \port$5156$12 , \port$5158$0 , windows__7__pages, \port$5162$0 , page, \inside );
   input [19:0] \port$5100$12 ;
   wire [19:0] \port$5100$12 ;
   input [31:0] \port$5102$0 ;
   wire [31:0] \port$5102$0 ;
-  input [31:0] windows__1__pages;
-  wire [31:0] windows__1__pages;
+  input [31:0] windows__0__pages;
+  wire [31:0] windows__0__pages;
   input [1:0] \port$5106$0 ;
   wire [1:0] \port$5106$0 ;
   input [19:0] \port$5108$12 ;
   wire [19:0] \port$5108$12 ;
   input [31:0] \port$5110$0 ;
   wire [31:0] \port$5110$0 ;
-  input [31:0] windows__2__pages;
-  wire [31:0] windows__2__pages;
+  input [31:0] windows__1__pages;
+  wire [31:0] windows__1__pages;
   input [1:0] \port$5114$0 ;
   wire [1:0] \port$5114$0 ;
   input [19:0] \port$5116$12 ;
   wire [19:0] \port$5116$12 ;
   input [31:0] \port$5118$0 ;
   wire [31:0] \port$5118$0 ;
-  input [31:0] windows__3__pages;
-  wire [31:0] windows__3__pages;
+  input [31:0] windows__2__pages;
+  wire [31:0] windows__2__pages;
   input [1:0] \port$5122$0 ;
   wire [1:0] \port$5122$0 ;
   input [19:0] \port$5124$12 ;
   wire [19:0] \port$5124$12 ;
   input [31:0] \port$5126$0 ;
   wire [31:0] \port$5126$0 ;
-  input [31:0] windows__4__pages;
-  wire [31:0] windows__4__pages;
+  input [31:0] windows__3__pages;
+  wire [31:0] windows__3__pages;
   input [1:0] \port$5130$0 ;
   wire [1:0] \port$5130$0 ;
   input [19:0] \port$5132$12 ;
   wire [19:0] \port$5132$12 ;
   input [31:0] \port$5134$0 ;
   wire [31:0] \port$5134$0 ;
-  input [31:0] windows__5__pages;
-  wire [31:0] windows__5__pages;
+  input [31:0] windows__4__pages;
+  wire [31:0] windows__4__pages;
   input [1:0] \port$5138$0 ;
   wire [1:0] \port$5138$0 ;
   input [19:0] \port$5140$12 ;
   wire [19:0] \port$5140$12 ;
   input [31:0] \port$5142$0 ;
   wire [31:0] \port$5142$0 ;
-  input [31:0] windows__6__pages;
-  wire [31:0] windows__6__pages;
+  input [31:0] windows__5__pages;
+  wire [31:0] windows__5__pages;
   input [1:0] \port$5146$0 ;
   wire [1:0] \port$5146$0 ;
   input [19:0] \port$5148$12 ;
   wire [19:0] \port$5148$12 ;
   input [31:0] \port$5150$0 ;
   wire [31:0] \port$5150$0 ;
-  input [31:0] windows__7__pages;
-  wire [31:0] windows__7__pages;
+  input [31:0] windows__6__pages;
+  wire [31:0] windows__6__pages;
   input [1:0] \port$5154$0 ;
   wire [1:0] \port$5154$0 ;
+  input [19:0] \port$5156$12 ;
+  wire [19:0] \port$5156$12 ;
+  input [31:0] \port$5158$0 ;
+  wire [31:0] \port$5158$0 ;
+  input [31:0] windows__7__pages;
+  wire [31:0] windows__7__pages;
+  input [1:0] \port$5162$0 ;
+  wire [1:0] \port$5162$0 ;
   input [51:0] page;
   wire [51:0] page;
   output \inside ;
@@ -16180,14 +16189,14 @@ module hotline_read_check(\port$5092$12 , \port$5094$0 , windows__0__pages, \por
   wire [52:0] beyond5;
   wire [52:0] beyond6;
   wire [52:0] beyond7;
-  assign beyond0 = page - { \port$5094$0 , \port$5092$12  };
-  assign beyond1 = page - { \port$5102$0 , \port$5100$12  };
-  assign beyond2 = page - { \port$5110$0 , \port$5108$12  };
-  assign beyond3 = page - { \port$5118$0 , \port$5116$12  };
-  assign beyond4 = page - { \port$5126$0 , \port$5124$12  };
-  assign beyond5 = page - { \port$5134$0 , \port$5132$12  };
-  assign beyond6 = page - { \port$5142$0 , \port$5140$12  };
-  assign beyond7 = page - { \port$5150$0 , \port$5148$12  };
+  assign beyond0 = page - { \port$5102$0 , \port$5100$12  };
+  assign beyond1 = page - { \port$5110$0 , \port$5108$12  };
+  assign beyond2 = page - { \port$5118$0 , \port$5116$12  };
+  assign beyond3 = page - { \port$5126$0 , \port$5124$12  };
+  assign beyond4 = page - { \port$5134$0 , \port$5132$12  };
+  assign beyond5 = page - { \port$5142$0 , \port$5140$12  };
+  assign beyond6 = page - { \port$5150$0 , \port$5148$12  };
+  assign beyond7 = page - { \port$5158$0 , \port$5156$12  };
   assign \$2  = ~ beyond0[52];
   assign \$3  = \$1  & \$2 ;
   assign \$4  = beyond0[51:0] < windows__0__pages;
@@ -16221,14 +16230,14 @@ module hotline_read_check(\port$5092$12 , \port$5094$0 , windows__0__pages, \por
   assign \$39  = beyond7[51:0] < windows__7__pages;
   assign \$40  = \$38  & \$39 ;
   assign \inside  = | { \$40 , \$35 , \$30 , \$25 , \$20 , \$15 , \$10 , \$5  };
-  assign \$1  = \port$5098$0 [0];
-  assign \$6  = \port$5106$0 [0];
-  assign \$11  = \port$5114$0 [0];
-  assign \$16  = \port$5122$0 [0];
-  assign \$21  = \port$5130$0 [0];
-  assign \$26  = \port$5138$0 [0];
-  assign \$31  = \port$5146$0 [0];
-  assign \$36  = \port$5154$0 [0];
+  assign \$1  = \port$5106$0 [0];
+  assign \$6  = \port$5114$0 [0];
+  assign \$11  = \port$5122$0 [0];
+  assign \$16  = \port$5130$0 [0];
+  assign \$21  = \port$5138$0 [0];
+  assign \$26  = \port$5146$0 [0];
+  assign \$31  = \port$5154$0 [0];
+  assign \$36  = \port$5162$0 [0];
 endmodule
 
 module hotline_read_cutter(rst, burst__ready, request__ready, busy, request__payload, request__valid, burst__valid, burst__payload, clk);
@@ -16715,10 +16724,12 @@ module hotline_rings(rst, log2_size, clear, producer_write, cpl_consumer_write, 
   assign cpl_entry = \$5 [11:0];
 endmodule
 
-module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_count, list_key, table_write, \stop$1 , \port$1315$0 , \port$1316$0 , keys__ready, names__payload, row_request__valid, came, held_back, \done$106 , list_request__valid, keys__valid, rows__ready, \table , data__valid
-, input__valid, table_index, it, \port$5288$0 , \output__ready$95 , list_bank, list_held, list_number, \port$5688$0 , \port$5692$0 , \port$5714$0 , \port$5718$0 , unknown_table, beyond_table, \output__valid$97 , \output__payload$93 , clk);
+module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, list_count, list_key, table_write, \stop$1 , \port$1317$0 , \port$1318$0 , keys__ready, names__payload, row_request__valid, came, pooling, \output__payload$97 , \output__valid$99 , held_back, \done$110 , list_request__valid
+, keys__valid, rows__ready, \table , data__valid, input__valid, table_index, it, \port$5296$0 , \output__ready$95 , list_bank, list_held, list_number, \port$5696$0 , \port$5700$0 , \port$5722$0 , \port$5726$0 , unknown_table, beyond_table, gated_clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$20 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$20 = 0;
+  input clk;
+  wire clk;
   input rst;
   wire rst;
   input \start$5 ;
@@ -16735,10 +16746,10 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   wire table_write;
   input \stop$1 ;
   wire \stop$1 ;
-  input \port$1315$0 ;
-  wire \port$1315$0 ;
-  input [511:0] \port$1316$0 ;
-  wire [511:0] \port$1316$0 ;
+  input \port$1317$0 ;
+  wire \port$1317$0 ;
+  input [511:0] \port$1318$0 ;
+  wire [511:0] \port$1318$0 ;
   input keys__ready;
   wire keys__ready;
   output [40:0] names__payload;
@@ -16747,10 +16758,16 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   wire row_request__valid;
   output came;
   wire came;
+  output pooling;
+  wire pooling;
+  output [517:0] \output__payload$97 ;
+  wire [517:0] \output__payload$97 ;
+  output \output__valid$99 ;
+  wire \output__valid$99 ;
   output held_back;
   wire held_back;
-  output \done$106 ;
-  wire \done$106 ;
+  output \done$110 ;
+  wire \done$110 ;
   output list_request__valid;
   wire list_request__valid;
   output keys__valid;
@@ -16767,8 +16784,8 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   wire [7:0] table_index;
   input [511:0] it;
   wire [511:0] it;
-  input [7:0] \port$5288$0 ;
-  wire [7:0] \port$5288$0 ;
+  input [7:0] \port$5296$0 ;
+  wire [7:0] \port$5296$0 ;
   input \output__ready$95 ;
   wire \output__ready$95 ;
   output [4:0] list_bank;
@@ -16777,24 +16794,20 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   wire list_held;
   output [9:0] list_number;
   wire [9:0] list_number;
-  output [29:0] \port$5688$0 ;
-  wire [29:0] \port$5688$0 ;
-  output [63:0] \port$5692$0 ;
-  wire [63:0] \port$5692$0 ;
-  output [29:0] \port$5714$0 ;
-  wire [29:0] \port$5714$0 ;
-  output [63:0] \port$5718$0 ;
-  wire [63:0] \port$5718$0 ;
+  output [29:0] \port$5696$0 ;
+  wire [29:0] \port$5696$0 ;
+  output [63:0] \port$5700$0 ;
+  wire [63:0] \port$5700$0 ;
+  output [29:0] \port$5722$0 ;
+  wire [29:0] \port$5722$0 ;
+  output [63:0] \port$5726$0 ;
+  wire [63:0] \port$5726$0 ;
   output unknown_table;
   wire unknown_table;
   output beyond_table;
   wire beyond_table;
-  output \output__valid$97 ;
-  wire \output__valid$97 ;
-  output [517:0] \output__payload$93 ;
-  wire [517:0] \output__payload$93 ;
-  input clk;
-  wire clk;
+  input gated_clk;
+  wire gated_clk;
   wire \$1 ;
   wire [7:0] \$10 ;
   wire \$11 ;
@@ -16819,13 +16832,15 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   wire \$29 ;
   wire \$3 ;
   wire \$30 ;
-  wire [10:0] \$31 ;
-  wire [11:0] \$32 ;
-  reg [9:0] \$33 ;
-  wire [29:0] \$34 ;
-  wire [63:0] \$35 ;
-  wire [30:0] \$36 ;
+  wire \$31 ;
+  wire \$32 ;
+  wire [10:0] \$33 ;
+  wire [11:0] \$34 ;
+  reg [9:0] \$35 ;
+  wire [29:0] \$36 ;
   wire [63:0] \$37 ;
+  wire [30:0] \$38 ;
+  wire [63:0] \$39 ;
   wire \$4 ;
   wire [7:0] \$5 ;
   wire [7:0] \$6 ;
@@ -16833,20 +16848,21 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   wire [7:0] \$8 ;
   wire \$9 ;
   wire \$signal ;
+  wire \$signal$81 ;
   wire all_came;
   wire bf16;
   wire busy;
-  wire \busy$107 ;
+  wire \busy$111 ;
   wire done;
-  wire \done$101 ;
+  wire \done$105 ;
   reg [9:0] due = 10'h000;
+  wire gated_rst;
   wire held;
   wire idle;
   wire [517:0] input__payload;
-  wire [517:0] \input__payload$78 ;
   wire input__ready;
-  wire \input__ready$85 ;
-  wire \input__valid$81 ;
+  wire \input__ready$101 ;
+  wire \input__valid$91 ;
   wire [40:0] keys__payload;
   wire mean;
   wire names__ready;
@@ -16854,26 +16870,31 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   wire [40:0] output__payload;
   wire [40:0] \output__payload$28 ;
   wire [515:0] \output__payload$79 ;
+  wire [517:0] \output__payload$98 ;
   wire output__ready;
   wire \output__ready$31 ;
   wire \output__ready$67 ;
   wire \output__ready$84 ;
   wire output__valid;
+  wire \output__valid$100 ;
   wire \output__valid$25 ;
   wire \output__valid$65 ;
   wire \output__valid$82 ;
-  wire pool;
   wire r_data;
   wire r_en;
   wire r_rdy;
   wire request__valid;
+  wire [517:0] row;
   wire [27:0] row_granules;
+  wire row_ready;
   wire start;
   wire \start$19 ;
   wire stop;
   wire w_data;
   wire w_rdy;
   wire want_keys;
+  always @(posedge clk)
+    due <= \$35 ;
   assign \$1  = \stop$1  | unknown_table;
   assign stop = \$1  | beyond_table;
   assign \$4  = ~ \$3 ;
@@ -16887,25 +16908,29 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   assign row_request__valid = \output__valid$65  & w_rdy;
   assign \output__ready$67  = row_request__ready & w_rdy;
   assign \$signal  = row_request__valid & row_request__ready;
-  assign \$19  = \input__payload$78 [515] & r_data;
-  assign \input__valid$81  = \output__valid$82  & r_rdy;
-  assign \output__ready$84  = \input__ready$85  & r_rdy;
-  assign \$20  = \input__valid$81  & \input__ready$85 ;
-  assign came = \$20  & \input__payload$78 [515];
-  assign \$24  = ~ \input__ready$85 ;
-  assign held_back = \input__valid$81  & \$24 ;
-  assign \$25  = done & \done$101 ;
-  assign \$26  = \$25  & idle;
-  assign \$27  = ! due;
-  assign \$28  = \$26  & \$27 ;
-  assign \$29  = ~ busy;
-  assign all_came = \$28  & \$29 ;
-  assign \$30  = ~ \busy$107 ;
-  assign \done$106  = all_came & \$30 ;
-  assign \$31  = due + \$signal ;
-  assign \$32  = \$31  - came;
-  always @(posedge clk)
-    due <= \$33 ;
+  assign \$19  = row[515] & r_data;
+  assign \$signal$81  = \output__valid$82  & r_rdy;
+  assign \output__ready$84  = row_ready & r_rdy;
+  assign \$20  = \$signal$81  & row_ready;
+  assign came = \$20  & row[515];
+  assign \input__valid$91  = \$signal$81  & pooling;
+  assign \output__payload$97  = pooling ? \output__payload$98  : row;
+  assign \output__valid$99  = pooling ? \output__valid$100  : \$signal$81 ;
+  assign row_ready = pooling ? \input__ready$101  : \output__ready$95 ;
+  assign \$24  = pooling & \$signal$81 ;
+  assign \$25  = ~ row_ready;
+  assign held_back = \$24  & \$25 ;
+  assign \$26  = done & \done$105 ;
+  assign \$27  = \$26  & idle;
+  assign \$28  = ! due;
+  assign \$29  = \$27  & \$28 ;
+  assign \$30  = ~ busy;
+  assign all_came = \$29  & \$30 ;
+  assign \$31  = pooling & \busy$111 ;
+  assign \$32  = ~ \$31 ;
+  assign \done$110  = all_came & \$32 ;
+  assign \$33  = due + \$signal ;
+  assign \$34  = \$33  - came;
   hotline_rows_aligner aligner (
     .busy(busy),
     .clk(clk),
@@ -16924,7 +16949,7 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
     .r_rdy(r_rdy),
     .rst(rst),
     .w_en(\$signal ),
-    .w_port__data(\$36 [30]),
+    .w_port__data(\$38 [30]),
     .w_rdy(w_rdy)
   );
   (* enum_base_type = "ReadTarget" *)
@@ -16951,36 +16976,35 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   hotline_rows_memory memory (
     .clk(clk),
     .data__valid(data__valid),
-    .done(\done$101 ),
+    .done(\done$105 ),
     .output__payload(\output__payload$28 ),
     .output__ready(output__ready),
     .output__valid(\output__valid$25 ),
-    .\port$1315$0 (\port$1315$0 ),
-    .\port$5226$64 (it[154:64]),
-    .\port$5288$0 (\port$5288$0 ),
-    .\port$5688$0 (\$34 ),
-    .\port$5692$0 (\$35 ),
+    .\port$1317$0 (\port$1317$0 ),
+    .\port$5234$64 (it[154:64]),
+    .\port$5296$0 (\port$5296$0 ),
+    .\port$5696$0 (\$36 ),
+    .\port$5700$0 (\$37 ),
     .request__ready(request__ready),
     .request__valid(list_request__valid),
     .rst(rst),
     .start(\start$19 ),
     .stop(stop),
-    .w_data(\port$1316$0 )
+    .w_data(\port$1318$0 )
   );
   hotline_rows_reducer reducer (
     .bf16(bf16),
-    .busy(\busy$107 ),
-    .clk(clk),
+    .busy(\busy$111 ),
     .drop(all_came),
-    .input__payload(\input__payload$78 ),
-    .input__ready(\input__ready$85 ),
-    .input__valid(\input__valid$81 ),
+    .gated_clk(gated_clk),
+    .gated_rst(rst),
+    .input__payload(row),
+    .input__ready(\input__ready$101 ),
+    .input__valid(\input__valid$91 ),
     .mean(mean),
-    .output__payload(\output__payload$93 ),
+    .output__payload(\output__payload$98 ),
     .output__ready(\output__ready$95 ),
-    .output__valid(\output__valid$97 ),
-    .pool(pool),
-    .rst(rst)
+    .output__valid(\output__valid$100 )
   );
   hotline_rows_walker walker (
     .beyond_table(beyond_table),
@@ -16993,8 +17017,8 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
     .names__valid(names__valid),
     .output__ready(\output__ready$67 ),
     .output__valid(\output__valid$65 ),
-    .\port$5714$0 (\$36 ),
-    .\port$5718$0 (\$37 ),
+    .\port$5722$0 (\$38 ),
+    .\port$5726$0 (\$39 ),
     .row_granules(\$18 [27:0]),
     .rst(rst),
     .start(\start$5 ),
@@ -17007,30 +17031,31 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
-    \$33  = \$32 [9:0];
+    \$35  = \$34 [9:0];
     if (rst) begin
-      \$33  = 10'h000;
+      \$35  = 10'h000;
     end
   end
   assign request__valid = list_request__valid;
   assign keys__payload = names__payload;
   assign row_granules = \$18 [27:0];
-  assign w_data = \$36 [30];
+  assign w_data = \$38 [30];
   assign input__ready = rows__ready;
   assign r_en = came;
-  assign \port$5688$0  = \$34 ;
-  assign \port$5692$0  = \$35 ;
-  assign \port$5714$0  = \$36 [29:0];
-  assign \port$5718$0  = \$37 ;
-  assign \input__payload$78 [516] = \$19 ;
-  assign \input__payload$78 [515] = \output__payload$79 [515];
-  assign \input__payload$78 [514:512] = \output__payload$79 [514:512];
-  assign \input__payload$78 [511:0] = \output__payload$79 [511:0];
-  assign \input__payload$78 [517] = 1'h0;
-  assign input__payload[517] = \port$5288$0 [7];
-  assign input__payload[516:514] = \port$5288$0 [4:2];
-  assign input__payload[513:512] = \port$5288$0 [1:0];
-  assign input__payload[511:0] = \port$1316$0 ;
+  assign gated_rst = rst;
+  assign \port$5696$0  = \$36 ;
+  assign \port$5700$0  = \$37 ;
+  assign \port$5722$0  = \$38 [29:0];
+  assign \port$5726$0  = \$39 ;
+  assign row[516] = \$19 ;
+  assign row[515] = \output__payload$79 [515];
+  assign row[514:512] = \output__payload$79 [514:512];
+  assign row[511:0] = \output__payload$79 [511:0];
+  assign row[517] = 1'h0;
+  assign input__payload[517] = \port$5296$0 [7];
+  assign input__payload[516:514] = \port$5296$0 [4:2];
+  assign input__payload[513:512] = \port$5296$0 [1:0];
+  assign input__payload[511:0] = \port$1318$0 ;
   assign { \$2 [7:5], \$2 [3:0] } = 7'h00;
   assign \$2 [4] = it[12];
   assign { \$5 [7:3], \$5 [1:0] } = 7'h00;
@@ -17062,7 +17087,7 @@ module hotline_rows(rst, \start$5 , request__ready, row_request__ready, list_cou
   assign \$13  = it[12];
   assign \$15  = it[12];
   assign want_keys = it[11];
-  assign pool = it[13];
+  assign pooling = it[13];
   assign mean = it[14];
   assign bf16 = it[15];
 endmodule
@@ -18213,15 +18238,15 @@ module hotline_rows_lists_unhash(rst, enable, mixed, right_reg0, left_reg0, clk)
   assign \$27  = { 11'h000, summed0[19:11] };
 endmodule
 
-module hotline_rows_memory(rst, request__ready, \port$1315$0 , w_data, stop, start, output__ready, request__valid, output__valid, done, data__valid, \port$5226$64 , \port$5288$0 , \port$5688$0 , \port$5692$0 , output__payload, clk);
+module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, start, output__ready, request__valid, output__valid, done, data__valid, \port$5234$64 , \port$5296$0 , \port$5696$0 , \port$5700$0 , output__payload, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$26 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$26 = 0;
   input rst;
   wire rst;
   input request__ready;
   wire request__ready;
-  input \port$1315$0 ;
-  wire \port$1315$0 ;
+  input \port$1317$0 ;
+  wire \port$1317$0 ;
   input [511:0] w_data;
   wire [511:0] w_data;
   input stop;
@@ -18238,15 +18263,15 @@ module hotline_rows_memory(rst, request__ready, \port$1315$0 , w_data, stop, sta
   wire done;
   input data__valid;
   wire data__valid;
-  input [90:0] \port$5226$64 ;
-  wire [90:0] \port$5226$64 ;
-  input [7:0] \port$5288$0 ;
-  wire [7:0] \port$5288$0 ;
-  output [29:0] \port$5688$0 ;
-  wire [29:0] \port$5688$0 ;
+  input [90:0] \port$5234$64 ;
+  wire [90:0] \port$5234$64 ;
+  input [7:0] \port$5296$0 ;
+  wire [7:0] \port$5296$0 ;
+  output [29:0] \port$5696$0 ;
+  wire [29:0] \port$5696$0 ;
   (* init = 64'h0000000000000000 *)
-  output [63:0] \port$5692$0 ;
-  wire [63:0] \port$5692$0 ;
+  output [63:0] \port$5700$0 ;
+  wire [63:0] \port$5700$0 ;
   output [40:0] output__payload;
   wire [40:0] output__payload;
   input clk;
@@ -18361,7 +18386,7 @@ module hotline_rows_memory(rst, request__ready, \port$1315$0 , w_data, stop, sta
   assign \$27  = \$signal$6  ? \$5 [2:0] : 3'h0;
   assign \$28  = due + \$27 ;
   assign \$29  = \$28  - data__valid;
-  assign \$30  = data__valid & \port$1315$0 ;
+  assign \$30  = data__valid & \port$1317$0 ;
   assign \$31  = stop | \$30 ;
   assign \$32  = ~ \$signal$6 ;
   assign \$33  = request__valid & \$32 ;
@@ -18391,7 +18416,7 @@ module hotline_rows_memory(rst, request__ready, \port$1315$0 , w_data, stop, sta
     \$42  = \$43 ;
     (* full_case = 32'd1 *)
     if (start) begin
-      \$42  = \port$5226$64 [63:0];
+      \$42  = \port$5234$64 [63:0];
     end else if (\$31 ) begin
     end else begin
       if (\$signal$6 ) begin
@@ -18421,7 +18446,7 @@ module hotline_rows_memory(rst, request__ready, \port$1315$0 , w_data, stop, sta
     \$46  = \$signal ;
     (* full_case = 32'd1 *)
     if (start) begin
-      \$46  = \port$5226$64 [90:64];
+      \$46  = \port$5234$64 [90:64];
     end else if (\$31 ) begin
       \$46  = { 21'h000000, \$34  };
     end else begin
@@ -18438,7 +18463,7 @@ module hotline_rows_memory(rst, request__ready, \port$1315$0 , w_data, stop, sta
     \$47  = left;
     (* full_case = 32'd1 *)
     if (start) begin
-      \$47  = \port$5226$64 [90:64];
+      \$47  = \port$5234$64 [90:64];
     end else if (\$31 ) begin
       \$47  = 27'h0000000;
     end else begin
@@ -18467,8 +18492,8 @@ module hotline_rows_memory(rst, request__ready, \port$1315$0 , w_data, stop, sta
     end
   end
   assign w_en = data__valid;
-  assign \port$5688$0  = \$41 ;
-  assign \port$5692$0  = \$43 ;
+  assign \port$5696$0  = \$41 ;
+  assign \port$5700$0  = \$43 ;
   assign output__payload[40] = \$12 ;
   assign output__payload[39:32] = word[39:32];
   assign output__payload[31:0] = word[31:0];
@@ -18639,15 +18664,13 @@ module hotline_rows_memory_words(rst, w_port__data, r_en, r_data, w_en, r_rdy, c
   end
 endmodule
 
-module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, drop, input__ready, busy, output__ready, input__payload, output__valid, output__payload, clk);
+module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__ready, busy, output__ready, input__payload, output__valid, output__payload, gated_clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$28 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$28 = 0;
-  input rst;
-  wire rst;
+  input gated_rst;
+  wire gated_rst;
   input input__valid;
   wire input__valid;
-  input pool;
-  wire pool;
   input mean;
   wire mean;
   input bf16;
@@ -18666,8 +18689,8 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, drop, input__re
   reg output__valid = 1'h0;
   output [517:0] output__payload;
   reg [517:0] output__payload = 518'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
-  input clk;
-  wire clk;
+  input gated_clk;
+  wire gated_clk;
   wire \$1 ;
   wire [255:0] \$10 ;
   wire [255:0] \$11 ;
@@ -18793,14 +18816,12 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, drop, input__re
   assign \$21  = \$signal$8  ? input__payload[511:256] : input__payload[255:0];
   assign \$22  = twice - 3'h4;
   assign \$signal$9  = input__valid & \$signal ;
-  assign added = \$signal$9  & pool;
   assign \$23  = beat[516] | beat[517];
   assign bag_end = beat[515] & \$23 ;
   assign \$24  = \$signal$14  == 13'h1000;
   assign \$25  = \$signal$14  + 1'h1;
   assign \$26  = \$24  ? 14'h1000 : \$25 ;
   assign read_at = \$signal$22  ? leaving_at : at;
-  assign \$27  = ~ pool;
   assign \$28  = ~ output__valid;
   assign \$29  = \$28  | output__ready;
   assign \$30  = at < leaving_at;
@@ -18850,36 +18871,33 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, drop, input__re
   assign \$69  = leaving_at == \final [3:0];
   assign \$70  = ~ \$69 ;
   assign \$71  = added & bag_end;
-  assign \$72  = ~ pool;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     \$signal$8  <= \$73 ;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     at <= \$74 ;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     first <= \$75 ;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     \$signal$14  <= \$76 ;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     leaving_at <= \$77 ;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     \$signal$22  <= \$78 ;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     \final  <= \$79 ;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     divisor <= \$80 ;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     divided <= \$81 ;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     output__valid <= \$82 ;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     output__payload <= \$83 ;
-  assign \$1  = pool & bf16;
   assign \$2  = twice > 3'h4;
   assign two = \$1  & \$2 ;
   assign \$3  = ~ two;
   assign \$4  = \$signal$8  | \$3 ;
   assign input__ready = \$signal  & \$4 ;
-  assign \$5  = pool & bf16;
   assign \$6  = \$signal$8  ? input__payload[511:256] : input__payload[255:0];
   assign \$7  = \$signal$8  ? input__payload[511:256] : input__payload[255:0];
   assign \$8  = \$signal$8  ? input__payload[511:256] : input__payload[255:0];
@@ -18889,25 +18907,25 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, drop, input__re
   assign \$12  = \$signal$8  ? input__payload[511:256] : input__payload[255:0];
   assign \$13  = \$signal$8  ? input__payload[511:256] : input__payload[255:0];
   hotline_rows_reducer_divider divider (
-    .clk(clk),
+    .gated_clk(gated_clk),
+    .gated_rst(gated_rst),
     .input__payload(\input__payload$35 ),
     .input__ready(\input__ready$33 ),
     .input__valid(\input__valid$34 ),
     .output__payload(\output__payload$47 ),
     .output__ready(\$signal$31 ),
-    .output__valid(\output__valid$39 ),
-    .rst(rst)
+    .output__valid(\output__valid$39 )
   );
   hotline_rows_reducer_sums sums (
     .add(added),
     .addend(beat[511:0]),
     .at(at),
     .busy(\busy$41 ),
-    .clk(clk),
     .first(first),
+    .gated_clk(gated_clk),
+    .gated_rst(gated_rst),
     .pending(pending),
     .read__addr(read_at),
-    .rst(rst),
     .total(total)
   );
   always @* begin
@@ -18943,7 +18961,7 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, drop, input__re
     if (\$62 ) begin
       \$73  = \$64 ;
     end
-    if (rst) begin
+    if (gated_rst) begin
       \$73  = 1'h0;
     end
   end
@@ -18953,7 +18971,7 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, drop, input__re
     if (added) begin
       \$74  = \$66 [3:0];
     end
-    if (rst) begin
+    if (gated_rst) begin
       \$74  = 4'h0;
     end
   end
@@ -18967,7 +18985,7 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, drop, input__re
     end else if (drop) begin
       \$75  = 1'h1;
     end
-    if (rst) begin
+    if (gated_rst) begin
       \$75  = 1'h1;
     end
   end
@@ -18981,7 +18999,7 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, drop, input__re
     end else if (drop) begin
       \$76  = 13'h0000;
     end
-    if (rst) begin
+    if (gated_rst) begin
       \$76  = 13'h0000;
     end
   end
@@ -18994,7 +19012,7 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, drop, input__re
     if (\$71 ) begin
       \$77  = 4'h0;
     end
-    if (rst) begin
+    if (gated_rst) begin
       \$77  = 4'h0;
     end
   end
@@ -19007,7 +19025,7 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, drop, input__re
     if (\$71 ) begin
       \$78  = 1'h1;
     end
-    if (rst) begin
+    if (gated_rst) begin
       \$78  = 1'h0;
     end
   end
@@ -19047,7 +19065,7 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, drop, input__re
         \$82  = \$signal$26 ;
       end
     end
-    if (rst) begin
+    if (gated_rst) begin
       \$82  = 1'h0;
     end
   end
@@ -19065,7 +19083,7 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, drop, input__re
         \$83  = going;
       end
     end
-    if (rst) begin
+    if (gated_rst) begin
       \$83  = 518'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
     end
   end
@@ -19080,13 +19098,18 @@ module hotline_rows_reducer(rst, input__valid, pool, mean, bf16, drop, input__re
   always @*
     beat[517:516] = input__payload[517:516];
   assign twice = { input__payload[514:512], 1'h0 };
+  assign \$1  = bf16;
+  assign \$5  = bf16;
+  assign added = \$signal$9 ;
+  assign \$27  = 1'h0;
+  assign \$72  = 1'h0;
 endmodule
 
-module hotline_rows_reducer_divider(rst, output__ready, input__valid, input__ready, input__payload, output__payload, output__valid, clk);
+module hotline_rows_reducer_divider(gated_rst, output__ready, input__valid, input__ready, input__payload, output__payload, output__valid, gated_clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$29 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$29 = 0;
-  input rst;
-  wire rst;
+  input gated_rst;
+  wire gated_rst;
   input output__ready;
   wire output__ready;
   input input__valid;
@@ -19099,8 +19122,8 @@ module hotline_rows_reducer_divider(rst, output__ready, input__valid, input__rea
   wire [511:0] output__payload;
   output output__valid;
   reg output__valid = 1'h0;
-  input clk;
-  wire clk;
+  input gated_clk;
+  wire gated_clk;
   wire \$1 ;
   reg [12:0] \$10 ;
   wire \$2 ;
@@ -19173,188 +19196,188 @@ module hotline_rows_reducer_divider(rst, output__ready, input__valid, input__rea
   assign \$4  = done + 2'h2;
   assign \$5  = done == 5'h18;
   assign \$6  = input__payload[524:512] << { empty8, empty4, empty2, empty1 };
-  always @(posedge clk)
+  always @(posedge gated_clk)
     done <= \$7 ;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     step <= \$8 ;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     output__valid <= \$9 ;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     divisor <= \$10 ;
   hotline_float_divider_lane lane0 (
-    .clk(clk),
+    .clk(gated_clk),
     .dividend(input__payload[31:0]),
     .divisor(divisor),
     .done(done),
     .load(\$signal ),
     .places({ empty8, empty4, empty2, empty1 }),
     .quotient(quotient),
-    .rst(rst),
+    .rst(gated_rst),
     .step(step)
   );
   hotline_float_divider_lane lane1 (
-    .clk(clk),
+    .clk(gated_clk),
     .dividend(input__payload[63:32]),
     .divisor(divisor),
     .done(done),
     .load(\$signal ),
     .places({ empty8, empty4, empty2, empty1 }),
     .quotient(\quotient$32 ),
-    .rst(rst),
+    .rst(gated_rst),
     .step(step)
   );
   hotline_float_divider_lane lane10 (
-    .clk(clk),
+    .clk(gated_clk),
     .dividend(input__payload[351:320]),
     .divisor(divisor),
     .done(done),
     .load(\$signal ),
     .places({ empty8, empty4, empty2, empty1 }),
     .quotient(\quotient$95 ),
-    .rst(rst),
+    .rst(gated_rst),
     .step(step)
   );
   hotline_float_divider_lane lane11 (
-    .clk(clk),
+    .clk(gated_clk),
     .dividend(input__payload[383:352]),
     .divisor(divisor),
     .done(done),
     .load(\$signal ),
     .places({ empty8, empty4, empty2, empty1 }),
     .quotient(\quotient$102 ),
-    .rst(rst),
+    .rst(gated_rst),
     .step(step)
   );
   hotline_float_divider_lane lane12 (
-    .clk(clk),
+    .clk(gated_clk),
     .dividend(input__payload[415:384]),
     .divisor(divisor),
     .done(done),
     .load(\$signal ),
     .places({ empty8, empty4, empty2, empty1 }),
     .quotient(\quotient$109 ),
-    .rst(rst),
+    .rst(gated_rst),
     .step(step)
   );
   hotline_float_divider_lane lane13 (
-    .clk(clk),
+    .clk(gated_clk),
     .dividend(input__payload[447:416]),
     .divisor(divisor),
     .done(done),
     .load(\$signal ),
     .places({ empty8, empty4, empty2, empty1 }),
     .quotient(\quotient$116 ),
-    .rst(rst),
+    .rst(gated_rst),
     .step(step)
   );
   hotline_float_divider_lane lane14 (
-    .clk(clk),
+    .clk(gated_clk),
     .dividend(input__payload[479:448]),
     .divisor(divisor),
     .done(done),
     .load(\$signal ),
     .places({ empty8, empty4, empty2, empty1 }),
     .quotient(\quotient$123 ),
-    .rst(rst),
+    .rst(gated_rst),
     .step(step)
   );
   hotline_float_divider_lane lane15 (
-    .clk(clk),
+    .clk(gated_clk),
     .dividend(input__payload[511:480]),
     .divisor(divisor),
     .done(done),
     .load(\$signal ),
     .places({ empty8, empty4, empty2, empty1 }),
     .quotient(\quotient$130 ),
-    .rst(rst),
+    .rst(gated_rst),
     .step(step)
   );
   hotline_float_divider_lane lane2 (
-    .clk(clk),
+    .clk(gated_clk),
     .dividend(input__payload[95:64]),
     .divisor(divisor),
     .done(done),
     .load(\$signal ),
     .places({ empty8, empty4, empty2, empty1 }),
     .quotient(\quotient$39 ),
-    .rst(rst),
+    .rst(gated_rst),
     .step(step)
   );
   hotline_float_divider_lane lane3 (
-    .clk(clk),
+    .clk(gated_clk),
     .dividend(input__payload[127:96]),
     .divisor(divisor),
     .done(done),
     .load(\$signal ),
     .places({ empty8, empty4, empty2, empty1 }),
     .quotient(\quotient$46 ),
-    .rst(rst),
+    .rst(gated_rst),
     .step(step)
   );
   hotline_float_divider_lane lane4 (
-    .clk(clk),
+    .clk(gated_clk),
     .dividend(input__payload[159:128]),
     .divisor(divisor),
     .done(done),
     .load(\$signal ),
     .places({ empty8, empty4, empty2, empty1 }),
     .quotient(\quotient$53 ),
-    .rst(rst),
+    .rst(gated_rst),
     .step(step)
   );
   hotline_float_divider_lane lane5 (
-    .clk(clk),
+    .clk(gated_clk),
     .dividend(input__payload[191:160]),
     .divisor(divisor),
     .done(done),
     .load(\$signal ),
     .places({ empty8, empty4, empty2, empty1 }),
     .quotient(\quotient$60 ),
-    .rst(rst),
+    .rst(gated_rst),
     .step(step)
   );
   hotline_float_divider_lane lane6 (
-    .clk(clk),
+    .clk(gated_clk),
     .dividend(input__payload[223:192]),
     .divisor(divisor),
     .done(done),
     .load(\$signal ),
     .places({ empty8, empty4, empty2, empty1 }),
     .quotient(\quotient$67 ),
-    .rst(rst),
+    .rst(gated_rst),
     .step(step)
   );
   hotline_float_divider_lane lane7 (
-    .clk(clk),
+    .clk(gated_clk),
     .dividend(input__payload[255:224]),
     .divisor(divisor),
     .done(done),
     .load(\$signal ),
     .places({ empty8, empty4, empty2, empty1 }),
     .quotient(\quotient$74 ),
-    .rst(rst),
+    .rst(gated_rst),
     .step(step)
   );
   hotline_float_divider_lane lane8 (
-    .clk(clk),
+    .clk(gated_clk),
     .dividend(input__payload[287:256]),
     .divisor(divisor),
     .done(done),
     .load(\$signal ),
     .places({ empty8, empty4, empty2, empty1 }),
     .quotient(\quotient$81 ),
-    .rst(rst),
+    .rst(gated_rst),
     .step(step)
   );
   hotline_float_divider_lane lane9 (
-    .clk(clk),
+    .clk(gated_clk),
     .dividend(input__payload[319:288]),
     .divisor(divisor),
     .done(done),
     .load(\$signal ),
     .places({ empty8, empty4, empty2, empty1 }),
     .quotient(\quotient$88 ),
-    .rst(rst),
+    .rst(gated_rst),
     .step(step)
   );
   always @* begin
@@ -19366,7 +19389,7 @@ module hotline_rows_reducer_divider(rst, output__ready, input__valid, input__rea
     if (\$signal ) begin
       \$7  = 5'h00;
     end
-    if (rst) begin
+    if (gated_rst) begin
       \$7  = 5'h00;
     end
   end
@@ -19381,7 +19404,7 @@ module hotline_rows_reducer_divider(rst, output__ready, input__valid, input__rea
     if (\$signal ) begin
       \$8  = 1'h1;
     end
-    if (rst) begin
+    if (gated_rst) begin
       \$8  = 1'h0;
     end
   end
@@ -19395,7 +19418,7 @@ module hotline_rows_reducer_divider(rst, output__ready, input__valid, input__rea
     end else if (output__ready) begin
       \$9  = 1'h0;
     end
-    if (rst) begin
+    if (gated_rst) begin
       \$9  = 1'h0;
     end
   end
@@ -19426,11 +19449,11 @@ module hotline_rows_reducer_divider(rst, output__ready, input__valid, input__rea
   assign output__payload[31:0] = quotient;
 endmodule
 
-module hotline_rows_reducer_sums(rst, add, read__addr, total, pending, busy, addend, at, first, clk);
+module hotline_rows_reducer_sums(gated_rst, add, read__addr, total, pending, busy, addend, at, first, gated_clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$30 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$30 = 0;
-  input rst;
-  wire rst;
+  input gated_rst;
+  wire gated_rst;
   input add;
   wire add;
   input [3:0] read__addr;
@@ -19447,8 +19470,8 @@ module hotline_rows_reducer_sums(rst, add, read__addr, total, pending, busy, add
   wire [3:0] at;
   input first;
   wire first;
-  input clk;
-  wire clk;
+  input gated_clk;
+  wire gated_clk;
   wire \$1 ;
   wire \$2 ;
   wire \$3 ;
@@ -19500,7 +19523,7 @@ module hotline_rows_reducer_sums(rst, add, read__addr, total, pending, busy, add
   wire [31:0] \sum$64 ;
   wire [31:0] \sum$67 ;
   reg [511:0] store [15:0];
-  always @(posedge clk) begin
+  always @(posedge gated_clk) begin
     if (adding[3])
       store[beat3] <= \$signature__data ;
   end
@@ -19532,132 +19555,132 @@ module hotline_rows_reducer_sums(rst, add, read__addr, total, pending, busy, add
   assign \b$60  = first ? 32'd2147483648 : total[447:416];
   assign \b$63  = first ? 32'd2147483648 : total[479:448];
   assign \b$66  = first ? 32'd2147483648 : total[511:480];
-  always @(posedge clk)
+  always @(posedge gated_clk)
     adding <= \$9 ;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     beat0 <= at;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     beat1 <= beat0;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     beat2 <= beat1;
-  always @(posedge clk)
+  always @(posedge gated_clk)
     beat3 <= beat2;
   hotline_float_adder adder0 (
     .a(addend[31:0]),
     .b(b),
-    .clk(clk),
-    .rst(rst),
+    .clk(gated_clk),
+    .rst(gated_rst),
     .sum(sum)
   );
   hotline_float_adder adder1 (
     .a(addend[63:32]),
     .b(\b$24 ),
-    .clk(clk),
-    .rst(rst),
+    .clk(gated_clk),
+    .rst(gated_rst),
     .sum(\sum$25 )
   );
   hotline_float_adder adder10 (
     .a(addend[351:320]),
     .b(\b$51 ),
-    .clk(clk),
-    .rst(rst),
+    .clk(gated_clk),
+    .rst(gated_rst),
     .sum(\sum$52 )
   );
   hotline_float_adder adder11 (
     .a(addend[383:352]),
     .b(\b$54 ),
-    .clk(clk),
-    .rst(rst),
+    .clk(gated_clk),
+    .rst(gated_rst),
     .sum(\sum$55 )
   );
   hotline_float_adder adder12 (
     .a(addend[415:384]),
     .b(\b$57 ),
-    .clk(clk),
-    .rst(rst),
+    .clk(gated_clk),
+    .rst(gated_rst),
     .sum(\sum$58 )
   );
   hotline_float_adder adder13 (
     .a(addend[447:416]),
     .b(\b$60 ),
-    .clk(clk),
-    .rst(rst),
+    .clk(gated_clk),
+    .rst(gated_rst),
     .sum(\sum$61 )
   );
   hotline_float_adder adder14 (
     .a(addend[479:448]),
     .b(\b$63 ),
-    .clk(clk),
-    .rst(rst),
+    .clk(gated_clk),
+    .rst(gated_rst),
     .sum(\sum$64 )
   );
   hotline_float_adder adder15 (
     .a(addend[511:480]),
     .b(\b$66 ),
-    .clk(clk),
-    .rst(rst),
+    .clk(gated_clk),
+    .rst(gated_rst),
     .sum(\sum$67 )
   );
   hotline_float_adder adder2 (
     .a(addend[95:64]),
     .b(\b$27 ),
-    .clk(clk),
-    .rst(rst),
+    .clk(gated_clk),
+    .rst(gated_rst),
     .sum(\sum$28 )
   );
   hotline_float_adder adder3 (
     .a(addend[127:96]),
     .b(\b$30 ),
-    .clk(clk),
-    .rst(rst),
+    .clk(gated_clk),
+    .rst(gated_rst),
     .sum(\sum$31 )
   );
   hotline_float_adder adder4 (
     .a(addend[159:128]),
     .b(\b$33 ),
-    .clk(clk),
-    .rst(rst),
+    .clk(gated_clk),
+    .rst(gated_rst),
     .sum(\sum$34 )
   );
   hotline_float_adder adder5 (
     .a(addend[191:160]),
     .b(\b$36 ),
-    .clk(clk),
-    .rst(rst),
+    .clk(gated_clk),
+    .rst(gated_rst),
     .sum(\sum$37 )
   );
   hotline_float_adder adder6 (
     .a(addend[223:192]),
     .b(\b$39 ),
-    .clk(clk),
-    .rst(rst),
+    .clk(gated_clk),
+    .rst(gated_rst),
     .sum(\sum$40 )
   );
   hotline_float_adder adder7 (
     .a(addend[255:224]),
     .b(\b$42 ),
-    .clk(clk),
-    .rst(rst),
+    .clk(gated_clk),
+    .rst(gated_rst),
     .sum(\sum$43 )
   );
   hotline_float_adder adder8 (
     .a(addend[287:256]),
     .b(\b$45 ),
-    .clk(clk),
-    .rst(rst),
+    .clk(gated_clk),
+    .rst(gated_rst),
     .sum(\sum$46 )
   );
   hotline_float_adder adder9 (
     .a(addend[319:288]),
     .b(\b$48 ),
-    .clk(clk),
-    .rst(rst),
+    .clk(gated_clk),
+    .rst(gated_rst),
     .sum(\sum$49 )
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$30 ) begin end
     \$9  = { adding[2:0], add };
-    if (rst) begin
+    if (gated_rst) begin
       \$9  = 4'h0;
     end
   end
@@ -19680,7 +19703,7 @@ module hotline_rows_reducer_sums(rst, add, read__addr, total, pending, busy, add
   assign \$signature__data [31:0] = sum;
 endmodule
 
-module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__valid, keys__payload, want_keys, row_granules, output__ready, keys__valid, names__ready, idle, \table , table_index, \port$5714$0 , \port$5718$0 , output__valid, unknown_table, beyond_table, clk
+module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__valid, keys__payload, want_keys, row_granules, output__ready, keys__valid, names__ready, idle, \table , table_index, \port$5722$0 , \port$5726$0 , output__valid, unknown_table, beyond_table, clk
 );
   reg \$auto$verilog_backend.cc:2505:dump_module$31 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$31 = 0;
@@ -19714,11 +19737,11 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
   wire [107:0] \table ;
   input [7:0] table_index;
   wire [7:0] table_index;
-  output [30:0] \port$5714$0 ;
-  wire [30:0] \port$5714$0 ;
+  output [30:0] \port$5722$0 ;
+  wire [30:0] \port$5722$0 ;
   (* init = 64'h0000000000000000 *)
-  output [63:0] \port$5718$0 ;
-  wire [63:0] \port$5718$0 ;
+  output [63:0] \port$5726$0 ;
+  wire [63:0] \port$5726$0 ;
   output output__valid;
   wire output__valid;
   output unknown_table;
@@ -20579,8 +20602,8 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
       \$36  = 32'd0;
     end
   end
-  assign \port$5714$0  = \$31 ;
-  assign \port$5718$0  = \$33 ;
+  assign \port$5722$0  = \$31 ;
+  assign \port$5726$0  = \$33 ;
   assign output__valid = valid[3];
   assign \$31 [30] = bag_last3;
   assign \$31 [29:28] = 2'h3;
@@ -20588,8 +20611,8 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
 endmodule
 
 module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, moved, unknown_table, beyond_table, core_busy, \core_errors$141 , working_ready, working_full, room, cpl_entry, generation, working_enable, urgent, phase, status, abort, running, quiet
-, \port$3037$0 , \port$3038$0 , channel_idle, write_fault__known, \port$5000$0 , \port$5002$0 , enable, \port$5092$12 , \port$5094$0 , windows__0__pages, \port$5098$0 , \port$5100$12 , \port$5102$0 , windows__1__pages, \port$5106$0 , \port$5108$12 , \port$5110$0 , windows__2__pages, \port$5114$0 , \port$5116$12 , \port$5118$0 
-, windows__3__pages, \port$5122$0 , \port$5124$12 , \port$5126$0 , windows__4__pages, \port$5130$0 , \port$5132$12 , \port$5134$0 , windows__5__pages, \port$5138$0 , \port$5140$12 , \port$5142$0 , windows__6__pages, \port$5146$0 , \port$5148$12 , \port$5150$0 , windows__7__pages, \port$5154$0 , descriptors__valid, descriptors__payload, command
+, \port$3039$0 , \port$3040$0 , channel_idle, write_fault__known, \port$5008$0 , \port$5010$0 , enable, \port$5100$12 , \port$5102$0 , windows__0__pages, \port$5106$0 , \port$5108$12 , \port$5110$0 , windows__1__pages, \port$5114$0 , \port$5116$12 , \port$5118$0 , windows__2__pages, \port$5122$0 , \port$5124$12 , \port$5126$0 
+, windows__3__pages, \port$5130$0 , \port$5132$12 , \port$5134$0 , windows__4__pages, \port$5138$0 , \port$5140$12 , \port$5142$0 , windows__5__pages, \port$5146$0 , \port$5148$12 , \port$5150$0 , windows__6__pages, \port$5154$0 , \port$5156$12 , \port$5158$0 , windows__7__pages, \port$5162$0 , descriptors__valid, descriptors__payload, command
 , request__payload, descriptors__ready, waits, working, load, targets__0, targets__1, targets__2, working_start, \begin , command_write, request__valid, flush, summary_list, summary_push, summary_last, completed, lost, it, summary_bank, summary_held
 , completion_words__payload, completion_words__valid, read_fault__address, write_fault__kind, write_fault__address, summary_ready, words__ready, popular_words, listed, held, nonpopular_words, samples, popular_samples, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$32 ;
@@ -20641,84 +20664,84 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   wire running;
   output quiet;
   wire quiet;
-  input \port$3037$0 ;
-  wire \port$3037$0 ;
-  input \port$3038$0 ;
-  wire \port$3038$0 ;
+  input \port$3039$0 ;
+  wire \port$3039$0 ;
+  input \port$3040$0 ;
+  wire \port$3040$0 ;
   input channel_idle;
   wire channel_idle;
   input write_fault__known;
   wire write_fault__known;
-  input [31:0] \port$5000$0 ;
-  wire [31:0] \port$5000$0 ;
-  input [31:0] \port$5002$0 ;
-  wire [31:0] \port$5002$0 ;
+  input [31:0] \port$5008$0 ;
+  wire [31:0] \port$5008$0 ;
+  input [31:0] \port$5010$0 ;
+  wire [31:0] \port$5010$0 ;
   input enable;
   wire enable;
-  input [19:0] \port$5092$12 ;
-  wire [19:0] \port$5092$12 ;
-  input [31:0] \port$5094$0 ;
-  wire [31:0] \port$5094$0 ;
-  input [31:0] windows__0__pages;
-  wire [31:0] windows__0__pages;
-  input [1:0] \port$5098$0 ;
-  wire [1:0] \port$5098$0 ;
   input [19:0] \port$5100$12 ;
   wire [19:0] \port$5100$12 ;
   input [31:0] \port$5102$0 ;
   wire [31:0] \port$5102$0 ;
-  input [31:0] windows__1__pages;
-  wire [31:0] windows__1__pages;
+  input [31:0] windows__0__pages;
+  wire [31:0] windows__0__pages;
   input [1:0] \port$5106$0 ;
   wire [1:0] \port$5106$0 ;
   input [19:0] \port$5108$12 ;
   wire [19:0] \port$5108$12 ;
   input [31:0] \port$5110$0 ;
   wire [31:0] \port$5110$0 ;
-  input [31:0] windows__2__pages;
-  wire [31:0] windows__2__pages;
+  input [31:0] windows__1__pages;
+  wire [31:0] windows__1__pages;
   input [1:0] \port$5114$0 ;
   wire [1:0] \port$5114$0 ;
   input [19:0] \port$5116$12 ;
   wire [19:0] \port$5116$12 ;
   input [31:0] \port$5118$0 ;
   wire [31:0] \port$5118$0 ;
-  input [31:0] windows__3__pages;
-  wire [31:0] windows__3__pages;
+  input [31:0] windows__2__pages;
+  wire [31:0] windows__2__pages;
   input [1:0] \port$5122$0 ;
   wire [1:0] \port$5122$0 ;
   input [19:0] \port$5124$12 ;
   wire [19:0] \port$5124$12 ;
   input [31:0] \port$5126$0 ;
   wire [31:0] \port$5126$0 ;
-  input [31:0] windows__4__pages;
-  wire [31:0] windows__4__pages;
+  input [31:0] windows__3__pages;
+  wire [31:0] windows__3__pages;
   input [1:0] \port$5130$0 ;
   wire [1:0] \port$5130$0 ;
   input [19:0] \port$5132$12 ;
   wire [19:0] \port$5132$12 ;
   input [31:0] \port$5134$0 ;
   wire [31:0] \port$5134$0 ;
-  input [31:0] windows__5__pages;
-  wire [31:0] windows__5__pages;
+  input [31:0] windows__4__pages;
+  wire [31:0] windows__4__pages;
   input [1:0] \port$5138$0 ;
   wire [1:0] \port$5138$0 ;
   input [19:0] \port$5140$12 ;
   wire [19:0] \port$5140$12 ;
   input [31:0] \port$5142$0 ;
   wire [31:0] \port$5142$0 ;
-  input [31:0] windows__6__pages;
-  wire [31:0] windows__6__pages;
+  input [31:0] windows__5__pages;
+  wire [31:0] windows__5__pages;
   input [1:0] \port$5146$0 ;
   wire [1:0] \port$5146$0 ;
   input [19:0] \port$5148$12 ;
   wire [19:0] \port$5148$12 ;
   input [31:0] \port$5150$0 ;
   wire [31:0] \port$5150$0 ;
-  input [31:0] windows__7__pages;
-  wire [31:0] windows__7__pages;
+  input [31:0] windows__6__pages;
+  wire [31:0] windows__6__pages;
   input [1:0] \port$5154$0 ;
   wire [1:0] \port$5154$0 ;
+  input [19:0] \port$5156$12 ;
+  wire [19:0] \port$5156$12 ;
+  input [31:0] \port$5158$0 ;
+  wire [31:0] \port$5158$0 ;
+  input [31:0] windows__7__pages;
+  wire [31:0] windows__7__pages;
+  input [1:0] \port$5162$0 ;
+  wire [1:0] \port$5162$0 ;
   input descriptors__valid;
   wire descriptors__valid;
   input [511:0] descriptors__payload;
@@ -21013,7 +21036,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   assign \$50  = summary_held ? 10'h200 : 10'h000;
   assign \$51  = it[383:320] + \$50 ;
   assign \$52  = summary_bank == 5'h1f;
-  assign \$53  = { \port$5002$0 , \port$5000$0  } + { cpl_entry, 6'h00 };
+  assign \$53  = { \port$5010$0 , \port$5008$0  } + { cpl_entry, 6'h00 };
   assign \$54  = ~ writing_fault;
   assign quiet = ! fsm_state;
   assign \$55  = fsm_state == 1'h1;
@@ -21082,7 +21105,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   assign \$120  = \$118  ? 6'h00 : \$119 ;
   assign \$121  = summary_bank == 5'h1f;
   assign \$122  = | \wait ;
-  assign \$123  = & { channel_idle, \port$3038$0 , \port$3037$0  };
+  assign \$123  = & { channel_idle, \port$3040$0 , \port$3039$0  };
   assign \$124  = \wait  - 1'h1;
   assign \$125  = | write_fault__kind;
   assign \$126  = writing_fault | \$125 ;
@@ -21123,9 +21146,6 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     .clk(clk),
     .descriptor(it),
     .done(\done$149 ),
-    .\port$5092$12 (\port$5092$12 ),
-    .\port$5094$0 (\port$5094$0 ),
-    .\port$5098$0 (\port$5098$0 ),
     .\port$5100$12 (\port$5100$12 ),
     .\port$5102$0 (\port$5102$0 ),
     .\port$5106$0 (\port$5106$0 ),
@@ -21147,6 +21167,9 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     .\port$5148$12 (\port$5148$12 ),
     .\port$5150$0 (\port$5150$0 ),
     .\port$5154$0 (\port$5154$0 ),
+    .\port$5156$12 (\port$5156$12 ),
+    .\port$5158$0 (\port$5158$0 ),
+    .\port$5162$0 (\port$5162$0 ),
     .rst(rst),
     .start(start),
     .state_rows(state_rows),
@@ -22117,78 +22140,78 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   assign \$4  = it[9];
 endmodule
 
-module hotline_sequencer_decoder(rst, state_rows, \port$5092$12 , \port$5094$0 , windows__0__pages, \port$5098$0 , \port$5100$12 , \port$5102$0 , windows__1__pages, \port$5106$0 , \port$5108$12 , \port$5110$0 , windows__2__pages, \port$5114$0 , \port$5116$12 , \port$5118$0 , windows__3__pages, \port$5122$0 , \port$5124$12 , \port$5126$0 , windows__4__pages
-, \port$5130$0 , \port$5132$12 , \port$5134$0 , windows__5__pages, \port$5138$0 , \port$5140$12 , \port$5142$0 , windows__6__pages, \port$5146$0 , \port$5148$12 , \port$5150$0 , windows__7__pages, \port$5154$0 , start, descriptor, done, status, clk);
+module hotline_sequencer_decoder(rst, state_rows, \port$5100$12 , \port$5102$0 , windows__0__pages, \port$5106$0 , \port$5108$12 , \port$5110$0 , windows__1__pages, \port$5114$0 , \port$5116$12 , \port$5118$0 , windows__2__pages, \port$5122$0 , \port$5124$12 , \port$5126$0 , windows__3__pages, \port$5130$0 , \port$5132$12 , \port$5134$0 , windows__4__pages
+, \port$5138$0 , \port$5140$12 , \port$5142$0 , windows__5__pages, \port$5146$0 , \port$5148$12 , \port$5150$0 , windows__6__pages, \port$5154$0 , \port$5156$12 , \port$5158$0 , windows__7__pages, \port$5162$0 , start, descriptor, done, status, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$33 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$33 = 0;
   input rst;
   wire rst;
   input [31:0] state_rows;
   wire [31:0] state_rows;
-  input [19:0] \port$5092$12 ;
-  wire [19:0] \port$5092$12 ;
-  input [31:0] \port$5094$0 ;
-  wire [31:0] \port$5094$0 ;
-  input [31:0] windows__0__pages;
-  wire [31:0] windows__0__pages;
-  input [1:0] \port$5098$0 ;
-  wire [1:0] \port$5098$0 ;
   input [19:0] \port$5100$12 ;
   wire [19:0] \port$5100$12 ;
   input [31:0] \port$5102$0 ;
   wire [31:0] \port$5102$0 ;
-  input [31:0] windows__1__pages;
-  wire [31:0] windows__1__pages;
+  input [31:0] windows__0__pages;
+  wire [31:0] windows__0__pages;
   input [1:0] \port$5106$0 ;
   wire [1:0] \port$5106$0 ;
   input [19:0] \port$5108$12 ;
   wire [19:0] \port$5108$12 ;
   input [31:0] \port$5110$0 ;
   wire [31:0] \port$5110$0 ;
-  input [31:0] windows__2__pages;
-  wire [31:0] windows__2__pages;
+  input [31:0] windows__1__pages;
+  wire [31:0] windows__1__pages;
   input [1:0] \port$5114$0 ;
   wire [1:0] \port$5114$0 ;
   input [19:0] \port$5116$12 ;
   wire [19:0] \port$5116$12 ;
   input [31:0] \port$5118$0 ;
   wire [31:0] \port$5118$0 ;
-  input [31:0] windows__3__pages;
-  wire [31:0] windows__3__pages;
+  input [31:0] windows__2__pages;
+  wire [31:0] windows__2__pages;
   input [1:0] \port$5122$0 ;
   wire [1:0] \port$5122$0 ;
   input [19:0] \port$5124$12 ;
   wire [19:0] \port$5124$12 ;
   input [31:0] \port$5126$0 ;
   wire [31:0] \port$5126$0 ;
-  input [31:0] windows__4__pages;
-  wire [31:0] windows__4__pages;
+  input [31:0] windows__3__pages;
+  wire [31:0] windows__3__pages;
   input [1:0] \port$5130$0 ;
   wire [1:0] \port$5130$0 ;
   input [19:0] \port$5132$12 ;
   wire [19:0] \port$5132$12 ;
   input [31:0] \port$5134$0 ;
   wire [31:0] \port$5134$0 ;
-  input [31:0] windows__5__pages;
-  wire [31:0] windows__5__pages;
+  input [31:0] windows__4__pages;
+  wire [31:0] windows__4__pages;
   input [1:0] \port$5138$0 ;
   wire [1:0] \port$5138$0 ;
   input [19:0] \port$5140$12 ;
   wire [19:0] \port$5140$12 ;
   input [31:0] \port$5142$0 ;
   wire [31:0] \port$5142$0 ;
-  input [31:0] windows__6__pages;
-  wire [31:0] windows__6__pages;
+  input [31:0] windows__5__pages;
+  wire [31:0] windows__5__pages;
   input [1:0] \port$5146$0 ;
   wire [1:0] \port$5146$0 ;
   input [19:0] \port$5148$12 ;
   wire [19:0] \port$5148$12 ;
   input [31:0] \port$5150$0 ;
   wire [31:0] \port$5150$0 ;
-  input [31:0] windows__7__pages;
-  wire [31:0] windows__7__pages;
+  input [31:0] windows__6__pages;
+  wire [31:0] windows__6__pages;
   input [1:0] \port$5154$0 ;
   wire [1:0] \port$5154$0 ;
+  input [19:0] \port$5156$12 ;
+  wire [19:0] \port$5156$12 ;
+  input [31:0] \port$5158$0 ;
+  wire [31:0] \port$5158$0 ;
+  input [31:0] windows__7__pages;
+  wire [31:0] windows__7__pages;
+  input [1:0] \port$5162$0 ;
+  wire [1:0] \port$5162$0 ;
   input start;
   wire start;
   input [511:0] descriptor;
@@ -22616,9 +22639,6 @@ module hotline_sequencer_decoder(rst, state_rows, \port$5092$12 , \port$5094$0 ,
   hotline_sequencer_decoder_check check (
     .\inside (\inside ),
     .page(page),
-    .\port$5092$12 (\port$5092$12 ),
-    .\port$5094$0 (\port$5094$0 ),
-    .\port$5098$0 (\port$5098$0 ),
     .\port$5100$12 (\port$5100$12 ),
     .\port$5102$0 (\port$5102$0 ),
     .\port$5106$0 (\port$5106$0 ),
@@ -22640,6 +22660,9 @@ module hotline_sequencer_decoder(rst, state_rows, \port$5092$12 , \port$5094$0 ,
     .\port$5148$12 (\port$5148$12 ),
     .\port$5150$0 (\port$5150$0 ),
     .\port$5154$0 (\port$5154$0 ),
+    .\port$5156$12 (\port$5156$12 ),
+    .\port$5158$0 (\port$5158$0 ),
+    .\port$5162$0 (\port$5162$0 ),
     .windows__0__pages(windows__0__pages),
     .windows__1__pages(windows__1__pages),
     .windows__2__pages(windows__2__pages),
@@ -23013,72 +23036,72 @@ module hotline_sequencer_decoder(rst, state_rows, \port$5092$12 , \port$5094$0 ,
   assign \$147  = descriptor[11];
 endmodule
 
-module hotline_sequencer_decoder_check(\port$5092$12 , \port$5094$0 , windows__0__pages, \port$5098$0 , \port$5100$12 , \port$5102$0 , windows__1__pages, \port$5106$0 , \port$5108$12 , \port$5110$0 , windows__2__pages, \port$5114$0 , \port$5116$12 , \port$5118$0 , windows__3__pages, \port$5122$0 , \port$5124$12 , \port$5126$0 , windows__4__pages, \port$5130$0 , \port$5132$12 
-, \port$5134$0 , windows__5__pages, \port$5138$0 , \port$5140$12 , \port$5142$0 , windows__6__pages, \port$5146$0 , \port$5148$12 , \port$5150$0 , windows__7__pages, \port$5154$0 , write, page, \inside );
-  input [19:0] \port$5092$12 ;
-  wire [19:0] \port$5092$12 ;
-  input [31:0] \port$5094$0 ;
-  wire [31:0] \port$5094$0 ;
-  input [31:0] windows__0__pages;
-  wire [31:0] windows__0__pages;
-  input [1:0] \port$5098$0 ;
-  wire [1:0] \port$5098$0 ;
+module hotline_sequencer_decoder_check(\port$5100$12 , \port$5102$0 , windows__0__pages, \port$5106$0 , \port$5108$12 , \port$5110$0 , windows__1__pages, \port$5114$0 , \port$5116$12 , \port$5118$0 , windows__2__pages, \port$5122$0 , \port$5124$12 , \port$5126$0 , windows__3__pages, \port$5130$0 , \port$5132$12 , \port$5134$0 , windows__4__pages, \port$5138$0 , \port$5140$12 
+, \port$5142$0 , windows__5__pages, \port$5146$0 , \port$5148$12 , \port$5150$0 , windows__6__pages, \port$5154$0 , \port$5156$12 , \port$5158$0 , windows__7__pages, \port$5162$0 , write, page, \inside );
   input [19:0] \port$5100$12 ;
   wire [19:0] \port$5100$12 ;
   input [31:0] \port$5102$0 ;
   wire [31:0] \port$5102$0 ;
-  input [31:0] windows__1__pages;
-  wire [31:0] windows__1__pages;
+  input [31:0] windows__0__pages;
+  wire [31:0] windows__0__pages;
   input [1:0] \port$5106$0 ;
   wire [1:0] \port$5106$0 ;
   input [19:0] \port$5108$12 ;
   wire [19:0] \port$5108$12 ;
   input [31:0] \port$5110$0 ;
   wire [31:0] \port$5110$0 ;
-  input [31:0] windows__2__pages;
-  wire [31:0] windows__2__pages;
+  input [31:0] windows__1__pages;
+  wire [31:0] windows__1__pages;
   input [1:0] \port$5114$0 ;
   wire [1:0] \port$5114$0 ;
   input [19:0] \port$5116$12 ;
   wire [19:0] \port$5116$12 ;
   input [31:0] \port$5118$0 ;
   wire [31:0] \port$5118$0 ;
-  input [31:0] windows__3__pages;
-  wire [31:0] windows__3__pages;
+  input [31:0] windows__2__pages;
+  wire [31:0] windows__2__pages;
   input [1:0] \port$5122$0 ;
   wire [1:0] \port$5122$0 ;
   input [19:0] \port$5124$12 ;
   wire [19:0] \port$5124$12 ;
   input [31:0] \port$5126$0 ;
   wire [31:0] \port$5126$0 ;
-  input [31:0] windows__4__pages;
-  wire [31:0] windows__4__pages;
+  input [31:0] windows__3__pages;
+  wire [31:0] windows__3__pages;
   input [1:0] \port$5130$0 ;
   wire [1:0] \port$5130$0 ;
   input [19:0] \port$5132$12 ;
   wire [19:0] \port$5132$12 ;
   input [31:0] \port$5134$0 ;
   wire [31:0] \port$5134$0 ;
-  input [31:0] windows__5__pages;
-  wire [31:0] windows__5__pages;
+  input [31:0] windows__4__pages;
+  wire [31:0] windows__4__pages;
   input [1:0] \port$5138$0 ;
   wire [1:0] \port$5138$0 ;
   input [19:0] \port$5140$12 ;
   wire [19:0] \port$5140$12 ;
   input [31:0] \port$5142$0 ;
   wire [31:0] \port$5142$0 ;
-  input [31:0] windows__6__pages;
-  wire [31:0] windows__6__pages;
+  input [31:0] windows__5__pages;
+  wire [31:0] windows__5__pages;
   input [1:0] \port$5146$0 ;
   wire [1:0] \port$5146$0 ;
   input [19:0] \port$5148$12 ;
   wire [19:0] \port$5148$12 ;
   input [31:0] \port$5150$0 ;
   wire [31:0] \port$5150$0 ;
-  input [31:0] windows__7__pages;
-  wire [31:0] windows__7__pages;
+  input [31:0] windows__6__pages;
+  wire [31:0] windows__6__pages;
   input [1:0] \port$5154$0 ;
   wire [1:0] \port$5154$0 ;
+  input [19:0] \port$5156$12 ;
+  wire [19:0] \port$5156$12 ;
+  input [31:0] \port$5158$0 ;
+  wire [31:0] \port$5158$0 ;
+  input [31:0] windows__7__pages;
+  wire [31:0] windows__7__pages;
+  input [1:0] \port$5162$0 ;
+  wire [1:0] \port$5162$0 ;
   input write;
   wire write;
   input [51:0] page;
@@ -23133,50 +23156,50 @@ module hotline_sequencer_decoder_check(\port$5092$12 , \port$5094$0 , windows__0
   wire [52:0] beyond5;
   wire [52:0] beyond6;
   wire [52:0] beyond7;
-  assign beyond0 = page - { \port$5094$0 , \port$5092$12  };
-  assign beyond1 = page - { \port$5102$0 , \port$5100$12  };
-  assign beyond2 = page - { \port$5110$0 , \port$5108$12  };
-  assign beyond3 = page - { \port$5118$0 , \port$5116$12  };
-  assign beyond4 = page - { \port$5126$0 , \port$5124$12  };
-  assign beyond5 = page - { \port$5134$0 , \port$5132$12  };
-  assign beyond6 = page - { \port$5142$0 , \port$5140$12  };
-  assign beyond7 = page - { \port$5150$0 , \port$5148$12  };
-  assign \$1  = write ? \port$5098$0 [1] : \port$5098$0 [0];
+  assign beyond0 = page - { \port$5102$0 , \port$5100$12  };
+  assign beyond1 = page - { \port$5110$0 , \port$5108$12  };
+  assign beyond2 = page - { \port$5118$0 , \port$5116$12  };
+  assign beyond3 = page - { \port$5126$0 , \port$5124$12  };
+  assign beyond4 = page - { \port$5134$0 , \port$5132$12  };
+  assign beyond5 = page - { \port$5142$0 , \port$5140$12  };
+  assign beyond6 = page - { \port$5150$0 , \port$5148$12  };
+  assign beyond7 = page - { \port$5158$0 , \port$5156$12  };
+  assign \$1  = write ? \port$5106$0 [1] : \port$5106$0 [0];
   assign \$2  = ~ beyond0[52];
   assign \$3  = \$1  & \$2 ;
   assign \$4  = beyond0[51:0] < windows__0__pages;
   assign \$5  = \$3  & \$4 ;
-  assign \$6  = write ? \port$5106$0 [1] : \port$5106$0 [0];
+  assign \$6  = write ? \port$5114$0 [1] : \port$5114$0 [0];
   assign \$7  = ~ beyond1[52];
   assign \$8  = \$6  & \$7 ;
   assign \$9  = beyond1[51:0] < windows__1__pages;
   assign \$10  = \$8  & \$9 ;
-  assign \$11  = write ? \port$5114$0 [1] : \port$5114$0 [0];
+  assign \$11  = write ? \port$5122$0 [1] : \port$5122$0 [0];
   assign \$12  = ~ beyond2[52];
   assign \$13  = \$11  & \$12 ;
   assign \$14  = beyond2[51:0] < windows__2__pages;
   assign \$15  = \$13  & \$14 ;
-  assign \$16  = write ? \port$5122$0 [1] : \port$5122$0 [0];
+  assign \$16  = write ? \port$5130$0 [1] : \port$5130$0 [0];
   assign \$17  = ~ beyond3[52];
   assign \$18  = \$16  & \$17 ;
   assign \$19  = beyond3[51:0] < windows__3__pages;
   assign \$20  = \$18  & \$19 ;
-  assign \$21  = write ? \port$5130$0 [1] : \port$5130$0 [0];
+  assign \$21  = write ? \port$5138$0 [1] : \port$5138$0 [0];
   assign \$22  = ~ beyond4[52];
   assign \$23  = \$21  & \$22 ;
   assign \$24  = beyond4[51:0] < windows__4__pages;
   assign \$25  = \$23  & \$24 ;
-  assign \$26  = write ? \port$5138$0 [1] : \port$5138$0 [0];
+  assign \$26  = write ? \port$5146$0 [1] : \port$5146$0 [0];
   assign \$27  = ~ beyond5[52];
   assign \$28  = \$26  & \$27 ;
   assign \$29  = beyond5[51:0] < windows__5__pages;
   assign \$30  = \$28  & \$29 ;
-  assign \$31  = write ? \port$5146$0 [1] : \port$5146$0 [0];
+  assign \$31  = write ? \port$5154$0 [1] : \port$5154$0 [0];
   assign \$32  = ~ beyond6[52];
   assign \$33  = \$31  & \$32 ;
   assign \$34  = beyond6[51:0] < windows__6__pages;
   assign \$35  = \$33  & \$34 ;
-  assign \$36  = write ? \port$5154$0 [1] : \port$5154$0 [0];
+  assign \$36  = write ? \port$5162$0 [1] : \port$5162$0 [0];
   assign \$37  = ~ beyond7[52];
   assign \$38  = \$36  & \$37 ;
   assign \$39  = beyond7[51:0] < windows__7__pages;
@@ -56435,10 +56458,10 @@ module hotline_stream_core_verdict_tap(input__valid, output__valid, input__ready
   assign \$967  = \$966 ;
 endmodule
 
-module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular__tlast, \input__valid$34 , m_axis_popular__tkeep, m_axis_nonpopular__tdata, m_axis_nonpopular__tlast, \input__valid$72 , m_axis_nonpopular__tkeep, \output__ready$27 , m_axis_state__tdata, m_axis_state__tlast, m_axis_state__tvalid, command_done, finished, list_count, \input__payload$92 , \input__valid$96 , \port$1315$0 , \port$1316$0 
-, channels__0__ready, channels__1__ready, \output__ready$115 , data__ready, m_axis_state__tready, state_moved, keys__ready, s_axis_lookup__tvalid, m_axis_popular__tready, m_axis_nonpopular__tready, verdicts__ready, keys__payload, keys__valid, data__valid, \begin , flush, list_push, list_last, it, list_held, completion_words__payload
-, completion_words__valid, \port$5288$0 , rows__ready, channels__0__payload, channels__0__valid, channels__1__payload, channels__1__valid, list_ready, completion_words__ready, done, popular_words, listed, held, nonpopular_words, samples, popular_samples, output__payload, s_axis_state__tvalid, \output__payload$23 , channels__2__valid, channels__2__payload
-, rows__valid, rows__payload, clk);
+module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular__tlast, \input__valid$34 , m_axis_popular__tkeep, m_axis_nonpopular__tdata, m_axis_nonpopular__tlast, \input__valid$72 , m_axis_nonpopular__tkeep, \output__ready$27 , m_axis_state__tdata, m_axis_state__tlast, m_axis_state__tvalid, command_done, finished, list_count, \input__payload$92 , \input__valid$96 , \port$1317$0 , \port$1318$0 
+, channels__0__ready, channels__1__ready, \output__ready$115 , data__ready, m_axis_state__tready, state_moved, keys__ready, s_axis_lookup__tvalid, m_axis_popular__tready, m_axis_nonpopular__tready, verdicts__ready, keys__payload, rows__payload, rows__valid, keys__valid, data__valid, \begin , flush, list_push, list_last, it
+, list_held, completion_words__payload, completion_words__valid, \port$5296$0 , rows__ready, channels__0__payload, channels__0__valid, channels__1__payload, channels__1__valid, list_ready, completion_words__ready, done, popular_words, listed, held, nonpopular_words, samples, popular_samples, output__payload, s_axis_state__tvalid, \output__payload$23 
+, channels__2__valid, channels__2__payload, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$53 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$53 = 0;
   input rst;
@@ -56479,10 +56502,10 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
   wire [21:0] \input__payload$92 ;
   input \input__valid$96 ;
   wire \input__valid$96 ;
-  input \port$1315$0 ;
-  wire \port$1315$0 ;
-  input [511:0] \port$1316$0 ;
-  wire [511:0] \port$1316$0 ;
+  input \port$1317$0 ;
+  wire \port$1317$0 ;
+  input [511:0] \port$1318$0 ;
+  wire [511:0] \port$1318$0 ;
   input channels__0__ready;
   wire channels__0__ready;
   input channels__1__ready;
@@ -56507,6 +56530,10 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
   wire verdicts__ready;
   input [40:0] keys__payload;
   wire [40:0] keys__payload;
+  input [517:0] rows__payload;
+  wire [517:0] rows__payload;
+  input rows__valid;
+  wire rows__valid;
   input keys__valid;
   wire keys__valid;
   input data__valid;
@@ -56527,8 +56554,8 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
   wire [33:0] completion_words__payload;
   input completion_words__valid;
   wire completion_words__valid;
-  input [7:0] \port$5288$0 ;
-  wire [7:0] \port$5288$0 ;
+  input [7:0] \port$5296$0 ;
+  wire [7:0] \port$5296$0 ;
   output rows__ready;
   reg rows__ready;
   output [517:0] channels__0__payload;
@@ -56567,10 +56594,6 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
   wire channels__2__valid;
   output [517:0] channels__2__payload;
   wire [517:0] channels__2__payload;
-  input rows__valid;
-  wire rows__valid;
-  input [517:0] rows__payload;
-  wire [517:0] rows__payload;
   input clk;
   wire clk;
   wire \$1 ;
@@ -56968,9 +56991,9 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     .output__payload(output__payload),
     .output__ready(output__ready),
     .output__valid(s_axis_lookup__tvalid),
-    .\port$1315$0 (\port$1315$0 ),
-    .\port$1316$0 (\port$1316$0 ),
-    .\port$5288$0 (\port$5288$0 ),
+    .\port$1317$0 (\port$1317$0 ),
+    .\port$1318$0 (\port$1318$0 ),
+    .\port$5296$0 (\port$5296$0 ),
     .rst(rst),
     .start(start),
     .\tables$7 (it[168:160])
@@ -56982,9 +57005,9 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     .output__payload(\output__payload$23 ),
     .output__ready(\output__ready$27 ),
     .output__valid(s_axis_state__tvalid),
-    .\port$1315$0 (\port$1315$0 ),
-    .\port$1316$0 (\port$1316$0 ),
-    .\port$5288$0 (\port$5288$0 ),
+    .\port$1317$0 (\port$1317$0 ),
+    .\port$1318$0 (\port$1318$0 ),
+    .\port$5296$0 (\port$5296$0 ),
     .rst(rst)
   );
   hotline_streams_key_filler key_filler (
@@ -57385,7 +57408,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   assign count = it[154:128];
-  assign input__payload = { \port$1315$0 , \port$5288$0 , \port$1316$0  };
+  assign input__payload = { \port$1317$0 , \port$5296$0 , \port$1318$0  };
   assign output__valid = s_axis_lookup__tvalid;
   assign state_moved = \$signal ;
   assign \input__payload$76 [65] = \flushing$78 ;
@@ -57402,17 +57425,17 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
   assign \$32  = { 1'h0, \output__payload$61 [514:512], 2'h0 };
 endmodule
 
-module hotline_streams_feeder(rst, output__ready, \port$1315$0 , \port$1316$0 , start, input__valid, output__valid, input__ready, done, count, \tables$7 , \port$5288$0 , output__payload, clk);
+module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , start, input__valid, output__valid, input__ready, done, count, \tables$7 , \port$5296$0 , output__payload, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$54 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$54 = 0;
   input rst;
   wire rst;
   input output__ready;
   wire output__ready;
-  input \port$1315$0 ;
-  wire \port$1315$0 ;
-  input [511:0] \port$1316$0 ;
-  wire [511:0] \port$1316$0 ;
+  input \port$1317$0 ;
+  wire \port$1317$0 ;
+  input [511:0] \port$1318$0 ;
+  wire [511:0] \port$1318$0 ;
   input start;
   wire start;
   input input__valid;
@@ -57427,8 +57450,8 @@ module hotline_streams_feeder(rst, output__ready, \port$1315$0 , \port$1316$0 , 
   wire [26:0] count;
   input [8:0] \tables$7 ;
   wire [8:0] \tables$7 ;
-  input [7:0] \port$5288$0 ;
-  wire [7:0] \port$5288$0 ;
+  input [7:0] \port$5296$0 ;
+  wire [7:0] \port$5296$0 ;
   output [1040:0] output__payload;
   wire [1040:0] output__payload;
   input clk;
@@ -57774,11 +57797,11 @@ module hotline_streams_feeder(rst, output__ready, \port$1315$0 , \port$1316$0 , 
   assign \$33  = \$29  ? \$31  : { 1'h0, \$32  };
   assign \$34  = \$33 [7:0] + 1'h1;
   assign \$35  = \$34  == tables;
-  assign \$36  = by_row ? { \$35 , 23'h000000, \$33 [7:0], rows[31:0] } : \port$1316$0 [63:0];
+  assign \$36  = by_row ? { \$35 , 23'h000000, \$33 [7:0], rows[31:0] } : \port$1318$0 [63:0];
   assign \$37  = left > 1'h0;
   assign \$38  = taken > 1'h0;
   assign \$39  = \$37  & \$38 ;
-  assign \$40  = ~ \port$1315$0 ;
+  assign \$40  = ~ \port$1317$0 ;
   assign \$41  = \$39  & \$40 ;
   assign \$42  = \table  + offset1;
   assign \$43  = \$42  >= tables;
@@ -57788,11 +57811,11 @@ module hotline_streams_feeder(rst, output__ready, \port$1315$0 , \port$1316$0 , 
   assign \$47  = \$43  ? \$45  : { 1'h0, \$46  };
   assign \$48  = \$47 [7:0] + 1'h1;
   assign \$49  = \$48  == tables;
-  assign \$50  = by_row ? { \$49 , 23'h000000, \$47 [7:0], rows[63:32] } : \port$1316$0 [127:64];
+  assign \$50  = by_row ? { \$49 , 23'h000000, \$47 [7:0], rows[63:32] } : \port$1318$0 [127:64];
   assign \$51  = left > 1'h1;
   assign \$52  = taken > 1'h1;
   assign \$53  = \$51  & \$52 ;
-  assign \$54  = ~ \port$1315$0 ;
+  assign \$54  = ~ \port$1317$0 ;
   assign \$55  = \$53  & \$54 ;
   assign \$56  = \table  + offset2;
   assign \$57  = \$56  >= tables;
@@ -57802,11 +57825,11 @@ module hotline_streams_feeder(rst, output__ready, \port$1315$0 , \port$1316$0 , 
   assign \$61  = \$57  ? \$59  : { 1'h0, \$60  };
   assign \$62  = \$61 [7:0] + 1'h1;
   assign \$63  = \$62  == tables;
-  assign \$64  = by_row ? { \$63 , 23'h000000, \$61 [7:0], rows[95:64] } : \port$1316$0 [191:128];
+  assign \$64  = by_row ? { \$63 , 23'h000000, \$61 [7:0], rows[95:64] } : \port$1318$0 [191:128];
   assign \$65  = left > 2'h2;
   assign \$66  = taken > 2'h2;
   assign \$67  = \$65  & \$66 ;
-  assign \$68  = ~ \port$1315$0 ;
+  assign \$68  = ~ \port$1317$0 ;
   assign \$69  = \$67  & \$68 ;
   assign \$70  = \table  + offset3;
   assign \$71  = \$70  >= tables;
@@ -57816,11 +57839,11 @@ module hotline_streams_feeder(rst, output__ready, \port$1315$0 , \port$1316$0 , 
   assign \$75  = \$71  ? \$73  : { 1'h0, \$74  };
   assign \$76  = \$75 [7:0] + 1'h1;
   assign \$77  = \$76  == tables;
-  assign \$78  = by_row ? { \$77 , 23'h000000, \$75 [7:0], rows[127:96] } : \port$1316$0 [255:192];
+  assign \$78  = by_row ? { \$77 , 23'h000000, \$75 [7:0], rows[127:96] } : \port$1318$0 [255:192];
   assign \$79  = left > 2'h3;
   assign \$80  = taken > 2'h3;
   assign \$81  = \$79  & \$80 ;
-  assign \$82  = ~ \port$1315$0 ;
+  assign \$82  = ~ \port$1317$0 ;
   assign \$83  = \$81  & \$82 ;
   assign \$84  = \table  + offset4;
   assign \$85  = \$84  >= tables;
@@ -57830,11 +57853,11 @@ module hotline_streams_feeder(rst, output__ready, \port$1315$0 , \port$1316$0 , 
   assign \$89  = \$85  ? \$87  : { 1'h0, \$88  };
   assign \$90  = \$89 [7:0] + 1'h1;
   assign \$91  = \$90  == tables;
-  assign \$92  = by_row ? { \$91 , 23'h000000, \$89 [7:0], rows[159:128] } : \port$1316$0 [319:256];
+  assign \$92  = by_row ? { \$91 , 23'h000000, \$89 [7:0], rows[159:128] } : \port$1318$0 [319:256];
   assign \$93  = left > 3'h4;
   assign \$94  = taken > 3'h4;
   assign \$95  = \$93  & \$94 ;
-  assign \$96  = ~ \port$1315$0 ;
+  assign \$96  = ~ \port$1317$0 ;
   assign \$97  = \$95  & \$96 ;
   assign \$98  = \table  + offset5;
   assign \$99  = \$98  >= tables;
@@ -57844,11 +57867,11 @@ module hotline_streams_feeder(rst, output__ready, \port$1315$0 , \port$1316$0 , 
   assign \$103  = \$99  ? \$101  : { 1'h0, \$102  };
   assign \$104  = \$103 [7:0] + 1'h1;
   assign \$105  = \$104  == tables;
-  assign \$106  = by_row ? { \$105 , 23'h000000, \$103 [7:0], rows[191:160] } : \port$1316$0 [383:320];
+  assign \$106  = by_row ? { \$105 , 23'h000000, \$103 [7:0], rows[191:160] } : \port$1318$0 [383:320];
   assign \$107  = left > 3'h5;
   assign \$108  = taken > 3'h5;
   assign \$109  = \$107  & \$108 ;
-  assign \$110  = ~ \port$1315$0 ;
+  assign \$110  = ~ \port$1317$0 ;
   assign \$111  = \$109  & \$110 ;
   assign \$112  = \table  + offset6;
   assign \$113  = \$112  >= tables;
@@ -57858,11 +57881,11 @@ module hotline_streams_feeder(rst, output__ready, \port$1315$0 , \port$1316$0 , 
   assign \$117  = \$113  ? \$115  : { 1'h0, \$116  };
   assign \$118  = \$117 [7:0] + 1'h1;
   assign \$119  = \$118  == tables;
-  assign \$120  = by_row ? { \$119 , 23'h000000, \$117 [7:0], rows[223:192] } : \port$1316$0 [447:384];
+  assign \$120  = by_row ? { \$119 , 23'h000000, \$117 [7:0], rows[223:192] } : \port$1318$0 [447:384];
   assign \$121  = left > 3'h6;
   assign \$122  = taken > 3'h6;
   assign \$123  = \$121  & \$122 ;
-  assign \$124  = ~ \port$1315$0 ;
+  assign \$124  = ~ \port$1317$0 ;
   assign \$125  = \$123  & \$124 ;
   assign \$126  = \table  + offset7;
   assign \$127  = \$126  >= tables;
@@ -57872,11 +57895,11 @@ module hotline_streams_feeder(rst, output__ready, \port$1315$0 , \port$1316$0 , 
   assign \$131  = \$127  ? \$129  : { 1'h0, \$130  };
   assign \$132  = \$131 [7:0] + 1'h1;
   assign \$133  = \$132  == tables;
-  assign \$134  = by_row ? { \$133 , 23'h000000, \$131 [7:0], rows[255:224] } : \port$1316$0 [511:448];
+  assign \$134  = by_row ? { \$133 , 23'h000000, \$131 [7:0], rows[255:224] } : \port$1318$0 [511:448];
   assign \$135  = left > 3'h7;
   assign \$136  = taken > 3'h7;
   assign \$137  = \$135  & \$136 ;
-  assign \$138  = ~ \port$1315$0 ;
+  assign \$138  = ~ \port$1317$0 ;
   assign \$139  = \$137  & \$138 ;
   assign \$140  = \table  + offset8;
   assign \$141  = \$140  >= tables;
@@ -57890,7 +57913,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1315$0 , \port$1316$0 , 
   assign \$149  = left > 4'h8;
   assign \$150  = taken > 4'h8;
   assign \$151  = \$149  & \$150 ;
-  assign \$152  = ~ \port$1315$0 ;
+  assign \$152  = ~ \port$1317$0 ;
   assign \$153  = \$151  & \$152 ;
   assign \$154  = \table  + offset9;
   assign \$155  = \$154  >= tables;
@@ -57904,7 +57927,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1315$0 , \port$1316$0 , 
   assign \$163  = left > 4'h9;
   assign \$164  = taken > 4'h9;
   assign \$165  = \$163  & \$164 ;
-  assign \$166  = ~ \port$1315$0 ;
+  assign \$166  = ~ \port$1317$0 ;
   assign \$167  = \$165  & \$166 ;
   assign \$168  = \table  + offset10;
   assign \$169  = \$168  >= tables;
@@ -57918,7 +57941,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1315$0 , \port$1316$0 , 
   assign \$177  = left > 4'ha;
   assign \$178  = taken > 4'ha;
   assign \$179  = \$177  & \$178 ;
-  assign \$180  = ~ \port$1315$0 ;
+  assign \$180  = ~ \port$1317$0 ;
   assign \$181  = \$179  & \$180 ;
   assign \$182  = \table  + offset11;
   assign \$183  = \$182  >= tables;
@@ -57932,7 +57955,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1315$0 , \port$1316$0 , 
   assign \$191  = left > 4'hb;
   assign \$192  = taken > 4'hb;
   assign \$193  = \$191  & \$192 ;
-  assign \$194  = ~ \port$1315$0 ;
+  assign \$194  = ~ \port$1317$0 ;
   assign \$195  = \$193  & \$194 ;
   assign \$196  = \table  + offset12;
   assign \$197  = \$196  >= tables;
@@ -57946,7 +57969,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1315$0 , \port$1316$0 , 
   assign \$205  = left > 4'hc;
   assign \$206  = taken > 4'hc;
   assign \$207  = \$205  & \$206 ;
-  assign \$208  = ~ \port$1315$0 ;
+  assign \$208  = ~ \port$1317$0 ;
   assign \$209  = \$207  & \$208 ;
   assign \$210  = \table  + offset13;
   assign \$211  = \$210  >= tables;
@@ -57960,7 +57983,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1315$0 , \port$1316$0 , 
   assign \$219  = left > 4'hd;
   assign \$220  = taken > 4'hd;
   assign \$221  = \$219  & \$220 ;
-  assign \$222  = ~ \port$1315$0 ;
+  assign \$222  = ~ \port$1317$0 ;
   assign \$223  = \$221  & \$222 ;
   assign \$224  = \table  + offset14;
   assign \$225  = \$224  >= tables;
@@ -57974,7 +57997,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1315$0 , \port$1316$0 , 
   assign \$233  = left > 4'he;
   assign \$234  = taken > 4'he;
   assign \$235  = \$233  & \$234 ;
-  assign \$236  = ~ \port$1315$0 ;
+  assign \$236  = ~ \port$1317$0 ;
   assign \$237  = \$235  & \$236 ;
   assign \$238  = \table  + offset15;
   assign \$239  = \$238  >= tables;
@@ -57988,7 +58011,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1315$0 , \port$1316$0 , 
   assign \$247  = left > 4'hf;
   assign \$248  = taken > 4'hf;
   assign \$249  = \$247  & \$248 ;
-  assign \$250  = ~ \port$1315$0 ;
+  assign \$250  = ~ \port$1317$0 ;
   assign \$251  = \$249  & \$250 ;
   always @(posedge clk)
     left <= \$252 ;
@@ -58300,7 +58323,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1315$0 , \port$1316$0 , 
     rows = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
     casez (part)
       1'h0:
-          rows = \port$1316$0 ;
+          rows = \port$1318$0 ;
     endcase
   end
   assign output__payload[1039] = \$251 ;
@@ -58339,23 +58362,23 @@ module hotline_streams_feeder(rst, output__ready, \port$1315$0 , \port$1316$0 , 
   assign \$17  = part;
 endmodule
 
-module hotline_streams_joiner(rst, output__ready, \port$1315$0 , \port$1316$0 , input__valid, input__ready, \port$5288$0 , output__valid, output__payload, clk);
+module hotline_streams_joiner(rst, output__ready, \port$1317$0 , \port$1318$0 , input__valid, input__ready, \port$5296$0 , output__valid, output__payload, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$55 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$55 = 0;
   input rst;
   wire rst;
   input output__ready;
   wire output__ready;
-  input \port$1315$0 ;
-  wire \port$1315$0 ;
-  input [511:0] \port$1316$0 ;
-  wire [511:0] \port$1316$0 ;
+  input \port$1317$0 ;
+  wire \port$1317$0 ;
+  input [511:0] \port$1318$0 ;
+  wire [511:0] \port$1318$0 ;
   input input__valid;
   wire input__valid;
   output input__ready;
   wire input__ready;
-  input [7:0] \port$5288$0 ;
-  wire [7:0] \port$5288$0 ;
+  input [7:0] \port$5296$0 ;
+  wire [7:0] \port$5296$0 ;
   output output__valid;
   reg output__valid = 1'h0;
   output [1024:0] output__payload;
@@ -58402,12 +58425,12 @@ module hotline_streams_joiner(rst, output__ready, \port$1315$0 , \port$1316$0 , 
         (* full_case = 32'd1 *)
         casez (part)
           1'h0:
-              \$7 [511:0] = \port$1316$0 ;
+              \$7 [511:0] = \port$1318$0 ;
           1'h1:
-              \$7 [1023:512] = \port$1316$0 ;
+              \$7 [1023:512] = \port$1318$0 ;
         endcase
         begin
-            \$7 [1024] = \port$5288$0 [7];
+            \$7 [1024] = \port$5296$0 [7];
         end
       end
     end
@@ -59305,9 +59328,9 @@ module hotline_streams_word_filler(rst, output__ready, input__ready, input__payl
   end
 endmodule
 
-module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \port$3037$0 , \port$3038$0 , \port$3039$0 , fault__known, wdata, channels__0__beats__ready, channels__1__beats__ready, channels__2__beats__ready, \port$5092$12 , \port$5094$0 , windows__0__pages, \port$5098$0 , \port$5100$12 
-, \port$5102$0 , windows__1__pages, \port$5106$0 , \port$5108$12 , \port$5110$0 , windows__2__pages, \port$5114$0 , \port$5116$12 , \port$5118$0 , windows__3__pages, \port$5122$0 , \port$5124$12 , \port$5126$0 , windows__4__pages, \port$5130$0 , \port$5132$12 , \port$5134$0 , windows__5__pages, \port$5138$0 , \port$5140$12 , \port$5142$0 
-, windows__6__pages, \port$5146$0 , \port$5148$12 , \port$5150$0 , windows__7__pages, \port$5154$0 , \port$5198$0 , target, \target$10 , \target$20 , fault__kind, fault__address, awvalid, awid, awaddr, awlen, wvalid, wlast, wstrb, beats__payload, beats__valid
+module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \port$3039$0 , \port$3040$0 , \port$3041$0 , fault__known, wdata, channels__0__beats__ready, channels__1__beats__ready, channels__2__beats__ready, \port$5100$12 , \port$5102$0 , windows__0__pages, \port$5106$0 , \port$5108$12 
+, \port$5110$0 , windows__1__pages, \port$5114$0 , \port$5116$12 , \port$5118$0 , windows__2__pages, \port$5122$0 , \port$5124$12 , \port$5126$0 , windows__3__pages, \port$5130$0 , \port$5132$12 , \port$5134$0 , windows__4__pages, \port$5138$0 , \port$5140$12 , \port$5142$0 , windows__5__pages, \port$5146$0 , \port$5148$12 , \port$5150$0 
+, windows__6__pages, \port$5154$0 , \port$5156$12 , \port$5158$0 , windows__7__pages, \port$5162$0 , \port$5206$0 , target, \target$10 , \target$20 , fault__kind, fault__address, awvalid, awid, awaddr, awlen, wvalid, wlast, wstrb, beats__payload, beats__valid
 , \beats__payload$14 , \beats__valid$18 , \beats__valid$28 , \beats__payload$24 , awready);
   reg \$auto$verilog_backend.cc:2505:dump_module$63 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$63 = 0;
@@ -59327,12 +59350,12 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
   wire abort;
   output outstanding;
   wire outstanding;
-  output \port$3037$0 ;
-  wire \port$3037$0 ;
-  output \port$3038$0 ;
-  wire \port$3038$0 ;
   output \port$3039$0 ;
   wire \port$3039$0 ;
+  output \port$3040$0 ;
+  wire \port$3040$0 ;
+  output \port$3041$0 ;
+  wire \port$3041$0 ;
   output fault__known;
   wire fault__known;
   output [511:0] wdata;
@@ -59343,72 +59366,72 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
   wire channels__1__beats__ready;
   output channels__2__beats__ready;
   wire channels__2__beats__ready;
-  input [19:0] \port$5092$12 ;
-  wire [19:0] \port$5092$12 ;
-  input [31:0] \port$5094$0 ;
-  wire [31:0] \port$5094$0 ;
-  input [31:0] windows__0__pages;
-  wire [31:0] windows__0__pages;
-  input [1:0] \port$5098$0 ;
-  wire [1:0] \port$5098$0 ;
   input [19:0] \port$5100$12 ;
   wire [19:0] \port$5100$12 ;
   input [31:0] \port$5102$0 ;
   wire [31:0] \port$5102$0 ;
-  input [31:0] windows__1__pages;
-  wire [31:0] windows__1__pages;
+  input [31:0] windows__0__pages;
+  wire [31:0] windows__0__pages;
   input [1:0] \port$5106$0 ;
   wire [1:0] \port$5106$0 ;
   input [19:0] \port$5108$12 ;
   wire [19:0] \port$5108$12 ;
   input [31:0] \port$5110$0 ;
   wire [31:0] \port$5110$0 ;
-  input [31:0] windows__2__pages;
-  wire [31:0] windows__2__pages;
+  input [31:0] windows__1__pages;
+  wire [31:0] windows__1__pages;
   input [1:0] \port$5114$0 ;
   wire [1:0] \port$5114$0 ;
   input [19:0] \port$5116$12 ;
   wire [19:0] \port$5116$12 ;
   input [31:0] \port$5118$0 ;
   wire [31:0] \port$5118$0 ;
-  input [31:0] windows__3__pages;
-  wire [31:0] windows__3__pages;
+  input [31:0] windows__2__pages;
+  wire [31:0] windows__2__pages;
   input [1:0] \port$5122$0 ;
   wire [1:0] \port$5122$0 ;
   input [19:0] \port$5124$12 ;
   wire [19:0] \port$5124$12 ;
   input [31:0] \port$5126$0 ;
   wire [31:0] \port$5126$0 ;
-  input [31:0] windows__4__pages;
-  wire [31:0] windows__4__pages;
+  input [31:0] windows__3__pages;
+  wire [31:0] windows__3__pages;
   input [1:0] \port$5130$0 ;
   wire [1:0] \port$5130$0 ;
   input [19:0] \port$5132$12 ;
   wire [19:0] \port$5132$12 ;
   input [31:0] \port$5134$0 ;
   wire [31:0] \port$5134$0 ;
-  input [31:0] windows__5__pages;
-  wire [31:0] windows__5__pages;
+  input [31:0] windows__4__pages;
+  wire [31:0] windows__4__pages;
   input [1:0] \port$5138$0 ;
   wire [1:0] \port$5138$0 ;
   input [19:0] \port$5140$12 ;
   wire [19:0] \port$5140$12 ;
   input [31:0] \port$5142$0 ;
   wire [31:0] \port$5142$0 ;
-  input [31:0] windows__6__pages;
-  wire [31:0] windows__6__pages;
+  input [31:0] windows__5__pages;
+  wire [31:0] windows__5__pages;
   input [1:0] \port$5146$0 ;
   wire [1:0] \port$5146$0 ;
   input [19:0] \port$5148$12 ;
   wire [19:0] \port$5148$12 ;
   input [31:0] \port$5150$0 ;
   wire [31:0] \port$5150$0 ;
-  input [31:0] windows__7__pages;
-  wire [31:0] windows__7__pages;
+  input [31:0] windows__6__pages;
+  wire [31:0] windows__6__pages;
   input [1:0] \port$5154$0 ;
   wire [1:0] \port$5154$0 ;
-  input [2:0] \port$5198$0 ;
-  wire [2:0] \port$5198$0 ;
+  input [19:0] \port$5156$12 ;
+  wire [19:0] \port$5156$12 ;
+  input [31:0] \port$5158$0 ;
+  wire [31:0] \port$5158$0 ;
+  input [31:0] windows__7__pages;
+  wire [31:0] windows__7__pages;
+  input [1:0] \port$5162$0 ;
+  wire [1:0] \port$5162$0 ;
+  input [2:0] \port$5206$0 ;
+  wire [2:0] \port$5206$0 ;
   input [63:0] target;
   wire [63:0] target;
   input [63:0] \target$10 ;
@@ -59803,7 +59826,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     .dropped(dropped[0]),
     .fetch__en(read),
     .idle(idle),
-    .load(\port$5198$0 [0]),
+    .load(\port$5206$0 [0]),
     .pick(pick),
     .rst(rst),
     .target(target),
@@ -59820,7 +59843,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     .dropped(dropped[1]),
     .fetch__en(\read$143 ),
     .idle(\idle$127 ),
-    .load(\port$5198$0 [1]),
+    .load(\port$5206$0 [1]),
     .pick(\pick$41 ),
     .rst(rst),
     .target(\target$10 ),
@@ -59837,7 +59860,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     .dropped(dropped[2]),
     .fetch__en(\read$144 ),
     .idle(\idle$128 ),
-    .load(\port$5198$0 [2]),
+    .load(\port$5206$0 [2]),
     .pick(\pick$42 ),
     .rst(rst),
     .target(\target$20 ),
@@ -59846,9 +59869,6 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
   hotline_write_check check (
     .\inside (\inside ),
     .page(burst[59:8]),
-    .\port$5092$12 (\port$5092$12 ),
-    .\port$5094$0 (\port$5094$0 ),
-    .\port$5098$0 (\port$5098$0 ),
     .\port$5100$12 (\port$5100$12 ),
     .\port$5102$0 (\port$5102$0 ),
     .\port$5106$0 (\port$5106$0 ),
@@ -59870,6 +59890,9 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     .\port$5148$12 (\port$5148$12 ),
     .\port$5150$0 (\port$5150$0 ),
     .\port$5154$0 (\port$5154$0 ),
+    .\port$5156$12 (\port$5156$12 ),
+    .\port$5158$0 (\port$5158$0 ),
+    .\port$5162$0 (\port$5162$0 ),
     .windows__0__pages(windows__0__pages),
     .windows__1__pages(windows__1__pages),
     .windows__2__pages(windows__2__pages),
@@ -60161,12 +60184,12 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
       \$123  = 64'h0000000000000000;
     end
   end
-  assign load = \port$5198$0 [0];
+  assign load = \port$5206$0 [0];
   assign beats__ready = channels__0__beats__ready;
   assign page = burst[59:8];
-  assign \port$3037$0  = \$13 ;
-  assign \port$3038$0  = \$14 ;
-  assign \port$3039$0  = \$15 ;
+  assign \port$3039$0  = \$13 ;
+  assign \port$3040$0  = \$14 ;
+  assign \port$3041$0  = \$15 ;
   assign dropped[2] = \$33 ;
   assign dropped[1] = \$29 ;
   assign dropped[0] = \$25 ;
@@ -60925,72 +60948,72 @@ module hotline_write_buffer2(rst, pick, fetch__en, written, beats__ready, burst_
   assign burst[57:0] = at;
 endmodule
 
-module hotline_write_check(\port$5092$12 , \port$5094$0 , windows__0__pages, \port$5098$0 , \port$5100$12 , \port$5102$0 , windows__1__pages, \port$5106$0 , \port$5108$12 , \port$5110$0 , windows__2__pages, \port$5114$0 , \port$5116$12 , \port$5118$0 , windows__3__pages, \port$5122$0 , \port$5124$12 , \port$5126$0 , windows__4__pages, \port$5130$0 , \port$5132$12 
-, \port$5134$0 , windows__5__pages, \port$5138$0 , \port$5140$12 , \port$5142$0 , windows__6__pages, \port$5146$0 , \port$5148$12 , \port$5150$0 , windows__7__pages, \port$5154$0 , page, \inside );
-  input [19:0] \port$5092$12 ;
-  wire [19:0] \port$5092$12 ;
-  input [31:0] \port$5094$0 ;
-  wire [31:0] \port$5094$0 ;
-  input [31:0] windows__0__pages;
-  wire [31:0] windows__0__pages;
-  input [1:0] \port$5098$0 ;
-  wire [1:0] \port$5098$0 ;
+module hotline_write_check(\port$5100$12 , \port$5102$0 , windows__0__pages, \port$5106$0 , \port$5108$12 , \port$5110$0 , windows__1__pages, \port$5114$0 , \port$5116$12 , \port$5118$0 , windows__2__pages, \port$5122$0 , \port$5124$12 , \port$5126$0 , windows__3__pages, \port$5130$0 , \port$5132$12 , \port$5134$0 , windows__4__pages, \port$5138$0 , \port$5140$12 
+, \port$5142$0 , windows__5__pages, \port$5146$0 , \port$5148$12 , \port$5150$0 , windows__6__pages, \port$5154$0 , \port$5156$12 , \port$5158$0 , windows__7__pages, \port$5162$0 , page, \inside );
   input [19:0] \port$5100$12 ;
   wire [19:0] \port$5100$12 ;
   input [31:0] \port$5102$0 ;
   wire [31:0] \port$5102$0 ;
-  input [31:0] windows__1__pages;
-  wire [31:0] windows__1__pages;
+  input [31:0] windows__0__pages;
+  wire [31:0] windows__0__pages;
   input [1:0] \port$5106$0 ;
   wire [1:0] \port$5106$0 ;
   input [19:0] \port$5108$12 ;
   wire [19:0] \port$5108$12 ;
   input [31:0] \port$5110$0 ;
   wire [31:0] \port$5110$0 ;
-  input [31:0] windows__2__pages;
-  wire [31:0] windows__2__pages;
+  input [31:0] windows__1__pages;
+  wire [31:0] windows__1__pages;
   input [1:0] \port$5114$0 ;
   wire [1:0] \port$5114$0 ;
   input [19:0] \port$5116$12 ;
   wire [19:0] \port$5116$12 ;
   input [31:0] \port$5118$0 ;
   wire [31:0] \port$5118$0 ;
-  input [31:0] windows__3__pages;
-  wire [31:0] windows__3__pages;
+  input [31:0] windows__2__pages;
+  wire [31:0] windows__2__pages;
   input [1:0] \port$5122$0 ;
   wire [1:0] \port$5122$0 ;
   input [19:0] \port$5124$12 ;
   wire [19:0] \port$5124$12 ;
   input [31:0] \port$5126$0 ;
   wire [31:0] \port$5126$0 ;
-  input [31:0] windows__4__pages;
-  wire [31:0] windows__4__pages;
+  input [31:0] windows__3__pages;
+  wire [31:0] windows__3__pages;
   input [1:0] \port$5130$0 ;
   wire [1:0] \port$5130$0 ;
   input [19:0] \port$5132$12 ;
   wire [19:0] \port$5132$12 ;
   input [31:0] \port$5134$0 ;
   wire [31:0] \port$5134$0 ;
-  input [31:0] windows__5__pages;
-  wire [31:0] windows__5__pages;
+  input [31:0] windows__4__pages;
+  wire [31:0] windows__4__pages;
   input [1:0] \port$5138$0 ;
   wire [1:0] \port$5138$0 ;
   input [19:0] \port$5140$12 ;
   wire [19:0] \port$5140$12 ;
   input [31:0] \port$5142$0 ;
   wire [31:0] \port$5142$0 ;
-  input [31:0] windows__6__pages;
-  wire [31:0] windows__6__pages;
+  input [31:0] windows__5__pages;
+  wire [31:0] windows__5__pages;
   input [1:0] \port$5146$0 ;
   wire [1:0] \port$5146$0 ;
   input [19:0] \port$5148$12 ;
   wire [19:0] \port$5148$12 ;
   input [31:0] \port$5150$0 ;
   wire [31:0] \port$5150$0 ;
-  input [31:0] windows__7__pages;
-  wire [31:0] windows__7__pages;
+  input [31:0] windows__6__pages;
+  wire [31:0] windows__6__pages;
   input [1:0] \port$5154$0 ;
   wire [1:0] \port$5154$0 ;
+  input [19:0] \port$5156$12 ;
+  wire [19:0] \port$5156$12 ;
+  input [31:0] \port$5158$0 ;
+  wire [31:0] \port$5158$0 ;
+  input [31:0] windows__7__pages;
+  wire [31:0] windows__7__pages;
+  input [1:0] \port$5162$0 ;
+  wire [1:0] \port$5162$0 ;
   input [51:0] page;
   wire [51:0] page;
   output \inside ;
@@ -61043,14 +61066,14 @@ module hotline_write_check(\port$5092$12 , \port$5094$0 , windows__0__pages, \po
   wire [52:0] beyond5;
   wire [52:0] beyond6;
   wire [52:0] beyond7;
-  assign beyond0 = page - { \port$5094$0 , \port$5092$12  };
-  assign beyond1 = page - { \port$5102$0 , \port$5100$12  };
-  assign beyond2 = page - { \port$5110$0 , \port$5108$12  };
-  assign beyond3 = page - { \port$5118$0 , \port$5116$12  };
-  assign beyond4 = page - { \port$5126$0 , \port$5124$12  };
-  assign beyond5 = page - { \port$5134$0 , \port$5132$12  };
-  assign beyond6 = page - { \port$5142$0 , \port$5140$12  };
-  assign beyond7 = page - { \port$5150$0 , \port$5148$12  };
+  assign beyond0 = page - { \port$5102$0 , \port$5100$12  };
+  assign beyond1 = page - { \port$5110$0 , \port$5108$12  };
+  assign beyond2 = page - { \port$5118$0 , \port$5116$12  };
+  assign beyond3 = page - { \port$5126$0 , \port$5124$12  };
+  assign beyond4 = page - { \port$5134$0 , \port$5132$12  };
+  assign beyond5 = page - { \port$5142$0 , \port$5140$12  };
+  assign beyond6 = page - { \port$5150$0 , \port$5148$12  };
+  assign beyond7 = page - { \port$5158$0 , \port$5156$12  };
   assign \$2  = ~ beyond0[52];
   assign \$3  = \$1  & \$2 ;
   assign \$4  = beyond0[51:0] < windows__0__pages;
@@ -61084,12 +61107,12 @@ module hotline_write_check(\port$5092$12 , \port$5094$0 , windows__0__pages, \po
   assign \$39  = beyond7[51:0] < windows__7__pages;
   assign \$40  = \$38  & \$39 ;
   assign \inside  = | { \$40 , \$35 , \$30 , \$25 , \$20 , \$15 , \$10 , \$5  };
-  assign \$1  = \port$5098$0 [1];
-  assign \$6  = \port$5106$0 [1];
-  assign \$11  = \port$5114$0 [1];
-  assign \$16  = \port$5122$0 [1];
-  assign \$21  = \port$5130$0 [1];
-  assign \$26  = \port$5138$0 [1];
-  assign \$31  = \port$5146$0 [1];
-  assign \$36  = \port$5154$0 [1];
+  assign \$1  = \port$5106$0 [1];
+  assign \$6  = \port$5114$0 [1];
+  assign \$11  = \port$5122$0 [1];
+  assign \$16  = \port$5130$0 [1];
+  assign \$21  = \port$5138$0 [1];
+  assign \$26  = \port$5146$0 [1];
+  assign \$31  = \port$5154$0 [1];
+  assign \$36  = \port$5162$0 [1];
 endmodule

@@ -5,14 +5,19 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field, replace
+from unittest import mock
 
 import numpy as np
 import pytest
-from amaranth.sim import Simulator
+from amaranth.sim import Simulator, SimulatorContext
 
+from hotline_hw import core as core_module
+from hotline_hw.bank import PopularityBank
 from hotline_hw.core import HotlineCore
 from hotline_hw.dma.descriptors import MAX_BANKS, NOT_LISTED, VALUE_FIELD
+from hotline_hw.dma.verdicts import VerdictTap
 from hotline_hw.feistel import mix
+from hotline_hw.gather import BankGather
 from hotline_hw.params import Geometry, preset
 from hotline_hw.regmap import Command, Error, Phase
 from hotline_hw.words import HIT_FIELD, LAST_FIELD, PAYLOAD_FIELD, ROW_FIELD, TABLE_FIELD, WORD_BITS, WORD_BYTES
@@ -20,6 +25,7 @@ from hotline_hw.working import LIST_DOMAIN
 from hotline_sim.model import Accelerator
 from hotline_sim.model_working import WorkingLists
 from hotline_sim.stimulus import random_batches
+from tests.formal.mutants import mutated
 
 TINY = preset("tiny")
 GEOMETRIES = {
@@ -80,7 +86,7 @@ class Model:
 class Bench:
     """Drives a core, a mini-batch or a command at a time."""
 
-    def __init__(self, ctx, core: HotlineCore, rng: np.random.Generator, stalls: float) -> None:
+    def __init__(self, ctx: SimulatorContext, core: HotlineCore, rng: np.random.Generator, stalls: float) -> None:
         self.ctx, self.core, self.rng, self.stalls = ctx, core, rng, stalls
         self.lanes = core.geometry.lanes
 
@@ -170,18 +176,17 @@ class Bench:
         raise AssertionError("SELECT does not end")
 
 
-@pytest.mark.parametrize("stalls", [0.0, 0.4])
-@pytest.mark.parametrize("name", GEOMETRIES)
-def test_places_lists_and_verdicts(name: str, stalls: float) -> None:
+def compare(name: str, stalls: float) -> None:
+    """Runs random mini-batches through a core, and compares all that comes with the model."""
     g = GEOMETRIES[name]
     rng = np.random.default_rng([len(name), int(10 * stalls)])
     core, model = HotlineCore(g, shell=True), Model(g)
     batches = random_batches(
         rng, g, BATCHES, lookups=5, hot_keys=24, burst_share=0.2, longest_share=0, index_errors=0.05
     )
-    classified = []
+    classified: list[Seen] = []
 
-    async def drive(ctx) -> None:
+    async def drive(ctx: SimulatorContext) -> None:
         bench = Bench(ctx, core, rng, stalls)
         for index, words in enumerate(batches):
             phases = [Phase.CLASSIFY, Phase.LEARN, Phase.RELEARN if g.sample_aware else Phase.CLASSIFY]
@@ -209,3 +214,28 @@ def test_places_lists_and_verdicts(name: str, stalls: float) -> None:
     assert any(not word >> HIT_FIELD.low & 1 and word & ROW_FIELD.mask == NOT_LISTED for word in words)
     assert all(word & ROW_FIELD.mask <= VALUE_FIELD.mask for word in words)
     assert any(seen.full for seen in classified) or name != "little-room"
+
+
+@pytest.mark.parametrize("stalls", [0.0, 0.4])
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_places_lists_and_verdicts(name: str, stalls: float) -> None:
+    compare(name, stalls)
+
+
+MUTANTS = {
+    "bad lookups have places": (BankGather, "Mux(lane.routed & listed.listed, place", "Mux(listed.listed, place"),
+    "banks above those held": (BankGather, "bank[: COLD_BANK.width], listed.held",
+                               "listed.held, bank[: COLD_BANK.width]"),
+    "the other list's count": (PopularityBank, "working.held_count, working.count",
+                               "working.count, working.held_count"),
+    "never full": (PopularityBank, "self.working_full.eq(working.full)", "self.working_full.eq(0)"),
+    "verdicts the other way round": (VerdictTap, "end & (source.misses == 0)", "end & (source.misses != 0)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_broken_part_is_caught(mutant: str) -> None:
+    part, right, wrong = MUTANTS[mutant]
+    with mock.patch.object(core_module, part.__name__, mutated(part, right, wrong)):
+        with pytest.raises(AssertionError, match="mini-batch"):
+            compare("little-room", 0.4)
