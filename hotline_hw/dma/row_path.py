@@ -6,6 +6,7 @@ from amaranth.hdl import DomainRenamer, Module, Mux, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..axi import RegisterSlice
 from ..params import Geometry
 from ..words import TABLE_FIELD
 from .bag_reducer import BagReducer
@@ -19,7 +20,7 @@ from .walker import RowWalker, table_entry
 __all__ = ["GATED_DOMAIN", "RowPath"]
 
 GATED_DOMAIN = "gated"
-"""Clock domain whose clock may stand still: the stream core's, and the BagReducer's, which works for few descriptors."""
+"""Clock domain whose clock may stand still: that of the stream core and of the BagReducer."""
 
 _GRANULE_SHIFT = GRANULE_BYTES.bit_length() - 1
 
@@ -82,6 +83,8 @@ class RowPath(wiring.Component):
         m.submodules.aligner = aligner = GranulePacker(g)
         reducer = BagReducer(g)
         m.submodules.reducer = DomainRenamer(GATED_DOMAIN)(reducer)
+        into_reducer = RegisterSlice(row_beat(g))  # so that no logic there sees rows that only pass
+        m.submodules.into_reducer = DomainRenamer(GATED_DOMAIN)(into_reducer)
         # Rows that were asked for and have not come: no more than the reads that may be outstanding, and a few.
         m.submodules.bags = bags = fifo.SyncFIFOBuffered(width=1, depth=2 * g.read_tags)
         flags = self.it.flags
@@ -139,20 +142,25 @@ class RowPath(wiring.Component):
             bags.r_en.eq(came),
             self.row_came.eq(came),
             self.pooling.eq(has(Flag.POOL)),
-            reducer.input.payload.eq(row), reducer.input.valid.eq(row_valid & self.pooling),
+            into_reducer.input.payload.eq(row), into_reducer.input.valid.eq(row_valid & self.pooling),
             reducer.pool.eq(1), reducer.mean.eq(has(Flag.MEAN)), reducer.bf16.eq(has(Flag.BF16)),
             reducer.output.ready.eq(self.output.ready),
             self.output.payload.eq(Mux(self.pooling, reducer.output.payload, row)),
             self.output.valid.eq(Mux(self.pooling, reducer.output.valid, row_valid)),
-            row_ready.eq(Mux(self.pooling, reducer.input.ready, self.output.ready)),
+            row_ready.eq(Mux(self.pooling, into_reducer.input.ready, self.output.ready)),
             self.held_back.eq(self.pooling & row_valid & ~row_ready),
         ]  # fmt: skip
+
+        wiring.connect(m, into_reducer.output, reducer.input)
 
         due = Signal(range(2 * g.read_tags + 4))
         m.d.sync += due.eq(due + asked - came)
         all_came = Signal()
         m.d.comb += [
-            all_came.eq(lists.done & in_memory.done & walker.idle & (due == 0) & ~aligner.busy),
+            all_came.eq(
+                lists.done & in_memory.done & walker.idle & (due == 0) & ~aligner.busy
+                & ~(self.pooling & into_reducer.output.valid)
+            ),
             reducer.drop.eq(all_came),  # a bag that is open now was cut short by an error
             self.done.eq(all_came & ~(self.pooling & reducer.busy)),
         ]

@@ -1031,8 +1031,8 @@ endmodule
 module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus__wvalid, bus__bready, bus__arvalid, bus__rready, bus__awready, bus__wready, bus__arready, select_ring_lo, select_ring_hi, select_cpl_lo, select_cpl_hi, select_ring_size, select_ring_producer, select_cpl_consumer, select_table_stride, select_dma_command
 , \port$711$0 , \port$809$0 , \port$1324$0 , \port$2077$0 , ring_lo, ring_hi, cpl_lo, cpl_hi, ring_size, bus__awaddr, bus__wdata, bus__wstrb, bus__araddr, write_data, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, dma_control, dma_irq_status
 , dma_irq_enable, dma_coalesce, dma_delay, table_index, table_lo, table_hi, table_rows, window_0_lo, window_0_hi, window_0_pages, window_0_control, window_1_lo, window_1_hi, window_1_pages, window_1_control, window_2_lo, window_2_hi, window_2_pages, window_2_control, window_3_lo, window_3_hi
-, window_3_pages, window_3_control, window_4_lo, window_4_hi, window_4_pages, window_4_control, window_5_lo, window_5_hi, window_5_pages, window_5_control, window_6_lo, window_6_hi, window_6_pages, window_6_control, window_7_lo, window_7_hi, window_7_pages, window_7_control, \port$3789$0 , \port$3791$0 , \port$3797$0 
-, \port$3799$0 , \port$3802$0 , \port$3823$0 , \port$3840$0 , \port$4432$0 , \port$4436$0 , \port$4440$0 , \port$4444$0 , \port$4448$0 , \port$4452$0 , \port$4456$0 , \port$4460$0 , \port$4464$0 , \port$4468$0 , \port$4472$0 , \port$4476$0 , clk);
+, window_3_pages, window_3_control, window_4_lo, window_4_hi, window_4_pages, window_4_control, window_5_lo, window_5_hi, window_5_pages, window_5_control, window_6_lo, window_6_hi, window_6_pages, window_6_control, window_7_lo, window_7_hi, window_7_pages, window_7_control, \port$3803$0 , \port$3805$0 , \port$3811$0 
+, \port$3813$0 , \port$3816$0 , \port$3837$0 , \port$3854$0 , \port$4456$0 , \port$4460$0 , \port$4464$0 , \port$4468$0 , \port$4472$0 , \port$4476$0 , \port$4480$0 , \port$4484$0 , \port$4488$0 , \port$4492$0 , \port$4496$0 , \port$4500$0 , clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$3 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$3 = 0;
   input rst;
@@ -1197,32 +1197,20 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
   reg [31:0] window_7_pages = 32'd0;
   output [31:0] window_7_control;
   reg [31:0] window_7_control = 32'd0;
-  input [15:0] \port$3789$0 ;
-  wire [15:0] \port$3789$0 ;
-  input [15:0] \port$3791$0 ;
-  wire [15:0] \port$3791$0 ;
-  input [15:0] \port$3797$0 ;
-  wire [15:0] \port$3797$0 ;
-  input [15:0] \port$3799$0 ;
-  wire [15:0] \port$3799$0 ;
-  input \port$3802$0 ;
-  wire \port$3802$0 ;
-  input \port$3823$0 ;
-  wire \port$3823$0 ;
-  input \port$3840$0 ;
-  wire \port$3840$0 ;
-  input [63:0] \port$4432$0 ;
-  wire [63:0] \port$4432$0 ;
-  input [63:0] \port$4436$0 ;
-  wire [63:0] \port$4436$0 ;
-  input [63:0] \port$4440$0 ;
-  wire [63:0] \port$4440$0 ;
-  input [63:0] \port$4444$0 ;
-  wire [63:0] \port$4444$0 ;
-  input [63:0] \port$4448$0 ;
-  wire [63:0] \port$4448$0 ;
-  input [63:0] \port$4452$0 ;
-  wire [63:0] \port$4452$0 ;
+  input [15:0] \port$3803$0 ;
+  wire [15:0] \port$3803$0 ;
+  input [15:0] \port$3805$0 ;
+  wire [15:0] \port$3805$0 ;
+  input [15:0] \port$3811$0 ;
+  wire [15:0] \port$3811$0 ;
+  input [15:0] \port$3813$0 ;
+  wire [15:0] \port$3813$0 ;
+  input \port$3816$0 ;
+  wire \port$3816$0 ;
+  input \port$3837$0 ;
+  wire \port$3837$0 ;
+  input \port$3854$0 ;
+  wire \port$3854$0 ;
   input [63:0] \port$4456$0 ;
   wire [63:0] \port$4456$0 ;
   input [63:0] \port$4460$0 ;
@@ -1235,6 +1223,18 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
   wire [63:0] \port$4472$0 ;
   input [63:0] \port$4476$0 ;
   wire [63:0] \port$4476$0 ;
+  input [63:0] \port$4480$0 ;
+  wire [63:0] \port$4480$0 ;
+  input [63:0] \port$4484$0 ;
+  wire [63:0] \port$4484$0 ;
+  input [63:0] \port$4488$0 ;
+  wire [63:0] \port$4488$0 ;
+  input [63:0] \port$4492$0 ;
+  wire [63:0] \port$4492$0 ;
+  input [63:0] \port$4496$0 ;
+  wire [63:0] \port$4496$0 ;
+  input [63:0] \port$4500$0 ;
+  wire [63:0] \port$4500$0 ;
   input clk;
   wire clk;
   wire \$1 ;
@@ -1578,7 +1578,7 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
   assign \$69  = ~ write_data;
   assign \$70  = dma_error & \$69 ;
   assign \$71  = select_dma_error ? \$70  : dma_error;
-  assign \$72  = \$71  | { 28'h0000000, \port$3840$0 , \port$3802$0 , \port$25$0 , \port$23$0  };
+  assign \$72  = \$71  | { 28'h0000000, \port$3854$0 , \port$3816$0 , \port$25$0 , \port$23$0  };
   always @(posedge clk)
     \$signal$96  <= \$109 ;
   always @(posedge clk)
@@ -1698,7 +1698,7 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
       12'h008:
           value = dma_control;
       12'h00c:
-          value = { 28'h0000000, \port$3823$0 , \port$2077$0 , \port$1324$0 , \port$809$0  };
+          value = { 28'h0000000, \port$3837$0 , \port$2077$0 , \port$1324$0 , \port$809$0  };
       12'h010:
           value = ring_lo;
       12'h014:
@@ -1710,13 +1710,13 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
       12'h020:
           value = ring_size;
       12'h024:
-          value = { 16'h0000, \port$3789$0  };
+          value = { 16'h0000, \port$3803$0  };
       12'h028:
-          value = { 16'h0000, \port$3797$0  };
+          value = { 16'h0000, \port$3811$0  };
       12'h02c:
-          value = { 16'h0000, \port$3799$0  };
+          value = { 16'h0000, \port$3813$0  };
       12'h030:
-          value = { 16'h0000, \port$3791$0  };
+          value = { 16'h0000, \port$3805$0  };
       12'h034:
           value = dma_irq_status;
       12'h038:
@@ -1804,53 +1804,53 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
       12'h0fc:
           value = window_7_control;
       12'h100:
-          value = \port$4432$0 [31:0];
-      12'h104:
-          value = \port$4432$0 [63:32];
-      12'h108:
-          value = \port$4436$0 [31:0];
-      12'h10c:
-          value = \port$4436$0 [63:32];
-      12'h110:
-          value = \port$4440$0 [31:0];
-      12'h114:
-          value = \port$4440$0 [63:32];
-      12'h118:
-          value = \port$4444$0 [31:0];
-      12'h11c:
-          value = \port$4444$0 [63:32];
-      12'h120:
-          value = \port$4448$0 [31:0];
-      12'h124:
-          value = \port$4448$0 [63:32];
-      12'h128:
-          value = \port$4452$0 [31:0];
-      12'h12c:
-          value = \port$4452$0 [63:32];
-      12'h130:
           value = \port$4456$0 [31:0];
-      12'h134:
+      12'h104:
           value = \port$4456$0 [63:32];
-      12'h138:
+      12'h108:
           value = \port$4460$0 [31:0];
-      12'h13c:
+      12'h10c:
           value = \port$4460$0 [63:32];
-      12'h140:
+      12'h110:
           value = \port$4464$0 [31:0];
-      12'h144:
+      12'h114:
           value = \port$4464$0 [63:32];
-      12'h148:
+      12'h118:
           value = \port$4468$0 [31:0];
-      12'h14c:
+      12'h11c:
           value = \port$4468$0 [63:32];
-      12'h150:
+      12'h120:
           value = \port$4472$0 [31:0];
-      12'h154:
+      12'h124:
           value = \port$4472$0 [63:32];
-      12'h158:
+      12'h128:
           value = \port$4476$0 [31:0];
-      12'h15c:
+      12'h12c:
           value = \port$4476$0 [63:32];
+      12'h130:
+          value = \port$4480$0 [31:0];
+      12'h134:
+          value = \port$4480$0 [63:32];
+      12'h138:
+          value = \port$4484$0 [31:0];
+      12'h13c:
+          value = \port$4484$0 [63:32];
+      12'h140:
+          value = \port$4488$0 [31:0];
+      12'h144:
+          value = \port$4488$0 [63:32];
+      12'h148:
+          value = \port$4492$0 [31:0];
+      12'h14c:
+          value = \port$4492$0 [63:32];
+      12'h150:
+          value = \port$4496$0 [31:0];
+      12'h154:
+          value = \port$4496$0 [63:32];
+      12'h158:
+          value = \port$4500$0 [31:0];
+      12'h15c:
+          value = \port$4500$0 [63:32];
     endcase
   end
   always @* begin
@@ -3639,25 +3639,25 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .\port$23$0 (\$7 ),
     .\port$25$0 (\$9 ),
     .\port$29$0 (\$13 ),
-    .\port$3789$0 (producer),
-    .\port$3791$0 (\cpl_consumer$294 ),
-    .\port$3797$0 (consumer),
-    .\port$3799$0 (\cpl_producer$292 ),
-    .\port$3802$0 (failed),
-    .\port$3823$0 (waits),
-    .\port$3840$0 (lost),
-    .\port$4432$0 (descriptors_value),
-    .\port$4436$0 (failed_descriptors_value),
-    .\port$4440$0 (rows_gathered_value),
-    .\port$4444$0 (bytes_read_value),
-    .\port$4448$0 (bytes_written_value),
-    .\port$4452$0 (dma_cycles_value),
-    .\port$4456$0 (dma_useful_value),
-    .\port$4460$0 (dma_core_value),
-    .\port$4464$0 (dma_read_value),
-    .\port$4468$0 (dma_write_value),
-    .\port$4472$0 (dma_reduce_value),
-    .\port$4476$0 (dma_overhead_value),
+    .\port$3803$0 (producer),
+    .\port$3805$0 (\cpl_consumer$294 ),
+    .\port$3811$0 (consumer),
+    .\port$3813$0 (\cpl_producer$292 ),
+    .\port$3816$0 (failed),
+    .\port$3837$0 (waits),
+    .\port$3854$0 (lost),
+    .\port$4456$0 (descriptors_value),
+    .\port$4460$0 (failed_descriptors_value),
+    .\port$4464$0 (rows_gathered_value),
+    .\port$4468$0 (bytes_read_value),
+    .\port$4472$0 (bytes_written_value),
+    .\port$4476$0 (dma_cycles_value),
+    .\port$4480$0 (dma_useful_value),
+    .\port$4484$0 (dma_core_value),
+    .\port$4488$0 (dma_read_value),
+    .\port$4492$0 (dma_write_value),
+    .\port$4496$0 (dma_reduce_value),
+    .\port$4500$0 (dma_overhead_value),
     .\port$711$0 (interrupt),
     .\port$809$0 (running),
     .ring_hi(ring_hi),
@@ -3726,9 +3726,9 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .output__valid(descriptors__valid),
     .\port$1317$0 (\$104 ),
     .\port$1318$0 (\$105 ),
-    .\port$3624$0 (ring_lo),
-    .\port$3626$0 (ring_hi),
-    .\port$3916$0 (\$106 ),
+    .\port$3638$0 (ring_lo),
+    .\port$3640$0 (ring_hi),
+    .\port$3930$0 (\$106 ),
     .request__payload(\request__payload$579 ),
     .request__ready(request__ready),
     .request__valid(request__valid),
@@ -3750,31 +3750,31 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .outstanding(outstanding),
     .\port$1317$0 (\$104 ),
     .\port$1318$0 (\$105 ),
-    .\port$3720$12 (window_0_lo[31:12]),
-    .\port$3722$0 (window_0_hi),
-    .\port$3726$0 (window_0_control[1:0]),
-    .\port$3728$12 (window_1_lo[31:12]),
-    .\port$3730$0 (window_1_hi),
-    .\port$3734$0 (window_1_control[1:0]),
-    .\port$3736$12 (window_2_lo[31:12]),
-    .\port$3738$0 (window_2_hi),
-    .\port$3742$0 (window_2_control[1:0]),
-    .\port$3744$12 (window_3_lo[31:12]),
-    .\port$3746$0 (window_3_hi),
-    .\port$3750$0 (window_3_control[1:0]),
-    .\port$3752$12 (window_4_lo[31:12]),
-    .\port$3754$0 (window_4_hi),
-    .\port$3758$0 (window_4_control[1:0]),
-    .\port$3760$12 (window_5_lo[31:12]),
-    .\port$3762$0 (window_5_hi),
-    .\port$3766$0 (window_5_control[1:0]),
-    .\port$3768$12 (window_6_lo[31:12]),
-    .\port$3770$0 (window_6_hi),
-    .\port$3774$0 (window_6_control[1:0]),
-    .\port$3776$12 (window_7_lo[31:12]),
-    .\port$3778$0 (window_7_hi),
-    .\port$3782$0 (window_7_control[1:0]),
-    .\port$3916$0 (\$106 ),
+    .\port$3734$12 (window_0_lo[31:12]),
+    .\port$3736$0 (window_0_hi),
+    .\port$3740$0 (window_0_control[1:0]),
+    .\port$3742$12 (window_1_lo[31:12]),
+    .\port$3744$0 (window_1_hi),
+    .\port$3748$0 (window_1_control[1:0]),
+    .\port$3750$12 (window_2_lo[31:12]),
+    .\port$3752$0 (window_2_hi),
+    .\port$3756$0 (window_2_control[1:0]),
+    .\port$3758$12 (window_3_lo[31:12]),
+    .\port$3760$0 (window_3_hi),
+    .\port$3764$0 (window_3_control[1:0]),
+    .\port$3766$12 (window_4_lo[31:12]),
+    .\port$3768$0 (window_4_hi),
+    .\port$3772$0 (window_4_control[1:0]),
+    .\port$3774$12 (window_5_lo[31:12]),
+    .\port$3776$0 (window_5_hi),
+    .\port$3780$0 (window_5_control[1:0]),
+    .\port$3782$12 (window_6_lo[31:12]),
+    .\port$3784$0 (window_6_hi),
+    .\port$3788$0 (window_6_control[1:0]),
+    .\port$3790$12 (window_7_lo[31:12]),
+    .\port$3792$0 (window_7_hi),
+    .\port$3796$0 (window_7_control[1:0]),
+    .\port$3930$0 (\$106 ),
     .rdata(m_axi_rdata),
     .read__addr(m_axi_rid),
     .request__payload(request__payload),
@@ -3822,7 +3822,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .came(rows_gathered),
     .clk(clk),
     .data__valid(list_data__valid),
-    .\done$110 (\done$668 ),
+    .\done$116 (\done$668 ),
     .gated_clk(core_clk),
     .held_back(reduce),
     .input__valid(rows__valid),
@@ -3842,11 +3842,11 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .pooling(pooling),
     .\port$1317$0 (\$104 ),
     .\port$1318$0 (\$105 ),
-    .\port$3916$0 (\$106 ),
-    .\port$4292$0 (\$112 ),
-    .\port$4296$0 (\$113 ),
-    .\port$4318$0 (\$114 ),
-    .\port$4322$0 (\$115 ),
+    .\port$3930$0 (\$106 ),
+    .\port$4306$0 (\$112 ),
+    .\port$4310$0 (\$113 ),
+    .\port$4332$0 (\$114 ),
+    .\port$4336$0 (\$115 ),
     .request__ready(list_request__ready),
     .row_request__ready(row_request__ready),
     .row_request__valid(row_request__valid),
@@ -3891,32 +3891,32 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .popular_words(popular_words),
     .\port$2079$0 (\$107 ),
     .\port$2080$0 (\$108 ),
-    .\port$3628$0 (cpl_lo),
-    .\port$3630$0 (cpl_hi),
-    .\port$3720$12 (window_0_lo[31:12]),
-    .\port$3722$0 (window_0_hi),
-    .\port$3726$0 (window_0_control[1:0]),
-    .\port$3728$12 (window_1_lo[31:12]),
-    .\port$3730$0 (window_1_hi),
-    .\port$3734$0 (window_1_control[1:0]),
-    .\port$3736$12 (window_2_lo[31:12]),
-    .\port$3738$0 (window_2_hi),
-    .\port$3742$0 (window_2_control[1:0]),
-    .\port$3744$12 (window_3_lo[31:12]),
-    .\port$3746$0 (window_3_hi),
-    .\port$3750$0 (window_3_control[1:0]),
-    .\port$3752$12 (window_4_lo[31:12]),
-    .\port$3754$0 (window_4_hi),
-    .\port$3758$0 (window_4_control[1:0]),
-    .\port$3760$12 (window_5_lo[31:12]),
-    .\port$3762$0 (window_5_hi),
-    .\port$3766$0 (window_5_control[1:0]),
-    .\port$3768$12 (window_6_lo[31:12]),
-    .\port$3770$0 (window_6_hi),
-    .\port$3774$0 (window_6_control[1:0]),
-    .\port$3776$12 (window_7_lo[31:12]),
-    .\port$3778$0 (window_7_hi),
-    .\port$3782$0 (window_7_control[1:0]),
+    .\port$3642$0 (cpl_lo),
+    .\port$3644$0 (cpl_hi),
+    .\port$3734$12 (window_0_lo[31:12]),
+    .\port$3736$0 (window_0_hi),
+    .\port$3740$0 (window_0_control[1:0]),
+    .\port$3742$12 (window_1_lo[31:12]),
+    .\port$3744$0 (window_1_hi),
+    .\port$3748$0 (window_1_control[1:0]),
+    .\port$3750$12 (window_2_lo[31:12]),
+    .\port$3752$0 (window_2_hi),
+    .\port$3756$0 (window_2_control[1:0]),
+    .\port$3758$12 (window_3_lo[31:12]),
+    .\port$3760$0 (window_3_hi),
+    .\port$3764$0 (window_3_control[1:0]),
+    .\port$3766$12 (window_4_lo[31:12]),
+    .\port$3768$0 (window_4_hi),
+    .\port$3772$0 (window_4_control[1:0]),
+    .\port$3774$12 (window_5_lo[31:12]),
+    .\port$3776$0 (window_5_hi),
+    .\port$3780$0 (window_5_control[1:0]),
+    .\port$3782$12 (window_6_lo[31:12]),
+    .\port$3784$0 (window_6_hi),
+    .\port$3788$0 (window_6_control[1:0]),
+    .\port$3790$12 (window_7_lo[31:12]),
+    .\port$3792$0 (window_7_hi),
+    .\port$3796$0 (window_7_control[1:0]),
     .quiet(quiet),
     .read_fault__address(fault__address),
     .read_fault__kind(read_fault__kind),
@@ -4077,7 +4077,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .popular_words(popular_words),
     .\port$1317$0 (\$104 ),
     .\port$1318$0 (\$105 ),
-    .\port$3916$0 (\$106 ),
+    .\port$3930$0 (\$106 ),
     .rows__payload(\rows__payload$612 ),
     .rows__ready(\output__ready$614 ),
     .rows__valid(\rows__valid$616 ),
@@ -4115,31 +4115,31 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .\port$2079$0 (\$107 ),
     .\port$2080$0 (\$108 ),
     .\port$2081$0 (\$109 ),
-    .\port$3720$12 (window_0_lo[31:12]),
-    .\port$3722$0 (window_0_hi),
-    .\port$3726$0 (window_0_control[1:0]),
-    .\port$3728$12 (window_1_lo[31:12]),
-    .\port$3730$0 (window_1_hi),
-    .\port$3734$0 (window_1_control[1:0]),
-    .\port$3736$12 (window_2_lo[31:12]),
-    .\port$3738$0 (window_2_hi),
-    .\port$3742$0 (window_2_control[1:0]),
-    .\port$3744$12 (window_3_lo[31:12]),
-    .\port$3746$0 (window_3_hi),
-    .\port$3750$0 (window_3_control[1:0]),
-    .\port$3752$12 (window_4_lo[31:12]),
-    .\port$3754$0 (window_4_hi),
-    .\port$3758$0 (window_4_control[1:0]),
-    .\port$3760$12 (window_5_lo[31:12]),
-    .\port$3762$0 (window_5_hi),
-    .\port$3766$0 (window_5_control[1:0]),
-    .\port$3768$12 (window_6_lo[31:12]),
-    .\port$3770$0 (window_6_hi),
-    .\port$3774$0 (window_6_control[1:0]),
-    .\port$3776$12 (window_7_lo[31:12]),
-    .\port$3778$0 (window_7_hi),
-    .\port$3782$0 (window_7_control[1:0]),
-    .\port$3826$0 (load),
+    .\port$3734$12 (window_0_lo[31:12]),
+    .\port$3736$0 (window_0_hi),
+    .\port$3740$0 (window_0_control[1:0]),
+    .\port$3742$12 (window_1_lo[31:12]),
+    .\port$3744$0 (window_1_hi),
+    .\port$3748$0 (window_1_control[1:0]),
+    .\port$3750$12 (window_2_lo[31:12]),
+    .\port$3752$0 (window_2_hi),
+    .\port$3756$0 (window_2_control[1:0]),
+    .\port$3758$12 (window_3_lo[31:12]),
+    .\port$3760$0 (window_3_hi),
+    .\port$3764$0 (window_3_control[1:0]),
+    .\port$3766$12 (window_4_lo[31:12]),
+    .\port$3768$0 (window_4_hi),
+    .\port$3772$0 (window_4_control[1:0]),
+    .\port$3774$12 (window_5_lo[31:12]),
+    .\port$3776$0 (window_5_hi),
+    .\port$3780$0 (window_5_control[1:0]),
+    .\port$3782$12 (window_6_lo[31:12]),
+    .\port$3784$0 (window_6_hi),
+    .\port$3788$0 (window_6_control[1:0]),
+    .\port$3790$12 (window_7_lo[31:12]),
+    .\port$3792$0 (window_7_hi),
+    .\port$3796$0 (window_7_control[1:0]),
+    .\port$3840$0 (load),
     .rst(rst),
     .target(channels__0__target),
     .\target$10 (channels__1__target),
@@ -4431,7 +4431,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   assign \$94 [3:0] = write_data[3:0];
 endmodule
 
-module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port$1318$0 , data__valid, \port$3624$0 , \port$3626$0 , enable, request__payload, fetched, failed, output__valid, busy, request__valid, address, output__payload, output__ready, \port$3916$0 , clk
+module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port$1318$0 , data__valid, \port$3638$0 , \port$3640$0 , enable, request__payload, fetched, failed, output__valid, busy, request__valid, address, output__payload, output__ready, \port$3930$0 , clk
 );
   reg \$auto$verilog_backend.cc:2505:dump_module$5 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$5 = 0;
@@ -4449,10 +4449,10 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
   wire [127:0] \port$1318$0 ;
   input data__valid;
   wire data__valid;
-  input [31:0] \port$3624$0 ;
-  wire [31:0] \port$3624$0 ;
-  input [31:0] \port$3626$0 ;
-  wire [31:0] \port$3626$0 ;
+  input [31:0] \port$3638$0 ;
+  wire [31:0] \port$3638$0 ;
+  input [31:0] \port$3640$0 ;
+  wire [31:0] \port$3640$0 ;
   input enable;
   wire enable;
   output [93:0] request__payload;
@@ -4473,8 +4473,8 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
   reg [511:0] output__payload = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   input output__ready;
   wire output__ready;
-  input [4:0] \port$3916$0 ;
-  wire [4:0] \port$3916$0 ;
+  input [4:0] \port$3930$0 ;
+  wire [4:0] \port$3930$0 ;
   input clk;
   wire clk;
   wire \$1 ;
@@ -4514,7 +4514,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
   assign \$8  = \$7  & available;
   assign \$9  = ~ halted;
   assign \$10  = \$8  & \$9 ;
-  assign \$11  = { \port$3626$0 , \port$3624$0  } + { entry, 6'h00 };
+  assign \$11  = { \port$3640$0 , \port$3638$0  } + { entry, 6'h00 };
   assign \$12  = request__valid & request__ready;
   assign \$13  = \$signal  | \port$1317$0 ;
   assign \$14  = ~ failed;
@@ -4540,7 +4540,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
     fetched = 1'h0;
     if (data__valid) begin
-      if (\port$3916$0 [4]) begin
+      if (\port$3930$0 [4]) begin
         fetched = enable;
       end
     end
@@ -4549,7 +4549,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
     failed = 1'h0;
     if (data__valid) begin
-      if (\port$3916$0 [4]) begin
+      if (\port$3930$0 [4]) begin
         failed = \$2 ;
       end
     end
@@ -4561,7 +4561,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
       \$19  = 1'h0;
     end
     if (data__valid) begin
-      if (\port$3916$0 [4]) begin
+      if (\port$3930$0 [4]) begin
         \$19  = \$15 ;
       end
     end
@@ -4579,7 +4579,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
       \$20  = 1'h1;
     end
     if (data__valid) begin
-      if (\port$3916$0 [4]) begin
+      if (\port$3930$0 [4]) begin
         \$20  = 1'h0;
       end
     end
@@ -4637,7 +4637,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
     \$25  = halted;
     if (data__valid) begin
-      if (\port$3916$0 [4]) begin
+      if (\port$3930$0 [4]) begin
         \$25  = failed;
       end
     end
@@ -8431,9 +8431,9 @@ module hotline_popularity_bank_working_tags(rst, w_en, w_port__data, r_en, r_dat
   end
 endmodule
 
-module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$1317$0 , \port$1318$0 , idle, outstanding, request__ready, request__payload, request__valid, data__ready, \port$3720$12 , \port$3722$0 , windows__0__pages, \port$3726$0 , \port$3728$12 , \port$3730$0 
-, windows__1__pages, \port$3734$0 , \port$3736$12 , \port$3738$0 , windows__2__pages, \port$3742$0 , \port$3744$12 , \port$3746$0 , windows__3__pages, \port$3750$0 , \port$3752$12 , \port$3754$0 , windows__4__pages, \port$3758$0 , \port$3760$12 , \port$3762$0 , windows__5__pages, \port$3766$0 , \port$3768$12 , \port$3770$0 , windows__6__pages
-, \port$3774$0 , \port$3776$12 , \port$3778$0 , windows__7__pages, \port$3782$0 , fault__address, \port$3916$0 , arvalid, arid, araddr, arlen, fault__kind, data__valid, arready);
+module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$1317$0 , \port$1318$0 , idle, outstanding, request__ready, request__payload, request__valid, data__ready, \port$3734$12 , \port$3736$0 , windows__0__pages, \port$3740$0 , \port$3742$12 , \port$3744$0 
+, windows__1__pages, \port$3748$0 , \port$3750$12 , \port$3752$0 , windows__2__pages, \port$3756$0 , \port$3758$12 , \port$3760$0 , windows__3__pages, \port$3764$0 , \port$3766$12 , \port$3768$0 , windows__4__pages, \port$3772$0 , \port$3774$12 , \port$3776$0 , windows__5__pages, \port$3780$0 , \port$3782$12 , \port$3784$0 , windows__6__pages
+, \port$3788$0 , \port$3790$12 , \port$3792$0 , windows__7__pages, \port$3796$0 , fault__address, \port$3930$0 , arvalid, arid, araddr, arlen, fault__kind, data__valid, arready);
   reg \$auto$verilog_backend.cc:2505:dump_module$17 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$17 = 0;
   input [4:0] read__addr;
@@ -8466,75 +8466,75 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$131
   wire request__valid;
   input data__ready;
   wire data__ready;
-  input [19:0] \port$3720$12 ;
-  wire [19:0] \port$3720$12 ;
-  input [31:0] \port$3722$0 ;
-  wire [31:0] \port$3722$0 ;
+  input [19:0] \port$3734$12 ;
+  wire [19:0] \port$3734$12 ;
+  input [31:0] \port$3736$0 ;
+  wire [31:0] \port$3736$0 ;
   input [31:0] windows__0__pages;
   wire [31:0] windows__0__pages;
-  input [1:0] \port$3726$0 ;
-  wire [1:0] \port$3726$0 ;
-  input [19:0] \port$3728$12 ;
-  wire [19:0] \port$3728$12 ;
-  input [31:0] \port$3730$0 ;
-  wire [31:0] \port$3730$0 ;
+  input [1:0] \port$3740$0 ;
+  wire [1:0] \port$3740$0 ;
+  input [19:0] \port$3742$12 ;
+  wire [19:0] \port$3742$12 ;
+  input [31:0] \port$3744$0 ;
+  wire [31:0] \port$3744$0 ;
   input [31:0] windows__1__pages;
   wire [31:0] windows__1__pages;
-  input [1:0] \port$3734$0 ;
-  wire [1:0] \port$3734$0 ;
-  input [19:0] \port$3736$12 ;
-  wire [19:0] \port$3736$12 ;
-  input [31:0] \port$3738$0 ;
-  wire [31:0] \port$3738$0 ;
+  input [1:0] \port$3748$0 ;
+  wire [1:0] \port$3748$0 ;
+  input [19:0] \port$3750$12 ;
+  wire [19:0] \port$3750$12 ;
+  input [31:0] \port$3752$0 ;
+  wire [31:0] \port$3752$0 ;
   input [31:0] windows__2__pages;
   wire [31:0] windows__2__pages;
-  input [1:0] \port$3742$0 ;
-  wire [1:0] \port$3742$0 ;
-  input [19:0] \port$3744$12 ;
-  wire [19:0] \port$3744$12 ;
-  input [31:0] \port$3746$0 ;
-  wire [31:0] \port$3746$0 ;
+  input [1:0] \port$3756$0 ;
+  wire [1:0] \port$3756$0 ;
+  input [19:0] \port$3758$12 ;
+  wire [19:0] \port$3758$12 ;
+  input [31:0] \port$3760$0 ;
+  wire [31:0] \port$3760$0 ;
   input [31:0] windows__3__pages;
   wire [31:0] windows__3__pages;
-  input [1:0] \port$3750$0 ;
-  wire [1:0] \port$3750$0 ;
-  input [19:0] \port$3752$12 ;
-  wire [19:0] \port$3752$12 ;
-  input [31:0] \port$3754$0 ;
-  wire [31:0] \port$3754$0 ;
+  input [1:0] \port$3764$0 ;
+  wire [1:0] \port$3764$0 ;
+  input [19:0] \port$3766$12 ;
+  wire [19:0] \port$3766$12 ;
+  input [31:0] \port$3768$0 ;
+  wire [31:0] \port$3768$0 ;
   input [31:0] windows__4__pages;
   wire [31:0] windows__4__pages;
-  input [1:0] \port$3758$0 ;
-  wire [1:0] \port$3758$0 ;
-  input [19:0] \port$3760$12 ;
-  wire [19:0] \port$3760$12 ;
-  input [31:0] \port$3762$0 ;
-  wire [31:0] \port$3762$0 ;
+  input [1:0] \port$3772$0 ;
+  wire [1:0] \port$3772$0 ;
+  input [19:0] \port$3774$12 ;
+  wire [19:0] \port$3774$12 ;
+  input [31:0] \port$3776$0 ;
+  wire [31:0] \port$3776$0 ;
   input [31:0] windows__5__pages;
   wire [31:0] windows__5__pages;
-  input [1:0] \port$3766$0 ;
-  wire [1:0] \port$3766$0 ;
-  input [19:0] \port$3768$12 ;
-  wire [19:0] \port$3768$12 ;
-  input [31:0] \port$3770$0 ;
-  wire [31:0] \port$3770$0 ;
+  input [1:0] \port$3780$0 ;
+  wire [1:0] \port$3780$0 ;
+  input [19:0] \port$3782$12 ;
+  wire [19:0] \port$3782$12 ;
+  input [31:0] \port$3784$0 ;
+  wire [31:0] \port$3784$0 ;
   input [31:0] windows__6__pages;
   wire [31:0] windows__6__pages;
-  input [1:0] \port$3774$0 ;
-  wire [1:0] \port$3774$0 ;
-  input [19:0] \port$3776$12 ;
-  wire [19:0] \port$3776$12 ;
-  input [31:0] \port$3778$0 ;
-  wire [31:0] \port$3778$0 ;
+  input [1:0] \port$3788$0 ;
+  wire [1:0] \port$3788$0 ;
+  input [19:0] \port$3790$12 ;
+  wire [19:0] \port$3790$12 ;
+  input [31:0] \port$3792$0 ;
+  wire [31:0] \port$3792$0 ;
   input [31:0] windows__7__pages;
   wire [31:0] windows__7__pages;
-  input [1:0] \port$3782$0 ;
-  wire [1:0] \port$3782$0 ;
+  input [1:0] \port$3796$0 ;
+  wire [1:0] \port$3796$0 ;
   output [63:0] fault__address;
   wire [63:0] fault__address;
   (* init = 5'h00 *)
-  output [4:0] \port$3916$0 ;
-  wire [4:0] \port$3916$0 ;
+  output [4:0] \port$3930$0 ;
+  wire [4:0] \port$3930$0 ;
   output arvalid;
   reg arvalid = 1'h0;
   output [4:0] arid;
@@ -8827,30 +8827,30 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$131
   hotline_read_check check (
     .\inside (\inside ),
     .page(burst__payload[59:8]),
-    .\port$3720$12 (\port$3720$12 ),
-    .\port$3722$0 (\port$3722$0 ),
-    .\port$3726$0 (\port$3726$0 ),
-    .\port$3728$12 (\port$3728$12 ),
-    .\port$3730$0 (\port$3730$0 ),
-    .\port$3734$0 (\port$3734$0 ),
-    .\port$3736$12 (\port$3736$12 ),
-    .\port$3738$0 (\port$3738$0 ),
-    .\port$3742$0 (\port$3742$0 ),
-    .\port$3744$12 (\port$3744$12 ),
-    .\port$3746$0 (\port$3746$0 ),
-    .\port$3750$0 (\port$3750$0 ),
-    .\port$3752$12 (\port$3752$12 ),
-    .\port$3754$0 (\port$3754$0 ),
-    .\port$3758$0 (\port$3758$0 ),
-    .\port$3760$12 (\port$3760$12 ),
-    .\port$3762$0 (\port$3762$0 ),
-    .\port$3766$0 (\port$3766$0 ),
-    .\port$3768$12 (\port$3768$12 ),
-    .\port$3770$0 (\port$3770$0 ),
-    .\port$3774$0 (\port$3774$0 ),
-    .\port$3776$12 (\port$3776$12 ),
-    .\port$3778$0 (\port$3778$0 ),
-    .\port$3782$0 (\port$3782$0 ),
+    .\port$3734$12 (\port$3734$12 ),
+    .\port$3736$0 (\port$3736$0 ),
+    .\port$3740$0 (\port$3740$0 ),
+    .\port$3742$12 (\port$3742$12 ),
+    .\port$3744$0 (\port$3744$0 ),
+    .\port$3748$0 (\port$3748$0 ),
+    .\port$3750$12 (\port$3750$12 ),
+    .\port$3752$0 (\port$3752$0 ),
+    .\port$3756$0 (\port$3756$0 ),
+    .\port$3758$12 (\port$3758$12 ),
+    .\port$3760$0 (\port$3760$0 ),
+    .\port$3764$0 (\port$3764$0 ),
+    .\port$3766$12 (\port$3766$12 ),
+    .\port$3768$0 (\port$3768$0 ),
+    .\port$3772$0 (\port$3772$0 ),
+    .\port$3774$12 (\port$3774$12 ),
+    .\port$3776$0 (\port$3776$0 ),
+    .\port$3780$0 (\port$3780$0 ),
+    .\port$3782$12 (\port$3782$12 ),
+    .\port$3784$0 (\port$3784$0 ),
+    .\port$3788$0 (\port$3788$0 ),
+    .\port$3790$12 (\port$3790$12 ),
+    .\port$3792$0 (\port$3792$0 ),
+    .\port$3796$0 (\port$3796$0 ),
     .windows__0__pages(windows__0__pages),
     .windows__1__pages(windows__1__pages),
     .windows__2__pages(windows__2__pages),
@@ -10220,7 +10220,7 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$131
   assign page = burst__payload[59:8];
   assign \port$1317$0  = \$24 ;
   assign \port$1318$0  = \$25 ;
-  assign \port$3916$0  = \$59 ;
+  assign \port$3930$0  = \$59 ;
   assign \$signature__data$121 [128] = bus_fault;
   assign \$signature__data$121 [127:0] = rdata;
   assign fault__address[63:4] = \$13 ;
@@ -10234,72 +10234,72 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$131
   assign \$35  = { 3'h0, burst__payload[59:0], 4'h0 };
 endmodule
 
-module hotline_read_check(\port$3720$12 , \port$3722$0 , windows__0__pages, \port$3726$0 , \port$3728$12 , \port$3730$0 , windows__1__pages, \port$3734$0 , \port$3736$12 , \port$3738$0 , windows__2__pages, \port$3742$0 , \port$3744$12 , \port$3746$0 , windows__3__pages, \port$3750$0 , \port$3752$12 , \port$3754$0 , windows__4__pages, \port$3758$0 , \port$3760$12 
-, \port$3762$0 , windows__5__pages, \port$3766$0 , \port$3768$12 , \port$3770$0 , windows__6__pages, \port$3774$0 , \port$3776$12 , \port$3778$0 , windows__7__pages, \port$3782$0 , page, \inside );
-  input [19:0] \port$3720$12 ;
-  wire [19:0] \port$3720$12 ;
-  input [31:0] \port$3722$0 ;
-  wire [31:0] \port$3722$0 ;
+module hotline_read_check(\port$3734$12 , \port$3736$0 , windows__0__pages, \port$3740$0 , \port$3742$12 , \port$3744$0 , windows__1__pages, \port$3748$0 , \port$3750$12 , \port$3752$0 , windows__2__pages, \port$3756$0 , \port$3758$12 , \port$3760$0 , windows__3__pages, \port$3764$0 , \port$3766$12 , \port$3768$0 , windows__4__pages, \port$3772$0 , \port$3774$12 
+, \port$3776$0 , windows__5__pages, \port$3780$0 , \port$3782$12 , \port$3784$0 , windows__6__pages, \port$3788$0 , \port$3790$12 , \port$3792$0 , windows__7__pages, \port$3796$0 , page, \inside );
+  input [19:0] \port$3734$12 ;
+  wire [19:0] \port$3734$12 ;
+  input [31:0] \port$3736$0 ;
+  wire [31:0] \port$3736$0 ;
   input [31:0] windows__0__pages;
   wire [31:0] windows__0__pages;
-  input [1:0] \port$3726$0 ;
-  wire [1:0] \port$3726$0 ;
-  input [19:0] \port$3728$12 ;
-  wire [19:0] \port$3728$12 ;
-  input [31:0] \port$3730$0 ;
-  wire [31:0] \port$3730$0 ;
+  input [1:0] \port$3740$0 ;
+  wire [1:0] \port$3740$0 ;
+  input [19:0] \port$3742$12 ;
+  wire [19:0] \port$3742$12 ;
+  input [31:0] \port$3744$0 ;
+  wire [31:0] \port$3744$0 ;
   input [31:0] windows__1__pages;
   wire [31:0] windows__1__pages;
-  input [1:0] \port$3734$0 ;
-  wire [1:0] \port$3734$0 ;
-  input [19:0] \port$3736$12 ;
-  wire [19:0] \port$3736$12 ;
-  input [31:0] \port$3738$0 ;
-  wire [31:0] \port$3738$0 ;
+  input [1:0] \port$3748$0 ;
+  wire [1:0] \port$3748$0 ;
+  input [19:0] \port$3750$12 ;
+  wire [19:0] \port$3750$12 ;
+  input [31:0] \port$3752$0 ;
+  wire [31:0] \port$3752$0 ;
   input [31:0] windows__2__pages;
   wire [31:0] windows__2__pages;
-  input [1:0] \port$3742$0 ;
-  wire [1:0] \port$3742$0 ;
-  input [19:0] \port$3744$12 ;
-  wire [19:0] \port$3744$12 ;
-  input [31:0] \port$3746$0 ;
-  wire [31:0] \port$3746$0 ;
+  input [1:0] \port$3756$0 ;
+  wire [1:0] \port$3756$0 ;
+  input [19:0] \port$3758$12 ;
+  wire [19:0] \port$3758$12 ;
+  input [31:0] \port$3760$0 ;
+  wire [31:0] \port$3760$0 ;
   input [31:0] windows__3__pages;
   wire [31:0] windows__3__pages;
-  input [1:0] \port$3750$0 ;
-  wire [1:0] \port$3750$0 ;
-  input [19:0] \port$3752$12 ;
-  wire [19:0] \port$3752$12 ;
-  input [31:0] \port$3754$0 ;
-  wire [31:0] \port$3754$0 ;
+  input [1:0] \port$3764$0 ;
+  wire [1:0] \port$3764$0 ;
+  input [19:0] \port$3766$12 ;
+  wire [19:0] \port$3766$12 ;
+  input [31:0] \port$3768$0 ;
+  wire [31:0] \port$3768$0 ;
   input [31:0] windows__4__pages;
   wire [31:0] windows__4__pages;
-  input [1:0] \port$3758$0 ;
-  wire [1:0] \port$3758$0 ;
-  input [19:0] \port$3760$12 ;
-  wire [19:0] \port$3760$12 ;
-  input [31:0] \port$3762$0 ;
-  wire [31:0] \port$3762$0 ;
+  input [1:0] \port$3772$0 ;
+  wire [1:0] \port$3772$0 ;
+  input [19:0] \port$3774$12 ;
+  wire [19:0] \port$3774$12 ;
+  input [31:0] \port$3776$0 ;
+  wire [31:0] \port$3776$0 ;
   input [31:0] windows__5__pages;
   wire [31:0] windows__5__pages;
-  input [1:0] \port$3766$0 ;
-  wire [1:0] \port$3766$0 ;
-  input [19:0] \port$3768$12 ;
-  wire [19:0] \port$3768$12 ;
-  input [31:0] \port$3770$0 ;
-  wire [31:0] \port$3770$0 ;
+  input [1:0] \port$3780$0 ;
+  wire [1:0] \port$3780$0 ;
+  input [19:0] \port$3782$12 ;
+  wire [19:0] \port$3782$12 ;
+  input [31:0] \port$3784$0 ;
+  wire [31:0] \port$3784$0 ;
   input [31:0] windows__6__pages;
   wire [31:0] windows__6__pages;
-  input [1:0] \port$3774$0 ;
-  wire [1:0] \port$3774$0 ;
-  input [19:0] \port$3776$12 ;
-  wire [19:0] \port$3776$12 ;
-  input [31:0] \port$3778$0 ;
-  wire [31:0] \port$3778$0 ;
+  input [1:0] \port$3788$0 ;
+  wire [1:0] \port$3788$0 ;
+  input [19:0] \port$3790$12 ;
+  wire [19:0] \port$3790$12 ;
+  input [31:0] \port$3792$0 ;
+  wire [31:0] \port$3792$0 ;
   input [31:0] windows__7__pages;
   wire [31:0] windows__7__pages;
-  input [1:0] \port$3782$0 ;
-  wire [1:0] \port$3782$0 ;
+  input [1:0] \port$3796$0 ;
+  wire [1:0] \port$3796$0 ;
   input [51:0] page;
   wire [51:0] page;
   output \inside ;
@@ -10352,14 +10352,14 @@ module hotline_read_check(\port$3720$12 , \port$3722$0 , windows__0__pages, \por
   wire [52:0] beyond5;
   wire [52:0] beyond6;
   wire [52:0] beyond7;
-  assign beyond0 = page - { \port$3722$0 , \port$3720$12  };
-  assign beyond1 = page - { \port$3730$0 , \port$3728$12  };
-  assign beyond2 = page - { \port$3738$0 , \port$3736$12  };
-  assign beyond3 = page - { \port$3746$0 , \port$3744$12  };
-  assign beyond4 = page - { \port$3754$0 , \port$3752$12  };
-  assign beyond5 = page - { \port$3762$0 , \port$3760$12  };
-  assign beyond6 = page - { \port$3770$0 , \port$3768$12  };
-  assign beyond7 = page - { \port$3778$0 , \port$3776$12  };
+  assign beyond0 = page - { \port$3736$0 , \port$3734$12  };
+  assign beyond1 = page - { \port$3744$0 , \port$3742$12  };
+  assign beyond2 = page - { \port$3752$0 , \port$3750$12  };
+  assign beyond3 = page - { \port$3760$0 , \port$3758$12  };
+  assign beyond4 = page - { \port$3768$0 , \port$3766$12  };
+  assign beyond5 = page - { \port$3776$0 , \port$3774$12  };
+  assign beyond6 = page - { \port$3784$0 , \port$3782$12  };
+  assign beyond7 = page - { \port$3792$0 , \port$3790$12  };
   assign \$2  = ~ beyond0[52];
   assign \$3  = \$1  & \$2 ;
   assign \$4  = beyond0[51:0] < windows__0__pages;
@@ -10393,14 +10393,14 @@ module hotline_read_check(\port$3720$12 , \port$3722$0 , windows__0__pages, \por
   assign \$39  = beyond7[51:0] < windows__7__pages;
   assign \$40  = \$38  & \$39 ;
   assign \inside  = | { \$40 , \$35 , \$30 , \$25 , \$20 , \$15 , \$10 , \$5  };
-  assign \$1  = \port$3726$0 [0];
-  assign \$6  = \port$3734$0 [0];
-  assign \$11  = \port$3742$0 [0];
-  assign \$16  = \port$3750$0 [0];
-  assign \$21  = \port$3758$0 [0];
-  assign \$26  = \port$3766$0 [0];
-  assign \$31  = \port$3774$0 [0];
-  assign \$36  = \port$3782$0 [0];
+  assign \$1  = \port$3740$0 [0];
+  assign \$6  = \port$3748$0 [0];
+  assign \$11  = \port$3756$0 [0];
+  assign \$16  = \port$3764$0 [0];
+  assign \$21  = \port$3772$0 [0];
+  assign \$26  = \port$3780$0 [0];
+  assign \$31  = \port$3788$0 [0];
+  assign \$36  = \port$3796$0 [0];
 endmodule
 
 module hotline_read_cutter(rst, burst__ready, request__ready, busy, request__payload, request__valid, burst__valid, burst__payload, clk);
@@ -10887,8 +10887,8 @@ module hotline_rings(rst, log2_size, clear, producer_write, cpl_consumer_write, 
   assign cpl_entry = \$5 [11:0];
 endmodule
 
-module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, list_count, list_key, table_write, \stop$1 , \port$1317$0 , \port$1318$0 , keys__ready, names__payload, row_request__valid, came, pooling, \output__payload$97 , \output__valid$99 , held_back, \done$110 , list_request__valid
-, keys__valid, rows__ready, \table , data__valid, input__valid, table_index, it, \port$3916$0 , \output__ready$95 , list_bank, list_held, list_number, \port$4292$0 , \port$4296$0 , \port$4318$0 , \port$4322$0 , unknown_table, beyond_table, gated_clk);
+module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, list_count, list_key, table_write, \stop$1 , \port$1317$0 , \port$1318$0 , keys__ready, names__payload, row_request__valid, came, pooling, \output__payload$97 , \output__valid$99 , held_back, \done$116 , list_request__valid
+, keys__valid, rows__ready, \table , data__valid, input__valid, table_index, it, \port$3930$0 , \output__ready$95 , list_bank, list_held, list_number, \port$4306$0 , \port$4310$0 , \port$4332$0 , \port$4336$0 , unknown_table, beyond_table, gated_clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$20 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$20 = 0;
   input clk;
@@ -10929,8 +10929,8 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   wire \output__valid$99 ;
   output held_back;
   wire held_back;
-  output \done$110 ;
-  wire \done$110 ;
+  output \done$116 ;
+  wire \done$116 ;
   output list_request__valid;
   wire list_request__valid;
   output keys__valid;
@@ -10947,8 +10947,8 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   wire [7:0] table_index;
   input [511:0] it;
   wire [511:0] it;
-  input [4:0] \port$3916$0 ;
-  wire [4:0] \port$3916$0 ;
+  input [4:0] \port$3930$0 ;
+  wire [4:0] \port$3930$0 ;
   input \output__ready$95 ;
   wire \output__ready$95 ;
   output [2:0] list_bank;
@@ -10957,14 +10957,14 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   wire list_held;
   output [9:0] list_number;
   wire [9:0] list_number;
-  output [29:0] \port$4292$0 ;
-  wire [29:0] \port$4292$0 ;
-  output [63:0] \port$4296$0 ;
-  wire [63:0] \port$4296$0 ;
-  output [29:0] \port$4318$0 ;
-  wire [29:0] \port$4318$0 ;
-  output [63:0] \port$4322$0 ;
-  wire [63:0] \port$4322$0 ;
+  output [29:0] \port$4306$0 ;
+  wire [29:0] \port$4306$0 ;
+  output [63:0] \port$4310$0 ;
+  wire [63:0] \port$4310$0 ;
+  output [29:0] \port$4332$0 ;
+  wire [29:0] \port$4332$0 ;
+  output [63:0] \port$4336$0 ;
+  wire [63:0] \port$4336$0 ;
   output unknown_table;
   wire unknown_table;
   output beyond_table;
@@ -10997,14 +10997,17 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   wire \$30 ;
   wire \$31 ;
   wire \$32 ;
-  wire [7:0] \$33 ;
-  wire [8:0] \$34 ;
-  reg [6:0] \$35 ;
-  wire [29:0] \$36 ;
-  wire [63:0] \$37 ;
-  wire [30:0] \$38 ;
-  wire [63:0] \$39 ;
+  wire \$33 ;
+  wire \$34 ;
+  wire \$35 ;
+  wire [7:0] \$36 ;
+  wire [8:0] \$37 ;
+  reg [6:0] \$38 ;
+  wire [29:0] \$39 ;
   wire \$4 ;
+  wire [63:0] \$40 ;
+  wire [30:0] \$41 ;
+  wire [63:0] \$42 ;
   wire [7:0] \$5 ;
   wire [7:0] \$6 ;
   wire \$7 ;
@@ -11015,16 +11018,18 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   wire all_came;
   wire bf16;
   wire busy;
-  wire \busy$111 ;
+  wire \busy$117 ;
   wire done;
-  wire \done$105 ;
+  wire \done$111 ;
   reg [6:0] due = 7'h00;
   wire gated_rst;
   wire held;
   wire idle;
   wire [130:0] input__payload;
+  wire [131:0] \input__payload$103 ;
   wire input__ready;
   wire \input__ready$101 ;
+  wire \input__valid$107 ;
   wire \input__valid$91 ;
   wire [40:0] keys__payload;
   wire mean;
@@ -11035,6 +11040,7 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   wire [129:0] \output__payload$79 ;
   wire [131:0] \output__payload$98 ;
   wire output__ready;
+  wire \output__ready$105 ;
   wire \output__ready$31 ;
   wire \output__ready$67 ;
   wire \output__ready$84 ;
@@ -11056,8 +11062,13 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   wire w_data;
   wire w_rdy;
   wire want_keys;
+  assign \$34  = pooling & \busy$117 ;
+  assign \$35  = ~ \$34 ;
+  assign \done$116  = all_came & \$35 ;
+  assign \$36  = due + \$signal ;
+  assign \$37  = \$36  - came;
   always @(posedge clk)
-    due <= \$35 ;
+    due <= \$38 ;
   assign \$1  = \stop$1  | unknown_table;
   assign stop = \$1  | beyond_table;
   assign \$4  = ~ \$3 ;
@@ -11083,17 +11094,15 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   assign \$24  = pooling & \$signal$81 ;
   assign \$25  = ~ row_ready;
   assign held_back = \$24  & \$25 ;
-  assign \$26  = done & \done$105 ;
+  assign \$26  = done & \done$111 ;
   assign \$27  = \$26  & idle;
   assign \$28  = ! due;
   assign \$29  = \$27  & \$28 ;
   assign \$30  = ~ busy;
-  assign all_came = \$29  & \$30 ;
-  assign \$31  = pooling & \busy$111 ;
-  assign \$32  = ~ \$31 ;
-  assign \done$110  = all_came & \$32 ;
-  assign \$33  = due + \$signal ;
-  assign \$34  = \$33  - came;
+  assign \$31  = \$29  & \$30 ;
+  assign \$32  = pooling & \input__valid$107 ;
+  assign \$33  = ~ \$32 ;
+  assign all_came = \$31  & \$33 ;
   hotline_rows_aligner aligner (
     .busy(busy),
     .clk(clk),
@@ -11112,8 +11121,18 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
     .r_rdy(r_rdy),
     .rst(rst),
     .w_en(\$signal ),
-    .w_port__data(\$38 [30]),
+    .w_port__data(\$41 [30]),
     .w_rdy(w_rdy)
+  );
+  hotline_rows_into_reducer into_reducer (
+    .gated_clk(gated_clk),
+    .gated_rst(rst),
+    .input__payload(row),
+    .input__ready(\input__ready$101 ),
+    .input__valid(\input__valid$91 ),
+    .output__payload(\input__payload$103 ),
+    .output__ready(\output__ready$105 ),
+    .output__valid(\input__valid$107 )
   );
   (* enum_base_type = "ReadTarget" *)
   (* enum_value_00 = "DESCRIPTOR" *)
@@ -11139,15 +11158,15 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   hotline_rows_memory memory (
     .clk(clk),
     .data__valid(data__valid),
-    .done(\done$105 ),
+    .done(\done$111 ),
     .output__payload(\output__payload$28 ),
     .output__ready(output__ready),
     .output__valid(\output__valid$25 ),
     .\port$1317$0 (\port$1317$0 ),
-    .\port$3854$64 (it[154:64]),
-    .\port$3916$0 (\port$3916$0 ),
-    .\port$4292$0 (\$36 ),
-    .\port$4296$0 (\$37 ),
+    .\port$3868$64 (it[154:64]),
+    .\port$3930$0 (\port$3930$0 ),
+    .\port$4306$0 (\$39 ),
+    .\port$4310$0 (\$40 ),
     .request__ready(request__ready),
     .request__valid(list_request__valid),
     .rst(rst),
@@ -11157,13 +11176,13 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   );
   hotline_rows_reducer reducer (
     .bf16(bf16),
-    .busy(\busy$111 ),
+    .busy(\busy$117 ),
     .drop(all_came),
     .gated_clk(gated_clk),
     .gated_rst(rst),
-    .input__payload(row),
-    .input__ready(\input__ready$101 ),
-    .input__valid(\input__valid$91 ),
+    .input__payload(\input__payload$103 ),
+    .input__ready(\output__ready$105 ),
+    .input__valid(\input__valid$107 ),
     .mean(mean),
     .output__payload(\output__payload$98 ),
     .output__ready(\output__ready$95 ),
@@ -11180,8 +11199,8 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
     .names__valid(names__valid),
     .output__ready(\output__ready$67 ),
     .output__valid(\output__valid$65 ),
-    .\port$4318$0 (\$38 ),
-    .\port$4322$0 (\$39 ),
+    .\port$4332$0 (\$41 ),
+    .\port$4336$0 (\$42 ),
     .row_granules(\$18 [27:0]),
     .rst(rst),
     .start(\start$5 ),
@@ -11194,30 +11213,30 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
-    \$35  = \$34 [6:0];
+    \$38  = \$37 [6:0];
     if (rst) begin
-      \$35  = 7'h00;
+      \$38  = 7'h00;
     end
   end
   assign request__valid = list_request__valid;
   assign keys__payload = names__payload;
   assign row_granules = \$18 [27:0];
-  assign w_data = \$38 [30];
+  assign w_data = \$41 [30];
   assign input__ready = rows__ready;
   assign r_en = came;
   assign gated_rst = rst;
-  assign \port$4292$0  = \$36 ;
-  assign \port$4296$0  = \$37 ;
-  assign \port$4318$0  = \$38 [29:0];
-  assign \port$4322$0  = \$39 ;
+  assign \port$4306$0  = \$39 ;
+  assign \port$4310$0  = \$40 ;
+  assign \port$4332$0  = \$41 [29:0];
+  assign \port$4336$0  = \$42 ;
   assign row[130] = \$19 ;
   assign row[129] = \output__payload$79 [129];
   assign row[128] = \output__payload$79 [128];
   assign row[127:0] = \output__payload$79 [127:0];
   assign row[131] = 1'h0;
-  assign input__payload[130] = \port$3916$0 [4];
-  assign input__payload[129] = \port$3916$0 [1];
-  assign input__payload[128] = \port$3916$0 [0];
+  assign input__payload[130] = \port$3930$0 [4];
+  assign input__payload[129] = \port$3930$0 [1];
+  assign input__payload[128] = \port$3930$0 [0];
   assign input__payload[127:0] = \port$1318$0 ;
   assign { \$2 [7:5], \$2 [3:0] } = 7'h00;
   assign \$2 [4] = it[12];
@@ -11601,9 +11620,100 @@ module hotline_rows_bags(rst, w_en, r_en, w_rdy, r_data, w_port__data, r_rdy, cl
   end
 endmodule
 
-module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__ready, done, output__payload, list_bank, list_held, list_number, output__valid, clk);
+module hotline_rows_into_reducer(gated_rst, input__valid, output__ready, input__ready, input__payload, output__valid, output__payload, gated_clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$23 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$23 = 0;
+  input gated_rst;
+  wire gated_rst;
+  input input__valid;
+  wire input__valid;
+  input output__ready;
+  wire output__ready;
+  output input__ready;
+  wire input__ready;
+  input [131:0] input__payload;
+  wire [131:0] input__payload;
+  output output__valid;
+  reg output__valid = 1'h0;
+  output [131:0] output__payload;
+  reg [131:0] output__payload = 132'h000000000000000000000000000000000;
+  input gated_clk;
+  wire gated_clk;
+  wire \$1 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire \$4 ;
+  wire \$5 ;
+  reg \$6 ;
+  reg \$7 ;
+  reg [131:0] \$8 ;
+  reg [131:0] \$9 ;
+  reg [131:0] skid = 132'h000000000000000000000000000000000;
+  reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
+  assign \$2  = output__ready | \$1 ;
+  assign \$3  = ~ skid_valid;
+  assign \$4  = input__valid & \$3 ;
+  assign \$5  = input__valid | skid_valid;
+  always @(posedge gated_clk)
+    skid_valid <= \$6 ;
+  always @(posedge gated_clk)
+    output__valid <= \$7 ;
+  always @(posedge gated_clk)
+    output__payload <= \$8 ;
+  always @(posedge gated_clk)
+    skid <= \$9 ;
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$6  = skid_valid;
+    if (\$2 ) begin
+      \$6  = 1'h0;
+    end else if (\$4 ) begin
+      \$6  = 1'h1;
+    end
+    if (gated_rst) begin
+      \$6  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$7  = output__valid;
+    if (\$2 ) begin
+      \$7  = \$5 ;
+    end
+    if (gated_rst) begin
+      \$7  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$8  = output__payload;
+    if (\$2 ) begin
+      (* full_case = 32'd1 *)
+      if (skid_valid) begin
+        \$8  = skid;
+      end else begin
+        \$8  = input__payload;
+      end
+    end
+    if (gated_rst) begin
+      \$8  = 132'h000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$9  = skid;
+    if (\$2 ) begin
+    end else if (\$4 ) begin
+      \$9  = input__payload;
+    end
+  end
+endmodule
+
+module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__ready, done, output__payload, list_bank, list_held, list_number, output__valid, clk);
+  reg \$auto$verilog_backend.cc:2505:dump_module$24 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$24 = 0;
   input rst;
   wire rst;
   input [10:0] list_count;
@@ -11731,7 +11841,7 @@ module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__re
     .rst(rst)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
     \$signal$12  = 1'h0;
     if (start) begin
     end else if (stop) begin
@@ -11744,21 +11854,21 @@ module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
     \$19  = { coming[0], \$signal$12  };
     if (rst) begin
       \$19  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
     \$20  = \$11 [3:0];
     if (rst) begin
       \$20  = 4'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
     \$21  = \$signal$8 ;
     if (start) begin
       \$21  = 1'h1;
@@ -11775,7 +11885,7 @@ module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
     \$22  = list_bank;
     if (start) begin
       \$22  = 3'h0;
@@ -11791,7 +11901,7 @@ module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
     \$23  = list_held;
     if (start) begin
       \$23  = held;
@@ -11801,7 +11911,7 @@ module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
     \$24  = \$signal ;
     if (start) begin
       \$24  = 11'h000;
@@ -11819,7 +11929,7 @@ module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
     \$25  = \wait ;
     if (start) begin
       \$25  = 2'h2;
@@ -11836,7 +11946,7 @@ module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
     \$26  = count;
     if (start) begin
     end else if (stop) begin
@@ -11850,7 +11960,7 @@ module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
     \$27  = valid;
     if (enable) begin
       \$27  = { valid[2:0], r_rdy };
@@ -11868,8 +11978,8 @@ module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__re
 endmodule
 
 module hotline_rows_lists_keys(rst, w_port__data, r_en, r_data, w_en, r_rdy, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$24 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$24 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$25 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$25 = 0;
   input rst;
   wire rst;
   input [35:0] w_port__data;
@@ -11982,7 +12092,7 @@ module hotline_rows_lists_keys(rst, w_port__data, r_en, r_data, w_en, r_rdy, clk
   always @(posedge clk)
     r_rdy <= \$33 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
     \$30  = w_port__addr;
     if (\$3 ) begin
       \$30  = \$6 [2:0];
@@ -11992,7 +12102,7 @@ module hotline_rows_lists_keys(rst, w_port__data, r_en, r_data, w_en, r_rdy, clk
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
     \$31  = r_port__addr;
     if (\$9 ) begin
       \$31  = \$12 [2:0];
@@ -12002,7 +12112,7 @@ module hotline_rows_lists_keys(rst, w_port__data, r_en, r_data, w_en, r_rdy, clk
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
     \$32  = inner_level;
     if (\$18 ) begin
       \$32  = \$19 [2:0];
@@ -12015,7 +12125,7 @@ module hotline_rows_lists_keys(rst, w_port__data, r_en, r_data, w_en, r_rdy, clk
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
     \$33  = r_rdy;
     if (\$29 ) begin
       \$33  = 1'h1;
@@ -12029,8 +12139,8 @@ module hotline_rows_lists_keys(rst, w_port__data, r_en, r_data, w_en, r_rdy, clk
 endmodule
 
 module hotline_rows_lists_unhash(rst, enable, mixed, right_reg0, left_reg0, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$25 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$25 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$26 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$26 = 0;
   input rst;
   wire rst;
   input enable;
@@ -12146,168 +12256,168 @@ module hotline_rows_lists_unhash(rst, enable, mixed, right_reg0, left_reg0, clk)
   always @(posedge clk)
     right_reg1 <= \$37 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     \$39  = right_reg0;
     if (enable) begin
       \$39  = left0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     \$40  = left_reg0;
     if (enable) begin
       \$40  = \$32 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     added3 = 18'h00000;
     if (enable) begin
       added3 = \$2 [17:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     folded3 = 18'h00000;
     if (enable) begin
       folded3 = \$4 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     summed3 = 18'h00000;
     if (enable) begin
       summed3 = \$5 [17:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     mixed3 = 18'h00000;
     if (enable) begin
       mixed3 = \$7 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     added2 = 18'h00000;
     if (enable) begin
       added2 = \$9 [17:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     folded2 = 18'h00000;
     if (enable) begin
       folded2 = \$11 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     summed2 = 18'h00000;
     if (enable) begin
       summed2 = \$12 [17:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     mixed2 = 18'h00000;
     if (enable) begin
       mixed2 = \$14 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     added1 = 18'h00000;
     if (enable) begin
       added1 = \$16 [17:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     folded1 = 18'h00000;
     if (enable) begin
       folded1 = \$18 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     summed1 = 18'h00000;
     if (enable) begin
       summed1 = \$19 [17:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     mixed1 = 18'h00000;
     if (enable) begin
       mixed1 = \$21 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     added0 = 18'h00000;
     if (enable) begin
       added0 = \$23 [17:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     folded0 = 18'h00000;
     if (enable) begin
       folded0 = \$25 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     summed0 = 18'h00000;
     if (enable) begin
       summed0 = \$26 [17:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     mixed0 = 18'h00000;
     if (enable) begin
       mixed0 = \$28 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     \$33  = right_reg3;
     if (enable) begin
       \$33  = mixed[35:18];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     \$34  = left2;
     if (enable) begin
       \$34  = \$29 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     \$35  = right_reg2;
     if (enable) begin
       \$35  = left2;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     \$36  = left1;
     if (enable) begin
       \$36  = \$30 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     \$37  = right_reg1;
     if (enable) begin
       \$37  = left1;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     \$38  = left0;
     if (enable) begin
       \$38  = \$31 ;
@@ -12323,9 +12433,9 @@ module hotline_rows_lists_unhash(rst, enable, mixed, right_reg0, left_reg0, clk)
   assign \$27  = { 9'h000, summed0[17:9] };
 endmodule
 
-module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, start, output__ready, request__valid, output__valid, done, data__valid, \port$3854$64 , \port$3916$0 , \port$4292$0 , \port$4296$0 , output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$26 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$26 = 0;
+module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, start, output__ready, request__valid, output__valid, done, data__valid, \port$3868$64 , \port$3930$0 , \port$4306$0 , \port$4310$0 , output__payload, clk);
+  reg \$auto$verilog_backend.cc:2505:dump_module$27 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$27 = 0;
   input rst;
   wire rst;
   input request__ready;
@@ -12348,15 +12458,15 @@ module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, sta
   wire done;
   input data__valid;
   wire data__valid;
-  input [90:0] \port$3854$64 ;
-  wire [90:0] \port$3854$64 ;
-  input [4:0] \port$3916$0 ;
-  wire [4:0] \port$3916$0 ;
-  output [29:0] \port$4292$0 ;
-  wire [29:0] \port$4292$0 ;
+  input [90:0] \port$3868$64 ;
+  wire [90:0] \port$3868$64 ;
+  input [4:0] \port$3930$0 ;
+  wire [4:0] \port$3930$0 ;
+  output [29:0] \port$4306$0 ;
+  wire [29:0] \port$4306$0 ;
   (* init = 64'h0000000000000000 *)
-  output [63:0] \port$4296$0 ;
-  wire [63:0] \port$4296$0 ;
+  output [63:0] \port$4310$0 ;
+  wire [63:0] \port$4310$0 ;
   output [40:0] output__payload;
   wire [40:0] output__payload;
   input clk;
@@ -12495,11 +12605,11 @@ module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, sta
     .w_port__data(w_data)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$27 ) begin end
     \$42  = \$43 ;
     (* full_case = 32'd1 *)
     if (start) begin
-      \$42  = \port$3854$64 [63:0];
+      \$42  = \port$3868$64 [63:0];
     end else if (\$31 ) begin
     end else begin
       if (\$signal$6 ) begin
@@ -12511,25 +12621,25 @@ module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$27 ) begin end
     \$44  = \$26 [7:0];
     if (rst) begin
       \$44  = 8'h80;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$27 ) begin end
     \$45  = \$29 [7:0];
     if (rst) begin
       \$45  = 8'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$27 ) begin end
     \$46  = \$signal ;
     (* full_case = 32'd1 *)
     if (start) begin
-      \$46  = \port$3854$64 [90:64];
+      \$46  = \port$3868$64 [90:64];
     end else if (\$31 ) begin
       \$46  = { 21'h000000, \$34  };
     end else begin
@@ -12542,11 +12652,11 @@ module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$27 ) begin end
     \$47  = left;
     (* full_case = 32'd1 *)
     if (start) begin
-      \$47  = \port$3854$64 [90:64];
+      \$47  = \port$3868$64 [90:64];
     end else if (\$31 ) begin
       \$47  = 27'h0000000;
     end else begin
@@ -12559,7 +12669,7 @@ module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$27 ) begin end
     \$48  = place;
     (* full_case = 32'd1 *)
     if (start) begin
@@ -12575,8 +12685,8 @@ module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, sta
     end
   end
   assign w_en = data__valid;
-  assign \port$4292$0  = \$41 ;
-  assign \port$4296$0  = \$43 ;
+  assign \port$4306$0  = \$41 ;
+  assign \port$4310$0  = \$43 ;
   assign output__payload[40] = \$12 ;
   assign output__payload[39:32] = word[39:32];
   assign output__payload[31:0] = word[31:0];
@@ -12589,8 +12699,8 @@ module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, sta
 endmodule
 
 module hotline_rows_memory_words(rst, w_port__data, r_en, r_data, w_en, r_rdy, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$27 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$27 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$28 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$28 = 0;
   input rst;
   wire rst;
   input [127:0] w_port__data;
@@ -12703,7 +12813,7 @@ module hotline_rows_memory_words(rst, w_port__data, r_en, r_data, w_en, r_rdy, c
   always @(posedge clk)
     r_rdy <= \$33 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$27 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
     \$30  = w_port__addr;
     if (\$3 ) begin
       \$30  = \$6 [6:0];
@@ -12713,7 +12823,7 @@ module hotline_rows_memory_words(rst, w_port__data, r_en, r_data, w_en, r_rdy, c
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$27 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
     \$31  = r_port__addr;
     if (\$9 ) begin
       \$31  = \$12 [6:0];
@@ -12723,7 +12833,7 @@ module hotline_rows_memory_words(rst, w_port__data, r_en, r_data, w_en, r_rdy, c
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$27 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
     \$32  = inner_level;
     if (\$18 ) begin
       \$32  = \$19 [6:0];
@@ -12736,7 +12846,7 @@ module hotline_rows_memory_words(rst, w_port__data, r_en, r_data, w_en, r_rdy, c
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$27 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
     \$33  = r_rdy;
     if (\$29 ) begin
       \$33  = 1'h1;
@@ -12749,13 +12859,11 @@ module hotline_rows_memory_words(rst, w_port__data, r_en, r_data, w_en, r_rdy, c
   end
 endmodule
 
-module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__ready, busy, output__ready, input__payload, output__valid, output__payload, gated_clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$28 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$28 = 0;
+module hotline_rows_reducer(gated_rst, mean, bf16, drop, input__ready, busy, output__ready, output__valid, output__payload, input__valid, input__payload, gated_clk);
+  reg \$auto$verilog_backend.cc:2505:dump_module$29 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$29 = 0;
   input gated_rst;
   wire gated_rst;
-  input input__valid;
-  wire input__valid;
   input mean;
   wire mean;
   input bf16;
@@ -12768,12 +12876,14 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
   wire busy;
   input output__ready;
   wire output__ready;
-  input [131:0] input__payload;
-  wire [131:0] input__payload;
   output output__valid;
   reg output__valid = 1'h0;
   output [131:0] output__payload;
   reg [131:0] output__payload = 132'h000000000000000000000000000000000;
+  input input__valid;
+  wire input__valid;
+  input [131:0] input__payload;
+  wire [131:0] input__payload;
   input gated_clk;
   wire gated_clk;
   wire \$1 ;
@@ -12990,7 +13100,7 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     .total(total)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     beat[129:0] = input__payload[129:0];
     if (\$5 ) begin
       beat[127:0] = { \$9 [63:48], 16'h0000, \$8 [47:32], 16'h0000, \$7 [31:16], 16'h0000, \$6 [15:0], 16'h0000 };
@@ -13006,7 +13116,7 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     (* full_case = 32'd1 *)
     if (\$15 ) begin
       \$signal  = \$17 ;
@@ -13017,7 +13127,7 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$61  = \$signal$8 ;
     if (\$50 ) begin
       \$61  = \$52 ;
@@ -13027,7 +13137,7 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$62  = at;
     if (added) begin
       \$62  = \$54 [5:0];
@@ -13037,7 +13147,7 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$63  = first;
     if (added) begin
       if (beat[129]) begin
@@ -13051,7 +13161,7 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$64  = \$signal$14 ;
     if (added) begin
       if (beat[129]) begin
@@ -13065,7 +13175,7 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$65  = leaving_at;
     if (\$signal$26 ) begin
       \$65  = \$56 [5:0];
@@ -13078,7 +13188,7 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$66  = \$signal$22 ;
     if (\$signal$26 ) begin
       \$66  = \$58 ;
@@ -13091,7 +13201,7 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$67  = \final ;
     if (\$59 ) begin
       \$67 [5:0] = at;
@@ -13100,21 +13210,21 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$68  = divisor;
     if (\$59 ) begin
       \$68  = \$14 [12:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$69  = divided;
     if (\$signal$26 ) begin
       \$69  = going;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$70  = output__valid;
     if (\$signal$31 ) begin
       (* full_case = 32'd1 *)
@@ -13131,7 +13241,7 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$71  = output__payload;
     if (\$signal$31 ) begin
       (* full_case = 32'd1 *)
@@ -13167,8 +13277,8 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
 endmodule
 
 module hotline_rows_reducer_divider(gated_rst, output__ready, input__valid, input__ready, input__payload, output__payload, output__valid, gated_clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$29 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$29 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$30 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$30 = 0;
   input gated_rst;
   wire gated_rst;
   input output__ready;
@@ -13286,7 +13396,7 @@ module hotline_rows_reducer_divider(gated_rst, output__ready, input__valid, inpu
     .step(step)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$30 ) begin end
     \$7  = done;
     if (step) begin
       \$7  = \$4 [4:0];
@@ -13299,7 +13409,7 @@ module hotline_rows_reducer_divider(gated_rst, output__ready, input__valid, inpu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$30 ) begin end
     \$8  = step;
     if (step) begin
       if (\$5 ) begin
@@ -13314,7 +13424,7 @@ module hotline_rows_reducer_divider(gated_rst, output__ready, input__valid, inpu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$30 ) begin end
     \$9  = output__valid;
     if (step) begin
       if (\$5 ) begin
@@ -13328,7 +13438,7 @@ module hotline_rows_reducer_divider(gated_rst, output__ready, input__valid, inpu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$30 ) begin end
     \$10  = divisor;
     if (\$signal ) begin
       \$10  = \$6 [12:0];
@@ -13343,8 +13453,8 @@ module hotline_rows_reducer_divider(gated_rst, output__ready, input__valid, inpu
 endmodule
 
 module hotline_rows_reducer_sums(gated_rst, add, read__addr, total, pending, busy, addend, at, first, gated_clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$30 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$30 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$31 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$31 = 0;
   input gated_rst;
   wire gated_rst;
   input add;
@@ -13451,7 +13561,7 @@ module hotline_rows_reducer_sums(gated_rst, add, read__addr, total, pending, bus
     .sum(\sum$31 )
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$30 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
     \$9  = { adding[2:0], add };
     if (gated_rst) begin
       \$9  = 4'h0;
@@ -13464,10 +13574,10 @@ module hotline_rows_reducer_sums(gated_rst, add, read__addr, total, pending, bus
   assign \$signature__data [31:0] = sum;
 endmodule
 
-module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__valid, keys__payload, want_keys, row_granules, output__ready, keys__valid, names__ready, idle, \table , table_index, \port$4318$0 , \port$4322$0 , output__valid, unknown_table, beyond_table, clk
+module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__valid, keys__payload, want_keys, row_granules, output__ready, keys__valid, names__ready, idle, \table , table_index, \port$4332$0 , \port$4336$0 , output__valid, unknown_table, beyond_table, clk
 );
-  reg \$auto$verilog_backend.cc:2505:dump_module$31 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$31 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$32 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$32 = 0;
   input rst;
   wire rst;
   input start;
@@ -13498,11 +13608,11 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
   wire [107:0] \table ;
   input [7:0] table_index;
   wire [7:0] table_index;
-  output [30:0] \port$4318$0 ;
-  wire [30:0] \port$4318$0 ;
+  output [30:0] \port$4332$0 ;
+  wire [30:0] \port$4332$0 ;
   (* init = 64'h0000000000000000 *)
-  output [63:0] \port$4322$0 ;
-  wire [63:0] \port$4322$0 ;
+  output [63:0] \port$4336$0 ;
+  wire [63:0] \port$4336$0 ;
   output output__valid;
   wire output__valid;
   output unknown_table;
@@ -13665,7 +13775,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
   always @(posedge clk)
     \$signal$29  <= \$36 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$37  = is_known;
     if (\$signal ) begin
       \$37  = \$23 ;
@@ -13675,7 +13785,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$38  = bag_last0;
     if (\$signal ) begin
       \$38  = keys__payload[40];
@@ -13685,7 +13795,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$39  = bag_last1;
     if (\$signal ) begin
       \$39  = bag_last0;
@@ -13695,7 +13805,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$40  = bag_last2;
     if (\$signal ) begin
       \$40  = bag_last1;
@@ -13705,7 +13815,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$41  = bag_last3;
     if (\$signal ) begin
       \$41  = bag_last2;
@@ -13715,7 +13825,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$42  = \$signal$38 ;
     if (\$signal ) begin
       \$42  = \$24 ;
@@ -13725,7 +13835,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$43  = \$signal$39 ;
     if (\$signal ) begin
       \$43  = \$25 ;
@@ -13735,7 +13845,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$44  = base0;
     if (\$signal ) begin
       \$44  = read__data[59:0];
@@ -13745,7 +13855,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$45  = product;
     if (\$signal ) begin
       \$45  = { 11'h000, \$26  };
@@ -13755,7 +13865,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$46  = base1;
     if (\$signal ) begin
       \$46  = base0;
@@ -13765,7 +13875,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$47  = ended;
     if (\$signal ) begin
       if (\$30 ) begin
@@ -13780,7 +13890,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$48  = unknown_table;
     if (\$signal ) begin
       if (\$30 ) begin
@@ -13795,7 +13905,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$49  = beyond_table;
     if (\$signal ) begin
       if (\$30 ) begin
@@ -13810,7 +13920,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$32  = \$33 ;
     if (\$signal ) begin
       \$32  = { \$27 [59:0], 4'h0 };
@@ -13820,7 +13930,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$34  = known;
     if (table_write) begin
       (* full_case = 32'd1 *)
@@ -14344,7 +14454,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$35  = valid;
     if (\$signal ) begin
       \$35  = { valid[2:1], \$22 , \$signal$17  };
@@ -14354,7 +14464,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$36  = \$signal$29 ;
     if (\$signal ) begin
       \$36  = keys__payload[31:0];
@@ -14363,8 +14473,8 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
       \$36  = 32'd0;
     end
   end
-  assign \port$4318$0  = \$31 ;
-  assign \port$4322$0  = \$33 ;
+  assign \port$4332$0  = \$31 ;
+  assign \port$4336$0  = \$33 ;
   assign output__valid = valid[3];
   assign \$31 [30] = bag_last3;
   assign \$31 [29:28] = 2'h3;
@@ -14372,12 +14482,12 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
 endmodule
 
 module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, moved, unknown_table, beyond_table, core_busy, \core_errors$141 , working_ready, working_full, room, cpl_entry, generation, working_enable, urgent, phase, status, abort, running, quiet
-, \port$2079$0 , \port$2080$0 , channel_idle, write_fault__known, \port$3628$0 , \port$3630$0 , enable, \port$3720$12 , \port$3722$0 , windows__0__pages, \port$3726$0 , \port$3728$12 , \port$3730$0 , windows__1__pages, \port$3734$0 , \port$3736$12 , \port$3738$0 , windows__2__pages, \port$3742$0 , \port$3744$12 , \port$3746$0 
-, windows__3__pages, \port$3750$0 , \port$3752$12 , \port$3754$0 , windows__4__pages, \port$3758$0 , \port$3760$12 , \port$3762$0 , windows__5__pages, \port$3766$0 , \port$3768$12 , \port$3770$0 , windows__6__pages, \port$3774$0 , \port$3776$12 , \port$3778$0 , windows__7__pages, \port$3782$0 , descriptors__valid, descriptors__payload, command
+, \port$2079$0 , \port$2080$0 , channel_idle, write_fault__known, \port$3642$0 , \port$3644$0 , enable, \port$3734$12 , \port$3736$0 , windows__0__pages, \port$3740$0 , \port$3742$12 , \port$3744$0 , windows__1__pages, \port$3748$0 , \port$3750$12 , \port$3752$0 , windows__2__pages, \port$3756$0 , \port$3758$12 , \port$3760$0 
+, windows__3__pages, \port$3764$0 , \port$3766$12 , \port$3768$0 , windows__4__pages, \port$3772$0 , \port$3774$12 , \port$3776$0 , windows__5__pages, \port$3780$0 , \port$3782$12 , \port$3784$0 , windows__6__pages, \port$3788$0 , \port$3790$12 , \port$3792$0 , windows__7__pages, \port$3796$0 , descriptors__valid, descriptors__payload, command
 , request__payload, descriptors__ready, waits, working, load, targets__0, targets__1, targets__2, working_start, \begin , command_write, request__valid, flush, summary_list, summary_push, summary_last, completed, lost, it, summary_bank, summary_held
 , completion_words__payload, completion_words__valid, read_fault__address, write_fault__kind, write_fault__address, summary_ready, words__ready, popular_words, listed, held, nonpopular_words, samples, popular_samples, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$32 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$32 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$33 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$33 = 0;
   input rst;
   wire rst;
   input [31:0] state_rows;
@@ -14433,76 +14543,76 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   wire channel_idle;
   input write_fault__known;
   wire write_fault__known;
-  input [31:0] \port$3628$0 ;
-  wire [31:0] \port$3628$0 ;
-  input [31:0] \port$3630$0 ;
-  wire [31:0] \port$3630$0 ;
+  input [31:0] \port$3642$0 ;
+  wire [31:0] \port$3642$0 ;
+  input [31:0] \port$3644$0 ;
+  wire [31:0] \port$3644$0 ;
   input enable;
   wire enable;
-  input [19:0] \port$3720$12 ;
-  wire [19:0] \port$3720$12 ;
-  input [31:0] \port$3722$0 ;
-  wire [31:0] \port$3722$0 ;
+  input [19:0] \port$3734$12 ;
+  wire [19:0] \port$3734$12 ;
+  input [31:0] \port$3736$0 ;
+  wire [31:0] \port$3736$0 ;
   input [31:0] windows__0__pages;
   wire [31:0] windows__0__pages;
-  input [1:0] \port$3726$0 ;
-  wire [1:0] \port$3726$0 ;
-  input [19:0] \port$3728$12 ;
-  wire [19:0] \port$3728$12 ;
-  input [31:0] \port$3730$0 ;
-  wire [31:0] \port$3730$0 ;
+  input [1:0] \port$3740$0 ;
+  wire [1:0] \port$3740$0 ;
+  input [19:0] \port$3742$12 ;
+  wire [19:0] \port$3742$12 ;
+  input [31:0] \port$3744$0 ;
+  wire [31:0] \port$3744$0 ;
   input [31:0] windows__1__pages;
   wire [31:0] windows__1__pages;
-  input [1:0] \port$3734$0 ;
-  wire [1:0] \port$3734$0 ;
-  input [19:0] \port$3736$12 ;
-  wire [19:0] \port$3736$12 ;
-  input [31:0] \port$3738$0 ;
-  wire [31:0] \port$3738$0 ;
+  input [1:0] \port$3748$0 ;
+  wire [1:0] \port$3748$0 ;
+  input [19:0] \port$3750$12 ;
+  wire [19:0] \port$3750$12 ;
+  input [31:0] \port$3752$0 ;
+  wire [31:0] \port$3752$0 ;
   input [31:0] windows__2__pages;
   wire [31:0] windows__2__pages;
-  input [1:0] \port$3742$0 ;
-  wire [1:0] \port$3742$0 ;
-  input [19:0] \port$3744$12 ;
-  wire [19:0] \port$3744$12 ;
-  input [31:0] \port$3746$0 ;
-  wire [31:0] \port$3746$0 ;
+  input [1:0] \port$3756$0 ;
+  wire [1:0] \port$3756$0 ;
+  input [19:0] \port$3758$12 ;
+  wire [19:0] \port$3758$12 ;
+  input [31:0] \port$3760$0 ;
+  wire [31:0] \port$3760$0 ;
   input [31:0] windows__3__pages;
   wire [31:0] windows__3__pages;
-  input [1:0] \port$3750$0 ;
-  wire [1:0] \port$3750$0 ;
-  input [19:0] \port$3752$12 ;
-  wire [19:0] \port$3752$12 ;
-  input [31:0] \port$3754$0 ;
-  wire [31:0] \port$3754$0 ;
+  input [1:0] \port$3764$0 ;
+  wire [1:0] \port$3764$0 ;
+  input [19:0] \port$3766$12 ;
+  wire [19:0] \port$3766$12 ;
+  input [31:0] \port$3768$0 ;
+  wire [31:0] \port$3768$0 ;
   input [31:0] windows__4__pages;
   wire [31:0] windows__4__pages;
-  input [1:0] \port$3758$0 ;
-  wire [1:0] \port$3758$0 ;
-  input [19:0] \port$3760$12 ;
-  wire [19:0] \port$3760$12 ;
-  input [31:0] \port$3762$0 ;
-  wire [31:0] \port$3762$0 ;
+  input [1:0] \port$3772$0 ;
+  wire [1:0] \port$3772$0 ;
+  input [19:0] \port$3774$12 ;
+  wire [19:0] \port$3774$12 ;
+  input [31:0] \port$3776$0 ;
+  wire [31:0] \port$3776$0 ;
   input [31:0] windows__5__pages;
   wire [31:0] windows__5__pages;
-  input [1:0] \port$3766$0 ;
-  wire [1:0] \port$3766$0 ;
-  input [19:0] \port$3768$12 ;
-  wire [19:0] \port$3768$12 ;
-  input [31:0] \port$3770$0 ;
-  wire [31:0] \port$3770$0 ;
+  input [1:0] \port$3780$0 ;
+  wire [1:0] \port$3780$0 ;
+  input [19:0] \port$3782$12 ;
+  wire [19:0] \port$3782$12 ;
+  input [31:0] \port$3784$0 ;
+  wire [31:0] \port$3784$0 ;
   input [31:0] windows__6__pages;
   wire [31:0] windows__6__pages;
-  input [1:0] \port$3774$0 ;
-  wire [1:0] \port$3774$0 ;
-  input [19:0] \port$3776$12 ;
-  wire [19:0] \port$3776$12 ;
-  input [31:0] \port$3778$0 ;
-  wire [31:0] \port$3778$0 ;
+  input [1:0] \port$3788$0 ;
+  wire [1:0] \port$3788$0 ;
+  input [19:0] \port$3790$12 ;
+  wire [19:0] \port$3790$12 ;
+  input [31:0] \port$3792$0 ;
+  wire [31:0] \port$3792$0 ;
   input [31:0] windows__7__pages;
   wire [31:0] windows__7__pages;
-  input [1:0] \port$3782$0 ;
-  wire [1:0] \port$3782$0 ;
+  input [1:0] \port$3796$0 ;
+  wire [1:0] \port$3796$0 ;
   input descriptors__valid;
   wire descriptors__valid;
   input [511:0] descriptors__payload;
@@ -14797,7 +14907,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   assign \$50  = summary_held ? 10'h200 : 10'h000;
   assign \$51  = it[383:320] + \$50 ;
   assign \$52  = summary_bank == 3'h7;
-  assign \$53  = { \port$3630$0 , \port$3628$0  } + { cpl_entry, 6'h00 };
+  assign \$53  = { \port$3644$0 , \port$3642$0  } + { cpl_entry, 6'h00 };
   assign \$54  = ~ writing_fault;
   assign quiet = ! fsm_state;
   assign \$55  = fsm_state == 1'h1;
@@ -14907,30 +15017,30 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     .clk(clk),
     .descriptor(it),
     .done(\done$149 ),
-    .\port$3720$12 (\port$3720$12 ),
-    .\port$3722$0 (\port$3722$0 ),
-    .\port$3726$0 (\port$3726$0 ),
-    .\port$3728$12 (\port$3728$12 ),
-    .\port$3730$0 (\port$3730$0 ),
-    .\port$3734$0 (\port$3734$0 ),
-    .\port$3736$12 (\port$3736$12 ),
-    .\port$3738$0 (\port$3738$0 ),
-    .\port$3742$0 (\port$3742$0 ),
-    .\port$3744$12 (\port$3744$12 ),
-    .\port$3746$0 (\port$3746$0 ),
-    .\port$3750$0 (\port$3750$0 ),
-    .\port$3752$12 (\port$3752$12 ),
-    .\port$3754$0 (\port$3754$0 ),
-    .\port$3758$0 (\port$3758$0 ),
-    .\port$3760$12 (\port$3760$12 ),
-    .\port$3762$0 (\port$3762$0 ),
-    .\port$3766$0 (\port$3766$0 ),
-    .\port$3768$12 (\port$3768$12 ),
-    .\port$3770$0 (\port$3770$0 ),
-    .\port$3774$0 (\port$3774$0 ),
-    .\port$3776$12 (\port$3776$12 ),
-    .\port$3778$0 (\port$3778$0 ),
-    .\port$3782$0 (\port$3782$0 ),
+    .\port$3734$12 (\port$3734$12 ),
+    .\port$3736$0 (\port$3736$0 ),
+    .\port$3740$0 (\port$3740$0 ),
+    .\port$3742$12 (\port$3742$12 ),
+    .\port$3744$0 (\port$3744$0 ),
+    .\port$3748$0 (\port$3748$0 ),
+    .\port$3750$12 (\port$3750$12 ),
+    .\port$3752$0 (\port$3752$0 ),
+    .\port$3756$0 (\port$3756$0 ),
+    .\port$3758$12 (\port$3758$12 ),
+    .\port$3760$0 (\port$3760$0 ),
+    .\port$3764$0 (\port$3764$0 ),
+    .\port$3766$12 (\port$3766$12 ),
+    .\port$3768$0 (\port$3768$0 ),
+    .\port$3772$0 (\port$3772$0 ),
+    .\port$3774$12 (\port$3774$12 ),
+    .\port$3776$0 (\port$3776$0 ),
+    .\port$3780$0 (\port$3780$0 ),
+    .\port$3782$12 (\port$3782$12 ),
+    .\port$3784$0 (\port$3784$0 ),
+    .\port$3788$0 (\port$3788$0 ),
+    .\port$3790$12 (\port$3790$12 ),
+    .\port$3792$0 (\port$3792$0 ),
+    .\port$3796$0 (\port$3796$0 ),
     .rst(rst),
     .start(start),
     .state_rows(state_rows),
@@ -14956,7 +15066,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     .words__valid(completion_words__valid)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     command = 8'h00;
     casez (it[7:0])
       8'h05:
@@ -14968,7 +15078,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     descriptors__ready = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -14976,7 +15086,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     waits = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -14984,7 +15094,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     start = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -14994,7 +15104,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     working = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -15026,7 +15136,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     load = 3'h0;
     casez (fsm_state)
       4'h0:
@@ -15065,7 +15175,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     targets__0 = 64'h0000000000000000;
     casez (fsm_state)
       4'h0:
@@ -15081,7 +15191,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     targets__1 = 64'h0000000000000000;
     casez (fsm_state)
       4'h0:
@@ -15097,7 +15207,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     targets__2 = 64'h0000000000000000;
     casez (fsm_state)
       4'h0:
@@ -15136,7 +15246,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     working_start = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -15152,7 +15262,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \begin  = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -15170,7 +15280,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     command_write = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -15188,7 +15298,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     request__valid = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -15208,7 +15318,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     flush = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -15232,7 +15342,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     summary_list = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -15262,7 +15372,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     summary_push = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -15292,7 +15402,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     summary_last = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -15322,7 +15432,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \start$134  = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -15356,7 +15466,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     completed = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -15394,7 +15504,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     lost = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -15432,7 +15542,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$127  = cycles;
     if (running) begin
       \$127  = \$69 [31:0];
@@ -15446,7 +15556,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$128  = \$signal ;
     if (working) begin
       \$128  = \$71 ;
@@ -15460,7 +15570,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$129  = core_errors;
     if (working) begin
       \$129  = \$72 ;
@@ -15474,7 +15584,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$130  = \$signal$85 ;
     if (working) begin
       if (\$75 ) begin
@@ -15493,7 +15603,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$131  = fault_address;
     if (working) begin
       if (\$75 ) begin
@@ -15512,7 +15622,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$132  = it;
     casez (fsm_state)
       4'h0:
@@ -15523,7 +15633,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$133  = refused;
     casez (fsm_state)
       4'h0:
@@ -15540,7 +15650,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$134  = writing_fault;
     casez (fsm_state)
       4'h0:
@@ -15579,7 +15689,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$135  = began;
     casez (fsm_state)
       4'h0:
@@ -15600,7 +15710,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$136  = \$signal$111 ;
     casez (fsm_state)
       4'h0:
@@ -15643,7 +15753,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$137  = fsm_state;
     casez (fsm_state)
       4'h0:
@@ -15729,7 +15839,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$138  = \wait ;
     casez (fsm_state)
       4'h0:
@@ -15793,7 +15903,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$139  = summary_bank;
     casez (fsm_state)
       4'h0:
@@ -15830,7 +15940,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$140  = summary_held;
     casez (fsm_state)
       4'h0:
@@ -15901,78 +16011,78 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   assign \$4  = it[9];
 endmodule
 
-module hotline_sequencer_decoder(rst, state_rows, \port$3720$12 , \port$3722$0 , windows__0__pages, \port$3726$0 , \port$3728$12 , \port$3730$0 , windows__1__pages, \port$3734$0 , \port$3736$12 , \port$3738$0 , windows__2__pages, \port$3742$0 , \port$3744$12 , \port$3746$0 , windows__3__pages, \port$3750$0 , \port$3752$12 , \port$3754$0 , windows__4__pages
-, \port$3758$0 , \port$3760$12 , \port$3762$0 , windows__5__pages, \port$3766$0 , \port$3768$12 , \port$3770$0 , windows__6__pages, \port$3774$0 , \port$3776$12 , \port$3778$0 , windows__7__pages, \port$3782$0 , start, descriptor, done, status, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$33 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$33 = 0;
+module hotline_sequencer_decoder(rst, state_rows, \port$3734$12 , \port$3736$0 , windows__0__pages, \port$3740$0 , \port$3742$12 , \port$3744$0 , windows__1__pages, \port$3748$0 , \port$3750$12 , \port$3752$0 , windows__2__pages, \port$3756$0 , \port$3758$12 , \port$3760$0 , windows__3__pages, \port$3764$0 , \port$3766$12 , \port$3768$0 , windows__4__pages
+, \port$3772$0 , \port$3774$12 , \port$3776$0 , windows__5__pages, \port$3780$0 , \port$3782$12 , \port$3784$0 , windows__6__pages, \port$3788$0 , \port$3790$12 , \port$3792$0 , windows__7__pages, \port$3796$0 , start, descriptor, done, status, clk);
+  reg \$auto$verilog_backend.cc:2505:dump_module$34 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$34 = 0;
   input rst;
   wire rst;
   input [31:0] state_rows;
   wire [31:0] state_rows;
-  input [19:0] \port$3720$12 ;
-  wire [19:0] \port$3720$12 ;
-  input [31:0] \port$3722$0 ;
-  wire [31:0] \port$3722$0 ;
+  input [19:0] \port$3734$12 ;
+  wire [19:0] \port$3734$12 ;
+  input [31:0] \port$3736$0 ;
+  wire [31:0] \port$3736$0 ;
   input [31:0] windows__0__pages;
   wire [31:0] windows__0__pages;
-  input [1:0] \port$3726$0 ;
-  wire [1:0] \port$3726$0 ;
-  input [19:0] \port$3728$12 ;
-  wire [19:0] \port$3728$12 ;
-  input [31:0] \port$3730$0 ;
-  wire [31:0] \port$3730$0 ;
+  input [1:0] \port$3740$0 ;
+  wire [1:0] \port$3740$0 ;
+  input [19:0] \port$3742$12 ;
+  wire [19:0] \port$3742$12 ;
+  input [31:0] \port$3744$0 ;
+  wire [31:0] \port$3744$0 ;
   input [31:0] windows__1__pages;
   wire [31:0] windows__1__pages;
-  input [1:0] \port$3734$0 ;
-  wire [1:0] \port$3734$0 ;
-  input [19:0] \port$3736$12 ;
-  wire [19:0] \port$3736$12 ;
-  input [31:0] \port$3738$0 ;
-  wire [31:0] \port$3738$0 ;
+  input [1:0] \port$3748$0 ;
+  wire [1:0] \port$3748$0 ;
+  input [19:0] \port$3750$12 ;
+  wire [19:0] \port$3750$12 ;
+  input [31:0] \port$3752$0 ;
+  wire [31:0] \port$3752$0 ;
   input [31:0] windows__2__pages;
   wire [31:0] windows__2__pages;
-  input [1:0] \port$3742$0 ;
-  wire [1:0] \port$3742$0 ;
-  input [19:0] \port$3744$12 ;
-  wire [19:0] \port$3744$12 ;
-  input [31:0] \port$3746$0 ;
-  wire [31:0] \port$3746$0 ;
+  input [1:0] \port$3756$0 ;
+  wire [1:0] \port$3756$0 ;
+  input [19:0] \port$3758$12 ;
+  wire [19:0] \port$3758$12 ;
+  input [31:0] \port$3760$0 ;
+  wire [31:0] \port$3760$0 ;
   input [31:0] windows__3__pages;
   wire [31:0] windows__3__pages;
-  input [1:0] \port$3750$0 ;
-  wire [1:0] \port$3750$0 ;
-  input [19:0] \port$3752$12 ;
-  wire [19:0] \port$3752$12 ;
-  input [31:0] \port$3754$0 ;
-  wire [31:0] \port$3754$0 ;
+  input [1:0] \port$3764$0 ;
+  wire [1:0] \port$3764$0 ;
+  input [19:0] \port$3766$12 ;
+  wire [19:0] \port$3766$12 ;
+  input [31:0] \port$3768$0 ;
+  wire [31:0] \port$3768$0 ;
   input [31:0] windows__4__pages;
   wire [31:0] windows__4__pages;
-  input [1:0] \port$3758$0 ;
-  wire [1:0] \port$3758$0 ;
-  input [19:0] \port$3760$12 ;
-  wire [19:0] \port$3760$12 ;
-  input [31:0] \port$3762$0 ;
-  wire [31:0] \port$3762$0 ;
+  input [1:0] \port$3772$0 ;
+  wire [1:0] \port$3772$0 ;
+  input [19:0] \port$3774$12 ;
+  wire [19:0] \port$3774$12 ;
+  input [31:0] \port$3776$0 ;
+  wire [31:0] \port$3776$0 ;
   input [31:0] windows__5__pages;
   wire [31:0] windows__5__pages;
-  input [1:0] \port$3766$0 ;
-  wire [1:0] \port$3766$0 ;
-  input [19:0] \port$3768$12 ;
-  wire [19:0] \port$3768$12 ;
-  input [31:0] \port$3770$0 ;
-  wire [31:0] \port$3770$0 ;
+  input [1:0] \port$3780$0 ;
+  wire [1:0] \port$3780$0 ;
+  input [19:0] \port$3782$12 ;
+  wire [19:0] \port$3782$12 ;
+  input [31:0] \port$3784$0 ;
+  wire [31:0] \port$3784$0 ;
   input [31:0] windows__6__pages;
   wire [31:0] windows__6__pages;
-  input [1:0] \port$3774$0 ;
-  wire [1:0] \port$3774$0 ;
-  input [19:0] \port$3776$12 ;
-  wire [19:0] \port$3776$12 ;
-  input [31:0] \port$3778$0 ;
-  wire [31:0] \port$3778$0 ;
+  input [1:0] \port$3788$0 ;
+  wire [1:0] \port$3788$0 ;
+  input [19:0] \port$3790$12 ;
+  wire [19:0] \port$3790$12 ;
+  input [31:0] \port$3792$0 ;
+  wire [31:0] \port$3792$0 ;
   input [31:0] windows__7__pages;
   wire [31:0] windows__7__pages;
-  input [1:0] \port$3782$0 ;
-  wire [1:0] \port$3782$0 ;
+  input [1:0] \port$3796$0 ;
+  wire [1:0] \port$3796$0 ;
   input start;
   wire start;
   input [511:0] descriptor;
@@ -16400,30 +16510,30 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3720$12 , \port$3722$0 ,
   hotline_sequencer_decoder_check check (
     .\inside (\inside ),
     .page(page),
-    .\port$3720$12 (\port$3720$12 ),
-    .\port$3722$0 (\port$3722$0 ),
-    .\port$3726$0 (\port$3726$0 ),
-    .\port$3728$12 (\port$3728$12 ),
-    .\port$3730$0 (\port$3730$0 ),
-    .\port$3734$0 (\port$3734$0 ),
-    .\port$3736$12 (\port$3736$12 ),
-    .\port$3738$0 (\port$3738$0 ),
-    .\port$3742$0 (\port$3742$0 ),
-    .\port$3744$12 (\port$3744$12 ),
-    .\port$3746$0 (\port$3746$0 ),
-    .\port$3750$0 (\port$3750$0 ),
-    .\port$3752$12 (\port$3752$12 ),
-    .\port$3754$0 (\port$3754$0 ),
-    .\port$3758$0 (\port$3758$0 ),
-    .\port$3760$12 (\port$3760$12 ),
-    .\port$3762$0 (\port$3762$0 ),
-    .\port$3766$0 (\port$3766$0 ),
-    .\port$3768$12 (\port$3768$12 ),
-    .\port$3770$0 (\port$3770$0 ),
-    .\port$3774$0 (\port$3774$0 ),
-    .\port$3776$12 (\port$3776$12 ),
-    .\port$3778$0 (\port$3778$0 ),
-    .\port$3782$0 (\port$3782$0 ),
+    .\port$3734$12 (\port$3734$12 ),
+    .\port$3736$0 (\port$3736$0 ),
+    .\port$3740$0 (\port$3740$0 ),
+    .\port$3742$12 (\port$3742$12 ),
+    .\port$3744$0 (\port$3744$0 ),
+    .\port$3748$0 (\port$3748$0 ),
+    .\port$3750$12 (\port$3750$12 ),
+    .\port$3752$0 (\port$3752$0 ),
+    .\port$3756$0 (\port$3756$0 ),
+    .\port$3758$12 (\port$3758$12 ),
+    .\port$3760$0 (\port$3760$0 ),
+    .\port$3764$0 (\port$3764$0 ),
+    .\port$3766$12 (\port$3766$12 ),
+    .\port$3768$0 (\port$3768$0 ),
+    .\port$3772$0 (\port$3772$0 ),
+    .\port$3774$12 (\port$3774$12 ),
+    .\port$3776$0 (\port$3776$0 ),
+    .\port$3780$0 (\port$3780$0 ),
+    .\port$3782$12 (\port$3782$12 ),
+    .\port$3784$0 (\port$3784$0 ),
+    .\port$3788$0 (\port$3788$0 ),
+    .\port$3790$12 (\port$3790$12 ),
+    .\port$3792$0 (\port$3792$0 ),
+    .\port$3796$0 (\port$3796$0 ),
     .windows__0__pages(windows__0__pages),
     .windows__1__pages(windows__1__pages),
     .windows__2__pages(windows__2__pages),
@@ -16435,7 +16545,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3720$12 , \port$3722$0 ,
     .write(write)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     known = 1'h0;
     casez (descriptor[7:0])
       8'h01:
@@ -16455,7 +16565,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3720$12 , \port$3722$0 ,
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     allowed = 8'h00;
     casez (descriptor[7:0])
       8'h01:
@@ -16475,7 +16585,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3720$12 , \port$3722$0 ,
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$signal  = 1'h0;
     casez (slot)
       3'h0:
@@ -16489,7 +16599,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3720$12 , \port$3722$0 ,
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     write = 1'h0;
     casez (slot)
       3'h0:
@@ -16503,7 +16613,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3720$12 , \port$3722$0 ,
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$signal$75  = 64'h0000000000000000;
     casez (slot)
       3'h0:
@@ -16517,7 +16627,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3720$12 , \port$3722$0 ,
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     length = 40'h0000000000;
     casez (slot)
       3'h0:
@@ -16531,21 +16641,21 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3720$12 , \port$3722$0 ,
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$196  = \$165 [64:0];
     if (rst) begin
       \$196  = 65'h00000000000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$197  = \$166 ;
     if (rst) begin
       \$197  = 52'h0000000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$198  = 1'h0;
     casez (fsm_state)
       3'h0:
@@ -16581,7 +16691,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3720$12 , \port$3722$0 ,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$199  = slot;
     casez (fsm_state)
       3'h0:
@@ -16604,7 +16714,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3720$12 , \port$3722$0 ,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$200  = end_of_it;
     casez (fsm_state)
       3'h0:
@@ -16630,7 +16740,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3720$12 , \port$3722$0 ,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$201  = remainder;
     casez (fsm_state)
       3'h0:
@@ -16648,7 +16758,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3720$12 , \port$3722$0 ,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$202  = bits;
     casez (fsm_state)
       3'h0:
@@ -16661,7 +16771,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3720$12 , \port$3722$0 ,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$203  = left;
     casez (fsm_state)
       3'h0:
@@ -16674,7 +16784,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3720$12 , \port$3722$0 ,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$204  = fsm_state;
     casez (fsm_state)
       3'h0:
@@ -16718,7 +16828,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3720$12 , \port$3722$0 ,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$205  = status;
     casez (fsm_state)
       3'h0:
@@ -16797,72 +16907,72 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3720$12 , \port$3722$0 ,
   assign \$147  = descriptor[11];
 endmodule
 
-module hotline_sequencer_decoder_check(\port$3720$12 , \port$3722$0 , windows__0__pages, \port$3726$0 , \port$3728$12 , \port$3730$0 , windows__1__pages, \port$3734$0 , \port$3736$12 , \port$3738$0 , windows__2__pages, \port$3742$0 , \port$3744$12 , \port$3746$0 , windows__3__pages, \port$3750$0 , \port$3752$12 , \port$3754$0 , windows__4__pages, \port$3758$0 , \port$3760$12 
-, \port$3762$0 , windows__5__pages, \port$3766$0 , \port$3768$12 , \port$3770$0 , windows__6__pages, \port$3774$0 , \port$3776$12 , \port$3778$0 , windows__7__pages, \port$3782$0 , write, page, \inside );
-  input [19:0] \port$3720$12 ;
-  wire [19:0] \port$3720$12 ;
-  input [31:0] \port$3722$0 ;
-  wire [31:0] \port$3722$0 ;
+module hotline_sequencer_decoder_check(\port$3734$12 , \port$3736$0 , windows__0__pages, \port$3740$0 , \port$3742$12 , \port$3744$0 , windows__1__pages, \port$3748$0 , \port$3750$12 , \port$3752$0 , windows__2__pages, \port$3756$0 , \port$3758$12 , \port$3760$0 , windows__3__pages, \port$3764$0 , \port$3766$12 , \port$3768$0 , windows__4__pages, \port$3772$0 , \port$3774$12 
+, \port$3776$0 , windows__5__pages, \port$3780$0 , \port$3782$12 , \port$3784$0 , windows__6__pages, \port$3788$0 , \port$3790$12 , \port$3792$0 , windows__7__pages, \port$3796$0 , write, page, \inside );
+  input [19:0] \port$3734$12 ;
+  wire [19:0] \port$3734$12 ;
+  input [31:0] \port$3736$0 ;
+  wire [31:0] \port$3736$0 ;
   input [31:0] windows__0__pages;
   wire [31:0] windows__0__pages;
-  input [1:0] \port$3726$0 ;
-  wire [1:0] \port$3726$0 ;
-  input [19:0] \port$3728$12 ;
-  wire [19:0] \port$3728$12 ;
-  input [31:0] \port$3730$0 ;
-  wire [31:0] \port$3730$0 ;
+  input [1:0] \port$3740$0 ;
+  wire [1:0] \port$3740$0 ;
+  input [19:0] \port$3742$12 ;
+  wire [19:0] \port$3742$12 ;
+  input [31:0] \port$3744$0 ;
+  wire [31:0] \port$3744$0 ;
   input [31:0] windows__1__pages;
   wire [31:0] windows__1__pages;
-  input [1:0] \port$3734$0 ;
-  wire [1:0] \port$3734$0 ;
-  input [19:0] \port$3736$12 ;
-  wire [19:0] \port$3736$12 ;
-  input [31:0] \port$3738$0 ;
-  wire [31:0] \port$3738$0 ;
+  input [1:0] \port$3748$0 ;
+  wire [1:0] \port$3748$0 ;
+  input [19:0] \port$3750$12 ;
+  wire [19:0] \port$3750$12 ;
+  input [31:0] \port$3752$0 ;
+  wire [31:0] \port$3752$0 ;
   input [31:0] windows__2__pages;
   wire [31:0] windows__2__pages;
-  input [1:0] \port$3742$0 ;
-  wire [1:0] \port$3742$0 ;
-  input [19:0] \port$3744$12 ;
-  wire [19:0] \port$3744$12 ;
-  input [31:0] \port$3746$0 ;
-  wire [31:0] \port$3746$0 ;
+  input [1:0] \port$3756$0 ;
+  wire [1:0] \port$3756$0 ;
+  input [19:0] \port$3758$12 ;
+  wire [19:0] \port$3758$12 ;
+  input [31:0] \port$3760$0 ;
+  wire [31:0] \port$3760$0 ;
   input [31:0] windows__3__pages;
   wire [31:0] windows__3__pages;
-  input [1:0] \port$3750$0 ;
-  wire [1:0] \port$3750$0 ;
-  input [19:0] \port$3752$12 ;
-  wire [19:0] \port$3752$12 ;
-  input [31:0] \port$3754$0 ;
-  wire [31:0] \port$3754$0 ;
+  input [1:0] \port$3764$0 ;
+  wire [1:0] \port$3764$0 ;
+  input [19:0] \port$3766$12 ;
+  wire [19:0] \port$3766$12 ;
+  input [31:0] \port$3768$0 ;
+  wire [31:0] \port$3768$0 ;
   input [31:0] windows__4__pages;
   wire [31:0] windows__4__pages;
-  input [1:0] \port$3758$0 ;
-  wire [1:0] \port$3758$0 ;
-  input [19:0] \port$3760$12 ;
-  wire [19:0] \port$3760$12 ;
-  input [31:0] \port$3762$0 ;
-  wire [31:0] \port$3762$0 ;
+  input [1:0] \port$3772$0 ;
+  wire [1:0] \port$3772$0 ;
+  input [19:0] \port$3774$12 ;
+  wire [19:0] \port$3774$12 ;
+  input [31:0] \port$3776$0 ;
+  wire [31:0] \port$3776$0 ;
   input [31:0] windows__5__pages;
   wire [31:0] windows__5__pages;
-  input [1:0] \port$3766$0 ;
-  wire [1:0] \port$3766$0 ;
-  input [19:0] \port$3768$12 ;
-  wire [19:0] \port$3768$12 ;
-  input [31:0] \port$3770$0 ;
-  wire [31:0] \port$3770$0 ;
+  input [1:0] \port$3780$0 ;
+  wire [1:0] \port$3780$0 ;
+  input [19:0] \port$3782$12 ;
+  wire [19:0] \port$3782$12 ;
+  input [31:0] \port$3784$0 ;
+  wire [31:0] \port$3784$0 ;
   input [31:0] windows__6__pages;
   wire [31:0] windows__6__pages;
-  input [1:0] \port$3774$0 ;
-  wire [1:0] \port$3774$0 ;
-  input [19:0] \port$3776$12 ;
-  wire [19:0] \port$3776$12 ;
-  input [31:0] \port$3778$0 ;
-  wire [31:0] \port$3778$0 ;
+  input [1:0] \port$3788$0 ;
+  wire [1:0] \port$3788$0 ;
+  input [19:0] \port$3790$12 ;
+  wire [19:0] \port$3790$12 ;
+  input [31:0] \port$3792$0 ;
+  wire [31:0] \port$3792$0 ;
   input [31:0] windows__7__pages;
   wire [31:0] windows__7__pages;
-  input [1:0] \port$3782$0 ;
-  wire [1:0] \port$3782$0 ;
+  input [1:0] \port$3796$0 ;
+  wire [1:0] \port$3796$0 ;
   input write;
   wire write;
   input [51:0] page;
@@ -16917,50 +17027,50 @@ module hotline_sequencer_decoder_check(\port$3720$12 , \port$3722$0 , windows__0
   wire [52:0] beyond5;
   wire [52:0] beyond6;
   wire [52:0] beyond7;
-  assign beyond0 = page - { \port$3722$0 , \port$3720$12  };
-  assign beyond1 = page - { \port$3730$0 , \port$3728$12  };
-  assign beyond2 = page - { \port$3738$0 , \port$3736$12  };
-  assign beyond3 = page - { \port$3746$0 , \port$3744$12  };
-  assign beyond4 = page - { \port$3754$0 , \port$3752$12  };
-  assign beyond5 = page - { \port$3762$0 , \port$3760$12  };
-  assign beyond6 = page - { \port$3770$0 , \port$3768$12  };
-  assign beyond7 = page - { \port$3778$0 , \port$3776$12  };
-  assign \$1  = write ? \port$3726$0 [1] : \port$3726$0 [0];
+  assign beyond0 = page - { \port$3736$0 , \port$3734$12  };
+  assign beyond1 = page - { \port$3744$0 , \port$3742$12  };
+  assign beyond2 = page - { \port$3752$0 , \port$3750$12  };
+  assign beyond3 = page - { \port$3760$0 , \port$3758$12  };
+  assign beyond4 = page - { \port$3768$0 , \port$3766$12  };
+  assign beyond5 = page - { \port$3776$0 , \port$3774$12  };
+  assign beyond6 = page - { \port$3784$0 , \port$3782$12  };
+  assign beyond7 = page - { \port$3792$0 , \port$3790$12  };
+  assign \$1  = write ? \port$3740$0 [1] : \port$3740$0 [0];
   assign \$2  = ~ beyond0[52];
   assign \$3  = \$1  & \$2 ;
   assign \$4  = beyond0[51:0] < windows__0__pages;
   assign \$5  = \$3  & \$4 ;
-  assign \$6  = write ? \port$3734$0 [1] : \port$3734$0 [0];
+  assign \$6  = write ? \port$3748$0 [1] : \port$3748$0 [0];
   assign \$7  = ~ beyond1[52];
   assign \$8  = \$6  & \$7 ;
   assign \$9  = beyond1[51:0] < windows__1__pages;
   assign \$10  = \$8  & \$9 ;
-  assign \$11  = write ? \port$3742$0 [1] : \port$3742$0 [0];
+  assign \$11  = write ? \port$3756$0 [1] : \port$3756$0 [0];
   assign \$12  = ~ beyond2[52];
   assign \$13  = \$11  & \$12 ;
   assign \$14  = beyond2[51:0] < windows__2__pages;
   assign \$15  = \$13  & \$14 ;
-  assign \$16  = write ? \port$3750$0 [1] : \port$3750$0 [0];
+  assign \$16  = write ? \port$3764$0 [1] : \port$3764$0 [0];
   assign \$17  = ~ beyond3[52];
   assign \$18  = \$16  & \$17 ;
   assign \$19  = beyond3[51:0] < windows__3__pages;
   assign \$20  = \$18  & \$19 ;
-  assign \$21  = write ? \port$3758$0 [1] : \port$3758$0 [0];
+  assign \$21  = write ? \port$3772$0 [1] : \port$3772$0 [0];
   assign \$22  = ~ beyond4[52];
   assign \$23  = \$21  & \$22 ;
   assign \$24  = beyond4[51:0] < windows__4__pages;
   assign \$25  = \$23  & \$24 ;
-  assign \$26  = write ? \port$3766$0 [1] : \port$3766$0 [0];
+  assign \$26  = write ? \port$3780$0 [1] : \port$3780$0 [0];
   assign \$27  = ~ beyond5[52];
   assign \$28  = \$26  & \$27 ;
   assign \$29  = beyond5[51:0] < windows__5__pages;
   assign \$30  = \$28  & \$29 ;
-  assign \$31  = write ? \port$3774$0 [1] : \port$3774$0 [0];
+  assign \$31  = write ? \port$3788$0 [1] : \port$3788$0 [0];
   assign \$32  = ~ beyond6[52];
   assign \$33  = \$31  & \$32 ;
   assign \$34  = beyond6[51:0] < windows__6__pages;
   assign \$35  = \$33  & \$34 ;
-  assign \$36  = write ? \port$3782$0 [1] : \port$3782$0 [0];
+  assign \$36  = write ? \port$3796$0 [1] : \port$3796$0 [0];
   assign \$37  = ~ beyond7[52];
   assign \$38  = \$36  & \$37 ;
   assign \$39  = beyond7[51:0] < windows__7__pages;
@@ -16969,8 +17079,8 @@ module hotline_sequencer_decoder_check(\port$3720$12 , \port$3722$0 , windows__0
 endmodule
 
 module hotline_sequencer_writer(rst, channel_idle, completion, start, words__payload, words__valid, done, words__ready, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$34 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$34 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$35 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$35 = 0;
   input rst;
   wire rst;
   input channel_idle;
@@ -17022,7 +17132,7 @@ module hotline_sequencer_writer(rst, channel_idle, completion, start, words__pay
   always @(posedge clk)
     fsm_state <= \$12 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
     words__valid = 1'h0;
     casez (fsm_state)
       2'h0:
@@ -17032,7 +17142,7 @@ module hotline_sequencer_writer(rst, channel_idle, completion, start, words__pay
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
     done = 1'h0;
     casez (fsm_state)
       2'h0:
@@ -17047,7 +17157,7 @@ module hotline_sequencer_writer(rst, channel_idle, completion, start, words__pay
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
     \$10  = place;
     casez (fsm_state)
       2'h0:
@@ -17062,7 +17172,7 @@ module hotline_sequencer_writer(rst, channel_idle, completion, start, words__pay
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
     \$11  = settle;
     casez (fsm_state)
       2'h0:
@@ -17079,7 +17189,7 @@ module hotline_sequencer_writer(rst, channel_idle, completion, start, words__pay
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
     \$12  = fsm_state;
     casez (fsm_state)
       2'h0:
@@ -17110,8 +17220,8 @@ endmodule
 module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arprot, bus__arvalid, bus__rready, clk, rst, lower__awready, lower__wready, lower__bresp, lower__bvalid, lower__arready, lower__rdata, lower__rresp, lower__rvalid, bus__awready
 , bus__wready, lower__awvalid, lower__wvalid, lower__bready, upper__awvalid, upper__wvalid, upper__bready, bus__arready, lower__arvalid, lower__rready, upper__arvalid, upper__rready, lower_busy, upper__awready, upper__wready, upper__arready, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp
 , lower__awaddr, lower__awprot, lower__wdata, lower__wstrb, lower__araddr, lower__arprot, upper__bvalid, upper__bresp, upper__rvalid, upper__rdata, upper__rresp, bus__awaddr);
-  reg \$auto$verilog_backend.cc:2505:dump_module$35 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$35 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$36 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$36 = 0;
   input [2:0] bus__awprot;
   wire [2:0] bus__awprot;
   input bus__awvalid;
@@ -17344,7 +17454,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
   always @(posedge clk)
     lower__wdata <= \$30 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$32  = \$signal$3 ;
     if (\$16 ) begin
       \$32  = 1'h1;
@@ -17357,7 +17467,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$33  = \$signal$12 ;
     if (write_0) begin
       \$33  = \$17 ;
@@ -17373,7 +17483,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$34  = data_sent;
     if (write_0) begin
       \$34  = \$18 ;
@@ -17389,7 +17499,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$35  = lower__araddr;
     if (\$22 ) begin
       \$35  = bus__araddr[11:0];
@@ -17399,7 +17509,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$36  = read_upper;
     if (\$22 ) begin
       \$36  = bus__araddr[12];
@@ -17409,7 +17519,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$37  = lower__arprot;
     if (\$22 ) begin
       \$37  = bus__arprot;
@@ -17419,7 +17529,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$38  = \$signal$36 ;
     if (\$22 ) begin
       \$38  = 1'h1;
@@ -17432,7 +17542,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$39  = \$signal$44 ;
     if (read_0) begin
       \$39  = \$23 ;
@@ -17448,7 +17558,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     bus__bvalid = 1'h0;
     if (write_0) begin
       bus__bvalid = lower__bvalid;
@@ -17458,7 +17568,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     bus__bresp = 2'h0;
     if (write_0) begin
       bus__bresp = lower__bresp;
@@ -17468,7 +17578,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     bus__rvalid = 1'h0;
     if (read_0) begin
       bus__rvalid = lower__rvalid;
@@ -17478,7 +17588,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     bus__rdata = 32'd0;
     if (read_0) begin
       bus__rdata = lower__rdata;
@@ -17488,7 +17598,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     bus__rresp = 2'h0;
     if (read_0) begin
       bus__rresp = lower__rresp;
@@ -17498,7 +17608,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$26  = lower__awaddr;
     if (\$15 ) begin
       \$26  = bus__awaddr[11:0];
@@ -17508,7 +17618,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$27  = to_upper;
     if (\$15 ) begin
       \$27  = bus__awaddr[12];
@@ -17518,7 +17628,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$28  = lower__awprot;
     if (\$15 ) begin
       \$28  = bus__awprot;
@@ -17528,7 +17638,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$29  = \$signal ;
     if (\$15 ) begin
       \$29  = 1'h1;
@@ -17541,7 +17651,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$30  = lower__wdata;
     if (\$16 ) begin
       \$30  = bus__wdata;
@@ -17551,7 +17661,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$31  = lower__wstrb;
     if (\$16 ) begin
       \$31  = bus__wstrb;
@@ -17568,8 +17678,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
 , command, command_write, working_start, working_enable, list_bank, list_held, list_number, verdicts_ready, shell_clk, clk, rst, irq, s_axil_awready, s_axil_wready, s_axil_bresp, s_axil_bvalid, s_axil_arready, s_axil_rdata, s_axil_rresp, s_axil_rvalid, s_axis_lookup_tready
 , m_axis_popular_tdata, m_axis_popular_tlast, m_axis_popular_tvalid, m_axis_popular_tkeep, m_axis_nonpopular_tdata, m_axis_nonpopular_tlast, m_axis_nonpopular_tvalid, m_axis_nonpopular_tkeep, s_axis_state_tready, m_axis_state_tdata, m_axis_state_tlast, m_axis_state_tvalid, busy, command_done, finished, errors, index_bits, working_ready, working_full, list_count, list_key
 , verdicts_payload, verdicts_valid, s_axil_awaddr);
-  reg \$auto$verilog_backend.cc:2505:dump_module$36 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$36 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$37 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$37 = 0;
   input [2:0] s_axil_awprot;
   wire [2:0] s_axil_awprot;
   input s_axil_awvalid;
@@ -19717,7 +19827,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .output__valid(verdicts__valid)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     (* full_case = 32'd1 *)
     casez (list_bank)
       3'h0:
@@ -19739,7 +19849,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     (* full_case = 32'd1 *)
     casez (read_bank)
       3'h0:
@@ -19761,7 +19871,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     (* full_case = 32'd1 *)
     if (selecting) begin
       state__payload = event__payload;
@@ -19770,7 +19880,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     (* full_case = 32'd1 *)
     if (selecting) begin
       state__valid = event__valid;
@@ -19779,14 +19889,14 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     event__ready = 1'h0;
     if (selecting) begin
       event__ready = m_axis_state_tready;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     dump__ready = 1'h0;
     (* full_case = 32'd1 *)
     if (selecting) begin
@@ -19795,63 +19905,63 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     \$136  = \$101 [3:0];
     if (rst) begin
       \$136  = 4'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     \$137  = \$109 [3:0];
     if (rst) begin
       \$137  = 4'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     \$138  = \$117 [3:0];
     if (rst) begin
       \$138  = 4'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     \$139  = \$125 [3:0];
     if (rst) begin
       \$139  = 4'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     \$140  = \$127 [15:0];
     if (rst) begin
       \$140  = 16'h0000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     \$141  = \$129 [15:0];
     if (rst) begin
       \$141  = 16'h0000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     \$142  = \$131 [15:0];
     if (rst) begin
       \$142  = 16'h0000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     \$143  = \$133 ;
     if (rst) begin
       \$143  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     \$144  = \$135 ;
     if (rst) begin
       \$144  = 1'h0;
@@ -19961,8 +20071,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
 endmodule
 
 module hotline_stream_core_classifier(rst, output__ready, input__ready, output__valid, input__valid, input__payload, output__payload, \samples$70 , popular, lookups, hits, bad, batch_too_long, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$37 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$37 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$38 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$38 = 0;
   input rst;
   wire rst;
   input output__ready;
@@ -20541,7 +20651,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     .w_rdy(w_rdy)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     { output__payload[308:304], output__payload[221:217], output__payload[134:130], output__payload[47:43] } = { waiting[308:304], waiting[221:217], waiting[134:130], waiting[47:43] };
     if (waiting[48]) begin
       output__payload[47:43] = read__data;
@@ -20557,7 +20667,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$214  = judged_valid;
     if (input__ready) begin
       \$214  = input__valid;
@@ -20567,14 +20677,14 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$215  = judged;
     if (input__ready) begin
       \$215  = input__payload;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$216  = continued;
     if (input__ready) begin
       \$216  = is_open;
@@ -20584,7 +20694,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$217  = verdict0;
     if (input__ready) begin
       \$217  = \$4 [4:0];
@@ -20594,7 +20704,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$218  = verdict1;
     if (input__ready) begin
       \$218  = misses1_1_value;
@@ -20604,7 +20714,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$219  = verdict2;
     if (input__ready) begin
       \$219  = misses2_2_value;
@@ -20614,7 +20724,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$220  = verdict3;
     if (input__ready) begin
       \$220  = misses2_3_value;
@@ -20624,7 +20734,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$221  = open_misses;
     if (input__ready) begin
       if (input__valid) begin
@@ -20636,7 +20746,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$222  = is_open;
     if (input__ready) begin
       if (input__valid) begin
@@ -20648,7 +20758,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$223  = ended;
     if (step) begin
       \$223  = \$106 [7:0];
@@ -20658,7 +20768,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$224  = sample;
     if (step) begin
       \$224  = \$108 [22:0];
@@ -20668,42 +20778,42 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$225  = \$124 [2:0];
     if (rst) begin
       \$225  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$226  = \$160 [2:0];
     if (rst) begin
       \$226  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$227  = \$176 [2:0];
     if (rst) begin
       \$227  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$228  = \$192 [2:0];
     if (rst) begin
       \$228  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$229  = \$208 [2:0];
     if (rst) begin
       \$229  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$230  = \$213 ;
     if (rst) begin
       \$230  = 1'h0;
@@ -20797,8 +20907,8 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
 endmodule
 
 module hotline_stream_core_classifier_beats(rst, r_en, w_rdy, r_data, w_port__data, w_en, r_rdy, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$38 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$38 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$39 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$39 = 0;
   input rst;
   wire rst;
   input r_en;
@@ -20912,7 +21022,7 @@ module hotline_stream_core_classifier_beats(rst, r_en, w_rdy, r_data, w_port__da
   always @(posedge clk)
     r_rdy <= \$34 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
     \$31  = w_port__addr;
     if (\$4 ) begin
       \$31  = \$7 [6:0];
@@ -20922,7 +21032,7 @@ module hotline_stream_core_classifier_beats(rst, r_en, w_rdy, r_data, w_port__da
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
     \$32  = r_port__addr;
     if (\$10 ) begin
       \$32  = \$13 [6:0];
@@ -20932,7 +21042,7 @@ module hotline_stream_core_classifier_beats(rst, r_en, w_rdy, r_data, w_port__da
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
     \$33  = inner_level;
     if (\$19 ) begin
       \$33  = \$20 [6:0];
@@ -20945,7 +21055,7 @@ module hotline_stream_core_classifier_beats(rst, r_en, w_rdy, r_data, w_port__da
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
     \$34  = r_rdy;
     if (\$30 ) begin
       \$34  = 1'h1;
@@ -20963,8 +21073,8 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
 , slot_out__4, row_out__5__valid, row_out__5__hot, row_out__5__referenced, row_out__5__age, row_out__5__counters, row_out__5__tags, slot_out__5, row_out__6__valid, row_out__6__hot, row_out__6__referenced, row_out__6__age, row_out__6__counters, row_out__6__tags, slot_out__6, row_out__7__valid, row_out__7__hot, row_out__7__referenced, row_out__7__age, row_out__7__counters, row_out__7__tags
 , slot_out__7, selecting, dump__ready, restore__payload, budget, hot_rows, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_access, row_set, row_write, clear, done, hot_rows_range, restore_start, select, clear_counters
 , command_code, dump__valid, dump__payload, restore__ready, restore_entry, restore_length, row_way, restored, slot_write, slot_in, command_busy, snapshot, restore__valid);
-  reg \$auto$verilog_backend.cc:2505:dump_module$39 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$39 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$40 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$40 = 0;
   input clk;
   wire clk;
   input rst;
@@ -21553,7 +21663,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
   always @(posedge clk)
     slot3 <= \$189 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$20  = 9'h000;
     casez (budget[32:29])
       4'h0:
@@ -21579,7 +21689,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$31  = 15'h0000;
     casez (budget[32:29])
       4'h0:
@@ -21605,7 +21715,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$32  = 12'h000;
     casez (budget[32:29])
       4'h0:
@@ -21631,7 +21741,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
@@ -21653,7 +21763,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
@@ -21675,7 +21785,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
@@ -21697,7 +21807,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
@@ -21719,7 +21829,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$140  = 13'h0000;
     casez (way)
       3'h0:
@@ -21733,14 +21843,14 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$171  = \$1 [14:0];
     if (rst) begin
       \$171  = 15'h0000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$172 [32:29] = \$19 [3:0];
     \$172 [8:0] = \$20 ;
     \$172 [28:17] = \$32 ;
@@ -21751,14 +21861,14 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$173  = \$31 [2:0];
     if (rst) begin
       \$173  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$174  = walk;
     casez (fsm_state)
       4'h1:
@@ -21769,7 +21879,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$175  = index;
     casez (fsm_state)
       4'h1:
@@ -21798,7 +21908,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$176  = report;
     casez (fsm_state)
       4'h1:
@@ -21848,7 +21958,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$177  = fsm_state;
     casez (fsm_state)
       4'h1:
@@ -21938,7 +22048,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$178  = hot_rows;
     casez (fsm_state)
       4'h1:
@@ -21957,7 +22067,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$179  = row_in__valid;
     casez (fsm_state)
       4'h1:
@@ -22001,7 +22111,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$180  = row_in__hot;
     casez (fsm_state)
       4'h1:
@@ -22058,7 +22168,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$181  = row_in__referenced;
     casez (fsm_state)
       4'h1:
@@ -22102,7 +22212,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$182  = row_in__age;
     casez (fsm_state)
       4'h1:
@@ -22151,7 +22261,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$183  = row_in__counters;
     casez (fsm_state)
       4'h1:
@@ -22195,7 +22305,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$184  = row_in__tags;
     casez (fsm_state)
       4'h1:
@@ -22239,7 +22349,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$185  = way;
     casez (fsm_state)
       4'h1:
@@ -22280,7 +22390,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$186  = slot0;
     casez (fsm_state)
       4'h1:
@@ -22314,7 +22424,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$187  = slot1;
     casez (fsm_state)
       4'h1:
@@ -22350,7 +22460,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$188  = slot2;
     casez (fsm_state)
       4'h1:
@@ -22388,7 +22498,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$189  = slot3;
     casez (fsm_state)
       4'h1:
@@ -22428,7 +22538,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     row_access = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -22456,7 +22566,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     row_set = 9'h000;
     casez (fsm_state)
       4'h1:
@@ -22484,7 +22594,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     row_write = 8'h00;
     casez (fsm_state)
       4'h1:
@@ -22504,7 +22614,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     clear = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -22512,7 +22622,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     done = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -22567,7 +22677,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     hot_rows_range = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -22581,7 +22691,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     restore_start = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -22601,7 +22711,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     select = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -22623,7 +22733,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     clear_counters = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -22649,7 +22759,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     command_code = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -22678,7 +22788,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     dump__valid = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -22702,7 +22812,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     dump__payload[256] = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -22740,7 +22850,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     restore__ready = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -22772,7 +22882,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     restore_entry = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -22802,7 +22912,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     restore_length = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -22836,7 +22946,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     row_way = 2'h0;
     casez (fsm_state)
       4'h1:
@@ -22864,7 +22974,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     _sending_slots = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -22888,7 +22998,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \within  = 4'h0;
     casez (fsm_state)
       4'h1:
@@ -22919,7 +23029,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     restored = 3'h0;
     casez (fsm_state)
       4'h1:
@@ -22947,7 +23057,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     slot_write = 8'h00;
     casez (fsm_state)
       4'h1:
@@ -22975,7 +23085,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     slot_in = 13'h0000;
     casez (fsm_state)
       4'h1:
@@ -23003,14 +23113,14 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     command_busy = 1'h0;
     if (\$152 ) begin
       command_busy = \$155 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     snapshot = 1'h0;
     if (\$157 ) begin
       snapshot = 1'h1;
@@ -23035,8 +23145,8 @@ endmodule
 
 module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_stall, split_beats, bank_stall, select_cycles, inserts, evictions, revivals, returns, clear, snapshot, samples, popular_samples, lookups, lookup_hits, index_errors, promotions, demotions
 , batches_value, samples_value, popular_samples_value, lookups_value, lookup_hits_value, inserts_value, evictions_value, revivals_value, returns_value, promotions_value, demotions_value, index_errors_value, cycles_value, select_cycles_value, input_idle_value, bank_stall_value, split_beats_value, output_stall_value, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$40 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$40 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$41 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$41 = 0;
   input rst;
   wire rst;
   input batches;
@@ -23280,7 +23390,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
   always @(posedge clk)
     live_evictions <= \$31 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$33  = \$8 [63:0];
     if (clear) begin
       \$33  = 64'h0000000000000000;
@@ -23290,7 +23400,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$34  = revivals_value;
     if (snapshot) begin
       \$34  = live_revivals;
@@ -23300,7 +23410,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$35  = \$9 [63:0];
     if (clear) begin
       \$35  = 64'h0000000000000000;
@@ -23310,7 +23420,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$36  = returns_value;
     if (snapshot) begin
       \$36  = live_returns;
@@ -23320,7 +23430,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$37  = \$10 [63:0];
     if (clear) begin
       \$37  = 64'h0000000000000000;
@@ -23330,7 +23440,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$38  = promotions_value;
     if (snapshot) begin
       \$38  = live_promotions;
@@ -23340,7 +23450,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$39  = \$11 [63:0];
     if (clear) begin
       \$39  = 64'h0000000000000000;
@@ -23350,7 +23460,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$40  = demotions_value;
     if (snapshot) begin
       \$40  = live_demotions;
@@ -23360,7 +23470,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$41  = \$12 [63:0];
     if (clear) begin
       \$41  = 64'h0000000000000000;
@@ -23370,7 +23480,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$42  = index_errors_value;
     if (snapshot) begin
       \$42  = live_index_errors;
@@ -23380,7 +23490,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$43  = \$13 [63:0];
     if (clear) begin
       \$43  = 64'h0000000000000000;
@@ -23390,7 +23500,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$44  = cycles_value;
     if (snapshot) begin
       \$44  = live_cycles;
@@ -23400,7 +23510,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$45  = \$14 [63:0];
     if (clear) begin
       \$45  = 64'h0000000000000000;
@@ -23410,7 +23520,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$46  = select_cycles_value;
     if (snapshot) begin
       \$46  = live_select_cycles;
@@ -23420,7 +23530,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$47  = \$15 [63:0];
     if (clear) begin
       \$47  = 64'h0000000000000000;
@@ -23430,7 +23540,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$48  = input_idle_value;
     if (snapshot) begin
       \$48  = live_input_idle;
@@ -23440,7 +23550,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$49  = \$16 [63:0];
     if (clear) begin
       \$49  = 64'h0000000000000000;
@@ -23450,7 +23560,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$50  = bank_stall_value;
     if (snapshot) begin
       \$50  = live_bank_stall;
@@ -23460,7 +23570,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$51  = \$17 [63:0];
     if (clear) begin
       \$51  = 64'h0000000000000000;
@@ -23470,7 +23580,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$52  = split_beats_value;
     if (snapshot) begin
       \$52  = live_split_beats;
@@ -23480,7 +23590,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$53  = \$18 [63:0];
     if (clear) begin
       \$53  = 64'h0000000000000000;
@@ -23490,7 +23600,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$54  = output_stall_value;
     if (snapshot) begin
       \$54  = live_output_stall;
@@ -23500,7 +23610,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$19  = \$1 [63:0];
     if (clear) begin
       \$19  = 64'h0000000000000000;
@@ -23510,7 +23620,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$20  = batches_value;
     if (snapshot) begin
       \$20  = live_batches;
@@ -23520,7 +23630,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$21  = \$2 [63:0];
     if (clear) begin
       \$21  = 64'h0000000000000000;
@@ -23530,7 +23640,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$22  = samples_value;
     if (snapshot) begin
       \$22  = live_samples;
@@ -23540,7 +23650,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$23  = \$3 [63:0];
     if (clear) begin
       \$23  = 64'h0000000000000000;
@@ -23550,7 +23660,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$24  = popular_samples_value;
     if (snapshot) begin
       \$24  = live_popular_samples;
@@ -23560,7 +23670,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$25  = \$4 [63:0];
     if (clear) begin
       \$25  = 64'h0000000000000000;
@@ -23570,7 +23680,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$26  = lookups_value;
     if (snapshot) begin
       \$26  = live_lookups;
@@ -23580,7 +23690,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$27  = \$5 [63:0];
     if (clear) begin
       \$27  = 64'h0000000000000000;
@@ -23590,7 +23700,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$28  = lookup_hits_value;
     if (snapshot) begin
       \$28  = live_lookup_hits;
@@ -23600,7 +23710,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$29  = \$6 [63:0];
     if (clear) begin
       \$29  = 64'h0000000000000000;
@@ -23610,7 +23720,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$30  = inserts_value;
     if (snapshot) begin
       \$30  = live_inserts;
@@ -23620,7 +23730,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$31  = \$7 [63:0];
     if (clear) begin
       \$31  = 64'h0000000000000000;
@@ -23630,7 +23740,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$32  = evictions_value;
     if (snapshot) begin
       \$32  = live_evictions;
@@ -23645,8 +23755,8 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
 , write_data, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, \port$2069$0 , \port$2096$0 , \port$2097$0 , \port$2105$0 , \port$2106$0 
 , \port$2113$0 , \port$2137$0 , \port$2139$0 , \port$2149$0 , \port$2151$0 , \port$2153$0 , \port$2155$0 , \port$2279$0 , \port$2388$0 , \port$2390$0 , \port$2438$0 , \port$2442$0 , \port$2446$0 , \port$2450$0 , \port$2454$0 , \port$2458$0 , \port$2462$0 , \port$2466$0 , \port$2470$0 , \port$2474$0 , \port$2478$0 
 , \port$2482$0 , \port$2486$0 , \port$2490$0 , \port$2494$0 , \port$2498$0 , \port$2502$0 , \port$2506$0 , bus__awaddr);
-  reg \$auto$verilog_backend.cc:2505:dump_module$41 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$41 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$42 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$42 = 0;
   input bus__awvalid;
   wire bus__awvalid;
   input [31:0] bus__wdata;
@@ -23980,7 +24090,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
   assign \$16  = \$signal$79  == 7'h74;
   assign select_weights_1 = write_ok & \$16 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     value = 32'd0;
     casez (read_address)
       12'h000:
@@ -24110,7 +24220,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     read_error = 1'h0;
     (* full_case = 32'd1 *)
     casez (read_address)
@@ -24243,7 +24353,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     write_error = 1'h1;
     if (select_control) begin
       write_error = 1'h0;
@@ -24289,7 +24399,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$42  = \$signal$79 ;
     if (\$19 ) begin
       \$42  = bus__awaddr;
@@ -24299,7 +24409,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$43  = \$signal ;
     if (\$19 ) begin
       \$43  = 1'h1;
@@ -24312,7 +24422,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$44  = write_data;
     if (\$20 ) begin
       \$44  = bus__wdata;
@@ -24322,7 +24432,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$45  = strobes;
     if (\$20 ) begin
       \$45  = bus__wstrb;
@@ -24332,7 +24442,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$46  = has_data;
     if (\$20 ) begin
       \$46  = 1'h1;
@@ -24345,7 +24455,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$47  = bus__bvalid;
     if (write) begin
       \$47  = 1'h1;
@@ -24357,7 +24467,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$48  = bus__bresp;
     if (write) begin
       \$48  = \$21 ;
@@ -24367,7 +24477,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$49  = read_address;
     if (\$22 ) begin
       \$49  = bus__araddr;
@@ -24377,7 +24487,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$50  = has_read;
     if (\$22 ) begin
       \$50  = 1'h1;
@@ -24390,7 +24500,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$51  = bus__rvalid;
     if (read) begin
       \$51  = 1'h1;
@@ -24402,7 +24512,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$52  = bus__rdata;
     if (read) begin
       \$52  = value;
@@ -24412,7 +24522,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$53  = bus__rresp;
     if (read) begin
       \$53  = \$23 ;
@@ -24422,7 +24532,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$54  = control;
     if (select_control) begin
       \$54  = \$24 ;
@@ -24432,21 +24542,21 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$55  = \$28 ;
     if (rst) begin
       \$55  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$56  = \$32 ;
     if (rst) begin
       \$56  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$57  = irq_enable;
     if (select_irq_enable) begin
       \$57  = \$33 ;
@@ -24456,7 +24566,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$58  = age_period;
     if (select_age_period) begin
       \$58  = \$34 ;
@@ -24466,7 +24576,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$59  = hysteresis;
     if (select_hysteresis) begin
       \$59  = \$35 ;
@@ -24476,7 +24586,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$60  = move_limit;
     if (select_move_limit) begin
       \$60  = \$36 ;
@@ -24486,7 +24596,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$61  = select_start;
     if (select_select_start) begin
       \$61  = \$37 ;
@@ -24496,7 +24606,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$62  = weights_0;
     if (select_weights_0) begin
       \$62  = \$38 ;
@@ -24506,7 +24616,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$63  = weights_1;
     if (select_weights_1) begin
       \$63  = \$39 ;
@@ -24516,7 +24626,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$64  = weights_2;
     if (select_weights_2) begin
       \$64  = \$40 ;
@@ -24526,7 +24636,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$65  = weights_3;
     if (select_weights_3) begin
       \$65  = \$41 ;
@@ -24693,8 +24803,8 @@ endmodule
 
 module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load, source0, source1, source2, source3, \port$1042$0 , \port$1043$0 , \port$1044$0 , \port$1045$0 , \port$1046$0 , \port$1047$0 , \port$1048$0 , \port$1049$0 , output__ready, heads__0, heads__1, heads__2
 , heads__3, heads__4, heads__5, heads__6, heads__7, ready, input__valid, output__valid, output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$42 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$42 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$43 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$43 = 0;
   input rst;
   wire rst;
   input [326:0] input__payload;
@@ -24957,7 +25067,7 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
   assign \$17  = ! input__payload[290];
   assign \$98  = current[47] * 4'he;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     heads0 = 28'h0000000;
     if (fetch) begin
       (* full_case = 32'd1 *)
@@ -24982,7 +25092,7 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     heads1 = 28'h0000000;
     if (fetch) begin
       (* full_case = 32'd1 *)
@@ -25007,7 +25117,7 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     heads2 = 28'h0000000;
     if (fetch) begin
       (* full_case = 32'd1 *)
@@ -25032,7 +25142,7 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     heads3 = 28'h0000000;
     if (fetch) begin
       (* full_case = 32'd1 *)
@@ -25057,7 +25167,7 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     \$70  = current_valid;
     if (input__ready) begin
       \$70  = input__valid;
@@ -25067,14 +25177,14 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     \$71  = current;
     if (input__ready) begin
       \$71  = input__payload;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     \$72  = output__valid;
     if (fetch) begin
       \$72  = 1'h1;
@@ -25086,7 +25196,7 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     \$73  = output__payload;
     if (fetch) begin
       \$73 [380] = current[324];
@@ -25160,8 +25270,8 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
 endmodule
 
 module hotline_stream_core_hasher(rst, input__valid, enable, output__ready, input__payload, output__payload, output__valid, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$43 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$43 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$44 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$44 = 0;
   input rst;
   wire rst;
   input input__valid;
@@ -25246,7 +25356,7 @@ module hotline_stream_core_hasher(rst, input__valid, enable, output__ready, inpu
     .rst(rst)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
     \$2  = valid0;
     if (enable) begin
       \$2  = input__valid;
@@ -25256,14 +25366,14 @@ module hotline_stream_core_hasher(rst, input__valid, enable, output__ready, inpu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
     \$3  = beat0;
     if (enable) begin
       \$3  = input__payload;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
     \$4  = valid1;
     if (enable) begin
       \$4  = valid0;
@@ -25273,14 +25383,14 @@ module hotline_stream_core_hasher(rst, input__valid, enable, output__ready, inpu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
     \$5  = beat1;
     if (enable) begin
       \$5  = beat0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
     \$6  = valid2;
     if (enable) begin
       \$6  = valid1;
@@ -25290,14 +25400,14 @@ module hotline_stream_core_hasher(rst, input__valid, enable, output__ready, inpu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
     \$7  = beat2;
     if (enable) begin
       \$7  = beat1;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
     \$8  = output__valid;
     if (enable) begin
       \$8  = valid2;
@@ -25307,7 +25417,7 @@ module hotline_stream_core_hasher(rst, input__valid, enable, output__ready, inpu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
     \$9  = beat3;
     if (enable) begin
       \$9  = beat2;
@@ -25322,8 +25432,8 @@ module hotline_stream_core_hasher(rst, input__valid, enable, output__ready, inpu
 endmodule
 
 module hotline_stream_core_lookup_slice(clk, rst, input__ready, output__ready, input__payload, output__valid, output__payload, input__valid);
-  reg \$auto$verilog_backend.cc:2505:dump_module$44 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$44 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$45 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$45 = 0;
   input clk;
   wire clk;
   input rst;
@@ -25366,7 +25476,7 @@ module hotline_stream_core_lookup_slice(clk, rst, input__ready, output__ready, i
   always @(posedge clk)
     skid <= \$9 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$45 ) begin end
     \$6  = skid_valid;
     if (\$2 ) begin
       \$6  = 1'h0;
@@ -25378,7 +25488,7 @@ module hotline_stream_core_lookup_slice(clk, rst, input__ready, output__ready, i
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$45 ) begin end
     \$7  = output__valid;
     if (\$2 ) begin
       \$7  = \$5 ;
@@ -25388,7 +25498,7 @@ module hotline_stream_core_lookup_slice(clk, rst, input__ready, output__ready, i
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$45 ) begin end
     \$8  = output__payload;
     if (\$2 ) begin
       (* full_case = 32'd1 *)
@@ -25403,7 +25513,7 @@ module hotline_stream_core_lookup_slice(clk, rst, input__ready, output__ready, i
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$45 ) begin end
     \$9  = skid;
     if (\$2 ) begin
     end else if (\$4 ) begin
@@ -25413,8 +25523,8 @@ module hotline_stream_core_lookup_slice(clk, rst, input__ready, output__ready, i
 endmodule
 
 module hotline_stream_core_nonpopular_slice(clk, rst, input__payload, input__valid, input__ready, output__valid, output__payload, output__ready);
-  reg \$auto$verilog_backend.cc:2505:dump_module$45 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$45 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$46 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$46 = 0;
   input clk;
   wire clk;
   input rst;
@@ -25457,7 +25567,7 @@ module hotline_stream_core_nonpopular_slice(clk, rst, input__payload, input__val
   always @(posedge clk)
     skid <= \$9 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$45 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$46 ) begin end
     \$6  = skid_valid;
     if (\$2 ) begin
       \$6  = 1'h0;
@@ -25469,7 +25579,7 @@ module hotline_stream_core_nonpopular_slice(clk, rst, input__payload, input__val
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$45 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$46 ) begin end
     \$7  = output__valid;
     if (\$2 ) begin
       \$7  = \$5 ;
@@ -25479,7 +25589,7 @@ module hotline_stream_core_nonpopular_slice(clk, rst, input__payload, input__val
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$45 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$46 ) begin end
     \$8  = output__payload;
     if (\$2 ) begin
       (* full_case = 32'd1 *)
@@ -25494,7 +25604,7 @@ module hotline_stream_core_nonpopular_slice(clk, rst, input__payload, input__val
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$45 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$46 ) begin end
     \$9  = skid;
     if (\$2 ) begin
     end else if (\$4 ) begin
@@ -25504,8 +25614,8 @@ module hotline_stream_core_nonpopular_slice(clk, rst, input__payload, input__val
 endmodule
 
 module hotline_stream_core_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, r_rdy, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$46 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$46 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$47 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$47 = 0;
   input rst;
   wire rst;
   input w_en;
@@ -25619,7 +25729,7 @@ module hotline_stream_core_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, 
   always @(posedge clk)
     r_rdy <= \$33 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$46 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$47 ) begin end
     \$30  = w_port__addr;
     if (\$3 ) begin
       \$30  = \$6 [4:0];
@@ -25629,7 +25739,7 @@ module hotline_stream_core_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$46 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$47 ) begin end
     \$31  = r_port__addr;
     if (\$9 ) begin
       \$31  = \$12 [4:0];
@@ -25639,7 +25749,7 @@ module hotline_stream_core_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$46 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$47 ) begin end
     \$32  = inner_level;
     if (\$18 ) begin
       \$32  = \$19 [4:0];
@@ -25652,7 +25762,7 @@ module hotline_stream_core_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$46 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$47 ) begin end
     \$33  = r_rdy;
     if (\$29 ) begin
       \$33  = 1'h1;
@@ -25666,8 +25776,8 @@ module hotline_stream_core_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, 
 endmodule
 
 module hotline_stream_core_popular_slice(clk, rst, input__payload, input__valid, input__ready, output__valid, output__payload, output__ready);
-  reg \$auto$verilog_backend.cc:2505:dump_module$47 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$47 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$48 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$48 = 0;
   input clk;
   wire clk;
   input rst;
@@ -25710,7 +25820,7 @@ module hotline_stream_core_popular_slice(clk, rst, input__payload, input__valid,
   always @(posedge clk)
     skid <= \$9 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$47 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
     \$6  = skid_valid;
     if (\$2 ) begin
       \$6  = 1'h0;
@@ -25722,7 +25832,7 @@ module hotline_stream_core_popular_slice(clk, rst, input__payload, input__valid,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$47 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
     \$7  = output__valid;
     if (\$2 ) begin
       \$7  = \$5 ;
@@ -25732,7 +25842,7 @@ module hotline_stream_core_popular_slice(clk, rst, input__payload, input__valid,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$47 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
     \$8  = output__payload;
     if (\$2 ) begin
       (* full_case = 32'd1 *)
@@ -25747,7 +25857,7 @@ module hotline_stream_core_popular_slice(clk, rst, input__payload, input__valid,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$47 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
     \$9  = skid;
     if (\$2 ) begin
     end else if (\$4 ) begin
@@ -25758,8 +25868,8 @@ endmodule
 
 module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split, stalled, output__ready, room, input__payload, input__valid, output__payload, to_bank__0, to_bank__1, to_bank__2, to_bank__3, to_bank__4, to_bank__5, to_bank__6, to_bank__7, rank_is__0, rank_is__1
 , tags__0, tags__1, tags__2, tags__3, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$48 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$48 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$49 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$49 = 0;
   input rst;
   wire rst;
   output fire;
@@ -26051,7 +26161,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
   always @(posedge clk)
     beat <= \$102 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$84  = sent_valid;
     if (advance) begin
       \$84  = beat_valid;
@@ -26061,7 +26171,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     { \$85 [326:324], \$85 [290:243], \$85 [209:162], \$85 [128:81], \$85 [47:0] } = { sent[326:324], sent[290:243], sent[209:162], sent[128:81], sent[47:0] };
     if (advance) begin
       \$85 [324] = beat[172];
@@ -26098,7 +26208,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$86  = waiting;
     if (advance) begin
       \$86  = \$63 ;
@@ -26111,7 +26221,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$87  = to_bank__0;
     if (advance) begin
       \$87  = { \$52 [0], \$49 [0], \$46 [0], \$43 [0] };
@@ -26121,7 +26231,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$88  = to_bank__1;
     if (advance) begin
       \$88  = { \$52 [1], \$49 [1], \$46 [1], \$43 [1] };
@@ -26131,7 +26241,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$89  = to_bank__2;
     if (advance) begin
       \$89  = { \$52 [2], \$49 [2], \$46 [2], \$43 [2] };
@@ -26141,7 +26251,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$90  = to_bank__3;
     if (advance) begin
       \$90  = { \$52 [3], \$49 [3], \$46 [3], \$43 [3] };
@@ -26151,7 +26261,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$91  = to_bank__4;
     if (advance) begin
       \$91  = { \$52 [4], \$49 [4], \$46 [4], \$43 [4] };
@@ -26161,7 +26271,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$92  = to_bank__5;
     if (advance) begin
       \$92  = { \$52 [5], \$49 [5], \$46 [5], \$43 [5] };
@@ -26171,7 +26281,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$93  = to_bank__6;
     if (advance) begin
       \$93  = { \$52 [6], \$49 [6], \$46 [6], \$43 [6] };
@@ -26181,7 +26291,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$94  = to_bank__7;
     if (advance) begin
       \$94  = { \$52 [7], \$49 [7], \$46 [7], \$43 [7] };
@@ -26191,7 +26301,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$95  = rank_is__0;
     if (advance) begin
       \$95  = { \$67 , \$66 , \$65 , \$64  };
@@ -26201,7 +26311,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$96  = rank_is__1;
     if (advance) begin
       \$96  = { \$71 , \$70 , \$69 , \$68  };
@@ -26211,7 +26321,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$97  = tags__0;
     if (advance) begin
       \$97  = beat[210:178];
@@ -26221,7 +26331,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$98  = tags__1;
     if (advance) begin
       \$98  = beat[246:214];
@@ -26231,7 +26341,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$99  = tags__2;
     if (advance) begin
       \$99  = beat[282:250];
@@ -26241,7 +26351,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$100  = tags__3;
     if (advance) begin
       \$100  = beat[318:286];
@@ -26251,7 +26361,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$101  = beat_valid;
     if (input__ready) begin
       \$101  = input__valid;
@@ -26261,7 +26371,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$102  = beat;
     if (input__ready) begin
       \$102  = input__payload;
@@ -26302,8 +26412,8 @@ endmodule
 module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_tag__0, slot_out__1, eligible__1, pick_way__1, pick_tag__1, slot_out__2, eligible__2, pick_way__2, pick_tag__2, slot_out__3, eligible__3, pick_way__3, pick_tag__3, slot_out__4, eligible__4, pick_way__4
 , pick_tag__4, slot_out__5, eligible__5, pick_way__5, pick_tag__5, slot_out__6, eligible__6, pick_way__6, pick_tag__6, slot_out__7, eligible__7, pick_way__7, pick_tag__7, running, any_left, event__ready, hysteresis, move_limit, select_start, set_mask, hot_rows
 , start, restored, event__payload, level, wanted, load, take, make_hot, promoted, demoted, event__valid, hot_count, threshold, row_set, row_way, slot_in, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$49 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$49 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$50 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$50 = 0;
   input rst;
   wire rst;
   input clear;
@@ -26706,7 +26816,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     .w_port__data(w_data)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     (* full_case = 32'd1 *)
     casez (bank)
       3'h0:
@@ -26728,7 +26838,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     (* full_case = 32'd1 *)
     casez (first)
       3'h0:
@@ -26750,7 +26860,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     (* full_case = 32'd1 *)
     casez (first)
       3'h0:
@@ -26772,7 +26882,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     first = 3'h0;
     if (any_left[7]) begin
       first = 3'h7;
@@ -26800,7 +26910,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     event__payload[256] = 1'h0;
     casez (fsm_state)
       5'h00:
@@ -26842,7 +26952,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     level = \$6 ;
     casez (fsm_state)
       5'h00:
@@ -26868,7 +26978,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     wanted = \$7 ;
     casez (fsm_state)
       5'h00:
@@ -26894,7 +27004,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$signal$26  = 1'h0;
     casez (fsm_state)
       5'h00:
@@ -26918,7 +27028,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     limit = 10'h000;
     casez (fsm_state)
       5'h00:
@@ -26944,7 +27054,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     load = 1'h0;
     casez (fsm_state)
       5'h00:
@@ -26976,7 +27086,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     r_en = 1'h0;
     casez (fsm_state)
       5'h00:
@@ -27012,7 +27122,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     take = 8'h00;
     casez (fsm_state)
       5'h00:
@@ -27050,7 +27160,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     make_hot = 1'h0;
     casez (fsm_state)
       5'h00:
@@ -27088,7 +27198,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     promoted = 1'h0;
     casez (fsm_state)
       5'h00:
@@ -27128,7 +27238,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     w_en = 1'h0;
     casez (fsm_state)
       5'h00:
@@ -27170,7 +27280,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     w_data = 49'h0000000000000;
     casez (fsm_state)
       5'h00:
@@ -27212,7 +27322,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     demoted = 1'h0;
     casez (fsm_state)
       5'h00:
@@ -27254,7 +27364,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     event__valid = 1'h0;
     casez (fsm_state)
       5'h00:
@@ -27296,7 +27406,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     answer0 = 64'h0000000000000000;
     casez (fsm_state)
       5'h00:
@@ -27338,7 +27448,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     answer1 = 64'h0000000000000000;
     casez (fsm_state)
       5'h00:
@@ -27380,7 +27490,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     done = 1'h0;
     casez (fsm_state)
       5'h00:
@@ -27424,21 +27534,21 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$90  = { under_way[1:0], \$signal$26  };
     if (rst) begin
       \$90  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$91  = \$39 [5:0];
     if (rst) begin
       \$91  = 6'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$92  = \$signal$66 ;
     if (under_way[2]) begin
       \$92  = \$40 [14:0];
@@ -27472,7 +27582,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     (* full_case = 32'd1 *)
     if (clear) begin
       \$93  = 14'h0000;
@@ -27518,7 +27628,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$94  = threshold;
     if (clear) begin
       \$94  = 9'h000;
@@ -27546,7 +27656,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$95  = \bit ;
     casez (fsm_state)
       5'h00:
@@ -27573,7 +27683,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$96  = base;
     casez (fsm_state)
       5'h00:
@@ -27602,7 +27712,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$97  = row_set;
     casez (fsm_state)
       5'h00:
@@ -27652,7 +27762,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$98  = left;
     casez (fsm_state)
       5'h00:
@@ -27702,7 +27812,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$99  = fsm_state;
     casez (fsm_state)
       5'h00:
@@ -27786,7 +27896,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$100  = \$signal$50 ;
     casez (fsm_state)
       5'h00:
@@ -27803,7 +27913,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$101  = recent;
     casez (fsm_state)
       5'h00:
@@ -27824,7 +27934,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$102  = to_promote;
     casez (fsm_state)
       5'h00:
@@ -27872,7 +27982,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$103  = to_demote;
     casez (fsm_state)
       5'h00:
@@ -27917,7 +28027,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$104  = promoting;
     casez (fsm_state)
       5'h00:
@@ -27958,7 +28068,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$105  = bank;
     casez (fsm_state)
       5'h00:
@@ -27995,7 +28105,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$106  = row_way;
     casez (fsm_state)
       5'h00:
@@ -28032,7 +28142,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$107  = mixed;
     casez (fsm_state)
       5'h00:
@@ -28069,7 +28179,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$108  = slot_in;
     casez (fsm_state)
       5'h00:
@@ -28108,7 +28218,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$109  = \$signal$49 ;
     casez (fsm_state)
       5'h00:
@@ -28147,7 +28257,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$110  = old_valid;
     casez (fsm_state)
       5'h00:
@@ -28190,8 +28300,8 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
 endmodule
 
 module hotline_stream_core_selector_vacated(rst, r_data, r_en, w_en, w_port__data, r_rdy, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$50 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$50 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$51 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$51 = 0;
   input rst;
   wire rst;
   output [48:0] r_data;
@@ -28304,7 +28414,7 @@ module hotline_stream_core_selector_vacated(rst, r_data, r_en, w_en, w_port__dat
   always @(posedge clk)
     r_rdy <= \$33 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
     \$30  = w_port__addr;
     if (\$3 ) begin
       \$30  = \$6 [8:0];
@@ -28314,7 +28424,7 @@ module hotline_stream_core_selector_vacated(rst, r_data, r_en, w_en, w_port__dat
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
     \$31  = r_port__addr;
     if (\$9 ) begin
       \$31  = \$12 [8:0];
@@ -28324,7 +28434,7 @@ module hotline_stream_core_selector_vacated(rst, r_data, r_en, w_en, w_port__dat
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
     \$32  = inner_level;
     if (\$18 ) begin
       \$32  = \$19 [8:0];
@@ -28337,7 +28447,7 @@ module hotline_stream_core_selector_vacated(rst, r_data, r_en, w_en, w_port__dat
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
     \$33  = r_rdy;
     if (\$29 ) begin
       \$33  = 1'h1;
@@ -28351,8 +28461,8 @@ module hotline_stream_core_selector_vacated(rst, r_data, r_en, w_en, w_port__dat
 endmodule
 
 module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready, started, output__ready, input__valid, input__payload, output__payload, newest_phase, unknown_phase, index_range, sample_too_long, sample_open, empty_batch, phase);
-  reg \$auto$verilog_backend.cc:2505:dump_module$51 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$51 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$52 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$52 = 0;
   input clk;
   wire clk;
   input rst;
@@ -28686,14 +28796,14 @@ module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready,
   always @(posedge clk)
     empty_batch <= \$139 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     known = \$12 ;
     if (\$13 ) begin
       known = 1'h1;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     tail = \$62 [2:0];
     if (ends[0]) begin
       tail = \$70 [2:0];
@@ -28709,7 +28819,7 @@ module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     \$130  = newest_phase;
     if (started) begin
       \$130  = \$104 ;
@@ -28719,14 +28829,14 @@ module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     \$131  = \$106 ;
     if (rst) begin
       \$131  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     \$132  = held_valid;
     if (\release ) begin
       \$132  = 1'h0;
@@ -28742,7 +28852,7 @@ module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     \$133  = in_batch;
     if (accept) begin
       \$133  = \$107 ;
@@ -28752,7 +28862,7 @@ module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     \$134  = held;
     if (accept) begin
       if (\$108 ) begin
@@ -28766,7 +28876,7 @@ module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     \$135  = room;
     if (\release ) begin
       \$135  = \$113 [6:0];
@@ -28776,28 +28886,28 @@ module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     \$136  = \$115 ;
     if (rst) begin
       \$136  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     \$137  = \$119 ;
     if (rst) begin
       \$137  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     \$138  = \$125 ;
     if (rst) begin
       \$138  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     \$139  = \$129 ;
     if (rst) begin
       \$139  = 1'h0;
@@ -28864,8 +28974,8 @@ endmodule
 module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, weights__0, weights__1, weights__2, weights__3, weights__4, weights__5, weights__6, weights__7, weights__8, weights__9, weights__10, weights__11, weights__12, weights__13, weights__14, weights__15
 , input__payload, held, tags__0, lane_weights__0, tags__1, lane_weights__1, tags__2, lane_weights__2, tags__3, lane_weights__3, to_bank__0, to_bank__1, to_bank__2, to_bank__3, to_bank__4, to_bank__5, to_bank__6, to_bank__7, rank_is__0, rank_is__1, clk
 );
-  reg \$auto$verilog_backend.cc:2505:dump_module$52 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$52 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$53 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$53 = 0;
   input rst;
   wire rst;
   input input__valid;
@@ -29080,7 +29190,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
   assign \$30  = ! input__payload[227];
   assign \$31  = ! input__payload[314];
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$36  = held;
     if (input__ready) begin
       \$36  = \$19 ;
@@ -29090,7 +29200,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$37  = tags__0;
     if (input__ready) begin
       \$37  = input__payload[86:54];
@@ -29100,7 +29210,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$38  = lane_weights__0;
     if (input__ready) begin
       \$38  = \$21 ;
@@ -29110,7 +29220,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$39  = tags__1;
     if (input__ready) begin
       \$39  = input__payload[173:141];
@@ -29120,7 +29230,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$40  = lane_weights__1;
     if (input__ready) begin
       \$40  = \$23 ;
@@ -29130,7 +29240,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$41  = tags__2;
     if (input__ready) begin
       \$41  = input__payload[260:228];
@@ -29140,7 +29250,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$42  = lane_weights__2;
     if (input__ready) begin
       \$42  = \$25 ;
@@ -29150,7 +29260,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$43  = tags__3;
     if (input__ready) begin
       \$43  = input__payload[347:315];
@@ -29160,7 +29270,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$44  = lane_weights__3;
     if (input__ready) begin
       \$44  = \$27 ;
@@ -29170,7 +29280,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$45  = to_bank__0;
     if (input__ready) begin
       \$45  = { target3[0], target2[0], target1[0], target0[0] };
@@ -29180,7 +29290,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$46  = to_bank__1;
     if (input__ready) begin
       \$46  = { target3[1], target2[1], target1[1], target0[1] };
@@ -29190,7 +29300,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$47  = to_bank__2;
     if (input__ready) begin
       \$47  = { target3[2], target2[2], target1[2], target0[2] };
@@ -29200,7 +29310,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$48  = to_bank__3;
     if (input__ready) begin
       \$48  = { target3[3], target2[3], target1[3], target0[3] };
@@ -29210,7 +29320,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$49  = to_bank__4;
     if (input__ready) begin
       \$49  = { target3[4], target2[4], target1[4], target0[4] };
@@ -29220,7 +29330,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$50  = to_bank__5;
     if (input__ready) begin
       \$50  = { target3[5], target2[5], target1[5], target0[5] };
@@ -29230,7 +29340,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$51  = to_bank__6;
     if (input__ready) begin
       \$51  = { target3[6], target2[6], target1[6], target0[6] };
@@ -29240,7 +29350,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$52  = to_bank__7;
     if (input__ready) begin
       \$52  = { target3[7], target2[7], target1[7], target0[7] };
@@ -29250,7 +29360,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$53  = rank_is__0;
     if (input__ready) begin
       \$53  = { \$31 , \$30 , \$29 , \$28  };
@@ -29260,7 +29370,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$54  = rank_is__1;
     if (input__ready) begin
       \$54  = { \$35 , \$34 , \$33 , \$32  };
@@ -29270,7 +29380,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     (* full_case = 32'd1 *)
     casez (\$20 )
       4'h0:
@@ -29308,7 +29418,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     (* full_case = 32'd1 *)
     casez (\$22 )
       4'h0:
@@ -29346,7 +29456,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     (* full_case = 32'd1 *)
     casez (\$24 )
       4'h0:
@@ -29384,7 +29494,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     (* full_case = 32'd1 *)
     casez (\$26 )
       4'h0:
@@ -29422,56 +29532,56 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     others0 = 5'h00;
     if (input__ready) begin
       others0 = \$4 [4:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     target0 = 8'h00;
     if (input__ready) begin
       target0 = \$6 [7:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     others1 = 5'h00;
     if (input__ready) begin
       others1 = \$8 [4:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     target1 = 8'h00;
     if (input__ready) begin
       target1 = \$10 [7:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     others2 = 5'h00;
     if (input__ready) begin
       others2 = \$12 [4:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     target2 = 8'h00;
     if (input__ready) begin
       target2 = \$14 [7:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     others3 = 5'h00;
     if (input__ready) begin
       others3 = \$16 [4:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     target3 = 8'h00;
     if (input__ready) begin
       target3 = \$18 [7:0];
@@ -29666,10 +29776,10 @@ endmodule
 
 module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular__tlast, \input__valid$34 , m_axis_popular__tkeep, m_axis_nonpopular__tdata, m_axis_nonpopular__tlast, \input__valid$72 , m_axis_nonpopular__tkeep, \output__ready$27 , m_axis_state__tdata, m_axis_state__tlast, m_axis_state__tvalid, command_done, finished, list_count, \input__payload$92 , \input__valid$96 , \port$1317$0 , \port$1318$0 
 , channels__0__ready, channels__1__ready, \output__ready$115 , data__ready, m_axis_state__tready, state_moved, keys__ready, s_axis_lookup__tvalid, m_axis_popular__tready, m_axis_nonpopular__tready, verdicts__ready, keys__payload, rows__payload, rows__valid, keys__valid, data__valid, \begin , flush, list_push, list_last, it
-, list_held, completion_words__payload, completion_words__valid, \port$3916$0 , rows__ready, channels__0__payload, channels__0__valid, channels__1__payload, channels__1__valid, list_ready, completion_words__ready, done, popular_words, listed, held, nonpopular_words, samples, popular_samples, output__payload, s_axis_state__tvalid, \output__payload$23 
+, list_held, completion_words__payload, completion_words__valid, \port$3930$0 , rows__ready, channels__0__payload, channels__0__valid, channels__1__payload, channels__1__valid, list_ready, completion_words__ready, done, popular_words, listed, held, nonpopular_words, samples, popular_samples, output__payload, s_axis_state__tvalid, \output__payload$23 
 , channels__2__valid, channels__2__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$53 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$53 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$54 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$54 = 0;
   input rst;
   wire rst;
   input output__ready;
@@ -29760,8 +29870,8 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
   wire [33:0] completion_words__payload;
   input completion_words__valid;
   wire completion_words__valid;
-  input [4:0] \port$3916$0 ;
-  wire [4:0] \port$3916$0 ;
+  input [4:0] \port$3930$0 ;
+  wire [4:0] \port$3930$0 ;
   output rows__ready;
   reg rows__ready;
   output [131:0] channels__0__payload;
@@ -30079,7 +30189,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     .output__valid(s_axis_lookup__tvalid),
     .\port$1317$0 (\port$1317$0 ),
     .\port$1318$0 (\port$1318$0 ),
-    .\port$3916$0 (\port$3916$0 ),
+    .\port$3930$0 (\port$3930$0 ),
     .rst(rst),
     .start(start),
     .\tables$7 (it[168:160])
@@ -30093,7 +30203,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     .output__valid(s_axis_state__tvalid),
     .\port$1317$0 (\port$1317$0 ),
     .\port$1318$0 (\port$1318$0 ),
-    .\port$3916$0 (\port$3916$0 ),
+    .\port$3930$0 (\port$3930$0 ),
     .rst(rst)
   );
   hotline_streams_key_filler key_filler (
@@ -30164,7 +30274,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     .rst(rst)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     { \input__payload$39 [130:129], \input__payload$39 [127:0] } = 130'h000000000000000000000000000000000;
     (* full_case = 32'd1 *)
     if (\$12 ) begin
@@ -30182,7 +30292,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     (* full_case = 32'd1 *)
     if (\$12 ) begin
       \input__valid$42  = m_axis_state__tvalid;
@@ -30193,7 +30303,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     rows__ready = 1'h0;
     (* full_case = 32'd1 *)
     if (\$12 ) begin
@@ -30203,7 +30313,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     (* full_case = 32'd1 *)
     if (\$16 ) begin
       channels__0__payload = \output__payload$56 ;
@@ -30216,7 +30326,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     (* full_case = 32'd1 *)
     if (\$16 ) begin
       channels__0__valid = \input__valid$49 ;
@@ -30227,14 +30337,14 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \output__ready$59  = 1'h0;
     if (\$16 ) begin
       \output__ready$59  = channels__0__ready;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \output__ready$63  = 1'h0;
     if (\$16 ) begin
     end else if (\$19 ) begin
@@ -30242,7 +30352,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \output__ready$66  = 1'h0;
     (* full_case = 32'd1 *)
     if (\$16 ) begin
@@ -30252,7 +30362,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     (* full_case = 32'd1 *)
     if (\$27 ) begin
       channels__1__payload = \output__payload$84 ;
@@ -30261,7 +30371,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     (* full_case = 32'd1 *)
     if (\$27 ) begin
       channels__1__valid = \output__valid$86 ;
@@ -30270,14 +30380,14 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \output__ready$87  = 1'h0;
     if (\$27 ) begin
       \output__ready$87  = channels__1__ready;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \output__ready$91  = 1'h0;
     (* full_case = 32'd1 *)
     if (\$27 ) begin
@@ -30286,7 +30396,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     (* full_case = 32'd1 *)
     if (list_push) begin
       \input__payload$100 [31:0] = { 21'h000000, list_count };
@@ -30299,7 +30409,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     (* full_case = 32'd1 *)
     if (list_push) begin
       \input__valid$103  = 1'h1;
@@ -30310,14 +30420,14 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     list_ready = 1'h0;
     if (list_push) begin
       list_ready = \input__ready$105 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     completion_words__ready = 1'h0;
     if (list_push) begin
     end else if (completion_words__valid) begin
@@ -30325,7 +30435,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \output__ready$110  = 1'h0;
     (* full_case = 32'd1 *)
     if (list_push) begin
@@ -30335,7 +30445,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     done = 1'h0;
     casez (it[7:0])
       8'h02:
@@ -30349,7 +30459,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$84  = left;
     if (\begin ) begin
       \$84  = \$36 ;
@@ -30361,7 +30471,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$85  = popular_words;
     if (\begin ) begin
       \$85  = 32'd0;
@@ -30373,7 +30483,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$86  = flushing;
     if (\$41 ) begin
       \$86  = 1'h1;
@@ -30385,7 +30495,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$87  = listed;
     if (\begin ) begin
       \$87  = 32'd0;
@@ -30403,7 +30513,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$88  = held;
     if (\begin ) begin
       \$88  = 32'd0;
@@ -30418,7 +30528,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$89  = nonpopular_words;
     if (\begin ) begin
       \$89  = 32'd0;
@@ -30430,7 +30540,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$90  = \flushing$78 ;
     if (\$53 ) begin
       \$90  = 1'h1;
@@ -30442,7 +30552,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$91  = samples;
     if (\begin ) begin
       \$91  = 32'd0;
@@ -30454,7 +30564,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$92  = popular_samples;
     if (\begin ) begin
       \$92  = 32'd0;
@@ -30466,35 +30576,35 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$93  = \$72 ;
     if (rst) begin
       \$93  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$94  = \$75 ;
     if (rst) begin
       \$94  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$95  = \$78 ;
     if (rst) begin
       \$95  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$96  = \$83 ;
     if (rst) begin
       \$96  = 1'h0;
     end
   end
   assign count = it[154:128];
-  assign input__payload = { \port$1317$0 , \port$3916$0 , \port$1318$0  };
+  assign input__payload = { \port$1317$0 , \port$3930$0 , \port$1318$0  };
   assign output__valid = s_axis_lookup__tvalid;
   assign state_moved = \$signal ;
   assign \input__payload$76 [65] = \flushing$78 ;
@@ -30511,9 +30621,9 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
   assign \$20  = { 1'h0, \output__payload$61 [128], 2'h0 };
 endmodule
 
-module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , start, input__valid, output__valid, input__ready, done, count, \tables$7 , \port$3916$0 , output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$54 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$54 = 0;
+module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , start, input__valid, output__valid, input__ready, done, count, \tables$7 , \port$3930$0 , output__payload, clk);
+  reg \$auto$verilog_backend.cc:2505:dump_module$55 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$55 = 0;
   input rst;
   wire rst;
   input output__ready;
@@ -30536,8 +30646,8 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
   wire [26:0] count;
   input [8:0] \tables$7 ;
   wire [8:0] \tables$7 ;
-  input [4:0] \port$3916$0 ;
-  wire [4:0] \port$3916$0 ;
+  input [4:0] \port$3930$0 ;
+  wire [4:0] \port$3930$0 ;
   output [260:0] output__payload;
   wire [260:0] output__payload;
   input clk;
@@ -30762,7 +30872,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
   assign \$4  = step + 1'h1;
   assign \$5  = \$4  == tables;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$84  = left;
     if (start) begin
       \$84  = count;
@@ -30775,7 +30885,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$85  = tables;
     if (start) begin
       \$85  = \tables$7 ;
@@ -30785,7 +30895,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$86  = by_row;
     if (start) begin
       \$86  = \$2 ;
@@ -30795,7 +30905,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$87  = part;
     if (start) begin
       \$87  = 1'h0;
@@ -30808,7 +30918,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$88  = \table ;
     if (start) begin
       \$88  = 8'h00;
@@ -30821,7 +30931,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$89  = step;
     if (start) begin
       \$89  = 8'h00;
@@ -30833,7 +30943,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$90  = preparing;
     if (start) begin
       \$90  = 3'h4;
@@ -30845,7 +30955,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$91  = offset0;
     if (start) begin
     end else if (\$1 ) begin
@@ -30856,7 +30966,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$92  = offset1;
     if (start) begin
     end else if (\$1 ) begin
@@ -30867,7 +30977,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$93  = offset2;
     if (start) begin
     end else if (\$1 ) begin
@@ -30878,7 +30988,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$94  = offset3;
     if (start) begin
     end else if (\$1 ) begin
@@ -30889,7 +30999,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     rows = 128'h00000000000000000000000000000000;
     casez (part)
       1'h0:
@@ -30908,9 +31018,9 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
   assign \$17  = part;
 endmodule
 
-module hotline_streams_joiner(rst, output__ready, \port$1317$0 , \port$1318$0 , input__valid, input__ready, \port$3916$0 , output__valid, output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$55 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$55 = 0;
+module hotline_streams_joiner(rst, output__ready, \port$1317$0 , \port$1318$0 , input__valid, input__ready, \port$3930$0 , output__valid, output__payload, clk);
+  reg \$auto$verilog_backend.cc:2505:dump_module$56 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$56 = 0;
   input rst;
   wire rst;
   input output__ready;
@@ -30923,8 +31033,8 @@ module hotline_streams_joiner(rst, output__ready, \port$1317$0 , \port$1318$0 , 
   wire input__valid;
   output input__ready;
   wire input__ready;
-  input [4:0] \port$3916$0 ;
-  wire [4:0] \port$3916$0 ;
+  input [4:0] \port$3930$0 ;
+  wire [4:0] \port$3930$0 ;
   output output__valid;
   reg output__valid = 1'h0;
   output [256:0] output__payload;
@@ -30951,7 +31061,7 @@ module hotline_streams_joiner(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     part <= \$8 ;
   assign \$1  = ~ (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) output__valid;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$56 ) begin end
     \$6  = output__valid;
     if (input__ready) begin
       \$6  = 1'h0;
@@ -30964,7 +31074,7 @@ module hotline_streams_joiner(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$56 ) begin end
     \$7  = output__payload;
     if (input__ready) begin
       if (input__valid) begin
@@ -30976,7 +31086,7 @@ module hotline_streams_joiner(rst, output__ready, \port$1317$0 , \port$1318$0 , 
               \$7 [255:128] = \port$1318$0 ;
         endcase
         begin
-            \$7 [256] = \port$3916$0 [4];
+            \$7 [256] = \port$3930$0 [4];
         end
       end
     end
@@ -30985,7 +31095,7 @@ module hotline_streams_joiner(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$56 ) begin end
     \$8  = part;
     if (input__ready) begin
       if (input__valid) begin
@@ -31001,8 +31111,8 @@ module hotline_streams_joiner(rst, output__ready, \port$1317$0 , \port$1318$0 , 
 endmodule
 
 module hotline_streams_key_filler(rst, input__valid, input__ready, input__payload, output__ready, output__valid, output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$56 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$56 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$57 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$57 = 0;
   input rst;
   wire rst;
   input input__valid;
@@ -31046,7 +31156,7 @@ module hotline_streams_key_filler(rst, input__valid, input__ready, input__payloa
   always @(posedge clk)
     place <= \$11 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$56 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$57 ) begin end
     \$9  = output__valid;
     if (input__ready) begin
       \$9  = 1'h0;
@@ -31059,7 +31169,7 @@ module hotline_streams_key_filler(rst, input__valid, input__ready, input__payloa
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$56 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$57 ) begin end
     \$10  = output__payload;
     if (input__ready) begin
       if (input__valid) begin
@@ -31083,7 +31193,7 @@ module hotline_streams_key_filler(rst, input__valid, input__ready, input__payloa
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$56 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$57 ) begin end
     \$11  = place;
     if (input__ready) begin
       if (input__valid) begin
@@ -31098,8 +31208,8 @@ module hotline_streams_key_filler(rst, input__valid, input__ready, input__payloa
 endmodule
 
 module hotline_streams_nonpopular_packer(rst, output__valid, input__ready, input__payload, output__ready, output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$57 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$57 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$58 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$58 = 0;
   input rst;
   wire rst;
   input output__valid;
@@ -31140,7 +31250,7 @@ module hotline_streams_nonpopular_packer(rst, output__valid, input__ready, input
   always @(posedge clk)
     part <= \$9 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$57 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$58 ) begin end
     chosen = 128'h00000000000000000000000000000000;
     casez (part)
       1'h0:
@@ -31148,7 +31258,7 @@ module hotline_streams_nonpopular_packer(rst, output__valid, input__ready, input
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$57 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$58 ) begin end
     left = 3'h0;
     casez (part)
       1'h0:
@@ -31156,7 +31266,7 @@ module hotline_streams_nonpopular_packer(rst, output__valid, input__ready, input
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$57 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$58 ) begin end
     \$9  = part;
     if (\$6 ) begin
       \$9  = \$8 [0];
@@ -31171,8 +31281,8 @@ module hotline_streams_nonpopular_packer(rst, output__valid, input__ready, input
 endmodule
 
 module hotline_streams_packer(rst, input__ready, input__payload, input__valid, output__ready, output__valid, output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$58 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$58 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$59 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$59 = 0;
   input rst;
   wire rst;
   output input__ready;
@@ -31251,7 +31361,7 @@ module hotline_streams_packer(rst, input__ready, input__payload, input__valid, o
   always @(posedge clk)
     hold <= \$23 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$58 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$59 ) begin end
     lowered = 128'h00000000000000000000000000000000;
     casez (input__payload[128])
       1'h0:
@@ -31259,7 +31369,7 @@ module hotline_streams_packer(rst, input__ready, input__payload, input__valid, o
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$58 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$59 ) begin end
     merged = 256'h0000000000000000000000000000000000000000000000000000000000000000;
     casez (level)
       1'h0:
@@ -31267,7 +31377,7 @@ module hotline_streams_packer(rst, input__ready, input__payload, input__valid, o
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$58 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$59 ) begin end
     \$19  = output__valid;
     if (free) begin
       \$19  = 1'h0;
@@ -31282,7 +31392,7 @@ module hotline_streams_packer(rst, input__ready, input__payload, input__valid, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$58 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$59 ) begin end
     \$20  = output__payload;
     if (free) begin
       if (overflowed) begin
@@ -31300,7 +31410,7 @@ module hotline_streams_packer(rst, input__ready, input__payload, input__valid, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$58 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$59 ) begin end
     \$21  = overflowed;
     if (free) begin
       if (overflowed) begin
@@ -31316,7 +31426,7 @@ module hotline_streams_packer(rst, input__ready, input__payload, input__valid, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$58 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$59 ) begin end
     \$22  = level;
     if (free) begin
       if (overflowed) begin
@@ -31335,7 +31445,7 @@ module hotline_streams_packer(rst, input__ready, input__payload, input__valid, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$58 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$59 ) begin end
     \$23  = hold;
     if (free) begin
       if (overflowed) begin
@@ -31354,8 +31464,8 @@ module hotline_streams_packer(rst, input__ready, input__payload, input__valid, o
 endmodule
 
 module hotline_streams_popular_packer(rst, output__valid, input__ready, input__payload, output__ready, output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$59 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$59 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$60 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$60 = 0;
   input rst;
   wire rst;
   input output__valid;
@@ -31396,7 +31506,7 @@ module hotline_streams_popular_packer(rst, output__valid, input__ready, input__p
   always @(posedge clk)
     part <= \$9 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$59 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$60 ) begin end
     chosen = 128'h00000000000000000000000000000000;
     casez (part)
       1'h0:
@@ -31404,7 +31514,7 @@ module hotline_streams_popular_packer(rst, output__valid, input__ready, input__p
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$59 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$60 ) begin end
     left = 3'h0;
     casez (part)
       1'h0:
@@ -31412,7 +31522,7 @@ module hotline_streams_popular_packer(rst, output__valid, input__ready, input__p
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$59 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$60 ) begin end
     \$9  = part;
     if (\$6 ) begin
       \$9  = \$8 [0];
@@ -31427,8 +31537,8 @@ module hotline_streams_popular_packer(rst, output__valid, input__ready, input__p
 endmodule
 
 module hotline_streams_splitter(rst, output__valid, input__ready, input__payload, output__ready, output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$60 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$60 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$61 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$61 = 0;
   input rst;
   wire rst;
   input output__valid;
@@ -31460,7 +31570,7 @@ module hotline_streams_splitter(rst, output__valid, input__ready, input__payload
   always @(posedge clk)
     part <= \$8 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$60 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$61 ) begin end
     (* full_case = 32'd1 *)
     casez (part)
       1'h0:
@@ -31476,7 +31586,7 @@ module hotline_streams_splitter(rst, output__valid, input__ready, input__payload
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$60 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$61 ) begin end
     \$8  = part;
     if (\$4 ) begin
       \$8  = \$7 [0];
@@ -31491,8 +31601,8 @@ module hotline_streams_splitter(rst, output__valid, input__ready, input__payload
 endmodule
 
 module hotline_streams_verdict_packer(rst, input__payload, input__valid, input__ready, output__ready, output__valid, output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$61 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$61 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$62 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$62 = 0;
   input rst;
   wire rst;
   input [7:0] input__payload;
@@ -31559,7 +31669,7 @@ module hotline_streams_verdict_packer(rst, input__payload, input__valid, input__
   always @(posedge clk)
     level <= \$19 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$61 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$62 ) begin end
     \$15  = output__valid;
     if (free) begin
       \$15  = 1'h0;
@@ -31574,7 +31684,7 @@ module hotline_streams_verdict_packer(rst, input__payload, input__valid, input__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$61 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$62 ) begin end
     \$16  = output__payload;
     if (free) begin
       if (ending) begin
@@ -31592,7 +31702,7 @@ module hotline_streams_verdict_packer(rst, input__payload, input__valid, input__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$61 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$62 ) begin end
     \$17  = ending;
     if (free) begin
       if (ending) begin
@@ -31606,7 +31716,7 @@ module hotline_streams_verdict_packer(rst, input__payload, input__valid, input__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$61 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$62 ) begin end
     \$18  = \$signal$6 ;
     if (free) begin
       if (ending) begin
@@ -31620,7 +31730,7 @@ module hotline_streams_verdict_packer(rst, input__payload, input__valid, input__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$61 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$62 ) begin end
     \$19  = level;
     if (free) begin
       if (ending) begin
@@ -31636,8 +31746,8 @@ module hotline_streams_verdict_packer(rst, input__payload, input__valid, input__
 endmodule
 
 module hotline_streams_word_filler(rst, output__ready, input__ready, input__payload, input__valid, output__valid, output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$62 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$62 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$63 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$63 = 0;
   input rst;
   wire rst;
   input output__ready;
@@ -31682,7 +31792,7 @@ module hotline_streams_word_filler(rst, output__ready, input__ready, input__payl
   always @(posedge clk)
     place <= \$11 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$62 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
     \$9  = output__valid;
     if (input__ready) begin
       \$9  = 1'h0;
@@ -31695,7 +31805,7 @@ module hotline_streams_word_filler(rst, output__ready, input__ready, input__payl
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$62 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
     \$10  = output__payload;
     if (input__ready) begin
       if (input__valid) begin
@@ -31723,7 +31833,7 @@ module hotline_streams_word_filler(rst, output__ready, input__ready, input__payl
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$62 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
     \$11  = place;
     if (input__ready) begin
       if (input__valid) begin
@@ -31736,12 +31846,12 @@ module hotline_streams_word_filler(rst, output__ready, input__ready, input__payl
   end
 endmodule
 
-module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \port$2079$0 , \port$2080$0 , \port$2081$0 , fault__known, wdata, channels__0__beats__ready, channels__1__beats__ready, channels__2__beats__ready, \port$3720$12 , \port$3722$0 , windows__0__pages, \port$3726$0 , \port$3728$12 
-, \port$3730$0 , windows__1__pages, \port$3734$0 , \port$3736$12 , \port$3738$0 , windows__2__pages, \port$3742$0 , \port$3744$12 , \port$3746$0 , windows__3__pages, \port$3750$0 , \port$3752$12 , \port$3754$0 , windows__4__pages, \port$3758$0 , \port$3760$12 , \port$3762$0 , windows__5__pages, \port$3766$0 , \port$3768$12 , \port$3770$0 
-, windows__6__pages, \port$3774$0 , \port$3776$12 , \port$3778$0 , windows__7__pages, \port$3782$0 , \port$3826$0 , target, \target$10 , \target$20 , fault__kind, fault__address, awvalid, awid, awaddr, awlen, wvalid, wlast, wstrb, beats__payload, beats__valid
+module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \port$2079$0 , \port$2080$0 , \port$2081$0 , fault__known, wdata, channels__0__beats__ready, channels__1__beats__ready, channels__2__beats__ready, \port$3734$12 , \port$3736$0 , windows__0__pages, \port$3740$0 , \port$3742$12 
+, \port$3744$0 , windows__1__pages, \port$3748$0 , \port$3750$12 , \port$3752$0 , windows__2__pages, \port$3756$0 , \port$3758$12 , \port$3760$0 , windows__3__pages, \port$3764$0 , \port$3766$12 , \port$3768$0 , windows__4__pages, \port$3772$0 , \port$3774$12 , \port$3776$0 , windows__5__pages, \port$3780$0 , \port$3782$12 , \port$3784$0 
+, windows__6__pages, \port$3788$0 , \port$3790$12 , \port$3792$0 , windows__7__pages, \port$3796$0 , \port$3840$0 , target, \target$10 , \target$20 , fault__kind, fault__address, awvalid, awid, awaddr, awlen, wvalid, wlast, wstrb, beats__payload, beats__valid
 , \beats__payload$14 , \beats__valid$18 , \beats__valid$28 , \beats__payload$24 , awready);
-  reg \$auto$verilog_backend.cc:2505:dump_module$63 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$63 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$64 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$64 = 0;
   input wready;
   wire wready;
   input [4:0] bid;
@@ -31774,72 +31884,72 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
   wire channels__1__beats__ready;
   output channels__2__beats__ready;
   wire channels__2__beats__ready;
-  input [19:0] \port$3720$12 ;
-  wire [19:0] \port$3720$12 ;
-  input [31:0] \port$3722$0 ;
-  wire [31:0] \port$3722$0 ;
+  input [19:0] \port$3734$12 ;
+  wire [19:0] \port$3734$12 ;
+  input [31:0] \port$3736$0 ;
+  wire [31:0] \port$3736$0 ;
   input [31:0] windows__0__pages;
   wire [31:0] windows__0__pages;
-  input [1:0] \port$3726$0 ;
-  wire [1:0] \port$3726$0 ;
-  input [19:0] \port$3728$12 ;
-  wire [19:0] \port$3728$12 ;
-  input [31:0] \port$3730$0 ;
-  wire [31:0] \port$3730$0 ;
+  input [1:0] \port$3740$0 ;
+  wire [1:0] \port$3740$0 ;
+  input [19:0] \port$3742$12 ;
+  wire [19:0] \port$3742$12 ;
+  input [31:0] \port$3744$0 ;
+  wire [31:0] \port$3744$0 ;
   input [31:0] windows__1__pages;
   wire [31:0] windows__1__pages;
-  input [1:0] \port$3734$0 ;
-  wire [1:0] \port$3734$0 ;
-  input [19:0] \port$3736$12 ;
-  wire [19:0] \port$3736$12 ;
-  input [31:0] \port$3738$0 ;
-  wire [31:0] \port$3738$0 ;
+  input [1:0] \port$3748$0 ;
+  wire [1:0] \port$3748$0 ;
+  input [19:0] \port$3750$12 ;
+  wire [19:0] \port$3750$12 ;
+  input [31:0] \port$3752$0 ;
+  wire [31:0] \port$3752$0 ;
   input [31:0] windows__2__pages;
   wire [31:0] windows__2__pages;
-  input [1:0] \port$3742$0 ;
-  wire [1:0] \port$3742$0 ;
-  input [19:0] \port$3744$12 ;
-  wire [19:0] \port$3744$12 ;
-  input [31:0] \port$3746$0 ;
-  wire [31:0] \port$3746$0 ;
+  input [1:0] \port$3756$0 ;
+  wire [1:0] \port$3756$0 ;
+  input [19:0] \port$3758$12 ;
+  wire [19:0] \port$3758$12 ;
+  input [31:0] \port$3760$0 ;
+  wire [31:0] \port$3760$0 ;
   input [31:0] windows__3__pages;
   wire [31:0] windows__3__pages;
-  input [1:0] \port$3750$0 ;
-  wire [1:0] \port$3750$0 ;
-  input [19:0] \port$3752$12 ;
-  wire [19:0] \port$3752$12 ;
-  input [31:0] \port$3754$0 ;
-  wire [31:0] \port$3754$0 ;
+  input [1:0] \port$3764$0 ;
+  wire [1:0] \port$3764$0 ;
+  input [19:0] \port$3766$12 ;
+  wire [19:0] \port$3766$12 ;
+  input [31:0] \port$3768$0 ;
+  wire [31:0] \port$3768$0 ;
   input [31:0] windows__4__pages;
   wire [31:0] windows__4__pages;
-  input [1:0] \port$3758$0 ;
-  wire [1:0] \port$3758$0 ;
-  input [19:0] \port$3760$12 ;
-  wire [19:0] \port$3760$12 ;
-  input [31:0] \port$3762$0 ;
-  wire [31:0] \port$3762$0 ;
+  input [1:0] \port$3772$0 ;
+  wire [1:0] \port$3772$0 ;
+  input [19:0] \port$3774$12 ;
+  wire [19:0] \port$3774$12 ;
+  input [31:0] \port$3776$0 ;
+  wire [31:0] \port$3776$0 ;
   input [31:0] windows__5__pages;
   wire [31:0] windows__5__pages;
-  input [1:0] \port$3766$0 ;
-  wire [1:0] \port$3766$0 ;
-  input [19:0] \port$3768$12 ;
-  wire [19:0] \port$3768$12 ;
-  input [31:0] \port$3770$0 ;
-  wire [31:0] \port$3770$0 ;
+  input [1:0] \port$3780$0 ;
+  wire [1:0] \port$3780$0 ;
+  input [19:0] \port$3782$12 ;
+  wire [19:0] \port$3782$12 ;
+  input [31:0] \port$3784$0 ;
+  wire [31:0] \port$3784$0 ;
   input [31:0] windows__6__pages;
   wire [31:0] windows__6__pages;
-  input [1:0] \port$3774$0 ;
-  wire [1:0] \port$3774$0 ;
-  input [19:0] \port$3776$12 ;
-  wire [19:0] \port$3776$12 ;
-  input [31:0] \port$3778$0 ;
-  wire [31:0] \port$3778$0 ;
+  input [1:0] \port$3788$0 ;
+  wire [1:0] \port$3788$0 ;
+  input [19:0] \port$3790$12 ;
+  wire [19:0] \port$3790$12 ;
+  input [31:0] \port$3792$0 ;
+  wire [31:0] \port$3792$0 ;
   input [31:0] windows__7__pages;
   wire [31:0] windows__7__pages;
-  input [1:0] \port$3782$0 ;
-  wire [1:0] \port$3782$0 ;
-  input [2:0] \port$3826$0 ;
-  wire [2:0] \port$3826$0 ;
+  input [1:0] \port$3796$0 ;
+  wire [1:0] \port$3796$0 ;
+  input [2:0] \port$3840$0 ;
+  wire [2:0] \port$3840$0 ;
   input [63:0] target;
   wire [63:0] target;
   input [63:0] \target$10 ;
@@ -32162,7 +32272,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     .dropped(dropped[0]),
     .fetch__en(read),
     .idle(idle),
-    .load(\port$3826$0 [0]),
+    .load(\port$3840$0 [0]),
     .pick(pick),
     .rst(rst),
     .target(target),
@@ -32179,7 +32289,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     .dropped(dropped[1]),
     .fetch__en(\read$143 ),
     .idle(\idle$127 ),
-    .load(\port$3826$0 [1]),
+    .load(\port$3840$0 [1]),
     .pick(\pick$41 ),
     .rst(rst),
     .target(\target$10 ),
@@ -32196,7 +32306,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     .dropped(dropped[2]),
     .fetch__en(\read$144 ),
     .idle(\idle$128 ),
-    .load(\port$3826$0 [2]),
+    .load(\port$3840$0 [2]),
     .pick(\pick$42 ),
     .rst(rst),
     .target(\target$20 ),
@@ -32205,30 +32315,30 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
   hotline_write_check check (
     .\inside (\inside ),
     .page(burst[61:10]),
-    .\port$3720$12 (\port$3720$12 ),
-    .\port$3722$0 (\port$3722$0 ),
-    .\port$3726$0 (\port$3726$0 ),
-    .\port$3728$12 (\port$3728$12 ),
-    .\port$3730$0 (\port$3730$0 ),
-    .\port$3734$0 (\port$3734$0 ),
-    .\port$3736$12 (\port$3736$12 ),
-    .\port$3738$0 (\port$3738$0 ),
-    .\port$3742$0 (\port$3742$0 ),
-    .\port$3744$12 (\port$3744$12 ),
-    .\port$3746$0 (\port$3746$0 ),
-    .\port$3750$0 (\port$3750$0 ),
-    .\port$3752$12 (\port$3752$12 ),
-    .\port$3754$0 (\port$3754$0 ),
-    .\port$3758$0 (\port$3758$0 ),
-    .\port$3760$12 (\port$3760$12 ),
-    .\port$3762$0 (\port$3762$0 ),
-    .\port$3766$0 (\port$3766$0 ),
-    .\port$3768$12 (\port$3768$12 ),
-    .\port$3770$0 (\port$3770$0 ),
-    .\port$3774$0 (\port$3774$0 ),
-    .\port$3776$12 (\port$3776$12 ),
-    .\port$3778$0 (\port$3778$0 ),
-    .\port$3782$0 (\port$3782$0 ),
+    .\port$3734$12 (\port$3734$12 ),
+    .\port$3736$0 (\port$3736$0 ),
+    .\port$3740$0 (\port$3740$0 ),
+    .\port$3742$12 (\port$3742$12 ),
+    .\port$3744$0 (\port$3744$0 ),
+    .\port$3748$0 (\port$3748$0 ),
+    .\port$3750$12 (\port$3750$12 ),
+    .\port$3752$0 (\port$3752$0 ),
+    .\port$3756$0 (\port$3756$0 ),
+    .\port$3758$12 (\port$3758$12 ),
+    .\port$3760$0 (\port$3760$0 ),
+    .\port$3764$0 (\port$3764$0 ),
+    .\port$3766$12 (\port$3766$12 ),
+    .\port$3768$0 (\port$3768$0 ),
+    .\port$3772$0 (\port$3772$0 ),
+    .\port$3774$12 (\port$3774$12 ),
+    .\port$3776$0 (\port$3776$0 ),
+    .\port$3780$0 (\port$3780$0 ),
+    .\port$3782$12 (\port$3782$12 ),
+    .\port$3784$0 (\port$3784$0 ),
+    .\port$3788$0 (\port$3788$0 ),
+    .\port$3790$12 (\port$3790$12 ),
+    .\port$3792$0 (\port$3792$0 ),
+    .\port$3796$0 (\port$3796$0 ),
     .windows__0__pages(windows__0__pages),
     .windows__1__pages(windows__1__pages),
     .windows__2__pages(windows__2__pages),
@@ -32239,7 +32349,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     .windows__7__pages(windows__7__pages)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     wdata = 128'h00000000000000000000000000000000;
     casez (shown)
       2'h0:
@@ -32251,7 +32361,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     picked = 3'h0;
     casez (\$like )
       2'h0:
@@ -32293,7 +32403,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     found = 1'h0;
     casez (\$like )
       2'h0:
@@ -32335,7 +32445,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$70  = \$signal$31 ;
     if (\$signal ) begin
       \$70  = found;
@@ -32345,7 +32455,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$71  = \$like ;
     if (pick) begin
       \$71  = 2'h0;
@@ -32361,7 +32471,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$72  = burst;
     if (pick) begin
       \$72 [1:0] = 2'h0;
@@ -32386,21 +32496,21 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$73  = \$50 [4:0];
     if (rst) begin
       \$73  = 5'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$74  = \$53 ;
     if (rst) begin
       \$74  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$75  = fault__address;
     if (\$signal$33 ) begin
       \$75  = \$54 [63:0];
@@ -32410,7 +32520,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$76  = awvalid;
     if (\$56 ) begin
       \$76  = \$signal$32 ;
@@ -32420,7 +32530,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$77  = awid;
     if (\$signal$32 ) begin
       \$77  = { 3'h0, burst[1:0] };
@@ -32430,7 +32540,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$78  = awaddr;
     if (\$signal$32 ) begin
       \$78  = \$57 [63:0];
@@ -32440,7 +32550,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$79  = awlen;
     if (\$signal$32 ) begin
       \$79  = { 4'h0, burst[65:62] };
@@ -32450,28 +32560,28 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$80  = \$58 [1:0];
     if (rst) begin
       \$80  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$81  = \$60 [1:0];
     if (rst) begin
       \$81  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$82  = \$63 [2:0];
     if (rst) begin
       \$82  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$83  = wvalid;
     if (\$65 ) begin
       \$83  = \$67 ;
@@ -32481,7 +32591,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$84  = \$signal$140 ;
     if (\$signal$136 ) begin
       \$84  = \$69 [3:0];
@@ -32491,7 +32601,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$85  = shown;
     if (\$signal$136 ) begin
       \$85  = \$signature__data$141 [1:0];
@@ -32501,7 +32611,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$86  = wlast;
     if (\$signal$136 ) begin
       \$86  = \$signal$139 ;
@@ -32511,7 +32621,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$87  = wstrb;
     if (\$signal$136 ) begin
       \$87  = { \$45 , \$45 , \$45 , \$45 , \$42 , \$42 , \$42 , \$42 , \$39 , \$39 , \$39 , \$39 , \$36 , \$36 , \$36 , \$36  };
@@ -32520,7 +32630,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
       \$87  = 16'h0000;
     end
   end
-  assign load = \port$3826$0 [0];
+  assign load = \port$3840$0 [0];
   assign beats__ready = channels__0__beats__ready;
   assign page = burst[61:10];
   assign \port$2079$0  = \$13 ;
@@ -32538,255 +32648,6 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
 endmodule
 
 module hotline_write_buffer0(rst, pick, fetch__en, written, beats__ready, burst_valid, idle, data, load, target, dropped, burst, beats__payload, beats__valid, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$64 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$64 = 0;
-  input rst;
-  wire rst;
-  input pick;
-  wire pick;
-  input fetch__en;
-  wire fetch__en;
-  input written;
-  wire written;
-  output beats__ready;
-  wire beats__ready;
-  output burst_valid;
-  wire burst_valid;
-  output idle;
-  wire idle;
-  output [127:0] data;
-  wire [127:0] data;
-  input load;
-  wire load;
-  input [63:0] target;
-  wire [63:0] target;
-  input dropped;
-  wire dropped;
-  output [66:0] burst;
-  wire [66:0] burst;
-  input [131:0] beats__payload;
-  wire [131:0] beats__payload;
-  input beats__valid;
-  wire beats__valid;
-  input clk;
-  wire clk;
-  wire \$1 ;
-  wire [2:0] \$10 ;
-  wire \$11 ;
-  wire \$12 ;
-  wire [4:0] \$13 ;
-  wire \$14 ;
-  wire \$15 ;
-  wire \$16 ;
-  wire \$17 ;
-  wire [5:0] \$18 ;
-  wire [5:0] \$19 ;
-  wire \$2 ;
-  wire [6:0] \$20 ;
-  wire [7:0] \$21 ;
-  wire [6:0] \$22 ;
-  wire [7:0] \$23 ;
-  wire [60:0] \$24 ;
-  wire [60:0] \$25 ;
-  wire [5:0] \$26 ;
-  wire [6:0] \$27 ;
-  wire [7:0] \$28 ;
-  wire \$29 ;
-  wire \$3 ;
-  wire \$30 ;
-  wire \$31 ;
-  wire \$32 ;
-  wire \$33 ;
-  wire \$34 ;
-  wire \$35 ;
-  wire [2:0] \$36 ;
-  reg [4:0] \$37 ;
-  reg [4:0] \$38 ;
-  reg [5:0] \$39 ;
-  wire \$4 ;
-  reg [5:0] \$40 ;
-  reg [59:0] \$41 ;
-  reg [4:0] \$42 ;
-  reg \$43 ;
-  reg \$44 ;
-  reg [2:0] \$45 ;
-  wire \$5 ;
-  wire [4:0] \$6 ;
-  wire \$7 ;
-  wire [6:0] \$8 ;
-  wire [6:0] \$9 ;
-  reg [5:0] \$signal  = 6'h00;
-  (* init = 5'h00 *)
-  wire [3:0] \$signal$17 ;
-  wire \$signal$19 ;
-  reg \$signal$2  = 1'h0;
-  reg \$signal$28  = 1'h0;
-  wire \$signal$3 ;
-  reg [4:0] \$signature__addr  = 5'h00;
-  reg [59:0] at = 60'h000000000000000;
-  reg [4:0] fetch__addr = 5'h00;
-  wire \final ;
-  wire [4:0] picked;
-  wire pushed;
-  reg [2:0] tail = 3'h0;
-  reg [4:0] unfinished = 5'h00;
-  reg [5:0] waiting = 6'h00;
-  reg [127:0] store [31:0];
-  always @(posedge clk) begin
-    if (pushed)
-      store[\$signature__addr ] <= beats__payload[127:0];
-  end
-  reg [127:0] _0_;
-  always @(posedge clk) begin
-    if (fetch__en) begin
-      _0_ <= store[fetch__addr];
-    end
-  end
-  assign data = _0_;
-  always @(posedge clk)
-    \$signal  <= \$39 ;
-  always @(posedge clk)
-    waiting <= \$40 ;
-  always @(posedge clk)
-    at <= \$41 ;
-  always @(posedge clk)
-    unfinished <= \$42 ;
-  always @(posedge clk)
-    \$signal$2  <= \$43 ;
-  always @(posedge clk)
-    \$signal$28  <= \$44 ;
-  always @(posedge clk)
-    tail <= \$45 ;
-  assign \$1  = \$signal  != 6'h20;
-  assign \$2  = ~ \$signal$2 ;
-  assign beats__ready = \$1  & \$2 ;
-  assign \$signal$3  = beats__valid & beats__ready;
-  assign \$3  = ! beats__payload[130:128];
-  assign \$4  = beats__payload[131] & \$3 ;
-  assign \$5  = ~ \$4 ;
-  assign pushed = \$signal$3  & \$5 ;
-  assign \$signal$17  = ~ at[3:0];
-  assign \$signal$19  = waiting > \$signal$17 ;
-  assign \$6  = \$signal$17  + 1'h1;
-  assign \$7  = waiting <= \$6 ;
-  assign \final  = \$signal$2  & \$7 ;
-  assign \$8  = waiting - 1'h1;
-  assign \$9  = \$signal$19  ? { 3'h0, \$signal$17  } : \$8 ;
-  assign \$10  = \final  ? tail : 3'h4;
-  assign \$11  = | waiting;
-  assign \$12  = \$signal$2  & \$11 ;
-  assign burst_valid = \$signal$19  | \$12 ;
-  assign \$13  = burst[63:60] + 1'h1;
-  assign picked = pick ? \$13  : 5'h00;
-  assign \$14  = ~ \$signal$28 ;
-  assign \$15  = ~ \$signal$2 ;
-  assign \$16  = \$14  & \$15 ;
-  assign \$17  = ! unfinished;
-  assign idle = \$16  & \$17 ;
-  assign \$18  = \$signature__addr  + pushed;
-  assign \$19  = fetch__addr + fetch__en;
-  assign \$20  = \$signal  + pushed;
-  assign \$21  = \$20  - fetch__en;
-  assign \$22  = waiting + pushed;
-  assign \$23  = \$22  - picked;
-  assign \$24  = at + picked;
-  assign \$25  = load ? { 1'h0, target[63:4] } : \$24 ;
-  assign \$26  = unfinished + pick;
-  assign \$27  = \$26  - written;
-  assign \$28  = $signed(\$27 ) - $signed({ 1'h0, dropped });
-  assign \$29  = ! waiting;
-  assign \$30  = pick | \$29 ;
-  assign \$31  = \$signal$2  & \$30 ;
-  assign \$32  = ~ \final ;
-  assign \$33  = ~ beats__payload[131];
-  assign \$34  = | beats__payload[130:128];
-  assign \$35  = beats__payload[131] & \$34 ;
-  assign \$36  = \$35  ? beats__payload[130:128] : 3'h4;
-  always @(posedge clk)
-    \$signature__addr  <= \$37 ;
-  always @(posedge clk)
-    fetch__addr <= \$38 ;
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
-    \$40  = \$23 [5:0];
-    if (rst) begin
-      \$40  = 6'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
-    \$41  = \$25 [59:0];
-    if (rst) begin
-      \$41  = 60'h000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
-    \$42  = \$28 [4:0];
-    if (rst) begin
-      \$42  = 5'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
-    \$43  = \$signal$2 ;
-    if (\$31 ) begin
-      \$43  = \$32 ;
-    end
-    if (\$signal$3 ) begin
-      \$43  = beats__payload[131];
-    end
-    if (rst) begin
-      \$43  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
-    \$44  = \$signal$28 ;
-    if (\$signal$3 ) begin
-      \$44  = \$33 ;
-    end
-    if (rst) begin
-      \$44  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
-    \$45  = tail;
-    if (\$signal$3 ) begin
-      \$45  = \$36 ;
-    end
-    if (rst) begin
-      \$45  = 3'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
-    \$37  = \$18 [4:0];
-    if (rst) begin
-      \$37  = 5'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
-    \$38  = \$19 [4:0];
-    if (rst) begin
-      \$38  = 5'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
-    \$39  = \$21 [5:0];
-    if (rst) begin
-      \$39  = 6'h00;
-    end
-  end
-  assign burst[66:64] = \$10 ;
-  assign burst[63:60] = \$9 [3:0];
-  assign burst[59:0] = at;
-endmodule
-
-module hotline_write_buffer1(rst, pick, fetch__en, written, beats__ready, burst_valid, idle, data, load, target, dropped, burst, beats__payload, beats__valid, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$65 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$65 = 0;
   input rst;
@@ -33035,7 +32896,7 @@ module hotline_write_buffer1(rst, pick, fetch__en, written, beats__ready, burst_
   assign burst[59:0] = at;
 endmodule
 
-module hotline_write_buffer2(rst, pick, fetch__en, written, beats__ready, burst_valid, idle, data, load, target, dropped, burst, beats__valid, beats__payload, clk);
+module hotline_write_buffer1(rst, pick, fetch__en, written, beats__ready, burst_valid, idle, data, load, target, dropped, burst, beats__payload, beats__valid, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$66 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$66 = 0;
   input rst;
@@ -33062,10 +32923,10 @@ module hotline_write_buffer2(rst, pick, fetch__en, written, beats__ready, burst_
   wire dropped;
   output [66:0] burst;
   wire [66:0] burst;
-  input beats__valid;
-  wire beats__valid;
   input [131:0] beats__payload;
   wire [131:0] beats__payload;
+  input beats__valid;
+  wire beats__valid;
   input clk;
   wire clk;
   wire \$1 ;
@@ -33284,72 +33145,321 @@ module hotline_write_buffer2(rst, pick, fetch__en, written, beats__ready, burst_
   assign burst[59:0] = at;
 endmodule
 
-module hotline_write_check(\port$3720$12 , \port$3722$0 , windows__0__pages, \port$3726$0 , \port$3728$12 , \port$3730$0 , windows__1__pages, \port$3734$0 , \port$3736$12 , \port$3738$0 , windows__2__pages, \port$3742$0 , \port$3744$12 , \port$3746$0 , windows__3__pages, \port$3750$0 , \port$3752$12 , \port$3754$0 , windows__4__pages, \port$3758$0 , \port$3760$12 
-, \port$3762$0 , windows__5__pages, \port$3766$0 , \port$3768$12 , \port$3770$0 , windows__6__pages, \port$3774$0 , \port$3776$12 , \port$3778$0 , windows__7__pages, \port$3782$0 , page, \inside );
-  input [19:0] \port$3720$12 ;
-  wire [19:0] \port$3720$12 ;
-  input [31:0] \port$3722$0 ;
-  wire [31:0] \port$3722$0 ;
+module hotline_write_buffer2(rst, pick, fetch__en, written, beats__ready, burst_valid, idle, data, load, target, dropped, burst, beats__valid, beats__payload, clk);
+  reg \$auto$verilog_backend.cc:2505:dump_module$67 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$67 = 0;
+  input rst;
+  wire rst;
+  input pick;
+  wire pick;
+  input fetch__en;
+  wire fetch__en;
+  input written;
+  wire written;
+  output beats__ready;
+  wire beats__ready;
+  output burst_valid;
+  wire burst_valid;
+  output idle;
+  wire idle;
+  output [127:0] data;
+  wire [127:0] data;
+  input load;
+  wire load;
+  input [63:0] target;
+  wire [63:0] target;
+  input dropped;
+  wire dropped;
+  output [66:0] burst;
+  wire [66:0] burst;
+  input beats__valid;
+  wire beats__valid;
+  input [131:0] beats__payload;
+  wire [131:0] beats__payload;
+  input clk;
+  wire clk;
+  wire \$1 ;
+  wire [2:0] \$10 ;
+  wire \$11 ;
+  wire \$12 ;
+  wire [4:0] \$13 ;
+  wire \$14 ;
+  wire \$15 ;
+  wire \$16 ;
+  wire \$17 ;
+  wire [5:0] \$18 ;
+  wire [5:0] \$19 ;
+  wire \$2 ;
+  wire [6:0] \$20 ;
+  wire [7:0] \$21 ;
+  wire [6:0] \$22 ;
+  wire [7:0] \$23 ;
+  wire [60:0] \$24 ;
+  wire [60:0] \$25 ;
+  wire [5:0] \$26 ;
+  wire [6:0] \$27 ;
+  wire [7:0] \$28 ;
+  wire \$29 ;
+  wire \$3 ;
+  wire \$30 ;
+  wire \$31 ;
+  wire \$32 ;
+  wire \$33 ;
+  wire \$34 ;
+  wire \$35 ;
+  wire [2:0] \$36 ;
+  reg [4:0] \$37 ;
+  reg [4:0] \$38 ;
+  reg [5:0] \$39 ;
+  wire \$4 ;
+  reg [5:0] \$40 ;
+  reg [59:0] \$41 ;
+  reg [4:0] \$42 ;
+  reg \$43 ;
+  reg \$44 ;
+  reg [2:0] \$45 ;
+  wire \$5 ;
+  wire [4:0] \$6 ;
+  wire \$7 ;
+  wire [6:0] \$8 ;
+  wire [6:0] \$9 ;
+  reg [5:0] \$signal  = 6'h00;
+  (* init = 5'h00 *)
+  wire [3:0] \$signal$17 ;
+  wire \$signal$19 ;
+  reg \$signal$2  = 1'h0;
+  reg \$signal$28  = 1'h0;
+  wire \$signal$3 ;
+  reg [4:0] \$signature__addr  = 5'h00;
+  reg [59:0] at = 60'h000000000000000;
+  reg [4:0] fetch__addr = 5'h00;
+  wire \final ;
+  wire [4:0] picked;
+  wire pushed;
+  reg [2:0] tail = 3'h0;
+  reg [4:0] unfinished = 5'h00;
+  reg [5:0] waiting = 6'h00;
+  reg [127:0] store [31:0];
+  always @(posedge clk) begin
+    if (pushed)
+      store[\$signature__addr ] <= beats__payload[127:0];
+  end
+  reg [127:0] _0_;
+  always @(posedge clk) begin
+    if (fetch__en) begin
+      _0_ <= store[fetch__addr];
+    end
+  end
+  assign data = _0_;
+  always @(posedge clk)
+    \$signal  <= \$39 ;
+  always @(posedge clk)
+    waiting <= \$40 ;
+  always @(posedge clk)
+    at <= \$41 ;
+  always @(posedge clk)
+    unfinished <= \$42 ;
+  always @(posedge clk)
+    \$signal$2  <= \$43 ;
+  always @(posedge clk)
+    \$signal$28  <= \$44 ;
+  always @(posedge clk)
+    tail <= \$45 ;
+  assign \$1  = \$signal  != 6'h20;
+  assign \$2  = ~ \$signal$2 ;
+  assign beats__ready = \$1  & \$2 ;
+  assign \$signal$3  = beats__valid & beats__ready;
+  assign \$3  = ! beats__payload[130:128];
+  assign \$4  = beats__payload[131] & \$3 ;
+  assign \$5  = ~ \$4 ;
+  assign pushed = \$signal$3  & \$5 ;
+  assign \$signal$17  = ~ at[3:0];
+  assign \$signal$19  = waiting > \$signal$17 ;
+  assign \$6  = \$signal$17  + 1'h1;
+  assign \$7  = waiting <= \$6 ;
+  assign \final  = \$signal$2  & \$7 ;
+  assign \$8  = waiting - 1'h1;
+  assign \$9  = \$signal$19  ? { 3'h0, \$signal$17  } : \$8 ;
+  assign \$10  = \final  ? tail : 3'h4;
+  assign \$11  = | waiting;
+  assign \$12  = \$signal$2  & \$11 ;
+  assign burst_valid = \$signal$19  | \$12 ;
+  assign \$13  = burst[63:60] + 1'h1;
+  assign picked = pick ? \$13  : 5'h00;
+  assign \$14  = ~ \$signal$28 ;
+  assign \$15  = ~ \$signal$2 ;
+  assign \$16  = \$14  & \$15 ;
+  assign \$17  = ! unfinished;
+  assign idle = \$16  & \$17 ;
+  assign \$18  = \$signature__addr  + pushed;
+  assign \$19  = fetch__addr + fetch__en;
+  assign \$20  = \$signal  + pushed;
+  assign \$21  = \$20  - fetch__en;
+  assign \$22  = waiting + pushed;
+  assign \$23  = \$22  - picked;
+  assign \$24  = at + picked;
+  assign \$25  = load ? { 1'h0, target[63:4] } : \$24 ;
+  assign \$26  = unfinished + pick;
+  assign \$27  = \$26  - written;
+  assign \$28  = $signed(\$27 ) - $signed({ 1'h0, dropped });
+  assign \$29  = ! waiting;
+  assign \$30  = pick | \$29 ;
+  assign \$31  = \$signal$2  & \$30 ;
+  assign \$32  = ~ \final ;
+  assign \$33  = ~ beats__payload[131];
+  assign \$34  = | beats__payload[130:128];
+  assign \$35  = beats__payload[131] & \$34 ;
+  assign \$36  = \$35  ? beats__payload[130:128] : 3'h4;
+  always @(posedge clk)
+    \$signature__addr  <= \$37 ;
+  always @(posedge clk)
+    fetch__addr <= \$38 ;
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$67 ) begin end
+    \$40  = \$23 [5:0];
+    if (rst) begin
+      \$40  = 6'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$67 ) begin end
+    \$41  = \$25 [59:0];
+    if (rst) begin
+      \$41  = 60'h000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$67 ) begin end
+    \$42  = \$28 [4:0];
+    if (rst) begin
+      \$42  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$67 ) begin end
+    \$43  = \$signal$2 ;
+    if (\$31 ) begin
+      \$43  = \$32 ;
+    end
+    if (\$signal$3 ) begin
+      \$43  = beats__payload[131];
+    end
+    if (rst) begin
+      \$43  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$67 ) begin end
+    \$44  = \$signal$28 ;
+    if (\$signal$3 ) begin
+      \$44  = \$33 ;
+    end
+    if (rst) begin
+      \$44  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$67 ) begin end
+    \$45  = tail;
+    if (\$signal$3 ) begin
+      \$45  = \$36 ;
+    end
+    if (rst) begin
+      \$45  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$67 ) begin end
+    \$37  = \$18 [4:0];
+    if (rst) begin
+      \$37  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$67 ) begin end
+    \$38  = \$19 [4:0];
+    if (rst) begin
+      \$38  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$67 ) begin end
+    \$39  = \$21 [5:0];
+    if (rst) begin
+      \$39  = 6'h00;
+    end
+  end
+  assign burst[66:64] = \$10 ;
+  assign burst[63:60] = \$9 [3:0];
+  assign burst[59:0] = at;
+endmodule
+
+module hotline_write_check(\port$3734$12 , \port$3736$0 , windows__0__pages, \port$3740$0 , \port$3742$12 , \port$3744$0 , windows__1__pages, \port$3748$0 , \port$3750$12 , \port$3752$0 , windows__2__pages, \port$3756$0 , \port$3758$12 , \port$3760$0 , windows__3__pages, \port$3764$0 , \port$3766$12 , \port$3768$0 , windows__4__pages, \port$3772$0 , \port$3774$12 
+, \port$3776$0 , windows__5__pages, \port$3780$0 , \port$3782$12 , \port$3784$0 , windows__6__pages, \port$3788$0 , \port$3790$12 , \port$3792$0 , windows__7__pages, \port$3796$0 , page, \inside );
+  input [19:0] \port$3734$12 ;
+  wire [19:0] \port$3734$12 ;
+  input [31:0] \port$3736$0 ;
+  wire [31:0] \port$3736$0 ;
   input [31:0] windows__0__pages;
   wire [31:0] windows__0__pages;
-  input [1:0] \port$3726$0 ;
-  wire [1:0] \port$3726$0 ;
-  input [19:0] \port$3728$12 ;
-  wire [19:0] \port$3728$12 ;
-  input [31:0] \port$3730$0 ;
-  wire [31:0] \port$3730$0 ;
+  input [1:0] \port$3740$0 ;
+  wire [1:0] \port$3740$0 ;
+  input [19:0] \port$3742$12 ;
+  wire [19:0] \port$3742$12 ;
+  input [31:0] \port$3744$0 ;
+  wire [31:0] \port$3744$0 ;
   input [31:0] windows__1__pages;
   wire [31:0] windows__1__pages;
-  input [1:0] \port$3734$0 ;
-  wire [1:0] \port$3734$0 ;
-  input [19:0] \port$3736$12 ;
-  wire [19:0] \port$3736$12 ;
-  input [31:0] \port$3738$0 ;
-  wire [31:0] \port$3738$0 ;
+  input [1:0] \port$3748$0 ;
+  wire [1:0] \port$3748$0 ;
+  input [19:0] \port$3750$12 ;
+  wire [19:0] \port$3750$12 ;
+  input [31:0] \port$3752$0 ;
+  wire [31:0] \port$3752$0 ;
   input [31:0] windows__2__pages;
   wire [31:0] windows__2__pages;
-  input [1:0] \port$3742$0 ;
-  wire [1:0] \port$3742$0 ;
-  input [19:0] \port$3744$12 ;
-  wire [19:0] \port$3744$12 ;
-  input [31:0] \port$3746$0 ;
-  wire [31:0] \port$3746$0 ;
+  input [1:0] \port$3756$0 ;
+  wire [1:0] \port$3756$0 ;
+  input [19:0] \port$3758$12 ;
+  wire [19:0] \port$3758$12 ;
+  input [31:0] \port$3760$0 ;
+  wire [31:0] \port$3760$0 ;
   input [31:0] windows__3__pages;
   wire [31:0] windows__3__pages;
-  input [1:0] \port$3750$0 ;
-  wire [1:0] \port$3750$0 ;
-  input [19:0] \port$3752$12 ;
-  wire [19:0] \port$3752$12 ;
-  input [31:0] \port$3754$0 ;
-  wire [31:0] \port$3754$0 ;
+  input [1:0] \port$3764$0 ;
+  wire [1:0] \port$3764$0 ;
+  input [19:0] \port$3766$12 ;
+  wire [19:0] \port$3766$12 ;
+  input [31:0] \port$3768$0 ;
+  wire [31:0] \port$3768$0 ;
   input [31:0] windows__4__pages;
   wire [31:0] windows__4__pages;
-  input [1:0] \port$3758$0 ;
-  wire [1:0] \port$3758$0 ;
-  input [19:0] \port$3760$12 ;
-  wire [19:0] \port$3760$12 ;
-  input [31:0] \port$3762$0 ;
-  wire [31:0] \port$3762$0 ;
+  input [1:0] \port$3772$0 ;
+  wire [1:0] \port$3772$0 ;
+  input [19:0] \port$3774$12 ;
+  wire [19:0] \port$3774$12 ;
+  input [31:0] \port$3776$0 ;
+  wire [31:0] \port$3776$0 ;
   input [31:0] windows__5__pages;
   wire [31:0] windows__5__pages;
-  input [1:0] \port$3766$0 ;
-  wire [1:0] \port$3766$0 ;
-  input [19:0] \port$3768$12 ;
-  wire [19:0] \port$3768$12 ;
-  input [31:0] \port$3770$0 ;
-  wire [31:0] \port$3770$0 ;
+  input [1:0] \port$3780$0 ;
+  wire [1:0] \port$3780$0 ;
+  input [19:0] \port$3782$12 ;
+  wire [19:0] \port$3782$12 ;
+  input [31:0] \port$3784$0 ;
+  wire [31:0] \port$3784$0 ;
   input [31:0] windows__6__pages;
   wire [31:0] windows__6__pages;
-  input [1:0] \port$3774$0 ;
-  wire [1:0] \port$3774$0 ;
-  input [19:0] \port$3776$12 ;
-  wire [19:0] \port$3776$12 ;
-  input [31:0] \port$3778$0 ;
-  wire [31:0] \port$3778$0 ;
+  input [1:0] \port$3788$0 ;
+  wire [1:0] \port$3788$0 ;
+  input [19:0] \port$3790$12 ;
+  wire [19:0] \port$3790$12 ;
+  input [31:0] \port$3792$0 ;
+  wire [31:0] \port$3792$0 ;
   input [31:0] windows__7__pages;
   wire [31:0] windows__7__pages;
-  input [1:0] \port$3782$0 ;
-  wire [1:0] \port$3782$0 ;
+  input [1:0] \port$3796$0 ;
+  wire [1:0] \port$3796$0 ;
   input [51:0] page;
   wire [51:0] page;
   output \inside ;
@@ -33402,14 +33512,14 @@ module hotline_write_check(\port$3720$12 , \port$3722$0 , windows__0__pages, \po
   wire [52:0] beyond5;
   wire [52:0] beyond6;
   wire [52:0] beyond7;
-  assign beyond0 = page - { \port$3722$0 , \port$3720$12  };
-  assign beyond1 = page - { \port$3730$0 , \port$3728$12  };
-  assign beyond2 = page - { \port$3738$0 , \port$3736$12  };
-  assign beyond3 = page - { \port$3746$0 , \port$3744$12  };
-  assign beyond4 = page - { \port$3754$0 , \port$3752$12  };
-  assign beyond5 = page - { \port$3762$0 , \port$3760$12  };
-  assign beyond6 = page - { \port$3770$0 , \port$3768$12  };
-  assign beyond7 = page - { \port$3778$0 , \port$3776$12  };
+  assign beyond0 = page - { \port$3736$0 , \port$3734$12  };
+  assign beyond1 = page - { \port$3744$0 , \port$3742$12  };
+  assign beyond2 = page - { \port$3752$0 , \port$3750$12  };
+  assign beyond3 = page - { \port$3760$0 , \port$3758$12  };
+  assign beyond4 = page - { \port$3768$0 , \port$3766$12  };
+  assign beyond5 = page - { \port$3776$0 , \port$3774$12  };
+  assign beyond6 = page - { \port$3784$0 , \port$3782$12  };
+  assign beyond7 = page - { \port$3792$0 , \port$3790$12  };
   assign \$2  = ~ beyond0[52];
   assign \$3  = \$1  & \$2 ;
   assign \$4  = beyond0[51:0] < windows__0__pages;
@@ -33443,12 +33553,12 @@ module hotline_write_check(\port$3720$12 , \port$3722$0 , windows__0__pages, \po
   assign \$39  = beyond7[51:0] < windows__7__pages;
   assign \$40  = \$38  & \$39 ;
   assign \inside  = | { \$40 , \$35 , \$30 , \$25 , \$20 , \$15 , \$10 , \$5  };
-  assign \$1  = \port$3726$0 [1];
-  assign \$6  = \port$3734$0 [1];
-  assign \$11  = \port$3742$0 [1];
-  assign \$16  = \port$3750$0 [1];
-  assign \$21  = \port$3758$0 [1];
-  assign \$26  = \port$3766$0 [1];
-  assign \$31  = \port$3774$0 [1];
-  assign \$36  = \port$3782$0 [1];
+  assign \$1  = \port$3740$0 [1];
+  assign \$6  = \port$3748$0 [1];
+  assign \$11  = \port$3756$0 [1];
+  assign \$16  = \port$3764$0 [1];
+  assign \$21  = \port$3772$0 [1];
+  assign \$26  = \port$3780$0 [1];
+  assign \$31  = \port$3788$0 [1];
+  assign \$36  = \port$3796$0 [1];
 endmodule

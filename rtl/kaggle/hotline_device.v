@@ -2763,8 +2763,8 @@ endmodule
 module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus__wvalid, bus__bready, bus__arvalid, bus__rready, bus__awready, bus__wready, bus__arready, select_ring_lo, select_ring_hi, select_cpl_lo, select_cpl_hi, select_ring_size, select_ring_producer, select_cpl_consumer, select_table_stride, select_dma_command
 , \port$711$0 , \port$809$0 , \port$1324$0 , \port$3037$0 , ring_lo, ring_hi, cpl_lo, cpl_hi, ring_size, bus__awaddr, bus__wdata, bus__wstrb, bus__araddr, write_data, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, dma_control, dma_irq_status
 , dma_irq_enable, dma_coalesce, dma_delay, table_index, table_lo, table_hi, table_rows, window_0_lo, window_0_hi, window_0_pages, window_0_control, window_1_lo, window_1_hi, window_1_pages, window_1_control, window_2_lo, window_2_hi, window_2_pages, window_2_control, window_3_lo, window_3_hi
-, window_3_pages, window_3_control, window_4_lo, window_4_hi, window_4_pages, window_4_control, window_5_lo, window_5_hi, window_5_pages, window_5_control, window_6_lo, window_6_hi, window_6_pages, window_6_control, window_7_lo, window_7_hi, window_7_pages, window_7_control, \port$5169$0 , \port$5171$0 , \port$5177$0 
-, \port$5179$0 , \port$5182$0 , \port$5203$0 , \port$5220$0 , \port$5836$0 , \port$5840$0 , \port$5844$0 , \port$5848$0 , \port$5852$0 , \port$5856$0 , \port$5860$0 , \port$5864$0 , \port$5868$0 , \port$5872$0 , \port$5876$0 , \port$5880$0 , clk);
+, window_3_pages, window_3_control, window_4_lo, window_4_hi, window_4_pages, window_4_control, window_5_lo, window_5_hi, window_5_pages, window_5_control, window_6_lo, window_6_hi, window_6_pages, window_6_control, window_7_lo, window_7_hi, window_7_pages, window_7_control, \port$5183$0 , \port$5185$0 , \port$5191$0 
+, \port$5193$0 , \port$5196$0 , \port$5217$0 , \port$5234$0 , \port$5860$0 , \port$5864$0 , \port$5868$0 , \port$5872$0 , \port$5876$0 , \port$5880$0 , \port$5884$0 , \port$5888$0 , \port$5892$0 , \port$5896$0 , \port$5900$0 , \port$5904$0 , clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$3 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$3 = 0;
   input rst;
@@ -2929,32 +2929,20 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
   reg [31:0] window_7_pages = 32'd0;
   output [31:0] window_7_control;
   reg [31:0] window_7_control = 32'd0;
-  input [15:0] \port$5169$0 ;
-  wire [15:0] \port$5169$0 ;
-  input [15:0] \port$5171$0 ;
-  wire [15:0] \port$5171$0 ;
-  input [15:0] \port$5177$0 ;
-  wire [15:0] \port$5177$0 ;
-  input [15:0] \port$5179$0 ;
-  wire [15:0] \port$5179$0 ;
-  input \port$5182$0 ;
-  wire \port$5182$0 ;
-  input \port$5203$0 ;
-  wire \port$5203$0 ;
-  input \port$5220$0 ;
-  wire \port$5220$0 ;
-  input [63:0] \port$5836$0 ;
-  wire [63:0] \port$5836$0 ;
-  input [63:0] \port$5840$0 ;
-  wire [63:0] \port$5840$0 ;
-  input [63:0] \port$5844$0 ;
-  wire [63:0] \port$5844$0 ;
-  input [63:0] \port$5848$0 ;
-  wire [63:0] \port$5848$0 ;
-  input [63:0] \port$5852$0 ;
-  wire [63:0] \port$5852$0 ;
-  input [63:0] \port$5856$0 ;
-  wire [63:0] \port$5856$0 ;
+  input [15:0] \port$5183$0 ;
+  wire [15:0] \port$5183$0 ;
+  input [15:0] \port$5185$0 ;
+  wire [15:0] \port$5185$0 ;
+  input [15:0] \port$5191$0 ;
+  wire [15:0] \port$5191$0 ;
+  input [15:0] \port$5193$0 ;
+  wire [15:0] \port$5193$0 ;
+  input \port$5196$0 ;
+  wire \port$5196$0 ;
+  input \port$5217$0 ;
+  wire \port$5217$0 ;
+  input \port$5234$0 ;
+  wire \port$5234$0 ;
   input [63:0] \port$5860$0 ;
   wire [63:0] \port$5860$0 ;
   input [63:0] \port$5864$0 ;
@@ -2967,6 +2955,18 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
   wire [63:0] \port$5876$0 ;
   input [63:0] \port$5880$0 ;
   wire [63:0] \port$5880$0 ;
+  input [63:0] \port$5884$0 ;
+  wire [63:0] \port$5884$0 ;
+  input [63:0] \port$5888$0 ;
+  wire [63:0] \port$5888$0 ;
+  input [63:0] \port$5892$0 ;
+  wire [63:0] \port$5892$0 ;
+  input [63:0] \port$5896$0 ;
+  wire [63:0] \port$5896$0 ;
+  input [63:0] \port$5900$0 ;
+  wire [63:0] \port$5900$0 ;
+  input [63:0] \port$5904$0 ;
+  wire [63:0] \port$5904$0 ;
   input clk;
   wire clk;
   wire \$1 ;
@@ -3310,7 +3310,7 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
   assign \$69  = ~ write_data;
   assign \$70  = dma_error & \$69 ;
   assign \$71  = select_dma_error ? \$70  : dma_error;
-  assign \$72  = \$71  | { 28'h0000000, \port$5220$0 , \port$5182$0 , \port$25$0 , \port$23$0  };
+  assign \$72  = \$71  | { 28'h0000000, \port$5234$0 , \port$5196$0 , \port$25$0 , \port$23$0  };
   always @(posedge clk)
     \$signal$96  <= \$109 ;
   always @(posedge clk)
@@ -3430,7 +3430,7 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
       12'h008:
           value = dma_control;
       12'h00c:
-          value = { 28'h0000000, \port$5203$0 , \port$3037$0 , \port$1324$0 , \port$809$0  };
+          value = { 28'h0000000, \port$5217$0 , \port$3037$0 , \port$1324$0 , \port$809$0  };
       12'h010:
           value = ring_lo;
       12'h014:
@@ -3442,13 +3442,13 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
       12'h020:
           value = ring_size;
       12'h024:
-          value = { 16'h0000, \port$5169$0  };
+          value = { 16'h0000, \port$5183$0  };
       12'h028:
-          value = { 16'h0000, \port$5177$0  };
+          value = { 16'h0000, \port$5191$0  };
       12'h02c:
-          value = { 16'h0000, \port$5179$0  };
+          value = { 16'h0000, \port$5193$0  };
       12'h030:
-          value = { 16'h0000, \port$5171$0  };
+          value = { 16'h0000, \port$5185$0  };
       12'h034:
           value = dma_irq_status;
       12'h038:
@@ -3536,53 +3536,53 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
       12'h0fc:
           value = window_7_control;
       12'h100:
-          value = \port$5836$0 [31:0];
-      12'h104:
-          value = \port$5836$0 [63:32];
-      12'h108:
-          value = \port$5840$0 [31:0];
-      12'h10c:
-          value = \port$5840$0 [63:32];
-      12'h110:
-          value = \port$5844$0 [31:0];
-      12'h114:
-          value = \port$5844$0 [63:32];
-      12'h118:
-          value = \port$5848$0 [31:0];
-      12'h11c:
-          value = \port$5848$0 [63:32];
-      12'h120:
-          value = \port$5852$0 [31:0];
-      12'h124:
-          value = \port$5852$0 [63:32];
-      12'h128:
-          value = \port$5856$0 [31:0];
-      12'h12c:
-          value = \port$5856$0 [63:32];
-      12'h130:
           value = \port$5860$0 [31:0];
-      12'h134:
+      12'h104:
           value = \port$5860$0 [63:32];
-      12'h138:
+      12'h108:
           value = \port$5864$0 [31:0];
-      12'h13c:
+      12'h10c:
           value = \port$5864$0 [63:32];
-      12'h140:
+      12'h110:
           value = \port$5868$0 [31:0];
-      12'h144:
+      12'h114:
           value = \port$5868$0 [63:32];
-      12'h148:
+      12'h118:
           value = \port$5872$0 [31:0];
-      12'h14c:
+      12'h11c:
           value = \port$5872$0 [63:32];
-      12'h150:
+      12'h120:
           value = \port$5876$0 [31:0];
-      12'h154:
+      12'h124:
           value = \port$5876$0 [63:32];
-      12'h158:
+      12'h128:
           value = \port$5880$0 [31:0];
-      12'h15c:
+      12'h12c:
           value = \port$5880$0 [63:32];
+      12'h130:
+          value = \port$5884$0 [31:0];
+      12'h134:
+          value = \port$5884$0 [63:32];
+      12'h138:
+          value = \port$5888$0 [31:0];
+      12'h13c:
+          value = \port$5888$0 [63:32];
+      12'h140:
+          value = \port$5892$0 [31:0];
+      12'h144:
+          value = \port$5892$0 [63:32];
+      12'h148:
+          value = \port$5896$0 [31:0];
+      12'h14c:
+          value = \port$5896$0 [63:32];
+      12'h150:
+          value = \port$5900$0 [31:0];
+      12'h154:
+          value = \port$5900$0 [63:32];
+      12'h158:
+          value = \port$5904$0 [31:0];
+      12'h15c:
+          value = \port$5904$0 [63:32];
     endcase
   end
   always @* begin
@@ -5371,25 +5371,25 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .\port$25$0 (\$9 ),
     .\port$29$0 (\$13 ),
     .\port$3037$0 (\outstanding$285 ),
-    .\port$5169$0 (producer),
-    .\port$5171$0 (\cpl_consumer$294 ),
-    .\port$5177$0 (consumer),
-    .\port$5179$0 (\cpl_producer$292 ),
-    .\port$5182$0 (failed),
-    .\port$5203$0 (waits),
-    .\port$5220$0 (lost),
-    .\port$5836$0 (descriptors_value),
-    .\port$5840$0 (failed_descriptors_value),
-    .\port$5844$0 (rows_gathered_value),
-    .\port$5848$0 (bytes_read_value),
-    .\port$5852$0 (bytes_written_value),
-    .\port$5856$0 (dma_cycles_value),
-    .\port$5860$0 (dma_useful_value),
-    .\port$5864$0 (dma_core_value),
-    .\port$5868$0 (dma_read_value),
-    .\port$5872$0 (dma_write_value),
-    .\port$5876$0 (dma_reduce_value),
-    .\port$5880$0 (dma_overhead_value),
+    .\port$5183$0 (producer),
+    .\port$5185$0 (\cpl_consumer$294 ),
+    .\port$5191$0 (consumer),
+    .\port$5193$0 (\cpl_producer$292 ),
+    .\port$5196$0 (failed),
+    .\port$5217$0 (waits),
+    .\port$5234$0 (lost),
+    .\port$5860$0 (descriptors_value),
+    .\port$5864$0 (failed_descriptors_value),
+    .\port$5868$0 (rows_gathered_value),
+    .\port$5872$0 (bytes_read_value),
+    .\port$5876$0 (bytes_written_value),
+    .\port$5880$0 (dma_cycles_value),
+    .\port$5884$0 (dma_useful_value),
+    .\port$5888$0 (dma_core_value),
+    .\port$5892$0 (dma_read_value),
+    .\port$5896$0 (dma_write_value),
+    .\port$5900$0 (dma_reduce_value),
+    .\port$5904$0 (dma_overhead_value),
     .\port$711$0 (interrupt),
     .\port$809$0 (running),
     .ring_hi(ring_hi),
@@ -5458,9 +5458,9 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .output__valid(descriptors__valid),
     .\port$1317$0 (\$104 ),
     .\port$1318$0 (\$105 ),
-    .\port$5004$0 (ring_lo),
-    .\port$5006$0 (ring_hi),
-    .\port$5296$0 (\$106 ),
+    .\port$5018$0 (ring_lo),
+    .\port$5020$0 (ring_hi),
+    .\port$5310$0 (\$106 ),
     .request__payload(\request__payload$579 ),
     .request__ready(request__ready),
     .request__valid(request__valid),
@@ -5482,31 +5482,31 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .outstanding(outstanding),
     .\port$1317$0 (\$104 ),
     .\port$1318$0 (\$105 ),
-    .\port$5100$12 (window_0_lo[31:12]),
-    .\port$5102$0 (window_0_hi),
-    .\port$5106$0 (window_0_control[1:0]),
-    .\port$5108$12 (window_1_lo[31:12]),
-    .\port$5110$0 (window_1_hi),
-    .\port$5114$0 (window_1_control[1:0]),
-    .\port$5116$12 (window_2_lo[31:12]),
-    .\port$5118$0 (window_2_hi),
-    .\port$5122$0 (window_2_control[1:0]),
-    .\port$5124$12 (window_3_lo[31:12]),
-    .\port$5126$0 (window_3_hi),
-    .\port$5130$0 (window_3_control[1:0]),
-    .\port$5132$12 (window_4_lo[31:12]),
-    .\port$5134$0 (window_4_hi),
-    .\port$5138$0 (window_4_control[1:0]),
-    .\port$5140$12 (window_5_lo[31:12]),
-    .\port$5142$0 (window_5_hi),
-    .\port$5146$0 (window_5_control[1:0]),
-    .\port$5148$12 (window_6_lo[31:12]),
-    .\port$5150$0 (window_6_hi),
-    .\port$5154$0 (window_6_control[1:0]),
-    .\port$5156$12 (window_7_lo[31:12]),
-    .\port$5158$0 (window_7_hi),
-    .\port$5162$0 (window_7_control[1:0]),
-    .\port$5296$0 (\$106 ),
+    .\port$5114$12 (window_0_lo[31:12]),
+    .\port$5116$0 (window_0_hi),
+    .\port$5120$0 (window_0_control[1:0]),
+    .\port$5122$12 (window_1_lo[31:12]),
+    .\port$5124$0 (window_1_hi),
+    .\port$5128$0 (window_1_control[1:0]),
+    .\port$5130$12 (window_2_lo[31:12]),
+    .\port$5132$0 (window_2_hi),
+    .\port$5136$0 (window_2_control[1:0]),
+    .\port$5138$12 (window_3_lo[31:12]),
+    .\port$5140$0 (window_3_hi),
+    .\port$5144$0 (window_3_control[1:0]),
+    .\port$5146$12 (window_4_lo[31:12]),
+    .\port$5148$0 (window_4_hi),
+    .\port$5152$0 (window_4_control[1:0]),
+    .\port$5154$12 (window_5_lo[31:12]),
+    .\port$5156$0 (window_5_hi),
+    .\port$5160$0 (window_5_control[1:0]),
+    .\port$5162$12 (window_6_lo[31:12]),
+    .\port$5164$0 (window_6_hi),
+    .\port$5168$0 (window_6_control[1:0]),
+    .\port$5170$12 (window_7_lo[31:12]),
+    .\port$5172$0 (window_7_hi),
+    .\port$5176$0 (window_7_control[1:0]),
+    .\port$5310$0 (\$106 ),
     .rdata(m_axi_rdata),
     .read__addr(m_axi_rid),
     .request__payload(request__payload),
@@ -5554,7 +5554,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .came(rows_gathered),
     .clk(clk),
     .data__valid(list_data__valid),
-    .\done$110 (\done$668 ),
+    .\done$116 (\done$668 ),
     .gated_clk(core_clk),
     .held_back(reduce),
     .input__valid(rows__valid),
@@ -5574,11 +5574,11 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .pooling(pooling),
     .\port$1317$0 (\$104 ),
     .\port$1318$0 (\$105 ),
-    .\port$5296$0 (\$106 ),
-    .\port$5696$0 (\$112 ),
-    .\port$5700$0 (\$113 ),
-    .\port$5722$0 (\$114 ),
-    .\port$5726$0 (\$115 ),
+    .\port$5310$0 (\$106 ),
+    .\port$5710$0 (\$112 ),
+    .\port$5714$0 (\$113 ),
+    .\port$5736$0 (\$114 ),
+    .\port$5740$0 (\$115 ),
     .request__ready(list_request__ready),
     .row_request__ready(row_request__ready),
     .row_request__valid(row_request__valid),
@@ -5623,32 +5623,32 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .popular_words(popular_words),
     .\port$3039$0 (\$107 ),
     .\port$3040$0 (\$108 ),
-    .\port$5008$0 (cpl_lo),
-    .\port$5010$0 (cpl_hi),
-    .\port$5100$12 (window_0_lo[31:12]),
-    .\port$5102$0 (window_0_hi),
-    .\port$5106$0 (window_0_control[1:0]),
-    .\port$5108$12 (window_1_lo[31:12]),
-    .\port$5110$0 (window_1_hi),
-    .\port$5114$0 (window_1_control[1:0]),
-    .\port$5116$12 (window_2_lo[31:12]),
-    .\port$5118$0 (window_2_hi),
-    .\port$5122$0 (window_2_control[1:0]),
-    .\port$5124$12 (window_3_lo[31:12]),
-    .\port$5126$0 (window_3_hi),
-    .\port$5130$0 (window_3_control[1:0]),
-    .\port$5132$12 (window_4_lo[31:12]),
-    .\port$5134$0 (window_4_hi),
-    .\port$5138$0 (window_4_control[1:0]),
-    .\port$5140$12 (window_5_lo[31:12]),
-    .\port$5142$0 (window_5_hi),
-    .\port$5146$0 (window_5_control[1:0]),
-    .\port$5148$12 (window_6_lo[31:12]),
-    .\port$5150$0 (window_6_hi),
-    .\port$5154$0 (window_6_control[1:0]),
-    .\port$5156$12 (window_7_lo[31:12]),
-    .\port$5158$0 (window_7_hi),
-    .\port$5162$0 (window_7_control[1:0]),
+    .\port$5022$0 (cpl_lo),
+    .\port$5024$0 (cpl_hi),
+    .\port$5114$12 (window_0_lo[31:12]),
+    .\port$5116$0 (window_0_hi),
+    .\port$5120$0 (window_0_control[1:0]),
+    .\port$5122$12 (window_1_lo[31:12]),
+    .\port$5124$0 (window_1_hi),
+    .\port$5128$0 (window_1_control[1:0]),
+    .\port$5130$12 (window_2_lo[31:12]),
+    .\port$5132$0 (window_2_hi),
+    .\port$5136$0 (window_2_control[1:0]),
+    .\port$5138$12 (window_3_lo[31:12]),
+    .\port$5140$0 (window_3_hi),
+    .\port$5144$0 (window_3_control[1:0]),
+    .\port$5146$12 (window_4_lo[31:12]),
+    .\port$5148$0 (window_4_hi),
+    .\port$5152$0 (window_4_control[1:0]),
+    .\port$5154$12 (window_5_lo[31:12]),
+    .\port$5156$0 (window_5_hi),
+    .\port$5160$0 (window_5_control[1:0]),
+    .\port$5162$12 (window_6_lo[31:12]),
+    .\port$5164$0 (window_6_hi),
+    .\port$5168$0 (window_6_control[1:0]),
+    .\port$5170$12 (window_7_lo[31:12]),
+    .\port$5172$0 (window_7_hi),
+    .\port$5176$0 (window_7_control[1:0]),
     .quiet(quiet),
     .read_fault__address(fault__address),
     .read_fault__kind(read_fault__kind),
@@ -5809,7 +5809,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .popular_words(popular_words),
     .\port$1317$0 (\$104 ),
     .\port$1318$0 (\$105 ),
-    .\port$5296$0 (\$106 ),
+    .\port$5310$0 (\$106 ),
     .rows__payload(\rows__payload$612 ),
     .rows__ready(\output__ready$614 ),
     .rows__valid(\rows__valid$616 ),
@@ -5847,31 +5847,31 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .\port$3039$0 (\$107 ),
     .\port$3040$0 (\$108 ),
     .\port$3041$0 (\$109 ),
-    .\port$5100$12 (window_0_lo[31:12]),
-    .\port$5102$0 (window_0_hi),
-    .\port$5106$0 (window_0_control[1:0]),
-    .\port$5108$12 (window_1_lo[31:12]),
-    .\port$5110$0 (window_1_hi),
-    .\port$5114$0 (window_1_control[1:0]),
-    .\port$5116$12 (window_2_lo[31:12]),
-    .\port$5118$0 (window_2_hi),
-    .\port$5122$0 (window_2_control[1:0]),
-    .\port$5124$12 (window_3_lo[31:12]),
-    .\port$5126$0 (window_3_hi),
-    .\port$5130$0 (window_3_control[1:0]),
-    .\port$5132$12 (window_4_lo[31:12]),
-    .\port$5134$0 (window_4_hi),
-    .\port$5138$0 (window_4_control[1:0]),
-    .\port$5140$12 (window_5_lo[31:12]),
-    .\port$5142$0 (window_5_hi),
-    .\port$5146$0 (window_5_control[1:0]),
-    .\port$5148$12 (window_6_lo[31:12]),
-    .\port$5150$0 (window_6_hi),
-    .\port$5154$0 (window_6_control[1:0]),
-    .\port$5156$12 (window_7_lo[31:12]),
-    .\port$5158$0 (window_7_hi),
-    .\port$5162$0 (window_7_control[1:0]),
-    .\port$5206$0 (load),
+    .\port$5114$12 (window_0_lo[31:12]),
+    .\port$5116$0 (window_0_hi),
+    .\port$5120$0 (window_0_control[1:0]),
+    .\port$5122$12 (window_1_lo[31:12]),
+    .\port$5124$0 (window_1_hi),
+    .\port$5128$0 (window_1_control[1:0]),
+    .\port$5130$12 (window_2_lo[31:12]),
+    .\port$5132$0 (window_2_hi),
+    .\port$5136$0 (window_2_control[1:0]),
+    .\port$5138$12 (window_3_lo[31:12]),
+    .\port$5140$0 (window_3_hi),
+    .\port$5144$0 (window_3_control[1:0]),
+    .\port$5146$12 (window_4_lo[31:12]),
+    .\port$5148$0 (window_4_hi),
+    .\port$5152$0 (window_4_control[1:0]),
+    .\port$5154$12 (window_5_lo[31:12]),
+    .\port$5156$0 (window_5_hi),
+    .\port$5160$0 (window_5_control[1:0]),
+    .\port$5162$12 (window_6_lo[31:12]),
+    .\port$5164$0 (window_6_hi),
+    .\port$5168$0 (window_6_control[1:0]),
+    .\port$5170$12 (window_7_lo[31:12]),
+    .\port$5172$0 (window_7_hi),
+    .\port$5176$0 (window_7_control[1:0]),
+    .\port$5220$0 (load),
     .rst(rst),
     .target(channels__0__target),
     .\target$10 (channels__1__target),
@@ -6163,7 +6163,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   assign \$94 [3:0] = write_data[3:0];
 endmodule
 
-module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port$1318$0 , data__valid, \port$5004$0 , \port$5006$0 , enable, request__payload, fetched, failed, output__valid, busy, request__valid, address, output__payload, output__ready, \port$5296$0 , clk
+module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port$1318$0 , data__valid, \port$5018$0 , \port$5020$0 , enable, request__payload, fetched, failed, output__valid, busy, request__valid, address, output__payload, output__ready, \port$5310$0 , clk
 );
   reg \$auto$verilog_backend.cc:2505:dump_module$5 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$5 = 0;
@@ -6181,10 +6181,10 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
   wire [511:0] \port$1318$0 ;
   input data__valid;
   wire data__valid;
-  input [31:0] \port$5004$0 ;
-  wire [31:0] \port$5004$0 ;
-  input [31:0] \port$5006$0 ;
-  wire [31:0] \port$5006$0 ;
+  input [31:0] \port$5018$0 ;
+  wire [31:0] \port$5018$0 ;
+  input [31:0] \port$5020$0 ;
+  wire [31:0] \port$5020$0 ;
   input enable;
   wire enable;
   output [93:0] request__payload;
@@ -6205,8 +6205,8 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
   reg [511:0] output__payload = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   input output__ready;
   wire output__ready;
-  input [7:0] \port$5296$0 ;
-  wire [7:0] \port$5296$0 ;
+  input [7:0] \port$5310$0 ;
+  wire [7:0] \port$5310$0 ;
   input clk;
   wire clk;
   wire \$1 ;
@@ -6246,7 +6246,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
   assign \$8  = \$7  & available;
   assign \$9  = ~ halted;
   assign \$10  = \$8  & \$9 ;
-  assign \$11  = { \port$5006$0 , \port$5004$0  } + { entry, 6'h00 };
+  assign \$11  = { \port$5020$0 , \port$5018$0  } + { entry, 6'h00 };
   assign \$12  = request__valid & request__ready;
   assign \$13  = \$signal  | \port$1317$0 ;
   assign \$14  = ~ failed;
@@ -6272,7 +6272,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
     fetched = 1'h0;
     if (data__valid) begin
-      if (\port$5296$0 [7]) begin
+      if (\port$5310$0 [7]) begin
         fetched = enable;
       end
     end
@@ -6281,7 +6281,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
     failed = 1'h0;
     if (data__valid) begin
-      if (\port$5296$0 [7]) begin
+      if (\port$5310$0 [7]) begin
         failed = \$2 ;
       end
     end
@@ -6293,7 +6293,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
       \$19  = 1'h0;
     end
     if (data__valid) begin
-      if (\port$5296$0 [7]) begin
+      if (\port$5310$0 [7]) begin
         \$19  = \$15 ;
       end
     end
@@ -6311,7 +6311,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
       \$20  = 1'h1;
     end
     if (data__valid) begin
-      if (\port$5296$0 [7]) begin
+      if (\port$5310$0 [7]) begin
         \$20  = 1'h0;
       end
     end
@@ -6369,7 +6369,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
     \$25  = halted;
     if (data__valid) begin
-      if (\port$5296$0 [7]) begin
+      if (\port$5310$0 [7]) begin
         \$25  = failed;
       end
     end
@@ -12348,9 +12348,9 @@ module hotline_popularity_bank_working_tags(rst, w_en, w_port__data, r_en, r_dat
   end
 endmodule
 
-module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$1317$0 , \port$1318$0 , idle, outstanding, request__ready, request__payload, request__valid, data__ready, \port$5100$12 , \port$5102$0 , windows__0__pages, \port$5106$0 , \port$5108$12 , \port$5110$0 
-, windows__1__pages, \port$5114$0 , \port$5116$12 , \port$5118$0 , windows__2__pages, \port$5122$0 , \port$5124$12 , \port$5126$0 , windows__3__pages, \port$5130$0 , \port$5132$12 , \port$5134$0 , windows__4__pages, \port$5138$0 , \port$5140$12 , \port$5142$0 , windows__5__pages, \port$5146$0 , \port$5148$12 , \port$5150$0 , windows__6__pages
-, \port$5154$0 , \port$5156$12 , \port$5158$0 , windows__7__pages, \port$5162$0 , fault__address, \port$5296$0 , arvalid, arid, araddr, arlen, fault__kind, data__valid, arready);
+module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$1317$0 , \port$1318$0 , idle, outstanding, request__ready, request__payload, request__valid, data__ready, \port$5114$12 , \port$5116$0 , windows__0__pages, \port$5120$0 , \port$5122$12 , \port$5124$0 
+, windows__1__pages, \port$5128$0 , \port$5130$12 , \port$5132$0 , windows__2__pages, \port$5136$0 , \port$5138$12 , \port$5140$0 , windows__3__pages, \port$5144$0 , \port$5146$12 , \port$5148$0 , windows__4__pages, \port$5152$0 , \port$5154$12 , \port$5156$0 , windows__5__pages, \port$5160$0 , \port$5162$12 , \port$5164$0 , windows__6__pages
+, \port$5168$0 , \port$5170$12 , \port$5172$0 , windows__7__pages, \port$5176$0 , fault__address, \port$5310$0 , arvalid, arid, araddr, arlen, fault__kind, data__valid, arready);
   reg \$auto$verilog_backend.cc:2505:dump_module$17 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$17 = 0;
   input [7:0] read__addr;
@@ -12383,75 +12383,75 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$131
   wire request__valid;
   input data__ready;
   wire data__ready;
-  input [19:0] \port$5100$12 ;
-  wire [19:0] \port$5100$12 ;
-  input [31:0] \port$5102$0 ;
-  wire [31:0] \port$5102$0 ;
+  input [19:0] \port$5114$12 ;
+  wire [19:0] \port$5114$12 ;
+  input [31:0] \port$5116$0 ;
+  wire [31:0] \port$5116$0 ;
   input [31:0] windows__0__pages;
   wire [31:0] windows__0__pages;
-  input [1:0] \port$5106$0 ;
-  wire [1:0] \port$5106$0 ;
-  input [19:0] \port$5108$12 ;
-  wire [19:0] \port$5108$12 ;
-  input [31:0] \port$5110$0 ;
-  wire [31:0] \port$5110$0 ;
+  input [1:0] \port$5120$0 ;
+  wire [1:0] \port$5120$0 ;
+  input [19:0] \port$5122$12 ;
+  wire [19:0] \port$5122$12 ;
+  input [31:0] \port$5124$0 ;
+  wire [31:0] \port$5124$0 ;
   input [31:0] windows__1__pages;
   wire [31:0] windows__1__pages;
-  input [1:0] \port$5114$0 ;
-  wire [1:0] \port$5114$0 ;
-  input [19:0] \port$5116$12 ;
-  wire [19:0] \port$5116$12 ;
-  input [31:0] \port$5118$0 ;
-  wire [31:0] \port$5118$0 ;
+  input [1:0] \port$5128$0 ;
+  wire [1:0] \port$5128$0 ;
+  input [19:0] \port$5130$12 ;
+  wire [19:0] \port$5130$12 ;
+  input [31:0] \port$5132$0 ;
+  wire [31:0] \port$5132$0 ;
   input [31:0] windows__2__pages;
   wire [31:0] windows__2__pages;
-  input [1:0] \port$5122$0 ;
-  wire [1:0] \port$5122$0 ;
-  input [19:0] \port$5124$12 ;
-  wire [19:0] \port$5124$12 ;
-  input [31:0] \port$5126$0 ;
-  wire [31:0] \port$5126$0 ;
+  input [1:0] \port$5136$0 ;
+  wire [1:0] \port$5136$0 ;
+  input [19:0] \port$5138$12 ;
+  wire [19:0] \port$5138$12 ;
+  input [31:0] \port$5140$0 ;
+  wire [31:0] \port$5140$0 ;
   input [31:0] windows__3__pages;
   wire [31:0] windows__3__pages;
-  input [1:0] \port$5130$0 ;
-  wire [1:0] \port$5130$0 ;
-  input [19:0] \port$5132$12 ;
-  wire [19:0] \port$5132$12 ;
-  input [31:0] \port$5134$0 ;
-  wire [31:0] \port$5134$0 ;
+  input [1:0] \port$5144$0 ;
+  wire [1:0] \port$5144$0 ;
+  input [19:0] \port$5146$12 ;
+  wire [19:0] \port$5146$12 ;
+  input [31:0] \port$5148$0 ;
+  wire [31:0] \port$5148$0 ;
   input [31:0] windows__4__pages;
   wire [31:0] windows__4__pages;
-  input [1:0] \port$5138$0 ;
-  wire [1:0] \port$5138$0 ;
-  input [19:0] \port$5140$12 ;
-  wire [19:0] \port$5140$12 ;
-  input [31:0] \port$5142$0 ;
-  wire [31:0] \port$5142$0 ;
+  input [1:0] \port$5152$0 ;
+  wire [1:0] \port$5152$0 ;
+  input [19:0] \port$5154$12 ;
+  wire [19:0] \port$5154$12 ;
+  input [31:0] \port$5156$0 ;
+  wire [31:0] \port$5156$0 ;
   input [31:0] windows__5__pages;
   wire [31:0] windows__5__pages;
-  input [1:0] \port$5146$0 ;
-  wire [1:0] \port$5146$0 ;
-  input [19:0] \port$5148$12 ;
-  wire [19:0] \port$5148$12 ;
-  input [31:0] \port$5150$0 ;
-  wire [31:0] \port$5150$0 ;
+  input [1:0] \port$5160$0 ;
+  wire [1:0] \port$5160$0 ;
+  input [19:0] \port$5162$12 ;
+  wire [19:0] \port$5162$12 ;
+  input [31:0] \port$5164$0 ;
+  wire [31:0] \port$5164$0 ;
   input [31:0] windows__6__pages;
   wire [31:0] windows__6__pages;
-  input [1:0] \port$5154$0 ;
-  wire [1:0] \port$5154$0 ;
-  input [19:0] \port$5156$12 ;
-  wire [19:0] \port$5156$12 ;
-  input [31:0] \port$5158$0 ;
-  wire [31:0] \port$5158$0 ;
+  input [1:0] \port$5168$0 ;
+  wire [1:0] \port$5168$0 ;
+  input [19:0] \port$5170$12 ;
+  wire [19:0] \port$5170$12 ;
+  input [31:0] \port$5172$0 ;
+  wire [31:0] \port$5172$0 ;
   input [31:0] windows__7__pages;
   wire [31:0] windows__7__pages;
-  input [1:0] \port$5162$0 ;
-  wire [1:0] \port$5162$0 ;
+  input [1:0] \port$5176$0 ;
+  wire [1:0] \port$5176$0 ;
   output [63:0] fault__address;
   wire [63:0] fault__address;
   (* init = 8'h00 *)
-  output [7:0] \port$5296$0 ;
-  wire [7:0] \port$5296$0 ;
+  output [7:0] \port$5310$0 ;
+  wire [7:0] \port$5310$0 ;
   output arvalid;
   reg arvalid = 1'h0;
   output [7:0] arid;
@@ -12744,30 +12744,30 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$131
   hotline_read_check check (
     .\inside (\inside ),
     .page(burst__payload[57:6]),
-    .\port$5100$12 (\port$5100$12 ),
-    .\port$5102$0 (\port$5102$0 ),
-    .\port$5106$0 (\port$5106$0 ),
-    .\port$5108$12 (\port$5108$12 ),
-    .\port$5110$0 (\port$5110$0 ),
-    .\port$5114$0 (\port$5114$0 ),
-    .\port$5116$12 (\port$5116$12 ),
-    .\port$5118$0 (\port$5118$0 ),
-    .\port$5122$0 (\port$5122$0 ),
-    .\port$5124$12 (\port$5124$12 ),
-    .\port$5126$0 (\port$5126$0 ),
-    .\port$5130$0 (\port$5130$0 ),
-    .\port$5132$12 (\port$5132$12 ),
-    .\port$5134$0 (\port$5134$0 ),
-    .\port$5138$0 (\port$5138$0 ),
-    .\port$5140$12 (\port$5140$12 ),
-    .\port$5142$0 (\port$5142$0 ),
-    .\port$5146$0 (\port$5146$0 ),
-    .\port$5148$12 (\port$5148$12 ),
-    .\port$5150$0 (\port$5150$0 ),
-    .\port$5154$0 (\port$5154$0 ),
-    .\port$5156$12 (\port$5156$12 ),
-    .\port$5158$0 (\port$5158$0 ),
-    .\port$5162$0 (\port$5162$0 ),
+    .\port$5114$12 (\port$5114$12 ),
+    .\port$5116$0 (\port$5116$0 ),
+    .\port$5120$0 (\port$5120$0 ),
+    .\port$5122$12 (\port$5122$12 ),
+    .\port$5124$0 (\port$5124$0 ),
+    .\port$5128$0 (\port$5128$0 ),
+    .\port$5130$12 (\port$5130$12 ),
+    .\port$5132$0 (\port$5132$0 ),
+    .\port$5136$0 (\port$5136$0 ),
+    .\port$5138$12 (\port$5138$12 ),
+    .\port$5140$0 (\port$5140$0 ),
+    .\port$5144$0 (\port$5144$0 ),
+    .\port$5146$12 (\port$5146$12 ),
+    .\port$5148$0 (\port$5148$0 ),
+    .\port$5152$0 (\port$5152$0 ),
+    .\port$5154$12 (\port$5154$12 ),
+    .\port$5156$0 (\port$5156$0 ),
+    .\port$5160$0 (\port$5160$0 ),
+    .\port$5162$12 (\port$5162$12 ),
+    .\port$5164$0 (\port$5164$0 ),
+    .\port$5168$0 (\port$5168$0 ),
+    .\port$5170$12 (\port$5170$12 ),
+    .\port$5172$0 (\port$5172$0 ),
+    .\port$5176$0 (\port$5176$0 ),
     .windows__0__pages(windows__0__pages),
     .windows__1__pages(windows__1__pages),
     .windows__2__pages(windows__2__pages),
@@ -16057,7 +16057,7 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$131
   assign page = burst__payload[57:6];
   assign \port$1317$0  = \$24 ;
   assign \port$1318$0  = \$25 ;
-  assign \port$5296$0  = \$59 ;
+  assign \port$5310$0  = \$59 ;
   assign \$signature__data$121 [512] = bus_fault;
   assign \$signature__data$121 [511:0] = rdata;
   assign fault__address[63:6] = \$13 ;
@@ -16071,72 +16071,72 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$131
   assign \$35  = { 1'h0, burst__payload[57:0], 6'h00 };
 endmodule
 
-module hotline_read_check(\port$5100$12 , \port$5102$0 , windows__0__pages, \port$5106$0 , \port$5108$12 , \port$5110$0 , windows__1__pages, \port$5114$0 , \port$5116$12 , \port$5118$0 , windows__2__pages, \port$5122$0 , \port$5124$12 , \port$5126$0 , windows__3__pages, \port$5130$0 , \port$5132$12 , \port$5134$0 , windows__4__pages, \port$5138$0 , \port$5140$12 
-, \port$5142$0 , windows__5__pages, \port$5146$0 , \port$5148$12 , \port$5150$0 , windows__6__pages, \port$5154$0 , \port$5156$12 , \port$5158$0 , windows__7__pages, \port$5162$0 , page, \inside );
-  input [19:0] \port$5100$12 ;
-  wire [19:0] \port$5100$12 ;
-  input [31:0] \port$5102$0 ;
-  wire [31:0] \port$5102$0 ;
+module hotline_read_check(\port$5114$12 , \port$5116$0 , windows__0__pages, \port$5120$0 , \port$5122$12 , \port$5124$0 , windows__1__pages, \port$5128$0 , \port$5130$12 , \port$5132$0 , windows__2__pages, \port$5136$0 , \port$5138$12 , \port$5140$0 , windows__3__pages, \port$5144$0 , \port$5146$12 , \port$5148$0 , windows__4__pages, \port$5152$0 , \port$5154$12 
+, \port$5156$0 , windows__5__pages, \port$5160$0 , \port$5162$12 , \port$5164$0 , windows__6__pages, \port$5168$0 , \port$5170$12 , \port$5172$0 , windows__7__pages, \port$5176$0 , page, \inside );
+  input [19:0] \port$5114$12 ;
+  wire [19:0] \port$5114$12 ;
+  input [31:0] \port$5116$0 ;
+  wire [31:0] \port$5116$0 ;
   input [31:0] windows__0__pages;
   wire [31:0] windows__0__pages;
-  input [1:0] \port$5106$0 ;
-  wire [1:0] \port$5106$0 ;
-  input [19:0] \port$5108$12 ;
-  wire [19:0] \port$5108$12 ;
-  input [31:0] \port$5110$0 ;
-  wire [31:0] \port$5110$0 ;
+  input [1:0] \port$5120$0 ;
+  wire [1:0] \port$5120$0 ;
+  input [19:0] \port$5122$12 ;
+  wire [19:0] \port$5122$12 ;
+  input [31:0] \port$5124$0 ;
+  wire [31:0] \port$5124$0 ;
   input [31:0] windows__1__pages;
   wire [31:0] windows__1__pages;
-  input [1:0] \port$5114$0 ;
-  wire [1:0] \port$5114$0 ;
-  input [19:0] \port$5116$12 ;
-  wire [19:0] \port$5116$12 ;
-  input [31:0] \port$5118$0 ;
-  wire [31:0] \port$5118$0 ;
+  input [1:0] \port$5128$0 ;
+  wire [1:0] \port$5128$0 ;
+  input [19:0] \port$5130$12 ;
+  wire [19:0] \port$5130$12 ;
+  input [31:0] \port$5132$0 ;
+  wire [31:0] \port$5132$0 ;
   input [31:0] windows__2__pages;
   wire [31:0] windows__2__pages;
-  input [1:0] \port$5122$0 ;
-  wire [1:0] \port$5122$0 ;
-  input [19:0] \port$5124$12 ;
-  wire [19:0] \port$5124$12 ;
-  input [31:0] \port$5126$0 ;
-  wire [31:0] \port$5126$0 ;
+  input [1:0] \port$5136$0 ;
+  wire [1:0] \port$5136$0 ;
+  input [19:0] \port$5138$12 ;
+  wire [19:0] \port$5138$12 ;
+  input [31:0] \port$5140$0 ;
+  wire [31:0] \port$5140$0 ;
   input [31:0] windows__3__pages;
   wire [31:0] windows__3__pages;
-  input [1:0] \port$5130$0 ;
-  wire [1:0] \port$5130$0 ;
-  input [19:0] \port$5132$12 ;
-  wire [19:0] \port$5132$12 ;
-  input [31:0] \port$5134$0 ;
-  wire [31:0] \port$5134$0 ;
+  input [1:0] \port$5144$0 ;
+  wire [1:0] \port$5144$0 ;
+  input [19:0] \port$5146$12 ;
+  wire [19:0] \port$5146$12 ;
+  input [31:0] \port$5148$0 ;
+  wire [31:0] \port$5148$0 ;
   input [31:0] windows__4__pages;
   wire [31:0] windows__4__pages;
-  input [1:0] \port$5138$0 ;
-  wire [1:0] \port$5138$0 ;
-  input [19:0] \port$5140$12 ;
-  wire [19:0] \port$5140$12 ;
-  input [31:0] \port$5142$0 ;
-  wire [31:0] \port$5142$0 ;
+  input [1:0] \port$5152$0 ;
+  wire [1:0] \port$5152$0 ;
+  input [19:0] \port$5154$12 ;
+  wire [19:0] \port$5154$12 ;
+  input [31:0] \port$5156$0 ;
+  wire [31:0] \port$5156$0 ;
   input [31:0] windows__5__pages;
   wire [31:0] windows__5__pages;
-  input [1:0] \port$5146$0 ;
-  wire [1:0] \port$5146$0 ;
-  input [19:0] \port$5148$12 ;
-  wire [19:0] \port$5148$12 ;
-  input [31:0] \port$5150$0 ;
-  wire [31:0] \port$5150$0 ;
+  input [1:0] \port$5160$0 ;
+  wire [1:0] \port$5160$0 ;
+  input [19:0] \port$5162$12 ;
+  wire [19:0] \port$5162$12 ;
+  input [31:0] \port$5164$0 ;
+  wire [31:0] \port$5164$0 ;
   input [31:0] windows__6__pages;
   wire [31:0] windows__6__pages;
-  input [1:0] \port$5154$0 ;
-  wire [1:0] \port$5154$0 ;
-  input [19:0] \port$5156$12 ;
-  wire [19:0] \port$5156$12 ;
-  input [31:0] \port$5158$0 ;
-  wire [31:0] \port$5158$0 ;
+  input [1:0] \port$5168$0 ;
+  wire [1:0] \port$5168$0 ;
+  input [19:0] \port$5170$12 ;
+  wire [19:0] \port$5170$12 ;
+  input [31:0] \port$5172$0 ;
+  wire [31:0] \port$5172$0 ;
   input [31:0] windows__7__pages;
   wire [31:0] windows__7__pages;
-  input [1:0] \port$5162$0 ;
-  wire [1:0] \port$5162$0 ;
+  input [1:0] \port$5176$0 ;
+  wire [1:0] \port$5176$0 ;
   input [51:0] page;
   wire [51:0] page;
   output \inside ;
@@ -16189,14 +16189,14 @@ module hotline_read_check(\port$5100$12 , \port$5102$0 , windows__0__pages, \por
   wire [52:0] beyond5;
   wire [52:0] beyond6;
   wire [52:0] beyond7;
-  assign beyond0 = page - { \port$5102$0 , \port$5100$12  };
-  assign beyond1 = page - { \port$5110$0 , \port$5108$12  };
-  assign beyond2 = page - { \port$5118$0 , \port$5116$12  };
-  assign beyond3 = page - { \port$5126$0 , \port$5124$12  };
-  assign beyond4 = page - { \port$5134$0 , \port$5132$12  };
-  assign beyond5 = page - { \port$5142$0 , \port$5140$12  };
-  assign beyond6 = page - { \port$5150$0 , \port$5148$12  };
-  assign beyond7 = page - { \port$5158$0 , \port$5156$12  };
+  assign beyond0 = page - { \port$5116$0 , \port$5114$12  };
+  assign beyond1 = page - { \port$5124$0 , \port$5122$12  };
+  assign beyond2 = page - { \port$5132$0 , \port$5130$12  };
+  assign beyond3 = page - { \port$5140$0 , \port$5138$12  };
+  assign beyond4 = page - { \port$5148$0 , \port$5146$12  };
+  assign beyond5 = page - { \port$5156$0 , \port$5154$12  };
+  assign beyond6 = page - { \port$5164$0 , \port$5162$12  };
+  assign beyond7 = page - { \port$5172$0 , \port$5170$12  };
   assign \$2  = ~ beyond0[52];
   assign \$3  = \$1  & \$2 ;
   assign \$4  = beyond0[51:0] < windows__0__pages;
@@ -16230,14 +16230,14 @@ module hotline_read_check(\port$5100$12 , \port$5102$0 , windows__0__pages, \por
   assign \$39  = beyond7[51:0] < windows__7__pages;
   assign \$40  = \$38  & \$39 ;
   assign \inside  = | { \$40 , \$35 , \$30 , \$25 , \$20 , \$15 , \$10 , \$5  };
-  assign \$1  = \port$5106$0 [0];
-  assign \$6  = \port$5114$0 [0];
-  assign \$11  = \port$5122$0 [0];
-  assign \$16  = \port$5130$0 [0];
-  assign \$21  = \port$5138$0 [0];
-  assign \$26  = \port$5146$0 [0];
-  assign \$31  = \port$5154$0 [0];
-  assign \$36  = \port$5162$0 [0];
+  assign \$1  = \port$5120$0 [0];
+  assign \$6  = \port$5128$0 [0];
+  assign \$11  = \port$5136$0 [0];
+  assign \$16  = \port$5144$0 [0];
+  assign \$21  = \port$5152$0 [0];
+  assign \$26  = \port$5160$0 [0];
+  assign \$31  = \port$5168$0 [0];
+  assign \$36  = \port$5176$0 [0];
 endmodule
 
 module hotline_read_cutter(rst, burst__ready, request__ready, busy, request__payload, request__valid, burst__valid, burst__payload, clk);
@@ -16724,8 +16724,8 @@ module hotline_rings(rst, log2_size, clear, producer_write, cpl_consumer_write, 
   assign cpl_entry = \$5 [11:0];
 endmodule
 
-module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, list_count, list_key, table_write, \stop$1 , \port$1317$0 , \port$1318$0 , keys__ready, names__payload, row_request__valid, came, pooling, \output__payload$97 , \output__valid$99 , held_back, \done$110 , list_request__valid
-, keys__valid, rows__ready, \table , data__valid, input__valid, table_index, it, \port$5296$0 , \output__ready$95 , list_bank, list_held, list_number, \port$5696$0 , \port$5700$0 , \port$5722$0 , \port$5726$0 , unknown_table, beyond_table, gated_clk);
+module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, list_count, list_key, table_write, \stop$1 , \port$1317$0 , \port$1318$0 , keys__ready, names__payload, row_request__valid, came, pooling, \output__payload$97 , \output__valid$99 , held_back, \done$116 , list_request__valid
+, keys__valid, rows__ready, \table , data__valid, input__valid, table_index, it, \port$5310$0 , \output__ready$95 , list_bank, list_held, list_number, \port$5710$0 , \port$5714$0 , \port$5736$0 , \port$5740$0 , unknown_table, beyond_table, gated_clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$20 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$20 = 0;
   input clk;
@@ -16766,8 +16766,8 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   wire \output__valid$99 ;
   output held_back;
   wire held_back;
-  output \done$110 ;
-  wire \done$110 ;
+  output \done$116 ;
+  wire \done$116 ;
   output list_request__valid;
   wire list_request__valid;
   output keys__valid;
@@ -16784,8 +16784,8 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   wire [7:0] table_index;
   input [511:0] it;
   wire [511:0] it;
-  input [7:0] \port$5296$0 ;
-  wire [7:0] \port$5296$0 ;
+  input [7:0] \port$5310$0 ;
+  wire [7:0] \port$5310$0 ;
   input \output__ready$95 ;
   wire \output__ready$95 ;
   output [4:0] list_bank;
@@ -16794,14 +16794,14 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   wire list_held;
   output [9:0] list_number;
   wire [9:0] list_number;
-  output [29:0] \port$5696$0 ;
-  wire [29:0] \port$5696$0 ;
-  output [63:0] \port$5700$0 ;
-  wire [63:0] \port$5700$0 ;
-  output [29:0] \port$5722$0 ;
-  wire [29:0] \port$5722$0 ;
-  output [63:0] \port$5726$0 ;
-  wire [63:0] \port$5726$0 ;
+  output [29:0] \port$5710$0 ;
+  wire [29:0] \port$5710$0 ;
+  output [63:0] \port$5714$0 ;
+  wire [63:0] \port$5714$0 ;
+  output [29:0] \port$5736$0 ;
+  wire [29:0] \port$5736$0 ;
+  output [63:0] \port$5740$0 ;
+  wire [63:0] \port$5740$0 ;
   output unknown_table;
   wire unknown_table;
   output beyond_table;
@@ -16834,14 +16834,17 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   wire \$30 ;
   wire \$31 ;
   wire \$32 ;
-  wire [10:0] \$33 ;
-  wire [11:0] \$34 ;
-  reg [9:0] \$35 ;
-  wire [29:0] \$36 ;
-  wire [63:0] \$37 ;
-  wire [30:0] \$38 ;
-  wire [63:0] \$39 ;
+  wire \$33 ;
+  wire \$34 ;
+  wire \$35 ;
+  wire [10:0] \$36 ;
+  wire [11:0] \$37 ;
+  reg [9:0] \$38 ;
+  wire [29:0] \$39 ;
   wire \$4 ;
+  wire [63:0] \$40 ;
+  wire [30:0] \$41 ;
+  wire [63:0] \$42 ;
   wire [7:0] \$5 ;
   wire [7:0] \$6 ;
   wire \$7 ;
@@ -16852,16 +16855,18 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   wire all_came;
   wire bf16;
   wire busy;
-  wire \busy$111 ;
+  wire \busy$117 ;
   wire done;
-  wire \done$105 ;
+  wire \done$111 ;
   reg [9:0] due = 10'h000;
   wire gated_rst;
   wire held;
   wire idle;
   wire [517:0] input__payload;
+  wire [517:0] \input__payload$103 ;
   wire input__ready;
   wire \input__ready$101 ;
+  wire \input__valid$107 ;
   wire \input__valid$91 ;
   wire [40:0] keys__payload;
   wire mean;
@@ -16872,6 +16877,7 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   wire [515:0] \output__payload$79 ;
   wire [517:0] \output__payload$98 ;
   wire output__ready;
+  wire \output__ready$105 ;
   wire \output__ready$31 ;
   wire \output__ready$67 ;
   wire \output__ready$84 ;
@@ -16893,8 +16899,13 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   wire w_data;
   wire w_rdy;
   wire want_keys;
+  assign \$34  = pooling & \busy$117 ;
+  assign \$35  = ~ \$34 ;
+  assign \done$116  = all_came & \$35 ;
+  assign \$36  = due + \$signal ;
+  assign \$37  = \$36  - came;
   always @(posedge clk)
-    due <= \$35 ;
+    due <= \$38 ;
   assign \$1  = \stop$1  | unknown_table;
   assign stop = \$1  | beyond_table;
   assign \$4  = ~ \$3 ;
@@ -16920,17 +16931,15 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   assign \$24  = pooling & \$signal$81 ;
   assign \$25  = ~ row_ready;
   assign held_back = \$24  & \$25 ;
-  assign \$26  = done & \done$105 ;
+  assign \$26  = done & \done$111 ;
   assign \$27  = \$26  & idle;
   assign \$28  = ! due;
   assign \$29  = \$27  & \$28 ;
   assign \$30  = ~ busy;
-  assign all_came = \$29  & \$30 ;
-  assign \$31  = pooling & \busy$111 ;
-  assign \$32  = ~ \$31 ;
-  assign \done$110  = all_came & \$32 ;
-  assign \$33  = due + \$signal ;
-  assign \$34  = \$33  - came;
+  assign \$31  = \$29  & \$30 ;
+  assign \$32  = pooling & \input__valid$107 ;
+  assign \$33  = ~ \$32 ;
+  assign all_came = \$31  & \$33 ;
   hotline_rows_aligner aligner (
     .busy(busy),
     .clk(clk),
@@ -16949,8 +16958,18 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
     .r_rdy(r_rdy),
     .rst(rst),
     .w_en(\$signal ),
-    .w_port__data(\$38 [30]),
+    .w_port__data(\$41 [30]),
     .w_rdy(w_rdy)
+  );
+  hotline_rows_into_reducer into_reducer (
+    .gated_clk(gated_clk),
+    .gated_rst(rst),
+    .input__payload(row),
+    .input__ready(\input__ready$101 ),
+    .input__valid(\input__valid$91 ),
+    .output__payload(\input__payload$103 ),
+    .output__ready(\output__ready$105 ),
+    .output__valid(\input__valid$107 )
   );
   (* enum_base_type = "ReadTarget" *)
   (* enum_value_00 = "DESCRIPTOR" *)
@@ -16976,15 +16995,15 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   hotline_rows_memory memory (
     .clk(clk),
     .data__valid(data__valid),
-    .done(\done$105 ),
+    .done(\done$111 ),
     .output__payload(\output__payload$28 ),
     .output__ready(output__ready),
     .output__valid(\output__valid$25 ),
     .\port$1317$0 (\port$1317$0 ),
-    .\port$5234$64 (it[154:64]),
-    .\port$5296$0 (\port$5296$0 ),
-    .\port$5696$0 (\$36 ),
-    .\port$5700$0 (\$37 ),
+    .\port$5248$64 (it[154:64]),
+    .\port$5310$0 (\port$5310$0 ),
+    .\port$5710$0 (\$39 ),
+    .\port$5714$0 (\$40 ),
     .request__ready(request__ready),
     .request__valid(list_request__valid),
     .rst(rst),
@@ -16994,13 +17013,13 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   );
   hotline_rows_reducer reducer (
     .bf16(bf16),
-    .busy(\busy$111 ),
+    .busy(\busy$117 ),
     .drop(all_came),
     .gated_clk(gated_clk),
     .gated_rst(rst),
-    .input__payload(row),
-    .input__ready(\input__ready$101 ),
-    .input__valid(\input__valid$91 ),
+    .input__payload(\input__payload$103 ),
+    .input__ready(\output__ready$105 ),
+    .input__valid(\input__valid$107 ),
     .mean(mean),
     .output__payload(\output__payload$98 ),
     .output__ready(\output__ready$95 ),
@@ -17017,8 +17036,8 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
     .names__valid(names__valid),
     .output__ready(\output__ready$67 ),
     .output__valid(\output__valid$65 ),
-    .\port$5722$0 (\$38 ),
-    .\port$5726$0 (\$39 ),
+    .\port$5736$0 (\$41 ),
+    .\port$5740$0 (\$42 ),
     .row_granules(\$18 [27:0]),
     .rst(rst),
     .start(\start$5 ),
@@ -17031,30 +17050,30 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
-    \$35  = \$34 [9:0];
+    \$38  = \$37 [9:0];
     if (rst) begin
-      \$35  = 10'h000;
+      \$38  = 10'h000;
     end
   end
   assign request__valid = list_request__valid;
   assign keys__payload = names__payload;
   assign row_granules = \$18 [27:0];
-  assign w_data = \$38 [30];
+  assign w_data = \$41 [30];
   assign input__ready = rows__ready;
   assign r_en = came;
   assign gated_rst = rst;
-  assign \port$5696$0  = \$36 ;
-  assign \port$5700$0  = \$37 ;
-  assign \port$5722$0  = \$38 [29:0];
-  assign \port$5726$0  = \$39 ;
+  assign \port$5710$0  = \$39 ;
+  assign \port$5714$0  = \$40 ;
+  assign \port$5736$0  = \$41 [29:0];
+  assign \port$5740$0  = \$42 ;
   assign row[516] = \$19 ;
   assign row[515] = \output__payload$79 [515];
   assign row[514:512] = \output__payload$79 [514:512];
   assign row[511:0] = \output__payload$79 [511:0];
   assign row[517] = 1'h0;
-  assign input__payload[517] = \port$5296$0 [7];
-  assign input__payload[516:514] = \port$5296$0 [4:2];
-  assign input__payload[513:512] = \port$5296$0 [1:0];
+  assign input__payload[517] = \port$5310$0 [7];
+  assign input__payload[516:514] = \port$5310$0 [4:2];
+  assign input__payload[513:512] = \port$5310$0 [1:0];
   assign input__payload[511:0] = \port$1318$0 ;
   assign { \$2 [7:5], \$2 [3:0] } = 7'h00;
   assign \$2 [4] = it[12];
@@ -17516,9 +17535,100 @@ module hotline_rows_bags(rst, w_en, r_en, w_rdy, r_data, w_port__data, r_rdy, cl
   end
 endmodule
 
-module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__ready, done, output__payload, list_bank, list_held, list_number, output__valid, clk);
+module hotline_rows_into_reducer(gated_rst, input__valid, output__ready, input__ready, input__payload, output__valid, output__payload, gated_clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$23 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$23 = 0;
+  input gated_rst;
+  wire gated_rst;
+  input input__valid;
+  wire input__valid;
+  input output__ready;
+  wire output__ready;
+  output input__ready;
+  wire input__ready;
+  input [517:0] input__payload;
+  wire [517:0] input__payload;
+  output output__valid;
+  reg output__valid = 1'h0;
+  output [517:0] output__payload;
+  reg [517:0] output__payload = 518'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+  input gated_clk;
+  wire gated_clk;
+  wire \$1 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire \$4 ;
+  wire \$5 ;
+  reg \$6 ;
+  reg \$7 ;
+  reg [517:0] \$8 ;
+  reg [517:0] \$9 ;
+  reg [517:0] skid = 518'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+  reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
+  assign \$2  = output__ready | \$1 ;
+  assign \$3  = ~ skid_valid;
+  assign \$4  = input__valid & \$3 ;
+  assign \$5  = input__valid | skid_valid;
+  always @(posedge gated_clk)
+    skid_valid <= \$6 ;
+  always @(posedge gated_clk)
+    output__valid <= \$7 ;
+  always @(posedge gated_clk)
+    output__payload <= \$8 ;
+  always @(posedge gated_clk)
+    skid <= \$9 ;
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$6  = skid_valid;
+    if (\$2 ) begin
+      \$6  = 1'h0;
+    end else if (\$4 ) begin
+      \$6  = 1'h1;
+    end
+    if (gated_rst) begin
+      \$6  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$7  = output__valid;
+    if (\$2 ) begin
+      \$7  = \$5 ;
+    end
+    if (gated_rst) begin
+      \$7  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$8  = output__payload;
+    if (\$2 ) begin
+      (* full_case = 32'd1 *)
+      if (skid_valid) begin
+        \$8  = skid;
+      end else begin
+        \$8  = input__payload;
+      end
+    end
+    if (gated_rst) begin
+      \$8  = 518'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$9  = skid;
+    if (\$2 ) begin
+    end else if (\$4 ) begin
+      \$9  = input__payload;
+    end
+  end
+endmodule
+
+module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__ready, done, output__payload, list_bank, list_held, list_number, output__valid, clk);
+  reg \$auto$verilog_backend.cc:2505:dump_module$24 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$24 = 0;
   input rst;
   wire rst;
   input [10:0] list_count;
@@ -17646,7 +17756,7 @@ module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__re
     .rst(rst)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
     \$signal$12  = 1'h0;
     if (start) begin
     end else if (stop) begin
@@ -17659,21 +17769,21 @@ module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
     \$19  = { coming[0], \$signal$12  };
     if (rst) begin
       \$19  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
     \$20  = \$11 [3:0];
     if (rst) begin
       \$20  = 4'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
     \$21  = \$signal$8 ;
     if (start) begin
       \$21  = 1'h1;
@@ -17690,7 +17800,7 @@ module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
     \$22  = list_bank;
     if (start) begin
       \$22  = 5'h00;
@@ -17706,7 +17816,7 @@ module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
     \$23  = list_held;
     if (start) begin
       \$23  = held;
@@ -17716,7 +17826,7 @@ module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
     \$24  = \$signal ;
     if (start) begin
       \$24  = 11'h000;
@@ -17734,7 +17844,7 @@ module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
     \$25  = \wait ;
     if (start) begin
       \$25  = 2'h2;
@@ -17751,7 +17861,7 @@ module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
     \$26  = count;
     if (start) begin
     end else if (stop) begin
@@ -17765,7 +17875,7 @@ module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
     \$27  = valid;
     if (enable) begin
       \$27  = { valid[2:0], r_rdy };
@@ -17783,8 +17893,8 @@ module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__re
 endmodule
 
 module hotline_rows_lists_keys(rst, w_port__data, r_en, r_data, w_en, r_rdy, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$24 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$24 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$25 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$25 = 0;
   input rst;
   wire rst;
   input [39:0] w_port__data;
@@ -17897,7 +18007,7 @@ module hotline_rows_lists_keys(rst, w_port__data, r_en, r_data, w_en, r_rdy, clk
   always @(posedge clk)
     r_rdy <= \$33 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
     \$30  = w_port__addr;
     if (\$3 ) begin
       \$30  = \$6 [2:0];
@@ -17907,7 +18017,7 @@ module hotline_rows_lists_keys(rst, w_port__data, r_en, r_data, w_en, r_rdy, clk
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
     \$31  = r_port__addr;
     if (\$9 ) begin
       \$31  = \$12 [2:0];
@@ -17917,7 +18027,7 @@ module hotline_rows_lists_keys(rst, w_port__data, r_en, r_data, w_en, r_rdy, clk
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
     \$32  = inner_level;
     if (\$18 ) begin
       \$32  = \$19 [2:0];
@@ -17930,7 +18040,7 @@ module hotline_rows_lists_keys(rst, w_port__data, r_en, r_data, w_en, r_rdy, clk
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
     \$33  = r_rdy;
     if (\$29 ) begin
       \$33  = 1'h1;
@@ -17944,8 +18054,8 @@ module hotline_rows_lists_keys(rst, w_port__data, r_en, r_data, w_en, r_rdy, clk
 endmodule
 
 module hotline_rows_lists_unhash(rst, enable, mixed, right_reg0, left_reg0, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$25 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$25 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$26 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$26 = 0;
   input rst;
   wire rst;
   input enable;
@@ -18061,168 +18171,168 @@ module hotline_rows_lists_unhash(rst, enable, mixed, right_reg0, left_reg0, clk)
   always @(posedge clk)
     right_reg1 <= \$37 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     \$39  = right_reg0;
     if (enable) begin
       \$39  = left0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     \$40  = left_reg0;
     if (enable) begin
       \$40  = \$32 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     added3 = 20'h00000;
     if (enable) begin
       added3 = \$2 [19:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     folded3 = 20'h00000;
     if (enable) begin
       folded3 = \$4 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     summed3 = 20'h00000;
     if (enable) begin
       summed3 = \$5 [19:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     mixed3 = 20'h00000;
     if (enable) begin
       mixed3 = \$7 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     added2 = 20'h00000;
     if (enable) begin
       added2 = \$9 [19:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     folded2 = 20'h00000;
     if (enable) begin
       folded2 = \$11 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     summed2 = 20'h00000;
     if (enable) begin
       summed2 = \$12 [19:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     mixed2 = 20'h00000;
     if (enable) begin
       mixed2 = \$14 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     added1 = 20'h00000;
     if (enable) begin
       added1 = \$16 [19:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     folded1 = 20'h00000;
     if (enable) begin
       folded1 = \$18 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     summed1 = 20'h00000;
     if (enable) begin
       summed1 = \$19 [19:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     mixed1 = 20'h00000;
     if (enable) begin
       mixed1 = \$21 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     added0 = 20'h00000;
     if (enable) begin
       added0 = \$23 [19:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     folded0 = 20'h00000;
     if (enable) begin
       folded0 = \$25 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     summed0 = 20'h00000;
     if (enable) begin
       summed0 = \$26 [19:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     mixed0 = 20'h00000;
     if (enable) begin
       mixed0 = \$28 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     \$33  = right_reg3;
     if (enable) begin
       \$33  = mixed[39:20];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     \$34  = left2;
     if (enable) begin
       \$34  = \$29 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     \$35  = right_reg2;
     if (enable) begin
       \$35  = left2;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     \$36  = left1;
     if (enable) begin
       \$36  = \$30 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     \$37  = right_reg1;
     if (enable) begin
       \$37  = left1;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     \$38  = left0;
     if (enable) begin
       \$38  = \$31 ;
@@ -18238,9 +18348,9 @@ module hotline_rows_lists_unhash(rst, enable, mixed, right_reg0, left_reg0, clk)
   assign \$27  = { 11'h000, summed0[19:11] };
 endmodule
 
-module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, start, output__ready, request__valid, output__valid, done, data__valid, \port$5234$64 , \port$5296$0 , \port$5696$0 , \port$5700$0 , output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$26 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$26 = 0;
+module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, start, output__ready, request__valid, output__valid, done, data__valid, \port$5248$64 , \port$5310$0 , \port$5710$0 , \port$5714$0 , output__payload, clk);
+  reg \$auto$verilog_backend.cc:2505:dump_module$27 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$27 = 0;
   input rst;
   wire rst;
   input request__ready;
@@ -18263,15 +18373,15 @@ module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, sta
   wire done;
   input data__valid;
   wire data__valid;
-  input [90:0] \port$5234$64 ;
-  wire [90:0] \port$5234$64 ;
-  input [7:0] \port$5296$0 ;
-  wire [7:0] \port$5296$0 ;
-  output [29:0] \port$5696$0 ;
-  wire [29:0] \port$5696$0 ;
+  input [90:0] \port$5248$64 ;
+  wire [90:0] \port$5248$64 ;
+  input [7:0] \port$5310$0 ;
+  wire [7:0] \port$5310$0 ;
+  output [29:0] \port$5710$0 ;
+  wire [29:0] \port$5710$0 ;
   (* init = 64'h0000000000000000 *)
-  output [63:0] \port$5700$0 ;
-  wire [63:0] \port$5700$0 ;
+  output [63:0] \port$5714$0 ;
+  wire [63:0] \port$5714$0 ;
   output [40:0] output__payload;
   wire [40:0] output__payload;
   input clk;
@@ -18412,11 +18522,11 @@ module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, sta
     .w_port__data(w_data)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$27 ) begin end
     \$42  = \$43 ;
     (* full_case = 32'd1 *)
     if (start) begin
-      \$42  = \port$5234$64 [63:0];
+      \$42  = \port$5248$64 [63:0];
     end else if (\$31 ) begin
     end else begin
       if (\$signal$6 ) begin
@@ -18428,25 +18538,25 @@ module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$27 ) begin end
     \$44  = \$26 [5:0];
     if (rst) begin
       \$44  = 6'h20;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$27 ) begin end
     \$45  = \$29 [5:0];
     if (rst) begin
       \$45  = 6'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$27 ) begin end
     \$46  = \$signal ;
     (* full_case = 32'd1 *)
     if (start) begin
-      \$46  = \port$5234$64 [90:64];
+      \$46  = \port$5248$64 [90:64];
     end else if (\$31 ) begin
       \$46  = { 21'h000000, \$34  };
     end else begin
@@ -18459,11 +18569,11 @@ module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$27 ) begin end
     \$47  = left;
     (* full_case = 32'd1 *)
     if (start) begin
-      \$47  = \port$5234$64 [90:64];
+      \$47  = \port$5248$64 [90:64];
     end else if (\$31 ) begin
       \$47  = 27'h0000000;
     end else begin
@@ -18476,7 +18586,7 @@ module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$27 ) begin end
     \$48  = place;
     (* full_case = 32'd1 *)
     if (start) begin
@@ -18492,8 +18602,8 @@ module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, sta
     end
   end
   assign w_en = data__valid;
-  assign \port$5696$0  = \$41 ;
-  assign \port$5700$0  = \$43 ;
+  assign \port$5710$0  = \$41 ;
+  assign \port$5714$0  = \$43 ;
   assign output__payload[40] = \$12 ;
   assign output__payload[39:32] = word[39:32];
   assign output__payload[31:0] = word[31:0];
@@ -18504,8 +18614,8 @@ module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, sta
 endmodule
 
 module hotline_rows_memory_words(rst, w_port__data, r_en, r_data, w_en, r_rdy, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$27 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$27 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$28 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$28 = 0;
   input rst;
   wire rst;
   input [511:0] w_port__data;
@@ -18618,7 +18728,7 @@ module hotline_rows_memory_words(rst, w_port__data, r_en, r_data, w_en, r_rdy, c
   always @(posedge clk)
     r_rdy <= \$33 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$27 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
     \$30  = w_port__addr;
     if (\$3 ) begin
       \$30  = \$6 [4:0];
@@ -18628,7 +18738,7 @@ module hotline_rows_memory_words(rst, w_port__data, r_en, r_data, w_en, r_rdy, c
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$27 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
     \$31  = r_port__addr;
     if (\$9 ) begin
       \$31  = \$12 [4:0];
@@ -18638,7 +18748,7 @@ module hotline_rows_memory_words(rst, w_port__data, r_en, r_data, w_en, r_rdy, c
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$27 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
     \$32  = inner_level;
     if (\$18 ) begin
       \$32  = \$19 [4:0];
@@ -18651,7 +18761,7 @@ module hotline_rows_memory_words(rst, w_port__data, r_en, r_data, w_en, r_rdy, c
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$27 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
     \$33  = r_rdy;
     if (\$29 ) begin
       \$33  = 1'h1;
@@ -18664,13 +18774,11 @@ module hotline_rows_memory_words(rst, w_port__data, r_en, r_data, w_en, r_rdy, c
   end
 endmodule
 
-module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__ready, busy, output__ready, input__payload, output__valid, output__payload, gated_clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$28 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$28 = 0;
+module hotline_rows_reducer(gated_rst, mean, bf16, drop, input__ready, busy, output__ready, output__valid, output__payload, input__valid, input__payload, gated_clk);
+  reg \$auto$verilog_backend.cc:2505:dump_module$29 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$29 = 0;
   input gated_rst;
   wire gated_rst;
-  input input__valid;
-  wire input__valid;
   input mean;
   wire mean;
   input bf16;
@@ -18683,12 +18791,14 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
   wire busy;
   input output__ready;
   wire output__ready;
-  input [517:0] input__payload;
-  wire [517:0] input__payload;
   output output__valid;
   reg output__valid = 1'h0;
   output [517:0] output__payload;
   reg [517:0] output__payload = 518'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+  input input__valid;
+  wire input__valid;
+  input [517:0] input__payload;
+  wire [517:0] input__payload;
   input gated_clk;
   wire gated_clk;
   wire \$1 ;
@@ -18929,7 +19039,7 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     .total(total)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     beat[515:0] = input__payload[515:0];
     if (\$5 ) begin
       beat[511:0] = { \$21 [255:240], 16'h0000, \$20 [239:224], 16'h0000, \$19 [223:208], 16'h0000, \$18 [207:192], 16'h0000, \$17 [191:176], 16'h0000, \$16 [175:160], 16'h0000, \$15 [159:144], 16'h0000, \$14 [143:128], 16'h0000, \$13 [127:112], 16'h0000, \$12 [111:96], 16'h0000, \$11 [95:80], 16'h0000, \$10 [79:64], 16'h0000, \$9 [63:48], 16'h0000, \$8 [47:32], 16'h0000, \$7 [31:16], 16'h0000, \$6 [15:0], 16'h0000 };
@@ -18945,7 +19055,7 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     (* full_case = 32'd1 *)
     if (\$27 ) begin
       \$signal  = \$29 ;
@@ -18956,7 +19066,7 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$73  = \$signal$8 ;
     if (\$62 ) begin
       \$73  = \$64 ;
@@ -18966,7 +19076,7 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$74  = at;
     if (added) begin
       \$74  = \$66 [3:0];
@@ -18976,7 +19086,7 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$75  = first;
     if (added) begin
       if (beat[515]) begin
@@ -18990,7 +19100,7 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$76  = \$signal$14 ;
     if (added) begin
       if (beat[515]) begin
@@ -19004,7 +19114,7 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$77  = leaving_at;
     if (\$signal$26 ) begin
       \$77  = \$68 [3:0];
@@ -19017,7 +19127,7 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$78  = \$signal$22 ;
     if (\$signal$26 ) begin
       \$78  = \$70 ;
@@ -19030,7 +19140,7 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$79  = \final ;
     if (\$71 ) begin
       \$79 [3:0] = at;
@@ -19039,21 +19149,21 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$80  = divisor;
     if (\$71 ) begin
       \$80  = \$26 [12:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$81  = divided;
     if (\$signal$26 ) begin
       \$81  = going;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$82  = output__valid;
     if (\$signal$31 ) begin
       (* full_case = 32'd1 *)
@@ -19070,7 +19180,7 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$83  = output__payload;
     if (\$signal$31 ) begin
       (* full_case = 32'd1 *)
@@ -19106,8 +19216,8 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
 endmodule
 
 module hotline_rows_reducer_divider(gated_rst, output__ready, input__valid, input__ready, input__payload, output__payload, output__valid, gated_clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$29 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$29 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$30 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$30 = 0;
   input gated_rst;
   wire gated_rst;
   input output__ready;
@@ -19381,7 +19491,7 @@ module hotline_rows_reducer_divider(gated_rst, output__ready, input__valid, inpu
     .step(step)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$30 ) begin end
     \$7  = done;
     if (step) begin
       \$7  = \$4 [4:0];
@@ -19394,7 +19504,7 @@ module hotline_rows_reducer_divider(gated_rst, output__ready, input__valid, inpu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$30 ) begin end
     \$8  = step;
     if (step) begin
       if (\$5 ) begin
@@ -19409,7 +19519,7 @@ module hotline_rows_reducer_divider(gated_rst, output__ready, input__valid, inpu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$30 ) begin end
     \$9  = output__valid;
     if (step) begin
       if (\$5 ) begin
@@ -19423,7 +19533,7 @@ module hotline_rows_reducer_divider(gated_rst, output__ready, input__valid, inpu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$30 ) begin end
     \$10  = divisor;
     if (\$signal ) begin
       \$10  = \$6 [12:0];
@@ -19450,8 +19560,8 @@ module hotline_rows_reducer_divider(gated_rst, output__ready, input__valid, inpu
 endmodule
 
 module hotline_rows_reducer_sums(gated_rst, add, read__addr, total, pending, busy, addend, at, first, gated_clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$30 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$30 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$31 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$31 = 0;
   input gated_rst;
   wire gated_rst;
   input add;
@@ -19678,7 +19788,7 @@ module hotline_rows_reducer_sums(gated_rst, add, read__addr, total, pending, bus
     .sum(\sum$49 )
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$30 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
     \$9  = { adding[2:0], add };
     if (gated_rst) begin
       \$9  = 4'h0;
@@ -19703,10 +19813,10 @@ module hotline_rows_reducer_sums(gated_rst, add, read__addr, total, pending, bus
   assign \$signature__data [31:0] = sum;
 endmodule
 
-module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__valid, keys__payload, want_keys, row_granules, output__ready, keys__valid, names__ready, idle, \table , table_index, \port$5722$0 , \port$5726$0 , output__valid, unknown_table, beyond_table, clk
+module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__valid, keys__payload, want_keys, row_granules, output__ready, keys__valid, names__ready, idle, \table , table_index, \port$5736$0 , \port$5740$0 , output__valid, unknown_table, beyond_table, clk
 );
-  reg \$auto$verilog_backend.cc:2505:dump_module$31 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$31 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$32 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$32 = 0;
   input rst;
   wire rst;
   input start;
@@ -19737,11 +19847,11 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
   wire [107:0] \table ;
   input [7:0] table_index;
   wire [7:0] table_index;
-  output [30:0] \port$5722$0 ;
-  wire [30:0] \port$5722$0 ;
+  output [30:0] \port$5736$0 ;
+  wire [30:0] \port$5736$0 ;
   (* init = 64'h0000000000000000 *)
-  output [63:0] \port$5726$0 ;
-  wire [63:0] \port$5726$0 ;
+  output [63:0] \port$5740$0 ;
+  wire [63:0] \port$5740$0 ;
   output output__valid;
   wire output__valid;
   output unknown_table;
@@ -19904,7 +20014,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
   always @(posedge clk)
     \$signal$29  <= \$36 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$37  = is_known;
     if (\$signal ) begin
       \$37  = \$23 ;
@@ -19914,7 +20024,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$38  = bag_last0;
     if (\$signal ) begin
       \$38  = keys__payload[40];
@@ -19924,7 +20034,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$39  = bag_last1;
     if (\$signal ) begin
       \$39  = bag_last0;
@@ -19934,7 +20044,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$40  = bag_last2;
     if (\$signal ) begin
       \$40  = bag_last1;
@@ -19944,7 +20054,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$41  = bag_last3;
     if (\$signal ) begin
       \$41  = bag_last2;
@@ -19954,7 +20064,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$42  = \$signal$38 ;
     if (\$signal ) begin
       \$42  = \$24 ;
@@ -19964,7 +20074,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$43  = \$signal$39 ;
     if (\$signal ) begin
       \$43  = \$25 ;
@@ -19974,7 +20084,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$44  = base0;
     if (\$signal ) begin
       \$44  = read__data[59:0];
@@ -19984,7 +20094,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$45  = product;
     if (\$signal ) begin
       \$45  = { 11'h000, \$26  };
@@ -19994,7 +20104,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$46  = base1;
     if (\$signal ) begin
       \$46  = base0;
@@ -20004,7 +20114,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$47  = ended;
     if (\$signal ) begin
       if (\$30 ) begin
@@ -20019,7 +20129,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$48  = unknown_table;
     if (\$signal ) begin
       if (\$30 ) begin
@@ -20034,7 +20144,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$49  = beyond_table;
     if (\$signal ) begin
       if (\$30 ) begin
@@ -20049,7 +20159,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$32  = \$33 ;
     if (\$signal ) begin
       \$32  = { \$27 [59:0], 4'h0 };
@@ -20059,7 +20169,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$34  = known;
     if (table_write) begin
       (* full_case = 32'd1 *)
@@ -20583,7 +20693,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$35  = valid;
     if (\$signal ) begin
       \$35  = { valid[2:1], \$22 , \$signal$17  };
@@ -20593,7 +20703,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$36  = \$signal$29 ;
     if (\$signal ) begin
       \$36  = keys__payload[31:0];
@@ -20602,8 +20712,8 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
       \$36  = 32'd0;
     end
   end
-  assign \port$5722$0  = \$31 ;
-  assign \port$5726$0  = \$33 ;
+  assign \port$5736$0  = \$31 ;
+  assign \port$5740$0  = \$33 ;
   assign output__valid = valid[3];
   assign \$31 [30] = bag_last3;
   assign \$31 [29:28] = 2'h3;
@@ -20611,12 +20721,12 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
 endmodule
 
 module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, moved, unknown_table, beyond_table, core_busy, \core_errors$141 , working_ready, working_full, room, cpl_entry, generation, working_enable, urgent, phase, status, abort, running, quiet
-, \port$3039$0 , \port$3040$0 , channel_idle, write_fault__known, \port$5008$0 , \port$5010$0 , enable, \port$5100$12 , \port$5102$0 , windows__0__pages, \port$5106$0 , \port$5108$12 , \port$5110$0 , windows__1__pages, \port$5114$0 , \port$5116$12 , \port$5118$0 , windows__2__pages, \port$5122$0 , \port$5124$12 , \port$5126$0 
-, windows__3__pages, \port$5130$0 , \port$5132$12 , \port$5134$0 , windows__4__pages, \port$5138$0 , \port$5140$12 , \port$5142$0 , windows__5__pages, \port$5146$0 , \port$5148$12 , \port$5150$0 , windows__6__pages, \port$5154$0 , \port$5156$12 , \port$5158$0 , windows__7__pages, \port$5162$0 , descriptors__valid, descriptors__payload, command
+, \port$3039$0 , \port$3040$0 , channel_idle, write_fault__known, \port$5022$0 , \port$5024$0 , enable, \port$5114$12 , \port$5116$0 , windows__0__pages, \port$5120$0 , \port$5122$12 , \port$5124$0 , windows__1__pages, \port$5128$0 , \port$5130$12 , \port$5132$0 , windows__2__pages, \port$5136$0 , \port$5138$12 , \port$5140$0 
+, windows__3__pages, \port$5144$0 , \port$5146$12 , \port$5148$0 , windows__4__pages, \port$5152$0 , \port$5154$12 , \port$5156$0 , windows__5__pages, \port$5160$0 , \port$5162$12 , \port$5164$0 , windows__6__pages, \port$5168$0 , \port$5170$12 , \port$5172$0 , windows__7__pages, \port$5176$0 , descriptors__valid, descriptors__payload, command
 , request__payload, descriptors__ready, waits, working, load, targets__0, targets__1, targets__2, working_start, \begin , command_write, request__valid, flush, summary_list, summary_push, summary_last, completed, lost, it, summary_bank, summary_held
 , completion_words__payload, completion_words__valid, read_fault__address, write_fault__kind, write_fault__address, summary_ready, words__ready, popular_words, listed, held, nonpopular_words, samples, popular_samples, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$32 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$32 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$33 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$33 = 0;
   input rst;
   wire rst;
   input [31:0] state_rows;
@@ -20672,76 +20782,76 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   wire channel_idle;
   input write_fault__known;
   wire write_fault__known;
-  input [31:0] \port$5008$0 ;
-  wire [31:0] \port$5008$0 ;
-  input [31:0] \port$5010$0 ;
-  wire [31:0] \port$5010$0 ;
+  input [31:0] \port$5022$0 ;
+  wire [31:0] \port$5022$0 ;
+  input [31:0] \port$5024$0 ;
+  wire [31:0] \port$5024$0 ;
   input enable;
   wire enable;
-  input [19:0] \port$5100$12 ;
-  wire [19:0] \port$5100$12 ;
-  input [31:0] \port$5102$0 ;
-  wire [31:0] \port$5102$0 ;
+  input [19:0] \port$5114$12 ;
+  wire [19:0] \port$5114$12 ;
+  input [31:0] \port$5116$0 ;
+  wire [31:0] \port$5116$0 ;
   input [31:0] windows__0__pages;
   wire [31:0] windows__0__pages;
-  input [1:0] \port$5106$0 ;
-  wire [1:0] \port$5106$0 ;
-  input [19:0] \port$5108$12 ;
-  wire [19:0] \port$5108$12 ;
-  input [31:0] \port$5110$0 ;
-  wire [31:0] \port$5110$0 ;
+  input [1:0] \port$5120$0 ;
+  wire [1:0] \port$5120$0 ;
+  input [19:0] \port$5122$12 ;
+  wire [19:0] \port$5122$12 ;
+  input [31:0] \port$5124$0 ;
+  wire [31:0] \port$5124$0 ;
   input [31:0] windows__1__pages;
   wire [31:0] windows__1__pages;
-  input [1:0] \port$5114$0 ;
-  wire [1:0] \port$5114$0 ;
-  input [19:0] \port$5116$12 ;
-  wire [19:0] \port$5116$12 ;
-  input [31:0] \port$5118$0 ;
-  wire [31:0] \port$5118$0 ;
+  input [1:0] \port$5128$0 ;
+  wire [1:0] \port$5128$0 ;
+  input [19:0] \port$5130$12 ;
+  wire [19:0] \port$5130$12 ;
+  input [31:0] \port$5132$0 ;
+  wire [31:0] \port$5132$0 ;
   input [31:0] windows__2__pages;
   wire [31:0] windows__2__pages;
-  input [1:0] \port$5122$0 ;
-  wire [1:0] \port$5122$0 ;
-  input [19:0] \port$5124$12 ;
-  wire [19:0] \port$5124$12 ;
-  input [31:0] \port$5126$0 ;
-  wire [31:0] \port$5126$0 ;
+  input [1:0] \port$5136$0 ;
+  wire [1:0] \port$5136$0 ;
+  input [19:0] \port$5138$12 ;
+  wire [19:0] \port$5138$12 ;
+  input [31:0] \port$5140$0 ;
+  wire [31:0] \port$5140$0 ;
   input [31:0] windows__3__pages;
   wire [31:0] windows__3__pages;
-  input [1:0] \port$5130$0 ;
-  wire [1:0] \port$5130$0 ;
-  input [19:0] \port$5132$12 ;
-  wire [19:0] \port$5132$12 ;
-  input [31:0] \port$5134$0 ;
-  wire [31:0] \port$5134$0 ;
+  input [1:0] \port$5144$0 ;
+  wire [1:0] \port$5144$0 ;
+  input [19:0] \port$5146$12 ;
+  wire [19:0] \port$5146$12 ;
+  input [31:0] \port$5148$0 ;
+  wire [31:0] \port$5148$0 ;
   input [31:0] windows__4__pages;
   wire [31:0] windows__4__pages;
-  input [1:0] \port$5138$0 ;
-  wire [1:0] \port$5138$0 ;
-  input [19:0] \port$5140$12 ;
-  wire [19:0] \port$5140$12 ;
-  input [31:0] \port$5142$0 ;
-  wire [31:0] \port$5142$0 ;
+  input [1:0] \port$5152$0 ;
+  wire [1:0] \port$5152$0 ;
+  input [19:0] \port$5154$12 ;
+  wire [19:0] \port$5154$12 ;
+  input [31:0] \port$5156$0 ;
+  wire [31:0] \port$5156$0 ;
   input [31:0] windows__5__pages;
   wire [31:0] windows__5__pages;
-  input [1:0] \port$5146$0 ;
-  wire [1:0] \port$5146$0 ;
-  input [19:0] \port$5148$12 ;
-  wire [19:0] \port$5148$12 ;
-  input [31:0] \port$5150$0 ;
-  wire [31:0] \port$5150$0 ;
+  input [1:0] \port$5160$0 ;
+  wire [1:0] \port$5160$0 ;
+  input [19:0] \port$5162$12 ;
+  wire [19:0] \port$5162$12 ;
+  input [31:0] \port$5164$0 ;
+  wire [31:0] \port$5164$0 ;
   input [31:0] windows__6__pages;
   wire [31:0] windows__6__pages;
-  input [1:0] \port$5154$0 ;
-  wire [1:0] \port$5154$0 ;
-  input [19:0] \port$5156$12 ;
-  wire [19:0] \port$5156$12 ;
-  input [31:0] \port$5158$0 ;
-  wire [31:0] \port$5158$0 ;
+  input [1:0] \port$5168$0 ;
+  wire [1:0] \port$5168$0 ;
+  input [19:0] \port$5170$12 ;
+  wire [19:0] \port$5170$12 ;
+  input [31:0] \port$5172$0 ;
+  wire [31:0] \port$5172$0 ;
   input [31:0] windows__7__pages;
   wire [31:0] windows__7__pages;
-  input [1:0] \port$5162$0 ;
-  wire [1:0] \port$5162$0 ;
+  input [1:0] \port$5176$0 ;
+  wire [1:0] \port$5176$0 ;
   input descriptors__valid;
   wire descriptors__valid;
   input [511:0] descriptors__payload;
@@ -21036,7 +21146,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   assign \$50  = summary_held ? 10'h200 : 10'h000;
   assign \$51  = it[383:320] + \$50 ;
   assign \$52  = summary_bank == 5'h1f;
-  assign \$53  = { \port$5010$0 , \port$5008$0  } + { cpl_entry, 6'h00 };
+  assign \$53  = { \port$5024$0 , \port$5022$0  } + { cpl_entry, 6'h00 };
   assign \$54  = ~ writing_fault;
   assign quiet = ! fsm_state;
   assign \$55  = fsm_state == 1'h1;
@@ -21146,30 +21256,30 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     .clk(clk),
     .descriptor(it),
     .done(\done$149 ),
-    .\port$5100$12 (\port$5100$12 ),
-    .\port$5102$0 (\port$5102$0 ),
-    .\port$5106$0 (\port$5106$0 ),
-    .\port$5108$12 (\port$5108$12 ),
-    .\port$5110$0 (\port$5110$0 ),
-    .\port$5114$0 (\port$5114$0 ),
-    .\port$5116$12 (\port$5116$12 ),
-    .\port$5118$0 (\port$5118$0 ),
-    .\port$5122$0 (\port$5122$0 ),
-    .\port$5124$12 (\port$5124$12 ),
-    .\port$5126$0 (\port$5126$0 ),
-    .\port$5130$0 (\port$5130$0 ),
-    .\port$5132$12 (\port$5132$12 ),
-    .\port$5134$0 (\port$5134$0 ),
-    .\port$5138$0 (\port$5138$0 ),
-    .\port$5140$12 (\port$5140$12 ),
-    .\port$5142$0 (\port$5142$0 ),
-    .\port$5146$0 (\port$5146$0 ),
-    .\port$5148$12 (\port$5148$12 ),
-    .\port$5150$0 (\port$5150$0 ),
-    .\port$5154$0 (\port$5154$0 ),
-    .\port$5156$12 (\port$5156$12 ),
-    .\port$5158$0 (\port$5158$0 ),
-    .\port$5162$0 (\port$5162$0 ),
+    .\port$5114$12 (\port$5114$12 ),
+    .\port$5116$0 (\port$5116$0 ),
+    .\port$5120$0 (\port$5120$0 ),
+    .\port$5122$12 (\port$5122$12 ),
+    .\port$5124$0 (\port$5124$0 ),
+    .\port$5128$0 (\port$5128$0 ),
+    .\port$5130$12 (\port$5130$12 ),
+    .\port$5132$0 (\port$5132$0 ),
+    .\port$5136$0 (\port$5136$0 ),
+    .\port$5138$12 (\port$5138$12 ),
+    .\port$5140$0 (\port$5140$0 ),
+    .\port$5144$0 (\port$5144$0 ),
+    .\port$5146$12 (\port$5146$12 ),
+    .\port$5148$0 (\port$5148$0 ),
+    .\port$5152$0 (\port$5152$0 ),
+    .\port$5154$12 (\port$5154$12 ),
+    .\port$5156$0 (\port$5156$0 ),
+    .\port$5160$0 (\port$5160$0 ),
+    .\port$5162$12 (\port$5162$12 ),
+    .\port$5164$0 (\port$5164$0 ),
+    .\port$5168$0 (\port$5168$0 ),
+    .\port$5170$12 (\port$5170$12 ),
+    .\port$5172$0 (\port$5172$0 ),
+    .\port$5176$0 (\port$5176$0 ),
     .rst(rst),
     .start(start),
     .state_rows(state_rows),
@@ -21195,7 +21305,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     .words__valid(completion_words__valid)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     command = 8'h00;
     casez (it[7:0])
       8'h05:
@@ -21207,7 +21317,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     descriptors__ready = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -21215,7 +21325,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     waits = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -21223,7 +21333,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     start = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -21233,7 +21343,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     working = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -21265,7 +21375,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     load = 3'h0;
     casez (fsm_state)
       4'h0:
@@ -21304,7 +21414,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     targets__0 = 64'h0000000000000000;
     casez (fsm_state)
       4'h0:
@@ -21320,7 +21430,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     targets__1 = 64'h0000000000000000;
     casez (fsm_state)
       4'h0:
@@ -21336,7 +21446,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     targets__2 = 64'h0000000000000000;
     casez (fsm_state)
       4'h0:
@@ -21375,7 +21485,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     working_start = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -21391,7 +21501,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \begin  = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -21409,7 +21519,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     command_write = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -21427,7 +21537,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     request__valid = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -21447,7 +21557,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     flush = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -21471,7 +21581,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     summary_list = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -21501,7 +21611,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     summary_push = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -21531,7 +21641,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     summary_last = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -21561,7 +21671,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \start$134  = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -21595,7 +21705,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     completed = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -21633,7 +21743,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     lost = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -21671,7 +21781,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$127  = cycles;
     if (running) begin
       \$127  = \$69 [31:0];
@@ -21685,7 +21795,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$128  = \$signal ;
     if (working) begin
       \$128  = \$71 ;
@@ -21699,7 +21809,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$129  = core_errors;
     if (working) begin
       \$129  = \$72 ;
@@ -21713,7 +21823,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$130  = \$signal$85 ;
     if (working) begin
       if (\$75 ) begin
@@ -21732,7 +21842,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$131  = fault_address;
     if (working) begin
       if (\$75 ) begin
@@ -21751,7 +21861,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$132  = it;
     casez (fsm_state)
       4'h0:
@@ -21762,7 +21872,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$133  = refused;
     casez (fsm_state)
       4'h0:
@@ -21779,7 +21889,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$134  = writing_fault;
     casez (fsm_state)
       4'h0:
@@ -21818,7 +21928,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$135  = began;
     casez (fsm_state)
       4'h0:
@@ -21839,7 +21949,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$136  = \$signal$111 ;
     casez (fsm_state)
       4'h0:
@@ -21882,7 +21992,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$137  = fsm_state;
     casez (fsm_state)
       4'h0:
@@ -21968,7 +22078,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$138  = \wait ;
     casez (fsm_state)
       4'h0:
@@ -22032,7 +22142,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$139  = summary_bank;
     casez (fsm_state)
       4'h0:
@@ -22069,7 +22179,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$140  = summary_held;
     casez (fsm_state)
       4'h0:
@@ -22140,78 +22250,78 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   assign \$4  = it[9];
 endmodule
 
-module hotline_sequencer_decoder(rst, state_rows, \port$5100$12 , \port$5102$0 , windows__0__pages, \port$5106$0 , \port$5108$12 , \port$5110$0 , windows__1__pages, \port$5114$0 , \port$5116$12 , \port$5118$0 , windows__2__pages, \port$5122$0 , \port$5124$12 , \port$5126$0 , windows__3__pages, \port$5130$0 , \port$5132$12 , \port$5134$0 , windows__4__pages
-, \port$5138$0 , \port$5140$12 , \port$5142$0 , windows__5__pages, \port$5146$0 , \port$5148$12 , \port$5150$0 , windows__6__pages, \port$5154$0 , \port$5156$12 , \port$5158$0 , windows__7__pages, \port$5162$0 , start, descriptor, done, status, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$33 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$33 = 0;
+module hotline_sequencer_decoder(rst, state_rows, \port$5114$12 , \port$5116$0 , windows__0__pages, \port$5120$0 , \port$5122$12 , \port$5124$0 , windows__1__pages, \port$5128$0 , \port$5130$12 , \port$5132$0 , windows__2__pages, \port$5136$0 , \port$5138$12 , \port$5140$0 , windows__3__pages, \port$5144$0 , \port$5146$12 , \port$5148$0 , windows__4__pages
+, \port$5152$0 , \port$5154$12 , \port$5156$0 , windows__5__pages, \port$5160$0 , \port$5162$12 , \port$5164$0 , windows__6__pages, \port$5168$0 , \port$5170$12 , \port$5172$0 , windows__7__pages, \port$5176$0 , start, descriptor, done, status, clk);
+  reg \$auto$verilog_backend.cc:2505:dump_module$34 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$34 = 0;
   input rst;
   wire rst;
   input [31:0] state_rows;
   wire [31:0] state_rows;
-  input [19:0] \port$5100$12 ;
-  wire [19:0] \port$5100$12 ;
-  input [31:0] \port$5102$0 ;
-  wire [31:0] \port$5102$0 ;
+  input [19:0] \port$5114$12 ;
+  wire [19:0] \port$5114$12 ;
+  input [31:0] \port$5116$0 ;
+  wire [31:0] \port$5116$0 ;
   input [31:0] windows__0__pages;
   wire [31:0] windows__0__pages;
-  input [1:0] \port$5106$0 ;
-  wire [1:0] \port$5106$0 ;
-  input [19:0] \port$5108$12 ;
-  wire [19:0] \port$5108$12 ;
-  input [31:0] \port$5110$0 ;
-  wire [31:0] \port$5110$0 ;
+  input [1:0] \port$5120$0 ;
+  wire [1:0] \port$5120$0 ;
+  input [19:0] \port$5122$12 ;
+  wire [19:0] \port$5122$12 ;
+  input [31:0] \port$5124$0 ;
+  wire [31:0] \port$5124$0 ;
   input [31:0] windows__1__pages;
   wire [31:0] windows__1__pages;
-  input [1:0] \port$5114$0 ;
-  wire [1:0] \port$5114$0 ;
-  input [19:0] \port$5116$12 ;
-  wire [19:0] \port$5116$12 ;
-  input [31:0] \port$5118$0 ;
-  wire [31:0] \port$5118$0 ;
+  input [1:0] \port$5128$0 ;
+  wire [1:0] \port$5128$0 ;
+  input [19:0] \port$5130$12 ;
+  wire [19:0] \port$5130$12 ;
+  input [31:0] \port$5132$0 ;
+  wire [31:0] \port$5132$0 ;
   input [31:0] windows__2__pages;
   wire [31:0] windows__2__pages;
-  input [1:0] \port$5122$0 ;
-  wire [1:0] \port$5122$0 ;
-  input [19:0] \port$5124$12 ;
-  wire [19:0] \port$5124$12 ;
-  input [31:0] \port$5126$0 ;
-  wire [31:0] \port$5126$0 ;
+  input [1:0] \port$5136$0 ;
+  wire [1:0] \port$5136$0 ;
+  input [19:0] \port$5138$12 ;
+  wire [19:0] \port$5138$12 ;
+  input [31:0] \port$5140$0 ;
+  wire [31:0] \port$5140$0 ;
   input [31:0] windows__3__pages;
   wire [31:0] windows__3__pages;
-  input [1:0] \port$5130$0 ;
-  wire [1:0] \port$5130$0 ;
-  input [19:0] \port$5132$12 ;
-  wire [19:0] \port$5132$12 ;
-  input [31:0] \port$5134$0 ;
-  wire [31:0] \port$5134$0 ;
+  input [1:0] \port$5144$0 ;
+  wire [1:0] \port$5144$0 ;
+  input [19:0] \port$5146$12 ;
+  wire [19:0] \port$5146$12 ;
+  input [31:0] \port$5148$0 ;
+  wire [31:0] \port$5148$0 ;
   input [31:0] windows__4__pages;
   wire [31:0] windows__4__pages;
-  input [1:0] \port$5138$0 ;
-  wire [1:0] \port$5138$0 ;
-  input [19:0] \port$5140$12 ;
-  wire [19:0] \port$5140$12 ;
-  input [31:0] \port$5142$0 ;
-  wire [31:0] \port$5142$0 ;
+  input [1:0] \port$5152$0 ;
+  wire [1:0] \port$5152$0 ;
+  input [19:0] \port$5154$12 ;
+  wire [19:0] \port$5154$12 ;
+  input [31:0] \port$5156$0 ;
+  wire [31:0] \port$5156$0 ;
   input [31:0] windows__5__pages;
   wire [31:0] windows__5__pages;
-  input [1:0] \port$5146$0 ;
-  wire [1:0] \port$5146$0 ;
-  input [19:0] \port$5148$12 ;
-  wire [19:0] \port$5148$12 ;
-  input [31:0] \port$5150$0 ;
-  wire [31:0] \port$5150$0 ;
+  input [1:0] \port$5160$0 ;
+  wire [1:0] \port$5160$0 ;
+  input [19:0] \port$5162$12 ;
+  wire [19:0] \port$5162$12 ;
+  input [31:0] \port$5164$0 ;
+  wire [31:0] \port$5164$0 ;
   input [31:0] windows__6__pages;
   wire [31:0] windows__6__pages;
-  input [1:0] \port$5154$0 ;
-  wire [1:0] \port$5154$0 ;
-  input [19:0] \port$5156$12 ;
-  wire [19:0] \port$5156$12 ;
-  input [31:0] \port$5158$0 ;
-  wire [31:0] \port$5158$0 ;
+  input [1:0] \port$5168$0 ;
+  wire [1:0] \port$5168$0 ;
+  input [19:0] \port$5170$12 ;
+  wire [19:0] \port$5170$12 ;
+  input [31:0] \port$5172$0 ;
+  wire [31:0] \port$5172$0 ;
   input [31:0] windows__7__pages;
   wire [31:0] windows__7__pages;
-  input [1:0] \port$5162$0 ;
-  wire [1:0] \port$5162$0 ;
+  input [1:0] \port$5176$0 ;
+  wire [1:0] \port$5176$0 ;
   input start;
   wire start;
   input [511:0] descriptor;
@@ -22639,30 +22749,30 @@ module hotline_sequencer_decoder(rst, state_rows, \port$5100$12 , \port$5102$0 ,
   hotline_sequencer_decoder_check check (
     .\inside (\inside ),
     .page(page),
-    .\port$5100$12 (\port$5100$12 ),
-    .\port$5102$0 (\port$5102$0 ),
-    .\port$5106$0 (\port$5106$0 ),
-    .\port$5108$12 (\port$5108$12 ),
-    .\port$5110$0 (\port$5110$0 ),
-    .\port$5114$0 (\port$5114$0 ),
-    .\port$5116$12 (\port$5116$12 ),
-    .\port$5118$0 (\port$5118$0 ),
-    .\port$5122$0 (\port$5122$0 ),
-    .\port$5124$12 (\port$5124$12 ),
-    .\port$5126$0 (\port$5126$0 ),
-    .\port$5130$0 (\port$5130$0 ),
-    .\port$5132$12 (\port$5132$12 ),
-    .\port$5134$0 (\port$5134$0 ),
-    .\port$5138$0 (\port$5138$0 ),
-    .\port$5140$12 (\port$5140$12 ),
-    .\port$5142$0 (\port$5142$0 ),
-    .\port$5146$0 (\port$5146$0 ),
-    .\port$5148$12 (\port$5148$12 ),
-    .\port$5150$0 (\port$5150$0 ),
-    .\port$5154$0 (\port$5154$0 ),
-    .\port$5156$12 (\port$5156$12 ),
-    .\port$5158$0 (\port$5158$0 ),
-    .\port$5162$0 (\port$5162$0 ),
+    .\port$5114$12 (\port$5114$12 ),
+    .\port$5116$0 (\port$5116$0 ),
+    .\port$5120$0 (\port$5120$0 ),
+    .\port$5122$12 (\port$5122$12 ),
+    .\port$5124$0 (\port$5124$0 ),
+    .\port$5128$0 (\port$5128$0 ),
+    .\port$5130$12 (\port$5130$12 ),
+    .\port$5132$0 (\port$5132$0 ),
+    .\port$5136$0 (\port$5136$0 ),
+    .\port$5138$12 (\port$5138$12 ),
+    .\port$5140$0 (\port$5140$0 ),
+    .\port$5144$0 (\port$5144$0 ),
+    .\port$5146$12 (\port$5146$12 ),
+    .\port$5148$0 (\port$5148$0 ),
+    .\port$5152$0 (\port$5152$0 ),
+    .\port$5154$12 (\port$5154$12 ),
+    .\port$5156$0 (\port$5156$0 ),
+    .\port$5160$0 (\port$5160$0 ),
+    .\port$5162$12 (\port$5162$12 ),
+    .\port$5164$0 (\port$5164$0 ),
+    .\port$5168$0 (\port$5168$0 ),
+    .\port$5170$12 (\port$5170$12 ),
+    .\port$5172$0 (\port$5172$0 ),
+    .\port$5176$0 (\port$5176$0 ),
     .windows__0__pages(windows__0__pages),
     .windows__1__pages(windows__1__pages),
     .windows__2__pages(windows__2__pages),
@@ -22674,7 +22784,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$5100$12 , \port$5102$0 ,
     .write(write)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     known = 1'h0;
     casez (descriptor[7:0])
       8'h01:
@@ -22694,7 +22804,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$5100$12 , \port$5102$0 ,
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     allowed = 8'h00;
     casez (descriptor[7:0])
       8'h01:
@@ -22714,7 +22824,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$5100$12 , \port$5102$0 ,
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$signal  = 1'h0;
     casez (slot)
       3'h0:
@@ -22728,7 +22838,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$5100$12 , \port$5102$0 ,
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     write = 1'h0;
     casez (slot)
       3'h0:
@@ -22742,7 +22852,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$5100$12 , \port$5102$0 ,
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$signal$75  = 64'h0000000000000000;
     casez (slot)
       3'h0:
@@ -22756,7 +22866,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$5100$12 , \port$5102$0 ,
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     length = 40'h0000000000;
     casez (slot)
       3'h0:
@@ -22770,21 +22880,21 @@ module hotline_sequencer_decoder(rst, state_rows, \port$5100$12 , \port$5102$0 ,
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$196  = \$165 [64:0];
     if (rst) begin
       \$196  = 65'h00000000000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$197  = \$166 ;
     if (rst) begin
       \$197  = 52'h0000000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$198  = 1'h0;
     casez (fsm_state)
       3'h0:
@@ -22820,7 +22930,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$5100$12 , \port$5102$0 ,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$199  = slot;
     casez (fsm_state)
       3'h0:
@@ -22843,7 +22953,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$5100$12 , \port$5102$0 ,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$200  = end_of_it;
     casez (fsm_state)
       3'h0:
@@ -22869,7 +22979,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$5100$12 , \port$5102$0 ,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$201  = remainder;
     casez (fsm_state)
       3'h0:
@@ -22887,7 +22997,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$5100$12 , \port$5102$0 ,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$202  = bits;
     casez (fsm_state)
       3'h0:
@@ -22900,7 +23010,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$5100$12 , \port$5102$0 ,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$203  = left;
     casez (fsm_state)
       3'h0:
@@ -22913,7 +23023,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$5100$12 , \port$5102$0 ,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$204  = fsm_state;
     casez (fsm_state)
       3'h0:
@@ -22957,7 +23067,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$5100$12 , \port$5102$0 ,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$205  = status;
     casez (fsm_state)
       3'h0:
@@ -23036,72 +23146,72 @@ module hotline_sequencer_decoder(rst, state_rows, \port$5100$12 , \port$5102$0 ,
   assign \$147  = descriptor[11];
 endmodule
 
-module hotline_sequencer_decoder_check(\port$5100$12 , \port$5102$0 , windows__0__pages, \port$5106$0 , \port$5108$12 , \port$5110$0 , windows__1__pages, \port$5114$0 , \port$5116$12 , \port$5118$0 , windows__2__pages, \port$5122$0 , \port$5124$12 , \port$5126$0 , windows__3__pages, \port$5130$0 , \port$5132$12 , \port$5134$0 , windows__4__pages, \port$5138$0 , \port$5140$12 
-, \port$5142$0 , windows__5__pages, \port$5146$0 , \port$5148$12 , \port$5150$0 , windows__6__pages, \port$5154$0 , \port$5156$12 , \port$5158$0 , windows__7__pages, \port$5162$0 , write, page, \inside );
-  input [19:0] \port$5100$12 ;
-  wire [19:0] \port$5100$12 ;
-  input [31:0] \port$5102$0 ;
-  wire [31:0] \port$5102$0 ;
+module hotline_sequencer_decoder_check(\port$5114$12 , \port$5116$0 , windows__0__pages, \port$5120$0 , \port$5122$12 , \port$5124$0 , windows__1__pages, \port$5128$0 , \port$5130$12 , \port$5132$0 , windows__2__pages, \port$5136$0 , \port$5138$12 , \port$5140$0 , windows__3__pages, \port$5144$0 , \port$5146$12 , \port$5148$0 , windows__4__pages, \port$5152$0 , \port$5154$12 
+, \port$5156$0 , windows__5__pages, \port$5160$0 , \port$5162$12 , \port$5164$0 , windows__6__pages, \port$5168$0 , \port$5170$12 , \port$5172$0 , windows__7__pages, \port$5176$0 , write, page, \inside );
+  input [19:0] \port$5114$12 ;
+  wire [19:0] \port$5114$12 ;
+  input [31:0] \port$5116$0 ;
+  wire [31:0] \port$5116$0 ;
   input [31:0] windows__0__pages;
   wire [31:0] windows__0__pages;
-  input [1:0] \port$5106$0 ;
-  wire [1:0] \port$5106$0 ;
-  input [19:0] \port$5108$12 ;
-  wire [19:0] \port$5108$12 ;
-  input [31:0] \port$5110$0 ;
-  wire [31:0] \port$5110$0 ;
+  input [1:0] \port$5120$0 ;
+  wire [1:0] \port$5120$0 ;
+  input [19:0] \port$5122$12 ;
+  wire [19:0] \port$5122$12 ;
+  input [31:0] \port$5124$0 ;
+  wire [31:0] \port$5124$0 ;
   input [31:0] windows__1__pages;
   wire [31:0] windows__1__pages;
-  input [1:0] \port$5114$0 ;
-  wire [1:0] \port$5114$0 ;
-  input [19:0] \port$5116$12 ;
-  wire [19:0] \port$5116$12 ;
-  input [31:0] \port$5118$0 ;
-  wire [31:0] \port$5118$0 ;
+  input [1:0] \port$5128$0 ;
+  wire [1:0] \port$5128$0 ;
+  input [19:0] \port$5130$12 ;
+  wire [19:0] \port$5130$12 ;
+  input [31:0] \port$5132$0 ;
+  wire [31:0] \port$5132$0 ;
   input [31:0] windows__2__pages;
   wire [31:0] windows__2__pages;
-  input [1:0] \port$5122$0 ;
-  wire [1:0] \port$5122$0 ;
-  input [19:0] \port$5124$12 ;
-  wire [19:0] \port$5124$12 ;
-  input [31:0] \port$5126$0 ;
-  wire [31:0] \port$5126$0 ;
+  input [1:0] \port$5136$0 ;
+  wire [1:0] \port$5136$0 ;
+  input [19:0] \port$5138$12 ;
+  wire [19:0] \port$5138$12 ;
+  input [31:0] \port$5140$0 ;
+  wire [31:0] \port$5140$0 ;
   input [31:0] windows__3__pages;
   wire [31:0] windows__3__pages;
-  input [1:0] \port$5130$0 ;
-  wire [1:0] \port$5130$0 ;
-  input [19:0] \port$5132$12 ;
-  wire [19:0] \port$5132$12 ;
-  input [31:0] \port$5134$0 ;
-  wire [31:0] \port$5134$0 ;
+  input [1:0] \port$5144$0 ;
+  wire [1:0] \port$5144$0 ;
+  input [19:0] \port$5146$12 ;
+  wire [19:0] \port$5146$12 ;
+  input [31:0] \port$5148$0 ;
+  wire [31:0] \port$5148$0 ;
   input [31:0] windows__4__pages;
   wire [31:0] windows__4__pages;
-  input [1:0] \port$5138$0 ;
-  wire [1:0] \port$5138$0 ;
-  input [19:0] \port$5140$12 ;
-  wire [19:0] \port$5140$12 ;
-  input [31:0] \port$5142$0 ;
-  wire [31:0] \port$5142$0 ;
+  input [1:0] \port$5152$0 ;
+  wire [1:0] \port$5152$0 ;
+  input [19:0] \port$5154$12 ;
+  wire [19:0] \port$5154$12 ;
+  input [31:0] \port$5156$0 ;
+  wire [31:0] \port$5156$0 ;
   input [31:0] windows__5__pages;
   wire [31:0] windows__5__pages;
-  input [1:0] \port$5146$0 ;
-  wire [1:0] \port$5146$0 ;
-  input [19:0] \port$5148$12 ;
-  wire [19:0] \port$5148$12 ;
-  input [31:0] \port$5150$0 ;
-  wire [31:0] \port$5150$0 ;
+  input [1:0] \port$5160$0 ;
+  wire [1:0] \port$5160$0 ;
+  input [19:0] \port$5162$12 ;
+  wire [19:0] \port$5162$12 ;
+  input [31:0] \port$5164$0 ;
+  wire [31:0] \port$5164$0 ;
   input [31:0] windows__6__pages;
   wire [31:0] windows__6__pages;
-  input [1:0] \port$5154$0 ;
-  wire [1:0] \port$5154$0 ;
-  input [19:0] \port$5156$12 ;
-  wire [19:0] \port$5156$12 ;
-  input [31:0] \port$5158$0 ;
-  wire [31:0] \port$5158$0 ;
+  input [1:0] \port$5168$0 ;
+  wire [1:0] \port$5168$0 ;
+  input [19:0] \port$5170$12 ;
+  wire [19:0] \port$5170$12 ;
+  input [31:0] \port$5172$0 ;
+  wire [31:0] \port$5172$0 ;
   input [31:0] windows__7__pages;
   wire [31:0] windows__7__pages;
-  input [1:0] \port$5162$0 ;
-  wire [1:0] \port$5162$0 ;
+  input [1:0] \port$5176$0 ;
+  wire [1:0] \port$5176$0 ;
   input write;
   wire write;
   input [51:0] page;
@@ -23156,50 +23266,50 @@ module hotline_sequencer_decoder_check(\port$5100$12 , \port$5102$0 , windows__0
   wire [52:0] beyond5;
   wire [52:0] beyond6;
   wire [52:0] beyond7;
-  assign beyond0 = page - { \port$5102$0 , \port$5100$12  };
-  assign beyond1 = page - { \port$5110$0 , \port$5108$12  };
-  assign beyond2 = page - { \port$5118$0 , \port$5116$12  };
-  assign beyond3 = page - { \port$5126$0 , \port$5124$12  };
-  assign beyond4 = page - { \port$5134$0 , \port$5132$12  };
-  assign beyond5 = page - { \port$5142$0 , \port$5140$12  };
-  assign beyond6 = page - { \port$5150$0 , \port$5148$12  };
-  assign beyond7 = page - { \port$5158$0 , \port$5156$12  };
-  assign \$1  = write ? \port$5106$0 [1] : \port$5106$0 [0];
+  assign beyond0 = page - { \port$5116$0 , \port$5114$12  };
+  assign beyond1 = page - { \port$5124$0 , \port$5122$12  };
+  assign beyond2 = page - { \port$5132$0 , \port$5130$12  };
+  assign beyond3 = page - { \port$5140$0 , \port$5138$12  };
+  assign beyond4 = page - { \port$5148$0 , \port$5146$12  };
+  assign beyond5 = page - { \port$5156$0 , \port$5154$12  };
+  assign beyond6 = page - { \port$5164$0 , \port$5162$12  };
+  assign beyond7 = page - { \port$5172$0 , \port$5170$12  };
+  assign \$1  = write ? \port$5120$0 [1] : \port$5120$0 [0];
   assign \$2  = ~ beyond0[52];
   assign \$3  = \$1  & \$2 ;
   assign \$4  = beyond0[51:0] < windows__0__pages;
   assign \$5  = \$3  & \$4 ;
-  assign \$6  = write ? \port$5114$0 [1] : \port$5114$0 [0];
+  assign \$6  = write ? \port$5128$0 [1] : \port$5128$0 [0];
   assign \$7  = ~ beyond1[52];
   assign \$8  = \$6  & \$7 ;
   assign \$9  = beyond1[51:0] < windows__1__pages;
   assign \$10  = \$8  & \$9 ;
-  assign \$11  = write ? \port$5122$0 [1] : \port$5122$0 [0];
+  assign \$11  = write ? \port$5136$0 [1] : \port$5136$0 [0];
   assign \$12  = ~ beyond2[52];
   assign \$13  = \$11  & \$12 ;
   assign \$14  = beyond2[51:0] < windows__2__pages;
   assign \$15  = \$13  & \$14 ;
-  assign \$16  = write ? \port$5130$0 [1] : \port$5130$0 [0];
+  assign \$16  = write ? \port$5144$0 [1] : \port$5144$0 [0];
   assign \$17  = ~ beyond3[52];
   assign \$18  = \$16  & \$17 ;
   assign \$19  = beyond3[51:0] < windows__3__pages;
   assign \$20  = \$18  & \$19 ;
-  assign \$21  = write ? \port$5138$0 [1] : \port$5138$0 [0];
+  assign \$21  = write ? \port$5152$0 [1] : \port$5152$0 [0];
   assign \$22  = ~ beyond4[52];
   assign \$23  = \$21  & \$22 ;
   assign \$24  = beyond4[51:0] < windows__4__pages;
   assign \$25  = \$23  & \$24 ;
-  assign \$26  = write ? \port$5146$0 [1] : \port$5146$0 [0];
+  assign \$26  = write ? \port$5160$0 [1] : \port$5160$0 [0];
   assign \$27  = ~ beyond5[52];
   assign \$28  = \$26  & \$27 ;
   assign \$29  = beyond5[51:0] < windows__5__pages;
   assign \$30  = \$28  & \$29 ;
-  assign \$31  = write ? \port$5154$0 [1] : \port$5154$0 [0];
+  assign \$31  = write ? \port$5168$0 [1] : \port$5168$0 [0];
   assign \$32  = ~ beyond6[52];
   assign \$33  = \$31  & \$32 ;
   assign \$34  = beyond6[51:0] < windows__6__pages;
   assign \$35  = \$33  & \$34 ;
-  assign \$36  = write ? \port$5162$0 [1] : \port$5162$0 [0];
+  assign \$36  = write ? \port$5176$0 [1] : \port$5176$0 [0];
   assign \$37  = ~ beyond7[52];
   assign \$38  = \$36  & \$37 ;
   assign \$39  = beyond7[51:0] < windows__7__pages;
@@ -23208,8 +23318,8 @@ module hotline_sequencer_decoder_check(\port$5100$12 , \port$5102$0 , windows__0
 endmodule
 
 module hotline_sequencer_writer(rst, channel_idle, completion, start, words__payload, words__valid, done, words__ready, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$34 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$34 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$35 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$35 = 0;
   input rst;
   wire rst;
   input channel_idle;
@@ -23261,7 +23371,7 @@ module hotline_sequencer_writer(rst, channel_idle, completion, start, words__pay
   always @(posedge clk)
     fsm_state <= \$12 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
     words__valid = 1'h0;
     casez (fsm_state)
       2'h0:
@@ -23271,7 +23381,7 @@ module hotline_sequencer_writer(rst, channel_idle, completion, start, words__pay
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
     done = 1'h0;
     casez (fsm_state)
       2'h0:
@@ -23286,7 +23396,7 @@ module hotline_sequencer_writer(rst, channel_idle, completion, start, words__pay
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
     \$10  = place;
     casez (fsm_state)
       2'h0:
@@ -23301,7 +23411,7 @@ module hotline_sequencer_writer(rst, channel_idle, completion, start, words__pay
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
     \$11  = settle;
     casez (fsm_state)
       2'h0:
@@ -23318,7 +23428,7 @@ module hotline_sequencer_writer(rst, channel_idle, completion, start, words__pay
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
     \$12  = fsm_state;
     casez (fsm_state)
       2'h0:
@@ -23349,8 +23459,8 @@ endmodule
 module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arprot, bus__arvalid, bus__rready, clk, rst, lower__awready, lower__wready, lower__bresp, lower__bvalid, lower__arready, lower__rdata, lower__rresp, lower__rvalid, bus__awready
 , bus__wready, lower__awvalid, lower__wvalid, lower__bready, upper__awvalid, upper__wvalid, upper__bready, bus__arready, lower__arvalid, lower__rready, upper__arvalid, upper__rready, lower_busy, upper__awready, upper__wready, upper__arready, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp
 , lower__awaddr, lower__awprot, lower__wdata, lower__wstrb, lower__araddr, lower__arprot, upper__bvalid, upper__bresp, upper__rvalid, upper__rdata, upper__rresp, bus__awaddr);
-  reg \$auto$verilog_backend.cc:2505:dump_module$35 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$35 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$36 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$36 = 0;
   input [2:0] bus__awprot;
   wire [2:0] bus__awprot;
   input bus__awvalid;
@@ -23583,7 +23693,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
   always @(posedge clk)
     lower__wdata <= \$30 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$32  = \$signal$3 ;
     if (\$16 ) begin
       \$32  = 1'h1;
@@ -23596,7 +23706,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$33  = \$signal$12 ;
     if (write_0) begin
       \$33  = \$17 ;
@@ -23612,7 +23722,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$34  = data_sent;
     if (write_0) begin
       \$34  = \$18 ;
@@ -23628,7 +23738,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$35  = lower__araddr;
     if (\$22 ) begin
       \$35  = bus__araddr[11:0];
@@ -23638,7 +23748,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$36  = read_upper;
     if (\$22 ) begin
       \$36  = bus__araddr[12];
@@ -23648,7 +23758,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$37  = lower__arprot;
     if (\$22 ) begin
       \$37  = bus__arprot;
@@ -23658,7 +23768,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$38  = \$signal$36 ;
     if (\$22 ) begin
       \$38  = 1'h1;
@@ -23671,7 +23781,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$39  = \$signal$44 ;
     if (read_0) begin
       \$39  = \$23 ;
@@ -23687,7 +23797,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     bus__bvalid = 1'h0;
     if (write_0) begin
       bus__bvalid = lower__bvalid;
@@ -23697,7 +23807,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     bus__bresp = 2'h0;
     if (write_0) begin
       bus__bresp = lower__bresp;
@@ -23707,7 +23817,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     bus__rvalid = 1'h0;
     if (read_0) begin
       bus__rvalid = lower__rvalid;
@@ -23717,7 +23827,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     bus__rdata = 32'd0;
     if (read_0) begin
       bus__rdata = lower__rdata;
@@ -23727,7 +23837,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     bus__rresp = 2'h0;
     if (read_0) begin
       bus__rresp = lower__rresp;
@@ -23737,7 +23847,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$26  = lower__awaddr;
     if (\$15 ) begin
       \$26  = bus__awaddr[11:0];
@@ -23747,7 +23857,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$27  = to_upper;
     if (\$15 ) begin
       \$27  = bus__awaddr[12];
@@ -23757,7 +23867,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$28  = lower__awprot;
     if (\$15 ) begin
       \$28  = bus__awprot;
@@ -23767,7 +23877,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$29  = \$signal ;
     if (\$15 ) begin
       \$29  = 1'h1;
@@ -23780,7 +23890,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$30  = lower__wdata;
     if (\$16 ) begin
       \$30  = bus__wdata;
@@ -23790,7 +23900,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$31  = lower__wstrb;
     if (\$16 ) begin
       \$31  = bus__wstrb;
@@ -23807,8 +23917,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
 , command, command_write, working_start, working_enable, list_bank, list_held, list_number, verdicts_ready, clk, rst, shell_clk, irq, s_axil_awready, s_axil_wready, s_axil_bresp, s_axil_bvalid, s_axil_arready, s_axil_rdata, s_axil_rresp, s_axil_rvalid, s_axis_lookup_tready
 , m_axis_popular_tdata, m_axis_popular_tlast, m_axis_popular_tvalid, m_axis_popular_tkeep, m_axis_nonpopular_tdata, m_axis_nonpopular_tlast, m_axis_nonpopular_tvalid, m_axis_nonpopular_tkeep, s_axis_state_tready, m_axis_state_tdata, m_axis_state_tlast, m_axis_state_tvalid, busy, command_done, finished, errors, index_bits, working_ready, working_full, list_count, list_key
 , verdicts_payload, verdicts_valid, s_axil_awaddr);
-  reg \$auto$verilog_backend.cc:2505:dump_module$36 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$36 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$37 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$37 = 0;
   input [2:0] s_axil_awprot;
   wire [2:0] s_axil_awprot;
   input s_axil_awvalid;
@@ -31308,7 +31418,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .output__valid(verdicts__valid)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     (* full_case = 32'd1 *)
     if (selecting) begin
       state__payload = event__payload;
@@ -31317,7 +31427,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     (* full_case = 32'd1 *)
     if (selecting) begin
       state__valid = event__valid;
@@ -31326,14 +31436,14 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     event__ready = 1'h0;
     if (selecting) begin
       event__ready = m_axis_state_tready;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     dump__ready = 1'h0;
     (* full_case = 32'd1 *)
     if (selecting) begin
@@ -31342,70 +31452,70 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     \$424  = \$317 [5:0];
     if (rst) begin
       \$424  = 6'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     \$425  = \$349 [5:0];
     if (rst) begin
       \$425  = 6'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     \$426  = \$381 [5:0];
     if (rst) begin
       \$426  = 6'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     \$427  = \$413 [5:0];
     if (rst) begin
       \$427  = 6'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     \$428  = \$415 [15:0];
     if (rst) begin
       \$428  = 16'h0000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     \$429  = \$417 [15:0];
     if (rst) begin
       \$429  = 16'h0000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     \$430  = \$419 [15:0];
     if (rst) begin
       \$430  = 16'h0000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     \$431  = \$421 ;
     if (rst) begin
       \$431  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     \$432  = \$423 ;
     if (rst) begin
       \$432  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     (* full_case = 32'd1 *)
     casez (list_bank)
       5'h00:
@@ -31475,7 +31585,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     (* full_case = 32'd1 *)
     casez (read_bank)
       5'h00:
@@ -31744,8 +31854,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
 endmodule
 
 module hotline_stream_core_classifier(rst, output__ready, input__ready, output__valid, input__valid, input__payload, output__payload, \samples$346 , popular, lookups, hits, bad, batch_too_long, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$37 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$37 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$38 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$38 = 0;
   input rst;
   wire rst;
   input output__ready;
@@ -34834,7 +34944,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     .w_rdy(w_rdy)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     { output__payload[1427:1423], output__payload[1335:1331], output__payload[1243:1239], output__payload[1151:1147], output__payload[1059:1055], output__payload[967:963], output__payload[875:871], output__payload[783:779], output__payload[691:687], output__payload[599:595], output__payload[507:503], output__payload[415:411], output__payload[323:319], output__payload[231:227], output__payload[139:135], output__payload[47:43] } = { waiting[1427:1423], waiting[1335:1331], waiting[1243:1239], waiting[1151:1147], waiting[1059:1055], waiting[967:963], waiting[875:871], waiting[783:779], waiting[691:687], waiting[599:595], waiting[507:503], waiting[415:411], waiting[323:319], waiting[231:227], waiting[139:135], waiting[47:43] };
     if (waiting[48]) begin
       output__payload[47:43] = read__data;
@@ -34886,7 +34996,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$1274  = judged_valid;
     if (input__ready) begin
       \$1274  = input__valid;
@@ -34896,14 +35006,14 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$1275  = judged;
     if (input__ready) begin
       \$1275  = input__payload;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$1276  = continued;
     if (input__ready) begin
       \$1276  = is_open;
@@ -34913,7 +35023,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$1277  = verdict0;
     if (input__ready) begin
       \$1277  = \$4 [4:0];
@@ -34923,7 +35033,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$1278  = verdict1;
     if (input__ready) begin
       \$1278  = misses1_1_value;
@@ -34933,7 +35043,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$1279  = verdict2;
     if (input__ready) begin
       \$1279  = misses2_2_value;
@@ -34943,7 +35053,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$1280  = verdict3;
     if (input__ready) begin
       \$1280  = misses2_3_value;
@@ -34953,7 +35063,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$1281  = verdict4;
     if (input__ready) begin
       \$1281  = misses4_4_value;
@@ -34963,7 +35073,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$1282  = verdict5;
     if (input__ready) begin
       \$1282  = misses4_5_value;
@@ -34973,7 +35083,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$1283  = verdict6;
     if (input__ready) begin
       \$1283  = misses4_6_value;
@@ -34983,7 +35093,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$1284  = verdict7;
     if (input__ready) begin
       \$1284  = misses4_7_value;
@@ -34993,7 +35103,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$1285  = verdict8;
     if (input__ready) begin
       \$1285  = misses8_8_value;
@@ -35003,7 +35113,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$1286  = verdict9;
     if (input__ready) begin
       \$1286  = misses8_9_value;
@@ -35013,7 +35123,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$1287  = verdict10;
     if (input__ready) begin
       \$1287  = misses8_10_value;
@@ -35023,7 +35133,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$1288  = verdict11;
     if (input__ready) begin
       \$1288  = misses8_11_value;
@@ -35033,7 +35143,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$1289  = verdict12;
     if (input__ready) begin
       \$1289  = misses8_12_value;
@@ -35043,7 +35153,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$1290  = verdict13;
     if (input__ready) begin
       \$1290  = misses8_13_value;
@@ -35053,7 +35163,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$1291  = verdict14;
     if (input__ready) begin
       \$1291  = misses8_14_value;
@@ -35063,7 +35173,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$1292  = verdict15;
     if (input__ready) begin
       \$1292  = misses8_15_value;
@@ -35073,7 +35183,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$1293  = open_misses;
     if (input__ready) begin
       if (input__valid) begin
@@ -35085,7 +35195,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$1294  = is_open;
     if (input__ready) begin
       if (input__valid) begin
@@ -35097,7 +35207,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$1295  = ended;
     if (step) begin
       \$1295  = \$674 [9:0];
@@ -35107,7 +35217,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$1296  = sample;
     if (step) begin
       \$1296  = \$676 [22:0];
@@ -35117,42 +35227,42 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$1297  = \$740 [4:0];
     if (rst) begin
       \$1297  = 5'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$1298  = \$1076 [4:0];
     if (rst) begin
       \$1298  = 5'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$1299  = \$1140 [4:0];
     if (rst) begin
       \$1299  = 5'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$1300  = \$1204 [4:0];
     if (rst) begin
       \$1300  = 5'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$1301  = \$1268 [4:0];
     if (rst) begin
       \$1301  = 5'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$1302  = \$1273 ;
     if (rst) begin
       \$1302  = 1'h0;
@@ -35476,8 +35586,8 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
 endmodule
 
 module hotline_stream_core_classifier_beats(rst, r_en, w_rdy, r_data, w_port__data, w_en, r_rdy, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$38 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$38 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$39 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$39 = 0;
   input rst;
   wire rst;
   input r_en;
@@ -35591,7 +35701,7 @@ module hotline_stream_core_classifier_beats(rst, r_en, w_rdy, r_data, w_port__da
   always @(posedge clk)
     r_rdy <= \$34 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
     \$31  = w_port__addr;
     if (\$4 ) begin
       \$31  = \$7 [8:0];
@@ -35601,7 +35711,7 @@ module hotline_stream_core_classifier_beats(rst, r_en, w_rdy, r_data, w_port__da
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
     \$32  = r_port__addr;
     if (\$10 ) begin
       \$32  = \$13 [8:0];
@@ -35611,7 +35721,7 @@ module hotline_stream_core_classifier_beats(rst, r_en, w_rdy, r_data, w_port__da
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
     \$33  = inner_level;
     if (\$19 ) begin
       \$33  = \$20 [8:0];
@@ -35624,7 +35734,7 @@ module hotline_stream_core_classifier_beats(rst, r_en, w_rdy, r_data, w_port__da
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
     \$34  = r_rdy;
     if (\$30 ) begin
       \$34  = 1'h1;
@@ -35650,8 +35760,8 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
 , slot_out__28, row_out__29__valid, row_out__29__hot, row_out__29__referenced, row_out__29__age, row_out__29__counters, row_out__29__tags, slot_out__29, row_out__30__valid, row_out__30__hot, row_out__30__referenced, row_out__30__age, row_out__30__counters, row_out__30__tags, slot_out__30, row_out__31__valid, row_out__31__hot, row_out__31__referenced, row_out__31__age, row_out__31__counters, row_out__31__tags
 , slot_out__31, selecting, dump__ready, restore__payload, budget, hot_rows, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_access, row_set, row_write, clear, done, hot_rows_range, restore_start, select, clear_counters
 , command_code, dump__valid, dump__payload, restore__ready, restore_entry, restore_length, row_way, restored, slot_write, slot_in, command_busy, snapshot, restore__valid);
-  reg \$auto$verilog_backend.cc:2505:dump_module$39 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$39 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$40 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$40 = 0;
   input clk;
   wire clk;
   input rst;
@@ -37053,7 +37163,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
   always @(posedge clk)
     slot15 <= \$422 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$24  = 11'h000;
     casez (budget[62:59])
       4'h0:
@@ -37083,7 +37193,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$37  = 21'h000000;
     casez (budget[62:59])
       4'h0:
@@ -37113,7 +37223,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$38  = 16'h0000;
     casez (budget[62:59])
       4'h0:
@@ -37143,7 +37253,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
@@ -37213,7 +37323,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
@@ -37283,7 +37393,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
@@ -37353,7 +37463,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
@@ -37423,7 +37533,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
@@ -37493,7 +37603,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
@@ -37563,7 +37673,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
@@ -37633,7 +37743,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
@@ -37703,7 +37813,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
@@ -37773,7 +37883,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
@@ -37843,7 +37953,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
@@ -37913,7 +38023,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
@@ -37983,7 +38093,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
@@ -38053,7 +38163,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
@@ -38123,7 +38233,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
@@ -38193,7 +38303,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
@@ -38263,7 +38373,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$337  = 19'h00000;
     casez (way)
       5'h00:
@@ -38301,14 +38411,14 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$392  = \$1 [20:0];
     if (rst) begin
       \$392  = 21'h000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$393 [62:59] = \$23 [3:0];
     \$393 [10:0] = \$24 ;
     \$393 [58:43] = \$38 ;
@@ -38319,14 +38429,14 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$394  = \$37 [4:0];
     if (rst) begin
       \$394  = 5'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$395  = walk;
     casez (fsm_state)
       4'h1:
@@ -38337,7 +38447,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$396  = index;
     casez (fsm_state)
       4'h1:
@@ -38366,7 +38476,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$397  = report;
     casez (fsm_state)
       4'h1:
@@ -38416,7 +38526,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$398  = fsm_state;
     casez (fsm_state)
       4'h1:
@@ -38506,7 +38616,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$399  = hot_rows;
     casez (fsm_state)
       4'h1:
@@ -38525,7 +38635,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$400  = row_in__valid;
     casez (fsm_state)
       4'h1:
@@ -38629,7 +38739,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$401  = row_in__hot;
     casez (fsm_state)
       4'h1:
@@ -38758,7 +38868,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$402  = row_in__referenced;
     casez (fsm_state)
       4'h1:
@@ -38862,7 +38972,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$403  = row_in__age;
     casez (fsm_state)
       4'h1:
@@ -38959,7 +39069,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$404  = row_in__counters;
     casez (fsm_state)
       4'h1:
@@ -39063,7 +39173,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$405  = row_in__tags;
     casez (fsm_state)
       4'h1:
@@ -39167,7 +39277,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$406  = way;
     casez (fsm_state)
       4'h1:
@@ -39208,7 +39318,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$407  = slot0;
     casez (fsm_state)
       4'h1:
@@ -39242,7 +39352,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$408  = slot1;
     casez (fsm_state)
       4'h1:
@@ -39278,7 +39388,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$409  = slot2;
     casez (fsm_state)
       4'h1:
@@ -39316,7 +39426,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$410  = slot3;
     casez (fsm_state)
       4'h1:
@@ -39356,7 +39466,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$411  = slot4;
     casez (fsm_state)
       4'h1:
@@ -39398,7 +39508,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$412  = slot5;
     casez (fsm_state)
       4'h1:
@@ -39442,7 +39552,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$413  = slot6;
     casez (fsm_state)
       4'h1:
@@ -39488,7 +39598,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$414  = slot7;
     casez (fsm_state)
       4'h1:
@@ -39536,7 +39646,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$415  = slot8;
     casez (fsm_state)
       4'h1:
@@ -39586,7 +39696,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$416  = slot9;
     casez (fsm_state)
       4'h1:
@@ -39638,7 +39748,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$417  = slot10;
     casez (fsm_state)
       4'h1:
@@ -39692,7 +39802,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$418  = slot11;
     casez (fsm_state)
       4'h1:
@@ -39748,7 +39858,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$419  = slot12;
     casez (fsm_state)
       4'h1:
@@ -39806,7 +39916,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$420  = slot13;
     casez (fsm_state)
       4'h1:
@@ -39866,7 +39976,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$421  = slot14;
     casez (fsm_state)
       4'h1:
@@ -39928,7 +40038,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$422  = slot15;
     casez (fsm_state)
       4'h1:
@@ -39992,7 +40102,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     row_access = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -40020,7 +40130,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     row_set = 11'h000;
     casez (fsm_state)
       4'h1:
@@ -40048,7 +40158,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     row_write = 32'd0;
     casez (fsm_state)
       4'h1:
@@ -40068,7 +40178,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     clear = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -40076,7 +40186,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     done = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -40131,7 +40241,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     hot_rows_range = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -40145,7 +40255,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     restore_start = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -40165,7 +40275,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     select = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -40187,7 +40297,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     clear_counters = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -40213,7 +40323,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     command_code = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -40242,7 +40352,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     dump__valid = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -40266,7 +40376,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     dump__payload[1024] = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -40328,7 +40438,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     restore__ready = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -40360,7 +40470,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     restore_entry = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -40390,7 +40500,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     restore_length = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -40424,7 +40534,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     row_way = 4'h0;
     casez (fsm_state)
       4'h1:
@@ -40452,7 +40562,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     _sending_slots = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -40476,7 +40586,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \within  = 16'h0000;
     casez (fsm_state)
       4'h1:
@@ -40519,7 +40629,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     restored = 5'h00;
     casez (fsm_state)
       4'h1:
@@ -40547,7 +40657,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     slot_write = 32'd0;
     casez (fsm_state)
       4'h1:
@@ -40575,7 +40685,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     slot_in = 19'h00000;
     casez (fsm_state)
       4'h1:
@@ -40603,14 +40713,14 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     command_busy = 1'h0;
     if (\$373 ) begin
       command_busy = \$376 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     snapshot = 1'h0;
     if (\$378 ) begin
       snapshot = 1'h1;
@@ -40636,8 +40746,8 @@ endmodule
 
 module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_stall, split_beats, bank_stall, select_cycles, inserts, evictions, revivals, returns, clear, snapshot, samples, popular_samples, lookups, lookup_hits, index_errors, promotions, demotions
 , batches_value, samples_value, popular_samples_value, lookups_value, lookup_hits_value, inserts_value, evictions_value, revivals_value, returns_value, promotions_value, demotions_value, index_errors_value, cycles_value, select_cycles_value, input_idle_value, bank_stall_value, split_beats_value, output_stall_value, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$40 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$40 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$41 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$41 = 0;
   input rst;
   wire rst;
   input batches;
@@ -40881,7 +40991,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
   always @(posedge clk)
     live_evictions <= \$31 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$33  = \$8 [63:0];
     if (clear) begin
       \$33  = 64'h0000000000000000;
@@ -40891,7 +41001,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$34  = revivals_value;
     if (snapshot) begin
       \$34  = live_revivals;
@@ -40901,7 +41011,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$35  = \$9 [63:0];
     if (clear) begin
       \$35  = 64'h0000000000000000;
@@ -40911,7 +41021,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$36  = returns_value;
     if (snapshot) begin
       \$36  = live_returns;
@@ -40921,7 +41031,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$37  = \$10 [63:0];
     if (clear) begin
       \$37  = 64'h0000000000000000;
@@ -40931,7 +41041,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$38  = promotions_value;
     if (snapshot) begin
       \$38  = live_promotions;
@@ -40941,7 +41051,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$39  = \$11 [63:0];
     if (clear) begin
       \$39  = 64'h0000000000000000;
@@ -40951,7 +41061,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$40  = demotions_value;
     if (snapshot) begin
       \$40  = live_demotions;
@@ -40961,7 +41071,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$41  = \$12 [63:0];
     if (clear) begin
       \$41  = 64'h0000000000000000;
@@ -40971,7 +41081,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$42  = index_errors_value;
     if (snapshot) begin
       \$42  = live_index_errors;
@@ -40981,7 +41091,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$43  = \$13 [63:0];
     if (clear) begin
       \$43  = 64'h0000000000000000;
@@ -40991,7 +41101,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$44  = cycles_value;
     if (snapshot) begin
       \$44  = live_cycles;
@@ -41001,7 +41111,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$45  = \$14 [63:0];
     if (clear) begin
       \$45  = 64'h0000000000000000;
@@ -41011,7 +41121,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$46  = select_cycles_value;
     if (snapshot) begin
       \$46  = live_select_cycles;
@@ -41021,7 +41131,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$47  = \$15 [63:0];
     if (clear) begin
       \$47  = 64'h0000000000000000;
@@ -41031,7 +41141,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$48  = input_idle_value;
     if (snapshot) begin
       \$48  = live_input_idle;
@@ -41041,7 +41151,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$49  = \$16 [63:0];
     if (clear) begin
       \$49  = 64'h0000000000000000;
@@ -41051,7 +41161,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$50  = bank_stall_value;
     if (snapshot) begin
       \$50  = live_bank_stall;
@@ -41061,7 +41171,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$51  = \$17 [63:0];
     if (clear) begin
       \$51  = 64'h0000000000000000;
@@ -41071,7 +41181,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$52  = split_beats_value;
     if (snapshot) begin
       \$52  = live_split_beats;
@@ -41081,7 +41191,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$53  = \$18 [63:0];
     if (clear) begin
       \$53  = 64'h0000000000000000;
@@ -41091,7 +41201,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$54  = output_stall_value;
     if (snapshot) begin
       \$54  = live_output_stall;
@@ -41101,7 +41211,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$19  = \$1 [63:0];
     if (clear) begin
       \$19  = 64'h0000000000000000;
@@ -41111,7 +41221,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$20  = batches_value;
     if (snapshot) begin
       \$20  = live_batches;
@@ -41121,7 +41231,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$21  = \$2 [63:0];
     if (clear) begin
       \$21  = 64'h0000000000000000;
@@ -41131,7 +41241,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$22  = samples_value;
     if (snapshot) begin
       \$22  = live_samples;
@@ -41141,7 +41251,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$23  = \$3 [63:0];
     if (clear) begin
       \$23  = 64'h0000000000000000;
@@ -41151,7 +41261,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$24  = popular_samples_value;
     if (snapshot) begin
       \$24  = live_popular_samples;
@@ -41161,7 +41271,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$25  = \$4 [63:0];
     if (clear) begin
       \$25  = 64'h0000000000000000;
@@ -41171,7 +41281,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$26  = lookups_value;
     if (snapshot) begin
       \$26  = live_lookups;
@@ -41181,7 +41291,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$27  = \$5 [63:0];
     if (clear) begin
       \$27  = 64'h0000000000000000;
@@ -41191,7 +41301,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$28  = lookup_hits_value;
     if (snapshot) begin
       \$28  = live_lookup_hits;
@@ -41201,7 +41311,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$29  = \$6 [63:0];
     if (clear) begin
       \$29  = 64'h0000000000000000;
@@ -41211,7 +41321,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$30  = inserts_value;
     if (snapshot) begin
       \$30  = live_inserts;
@@ -41221,7 +41331,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$31  = \$7 [63:0];
     if (clear) begin
       \$31  = 64'h0000000000000000;
@@ -41231,7 +41341,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$32  = evictions_value;
     if (snapshot) begin
       \$32  = live_evictions;
@@ -41246,8 +41356,8 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
 , write_data, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, \port$7345$0 , \port$7396$0 , \port$7397$0 , \port$7405$0 , \port$7406$0 
 , \port$7413$0 , \port$7437$0 , \port$7439$0 , \port$7449$0 , \port$7451$0 , \port$7453$0 , \port$7455$0 , \port$7691$0 , \port$7924$0 , \port$7926$0 , \port$7974$0 , \port$7978$0 , \port$7982$0 , \port$7986$0 , \port$7990$0 , \port$7994$0 , \port$7998$0 , \port$8002$0 , \port$8006$0 , \port$8010$0 , \port$8014$0 
 , \port$8018$0 , \port$8022$0 , \port$8026$0 , \port$8030$0 , \port$8034$0 , \port$8038$0 , \port$8042$0 , bus__awaddr);
-  reg \$auto$verilog_backend.cc:2505:dump_module$41 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$41 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$42 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$42 = 0;
   input bus__awvalid;
   wire bus__awvalid;
   input [31:0] bus__wdata;
@@ -41581,7 +41691,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
   assign \$16  = \$signal$79  == 7'h74;
   assign select_weights_1 = write_ok & \$16 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     value = 32'd0;
     casez (read_address)
       12'h000:
@@ -41711,7 +41821,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     read_error = 1'h0;
     (* full_case = 32'd1 *)
     casez (read_address)
@@ -41844,7 +41954,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     write_error = 1'h1;
     if (select_control) begin
       write_error = 1'h0;
@@ -41890,7 +42000,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$42  = \$signal$79 ;
     if (\$19 ) begin
       \$42  = bus__awaddr;
@@ -41900,7 +42010,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$43  = \$signal ;
     if (\$19 ) begin
       \$43  = 1'h1;
@@ -41913,7 +42023,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$44  = write_data;
     if (\$20 ) begin
       \$44  = bus__wdata;
@@ -41923,7 +42033,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$45  = strobes;
     if (\$20 ) begin
       \$45  = bus__wstrb;
@@ -41933,7 +42043,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$46  = has_data;
     if (\$20 ) begin
       \$46  = 1'h1;
@@ -41946,7 +42056,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$47  = bus__bvalid;
     if (write) begin
       \$47  = 1'h1;
@@ -41958,7 +42068,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$48  = bus__bresp;
     if (write) begin
       \$48  = \$21 ;
@@ -41968,7 +42078,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$49  = read_address;
     if (\$22 ) begin
       \$49  = bus__araddr;
@@ -41978,7 +42088,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$50  = has_read;
     if (\$22 ) begin
       \$50  = 1'h1;
@@ -41991,7 +42101,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$51  = bus__rvalid;
     if (read) begin
       \$51  = 1'h1;
@@ -42003,7 +42113,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$52  = bus__rdata;
     if (read) begin
       \$52  = value;
@@ -42013,7 +42123,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$53  = bus__rresp;
     if (read) begin
       \$53  = \$23 ;
@@ -42023,7 +42133,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$54  = control;
     if (select_control) begin
       \$54  = \$24 ;
@@ -42033,21 +42143,21 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$55  = \$28 ;
     if (rst) begin
       \$55  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$56  = \$32 ;
     if (rst) begin
       \$56  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$57  = irq_enable;
     if (select_irq_enable) begin
       \$57  = \$33 ;
@@ -42057,7 +42167,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$58  = age_period;
     if (select_age_period) begin
       \$58  = \$34 ;
@@ -42067,7 +42177,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$59  = hysteresis;
     if (select_hysteresis) begin
       \$59  = \$35 ;
@@ -42077,7 +42187,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$60  = move_limit;
     if (select_move_limit) begin
       \$60  = \$36 ;
@@ -42087,7 +42197,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$61  = select_start;
     if (select_select_start) begin
       \$61  = \$37 ;
@@ -42097,7 +42207,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$62  = weights_0;
     if (select_weights_0) begin
       \$62  = \$38 ;
@@ -42107,7 +42217,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$63  = weights_1;
     if (select_weights_1) begin
       \$63  = \$39 ;
@@ -42117,7 +42227,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$64  = weights_2;
     if (select_weights_2) begin
       \$64  = \$40 ;
@@ -42127,7 +42237,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$65  = weights_3;
     if (select_weights_3) begin
       \$65  = \$41 ;
@@ -42922,8 +43032,8 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
 , \port$2694$0 , \port$2695$0 , \port$2696$0 , \port$2697$0 , \port$2698$0 , \port$2699$0 , \port$2700$0 , \port$2701$0 , \port$2702$0 , \port$2703$0 , \port$2704$0 , \port$2705$0 , \port$2706$0 , \port$2707$0 , \port$2708$0 , \port$2709$0 , \port$2710$0 , \port$2711$0 , \port$2712$0 , \port$2713$0 , \port$2714$0 
 , \port$2715$0 , output__ready, heads__0, heads__1, heads__2, heads__3, heads__4, heads__5, heads__6, heads__7, heads__8, heads__9, heads__10, heads__11, heads__12, heads__13, heads__14, heads__15, heads__16, heads__17, heads__18
 , heads__19, heads__20, heads__21, heads__22, heads__23, heads__24, heads__25, heads__26, heads__27, heads__28, heads__29, heads__30, heads__31, ready, input__valid, output__valid, output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$42 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$42 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$43 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$43 = 0;
   input rst;
   wire rst;
   input [1378:0] input__payload;
@@ -43966,7 +44076,7 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
   always @(posedge clk)
     output__payload <= \$297 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     heads0 = 80'h00000000000000000000;
     if (fetch) begin
       (* full_case = 32'd1 *)
@@ -44039,7 +44149,7 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     heads1 = 80'h00000000000000000000;
     if (fetch) begin
       (* full_case = 32'd1 *)
@@ -44112,7 +44222,7 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     heads2 = 80'h00000000000000000000;
     if (fetch) begin
       (* full_case = 32'd1 *)
@@ -44185,7 +44295,7 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     heads3 = 80'h00000000000000000000;
     if (fetch) begin
       (* full_case = 32'd1 *)
@@ -44258,7 +44368,7 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     heads4 = 80'h00000000000000000000;
     if (fetch) begin
       (* full_case = 32'd1 *)
@@ -44331,7 +44441,7 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     heads5 = 80'h00000000000000000000;
     if (fetch) begin
       (* full_case = 32'd1 *)
@@ -44404,7 +44514,7 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     heads6 = 80'h00000000000000000000;
     if (fetch) begin
       (* full_case = 32'd1 *)
@@ -44477,7 +44587,7 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     heads7 = 80'h00000000000000000000;
     if (fetch) begin
       (* full_case = 32'd1 *)
@@ -44550,7 +44660,7 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     heads8 = 80'h00000000000000000000;
     if (fetch) begin
       (* full_case = 32'd1 *)
@@ -44623,7 +44733,7 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     heads9 = 80'h00000000000000000000;
     if (fetch) begin
       (* full_case = 32'd1 *)
@@ -44696,7 +44806,7 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     heads10 = 80'h00000000000000000000;
     if (fetch) begin
       (* full_case = 32'd1 *)
@@ -44769,7 +44879,7 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     heads11 = 80'h00000000000000000000;
     if (fetch) begin
       (* full_case = 32'd1 *)
@@ -44842,7 +44952,7 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     heads12 = 80'h00000000000000000000;
     if (fetch) begin
       (* full_case = 32'd1 *)
@@ -44915,7 +45025,7 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     heads13 = 80'h00000000000000000000;
     if (fetch) begin
       (* full_case = 32'd1 *)
@@ -44988,7 +45098,7 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     heads14 = 80'h00000000000000000000;
     if (fetch) begin
       (* full_case = 32'd1 *)
@@ -45061,7 +45171,7 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     heads15 = 80'h00000000000000000000;
     if (fetch) begin
       (* full_case = 32'd1 *)
@@ -45134,7 +45244,7 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     \$294  = current_valid;
     if (input__ready) begin
       \$294  = input__valid;
@@ -45144,14 +45254,14 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     \$295  = current;
     if (input__ready) begin
       \$295  = input__payload;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     \$296  = output__valid;
     if (fetch) begin
       \$296  = 1'h1;
@@ -45163,7 +45273,7 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     \$297  = output__payload;
     if (fetch) begin
       \$297 [1696] = current[1376];
@@ -45433,8 +45543,8 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
 endmodule
 
 module hotline_stream_core_hasher(rst, input__valid, enable, output__ready, input__payload, output__payload, output__valid, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$43 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$43 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$44 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$44 = 0;
   input rst;
   wire rst;
   input input__valid;
@@ -45615,7 +45725,7 @@ module hotline_stream_core_hasher(rst, input__valid, enable, output__ready, inpu
     .rst(rst)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
     \$2  = valid0;
     if (enable) begin
       \$2  = input__valid;
@@ -45625,14 +45735,14 @@ module hotline_stream_core_hasher(rst, input__valid, enable, output__ready, inpu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
     \$3  = beat0;
     if (enable) begin
       \$3  = input__payload;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
     \$4  = valid1;
     if (enable) begin
       \$4  = valid0;
@@ -45642,14 +45752,14 @@ module hotline_stream_core_hasher(rst, input__valid, enable, output__ready, inpu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
     \$5  = beat1;
     if (enable) begin
       \$5  = beat0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
     \$6  = valid2;
     if (enable) begin
       \$6  = valid1;
@@ -45659,14 +45769,14 @@ module hotline_stream_core_hasher(rst, input__valid, enable, output__ready, inpu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
     \$7  = beat2;
     if (enable) begin
       \$7  = beat1;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
     \$8  = output__valid;
     if (enable) begin
       \$8  = valid2;
@@ -45676,7 +45786,7 @@ module hotline_stream_core_hasher(rst, input__valid, enable, output__ready, inpu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
     \$9  = beat3;
     if (enable) begin
       \$9  = beat2;
@@ -45703,8 +45813,8 @@ module hotline_stream_core_hasher(rst, input__valid, enable, output__ready, inpu
 endmodule
 
 module hotline_stream_core_lookup_slice(clk, rst, input__ready, output__ready, input__payload, output__valid, output__payload, input__valid);
-  reg \$auto$verilog_backend.cc:2505:dump_module$44 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$44 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$45 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$45 = 0;
   input clk;
   wire clk;
   input rst;
@@ -45747,7 +45857,7 @@ module hotline_stream_core_lookup_slice(clk, rst, input__ready, output__ready, i
   always @(posedge clk)
     skid <= \$9 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$45 ) begin end
     \$6  = skid_valid;
     if (\$2 ) begin
       \$6  = 1'h0;
@@ -45759,7 +45869,7 @@ module hotline_stream_core_lookup_slice(clk, rst, input__ready, output__ready, i
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$45 ) begin end
     \$7  = output__valid;
     if (\$2 ) begin
       \$7  = \$5 ;
@@ -45769,7 +45879,7 @@ module hotline_stream_core_lookup_slice(clk, rst, input__ready, output__ready, i
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$45 ) begin end
     \$8  = output__payload;
     if (\$2 ) begin
       (* full_case = 32'd1 *)
@@ -45784,7 +45894,7 @@ module hotline_stream_core_lookup_slice(clk, rst, input__ready, output__ready, i
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$45 ) begin end
     \$9  = skid;
     if (\$2 ) begin
     end else if (\$4 ) begin
@@ -45794,8 +45904,8 @@ module hotline_stream_core_lookup_slice(clk, rst, input__ready, output__ready, i
 endmodule
 
 module hotline_stream_core_nonpopular_slice(clk, rst, input__payload, input__valid, input__ready, output__valid, output__payload, output__ready);
-  reg \$auto$verilog_backend.cc:2505:dump_module$45 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$45 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$46 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$46 = 0;
   input clk;
   wire clk;
   input rst;
@@ -45838,7 +45948,7 @@ module hotline_stream_core_nonpopular_slice(clk, rst, input__payload, input__val
   always @(posedge clk)
     skid <= \$9 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$45 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$46 ) begin end
     \$6  = skid_valid;
     if (\$2 ) begin
       \$6  = 1'h0;
@@ -45850,7 +45960,7 @@ module hotline_stream_core_nonpopular_slice(clk, rst, input__payload, input__val
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$45 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$46 ) begin end
     \$7  = output__valid;
     if (\$2 ) begin
       \$7  = \$5 ;
@@ -45860,7 +45970,7 @@ module hotline_stream_core_nonpopular_slice(clk, rst, input__payload, input__val
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$45 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$46 ) begin end
     \$8  = output__payload;
     if (\$2 ) begin
       (* full_case = 32'd1 *)
@@ -45875,7 +45985,7 @@ module hotline_stream_core_nonpopular_slice(clk, rst, input__payload, input__val
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$45 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$46 ) begin end
     \$9  = skid;
     if (\$2 ) begin
     end else if (\$4 ) begin
@@ -45885,8 +45995,8 @@ module hotline_stream_core_nonpopular_slice(clk, rst, input__payload, input__val
 endmodule
 
 module hotline_stream_core_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, r_rdy, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$46 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$46 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$47 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$47 = 0;
   input rst;
   wire rst;
   input w_en;
@@ -46000,7 +46110,7 @@ module hotline_stream_core_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, 
   always @(posedge clk)
     r_rdy <= \$33 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$46 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$47 ) begin end
     \$30  = w_port__addr;
     if (\$3 ) begin
       \$30  = \$6 [5:0];
@@ -46010,7 +46120,7 @@ module hotline_stream_core_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$46 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$47 ) begin end
     \$31  = r_port__addr;
     if (\$9 ) begin
       \$31  = \$12 [5:0];
@@ -46020,7 +46130,7 @@ module hotline_stream_core_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$46 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$47 ) begin end
     \$32  = inner_level;
     if (\$18 ) begin
       \$32  = \$19 [5:0];
@@ -46033,7 +46143,7 @@ module hotline_stream_core_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$46 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$47 ) begin end
     \$33  = r_rdy;
     if (\$29 ) begin
       \$33  = 1'h1;
@@ -46047,8 +46157,8 @@ module hotline_stream_core_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, 
 endmodule
 
 module hotline_stream_core_popular_slice(clk, rst, input__payload, input__valid, input__ready, output__valid, output__payload, output__ready);
-  reg \$auto$verilog_backend.cc:2505:dump_module$47 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$47 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$48 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$48 = 0;
   input clk;
   wire clk;
   input rst;
@@ -46091,7 +46201,7 @@ module hotline_stream_core_popular_slice(clk, rst, input__payload, input__valid,
   always @(posedge clk)
     skid <= \$9 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$47 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
     \$6  = skid_valid;
     if (\$2 ) begin
       \$6  = 1'h0;
@@ -46103,7 +46213,7 @@ module hotline_stream_core_popular_slice(clk, rst, input__payload, input__valid,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$47 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
     \$7  = output__valid;
     if (\$2 ) begin
       \$7  = \$5 ;
@@ -46113,7 +46223,7 @@ module hotline_stream_core_popular_slice(clk, rst, input__payload, input__valid,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$47 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
     \$8  = output__payload;
     if (\$2 ) begin
       (* full_case = 32'd1 *)
@@ -46128,7 +46238,7 @@ module hotline_stream_core_popular_slice(clk, rst, input__payload, input__valid,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$47 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
     \$9  = skid;
     if (\$2 ) begin
     end else if (\$4 ) begin
@@ -46141,8 +46251,8 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
 , to_bank__10, to_bank__11, to_bank__12, to_bank__13, to_bank__14, to_bank__15, to_bank__16, to_bank__17, to_bank__18, to_bank__19, to_bank__20, to_bank__21, to_bank__22, to_bank__23, to_bank__24, to_bank__25, to_bank__26, to_bank__27, to_bank__28, to_bank__29, to_bank__30
 , to_bank__31, rank_is__0, rank_is__1, rank_is__2, rank_is__3, tags__0, tags__1, tags__2, tags__3, tags__4, tags__5, tags__6, tags__7, tags__8, tags__9, tags__10, tags__11, tags__12, tags__13, tags__14, tags__15
 , clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$48 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$48 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$49 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$49 = 0;
   input rst;
   wire rst;
   output fire;
@@ -47706,7 +47816,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
   assign \$313  = \$312  + \$300 ;
   assign \$314  = \$313 [3:0] >= 3'h4;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$626  = sent_valid;
     if (advance) begin
       \$626  = beat_valid;
@@ -47716,7 +47826,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     { \$627 [1378:1376], \$627 [1340:1290], \$627 [1254:1204], \$627 [1168:1118], \$627 [1082:1032], \$627 [996:946], \$627 [910:860], \$627 [824:774], \$627 [738:688], \$627 [652:602], \$627 [566:516], \$627 [480:430], \$627 [394:344], \$627 [308:258], \$627 [222:172], \$627 [136:86], \$627 [50:0] } = { sent[1378:1376], sent[1340:1290], sent[1254:1204], sent[1168:1118], sent[1082:1032], sent[996:946], sent[910:860], sent[824:774], sent[738:688], sent[652:602], sent[566:516], sent[480:430], sent[394:344], sent[308:258], sent[222:172], sent[136:86], sent[50:0] };
     if (advance) begin
       \$627 [1376] = beat[688];
@@ -47837,7 +47947,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$628  = waiting;
     if (advance) begin
       \$628  = \$513 ;
@@ -47850,7 +47960,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$629  = to_bank__0;
     if (advance) begin
       \$629  = { \$502 [0], \$499 [0], \$496 [0], \$493 [0], \$490 [0], \$487 [0], \$484 [0], \$481 [0], \$478 [0], \$475 [0], \$472 [0], \$469 [0], \$466 [0], \$463 [0], \$460 [0], \$457 [0] };
@@ -47860,7 +47970,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$630  = to_bank__1;
     if (advance) begin
       \$630  = { \$502 [1], \$499 [1], \$496 [1], \$493 [1], \$490 [1], \$487 [1], \$484 [1], \$481 [1], \$478 [1], \$475 [1], \$472 [1], \$469 [1], \$466 [1], \$463 [1], \$460 [1], \$457 [1] };
@@ -47870,7 +47980,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$631  = to_bank__2;
     if (advance) begin
       \$631  = { \$502 [2], \$499 [2], \$496 [2], \$493 [2], \$490 [2], \$487 [2], \$484 [2], \$481 [2], \$478 [2], \$475 [2], \$472 [2], \$469 [2], \$466 [2], \$463 [2], \$460 [2], \$457 [2] };
@@ -47880,7 +47990,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$632  = to_bank__3;
     if (advance) begin
       \$632  = { \$502 [3], \$499 [3], \$496 [3], \$493 [3], \$490 [3], \$487 [3], \$484 [3], \$481 [3], \$478 [3], \$475 [3], \$472 [3], \$469 [3], \$466 [3], \$463 [3], \$460 [3], \$457 [3] };
@@ -47890,7 +48000,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$633  = to_bank__4;
     if (advance) begin
       \$633  = { \$502 [4], \$499 [4], \$496 [4], \$493 [4], \$490 [4], \$487 [4], \$484 [4], \$481 [4], \$478 [4], \$475 [4], \$472 [4], \$469 [4], \$466 [4], \$463 [4], \$460 [4], \$457 [4] };
@@ -47900,7 +48010,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$634  = to_bank__5;
     if (advance) begin
       \$634  = { \$502 [5], \$499 [5], \$496 [5], \$493 [5], \$490 [5], \$487 [5], \$484 [5], \$481 [5], \$478 [5], \$475 [5], \$472 [5], \$469 [5], \$466 [5], \$463 [5], \$460 [5], \$457 [5] };
@@ -47910,7 +48020,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$635  = to_bank__6;
     if (advance) begin
       \$635  = { \$502 [6], \$499 [6], \$496 [6], \$493 [6], \$490 [6], \$487 [6], \$484 [6], \$481 [6], \$478 [6], \$475 [6], \$472 [6], \$469 [6], \$466 [6], \$463 [6], \$460 [6], \$457 [6] };
@@ -47920,7 +48030,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$636  = to_bank__7;
     if (advance) begin
       \$636  = { \$502 [7], \$499 [7], \$496 [7], \$493 [7], \$490 [7], \$487 [7], \$484 [7], \$481 [7], \$478 [7], \$475 [7], \$472 [7], \$469 [7], \$466 [7], \$463 [7], \$460 [7], \$457 [7] };
@@ -47930,7 +48040,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$637  = to_bank__8;
     if (advance) begin
       \$637  = { \$502 [8], \$499 [8], \$496 [8], \$493 [8], \$490 [8], \$487 [8], \$484 [8], \$481 [8], \$478 [8], \$475 [8], \$472 [8], \$469 [8], \$466 [8], \$463 [8], \$460 [8], \$457 [8] };
@@ -47940,7 +48050,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$638  = to_bank__9;
     if (advance) begin
       \$638  = { \$502 [9], \$499 [9], \$496 [9], \$493 [9], \$490 [9], \$487 [9], \$484 [9], \$481 [9], \$478 [9], \$475 [9], \$472 [9], \$469 [9], \$466 [9], \$463 [9], \$460 [9], \$457 [9] };
@@ -47950,7 +48060,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$639  = to_bank__10;
     if (advance) begin
       \$639  = { \$502 [10], \$499 [10], \$496 [10], \$493 [10], \$490 [10], \$487 [10], \$484 [10], \$481 [10], \$478 [10], \$475 [10], \$472 [10], \$469 [10], \$466 [10], \$463 [10], \$460 [10], \$457 [10] };
@@ -47960,7 +48070,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$640  = to_bank__11;
     if (advance) begin
       \$640  = { \$502 [11], \$499 [11], \$496 [11], \$493 [11], \$490 [11], \$487 [11], \$484 [11], \$481 [11], \$478 [11], \$475 [11], \$472 [11], \$469 [11], \$466 [11], \$463 [11], \$460 [11], \$457 [11] };
@@ -47970,7 +48080,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$641  = to_bank__12;
     if (advance) begin
       \$641  = { \$502 [12], \$499 [12], \$496 [12], \$493 [12], \$490 [12], \$487 [12], \$484 [12], \$481 [12], \$478 [12], \$475 [12], \$472 [12], \$469 [12], \$466 [12], \$463 [12], \$460 [12], \$457 [12] };
@@ -47980,7 +48090,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$642  = to_bank__13;
     if (advance) begin
       \$642  = { \$502 [13], \$499 [13], \$496 [13], \$493 [13], \$490 [13], \$487 [13], \$484 [13], \$481 [13], \$478 [13], \$475 [13], \$472 [13], \$469 [13], \$466 [13], \$463 [13], \$460 [13], \$457 [13] };
@@ -47990,7 +48100,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$643  = to_bank__14;
     if (advance) begin
       \$643  = { \$502 [14], \$499 [14], \$496 [14], \$493 [14], \$490 [14], \$487 [14], \$484 [14], \$481 [14], \$478 [14], \$475 [14], \$472 [14], \$469 [14], \$466 [14], \$463 [14], \$460 [14], \$457 [14] };
@@ -48000,7 +48110,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$644  = to_bank__15;
     if (advance) begin
       \$644  = { \$502 [15], \$499 [15], \$496 [15], \$493 [15], \$490 [15], \$487 [15], \$484 [15], \$481 [15], \$478 [15], \$475 [15], \$472 [15], \$469 [15], \$466 [15], \$463 [15], \$460 [15], \$457 [15] };
@@ -48010,7 +48120,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$645  = to_bank__16;
     if (advance) begin
       \$645  = { \$502 [16], \$499 [16], \$496 [16], \$493 [16], \$490 [16], \$487 [16], \$484 [16], \$481 [16], \$478 [16], \$475 [16], \$472 [16], \$469 [16], \$466 [16], \$463 [16], \$460 [16], \$457 [16] };
@@ -48020,7 +48130,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$646  = to_bank__17;
     if (advance) begin
       \$646  = { \$502 [17], \$499 [17], \$496 [17], \$493 [17], \$490 [17], \$487 [17], \$484 [17], \$481 [17], \$478 [17], \$475 [17], \$472 [17], \$469 [17], \$466 [17], \$463 [17], \$460 [17], \$457 [17] };
@@ -48030,7 +48140,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$647  = to_bank__18;
     if (advance) begin
       \$647  = { \$502 [18], \$499 [18], \$496 [18], \$493 [18], \$490 [18], \$487 [18], \$484 [18], \$481 [18], \$478 [18], \$475 [18], \$472 [18], \$469 [18], \$466 [18], \$463 [18], \$460 [18], \$457 [18] };
@@ -48040,7 +48150,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$648  = to_bank__19;
     if (advance) begin
       \$648  = { \$502 [19], \$499 [19], \$496 [19], \$493 [19], \$490 [19], \$487 [19], \$484 [19], \$481 [19], \$478 [19], \$475 [19], \$472 [19], \$469 [19], \$466 [19], \$463 [19], \$460 [19], \$457 [19] };
@@ -48050,7 +48160,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$649  = to_bank__20;
     if (advance) begin
       \$649  = { \$502 [20], \$499 [20], \$496 [20], \$493 [20], \$490 [20], \$487 [20], \$484 [20], \$481 [20], \$478 [20], \$475 [20], \$472 [20], \$469 [20], \$466 [20], \$463 [20], \$460 [20], \$457 [20] };
@@ -48060,7 +48170,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$650  = to_bank__21;
     if (advance) begin
       \$650  = { \$502 [21], \$499 [21], \$496 [21], \$493 [21], \$490 [21], \$487 [21], \$484 [21], \$481 [21], \$478 [21], \$475 [21], \$472 [21], \$469 [21], \$466 [21], \$463 [21], \$460 [21], \$457 [21] };
@@ -48070,7 +48180,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$651  = to_bank__22;
     if (advance) begin
       \$651  = { \$502 [22], \$499 [22], \$496 [22], \$493 [22], \$490 [22], \$487 [22], \$484 [22], \$481 [22], \$478 [22], \$475 [22], \$472 [22], \$469 [22], \$466 [22], \$463 [22], \$460 [22], \$457 [22] };
@@ -48080,7 +48190,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$652  = to_bank__23;
     if (advance) begin
       \$652  = { \$502 [23], \$499 [23], \$496 [23], \$493 [23], \$490 [23], \$487 [23], \$484 [23], \$481 [23], \$478 [23], \$475 [23], \$472 [23], \$469 [23], \$466 [23], \$463 [23], \$460 [23], \$457 [23] };
@@ -48090,7 +48200,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$653  = to_bank__24;
     if (advance) begin
       \$653  = { \$502 [24], \$499 [24], \$496 [24], \$493 [24], \$490 [24], \$487 [24], \$484 [24], \$481 [24], \$478 [24], \$475 [24], \$472 [24], \$469 [24], \$466 [24], \$463 [24], \$460 [24], \$457 [24] };
@@ -48100,7 +48210,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$654  = to_bank__25;
     if (advance) begin
       \$654  = { \$502 [25], \$499 [25], \$496 [25], \$493 [25], \$490 [25], \$487 [25], \$484 [25], \$481 [25], \$478 [25], \$475 [25], \$472 [25], \$469 [25], \$466 [25], \$463 [25], \$460 [25], \$457 [25] };
@@ -48110,7 +48220,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$655  = to_bank__26;
     if (advance) begin
       \$655  = { \$502 [26], \$499 [26], \$496 [26], \$493 [26], \$490 [26], \$487 [26], \$484 [26], \$481 [26], \$478 [26], \$475 [26], \$472 [26], \$469 [26], \$466 [26], \$463 [26], \$460 [26], \$457 [26] };
@@ -48120,7 +48230,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$656  = to_bank__27;
     if (advance) begin
       \$656  = { \$502 [27], \$499 [27], \$496 [27], \$493 [27], \$490 [27], \$487 [27], \$484 [27], \$481 [27], \$478 [27], \$475 [27], \$472 [27], \$469 [27], \$466 [27], \$463 [27], \$460 [27], \$457 [27] };
@@ -48130,7 +48240,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$657  = to_bank__28;
     if (advance) begin
       \$657  = { \$502 [28], \$499 [28], \$496 [28], \$493 [28], \$490 [28], \$487 [28], \$484 [28], \$481 [28], \$478 [28], \$475 [28], \$472 [28], \$469 [28], \$466 [28], \$463 [28], \$460 [28], \$457 [28] };
@@ -48140,7 +48250,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$658  = to_bank__29;
     if (advance) begin
       \$658  = { \$502 [29], \$499 [29], \$496 [29], \$493 [29], \$490 [29], \$487 [29], \$484 [29], \$481 [29], \$478 [29], \$475 [29], \$472 [29], \$469 [29], \$466 [29], \$463 [29], \$460 [29], \$457 [29] };
@@ -48150,7 +48260,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$659  = to_bank__30;
     if (advance) begin
       \$659  = { \$502 [30], \$499 [30], \$496 [30], \$493 [30], \$490 [30], \$487 [30], \$484 [30], \$481 [30], \$478 [30], \$475 [30], \$472 [30], \$469 [30], \$466 [30], \$463 [30], \$460 [30], \$457 [30] };
@@ -48160,7 +48270,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$660  = to_bank__31;
     if (advance) begin
       \$660  = { \$502 [31], \$499 [31], \$496 [31], \$493 [31], \$490 [31], \$487 [31], \$484 [31], \$481 [31], \$478 [31], \$475 [31], \$472 [31], \$469 [31], \$466 [31], \$463 [31], \$460 [31], \$457 [31] };
@@ -48170,7 +48280,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$661  = rank_is__0;
     if (advance) begin
       \$661  = { \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518 , \$517 , \$516 , \$515 , \$514  };
@@ -48180,7 +48290,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$662  = rank_is__1;
     if (advance) begin
       \$662  = { \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534 , \$533 , \$532 , \$531 , \$530  };
@@ -48190,7 +48300,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$663  = rank_is__2;
     if (advance) begin
       \$663  = { \$561 , \$560 , \$559 , \$558 , \$557 , \$556 , \$555 , \$554 , \$553 , \$552 , \$551 , \$550 , \$549 , \$548 , \$547 , \$546  };
@@ -48200,7 +48310,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$664  = rank_is__3;
     if (advance) begin
       \$664  = { \$577 , \$576 , \$575 , \$574 , \$573 , \$572 , \$571 , \$570 , \$569 , \$568 , \$567 , \$566 , \$565 , \$564 , \$563 , \$562  };
@@ -48210,7 +48320,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$665  = tags__0;
     if (advance) begin
       \$665  = beat[730:696];
@@ -48220,7 +48330,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$666  = tags__1;
     if (advance) begin
       \$666  = beat[770:736];
@@ -48230,7 +48340,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$667  = tags__2;
     if (advance) begin
       \$667  = beat[810:776];
@@ -48240,7 +48350,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$668  = tags__3;
     if (advance) begin
       \$668  = beat[850:816];
@@ -48250,7 +48360,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$669  = tags__4;
     if (advance) begin
       \$669  = beat[890:856];
@@ -48260,7 +48370,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$670  = tags__5;
     if (advance) begin
       \$670  = beat[930:896];
@@ -48270,7 +48380,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$671  = tags__6;
     if (advance) begin
       \$671  = beat[970:936];
@@ -48280,7 +48390,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$672  = tags__7;
     if (advance) begin
       \$672  = beat[1010:976];
@@ -48290,7 +48400,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$673  = tags__8;
     if (advance) begin
       \$673  = beat[1050:1016];
@@ -48300,7 +48410,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$674  = tags__9;
     if (advance) begin
       \$674  = beat[1090:1056];
@@ -48310,7 +48420,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$675  = tags__10;
     if (advance) begin
       \$675  = beat[1130:1096];
@@ -48320,7 +48430,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$676  = tags__11;
     if (advance) begin
       \$676  = beat[1170:1136];
@@ -48330,7 +48440,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$677  = tags__12;
     if (advance) begin
       \$677  = beat[1210:1176];
@@ -48340,7 +48450,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$678  = tags__13;
     if (advance) begin
       \$678  = beat[1250:1216];
@@ -48350,7 +48460,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$679  = tags__14;
     if (advance) begin
       \$679  = beat[1290:1256];
@@ -48360,7 +48470,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$680  = tags__15;
     if (advance) begin
       \$680  = beat[1330:1296];
@@ -48370,7 +48480,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$681  = beat_valid;
     if (input__ready) begin
       \$681  = input__valid;
@@ -48380,7 +48490,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$682  = beat;
     if (input__ready) begin
       \$682  = input__payload;
@@ -48488,8 +48598,8 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
 , pick_tag__25, slot_out__26, eligible__26, pick_way__26, pick_tag__26, slot_out__27, eligible__27, pick_way__27, pick_tag__27, slot_out__28, eligible__28, pick_way__28, pick_tag__28, slot_out__29, eligible__29, pick_way__29, pick_tag__29, slot_out__30, eligible__30, pick_way__30, pick_tag__30
 , slot_out__31, eligible__31, pick_way__31, pick_tag__31, running, any_left, event__ready, hysteresis, move_limit, select_start, set_mask, hot_rows, start, restored, event__payload, level, wanted, load, take, make_hot, promoted
 , demoted, event__valid, hot_count, threshold, row_set, row_way, slot_in, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$49 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$49 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$50 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$50 = 0;
   input rst;
   wire rst;
   input clear;
@@ -49132,7 +49242,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     .w_port__data(w_data)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     (* full_case = 32'd1 *)
     casez (bank)
       5'h00:
@@ -49202,7 +49312,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     (* full_case = 32'd1 *)
     casez (first)
       5'h00:
@@ -49272,7 +49382,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     (* full_case = 32'd1 *)
     casez (first)
       5'h00:
@@ -49342,7 +49452,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     first = 5'h00;
     if (any_left[31]) begin
       first = 5'h1f;
@@ -49442,7 +49552,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     event__payload[1024] = 1'h0;
     casez (fsm_state)
       5'h00:
@@ -49484,7 +49594,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     level = \$6 ;
     casez (fsm_state)
       5'h00:
@@ -49510,7 +49620,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     wanted = \$7 ;
     casez (fsm_state)
       5'h00:
@@ -49536,7 +49646,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$signal$26  = 1'h0;
     casez (fsm_state)
       5'h00:
@@ -49560,7 +49670,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     limit = 13'h0000;
     casez (fsm_state)
       5'h00:
@@ -49586,7 +49696,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     load = 1'h0;
     casez (fsm_state)
       5'h00:
@@ -49618,7 +49728,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     r_en = 1'h0;
     casez (fsm_state)
       5'h00:
@@ -49654,7 +49764,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     take = 32'd0;
     casez (fsm_state)
       5'h00:
@@ -49692,7 +49802,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     make_hot = 1'h0;
     casez (fsm_state)
       5'h00:
@@ -49730,7 +49840,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     promoted = 1'h0;
     casez (fsm_state)
       5'h00:
@@ -49770,7 +49880,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     w_en = 1'h0;
     casez (fsm_state)
       5'h00:
@@ -49812,7 +49922,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     w_data = 59'h000000000000000;
     casez (fsm_state)
       5'h00:
@@ -49854,7 +49964,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     demoted = 1'h0;
     casez (fsm_state)
       5'h00:
@@ -49896,7 +50006,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     event__valid = 1'h0;
     casez (fsm_state)
       5'h00:
@@ -49938,7 +50048,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     answer0 = 64'h0000000000000000;
     casez (fsm_state)
       5'h00:
@@ -49980,7 +50090,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     answer1 = 64'h0000000000000000;
     casez (fsm_state)
       5'h00:
@@ -50022,7 +50132,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     done = 1'h0;
     casez (fsm_state)
       5'h00:
@@ -50066,21 +50176,21 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$114  = { under_way[1:0], \$signal$26  };
     if (rst) begin
       \$114  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$115  = \$63 [9:0];
     if (rst) begin
       \$115  = 10'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$116  = \$signal$114 ;
     if (under_way[2]) begin
       \$116  = \$64 [20:0];
@@ -50114,7 +50224,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     (* full_case = 32'd1 *)
     if (clear) begin
       \$117  = 20'h00000;
@@ -50160,7 +50270,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$118  = threshold;
     if (clear) begin
       \$118  = 9'h000;
@@ -50188,7 +50298,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$119  = \bit ;
     casez (fsm_state)
       5'h00:
@@ -50215,7 +50325,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$120  = base;
     casez (fsm_state)
       5'h00:
@@ -50244,7 +50354,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$121  = row_set;
     casez (fsm_state)
       5'h00:
@@ -50294,7 +50404,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$122  = left;
     casez (fsm_state)
       5'h00:
@@ -50344,7 +50454,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$123  = fsm_state;
     casez (fsm_state)
       5'h00:
@@ -50428,7 +50538,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$124  = \$signal$74 ;
     casez (fsm_state)
       5'h00:
@@ -50445,7 +50555,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$125  = recent;
     casez (fsm_state)
       5'h00:
@@ -50466,7 +50576,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$126  = to_promote;
     casez (fsm_state)
       5'h00:
@@ -50514,7 +50624,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$127  = to_demote;
     casez (fsm_state)
       5'h00:
@@ -50559,7 +50669,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$128  = promoting;
     casez (fsm_state)
       5'h00:
@@ -50600,7 +50710,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$129  = bank;
     casez (fsm_state)
       5'h00:
@@ -50637,7 +50747,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$130  = row_way;
     casez (fsm_state)
       5'h00:
@@ -50674,7 +50784,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$131  = mixed;
     casez (fsm_state)
       5'h00:
@@ -50711,7 +50821,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$132  = slot_in;
     casez (fsm_state)
       5'h00:
@@ -50750,7 +50860,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$133  = \$signal$73 ;
     casez (fsm_state)
       5'h00:
@@ -50789,7 +50899,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$134  = old_valid;
     casez (fsm_state)
       5'h00:
@@ -50832,8 +50942,8 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
 endmodule
 
 module hotline_stream_core_selector_vacated(rst, r_data, r_en, w_en, w_port__data, r_rdy, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$50 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$50 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$51 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$51 = 0;
   input rst;
   wire rst;
   output [58:0] r_data;
@@ -50946,7 +51056,7 @@ module hotline_stream_core_selector_vacated(rst, r_data, r_en, w_en, w_port__dat
   always @(posedge clk)
     r_rdy <= \$33 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
     \$30  = w_port__addr;
     if (\$3 ) begin
       \$30  = \$6 [11:0];
@@ -50956,7 +51066,7 @@ module hotline_stream_core_selector_vacated(rst, r_data, r_en, w_en, w_port__dat
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
     \$31  = r_port__addr;
     if (\$9 ) begin
       \$31  = \$12 [11:0];
@@ -50966,7 +51076,7 @@ module hotline_stream_core_selector_vacated(rst, r_data, r_en, w_en, w_port__dat
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
     \$32  = inner_level;
     if (\$18 ) begin
       \$32  = \$19 [11:0];
@@ -50979,7 +51089,7 @@ module hotline_stream_core_selector_vacated(rst, r_data, r_en, w_en, w_port__dat
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
     \$33  = r_rdy;
     if (\$29 ) begin
       \$33  = 1'h1;
@@ -50993,8 +51103,8 @@ module hotline_stream_core_selector_vacated(rst, r_data, r_en, w_en, w_port__dat
 endmodule
 
 module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready, started, output__ready, input__valid, input__payload, output__payload, newest_phase, unknown_phase, index_range, sample_too_long, sample_open, empty_batch, phase);
-  reg \$auto$verilog_backend.cc:2505:dump_module$51 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$51 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$52 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$52 = 0;
   input clk;
   wire clk;
   input rst;
@@ -51824,14 +51934,14 @@ module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready,
   always @(posedge clk)
     empty_batch <= \$415 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     known = \$12 ;
     if (\$13 ) begin
       known = 1'h1;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     tail = \$242 [4:0];
     if (ends[0]) begin
       tail = \$250 [4:0];
@@ -51883,7 +51993,7 @@ module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     \$406  = newest_phase;
     if (started) begin
       \$406  = \$380 ;
@@ -51893,14 +52003,14 @@ module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     \$407  = \$382 ;
     if (rst) begin
       \$407  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     \$408  = held_valid;
     if (\release ) begin
       \$408  = 1'h0;
@@ -51916,7 +52026,7 @@ module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     \$409  = in_batch;
     if (accept) begin
       \$409  = \$383 ;
@@ -51926,7 +52036,7 @@ module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     \$410  = held;
     if (accept) begin
       if (\$384 ) begin
@@ -51940,7 +52050,7 @@ module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     \$411  = room;
     if (\release ) begin
       \$411  = \$389 [8:0];
@@ -51950,28 +52060,28 @@ module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     \$412  = \$391 ;
     if (rst) begin
       \$412  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     \$413  = \$395 ;
     if (rst) begin
       \$413  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     \$414  = \$401 ;
     if (rst) begin
       \$414  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     \$415  = \$405 ;
     if (rst) begin
       \$415  = 1'h0;
@@ -52216,8 +52326,8 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
 , lane_weights__9, tags__10, lane_weights__10, tags__11, lane_weights__11, tags__12, lane_weights__12, tags__13, lane_weights__13, tags__14, lane_weights__14, tags__15, lane_weights__15, to_bank__0, to_bank__1, to_bank__2, to_bank__3, to_bank__4, to_bank__5, to_bank__6, to_bank__7
 , to_bank__8, to_bank__9, to_bank__10, to_bank__11, to_bank__12, to_bank__13, to_bank__14, to_bank__15, to_bank__16, to_bank__17, to_bank__18, to_bank__19, to_bank__20, to_bank__21, to_bank__22, to_bank__23, to_bank__24, to_bank__25, to_bank__26, to_bank__27, to_bank__28
 , to_bank__29, to_bank__30, to_bank__31, rank_is__0, rank_is__1, rank_is__2, rank_is__3, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$52 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$52 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$53 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$53 = 0;
   input rst;
   wire rst;
   input input__valid;
@@ -52954,7 +53064,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
   always @(posedge clk)
     rank_is__3 <= \$232 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     (* full_case = 32'd1 *)
     casez (\$68 )
       4'h0:
@@ -52992,7 +53102,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     (* full_case = 32'd1 *)
     casez (\$70 )
       4'h0:
@@ -53030,7 +53140,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     (* full_case = 32'd1 *)
     casez (\$72 )
       4'h0:
@@ -53068,7 +53178,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     (* full_case = 32'd1 *)
     casez (\$74 )
       4'h0:
@@ -53106,7 +53216,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     (* full_case = 32'd1 *)
     casez (\$76 )
       4'h0:
@@ -53144,7 +53254,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     (* full_case = 32'd1 *)
     casez (\$78 )
       4'h0:
@@ -53182,7 +53292,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     (* full_case = 32'd1 *)
     casez (\$80 )
       4'h0:
@@ -53220,7 +53330,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     (* full_case = 32'd1 *)
     casez (\$82 )
       4'h0:
@@ -53258,7 +53368,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     (* full_case = 32'd1 *)
     casez (\$84 )
       4'h0:
@@ -53296,7 +53406,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     (* full_case = 32'd1 *)
     casez (\$86 )
       4'h0:
@@ -53334,7 +53444,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     (* full_case = 32'd1 *)
     casez (\$88 )
       4'h0:
@@ -53372,7 +53482,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     (* full_case = 32'd1 *)
     casez (\$90 )
       4'h0:
@@ -53410,7 +53520,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     (* full_case = 32'd1 *)
     casez (\$92 )
       4'h0:
@@ -53448,7 +53558,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     (* full_case = 32'd1 *)
     casez (\$94 )
       4'h0:
@@ -53486,7 +53596,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     (* full_case = 32'd1 *)
     casez (\$96 )
       4'h0:
@@ -53524,7 +53634,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     (* full_case = 32'd1 *)
     casez (\$98 )
       4'h0:
@@ -53562,231 +53672,231 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     others0 = 5'h00;
     if (input__ready) begin
       others0 = \$4 [4:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     target0 = 32'd0;
     if (input__ready) begin
       target0 = \$6 [31:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     others1 = 5'h00;
     if (input__ready) begin
       others1 = \$8 [4:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     target1 = 32'd0;
     if (input__ready) begin
       target1 = \$10 [31:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     others2 = 5'h00;
     if (input__ready) begin
       others2 = \$12 [4:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     target2 = 32'd0;
     if (input__ready) begin
       target2 = \$14 [31:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     others3 = 5'h00;
     if (input__ready) begin
       others3 = \$16 [4:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     target3 = 32'd0;
     if (input__ready) begin
       target3 = \$18 [31:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     others4 = 5'h00;
     if (input__ready) begin
       others4 = \$20 [4:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     target4 = 32'd0;
     if (input__ready) begin
       target4 = \$22 [31:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     others5 = 5'h00;
     if (input__ready) begin
       others5 = \$24 [4:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     target5 = 32'd0;
     if (input__ready) begin
       target5 = \$26 [31:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     others6 = 5'h00;
     if (input__ready) begin
       others6 = \$28 [4:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     target6 = 32'd0;
     if (input__ready) begin
       target6 = \$30 [31:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     others7 = 5'h00;
     if (input__ready) begin
       others7 = \$32 [4:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     target7 = 32'd0;
     if (input__ready) begin
       target7 = \$34 [31:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     others8 = 5'h00;
     if (input__ready) begin
       others8 = \$36 [4:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     target8 = 32'd0;
     if (input__ready) begin
       target8 = \$38 [31:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     others9 = 5'h00;
     if (input__ready) begin
       others9 = \$40 [4:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     target9 = 32'd0;
     if (input__ready) begin
       target9 = \$42 [31:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     others10 = 5'h00;
     if (input__ready) begin
       others10 = \$44 [4:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     target10 = 32'd0;
     if (input__ready) begin
       target10 = \$46 [31:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     others11 = 5'h00;
     if (input__ready) begin
       others11 = \$48 [4:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     target11 = 32'd0;
     if (input__ready) begin
       target11 = \$50 [31:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     others12 = 5'h00;
     if (input__ready) begin
       others12 = \$52 [4:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     target12 = 32'd0;
     if (input__ready) begin
       target12 = \$54 [31:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     others13 = 5'h00;
     if (input__ready) begin
       others13 = \$56 [4:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     target13 = 32'd0;
     if (input__ready) begin
       target13 = \$58 [31:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     others14 = 5'h00;
     if (input__ready) begin
       others14 = \$60 [4:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     target14 = 32'd0;
     if (input__ready) begin
       target14 = \$62 [31:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     others15 = 5'h00;
     if (input__ready) begin
       others15 = \$64 [4:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     target15 = 32'd0;
     if (input__ready) begin
       target15 = \$66 [31:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$164  = held;
     if (input__ready) begin
       \$164  = \$67 ;
@@ -53796,7 +53906,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$165  = tags__0;
     if (input__ready) begin
       \$165  = input__payload[91:57];
@@ -53806,7 +53916,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$166  = lane_weights__0;
     if (input__ready) begin
       \$166  = \$69 ;
@@ -53816,7 +53926,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$167  = tags__1;
     if (input__ready) begin
       \$167  = input__payload[183:149];
@@ -53826,7 +53936,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$168  = lane_weights__1;
     if (input__ready) begin
       \$168  = \$71 ;
@@ -53836,7 +53946,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$169  = tags__2;
     if (input__ready) begin
       \$169  = input__payload[275:241];
@@ -53846,7 +53956,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$170  = lane_weights__2;
     if (input__ready) begin
       \$170  = \$73 ;
@@ -53856,7 +53966,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$171  = tags__3;
     if (input__ready) begin
       \$171  = input__payload[367:333];
@@ -53866,7 +53976,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$172  = lane_weights__3;
     if (input__ready) begin
       \$172  = \$75 ;
@@ -53876,7 +53986,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$173  = tags__4;
     if (input__ready) begin
       \$173  = input__payload[459:425];
@@ -53886,7 +53996,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$174  = lane_weights__4;
     if (input__ready) begin
       \$174  = \$77 ;
@@ -53896,7 +54006,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$175  = tags__5;
     if (input__ready) begin
       \$175  = input__payload[551:517];
@@ -53906,7 +54016,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$176  = lane_weights__5;
     if (input__ready) begin
       \$176  = \$79 ;
@@ -53916,7 +54026,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$177  = tags__6;
     if (input__ready) begin
       \$177  = input__payload[643:609];
@@ -53926,7 +54036,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$178  = lane_weights__6;
     if (input__ready) begin
       \$178  = \$81 ;
@@ -53936,7 +54046,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$179  = tags__7;
     if (input__ready) begin
       \$179  = input__payload[735:701];
@@ -53946,7 +54056,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$180  = lane_weights__7;
     if (input__ready) begin
       \$180  = \$83 ;
@@ -53956,7 +54066,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$181  = tags__8;
     if (input__ready) begin
       \$181  = input__payload[827:793];
@@ -53966,7 +54076,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$182  = lane_weights__8;
     if (input__ready) begin
       \$182  = \$85 ;
@@ -53976,7 +54086,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$183  = tags__9;
     if (input__ready) begin
       \$183  = input__payload[919:885];
@@ -53986,7 +54096,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$184  = lane_weights__9;
     if (input__ready) begin
       \$184  = \$87 ;
@@ -53996,7 +54106,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$185  = tags__10;
     if (input__ready) begin
       \$185  = input__payload[1011:977];
@@ -54006,7 +54116,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$186  = lane_weights__10;
     if (input__ready) begin
       \$186  = \$89 ;
@@ -54016,7 +54126,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$187  = tags__11;
     if (input__ready) begin
       \$187  = input__payload[1103:1069];
@@ -54026,7 +54136,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$188  = lane_weights__11;
     if (input__ready) begin
       \$188  = \$91 ;
@@ -54036,7 +54146,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$189  = tags__12;
     if (input__ready) begin
       \$189  = input__payload[1195:1161];
@@ -54046,7 +54156,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$190  = lane_weights__12;
     if (input__ready) begin
       \$190  = \$93 ;
@@ -54056,7 +54166,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$191  = tags__13;
     if (input__ready) begin
       \$191  = input__payload[1287:1253];
@@ -54066,7 +54176,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$192  = lane_weights__13;
     if (input__ready) begin
       \$192  = \$95 ;
@@ -54076,7 +54186,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$193  = tags__14;
     if (input__ready) begin
       \$193  = input__payload[1379:1345];
@@ -54086,7 +54196,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$194  = lane_weights__14;
     if (input__ready) begin
       \$194  = \$97 ;
@@ -54096,7 +54206,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$195  = tags__15;
     if (input__ready) begin
       \$195  = input__payload[1471:1437];
@@ -54106,7 +54216,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$196  = lane_weights__15;
     if (input__ready) begin
       \$196  = \$99 ;
@@ -54116,7 +54226,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$197  = to_bank__0;
     if (input__ready) begin
       \$197  = { target15[0], target14[0], target13[0], target12[0], target11[0], target10[0], target9[0], target8[0], target7[0], target6[0], target5[0], target4[0], target3[0], target2[0], target1[0], target0[0] };
@@ -54126,7 +54236,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$198  = to_bank__1;
     if (input__ready) begin
       \$198  = { target15[1], target14[1], target13[1], target12[1], target11[1], target10[1], target9[1], target8[1], target7[1], target6[1], target5[1], target4[1], target3[1], target2[1], target1[1], target0[1] };
@@ -54136,7 +54246,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$199  = to_bank__2;
     if (input__ready) begin
       \$199  = { target15[2], target14[2], target13[2], target12[2], target11[2], target10[2], target9[2], target8[2], target7[2], target6[2], target5[2], target4[2], target3[2], target2[2], target1[2], target0[2] };
@@ -54146,7 +54256,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$200  = to_bank__3;
     if (input__ready) begin
       \$200  = { target15[3], target14[3], target13[3], target12[3], target11[3], target10[3], target9[3], target8[3], target7[3], target6[3], target5[3], target4[3], target3[3], target2[3], target1[3], target0[3] };
@@ -54156,7 +54266,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$201  = to_bank__4;
     if (input__ready) begin
       \$201  = { target15[4], target14[4], target13[4], target12[4], target11[4], target10[4], target9[4], target8[4], target7[4], target6[4], target5[4], target4[4], target3[4], target2[4], target1[4], target0[4] };
@@ -54166,7 +54276,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$202  = to_bank__5;
     if (input__ready) begin
       \$202  = { target15[5], target14[5], target13[5], target12[5], target11[5], target10[5], target9[5], target8[5], target7[5], target6[5], target5[5], target4[5], target3[5], target2[5], target1[5], target0[5] };
@@ -54176,7 +54286,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$203  = to_bank__6;
     if (input__ready) begin
       \$203  = { target15[6], target14[6], target13[6], target12[6], target11[6], target10[6], target9[6], target8[6], target7[6], target6[6], target5[6], target4[6], target3[6], target2[6], target1[6], target0[6] };
@@ -54186,7 +54296,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$204  = to_bank__7;
     if (input__ready) begin
       \$204  = { target15[7], target14[7], target13[7], target12[7], target11[7], target10[7], target9[7], target8[7], target7[7], target6[7], target5[7], target4[7], target3[7], target2[7], target1[7], target0[7] };
@@ -54196,7 +54306,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$205  = to_bank__8;
     if (input__ready) begin
       \$205  = { target15[8], target14[8], target13[8], target12[8], target11[8], target10[8], target9[8], target8[8], target7[8], target6[8], target5[8], target4[8], target3[8], target2[8], target1[8], target0[8] };
@@ -54206,7 +54316,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$206  = to_bank__9;
     if (input__ready) begin
       \$206  = { target15[9], target14[9], target13[9], target12[9], target11[9], target10[9], target9[9], target8[9], target7[9], target6[9], target5[9], target4[9], target3[9], target2[9], target1[9], target0[9] };
@@ -54216,7 +54326,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$207  = to_bank__10;
     if (input__ready) begin
       \$207  = { target15[10], target14[10], target13[10], target12[10], target11[10], target10[10], target9[10], target8[10], target7[10], target6[10], target5[10], target4[10], target3[10], target2[10], target1[10], target0[10] };
@@ -54226,7 +54336,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$208  = to_bank__11;
     if (input__ready) begin
       \$208  = { target15[11], target14[11], target13[11], target12[11], target11[11], target10[11], target9[11], target8[11], target7[11], target6[11], target5[11], target4[11], target3[11], target2[11], target1[11], target0[11] };
@@ -54236,7 +54346,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$209  = to_bank__12;
     if (input__ready) begin
       \$209  = { target15[12], target14[12], target13[12], target12[12], target11[12], target10[12], target9[12], target8[12], target7[12], target6[12], target5[12], target4[12], target3[12], target2[12], target1[12], target0[12] };
@@ -54246,7 +54356,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$210  = to_bank__13;
     if (input__ready) begin
       \$210  = { target15[13], target14[13], target13[13], target12[13], target11[13], target10[13], target9[13], target8[13], target7[13], target6[13], target5[13], target4[13], target3[13], target2[13], target1[13], target0[13] };
@@ -54256,7 +54366,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$211  = to_bank__14;
     if (input__ready) begin
       \$211  = { target15[14], target14[14], target13[14], target12[14], target11[14], target10[14], target9[14], target8[14], target7[14], target6[14], target5[14], target4[14], target3[14], target2[14], target1[14], target0[14] };
@@ -54266,7 +54376,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$212  = to_bank__15;
     if (input__ready) begin
       \$212  = { target15[15], target14[15], target13[15], target12[15], target11[15], target10[15], target9[15], target8[15], target7[15], target6[15], target5[15], target4[15], target3[15], target2[15], target1[15], target0[15] };
@@ -54276,7 +54386,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$213  = to_bank__16;
     if (input__ready) begin
       \$213  = { target15[16], target14[16], target13[16], target12[16], target11[16], target10[16], target9[16], target8[16], target7[16], target6[16], target5[16], target4[16], target3[16], target2[16], target1[16], target0[16] };
@@ -54286,7 +54396,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$214  = to_bank__17;
     if (input__ready) begin
       \$214  = { target15[17], target14[17], target13[17], target12[17], target11[17], target10[17], target9[17], target8[17], target7[17], target6[17], target5[17], target4[17], target3[17], target2[17], target1[17], target0[17] };
@@ -54296,7 +54406,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$215  = to_bank__18;
     if (input__ready) begin
       \$215  = { target15[18], target14[18], target13[18], target12[18], target11[18], target10[18], target9[18], target8[18], target7[18], target6[18], target5[18], target4[18], target3[18], target2[18], target1[18], target0[18] };
@@ -54306,7 +54416,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$216  = to_bank__19;
     if (input__ready) begin
       \$216  = { target15[19], target14[19], target13[19], target12[19], target11[19], target10[19], target9[19], target8[19], target7[19], target6[19], target5[19], target4[19], target3[19], target2[19], target1[19], target0[19] };
@@ -54316,7 +54426,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$217  = to_bank__20;
     if (input__ready) begin
       \$217  = { target15[20], target14[20], target13[20], target12[20], target11[20], target10[20], target9[20], target8[20], target7[20], target6[20], target5[20], target4[20], target3[20], target2[20], target1[20], target0[20] };
@@ -54326,7 +54436,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$218  = to_bank__21;
     if (input__ready) begin
       \$218  = { target15[21], target14[21], target13[21], target12[21], target11[21], target10[21], target9[21], target8[21], target7[21], target6[21], target5[21], target4[21], target3[21], target2[21], target1[21], target0[21] };
@@ -54336,7 +54446,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$219  = to_bank__22;
     if (input__ready) begin
       \$219  = { target15[22], target14[22], target13[22], target12[22], target11[22], target10[22], target9[22], target8[22], target7[22], target6[22], target5[22], target4[22], target3[22], target2[22], target1[22], target0[22] };
@@ -54346,7 +54456,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$220  = to_bank__23;
     if (input__ready) begin
       \$220  = { target15[23], target14[23], target13[23], target12[23], target11[23], target10[23], target9[23], target8[23], target7[23], target6[23], target5[23], target4[23], target3[23], target2[23], target1[23], target0[23] };
@@ -54356,7 +54466,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$221  = to_bank__24;
     if (input__ready) begin
       \$221  = { target15[24], target14[24], target13[24], target12[24], target11[24], target10[24], target9[24], target8[24], target7[24], target6[24], target5[24], target4[24], target3[24], target2[24], target1[24], target0[24] };
@@ -54366,7 +54476,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$222  = to_bank__25;
     if (input__ready) begin
       \$222  = { target15[25], target14[25], target13[25], target12[25], target11[25], target10[25], target9[25], target8[25], target7[25], target6[25], target5[25], target4[25], target3[25], target2[25], target1[25], target0[25] };
@@ -54376,7 +54486,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$223  = to_bank__26;
     if (input__ready) begin
       \$223  = { target15[26], target14[26], target13[26], target12[26], target11[26], target10[26], target9[26], target8[26], target7[26], target6[26], target5[26], target4[26], target3[26], target2[26], target1[26], target0[26] };
@@ -54386,7 +54496,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$224  = to_bank__27;
     if (input__ready) begin
       \$224  = { target15[27], target14[27], target13[27], target12[27], target11[27], target10[27], target9[27], target8[27], target7[27], target6[27], target5[27], target4[27], target3[27], target2[27], target1[27], target0[27] };
@@ -54396,7 +54506,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$225  = to_bank__28;
     if (input__ready) begin
       \$225  = { target15[28], target14[28], target13[28], target12[28], target11[28], target10[28], target9[28], target8[28], target7[28], target6[28], target5[28], target4[28], target3[28], target2[28], target1[28], target0[28] };
@@ -54406,7 +54516,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$226  = to_bank__29;
     if (input__ready) begin
       \$226  = { target15[29], target14[29], target13[29], target12[29], target11[29], target10[29], target9[29], target8[29], target7[29], target6[29], target5[29], target4[29], target3[29], target2[29], target1[29], target0[29] };
@@ -54416,7 +54526,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$227  = to_bank__30;
     if (input__ready) begin
       \$227  = { target15[30], target14[30], target13[30], target12[30], target11[30], target10[30], target9[30], target8[30], target7[30], target6[30], target5[30], target4[30], target3[30], target2[30], target1[30], target0[30] };
@@ -54426,7 +54536,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$228  = to_bank__31;
     if (input__ready) begin
       \$228  = { target15[31], target14[31], target13[31], target12[31], target11[31], target10[31], target9[31], target8[31], target7[31], target6[31], target5[31], target4[31], target3[31], target2[31], target1[31], target0[31] };
@@ -54436,7 +54546,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$229  = rank_is__0;
     if (input__ready) begin
       \$229  = { \$115 , \$114 , \$113 , \$112 , \$111 , \$110 , \$109 , \$108 , \$107 , \$106 , \$105 , \$104 , \$103 , \$102 , \$101 , \$100  };
@@ -54446,7 +54556,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$230  = rank_is__1;
     if (input__ready) begin
       \$230  = { \$131 , \$130 , \$129 , \$128 , \$127 , \$126 , \$125 , \$124 , \$123 , \$122 , \$121 , \$120 , \$119 , \$118 , \$117 , \$116  };
@@ -54456,7 +54566,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$231  = rank_is__2;
     if (input__ready) begin
       \$231  = { \$147 , \$146 , \$145 , \$144 , \$143 , \$142 , \$141 , \$140 , \$139 , \$138 , \$137 , \$136 , \$135 , \$134 , \$133 , \$132  };
@@ -54466,7 +54576,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$232  = rank_is__3;
     if (input__ready) begin
       \$232  = { \$163 , \$162 , \$161 , \$160 , \$159 , \$158 , \$157 , \$156 , \$155 , \$154 , \$153 , \$152 , \$151 , \$150 , \$149 , \$148  };
@@ -56460,10 +56570,10 @@ endmodule
 
 module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular__tlast, \input__valid$34 , m_axis_popular__tkeep, m_axis_nonpopular__tdata, m_axis_nonpopular__tlast, \input__valid$72 , m_axis_nonpopular__tkeep, \output__ready$27 , m_axis_state__tdata, m_axis_state__tlast, m_axis_state__tvalid, command_done, finished, list_count, \input__payload$92 , \input__valid$96 , \port$1317$0 , \port$1318$0 
 , channels__0__ready, channels__1__ready, \output__ready$115 , data__ready, m_axis_state__tready, state_moved, keys__ready, s_axis_lookup__tvalid, m_axis_popular__tready, m_axis_nonpopular__tready, verdicts__ready, keys__payload, rows__payload, rows__valid, keys__valid, data__valid, \begin , flush, list_push, list_last, it
-, list_held, completion_words__payload, completion_words__valid, \port$5296$0 , rows__ready, channels__0__payload, channels__0__valid, channels__1__payload, channels__1__valid, list_ready, completion_words__ready, done, popular_words, listed, held, nonpopular_words, samples, popular_samples, output__payload, s_axis_state__tvalid, \output__payload$23 
+, list_held, completion_words__payload, completion_words__valid, \port$5310$0 , rows__ready, channels__0__payload, channels__0__valid, channels__1__payload, channels__1__valid, list_ready, completion_words__ready, done, popular_words, listed, held, nonpopular_words, samples, popular_samples, output__payload, s_axis_state__tvalid, \output__payload$23 
 , channels__2__valid, channels__2__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$53 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$53 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$54 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$54 = 0;
   input rst;
   wire rst;
   input output__ready;
@@ -56554,8 +56664,8 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
   wire [33:0] completion_words__payload;
   input completion_words__valid;
   wire completion_words__valid;
-  input [7:0] \port$5296$0 ;
-  wire [7:0] \port$5296$0 ;
+  input [7:0] \port$5310$0 ;
+  wire [7:0] \port$5310$0 ;
   output rows__ready;
   reg rows__ready;
   output [517:0] channels__0__payload;
@@ -56993,7 +57103,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     .output__valid(s_axis_lookup__tvalid),
     .\port$1317$0 (\port$1317$0 ),
     .\port$1318$0 (\port$1318$0 ),
-    .\port$5296$0 (\port$5296$0 ),
+    .\port$5310$0 (\port$5310$0 ),
     .rst(rst),
     .start(start),
     .\tables$7 (it[168:160])
@@ -57007,7 +57117,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     .output__valid(s_axis_state__tvalid),
     .\port$1317$0 (\port$1317$0 ),
     .\port$1318$0 (\port$1318$0 ),
-    .\port$5296$0 (\port$5296$0 ),
+    .\port$5310$0 (\port$5310$0 ),
     .rst(rst)
   );
   hotline_streams_key_filler key_filler (
@@ -57078,7 +57188,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     .rst(rst)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     { \input__payload$39 [517:514], \input__payload$39 [511:0] } = 516'h000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
     (* full_case = 32'd1 *)
     if (\$24 ) begin
@@ -57096,7 +57206,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     (* full_case = 32'd1 *)
     if (\$24 ) begin
       \input__valid$42  = m_axis_state__tvalid;
@@ -57107,7 +57217,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     rows__ready = 1'h0;
     (* full_case = 32'd1 *)
     if (\$24 ) begin
@@ -57117,7 +57227,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     (* full_case = 32'd1 *)
     if (\$28 ) begin
       channels__0__payload = \output__payload$56 ;
@@ -57130,7 +57240,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     (* full_case = 32'd1 *)
     if (\$28 ) begin
       channels__0__valid = \input__valid$49 ;
@@ -57141,14 +57251,14 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \output__ready$59  = 1'h0;
     if (\$28 ) begin
       \output__ready$59  = channels__0__ready;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \output__ready$63  = 1'h0;
     if (\$28 ) begin
     end else if (\$31 ) begin
@@ -57156,7 +57266,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \output__ready$66  = 1'h0;
     (* full_case = 32'd1 *)
     if (\$28 ) begin
@@ -57166,7 +57276,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     (* full_case = 32'd1 *)
     if (\$51 ) begin
       channels__1__payload = \output__payload$84 ;
@@ -57175,7 +57285,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     (* full_case = 32'd1 *)
     if (\$51 ) begin
       channels__1__valid = \output__valid$86 ;
@@ -57184,14 +57294,14 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \output__ready$87  = 1'h0;
     if (\$51 ) begin
       \output__ready$87  = channels__1__ready;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \output__ready$91  = 1'h0;
     (* full_case = 32'd1 *)
     if (\$51 ) begin
@@ -57200,7 +57310,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     (* full_case = 32'd1 *)
     if (list_push) begin
       \input__payload$100 [31:0] = { 21'h000000, list_count };
@@ -57213,7 +57323,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     (* full_case = 32'd1 *)
     if (list_push) begin
       \input__valid$103  = 1'h1;
@@ -57224,14 +57334,14 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     list_ready = 1'h0;
     if (list_push) begin
       list_ready = \input__ready$105 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     completion_words__ready = 1'h0;
     if (list_push) begin
     end else if (completion_words__valid) begin
@@ -57239,7 +57349,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \output__ready$110  = 1'h0;
     (* full_case = 32'd1 *)
     if (list_push) begin
@@ -57249,7 +57359,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     done = 1'h0;
     casez (it[7:0])
       8'h02:
@@ -57263,7 +57373,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$144  = left;
     if (\begin ) begin
       \$144  = \$60 ;
@@ -57275,7 +57385,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$145  = popular_words;
     if (\begin ) begin
       \$145  = 32'd0;
@@ -57287,7 +57397,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$146  = flushing;
     if (\$65 ) begin
       \$146  = 1'h1;
@@ -57299,7 +57409,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$147  = listed;
     if (\begin ) begin
       \$147  = 32'd0;
@@ -57317,7 +57427,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$148  = held;
     if (\begin ) begin
       \$148  = 32'd0;
@@ -57332,7 +57442,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$149  = nonpopular_words;
     if (\begin ) begin
       \$149  = 32'd0;
@@ -57344,7 +57454,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$150  = \flushing$78 ;
     if (\$77 ) begin
       \$150  = 1'h1;
@@ -57356,7 +57466,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$151  = samples;
     if (\begin ) begin
       \$151  = 32'd0;
@@ -57368,7 +57478,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$152  = popular_samples;
     if (\begin ) begin
       \$152  = 32'd0;
@@ -57380,35 +57490,35 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$153  = \$132 ;
     if (rst) begin
       \$153  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$154  = \$135 ;
     if (rst) begin
       \$154  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$155  = \$138 ;
     if (rst) begin
       \$155  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$156  = \$143 ;
     if (rst) begin
       \$156  = 1'h0;
     end
   end
   assign count = it[154:128];
-  assign input__payload = { \port$1317$0 , \port$5296$0 , \port$1318$0  };
+  assign input__payload = { \port$1317$0 , \port$5310$0 , \port$1318$0  };
   assign output__valid = s_axis_lookup__tvalid;
   assign state_moved = \$signal ;
   assign \input__payload$76 [65] = \flushing$78 ;
@@ -57425,9 +57535,9 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
   assign \$32  = { 1'h0, \output__payload$61 [514:512], 2'h0 };
 endmodule
 
-module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , start, input__valid, output__valid, input__ready, done, count, \tables$7 , \port$5296$0 , output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$54 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$54 = 0;
+module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , start, input__valid, output__valid, input__ready, done, count, \tables$7 , \port$5310$0 , output__payload, clk);
+  reg \$auto$verilog_backend.cc:2505:dump_module$55 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$55 = 0;
   input rst;
   wire rst;
   input output__ready;
@@ -57450,8 +57560,8 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
   wire [26:0] count;
   input [8:0] \tables$7 ;
   wire [8:0] \tables$7 ;
-  input [7:0] \port$5296$0 ;
-  wire [7:0] \port$5296$0 ;
+  input [7:0] \port$5310$0 ;
+  wire [7:0] \port$5310$0 ;
   output [1040:0] output__payload;
   wire [1040:0] output__payload;
   input clk;
@@ -58060,7 +58170,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
   always @(posedge clk)
     offset15 <= \$274 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$252  = left;
     if (start) begin
       \$252  = count;
@@ -58073,7 +58183,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$253  = tables;
     if (start) begin
       \$253  = \tables$7 ;
@@ -58083,7 +58193,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$254  = by_row;
     if (start) begin
       \$254  = \$2 ;
@@ -58093,7 +58203,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$255  = part;
     if (start) begin
       \$255  = 1'h0;
@@ -58106,7 +58216,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$256  = \table ;
     if (start) begin
       \$256  = 8'h00;
@@ -58119,7 +58229,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$257  = step;
     if (start) begin
       \$257  = 8'h00;
@@ -58131,7 +58241,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$258  = preparing;
     if (start) begin
       \$258  = 5'h10;
@@ -58143,7 +58253,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$259  = offset0;
     if (start) begin
     end else if (\$1 ) begin
@@ -58154,7 +58264,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$260  = offset1;
     if (start) begin
     end else if (\$1 ) begin
@@ -58165,7 +58275,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$261  = offset2;
     if (start) begin
     end else if (\$1 ) begin
@@ -58176,7 +58286,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$262  = offset3;
     if (start) begin
     end else if (\$1 ) begin
@@ -58187,7 +58297,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$263  = offset4;
     if (start) begin
     end else if (\$1 ) begin
@@ -58198,7 +58308,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$264  = offset5;
     if (start) begin
     end else if (\$1 ) begin
@@ -58209,7 +58319,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$265  = offset6;
     if (start) begin
     end else if (\$1 ) begin
@@ -58220,7 +58330,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$266  = offset7;
     if (start) begin
     end else if (\$1 ) begin
@@ -58231,7 +58341,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$267  = offset8;
     if (start) begin
     end else if (\$1 ) begin
@@ -58242,7 +58352,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$268  = offset9;
     if (start) begin
     end else if (\$1 ) begin
@@ -58253,7 +58363,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$269  = offset10;
     if (start) begin
     end else if (\$1 ) begin
@@ -58264,7 +58374,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$270  = offset11;
     if (start) begin
     end else if (\$1 ) begin
@@ -58275,7 +58385,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$271  = offset12;
     if (start) begin
     end else if (\$1 ) begin
@@ -58286,7 +58396,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$272  = offset13;
     if (start) begin
     end else if (\$1 ) begin
@@ -58297,7 +58407,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$273  = offset14;
     if (start) begin
     end else if (\$1 ) begin
@@ -58308,7 +58418,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$274  = offset15;
     if (start) begin
     end else if (\$1 ) begin
@@ -58319,7 +58429,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     rows = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
     casez (part)
       1'h0:
@@ -58362,9 +58472,9 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
   assign \$17  = part;
 endmodule
 
-module hotline_streams_joiner(rst, output__ready, \port$1317$0 , \port$1318$0 , input__valid, input__ready, \port$5296$0 , output__valid, output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$55 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$55 = 0;
+module hotline_streams_joiner(rst, output__ready, \port$1317$0 , \port$1318$0 , input__valid, input__ready, \port$5310$0 , output__valid, output__payload, clk);
+  reg \$auto$verilog_backend.cc:2505:dump_module$56 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$56 = 0;
   input rst;
   wire rst;
   input output__ready;
@@ -58377,8 +58487,8 @@ module hotline_streams_joiner(rst, output__ready, \port$1317$0 , \port$1318$0 , 
   wire input__valid;
   output input__ready;
   wire input__ready;
-  input [7:0] \port$5296$0 ;
-  wire [7:0] \port$5296$0 ;
+  input [7:0] \port$5310$0 ;
+  wire [7:0] \port$5310$0 ;
   output output__valid;
   reg output__valid = 1'h0;
   output [1024:0] output__payload;
@@ -58405,7 +58515,7 @@ module hotline_streams_joiner(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     part <= \$8 ;
   assign \$1  = ~ (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) output__valid;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$56 ) begin end
     \$6  = output__valid;
     if (input__ready) begin
       \$6  = 1'h0;
@@ -58418,7 +58528,7 @@ module hotline_streams_joiner(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$56 ) begin end
     \$7  = output__payload;
     if (input__ready) begin
       if (input__valid) begin
@@ -58430,7 +58540,7 @@ module hotline_streams_joiner(rst, output__ready, \port$1317$0 , \port$1318$0 , 
               \$7 [1023:512] = \port$1318$0 ;
         endcase
         begin
-            \$7 [1024] = \port$5296$0 [7];
+            \$7 [1024] = \port$5310$0 [7];
         end
       end
     end
@@ -58439,7 +58549,7 @@ module hotline_streams_joiner(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$56 ) begin end
     \$8  = part;
     if (input__ready) begin
       if (input__valid) begin
@@ -58455,8 +58565,8 @@ module hotline_streams_joiner(rst, output__ready, \port$1317$0 , \port$1318$0 , 
 endmodule
 
 module hotline_streams_key_filler(rst, input__valid, input__ready, input__payload, output__ready, output__valid, output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$56 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$56 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$57 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$57 = 0;
   input rst;
   wire rst;
   input input__valid;
@@ -58501,7 +58611,7 @@ module hotline_streams_key_filler(rst, input__valid, input__ready, input__payloa
   always @(posedge clk)
     place <= \$11 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$56 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$57 ) begin end
     \$9  = output__valid;
     if (input__ready) begin
       \$9  = 1'h0;
@@ -58514,7 +58624,7 @@ module hotline_streams_key_filler(rst, input__valid, input__ready, input__payloa
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$56 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$57 ) begin end
     \$10  = output__payload;
     if (input__ready) begin
       if (input__valid) begin
@@ -58550,7 +58660,7 @@ module hotline_streams_key_filler(rst, input__valid, input__ready, input__payloa
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$56 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$57 ) begin end
     \$11  = place;
     if (input__ready) begin
       if (input__valid) begin
@@ -58564,8 +58674,8 @@ module hotline_streams_key_filler(rst, input__valid, input__ready, input__payloa
 endmodule
 
 module hotline_streams_nonpopular_packer(rst, output__valid, input__ready, input__payload, output__ready, output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$57 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$57 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$58 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$58 = 0;
   input rst;
   wire rst;
   input output__valid;
@@ -58606,7 +58716,7 @@ module hotline_streams_nonpopular_packer(rst, output__valid, input__ready, input
   always @(posedge clk)
     part <= \$9 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$57 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$58 ) begin end
     chosen = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
     casez (part)
       1'h0:
@@ -58614,7 +58724,7 @@ module hotline_streams_nonpopular_packer(rst, output__valid, input__ready, input
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$57 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$58 ) begin end
     left = 5'h00;
     casez (part)
       1'h0:
@@ -58622,7 +58732,7 @@ module hotline_streams_nonpopular_packer(rst, output__valid, input__ready, input
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$57 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$58 ) begin end
     \$9  = part;
     if (\$6 ) begin
       \$9  = \$8 [0];
@@ -58637,8 +58747,8 @@ module hotline_streams_nonpopular_packer(rst, output__valid, input__ready, input
 endmodule
 
 module hotline_streams_packer(rst, input__ready, input__payload, input__valid, output__ready, output__valid, output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$58 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$58 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$59 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$59 = 0;
   input rst;
   wire rst;
   output input__ready;
@@ -58781,7 +58891,7 @@ module hotline_streams_packer(rst, input__ready, input__payload, input__valid, o
   assign \$39  = output__valid | overflowed;
   assign \$40  = | level;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$58 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$59 ) begin end
     (* full_case = 32'd1 *)
     casez (input__payload[513:512])
       2'h0:
@@ -58795,7 +58905,7 @@ module hotline_streams_packer(rst, input__ready, input__payload, input__valid, o
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$58 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$59 ) begin end
     (* full_case = 32'd1 *)
     casez (level)
       2'h0:
@@ -58809,7 +58919,7 @@ module hotline_streams_packer(rst, input__ready, input__payload, input__valid, o
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$58 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$59 ) begin end
     \$52  = output__valid;
     if (free) begin
       \$52  = 1'h0;
@@ -58824,7 +58934,7 @@ module hotline_streams_packer(rst, input__ready, input__payload, input__valid, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$58 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$59 ) begin end
     \$53  = output__payload;
     if (free) begin
       if (overflowed) begin
@@ -58842,7 +58952,7 @@ module hotline_streams_packer(rst, input__ready, input__payload, input__valid, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$58 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$59 ) begin end
     \$54  = overflowed;
     if (free) begin
       if (overflowed) begin
@@ -58858,7 +58968,7 @@ module hotline_streams_packer(rst, input__ready, input__payload, input__valid, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$58 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$59 ) begin end
     \$55  = level;
     if (free) begin
       if (overflowed) begin
@@ -58877,7 +58987,7 @@ module hotline_streams_packer(rst, input__ready, input__payload, input__valid, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$58 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$59 ) begin end
     \$56  = hold;
     if (free) begin
       if (overflowed) begin
@@ -58898,8 +59008,8 @@ module hotline_streams_packer(rst, input__ready, input__payload, input__valid, o
 endmodule
 
 module hotline_streams_popular_packer(rst, output__valid, input__ready, input__payload, output__ready, output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$59 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$59 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$60 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$60 = 0;
   input rst;
   wire rst;
   input output__valid;
@@ -58940,7 +59050,7 @@ module hotline_streams_popular_packer(rst, output__valid, input__ready, input__p
   always @(posedge clk)
     part <= \$9 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$59 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$60 ) begin end
     chosen = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
     casez (part)
       1'h0:
@@ -58948,7 +59058,7 @@ module hotline_streams_popular_packer(rst, output__valid, input__ready, input__p
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$59 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$60 ) begin end
     left = 5'h00;
     casez (part)
       1'h0:
@@ -58956,7 +59066,7 @@ module hotline_streams_popular_packer(rst, output__valid, input__ready, input__p
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$59 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$60 ) begin end
     \$9  = part;
     if (\$6 ) begin
       \$9  = \$8 [0];
@@ -58971,8 +59081,8 @@ module hotline_streams_popular_packer(rst, output__valid, input__ready, input__p
 endmodule
 
 module hotline_streams_splitter(rst, output__valid, input__ready, input__payload, output__ready, output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$60 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$60 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$61 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$61 = 0;
   input rst;
   wire rst;
   input output__valid;
@@ -59004,7 +59114,7 @@ module hotline_streams_splitter(rst, output__valid, input__ready, input__payload
   always @(posedge clk)
     part <= \$8 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$60 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$61 ) begin end
     (* full_case = 32'd1 *)
     casez (part)
       1'h0:
@@ -59020,7 +59130,7 @@ module hotline_streams_splitter(rst, output__valid, input__ready, input__payload
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$60 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$61 ) begin end
     \$8  = part;
     if (\$4 ) begin
       \$8  = \$7 [0];
@@ -59035,8 +59145,8 @@ module hotline_streams_splitter(rst, output__valid, input__ready, input__payload
 endmodule
 
 module hotline_streams_verdict_packer(rst, input__payload, input__valid, input__ready, output__ready, output__valid, output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$61 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$61 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$62 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$62 = 0;
   input rst;
   wire rst;
   input [21:0] input__payload;
@@ -59127,7 +59237,7 @@ module hotline_streams_verdict_packer(rst, input__payload, input__valid, input__
   always @(posedge clk)
     level <= \$31 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$61 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$62 ) begin end
     \$27  = output__valid;
     if (free) begin
       \$27  = 1'h0;
@@ -59142,7 +59252,7 @@ module hotline_streams_verdict_packer(rst, input__payload, input__valid, input__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$61 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$62 ) begin end
     \$28  = output__payload;
     if (free) begin
       if (ending) begin
@@ -59160,7 +59270,7 @@ module hotline_streams_verdict_packer(rst, input__payload, input__valid, input__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$61 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$62 ) begin end
     \$29  = ending;
     if (free) begin
       if (ending) begin
@@ -59174,7 +59284,7 @@ module hotline_streams_verdict_packer(rst, input__payload, input__valid, input__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$61 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$62 ) begin end
     \$30  = \$signal$6 ;
     if (free) begin
       if (ending) begin
@@ -59188,7 +59298,7 @@ module hotline_streams_verdict_packer(rst, input__payload, input__valid, input__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$61 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$62 ) begin end
     \$31  = level;
     if (free) begin
       if (ending) begin
@@ -59204,8 +59314,8 @@ module hotline_streams_verdict_packer(rst, input__payload, input__valid, input__
 endmodule
 
 module hotline_streams_word_filler(rst, output__ready, input__ready, input__payload, input__valid, output__valid, output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$62 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$62 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$63 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$63 = 0;
   input rst;
   wire rst;
   input output__ready;
@@ -59250,7 +59360,7 @@ module hotline_streams_word_filler(rst, output__ready, input__ready, input__payl
   always @(posedge clk)
     place <= \$11 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$62 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
     \$9  = output__valid;
     if (input__ready) begin
       \$9  = 1'h0;
@@ -59263,7 +59373,7 @@ module hotline_streams_word_filler(rst, output__ready, input__ready, input__payl
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$62 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
     \$10  = output__payload;
     if (input__ready) begin
       if (input__valid) begin
@@ -59315,7 +59425,7 @@ module hotline_streams_word_filler(rst, output__ready, input__ready, input__payl
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$62 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
     \$11  = place;
     if (input__ready) begin
       if (input__valid) begin
@@ -59328,12 +59438,12 @@ module hotline_streams_word_filler(rst, output__ready, input__ready, input__payl
   end
 endmodule
 
-module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \port$3039$0 , \port$3040$0 , \port$3041$0 , fault__known, wdata, channels__0__beats__ready, channels__1__beats__ready, channels__2__beats__ready, \port$5100$12 , \port$5102$0 , windows__0__pages, \port$5106$0 , \port$5108$12 
-, \port$5110$0 , windows__1__pages, \port$5114$0 , \port$5116$12 , \port$5118$0 , windows__2__pages, \port$5122$0 , \port$5124$12 , \port$5126$0 , windows__3__pages, \port$5130$0 , \port$5132$12 , \port$5134$0 , windows__4__pages, \port$5138$0 , \port$5140$12 , \port$5142$0 , windows__5__pages, \port$5146$0 , \port$5148$12 , \port$5150$0 
-, windows__6__pages, \port$5154$0 , \port$5156$12 , \port$5158$0 , windows__7__pages, \port$5162$0 , \port$5206$0 , target, \target$10 , \target$20 , fault__kind, fault__address, awvalid, awid, awaddr, awlen, wvalid, wlast, wstrb, beats__payload, beats__valid
+module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \port$3039$0 , \port$3040$0 , \port$3041$0 , fault__known, wdata, channels__0__beats__ready, channels__1__beats__ready, channels__2__beats__ready, \port$5114$12 , \port$5116$0 , windows__0__pages, \port$5120$0 , \port$5122$12 
+, \port$5124$0 , windows__1__pages, \port$5128$0 , \port$5130$12 , \port$5132$0 , windows__2__pages, \port$5136$0 , \port$5138$12 , \port$5140$0 , windows__3__pages, \port$5144$0 , \port$5146$12 , \port$5148$0 , windows__4__pages, \port$5152$0 , \port$5154$12 , \port$5156$0 , windows__5__pages, \port$5160$0 , \port$5162$12 , \port$5164$0 
+, windows__6__pages, \port$5168$0 , \port$5170$12 , \port$5172$0 , windows__7__pages, \port$5176$0 , \port$5220$0 , target, \target$10 , \target$20 , fault__kind, fault__address, awvalid, awid, awaddr, awlen, wvalid, wlast, wstrb, beats__payload, beats__valid
 , \beats__payload$14 , \beats__valid$18 , \beats__valid$28 , \beats__payload$24 , awready);
-  reg \$auto$verilog_backend.cc:2505:dump_module$63 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$63 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$64 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$64 = 0;
   input wready;
   wire wready;
   input [7:0] bid;
@@ -59366,72 +59476,72 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
   wire channels__1__beats__ready;
   output channels__2__beats__ready;
   wire channels__2__beats__ready;
-  input [19:0] \port$5100$12 ;
-  wire [19:0] \port$5100$12 ;
-  input [31:0] \port$5102$0 ;
-  wire [31:0] \port$5102$0 ;
+  input [19:0] \port$5114$12 ;
+  wire [19:0] \port$5114$12 ;
+  input [31:0] \port$5116$0 ;
+  wire [31:0] \port$5116$0 ;
   input [31:0] windows__0__pages;
   wire [31:0] windows__0__pages;
-  input [1:0] \port$5106$0 ;
-  wire [1:0] \port$5106$0 ;
-  input [19:0] \port$5108$12 ;
-  wire [19:0] \port$5108$12 ;
-  input [31:0] \port$5110$0 ;
-  wire [31:0] \port$5110$0 ;
+  input [1:0] \port$5120$0 ;
+  wire [1:0] \port$5120$0 ;
+  input [19:0] \port$5122$12 ;
+  wire [19:0] \port$5122$12 ;
+  input [31:0] \port$5124$0 ;
+  wire [31:0] \port$5124$0 ;
   input [31:0] windows__1__pages;
   wire [31:0] windows__1__pages;
-  input [1:0] \port$5114$0 ;
-  wire [1:0] \port$5114$0 ;
-  input [19:0] \port$5116$12 ;
-  wire [19:0] \port$5116$12 ;
-  input [31:0] \port$5118$0 ;
-  wire [31:0] \port$5118$0 ;
+  input [1:0] \port$5128$0 ;
+  wire [1:0] \port$5128$0 ;
+  input [19:0] \port$5130$12 ;
+  wire [19:0] \port$5130$12 ;
+  input [31:0] \port$5132$0 ;
+  wire [31:0] \port$5132$0 ;
   input [31:0] windows__2__pages;
   wire [31:0] windows__2__pages;
-  input [1:0] \port$5122$0 ;
-  wire [1:0] \port$5122$0 ;
-  input [19:0] \port$5124$12 ;
-  wire [19:0] \port$5124$12 ;
-  input [31:0] \port$5126$0 ;
-  wire [31:0] \port$5126$0 ;
+  input [1:0] \port$5136$0 ;
+  wire [1:0] \port$5136$0 ;
+  input [19:0] \port$5138$12 ;
+  wire [19:0] \port$5138$12 ;
+  input [31:0] \port$5140$0 ;
+  wire [31:0] \port$5140$0 ;
   input [31:0] windows__3__pages;
   wire [31:0] windows__3__pages;
-  input [1:0] \port$5130$0 ;
-  wire [1:0] \port$5130$0 ;
-  input [19:0] \port$5132$12 ;
-  wire [19:0] \port$5132$12 ;
-  input [31:0] \port$5134$0 ;
-  wire [31:0] \port$5134$0 ;
+  input [1:0] \port$5144$0 ;
+  wire [1:0] \port$5144$0 ;
+  input [19:0] \port$5146$12 ;
+  wire [19:0] \port$5146$12 ;
+  input [31:0] \port$5148$0 ;
+  wire [31:0] \port$5148$0 ;
   input [31:0] windows__4__pages;
   wire [31:0] windows__4__pages;
-  input [1:0] \port$5138$0 ;
-  wire [1:0] \port$5138$0 ;
-  input [19:0] \port$5140$12 ;
-  wire [19:0] \port$5140$12 ;
-  input [31:0] \port$5142$0 ;
-  wire [31:0] \port$5142$0 ;
+  input [1:0] \port$5152$0 ;
+  wire [1:0] \port$5152$0 ;
+  input [19:0] \port$5154$12 ;
+  wire [19:0] \port$5154$12 ;
+  input [31:0] \port$5156$0 ;
+  wire [31:0] \port$5156$0 ;
   input [31:0] windows__5__pages;
   wire [31:0] windows__5__pages;
-  input [1:0] \port$5146$0 ;
-  wire [1:0] \port$5146$0 ;
-  input [19:0] \port$5148$12 ;
-  wire [19:0] \port$5148$12 ;
-  input [31:0] \port$5150$0 ;
-  wire [31:0] \port$5150$0 ;
+  input [1:0] \port$5160$0 ;
+  wire [1:0] \port$5160$0 ;
+  input [19:0] \port$5162$12 ;
+  wire [19:0] \port$5162$12 ;
+  input [31:0] \port$5164$0 ;
+  wire [31:0] \port$5164$0 ;
   input [31:0] windows__6__pages;
   wire [31:0] windows__6__pages;
-  input [1:0] \port$5154$0 ;
-  wire [1:0] \port$5154$0 ;
-  input [19:0] \port$5156$12 ;
-  wire [19:0] \port$5156$12 ;
-  input [31:0] \port$5158$0 ;
-  wire [31:0] \port$5158$0 ;
+  input [1:0] \port$5168$0 ;
+  wire [1:0] \port$5168$0 ;
+  input [19:0] \port$5170$12 ;
+  wire [19:0] \port$5170$12 ;
+  input [31:0] \port$5172$0 ;
+  wire [31:0] \port$5172$0 ;
   input [31:0] windows__7__pages;
   wire [31:0] windows__7__pages;
-  input [1:0] \port$5162$0 ;
-  wire [1:0] \port$5162$0 ;
-  input [2:0] \port$5206$0 ;
-  wire [2:0] \port$5206$0 ;
+  input [1:0] \port$5176$0 ;
+  wire [1:0] \port$5176$0 ;
+  input [2:0] \port$5220$0 ;
+  wire [2:0] \port$5220$0 ;
   input [63:0] target;
   wire [63:0] target;
   input [63:0] \target$10 ;
@@ -59826,7 +59936,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     .dropped(dropped[0]),
     .fetch__en(read),
     .idle(idle),
-    .load(\port$5206$0 [0]),
+    .load(\port$5220$0 [0]),
     .pick(pick),
     .rst(rst),
     .target(target),
@@ -59843,7 +59953,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     .dropped(dropped[1]),
     .fetch__en(\read$143 ),
     .idle(\idle$127 ),
-    .load(\port$5206$0 [1]),
+    .load(\port$5220$0 [1]),
     .pick(\pick$41 ),
     .rst(rst),
     .target(\target$10 ),
@@ -59860,7 +59970,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     .dropped(dropped[2]),
     .fetch__en(\read$144 ),
     .idle(\idle$128 ),
-    .load(\port$5206$0 [2]),
+    .load(\port$5220$0 [2]),
     .pick(\pick$42 ),
     .rst(rst),
     .target(\target$20 ),
@@ -59869,30 +59979,30 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
   hotline_write_check check (
     .\inside (\inside ),
     .page(burst[59:8]),
-    .\port$5100$12 (\port$5100$12 ),
-    .\port$5102$0 (\port$5102$0 ),
-    .\port$5106$0 (\port$5106$0 ),
-    .\port$5108$12 (\port$5108$12 ),
-    .\port$5110$0 (\port$5110$0 ),
-    .\port$5114$0 (\port$5114$0 ),
-    .\port$5116$12 (\port$5116$12 ),
-    .\port$5118$0 (\port$5118$0 ),
-    .\port$5122$0 (\port$5122$0 ),
-    .\port$5124$12 (\port$5124$12 ),
-    .\port$5126$0 (\port$5126$0 ),
-    .\port$5130$0 (\port$5130$0 ),
-    .\port$5132$12 (\port$5132$12 ),
-    .\port$5134$0 (\port$5134$0 ),
-    .\port$5138$0 (\port$5138$0 ),
-    .\port$5140$12 (\port$5140$12 ),
-    .\port$5142$0 (\port$5142$0 ),
-    .\port$5146$0 (\port$5146$0 ),
-    .\port$5148$12 (\port$5148$12 ),
-    .\port$5150$0 (\port$5150$0 ),
-    .\port$5154$0 (\port$5154$0 ),
-    .\port$5156$12 (\port$5156$12 ),
-    .\port$5158$0 (\port$5158$0 ),
-    .\port$5162$0 (\port$5162$0 ),
+    .\port$5114$12 (\port$5114$12 ),
+    .\port$5116$0 (\port$5116$0 ),
+    .\port$5120$0 (\port$5120$0 ),
+    .\port$5122$12 (\port$5122$12 ),
+    .\port$5124$0 (\port$5124$0 ),
+    .\port$5128$0 (\port$5128$0 ),
+    .\port$5130$12 (\port$5130$12 ),
+    .\port$5132$0 (\port$5132$0 ),
+    .\port$5136$0 (\port$5136$0 ),
+    .\port$5138$12 (\port$5138$12 ),
+    .\port$5140$0 (\port$5140$0 ),
+    .\port$5144$0 (\port$5144$0 ),
+    .\port$5146$12 (\port$5146$12 ),
+    .\port$5148$0 (\port$5148$0 ),
+    .\port$5152$0 (\port$5152$0 ),
+    .\port$5154$12 (\port$5154$12 ),
+    .\port$5156$0 (\port$5156$0 ),
+    .\port$5160$0 (\port$5160$0 ),
+    .\port$5162$12 (\port$5162$12 ),
+    .\port$5164$0 (\port$5164$0 ),
+    .\port$5168$0 (\port$5168$0 ),
+    .\port$5170$12 (\port$5170$12 ),
+    .\port$5172$0 (\port$5172$0 ),
+    .\port$5176$0 (\port$5176$0 ),
     .windows__0__pages(windows__0__pages),
     .windows__1__pages(windows__1__pages),
     .windows__2__pages(windows__2__pages),
@@ -59903,7 +60013,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     .windows__7__pages(windows__7__pages)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     wdata = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
     casez (shown)
       2'h0:
@@ -59915,7 +60025,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     picked = 3'h0;
     casez (\$like )
       2'h0:
@@ -59957,7 +60067,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     found = 1'h0;
     casez (\$like )
       2'h0:
@@ -59999,7 +60109,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$106  = \$signal$31 ;
     if (\$signal ) begin
       \$106  = found;
@@ -60009,7 +60119,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$107  = \$like ;
     if (pick) begin
       \$107  = 2'h0;
@@ -60025,7 +60135,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$108  = burst;
     if (pick) begin
       \$108 [1:0] = 2'h0;
@@ -60050,21 +60160,21 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$109  = \$86 [4:0];
     if (rst) begin
       \$109  = 5'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$110  = \$89 ;
     if (rst) begin
       \$110  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$111  = fault__address;
     if (\$signal$33 ) begin
       \$111  = \$90 [63:0];
@@ -60074,7 +60184,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$112  = awvalid;
     if (\$92 ) begin
       \$112  = \$signal$32 ;
@@ -60084,7 +60194,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$113  = awid;
     if (\$signal$32 ) begin
       \$113  = { 6'h00, burst[1:0] };
@@ -60094,7 +60204,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$114  = awaddr;
     if (\$signal$32 ) begin
       \$114  = \$93 [63:0];
@@ -60104,7 +60214,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$115  = awlen;
     if (\$signal$32 ) begin
       \$115  = { 4'h0, burst[63:60] };
@@ -60114,28 +60224,28 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$116  = \$94 [1:0];
     if (rst) begin
       \$116  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$117  = \$96 [1:0];
     if (rst) begin
       \$117  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$118  = \$99 [2:0];
     if (rst) begin
       \$118  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$119  = wvalid;
     if (\$101 ) begin
       \$119  = \$103 ;
@@ -60145,7 +60255,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$120  = \$signal$140 ;
     if (\$signal$136 ) begin
       \$120  = \$105 [3:0];
@@ -60155,7 +60265,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$121  = shown;
     if (\$signal$136 ) begin
       \$121  = \$signature__data$141 [1:0];
@@ -60165,7 +60275,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$122  = wlast;
     if (\$signal$136 ) begin
       \$122  = \$signal$139 ;
@@ -60175,7 +60285,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$123  = wstrb;
     if (\$signal$136 ) begin
       \$123  = { \$81 , \$81 , \$81 , \$81 , \$78 , \$78 , \$78 , \$78 , \$75 , \$75 , \$75 , \$75 , \$72 , \$72 , \$72 , \$72 , \$69 , \$69 , \$69 , \$69 , \$66 , \$66 , \$66 , \$66 , \$63 , \$63 , \$63 , \$63 , \$60 , \$60 , \$60 , \$60 , \$57 , \$57 , \$57 , \$57 , \$54 , \$54 , \$54 , \$54 , \$51 , \$51 , \$51 , \$51 , \$48 , \$48 , \$48 , \$48 , \$45 , \$45 , \$45 , \$45 , \$42 , \$42 , \$42 , \$42 , \$39 , \$39 , \$39 , \$39 , \$36 , \$36 , \$36 , \$36  };
@@ -60184,7 +60294,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
       \$123  = 64'h0000000000000000;
     end
   end
-  assign load = \port$5206$0 [0];
+  assign load = \port$5220$0 [0];
   assign beats__ready = channels__0__beats__ready;
   assign page = burst[59:8];
   assign \port$3039$0  = \$13 ;
@@ -60202,255 +60312,6 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
 endmodule
 
 module hotline_write_buffer0(rst, pick, fetch__en, written, beats__ready, burst_valid, idle, data, load, target, dropped, burst, beats__payload, beats__valid, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$64 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$64 = 0;
-  input rst;
-  wire rst;
-  input pick;
-  wire pick;
-  input fetch__en;
-  wire fetch__en;
-  input written;
-  wire written;
-  output beats__ready;
-  wire beats__ready;
-  output burst_valid;
-  wire burst_valid;
-  output idle;
-  wire idle;
-  output [511:0] data;
-  wire [511:0] data;
-  input load;
-  wire load;
-  input [63:0] target;
-  wire [63:0] target;
-  input dropped;
-  wire dropped;
-  output [66:0] burst;
-  wire [66:0] burst;
-  input [517:0] beats__payload;
-  wire [517:0] beats__payload;
-  input beats__valid;
-  wire beats__valid;
-  input clk;
-  wire clk;
-  wire \$1 ;
-  wire [4:0] \$10 ;
-  wire \$11 ;
-  wire \$12 ;
-  wire [4:0] \$13 ;
-  wire \$14 ;
-  wire \$15 ;
-  wire \$16 ;
-  wire \$17 ;
-  wire [5:0] \$18 ;
-  wire [5:0] \$19 ;
-  wire \$2 ;
-  wire [6:0] \$20 ;
-  wire [7:0] \$21 ;
-  wire [6:0] \$22 ;
-  wire [7:0] \$23 ;
-  wire [58:0] \$24 ;
-  wire [58:0] \$25 ;
-  wire [5:0] \$26 ;
-  wire [6:0] \$27 ;
-  wire [7:0] \$28 ;
-  wire \$29 ;
-  wire \$3 ;
-  wire \$30 ;
-  wire \$31 ;
-  wire \$32 ;
-  wire \$33 ;
-  wire \$34 ;
-  wire \$35 ;
-  wire [4:0] \$36 ;
-  reg [4:0] \$37 ;
-  reg [4:0] \$38 ;
-  reg [5:0] \$39 ;
-  wire \$4 ;
-  reg [5:0] \$40 ;
-  reg [57:0] \$41 ;
-  reg [4:0] \$42 ;
-  reg \$43 ;
-  reg \$44 ;
-  reg [4:0] \$45 ;
-  wire \$5 ;
-  wire [4:0] \$6 ;
-  wire \$7 ;
-  wire [6:0] \$8 ;
-  wire [6:0] \$9 ;
-  reg [5:0] \$signal  = 6'h00;
-  (* init = 5'h00 *)
-  wire [3:0] \$signal$17 ;
-  wire \$signal$19 ;
-  reg \$signal$2  = 1'h0;
-  reg \$signal$28  = 1'h0;
-  wire \$signal$3 ;
-  reg [4:0] \$signature__addr  = 5'h00;
-  reg [57:0] at = 58'h000000000000000;
-  reg [4:0] fetch__addr = 5'h00;
-  wire \final ;
-  wire [4:0] picked;
-  wire pushed;
-  reg [4:0] tail = 5'h00;
-  reg [4:0] unfinished = 5'h00;
-  reg [5:0] waiting = 6'h00;
-  reg [511:0] store [31:0];
-  always @(posedge clk) begin
-    if (pushed)
-      store[\$signature__addr ] <= beats__payload[511:0];
-  end
-  reg [511:0] _0_;
-  always @(posedge clk) begin
-    if (fetch__en) begin
-      _0_ <= store[fetch__addr];
-    end
-  end
-  assign data = _0_;
-  always @(posedge clk)
-    \$signal  <= \$39 ;
-  always @(posedge clk)
-    waiting <= \$40 ;
-  always @(posedge clk)
-    at <= \$41 ;
-  always @(posedge clk)
-    unfinished <= \$42 ;
-  always @(posedge clk)
-    \$signal$2  <= \$43 ;
-  always @(posedge clk)
-    \$signal$28  <= \$44 ;
-  always @(posedge clk)
-    tail <= \$45 ;
-  assign \$1  = \$signal  != 6'h20;
-  assign \$2  = ~ \$signal$2 ;
-  assign beats__ready = \$1  & \$2 ;
-  assign \$signal$3  = beats__valid & beats__ready;
-  assign \$3  = ! beats__payload[516:512];
-  assign \$4  = beats__payload[517] & \$3 ;
-  assign \$5  = ~ \$4 ;
-  assign pushed = \$signal$3  & \$5 ;
-  assign \$signal$17  = ~ at[3:0];
-  assign \$signal$19  = waiting > \$signal$17 ;
-  assign \$6  = \$signal$17  + 1'h1;
-  assign \$7  = waiting <= \$6 ;
-  assign \final  = \$signal$2  & \$7 ;
-  assign \$8  = waiting - 1'h1;
-  assign \$9  = \$signal$19  ? { 3'h0, \$signal$17  } : \$8 ;
-  assign \$10  = \final  ? tail : 5'h10;
-  assign \$11  = | waiting;
-  assign \$12  = \$signal$2  & \$11 ;
-  assign burst_valid = \$signal$19  | \$12 ;
-  assign \$13  = burst[61:58] + 1'h1;
-  assign picked = pick ? \$13  : 5'h00;
-  assign \$14  = ~ \$signal$28 ;
-  assign \$15  = ~ \$signal$2 ;
-  assign \$16  = \$14  & \$15 ;
-  assign \$17  = ! unfinished;
-  assign idle = \$16  & \$17 ;
-  assign \$18  = \$signature__addr  + pushed;
-  assign \$19  = fetch__addr + fetch__en;
-  assign \$20  = \$signal  + pushed;
-  assign \$21  = \$20  - fetch__en;
-  assign \$22  = waiting + pushed;
-  assign \$23  = \$22  - picked;
-  assign \$24  = at + picked;
-  assign \$25  = load ? { 1'h0, target[63:6] } : \$24 ;
-  assign \$26  = unfinished + pick;
-  assign \$27  = \$26  - written;
-  assign \$28  = $signed(\$27 ) - $signed({ 1'h0, dropped });
-  assign \$29  = ! waiting;
-  assign \$30  = pick | \$29 ;
-  assign \$31  = \$signal$2  & \$30 ;
-  assign \$32  = ~ \final ;
-  assign \$33  = ~ beats__payload[517];
-  assign \$34  = | beats__payload[516:512];
-  assign \$35  = beats__payload[517] & \$34 ;
-  assign \$36  = \$35  ? beats__payload[516:512] : 5'h10;
-  always @(posedge clk)
-    \$signature__addr  <= \$37 ;
-  always @(posedge clk)
-    fetch__addr <= \$38 ;
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
-    \$40  = \$23 [5:0];
-    if (rst) begin
-      \$40  = 6'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
-    \$41  = \$25 [57:0];
-    if (rst) begin
-      \$41  = 58'h000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
-    \$42  = \$28 [4:0];
-    if (rst) begin
-      \$42  = 5'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
-    \$43  = \$signal$2 ;
-    if (\$31 ) begin
-      \$43  = \$32 ;
-    end
-    if (\$signal$3 ) begin
-      \$43  = beats__payload[517];
-    end
-    if (rst) begin
-      \$43  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
-    \$44  = \$signal$28 ;
-    if (\$signal$3 ) begin
-      \$44  = \$33 ;
-    end
-    if (rst) begin
-      \$44  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
-    \$45  = tail;
-    if (\$signal$3 ) begin
-      \$45  = \$36 ;
-    end
-    if (rst) begin
-      \$45  = 5'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
-    \$37  = \$18 [4:0];
-    if (rst) begin
-      \$37  = 5'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
-    \$38  = \$19 [4:0];
-    if (rst) begin
-      \$38  = 5'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
-    \$39  = \$21 [5:0];
-    if (rst) begin
-      \$39  = 6'h00;
-    end
-  end
-  assign burst[66:62] = \$10 ;
-  assign burst[61:58] = \$9 [3:0];
-  assign burst[57:0] = at;
-endmodule
-
-module hotline_write_buffer1(rst, pick, fetch__en, written, beats__ready, burst_valid, idle, data, load, target, dropped, burst, beats__payload, beats__valid, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$65 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$65 = 0;
   input rst;
@@ -60699,7 +60560,7 @@ module hotline_write_buffer1(rst, pick, fetch__en, written, beats__ready, burst_
   assign burst[57:0] = at;
 endmodule
 
-module hotline_write_buffer2(rst, pick, fetch__en, written, beats__ready, burst_valid, idle, data, load, target, dropped, burst, beats__valid, beats__payload, clk);
+module hotline_write_buffer1(rst, pick, fetch__en, written, beats__ready, burst_valid, idle, data, load, target, dropped, burst, beats__payload, beats__valid, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$66 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$66 = 0;
   input rst;
@@ -60726,10 +60587,10 @@ module hotline_write_buffer2(rst, pick, fetch__en, written, beats__ready, burst_
   wire dropped;
   output [66:0] burst;
   wire [66:0] burst;
-  input beats__valid;
-  wire beats__valid;
   input [517:0] beats__payload;
   wire [517:0] beats__payload;
+  input beats__valid;
+  wire beats__valid;
   input clk;
   wire clk;
   wire \$1 ;
@@ -60948,72 +60809,321 @@ module hotline_write_buffer2(rst, pick, fetch__en, written, beats__ready, burst_
   assign burst[57:0] = at;
 endmodule
 
-module hotline_write_check(\port$5100$12 , \port$5102$0 , windows__0__pages, \port$5106$0 , \port$5108$12 , \port$5110$0 , windows__1__pages, \port$5114$0 , \port$5116$12 , \port$5118$0 , windows__2__pages, \port$5122$0 , \port$5124$12 , \port$5126$0 , windows__3__pages, \port$5130$0 , \port$5132$12 , \port$5134$0 , windows__4__pages, \port$5138$0 , \port$5140$12 
-, \port$5142$0 , windows__5__pages, \port$5146$0 , \port$5148$12 , \port$5150$0 , windows__6__pages, \port$5154$0 , \port$5156$12 , \port$5158$0 , windows__7__pages, \port$5162$0 , page, \inside );
-  input [19:0] \port$5100$12 ;
-  wire [19:0] \port$5100$12 ;
-  input [31:0] \port$5102$0 ;
-  wire [31:0] \port$5102$0 ;
+module hotline_write_buffer2(rst, pick, fetch__en, written, beats__ready, burst_valid, idle, data, load, target, dropped, burst, beats__valid, beats__payload, clk);
+  reg \$auto$verilog_backend.cc:2505:dump_module$67 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$67 = 0;
+  input rst;
+  wire rst;
+  input pick;
+  wire pick;
+  input fetch__en;
+  wire fetch__en;
+  input written;
+  wire written;
+  output beats__ready;
+  wire beats__ready;
+  output burst_valid;
+  wire burst_valid;
+  output idle;
+  wire idle;
+  output [511:0] data;
+  wire [511:0] data;
+  input load;
+  wire load;
+  input [63:0] target;
+  wire [63:0] target;
+  input dropped;
+  wire dropped;
+  output [66:0] burst;
+  wire [66:0] burst;
+  input beats__valid;
+  wire beats__valid;
+  input [517:0] beats__payload;
+  wire [517:0] beats__payload;
+  input clk;
+  wire clk;
+  wire \$1 ;
+  wire [4:0] \$10 ;
+  wire \$11 ;
+  wire \$12 ;
+  wire [4:0] \$13 ;
+  wire \$14 ;
+  wire \$15 ;
+  wire \$16 ;
+  wire \$17 ;
+  wire [5:0] \$18 ;
+  wire [5:0] \$19 ;
+  wire \$2 ;
+  wire [6:0] \$20 ;
+  wire [7:0] \$21 ;
+  wire [6:0] \$22 ;
+  wire [7:0] \$23 ;
+  wire [58:0] \$24 ;
+  wire [58:0] \$25 ;
+  wire [5:0] \$26 ;
+  wire [6:0] \$27 ;
+  wire [7:0] \$28 ;
+  wire \$29 ;
+  wire \$3 ;
+  wire \$30 ;
+  wire \$31 ;
+  wire \$32 ;
+  wire \$33 ;
+  wire \$34 ;
+  wire \$35 ;
+  wire [4:0] \$36 ;
+  reg [4:0] \$37 ;
+  reg [4:0] \$38 ;
+  reg [5:0] \$39 ;
+  wire \$4 ;
+  reg [5:0] \$40 ;
+  reg [57:0] \$41 ;
+  reg [4:0] \$42 ;
+  reg \$43 ;
+  reg \$44 ;
+  reg [4:0] \$45 ;
+  wire \$5 ;
+  wire [4:0] \$6 ;
+  wire \$7 ;
+  wire [6:0] \$8 ;
+  wire [6:0] \$9 ;
+  reg [5:0] \$signal  = 6'h00;
+  (* init = 5'h00 *)
+  wire [3:0] \$signal$17 ;
+  wire \$signal$19 ;
+  reg \$signal$2  = 1'h0;
+  reg \$signal$28  = 1'h0;
+  wire \$signal$3 ;
+  reg [4:0] \$signature__addr  = 5'h00;
+  reg [57:0] at = 58'h000000000000000;
+  reg [4:0] fetch__addr = 5'h00;
+  wire \final ;
+  wire [4:0] picked;
+  wire pushed;
+  reg [4:0] tail = 5'h00;
+  reg [4:0] unfinished = 5'h00;
+  reg [5:0] waiting = 6'h00;
+  reg [511:0] store [31:0];
+  always @(posedge clk) begin
+    if (pushed)
+      store[\$signature__addr ] <= beats__payload[511:0];
+  end
+  reg [511:0] _0_;
+  always @(posedge clk) begin
+    if (fetch__en) begin
+      _0_ <= store[fetch__addr];
+    end
+  end
+  assign data = _0_;
+  always @(posedge clk)
+    \$signal  <= \$39 ;
+  always @(posedge clk)
+    waiting <= \$40 ;
+  always @(posedge clk)
+    at <= \$41 ;
+  always @(posedge clk)
+    unfinished <= \$42 ;
+  always @(posedge clk)
+    \$signal$2  <= \$43 ;
+  always @(posedge clk)
+    \$signal$28  <= \$44 ;
+  always @(posedge clk)
+    tail <= \$45 ;
+  assign \$1  = \$signal  != 6'h20;
+  assign \$2  = ~ \$signal$2 ;
+  assign beats__ready = \$1  & \$2 ;
+  assign \$signal$3  = beats__valid & beats__ready;
+  assign \$3  = ! beats__payload[516:512];
+  assign \$4  = beats__payload[517] & \$3 ;
+  assign \$5  = ~ \$4 ;
+  assign pushed = \$signal$3  & \$5 ;
+  assign \$signal$17  = ~ at[3:0];
+  assign \$signal$19  = waiting > \$signal$17 ;
+  assign \$6  = \$signal$17  + 1'h1;
+  assign \$7  = waiting <= \$6 ;
+  assign \final  = \$signal$2  & \$7 ;
+  assign \$8  = waiting - 1'h1;
+  assign \$9  = \$signal$19  ? { 3'h0, \$signal$17  } : \$8 ;
+  assign \$10  = \final  ? tail : 5'h10;
+  assign \$11  = | waiting;
+  assign \$12  = \$signal$2  & \$11 ;
+  assign burst_valid = \$signal$19  | \$12 ;
+  assign \$13  = burst[61:58] + 1'h1;
+  assign picked = pick ? \$13  : 5'h00;
+  assign \$14  = ~ \$signal$28 ;
+  assign \$15  = ~ \$signal$2 ;
+  assign \$16  = \$14  & \$15 ;
+  assign \$17  = ! unfinished;
+  assign idle = \$16  & \$17 ;
+  assign \$18  = \$signature__addr  + pushed;
+  assign \$19  = fetch__addr + fetch__en;
+  assign \$20  = \$signal  + pushed;
+  assign \$21  = \$20  - fetch__en;
+  assign \$22  = waiting + pushed;
+  assign \$23  = \$22  - picked;
+  assign \$24  = at + picked;
+  assign \$25  = load ? { 1'h0, target[63:6] } : \$24 ;
+  assign \$26  = unfinished + pick;
+  assign \$27  = \$26  - written;
+  assign \$28  = $signed(\$27 ) - $signed({ 1'h0, dropped });
+  assign \$29  = ! waiting;
+  assign \$30  = pick | \$29 ;
+  assign \$31  = \$signal$2  & \$30 ;
+  assign \$32  = ~ \final ;
+  assign \$33  = ~ beats__payload[517];
+  assign \$34  = | beats__payload[516:512];
+  assign \$35  = beats__payload[517] & \$34 ;
+  assign \$36  = \$35  ? beats__payload[516:512] : 5'h10;
+  always @(posedge clk)
+    \$signature__addr  <= \$37 ;
+  always @(posedge clk)
+    fetch__addr <= \$38 ;
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$67 ) begin end
+    \$40  = \$23 [5:0];
+    if (rst) begin
+      \$40  = 6'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$67 ) begin end
+    \$41  = \$25 [57:0];
+    if (rst) begin
+      \$41  = 58'h000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$67 ) begin end
+    \$42  = \$28 [4:0];
+    if (rst) begin
+      \$42  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$67 ) begin end
+    \$43  = \$signal$2 ;
+    if (\$31 ) begin
+      \$43  = \$32 ;
+    end
+    if (\$signal$3 ) begin
+      \$43  = beats__payload[517];
+    end
+    if (rst) begin
+      \$43  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$67 ) begin end
+    \$44  = \$signal$28 ;
+    if (\$signal$3 ) begin
+      \$44  = \$33 ;
+    end
+    if (rst) begin
+      \$44  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$67 ) begin end
+    \$45  = tail;
+    if (\$signal$3 ) begin
+      \$45  = \$36 ;
+    end
+    if (rst) begin
+      \$45  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$67 ) begin end
+    \$37  = \$18 [4:0];
+    if (rst) begin
+      \$37  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$67 ) begin end
+    \$38  = \$19 [4:0];
+    if (rst) begin
+      \$38  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$67 ) begin end
+    \$39  = \$21 [5:0];
+    if (rst) begin
+      \$39  = 6'h00;
+    end
+  end
+  assign burst[66:62] = \$10 ;
+  assign burst[61:58] = \$9 [3:0];
+  assign burst[57:0] = at;
+endmodule
+
+module hotline_write_check(\port$5114$12 , \port$5116$0 , windows__0__pages, \port$5120$0 , \port$5122$12 , \port$5124$0 , windows__1__pages, \port$5128$0 , \port$5130$12 , \port$5132$0 , windows__2__pages, \port$5136$0 , \port$5138$12 , \port$5140$0 , windows__3__pages, \port$5144$0 , \port$5146$12 , \port$5148$0 , windows__4__pages, \port$5152$0 , \port$5154$12 
+, \port$5156$0 , windows__5__pages, \port$5160$0 , \port$5162$12 , \port$5164$0 , windows__6__pages, \port$5168$0 , \port$5170$12 , \port$5172$0 , windows__7__pages, \port$5176$0 , page, \inside );
+  input [19:0] \port$5114$12 ;
+  wire [19:0] \port$5114$12 ;
+  input [31:0] \port$5116$0 ;
+  wire [31:0] \port$5116$0 ;
   input [31:0] windows__0__pages;
   wire [31:0] windows__0__pages;
-  input [1:0] \port$5106$0 ;
-  wire [1:0] \port$5106$0 ;
-  input [19:0] \port$5108$12 ;
-  wire [19:0] \port$5108$12 ;
-  input [31:0] \port$5110$0 ;
-  wire [31:0] \port$5110$0 ;
+  input [1:0] \port$5120$0 ;
+  wire [1:0] \port$5120$0 ;
+  input [19:0] \port$5122$12 ;
+  wire [19:0] \port$5122$12 ;
+  input [31:0] \port$5124$0 ;
+  wire [31:0] \port$5124$0 ;
   input [31:0] windows__1__pages;
   wire [31:0] windows__1__pages;
-  input [1:0] \port$5114$0 ;
-  wire [1:0] \port$5114$0 ;
-  input [19:0] \port$5116$12 ;
-  wire [19:0] \port$5116$12 ;
-  input [31:0] \port$5118$0 ;
-  wire [31:0] \port$5118$0 ;
+  input [1:0] \port$5128$0 ;
+  wire [1:0] \port$5128$0 ;
+  input [19:0] \port$5130$12 ;
+  wire [19:0] \port$5130$12 ;
+  input [31:0] \port$5132$0 ;
+  wire [31:0] \port$5132$0 ;
   input [31:0] windows__2__pages;
   wire [31:0] windows__2__pages;
-  input [1:0] \port$5122$0 ;
-  wire [1:0] \port$5122$0 ;
-  input [19:0] \port$5124$12 ;
-  wire [19:0] \port$5124$12 ;
-  input [31:0] \port$5126$0 ;
-  wire [31:0] \port$5126$0 ;
+  input [1:0] \port$5136$0 ;
+  wire [1:0] \port$5136$0 ;
+  input [19:0] \port$5138$12 ;
+  wire [19:0] \port$5138$12 ;
+  input [31:0] \port$5140$0 ;
+  wire [31:0] \port$5140$0 ;
   input [31:0] windows__3__pages;
   wire [31:0] windows__3__pages;
-  input [1:0] \port$5130$0 ;
-  wire [1:0] \port$5130$0 ;
-  input [19:0] \port$5132$12 ;
-  wire [19:0] \port$5132$12 ;
-  input [31:0] \port$5134$0 ;
-  wire [31:0] \port$5134$0 ;
+  input [1:0] \port$5144$0 ;
+  wire [1:0] \port$5144$0 ;
+  input [19:0] \port$5146$12 ;
+  wire [19:0] \port$5146$12 ;
+  input [31:0] \port$5148$0 ;
+  wire [31:0] \port$5148$0 ;
   input [31:0] windows__4__pages;
   wire [31:0] windows__4__pages;
-  input [1:0] \port$5138$0 ;
-  wire [1:0] \port$5138$0 ;
-  input [19:0] \port$5140$12 ;
-  wire [19:0] \port$5140$12 ;
-  input [31:0] \port$5142$0 ;
-  wire [31:0] \port$5142$0 ;
+  input [1:0] \port$5152$0 ;
+  wire [1:0] \port$5152$0 ;
+  input [19:0] \port$5154$12 ;
+  wire [19:0] \port$5154$12 ;
+  input [31:0] \port$5156$0 ;
+  wire [31:0] \port$5156$0 ;
   input [31:0] windows__5__pages;
   wire [31:0] windows__5__pages;
-  input [1:0] \port$5146$0 ;
-  wire [1:0] \port$5146$0 ;
-  input [19:0] \port$5148$12 ;
-  wire [19:0] \port$5148$12 ;
-  input [31:0] \port$5150$0 ;
-  wire [31:0] \port$5150$0 ;
+  input [1:0] \port$5160$0 ;
+  wire [1:0] \port$5160$0 ;
+  input [19:0] \port$5162$12 ;
+  wire [19:0] \port$5162$12 ;
+  input [31:0] \port$5164$0 ;
+  wire [31:0] \port$5164$0 ;
   input [31:0] windows__6__pages;
   wire [31:0] windows__6__pages;
-  input [1:0] \port$5154$0 ;
-  wire [1:0] \port$5154$0 ;
-  input [19:0] \port$5156$12 ;
-  wire [19:0] \port$5156$12 ;
-  input [31:0] \port$5158$0 ;
-  wire [31:0] \port$5158$0 ;
+  input [1:0] \port$5168$0 ;
+  wire [1:0] \port$5168$0 ;
+  input [19:0] \port$5170$12 ;
+  wire [19:0] \port$5170$12 ;
+  input [31:0] \port$5172$0 ;
+  wire [31:0] \port$5172$0 ;
   input [31:0] windows__7__pages;
   wire [31:0] windows__7__pages;
-  input [1:0] \port$5162$0 ;
-  wire [1:0] \port$5162$0 ;
+  input [1:0] \port$5176$0 ;
+  wire [1:0] \port$5176$0 ;
   input [51:0] page;
   wire [51:0] page;
   output \inside ;
@@ -61066,14 +61176,14 @@ module hotline_write_check(\port$5100$12 , \port$5102$0 , windows__0__pages, \po
   wire [52:0] beyond5;
   wire [52:0] beyond6;
   wire [52:0] beyond7;
-  assign beyond0 = page - { \port$5102$0 , \port$5100$12  };
-  assign beyond1 = page - { \port$5110$0 , \port$5108$12  };
-  assign beyond2 = page - { \port$5118$0 , \port$5116$12  };
-  assign beyond3 = page - { \port$5126$0 , \port$5124$12  };
-  assign beyond4 = page - { \port$5134$0 , \port$5132$12  };
-  assign beyond5 = page - { \port$5142$0 , \port$5140$12  };
-  assign beyond6 = page - { \port$5150$0 , \port$5148$12  };
-  assign beyond7 = page - { \port$5158$0 , \port$5156$12  };
+  assign beyond0 = page - { \port$5116$0 , \port$5114$12  };
+  assign beyond1 = page - { \port$5124$0 , \port$5122$12  };
+  assign beyond2 = page - { \port$5132$0 , \port$5130$12  };
+  assign beyond3 = page - { \port$5140$0 , \port$5138$12  };
+  assign beyond4 = page - { \port$5148$0 , \port$5146$12  };
+  assign beyond5 = page - { \port$5156$0 , \port$5154$12  };
+  assign beyond6 = page - { \port$5164$0 , \port$5162$12  };
+  assign beyond7 = page - { \port$5172$0 , \port$5170$12  };
   assign \$2  = ~ beyond0[52];
   assign \$3  = \$1  & \$2 ;
   assign \$4  = beyond0[51:0] < windows__0__pages;
@@ -61107,12 +61217,12 @@ module hotline_write_check(\port$5100$12 , \port$5102$0 , windows__0__pages, \po
   assign \$39  = beyond7[51:0] < windows__7__pages;
   assign \$40  = \$38  & \$39 ;
   assign \inside  = | { \$40 , \$35 , \$30 , \$25 , \$20 , \$15 , \$10 , \$5  };
-  assign \$1  = \port$5106$0 [1];
-  assign \$6  = \port$5114$0 [1];
-  assign \$11  = \port$5122$0 [1];
-  assign \$16  = \port$5130$0 [1];
-  assign \$21  = \port$5138$0 [1];
-  assign \$26  = \port$5146$0 [1];
-  assign \$31  = \port$5154$0 [1];
-  assign \$36  = \port$5162$0 [1];
+  assign \$1  = \port$5120$0 [1];
+  assign \$6  = \port$5128$0 [1];
+  assign \$11  = \port$5136$0 [1];
+  assign \$16  = \port$5144$0 [1];
+  assign \$21  = \port$5152$0 [1];
+  assign \$26  = \port$5160$0 [1];
+  assign \$31  = \port$5168$0 [1];
+  assign \$36  = \port$5176$0 [1];
 endmodule

@@ -889,8 +889,8 @@ endmodule
 module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus__wvalid, bus__bready, bus__arvalid, bus__rready, bus__awready, bus__wready, bus__arready, select_ring_lo, select_ring_hi, select_cpl_lo, select_cpl_hi, select_ring_size, select_ring_producer, select_cpl_consumer, select_table_stride, select_dma_command
 , \port$711$0 , \port$809$0 , \port$1324$0 , \port$1573$0 , ring_lo, ring_hi, cpl_lo, cpl_hi, ring_size, bus__awaddr, bus__wdata, bus__wstrb, bus__araddr, write_data, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, dma_control, dma_irq_status
 , dma_irq_enable, dma_coalesce, dma_delay, table_index, table_lo, table_hi, table_rows, window_0_lo, window_0_hi, window_0_pages, window_0_control, window_1_lo, window_1_hi, window_1_pages, window_1_control, window_2_lo, window_2_hi, window_2_pages, window_2_control, window_3_lo, window_3_hi
-, window_3_pages, window_3_control, window_4_lo, window_4_hi, window_4_pages, window_4_control, window_5_lo, window_5_hi, window_5_pages, window_5_control, window_6_lo, window_6_hi, window_6_pages, window_6_control, window_7_lo, window_7_hi, window_7_pages, window_7_control, \port$3248$0 , \port$3250$0 , \port$3256$0 
-, \port$3258$0 , \port$3261$0 , \port$3282$0 , \port$3299$0 , \port$3889$0 , \port$3893$0 , \port$3897$0 , \port$3901$0 , \port$3905$0 , \port$3909$0 , \port$3913$0 , \port$3917$0 , \port$3921$0 , \port$3925$0 , \port$3929$0 , \port$3933$0 , clk);
+, window_3_pages, window_3_control, window_4_lo, window_4_hi, window_4_pages, window_4_control, window_5_lo, window_5_hi, window_5_pages, window_5_control, window_6_lo, window_6_hi, window_6_pages, window_6_control, window_7_lo, window_7_hi, window_7_pages, window_7_control, \port$3262$0 , \port$3264$0 , \port$3270$0 
+, \port$3272$0 , \port$3275$0 , \port$3296$0 , \port$3313$0 , \port$3913$0 , \port$3917$0 , \port$3921$0 , \port$3925$0 , \port$3929$0 , \port$3933$0 , \port$3937$0 , \port$3941$0 , \port$3945$0 , \port$3949$0 , \port$3953$0 , \port$3957$0 , clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$3 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$3 = 0;
   input rst;
@@ -1055,32 +1055,20 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
   reg [31:0] window_7_pages = 32'd0;
   output [31:0] window_7_control;
   reg [31:0] window_7_control = 32'd0;
-  input [15:0] \port$3248$0 ;
-  wire [15:0] \port$3248$0 ;
-  input [15:0] \port$3250$0 ;
-  wire [15:0] \port$3250$0 ;
-  input [15:0] \port$3256$0 ;
-  wire [15:0] \port$3256$0 ;
-  input [15:0] \port$3258$0 ;
-  wire [15:0] \port$3258$0 ;
-  input \port$3261$0 ;
-  wire \port$3261$0 ;
-  input \port$3282$0 ;
-  wire \port$3282$0 ;
-  input \port$3299$0 ;
-  wire \port$3299$0 ;
-  input [63:0] \port$3889$0 ;
-  wire [63:0] \port$3889$0 ;
-  input [63:0] \port$3893$0 ;
-  wire [63:0] \port$3893$0 ;
-  input [63:0] \port$3897$0 ;
-  wire [63:0] \port$3897$0 ;
-  input [63:0] \port$3901$0 ;
-  wire [63:0] \port$3901$0 ;
-  input [63:0] \port$3905$0 ;
-  wire [63:0] \port$3905$0 ;
-  input [63:0] \port$3909$0 ;
-  wire [63:0] \port$3909$0 ;
+  input [15:0] \port$3262$0 ;
+  wire [15:0] \port$3262$0 ;
+  input [15:0] \port$3264$0 ;
+  wire [15:0] \port$3264$0 ;
+  input [15:0] \port$3270$0 ;
+  wire [15:0] \port$3270$0 ;
+  input [15:0] \port$3272$0 ;
+  wire [15:0] \port$3272$0 ;
+  input \port$3275$0 ;
+  wire \port$3275$0 ;
+  input \port$3296$0 ;
+  wire \port$3296$0 ;
+  input \port$3313$0 ;
+  wire \port$3313$0 ;
   input [63:0] \port$3913$0 ;
   wire [63:0] \port$3913$0 ;
   input [63:0] \port$3917$0 ;
@@ -1093,6 +1081,18 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
   wire [63:0] \port$3929$0 ;
   input [63:0] \port$3933$0 ;
   wire [63:0] \port$3933$0 ;
+  input [63:0] \port$3937$0 ;
+  wire [63:0] \port$3937$0 ;
+  input [63:0] \port$3941$0 ;
+  wire [63:0] \port$3941$0 ;
+  input [63:0] \port$3945$0 ;
+  wire [63:0] \port$3945$0 ;
+  input [63:0] \port$3949$0 ;
+  wire [63:0] \port$3949$0 ;
+  input [63:0] \port$3953$0 ;
+  wire [63:0] \port$3953$0 ;
+  input [63:0] \port$3957$0 ;
+  wire [63:0] \port$3957$0 ;
   input clk;
   wire clk;
   wire \$1 ;
@@ -1436,7 +1436,7 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
   assign \$69  = ~ write_data;
   assign \$70  = dma_error & \$69 ;
   assign \$71  = select_dma_error ? \$70  : dma_error;
-  assign \$72  = \$71  | { 28'h0000000, \port$3299$0 , \port$3261$0 , \port$25$0 , \port$23$0  };
+  assign \$72  = \$71  | { 28'h0000000, \port$3313$0 , \port$3275$0 , \port$25$0 , \port$23$0  };
   always @(posedge clk)
     \$signal$96  <= \$109 ;
   always @(posedge clk)
@@ -1556,7 +1556,7 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
       12'h008:
           value = dma_control;
       12'h00c:
-          value = { 28'h0000000, \port$3282$0 , \port$1573$0 , \port$1324$0 , \port$809$0  };
+          value = { 28'h0000000, \port$3296$0 , \port$1573$0 , \port$1324$0 , \port$809$0  };
       12'h010:
           value = ring_lo;
       12'h014:
@@ -1568,13 +1568,13 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
       12'h020:
           value = ring_size;
       12'h024:
-          value = { 16'h0000, \port$3248$0  };
+          value = { 16'h0000, \port$3262$0  };
       12'h028:
-          value = { 16'h0000, \port$3256$0  };
+          value = { 16'h0000, \port$3270$0  };
       12'h02c:
-          value = { 16'h0000, \port$3258$0  };
+          value = { 16'h0000, \port$3272$0  };
       12'h030:
-          value = { 16'h0000, \port$3250$0  };
+          value = { 16'h0000, \port$3264$0  };
       12'h034:
           value = dma_irq_status;
       12'h038:
@@ -1662,53 +1662,53 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
       12'h0fc:
           value = window_7_control;
       12'h100:
-          value = \port$3889$0 [31:0];
-      12'h104:
-          value = \port$3889$0 [63:32];
-      12'h108:
-          value = \port$3893$0 [31:0];
-      12'h10c:
-          value = \port$3893$0 [63:32];
-      12'h110:
-          value = \port$3897$0 [31:0];
-      12'h114:
-          value = \port$3897$0 [63:32];
-      12'h118:
-          value = \port$3901$0 [31:0];
-      12'h11c:
-          value = \port$3901$0 [63:32];
-      12'h120:
-          value = \port$3905$0 [31:0];
-      12'h124:
-          value = \port$3905$0 [63:32];
-      12'h128:
-          value = \port$3909$0 [31:0];
-      12'h12c:
-          value = \port$3909$0 [63:32];
-      12'h130:
           value = \port$3913$0 [31:0];
-      12'h134:
+      12'h104:
           value = \port$3913$0 [63:32];
-      12'h138:
+      12'h108:
           value = \port$3917$0 [31:0];
-      12'h13c:
+      12'h10c:
           value = \port$3917$0 [63:32];
-      12'h140:
+      12'h110:
           value = \port$3921$0 [31:0];
-      12'h144:
+      12'h114:
           value = \port$3921$0 [63:32];
-      12'h148:
+      12'h118:
           value = \port$3925$0 [31:0];
-      12'h14c:
+      12'h11c:
           value = \port$3925$0 [63:32];
-      12'h150:
+      12'h120:
           value = \port$3929$0 [31:0];
-      12'h154:
+      12'h124:
           value = \port$3929$0 [63:32];
-      12'h158:
+      12'h128:
           value = \port$3933$0 [31:0];
-      12'h15c:
+      12'h12c:
           value = \port$3933$0 [63:32];
+      12'h130:
+          value = \port$3937$0 [31:0];
+      12'h134:
+          value = \port$3937$0 [63:32];
+      12'h138:
+          value = \port$3941$0 [31:0];
+      12'h13c:
+          value = \port$3941$0 [63:32];
+      12'h140:
+          value = \port$3945$0 [31:0];
+      12'h144:
+          value = \port$3945$0 [63:32];
+      12'h148:
+          value = \port$3949$0 [31:0];
+      12'h14c:
+          value = \port$3949$0 [63:32];
+      12'h150:
+          value = \port$3953$0 [31:0];
+      12'h154:
+          value = \port$3953$0 [63:32];
+      12'h158:
+          value = \port$3957$0 [31:0];
+      12'h15c:
+          value = \port$3957$0 [63:32];
     endcase
   end
   always @* begin
@@ -3497,25 +3497,25 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .\port$23$0 (\$7 ),
     .\port$25$0 (\$9 ),
     .\port$29$0 (\$13 ),
-    .\port$3248$0 (producer),
-    .\port$3250$0 (\cpl_consumer$294 ),
-    .\port$3256$0 (consumer),
-    .\port$3258$0 (\cpl_producer$292 ),
-    .\port$3261$0 (failed),
-    .\port$3282$0 (waits),
-    .\port$3299$0 (lost),
-    .\port$3889$0 (descriptors_value),
-    .\port$3893$0 (failed_descriptors_value),
-    .\port$3897$0 (rows_gathered_value),
-    .\port$3901$0 (bytes_read_value),
-    .\port$3905$0 (bytes_written_value),
-    .\port$3909$0 (dma_cycles_value),
-    .\port$3913$0 (dma_useful_value),
-    .\port$3917$0 (dma_core_value),
-    .\port$3921$0 (dma_read_value),
-    .\port$3925$0 (dma_write_value),
-    .\port$3929$0 (dma_reduce_value),
-    .\port$3933$0 (dma_overhead_value),
+    .\port$3262$0 (producer),
+    .\port$3264$0 (\cpl_consumer$294 ),
+    .\port$3270$0 (consumer),
+    .\port$3272$0 (\cpl_producer$292 ),
+    .\port$3275$0 (failed),
+    .\port$3296$0 (waits),
+    .\port$3313$0 (lost),
+    .\port$3913$0 (descriptors_value),
+    .\port$3917$0 (failed_descriptors_value),
+    .\port$3921$0 (rows_gathered_value),
+    .\port$3925$0 (bytes_read_value),
+    .\port$3929$0 (bytes_written_value),
+    .\port$3933$0 (dma_cycles_value),
+    .\port$3937$0 (dma_useful_value),
+    .\port$3941$0 (dma_core_value),
+    .\port$3945$0 (dma_read_value),
+    .\port$3949$0 (dma_write_value),
+    .\port$3953$0 (dma_reduce_value),
+    .\port$3957$0 (dma_overhead_value),
     .\port$711$0 (interrupt),
     .\port$809$0 (running),
     .ring_hi(ring_hi),
@@ -3584,9 +3584,9 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .output__valid(descriptors__valid),
     .\port$1317$0 (\$104 ),
     .\port$1318$0 (\$105 ),
-    .\port$3083$0 (ring_lo),
-    .\port$3085$0 (ring_hi),
-    .\port$3375$0 (\$106 ),
+    .\port$3097$0 (ring_lo),
+    .\port$3099$0 (ring_hi),
+    .\port$3389$0 (\$106 ),
     .request__payload(\request__payload$579 ),
     .request__ready(request__ready),
     .request__valid(request__valid),
@@ -3608,31 +3608,31 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .outstanding(outstanding),
     .\port$1317$0 (\$104 ),
     .\port$1318$0 (\$105 ),
-    .\port$3179$12 (window_0_lo[31:12]),
-    .\port$3181$0 (window_0_hi),
-    .\port$3185$0 (window_0_control[1:0]),
-    .\port$3187$12 (window_1_lo[31:12]),
-    .\port$3189$0 (window_1_hi),
-    .\port$3193$0 (window_1_control[1:0]),
-    .\port$3195$12 (window_2_lo[31:12]),
-    .\port$3197$0 (window_2_hi),
-    .\port$3201$0 (window_2_control[1:0]),
-    .\port$3203$12 (window_3_lo[31:12]),
-    .\port$3205$0 (window_3_hi),
-    .\port$3209$0 (window_3_control[1:0]),
-    .\port$3211$12 (window_4_lo[31:12]),
-    .\port$3213$0 (window_4_hi),
-    .\port$3217$0 (window_4_control[1:0]),
-    .\port$3219$12 (window_5_lo[31:12]),
-    .\port$3221$0 (window_5_hi),
-    .\port$3225$0 (window_5_control[1:0]),
-    .\port$3227$12 (window_6_lo[31:12]),
-    .\port$3229$0 (window_6_hi),
-    .\port$3233$0 (window_6_control[1:0]),
-    .\port$3235$12 (window_7_lo[31:12]),
-    .\port$3237$0 (window_7_hi),
-    .\port$3241$0 (window_7_control[1:0]),
-    .\port$3375$0 (\$106 ),
+    .\port$3193$12 (window_0_lo[31:12]),
+    .\port$3195$0 (window_0_hi),
+    .\port$3199$0 (window_0_control[1:0]),
+    .\port$3201$12 (window_1_lo[31:12]),
+    .\port$3203$0 (window_1_hi),
+    .\port$3207$0 (window_1_control[1:0]),
+    .\port$3209$12 (window_2_lo[31:12]),
+    .\port$3211$0 (window_2_hi),
+    .\port$3215$0 (window_2_control[1:0]),
+    .\port$3217$12 (window_3_lo[31:12]),
+    .\port$3219$0 (window_3_hi),
+    .\port$3223$0 (window_3_control[1:0]),
+    .\port$3225$12 (window_4_lo[31:12]),
+    .\port$3227$0 (window_4_hi),
+    .\port$3231$0 (window_4_control[1:0]),
+    .\port$3233$12 (window_5_lo[31:12]),
+    .\port$3235$0 (window_5_hi),
+    .\port$3239$0 (window_5_control[1:0]),
+    .\port$3241$12 (window_6_lo[31:12]),
+    .\port$3243$0 (window_6_hi),
+    .\port$3247$0 (window_6_control[1:0]),
+    .\port$3249$12 (window_7_lo[31:12]),
+    .\port$3251$0 (window_7_hi),
+    .\port$3255$0 (window_7_control[1:0]),
+    .\port$3389$0 (\$106 ),
     .rdata(m_axi_rdata),
     .read__addr(m_axi_rid),
     .request__payload(request__payload),
@@ -3680,7 +3680,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .came(rows_gathered),
     .clk(clk),
     .data__valid(list_data__valid),
-    .\done$110 (\done$668 ),
+    .\done$116 (\done$668 ),
     .gated_clk(core_clk),
     .held_back(reduce),
     .input__valid(rows__valid),
@@ -3700,11 +3700,11 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .pooling(pooling),
     .\port$1317$0 (\$104 ),
     .\port$1318$0 (\$105 ),
-    .\port$3375$0 (\$106 ),
-    .\port$3749$0 (\$112 ),
-    .\port$3753$0 (\$113 ),
-    .\port$3775$0 (\$114 ),
-    .\port$3779$0 (\$115 ),
+    .\port$3389$0 (\$106 ),
+    .\port$3763$0 (\$112 ),
+    .\port$3767$0 (\$113 ),
+    .\port$3789$0 (\$114 ),
+    .\port$3793$0 (\$115 ),
     .request__ready(list_request__ready),
     .row_request__ready(row_request__ready),
     .row_request__valid(row_request__valid),
@@ -3749,32 +3749,32 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .popular_words(popular_words),
     .\port$1575$0 (\$107 ),
     .\port$1576$0 (\$108 ),
-    .\port$3087$0 (cpl_lo),
-    .\port$3089$0 (cpl_hi),
-    .\port$3179$12 (window_0_lo[31:12]),
-    .\port$3181$0 (window_0_hi),
-    .\port$3185$0 (window_0_control[1:0]),
-    .\port$3187$12 (window_1_lo[31:12]),
-    .\port$3189$0 (window_1_hi),
-    .\port$3193$0 (window_1_control[1:0]),
-    .\port$3195$12 (window_2_lo[31:12]),
-    .\port$3197$0 (window_2_hi),
-    .\port$3201$0 (window_2_control[1:0]),
-    .\port$3203$12 (window_3_lo[31:12]),
-    .\port$3205$0 (window_3_hi),
-    .\port$3209$0 (window_3_control[1:0]),
-    .\port$3211$12 (window_4_lo[31:12]),
-    .\port$3213$0 (window_4_hi),
-    .\port$3217$0 (window_4_control[1:0]),
-    .\port$3219$12 (window_5_lo[31:12]),
-    .\port$3221$0 (window_5_hi),
-    .\port$3225$0 (window_5_control[1:0]),
-    .\port$3227$12 (window_6_lo[31:12]),
-    .\port$3229$0 (window_6_hi),
-    .\port$3233$0 (window_6_control[1:0]),
-    .\port$3235$12 (window_7_lo[31:12]),
-    .\port$3237$0 (window_7_hi),
-    .\port$3241$0 (window_7_control[1:0]),
+    .\port$3101$0 (cpl_lo),
+    .\port$3103$0 (cpl_hi),
+    .\port$3193$12 (window_0_lo[31:12]),
+    .\port$3195$0 (window_0_hi),
+    .\port$3199$0 (window_0_control[1:0]),
+    .\port$3201$12 (window_1_lo[31:12]),
+    .\port$3203$0 (window_1_hi),
+    .\port$3207$0 (window_1_control[1:0]),
+    .\port$3209$12 (window_2_lo[31:12]),
+    .\port$3211$0 (window_2_hi),
+    .\port$3215$0 (window_2_control[1:0]),
+    .\port$3217$12 (window_3_lo[31:12]),
+    .\port$3219$0 (window_3_hi),
+    .\port$3223$0 (window_3_control[1:0]),
+    .\port$3225$12 (window_4_lo[31:12]),
+    .\port$3227$0 (window_4_hi),
+    .\port$3231$0 (window_4_control[1:0]),
+    .\port$3233$12 (window_5_lo[31:12]),
+    .\port$3235$0 (window_5_hi),
+    .\port$3239$0 (window_5_control[1:0]),
+    .\port$3241$12 (window_6_lo[31:12]),
+    .\port$3243$0 (window_6_hi),
+    .\port$3247$0 (window_6_control[1:0]),
+    .\port$3249$12 (window_7_lo[31:12]),
+    .\port$3251$0 (window_7_hi),
+    .\port$3255$0 (window_7_control[1:0]),
     .quiet(quiet),
     .read_fault__address(fault__address),
     .read_fault__kind(read_fault__kind),
@@ -3935,7 +3935,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .popular_words(popular_words),
     .\port$1317$0 (\$104 ),
     .\port$1318$0 (\$105 ),
-    .\port$3375$0 (\$106 ),
+    .\port$3389$0 (\$106 ),
     .rows__payload(\rows__payload$612 ),
     .rows__ready(\output__ready$614 ),
     .rows__valid(\rows__valid$616 ),
@@ -3973,31 +3973,31 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .\port$1575$0 (\$107 ),
     .\port$1576$0 (\$108 ),
     .\port$1577$0 (\$109 ),
-    .\port$3179$12 (window_0_lo[31:12]),
-    .\port$3181$0 (window_0_hi),
-    .\port$3185$0 (window_0_control[1:0]),
-    .\port$3187$12 (window_1_lo[31:12]),
-    .\port$3189$0 (window_1_hi),
-    .\port$3193$0 (window_1_control[1:0]),
-    .\port$3195$12 (window_2_lo[31:12]),
-    .\port$3197$0 (window_2_hi),
-    .\port$3201$0 (window_2_control[1:0]),
-    .\port$3203$12 (window_3_lo[31:12]),
-    .\port$3205$0 (window_3_hi),
-    .\port$3209$0 (window_3_control[1:0]),
-    .\port$3211$12 (window_4_lo[31:12]),
-    .\port$3213$0 (window_4_hi),
-    .\port$3217$0 (window_4_control[1:0]),
-    .\port$3219$12 (window_5_lo[31:12]),
-    .\port$3221$0 (window_5_hi),
-    .\port$3225$0 (window_5_control[1:0]),
-    .\port$3227$12 (window_6_lo[31:12]),
-    .\port$3229$0 (window_6_hi),
-    .\port$3233$0 (window_6_control[1:0]),
-    .\port$3235$12 (window_7_lo[31:12]),
-    .\port$3237$0 (window_7_hi),
-    .\port$3241$0 (window_7_control[1:0]),
-    .\port$3285$0 (load),
+    .\port$3193$12 (window_0_lo[31:12]),
+    .\port$3195$0 (window_0_hi),
+    .\port$3199$0 (window_0_control[1:0]),
+    .\port$3201$12 (window_1_lo[31:12]),
+    .\port$3203$0 (window_1_hi),
+    .\port$3207$0 (window_1_control[1:0]),
+    .\port$3209$12 (window_2_lo[31:12]),
+    .\port$3211$0 (window_2_hi),
+    .\port$3215$0 (window_2_control[1:0]),
+    .\port$3217$12 (window_3_lo[31:12]),
+    .\port$3219$0 (window_3_hi),
+    .\port$3223$0 (window_3_control[1:0]),
+    .\port$3225$12 (window_4_lo[31:12]),
+    .\port$3227$0 (window_4_hi),
+    .\port$3231$0 (window_4_control[1:0]),
+    .\port$3233$12 (window_5_lo[31:12]),
+    .\port$3235$0 (window_5_hi),
+    .\port$3239$0 (window_5_control[1:0]),
+    .\port$3241$12 (window_6_lo[31:12]),
+    .\port$3243$0 (window_6_hi),
+    .\port$3247$0 (window_6_control[1:0]),
+    .\port$3249$12 (window_7_lo[31:12]),
+    .\port$3251$0 (window_7_hi),
+    .\port$3255$0 (window_7_control[1:0]),
+    .\port$3299$0 (load),
     .rst(rst),
     .target(channels__0__target),
     .\target$10 (channels__1__target),
@@ -4289,7 +4289,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   assign \$94 [3:0] = write_data[3:0];
 endmodule
 
-module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port$1318$0 , data__valid, \port$3083$0 , \port$3085$0 , enable, request__payload, fetched, failed, output__valid, busy, request__valid, address, output__payload, output__ready, \port$3375$0 , clk
+module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port$1318$0 , data__valid, \port$3097$0 , \port$3099$0 , enable, request__payload, fetched, failed, output__valid, busy, request__valid, address, output__payload, output__ready, \port$3389$0 , clk
 );
   reg \$auto$verilog_backend.cc:2505:dump_module$5 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$5 = 0;
@@ -4307,10 +4307,10 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
   wire [127:0] \port$1318$0 ;
   input data__valid;
   wire data__valid;
-  input [31:0] \port$3083$0 ;
-  wire [31:0] \port$3083$0 ;
-  input [31:0] \port$3085$0 ;
-  wire [31:0] \port$3085$0 ;
+  input [31:0] \port$3097$0 ;
+  wire [31:0] \port$3097$0 ;
+  input [31:0] \port$3099$0 ;
+  wire [31:0] \port$3099$0 ;
   input enable;
   wire enable;
   output [93:0] request__payload;
@@ -4331,8 +4331,8 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
   reg [511:0] output__payload = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   input output__ready;
   wire output__ready;
-  input [4:0] \port$3375$0 ;
-  wire [4:0] \port$3375$0 ;
+  input [4:0] \port$3389$0 ;
+  wire [4:0] \port$3389$0 ;
   input clk;
   wire clk;
   wire \$1 ;
@@ -4372,7 +4372,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
   assign \$8  = \$7  & available;
   assign \$9  = ~ halted;
   assign \$10  = \$8  & \$9 ;
-  assign \$11  = { \port$3085$0 , \port$3083$0  } + { entry, 6'h00 };
+  assign \$11  = { \port$3099$0 , \port$3097$0  } + { entry, 6'h00 };
   assign \$12  = request__valid & request__ready;
   assign \$13  = \$signal  | \port$1317$0 ;
   assign \$14  = ~ failed;
@@ -4398,7 +4398,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
     fetched = 1'h0;
     if (data__valid) begin
-      if (\port$3375$0 [4]) begin
+      if (\port$3389$0 [4]) begin
         fetched = enable;
       end
     end
@@ -4407,7 +4407,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
     failed = 1'h0;
     if (data__valid) begin
-      if (\port$3375$0 [4]) begin
+      if (\port$3389$0 [4]) begin
         failed = \$2 ;
       end
     end
@@ -4419,7 +4419,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
       \$19  = 1'h0;
     end
     if (data__valid) begin
-      if (\port$3375$0 [4]) begin
+      if (\port$3389$0 [4]) begin
         \$19  = \$15 ;
       end
     end
@@ -4437,7 +4437,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
       \$20  = 1'h1;
     end
     if (data__valid) begin
-      if (\port$3375$0 [4]) begin
+      if (\port$3389$0 [4]) begin
         \$20  = 1'h0;
       end
     end
@@ -4495,7 +4495,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
     \$25  = halted;
     if (data__valid) begin
-      if (\port$3375$0 [4]) begin
+      if (\port$3389$0 [4]) begin
         \$25  = failed;
       end
     end
@@ -5232,7 +5232,7 @@ endmodule
 
 module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, learn, take, gather, gather_rank_is_0, gather_rank_is_1, gather_load, fetch, budget, update, update_rank_is_0, update_rank_is_1, update_tags_0, update_tags_1, update_weights_0, update_weights_1, update_take
 , age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counters, row_in_tags, row_way, slot_write, slot_in, level, wanted, load, pick_take, make_hot, working_start, working_enable
-, list_held, list_number, clk, rst, shell_clk, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_hot, row_out_referenced, row_out_age, row_out_counters, row_out_tags, slot_out
+, list_held, list_number, shell_clk, clk, rst, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_hot, row_out_referenced, row_out_age, row_out_counters, row_out_tags, slot_out
 , eligible, any_left, pick_way, pick_tag, working_ready, working_full, list_count, list_tag, bank);
   reg \$auto$verilog_backend.cc:2505:dump_module$9 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$9 = 0;
@@ -5330,12 +5330,12 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
   wire list_held;
   input [3:0] list_number;
   wire [3:0] list_number;
+  input shell_clk;
+  wire shell_clk;
   input clk;
   wire clk;
   input rst;
   wire rst;
-  input shell_clk;
-  wire shell_clk;
   output room;
   wire room;
   output ready;
@@ -7389,7 +7389,7 @@ module hotline_popularity_bank_updates(rst, push_count, pop, head_valid, head, p
   end
 endmodule
 
-module hotline_popularity_bank_working(enable, list_held, list_number, clk, rst, shell_clk, w_en, w_data, slot, ready, \output , list_tag, \w_en$10 , hit, output_valid, output_hit, count, held_count, full, start);
+module hotline_popularity_bank_working(enable, list_held, list_number, shell_clk, clk, rst, w_en, w_data, slot, ready, \output , list_tag, \w_en$10 , hit, output_valid, output_hit, count, held_count, full, start);
   reg \$auto$verilog_backend.cc:2505:dump_module$14 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$14 = 0;
   input enable;
@@ -7398,12 +7398,12 @@ module hotline_popularity_bank_working(enable, list_held, list_number, clk, rst,
   wire list_held;
   input [3:0] list_number;
   wire [3:0] list_number;
+  input shell_clk;
+  wire shell_clk;
   input clk;
   wire clk;
   input rst;
   wire rst;
-  input shell_clk;
-  wire shell_clk;
   input w_en;
   wire w_en;
   input [38:0] w_data;
@@ -8253,9 +8253,9 @@ module hotline_popularity_bank_working_tags(rst, w_en, w_port__data, r_en, r_dat
   end
 endmodule
 
-module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$1317$0 , \port$1318$0 , idle, outstanding, request__ready, request__payload, request__valid, data__ready, \port$3179$12 , \port$3181$0 , windows__0__pages, \port$3185$0 , \port$3187$12 , \port$3189$0 
-, windows__1__pages, \port$3193$0 , \port$3195$12 , \port$3197$0 , windows__2__pages, \port$3201$0 , \port$3203$12 , \port$3205$0 , windows__3__pages, \port$3209$0 , \port$3211$12 , \port$3213$0 , windows__4__pages, \port$3217$0 , \port$3219$12 , \port$3221$0 , windows__5__pages, \port$3225$0 , \port$3227$12 , \port$3229$0 , windows__6__pages
-, \port$3233$0 , \port$3235$12 , \port$3237$0 , windows__7__pages, \port$3241$0 , fault__address, \port$3375$0 , arvalid, arid, araddr, arlen, fault__kind, data__valid, arready);
+module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$1317$0 , \port$1318$0 , idle, outstanding, request__ready, request__payload, request__valid, data__ready, \port$3193$12 , \port$3195$0 , windows__0__pages, \port$3199$0 , \port$3201$12 , \port$3203$0 
+, windows__1__pages, \port$3207$0 , \port$3209$12 , \port$3211$0 , windows__2__pages, \port$3215$0 , \port$3217$12 , \port$3219$0 , windows__3__pages, \port$3223$0 , \port$3225$12 , \port$3227$0 , windows__4__pages, \port$3231$0 , \port$3233$12 , \port$3235$0 , windows__5__pages, \port$3239$0 , \port$3241$12 , \port$3243$0 , windows__6__pages
+, \port$3247$0 , \port$3249$12 , \port$3251$0 , windows__7__pages, \port$3255$0 , fault__address, \port$3389$0 , arvalid, arid, araddr, arlen, fault__kind, data__valid, arready);
   reg \$auto$verilog_backend.cc:2505:dump_module$17 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$17 = 0;
   input [1:0] read__addr;
@@ -8288,75 +8288,75 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$131
   wire request__valid;
   input data__ready;
   wire data__ready;
-  input [19:0] \port$3179$12 ;
-  wire [19:0] \port$3179$12 ;
-  input [31:0] \port$3181$0 ;
-  wire [31:0] \port$3181$0 ;
+  input [19:0] \port$3193$12 ;
+  wire [19:0] \port$3193$12 ;
+  input [31:0] \port$3195$0 ;
+  wire [31:0] \port$3195$0 ;
   input [31:0] windows__0__pages;
   wire [31:0] windows__0__pages;
-  input [1:0] \port$3185$0 ;
-  wire [1:0] \port$3185$0 ;
-  input [19:0] \port$3187$12 ;
-  wire [19:0] \port$3187$12 ;
-  input [31:0] \port$3189$0 ;
-  wire [31:0] \port$3189$0 ;
+  input [1:0] \port$3199$0 ;
+  wire [1:0] \port$3199$0 ;
+  input [19:0] \port$3201$12 ;
+  wire [19:0] \port$3201$12 ;
+  input [31:0] \port$3203$0 ;
+  wire [31:0] \port$3203$0 ;
   input [31:0] windows__1__pages;
   wire [31:0] windows__1__pages;
-  input [1:0] \port$3193$0 ;
-  wire [1:0] \port$3193$0 ;
-  input [19:0] \port$3195$12 ;
-  wire [19:0] \port$3195$12 ;
-  input [31:0] \port$3197$0 ;
-  wire [31:0] \port$3197$0 ;
+  input [1:0] \port$3207$0 ;
+  wire [1:0] \port$3207$0 ;
+  input [19:0] \port$3209$12 ;
+  wire [19:0] \port$3209$12 ;
+  input [31:0] \port$3211$0 ;
+  wire [31:0] \port$3211$0 ;
   input [31:0] windows__2__pages;
   wire [31:0] windows__2__pages;
-  input [1:0] \port$3201$0 ;
-  wire [1:0] \port$3201$0 ;
-  input [19:0] \port$3203$12 ;
-  wire [19:0] \port$3203$12 ;
-  input [31:0] \port$3205$0 ;
-  wire [31:0] \port$3205$0 ;
+  input [1:0] \port$3215$0 ;
+  wire [1:0] \port$3215$0 ;
+  input [19:0] \port$3217$12 ;
+  wire [19:0] \port$3217$12 ;
+  input [31:0] \port$3219$0 ;
+  wire [31:0] \port$3219$0 ;
   input [31:0] windows__3__pages;
   wire [31:0] windows__3__pages;
-  input [1:0] \port$3209$0 ;
-  wire [1:0] \port$3209$0 ;
-  input [19:0] \port$3211$12 ;
-  wire [19:0] \port$3211$12 ;
-  input [31:0] \port$3213$0 ;
-  wire [31:0] \port$3213$0 ;
+  input [1:0] \port$3223$0 ;
+  wire [1:0] \port$3223$0 ;
+  input [19:0] \port$3225$12 ;
+  wire [19:0] \port$3225$12 ;
+  input [31:0] \port$3227$0 ;
+  wire [31:0] \port$3227$0 ;
   input [31:0] windows__4__pages;
   wire [31:0] windows__4__pages;
-  input [1:0] \port$3217$0 ;
-  wire [1:0] \port$3217$0 ;
-  input [19:0] \port$3219$12 ;
-  wire [19:0] \port$3219$12 ;
-  input [31:0] \port$3221$0 ;
-  wire [31:0] \port$3221$0 ;
+  input [1:0] \port$3231$0 ;
+  wire [1:0] \port$3231$0 ;
+  input [19:0] \port$3233$12 ;
+  wire [19:0] \port$3233$12 ;
+  input [31:0] \port$3235$0 ;
+  wire [31:0] \port$3235$0 ;
   input [31:0] windows__5__pages;
   wire [31:0] windows__5__pages;
-  input [1:0] \port$3225$0 ;
-  wire [1:0] \port$3225$0 ;
-  input [19:0] \port$3227$12 ;
-  wire [19:0] \port$3227$12 ;
-  input [31:0] \port$3229$0 ;
-  wire [31:0] \port$3229$0 ;
+  input [1:0] \port$3239$0 ;
+  wire [1:0] \port$3239$0 ;
+  input [19:0] \port$3241$12 ;
+  wire [19:0] \port$3241$12 ;
+  input [31:0] \port$3243$0 ;
+  wire [31:0] \port$3243$0 ;
   input [31:0] windows__6__pages;
   wire [31:0] windows__6__pages;
-  input [1:0] \port$3233$0 ;
-  wire [1:0] \port$3233$0 ;
-  input [19:0] \port$3235$12 ;
-  wire [19:0] \port$3235$12 ;
-  input [31:0] \port$3237$0 ;
-  wire [31:0] \port$3237$0 ;
+  input [1:0] \port$3247$0 ;
+  wire [1:0] \port$3247$0 ;
+  input [19:0] \port$3249$12 ;
+  wire [19:0] \port$3249$12 ;
+  input [31:0] \port$3251$0 ;
+  wire [31:0] \port$3251$0 ;
   input [31:0] windows__7__pages;
   wire [31:0] windows__7__pages;
-  input [1:0] \port$3241$0 ;
-  wire [1:0] \port$3241$0 ;
+  input [1:0] \port$3255$0 ;
+  wire [1:0] \port$3255$0 ;
   output [63:0] fault__address;
   wire [63:0] fault__address;
   (* init = 5'h00 *)
-  output [4:0] \port$3375$0 ;
-  wire [4:0] \port$3375$0 ;
+  output [4:0] \port$3389$0 ;
+  wire [4:0] \port$3389$0 ;
   output arvalid;
   reg arvalid = 1'h0;
   output [1:0] arid;
@@ -8649,30 +8649,30 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$131
   hotline_read_check check (
     .\inside (\inside ),
     .page(burst__payload[59:8]),
-    .\port$3179$12 (\port$3179$12 ),
-    .\port$3181$0 (\port$3181$0 ),
-    .\port$3185$0 (\port$3185$0 ),
-    .\port$3187$12 (\port$3187$12 ),
-    .\port$3189$0 (\port$3189$0 ),
-    .\port$3193$0 (\port$3193$0 ),
-    .\port$3195$12 (\port$3195$12 ),
-    .\port$3197$0 (\port$3197$0 ),
-    .\port$3201$0 (\port$3201$0 ),
-    .\port$3203$12 (\port$3203$12 ),
-    .\port$3205$0 (\port$3205$0 ),
-    .\port$3209$0 (\port$3209$0 ),
-    .\port$3211$12 (\port$3211$12 ),
-    .\port$3213$0 (\port$3213$0 ),
-    .\port$3217$0 (\port$3217$0 ),
-    .\port$3219$12 (\port$3219$12 ),
-    .\port$3221$0 (\port$3221$0 ),
-    .\port$3225$0 (\port$3225$0 ),
-    .\port$3227$12 (\port$3227$12 ),
-    .\port$3229$0 (\port$3229$0 ),
-    .\port$3233$0 (\port$3233$0 ),
-    .\port$3235$12 (\port$3235$12 ),
-    .\port$3237$0 (\port$3237$0 ),
-    .\port$3241$0 (\port$3241$0 ),
+    .\port$3193$12 (\port$3193$12 ),
+    .\port$3195$0 (\port$3195$0 ),
+    .\port$3199$0 (\port$3199$0 ),
+    .\port$3201$12 (\port$3201$12 ),
+    .\port$3203$0 (\port$3203$0 ),
+    .\port$3207$0 (\port$3207$0 ),
+    .\port$3209$12 (\port$3209$12 ),
+    .\port$3211$0 (\port$3211$0 ),
+    .\port$3215$0 (\port$3215$0 ),
+    .\port$3217$12 (\port$3217$12 ),
+    .\port$3219$0 (\port$3219$0 ),
+    .\port$3223$0 (\port$3223$0 ),
+    .\port$3225$12 (\port$3225$12 ),
+    .\port$3227$0 (\port$3227$0 ),
+    .\port$3231$0 (\port$3231$0 ),
+    .\port$3233$12 (\port$3233$12 ),
+    .\port$3235$0 (\port$3235$0 ),
+    .\port$3239$0 (\port$3239$0 ),
+    .\port$3241$12 (\port$3241$12 ),
+    .\port$3243$0 (\port$3243$0 ),
+    .\port$3247$0 (\port$3247$0 ),
+    .\port$3249$12 (\port$3249$12 ),
+    .\port$3251$0 (\port$3251$0 ),
+    .\port$3255$0 (\port$3255$0 ),
     .windows__0__pages(windows__0__pages),
     .windows__1__pages(windows__1__pages),
     .windows__2__pages(windows__2__pages),
@@ -9034,7 +9034,7 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$131
   assign page = burst__payload[59:8];
   assign \port$1317$0  = \$24 ;
   assign \port$1318$0  = \$25 ;
-  assign \port$3375$0  = \$59 ;
+  assign \port$3389$0  = \$59 ;
   assign \$signature__data$121 [128] = bus_fault;
   assign \$signature__data$121 [127:0] = rdata;
   assign fault__address[63:4] = \$13 ;
@@ -9048,72 +9048,72 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$131
   assign \$35  = { 3'h0, burst__payload[59:0], 4'h0 };
 endmodule
 
-module hotline_read_check(\port$3179$12 , \port$3181$0 , windows__0__pages, \port$3185$0 , \port$3187$12 , \port$3189$0 , windows__1__pages, \port$3193$0 , \port$3195$12 , \port$3197$0 , windows__2__pages, \port$3201$0 , \port$3203$12 , \port$3205$0 , windows__3__pages, \port$3209$0 , \port$3211$12 , \port$3213$0 , windows__4__pages, \port$3217$0 , \port$3219$12 
-, \port$3221$0 , windows__5__pages, \port$3225$0 , \port$3227$12 , \port$3229$0 , windows__6__pages, \port$3233$0 , \port$3235$12 , \port$3237$0 , windows__7__pages, \port$3241$0 , page, \inside );
-  input [19:0] \port$3179$12 ;
-  wire [19:0] \port$3179$12 ;
-  input [31:0] \port$3181$0 ;
-  wire [31:0] \port$3181$0 ;
+module hotline_read_check(\port$3193$12 , \port$3195$0 , windows__0__pages, \port$3199$0 , \port$3201$12 , \port$3203$0 , windows__1__pages, \port$3207$0 , \port$3209$12 , \port$3211$0 , windows__2__pages, \port$3215$0 , \port$3217$12 , \port$3219$0 , windows__3__pages, \port$3223$0 , \port$3225$12 , \port$3227$0 , windows__4__pages, \port$3231$0 , \port$3233$12 
+, \port$3235$0 , windows__5__pages, \port$3239$0 , \port$3241$12 , \port$3243$0 , windows__6__pages, \port$3247$0 , \port$3249$12 , \port$3251$0 , windows__7__pages, \port$3255$0 , page, \inside );
+  input [19:0] \port$3193$12 ;
+  wire [19:0] \port$3193$12 ;
+  input [31:0] \port$3195$0 ;
+  wire [31:0] \port$3195$0 ;
   input [31:0] windows__0__pages;
   wire [31:0] windows__0__pages;
-  input [1:0] \port$3185$0 ;
-  wire [1:0] \port$3185$0 ;
-  input [19:0] \port$3187$12 ;
-  wire [19:0] \port$3187$12 ;
-  input [31:0] \port$3189$0 ;
-  wire [31:0] \port$3189$0 ;
+  input [1:0] \port$3199$0 ;
+  wire [1:0] \port$3199$0 ;
+  input [19:0] \port$3201$12 ;
+  wire [19:0] \port$3201$12 ;
+  input [31:0] \port$3203$0 ;
+  wire [31:0] \port$3203$0 ;
   input [31:0] windows__1__pages;
   wire [31:0] windows__1__pages;
-  input [1:0] \port$3193$0 ;
-  wire [1:0] \port$3193$0 ;
-  input [19:0] \port$3195$12 ;
-  wire [19:0] \port$3195$12 ;
-  input [31:0] \port$3197$0 ;
-  wire [31:0] \port$3197$0 ;
+  input [1:0] \port$3207$0 ;
+  wire [1:0] \port$3207$0 ;
+  input [19:0] \port$3209$12 ;
+  wire [19:0] \port$3209$12 ;
+  input [31:0] \port$3211$0 ;
+  wire [31:0] \port$3211$0 ;
   input [31:0] windows__2__pages;
   wire [31:0] windows__2__pages;
-  input [1:0] \port$3201$0 ;
-  wire [1:0] \port$3201$0 ;
-  input [19:0] \port$3203$12 ;
-  wire [19:0] \port$3203$12 ;
-  input [31:0] \port$3205$0 ;
-  wire [31:0] \port$3205$0 ;
+  input [1:0] \port$3215$0 ;
+  wire [1:0] \port$3215$0 ;
+  input [19:0] \port$3217$12 ;
+  wire [19:0] \port$3217$12 ;
+  input [31:0] \port$3219$0 ;
+  wire [31:0] \port$3219$0 ;
   input [31:0] windows__3__pages;
   wire [31:0] windows__3__pages;
-  input [1:0] \port$3209$0 ;
-  wire [1:0] \port$3209$0 ;
-  input [19:0] \port$3211$12 ;
-  wire [19:0] \port$3211$12 ;
-  input [31:0] \port$3213$0 ;
-  wire [31:0] \port$3213$0 ;
+  input [1:0] \port$3223$0 ;
+  wire [1:0] \port$3223$0 ;
+  input [19:0] \port$3225$12 ;
+  wire [19:0] \port$3225$12 ;
+  input [31:0] \port$3227$0 ;
+  wire [31:0] \port$3227$0 ;
   input [31:0] windows__4__pages;
   wire [31:0] windows__4__pages;
-  input [1:0] \port$3217$0 ;
-  wire [1:0] \port$3217$0 ;
-  input [19:0] \port$3219$12 ;
-  wire [19:0] \port$3219$12 ;
-  input [31:0] \port$3221$0 ;
-  wire [31:0] \port$3221$0 ;
+  input [1:0] \port$3231$0 ;
+  wire [1:0] \port$3231$0 ;
+  input [19:0] \port$3233$12 ;
+  wire [19:0] \port$3233$12 ;
+  input [31:0] \port$3235$0 ;
+  wire [31:0] \port$3235$0 ;
   input [31:0] windows__5__pages;
   wire [31:0] windows__5__pages;
-  input [1:0] \port$3225$0 ;
-  wire [1:0] \port$3225$0 ;
-  input [19:0] \port$3227$12 ;
-  wire [19:0] \port$3227$12 ;
-  input [31:0] \port$3229$0 ;
-  wire [31:0] \port$3229$0 ;
+  input [1:0] \port$3239$0 ;
+  wire [1:0] \port$3239$0 ;
+  input [19:0] \port$3241$12 ;
+  wire [19:0] \port$3241$12 ;
+  input [31:0] \port$3243$0 ;
+  wire [31:0] \port$3243$0 ;
   input [31:0] windows__6__pages;
   wire [31:0] windows__6__pages;
-  input [1:0] \port$3233$0 ;
-  wire [1:0] \port$3233$0 ;
-  input [19:0] \port$3235$12 ;
-  wire [19:0] \port$3235$12 ;
-  input [31:0] \port$3237$0 ;
-  wire [31:0] \port$3237$0 ;
+  input [1:0] \port$3247$0 ;
+  wire [1:0] \port$3247$0 ;
+  input [19:0] \port$3249$12 ;
+  wire [19:0] \port$3249$12 ;
+  input [31:0] \port$3251$0 ;
+  wire [31:0] \port$3251$0 ;
   input [31:0] windows__7__pages;
   wire [31:0] windows__7__pages;
-  input [1:0] \port$3241$0 ;
-  wire [1:0] \port$3241$0 ;
+  input [1:0] \port$3255$0 ;
+  wire [1:0] \port$3255$0 ;
   input [51:0] page;
   wire [51:0] page;
   output \inside ;
@@ -9166,14 +9166,14 @@ module hotline_read_check(\port$3179$12 , \port$3181$0 , windows__0__pages, \por
   wire [52:0] beyond5;
   wire [52:0] beyond6;
   wire [52:0] beyond7;
-  assign beyond0 = page - { \port$3181$0 , \port$3179$12  };
-  assign beyond1 = page - { \port$3189$0 , \port$3187$12  };
-  assign beyond2 = page - { \port$3197$0 , \port$3195$12  };
-  assign beyond3 = page - { \port$3205$0 , \port$3203$12  };
-  assign beyond4 = page - { \port$3213$0 , \port$3211$12  };
-  assign beyond5 = page - { \port$3221$0 , \port$3219$12  };
-  assign beyond6 = page - { \port$3229$0 , \port$3227$12  };
-  assign beyond7 = page - { \port$3237$0 , \port$3235$12  };
+  assign beyond0 = page - { \port$3195$0 , \port$3193$12  };
+  assign beyond1 = page - { \port$3203$0 , \port$3201$12  };
+  assign beyond2 = page - { \port$3211$0 , \port$3209$12  };
+  assign beyond3 = page - { \port$3219$0 , \port$3217$12  };
+  assign beyond4 = page - { \port$3227$0 , \port$3225$12  };
+  assign beyond5 = page - { \port$3235$0 , \port$3233$12  };
+  assign beyond6 = page - { \port$3243$0 , \port$3241$12  };
+  assign beyond7 = page - { \port$3251$0 , \port$3249$12  };
   assign \$2  = ~ beyond0[52];
   assign \$3  = \$1  & \$2 ;
   assign \$4  = beyond0[51:0] < windows__0__pages;
@@ -9207,14 +9207,14 @@ module hotline_read_check(\port$3179$12 , \port$3181$0 , windows__0__pages, \por
   assign \$39  = beyond7[51:0] < windows__7__pages;
   assign \$40  = \$38  & \$39 ;
   assign \inside  = | { \$40 , \$35 , \$30 , \$25 , \$20 , \$15 , \$10 , \$5  };
-  assign \$1  = \port$3185$0 [0];
-  assign \$6  = \port$3193$0 [0];
-  assign \$11  = \port$3201$0 [0];
-  assign \$16  = \port$3209$0 [0];
-  assign \$21  = \port$3217$0 [0];
-  assign \$26  = \port$3225$0 [0];
-  assign \$31  = \port$3233$0 [0];
-  assign \$36  = \port$3241$0 [0];
+  assign \$1  = \port$3199$0 [0];
+  assign \$6  = \port$3207$0 [0];
+  assign \$11  = \port$3215$0 [0];
+  assign \$16  = \port$3223$0 [0];
+  assign \$21  = \port$3231$0 [0];
+  assign \$26  = \port$3239$0 [0];
+  assign \$31  = \port$3247$0 [0];
+  assign \$36  = \port$3255$0 [0];
 endmodule
 
 module hotline_read_cutter(rst, burst__ready, request__ready, busy, request__payload, request__valid, burst__valid, burst__payload, clk);
@@ -9701,8 +9701,8 @@ module hotline_rings(rst, log2_size, clear, producer_write, cpl_consumer_write, 
   assign cpl_entry = \$5 [11:0];
 endmodule
 
-module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, list_count, list_key, table_write, \stop$1 , \port$1317$0 , \port$1318$0 , keys__ready, names__payload, row_request__valid, came, pooling, \output__payload$97 , \output__valid$99 , held_back, \done$110 , list_request__valid
-, keys__valid, rows__ready, \table , data__valid, input__valid, table_index, it, \port$3375$0 , \output__ready$95 , list_bank, list_held, list_number, \port$3749$0 , \port$3753$0 , \port$3775$0 , \port$3779$0 , unknown_table, beyond_table, gated_clk);
+module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, list_count, list_key, table_write, \stop$1 , \port$1317$0 , \port$1318$0 , keys__ready, names__payload, row_request__valid, came, pooling, \output__payload$97 , \output__valid$99 , held_back, \done$116 , list_request__valid
+, keys__valid, rows__ready, \table , data__valid, input__valid, table_index, it, \port$3389$0 , \output__ready$95 , list_bank, list_held, list_number, \port$3763$0 , \port$3767$0 , \port$3789$0 , \port$3793$0 , unknown_table, beyond_table, gated_clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$20 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$20 = 0;
   input clk;
@@ -9743,8 +9743,8 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   wire \output__valid$99 ;
   output held_back;
   wire held_back;
-  output \done$110 ;
-  wire \done$110 ;
+  output \done$116 ;
+  wire \done$116 ;
   output list_request__valid;
   wire list_request__valid;
   output keys__valid;
@@ -9761,8 +9761,8 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   wire [7:0] table_index;
   input [511:0] it;
   wire [511:0] it;
-  input [4:0] \port$3375$0 ;
-  wire [4:0] \port$3375$0 ;
+  input [4:0] \port$3389$0 ;
+  wire [4:0] \port$3389$0 ;
   input \output__ready$95 ;
   wire \output__ready$95 ;
   output list_bank;
@@ -9771,14 +9771,14 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   wire list_held;
   output [3:0] list_number;
   wire [3:0] list_number;
-  output [29:0] \port$3749$0 ;
-  wire [29:0] \port$3749$0 ;
-  output [63:0] \port$3753$0 ;
-  wire [63:0] \port$3753$0 ;
-  output [29:0] \port$3775$0 ;
-  wire [29:0] \port$3775$0 ;
-  output [63:0] \port$3779$0 ;
-  wire [63:0] \port$3779$0 ;
+  output [29:0] \port$3763$0 ;
+  wire [29:0] \port$3763$0 ;
+  output [63:0] \port$3767$0 ;
+  wire [63:0] \port$3767$0 ;
+  output [29:0] \port$3789$0 ;
+  wire [29:0] \port$3789$0 ;
+  output [63:0] \port$3793$0 ;
+  wire [63:0] \port$3793$0 ;
   output unknown_table;
   wire unknown_table;
   output beyond_table;
@@ -9811,14 +9811,17 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   wire \$30 ;
   wire \$31 ;
   wire \$32 ;
-  wire [4:0] \$33 ;
-  wire [5:0] \$34 ;
-  reg [3:0] \$35 ;
-  wire [29:0] \$36 ;
-  wire [63:0] \$37 ;
-  wire [30:0] \$38 ;
-  wire [63:0] \$39 ;
+  wire \$33 ;
+  wire \$34 ;
+  wire \$35 ;
+  wire [4:0] \$36 ;
+  wire [5:0] \$37 ;
+  reg [3:0] \$38 ;
+  wire [29:0] \$39 ;
   wire \$4 ;
+  wire [63:0] \$40 ;
+  wire [30:0] \$41 ;
+  wire [63:0] \$42 ;
   wire [7:0] \$5 ;
   wire [7:0] \$6 ;
   wire \$7 ;
@@ -9829,16 +9832,18 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   wire all_came;
   wire bf16;
   wire busy;
-  wire \busy$111 ;
+  wire \busy$117 ;
   wire done;
-  wire \done$105 ;
+  wire \done$111 ;
   reg [3:0] due = 4'h0;
   wire gated_rst;
   wire held;
   wire idle;
   wire [130:0] input__payload;
+  wire [131:0] \input__payload$103 ;
   wire input__ready;
   wire \input__ready$101 ;
+  wire \input__valid$107 ;
   wire \input__valid$91 ;
   wire [40:0] keys__payload;
   wire mean;
@@ -9849,6 +9854,7 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   wire [129:0] \output__payload$79 ;
   wire [131:0] \output__payload$98 ;
   wire output__ready;
+  wire \output__ready$105 ;
   wire \output__ready$31 ;
   wire \output__ready$67 ;
   wire \output__ready$84 ;
@@ -9870,8 +9876,13 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   wire w_data;
   wire w_rdy;
   wire want_keys;
+  assign \$34  = pooling & \busy$117 ;
+  assign \$35  = ~ \$34 ;
+  assign \done$116  = all_came & \$35 ;
+  assign \$36  = due + \$signal ;
+  assign \$37  = \$36  - came;
   always @(posedge clk)
-    due <= \$35 ;
+    due <= \$38 ;
   assign \$1  = \stop$1  | unknown_table;
   assign stop = \$1  | beyond_table;
   assign \$4  = ~ \$3 ;
@@ -9897,17 +9908,15 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   assign \$24  = pooling & \$signal$81 ;
   assign \$25  = ~ row_ready;
   assign held_back = \$24  & \$25 ;
-  assign \$26  = done & \done$105 ;
+  assign \$26  = done & \done$111 ;
   assign \$27  = \$26  & idle;
   assign \$28  = ! due;
   assign \$29  = \$27  & \$28 ;
   assign \$30  = ~ busy;
-  assign all_came = \$29  & \$30 ;
-  assign \$31  = pooling & \busy$111 ;
-  assign \$32  = ~ \$31 ;
-  assign \done$110  = all_came & \$32 ;
-  assign \$33  = due + \$signal ;
-  assign \$34  = \$33  - came;
+  assign \$31  = \$29  & \$30 ;
+  assign \$32  = pooling & \input__valid$107 ;
+  assign \$33  = ~ \$32 ;
+  assign all_came = \$31  & \$33 ;
   hotline_rows_aligner aligner (
     .busy(busy),
     .clk(clk),
@@ -9926,8 +9935,18 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
     .r_rdy(r_rdy),
     .rst(rst),
     .w_en(\$signal ),
-    .w_port__data(\$38 [30]),
+    .w_port__data(\$41 [30]),
     .w_rdy(w_rdy)
+  );
+  hotline_rows_into_reducer into_reducer (
+    .gated_clk(gated_clk),
+    .gated_rst(rst),
+    .input__payload(row),
+    .input__ready(\input__ready$101 ),
+    .input__valid(\input__valid$91 ),
+    .output__payload(\input__payload$103 ),
+    .output__ready(\output__ready$105 ),
+    .output__valid(\input__valid$107 )
   );
   (* enum_base_type = "ReadTarget" *)
   (* enum_value_00 = "DESCRIPTOR" *)
@@ -9953,15 +9972,15 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   hotline_rows_memory memory (
     .clk(clk),
     .data__valid(data__valid),
-    .done(\done$105 ),
+    .done(\done$111 ),
     .output__payload(\output__payload$28 ),
     .output__ready(output__ready),
     .output__valid(\output__valid$25 ),
     .\port$1317$0 (\port$1317$0 ),
-    .\port$3313$64 (it[154:64]),
-    .\port$3375$0 (\port$3375$0 ),
-    .\port$3749$0 (\$36 ),
-    .\port$3753$0 (\$37 ),
+    .\port$3327$64 (it[154:64]),
+    .\port$3389$0 (\port$3389$0 ),
+    .\port$3763$0 (\$39 ),
+    .\port$3767$0 (\$40 ),
     .request__ready(request__ready),
     .request__valid(list_request__valid),
     .rst(rst),
@@ -9971,13 +9990,13 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   );
   hotline_rows_reducer reducer (
     .bf16(bf16),
-    .busy(\busy$111 ),
+    .busy(\busy$117 ),
     .drop(all_came),
     .gated_clk(gated_clk),
     .gated_rst(rst),
-    .input__payload(row),
-    .input__ready(\input__ready$101 ),
-    .input__valid(\input__valid$91 ),
+    .input__payload(\input__payload$103 ),
+    .input__ready(\output__ready$105 ),
+    .input__valid(\input__valid$107 ),
     .mean(mean),
     .output__payload(\output__payload$98 ),
     .output__ready(\output__ready$95 ),
@@ -9994,8 +10013,8 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
     .names__valid(names__valid),
     .output__ready(\output__ready$67 ),
     .output__valid(\output__valid$65 ),
-    .\port$3775$0 (\$38 ),
-    .\port$3779$0 (\$39 ),
+    .\port$3789$0 (\$41 ),
+    .\port$3793$0 (\$42 ),
     .row_granules(\$18 [27:0]),
     .rst(rst),
     .start(\start$5 ),
@@ -10008,30 +10027,30 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$20 ) begin end
-    \$35  = \$34 [3:0];
+    \$38  = \$37 [3:0];
     if (rst) begin
-      \$35  = 4'h0;
+      \$38  = 4'h0;
     end
   end
   assign request__valid = list_request__valid;
   assign keys__payload = names__payload;
   assign row_granules = \$18 [27:0];
-  assign w_data = \$38 [30];
+  assign w_data = \$41 [30];
   assign input__ready = rows__ready;
   assign r_en = came;
   assign gated_rst = rst;
-  assign \port$3749$0  = \$36 ;
-  assign \port$3753$0  = \$37 ;
-  assign \port$3775$0  = \$38 [29:0];
-  assign \port$3779$0  = \$39 ;
+  assign \port$3763$0  = \$39 ;
+  assign \port$3767$0  = \$40 ;
+  assign \port$3789$0  = \$41 [29:0];
+  assign \port$3793$0  = \$42 ;
   assign row[130] = \$19 ;
   assign row[129] = \output__payload$79 [129];
   assign row[128] = \output__payload$79 [128];
   assign row[127:0] = \output__payload$79 [127:0];
   assign row[131] = 1'h0;
-  assign input__payload[130] = \port$3375$0 [4];
-  assign input__payload[129] = \port$3375$0 [1];
-  assign input__payload[128] = \port$3375$0 [0];
+  assign input__payload[130] = \port$3389$0 [4];
+  assign input__payload[129] = \port$3389$0 [1];
+  assign input__payload[128] = \port$3389$0 [0];
   assign input__payload[127:0] = \port$1318$0 ;
   assign { \$2 [7:5], \$2 [3:0] } = 7'h00;
   assign \$2 [4] = it[12];
@@ -10415,9 +10434,100 @@ module hotline_rows_bags(rst, w_en, r_en, w_rdy, r_data, w_port__data, r_rdy, cl
   end
 endmodule
 
-module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__ready, done, output__payload, list_bank, list_held, list_number, output__valid, clk);
+module hotline_rows_into_reducer(gated_rst, input__valid, output__ready, input__ready, input__payload, output__valid, output__payload, gated_clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$23 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$23 = 0;
+  input gated_rst;
+  wire gated_rst;
+  input input__valid;
+  wire input__valid;
+  input output__ready;
+  wire output__ready;
+  output input__ready;
+  wire input__ready;
+  input [131:0] input__payload;
+  wire [131:0] input__payload;
+  output output__valid;
+  reg output__valid = 1'h0;
+  output [131:0] output__payload;
+  reg [131:0] output__payload = 132'h000000000000000000000000000000000;
+  input gated_clk;
+  wire gated_clk;
+  wire \$1 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire \$4 ;
+  wire \$5 ;
+  reg \$6 ;
+  reg \$7 ;
+  reg [131:0] \$8 ;
+  reg [131:0] \$9 ;
+  reg [131:0] skid = 132'h000000000000000000000000000000000;
+  reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
+  assign \$2  = output__ready | \$1 ;
+  assign \$3  = ~ skid_valid;
+  assign \$4  = input__valid & \$3 ;
+  assign \$5  = input__valid | skid_valid;
+  always @(posedge gated_clk)
+    skid_valid <= \$6 ;
+  always @(posedge gated_clk)
+    output__valid <= \$7 ;
+  always @(posedge gated_clk)
+    output__payload <= \$8 ;
+  always @(posedge gated_clk)
+    skid <= \$9 ;
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$6  = skid_valid;
+    if (\$2 ) begin
+      \$6  = 1'h0;
+    end else if (\$4 ) begin
+      \$6  = 1'h1;
+    end
+    if (gated_rst) begin
+      \$6  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$7  = output__valid;
+    if (\$2 ) begin
+      \$7  = \$5 ;
+    end
+    if (gated_rst) begin
+      \$7  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$8  = output__payload;
+    if (\$2 ) begin
+      (* full_case = 32'd1 *)
+      if (skid_valid) begin
+        \$8  = skid;
+      end else begin
+        \$8  = input__payload;
+      end
+    end
+    if (gated_rst) begin
+      \$8  = 132'h000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$9  = skid;
+    if (\$2 ) begin
+    end else if (\$4 ) begin
+      \$9  = input__payload;
+    end
+  end
+endmodule
+
+module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__ready, done, output__payload, list_bank, list_held, list_number, output__valid, clk);
+  reg \$auto$verilog_backend.cc:2505:dump_module$24 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$24 = 0;
   input rst;
   wire rst;
   input [4:0] list_count;
@@ -10545,7 +10655,7 @@ module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__re
     .rst(rst)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
     \$signal$12  = 1'h0;
     if (start) begin
     end else if (stop) begin
@@ -10558,21 +10668,21 @@ module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
     \$19  = { coming[0], \$signal$12  };
     if (rst) begin
       \$19  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
     \$20  = \$11 [3:0];
     if (rst) begin
       \$20  = 4'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
     \$21  = \$signal$8 ;
     if (start) begin
       \$21  = 1'h1;
@@ -10589,7 +10699,7 @@ module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
     \$22  = list_bank;
     if (start) begin
       \$22  = 1'h0;
@@ -10605,7 +10715,7 @@ module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
     \$23  = list_held;
     if (start) begin
       \$23  = held;
@@ -10615,7 +10725,7 @@ module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
     \$24  = \$signal ;
     if (start) begin
       \$24  = 5'h00;
@@ -10633,7 +10743,7 @@ module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
     \$25  = \wait ;
     if (start) begin
       \$25  = 2'h2;
@@ -10650,7 +10760,7 @@ module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
     \$26  = count;
     if (start) begin
     end else if (stop) begin
@@ -10664,7 +10774,7 @@ module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
     \$27  = valid;
     if (enable) begin
       \$27  = { valid[2:0], r_rdy };
@@ -10682,8 +10792,8 @@ module hotline_rows_lists(rst, list_count, w_data, stop, start, held, output__re
 endmodule
 
 module hotline_rows_lists_keys(rst, w_port__data, r_en, r_data, w_en, r_rdy, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$24 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$24 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$25 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$25 = 0;
   input rst;
   wire rst;
   input [39:0] w_port__data;
@@ -10796,7 +10906,7 @@ module hotline_rows_lists_keys(rst, w_port__data, r_en, r_data, w_en, r_rdy, clk
   always @(posedge clk)
     r_rdy <= \$33 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
     \$30  = w_port__addr;
     if (\$3 ) begin
       \$30  = \$6 [2:0];
@@ -10806,7 +10916,7 @@ module hotline_rows_lists_keys(rst, w_port__data, r_en, r_data, w_en, r_rdy, clk
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
     \$31  = r_port__addr;
     if (\$9 ) begin
       \$31  = \$12 [2:0];
@@ -10816,7 +10926,7 @@ module hotline_rows_lists_keys(rst, w_port__data, r_en, r_data, w_en, r_rdy, clk
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
     \$32  = inner_level;
     if (\$18 ) begin
       \$32  = \$19 [2:0];
@@ -10829,7 +10939,7 @@ module hotline_rows_lists_keys(rst, w_port__data, r_en, r_data, w_en, r_rdy, clk
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$24 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
     \$33  = r_rdy;
     if (\$29 ) begin
       \$33  = 1'h1;
@@ -10843,8 +10953,8 @@ module hotline_rows_lists_keys(rst, w_port__data, r_en, r_data, w_en, r_rdy, clk
 endmodule
 
 module hotline_rows_lists_unhash(rst, enable, mixed, right_reg0, left_reg0, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$25 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$25 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$26 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$26 = 0;
   input rst;
   wire rst;
   input enable;
@@ -10960,168 +11070,168 @@ module hotline_rows_lists_unhash(rst, enable, mixed, right_reg0, left_reg0, clk)
   always @(posedge clk)
     right_reg1 <= \$37 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     \$39  = right_reg0;
     if (enable) begin
       \$39  = left0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     \$40  = left_reg0;
     if (enable) begin
       \$40  = \$32 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     added3 = 20'h00000;
     if (enable) begin
       added3 = \$2 [19:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     folded3 = 20'h00000;
     if (enable) begin
       folded3 = \$4 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     summed3 = 20'h00000;
     if (enable) begin
       summed3 = \$5 [19:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     mixed3 = 20'h00000;
     if (enable) begin
       mixed3 = \$7 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     added2 = 20'h00000;
     if (enable) begin
       added2 = \$9 [19:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     folded2 = 20'h00000;
     if (enable) begin
       folded2 = \$11 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     summed2 = 20'h00000;
     if (enable) begin
       summed2 = \$12 [19:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     mixed2 = 20'h00000;
     if (enable) begin
       mixed2 = \$14 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     added1 = 20'h00000;
     if (enable) begin
       added1 = \$16 [19:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     folded1 = 20'h00000;
     if (enable) begin
       folded1 = \$18 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     summed1 = 20'h00000;
     if (enable) begin
       summed1 = \$19 [19:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     mixed1 = 20'h00000;
     if (enable) begin
       mixed1 = \$21 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     added0 = 20'h00000;
     if (enable) begin
       added0 = \$23 [19:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     folded0 = 20'h00000;
     if (enable) begin
       folded0 = \$25 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     summed0 = 20'h00000;
     if (enable) begin
       summed0 = \$26 [19:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     mixed0 = 20'h00000;
     if (enable) begin
       mixed0 = \$28 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     \$33  = right_reg3;
     if (enable) begin
       \$33  = mixed[39:20];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     \$34  = left2;
     if (enable) begin
       \$34  = \$29 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     \$35  = right_reg2;
     if (enable) begin
       \$35  = left2;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     \$36  = left1;
     if (enable) begin
       \$36  = \$30 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     \$37  = right_reg1;
     if (enable) begin
       \$37  = left1;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$25 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
     \$38  = left0;
     if (enable) begin
       \$38  = \$31 ;
@@ -11137,9 +11247,9 @@ module hotline_rows_lists_unhash(rst, enable, mixed, right_reg0, left_reg0, clk)
   assign \$27  = { 11'h000, summed0[19:11] };
 endmodule
 
-module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, start, output__ready, request__valid, output__valid, done, data__valid, \port$3313$64 , \port$3375$0 , \port$3749$0 , \port$3753$0 , output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$26 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$26 = 0;
+module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, start, output__ready, request__valid, output__valid, done, data__valid, \port$3327$64 , \port$3389$0 , \port$3763$0 , \port$3767$0 , output__payload, clk);
+  reg \$auto$verilog_backend.cc:2505:dump_module$27 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$27 = 0;
   input rst;
   wire rst;
   input request__ready;
@@ -11162,15 +11272,15 @@ module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, sta
   wire done;
   input data__valid;
   wire data__valid;
-  input [90:0] \port$3313$64 ;
-  wire [90:0] \port$3313$64 ;
-  input [4:0] \port$3375$0 ;
-  wire [4:0] \port$3375$0 ;
-  output [29:0] \port$3749$0 ;
-  wire [29:0] \port$3749$0 ;
+  input [90:0] \port$3327$64 ;
+  wire [90:0] \port$3327$64 ;
+  input [4:0] \port$3389$0 ;
+  wire [4:0] \port$3389$0 ;
+  output [29:0] \port$3763$0 ;
+  wire [29:0] \port$3763$0 ;
   (* init = 64'h0000000000000000 *)
-  output [63:0] \port$3753$0 ;
-  wire [63:0] \port$3753$0 ;
+  output [63:0] \port$3767$0 ;
+  wire [63:0] \port$3767$0 ;
   output [40:0] output__payload;
   wire [40:0] output__payload;
   input clk;
@@ -11309,11 +11419,11 @@ module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, sta
     .w_port__data(w_data)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$27 ) begin end
     \$42  = \$43 ;
     (* full_case = 32'd1 *)
     if (start) begin
-      \$42  = \port$3313$64 [63:0];
+      \$42  = \port$3327$64 [63:0];
     end else if (\$31 ) begin
     end else begin
       if (\$signal$6 ) begin
@@ -11325,25 +11435,25 @@ module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$27 ) begin end
     \$44  = \$26 [7:0];
     if (rst) begin
       \$44  = 8'h80;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$27 ) begin end
     \$45  = \$29 [7:0];
     if (rst) begin
       \$45  = 8'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$27 ) begin end
     \$46  = \$signal ;
     (* full_case = 32'd1 *)
     if (start) begin
-      \$46  = \port$3313$64 [90:64];
+      \$46  = \port$3327$64 [90:64];
     end else if (\$31 ) begin
       \$46  = { 21'h000000, \$34  };
     end else begin
@@ -11356,11 +11466,11 @@ module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$27 ) begin end
     \$47  = left;
     (* full_case = 32'd1 *)
     if (start) begin
-      \$47  = \port$3313$64 [90:64];
+      \$47  = \port$3327$64 [90:64];
     end else if (\$31 ) begin
       \$47  = 27'h0000000;
     end else begin
@@ -11373,7 +11483,7 @@ module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$26 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$27 ) begin end
     \$48  = place;
     (* full_case = 32'd1 *)
     if (start) begin
@@ -11389,8 +11499,8 @@ module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, sta
     end
   end
   assign w_en = data__valid;
-  assign \port$3749$0  = \$41 ;
-  assign \port$3753$0  = \$43 ;
+  assign \port$3763$0  = \$41 ;
+  assign \port$3767$0  = \$43 ;
   assign output__payload[40] = \$12 ;
   assign output__payload[39:32] = word[39:32];
   assign output__payload[31:0] = word[31:0];
@@ -11403,8 +11513,8 @@ module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, sta
 endmodule
 
 module hotline_rows_memory_words(rst, w_port__data, r_en, r_data, w_en, r_rdy, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$27 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$27 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$28 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$28 = 0;
   input rst;
   wire rst;
   input [127:0] w_port__data;
@@ -11517,7 +11627,7 @@ module hotline_rows_memory_words(rst, w_port__data, r_en, r_data, w_en, r_rdy, c
   always @(posedge clk)
     r_rdy <= \$33 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$27 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
     \$30  = w_port__addr;
     if (\$3 ) begin
       \$30  = \$6 [6:0];
@@ -11527,7 +11637,7 @@ module hotline_rows_memory_words(rst, w_port__data, r_en, r_data, w_en, r_rdy, c
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$27 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
     \$31  = r_port__addr;
     if (\$9 ) begin
       \$31  = \$12 [6:0];
@@ -11537,7 +11647,7 @@ module hotline_rows_memory_words(rst, w_port__data, r_en, r_data, w_en, r_rdy, c
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$27 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
     \$32  = inner_level;
     if (\$18 ) begin
       \$32  = \$19 [6:0];
@@ -11550,7 +11660,7 @@ module hotline_rows_memory_words(rst, w_port__data, r_en, r_data, w_en, r_rdy, c
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$27 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
     \$33  = r_rdy;
     if (\$29 ) begin
       \$33  = 1'h1;
@@ -11563,13 +11673,11 @@ module hotline_rows_memory_words(rst, w_port__data, r_en, r_data, w_en, r_rdy, c
   end
 endmodule
 
-module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__ready, busy, output__ready, input__payload, output__valid, output__payload, gated_clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$28 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$28 = 0;
+module hotline_rows_reducer(gated_rst, mean, bf16, drop, input__ready, busy, output__ready, output__valid, output__payload, input__valid, input__payload, gated_clk);
+  reg \$auto$verilog_backend.cc:2505:dump_module$29 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$29 = 0;
   input gated_rst;
   wire gated_rst;
-  input input__valid;
-  wire input__valid;
   input mean;
   wire mean;
   input bf16;
@@ -11582,12 +11690,14 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
   wire busy;
   input output__ready;
   wire output__ready;
-  input [131:0] input__payload;
-  wire [131:0] input__payload;
   output output__valid;
   reg output__valid = 1'h0;
   output [131:0] output__payload;
   reg [131:0] output__payload = 132'h000000000000000000000000000000000;
+  input input__valid;
+  wire input__valid;
+  input [131:0] input__payload;
+  wire [131:0] input__payload;
   input gated_clk;
   wire gated_clk;
   wire \$1 ;
@@ -11804,7 +11914,7 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     .total(total)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     beat[129:0] = input__payload[129:0];
     if (\$5 ) begin
       beat[127:0] = { \$9 [63:48], 16'h0000, \$8 [47:32], 16'h0000, \$7 [31:16], 16'h0000, \$6 [15:0], 16'h0000 };
@@ -11820,7 +11930,7 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     (* full_case = 32'd1 *)
     if (\$15 ) begin
       \$signal  = \$17 ;
@@ -11831,7 +11941,7 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$61  = \$signal$8 ;
     if (\$50 ) begin
       \$61  = \$52 ;
@@ -11841,7 +11951,7 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$62  = at;
     if (added) begin
       \$62  = \$54 [5:0];
@@ -11851,7 +11961,7 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$63  = first;
     if (added) begin
       if (beat[129]) begin
@@ -11865,7 +11975,7 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$64  = \$signal$14 ;
     if (added) begin
       if (beat[129]) begin
@@ -11879,7 +11989,7 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$65  = leaving_at;
     if (\$signal$26 ) begin
       \$65  = \$56 [5:0];
@@ -11892,7 +12002,7 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$66  = \$signal$22 ;
     if (\$signal$26 ) begin
       \$66  = \$58 ;
@@ -11905,7 +12015,7 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$67  = \final ;
     if (\$59 ) begin
       \$67 [5:0] = at;
@@ -11914,21 +12024,21 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$68  = divisor;
     if (\$59 ) begin
       \$68  = \$14 [12:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$69  = divided;
     if (\$signal$26 ) begin
       \$69  = going;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$70  = output__valid;
     if (\$signal$31 ) begin
       (* full_case = 32'd1 *)
@@ -11945,7 +12055,7 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$28 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
     \$71  = output__payload;
     if (\$signal$31 ) begin
       (* full_case = 32'd1 *)
@@ -11981,8 +12091,8 @@ module hotline_rows_reducer(gated_rst, input__valid, mean, bf16, drop, input__re
 endmodule
 
 module hotline_rows_reducer_divider(gated_rst, output__ready, input__valid, input__ready, input__payload, output__payload, output__valid, gated_clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$29 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$29 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$30 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$30 = 0;
   input gated_rst;
   wire gated_rst;
   input output__ready;
@@ -12100,7 +12210,7 @@ module hotline_rows_reducer_divider(gated_rst, output__ready, input__valid, inpu
     .step(step)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$30 ) begin end
     \$7  = done;
     if (step) begin
       \$7  = \$4 [4:0];
@@ -12113,7 +12223,7 @@ module hotline_rows_reducer_divider(gated_rst, output__ready, input__valid, inpu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$30 ) begin end
     \$8  = step;
     if (step) begin
       if (\$5 ) begin
@@ -12128,7 +12238,7 @@ module hotline_rows_reducer_divider(gated_rst, output__ready, input__valid, inpu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$30 ) begin end
     \$9  = output__valid;
     if (step) begin
       if (\$5 ) begin
@@ -12142,7 +12252,7 @@ module hotline_rows_reducer_divider(gated_rst, output__ready, input__valid, inpu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$29 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$30 ) begin end
     \$10  = divisor;
     if (\$signal ) begin
       \$10  = \$6 [12:0];
@@ -12157,8 +12267,8 @@ module hotline_rows_reducer_divider(gated_rst, output__ready, input__valid, inpu
 endmodule
 
 module hotline_rows_reducer_sums(gated_rst, add, read__addr, total, pending, busy, addend, at, first, gated_clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$30 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$30 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$31 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$31 = 0;
   input gated_rst;
   wire gated_rst;
   input add;
@@ -12265,7 +12375,7 @@ module hotline_rows_reducer_sums(gated_rst, add, read__addr, total, pending, bus
     .sum(\sum$31 )
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$30 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
     \$9  = { adding[2:0], add };
     if (gated_rst) begin
       \$9  = 4'h0;
@@ -12278,10 +12388,10 @@ module hotline_rows_reducer_sums(gated_rst, add, read__addr, total, pending, bus
   assign \$signature__data [31:0] = sum;
 endmodule
 
-module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__valid, keys__payload, want_keys, row_granules, output__ready, keys__valid, names__ready, idle, \table , table_index, \port$3775$0 , \port$3779$0 , output__valid, unknown_table, beyond_table, clk
+module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__valid, keys__payload, want_keys, row_granules, output__ready, keys__valid, names__ready, idle, \table , table_index, \port$3789$0 , \port$3793$0 , output__valid, unknown_table, beyond_table, clk
 );
-  reg \$auto$verilog_backend.cc:2505:dump_module$31 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$31 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$32 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$32 = 0;
   input rst;
   wire rst;
   input start;
@@ -12312,11 +12422,11 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
   wire [107:0] \table ;
   input [7:0] table_index;
   wire [7:0] table_index;
-  output [30:0] \port$3775$0 ;
-  wire [30:0] \port$3775$0 ;
+  output [30:0] \port$3789$0 ;
+  wire [30:0] \port$3789$0 ;
   (* init = 64'h0000000000000000 *)
-  output [63:0] \port$3779$0 ;
-  wire [63:0] \port$3779$0 ;
+  output [63:0] \port$3793$0 ;
+  wire [63:0] \port$3793$0 ;
   output output__valid;
   wire output__valid;
   output unknown_table;
@@ -12479,7 +12589,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
   always @(posedge clk)
     \$signal$29  <= \$36 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$37  = is_known;
     if (\$signal ) begin
       \$37  = \$23 ;
@@ -12489,7 +12599,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$38  = bag_last0;
     if (\$signal ) begin
       \$38  = keys__payload[40];
@@ -12499,7 +12609,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$39  = bag_last1;
     if (\$signal ) begin
       \$39  = bag_last0;
@@ -12509,7 +12619,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$40  = bag_last2;
     if (\$signal ) begin
       \$40  = bag_last1;
@@ -12519,7 +12629,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$41  = bag_last3;
     if (\$signal ) begin
       \$41  = bag_last2;
@@ -12529,7 +12639,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$42  = \$signal$38 ;
     if (\$signal ) begin
       \$42  = \$24 ;
@@ -12539,7 +12649,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$43  = \$signal$39 ;
     if (\$signal ) begin
       \$43  = \$25 ;
@@ -12549,7 +12659,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$44  = base0;
     if (\$signal ) begin
       \$44  = read__data[59:0];
@@ -12559,7 +12669,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$45  = product;
     if (\$signal ) begin
       \$45  = { 11'h000, \$26  };
@@ -12569,7 +12679,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$46  = base1;
     if (\$signal ) begin
       \$46  = base0;
@@ -12579,7 +12689,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$47  = ended;
     if (\$signal ) begin
       if (\$30 ) begin
@@ -12594,7 +12704,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$48  = unknown_table;
     if (\$signal ) begin
       if (\$30 ) begin
@@ -12609,7 +12719,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$49  = beyond_table;
     if (\$signal ) begin
       if (\$30 ) begin
@@ -12624,7 +12734,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$32  = \$33 ;
     if (\$signal ) begin
       \$32  = { \$27 [59:0], 4'h0 };
@@ -12634,7 +12744,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$34  = known;
     if (table_write) begin
       (* full_case = 32'd1 *)
@@ -13158,7 +13268,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$35  = valid;
     if (\$signal ) begin
       \$35  = { valid[2:1], \$22 , \$signal$17  };
@@ -13168,7 +13278,7 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$31 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
     \$36  = \$signal$29 ;
     if (\$signal ) begin
       \$36  = keys__payload[31:0];
@@ -13177,8 +13287,8 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
       \$36  = 32'd0;
     end
   end
-  assign \port$3775$0  = \$31 ;
-  assign \port$3779$0  = \$33 ;
+  assign \port$3789$0  = \$31 ;
+  assign \port$3793$0  = \$33 ;
   assign output__valid = valid[3];
   assign \$31 [30] = bag_last3;
   assign \$31 [29:28] = 2'h3;
@@ -13186,12 +13296,12 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
 endmodule
 
 module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, moved, unknown_table, beyond_table, core_busy, \core_errors$141 , working_ready, working_full, room, cpl_entry, generation, working_enable, urgent, phase, status, abort, running, quiet
-, \port$1575$0 , \port$1576$0 , channel_idle, write_fault__known, \port$3087$0 , \port$3089$0 , enable, \port$3179$12 , \port$3181$0 , windows__0__pages, \port$3185$0 , \port$3187$12 , \port$3189$0 , windows__1__pages, \port$3193$0 , \port$3195$12 , \port$3197$0 , windows__2__pages, \port$3201$0 , \port$3203$12 , \port$3205$0 
-, windows__3__pages, \port$3209$0 , \port$3211$12 , \port$3213$0 , windows__4__pages, \port$3217$0 , \port$3219$12 , \port$3221$0 , windows__5__pages, \port$3225$0 , \port$3227$12 , \port$3229$0 , windows__6__pages, \port$3233$0 , \port$3235$12 , \port$3237$0 , windows__7__pages, \port$3241$0 , descriptors__valid, descriptors__payload, command
+, \port$1575$0 , \port$1576$0 , channel_idle, write_fault__known, \port$3101$0 , \port$3103$0 , enable, \port$3193$12 , \port$3195$0 , windows__0__pages, \port$3199$0 , \port$3201$12 , \port$3203$0 , windows__1__pages, \port$3207$0 , \port$3209$12 , \port$3211$0 , windows__2__pages, \port$3215$0 , \port$3217$12 , \port$3219$0 
+, windows__3__pages, \port$3223$0 , \port$3225$12 , \port$3227$0 , windows__4__pages, \port$3231$0 , \port$3233$12 , \port$3235$0 , windows__5__pages, \port$3239$0 , \port$3241$12 , \port$3243$0 , windows__6__pages, \port$3247$0 , \port$3249$12 , \port$3251$0 , windows__7__pages, \port$3255$0 , descriptors__valid, descriptors__payload, command
 , request__payload, descriptors__ready, waits, working, load, targets__0, targets__1, targets__2, working_start, \begin , command_write, request__valid, flush, summary_list, summary_push, summary_last, completed, lost, it, summary_bank, summary_held
 , completion_words__payload, completion_words__valid, read_fault__address, write_fault__kind, write_fault__address, summary_ready, words__ready, popular_words, listed, held, nonpopular_words, samples, popular_samples, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$32 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$32 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$33 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$33 = 0;
   input rst;
   wire rst;
   input [31:0] state_rows;
@@ -13247,76 +13357,76 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   wire channel_idle;
   input write_fault__known;
   wire write_fault__known;
-  input [31:0] \port$3087$0 ;
-  wire [31:0] \port$3087$0 ;
-  input [31:0] \port$3089$0 ;
-  wire [31:0] \port$3089$0 ;
+  input [31:0] \port$3101$0 ;
+  wire [31:0] \port$3101$0 ;
+  input [31:0] \port$3103$0 ;
+  wire [31:0] \port$3103$0 ;
   input enable;
   wire enable;
-  input [19:0] \port$3179$12 ;
-  wire [19:0] \port$3179$12 ;
-  input [31:0] \port$3181$0 ;
-  wire [31:0] \port$3181$0 ;
+  input [19:0] \port$3193$12 ;
+  wire [19:0] \port$3193$12 ;
+  input [31:0] \port$3195$0 ;
+  wire [31:0] \port$3195$0 ;
   input [31:0] windows__0__pages;
   wire [31:0] windows__0__pages;
-  input [1:0] \port$3185$0 ;
-  wire [1:0] \port$3185$0 ;
-  input [19:0] \port$3187$12 ;
-  wire [19:0] \port$3187$12 ;
-  input [31:0] \port$3189$0 ;
-  wire [31:0] \port$3189$0 ;
+  input [1:0] \port$3199$0 ;
+  wire [1:0] \port$3199$0 ;
+  input [19:0] \port$3201$12 ;
+  wire [19:0] \port$3201$12 ;
+  input [31:0] \port$3203$0 ;
+  wire [31:0] \port$3203$0 ;
   input [31:0] windows__1__pages;
   wire [31:0] windows__1__pages;
-  input [1:0] \port$3193$0 ;
-  wire [1:0] \port$3193$0 ;
-  input [19:0] \port$3195$12 ;
-  wire [19:0] \port$3195$12 ;
-  input [31:0] \port$3197$0 ;
-  wire [31:0] \port$3197$0 ;
+  input [1:0] \port$3207$0 ;
+  wire [1:0] \port$3207$0 ;
+  input [19:0] \port$3209$12 ;
+  wire [19:0] \port$3209$12 ;
+  input [31:0] \port$3211$0 ;
+  wire [31:0] \port$3211$0 ;
   input [31:0] windows__2__pages;
   wire [31:0] windows__2__pages;
-  input [1:0] \port$3201$0 ;
-  wire [1:0] \port$3201$0 ;
-  input [19:0] \port$3203$12 ;
-  wire [19:0] \port$3203$12 ;
-  input [31:0] \port$3205$0 ;
-  wire [31:0] \port$3205$0 ;
+  input [1:0] \port$3215$0 ;
+  wire [1:0] \port$3215$0 ;
+  input [19:0] \port$3217$12 ;
+  wire [19:0] \port$3217$12 ;
+  input [31:0] \port$3219$0 ;
+  wire [31:0] \port$3219$0 ;
   input [31:0] windows__3__pages;
   wire [31:0] windows__3__pages;
-  input [1:0] \port$3209$0 ;
-  wire [1:0] \port$3209$0 ;
-  input [19:0] \port$3211$12 ;
-  wire [19:0] \port$3211$12 ;
-  input [31:0] \port$3213$0 ;
-  wire [31:0] \port$3213$0 ;
+  input [1:0] \port$3223$0 ;
+  wire [1:0] \port$3223$0 ;
+  input [19:0] \port$3225$12 ;
+  wire [19:0] \port$3225$12 ;
+  input [31:0] \port$3227$0 ;
+  wire [31:0] \port$3227$0 ;
   input [31:0] windows__4__pages;
   wire [31:0] windows__4__pages;
-  input [1:0] \port$3217$0 ;
-  wire [1:0] \port$3217$0 ;
-  input [19:0] \port$3219$12 ;
-  wire [19:0] \port$3219$12 ;
-  input [31:0] \port$3221$0 ;
-  wire [31:0] \port$3221$0 ;
+  input [1:0] \port$3231$0 ;
+  wire [1:0] \port$3231$0 ;
+  input [19:0] \port$3233$12 ;
+  wire [19:0] \port$3233$12 ;
+  input [31:0] \port$3235$0 ;
+  wire [31:0] \port$3235$0 ;
   input [31:0] windows__5__pages;
   wire [31:0] windows__5__pages;
-  input [1:0] \port$3225$0 ;
-  wire [1:0] \port$3225$0 ;
-  input [19:0] \port$3227$12 ;
-  wire [19:0] \port$3227$12 ;
-  input [31:0] \port$3229$0 ;
-  wire [31:0] \port$3229$0 ;
+  input [1:0] \port$3239$0 ;
+  wire [1:0] \port$3239$0 ;
+  input [19:0] \port$3241$12 ;
+  wire [19:0] \port$3241$12 ;
+  input [31:0] \port$3243$0 ;
+  wire [31:0] \port$3243$0 ;
   input [31:0] windows__6__pages;
   wire [31:0] windows__6__pages;
-  input [1:0] \port$3233$0 ;
-  wire [1:0] \port$3233$0 ;
-  input [19:0] \port$3235$12 ;
-  wire [19:0] \port$3235$12 ;
-  input [31:0] \port$3237$0 ;
-  wire [31:0] \port$3237$0 ;
+  input [1:0] \port$3247$0 ;
+  wire [1:0] \port$3247$0 ;
+  input [19:0] \port$3249$12 ;
+  wire [19:0] \port$3249$12 ;
+  input [31:0] \port$3251$0 ;
+  wire [31:0] \port$3251$0 ;
   input [31:0] windows__7__pages;
   wire [31:0] windows__7__pages;
-  input [1:0] \port$3241$0 ;
-  wire [1:0] \port$3241$0 ;
+  input [1:0] \port$3255$0 ;
+  wire [1:0] \port$3255$0 ;
   input descriptors__valid;
   wire descriptors__valid;
   input [511:0] descriptors__payload;
@@ -13610,7 +13720,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   assign \$49  = | \wait ;
   assign \$50  = summary_held ? 10'h200 : 10'h000;
   assign \$51  = it[383:320] + \$50 ;
-  assign \$53  = { \port$3089$0 , \port$3087$0  } + { cpl_entry, 6'h00 };
+  assign \$53  = { \port$3103$0 , \port$3101$0  } + { cpl_entry, 6'h00 };
   assign \$54  = ~ writing_fault;
   assign quiet = ! fsm_state;
   assign \$55  = fsm_state == 1'h1;
@@ -13718,30 +13828,30 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     .clk(clk),
     .descriptor(it),
     .done(\done$149 ),
-    .\port$3179$12 (\port$3179$12 ),
-    .\port$3181$0 (\port$3181$0 ),
-    .\port$3185$0 (\port$3185$0 ),
-    .\port$3187$12 (\port$3187$12 ),
-    .\port$3189$0 (\port$3189$0 ),
-    .\port$3193$0 (\port$3193$0 ),
-    .\port$3195$12 (\port$3195$12 ),
-    .\port$3197$0 (\port$3197$0 ),
-    .\port$3201$0 (\port$3201$0 ),
-    .\port$3203$12 (\port$3203$12 ),
-    .\port$3205$0 (\port$3205$0 ),
-    .\port$3209$0 (\port$3209$0 ),
-    .\port$3211$12 (\port$3211$12 ),
-    .\port$3213$0 (\port$3213$0 ),
-    .\port$3217$0 (\port$3217$0 ),
-    .\port$3219$12 (\port$3219$12 ),
-    .\port$3221$0 (\port$3221$0 ),
-    .\port$3225$0 (\port$3225$0 ),
-    .\port$3227$12 (\port$3227$12 ),
-    .\port$3229$0 (\port$3229$0 ),
-    .\port$3233$0 (\port$3233$0 ),
-    .\port$3235$12 (\port$3235$12 ),
-    .\port$3237$0 (\port$3237$0 ),
-    .\port$3241$0 (\port$3241$0 ),
+    .\port$3193$12 (\port$3193$12 ),
+    .\port$3195$0 (\port$3195$0 ),
+    .\port$3199$0 (\port$3199$0 ),
+    .\port$3201$12 (\port$3201$12 ),
+    .\port$3203$0 (\port$3203$0 ),
+    .\port$3207$0 (\port$3207$0 ),
+    .\port$3209$12 (\port$3209$12 ),
+    .\port$3211$0 (\port$3211$0 ),
+    .\port$3215$0 (\port$3215$0 ),
+    .\port$3217$12 (\port$3217$12 ),
+    .\port$3219$0 (\port$3219$0 ),
+    .\port$3223$0 (\port$3223$0 ),
+    .\port$3225$12 (\port$3225$12 ),
+    .\port$3227$0 (\port$3227$0 ),
+    .\port$3231$0 (\port$3231$0 ),
+    .\port$3233$12 (\port$3233$12 ),
+    .\port$3235$0 (\port$3235$0 ),
+    .\port$3239$0 (\port$3239$0 ),
+    .\port$3241$12 (\port$3241$12 ),
+    .\port$3243$0 (\port$3243$0 ),
+    .\port$3247$0 (\port$3247$0 ),
+    .\port$3249$12 (\port$3249$12 ),
+    .\port$3251$0 (\port$3251$0 ),
+    .\port$3255$0 (\port$3255$0 ),
     .rst(rst),
     .start(start),
     .state_rows(state_rows),
@@ -13767,7 +13877,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     .words__valid(completion_words__valid)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     command = 8'h00;
     casez (it[7:0])
       8'h05:
@@ -13779,7 +13889,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     descriptors__ready = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -13787,7 +13897,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     waits = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -13795,7 +13905,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     start = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -13805,7 +13915,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     working = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -13837,7 +13947,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     load = 3'h0;
     casez (fsm_state)
       4'h0:
@@ -13876,7 +13986,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     targets__0 = 64'h0000000000000000;
     casez (fsm_state)
       4'h0:
@@ -13892,7 +14002,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     targets__1 = 64'h0000000000000000;
     casez (fsm_state)
       4'h0:
@@ -13908,7 +14018,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     targets__2 = 64'h0000000000000000;
     casez (fsm_state)
       4'h0:
@@ -13947,7 +14057,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     working_start = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -13963,7 +14073,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \begin  = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -13981,7 +14091,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     command_write = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -13999,7 +14109,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     request__valid = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -14019,7 +14129,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     flush = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -14043,7 +14153,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     summary_list = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -14073,7 +14183,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     summary_push = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -14103,7 +14213,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     summary_last = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -14133,7 +14243,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \start$134  = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -14167,7 +14277,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     completed = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -14205,7 +14315,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     lost = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -14243,7 +14353,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$127  = cycles;
     if (running) begin
       \$127  = \$69 [31:0];
@@ -14257,7 +14367,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$128  = \$signal ;
     if (working) begin
       \$128  = \$71 ;
@@ -14271,7 +14381,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$129  = core_errors;
     if (working) begin
       \$129  = \$72 ;
@@ -14285,7 +14395,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$130  = \$signal$85 ;
     if (working) begin
       if (\$75 ) begin
@@ -14304,7 +14414,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$131  = fault_address;
     if (working) begin
       if (\$75 ) begin
@@ -14323,7 +14433,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$132  = it;
     casez (fsm_state)
       4'h0:
@@ -14334,7 +14444,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$133  = refused;
     casez (fsm_state)
       4'h0:
@@ -14351,7 +14461,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$134  = writing_fault;
     casez (fsm_state)
       4'h0:
@@ -14390,7 +14500,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$135  = began;
     casez (fsm_state)
       4'h0:
@@ -14411,7 +14521,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$136  = \$signal$111 ;
     casez (fsm_state)
       4'h0:
@@ -14454,7 +14564,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$137  = fsm_state;
     casez (fsm_state)
       4'h0:
@@ -14540,7 +14650,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$138  = \wait ;
     casez (fsm_state)
       4'h0:
@@ -14604,7 +14714,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$139  = summary_bank;
     casez (fsm_state)
       4'h0:
@@ -14641,7 +14751,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$32 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
     \$140  = summary_held;
     casez (fsm_state)
       4'h0:
@@ -14715,78 +14825,78 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   assign \$4  = it[9];
 endmodule
 
-module hotline_sequencer_decoder(rst, state_rows, \port$3179$12 , \port$3181$0 , windows__0__pages, \port$3185$0 , \port$3187$12 , \port$3189$0 , windows__1__pages, \port$3193$0 , \port$3195$12 , \port$3197$0 , windows__2__pages, \port$3201$0 , \port$3203$12 , \port$3205$0 , windows__3__pages, \port$3209$0 , \port$3211$12 , \port$3213$0 , windows__4__pages
-, \port$3217$0 , \port$3219$12 , \port$3221$0 , windows__5__pages, \port$3225$0 , \port$3227$12 , \port$3229$0 , windows__6__pages, \port$3233$0 , \port$3235$12 , \port$3237$0 , windows__7__pages, \port$3241$0 , start, descriptor, done, status, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$33 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$33 = 0;
+module hotline_sequencer_decoder(rst, state_rows, \port$3193$12 , \port$3195$0 , windows__0__pages, \port$3199$0 , \port$3201$12 , \port$3203$0 , windows__1__pages, \port$3207$0 , \port$3209$12 , \port$3211$0 , windows__2__pages, \port$3215$0 , \port$3217$12 , \port$3219$0 , windows__3__pages, \port$3223$0 , \port$3225$12 , \port$3227$0 , windows__4__pages
+, \port$3231$0 , \port$3233$12 , \port$3235$0 , windows__5__pages, \port$3239$0 , \port$3241$12 , \port$3243$0 , windows__6__pages, \port$3247$0 , \port$3249$12 , \port$3251$0 , windows__7__pages, \port$3255$0 , start, descriptor, done, status, clk);
+  reg \$auto$verilog_backend.cc:2505:dump_module$34 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$34 = 0;
   input rst;
   wire rst;
   input [31:0] state_rows;
   wire [31:0] state_rows;
-  input [19:0] \port$3179$12 ;
-  wire [19:0] \port$3179$12 ;
-  input [31:0] \port$3181$0 ;
-  wire [31:0] \port$3181$0 ;
+  input [19:0] \port$3193$12 ;
+  wire [19:0] \port$3193$12 ;
+  input [31:0] \port$3195$0 ;
+  wire [31:0] \port$3195$0 ;
   input [31:0] windows__0__pages;
   wire [31:0] windows__0__pages;
-  input [1:0] \port$3185$0 ;
-  wire [1:0] \port$3185$0 ;
-  input [19:0] \port$3187$12 ;
-  wire [19:0] \port$3187$12 ;
-  input [31:0] \port$3189$0 ;
-  wire [31:0] \port$3189$0 ;
+  input [1:0] \port$3199$0 ;
+  wire [1:0] \port$3199$0 ;
+  input [19:0] \port$3201$12 ;
+  wire [19:0] \port$3201$12 ;
+  input [31:0] \port$3203$0 ;
+  wire [31:0] \port$3203$0 ;
   input [31:0] windows__1__pages;
   wire [31:0] windows__1__pages;
-  input [1:0] \port$3193$0 ;
-  wire [1:0] \port$3193$0 ;
-  input [19:0] \port$3195$12 ;
-  wire [19:0] \port$3195$12 ;
-  input [31:0] \port$3197$0 ;
-  wire [31:0] \port$3197$0 ;
+  input [1:0] \port$3207$0 ;
+  wire [1:0] \port$3207$0 ;
+  input [19:0] \port$3209$12 ;
+  wire [19:0] \port$3209$12 ;
+  input [31:0] \port$3211$0 ;
+  wire [31:0] \port$3211$0 ;
   input [31:0] windows__2__pages;
   wire [31:0] windows__2__pages;
-  input [1:0] \port$3201$0 ;
-  wire [1:0] \port$3201$0 ;
-  input [19:0] \port$3203$12 ;
-  wire [19:0] \port$3203$12 ;
-  input [31:0] \port$3205$0 ;
-  wire [31:0] \port$3205$0 ;
+  input [1:0] \port$3215$0 ;
+  wire [1:0] \port$3215$0 ;
+  input [19:0] \port$3217$12 ;
+  wire [19:0] \port$3217$12 ;
+  input [31:0] \port$3219$0 ;
+  wire [31:0] \port$3219$0 ;
   input [31:0] windows__3__pages;
   wire [31:0] windows__3__pages;
-  input [1:0] \port$3209$0 ;
-  wire [1:0] \port$3209$0 ;
-  input [19:0] \port$3211$12 ;
-  wire [19:0] \port$3211$12 ;
-  input [31:0] \port$3213$0 ;
-  wire [31:0] \port$3213$0 ;
+  input [1:0] \port$3223$0 ;
+  wire [1:0] \port$3223$0 ;
+  input [19:0] \port$3225$12 ;
+  wire [19:0] \port$3225$12 ;
+  input [31:0] \port$3227$0 ;
+  wire [31:0] \port$3227$0 ;
   input [31:0] windows__4__pages;
   wire [31:0] windows__4__pages;
-  input [1:0] \port$3217$0 ;
-  wire [1:0] \port$3217$0 ;
-  input [19:0] \port$3219$12 ;
-  wire [19:0] \port$3219$12 ;
-  input [31:0] \port$3221$0 ;
-  wire [31:0] \port$3221$0 ;
+  input [1:0] \port$3231$0 ;
+  wire [1:0] \port$3231$0 ;
+  input [19:0] \port$3233$12 ;
+  wire [19:0] \port$3233$12 ;
+  input [31:0] \port$3235$0 ;
+  wire [31:0] \port$3235$0 ;
   input [31:0] windows__5__pages;
   wire [31:0] windows__5__pages;
-  input [1:0] \port$3225$0 ;
-  wire [1:0] \port$3225$0 ;
-  input [19:0] \port$3227$12 ;
-  wire [19:0] \port$3227$12 ;
-  input [31:0] \port$3229$0 ;
-  wire [31:0] \port$3229$0 ;
+  input [1:0] \port$3239$0 ;
+  wire [1:0] \port$3239$0 ;
+  input [19:0] \port$3241$12 ;
+  wire [19:0] \port$3241$12 ;
+  input [31:0] \port$3243$0 ;
+  wire [31:0] \port$3243$0 ;
   input [31:0] windows__6__pages;
   wire [31:0] windows__6__pages;
-  input [1:0] \port$3233$0 ;
-  wire [1:0] \port$3233$0 ;
-  input [19:0] \port$3235$12 ;
-  wire [19:0] \port$3235$12 ;
-  input [31:0] \port$3237$0 ;
-  wire [31:0] \port$3237$0 ;
+  input [1:0] \port$3247$0 ;
+  wire [1:0] \port$3247$0 ;
+  input [19:0] \port$3249$12 ;
+  wire [19:0] \port$3249$12 ;
+  input [31:0] \port$3251$0 ;
+  wire [31:0] \port$3251$0 ;
   input [31:0] windows__7__pages;
   wire [31:0] windows__7__pages;
-  input [1:0] \port$3241$0 ;
-  wire [1:0] \port$3241$0 ;
+  input [1:0] \port$3255$0 ;
+  wire [1:0] \port$3255$0 ;
   input start;
   wire start;
   input [511:0] descriptor;
@@ -15214,30 +15324,30 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3179$12 , \port$3181$0 ,
   hotline_sequencer_decoder_check check (
     .\inside (\inside ),
     .page(page),
-    .\port$3179$12 (\port$3179$12 ),
-    .\port$3181$0 (\port$3181$0 ),
-    .\port$3185$0 (\port$3185$0 ),
-    .\port$3187$12 (\port$3187$12 ),
-    .\port$3189$0 (\port$3189$0 ),
-    .\port$3193$0 (\port$3193$0 ),
-    .\port$3195$12 (\port$3195$12 ),
-    .\port$3197$0 (\port$3197$0 ),
-    .\port$3201$0 (\port$3201$0 ),
-    .\port$3203$12 (\port$3203$12 ),
-    .\port$3205$0 (\port$3205$0 ),
-    .\port$3209$0 (\port$3209$0 ),
-    .\port$3211$12 (\port$3211$12 ),
-    .\port$3213$0 (\port$3213$0 ),
-    .\port$3217$0 (\port$3217$0 ),
-    .\port$3219$12 (\port$3219$12 ),
-    .\port$3221$0 (\port$3221$0 ),
-    .\port$3225$0 (\port$3225$0 ),
-    .\port$3227$12 (\port$3227$12 ),
-    .\port$3229$0 (\port$3229$0 ),
-    .\port$3233$0 (\port$3233$0 ),
-    .\port$3235$12 (\port$3235$12 ),
-    .\port$3237$0 (\port$3237$0 ),
-    .\port$3241$0 (\port$3241$0 ),
+    .\port$3193$12 (\port$3193$12 ),
+    .\port$3195$0 (\port$3195$0 ),
+    .\port$3199$0 (\port$3199$0 ),
+    .\port$3201$12 (\port$3201$12 ),
+    .\port$3203$0 (\port$3203$0 ),
+    .\port$3207$0 (\port$3207$0 ),
+    .\port$3209$12 (\port$3209$12 ),
+    .\port$3211$0 (\port$3211$0 ),
+    .\port$3215$0 (\port$3215$0 ),
+    .\port$3217$12 (\port$3217$12 ),
+    .\port$3219$0 (\port$3219$0 ),
+    .\port$3223$0 (\port$3223$0 ),
+    .\port$3225$12 (\port$3225$12 ),
+    .\port$3227$0 (\port$3227$0 ),
+    .\port$3231$0 (\port$3231$0 ),
+    .\port$3233$12 (\port$3233$12 ),
+    .\port$3235$0 (\port$3235$0 ),
+    .\port$3239$0 (\port$3239$0 ),
+    .\port$3241$12 (\port$3241$12 ),
+    .\port$3243$0 (\port$3243$0 ),
+    .\port$3247$0 (\port$3247$0 ),
+    .\port$3249$12 (\port$3249$12 ),
+    .\port$3251$0 (\port$3251$0 ),
+    .\port$3255$0 (\port$3255$0 ),
     .windows__0__pages(windows__0__pages),
     .windows__1__pages(windows__1__pages),
     .windows__2__pages(windows__2__pages),
@@ -15249,7 +15359,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3179$12 , \port$3181$0 ,
     .write(write)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     known = 1'h0;
     casez (descriptor[7:0])
       8'h01:
@@ -15269,7 +15379,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3179$12 , \port$3181$0 ,
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     allowed = 8'h00;
     casez (descriptor[7:0])
       8'h01:
@@ -15289,7 +15399,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3179$12 , \port$3181$0 ,
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$signal  = 1'h0;
     casez (slot)
       3'h0:
@@ -15303,7 +15413,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3179$12 , \port$3181$0 ,
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     write = 1'h0;
     casez (slot)
       3'h0:
@@ -15317,7 +15427,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3179$12 , \port$3181$0 ,
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$signal$75  = 64'h0000000000000000;
     casez (slot)
       3'h0:
@@ -15331,7 +15441,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3179$12 , \port$3181$0 ,
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     length = 40'h0000000000;
     casez (slot)
       3'h0:
@@ -15345,21 +15455,21 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3179$12 , \port$3181$0 ,
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$196  = \$165 [64:0];
     if (rst) begin
       \$196  = 65'h00000000000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$197  = \$166 ;
     if (rst) begin
       \$197  = 52'h0000000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$198  = 1'h0;
     casez (fsm_state)
       3'h0:
@@ -15395,7 +15505,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3179$12 , \port$3181$0 ,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$199  = slot;
     casez (fsm_state)
       3'h0:
@@ -15418,7 +15528,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3179$12 , \port$3181$0 ,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$200  = end_of_it;
     casez (fsm_state)
       3'h0:
@@ -15444,7 +15554,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3179$12 , \port$3181$0 ,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$201  = remainder;
     casez (fsm_state)
       3'h0:
@@ -15462,7 +15572,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3179$12 , \port$3181$0 ,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$202  = bits;
     casez (fsm_state)
       3'h0:
@@ -15475,7 +15585,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3179$12 , \port$3181$0 ,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$203  = left;
     casez (fsm_state)
       3'h0:
@@ -15488,7 +15598,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3179$12 , \port$3181$0 ,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$204  = fsm_state;
     casez (fsm_state)
       3'h0:
@@ -15532,7 +15642,7 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3179$12 , \port$3181$0 ,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
     \$205  = status;
     casez (fsm_state)
       3'h0:
@@ -15611,72 +15721,72 @@ module hotline_sequencer_decoder(rst, state_rows, \port$3179$12 , \port$3181$0 ,
   assign \$147  = descriptor[11];
 endmodule
 
-module hotline_sequencer_decoder_check(\port$3179$12 , \port$3181$0 , windows__0__pages, \port$3185$0 , \port$3187$12 , \port$3189$0 , windows__1__pages, \port$3193$0 , \port$3195$12 , \port$3197$0 , windows__2__pages, \port$3201$0 , \port$3203$12 , \port$3205$0 , windows__3__pages, \port$3209$0 , \port$3211$12 , \port$3213$0 , windows__4__pages, \port$3217$0 , \port$3219$12 
-, \port$3221$0 , windows__5__pages, \port$3225$0 , \port$3227$12 , \port$3229$0 , windows__6__pages, \port$3233$0 , \port$3235$12 , \port$3237$0 , windows__7__pages, \port$3241$0 , write, page, \inside );
-  input [19:0] \port$3179$12 ;
-  wire [19:0] \port$3179$12 ;
-  input [31:0] \port$3181$0 ;
-  wire [31:0] \port$3181$0 ;
+module hotline_sequencer_decoder_check(\port$3193$12 , \port$3195$0 , windows__0__pages, \port$3199$0 , \port$3201$12 , \port$3203$0 , windows__1__pages, \port$3207$0 , \port$3209$12 , \port$3211$0 , windows__2__pages, \port$3215$0 , \port$3217$12 , \port$3219$0 , windows__3__pages, \port$3223$0 , \port$3225$12 , \port$3227$0 , windows__4__pages, \port$3231$0 , \port$3233$12 
+, \port$3235$0 , windows__5__pages, \port$3239$0 , \port$3241$12 , \port$3243$0 , windows__6__pages, \port$3247$0 , \port$3249$12 , \port$3251$0 , windows__7__pages, \port$3255$0 , write, page, \inside );
+  input [19:0] \port$3193$12 ;
+  wire [19:0] \port$3193$12 ;
+  input [31:0] \port$3195$0 ;
+  wire [31:0] \port$3195$0 ;
   input [31:0] windows__0__pages;
   wire [31:0] windows__0__pages;
-  input [1:0] \port$3185$0 ;
-  wire [1:0] \port$3185$0 ;
-  input [19:0] \port$3187$12 ;
-  wire [19:0] \port$3187$12 ;
-  input [31:0] \port$3189$0 ;
-  wire [31:0] \port$3189$0 ;
+  input [1:0] \port$3199$0 ;
+  wire [1:0] \port$3199$0 ;
+  input [19:0] \port$3201$12 ;
+  wire [19:0] \port$3201$12 ;
+  input [31:0] \port$3203$0 ;
+  wire [31:0] \port$3203$0 ;
   input [31:0] windows__1__pages;
   wire [31:0] windows__1__pages;
-  input [1:0] \port$3193$0 ;
-  wire [1:0] \port$3193$0 ;
-  input [19:0] \port$3195$12 ;
-  wire [19:0] \port$3195$12 ;
-  input [31:0] \port$3197$0 ;
-  wire [31:0] \port$3197$0 ;
+  input [1:0] \port$3207$0 ;
+  wire [1:0] \port$3207$0 ;
+  input [19:0] \port$3209$12 ;
+  wire [19:0] \port$3209$12 ;
+  input [31:0] \port$3211$0 ;
+  wire [31:0] \port$3211$0 ;
   input [31:0] windows__2__pages;
   wire [31:0] windows__2__pages;
-  input [1:0] \port$3201$0 ;
-  wire [1:0] \port$3201$0 ;
-  input [19:0] \port$3203$12 ;
-  wire [19:0] \port$3203$12 ;
-  input [31:0] \port$3205$0 ;
-  wire [31:0] \port$3205$0 ;
+  input [1:0] \port$3215$0 ;
+  wire [1:0] \port$3215$0 ;
+  input [19:0] \port$3217$12 ;
+  wire [19:0] \port$3217$12 ;
+  input [31:0] \port$3219$0 ;
+  wire [31:0] \port$3219$0 ;
   input [31:0] windows__3__pages;
   wire [31:0] windows__3__pages;
-  input [1:0] \port$3209$0 ;
-  wire [1:0] \port$3209$0 ;
-  input [19:0] \port$3211$12 ;
-  wire [19:0] \port$3211$12 ;
-  input [31:0] \port$3213$0 ;
-  wire [31:0] \port$3213$0 ;
+  input [1:0] \port$3223$0 ;
+  wire [1:0] \port$3223$0 ;
+  input [19:0] \port$3225$12 ;
+  wire [19:0] \port$3225$12 ;
+  input [31:0] \port$3227$0 ;
+  wire [31:0] \port$3227$0 ;
   input [31:0] windows__4__pages;
   wire [31:0] windows__4__pages;
-  input [1:0] \port$3217$0 ;
-  wire [1:0] \port$3217$0 ;
-  input [19:0] \port$3219$12 ;
-  wire [19:0] \port$3219$12 ;
-  input [31:0] \port$3221$0 ;
-  wire [31:0] \port$3221$0 ;
+  input [1:0] \port$3231$0 ;
+  wire [1:0] \port$3231$0 ;
+  input [19:0] \port$3233$12 ;
+  wire [19:0] \port$3233$12 ;
+  input [31:0] \port$3235$0 ;
+  wire [31:0] \port$3235$0 ;
   input [31:0] windows__5__pages;
   wire [31:0] windows__5__pages;
-  input [1:0] \port$3225$0 ;
-  wire [1:0] \port$3225$0 ;
-  input [19:0] \port$3227$12 ;
-  wire [19:0] \port$3227$12 ;
-  input [31:0] \port$3229$0 ;
-  wire [31:0] \port$3229$0 ;
+  input [1:0] \port$3239$0 ;
+  wire [1:0] \port$3239$0 ;
+  input [19:0] \port$3241$12 ;
+  wire [19:0] \port$3241$12 ;
+  input [31:0] \port$3243$0 ;
+  wire [31:0] \port$3243$0 ;
   input [31:0] windows__6__pages;
   wire [31:0] windows__6__pages;
-  input [1:0] \port$3233$0 ;
-  wire [1:0] \port$3233$0 ;
-  input [19:0] \port$3235$12 ;
-  wire [19:0] \port$3235$12 ;
-  input [31:0] \port$3237$0 ;
-  wire [31:0] \port$3237$0 ;
+  input [1:0] \port$3247$0 ;
+  wire [1:0] \port$3247$0 ;
+  input [19:0] \port$3249$12 ;
+  wire [19:0] \port$3249$12 ;
+  input [31:0] \port$3251$0 ;
+  wire [31:0] \port$3251$0 ;
   input [31:0] windows__7__pages;
   wire [31:0] windows__7__pages;
-  input [1:0] \port$3241$0 ;
-  wire [1:0] \port$3241$0 ;
+  input [1:0] \port$3255$0 ;
+  wire [1:0] \port$3255$0 ;
   input write;
   wire write;
   input [51:0] page;
@@ -15731,50 +15841,50 @@ module hotline_sequencer_decoder_check(\port$3179$12 , \port$3181$0 , windows__0
   wire [52:0] beyond5;
   wire [52:0] beyond6;
   wire [52:0] beyond7;
-  assign beyond0 = page - { \port$3181$0 , \port$3179$12  };
-  assign beyond1 = page - { \port$3189$0 , \port$3187$12  };
-  assign beyond2 = page - { \port$3197$0 , \port$3195$12  };
-  assign beyond3 = page - { \port$3205$0 , \port$3203$12  };
-  assign beyond4 = page - { \port$3213$0 , \port$3211$12  };
-  assign beyond5 = page - { \port$3221$0 , \port$3219$12  };
-  assign beyond6 = page - { \port$3229$0 , \port$3227$12  };
-  assign beyond7 = page - { \port$3237$0 , \port$3235$12  };
-  assign \$1  = write ? \port$3185$0 [1] : \port$3185$0 [0];
+  assign beyond0 = page - { \port$3195$0 , \port$3193$12  };
+  assign beyond1 = page - { \port$3203$0 , \port$3201$12  };
+  assign beyond2 = page - { \port$3211$0 , \port$3209$12  };
+  assign beyond3 = page - { \port$3219$0 , \port$3217$12  };
+  assign beyond4 = page - { \port$3227$0 , \port$3225$12  };
+  assign beyond5 = page - { \port$3235$0 , \port$3233$12  };
+  assign beyond6 = page - { \port$3243$0 , \port$3241$12  };
+  assign beyond7 = page - { \port$3251$0 , \port$3249$12  };
+  assign \$1  = write ? \port$3199$0 [1] : \port$3199$0 [0];
   assign \$2  = ~ beyond0[52];
   assign \$3  = \$1  & \$2 ;
   assign \$4  = beyond0[51:0] < windows__0__pages;
   assign \$5  = \$3  & \$4 ;
-  assign \$6  = write ? \port$3193$0 [1] : \port$3193$0 [0];
+  assign \$6  = write ? \port$3207$0 [1] : \port$3207$0 [0];
   assign \$7  = ~ beyond1[52];
   assign \$8  = \$6  & \$7 ;
   assign \$9  = beyond1[51:0] < windows__1__pages;
   assign \$10  = \$8  & \$9 ;
-  assign \$11  = write ? \port$3201$0 [1] : \port$3201$0 [0];
+  assign \$11  = write ? \port$3215$0 [1] : \port$3215$0 [0];
   assign \$12  = ~ beyond2[52];
   assign \$13  = \$11  & \$12 ;
   assign \$14  = beyond2[51:0] < windows__2__pages;
   assign \$15  = \$13  & \$14 ;
-  assign \$16  = write ? \port$3209$0 [1] : \port$3209$0 [0];
+  assign \$16  = write ? \port$3223$0 [1] : \port$3223$0 [0];
   assign \$17  = ~ beyond3[52];
   assign \$18  = \$16  & \$17 ;
   assign \$19  = beyond3[51:0] < windows__3__pages;
   assign \$20  = \$18  & \$19 ;
-  assign \$21  = write ? \port$3217$0 [1] : \port$3217$0 [0];
+  assign \$21  = write ? \port$3231$0 [1] : \port$3231$0 [0];
   assign \$22  = ~ beyond4[52];
   assign \$23  = \$21  & \$22 ;
   assign \$24  = beyond4[51:0] < windows__4__pages;
   assign \$25  = \$23  & \$24 ;
-  assign \$26  = write ? \port$3225$0 [1] : \port$3225$0 [0];
+  assign \$26  = write ? \port$3239$0 [1] : \port$3239$0 [0];
   assign \$27  = ~ beyond5[52];
   assign \$28  = \$26  & \$27 ;
   assign \$29  = beyond5[51:0] < windows__5__pages;
   assign \$30  = \$28  & \$29 ;
-  assign \$31  = write ? \port$3233$0 [1] : \port$3233$0 [0];
+  assign \$31  = write ? \port$3247$0 [1] : \port$3247$0 [0];
   assign \$32  = ~ beyond6[52];
   assign \$33  = \$31  & \$32 ;
   assign \$34  = beyond6[51:0] < windows__6__pages;
   assign \$35  = \$33  & \$34 ;
-  assign \$36  = write ? \port$3241$0 [1] : \port$3241$0 [0];
+  assign \$36  = write ? \port$3255$0 [1] : \port$3255$0 [0];
   assign \$37  = ~ beyond7[52];
   assign \$38  = \$36  & \$37 ;
   assign \$39  = beyond7[51:0] < windows__7__pages;
@@ -15783,8 +15893,8 @@ module hotline_sequencer_decoder_check(\port$3179$12 , \port$3181$0 , windows__0
 endmodule
 
 module hotline_sequencer_writer(rst, channel_idle, completion, start, words__payload, words__valid, done, words__ready, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$34 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$34 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$35 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$35 = 0;
   input rst;
   wire rst;
   input channel_idle;
@@ -15836,7 +15946,7 @@ module hotline_sequencer_writer(rst, channel_idle, completion, start, words__pay
   always @(posedge clk)
     fsm_state <= \$12 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
     words__valid = 1'h0;
     casez (fsm_state)
       2'h0:
@@ -15846,7 +15956,7 @@ module hotline_sequencer_writer(rst, channel_idle, completion, start, words__pay
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
     done = 1'h0;
     casez (fsm_state)
       2'h0:
@@ -15861,7 +15971,7 @@ module hotline_sequencer_writer(rst, channel_idle, completion, start, words__pay
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
     \$10  = place;
     casez (fsm_state)
       2'h0:
@@ -15876,7 +15986,7 @@ module hotline_sequencer_writer(rst, channel_idle, completion, start, words__pay
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
     \$11  = settle;
     casez (fsm_state)
       2'h0:
@@ -15893,7 +16003,7 @@ module hotline_sequencer_writer(rst, channel_idle, completion, start, words__pay
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$34 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
     \$12  = fsm_state;
     casez (fsm_state)
       2'h0:
@@ -15924,8 +16034,8 @@ endmodule
 module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arprot, bus__arvalid, bus__rready, clk, rst, lower__awready, lower__wready, lower__bresp, lower__bvalid, lower__arready, lower__rdata, lower__rresp, lower__rvalid, bus__awready
 , bus__wready, lower__awvalid, lower__wvalid, lower__bready, upper__awvalid, upper__wvalid, upper__bready, bus__arready, lower__arvalid, lower__rready, upper__arvalid, upper__rready, lower_busy, upper__awready, upper__wready, upper__arready, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp
 , lower__awaddr, lower__awprot, lower__wdata, lower__wstrb, lower__araddr, lower__arprot, upper__bvalid, upper__bresp, upper__rvalid, upper__rdata, upper__rresp, bus__awaddr);
-  reg \$auto$verilog_backend.cc:2505:dump_module$35 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$35 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$36 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$36 = 0;
   input [2:0] bus__awprot;
   wire [2:0] bus__awprot;
   input bus__awvalid;
@@ -16158,7 +16268,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
   always @(posedge clk)
     lower__wdata <= \$30 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$32  = \$signal$3 ;
     if (\$16 ) begin
       \$32  = 1'h1;
@@ -16171,7 +16281,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$33  = \$signal$12 ;
     if (write_0) begin
       \$33  = \$17 ;
@@ -16187,7 +16297,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$34  = data_sent;
     if (write_0) begin
       \$34  = \$18 ;
@@ -16203,7 +16313,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$35  = lower__araddr;
     if (\$22 ) begin
       \$35  = bus__araddr[11:0];
@@ -16213,7 +16323,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$36  = read_upper;
     if (\$22 ) begin
       \$36  = bus__araddr[12];
@@ -16223,7 +16333,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$37  = lower__arprot;
     if (\$22 ) begin
       \$37  = bus__arprot;
@@ -16233,7 +16343,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$38  = \$signal$36 ;
     if (\$22 ) begin
       \$38  = 1'h1;
@@ -16246,7 +16356,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$39  = \$signal$44 ;
     if (read_0) begin
       \$39  = \$23 ;
@@ -16262,7 +16372,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     bus__bvalid = 1'h0;
     if (write_0) begin
       bus__bvalid = lower__bvalid;
@@ -16272,7 +16382,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     bus__bresp = 2'h0;
     if (write_0) begin
       bus__bresp = lower__bresp;
@@ -16282,7 +16392,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     bus__rvalid = 1'h0;
     if (read_0) begin
       bus__rvalid = lower__rvalid;
@@ -16292,7 +16402,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     bus__rdata = 32'd0;
     if (read_0) begin
       bus__rdata = lower__rdata;
@@ -16302,7 +16412,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     bus__rresp = 2'h0;
     if (read_0) begin
       bus__rresp = lower__rresp;
@@ -16312,7 +16422,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$26  = lower__awaddr;
     if (\$15 ) begin
       \$26  = bus__awaddr[11:0];
@@ -16322,7 +16432,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$27  = to_upper;
     if (\$15 ) begin
       \$27  = bus__awaddr[12];
@@ -16332,7 +16442,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$28  = lower__awprot;
     if (\$15 ) begin
       \$28  = bus__awprot;
@@ -16342,7 +16452,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$29  = \$signal ;
     if (\$15 ) begin
       \$29  = 1'h1;
@@ -16355,7 +16465,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$30  = lower__wdata;
     if (\$16 ) begin
       \$30  = bus__wdata;
@@ -16365,7 +16475,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$35 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
     \$31  = lower__wstrb;
     if (\$16 ) begin
       \$31  = bus__wstrb;
@@ -16379,11 +16489,11 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
 endmodule
 
 module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s_axil_wvalid, s_axil_bready, s_axil_araddr, s_axil_arprot, s_axil_arvalid, s_axil_rready, s_axis_lookup_tdata, s_axis_lookup_tlast, s_axis_lookup_tvalid, s_axis_lookup_tkeep, m_axis_popular_tready, m_axis_nonpopular_tready, s_axis_state_tdata, s_axis_state_tlast, s_axis_state_tvalid, m_axis_state_tready, phase
-, command, command_write, working_start, working_enable, list_bank, list_held, list_number, verdicts_ready, clk, rst, shell_clk, irq, s_axil_awready, s_axil_wready, s_axil_bresp, s_axil_bvalid, s_axil_arready, s_axil_rdata, s_axil_rresp, s_axil_rvalid, s_axis_lookup_tready
+, command, command_write, working_start, working_enable, list_bank, list_held, list_number, verdicts_ready, shell_clk, clk, rst, irq, s_axil_awready, s_axil_wready, s_axil_bresp, s_axil_bvalid, s_axil_arready, s_axil_rdata, s_axil_rresp, s_axil_rvalid, s_axis_lookup_tready
 , m_axis_popular_tdata, m_axis_popular_tlast, m_axis_popular_tvalid, m_axis_popular_tkeep, m_axis_nonpopular_tdata, m_axis_nonpopular_tlast, m_axis_nonpopular_tvalid, m_axis_nonpopular_tkeep, s_axis_state_tready, m_axis_state_tdata, m_axis_state_tlast, m_axis_state_tvalid, busy, command_done, finished, errors, index_bits, working_ready, working_full, list_count, list_key
 , verdicts_payload, verdicts_valid, s_axil_awaddr);
-  reg \$auto$verilog_backend.cc:2505:dump_module$36 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$36 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$37 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$37 = 0;
   input [2:0] s_axil_awprot;
   wire [2:0] s_axil_awprot;
   input s_axil_awvalid;
@@ -16442,12 +16552,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [3:0] list_number;
   input verdicts_ready;
   wire verdicts_ready;
+  input shell_clk;
+  wire shell_clk;
   input clk;
   wire clk;
   input rst;
   wire rst;
-  input shell_clk;
-  wire shell_clk;
   output irq;
   reg irq = 1'h0;
   output s_axil_awready;
@@ -17579,7 +17689,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .output__valid(verdicts__valid)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     (* full_case = 32'd1 *)
     casez (list_bank)
       1'h0:
@@ -17589,7 +17699,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     (* full_case = 32'd1 *)
     casez (read_bank)
       1'h0:
@@ -17599,7 +17709,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     (* full_case = 32'd1 *)
     if (selecting) begin
       state__payload = event__payload;
@@ -17608,7 +17718,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     (* full_case = 32'd1 *)
     if (selecting) begin
       state__valid = event__valid;
@@ -17617,14 +17727,14 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     event__ready = 1'h0;
     if (selecting) begin
       event__ready = m_axis_state_tready;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     dump__ready = 1'h0;
     (* full_case = 32'd1 *)
     if (selecting) begin
@@ -17633,63 +17743,63 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     \$80  = \$63 [1:0];
     if (rst) begin
       \$80  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     \$81  = \$65 [1:0];
     if (rst) begin
       \$81  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     \$82  = \$67 [1:0];
     if (rst) begin
       \$82  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     \$83  = \$69 [1:0];
     if (rst) begin
       \$83  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     \$84  = \$71 [15:0];
     if (rst) begin
       \$84  = 16'h0000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     \$85  = \$73 [15:0];
     if (rst) begin
       \$85  = 16'h0000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     \$86  = \$75 [15:0];
     if (rst) begin
       \$86  = 16'h0000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     \$87  = \$77 ;
     if (rst) begin
       \$87  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     \$88  = \$79 ;
     if (rst) begin
       \$88  = 1'h0;
@@ -17775,8 +17885,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
 endmodule
 
 module hotline_stream_core_classifier(rst, output__ready, input__ready, output__valid, input__valid, input__payload, output__payload, \samples$44 , popular, lookups, hits, bad, batch_too_long, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$37 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$37 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$38 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$38 = 0;
   input rst;
   wire rst;
   input output__ready;
@@ -18096,7 +18206,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     .w_rdy(w_rdy)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     { output__payload[138:134], output__payload[47:43] } = { waiting[138:134], waiting[47:43] };
     if (waiting[48]) begin
       output__payload[47:43] = read__data;
@@ -18106,7 +18216,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$100  = judged_valid;
     if (input__ready) begin
       \$100  = input__valid;
@@ -18116,14 +18226,14 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$101  = judged;
     if (input__ready) begin
       \$101  = input__payload;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$102  = continued;
     if (input__ready) begin
       \$102  = is_open;
@@ -18133,7 +18243,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$103  = verdict0;
     if (input__ready) begin
       \$103  = \$4 [4:0];
@@ -18143,7 +18253,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$104  = verdict1;
     if (input__ready) begin
       \$104  = misses1_1_value;
@@ -18153,7 +18263,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$105  = open_misses;
     if (input__ready) begin
       if (input__valid) begin
@@ -18165,7 +18275,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$106  = is_open;
     if (input__ready) begin
       if (input__valid) begin
@@ -18177,7 +18287,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$107  = ended;
     if (step) begin
       \$107  = \$46 [7:0];
@@ -18187,7 +18297,7 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$108  = sample;
     if (step) begin
       \$108  = \$48 [22:0];
@@ -18197,42 +18307,42 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$109  = \$56 [1:0];
     if (rst) begin
       \$109  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$110  = \$70 [1:0];
     if (rst) begin
       \$110  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$111  = \$78 [1:0];
     if (rst) begin
       \$111  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$112  = \$86 [1:0];
     if (rst) begin
       \$112  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$113  = \$94 [1:0];
     if (rst) begin
       \$113  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
     \$114  = \$99 ;
     if (rst) begin
       \$114  = 1'h0;
@@ -18287,8 +18397,8 @@ module hotline_stream_core_classifier(rst, output__ready, input__ready, output__
 endmodule
 
 module hotline_stream_core_classifier_beats(rst, r_en, w_rdy, r_data, w_port__data, w_en, r_rdy, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$38 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$38 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$39 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$39 = 0;
   input rst;
   wire rst;
   input r_en;
@@ -18402,7 +18512,7 @@ module hotline_stream_core_classifier_beats(rst, r_en, w_rdy, r_data, w_port__da
   always @(posedge clk)
     r_rdy <= \$34 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
     \$31  = w_port__addr;
     if (\$4 ) begin
       \$31  = \$7 [6:0];
@@ -18412,7 +18522,7 @@ module hotline_stream_core_classifier_beats(rst, r_en, w_rdy, r_data, w_port__da
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
     \$32  = r_port__addr;
     if (\$10 ) begin
       \$32  = \$13 [6:0];
@@ -18422,7 +18532,7 @@ module hotline_stream_core_classifier_beats(rst, r_en, w_rdy, r_data, w_port__da
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
     \$33  = inner_level;
     if (\$19 ) begin
       \$33  = \$20 [6:0];
@@ -18435,7 +18545,7 @@ module hotline_stream_core_classifier_beats(rst, r_en, w_rdy, r_data, w_port__da
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$38 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
     \$34  = r_rdy;
     if (\$30 ) begin
       \$34  = 1'h1;
@@ -18451,8 +18561,8 @@ endmodule
 module hotline_stream_core_control(clk, rst, busy, command_write, write_data, hot_rows_write, index_bits, hold, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counters, row_out__0__tags, slot_out__0, row_out__1__valid, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counters, row_out__1__tags
 , slot_out__1, selecting, dump__ready, restore__payload, budget, hot_rows, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_access, row_set, row_write, clear, done, hot_rows_range, restore_start, select, clear_counters
 , command_code, dump__valid, dump__payload, restore__ready, restore_entry, restore_length, row_way, restored, slot_write, slot_in, command_busy, snapshot, restore__valid);
-  reg \$auto$verilog_backend.cc:2505:dump_module$39 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$39 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$40 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$40 = 0;
   input clk;
   wire clk;
   input rst;
@@ -18926,7 +19036,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
   always @(posedge clk)
     slot3 <= \$170 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     (* full_case = 32'd1 *)
     casez (budget[16:15])
       2'h0:
@@ -18940,7 +19050,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     (* full_case = 32'd1 *)
     casez (budget[16:15])
       2'h0:
@@ -18954,7 +19064,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     (* full_case = 32'd1 *)
     casez (budget[16:15])
       2'h0:
@@ -18968,7 +19078,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
@@ -18978,7 +19088,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
@@ -18988,7 +19098,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
@@ -18998,7 +19108,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
@@ -19008,7 +19118,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$121  = 5'h00;
     casez (way)
       3'h0:
@@ -19022,14 +19132,14 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$152  = \$1 [6:0];
     if (rst) begin
       \$152  = 7'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$153 [16:15] = \$7 [1:0];
     \$153 [2:0] = \$8 ;
     \$153 [14:11] = \$14 ;
@@ -19040,14 +19150,14 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$154  = \$13 [2:0];
     if (rst) begin
       \$154  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$155  = walk;
     casez (fsm_state)
       4'h1:
@@ -19058,7 +19168,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$156  = index;
     casez (fsm_state)
       4'h1:
@@ -19087,7 +19197,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$157  = report;
     casez (fsm_state)
       4'h1:
@@ -19137,7 +19247,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$158  = fsm_state;
     casez (fsm_state)
       4'h1:
@@ -19227,7 +19337,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$159  = hot_rows;
     casez (fsm_state)
       4'h1:
@@ -19246,7 +19356,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$160  = row_in__valid;
     casez (fsm_state)
       4'h1:
@@ -19278,7 +19388,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$161  = row_in__hot;
     casez (fsm_state)
       4'h1:
@@ -19323,7 +19433,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$162  = row_in__referenced;
     casez (fsm_state)
       4'h1:
@@ -19355,7 +19465,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$163  = row_in__age;
     casez (fsm_state)
       4'h1:
@@ -19392,7 +19502,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$164  = row_in__counters;
     casez (fsm_state)
       4'h1:
@@ -19424,7 +19534,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$165  = row_in__tags;
     casez (fsm_state)
       4'h1:
@@ -19456,7 +19566,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$166  = way;
     casez (fsm_state)
       4'h1:
@@ -19497,7 +19607,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$167  = slot0;
     casez (fsm_state)
       4'h1:
@@ -19531,7 +19641,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$168  = slot1;
     casez (fsm_state)
       4'h1:
@@ -19567,7 +19677,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$169  = slot2;
     casez (fsm_state)
       4'h1:
@@ -19605,7 +19715,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \$170  = slot3;
     casez (fsm_state)
       4'h1:
@@ -19645,7 +19755,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     row_access = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -19673,7 +19783,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     row_set = 3'h0;
     casez (fsm_state)
       4'h1:
@@ -19701,7 +19811,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     row_write = 2'h0;
     casez (fsm_state)
       4'h1:
@@ -19721,7 +19831,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     clear = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -19729,7 +19839,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     done = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -19784,7 +19894,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     hot_rows_range = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -19798,7 +19908,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     restore_start = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -19818,7 +19928,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     select = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -19840,7 +19950,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     clear_counters = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -19866,7 +19976,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     command_code = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -19895,7 +20005,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     dump__valid = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -19919,7 +20029,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     dump__payload[256] = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -19957,7 +20067,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     restore__ready = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -19989,7 +20099,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     restore_entry = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -20019,7 +20129,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     restore_length = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -20053,7 +20163,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     row_way = 2'h0;
     casez (fsm_state)
       4'h1:
@@ -20081,7 +20191,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     _sending_slots = 1'h0;
     casez (fsm_state)
       4'h1:
@@ -20105,7 +20215,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     \within  = 4'h0;
     casez (fsm_state)
       4'h1:
@@ -20136,7 +20246,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     restored = 3'h0;
     casez (fsm_state)
       4'h1:
@@ -20164,7 +20274,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     slot_write = 2'h0;
     casez (fsm_state)
       4'h1:
@@ -20192,7 +20302,7 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     slot_in = 5'h00;
     casez (fsm_state)
       4'h1:
@@ -20220,14 +20330,14 @@ module hotline_stream_core_control(clk, rst, busy, command_write, write_data, ho
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     command_busy = 1'h0;
     if (\$133 ) begin
       command_busy = \$136 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$39 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
     snapshot = 1'h0;
     if (\$138 ) begin
       snapshot = 1'h1;
@@ -20245,8 +20355,8 @@ endmodule
 
 module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_stall, split_beats, bank_stall, select_cycles, inserts, evictions, revivals, returns, clear, snapshot, samples, popular_samples, lookups, lookup_hits, index_errors, promotions, demotions
 , batches_value, samples_value, popular_samples_value, lookups_value, lookup_hits_value, inserts_value, evictions_value, revivals_value, returns_value, promotions_value, demotions_value, index_errors_value, cycles_value, select_cycles_value, input_idle_value, bank_stall_value, split_beats_value, output_stall_value, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$40 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$40 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$41 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$41 = 0;
   input rst;
   wire rst;
   input batches;
@@ -20490,7 +20600,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
   always @(posedge clk)
     live_evictions <= \$31 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$33  = \$8 [63:0];
     if (clear) begin
       \$33  = 64'h0000000000000000;
@@ -20500,7 +20610,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$34  = revivals_value;
     if (snapshot) begin
       \$34  = live_revivals;
@@ -20510,7 +20620,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$35  = \$9 [63:0];
     if (clear) begin
       \$35  = 64'h0000000000000000;
@@ -20520,7 +20630,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$36  = returns_value;
     if (snapshot) begin
       \$36  = live_returns;
@@ -20530,7 +20640,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$37  = \$10 [63:0];
     if (clear) begin
       \$37  = 64'h0000000000000000;
@@ -20540,7 +20650,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$38  = promotions_value;
     if (snapshot) begin
       \$38  = live_promotions;
@@ -20550,7 +20660,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$39  = \$11 [63:0];
     if (clear) begin
       \$39  = 64'h0000000000000000;
@@ -20560,7 +20670,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$40  = demotions_value;
     if (snapshot) begin
       \$40  = live_demotions;
@@ -20570,7 +20680,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$41  = \$12 [63:0];
     if (clear) begin
       \$41  = 64'h0000000000000000;
@@ -20580,7 +20690,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$42  = index_errors_value;
     if (snapshot) begin
       \$42  = live_index_errors;
@@ -20590,7 +20700,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$43  = \$13 [63:0];
     if (clear) begin
       \$43  = 64'h0000000000000000;
@@ -20600,7 +20710,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$44  = cycles_value;
     if (snapshot) begin
       \$44  = live_cycles;
@@ -20610,7 +20720,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$45  = \$14 [63:0];
     if (clear) begin
       \$45  = 64'h0000000000000000;
@@ -20620,7 +20730,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$46  = select_cycles_value;
     if (snapshot) begin
       \$46  = live_select_cycles;
@@ -20630,7 +20740,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$47  = \$15 [63:0];
     if (clear) begin
       \$47  = 64'h0000000000000000;
@@ -20640,7 +20750,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$48  = input_idle_value;
     if (snapshot) begin
       \$48  = live_input_idle;
@@ -20650,7 +20760,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$49  = \$16 [63:0];
     if (clear) begin
       \$49  = 64'h0000000000000000;
@@ -20660,7 +20770,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$50  = bank_stall_value;
     if (snapshot) begin
       \$50  = live_bank_stall;
@@ -20670,7 +20780,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$51  = \$17 [63:0];
     if (clear) begin
       \$51  = 64'h0000000000000000;
@@ -20680,7 +20790,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$52  = split_beats_value;
     if (snapshot) begin
       \$52  = live_split_beats;
@@ -20690,7 +20800,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$53  = \$18 [63:0];
     if (clear) begin
       \$53  = 64'h0000000000000000;
@@ -20700,7 +20810,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$54  = output_stall_value;
     if (snapshot) begin
       \$54  = live_output_stall;
@@ -20710,7 +20820,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$19  = \$1 [63:0];
     if (clear) begin
       \$19  = 64'h0000000000000000;
@@ -20720,7 +20830,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$20  = batches_value;
     if (snapshot) begin
       \$20  = live_batches;
@@ -20730,7 +20840,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$21  = \$2 [63:0];
     if (clear) begin
       \$21  = 64'h0000000000000000;
@@ -20740,7 +20850,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$22  = samples_value;
     if (snapshot) begin
       \$22  = live_samples;
@@ -20750,7 +20860,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$23  = \$3 [63:0];
     if (clear) begin
       \$23  = 64'h0000000000000000;
@@ -20760,7 +20870,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$24  = popular_samples_value;
     if (snapshot) begin
       \$24  = live_popular_samples;
@@ -20770,7 +20880,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$25  = \$4 [63:0];
     if (clear) begin
       \$25  = 64'h0000000000000000;
@@ -20780,7 +20890,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$26  = lookups_value;
     if (snapshot) begin
       \$26  = live_lookups;
@@ -20790,7 +20900,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$27  = \$5 [63:0];
     if (clear) begin
       \$27  = 64'h0000000000000000;
@@ -20800,7 +20910,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$28  = lookup_hits_value;
     if (snapshot) begin
       \$28  = live_lookup_hits;
@@ -20810,7 +20920,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$29  = \$6 [63:0];
     if (clear) begin
       \$29  = 64'h0000000000000000;
@@ -20820,7 +20930,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$30  = inserts_value;
     if (snapshot) begin
       \$30  = live_inserts;
@@ -20830,7 +20940,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$31  = \$7 [63:0];
     if (clear) begin
       \$31  = 64'h0000000000000000;
@@ -20840,7 +20950,7 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$40 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
     \$32  = evictions_value;
     if (snapshot) begin
       \$32  = live_evictions;
@@ -20855,8 +20965,8 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
 , write_data, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, \port$1473$0 , \port$1500$0 , \port$1501$0 , \port$1509$0 , \port$1510$0 
 , \port$1517$0 , \port$1541$0 , \port$1543$0 , \port$1553$0 , \port$1555$0 , \port$1557$0 , \port$1559$0 , \port$1661$0 , \port$1746$0 , \port$1748$0 , \port$1796$0 , \port$1800$0 , \port$1804$0 , \port$1808$0 , \port$1812$0 , \port$1816$0 , \port$1820$0 , \port$1824$0 , \port$1828$0 , \port$1832$0 , \port$1836$0 
 , \port$1840$0 , \port$1844$0 , \port$1848$0 , \port$1852$0 , \port$1856$0 , \port$1860$0 , \port$1864$0 , bus__awaddr);
-  reg \$auto$verilog_backend.cc:2505:dump_module$41 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$41 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$42 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$42 = 0;
   input bus__awvalid;
   wire bus__awvalid;
   input [31:0] bus__wdata;
@@ -21190,7 +21300,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
   assign \$16  = \$signal$79  == 7'h74;
   assign select_weights_1 = write_ok & \$16 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     value = 32'd0;
     casez (read_address)
       12'h000:
@@ -21320,7 +21430,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     read_error = 1'h0;
     (* full_case = 32'd1 *)
     casez (read_address)
@@ -21453,7 +21563,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     write_error = 1'h1;
     if (select_control) begin
       write_error = 1'h0;
@@ -21499,7 +21609,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$42  = \$signal$79 ;
     if (\$19 ) begin
       \$42  = bus__awaddr;
@@ -21509,7 +21619,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$43  = \$signal ;
     if (\$19 ) begin
       \$43  = 1'h1;
@@ -21522,7 +21632,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$44  = write_data;
     if (\$20 ) begin
       \$44  = bus__wdata;
@@ -21532,7 +21642,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$45  = strobes;
     if (\$20 ) begin
       \$45  = bus__wstrb;
@@ -21542,7 +21652,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$46  = has_data;
     if (\$20 ) begin
       \$46  = 1'h1;
@@ -21555,7 +21665,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$47  = bus__bvalid;
     if (write) begin
       \$47  = 1'h1;
@@ -21567,7 +21677,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$48  = bus__bresp;
     if (write) begin
       \$48  = \$21 ;
@@ -21577,7 +21687,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$49  = read_address;
     if (\$22 ) begin
       \$49  = bus__araddr;
@@ -21587,7 +21697,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$50  = has_read;
     if (\$22 ) begin
       \$50  = 1'h1;
@@ -21600,7 +21710,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$51  = bus__rvalid;
     if (read) begin
       \$51  = 1'h1;
@@ -21612,7 +21722,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$52  = bus__rdata;
     if (read) begin
       \$52  = value;
@@ -21622,7 +21732,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$53  = bus__rresp;
     if (read) begin
       \$53  = \$23 ;
@@ -21632,7 +21742,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$54  = control;
     if (select_control) begin
       \$54  = \$24 ;
@@ -21642,21 +21752,21 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$55  = \$28 ;
     if (rst) begin
       \$55  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$56  = \$32 ;
     if (rst) begin
       \$56  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$57  = irq_enable;
     if (select_irq_enable) begin
       \$57  = \$33 ;
@@ -21666,7 +21776,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$58  = age_period;
     if (select_age_period) begin
       \$58  = \$34 ;
@@ -21676,7 +21786,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$59  = hysteresis;
     if (select_hysteresis) begin
       \$59  = \$35 ;
@@ -21686,7 +21796,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$60  = move_limit;
     if (select_move_limit) begin
       \$60  = \$36 ;
@@ -21696,7 +21806,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$61  = select_start;
     if (select_select_start) begin
       \$61  = \$37 ;
@@ -21706,7 +21816,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$62  = weights_0;
     if (select_weights_0) begin
       \$62  = \$38 ;
@@ -21716,7 +21826,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$63  = weights_1;
     if (select_weights_1) begin
       \$63  = \$39 ;
@@ -21726,7 +21836,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$64  = weights_2;
     if (select_weights_2) begin
       \$64  = \$40 ;
@@ -21736,7 +21846,7 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$41 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
     \$65  = weights_3;
     if (select_weights_3) begin
       \$65  = \$41 ;
@@ -21854,8 +21964,8 @@ module hotline_stream_core_dispatcher(rst, \input__valid$11 , both_ready, popula
 endmodule
 
 module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load, source0, source1, \port$803$0 , \port$804$0 , \port$805$0 , \port$806$0 , output__ready, heads__0, heads__1, ready, input__valid, output__valid, output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$42 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$42 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$43 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$43 = 0;
   input rst;
   wire rst;
   input [172:0] input__payload;
@@ -22008,7 +22118,7 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
   assign \$33  = \$29  ? { \$32 [4], \$31 , 18'h00000, \$30 [3:0] } : 30'h3fffffff;
   assign \$34  = \$27  ? current[124:85] : { current[124:117], 2'h0, \$33  };
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     heads0 = 14'h0000;
     if (fetch) begin
       (* full_case = 32'd1 *)
@@ -22021,7 +22131,7 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     heads1 = 14'h0000;
     if (fetch) begin
       (* full_case = 32'd1 *)
@@ -22034,7 +22144,7 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     \$38  = current_valid;
     if (input__ready) begin
       \$38  = input__valid;
@@ -22044,14 +22154,14 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     \$39  = current;
     if (input__ready) begin
       \$39  = input__payload;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     \$40  = output__valid;
     if (fetch) begin
       \$40  = 1'h1;
@@ -22063,7 +22173,7 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$42 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
     \$41  = output__payload;
     if (fetch) begin
       \$41 [182] = current[170];
@@ -22107,8 +22217,8 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
 endmodule
 
 module hotline_stream_core_hasher(rst, input__valid, enable, output__ready, input__payload, output__payload, output__valid, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$43 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$43 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$44 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$44 = 0;
   input rst;
   wire rst;
   input input__valid;
@@ -22177,7 +22287,7 @@ module hotline_stream_core_hasher(rst, input__valid, enable, output__ready, inpu
     .rst(rst)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
     \$2  = valid0;
     if (enable) begin
       \$2  = input__valid;
@@ -22187,14 +22297,14 @@ module hotline_stream_core_hasher(rst, input__valid, enable, output__ready, inpu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
     \$3  = beat0;
     if (enable) begin
       \$3  = input__payload;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
     \$4  = valid1;
     if (enable) begin
       \$4  = valid0;
@@ -22204,14 +22314,14 @@ module hotline_stream_core_hasher(rst, input__valid, enable, output__ready, inpu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
     \$5  = beat1;
     if (enable) begin
       \$5  = beat0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
     \$6  = valid2;
     if (enable) begin
       \$6  = valid1;
@@ -22221,14 +22331,14 @@ module hotline_stream_core_hasher(rst, input__valid, enable, output__ready, inpu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
     \$7  = beat2;
     if (enable) begin
       \$7  = beat1;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
     \$8  = output__valid;
     if (enable) begin
       \$8  = valid2;
@@ -22238,7 +22348,7 @@ module hotline_stream_core_hasher(rst, input__valid, enable, output__ready, inpu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$43 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
     \$9  = beat3;
     if (enable) begin
       \$9  = beat2;
@@ -22251,8 +22361,8 @@ module hotline_stream_core_hasher(rst, input__valid, enable, output__ready, inpu
 endmodule
 
 module hotline_stream_core_lookup_slice(clk, rst, input__ready, output__ready, input__payload, output__valid, output__payload, input__valid);
-  reg \$auto$verilog_backend.cc:2505:dump_module$44 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$44 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$45 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$45 = 0;
   input clk;
   wire clk;
   input rst;
@@ -22295,7 +22405,7 @@ module hotline_stream_core_lookup_slice(clk, rst, input__ready, output__ready, i
   always @(posedge clk)
     skid <= \$9 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$45 ) begin end
     \$6  = skid_valid;
     if (\$2 ) begin
       \$6  = 1'h0;
@@ -22307,7 +22417,7 @@ module hotline_stream_core_lookup_slice(clk, rst, input__ready, output__ready, i
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$45 ) begin end
     \$7  = output__valid;
     if (\$2 ) begin
       \$7  = \$5 ;
@@ -22317,7 +22427,7 @@ module hotline_stream_core_lookup_slice(clk, rst, input__ready, output__ready, i
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$45 ) begin end
     \$8  = output__payload;
     if (\$2 ) begin
       (* full_case = 32'd1 *)
@@ -22332,7 +22442,7 @@ module hotline_stream_core_lookup_slice(clk, rst, input__ready, output__ready, i
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$44 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$45 ) begin end
     \$9  = skid;
     if (\$2 ) begin
     end else if (\$4 ) begin
@@ -22342,8 +22452,8 @@ module hotline_stream_core_lookup_slice(clk, rst, input__ready, output__ready, i
 endmodule
 
 module hotline_stream_core_nonpopular_slice(clk, rst, input__payload, input__valid, input__ready, output__valid, output__payload, output__ready);
-  reg \$auto$verilog_backend.cc:2505:dump_module$45 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$45 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$46 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$46 = 0;
   input clk;
   wire clk;
   input rst;
@@ -22386,7 +22496,7 @@ module hotline_stream_core_nonpopular_slice(clk, rst, input__payload, input__val
   always @(posedge clk)
     skid <= \$9 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$45 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$46 ) begin end
     \$6  = skid_valid;
     if (\$2 ) begin
       \$6  = 1'h0;
@@ -22398,7 +22508,7 @@ module hotline_stream_core_nonpopular_slice(clk, rst, input__payload, input__val
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$45 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$46 ) begin end
     \$7  = output__valid;
     if (\$2 ) begin
       \$7  = \$5 ;
@@ -22408,7 +22518,7 @@ module hotline_stream_core_nonpopular_slice(clk, rst, input__payload, input__val
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$45 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$46 ) begin end
     \$8  = output__payload;
     if (\$2 ) begin
       (* full_case = 32'd1 *)
@@ -22423,7 +22533,7 @@ module hotline_stream_core_nonpopular_slice(clk, rst, input__payload, input__val
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$45 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$46 ) begin end
     \$9  = skid;
     if (\$2 ) begin
     end else if (\$4 ) begin
@@ -22433,8 +22543,8 @@ module hotline_stream_core_nonpopular_slice(clk, rst, input__payload, input__val
 endmodule
 
 module hotline_stream_core_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, r_rdy, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$46 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$46 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$47 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$47 = 0;
   input rst;
   wire rst;
   input w_en;
@@ -22548,7 +22658,7 @@ module hotline_stream_core_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, 
   always @(posedge clk)
     r_rdy <= \$33 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$46 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$47 ) begin end
     \$30  = w_port__addr;
     if (\$3 ) begin
       \$30  = \$6 [3:0];
@@ -22558,7 +22668,7 @@ module hotline_stream_core_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$46 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$47 ) begin end
     \$31  = r_port__addr;
     if (\$9 ) begin
       \$31  = \$12 [3:0];
@@ -22568,7 +22678,7 @@ module hotline_stream_core_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$46 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$47 ) begin end
     \$32  = inner_level;
     if (\$18 ) begin
       \$32  = \$19 [3:0];
@@ -22581,7 +22691,7 @@ module hotline_stream_core_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$46 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$47 ) begin end
     \$33  = r_rdy;
     if (\$29 ) begin
       \$33  = 1'h1;
@@ -22595,8 +22705,8 @@ module hotline_stream_core_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, 
 endmodule
 
 module hotline_stream_core_popular_slice(clk, rst, input__payload, input__valid, input__ready, output__valid, output__payload, output__ready);
-  reg \$auto$verilog_backend.cc:2505:dump_module$47 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$47 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$48 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$48 = 0;
   input clk;
   wire clk;
   input rst;
@@ -22639,7 +22749,7 @@ module hotline_stream_core_popular_slice(clk, rst, input__payload, input__valid,
   always @(posedge clk)
     skid <= \$9 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$47 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
     \$6  = skid_valid;
     if (\$2 ) begin
       \$6  = 1'h0;
@@ -22651,7 +22761,7 @@ module hotline_stream_core_popular_slice(clk, rst, input__payload, input__valid,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$47 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
     \$7  = output__valid;
     if (\$2 ) begin
       \$7  = \$5 ;
@@ -22661,7 +22771,7 @@ module hotline_stream_core_popular_slice(clk, rst, input__payload, input__valid,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$47 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
     \$8  = output__payload;
     if (\$2 ) begin
       (* full_case = 32'd1 *)
@@ -22676,7 +22786,7 @@ module hotline_stream_core_popular_slice(clk, rst, input__payload, input__valid,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$47 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
     \$9  = skid;
     if (\$2 ) begin
     end else if (\$4 ) begin
@@ -22686,8 +22796,8 @@ module hotline_stream_core_popular_slice(clk, rst, input__payload, input__valid,
 endmodule
 
 module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split, stalled, output__ready, room, input__payload, input__valid, output__payload, to_bank__0, to_bank__1, rank_is__0, rank_is__1, tags__0, tags__1, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$48 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$48 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$49 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$49 = 0;
   input rst;
   wire rst;
   output fire;
@@ -22851,7 +22961,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
   assign \$36  = goes[0] & beat[41];
   assign \$37  = goes[0] & beat[42];
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$42  = sent_valid;
     if (advance) begin
       \$42  = beat_valid;
@@ -22861,7 +22971,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     { \$43 [172:170], \$43 [130:85], \$43 [45:0] } = { sent[172:170], sent[130:85], sent[45:0] };
     if (advance) begin
       \$43 [170] = beat[86];
@@ -22884,7 +22994,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$44  = waiting;
     if (advance) begin
       \$44  = \$31 ;
@@ -22897,7 +23007,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$45  = to_bank__0;
     if (advance) begin
       \$45  = { \$20 [0], \$17 [0] };
@@ -22907,7 +23017,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$46  = to_bank__1;
     if (advance) begin
       \$46  = { \$20 [1], \$17 [1] };
@@ -22917,7 +23027,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$47  = rank_is__0;
     if (advance) begin
       \$47  = { \$33 , \$32  };
@@ -22927,7 +23037,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$48  = rank_is__1;
     if (advance) begin
       \$48  = { \$35 , \$34  };
@@ -22937,7 +23047,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$49  = tags__0;
     if (advance) begin
       \$49  = beat[128:90];
@@ -22947,7 +23057,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$50  = tags__1;
     if (advance) begin
       \$50  = beat[168:130];
@@ -22957,7 +23067,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$51  = beat_valid;
     if (input__ready) begin
       \$51  = input__valid;
@@ -22967,7 +23077,7 @@ module hotline_stream_core_scatter(rst, fire, output__valid, input__ready, split
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$48 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
     \$52  = beat;
     if (input__ready) begin
       \$52  = input__payload;
@@ -22999,8 +23109,8 @@ endmodule
 
 module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_tag__0, slot_out__1, eligible__1, pick_way__1, pick_tag__1, running, any_left, event__ready, hysteresis, move_limit, select_start, set_mask, hot_rows, start, restored, event__payload
 , level, wanted, load, take, make_hot, promoted, demoted, event__valid, hot_count, threshold, row_set, row_way, slot_in, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$49 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$49 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$50 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$50 = 0;
   input rst;
   wire rst;
   input clear;
@@ -23343,7 +23453,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     .w_port__data(w_data)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     (* full_case = 32'd1 *)
     casez (bank)
       1'h0:
@@ -23353,7 +23463,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     (* full_case = 32'd1 *)
     casez (first)
       1'h0:
@@ -23363,7 +23473,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     (* full_case = 32'd1 *)
     casez (first)
       1'h0:
@@ -23373,7 +23483,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     first = 1'h0;
     if (any_left[1]) begin
       first = 1'h1;
@@ -23383,7 +23493,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     event__payload[256] = 1'h0;
     casez (fsm_state)
       5'h00:
@@ -23425,7 +23535,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     level = \$6 ;
     casez (fsm_state)
       5'h00:
@@ -23451,7 +23561,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     wanted = \$7 ;
     casez (fsm_state)
       5'h00:
@@ -23477,7 +23587,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$signal$26  = 1'h0;
     casez (fsm_state)
       5'h00:
@@ -23501,7 +23611,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     limit = 4'h0;
     casez (fsm_state)
       5'h00:
@@ -23527,7 +23637,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     load = 1'h0;
     casez (fsm_state)
       5'h00:
@@ -23559,7 +23669,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     r_en = 1'h0;
     casez (fsm_state)
       5'h00:
@@ -23595,7 +23705,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     take = 2'h0;
     casez (fsm_state)
       5'h00:
@@ -23633,7 +23743,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     make_hot = 1'h0;
     casez (fsm_state)
       5'h00:
@@ -23671,7 +23781,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     promoted = 1'h0;
     casez (fsm_state)
       5'h00:
@@ -23711,7 +23821,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     w_en = 1'h0;
     casez (fsm_state)
       5'h00:
@@ -23753,7 +23863,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     w_data = 45'h000000000000;
     casez (fsm_state)
       5'h00:
@@ -23795,7 +23905,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     demoted = 1'h0;
     casez (fsm_state)
       5'h00:
@@ -23837,7 +23947,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     event__valid = 1'h0;
     casez (fsm_state)
       5'h00:
@@ -23879,7 +23989,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     answer0 = 64'h0000000000000000;
     casez (fsm_state)
       5'h00:
@@ -23921,7 +24031,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     answer1 = 64'h0000000000000000;
     casez (fsm_state)
       5'h00:
@@ -23963,7 +24073,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     done = 1'h0;
     casez (fsm_state)
       5'h00:
@@ -24007,21 +24117,21 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$84  = { under_way[1:0], \$signal$26  };
     if (rst) begin
       \$84  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$85  = \$33 [3:0];
     if (rst) begin
       \$85  = 4'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$86  = \$signal$54 ;
     if (under_way[2]) begin
       \$86  = \$34 [6:0];
@@ -24055,7 +24165,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     (* full_case = 32'd1 *)
     if (clear) begin
       \$87  = 6'h00;
@@ -24101,7 +24211,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$88  = threshold;
     if (clear) begin
       \$88  = 9'h000;
@@ -24129,7 +24239,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$89  = \bit ;
     casez (fsm_state)
       5'h00:
@@ -24156,7 +24266,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$90  = base;
     casez (fsm_state)
       5'h00:
@@ -24185,7 +24295,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$91  = row_set;
     casez (fsm_state)
       5'h00:
@@ -24235,7 +24345,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$92  = left;
     casez (fsm_state)
       5'h00:
@@ -24285,7 +24395,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$93  = fsm_state;
     casez (fsm_state)
       5'h00:
@@ -24369,7 +24479,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$94  = \$signal$44 ;
     casez (fsm_state)
       5'h00:
@@ -24386,7 +24496,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$95  = recent;
     casez (fsm_state)
       5'h00:
@@ -24407,7 +24517,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$96  = to_promote;
     casez (fsm_state)
       5'h00:
@@ -24455,7 +24565,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$97  = to_demote;
     casez (fsm_state)
       5'h00:
@@ -24500,7 +24610,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$98  = promoting;
     casez (fsm_state)
       5'h00:
@@ -24541,7 +24651,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$99  = bank;
     casez (fsm_state)
       5'h00:
@@ -24578,7 +24688,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$100  = row_way;
     casez (fsm_state)
       5'h00:
@@ -24615,7 +24725,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$101  = mixed;
     casez (fsm_state)
       5'h00:
@@ -24652,7 +24762,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$102  = slot_in;
     casez (fsm_state)
       5'h00:
@@ -24691,7 +24801,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$103  = \$signal$43 ;
     casez (fsm_state)
       5'h00:
@@ -24730,7 +24840,7 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$49 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
     \$104  = old_valid;
     casez (fsm_state)
       5'h00:
@@ -24773,8 +24883,8 @@ module hotline_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_w
 endmodule
 
 module hotline_stream_core_selector_vacated(rst, r_data, r_en, w_en, w_port__data, r_rdy, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$50 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$50 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$51 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$51 = 0;
   input rst;
   wire rst;
   output [44:0] r_data;
@@ -24887,7 +24997,7 @@ module hotline_stream_core_selector_vacated(rst, r_data, r_en, w_en, w_port__dat
   always @(posedge clk)
     r_rdy <= \$33 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
     \$30  = w_port__addr;
     if (\$3 ) begin
       \$30  = \$6 [2:0];
@@ -24897,7 +25007,7 @@ module hotline_stream_core_selector_vacated(rst, r_data, r_en, w_en, w_port__dat
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
     \$31  = r_port__addr;
     if (\$9 ) begin
       \$31  = \$12 [2:0];
@@ -24907,7 +25017,7 @@ module hotline_stream_core_selector_vacated(rst, r_data, r_en, w_en, w_port__dat
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
     \$32  = inner_level;
     if (\$18 ) begin
       \$32  = \$19 [2:0];
@@ -24920,7 +25030,7 @@ module hotline_stream_core_selector_vacated(rst, r_data, r_en, w_en, w_port__dat
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$50 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
     \$33  = r_rdy;
     if (\$29 ) begin
       \$33  = 1'h1;
@@ -24934,8 +25044,8 @@ module hotline_stream_core_selector_vacated(rst, r_data, r_en, w_en, w_port__dat
 endmodule
 
 module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready, started, output__ready, input__valid, input__payload, output__payload, newest_phase, unknown_phase, index_range, sample_too_long, sample_open, empty_batch, phase);
-  reg \$auto$verilog_backend.cc:2505:dump_module$51 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$51 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$52 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$52 = 0;
   input clk;
   wire clk;
   input rst;
@@ -25177,14 +25287,14 @@ module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready,
   assign \$4  = held[144] | \$3 ;
   assign output__valid = held_valid & \$4 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     known = \$12 ;
     if (\$13 ) begin
       known = 1'h1;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     tail = \$31 [1:0];
     if (ends[0]) begin
       tail = \$39 [1:0];
@@ -25194,7 +25304,7 @@ module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     \$83  = newest_phase;
     if (started) begin
       \$83  = \$57 ;
@@ -25204,14 +25314,14 @@ module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     \$84  = \$59 ;
     if (rst) begin
       \$84  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     \$85  = held_valid;
     if (\release ) begin
       \$85  = 1'h0;
@@ -25227,7 +25337,7 @@ module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     \$86  = in_batch;
     if (accept) begin
       \$86  = \$60 ;
@@ -25237,7 +25347,7 @@ module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     \$87  = held;
     if (accept) begin
       if (\$61 ) begin
@@ -25251,7 +25361,7 @@ module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     \$88  = room;
     if (\release ) begin
       \$88  = \$66 [6:0];
@@ -25261,28 +25371,28 @@ module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     \$89  = \$68 ;
     if (rst) begin
       \$89  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     \$90  = \$72 ;
     if (rst) begin
       \$90  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     \$91  = \$78 ;
     if (rst) begin
       \$91  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$51 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
     \$92  = \$82 ;
     if (rst) begin
       \$92  = 1'h0;
@@ -25328,8 +25438,8 @@ endmodule
 
 module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, weights__0, weights__1, weights__2, weights__3, weights__4, weights__5, weights__6, weights__7, weights__8, weights__9, weights__10, weights__11, weights__12, weights__13, weights__14, weights__15
 , input__payload, held, tags__0, lane_weights__0, tags__1, lane_weights__1, to_bank__0, to_bank__1, rank_is__0, rank_is__1, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$52 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$52 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$53 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$53 = 0;
   input rst;
   wire rst;
   input input__valid;
@@ -25462,7 +25572,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
   always @(posedge clk)
     rank_is__1 <= \$28 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     (* full_case = 32'd1 *)
     casez (\$12 )
       4'h0:
@@ -25500,7 +25610,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     (* full_case = 32'd1 *)
     casez (\$14 )
       4'h0:
@@ -25538,35 +25648,35 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     others0 = 5'h00;
     if (input__ready) begin
       others0 = \$4 [4:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     target0 = 2'h0;
     if (input__ready) begin
       target0 = \$6 [1:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     others1 = 5'h00;
     if (input__ready) begin
       others1 = \$8 [4:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     target1 = 2'h0;
     if (input__ready) begin
       target1 = \$10 [1:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$20  = held;
     if (input__ready) begin
       \$20  = \$11 ;
@@ -25576,7 +25686,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$21  = tags__0;
     if (input__ready) begin
       \$21  = input__payload[90:52];
@@ -25586,7 +25696,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$22  = lane_weights__0;
     if (input__ready) begin
       \$22  = \$13 ;
@@ -25596,7 +25706,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$23  = tags__1;
     if (input__ready) begin
       \$23  = input__payload[181:143];
@@ -25606,7 +25716,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$24  = lane_weights__1;
     if (input__ready) begin
       \$24  = \$15 ;
@@ -25616,7 +25726,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$25  = to_bank__0;
     if (input__ready) begin
       \$25  = { target1[0], target0[0] };
@@ -25626,7 +25736,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$26  = to_bank__1;
     if (input__ready) begin
       \$26  = { target1[1], target0[1] };
@@ -25636,7 +25746,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$27  = rank_is__0;
     if (input__ready) begin
       \$27  = { \$17 , \$16  };
@@ -25646,7 +25756,7 @@ module hotline_stream_core_updates(rst, input__valid, fire, input__ready, room, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$52 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
     \$28  = rank_is__1;
     if (input__ready) begin
       \$28  = { \$19 , \$18  };
@@ -25738,10 +25848,10 @@ endmodule
 
 module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular__tlast, \input__valid$34 , m_axis_popular__tkeep, m_axis_nonpopular__tdata, m_axis_nonpopular__tlast, \input__valid$72 , m_axis_nonpopular__tkeep, \output__ready$27 , m_axis_state__tdata, m_axis_state__tlast, m_axis_state__tvalid, command_done, finished, list_count, \input__payload$92 , \input__valid$96 , \port$1317$0 , \port$1318$0 
 , channels__0__ready, channels__1__ready, \output__ready$115 , data__ready, m_axis_state__tready, state_moved, keys__ready, s_axis_lookup__tvalid, m_axis_popular__tready, m_axis_nonpopular__tready, verdicts__ready, keys__payload, rows__payload, rows__valid, keys__valid, data__valid, \begin , flush, list_push, list_last, it
-, list_held, completion_words__payload, completion_words__valid, \port$3375$0 , rows__ready, channels__0__payload, channels__0__valid, channels__1__payload, channels__1__valid, list_ready, completion_words__ready, done, popular_words, listed, held, nonpopular_words, samples, popular_samples, output__payload, s_axis_state__tvalid, \output__payload$23 
+, list_held, completion_words__payload, completion_words__valid, \port$3389$0 , rows__ready, channels__0__payload, channels__0__valid, channels__1__payload, channels__1__valid, list_ready, completion_words__ready, done, popular_words, listed, held, nonpopular_words, samples, popular_samples, output__payload, s_axis_state__tvalid, \output__payload$23 
 , channels__2__valid, channels__2__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$53 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$53 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$54 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$54 = 0;
   input rst;
   wire rst;
   input output__ready;
@@ -25832,8 +25942,8 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
   wire [33:0] completion_words__payload;
   input completion_words__valid;
   wire completion_words__valid;
-  input [4:0] \port$3375$0 ;
-  wire [4:0] \port$3375$0 ;
+  input [4:0] \port$3389$0 ;
+  wire [4:0] \port$3389$0 ;
   output rows__ready;
   reg rows__ready;
   output [131:0] channels__0__payload;
@@ -26133,7 +26243,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     .output__valid(s_axis_lookup__tvalid),
     .\port$1317$0 (\port$1317$0 ),
     .\port$1318$0 (\port$1318$0 ),
-    .\port$3375$0 (\port$3375$0 ),
+    .\port$3389$0 (\port$3389$0 ),
     .rst(rst),
     .start(start),
     .\tables$7 (it[168:160])
@@ -26147,7 +26257,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     .output__valid(s_axis_state__tvalid),
     .\port$1317$0 (\port$1317$0 ),
     .\port$1318$0 (\port$1318$0 ),
-    .\port$3375$0 (\port$3375$0 ),
+    .\port$3389$0 (\port$3389$0 ),
     .rst(rst)
   );
   hotline_streams_key_filler key_filler (
@@ -26220,7 +26330,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     .rst(rst)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     { \input__payload$39 [130:129], \input__payload$39 [127:0] } = 130'h000000000000000000000000000000000;
     (* full_case = 32'd1 *)
     if (\$10 ) begin
@@ -26238,7 +26348,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     (* full_case = 32'd1 *)
     if (\$10 ) begin
       \input__valid$42  = m_axis_state__tvalid;
@@ -26249,7 +26359,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     rows__ready = 1'h0;
     (* full_case = 32'd1 *)
     if (\$10 ) begin
@@ -26259,7 +26369,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     (* full_case = 32'd1 *)
     if (\$14 ) begin
       channels__0__payload = \output__payload$56 ;
@@ -26272,7 +26382,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     (* full_case = 32'd1 *)
     if (\$14 ) begin
       channels__0__valid = \input__valid$49 ;
@@ -26283,14 +26393,14 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \output__ready$59  = 1'h0;
     if (\$14 ) begin
       \output__ready$59  = channels__0__ready;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \output__ready$63  = 1'h0;
     if (\$14 ) begin
     end else if (\$17 ) begin
@@ -26298,7 +26408,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \output__ready$66  = 1'h0;
     (* full_case = 32'd1 *)
     if (\$14 ) begin
@@ -26308,7 +26418,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     (* full_case = 32'd1 *)
     if (\$23 ) begin
       channels__1__payload = \output__payload$84 ;
@@ -26317,7 +26427,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     (* full_case = 32'd1 *)
     if (\$23 ) begin
       channels__1__valid = \output__valid$86 ;
@@ -26326,14 +26436,14 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \output__ready$87  = 1'h0;
     if (\$23 ) begin
       \output__ready$87  = channels__1__ready;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \output__ready$91  = 1'h0;
     (* full_case = 32'd1 *)
     if (\$23 ) begin
@@ -26342,7 +26452,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     (* full_case = 32'd1 *)
     if (list_push) begin
       \input__payload$100 [31:0] = { 27'h0000000, list_count };
@@ -26355,7 +26465,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     (* full_case = 32'd1 *)
     if (list_push) begin
       \input__valid$103  = 1'h1;
@@ -26366,14 +26476,14 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     list_ready = 1'h0;
     if (list_push) begin
       list_ready = \input__ready$105 ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     completion_words__ready = 1'h0;
     if (list_push) begin
     end else if (completion_words__valid) begin
@@ -26381,7 +26491,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \output__ready$110  = 1'h0;
     (* full_case = 32'd1 *)
     if (list_push) begin
@@ -26391,7 +26501,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     done = 1'h0;
     casez (it[7:0])
       8'h02:
@@ -26405,7 +26515,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$74  = left;
     if (\begin ) begin
       \$74  = \$32 ;
@@ -26417,7 +26527,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$75  = popular_words;
     if (\begin ) begin
       \$75  = 32'd0;
@@ -26429,7 +26539,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$76  = flushing;
     if (\$37 ) begin
       \$76  = 1'h1;
@@ -26441,7 +26551,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$77  = listed;
     if (\begin ) begin
       \$77  = 32'd0;
@@ -26459,7 +26569,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$78  = held;
     if (\begin ) begin
       \$78  = 32'd0;
@@ -26474,7 +26584,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$79  = nonpopular_words;
     if (\begin ) begin
       \$79  = 32'd0;
@@ -26486,7 +26596,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$80  = \flushing$78 ;
     if (\$49 ) begin
       \$80  = 1'h1;
@@ -26498,7 +26608,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$81  = samples;
     if (\begin ) begin
       \$81  = 32'd0;
@@ -26510,7 +26620,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$82  = popular_samples;
     if (\begin ) begin
       \$82  = 32'd0;
@@ -26522,35 +26632,35 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$83  = \$62 ;
     if (rst) begin
       \$83  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$84  = \$65 ;
     if (rst) begin
       \$84  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$85  = \$68 ;
     if (rst) begin
       \$85  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$53 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
     \$86  = \$73 ;
     if (rst) begin
       \$86  = 1'h0;
     end
   end
   assign count = it[154:128];
-  assign input__payload = { \port$1317$0 , \port$3375$0 , \port$1318$0  };
+  assign input__payload = { \port$1317$0 , \port$3389$0 , \port$1318$0  };
   assign output__valid = s_axis_lookup__tvalid;
   assign state_moved = \$signal ;
   assign \input__payload$76 [65] = \flushing$78 ;
@@ -26567,9 +26677,9 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
   assign \$18  = { 1'h0, \output__payload$61 [128], 2'h0 };
 endmodule
 
-module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , start, input__valid, output__valid, input__ready, done, count, \tables$7 , \port$3375$0 , output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$54 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$54 = 0;
+module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , start, input__valid, output__valid, input__ready, done, count, \tables$7 , \port$3389$0 , output__payload, clk);
+  reg \$auto$verilog_backend.cc:2505:dump_module$55 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$55 = 0;
   input rst;
   wire rst;
   input output__ready;
@@ -26592,8 +26702,8 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
   wire [26:0] count;
   input [8:0] \tables$7 ;
   wire [8:0] \tables$7 ;
-  input [4:0] \port$3375$0 ;
-  wire [4:0] \port$3375$0 ;
+  input [4:0] \port$3389$0 ;
+  wire [4:0] \port$3389$0 ;
   output [130:0] output__payload;
   wire [130:0] output__payload;
   input clk;
@@ -26749,7 +26859,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
   assign \$28  = \table  + offset0;
   assign \$29  = \$28  >= tables;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$56  = left;
     if (start) begin
       \$56  = count;
@@ -26762,7 +26872,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$57  = tables;
     if (start) begin
       \$57  = \tables$7 ;
@@ -26772,7 +26882,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$58  = by_row;
     if (start) begin
       \$58  = \$2 ;
@@ -26782,7 +26892,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$59  = part;
     if (start) begin
       \$59  = 1'h0;
@@ -26795,7 +26905,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$60  = \table ;
     if (start) begin
       \$60  = 8'h00;
@@ -26808,7 +26918,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$61  = step;
     if (start) begin
       \$61  = 8'h00;
@@ -26820,7 +26930,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$62  = preparing;
     if (start) begin
       \$62  = 2'h2;
@@ -26832,7 +26942,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$63  = offset0;
     if (start) begin
     end else if (\$1 ) begin
@@ -26843,7 +26953,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     \$64  = offset1;
     if (start) begin
     end else if (\$1 ) begin
@@ -26854,7 +26964,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$54 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
     (* full_case = 32'd1 *)
     casez (part)
       1'h0:
@@ -26876,9 +26986,9 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
   assign \$53  = \$51 ;
 endmodule
 
-module hotline_streams_joiner(rst, output__ready, \port$1317$0 , \port$1318$0 , input__valid, input__ready, \port$3375$0 , output__valid, output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$55 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$55 = 0;
+module hotline_streams_joiner(rst, output__ready, \port$1317$0 , \port$1318$0 , input__valid, input__ready, \port$3389$0 , output__valid, output__payload, clk);
+  reg \$auto$verilog_backend.cc:2505:dump_module$56 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$56 = 0;
   input rst;
   wire rst;
   input output__ready;
@@ -26891,8 +27001,8 @@ module hotline_streams_joiner(rst, output__ready, \port$1317$0 , \port$1318$0 , 
   wire input__valid;
   output input__ready;
   wire input__ready;
-  input [4:0] \port$3375$0 ;
-  wire [4:0] \port$3375$0 ;
+  input [4:0] \port$3389$0 ;
+  wire [4:0] \port$3389$0 ;
   output output__valid;
   reg output__valid = 1'h0;
   output [256:0] output__payload;
@@ -26919,7 +27029,7 @@ module hotline_streams_joiner(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     part <= \$8 ;
   assign \$1  = ~ (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) output__valid;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$56 ) begin end
     \$6  = output__valid;
     if (input__ready) begin
       \$6  = 1'h0;
@@ -26932,7 +27042,7 @@ module hotline_streams_joiner(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$56 ) begin end
     \$7  = output__payload;
     if (input__ready) begin
       if (input__valid) begin
@@ -26944,7 +27054,7 @@ module hotline_streams_joiner(rst, output__ready, \port$1317$0 , \port$1318$0 , 
               \$7 [255:128] = \port$1318$0 ;
         endcase
         begin
-            \$7 [256] = \port$3375$0 [4];
+            \$7 [256] = \port$3389$0 [4];
         end
       end
     end
@@ -26953,7 +27063,7 @@ module hotline_streams_joiner(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$55 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$56 ) begin end
     \$8  = part;
     if (input__ready) begin
       if (input__valid) begin
@@ -26969,8 +27079,8 @@ module hotline_streams_joiner(rst, output__ready, \port$1317$0 , \port$1318$0 , 
 endmodule
 
 module hotline_streams_key_filler(rst, input__valid, input__ready, input__payload, output__ready, output__valid, output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$56 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$56 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$57 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$57 = 0;
   input rst;
   wire rst;
   input input__valid;
@@ -27014,7 +27124,7 @@ module hotline_streams_key_filler(rst, input__valid, input__ready, input__payloa
   always @(posedge clk)
     place <= \$11 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$56 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$57 ) begin end
     \$9  = output__valid;
     if (input__ready) begin
       \$9  = 1'h0;
@@ -27027,7 +27137,7 @@ module hotline_streams_key_filler(rst, input__valid, input__ready, input__payloa
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$56 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$57 ) begin end
     \$10  = output__payload;
     if (input__ready) begin
       if (input__valid) begin
@@ -27051,7 +27161,7 @@ module hotline_streams_key_filler(rst, input__valid, input__ready, input__payloa
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$56 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$57 ) begin end
     \$11  = place;
     if (input__ready) begin
       if (input__valid) begin
@@ -27066,8 +27176,8 @@ module hotline_streams_key_filler(rst, input__valid, input__ready, input__payloa
 endmodule
 
 module hotline_streams_nonpopular_packer(rst, input__valid, input__ready, input__payload, output__ready, output__valid, output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$57 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$57 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$58 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$58 = 0;
   input rst;
   wire rst;
   input input__valid;
@@ -27109,7 +27219,7 @@ module hotline_streams_nonpopular_packer(rst, input__valid, input__ready, input_
   always @(posedge clk)
     place <= \$10 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$57 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$58 ) begin end
     \$8  = output__valid;
     if (input__ready) begin
       \$8  = 1'h0;
@@ -27122,7 +27232,7 @@ module hotline_streams_nonpopular_packer(rst, input__valid, input__ready, input_
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$57 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$58 ) begin end
     \$9  = output__payload;
     if (input__ready) begin
       if (input__valid) begin
@@ -27146,7 +27256,7 @@ module hotline_streams_nonpopular_packer(rst, input__valid, input__ready, input_
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$57 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$58 ) begin end
     \$10  = place;
     if (input__ready) begin
       if (input__valid) begin
@@ -27161,8 +27271,8 @@ module hotline_streams_nonpopular_packer(rst, input__valid, input__ready, input_
 endmodule
 
 module hotline_streams_packer(rst, input__ready, input__payload, input__valid, output__ready, output__valid, output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$58 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$58 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$59 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$59 = 0;
   input rst;
   wire rst;
   output input__ready;
@@ -27241,7 +27351,7 @@ module hotline_streams_packer(rst, input__ready, input__payload, input__valid, o
   always @(posedge clk)
     hold <= \$23 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$58 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$59 ) begin end
     lowered = 128'h00000000000000000000000000000000;
     casez (input__payload[128])
       1'h0:
@@ -27249,7 +27359,7 @@ module hotline_streams_packer(rst, input__ready, input__payload, input__valid, o
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$58 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$59 ) begin end
     merged = 256'h0000000000000000000000000000000000000000000000000000000000000000;
     casez (level)
       1'h0:
@@ -27257,7 +27367,7 @@ module hotline_streams_packer(rst, input__ready, input__payload, input__valid, o
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$58 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$59 ) begin end
     \$19  = output__valid;
     if (free) begin
       \$19  = 1'h0;
@@ -27272,7 +27382,7 @@ module hotline_streams_packer(rst, input__ready, input__payload, input__valid, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$58 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$59 ) begin end
     \$20  = output__payload;
     if (free) begin
       if (overflowed) begin
@@ -27290,7 +27400,7 @@ module hotline_streams_packer(rst, input__ready, input__payload, input__valid, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$58 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$59 ) begin end
     \$21  = overflowed;
     if (free) begin
       if (overflowed) begin
@@ -27306,7 +27416,7 @@ module hotline_streams_packer(rst, input__ready, input__payload, input__valid, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$58 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$59 ) begin end
     \$22  = level;
     if (free) begin
       if (overflowed) begin
@@ -27325,7 +27435,7 @@ module hotline_streams_packer(rst, input__ready, input__payload, input__valid, o
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$58 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$59 ) begin end
     \$23  = hold;
     if (free) begin
       if (overflowed) begin
@@ -27344,8 +27454,8 @@ module hotline_streams_packer(rst, input__ready, input__payload, input__valid, o
 endmodule
 
 module hotline_streams_popular_packer(rst, input__valid, input__ready, input__payload, output__ready, output__valid, output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$59 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$59 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$60 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$60 = 0;
   input rst;
   wire rst;
   input input__valid;
@@ -27387,7 +27497,7 @@ module hotline_streams_popular_packer(rst, input__valid, input__ready, input__pa
   always @(posedge clk)
     place <= \$10 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$59 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$60 ) begin end
     \$8  = output__valid;
     if (input__ready) begin
       \$8  = 1'h0;
@@ -27400,7 +27510,7 @@ module hotline_streams_popular_packer(rst, input__valid, input__ready, input__pa
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$59 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$60 ) begin end
     \$9  = output__payload;
     if (input__ready) begin
       if (input__valid) begin
@@ -27424,7 +27534,7 @@ module hotline_streams_popular_packer(rst, input__valid, input__ready, input__pa
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$59 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$60 ) begin end
     \$10  = place;
     if (input__ready) begin
       if (input__valid) begin
@@ -27439,8 +27549,8 @@ module hotline_streams_popular_packer(rst, input__valid, input__ready, input__pa
 endmodule
 
 module hotline_streams_splitter(rst, output__valid, input__ready, input__payload, output__ready, output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$60 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$60 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$61 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$61 = 0;
   input rst;
   wire rst;
   input output__valid;
@@ -27472,7 +27582,7 @@ module hotline_streams_splitter(rst, output__valid, input__ready, input__payload
   always @(posedge clk)
     part <= \$8 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$60 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$61 ) begin end
     (* full_case = 32'd1 *)
     casez (part)
       1'h0:
@@ -27488,7 +27598,7 @@ module hotline_streams_splitter(rst, output__valid, input__ready, input__payload
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$60 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$61 ) begin end
     \$8  = part;
     if (\$4 ) begin
       \$8  = \$7 [0];
@@ -27503,8 +27613,8 @@ module hotline_streams_splitter(rst, output__valid, input__ready, input__payload
 endmodule
 
 module hotline_streams_verdict_packer(rst, input__payload, input__valid, input__ready, output__ready, output__valid, output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$61 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$61 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$62 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$62 = 0;
   input rst;
   wire rst;
   input [4:0] input__payload;
@@ -27567,7 +27677,7 @@ module hotline_streams_verdict_packer(rst, input__payload, input__valid, input__
   always @(posedge clk)
     level <= \$17 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$61 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$62 ) begin end
     \$13  = output__valid;
     if (free) begin
       \$13  = 1'h0;
@@ -27582,7 +27692,7 @@ module hotline_streams_verdict_packer(rst, input__payload, input__valid, input__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$61 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$62 ) begin end
     \$14  = output__payload;
     if (free) begin
       if (ending) begin
@@ -27600,7 +27710,7 @@ module hotline_streams_verdict_packer(rst, input__payload, input__valid, input__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$61 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$62 ) begin end
     \$15  = ending;
     if (free) begin
       if (ending) begin
@@ -27614,7 +27724,7 @@ module hotline_streams_verdict_packer(rst, input__payload, input__valid, input__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$61 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$62 ) begin end
     \$16  = \$signal$6 ;
     if (free) begin
       if (ending) begin
@@ -27628,7 +27738,7 @@ module hotline_streams_verdict_packer(rst, input__payload, input__valid, input__
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$61 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$62 ) begin end
     \$17  = level;
     if (free) begin
       if (ending) begin
@@ -27644,8 +27754,8 @@ module hotline_streams_verdict_packer(rst, input__payload, input__valid, input__
 endmodule
 
 module hotline_streams_word_filler(rst, output__ready, input__ready, input__payload, input__valid, output__valid, output__payload, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$62 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$62 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$63 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$63 = 0;
   input rst;
   wire rst;
   input output__ready;
@@ -27690,7 +27800,7 @@ module hotline_streams_word_filler(rst, output__ready, input__ready, input__payl
   always @(posedge clk)
     place <= \$11 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$62 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
     \$9  = output__valid;
     if (input__ready) begin
       \$9  = 1'h0;
@@ -27703,7 +27813,7 @@ module hotline_streams_word_filler(rst, output__ready, input__ready, input__payl
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$62 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
     \$10  = output__payload;
     if (input__ready) begin
       if (input__valid) begin
@@ -27731,7 +27841,7 @@ module hotline_streams_word_filler(rst, output__ready, input__ready, input__payl
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$62 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
     \$11  = place;
     if (input__ready) begin
       if (input__valid) begin
@@ -27744,12 +27854,12 @@ module hotline_streams_word_filler(rst, output__ready, input__ready, input__payl
   end
 endmodule
 
-module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \port$1575$0 , \port$1576$0 , \port$1577$0 , fault__known, wdata, channels__0__beats__ready, channels__1__beats__ready, channels__2__beats__ready, \port$3179$12 , \port$3181$0 , windows__0__pages, \port$3185$0 , \port$3187$12 
-, \port$3189$0 , windows__1__pages, \port$3193$0 , \port$3195$12 , \port$3197$0 , windows__2__pages, \port$3201$0 , \port$3203$12 , \port$3205$0 , windows__3__pages, \port$3209$0 , \port$3211$12 , \port$3213$0 , windows__4__pages, \port$3217$0 , \port$3219$12 , \port$3221$0 , windows__5__pages, \port$3225$0 , \port$3227$12 , \port$3229$0 
-, windows__6__pages, \port$3233$0 , \port$3235$12 , \port$3237$0 , windows__7__pages, \port$3241$0 , \port$3285$0 , target, \target$10 , \target$20 , fault__kind, fault__address, awvalid, awid, awaddr, awlen, wvalid, wlast, wstrb, beats__payload, beats__valid
+module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \port$1575$0 , \port$1576$0 , \port$1577$0 , fault__known, wdata, channels__0__beats__ready, channels__1__beats__ready, channels__2__beats__ready, \port$3193$12 , \port$3195$0 , windows__0__pages, \port$3199$0 , \port$3201$12 
+, \port$3203$0 , windows__1__pages, \port$3207$0 , \port$3209$12 , \port$3211$0 , windows__2__pages, \port$3215$0 , \port$3217$12 , \port$3219$0 , windows__3__pages, \port$3223$0 , \port$3225$12 , \port$3227$0 , windows__4__pages, \port$3231$0 , \port$3233$12 , \port$3235$0 , windows__5__pages, \port$3239$0 , \port$3241$12 , \port$3243$0 
+, windows__6__pages, \port$3247$0 , \port$3249$12 , \port$3251$0 , windows__7__pages, \port$3255$0 , \port$3299$0 , target, \target$10 , \target$20 , fault__kind, fault__address, awvalid, awid, awaddr, awlen, wvalid, wlast, wstrb, beats__payload, beats__valid
 , \beats__payload$14 , \beats__valid$18 , \beats__valid$28 , \beats__payload$24 , awready);
-  reg \$auto$verilog_backend.cc:2505:dump_module$63 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$63 = 0;
+  reg \$auto$verilog_backend.cc:2505:dump_module$64 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$64 = 0;
   input wready;
   wire wready;
   input [1:0] bid;
@@ -27782,72 +27892,72 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
   wire channels__1__beats__ready;
   output channels__2__beats__ready;
   wire channels__2__beats__ready;
-  input [19:0] \port$3179$12 ;
-  wire [19:0] \port$3179$12 ;
-  input [31:0] \port$3181$0 ;
-  wire [31:0] \port$3181$0 ;
+  input [19:0] \port$3193$12 ;
+  wire [19:0] \port$3193$12 ;
+  input [31:0] \port$3195$0 ;
+  wire [31:0] \port$3195$0 ;
   input [31:0] windows__0__pages;
   wire [31:0] windows__0__pages;
-  input [1:0] \port$3185$0 ;
-  wire [1:0] \port$3185$0 ;
-  input [19:0] \port$3187$12 ;
-  wire [19:0] \port$3187$12 ;
-  input [31:0] \port$3189$0 ;
-  wire [31:0] \port$3189$0 ;
+  input [1:0] \port$3199$0 ;
+  wire [1:0] \port$3199$0 ;
+  input [19:0] \port$3201$12 ;
+  wire [19:0] \port$3201$12 ;
+  input [31:0] \port$3203$0 ;
+  wire [31:0] \port$3203$0 ;
   input [31:0] windows__1__pages;
   wire [31:0] windows__1__pages;
-  input [1:0] \port$3193$0 ;
-  wire [1:0] \port$3193$0 ;
-  input [19:0] \port$3195$12 ;
-  wire [19:0] \port$3195$12 ;
-  input [31:0] \port$3197$0 ;
-  wire [31:0] \port$3197$0 ;
+  input [1:0] \port$3207$0 ;
+  wire [1:0] \port$3207$0 ;
+  input [19:0] \port$3209$12 ;
+  wire [19:0] \port$3209$12 ;
+  input [31:0] \port$3211$0 ;
+  wire [31:0] \port$3211$0 ;
   input [31:0] windows__2__pages;
   wire [31:0] windows__2__pages;
-  input [1:0] \port$3201$0 ;
-  wire [1:0] \port$3201$0 ;
-  input [19:0] \port$3203$12 ;
-  wire [19:0] \port$3203$12 ;
-  input [31:0] \port$3205$0 ;
-  wire [31:0] \port$3205$0 ;
+  input [1:0] \port$3215$0 ;
+  wire [1:0] \port$3215$0 ;
+  input [19:0] \port$3217$12 ;
+  wire [19:0] \port$3217$12 ;
+  input [31:0] \port$3219$0 ;
+  wire [31:0] \port$3219$0 ;
   input [31:0] windows__3__pages;
   wire [31:0] windows__3__pages;
-  input [1:0] \port$3209$0 ;
-  wire [1:0] \port$3209$0 ;
-  input [19:0] \port$3211$12 ;
-  wire [19:0] \port$3211$12 ;
-  input [31:0] \port$3213$0 ;
-  wire [31:0] \port$3213$0 ;
+  input [1:0] \port$3223$0 ;
+  wire [1:0] \port$3223$0 ;
+  input [19:0] \port$3225$12 ;
+  wire [19:0] \port$3225$12 ;
+  input [31:0] \port$3227$0 ;
+  wire [31:0] \port$3227$0 ;
   input [31:0] windows__4__pages;
   wire [31:0] windows__4__pages;
-  input [1:0] \port$3217$0 ;
-  wire [1:0] \port$3217$0 ;
-  input [19:0] \port$3219$12 ;
-  wire [19:0] \port$3219$12 ;
-  input [31:0] \port$3221$0 ;
-  wire [31:0] \port$3221$0 ;
+  input [1:0] \port$3231$0 ;
+  wire [1:0] \port$3231$0 ;
+  input [19:0] \port$3233$12 ;
+  wire [19:0] \port$3233$12 ;
+  input [31:0] \port$3235$0 ;
+  wire [31:0] \port$3235$0 ;
   input [31:0] windows__5__pages;
   wire [31:0] windows__5__pages;
-  input [1:0] \port$3225$0 ;
-  wire [1:0] \port$3225$0 ;
-  input [19:0] \port$3227$12 ;
-  wire [19:0] \port$3227$12 ;
-  input [31:0] \port$3229$0 ;
-  wire [31:0] \port$3229$0 ;
+  input [1:0] \port$3239$0 ;
+  wire [1:0] \port$3239$0 ;
+  input [19:0] \port$3241$12 ;
+  wire [19:0] \port$3241$12 ;
+  input [31:0] \port$3243$0 ;
+  wire [31:0] \port$3243$0 ;
   input [31:0] windows__6__pages;
   wire [31:0] windows__6__pages;
-  input [1:0] \port$3233$0 ;
-  wire [1:0] \port$3233$0 ;
-  input [19:0] \port$3235$12 ;
-  wire [19:0] \port$3235$12 ;
-  input [31:0] \port$3237$0 ;
-  wire [31:0] \port$3237$0 ;
+  input [1:0] \port$3247$0 ;
+  wire [1:0] \port$3247$0 ;
+  input [19:0] \port$3249$12 ;
+  wire [19:0] \port$3249$12 ;
+  input [31:0] \port$3251$0 ;
+  wire [31:0] \port$3251$0 ;
   input [31:0] windows__7__pages;
   wire [31:0] windows__7__pages;
-  input [1:0] \port$3241$0 ;
-  wire [1:0] \port$3241$0 ;
-  input [2:0] \port$3285$0 ;
-  wire [2:0] \port$3285$0 ;
+  input [1:0] \port$3255$0 ;
+  wire [1:0] \port$3255$0 ;
+  input [2:0] \port$3299$0 ;
+  wire [2:0] \port$3299$0 ;
   input [63:0] target;
   wire [63:0] target;
   input [63:0] \target$10 ;
@@ -28170,7 +28280,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     .dropped(dropped[0]),
     .fetch__en(read),
     .idle(idle),
-    .load(\port$3285$0 [0]),
+    .load(\port$3299$0 [0]),
     .pick(pick),
     .rst(rst),
     .target(target),
@@ -28187,7 +28297,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     .dropped(dropped[1]),
     .fetch__en(\read$143 ),
     .idle(\idle$127 ),
-    .load(\port$3285$0 [1]),
+    .load(\port$3299$0 [1]),
     .pick(\pick$41 ),
     .rst(rst),
     .target(\target$10 ),
@@ -28204,7 +28314,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     .dropped(dropped[2]),
     .fetch__en(\read$144 ),
     .idle(\idle$128 ),
-    .load(\port$3285$0 [2]),
+    .load(\port$3299$0 [2]),
     .pick(\pick$42 ),
     .rst(rst),
     .target(\target$20 ),
@@ -28213,30 +28323,30 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
   hotline_write_check check (
     .\inside (\inside ),
     .page(burst[61:10]),
-    .\port$3179$12 (\port$3179$12 ),
-    .\port$3181$0 (\port$3181$0 ),
-    .\port$3185$0 (\port$3185$0 ),
-    .\port$3187$12 (\port$3187$12 ),
-    .\port$3189$0 (\port$3189$0 ),
-    .\port$3193$0 (\port$3193$0 ),
-    .\port$3195$12 (\port$3195$12 ),
-    .\port$3197$0 (\port$3197$0 ),
-    .\port$3201$0 (\port$3201$0 ),
-    .\port$3203$12 (\port$3203$12 ),
-    .\port$3205$0 (\port$3205$0 ),
-    .\port$3209$0 (\port$3209$0 ),
-    .\port$3211$12 (\port$3211$12 ),
-    .\port$3213$0 (\port$3213$0 ),
-    .\port$3217$0 (\port$3217$0 ),
-    .\port$3219$12 (\port$3219$12 ),
-    .\port$3221$0 (\port$3221$0 ),
-    .\port$3225$0 (\port$3225$0 ),
-    .\port$3227$12 (\port$3227$12 ),
-    .\port$3229$0 (\port$3229$0 ),
-    .\port$3233$0 (\port$3233$0 ),
-    .\port$3235$12 (\port$3235$12 ),
-    .\port$3237$0 (\port$3237$0 ),
-    .\port$3241$0 (\port$3241$0 ),
+    .\port$3193$12 (\port$3193$12 ),
+    .\port$3195$0 (\port$3195$0 ),
+    .\port$3199$0 (\port$3199$0 ),
+    .\port$3201$12 (\port$3201$12 ),
+    .\port$3203$0 (\port$3203$0 ),
+    .\port$3207$0 (\port$3207$0 ),
+    .\port$3209$12 (\port$3209$12 ),
+    .\port$3211$0 (\port$3211$0 ),
+    .\port$3215$0 (\port$3215$0 ),
+    .\port$3217$12 (\port$3217$12 ),
+    .\port$3219$0 (\port$3219$0 ),
+    .\port$3223$0 (\port$3223$0 ),
+    .\port$3225$12 (\port$3225$12 ),
+    .\port$3227$0 (\port$3227$0 ),
+    .\port$3231$0 (\port$3231$0 ),
+    .\port$3233$12 (\port$3233$12 ),
+    .\port$3235$0 (\port$3235$0 ),
+    .\port$3239$0 (\port$3239$0 ),
+    .\port$3241$12 (\port$3241$12 ),
+    .\port$3243$0 (\port$3243$0 ),
+    .\port$3247$0 (\port$3247$0 ),
+    .\port$3249$12 (\port$3249$12 ),
+    .\port$3251$0 (\port$3251$0 ),
+    .\port$3255$0 (\port$3255$0 ),
     .windows__0__pages(windows__0__pages),
     .windows__1__pages(windows__1__pages),
     .windows__2__pages(windows__2__pages),
@@ -28247,7 +28357,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     .windows__7__pages(windows__7__pages)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     wdata = 128'h00000000000000000000000000000000;
     casez (shown)
       2'h0:
@@ -28259,7 +28369,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     picked = 3'h0;
     casez (\$like )
       2'h0:
@@ -28301,7 +28411,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     found = 1'h0;
     casez (\$like )
       2'h0:
@@ -28343,7 +28453,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$70  = \$signal$31 ;
     if (\$signal ) begin
       \$70  = found;
@@ -28353,7 +28463,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$71  = \$like ;
     if (pick) begin
       \$71  = 2'h0;
@@ -28369,7 +28479,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$72  = burst;
     if (pick) begin
       \$72 [1:0] = 2'h0;
@@ -28394,21 +28504,21 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$73  = \$50 [4:0];
     if (rst) begin
       \$73  = 5'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$74  = \$53 ;
     if (rst) begin
       \$74  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$75  = fault__address;
     if (\$signal$33 ) begin
       \$75  = \$54 [63:0];
@@ -28418,7 +28528,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$76  = awvalid;
     if (\$56 ) begin
       \$76  = \$signal$32 ;
@@ -28428,7 +28538,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$77  = awid;
     if (\$signal$32 ) begin
       \$77  = burst[1:0];
@@ -28438,7 +28548,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$78  = awaddr;
     if (\$signal$32 ) begin
       \$78  = \$57 [63:0];
@@ -28448,7 +28558,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$79  = awlen;
     if (\$signal$32 ) begin
       \$79  = { 4'h0, burst[65:62] };
@@ -28458,28 +28568,28 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$80  = \$58 [1:0];
     if (rst) begin
       \$80  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$81  = \$60 [1:0];
     if (rst) begin
       \$81  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$82  = \$63 [2:0];
     if (rst) begin
       \$82  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$83  = wvalid;
     if (\$65 ) begin
       \$83  = \$67 ;
@@ -28489,7 +28599,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$84  = \$signal$140 ;
     if (\$signal$136 ) begin
       \$84  = \$69 [3:0];
@@ -28499,7 +28609,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$85  = shown;
     if (\$signal$136 ) begin
       \$85  = \$signature__data$141 [1:0];
@@ -28509,7 +28619,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$86  = wlast;
     if (\$signal$136 ) begin
       \$86  = \$signal$139 ;
@@ -28519,7 +28629,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$63 ) begin end
+    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
     \$87  = wstrb;
     if (\$signal$136 ) begin
       \$87  = { \$45 , \$45 , \$45 , \$45 , \$42 , \$42 , \$42 , \$42 , \$39 , \$39 , \$39 , \$39 , \$36 , \$36 , \$36 , \$36  };
@@ -28528,7 +28638,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
       \$87  = 16'h0000;
     end
   end
-  assign load = \port$3285$0 [0];
+  assign load = \port$3299$0 [0];
   assign beats__ready = channels__0__beats__ready;
   assign page = burst[61:10];
   assign \port$1575$0  = \$13 ;
@@ -28546,255 +28656,6 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
 endmodule
 
 module hotline_write_buffer0(rst, pick, fetch__en, written, beats__ready, burst_valid, idle, data, load, target, dropped, burst, beats__payload, beats__valid, clk);
-  reg \$auto$verilog_backend.cc:2505:dump_module$64 ;
-  initial \$auto$verilog_backend.cc:2505:dump_module$64 = 0;
-  input rst;
-  wire rst;
-  input pick;
-  wire pick;
-  input fetch__en;
-  wire fetch__en;
-  input written;
-  wire written;
-  output beats__ready;
-  wire beats__ready;
-  output burst_valid;
-  wire burst_valid;
-  output idle;
-  wire idle;
-  output [127:0] data;
-  wire [127:0] data;
-  input load;
-  wire load;
-  input [63:0] target;
-  wire [63:0] target;
-  input dropped;
-  wire dropped;
-  output [66:0] burst;
-  wire [66:0] burst;
-  input [131:0] beats__payload;
-  wire [131:0] beats__payload;
-  input beats__valid;
-  wire beats__valid;
-  input clk;
-  wire clk;
-  wire \$1 ;
-  wire [2:0] \$10 ;
-  wire \$11 ;
-  wire \$12 ;
-  wire [4:0] \$13 ;
-  wire \$14 ;
-  wire \$15 ;
-  wire \$16 ;
-  wire \$17 ;
-  wire [5:0] \$18 ;
-  wire [5:0] \$19 ;
-  wire \$2 ;
-  wire [6:0] \$20 ;
-  wire [7:0] \$21 ;
-  wire [6:0] \$22 ;
-  wire [7:0] \$23 ;
-  wire [60:0] \$24 ;
-  wire [60:0] \$25 ;
-  wire [5:0] \$26 ;
-  wire [6:0] \$27 ;
-  wire [7:0] \$28 ;
-  wire \$29 ;
-  wire \$3 ;
-  wire \$30 ;
-  wire \$31 ;
-  wire \$32 ;
-  wire \$33 ;
-  wire \$34 ;
-  wire \$35 ;
-  wire [2:0] \$36 ;
-  reg [4:0] \$37 ;
-  reg [4:0] \$38 ;
-  reg [5:0] \$39 ;
-  wire \$4 ;
-  reg [5:0] \$40 ;
-  reg [59:0] \$41 ;
-  reg [4:0] \$42 ;
-  reg \$43 ;
-  reg \$44 ;
-  reg [2:0] \$45 ;
-  wire \$5 ;
-  wire [4:0] \$6 ;
-  wire \$7 ;
-  wire [6:0] \$8 ;
-  wire [6:0] \$9 ;
-  reg [5:0] \$signal  = 6'h00;
-  (* init = 5'h00 *)
-  wire [3:0] \$signal$17 ;
-  wire \$signal$19 ;
-  reg \$signal$2  = 1'h0;
-  reg \$signal$28  = 1'h0;
-  wire \$signal$3 ;
-  reg [4:0] \$signature__addr  = 5'h00;
-  reg [59:0] at = 60'h000000000000000;
-  reg [4:0] fetch__addr = 5'h00;
-  wire \final ;
-  wire [4:0] picked;
-  wire pushed;
-  reg [2:0] tail = 3'h0;
-  reg [4:0] unfinished = 5'h00;
-  reg [5:0] waiting = 6'h00;
-  reg [127:0] store [31:0];
-  always @(posedge clk) begin
-    if (pushed)
-      store[\$signature__addr ] <= beats__payload[127:0];
-  end
-  reg [127:0] _0_;
-  always @(posedge clk) begin
-    if (fetch__en) begin
-      _0_ <= store[fetch__addr];
-    end
-  end
-  assign data = _0_;
-  always @(posedge clk)
-    \$signal  <= \$39 ;
-  always @(posedge clk)
-    waiting <= \$40 ;
-  always @(posedge clk)
-    at <= \$41 ;
-  always @(posedge clk)
-    unfinished <= \$42 ;
-  always @(posedge clk)
-    \$signal$2  <= \$43 ;
-  always @(posedge clk)
-    \$signal$28  <= \$44 ;
-  always @(posedge clk)
-    tail <= \$45 ;
-  assign \$1  = \$signal  != 6'h20;
-  assign \$2  = ~ \$signal$2 ;
-  assign beats__ready = \$1  & \$2 ;
-  assign \$signal$3  = beats__valid & beats__ready;
-  assign \$3  = ! beats__payload[130:128];
-  assign \$4  = beats__payload[131] & \$3 ;
-  assign \$5  = ~ \$4 ;
-  assign pushed = \$signal$3  & \$5 ;
-  assign \$signal$17  = ~ at[3:0];
-  assign \$signal$19  = waiting > \$signal$17 ;
-  assign \$6  = \$signal$17  + 1'h1;
-  assign \$7  = waiting <= \$6 ;
-  assign \final  = \$signal$2  & \$7 ;
-  assign \$8  = waiting - 1'h1;
-  assign \$9  = \$signal$19  ? { 3'h0, \$signal$17  } : \$8 ;
-  assign \$10  = \final  ? tail : 3'h4;
-  assign \$11  = | waiting;
-  assign \$12  = \$signal$2  & \$11 ;
-  assign burst_valid = \$signal$19  | \$12 ;
-  assign \$13  = burst[63:60] + 1'h1;
-  assign picked = pick ? \$13  : 5'h00;
-  assign \$14  = ~ \$signal$28 ;
-  assign \$15  = ~ \$signal$2 ;
-  assign \$16  = \$14  & \$15 ;
-  assign \$17  = ! unfinished;
-  assign idle = \$16  & \$17 ;
-  assign \$18  = \$signature__addr  + pushed;
-  assign \$19  = fetch__addr + fetch__en;
-  assign \$20  = \$signal  + pushed;
-  assign \$21  = \$20  - fetch__en;
-  assign \$22  = waiting + pushed;
-  assign \$23  = \$22  - picked;
-  assign \$24  = at + picked;
-  assign \$25  = load ? { 1'h0, target[63:4] } : \$24 ;
-  assign \$26  = unfinished + pick;
-  assign \$27  = \$26  - written;
-  assign \$28  = $signed(\$27 ) - $signed({ 1'h0, dropped });
-  assign \$29  = ! waiting;
-  assign \$30  = pick | \$29 ;
-  assign \$31  = \$signal$2  & \$30 ;
-  assign \$32  = ~ \final ;
-  assign \$33  = ~ beats__payload[131];
-  assign \$34  = | beats__payload[130:128];
-  assign \$35  = beats__payload[131] & \$34 ;
-  assign \$36  = \$35  ? beats__payload[130:128] : 3'h4;
-  always @(posedge clk)
-    \$signature__addr  <= \$37 ;
-  always @(posedge clk)
-    fetch__addr <= \$38 ;
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
-    \$40  = \$23 [5:0];
-    if (rst) begin
-      \$40  = 6'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
-    \$41  = \$25 [59:0];
-    if (rst) begin
-      \$41  = 60'h000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
-    \$42  = \$28 [4:0];
-    if (rst) begin
-      \$42  = 5'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
-    \$43  = \$signal$2 ;
-    if (\$31 ) begin
-      \$43  = \$32 ;
-    end
-    if (\$signal$3 ) begin
-      \$43  = beats__payload[131];
-    end
-    if (rst) begin
-      \$43  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
-    \$44  = \$signal$28 ;
-    if (\$signal$3 ) begin
-      \$44  = \$33 ;
-    end
-    if (rst) begin
-      \$44  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
-    \$45  = tail;
-    if (\$signal$3 ) begin
-      \$45  = \$36 ;
-    end
-    if (rst) begin
-      \$45  = 3'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
-    \$37  = \$18 [4:0];
-    if (rst) begin
-      \$37  = 5'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
-    \$38  = \$19 [4:0];
-    if (rst) begin
-      \$38  = 5'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$64 ) begin end
-    \$39  = \$21 [5:0];
-    if (rst) begin
-      \$39  = 6'h00;
-    end
-  end
-  assign burst[66:64] = \$10 ;
-  assign burst[63:60] = \$9 [3:0];
-  assign burst[59:0] = at;
-endmodule
-
-module hotline_write_buffer1(rst, pick, fetch__en, written, beats__ready, burst_valid, idle, data, load, target, dropped, burst, beats__payload, beats__valid, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$65 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$65 = 0;
   input rst;
@@ -29043,7 +28904,7 @@ module hotline_write_buffer1(rst, pick, fetch__en, written, beats__ready, burst_
   assign burst[59:0] = at;
 endmodule
 
-module hotline_write_buffer2(rst, pick, fetch__en, written, beats__ready, burst_valid, idle, data, load, target, dropped, burst, beats__valid, beats__payload, clk);
+module hotline_write_buffer1(rst, pick, fetch__en, written, beats__ready, burst_valid, idle, data, load, target, dropped, burst, beats__payload, beats__valid, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$66 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$66 = 0;
   input rst;
@@ -29070,10 +28931,10 @@ module hotline_write_buffer2(rst, pick, fetch__en, written, beats__ready, burst_
   wire dropped;
   output [66:0] burst;
   wire [66:0] burst;
-  input beats__valid;
-  wire beats__valid;
   input [131:0] beats__payload;
   wire [131:0] beats__payload;
+  input beats__valid;
+  wire beats__valid;
   input clk;
   wire clk;
   wire \$1 ;
@@ -29292,72 +29153,321 @@ module hotline_write_buffer2(rst, pick, fetch__en, written, beats__ready, burst_
   assign burst[59:0] = at;
 endmodule
 
-module hotline_write_check(\port$3179$12 , \port$3181$0 , windows__0__pages, \port$3185$0 , \port$3187$12 , \port$3189$0 , windows__1__pages, \port$3193$0 , \port$3195$12 , \port$3197$0 , windows__2__pages, \port$3201$0 , \port$3203$12 , \port$3205$0 , windows__3__pages, \port$3209$0 , \port$3211$12 , \port$3213$0 , windows__4__pages, \port$3217$0 , \port$3219$12 
-, \port$3221$0 , windows__5__pages, \port$3225$0 , \port$3227$12 , \port$3229$0 , windows__6__pages, \port$3233$0 , \port$3235$12 , \port$3237$0 , windows__7__pages, \port$3241$0 , page, \inside );
-  input [19:0] \port$3179$12 ;
-  wire [19:0] \port$3179$12 ;
-  input [31:0] \port$3181$0 ;
-  wire [31:0] \port$3181$0 ;
+module hotline_write_buffer2(rst, pick, fetch__en, written, beats__ready, burst_valid, idle, data, load, target, dropped, burst, beats__valid, beats__payload, clk);
+  reg \$auto$verilog_backend.cc:2505:dump_module$67 ;
+  initial \$auto$verilog_backend.cc:2505:dump_module$67 = 0;
+  input rst;
+  wire rst;
+  input pick;
+  wire pick;
+  input fetch__en;
+  wire fetch__en;
+  input written;
+  wire written;
+  output beats__ready;
+  wire beats__ready;
+  output burst_valid;
+  wire burst_valid;
+  output idle;
+  wire idle;
+  output [127:0] data;
+  wire [127:0] data;
+  input load;
+  wire load;
+  input [63:0] target;
+  wire [63:0] target;
+  input dropped;
+  wire dropped;
+  output [66:0] burst;
+  wire [66:0] burst;
+  input beats__valid;
+  wire beats__valid;
+  input [131:0] beats__payload;
+  wire [131:0] beats__payload;
+  input clk;
+  wire clk;
+  wire \$1 ;
+  wire [2:0] \$10 ;
+  wire \$11 ;
+  wire \$12 ;
+  wire [4:0] \$13 ;
+  wire \$14 ;
+  wire \$15 ;
+  wire \$16 ;
+  wire \$17 ;
+  wire [5:0] \$18 ;
+  wire [5:0] \$19 ;
+  wire \$2 ;
+  wire [6:0] \$20 ;
+  wire [7:0] \$21 ;
+  wire [6:0] \$22 ;
+  wire [7:0] \$23 ;
+  wire [60:0] \$24 ;
+  wire [60:0] \$25 ;
+  wire [5:0] \$26 ;
+  wire [6:0] \$27 ;
+  wire [7:0] \$28 ;
+  wire \$29 ;
+  wire \$3 ;
+  wire \$30 ;
+  wire \$31 ;
+  wire \$32 ;
+  wire \$33 ;
+  wire \$34 ;
+  wire \$35 ;
+  wire [2:0] \$36 ;
+  reg [4:0] \$37 ;
+  reg [4:0] \$38 ;
+  reg [5:0] \$39 ;
+  wire \$4 ;
+  reg [5:0] \$40 ;
+  reg [59:0] \$41 ;
+  reg [4:0] \$42 ;
+  reg \$43 ;
+  reg \$44 ;
+  reg [2:0] \$45 ;
+  wire \$5 ;
+  wire [4:0] \$6 ;
+  wire \$7 ;
+  wire [6:0] \$8 ;
+  wire [6:0] \$9 ;
+  reg [5:0] \$signal  = 6'h00;
+  (* init = 5'h00 *)
+  wire [3:0] \$signal$17 ;
+  wire \$signal$19 ;
+  reg \$signal$2  = 1'h0;
+  reg \$signal$28  = 1'h0;
+  wire \$signal$3 ;
+  reg [4:0] \$signature__addr  = 5'h00;
+  reg [59:0] at = 60'h000000000000000;
+  reg [4:0] fetch__addr = 5'h00;
+  wire \final ;
+  wire [4:0] picked;
+  wire pushed;
+  reg [2:0] tail = 3'h0;
+  reg [4:0] unfinished = 5'h00;
+  reg [5:0] waiting = 6'h00;
+  reg [127:0] store [31:0];
+  always @(posedge clk) begin
+    if (pushed)
+      store[\$signature__addr ] <= beats__payload[127:0];
+  end
+  reg [127:0] _0_;
+  always @(posedge clk) begin
+    if (fetch__en) begin
+      _0_ <= store[fetch__addr];
+    end
+  end
+  assign data = _0_;
+  always @(posedge clk)
+    \$signal  <= \$39 ;
+  always @(posedge clk)
+    waiting <= \$40 ;
+  always @(posedge clk)
+    at <= \$41 ;
+  always @(posedge clk)
+    unfinished <= \$42 ;
+  always @(posedge clk)
+    \$signal$2  <= \$43 ;
+  always @(posedge clk)
+    \$signal$28  <= \$44 ;
+  always @(posedge clk)
+    tail <= \$45 ;
+  assign \$1  = \$signal  != 6'h20;
+  assign \$2  = ~ \$signal$2 ;
+  assign beats__ready = \$1  & \$2 ;
+  assign \$signal$3  = beats__valid & beats__ready;
+  assign \$3  = ! beats__payload[130:128];
+  assign \$4  = beats__payload[131] & \$3 ;
+  assign \$5  = ~ \$4 ;
+  assign pushed = \$signal$3  & \$5 ;
+  assign \$signal$17  = ~ at[3:0];
+  assign \$signal$19  = waiting > \$signal$17 ;
+  assign \$6  = \$signal$17  + 1'h1;
+  assign \$7  = waiting <= \$6 ;
+  assign \final  = \$signal$2  & \$7 ;
+  assign \$8  = waiting - 1'h1;
+  assign \$9  = \$signal$19  ? { 3'h0, \$signal$17  } : \$8 ;
+  assign \$10  = \final  ? tail : 3'h4;
+  assign \$11  = | waiting;
+  assign \$12  = \$signal$2  & \$11 ;
+  assign burst_valid = \$signal$19  | \$12 ;
+  assign \$13  = burst[63:60] + 1'h1;
+  assign picked = pick ? \$13  : 5'h00;
+  assign \$14  = ~ \$signal$28 ;
+  assign \$15  = ~ \$signal$2 ;
+  assign \$16  = \$14  & \$15 ;
+  assign \$17  = ! unfinished;
+  assign idle = \$16  & \$17 ;
+  assign \$18  = \$signature__addr  + pushed;
+  assign \$19  = fetch__addr + fetch__en;
+  assign \$20  = \$signal  + pushed;
+  assign \$21  = \$20  - fetch__en;
+  assign \$22  = waiting + pushed;
+  assign \$23  = \$22  - picked;
+  assign \$24  = at + picked;
+  assign \$25  = load ? { 1'h0, target[63:4] } : \$24 ;
+  assign \$26  = unfinished + pick;
+  assign \$27  = \$26  - written;
+  assign \$28  = $signed(\$27 ) - $signed({ 1'h0, dropped });
+  assign \$29  = ! waiting;
+  assign \$30  = pick | \$29 ;
+  assign \$31  = \$signal$2  & \$30 ;
+  assign \$32  = ~ \final ;
+  assign \$33  = ~ beats__payload[131];
+  assign \$34  = | beats__payload[130:128];
+  assign \$35  = beats__payload[131] & \$34 ;
+  assign \$36  = \$35  ? beats__payload[130:128] : 3'h4;
+  always @(posedge clk)
+    \$signature__addr  <= \$37 ;
+  always @(posedge clk)
+    fetch__addr <= \$38 ;
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$67 ) begin end
+    \$40  = \$23 [5:0];
+    if (rst) begin
+      \$40  = 6'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$67 ) begin end
+    \$41  = \$25 [59:0];
+    if (rst) begin
+      \$41  = 60'h000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$67 ) begin end
+    \$42  = \$28 [4:0];
+    if (rst) begin
+      \$42  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$67 ) begin end
+    \$43  = \$signal$2 ;
+    if (\$31 ) begin
+      \$43  = \$32 ;
+    end
+    if (\$signal$3 ) begin
+      \$43  = beats__payload[131];
+    end
+    if (rst) begin
+      \$43  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$67 ) begin end
+    \$44  = \$signal$28 ;
+    if (\$signal$3 ) begin
+      \$44  = \$33 ;
+    end
+    if (rst) begin
+      \$44  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$67 ) begin end
+    \$45  = tail;
+    if (\$signal$3 ) begin
+      \$45  = \$36 ;
+    end
+    if (rst) begin
+      \$45  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$67 ) begin end
+    \$37  = \$18 [4:0];
+    if (rst) begin
+      \$37  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$67 ) begin end
+    \$38  = \$19 [4:0];
+    if (rst) begin
+      \$38  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$67 ) begin end
+    \$39  = \$21 [5:0];
+    if (rst) begin
+      \$39  = 6'h00;
+    end
+  end
+  assign burst[66:64] = \$10 ;
+  assign burst[63:60] = \$9 [3:0];
+  assign burst[59:0] = at;
+endmodule
+
+module hotline_write_check(\port$3193$12 , \port$3195$0 , windows__0__pages, \port$3199$0 , \port$3201$12 , \port$3203$0 , windows__1__pages, \port$3207$0 , \port$3209$12 , \port$3211$0 , windows__2__pages, \port$3215$0 , \port$3217$12 , \port$3219$0 , windows__3__pages, \port$3223$0 , \port$3225$12 , \port$3227$0 , windows__4__pages, \port$3231$0 , \port$3233$12 
+, \port$3235$0 , windows__5__pages, \port$3239$0 , \port$3241$12 , \port$3243$0 , windows__6__pages, \port$3247$0 , \port$3249$12 , \port$3251$0 , windows__7__pages, \port$3255$0 , page, \inside );
+  input [19:0] \port$3193$12 ;
+  wire [19:0] \port$3193$12 ;
+  input [31:0] \port$3195$0 ;
+  wire [31:0] \port$3195$0 ;
   input [31:0] windows__0__pages;
   wire [31:0] windows__0__pages;
-  input [1:0] \port$3185$0 ;
-  wire [1:0] \port$3185$0 ;
-  input [19:0] \port$3187$12 ;
-  wire [19:0] \port$3187$12 ;
-  input [31:0] \port$3189$0 ;
-  wire [31:0] \port$3189$0 ;
+  input [1:0] \port$3199$0 ;
+  wire [1:0] \port$3199$0 ;
+  input [19:0] \port$3201$12 ;
+  wire [19:0] \port$3201$12 ;
+  input [31:0] \port$3203$0 ;
+  wire [31:0] \port$3203$0 ;
   input [31:0] windows__1__pages;
   wire [31:0] windows__1__pages;
-  input [1:0] \port$3193$0 ;
-  wire [1:0] \port$3193$0 ;
-  input [19:0] \port$3195$12 ;
-  wire [19:0] \port$3195$12 ;
-  input [31:0] \port$3197$0 ;
-  wire [31:0] \port$3197$0 ;
+  input [1:0] \port$3207$0 ;
+  wire [1:0] \port$3207$0 ;
+  input [19:0] \port$3209$12 ;
+  wire [19:0] \port$3209$12 ;
+  input [31:0] \port$3211$0 ;
+  wire [31:0] \port$3211$0 ;
   input [31:0] windows__2__pages;
   wire [31:0] windows__2__pages;
-  input [1:0] \port$3201$0 ;
-  wire [1:0] \port$3201$0 ;
-  input [19:0] \port$3203$12 ;
-  wire [19:0] \port$3203$12 ;
-  input [31:0] \port$3205$0 ;
-  wire [31:0] \port$3205$0 ;
+  input [1:0] \port$3215$0 ;
+  wire [1:0] \port$3215$0 ;
+  input [19:0] \port$3217$12 ;
+  wire [19:0] \port$3217$12 ;
+  input [31:0] \port$3219$0 ;
+  wire [31:0] \port$3219$0 ;
   input [31:0] windows__3__pages;
   wire [31:0] windows__3__pages;
-  input [1:0] \port$3209$0 ;
-  wire [1:0] \port$3209$0 ;
-  input [19:0] \port$3211$12 ;
-  wire [19:0] \port$3211$12 ;
-  input [31:0] \port$3213$0 ;
-  wire [31:0] \port$3213$0 ;
+  input [1:0] \port$3223$0 ;
+  wire [1:0] \port$3223$0 ;
+  input [19:0] \port$3225$12 ;
+  wire [19:0] \port$3225$12 ;
+  input [31:0] \port$3227$0 ;
+  wire [31:0] \port$3227$0 ;
   input [31:0] windows__4__pages;
   wire [31:0] windows__4__pages;
-  input [1:0] \port$3217$0 ;
-  wire [1:0] \port$3217$0 ;
-  input [19:0] \port$3219$12 ;
-  wire [19:0] \port$3219$12 ;
-  input [31:0] \port$3221$0 ;
-  wire [31:0] \port$3221$0 ;
+  input [1:0] \port$3231$0 ;
+  wire [1:0] \port$3231$0 ;
+  input [19:0] \port$3233$12 ;
+  wire [19:0] \port$3233$12 ;
+  input [31:0] \port$3235$0 ;
+  wire [31:0] \port$3235$0 ;
   input [31:0] windows__5__pages;
   wire [31:0] windows__5__pages;
-  input [1:0] \port$3225$0 ;
-  wire [1:0] \port$3225$0 ;
-  input [19:0] \port$3227$12 ;
-  wire [19:0] \port$3227$12 ;
-  input [31:0] \port$3229$0 ;
-  wire [31:0] \port$3229$0 ;
+  input [1:0] \port$3239$0 ;
+  wire [1:0] \port$3239$0 ;
+  input [19:0] \port$3241$12 ;
+  wire [19:0] \port$3241$12 ;
+  input [31:0] \port$3243$0 ;
+  wire [31:0] \port$3243$0 ;
   input [31:0] windows__6__pages;
   wire [31:0] windows__6__pages;
-  input [1:0] \port$3233$0 ;
-  wire [1:0] \port$3233$0 ;
-  input [19:0] \port$3235$12 ;
-  wire [19:0] \port$3235$12 ;
-  input [31:0] \port$3237$0 ;
-  wire [31:0] \port$3237$0 ;
+  input [1:0] \port$3247$0 ;
+  wire [1:0] \port$3247$0 ;
+  input [19:0] \port$3249$12 ;
+  wire [19:0] \port$3249$12 ;
+  input [31:0] \port$3251$0 ;
+  wire [31:0] \port$3251$0 ;
   input [31:0] windows__7__pages;
   wire [31:0] windows__7__pages;
-  input [1:0] \port$3241$0 ;
-  wire [1:0] \port$3241$0 ;
+  input [1:0] \port$3255$0 ;
+  wire [1:0] \port$3255$0 ;
   input [51:0] page;
   wire [51:0] page;
   output \inside ;
@@ -29410,14 +29520,14 @@ module hotline_write_check(\port$3179$12 , \port$3181$0 , windows__0__pages, \po
   wire [52:0] beyond5;
   wire [52:0] beyond6;
   wire [52:0] beyond7;
-  assign beyond0 = page - { \port$3181$0 , \port$3179$12  };
-  assign beyond1 = page - { \port$3189$0 , \port$3187$12  };
-  assign beyond2 = page - { \port$3197$0 , \port$3195$12  };
-  assign beyond3 = page - { \port$3205$0 , \port$3203$12  };
-  assign beyond4 = page - { \port$3213$0 , \port$3211$12  };
-  assign beyond5 = page - { \port$3221$0 , \port$3219$12  };
-  assign beyond6 = page - { \port$3229$0 , \port$3227$12  };
-  assign beyond7 = page - { \port$3237$0 , \port$3235$12  };
+  assign beyond0 = page - { \port$3195$0 , \port$3193$12  };
+  assign beyond1 = page - { \port$3203$0 , \port$3201$12  };
+  assign beyond2 = page - { \port$3211$0 , \port$3209$12  };
+  assign beyond3 = page - { \port$3219$0 , \port$3217$12  };
+  assign beyond4 = page - { \port$3227$0 , \port$3225$12  };
+  assign beyond5 = page - { \port$3235$0 , \port$3233$12  };
+  assign beyond6 = page - { \port$3243$0 , \port$3241$12  };
+  assign beyond7 = page - { \port$3251$0 , \port$3249$12  };
   assign \$2  = ~ beyond0[52];
   assign \$3  = \$1  & \$2 ;
   assign \$4  = beyond0[51:0] < windows__0__pages;
@@ -29451,12 +29561,12 @@ module hotline_write_check(\port$3179$12 , \port$3181$0 , windows__0__pages, \po
   assign \$39  = beyond7[51:0] < windows__7__pages;
   assign \$40  = \$38  & \$39 ;
   assign \inside  = | { \$40 , \$35 , \$30 , \$25 , \$20 , \$15 , \$10 , \$5  };
-  assign \$1  = \port$3185$0 [1];
-  assign \$6  = \port$3193$0 [1];
-  assign \$11  = \port$3201$0 [1];
-  assign \$16  = \port$3209$0 [1];
-  assign \$21  = \port$3217$0 [1];
-  assign \$26  = \port$3225$0 [1];
-  assign \$31  = \port$3233$0 [1];
-  assign \$36  = \port$3241$0 [1];
+  assign \$1  = \port$3199$0 [1];
+  assign \$6  = \port$3207$0 [1];
+  assign \$11  = \port$3215$0 [1];
+  assign \$16  = \port$3223$0 [1];
+  assign \$21  = \port$3231$0 [1];
+  assign \$26  = \port$3239$0 [1];
+  assign \$31  = \port$3247$0 [1];
+  assign \$36  = \port$3255$0 [1];
 endmodule

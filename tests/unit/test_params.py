@@ -8,6 +8,7 @@ from hotline_hw.params import PRESETS, Geometry, GeometryError, preset
 from hotline_sim.model import Accelerator
 
 TINY = PRESETS["tiny"]
+CORE = TINY.stream_core()
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,27 @@ TINY = PRESETS["tiny"]
 )
 def test_a_broken_rule_is_named_with_parameter_and_value(settings, message):
     with pytest.raises(GeometryError) as caught:
+        CORE.override(settings)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"axi_bits": 64}, "axi_bits=64 breaks the rule: 128, 256 or 512, or 0 for the stream core alone"),
+        ({"axi_bits": 256}, "axi_bits=256 breaks the rule: a beat's 64-bit words fit the 2 lanes"),
+        ({"axi_bits": 0}, "working_rows=32 breaks the rule: 0 without an AXI4 manager (axi_bits = 0)"),
+        ({"ways": 3}, "ways=3 breaks the rule: a set's words are whole beats of axi_bits: a multiple of 2"),
+        ({"banks": 256}, "banks=256 breaks the rule: 2 <= banks <= 128 with a shell"),
+        ({"working_rows": 33}, "working_rows=33 breaks the rule: banks = 2 times a power of two from 2"),
+        ({"working_rows": 2}, "working_rows=2 breaks the rule: banks = 2 times a power of two from 2"),
+        ({"read_tags": 3}, "read_tags=3 breaks the rule: a power of two"),
+        ({"read_tags": 512}, "read_tags=512 breaks the rule: 2 <= read_tags <= 256"),
+        ({"read_beats": 16}, "read_beats=16 breaks the rule: two bursts of 16 beats at least, 4096 at most"),
+    ],
+)
+def test_a_broken_rule_of_the_shell_is_named(settings, message):
+    with pytest.raises(GeometryError) as caught:
         TINY.override(settings)
     assert message in str(caught.value)
 
@@ -74,11 +96,11 @@ def test_limits_of_the_rules_are_inside():
         {"max_lookups": 4096, "max_samples": 1 << 22},
         {"max_samples": 1, "queue_depth": 32768, "beat_depth": 65535},
     ):
-        assert settings.items() <= TINY.override(settings).as_dict().items()
+        assert settings.items() <= CORE.override(settings).as_dict().items()
 
 
 def test_override_keeps_the_rest_and_says_so():
-    changed = TINY.override({"ways": 3})
+    changed = CORE.override({"ways": 3})
     assert changed.ways == 3 and changed.sets == TINY.sets
     assert changed.name != TINY.name
     assert TINY.override({}) is TINY
@@ -129,7 +151,7 @@ def test_widths_hold_their_largest_value(name, entries_per_hot_row):
 @pytest.mark.parametrize("ways", [2, 3, 4, 7])
 def test_quotas_sum_to_the_budget(ways, entries_per_hot_row):
     """For every budget: its ways in use over all sets, within one of each other, none above what a set has."""
-    core = Accelerator(TINY.override({"ways": ways, "entries_per_hot_row": entries_per_hot_row}))
+    core = Accelerator(CORE.override({"ways": ways, "entries_per_hot_row": entries_per_hot_row}))
     for hot_rows in range(core.geometry.hot_capacity + 1):
         assert core.set_hot_rows(hot_rows)
         quotas = [core.tracker.quota(gset) for gset in range(1 << core.index_bits)]
