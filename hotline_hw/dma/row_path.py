@@ -158,7 +158,11 @@ class RowPath(wiring.Component):
         all_came = Signal()
         m.d.comb += [
             all_came.eq(
-                lists.done & in_memory.done & walker.idle & (due == 0) & ~aligner.busy
+                lists.done
+                & in_memory.done
+                & walker.idle
+                & (due == 0)
+                & ~aligner.busy
                 & ~(self.pooling & into_reducer.output.valid)
             ),
             reducer.drop.eq(all_came),  # a bag that is open now was cut short by an error
