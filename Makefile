@@ -29,7 +29,7 @@ cosim: $(STAMP)  ## train on real data with the Verilated accelerator in the loo
 	$(BIN)/hotline cosim $(COSIM_OPTIONS)
 
 test: lint  ## lint, type check and all tests, on all cores (PYTEST_OPTIONS)
-	$(BIN)/pytest -n auto --dist worksteal $(PYTEST_OPTIONS)
+	$(BIN)/pytest -n auto --dist loadfile $(PYTEST_OPTIONS)
 
 lint: $(STAMP)  ## style, format and type check
 	$(BIN)/ruff check .

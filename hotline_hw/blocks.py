@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from amaranth.back import rtlil
-from amaranth.hdl import ClockDomain, ClockSignal, Instance, Module, ResetSignal, ValueCastable
+from amaranth.hdl import ClockDomain, ClockSignal, Fragment, Instance, Module, ResetSignal, ValueCastable
 from amaranth.lib import wiring
 
 __all__ = ["BlockLibrary", "flat_ports", "place"]
@@ -37,7 +37,12 @@ class BlockLibrary:
     def emit(self, component: wiring.Component, name: str) -> str:
         """RTLIL text of `component` as module `name`."""
         ports = {port: (value, _direction(flow)) for port, (value, flow) in flat_ports(component).items()}
-        return rtlil.convert(component, name=name, platform=self, ports=ports, emit_src=False, missing_domain=_domain)
+        # The domain sync is made here: of two that are missing Amaranth makes now the one and now the other first.
+        sync = ClockDomain("sync")
+        fragment = Fragment.get(component, self)
+        fragment.add_domains(sync)
+        ports |= {port: (signal, _direction(wiring.In)) for port, signal in (("clk", sync.clk), ("rst", sync.rst))}
+        return rtlil.convert(fragment, name=name, ports=ports, emit_src=False, missing_domain=_domain)
 
     def instance(self, component: wiring.Component, kind: str, clocks: Mapping[str, Any] | None = None) -> Instance:
         """An instance of `component`, whose module `kind` is emitted at its first use.
@@ -57,8 +62,8 @@ class BlockLibrary:
 
 
 def _domain(name: str) -> ClockDomain:
-    """A clock domain that a design uses and nobody made: a port."""
-    return ClockDomain(name, reset_less=name != "sync")
+    """A clock domain besides sync that a design uses and nobody made: a port."""
+    return ClockDomain(name, reset_less=True)
 
 
 def _direction(flow: wiring.Flow) -> Any:

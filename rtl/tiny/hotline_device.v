@@ -5232,7 +5232,7 @@ endmodule
 
 module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, learn, take, gather, gather_rank_is_0, gather_rank_is_1, gather_load, fetch, budget, update, update_rank_is_0, update_rank_is_1, update_tags_0, update_tags_1, update_weights_0, update_weights_1, update_take
 , age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counters, row_in_tags, row_way, slot_write, slot_in, level, wanted, load, pick_take, make_hot, working_start, working_enable
-, list_held, list_number, shell_clk, clk, rst, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_hot, row_out_referenced, row_out_age, row_out_counters, row_out_tags, slot_out
+, list_held, list_number, clk, rst, shell_clk, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_hot, row_out_referenced, row_out_age, row_out_counters, row_out_tags, slot_out
 , eligible, any_left, pick_way, pick_tag, working_ready, working_full, list_count, list_tag, bank);
   reg \$auto$verilog_backend.cc:2505:dump_module$9 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$9 = 0;
@@ -5330,12 +5330,12 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
   wire list_held;
   input [3:0] list_number;
   wire [3:0] list_number;
-  input shell_clk;
-  wire shell_clk;
   input clk;
   wire clk;
   input rst;
   wire rst;
+  input shell_clk;
+  wire shell_clk;
   output room;
   wire room;
   output ready;
@@ -7389,7 +7389,7 @@ module hotline_popularity_bank_updates(rst, push_count, pop, head_valid, head, p
   end
 endmodule
 
-module hotline_popularity_bank_working(enable, list_held, list_number, shell_clk, clk, rst, w_en, w_data, slot, ready, \output , list_tag, \w_en$10 , hit, output_valid, output_hit, count, held_count, full, start);
+module hotline_popularity_bank_working(enable, list_held, list_number, clk, rst, shell_clk, w_en, w_data, slot, ready, \output , list_tag, \w_en$10 , hit, output_valid, output_hit, count, held_count, full, start);
   reg \$auto$verilog_backend.cc:2505:dump_module$14 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$14 = 0;
   input enable;
@@ -7398,12 +7398,12 @@ module hotline_popularity_bank_working(enable, list_held, list_number, shell_clk
   wire list_held;
   input [3:0] list_number;
   wire [3:0] list_number;
-  input shell_clk;
-  wire shell_clk;
   input clk;
   wire clk;
   input rst;
   wire rst;
+  input shell_clk;
+  wire shell_clk;
   input w_en;
   wire w_en;
   input [38:0] w_data;
@@ -16489,7 +16489,7 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
 endmodule
 
 module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s_axil_wvalid, s_axil_bready, s_axil_araddr, s_axil_arprot, s_axil_arvalid, s_axil_rready, s_axis_lookup_tdata, s_axis_lookup_tlast, s_axis_lookup_tvalid, s_axis_lookup_tkeep, m_axis_popular_tready, m_axis_nonpopular_tready, s_axis_state_tdata, s_axis_state_tlast, s_axis_state_tvalid, m_axis_state_tready, phase
-, command, command_write, working_start, working_enable, list_bank, list_held, list_number, verdicts_ready, shell_clk, clk, rst, irq, s_axil_awready, s_axil_wready, s_axil_bresp, s_axil_bvalid, s_axil_arready, s_axil_rdata, s_axil_rresp, s_axil_rvalid, s_axis_lookup_tready
+, command, command_write, working_start, working_enable, list_bank, list_held, list_number, verdicts_ready, clk, rst, shell_clk, irq, s_axil_awready, s_axil_wready, s_axil_bresp, s_axil_bvalid, s_axil_arready, s_axil_rdata, s_axil_rresp, s_axil_rvalid, s_axis_lookup_tready
 , m_axis_popular_tdata, m_axis_popular_tlast, m_axis_popular_tvalid, m_axis_popular_tkeep, m_axis_nonpopular_tdata, m_axis_nonpopular_tlast, m_axis_nonpopular_tvalid, m_axis_nonpopular_tkeep, s_axis_state_tready, m_axis_state_tdata, m_axis_state_tlast, m_axis_state_tvalid, busy, command_done, finished, errors, index_bits, working_ready, working_full, list_count, list_key
 , verdicts_payload, verdicts_valid, s_axil_awaddr);
   reg \$auto$verilog_backend.cc:2505:dump_module$37 ;
@@ -16552,12 +16552,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [3:0] list_number;
   input verdicts_ready;
   wire verdicts_ready;
-  input shell_clk;
-  wire shell_clk;
   input clk;
   wire clk;
   input rst;
   wire rst;
+  input shell_clk;
+  wire shell_clk;
   output irq;
   reg irq = 1'h0;
   output s_axil_awready;

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hotline_host.driver import Driver, DriverError
+from hotline_host.packets import groups
 from hotline_hw.dma.descriptors import COLD_LOCAL, HIT_BIT, LAST_BIT, SUMMARY_BYTES
 from hotline_hw.dma.registers import shell_register
 from hotline_hw.params import PRESETS, Geometry
@@ -96,7 +97,7 @@ def test_split_of_multi_hot_batches(geometry, seed, data):
 
 
 def test_many_groups_equal_single_batches(driver, rng, monkeypatch):
-    monkeypatch.setattr("hotline_host.packets._GROUP_LOOKUPS", 20)
+    monkeypatch.setitem(groups.__globals__, "_GROUP_LOOKUPS", 20)
     batches = [random_batch(rng) for _ in range(30)]
     done: list[int] = []
     driver.device.write(register("SELECT_START").offset, 0)
