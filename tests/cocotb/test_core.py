@@ -22,7 +22,8 @@ def run(request) -> BenchRun:
     geometry, simulator = request.param
     if simulator == "icarus" and shutil.which("iverilog") is None:
         pytest.skip("Icarus Verilog is not installed (Debian: apt install iverilog)")
-    selected = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
+    items = [item for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
+    selected = [item.callspec.params for item in items]
     tests = [params["test"] for params in selected if params.get("run") == request.param]
     return run_benches(GEOMETRIES[geometry], simulator, tests)
 

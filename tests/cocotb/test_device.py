@@ -26,7 +26,7 @@ def run(request) -> BenchRun:
     chosen = [
         item
         for item in request.session.items
-        if hasattr(item, "callspec") and item.callspec.params.get("run") == request.param
+        if item.path == request.path and hasattr(item, "callspec") and item.callspec.params.get("run") == request.param
     ]
     wanted = {item.callspec.params.get("test") for item in chosen}
     tests = TESTS if None in wanted else [test for test in TESTS if test in wanted]
