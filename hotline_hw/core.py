@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import reduce
-from operator import and_
-
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -15,16 +12,17 @@ from .blocks import place
 from .classifier import SampleClassifier
 from .control import TrackerControl
 from .counters import CounterBank
-from .csr import CsrBank
+from .csr import CsrBank, capability_values
 from .dispatcher import BatchDispatcher
 from .dma.verdicts import VerdictTap, verdict_bits
 from .gather import BankGather
 from .key_hash import LookupHasher
 from .layouts import axis_beat, pass_beat, row_parts, state_beat
 from .params import Geometry
-from .regmap import COUNTERS, REGISTERS, Command, Error, register
+from .regmap import COUNTERS, Command, Error, register
 from .scatter import BankScatter
 from .selector import HotSetSelector
+from .streams import fork, forward
 from .unpacker import Unpacker, lookup_axis
 from .updates import UpdateScatter
 from .words import WORD_BITS, WORD_BYTES
@@ -153,11 +151,11 @@ class HotlineCore(wiring.Component):
             values = {"HOT_COUNT": selector.hot_count, "THRESHOLD": selector.threshold}
             state = stream.Signature(state_beat(g)).create(path=("state",))
             with m.If(selecting):
-                self._forward(m, selector.event, state)
+                forward(m, selector.event, state)
             with m.Else():
-                self._forward(m, control.dump, state)
+                forward(m, control.dump, state)
         else:
-            self._fork(m, classifier.output, [dispatcher.input, *self._verdict_sinks(m)])
+            fork(m, classifier.output, [dispatcher.input, *self._verdict_sinks(m)])
             values = {"HOT_COUNT": Const(0), "THRESHOLD": Const(0)}
 
         # State streams.
@@ -308,7 +306,7 @@ class HotlineCore(wiring.Component):
         """Verdicts go to the dispatcher and back to the banks. Returns whether an update is under way."""
         g = self.geometry
         m.submodules.updates = updates = UpdateScatter(g)
-        self._fork(m, verdicts, [dispatcher, updates.input, *self._verdict_sinks(m)])
+        fork(m, verdicts, [dispatcher, updates.input, *self._verdict_sinks(m)])
         for index in range(len(updates.weights)):
             group = register(f"WEIGHTS_{index // 4}")
             field = group.field(f"weight_{index}")
@@ -393,24 +391,6 @@ class HotlineCore(wiring.Component):
         wiring.connect(m, tap.output, wiring.flipped(self.verdicts))
         return [tap.input]
 
-    @staticmethod
-    def _fork(m: Module, source, sinks: list) -> None:
-        """Hands every payload of a stream to all sinks, in one cycle."""
-        m.d.comb += [sink.payload.eq(source.payload) for sink in sinks]
-        for sink in sinks:
-            others = (other.ready for other in sinks if other is not sink)
-            m.d.comb += sink.valid.eq(reduce(and_, others, source.valid))
-        m.d.comb += source.ready.eq(reduce(and_, (sink.ready for sink in reversed(sinks))))
-
-    @staticmethod
-    def _forward(m: Module, source, target) -> None:
-        """Connects a stream with another, under the condition that holds here."""
-        m.d.comb += [
-            target.payload.eq(source.payload),
-            target.valid.eq(source.valid),
-            source.ready.eq(target.ready),
-        ]
-
     def _batches(self, m: Module, unpacker: Unpacker) -> tuple[Signal, Signal]:
         """Follows mini-batches: (one is in the core, one has left on both streams)."""
         in_core = Signal(16)
@@ -426,15 +406,3 @@ class HotlineCore(wiring.Component):
         m.d.comb += [finished.eq(left[0] & left[1]), busy.eq(in_core != 0)]
         m.d.sync += in_core.eq(in_core + unpacker.started - finished)
         return busy, finished
-
-
-def capability_values(geometry: Geometry) -> dict[str, int]:
-    """Values of the constant registers of a core with this geometry."""
-    attributes = geometry.as_dict() | {"log2_banks": geometry.bank_bits, "log2_sets": geometry.set_bits}
-    values = {}
-    for candidate in REGISTERS:
-        if candidate.name in ("ID", "VERSION"):
-            values[candidate.name] = candidate.reset or 0
-        elif candidate.name.startswith("CAP_"):
-            values[candidate.name] = sum(int(attributes[field.name]) << field.low for field in candidate.fields)
-    return values

@@ -159,6 +159,7 @@ def _stream(driver: Driver, batches: list[Batch], phase: str, gathers: list[Desc
 def _stream_figures(runs: list[dict[str, Any]], batches: int, geometry: Geometry) -> dict[str, Any]:
     """`seconds` is the median round. Figures of cycles are None on a backend without.
 
+    Cycles are the same in every round, but for the first lookups' latency: those of the last round are told.
     `cycles` are those with a mini-batch in the core, and `shares` are of these: what held the core up; `dma_cycles` are
     those with a descriptor under way, and `dma_shares`, which sum up to 1, are of these: what the device was doing.
     """
@@ -172,7 +173,7 @@ def _stream_figures(runs: list[dict[str, Any]], batches: int, geometry: Geometry
         "lookups_per_cycle_per_lane": None, "lookups_per_dma_cycle_per_lane": None, "shares": None, "dma_shares": None,
     }  # fmt: skip
     if cycles:
-        figures["cycles_per_second"] = last["dma_cycles"] / seconds
+        figures["cycles_per_second"] = median(run["dma_cycles"] / run["seconds"] for run in runs)
         figures["lookups_per_cycle_per_lane"] = lookups / cycles / geometry.lanes
         figures["lookups_per_dma_cycle_per_lane"] = lookups / last["dma_cycles"] / geometry.lanes
         figures["shares"] = {name: last[name] / cycles for name in LIMITS}

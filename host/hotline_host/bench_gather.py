@@ -29,10 +29,10 @@ def measure_gather(
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Figures of one GATHER of many rows, by memory and dimension (float32); the accelerator is Verilated.
 
-    Of the time with reads under way, `link_utilisation` is the share in which memory's link was busy, headers included:
-    that of the busier direction (rows come one way, requests and the same rows go the other), or of both where they
-    share it. `bus_utilisation` is the share in which a beat came over the bus, and `utilisation` the larger of the two:
-    the nearer bound's.
+    Of the time with reads or writes under way, `link_utilisation` is the share in which memory's link was busy, headers
+    included: that of the busier direction (rows come one way, requests and the same rows go the other), or of both if
+    they share it. `bus_utilisation` is the share in which a beat came over the bus, and `utilisation` the larger of the
+    two: the nearer bound's.
     `gb_per_s` counts bytes of rows, over all clock cycles from the decoding of the descriptor to its completion.
     """
     figures: dict[str, dict[str, dict[str, Any]]] = {}
@@ -65,9 +65,10 @@ def _measure(device: VerilatedDevice, seed: int) -> dict[str, dict[str, Any]]:
         device.clear_memory_statistics()
         done = driver.gather(row_bytes, target)
         statistics = device.memory_statistics()
-        read, busy = statistics.read, (statistics.read.busy_cycles, statistics.write.busy_cycles)
-        link = min(1.0, (sum if device.timing.shared else max)(busy) / read.pending_cycles)
-        bus = read.beats / read.pending_cycles
+        read, write = statistics.read, statistics.write
+        pending = max(read.pending_cycles, write.pending_cycles)
+        link = (sum if device.timing.shared else max)((read.busy_cycles, write.busy_cycles)) / pending
+        bus = read.beats / pending
         figures[str(dimension)] = {
             "rows": done.written, "cycles": done.cycles, "rows_per_cycle": done.written / done.cycles,
             "gb_per_s": done.written * row_bytes / done.cycles * device.timing.clock_mhz / 1000,

@@ -87,8 +87,8 @@ def _where(figures: dict[str, Any]) -> Table:
 def _gather(figures: dict[str, Any]) -> Table:
     dimensions = list(next(iter(figures["gather"].values())))
     table = _table(
-        "GATHER alone, rows at random, float32: GB/s of rows; of the time with reads under way, the share in which "
-        "memory's link was busy, or that in which data came over the accelerator's bus, whichever is larger",
+        "GATHER alone, rows at random, float32: GB/s of rows; of the time with reads or writes under way, the share in "
+        "which memory's link was busy, or data came over the accelerator's bus, whichever is larger",
         "memory", *(f"D = {dimension}" for dimension in dimensions),
     )  # fmt: skip
     for memory, measured in figures["gather"].items():

@@ -27,7 +27,7 @@ def measure_training(
     drivers: dict[str, Driver], log: ClickLog, batches: MiniBatches, budget: int, settings: BenchSettings,
     progress: Progress,
 ) -> dict[str, Any]:  # fmt: skip
-    """Steps of every trainer on the same mini-batches. The trackers are as the last LEARN left them.
+    """Steps of every trainer on the same mini-batches. The hot rows are those that the last LEARN chose.
 
     In the figures, `seconds` holds those of every step by contender, waiting for the accelerator and gathering between
     steps included, and `median_seconds` their medians. `accelerator_seconds` is what an accelerator was at work for a

@@ -125,7 +125,10 @@ class Driver(TrackerDriver):
     def prepare(
         self, batches: Sequence[Batch], opcode: Opcode, *, relearn: bool = False, by_bag: bool = False
     ) -> Prepared:
-        """Mini-batches laid out in memory for LEARN or CLASSIFY, so that `run` can be timed alone."""
+        """Mini-batches laid out in memory for LEARN or CLASSIFY, so that `run` can be timed alone.
+
+        They lie there until any other call that moves data: none may come before `run`.
+        """
         self.check(batches, by_bag=by_bag)
         with self._lock:
             return self._runner.prepare(batches, opcode, relearn=relearn, by_bag=by_bag)

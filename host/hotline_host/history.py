@@ -48,7 +48,10 @@ class SplitHistory:
         self.lookups.append(len(split.slots))
         self.bag_hits.append(used - cold_bags)
         self.bags.append(used)
-        self.working_rows.append(len(np.unique(batch.tables[cold] << 32 | batch.indices[cold])))
+        listed = split.working  # None where the accelerator's lists had no room for all
+        self.working_rows.append(
+            len(np.unique(batch.tables[cold] << 32 | batch.indices[cold])) if listed is None else len(listed)
+        )
         self.moved.append(moved)
         self.cycles.append(cycles)
 

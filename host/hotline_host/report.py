@@ -36,7 +36,7 @@ def draw(result: CosimResult, path: Path) -> None:
         _draw_losses(losses, history, figures)
         _draw_shares(shares, history, figures)
         _draw_moves(moves, history, figures)
-        _draw_gathers(gathers, history, figures)
+        _draw_gathers(gathers, history)
         _draw_speeds(speeds, history, figures)
         speeds.set_xlabel("step")
         for axes in panels:
@@ -79,7 +79,7 @@ def _draw_moves(axes: Axes, history: History, figures: dict[str, Any]) -> None:
     axes.set_ylim(0, max(*history.moved, 1) * 1.15)
 
 
-def _draw_gathers(axes: Axes, history: History, figures: dict[str, Any]) -> None:
+def _draw_gathers(axes: Axes, history: History) -> None:
     steps = np.arange(1, len(history.losses) + 1)
     early, late, every = (
         np.array(rows) for rows in (history.early_rows, history.late_rows, history.working_rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from time import monotonic, perf_counter
 
@@ -13,7 +14,7 @@ import numpy as np
 from hotline_hw.dma.descriptors import Flag, Opcode, Status
 from hotline_hw.dma.registers import DmaError, DmaIrq, shell_register
 from hotline_hw.regmap import Error, register
-from hotline_sim.device import Device, DeviceTimeout
+from hotline_sim.device import Device, DeviceError, DeviceTimeout
 from hotline_sim.ring_entries import ENTRY_WORDS, Completion, Descriptor
 
 from .packets import DriverError
@@ -142,15 +143,26 @@ class Rings:
             return completion
 
     def run(self, descriptors: Sequence[Descriptor], *, allowed: Collection[Status] = ()) -> list[Completion]:
-        """Submits all, many at once, and waits for all; the last interrupts. Raises for the first that failed."""
+        """Submits all, many at once, and waits for all; the last interrupts. Raises for the first that failed.
+
+        Whatever else ends it early, an interruption say, leaves nothing under way: memory that descriptors name may be
+        used anew.
+        """
         with self._lock:
             final = len(descriptors) - 1
-            tags = [
-                self.submit(replace(it, flags=it.flags | Flag.INTERRUPT) if place == final else it)
-                for place, it in enumerate(descriptors)
-            ]
-            if tags:
-                self._await(tags[-1])
+            tags: list[int] = []
+            try:
+                for place, it in enumerate(descriptors):
+                    tags.append(self.submit(replace(it, flags=it.flags | Flag.INTERRUPT) if place == final else it))
+                if tags:
+                    self._await(tags[-1])
+            except BaseException:
+                for tag in tags:
+                    self._done.pop(tag, None)
+                if self._due:
+                    with suppress(DeviceError):  # one that is closed, or dead, has nothing under way
+                        self.restart()
+                raise
             failed, completions = None, []
             for tag in tags:
                 try:
@@ -164,6 +176,7 @@ class Rings:
     def restart(self) -> None:
         """Gives up what is under way, and begins anew."""
         with self._lock:
+            self._due.clear()
             self._stop()
             self._start()
 
@@ -264,7 +277,6 @@ class Rings:
                 raise DeviceTimeout(f"a descriptor was still under way {self.timeout:g} s after it was aborted")
 
     def _start(self) -> None:
-        self._due.clear()
         self._completions[:] = 0  # so generations begin anew
         self._producer = self._consumer = self._whole = 0
         self._write("DMA_ERROR", int(sum(DmaError)))

@@ -105,7 +105,8 @@ class TrackerDriver:
     @property
     def move_limit(self) -> int:
         """Most rows that one SELECT makes hot."""
-        return min(self.geometry.max_moves, self._read("MOVE_LIMIT"))
+        with self._lock:
+            return min(self.geometry.max_moves, self._read("MOVE_LIMIT"))
 
     def configure(self, policy: Policy, aging: AgingControl | None = None) -> None:
         """Says how popularity is tracked from now on. `select_start` is where the next SELECT begins.
@@ -119,11 +120,12 @@ class TrackerDriver:
         self._check_sample_aware("a policy")
         if aging:
             policy = replace(policy, age_period=aging.period)
-        for name, value in policy_registers(policy).items():
-            self._write(name, value)
-        self._aging = aging
-        if aging:
-            self._asked_again()  # what came before is not its business
+        with self._lock:
+            for name, value in policy_registers(policy).items():
+                self._write(name, value)
+            self._aging = aging
+            if aging:
+                self._asked_again()  # what came before is not its business
 
     def select(self) -> Moves:
         """Lets the accelerator choose the hot rows anew. Whatever holds them must be told, before the next mini-batch.

@@ -25,7 +25,7 @@ from .entries import descriptor_layout
 from .layouts import window_signature
 from .lookups import COUNT_BITS
 from .registers import WINDOWS
-from .windows import PAGE_BITS, WindowCheck
+from .windows import PAGE_BITS, WindowCheck, share_windows
 
 __all__ = ["Decoder"]
 
@@ -141,9 +141,7 @@ class Decoder(wiring.Component):
         )
 
         m.submodules.check = check = WindowCheck()
-        for here, there in zip(self.windows, check.windows, strict=True):
-            for name in ("page", "pages", "read", "write"):
-                m.d.comb += getattr(there, name).eq(getattr(here, name))
+        share_windows(m, self.windows, check.windows)
         slot = Signal(range(len(buffers) + 1))
         used, write = Signal(), Signal()
         first, length = Signal(64), Signal(_EXTENT_BITS)

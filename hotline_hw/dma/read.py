@@ -10,7 +10,7 @@ from ..params import Geometry
 from .cut import BurstCutter, read_burst
 from .layouts import Fault, axi_signature, fault_signature, read_beat, read_request, window_signature
 from .registers import WINDOWS
-from .windows import PAGE_BITS, WindowCheck
+from .windows import PAGE_BITS, WindowCheck, share_windows
 
 __all__ = ["ReadEngine"]
 
@@ -73,9 +73,7 @@ class ReadEngine(wiring.Component):
         issue, refuse, bus_fault = Signal(), Signal(), Signal()
         places = Signal(range(g.read_beats + 1))  # of the buffer, that are taken
         m.submodules.check = check = WindowCheck(len(self.windows))
-        for here, there in zip(self.windows, check.windows, strict=True):
-            m.d.comb += [there.page.eq(here.page), there.pages.eq(here.pages), there.read.eq(here.read)]
-            m.d.comb += there.write.eq(here.write)
+        share_windows(m, self.windows, check.windows)
         may, ready = Signal(), Signal()
         m.d.comb += [
             check.page.eq(burst.at[PAGE_BITS - self._beat_shift :]),

@@ -16,6 +16,7 @@ from .descriptors import ENTRY_BYTES, GRANULE_BYTES, MAX_BANKS, SUMMARY_BYTES, F
 from .entries import descriptor_layout
 from .layouts import Fault, ReadTarget, fault_signature, read_request, window_signature
 from .registers import MAX_RING_LOG2, WINDOWS
+from .windows import share_windows
 
 __all__ = ["CHANNELS", "MAIN", "OTHER", "SMALL", "Sequencer"]
 
@@ -115,9 +116,7 @@ class Sequencer(wiring.Component):
         m.submodules.decoder = decoder = Decoder(g)
         m.submodules.writer = writer = CompletionWriter()
         wiring.connect(m, wiring.flipped(self.completion_words), writer.words)
-        for here, there in zip(self.windows, decoder.windows, strict=True):
-            for name in ("page", "pages", "read", "write"):
-                m.d.comb += getattr(there, name).eq(getattr(here, name))
+        share_windows(m, self.windows, decoder.windows)
         it = Signal(descriptor_layout())
         is_ = {opcode: it.opcode == opcode for opcode in Opcode}
         batch = is_[Opcode.LEARN] | is_[Opcode.CLASSIFY]

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..axi import axis_signature
 from ..params import Geometry
+from ..streams import forward
 from ..words import WORD_BITS, WORD_BYTES
 from .beats import BeatFiller, ResultPacker, StateJoiner, StateSplitter, single_word
 from .descriptors import EVENT_BYTES, Opcode
@@ -184,7 +185,7 @@ class StreamPath(wiring.Component):
         channel = self.channels[MAIN]
         packed = packer.output.payload
         with m.If(is_[Opcode.DUMP]):
-            self._forward(m, splitter.output, channel)
+            forward(m, splitter.output, channel)
         with m.Elif(is_[Opcode.GATHER] | selecting):
             m.d.comb += [
                 channel.payload.data.eq(packed.data), channel.payload.words.eq(packed.count << 2),
@@ -192,7 +193,7 @@ class StreamPath(wiring.Component):
                 packer.output.ready.eq(channel.ready),
             ]  # fmt: skip
         with m.Else():
-            self._forward(m, popular.output, channel)
+            forward(m, popular.output, channel)
         # Rows of a GATHER, sets of a DUMP, beats of a SELECT.
         row_done = self.rows.valid & self.rows.ready & self.rows.payload.row_last
         with m.If(self.begin):
@@ -222,9 +223,9 @@ class StreamPath(wiring.Component):
             self.keys.ready.eq(filler.input.ready & ~flushing),
         ]  # fmt: skip
         with m.If(is_[Opcode.GATHER]):
-            self._forward(m, filler.output, self.channels[OTHER])
+            forward(m, filler.output, self.channels[OTHER])
         with m.Else():
-            self._forward(m, nonpopular.output, self.channels[OTHER])
+            forward(m, nonpopular.output, self.channels[OTHER])
 
     def _small(self, m: Module) -> Signal:
         """Verdicts, counts of lists, completions: one at a time. Returns when the verdicts' last beat was taken."""
@@ -239,10 +240,10 @@ class StreamPath(wiring.Component):
                 filler.input.valid.eq(1), self.list_ready.eq(filler.input.ready),
             ]  # fmt: skip
         with m.Elif(self.completion_words.valid):
-            self._forward(m, self.completion_words, filler.input)
+            forward(m, self.completion_words, filler.input)
         with m.Else():
-            self._forward(m, packer.output, filler.input)
-        self._forward(m, filler.output, self.channels[SMALL])
+            forward(m, packer.output, filler.input)
+        forward(m, filler.output, self.channels[SMALL])
 
         beat = verdicts.payload
         taken = verdicts.valid & verdicts.ready
@@ -254,12 +255,3 @@ class StreamPath(wiring.Component):
                 self.samples.eq(self.samples + beat.count), self.popular_samples.eq(self.popular_samples + popular),
             ]  # fmt: skip
         return taken & beat.last
-
-    @staticmethod
-    def _forward(m: Module, source, target) -> None:
-        """Connects a stream with another, under the condition that holds here."""
-        m.d.comb += [
-            target.payload.eq(source.payload),
-            target.valid.eq(source.valid),
-            source.ready.eq(target.ready),
-        ]

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from .layouts import window_signature
 from .registers import WINDOWS
 
-__all__ = ["PAGE_BITS", "WindowCheck"]
+__all__ = ["PAGE_BITS", "WindowCheck", "share_windows"]
 
 PAGE_BITS = 12
 """log2 of a page's bytes. Bursts never leave a page, so a burst is inside a window if and only if its page is."""
@@ -42,3 +42,9 @@ class WindowCheck(wiring.Component):
             within.append(right & ~beyond[-1] & (beyond[:-1] < window.pages))
         m.d.comb += self.inside.eq(Cat(within).any())
         return m
+
+
+def share_windows(m: Module, here, there) -> None:
+    """Lets the ports `there` be told the windows of the ports `here`."""
+    for ours, theirs in zip(here, there, strict=True):
+        m.d.comb += [getattr(theirs, name).eq(getattr(ours, name)) for name in ("page", "pages", "read", "write")]

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ..params import Geometry
 from .layouts import Fault, axi_signature, fault_signature, window_signature, write_beat
 from .registers import WINDOWS
-from .windows import PAGE_BITS, WindowCheck
+from .windows import PAGE_BITS, WindowCheck, share_windows
 
 __all__ = ["WriteBuffer", "WriteEngine"]
 
@@ -173,9 +173,7 @@ class WriteEngine(wiring.Component):
         self._choose(m, buffers, burst, burst_valid, issue | refuse)
         queued, due = Signal(range(_QUEUE + 1)), Signal(range(self.most_bursts + 1))
         m.submodules.check = check = WindowCheck(len(self.windows))
-        for here, there in zip(self.windows, check.windows, strict=True):
-            m.d.comb += [there.page.eq(here.page), there.pages.eq(here.pages), there.read.eq(here.read)]
-            m.d.comb += there.write.eq(here.write)
+        share_windows(m, self.windows, check.windows)
         may, ready, told = Signal(), Signal(), Signal()
         m.d.comb += [
             check.page.eq(burst.at[PAGE_BITS - beat_shift :]),

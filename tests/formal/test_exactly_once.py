@@ -17,11 +17,11 @@ from amaranth.hdl import Array, Assert, Assume, Cat, Const, Cover, Module, Mux, 
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In
 
-from hotline_hw.core import HotlineCore
 from hotline_hw.dispatcher import BatchDispatcher
 from hotline_hw.dma.verdicts import VerdictTap
 from hotline_hw.layouts import miss_bits, verdict_beat
 from hotline_hw.params import Geometry
+from hotline_hw.streams import fork
 from hotline_hw.words import SAMPLE_FIELD
 from hotline_sim.formal import PropertyFailed, check, cover, prove
 from tests.formal.mutants import mutated
@@ -68,7 +68,7 @@ class Source(wiring.Component):
         m.submodules.tap = tap = self.tap(GEOMETRY)
         self.parts = dispatcher, tap
         source = stream.Signature(verdict_beat(GEOMETRY)).create()
-        HotlineCore._fork(m, source, [dispatcher.input, tap.input])
+        fork(m, source, [dispatcher.input, tap.input])
         beat = source.payload
         opened, misses_before, samples = Signal(), Signal(MISSES), Signal(NUMBER_BITS)
         opens, misses, number = opened, misses_before, samples

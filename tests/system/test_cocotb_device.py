@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,12 +31,22 @@ from hotline_sim.model_device import ModelDevice
 from hotline_sim.ring_entries import Completion, Descriptor
 from hotline_sim.verilated import VerilatedDevice
 from tests.system.device_programs import Bench, Seen, check_equal, random_programme
+from tests.system.standin import (
+    BREAK_RULE,
+    CONTROL,
+    CORE_CYCLES,
+    CORE_ON,
+    DEAF,
+    IDEAL,
+    NEVER,
+    SOURCE,
+    STANDIN,
+    STATUS,
+    check_registers_beside_a_wait,
+    copy,
+)
 
 TINY = PRESETS["tiny"]
-STANDIN = Path(__file__).with_name("standin_device.v").read_text()
-SOURCE, TARGET, CORE_CYCLES, CLEAR, START, STATUS, CONTROL = 0x1000, 0x1004, 0x1008, 0x100C, 0x1010, 0x1014, 0x1018
-CORE_ON, BREAK_RULE, DEAF = 1, 2, 4
-IDEAL = TIMINGS["ideal"]
 UNTIDY = replace(TIMINGS["ddr4-local"], ar_stall=0.3, aw_stall=0.3, w_stall=0.3, r_gap=0.3, b_gap=0.3, interleave=0.5)
 
 needs_icarus = pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
@@ -58,15 +67,6 @@ def opened(monkeypatch):
         device.close()
 
 
-def _copy(device: Device, source: int, target: int, beats: int, *, wait: bool = True) -> None:
-    device.write(SOURCE, source & 0xFFFFFFFF)
-    device.write(TARGET, target & 0xFFFFFFFF)
-    device.write(CLEAR, 0)
-    device.write(START, beats - 1)
-    if wait:
-        assert device.wait_irq()
-
-
 @needs_icarus
 def test_copies(opened):
     """Through regions that come later too; and the memory counts."""
@@ -74,9 +74,9 @@ def test_copies(opened):
     first = device.memory.allocate("first", PAGE_BYTES)
     first.data[:] = np.random.default_rng(1).integers(0, 256, first.size)
     before = first.data.copy()
-    _copy(device, first.address, first.address + 2048, 16)
+    copy(device, first.address, first.address + 2048, 16)
     second = device.memory.allocate("second", PAGE_BYTES)
-    _copy(device, first.address + 64, second.address, 2)
+    copy(device, first.address + 64, second.address, 2)
     before[2048:][:256] = before[:256]
     np.testing.assert_array_equal(first.data, before)
     np.testing.assert_array_equal(second.data[:32], before[64:96])
@@ -92,13 +92,13 @@ def test_copies(opened):
 def test_errors_of_memory(opened):
     device = opened()
     region = device.memory.allocate("first", PAGE_BYTES)
-    _copy(device, region.address - PAGE_BYTES, region.address + region.size, 2)
+    copy(device, region.address - PAGE_BYTES, region.address + region.size, 2)
     assert device.read(STATUS) == 3 << 4 | 3 << 2
     device.answer(region.address + 64, 16, 2)
-    _copy(device, region.address + 64, region.address, 1)
+    copy(device, region.address + 64, region.address, 1)
     assert device.read(STATUS) == 2 << 2
     device.clear_answers()
-    _copy(device, region.address + 64, region.address, 1)
+    copy(device, region.address + 64, region.address, 1)
     assert device.read(STATUS) == 0
     with pytest.raises(ValueError, match=r"2 \(SLVERR\) or 3 \(DECERR\)"):
         device.answer(region.address, 16, 1)
@@ -110,10 +110,10 @@ def test_core_clock_runs_when_enabled(opened):
     device = opened()
     assert device.core_cycles == 4
     region = device.memory.allocate("first", PAGE_BYTES)
-    _copy(device, region.address, region.address, 4)
+    copy(device, region.address, region.address, 4)
     assert device.core_cycles == 4 and device.read(CORE_CYCLES) == 0
     device.write(CONTROL, CORE_ON)
-    _copy(device, region.address, region.address, 4)
+    copy(device, region.address, region.address, 4)
     device.write(CONTROL, 0)
     ran = device.core_cycles - 4
     assert ran > 10 and device.read(CORE_CYCLES) == ran
@@ -152,10 +152,10 @@ def test_timeouts(opened):
 def test_wait_with_a_limit_of_time_and_reset(opened):
     device = opened(timing=replace(IDEAL, read_latency=Latency(1e9)))
     region = device.memory.allocate("first", PAGE_BYTES)
-    _copy(device, region.address, region.address, 1, wait=False)
+    copy(device, region.address, region.address, 1, wait=False)
     begin = time.monotonic()
     assert device.wait_irq(0.2) is False
-    assert 0.2 <= time.monotonic() - begin < 2
+    assert time.monotonic() - begin >= 0.2
     assert device.read(STATUS) == 1
     device.reset()
     assert device.read(STATUS) == 0 and device.read(SOURCE) == 0
@@ -167,11 +167,11 @@ def test_broken_rules_are_told(opened):
     region = device.memory.allocate("first", PAGE_BYTES)
     device.write(CONTROL, BREAK_RULE)
     with pytest.raises(ProtocolError, match="broke a rule: cycle .*m_axi_arvalid fell before arready"):
-        _copy(device, region.address, region.address, 1)
+        copy(device, region.address, region.address, 1)
     other = opened()
     region = other.memory.allocate("first", PAGE_BYTES)
     with pytest.raises(ProtocolError, match="m_axi_arlen is 31: 32 beats, of 16 at most"):
-        _copy(other, region.address, region.address, 32)
+        copy(other, region.address, region.address, 32)
 
 
 @needs_icarus
@@ -180,36 +180,12 @@ def test_undefined_pins_are_told(opened, monkeypatch):
     monkeypatch.setattr(build, "core_verilog", lambda geometry, top: undefined)
     device = opened()
     with pytest.raises(ProtocolError, match="broke a rule: cycle [0-9]+: m_axi_araddr is 0+1X+"):
-        _copy(device, 0, 0, 1)
+        copy(device, 0, 0, 1)
 
 
 @needs_icarus
 def test_registers_beside_a_wait(opened):
-    """A thread waits, others get at registers in much less than its slices of 50 ms; and two may wait."""
-    device = opened(timing=replace(IDEAL, read_latency=Latency(4e9)))
-    region = device.memory.allocate("first", PAGE_BYTES)
-    _copy(device, region.address, region.address, 1, wait=False)
-    results: list[bool] = []
-    waiting = [threading.Thread(target=lambda: results.append(device.wait_irq(3))) for _ in range(2)]
-    begin = time.monotonic()
-    for thread in waiting:
-        thread.start()
-
-    def access() -> None:
-        for value in range(20):
-            device.write(CONTROL, value & 1)
-            device.read(STATUS)
-
-    accessing = [threading.Thread(target=access) for _ in range(2)]
-    for thread in accessing:
-        thread.start()
-    for thread in accessing:
-        thread.join()
-    taken = time.monotonic() - begin
-    for thread in waiting:
-        thread.join()
-    assert results == [False, False]
-    assert taken < 2.0, f"80 accesses took {taken} s"
+    check_registers_beside_a_wait(opened(timing=NEVER), 40, 6)
 
 
 @needs_icarus
@@ -217,7 +193,7 @@ def test_goes_on_after_an_interruption(opened):
     """Ctrl-C ends a wait, and nothing else."""
     device = opened(timing=replace(IDEAL, read_latency=Latency(1e9)))
     region = device.memory.allocate("first", PAGE_BYTES)
-    _copy(device, region.address, region.address, 1, wait=False)
+    copy(device, region.address, region.address, 1, wait=False)
     for delay in (0.1, 0.13, 0.17):
         timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
         timer.start()
@@ -232,7 +208,7 @@ def test_goes_on_after_an_interruption(opened):
 def test_waves(opened, tmp_path):
     device = opened(waves=tmp_path / "waves.fst")
     region = device.memory.allocate("first", PAGE_BYTES)
-    _copy(device, region.address, region.address, 1)
+    copy(device, region.address, region.address, 1)
     device.close()
     assert (tmp_path / "waves.fst").stat().st_size > 100
 

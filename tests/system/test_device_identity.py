@@ -6,7 +6,7 @@ the words that a device left in memory, and what went in.
     lookups     backend               geometry  seeds
     9,600,000   model                 kaggle    3
     1,200,000   verilated             tiny      2, under two memories
-      400,000   verilated             kaggle    1; only where its library was built before
+      400,000   verilated             kaggle    1
         3,000   cocotb                tiny      1
 """
 
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,15 +34,12 @@ from hotline_hw.dma.descriptors import (
 )
 from hotline_hw.params import PRESETS, Geometry
 from hotline_hw.words import TABLE_FIELD
-from hotline_sim import core_verilog
 from hotline_sim.backends import open_device
-from hotline_sim.build_cache import cache_folder
 from hotline_sim.device import Device
 from hotline_sim.memory.timing import PRESETS as TIMINGS
 from hotline_sim.memory.timing import Latency, MemoryTiming
 from hotline_sim.model_device import ModelDevice
 from hotline_sim.ring_entries import Descriptor
-from hotline_sim.verilated import build as verilated_build
 from tests.system.device_programs import RING_LOG2, Bench, check_equal, random_programme
 
 TINY = PRESETS["tiny"]
@@ -264,16 +260,7 @@ def test_verilated(memory: str, seed: int) -> None:
     assert run_stream("verilated", TINY, seed, 262, (768, 3), timing=timing) >= 600_000
 
 
-def test_verilated_at_full_size(monkeypatch) -> None:
-    """Only with a library that was built before: building it takes minutes."""
-
-    def cached(name: str, what: str, build: object) -> Path:
-        if not (cache_folder() / name).is_dir():
-            pytest.skip(f"{what}: not built yet; any run of `hotline` on backend verilated builds it")
-        return cache_folder() / name
-
-    for module in (core_verilog, verilated_build):
-        monkeypatch.setattr(module, "cached_build", cached)
+def test_verilated_at_full_size() -> None:
     assert run_stream("verilated", PRESETS["kaggle"], 6, 16, (1024, 26), timing="pcie4-x16") >= 400_000
 
 

@@ -1,16 +1,20 @@
-"""Sources and sinks, with random stalls, for components in Amaranth's simulator."""
+"""Sources, sinks and memory, with random stalls, for components in Amaranth's simulator."""
 
 from __future__ import annotations
 
 import random
 import warnings
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from amaranth.hdl import Module, Signal
 from amaranth.sim import Simulator
 
-__all__ = ["collect", "feed", "pulse"]
+from hotline_hw.dma.descriptors import GRANULE_BYTES
+from hotline_hw.dma.layouts import ReadTarget
+
+__all__ = ["Reads", "collect", "feed", "pulse", "until_done"]
 
 
 async def feed(ctx: Any, stream: Any, payloads: Iterable[Any], draw: random.Random, stall: float) -> None:
@@ -97,3 +101,59 @@ def collect(
         simulator.add_testbench(process, background=True)
     simulator.run()
     return found
+
+
+async def until_done(ctx, port, limit: int = 20000) -> int:
+    """The cycles until `port` is high."""
+    cycles = 0
+    while not ctx.get(port):
+        await ctx.tick()
+        cycles += 1
+        assert cycles < limit, "done in the end"
+    return cycles
+
+
+class Reads:
+    """Takes read requests and brings their beats, a request at a time, in order.
+
+    Args:
+        content: the granule at an address. fault: addresses whose beat is a fault.
+    """
+
+    def __init__(self, dut, draw: random.Random, stall: float, content, fault: frozenset[int] = frozenset()) -> None:
+        self.dut, self.draw, self.stall = dut, draw, stall
+        self.content, self.fault = content, fault
+        self.requests: list[tuple[int, int, ReadTarget]] = []
+        self.most_due = 0
+        self._due: deque[dict] = deque()
+
+    async def serve(self, ctx) -> None:
+        dut, size = self.dut, self.dut.geometry.axi_bytes
+        asked = None
+        while True:
+            ready = self.draw.random() >= self.stall
+            ctx.set(dut.request.ready, ready)
+            bring = bool(self._due) and self.draw.random() >= self.stall
+            ctx.set(dut.data.valid, bring)
+            if bring:
+                ctx.set(dut.data.payload, self._due.popleft())
+            _, _, valid, request, data_ready = await ctx.tick().sample(
+                dut.request.valid, dut.request.payload, dut.data.ready
+            )
+            assert data_ready, "takes its data whenever it comes"
+            assert asked is None or (valid and request == asked), "a request that is offered stays"
+            asked = request if valid and not ready else None
+            if valid and ready:
+                self._take(request.address, request.granules, request.target)
+                self.most_due = max(self.most_due, len(self._due) * size)
+
+    def _take(self, address: int, granules: int, target: ReadTarget) -> None:
+        size = self.dut.geometry.axi_bytes
+        assert granules > 0 and address % size == 0
+        self.requests.append((address, granules, target))
+        end = address + granules * GRANULE_BYTES
+        for at in range(address, end, size):
+            parts = range(at, at + size, GRANULE_BYTES)
+            fault = at in self.fault
+            value = sum(self.content(part) << 128 * place for place, part in enumerate(parts))
+            self._due.append({"data": 0 if fault else value, "last": at + size >= end, "fault": fault})

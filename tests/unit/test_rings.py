@@ -119,6 +119,23 @@ def test_a_device_that_does_not_answer(poll):
     assert rings.run([FENCE] * 3)[2].status == Status.OK
 
 
+def test_an_interruption_leaves_nothing_under_way(monkeypatch):
+    with Silent(TINY) as device:
+        rings = Rings(device, timeout=5)
+
+        def interrupt(timeout):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(device, "wait_irq", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                rings.run([FENCE] * 3)
+        device.deaf = False
+        assert rings.run([FENCE])[0].tag == 3
+        assert device.rings.producer == 1, "the rings have begun anew"
+        assert rings.statistics.completions == 1
+
+
 def test_rings_that_cannot_be_accessed(device):
     rings = Rings(device, timeout=1)
     device.write(window_offset(0) + 12, 2)  # write, not read

@@ -296,13 +296,13 @@ def test_card_that_does_not_stop(files):
 # Interrupts
 
 
-def test_level_and_events(files, events):
+def test_level_and_events(files, events, monkeypatch):
     """What counts is the level; events only wake: those that are stale do not count, and none need come."""
     with XdmaDevice(**options(files)) as device:
         events()
         begin = time.monotonic()
         assert device.wait_irq(0.2) is False
-        assert 0.2 <= time.monotonic() - begin < 2
+        assert time.monotonic() - begin >= 0.2
         _put(files, "IRQ_STATUS", Irq.COMMAND_DONE)
         assert not device.wait_irq(0)  # not enabled
         _write(device, IRQ_ENABLE=Irq.COMMAND_DONE)
@@ -310,9 +310,8 @@ def test_level_and_events(files, events):
         _put(files, "IRQ_STATUS", 0)
         threading.Timer(0.1, lambda: (_put(files, "DMA_IRQ_STATUS", 1), events())).start()
         _write(device, DMA_IRQ_ENABLE=1)
-        begin = time.monotonic()
-        assert device.wait_irq(30)
-        assert time.monotonic() - begin < 0.9  # by the event, as the next look is later
+        monkeypatch.setattr(xdma_device, "_LOOK", 3600.0)
+        assert device.wait_irq(), "by the event, as the next look is an hour later"
 
 
 def test_event_that_is_lost(files, events):
