@@ -16,6 +16,7 @@ from . import __version__
 from .blocks import BlockLibrary, flat_ports
 from .core import HotlineCore
 from .dma.device import HotlineDevice
+from .dma.sequencer import CHANNELS
 from .params import Geometry, GeometryError
 from .regdoc import DEVICE_REGISTERS, markdown, register_rows
 from .regmap import REGISTERS
@@ -141,13 +142,18 @@ def source_hash() -> str:
     """sha256 over the hardware's Python sources, so that a Verilog file can be traced to what it came from."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+        digest.update(path.relative_to(Path(__file__).parent).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 
 def _check_shell(geometry: Geometry, name: str) -> None:
     if name == "hotline_device" and not geometry.axi_bits:
         raise GeometryError(f"{geometry.name} has no AXI4 manager (axi_bits = 0), and {name} is built around one")
+    if name == "hotline_device" and geometry.read_tags < CHANNELS:
+        raise GeometryError(
+            f"read_tags={geometry.read_tags} breaks the rule: {CHANNELS} <= read_tags in {name}, as each channel of "
+            "writes has an AXI id of its own"
+        )
 
 
 def sidecar(geometry: Geometry, name: str = "hotline_core") -> dict:

@@ -412,17 +412,17 @@
 #define HOTLINE_COUNTER_BYTES_WRITTEN_HI 0x1124u /* Counter (timing), snapshot: a byte that m_axi took, in whole beats. */
 #define HOTLINE_COUNTER_DMA_CYCLES_LO 0x1128u /* Counter (timing), snapshot: a clock cycle with a descriptor under way or waiting in the ring. */
 #define HOTLINE_COUNTER_DMA_CYCLES_HI 0x112Cu /* Counter (timing), snapshot: a clock cycle with a descriptor under way or waiting in the ring. */
-#define HOTLINE_COUNTER_DMA_USEFUL_LO 0x1130u /* Counter (timing), snapshot: such a cycle in which a lookup beat entered the core, or a beat of rows or state moved. */
-#define HOTLINE_COUNTER_DMA_USEFUL_HI 0x1134u /* Counter (timing), snapshot: such a cycle in which a lookup beat entered the core, or a beat of rows or state moved. */
+#define HOTLINE_COUNTER_DMA_USEFUL_LO 0x1130u /* Counter (timing), snapshot: such a cycle in which a beat of lookups, rows, a list or state moved. */
+#define HOTLINE_COUNTER_DMA_USEFUL_HI 0x1134u /* Counter (timing), snapshot: such a cycle in which a beat of lookups, rows, a list or state moved. */
 #define HOTLINE_COUNTER_DMA_CORE_LO 0x1138u /* Counter (timing), snapshot: such a cycle in which the core held a beat back, or was at work alone. */
 #define HOTLINE_COUNTER_DMA_CORE_HI 0x113Cu /* Counter (timing), snapshot: such a cycle in which the core held a beat back, or was at work alone. */
-#define HOTLINE_COUNTER_DMA_READ_LO 0x1140u /* Counter (timing), snapshot: such a cycle in which data was due from memory. */
-#define HOTLINE_COUNTER_DMA_READ_HI 0x1144u /* Counter (timing), snapshot: such a cycle in which data was due from memory. */
+#define HOTLINE_COUNTER_DMA_READ_LO 0x1140u /* Counter (timing), snapshot: such a cycle in which data, or a descriptor, was due from memory. */
+#define HOTLINE_COUNTER_DMA_READ_HI 0x1144u /* Counter (timing), snapshot: such a cycle in which data, or a descriptor, was due from memory. */
 #define HOTLINE_COUNTER_DMA_WRITE_LO 0x1148u /* Counter (timing), snapshot: such a cycle in which memory held writes back, or their responses were due. */
 #define HOTLINE_COUNTER_DMA_WRITE_HI 0x114Cu /* Counter (timing), snapshot: such a cycle in which memory held writes back, or their responses were due. */
-#define HOTLINE_COUNTER_DMA_REDUCE_LO 0x1150u /* Counter (timing), snapshot: such a cycle in which the BagReducer was busy. */
-#define HOTLINE_COUNTER_DMA_REDUCE_HI 0x1154u /* Counter (timing), snapshot: such a cycle in which the BagReducer was busy. */
-#define HOTLINE_COUNTER_DMA_OVERHEAD_LO 0x1158u /* Counter (timing), snapshot: any other such cycle: fetching and decoding descriptors, completing them. */
-#define HOTLINE_COUNTER_DMA_OVERHEAD_HI 0x115Cu /* Counter (timing), snapshot: any other such cycle: fetching and decoding descriptors, completing them. */
+#define HOTLINE_COUNTER_DMA_REDUCE_LO 0x1150u /* Counter (timing), snapshot: such a cycle in which a row waited for the BagReducer. */
+#define HOTLINE_COUNTER_DMA_REDUCE_HI 0x1154u /* Counter (timing), snapshot: such a cycle in which a row waited for the BagReducer. */
+#define HOTLINE_COUNTER_DMA_OVERHEAD_LO 0x1158u /* Counter (timing), snapshot: any other such cycle: decoding descriptors, completing them. */
+#define HOTLINE_COUNTER_DMA_OVERHEAD_HI 0x115Cu /* Counter (timing), snapshot: any other such cycle: decoding descriptors, completing them. */
 
 #endif

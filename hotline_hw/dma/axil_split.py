@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -16,7 +16,8 @@ class AxilSplit(wiring.Component):
     """Hands accesses to the lower or the upper half of the address space on, one at a time in each direction.
 
     Ports:
-        bus: of the whole. lower, upper: of the halves. lower_busy: an access to the lower half is under way.
+        bus: of the whole. lower, upper: of the halves. lower_busy: an access to the lower half is under
+            way. lower_writing: it is a write, which the half carries out a cycle later at the earliest.
 
     Latency: one cycle more for each request.
     """
@@ -24,7 +25,13 @@ class AxilSplit(wiring.Component):
     def __init__(self) -> None:
         half = Out(axil_signature())
         super().__init__(
-            {"bus": In(axil_signature(ADDRESS_BITS + 1)), "lower": half, "upper": half, "lower_busy": Out(1)}
+            {
+                "bus": In(axil_signature(ADDRESS_BITS + 1)),
+                "lower": half,
+                "upper": half,
+                "lower_busy": Out(1),
+                "lower_writing": Out(1),
+            }
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -82,5 +89,8 @@ class AxilSplit(wiring.Component):
                 m.d.sync += asked.eq(asked | half.arready)
         with m.If(bus.rvalid & bus.rready):
             m.d.sync += [reading.eq(0), asked.eq(0)]
-        m.d.comb += self.lower_busy.eq(Mux(writing, ~to_upper, 0) | Mux(reading, ~read_upper, 0))
+        m.d.comb += [
+            self.lower_writing.eq(writing & ~to_upper),
+            self.lower_busy.eq(self.lower_writing | (reading & ~read_upper)),
+        ]
         return m

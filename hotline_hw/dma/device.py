@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, ClockDomain, ClockSignal, Const, Module, Mux, ResetSignal, Signal
+from amaranth.hdl import Cat, ClockDomain, ClockSignal, Const, DomainRenamer, Module, Mux, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -16,6 +16,7 @@ from ..working import LIST_DOMAIN
 from .accounts import CycleAccounts
 from .axil_split import AxilSplit
 from .descriptors import Opcode, Status
+from .entries import COUNTS
 from .fetch import DescriptorFetch
 from .layouts import Fault, ReadTarget, axi_signature
 from .read import ReadEngine
@@ -79,7 +80,7 @@ class HotlineDevice(wiring.Component):
                 core, "hotline_stream_core", {"sync": ClockSignal(GATED_DOMAIN), LIST_DOMAIN: ClockSignal()}
             )
         else:
-            m.submodules.core = core
+            m.submodules.core = DomainRenamer({"sync": GATED_DOMAIN, LIST_DOMAIN: "sync"})(core)
         m.submodules.split = split = AxilSplit()
         m.submodules.csr = csr = CsrBank(SHELL_REGISTERS)
         m.submodules.rings = rings = RingControl()
@@ -105,15 +106,14 @@ class HotlineDevice(wiring.Component):
 
         self._registers(m, csr, rings, sequencer, fetch, read, write)
         self._windows_and_tables(m, csr, sequencer, read, write, rows)
-        self._core(m, core, sequencer, streams, rows)
+        self._core(m, core, split, sequencer, streams, rows)
         self._reads(m, read, sequencer, fetch, streams, rows)
         self._writes(m, write, sequencer, streams, rows)
         m.d.comb += [
             sequencer.moved.eq(Mux(sequencer.it.opcode == Opcode.GATHER, rows.done, streams.done)),
             sequencer.unknown_table.eq(rows.unknown_table & (sequencer.it.opcode == Opcode.GATHER)),
             sequencer.beyond_table.eq(rows.beyond_table & (sequencer.it.opcode == Opcode.GATHER)),
-            *(getattr(sequencer, name).eq(getattr(streams, name)) for name in (
-                "samples", "popular_samples", "popular_words", "nonpopular_words", "listed", "held")),
+            *(getattr(sequencer, name).eq(getattr(streams, name)) for name in COUNTS),
         ]  # fmt: skip
         self._counters(m, csr, core, rings, sequencer, fetch, read, write, streams, rows)
         self._clock(m, core, split, sequencer, streams, rows)
@@ -141,12 +141,14 @@ class HotlineDevice(wiring.Component):
         m.d.comb += [
             csr.cap_dma.eq(sum(value << 8 * place for place, value in enumerate(manager))),
             csr.cap_working.eq(g.working_rows),
-            csr.dma_status.eq(Cat(sequencer.running, read.outstanding, write.outstanding, sequencer.waits)),
+            csr.dma_status.eq(
+                Cat(sequencer.running | fetch.busy, read.outstanding, write.outstanding, sequencer.waits)
+            ),
             csr.ring_producer.eq(rings.producer), csr.ring_consumer.eq(rings.consumer),
             csr.cpl_producer.eq(rings.cpl_producer), csr.cpl_consumer.eq(rings.cpl_consumer),
             csr.dma_error_set.eq(errors), csr.dma_irq_status_set.eq(Cat(rings.interrupt, errors.any())),
             rings.log2_size.eq(Mux(places["ring_size"] > MAX_RING_LOG2, MAX_RING_LOG2, places["ring_size"])),
-            rings.clear.eq(~enable & sequencer.quiet & ~fetch.busy),
+            rings.clear.eq(~enable & ~sequencer.running & ~fetch.busy),
             rings.producer_write.eq(csr.ring_producer_write), rings.cpl_consumer_write.eq(csr.cpl_consumer_write),
             rings.write_data.eq(csr.write_data), rings.coalesce.eq(csr.dma_coalesce), rings.delay.eq(csr.dma_delay),
             rings.fetched.eq(fetch.fetched), rings.completed.eq(sequencer.completed),
@@ -176,13 +178,14 @@ class HotlineDevice(wiring.Component):
             rows.table.stride.eq(csr.write_data),
         ]  # fmt: skip
 
-    def _core(self, m, core, sequencer, streams, rows) -> None:
+    def _core(self, m, core, split, sequencer, streams, rows) -> None:
         """The stream core's controls and lists; its streams are StreamPath's."""
         g = self.geometry
         asked = sequencer.summary_list
         m.d.comb += [
             core.phase.eq(sequencer.phase), core.command.eq(sequencer.command),
-            core.command_write.eq(sequencer.command_write), core.working_start.eq(sequencer.working_start),
+            core.command_write.eq(sequencer.command_write), sequencer.core_access.eq(split.lower_writing),
+            core.working_start.eq(sequencer.working_start),
             core.working_enable.eq(sequencer.working_enable), sequencer.working_ready.eq(core.working_ready),
             sequencer.working_full.eq(core.working_full), sequencer.core_busy.eq(core.busy),
             sequencer.core_errors.eq(core.errors),
@@ -251,16 +254,16 @@ class HotlineDevice(wiring.Component):
     def _counters(self, m, csr, core, rings, sequencer, fetch, read, write, streams, rows) -> None:
         m.submodules.accounts = accounts = CycleAccounts()
         axi = self.m_axi
-        moved = read.data.valid & read.data.ready & (read.data.payload.target != ReadTarget.DESCRIPTOR)
+        due = read.data.valid & (read.data.payload.target != ReadTarget.DESCRIPTOR)
         m.d.comb += [
             accounts.busy.eq(sequencer.running | fetch.busy | rings.available),
-            accounts.useful.eq(moved | streams.state_moved),
+            accounts.useful.eq((due & read.data.ready) | streams.state_moved),
             accounts.write.eq(
                 Cat(channel.beats.valid & ~channel.beats.ready for channel in write.channels).any()
                 | (write.outstanding & read.idle & ~core.busy)
             ),
             accounts.reduce.eq(rows.held_back),
-            accounts.core.eq(sequencer.working & (read.data.valid | (core.busy & read.idle))),
+            accounts.core.eq(sequencer.working & (due | (core.busy & read.idle))),
             accounts.read.eq(~read.idle),
         ]
         events = {

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from amaranth.lib import data
 
-__all__ = ["completion_layout", "descriptor_layout"]
+__all__ = ["COUNTS", "completion_layout", "descriptor_layout"]
+
+COUNTS = ("samples", "popular_samples", "popular_words", "nonpopular_words", "listed", "held")
+"""What a completion tells of the data, in its order."""
 
 
 def descriptor_layout() -> data.StructLayout:
@@ -21,8 +24,7 @@ def completion_layout() -> data.StructLayout:
     """A completion."""
     return data.StructLayout(
         {
-            "tag": 32, "opcode": 8, "status": 8, "reserved": 15, "generation": 1, "samples": 32, "popular_samples": 32,
-            "popular_words": 32, "nonpopular_words": 32, "listed": 32, "held": 32, "errors": 32, "cycles": 32,
-            "address": 64, "unused": 128,
+            "tag": 32, "opcode": 8, "status": 8, "reserved": 15, "generation": 1, **dict.fromkeys(COUNTS, 32),
+            "errors": 32, "cycles": 32, "address": 64, "unused": 128,
         }
     )  # fmt: skip

@@ -1,7 +1,8 @@
 """Layouts of what flows between the blocks of the shell. The widths come from `Geometry`; a granule is 16 bytes.
 
-sequencer, RowWalker --read_request--> ReadEngine --read_beat--> lookups to the core | RowAligner --row_beat-->
-[BagReducer --row_beat-->] RowPacker --write_beat--> WriteEngine
+Sequencer, RowWalker --read_request--> ReadEngine --read_beat--> lookups and state to the core
+                                                   '-----------> GranulePacker --row_beat--> [BagReducer --row_beat-->]
+                                                                 GranulePacker --write_beat--> WriteEngine
 """
 
 from __future__ import annotations

@@ -68,13 +68,13 @@ DMA_COUNTERS: tuple[Counter, ...] = (
     Counter("bytes_read", "a byte that m_axi brought, in whole beats", timing=True),
     Counter("bytes_written", "a byte that m_axi took, in whole beats", timing=True),
     Counter("dma_cycles", "a clock cycle with a descriptor under way or waiting in the ring", timing=True),
-    Counter("dma_useful", "such a cycle in which a lookup beat entered the core, or a beat of rows or state moved",
+    Counter("dma_useful", "such a cycle in which a beat of lookups, rows, a list or state moved",
             timing=True),
     Counter("dma_core", "such a cycle in which the core held a beat back, or was at work alone", timing=True),
-    Counter("dma_read", "such a cycle in which data was due from memory", timing=True),
+    Counter("dma_read", "such a cycle in which data, or a descriptor, was due from memory", timing=True),
     Counter("dma_write", "such a cycle in which memory held writes back, or their responses were due", timing=True),
-    Counter("dma_reduce", "such a cycle in which the BagReducer was busy", timing=True),
-    Counter("dma_overhead", "any other such cycle: fetching and decoding descriptors, completing them", timing=True),
+    Counter("dma_reduce", "such a cycle in which a row waited for the BagReducer", timing=True),
+    Counter("dma_overhead", "any other such cycle: decoding descriptors, completing them", timing=True),
 )  # fmt: skip
 
 
@@ -127,7 +127,7 @@ SHELL_REGISTERS: tuple[Register, ...] = (
              (BitField("enable", 0, 1, "descriptors are fetched; cleared: the one under way is ABORTED; once no longer "
                                        "running, all four ring indexes are 0"),)),
     Register("DMA_STATUS", 0x100C, Access.RO, "Status of the rings.",
-             (BitField("running", 0, 1, "a descriptor is under way"),
+             (BitField("running", 0, 1, "a descriptor is under way, or being fetched"),
               BitField("reading", 1, 1, "reads are outstanding"),
               BitField("writing", 2, 1, "writes are outstanding"),
               BitField("full", 3, 1, "descriptors wait for room in the completion ring"))),

@@ -13,7 +13,7 @@ from .beats import single_word
 from .completion import CompletionWriter
 from .decoder import Decoder
 from .descriptors import ENTRY_BYTES, GRANULE_BYTES, MAX_BANKS, SUMMARY_BYTES, Flag, Opcode, Status
-from .entries import descriptor_layout
+from .entries import COUNTS, descriptor_layout
 from .layouts import Fault, ReadTarget, fault_signature, read_request, window_signature
 from .registers import MAX_RING_LOG2, WINDOWS
 from .windows import share_windows
@@ -25,16 +25,15 @@ MAIN, OTHER, SMALL = range(3)
 CHANNELS = 3
 
 _SETTLE = 8  # cycles from a start until every block shows that it is at work, or from its end until a channel does
-_COUNTS = ("samples", "popular_samples", "popular_words", "nonpopular_words", "listed", "held")
 _REFUSED = Error.COMMAND_BUSY | Error.COMMAND_CODE
 
 
 class Sequencer(wiring.Component):
     """From descriptor to completion.
 
-        IDLE -> DECODE -> PREPARE -> SETTLE -> start of the blocks -> WORK -> FLUSH -> DRAIN -> REPORT -> IDLE
-                   |                                              (SUMMARY)              ^
-                   '---- refused --------------------------------------------------------'
+        IDLE -> JUDGE, DECODE -> PREPARE -> SETTLE -> BEGIN -> READ -> WORK -> FLUSH -> (SUMMARY) -> DRAIN -> REPORT
+                            |                                                                           ^
+                            '---- refused, FENCE --------------------------------------------------------'  then IDLE
 
     A descriptor begins when nothing of the one before is under way, and its completion is written when all its data is
     visible.
@@ -43,18 +42,20 @@ class Sequencer(wiring.Component):
         descriptors: from DescriptorFetch.
         enable, room, cpl_base, cpl_entry, generation, completed, urgent: RingControl.
         state_rows: beats of a DUMP. windows: of memory.
-        it: the descriptor under way. running: there is one. abort: what it has begun is to be given up.
+        it: the descriptor under way. running: there is one. working: it has begun. status: how it stands.
+        abort: what it has begun is to be given up.
         load, targets: to WriteEngine. channel_idle: from it. request: payload `read_request` of ReadTarget.STREAM.
         begin: one cycle, the movers of this opcode start. moved: they have nothing left to move. flush: one cycle,
             what they hold back is to be sent.
         phase, working_start, working_enable, working_ready, working_full, command, command_write, command_done,
-            core_busy, core_errors: HotlineCore.
+            core_busy, core_errors: HotlineCore. core_access: the host writes a register of it, so nothing is begun:
+            of a command and a write in one cycle one would be lost.
         summary_list: the count of list (summary_bank, summary_held) is asked for; summary_push: it goes to the channel,
             summary_last as the packet's last word, once summary_ready.
         completion_words: to the channel. samples to held: what the completion tells of the data.
         read_fault, write_fault: from the engines, without those of descriptors.
         unknown_table, beyond_table: RowWalker.
-        waits: a descriptor waits for room. lost: a completion could not be written. quiet: no descriptor is here.
+        waits: a descriptor waits for room. lost: a completion could not be written.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -90,6 +91,7 @@ class Sequencer(wiring.Component):
                 "command": Out(8),
                 "command_write": Out(1),
                 "core_busy": In(1),
+                "core_access": In(1),
                 "core_errors": In(len(Error)),
                 "summary_bank": Out(range(geometry.banks)),
                 "summary_held": Out(1),
@@ -98,7 +100,7 @@ class Sequencer(wiring.Component):
                 "summary_last": Out(1),
                 "summary_ready": In(1),
                 "completion_words": Out(stream.Signature(single_word(32))),
-                **{name: In(32) for name in _COUNTS},
+                **{name: In(32) for name in COUNTS},
                 "read_fault": In(fault_signature()),
                 "write_fault": In(fault_signature()),
                 "unknown_table": In(1),
@@ -106,7 +108,6 @@ class Sequencer(wiring.Component):
                 "waits": Out(1),
                 "lost": Out(1),
                 "status": Out(8),
-                "quiet": Out(1),
             }
         )
 
@@ -167,7 +168,7 @@ class Sequencer(wiring.Component):
             completion.opcode.eq(it.opcode),
             completion.status.eq(status),
             completion.generation.eq(self.generation),
-            *(completion[name].eq(Mux(began, getattr(self, name), 0)) for name in _COUNTS),
+            *(completion[name].eq(Mux(began, getattr(self, name), 0)) for name in COUNTS),
             completion.errors.eq(core_errors),
             completion.cycles.eq(cycles),
             completion.address.eq(fault_address),
@@ -195,7 +196,6 @@ class Sequencer(wiring.Component):
 
         with m.FSM() as fsm:
             m.d.comb += self.running.eq(~fsm.ongoing("IDLE"))
-            m.d.comb += self.quiet.eq(fsm.ongoing("IDLE"))
             with m.State("IDLE"):
                 m.d.comb += [
                     self.descriptors.ready.eq(self.enable & self.room & ~halted),
@@ -234,13 +234,12 @@ class Sequencer(wiring.Component):
                 m.d.comb += at_work.eq(1)
                 with m.If(wait != 0):
                     m.d.sync += wait.eq(wait - 1)
-                with m.Elif(self.working_ready):
+                with m.Elif(self.working_ready & ~self.core_busy & ~self.core_access):
                     m.next = "BEGIN"
             with m.State("BEGIN"):
                 m.d.comb += [at_work.eq(1), self.begin.eq(1), self.command_write.eq(from_core)]
                 m.d.sync += began.eq(1)
-                m.next = "WORK"
-                m.d.sync += wait.eq(_SETTLE)
+                settle("WORK")
                 with m.If(batch | is_[Opcode.RESTORE]):
                     m.next = "READ"
                 with m.If(from_core & (self.core_errors & _REFUSED).any()):

@@ -12,7 +12,7 @@ from ..streams import forward
 from ..words import WORD_BITS, WORD_BYTES
 from .beats import BeatFiller, ResultPacker, StateJoiner, StateSplitter, single_word
 from .descriptors import EVENT_BYTES, Opcode
-from .entries import descriptor_layout
+from .entries import COUNTS, descriptor_layout
 from .granules import GranulePacker
 from .layouts import read_beat, row_beat, write_beat
 from .lookups import LookupFeeder
@@ -68,12 +68,7 @@ class StreamPath(wiring.Component):
                 "channels": Out(stream.Signature(write_beat(geometry))).array(CHANNELS),
                 "done": Out(1),
                 "state_moved": Out(1),
-                **{
-                    name: Out(32)
-                    for name in (
-                        "samples", "popular_samples", "popular_words", "nonpopular_words", "listed", "held",
-                    )
-                },
+                **{name: Out(32) for name in COUNTS},
             }
         )  # fmt: skip
 

@@ -2760,21 +2760,23 @@ module hotline_counters(rst, dma_cycles, snapshot, clear, failed_descriptors, by
   end
 endmodule
 
-module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus__wvalid, bus__bready, bus__arvalid, bus__rready, bus__awready, bus__wready, bus__arready, select_ring_lo, select_ring_hi, select_cpl_lo, select_cpl_hi, select_ring_size, select_ring_producer, select_cpl_consumer, select_table_stride, select_dma_command
-, \port$711$0 , \port$809$0 , \port$1324$0 , \port$3037$0 , ring_lo, ring_hi, cpl_lo, cpl_hi, ring_size, bus__awaddr, bus__wdata, bus__wstrb, bus__araddr, write_data, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, dma_control, dma_irq_status
+module hotline_csr(rst, \port$23$0 , \port$24$0 , \port$26$0 , \port$30$0 , bus__awvalid, bus__wvalid, bus__bready, bus__arvalid, bus__rready, bus__awready, bus__wready, bus__arready, select_ring_lo, select_ring_hi, select_cpl_lo, select_cpl_hi, select_ring_size, select_ring_producer, select_cpl_consumer, select_table_stride
+, select_dma_command, \port$715$0 , \port$1332$0 , \port$3045$0 , ring_lo, ring_hi, cpl_lo, cpl_hi, ring_size, bus__awaddr, bus__wdata, bus__wstrb, bus__araddr, write_data, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, dma_control, dma_irq_status
 , dma_irq_enable, dma_coalesce, dma_delay, table_index, table_lo, table_hi, table_rows, window_0_lo, window_0_hi, window_0_pages, window_0_control, window_1_lo, window_1_hi, window_1_pages, window_1_control, window_2_lo, window_2_hi, window_2_pages, window_2_control, window_3_lo, window_3_hi
-, window_3_pages, window_3_control, window_4_lo, window_4_hi, window_4_pages, window_4_control, window_5_lo, window_5_hi, window_5_pages, window_5_control, window_6_lo, window_6_hi, window_6_pages, window_6_control, window_7_lo, window_7_hi, window_7_pages, window_7_control, \port$5183$0 , \port$5185$0 , \port$5191$0 
-, \port$5193$0 , \port$5196$0 , \port$5217$0 , \port$5234$0 , \port$5860$0 , \port$5864$0 , \port$5868$0 , \port$5872$0 , \port$5876$0 , \port$5880$0 , \port$5884$0 , \port$5888$0 , \port$5892$0 , \port$5896$0 , \port$5900$0 , \port$5904$0 , clk);
+, window_3_pages, window_3_control, window_4_lo, window_4_hi, window_4_pages, window_4_control, window_5_lo, window_5_hi, window_5_pages, window_5_control, window_6_lo, window_6_hi, window_6_pages, window_6_control, window_7_lo, window_7_hi, window_7_pages, window_7_control, \port$5191$0 , \port$5193$0 , \port$5199$0 
+, \port$5201$0 , \port$5204$0 , \port$5225$0 , \port$5242$0 , \port$5868$0 , \port$5872$0 , \port$5876$0 , \port$5880$0 , \port$5884$0 , \port$5888$0 , \port$5892$0 , \port$5896$0 , \port$5900$0 , \port$5904$0 , \port$5908$0 , \port$5912$0 , clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$3 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$3 = 0;
   input rst;
   wire rst;
   input \port$23$0 ;
   wire \port$23$0 ;
-  input \port$25$0 ;
-  wire \port$25$0 ;
-  input \port$29$0 ;
-  wire \port$29$0 ;
+  input \port$24$0 ;
+  wire \port$24$0 ;
+  input \port$26$0 ;
+  wire \port$26$0 ;
+  input \port$30$0 ;
+  wire \port$30$0 ;
   input bus__awvalid;
   wire bus__awvalid;
   input bus__wvalid;
@@ -2809,14 +2811,12 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
   wire select_table_stride;
   output select_dma_command;
   wire select_dma_command;
-  input \port$711$0 ;
-  wire \port$711$0 ;
-  input \port$809$0 ;
-  wire \port$809$0 ;
-  input \port$1324$0 ;
-  wire \port$1324$0 ;
-  input \port$3037$0 ;
-  wire \port$3037$0 ;
+  input \port$715$0 ;
+  wire \port$715$0 ;
+  input \port$1332$0 ;
+  wire \port$1332$0 ;
+  input \port$3045$0 ;
+  wire \port$3045$0 ;
   input [31:0] ring_lo;
   wire [31:0] ring_lo;
   input [31:0] ring_hi;
@@ -2929,24 +2929,20 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
   reg [31:0] window_7_pages = 32'd0;
   output [31:0] window_7_control;
   reg [31:0] window_7_control = 32'd0;
-  input [15:0] \port$5183$0 ;
-  wire [15:0] \port$5183$0 ;
-  input [15:0] \port$5185$0 ;
-  wire [15:0] \port$5185$0 ;
   input [15:0] \port$5191$0 ;
   wire [15:0] \port$5191$0 ;
   input [15:0] \port$5193$0 ;
   wire [15:0] \port$5193$0 ;
-  input \port$5196$0 ;
-  wire \port$5196$0 ;
-  input \port$5217$0 ;
-  wire \port$5217$0 ;
-  input \port$5234$0 ;
-  wire \port$5234$0 ;
-  input [63:0] \port$5860$0 ;
-  wire [63:0] \port$5860$0 ;
-  input [63:0] \port$5864$0 ;
-  wire [63:0] \port$5864$0 ;
+  input [15:0] \port$5199$0 ;
+  wire [15:0] \port$5199$0 ;
+  input [15:0] \port$5201$0 ;
+  wire [15:0] \port$5201$0 ;
+  input \port$5204$0 ;
+  wire \port$5204$0 ;
+  input \port$5225$0 ;
+  wire \port$5225$0 ;
+  input \port$5242$0 ;
+  wire \port$5242$0 ;
   input [63:0] \port$5868$0 ;
   wire [63:0] \port$5868$0 ;
   input [63:0] \port$5872$0 ;
@@ -2967,6 +2963,10 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
   wire [63:0] \port$5900$0 ;
   input [63:0] \port$5904$0 ;
   wire [63:0] \port$5904$0 ;
+  input [63:0] \port$5908$0 ;
+  wire [63:0] \port$5908$0 ;
+  input [63:0] \port$5912$0 ;
+  wire [63:0] \port$5912$0 ;
   input clk;
   wire clk;
   wire \$1 ;
@@ -3306,11 +3306,11 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
   assign \$62  = ~ write_data;
   assign \$63  = dma_irq_status & \$62 ;
   assign \$64  = select_dma_irq_status ? \$63  : dma_irq_status;
-  assign \$65  = \$64  | { 30'h00000000, \port$29$0 , \port$711$0  };
+  assign \$65  = \$64  | { 30'h00000000, \port$30$0 , \port$715$0  };
   assign \$69  = ~ write_data;
   assign \$70  = dma_error & \$69 ;
   assign \$71  = select_dma_error ? \$70  : dma_error;
-  assign \$72  = \$71  | { 28'h0000000, \port$5234$0 , \port$5196$0 , \port$25$0 , \port$23$0  };
+  assign \$72  = \$71  | { 28'h0000000, \port$5242$0 , \port$5204$0 , \port$26$0 , \port$24$0  };
   always @(posedge clk)
     \$signal$96  <= \$109 ;
   always @(posedge clk)
@@ -3430,7 +3430,7 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
       12'h008:
           value = dma_control;
       12'h00c:
-          value = { 28'h0000000, \port$5217$0 , \port$3037$0 , \port$1324$0 , \port$809$0  };
+          value = { 28'h0000000, \port$5225$0 , \port$3045$0 , \port$1332$0 , \port$23$0  };
       12'h010:
           value = ring_lo;
       12'h014:
@@ -3442,13 +3442,13 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
       12'h020:
           value = ring_size;
       12'h024:
-          value = { 16'h0000, \port$5183$0  };
-      12'h028:
           value = { 16'h0000, \port$5191$0  };
+      12'h028:
+          value = { 16'h0000, \port$5199$0  };
       12'h02c:
-          value = { 16'h0000, \port$5193$0  };
+          value = { 16'h0000, \port$5201$0  };
       12'h030:
-          value = { 16'h0000, \port$5185$0  };
+          value = { 16'h0000, \port$5193$0  };
       12'h034:
           value = dma_irq_status;
       12'h038:
@@ -3536,53 +3536,53 @@ module hotline_csr(rst, \port$23$0 , \port$25$0 , \port$29$0 , bus__awvalid, bus
       12'h0fc:
           value = window_7_control;
       12'h100:
-          value = \port$5860$0 [31:0];
-      12'h104:
-          value = \port$5860$0 [63:32];
-      12'h108:
-          value = \port$5864$0 [31:0];
-      12'h10c:
-          value = \port$5864$0 [63:32];
-      12'h110:
           value = \port$5868$0 [31:0];
-      12'h114:
+      12'h104:
           value = \port$5868$0 [63:32];
-      12'h118:
+      12'h108:
           value = \port$5872$0 [31:0];
-      12'h11c:
+      12'h10c:
           value = \port$5872$0 [63:32];
-      12'h120:
+      12'h110:
           value = \port$5876$0 [31:0];
-      12'h124:
+      12'h114:
           value = \port$5876$0 [63:32];
-      12'h128:
+      12'h118:
           value = \port$5880$0 [31:0];
-      12'h12c:
+      12'h11c:
           value = \port$5880$0 [63:32];
-      12'h130:
+      12'h120:
           value = \port$5884$0 [31:0];
-      12'h134:
+      12'h124:
           value = \port$5884$0 [63:32];
-      12'h138:
+      12'h128:
           value = \port$5888$0 [31:0];
-      12'h13c:
+      12'h12c:
           value = \port$5888$0 [63:32];
-      12'h140:
+      12'h130:
           value = \port$5892$0 [31:0];
-      12'h144:
+      12'h134:
           value = \port$5892$0 [63:32];
-      12'h148:
+      12'h138:
           value = \port$5896$0 [31:0];
-      12'h14c:
+      12'h13c:
           value = \port$5896$0 [63:32];
-      12'h150:
+      12'h140:
           value = \port$5900$0 [31:0];
-      12'h154:
+      12'h144:
           value = \port$5900$0 [63:32];
-      12'h158:
+      12'h148:
           value = \port$5904$0 [31:0];
-      12'h15c:
+      12'h14c:
           value = \port$5904$0 [63:32];
+      12'h150:
+          value = \port$5908$0 [31:0];
+      12'h154:
+          value = \port$5908$0 [63:32];
+      12'h158:
+          value = \port$5912$0 [31:0];
+      12'h15c:
+          value = \port$5912$0 [63:32];
     endcase
   end
   always @* begin
@@ -4650,34 +4650,38 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire core_clk;
   wire \$1 ;
   wire \$10 ;
-  reg [31:0] \$100 ;
-  reg [31:0] \$101 ;
+  wire [6:0] \$100 ;
+  reg \$101 ;
   reg [31:0] \$102 ;
-  reg [5:0] \$103 ;
-  wire \$104 ;
-  wire [511:0] \$105 ;
-  wire [7:0] \$106 ;
-  wire \$107 ;
+  reg [31:0] \$103 ;
+  reg [31:0] \$104 ;
+  reg [31:0] \$105 ;
+  reg [31:0] \$106 ;
+  reg [5:0] \$107 ;
   wire \$108 ;
-  wire \$109 ;
+  wire [511:0] \$109 ;
   wire \$11 ;
-  wire [1040:0] \$110 ;
-  wire [1024:0] \$111 ;
-  wire [29:0] \$112 ;
-  wire [63:0] \$113 ;
-  wire [29:0] \$114 ;
-  wire [63:0] \$115 ;
+  wire [7:0] \$110 ;
+  wire \$111 ;
+  wire \$112 ;
+  wire \$113 ;
+  wire [1040:0] \$114 ;
+  wire [1024:0] \$115 ;
+  wire [29:0] \$116 ;
+  wire [63:0] \$117 ;
+  wire [29:0] \$118 ;
+  wire [63:0] \$119 ;
   wire \$12 ;
   wire \$13 ;
   wire \$14 ;
-  wire [31:0] \$15 ;
-  wire \$16 ;
+  wire \$15 ;
+  wire [31:0] \$16 ;
   wire \$17 ;
   wire \$18 ;
-  wire [62:0] \$19 ;
+  wire \$19 ;
   wire \$2 ;
   wire \$20 ;
-  wire \$21 ;
+  wire [62:0] \$21 ;
   wire \$22 ;
   wire \$23 ;
   wire \$24 ;
@@ -4745,12 +4749,12 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire \$80 ;
   wire \$81 ;
   wire \$82 ;
-  wire [31:0] \$83 ;
+  wire \$83 ;
   wire \$84 ;
   wire \$85 ;
-  wire [31:0] \$86 ;
-  wire \$87 ;
-  wire [31:0] \$88 ;
+  wire \$86 ;
+  wire [31:0] \$87 ;
+  wire \$88 ;
   wire \$89 ;
   wire \$9 ;
   wire [31:0] \$90 ;
@@ -4759,10 +4763,10 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire \$93 ;
   wire [31:0] \$94 ;
   wire \$95 ;
-  wire [6:0] \$96 ;
-  reg \$97 ;
-  reg [31:0] \$98 ;
-  reg [31:0] \$99 ;
+  wire [31:0] \$96 ;
+  wire \$97 ;
+  wire [31:0] \$98 ;
+  wire \$99 ;
   wire abort;
   wire active;
   wire [63:0] address;
@@ -4771,7 +4775,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire awready;
   wire \begin ;
   wire beyond_table;
-  wire \beyond_table$672 ;
+  wire \beyond_table$673 ;
   wire [7:0] bid;
   wire [1:0] bresp;
   wire [12:0] bus__araddr;
@@ -4791,7 +4795,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire bus__wvalid;
   wire \bus__wvalid$175 ;
   wire busy;
-  wire \busy$685 ;
+  wire \busy$686 ;
   wire bvalid;
   wire [6:0] bytes_read;
   wire [63:0] bytes_read_value;
@@ -4811,7 +4815,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire channels__2__ready;
   wire [63:0] channels__2__target;
   wire clear;
-  wire \clear$697 ;
+  wire \clear$698 ;
   wire [15:0] coalesce;
   wire [7:0] command;
   wire command_done;
@@ -4822,10 +4826,11 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire completion_words__valid;
   wire [15:0] consumer;
   wire core;
+  wire core_access;
   wire core_busy;
   wire [10:0] core_errors;
   wire [31:0] cpl_consumer;
-  wire [15:0] \cpl_consumer$294 ;
+  wire [15:0] \cpl_consumer$295 ;
   wire cpl_consumer_write;
   wire [11:0] cpl_entry;
   reg [31:0] cpl_hi = 32'd0;
@@ -4835,12 +4840,12 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   (* init = 32'd0 *)
   wire cpl_lo_write;
   wire [31:0] cpl_producer;
-  wire [15:0] \cpl_producer$292 ;
+  wire [15:0] \cpl_producer$293 ;
   reg data__ready;
-  wire \data__ready$600 ;
+  wire \data__ready$601 ;
   reg data__valid;
-  wire \data__valid$596 ;
-  reg \data__valid$599 ;
+  wire \data__valid$597 ;
+  reg \data__valid$600 ;
   wire [31:0] delay;
   wire [511:0] descriptors__payload;
   wire descriptors__valid;
@@ -4864,7 +4869,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire dma_write;
   wire [63:0] dma_write_value;
   wire done;
-  wire \done$668 ;
+  wire \done$669 ;
   wire doorbell_error;
   wire enable;
   wire [11:0] entry;
@@ -4889,17 +4894,17 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   reg [5:0] idle_for = 6'h00;
   wire [4:0] index_bits;
   wire interrupt;
-  wire \irq$759 ;
+  wire \irq$760 ;
   wire [511:0] it;
   wire [40:0] keys__payload;
   wire keys__ready;
   wire keys__valid;
   wire [4:0] list_bank;
-  wire [4:0] \list_bank$500 ;
+  wire [4:0] \list_bank$501 ;
   wire [10:0] list_count;
   reg list_data__valid;
   wire list_held;
-  wire \list_held$503 ;
+  wire \list_held$504 ;
   wire [39:0] list_key;
   wire list_last;
   wire [9:0] list_number;
@@ -4946,19 +4951,18 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire m_axis_state__tready;
   wire m_axis_state__tvalid;
   reg moved;
-  wire \moved$666 ;
+  wire \moved$667 ;
   wire [31:0] nonpopular_words;
   wire output__ready;
-  wire \output__ready$614 ;
+  wire \output__ready$615 ;
   wire outstanding;
-  wire \outstanding$285 ;
+  wire \outstanding$286 ;
   wire [1:0] phase;
   wire pooling;
   wire [31:0] popular_samples;
   wire [31:0] popular_words;
   wire [15:0] producer;
   wire producer_write;
-  wire quiet;
   wire [511:0] rdata;
   wire read;
   (* enum_base_type = "Fault" *)
@@ -4969,14 +4973,14 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire [1:0] read_fault__kind;
   wire reduce;
   reg [93:0] request__payload;
-  wire [93:0] \request__payload$579 ;
-  wire [93:0] \request__payload$586 ;
+  wire [93:0] \request__payload$580 ;
+  wire [93:0] \request__payload$587 ;
   wire request__ready;
-  wire \request__ready$576 ;
-  wire \request__ready$584 ;
+  wire \request__ready$577 ;
+  wire \request__ready$585 ;
   wire request__valid;
-  reg \request__valid$580 ;
-  wire \request__valid$585 ;
+  reg \request__valid$581 ;
+  wire \request__valid$586 ;
   reg [31:0] ring_hi = 32'd0;
   (* init = 32'd0 *)
   wire ring_hi_write;
@@ -4990,10 +4994,10 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire row_request__ready;
   wire row_request__valid;
   wire [520:0] rows__payload;
-  wire [517:0] \rows__payload$612 ;
+  wire [517:0] \rows__payload$613 ;
   wire rows__ready;
   reg rows__valid;
-  wire \rows__valid$616 ;
+  wire \rows__valid$617 ;
   wire rows_gathered;
   wire [63:0] rows_gathered_value;
   wire [1:0] rresp;
@@ -5035,12 +5039,12 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   wire [107:0] \table ;
   wire [31:0] table_hi;
   wire [7:0] table_index;
-  wire [31:0] \table_index$473 ;
+  wire [31:0] \table_index$472 ;
   wire [31:0] table_lo;
   wire [31:0] table_rows;
   wire table_write;
   wire unknown_table;
-  wire \unknown_table$670 ;
+  wire \unknown_table$671 ;
   wire upper__arready;
   wire upper__awready;
   wire [1:0] upper__bresp;
@@ -5116,122 +5120,126 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   assign \$4  = cpl_lo_write & dma_control[0];
   assign \$5  = cpl_hi_write & dma_control[0];
   assign \$6  = ring_size_write & dma_control[0];
-  assign \$7  = doorbell_error | moved;
-  assign \$8  = ~ waited;
-  assign \$9  = waits & \$8 ;
-  assign \$10  = doorbell_error | moved;
-  assign \$11  = ~ waited;
-  assign \$12  = waits & \$11 ;
-  assign \$13  = | { lost, failed, \$12 , \$10  };
-  assign \$14  = ring_size > 4'hc;
-  assign \$15  = \$14  ? 32'd12 : ring_size;
-  assign \$16  = ~ dma_control[0];
-  assign \$17  = \$16  & quiet;
-  assign \$18  = ~ busy;
-  assign clear = \$17  & \$18 ;
-  assign \$19  = 2'h2 << index_bits;
-  assign list_bank = summary_list ? summary_bank : \list_bank$500 ;
-  assign list_held = summary_list ? summary_held : \list_held$503 ;
-  assign \$24  = ~ \$23 ;
-  assign list_request__ready = \request__ready$576  & \$24 ;
+  assign \$7  = running | busy;
+  assign \$8  = doorbell_error | moved;
+  assign \$9  = ~ waited;
+  assign \$10  = waits & \$9 ;
+  assign \$11  = doorbell_error | moved;
+  assign \$12  = ~ waited;
+  assign \$13  = waits & \$12 ;
+  assign \$14  = | { lost, failed, \$13 , \$11  };
+  assign \$15  = ring_size > 4'hc;
+  assign \$16  = \$15  ? 32'd12 : ring_size;
+  assign \$17  = ~ dma_control[0];
+  assign \$18  = ~ running;
+  assign \$19  = \$17  & \$18 ;
+  assign \$20  = ~ busy;
+  assign clear = \$19  & \$20 ;
+  assign \$21  = 2'h2 << index_bits;
+  assign list_bank = summary_list ? summary_bank : \list_bank$501 ;
+  assign list_held = summary_list ? summary_held : \list_held$504 ;
   assign \$26  = ~ \$25 ;
-  assign \$27  = list_request__valid & \$26 ;
-  assign \$29  = \$28  | list_request__valid;
-  assign \$30  = ~ \$29 ;
-  assign \request__ready$584  = \request__ready$576  & \$30 ;
-  assign \$32  = \$31  | list_request__valid;
-  assign \$33  = ~ \$32 ;
-  assign \$34  = \request__valid$585  & \$33 ;
-  assign \$36  = \$35  | list_request__valid;
-  assign \$37  = \$36  | \request__valid$585 ;
-  assign \$38  = ~ \$37 ;
-  assign row_request__ready = \request__ready$576  & \$38 ;
-  assign \$40  = \$39  | list_request__valid;
-  assign \$41  = \$40  | \request__valid$585 ;
-  assign \$42  = ~ \$41 ;
-  assign \$43  = row_request__valid & \$42 ;
-  assign \$44  = fault__address == address;
-  assign \$45  = busy & \$44 ;
-  assign read_fault__kind = \$45  ? 2'h0 : fault__kind;
-  assign \$46  = it[7:0] == 3'h4;
-  assign \moved$666  = \$46  ? \done$668  : done;
-  assign \$47  = it[7:0] == 3'h4;
-  assign unknown_table = \unknown_table$670  & \$47 ;
+  assign list_request__ready = \request__ready$577  & \$26 ;
+  assign \$28  = ~ \$27 ;
+  assign \$29  = list_request__valid & \$28 ;
+  assign \$31  = \$30  | list_request__valid;
+  assign \$32  = ~ \$31 ;
+  assign \request__ready$585  = \request__ready$577  & \$32 ;
+  assign \$34  = \$33  | list_request__valid;
+  assign \$35  = ~ \$34 ;
+  assign \$36  = \request__valid$586  & \$35 ;
+  assign \$38  = \$37  | list_request__valid;
+  assign \$39  = \$38  | \request__valid$586 ;
+  assign \$40  = ~ \$39 ;
+  assign row_request__ready = \request__ready$577  & \$40 ;
+  assign \$42  = \$41  | list_request__valid;
+  assign \$43  = \$42  | \request__valid$586 ;
+  assign \$44  = ~ \$43 ;
+  assign \$45  = row_request__valid & \$44 ;
+  assign \$46  = fault__address == address;
+  assign \$47  = busy & \$46 ;
+  assign read_fault__kind = \$47  ? 2'h0 : fault__kind;
   assign \$48  = it[7:0] == 3'h4;
-  assign beyond_table = \beyond_table$672  & \$48 ;
-  assign \$49  = running | busy;
-  assign \busy$685  = \$49  | available;
-  assign \$50  = \data__valid$596  & data__ready;
-  assign \$51  = | \$106 [6:5];
-  assign \$52  = \$50  & \$51 ;
-  assign useful = \$52  | state_moved;
-  assign \$53  = ~ channels__0__ready;
-  assign \$54  = channels__0__beats__valid & \$53 ;
-  assign \$55  = ~ channels__1__ready;
-  assign \$56  = channels__1__beats__valid & \$55 ;
-  assign \$57  = ~ channels__2__ready;
-  assign \$58  = channels__2__beats__valid & \$57 ;
-  assign \$59  = | { \$58 , \$56 , \$54  };
-  assign \$60  = \outstanding$285  & idle;
-  assign \$61  = ~ core_busy;
-  assign \$62  = \$60  & \$61 ;
-  assign write = \$59  | \$62 ;
-  assign \$63  = core_busy & idle;
-  assign \$64  = \data__valid$596  | \$63 ;
-  assign core = working & \$64 ;
+  assign \moved$667  = \$48  ? \done$669  : done;
+  assign \$49  = it[7:0] == 3'h4;
+  assign unknown_table = \unknown_table$671  & \$49 ;
+  assign \$50  = it[7:0] == 3'h4;
+  assign beyond_table = \beyond_table$673  & \$50 ;
+  assign \$51  = running | busy;
+  assign \busy$686  = \$51  | available;
+  assign \$52  = | \$110 [6:5];
+  assign \$53  = \data__valid$597  & \$52 ;
+  assign \$54  = \$53  & data__ready;
+  assign useful = \$54  | state_moved;
+  assign \$55  = ~ channels__0__ready;
+  assign \$56  = channels__0__beats__valid & \$55 ;
+  assign \$57  = ~ channels__1__ready;
+  assign \$58  = channels__1__beats__valid & \$57 ;
+  assign \$59  = ~ channels__2__ready;
+  assign \$60  = channels__2__beats__valid & \$59 ;
+  assign \$61  = | { \$60 , \$58 , \$56  };
+  assign \$62  = \outstanding$286  & idle;
+  assign \$63  = ~ core_busy;
+  assign \$64  = \$62  & \$63 ;
+  assign write = \$61  | \$64 ;
+  assign \$65  = | \$110 [6:5];
+  assign \$66  = \data__valid$597  & \$65 ;
+  assign \$67  = core_busy & idle;
+  assign \$68  = \$66  | \$67 ;
+  assign core = working & \$68 ;
   assign read = ~ idle;
-  assign \$65  = write_data == 1'h1;
-  assign snapshot = dma_command_write & \$65 ;
-  assign \$66  = write_data == 2'h2;
-  assign \clear$697  = dma_command_write & \$66 ;
-  assign \$67  = | status;
-  assign failed_descriptors = completed & \$67 ;
-  assign bytes_read = \$68  ? 7'h40 : 7'h00;
-  assign \$69  = m_axi__wvalid & m_axi_wready;
-  assign bytes_written = \$69  ? 7'h40 : 7'h00;
-  assign \$70  = lower_busy | command_write;
-  assign \$71  = \$70  | working_start;
-  assign \$72  = \$71  | s_axis_lookup__tvalid;
-  assign \$73  = \$72  | s_axis_state__tvalid;
-  assign \$74  = \$73  | core_busy;
-  assign \$75  = ~ working_ready;
-  assign \$76  = \$74  | \$75 ;
-  assign \$77  = \$76  | verdicts__valid;
-  assign \$78  = pooling & running;
-  assign \$79  = \$77  | \$78 ;
-  assign \$80  = | { m_axis_state__tvalid, m_axis_nonpopular__tvalid, m_axis_popular__tvalid };
-  assign active = \$79  | \$80 ;
-  assign \$81  = idle_for != 6'h20;
-  assign \$82  = active | \$81 ;
-  assign core_clk_enable = \$82  | rst;
-  assign \$83  = dma_irq_status & dma_irq_enable;
-  assign \$84  = | \$83 ;
-  assign irq = \irq$759  | \$84 ;
-  assign \$85  = ring_lo_write & dma_control[0];
-  assign \$87  = ring_hi_write & dma_control[0];
-  assign \$89  = cpl_lo_write & dma_control[0];
-  assign \$91  = cpl_hi_write & dma_control[0];
-  assign \$93  = ring_size_write & dma_control[0];
-  assign \$95  = idle_for != 6'h20;
-  assign \$96  = idle_for + 1'h1;
+  assign \$69  = write_data == 1'h1;
+  assign snapshot = dma_command_write & \$69 ;
+  assign \$70  = write_data == 2'h2;
+  assign \clear$698  = dma_command_write & \$70 ;
+  assign \$71  = | status;
+  assign failed_descriptors = completed & \$71 ;
+  assign bytes_read = \$72  ? 7'h40 : 7'h00;
+  assign \$73  = m_axi__wvalid & m_axi_wready;
+  assign bytes_written = \$73  ? 7'h40 : 7'h00;
+  assign \$74  = lower_busy | command_write;
+  assign \$75  = \$74  | working_start;
+  assign \$76  = \$75  | s_axis_lookup__tvalid;
+  assign \$77  = \$76  | s_axis_state__tvalid;
+  assign \$78  = \$77  | core_busy;
+  assign \$79  = ~ working_ready;
+  assign \$80  = \$78  | \$79 ;
+  assign \$81  = \$80  | verdicts__valid;
+  assign \$82  = pooling & running;
+  assign \$83  = \$81  | \$82 ;
+  assign \$84  = | { m_axis_state__tvalid, m_axis_nonpopular__tvalid, m_axis_popular__tvalid };
+  assign active = \$83  | \$84 ;
+  assign \$85  = idle_for != 6'h20;
+  assign \$86  = active | \$85 ;
+  assign core_clk_enable = \$86  | rst;
+  assign \$87  = dma_irq_status & dma_irq_enable;
+  assign \$88  = | \$87 ;
+  assign irq = \irq$760  | \$88 ;
+  assign \$89  = ring_lo_write & dma_control[0];
+  assign \$91  = ring_hi_write & dma_control[0];
+  assign \$93  = cpl_lo_write & dma_control[0];
+  assign \$95  = cpl_hi_write & dma_control[0];
+  assign \$97  = ring_size_write & dma_control[0];
+  assign \$99  = idle_for != 6'h20;
+  assign \$100  = idle_for + 1'h1;
   always @(posedge clk)
-    waited <= \$97 ;
+    waited <= \$101 ;
   always @(posedge clk)
-    ring_lo <= \$98 ;
+    ring_lo <= \$102 ;
   always @(posedge clk)
-    ring_hi <= \$99 ;
+    ring_hi <= \$103 ;
   always @(posedge clk)
-    cpl_lo <= \$100 ;
+    cpl_lo <= \$104 ;
   always @(posedge clk)
-    cpl_hi <= \$101 ;
+    cpl_hi <= \$105 ;
   always @(posedge clk)
-    ring_size <= \$102 ;
+    ring_size <= \$106 ;
   always @(posedge clk)
-    idle_for <= \$103 ;
+    idle_for <= \$107 ;
   hotline_accounts accounts (
     .core(core),
     .dma_core(dma_core),
-    .dma_cycles(\busy$685 ),
+    .dma_cycles(\busy$686 ),
     .dma_overhead(dma_overhead),
     .dma_read(dma_read),
     .dma_reduce(dma_reduce),
@@ -5242,7 +5250,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .useful(useful),
     .write(write)
   );
-  hotline_stream_core \core$762  (
+  hotline_stream_core \core$763  (
     .busy(core_busy),
     .clk(core_clk),
     .command(command),
@@ -5251,7 +5259,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .errors(core_errors),
     .finished(finished),
     .index_bits(index_bits),
-    .irq(\irq$759 ),
+    .irq(\irq$760 ),
     .list_bank(list_bank),
     .list_count(list_count),
     .list_held(list_held),
@@ -5292,13 +5300,13 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .s_axil_wready(lower__wready),
     .s_axil_wstrb(\s_axil__wstrb$135 ),
     .s_axil_wvalid(\s_axil__wvalid$137 ),
-    .s_axis_lookup_tdata(\$110 [1023:0]),
-    .s_axis_lookup_tkeep({ \$110 [1039], \$110 [1039], \$110 [1039], \$110 [1039], \$110 [1039], \$110 [1039], \$110 [1039], \$110 [1039:1038], \$110 [1038], \$110 [1038], \$110 [1038], \$110 [1038], \$110 [1038], \$110 [1038], \$110 [1038:1037], \$110 [1037], \$110 [1037], \$110 [1037], \$110 [1037], \$110 [1037], \$110 [1037], \$110 [1037:1036], \$110 [1036], \$110 [1036], \$110 [1036], \$110 [1036], \$110 [1036], \$110 [1036], \$110 [1036:1035], \$110 [1035], \$110 [1035], \$110 [1035], \$110 [1035], \$110 [1035], \$110 [1035], \$110 [1035:1034], \$110 [1034], \$110 [1034], \$110 [1034], \$110 [1034], \$110 [1034], \$110 [1034], \$110 [1034:1033], \$110 [1033], \$110 [1033], \$110 [1033], \$110 [1033], \$110 [1033], \$110 [1033], \$110 [1033:1032], \$110 [1032], \$110 [1032], \$110 [1032], \$110 [1032], \$110 [1032], \$110 [1032], \$110 [1032:1031], \$110 [1031], \$110 [1031], \$110 [1031], \$110 [1031], \$110 [1031], \$110 [1031], \$110 [1031:1030], \$110 [1030], \$110 [1030], \$110 [1030], \$110 [1030], \$110 [1030], \$110 [1030], \$110 [1030:1029], \$110 [1029], \$110 [1029], \$110 [1029], \$110 [1029], \$110 [1029], \$110 [1029], \$110 [1029:1028], \$110 [1028], \$110 [1028], \$110 [1028], \$110 [1028], \$110 [1028], \$110 [1028], \$110 [1028:1027], \$110 [1027], \$110 [1027], \$110 [1027], \$110 [1027], \$110 [1027], \$110 [1027], \$110 [1027:1026], \$110 [1026], \$110 [1026], \$110 [1026], \$110 [1026], \$110 [1026], \$110 [1026], \$110 [1026:1025], \$110 [1025], \$110 [1025], \$110 [1025], \$110 [1025], \$110 [1025], \$110 [1025], \$110 [1025:1024], \$110 [1024], \$110 [1024], \$110 [1024], \$110 [1024], \$110 [1024], \$110 [1024], \$110 [1024] }),
-    .s_axis_lookup_tlast(\$110 [1040]),
+    .s_axis_lookup_tdata(\$114 [1023:0]),
+    .s_axis_lookup_tkeep({ \$114 [1039], \$114 [1039], \$114 [1039], \$114 [1039], \$114 [1039], \$114 [1039], \$114 [1039], \$114 [1039:1038], \$114 [1038], \$114 [1038], \$114 [1038], \$114 [1038], \$114 [1038], \$114 [1038], \$114 [1038:1037], \$114 [1037], \$114 [1037], \$114 [1037], \$114 [1037], \$114 [1037], \$114 [1037], \$114 [1037:1036], \$114 [1036], \$114 [1036], \$114 [1036], \$114 [1036], \$114 [1036], \$114 [1036], \$114 [1036:1035], \$114 [1035], \$114 [1035], \$114 [1035], \$114 [1035], \$114 [1035], \$114 [1035], \$114 [1035:1034], \$114 [1034], \$114 [1034], \$114 [1034], \$114 [1034], \$114 [1034], \$114 [1034], \$114 [1034:1033], \$114 [1033], \$114 [1033], \$114 [1033], \$114 [1033], \$114 [1033], \$114 [1033], \$114 [1033:1032], \$114 [1032], \$114 [1032], \$114 [1032], \$114 [1032], \$114 [1032], \$114 [1032], \$114 [1032:1031], \$114 [1031], \$114 [1031], \$114 [1031], \$114 [1031], \$114 [1031], \$114 [1031], \$114 [1031:1030], \$114 [1030], \$114 [1030], \$114 [1030], \$114 [1030], \$114 [1030], \$114 [1030], \$114 [1030:1029], \$114 [1029], \$114 [1029], \$114 [1029], \$114 [1029], \$114 [1029], \$114 [1029], \$114 [1029:1028], \$114 [1028], \$114 [1028], \$114 [1028], \$114 [1028], \$114 [1028], \$114 [1028], \$114 [1028:1027], \$114 [1027], \$114 [1027], \$114 [1027], \$114 [1027], \$114 [1027], \$114 [1027], \$114 [1027:1026], \$114 [1026], \$114 [1026], \$114 [1026], \$114 [1026], \$114 [1026], \$114 [1026], \$114 [1026:1025], \$114 [1025], \$114 [1025], \$114 [1025], \$114 [1025], \$114 [1025], \$114 [1025], \$114 [1025:1024], \$114 [1024], \$114 [1024], \$114 [1024], \$114 [1024], \$114 [1024], \$114 [1024], \$114 [1024] }),
+    .s_axis_lookup_tlast(\$114 [1040]),
     .s_axis_lookup_tready(s_axis_lookup__tready),
     .s_axis_lookup_tvalid(s_axis_lookup__tvalid),
-    .s_axis_state_tdata(\$111 [1023:0]),
-    .s_axis_state_tlast(\$111 [1024]),
+    .s_axis_state_tdata(\$115 [1023:0]),
+    .s_axis_state_tlast(\$115 [1024]),
     .s_axis_state_tready(s_axis_state__tready),
     .s_axis_state_tvalid(s_axis_state__tvalid),
     .shell_clk(clk),
@@ -5315,13 +5323,13 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .bytes_read_value(bytes_read_value),
     .bytes_written(bytes_written),
     .bytes_written_value(bytes_written_value),
-    .clear(\clear$697 ),
+    .clear(\clear$698 ),
     .clk(clk),
     .descriptors(completed),
     .descriptors_value(descriptors_value),
     .dma_core(dma_core),
     .dma_core_value(dma_core_value),
-    .dma_cycles(\busy$685 ),
+    .dma_cycles(\busy$686 ),
     .dma_cycles_value(dma_cycles_value),
     .dma_overhead(dma_overhead),
     .dma_overhead_value(dma_overhead_value),
@@ -5366,32 +5374,32 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .dma_delay(delay),
     .dma_irq_enable(dma_irq_enable),
     .dma_irq_status(dma_irq_status),
-    .\port$1324$0 (outstanding),
+    .\port$1332$0 (outstanding),
     .\port$23$0 (\$7 ),
-    .\port$25$0 (\$9 ),
-    .\port$29$0 (\$13 ),
-    .\port$3037$0 (\outstanding$285 ),
-    .\port$5183$0 (producer),
-    .\port$5185$0 (\cpl_consumer$294 ),
-    .\port$5191$0 (consumer),
-    .\port$5193$0 (\cpl_producer$292 ),
-    .\port$5196$0 (failed),
-    .\port$5217$0 (waits),
-    .\port$5234$0 (lost),
-    .\port$5860$0 (descriptors_value),
-    .\port$5864$0 (failed_descriptors_value),
-    .\port$5868$0 (rows_gathered_value),
-    .\port$5872$0 (bytes_read_value),
-    .\port$5876$0 (bytes_written_value),
-    .\port$5880$0 (dma_cycles_value),
-    .\port$5884$0 (dma_useful_value),
-    .\port$5888$0 (dma_core_value),
-    .\port$5892$0 (dma_read_value),
-    .\port$5896$0 (dma_write_value),
-    .\port$5900$0 (dma_reduce_value),
-    .\port$5904$0 (dma_overhead_value),
-    .\port$711$0 (interrupt),
-    .\port$809$0 (running),
+    .\port$24$0 (\$8 ),
+    .\port$26$0 (\$10 ),
+    .\port$30$0 (\$14 ),
+    .\port$3045$0 (\outstanding$286 ),
+    .\port$5191$0 (producer),
+    .\port$5193$0 (\cpl_consumer$295 ),
+    .\port$5199$0 (consumer),
+    .\port$5201$0 (\cpl_producer$293 ),
+    .\port$5204$0 (failed),
+    .\port$5225$0 (waits),
+    .\port$5242$0 (lost),
+    .\port$5868$0 (descriptors_value),
+    .\port$5872$0 (failed_descriptors_value),
+    .\port$5876$0 (rows_gathered_value),
+    .\port$5880$0 (bytes_read_value),
+    .\port$5884$0 (bytes_written_value),
+    .\port$5888$0 (dma_cycles_value),
+    .\port$5892$0 (dma_useful_value),
+    .\port$5896$0 (dma_core_value),
+    .\port$5900$0 (dma_read_value),
+    .\port$5904$0 (dma_write_value),
+    .\port$5908$0 (dma_reduce_value),
+    .\port$5912$0 (dma_overhead_value),
+    .\port$715$0 (interrupt),
     .ring_hi(ring_hi),
     .ring_lo(ring_lo),
     .ring_size(ring_size),
@@ -5406,7 +5414,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .select_ring_size(ring_size_write),
     .select_table_stride(table_write),
     .table_hi(table_hi),
-    .table_index(\table_index$473 ),
+    .table_index(\table_index$472 ),
     .table_lo(table_lo),
     .table_rows(table_rows),
     .window_0_control(window_0_control),
@@ -5456,17 +5464,17 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .output__payload(descriptors__payload),
     .output__ready(output__ready),
     .output__valid(descriptors__valid),
-    .\port$1317$0 (\$104 ),
-    .\port$1318$0 (\$105 ),
-    .\port$5018$0 (ring_lo),
-    .\port$5020$0 (ring_hi),
-    .\port$5310$0 (\$106 ),
-    .request__payload(\request__payload$579 ),
+    .\port$1325$0 (\$108 ),
+    .\port$1326$0 (\$109 ),
+    .\port$5026$0 (ring_lo),
+    .\port$5028$0 (ring_hi),
+    .\port$5318$0 (\$110 ),
+    .request__payload(\request__payload$580 ),
     .request__ready(request__ready),
     .request__valid(request__valid),
     .rst(rst)
   );
-  hotline_read \read$768  (
+  hotline_read \read$769  (
     .abort(abort),
     .araddr(m_axi__araddr),
     .arid(m_axi__arid),
@@ -5475,43 +5483,43 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .arvalid(m_axi__arvalid),
     .clk(clk),
     .data__ready(data__ready),
-    .data__valid(\data__valid$596 ),
+    .data__valid(\data__valid$597 ),
     .fault__address(fault__address),
     .fault__kind(fault__kind),
     .idle(idle),
     .outstanding(outstanding),
-    .\port$1317$0 (\$104 ),
-    .\port$1318$0 (\$105 ),
-    .\port$5114$12 (window_0_lo[31:12]),
-    .\port$5116$0 (window_0_hi),
-    .\port$5120$0 (window_0_control[1:0]),
-    .\port$5122$12 (window_1_lo[31:12]),
-    .\port$5124$0 (window_1_hi),
-    .\port$5128$0 (window_1_control[1:0]),
-    .\port$5130$12 (window_2_lo[31:12]),
-    .\port$5132$0 (window_2_hi),
-    .\port$5136$0 (window_2_control[1:0]),
-    .\port$5138$12 (window_3_lo[31:12]),
-    .\port$5140$0 (window_3_hi),
-    .\port$5144$0 (window_3_control[1:0]),
-    .\port$5146$12 (window_4_lo[31:12]),
-    .\port$5148$0 (window_4_hi),
-    .\port$5152$0 (window_4_control[1:0]),
-    .\port$5154$12 (window_5_lo[31:12]),
-    .\port$5156$0 (window_5_hi),
-    .\port$5160$0 (window_5_control[1:0]),
-    .\port$5162$12 (window_6_lo[31:12]),
-    .\port$5164$0 (window_6_hi),
-    .\port$5168$0 (window_6_control[1:0]),
-    .\port$5170$12 (window_7_lo[31:12]),
-    .\port$5172$0 (window_7_hi),
-    .\port$5176$0 (window_7_control[1:0]),
-    .\port$5310$0 (\$106 ),
+    .\port$1325$0 (\$108 ),
+    .\port$1326$0 (\$109 ),
+    .\port$5122$12 (window_0_lo[31:12]),
+    .\port$5124$0 (window_0_hi),
+    .\port$5128$0 (window_0_control[1:0]),
+    .\port$5130$12 (window_1_lo[31:12]),
+    .\port$5132$0 (window_1_hi),
+    .\port$5136$0 (window_1_control[1:0]),
+    .\port$5138$12 (window_2_lo[31:12]),
+    .\port$5140$0 (window_2_hi),
+    .\port$5144$0 (window_2_control[1:0]),
+    .\port$5146$12 (window_3_lo[31:12]),
+    .\port$5148$0 (window_3_hi),
+    .\port$5152$0 (window_3_control[1:0]),
+    .\port$5154$12 (window_4_lo[31:12]),
+    .\port$5156$0 (window_4_hi),
+    .\port$5160$0 (window_4_control[1:0]),
+    .\port$5162$12 (window_5_lo[31:12]),
+    .\port$5164$0 (window_5_hi),
+    .\port$5168$0 (window_5_control[1:0]),
+    .\port$5170$12 (window_6_lo[31:12]),
+    .\port$5172$0 (window_6_hi),
+    .\port$5176$0 (window_6_control[1:0]),
+    .\port$5178$12 (window_7_lo[31:12]),
+    .\port$5180$0 (window_7_hi),
+    .\port$5184$0 (window_7_control[1:0]),
+    .\port$5318$0 (\$110 ),
     .rdata(m_axi_rdata),
     .read__addr(m_axi_rid),
     .request__payload(request__payload),
-    .request__ready(\request__ready$576 ),
-    .request__valid(\request__valid$580 ),
+    .request__ready(\request__ready$577 ),
+    .request__valid(\request__valid$581 ),
     .rresp(m_axi_rresp),
     .rst(rst),
     .rvalid(m_axi_rvalid),
@@ -5531,17 +5539,17 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .coalesce(dma_coalesce[15:0]),
     .completed(completed),
     .consumer(consumer),
-    .cpl_consumer(\cpl_consumer$294 ),
+    .cpl_consumer(\cpl_consumer$295 ),
     .cpl_consumer_write(cpl_consumer_write),
     .cpl_entry(cpl_entry),
-    .cpl_producer(\cpl_producer$292 ),
+    .cpl_producer(\cpl_producer$293 ),
     .delay(delay),
     .doorbell_error(doorbell_error),
     .entry(entry),
     .fetched(fetched),
     .generation(generation),
     .interrupt(interrupt),
-    .log2_size(\$15 [3:0]),
+    .log2_size(\$16 [3:0]),
     .producer(producer),
     .producer_write(producer_write),
     .room(room),
@@ -5550,35 +5558,35 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .write_data(write_data)
   );
   hotline_rows rows (
-    .beyond_table(\beyond_table$672 ),
+    .beyond_table(\beyond_table$673 ),
     .came(rows_gathered),
     .clk(clk),
     .data__valid(list_data__valid),
-    .\done$116 (\done$668 ),
+    .\done$116 (\done$669 ),
     .gated_clk(core_clk),
     .held_back(reduce),
     .input__valid(rows__valid),
     .it(it),
     .keys__ready(keys__ready),
     .keys__valid(keys__valid),
-    .list_bank(\list_bank$500 ),
+    .list_bank(\list_bank$501 ),
     .list_count(list_count),
-    .list_held(\list_held$503 ),
+    .list_held(\list_held$504 ),
     .list_key(list_key),
     .list_number(list_number),
     .list_request__valid(list_request__valid),
     .names__payload(keys__payload),
-    .\output__payload$97 (\rows__payload$612 ),
-    .\output__ready$95 (\output__ready$614 ),
-    .\output__valid$99 (\rows__valid$616 ),
+    .\output__payload$97 (\rows__payload$613 ),
+    .\output__ready$95 (\output__ready$615 ),
+    .\output__valid$99 (\rows__valid$617 ),
     .pooling(pooling),
-    .\port$1317$0 (\$104 ),
-    .\port$1318$0 (\$105 ),
-    .\port$5310$0 (\$106 ),
-    .\port$5710$0 (\$112 ),
-    .\port$5714$0 (\$113 ),
-    .\port$5736$0 (\$114 ),
-    .\port$5740$0 (\$115 ),
+    .\port$1325$0 (\$108 ),
+    .\port$1326$0 (\$109 ),
+    .\port$5318$0 (\$110 ),
+    .\port$5718$0 (\$116 ),
+    .\port$5722$0 (\$117 ),
+    .\port$5744$0 (\$118 ),
+    .\port$5748$0 (\$119 ),
     .request__ready(list_request__ready),
     .row_request__ready(row_request__ready),
     .row_request__valid(row_request__valid),
@@ -5587,23 +5595,24 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .\start$5 (start),
     .\stop$1 (abort),
     .\table (\table ),
-    .table_index(\table_index$473 [7:0]),
+    .table_index(\table_index$472 [7:0]),
     .table_write(table_write),
-    .unknown_table(\unknown_table$670 )
+    .unknown_table(\unknown_table$671 )
   );
   hotline_sequencer sequencer (
     .abort(abort),
     .\begin (\begin ),
     .beyond_table(beyond_table),
-    .channel_idle(\$109 ),
+    .channel_idle(\$113 ),
     .clk(clk),
     .command(command),
     .command_write(command_write),
     .completed(completed),
     .completion_words__payload(completion_words__payload),
     .completion_words__valid(completion_words__valid),
+    .core_access(core_access),
     .core_busy(core_busy),
-    .\core_errors$141 (core_errors),
+    .\core_errors$140 (core_errors),
     .cpl_entry(cpl_entry),
     .descriptors__payload(descriptors__payload),
     .descriptors__ready(output__ready),
@@ -5616,50 +5625,49 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .listed(listed),
     .load(load),
     .lost(lost),
-    .moved(\moved$666 ),
+    .moved(\moved$667 ),
     .nonpopular_words(nonpopular_words),
     .phase(phase),
     .popular_samples(popular_samples),
     .popular_words(popular_words),
-    .\port$3039$0 (\$107 ),
-    .\port$3040$0 (\$108 ),
-    .\port$5022$0 (cpl_lo),
-    .\port$5024$0 (cpl_hi),
-    .\port$5114$12 (window_0_lo[31:12]),
-    .\port$5116$0 (window_0_hi),
-    .\port$5120$0 (window_0_control[1:0]),
-    .\port$5122$12 (window_1_lo[31:12]),
-    .\port$5124$0 (window_1_hi),
-    .\port$5128$0 (window_1_control[1:0]),
-    .\port$5130$12 (window_2_lo[31:12]),
-    .\port$5132$0 (window_2_hi),
-    .\port$5136$0 (window_2_control[1:0]),
-    .\port$5138$12 (window_3_lo[31:12]),
-    .\port$5140$0 (window_3_hi),
-    .\port$5144$0 (window_3_control[1:0]),
-    .\port$5146$12 (window_4_lo[31:12]),
-    .\port$5148$0 (window_4_hi),
-    .\port$5152$0 (window_4_control[1:0]),
-    .\port$5154$12 (window_5_lo[31:12]),
-    .\port$5156$0 (window_5_hi),
-    .\port$5160$0 (window_5_control[1:0]),
-    .\port$5162$12 (window_6_lo[31:12]),
-    .\port$5164$0 (window_6_hi),
-    .\port$5168$0 (window_6_control[1:0]),
-    .\port$5170$12 (window_7_lo[31:12]),
-    .\port$5172$0 (window_7_hi),
-    .\port$5176$0 (window_7_control[1:0]),
-    .quiet(quiet),
+    .\port$3047$0 (\$111 ),
+    .\port$3048$0 (\$112 ),
+    .\port$5030$0 (cpl_lo),
+    .\port$5032$0 (cpl_hi),
+    .\port$5122$12 (window_0_lo[31:12]),
+    .\port$5124$0 (window_0_hi),
+    .\port$5128$0 (window_0_control[1:0]),
+    .\port$5130$12 (window_1_lo[31:12]),
+    .\port$5132$0 (window_1_hi),
+    .\port$5136$0 (window_1_control[1:0]),
+    .\port$5138$12 (window_2_lo[31:12]),
+    .\port$5140$0 (window_2_hi),
+    .\port$5144$0 (window_2_control[1:0]),
+    .\port$5146$12 (window_3_lo[31:12]),
+    .\port$5148$0 (window_3_hi),
+    .\port$5152$0 (window_3_control[1:0]),
+    .\port$5154$12 (window_4_lo[31:12]),
+    .\port$5156$0 (window_4_hi),
+    .\port$5160$0 (window_4_control[1:0]),
+    .\port$5162$12 (window_5_lo[31:12]),
+    .\port$5164$0 (window_5_hi),
+    .\port$5168$0 (window_5_control[1:0]),
+    .\port$5170$12 (window_6_lo[31:12]),
+    .\port$5172$0 (window_6_hi),
+    .\port$5176$0 (window_6_control[1:0]),
+    .\port$5178$12 (window_7_lo[31:12]),
+    .\port$5180$0 (window_7_hi),
+    .\port$5184$0 (window_7_control[1:0]),
     .read_fault__address(fault__address),
     .read_fault__kind(read_fault__kind),
-    .request__payload(\request__payload$586 ),
-    .request__ready(\request__ready$584 ),
-    .request__valid(\request__valid$585 ),
+    .request__payload(\request__payload$587 ),
+    .request__ready(\request__ready$585 ),
+    .request__valid(\request__valid$586 ),
     .room(room),
     .rst(rst),
     .running(running),
     .samples(samples),
-    .state_rows(\$19 [31:0]),
+    .state_rows(\$21 [31:0]),
     .status(status),
     .summary_bank(summary_bank),
     .summary_held(summary_held),
@@ -5737,6 +5745,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .lower__wstrb(\s_axil__wstrb$135 ),
     .lower__wvalid(\s_axil__wvalid$137 ),
     .lower_busy(lower_busy),
+    .lower_writing(core_access),
     .rst(rst),
     .upper__arready(upper__arready),
     .upper__arvalid(\bus__arvalid$145 ),
@@ -5767,8 +5776,8 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .completion_words__payload(completion_words__payload),
     .completion_words__ready(completion_words__ready),
     .completion_words__valid(completion_words__valid),
-    .data__ready(\data__ready$600 ),
-    .data__valid(\data__valid$599 ),
+    .data__ready(\data__ready$601 ),
+    .data__valid(\data__valid$600 ),
     .done(done),
     .finished(finished),
     .flush(flush),
@@ -5800,19 +5809,19 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .m_axis_state__tready(m_axis_state__tready),
     .m_axis_state__tvalid(m_axis_state__tvalid),
     .nonpopular_words(nonpopular_words),
-    .output__payload(\$110 ),
-    .\output__payload$23 (\$111 ),
+    .output__payload(\$114 ),
+    .\output__payload$23 (\$115 ),
     .output__ready(s_axis_lookup__tready),
     .\output__ready$115 (channels__2__ready),
     .\output__ready$27 (s_axis_state__tready),
     .popular_samples(popular_samples),
     .popular_words(popular_words),
-    .\port$1317$0 (\$104 ),
-    .\port$1318$0 (\$105 ),
-    .\port$5310$0 (\$106 ),
-    .rows__payload(\rows__payload$612 ),
-    .rows__ready(\output__ready$614 ),
-    .rows__valid(\rows__valid$616 ),
+    .\port$1325$0 (\$108 ),
+    .\port$1326$0 (\$109 ),
+    .\port$5318$0 (\$110 ),
+    .rows__payload(\rows__payload$613 ),
+    .rows__ready(\output__ready$615 ),
+    .rows__valid(\rows__valid$617 ),
     .rst(rst),
     .s_axis_lookup__tvalid(s_axis_lookup__tvalid),
     .s_axis_state__tvalid(s_axis_state__tvalid),
@@ -5820,7 +5829,7 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .state_moved(state_moved),
     .verdicts__ready(verdicts__ready)
   );
-  hotline_write \write$769  (
+  hotline_write \write$770  (
     .abort(abort),
     .awaddr(m_axi__awaddr),
     .awid(m_axi__awid),
@@ -5843,35 +5852,35 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
     .fault__address(write_fault__address),
     .fault__kind(write_fault__kind),
     .fault__known(write_fault__known),
-    .outstanding(\outstanding$285 ),
-    .\port$3039$0 (\$107 ),
-    .\port$3040$0 (\$108 ),
-    .\port$3041$0 (\$109 ),
-    .\port$5114$12 (window_0_lo[31:12]),
-    .\port$5116$0 (window_0_hi),
-    .\port$5120$0 (window_0_control[1:0]),
-    .\port$5122$12 (window_1_lo[31:12]),
-    .\port$5124$0 (window_1_hi),
-    .\port$5128$0 (window_1_control[1:0]),
-    .\port$5130$12 (window_2_lo[31:12]),
-    .\port$5132$0 (window_2_hi),
-    .\port$5136$0 (window_2_control[1:0]),
-    .\port$5138$12 (window_3_lo[31:12]),
-    .\port$5140$0 (window_3_hi),
-    .\port$5144$0 (window_3_control[1:0]),
-    .\port$5146$12 (window_4_lo[31:12]),
-    .\port$5148$0 (window_4_hi),
-    .\port$5152$0 (window_4_control[1:0]),
-    .\port$5154$12 (window_5_lo[31:12]),
-    .\port$5156$0 (window_5_hi),
-    .\port$5160$0 (window_5_control[1:0]),
-    .\port$5162$12 (window_6_lo[31:12]),
-    .\port$5164$0 (window_6_hi),
-    .\port$5168$0 (window_6_control[1:0]),
-    .\port$5170$12 (window_7_lo[31:12]),
-    .\port$5172$0 (window_7_hi),
-    .\port$5176$0 (window_7_control[1:0]),
-    .\port$5220$0 (load),
+    .outstanding(\outstanding$286 ),
+    .\port$3047$0 (\$111 ),
+    .\port$3048$0 (\$112 ),
+    .\port$3049$0 (\$113 ),
+    .\port$5122$12 (window_0_lo[31:12]),
+    .\port$5124$0 (window_0_hi),
+    .\port$5128$0 (window_0_control[1:0]),
+    .\port$5130$12 (window_1_lo[31:12]),
+    .\port$5132$0 (window_1_hi),
+    .\port$5136$0 (window_1_control[1:0]),
+    .\port$5138$12 (window_2_lo[31:12]),
+    .\port$5140$0 (window_2_hi),
+    .\port$5144$0 (window_2_control[1:0]),
+    .\port$5146$12 (window_3_lo[31:12]),
+    .\port$5148$0 (window_3_hi),
+    .\port$5152$0 (window_3_control[1:0]),
+    .\port$5154$12 (window_4_lo[31:12]),
+    .\port$5156$0 (window_4_hi),
+    .\port$5160$0 (window_4_control[1:0]),
+    .\port$5162$12 (window_5_lo[31:12]),
+    .\port$5164$0 (window_5_hi),
+    .\port$5168$0 (window_5_control[1:0]),
+    .\port$5170$12 (window_6_lo[31:12]),
+    .\port$5172$0 (window_6_hi),
+    .\port$5176$0 (window_6_control[1:0]),
+    .\port$5178$12 (window_7_lo[31:12]),
+    .\port$5180$0 (window_7_hi),
+    .\port$5184$0 (window_7_control[1:0]),
+    .\port$5228$0 (load),
     .rst(rst),
     .target(channels__0__target),
     .\target$10 (channels__1__target),
@@ -5912,51 +5921,51 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     request__payload = 94'h000000000000000000000000;
-    if (\$22 ) begin
-      request__payload = \request__payload$579 ;
+    if (\$24 ) begin
+      request__payload = \request__payload$580 ;
     end
-    if (\$27 ) begin
-      request__payload = { \$112 , \$113  };
+    if (\$29 ) begin
+      request__payload = { \$116 , \$117  };
     end
-    if (\$34 ) begin
-      request__payload = \request__payload$586 ;
+    if (\$36 ) begin
+      request__payload = \request__payload$587 ;
     end
-    if (\$43 ) begin
-      request__payload = { \$114 , \$115  };
+    if (\$45 ) begin
+      request__payload = { \$118 , \$119  };
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \request__valid$580  = 1'h0;
-    if (\$22 ) begin
-      \request__valid$580  = 1'h1;
+    \request__valid$581  = 1'h0;
+    if (\$24 ) begin
+      \request__valid$581  = 1'h1;
     end
-    if (\$27 ) begin
-      \request__valid$580  = 1'h1;
+    if (\$29 ) begin
+      \request__valid$581  = 1'h1;
     end
-    if (\$34 ) begin
-      \request__valid$580  = 1'h1;
+    if (\$36 ) begin
+      \request__valid$581  = 1'h1;
     end
-    if (\$43 ) begin
-      \request__valid$580  = 1'h1;
+    if (\$45 ) begin
+      \request__valid$581  = 1'h1;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     data__valid = 1'h0;
-    casez (\$106 [6:5])
+    casez (\$110 [6:5])
       2'h0:
-          data__valid = \data__valid$596 ;
+          data__valid = \data__valid$597 ;
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     (* full_case = 32'd1 *)
-    casez (\$106 [6:5])
+    casez (\$110 [6:5])
       2'h0:
           data__ready = 1'h1;
       2'h1:
-          data__ready = \data__ready$600 ;
+          data__ready = \data__ready$601 ;
       2'h2:
           data__ready = 1'h1;
       2'h3:
@@ -5965,31 +5974,31 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \data__valid$599  = 1'h0;
-    casez (\$106 [6:5])
+    \data__valid$600  = 1'h0;
+    casez (\$110 [6:5])
       2'h0:
           /* empty */;
       2'h1:
-          \data__valid$599  = \data__valid$596 ;
+          \data__valid$600  = \data__valid$597 ;
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     list_data__valid = 1'h0;
-    casez (\$106 [6:5])
+    casez (\$110 [6:5])
       2'h0:
           /* empty */;
       2'h1:
           /* empty */;
       2'h2:
-          list_data__valid = \data__valid$596 ;
+          list_data__valid = \data__valid$597 ;
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     rows__valid = 1'h0;
     (* full_case = 32'd1 *)
-    casez (\$106 [6:5])
+    casez (\$110 [6:5])
       2'h0:
           /* empty */;
       2'h1:
@@ -5997,66 +6006,22 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
       2'h2:
           /* empty */;
       2'h3:
-          rows__valid = \data__valid$596 ;
+          rows__valid = \data__valid$597 ;
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$97  = waits;
+    \$101  = waits;
     if (rst) begin
-      \$97  = 1'h0;
+      \$101  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$98  = ring_lo;
-    if (\$85 ) begin
-    end else if (ring_lo_write) begin
-      \$98  = \$86 ;
-    end
-    if (rst) begin
-      \$98  = 32'd0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$99  = ring_hi;
-    if (\$87 ) begin
-    end else if (ring_hi_write) begin
-      \$99  = \$88 ;
-    end
-    if (rst) begin
-      \$99  = 32'd0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$100  = cpl_lo;
+    \$102  = ring_lo;
     if (\$89 ) begin
-    end else if (cpl_lo_write) begin
-      \$100  = \$90 ;
-    end
-    if (rst) begin
-      \$100  = 32'd0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$101  = cpl_hi;
-    if (\$91 ) begin
-    end else if (cpl_hi_write) begin
-      \$101  = \$92 ;
-    end
-    if (rst) begin
-      \$101  = 32'd0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$102  = ring_size;
-    if (\$93 ) begin
-    end else if (ring_size_write) begin
-      \$102  = \$94 ;
+    end else if (ring_lo_write) begin
+      \$102  = \$90 ;
     end
     if (rst) begin
       \$102  = 32'd0;
@@ -6064,14 +6029,58 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$103  = idle_for;
-    if (active) begin
-      \$103  = 6'h00;
-    end else if (\$95 ) begin
-      \$103  = \$96 [5:0];
+    \$103  = ring_hi;
+    if (\$91 ) begin
+    end else if (ring_hi_write) begin
+      \$103  = \$92 ;
     end
     if (rst) begin
-      \$103  = 6'h00;
+      \$103  = 32'd0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$104  = cpl_lo;
+    if (\$93 ) begin
+    end else if (cpl_lo_write) begin
+      \$104  = \$94 ;
+    end
+    if (rst) begin
+      \$104  = 32'd0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$105  = cpl_hi;
+    if (\$95 ) begin
+    end else if (cpl_hi_write) begin
+      \$105  = \$96 ;
+    end
+    if (rst) begin
+      \$105  = 32'd0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$106  = ring_size;
+    if (\$97 ) begin
+    end else if (ring_size_write) begin
+      \$106  = \$98 ;
+    end
+    if (rst) begin
+      \$106  = 32'd0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$107  = idle_for;
+    if (active) begin
+      \$107  = 6'h00;
+    end else if (\$99 ) begin
+      \$107  = \$100 [5:0];
+    end
+    if (rst) begin
+      \$107  = 6'h00;
     end
   end
   assign gated_clk = core_clk;
@@ -6095,16 +6104,16 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   assign rdata = m_axi_rdata;
   assign rresp = m_axi_rresp;
   assign rvalid = m_axi_rvalid;
-  assign cpl_producer = { 16'h0000, \cpl_producer$292  };
-  assign cpl_consumer = { 16'h0000, \cpl_consumer$294  };
-  assign log2_size = \$15 [3:0];
+  assign cpl_producer = { 16'h0000, \cpl_producer$293  };
+  assign cpl_consumer = { 16'h0000, \cpl_consumer$295  };
+  assign log2_size = \$16 [3:0];
   assign coalesce = dma_coalesce[15:0];
   assign enable = dma_control[0];
-  assign table_index = \table_index$473 [7:0];
-  assign state_rows = \$19 [31:0];
-  assign rows__payload = { \$104 , \$106 , \$105  };
+  assign table_index = \table_index$472 [7:0];
+  assign state_rows = \$21 [31:0];
+  assign rows__payload = { \$108 , \$110 , \$109  };
   assign fault__known = 1'h1;
-  assign channel_idle = { \$109 , \$108 , \$107  };
+  assign channel_idle = { \$113 , \$112 , \$111  };
   assign s_axil_awready = s_axil__awready;
   assign s_axil_wready = s_axil__wready;
   assign s_axil_bresp = s_axil__bresp;
@@ -6142,28 +6151,28 @@ module hotline_device(s_axil_awaddr, s_axil_awprot, s_axil_awvalid, s_axil_wdata
   assign \table [107:92] = write_data[15:0];
   assign \table [91:60] = table_rows;
   assign \table [59:0] = { table_hi, table_lo[31:4] };
-  assign \$20  = 1'h1;
-  assign request__ready = \request__ready$576 ;
-  assign \$21  = 1'h1;
-  assign \$22  = request__valid;
-  assign \$23  = request__valid;
+  assign \$22  = 1'h1;
+  assign request__ready = \request__ready$577 ;
+  assign \$23  = 1'h1;
+  assign \$24  = request__valid;
   assign \$25  = request__valid;
-  assign \$28  = request__valid;
-  assign \$31  = request__valid;
-  assign \$35  = request__valid;
-  assign \$39  = request__valid;
-  assign \$68  = m_axi_rvalid;
-  assign \$86 [5:0] = 6'h00;
-  assign \$86 [31:6] = write_data[31:6];
-  assign \$88  = write_data;
+  assign \$27  = request__valid;
+  assign \$30  = request__valid;
+  assign \$33  = request__valid;
+  assign \$37  = request__valid;
+  assign \$41  = request__valid;
+  assign \$72  = m_axi_rvalid;
   assign \$90 [5:0] = 6'h00;
   assign \$90 [31:6] = write_data[31:6];
   assign \$92  = write_data;
-  assign \$94 [31:4] = 28'h0000000;
-  assign \$94 [3:0] = write_data[3:0];
+  assign \$94 [5:0] = 6'h00;
+  assign \$94 [31:6] = write_data[31:6];
+  assign \$96  = write_data;
+  assign \$98 [31:4] = 28'h0000000;
+  assign \$98 [3:0] = write_data[3:0];
 endmodule
 
-module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port$1318$0 , data__valid, \port$5018$0 , \port$5020$0 , enable, request__payload, fetched, failed, output__valid, busy, request__valid, address, output__payload, output__ready, \port$5310$0 , clk
+module hotline_fetch(rst, request__ready, available, entry, \port$1325$0 , \port$1326$0 , data__valid, \port$5026$0 , \port$5028$0 , enable, request__payload, fetched, failed, output__valid, busy, request__valid, address, output__payload, output__ready, \port$5318$0 , clk
 );
   reg \$auto$verilog_backend.cc:2505:dump_module$5 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$5 = 0;
@@ -6175,16 +6184,16 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
   wire available;
   input [11:0] entry;
   wire [11:0] entry;
-  input \port$1317$0 ;
-  wire \port$1317$0 ;
-  input [511:0] \port$1318$0 ;
-  wire [511:0] \port$1318$0 ;
+  input \port$1325$0 ;
+  wire \port$1325$0 ;
+  input [511:0] \port$1326$0 ;
+  wire [511:0] \port$1326$0 ;
   input data__valid;
   wire data__valid;
-  input [31:0] \port$5018$0 ;
-  wire [31:0] \port$5018$0 ;
-  input [31:0] \port$5020$0 ;
-  wire [31:0] \port$5020$0 ;
+  input [31:0] \port$5026$0 ;
+  wire [31:0] \port$5026$0 ;
+  input [31:0] \port$5028$0 ;
+  wire [31:0] \port$5028$0 ;
   input enable;
   wire enable;
   output [93:0] request__payload;
@@ -6205,8 +6214,8 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
   reg [511:0] output__payload = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   input output__ready;
   wire output__ready;
-  input [7:0] \port$5310$0 ;
-  wire [7:0] \port$5310$0 ;
+  input [7:0] \port$5318$0 ;
+  wire [7:0] \port$5318$0 ;
   input clk;
   wire clk;
   wire \$1 ;
@@ -6236,7 +6245,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
   wire \$9 ;
   reg \$signal  = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   reg halted = 1'h0;
-  assign \$1  = \$signal  | (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) \port$1317$0 ;
+  assign \$1  = \$signal  | (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) \port$1325$0 ;
   assign \$2  = enable & \$1 ;
   assign \$3  = output__valid & output__ready;
   assign \$4  = ~ busy;
@@ -6246,9 +6255,9 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
   assign \$8  = \$7  & available;
   assign \$9  = ~ halted;
   assign \$10  = \$8  & \$9 ;
-  assign \$11  = { \port$5020$0 , \port$5018$0  } + { entry, 6'h00 };
+  assign \$11  = { \port$5028$0 , \port$5026$0  } + { entry, 6'h00 };
   assign \$12  = request__valid & request__ready;
-  assign \$13  = \$signal  | \port$1317$0 ;
+  assign \$13  = \$signal  | \port$1325$0 ;
   assign \$14  = ~ failed;
   assign \$15  = enable & \$14 ;
   assign \$16  = ~ enable;
@@ -6272,7 +6281,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
     fetched = 1'h0;
     if (data__valid) begin
-      if (\port$5310$0 [7]) begin
+      if (\port$5318$0 [7]) begin
         fetched = enable;
       end
     end
@@ -6281,7 +6290,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
     failed = 1'h0;
     if (data__valid) begin
-      if (\port$5310$0 [7]) begin
+      if (\port$5318$0 [7]) begin
         failed = \$2 ;
       end
     end
@@ -6293,7 +6302,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
       \$19  = 1'h0;
     end
     if (data__valid) begin
-      if (\port$5310$0 [7]) begin
+      if (\port$5318$0 [7]) begin
         \$19  = \$15 ;
       end
     end
@@ -6311,7 +6320,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
       \$20  = 1'h1;
     end
     if (data__valid) begin
-      if (\port$5310$0 [7]) begin
+      if (\port$5318$0 [7]) begin
         \$20  = 1'h0;
       end
     end
@@ -6359,7 +6368,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
     \$24  = output__payload;
     if (data__valid) begin
-      \$24  = \port$1318$0 ;
+      \$24  = \port$1326$0 ;
     end
     if (rst) begin
       \$24  = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
@@ -6369,7 +6378,7 @@ module hotline_fetch(rst, request__ready, available, entry, \port$1317$0 , \port
     if (\$auto$verilog_backend.cc:2505:dump_module$5 ) begin end
     \$25  = halted;
     if (data__valid) begin
-      if (\port$5310$0 [7]) begin
+      if (\port$5318$0 [7]) begin
         \$25  = failed;
       end
     end
@@ -12348,9 +12357,9 @@ module hotline_popularity_bank_working_tags(rst, w_en, w_port__data, r_en, r_dat
   end
 endmodule
 
-module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$1317$0 , \port$1318$0 , idle, outstanding, request__ready, request__payload, request__valid, data__ready, \port$5114$12 , \port$5116$0 , windows__0__pages, \port$5120$0 , \port$5122$12 , \port$5124$0 
-, windows__1__pages, \port$5128$0 , \port$5130$12 , \port$5132$0 , windows__2__pages, \port$5136$0 , \port$5138$12 , \port$5140$0 , windows__3__pages, \port$5144$0 , \port$5146$12 , \port$5148$0 , windows__4__pages, \port$5152$0 , \port$5154$12 , \port$5156$0 , windows__5__pages, \port$5160$0 , \port$5162$12 , \port$5164$0 , windows__6__pages
-, \port$5168$0 , \port$5170$12 , \port$5172$0 , windows__7__pages, \port$5176$0 , fault__address, \port$5310$0 , arvalid, arid, araddr, arlen, fault__kind, data__valid, arready);
+module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$1325$0 , \port$1326$0 , idle, outstanding, request__ready, request__payload, request__valid, data__ready, \port$5122$12 , \port$5124$0 , windows__0__pages, \port$5128$0 , \port$5130$12 , \port$5132$0 
+, windows__1__pages, \port$5136$0 , \port$5138$12 , \port$5140$0 , windows__2__pages, \port$5144$0 , \port$5146$12 , \port$5148$0 , windows__3__pages, \port$5152$0 , \port$5154$12 , \port$5156$0 , windows__4__pages, \port$5160$0 , \port$5162$12 , \port$5164$0 , windows__5__pages, \port$5168$0 , \port$5170$12 , \port$5172$0 , windows__6__pages
+, \port$5176$0 , \port$5178$12 , \port$5180$0 , windows__7__pages, \port$5184$0 , fault__address, \port$5318$0 , arvalid, arid, araddr, arlen, fault__kind, data__valid, arready);
   reg \$auto$verilog_backend.cc:2505:dump_module$17 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$17 = 0;
   input [7:0] read__addr;
@@ -12367,10 +12376,10 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$131
   wire rst;
   input abort;
   wire abort;
-  output \port$1317$0 ;
-  wire \port$1317$0 ;
-  output [511:0] \port$1318$0 ;
-  wire [511:0] \port$1318$0 ;
+  output \port$1325$0 ;
+  wire \port$1325$0 ;
+  output [511:0] \port$1326$0 ;
+  wire [511:0] \port$1326$0 ;
   output idle;
   wire idle;
   output outstanding;
@@ -12383,75 +12392,75 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$131
   wire request__valid;
   input data__ready;
   wire data__ready;
-  input [19:0] \port$5114$12 ;
-  wire [19:0] \port$5114$12 ;
-  input [31:0] \port$5116$0 ;
-  wire [31:0] \port$5116$0 ;
-  input [31:0] windows__0__pages;
-  wire [31:0] windows__0__pages;
-  input [1:0] \port$5120$0 ;
-  wire [1:0] \port$5120$0 ;
   input [19:0] \port$5122$12 ;
   wire [19:0] \port$5122$12 ;
   input [31:0] \port$5124$0 ;
   wire [31:0] \port$5124$0 ;
-  input [31:0] windows__1__pages;
-  wire [31:0] windows__1__pages;
+  input [31:0] windows__0__pages;
+  wire [31:0] windows__0__pages;
   input [1:0] \port$5128$0 ;
   wire [1:0] \port$5128$0 ;
   input [19:0] \port$5130$12 ;
   wire [19:0] \port$5130$12 ;
   input [31:0] \port$5132$0 ;
   wire [31:0] \port$5132$0 ;
-  input [31:0] windows__2__pages;
-  wire [31:0] windows__2__pages;
+  input [31:0] windows__1__pages;
+  wire [31:0] windows__1__pages;
   input [1:0] \port$5136$0 ;
   wire [1:0] \port$5136$0 ;
   input [19:0] \port$5138$12 ;
   wire [19:0] \port$5138$12 ;
   input [31:0] \port$5140$0 ;
   wire [31:0] \port$5140$0 ;
-  input [31:0] windows__3__pages;
-  wire [31:0] windows__3__pages;
+  input [31:0] windows__2__pages;
+  wire [31:0] windows__2__pages;
   input [1:0] \port$5144$0 ;
   wire [1:0] \port$5144$0 ;
   input [19:0] \port$5146$12 ;
   wire [19:0] \port$5146$12 ;
   input [31:0] \port$5148$0 ;
   wire [31:0] \port$5148$0 ;
-  input [31:0] windows__4__pages;
-  wire [31:0] windows__4__pages;
+  input [31:0] windows__3__pages;
+  wire [31:0] windows__3__pages;
   input [1:0] \port$5152$0 ;
   wire [1:0] \port$5152$0 ;
   input [19:0] \port$5154$12 ;
   wire [19:0] \port$5154$12 ;
   input [31:0] \port$5156$0 ;
   wire [31:0] \port$5156$0 ;
-  input [31:0] windows__5__pages;
-  wire [31:0] windows__5__pages;
+  input [31:0] windows__4__pages;
+  wire [31:0] windows__4__pages;
   input [1:0] \port$5160$0 ;
   wire [1:0] \port$5160$0 ;
   input [19:0] \port$5162$12 ;
   wire [19:0] \port$5162$12 ;
   input [31:0] \port$5164$0 ;
   wire [31:0] \port$5164$0 ;
-  input [31:0] windows__6__pages;
-  wire [31:0] windows__6__pages;
+  input [31:0] windows__5__pages;
+  wire [31:0] windows__5__pages;
   input [1:0] \port$5168$0 ;
   wire [1:0] \port$5168$0 ;
   input [19:0] \port$5170$12 ;
   wire [19:0] \port$5170$12 ;
   input [31:0] \port$5172$0 ;
   wire [31:0] \port$5172$0 ;
-  input [31:0] windows__7__pages;
-  wire [31:0] windows__7__pages;
+  input [31:0] windows__6__pages;
+  wire [31:0] windows__6__pages;
   input [1:0] \port$5176$0 ;
   wire [1:0] \port$5176$0 ;
+  input [19:0] \port$5178$12 ;
+  wire [19:0] \port$5178$12 ;
+  input [31:0] \port$5180$0 ;
+  wire [31:0] \port$5180$0 ;
+  input [31:0] windows__7__pages;
+  wire [31:0] windows__7__pages;
+  input [1:0] \port$5184$0 ;
+  wire [1:0] \port$5184$0 ;
   output [63:0] fault__address;
   wire [63:0] fault__address;
   (* init = 8'h00 *)
-  output [7:0] \port$5310$0 ;
-  wire [7:0] \port$5310$0 ;
+  output [7:0] \port$5318$0 ;
+  wire [7:0] \port$5318$0 ;
   output arvalid;
   reg arvalid = 1'h0;
   output [7:0] arid;
@@ -12744,9 +12753,6 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$131
   hotline_read_check check (
     .\inside (\inside ),
     .page(burst__payload[57:6]),
-    .\port$5114$12 (\port$5114$12 ),
-    .\port$5116$0 (\port$5116$0 ),
-    .\port$5120$0 (\port$5120$0 ),
     .\port$5122$12 (\port$5122$12 ),
     .\port$5124$0 (\port$5124$0 ),
     .\port$5128$0 (\port$5128$0 ),
@@ -12768,6 +12774,9 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$131
     .\port$5170$12 (\port$5170$12 ),
     .\port$5172$0 (\port$5172$0 ),
     .\port$5176$0 (\port$5176$0 ),
+    .\port$5178$12 (\port$5178$12 ),
+    .\port$5180$0 (\port$5180$0 ),
+    .\port$5184$0 (\port$5184$0 ),
     .windows__0__pages(windows__0__pages),
     .windows__1__pages(windows__1__pages),
     .windows__2__pages(windows__2__pages),
@@ -16055,9 +16064,9 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$131
     end
   end
   assign page = burst__payload[57:6];
-  assign \port$1317$0  = \$24 ;
-  assign \port$1318$0  = \$25 ;
-  assign \port$5310$0  = \$59 ;
+  assign \port$1325$0  = \$24 ;
+  assign \port$1326$0  = \$25 ;
+  assign \port$5318$0  = \$59 ;
   assign \$signature__data$121 [512] = bus_fault;
   assign \$signature__data$121 [511:0] = rdata;
   assign fault__address[63:6] = \$13 ;
@@ -16071,72 +16080,72 @@ module hotline_read(read__addr, rdata, rresp, rvalid, clk, rst, abort, \port$131
   assign \$35  = { 1'h0, burst__payload[57:0], 6'h00 };
 endmodule
 
-module hotline_read_check(\port$5114$12 , \port$5116$0 , windows__0__pages, \port$5120$0 , \port$5122$12 , \port$5124$0 , windows__1__pages, \port$5128$0 , \port$5130$12 , \port$5132$0 , windows__2__pages, \port$5136$0 , \port$5138$12 , \port$5140$0 , windows__3__pages, \port$5144$0 , \port$5146$12 , \port$5148$0 , windows__4__pages, \port$5152$0 , \port$5154$12 
-, \port$5156$0 , windows__5__pages, \port$5160$0 , \port$5162$12 , \port$5164$0 , windows__6__pages, \port$5168$0 , \port$5170$12 , \port$5172$0 , windows__7__pages, \port$5176$0 , page, \inside );
-  input [19:0] \port$5114$12 ;
-  wire [19:0] \port$5114$12 ;
-  input [31:0] \port$5116$0 ;
-  wire [31:0] \port$5116$0 ;
-  input [31:0] windows__0__pages;
-  wire [31:0] windows__0__pages;
-  input [1:0] \port$5120$0 ;
-  wire [1:0] \port$5120$0 ;
+module hotline_read_check(\port$5122$12 , \port$5124$0 , windows__0__pages, \port$5128$0 , \port$5130$12 , \port$5132$0 , windows__1__pages, \port$5136$0 , \port$5138$12 , \port$5140$0 , windows__2__pages, \port$5144$0 , \port$5146$12 , \port$5148$0 , windows__3__pages, \port$5152$0 , \port$5154$12 , \port$5156$0 , windows__4__pages, \port$5160$0 , \port$5162$12 
+, \port$5164$0 , windows__5__pages, \port$5168$0 , \port$5170$12 , \port$5172$0 , windows__6__pages, \port$5176$0 , \port$5178$12 , \port$5180$0 , windows__7__pages, \port$5184$0 , page, \inside );
   input [19:0] \port$5122$12 ;
   wire [19:0] \port$5122$12 ;
   input [31:0] \port$5124$0 ;
   wire [31:0] \port$5124$0 ;
-  input [31:0] windows__1__pages;
-  wire [31:0] windows__1__pages;
+  input [31:0] windows__0__pages;
+  wire [31:0] windows__0__pages;
   input [1:0] \port$5128$0 ;
   wire [1:0] \port$5128$0 ;
   input [19:0] \port$5130$12 ;
   wire [19:0] \port$5130$12 ;
   input [31:0] \port$5132$0 ;
   wire [31:0] \port$5132$0 ;
-  input [31:0] windows__2__pages;
-  wire [31:0] windows__2__pages;
+  input [31:0] windows__1__pages;
+  wire [31:0] windows__1__pages;
   input [1:0] \port$5136$0 ;
   wire [1:0] \port$5136$0 ;
   input [19:0] \port$5138$12 ;
   wire [19:0] \port$5138$12 ;
   input [31:0] \port$5140$0 ;
   wire [31:0] \port$5140$0 ;
-  input [31:0] windows__3__pages;
-  wire [31:0] windows__3__pages;
+  input [31:0] windows__2__pages;
+  wire [31:0] windows__2__pages;
   input [1:0] \port$5144$0 ;
   wire [1:0] \port$5144$0 ;
   input [19:0] \port$5146$12 ;
   wire [19:0] \port$5146$12 ;
   input [31:0] \port$5148$0 ;
   wire [31:0] \port$5148$0 ;
-  input [31:0] windows__4__pages;
-  wire [31:0] windows__4__pages;
+  input [31:0] windows__3__pages;
+  wire [31:0] windows__3__pages;
   input [1:0] \port$5152$0 ;
   wire [1:0] \port$5152$0 ;
   input [19:0] \port$5154$12 ;
   wire [19:0] \port$5154$12 ;
   input [31:0] \port$5156$0 ;
   wire [31:0] \port$5156$0 ;
-  input [31:0] windows__5__pages;
-  wire [31:0] windows__5__pages;
+  input [31:0] windows__4__pages;
+  wire [31:0] windows__4__pages;
   input [1:0] \port$5160$0 ;
   wire [1:0] \port$5160$0 ;
   input [19:0] \port$5162$12 ;
   wire [19:0] \port$5162$12 ;
   input [31:0] \port$5164$0 ;
   wire [31:0] \port$5164$0 ;
-  input [31:0] windows__6__pages;
-  wire [31:0] windows__6__pages;
+  input [31:0] windows__5__pages;
+  wire [31:0] windows__5__pages;
   input [1:0] \port$5168$0 ;
   wire [1:0] \port$5168$0 ;
   input [19:0] \port$5170$12 ;
   wire [19:0] \port$5170$12 ;
   input [31:0] \port$5172$0 ;
   wire [31:0] \port$5172$0 ;
-  input [31:0] windows__7__pages;
-  wire [31:0] windows__7__pages;
+  input [31:0] windows__6__pages;
+  wire [31:0] windows__6__pages;
   input [1:0] \port$5176$0 ;
   wire [1:0] \port$5176$0 ;
+  input [19:0] \port$5178$12 ;
+  wire [19:0] \port$5178$12 ;
+  input [31:0] \port$5180$0 ;
+  wire [31:0] \port$5180$0 ;
+  input [31:0] windows__7__pages;
+  wire [31:0] windows__7__pages;
+  input [1:0] \port$5184$0 ;
+  wire [1:0] \port$5184$0 ;
   input [51:0] page;
   wire [51:0] page;
   output \inside ;
@@ -16189,14 +16198,14 @@ module hotline_read_check(\port$5114$12 , \port$5116$0 , windows__0__pages, \por
   wire [52:0] beyond5;
   wire [52:0] beyond6;
   wire [52:0] beyond7;
-  assign beyond0 = page - { \port$5116$0 , \port$5114$12  };
-  assign beyond1 = page - { \port$5124$0 , \port$5122$12  };
-  assign beyond2 = page - { \port$5132$0 , \port$5130$12  };
-  assign beyond3 = page - { \port$5140$0 , \port$5138$12  };
-  assign beyond4 = page - { \port$5148$0 , \port$5146$12  };
-  assign beyond5 = page - { \port$5156$0 , \port$5154$12  };
-  assign beyond6 = page - { \port$5164$0 , \port$5162$12  };
-  assign beyond7 = page - { \port$5172$0 , \port$5170$12  };
+  assign beyond0 = page - { \port$5124$0 , \port$5122$12  };
+  assign beyond1 = page - { \port$5132$0 , \port$5130$12  };
+  assign beyond2 = page - { \port$5140$0 , \port$5138$12  };
+  assign beyond3 = page - { \port$5148$0 , \port$5146$12  };
+  assign beyond4 = page - { \port$5156$0 , \port$5154$12  };
+  assign beyond5 = page - { \port$5164$0 , \port$5162$12  };
+  assign beyond6 = page - { \port$5172$0 , \port$5170$12  };
+  assign beyond7 = page - { \port$5180$0 , \port$5178$12  };
   assign \$2  = ~ beyond0[52];
   assign \$3  = \$1  & \$2 ;
   assign \$4  = beyond0[51:0] < windows__0__pages;
@@ -16230,14 +16239,14 @@ module hotline_read_check(\port$5114$12 , \port$5116$0 , windows__0__pages, \por
   assign \$39  = beyond7[51:0] < windows__7__pages;
   assign \$40  = \$38  & \$39 ;
   assign \inside  = | { \$40 , \$35 , \$30 , \$25 , \$20 , \$15 , \$10 , \$5  };
-  assign \$1  = \port$5120$0 [0];
-  assign \$6  = \port$5128$0 [0];
-  assign \$11  = \port$5136$0 [0];
-  assign \$16  = \port$5144$0 [0];
-  assign \$21  = \port$5152$0 [0];
-  assign \$26  = \port$5160$0 [0];
-  assign \$31  = \port$5168$0 [0];
-  assign \$36  = \port$5176$0 [0];
+  assign \$1  = \port$5128$0 [0];
+  assign \$6  = \port$5136$0 [0];
+  assign \$11  = \port$5144$0 [0];
+  assign \$16  = \port$5152$0 [0];
+  assign \$21  = \port$5160$0 [0];
+  assign \$26  = \port$5168$0 [0];
+  assign \$31  = \port$5176$0 [0];
+  assign \$36  = \port$5184$0 [0];
 endmodule
 
 module hotline_read_cutter(rst, burst__ready, request__ready, busy, request__payload, request__valid, burst__valid, burst__payload, clk);
@@ -16724,8 +16733,8 @@ module hotline_rings(rst, log2_size, clear, producer_write, cpl_consumer_write, 
   assign cpl_entry = \$5 [11:0];
 endmodule
 
-module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, list_count, list_key, table_write, \stop$1 , \port$1317$0 , \port$1318$0 , keys__ready, names__payload, row_request__valid, came, pooling, \output__payload$97 , \output__valid$99 , held_back, \done$116 , list_request__valid
-, keys__valid, rows__ready, \table , data__valid, input__valid, table_index, it, \port$5310$0 , \output__ready$95 , list_bank, list_held, list_number, \port$5710$0 , \port$5714$0 , \port$5736$0 , \port$5740$0 , unknown_table, beyond_table, gated_clk);
+module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, list_count, list_key, table_write, \stop$1 , \port$1325$0 , \port$1326$0 , keys__ready, names__payload, row_request__valid, came, pooling, \output__payload$97 , \output__valid$99 , held_back, \done$116 , list_request__valid
+, keys__valid, rows__ready, \table , data__valid, input__valid, table_index, it, \port$5318$0 , \output__ready$95 , list_bank, list_held, list_number, \port$5718$0 , \port$5722$0 , \port$5744$0 , \port$5748$0 , unknown_table, beyond_table, gated_clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$20 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$20 = 0;
   input clk;
@@ -16746,10 +16755,10 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   wire table_write;
   input \stop$1 ;
   wire \stop$1 ;
-  input \port$1317$0 ;
-  wire \port$1317$0 ;
-  input [511:0] \port$1318$0 ;
-  wire [511:0] \port$1318$0 ;
+  input \port$1325$0 ;
+  wire \port$1325$0 ;
+  input [511:0] \port$1326$0 ;
+  wire [511:0] \port$1326$0 ;
   input keys__ready;
   wire keys__ready;
   output [40:0] names__payload;
@@ -16784,8 +16793,8 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   wire [7:0] table_index;
   input [511:0] it;
   wire [511:0] it;
-  input [7:0] \port$5310$0 ;
-  wire [7:0] \port$5310$0 ;
+  input [7:0] \port$5318$0 ;
+  wire [7:0] \port$5318$0 ;
   input \output__ready$95 ;
   wire \output__ready$95 ;
   output [4:0] list_bank;
@@ -16794,14 +16803,14 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   wire list_held;
   output [9:0] list_number;
   wire [9:0] list_number;
-  output [29:0] \port$5710$0 ;
-  wire [29:0] \port$5710$0 ;
-  output [63:0] \port$5714$0 ;
-  wire [63:0] \port$5714$0 ;
-  output [29:0] \port$5736$0 ;
-  wire [29:0] \port$5736$0 ;
-  output [63:0] \port$5740$0 ;
-  wire [63:0] \port$5740$0 ;
+  output [29:0] \port$5718$0 ;
+  wire [29:0] \port$5718$0 ;
+  output [63:0] \port$5722$0 ;
+  wire [63:0] \port$5722$0 ;
+  output [29:0] \port$5744$0 ;
+  wire [29:0] \port$5744$0 ;
+  output [63:0] \port$5748$0 ;
+  wire [63:0] \port$5748$0 ;
   output unknown_table;
   wire unknown_table;
   output beyond_table;
@@ -16999,17 +17008,17 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
     .output__payload(\output__payload$28 ),
     .output__ready(output__ready),
     .output__valid(\output__valid$25 ),
-    .\port$1317$0 (\port$1317$0 ),
-    .\port$5248$64 (it[154:64]),
-    .\port$5310$0 (\port$5310$0 ),
-    .\port$5710$0 (\$39 ),
-    .\port$5714$0 (\$40 ),
+    .\port$1325$0 (\port$1325$0 ),
+    .\port$5256$64 (it[154:64]),
+    .\port$5318$0 (\port$5318$0 ),
+    .\port$5718$0 (\$39 ),
+    .\port$5722$0 (\$40 ),
     .request__ready(request__ready),
     .request__valid(list_request__valid),
     .rst(rst),
     .start(\start$19 ),
     .stop(stop),
-    .w_data(\port$1318$0 )
+    .w_data(\port$1326$0 )
   );
   hotline_rows_reducer reducer (
     .bf16(bf16),
@@ -17036,8 +17045,8 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
     .names__valid(names__valid),
     .output__ready(\output__ready$67 ),
     .output__valid(\output__valid$65 ),
-    .\port$5736$0 (\$41 ),
-    .\port$5740$0 (\$42 ),
+    .\port$5744$0 (\$41 ),
+    .\port$5748$0 (\$42 ),
     .row_granules(\$18 [27:0]),
     .rst(rst),
     .start(\start$5 ),
@@ -17062,19 +17071,19 @@ module hotline_rows(clk, rst, \start$5 , request__ready, row_request__ready, lis
   assign input__ready = rows__ready;
   assign r_en = came;
   assign gated_rst = rst;
-  assign \port$5710$0  = \$39 ;
-  assign \port$5714$0  = \$40 ;
-  assign \port$5736$0  = \$41 [29:0];
-  assign \port$5740$0  = \$42 ;
+  assign \port$5718$0  = \$39 ;
+  assign \port$5722$0  = \$40 ;
+  assign \port$5744$0  = \$41 [29:0];
+  assign \port$5748$0  = \$42 ;
   assign row[516] = \$19 ;
   assign row[515] = \output__payload$79 [515];
   assign row[514:512] = \output__payload$79 [514:512];
   assign row[511:0] = \output__payload$79 [511:0];
   assign row[517] = 1'h0;
-  assign input__payload[517] = \port$5310$0 [7];
-  assign input__payload[516:514] = \port$5310$0 [4:2];
-  assign input__payload[513:512] = \port$5310$0 [1:0];
-  assign input__payload[511:0] = \port$1318$0 ;
+  assign input__payload[517] = \port$5318$0 [7];
+  assign input__payload[516:514] = \port$5318$0 [4:2];
+  assign input__payload[513:512] = \port$5318$0 [1:0];
+  assign input__payload[511:0] = \port$1326$0 ;
   assign { \$2 [7:5], \$2 [3:0] } = 7'h00;
   assign \$2 [4] = it[12];
   assign { \$5 [7:3], \$5 [1:0] } = 7'h00;
@@ -18348,15 +18357,15 @@ module hotline_rows_lists_unhash(rst, enable, mixed, right_reg0, left_reg0, clk)
   assign \$27  = { 11'h000, summed0[19:11] };
 endmodule
 
-module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, start, output__ready, request__valid, output__valid, done, data__valid, \port$5248$64 , \port$5310$0 , \port$5710$0 , \port$5714$0 , output__payload, clk);
+module hotline_rows_memory(rst, request__ready, \port$1325$0 , w_data, stop, start, output__ready, request__valid, output__valid, done, data__valid, \port$5256$64 , \port$5318$0 , \port$5718$0 , \port$5722$0 , output__payload, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$27 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$27 = 0;
   input rst;
   wire rst;
   input request__ready;
   wire request__ready;
-  input \port$1317$0 ;
-  wire \port$1317$0 ;
+  input \port$1325$0 ;
+  wire \port$1325$0 ;
   input [511:0] w_data;
   wire [511:0] w_data;
   input stop;
@@ -18373,15 +18382,15 @@ module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, sta
   wire done;
   input data__valid;
   wire data__valid;
-  input [90:0] \port$5248$64 ;
-  wire [90:0] \port$5248$64 ;
-  input [7:0] \port$5310$0 ;
-  wire [7:0] \port$5310$0 ;
-  output [29:0] \port$5710$0 ;
-  wire [29:0] \port$5710$0 ;
+  input [90:0] \port$5256$64 ;
+  wire [90:0] \port$5256$64 ;
+  input [7:0] \port$5318$0 ;
+  wire [7:0] \port$5318$0 ;
+  output [29:0] \port$5718$0 ;
+  wire [29:0] \port$5718$0 ;
   (* init = 64'h0000000000000000 *)
-  output [63:0] \port$5714$0 ;
-  wire [63:0] \port$5714$0 ;
+  output [63:0] \port$5722$0 ;
+  wire [63:0] \port$5722$0 ;
   output [40:0] output__payload;
   wire [40:0] output__payload;
   input clk;
@@ -18496,7 +18505,7 @@ module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, sta
   assign \$27  = \$signal$6  ? \$5 [2:0] : 3'h0;
   assign \$28  = due + \$27 ;
   assign \$29  = \$28  - data__valid;
-  assign \$30  = data__valid & \port$1317$0 ;
+  assign \$30  = data__valid & \port$1325$0 ;
   assign \$31  = stop | \$30 ;
   assign \$32  = ~ \$signal$6 ;
   assign \$33  = request__valid & \$32 ;
@@ -18526,7 +18535,7 @@ module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, sta
     \$42  = \$43 ;
     (* full_case = 32'd1 *)
     if (start) begin
-      \$42  = \port$5248$64 [63:0];
+      \$42  = \port$5256$64 [63:0];
     end else if (\$31 ) begin
     end else begin
       if (\$signal$6 ) begin
@@ -18556,7 +18565,7 @@ module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, sta
     \$46  = \$signal ;
     (* full_case = 32'd1 *)
     if (start) begin
-      \$46  = \port$5248$64 [90:64];
+      \$46  = \port$5256$64 [90:64];
     end else if (\$31 ) begin
       \$46  = { 21'h000000, \$34  };
     end else begin
@@ -18573,7 +18582,7 @@ module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, sta
     \$47  = left;
     (* full_case = 32'd1 *)
     if (start) begin
-      \$47  = \port$5248$64 [90:64];
+      \$47  = \port$5256$64 [90:64];
     end else if (\$31 ) begin
       \$47  = 27'h0000000;
     end else begin
@@ -18602,8 +18611,8 @@ module hotline_rows_memory(rst, request__ready, \port$1317$0 , w_data, stop, sta
     end
   end
   assign w_en = data__valid;
-  assign \port$5710$0  = \$41 ;
-  assign \port$5714$0  = \$43 ;
+  assign \port$5718$0  = \$41 ;
+  assign \port$5722$0  = \$43 ;
   assign output__payload[40] = \$12 ;
   assign output__payload[39:32] = word[39:32];
   assign output__payload[31:0] = word[31:0];
@@ -19813,7 +19822,7 @@ module hotline_rows_reducer_sums(gated_rst, add, read__addr, total, pending, bus
   assign \$signature__data [31:0] = sum;
 endmodule
 
-module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__valid, keys__payload, want_keys, row_granules, output__ready, keys__valid, names__ready, idle, \table , table_index, \port$5736$0 , \port$5740$0 , output__valid, unknown_table, beyond_table, clk
+module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__valid, keys__payload, want_keys, row_granules, output__ready, keys__valid, names__ready, idle, \table , table_index, \port$5744$0 , \port$5748$0 , output__valid, unknown_table, beyond_table, clk
 );
   reg \$auto$verilog_backend.cc:2505:dump_module$32 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$32 = 0;
@@ -19847,11 +19856,11 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
   wire [107:0] \table ;
   input [7:0] table_index;
   wire [7:0] table_index;
-  output [30:0] \port$5736$0 ;
-  wire [30:0] \port$5736$0 ;
+  output [30:0] \port$5744$0 ;
+  wire [30:0] \port$5744$0 ;
   (* init = 64'h0000000000000000 *)
-  output [63:0] \port$5740$0 ;
-  wire [63:0] \port$5740$0 ;
+  output [63:0] \port$5748$0 ;
+  wire [63:0] \port$5748$0 ;
   output output__valid;
   wire output__valid;
   output unknown_table;
@@ -20712,17 +20721,17 @@ module hotline_rows_walker(rst, start, table_write, stop, keys__ready, names__va
       \$36  = 32'd0;
     end
   end
-  assign \port$5736$0  = \$31 ;
-  assign \port$5740$0  = \$33 ;
+  assign \port$5744$0  = \$31 ;
+  assign \port$5748$0  = \$33 ;
   assign output__valid = valid[3];
   assign \$31 [30] = bag_last3;
   assign \$31 [29:28] = 2'h3;
   assign \$31 [27:0] = row_granules;
 endmodule
 
-module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, moved, unknown_table, beyond_table, core_busy, \core_errors$141 , working_ready, working_full, room, cpl_entry, generation, working_enable, urgent, phase, status, abort, running, quiet
-, \port$3039$0 , \port$3040$0 , channel_idle, write_fault__known, \port$5022$0 , \port$5024$0 , enable, \port$5114$12 , \port$5116$0 , windows__0__pages, \port$5120$0 , \port$5122$12 , \port$5124$0 , windows__1__pages, \port$5128$0 , \port$5130$12 , \port$5132$0 , windows__2__pages, \port$5136$0 , \port$5138$12 , \port$5140$0 
-, windows__3__pages, \port$5144$0 , \port$5146$12 , \port$5148$0 , windows__4__pages, \port$5152$0 , \port$5154$12 , \port$5156$0 , windows__5__pages, \port$5160$0 , \port$5162$12 , \port$5164$0 , windows__6__pages, \port$5168$0 , \port$5170$12 , \port$5172$0 , windows__7__pages, \port$5176$0 , descriptors__valid, descriptors__payload, command
+module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, moved, unknown_table, beyond_table, core_busy, \core_errors$140 , working_ready, working_full, core_access, room, cpl_entry, generation, working_enable, urgent, phase, status, abort, running
+, \port$3047$0 , \port$3048$0 , channel_idle, write_fault__known, \port$5030$0 , \port$5032$0 , enable, \port$5122$12 , \port$5124$0 , windows__0__pages, \port$5128$0 , \port$5130$12 , \port$5132$0 , windows__1__pages, \port$5136$0 , \port$5138$12 , \port$5140$0 , windows__2__pages, \port$5144$0 , \port$5146$12 , \port$5148$0 
+, windows__3__pages, \port$5152$0 , \port$5154$12 , \port$5156$0 , windows__4__pages, \port$5160$0 , \port$5162$12 , \port$5164$0 , windows__5__pages, \port$5168$0 , \port$5170$12 , \port$5172$0 , windows__6__pages, \port$5176$0 , \port$5178$12 , \port$5180$0 , windows__7__pages, \port$5184$0 , descriptors__valid, descriptors__payload, command
 , request__payload, descriptors__ready, waits, working, load, targets__0, targets__1, targets__2, working_start, \begin , command_write, request__valid, flush, summary_list, summary_push, summary_last, completed, lost, it, summary_bank, summary_held
 , completion_words__payload, completion_words__valid, read_fault__address, write_fault__kind, write_fault__address, summary_ready, words__ready, popular_words, listed, held, nonpopular_words, samples, popular_samples, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$33 ;
@@ -20748,12 +20757,14 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   wire beyond_table;
   input core_busy;
   wire core_busy;
-  input [10:0] \core_errors$141 ;
-  wire [10:0] \core_errors$141 ;
+  input [10:0] \core_errors$140 ;
+  wire [10:0] \core_errors$140 ;
   input working_ready;
   wire working_ready;
   input working_full;
   wire working_full;
+  input core_access;
+  wire core_access;
   input room;
   wire room;
   input [11:0] cpl_entry;
@@ -20772,86 +20783,84 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   wire abort;
   output running;
   wire running;
-  output quiet;
-  wire quiet;
-  input \port$3039$0 ;
-  wire \port$3039$0 ;
-  input \port$3040$0 ;
-  wire \port$3040$0 ;
+  input \port$3047$0 ;
+  wire \port$3047$0 ;
+  input \port$3048$0 ;
+  wire \port$3048$0 ;
   input channel_idle;
   wire channel_idle;
   input write_fault__known;
   wire write_fault__known;
-  input [31:0] \port$5022$0 ;
-  wire [31:0] \port$5022$0 ;
-  input [31:0] \port$5024$0 ;
-  wire [31:0] \port$5024$0 ;
+  input [31:0] \port$5030$0 ;
+  wire [31:0] \port$5030$0 ;
+  input [31:0] \port$5032$0 ;
+  wire [31:0] \port$5032$0 ;
   input enable;
   wire enable;
-  input [19:0] \port$5114$12 ;
-  wire [19:0] \port$5114$12 ;
-  input [31:0] \port$5116$0 ;
-  wire [31:0] \port$5116$0 ;
-  input [31:0] windows__0__pages;
-  wire [31:0] windows__0__pages;
-  input [1:0] \port$5120$0 ;
-  wire [1:0] \port$5120$0 ;
   input [19:0] \port$5122$12 ;
   wire [19:0] \port$5122$12 ;
   input [31:0] \port$5124$0 ;
   wire [31:0] \port$5124$0 ;
-  input [31:0] windows__1__pages;
-  wire [31:0] windows__1__pages;
+  input [31:0] windows__0__pages;
+  wire [31:0] windows__0__pages;
   input [1:0] \port$5128$0 ;
   wire [1:0] \port$5128$0 ;
   input [19:0] \port$5130$12 ;
   wire [19:0] \port$5130$12 ;
   input [31:0] \port$5132$0 ;
   wire [31:0] \port$5132$0 ;
-  input [31:0] windows__2__pages;
-  wire [31:0] windows__2__pages;
+  input [31:0] windows__1__pages;
+  wire [31:0] windows__1__pages;
   input [1:0] \port$5136$0 ;
   wire [1:0] \port$5136$0 ;
   input [19:0] \port$5138$12 ;
   wire [19:0] \port$5138$12 ;
   input [31:0] \port$5140$0 ;
   wire [31:0] \port$5140$0 ;
-  input [31:0] windows__3__pages;
-  wire [31:0] windows__3__pages;
+  input [31:0] windows__2__pages;
+  wire [31:0] windows__2__pages;
   input [1:0] \port$5144$0 ;
   wire [1:0] \port$5144$0 ;
   input [19:0] \port$5146$12 ;
   wire [19:0] \port$5146$12 ;
   input [31:0] \port$5148$0 ;
   wire [31:0] \port$5148$0 ;
-  input [31:0] windows__4__pages;
-  wire [31:0] windows__4__pages;
+  input [31:0] windows__3__pages;
+  wire [31:0] windows__3__pages;
   input [1:0] \port$5152$0 ;
   wire [1:0] \port$5152$0 ;
   input [19:0] \port$5154$12 ;
   wire [19:0] \port$5154$12 ;
   input [31:0] \port$5156$0 ;
   wire [31:0] \port$5156$0 ;
-  input [31:0] windows__5__pages;
-  wire [31:0] windows__5__pages;
+  input [31:0] windows__4__pages;
+  wire [31:0] windows__4__pages;
   input [1:0] \port$5160$0 ;
   wire [1:0] \port$5160$0 ;
   input [19:0] \port$5162$12 ;
   wire [19:0] \port$5162$12 ;
   input [31:0] \port$5164$0 ;
   wire [31:0] \port$5164$0 ;
-  input [31:0] windows__6__pages;
-  wire [31:0] windows__6__pages;
+  input [31:0] windows__5__pages;
+  wire [31:0] windows__5__pages;
   input [1:0] \port$5168$0 ;
   wire [1:0] \port$5168$0 ;
   input [19:0] \port$5170$12 ;
   wire [19:0] \port$5170$12 ;
   input [31:0] \port$5172$0 ;
   wire [31:0] \port$5172$0 ;
-  input [31:0] windows__7__pages;
-  wire [31:0] windows__7__pages;
+  input [31:0] windows__6__pages;
+  wire [31:0] windows__6__pages;
   input [1:0] \port$5176$0 ;
   wire [1:0] \port$5176$0 ;
+  input [19:0] \port$5178$12 ;
+  wire [19:0] \port$5178$12 ;
+  input [31:0] \port$5180$0 ;
+  wire [31:0] \port$5180$0 ;
+  input [31:0] windows__7__pages;
+  wire [31:0] windows__7__pages;
+  input [1:0] \port$5184$0 ;
+  wire [1:0] \port$5184$0 ;
   input descriptors__valid;
   wire descriptors__valid;
   input [511:0] descriptors__payload;
@@ -20937,49 +20946,54 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   wire [34:0] \$10 ;
   wire \$100 ;
   wire \$101 ;
-  wire \$102 ;
+  wire [4:0] \$102 ;
   wire \$103 ;
   wire \$104 ;
   wire \$105 ;
   wire \$106 ;
   wire \$107 ;
-  wire [10:0] \$108 ;
+  wire \$108 ;
   wire \$109 ;
   wire [39:0] \$11 ;
   wire \$110 ;
   wire \$111 ;
   wire \$112 ;
-  wire \$113 ;
-  wire [4:0] \$114 ;
+  wire [10:0] \$113 ;
+  wire \$114 ;
   wire \$115 ;
   wire \$116 ;
-  wire [4:0] \$117 ;
+  wire \$117 ;
   wire \$118 ;
-  wire [5:0] \$119 ;
+  wire [4:0] \$119 ;
   wire [40:0] \$12 ;
-  wire [5:0] \$120 ;
+  wire \$120 ;
   wire \$121 ;
-  wire \$122 ;
+  wire [4:0] \$122 ;
   wire \$123 ;
-  wire [4:0] \$124 ;
-  wire \$125 ;
+  wire [5:0] \$124 ;
+  wire [5:0] \$125 ;
   wire \$126 ;
-  reg [31:0] \$127 ;
-  reg \$128 ;
-  reg [10:0] \$129 ;
+  wire \$127 ;
+  wire \$128 ;
+  wire [4:0] \$129 ;
   wire [41:0] \$13 ;
-  reg [7:0] \$130 ;
-  reg [63:0] \$131 ;
-  reg [511:0] \$132 ;
-  reg [7:0] \$133 ;
-  reg \$134 ;
-  reg \$135 ;
-  reg \$136 ;
-  reg [3:0] \$137 ;
-  reg [3:0] \$138 ;
-  reg [4:0] \$139 ;
+  wire \$130 ;
+  wire \$131 ;
+  reg [31:0] \$132 ;
+  reg \$133 ;
+  reg [10:0] \$134 ;
+  reg [7:0] \$135 ;
+  reg [63:0] \$136 ;
+  reg [511:0] \$137 ;
+  reg [7:0] \$138 ;
+  reg \$139 ;
   wire [41:0] \$14 ;
   reg \$140 ;
+  reg \$141 ;
+  reg [3:0] \$142 ;
+  reg [3:0] \$143 ;
+  reg [4:0] \$144 ;
+  reg \$145 ;
   wire \$15 ;
   wire \$16 ;
   wire \$17 ;
@@ -21039,29 +21053,29 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   wire \$66 ;
   wire \$67 ;
   wire \$68 ;
-  wire [32:0] \$69 ;
+  wire \$69 ;
   wire [39:0] \$7 ;
-  wire \$70 ;
+  wire [32:0] \$70 ;
   wire \$71 ;
-  wire [10:0] \$72 ;
-  wire \$73 ;
+  wire \$72 ;
+  wire [10:0] \$73 ;
   wire \$74 ;
   wire \$75 ;
   wire \$76 ;
   wire \$77 ;
-  wire [3:0] \$78 ;
+  wire \$78 ;
   wire [3:0] \$79 ;
   wire \$8 ;
-  wire [63:0] \$80 ;
-  wire \$81 ;
+  wire [3:0] \$80 ;
+  wire [63:0] \$81 ;
   wire \$82 ;
   wire \$83 ;
   wire \$84 ;
   wire \$85 ;
-  wire [3:0] \$86 ;
+  wire \$86 ;
   wire [3:0] \$87 ;
-  wire [63:0] \$88 ;
-  wire \$89 ;
+  wire [3:0] \$88 ;
+  wire [63:0] \$89 ;
   wire [1:0] \$9 ;
   wire \$90 ;
   wire \$91 ;
@@ -21070,11 +21084,11 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   wire \$94 ;
   wire \$95 ;
   wire \$96 ;
-  wire [4:0] \$97 ;
+  wire \$97 ;
   wire \$98 ;
   wire \$99 ;
   reg \$signal  = 1'h0;
-  reg \$signal$111  = 1'h0;
+  reg \$signal$110  = 1'h0;
   reg [7:0] \$signal$85  = 8'h00;
   reg began = 1'h0;
   wire [511:0] completion;
@@ -21083,13 +21097,13 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   (* init = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000 *)
   wire [511:0] descriptor;
   wire done;
-  wire \done$149 ;
+  wire \done$148 ;
   reg [63:0] fault_address = 64'h0000000000000000;
   reg [3:0] fsm_state = 4'h0;
   reg [7:0] refused = 8'h00;
   reg start;
-  reg \start$134 ;
-  wire [7:0] \status$150 ;
+  reg \start$133 ;
+  wire [7:0] \status$149 ;
   reg [3:0] \wait  = 4'h0;
   wire [33:0] words__payload;
   wire words__valid;
@@ -21126,9 +21140,9 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   assign \$31  = began ? held : 32'd0;
   assign \$32  = ~ enable;
   assign abort = working & \$32 ;
-  assign running = ~ quiet;
+  assign running = ~ \$55 ;
   assign \$33  = enable & room;
-  assign \$34  = ~ \$signal$111 ;
+  assign \$34  = ~ \$signal$110 ;
   assign \$35  = \$33  & \$34 ;
   assign \$36  = enable & descriptors__valid;
   assign \$37  = ~ room;
@@ -21146,107 +21160,111 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   assign \$50  = summary_held ? 10'h200 : 10'h000;
   assign \$51  = it[383:320] + \$50 ;
   assign \$52  = summary_bank == 5'h1f;
-  assign \$53  = { \port$5024$0 , \port$5022$0  } + { cpl_entry, 6'h00 };
+  assign \$53  = { \port$5032$0 , \port$5030$0  } + { cpl_entry, 6'h00 };
   assign \$54  = ~ writing_fault;
-  assign quiet = ! fsm_state;
-  assign \$55  = fsm_state == 1'h1;
-  assign \$56  = fsm_state == 2'h2;
-  assign \$57  = fsm_state == 2'h3;
-  assign \$58  = fsm_state == 3'h4;
-  assign \$59  = fsm_state == 3'h5;
-  assign \$60  = fsm_state == 3'h6;
-  assign \$61  = fsm_state == 3'h7;
-  assign \$62  = fsm_state == 4'h8;
-  assign \$63  = fsm_state == 4'h9;
-  assign \$64  = fsm_state == 4'ha;
-  assign \$65  = fsm_state == 4'hb;
-  assign \$66  = fsm_state == 4'hc;
-  assign \$67  = fsm_state == 4'hd;
-  assign \$68  = fsm_state == 4'he;
-  assign \$69  = cycles + 1'h1;
-  assign \$70  = ~ enable;
-  assign \$71  = \$signal  | \$70 ;
-  assign \$72  = core_errors | \core_errors$141 ;
-  assign \$73  = | write_fault__kind;
-  assign \$74  = ! \$signal$85 ;
-  assign \$75  = \$73  & \$74 ;
-  assign \$76  = write_fault__kind == 2'h2;
-  assign \$77  = write_fault__kind == 1'h1;
-  assign \$78  = \$77  ? 4'h4 : 4'hb;
-  assign \$79  = \$76  ? 4'h6 : \$78 ;
-  assign \$80  = write_fault__known ? write_fault__address : 64'h0000000000000000;
-  assign \$81  = | read_fault__kind;
-  assign \$82  = ! \$signal$85 ;
-  assign \$83  = \$81  & \$82 ;
-  assign \$84  = read_fault__kind == 2'h2;
-  assign \$85  = read_fault__kind == 1'h1;
-  assign \$86  = \$85  ? 4'h4 : 4'hb;
-  assign \$87  = \$84  ? 4'h5 : \$86 ;
-  assign \$89  = ~ enable;
-  assign \$90  = descriptors__valid & descriptors__ready;
-  assign \$91  = | \status$150 ;
-  assign \$92  = it[7:0] == 1'h1;
-  assign \$93  = \$91  | \$92 ;
-  assign \$94  = ~ core_busy;
-  assign \$95  = \$94  & working_ready;
-  assign \$96  = | \wait ;
-  assign \$97  = \wait  - 1'h1;
-  assign \$98  = it[7:0] == 2'h2;
-  assign \$99  = it[7:0] == 2'h3;
-  assign \$100  = \$98  | \$99 ;
-  assign \$101  = it[7:0] == 3'h6;
-  assign \$102  = \$100  | \$101 ;
-  assign \$103  = it[7:0] == 3'h5;
-  assign \$104  = it[7:0] == 3'h6;
+  assign \$55  = ! fsm_state;
+  assign \$56  = fsm_state == 1'h1;
+  assign \$57  = fsm_state == 2'h2;
+  assign \$58  = fsm_state == 2'h3;
+  assign \$59  = fsm_state == 3'h4;
+  assign \$60  = fsm_state == 3'h5;
+  assign \$61  = fsm_state == 3'h6;
+  assign \$62  = fsm_state == 3'h7;
+  assign \$63  = fsm_state == 4'h8;
+  assign \$64  = fsm_state == 4'h9;
+  assign \$65  = fsm_state == 4'ha;
+  assign \$66  = fsm_state == 4'hb;
+  assign \$67  = fsm_state == 4'hc;
+  assign \$68  = fsm_state == 4'hd;
+  assign \$69  = fsm_state == 4'he;
+  assign \$70  = cycles + 1'h1;
+  assign \$71  = ~ enable;
+  assign \$72  = \$signal  | \$71 ;
+  assign \$73  = core_errors | \core_errors$140 ;
+  assign \$74  = | write_fault__kind;
+  assign \$75  = ! \$signal$85 ;
+  assign \$76  = \$74  & \$75 ;
+  assign \$77  = write_fault__kind == 2'h2;
+  assign \$78  = write_fault__kind == 1'h1;
+  assign \$79  = \$78  ? 4'h4 : 4'hb;
+  assign \$80  = \$77  ? 4'h6 : \$79 ;
+  assign \$81  = write_fault__known ? write_fault__address : 64'h0000000000000000;
+  assign \$82  = | read_fault__kind;
+  assign \$83  = ! \$signal$85 ;
+  assign \$84  = \$82  & \$83 ;
+  assign \$85  = read_fault__kind == 2'h2;
+  assign \$86  = read_fault__kind == 1'h1;
+  assign \$87  = \$86  ? 4'h4 : 4'hb;
+  assign \$88  = \$85  ? 4'h5 : \$87 ;
+  assign \$90  = ~ enable;
+  assign \$91  = descriptors__valid & descriptors__ready;
+  assign \$92  = | \status$149 ;
+  assign \$93  = it[7:0] == 1'h1;
+  assign \$94  = \$92  | \$93 ;
+  assign \$95  = ~ core_busy;
+  assign \$96  = \$95  & working_ready;
+  assign \$97  = | \wait ;
+  assign \$98  = ~ core_busy;
+  assign \$99  = working_ready & \$98 ;
+  assign \$100  = ~ core_access;
+  assign \$101  = \$99  & \$100 ;
+  assign \$102  = \wait  - 1'h1;
+  assign \$103  = it[7:0] == 2'h2;
+  assign \$104  = it[7:0] == 2'h3;
   assign \$105  = \$103  | \$104 ;
-  assign \$106  = it[7:0] == 3'h7;
+  assign \$106  = it[7:0] == 3'h6;
   assign \$107  = \$105  | \$106 ;
-  assign \$109  = | \$108 ;
-  assign \$110  = \$107  & \$109 ;
-  assign \$111  = | \wait ;
-  assign \$112  = ~ core_busy;
-  assign \$113  = moved & \$112 ;
-  assign \$114  = \wait  - 1'h1;
-  assign \$115  = it[7:0] == 2'h3;
+  assign \$108  = it[7:0] == 3'h5;
+  assign \$109  = it[7:0] == 3'h6;
+  assign \$110  = \$108  | \$109 ;
+  assign \$111  = it[7:0] == 3'h7;
+  assign \$112  = \$110  | \$111 ;
+  assign \$114  = | \$113 ;
+  assign \$115  = \$112  & \$114 ;
   assign \$116  = | \wait ;
-  assign \$117  = \wait  - 1'h1;
-  assign \$118  = summary_bank == 5'h1f;
-  assign \$119  = summary_bank + 1'h1;
-  assign \$120  = \$118  ? 6'h00 : \$119 ;
-  assign \$121  = summary_bank == 5'h1f;
-  assign \$122  = | \wait ;
-  assign \$123  = & { channel_idle, \port$3040$0 , \port$3039$0  };
-  assign \$124  = \wait  - 1'h1;
-  assign \$125  = | write_fault__kind;
-  assign \$126  = writing_fault | \$125 ;
+  assign \$117  = ~ core_busy;
+  assign \$118  = moved & \$117 ;
+  assign \$119  = \wait  - 1'h1;
+  assign \$120  = it[7:0] == 2'h3;
+  assign \$121  = | \wait ;
+  assign \$122  = \wait  - 1'h1;
+  assign \$123  = summary_bank == 5'h1f;
+  assign \$124  = summary_bank + 1'h1;
+  assign \$125  = \$123  ? 6'h00 : \$124 ;
+  assign \$126  = summary_bank == 5'h1f;
+  assign \$127  = | \wait ;
+  assign \$128  = & { channel_idle, \port$3048$0 , \port$3047$0  };
+  assign \$129  = \wait  - 1'h1;
+  assign \$130  = | write_fault__kind;
+  assign \$131  = writing_fault | \$130 ;
   always @(posedge clk)
-    cycles <= \$127 ;
+    cycles <= \$132 ;
   always @(posedge clk)
-    \$signal  <= \$128 ;
+    \$signal  <= \$133 ;
   always @(posedge clk)
-    core_errors <= \$129 ;
+    core_errors <= \$134 ;
   always @(posedge clk)
-    \$signal$85  <= \$130 ;
+    \$signal$85  <= \$135 ;
   always @(posedge clk)
-    fault_address <= \$131 ;
+    fault_address <= \$136 ;
   always @(posedge clk)
-    it <= \$132 ;
+    it <= \$137 ;
   always @(posedge clk)
-    refused <= \$133 ;
+    refused <= \$138 ;
   always @(posedge clk)
-    writing_fault <= \$134 ;
+    writing_fault <= \$139 ;
   always @(posedge clk)
-    began <= \$135 ;
+    began <= \$140 ;
   always @(posedge clk)
-    \$signal$111  <= \$136 ;
+    \$signal$110  <= \$141 ;
   always @(posedge clk)
-    fsm_state <= \$137 ;
+    fsm_state <= \$142 ;
   always @(posedge clk)
-    \wait  <= \$138 ;
+    \wait  <= \$143 ;
   always @(posedge clk)
-    summary_bank <= \$139 ;
+    summary_bank <= \$144 ;
   always @(posedge clk)
-    summary_held <= \$140 ;
+    summary_held <= \$145 ;
   (* enum_base_type = "ReadTarget" *)
   (* enum_value_00 = "DESCRIPTOR" *)
   (* enum_value_01 = "STREAM" *)
@@ -21255,10 +21273,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   hotline_sequencer_decoder decoder (
     .clk(clk),
     .descriptor(it),
-    .done(\done$149 ),
-    .\port$5114$12 (\port$5114$12 ),
-    .\port$5116$0 (\port$5116$0 ),
-    .\port$5120$0 (\port$5120$0 ),
+    .done(\done$148 ),
     .\port$5122$12 (\port$5122$12 ),
     .\port$5124$0 (\port$5124$0 ),
     .\port$5128$0 (\port$5128$0 ),
@@ -21280,10 +21295,13 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     .\port$5170$12 (\port$5170$12 ),
     .\port$5172$0 (\port$5172$0 ),
     .\port$5176$0 (\port$5176$0 ),
+    .\port$5178$12 (\port$5178$12 ),
+    .\port$5180$0 (\port$5180$0 ),
+    .\port$5184$0 (\port$5184$0 ),
     .rst(rst),
     .start(start),
     .state_rows(state_rows),
-    .status(\status$150 ),
+    .status(\status$149 ),
     .windows__0__pages(windows__0__pages),
     .windows__1__pages(windows__1__pages),
     .windows__2__pages(windows__2__pages),
@@ -21299,7 +21317,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
     .completion(completion),
     .done(done),
     .rst(rst),
-    .start(\start$134 ),
+    .start(\start$133 ),
     .words__payload(completion_words__payload),
     .words__ready(words__ready),
     .words__valid(completion_words__valid)
@@ -21672,7 +21690,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
-    \start$134  = 1'h0;
+    \start$133  = 1'h0;
     casez (fsm_state)
       4'h0:
           /* empty */;
@@ -21701,7 +21719,7 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
       4'h9:
           /* empty */;
       4'h4:
-          \start$134  = 1'h1;
+          \start$133  = 1'h1;
     endcase
   end
   always @* begin
@@ -21782,118 +21800,118 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
-    \$127  = cycles;
+    \$132  = cycles;
     if (running) begin
-      \$127  = \$69 [31:0];
+      \$132  = \$70 [31:0];
     end
     casez (fsm_state)
       4'h0:
-          \$127  = 32'd0;
+          \$132  = 32'd0;
     endcase
     if (rst) begin
-      \$127  = 32'd0;
+      \$132  = 32'd0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
-    \$128  = \$signal ;
+    \$133  = \$signal ;
     if (working) begin
-      \$128  = \$71 ;
+      \$133  = \$72 ;
     end
     casez (fsm_state)
       4'h0:
-          \$128  = 1'h0;
+          \$133  = 1'h0;
     endcase
     if (rst) begin
-      \$128  = 1'h0;
+      \$133  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
-    \$129  = core_errors;
+    \$134  = core_errors;
     if (working) begin
-      \$129  = \$72 ;
+      \$134  = \$73 ;
     end
     casez (fsm_state)
       4'h0:
-          \$129  = 11'h000;
+          \$134  = 11'h000;
     endcase
     if (rst) begin
-      \$129  = 11'h000;
+      \$134  = 11'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
-    \$130  = \$signal$85 ;
+    \$135  = \$signal$85 ;
     if (working) begin
-      if (\$75 ) begin
-        \$130  = { 4'h0, \$79  };
+      if (\$76 ) begin
+        \$135  = { 4'h0, \$80  };
       end
-      if (\$83 ) begin
-        \$130  = { 4'h0, \$87  };
-      end
-    end
-    casez (fsm_state)
-      4'h0:
-          \$130  = 8'h00;
-    endcase
-    if (rst) begin
-      \$130  = 8'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
-    \$131  = fault_address;
-    if (working) begin
-      if (\$75 ) begin
-        \$131  = \$80 ;
-      end
-      if (\$83 ) begin
-        \$131  = \$88 ;
+      if (\$84 ) begin
+        \$135  = { 4'h0, \$88  };
       end
     end
     casez (fsm_state)
       4'h0:
-          \$131  = 64'h0000000000000000;
+          \$135  = 8'h00;
     endcase
     if (rst) begin
-      \$131  = 64'h0000000000000000;
+      \$135  = 8'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
-    \$132  = it;
+    \$136  = fault_address;
+    if (working) begin
+      if (\$76 ) begin
+        \$136  = \$81 ;
+      end
+      if (\$84 ) begin
+        \$136  = \$89 ;
+      end
+    end
     casez (fsm_state)
       4'h0:
-          \$132  = descriptors__payload;
+          \$136  = 64'h0000000000000000;
     endcase
     if (rst) begin
-      \$132  = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+      \$136  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
-    \$133  = refused;
+    \$137  = it;
     casez (fsm_state)
       4'h0:
-          \$133  = 8'h00;
+          \$137  = descriptors__payload;
+    endcase
+    if (rst) begin
+      \$137  = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    \$138  = refused;
+    casez (fsm_state)
+      4'h0:
+          \$138  = 8'h00;
       4'h1:
           /* empty */;
       4'h2:
-          if (\done$149 ) begin
-            \$133  = \status$150 ;
+          if (\done$148 ) begin
+            \$138  = \status$149 ;
           end
     endcase
     if (rst) begin
-      \$133  = 8'h00;
+      \$138  = 8'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
-    \$134  = writing_fault;
+    \$139  = writing_fault;
     casez (fsm_state)
       4'h0:
-          \$134  = 1'h0;
+          \$139  = 1'h0;
       4'h1:
           /* empty */;
       4'h2:
@@ -21921,18 +21939,18 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
       4'h4:
           /* empty */;
       4'he:
-          \$134  = \$126 ;
+          \$139  = \$131 ;
     endcase
     if (rst) begin
-      \$134  = 1'h0;
+      \$139  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
-    \$135  = began;
+    \$140  = began;
     casez (fsm_state)
       4'h0:
-          \$135  = 1'h0;
+          \$140  = 1'h0;
       4'h1:
           /* empty */;
       4'h2:
@@ -21942,279 +21960,279 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
       4'h5:
           /* empty */;
       4'h6:
-          \$135  = 1'h1;
-    endcase
-    if (rst) begin
-      \$135  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
-    \$136  = \$signal$111 ;
-    casez (fsm_state)
-      4'h0:
-          if (\$89 ) begin
-            \$136  = 1'h0;
-          end
-      4'h1:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hb:
-          /* empty */;
-      4'hc:
-          /* empty */;
-      4'hd:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h4:
-          /* empty */;
-      4'he:
-          if (done) begin
-            \$136  = writing_fault;
-          end
-    endcase
-    if (rst) begin
-      \$136  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
-    \$137  = fsm_state;
-    casez (fsm_state)
-      4'h0:
-          if (\$89 ) begin
-          end else if (\$90 ) begin
-            \$137  = 4'h1;
-          end
-      4'h1:
-          \$137  = 4'h2;
-      4'h2:
-          if (\done$149 ) begin
-            \$137  = 4'h3;
-            if (\$93 ) begin
-              \$137  = 4'h4;
-            end
-          end
-      4'h3:
-          if (\$95 ) begin
-            \$137  = 4'h5;
-          end
-      4'h5:
-          if (\$96 ) begin
-          end else if (working_ready) begin
-            \$137  = 4'h6;
-          end
-      4'h6:
-        begin
-          \$137  = 4'h7;
-          if (\$102 ) begin
-            \$137  = 4'h8;
-          end
-          if (\$110 ) begin
-            \$137  = 4'h9;
-          end
-        end
-      4'h8:
-          if (request__ready) begin
-            \$137  = 4'h7;
-          end
-      4'h7:
-          if (\$111 ) begin
-          end else if (\$113 ) begin
-            \$137  = 4'ha;
-          end
-      4'ha:
-        begin
-          \$137  = 4'h9;
-          if (\$115 ) begin
-            \$137  = 4'hb;
-          end
-        end
-      4'hb:
-          if (\$116 ) begin
-          end else if (channel_idle) begin
-            \$137  = 4'hc;
-          end
-      4'hc:
-          \$137  = 4'hd;
-      4'hd:
-          if (summary_ready) begin
-            \$137  = 4'hc;
-            if (\$121 ) begin
-              \$137  = 4'hb;
-              if (summary_held) begin
-                \$137  = 4'h9;
-              end
-            end
-          end
-      4'h9:
-          if (\$122 ) begin
-          end else if (\$123 ) begin
-            \$137  = 4'h4;
-          end
-      4'h4:
-          \$137  = 4'he;
-      4'he:
-          if (done) begin
-            \$137  = 4'h0;
-          end
-    endcase
-    if (rst) begin
-      \$137  = 4'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
-    \$138  = \wait ;
-    casez (fsm_state)
-      4'h0:
-          /* empty */;
-      4'h1:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h3:
-          if (\$95 ) begin
-            \$138  = 4'h8;
-          end
-      4'h5:
-          if (\$96 ) begin
-            \$138  = \$97 [3:0];
-          end
-      4'h6:
-        begin
-          \$138  = 4'h8;
-          if (\$110 ) begin
-            \$138  = 4'h8;
-          end
-        end
-      4'h8:
-          if (request__ready) begin
-            \$138  = 4'h8;
-          end
-      4'h7:
-          if (\$111 ) begin
-            \$138  = \$114 [3:0];
-          end
-      4'ha:
-        begin
-          \$138  = 4'h8;
-          if (\$115 ) begin
-            \$138  = 4'h8;
-          end
-        end
-      4'hb:
-          if (\$116 ) begin
-            \$138  = \$117 [3:0];
-          end
-      4'hc:
-          /* empty */;
-      4'hd:
-          if (summary_ready) begin
-            if (\$121 ) begin
-              \$138  = 4'h8;
-              if (summary_held) begin
-                \$138  = 4'h8;
-              end
-            end
-          end
-      4'h9:
-          if (\$122 ) begin
-            \$138  = \$124 [3:0];
-          end
-    endcase
-    if (rst) begin
-      \$138  = 4'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
-    \$139  = summary_bank;
-    casez (fsm_state)
-      4'h0:
-          /* empty */;
-      4'h1:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'ha:
-          if (\$115 ) begin
-            \$139  = 5'h00;
-          end
-      4'hb:
-          /* empty */;
-      4'hc:
-          /* empty */;
-      4'hd:
-          if (summary_ready) begin
-            \$139  = \$120 [4:0];
-          end
-    endcase
-    if (rst) begin
-      \$139  = 5'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
-    \$140  = summary_held;
-    casez (fsm_state)
-      4'h0:
-          /* empty */;
-      4'h1:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'ha:
-          if (\$115 ) begin
-            \$140  = 1'h0;
-          end
-      4'hb:
-          /* empty */;
-      4'hc:
-          /* empty */;
-      4'hd:
-          if (summary_ready) begin
-            if (\$121 ) begin
-              \$140  = 1'h1;
-            end
-          end
+          \$140  = 1'h1;
     endcase
     if (rst) begin
       \$140  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    \$141  = \$signal$110 ;
+    casez (fsm_state)
+      4'h0:
+          if (\$90 ) begin
+            \$141  = 1'h0;
+          end
+      4'h1:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'hc:
+          /* empty */;
+      4'hd:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h4:
+          /* empty */;
+      4'he:
+          if (done) begin
+            \$141  = writing_fault;
+          end
+    endcase
+    if (rst) begin
+      \$141  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    \$142  = fsm_state;
+    casez (fsm_state)
+      4'h0:
+          if (\$90 ) begin
+          end else if (\$91 ) begin
+            \$142  = 4'h1;
+          end
+      4'h1:
+          \$142  = 4'h2;
+      4'h2:
+          if (\done$148 ) begin
+            \$142  = 4'h3;
+            if (\$94 ) begin
+              \$142  = 4'h4;
+            end
+          end
+      4'h3:
+          if (\$96 ) begin
+            \$142  = 4'h5;
+          end
+      4'h5:
+          if (\$97 ) begin
+          end else if (\$101 ) begin
+            \$142  = 4'h6;
+          end
+      4'h6:
+        begin
+          \$142  = 4'h7;
+          if (\$107 ) begin
+            \$142  = 4'h8;
+          end
+          if (\$115 ) begin
+            \$142  = 4'h9;
+          end
+        end
+      4'h8:
+          if (request__ready) begin
+            \$142  = 4'h7;
+          end
+      4'h7:
+          if (\$116 ) begin
+          end else if (\$118 ) begin
+            \$142  = 4'ha;
+          end
+      4'ha:
+        begin
+          \$142  = 4'h9;
+          if (\$120 ) begin
+            \$142  = 4'hb;
+          end
+        end
+      4'hb:
+          if (\$121 ) begin
+          end else if (channel_idle) begin
+            \$142  = 4'hc;
+          end
+      4'hc:
+          \$142  = 4'hd;
+      4'hd:
+          if (summary_ready) begin
+            \$142  = 4'hc;
+            if (\$126 ) begin
+              \$142  = 4'hb;
+              if (summary_held) begin
+                \$142  = 4'h9;
+              end
+            end
+          end
+      4'h9:
+          if (\$127 ) begin
+          end else if (\$128 ) begin
+            \$142  = 4'h4;
+          end
+      4'h4:
+          \$142  = 4'he;
+      4'he:
+          if (done) begin
+            \$142  = 4'h0;
+          end
+    endcase
+    if (rst) begin
+      \$142  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    \$143  = \wait ;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h3:
+          if (\$96 ) begin
+            \$143  = 4'h8;
+          end
+      4'h5:
+          if (\$97 ) begin
+            \$143  = \$102 [3:0];
+          end
+      4'h6:
+        begin
+          \$143  = 4'h8;
+          if (\$115 ) begin
+            \$143  = 4'h8;
+          end
+        end
+      4'h8:
+          if (request__ready) begin
+            \$143  = 4'h8;
+          end
+      4'h7:
+          if (\$116 ) begin
+            \$143  = \$119 [3:0];
+          end
+      4'ha:
+        begin
+          \$143  = 4'h8;
+          if (\$120 ) begin
+            \$143  = 4'h8;
+          end
+        end
+      4'hb:
+          if (\$121 ) begin
+            \$143  = \$122 [3:0];
+          end
+      4'hc:
+          /* empty */;
+      4'hd:
+          if (summary_ready) begin
+            if (\$126 ) begin
+              \$143  = 4'h8;
+              if (summary_held) begin
+                \$143  = 4'h8;
+              end
+            end
+          end
+      4'h9:
+          if (\$127 ) begin
+            \$143  = \$129 [3:0];
+          end
+    endcase
+    if (rst) begin
+      \$143  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    \$144  = summary_bank;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'ha:
+          if (\$120 ) begin
+            \$144  = 5'h00;
+          end
+      4'hb:
+          /* empty */;
+      4'hc:
+          /* empty */;
+      4'hd:
+          if (summary_ready) begin
+            \$144  = \$125 [4:0];
+          end
+    endcase
+    if (rst) begin
+      \$144  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$33 ) begin end
+    \$145  = summary_held;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'ha:
+          if (\$120 ) begin
+            \$145  = 1'h0;
+          end
+      4'hb:
+          /* empty */;
+      4'hc:
+          /* empty */;
+      4'hd:
+          if (summary_ready) begin
+            if (\$126 ) begin
+              \$145  = 1'h1;
+            end
+          end
+    endcase
+    if (rst) begin
+      \$145  = 1'h0;
     end
   end
   assign words__payload = completion_words__payload;
@@ -22243,85 +22261,85 @@ module hotline_sequencer(rst, state_rows, request__ready, read_fault__kind, move
   assign \$3 [1] = it[9];
   assign \$14  = { \$13 [41], \$13 [41], \$13 [41], \$13 [41], \$13 [41:4] };
   assign \$41  = 3'h7;
-  assign \$88  = read_fault__address;
-  assign { \$108 [10:6], \$108 [3:0] } = 9'h000;
-  assign \$108 [5:4] = \core_errors$141 [5:4];
+  assign \$89  = read_fault__address;
+  assign { \$113 [10:6], \$113 [3:0] } = 9'h000;
+  assign \$113 [5:4] = \core_errors$140 [5:4];
   assign urgent = it[8];
   assign \$4  = it[9];
 endmodule
 
-module hotline_sequencer_decoder(rst, state_rows, \port$5114$12 , \port$5116$0 , windows__0__pages, \port$5120$0 , \port$5122$12 , \port$5124$0 , windows__1__pages, \port$5128$0 , \port$5130$12 , \port$5132$0 , windows__2__pages, \port$5136$0 , \port$5138$12 , \port$5140$0 , windows__3__pages, \port$5144$0 , \port$5146$12 , \port$5148$0 , windows__4__pages
-, \port$5152$0 , \port$5154$12 , \port$5156$0 , windows__5__pages, \port$5160$0 , \port$5162$12 , \port$5164$0 , windows__6__pages, \port$5168$0 , \port$5170$12 , \port$5172$0 , windows__7__pages, \port$5176$0 , start, descriptor, done, status, clk);
+module hotline_sequencer_decoder(rst, state_rows, \port$5122$12 , \port$5124$0 , windows__0__pages, \port$5128$0 , \port$5130$12 , \port$5132$0 , windows__1__pages, \port$5136$0 , \port$5138$12 , \port$5140$0 , windows__2__pages, \port$5144$0 , \port$5146$12 , \port$5148$0 , windows__3__pages, \port$5152$0 , \port$5154$12 , \port$5156$0 , windows__4__pages
+, \port$5160$0 , \port$5162$12 , \port$5164$0 , windows__5__pages, \port$5168$0 , \port$5170$12 , \port$5172$0 , windows__6__pages, \port$5176$0 , \port$5178$12 , \port$5180$0 , windows__7__pages, \port$5184$0 , start, descriptor, done, status, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$34 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$34 = 0;
   input rst;
   wire rst;
   input [31:0] state_rows;
   wire [31:0] state_rows;
-  input [19:0] \port$5114$12 ;
-  wire [19:0] \port$5114$12 ;
-  input [31:0] \port$5116$0 ;
-  wire [31:0] \port$5116$0 ;
-  input [31:0] windows__0__pages;
-  wire [31:0] windows__0__pages;
-  input [1:0] \port$5120$0 ;
-  wire [1:0] \port$5120$0 ;
   input [19:0] \port$5122$12 ;
   wire [19:0] \port$5122$12 ;
   input [31:0] \port$5124$0 ;
   wire [31:0] \port$5124$0 ;
-  input [31:0] windows__1__pages;
-  wire [31:0] windows__1__pages;
+  input [31:0] windows__0__pages;
+  wire [31:0] windows__0__pages;
   input [1:0] \port$5128$0 ;
   wire [1:0] \port$5128$0 ;
   input [19:0] \port$5130$12 ;
   wire [19:0] \port$5130$12 ;
   input [31:0] \port$5132$0 ;
   wire [31:0] \port$5132$0 ;
-  input [31:0] windows__2__pages;
-  wire [31:0] windows__2__pages;
+  input [31:0] windows__1__pages;
+  wire [31:0] windows__1__pages;
   input [1:0] \port$5136$0 ;
   wire [1:0] \port$5136$0 ;
   input [19:0] \port$5138$12 ;
   wire [19:0] \port$5138$12 ;
   input [31:0] \port$5140$0 ;
   wire [31:0] \port$5140$0 ;
-  input [31:0] windows__3__pages;
-  wire [31:0] windows__3__pages;
+  input [31:0] windows__2__pages;
+  wire [31:0] windows__2__pages;
   input [1:0] \port$5144$0 ;
   wire [1:0] \port$5144$0 ;
   input [19:0] \port$5146$12 ;
   wire [19:0] \port$5146$12 ;
   input [31:0] \port$5148$0 ;
   wire [31:0] \port$5148$0 ;
-  input [31:0] windows__4__pages;
-  wire [31:0] windows__4__pages;
+  input [31:0] windows__3__pages;
+  wire [31:0] windows__3__pages;
   input [1:0] \port$5152$0 ;
   wire [1:0] \port$5152$0 ;
   input [19:0] \port$5154$12 ;
   wire [19:0] \port$5154$12 ;
   input [31:0] \port$5156$0 ;
   wire [31:0] \port$5156$0 ;
-  input [31:0] windows__5__pages;
-  wire [31:0] windows__5__pages;
+  input [31:0] windows__4__pages;
+  wire [31:0] windows__4__pages;
   input [1:0] \port$5160$0 ;
   wire [1:0] \port$5160$0 ;
   input [19:0] \port$5162$12 ;
   wire [19:0] \port$5162$12 ;
   input [31:0] \port$5164$0 ;
   wire [31:0] \port$5164$0 ;
-  input [31:0] windows__6__pages;
-  wire [31:0] windows__6__pages;
+  input [31:0] windows__5__pages;
+  wire [31:0] windows__5__pages;
   input [1:0] \port$5168$0 ;
   wire [1:0] \port$5168$0 ;
   input [19:0] \port$5170$12 ;
   wire [19:0] \port$5170$12 ;
   input [31:0] \port$5172$0 ;
   wire [31:0] \port$5172$0 ;
-  input [31:0] windows__7__pages;
-  wire [31:0] windows__7__pages;
+  input [31:0] windows__6__pages;
+  wire [31:0] windows__6__pages;
   input [1:0] \port$5176$0 ;
   wire [1:0] \port$5176$0 ;
+  input [19:0] \port$5178$12 ;
+  wire [19:0] \port$5178$12 ;
+  input [31:0] \port$5180$0 ;
+  wire [31:0] \port$5180$0 ;
+  input [31:0] windows__7__pages;
+  wire [31:0] windows__7__pages;
+  input [1:0] \port$5184$0 ;
+  wire [1:0] \port$5184$0 ;
   input start;
   wire start;
   input [511:0] descriptor;
@@ -22749,9 +22767,6 @@ module hotline_sequencer_decoder(rst, state_rows, \port$5114$12 , \port$5116$0 ,
   hotline_sequencer_decoder_check check (
     .\inside (\inside ),
     .page(page),
-    .\port$5114$12 (\port$5114$12 ),
-    .\port$5116$0 (\port$5116$0 ),
-    .\port$5120$0 (\port$5120$0 ),
     .\port$5122$12 (\port$5122$12 ),
     .\port$5124$0 (\port$5124$0 ),
     .\port$5128$0 (\port$5128$0 ),
@@ -22773,6 +22788,9 @@ module hotline_sequencer_decoder(rst, state_rows, \port$5114$12 , \port$5116$0 ,
     .\port$5170$12 (\port$5170$12 ),
     .\port$5172$0 (\port$5172$0 ),
     .\port$5176$0 (\port$5176$0 ),
+    .\port$5178$12 (\port$5178$12 ),
+    .\port$5180$0 (\port$5180$0 ),
+    .\port$5184$0 (\port$5184$0 ),
     .windows__0__pages(windows__0__pages),
     .windows__1__pages(windows__1__pages),
     .windows__2__pages(windows__2__pages),
@@ -23146,72 +23164,72 @@ module hotline_sequencer_decoder(rst, state_rows, \port$5114$12 , \port$5116$0 ,
   assign \$147  = descriptor[11];
 endmodule
 
-module hotline_sequencer_decoder_check(\port$5114$12 , \port$5116$0 , windows__0__pages, \port$5120$0 , \port$5122$12 , \port$5124$0 , windows__1__pages, \port$5128$0 , \port$5130$12 , \port$5132$0 , windows__2__pages, \port$5136$0 , \port$5138$12 , \port$5140$0 , windows__3__pages, \port$5144$0 , \port$5146$12 , \port$5148$0 , windows__4__pages, \port$5152$0 , \port$5154$12 
-, \port$5156$0 , windows__5__pages, \port$5160$0 , \port$5162$12 , \port$5164$0 , windows__6__pages, \port$5168$0 , \port$5170$12 , \port$5172$0 , windows__7__pages, \port$5176$0 , write, page, \inside );
-  input [19:0] \port$5114$12 ;
-  wire [19:0] \port$5114$12 ;
-  input [31:0] \port$5116$0 ;
-  wire [31:0] \port$5116$0 ;
-  input [31:0] windows__0__pages;
-  wire [31:0] windows__0__pages;
-  input [1:0] \port$5120$0 ;
-  wire [1:0] \port$5120$0 ;
+module hotline_sequencer_decoder_check(\port$5122$12 , \port$5124$0 , windows__0__pages, \port$5128$0 , \port$5130$12 , \port$5132$0 , windows__1__pages, \port$5136$0 , \port$5138$12 , \port$5140$0 , windows__2__pages, \port$5144$0 , \port$5146$12 , \port$5148$0 , windows__3__pages, \port$5152$0 , \port$5154$12 , \port$5156$0 , windows__4__pages, \port$5160$0 , \port$5162$12 
+, \port$5164$0 , windows__5__pages, \port$5168$0 , \port$5170$12 , \port$5172$0 , windows__6__pages, \port$5176$0 , \port$5178$12 , \port$5180$0 , windows__7__pages, \port$5184$0 , write, page, \inside );
   input [19:0] \port$5122$12 ;
   wire [19:0] \port$5122$12 ;
   input [31:0] \port$5124$0 ;
   wire [31:0] \port$5124$0 ;
-  input [31:0] windows__1__pages;
-  wire [31:0] windows__1__pages;
+  input [31:0] windows__0__pages;
+  wire [31:0] windows__0__pages;
   input [1:0] \port$5128$0 ;
   wire [1:0] \port$5128$0 ;
   input [19:0] \port$5130$12 ;
   wire [19:0] \port$5130$12 ;
   input [31:0] \port$5132$0 ;
   wire [31:0] \port$5132$0 ;
-  input [31:0] windows__2__pages;
-  wire [31:0] windows__2__pages;
+  input [31:0] windows__1__pages;
+  wire [31:0] windows__1__pages;
   input [1:0] \port$5136$0 ;
   wire [1:0] \port$5136$0 ;
   input [19:0] \port$5138$12 ;
   wire [19:0] \port$5138$12 ;
   input [31:0] \port$5140$0 ;
   wire [31:0] \port$5140$0 ;
-  input [31:0] windows__3__pages;
-  wire [31:0] windows__3__pages;
+  input [31:0] windows__2__pages;
+  wire [31:0] windows__2__pages;
   input [1:0] \port$5144$0 ;
   wire [1:0] \port$5144$0 ;
   input [19:0] \port$5146$12 ;
   wire [19:0] \port$5146$12 ;
   input [31:0] \port$5148$0 ;
   wire [31:0] \port$5148$0 ;
-  input [31:0] windows__4__pages;
-  wire [31:0] windows__4__pages;
+  input [31:0] windows__3__pages;
+  wire [31:0] windows__3__pages;
   input [1:0] \port$5152$0 ;
   wire [1:0] \port$5152$0 ;
   input [19:0] \port$5154$12 ;
   wire [19:0] \port$5154$12 ;
   input [31:0] \port$5156$0 ;
   wire [31:0] \port$5156$0 ;
-  input [31:0] windows__5__pages;
-  wire [31:0] windows__5__pages;
+  input [31:0] windows__4__pages;
+  wire [31:0] windows__4__pages;
   input [1:0] \port$5160$0 ;
   wire [1:0] \port$5160$0 ;
   input [19:0] \port$5162$12 ;
   wire [19:0] \port$5162$12 ;
   input [31:0] \port$5164$0 ;
   wire [31:0] \port$5164$0 ;
-  input [31:0] windows__6__pages;
-  wire [31:0] windows__6__pages;
+  input [31:0] windows__5__pages;
+  wire [31:0] windows__5__pages;
   input [1:0] \port$5168$0 ;
   wire [1:0] \port$5168$0 ;
   input [19:0] \port$5170$12 ;
   wire [19:0] \port$5170$12 ;
   input [31:0] \port$5172$0 ;
   wire [31:0] \port$5172$0 ;
-  input [31:0] windows__7__pages;
-  wire [31:0] windows__7__pages;
+  input [31:0] windows__6__pages;
+  wire [31:0] windows__6__pages;
   input [1:0] \port$5176$0 ;
   wire [1:0] \port$5176$0 ;
+  input [19:0] \port$5178$12 ;
+  wire [19:0] \port$5178$12 ;
+  input [31:0] \port$5180$0 ;
+  wire [31:0] \port$5180$0 ;
+  input [31:0] windows__7__pages;
+  wire [31:0] windows__7__pages;
+  input [1:0] \port$5184$0 ;
+  wire [1:0] \port$5184$0 ;
   input write;
   wire write;
   input [51:0] page;
@@ -23266,50 +23284,50 @@ module hotline_sequencer_decoder_check(\port$5114$12 , \port$5116$0 , windows__0
   wire [52:0] beyond5;
   wire [52:0] beyond6;
   wire [52:0] beyond7;
-  assign beyond0 = page - { \port$5116$0 , \port$5114$12  };
-  assign beyond1 = page - { \port$5124$0 , \port$5122$12  };
-  assign beyond2 = page - { \port$5132$0 , \port$5130$12  };
-  assign beyond3 = page - { \port$5140$0 , \port$5138$12  };
-  assign beyond4 = page - { \port$5148$0 , \port$5146$12  };
-  assign beyond5 = page - { \port$5156$0 , \port$5154$12  };
-  assign beyond6 = page - { \port$5164$0 , \port$5162$12  };
-  assign beyond7 = page - { \port$5172$0 , \port$5170$12  };
-  assign \$1  = write ? \port$5120$0 [1] : \port$5120$0 [0];
+  assign beyond0 = page - { \port$5124$0 , \port$5122$12  };
+  assign beyond1 = page - { \port$5132$0 , \port$5130$12  };
+  assign beyond2 = page - { \port$5140$0 , \port$5138$12  };
+  assign beyond3 = page - { \port$5148$0 , \port$5146$12  };
+  assign beyond4 = page - { \port$5156$0 , \port$5154$12  };
+  assign beyond5 = page - { \port$5164$0 , \port$5162$12  };
+  assign beyond6 = page - { \port$5172$0 , \port$5170$12  };
+  assign beyond7 = page - { \port$5180$0 , \port$5178$12  };
+  assign \$1  = write ? \port$5128$0 [1] : \port$5128$0 [0];
   assign \$2  = ~ beyond0[52];
   assign \$3  = \$1  & \$2 ;
   assign \$4  = beyond0[51:0] < windows__0__pages;
   assign \$5  = \$3  & \$4 ;
-  assign \$6  = write ? \port$5128$0 [1] : \port$5128$0 [0];
+  assign \$6  = write ? \port$5136$0 [1] : \port$5136$0 [0];
   assign \$7  = ~ beyond1[52];
   assign \$8  = \$6  & \$7 ;
   assign \$9  = beyond1[51:0] < windows__1__pages;
   assign \$10  = \$8  & \$9 ;
-  assign \$11  = write ? \port$5136$0 [1] : \port$5136$0 [0];
+  assign \$11  = write ? \port$5144$0 [1] : \port$5144$0 [0];
   assign \$12  = ~ beyond2[52];
   assign \$13  = \$11  & \$12 ;
   assign \$14  = beyond2[51:0] < windows__2__pages;
   assign \$15  = \$13  & \$14 ;
-  assign \$16  = write ? \port$5144$0 [1] : \port$5144$0 [0];
+  assign \$16  = write ? \port$5152$0 [1] : \port$5152$0 [0];
   assign \$17  = ~ beyond3[52];
   assign \$18  = \$16  & \$17 ;
   assign \$19  = beyond3[51:0] < windows__3__pages;
   assign \$20  = \$18  & \$19 ;
-  assign \$21  = write ? \port$5152$0 [1] : \port$5152$0 [0];
+  assign \$21  = write ? \port$5160$0 [1] : \port$5160$0 [0];
   assign \$22  = ~ beyond4[52];
   assign \$23  = \$21  & \$22 ;
   assign \$24  = beyond4[51:0] < windows__4__pages;
   assign \$25  = \$23  & \$24 ;
-  assign \$26  = write ? \port$5160$0 [1] : \port$5160$0 [0];
+  assign \$26  = write ? \port$5168$0 [1] : \port$5168$0 [0];
   assign \$27  = ~ beyond5[52];
   assign \$28  = \$26  & \$27 ;
   assign \$29  = beyond5[51:0] < windows__5__pages;
   assign \$30  = \$28  & \$29 ;
-  assign \$31  = write ? \port$5168$0 [1] : \port$5168$0 [0];
+  assign \$31  = write ? \port$5176$0 [1] : \port$5176$0 [0];
   assign \$32  = ~ beyond6[52];
   assign \$33  = \$31  & \$32 ;
   assign \$34  = beyond6[51:0] < windows__6__pages;
   assign \$35  = \$33  & \$34 ;
-  assign \$36  = write ? \port$5176$0 [1] : \port$5176$0 [0];
+  assign \$36  = write ? \port$5184$0 [1] : \port$5184$0 [0];
   assign \$37  = ~ beyond7[52];
   assign \$38  = \$36  & \$37 ;
   assign \$39  = beyond7[51:0] < windows__7__pages;
@@ -23457,8 +23475,8 @@ module hotline_sequencer_writer(rst, channel_idle, completion, start, words__pay
 endmodule
 
 module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arprot, bus__arvalid, bus__rready, clk, rst, lower__awready, lower__wready, lower__bresp, lower__bvalid, lower__arready, lower__rdata, lower__rresp, lower__rvalid, bus__awready
-, bus__wready, lower__awvalid, lower__wvalid, lower__bready, upper__awvalid, upper__wvalid, upper__bready, bus__arready, lower__arvalid, lower__rready, upper__arvalid, upper__rready, lower_busy, upper__awready, upper__wready, upper__arready, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp
-, lower__awaddr, lower__awprot, lower__wdata, lower__wstrb, lower__araddr, lower__arprot, upper__bvalid, upper__bresp, upper__rvalid, upper__rdata, upper__rresp, bus__awaddr);
+, bus__wready, lower__awvalid, lower__wvalid, lower__bready, upper__awvalid, upper__wvalid, upper__bready, bus__arready, lower__arvalid, lower__rready, upper__arvalid, upper__rready, lower_writing, lower_busy, upper__awready, upper__wready, upper__arready, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata
+, bus__rresp, lower__awaddr, lower__awprot, lower__wdata, lower__wstrb, lower__araddr, lower__arprot, upper__bvalid, upper__bresp, upper__rvalid, upper__rdata, upper__rresp, bus__awaddr);
   reg \$auto$verilog_backend.cc:2505:dump_module$36 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$36 = 0;
   input [2:0] bus__awprot;
@@ -23527,6 +23545,8 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
   wire upper__arvalid;
   output upper__rready;
   wire upper__rready;
+  output lower_writing;
+  wire lower_writing;
   output lower_busy;
   wire lower_busy;
   input upper__awready;
@@ -23587,22 +23607,21 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
   wire \$22 ;
   wire \$23 ;
   wire \$24 ;
-  wire \$25 ;
-  reg [11:0] \$26 ;
-  reg \$27 ;
-  reg [2:0] \$28 ;
-  reg \$29 ;
+  reg [11:0] \$25 ;
+  reg \$26 ;
+  reg [2:0] \$27 ;
+  reg \$28 ;
+  reg [31:0] \$29 ;
   wire \$3 ;
-  reg [31:0] \$30 ;
-  reg [3:0] \$31 ;
+  reg [3:0] \$30 ;
+  reg \$31 ;
   reg \$32 ;
   reg \$33 ;
-  reg \$34 ;
-  reg [11:0] \$35 ;
-  reg \$36 ;
-  reg [2:0] \$37 ;
+  reg [11:0] \$34 ;
+  reg \$35 ;
+  reg [2:0] \$36 ;
+  reg \$37 ;
   reg \$38 ;
-  reg \$39 ;
   wire \$4 ;
   wire \$5 ;
   wire \$6 ;
@@ -23623,23 +23642,21 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
   wire write_1;
   wire writing;
   always @(posedge clk)
-    lower__wstrb <= \$31 ;
+    \$signal$3  <= \$31 ;
   always @(posedge clk)
-    \$signal$3  <= \$32 ;
+    \$signal$12  <= \$32 ;
   always @(posedge clk)
-    \$signal$12  <= \$33 ;
+    data_sent <= \$33 ;
   always @(posedge clk)
-    data_sent <= \$34 ;
+    lower__araddr <= \$34 ;
   always @(posedge clk)
-    lower__araddr <= \$35 ;
+    read_upper <= \$35 ;
   always @(posedge clk)
-    read_upper <= \$36 ;
+    lower__arprot <= \$36 ;
   always @(posedge clk)
-    lower__arprot <= \$37 ;
+    \$signal$36  <= \$37 ;
   always @(posedge clk)
-    \$signal$36  <= \$38 ;
-  always @(posedge clk)
-    \$signal$44  <= \$39 ;
+    \$signal$44  <= \$38 ;
   assign bus__awready = ~ \$signal ;
   assign bus__wready = ~ \$signal$3 ;
   assign writing = \$signal  & \$signal$3 ;
@@ -23667,38 +23684,56 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
   assign upper__arvalid = read_1 & \$10 ;
   assign upper__rready = read_1 & bus__rready;
   assign \$11  = ~ to_upper;
-  assign \$12  = writing ? \$11  : 1'h0;
-  assign \$13  = ~ read_upper;
-  assign \$14  = \$signal$36  ? \$13  : 1'h0;
-  assign lower_busy = \$12  | \$14 ;
-  assign \$15  = bus__awvalid & bus__awready;
-  assign \$16  = bus__wvalid & bus__wready;
-  assign \$17  = \$signal$12  | lower__awready;
-  assign \$18  = data_sent | lower__wready;
-  assign \$19  = \$signal$12  | upper__awready;
-  assign \$20  = data_sent | upper__wready;
-  assign \$21  = bus__bvalid & bus__bready;
-  assign \$22  = bus__arvalid & bus__arready;
-  assign \$23  = \$signal$44  | lower__arready;
-  assign \$24  = \$signal$44  | upper__arready;
-  assign \$25  = bus__rvalid & bus__rready;
+  assign lower_writing = writing & \$11 ;
+  assign \$12  = ~ read_upper;
+  assign \$13  = \$signal$36  & \$12 ;
+  assign lower_busy = lower_writing | \$13 ;
+  assign \$14  = bus__awvalid & bus__awready;
+  assign \$15  = bus__wvalid & bus__wready;
+  assign \$16  = \$signal$12  | lower__awready;
+  assign \$17  = data_sent | lower__wready;
+  assign \$18  = \$signal$12  | upper__awready;
+  assign \$19  = data_sent | upper__wready;
+  assign \$20  = bus__bvalid & bus__bready;
+  assign \$21  = bus__arvalid & bus__arready;
+  assign \$22  = \$signal$44  | lower__arready;
+  assign \$23  = \$signal$44  | upper__arready;
+  assign \$24  = bus__rvalid & bus__rready;
   always @(posedge clk)
-    lower__awaddr <= \$26 ;
+    lower__awaddr <= \$25 ;
   always @(posedge clk)
-    to_upper <= \$27 ;
+    to_upper <= \$26 ;
   always @(posedge clk)
-    lower__awprot <= \$28 ;
+    lower__awprot <= \$27 ;
   always @(posedge clk)
-    \$signal  <= \$29 ;
+    \$signal  <= \$28 ;
   always @(posedge clk)
-    lower__wdata <= \$30 ;
+    lower__wdata <= \$29 ;
+  always @(posedge clk)
+    lower__wstrb <= \$30 ;
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
-    \$32  = \$signal$3 ;
-    if (\$16 ) begin
-      \$32  = 1'h1;
+    \$31  = \$signal$3 ;
+    if (\$15 ) begin
+      \$31  = 1'h1;
     end
-    if (\$21 ) begin
+    if (\$20 ) begin
+      \$31  = 1'h0;
+    end
+    if (rst) begin
+      \$31  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    \$32  = \$signal$12 ;
+    if (write_0) begin
+      \$32  = \$16 ;
+    end
+    if (write_1) begin
+      \$32  = \$18 ;
+    end
+    if (\$20 ) begin
       \$32  = 1'h0;
     end
     if (rst) begin
@@ -23707,14 +23742,14 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
-    \$33  = \$signal$12 ;
+    \$33  = data_sent;
     if (write_0) begin
       \$33  = \$17 ;
     end
     if (write_1) begin
       \$33  = \$19 ;
     end
-    if (\$21 ) begin
+    if (\$20 ) begin
       \$33  = 1'h0;
     end
     if (rst) begin
@@ -23723,77 +23758,61 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
-    \$34  = data_sent;
-    if (write_0) begin
-      \$34  = \$18 ;
-    end
-    if (write_1) begin
-      \$34  = \$20 ;
-    end
+    \$34  = lower__araddr;
     if (\$21 ) begin
-      \$34  = 1'h0;
+      \$34  = bus__araddr[11:0];
     end
     if (rst) begin
-      \$34  = 1'h0;
+      \$34  = 12'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
-    \$35  = lower__araddr;
-    if (\$22 ) begin
-      \$35  = bus__araddr[11:0];
+    \$35  = read_upper;
+    if (\$21 ) begin
+      \$35  = bus__araddr[12];
     end
     if (rst) begin
-      \$35  = 12'h000;
+      \$35  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
-    \$36  = read_upper;
-    if (\$22 ) begin
-      \$36  = bus__araddr[12];
+    \$36  = lower__arprot;
+    if (\$21 ) begin
+      \$36  = bus__arprot;
     end
     if (rst) begin
-      \$36  = 1'h0;
+      \$36  = 3'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
-    \$37  = lower__arprot;
-    if (\$22 ) begin
-      \$37  = bus__arprot;
+    \$37  = \$signal$36 ;
+    if (\$21 ) begin
+      \$37  = 1'h1;
+    end
+    if (\$24 ) begin
+      \$37  = 1'h0;
     end
     if (rst) begin
-      \$37  = 3'h0;
+      \$37  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
-    \$38  = \$signal$36 ;
-    if (\$22 ) begin
-      \$38  = 1'h1;
-    end
-    if (\$25 ) begin
-      \$38  = 1'h0;
-    end
-    if (rst) begin
-      \$38  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
-    \$39  = \$signal$44 ;
+    \$38  = \$signal$44 ;
     if (read_0) begin
-      \$39  = \$23 ;
+      \$38  = \$22 ;
     end
     if (read_1) begin
-      \$39  = \$24 ;
+      \$38  = \$23 ;
     end
-    if (\$25 ) begin
-      \$39  = 1'h0;
+    if (\$24 ) begin
+      \$38  = 1'h0;
     end
     if (rst) begin
-      \$39  = 1'h0;
+      \$38  = 1'h0;
     end
   end
   always @* begin
@@ -23848,65 +23867,65 @@ module hotline_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wva
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
-    \$26  = lower__awaddr;
+    \$25  = lower__awaddr;
+    if (\$14 ) begin
+      \$25  = bus__awaddr[11:0];
+    end
+    if (rst) begin
+      \$25  = 12'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    \$26  = to_upper;
+    if (\$14 ) begin
+      \$26  = bus__awaddr[12];
+    end
+    if (rst) begin
+      \$26  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    \$27  = lower__awprot;
+    if (\$14 ) begin
+      \$27  = bus__awprot;
+    end
+    if (rst) begin
+      \$27  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    \$28  = \$signal ;
+    if (\$14 ) begin
+      \$28  = 1'h1;
+    end
+    if (\$20 ) begin
+      \$28  = 1'h0;
+    end
+    if (rst) begin
+      \$28  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
+    \$29  = lower__wdata;
     if (\$15 ) begin
-      \$26  = bus__awaddr[11:0];
+      \$29  = bus__wdata;
     end
     if (rst) begin
-      \$26  = 12'h000;
+      \$29  = 32'd0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
-    \$27  = to_upper;
+    \$30  = lower__wstrb;
     if (\$15 ) begin
-      \$27  = bus__awaddr[12];
+      \$30  = bus__wstrb;
     end
     if (rst) begin
-      \$27  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
-    \$28  = lower__awprot;
-    if (\$15 ) begin
-      \$28  = bus__awprot;
-    end
-    if (rst) begin
-      \$28  = 3'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
-    \$29  = \$signal ;
-    if (\$15 ) begin
-      \$29  = 1'h1;
-    end
-    if (\$21 ) begin
-      \$29  = 1'h0;
-    end
-    if (rst) begin
-      \$29  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
-    \$30  = lower__wdata;
-    if (\$16 ) begin
-      \$30  = bus__wdata;
-    end
-    if (rst) begin
-      \$30  = 32'd0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$36 ) begin end
-    \$31  = lower__wstrb;
-    if (\$16 ) begin
-      \$31  = bus__wstrb;
-    end
-    if (rst) begin
-      \$31  = 4'h0;
+      \$30  = 4'h0;
     end
   end
   assign \$4  = to_upper;
@@ -56568,9 +56587,9 @@ module hotline_stream_core_verdict_tap(input__valid, output__valid, input__ready
   assign \$967  = \$966 ;
 endmodule
 
-module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular__tlast, \input__valid$34 , m_axis_popular__tkeep, m_axis_nonpopular__tdata, m_axis_nonpopular__tlast, \input__valid$72 , m_axis_nonpopular__tkeep, \output__ready$27 , m_axis_state__tdata, m_axis_state__tlast, m_axis_state__tvalid, command_done, finished, list_count, \input__payload$92 , \input__valid$96 , \port$1317$0 , \port$1318$0 
+module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular__tlast, \input__valid$34 , m_axis_popular__tkeep, m_axis_nonpopular__tdata, m_axis_nonpopular__tlast, \input__valid$72 , m_axis_nonpopular__tkeep, \output__ready$27 , m_axis_state__tdata, m_axis_state__tlast, m_axis_state__tvalid, command_done, finished, list_count, \input__payload$92 , \input__valid$96 , \port$1325$0 , \port$1326$0 
 , channels__0__ready, channels__1__ready, \output__ready$115 , data__ready, m_axis_state__tready, state_moved, keys__ready, s_axis_lookup__tvalid, m_axis_popular__tready, m_axis_nonpopular__tready, verdicts__ready, keys__payload, rows__payload, rows__valid, keys__valid, data__valid, \begin , flush, list_push, list_last, it
-, list_held, completion_words__payload, completion_words__valid, \port$5310$0 , rows__ready, channels__0__payload, channels__0__valid, channels__1__payload, channels__1__valid, list_ready, completion_words__ready, done, popular_words, listed, held, nonpopular_words, samples, popular_samples, output__payload, s_axis_state__tvalid, \output__payload$23 
+, list_held, completion_words__payload, completion_words__valid, \port$5318$0 , rows__ready, channels__0__payload, channels__0__valid, channels__1__payload, channels__1__valid, list_ready, completion_words__ready, done, popular_words, listed, held, nonpopular_words, samples, popular_samples, output__payload, s_axis_state__tvalid, \output__payload$23 
 , channels__2__valid, channels__2__payload, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$54 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$54 = 0;
@@ -56612,10 +56631,10 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
   wire [21:0] \input__payload$92 ;
   input \input__valid$96 ;
   wire \input__valid$96 ;
-  input \port$1317$0 ;
-  wire \port$1317$0 ;
-  input [511:0] \port$1318$0 ;
-  wire [511:0] \port$1318$0 ;
+  input \port$1325$0 ;
+  wire \port$1325$0 ;
+  input [511:0] \port$1326$0 ;
+  wire [511:0] \port$1326$0 ;
   input channels__0__ready;
   wire channels__0__ready;
   input channels__1__ready;
@@ -56664,8 +56683,8 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
   wire [33:0] completion_words__payload;
   input completion_words__valid;
   wire completion_words__valid;
-  input [7:0] \port$5310$0 ;
-  wire [7:0] \port$5310$0 ;
+  input [7:0] \port$5318$0 ;
+  wire [7:0] \port$5318$0 ;
   output rows__ready;
   reg rows__ready;
   output [517:0] channels__0__payload;
@@ -57101,9 +57120,9 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     .output__payload(output__payload),
     .output__ready(output__ready),
     .output__valid(s_axis_lookup__tvalid),
-    .\port$1317$0 (\port$1317$0 ),
-    .\port$1318$0 (\port$1318$0 ),
-    .\port$5310$0 (\port$5310$0 ),
+    .\port$1325$0 (\port$1325$0 ),
+    .\port$1326$0 (\port$1326$0 ),
+    .\port$5318$0 (\port$5318$0 ),
     .rst(rst),
     .start(start),
     .\tables$7 (it[168:160])
@@ -57115,9 +57134,9 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     .output__payload(\output__payload$23 ),
     .output__ready(\output__ready$27 ),
     .output__valid(s_axis_state__tvalid),
-    .\port$1317$0 (\port$1317$0 ),
-    .\port$1318$0 (\port$1318$0 ),
-    .\port$5310$0 (\port$5310$0 ),
+    .\port$1325$0 (\port$1325$0 ),
+    .\port$1326$0 (\port$1326$0 ),
+    .\port$5318$0 (\port$5318$0 ),
     .rst(rst)
   );
   hotline_streams_key_filler key_filler (
@@ -57518,7 +57537,7 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
     end
   end
   assign count = it[154:128];
-  assign input__payload = { \port$1317$0 , \port$5310$0 , \port$1318$0  };
+  assign input__payload = { \port$1325$0 , \port$5318$0 , \port$1326$0  };
   assign output__valid = s_axis_lookup__tvalid;
   assign state_moved = \$signal ;
   assign \input__payload$76 [65] = \flushing$78 ;
@@ -57535,17 +57554,17 @@ module hotline_streams(rst, output__ready, m_axis_popular__tdata, m_axis_popular
   assign \$32  = { 1'h0, \output__payload$61 [514:512], 2'h0 };
 endmodule
 
-module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , start, input__valid, output__valid, input__ready, done, count, \tables$7 , \port$5310$0 , output__payload, clk);
+module hotline_streams_feeder(rst, output__ready, \port$1325$0 , \port$1326$0 , start, input__valid, output__valid, input__ready, done, count, \tables$7 , \port$5318$0 , output__payload, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$55 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$55 = 0;
   input rst;
   wire rst;
   input output__ready;
   wire output__ready;
-  input \port$1317$0 ;
-  wire \port$1317$0 ;
-  input [511:0] \port$1318$0 ;
-  wire [511:0] \port$1318$0 ;
+  input \port$1325$0 ;
+  wire \port$1325$0 ;
+  input [511:0] \port$1326$0 ;
+  wire [511:0] \port$1326$0 ;
   input start;
   wire start;
   input input__valid;
@@ -57560,8 +57579,8 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
   wire [26:0] count;
   input [8:0] \tables$7 ;
   wire [8:0] \tables$7 ;
-  input [7:0] \port$5310$0 ;
-  wire [7:0] \port$5310$0 ;
+  input [7:0] \port$5318$0 ;
+  wire [7:0] \port$5318$0 ;
   output [1040:0] output__payload;
   wire [1040:0] output__payload;
   input clk;
@@ -57907,11 +57926,11 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
   assign \$33  = \$29  ? \$31  : { 1'h0, \$32  };
   assign \$34  = \$33 [7:0] + 1'h1;
   assign \$35  = \$34  == tables;
-  assign \$36  = by_row ? { \$35 , 23'h000000, \$33 [7:0], rows[31:0] } : \port$1318$0 [63:0];
+  assign \$36  = by_row ? { \$35 , 23'h000000, \$33 [7:0], rows[31:0] } : \port$1326$0 [63:0];
   assign \$37  = left > 1'h0;
   assign \$38  = taken > 1'h0;
   assign \$39  = \$37  & \$38 ;
-  assign \$40  = ~ \port$1317$0 ;
+  assign \$40  = ~ \port$1325$0 ;
   assign \$41  = \$39  & \$40 ;
   assign \$42  = \table  + offset1;
   assign \$43  = \$42  >= tables;
@@ -57921,11 +57940,11 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
   assign \$47  = \$43  ? \$45  : { 1'h0, \$46  };
   assign \$48  = \$47 [7:0] + 1'h1;
   assign \$49  = \$48  == tables;
-  assign \$50  = by_row ? { \$49 , 23'h000000, \$47 [7:0], rows[63:32] } : \port$1318$0 [127:64];
+  assign \$50  = by_row ? { \$49 , 23'h000000, \$47 [7:0], rows[63:32] } : \port$1326$0 [127:64];
   assign \$51  = left > 1'h1;
   assign \$52  = taken > 1'h1;
   assign \$53  = \$51  & \$52 ;
-  assign \$54  = ~ \port$1317$0 ;
+  assign \$54  = ~ \port$1325$0 ;
   assign \$55  = \$53  & \$54 ;
   assign \$56  = \table  + offset2;
   assign \$57  = \$56  >= tables;
@@ -57935,11 +57954,11 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
   assign \$61  = \$57  ? \$59  : { 1'h0, \$60  };
   assign \$62  = \$61 [7:0] + 1'h1;
   assign \$63  = \$62  == tables;
-  assign \$64  = by_row ? { \$63 , 23'h000000, \$61 [7:0], rows[95:64] } : \port$1318$0 [191:128];
+  assign \$64  = by_row ? { \$63 , 23'h000000, \$61 [7:0], rows[95:64] } : \port$1326$0 [191:128];
   assign \$65  = left > 2'h2;
   assign \$66  = taken > 2'h2;
   assign \$67  = \$65  & \$66 ;
-  assign \$68  = ~ \port$1317$0 ;
+  assign \$68  = ~ \port$1325$0 ;
   assign \$69  = \$67  & \$68 ;
   assign \$70  = \table  + offset3;
   assign \$71  = \$70  >= tables;
@@ -57949,11 +57968,11 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
   assign \$75  = \$71  ? \$73  : { 1'h0, \$74  };
   assign \$76  = \$75 [7:0] + 1'h1;
   assign \$77  = \$76  == tables;
-  assign \$78  = by_row ? { \$77 , 23'h000000, \$75 [7:0], rows[127:96] } : \port$1318$0 [255:192];
+  assign \$78  = by_row ? { \$77 , 23'h000000, \$75 [7:0], rows[127:96] } : \port$1326$0 [255:192];
   assign \$79  = left > 2'h3;
   assign \$80  = taken > 2'h3;
   assign \$81  = \$79  & \$80 ;
-  assign \$82  = ~ \port$1317$0 ;
+  assign \$82  = ~ \port$1325$0 ;
   assign \$83  = \$81  & \$82 ;
   assign \$84  = \table  + offset4;
   assign \$85  = \$84  >= tables;
@@ -57963,11 +57982,11 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
   assign \$89  = \$85  ? \$87  : { 1'h0, \$88  };
   assign \$90  = \$89 [7:0] + 1'h1;
   assign \$91  = \$90  == tables;
-  assign \$92  = by_row ? { \$91 , 23'h000000, \$89 [7:0], rows[159:128] } : \port$1318$0 [319:256];
+  assign \$92  = by_row ? { \$91 , 23'h000000, \$89 [7:0], rows[159:128] } : \port$1326$0 [319:256];
   assign \$93  = left > 3'h4;
   assign \$94  = taken > 3'h4;
   assign \$95  = \$93  & \$94 ;
-  assign \$96  = ~ \port$1317$0 ;
+  assign \$96  = ~ \port$1325$0 ;
   assign \$97  = \$95  & \$96 ;
   assign \$98  = \table  + offset5;
   assign \$99  = \$98  >= tables;
@@ -57977,11 +57996,11 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
   assign \$103  = \$99  ? \$101  : { 1'h0, \$102  };
   assign \$104  = \$103 [7:0] + 1'h1;
   assign \$105  = \$104  == tables;
-  assign \$106  = by_row ? { \$105 , 23'h000000, \$103 [7:0], rows[191:160] } : \port$1318$0 [383:320];
+  assign \$106  = by_row ? { \$105 , 23'h000000, \$103 [7:0], rows[191:160] } : \port$1326$0 [383:320];
   assign \$107  = left > 3'h5;
   assign \$108  = taken > 3'h5;
   assign \$109  = \$107  & \$108 ;
-  assign \$110  = ~ \port$1317$0 ;
+  assign \$110  = ~ \port$1325$0 ;
   assign \$111  = \$109  & \$110 ;
   assign \$112  = \table  + offset6;
   assign \$113  = \$112  >= tables;
@@ -57991,11 +58010,11 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
   assign \$117  = \$113  ? \$115  : { 1'h0, \$116  };
   assign \$118  = \$117 [7:0] + 1'h1;
   assign \$119  = \$118  == tables;
-  assign \$120  = by_row ? { \$119 , 23'h000000, \$117 [7:0], rows[223:192] } : \port$1318$0 [447:384];
+  assign \$120  = by_row ? { \$119 , 23'h000000, \$117 [7:0], rows[223:192] } : \port$1326$0 [447:384];
   assign \$121  = left > 3'h6;
   assign \$122  = taken > 3'h6;
   assign \$123  = \$121  & \$122 ;
-  assign \$124  = ~ \port$1317$0 ;
+  assign \$124  = ~ \port$1325$0 ;
   assign \$125  = \$123  & \$124 ;
   assign \$126  = \table  + offset7;
   assign \$127  = \$126  >= tables;
@@ -58005,11 +58024,11 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
   assign \$131  = \$127  ? \$129  : { 1'h0, \$130  };
   assign \$132  = \$131 [7:0] + 1'h1;
   assign \$133  = \$132  == tables;
-  assign \$134  = by_row ? { \$133 , 23'h000000, \$131 [7:0], rows[255:224] } : \port$1318$0 [511:448];
+  assign \$134  = by_row ? { \$133 , 23'h000000, \$131 [7:0], rows[255:224] } : \port$1326$0 [511:448];
   assign \$135  = left > 3'h7;
   assign \$136  = taken > 3'h7;
   assign \$137  = \$135  & \$136 ;
-  assign \$138  = ~ \port$1317$0 ;
+  assign \$138  = ~ \port$1325$0 ;
   assign \$139  = \$137  & \$138 ;
   assign \$140  = \table  + offset8;
   assign \$141  = \$140  >= tables;
@@ -58023,7 +58042,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
   assign \$149  = left > 4'h8;
   assign \$150  = taken > 4'h8;
   assign \$151  = \$149  & \$150 ;
-  assign \$152  = ~ \port$1317$0 ;
+  assign \$152  = ~ \port$1325$0 ;
   assign \$153  = \$151  & \$152 ;
   assign \$154  = \table  + offset9;
   assign \$155  = \$154  >= tables;
@@ -58037,7 +58056,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
   assign \$163  = left > 4'h9;
   assign \$164  = taken > 4'h9;
   assign \$165  = \$163  & \$164 ;
-  assign \$166  = ~ \port$1317$0 ;
+  assign \$166  = ~ \port$1325$0 ;
   assign \$167  = \$165  & \$166 ;
   assign \$168  = \table  + offset10;
   assign \$169  = \$168  >= tables;
@@ -58051,7 +58070,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
   assign \$177  = left > 4'ha;
   assign \$178  = taken > 4'ha;
   assign \$179  = \$177  & \$178 ;
-  assign \$180  = ~ \port$1317$0 ;
+  assign \$180  = ~ \port$1325$0 ;
   assign \$181  = \$179  & \$180 ;
   assign \$182  = \table  + offset11;
   assign \$183  = \$182  >= tables;
@@ -58065,7 +58084,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
   assign \$191  = left > 4'hb;
   assign \$192  = taken > 4'hb;
   assign \$193  = \$191  & \$192 ;
-  assign \$194  = ~ \port$1317$0 ;
+  assign \$194  = ~ \port$1325$0 ;
   assign \$195  = \$193  & \$194 ;
   assign \$196  = \table  + offset12;
   assign \$197  = \$196  >= tables;
@@ -58079,7 +58098,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
   assign \$205  = left > 4'hc;
   assign \$206  = taken > 4'hc;
   assign \$207  = \$205  & \$206 ;
-  assign \$208  = ~ \port$1317$0 ;
+  assign \$208  = ~ \port$1325$0 ;
   assign \$209  = \$207  & \$208 ;
   assign \$210  = \table  + offset13;
   assign \$211  = \$210  >= tables;
@@ -58093,7 +58112,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
   assign \$219  = left > 4'hd;
   assign \$220  = taken > 4'hd;
   assign \$221  = \$219  & \$220 ;
-  assign \$222  = ~ \port$1317$0 ;
+  assign \$222  = ~ \port$1325$0 ;
   assign \$223  = \$221  & \$222 ;
   assign \$224  = \table  + offset14;
   assign \$225  = \$224  >= tables;
@@ -58107,7 +58126,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
   assign \$233  = left > 4'he;
   assign \$234  = taken > 4'he;
   assign \$235  = \$233  & \$234 ;
-  assign \$236  = ~ \port$1317$0 ;
+  assign \$236  = ~ \port$1325$0 ;
   assign \$237  = \$235  & \$236 ;
   assign \$238  = \table  + offset15;
   assign \$239  = \$238  >= tables;
@@ -58121,7 +58140,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
   assign \$247  = left > 4'hf;
   assign \$248  = taken > 4'hf;
   assign \$249  = \$247  & \$248 ;
-  assign \$250  = ~ \port$1317$0 ;
+  assign \$250  = ~ \port$1325$0 ;
   assign \$251  = \$249  & \$250 ;
   always @(posedge clk)
     left <= \$252 ;
@@ -58433,7 +58452,7 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
     rows = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
     casez (part)
       1'h0:
-          rows = \port$1318$0 ;
+          rows = \port$1326$0 ;
     endcase
   end
   assign output__payload[1039] = \$251 ;
@@ -58472,23 +58491,23 @@ module hotline_streams_feeder(rst, output__ready, \port$1317$0 , \port$1318$0 , 
   assign \$17  = part;
 endmodule
 
-module hotline_streams_joiner(rst, output__ready, \port$1317$0 , \port$1318$0 , input__valid, input__ready, \port$5310$0 , output__valid, output__payload, clk);
+module hotline_streams_joiner(rst, output__ready, \port$1325$0 , \port$1326$0 , input__valid, input__ready, \port$5318$0 , output__valid, output__payload, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$56 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$56 = 0;
   input rst;
   wire rst;
   input output__ready;
   wire output__ready;
-  input \port$1317$0 ;
-  wire \port$1317$0 ;
-  input [511:0] \port$1318$0 ;
-  wire [511:0] \port$1318$0 ;
+  input \port$1325$0 ;
+  wire \port$1325$0 ;
+  input [511:0] \port$1326$0 ;
+  wire [511:0] \port$1326$0 ;
   input input__valid;
   wire input__valid;
   output input__ready;
   wire input__ready;
-  input [7:0] \port$5310$0 ;
-  wire [7:0] \port$5310$0 ;
+  input [7:0] \port$5318$0 ;
+  wire [7:0] \port$5318$0 ;
   output output__valid;
   reg output__valid = 1'h0;
   output [1024:0] output__payload;
@@ -58535,12 +58554,12 @@ module hotline_streams_joiner(rst, output__ready, \port$1317$0 , \port$1318$0 , 
         (* full_case = 32'd1 *)
         casez (part)
           1'h0:
-              \$7 [511:0] = \port$1318$0 ;
+              \$7 [511:0] = \port$1326$0 ;
           1'h1:
-              \$7 [1023:512] = \port$1318$0 ;
+              \$7 [1023:512] = \port$1326$0 ;
         endcase
         begin
-            \$7 [1024] = \port$5310$0 [7];
+            \$7 [1024] = \port$5318$0 [7];
         end
       end
     end
@@ -59438,9 +59457,9 @@ module hotline_streams_word_filler(rst, output__ready, input__ready, input__payl
   end
 endmodule
 
-module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \port$3039$0 , \port$3040$0 , \port$3041$0 , fault__known, wdata, channels__0__beats__ready, channels__1__beats__ready, channels__2__beats__ready, \port$5114$12 , \port$5116$0 , windows__0__pages, \port$5120$0 , \port$5122$12 
-, \port$5124$0 , windows__1__pages, \port$5128$0 , \port$5130$12 , \port$5132$0 , windows__2__pages, \port$5136$0 , \port$5138$12 , \port$5140$0 , windows__3__pages, \port$5144$0 , \port$5146$12 , \port$5148$0 , windows__4__pages, \port$5152$0 , \port$5154$12 , \port$5156$0 , windows__5__pages, \port$5160$0 , \port$5162$12 , \port$5164$0 
-, windows__6__pages, \port$5168$0 , \port$5170$12 , \port$5172$0 , windows__7__pages, \port$5176$0 , \port$5220$0 , target, \target$10 , \target$20 , fault__kind, fault__address, awvalid, awid, awaddr, awlen, wvalid, wlast, wstrb, beats__payload, beats__valid
+module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \port$3047$0 , \port$3048$0 , \port$3049$0 , fault__known, wdata, channels__0__beats__ready, channels__1__beats__ready, channels__2__beats__ready, \port$5122$12 , \port$5124$0 , windows__0__pages, \port$5128$0 , \port$5130$12 
+, \port$5132$0 , windows__1__pages, \port$5136$0 , \port$5138$12 , \port$5140$0 , windows__2__pages, \port$5144$0 , \port$5146$12 , \port$5148$0 , windows__3__pages, \port$5152$0 , \port$5154$12 , \port$5156$0 , windows__4__pages, \port$5160$0 , \port$5162$12 , \port$5164$0 , windows__5__pages, \port$5168$0 , \port$5170$12 , \port$5172$0 
+, windows__6__pages, \port$5176$0 , \port$5178$12 , \port$5180$0 , windows__7__pages, \port$5184$0 , \port$5228$0 , target, \target$10 , \target$20 , fault__kind, fault__address, awvalid, awid, awaddr, awlen, wvalid, wlast, wstrb, beats__payload, beats__valid
 , \beats__payload$14 , \beats__valid$18 , \beats__valid$28 , \beats__payload$24 , awready);
   reg \$auto$verilog_backend.cc:2505:dump_module$64 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$64 = 0;
@@ -59460,12 +59479,12 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
   wire abort;
   output outstanding;
   wire outstanding;
-  output \port$3039$0 ;
-  wire \port$3039$0 ;
-  output \port$3040$0 ;
-  wire \port$3040$0 ;
-  output \port$3041$0 ;
-  wire \port$3041$0 ;
+  output \port$3047$0 ;
+  wire \port$3047$0 ;
+  output \port$3048$0 ;
+  wire \port$3048$0 ;
+  output \port$3049$0 ;
+  wire \port$3049$0 ;
   output fault__known;
   wire fault__known;
   output [511:0] wdata;
@@ -59476,72 +59495,72 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
   wire channels__1__beats__ready;
   output channels__2__beats__ready;
   wire channels__2__beats__ready;
-  input [19:0] \port$5114$12 ;
-  wire [19:0] \port$5114$12 ;
-  input [31:0] \port$5116$0 ;
-  wire [31:0] \port$5116$0 ;
-  input [31:0] windows__0__pages;
-  wire [31:0] windows__0__pages;
-  input [1:0] \port$5120$0 ;
-  wire [1:0] \port$5120$0 ;
   input [19:0] \port$5122$12 ;
   wire [19:0] \port$5122$12 ;
   input [31:0] \port$5124$0 ;
   wire [31:0] \port$5124$0 ;
-  input [31:0] windows__1__pages;
-  wire [31:0] windows__1__pages;
+  input [31:0] windows__0__pages;
+  wire [31:0] windows__0__pages;
   input [1:0] \port$5128$0 ;
   wire [1:0] \port$5128$0 ;
   input [19:0] \port$5130$12 ;
   wire [19:0] \port$5130$12 ;
   input [31:0] \port$5132$0 ;
   wire [31:0] \port$5132$0 ;
-  input [31:0] windows__2__pages;
-  wire [31:0] windows__2__pages;
+  input [31:0] windows__1__pages;
+  wire [31:0] windows__1__pages;
   input [1:0] \port$5136$0 ;
   wire [1:0] \port$5136$0 ;
   input [19:0] \port$5138$12 ;
   wire [19:0] \port$5138$12 ;
   input [31:0] \port$5140$0 ;
   wire [31:0] \port$5140$0 ;
-  input [31:0] windows__3__pages;
-  wire [31:0] windows__3__pages;
+  input [31:0] windows__2__pages;
+  wire [31:0] windows__2__pages;
   input [1:0] \port$5144$0 ;
   wire [1:0] \port$5144$0 ;
   input [19:0] \port$5146$12 ;
   wire [19:0] \port$5146$12 ;
   input [31:0] \port$5148$0 ;
   wire [31:0] \port$5148$0 ;
-  input [31:0] windows__4__pages;
-  wire [31:0] windows__4__pages;
+  input [31:0] windows__3__pages;
+  wire [31:0] windows__3__pages;
   input [1:0] \port$5152$0 ;
   wire [1:0] \port$5152$0 ;
   input [19:0] \port$5154$12 ;
   wire [19:0] \port$5154$12 ;
   input [31:0] \port$5156$0 ;
   wire [31:0] \port$5156$0 ;
-  input [31:0] windows__5__pages;
-  wire [31:0] windows__5__pages;
+  input [31:0] windows__4__pages;
+  wire [31:0] windows__4__pages;
   input [1:0] \port$5160$0 ;
   wire [1:0] \port$5160$0 ;
   input [19:0] \port$5162$12 ;
   wire [19:0] \port$5162$12 ;
   input [31:0] \port$5164$0 ;
   wire [31:0] \port$5164$0 ;
-  input [31:0] windows__6__pages;
-  wire [31:0] windows__6__pages;
+  input [31:0] windows__5__pages;
+  wire [31:0] windows__5__pages;
   input [1:0] \port$5168$0 ;
   wire [1:0] \port$5168$0 ;
   input [19:0] \port$5170$12 ;
   wire [19:0] \port$5170$12 ;
   input [31:0] \port$5172$0 ;
   wire [31:0] \port$5172$0 ;
-  input [31:0] windows__7__pages;
-  wire [31:0] windows__7__pages;
+  input [31:0] windows__6__pages;
+  wire [31:0] windows__6__pages;
   input [1:0] \port$5176$0 ;
   wire [1:0] \port$5176$0 ;
-  input [2:0] \port$5220$0 ;
-  wire [2:0] \port$5220$0 ;
+  input [19:0] \port$5178$12 ;
+  wire [19:0] \port$5178$12 ;
+  input [31:0] \port$5180$0 ;
+  wire [31:0] \port$5180$0 ;
+  input [31:0] windows__7__pages;
+  wire [31:0] windows__7__pages;
+  input [1:0] \port$5184$0 ;
+  wire [1:0] \port$5184$0 ;
+  input [2:0] \port$5228$0 ;
+  wire [2:0] \port$5228$0 ;
   input [63:0] target;
   wire [63:0] target;
   input [63:0] \target$10 ;
@@ -59936,7 +59955,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     .dropped(dropped[0]),
     .fetch__en(read),
     .idle(idle),
-    .load(\port$5220$0 [0]),
+    .load(\port$5228$0 [0]),
     .pick(pick),
     .rst(rst),
     .target(target),
@@ -59953,7 +59972,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     .dropped(dropped[1]),
     .fetch__en(\read$143 ),
     .idle(\idle$127 ),
-    .load(\port$5220$0 [1]),
+    .load(\port$5228$0 [1]),
     .pick(\pick$41 ),
     .rst(rst),
     .target(\target$10 ),
@@ -59970,7 +59989,7 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     .dropped(dropped[2]),
     .fetch__en(\read$144 ),
     .idle(\idle$128 ),
-    .load(\port$5220$0 [2]),
+    .load(\port$5228$0 [2]),
     .pick(\pick$42 ),
     .rst(rst),
     .target(\target$20 ),
@@ -59979,9 +59998,6 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
   hotline_write_check check (
     .\inside (\inside ),
     .page(burst[59:8]),
-    .\port$5114$12 (\port$5114$12 ),
-    .\port$5116$0 (\port$5116$0 ),
-    .\port$5120$0 (\port$5120$0 ),
     .\port$5122$12 (\port$5122$12 ),
     .\port$5124$0 (\port$5124$0 ),
     .\port$5128$0 (\port$5128$0 ),
@@ -60003,6 +60019,9 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
     .\port$5170$12 (\port$5170$12 ),
     .\port$5172$0 (\port$5172$0 ),
     .\port$5176$0 (\port$5176$0 ),
+    .\port$5178$12 (\port$5178$12 ),
+    .\port$5180$0 (\port$5180$0 ),
+    .\port$5184$0 (\port$5184$0 ),
     .windows__0__pages(windows__0__pages),
     .windows__1__pages(windows__1__pages),
     .windows__2__pages(windows__2__pages),
@@ -60294,12 +60313,12 @@ module hotline_write(wready, bid, bresp, bvalid, clk, rst, abort, outstanding, \
       \$123  = 64'h0000000000000000;
     end
   end
-  assign load = \port$5220$0 [0];
+  assign load = \port$5228$0 [0];
   assign beats__ready = channels__0__beats__ready;
   assign page = burst[59:8];
-  assign \port$3039$0  = \$13 ;
-  assign \port$3040$0  = \$14 ;
-  assign \port$3041$0  = \$15 ;
+  assign \port$3047$0  = \$13 ;
+  assign \port$3048$0  = \$14 ;
+  assign \port$3049$0  = \$15 ;
   assign dropped[2] = \$33 ;
   assign dropped[1] = \$29 ;
   assign dropped[0] = \$25 ;
@@ -61058,72 +61077,72 @@ module hotline_write_buffer2(rst, pick, fetch__en, written, beats__ready, burst_
   assign burst[57:0] = at;
 endmodule
 
-module hotline_write_check(\port$5114$12 , \port$5116$0 , windows__0__pages, \port$5120$0 , \port$5122$12 , \port$5124$0 , windows__1__pages, \port$5128$0 , \port$5130$12 , \port$5132$0 , windows__2__pages, \port$5136$0 , \port$5138$12 , \port$5140$0 , windows__3__pages, \port$5144$0 , \port$5146$12 , \port$5148$0 , windows__4__pages, \port$5152$0 , \port$5154$12 
-, \port$5156$0 , windows__5__pages, \port$5160$0 , \port$5162$12 , \port$5164$0 , windows__6__pages, \port$5168$0 , \port$5170$12 , \port$5172$0 , windows__7__pages, \port$5176$0 , page, \inside );
-  input [19:0] \port$5114$12 ;
-  wire [19:0] \port$5114$12 ;
-  input [31:0] \port$5116$0 ;
-  wire [31:0] \port$5116$0 ;
-  input [31:0] windows__0__pages;
-  wire [31:0] windows__0__pages;
-  input [1:0] \port$5120$0 ;
-  wire [1:0] \port$5120$0 ;
+module hotline_write_check(\port$5122$12 , \port$5124$0 , windows__0__pages, \port$5128$0 , \port$5130$12 , \port$5132$0 , windows__1__pages, \port$5136$0 , \port$5138$12 , \port$5140$0 , windows__2__pages, \port$5144$0 , \port$5146$12 , \port$5148$0 , windows__3__pages, \port$5152$0 , \port$5154$12 , \port$5156$0 , windows__4__pages, \port$5160$0 , \port$5162$12 
+, \port$5164$0 , windows__5__pages, \port$5168$0 , \port$5170$12 , \port$5172$0 , windows__6__pages, \port$5176$0 , \port$5178$12 , \port$5180$0 , windows__7__pages, \port$5184$0 , page, \inside );
   input [19:0] \port$5122$12 ;
   wire [19:0] \port$5122$12 ;
   input [31:0] \port$5124$0 ;
   wire [31:0] \port$5124$0 ;
-  input [31:0] windows__1__pages;
-  wire [31:0] windows__1__pages;
+  input [31:0] windows__0__pages;
+  wire [31:0] windows__0__pages;
   input [1:0] \port$5128$0 ;
   wire [1:0] \port$5128$0 ;
   input [19:0] \port$5130$12 ;
   wire [19:0] \port$5130$12 ;
   input [31:0] \port$5132$0 ;
   wire [31:0] \port$5132$0 ;
-  input [31:0] windows__2__pages;
-  wire [31:0] windows__2__pages;
+  input [31:0] windows__1__pages;
+  wire [31:0] windows__1__pages;
   input [1:0] \port$5136$0 ;
   wire [1:0] \port$5136$0 ;
   input [19:0] \port$5138$12 ;
   wire [19:0] \port$5138$12 ;
   input [31:0] \port$5140$0 ;
   wire [31:0] \port$5140$0 ;
-  input [31:0] windows__3__pages;
-  wire [31:0] windows__3__pages;
+  input [31:0] windows__2__pages;
+  wire [31:0] windows__2__pages;
   input [1:0] \port$5144$0 ;
   wire [1:0] \port$5144$0 ;
   input [19:0] \port$5146$12 ;
   wire [19:0] \port$5146$12 ;
   input [31:0] \port$5148$0 ;
   wire [31:0] \port$5148$0 ;
-  input [31:0] windows__4__pages;
-  wire [31:0] windows__4__pages;
+  input [31:0] windows__3__pages;
+  wire [31:0] windows__3__pages;
   input [1:0] \port$5152$0 ;
   wire [1:0] \port$5152$0 ;
   input [19:0] \port$5154$12 ;
   wire [19:0] \port$5154$12 ;
   input [31:0] \port$5156$0 ;
   wire [31:0] \port$5156$0 ;
-  input [31:0] windows__5__pages;
-  wire [31:0] windows__5__pages;
+  input [31:0] windows__4__pages;
+  wire [31:0] windows__4__pages;
   input [1:0] \port$5160$0 ;
   wire [1:0] \port$5160$0 ;
   input [19:0] \port$5162$12 ;
   wire [19:0] \port$5162$12 ;
   input [31:0] \port$5164$0 ;
   wire [31:0] \port$5164$0 ;
-  input [31:0] windows__6__pages;
-  wire [31:0] windows__6__pages;
+  input [31:0] windows__5__pages;
+  wire [31:0] windows__5__pages;
   input [1:0] \port$5168$0 ;
   wire [1:0] \port$5168$0 ;
   input [19:0] \port$5170$12 ;
   wire [19:0] \port$5170$12 ;
   input [31:0] \port$5172$0 ;
   wire [31:0] \port$5172$0 ;
-  input [31:0] windows__7__pages;
-  wire [31:0] windows__7__pages;
+  input [31:0] windows__6__pages;
+  wire [31:0] windows__6__pages;
   input [1:0] \port$5176$0 ;
   wire [1:0] \port$5176$0 ;
+  input [19:0] \port$5178$12 ;
+  wire [19:0] \port$5178$12 ;
+  input [31:0] \port$5180$0 ;
+  wire [31:0] \port$5180$0 ;
+  input [31:0] windows__7__pages;
+  wire [31:0] windows__7__pages;
+  input [1:0] \port$5184$0 ;
+  wire [1:0] \port$5184$0 ;
   input [51:0] page;
   wire [51:0] page;
   output \inside ;
@@ -61176,14 +61195,14 @@ module hotline_write_check(\port$5114$12 , \port$5116$0 , windows__0__pages, \po
   wire [52:0] beyond5;
   wire [52:0] beyond6;
   wire [52:0] beyond7;
-  assign beyond0 = page - { \port$5116$0 , \port$5114$12  };
-  assign beyond1 = page - { \port$5124$0 , \port$5122$12  };
-  assign beyond2 = page - { \port$5132$0 , \port$5130$12  };
-  assign beyond3 = page - { \port$5140$0 , \port$5138$12  };
-  assign beyond4 = page - { \port$5148$0 , \port$5146$12  };
-  assign beyond5 = page - { \port$5156$0 , \port$5154$12  };
-  assign beyond6 = page - { \port$5164$0 , \port$5162$12  };
-  assign beyond7 = page - { \port$5172$0 , \port$5170$12  };
+  assign beyond0 = page - { \port$5124$0 , \port$5122$12  };
+  assign beyond1 = page - { \port$5132$0 , \port$5130$12  };
+  assign beyond2 = page - { \port$5140$0 , \port$5138$12  };
+  assign beyond3 = page - { \port$5148$0 , \port$5146$12  };
+  assign beyond4 = page - { \port$5156$0 , \port$5154$12  };
+  assign beyond5 = page - { \port$5164$0 , \port$5162$12  };
+  assign beyond6 = page - { \port$5172$0 , \port$5170$12  };
+  assign beyond7 = page - { \port$5180$0 , \port$5178$12  };
   assign \$2  = ~ beyond0[52];
   assign \$3  = \$1  & \$2 ;
   assign \$4  = beyond0[51:0] < windows__0__pages;
@@ -61217,12 +61236,12 @@ module hotline_write_check(\port$5114$12 , \port$5116$0 , windows__0__pages, \po
   assign \$39  = beyond7[51:0] < windows__7__pages;
   assign \$40  = \$38  & \$39 ;
   assign \inside  = | { \$40 , \$35 , \$30 , \$25 , \$20 , \$15 , \$10 , \$5  };
-  assign \$1  = \port$5120$0 [1];
-  assign \$6  = \port$5128$0 [1];
-  assign \$11  = \port$5136$0 [1];
-  assign \$16  = \port$5144$0 [1];
-  assign \$21  = \port$5152$0 [1];
-  assign \$26  = \port$5160$0 [1];
-  assign \$31  = \port$5168$0 [1];
-  assign \$36  = \port$5176$0 [1];
+  assign \$1  = \port$5128$0 [1];
+  assign \$6  = \port$5136$0 [1];
+  assign \$11  = \port$5144$0 [1];
+  assign \$16  = \port$5152$0 [1];
+  assign \$21  = \port$5160$0 [1];
+  assign \$26  = \port$5168$0 [1];
+  assign \$31  = \port$5176$0 [1];
+  assign \$36  = \port$5184$0 [1];
 endmodule

@@ -100,6 +100,42 @@ async def test_commands_beside_descriptors(dut: Any) -> None:
 
 
 @cocotb.test()
+@cocotb.parametrize(register=["HOT_ROWS", "COMMAND"])
+async def test_commands_in_every_cycle(dut: Any, register: str) -> None:
+    """A register write that meets a SELECT, a DUMP or a RESTORE at any moment: neither is lost, and nothing hangs.
+
+    The tracker is empty, so that both have the same outcome whichever comes first.
+    """
+    tb = DeviceTB(dut, timing=FAST)
+    await tb.start()
+    values = [tb.geometry.hot_capacity] if register == "HOT_ROWS" else [Command.CLEAR, Command.DUMP]
+    maker = Maker(tb)
+    await tb.run(maker.dump())
+    for number, wait in enumerate(range(20, 90)):
+        maker = Maker(tb)
+        it = (maker.select, maker.dump, maker.restore)[number % 3]()
+        named = (await tb.submit(it))[0]
+        await tb.cycles(wait)
+        await tb.tell(register, values[number % len(values)])
+        await tb.until_complete(named.tag)
+        tb.ring_golden()
+        errors = Error(await tb.read("ERROR"))
+        assert not errors & ~(Error.COMMAND_BUSY | Error.COMMAND_CODE), f"after {wait} cycles: {errors!r}"
+        done = tb.completion(named.tag)
+        assert done.status in (Status.OK, Status.CORE) and (done.status == Status.OK) == (done.errors == 0)
+        await tb.settle([named], exact=done.status == Status.OK)
+        await tb.tell("ERROR", int(errors))
+        while await tb.read("STATUS") & 1:
+            pass
+        await tb.tell("IRQ_STATUS", 0xF)
+    await tb.write("HOT_ROWS", tb.geometry.hot_capacity)
+    await tb.write("IRQ_STATUS", 0xF)
+    await tb.reset_counters()
+    await goes_on(tb)
+    await tb.finish()
+
+
+@cocotb.test()
 async def test_shapes(dut: Any) -> None:
     """Mini-batches of every shape: few and many tables, odd counts, no popular sample or no other, full lists."""
     tb = DeviceTB(dut, timing=FAST)
