@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import replace
-from statistics import median
 from time import perf_counter
 from typing import Any
 
@@ -157,27 +156,25 @@ def _stream(driver: Driver, batches: list[Batch], phase: str, gathers: list[Desc
 
 
 def _stream_figures(runs: list[dict[str, Any]], batches: int, geometry: Geometry) -> dict[str, Any]:
-    """`seconds` is the median round. Figures of cycles are None on a backend without.
+    """Figures of the median round (of two, the faster one). Those of cycles are None on a backend without.
 
-    Cycles are the same in every round, but for the first lookups' latency: those of the last round are told.
     `cycles` are those with a mini-batch in the core, and `shares` are of these: what held the core up; `dma_cycles` are
     those with a descriptor under way, and `dma_shares`, which sum up to 1, are of these: what the device was doing.
     """
-    seconds = median(run["seconds"] for run in runs)
-    last = runs[-1]
-    lookups, cycles = last["lookups"], last["cycles"]
+    run = sorted(runs, key=lambda each: each["seconds"])[(len(runs) - 1) // 2]
+    seconds, lookups, cycles = run["seconds"], run["lookups"], run["cycles"]
     figures = {
-        "batches": batches, "lookups": lookups, "rows": last["rows_gathered"], "seconds": seconds,
-        "lookups_per_second": lookups / seconds, "rows_per_second": last["rows_gathered"] / seconds,
-        "cycles": cycles, "dma_cycles": last["dma_cycles"], "cycles_per_second": None,
+        "batches": batches, "lookups": lookups, "rows": run["rows_gathered"], "seconds": seconds,
+        "lookups_per_second": lookups / seconds, "rows_per_second": run["rows_gathered"] / seconds,
+        "cycles": cycles, "dma_cycles": run["dma_cycles"], "cycles_per_second": None,
         "lookups_per_cycle_per_lane": None, "lookups_per_dma_cycle_per_lane": None, "shares": None, "dma_shares": None,
     }  # fmt: skip
     if cycles:
-        figures["cycles_per_second"] = median(run["dma_cycles"] / run["seconds"] for run in runs)
+        figures["cycles_per_second"] = run["dma_cycles"] / seconds
         figures["lookups_per_cycle_per_lane"] = lookups / cycles / geometry.lanes
-        figures["lookups_per_dma_cycle_per_lane"] = lookups / last["dma_cycles"] / geometry.lanes
-        figures["shares"] = {name: last[name] / cycles for name in LIMITS}
-        figures["dma_shares"] = dma_shares(last)
+        figures["lookups_per_dma_cycle_per_lane"] = lookups / run["dma_cycles"] / geometry.lanes
+        figures["shares"] = {name: run[name] / cycles for name in LIMITS}
+        figures["dma_shares"] = dma_shares(run)
     return figures
 
 

@@ -76,7 +76,10 @@ AXIL_SPLIT: Mutants = {
     "reads of the upper half go to the lower": ("read_upper.eq(bus.araddr[-1])", "read_upper.eq(0)"),
     "protection of the next write": ("half.awprot.eq(protection)", "half.awprot.eq(bus.awprot)"),
     "reads do not count as access": (
-        "Mux(writing, ~to_upper, 0) | Mux(reading, ~read_upper, 0)", "Mux(writing, ~to_upper, 0)",
+        "self.lower_busy.eq(self.lower_writing | (reading & ~read_upper))", "self.lower_busy.eq(self.lower_writing)",
+    ),
+    "a write counts before its data": (
+        "self.lower_writing.eq(writing & ~to_upper)", "self.lower_writing.eq(has_address & ~to_upper)",
     ),
 }  # fmt: skip
 

@@ -74,7 +74,7 @@ class AccessesAreHandedOn(wiring.Component):
             Assert(~bus.rvalid | reading, "data for what is read"),
         ]
 
-        busy = []
+        writing, busy = [], []
         for index, (half, port) in enumerate(halves.items()):
             sent, word_sent, asked = (Signal(name=f"{half}_{name}") for name in ("sent", "word_sent", "asked"))
             answered, came = port.bvalid & port.bready, port.rvalid & port.rready
@@ -106,11 +106,13 @@ class AccessesAreHandedOn(wiring.Component):
                 Assert(~(has_address & has_word & mine) | word_sent | port.wvalid, "a write's data is offered"),
                 Assert(~(reading & read_mine) | asked | port.arvalid, "a read is offered"),
             ]  # fmt: skip
-            busy.append((has_address & has_word & mine) | (reading & read_mine))
+            writing.append(has_address & has_word & mine)
+            busy.append(writing[-1] | (reading & read_mine))
         m.d.sync += [
             Assert(bus.awready == ~has_address, "the next write's address is taken as soon as can be"),
             Assert(bus.wready == ~has_word, "the next write's data is taken as soon as can be"),
             Assert(bus.arready == ~reading, "the next read is taken as soon as can be"),
+            Assert(dut.lower_writing == writing[0], "writing as long as a write to the lower half is under way"),
             Assert(dut.lower_busy == busy[0], "busy as long as an access to the lower half is under way"),
         ]
         writes, reads = Signal(2), Signal(2)
