@@ -53,8 +53,8 @@ class PopularityBank(wiring.Component):
         updating: updates are under way. revived, returned: tracker events. age_period: as in `regmap`.
 
     Ports with a shell, as in `WorkingList`, which then stands between tracker and MultiPopQueue:
-        working_start, working_ready, working_enable, working_full, list_count (of the kind that list_held asks for),
-        list_held, list_number, list_tag.
+        working_start, working_ready, working_enable, working_full, count, held_count, list_held, list_number,
+        list_tag.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -107,7 +107,8 @@ class PopularityBank(wiring.Component):
             "working_ready": Out(1),
             "working_enable": In(1),
             "working_full": Out(1),
-            "list_count": Out(geometry.local_bits + 1),
+            "count": Out(geometry.local_bits + 1),
+            "held_count": Out(geometry.local_bits + 1),
             "list_held": In(1),
             "list_number": In(geometry.local_bits),
             "list_tag": Out(geometry.tag_bits),
@@ -203,7 +204,7 @@ class PopularityBank(wiring.Component):
             working.answer_valid.eq(tracker.answer_valid),
             working.slot.eq(tracker.answer_slot), working.hit.eq(tracker.answer_hit),
             answers.push_valid.eq(working.output_valid), answers.push.eq(Cat(working.output, working.output_hit)),
-            self.list_count.eq(Mux(self.list_held, working.held_count, working.count)),
+            self.count.eq(working.count), self.held_count.eq(working.held_count),
             working.list_held.eq(self.list_held), working.list_number.eq(self.list_number),
             self.list_tag.eq(working.list_tag),
         ]  # fmt: skip

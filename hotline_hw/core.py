@@ -48,7 +48,7 @@ class HotlineCore(wiring.Component):
 
     With `shell` it is the core of a HotlineDevice: it lists the unique cold rows of a mini-batch (`WorkingList`), and a
     result word of a missed lookup holds its row's place (`dma.descriptors`) where else the row is. Ports then:
-        phase: used in place of CONTROL.phase. command, command_write: as a write of COMMAND.
+        phase: used, a cycle later, in place of CONTROL.phase. command, command_write: as a write of COMMAND.
         busy: STATUS.busy. command_done, finished (both packets of a mini-batch have left), errors: pulses.
         index_bits: INDEX_BITS.
         working_start: pulse on an idle core: new lists begin; none must until working_ready. working_enable: misses are
@@ -233,7 +233,8 @@ class HotlineCore(wiring.Component):
         phase = csr.control[: register("CONTROL").field("phase").width]
         command_write, write_data = csr.command_write, csr.write_data
         if g.working_rows:
-            phase = self.phase
+            phase = Signal.like(self.phase)
+            m.d.sync += phase.eq(self.phase)
             command_write = (csr.command_write & ~with_packet) | self.command_write
             write_data = Mux(self.command_write, self.command, csr.write_data)
             m.d.comb += [
@@ -366,18 +367,24 @@ class HotlineCore(wiring.Component):
     def _lists(self, m: Module, banks: list) -> None:
         """The banks' lists of unique cold rows, behind one address."""
         g = self.geometry
+        # What comes from the shell is registered before it fans out: nothing in a bank then changes, and no simulator
+        # looks at it, while the core's clock stands.
+        start, enable = Signal(), Signal()
+        m.d.sync += [start.eq(self.working_start), enable.eq(self.working_enable)]
         m.d.comb += [
-            self.working_ready.eq(Cat(bank.working_ready for bank in banks).all()),
+            self.working_ready.eq(~start & Cat(bank.working_ready for bank in banks).all()),
             self.working_full.eq(Cat(bank.working_full for bank in banks).any()),
         ]
         for bank in banks:
             m.d.comb += [
-                bank.working_start.eq(self.working_start), bank.working_enable.eq(self.working_enable),
+                bank.working_start.eq(start), bank.working_enable.eq(enable),
                 bank.list_held.eq(self.list_held), bank.list_number.eq(self.list_number),
             ]  # fmt: skip
         read_bank = Signal(range(g.banks))
         m.d[LIST_DOMAIN] += [
-            self.list_count.eq(Array(bank.list_count for bank in banks)[self.list_bank]),
+            self.list_count.eq(
+                Array(Mux(self.list_held, bank.held_count, bank.count) for bank in banks)[self.list_bank]
+            ),
             read_bank.eq(self.list_bank),
             self.list_key.eq(Cat(read_bank, Array(bank.list_tag for bank in banks)[read_bank])),
         ]

@@ -5384,7 +5384,7 @@ endmodule
 module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, tags_2, tags_3, learn, take, gather, gather_rank_is_0, gather_rank_is_1, gather_load, fetch, budget, update, update_rank_is_0, update_rank_is_1, update_tags_0, update_tags_1, update_tags_2
 , update_tags_3, update_weights_0, update_weights_1, update_weights_2, update_weights_3, update_take, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counters, row_in_tags, row_way, slot_write, slot_in, level
 , wanted, load, pick_take, make_hot, working_start, working_enable, list_held, list_number, clk, rst, shell_clk, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid
-, row_out_hot, row_out_referenced, row_out_age, row_out_counters, row_out_tags, slot_out, eligible, any_left, pick_way, pick_tag, working_ready, working_full, list_count, list_tag, bank);
+, row_out_hot, row_out_referenced, row_out_age, row_out_counters, row_out_tags, slot_out, eligible, any_left, pick_way, pick_tag, working_ready, working_full, count, held_count, list_tag, bank);
   reg \$auto$verilog_backend.cc:2505:dump_module$9 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$9 = 0;
   input [3:0] scatter;
@@ -5543,8 +5543,10 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
   wire working_ready;
   output working_full;
   wire working_full;
-  output [10:0] list_count;
-  wire [10:0] list_count;
+  output [10:0] count;
+  wire [10:0] count;
+  output [10:0] held_count;
+  wire [10:0] held_count;
   output [32:0] list_tag;
   wire [32:0] list_tag;
   input [2:0] bank;
@@ -5597,30 +5599,28 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
   wire \$9 ;
   wire [12:0] answer_slot;
   wire answer_valid;
-  wire [10:0] count;
   wire enable;
   wire [1:0] fetched;
   wire full;
-  wire [37:0] \head$186 ;
+  wire [37:0] \head$187 ;
   wire [13:0] heads__0;
   wire [13:0] heads__1;
-  wire [10:0] held_count;
   wire hit;
   reg [4:0] in_flight = 5'h00;
-  wire [4:0] \level$192 ;
+  wire [4:0] \level$193 ;
   wire [3:0] lookup_choice0;
   wire [3:0] lookup_choice1;
   reg [1:0] needed = 2'h0;
   wire [12:0] \output ;
   wire output_hit;
   wire pop;
-  wire \pop$180 ;
+  wire \pop$181 ;
   reg [32:0] push__0;
-  reg [37:0] \push__0$165 ;
+  reg [37:0] \push__0$166 ;
   reg [32:0] push__1;
-  reg [37:0] \push__1$176 ;
+  reg [37:0] \push__1$177 ;
   wire [1:0] push_count;
-  wire [1:0] \push_count$179 ;
+  wire [1:0] \push_count$180 ;
   wire push_valid;
   wire [7:0] row_in__age;
   wire [31:0] row_in__counters;
@@ -5642,7 +5642,7 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
   wire [3:0] update_choice0;
   wire [3:0] update_choice1;
   wire update_valid;
-  wire \updating$189 ;
+  wire \updating$190 ;
   wire valid;
   reg [4:0] waiting = 5'h00;
   always @(posedge clk)
@@ -5668,7 +5668,6 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
   assign \$13  = in_flight <= 4'he;
   assign room = \$12  | \$13 ;
   assign push_count = take ? \$10 [1:0] : 2'h0;
-  assign list_count = list_held ? held_count : count;
   assign update_choice0 = update & update_rank_is_0;
   assign \$14  = | update_choice0;
   assign \$15  = | { update_choice0[3], update_choice0[1] };
@@ -5685,14 +5684,14 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
   assign \$25  = ~ \$24 ;
   assign \$26  = waiting <= 4'he;
   assign update_room = \$25  | \$26 ;
-  assign \push_count$179  = update_take ? \$23 [1:0] : 2'h0;
-  assign taken = \pop$180  & update_valid;
-  assign updating = update_valid | \updating$189 ;
-  assign ready = \level$192  >= needed;
+  assign \push_count$180  = update_take ? \$23 [1:0] : 2'h0;
+  assign taken = \pop$181  & update_valid;
+  assign updating = update_valid | \updating$190 ;
+  assign ready = \level$193  >= needed;
   assign fetched = fetch ? needed : 2'h0;
   assign \$27  = in_flight + push_count;
   assign \$28  = \$27  - fetched;
-  assign \$29  = waiting + \push_count$179 ;
+  assign \$29  = waiting + \push_count$180 ;
   assign \$30  = \$29  - taken;
   assign \$31  = gather & gather_rank_is_0;
   assign \$32  = | \$31 ;
@@ -5704,10 +5703,10 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
     .clk(clk),
     .heads__0(heads__0),
     .heads__1(heads__1),
-    .level(\level$192 ),
+    .level(\level$193 ),
     .pop_count(fetched),
-    .\port$453$0 (\output ),
-    .\port$749$0 (output_hit),
+    .\port$452$0 (\output ),
+    .\port$748$0 (output_hit),
     .push_valid(push_valid),
     .rst(rst)
   );
@@ -5738,14 +5737,14 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
     .make_hot(make_hot),
     .pick_tag(pick_tag),
     .pick_take(pick_take),
-    .\port$196$0 (\$40 ),
-    .\port$203$0 (\$41 ),
-    .\port$245$0 (\$42 ),
-    .\port$256$0 (\$43 ),
-    .\port$260$0 (\$44 ),
-    .\port$264$0 (\$45 ),
-    .\port$268$0 (\$46 ),
-    .\port$602$0 (\head$186 ),
+    .\port$195$0 (\$40 ),
+    .\port$202$0 (\$41 ),
+    .\port$244$0 (\$42 ),
+    .\port$255$0 (\$43 ),
+    .\port$259$0 (\$44 ),
+    .\port$263$0 (\$45 ),
+    .\port$267$0 (\$46 ),
+    .\port$601$0 (\head$187 ),
     .returned(returned),
     .revived(revived),
     .row_access(row_access),
@@ -5763,20 +5762,20 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
     .slot_write(slot_write),
     .slot_write__data(slot_in),
     .tag(tag),
-    .update_ready(\pop$180 ),
+    .update_ready(\pop$181 ),
     .update_valid(update_valid),
-    .updating(\updating$189 ),
+    .updating(\updating$190 ),
     .\valid$146 (valid),
     .wanted(wanted)
   );
   hotline_popularity_bank_updates updates (
     .clk(clk),
-    .head(\head$186 ),
+    .head(\head$187 ),
     .head_valid(update_valid),
-    .pop(\pop$180 ),
-    .push__0(\push__0$165 ),
-    .push__1(\push__1$176 ),
-    .push_count(\push_count$179 ),
+    .pop(\pop$181 ),
+    .push__0(\push__0$166 ),
+    .push__1(\push__1$177 ),
+    .push_count(\push_count$180 ),
     .rst(rst)
   );
   hotline_popularity_bank_working working (
@@ -5861,35 +5860,35 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$9 ) begin end
-    \push__0$165  = 38'h0000000000;
+    \push__0$166  = 38'h0000000000;
     if (\$14 ) begin
       (* full_case = 32'd1 *)
       casez ({ \$16 , \$15  })
         2'h0:
-            \push__0$165  = { update_weights_0, update_tags_0 };
+            \push__0$166  = { update_weights_0, update_tags_0 };
         2'h1:
-            \push__0$165  = { update_weights_1, update_tags_1 };
+            \push__0$166  = { update_weights_1, update_tags_1 };
         2'h2:
-            \push__0$165  = { update_weights_2, update_tags_2 };
+            \push__0$166  = { update_weights_2, update_tags_2 };
         2'h3:
-            \push__0$165  = { update_weights_3, update_tags_3 };
+            \push__0$166  = { update_weights_3, update_tags_3 };
       endcase
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$9 ) begin end
-    \push__1$176  = 38'h0000000000;
+    \push__1$177  = 38'h0000000000;
     if (\$17 ) begin
       (* full_case = 32'd1 *)
       casez ({ \$19 , \$18  })
         2'h0:
-            \push__1$176  = { update_weights_0, update_tags_0 };
+            \push__1$177  = { update_weights_0, update_tags_0 };
         2'h1:
-            \push__1$176  = { update_weights_1, update_tags_1 };
+            \push__1$177  = { update_weights_1, update_tags_1 };
         2'h2:
-            \push__1$176  = { update_weights_2, update_tags_2 };
+            \push__1$177  = { update_weights_2, update_tags_2 };
         2'h3:
-            \push__1$176  = { update_weights_3, update_tags_3 };
+            \push__1$177  = { update_weights_3, update_tags_3 };
       endcase
     end
   end
@@ -5916,7 +5915,7 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
   assign heads[13:0] = heads__0;
 endmodule
 
-module hotline_popularity_bank_answers(rst, pop_count, heads__0, heads__1, \port$453$0 , level, push_valid, \port$749$0 , clk);
+module hotline_popularity_bank_answers(rst, pop_count, heads__0, heads__1, \port$452$0 , level, push_valid, \port$748$0 , clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$10 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$10 = 0;
   input rst;
@@ -5927,14 +5926,14 @@ module hotline_popularity_bank_answers(rst, pop_count, heads__0, heads__1, \port
   reg [13:0] heads__0;
   output [13:0] heads__1;
   reg [13:0] heads__1;
-  input [12:0] \port$453$0 ;
-  wire [12:0] \port$453$0 ;
+  input [12:0] \port$452$0 ;
+  wire [12:0] \port$452$0 ;
   output [4:0] level;
   reg [4:0] level = 5'h00;
   input push_valid;
   wire push_valid;
-  input \port$749$0 ;
-  wire \port$749$0 ;
+  input \port$748$0 ;
+  wire \port$748$0 ;
   input clk;
   wire clk;
   wire \$1 ;
@@ -5961,13 +5960,13 @@ module hotline_popularity_bank_answers(rst, pop_count, heads__0, heads__1, \port
   reg [13:0] lane0 [7:0];
   always @(posedge clk) begin
     if (\$signature__en )
-      lane0[write_pointer[3:1]] <= { \port$749$0 , \port$453$0  };
+      lane0[write_pointer[3:1]] <= { \port$748$0 , \port$452$0  };
   end
   assign \$signature__data$13  = lane0[\$4 [2:0]];
   reg [13:0] lane1 [7:0];
   always @(posedge clk) begin
     if (\$signature__en$8 )
-      lane1[write_pointer[3:1]] <= { \port$749$0 , \port$453$0  };
+      lane1[write_pointer[3:1]] <= { \port$748$0 , \port$452$0  };
   end
   assign \$signature__data$14  = lane1[\$6 [2:0]];
   assign \$1  = ! write_pointer[0];
@@ -6159,7 +6158,7 @@ module hotline_popularity_bank_queue(rst, push_count, head_valid, head, push__0,
 endmodule
 
 module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, row_write, clear, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, slot_write, slot_write__data, level, wanted, load, pick_take, make_hot, clk
-, rst, \valid$146 , tag, update_ready, updating, any_left, \port$196$0 , \port$203$0 , \port$245$0 , row_out__hot, answer_slot, \port$256$0 , \port$260$0 , \port$264$0 , \port$268$0 , update_valid, \port$602$0 , pick_tag, answer_valid, answer_hit, inserted
+, rst, \valid$146 , tag, update_ready, updating, any_left, \port$195$0 , \port$202$0 , \port$244$0 , row_out__hot, answer_slot, \port$255$0 , \port$259$0 , \port$263$0 , \port$267$0 , update_valid, \port$601$0 , pick_tag, answer_valid, answer_hit, inserted
 , evicted, revived, returned, eligible, bank);
   reg \$auto$verilog_backend.cc:2505:dump_module$12 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$12 = 0;
@@ -6223,28 +6222,28 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire updating;
   output any_left;
   wire any_left;
-  output \port$196$0 ;
-  wire \port$196$0 ;
-  output \port$203$0 ;
-  wire \port$203$0 ;
-  output [47:0] \port$245$0 ;
-  wire [47:0] \port$245$0 ;
+  output \port$195$0 ;
+  wire \port$195$0 ;
+  output \port$202$0 ;
+  wire \port$202$0 ;
+  output [47:0] \port$244$0 ;
+  wire [47:0] \port$244$0 ;
   output [3:0] row_out__hot;
   wire [3:0] row_out__hot;
   output [12:0] answer_slot;
   wire [12:0] answer_slot;
-  output [32:0] \port$256$0 ;
-  wire [32:0] \port$256$0 ;
-  output [32:0] \port$260$0 ;
-  wire [32:0] \port$260$0 ;
-  output [32:0] \port$264$0 ;
-  wire [32:0] \port$264$0 ;
-  output [32:0] \port$268$0 ;
-  wire [32:0] \port$268$0 ;
+  output [32:0] \port$255$0 ;
+  wire [32:0] \port$255$0 ;
+  output [32:0] \port$259$0 ;
+  wire [32:0] \port$259$0 ;
+  output [32:0] \port$263$0 ;
+  wire [32:0] \port$263$0 ;
+  output [32:0] \port$267$0 ;
+  wire [32:0] \port$267$0 ;
   input update_valid;
   wire update_valid;
-  input [37:0] \port$602$0 ;
-  wire [37:0] \port$602$0 ;
+  input [37:0] \port$601$0 ;
+  wire [37:0] \port$601$0 ;
   output [32:0] pick_tag;
   reg [32:0] pick_tag;
   output answer_valid;
@@ -6580,7 +6579,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$4  = \$signature__data$13  == \$signal$10 ;
   assign hit_ways = { \$4 , \$3 , \$2 , \$1  } & \$signature__data$14 ;
   assign \$signature__addr$15  = row_access ? { row_set, row_way } : { \$signal$18 , \$signal$17  };
-  assign \$5  = \port$602$0 [8:0] & budget[8:0];
+  assign \$5  = \port$601$0 [8:0] & budget[8:0];
   assign read_set = row_access ? row_set : \$5 ;
   assign tag_address = writes_tag ? stage_set : read_set;
   assign update_ready = ~ writes_tag;
@@ -6912,7 +6911,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$12 ) begin end
-    \$97  = \port$602$0 [32:0];
+    \$97  = \port$601$0 [32:0];
     if (rst) begin
       \$97  = 33'h000000000;
     end
@@ -6926,7 +6925,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$12 ) begin end
-    \$99  = \port$602$0 [37:33];
+    \$99  = \port$601$0 [37:33];
     if (rst) begin
       \$99  = 5'h00;
     end
@@ -7179,13 +7178,13 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
       \$133  = 4'h0;
     end
   end
-  assign \port$196$0  = \$47 ;
-  assign \port$203$0  = \$54 ;
-  assign \port$245$0  = \$signature__data$128 ;
-  assign \port$256$0  = \$signature__data$45 ;
-  assign \port$260$0  = \$signature__data$47 ;
-  assign \port$264$0  = \$signature__data$48 ;
-  assign \port$268$0  = \$signature__data$49 ;
+  assign \port$195$0  = \$47 ;
+  assign \port$202$0  = \$54 ;
+  assign \port$244$0  = \$signature__data$128 ;
+  assign \port$255$0  = \$signature__data$45 ;
+  assign \port$259$0  = \$signature__data$47 ;
+  assign \port$263$0  = \$signature__data$48 ;
+  assign \port$267$0  = \$signature__data$49 ;
 endmodule
 
 module hotline_popularity_bank_tracker_update(valid, referenced, age, counter__0, counter__1, counter__2, counter__3, match, fill, revives, returns, evict, next_valid, next_age, next_referenced, next_counter__0, next_counter__1, next_counter__2, next_counter__3, weight, hot
@@ -7903,8 +7902,8 @@ module hotline_popularity_bank_working(enable, list_held, list_number, clk, rst,
   assign \$10  = current ? \read__data$42  : read__data;
   hotline_popularity_bank_working_answers answers (
     .clk(clk),
-    .\port$252$0 (slot),
-    .\port$655$0 (hit),
+    .\port$251$0 (slot),
+    .\port$654$0 (hit),
     .r_data(\r_data$76 ),
     .r_en(advance),
     .r_rdy(r_rdy),
@@ -8229,13 +8228,13 @@ module hotline_popularity_bank_working(enable, list_held, list_number, clk, rst,
   assign \$37  = current;
 endmodule
 
-module hotline_popularity_bank_working_answers(rst, \port$252$0 , r_en, r_rdy, r_data, w_en, \port$655$0 , clk);
+module hotline_popularity_bank_working_answers(rst, \port$251$0 , r_en, r_rdy, r_data, w_en, \port$654$0 , clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$15 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$15 = 0;
   input rst;
   wire rst;
-  input [12:0] \port$252$0 ;
-  wire [12:0] \port$252$0 ;
+  input [12:0] \port$251$0 ;
+  wire [12:0] \port$251$0 ;
   input r_en;
   wire r_en;
   output r_rdy;
@@ -8244,8 +8243,8 @@ module hotline_popularity_bank_working_answers(rst, \port$252$0 , r_en, r_rdy, r
   wire [13:0] r_data;
   input w_en;
   wire w_en;
-  input \port$655$0 ;
-  wire \port$655$0 ;
+  input \port$654$0 ;
+  wire \port$654$0 ;
   (* init = 4'h0 *)
   input clk;
   wire clk;
@@ -8275,7 +8274,7 @@ module hotline_popularity_bank_working_answers(rst, \port$252$0 , r_en, r_rdy, r
   reg [13:0] storage [15:0];
   always @(posedge clk) begin
     if (w_port__en)
-      storage[w_port__addr] <= { \port$252$0 , \port$655$0  };
+      storage[w_port__addr] <= { \port$251$0 , \port$654$0  };
   end
   assign r_data = storage[r_port__addr];
   assign w_rdy = level != 5'h10;
@@ -17872,30 +17871,43 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire \$133 ;
   wire [31:0] \$134 ;
   wire \$135 ;
-  reg [3:0] \$136 ;
-  reg [3:0] \$137 ;
-  reg [3:0] \$138 ;
-  reg [3:0] \$139 ;
+  wire [10:0] \$136 ;
+  wire [10:0] \$137 ;
+  wire [10:0] \$138 ;
+  wire [10:0] \$139 ;
   wire \$14 ;
-  reg [15:0] \$140 ;
-  reg [15:0] \$141 ;
-  reg [15:0] \$142 ;
-  reg \$143 ;
-  reg \$144 ;
-  wire [7:0] \$145 ;
-  wire [7:0] \$146 ;
-  wire [7:0] \$147 ;
-  wire [7:0] \$148 ;
-  wire \$149 ;
+  wire [10:0] \$140 ;
+  wire [10:0] \$141 ;
+  wire [10:0] \$142 ;
+  wire [10:0] \$143 ;
+  reg [10:0] \$144 ;
+  reg [32:0] \$145 ;
+  reg \$146 ;
+  reg \$147 ;
+  reg [3:0] \$148 ;
+  reg [3:0] \$149 ;
   wire \$15 ;
-  wire \$150 ;
-  wire \$151 ;
-  wire \$152 ;
-  wire \$153 ;
-  wire \$154 ;
-  wire \$155 ;
-  wire \$156 ;
+  reg [3:0] \$150 ;
+  reg [3:0] \$151 ;
+  reg [15:0] \$152 ;
+  reg [15:0] \$153 ;
+  reg [15:0] \$154 ;
+  reg \$155 ;
+  reg [1:0] \$156 ;
+  reg \$157 ;
+  wire [7:0] \$158 ;
+  wire [7:0] \$159 ;
   wire \$16 ;
+  wire [7:0] \$160 ;
+  wire [7:0] \$161 ;
+  wire \$162 ;
+  wire \$163 ;
+  wire \$164 ;
+  wire \$165 ;
+  wire \$166 ;
+  wire \$167 ;
+  wire \$168 ;
+  wire \$169 ;
   wire \$17 ;
   wire \$18 ;
   wire \$19 ;
@@ -17979,25 +17991,26 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire \$9 ;
   wire \$90 ;
   wire \$91 ;
-  reg [10:0] \$92 ;
-  reg [32:0] \$93 ;
+  wire \$92 ;
+  wire \$93 ;
   wire [1:0] \$94 ;
   wire [2:0] \$95 ;
   wire [3:0] \$96 ;
   wire [4:0] \$97 ;
   wire [5:0] \$98 ;
   wire [6:0] \$99 ;
+  reg \$signal  = 1'h0;
   wire [7:0] age_period;
-  wire [31:0] \age_period$617 ;
+  wire [31:0] \age_period$619 ;
   wire [7:0] any_left;
-  wire \any_left$769 ;
-  wire \any_left$789 ;
-  wire \any_left$809 ;
-  wire \any_left$829 ;
-  wire \any_left$849 ;
-  wire \any_left$869 ;
-  wire \any_left$889 ;
-  wire \any_left$909 ;
+  wire \any_left$771 ;
+  wire \any_left$791 ;
+  wire \any_left$811 ;
+  wire \any_left$831 ;
+  wire \any_left$851 ;
+  wire \any_left$871 ;
+  wire \any_left$891 ;
+  wire \any_left$911 ;
   wire [2:0] bank;
   wire bank_stall;
   wire [63:0] bank_stall_value;
@@ -18014,17 +18027,26 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [31:0] bus__wdata;
   wire [3:0] bus__wstrb;
   wire bus__wvalid;
-  wire \busy$1100 ;
-  wire \busy$549 ;
+  (* init = 2'h0 *)
+  wire \busy$1103 ;
   wire \busy$551 ;
-  wire \busy$915 ;
+  wire \busy$553 ;
+  wire \busy$917 ;
   wire clear;
-  wire \clear$736 ;
-  wire \clear$969 ;
+  wire \clear$738 ;
+  wire \clear$971 ;
   wire command_busy;
   wire command_code;
-  wire \command_write$1010 ;
-  wire \command_write$1101 ;
+  wire \command_write$1012 ;
+  wire \command_write$1104 ;
+  wire [10:0] count;
+  wire [10:0] \count$1154 ;
+  wire [10:0] \count$1156 ;
+  wire [10:0] \count$1158 ;
+  wire [10:0] \count$1160 ;
+  wire [10:0] \count$1162 ;
+  wire [10:0] \count$1164 ;
+  wire [10:0] \count$1166 ;
   wire [63:0] cycles_value;
   wire demotions;
   wire [63:0] demotions_value;
@@ -18087,13 +18109,13 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   reg event__ready;
   wire event__valid;
   wire evicted;
-  wire \evicted$1133 ;
-  wire \evicted$1134 ;
-  wire \evicted$1135 ;
-  wire \evicted$1136 ;
-  wire \evicted$1137 ;
-  wire \evicted$1138 ;
-  wire \evicted$1139 ;
+  wire \evicted$1119 ;
+  wire \evicted$1120 ;
+  wire \evicted$1121 ;
+  wire \evicted$1122 ;
+  wire \evicted$1123 ;
+  wire \evicted$1124 ;
+  wire \evicted$1125 ;
   reg [3:0] evictions = 4'h0;
   wire [63:0] evictions_value;
   wire fetch;
@@ -18107,13 +18129,21 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [27:0] heads__5;
   wire [27:0] heads__6;
   wire [27:0] heads__7;
+  wire [10:0] held_count;
+  wire [10:0] \held_count$1155 ;
+  wire [10:0] \held_count$1157 ;
+  wire [10:0] \held_count$1159 ;
+  wire [10:0] \held_count$1161 ;
+  wire [10:0] \held_count$1163 ;
+  wire [10:0] \held_count$1165 ;
+  wire [10:0] \held_count$1167 ;
   wire [31:0] hot_count;
-  wire [13:0] \hot_count$1013 ;
+  wire [13:0] \hot_count$1015 ;
   wire [13:0] hot_rows;
   wire hot_rows_range;
   wire hot_rows_write;
   wire [3:0] hysteresis;
-  wire [31:0] \hysteresis$731 ;
+  wire [31:0] \hysteresis$733 ;
   reg [15:0] in_core = 16'h0000;
   wire [2:0] index_errors;
   wire [63:0] index_errors_value;
@@ -18122,63 +18152,55 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [326:0] \input__payload$104 ;
   wire [259:0] \input__payload$110 ;
   wire [259:0] \input__payload$124 ;
-  wire [380:0] \input__payload$558 ;
+  wire [380:0] \input__payload$560 ;
   wire [174:0] \input__payload$72 ;
   wire [318:0] \input__payload$78 ;
   wire [382:0] \input__payload$84 ;
   wire [288:0] \input__payload$90 ;
-  wire \input__ready$564 ;
-  wire \input__ready$565 ;
+  wire \input__ready$566 ;
   wire \input__ready$567 ;
+  wire \input__ready$569 ;
   wire input__valid;
   wire \input__valid$106 ;
   wire \input__valid$114 ;
   wire \input__valid$128 ;
-  wire \input__valid$562 ;
-  wire \input__valid$566 ;
+  wire \input__valid$564 ;
   wire \input__valid$568 ;
+  wire \input__valid$570 ;
   wire \input__valid$76 ;
   wire \input__valid$82 ;
   wire \input__valid$88 ;
   wire input_idle;
   wire [63:0] input_idle_value;
   wire inserted;
-  wire \inserted$1125 ;
-  wire \inserted$1126 ;
-  wire \inserted$1127 ;
-  wire \inserted$1128 ;
-  wire \inserted$1129 ;
-  wire \inserted$1130 ;
-  wire \inserted$1131 ;
+  wire \inserted$1111 ;
+  wire \inserted$1112 ;
+  wire \inserted$1113 ;
+  wire \inserted$1114 ;
+  wire \inserted$1115 ;
+  wire \inserted$1116 ;
+  wire \inserted$1117 ;
   reg [3:0] inserts = 4'h0;
   wire [63:0] inserts_value;
   wire [31:0] irq_enable;
   wire [31:0] irq_status;
   wire learn;
   wire [8:0] level;
-  wire [10:0] \list_count$1107 ;
-  wire [10:0] \list_count$1108 ;
-  wire [10:0] \list_count$1109 ;
-  wire [10:0] \list_count$1110 ;
-  wire [10:0] \list_count$1111 ;
-  wire [10:0] \list_count$1112 ;
-  wire [10:0] \list_count$1113 ;
-  wire [10:0] \list_count$1114 ;
   wire [32:0] list_tag;
-  wire [32:0] \list_tag$1117 ;
-  wire [32:0] \list_tag$1118 ;
-  wire [32:0] \list_tag$1119 ;
-  wire [32:0] \list_tag$1120 ;
-  wire [32:0] \list_tag$1121 ;
-  wire [32:0] \list_tag$1122 ;
-  wire [32:0] \list_tag$1123 ;
+  wire [32:0] \list_tag$1170 ;
+  wire [32:0] \list_tag$1171 ;
+  wire [32:0] \list_tag$1172 ;
+  wire [32:0] \list_tag$1173 ;
+  wire [32:0] \list_tag$1174 ;
+  wire [32:0] \list_tag$1175 ;
+  wire [32:0] \list_tag$1176 ;
   (* enum_base_type = "Eligible" *)
   (* enum_value_000 = "ALL" *)
   (* enum_value_001 = "COLD" *)
   (* enum_value_010 = "HOT" *)
   (* enum_value_011 = "IDLE" *)
   (* enum_value_100 = "RECENT" *)
-  wire \load$760 ;
+  wire \load$762 ;
   wire [2:0] lookup_hits;
   wire [63:0] lookup_hits_value;
   wire [2:0] lookups;
@@ -18195,13 +18217,14 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [259:0] \output__payload$131 ;
   wire output__ready;
   wire \output__ready$102 ;
-  wire \output__ready$569 ;
+  wire \output__ready$571 ;
   wire \output__ready$74 ;
   wire \output__ready$80 ;
   wire \output__ready$86 ;
-  wire \output__valid$563 ;
+  wire \output__valid$565 ;
   wire output_stall;
   wire [63:0] output_stall_value;
+  reg [1:0] \phase$1099  = 2'h0;
   wire [32:0] pick_tag__0;
   wire [32:0] pick_tag__1;
   wire [32:0] pick_tag__2;
@@ -18223,6 +18246,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   reg [15:0] popular_ended = 16'h0000;
   wire [2:0] popular_samples;
   wire [63:0] popular_samples_value;
+  (* init = 1'h0 *)
   wire popular_sent;
   (* init = 4'h0 *)
   wire promotions;
@@ -18247,25 +18271,25 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire restore_start;
   wire [2:0] restored;
   wire returned;
-  wire \returned$1149 ;
-  wire \returned$1150 ;
-  wire \returned$1151 ;
-  wire \returned$1152 ;
-  wire \returned$1153 ;
-  wire \returned$1154 ;
-  wire \returned$1155 ;
+  wire \returned$1135 ;
+  wire \returned$1136 ;
+  wire \returned$1137 ;
+  wire \returned$1138 ;
+  wire \returned$1139 ;
+  wire \returned$1140 ;
+  wire \returned$1141 ;
   reg [3:0] returns = 4'h0;
   wire [63:0] returns_value;
   reg [3:0] revivals = 4'h0;
   wire [63:0] revivals_value;
   wire revived;
-  wire \revived$1141 ;
-  wire \revived$1142 ;
-  wire \revived$1143 ;
-  wire \revived$1144 ;
-  wire \revived$1145 ;
-  wire \revived$1146 ;
-  wire \revived$1147 ;
+  wire \revived$1127 ;
+  wire \revived$1128 ;
+  wire \revived$1129 ;
+  wire \revived$1130 ;
+  wire \revived$1131 ;
+  wire \revived$1132 ;
+  wire \revived$1133 ;
   wire [7:0] room;
   wire \room$155 ;
   wire \room$212 ;
@@ -18275,16 +18299,16 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire \room$380 ;
   wire \room$422 ;
   wire \room$464 ;
-  wire [7:0] \room$614 ;
+  wire [7:0] \room$616 ;
   wire row_access;
-  wire \row_access$741 ;
-  wire \row_access$774 ;
-  wire \row_access$794 ;
-  wire \row_access$814 ;
-  wire \row_access$834 ;
-  wire \row_access$854 ;
-  wire \row_access$874 ;
-  wire \row_access$894 ;
+  wire \row_access$743 ;
+  wire \row_access$776 ;
+  wire \row_access$796 ;
+  wire \row_access$816 ;
+  wire \row_access$836 ;
+  wire \row_access$856 ;
+  wire \row_access$876 ;
+  wire \row_access$896 ;
   wire [7:0] row_in__age;
   wire [31:0] row_in__counters;
   wire [3:0] row_in__hot;
@@ -18340,28 +18364,28 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [131:0] row_out__7__tags;
   wire [3:0] row_out__7__valid;
   wire [8:0] row_set;
-  wire [8:0] \row_set$743 ;
-  wire [8:0] \row_set$744 ;
-  wire [8:0] \row_set$775 ;
-  wire [8:0] \row_set$795 ;
-  wire [8:0] \row_set$815 ;
-  wire [8:0] \row_set$835 ;
-  wire [8:0] \row_set$855 ;
-  wire [8:0] \row_set$875 ;
-  wire [8:0] \row_set$895 ;
+  wire [8:0] \row_set$745 ;
+  wire [8:0] \row_set$746 ;
+  wire [8:0] \row_set$777 ;
+  wire [8:0] \row_set$797 ;
+  wire [8:0] \row_set$817 ;
+  wire [8:0] \row_set$837 ;
+  wire [8:0] \row_set$857 ;
+  wire [8:0] \row_set$877 ;
+  wire [8:0] \row_set$897 ;
   wire [1:0] row_way;
-  wire [1:0] \row_way$746 ;
-  wire [1:0] \row_way$747 ;
-  wire [1:0] \row_way$776 ;
-  wire [1:0] \row_way$796 ;
-  wire [1:0] \row_way$816 ;
-  wire [1:0] \row_way$836 ;
-  wire [1:0] \row_way$856 ;
-  wire [1:0] \row_way$876 ;
-  wire [1:0] \row_way$896 ;
+  wire [1:0] \row_way$748 ;
+  wire [1:0] \row_way$749 ;
+  wire [1:0] \row_way$778 ;
+  wire [1:0] \row_way$798 ;
+  wire [1:0] \row_way$818 ;
+  wire [1:0] \row_way$838 ;
+  wire [1:0] \row_way$858 ;
+  wire [1:0] \row_way$878 ;
+  wire [1:0] \row_way$898 ;
   wire row_write;
   wire [7:0] \row_write$175 ;
-  wire \running$1017 ;
+  wire \running$1019 ;
   wire s_axil__arready;
   wire s_axil__awready;
   wire [1:0] s_axil__bresp;
@@ -18386,19 +18410,19 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [3:0] \scatter$455 ;
   wire [63:0] select_cycles_value;
   wire [8:0] select_start;
-  wire [31:0] \select_start$735 ;
+  wire [31:0] \select_start$737 ;
   wire selecting;
   wire [8:0] set_mask;
   wire [12:0] slot_in;
-  wire [12:0] \slot_in$751 ;
-  wire [12:0] \slot_in$752 ;
-  wire [12:0] \slot_in$778 ;
-  wire [12:0] \slot_in$798 ;
-  wire [12:0] \slot_in$818 ;
-  wire [12:0] \slot_in$838 ;
-  wire [12:0] \slot_in$858 ;
-  wire [12:0] \slot_in$878 ;
-  wire [12:0] \slot_in$898 ;
+  wire [12:0] \slot_in$753 ;
+  wire [12:0] \slot_in$754 ;
+  wire [12:0] \slot_in$780 ;
+  wire [12:0] \slot_in$800 ;
+  wire [12:0] \slot_in$820 ;
+  wire [12:0] \slot_in$840 ;
+  wire [12:0] \slot_in$860 ;
+  wire [12:0] \slot_in$880 ;
+  wire [12:0] \slot_in$900 ;
   wire [12:0] slot_out__0;
   wire [12:0] slot_out__1;
   wire [12:0] slot_out__2;
@@ -18408,7 +18432,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [12:0] slot_out__6;
   wire [12:0] slot_out__7;
   wire slot_write;
-  wire [7:0] \slot_write$749 ;
+  wire [7:0] \slot_write$751 ;
   wire snapshot;
   wire split_beats;
   wire [63:0] split_beats_value;
@@ -18421,28 +18445,28 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [32:0] tags__2;
   wire [32:0] tags__3;
   wire take;
-  wire [7:0] \take$765 ;
+  wire [7:0] \take$767 ;
   wire [31:0] threshold;
-  wire [8:0] \threshold$1015 ;
+  wire [8:0] \threshold$1017 ;
   wire unknown_phase;
   wire [3:0] update;
-  wire [3:0] \update$618 ;
-  wire [3:0] \update$633 ;
-  wire [3:0] \update$648 ;
-  wire [3:0] \update$663 ;
-  wire [3:0] \update$678 ;
-  wire [3:0] \update$693 ;
-  wire [3:0] \update$708 ;
+  wire [3:0] \update$620 ;
+  wire [3:0] \update$635 ;
+  wire [3:0] \update$650 ;
+  wire [3:0] \update$665 ;
+  wire [3:0] \update$680 ;
+  wire [3:0] \update$695 ;
+  wire [3:0] \update$710 ;
   wire [3:0] update_rank_is__0;
   wire [3:0] update_rank_is__1;
   wire update_room;
-  wire \update_room$631 ;
-  wire \update_room$646 ;
-  wire \update_room$661 ;
-  wire \update_room$676 ;
-  wire \update_room$691 ;
-  wire \update_room$706 ;
-  wire \update_room$721 ;
+  wire \update_room$633 ;
+  wire \update_room$648 ;
+  wire \update_room$663 ;
+  wire \update_room$678 ;
+  wire \update_room$693 ;
+  wire \update_room$708 ;
+  wire \update_room$723 ;
   wire [32:0] update_tags__0;
   wire [32:0] update_tags__1;
   wire [32:0] update_tags__2;
@@ -18453,14 +18477,14 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [4:0] update_weights__2;
   wire [4:0] update_weights__3;
   reg updating = 1'h0;
-  wire \updating$1156 ;
-  wire \updating$1157 ;
-  wire \updating$1158 ;
-  wire \updating$1159 ;
-  wire \updating$1160 ;
-  wire \updating$1161 ;
-  wire \updating$1162 ;
-  wire \updating$1163 ;
+  wire \updating$1142 ;
+  wire \updating$1143 ;
+  wire \updating$1144 ;
+  wire \updating$1145 ;
+  wire \updating$1146 ;
+  wire \updating$1147 ;
+  wire \updating$1148 ;
+  wire \updating$1149 ;
   wire [7:0] verdicts__payload;
   wire verdicts__valid;
   wire [326:0] w_data;
@@ -18493,7 +18517,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [4:0] weights__8;
   wire [4:0] weights__9;
   wire with_packet;
-  wire \working_full$504 ;
+  reg \working_enable$514  = 1'h0;
   wire \working_full$505 ;
   wire \working_full$506 ;
   wire \working_full$507 ;
@@ -18501,7 +18525,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire \working_full$509 ;
   wire \working_full$510 ;
   wire \working_full$511 ;
-  wire \working_ready$496 ;
+  wire \working_full$512 ;
   wire \working_ready$497 ;
   wire \working_ready$498 ;
   wire \working_ready$499 ;
@@ -18509,8 +18533,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire \working_ready$501 ;
   wire \working_ready$502 ;
   wire \working_ready$503 ;
+  wire \working_ready$504 ;
   wire [31:0] write_data;
-  wire [31:0] \write_data$1104 ;
+  wire [31:0] \write_data$1107 ;
   assign \$1  = \output__payload$117 [258:256] > 1'h0;
   assign \$2  = \output__payload$117 [258:256] > 1'h0;
   assign \$3  = \output__payload$117 [258:256] > 1'h0;
@@ -18575,176 +18600,193 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   assign \$62  = \output__payload$131 [258:256] > 2'h3;
   assign \$63  = \output__payload$131 [258:256] > 2'h3;
   assign \$64  = \output__payload$131 [258:256] > 2'h3;
-  assign working_ready = & { \working_ready$503 , \working_ready$502 , \working_ready$501 , \working_ready$500 , \working_ready$499 , \working_ready$498 , \working_ready$497 , \working_ready$496  };
-  assign working_full = | { \working_full$511 , \working_full$510 , \working_full$509 , \working_full$508 , \working_full$507 , \working_full$506 , \working_full$505 , \working_full$504  };
-  assign \$65  = m_axis_popular__tvalid & m_axis_popular_tready;
-  assign popular_sent = \$65  & \output__payload$117 [259];
-  assign \$66  = m_axis_nonpopular__tvalid & m_axis_nonpopular_tready;
-  assign nonpopular_sent = \$66  & \output__payload$131 [259];
-  assign \$67  = | popular_ended;
-  assign \$68  = | nonpopular_ended;
-  assign finished = \$67  & \$68 ;
-  assign \busy$549  = | in_core;
-  assign \$69  = \output__valid$563  & \input__ready$564 ;
-  assign \input__valid$562  = \$69  & \input__ready$565 ;
-  assign \$70  = \output__valid$563  & \input__ready$567 ;
-  assign \input__valid$566  = \$70  & \input__ready$565 ;
-  assign \$71  = \output__valid$563  & \input__ready$567 ;
-  assign \input__valid$568  = \$71  & \input__ready$564 ;
-  assign \$72  = \input__ready$565  & \input__ready$564 ;
-  assign \output__ready$569  = \$72  & \input__ready$567 ;
-  assign \clear$736  = clear | restore_start;
-  assign row_access = selecting | \row_access$741 ;
-  assign row_set = selecting ? \row_set$744  : \row_set$743 ;
-  assign row_way = selecting ? \row_way$747  : \row_way$746 ;
-  assign slot_in = selecting ? \slot_in$752  : \slot_in$751 ;
-  assign \row_access$774  = selecting | \row_access$741 ;
-  assign \row_set$775  = selecting ? \row_set$744  : \row_set$743 ;
-  assign \row_way$776  = selecting ? \row_way$747  : \row_way$746 ;
-  assign \slot_in$778  = selecting ? \slot_in$752  : \slot_in$751 ;
-  assign \row_access$794  = selecting | \row_access$741 ;
-  assign \row_set$795  = selecting ? \row_set$744  : \row_set$743 ;
-  assign \row_way$796  = selecting ? \row_way$747  : \row_way$746 ;
-  assign \slot_in$798  = selecting ? \slot_in$752  : \slot_in$751 ;
-  assign \row_access$814  = selecting | \row_access$741 ;
-  assign \row_set$815  = selecting ? \row_set$744  : \row_set$743 ;
-  assign \row_way$816  = selecting ? \row_way$747  : \row_way$746 ;
-  assign \slot_in$818  = selecting ? \slot_in$752  : \slot_in$751 ;
-  assign \row_access$834  = selecting | \row_access$741 ;
-  assign \row_set$835  = selecting ? \row_set$744  : \row_set$743 ;
-  assign \row_way$836  = selecting ? \row_way$747  : \row_way$746 ;
-  assign \slot_in$838  = selecting ? \slot_in$752  : \slot_in$751 ;
-  assign \row_access$854  = selecting | \row_access$741 ;
-  assign \row_set$855  = selecting ? \row_set$744  : \row_set$743 ;
-  assign \row_way$856  = selecting ? \row_way$747  : \row_way$746 ;
-  assign \slot_in$858  = selecting ? \slot_in$752  : \slot_in$751 ;
-  assign \row_access$874  = selecting | \row_access$741 ;
-  assign \row_set$875  = selecting ? \row_set$744  : \row_set$743 ;
-  assign \row_way$876  = selecting ? \row_way$747  : \row_way$746 ;
-  assign \slot_in$878  = selecting ? \slot_in$752  : \slot_in$751 ;
-  assign \row_access$894  = selecting | \row_access$741 ;
-  assign \row_set$895  = selecting ? \row_set$744  : \row_set$743 ;
-  assign \row_way$896  = selecting ? \row_way$747  : \row_way$746 ;
-  assign \slot_in$898  = selecting ? \slot_in$752  : \slot_in$751 ;
-  assign \$73  = updating | \busy$915 ;
-  assign \busy$551  = \busy$549  | \$73 ;
-  assign \$74  = \busy$551  & s_axis_lookup__tready;
-  assign \$75  = ~ s_axis_lookup_tvalid;
-  assign input_idle = \$74  & \$75 ;
-  assign \$76  = ~ m_axis_popular_tready;
-  assign \$77  = m_axis_popular__tvalid & \$76 ;
-  assign \$78  = ~ m_axis_nonpopular_tready;
-  assign \$79  = m_axis_nonpopular__tvalid & \$78 ;
-  assign output_stall = \$77  | \$79 ;
-  assign \$80  = write_data == 2'h2;
-  assign \$81  = write_data == 2'h3;
-  assign \$82  = write_data == 3'h6;
-  assign \$83  = | { \$82 , \$81 , \$80  };
-  assign with_packet = \command_write$1010  & \$83 ;
-  assign \$84  = \busy$551  | \running$1017 ;
-  assign \$85  = \busy$551  | \running$1017 ;
-  assign busy = \$85  | started;
-  assign \$86  = command_code | with_packet;
-  assign \busy$1100  = \busy$551  | started;
-  assign \$87  = ~ with_packet;
-  assign \$88  = \command_write$1010  & \$87 ;
-  assign \command_write$1101  = \$88  | command_write;
-  assign \write_data$1104  = command_write ? { 24'h000000, command } : write_data;
-  assign \$89  = command_code | with_packet;
-  assign \$90  = command_code | with_packet;
-  assign \$91  = | { unknown_phase, empty_batch, restore_entry, restore_length, hot_rows_range, \$90 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
+  assign \$65  = ~ \$signal ;
+  assign \$66  = & { \working_ready$504 , \working_ready$503 , \working_ready$502 , \working_ready$501 , \working_ready$500 , \working_ready$499 , \working_ready$498 , \working_ready$497  };
+  assign working_ready = \$65  & \$66 ;
+  assign working_full = | { \working_full$512 , \working_full$511 , \working_full$510 , \working_full$509 , \working_full$508 , \working_full$507 , \working_full$506 , \working_full$505  };
+  assign \$67  = m_axis_popular__tvalid & m_axis_popular_tready;
+  assign popular_sent = \$67  & \output__payload$117 [259];
+  assign \$68  = m_axis_nonpopular__tvalid & m_axis_nonpopular_tready;
+  assign nonpopular_sent = \$68  & \output__payload$131 [259];
+  assign \$69  = | popular_ended;
+  assign \$70  = | nonpopular_ended;
+  assign finished = \$69  & \$70 ;
+  assign \busy$551  = | in_core;
+  assign \$71  = \output__valid$565  & \input__ready$566 ;
+  assign \input__valid$564  = \$71  & \input__ready$567 ;
+  assign \$72  = \output__valid$565  & \input__ready$569 ;
+  assign \input__valid$568  = \$72  & \input__ready$567 ;
+  assign \$73  = \output__valid$565  & \input__ready$569 ;
+  assign \input__valid$570  = \$73  & \input__ready$566 ;
+  assign \$74  = \input__ready$567  & \input__ready$566 ;
+  assign \output__ready$571  = \$74  & \input__ready$569 ;
+  assign \clear$738  = clear | restore_start;
+  assign row_access = selecting | \row_access$743 ;
+  assign row_set = selecting ? \row_set$746  : \row_set$745 ;
+  assign row_way = selecting ? \row_way$749  : \row_way$748 ;
+  assign slot_in = selecting ? \slot_in$754  : \slot_in$753 ;
+  assign \row_access$776  = selecting | \row_access$743 ;
+  assign \row_set$777  = selecting ? \row_set$746  : \row_set$745 ;
+  assign \row_way$778  = selecting ? \row_way$749  : \row_way$748 ;
+  assign \slot_in$780  = selecting ? \slot_in$754  : \slot_in$753 ;
+  assign \row_access$796  = selecting | \row_access$743 ;
+  assign \row_set$797  = selecting ? \row_set$746  : \row_set$745 ;
+  assign \row_way$798  = selecting ? \row_way$749  : \row_way$748 ;
+  assign \slot_in$800  = selecting ? \slot_in$754  : \slot_in$753 ;
+  assign \row_access$816  = selecting | \row_access$743 ;
+  assign \row_set$817  = selecting ? \row_set$746  : \row_set$745 ;
+  assign \row_way$818  = selecting ? \row_way$749  : \row_way$748 ;
+  assign \slot_in$820  = selecting ? \slot_in$754  : \slot_in$753 ;
+  assign \row_access$836  = selecting | \row_access$743 ;
+  assign \row_set$837  = selecting ? \row_set$746  : \row_set$745 ;
+  assign \row_way$838  = selecting ? \row_way$749  : \row_way$748 ;
+  assign \slot_in$840  = selecting ? \slot_in$754  : \slot_in$753 ;
+  assign \row_access$856  = selecting | \row_access$743 ;
+  assign \row_set$857  = selecting ? \row_set$746  : \row_set$745 ;
+  assign \row_way$858  = selecting ? \row_way$749  : \row_way$748 ;
+  assign \slot_in$860  = selecting ? \slot_in$754  : \slot_in$753 ;
+  assign \row_access$876  = selecting | \row_access$743 ;
+  assign \row_set$877  = selecting ? \row_set$746  : \row_set$745 ;
+  assign \row_way$878  = selecting ? \row_way$749  : \row_way$748 ;
+  assign \slot_in$880  = selecting ? \slot_in$754  : \slot_in$753 ;
+  assign \row_access$896  = selecting | \row_access$743 ;
+  assign \row_set$897  = selecting ? \row_set$746  : \row_set$745 ;
+  assign \row_way$898  = selecting ? \row_way$749  : \row_way$748 ;
+  assign \slot_in$900  = selecting ? \slot_in$754  : \slot_in$753 ;
+  assign \$75  = updating | \busy$917 ;
+  assign \busy$553  = \busy$551  | \$75 ;
+  assign \$76  = \busy$553  & s_axis_lookup__tready;
+  assign \$77  = ~ s_axis_lookup_tvalid;
+  assign input_idle = \$76  & \$77 ;
+  assign \$78  = ~ m_axis_popular_tready;
+  assign \$79  = m_axis_popular__tvalid & \$78 ;
+  assign \$80  = ~ m_axis_nonpopular_tready;
+  assign \$81  = m_axis_nonpopular__tvalid & \$80 ;
+  assign output_stall = \$79  | \$81 ;
+  assign \$82  = write_data == 2'h2;
+  assign \$83  = write_data == 2'h3;
+  assign \$84  = write_data == 3'h6;
+  assign \$85  = | { \$84 , \$83 , \$82  };
+  assign with_packet = \command_write$1012  & \$85 ;
+  assign \$86  = \busy$553  | \running$1019 ;
+  assign \$87  = \busy$553  | \running$1019 ;
+  assign busy = \$87  | started;
+  assign \$88  = command_code | with_packet;
+  assign \busy$1103  = \busy$553  | started;
+  assign \$89  = ~ with_packet;
+  assign \$90  = \command_write$1012  & \$89 ;
+  assign \command_write$1104  = \$90  | command_write;
+  assign \write_data$1107  = command_write ? { 24'h000000, command } : write_data;
+  assign \$91  = command_code | with_packet;
+  assign \$92  = command_code | with_packet;
+  assign \$93  = | { unknown_phase, empty_batch, restore_entry, restore_length, hot_rows_range, \$92 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
   assign \$94  = 1'h0 + inserted;
-  assign \$95  = \$94  + \inserted$1125 ;
-  assign \$96  = \$95  + \inserted$1126 ;
-  assign \$97  = \$96  + \inserted$1127 ;
-  assign \$98  = \$97  + \inserted$1128 ;
-  assign \$99  = \$98  + \inserted$1129 ;
-  assign \$100  = \$99  + \inserted$1130 ;
-  assign \$101  = \$100  + \inserted$1131 ;
+  assign \$95  = \$94  + \inserted$1111 ;
+  assign \$96  = \$95  + \inserted$1112 ;
+  assign \$97  = \$96  + \inserted$1113 ;
+  assign \$98  = \$97  + \inserted$1114 ;
+  assign \$99  = \$98  + \inserted$1115 ;
+  assign \$100  = \$99  + \inserted$1116 ;
+  assign \$101  = \$100  + \inserted$1117 ;
   assign \$102  = 1'h0 + evicted;
-  assign \$103  = \$102  + \evicted$1133 ;
-  assign \$104  = \$103  + \evicted$1134 ;
-  assign \$105  = \$104  + \evicted$1135 ;
-  assign \$106  = \$105  + \evicted$1136 ;
-  assign \$107  = \$106  + \evicted$1137 ;
-  assign \$108  = \$107  + \evicted$1138 ;
-  assign \$109  = \$108  + \evicted$1139 ;
+  assign \$103  = \$102  + \evicted$1119 ;
+  assign \$104  = \$103  + \evicted$1120 ;
+  assign \$105  = \$104  + \evicted$1121 ;
+  assign \$106  = \$105  + \evicted$1122 ;
+  assign \$107  = \$106  + \evicted$1123 ;
+  assign \$108  = \$107  + \evicted$1124 ;
+  assign \$109  = \$108  + \evicted$1125 ;
   assign \$110  = 1'h0 + revived;
-  assign \$111  = \$110  + \revived$1141 ;
-  assign \$112  = \$111  + \revived$1142 ;
-  assign \$113  = \$112  + \revived$1143 ;
-  assign \$114  = \$113  + \revived$1144 ;
-  assign \$115  = \$114  + \revived$1145 ;
-  assign \$116  = \$115  + \revived$1146 ;
-  assign \$117  = \$116  + \revived$1147 ;
+  assign \$111  = \$110  + \revived$1127 ;
+  assign \$112  = \$111  + \revived$1128 ;
+  assign \$113  = \$112  + \revived$1129 ;
+  assign \$114  = \$113  + \revived$1130 ;
+  assign \$115  = \$114  + \revived$1131 ;
+  assign \$116  = \$115  + \revived$1132 ;
+  assign \$117  = \$116  + \revived$1133 ;
   assign \$118  = 1'h0 + returned;
-  assign \$119  = \$118  + \returned$1149 ;
-  assign \$120  = \$119  + \returned$1150 ;
-  assign \$121  = \$120  + \returned$1151 ;
-  assign \$122  = \$121  + \returned$1152 ;
-  assign \$123  = \$122  + \returned$1153 ;
-  assign \$124  = \$123  + \returned$1154 ;
-  assign \$125  = \$124  + \returned$1155 ;
+  assign \$119  = \$118  + \returned$1135 ;
+  assign \$120  = \$119  + \returned$1136 ;
+  assign \$121  = \$120  + \returned$1137 ;
+  assign \$122  = \$121  + \returned$1138 ;
+  assign \$123  = \$122  + \returned$1139 ;
+  assign \$124  = \$123  + \returned$1140 ;
+  assign \$125  = \$124  + \returned$1141 ;
   assign \$126  = popular_ended + popular_sent;
   assign \$127  = \$126  - finished;
   assign \$128  = nonpopular_ended + nonpopular_sent;
   assign \$129  = \$128  - finished;
   assign \$130  = in_core + started;
   assign \$131  = \$130  - finished;
-  assign \$132  = | { \updating$1163 , \updating$1162 , \updating$1161 , \updating$1160 , \updating$1159 , \updating$1158 , \updating$1157 , \updating$1156  };
-  assign \$133  = \busy$915  | \$132 ;
+  assign \$132  = | { \updating$1149 , \updating$1148 , \updating$1147 , \updating$1146 , \updating$1145 , \updating$1144 , \updating$1143 , \updating$1142  };
+  assign \$133  = \busy$917  | \$132 ;
   assign \$134  = irq_status & irq_enable;
   assign \$135  = | \$134 ;
+  assign \$136  = list_held ? held_count : count;
+  assign \$137  = list_held ? \held_count$1155  : \count$1154 ;
+  assign \$138  = list_held ? \held_count$1157  : \count$1156 ;
+  assign \$139  = list_held ? \held_count$1159  : \count$1158 ;
+  assign \$140  = list_held ? \held_count$1161  : \count$1160 ;
+  assign \$141  = list_held ? \held_count$1163  : \count$1162 ;
+  assign \$142  = list_held ? \held_count$1165  : \count$1164 ;
+  assign \$143  = list_held ? \held_count$1167  : \count$1166 ;
+  always @(posedge clk)
+    \$signal  <= \$146 ;
+  always @(posedge clk)
+    \working_enable$514  <= \$147 ;
+  always @(posedge clk)
+    inserts <= \$148 ;
+  always @(posedge clk)
+    evictions <= \$149 ;
+  always @(posedge clk)
+    revivals <= \$150 ;
+  always @(posedge clk)
+    returns <= \$151 ;
+  always @(posedge clk)
+    popular_ended <= \$152 ;
+  always @(posedge clk)
+    nonpopular_ended <= \$153 ;
+  always @(posedge clk)
+    in_core <= \$154 ;
+  always @(posedge clk)
+    updating <= \$155 ;
+  always @(posedge clk)
+    \phase$1099  <= \$156 ;
+  always @(posedge clk)
+    irq <= \$157 ;
   always @(posedge shell_clk)
-    list_count <= \$92 ;
+    list_count <= \$144 ;
   always @(posedge shell_clk)
     read_bank <= list_bank;
   always @(posedge shell_clk)
-    list_key <= { \$93 , read_bank };
-  always @(posedge clk)
-    inserts <= \$136 ;
-  always @(posedge clk)
-    evictions <= \$137 ;
-  always @(posedge clk)
-    revivals <= \$138 ;
-  always @(posedge clk)
-    returns <= \$139 ;
-  always @(posedge clk)
-    popular_ended <= \$140 ;
-  always @(posedge clk)
-    nonpopular_ended <= \$141 ;
-  always @(posedge clk)
-    in_core <= \$142 ;
-  always @(posedge clk)
-    updating <= \$143 ;
-  always @(posedge clk)
-    irq <= \$144 ;
+    list_key <= { \$145 , read_bank };
   hotline_popularity_bank bank0 (
-    .age_period(\age_period$617 [7:0]),
-    .any_left(\any_left$769 ),
+    .age_period(\age_period$619 [7:0]),
+    .any_left(\any_left$771 ),
     .bank(3'h0),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(count),
     .eligible(eligible__0),
     .evicted(evicted),
     .fetch(fetch),
-    .gather({ \$148 [0], \$147 [0], \$146 [0], \$145 [0] }),
+    .gather({ \$161 [0], \$160 [0], \$159 [0], \$158 [0] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$152 , \$151 , \$150 , \$149  }),
-    .gather_rank_is_1({ \$156 , \$155 , \$154 , \$153  }),
+    .gather_rank_is_0({ \$165 , \$164 , \$163 , \$162  }),
+    .gather_rank_is_1({ \$169 , \$168 , \$167 , \$166  }),
     .heads(heads__0),
+    .held_count(held_count),
     .inserted(inserted),
     .learn(w_data[324]),
     .level(level),
-    .list_count(\list_count$1107 ),
     .list_held(list_held),
     .list_number(list_number),
     .list_tag(list_tag),
-    .load(\load$760 ),
+    .load(\load$762 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__0),
-    .pick_take(\take$765 [0]),
+    .pick_take(\take$767 [0]),
     .pick_way(pick_way__0),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
@@ -18773,7 +18815,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .shell_clk(shell_clk),
     .slot_in(slot_in),
     .slot_out(slot_out__0),
-    .slot_write(\slot_write$749 [0]),
+    .slot_write(\slot_write$751 [0]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
@@ -18792,47 +18834,48 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1156 ),
+    .updating(\updating$1142 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$504 ),
-    .working_ready(\working_ready$496 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$514 ),
+    .working_full(\working_full$505 ),
+    .working_ready(\working_ready$497 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank1 (
-    .age_period(\age_period$617 [7:0]),
-    .any_left(\any_left$789 ),
+    .age_period(\age_period$619 [7:0]),
+    .any_left(\any_left$791 ),
     .bank(3'h1),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$1154 ),
     .eligible(eligible__1),
-    .evicted(\evicted$1133 ),
+    .evicted(\evicted$1119 ),
     .fetch(fetch),
-    .gather({ \$148 [1], \$147 [1], \$146 [1], \$145 [1] }),
+    .gather({ \$161 [1], \$160 [1], \$159 [1], \$158 [1] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$152 , \$151 , \$150 , \$149  }),
-    .gather_rank_is_1({ \$156 , \$155 , \$154 , \$153  }),
+    .gather_rank_is_0({ \$165 , \$164 , \$163 , \$162  }),
+    .gather_rank_is_1({ \$169 , \$168 , \$167 , \$166  }),
     .heads(heads__1),
-    .inserted(\inserted$1125 ),
+    .held_count(\held_count$1155 ),
+    .inserted(\inserted$1111 ),
     .learn(w_data[324]),
     .level(level),
-    .list_count(\list_count$1108 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$1117 ),
-    .load(\load$760 ),
+    .list_tag(\list_tag$1170 ),
+    .load(\load$762 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__1),
-    .pick_take(\take$765 [1]),
+    .pick_take(\take$767 [1]),
     .pick_way(pick_way__1),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .ready(\ready$217 ),
-    .returned(\returned$1149 ),
-    .revived(\revived$1141 ),
+    .returned(\returned$1135 ),
+    .revived(\revived$1127 ),
     .room(\room$212 ),
-    .row_access(\row_access$774 ),
+    .row_access(\row_access$776 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -18845,24 +18888,24 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__1__referenced),
     .row_out_tags(row_out__1__tags),
     .row_out_valid(row_out__1__valid),
-    .row_set(\row_set$775 ),
-    .row_way(\row_way$776 ),
+    .row_set(\row_set$777 ),
+    .row_way(\row_way$778 ),
     .row_write(\row_write$175 [1]),
     .rst(rst),
     .scatter(\scatter$203 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$778 ),
+    .slot_in(\slot_in$780 ),
     .slot_out(slot_out__1),
-    .slot_write(\slot_write$749 [1]),
+    .slot_write(\slot_write$751 [1]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
     .tags_3(tags__3),
     .take(take),
-    .update(\update$618 ),
+    .update(\update$620 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
-    .update_room(\update_room$631 ),
+    .update_room(\update_room$633 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_2(update_tags__2),
@@ -18872,47 +18915,48 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1157 ),
+    .updating(\updating$1143 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$505 ),
-    .working_ready(\working_ready$497 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$514 ),
+    .working_full(\working_full$506 ),
+    .working_ready(\working_ready$498 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank2 (
-    .age_period(\age_period$617 [7:0]),
-    .any_left(\any_left$809 ),
+    .age_period(\age_period$619 [7:0]),
+    .any_left(\any_left$811 ),
     .bank(3'h2),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$1156 ),
     .eligible(eligible__2),
-    .evicted(\evicted$1134 ),
+    .evicted(\evicted$1120 ),
     .fetch(fetch),
-    .gather({ \$148 [2], \$147 [2], \$146 [2], \$145 [2] }),
+    .gather({ \$161 [2], \$160 [2], \$159 [2], \$158 [2] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$152 , \$151 , \$150 , \$149  }),
-    .gather_rank_is_1({ \$156 , \$155 , \$154 , \$153  }),
+    .gather_rank_is_0({ \$165 , \$164 , \$163 , \$162  }),
+    .gather_rank_is_1({ \$169 , \$168 , \$167 , \$166  }),
     .heads(heads__2),
-    .inserted(\inserted$1126 ),
+    .held_count(\held_count$1157 ),
+    .inserted(\inserted$1112 ),
     .learn(w_data[324]),
     .level(level),
-    .list_count(\list_count$1109 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$1118 ),
-    .load(\load$760 ),
+    .list_tag(\list_tag$1171 ),
+    .load(\load$762 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__2),
-    .pick_take(\take$765 [2]),
+    .pick_take(\take$767 [2]),
     .pick_way(pick_way__2),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .ready(\ready$259 ),
-    .returned(\returned$1150 ),
-    .revived(\revived$1142 ),
+    .returned(\returned$1136 ),
+    .revived(\revived$1128 ),
     .room(\room$254 ),
-    .row_access(\row_access$794 ),
+    .row_access(\row_access$796 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -18925,24 +18969,24 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__2__referenced),
     .row_out_tags(row_out__2__tags),
     .row_out_valid(row_out__2__valid),
-    .row_set(\row_set$795 ),
-    .row_way(\row_way$796 ),
+    .row_set(\row_set$797 ),
+    .row_way(\row_way$798 ),
     .row_write(\row_write$175 [2]),
     .rst(rst),
     .scatter(\scatter$245 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$798 ),
+    .slot_in(\slot_in$800 ),
     .slot_out(slot_out__2),
-    .slot_write(\slot_write$749 [2]),
+    .slot_write(\slot_write$751 [2]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
     .tags_3(tags__3),
     .take(take),
-    .update(\update$633 ),
+    .update(\update$635 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
-    .update_room(\update_room$646 ),
+    .update_room(\update_room$648 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_2(update_tags__2),
@@ -18952,47 +18996,48 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1158 ),
+    .updating(\updating$1144 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$506 ),
-    .working_ready(\working_ready$498 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$514 ),
+    .working_full(\working_full$507 ),
+    .working_ready(\working_ready$499 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank3 (
-    .age_period(\age_period$617 [7:0]),
-    .any_left(\any_left$829 ),
+    .age_period(\age_period$619 [7:0]),
+    .any_left(\any_left$831 ),
     .bank(3'h3),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$1158 ),
     .eligible(eligible__3),
-    .evicted(\evicted$1135 ),
+    .evicted(\evicted$1121 ),
     .fetch(fetch),
-    .gather({ \$148 [3], \$147 [3], \$146 [3], \$145 [3] }),
+    .gather({ \$161 [3], \$160 [3], \$159 [3], \$158 [3] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$152 , \$151 , \$150 , \$149  }),
-    .gather_rank_is_1({ \$156 , \$155 , \$154 , \$153  }),
+    .gather_rank_is_0({ \$165 , \$164 , \$163 , \$162  }),
+    .gather_rank_is_1({ \$169 , \$168 , \$167 , \$166  }),
     .heads(heads__3),
-    .inserted(\inserted$1127 ),
+    .held_count(\held_count$1159 ),
+    .inserted(\inserted$1113 ),
     .learn(w_data[324]),
     .level(level),
-    .list_count(\list_count$1110 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$1119 ),
-    .load(\load$760 ),
+    .list_tag(\list_tag$1172 ),
+    .load(\load$762 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__3),
-    .pick_take(\take$765 [3]),
+    .pick_take(\take$767 [3]),
     .pick_way(pick_way__3),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .ready(\ready$301 ),
-    .returned(\returned$1151 ),
-    .revived(\revived$1143 ),
+    .returned(\returned$1137 ),
+    .revived(\revived$1129 ),
     .room(\room$296 ),
-    .row_access(\row_access$814 ),
+    .row_access(\row_access$816 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -19005,24 +19050,24 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__3__referenced),
     .row_out_tags(row_out__3__tags),
     .row_out_valid(row_out__3__valid),
-    .row_set(\row_set$815 ),
-    .row_way(\row_way$816 ),
+    .row_set(\row_set$817 ),
+    .row_way(\row_way$818 ),
     .row_write(\row_write$175 [3]),
     .rst(rst),
     .scatter(\scatter$287 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$818 ),
+    .slot_in(\slot_in$820 ),
     .slot_out(slot_out__3),
-    .slot_write(\slot_write$749 [3]),
+    .slot_write(\slot_write$751 [3]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
     .tags_3(tags__3),
     .take(take),
-    .update(\update$648 ),
+    .update(\update$650 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
-    .update_room(\update_room$661 ),
+    .update_room(\update_room$663 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_2(update_tags__2),
@@ -19032,47 +19077,48 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1159 ),
+    .updating(\updating$1145 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$507 ),
-    .working_ready(\working_ready$499 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$514 ),
+    .working_full(\working_full$508 ),
+    .working_ready(\working_ready$500 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank4 (
-    .age_period(\age_period$617 [7:0]),
-    .any_left(\any_left$849 ),
+    .age_period(\age_period$619 [7:0]),
+    .any_left(\any_left$851 ),
     .bank(3'h4),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$1160 ),
     .eligible(eligible__4),
-    .evicted(\evicted$1136 ),
+    .evicted(\evicted$1122 ),
     .fetch(fetch),
-    .gather({ \$148 [4], \$147 [4], \$146 [4], \$145 [4] }),
+    .gather({ \$161 [4], \$160 [4], \$159 [4], \$158 [4] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$152 , \$151 , \$150 , \$149  }),
-    .gather_rank_is_1({ \$156 , \$155 , \$154 , \$153  }),
+    .gather_rank_is_0({ \$165 , \$164 , \$163 , \$162  }),
+    .gather_rank_is_1({ \$169 , \$168 , \$167 , \$166  }),
     .heads(heads__4),
-    .inserted(\inserted$1128 ),
+    .held_count(\held_count$1161 ),
+    .inserted(\inserted$1114 ),
     .learn(w_data[324]),
     .level(level),
-    .list_count(\list_count$1111 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$1120 ),
-    .load(\load$760 ),
+    .list_tag(\list_tag$1173 ),
+    .load(\load$762 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__4),
-    .pick_take(\take$765 [4]),
+    .pick_take(\take$767 [4]),
     .pick_way(pick_way__4),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .ready(\ready$343 ),
-    .returned(\returned$1152 ),
-    .revived(\revived$1144 ),
+    .returned(\returned$1138 ),
+    .revived(\revived$1130 ),
     .room(\room$338 ),
-    .row_access(\row_access$834 ),
+    .row_access(\row_access$836 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -19085,24 +19131,24 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__4__referenced),
     .row_out_tags(row_out__4__tags),
     .row_out_valid(row_out__4__valid),
-    .row_set(\row_set$835 ),
-    .row_way(\row_way$836 ),
+    .row_set(\row_set$837 ),
+    .row_way(\row_way$838 ),
     .row_write(\row_write$175 [4]),
     .rst(rst),
     .scatter(\scatter$329 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$838 ),
+    .slot_in(\slot_in$840 ),
     .slot_out(slot_out__4),
-    .slot_write(\slot_write$749 [4]),
+    .slot_write(\slot_write$751 [4]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
     .tags_3(tags__3),
     .take(take),
-    .update(\update$663 ),
+    .update(\update$665 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
-    .update_room(\update_room$676 ),
+    .update_room(\update_room$678 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_2(update_tags__2),
@@ -19112,47 +19158,48 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1160 ),
+    .updating(\updating$1146 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$508 ),
-    .working_ready(\working_ready$500 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$514 ),
+    .working_full(\working_full$509 ),
+    .working_ready(\working_ready$501 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank5 (
-    .age_period(\age_period$617 [7:0]),
-    .any_left(\any_left$869 ),
+    .age_period(\age_period$619 [7:0]),
+    .any_left(\any_left$871 ),
     .bank(3'h5),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$1162 ),
     .eligible(eligible__5),
-    .evicted(\evicted$1137 ),
+    .evicted(\evicted$1123 ),
     .fetch(fetch),
-    .gather({ \$148 [5], \$147 [5], \$146 [5], \$145 [5] }),
+    .gather({ \$161 [5], \$160 [5], \$159 [5], \$158 [5] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$152 , \$151 , \$150 , \$149  }),
-    .gather_rank_is_1({ \$156 , \$155 , \$154 , \$153  }),
+    .gather_rank_is_0({ \$165 , \$164 , \$163 , \$162  }),
+    .gather_rank_is_1({ \$169 , \$168 , \$167 , \$166  }),
     .heads(heads__5),
-    .inserted(\inserted$1129 ),
+    .held_count(\held_count$1163 ),
+    .inserted(\inserted$1115 ),
     .learn(w_data[324]),
     .level(level),
-    .list_count(\list_count$1112 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$1121 ),
-    .load(\load$760 ),
+    .list_tag(\list_tag$1174 ),
+    .load(\load$762 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__5),
-    .pick_take(\take$765 [5]),
+    .pick_take(\take$767 [5]),
     .pick_way(pick_way__5),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .ready(\ready$385 ),
-    .returned(\returned$1153 ),
-    .revived(\revived$1145 ),
+    .returned(\returned$1139 ),
+    .revived(\revived$1131 ),
     .room(\room$380 ),
-    .row_access(\row_access$854 ),
+    .row_access(\row_access$856 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -19165,24 +19212,24 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__5__referenced),
     .row_out_tags(row_out__5__tags),
     .row_out_valid(row_out__5__valid),
-    .row_set(\row_set$855 ),
-    .row_way(\row_way$856 ),
+    .row_set(\row_set$857 ),
+    .row_way(\row_way$858 ),
     .row_write(\row_write$175 [5]),
     .rst(rst),
     .scatter(\scatter$371 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$858 ),
+    .slot_in(\slot_in$860 ),
     .slot_out(slot_out__5),
-    .slot_write(\slot_write$749 [5]),
+    .slot_write(\slot_write$751 [5]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
     .tags_3(tags__3),
     .take(take),
-    .update(\update$678 ),
+    .update(\update$680 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
-    .update_room(\update_room$691 ),
+    .update_room(\update_room$693 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_2(update_tags__2),
@@ -19192,47 +19239,48 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1161 ),
+    .updating(\updating$1147 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$509 ),
-    .working_ready(\working_ready$501 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$514 ),
+    .working_full(\working_full$510 ),
+    .working_ready(\working_ready$502 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank6 (
-    .age_period(\age_period$617 [7:0]),
-    .any_left(\any_left$889 ),
+    .age_period(\age_period$619 [7:0]),
+    .any_left(\any_left$891 ),
     .bank(3'h6),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$1164 ),
     .eligible(eligible__6),
-    .evicted(\evicted$1138 ),
+    .evicted(\evicted$1124 ),
     .fetch(fetch),
-    .gather({ \$148 [6], \$147 [6], \$146 [6], \$145 [6] }),
+    .gather({ \$161 [6], \$160 [6], \$159 [6], \$158 [6] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$152 , \$151 , \$150 , \$149  }),
-    .gather_rank_is_1({ \$156 , \$155 , \$154 , \$153  }),
+    .gather_rank_is_0({ \$165 , \$164 , \$163 , \$162  }),
+    .gather_rank_is_1({ \$169 , \$168 , \$167 , \$166  }),
     .heads(heads__6),
-    .inserted(\inserted$1130 ),
+    .held_count(\held_count$1165 ),
+    .inserted(\inserted$1116 ),
     .learn(w_data[324]),
     .level(level),
-    .list_count(\list_count$1113 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$1122 ),
-    .load(\load$760 ),
+    .list_tag(\list_tag$1175 ),
+    .load(\load$762 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__6),
-    .pick_take(\take$765 [6]),
+    .pick_take(\take$767 [6]),
     .pick_way(pick_way__6),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .ready(\ready$427 ),
-    .returned(\returned$1154 ),
-    .revived(\revived$1146 ),
+    .returned(\returned$1140 ),
+    .revived(\revived$1132 ),
     .room(\room$422 ),
-    .row_access(\row_access$874 ),
+    .row_access(\row_access$876 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -19245,24 +19293,24 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__6__referenced),
     .row_out_tags(row_out__6__tags),
     .row_out_valid(row_out__6__valid),
-    .row_set(\row_set$875 ),
-    .row_way(\row_way$876 ),
+    .row_set(\row_set$877 ),
+    .row_way(\row_way$878 ),
     .row_write(\row_write$175 [6]),
     .rst(rst),
     .scatter(\scatter$413 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$878 ),
+    .slot_in(\slot_in$880 ),
     .slot_out(slot_out__6),
-    .slot_write(\slot_write$749 [6]),
+    .slot_write(\slot_write$751 [6]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
     .tags_3(tags__3),
     .take(take),
-    .update(\update$693 ),
+    .update(\update$695 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
-    .update_room(\update_room$706 ),
+    .update_room(\update_room$708 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_2(update_tags__2),
@@ -19272,47 +19320,48 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1162 ),
+    .updating(\updating$1148 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$510 ),
-    .working_ready(\working_ready$502 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$514 ),
+    .working_full(\working_full$511 ),
+    .working_ready(\working_ready$503 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank7 (
-    .age_period(\age_period$617 [7:0]),
-    .any_left(\any_left$909 ),
+    .age_period(\age_period$619 [7:0]),
+    .any_left(\any_left$911 ),
     .bank(3'h7),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$1166 ),
     .eligible(eligible__7),
-    .evicted(\evicted$1139 ),
+    .evicted(\evicted$1125 ),
     .fetch(fetch),
-    .gather({ \$148 [7], \$147 [7], \$146 [7], \$145 [7] }),
+    .gather({ \$161 [7], \$160 [7], \$159 [7], \$158 [7] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$152 , \$151 , \$150 , \$149  }),
-    .gather_rank_is_1({ \$156 , \$155 , \$154 , \$153  }),
+    .gather_rank_is_0({ \$165 , \$164 , \$163 , \$162  }),
+    .gather_rank_is_1({ \$169 , \$168 , \$167 , \$166  }),
     .heads(heads__7),
-    .inserted(\inserted$1131 ),
+    .held_count(\held_count$1167 ),
+    .inserted(\inserted$1117 ),
     .learn(w_data[324]),
     .level(level),
-    .list_count(\list_count$1114 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$1123 ),
-    .load(\load$760 ),
+    .list_tag(\list_tag$1176 ),
+    .load(\load$762 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__7),
-    .pick_take(\take$765 [7]),
+    .pick_take(\take$767 [7]),
     .pick_way(pick_way__7),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .ready(\ready$469 ),
-    .returned(\returned$1155 ),
-    .revived(\revived$1147 ),
+    .returned(\returned$1141 ),
+    .revived(\revived$1133 ),
     .room(\room$464 ),
-    .row_access(\row_access$894 ),
+    .row_access(\row_access$896 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -19325,24 +19374,24 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__7__referenced),
     .row_out_tags(row_out__7__tags),
     .row_out_valid(row_out__7__valid),
-    .row_set(\row_set$895 ),
-    .row_way(\row_way$896 ),
+    .row_set(\row_set$897 ),
+    .row_way(\row_way$898 ),
     .row_write(\row_write$175 [7]),
     .rst(rst),
     .scatter(\scatter$455 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$898 ),
+    .slot_in(\slot_in$900 ),
     .slot_out(slot_out__7),
-    .slot_write(\slot_write$749 [7]),
+    .slot_write(\slot_write$751 [7]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
     .tags_3(tags__3),
     .take(take),
-    .update(\update$708 ),
+    .update(\update$710 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
-    .update_room(\update_room$721 ),
+    .update_room(\update_room$723 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_2(update_tags__2),
@@ -19352,12 +19401,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1163 ),
+    .updating(\updating$1149 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$511 ),
-    .working_ready(\working_ready$503 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$514 ),
+    .working_full(\working_full$512 ),
+    .working_ready(\working_ready$504 ),
+    .working_start(\$signal )
   );
   hotline_stream_core_classifier classifier (
     .bad(index_errors),
@@ -19368,27 +19417,27 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .input__ready(\output__ready$86 ),
     .input__valid(\input__valid$88 ),
     .lookups(lookups),
-    .output__payload(\input__payload$558 ),
-    .output__ready(\output__ready$569 ),
-    .output__valid(\output__valid$563 ),
+    .output__payload(\input__payload$560 ),
+    .output__ready(\output__ready$571 ),
+    .output__valid(\output__valid$565 ),
     .popular(popular_samples),
     .rst(rst),
     .\samples$70 (samples)
   );
   hotline_stream_core_control control (
     .budget(budget),
-    .busy(\busy$1100 ),
+    .busy(\busy$1103 ),
     .clear(clear),
-    .clear_counters(\clear$969 ),
+    .clear_counters(\clear$971 ),
     .clk(clk),
     .command_busy(command_busy),
     .command_code(command_code),
-    .command_write(\command_write$1101 ),
+    .command_write(\command_write$1104 ),
     .done(command_done),
     .dump__payload(dump__payload),
     .dump__ready(dump__ready),
     .dump__valid(dump__valid),
-    .hold(\running$1017 ),
+    .hold(\running$1019 ),
     .hot_rows(hot_rows),
     .hot_rows_range(hot_rows_range),
     .hot_rows_write(hot_rows_write),
@@ -19400,7 +19449,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .restore_length(restore_length),
     .restore_start(restore_start),
     .restored(restored),
-    .row_access(\row_access$741 ),
+    .row_access(\row_access$743 ),
     .row_in__age(row_in__age),
     .row_in__counters(row_in__counters),
     .row_in__hot(row_in__hot),
@@ -19455,13 +19504,13 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out__7__referenced(row_out__7__referenced),
     .row_out__7__tags(row_out__7__tags),
     .row_out__7__valid(row_out__7__valid),
-    .row_set(\row_set$743 ),
-    .row_way(\row_way$746 ),
+    .row_set(\row_set$745 ),
+    .row_way(\row_way$748 ),
     .row_write(\row_write$175 ),
     .rst(rst),
     .select(start),
     .selecting(selecting),
-    .slot_in(\slot_in$751 ),
+    .slot_in(\slot_in$753 ),
     .slot_out__0(slot_out__0),
     .slot_out__1(slot_out__1),
     .slot_out__2(slot_out__2),
@@ -19470,18 +19519,18 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .slot_out__5(slot_out__5),
     .slot_out__6(slot_out__6),
     .slot_out__7(slot_out__7),
-    .slot_write(\slot_write$749 ),
+    .slot_write(\slot_write$751 ),
     .snapshot(snapshot),
-    .write_data(\write_data$1104 )
+    .write_data(\write_data$1107 )
   );
   hotline_stream_core_counters counters (
     .bank_stall(bank_stall),
     .bank_stall_value(bank_stall_value),
     .batches(finished),
     .batches_value(batches_value),
-    .clear(\clear$969 ),
+    .clear(\clear$971 ),
     .clk(clk),
-    .cycles(\busy$551 ),
+    .cycles(\busy$553 ),
     .cycles_value(cycles_value),
     .demotions(demotions),
     .demotions_value(demotions_value),
@@ -19517,7 +19566,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .split_beats_value(split_beats_value)
   );
   hotline_stream_core_csr csr (
-    .age_period(\age_period$617 ),
+    .age_period(\age_period$619 ),
     .bus__araddr(s_axil_araddr),
     .bus__arready(s_axil__arready),
     .bus__arvalid(s_axil_arvalid),
@@ -19536,53 +19585,53 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .bus__wstrb(s_axil_wstrb),
     .bus__wvalid(s_axil_wvalid),
     .clk(clk),
-    .hysteresis(\hysteresis$731 ),
+    .hysteresis(\hysteresis$733 ),
     .irq_enable(irq_enable),
     .irq_status(irq_status),
     .move_limit(move_limit),
-    .\port$133$0 (\$84 ),
-    .\port$142$0 (\$89 ),
+    .\port$135$0 (\$86 ),
     .\port$144$0 (\$91 ),
-    .\port$2069$0 (hot_rows),
-    .\port$2096$0 (command_done),
-    .\port$2097$0 (hot_rows_range),
-    .\port$2105$0 (restore_entry),
-    .\port$2106$0 (restore_length),
-    .\port$2113$0 (command_busy),
-    .\port$2137$0 (newest_phase),
-    .\port$2139$0 (unknown_phase),
-    .\port$2149$0 (index_range),
-    .\port$2151$0 (sample_too_long),
-    .\port$2153$0 (sample_open),
-    .\port$2155$0 (empty_batch),
-    .\port$2279$0 (batch_too_long),
-    .\port$2388$0 (\hot_count$1013 ),
-    .\port$2390$0 (\threshold$1015 ),
-    .\port$2438$0 (batches_value),
-    .\port$2442$0 (samples_value),
-    .\port$2446$0 (popular_samples_value),
-    .\port$2450$0 (lookups_value),
-    .\port$2454$0 (lookup_hits_value),
-    .\port$2458$0 (inserts_value),
-    .\port$2462$0 (evictions_value),
-    .\port$2466$0 (revivals_value),
-    .\port$2470$0 (returns_value),
-    .\port$2474$0 (promotions_value),
-    .\port$2478$0 (demotions_value),
-    .\port$2482$0 (index_errors_value),
-    .\port$2486$0 (cycles_value),
-    .\port$2490$0 (select_cycles_value),
-    .\port$2494$0 (input_idle_value),
-    .\port$2498$0 (bank_stall_value),
-    .\port$2502$0 (split_beats_value),
-    .\port$2506$0 (output_stall_value),
-    .\port$609$0 (index_bits),
-    .\port$615$0 (\running$1017 ),
-    .\port$73$0 (finished),
+    .\port$146$0 (\$93 ),
+    .\port$2085$0 (hot_rows),
+    .\port$2112$0 (command_done),
+    .\port$2113$0 (hot_rows_range),
+    .\port$2121$0 (restore_entry),
+    .\port$2122$0 (restore_length),
+    .\port$2129$0 (command_busy),
+    .\port$2153$0 (newest_phase),
+    .\port$2155$0 (unknown_phase),
+    .\port$2165$0 (index_range),
+    .\port$2167$0 (sample_too_long),
+    .\port$2169$0 (sample_open),
+    .\port$2171$0 (empty_batch),
+    .\port$2295$0 (batch_too_long),
+    .\port$2404$0 (\hot_count$1015 ),
+    .\port$2406$0 (\threshold$1017 ),
+    .\port$2454$0 (batches_value),
+    .\port$2458$0 (samples_value),
+    .\port$2462$0 (popular_samples_value),
+    .\port$2466$0 (lookups_value),
+    .\port$2470$0 (lookup_hits_value),
+    .\port$2474$0 (inserts_value),
+    .\port$2478$0 (evictions_value),
+    .\port$2482$0 (revivals_value),
+    .\port$2486$0 (returns_value),
+    .\port$2490$0 (promotions_value),
+    .\port$2494$0 (demotions_value),
+    .\port$2498$0 (index_errors_value),
+    .\port$2502$0 (cycles_value),
+    .\port$2506$0 (select_cycles_value),
+    .\port$2510$0 (input_idle_value),
+    .\port$2514$0 (bank_stall_value),
+    .\port$2518$0 (split_beats_value),
+    .\port$2522$0 (output_stall_value),
+    .\port$619$0 (index_bits),
+    .\port$625$0 (\running$1019 ),
+    .\port$75$0 (finished),
     .rst(rst),
-    .select_command(\command_write$1010 ),
+    .select_command(\command_write$1012 ),
     .select_hot_rows(hot_rows_write),
-    .select_start(\select_start$735 ),
+    .select_start(\select_start$737 ),
     .weights_0(weights_0),
     .weights_1(weights_1),
     .weights_2(weights_2),
@@ -19590,10 +19639,10 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .write_data(write_data)
   );
   hotline_stream_core_dispatcher dispatcher (
-    .both_ready(\input__ready$567 ),
+    .both_ready(\input__ready$569 ),
     .clk(clk),
-    .input__payload(\input__payload$558 ),
-    .\input__valid$15 (\input__valid$562 ),
+    .input__payload(\input__payload$560 ),
+    .\input__valid$15 (\input__valid$564 ),
     .nonpopular__payload(\input__payload$124 ),
     .nonpopular__valid(\input__valid$128 ),
     .output__ready(popular__ready),
@@ -19602,7 +19651,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .popular__valid(\input__valid$114 ),
     .rst(rst)
   );
-  hotline_stream_core_gather \gather$1173  (
+  hotline_stream_core_gather \gather$1184  (
     .clk(clk),
     .fetch(fetch),
     .heads__0(heads__0),
@@ -19620,20 +19669,20 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .output__payload(\input__payload$84 ),
     .output__ready(\output__ready$86 ),
     .output__valid(\input__valid$88 ),
-    .\port$1042$0 (\$149 ),
-    .\port$1043$0 (\$150 ),
-    .\port$1044$0 (\$151 ),
-    .\port$1045$0 (\$152 ),
-    .\port$1046$0 (\$153 ),
-    .\port$1047$0 (\$154 ),
-    .\port$1048$0 (\$155 ),
-    .\port$1049$0 (\$156 ),
+    .\port$1052$0 (\$162 ),
+    .\port$1053$0 (\$163 ),
+    .\port$1054$0 (\$164 ),
+    .\port$1055$0 (\$165 ),
+    .\port$1056$0 (\$166 ),
+    .\port$1057$0 (\$167 ),
+    .\port$1058$0 (\$168 ),
+    .\port$1059$0 (\$169 ),
     .ready(ready),
     .rst(rst),
-    .source0(\$145 ),
-    .source1(\$146 ),
-    .source2(\$147 ),
-    .source3(\$148 )
+    .source0(\$158 ),
+    .source1(\$159 ),
+    .source2(\$160 ),
+    .source3(\$161 )
   );
   hotline_stream_core_hasher hasher (
     .clk(clk),
@@ -19685,7 +19734,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .output__valid(m_axis_popular__tvalid),
     .rst(rst)
   );
-  hotline_stream_core_scatter \scatter$1171  (
+  hotline_stream_core_scatter \scatter$1182  (
     .clk(clk),
     .fire(take),
     .input__payload(\input__payload$78 ),
@@ -19715,7 +19764,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   );
   hotline_stream_core_selector selector (
     .any_left(any_left),
-    .clear(\clear$736 ),
+    .clear(\clear$738 ),
     .clk(clk),
     .demoted(demotions),
     .eligible__0(eligible__0),
@@ -19729,11 +19778,11 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .event__payload(event__payload),
     .event__ready(event__ready),
     .event__valid(event__valid),
-    .hot_count(\hot_count$1013 ),
+    .hot_count(\hot_count$1015 ),
     .hot_rows(hot_rows),
-    .hysteresis(\hysteresis$731 [3:0]),
+    .hysteresis(\hysteresis$733 [3:0]),
     .level(level),
-    .load(\load$760 ),
+    .load(\load$762 ),
     .make_hot(make_hot),
     .move_limit(move_limit),
     .pick_tag__0(pick_tag__0),
@@ -19754,13 +19803,13 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .pick_way__7(pick_way__7),
     .promoted(promotions),
     .restored(restored),
-    .row_set(\row_set$744 ),
-    .row_way(\row_way$747 ),
+    .row_set(\row_set$746 ),
+    .row_way(\row_way$749 ),
     .rst(rst),
     .running(selecting),
-    .select_start(\select_start$735 [8:0]),
+    .select_start(\select_start$737 [8:0]),
     .set_mask(budget[8:0]),
-    .slot_in(\slot_in$752 ),
+    .slot_in(\slot_in$754 ),
     .slot_out__0(slot_out__0),
     .slot_out__1(slot_out__1),
     .slot_out__2(slot_out__2),
@@ -19770,14 +19819,14 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .slot_out__6(slot_out__6),
     .slot_out__7(slot_out__7),
     .start(start),
-    .take(\take$765 ),
-    .threshold(\threshold$1015 ),
+    .take(\take$767 ),
+    .threshold(\threshold$1017 ),
     .wanted(wanted)
   );
   hotline_stream_core_unpacker unpacker (
     .clk(clk),
     .empty_batch(empty_batch),
-    .hold(\running$1017 ),
+    .hold(\running$1019 ),
     .index_range(index_range),
     .input__payload(input__payload),
     .input__ready(output__ready),
@@ -19786,7 +19835,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .output__payload(\input__payload$72 ),
     .output__ready(\output__ready$74 ),
     .output__valid(\input__valid$76 ),
-    .phase(phase),
+    .phase(\phase$1099 ),
     .rst(rst),
     .sample_open(sample_open),
     .sample_too_long(sample_too_long),
@@ -19796,30 +19845,30 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   hotline_stream_core_updates updates (
     .clk(clk),
     .fire(update_take),
-    .held(\busy$915 ),
-    .input__payload(\input__payload$558 ),
-    .input__ready(\input__ready$564 ),
-    .input__valid(\input__valid$566 ),
+    .held(\busy$917 ),
+    .input__payload(\input__payload$560 ),
+    .input__ready(\input__ready$566 ),
+    .input__valid(\input__valid$568 ),
     .lane_weights__0(update_weights__0),
     .lane_weights__1(update_weights__1),
     .lane_weights__2(update_weights__2),
     .lane_weights__3(update_weights__3),
     .rank_is__0(update_rank_is__0),
     .rank_is__1(update_rank_is__1),
-    .room(\room$614 ),
+    .room(\room$616 ),
     .rst(rst),
     .tags__0(update_tags__0),
     .tags__1(update_tags__1),
     .tags__2(update_tags__2),
     .tags__3(update_tags__3),
     .to_bank__0(update),
-    .to_bank__1(\update$618 ),
-    .to_bank__2(\update$633 ),
-    .to_bank__3(\update$648 ),
-    .to_bank__4(\update$663 ),
-    .to_bank__5(\update$678 ),
-    .to_bank__6(\update$693 ),
-    .to_bank__7(\update$708 ),
+    .to_bank__1(\update$620 ),
+    .to_bank__2(\update$635 ),
+    .to_bank__3(\update$650 ),
+    .to_bank__4(\update$665 ),
+    .to_bank__5(\update$680 ),
+    .to_bank__6(\update$695 ),
+    .to_bank__7(\update$710 ),
     .weights__0(weights_0[4:0]),
     .weights__1(weights_0[12:8]),
     .weights__10(weights_2[20:16]),
@@ -19838,9 +19887,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .weights__9(weights_2[12:8])
   );
   hotline_stream_core_verdict_tap verdict_tap (
-    .input__payload(\input__payload$558 ),
-    .input__ready(\input__ready$565 ),
-    .input__valid(\input__valid$568 ),
+    .input__payload(\input__payload$560 ),
+    .input__ready(\input__ready$567 ),
+    .input__valid(\input__valid$570 ),
     .output__payload(verdicts__payload),
     .output__ready(verdicts_ready),
     .output__valid(verdicts__valid)
@@ -19850,21 +19899,21 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     (* full_case = 32'd1 *)
     casez (list_bank)
       3'h0:
-          \$92  = \list_count$1107 ;
+          \$144  = \$136 ;
       3'h1:
-          \$92  = \list_count$1108 ;
+          \$144  = \$137 ;
       3'h2:
-          \$92  = \list_count$1109 ;
+          \$144  = \$138 ;
       3'h3:
-          \$92  = \list_count$1110 ;
+          \$144  = \$139 ;
       3'h4:
-          \$92  = \list_count$1111 ;
+          \$144  = \$140 ;
       3'h5:
-          \$92  = \list_count$1112 ;
+          \$144  = \$141 ;
       3'h6:
-          \$92  = \list_count$1113 ;
+          \$144  = \$142 ;
       3'h7:
-          \$92  = \list_count$1114 ;
+          \$144  = \$143 ;
     endcase
   end
   always @* begin
@@ -19872,21 +19921,21 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     (* full_case = 32'd1 *)
     casez (read_bank)
       3'h0:
-          \$93  = list_tag;
+          \$145  = list_tag;
       3'h1:
-          \$93  = \list_tag$1117 ;
+          \$145  = \list_tag$1170 ;
       3'h2:
-          \$93  = \list_tag$1118 ;
+          \$145  = \list_tag$1171 ;
       3'h3:
-          \$93  = \list_tag$1119 ;
+          \$145  = \list_tag$1172 ;
       3'h4:
-          \$93  = \list_tag$1120 ;
+          \$145  = \list_tag$1173 ;
       3'h5:
-          \$93  = \list_tag$1121 ;
+          \$145  = \list_tag$1174 ;
       3'h6:
-          \$93  = \list_tag$1122 ;
+          \$145  = \list_tag$1175 ;
       3'h7:
-          \$93  = \list_tag$1123 ;
+          \$145  = \list_tag$1176 ;
     endcase
   end
   always @* begin
@@ -19925,70 +19974,91 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
-    \$136  = \$101 [3:0];
+    \$146  = working_start;
     if (rst) begin
-      \$136  = 4'h0;
+      \$146  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
-    \$137  = \$109 [3:0];
+    \$147  = working_enable;
     if (rst) begin
-      \$137  = 4'h0;
+      \$147  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
-    \$138  = \$117 [3:0];
+    \$148  = \$101 [3:0];
     if (rst) begin
-      \$138  = 4'h0;
+      \$148  = 4'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
-    \$139  = \$125 [3:0];
+    \$149  = \$109 [3:0];
     if (rst) begin
-      \$139  = 4'h0;
+      \$149  = 4'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
-    \$140  = \$127 [15:0];
+    \$150  = \$117 [3:0];
     if (rst) begin
-      \$140  = 16'h0000;
+      \$150  = 4'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
-    \$141  = \$129 [15:0];
+    \$151  = \$125 [3:0];
     if (rst) begin
-      \$141  = 16'h0000;
+      \$151  = 4'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
-    \$142  = \$131 [15:0];
+    \$152  = \$127 [15:0];
     if (rst) begin
-      \$142  = 16'h0000;
+      \$152  = 16'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
-    \$143  = \$133 ;
+    \$153  = \$129 [15:0];
     if (rst) begin
-      \$143  = 1'h0;
+      \$153  = 16'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
-    \$144  = \$135 ;
+    \$154  = \$131 [15:0];
     if (rst) begin
-      \$144  = 1'h0;
+      \$154  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    \$155  = \$133 ;
+    if (rst) begin
+      \$155  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    \$156  = phase;
+    if (rst) begin
+      \$156  = 2'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    \$157  = \$135 ;
+    if (rst) begin
+      \$157  = 1'h0;
     end
   end
   assign bank = 3'h0;
   assign learn = w_data[324];
-  assign gather = { \$148 [0], \$147 [0], \$146 [0], \$145 [0] };
+  assign gather = { \$161 [0], \$160 [0], \$159 [0], \$158 [0] };
   assign row_write = \row_write$175 [0];
   assign weights__0 = weights_0[4:0];
   assign weights__1 = weights_0[12:8];
@@ -20006,12 +20076,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   assign weights__13 = weights_3[12:8];
   assign weights__14 = weights_3[20:16];
   assign weights__15 = weights_3[28:24];
-  assign age_period = \age_period$617 [7:0];
+  assign age_period = \age_period$619 [7:0];
   assign set_mask = budget[8:0];
-  assign hysteresis = \hysteresis$731 [3:0];
-  assign select_start = \select_start$735 [8:0];
-  assign slot_write = \slot_write$749 [0];
-  assign pick_take = \take$765 [0];
+  assign hysteresis = \hysteresis$733 [3:0];
+  assign select_start = \select_start$737 [8:0];
+  assign slot_write = \slot_write$751 [0];
+  assign pick_take = \take$767 [0];
   assign restore__valid = s_axis_state_tvalid;
   assign batches = finished;
   assign bus__araddr = s_axil_araddr;
@@ -20023,8 +20093,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   assign bus__wdata = s_axil_wdata;
   assign bus__wstrb = s_axil_wstrb;
   assign bus__wvalid = s_axil_wvalid;
-  assign hot_count = { 18'h00000, \hot_count$1013  };
-  assign threshold = { 23'h000000, \threshold$1015  };
+  assign hot_count = { 18'h00000, \hot_count$1015  };
+  assign threshold = { 23'h000000, \threshold$1017  };
   assign done = command_done;
   assign s_axil_awready = s_axil__awready;
   assign s_axil_wready = s_axil__wready;
@@ -20047,27 +20117,27 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   assign m_axis_state_tdata = state__payload[255:0];
   assign m_axis_state_tlast = state__payload[256];
   assign m_axis_state_tvalid = state__valid;
-  assign errors = { unknown_phase, empty_batch, restore_entry, restore_length, hot_rows_range, \$86 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
+  assign errors = { unknown_phase, empty_batch, restore_entry, restore_length, hot_rows_range, \$88 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
   assign verdicts_payload = verdicts__payload;
   assign verdicts_valid = verdicts__valid;
   assign restore__payload[256] = s_axis_state_tlast;
   assign restore__payload[255:0] = s_axis_state_tdata;
-  assign any_left[7] = \any_left$909 ;
-  assign any_left[6] = \any_left$889 ;
-  assign any_left[5] = \any_left$869 ;
-  assign any_left[4] = \any_left$849 ;
-  assign any_left[3] = \any_left$829 ;
-  assign any_left[2] = \any_left$809 ;
-  assign any_left[1] = \any_left$789 ;
-  assign any_left[0] = \any_left$769 ;
-  assign \room$614 [7] = \update_room$721 ;
-  assign \room$614 [6] = \update_room$706 ;
-  assign \room$614 [5] = \update_room$691 ;
-  assign \room$614 [4] = \update_room$676 ;
-  assign \room$614 [3] = \update_room$661 ;
-  assign \room$614 [2] = \update_room$646 ;
-  assign \room$614 [1] = \update_room$631 ;
-  assign \room$614 [0] = update_room;
+  assign any_left[7] = \any_left$911 ;
+  assign any_left[6] = \any_left$891 ;
+  assign any_left[5] = \any_left$871 ;
+  assign any_left[4] = \any_left$851 ;
+  assign any_left[3] = \any_left$831 ;
+  assign any_left[2] = \any_left$811 ;
+  assign any_left[1] = \any_left$791 ;
+  assign any_left[0] = \any_left$771 ;
+  assign \room$616 [7] = \update_room$723 ;
+  assign \room$616 [6] = \update_room$708 ;
+  assign \room$616 [5] = \update_room$693 ;
+  assign \room$616 [4] = \update_room$678 ;
+  assign \room$616 [3] = \update_room$663 ;
+  assign \room$616 [2] = \update_room$648 ;
+  assign \room$616 [1] = \update_room$633 ;
+  assign \room$616 [0] = update_room;
   assign ready[7] = \ready$469 ;
   assign ready[6] = \ready$427 ;
   assign ready[5] = \ready$385 ;
@@ -23770,10 +23840,10 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
   end
 endmodule
 
-module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, clk, rst, \port$73$0 , \port$133$0 , \port$142$0 , \port$144$0 , bus__awready, bus__wready, bus__arready, select_hot_rows, select_command, \port$609$0 , \port$615$0 
-, write_data, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, \port$2069$0 , \port$2096$0 , \port$2097$0 , \port$2105$0 , \port$2106$0 
-, \port$2113$0 , \port$2137$0 , \port$2139$0 , \port$2149$0 , \port$2151$0 , \port$2153$0 , \port$2155$0 , \port$2279$0 , \port$2388$0 , \port$2390$0 , \port$2438$0 , \port$2442$0 , \port$2446$0 , \port$2450$0 , \port$2454$0 , \port$2458$0 , \port$2462$0 , \port$2466$0 , \port$2470$0 , \port$2474$0 , \port$2478$0 
-, \port$2482$0 , \port$2486$0 , \port$2490$0 , \port$2494$0 , \port$2498$0 , \port$2502$0 , \port$2506$0 , bus__awaddr);
+module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, clk, rst, \port$75$0 , \port$135$0 , \port$144$0 , \port$146$0 , bus__awready, bus__wready, bus__arready, select_hot_rows, select_command, \port$619$0 , \port$625$0 
+, write_data, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, \port$2085$0 , \port$2112$0 , \port$2113$0 , \port$2121$0 , \port$2122$0 
+, \port$2129$0 , \port$2153$0 , \port$2155$0 , \port$2165$0 , \port$2167$0 , \port$2169$0 , \port$2171$0 , \port$2295$0 , \port$2404$0 , \port$2406$0 , \port$2454$0 , \port$2458$0 , \port$2462$0 , \port$2466$0 , \port$2470$0 , \port$2474$0 , \port$2478$0 , \port$2482$0 , \port$2486$0 , \port$2490$0 , \port$2494$0 
+, \port$2498$0 , \port$2502$0 , \port$2506$0 , \port$2510$0 , \port$2514$0 , \port$2518$0 , \port$2522$0 , bus__awaddr);
   reg \$auto$verilog_backend.cc:2505:dump_module$42 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$42 = 0;
   input bus__awvalid;
@@ -23796,14 +23866,14 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
   wire clk;
   input rst;
   wire rst;
-  input \port$73$0 ;
-  wire \port$73$0 ;
-  input \port$133$0 ;
-  wire \port$133$0 ;
-  input \port$142$0 ;
-  wire \port$142$0 ;
+  input \port$75$0 ;
+  wire \port$75$0 ;
+  input \port$135$0 ;
+  wire \port$135$0 ;
   input \port$144$0 ;
   wire \port$144$0 ;
+  input \port$146$0 ;
+  wire \port$146$0 ;
   output bus__awready;
   wire bus__awready;
   output bus__wready;
@@ -23814,10 +23884,10 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
   wire select_hot_rows;
   output select_command;
   wire select_command;
-  input [3:0] \port$609$0 ;
-  wire [3:0] \port$609$0 ;
-  input \port$615$0 ;
-  wire \port$615$0 ;
+  input [3:0] \port$619$0 ;
+  wire [3:0] \port$619$0 ;
+  input \port$625$0 ;
+  wire \port$625$0 ;
   output [31:0] write_data;
   reg [31:0] write_data = 32'd0;
   output bus__bvalid;
@@ -23850,44 +23920,36 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
   reg [31:0] weights_2 = 32'd16843266;
   output [31:0] weights_3;
   reg [31:0] weights_3 = 32'd16843009;
-  input [13:0] \port$2069$0 ;
-  wire [13:0] \port$2069$0 ;
-  input \port$2096$0 ;
-  wire \port$2096$0 ;
-  input \port$2097$0 ;
-  wire \port$2097$0 ;
-  input \port$2105$0 ;
-  wire \port$2105$0 ;
-  input \port$2106$0 ;
-  wire \port$2106$0 ;
+  input [13:0] \port$2085$0 ;
+  wire [13:0] \port$2085$0 ;
+  input \port$2112$0 ;
+  wire \port$2112$0 ;
   input \port$2113$0 ;
   wire \port$2113$0 ;
-  input [1:0] \port$2137$0 ;
-  wire [1:0] \port$2137$0 ;
-  input \port$2139$0 ;
-  wire \port$2139$0 ;
-  input \port$2149$0 ;
-  wire \port$2149$0 ;
-  input \port$2151$0 ;
-  wire \port$2151$0 ;
-  input \port$2153$0 ;
-  wire \port$2153$0 ;
+  input \port$2121$0 ;
+  wire \port$2121$0 ;
+  input \port$2122$0 ;
+  wire \port$2122$0 ;
+  input \port$2129$0 ;
+  wire \port$2129$0 ;
+  input [1:0] \port$2153$0 ;
+  wire [1:0] \port$2153$0 ;
   input \port$2155$0 ;
   wire \port$2155$0 ;
-  input \port$2279$0 ;
-  wire \port$2279$0 ;
-  input [13:0] \port$2388$0 ;
-  wire [13:0] \port$2388$0 ;
-  input [8:0] \port$2390$0 ;
-  wire [8:0] \port$2390$0 ;
-  input [63:0] \port$2438$0 ;
-  wire [63:0] \port$2438$0 ;
-  input [63:0] \port$2442$0 ;
-  wire [63:0] \port$2442$0 ;
-  input [63:0] \port$2446$0 ;
-  wire [63:0] \port$2446$0 ;
-  input [63:0] \port$2450$0 ;
-  wire [63:0] \port$2450$0 ;
+  input \port$2165$0 ;
+  wire \port$2165$0 ;
+  input \port$2167$0 ;
+  wire \port$2167$0 ;
+  input \port$2169$0 ;
+  wire \port$2169$0 ;
+  input \port$2171$0 ;
+  wire \port$2171$0 ;
+  input \port$2295$0 ;
+  wire \port$2295$0 ;
+  input [13:0] \port$2404$0 ;
+  wire [13:0] \port$2404$0 ;
+  input [8:0] \port$2406$0 ;
+  wire [8:0] \port$2406$0 ;
   input [63:0] \port$2454$0 ;
   wire [63:0] \port$2454$0 ;
   input [63:0] \port$2458$0 ;
@@ -23916,6 +23978,14 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
   wire [63:0] \port$2502$0 ;
   input [63:0] \port$2506$0 ;
   wire [63:0] \port$2506$0 ;
+  input [63:0] \port$2510$0 ;
+  wire [63:0] \port$2510$0 ;
+  input [63:0] \port$2514$0 ;
+  wire [63:0] \port$2514$0 ;
+  input [63:0] \port$2518$0 ;
+  wire [63:0] \port$2518$0 ;
+  input [63:0] \port$2522$0 ;
+  wire [63:0] \port$2522$0 ;
   input [11:0] bus__awaddr;
   wire [11:0] bus__awaddr;
   wire \$1 ;
@@ -24021,11 +24091,11 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
   assign \$25  = ~ write_data;
   assign \$26  = error & \$25 ;
   assign \$27  = select_error ? \$26  : error;
-  assign \$28  = \$27  | { 21'h000000, \port$2139$0 , \port$2155$0 , \port$2105$0 , \port$2106$0 , \port$2097$0 , \port$142$0 , \port$2113$0 , \port$2279$0 , \port$2153$0 , \port$2151$0 , \port$2149$0  };
+  assign \$28  = \$27  | { 21'h000000, \port$2155$0 , \port$2171$0 , \port$2121$0 , \port$2122$0 , \port$2113$0 , \port$144$0 , \port$2129$0 , \port$2295$0 , \port$2169$0 , \port$2167$0 , \port$2165$0  };
   assign \$29  = ~ write_data;
   assign \$30  = irq_status & \$29 ;
   assign \$31  = select_irq_status ? \$30  : irq_status;
-  assign \$32  = \$31  | { 29'h00000000, \port$144$0 , \port$2096$0 , \port$73$0  };
+  assign \$32  = \$31  | { 29'h00000000, \port$146$0 , \port$2112$0 , \port$75$0  };
   always @(posedge clk)
     \$signal$79  <= \$42 ;
   always @(posedge clk)
@@ -24131,11 +24201,11 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
       12'h040:
           value = control;
       12'h044:
-          value = { 28'h0000000, \port$2137$0 , \port$615$0 , \port$133$0  };
+          value = { 28'h0000000, \port$2153$0 , \port$625$0 , \port$135$0  };
       12'h048:
-          value = { 18'h00000, \port$2069$0  };
+          value = { 18'h00000, \port$2085$0  };
       12'h04c:
-          value = { 28'h0000000, \port$609$0  };
+          value = { 28'h0000000, \port$619$0  };
       12'h050:
           /* empty */;
       12'h054:
@@ -24161,81 +24231,81 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
       12'h07c:
           value = weights_3;
       12'h080:
-          value = { 18'h00000, \port$2388$0  };
+          value = { 18'h00000, \port$2404$0  };
       12'h084:
-          value = { 23'h000000, \port$2390$0  };
+          value = { 23'h000000, \port$2406$0  };
       12'h100:
-          value = \port$2438$0 [31:0];
-      12'h104:
-          value = \port$2438$0 [63:32];
-      12'h108:
-          value = \port$2442$0 [31:0];
-      12'h10c:
-          value = \port$2442$0 [63:32];
-      12'h110:
-          value = \port$2446$0 [31:0];
-      12'h114:
-          value = \port$2446$0 [63:32];
-      12'h118:
-          value = \port$2450$0 [31:0];
-      12'h11c:
-          value = \port$2450$0 [63:32];
-      12'h120:
           value = \port$2454$0 [31:0];
-      12'h124:
+      12'h104:
           value = \port$2454$0 [63:32];
-      12'h128:
+      12'h108:
           value = \port$2458$0 [31:0];
-      12'h12c:
+      12'h10c:
           value = \port$2458$0 [63:32];
-      12'h130:
+      12'h110:
           value = \port$2462$0 [31:0];
-      12'h134:
+      12'h114:
           value = \port$2462$0 [63:32];
-      12'h138:
+      12'h118:
           value = \port$2466$0 [31:0];
-      12'h13c:
+      12'h11c:
           value = \port$2466$0 [63:32];
-      12'h140:
+      12'h120:
           value = \port$2470$0 [31:0];
-      12'h144:
+      12'h124:
           value = \port$2470$0 [63:32];
-      12'h148:
+      12'h128:
           value = \port$2474$0 [31:0];
-      12'h14c:
+      12'h12c:
           value = \port$2474$0 [63:32];
-      12'h150:
+      12'h130:
           value = \port$2478$0 [31:0];
-      12'h154:
+      12'h134:
           value = \port$2478$0 [63:32];
-      12'h158:
+      12'h138:
           value = \port$2482$0 [31:0];
-      12'h15c:
+      12'h13c:
           value = \port$2482$0 [63:32];
-      12'h160:
+      12'h140:
           value = \port$2486$0 [31:0];
-      12'h164:
+      12'h144:
           value = \port$2486$0 [63:32];
-      12'h168:
+      12'h148:
           value = \port$2490$0 [31:0];
-      12'h16c:
+      12'h14c:
           value = \port$2490$0 [63:32];
-      12'h170:
+      12'h150:
           value = \port$2494$0 [31:0];
-      12'h174:
+      12'h154:
           value = \port$2494$0 [63:32];
-      12'h178:
+      12'h158:
           value = \port$2498$0 [31:0];
-      12'h17c:
+      12'h15c:
           value = \port$2498$0 [63:32];
-      12'h180:
+      12'h160:
           value = \port$2502$0 [31:0];
-      12'h184:
+      12'h164:
           value = \port$2502$0 [63:32];
-      12'h188:
+      12'h168:
           value = \port$2506$0 [31:0];
-      12'h18c:
+      12'h16c:
           value = \port$2506$0 [63:32];
+      12'h170:
+          value = \port$2510$0 [31:0];
+      12'h174:
+          value = \port$2510$0 [63:32];
+      12'h178:
+          value = \port$2514$0 [31:0];
+      12'h17c:
+          value = \port$2514$0 [63:32];
+      12'h180:
+          value = \port$2518$0 [31:0];
+      12'h184:
+          value = \port$2518$0 [63:32];
+      12'h188:
+          value = \port$2522$0 [31:0];
+      12'h18c:
+          value = \port$2522$0 [63:32];
     endcase
   end
   always @* begin
@@ -24820,7 +24890,7 @@ module hotline_stream_core_dispatcher(rst, \input__valid$15 , both_ready, popula
   assign \input__payload$13 [63:0] = { input__payload[41], input__payload[42], \$1 [21:0], input__payload[39:0] };
 endmodule
 
-module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load, source0, source1, source2, source3, \port$1042$0 , \port$1043$0 , \port$1044$0 , \port$1045$0 , \port$1046$0 , \port$1047$0 , \port$1048$0 , \port$1049$0 , output__ready, heads__0, heads__1, heads__2
+module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load, source0, source1, source2, source3, \port$1052$0 , \port$1053$0 , \port$1054$0 , \port$1055$0 , \port$1056$0 , \port$1057$0 , \port$1058$0 , \port$1059$0 , output__ready, heads__0, heads__1, heads__2
 , heads__3, heads__4, heads__5, heads__6, heads__7, ready, input__valid, output__valid, output__payload, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$43 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$43 = 0;
@@ -24842,22 +24912,22 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
   wire [7:0] source2;
   output [7:0] source3;
   wire [7:0] source3;
-  output \port$1042$0 ;
-  wire \port$1042$0 ;
-  output \port$1043$0 ;
-  wire \port$1043$0 ;
-  output \port$1044$0 ;
-  wire \port$1044$0 ;
-  output \port$1045$0 ;
-  wire \port$1045$0 ;
-  output \port$1046$0 ;
-  wire \port$1046$0 ;
-  output \port$1047$0 ;
-  wire \port$1047$0 ;
-  output \port$1048$0 ;
-  wire \port$1048$0 ;
-  output \port$1049$0 ;
-  wire \port$1049$0 ;
+  output \port$1052$0 ;
+  wire \port$1052$0 ;
+  output \port$1053$0 ;
+  wire \port$1053$0 ;
+  output \port$1054$0 ;
+  wire \port$1054$0 ;
+  output \port$1055$0 ;
+  wire \port$1055$0 ;
+  output \port$1056$0 ;
+  wire \port$1056$0 ;
+  output \port$1057$0 ;
+  wire \port$1057$0 ;
+  output \port$1058$0 ;
+  wire \port$1058$0 ;
+  output \port$1059$0 ;
+  wire \port$1059$0 ;
   input output__ready;
   wire output__ready;
   input [27:0] heads__0;
@@ -25270,14 +25340,14 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
   assign source1 = \$9 [7:0];
   assign source2 = \$11 [7:0];
   assign source3 = \$13 [7:0];
-  assign \port$1042$0  = \$14 ;
-  assign \port$1043$0  = \$15 ;
-  assign \port$1044$0  = \$16 ;
-  assign \port$1045$0  = \$17 ;
-  assign \port$1046$0  = \$18 ;
-  assign \port$1047$0  = \$19 ;
-  assign \port$1048$0  = \$20 ;
-  assign \port$1049$0  = \$21 ;
+  assign \port$1052$0  = \$14 ;
+  assign \port$1053$0  = \$15 ;
+  assign \port$1054$0  = \$16 ;
+  assign \port$1055$0  = \$17 ;
+  assign \port$1056$0  = \$18 ;
+  assign \port$1057$0  = \$19 ;
+  assign \port$1058$0  = \$20 ;
+  assign \port$1059$0  = \$21 ;
   assign \$18  = input__payload[47];
   assign \$19  = input__payload[128];
   assign \$20  = input__payload[209];
@@ -28479,11 +28549,9 @@ module hotline_stream_core_selector_vacated(rst, r_data, r_en, w_en, w_port__dat
   end
 endmodule
 
-module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready, started, output__ready, input__valid, input__payload, output__payload, newest_phase, unknown_phase, index_range, sample_too_long, sample_open, empty_batch, phase);
+module hotline_stream_core_unpacker(rst, hold, output__valid, input__ready, started, output__ready, phase, input__valid, input__payload, output__payload, newest_phase, unknown_phase, index_range, sample_too_long, sample_open, empty_batch, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$52 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$52 = 0;
-  input clk;
-  wire clk;
   input rst;
   wire rst;
   input hold;
@@ -28496,6 +28564,8 @@ module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready,
   wire started;
   input output__ready;
   wire output__ready;
+  input [1:0] phase;
+  wire [1:0] phase;
   input input__valid;
   wire input__valid;
   input [288:0] input__payload;
@@ -28514,8 +28584,8 @@ module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready,
   reg sample_open = 1'h0;
   output empty_batch;
   reg empty_batch = 1'h0;
-  input [1:0] phase;
-  wire [1:0] phase;
+  input clk;
+  wire clk;
   wire \$1 ;
   wire \$10 ;
   wire \$100 ;

@@ -7118,7 +7118,7 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
 , update_tags_6, update_tags_7, update_tags_8, update_tags_9, update_tags_10, update_tags_11, update_tags_12, update_tags_13, update_tags_14, update_tags_15, update_weights_0, update_weights_1, update_weights_2, update_weights_3, update_weights_4, update_weights_5, update_weights_6, update_weights_7, update_weights_8, update_weights_9, update_weights_10
 , update_weights_11, update_weights_12, update_weights_13, update_weights_14, update_weights_15, update_take, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counters, row_in_tags, row_way, slot_write, slot_in, level
 , wanted, load, pick_take, make_hot, working_start, working_enable, list_held, list_number, clk, rst, shell_clk, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid
-, row_out_hot, row_out_referenced, row_out_age, row_out_counters, row_out_tags, slot_out, eligible, any_left, pick_way, pick_tag, working_ready, working_full, list_count, list_tag, bank);
+, row_out_hot, row_out_referenced, row_out_age, row_out_counters, row_out_tags, slot_out, eligible, any_left, pick_way, pick_tag, working_ready, working_full, count, held_count, list_tag, bank);
   reg \$auto$verilog_backend.cc:2505:dump_module$9 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$9 = 0;
   input [15:0] scatter;
@@ -7361,8 +7361,10 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
   wire working_ready;
   output working_full;
   wire working_full;
-  output [10:0] list_count;
-  wire [10:0] list_count;
+  output [10:0] count;
+  wire [10:0] count;
+  output [10:0] held_count;
+  wire [10:0] held_count;
   output [34:0] list_tag;
   wire [34:0] list_tag;
   input [4:0] bank;
@@ -7471,19 +7473,17 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
   wire [34:0] \$99 ;
   wire [18:0] answer_slot;
   wire answer_valid;
-  wire [10:0] count;
   wire enable;
   wire [2:0] fetched;
   wire full;
-  wire [39:0] \head$276 ;
+  wire [39:0] \head$277 ;
   wire [19:0] heads__0;
   wire [19:0] heads__1;
   wire [19:0] heads__2;
   wire [19:0] heads__3;
-  wire [10:0] held_count;
   wire hit;
   reg [5:0] in_flight = 6'h00;
-  wire [5:0] \level$282 ;
+  wire [5:0] \level$283 ;
   wire [15:0] lookup_choice0;
   wire [15:0] lookup_choice1;
   wire [15:0] lookup_choice2;
@@ -7492,17 +7492,17 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
   wire [18:0] \output ;
   wire output_hit;
   wire pop;
-  wire \pop$270 ;
+  wire \pop$271 ;
   reg [34:0] push__0;
-  reg [39:0] \push__0$225 ;
+  reg [39:0] \push__0$226 ;
   reg [34:0] push__1;
-  reg [39:0] \push__1$260 ;
+  reg [39:0] \push__1$261 ;
   reg [34:0] push__2;
-  reg [39:0] \push__2$263 ;
+  reg [39:0] \push__2$264 ;
   reg [34:0] push__3;
-  reg [39:0] \push__3$266 ;
+  reg [39:0] \push__3$267 ;
   wire [2:0] push_count;
-  wire [2:0] \push_count$269 ;
+  wire [2:0] \push_count$270 ;
   wire push_valid;
   wire [7:0] row_in__age;
   wire [127:0] row_in__counters;
@@ -7526,7 +7526,7 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
   wire [15:0] update_choice2;
   wire [15:0] update_choice3;
   wire update_valid;
-  wire \updating$279 ;
+  wire \updating$280 ;
   wire valid;
   reg [5:0] waiting = 6'h00;
   assign lookup_choice0 = scatter & rank_is_0;
@@ -7566,7 +7566,6 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
   assign \$31  = in_flight <= 5'h1c;
   assign room = \$30  | \$31 ;
   assign push_count = take ? \$28 [2:0] : 3'h0;
-  assign list_count = list_held ? held_count : count;
   assign update_choice0 = update & update_rank_is_0;
   assign \$32  = | update_choice0;
   assign \$33  = | { update_choice0[15], update_choice0[13], update_choice0[11], update_choice0[9], update_choice0[7], update_choice0[5], update_choice0[3], update_choice0[1] };
@@ -7603,14 +7602,14 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
   assign \$61  = ~ \$60 ;
   assign \$62  = waiting <= 5'h1c;
   assign update_room = \$61  | \$62 ;
-  assign \push_count$269  = update_take ? \$59 [2:0] : 3'h0;
-  assign taken = \pop$270  & update_valid;
-  assign updating = update_valid | \updating$279 ;
-  assign ready = \level$282  >= needed;
+  assign \push_count$270  = update_take ? \$59 [2:0] : 3'h0;
+  assign taken = \pop$271  & update_valid;
+  assign updating = update_valid | \updating$280 ;
+  assign ready = \level$283  >= needed;
   assign fetched = fetch ? needed : 3'h0;
   assign \$63  = in_flight + push_count;
   assign \$64  = \$63  - fetched;
-  assign \$65  = waiting + \push_count$269 ;
+  assign \$65  = waiting + \push_count$270 ;
   assign \$66  = \$65  - taken;
   assign \$67  = gather & gather_rank_is_0;
   assign \$68  = | \$67 ;
@@ -7636,10 +7635,10 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
     .heads__1(heads__1),
     .heads__2(heads__2),
     .heads__3(heads__3),
-    .level(\level$282 ),
+    .level(\level$283 ),
     .pop_count(fetched),
-    .\port$1195$0 (\output ),
-    .\port$1575$0 (output_hit),
+    .\port$1194$0 (\output ),
+    .\port$1574$0 (output_hit),
     .push_valid(push_valid),
     .rst(rst)
   );
@@ -7672,28 +7671,28 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
     .make_hot(make_hot),
     .pick_tag(pick_tag),
     .pick_take(pick_take),
-    .\port$1370$0 (\head$276 ),
-    .\port$500$0 (\$82 ),
-    .\port$525$0 (\$83 ),
-    .\port$550$0 (\$84 ),
-    .\port$575$0 (\$85 ),
-    .\port$655$0 (\$86 ),
-    .\port$666$0 (\$87 ),
-    .\port$670$0 (\$88 ),
-    .\port$674$0 (\$89 ),
-    .\port$678$0 (\$90 ),
-    .\port$682$0 (\$91 ),
-    .\port$686$0 (\$92 ),
-    .\port$690$0 (\$93 ),
-    .\port$694$0 (\$94 ),
-    .\port$698$0 (\$95 ),
-    .\port$702$0 (\$96 ),
-    .\port$706$0 (\$97 ),
-    .\port$710$0 (\$98 ),
-    .\port$714$0 (\$99 ),
-    .\port$718$0 (\$100 ),
-    .\port$722$0 (\$101 ),
-    .\port$726$0 (\$102 ),
+    .\port$1369$0 (\head$277 ),
+    .\port$499$0 (\$82 ),
+    .\port$524$0 (\$83 ),
+    .\port$549$0 (\$84 ),
+    .\port$574$0 (\$85 ),
+    .\port$654$0 (\$86 ),
+    .\port$665$0 (\$87 ),
+    .\port$669$0 (\$88 ),
+    .\port$673$0 (\$89 ),
+    .\port$677$0 (\$90 ),
+    .\port$681$0 (\$91 ),
+    .\port$685$0 (\$92 ),
+    .\port$689$0 (\$93 ),
+    .\port$693$0 (\$94 ),
+    .\port$697$0 (\$95 ),
+    .\port$701$0 (\$96 ),
+    .\port$705$0 (\$97 ),
+    .\port$709$0 (\$98 ),
+    .\port$713$0 (\$99 ),
+    .\port$717$0 (\$100 ),
+    .\port$721$0 (\$101 ),
+    .\port$725$0 (\$102 ),
     .returned(returned),
     .revived(revived),
     .row_access(row_access),
@@ -7711,22 +7710,22 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
     .slot_write(slot_write),
     .slot_write__data(slot_in),
     .tag(tag),
-    .update_ready(\pop$270 ),
+    .update_ready(\pop$271 ),
     .update_valid(update_valid),
-    .updating(\updating$279 ),
+    .updating(\updating$280 ),
     .\valid$278 (valid),
     .wanted(wanted)
   );
   hotline_popularity_bank_updates updates (
     .clk(clk),
-    .head(\head$276 ),
+    .head(\head$277 ),
     .head_valid(update_valid),
-    .pop(\pop$270 ),
-    .push__0(\push__0$225 ),
-    .push__1(\push__1$260 ),
-    .push__2(\push__2$263 ),
-    .push__3(\push__3$266 ),
-    .push_count(\push_count$269 ),
+    .pop(\pop$271 ),
+    .push__0(\push__0$226 ),
+    .push__1(\push__1$261 ),
+    .push__2(\push__2$264 ),
+    .push__3(\push__3$267 ),
+    .push_count(\push_count$270 ),
     .rst(rst)
   );
   hotline_popularity_bank_working working (
@@ -7917,165 +7916,165 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$9 ) begin end
-    \push__0$225  = 40'h0000000000;
+    \push__0$226  = 40'h0000000000;
     if (\$32 ) begin
       (* full_case = 32'd1 *)
       casez ({ \$36 , \$35 , \$34 , \$33  })
         4'h0:
-            \push__0$225  = { update_weights_0, update_tags_0 };
+            \push__0$226  = { update_weights_0, update_tags_0 };
         4'h1:
-            \push__0$225  = { update_weights_1, update_tags_1 };
+            \push__0$226  = { update_weights_1, update_tags_1 };
         4'h2:
-            \push__0$225  = { update_weights_2, update_tags_2 };
+            \push__0$226  = { update_weights_2, update_tags_2 };
         4'h3:
-            \push__0$225  = { update_weights_3, update_tags_3 };
+            \push__0$226  = { update_weights_3, update_tags_3 };
         4'h4:
-            \push__0$225  = { update_weights_4, update_tags_4 };
+            \push__0$226  = { update_weights_4, update_tags_4 };
         4'h5:
-            \push__0$225  = { update_weights_5, update_tags_5 };
+            \push__0$226  = { update_weights_5, update_tags_5 };
         4'h6:
-            \push__0$225  = { update_weights_6, update_tags_6 };
+            \push__0$226  = { update_weights_6, update_tags_6 };
         4'h7:
-            \push__0$225  = { update_weights_7, update_tags_7 };
+            \push__0$226  = { update_weights_7, update_tags_7 };
         4'h8:
-            \push__0$225  = { update_weights_8, update_tags_8 };
+            \push__0$226  = { update_weights_8, update_tags_8 };
         4'h9:
-            \push__0$225  = { update_weights_9, update_tags_9 };
+            \push__0$226  = { update_weights_9, update_tags_9 };
         4'ha:
-            \push__0$225  = { update_weights_10, update_tags_10 };
+            \push__0$226  = { update_weights_10, update_tags_10 };
         4'hb:
-            \push__0$225  = { update_weights_11, update_tags_11 };
+            \push__0$226  = { update_weights_11, update_tags_11 };
         4'hc:
-            \push__0$225  = { update_weights_12, update_tags_12 };
+            \push__0$226  = { update_weights_12, update_tags_12 };
         4'hd:
-            \push__0$225  = { update_weights_13, update_tags_13 };
+            \push__0$226  = { update_weights_13, update_tags_13 };
         4'he:
-            \push__0$225  = { update_weights_14, update_tags_14 };
+            \push__0$226  = { update_weights_14, update_tags_14 };
         4'hf:
-            \push__0$225  = { update_weights_15, update_tags_15 };
+            \push__0$226  = { update_weights_15, update_tags_15 };
       endcase
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$9 ) begin end
-    \push__1$260  = 40'h0000000000;
+    \push__1$261  = 40'h0000000000;
     if (\$37 ) begin
       (* full_case = 32'd1 *)
       casez ({ \$41 , \$40 , \$39 , \$38  })
         4'h0:
-            \push__1$260  = { update_weights_0, update_tags_0 };
+            \push__1$261  = { update_weights_0, update_tags_0 };
         4'h1:
-            \push__1$260  = { update_weights_1, update_tags_1 };
+            \push__1$261  = { update_weights_1, update_tags_1 };
         4'h2:
-            \push__1$260  = { update_weights_2, update_tags_2 };
+            \push__1$261  = { update_weights_2, update_tags_2 };
         4'h3:
-            \push__1$260  = { update_weights_3, update_tags_3 };
+            \push__1$261  = { update_weights_3, update_tags_3 };
         4'h4:
-            \push__1$260  = { update_weights_4, update_tags_4 };
+            \push__1$261  = { update_weights_4, update_tags_4 };
         4'h5:
-            \push__1$260  = { update_weights_5, update_tags_5 };
+            \push__1$261  = { update_weights_5, update_tags_5 };
         4'h6:
-            \push__1$260  = { update_weights_6, update_tags_6 };
+            \push__1$261  = { update_weights_6, update_tags_6 };
         4'h7:
-            \push__1$260  = { update_weights_7, update_tags_7 };
+            \push__1$261  = { update_weights_7, update_tags_7 };
         4'h8:
-            \push__1$260  = { update_weights_8, update_tags_8 };
+            \push__1$261  = { update_weights_8, update_tags_8 };
         4'h9:
-            \push__1$260  = { update_weights_9, update_tags_9 };
+            \push__1$261  = { update_weights_9, update_tags_9 };
         4'ha:
-            \push__1$260  = { update_weights_10, update_tags_10 };
+            \push__1$261  = { update_weights_10, update_tags_10 };
         4'hb:
-            \push__1$260  = { update_weights_11, update_tags_11 };
+            \push__1$261  = { update_weights_11, update_tags_11 };
         4'hc:
-            \push__1$260  = { update_weights_12, update_tags_12 };
+            \push__1$261  = { update_weights_12, update_tags_12 };
         4'hd:
-            \push__1$260  = { update_weights_13, update_tags_13 };
+            \push__1$261  = { update_weights_13, update_tags_13 };
         4'he:
-            \push__1$260  = { update_weights_14, update_tags_14 };
+            \push__1$261  = { update_weights_14, update_tags_14 };
         4'hf:
-            \push__1$260  = { update_weights_15, update_tags_15 };
+            \push__1$261  = { update_weights_15, update_tags_15 };
       endcase
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$9 ) begin end
-    \push__2$263  = 40'h0000000000;
+    \push__2$264  = 40'h0000000000;
     if (\$42 ) begin
       (* full_case = 32'd1 *)
       casez ({ \$46 , \$45 , \$44 , \$43  })
         4'h0:
-            \push__2$263  = { update_weights_0, update_tags_0 };
+            \push__2$264  = { update_weights_0, update_tags_0 };
         4'h1:
-            \push__2$263  = { update_weights_1, update_tags_1 };
+            \push__2$264  = { update_weights_1, update_tags_1 };
         4'h2:
-            \push__2$263  = { update_weights_2, update_tags_2 };
+            \push__2$264  = { update_weights_2, update_tags_2 };
         4'h3:
-            \push__2$263  = { update_weights_3, update_tags_3 };
+            \push__2$264  = { update_weights_3, update_tags_3 };
         4'h4:
-            \push__2$263  = { update_weights_4, update_tags_4 };
+            \push__2$264  = { update_weights_4, update_tags_4 };
         4'h5:
-            \push__2$263  = { update_weights_5, update_tags_5 };
+            \push__2$264  = { update_weights_5, update_tags_5 };
         4'h6:
-            \push__2$263  = { update_weights_6, update_tags_6 };
+            \push__2$264  = { update_weights_6, update_tags_6 };
         4'h7:
-            \push__2$263  = { update_weights_7, update_tags_7 };
+            \push__2$264  = { update_weights_7, update_tags_7 };
         4'h8:
-            \push__2$263  = { update_weights_8, update_tags_8 };
+            \push__2$264  = { update_weights_8, update_tags_8 };
         4'h9:
-            \push__2$263  = { update_weights_9, update_tags_9 };
+            \push__2$264  = { update_weights_9, update_tags_9 };
         4'ha:
-            \push__2$263  = { update_weights_10, update_tags_10 };
+            \push__2$264  = { update_weights_10, update_tags_10 };
         4'hb:
-            \push__2$263  = { update_weights_11, update_tags_11 };
+            \push__2$264  = { update_weights_11, update_tags_11 };
         4'hc:
-            \push__2$263  = { update_weights_12, update_tags_12 };
+            \push__2$264  = { update_weights_12, update_tags_12 };
         4'hd:
-            \push__2$263  = { update_weights_13, update_tags_13 };
+            \push__2$264  = { update_weights_13, update_tags_13 };
         4'he:
-            \push__2$263  = { update_weights_14, update_tags_14 };
+            \push__2$264  = { update_weights_14, update_tags_14 };
         4'hf:
-            \push__2$263  = { update_weights_15, update_tags_15 };
+            \push__2$264  = { update_weights_15, update_tags_15 };
       endcase
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$9 ) begin end
-    \push__3$266  = 40'h0000000000;
+    \push__3$267  = 40'h0000000000;
     if (\$47 ) begin
       (* full_case = 32'd1 *)
       casez ({ \$51 , \$50 , \$49 , \$48  })
         4'h0:
-            \push__3$266  = { update_weights_0, update_tags_0 };
+            \push__3$267  = { update_weights_0, update_tags_0 };
         4'h1:
-            \push__3$266  = { update_weights_1, update_tags_1 };
+            \push__3$267  = { update_weights_1, update_tags_1 };
         4'h2:
-            \push__3$266  = { update_weights_2, update_tags_2 };
+            \push__3$267  = { update_weights_2, update_tags_2 };
         4'h3:
-            \push__3$266  = { update_weights_3, update_tags_3 };
+            \push__3$267  = { update_weights_3, update_tags_3 };
         4'h4:
-            \push__3$266  = { update_weights_4, update_tags_4 };
+            \push__3$267  = { update_weights_4, update_tags_4 };
         4'h5:
-            \push__3$266  = { update_weights_5, update_tags_5 };
+            \push__3$267  = { update_weights_5, update_tags_5 };
         4'h6:
-            \push__3$266  = { update_weights_6, update_tags_6 };
+            \push__3$267  = { update_weights_6, update_tags_6 };
         4'h7:
-            \push__3$266  = { update_weights_7, update_tags_7 };
+            \push__3$267  = { update_weights_7, update_tags_7 };
         4'h8:
-            \push__3$266  = { update_weights_8, update_tags_8 };
+            \push__3$267  = { update_weights_8, update_tags_8 };
         4'h9:
-            \push__3$266  = { update_weights_9, update_tags_9 };
+            \push__3$267  = { update_weights_9, update_tags_9 };
         4'ha:
-            \push__3$266  = { update_weights_10, update_tags_10 };
+            \push__3$267  = { update_weights_10, update_tags_10 };
         4'hb:
-            \push__3$266  = { update_weights_11, update_tags_11 };
+            \push__3$267  = { update_weights_11, update_tags_11 };
         4'hc:
-            \push__3$266  = { update_weights_12, update_tags_12 };
+            \push__3$267  = { update_weights_12, update_tags_12 };
         4'hd:
-            \push__3$266  = { update_weights_13, update_tags_13 };
+            \push__3$267  = { update_weights_13, update_tags_13 };
         4'he:
-            \push__3$266  = { update_weights_14, update_tags_14 };
+            \push__3$267  = { update_weights_14, update_tags_14 };
         4'hf:
-            \push__3$266  = { update_weights_15, update_tags_15 };
+            \push__3$267  = { update_weights_15, update_tags_15 };
       endcase
     end
   end
@@ -8128,7 +8127,7 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
   assign heads[19:0] = heads__0;
 endmodule
 
-module hotline_popularity_bank_answers(rst, pop_count, heads__0, heads__1, heads__2, heads__3, \port$1195$0 , level, push_valid, \port$1575$0 , clk);
+module hotline_popularity_bank_answers(rst, pop_count, heads__0, heads__1, heads__2, heads__3, \port$1194$0 , level, push_valid, \port$1574$0 , clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$10 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$10 = 0;
   input rst;
@@ -8143,14 +8142,14 @@ module hotline_popularity_bank_answers(rst, pop_count, heads__0, heads__1, heads
   reg [19:0] heads__2;
   output [19:0] heads__3;
   reg [19:0] heads__3;
-  input [18:0] \port$1195$0 ;
-  wire [18:0] \port$1195$0 ;
+  input [18:0] \port$1194$0 ;
+  wire [18:0] \port$1194$0 ;
   output [5:0] level;
   reg [5:0] level = 6'h00;
   input push_valid;
   wire push_valid;
-  input \port$1575$0 ;
-  wire \port$1575$0 ;
+  input \port$1574$0 ;
+  wire \port$1574$0 ;
   input clk;
   wire clk;
   wire \$1 ;
@@ -8189,25 +8188,25 @@ module hotline_popularity_bank_answers(rst, pop_count, heads__0, heads__1, heads
   reg [19:0] lane0 [7:0];
   always @(posedge clk) begin
     if (\$signature__en )
-      lane0[write_pointer[4:2]] <= { \port$1575$0 , \port$1195$0  };
+      lane0[write_pointer[4:2]] <= { \port$1574$0 , \port$1194$0  };
   end
   assign \$signature__data$21  = lane0[\$6 [2:0]];
   reg [19:0] lane1 [7:0];
   always @(posedge clk) begin
     if (\$signature__en$8 )
-      lane1[write_pointer[4:2]] <= { \port$1575$0 , \port$1195$0  };
+      lane1[write_pointer[4:2]] <= { \port$1574$0 , \port$1194$0  };
   end
   assign \$signature__data$22  = lane1[\$8 [2:0]];
   reg [19:0] lane2 [7:0];
   always @(posedge clk) begin
     if (\$signature__en$11 )
-      lane2[write_pointer[4:2]] <= { \port$1575$0 , \port$1195$0  };
+      lane2[write_pointer[4:2]] <= { \port$1574$0 , \port$1194$0  };
   end
   assign \$signature__data$23  = lane2[\$10 [2:0]];
   reg [19:0] lane3 [7:0];
   always @(posedge clk) begin
     if (\$signature__en$14 )
-      lane3[write_pointer[4:2]] <= { \port$1575$0 , \port$1195$0  };
+      lane3[write_pointer[4:2]] <= { \port$1574$0 , \port$1194$0  };
   end
   assign \$signature__data$24  = lane3[\$12 [2:0]];
   assign \$1  = ! write_pointer[1:0];
@@ -8521,8 +8520,8 @@ module hotline_popularity_bank_queue(rst, push_count, head_valid, head, push__0,
 endmodule
 
 module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, row_write, clear, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, slot_write, slot_write__data, level, wanted, load, pick_take, make_hot, clk
-, rst, \valid$278 , tag, update_ready, updating, any_left, \port$500$0 , \port$525$0 , \port$550$0 , \port$575$0 , \port$655$0 , row_out__hot, answer_slot, \port$666$0 , \port$670$0 , \port$674$0 , \port$678$0 , \port$682$0 , \port$686$0 , \port$690$0 , \port$694$0 
-, \port$698$0 , \port$702$0 , \port$706$0 , \port$710$0 , \port$714$0 , \port$718$0 , \port$722$0 , \port$726$0 , update_valid, \port$1370$0 , pick_tag, answer_valid, answer_hit, inserted, evicted, revived, returned, eligible, bank);
+, rst, \valid$278 , tag, update_ready, updating, any_left, \port$499$0 , \port$524$0 , \port$549$0 , \port$574$0 , \port$654$0 , row_out__hot, answer_slot, \port$665$0 , \port$669$0 , \port$673$0 , \port$677$0 , \port$681$0 , \port$685$0 , \port$689$0 , \port$693$0 
+, \port$697$0 , \port$701$0 , \port$705$0 , \port$709$0 , \port$713$0 , \port$717$0 , \port$721$0 , \port$725$0 , update_valid, \port$1369$0 , pick_tag, answer_valid, answer_hit, inserted, evicted, revived, returned, eligible, bank);
   reg \$auto$verilog_backend.cc:2505:dump_module$12 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$12 = 0;
   input [62:0] budget;
@@ -8585,56 +8584,56 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire updating;
   output any_left;
   wire any_left;
-  output \port$500$0 ;
-  wire \port$500$0 ;
-  output \port$525$0 ;
-  wire \port$525$0 ;
-  output \port$550$0 ;
-  wire \port$550$0 ;
-  output \port$575$0 ;
-  wire \port$575$0 ;
-  output [167:0] \port$655$0 ;
-  wire [167:0] \port$655$0 ;
+  output \port$499$0 ;
+  wire \port$499$0 ;
+  output \port$524$0 ;
+  wire \port$524$0 ;
+  output \port$549$0 ;
+  wire \port$549$0 ;
+  output \port$574$0 ;
+  wire \port$574$0 ;
+  output [167:0] \port$654$0 ;
+  wire [167:0] \port$654$0 ;
   output [15:0] row_out__hot;
   wire [15:0] row_out__hot;
   output [18:0] answer_slot;
   wire [18:0] answer_slot;
-  output [34:0] \port$666$0 ;
-  wire [34:0] \port$666$0 ;
-  output [34:0] \port$670$0 ;
-  wire [34:0] \port$670$0 ;
-  output [34:0] \port$674$0 ;
-  wire [34:0] \port$674$0 ;
-  output [34:0] \port$678$0 ;
-  wire [34:0] \port$678$0 ;
-  output [34:0] \port$682$0 ;
-  wire [34:0] \port$682$0 ;
-  output [34:0] \port$686$0 ;
-  wire [34:0] \port$686$0 ;
-  output [34:0] \port$690$0 ;
-  wire [34:0] \port$690$0 ;
-  output [34:0] \port$694$0 ;
-  wire [34:0] \port$694$0 ;
-  output [34:0] \port$698$0 ;
-  wire [34:0] \port$698$0 ;
-  output [34:0] \port$702$0 ;
-  wire [34:0] \port$702$0 ;
-  output [34:0] \port$706$0 ;
-  wire [34:0] \port$706$0 ;
-  output [34:0] \port$710$0 ;
-  wire [34:0] \port$710$0 ;
-  output [34:0] \port$714$0 ;
-  wire [34:0] \port$714$0 ;
-  output [34:0] \port$718$0 ;
-  wire [34:0] \port$718$0 ;
-  output [34:0] \port$722$0 ;
-  wire [34:0] \port$722$0 ;
-  output [34:0] \port$726$0 ;
-  wire [34:0] \port$726$0 ;
+  output [34:0] \port$665$0 ;
+  wire [34:0] \port$665$0 ;
+  output [34:0] \port$669$0 ;
+  wire [34:0] \port$669$0 ;
+  output [34:0] \port$673$0 ;
+  wire [34:0] \port$673$0 ;
+  output [34:0] \port$677$0 ;
+  wire [34:0] \port$677$0 ;
+  output [34:0] \port$681$0 ;
+  wire [34:0] \port$681$0 ;
+  output [34:0] \port$685$0 ;
+  wire [34:0] \port$685$0 ;
+  output [34:0] \port$689$0 ;
+  wire [34:0] \port$689$0 ;
+  output [34:0] \port$693$0 ;
+  wire [34:0] \port$693$0 ;
+  output [34:0] \port$697$0 ;
+  wire [34:0] \port$697$0 ;
+  output [34:0] \port$701$0 ;
+  wire [34:0] \port$701$0 ;
+  output [34:0] \port$705$0 ;
+  wire [34:0] \port$705$0 ;
+  output [34:0] \port$709$0 ;
+  wire [34:0] \port$709$0 ;
+  output [34:0] \port$713$0 ;
+  wire [34:0] \port$713$0 ;
+  output [34:0] \port$717$0 ;
+  wire [34:0] \port$717$0 ;
+  output [34:0] \port$721$0 ;
+  wire [34:0] \port$721$0 ;
+  output [34:0] \port$725$0 ;
+  wire [34:0] \port$725$0 ;
   input update_valid;
   wire update_valid;
-  input [39:0] \port$1370$0 ;
-  wire [39:0] \port$1370$0 ;
+  input [39:0] \port$1369$0 ;
+  wire [39:0] \port$1369$0 ;
   output [34:0] pick_tag;
   reg [34:0] pick_tag;
   output answer_valid;
@@ -9418,7 +9417,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$16  = \$signature__data$37  == \$signal$22 ;
   assign hit_ways = { \$16 , \$15 , \$14 , \$13 , \$12 , \$11 , \$10 , \$9 , \$8 , \$7 , \$6 , \$5 , \$4 , \$3 , \$2 , \$1  } & \$signature__data$38 ;
   assign \$signature__addr$39  = row_access ? { row_set, row_way } : { \$signal$42 , \$signal$41  };
-  assign \$17  = \port$1370$0 [10:0] & budget[10:0];
+  assign \$17  = \port$1369$0 [10:0] & budget[10:0];
   assign read_set = row_access ? row_set : \$17 ;
   assign tag_address = writes_tag ? stage_set : read_set;
   assign update_ready = ~ writes_tag;
@@ -10030,7 +10029,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$12 ) begin end
-    \$257  = \port$1370$0 [34:0];
+    \$257  = \port$1369$0 [34:0];
     if (rst) begin
       \$257  = 35'h000000000;
     end
@@ -10044,7 +10043,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$12 ) begin end
-    \$259  = \port$1370$0 [39:35];
+    \$259  = \port$1369$0 [39:35];
     if (rst) begin
       \$259  = 5'h00;
     end
@@ -10465,27 +10464,27 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
       \$317  = 16'h0000;
     end
   end
-  assign \port$500$0  = \$113 ;
-  assign \port$525$0  = \$138 ;
-  assign \port$550$0  = \$163 ;
-  assign \port$575$0  = \$188 ;
-  assign \port$655$0  = \$signature__data$260 ;
-  assign \port$666$0  = \$signature__data$93 ;
-  assign \port$670$0  = \$signature__data$95 ;
-  assign \port$674$0  = \$signature__data$96 ;
-  assign \port$678$0  = \$signature__data$97 ;
-  assign \port$682$0  = \$signature__data$98 ;
-  assign \port$686$0  = \$signature__data$99 ;
-  assign \port$690$0  = \$signature__data$100 ;
-  assign \port$694$0  = \$signature__data$101 ;
-  assign \port$698$0  = \$signature__data$102 ;
-  assign \port$702$0  = \$signature__data$103 ;
-  assign \port$706$0  = \$signature__data$104 ;
-  assign \port$710$0  = \$signature__data$105 ;
-  assign \port$714$0  = \$signature__data$106 ;
-  assign \port$718$0  = \$signature__data$107 ;
-  assign \port$722$0  = \$signature__data$108 ;
-  assign \port$726$0  = \$signature__data$109 ;
+  assign \port$499$0  = \$113 ;
+  assign \port$524$0  = \$138 ;
+  assign \port$549$0  = \$163 ;
+  assign \port$574$0  = \$188 ;
+  assign \port$654$0  = \$signature__data$260 ;
+  assign \port$665$0  = \$signature__data$93 ;
+  assign \port$669$0  = \$signature__data$95 ;
+  assign \port$673$0  = \$signature__data$96 ;
+  assign \port$677$0  = \$signature__data$97 ;
+  assign \port$681$0  = \$signature__data$98 ;
+  assign \port$685$0  = \$signature__data$99 ;
+  assign \port$689$0  = \$signature__data$100 ;
+  assign \port$693$0  = \$signature__data$101 ;
+  assign \port$697$0  = \$signature__data$102 ;
+  assign \port$701$0  = \$signature__data$103 ;
+  assign \port$705$0  = \$signature__data$104 ;
+  assign \port$709$0  = \$signature__data$105 ;
+  assign \port$713$0  = \$signature__data$106 ;
+  assign \port$717$0  = \$signature__data$107 ;
+  assign \port$721$0  = \$signature__data$108 ;
+  assign \port$725$0  = \$signature__data$109 ;
 endmodule
 
 module hotline_popularity_bank_tracker_update(valid, referenced, age, counter__0, counter__1, counter__2, counter__3, counter__4, counter__5, counter__6, counter__7, counter__8, counter__9, counter__10, counter__11, counter__12, counter__13, counter__14, counter__15, match, fill
@@ -11820,8 +11819,8 @@ module hotline_popularity_bank_working(enable, list_held, list_number, clk, rst,
   assign \$10  = current ? \read__data$42  : read__data;
   hotline_popularity_bank_working_answers answers (
     .clk(clk),
-    .\port$1433$0 (hit),
-    .\port$662$0 (slot),
+    .\port$1432$0 (hit),
+    .\port$661$0 (slot),
     .r_data(\r_data$76 ),
     .r_en(advance),
     .r_rdy(r_rdy),
@@ -12146,13 +12145,13 @@ module hotline_popularity_bank_working(enable, list_held, list_number, clk, rst,
   assign \$37  = current;
 endmodule
 
-module hotline_popularity_bank_working_answers(rst, \port$662$0 , r_en, r_rdy, r_data, w_en, \port$1433$0 , clk);
+module hotline_popularity_bank_working_answers(rst, \port$661$0 , r_en, r_rdy, r_data, w_en, \port$1432$0 , clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$15 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$15 = 0;
   input rst;
   wire rst;
-  input [18:0] \port$662$0 ;
-  wire [18:0] \port$662$0 ;
+  input [18:0] \port$661$0 ;
+  wire [18:0] \port$661$0 ;
   input r_en;
   wire r_en;
   output r_rdy;
@@ -12161,8 +12160,8 @@ module hotline_popularity_bank_working_answers(rst, \port$662$0 , r_en, r_rdy, r
   wire [19:0] r_data;
   input w_en;
   wire w_en;
-  input \port$1433$0 ;
-  wire \port$1433$0 ;
+  input \port$1432$0 ;
+  wire \port$1432$0 ;
   (* init = 5'h00 *)
   input clk;
   wire clk;
@@ -12192,7 +12191,7 @@ module hotline_popularity_bank_working_answers(rst, \port$662$0 , r_en, r_rdy, r
   reg [19:0] storage [31:0];
   always @(posedge clk) begin
     if (w_port__en)
-      storage[w_port__addr] <= { \port$662$0 , \port$1433$0  };
+      storage[w_port__addr] <= { \port$661$0 , \port$1432$0  };
   end
   assign r_data = storage[r_port__addr];
   assign w_rdy = level != 6'h20;
@@ -24275,8 +24274,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire \$281 ;
   wire \$282 ;
   wire \$283 ;
-  reg [10:0] \$284 ;
-  reg [34:0] \$285 ;
+  wire \$284 ;
+  wire \$285 ;
   wire [1:0] \$286 ;
   wire [2:0] \$287 ;
   wire [3:0] \$288 ;
@@ -24431,74 +24430,74 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire \$421 ;
   wire [31:0] \$422 ;
   wire \$423 ;
-  reg [5:0] \$424 ;
-  reg [5:0] \$425 ;
-  reg [5:0] \$426 ;
-  reg [5:0] \$427 ;
-  reg [15:0] \$428 ;
-  reg [15:0] \$429 ;
+  wire [10:0] \$424 ;
+  wire [10:0] \$425 ;
+  wire [10:0] \$426 ;
+  wire [10:0] \$427 ;
+  wire [10:0] \$428 ;
+  wire [10:0] \$429 ;
   wire \$43 ;
-  reg [15:0] \$430 ;
-  reg \$431 ;
-  reg \$432 ;
-  wire [31:0] \$433 ;
-  wire [31:0] \$434 ;
-  wire [31:0] \$435 ;
-  wire [31:0] \$436 ;
-  wire [31:0] \$437 ;
-  wire [31:0] \$438 ;
-  wire [31:0] \$439 ;
+  wire [10:0] \$430 ;
+  wire [10:0] \$431 ;
+  wire [10:0] \$432 ;
+  wire [10:0] \$433 ;
+  wire [10:0] \$434 ;
+  wire [10:0] \$435 ;
+  wire [10:0] \$436 ;
+  wire [10:0] \$437 ;
+  wire [10:0] \$438 ;
+  wire [10:0] \$439 ;
   wire \$44 ;
-  wire [31:0] \$440 ;
-  wire [31:0] \$441 ;
-  wire [31:0] \$442 ;
-  wire [31:0] \$443 ;
-  wire [31:0] \$444 ;
-  wire [31:0] \$445 ;
-  wire [31:0] \$446 ;
-  wire [31:0] \$447 ;
-  wire [31:0] \$448 ;
-  wire \$449 ;
+  wire [10:0] \$440 ;
+  wire [10:0] \$441 ;
+  wire [10:0] \$442 ;
+  wire [10:0] \$443 ;
+  wire [10:0] \$444 ;
+  wire [10:0] \$445 ;
+  wire [10:0] \$446 ;
+  wire [10:0] \$447 ;
+  wire [10:0] \$448 ;
+  wire [10:0] \$449 ;
   wire \$45 ;
-  wire \$450 ;
-  wire \$451 ;
-  wire \$452 ;
-  wire \$453 ;
-  wire \$454 ;
-  wire \$455 ;
-  wire \$456 ;
-  wire \$457 ;
-  wire \$458 ;
-  wire \$459 ;
+  wire [10:0] \$450 ;
+  wire [10:0] \$451 ;
+  wire [10:0] \$452 ;
+  wire [10:0] \$453 ;
+  wire [10:0] \$454 ;
+  wire [10:0] \$455 ;
+  reg [10:0] \$456 ;
+  reg [34:0] \$457 ;
+  reg \$458 ;
+  reg \$459 ;
   wire \$46 ;
-  wire \$460 ;
-  wire \$461 ;
-  wire \$462 ;
-  wire \$463 ;
-  wire \$464 ;
-  wire \$465 ;
-  wire \$466 ;
-  wire \$467 ;
-  wire \$468 ;
-  wire \$469 ;
+  reg [5:0] \$460 ;
+  reg [5:0] \$461 ;
+  reg [5:0] \$462 ;
+  reg [5:0] \$463 ;
+  reg [15:0] \$464 ;
+  reg [15:0] \$465 ;
+  reg [15:0] \$466 ;
+  reg \$467 ;
+  reg [1:0] \$468 ;
+  reg \$469 ;
   wire \$47 ;
-  wire \$470 ;
-  wire \$471 ;
-  wire \$472 ;
-  wire \$473 ;
-  wire \$474 ;
-  wire \$475 ;
-  wire \$476 ;
-  wire \$477 ;
-  wire \$478 ;
-  wire \$479 ;
+  wire [31:0] \$470 ;
+  wire [31:0] \$471 ;
+  wire [31:0] \$472 ;
+  wire [31:0] \$473 ;
+  wire [31:0] \$474 ;
+  wire [31:0] \$475 ;
+  wire [31:0] \$476 ;
+  wire [31:0] \$477 ;
+  wire [31:0] \$478 ;
+  wire [31:0] \$479 ;
   wire \$48 ;
-  wire \$480 ;
-  wire \$481 ;
-  wire \$482 ;
-  wire \$483 ;
-  wire \$484 ;
-  wire \$485 ;
+  wire [31:0] \$480 ;
+  wire [31:0] \$481 ;
+  wire [31:0] \$482 ;
+  wire [31:0] \$483 ;
+  wire [31:0] \$484 ;
+  wire [31:0] \$485 ;
   wire \$486 ;
   wire \$487 ;
   wire \$488 ;
@@ -24530,9 +24529,46 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire \$510 ;
   wire \$511 ;
   wire \$512 ;
+  wire \$513 ;
+  wire \$514 ;
+  wire \$515 ;
+  wire \$516 ;
+  wire \$517 ;
+  wire \$518 ;
+  wire \$519 ;
   wire \$52 ;
+  wire \$520 ;
+  wire \$521 ;
+  wire \$522 ;
+  wire \$523 ;
+  wire \$524 ;
+  wire \$525 ;
+  wire \$526 ;
+  wire \$527 ;
+  wire \$528 ;
+  wire \$529 ;
   wire \$53 ;
+  wire \$530 ;
+  wire \$531 ;
+  wire \$532 ;
+  wire \$533 ;
+  wire \$534 ;
+  wire \$535 ;
+  wire \$536 ;
+  wire \$537 ;
+  wire \$538 ;
+  wire \$539 ;
   wire \$54 ;
+  wire \$540 ;
+  wire \$541 ;
+  wire \$542 ;
+  wire \$543 ;
+  wire \$544 ;
+  wire \$545 ;
+  wire \$546 ;
+  wire \$547 ;
+  wire \$548 ;
+  wire \$549 ;
   wire \$55 ;
   wire \$56 ;
   wire \$57 ;
@@ -24582,41 +24618,42 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire \$97 ;
   wire \$98 ;
   wire \$99 ;
+  reg \$signal  = 1'h0;
   wire [7:0] age_period;
-  wire [31:0] \age_period$2349 ;
+  wire [31:0] \age_period$2351 ;
   wire [31:0] any_left;
-  wire \any_left$3667 ;
-  wire \any_left$3687 ;
-  wire \any_left$3707 ;
-  wire \any_left$3727 ;
-  wire \any_left$3747 ;
-  wire \any_left$3767 ;
-  wire \any_left$3787 ;
-  wire \any_left$3807 ;
-  wire \any_left$3827 ;
-  wire \any_left$3847 ;
-  wire \any_left$3867 ;
-  wire \any_left$3887 ;
-  wire \any_left$3907 ;
-  wire \any_left$3927 ;
-  wire \any_left$3947 ;
-  wire \any_left$3967 ;
-  wire \any_left$3987 ;
-  wire \any_left$4007 ;
-  wire \any_left$4027 ;
-  wire \any_left$4047 ;
-  wire \any_left$4067 ;
-  wire \any_left$4087 ;
-  wire \any_left$4107 ;
-  wire \any_left$4127 ;
-  wire \any_left$4147 ;
-  wire \any_left$4167 ;
-  wire \any_left$4187 ;
-  wire \any_left$4207 ;
-  wire \any_left$4227 ;
-  wire \any_left$4247 ;
-  wire \any_left$4267 ;
-  wire \any_left$4287 ;
+  wire \any_left$3669 ;
+  wire \any_left$3689 ;
+  wire \any_left$3709 ;
+  wire \any_left$3729 ;
+  wire \any_left$3749 ;
+  wire \any_left$3769 ;
+  wire \any_left$3789 ;
+  wire \any_left$3809 ;
+  wire \any_left$3829 ;
+  wire \any_left$3849 ;
+  wire \any_left$3869 ;
+  wire \any_left$3889 ;
+  wire \any_left$3909 ;
+  wire \any_left$3929 ;
+  wire \any_left$3949 ;
+  wire \any_left$3969 ;
+  wire \any_left$3989 ;
+  wire \any_left$4009 ;
+  wire \any_left$4029 ;
+  wire \any_left$4049 ;
+  wire \any_left$4069 ;
+  wire \any_left$4089 ;
+  wire \any_left$4109 ;
+  wire \any_left$4129 ;
+  wire \any_left$4149 ;
+  wire \any_left$4169 ;
+  wire \any_left$4189 ;
+  wire \any_left$4209 ;
+  wire \any_left$4229 ;
+  wire \any_left$4249 ;
+  wire \any_left$4269 ;
+  wire \any_left$4289 ;
   wire [4:0] bank;
   wire bank_stall;
   wire [63:0] bank_stall_value;
@@ -24633,17 +24670,50 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [31:0] bus__wdata;
   wire [3:0] bus__wstrb;
   wire bus__wvalid;
-  wire \busy$2229 ;
   wire \busy$2231 ;
-  wire \busy$4293 ;
-  wire \busy$4478 ;
+  wire \busy$2233 ;
+  wire \busy$4295 ;
+  (* init = 2'h0 *)
+  wire \busy$4481 ;
   wire clear;
-  wire \clear$3634 ;
-  wire \clear$4347 ;
+  wire \clear$3636 ;
+  wire \clear$4349 ;
   wire command_busy;
   wire command_code;
-  wire \command_write$4388 ;
-  wire \command_write$4479 ;
+  wire \command_write$4390 ;
+  wire \command_write$4482 ;
+  wire [10:0] count;
+  wire [10:0] \count$4652 ;
+  wire [10:0] \count$4654 ;
+  wire [10:0] \count$4656 ;
+  wire [10:0] \count$4658 ;
+  wire [10:0] \count$4660 ;
+  wire [10:0] \count$4662 ;
+  wire [10:0] \count$4664 ;
+  wire [10:0] \count$4666 ;
+  wire [10:0] \count$4668 ;
+  wire [10:0] \count$4670 ;
+  wire [10:0] \count$4672 ;
+  wire [10:0] \count$4674 ;
+  wire [10:0] \count$4676 ;
+  wire [10:0] \count$4678 ;
+  wire [10:0] \count$4680 ;
+  wire [10:0] \count$4682 ;
+  wire [10:0] \count$4684 ;
+  wire [10:0] \count$4686 ;
+  wire [10:0] \count$4688 ;
+  wire [10:0] \count$4690 ;
+  wire [10:0] \count$4692 ;
+  wire [10:0] \count$4694 ;
+  wire [10:0] \count$4696 ;
+  wire [10:0] \count$4698 ;
+  wire [10:0] \count$4700 ;
+  wire [10:0] \count$4702 ;
+  wire [10:0] \count$4704 ;
+  wire [10:0] \count$4706 ;
+  wire [10:0] \count$4708 ;
+  wire [10:0] \count$4710 ;
+  wire [10:0] \count$4712 ;
   wire [63:0] cycles_value;
   wire demotions;
   wire [63:0] demotions_value;
@@ -24874,37 +24944,37 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   reg event__ready;
   wire event__valid;
   wire evicted;
-  wire \evicted$4583 ;
-  wire \evicted$4584 ;
-  wire \evicted$4585 ;
-  wire \evicted$4586 ;
-  wire \evicted$4587 ;
-  wire \evicted$4588 ;
-  wire \evicted$4589 ;
-  wire \evicted$4590 ;
-  wire \evicted$4591 ;
-  wire \evicted$4592 ;
-  wire \evicted$4593 ;
-  wire \evicted$4594 ;
-  wire \evicted$4595 ;
-  wire \evicted$4596 ;
-  wire \evicted$4597 ;
-  wire \evicted$4598 ;
-  wire \evicted$4599 ;
-  wire \evicted$4600 ;
-  wire \evicted$4601 ;
-  wire \evicted$4602 ;
-  wire \evicted$4603 ;
-  wire \evicted$4604 ;
-  wire \evicted$4605 ;
-  wire \evicted$4606 ;
-  wire \evicted$4607 ;
-  wire \evicted$4608 ;
-  wire \evicted$4609 ;
-  wire \evicted$4610 ;
-  wire \evicted$4611 ;
-  wire \evicted$4612 ;
-  wire \evicted$4613 ;
+  wire \evicted$4521 ;
+  wire \evicted$4522 ;
+  wire \evicted$4523 ;
+  wire \evicted$4524 ;
+  wire \evicted$4525 ;
+  wire \evicted$4526 ;
+  wire \evicted$4527 ;
+  wire \evicted$4528 ;
+  wire \evicted$4529 ;
+  wire \evicted$4530 ;
+  wire \evicted$4531 ;
+  wire \evicted$4532 ;
+  wire \evicted$4533 ;
+  wire \evicted$4534 ;
+  wire \evicted$4535 ;
+  wire \evicted$4536 ;
+  wire \evicted$4537 ;
+  wire \evicted$4538 ;
+  wire \evicted$4539 ;
+  wire \evicted$4540 ;
+  wire \evicted$4541 ;
+  wire \evicted$4542 ;
+  wire \evicted$4543 ;
+  wire \evicted$4544 ;
+  wire \evicted$4545 ;
+  wire \evicted$4546 ;
+  wire \evicted$4547 ;
+  wire \evicted$4548 ;
+  wire \evicted$4549 ;
+  wire \evicted$4550 ;
+  wire \evicted$4551 ;
   reg [5:0] evictions = 6'h00;
   wire [63:0] evictions_value;
   wire fetch;
@@ -24942,13 +25012,45 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [79:0] heads__7;
   wire [79:0] heads__8;
   wire [79:0] heads__9;
+  wire [10:0] held_count;
+  wire [10:0] \held_count$4653 ;
+  wire [10:0] \held_count$4655 ;
+  wire [10:0] \held_count$4657 ;
+  wire [10:0] \held_count$4659 ;
+  wire [10:0] \held_count$4661 ;
+  wire [10:0] \held_count$4663 ;
+  wire [10:0] \held_count$4665 ;
+  wire [10:0] \held_count$4667 ;
+  wire [10:0] \held_count$4669 ;
+  wire [10:0] \held_count$4671 ;
+  wire [10:0] \held_count$4673 ;
+  wire [10:0] \held_count$4675 ;
+  wire [10:0] \held_count$4677 ;
+  wire [10:0] \held_count$4679 ;
+  wire [10:0] \held_count$4681 ;
+  wire [10:0] \held_count$4683 ;
+  wire [10:0] \held_count$4685 ;
+  wire [10:0] \held_count$4687 ;
+  wire [10:0] \held_count$4689 ;
+  wire [10:0] \held_count$4691 ;
+  wire [10:0] \held_count$4693 ;
+  wire [10:0] \held_count$4695 ;
+  wire [10:0] \held_count$4697 ;
+  wire [10:0] \held_count$4699 ;
+  wire [10:0] \held_count$4701 ;
+  wire [10:0] \held_count$4703 ;
+  wire [10:0] \held_count$4705 ;
+  wire [10:0] \held_count$4707 ;
+  wire [10:0] \held_count$4709 ;
+  wire [10:0] \held_count$4711 ;
+  wire [10:0] \held_count$4713 ;
   wire [31:0] hot_count;
-  wire [19:0] \hot_count$4391 ;
+  wire [19:0] \hot_count$4393 ;
   wire [19:0] hot_rows;
   wire hot_rows_range;
   wire hot_rows_write;
   wire [3:0] hysteresis;
-  wire [31:0] \hysteresis$3629 ;
+  wire [31:0] \hysteresis$3631 ;
   reg [15:0] in_core = 16'h0000;
   wire [4:0] index_errors;
   wire [63:0] index_errors_value;
@@ -24957,135 +25059,103 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [1378:0] \input__payload$104 ;
   wire [1029:0] \input__payload$110 ;
   wire [1029:0] \input__payload$124 ;
-  wire [1506:0] \input__payload$2238 ;
+  wire [1506:0] \input__payload$2240 ;
   wire [690:0] \input__payload$72 ;
   wire [1330:0] \input__payload$78 ;
   wire [1698:0] \input__payload$84 ;
   wire [1152:0] \input__payload$90 ;
-  wire \input__ready$2244 ;
-  wire \input__ready$2245 ;
+  wire \input__ready$2246 ;
   wire \input__ready$2247 ;
+  wire \input__ready$2249 ;
   wire input__valid;
   wire \input__valid$106 ;
   wire \input__valid$114 ;
   wire \input__valid$128 ;
-  wire \input__valid$2242 ;
-  wire \input__valid$2246 ;
+  wire \input__valid$2244 ;
   wire \input__valid$2248 ;
+  wire \input__valid$2250 ;
   wire \input__valid$76 ;
   wire \input__valid$82 ;
   wire \input__valid$88 ;
   wire input_idle;
   wire [63:0] input_idle_value;
   wire inserted;
-  wire \inserted$4551 ;
-  wire \inserted$4552 ;
-  wire \inserted$4553 ;
-  wire \inserted$4554 ;
-  wire \inserted$4555 ;
-  wire \inserted$4556 ;
-  wire \inserted$4557 ;
-  wire \inserted$4558 ;
-  wire \inserted$4559 ;
-  wire \inserted$4560 ;
-  wire \inserted$4561 ;
-  wire \inserted$4562 ;
-  wire \inserted$4563 ;
-  wire \inserted$4564 ;
-  wire \inserted$4565 ;
-  wire \inserted$4566 ;
-  wire \inserted$4567 ;
-  wire \inserted$4568 ;
-  wire \inserted$4569 ;
-  wire \inserted$4570 ;
-  wire \inserted$4571 ;
-  wire \inserted$4572 ;
-  wire \inserted$4573 ;
-  wire \inserted$4574 ;
-  wire \inserted$4575 ;
-  wire \inserted$4576 ;
-  wire \inserted$4577 ;
-  wire \inserted$4578 ;
-  wire \inserted$4579 ;
-  wire \inserted$4580 ;
-  wire \inserted$4581 ;
+  wire \inserted$4489 ;
+  wire \inserted$4490 ;
+  wire \inserted$4491 ;
+  wire \inserted$4492 ;
+  wire \inserted$4493 ;
+  wire \inserted$4494 ;
+  wire \inserted$4495 ;
+  wire \inserted$4496 ;
+  wire \inserted$4497 ;
+  wire \inserted$4498 ;
+  wire \inserted$4499 ;
+  wire \inserted$4500 ;
+  wire \inserted$4501 ;
+  wire \inserted$4502 ;
+  wire \inserted$4503 ;
+  wire \inserted$4504 ;
+  wire \inserted$4505 ;
+  wire \inserted$4506 ;
+  wire \inserted$4507 ;
+  wire \inserted$4508 ;
+  wire \inserted$4509 ;
+  wire \inserted$4510 ;
+  wire \inserted$4511 ;
+  wire \inserted$4512 ;
+  wire \inserted$4513 ;
+  wire \inserted$4514 ;
+  wire \inserted$4515 ;
+  wire \inserted$4516 ;
+  wire \inserted$4517 ;
+  wire \inserted$4518 ;
+  wire \inserted$4519 ;
   reg [5:0] inserts = 6'h00;
   wire [63:0] inserts_value;
   wire [31:0] irq_enable;
   wire [31:0] irq_status;
   wire learn;
   wire [8:0] level;
-  wire [10:0] \list_count$4485 ;
-  wire [10:0] \list_count$4486 ;
-  wire [10:0] \list_count$4487 ;
-  wire [10:0] \list_count$4488 ;
-  wire [10:0] \list_count$4489 ;
-  wire [10:0] \list_count$4490 ;
-  wire [10:0] \list_count$4491 ;
-  wire [10:0] \list_count$4492 ;
-  wire [10:0] \list_count$4493 ;
-  wire [10:0] \list_count$4494 ;
-  wire [10:0] \list_count$4495 ;
-  wire [10:0] \list_count$4496 ;
-  wire [10:0] \list_count$4497 ;
-  wire [10:0] \list_count$4498 ;
-  wire [10:0] \list_count$4499 ;
-  wire [10:0] \list_count$4500 ;
-  wire [10:0] \list_count$4501 ;
-  wire [10:0] \list_count$4502 ;
-  wire [10:0] \list_count$4503 ;
-  wire [10:0] \list_count$4504 ;
-  wire [10:0] \list_count$4505 ;
-  wire [10:0] \list_count$4506 ;
-  wire [10:0] \list_count$4507 ;
-  wire [10:0] \list_count$4508 ;
-  wire [10:0] \list_count$4509 ;
-  wire [10:0] \list_count$4510 ;
-  wire [10:0] \list_count$4511 ;
-  wire [10:0] \list_count$4512 ;
-  wire [10:0] \list_count$4513 ;
-  wire [10:0] \list_count$4514 ;
-  wire [10:0] \list_count$4515 ;
-  wire [10:0] \list_count$4516 ;
   wire [34:0] list_tag;
-  wire [34:0] \list_tag$4519 ;
-  wire [34:0] \list_tag$4520 ;
-  wire [34:0] \list_tag$4521 ;
-  wire [34:0] \list_tag$4522 ;
-  wire [34:0] \list_tag$4523 ;
-  wire [34:0] \list_tag$4524 ;
-  wire [34:0] \list_tag$4525 ;
-  wire [34:0] \list_tag$4526 ;
-  wire [34:0] \list_tag$4527 ;
-  wire [34:0] \list_tag$4528 ;
-  wire [34:0] \list_tag$4529 ;
-  wire [34:0] \list_tag$4530 ;
-  wire [34:0] \list_tag$4531 ;
-  wire [34:0] \list_tag$4532 ;
-  wire [34:0] \list_tag$4533 ;
-  wire [34:0] \list_tag$4534 ;
-  wire [34:0] \list_tag$4535 ;
-  wire [34:0] \list_tag$4536 ;
-  wire [34:0] \list_tag$4537 ;
-  wire [34:0] \list_tag$4538 ;
-  wire [34:0] \list_tag$4539 ;
-  wire [34:0] \list_tag$4540 ;
-  wire [34:0] \list_tag$4541 ;
-  wire [34:0] \list_tag$4542 ;
-  wire [34:0] \list_tag$4543 ;
-  wire [34:0] \list_tag$4544 ;
-  wire [34:0] \list_tag$4545 ;
-  wire [34:0] \list_tag$4546 ;
-  wire [34:0] \list_tag$4547 ;
-  wire [34:0] \list_tag$4548 ;
-  wire [34:0] \list_tag$4549 ;
+  wire [34:0] \list_tag$4716 ;
+  wire [34:0] \list_tag$4717 ;
+  wire [34:0] \list_tag$4718 ;
+  wire [34:0] \list_tag$4719 ;
+  wire [34:0] \list_tag$4720 ;
+  wire [34:0] \list_tag$4721 ;
+  wire [34:0] \list_tag$4722 ;
+  wire [34:0] \list_tag$4723 ;
+  wire [34:0] \list_tag$4724 ;
+  wire [34:0] \list_tag$4725 ;
+  wire [34:0] \list_tag$4726 ;
+  wire [34:0] \list_tag$4727 ;
+  wire [34:0] \list_tag$4728 ;
+  wire [34:0] \list_tag$4729 ;
+  wire [34:0] \list_tag$4730 ;
+  wire [34:0] \list_tag$4731 ;
+  wire [34:0] \list_tag$4732 ;
+  wire [34:0] \list_tag$4733 ;
+  wire [34:0] \list_tag$4734 ;
+  wire [34:0] \list_tag$4735 ;
+  wire [34:0] \list_tag$4736 ;
+  wire [34:0] \list_tag$4737 ;
+  wire [34:0] \list_tag$4738 ;
+  wire [34:0] \list_tag$4739 ;
+  wire [34:0] \list_tag$4740 ;
+  wire [34:0] \list_tag$4741 ;
+  wire [34:0] \list_tag$4742 ;
+  wire [34:0] \list_tag$4743 ;
+  wire [34:0] \list_tag$4744 ;
+  wire [34:0] \list_tag$4745 ;
+  wire [34:0] \list_tag$4746 ;
   (* enum_base_type = "Eligible" *)
   (* enum_value_000 = "ALL" *)
   (* enum_value_001 = "COLD" *)
   (* enum_value_010 = "HOT" *)
   (* enum_value_011 = "IDLE" *)
   (* enum_value_100 = "RECENT" *)
-  wire \load$3658 ;
+  wire \load$3660 ;
   wire [4:0] lookup_hits;
   wire [63:0] lookup_hits_value;
   wire [4:0] lookups;
@@ -25102,13 +25172,14 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [1029:0] \output__payload$131 ;
   wire output__ready;
   wire \output__ready$102 ;
-  wire \output__ready$2249 ;
+  wire \output__ready$2251 ;
   wire \output__ready$74 ;
   wire \output__ready$80 ;
   wire \output__ready$86 ;
-  wire \output__valid$2243 ;
+  wire \output__valid$2245 ;
   wire output_stall;
   wire [63:0] output_stall_value;
+  reg [1:0] \phase$4477  = 2'h0;
   wire [34:0] pick_tag__0;
   wire [34:0] pick_tag__1;
   wire [34:0] pick_tag__10;
@@ -25178,6 +25249,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   reg [15:0] popular_ended = 16'h0000;
   wire [4:0] popular_samples;
   wire [63:0] popular_samples_value;
+  (* init = 1'h0 *)
   wire popular_sent;
   (* init = 6'h00 *)
   wire promotions;
@@ -25228,73 +25300,73 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire restore_start;
   wire [4:0] restored;
   wire returned;
-  wire \returned$4647 ;
-  wire \returned$4648 ;
-  wire \returned$4649 ;
-  wire \returned$4650 ;
-  wire \returned$4651 ;
-  wire \returned$4652 ;
-  wire \returned$4653 ;
-  wire \returned$4654 ;
-  wire \returned$4655 ;
-  wire \returned$4656 ;
-  wire \returned$4657 ;
-  wire \returned$4658 ;
-  wire \returned$4659 ;
-  wire \returned$4660 ;
-  wire \returned$4661 ;
-  wire \returned$4662 ;
-  wire \returned$4663 ;
-  wire \returned$4664 ;
-  wire \returned$4665 ;
-  wire \returned$4666 ;
-  wire \returned$4667 ;
-  wire \returned$4668 ;
-  wire \returned$4669 ;
-  wire \returned$4670 ;
-  wire \returned$4671 ;
-  wire \returned$4672 ;
-  wire \returned$4673 ;
-  wire \returned$4674 ;
-  wire \returned$4675 ;
-  wire \returned$4676 ;
-  wire \returned$4677 ;
+  wire \returned$4585 ;
+  wire \returned$4586 ;
+  wire \returned$4587 ;
+  wire \returned$4588 ;
+  wire \returned$4589 ;
+  wire \returned$4590 ;
+  wire \returned$4591 ;
+  wire \returned$4592 ;
+  wire \returned$4593 ;
+  wire \returned$4594 ;
+  wire \returned$4595 ;
+  wire \returned$4596 ;
+  wire \returned$4597 ;
+  wire \returned$4598 ;
+  wire \returned$4599 ;
+  wire \returned$4600 ;
+  wire \returned$4601 ;
+  wire \returned$4602 ;
+  wire \returned$4603 ;
+  wire \returned$4604 ;
+  wire \returned$4605 ;
+  wire \returned$4606 ;
+  wire \returned$4607 ;
+  wire \returned$4608 ;
+  wire \returned$4609 ;
+  wire \returned$4610 ;
+  wire \returned$4611 ;
+  wire \returned$4612 ;
+  wire \returned$4613 ;
+  wire \returned$4614 ;
+  wire \returned$4615 ;
   reg [5:0] returns = 6'h00;
   wire [63:0] returns_value;
   reg [5:0] revivals = 6'h00;
   wire [63:0] revivals_value;
   wire revived;
-  wire \revived$4615 ;
-  wire \revived$4616 ;
-  wire \revived$4617 ;
-  wire \revived$4618 ;
-  wire \revived$4619 ;
-  wire \revived$4620 ;
-  wire \revived$4621 ;
-  wire \revived$4622 ;
-  wire \revived$4623 ;
-  wire \revived$4624 ;
-  wire \revived$4625 ;
-  wire \revived$4626 ;
-  wire \revived$4627 ;
-  wire \revived$4628 ;
-  wire \revived$4629 ;
-  wire \revived$4630 ;
-  wire \revived$4631 ;
-  wire \revived$4632 ;
-  wire \revived$4633 ;
-  wire \revived$4634 ;
-  wire \revived$4635 ;
-  wire \revived$4636 ;
-  wire \revived$4637 ;
-  wire \revived$4638 ;
-  wire \revived$4639 ;
-  wire \revived$4640 ;
-  wire \revived$4641 ;
-  wire \revived$4642 ;
-  wire \revived$4643 ;
-  wire \revived$4644 ;
-  wire \revived$4645 ;
+  wire \revived$4553 ;
+  wire \revived$4554 ;
+  wire \revived$4555 ;
+  wire \revived$4556 ;
+  wire \revived$4557 ;
+  wire \revived$4558 ;
+  wire \revived$4559 ;
+  wire \revived$4560 ;
+  wire \revived$4561 ;
+  wire \revived$4562 ;
+  wire \revived$4563 ;
+  wire \revived$4564 ;
+  wire \revived$4565 ;
+  wire \revived$4566 ;
+  wire \revived$4567 ;
+  wire \revived$4568 ;
+  wire \revived$4569 ;
+  wire \revived$4570 ;
+  wire \revived$4571 ;
+  wire \revived$4572 ;
+  wire \revived$4573 ;
+  wire \revived$4574 ;
+  wire \revived$4575 ;
+  wire \revived$4576 ;
+  wire \revived$4577 ;
+  wire \revived$4578 ;
+  wire \revived$4579 ;
+  wire \revived$4580 ;
+  wire \revived$4581 ;
+  wire \revived$4582 ;
+  wire \revived$4583 ;
   wire [31:0] room;
   wire \room$1012 ;
   wire \room$1070 ;
@@ -25315,7 +25387,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire \room$1882 ;
   wire \room$1940 ;
   wire \room$1998 ;
-  wire [31:0] \room$2346 ;
+  wire [31:0] \room$2348 ;
   wire \room$258 ;
   wire \room$316 ;
   wire \room$374 ;
@@ -25330,38 +25402,38 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire \room$896 ;
   wire \room$954 ;
   wire row_access;
-  wire \row_access$3639 ;
-  wire \row_access$3672 ;
-  wire \row_access$3692 ;
-  wire \row_access$3712 ;
-  wire \row_access$3732 ;
-  wire \row_access$3752 ;
-  wire \row_access$3772 ;
-  wire \row_access$3792 ;
-  wire \row_access$3812 ;
-  wire \row_access$3832 ;
-  wire \row_access$3852 ;
-  wire \row_access$3872 ;
-  wire \row_access$3892 ;
-  wire \row_access$3912 ;
-  wire \row_access$3932 ;
-  wire \row_access$3952 ;
-  wire \row_access$3972 ;
-  wire \row_access$3992 ;
-  wire \row_access$4012 ;
-  wire \row_access$4032 ;
-  wire \row_access$4052 ;
-  wire \row_access$4072 ;
-  wire \row_access$4092 ;
-  wire \row_access$4112 ;
-  wire \row_access$4132 ;
-  wire \row_access$4152 ;
-  wire \row_access$4172 ;
-  wire \row_access$4192 ;
-  wire \row_access$4212 ;
-  wire \row_access$4232 ;
-  wire \row_access$4252 ;
-  wire \row_access$4272 ;
+  wire \row_access$3641 ;
+  wire \row_access$3674 ;
+  wire \row_access$3694 ;
+  wire \row_access$3714 ;
+  wire \row_access$3734 ;
+  wire \row_access$3754 ;
+  wire \row_access$3774 ;
+  wire \row_access$3794 ;
+  wire \row_access$3814 ;
+  wire \row_access$3834 ;
+  wire \row_access$3854 ;
+  wire \row_access$3874 ;
+  wire \row_access$3894 ;
+  wire \row_access$3914 ;
+  wire \row_access$3934 ;
+  wire \row_access$3954 ;
+  wire \row_access$3974 ;
+  wire \row_access$3994 ;
+  wire \row_access$4014 ;
+  wire \row_access$4034 ;
+  wire \row_access$4054 ;
+  wire \row_access$4074 ;
+  wire \row_access$4094 ;
+  wire \row_access$4114 ;
+  wire \row_access$4134 ;
+  wire \row_access$4154 ;
+  wire \row_access$4174 ;
+  wire \row_access$4194 ;
+  wire \row_access$4214 ;
+  wire \row_access$4234 ;
+  wire \row_access$4254 ;
+  wire \row_access$4274 ;
   wire [7:0] row_in__age;
   wire [127:0] row_in__counters;
   wire [15:0] row_in__hot;
@@ -25561,76 +25633,76 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [559:0] row_out__9__tags;
   wire [15:0] row_out__9__valid;
   wire [10:0] row_set;
-  wire [10:0] \row_set$3641 ;
-  wire [10:0] \row_set$3642 ;
-  wire [10:0] \row_set$3673 ;
-  wire [10:0] \row_set$3693 ;
-  wire [10:0] \row_set$3713 ;
-  wire [10:0] \row_set$3733 ;
-  wire [10:0] \row_set$3753 ;
-  wire [10:0] \row_set$3773 ;
-  wire [10:0] \row_set$3793 ;
-  wire [10:0] \row_set$3813 ;
-  wire [10:0] \row_set$3833 ;
-  wire [10:0] \row_set$3853 ;
-  wire [10:0] \row_set$3873 ;
-  wire [10:0] \row_set$3893 ;
-  wire [10:0] \row_set$3913 ;
-  wire [10:0] \row_set$3933 ;
-  wire [10:0] \row_set$3953 ;
-  wire [10:0] \row_set$3973 ;
-  wire [10:0] \row_set$3993 ;
-  wire [10:0] \row_set$4013 ;
-  wire [10:0] \row_set$4033 ;
-  wire [10:0] \row_set$4053 ;
-  wire [10:0] \row_set$4073 ;
-  wire [10:0] \row_set$4093 ;
-  wire [10:0] \row_set$4113 ;
-  wire [10:0] \row_set$4133 ;
-  wire [10:0] \row_set$4153 ;
-  wire [10:0] \row_set$4173 ;
-  wire [10:0] \row_set$4193 ;
-  wire [10:0] \row_set$4213 ;
-  wire [10:0] \row_set$4233 ;
-  wire [10:0] \row_set$4253 ;
-  wire [10:0] \row_set$4273 ;
+  wire [10:0] \row_set$3643 ;
+  wire [10:0] \row_set$3644 ;
+  wire [10:0] \row_set$3675 ;
+  wire [10:0] \row_set$3695 ;
+  wire [10:0] \row_set$3715 ;
+  wire [10:0] \row_set$3735 ;
+  wire [10:0] \row_set$3755 ;
+  wire [10:0] \row_set$3775 ;
+  wire [10:0] \row_set$3795 ;
+  wire [10:0] \row_set$3815 ;
+  wire [10:0] \row_set$3835 ;
+  wire [10:0] \row_set$3855 ;
+  wire [10:0] \row_set$3875 ;
+  wire [10:0] \row_set$3895 ;
+  wire [10:0] \row_set$3915 ;
+  wire [10:0] \row_set$3935 ;
+  wire [10:0] \row_set$3955 ;
+  wire [10:0] \row_set$3975 ;
+  wire [10:0] \row_set$3995 ;
+  wire [10:0] \row_set$4015 ;
+  wire [10:0] \row_set$4035 ;
+  wire [10:0] \row_set$4055 ;
+  wire [10:0] \row_set$4075 ;
+  wire [10:0] \row_set$4095 ;
+  wire [10:0] \row_set$4115 ;
+  wire [10:0] \row_set$4135 ;
+  wire [10:0] \row_set$4155 ;
+  wire [10:0] \row_set$4175 ;
+  wire [10:0] \row_set$4195 ;
+  wire [10:0] \row_set$4215 ;
+  wire [10:0] \row_set$4235 ;
+  wire [10:0] \row_set$4255 ;
+  wire [10:0] \row_set$4275 ;
   wire [3:0] row_way;
-  wire [3:0] \row_way$3644 ;
-  wire [3:0] \row_way$3645 ;
-  wire [3:0] \row_way$3674 ;
-  wire [3:0] \row_way$3694 ;
-  wire [3:0] \row_way$3714 ;
-  wire [3:0] \row_way$3734 ;
-  wire [3:0] \row_way$3754 ;
-  wire [3:0] \row_way$3774 ;
-  wire [3:0] \row_way$3794 ;
-  wire [3:0] \row_way$3814 ;
-  wire [3:0] \row_way$3834 ;
-  wire [3:0] \row_way$3854 ;
-  wire [3:0] \row_way$3874 ;
-  wire [3:0] \row_way$3894 ;
-  wire [3:0] \row_way$3914 ;
-  wire [3:0] \row_way$3934 ;
-  wire [3:0] \row_way$3954 ;
-  wire [3:0] \row_way$3974 ;
-  wire [3:0] \row_way$3994 ;
-  wire [3:0] \row_way$4014 ;
-  wire [3:0] \row_way$4034 ;
-  wire [3:0] \row_way$4054 ;
-  wire [3:0] \row_way$4074 ;
-  wire [3:0] \row_way$4094 ;
-  wire [3:0] \row_way$4114 ;
-  wire [3:0] \row_way$4134 ;
-  wire [3:0] \row_way$4154 ;
-  wire [3:0] \row_way$4174 ;
-  wire [3:0] \row_way$4194 ;
-  wire [3:0] \row_way$4214 ;
-  wire [3:0] \row_way$4234 ;
-  wire [3:0] \row_way$4254 ;
-  wire [3:0] \row_way$4274 ;
+  wire [3:0] \row_way$3646 ;
+  wire [3:0] \row_way$3647 ;
+  wire [3:0] \row_way$3676 ;
+  wire [3:0] \row_way$3696 ;
+  wire [3:0] \row_way$3716 ;
+  wire [3:0] \row_way$3736 ;
+  wire [3:0] \row_way$3756 ;
+  wire [3:0] \row_way$3776 ;
+  wire [3:0] \row_way$3796 ;
+  wire [3:0] \row_way$3816 ;
+  wire [3:0] \row_way$3836 ;
+  wire [3:0] \row_way$3856 ;
+  wire [3:0] \row_way$3876 ;
+  wire [3:0] \row_way$3896 ;
+  wire [3:0] \row_way$3916 ;
+  wire [3:0] \row_way$3936 ;
+  wire [3:0] \row_way$3956 ;
+  wire [3:0] \row_way$3976 ;
+  wire [3:0] \row_way$3996 ;
+  wire [3:0] \row_way$4016 ;
+  wire [3:0] \row_way$4036 ;
+  wire [3:0] \row_way$4056 ;
+  wire [3:0] \row_way$4076 ;
+  wire [3:0] \row_way$4096 ;
+  wire [3:0] \row_way$4116 ;
+  wire [3:0] \row_way$4136 ;
+  wire [3:0] \row_way$4156 ;
+  wire [3:0] \row_way$4176 ;
+  wire [3:0] \row_way$4196 ;
+  wire [3:0] \row_way$4216 ;
+  wire [3:0] \row_way$4236 ;
+  wire [3:0] \row_way$4256 ;
+  wire [3:0] \row_way$4276 ;
   wire row_write;
   wire [31:0] \row_write$207 ;
-  wire \running$4395 ;
+  wire \running$4397 ;
   wire s_axil__arready;
   wire s_axil__awready;
   wire [1:0] s_axil__bresp;
@@ -25679,43 +25751,43 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [15:0] \scatter$989 ;
   wire [63:0] select_cycles_value;
   wire [10:0] select_start;
-  wire [31:0] \select_start$3633 ;
+  wire [31:0] \select_start$3635 ;
   wire selecting;
   wire [10:0] set_mask;
   wire [18:0] slot_in;
-  wire [18:0] \slot_in$3649 ;
-  wire [18:0] \slot_in$3650 ;
-  wire [18:0] \slot_in$3676 ;
-  wire [18:0] \slot_in$3696 ;
-  wire [18:0] \slot_in$3716 ;
-  wire [18:0] \slot_in$3736 ;
-  wire [18:0] \slot_in$3756 ;
-  wire [18:0] \slot_in$3776 ;
-  wire [18:0] \slot_in$3796 ;
-  wire [18:0] \slot_in$3816 ;
-  wire [18:0] \slot_in$3836 ;
-  wire [18:0] \slot_in$3856 ;
-  wire [18:0] \slot_in$3876 ;
-  wire [18:0] \slot_in$3896 ;
-  wire [18:0] \slot_in$3916 ;
-  wire [18:0] \slot_in$3936 ;
-  wire [18:0] \slot_in$3956 ;
-  wire [18:0] \slot_in$3976 ;
-  wire [18:0] \slot_in$3996 ;
-  wire [18:0] \slot_in$4016 ;
-  wire [18:0] \slot_in$4036 ;
-  wire [18:0] \slot_in$4056 ;
-  wire [18:0] \slot_in$4076 ;
-  wire [18:0] \slot_in$4096 ;
-  wire [18:0] \slot_in$4116 ;
-  wire [18:0] \slot_in$4136 ;
-  wire [18:0] \slot_in$4156 ;
-  wire [18:0] \slot_in$4176 ;
-  wire [18:0] \slot_in$4196 ;
-  wire [18:0] \slot_in$4216 ;
-  wire [18:0] \slot_in$4236 ;
-  wire [18:0] \slot_in$4256 ;
-  wire [18:0] \slot_in$4276 ;
+  wire [18:0] \slot_in$3651 ;
+  wire [18:0] \slot_in$3652 ;
+  wire [18:0] \slot_in$3678 ;
+  wire [18:0] \slot_in$3698 ;
+  wire [18:0] \slot_in$3718 ;
+  wire [18:0] \slot_in$3738 ;
+  wire [18:0] \slot_in$3758 ;
+  wire [18:0] \slot_in$3778 ;
+  wire [18:0] \slot_in$3798 ;
+  wire [18:0] \slot_in$3818 ;
+  wire [18:0] \slot_in$3838 ;
+  wire [18:0] \slot_in$3858 ;
+  wire [18:0] \slot_in$3878 ;
+  wire [18:0] \slot_in$3898 ;
+  wire [18:0] \slot_in$3918 ;
+  wire [18:0] \slot_in$3938 ;
+  wire [18:0] \slot_in$3958 ;
+  wire [18:0] \slot_in$3978 ;
+  wire [18:0] \slot_in$3998 ;
+  wire [18:0] \slot_in$4018 ;
+  wire [18:0] \slot_in$4038 ;
+  wire [18:0] \slot_in$4058 ;
+  wire [18:0] \slot_in$4078 ;
+  wire [18:0] \slot_in$4098 ;
+  wire [18:0] \slot_in$4118 ;
+  wire [18:0] \slot_in$4138 ;
+  wire [18:0] \slot_in$4158 ;
+  wire [18:0] \slot_in$4178 ;
+  wire [18:0] \slot_in$4198 ;
+  wire [18:0] \slot_in$4218 ;
+  wire [18:0] \slot_in$4238 ;
+  wire [18:0] \slot_in$4258 ;
+  wire [18:0] \slot_in$4278 ;
   wire [18:0] slot_out__0;
   wire [18:0] slot_out__1;
   wire [18:0] slot_out__10;
@@ -25749,7 +25821,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [18:0] slot_out__8;
   wire [18:0] slot_out__9;
   wire slot_write;
-  wire [31:0] \slot_write$3647 ;
+  wire [31:0] \slot_write$3649 ;
   wire snapshot;
   wire split_beats;
   wire [63:0] split_beats_value;
@@ -25774,78 +25846,78 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [34:0] tags__8;
   wire [34:0] tags__9;
   wire take;
-  wire [31:0] \take$3663 ;
+  wire [31:0] \take$3665 ;
   wire [31:0] threshold;
-  wire [8:0] \threshold$4393 ;
+  wire [8:0] \threshold$4395 ;
   wire unknown_phase;
   wire [15:0] update;
-  wire [15:0] \update$2350 ;
-  wire [15:0] \update$2391 ;
-  wire [15:0] \update$2432 ;
-  wire [15:0] \update$2473 ;
-  wire [15:0] \update$2514 ;
-  wire [15:0] \update$2555 ;
-  wire [15:0] \update$2596 ;
-  wire [15:0] \update$2637 ;
-  wire [15:0] \update$2678 ;
-  wire [15:0] \update$2719 ;
-  wire [15:0] \update$2760 ;
-  wire [15:0] \update$2801 ;
-  wire [15:0] \update$2842 ;
-  wire [15:0] \update$2883 ;
-  wire [15:0] \update$2924 ;
-  wire [15:0] \update$2965 ;
-  wire [15:0] \update$3006 ;
-  wire [15:0] \update$3047 ;
-  wire [15:0] \update$3088 ;
-  wire [15:0] \update$3129 ;
-  wire [15:0] \update$3170 ;
-  wire [15:0] \update$3211 ;
-  wire [15:0] \update$3252 ;
-  wire [15:0] \update$3293 ;
-  wire [15:0] \update$3334 ;
-  wire [15:0] \update$3375 ;
-  wire [15:0] \update$3416 ;
-  wire [15:0] \update$3457 ;
-  wire [15:0] \update$3498 ;
-  wire [15:0] \update$3539 ;
-  wire [15:0] \update$3580 ;
+  wire [15:0] \update$2352 ;
+  wire [15:0] \update$2393 ;
+  wire [15:0] \update$2434 ;
+  wire [15:0] \update$2475 ;
+  wire [15:0] \update$2516 ;
+  wire [15:0] \update$2557 ;
+  wire [15:0] \update$2598 ;
+  wire [15:0] \update$2639 ;
+  wire [15:0] \update$2680 ;
+  wire [15:0] \update$2721 ;
+  wire [15:0] \update$2762 ;
+  wire [15:0] \update$2803 ;
+  wire [15:0] \update$2844 ;
+  wire [15:0] \update$2885 ;
+  wire [15:0] \update$2926 ;
+  wire [15:0] \update$2967 ;
+  wire [15:0] \update$3008 ;
+  wire [15:0] \update$3049 ;
+  wire [15:0] \update$3090 ;
+  wire [15:0] \update$3131 ;
+  wire [15:0] \update$3172 ;
+  wire [15:0] \update$3213 ;
+  wire [15:0] \update$3254 ;
+  wire [15:0] \update$3295 ;
+  wire [15:0] \update$3336 ;
+  wire [15:0] \update$3377 ;
+  wire [15:0] \update$3418 ;
+  wire [15:0] \update$3459 ;
+  wire [15:0] \update$3500 ;
+  wire [15:0] \update$3541 ;
+  wire [15:0] \update$3582 ;
   wire [15:0] update_rank_is__0;
   wire [15:0] update_rank_is__1;
   wire [15:0] update_rank_is__2;
   wire [15:0] update_rank_is__3;
   wire update_room;
-  wire \update_room$2389 ;
-  wire \update_room$2430 ;
-  wire \update_room$2471 ;
-  wire \update_room$2512 ;
-  wire \update_room$2553 ;
-  wire \update_room$2594 ;
-  wire \update_room$2635 ;
-  wire \update_room$2676 ;
-  wire \update_room$2717 ;
-  wire \update_room$2758 ;
-  wire \update_room$2799 ;
-  wire \update_room$2840 ;
-  wire \update_room$2881 ;
-  wire \update_room$2922 ;
-  wire \update_room$2963 ;
-  wire \update_room$3004 ;
-  wire \update_room$3045 ;
-  wire \update_room$3086 ;
-  wire \update_room$3127 ;
-  wire \update_room$3168 ;
-  wire \update_room$3209 ;
-  wire \update_room$3250 ;
-  wire \update_room$3291 ;
-  wire \update_room$3332 ;
-  wire \update_room$3373 ;
-  wire \update_room$3414 ;
-  wire \update_room$3455 ;
-  wire \update_room$3496 ;
-  wire \update_room$3537 ;
-  wire \update_room$3578 ;
-  wire \update_room$3619 ;
+  wire \update_room$2391 ;
+  wire \update_room$2432 ;
+  wire \update_room$2473 ;
+  wire \update_room$2514 ;
+  wire \update_room$2555 ;
+  wire \update_room$2596 ;
+  wire \update_room$2637 ;
+  wire \update_room$2678 ;
+  wire \update_room$2719 ;
+  wire \update_room$2760 ;
+  wire \update_room$2801 ;
+  wire \update_room$2842 ;
+  wire \update_room$2883 ;
+  wire \update_room$2924 ;
+  wire \update_room$2965 ;
+  wire \update_room$3006 ;
+  wire \update_room$3047 ;
+  wire \update_room$3088 ;
+  wire \update_room$3129 ;
+  wire \update_room$3170 ;
+  wire \update_room$3211 ;
+  wire \update_room$3252 ;
+  wire \update_room$3293 ;
+  wire \update_room$3334 ;
+  wire \update_room$3375 ;
+  wire \update_room$3416 ;
+  wire \update_room$3457 ;
+  wire \update_room$3498 ;
+  wire \update_room$3539 ;
+  wire \update_room$3580 ;
+  wire \update_room$3621 ;
   wire [34:0] update_tags__0;
   wire [34:0] update_tags__1;
   wire [34:0] update_tags__10;
@@ -25880,38 +25952,38 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [4:0] update_weights__8;
   wire [4:0] update_weights__9;
   reg updating = 1'h0;
-  wire \updating$4678 ;
-  wire \updating$4679 ;
-  wire \updating$4680 ;
-  wire \updating$4681 ;
-  wire \updating$4682 ;
-  wire \updating$4683 ;
-  wire \updating$4684 ;
-  wire \updating$4685 ;
-  wire \updating$4686 ;
-  wire \updating$4687 ;
-  wire \updating$4688 ;
-  wire \updating$4689 ;
-  wire \updating$4690 ;
-  wire \updating$4691 ;
-  wire \updating$4692 ;
-  wire \updating$4693 ;
-  wire \updating$4694 ;
-  wire \updating$4695 ;
-  wire \updating$4696 ;
-  wire \updating$4697 ;
-  wire \updating$4698 ;
-  wire \updating$4699 ;
-  wire \updating$4700 ;
-  wire \updating$4701 ;
-  wire \updating$4702 ;
-  wire \updating$4703 ;
-  wire \updating$4704 ;
-  wire \updating$4705 ;
-  wire \updating$4706 ;
-  wire \updating$4707 ;
-  wire \updating$4708 ;
-  wire \updating$4709 ;
+  wire \updating$4616 ;
+  wire \updating$4617 ;
+  wire \updating$4618 ;
+  wire \updating$4619 ;
+  wire \updating$4620 ;
+  wire \updating$4621 ;
+  wire \updating$4622 ;
+  wire \updating$4623 ;
+  wire \updating$4624 ;
+  wire \updating$4625 ;
+  wire \updating$4626 ;
+  wire \updating$4627 ;
+  wire \updating$4628 ;
+  wire \updating$4629 ;
+  wire \updating$4630 ;
+  wire \updating$4631 ;
+  wire \updating$4632 ;
+  wire \updating$4633 ;
+  wire \updating$4634 ;
+  wire \updating$4635 ;
+  wire \updating$4636 ;
+  wire \updating$4637 ;
+  wire \updating$4638 ;
+  wire \updating$4639 ;
+  wire \updating$4640 ;
+  wire \updating$4641 ;
+  wire \updating$4642 ;
+  wire \updating$4643 ;
+  wire \updating$4644 ;
+  wire \updating$4645 ;
+  wire \updating$4646 ;
+  wire \updating$4647 ;
   wire [21:0] verdicts__payload;
   wire verdicts__valid;
   wire [1378:0] w_data;
@@ -25944,7 +26016,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [4:0] weights__8;
   wire [4:0] weights__9;
   wire with_packet;
-  wire \working_full$2064 ;
+  reg \working_enable$2098  = 1'h0;
   wire \working_full$2065 ;
   wire \working_full$2066 ;
   wire \working_full$2067 ;
@@ -25976,7 +26048,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire \working_full$2093 ;
   wire \working_full$2094 ;
   wire \working_full$2095 ;
-  wire \working_ready$2032 ;
+  wire \working_full$2096 ;
   wire \working_ready$2033 ;
   wire \working_ready$2034 ;
   wire \working_ready$2035 ;
@@ -26008,115 +26080,191 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire \working_ready$2061 ;
   wire \working_ready$2062 ;
   wire \working_ready$2063 ;
+  wire \working_ready$2064 ;
   wire [31:0] write_data;
-  wire [31:0] \write_data$4482 ;
-  assign \$341  = \$340  + \evicted$4605 ;
-  assign \$342  = \$341  + \evicted$4606 ;
-  assign \$343  = \$342  + \evicted$4607 ;
-  assign \$344  = \$343  + \evicted$4608 ;
-  assign \$345  = \$344  + \evicted$4609 ;
-  assign \$346  = \$345  + \evicted$4610 ;
-  assign \$347  = \$346  + \evicted$4611 ;
-  assign \$348  = \$347  + \evicted$4612 ;
-  assign \$349  = \$348  + \evicted$4613 ;
+  wire [31:0] \write_data$4485 ;
+  assign \$304  = \$303  + \inserted$4506 ;
+  assign \$305  = \$304  + \inserted$4507 ;
+  assign \$306  = \$305  + \inserted$4508 ;
+  assign \$307  = \$306  + \inserted$4509 ;
+  assign \$308  = \$307  + \inserted$4510 ;
+  assign \$309  = \$308  + \inserted$4511 ;
+  assign \$310  = \$309  + \inserted$4512 ;
+  assign \$311  = \$310  + \inserted$4513 ;
+  assign \$312  = \$311  + \inserted$4514 ;
+  assign \$313  = \$312  + \inserted$4515 ;
+  assign \$314  = \$313  + \inserted$4516 ;
+  assign \$315  = \$314  + \inserted$4517 ;
+  assign \$316  = \$315  + \inserted$4518 ;
+  assign \$317  = \$316  + \inserted$4519 ;
+  assign \$318  = 1'h0 + evicted;
+  assign \$319  = \$318  + \evicted$4521 ;
+  assign \$320  = \$319  + \evicted$4522 ;
+  assign \$321  = \$320  + \evicted$4523 ;
+  assign \$322  = \$321  + \evicted$4524 ;
+  assign \$323  = \$322  + \evicted$4525 ;
+  assign \$324  = \$323  + \evicted$4526 ;
+  assign \$325  = \$324  + \evicted$4527 ;
+  assign \$326  = \$325  + \evicted$4528 ;
+  assign \$327  = \$326  + \evicted$4529 ;
+  assign \$328  = \$327  + \evicted$4530 ;
+  assign \$329  = \$328  + \evicted$4531 ;
+  assign \$330  = \$329  + \evicted$4532 ;
+  assign \$331  = \$330  + \evicted$4533 ;
+  assign \$332  = \$331  + \evicted$4534 ;
+  assign \$333  = \$332  + \evicted$4535 ;
+  assign \$334  = \$333  + \evicted$4536 ;
+  assign \$335  = \$334  + \evicted$4537 ;
+  assign \$336  = \$335  + \evicted$4538 ;
+  assign \$337  = \$336  + \evicted$4539 ;
+  assign \$338  = \$337  + \evicted$4540 ;
+  assign \$339  = \$338  + \evicted$4541 ;
+  assign \$340  = \$339  + \evicted$4542 ;
+  assign \$341  = \$340  + \evicted$4543 ;
+  assign \$342  = \$341  + \evicted$4544 ;
+  assign \$343  = \$342  + \evicted$4545 ;
+  assign \$344  = \$343  + \evicted$4546 ;
+  assign \$345  = \$344  + \evicted$4547 ;
+  assign \$346  = \$345  + \evicted$4548 ;
+  assign \$347  = \$346  + \evicted$4549 ;
+  assign \$348  = \$347  + \evicted$4550 ;
+  assign \$349  = \$348  + \evicted$4551 ;
   assign \$350  = 1'h0 + revived;
-  assign \$351  = \$350  + \revived$4615 ;
-  assign \$352  = \$351  + \revived$4616 ;
-  assign \$353  = \$352  + \revived$4617 ;
-  assign \$354  = \$353  + \revived$4618 ;
-  assign \$355  = \$354  + \revived$4619 ;
-  assign \$356  = \$355  + \revived$4620 ;
-  assign \$357  = \$356  + \revived$4621 ;
-  assign \$358  = \$357  + \revived$4622 ;
-  assign \$359  = \$358  + \revived$4623 ;
-  assign \$360  = \$359  + \revived$4624 ;
-  assign \$361  = \$360  + \revived$4625 ;
-  assign \$362  = \$361  + \revived$4626 ;
-  assign \$363  = \$362  + \revived$4627 ;
-  assign \$364  = \$363  + \revived$4628 ;
-  assign \$365  = \$364  + \revived$4629 ;
-  assign \$366  = \$365  + \revived$4630 ;
-  assign \$367  = \$366  + \revived$4631 ;
-  assign \$368  = \$367  + \revived$4632 ;
-  assign \$369  = \$368  + \revived$4633 ;
-  assign \$370  = \$369  + \revived$4634 ;
-  assign \$371  = \$370  + \revived$4635 ;
-  assign \$372  = \$371  + \revived$4636 ;
-  assign \$373  = \$372  + \revived$4637 ;
-  assign \$374  = \$373  + \revived$4638 ;
-  assign \$375  = \$374  + \revived$4639 ;
-  assign \$376  = \$375  + \revived$4640 ;
-  assign \$377  = \$376  + \revived$4641 ;
-  assign \$378  = \$377  + \revived$4642 ;
-  assign \$379  = \$378  + \revived$4643 ;
-  assign \$380  = \$379  + \revived$4644 ;
-  assign \$381  = \$380  + \revived$4645 ;
+  assign \$351  = \$350  + \revived$4553 ;
+  assign \$352  = \$351  + \revived$4554 ;
+  assign \$353  = \$352  + \revived$4555 ;
+  assign \$354  = \$353  + \revived$4556 ;
+  assign \$355  = \$354  + \revived$4557 ;
+  assign \$356  = \$355  + \revived$4558 ;
+  assign \$357  = \$356  + \revived$4559 ;
+  assign \$358  = \$357  + \revived$4560 ;
+  assign \$359  = \$358  + \revived$4561 ;
+  assign \$360  = \$359  + \revived$4562 ;
+  assign \$361  = \$360  + \revived$4563 ;
+  assign \$362  = \$361  + \revived$4564 ;
+  assign \$363  = \$362  + \revived$4565 ;
+  assign \$364  = \$363  + \revived$4566 ;
+  assign \$365  = \$364  + \revived$4567 ;
+  assign \$366  = \$365  + \revived$4568 ;
+  assign \$367  = \$366  + \revived$4569 ;
+  assign \$368  = \$367  + \revived$4570 ;
+  assign \$369  = \$368  + \revived$4571 ;
+  assign \$370  = \$369  + \revived$4572 ;
+  assign \$371  = \$370  + \revived$4573 ;
+  assign \$372  = \$371  + \revived$4574 ;
+  assign \$373  = \$372  + \revived$4575 ;
+  assign \$374  = \$373  + \revived$4576 ;
+  assign \$375  = \$374  + \revived$4577 ;
+  assign \$376  = \$375  + \revived$4578 ;
+  assign \$377  = \$376  + \revived$4579 ;
+  assign \$378  = \$377  + \revived$4580 ;
+  assign \$379  = \$378  + \revived$4581 ;
+  assign \$380  = \$379  + \revived$4582 ;
+  assign \$381  = \$380  + \revived$4583 ;
   assign \$382  = 1'h0 + returned;
-  assign \$383  = \$382  + \returned$4647 ;
-  assign \$384  = \$383  + \returned$4648 ;
-  assign \$385  = \$384  + \returned$4649 ;
-  assign \$386  = \$385  + \returned$4650 ;
-  assign \$387  = \$386  + \returned$4651 ;
-  assign \$388  = \$387  + \returned$4652 ;
-  assign \$389  = \$388  + \returned$4653 ;
-  assign \$390  = \$389  + \returned$4654 ;
-  assign \$391  = \$390  + \returned$4655 ;
-  assign \$392  = \$391  + \returned$4656 ;
-  assign \$393  = \$392  + \returned$4657 ;
-  assign \$394  = \$393  + \returned$4658 ;
-  assign \$395  = \$394  + \returned$4659 ;
-  assign \$396  = \$395  + \returned$4660 ;
-  assign \$397  = \$396  + \returned$4661 ;
-  assign \$398  = \$397  + \returned$4662 ;
-  assign \$399  = \$398  + \returned$4663 ;
-  assign \$400  = \$399  + \returned$4664 ;
-  assign \$401  = \$400  + \returned$4665 ;
-  assign \$402  = \$401  + \returned$4666 ;
-  assign \$403  = \$402  + \returned$4667 ;
-  assign \$404  = \$403  + \returned$4668 ;
-  assign \$405  = \$404  + \returned$4669 ;
-  assign \$406  = \$405  + \returned$4670 ;
-  assign \$407  = \$406  + \returned$4671 ;
-  assign \$408  = \$407  + \returned$4672 ;
-  assign \$409  = \$408  + \returned$4673 ;
-  assign \$410  = \$409  + \returned$4674 ;
-  assign \$411  = \$410  + \returned$4675 ;
-  assign \$412  = \$411  + \returned$4676 ;
-  assign \$413  = \$412  + \returned$4677 ;
+  assign \$383  = \$382  + \returned$4585 ;
+  assign \$384  = \$383  + \returned$4586 ;
+  assign \$385  = \$384  + \returned$4587 ;
+  assign \$386  = \$385  + \returned$4588 ;
+  assign \$387  = \$386  + \returned$4589 ;
+  assign \$388  = \$387  + \returned$4590 ;
+  assign \$389  = \$388  + \returned$4591 ;
+  assign \$390  = \$389  + \returned$4592 ;
+  assign \$391  = \$390  + \returned$4593 ;
+  assign \$392  = \$391  + \returned$4594 ;
+  assign \$393  = \$392  + \returned$4595 ;
+  assign \$394  = \$393  + \returned$4596 ;
+  assign \$395  = \$394  + \returned$4597 ;
+  assign \$396  = \$395  + \returned$4598 ;
+  assign \$397  = \$396  + \returned$4599 ;
+  assign \$398  = \$397  + \returned$4600 ;
+  assign \$399  = \$398  + \returned$4601 ;
+  assign \$400  = \$399  + \returned$4602 ;
+  assign \$401  = \$400  + \returned$4603 ;
+  assign \$402  = \$401  + \returned$4604 ;
+  assign \$403  = \$402  + \returned$4605 ;
+  assign \$404  = \$403  + \returned$4606 ;
+  assign \$405  = \$404  + \returned$4607 ;
+  assign \$406  = \$405  + \returned$4608 ;
+  assign \$407  = \$406  + \returned$4609 ;
+  assign \$408  = \$407  + \returned$4610 ;
+  assign \$409  = \$408  + \returned$4611 ;
+  assign \$410  = \$409  + \returned$4612 ;
+  assign \$411  = \$410  + \returned$4613 ;
+  assign \$412  = \$411  + \returned$4614 ;
+  assign \$413  = \$412  + \returned$4615 ;
   assign \$414  = popular_ended + popular_sent;
   assign \$415  = \$414  - finished;
   assign \$416  = nonpopular_ended + nonpopular_sent;
   assign \$417  = \$416  - finished;
   assign \$418  = in_core + started;
   assign \$419  = \$418  - finished;
-  assign \$420  = | { \updating$4709 , \updating$4708 , \updating$4707 , \updating$4706 , \updating$4705 , \updating$4704 , \updating$4703 , \updating$4702 , \updating$4701 , \updating$4700 , \updating$4699 , \updating$4698 , \updating$4697 , \updating$4696 , \updating$4695 , \updating$4694 , \updating$4693 , \updating$4692 , \updating$4691 , \updating$4690 , \updating$4689 , \updating$4688 , \updating$4687 , \updating$4686 , \updating$4685 , \updating$4684 , \updating$4683 , \updating$4682 , \updating$4681 , \updating$4680 , \updating$4679 , \updating$4678  };
-  assign \$421  = \busy$4293  | \$420 ;
+  assign \$420  = | { \updating$4647 , \updating$4646 , \updating$4645 , \updating$4644 , \updating$4643 , \updating$4642 , \updating$4641 , \updating$4640 , \updating$4639 , \updating$4638 , \updating$4637 , \updating$4636 , \updating$4635 , \updating$4634 , \updating$4633 , \updating$4632 , \updating$4631 , \updating$4630 , \updating$4629 , \updating$4628 , \updating$4627 , \updating$4626 , \updating$4625 , \updating$4624 , \updating$4623 , \updating$4622 , \updating$4621 , \updating$4620 , \updating$4619 , \updating$4618 , \updating$4617 , \updating$4616  };
+  assign \$421  = \busy$4295  | \$420 ;
   assign \$422  = irq_status & irq_enable;
   assign \$423  = | \$422 ;
+  assign \$424  = list_held ? held_count : count;
+  assign \$425  = list_held ? \held_count$4653  : \count$4652 ;
+  assign \$426  = list_held ? \held_count$4655  : \count$4654 ;
+  assign \$427  = list_held ? \held_count$4657  : \count$4656 ;
+  assign \$428  = list_held ? \held_count$4659  : \count$4658 ;
+  assign \$429  = list_held ? \held_count$4661  : \count$4660 ;
+  assign \$430  = list_held ? \held_count$4663  : \count$4662 ;
+  assign \$431  = list_held ? \held_count$4665  : \count$4664 ;
+  assign \$432  = list_held ? \held_count$4667  : \count$4666 ;
+  assign \$433  = list_held ? \held_count$4669  : \count$4668 ;
+  assign \$434  = list_held ? \held_count$4671  : \count$4670 ;
+  assign \$435  = list_held ? \held_count$4673  : \count$4672 ;
+  assign \$436  = list_held ? \held_count$4675  : \count$4674 ;
+  assign \$437  = list_held ? \held_count$4677  : \count$4676 ;
+  assign \$438  = list_held ? \held_count$4679  : \count$4678 ;
+  assign \$439  = list_held ? \held_count$4681  : \count$4680 ;
+  assign \$440  = list_held ? \held_count$4683  : \count$4682 ;
+  assign \$441  = list_held ? \held_count$4685  : \count$4684 ;
+  assign \$442  = list_held ? \held_count$4687  : \count$4686 ;
+  assign \$443  = list_held ? \held_count$4689  : \count$4688 ;
+  assign \$444  = list_held ? \held_count$4691  : \count$4690 ;
+  assign \$445  = list_held ? \held_count$4693  : \count$4692 ;
+  assign \$446  = list_held ? \held_count$4695  : \count$4694 ;
+  assign \$447  = list_held ? \held_count$4697  : \count$4696 ;
+  assign \$448  = list_held ? \held_count$4699  : \count$4698 ;
+  assign \$449  = list_held ? \held_count$4701  : \count$4700 ;
+  assign \$450  = list_held ? \held_count$4703  : \count$4702 ;
+  assign \$451  = list_held ? \held_count$4705  : \count$4704 ;
+  assign \$452  = list_held ? \held_count$4707  : \count$4706 ;
+  assign \$453  = list_held ? \held_count$4709  : \count$4708 ;
+  assign \$454  = list_held ? \held_count$4711  : \count$4710 ;
+  assign \$455  = list_held ? \held_count$4713  : \count$4712 ;
+  always @(posedge clk)
+    \$signal  <= \$458 ;
+  always @(posedge clk)
+    \working_enable$2098  <= \$459 ;
+  always @(posedge clk)
+    inserts <= \$460 ;
+  always @(posedge clk)
+    evictions <= \$461 ;
+  always @(posedge clk)
+    revivals <= \$462 ;
+  always @(posedge clk)
+    returns <= \$463 ;
+  always @(posedge clk)
+    popular_ended <= \$464 ;
+  always @(posedge clk)
+    nonpopular_ended <= \$465 ;
+  always @(posedge clk)
+    in_core <= \$466 ;
+  always @(posedge clk)
+    updating <= \$467 ;
+  always @(posedge clk)
+    \phase$4477  <= \$468 ;
+  always @(posedge clk)
+    irq <= \$469 ;
   always @(posedge shell_clk)
-    list_count <= \$284 ;
+    list_count <= \$456 ;
   always @(posedge shell_clk)
     read_bank <= list_bank;
   always @(posedge shell_clk)
-    list_key <= { \$285 , read_bank };
-  always @(posedge clk)
-    inserts <= \$424 ;
-  always @(posedge clk)
-    evictions <= \$425 ;
-  always @(posedge clk)
-    revivals <= \$426 ;
-  always @(posedge clk)
-    returns <= \$427 ;
-  always @(posedge clk)
-    popular_ended <= \$428 ;
-  always @(posedge clk)
-    nonpopular_ended <= \$429 ;
-  always @(posedge clk)
-    in_core <= \$430 ;
-  always @(posedge clk)
-    updating <= \$431 ;
-  always @(posedge clk)
-    irq <= \$432 ;
+    list_key <= { \$457 , read_bank };
   assign \$1  = \output__payload$117 [1028:1024] > 1'h0;
   assign \$2  = \output__payload$117 [1028:1024] > 1'h0;
   assign \$3  = \output__payload$117 [1028:1024] > 1'h0;
@@ -26373,263 +26521,229 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   assign \$254  = \output__payload$131 [1028:1024] > 4'hf;
   assign \$255  = \output__payload$131 [1028:1024] > 4'hf;
   assign \$256  = \output__payload$131 [1028:1024] > 4'hf;
-  assign working_ready = & { \working_ready$2063 , \working_ready$2062 , \working_ready$2061 , \working_ready$2060 , \working_ready$2059 , \working_ready$2058 , \working_ready$2057 , \working_ready$2056 , \working_ready$2055 , \working_ready$2054 , \working_ready$2053 , \working_ready$2052 , \working_ready$2051 , \working_ready$2050 , \working_ready$2049 , \working_ready$2048 , \working_ready$2047 , \working_ready$2046 , \working_ready$2045 , \working_ready$2044 , \working_ready$2043 , \working_ready$2042 , \working_ready$2041 , \working_ready$2040 , \working_ready$2039 , \working_ready$2038 , \working_ready$2037 , \working_ready$2036 , \working_ready$2035 , \working_ready$2034 , \working_ready$2033 , \working_ready$2032  };
-  assign working_full = | { \working_full$2095 , \working_full$2094 , \working_full$2093 , \working_full$2092 , \working_full$2091 , \working_full$2090 , \working_full$2089 , \working_full$2088 , \working_full$2087 , \working_full$2086 , \working_full$2085 , \working_full$2084 , \working_full$2083 , \working_full$2082 , \working_full$2081 , \working_full$2080 , \working_full$2079 , \working_full$2078 , \working_full$2077 , \working_full$2076 , \working_full$2075 , \working_full$2074 , \working_full$2073 , \working_full$2072 , \working_full$2071 , \working_full$2070 , \working_full$2069 , \working_full$2068 , \working_full$2067 , \working_full$2066 , \working_full$2065 , \working_full$2064  };
-  assign \$257  = m_axis_popular__tvalid & m_axis_popular_tready;
-  assign popular_sent = \$257  & \output__payload$117 [1029];
-  assign \$258  = m_axis_nonpopular__tvalid & m_axis_nonpopular_tready;
-  assign nonpopular_sent = \$258  & \output__payload$131 [1029];
-  assign \$259  = | popular_ended;
-  assign \$260  = | nonpopular_ended;
-  assign finished = \$259  & \$260 ;
-  assign \busy$2229  = | in_core;
-  assign \$261  = \output__valid$2243  & \input__ready$2244 ;
-  assign \input__valid$2242  = \$261  & \input__ready$2245 ;
-  assign \$262  = \output__valid$2243  & \input__ready$2247 ;
-  assign \input__valid$2246  = \$262  & \input__ready$2245 ;
-  assign \$263  = \output__valid$2243  & \input__ready$2247 ;
-  assign \input__valid$2248  = \$263  & \input__ready$2244 ;
-  assign \$264  = \input__ready$2245  & \input__ready$2244 ;
-  assign \output__ready$2249  = \$264  & \input__ready$2247 ;
-  assign \clear$3634  = clear | restore_start;
-  assign row_access = selecting | \row_access$3639 ;
-  assign row_set = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign row_way = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign slot_in = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$3672  = selecting | \row_access$3639 ;
-  assign \row_set$3673  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$3674  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$3676  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$3692  = selecting | \row_access$3639 ;
-  assign \row_set$3693  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$3694  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$3696  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$3712  = selecting | \row_access$3639 ;
-  assign \row_set$3713  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$3714  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$3716  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$3732  = selecting | \row_access$3639 ;
-  assign \row_set$3733  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$3734  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$3736  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$3752  = selecting | \row_access$3639 ;
-  assign \row_set$3753  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$3754  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$3756  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$3772  = selecting | \row_access$3639 ;
-  assign \row_set$3773  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$3774  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$3776  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$3792  = selecting | \row_access$3639 ;
-  assign \row_set$3793  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$3794  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$3796  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$3812  = selecting | \row_access$3639 ;
-  assign \row_set$3813  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$3814  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$3816  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$3832  = selecting | \row_access$3639 ;
-  assign \row_set$3833  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$3834  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$3836  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$3852  = selecting | \row_access$3639 ;
-  assign \row_set$3853  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$3854  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$3856  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$3872  = selecting | \row_access$3639 ;
-  assign \row_set$3873  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$3874  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$3876  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$3892  = selecting | \row_access$3639 ;
-  assign \row_set$3893  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$3894  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$3896  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$3912  = selecting | \row_access$3639 ;
-  assign \row_set$3913  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$3914  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$3916  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$3932  = selecting | \row_access$3639 ;
-  assign \row_set$3933  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$3934  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$3936  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$3952  = selecting | \row_access$3639 ;
-  assign \row_set$3953  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$3954  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$3956  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$3972  = selecting | \row_access$3639 ;
-  assign \row_set$3973  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$3974  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$3976  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$3992  = selecting | \row_access$3639 ;
-  assign \row_set$3993  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$3994  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$3996  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$4012  = selecting | \row_access$3639 ;
-  assign \row_set$4013  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$4014  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$4016  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$4032  = selecting | \row_access$3639 ;
-  assign \row_set$4033  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$4034  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$4036  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$4052  = selecting | \row_access$3639 ;
-  assign \row_set$4053  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$4054  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$4056  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$4072  = selecting | \row_access$3639 ;
-  assign \row_set$4073  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$4074  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$4076  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$4092  = selecting | \row_access$3639 ;
-  assign \row_set$4093  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$4094  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$4096  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$4112  = selecting | \row_access$3639 ;
-  assign \row_set$4113  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$4114  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$4116  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$4132  = selecting | \row_access$3639 ;
-  assign \row_set$4133  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$4134  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$4136  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$4152  = selecting | \row_access$3639 ;
-  assign \row_set$4153  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$4154  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$4156  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$4172  = selecting | \row_access$3639 ;
-  assign \row_set$4173  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$4174  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$4176  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$4192  = selecting | \row_access$3639 ;
-  assign \row_set$4193  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$4194  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$4196  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$4212  = selecting | \row_access$3639 ;
-  assign \row_set$4213  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$4214  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$4216  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$4232  = selecting | \row_access$3639 ;
-  assign \row_set$4233  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$4234  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$4236  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$4252  = selecting | \row_access$3639 ;
-  assign \row_set$4253  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$4254  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$4256  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \row_access$4272  = selecting | \row_access$3639 ;
-  assign \row_set$4273  = selecting ? \row_set$3642  : \row_set$3641 ;
-  assign \row_way$4274  = selecting ? \row_way$3645  : \row_way$3644 ;
-  assign \slot_in$4276  = selecting ? \slot_in$3650  : \slot_in$3649 ;
-  assign \$265  = updating | \busy$4293 ;
-  assign \busy$2231  = \busy$2229  | \$265 ;
-  assign \$266  = \busy$2231  & s_axis_lookup__tready;
-  assign \$267  = ~ s_axis_lookup_tvalid;
-  assign input_idle = \$266  & \$267 ;
-  assign \$268  = ~ m_axis_popular_tready;
-  assign \$269  = m_axis_popular__tvalid & \$268 ;
-  assign \$270  = ~ m_axis_nonpopular_tready;
-  assign \$271  = m_axis_nonpopular__tvalid & \$270 ;
-  assign output_stall = \$269  | \$271 ;
-  assign \$272  = write_data == 2'h2;
-  assign \$273  = write_data == 2'h3;
-  assign \$274  = write_data == 3'h6;
-  assign \$275  = | { \$274 , \$273 , \$272  };
-  assign with_packet = \command_write$4388  & \$275 ;
-  assign \$276  = \busy$2231  | \running$4395 ;
-  assign \$277  = \busy$2231  | \running$4395 ;
-  assign busy = \$277  | started;
-  assign \$278  = command_code | with_packet;
-  assign \busy$4478  = \busy$2231  | started;
-  assign \$279  = ~ with_packet;
-  assign \$280  = \command_write$4388  & \$279 ;
-  assign \command_write$4479  = \$280  | command_write;
-  assign \write_data$4482  = command_write ? { 24'h000000, command } : write_data;
-  assign \$281  = command_code | with_packet;
-  assign \$282  = command_code | with_packet;
-  assign \$283  = | { unknown_phase, empty_batch, restore_entry, restore_length, hot_rows_range, \$282 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
+  assign \$257  = ~ \$signal ;
+  assign \$258  = & { \working_ready$2064 , \working_ready$2063 , \working_ready$2062 , \working_ready$2061 , \working_ready$2060 , \working_ready$2059 , \working_ready$2058 , \working_ready$2057 , \working_ready$2056 , \working_ready$2055 , \working_ready$2054 , \working_ready$2053 , \working_ready$2052 , \working_ready$2051 , \working_ready$2050 , \working_ready$2049 , \working_ready$2048 , \working_ready$2047 , \working_ready$2046 , \working_ready$2045 , \working_ready$2044 , \working_ready$2043 , \working_ready$2042 , \working_ready$2041 , \working_ready$2040 , \working_ready$2039 , \working_ready$2038 , \working_ready$2037 , \working_ready$2036 , \working_ready$2035 , \working_ready$2034 , \working_ready$2033  };
+  assign working_ready = \$257  & \$258 ;
+  assign working_full = | { \working_full$2096 , \working_full$2095 , \working_full$2094 , \working_full$2093 , \working_full$2092 , \working_full$2091 , \working_full$2090 , \working_full$2089 , \working_full$2088 , \working_full$2087 , \working_full$2086 , \working_full$2085 , \working_full$2084 , \working_full$2083 , \working_full$2082 , \working_full$2081 , \working_full$2080 , \working_full$2079 , \working_full$2078 , \working_full$2077 , \working_full$2076 , \working_full$2075 , \working_full$2074 , \working_full$2073 , \working_full$2072 , \working_full$2071 , \working_full$2070 , \working_full$2069 , \working_full$2068 , \working_full$2067 , \working_full$2066 , \working_full$2065  };
+  assign \$259  = m_axis_popular__tvalid & m_axis_popular_tready;
+  assign popular_sent = \$259  & \output__payload$117 [1029];
+  assign \$260  = m_axis_nonpopular__tvalid & m_axis_nonpopular_tready;
+  assign nonpopular_sent = \$260  & \output__payload$131 [1029];
+  assign \$261  = | popular_ended;
+  assign \$262  = | nonpopular_ended;
+  assign finished = \$261  & \$262 ;
+  assign \busy$2231  = | in_core;
+  assign \$263  = \output__valid$2245  & \input__ready$2246 ;
+  assign \input__valid$2244  = \$263  & \input__ready$2247 ;
+  assign \$264  = \output__valid$2245  & \input__ready$2249 ;
+  assign \input__valid$2248  = \$264  & \input__ready$2247 ;
+  assign \$265  = \output__valid$2245  & \input__ready$2249 ;
+  assign \input__valid$2250  = \$265  & \input__ready$2246 ;
+  assign \$266  = \input__ready$2247  & \input__ready$2246 ;
+  assign \output__ready$2251  = \$266  & \input__ready$2249 ;
+  assign \clear$3636  = clear | restore_start;
+  assign row_access = selecting | \row_access$3641 ;
+  assign row_set = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign row_way = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign slot_in = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$3674  = selecting | \row_access$3641 ;
+  assign \row_set$3675  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$3676  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$3678  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$3694  = selecting | \row_access$3641 ;
+  assign \row_set$3695  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$3696  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$3698  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$3714  = selecting | \row_access$3641 ;
+  assign \row_set$3715  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$3716  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$3718  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$3734  = selecting | \row_access$3641 ;
+  assign \row_set$3735  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$3736  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$3738  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$3754  = selecting | \row_access$3641 ;
+  assign \row_set$3755  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$3756  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$3758  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$3774  = selecting | \row_access$3641 ;
+  assign \row_set$3775  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$3776  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$3778  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$3794  = selecting | \row_access$3641 ;
+  assign \row_set$3795  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$3796  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$3798  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$3814  = selecting | \row_access$3641 ;
+  assign \row_set$3815  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$3816  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$3818  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$3834  = selecting | \row_access$3641 ;
+  assign \row_set$3835  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$3836  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$3838  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$3854  = selecting | \row_access$3641 ;
+  assign \row_set$3855  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$3856  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$3858  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$3874  = selecting | \row_access$3641 ;
+  assign \row_set$3875  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$3876  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$3878  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$3894  = selecting | \row_access$3641 ;
+  assign \row_set$3895  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$3896  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$3898  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$3914  = selecting | \row_access$3641 ;
+  assign \row_set$3915  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$3916  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$3918  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$3934  = selecting | \row_access$3641 ;
+  assign \row_set$3935  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$3936  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$3938  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$3954  = selecting | \row_access$3641 ;
+  assign \row_set$3955  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$3956  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$3958  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$3974  = selecting | \row_access$3641 ;
+  assign \row_set$3975  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$3976  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$3978  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$3994  = selecting | \row_access$3641 ;
+  assign \row_set$3995  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$3996  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$3998  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$4014  = selecting | \row_access$3641 ;
+  assign \row_set$4015  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$4016  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$4018  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$4034  = selecting | \row_access$3641 ;
+  assign \row_set$4035  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$4036  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$4038  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$4054  = selecting | \row_access$3641 ;
+  assign \row_set$4055  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$4056  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$4058  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$4074  = selecting | \row_access$3641 ;
+  assign \row_set$4075  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$4076  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$4078  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$4094  = selecting | \row_access$3641 ;
+  assign \row_set$4095  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$4096  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$4098  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$4114  = selecting | \row_access$3641 ;
+  assign \row_set$4115  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$4116  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$4118  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$4134  = selecting | \row_access$3641 ;
+  assign \row_set$4135  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$4136  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$4138  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$4154  = selecting | \row_access$3641 ;
+  assign \row_set$4155  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$4156  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$4158  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$4174  = selecting | \row_access$3641 ;
+  assign \row_set$4175  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$4176  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$4178  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$4194  = selecting | \row_access$3641 ;
+  assign \row_set$4195  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$4196  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$4198  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$4214  = selecting | \row_access$3641 ;
+  assign \row_set$4215  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$4216  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$4218  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$4234  = selecting | \row_access$3641 ;
+  assign \row_set$4235  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$4236  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$4238  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$4254  = selecting | \row_access$3641 ;
+  assign \row_set$4255  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$4256  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$4258  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \row_access$4274  = selecting | \row_access$3641 ;
+  assign \row_set$4275  = selecting ? \row_set$3644  : \row_set$3643 ;
+  assign \row_way$4276  = selecting ? \row_way$3647  : \row_way$3646 ;
+  assign \slot_in$4278  = selecting ? \slot_in$3652  : \slot_in$3651 ;
+  assign \$267  = updating | \busy$4295 ;
+  assign \busy$2233  = \busy$2231  | \$267 ;
+  assign \$268  = \busy$2233  & s_axis_lookup__tready;
+  assign \$269  = ~ s_axis_lookup_tvalid;
+  assign input_idle = \$268  & \$269 ;
+  assign \$270  = ~ m_axis_popular_tready;
+  assign \$271  = m_axis_popular__tvalid & \$270 ;
+  assign \$272  = ~ m_axis_nonpopular_tready;
+  assign \$273  = m_axis_nonpopular__tvalid & \$272 ;
+  assign output_stall = \$271  | \$273 ;
+  assign \$274  = write_data == 2'h2;
+  assign \$275  = write_data == 2'h3;
+  assign \$276  = write_data == 3'h6;
+  assign \$277  = | { \$276 , \$275 , \$274  };
+  assign with_packet = \command_write$4390  & \$277 ;
+  assign \$278  = \busy$2233  | \running$4397 ;
+  assign \$279  = \busy$2233  | \running$4397 ;
+  assign busy = \$279  | started;
+  assign \$280  = command_code | with_packet;
+  assign \busy$4481  = \busy$2233  | started;
+  assign \$281  = ~ with_packet;
+  assign \$282  = \command_write$4390  & \$281 ;
+  assign \command_write$4482  = \$282  | command_write;
+  assign \write_data$4485  = command_write ? { 24'h000000, command } : write_data;
+  assign \$283  = command_code | with_packet;
+  assign \$284  = command_code | with_packet;
+  assign \$285  = | { unknown_phase, empty_batch, restore_entry, restore_length, hot_rows_range, \$284 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
   assign \$286  = 1'h0 + inserted;
-  assign \$287  = \$286  + \inserted$4551 ;
-  assign \$288  = \$287  + \inserted$4552 ;
-  assign \$289  = \$288  + \inserted$4553 ;
-  assign \$290  = \$289  + \inserted$4554 ;
-  assign \$291  = \$290  + \inserted$4555 ;
-  assign \$292  = \$291  + \inserted$4556 ;
-  assign \$293  = \$292  + \inserted$4557 ;
-  assign \$294  = \$293  + \inserted$4558 ;
-  assign \$295  = \$294  + \inserted$4559 ;
-  assign \$296  = \$295  + \inserted$4560 ;
-  assign \$297  = \$296  + \inserted$4561 ;
-  assign \$298  = \$297  + \inserted$4562 ;
-  assign \$299  = \$298  + \inserted$4563 ;
-  assign \$300  = \$299  + \inserted$4564 ;
-  assign \$301  = \$300  + \inserted$4565 ;
-  assign \$302  = \$301  + \inserted$4566 ;
-  assign \$303  = \$302  + \inserted$4567 ;
-  assign \$304  = \$303  + \inserted$4568 ;
-  assign \$305  = \$304  + \inserted$4569 ;
-  assign \$306  = \$305  + \inserted$4570 ;
-  assign \$307  = \$306  + \inserted$4571 ;
-  assign \$308  = \$307  + \inserted$4572 ;
-  assign \$309  = \$308  + \inserted$4573 ;
-  assign \$310  = \$309  + \inserted$4574 ;
-  assign \$311  = \$310  + \inserted$4575 ;
-  assign \$312  = \$311  + \inserted$4576 ;
-  assign \$313  = \$312  + \inserted$4577 ;
-  assign \$314  = \$313  + \inserted$4578 ;
-  assign \$315  = \$314  + \inserted$4579 ;
-  assign \$316  = \$315  + \inserted$4580 ;
-  assign \$317  = \$316  + \inserted$4581 ;
-  assign \$318  = 1'h0 + evicted;
-  assign \$319  = \$318  + \evicted$4583 ;
-  assign \$320  = \$319  + \evicted$4584 ;
-  assign \$321  = \$320  + \evicted$4585 ;
-  assign \$322  = \$321  + \evicted$4586 ;
-  assign \$323  = \$322  + \evicted$4587 ;
-  assign \$324  = \$323  + \evicted$4588 ;
-  assign \$325  = \$324  + \evicted$4589 ;
-  assign \$326  = \$325  + \evicted$4590 ;
-  assign \$327  = \$326  + \evicted$4591 ;
-  assign \$328  = \$327  + \evicted$4592 ;
-  assign \$329  = \$328  + \evicted$4593 ;
-  assign \$330  = \$329  + \evicted$4594 ;
-  assign \$331  = \$330  + \evicted$4595 ;
-  assign \$332  = \$331  + \evicted$4596 ;
-  assign \$333  = \$332  + \evicted$4597 ;
-  assign \$334  = \$333  + \evicted$4598 ;
-  assign \$335  = \$334  + \evicted$4599 ;
-  assign \$336  = \$335  + \evicted$4600 ;
-  assign \$337  = \$336  + \evicted$4601 ;
-  assign \$338  = \$337  + \evicted$4602 ;
-  assign \$339  = \$338  + \evicted$4603 ;
-  assign \$340  = \$339  + \evicted$4604 ;
+  assign \$287  = \$286  + \inserted$4489 ;
+  assign \$288  = \$287  + \inserted$4490 ;
+  assign \$289  = \$288  + \inserted$4491 ;
+  assign \$290  = \$289  + \inserted$4492 ;
+  assign \$291  = \$290  + \inserted$4493 ;
+  assign \$292  = \$291  + \inserted$4494 ;
+  assign \$293  = \$292  + \inserted$4495 ;
+  assign \$294  = \$293  + \inserted$4496 ;
+  assign \$295  = \$294  + \inserted$4497 ;
+  assign \$296  = \$295  + \inserted$4498 ;
+  assign \$297  = \$296  + \inserted$4499 ;
+  assign \$298  = \$297  + \inserted$4500 ;
+  assign \$299  = \$298  + \inserted$4501 ;
+  assign \$300  = \$299  + \inserted$4502 ;
+  assign \$301  = \$300  + \inserted$4503 ;
+  assign \$302  = \$301  + \inserted$4504 ;
+  assign \$303  = \$302  + \inserted$4505 ;
   hotline_popularity_bank bank0 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$3667 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$3669 ),
     .bank(5'h00),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(count),
     .eligible(eligible__0),
     .evicted(evicted),
     .fetch(fetch),
-    .gather({ \$448 [0], \$447 [0], \$446 [0], \$445 [0], \$444 [0], \$443 [0], \$442 [0], \$441 [0], \$440 [0], \$439 [0], \$438 [0], \$437 [0], \$436 [0], \$435 [0], \$434 [0], \$433 [0] }),
+    .gather({ \$485 [0], \$484 [0], \$483 [0], \$482 [0], \$481 [0], \$480 [0], \$479 [0], \$478 [0], \$477 [0], \$476 [0], \$475 [0], \$474 [0], \$473 [0], \$472 [0], \$471 [0], \$470 [0] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__0),
+    .held_count(held_count),
     .inserted(inserted),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4485 ),
     .list_held(list_held),
     .list_number(list_number),
     .list_tag(list_tag),
-    .load(\load$3658 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__0),
-    .pick_take(\take$3663 [0]),
+    .pick_take(\take$3665 [0]),
     .pick_way(pick_way__0),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
@@ -26660,7 +26774,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .shell_clk(shell_clk),
     .slot_in(slot_in),
     .slot_out(slot_out__0),
-    .slot_write(\slot_write$3647 [0]),
+    .slot_write(\slot_write$3649 [0]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -26717,51 +26831,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4678 ),
+    .updating(\updating$4616 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2064 ),
-    .working_ready(\working_ready$2032 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2065 ),
+    .working_ready(\working_ready$2033 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank1 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$3687 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$3689 ),
     .bank(5'h01),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4652 ),
     .eligible(eligible__1),
-    .evicted(\evicted$4583 ),
+    .evicted(\evicted$4521 ),
     .fetch(fetch),
-    .gather({ \$448 [1], \$447 [1], \$446 [1], \$445 [1], \$444 [1], \$443 [1], \$442 [1], \$441 [1], \$440 [1], \$439 [1], \$438 [1], \$437 [1], \$436 [1], \$435 [1], \$434 [1], \$433 [1] }),
+    .gather({ \$485 [1], \$484 [1], \$483 [1], \$482 [1], \$481 [1], \$480 [1], \$479 [1], \$478 [1], \$477 [1], \$476 [1], \$475 [1], \$474 [1], \$473 [1], \$472 [1], \$471 [1], \$470 [1] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__1),
-    .inserted(\inserted$4551 ),
+    .held_count(\held_count$4653 ),
+    .inserted(\inserted$4489 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4486 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4519 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4716 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__1),
-    .pick_take(\take$3663 [1]),
+    .pick_take(\take$3665 [1]),
     .pick_way(pick_way__1),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$263 ),
-    .returned(\returned$4647 ),
-    .revived(\revived$4615 ),
+    .returned(\returned$4585 ),
+    .revived(\revived$4553 ),
     .room(\room$258 ),
-    .row_access(\row_access$3672 ),
+    .row_access(\row_access$3674 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -26774,15 +26889,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__1__referenced),
     .row_out_tags(row_out__1__tags),
     .row_out_valid(row_out__1__valid),
-    .row_set(\row_set$3673 ),
-    .row_way(\row_way$3674 ),
+    .row_set(\row_set$3675 ),
+    .row_way(\row_way$3676 ),
     .row_write(\row_write$207 [1]),
     .rst(rst),
     .scatter(\scatter$235 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$3676 ),
+    .slot_in(\slot_in$3678 ),
     .slot_out(slot_out__1),
-    .slot_write(\slot_write$3647 [1]),
+    .slot_write(\slot_write$3649 [1]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -26800,12 +26915,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2350 ),
+    .update(\update$2352 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2389 ),
+    .update_room(\update_room$2391 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -26839,51 +26954,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4679 ),
+    .updating(\updating$4617 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2065 ),
-    .working_ready(\working_ready$2033 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2066 ),
+    .working_ready(\working_ready$2034 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank10 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$3867 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$3869 ),
     .bank(5'h0a),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4670 ),
     .eligible(eligible__10),
-    .evicted(\evicted$4592 ),
+    .evicted(\evicted$4530 ),
     .fetch(fetch),
-    .gather({ \$448 [10], \$447 [10], \$446 [10], \$445 [10], \$444 [10], \$443 [10], \$442 [10], \$441 [10], \$440 [10], \$439 [10], \$438 [10], \$437 [10], \$436 [10], \$435 [10], \$434 [10], \$433 [10] }),
+    .gather({ \$485 [10], \$484 [10], \$483 [10], \$482 [10], \$481 [10], \$480 [10], \$479 [10], \$478 [10], \$477 [10], \$476 [10], \$475 [10], \$474 [10], \$473 [10], \$472 [10], \$471 [10], \$470 [10] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__10),
-    .inserted(\inserted$4560 ),
+    .held_count(\held_count$4671 ),
+    .inserted(\inserted$4498 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4495 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4528 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4725 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__10),
-    .pick_take(\take$3663 [10]),
+    .pick_take(\take$3665 [10]),
     .pick_way(pick_way__10),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$785 ),
-    .returned(\returned$4656 ),
-    .revived(\revived$4624 ),
+    .returned(\returned$4594 ),
+    .revived(\revived$4562 ),
     .room(\room$780 ),
-    .row_access(\row_access$3852 ),
+    .row_access(\row_access$3854 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -26896,15 +27012,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__10__referenced),
     .row_out_tags(row_out__10__tags),
     .row_out_valid(row_out__10__valid),
-    .row_set(\row_set$3853 ),
-    .row_way(\row_way$3854 ),
+    .row_set(\row_set$3855 ),
+    .row_way(\row_way$3856 ),
     .row_write(\row_write$207 [10]),
     .rst(rst),
     .scatter(\scatter$757 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$3856 ),
+    .slot_in(\slot_in$3858 ),
     .slot_out(slot_out__10),
-    .slot_write(\slot_write$3647 [10]),
+    .slot_write(\slot_write$3649 [10]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -26922,12 +27038,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2719 ),
+    .update(\update$2721 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2758 ),
+    .update_room(\update_room$2760 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -26961,51 +27077,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4688 ),
+    .updating(\updating$4626 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2074 ),
-    .working_ready(\working_ready$2042 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2075 ),
+    .working_ready(\working_ready$2043 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank11 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$3887 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$3889 ),
     .bank(5'h0b),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4672 ),
     .eligible(eligible__11),
-    .evicted(\evicted$4593 ),
+    .evicted(\evicted$4531 ),
     .fetch(fetch),
-    .gather({ \$448 [11], \$447 [11], \$446 [11], \$445 [11], \$444 [11], \$443 [11], \$442 [11], \$441 [11], \$440 [11], \$439 [11], \$438 [11], \$437 [11], \$436 [11], \$435 [11], \$434 [11], \$433 [11] }),
+    .gather({ \$485 [11], \$484 [11], \$483 [11], \$482 [11], \$481 [11], \$480 [11], \$479 [11], \$478 [11], \$477 [11], \$476 [11], \$475 [11], \$474 [11], \$473 [11], \$472 [11], \$471 [11], \$470 [11] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__11),
-    .inserted(\inserted$4561 ),
+    .held_count(\held_count$4673 ),
+    .inserted(\inserted$4499 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4496 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4529 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4726 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__11),
-    .pick_take(\take$3663 [11]),
+    .pick_take(\take$3665 [11]),
     .pick_way(pick_way__11),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$843 ),
-    .returned(\returned$4657 ),
-    .revived(\revived$4625 ),
+    .returned(\returned$4595 ),
+    .revived(\revived$4563 ),
     .room(\room$838 ),
-    .row_access(\row_access$3872 ),
+    .row_access(\row_access$3874 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -27018,15 +27135,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__11__referenced),
     .row_out_tags(row_out__11__tags),
     .row_out_valid(row_out__11__valid),
-    .row_set(\row_set$3873 ),
-    .row_way(\row_way$3874 ),
+    .row_set(\row_set$3875 ),
+    .row_way(\row_way$3876 ),
     .row_write(\row_write$207 [11]),
     .rst(rst),
     .scatter(\scatter$815 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$3876 ),
+    .slot_in(\slot_in$3878 ),
     .slot_out(slot_out__11),
-    .slot_write(\slot_write$3647 [11]),
+    .slot_write(\slot_write$3649 [11]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -27044,12 +27161,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2760 ),
+    .update(\update$2762 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2799 ),
+    .update_room(\update_room$2801 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -27083,51 +27200,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4689 ),
+    .updating(\updating$4627 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2075 ),
-    .working_ready(\working_ready$2043 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2076 ),
+    .working_ready(\working_ready$2044 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank12 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$3907 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$3909 ),
     .bank(5'h0c),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4674 ),
     .eligible(eligible__12),
-    .evicted(\evicted$4594 ),
+    .evicted(\evicted$4532 ),
     .fetch(fetch),
-    .gather({ \$448 [12], \$447 [12], \$446 [12], \$445 [12], \$444 [12], \$443 [12], \$442 [12], \$441 [12], \$440 [12], \$439 [12], \$438 [12], \$437 [12], \$436 [12], \$435 [12], \$434 [12], \$433 [12] }),
+    .gather({ \$485 [12], \$484 [12], \$483 [12], \$482 [12], \$481 [12], \$480 [12], \$479 [12], \$478 [12], \$477 [12], \$476 [12], \$475 [12], \$474 [12], \$473 [12], \$472 [12], \$471 [12], \$470 [12] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__12),
-    .inserted(\inserted$4562 ),
+    .held_count(\held_count$4675 ),
+    .inserted(\inserted$4500 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4497 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4530 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4727 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__12),
-    .pick_take(\take$3663 [12]),
+    .pick_take(\take$3665 [12]),
     .pick_way(pick_way__12),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$901 ),
-    .returned(\returned$4658 ),
-    .revived(\revived$4626 ),
+    .returned(\returned$4596 ),
+    .revived(\revived$4564 ),
     .room(\room$896 ),
-    .row_access(\row_access$3892 ),
+    .row_access(\row_access$3894 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -27140,15 +27258,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__12__referenced),
     .row_out_tags(row_out__12__tags),
     .row_out_valid(row_out__12__valid),
-    .row_set(\row_set$3893 ),
-    .row_way(\row_way$3894 ),
+    .row_set(\row_set$3895 ),
+    .row_way(\row_way$3896 ),
     .row_write(\row_write$207 [12]),
     .rst(rst),
     .scatter(\scatter$873 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$3896 ),
+    .slot_in(\slot_in$3898 ),
     .slot_out(slot_out__12),
-    .slot_write(\slot_write$3647 [12]),
+    .slot_write(\slot_write$3649 [12]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -27166,12 +27284,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2801 ),
+    .update(\update$2803 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2840 ),
+    .update_room(\update_room$2842 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -27205,51 +27323,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4690 ),
+    .updating(\updating$4628 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2076 ),
-    .working_ready(\working_ready$2044 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2077 ),
+    .working_ready(\working_ready$2045 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank13 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$3927 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$3929 ),
     .bank(5'h0d),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4676 ),
     .eligible(eligible__13),
-    .evicted(\evicted$4595 ),
+    .evicted(\evicted$4533 ),
     .fetch(fetch),
-    .gather({ \$448 [13], \$447 [13], \$446 [13], \$445 [13], \$444 [13], \$443 [13], \$442 [13], \$441 [13], \$440 [13], \$439 [13], \$438 [13], \$437 [13], \$436 [13], \$435 [13], \$434 [13], \$433 [13] }),
+    .gather({ \$485 [13], \$484 [13], \$483 [13], \$482 [13], \$481 [13], \$480 [13], \$479 [13], \$478 [13], \$477 [13], \$476 [13], \$475 [13], \$474 [13], \$473 [13], \$472 [13], \$471 [13], \$470 [13] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__13),
-    .inserted(\inserted$4563 ),
+    .held_count(\held_count$4677 ),
+    .inserted(\inserted$4501 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4498 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4531 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4728 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__13),
-    .pick_take(\take$3663 [13]),
+    .pick_take(\take$3665 [13]),
     .pick_way(pick_way__13),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$959 ),
-    .returned(\returned$4659 ),
-    .revived(\revived$4627 ),
+    .returned(\returned$4597 ),
+    .revived(\revived$4565 ),
     .room(\room$954 ),
-    .row_access(\row_access$3912 ),
+    .row_access(\row_access$3914 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -27262,15 +27381,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__13__referenced),
     .row_out_tags(row_out__13__tags),
     .row_out_valid(row_out__13__valid),
-    .row_set(\row_set$3913 ),
-    .row_way(\row_way$3914 ),
+    .row_set(\row_set$3915 ),
+    .row_way(\row_way$3916 ),
     .row_write(\row_write$207 [13]),
     .rst(rst),
     .scatter(\scatter$931 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$3916 ),
+    .slot_in(\slot_in$3918 ),
     .slot_out(slot_out__13),
-    .slot_write(\slot_write$3647 [13]),
+    .slot_write(\slot_write$3649 [13]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -27288,12 +27407,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2842 ),
+    .update(\update$2844 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2881 ),
+    .update_room(\update_room$2883 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -27327,51 +27446,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4691 ),
+    .updating(\updating$4629 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2077 ),
-    .working_ready(\working_ready$2045 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2078 ),
+    .working_ready(\working_ready$2046 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank14 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$3947 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$3949 ),
     .bank(5'h0e),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4678 ),
     .eligible(eligible__14),
-    .evicted(\evicted$4596 ),
+    .evicted(\evicted$4534 ),
     .fetch(fetch),
-    .gather({ \$448 [14], \$447 [14], \$446 [14], \$445 [14], \$444 [14], \$443 [14], \$442 [14], \$441 [14], \$440 [14], \$439 [14], \$438 [14], \$437 [14], \$436 [14], \$435 [14], \$434 [14], \$433 [14] }),
+    .gather({ \$485 [14], \$484 [14], \$483 [14], \$482 [14], \$481 [14], \$480 [14], \$479 [14], \$478 [14], \$477 [14], \$476 [14], \$475 [14], \$474 [14], \$473 [14], \$472 [14], \$471 [14], \$470 [14] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__14),
-    .inserted(\inserted$4564 ),
+    .held_count(\held_count$4679 ),
+    .inserted(\inserted$4502 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4499 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4532 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4729 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__14),
-    .pick_take(\take$3663 [14]),
+    .pick_take(\take$3665 [14]),
     .pick_way(pick_way__14),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1017 ),
-    .returned(\returned$4660 ),
-    .revived(\revived$4628 ),
+    .returned(\returned$4598 ),
+    .revived(\revived$4566 ),
     .room(\room$1012 ),
-    .row_access(\row_access$3932 ),
+    .row_access(\row_access$3934 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -27384,15 +27504,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__14__referenced),
     .row_out_tags(row_out__14__tags),
     .row_out_valid(row_out__14__valid),
-    .row_set(\row_set$3933 ),
-    .row_way(\row_way$3934 ),
+    .row_set(\row_set$3935 ),
+    .row_way(\row_way$3936 ),
     .row_write(\row_write$207 [14]),
     .rst(rst),
     .scatter(\scatter$989 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$3936 ),
+    .slot_in(\slot_in$3938 ),
     .slot_out(slot_out__14),
-    .slot_write(\slot_write$3647 [14]),
+    .slot_write(\slot_write$3649 [14]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -27410,12 +27530,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2883 ),
+    .update(\update$2885 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2922 ),
+    .update_room(\update_room$2924 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -27449,51 +27569,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4692 ),
+    .updating(\updating$4630 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2078 ),
-    .working_ready(\working_ready$2046 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2079 ),
+    .working_ready(\working_ready$2047 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank15 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$3967 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$3969 ),
     .bank(5'h0f),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4680 ),
     .eligible(eligible__15),
-    .evicted(\evicted$4597 ),
+    .evicted(\evicted$4535 ),
     .fetch(fetch),
-    .gather({ \$448 [15], \$447 [15], \$446 [15], \$445 [15], \$444 [15], \$443 [15], \$442 [15], \$441 [15], \$440 [15], \$439 [15], \$438 [15], \$437 [15], \$436 [15], \$435 [15], \$434 [15], \$433 [15] }),
+    .gather({ \$485 [15], \$484 [15], \$483 [15], \$482 [15], \$481 [15], \$480 [15], \$479 [15], \$478 [15], \$477 [15], \$476 [15], \$475 [15], \$474 [15], \$473 [15], \$472 [15], \$471 [15], \$470 [15] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__15),
-    .inserted(\inserted$4565 ),
+    .held_count(\held_count$4681 ),
+    .inserted(\inserted$4503 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4500 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4533 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4730 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__15),
-    .pick_take(\take$3663 [15]),
+    .pick_take(\take$3665 [15]),
     .pick_way(pick_way__15),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1075 ),
-    .returned(\returned$4661 ),
-    .revived(\revived$4629 ),
+    .returned(\returned$4599 ),
+    .revived(\revived$4567 ),
     .room(\room$1070 ),
-    .row_access(\row_access$3952 ),
+    .row_access(\row_access$3954 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -27506,15 +27627,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__15__referenced),
     .row_out_tags(row_out__15__tags),
     .row_out_valid(row_out__15__valid),
-    .row_set(\row_set$3953 ),
-    .row_way(\row_way$3954 ),
+    .row_set(\row_set$3955 ),
+    .row_way(\row_way$3956 ),
     .row_write(\row_write$207 [15]),
     .rst(rst),
     .scatter(\scatter$1047 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$3956 ),
+    .slot_in(\slot_in$3958 ),
     .slot_out(slot_out__15),
-    .slot_write(\slot_write$3647 [15]),
+    .slot_write(\slot_write$3649 [15]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -27532,12 +27653,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2924 ),
+    .update(\update$2926 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2963 ),
+    .update_room(\update_room$2965 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -27571,51 +27692,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4693 ),
+    .updating(\updating$4631 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2079 ),
-    .working_ready(\working_ready$2047 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2080 ),
+    .working_ready(\working_ready$2048 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank16 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$3987 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$3989 ),
     .bank(5'h10),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4682 ),
     .eligible(eligible__16),
-    .evicted(\evicted$4598 ),
+    .evicted(\evicted$4536 ),
     .fetch(fetch),
-    .gather({ \$448 [16], \$447 [16], \$446 [16], \$445 [16], \$444 [16], \$443 [16], \$442 [16], \$441 [16], \$440 [16], \$439 [16], \$438 [16], \$437 [16], \$436 [16], \$435 [16], \$434 [16], \$433 [16] }),
+    .gather({ \$485 [16], \$484 [16], \$483 [16], \$482 [16], \$481 [16], \$480 [16], \$479 [16], \$478 [16], \$477 [16], \$476 [16], \$475 [16], \$474 [16], \$473 [16], \$472 [16], \$471 [16], \$470 [16] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__16),
-    .inserted(\inserted$4566 ),
+    .held_count(\held_count$4683 ),
+    .inserted(\inserted$4504 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4501 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4534 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4731 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__16),
-    .pick_take(\take$3663 [16]),
+    .pick_take(\take$3665 [16]),
     .pick_way(pick_way__16),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1133 ),
-    .returned(\returned$4662 ),
-    .revived(\revived$4630 ),
+    .returned(\returned$4600 ),
+    .revived(\revived$4568 ),
     .room(\room$1128 ),
-    .row_access(\row_access$3972 ),
+    .row_access(\row_access$3974 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -27628,15 +27750,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__16__referenced),
     .row_out_tags(row_out__16__tags),
     .row_out_valid(row_out__16__valid),
-    .row_set(\row_set$3973 ),
-    .row_way(\row_way$3974 ),
+    .row_set(\row_set$3975 ),
+    .row_way(\row_way$3976 ),
     .row_write(\row_write$207 [16]),
     .rst(rst),
     .scatter(\scatter$1105 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$3976 ),
+    .slot_in(\slot_in$3978 ),
     .slot_out(slot_out__16),
-    .slot_write(\slot_write$3647 [16]),
+    .slot_write(\slot_write$3649 [16]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -27654,12 +27776,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2965 ),
+    .update(\update$2967 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$3004 ),
+    .update_room(\update_room$3006 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -27693,51 +27815,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4694 ),
+    .updating(\updating$4632 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2080 ),
-    .working_ready(\working_ready$2048 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2081 ),
+    .working_ready(\working_ready$2049 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank17 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$4007 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$4009 ),
     .bank(5'h11),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4684 ),
     .eligible(eligible__17),
-    .evicted(\evicted$4599 ),
+    .evicted(\evicted$4537 ),
     .fetch(fetch),
-    .gather({ \$448 [17], \$447 [17], \$446 [17], \$445 [17], \$444 [17], \$443 [17], \$442 [17], \$441 [17], \$440 [17], \$439 [17], \$438 [17], \$437 [17], \$436 [17], \$435 [17], \$434 [17], \$433 [17] }),
+    .gather({ \$485 [17], \$484 [17], \$483 [17], \$482 [17], \$481 [17], \$480 [17], \$479 [17], \$478 [17], \$477 [17], \$476 [17], \$475 [17], \$474 [17], \$473 [17], \$472 [17], \$471 [17], \$470 [17] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__17),
-    .inserted(\inserted$4567 ),
+    .held_count(\held_count$4685 ),
+    .inserted(\inserted$4505 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4502 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4535 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4732 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__17),
-    .pick_take(\take$3663 [17]),
+    .pick_take(\take$3665 [17]),
     .pick_way(pick_way__17),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1191 ),
-    .returned(\returned$4663 ),
-    .revived(\revived$4631 ),
+    .returned(\returned$4601 ),
+    .revived(\revived$4569 ),
     .room(\room$1186 ),
-    .row_access(\row_access$3992 ),
+    .row_access(\row_access$3994 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -27750,15 +27873,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__17__referenced),
     .row_out_tags(row_out__17__tags),
     .row_out_valid(row_out__17__valid),
-    .row_set(\row_set$3993 ),
-    .row_way(\row_way$3994 ),
+    .row_set(\row_set$3995 ),
+    .row_way(\row_way$3996 ),
     .row_write(\row_write$207 [17]),
     .rst(rst),
     .scatter(\scatter$1163 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$3996 ),
+    .slot_in(\slot_in$3998 ),
     .slot_out(slot_out__17),
-    .slot_write(\slot_write$3647 [17]),
+    .slot_write(\slot_write$3649 [17]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -27776,12 +27899,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$3006 ),
+    .update(\update$3008 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$3045 ),
+    .update_room(\update_room$3047 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -27815,51 +27938,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4695 ),
+    .updating(\updating$4633 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2081 ),
-    .working_ready(\working_ready$2049 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2082 ),
+    .working_ready(\working_ready$2050 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank18 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$4027 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$4029 ),
     .bank(5'h12),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4686 ),
     .eligible(eligible__18),
-    .evicted(\evicted$4600 ),
+    .evicted(\evicted$4538 ),
     .fetch(fetch),
-    .gather({ \$448 [18], \$447 [18], \$446 [18], \$445 [18], \$444 [18], \$443 [18], \$442 [18], \$441 [18], \$440 [18], \$439 [18], \$438 [18], \$437 [18], \$436 [18], \$435 [18], \$434 [18], \$433 [18] }),
+    .gather({ \$485 [18], \$484 [18], \$483 [18], \$482 [18], \$481 [18], \$480 [18], \$479 [18], \$478 [18], \$477 [18], \$476 [18], \$475 [18], \$474 [18], \$473 [18], \$472 [18], \$471 [18], \$470 [18] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__18),
-    .inserted(\inserted$4568 ),
+    .held_count(\held_count$4687 ),
+    .inserted(\inserted$4506 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4503 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4536 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4733 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__18),
-    .pick_take(\take$3663 [18]),
+    .pick_take(\take$3665 [18]),
     .pick_way(pick_way__18),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1249 ),
-    .returned(\returned$4664 ),
-    .revived(\revived$4632 ),
+    .returned(\returned$4602 ),
+    .revived(\revived$4570 ),
     .room(\room$1244 ),
-    .row_access(\row_access$4012 ),
+    .row_access(\row_access$4014 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -27872,15 +27996,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__18__referenced),
     .row_out_tags(row_out__18__tags),
     .row_out_valid(row_out__18__valid),
-    .row_set(\row_set$4013 ),
-    .row_way(\row_way$4014 ),
+    .row_set(\row_set$4015 ),
+    .row_way(\row_way$4016 ),
     .row_write(\row_write$207 [18]),
     .rst(rst),
     .scatter(\scatter$1221 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$4016 ),
+    .slot_in(\slot_in$4018 ),
     .slot_out(slot_out__18),
-    .slot_write(\slot_write$3647 [18]),
+    .slot_write(\slot_write$3649 [18]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -27898,12 +28022,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$3047 ),
+    .update(\update$3049 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$3086 ),
+    .update_room(\update_room$3088 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -27937,51 +28061,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4696 ),
+    .updating(\updating$4634 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2082 ),
-    .working_ready(\working_ready$2050 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2083 ),
+    .working_ready(\working_ready$2051 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank19 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$4047 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$4049 ),
     .bank(5'h13),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4688 ),
     .eligible(eligible__19),
-    .evicted(\evicted$4601 ),
+    .evicted(\evicted$4539 ),
     .fetch(fetch),
-    .gather({ \$448 [19], \$447 [19], \$446 [19], \$445 [19], \$444 [19], \$443 [19], \$442 [19], \$441 [19], \$440 [19], \$439 [19], \$438 [19], \$437 [19], \$436 [19], \$435 [19], \$434 [19], \$433 [19] }),
+    .gather({ \$485 [19], \$484 [19], \$483 [19], \$482 [19], \$481 [19], \$480 [19], \$479 [19], \$478 [19], \$477 [19], \$476 [19], \$475 [19], \$474 [19], \$473 [19], \$472 [19], \$471 [19], \$470 [19] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__19),
-    .inserted(\inserted$4569 ),
+    .held_count(\held_count$4689 ),
+    .inserted(\inserted$4507 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4504 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4537 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4734 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__19),
-    .pick_take(\take$3663 [19]),
+    .pick_take(\take$3665 [19]),
     .pick_way(pick_way__19),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1307 ),
-    .returned(\returned$4665 ),
-    .revived(\revived$4633 ),
+    .returned(\returned$4603 ),
+    .revived(\revived$4571 ),
     .room(\room$1302 ),
-    .row_access(\row_access$4032 ),
+    .row_access(\row_access$4034 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -27994,15 +28119,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__19__referenced),
     .row_out_tags(row_out__19__tags),
     .row_out_valid(row_out__19__valid),
-    .row_set(\row_set$4033 ),
-    .row_way(\row_way$4034 ),
+    .row_set(\row_set$4035 ),
+    .row_way(\row_way$4036 ),
     .row_write(\row_write$207 [19]),
     .rst(rst),
     .scatter(\scatter$1279 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$4036 ),
+    .slot_in(\slot_in$4038 ),
     .slot_out(slot_out__19),
-    .slot_write(\slot_write$3647 [19]),
+    .slot_write(\slot_write$3649 [19]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -28020,12 +28145,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$3088 ),
+    .update(\update$3090 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$3127 ),
+    .update_room(\update_room$3129 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -28059,51 +28184,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4697 ),
+    .updating(\updating$4635 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2083 ),
-    .working_ready(\working_ready$2051 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2084 ),
+    .working_ready(\working_ready$2052 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank2 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$3707 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$3709 ),
     .bank(5'h02),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4654 ),
     .eligible(eligible__2),
-    .evicted(\evicted$4584 ),
+    .evicted(\evicted$4522 ),
     .fetch(fetch),
-    .gather({ \$448 [2], \$447 [2], \$446 [2], \$445 [2], \$444 [2], \$443 [2], \$442 [2], \$441 [2], \$440 [2], \$439 [2], \$438 [2], \$437 [2], \$436 [2], \$435 [2], \$434 [2], \$433 [2] }),
+    .gather({ \$485 [2], \$484 [2], \$483 [2], \$482 [2], \$481 [2], \$480 [2], \$479 [2], \$478 [2], \$477 [2], \$476 [2], \$475 [2], \$474 [2], \$473 [2], \$472 [2], \$471 [2], \$470 [2] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__2),
-    .inserted(\inserted$4552 ),
+    .held_count(\held_count$4655 ),
+    .inserted(\inserted$4490 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4487 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4520 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4717 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__2),
-    .pick_take(\take$3663 [2]),
+    .pick_take(\take$3665 [2]),
     .pick_way(pick_way__2),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$321 ),
-    .returned(\returned$4648 ),
-    .revived(\revived$4616 ),
+    .returned(\returned$4586 ),
+    .revived(\revived$4554 ),
     .room(\room$316 ),
-    .row_access(\row_access$3692 ),
+    .row_access(\row_access$3694 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -28116,15 +28242,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__2__referenced),
     .row_out_tags(row_out__2__tags),
     .row_out_valid(row_out__2__valid),
-    .row_set(\row_set$3693 ),
-    .row_way(\row_way$3694 ),
+    .row_set(\row_set$3695 ),
+    .row_way(\row_way$3696 ),
     .row_write(\row_write$207 [2]),
     .rst(rst),
     .scatter(\scatter$293 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$3696 ),
+    .slot_in(\slot_in$3698 ),
     .slot_out(slot_out__2),
-    .slot_write(\slot_write$3647 [2]),
+    .slot_write(\slot_write$3649 [2]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -28142,12 +28268,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2391 ),
+    .update(\update$2393 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2430 ),
+    .update_room(\update_room$2432 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -28181,51 +28307,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4680 ),
+    .updating(\updating$4618 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2066 ),
-    .working_ready(\working_ready$2034 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2067 ),
+    .working_ready(\working_ready$2035 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank20 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$4067 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$4069 ),
     .bank(5'h14),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4690 ),
     .eligible(eligible__20),
-    .evicted(\evicted$4602 ),
+    .evicted(\evicted$4540 ),
     .fetch(fetch),
-    .gather({ \$448 [20], \$447 [20], \$446 [20], \$445 [20], \$444 [20], \$443 [20], \$442 [20], \$441 [20], \$440 [20], \$439 [20], \$438 [20], \$437 [20], \$436 [20], \$435 [20], \$434 [20], \$433 [20] }),
+    .gather({ \$485 [20], \$484 [20], \$483 [20], \$482 [20], \$481 [20], \$480 [20], \$479 [20], \$478 [20], \$477 [20], \$476 [20], \$475 [20], \$474 [20], \$473 [20], \$472 [20], \$471 [20], \$470 [20] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__20),
-    .inserted(\inserted$4570 ),
+    .held_count(\held_count$4691 ),
+    .inserted(\inserted$4508 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4505 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4538 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4735 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__20),
-    .pick_take(\take$3663 [20]),
+    .pick_take(\take$3665 [20]),
     .pick_way(pick_way__20),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1365 ),
-    .returned(\returned$4666 ),
-    .revived(\revived$4634 ),
+    .returned(\returned$4604 ),
+    .revived(\revived$4572 ),
     .room(\room$1360 ),
-    .row_access(\row_access$4052 ),
+    .row_access(\row_access$4054 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -28238,15 +28365,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__20__referenced),
     .row_out_tags(row_out__20__tags),
     .row_out_valid(row_out__20__valid),
-    .row_set(\row_set$4053 ),
-    .row_way(\row_way$4054 ),
+    .row_set(\row_set$4055 ),
+    .row_way(\row_way$4056 ),
     .row_write(\row_write$207 [20]),
     .rst(rst),
     .scatter(\scatter$1337 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$4056 ),
+    .slot_in(\slot_in$4058 ),
     .slot_out(slot_out__20),
-    .slot_write(\slot_write$3647 [20]),
+    .slot_write(\slot_write$3649 [20]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -28264,12 +28391,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$3129 ),
+    .update(\update$3131 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$3168 ),
+    .update_room(\update_room$3170 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -28303,51 +28430,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4698 ),
+    .updating(\updating$4636 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2084 ),
-    .working_ready(\working_ready$2052 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2085 ),
+    .working_ready(\working_ready$2053 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank21 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$4087 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$4089 ),
     .bank(5'h15),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4692 ),
     .eligible(eligible__21),
-    .evicted(\evicted$4603 ),
+    .evicted(\evicted$4541 ),
     .fetch(fetch),
-    .gather({ \$448 [21], \$447 [21], \$446 [21], \$445 [21], \$444 [21], \$443 [21], \$442 [21], \$441 [21], \$440 [21], \$439 [21], \$438 [21], \$437 [21], \$436 [21], \$435 [21], \$434 [21], \$433 [21] }),
+    .gather({ \$485 [21], \$484 [21], \$483 [21], \$482 [21], \$481 [21], \$480 [21], \$479 [21], \$478 [21], \$477 [21], \$476 [21], \$475 [21], \$474 [21], \$473 [21], \$472 [21], \$471 [21], \$470 [21] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__21),
-    .inserted(\inserted$4571 ),
+    .held_count(\held_count$4693 ),
+    .inserted(\inserted$4509 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4506 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4539 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4736 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__21),
-    .pick_take(\take$3663 [21]),
+    .pick_take(\take$3665 [21]),
     .pick_way(pick_way__21),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1423 ),
-    .returned(\returned$4667 ),
-    .revived(\revived$4635 ),
+    .returned(\returned$4605 ),
+    .revived(\revived$4573 ),
     .room(\room$1418 ),
-    .row_access(\row_access$4072 ),
+    .row_access(\row_access$4074 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -28360,15 +28488,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__21__referenced),
     .row_out_tags(row_out__21__tags),
     .row_out_valid(row_out__21__valid),
-    .row_set(\row_set$4073 ),
-    .row_way(\row_way$4074 ),
+    .row_set(\row_set$4075 ),
+    .row_way(\row_way$4076 ),
     .row_write(\row_write$207 [21]),
     .rst(rst),
     .scatter(\scatter$1395 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$4076 ),
+    .slot_in(\slot_in$4078 ),
     .slot_out(slot_out__21),
-    .slot_write(\slot_write$3647 [21]),
+    .slot_write(\slot_write$3649 [21]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -28386,12 +28514,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$3170 ),
+    .update(\update$3172 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$3209 ),
+    .update_room(\update_room$3211 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -28425,51 +28553,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4699 ),
+    .updating(\updating$4637 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2085 ),
-    .working_ready(\working_ready$2053 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2086 ),
+    .working_ready(\working_ready$2054 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank22 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$4107 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$4109 ),
     .bank(5'h16),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4694 ),
     .eligible(eligible__22),
-    .evicted(\evicted$4604 ),
+    .evicted(\evicted$4542 ),
     .fetch(fetch),
-    .gather({ \$448 [22], \$447 [22], \$446 [22], \$445 [22], \$444 [22], \$443 [22], \$442 [22], \$441 [22], \$440 [22], \$439 [22], \$438 [22], \$437 [22], \$436 [22], \$435 [22], \$434 [22], \$433 [22] }),
+    .gather({ \$485 [22], \$484 [22], \$483 [22], \$482 [22], \$481 [22], \$480 [22], \$479 [22], \$478 [22], \$477 [22], \$476 [22], \$475 [22], \$474 [22], \$473 [22], \$472 [22], \$471 [22], \$470 [22] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__22),
-    .inserted(\inserted$4572 ),
+    .held_count(\held_count$4695 ),
+    .inserted(\inserted$4510 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4507 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4540 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4737 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__22),
-    .pick_take(\take$3663 [22]),
+    .pick_take(\take$3665 [22]),
     .pick_way(pick_way__22),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1481 ),
-    .returned(\returned$4668 ),
-    .revived(\revived$4636 ),
+    .returned(\returned$4606 ),
+    .revived(\revived$4574 ),
     .room(\room$1476 ),
-    .row_access(\row_access$4092 ),
+    .row_access(\row_access$4094 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -28482,15 +28611,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__22__referenced),
     .row_out_tags(row_out__22__tags),
     .row_out_valid(row_out__22__valid),
-    .row_set(\row_set$4093 ),
-    .row_way(\row_way$4094 ),
+    .row_set(\row_set$4095 ),
+    .row_way(\row_way$4096 ),
     .row_write(\row_write$207 [22]),
     .rst(rst),
     .scatter(\scatter$1453 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$4096 ),
+    .slot_in(\slot_in$4098 ),
     .slot_out(slot_out__22),
-    .slot_write(\slot_write$3647 [22]),
+    .slot_write(\slot_write$3649 [22]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -28508,12 +28637,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$3211 ),
+    .update(\update$3213 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$3250 ),
+    .update_room(\update_room$3252 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -28547,51 +28676,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4700 ),
+    .updating(\updating$4638 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2086 ),
-    .working_ready(\working_ready$2054 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2087 ),
+    .working_ready(\working_ready$2055 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank23 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$4127 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$4129 ),
     .bank(5'h17),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4696 ),
     .eligible(eligible__23),
-    .evicted(\evicted$4605 ),
+    .evicted(\evicted$4543 ),
     .fetch(fetch),
-    .gather({ \$448 [23], \$447 [23], \$446 [23], \$445 [23], \$444 [23], \$443 [23], \$442 [23], \$441 [23], \$440 [23], \$439 [23], \$438 [23], \$437 [23], \$436 [23], \$435 [23], \$434 [23], \$433 [23] }),
+    .gather({ \$485 [23], \$484 [23], \$483 [23], \$482 [23], \$481 [23], \$480 [23], \$479 [23], \$478 [23], \$477 [23], \$476 [23], \$475 [23], \$474 [23], \$473 [23], \$472 [23], \$471 [23], \$470 [23] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__23),
-    .inserted(\inserted$4573 ),
+    .held_count(\held_count$4697 ),
+    .inserted(\inserted$4511 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4508 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4541 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4738 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__23),
-    .pick_take(\take$3663 [23]),
+    .pick_take(\take$3665 [23]),
     .pick_way(pick_way__23),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1539 ),
-    .returned(\returned$4669 ),
-    .revived(\revived$4637 ),
+    .returned(\returned$4607 ),
+    .revived(\revived$4575 ),
     .room(\room$1534 ),
-    .row_access(\row_access$4112 ),
+    .row_access(\row_access$4114 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -28604,15 +28734,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__23__referenced),
     .row_out_tags(row_out__23__tags),
     .row_out_valid(row_out__23__valid),
-    .row_set(\row_set$4113 ),
-    .row_way(\row_way$4114 ),
+    .row_set(\row_set$4115 ),
+    .row_way(\row_way$4116 ),
     .row_write(\row_write$207 [23]),
     .rst(rst),
     .scatter(\scatter$1511 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$4116 ),
+    .slot_in(\slot_in$4118 ),
     .slot_out(slot_out__23),
-    .slot_write(\slot_write$3647 [23]),
+    .slot_write(\slot_write$3649 [23]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -28630,12 +28760,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$3252 ),
+    .update(\update$3254 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$3291 ),
+    .update_room(\update_room$3293 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -28669,51 +28799,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4701 ),
+    .updating(\updating$4639 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2087 ),
-    .working_ready(\working_ready$2055 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2088 ),
+    .working_ready(\working_ready$2056 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank24 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$4147 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$4149 ),
     .bank(5'h18),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4698 ),
     .eligible(eligible__24),
-    .evicted(\evicted$4606 ),
+    .evicted(\evicted$4544 ),
     .fetch(fetch),
-    .gather({ \$448 [24], \$447 [24], \$446 [24], \$445 [24], \$444 [24], \$443 [24], \$442 [24], \$441 [24], \$440 [24], \$439 [24], \$438 [24], \$437 [24], \$436 [24], \$435 [24], \$434 [24], \$433 [24] }),
+    .gather({ \$485 [24], \$484 [24], \$483 [24], \$482 [24], \$481 [24], \$480 [24], \$479 [24], \$478 [24], \$477 [24], \$476 [24], \$475 [24], \$474 [24], \$473 [24], \$472 [24], \$471 [24], \$470 [24] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__24),
-    .inserted(\inserted$4574 ),
+    .held_count(\held_count$4699 ),
+    .inserted(\inserted$4512 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4509 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4542 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4739 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__24),
-    .pick_take(\take$3663 [24]),
+    .pick_take(\take$3665 [24]),
     .pick_way(pick_way__24),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1597 ),
-    .returned(\returned$4670 ),
-    .revived(\revived$4638 ),
+    .returned(\returned$4608 ),
+    .revived(\revived$4576 ),
     .room(\room$1592 ),
-    .row_access(\row_access$4132 ),
+    .row_access(\row_access$4134 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -28726,15 +28857,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__24__referenced),
     .row_out_tags(row_out__24__tags),
     .row_out_valid(row_out__24__valid),
-    .row_set(\row_set$4133 ),
-    .row_way(\row_way$4134 ),
+    .row_set(\row_set$4135 ),
+    .row_way(\row_way$4136 ),
     .row_write(\row_write$207 [24]),
     .rst(rst),
     .scatter(\scatter$1569 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$4136 ),
+    .slot_in(\slot_in$4138 ),
     .slot_out(slot_out__24),
-    .slot_write(\slot_write$3647 [24]),
+    .slot_write(\slot_write$3649 [24]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -28752,12 +28883,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$3293 ),
+    .update(\update$3295 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$3332 ),
+    .update_room(\update_room$3334 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -28791,51 +28922,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4702 ),
+    .updating(\updating$4640 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2088 ),
-    .working_ready(\working_ready$2056 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2089 ),
+    .working_ready(\working_ready$2057 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank25 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$4167 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$4169 ),
     .bank(5'h19),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4700 ),
     .eligible(eligible__25),
-    .evicted(\evicted$4607 ),
+    .evicted(\evicted$4545 ),
     .fetch(fetch),
-    .gather({ \$448 [25], \$447 [25], \$446 [25], \$445 [25], \$444 [25], \$443 [25], \$442 [25], \$441 [25], \$440 [25], \$439 [25], \$438 [25], \$437 [25], \$436 [25], \$435 [25], \$434 [25], \$433 [25] }),
+    .gather({ \$485 [25], \$484 [25], \$483 [25], \$482 [25], \$481 [25], \$480 [25], \$479 [25], \$478 [25], \$477 [25], \$476 [25], \$475 [25], \$474 [25], \$473 [25], \$472 [25], \$471 [25], \$470 [25] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__25),
-    .inserted(\inserted$4575 ),
+    .held_count(\held_count$4701 ),
+    .inserted(\inserted$4513 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4510 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4543 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4740 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__25),
-    .pick_take(\take$3663 [25]),
+    .pick_take(\take$3665 [25]),
     .pick_way(pick_way__25),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1655 ),
-    .returned(\returned$4671 ),
-    .revived(\revived$4639 ),
+    .returned(\returned$4609 ),
+    .revived(\revived$4577 ),
     .room(\room$1650 ),
-    .row_access(\row_access$4152 ),
+    .row_access(\row_access$4154 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -28848,15 +28980,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__25__referenced),
     .row_out_tags(row_out__25__tags),
     .row_out_valid(row_out__25__valid),
-    .row_set(\row_set$4153 ),
-    .row_way(\row_way$4154 ),
+    .row_set(\row_set$4155 ),
+    .row_way(\row_way$4156 ),
     .row_write(\row_write$207 [25]),
     .rst(rst),
     .scatter(\scatter$1627 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$4156 ),
+    .slot_in(\slot_in$4158 ),
     .slot_out(slot_out__25),
-    .slot_write(\slot_write$3647 [25]),
+    .slot_write(\slot_write$3649 [25]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -28874,12 +29006,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$3334 ),
+    .update(\update$3336 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$3373 ),
+    .update_room(\update_room$3375 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -28913,51 +29045,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4703 ),
+    .updating(\updating$4641 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2089 ),
-    .working_ready(\working_ready$2057 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2090 ),
+    .working_ready(\working_ready$2058 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank26 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$4187 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$4189 ),
     .bank(5'h1a),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4702 ),
     .eligible(eligible__26),
-    .evicted(\evicted$4608 ),
+    .evicted(\evicted$4546 ),
     .fetch(fetch),
-    .gather({ \$448 [26], \$447 [26], \$446 [26], \$445 [26], \$444 [26], \$443 [26], \$442 [26], \$441 [26], \$440 [26], \$439 [26], \$438 [26], \$437 [26], \$436 [26], \$435 [26], \$434 [26], \$433 [26] }),
+    .gather({ \$485 [26], \$484 [26], \$483 [26], \$482 [26], \$481 [26], \$480 [26], \$479 [26], \$478 [26], \$477 [26], \$476 [26], \$475 [26], \$474 [26], \$473 [26], \$472 [26], \$471 [26], \$470 [26] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__26),
-    .inserted(\inserted$4576 ),
+    .held_count(\held_count$4703 ),
+    .inserted(\inserted$4514 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4511 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4544 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4741 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__26),
-    .pick_take(\take$3663 [26]),
+    .pick_take(\take$3665 [26]),
     .pick_way(pick_way__26),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1713 ),
-    .returned(\returned$4672 ),
-    .revived(\revived$4640 ),
+    .returned(\returned$4610 ),
+    .revived(\revived$4578 ),
     .room(\room$1708 ),
-    .row_access(\row_access$4172 ),
+    .row_access(\row_access$4174 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -28970,15 +29103,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__26__referenced),
     .row_out_tags(row_out__26__tags),
     .row_out_valid(row_out__26__valid),
-    .row_set(\row_set$4173 ),
-    .row_way(\row_way$4174 ),
+    .row_set(\row_set$4175 ),
+    .row_way(\row_way$4176 ),
     .row_write(\row_write$207 [26]),
     .rst(rst),
     .scatter(\scatter$1685 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$4176 ),
+    .slot_in(\slot_in$4178 ),
     .slot_out(slot_out__26),
-    .slot_write(\slot_write$3647 [26]),
+    .slot_write(\slot_write$3649 [26]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -28996,12 +29129,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$3375 ),
+    .update(\update$3377 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$3414 ),
+    .update_room(\update_room$3416 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -29035,51 +29168,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4704 ),
+    .updating(\updating$4642 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2090 ),
-    .working_ready(\working_ready$2058 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2091 ),
+    .working_ready(\working_ready$2059 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank27 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$4207 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$4209 ),
     .bank(5'h1b),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4704 ),
     .eligible(eligible__27),
-    .evicted(\evicted$4609 ),
+    .evicted(\evicted$4547 ),
     .fetch(fetch),
-    .gather({ \$448 [27], \$447 [27], \$446 [27], \$445 [27], \$444 [27], \$443 [27], \$442 [27], \$441 [27], \$440 [27], \$439 [27], \$438 [27], \$437 [27], \$436 [27], \$435 [27], \$434 [27], \$433 [27] }),
+    .gather({ \$485 [27], \$484 [27], \$483 [27], \$482 [27], \$481 [27], \$480 [27], \$479 [27], \$478 [27], \$477 [27], \$476 [27], \$475 [27], \$474 [27], \$473 [27], \$472 [27], \$471 [27], \$470 [27] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__27),
-    .inserted(\inserted$4577 ),
+    .held_count(\held_count$4705 ),
+    .inserted(\inserted$4515 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4512 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4545 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4742 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__27),
-    .pick_take(\take$3663 [27]),
+    .pick_take(\take$3665 [27]),
     .pick_way(pick_way__27),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1771 ),
-    .returned(\returned$4673 ),
-    .revived(\revived$4641 ),
+    .returned(\returned$4611 ),
+    .revived(\revived$4579 ),
     .room(\room$1766 ),
-    .row_access(\row_access$4192 ),
+    .row_access(\row_access$4194 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -29092,15 +29226,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__27__referenced),
     .row_out_tags(row_out__27__tags),
     .row_out_valid(row_out__27__valid),
-    .row_set(\row_set$4193 ),
-    .row_way(\row_way$4194 ),
+    .row_set(\row_set$4195 ),
+    .row_way(\row_way$4196 ),
     .row_write(\row_write$207 [27]),
     .rst(rst),
     .scatter(\scatter$1743 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$4196 ),
+    .slot_in(\slot_in$4198 ),
     .slot_out(slot_out__27),
-    .slot_write(\slot_write$3647 [27]),
+    .slot_write(\slot_write$3649 [27]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -29118,12 +29252,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$3416 ),
+    .update(\update$3418 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$3455 ),
+    .update_room(\update_room$3457 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -29157,51 +29291,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4705 ),
+    .updating(\updating$4643 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2091 ),
-    .working_ready(\working_ready$2059 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2092 ),
+    .working_ready(\working_ready$2060 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank28 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$4227 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$4229 ),
     .bank(5'h1c),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4706 ),
     .eligible(eligible__28),
-    .evicted(\evicted$4610 ),
+    .evicted(\evicted$4548 ),
     .fetch(fetch),
-    .gather({ \$448 [28], \$447 [28], \$446 [28], \$445 [28], \$444 [28], \$443 [28], \$442 [28], \$441 [28], \$440 [28], \$439 [28], \$438 [28], \$437 [28], \$436 [28], \$435 [28], \$434 [28], \$433 [28] }),
+    .gather({ \$485 [28], \$484 [28], \$483 [28], \$482 [28], \$481 [28], \$480 [28], \$479 [28], \$478 [28], \$477 [28], \$476 [28], \$475 [28], \$474 [28], \$473 [28], \$472 [28], \$471 [28], \$470 [28] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__28),
-    .inserted(\inserted$4578 ),
+    .held_count(\held_count$4707 ),
+    .inserted(\inserted$4516 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4513 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4546 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4743 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__28),
-    .pick_take(\take$3663 [28]),
+    .pick_take(\take$3665 [28]),
     .pick_way(pick_way__28),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1829 ),
-    .returned(\returned$4674 ),
-    .revived(\revived$4642 ),
+    .returned(\returned$4612 ),
+    .revived(\revived$4580 ),
     .room(\room$1824 ),
-    .row_access(\row_access$4212 ),
+    .row_access(\row_access$4214 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -29214,15 +29349,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__28__referenced),
     .row_out_tags(row_out__28__tags),
     .row_out_valid(row_out__28__valid),
-    .row_set(\row_set$4213 ),
-    .row_way(\row_way$4214 ),
+    .row_set(\row_set$4215 ),
+    .row_way(\row_way$4216 ),
     .row_write(\row_write$207 [28]),
     .rst(rst),
     .scatter(\scatter$1801 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$4216 ),
+    .slot_in(\slot_in$4218 ),
     .slot_out(slot_out__28),
-    .slot_write(\slot_write$3647 [28]),
+    .slot_write(\slot_write$3649 [28]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -29240,12 +29375,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$3457 ),
+    .update(\update$3459 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$3496 ),
+    .update_room(\update_room$3498 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -29279,51 +29414,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4706 ),
+    .updating(\updating$4644 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2092 ),
-    .working_ready(\working_ready$2060 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2093 ),
+    .working_ready(\working_ready$2061 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank29 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$4247 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$4249 ),
     .bank(5'h1d),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4708 ),
     .eligible(eligible__29),
-    .evicted(\evicted$4611 ),
+    .evicted(\evicted$4549 ),
     .fetch(fetch),
-    .gather({ \$448 [29], \$447 [29], \$446 [29], \$445 [29], \$444 [29], \$443 [29], \$442 [29], \$441 [29], \$440 [29], \$439 [29], \$438 [29], \$437 [29], \$436 [29], \$435 [29], \$434 [29], \$433 [29] }),
+    .gather({ \$485 [29], \$484 [29], \$483 [29], \$482 [29], \$481 [29], \$480 [29], \$479 [29], \$478 [29], \$477 [29], \$476 [29], \$475 [29], \$474 [29], \$473 [29], \$472 [29], \$471 [29], \$470 [29] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__29),
-    .inserted(\inserted$4579 ),
+    .held_count(\held_count$4709 ),
+    .inserted(\inserted$4517 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4514 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4547 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4744 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__29),
-    .pick_take(\take$3663 [29]),
+    .pick_take(\take$3665 [29]),
     .pick_way(pick_way__29),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1887 ),
-    .returned(\returned$4675 ),
-    .revived(\revived$4643 ),
+    .returned(\returned$4613 ),
+    .revived(\revived$4581 ),
     .room(\room$1882 ),
-    .row_access(\row_access$4232 ),
+    .row_access(\row_access$4234 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -29336,15 +29472,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__29__referenced),
     .row_out_tags(row_out__29__tags),
     .row_out_valid(row_out__29__valid),
-    .row_set(\row_set$4233 ),
-    .row_way(\row_way$4234 ),
+    .row_set(\row_set$4235 ),
+    .row_way(\row_way$4236 ),
     .row_write(\row_write$207 [29]),
     .rst(rst),
     .scatter(\scatter$1859 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$4236 ),
+    .slot_in(\slot_in$4238 ),
     .slot_out(slot_out__29),
-    .slot_write(\slot_write$3647 [29]),
+    .slot_write(\slot_write$3649 [29]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -29362,12 +29498,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$3498 ),
+    .update(\update$3500 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$3537 ),
+    .update_room(\update_room$3539 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -29401,51 +29537,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4707 ),
+    .updating(\updating$4645 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2093 ),
-    .working_ready(\working_ready$2061 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2094 ),
+    .working_ready(\working_ready$2062 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank3 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$3727 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$3729 ),
     .bank(5'h03),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4656 ),
     .eligible(eligible__3),
-    .evicted(\evicted$4585 ),
+    .evicted(\evicted$4523 ),
     .fetch(fetch),
-    .gather({ \$448 [3], \$447 [3], \$446 [3], \$445 [3], \$444 [3], \$443 [3], \$442 [3], \$441 [3], \$440 [3], \$439 [3], \$438 [3], \$437 [3], \$436 [3], \$435 [3], \$434 [3], \$433 [3] }),
+    .gather({ \$485 [3], \$484 [3], \$483 [3], \$482 [3], \$481 [3], \$480 [3], \$479 [3], \$478 [3], \$477 [3], \$476 [3], \$475 [3], \$474 [3], \$473 [3], \$472 [3], \$471 [3], \$470 [3] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__3),
-    .inserted(\inserted$4553 ),
+    .held_count(\held_count$4657 ),
+    .inserted(\inserted$4491 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4488 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4521 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4718 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__3),
-    .pick_take(\take$3663 [3]),
+    .pick_take(\take$3665 [3]),
     .pick_way(pick_way__3),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$379 ),
-    .returned(\returned$4649 ),
-    .revived(\revived$4617 ),
+    .returned(\returned$4587 ),
+    .revived(\revived$4555 ),
     .room(\room$374 ),
-    .row_access(\row_access$3712 ),
+    .row_access(\row_access$3714 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -29458,15 +29595,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__3__referenced),
     .row_out_tags(row_out__3__tags),
     .row_out_valid(row_out__3__valid),
-    .row_set(\row_set$3713 ),
-    .row_way(\row_way$3714 ),
+    .row_set(\row_set$3715 ),
+    .row_way(\row_way$3716 ),
     .row_write(\row_write$207 [3]),
     .rst(rst),
     .scatter(\scatter$351 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$3716 ),
+    .slot_in(\slot_in$3718 ),
     .slot_out(slot_out__3),
-    .slot_write(\slot_write$3647 [3]),
+    .slot_write(\slot_write$3649 [3]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -29484,12 +29621,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2432 ),
+    .update(\update$2434 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2471 ),
+    .update_room(\update_room$2473 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -29523,51 +29660,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4681 ),
+    .updating(\updating$4619 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2067 ),
-    .working_ready(\working_ready$2035 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2068 ),
+    .working_ready(\working_ready$2036 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank30 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$4267 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$4269 ),
     .bank(5'h1e),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4710 ),
     .eligible(eligible__30),
-    .evicted(\evicted$4612 ),
+    .evicted(\evicted$4550 ),
     .fetch(fetch),
-    .gather({ \$448 [30], \$447 [30], \$446 [30], \$445 [30], \$444 [30], \$443 [30], \$442 [30], \$441 [30], \$440 [30], \$439 [30], \$438 [30], \$437 [30], \$436 [30], \$435 [30], \$434 [30], \$433 [30] }),
+    .gather({ \$485 [30], \$484 [30], \$483 [30], \$482 [30], \$481 [30], \$480 [30], \$479 [30], \$478 [30], \$477 [30], \$476 [30], \$475 [30], \$474 [30], \$473 [30], \$472 [30], \$471 [30], \$470 [30] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__30),
-    .inserted(\inserted$4580 ),
+    .held_count(\held_count$4711 ),
+    .inserted(\inserted$4518 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4515 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4548 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4745 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__30),
-    .pick_take(\take$3663 [30]),
+    .pick_take(\take$3665 [30]),
     .pick_way(pick_way__30),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1945 ),
-    .returned(\returned$4676 ),
-    .revived(\revived$4644 ),
+    .returned(\returned$4614 ),
+    .revived(\revived$4582 ),
     .room(\room$1940 ),
-    .row_access(\row_access$4252 ),
+    .row_access(\row_access$4254 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -29580,15 +29718,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__30__referenced),
     .row_out_tags(row_out__30__tags),
     .row_out_valid(row_out__30__valid),
-    .row_set(\row_set$4253 ),
-    .row_way(\row_way$4254 ),
+    .row_set(\row_set$4255 ),
+    .row_way(\row_way$4256 ),
     .row_write(\row_write$207 [30]),
     .rst(rst),
     .scatter(\scatter$1917 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$4256 ),
+    .slot_in(\slot_in$4258 ),
     .slot_out(slot_out__30),
-    .slot_write(\slot_write$3647 [30]),
+    .slot_write(\slot_write$3649 [30]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -29606,12 +29744,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$3539 ),
+    .update(\update$3541 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$3578 ),
+    .update_room(\update_room$3580 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -29645,51 +29783,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4708 ),
+    .updating(\updating$4646 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2094 ),
-    .working_ready(\working_ready$2062 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2095 ),
+    .working_ready(\working_ready$2063 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank31 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$4287 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$4289 ),
     .bank(5'h1f),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4712 ),
     .eligible(eligible__31),
-    .evicted(\evicted$4613 ),
+    .evicted(\evicted$4551 ),
     .fetch(fetch),
-    .gather({ \$448 [31], \$447 [31], \$446 [31], \$445 [31], \$444 [31], \$443 [31], \$442 [31], \$441 [31], \$440 [31], \$439 [31], \$438 [31], \$437 [31], \$436 [31], \$435 [31], \$434 [31], \$433 [31] }),
+    .gather({ \$485 [31], \$484 [31], \$483 [31], \$482 [31], \$481 [31], \$480 [31], \$479 [31], \$478 [31], \$477 [31], \$476 [31], \$475 [31], \$474 [31], \$473 [31], \$472 [31], \$471 [31], \$470 [31] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__31),
-    .inserted(\inserted$4581 ),
+    .held_count(\held_count$4713 ),
+    .inserted(\inserted$4519 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4516 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4549 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4746 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__31),
-    .pick_take(\take$3663 [31]),
+    .pick_take(\take$3665 [31]),
     .pick_way(pick_way__31),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$2003 ),
-    .returned(\returned$4677 ),
-    .revived(\revived$4645 ),
+    .returned(\returned$4615 ),
+    .revived(\revived$4583 ),
     .room(\room$1998 ),
-    .row_access(\row_access$4272 ),
+    .row_access(\row_access$4274 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -29702,15 +29841,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__31__referenced),
     .row_out_tags(row_out__31__tags),
     .row_out_valid(row_out__31__valid),
-    .row_set(\row_set$4273 ),
-    .row_way(\row_way$4274 ),
+    .row_set(\row_set$4275 ),
+    .row_way(\row_way$4276 ),
     .row_write(\row_write$207 [31]),
     .rst(rst),
     .scatter(\scatter$1975 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$4276 ),
+    .slot_in(\slot_in$4278 ),
     .slot_out(slot_out__31),
-    .slot_write(\slot_write$3647 [31]),
+    .slot_write(\slot_write$3649 [31]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -29728,12 +29867,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$3580 ),
+    .update(\update$3582 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$3619 ),
+    .update_room(\update_room$3621 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -29767,51 +29906,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4709 ),
+    .updating(\updating$4647 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2095 ),
-    .working_ready(\working_ready$2063 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2096 ),
+    .working_ready(\working_ready$2064 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank4 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$3747 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$3749 ),
     .bank(5'h04),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4658 ),
     .eligible(eligible__4),
-    .evicted(\evicted$4586 ),
+    .evicted(\evicted$4524 ),
     .fetch(fetch),
-    .gather({ \$448 [4], \$447 [4], \$446 [4], \$445 [4], \$444 [4], \$443 [4], \$442 [4], \$441 [4], \$440 [4], \$439 [4], \$438 [4], \$437 [4], \$436 [4], \$435 [4], \$434 [4], \$433 [4] }),
+    .gather({ \$485 [4], \$484 [4], \$483 [4], \$482 [4], \$481 [4], \$480 [4], \$479 [4], \$478 [4], \$477 [4], \$476 [4], \$475 [4], \$474 [4], \$473 [4], \$472 [4], \$471 [4], \$470 [4] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__4),
-    .inserted(\inserted$4554 ),
+    .held_count(\held_count$4659 ),
+    .inserted(\inserted$4492 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4489 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4522 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4719 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__4),
-    .pick_take(\take$3663 [4]),
+    .pick_take(\take$3665 [4]),
     .pick_way(pick_way__4),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$437 ),
-    .returned(\returned$4650 ),
-    .revived(\revived$4618 ),
+    .returned(\returned$4588 ),
+    .revived(\revived$4556 ),
     .room(\room$432 ),
-    .row_access(\row_access$3732 ),
+    .row_access(\row_access$3734 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -29824,15 +29964,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__4__referenced),
     .row_out_tags(row_out__4__tags),
     .row_out_valid(row_out__4__valid),
-    .row_set(\row_set$3733 ),
-    .row_way(\row_way$3734 ),
+    .row_set(\row_set$3735 ),
+    .row_way(\row_way$3736 ),
     .row_write(\row_write$207 [4]),
     .rst(rst),
     .scatter(\scatter$409 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$3736 ),
+    .slot_in(\slot_in$3738 ),
     .slot_out(slot_out__4),
-    .slot_write(\slot_write$3647 [4]),
+    .slot_write(\slot_write$3649 [4]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -29850,12 +29990,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2473 ),
+    .update(\update$2475 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2512 ),
+    .update_room(\update_room$2514 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -29889,51 +30029,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4682 ),
+    .updating(\updating$4620 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2068 ),
-    .working_ready(\working_ready$2036 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2069 ),
+    .working_ready(\working_ready$2037 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank5 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$3767 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$3769 ),
     .bank(5'h05),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4660 ),
     .eligible(eligible__5),
-    .evicted(\evicted$4587 ),
+    .evicted(\evicted$4525 ),
     .fetch(fetch),
-    .gather({ \$448 [5], \$447 [5], \$446 [5], \$445 [5], \$444 [5], \$443 [5], \$442 [5], \$441 [5], \$440 [5], \$439 [5], \$438 [5], \$437 [5], \$436 [5], \$435 [5], \$434 [5], \$433 [5] }),
+    .gather({ \$485 [5], \$484 [5], \$483 [5], \$482 [5], \$481 [5], \$480 [5], \$479 [5], \$478 [5], \$477 [5], \$476 [5], \$475 [5], \$474 [5], \$473 [5], \$472 [5], \$471 [5], \$470 [5] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__5),
-    .inserted(\inserted$4555 ),
+    .held_count(\held_count$4661 ),
+    .inserted(\inserted$4493 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4490 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4523 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4720 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__5),
-    .pick_take(\take$3663 [5]),
+    .pick_take(\take$3665 [5]),
     .pick_way(pick_way__5),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$495 ),
-    .returned(\returned$4651 ),
-    .revived(\revived$4619 ),
+    .returned(\returned$4589 ),
+    .revived(\revived$4557 ),
     .room(\room$490 ),
-    .row_access(\row_access$3752 ),
+    .row_access(\row_access$3754 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -29946,15 +30087,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__5__referenced),
     .row_out_tags(row_out__5__tags),
     .row_out_valid(row_out__5__valid),
-    .row_set(\row_set$3753 ),
-    .row_way(\row_way$3754 ),
+    .row_set(\row_set$3755 ),
+    .row_way(\row_way$3756 ),
     .row_write(\row_write$207 [5]),
     .rst(rst),
     .scatter(\scatter$467 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$3756 ),
+    .slot_in(\slot_in$3758 ),
     .slot_out(slot_out__5),
-    .slot_write(\slot_write$3647 [5]),
+    .slot_write(\slot_write$3649 [5]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -29972,12 +30113,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2514 ),
+    .update(\update$2516 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2553 ),
+    .update_room(\update_room$2555 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -30011,51 +30152,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4683 ),
+    .updating(\updating$4621 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2069 ),
-    .working_ready(\working_ready$2037 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2070 ),
+    .working_ready(\working_ready$2038 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank6 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$3787 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$3789 ),
     .bank(5'h06),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4662 ),
     .eligible(eligible__6),
-    .evicted(\evicted$4588 ),
+    .evicted(\evicted$4526 ),
     .fetch(fetch),
-    .gather({ \$448 [6], \$447 [6], \$446 [6], \$445 [6], \$444 [6], \$443 [6], \$442 [6], \$441 [6], \$440 [6], \$439 [6], \$438 [6], \$437 [6], \$436 [6], \$435 [6], \$434 [6], \$433 [6] }),
+    .gather({ \$485 [6], \$484 [6], \$483 [6], \$482 [6], \$481 [6], \$480 [6], \$479 [6], \$478 [6], \$477 [6], \$476 [6], \$475 [6], \$474 [6], \$473 [6], \$472 [6], \$471 [6], \$470 [6] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__6),
-    .inserted(\inserted$4556 ),
+    .held_count(\held_count$4663 ),
+    .inserted(\inserted$4494 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4491 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4524 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4721 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__6),
-    .pick_take(\take$3663 [6]),
+    .pick_take(\take$3665 [6]),
     .pick_way(pick_way__6),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$553 ),
-    .returned(\returned$4652 ),
-    .revived(\revived$4620 ),
+    .returned(\returned$4590 ),
+    .revived(\revived$4558 ),
     .room(\room$548 ),
-    .row_access(\row_access$3772 ),
+    .row_access(\row_access$3774 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -30068,15 +30210,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__6__referenced),
     .row_out_tags(row_out__6__tags),
     .row_out_valid(row_out__6__valid),
-    .row_set(\row_set$3773 ),
-    .row_way(\row_way$3774 ),
+    .row_set(\row_set$3775 ),
+    .row_way(\row_way$3776 ),
     .row_write(\row_write$207 [6]),
     .rst(rst),
     .scatter(\scatter$525 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$3776 ),
+    .slot_in(\slot_in$3778 ),
     .slot_out(slot_out__6),
-    .slot_write(\slot_write$3647 [6]),
+    .slot_write(\slot_write$3649 [6]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -30094,12 +30236,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2555 ),
+    .update(\update$2557 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2594 ),
+    .update_room(\update_room$2596 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -30133,51 +30275,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4684 ),
+    .updating(\updating$4622 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2070 ),
-    .working_ready(\working_ready$2038 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2071 ),
+    .working_ready(\working_ready$2039 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank7 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$3807 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$3809 ),
     .bank(5'h07),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4664 ),
     .eligible(eligible__7),
-    .evicted(\evicted$4589 ),
+    .evicted(\evicted$4527 ),
     .fetch(fetch),
-    .gather({ \$448 [7], \$447 [7], \$446 [7], \$445 [7], \$444 [7], \$443 [7], \$442 [7], \$441 [7], \$440 [7], \$439 [7], \$438 [7], \$437 [7], \$436 [7], \$435 [7], \$434 [7], \$433 [7] }),
+    .gather({ \$485 [7], \$484 [7], \$483 [7], \$482 [7], \$481 [7], \$480 [7], \$479 [7], \$478 [7], \$477 [7], \$476 [7], \$475 [7], \$474 [7], \$473 [7], \$472 [7], \$471 [7], \$470 [7] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__7),
-    .inserted(\inserted$4557 ),
+    .held_count(\held_count$4665 ),
+    .inserted(\inserted$4495 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4492 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4525 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4722 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__7),
-    .pick_take(\take$3663 [7]),
+    .pick_take(\take$3665 [7]),
     .pick_way(pick_way__7),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$611 ),
-    .returned(\returned$4653 ),
-    .revived(\revived$4621 ),
+    .returned(\returned$4591 ),
+    .revived(\revived$4559 ),
     .room(\room$606 ),
-    .row_access(\row_access$3792 ),
+    .row_access(\row_access$3794 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -30190,15 +30333,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__7__referenced),
     .row_out_tags(row_out__7__tags),
     .row_out_valid(row_out__7__valid),
-    .row_set(\row_set$3793 ),
-    .row_way(\row_way$3794 ),
+    .row_set(\row_set$3795 ),
+    .row_way(\row_way$3796 ),
     .row_write(\row_write$207 [7]),
     .rst(rst),
     .scatter(\scatter$583 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$3796 ),
+    .slot_in(\slot_in$3798 ),
     .slot_out(slot_out__7),
-    .slot_write(\slot_write$3647 [7]),
+    .slot_write(\slot_write$3649 [7]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -30216,12 +30359,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2596 ),
+    .update(\update$2598 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2635 ),
+    .update_room(\update_room$2637 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -30255,51 +30398,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4685 ),
+    .updating(\updating$4623 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2071 ),
-    .working_ready(\working_ready$2039 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2072 ),
+    .working_ready(\working_ready$2040 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank8 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$3827 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$3829 ),
     .bank(5'h08),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4666 ),
     .eligible(eligible__8),
-    .evicted(\evicted$4590 ),
+    .evicted(\evicted$4528 ),
     .fetch(fetch),
-    .gather({ \$448 [8], \$447 [8], \$446 [8], \$445 [8], \$444 [8], \$443 [8], \$442 [8], \$441 [8], \$440 [8], \$439 [8], \$438 [8], \$437 [8], \$436 [8], \$435 [8], \$434 [8], \$433 [8] }),
+    .gather({ \$485 [8], \$484 [8], \$483 [8], \$482 [8], \$481 [8], \$480 [8], \$479 [8], \$478 [8], \$477 [8], \$476 [8], \$475 [8], \$474 [8], \$473 [8], \$472 [8], \$471 [8], \$470 [8] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__8),
-    .inserted(\inserted$4558 ),
+    .held_count(\held_count$4667 ),
+    .inserted(\inserted$4496 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4493 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4526 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4723 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__8),
-    .pick_take(\take$3663 [8]),
+    .pick_take(\take$3665 [8]),
     .pick_way(pick_way__8),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$669 ),
-    .returned(\returned$4654 ),
-    .revived(\revived$4622 ),
+    .returned(\returned$4592 ),
+    .revived(\revived$4560 ),
     .room(\room$664 ),
-    .row_access(\row_access$3812 ),
+    .row_access(\row_access$3814 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -30312,15 +30456,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__8__referenced),
     .row_out_tags(row_out__8__tags),
     .row_out_valid(row_out__8__valid),
-    .row_set(\row_set$3813 ),
-    .row_way(\row_way$3814 ),
+    .row_set(\row_set$3815 ),
+    .row_way(\row_way$3816 ),
     .row_write(\row_write$207 [8]),
     .rst(rst),
     .scatter(\scatter$641 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$3816 ),
+    .slot_in(\slot_in$3818 ),
     .slot_out(slot_out__8),
-    .slot_write(\slot_write$3647 [8]),
+    .slot_write(\slot_write$3649 [8]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -30338,12 +30482,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2637 ),
+    .update(\update$2639 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2676 ),
+    .update_room(\update_room$2678 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -30377,51 +30521,52 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4686 ),
+    .updating(\updating$4624 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2072 ),
-    .working_ready(\working_ready$2040 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2073 ),
+    .working_ready(\working_ready$2041 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank9 (
-    .age_period(\age_period$2349 [7:0]),
-    .any_left(\any_left$3847 ),
+    .age_period(\age_period$2351 [7:0]),
+    .any_left(\any_left$3849 ),
     .bank(5'h09),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$4668 ),
     .eligible(eligible__9),
-    .evicted(\evicted$4591 ),
+    .evicted(\evicted$4529 ),
     .fetch(fetch),
-    .gather({ \$448 [9], \$447 [9], \$446 [9], \$445 [9], \$444 [9], \$443 [9], \$442 [9], \$441 [9], \$440 [9], \$439 [9], \$438 [9], \$437 [9], \$436 [9], \$435 [9], \$434 [9], \$433 [9] }),
+    .gather({ \$485 [9], \$484 [9], \$483 [9], \$482 [9], \$481 [9], \$480 [9], \$479 [9], \$478 [9], \$477 [9], \$476 [9], \$475 [9], \$474 [9], \$473 [9], \$472 [9], \$471 [9], \$470 [9] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$464 , \$463 , \$462 , \$461 , \$460 , \$459 , \$458 , \$457 , \$456 , \$455 , \$454 , \$453 , \$452 , \$451 , \$450 , \$449  }),
-    .gather_rank_is_1({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
-    .gather_rank_is_2({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
-    .gather_rank_is_3({ \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502 , \$501 , \$500 , \$499 , \$498 , \$497  }),
+    .gather_rank_is_0({ \$501 , \$500 , \$499 , \$498 , \$497 , \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486  }),
+    .gather_rank_is_1({ \$517 , \$516 , \$515 , \$514 , \$513 , \$512 , \$511 , \$510 , \$509 , \$508 , \$507 , \$506 , \$505 , \$504 , \$503 , \$502  }),
+    .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
+    .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__9),
-    .inserted(\inserted$4559 ),
+    .held_count(\held_count$4669 ),
+    .inserted(\inserted$4497 ),
     .learn(w_data[1376]),
     .level(level),
-    .list_count(\list_count$4494 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4527 ),
-    .load(\load$3658 ),
+    .list_tag(\list_tag$4724 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__9),
-    .pick_take(\take$3663 [9]),
+    .pick_take(\take$3665 [9]),
     .pick_way(pick_way__9),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$727 ),
-    .returned(\returned$4655 ),
-    .revived(\revived$4623 ),
+    .returned(\returned$4593 ),
+    .revived(\revived$4561 ),
     .room(\room$722 ),
-    .row_access(\row_access$3832 ),
+    .row_access(\row_access$3834 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -30434,15 +30579,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__9__referenced),
     .row_out_tags(row_out__9__tags),
     .row_out_valid(row_out__9__valid),
-    .row_set(\row_set$3833 ),
-    .row_way(\row_way$3834 ),
+    .row_set(\row_set$3835 ),
+    .row_way(\row_way$3836 ),
     .row_write(\row_write$207 [9]),
     .rst(rst),
     .scatter(\scatter$699 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$3836 ),
+    .slot_in(\slot_in$3838 ),
     .slot_out(slot_out__9),
-    .slot_write(\slot_write$3647 [9]),
+    .slot_write(\slot_write$3649 [9]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -30460,12 +30605,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2678 ),
+    .update(\update$2680 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2717 ),
+    .update_room(\update_room$2719 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -30499,12 +30644,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4687 ),
+    .updating(\updating$4625 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$2073 ),
-    .working_ready(\working_ready$2041 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$2098 ),
+    .working_full(\working_full$2074 ),
+    .working_ready(\working_ready$2042 ),
+    .working_start(\$signal )
   );
   hotline_stream_core_classifier classifier (
     .bad(index_errors),
@@ -30515,27 +30660,27 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .input__ready(\output__ready$86 ),
     .input__valid(\input__valid$88 ),
     .lookups(lookups),
-    .output__payload(\input__payload$2238 ),
-    .output__ready(\output__ready$2249 ),
-    .output__valid(\output__valid$2243 ),
+    .output__payload(\input__payload$2240 ),
+    .output__ready(\output__ready$2251 ),
+    .output__valid(\output__valid$2245 ),
     .popular(popular_samples),
     .rst(rst),
     .\samples$346 (samples)
   );
   hotline_stream_core_control control (
     .budget(budget),
-    .busy(\busy$4478 ),
+    .busy(\busy$4481 ),
     .clear(clear),
-    .clear_counters(\clear$4347 ),
+    .clear_counters(\clear$4349 ),
     .clk(clk),
     .command_busy(command_busy),
     .command_code(command_code),
-    .command_write(\command_write$4479 ),
+    .command_write(\command_write$4482 ),
     .done(command_done),
     .dump__payload(dump__payload),
     .dump__ready(dump__ready),
     .dump__valid(dump__valid),
-    .hold(\running$4395 ),
+    .hold(\running$4397 ),
     .hot_rows(hot_rows),
     .hot_rows_range(hot_rows_range),
     .hot_rows_write(hot_rows_write),
@@ -30547,7 +30692,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .restore_length(restore_length),
     .restore_start(restore_start),
     .restored(restored),
-    .row_access(\row_access$3639 ),
+    .row_access(\row_access$3641 ),
     .row_in__age(row_in__age),
     .row_in__counters(row_in__counters),
     .row_in__hot(row_in__hot),
@@ -30746,13 +30891,13 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out__9__referenced(row_out__9__referenced),
     .row_out__9__tags(row_out__9__tags),
     .row_out__9__valid(row_out__9__valid),
-    .row_set(\row_set$3641 ),
-    .row_way(\row_way$3644 ),
+    .row_set(\row_set$3643 ),
+    .row_way(\row_way$3646 ),
     .row_write(\row_write$207 ),
     .rst(rst),
     .select(start),
     .selecting(selecting),
-    .slot_in(\slot_in$3649 ),
+    .slot_in(\slot_in$3651 ),
     .slot_out__0(slot_out__0),
     .slot_out__1(slot_out__1),
     .slot_out__10(slot_out__10),
@@ -30785,18 +30930,18 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .slot_out__7(slot_out__7),
     .slot_out__8(slot_out__8),
     .slot_out__9(slot_out__9),
-    .slot_write(\slot_write$3647 ),
+    .slot_write(\slot_write$3649 ),
     .snapshot(snapshot),
-    .write_data(\write_data$4482 )
+    .write_data(\write_data$4485 )
   );
   hotline_stream_core_counters counters (
     .bank_stall(bank_stall),
     .bank_stall_value(bank_stall_value),
     .batches(finished),
     .batches_value(batches_value),
-    .clear(\clear$4347 ),
+    .clear(\clear$4349 ),
     .clk(clk),
-    .cycles(\busy$2231 ),
+    .cycles(\busy$2233 ),
     .cycles_value(cycles_value),
     .demotions(demotions),
     .demotions_value(demotions_value),
@@ -30832,7 +30977,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .split_beats_value(split_beats_value)
   );
   hotline_stream_core_csr csr (
-    .age_period(\age_period$2349 ),
+    .age_period(\age_period$2351 ),
     .bus__araddr(s_axil_araddr),
     .bus__arready(s_axil__arready),
     .bus__arvalid(s_axil_arvalid),
@@ -30851,53 +30996,53 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .bus__wstrb(s_axil_wstrb),
     .bus__wvalid(s_axil_wvalid),
     .clk(clk),
-    .hysteresis(\hysteresis$3629 ),
+    .hysteresis(\hysteresis$3631 ),
     .irq_enable(irq_enable),
     .irq_status(irq_status),
     .move_limit(move_limit),
-    .\port$1269$0 (index_bits),
-    .\port$1275$0 (\running$4395 ),
-    .\port$265$0 (finished),
-    .\port$421$0 (\$276 ),
-    .\port$430$0 (\$281 ),
+    .\port$1303$0 (index_bits),
+    .\port$1309$0 (\running$4397 ),
+    .\port$267$0 (finished),
+    .\port$423$0 (\$278 ),
     .\port$432$0 (\$283 ),
-    .\port$7345$0 (hot_rows),
-    .\port$7396$0 (command_done),
-    .\port$7397$0 (hot_rows_range),
-    .\port$7405$0 (restore_entry),
-    .\port$7406$0 (restore_length),
-    .\port$7413$0 (command_busy),
-    .\port$7437$0 (newest_phase),
-    .\port$7439$0 (unknown_phase),
-    .\port$7449$0 (index_range),
-    .\port$7451$0 (sample_too_long),
-    .\port$7453$0 (sample_open),
-    .\port$7455$0 (empty_batch),
-    .\port$7691$0 (batch_too_long),
-    .\port$7924$0 (\hot_count$4391 ),
-    .\port$7926$0 (\threshold$4393 ),
-    .\port$7974$0 (batches_value),
-    .\port$7978$0 (samples_value),
-    .\port$7982$0 (popular_samples_value),
-    .\port$7986$0 (lookups_value),
-    .\port$7990$0 (lookup_hits_value),
-    .\port$7994$0 (inserts_value),
-    .\port$7998$0 (evictions_value),
-    .\port$8002$0 (revivals_value),
-    .\port$8006$0 (returns_value),
-    .\port$8010$0 (promotions_value),
-    .\port$8014$0 (demotions_value),
-    .\port$8018$0 (index_errors_value),
-    .\port$8022$0 (cycles_value),
-    .\port$8026$0 (select_cycles_value),
-    .\port$8030$0 (input_idle_value),
-    .\port$8034$0 (bank_stall_value),
-    .\port$8038$0 (split_beats_value),
-    .\port$8042$0 (output_stall_value),
+    .\port$434$0 (\$285 ),
+    .\port$7385$0 (hot_rows),
+    .\port$7436$0 (command_done),
+    .\port$7437$0 (hot_rows_range),
+    .\port$7445$0 (restore_entry),
+    .\port$7446$0 (restore_length),
+    .\port$7453$0 (command_busy),
+    .\port$7477$0 (newest_phase),
+    .\port$7479$0 (unknown_phase),
+    .\port$7489$0 (index_range),
+    .\port$7491$0 (sample_too_long),
+    .\port$7493$0 (sample_open),
+    .\port$7495$0 (empty_batch),
+    .\port$7731$0 (batch_too_long),
+    .\port$7964$0 (\hot_count$4393 ),
+    .\port$7966$0 (\threshold$4395 ),
+    .\port$8014$0 (batches_value),
+    .\port$8018$0 (samples_value),
+    .\port$8022$0 (popular_samples_value),
+    .\port$8026$0 (lookups_value),
+    .\port$8030$0 (lookup_hits_value),
+    .\port$8034$0 (inserts_value),
+    .\port$8038$0 (evictions_value),
+    .\port$8042$0 (revivals_value),
+    .\port$8046$0 (returns_value),
+    .\port$8050$0 (promotions_value),
+    .\port$8054$0 (demotions_value),
+    .\port$8058$0 (index_errors_value),
+    .\port$8062$0 (cycles_value),
+    .\port$8066$0 (select_cycles_value),
+    .\port$8070$0 (input_idle_value),
+    .\port$8074$0 (bank_stall_value),
+    .\port$8078$0 (split_beats_value),
+    .\port$8082$0 (output_stall_value),
     .rst(rst),
-    .select_command(\command_write$4388 ),
+    .select_command(\command_write$4390 ),
     .select_hot_rows(hot_rows_write),
-    .select_start(\select_start$3633 ),
+    .select_start(\select_start$3635 ),
     .weights_0(weights_0),
     .weights_1(weights_1),
     .weights_2(weights_2),
@@ -30905,10 +31050,10 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .write_data(write_data)
   );
   hotline_stream_core_dispatcher dispatcher (
-    .both_ready(\input__ready$2247 ),
+    .both_ready(\input__ready$2249 ),
     .clk(clk),
-    .input__payload(\input__payload$2238 ),
-    .\input__valid$39 (\input__valid$2242 ),
+    .input__payload(\input__payload$2240 ),
+    .\input__valid$39 (\input__valid$2244 ),
     .nonpopular__payload(\input__payload$124 ),
     .nonpopular__valid(\input__valid$128 ),
     .output__ready(popular__ready),
@@ -30917,7 +31062,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .popular__valid(\input__valid$114 ),
     .rst(rst)
   );
-  hotline_stream_core_gather \gather$4719  (
+  hotline_stream_core_gather \gather$4754  (
     .clk(clk),
     .fetch(fetch),
     .heads__0(heads__0),
@@ -30959,88 +31104,88 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .output__payload(\input__payload$84 ),
     .output__ready(\output__ready$86 ),
     .output__valid(\input__valid$88 ),
-    .\port$2652$0 (\$449 ),
-    .\port$2653$0 (\$450 ),
-    .\port$2654$0 (\$451 ),
-    .\port$2655$0 (\$452 ),
-    .\port$2656$0 (\$453 ),
-    .\port$2657$0 (\$454 ),
-    .\port$2658$0 (\$455 ),
-    .\port$2659$0 (\$456 ),
-    .\port$2660$0 (\$457 ),
-    .\port$2661$0 (\$458 ),
-    .\port$2662$0 (\$459 ),
-    .\port$2663$0 (\$460 ),
-    .\port$2664$0 (\$461 ),
-    .\port$2665$0 (\$462 ),
-    .\port$2666$0 (\$463 ),
-    .\port$2667$0 (\$464 ),
-    .\port$2668$0 (\$465 ),
-    .\port$2669$0 (\$466 ),
-    .\port$2670$0 (\$467 ),
-    .\port$2671$0 (\$468 ),
-    .\port$2672$0 (\$469 ),
-    .\port$2673$0 (\$470 ),
-    .\port$2674$0 (\$471 ),
-    .\port$2675$0 (\$472 ),
-    .\port$2676$0 (\$473 ),
-    .\port$2677$0 (\$474 ),
-    .\port$2678$0 (\$475 ),
-    .\port$2679$0 (\$476 ),
-    .\port$2680$0 (\$477 ),
-    .\port$2681$0 (\$478 ),
-    .\port$2682$0 (\$479 ),
-    .\port$2683$0 (\$480 ),
-    .\port$2684$0 (\$481 ),
-    .\port$2685$0 (\$482 ),
-    .\port$2686$0 (\$483 ),
-    .\port$2687$0 (\$484 ),
-    .\port$2688$0 (\$485 ),
-    .\port$2689$0 (\$486 ),
-    .\port$2690$0 (\$487 ),
-    .\port$2691$0 (\$488 ),
-    .\port$2692$0 (\$489 ),
-    .\port$2693$0 (\$490 ),
-    .\port$2694$0 (\$491 ),
-    .\port$2695$0 (\$492 ),
-    .\port$2696$0 (\$493 ),
-    .\port$2697$0 (\$494 ),
-    .\port$2698$0 (\$495 ),
-    .\port$2699$0 (\$496 ),
-    .\port$2700$0 (\$497 ),
-    .\port$2701$0 (\$498 ),
-    .\port$2702$0 (\$499 ),
-    .\port$2703$0 (\$500 ),
-    .\port$2704$0 (\$501 ),
-    .\port$2705$0 (\$502 ),
-    .\port$2706$0 (\$503 ),
-    .\port$2707$0 (\$504 ),
-    .\port$2708$0 (\$505 ),
-    .\port$2709$0 (\$506 ),
-    .\port$2710$0 (\$507 ),
-    .\port$2711$0 (\$508 ),
-    .\port$2712$0 (\$509 ),
-    .\port$2713$0 (\$510 ),
-    .\port$2714$0 (\$511 ),
-    .\port$2715$0 (\$512 ),
+    .\port$2686$0 (\$486 ),
+    .\port$2687$0 (\$487 ),
+    .\port$2688$0 (\$488 ),
+    .\port$2689$0 (\$489 ),
+    .\port$2690$0 (\$490 ),
+    .\port$2691$0 (\$491 ),
+    .\port$2692$0 (\$492 ),
+    .\port$2693$0 (\$493 ),
+    .\port$2694$0 (\$494 ),
+    .\port$2695$0 (\$495 ),
+    .\port$2696$0 (\$496 ),
+    .\port$2697$0 (\$497 ),
+    .\port$2698$0 (\$498 ),
+    .\port$2699$0 (\$499 ),
+    .\port$2700$0 (\$500 ),
+    .\port$2701$0 (\$501 ),
+    .\port$2702$0 (\$502 ),
+    .\port$2703$0 (\$503 ),
+    .\port$2704$0 (\$504 ),
+    .\port$2705$0 (\$505 ),
+    .\port$2706$0 (\$506 ),
+    .\port$2707$0 (\$507 ),
+    .\port$2708$0 (\$508 ),
+    .\port$2709$0 (\$509 ),
+    .\port$2710$0 (\$510 ),
+    .\port$2711$0 (\$511 ),
+    .\port$2712$0 (\$512 ),
+    .\port$2713$0 (\$513 ),
+    .\port$2714$0 (\$514 ),
+    .\port$2715$0 (\$515 ),
+    .\port$2716$0 (\$516 ),
+    .\port$2717$0 (\$517 ),
+    .\port$2718$0 (\$518 ),
+    .\port$2719$0 (\$519 ),
+    .\port$2720$0 (\$520 ),
+    .\port$2721$0 (\$521 ),
+    .\port$2722$0 (\$522 ),
+    .\port$2723$0 (\$523 ),
+    .\port$2724$0 (\$524 ),
+    .\port$2725$0 (\$525 ),
+    .\port$2726$0 (\$526 ),
+    .\port$2727$0 (\$527 ),
+    .\port$2728$0 (\$528 ),
+    .\port$2729$0 (\$529 ),
+    .\port$2730$0 (\$530 ),
+    .\port$2731$0 (\$531 ),
+    .\port$2732$0 (\$532 ),
+    .\port$2733$0 (\$533 ),
+    .\port$2734$0 (\$534 ),
+    .\port$2735$0 (\$535 ),
+    .\port$2736$0 (\$536 ),
+    .\port$2737$0 (\$537 ),
+    .\port$2738$0 (\$538 ),
+    .\port$2739$0 (\$539 ),
+    .\port$2740$0 (\$540 ),
+    .\port$2741$0 (\$541 ),
+    .\port$2742$0 (\$542 ),
+    .\port$2743$0 (\$543 ),
+    .\port$2744$0 (\$544 ),
+    .\port$2745$0 (\$545 ),
+    .\port$2746$0 (\$546 ),
+    .\port$2747$0 (\$547 ),
+    .\port$2748$0 (\$548 ),
+    .\port$2749$0 (\$549 ),
     .ready(ready),
     .rst(rst),
-    .source0(\$433 ),
-    .source1(\$434 ),
-    .source10(\$443 ),
-    .source11(\$444 ),
-    .source12(\$445 ),
-    .source13(\$446 ),
-    .source14(\$447 ),
-    .source15(\$448 ),
-    .source2(\$435 ),
-    .source3(\$436 ),
-    .source4(\$437 ),
-    .source5(\$438 ),
-    .source6(\$439 ),
-    .source7(\$440 ),
-    .source8(\$441 ),
-    .source9(\$442 )
+    .source0(\$470 ),
+    .source1(\$471 ),
+    .source10(\$480 ),
+    .source11(\$481 ),
+    .source12(\$482 ),
+    .source13(\$483 ),
+    .source14(\$484 ),
+    .source15(\$485 ),
+    .source2(\$472 ),
+    .source3(\$473 ),
+    .source4(\$474 ),
+    .source5(\$475 ),
+    .source6(\$476 ),
+    .source7(\$477 ),
+    .source8(\$478 ),
+    .source9(\$479 )
   );
   hotline_stream_core_hasher hasher (
     .clk(clk),
@@ -31092,7 +31237,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .output__valid(m_axis_popular__tvalid),
     .rst(rst)
   );
-  hotline_stream_core_scatter \scatter$4717  (
+  hotline_stream_core_scatter \scatter$4752  (
     .clk(clk),
     .fire(take),
     .input__payload(\input__payload$78 ),
@@ -31160,7 +31305,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   );
   hotline_stream_core_selector selector (
     .any_left(any_left),
-    .clear(\clear$3634 ),
+    .clear(\clear$3636 ),
     .clk(clk),
     .demoted(demotions),
     .eligible__0(eligible__0),
@@ -31198,11 +31343,11 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .event__payload(event__payload),
     .event__ready(event__ready),
     .event__valid(event__valid),
-    .hot_count(\hot_count$4391 ),
+    .hot_count(\hot_count$4393 ),
     .hot_rows(hot_rows),
-    .hysteresis(\hysteresis$3629 [3:0]),
+    .hysteresis(\hysteresis$3631 [3:0]),
     .level(level),
-    .load(\load$3658 ),
+    .load(\load$3660 ),
     .make_hot(make_hot),
     .move_limit(move_limit),
     .pick_tag__0(pick_tag__0),
@@ -31271,13 +31416,13 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .pick_way__9(pick_way__9),
     .promoted(promotions),
     .restored(restored),
-    .row_set(\row_set$3642 ),
-    .row_way(\row_way$3645 ),
+    .row_set(\row_set$3644 ),
+    .row_way(\row_way$3647 ),
     .rst(rst),
     .running(selecting),
-    .select_start(\select_start$3633 [10:0]),
+    .select_start(\select_start$3635 [10:0]),
     .set_mask(budget[10:0]),
-    .slot_in(\slot_in$3650 ),
+    .slot_in(\slot_in$3652 ),
     .slot_out__0(slot_out__0),
     .slot_out__1(slot_out__1),
     .slot_out__10(slot_out__10),
@@ -31311,14 +31456,14 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .slot_out__8(slot_out__8),
     .slot_out__9(slot_out__9),
     .start(start),
-    .take(\take$3663 ),
-    .threshold(\threshold$4393 ),
+    .take(\take$3665 ),
+    .threshold(\threshold$4395 ),
     .wanted(wanted)
   );
   hotline_stream_core_unpacker unpacker (
     .clk(clk),
     .empty_batch(empty_batch),
-    .hold(\running$4395 ),
+    .hold(\running$4397 ),
     .index_range(index_range),
     .input__payload(input__payload),
     .input__ready(output__ready),
@@ -31327,7 +31472,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .output__payload(\input__payload$72 ),
     .output__ready(\output__ready$74 ),
     .output__valid(\input__valid$76 ),
-    .phase(phase),
+    .phase(\phase$4477 ),
     .rst(rst),
     .sample_open(sample_open),
     .sample_too_long(sample_too_long),
@@ -31337,10 +31482,10 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   hotline_stream_core_updates updates (
     .clk(clk),
     .fire(update_take),
-    .held(\busy$4293 ),
-    .input__payload(\input__payload$2238 ),
-    .input__ready(\input__ready$2244 ),
-    .input__valid(\input__valid$2246 ),
+    .held(\busy$4295 ),
+    .input__payload(\input__payload$2240 ),
+    .input__ready(\input__ready$2246 ),
+    .input__valid(\input__valid$2248 ),
     .lane_weights__0(update_weights__0),
     .lane_weights__1(update_weights__1),
     .lane_weights__10(update_weights__10),
@@ -31361,7 +31506,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is__1(update_rank_is__1),
     .rank_is__2(update_rank_is__2),
     .rank_is__3(update_rank_is__3),
-    .room(\room$2346 ),
+    .room(\room$2348 ),
     .rst(rst),
     .tags__0(update_tags__0),
     .tags__1(update_tags__1),
@@ -31380,37 +31525,37 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .tags__8(update_tags__8),
     .tags__9(update_tags__9),
     .to_bank__0(update),
-    .to_bank__1(\update$2350 ),
-    .to_bank__10(\update$2719 ),
-    .to_bank__11(\update$2760 ),
-    .to_bank__12(\update$2801 ),
-    .to_bank__13(\update$2842 ),
-    .to_bank__14(\update$2883 ),
-    .to_bank__15(\update$2924 ),
-    .to_bank__16(\update$2965 ),
-    .to_bank__17(\update$3006 ),
-    .to_bank__18(\update$3047 ),
-    .to_bank__19(\update$3088 ),
-    .to_bank__2(\update$2391 ),
-    .to_bank__20(\update$3129 ),
-    .to_bank__21(\update$3170 ),
-    .to_bank__22(\update$3211 ),
-    .to_bank__23(\update$3252 ),
-    .to_bank__24(\update$3293 ),
-    .to_bank__25(\update$3334 ),
-    .to_bank__26(\update$3375 ),
-    .to_bank__27(\update$3416 ),
-    .to_bank__28(\update$3457 ),
-    .to_bank__29(\update$3498 ),
-    .to_bank__3(\update$2432 ),
-    .to_bank__30(\update$3539 ),
-    .to_bank__31(\update$3580 ),
-    .to_bank__4(\update$2473 ),
-    .to_bank__5(\update$2514 ),
-    .to_bank__6(\update$2555 ),
-    .to_bank__7(\update$2596 ),
-    .to_bank__8(\update$2637 ),
-    .to_bank__9(\update$2678 ),
+    .to_bank__1(\update$2352 ),
+    .to_bank__10(\update$2721 ),
+    .to_bank__11(\update$2762 ),
+    .to_bank__12(\update$2803 ),
+    .to_bank__13(\update$2844 ),
+    .to_bank__14(\update$2885 ),
+    .to_bank__15(\update$2926 ),
+    .to_bank__16(\update$2967 ),
+    .to_bank__17(\update$3008 ),
+    .to_bank__18(\update$3049 ),
+    .to_bank__19(\update$3090 ),
+    .to_bank__2(\update$2393 ),
+    .to_bank__20(\update$3131 ),
+    .to_bank__21(\update$3172 ),
+    .to_bank__22(\update$3213 ),
+    .to_bank__23(\update$3254 ),
+    .to_bank__24(\update$3295 ),
+    .to_bank__25(\update$3336 ),
+    .to_bank__26(\update$3377 ),
+    .to_bank__27(\update$3418 ),
+    .to_bank__28(\update$3459 ),
+    .to_bank__29(\update$3500 ),
+    .to_bank__3(\update$2434 ),
+    .to_bank__30(\update$3541 ),
+    .to_bank__31(\update$3582 ),
+    .to_bank__4(\update$2475 ),
+    .to_bank__5(\update$2516 ),
+    .to_bank__6(\update$2557 ),
+    .to_bank__7(\update$2598 ),
+    .to_bank__8(\update$2639 ),
+    .to_bank__9(\update$2680 ),
     .weights__0(weights_0[4:0]),
     .weights__1(weights_0[12:8]),
     .weights__10(weights_2[20:16]),
@@ -31429,13 +31574,153 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .weights__9(weights_2[12:8])
   );
   hotline_stream_core_verdict_tap verdict_tap (
-    .input__payload(\input__payload$2238 ),
-    .input__ready(\input__ready$2245 ),
-    .input__valid(\input__valid$2248 ),
+    .input__payload(\input__payload$2240 ),
+    .input__ready(\input__ready$2247 ),
+    .input__valid(\input__valid$2250 ),
     .output__payload(verdicts__payload),
     .output__ready(verdicts_ready),
     .output__valid(verdicts__valid)
   );
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    (* full_case = 32'd1 *)
+    casez (list_bank)
+      5'h00:
+          \$456  = \$424 ;
+      5'h01:
+          \$456  = \$425 ;
+      5'h02:
+          \$456  = \$426 ;
+      5'h03:
+          \$456  = \$427 ;
+      5'h04:
+          \$456  = \$428 ;
+      5'h05:
+          \$456  = \$429 ;
+      5'h06:
+          \$456  = \$430 ;
+      5'h07:
+          \$456  = \$431 ;
+      5'h08:
+          \$456  = \$432 ;
+      5'h09:
+          \$456  = \$433 ;
+      5'h0a:
+          \$456  = \$434 ;
+      5'h0b:
+          \$456  = \$435 ;
+      5'h0c:
+          \$456  = \$436 ;
+      5'h0d:
+          \$456  = \$437 ;
+      5'h0e:
+          \$456  = \$438 ;
+      5'h0f:
+          \$456  = \$439 ;
+      5'h10:
+          \$456  = \$440 ;
+      5'h11:
+          \$456  = \$441 ;
+      5'h12:
+          \$456  = \$442 ;
+      5'h13:
+          \$456  = \$443 ;
+      5'h14:
+          \$456  = \$444 ;
+      5'h15:
+          \$456  = \$445 ;
+      5'h16:
+          \$456  = \$446 ;
+      5'h17:
+          \$456  = \$447 ;
+      5'h18:
+          \$456  = \$448 ;
+      5'h19:
+          \$456  = \$449 ;
+      5'h1a:
+          \$456  = \$450 ;
+      5'h1b:
+          \$456  = \$451 ;
+      5'h1c:
+          \$456  = \$452 ;
+      5'h1d:
+          \$456  = \$453 ;
+      5'h1e:
+          \$456  = \$454 ;
+      5'h1f:
+          \$456  = \$455 ;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    (* full_case = 32'd1 *)
+    casez (read_bank)
+      5'h00:
+          \$457  = list_tag;
+      5'h01:
+          \$457  = \list_tag$4716 ;
+      5'h02:
+          \$457  = \list_tag$4717 ;
+      5'h03:
+          \$457  = \list_tag$4718 ;
+      5'h04:
+          \$457  = \list_tag$4719 ;
+      5'h05:
+          \$457  = \list_tag$4720 ;
+      5'h06:
+          \$457  = \list_tag$4721 ;
+      5'h07:
+          \$457  = \list_tag$4722 ;
+      5'h08:
+          \$457  = \list_tag$4723 ;
+      5'h09:
+          \$457  = \list_tag$4724 ;
+      5'h0a:
+          \$457  = \list_tag$4725 ;
+      5'h0b:
+          \$457  = \list_tag$4726 ;
+      5'h0c:
+          \$457  = \list_tag$4727 ;
+      5'h0d:
+          \$457  = \list_tag$4728 ;
+      5'h0e:
+          \$457  = \list_tag$4729 ;
+      5'h0f:
+          \$457  = \list_tag$4730 ;
+      5'h10:
+          \$457  = \list_tag$4731 ;
+      5'h11:
+          \$457  = \list_tag$4732 ;
+      5'h12:
+          \$457  = \list_tag$4733 ;
+      5'h13:
+          \$457  = \list_tag$4734 ;
+      5'h14:
+          \$457  = \list_tag$4735 ;
+      5'h15:
+          \$457  = \list_tag$4736 ;
+      5'h16:
+          \$457  = \list_tag$4737 ;
+      5'h17:
+          \$457  = \list_tag$4738 ;
+      5'h18:
+          \$457  = \list_tag$4739 ;
+      5'h19:
+          \$457  = \list_tag$4740 ;
+      5'h1a:
+          \$457  = \list_tag$4741 ;
+      5'h1b:
+          \$457  = \list_tag$4742 ;
+      5'h1c:
+          \$457  = \list_tag$4743 ;
+      5'h1d:
+          \$457  = \list_tag$4744 ;
+      5'h1e:
+          \$457  = \list_tag$4745 ;
+      5'h1f:
+          \$457  = \list_tag$4746 ;
+    endcase
+  end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
     (* full_case = 32'd1 *)
@@ -31472,210 +31757,91 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
-    \$424  = \$317 [5:0];
+    \$458  = working_start;
     if (rst) begin
-      \$424  = 6'h00;
+      \$458  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
-    \$425  = \$349 [5:0];
+    \$459  = working_enable;
     if (rst) begin
-      \$425  = 6'h00;
+      \$459  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
-    \$426  = \$381 [5:0];
+    \$460  = \$317 [5:0];
     if (rst) begin
-      \$426  = 6'h00;
+      \$460  = 6'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
-    \$427  = \$413 [5:0];
+    \$461  = \$349 [5:0];
     if (rst) begin
-      \$427  = 6'h00;
+      \$461  = 6'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
-    \$428  = \$415 [15:0];
+    \$462  = \$381 [5:0];
     if (rst) begin
-      \$428  = 16'h0000;
+      \$462  = 6'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
-    \$429  = \$417 [15:0];
+    \$463  = \$413 [5:0];
     if (rst) begin
-      \$429  = 16'h0000;
+      \$463  = 6'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
-    \$430  = \$419 [15:0];
+    \$464  = \$415 [15:0];
     if (rst) begin
-      \$430  = 16'h0000;
+      \$464  = 16'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
-    \$431  = \$421 ;
+    \$465  = \$417 [15:0];
     if (rst) begin
-      \$431  = 1'h0;
+      \$465  = 16'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
-    \$432  = \$423 ;
+    \$466  = \$419 [15:0];
     if (rst) begin
-      \$432  = 1'h0;
+      \$466  = 16'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
-    (* full_case = 32'd1 *)
-    casez (list_bank)
-      5'h00:
-          \$284  = \list_count$4485 ;
-      5'h01:
-          \$284  = \list_count$4486 ;
-      5'h02:
-          \$284  = \list_count$4487 ;
-      5'h03:
-          \$284  = \list_count$4488 ;
-      5'h04:
-          \$284  = \list_count$4489 ;
-      5'h05:
-          \$284  = \list_count$4490 ;
-      5'h06:
-          \$284  = \list_count$4491 ;
-      5'h07:
-          \$284  = \list_count$4492 ;
-      5'h08:
-          \$284  = \list_count$4493 ;
-      5'h09:
-          \$284  = \list_count$4494 ;
-      5'h0a:
-          \$284  = \list_count$4495 ;
-      5'h0b:
-          \$284  = \list_count$4496 ;
-      5'h0c:
-          \$284  = \list_count$4497 ;
-      5'h0d:
-          \$284  = \list_count$4498 ;
-      5'h0e:
-          \$284  = \list_count$4499 ;
-      5'h0f:
-          \$284  = \list_count$4500 ;
-      5'h10:
-          \$284  = \list_count$4501 ;
-      5'h11:
-          \$284  = \list_count$4502 ;
-      5'h12:
-          \$284  = \list_count$4503 ;
-      5'h13:
-          \$284  = \list_count$4504 ;
-      5'h14:
-          \$284  = \list_count$4505 ;
-      5'h15:
-          \$284  = \list_count$4506 ;
-      5'h16:
-          \$284  = \list_count$4507 ;
-      5'h17:
-          \$284  = \list_count$4508 ;
-      5'h18:
-          \$284  = \list_count$4509 ;
-      5'h19:
-          \$284  = \list_count$4510 ;
-      5'h1a:
-          \$284  = \list_count$4511 ;
-      5'h1b:
-          \$284  = \list_count$4512 ;
-      5'h1c:
-          \$284  = \list_count$4513 ;
-      5'h1d:
-          \$284  = \list_count$4514 ;
-      5'h1e:
-          \$284  = \list_count$4515 ;
-      5'h1f:
-          \$284  = \list_count$4516 ;
-    endcase
+    \$467  = \$421 ;
+    if (rst) begin
+      \$467  = 1'h0;
+    end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
-    (* full_case = 32'd1 *)
-    casez (read_bank)
-      5'h00:
-          \$285  = list_tag;
-      5'h01:
-          \$285  = \list_tag$4519 ;
-      5'h02:
-          \$285  = \list_tag$4520 ;
-      5'h03:
-          \$285  = \list_tag$4521 ;
-      5'h04:
-          \$285  = \list_tag$4522 ;
-      5'h05:
-          \$285  = \list_tag$4523 ;
-      5'h06:
-          \$285  = \list_tag$4524 ;
-      5'h07:
-          \$285  = \list_tag$4525 ;
-      5'h08:
-          \$285  = \list_tag$4526 ;
-      5'h09:
-          \$285  = \list_tag$4527 ;
-      5'h0a:
-          \$285  = \list_tag$4528 ;
-      5'h0b:
-          \$285  = \list_tag$4529 ;
-      5'h0c:
-          \$285  = \list_tag$4530 ;
-      5'h0d:
-          \$285  = \list_tag$4531 ;
-      5'h0e:
-          \$285  = \list_tag$4532 ;
-      5'h0f:
-          \$285  = \list_tag$4533 ;
-      5'h10:
-          \$285  = \list_tag$4534 ;
-      5'h11:
-          \$285  = \list_tag$4535 ;
-      5'h12:
-          \$285  = \list_tag$4536 ;
-      5'h13:
-          \$285  = \list_tag$4537 ;
-      5'h14:
-          \$285  = \list_tag$4538 ;
-      5'h15:
-          \$285  = \list_tag$4539 ;
-      5'h16:
-          \$285  = \list_tag$4540 ;
-      5'h17:
-          \$285  = \list_tag$4541 ;
-      5'h18:
-          \$285  = \list_tag$4542 ;
-      5'h19:
-          \$285  = \list_tag$4543 ;
-      5'h1a:
-          \$285  = \list_tag$4544 ;
-      5'h1b:
-          \$285  = \list_tag$4545 ;
-      5'h1c:
-          \$285  = \list_tag$4546 ;
-      5'h1d:
-          \$285  = \list_tag$4547 ;
-      5'h1e:
-          \$285  = \list_tag$4548 ;
-      5'h1f:
-          \$285  = \list_tag$4549 ;
-    endcase
+    \$468  = phase;
+    if (rst) begin
+      \$468  = 2'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    \$469  = \$423 ;
+    if (rst) begin
+      \$469  = 1'h0;
+    end
   end
   assign bank = 5'h00;
   assign learn = w_data[1376];
-  assign gather = { \$448 [0], \$447 [0], \$446 [0], \$445 [0], \$444 [0], \$443 [0], \$442 [0], \$441 [0], \$440 [0], \$439 [0], \$438 [0], \$437 [0], \$436 [0], \$435 [0], \$434 [0], \$433 [0] };
+  assign gather = { \$485 [0], \$484 [0], \$483 [0], \$482 [0], \$481 [0], \$480 [0], \$479 [0], \$478 [0], \$477 [0], \$476 [0], \$475 [0], \$474 [0], \$473 [0], \$472 [0], \$471 [0], \$470 [0] };
   assign row_write = \row_write$207 [0];
   assign weights__0 = weights_0[4:0];
   assign weights__1 = weights_0[12:8];
@@ -31693,12 +31859,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   assign weights__13 = weights_3[12:8];
   assign weights__14 = weights_3[20:16];
   assign weights__15 = weights_3[28:24];
-  assign age_period = \age_period$2349 [7:0];
+  assign age_period = \age_period$2351 [7:0];
   assign set_mask = budget[10:0];
-  assign hysteresis = \hysteresis$3629 [3:0];
-  assign select_start = \select_start$3633 [10:0];
-  assign slot_write = \slot_write$3647 [0];
-  assign pick_take = \take$3663 [0];
+  assign hysteresis = \hysteresis$3631 [3:0];
+  assign select_start = \select_start$3635 [10:0];
+  assign slot_write = \slot_write$3649 [0];
+  assign pick_take = \take$3665 [0];
   assign restore__valid = s_axis_state_tvalid;
   assign batches = finished;
   assign bus__araddr = s_axil_araddr;
@@ -31710,8 +31876,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   assign bus__wdata = s_axil_wdata;
   assign bus__wstrb = s_axil_wstrb;
   assign bus__wvalid = s_axil_wvalid;
-  assign hot_count = { 12'h000, \hot_count$4391  };
-  assign threshold = { 23'h000000, \threshold$4393  };
+  assign hot_count = { 12'h000, \hot_count$4393  };
+  assign threshold = { 23'h000000, \threshold$4395  };
   assign done = command_done;
   assign s_axil_awready = s_axil__awready;
   assign s_axil_wready = s_axil__wready;
@@ -31734,75 +31900,75 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   assign m_axis_state_tdata = state__payload[1023:0];
   assign m_axis_state_tlast = state__payload[1024];
   assign m_axis_state_tvalid = state__valid;
-  assign errors = { unknown_phase, empty_batch, restore_entry, restore_length, hot_rows_range, \$278 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
+  assign errors = { unknown_phase, empty_batch, restore_entry, restore_length, hot_rows_range, \$280 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
   assign verdicts_payload = verdicts__payload;
   assign verdicts_valid = verdicts__valid;
   assign restore__payload[1024] = s_axis_state_tlast;
   assign restore__payload[1023:0] = s_axis_state_tdata;
-  assign any_left[31] = \any_left$4287 ;
-  assign any_left[30] = \any_left$4267 ;
-  assign any_left[29] = \any_left$4247 ;
-  assign any_left[28] = \any_left$4227 ;
-  assign any_left[27] = \any_left$4207 ;
-  assign any_left[26] = \any_left$4187 ;
-  assign any_left[25] = \any_left$4167 ;
-  assign any_left[24] = \any_left$4147 ;
-  assign any_left[23] = \any_left$4127 ;
-  assign any_left[22] = \any_left$4107 ;
-  assign any_left[21] = \any_left$4087 ;
-  assign any_left[20] = \any_left$4067 ;
-  assign any_left[19] = \any_left$4047 ;
-  assign any_left[18] = \any_left$4027 ;
-  assign any_left[17] = \any_left$4007 ;
-  assign any_left[16] = \any_left$3987 ;
-  assign any_left[15] = \any_left$3967 ;
-  assign any_left[14] = \any_left$3947 ;
-  assign any_left[13] = \any_left$3927 ;
-  assign any_left[12] = \any_left$3907 ;
-  assign any_left[11] = \any_left$3887 ;
-  assign any_left[10] = \any_left$3867 ;
-  assign any_left[9] = \any_left$3847 ;
-  assign any_left[8] = \any_left$3827 ;
-  assign any_left[7] = \any_left$3807 ;
-  assign any_left[6] = \any_left$3787 ;
-  assign any_left[5] = \any_left$3767 ;
-  assign any_left[4] = \any_left$3747 ;
-  assign any_left[3] = \any_left$3727 ;
-  assign any_left[2] = \any_left$3707 ;
-  assign any_left[1] = \any_left$3687 ;
-  assign any_left[0] = \any_left$3667 ;
-  assign \room$2346 [31] = \update_room$3619 ;
-  assign \room$2346 [30] = \update_room$3578 ;
-  assign \room$2346 [29] = \update_room$3537 ;
-  assign \room$2346 [28] = \update_room$3496 ;
-  assign \room$2346 [27] = \update_room$3455 ;
-  assign \room$2346 [26] = \update_room$3414 ;
-  assign \room$2346 [25] = \update_room$3373 ;
-  assign \room$2346 [24] = \update_room$3332 ;
-  assign \room$2346 [23] = \update_room$3291 ;
-  assign \room$2346 [22] = \update_room$3250 ;
-  assign \room$2346 [21] = \update_room$3209 ;
-  assign \room$2346 [20] = \update_room$3168 ;
-  assign \room$2346 [19] = \update_room$3127 ;
-  assign \room$2346 [18] = \update_room$3086 ;
-  assign \room$2346 [17] = \update_room$3045 ;
-  assign \room$2346 [16] = \update_room$3004 ;
-  assign \room$2346 [15] = \update_room$2963 ;
-  assign \room$2346 [14] = \update_room$2922 ;
-  assign \room$2346 [13] = \update_room$2881 ;
-  assign \room$2346 [12] = \update_room$2840 ;
-  assign \room$2346 [11] = \update_room$2799 ;
-  assign \room$2346 [10] = \update_room$2758 ;
-  assign \room$2346 [9] = \update_room$2717 ;
-  assign \room$2346 [8] = \update_room$2676 ;
-  assign \room$2346 [7] = \update_room$2635 ;
-  assign \room$2346 [6] = \update_room$2594 ;
-  assign \room$2346 [5] = \update_room$2553 ;
-  assign \room$2346 [4] = \update_room$2512 ;
-  assign \room$2346 [3] = \update_room$2471 ;
-  assign \room$2346 [2] = \update_room$2430 ;
-  assign \room$2346 [1] = \update_room$2389 ;
-  assign \room$2346 [0] = update_room;
+  assign any_left[31] = \any_left$4289 ;
+  assign any_left[30] = \any_left$4269 ;
+  assign any_left[29] = \any_left$4249 ;
+  assign any_left[28] = \any_left$4229 ;
+  assign any_left[27] = \any_left$4209 ;
+  assign any_left[26] = \any_left$4189 ;
+  assign any_left[25] = \any_left$4169 ;
+  assign any_left[24] = \any_left$4149 ;
+  assign any_left[23] = \any_left$4129 ;
+  assign any_left[22] = \any_left$4109 ;
+  assign any_left[21] = \any_left$4089 ;
+  assign any_left[20] = \any_left$4069 ;
+  assign any_left[19] = \any_left$4049 ;
+  assign any_left[18] = \any_left$4029 ;
+  assign any_left[17] = \any_left$4009 ;
+  assign any_left[16] = \any_left$3989 ;
+  assign any_left[15] = \any_left$3969 ;
+  assign any_left[14] = \any_left$3949 ;
+  assign any_left[13] = \any_left$3929 ;
+  assign any_left[12] = \any_left$3909 ;
+  assign any_left[11] = \any_left$3889 ;
+  assign any_left[10] = \any_left$3869 ;
+  assign any_left[9] = \any_left$3849 ;
+  assign any_left[8] = \any_left$3829 ;
+  assign any_left[7] = \any_left$3809 ;
+  assign any_left[6] = \any_left$3789 ;
+  assign any_left[5] = \any_left$3769 ;
+  assign any_left[4] = \any_left$3749 ;
+  assign any_left[3] = \any_left$3729 ;
+  assign any_left[2] = \any_left$3709 ;
+  assign any_left[1] = \any_left$3689 ;
+  assign any_left[0] = \any_left$3669 ;
+  assign \room$2348 [31] = \update_room$3621 ;
+  assign \room$2348 [30] = \update_room$3580 ;
+  assign \room$2348 [29] = \update_room$3539 ;
+  assign \room$2348 [28] = \update_room$3498 ;
+  assign \room$2348 [27] = \update_room$3457 ;
+  assign \room$2348 [26] = \update_room$3416 ;
+  assign \room$2348 [25] = \update_room$3375 ;
+  assign \room$2348 [24] = \update_room$3334 ;
+  assign \room$2348 [23] = \update_room$3293 ;
+  assign \room$2348 [22] = \update_room$3252 ;
+  assign \room$2348 [21] = \update_room$3211 ;
+  assign \room$2348 [20] = \update_room$3170 ;
+  assign \room$2348 [19] = \update_room$3129 ;
+  assign \room$2348 [18] = \update_room$3088 ;
+  assign \room$2348 [17] = \update_room$3047 ;
+  assign \room$2348 [16] = \update_room$3006 ;
+  assign \room$2348 [15] = \update_room$2965 ;
+  assign \room$2348 [14] = \update_room$2924 ;
+  assign \room$2348 [13] = \update_room$2883 ;
+  assign \room$2348 [12] = \update_room$2842 ;
+  assign \room$2348 [11] = \update_room$2801 ;
+  assign \room$2348 [10] = \update_room$2760 ;
+  assign \room$2348 [9] = \update_room$2719 ;
+  assign \room$2348 [8] = \update_room$2678 ;
+  assign \room$2348 [7] = \update_room$2637 ;
+  assign \room$2348 [6] = \update_room$2596 ;
+  assign \room$2348 [5] = \update_room$2555 ;
+  assign \room$2348 [4] = \update_room$2514 ;
+  assign \room$2348 [3] = \update_room$2473 ;
+  assign \room$2348 [2] = \update_room$2432 ;
+  assign \room$2348 [1] = \update_room$2391 ;
+  assign \room$2348 [0] = update_room;
   assign ready[31] = \ready$2003 ;
   assign ready[30] = \ready$1945 ;
   assign ready[29] = \ready$1887 ;
@@ -41371,10 +41537,10 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
   end
 endmodule
 
-module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, clk, rst, \port$265$0 , \port$421$0 , \port$430$0 , \port$432$0 , bus__awready, bus__wready, bus__arready, select_hot_rows, select_command, \port$1269$0 , \port$1275$0 
-, write_data, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, \port$7345$0 , \port$7396$0 , \port$7397$0 , \port$7405$0 , \port$7406$0 
-, \port$7413$0 , \port$7437$0 , \port$7439$0 , \port$7449$0 , \port$7451$0 , \port$7453$0 , \port$7455$0 , \port$7691$0 , \port$7924$0 , \port$7926$0 , \port$7974$0 , \port$7978$0 , \port$7982$0 , \port$7986$0 , \port$7990$0 , \port$7994$0 , \port$7998$0 , \port$8002$0 , \port$8006$0 , \port$8010$0 , \port$8014$0 
-, \port$8018$0 , \port$8022$0 , \port$8026$0 , \port$8030$0 , \port$8034$0 , \port$8038$0 , \port$8042$0 , bus__awaddr);
+module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, clk, rst, \port$267$0 , \port$423$0 , \port$432$0 , \port$434$0 , bus__awready, bus__wready, bus__arready, select_hot_rows, select_command, \port$1303$0 , \port$1309$0 
+, write_data, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, \port$7385$0 , \port$7436$0 , \port$7437$0 , \port$7445$0 , \port$7446$0 
+, \port$7453$0 , \port$7477$0 , \port$7479$0 , \port$7489$0 , \port$7491$0 , \port$7493$0 , \port$7495$0 , \port$7731$0 , \port$7964$0 , \port$7966$0 , \port$8014$0 , \port$8018$0 , \port$8022$0 , \port$8026$0 , \port$8030$0 , \port$8034$0 , \port$8038$0 , \port$8042$0 , \port$8046$0 , \port$8050$0 , \port$8054$0 
+, \port$8058$0 , \port$8062$0 , \port$8066$0 , \port$8070$0 , \port$8074$0 , \port$8078$0 , \port$8082$0 , bus__awaddr);
   reg \$auto$verilog_backend.cc:2505:dump_module$42 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$42 = 0;
   input bus__awvalid;
@@ -41397,14 +41563,14 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
   wire clk;
   input rst;
   wire rst;
-  input \port$265$0 ;
-  wire \port$265$0 ;
-  input \port$421$0 ;
-  wire \port$421$0 ;
-  input \port$430$0 ;
-  wire \port$430$0 ;
+  input \port$267$0 ;
+  wire \port$267$0 ;
+  input \port$423$0 ;
+  wire \port$423$0 ;
   input \port$432$0 ;
   wire \port$432$0 ;
+  input \port$434$0 ;
+  wire \port$434$0 ;
   output bus__awready;
   wire bus__awready;
   output bus__wready;
@@ -41415,10 +41581,10 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
   wire select_hot_rows;
   output select_command;
   wire select_command;
-  input [4:0] \port$1269$0 ;
-  wire [4:0] \port$1269$0 ;
-  input \port$1275$0 ;
-  wire \port$1275$0 ;
+  input [4:0] \port$1303$0 ;
+  wire [4:0] \port$1303$0 ;
+  input \port$1309$0 ;
+  wire \port$1309$0 ;
   output [31:0] write_data;
   reg [31:0] write_data = 32'd0;
   output bus__bvalid;
@@ -41451,56 +41617,36 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
   reg [31:0] weights_2 = 32'd16843266;
   output [31:0] weights_3;
   reg [31:0] weights_3 = 32'd16843009;
-  input [19:0] \port$7345$0 ;
-  wire [19:0] \port$7345$0 ;
-  input \port$7396$0 ;
-  wire \port$7396$0 ;
-  input \port$7397$0 ;
-  wire \port$7397$0 ;
-  input \port$7405$0 ;
-  wire \port$7405$0 ;
-  input \port$7406$0 ;
-  wire \port$7406$0 ;
-  input \port$7413$0 ;
-  wire \port$7413$0 ;
-  input [1:0] \port$7437$0 ;
-  wire [1:0] \port$7437$0 ;
-  input \port$7439$0 ;
-  wire \port$7439$0 ;
-  input \port$7449$0 ;
-  wire \port$7449$0 ;
-  input \port$7451$0 ;
-  wire \port$7451$0 ;
+  input [19:0] \port$7385$0 ;
+  wire [19:0] \port$7385$0 ;
+  input \port$7436$0 ;
+  wire \port$7436$0 ;
+  input \port$7437$0 ;
+  wire \port$7437$0 ;
+  input \port$7445$0 ;
+  wire \port$7445$0 ;
+  input \port$7446$0 ;
+  wire \port$7446$0 ;
   input \port$7453$0 ;
   wire \port$7453$0 ;
-  input \port$7455$0 ;
-  wire \port$7455$0 ;
-  input \port$7691$0 ;
-  wire \port$7691$0 ;
-  input [19:0] \port$7924$0 ;
-  wire [19:0] \port$7924$0 ;
-  input [8:0] \port$7926$0 ;
-  wire [8:0] \port$7926$0 ;
-  input [63:0] \port$7974$0 ;
-  wire [63:0] \port$7974$0 ;
-  input [63:0] \port$7978$0 ;
-  wire [63:0] \port$7978$0 ;
-  input [63:0] \port$7982$0 ;
-  wire [63:0] \port$7982$0 ;
-  input [63:0] \port$7986$0 ;
-  wire [63:0] \port$7986$0 ;
-  input [63:0] \port$7990$0 ;
-  wire [63:0] \port$7990$0 ;
-  input [63:0] \port$7994$0 ;
-  wire [63:0] \port$7994$0 ;
-  input [63:0] \port$7998$0 ;
-  wire [63:0] \port$7998$0 ;
-  input [63:0] \port$8002$0 ;
-  wire [63:0] \port$8002$0 ;
-  input [63:0] \port$8006$0 ;
-  wire [63:0] \port$8006$0 ;
-  input [63:0] \port$8010$0 ;
-  wire [63:0] \port$8010$0 ;
+  input [1:0] \port$7477$0 ;
+  wire [1:0] \port$7477$0 ;
+  input \port$7479$0 ;
+  wire \port$7479$0 ;
+  input \port$7489$0 ;
+  wire \port$7489$0 ;
+  input \port$7491$0 ;
+  wire \port$7491$0 ;
+  input \port$7493$0 ;
+  wire \port$7493$0 ;
+  input \port$7495$0 ;
+  wire \port$7495$0 ;
+  input \port$7731$0 ;
+  wire \port$7731$0 ;
+  input [19:0] \port$7964$0 ;
+  wire [19:0] \port$7964$0 ;
+  input [8:0] \port$7966$0 ;
+  wire [8:0] \port$7966$0 ;
   input [63:0] \port$8014$0 ;
   wire [63:0] \port$8014$0 ;
   input [63:0] \port$8018$0 ;
@@ -41517,6 +41663,26 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
   wire [63:0] \port$8038$0 ;
   input [63:0] \port$8042$0 ;
   wire [63:0] \port$8042$0 ;
+  input [63:0] \port$8046$0 ;
+  wire [63:0] \port$8046$0 ;
+  input [63:0] \port$8050$0 ;
+  wire [63:0] \port$8050$0 ;
+  input [63:0] \port$8054$0 ;
+  wire [63:0] \port$8054$0 ;
+  input [63:0] \port$8058$0 ;
+  wire [63:0] \port$8058$0 ;
+  input [63:0] \port$8062$0 ;
+  wire [63:0] \port$8062$0 ;
+  input [63:0] \port$8066$0 ;
+  wire [63:0] \port$8066$0 ;
+  input [63:0] \port$8070$0 ;
+  wire [63:0] \port$8070$0 ;
+  input [63:0] \port$8074$0 ;
+  wire [63:0] \port$8074$0 ;
+  input [63:0] \port$8078$0 ;
+  wire [63:0] \port$8078$0 ;
+  input [63:0] \port$8082$0 ;
+  wire [63:0] \port$8082$0 ;
   input [11:0] bus__awaddr;
   wire [11:0] bus__awaddr;
   wire \$1 ;
@@ -41622,11 +41788,11 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
   assign \$25  = ~ write_data;
   assign \$26  = error & \$25 ;
   assign \$27  = select_error ? \$26  : error;
-  assign \$28  = \$27  | { 21'h000000, \port$7439$0 , \port$7455$0 , \port$7405$0 , \port$7406$0 , \port$7397$0 , \port$430$0 , \port$7413$0 , \port$7691$0 , \port$7453$0 , \port$7451$0 , \port$7449$0  };
+  assign \$28  = \$27  | { 21'h000000, \port$7479$0 , \port$7495$0 , \port$7445$0 , \port$7446$0 , \port$7437$0 , \port$432$0 , \port$7453$0 , \port$7731$0 , \port$7493$0 , \port$7491$0 , \port$7489$0  };
   assign \$29  = ~ write_data;
   assign \$30  = irq_status & \$29 ;
   assign \$31  = select_irq_status ? \$30  : irq_status;
-  assign \$32  = \$31  | { 29'h00000000, \port$432$0 , \port$7396$0 , \port$265$0  };
+  assign \$32  = \$31  | { 29'h00000000, \port$434$0 , \port$7436$0 , \port$267$0  };
   always @(posedge clk)
     \$signal$79  <= \$42 ;
   always @(posedge clk)
@@ -41732,11 +41898,11 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
       12'h040:
           value = control;
       12'h044:
-          value = { 28'h0000000, \port$7437$0 , \port$1275$0 , \port$421$0  };
+          value = { 28'h0000000, \port$7477$0 , \port$1309$0 , \port$423$0  };
       12'h048:
-          value = { 12'h000, \port$7345$0  };
+          value = { 12'h000, \port$7385$0  };
       12'h04c:
-          value = { 27'h0000000, \port$1269$0  };
+          value = { 27'h0000000, \port$1303$0  };
       12'h050:
           /* empty */;
       12'h054:
@@ -41762,81 +41928,81 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
       12'h07c:
           value = weights_3;
       12'h080:
-          value = { 12'h000, \port$7924$0  };
+          value = { 12'h000, \port$7964$0  };
       12'h084:
-          value = { 23'h000000, \port$7926$0  };
+          value = { 23'h000000, \port$7966$0  };
       12'h100:
-          value = \port$7974$0 [31:0];
-      12'h104:
-          value = \port$7974$0 [63:32];
-      12'h108:
-          value = \port$7978$0 [31:0];
-      12'h10c:
-          value = \port$7978$0 [63:32];
-      12'h110:
-          value = \port$7982$0 [31:0];
-      12'h114:
-          value = \port$7982$0 [63:32];
-      12'h118:
-          value = \port$7986$0 [31:0];
-      12'h11c:
-          value = \port$7986$0 [63:32];
-      12'h120:
-          value = \port$7990$0 [31:0];
-      12'h124:
-          value = \port$7990$0 [63:32];
-      12'h128:
-          value = \port$7994$0 [31:0];
-      12'h12c:
-          value = \port$7994$0 [63:32];
-      12'h130:
-          value = \port$7998$0 [31:0];
-      12'h134:
-          value = \port$7998$0 [63:32];
-      12'h138:
-          value = \port$8002$0 [31:0];
-      12'h13c:
-          value = \port$8002$0 [63:32];
-      12'h140:
-          value = \port$8006$0 [31:0];
-      12'h144:
-          value = \port$8006$0 [63:32];
-      12'h148:
-          value = \port$8010$0 [31:0];
-      12'h14c:
-          value = \port$8010$0 [63:32];
-      12'h150:
           value = \port$8014$0 [31:0];
-      12'h154:
+      12'h104:
           value = \port$8014$0 [63:32];
-      12'h158:
+      12'h108:
           value = \port$8018$0 [31:0];
-      12'h15c:
+      12'h10c:
           value = \port$8018$0 [63:32];
-      12'h160:
+      12'h110:
           value = \port$8022$0 [31:0];
-      12'h164:
+      12'h114:
           value = \port$8022$0 [63:32];
-      12'h168:
+      12'h118:
           value = \port$8026$0 [31:0];
-      12'h16c:
+      12'h11c:
           value = \port$8026$0 [63:32];
-      12'h170:
+      12'h120:
           value = \port$8030$0 [31:0];
-      12'h174:
+      12'h124:
           value = \port$8030$0 [63:32];
-      12'h178:
+      12'h128:
           value = \port$8034$0 [31:0];
-      12'h17c:
+      12'h12c:
           value = \port$8034$0 [63:32];
-      12'h180:
+      12'h130:
           value = \port$8038$0 [31:0];
-      12'h184:
+      12'h134:
           value = \port$8038$0 [63:32];
-      12'h188:
+      12'h138:
           value = \port$8042$0 [31:0];
-      12'h18c:
+      12'h13c:
           value = \port$8042$0 [63:32];
+      12'h140:
+          value = \port$8046$0 [31:0];
+      12'h144:
+          value = \port$8046$0 [63:32];
+      12'h148:
+          value = \port$8050$0 [31:0];
+      12'h14c:
+          value = \port$8050$0 [63:32];
+      12'h150:
+          value = \port$8054$0 [31:0];
+      12'h154:
+          value = \port$8054$0 [63:32];
+      12'h158:
+          value = \port$8058$0 [31:0];
+      12'h15c:
+          value = \port$8058$0 [63:32];
+      12'h160:
+          value = \port$8062$0 [31:0];
+      12'h164:
+          value = \port$8062$0 [63:32];
+      12'h168:
+          value = \port$8066$0 [31:0];
+      12'h16c:
+          value = \port$8066$0 [63:32];
+      12'h170:
+          value = \port$8070$0 [31:0];
+      12'h174:
+          value = \port$8070$0 [63:32];
+      12'h178:
+          value = \port$8074$0 [31:0];
+      12'h17c:
+          value = \port$8074$0 [63:32];
+      12'h180:
+          value = \port$8078$0 [31:0];
+      12'h184:
+          value = \port$8078$0 [63:32];
+      12'h188:
+          value = \port$8082$0 [31:0];
+      12'h18c:
+          value = \port$8082$0 [63:32];
     endcase
   end
   always @* begin
@@ -43046,10 +43212,10 @@ module hotline_stream_core_dispatcher(rst, \input__valid$39 , both_ready, popula
 endmodule
 
 module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load, source0, source1, source2, source3, source4, source5, source6, source7, source8, source9, source10, source11, source12, source13, source14, source15
-, \port$2652$0 , \port$2653$0 , \port$2654$0 , \port$2655$0 , \port$2656$0 , \port$2657$0 , \port$2658$0 , \port$2659$0 , \port$2660$0 , \port$2661$0 , \port$2662$0 , \port$2663$0 , \port$2664$0 , \port$2665$0 , \port$2666$0 , \port$2667$0 , \port$2668$0 , \port$2669$0 , \port$2670$0 , \port$2671$0 , \port$2672$0 
-, \port$2673$0 , \port$2674$0 , \port$2675$0 , \port$2676$0 , \port$2677$0 , \port$2678$0 , \port$2679$0 , \port$2680$0 , \port$2681$0 , \port$2682$0 , \port$2683$0 , \port$2684$0 , \port$2685$0 , \port$2686$0 , \port$2687$0 , \port$2688$0 , \port$2689$0 , \port$2690$0 , \port$2691$0 , \port$2692$0 , \port$2693$0 
-, \port$2694$0 , \port$2695$0 , \port$2696$0 , \port$2697$0 , \port$2698$0 , \port$2699$0 , \port$2700$0 , \port$2701$0 , \port$2702$0 , \port$2703$0 , \port$2704$0 , \port$2705$0 , \port$2706$0 , \port$2707$0 , \port$2708$0 , \port$2709$0 , \port$2710$0 , \port$2711$0 , \port$2712$0 , \port$2713$0 , \port$2714$0 
-, \port$2715$0 , output__ready, heads__0, heads__1, heads__2, heads__3, heads__4, heads__5, heads__6, heads__7, heads__8, heads__9, heads__10, heads__11, heads__12, heads__13, heads__14, heads__15, heads__16, heads__17, heads__18
+, \port$2686$0 , \port$2687$0 , \port$2688$0 , \port$2689$0 , \port$2690$0 , \port$2691$0 , \port$2692$0 , \port$2693$0 , \port$2694$0 , \port$2695$0 , \port$2696$0 , \port$2697$0 , \port$2698$0 , \port$2699$0 , \port$2700$0 , \port$2701$0 , \port$2702$0 , \port$2703$0 , \port$2704$0 , \port$2705$0 , \port$2706$0 
+, \port$2707$0 , \port$2708$0 , \port$2709$0 , \port$2710$0 , \port$2711$0 , \port$2712$0 , \port$2713$0 , \port$2714$0 , \port$2715$0 , \port$2716$0 , \port$2717$0 , \port$2718$0 , \port$2719$0 , \port$2720$0 , \port$2721$0 , \port$2722$0 , \port$2723$0 , \port$2724$0 , \port$2725$0 , \port$2726$0 , \port$2727$0 
+, \port$2728$0 , \port$2729$0 , \port$2730$0 , \port$2731$0 , \port$2732$0 , \port$2733$0 , \port$2734$0 , \port$2735$0 , \port$2736$0 , \port$2737$0 , \port$2738$0 , \port$2739$0 , \port$2740$0 , \port$2741$0 , \port$2742$0 , \port$2743$0 , \port$2744$0 , \port$2745$0 , \port$2746$0 , \port$2747$0 , \port$2748$0 
+, \port$2749$0 , output__ready, heads__0, heads__1, heads__2, heads__3, heads__4, heads__5, heads__6, heads__7, heads__8, heads__9, heads__10, heads__11, heads__12, heads__13, heads__14, heads__15, heads__16, heads__17, heads__18
 , heads__19, heads__20, heads__21, heads__22, heads__23, heads__24, heads__25, heads__26, heads__27, heads__28, heads__29, heads__30, heads__31, ready, input__valid, output__valid, output__payload, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$43 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$43 = 0;
@@ -43095,74 +43261,6 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
   wire [31:0] source14;
   output [31:0] source15;
   wire [31:0] source15;
-  output \port$2652$0 ;
-  wire \port$2652$0 ;
-  output \port$2653$0 ;
-  wire \port$2653$0 ;
-  output \port$2654$0 ;
-  wire \port$2654$0 ;
-  output \port$2655$0 ;
-  wire \port$2655$0 ;
-  output \port$2656$0 ;
-  wire \port$2656$0 ;
-  output \port$2657$0 ;
-  wire \port$2657$0 ;
-  output \port$2658$0 ;
-  wire \port$2658$0 ;
-  output \port$2659$0 ;
-  wire \port$2659$0 ;
-  output \port$2660$0 ;
-  wire \port$2660$0 ;
-  output \port$2661$0 ;
-  wire \port$2661$0 ;
-  output \port$2662$0 ;
-  wire \port$2662$0 ;
-  output \port$2663$0 ;
-  wire \port$2663$0 ;
-  output \port$2664$0 ;
-  wire \port$2664$0 ;
-  output \port$2665$0 ;
-  wire \port$2665$0 ;
-  output \port$2666$0 ;
-  wire \port$2666$0 ;
-  output \port$2667$0 ;
-  wire \port$2667$0 ;
-  output \port$2668$0 ;
-  wire \port$2668$0 ;
-  output \port$2669$0 ;
-  wire \port$2669$0 ;
-  output \port$2670$0 ;
-  wire \port$2670$0 ;
-  output \port$2671$0 ;
-  wire \port$2671$0 ;
-  output \port$2672$0 ;
-  wire \port$2672$0 ;
-  output \port$2673$0 ;
-  wire \port$2673$0 ;
-  output \port$2674$0 ;
-  wire \port$2674$0 ;
-  output \port$2675$0 ;
-  wire \port$2675$0 ;
-  output \port$2676$0 ;
-  wire \port$2676$0 ;
-  output \port$2677$0 ;
-  wire \port$2677$0 ;
-  output \port$2678$0 ;
-  wire \port$2678$0 ;
-  output \port$2679$0 ;
-  wire \port$2679$0 ;
-  output \port$2680$0 ;
-  wire \port$2680$0 ;
-  output \port$2681$0 ;
-  wire \port$2681$0 ;
-  output \port$2682$0 ;
-  wire \port$2682$0 ;
-  output \port$2683$0 ;
-  wire \port$2683$0 ;
-  output \port$2684$0 ;
-  wire \port$2684$0 ;
-  output \port$2685$0 ;
-  wire \port$2685$0 ;
   output \port$2686$0 ;
   wire \port$2686$0 ;
   output \port$2687$0 ;
@@ -43223,6 +43321,74 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
   wire \port$2714$0 ;
   output \port$2715$0 ;
   wire \port$2715$0 ;
+  output \port$2716$0 ;
+  wire \port$2716$0 ;
+  output \port$2717$0 ;
+  wire \port$2717$0 ;
+  output \port$2718$0 ;
+  wire \port$2718$0 ;
+  output \port$2719$0 ;
+  wire \port$2719$0 ;
+  output \port$2720$0 ;
+  wire \port$2720$0 ;
+  output \port$2721$0 ;
+  wire \port$2721$0 ;
+  output \port$2722$0 ;
+  wire \port$2722$0 ;
+  output \port$2723$0 ;
+  wire \port$2723$0 ;
+  output \port$2724$0 ;
+  wire \port$2724$0 ;
+  output \port$2725$0 ;
+  wire \port$2725$0 ;
+  output \port$2726$0 ;
+  wire \port$2726$0 ;
+  output \port$2727$0 ;
+  wire \port$2727$0 ;
+  output \port$2728$0 ;
+  wire \port$2728$0 ;
+  output \port$2729$0 ;
+  wire \port$2729$0 ;
+  output \port$2730$0 ;
+  wire \port$2730$0 ;
+  output \port$2731$0 ;
+  wire \port$2731$0 ;
+  output \port$2732$0 ;
+  wire \port$2732$0 ;
+  output \port$2733$0 ;
+  wire \port$2733$0 ;
+  output \port$2734$0 ;
+  wire \port$2734$0 ;
+  output \port$2735$0 ;
+  wire \port$2735$0 ;
+  output \port$2736$0 ;
+  wire \port$2736$0 ;
+  output \port$2737$0 ;
+  wire \port$2737$0 ;
+  output \port$2738$0 ;
+  wire \port$2738$0 ;
+  output \port$2739$0 ;
+  wire \port$2739$0 ;
+  output \port$2740$0 ;
+  wire \port$2740$0 ;
+  output \port$2741$0 ;
+  wire \port$2741$0 ;
+  output \port$2742$0 ;
+  wire \port$2742$0 ;
+  output \port$2743$0 ;
+  wire \port$2743$0 ;
+  output \port$2744$0 ;
+  wire \port$2744$0 ;
+  output \port$2745$0 ;
+  wire \port$2745$0 ;
+  output \port$2746$0 ;
+  wire \port$2746$0 ;
+  output \port$2747$0 ;
+  wire \port$2747$0 ;
+  output \port$2748$0 ;
+  wire \port$2748$0 ;
+  output \port$2749$0 ;
+  wire \port$2749$0 ;
   input output__ready;
   wire output__ready;
   input [79:0] heads__0;
@@ -45479,70 +45645,70 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
   assign source13 = \$33 [31:0];
   assign source14 = \$35 [31:0];
   assign source15 = \$37 [31:0];
-  assign \port$2652$0  = \$38 ;
-  assign \port$2653$0  = \$39 ;
-  assign \port$2654$0  = \$40 ;
-  assign \port$2655$0  = \$41 ;
-  assign \port$2656$0  = \$42 ;
-  assign \port$2657$0  = \$43 ;
-  assign \port$2658$0  = \$44 ;
-  assign \port$2659$0  = \$45 ;
-  assign \port$2660$0  = \$46 ;
-  assign \port$2661$0  = \$47 ;
-  assign \port$2662$0  = \$48 ;
-  assign \port$2663$0  = \$49 ;
-  assign \port$2664$0  = \$50 ;
-  assign \port$2665$0  = \$51 ;
-  assign \port$2666$0  = \$52 ;
-  assign \port$2667$0  = \$53 ;
-  assign \port$2668$0  = \$54 ;
-  assign \port$2669$0  = \$55 ;
-  assign \port$2670$0  = \$56 ;
-  assign \port$2671$0  = \$57 ;
-  assign \port$2672$0  = \$58 ;
-  assign \port$2673$0  = \$59 ;
-  assign \port$2674$0  = \$60 ;
-  assign \port$2675$0  = \$61 ;
-  assign \port$2676$0  = \$62 ;
-  assign \port$2677$0  = \$63 ;
-  assign \port$2678$0  = \$64 ;
-  assign \port$2679$0  = \$65 ;
-  assign \port$2680$0  = \$66 ;
-  assign \port$2681$0  = \$67 ;
-  assign \port$2682$0  = \$68 ;
-  assign \port$2683$0  = \$69 ;
-  assign \port$2684$0  = \$70 ;
-  assign \port$2685$0  = \$71 ;
-  assign \port$2686$0  = \$72 ;
-  assign \port$2687$0  = \$73 ;
-  assign \port$2688$0  = \$74 ;
-  assign \port$2689$0  = \$75 ;
-  assign \port$2690$0  = \$76 ;
-  assign \port$2691$0  = \$77 ;
-  assign \port$2692$0  = \$78 ;
-  assign \port$2693$0  = \$79 ;
-  assign \port$2694$0  = \$80 ;
-  assign \port$2695$0  = \$81 ;
-  assign \port$2696$0  = \$82 ;
-  assign \port$2697$0  = \$83 ;
-  assign \port$2698$0  = \$84 ;
-  assign \port$2699$0  = \$85 ;
-  assign \port$2700$0  = \$86 ;
-  assign \port$2701$0  = \$87 ;
-  assign \port$2702$0  = \$88 ;
-  assign \port$2703$0  = \$89 ;
-  assign \port$2704$0  = \$90 ;
-  assign \port$2705$0  = \$91 ;
-  assign \port$2706$0  = \$92 ;
-  assign \port$2707$0  = \$93 ;
-  assign \port$2708$0  = \$94 ;
-  assign \port$2709$0  = \$95 ;
-  assign \port$2710$0  = \$96 ;
-  assign \port$2711$0  = \$97 ;
-  assign \port$2712$0  = \$98 ;
-  assign \port$2713$0  = \$99 ;
-  assign \port$2714$0  = \$100 ;
-  assign \port$2715$0  = \$101 ;
+  assign \port$2686$0  = \$38 ;
+  assign \port$2687$0  = \$39 ;
+  assign \port$2688$0  = \$40 ;
+  assign \port$2689$0  = \$41 ;
+  assign \port$2690$0  = \$42 ;
+  assign \port$2691$0  = \$43 ;
+  assign \port$2692$0  = \$44 ;
+  assign \port$2693$0  = \$45 ;
+  assign \port$2694$0  = \$46 ;
+  assign \port$2695$0  = \$47 ;
+  assign \port$2696$0  = \$48 ;
+  assign \port$2697$0  = \$49 ;
+  assign \port$2698$0  = \$50 ;
+  assign \port$2699$0  = \$51 ;
+  assign \port$2700$0  = \$52 ;
+  assign \port$2701$0  = \$53 ;
+  assign \port$2702$0  = \$54 ;
+  assign \port$2703$0  = \$55 ;
+  assign \port$2704$0  = \$56 ;
+  assign \port$2705$0  = \$57 ;
+  assign \port$2706$0  = \$58 ;
+  assign \port$2707$0  = \$59 ;
+  assign \port$2708$0  = \$60 ;
+  assign \port$2709$0  = \$61 ;
+  assign \port$2710$0  = \$62 ;
+  assign \port$2711$0  = \$63 ;
+  assign \port$2712$0  = \$64 ;
+  assign \port$2713$0  = \$65 ;
+  assign \port$2714$0  = \$66 ;
+  assign \port$2715$0  = \$67 ;
+  assign \port$2716$0  = \$68 ;
+  assign \port$2717$0  = \$69 ;
+  assign \port$2718$0  = \$70 ;
+  assign \port$2719$0  = \$71 ;
+  assign \port$2720$0  = \$72 ;
+  assign \port$2721$0  = \$73 ;
+  assign \port$2722$0  = \$74 ;
+  assign \port$2723$0  = \$75 ;
+  assign \port$2724$0  = \$76 ;
+  assign \port$2725$0  = \$77 ;
+  assign \port$2726$0  = \$78 ;
+  assign \port$2727$0  = \$79 ;
+  assign \port$2728$0  = \$80 ;
+  assign \port$2729$0  = \$81 ;
+  assign \port$2730$0  = \$82 ;
+  assign \port$2731$0  = \$83 ;
+  assign \port$2732$0  = \$84 ;
+  assign \port$2733$0  = \$85 ;
+  assign \port$2734$0  = \$86 ;
+  assign \port$2735$0  = \$87 ;
+  assign \port$2736$0  = \$88 ;
+  assign \port$2737$0  = \$89 ;
+  assign \port$2738$0  = \$90 ;
+  assign \port$2739$0  = \$91 ;
+  assign \port$2740$0  = \$92 ;
+  assign \port$2741$0  = \$93 ;
+  assign \port$2742$0  = \$94 ;
+  assign \port$2743$0  = \$95 ;
+  assign \port$2744$0  = \$96 ;
+  assign \port$2745$0  = \$97 ;
+  assign \port$2746$0  = \$98 ;
+  assign \port$2747$0  = \$99 ;
+  assign \port$2748$0  = \$100 ;
+  assign \port$2749$0  = \$101 ;
   assign \$107  = { 2'h0, current[48:44] };
   assign \$119  = { 2'h0, current[134:130] };
   assign \$131  = { 2'h0, current[220:216] };
@@ -51121,11 +51287,9 @@ module hotline_stream_core_selector_vacated(rst, r_data, r_en, w_en, w_port__dat
   end
 endmodule
 
-module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready, started, output__ready, input__valid, input__payload, output__payload, newest_phase, unknown_phase, index_range, sample_too_long, sample_open, empty_batch, phase);
+module hotline_stream_core_unpacker(rst, hold, output__valid, input__ready, started, output__ready, phase, input__valid, input__payload, output__payload, newest_phase, unknown_phase, index_range, sample_too_long, sample_open, empty_batch, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$52 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$52 = 0;
-  input clk;
-  wire clk;
   input rst;
   wire rst;
   input hold;
@@ -51138,6 +51302,8 @@ module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready,
   wire started;
   input output__ready;
   wire output__ready;
+  input [1:0] phase;
+  wire [1:0] phase;
   input input__valid;
   wire input__valid;
   input [1152:0] input__payload;
@@ -51156,8 +51322,8 @@ module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready,
   reg sample_open = 1'h0;
   output empty_batch;
   reg empty_batch = 1'h0;
-  input [1:0] phase;
-  wire [1:0] phase;
+  input clk;
+  wire clk;
   wire \$1 ;
   wire \$10 ;
   wire \$100 ;

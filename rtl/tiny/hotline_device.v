@@ -5242,7 +5242,7 @@ endmodule
 module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, learn, take, gather, gather_rank_is_0, gather_rank_is_1, gather_load, fetch, budget, update, update_rank_is_0, update_rank_is_1, update_tags_0, update_tags_1, update_weights_0, update_weights_1, update_take
 , age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counters, row_in_tags, row_way, slot_write, slot_in, level, wanted, load, pick_take, make_hot, working_start, working_enable
 , list_held, list_number, clk, rst, shell_clk, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_hot, row_out_referenced, row_out_age, row_out_counters, row_out_tags, slot_out
-, eligible, any_left, pick_way, pick_tag, working_ready, working_full, list_count, list_tag, bank);
+, eligible, any_left, pick_way, pick_tag, working_ready, working_full, count, held_count, list_tag, bank);
   reg \$auto$verilog_backend.cc:2505:dump_module$9 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$9 = 0;
   input [1:0] scatter;
@@ -5389,8 +5389,10 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
   wire working_ready;
   output working_full;
   wire working_full;
-  output [4:0] list_count;
-  wire [4:0] list_count;
+  output [4:0] count;
+  wire [4:0] count;
+  output [4:0] held_count;
+  wire [4:0] held_count;
   output [38:0] list_tag;
   wire [38:0] list_tag;
   input bank;
@@ -5439,30 +5441,28 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
   wire \$9 ;
   wire [4:0] answer_slot;
   wire answer_valid;
-  wire [4:0] count;
   wire enable;
   wire [1:0] fetched;
   wire full;
-  wire [43:0] \head$174 ;
+  wire [43:0] \head$175 ;
   wire [6:0] heads__0;
   wire [6:0] heads__1;
-  wire [4:0] held_count;
   wire hit;
   reg [3:0] in_flight = 4'h0;
-  wire [3:0] \level$180 ;
+  wire [3:0] \level$181 ;
   wire [1:0] lookup_choice0;
   wire [1:0] lookup_choice1;
   reg [1:0] needed = 2'h0;
   wire [5:0] \output ;
   wire output_hit;
   wire pop;
-  wire \pop$168 ;
+  wire \pop$169 ;
   reg [38:0] push__0;
-  reg [43:0] \push__0$157 ;
+  reg [43:0] \push__0$158 ;
   reg [38:0] push__1;
-  reg [43:0] \push__1$164 ;
+  reg [43:0] \push__1$165 ;
   wire [1:0] push_count;
-  wire [1:0] \push_count$167 ;
+  wire [1:0] \push_count$168 ;
   wire push_valid;
   wire [7:0] row_in__age;
   wire [31:0] row_in__counters;
@@ -5484,7 +5484,7 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
   wire [1:0] update_choice0;
   wire [1:0] update_choice1;
   wire update_valid;
-  wire \updating$177 ;
+  wire \updating$178 ;
   wire valid;
   reg [3:0] waiting = 4'h0;
   assign lookup_choice0 = scatter & rank_is_0;
@@ -5500,7 +5500,6 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
   assign \$11  = in_flight <= 3'h6;
   assign room = \$10  | \$11 ;
   assign push_count = take ? \$8 [1:0] : 2'h0;
-  assign list_count = list_held ? held_count : count;
   assign update_choice0 = update & update_rank_is_0;
   assign \$12  = | update_choice0;
   assign update_choice1 = update & update_rank_is_1;
@@ -5513,14 +5512,14 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
   assign \$21  = ~ \$20 ;
   assign \$22  = waiting <= 3'h6;
   assign update_room = \$21  | \$22 ;
-  assign \push_count$167  = update_take ? \$19 [1:0] : 2'h0;
-  assign taken = \pop$168  & update_valid;
-  assign updating = update_valid | \updating$177 ;
-  assign ready = \level$180  >= needed;
+  assign \push_count$168  = update_take ? \$19 [1:0] : 2'h0;
+  assign taken = \pop$169  & update_valid;
+  assign updating = update_valid | \updating$178 ;
+  assign ready = \level$181  >= needed;
   assign fetched = fetch ? needed : 2'h0;
   assign \$23  = in_flight + push_count;
   assign \$24  = \$23  - fetched;
-  assign \$25  = waiting + \push_count$167 ;
+  assign \$25  = waiting + \push_count$168 ;
   assign \$26  = \$25  - taken;
   assign \$27  = gather & gather_rank_is_0;
   assign \$28  = | \$27 ;
@@ -5538,10 +5537,10 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
     .clk(clk),
     .heads__0(heads__0),
     .heads__1(heads__1),
-    .level(\level$180 ),
+    .level(\level$181 ),
     .pop_count(fetched),
-    .\port$441$0 (\output ),
-    .\port$737$0 (output_hit),
+    .\port$440$0 (\output ),
+    .\port$736$0 (output_hit),
     .push_valid(push_valid),
     .rst(rst)
   );
@@ -5572,14 +5571,14 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
     .make_hot(make_hot),
     .pick_tag(pick_tag),
     .pick_take(pick_take),
-    .\port$184$0 (\$36 ),
-    .\port$191$0 (\$37 ),
-    .\port$233$0 (\$38 ),
-    .\port$244$0 (\$39 ),
-    .\port$248$0 (\$40 ),
-    .\port$252$0 (\$41 ),
-    .\port$256$0 (\$42 ),
-    .\port$590$0 (\head$174 ),
+    .\port$183$0 (\$36 ),
+    .\port$190$0 (\$37 ),
+    .\port$232$0 (\$38 ),
+    .\port$243$0 (\$39 ),
+    .\port$247$0 (\$40 ),
+    .\port$251$0 (\$41 ),
+    .\port$255$0 (\$42 ),
+    .\port$589$0 (\head$175 ),
     .returned(returned),
     .revived(revived),
     .row_access(row_access),
@@ -5597,20 +5596,20 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
     .slot_write(slot_write),
     .slot_write__data(slot_in),
     .tag(tag),
-    .update_ready(\pop$168 ),
+    .update_ready(\pop$169 ),
     .update_valid(update_valid),
-    .updating(\updating$177 ),
+    .updating(\updating$178 ),
     .\valid$146 (valid),
     .wanted(wanted)
   );
   hotline_popularity_bank_updates updates (
     .clk(clk),
-    .head(\head$174 ),
+    .head(\head$175 ),
     .head_valid(update_valid),
-    .pop(\pop$168 ),
-    .push__0(\push__0$157 ),
-    .push__1(\push__1$164 ),
-    .push_count(\push_count$167 ),
+    .pop(\pop$169 ),
+    .push__0(\push__0$158 ),
+    .push__1(\push__1$165 ),
+    .push_count(\push_count$168 ),
     .rst(rst)
   );
   hotline_popularity_bank_working working (
@@ -5663,27 +5662,27 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$9 ) begin end
-    \push__0$157  = 44'h00000000000;
+    \push__0$158  = 44'h00000000000;
     if (\$12 ) begin
       (* full_case = 32'd1 *)
       casez (\$13 )
         1'h0:
-            \push__0$157  = { update_weights_0, update_tags_0 };
+            \push__0$158  = { update_weights_0, update_tags_0 };
         1'h1:
-            \push__0$157  = { update_weights_1, update_tags_1 };
+            \push__0$158  = { update_weights_1, update_tags_1 };
       endcase
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$9 ) begin end
-    \push__1$164  = 44'h00000000000;
+    \push__1$165  = 44'h00000000000;
     if (\$14 ) begin
       (* full_case = 32'd1 *)
       casez (\$15 )
         1'h0:
-            \push__1$164  = { update_weights_0, update_tags_0 };
+            \push__1$165  = { update_weights_0, update_tags_0 };
         1'h1:
-            \push__1$164  = { update_weights_1, update_tags_1 };
+            \push__1$165  = { update_weights_1, update_tags_1 };
       endcase
     end
   end
@@ -5738,7 +5737,7 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
   assign \$15  = update_choice1[1];
 endmodule
 
-module hotline_popularity_bank_answers(rst, pop_count, heads__0, heads__1, \port$441$0 , level, push_valid, \port$737$0 , clk);
+module hotline_popularity_bank_answers(rst, pop_count, heads__0, heads__1, \port$440$0 , level, push_valid, \port$736$0 , clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$10 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$10 = 0;
   input rst;
@@ -5749,14 +5748,14 @@ module hotline_popularity_bank_answers(rst, pop_count, heads__0, heads__1, \port
   reg [6:0] heads__0;
   output [6:0] heads__1;
   reg [6:0] heads__1;
-  input [5:0] \port$441$0 ;
-  wire [5:0] \port$441$0 ;
+  input [5:0] \port$440$0 ;
+  wire [5:0] \port$440$0 ;
   output [3:0] level;
   reg [3:0] level = 4'h0;
   input push_valid;
   wire push_valid;
-  input \port$737$0 ;
-  wire \port$737$0 ;
+  input \port$736$0 ;
+  wire \port$736$0 ;
   input clk;
   wire clk;
   wire \$1 ;
@@ -5783,13 +5782,13 @@ module hotline_popularity_bank_answers(rst, pop_count, heads__0, heads__1, \port
   reg [6:0] lane0 [3:0];
   always @(posedge clk) begin
     if (\$signature__en )
-      lane0[write_pointer[2:1]] <= { \port$737$0 , \port$441$0  };
+      lane0[write_pointer[2:1]] <= { \port$736$0 , \port$440$0  };
   end
   assign \$signature__data$13  = lane0[\$4 [1:0]];
   reg [6:0] lane1 [3:0];
   always @(posedge clk) begin
     if (\$signature__en$8 )
-      lane1[write_pointer[2:1]] <= { \port$737$0 , \port$441$0  };
+      lane1[write_pointer[2:1]] <= { \port$736$0 , \port$440$0  };
   end
   assign \$signature__data$14  = lane1[\$6 [1:0]];
   assign \$1  = ! write_pointer[0];
@@ -5981,7 +5980,7 @@ module hotline_popularity_bank_queue(rst, push_count, head_valid, head, push__0,
 endmodule
 
 module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, row_write, clear, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, slot_write, slot_write__data, level, wanted, load, pick_take, make_hot, clk
-, rst, \valid$146 , tag, update_ready, updating, any_left, \port$184$0 , \port$191$0 , \port$233$0 , row_out__hot, answer_slot, \port$244$0 , \port$248$0 , \port$252$0 , \port$256$0 , update_valid, \port$590$0 , pick_tag, answer_valid, answer_hit, inserted
+, rst, \valid$146 , tag, update_ready, updating, any_left, \port$183$0 , \port$190$0 , \port$232$0 , row_out__hot, answer_slot, \port$243$0 , \port$247$0 , \port$251$0 , \port$255$0 , update_valid, \port$589$0 , pick_tag, answer_valid, answer_hit, inserted
 , evicted, revived, returned, eligible, bank);
   reg \$auto$verilog_backend.cc:2505:dump_module$12 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$12 = 0;
@@ -6045,28 +6044,28 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire updating;
   output any_left;
   wire any_left;
-  output \port$184$0 ;
-  wire \port$184$0 ;
-  output \port$191$0 ;
-  wire \port$191$0 ;
-  output [47:0] \port$233$0 ;
-  wire [47:0] \port$233$0 ;
+  output \port$183$0 ;
+  wire \port$183$0 ;
+  output \port$190$0 ;
+  wire \port$190$0 ;
+  output [47:0] \port$232$0 ;
+  wire [47:0] \port$232$0 ;
   output [3:0] row_out__hot;
   wire [3:0] row_out__hot;
   output [4:0] answer_slot;
   wire [4:0] answer_slot;
-  output [38:0] \port$244$0 ;
-  wire [38:0] \port$244$0 ;
-  output [38:0] \port$248$0 ;
-  wire [38:0] \port$248$0 ;
-  output [38:0] \port$252$0 ;
-  wire [38:0] \port$252$0 ;
-  output [38:0] \port$256$0 ;
-  wire [38:0] \port$256$0 ;
+  output [38:0] \port$243$0 ;
+  wire [38:0] \port$243$0 ;
+  output [38:0] \port$247$0 ;
+  wire [38:0] \port$247$0 ;
+  output [38:0] \port$251$0 ;
+  wire [38:0] \port$251$0 ;
+  output [38:0] \port$255$0 ;
+  wire [38:0] \port$255$0 ;
   input update_valid;
   wire update_valid;
-  input [43:0] \port$590$0 ;
-  wire [43:0] \port$590$0 ;
+  input [43:0] \port$589$0 ;
+  wire [43:0] \port$589$0 ;
   output [38:0] pick_tag;
   reg [38:0] pick_tag;
   output answer_valid;
@@ -6402,7 +6401,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$4  = \$signature__data$13  == \$signal$10 ;
   assign hit_ways = { \$4 , \$3 , \$2 , \$1  } & \$signature__data$14 ;
   assign \$signature__addr$15  = row_access ? { row_set, row_way } : { \$signal$18 , \$signal$17  };
-  assign \$5  = \port$590$0 [2:0] & budget[2:0];
+  assign \$5  = \port$589$0 [2:0] & budget[2:0];
   assign read_set = row_access ? row_set : \$5 ;
   assign tag_address = writes_tag ? stage_set : read_set;
   assign update_ready = ~ writes_tag;
@@ -6734,7 +6733,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$12 ) begin end
-    \$97  = \port$590$0 [38:0];
+    \$97  = \port$589$0 [38:0];
     if (rst) begin
       \$97  = 39'h0000000000;
     end
@@ -6748,7 +6747,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$12 ) begin end
-    \$99  = \port$590$0 [43:39];
+    \$99  = \port$589$0 [43:39];
     if (rst) begin
       \$99  = 5'h00;
     end
@@ -7001,13 +7000,13 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
       \$133  = 4'h0;
     end
   end
-  assign \port$184$0  = \$47 ;
-  assign \port$191$0  = \$54 ;
-  assign \port$233$0  = \$signature__data$128 ;
-  assign \port$244$0  = \$signature__data$45 ;
-  assign \port$248$0  = \$signature__data$47 ;
-  assign \port$252$0  = \$signature__data$48 ;
-  assign \port$256$0  = \$signature__data$49 ;
+  assign \port$183$0  = \$47 ;
+  assign \port$190$0  = \$54 ;
+  assign \port$232$0  = \$signature__data$128 ;
+  assign \port$243$0  = \$signature__data$45 ;
+  assign \port$247$0  = \$signature__data$47 ;
+  assign \port$251$0  = \$signature__data$48 ;
+  assign \port$255$0  = \$signature__data$49 ;
 endmodule
 
 module hotline_popularity_bank_tracker_update(valid, referenced, age, counter__0, counter__1, counter__2, counter__3, match, fill, revives, returns, evict, next_valid, next_age, next_referenced, next_counter__0, next_counter__1, next_counter__2, next_counter__3, weight, hot
@@ -7725,8 +7724,8 @@ module hotline_popularity_bank_working(enable, list_held, list_number, clk, rst,
   assign \$10  = current ? \read__data$42  : read__data;
   hotline_popularity_bank_working_answers answers (
     .clk(clk),
-    .\port$240$0 (slot),
-    .\port$643$0 (hit),
+    .\port$239$0 (slot),
+    .\port$642$0 (hit),
     .r_data(\r_data$76 ),
     .r_en(advance),
     .r_rdy(r_rdy),
@@ -8051,13 +8050,13 @@ module hotline_popularity_bank_working(enable, list_held, list_number, clk, rst,
   assign \$37  = current;
 endmodule
 
-module hotline_popularity_bank_working_answers(rst, \port$240$0 , r_en, r_rdy, r_data, w_en, \port$643$0 , clk);
+module hotline_popularity_bank_working_answers(rst, \port$239$0 , r_en, r_rdy, r_data, w_en, \port$642$0 , clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$15 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$15 = 0;
   input rst;
   wire rst;
-  input [4:0] \port$240$0 ;
-  wire [4:0] \port$240$0 ;
+  input [4:0] \port$239$0 ;
+  wire [4:0] \port$239$0 ;
   input r_en;
   wire r_en;
   output r_rdy;
@@ -8066,8 +8065,8 @@ module hotline_popularity_bank_working_answers(rst, \port$240$0 , r_en, r_rdy, r
   wire [5:0] r_data;
   input w_en;
   wire w_en;
-  input \port$643$0 ;
-  wire \port$643$0 ;
+  input \port$642$0 ;
+  wire \port$642$0 ;
   (* init = 3'h0 *)
   input clk;
   wire clk;
@@ -8097,7 +8096,7 @@ module hotline_popularity_bank_working_answers(rst, \port$240$0 , r_en, r_rdy, r
   reg [5:0] storage [7:0];
   always @(posedge clk) begin
     if (w_port__en)
-      storage[w_port__addr] <= { \port$240$0 , \port$643$0  };
+      storage[w_port__addr] <= { \port$239$0 , \port$642$0  };
   end
   assign r_data = storage[r_port__addr];
   assign w_rdy = level != 4'h8;
@@ -16647,6 +16646,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [11:0] s_axil_awaddr;
   wire \$1 ;
   wire \$10 ;
+  wire \$100 ;
+  wire \$101 ;
   wire \$11 ;
   wire \$12 ;
   wire \$13 ;
@@ -16701,8 +16702,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire \$58 ;
   wire \$59 ;
   wire \$6 ;
-  reg [4:0] \$60 ;
-  reg [38:0] \$61 ;
+  wire \$60 ;
+  wire \$61 ;
   wire [1:0] \$62 ;
   wire [2:0] \$63 ;
   wire [1:0] \$64 ;
@@ -16723,27 +16724,33 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [31:0] \$78 ;
   wire \$79 ;
   wire \$8 ;
-  reg [1:0] \$80 ;
-  reg [1:0] \$81 ;
-  reg [1:0] \$82 ;
-  reg [1:0] \$83 ;
-  reg [15:0] \$84 ;
-  reg [15:0] \$85 ;
-  reg [15:0] \$86 ;
-  reg \$87 ;
-  reg \$88 ;
-  wire [1:0] \$89 ;
+  wire [4:0] \$80 ;
+  wire [4:0] \$81 ;
+  reg [4:0] \$82 ;
+  reg [38:0] \$83 ;
+  reg \$84 ;
+  reg \$85 ;
+  reg [1:0] \$86 ;
+  reg [1:0] \$87 ;
+  reg [1:0] \$88 ;
+  reg [1:0] \$89 ;
   wire \$9 ;
-  wire [1:0] \$90 ;
-  wire \$91 ;
-  wire \$92 ;
-  wire \$93 ;
-  wire \$94 ;
+  reg [15:0] \$90 ;
+  reg [15:0] \$91 ;
+  reg [15:0] \$92 ;
+  reg \$93 ;
+  reg [1:0] \$94 ;
+  reg \$95 ;
+  wire [1:0] \$96 ;
+  wire [1:0] \$97 ;
+  wire \$98 ;
+  wire \$99 ;
+  reg \$signal  = 1'h0;
   wire [7:0] age_period;
-  wire [31:0] \age_period$315 ;
+  wire [31:0] \age_period$317 ;
   wire [1:0] any_left;
-  wire \any_left$373 ;
-  wire \any_left$393 ;
+  wire \any_left$375 ;
+  wire \any_left$395 ;
   wire bank;
   wire bank_stall;
   wire [63:0] bank_stall_value;
@@ -16760,17 +16767,20 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [31:0] bus__wdata;
   wire [3:0] bus__wstrb;
   wire bus__wvalid;
-  wire \busy$255 ;
   wire \busy$257 ;
-  wire \busy$399 ;
-  wire \busy$584 ;
+  wire \busy$259 ;
+  wire \busy$401 ;
+  (* init = 2'h0 *)
+  wire \busy$587 ;
   wire clear;
-  wire \clear$340 ;
-  wire \clear$453 ;
+  wire \clear$342 ;
+  wire \clear$455 ;
   wire command_busy;
   wire command_code;
-  wire \command_write$494 ;
-  wire \command_write$585 ;
+  wire \command_write$496 ;
+  wire \command_write$588 ;
+  wire [4:0] count;
+  wire [4:0] \count$608 ;
   wire [63:0] cycles_value;
   wire demotions;
   wire [63:0] demotions_value;
@@ -16791,7 +16801,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   reg event__ready;
   wire event__valid;
   wire evicted;
-  wire \evicted$599 ;
+  wire \evicted$597 ;
   reg [1:0] evictions = 2'h0;
   wire [63:0] evictions_value;
   wire fetch;
@@ -16799,13 +16809,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire gather_load;
   wire [13:0] heads__0;
   wire [13:0] heads__1;
+  wire [4:0] held_count;
+  wire [4:0] \held_count$609 ;
   wire [31:0] hot_count;
-  wire [5:0] \hot_count$497 ;
+  wire [5:0] \hot_count$499 ;
   wire [5:0] hot_rows;
   wire hot_rows_range;
   wire hot_rows_write;
   wire [3:0] hysteresis;
-  wire [31:0] \hysteresis$335 ;
+  wire [31:0] \hysteresis$337 ;
   reg [15:0] in_core = 16'h0000;
   wire [1:0] index_errors;
   wire [63:0] index_errors_value;
@@ -16814,45 +16826,43 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [172:0] \input__payload$104 ;
   wire [130:0] \input__payload$110 ;
   wire [130:0] \input__payload$124 ;
-  wire [214:0] \input__payload$264 ;
+  wire [214:0] \input__payload$266 ;
   wire [88:0] \input__payload$72 ;
   wire [168:0] \input__payload$78 ;
   wire [184:0] \input__payload$84 ;
   wire [144:0] \input__payload$90 ;
-  wire \input__ready$270 ;
-  wire \input__ready$271 ;
+  wire \input__ready$272 ;
   wire \input__ready$273 ;
+  wire \input__ready$275 ;
   wire input__valid;
   wire \input__valid$106 ;
   wire \input__valid$114 ;
   wire \input__valid$128 ;
-  wire \input__valid$268 ;
-  wire \input__valid$272 ;
+  wire \input__valid$270 ;
   wire \input__valid$274 ;
+  wire \input__valid$276 ;
   wire \input__valid$76 ;
   wire \input__valid$82 ;
   wire \input__valid$88 ;
   wire input_idle;
   wire [63:0] input_idle_value;
   wire inserted;
-  wire \inserted$597 ;
+  wire \inserted$595 ;
   reg [1:0] inserts = 2'h0;
   wire [63:0] inserts_value;
   wire [31:0] irq_enable;
   wire [31:0] irq_status;
   wire learn;
   wire [8:0] level;
-  wire [4:0] \list_count$591 ;
-  wire [4:0] \list_count$592 ;
   wire [38:0] list_tag;
-  wire [38:0] \list_tag$595 ;
+  wire [38:0] \list_tag$612 ;
   (* enum_base_type = "Eligible" *)
   (* enum_value_000 = "ALL" *)
   (* enum_value_001 = "COLD" *)
   (* enum_value_010 = "HOT" *)
   (* enum_value_011 = "IDLE" *)
   (* enum_value_100 = "RECENT" *)
-  wire \load$364 ;
+  wire \load$366 ;
   wire [1:0] lookup_hits;
   wire [63:0] lookup_hits_value;
   wire [1:0] lookups;
@@ -16869,13 +16879,14 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [130:0] \output__payload$131 ;
   wire output__ready;
   wire \output__ready$102 ;
-  wire \output__ready$275 ;
+  wire \output__ready$277 ;
   wire \output__ready$74 ;
   wire \output__ready$80 ;
   wire \output__ready$86 ;
-  wire \output__valid$269 ;
+  wire \output__valid$271 ;
   wire output_stall;
   wire [63:0] output_stall_value;
+  reg [1:0] \phase$583  = 2'h0;
   wire [38:0] pick_tag__0;
   wire [38:0] pick_tag__1;
   wire pick_take;
@@ -16885,6 +16896,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   reg [15:0] popular_ended = 16'h0000;
   wire [1:0] popular_samples;
   wire [63:0] popular_samples_value;
+  (* init = 1'h0 *)
   wire popular_sent;
   (* init = 2'h0 *)
   wire promotions;
@@ -16903,20 +16915,20 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire restore_start;
   wire [2:0] restored;
   wire returned;
-  wire \returned$603 ;
+  wire \returned$601 ;
   reg [1:0] returns = 2'h0;
   wire [63:0] returns_value;
   reg [1:0] revivals = 2'h0;
   wire [63:0] revivals_value;
   wire revived;
-  wire \revived$601 ;
+  wire \revived$599 ;
   wire [1:0] room;
   wire \room$151 ;
   wire \room$206 ;
-  wire [1:0] \room$312 ;
+  wire [1:0] \room$314 ;
   wire row_access;
-  wire \row_access$345 ;
-  wire \row_access$378 ;
+  wire \row_access$347 ;
+  wire \row_access$380 ;
   wire [7:0] row_in__age;
   wire [31:0] row_in__counters;
   wire [3:0] row_in__hot;
@@ -16936,16 +16948,16 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [155:0] row_out__1__tags;
   wire [3:0] row_out__1__valid;
   wire [2:0] row_set;
-  wire [2:0] \row_set$347 ;
-  wire [2:0] \row_set$348 ;
-  wire [2:0] \row_set$379 ;
+  wire [2:0] \row_set$349 ;
+  wire [2:0] \row_set$350 ;
+  wire [2:0] \row_set$381 ;
   wire [1:0] row_way;
-  wire [1:0] \row_way$350 ;
-  wire [1:0] \row_way$351 ;
-  wire [1:0] \row_way$380 ;
+  wire [1:0] \row_way$352 ;
+  wire [1:0] \row_way$353 ;
+  wire [1:0] \row_way$382 ;
   wire row_write;
   wire [1:0] \row_write$171 ;
-  wire \running$501 ;
+  wire \running$503 ;
   wire s_axil__arready;
   wire s_axil__awready;
   wire [1:0] s_axil__bresp;
@@ -16964,17 +16976,17 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [1:0] \scatter$199 ;
   wire [63:0] select_cycles_value;
   wire [2:0] select_start;
-  wire [31:0] \select_start$339 ;
+  wire [31:0] \select_start$341 ;
   wire selecting;
   wire [2:0] set_mask;
   wire [4:0] slot_in;
-  wire [4:0] \slot_in$355 ;
-  wire [4:0] \slot_in$356 ;
-  wire [4:0] \slot_in$382 ;
+  wire [4:0] \slot_in$357 ;
+  wire [4:0] \slot_in$358 ;
+  wire [4:0] \slot_in$384 ;
   wire [4:0] slot_out__0;
   wire [4:0] slot_out__1;
   wire slot_write;
-  wire [1:0] \slot_write$353 ;
+  wire [1:0] \slot_write$355 ;
   wire snapshot;
   wire split_beats;
   wire [63:0] split_beats_value;
@@ -16985,24 +16997,24 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [38:0] tags__0;
   wire [38:0] tags__1;
   wire take;
-  wire [1:0] \take$369 ;
+  wire [1:0] \take$371 ;
   wire [31:0] threshold;
-  wire [8:0] \threshold$499 ;
+  wire [8:0] \threshold$501 ;
   wire unknown_phase;
   wire [1:0] update;
-  wire [1:0] \update$316 ;
+  wire [1:0] \update$318 ;
   wire [1:0] update_rank_is__0;
   wire [1:0] update_rank_is__1;
   wire update_room;
-  wire \update_room$325 ;
+  wire \update_room$327 ;
   wire [38:0] update_tags__0;
   wire [38:0] update_tags__1;
   wire update_take;
   wire [4:0] update_weights__0;
   wire [4:0] update_weights__1;
   reg updating = 1'h0;
-  wire \updating$604 ;
-  wire \updating$605 ;
+  wire \updating$602 ;
+  wire \updating$603 ;
   wire [4:0] verdicts__payload;
   wire verdicts__valid;
   wire [172:0] w_data;
@@ -17035,12 +17047,18 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [4:0] weights__8;
   wire [4:0] weights__9;
   wire with_packet;
-  wire \working_full$240 ;
+  reg \working_enable$244  = 1'h0;
   wire \working_full$241 ;
-  wire \working_ready$238 ;
+  wire \working_full$242 ;
   wire \working_ready$239 ;
+  wire \working_ready$240 ;
   wire [31:0] write_data;
-  wire [31:0] \write_data$588 ;
+  wire [31:0] \write_data$591 ;
+  assign \$1  = \output__payload$117 [129:128] > 1'h0;
+  assign \$2  = \output__payload$117 [129:128] > 1'h0;
+  assign \$3  = \output__payload$117 [129:128] > 1'h0;
+  assign \$4  = \output__payload$117 [129:128] > 1'h0;
+  assign \$5  = \output__payload$117 [129:128] > 1'h0;
   assign \$6  = \output__payload$117 [129:128] > 1'h0;
   assign \$7  = \output__payload$117 [129:128] > 1'h0;
   assign \$8  = \output__payload$117 [129:128] > 1'h0;
@@ -17068,133 +17086,139 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   assign \$30  = \output__payload$131 [129:128] > 1'h1;
   assign \$31  = \output__payload$131 [129:128] > 1'h1;
   assign \$32  = \output__payload$131 [129:128] > 1'h1;
-  assign working_ready = & { \working_ready$239 , \working_ready$238  };
-  assign working_full = | { \working_full$241 , \working_full$240  };
-  assign \$33  = m_axis_popular__tvalid & m_axis_popular_tready;
-  assign popular_sent = \$33  & \output__payload$117 [130];
-  assign \$34  = m_axis_nonpopular__tvalid & m_axis_nonpopular_tready;
-  assign nonpopular_sent = \$34  & \output__payload$131 [130];
-  assign \$35  = | popular_ended;
-  assign \$36  = | nonpopular_ended;
-  assign finished = \$35  & \$36 ;
-  assign \busy$255  = | in_core;
-  assign \$37  = \output__valid$269  & \input__ready$270 ;
-  assign \input__valid$268  = \$37  & \input__ready$271 ;
-  assign \$38  = \output__valid$269  & \input__ready$273 ;
-  assign \input__valid$272  = \$38  & \input__ready$271 ;
-  assign \$39  = \output__valid$269  & \input__ready$273 ;
-  assign \input__valid$274  = \$39  & \input__ready$270 ;
-  assign \$40  = \input__ready$271  & \input__ready$270 ;
-  assign \output__ready$275  = \$40  & \input__ready$273 ;
-  assign \clear$340  = clear | restore_start;
-  assign row_access = selecting | \row_access$345 ;
-  assign row_set = selecting ? \row_set$348  : \row_set$347 ;
-  assign row_way = selecting ? \row_way$351  : \row_way$350 ;
-  assign slot_in = selecting ? \slot_in$356  : \slot_in$355 ;
-  assign \row_access$378  = selecting | \row_access$345 ;
-  assign \row_set$379  = selecting ? \row_set$348  : \row_set$347 ;
-  assign \row_way$380  = selecting ? \row_way$351  : \row_way$350 ;
-  assign \slot_in$382  = selecting ? \slot_in$356  : \slot_in$355 ;
-  assign \$41  = updating | \busy$399 ;
-  assign \busy$257  = \busy$255  | \$41 ;
-  assign \$42  = \busy$257  & s_axis_lookup__tready;
-  assign \$43  = ~ s_axis_lookup_tvalid;
-  assign input_idle = \$42  & \$43 ;
-  assign \$44  = ~ m_axis_popular_tready;
-  assign \$45  = m_axis_popular__tvalid & \$44 ;
-  assign \$46  = ~ m_axis_nonpopular_tready;
-  assign \$47  = m_axis_nonpopular__tvalid & \$46 ;
-  assign output_stall = \$45  | \$47 ;
-  assign \$48  = write_data == 2'h2;
-  assign \$49  = write_data == 2'h3;
-  assign \$50  = write_data == 3'h6;
-  assign \$51  = | { \$50 , \$49 , \$48  };
-  assign with_packet = \command_write$494  & \$51 ;
-  assign \$52  = \busy$257  | \running$501 ;
-  assign \$53  = \busy$257  | \running$501 ;
-  assign busy = \$53  | started;
-  assign \$54  = command_code | with_packet;
-  assign \busy$584  = \busy$257  | started;
-  assign \$55  = ~ with_packet;
-  assign \$56  = \command_write$494  & \$55 ;
-  assign \command_write$585  = \$56  | command_write;
-  assign \write_data$588  = command_write ? { 24'h000000, command } : write_data;
-  assign \$57  = command_code | with_packet;
-  assign \$58  = command_code | with_packet;
-  assign \$59  = | { unknown_phase, empty_batch, restore_entry, restore_length, hot_rows_range, \$58 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
+  assign \$33  = ~ \$signal ;
+  assign \$34  = & { \working_ready$240 , \working_ready$239  };
+  assign working_ready = \$33  & \$34 ;
+  assign working_full = | { \working_full$242 , \working_full$241  };
+  assign \$35  = m_axis_popular__tvalid & m_axis_popular_tready;
+  assign popular_sent = \$35  & \output__payload$117 [130];
+  assign \$36  = m_axis_nonpopular__tvalid & m_axis_nonpopular_tready;
+  assign nonpopular_sent = \$36  & \output__payload$131 [130];
+  assign \$37  = | popular_ended;
+  assign \$38  = | nonpopular_ended;
+  assign finished = \$37  & \$38 ;
+  assign \busy$257  = | in_core;
+  assign \$39  = \output__valid$271  & \input__ready$272 ;
+  assign \input__valid$270  = \$39  & \input__ready$273 ;
+  assign \$40  = \output__valid$271  & \input__ready$275 ;
+  assign \input__valid$274  = \$40  & \input__ready$273 ;
+  assign \$41  = \output__valid$271  & \input__ready$275 ;
+  assign \input__valid$276  = \$41  & \input__ready$272 ;
+  assign \$42  = \input__ready$273  & \input__ready$272 ;
+  assign \output__ready$277  = \$42  & \input__ready$275 ;
+  assign \clear$342  = clear | restore_start;
+  assign row_access = selecting | \row_access$347 ;
+  assign row_set = selecting ? \row_set$350  : \row_set$349 ;
+  assign row_way = selecting ? \row_way$353  : \row_way$352 ;
+  assign slot_in = selecting ? \slot_in$358  : \slot_in$357 ;
+  assign \row_access$380  = selecting | \row_access$347 ;
+  assign \row_set$381  = selecting ? \row_set$350  : \row_set$349 ;
+  assign \row_way$382  = selecting ? \row_way$353  : \row_way$352 ;
+  assign \slot_in$384  = selecting ? \slot_in$358  : \slot_in$357 ;
+  assign \$43  = updating | \busy$401 ;
+  assign \busy$259  = \busy$257  | \$43 ;
+  assign \$44  = \busy$259  & s_axis_lookup__tready;
+  assign \$45  = ~ s_axis_lookup_tvalid;
+  assign input_idle = \$44  & \$45 ;
+  assign \$46  = ~ m_axis_popular_tready;
+  assign \$47  = m_axis_popular__tvalid & \$46 ;
+  assign \$48  = ~ m_axis_nonpopular_tready;
+  assign \$49  = m_axis_nonpopular__tvalid & \$48 ;
+  assign output_stall = \$47  | \$49 ;
+  assign \$50  = write_data == 2'h2;
+  assign \$51  = write_data == 2'h3;
+  assign \$52  = write_data == 3'h6;
+  assign \$53  = | { \$52 , \$51 , \$50  };
+  assign with_packet = \command_write$496  & \$53 ;
+  assign \$54  = \busy$259  | \running$503 ;
+  assign \$55  = \busy$259  | \running$503 ;
+  assign busy = \$55  | started;
+  assign \$56  = command_code | with_packet;
+  assign \busy$587  = \busy$259  | started;
+  assign \$57  = ~ with_packet;
+  assign \$58  = \command_write$496  & \$57 ;
+  assign \command_write$588  = \$58  | command_write;
+  assign \write_data$591  = command_write ? { 24'h000000, command } : write_data;
+  assign \$59  = command_code | with_packet;
+  assign \$60  = command_code | with_packet;
+  assign \$61  = | { unknown_phase, empty_batch, restore_entry, restore_length, hot_rows_range, \$60 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
   assign \$62  = 1'h0 + inserted;
-  assign \$63  = \$62  + \inserted$597 ;
+  assign \$63  = \$62  + \inserted$595 ;
   assign \$64  = 1'h0 + evicted;
-  assign \$65  = \$64  + \evicted$599 ;
+  assign \$65  = \$64  + \evicted$597 ;
   assign \$66  = 1'h0 + revived;
-  assign \$67  = \$66  + \revived$601 ;
+  assign \$67  = \$66  + \revived$599 ;
   assign \$68  = 1'h0 + returned;
-  assign \$69  = \$68  + \returned$603 ;
+  assign \$69  = \$68  + \returned$601 ;
   assign \$70  = popular_ended + popular_sent;
   assign \$71  = \$70  - finished;
   assign \$72  = nonpopular_ended + nonpopular_sent;
   assign \$73  = \$72  - finished;
   assign \$74  = in_core + started;
   assign \$75  = \$74  - finished;
-  assign \$76  = | { \updating$605 , \updating$604  };
-  assign \$77  = \busy$399  | \$76 ;
+  assign \$76  = | { \updating$603 , \updating$602  };
+  assign \$77  = \busy$401  | \$76 ;
   assign \$78  = irq_status & irq_enable;
   assign \$79  = | \$78 ;
+  assign \$80  = list_held ? held_count : count;
+  assign \$81  = list_held ? \held_count$609  : \count$608 ;
+  always @(posedge clk)
+    \$signal  <= \$84 ;
+  always @(posedge clk)
+    \working_enable$244  <= \$85 ;
+  always @(posedge clk)
+    inserts <= \$86 ;
+  always @(posedge clk)
+    evictions <= \$87 ;
+  always @(posedge clk)
+    revivals <= \$88 ;
+  always @(posedge clk)
+    returns <= \$89 ;
+  always @(posedge clk)
+    popular_ended <= \$90 ;
+  always @(posedge clk)
+    nonpopular_ended <= \$91 ;
+  always @(posedge clk)
+    in_core <= \$92 ;
+  always @(posedge clk)
+    updating <= \$93 ;
+  always @(posedge clk)
+    \phase$583  <= \$94 ;
+  always @(posedge clk)
+    irq <= \$95 ;
   always @(posedge shell_clk)
-    list_count <= \$60 ;
+    list_count <= \$82 ;
   always @(posedge shell_clk)
     read_bank <= list_bank;
   always @(posedge shell_clk)
-    list_key <= { \$61 , read_bank };
-  always @(posedge clk)
-    inserts <= \$80 ;
-  always @(posedge clk)
-    evictions <= \$81 ;
-  always @(posedge clk)
-    revivals <= \$82 ;
-  always @(posedge clk)
-    returns <= \$83 ;
-  always @(posedge clk)
-    popular_ended <= \$84 ;
-  always @(posedge clk)
-    nonpopular_ended <= \$85 ;
-  always @(posedge clk)
-    in_core <= \$86 ;
-  always @(posedge clk)
-    updating <= \$87 ;
-  always @(posedge clk)
-    irq <= \$88 ;
-  assign \$1  = \output__payload$117 [129:128] > 1'h0;
-  assign \$2  = \output__payload$117 [129:128] > 1'h0;
-  assign \$3  = \output__payload$117 [129:128] > 1'h0;
-  assign \$4  = \output__payload$117 [129:128] > 1'h0;
-  assign \$5  = \output__payload$117 [129:128] > 1'h0;
+    list_key <= { \$83 , read_bank };
   hotline_popularity_bank bank0 (
-    .age_period(\age_period$315 [7:0]),
-    .any_left(\any_left$373 ),
+    .age_period(\age_period$317 [7:0]),
+    .any_left(\any_left$375 ),
     .bank(1'h0),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(count),
     .eligible(eligible__0),
     .evicted(evicted),
     .fetch(fetch),
-    .gather({ \$90 [0], \$89 [0] }),
+    .gather({ \$97 [0], \$96 [0] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$92 , \$91  }),
-    .gather_rank_is_1({ \$94 , \$93  }),
+    .gather_rank_is_0({ \$99 , \$98  }),
+    .gather_rank_is_1({ \$101 , \$100  }),
     .heads(heads__0),
+    .held_count(held_count),
     .inserted(inserted),
     .learn(w_data[170]),
     .level(level),
-    .list_count(\list_count$591 ),
     .list_held(list_held),
     .list_number(list_number),
     .list_tag(list_tag),
-    .load(\load$364 ),
+    .load(\load$366 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__0),
-    .pick_take(\take$369 [0]),
+    .pick_take(\take$371 [0]),
     .pick_way(pick_way__0),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
@@ -17223,7 +17247,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .shell_clk(shell_clk),
     .slot_in(slot_in),
     .slot_out(slot_out__0),
-    .slot_write(\slot_write$353 [0]),
+    .slot_write(\slot_write$355 [0]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .take(take),
@@ -17236,47 +17260,48 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_take(update_take),
     .update_weights_0(update_weights__0),
     .update_weights_1(update_weights__1),
-    .updating(\updating$604 ),
+    .updating(\updating$602 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$240 ),
-    .working_ready(\working_ready$238 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$244 ),
+    .working_full(\working_full$241 ),
+    .working_ready(\working_ready$239 ),
+    .working_start(\$signal )
   );
   hotline_popularity_bank bank1 (
-    .age_period(\age_period$315 [7:0]),
-    .any_left(\any_left$393 ),
+    .age_period(\age_period$317 [7:0]),
+    .any_left(\any_left$395 ),
     .bank(1'h1),
     .budget(budget),
     .clear(clear),
     .clk(clk),
+    .count(\count$608 ),
     .eligible(eligible__1),
-    .evicted(\evicted$599 ),
+    .evicted(\evicted$597 ),
     .fetch(fetch),
-    .gather({ \$90 [1], \$89 [1] }),
+    .gather({ \$97 [1], \$96 [1] }),
     .gather_load(gather_load),
-    .gather_rank_is_0({ \$92 , \$91  }),
-    .gather_rank_is_1({ \$94 , \$93  }),
+    .gather_rank_is_0({ \$99 , \$98  }),
+    .gather_rank_is_1({ \$101 , \$100  }),
     .heads(heads__1),
-    .inserted(\inserted$597 ),
+    .held_count(\held_count$609 ),
+    .inserted(\inserted$595 ),
     .learn(w_data[170]),
     .level(level),
-    .list_count(\list_count$592 ),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$595 ),
-    .load(\load$364 ),
+    .list_tag(\list_tag$612 ),
+    .load(\load$366 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__1),
-    .pick_take(\take$369 [1]),
+    .pick_take(\take$371 [1]),
     .pick_way(pick_way__1),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .ready(\ready$211 ),
-    .returned(\returned$603 ),
-    .revived(\revived$601 ),
+    .returned(\returned$601 ),
+    .revived(\revived$599 ),
     .room(\room$206 ),
-    .row_access(\row_access$378 ),
+    .row_access(\row_access$380 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -17289,33 +17314,33 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out_referenced(row_out__1__referenced),
     .row_out_tags(row_out__1__tags),
     .row_out_valid(row_out__1__valid),
-    .row_set(\row_set$379 ),
-    .row_way(\row_way$380 ),
+    .row_set(\row_set$381 ),
+    .row_way(\row_way$382 ),
     .row_write(\row_write$171 [1]),
     .rst(rst),
     .scatter(\scatter$199 ),
     .shell_clk(shell_clk),
-    .slot_in(\slot_in$382 ),
+    .slot_in(\slot_in$384 ),
     .slot_out(slot_out__1),
-    .slot_write(\slot_write$353 [1]),
+    .slot_write(\slot_write$355 [1]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .take(take),
-    .update(\update$316 ),
+    .update(\update$318 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
-    .update_room(\update_room$325 ),
+    .update_room(\update_room$327 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_take(update_take),
     .update_weights_0(update_weights__0),
     .update_weights_1(update_weights__1),
-    .updating(\updating$605 ),
+    .updating(\updating$603 ),
     .wanted(wanted),
-    .working_enable(working_enable),
-    .working_full(\working_full$241 ),
-    .working_ready(\working_ready$239 ),
-    .working_start(working_start)
+    .working_enable(\working_enable$244 ),
+    .working_full(\working_full$242 ),
+    .working_ready(\working_ready$240 ),
+    .working_start(\$signal )
   );
   hotline_stream_core_classifier classifier (
     .bad(index_errors),
@@ -17326,27 +17351,27 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .input__ready(\output__ready$86 ),
     .input__valid(\input__valid$88 ),
     .lookups(lookups),
-    .output__payload(\input__payload$264 ),
-    .output__ready(\output__ready$275 ),
-    .output__valid(\output__valid$269 ),
+    .output__payload(\input__payload$266 ),
+    .output__ready(\output__ready$277 ),
+    .output__valid(\output__valid$271 ),
     .popular(popular_samples),
     .rst(rst),
     .\samples$44 (samples)
   );
   hotline_stream_core_control control (
     .budget(budget),
-    .busy(\busy$584 ),
+    .busy(\busy$587 ),
     .clear(clear),
-    .clear_counters(\clear$453 ),
+    .clear_counters(\clear$455 ),
     .clk(clk),
     .command_busy(command_busy),
     .command_code(command_code),
-    .command_write(\command_write$585 ),
+    .command_write(\command_write$588 ),
     .done(command_done),
     .dump__payload(dump__payload),
     .dump__ready(dump__ready),
     .dump__valid(dump__valid),
-    .hold(\running$501 ),
+    .hold(\running$503 ),
     .hot_rows(hot_rows),
     .hot_rows_range(hot_rows_range),
     .hot_rows_write(hot_rows_write),
@@ -17358,7 +17383,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .restore_length(restore_length),
     .restore_start(restore_start),
     .restored(restored),
-    .row_access(\row_access$345 ),
+    .row_access(\row_access$347 ),
     .row_in__age(row_in__age),
     .row_in__counters(row_in__counters),
     .row_in__hot(row_in__hot),
@@ -17377,27 +17402,27 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .row_out__1__referenced(row_out__1__referenced),
     .row_out__1__tags(row_out__1__tags),
     .row_out__1__valid(row_out__1__valid),
-    .row_set(\row_set$347 ),
-    .row_way(\row_way$350 ),
+    .row_set(\row_set$349 ),
+    .row_way(\row_way$352 ),
     .row_write(\row_write$171 ),
     .rst(rst),
     .select(start),
     .selecting(selecting),
-    .slot_in(\slot_in$355 ),
+    .slot_in(\slot_in$357 ),
     .slot_out__0(slot_out__0),
     .slot_out__1(slot_out__1),
-    .slot_write(\slot_write$353 ),
+    .slot_write(\slot_write$355 ),
     .snapshot(snapshot),
-    .write_data(\write_data$588 )
+    .write_data(\write_data$591 )
   );
   hotline_stream_core_counters counters (
     .bank_stall(bank_stall),
     .bank_stall_value(bank_stall_value),
     .batches(finished),
     .batches_value(batches_value),
-    .clear(\clear$453 ),
+    .clear(\clear$455 ),
     .clk(clk),
-    .cycles(\busy$257 ),
+    .cycles(\busy$259 ),
     .cycles_value(cycles_value),
     .demotions(demotions),
     .demotions_value(demotions_value),
@@ -17433,7 +17458,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .split_beats_value(split_beats_value)
   );
   hotline_stream_core_csr csr (
-    .age_period(\age_period$315 ),
+    .age_period(\age_period$317 ),
     .bus__araddr(s_axil_araddr),
     .bus__arready(s_axil__arready),
     .bus__arvalid(s_axil_arvalid),
@@ -17452,53 +17477,53 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .bus__wstrb(s_axil_wstrb),
     .bus__wvalid(s_axil_wvalid),
     .clk(clk),
-    .hysteresis(\hysteresis$335 ),
+    .hysteresis(\hysteresis$337 ),
     .irq_enable(irq_enable),
     .irq_status(irq_status),
     .move_limit(move_limit),
-    .\port$1473$0 (hot_rows),
-    .\port$1500$0 (command_done),
-    .\port$1501$0 (hot_rows_range),
-    .\port$1509$0 (restore_entry),
-    .\port$1510$0 (restore_length),
-    .\port$1517$0 (command_busy),
-    .\port$1541$0 (newest_phase),
-    .\port$1543$0 (unknown_phase),
-    .\port$1553$0 (index_range),
-    .\port$1555$0 (sample_too_long),
-    .\port$1557$0 (sample_open),
-    .\port$1559$0 (empty_batch),
-    .\port$1661$0 (batch_too_long),
-    .\port$1746$0 (\hot_count$497 ),
-    .\port$1748$0 (\threshold$499 ),
-    .\port$1796$0 (batches_value),
-    .\port$1800$0 (samples_value),
-    .\port$1804$0 (popular_samples_value),
-    .\port$1808$0 (lookups_value),
-    .\port$1812$0 (lookup_hits_value),
-    .\port$1816$0 (inserts_value),
-    .\port$1820$0 (evictions_value),
-    .\port$1824$0 (revivals_value),
-    .\port$1828$0 (returns_value),
-    .\port$1832$0 (promotions_value),
-    .\port$1836$0 (demotions_value),
-    .\port$1840$0 (index_errors_value),
-    .\port$1844$0 (cycles_value),
-    .\port$1848$0 (select_cycles_value),
-    .\port$1852$0 (input_idle_value),
-    .\port$1856$0 (bank_stall_value),
-    .\port$1860$0 (split_beats_value),
-    .\port$1864$0 (output_stall_value),
-    .\port$41$0 (finished),
-    .\port$469$0 (index_bits),
-    .\port$475$0 (\running$501 ),
-    .\port$77$0 (\$52 ),
-    .\port$86$0 (\$57 ),
+    .\port$1483$0 (hot_rows),
+    .\port$1510$0 (command_done),
+    .\port$1511$0 (hot_rows_range),
+    .\port$1519$0 (restore_entry),
+    .\port$1520$0 (restore_length),
+    .\port$1527$0 (command_busy),
+    .\port$1551$0 (newest_phase),
+    .\port$1553$0 (unknown_phase),
+    .\port$1563$0 (index_range),
+    .\port$1565$0 (sample_too_long),
+    .\port$1567$0 (sample_open),
+    .\port$1569$0 (empty_batch),
+    .\port$1671$0 (batch_too_long),
+    .\port$1756$0 (\hot_count$499 ),
+    .\port$1758$0 (\threshold$501 ),
+    .\port$1806$0 (batches_value),
+    .\port$1810$0 (samples_value),
+    .\port$1814$0 (popular_samples_value),
+    .\port$1818$0 (lookups_value),
+    .\port$1822$0 (lookup_hits_value),
+    .\port$1826$0 (inserts_value),
+    .\port$1830$0 (evictions_value),
+    .\port$1834$0 (revivals_value),
+    .\port$1838$0 (returns_value),
+    .\port$1842$0 (promotions_value),
+    .\port$1846$0 (demotions_value),
+    .\port$1850$0 (index_errors_value),
+    .\port$1854$0 (cycles_value),
+    .\port$1858$0 (select_cycles_value),
+    .\port$1862$0 (input_idle_value),
+    .\port$1866$0 (bank_stall_value),
+    .\port$1870$0 (split_beats_value),
+    .\port$1874$0 (output_stall_value),
+    .\port$43$0 (finished),
+    .\port$473$0 (index_bits),
+    .\port$479$0 (\running$503 ),
+    .\port$79$0 (\$54 ),
     .\port$88$0 (\$59 ),
+    .\port$90$0 (\$61 ),
     .rst(rst),
-    .select_command(\command_write$494 ),
+    .select_command(\command_write$496 ),
     .select_hot_rows(hot_rows_write),
-    .select_start(\select_start$339 ),
+    .select_start(\select_start$341 ),
     .weights_0(weights_0),
     .weights_1(weights_1),
     .weights_2(weights_2),
@@ -17506,10 +17531,10 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .write_data(write_data)
   );
   hotline_stream_core_dispatcher dispatcher (
-    .both_ready(\input__ready$273 ),
+    .both_ready(\input__ready$275 ),
     .clk(clk),
-    .input__payload(\input__payload$264 ),
-    .\input__valid$11 (\input__valid$268 ),
+    .input__payload(\input__payload$266 ),
+    .\input__valid$11 (\input__valid$270 ),
     .nonpopular__payload(\input__payload$124 ),
     .nonpopular__valid(\input__valid$128 ),
     .output__ready(popular__ready),
@@ -17518,7 +17543,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .popular__valid(\input__valid$114 ),
     .rst(rst)
   );
-  hotline_stream_core_gather \gather$615  (
+  hotline_stream_core_gather \gather$620  (
     .clk(clk),
     .fetch(fetch),
     .heads__0(heads__0),
@@ -17530,14 +17555,14 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .output__payload(\input__payload$84 ),
     .output__ready(\output__ready$86 ),
     .output__valid(\input__valid$88 ),
-    .\port$803$0 (\$91 ),
-    .\port$804$0 (\$92 ),
-    .\port$805$0 (\$93 ),
-    .\port$806$0 (\$94 ),
+    .\port$807$0 (\$98 ),
+    .\port$808$0 (\$99 ),
+    .\port$809$0 (\$100 ),
+    .\port$810$0 (\$101 ),
     .ready(ready),
     .rst(rst),
-    .source0(\$89 ),
-    .source1(\$90 )
+    .source0(\$96 ),
+    .source1(\$97 )
   );
   hotline_stream_core_hasher hasher (
     .clk(clk),
@@ -17589,7 +17614,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .output__valid(m_axis_popular__tvalid),
     .rst(rst)
   );
-  hotline_stream_core_scatter \scatter$613  (
+  hotline_stream_core_scatter \scatter$618  (
     .clk(clk),
     .fire(take),
     .input__payload(\input__payload$78 ),
@@ -17611,7 +17636,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   );
   hotline_stream_core_selector selector (
     .any_left(any_left),
-    .clear(\clear$340 ),
+    .clear(\clear$342 ),
     .clk(clk),
     .demoted(demotions),
     .eligible__0(eligible__0),
@@ -17619,11 +17644,11 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .event__payload(event__payload),
     .event__ready(event__ready),
     .event__valid(event__valid),
-    .hot_count(\hot_count$497 ),
+    .hot_count(\hot_count$499 ),
     .hot_rows(hot_rows),
-    .hysteresis(\hysteresis$335 [3:0]),
+    .hysteresis(\hysteresis$337 [3:0]),
     .level(level),
-    .load(\load$364 ),
+    .load(\load$366 ),
     .make_hot(make_hot),
     .move_limit(move_limit),
     .pick_tag__0(pick_tag__0),
@@ -17632,24 +17657,24 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .pick_way__1(pick_way__1),
     .promoted(promotions),
     .restored(restored),
-    .row_set(\row_set$348 ),
-    .row_way(\row_way$351 ),
+    .row_set(\row_set$350 ),
+    .row_way(\row_way$353 ),
     .rst(rst),
     .running(selecting),
-    .select_start(\select_start$339 [2:0]),
+    .select_start(\select_start$341 [2:0]),
     .set_mask(budget[2:0]),
-    .slot_in(\slot_in$356 ),
+    .slot_in(\slot_in$358 ),
     .slot_out__0(slot_out__0),
     .slot_out__1(slot_out__1),
     .start(start),
-    .take(\take$369 ),
-    .threshold(\threshold$499 ),
+    .take(\take$371 ),
+    .threshold(\threshold$501 ),
     .wanted(wanted)
   );
   hotline_stream_core_unpacker unpacker (
     .clk(clk),
     .empty_batch(empty_batch),
-    .hold(\running$501 ),
+    .hold(\running$503 ),
     .index_range(index_range),
     .input__payload(input__payload),
     .input__ready(output__ready),
@@ -17658,7 +17683,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .output__payload(\input__payload$72 ),
     .output__ready(\output__ready$74 ),
     .output__valid(\input__valid$76 ),
-    .phase(phase),
+    .phase(\phase$583 ),
     .rst(rst),
     .sample_open(sample_open),
     .sample_too_long(sample_too_long),
@@ -17668,20 +17693,20 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   hotline_stream_core_updates updates (
     .clk(clk),
     .fire(update_take),
-    .held(\busy$399 ),
-    .input__payload(\input__payload$264 ),
-    .input__ready(\input__ready$270 ),
-    .input__valid(\input__valid$272 ),
+    .held(\busy$401 ),
+    .input__payload(\input__payload$266 ),
+    .input__ready(\input__ready$272 ),
+    .input__valid(\input__valid$274 ),
     .lane_weights__0(update_weights__0),
     .lane_weights__1(update_weights__1),
     .rank_is__0(update_rank_is__0),
     .rank_is__1(update_rank_is__1),
-    .room(\room$312 ),
+    .room(\room$314 ),
     .rst(rst),
     .tags__0(update_tags__0),
     .tags__1(update_tags__1),
     .to_bank__0(update),
-    .to_bank__1(\update$316 ),
+    .to_bank__1(\update$318 ),
     .weights__0(weights_0[4:0]),
     .weights__1(weights_0[12:8]),
     .weights__10(weights_2[20:16]),
@@ -17700,9 +17725,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .weights__9(weights_2[12:8])
   );
   hotline_stream_core_verdict_tap verdict_tap (
-    .input__payload(\input__payload$264 ),
-    .input__ready(\input__ready$271 ),
-    .input__valid(\input__valid$274 ),
+    .input__payload(\input__payload$266 ),
+    .input__ready(\input__ready$273 ),
+    .input__valid(\input__valid$276 ),
     .output__payload(verdicts__payload),
     .output__ready(verdicts_ready),
     .output__valid(verdicts__valid)
@@ -17712,9 +17737,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     (* full_case = 32'd1 *)
     casez (list_bank)
       1'h0:
-          \$60  = \list_count$591 ;
+          \$82  = \$80 ;
       1'h1:
-          \$60  = \list_count$592 ;
+          \$82  = \$81 ;
     endcase
   end
   always @* begin
@@ -17722,9 +17747,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     (* full_case = 32'd1 *)
     casez (read_bank)
       1'h0:
-          \$61  = list_tag;
+          \$83  = list_tag;
       1'h1:
-          \$61  = \list_tag$595 ;
+          \$83  = \list_tag$612 ;
     endcase
   end
   always @* begin
@@ -17763,70 +17788,91 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
-    \$80  = \$63 [1:0];
+    \$84  = working_start;
     if (rst) begin
-      \$80  = 2'h0;
+      \$84  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
-    \$81  = \$65 [1:0];
+    \$85  = working_enable;
     if (rst) begin
-      \$81  = 2'h0;
+      \$85  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
-    \$82  = \$67 [1:0];
+    \$86  = \$63 [1:0];
     if (rst) begin
-      \$82  = 2'h0;
+      \$86  = 2'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
-    \$83  = \$69 [1:0];
+    \$87  = \$65 [1:0];
     if (rst) begin
-      \$83  = 2'h0;
+      \$87  = 2'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
-    \$84  = \$71 [15:0];
+    \$88  = \$67 [1:0];
     if (rst) begin
-      \$84  = 16'h0000;
+      \$88  = 2'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
-    \$85  = \$73 [15:0];
+    \$89  = \$69 [1:0];
     if (rst) begin
-      \$85  = 16'h0000;
+      \$89  = 2'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
-    \$86  = \$75 [15:0];
+    \$90  = \$71 [15:0];
     if (rst) begin
-      \$86  = 16'h0000;
+      \$90  = 16'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
-    \$87  = \$77 ;
+    \$91  = \$73 [15:0];
     if (rst) begin
-      \$87  = 1'h0;
+      \$91  = 16'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
-    \$88  = \$79 ;
+    \$92  = \$75 [15:0];
     if (rst) begin
-      \$88  = 1'h0;
+      \$92  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    \$93  = \$77 ;
+    if (rst) begin
+      \$93  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    \$94  = phase;
+    if (rst) begin
+      \$94  = 2'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$37 ) begin end
+    \$95  = \$79 ;
+    if (rst) begin
+      \$95  = 1'h0;
     end
   end
   assign bank = 1'h0;
   assign learn = w_data[170];
-  assign gather = { \$90 [0], \$89 [0] };
+  assign gather = { \$97 [0], \$96 [0] };
   assign row_write = \row_write$171 [0];
   assign weights__0 = weights_0[4:0];
   assign weights__1 = weights_0[12:8];
@@ -17844,12 +17890,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   assign weights__13 = weights_3[12:8];
   assign weights__14 = weights_3[20:16];
   assign weights__15 = weights_3[28:24];
-  assign age_period = \age_period$315 [7:0];
+  assign age_period = \age_period$317 [7:0];
   assign set_mask = budget[2:0];
-  assign hysteresis = \hysteresis$335 [3:0];
-  assign select_start = \select_start$339 [2:0];
-  assign slot_write = \slot_write$353 [0];
-  assign pick_take = \take$369 [0];
+  assign hysteresis = \hysteresis$337 [3:0];
+  assign select_start = \select_start$341 [2:0];
+  assign slot_write = \slot_write$355 [0];
+  assign pick_take = \take$371 [0];
   assign restore__valid = s_axis_state_tvalid;
   assign batches = finished;
   assign bus__araddr = s_axil_araddr;
@@ -17861,8 +17907,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   assign bus__wdata = s_axil_wdata;
   assign bus__wstrb = s_axil_wstrb;
   assign bus__wvalid = s_axil_wvalid;
-  assign hot_count = { 26'h0000000, \hot_count$497  };
-  assign threshold = { 23'h000000, \threshold$499  };
+  assign hot_count = { 26'h0000000, \hot_count$499  };
+  assign threshold = { 23'h000000, \threshold$501  };
   assign done = command_done;
   assign s_axil_awready = s_axil__awready;
   assign s_axil_wready = s_axil__wready;
@@ -17885,15 +17931,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   assign m_axis_state_tdata = state__payload[255:0];
   assign m_axis_state_tlast = state__payload[256];
   assign m_axis_state_tvalid = state__valid;
-  assign errors = { unknown_phase, empty_batch, restore_entry, restore_length, hot_rows_range, \$54 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
+  assign errors = { unknown_phase, empty_batch, restore_entry, restore_length, hot_rows_range, \$56 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
   assign verdicts_payload = verdicts__payload;
   assign verdicts_valid = verdicts__valid;
   assign restore__payload[256] = s_axis_state_tlast;
   assign restore__payload[255:0] = s_axis_state_tdata;
-  assign any_left[1] = \any_left$393 ;
-  assign any_left[0] = \any_left$373 ;
-  assign \room$312 [1] = \update_room$325 ;
-  assign \room$312 [0] = update_room;
+  assign any_left[1] = \any_left$395 ;
+  assign any_left[0] = \any_left$375 ;
+  assign \room$314 [1] = \update_room$327 ;
+  assign \room$314 [0] = update_room;
   assign ready[1] = \ready$211 ;
   assign ready[0] = \ready$159 ;
   assign room[1] = \room$206 ;
@@ -20980,10 +21026,10 @@ module hotline_stream_core_counters(rst, batches, cycles, input_idle, output_sta
   end
 endmodule
 
-module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, clk, rst, \port$41$0 , \port$77$0 , \port$86$0 , \port$88$0 , bus__awready, bus__wready, bus__arready, select_hot_rows, select_command, \port$469$0 , \port$475$0 
-, write_data, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, \port$1473$0 , \port$1500$0 , \port$1501$0 , \port$1509$0 , \port$1510$0 
-, \port$1517$0 , \port$1541$0 , \port$1543$0 , \port$1553$0 , \port$1555$0 , \port$1557$0 , \port$1559$0 , \port$1661$0 , \port$1746$0 , \port$1748$0 , \port$1796$0 , \port$1800$0 , \port$1804$0 , \port$1808$0 , \port$1812$0 , \port$1816$0 , \port$1820$0 , \port$1824$0 , \port$1828$0 , \port$1832$0 , \port$1836$0 
-, \port$1840$0 , \port$1844$0 , \port$1848$0 , \port$1852$0 , \port$1856$0 , \port$1860$0 , \port$1864$0 , bus__awaddr);
+module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, clk, rst, \port$43$0 , \port$79$0 , \port$88$0 , \port$90$0 , bus__awready, bus__wready, bus__arready, select_hot_rows, select_command, \port$473$0 , \port$479$0 
+, write_data, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, \port$1483$0 , \port$1510$0 , \port$1511$0 , \port$1519$0 , \port$1520$0 
+, \port$1527$0 , \port$1551$0 , \port$1553$0 , \port$1563$0 , \port$1565$0 , \port$1567$0 , \port$1569$0 , \port$1671$0 , \port$1756$0 , \port$1758$0 , \port$1806$0 , \port$1810$0 , \port$1814$0 , \port$1818$0 , \port$1822$0 , \port$1826$0 , \port$1830$0 , \port$1834$0 , \port$1838$0 , \port$1842$0 , \port$1846$0 
+, \port$1850$0 , \port$1854$0 , \port$1858$0 , \port$1862$0 , \port$1866$0 , \port$1870$0 , \port$1874$0 , bus__awaddr);
   reg \$auto$verilog_backend.cc:2505:dump_module$42 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$42 = 0;
   input bus__awvalid;
@@ -21006,14 +21052,14 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
   wire clk;
   input rst;
   wire rst;
-  input \port$41$0 ;
-  wire \port$41$0 ;
-  input \port$77$0 ;
-  wire \port$77$0 ;
-  input \port$86$0 ;
-  wire \port$86$0 ;
+  input \port$43$0 ;
+  wire \port$43$0 ;
+  input \port$79$0 ;
+  wire \port$79$0 ;
   input \port$88$0 ;
   wire \port$88$0 ;
+  input \port$90$0 ;
+  wire \port$90$0 ;
   output bus__awready;
   wire bus__awready;
   output bus__wready;
@@ -21024,10 +21070,10 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
   wire select_hot_rows;
   output select_command;
   wire select_command;
-  input [2:0] \port$469$0 ;
-  wire [2:0] \port$469$0 ;
-  input \port$475$0 ;
-  wire \port$475$0 ;
+  input [2:0] \port$473$0 ;
+  wire [2:0] \port$473$0 ;
+  input \port$479$0 ;
+  wire \port$479$0 ;
   output [31:0] write_data;
   reg [31:0] write_data = 32'd0;
   output bus__bvalid;
@@ -21060,72 +21106,72 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
   reg [31:0] weights_2 = 32'd16843266;
   output [31:0] weights_3;
   reg [31:0] weights_3 = 32'd16843009;
-  input [5:0] \port$1473$0 ;
-  wire [5:0] \port$1473$0 ;
-  input \port$1500$0 ;
-  wire \port$1500$0 ;
-  input \port$1501$0 ;
-  wire \port$1501$0 ;
-  input \port$1509$0 ;
-  wire \port$1509$0 ;
+  input [5:0] \port$1483$0 ;
+  wire [5:0] \port$1483$0 ;
   input \port$1510$0 ;
   wire \port$1510$0 ;
-  input \port$1517$0 ;
-  wire \port$1517$0 ;
-  input [1:0] \port$1541$0 ;
-  wire [1:0] \port$1541$0 ;
-  input \port$1543$0 ;
-  wire \port$1543$0 ;
+  input \port$1511$0 ;
+  wire \port$1511$0 ;
+  input \port$1519$0 ;
+  wire \port$1519$0 ;
+  input \port$1520$0 ;
+  wire \port$1520$0 ;
+  input \port$1527$0 ;
+  wire \port$1527$0 ;
+  input [1:0] \port$1551$0 ;
+  wire [1:0] \port$1551$0 ;
   input \port$1553$0 ;
   wire \port$1553$0 ;
-  input \port$1555$0 ;
-  wire \port$1555$0 ;
-  input \port$1557$0 ;
-  wire \port$1557$0 ;
-  input \port$1559$0 ;
-  wire \port$1559$0 ;
-  input \port$1661$0 ;
-  wire \port$1661$0 ;
-  input [5:0] \port$1746$0 ;
-  wire [5:0] \port$1746$0 ;
-  input [8:0] \port$1748$0 ;
-  wire [8:0] \port$1748$0 ;
-  input [63:0] \port$1796$0 ;
-  wire [63:0] \port$1796$0 ;
-  input [63:0] \port$1800$0 ;
-  wire [63:0] \port$1800$0 ;
-  input [63:0] \port$1804$0 ;
-  wire [63:0] \port$1804$0 ;
-  input [63:0] \port$1808$0 ;
-  wire [63:0] \port$1808$0 ;
-  input [63:0] \port$1812$0 ;
-  wire [63:0] \port$1812$0 ;
-  input [63:0] \port$1816$0 ;
-  wire [63:0] \port$1816$0 ;
-  input [63:0] \port$1820$0 ;
-  wire [63:0] \port$1820$0 ;
-  input [63:0] \port$1824$0 ;
-  wire [63:0] \port$1824$0 ;
-  input [63:0] \port$1828$0 ;
-  wire [63:0] \port$1828$0 ;
-  input [63:0] \port$1832$0 ;
-  wire [63:0] \port$1832$0 ;
-  input [63:0] \port$1836$0 ;
-  wire [63:0] \port$1836$0 ;
-  input [63:0] \port$1840$0 ;
-  wire [63:0] \port$1840$0 ;
-  input [63:0] \port$1844$0 ;
-  wire [63:0] \port$1844$0 ;
-  input [63:0] \port$1848$0 ;
-  wire [63:0] \port$1848$0 ;
-  input [63:0] \port$1852$0 ;
-  wire [63:0] \port$1852$0 ;
-  input [63:0] \port$1856$0 ;
-  wire [63:0] \port$1856$0 ;
-  input [63:0] \port$1860$0 ;
-  wire [63:0] \port$1860$0 ;
-  input [63:0] \port$1864$0 ;
-  wire [63:0] \port$1864$0 ;
+  input \port$1563$0 ;
+  wire \port$1563$0 ;
+  input \port$1565$0 ;
+  wire \port$1565$0 ;
+  input \port$1567$0 ;
+  wire \port$1567$0 ;
+  input \port$1569$0 ;
+  wire \port$1569$0 ;
+  input \port$1671$0 ;
+  wire \port$1671$0 ;
+  input [5:0] \port$1756$0 ;
+  wire [5:0] \port$1756$0 ;
+  input [8:0] \port$1758$0 ;
+  wire [8:0] \port$1758$0 ;
+  input [63:0] \port$1806$0 ;
+  wire [63:0] \port$1806$0 ;
+  input [63:0] \port$1810$0 ;
+  wire [63:0] \port$1810$0 ;
+  input [63:0] \port$1814$0 ;
+  wire [63:0] \port$1814$0 ;
+  input [63:0] \port$1818$0 ;
+  wire [63:0] \port$1818$0 ;
+  input [63:0] \port$1822$0 ;
+  wire [63:0] \port$1822$0 ;
+  input [63:0] \port$1826$0 ;
+  wire [63:0] \port$1826$0 ;
+  input [63:0] \port$1830$0 ;
+  wire [63:0] \port$1830$0 ;
+  input [63:0] \port$1834$0 ;
+  wire [63:0] \port$1834$0 ;
+  input [63:0] \port$1838$0 ;
+  wire [63:0] \port$1838$0 ;
+  input [63:0] \port$1842$0 ;
+  wire [63:0] \port$1842$0 ;
+  input [63:0] \port$1846$0 ;
+  wire [63:0] \port$1846$0 ;
+  input [63:0] \port$1850$0 ;
+  wire [63:0] \port$1850$0 ;
+  input [63:0] \port$1854$0 ;
+  wire [63:0] \port$1854$0 ;
+  input [63:0] \port$1858$0 ;
+  wire [63:0] \port$1858$0 ;
+  input [63:0] \port$1862$0 ;
+  wire [63:0] \port$1862$0 ;
+  input [63:0] \port$1866$0 ;
+  wire [63:0] \port$1866$0 ;
+  input [63:0] \port$1870$0 ;
+  wire [63:0] \port$1870$0 ;
+  input [63:0] \port$1874$0 ;
+  wire [63:0] \port$1874$0 ;
   input [11:0] bus__awaddr;
   wire [11:0] bus__awaddr;
   wire \$1 ;
@@ -21231,11 +21277,11 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
   assign \$25  = ~ write_data;
   assign \$26  = error & \$25 ;
   assign \$27  = select_error ? \$26  : error;
-  assign \$28  = \$27  | { 21'h000000, \port$1543$0 , \port$1559$0 , \port$1509$0 , \port$1510$0 , \port$1501$0 , \port$86$0 , \port$1517$0 , \port$1661$0 , \port$1557$0 , \port$1555$0 , \port$1553$0  };
+  assign \$28  = \$27  | { 21'h000000, \port$1553$0 , \port$1569$0 , \port$1519$0 , \port$1520$0 , \port$1511$0 , \port$88$0 , \port$1527$0 , \port$1671$0 , \port$1567$0 , \port$1565$0 , \port$1563$0  };
   assign \$29  = ~ write_data;
   assign \$30  = irq_status & \$29 ;
   assign \$31  = select_irq_status ? \$30  : irq_status;
-  assign \$32  = \$31  | { 29'h00000000, \port$88$0 , \port$1500$0 , \port$41$0  };
+  assign \$32  = \$31  | { 29'h00000000, \port$90$0 , \port$1510$0 , \port$43$0  };
   always @(posedge clk)
     \$signal$79  <= \$42 ;
   always @(posedge clk)
@@ -21341,11 +21387,11 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
       12'h040:
           value = control;
       12'h044:
-          value = { 28'h0000000, \port$1541$0 , \port$475$0 , \port$77$0  };
+          value = { 28'h0000000, \port$1551$0 , \port$479$0 , \port$79$0  };
       12'h048:
-          value = { 26'h0000000, \port$1473$0  };
+          value = { 26'h0000000, \port$1483$0  };
       12'h04c:
-          value = { 29'h00000000, \port$469$0  };
+          value = { 29'h00000000, \port$473$0  };
       12'h050:
           /* empty */;
       12'h054:
@@ -21371,81 +21417,81 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
       12'h07c:
           value = weights_3;
       12'h080:
-          value = { 26'h0000000, \port$1746$0  };
+          value = { 26'h0000000, \port$1756$0  };
       12'h084:
-          value = { 23'h000000, \port$1748$0  };
+          value = { 23'h000000, \port$1758$0  };
       12'h100:
-          value = \port$1796$0 [31:0];
+          value = \port$1806$0 [31:0];
       12'h104:
-          value = \port$1796$0 [63:32];
+          value = \port$1806$0 [63:32];
       12'h108:
-          value = \port$1800$0 [31:0];
+          value = \port$1810$0 [31:0];
       12'h10c:
-          value = \port$1800$0 [63:32];
+          value = \port$1810$0 [63:32];
       12'h110:
-          value = \port$1804$0 [31:0];
+          value = \port$1814$0 [31:0];
       12'h114:
-          value = \port$1804$0 [63:32];
+          value = \port$1814$0 [63:32];
       12'h118:
-          value = \port$1808$0 [31:0];
+          value = \port$1818$0 [31:0];
       12'h11c:
-          value = \port$1808$0 [63:32];
+          value = \port$1818$0 [63:32];
       12'h120:
-          value = \port$1812$0 [31:0];
+          value = \port$1822$0 [31:0];
       12'h124:
-          value = \port$1812$0 [63:32];
+          value = \port$1822$0 [63:32];
       12'h128:
-          value = \port$1816$0 [31:0];
+          value = \port$1826$0 [31:0];
       12'h12c:
-          value = \port$1816$0 [63:32];
+          value = \port$1826$0 [63:32];
       12'h130:
-          value = \port$1820$0 [31:0];
+          value = \port$1830$0 [31:0];
       12'h134:
-          value = \port$1820$0 [63:32];
+          value = \port$1830$0 [63:32];
       12'h138:
-          value = \port$1824$0 [31:0];
+          value = \port$1834$0 [31:0];
       12'h13c:
-          value = \port$1824$0 [63:32];
+          value = \port$1834$0 [63:32];
       12'h140:
-          value = \port$1828$0 [31:0];
+          value = \port$1838$0 [31:0];
       12'h144:
-          value = \port$1828$0 [63:32];
+          value = \port$1838$0 [63:32];
       12'h148:
-          value = \port$1832$0 [31:0];
+          value = \port$1842$0 [31:0];
       12'h14c:
-          value = \port$1832$0 [63:32];
+          value = \port$1842$0 [63:32];
       12'h150:
-          value = \port$1836$0 [31:0];
+          value = \port$1846$0 [31:0];
       12'h154:
-          value = \port$1836$0 [63:32];
+          value = \port$1846$0 [63:32];
       12'h158:
-          value = \port$1840$0 [31:0];
+          value = \port$1850$0 [31:0];
       12'h15c:
-          value = \port$1840$0 [63:32];
+          value = \port$1850$0 [63:32];
       12'h160:
-          value = \port$1844$0 [31:0];
+          value = \port$1854$0 [31:0];
       12'h164:
-          value = \port$1844$0 [63:32];
+          value = \port$1854$0 [63:32];
       12'h168:
-          value = \port$1848$0 [31:0];
+          value = \port$1858$0 [31:0];
       12'h16c:
-          value = \port$1848$0 [63:32];
+          value = \port$1858$0 [63:32];
       12'h170:
-          value = \port$1852$0 [31:0];
+          value = \port$1862$0 [31:0];
       12'h174:
-          value = \port$1852$0 [63:32];
+          value = \port$1862$0 [63:32];
       12'h178:
-          value = \port$1856$0 [31:0];
+          value = \port$1866$0 [31:0];
       12'h17c:
-          value = \port$1856$0 [63:32];
+          value = \port$1866$0 [63:32];
       12'h180:
-          value = \port$1860$0 [31:0];
+          value = \port$1870$0 [31:0];
       12'h184:
-          value = \port$1860$0 [63:32];
+          value = \port$1870$0 [63:32];
       12'h188:
-          value = \port$1864$0 [31:0];
+          value = \port$1874$0 [31:0];
       12'h18c:
-          value = \port$1864$0 [63:32];
+          value = \port$1874$0 [63:32];
     endcase
   end
   always @* begin
@@ -21982,7 +22028,7 @@ module hotline_stream_core_dispatcher(rst, \input__valid$11 , both_ready, popula
   assign \input__payload$9 [63:0] = { input__payload[41], input__payload[42], \$1 [21:0], input__payload[39:0] };
 endmodule
 
-module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load, source0, source1, \port$803$0 , \port$804$0 , \port$805$0 , \port$806$0 , output__ready, heads__0, heads__1, ready, input__valid, output__valid, output__payload, clk);
+module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load, source0, source1, \port$807$0 , \port$808$0 , \port$809$0 , \port$810$0 , output__ready, heads__0, heads__1, ready, input__valid, output__valid, output__payload, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$43 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$43 = 0;
   input rst;
@@ -21999,14 +22045,14 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
   wire [1:0] source0;
   output [1:0] source1;
   wire [1:0] source1;
-  output \port$803$0 ;
-  wire \port$803$0 ;
-  output \port$804$0 ;
-  wire \port$804$0 ;
-  output \port$805$0 ;
-  wire \port$805$0 ;
-  output \port$806$0 ;
-  wire \port$806$0 ;
+  output \port$807$0 ;
+  wire \port$807$0 ;
+  output \port$808$0 ;
+  wire \port$808$0 ;
+  output \port$809$0 ;
+  wire \port$809$0 ;
+  output \port$810$0 ;
+  wire \port$810$0 ;
   input output__ready;
   wire output__ready;
   input [13:0] heads__0;
@@ -22225,10 +22271,10 @@ module hotline_stream_core_gather(rst, input__payload, fetch, input__ready, load
   end
   assign source0 = \$7 [1:0];
   assign source1 = \$9 [1:0];
-  assign \port$803$0  = \$10 ;
-  assign \port$804$0  = \$11 ;
-  assign \port$805$0  = \$12 ;
-  assign \port$806$0  = \$13 ;
+  assign \port$807$0  = \$10 ;
+  assign \port$808$0  = \$11 ;
+  assign \port$809$0  = \$12 ;
+  assign \port$810$0  = \$13 ;
   assign \$12  = input__payload[45];
   assign \$13  = input__payload[130];
   assign \$19  = { 6'h00, current[44] };
@@ -25062,11 +25108,9 @@ module hotline_stream_core_selector_vacated(rst, r_data, r_en, w_en, w_port__dat
   end
 endmodule
 
-module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready, started, output__ready, input__valid, input__payload, output__payload, newest_phase, unknown_phase, index_range, sample_too_long, sample_open, empty_batch, phase);
+module hotline_stream_core_unpacker(rst, hold, output__valid, input__ready, started, output__ready, phase, input__valid, input__payload, output__payload, newest_phase, unknown_phase, index_range, sample_too_long, sample_open, empty_batch, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$52 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$52 = 0;
-  input clk;
-  wire clk;
   input rst;
   wire rst;
   input hold;
@@ -25079,6 +25123,8 @@ module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready,
   wire started;
   input output__ready;
   wire output__ready;
+  input [1:0] phase;
+  wire [1:0] phase;
   input input__valid;
   wire input__valid;
   input [144:0] input__payload;
@@ -25097,8 +25143,8 @@ module hotline_stream_core_unpacker(clk, rst, hold, output__valid, input__ready,
   reg sample_open = 1'h0;
   output empty_batch;
   reg empty_batch = 1'h0;
-  input [1:0] phase;
-  wire [1:0] phase;
+  input clk;
+  wire clk;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;

@@ -16,7 +16,7 @@ from ..build_cache import cached_build, digest, run_logged
 from ..core_verilog import TOP, core_verilog
 from ..device import DeviceError
 from ..verilated.memories import interleave_memories
-from ..verilated.sharing import sharing_rules
+from ..verilated.sharing import share_instances
 from ..verilator import find_compiler, find_tool, find_verilator
 
 __all__ = ["build_simulator", "default_simulator", "runner_command", "runner_environment"]
@@ -48,8 +48,7 @@ def build_simulator(geometry: Geometry, simulator: str, *, waves: bool, top: str
     version = _check_tools(simulator)
     verilog, rules = core_verilog(geometry, top), ""
     if simulator == "verilator":  # as fast as the library in this process is made
-        verilog = interleave_memories(verilog)
-        rules = sharing_rules(verilog)
+        verilog, rules = share_instances(interleave_memories(verilog))
     key = digest(
         top, verilog, rules, version, importlib.metadata.version("cocotb"), sys.prefix,
         *((_HERE / name).read_text() for name in _BUILD_SOURCES),

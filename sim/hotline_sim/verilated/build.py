@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shlex
 import shutil
@@ -16,7 +17,7 @@ from ..core_verilog import DEVICE_TOP, TOP, core_verilog
 from ..memory.library import memory_sources
 from ..verilator import find_compiler, find_tool, find_verilator
 from .memories import interleave_memories
-from .sharing import sharing_rules
+from .sharing import share_instances
 
 __all__ = ["CORE", "DEVICE", "Top", "build_library", "trace_format"]
 
@@ -55,6 +56,8 @@ _VERILATOR_FLAGS = (
 # Hidden symbols: libraries of several geometries share a process, and their classes share names.
 _COMPILER_FLAGS = ("-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden")
 _LINKER_FLAGS = ("-shared",)
+# The library is for the processor that builds it.
+_FOR_THIS_PROCESSOR = "-march=native"
 # Verilator's Makefile knows the code that runs every cycle, that which runs once, and Verilator's own library, of
 # which nothing runs in a cycle unless waves are recorded.
 _OPTIMISATION = ("OPT_FAST=-O2", "OPT_SLOW=-O0")
@@ -74,14 +77,15 @@ def build_library(geometry: Geometry, *, top: Top = CORE, trace: str | None = No
         DeviceError: a tool is lacking, or the build failed; the message says what to install, or where its log is.
     """
     verilator, compiler, make = find_verilator(), find_compiler(), find_tool("make")
-    verilog = interleave_memories(core_verilog(geometry, top.name))
-    sharing = sharing_rules(verilog)
+    verilog, sharing = share_instances(interleave_memories(core_verilog(geometry, top.name)))
     named = ("--top-module", top.name, "--prefix", f"V{top.name}", "-o", top.library_name)
+    target = _target(compiler)
+    compiler_flags = [*_COMPILER_FLAGS, *([_FOR_THIS_PROCESSOR] if target else [])]
     flags = [*_VERILATOR_FLAGS, *named, *([f"--trace-{trace}"] if trace else [])]
     optimisation = [*_OPTIMISATION, _OPTIMISE_TRACING_LIBRARY if trace else _OPTIMISE_LIBRARY]
     key = digest(
         verilog, sharing, *(path.read_text() for path in (*top.compiled, *top.included)), str(verilator.version),
-        _compiler_version(compiler), platform.machine(), *flags, *_COMPILER_FLAGS, *_LINKER_FLAGS, *optimisation,
+        _compiler_version(compiler), platform.machine(), target, *flags, *compiler_flags, *_LINKER_FLAGS, *optimisation,
     )  # fmt: skip
     kind = top.name.removeprefix("hotline_")
     name = f"verilated-{kind}-{geometry.name}{f'-{trace}' if trace else ''}-{key}"
@@ -91,7 +95,7 @@ def build_library(geometry: Geometry, *, top: Top = CORE, trace: str | None = No
         (folder / "sharing.vlt").write_text(sharing)
         env = verilator.environment()
         verilate: list[str | Path] = [
-            verilator.path, *flags, "-Mdir", "obj", "-CFLAGS", " ".join(_COMPILER_FLAGS), "-LDFLAGS",
+            verilator.path, *flags, "-Mdir", "obj", "-CFLAGS", " ".join(compiler_flags), "-LDFLAGS",
             " ".join(_LINKER_FLAGS), "sharing.vlt", f"{top.name}.v", *top.compiled,
         ]  # fmt: skip
         run_logged(verilate, folder, env, f"Verilator on {geometry.name}")
@@ -125,3 +129,10 @@ def _compiler_version(compiler: list[str]) -> str:
     """The first line of what the compiler says of itself."""
     run = subprocess.run([*compiler, "--version"], capture_output=True, text=True)
     return run.stdout.partition("\n")[0]
+
+
+def _target(compiler: list[str]) -> str:
+    """What the compiler says of this processor; empty if it does not know `_FOR_THIS_PROCESSOR`."""
+    command = [*compiler, _FOR_THIS_PROCESSOR, "-E", "-v", "-x", "c++", os.devnull]
+    run = subprocess.run(command, capture_output=True, text=True)
+    return "" if run.returncode else run.stderr
