@@ -226,8 +226,7 @@ MUTANTS = {
     "bad lookups have places": (BankGather, "Mux(lane.routed & listed.listed, place", "Mux(listed.listed, place"),
     "banks above those held": (BankGather, "bank[: COLD_BANK.width], listed.held",
                                "listed.held, bank[: COLD_BANK.width]"),
-    "the other list's count": (PopularityBank, "working.held_count, working.count",
-                               "working.count, working.held_count"),
+    "the other list's count": (PopularityBank, "self.count.eq(working.count)", "self.count.eq(working.held_count)"),
     "never full": (PopularityBank, "self.working_full.eq(working.full)", "self.working_full.eq(0)"),
     "verdicts the other way round": (VerdictTap, "end & (source.misses == 0)", "end & (source.misses != 0)"),
 }  # fmt: skip
