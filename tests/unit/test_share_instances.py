@@ -26,29 +26,13 @@ module bank(clk, number, width);
 endmodule
 """
 
-SHARED = r"""module top(clk, rst, a);
-  input clk;
-  reg always_zero;
-  always @(posedge clk) always_zero <= always_zero & rst;
-  bank bank0 (
-    .clk(clk),
-    .number(2'h0 ^ {2{always_zero}}),
-    .width(3'h5),
-    .\port$1 (x)
-  );
-  other only (
-    .number(2'h1)
-  );
-  bank bank1 (
-    .clk(clk),
-    .number(2'h1 ^ {2{always_zero}}),
-    .width(3'h5),
-    .\port$1 (y)
-  );
-endmodule
-module bank(clk, number, width);
-endmodule
-"""
+SHARED = (
+    VERILOG.replace(
+        "  bank bank0", "  reg always_zero;\n  always @(posedge clk) always_zero <= always_zero & rst;\n  bank bank0"
+    )
+    .replace("2'h0", "2'h0 ^ {2{always_zero}}")
+    .replace(".number(2'h1),", ".number(2'h1 ^ {2{always_zero}}),")
+)
 
 RULES = r"""`verilator_config
 no_inline -module "bank"
