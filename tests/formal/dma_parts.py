@@ -7,8 +7,8 @@ from unittest import mock
 
 from amaranth.hdl import Module
 
-from hotline_hw.dma.windows import WindowCheck
-from hotline_hw.params import Geometry
+from hotline_hw.shell.bus.windows import WindowCheck
+from hotline_hw.spec.params import Geometry
 
 T = TypeVar("T")
 

@@ -10,9 +10,9 @@ from amaranth.hdl import Assert, Assume, Cat, Cover, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from hotline_hw.dma.accounts import CycleAccounts
-from hotline_hw.dma.axil_split import AxilSplit
-from hotline_hw.regmap import ADDRESS_BITS
+from hotline_hw.shell.accounts import CycleAccounts
+from hotline_hw.shell.axil_split import AxilSplit
+from hotline_hw.spec.regmap import ADDRESS_BITS
 from hotline_sim.formal import PropertyFailed, check, cover, prove
 from tests.formal.mutants import mutated
 from tests.formal.shell_mutants import ACCOUNTS, AXIL_SPLIT

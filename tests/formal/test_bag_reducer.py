@@ -10,10 +10,10 @@ from amaranth.hdl import Assert, Cat, Cover, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from hotline_hw.dma.bag_reducer import BagReducer
-from hotline_hw.dma.float_add import FloatAdder
-from hotline_hw.dma.float_div import division_latency
-from hotline_hw.params import Geometry
+from hotline_hw.shell.rows.bag_reducer import BagReducer
+from hotline_hw.shell.rows.float_add import FloatAdder
+from hotline_hw.shell.rows.float_div import division_latency
+from hotline_hw.spec.params import Geometry
 from hotline_sim.formal import PropertyFailed, check, cover, first_value, prove
 from tests.formal.mutants import mutated
 

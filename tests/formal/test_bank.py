@@ -11,9 +11,9 @@ from amaranth.hdl import Array, Assert, Assume, Cat, Const, Cover, Module, Mux, 
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from hotline_hw.bank import PopularityBank
-from hotline_hw.params import Geometry
-from hotline_hw.tracker import SrripTracker
+from hotline_hw.core.bank.bank import PopularityBank
+from hotline_hw.core.bank.tracker import SrripTracker
+from hotline_hw.spec.params import Geometry
 from hotline_sim.formal import PropertyFailed, check, cover, first_value, prove
 from tests.formal.mutants import mutated
 

@@ -11,7 +11,7 @@ from amaranth.hdl import Array, Assert, Cat, Cover, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from hotline_hw.compactor import BeatCompactor
+from hotline_hw.core.output.compactor import BeatCompactor
 from hotline_sim.formal import PropertyFailed, check, cover, prove
 from tests.formal.mutants import mutated
 

@@ -11,10 +11,10 @@ from amaranth.hdl import Assert, Assume, Cat, Const, Cover, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
-from hotline_hw.counter_update import CounterUpdate
-from hotline_hw.params import Geometry
-from hotline_hw.regmap import WEIGHT_BITS
-from hotline_hw.words import AGE_FIELD
+from hotline_hw.core.bank.counter_update import CounterUpdate
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.regmap import WEIGHT_BITS
+from hotline_hw.spec.words import AGE_FIELD
 from hotline_sim.formal import PropertyFailed, cover, prove
 from tests.formal.mutants import mutated
 

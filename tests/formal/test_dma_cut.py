@@ -10,8 +10,8 @@ from amaranth.hdl import Assert, Assume, Cover, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from hotline_hw.dma.cut import BurstCutter
-from hotline_hw.dma.layouts import ReadTarget
+from hotline_hw.shell.bus.cut import BurstCutter
+from hotline_hw.shell.layouts import ReadTarget
 from hotline_sim.formal import PropertyFailed, check, cover, prove
 from tests.formal.dma_parts import geometry, with_parts
 from tests.formal.mutants import mutated

@@ -11,11 +11,11 @@ from amaranth.hdl import Array, Assert, Cat, Cover, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
-from hotline_hw.dma.cut import BurstCutter
-from hotline_hw.dma.layouts import Fault
-from hotline_hw.dma.read import ReadEngine
-from hotline_hw.dma.windows import PAGE_BITS
-from hotline_hw.params import Geometry
+from hotline_hw.shell.bus.cut import BurstCutter
+from hotline_hw.shell.bus.read import ReadEngine
+from hotline_hw.shell.bus.windows import PAGE_BITS
+from hotline_hw.shell.layouts import Fault
+from hotline_hw.spec.params import Geometry
 from hotline_sim.formal import PropertyFailed, check, cover, prove
 from tests.formal.dma_parts import PageCheck, geometry, with_parts
 from tests.formal.mutants import mutated

@@ -11,11 +11,11 @@ from amaranth.hdl import Assert, Cat, Cover, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
-from hotline_hw.blocks import flat_ports
-from hotline_hw.dma.read import ReadEngine
-from hotline_hw.dma.windows import WindowCheck
-from hotline_hw.dma.write import WriteEngine
-from hotline_hw.params import preset
+from hotline_hw.lib.blocks import flat_ports
+from hotline_hw.shell.bus.read import ReadEngine
+from hotline_hw.shell.bus.windows import WindowCheck
+from hotline_hw.shell.bus.write import WriteEngine
+from hotline_hw.spec.params import preset
 from hotline_sim.formal import PropertyFailed, check, cover, prove
 from tests.formal.dma_parts import with_parts
 from tests.formal.mutants import mutated

@@ -13,9 +13,9 @@ from amaranth.hdl import Array, Assert, Assume, Cat, Cover, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
-from hotline_hw.dma.layouts import Fault
-from hotline_hw.dma.windows import WindowCheck
-from hotline_hw.dma.write import WriteBuffer, WriteEngine
+from hotline_hw.shell.bus.windows import WindowCheck
+from hotline_hw.shell.bus.write import WriteBuffer, WriteEngine
+from hotline_hw.shell.layouts import Fault
 from hotline_sim.formal import PropertyFailed, check, cover, prove
 from tests.formal.dma_parts import geometry, with_parts
 from tests.formal.mutants import mutated

@@ -17,12 +17,12 @@ from amaranth.hdl import Array, Assert, Assume, Cat, Const, Cover, Module, Mux, 
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In
 
-from hotline_hw.dispatcher import BatchDispatcher
-from hotline_hw.dma.verdicts import VerdictTap
-from hotline_hw.layouts import miss_bits, verdict_beat
-from hotline_hw.params import Geometry
-from hotline_hw.streams import fork
-from hotline_hw.words import SAMPLE_FIELD
+from hotline_hw.core.layouts import miss_bits, verdict_beat
+from hotline_hw.core.output.dispatcher import BatchDispatcher
+from hotline_hw.core.output.verdicts import VerdictTap
+from hotline_hw.lib.streams import fork
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.words import SAMPLE_FIELD
 from hotline_sim.formal import PropertyFailed, check, cover, prove
 from tests.formal.mutants import mutated
 from tests.formal.shell_mutants import DISPATCH, TAP

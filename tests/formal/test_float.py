@@ -15,8 +15,8 @@ from amaranth.hdl import Assert, Assume, Cover, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from hotline_hw.dma.float_add import FloatAdder, canonical_nan
-from hotline_hw.dma.float_div import FloatDivider, division_latency
+from hotline_hw.shell.rows.float_add import FloatAdder, canonical_nan
+from hotline_hw.shell.rows.float_div import FloatDivider, division_latency
 from hotline_sim.formal import PropertyFailed, check, cover, first_value
 from tests.formal.mutants import mutated
 

@@ -12,7 +12,7 @@ from amaranth.hdl import Array, Assert, Assume, Cover, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from hotline_hw.queues import MultiPopQueue, MultiPushQueue
+from hotline_hw.lib.queues import MultiPopQueue, MultiPushQueue
 from hotline_sim.formal import PropertyFailed, cover, prove
 
 

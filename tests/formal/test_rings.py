@@ -12,7 +12,7 @@ from amaranth.hdl import Assert, Assume, Cover, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from hotline_hw.dma.ring_control import RingControl
+from hotline_hw.shell.rings.ring_control import RingControl
 from hotline_sim.formal import PropertyFailed, check, cover, first_value, prove
 from tests.formal.dma_parts import with_parts
 from tests.formal.mutants import mutated

@@ -12,13 +12,13 @@ from amaranth.hdl import Array, Assert, Assume, Cat, Const, Cover, Module, Mux, 
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
-from hotline_hw.counter_update import CounterUpdate
-from hotline_hw.layouts import Eligible, row_parts
-from hotline_hw.params import Geometry
-from hotline_hw.regmap import WEIGHT_BITS
-from hotline_hw.sample_aware import SampleAwareTracker
-from hotline_hw.tracker import tracker_budget
-from hotline_hw.words import AGE_FIELD
+from hotline_hw.core.bank.counter_update import CounterUpdate
+from hotline_hw.core.bank.sample_aware import SampleAwareTracker
+from hotline_hw.core.bank.tracker import tracker_budget
+from hotline_hw.core.layouts import Eligible, row_parts
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.regmap import WEIGHT_BITS
+from hotline_hw.spec.words import AGE_FIELD
 from hotline_sim.formal import PropertyFailed, check, cover, first_value, prove
 from tests.formal.mutants import mutated
 

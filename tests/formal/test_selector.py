@@ -11,9 +11,9 @@ from amaranth.hdl import Assert, Assume, Const, Cover, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from hotline_hw.params import Geometry
-from hotline_hw.selector import HotSetSelector
-from hotline_hw.words import EVENT_VALID, SLOT_FIELD
+from hotline_hw.core.selector import HotSetSelector
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.words import EVENT_VALID, SLOT_FIELD
 from hotline_sim.formal import PropertyFailed, check, cover, first_value, prove
 from tests.formal.mutants import mutated
 

@@ -11,10 +11,10 @@ from amaranth.hdl import Array, Assert, Assume, Cat, Const, Cover, Module, Mux, 
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from hotline_hw.dma.beats import BeatFiller, ResultPacker, StateJoiner
-from hotline_hw.dma.granules import GranulePacker
-from hotline_hw.dma.verdicts import VerdictPacker
-from hotline_hw.params import Geometry
+from hotline_hw.core.output.verdicts import VerdictPacker
+from hotline_hw.shell.granules import GranulePacker
+from hotline_hw.shell.streams.beats import BeatFiller, ResultPacker, StateJoiner
+from hotline_hw.spec.params import Geometry
 from hotline_sim.formal import PropertyFailed, check, cover, prove
 from tests.formal.dma_parts import with_parts
 from tests.formal.mutants import mutated

@@ -12,7 +12,7 @@ from amaranth.hdl import Assert, Assume, Cat, Const, Cover, Module, Signal, Valu
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
-from hotline_hw.srrip import SrripUpdate
+from hotline_hw.core.bank.srrip import SrripUpdate
 from hotline_sim.formal import PropertyFailed, cover, prove
 
 

@@ -11,10 +11,10 @@ from amaranth.hdl import Assert, Assume, Cat, Const, Cover, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
-from hotline_hw.layouts import row_parts
-from hotline_hw.params import Geometry
-from hotline_hw.srrip import SrripUpdate
-from hotline_hw.tracker import SrripTracker, tracker_budget
+from hotline_hw.core.bank.srrip import SrripUpdate
+from hotline_hw.core.bank.tracker import SrripTracker, tracker_budget
+from hotline_hw.core.layouts import row_parts
+from hotline_hw.spec.params import Geometry
 from hotline_sim.formal import PropertyFailed, check, cover, first_value, prove
 from tests.formal.mutants import mutated
 

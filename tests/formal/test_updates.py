@@ -14,12 +14,12 @@ from amaranth.hdl import Array, Assert, Assume, Cat, Const, Cover, Module, Mux, 
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
-from hotline_hw.bank import PopularityBank
-from hotline_hw.layouts import miss_bits
-from hotline_hw.params import Geometry
-from hotline_hw.regmap import WEIGHTS
-from hotline_hw.sample_aware import SampleAwareTracker
-from hotline_hw.updates import UpdateScatter
+from hotline_hw.core.bank.bank import PopularityBank
+from hotline_hw.core.bank.sample_aware import SampleAwareTracker
+from hotline_hw.core.layouts import miss_bits
+from hotline_hw.core.output.updates import UpdateScatter
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.regmap import WEIGHTS
 from hotline_sim.formal import PropertyFailed, check, cover, first_value, prove
 from tests.formal.mutants import mutated
 

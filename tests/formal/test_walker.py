@@ -10,8 +10,8 @@ from amaranth.hdl import Array, Assert, Assume, Cover, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from hotline_hw.dma.walker import RowWalker
-from hotline_hw.params import preset
+from hotline_hw.shell.rows.walker import RowWalker
+from hotline_hw.spec.params import preset
 from hotline_sim.formal import PropertyFailed, check, cover, prove
 from tests.formal.dma_parts import with_parts
 from tests.formal.mutants import mutated

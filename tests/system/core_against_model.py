@@ -11,12 +11,12 @@ import sys
 
 import numpy as np
 
-from hotline_hw.params import Geometry
-from hotline_hw.regmap import WEIGHTS, Command, Error, Phase, counter_offset, register
-from hotline_sim.device import DeviceError
-from hotline_sim.model import Accelerator
-from hotline_sim.stimulus import crowded_keys, key_words, random_batches
-from hotline_sim.stream_core import StreamCore
+from hotline_device.device import DeviceError
+from hotline_device.stream_core import StreamCore
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.regmap import WEIGHTS, Command, Error, Phase, counter_offset, register
+from hotline_sim.bench.stimulus import crowded_keys, key_words, random_batches
+from hotline_sim.model.core import Accelerator
 from hotline_sim.verilated import VerilatedCore
 from tests.unit.registers import policy_values
 

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from hotline_hw.dma.descriptors import ENTRY_BYTES, EVENT_BYTES, SUMMARY_BYTES, Flag, Opcode
-from hotline_hw.dma.registers import DMA_COUNTERS, DmaCommand, dma_counter_offset, shell_register, window_offset
-from hotline_hw.params import Geometry
-from hotline_hw.regmap import register
-from hotline_hw.words import LAST_FIELD, TABLE_FIELD, WORD_BYTES
-from hotline_sim.device import Device
-from hotline_sim.memory import Region
-from hotline_sim.ring_entries import Completion, Descriptor
+from hotline_device.device import Device
+from hotline_device.host_memory import Region
+from hotline_device.ring_entries import Completion, Descriptor
+from hotline_hw.spec.descriptors import ENTRY_BYTES, EVENT_BYTES, SUMMARY_BYTES, Flag, Opcode
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.regmap import register
+from hotline_hw.spec.shell_registers import DMA_COUNTERS, DmaCommand, dma_counter_offset, shell_register, window_offset
+from hotline_hw.spec.words import LAST_FIELD, TABLE_FIELD, WORD_BYTES
 
 __all__ = ["Bench", "Seen", "check_equal", "random_programme"]
 

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from hotline_host.accelerator import Accelerator, Ready
-from hotline_host.baseline import OrdinaryTrainer
+from hotline_device.registry import open_device
 from hotline_host.data.log import ClickLog
-from hotline_host.dlrm import ModelConfig
-from hotline_host.driver import Driver, Policy
-from hotline_host.minibatches import MiniBatches
-from hotline_host.step import SplitTrainer
-from hotline_host.trainer import TrainConfig
-from hotline_hw.params import PRESETS, Geometry
-from hotline_sim.backends import open_device
+from hotline_host.data.minibatches import MiniBatches
+from hotline_host.driver.driver import Driver, Policy
+from hotline_host.pipelines.accelerator import Accelerator, Ready
+from hotline_host.pipelines.ordinary import OrdinaryTrainer
+from hotline_host.training.dlrm import ModelConfig
+from hotline_host.training.step import SplitTrainer
+from hotline_host.training.trainer import TrainConfig
+from hotline_hw.spec.params import PRESETS, Geometry
 
 ROWS = np.array([40, 7, 300, 1])
 ROOMY = PRESETS["tiny"].override({"working_rows": 512})

@@ -6,7 +6,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-from hotline_sim.device import Device
+from hotline_device.device import Device
 from hotline_sim.memory.timing import PRESETS, Latency
 
 __all__ = [

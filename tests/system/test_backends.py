@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hotline_hw.params import PRESETS, Geometry
-from hotline_hw.regmap import COUNTERS, ID_VALUE, Command, Irq, Phase
-from hotline_hw.words import AGE_FIELD, COUNTER_FIELD, ENTRY_RRPV
-from hotline_sim.backends import BACKENDS, open_core
+from hotline_device.device import BusError, DeviceError, DeviceTimeout
+from hotline_device.registry import BACKENDS, open_core
+from hotline_device.stream_core import StreamCore
+from hotline_hw.spec.params import PRESETS, Geometry
+from hotline_hw.spec.regmap import COUNTERS, ID_VALUE, Command, Irq, Phase
+from hotline_hw.spec.words import AGE_FIELD, COUNTER_FIELD, ENTRY_RRPV
+from hotline_sim.bench.stimulus import random_batches
 from hotline_sim.cocotb_backend import CocotbCore
-from hotline_sim.device import BusError, DeviceError, DeviceTimeout
-from hotline_sim.model_sample_aware import Policy
-from hotline_sim.stimulus import random_batches
-from hotline_sim.stream_core import StreamCore
+from hotline_sim.model.sample_aware import Policy
 from hotline_sim.verilated import VerilatedCore
 from tests.unit.registers import Registers, policy_values, send, until_idle
 
@@ -242,9 +242,9 @@ def test_devices_of_two_geometries_in_one_process():
 INTERRUPTED = """
 import sys
 import numpy as np
-from hotline_hw.params import PRESETS
-from hotline_sim.backends import open_core
-from hotline_sim.device import DeviceError
+from hotline_hw.spec.params import PRESETS
+from hotline_device.registry import open_core
+from hotline_device.device import DeviceError
 
 with open_core(sys.argv[1], PRESETS["tiny"]) as device:
     words = np.full(1 << (23 if sys.argv[1] == "verilated" else 20), 1 << 63, np.uint64)
@@ -298,7 +298,7 @@ def test_forgotten_device_leaves_nothing_behind():
     """A program that ends without close(), and one that is killed."""
     script = """
 import os
-from hotline_hw.params import PRESETS
+from hotline_hw.spec.params import PRESETS
 from hotline_sim.cocotb_backend import CocotbCore
 device = CocotbCore(PRESETS["tiny"], "icarus")
 print(device._session.folder, device._session._process.pid, flush=True)
@@ -319,7 +319,7 @@ print(device._session.folder, device._session._process.pid, flush=True)
 @pytest.mark.slow
 def test_two_processes_build_at_once(tmp_path):
     script = """
-from hotline_hw.params import PRESETS
+from hotline_hw.spec.params import PRESETS
 from hotline_sim.verilated import VerilatedCore
 with VerilatedCore(PRESETS["tiny"].override({"ways": 2})) as device:
     print(hex(device.read(0)), device.library)

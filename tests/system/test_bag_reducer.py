@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hotline_hw.dma.bag_reducer import BagReducer
-from hotline_hw.dma.descriptors import MAX_MEAN_ROWS
-from hotline_hw.dma.float_add import FloatAdder
-from hotline_hw.dma.float_div import division_latency
-from hotline_sim.model_reduce import from_bfloat16, pool
+from hotline_hw.shell.rows.bag_reducer import BagReducer
+from hotline_hw.shell.rows.float_add import FloatAdder
+from hotline_hw.shell.rows.float_div import division_latency
+from hotline_hw.spec.descriptors import MAX_MEAN_ROWS
+from hotline_sim.model.reduce import from_bfloat16, pool
 from hotline_sim.verilated.block import Run, VerilatedBlock
 from tests.unit.row_beats import geometry, known_bits, row_beats
 

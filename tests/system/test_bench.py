@@ -8,13 +8,13 @@ from statistics import median
 import pytest
 from typer.testing import CliRunner
 
-from hotline_host.bench import bench
-from hotline_host.bench_settings import BenchSettings
-from hotline_host.bench_summary import bench_tables
-from hotline_host.cli import app
+from hotline_host.benchmarks.bench import bench
+from hotline_host.benchmarks.settings import BenchSettings
+from hotline_host.benchmarks.summary import bench_tables
+from hotline_host.commands.main import app
 from hotline_host.data.sources import load
-from hotline_host.settings import SettingsError
-from hotline_hw.params import PRESETS
+from hotline_host.experiments.settings import SettingsError
+from hotline_hw.spec.params import PRESETS
 
 TINY = PRESETS["tiny"]
 QUICK = {"batch_size": 32, "model": "small", "steps": 3, "rounds": 2, "stream_batches": 3}

@@ -16,8 +16,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import hotline_hw
-from hotline_host.cli import app
-from hotline_hw import regdoc
+from hotline_host.commands.main import app
+from hotline_hw.export import regdoc
 
 ROOT = Path(hotline_hw.__file__).parents[1]
 MODEL = ("--preset", "tiny", "--backend", "model")
@@ -246,10 +246,10 @@ def test_a_missing_tool_of_a_simulator_says_what_to_do(data, monkeypatch):
 
 
 def test_a_missing_package_says_how_to_get_it(data, monkeypatch):
-    monkeypatch.delitem(sys.modules, "hotline_host.cosim", raising=False)
+    monkeypatch.delitem(sys.modules, "hotline_host.experiments.cosim", raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
     for name in [name for name in sys.modules if name.startswith("hotline_host.") and name.count(".") == 1]:
-        if name not in ("hotline_host.cli", "hotline_host.data"):
+        if name not in ("hotline_host.commands.main", "hotline_host.data"):
             monkeypatch.delitem(sys.modules, name)
     # `None` in sys.modules raises ModuleNotFoundError, as a package that is not installed does.
     assert "needs the Python package torch. Install it: pip install 'hotline[train]'" in refused(
@@ -270,8 +270,8 @@ def test_ctrl_c_in_the_middle_of_training(data, tmp_path, backend):
     ]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "TERM": "xterm"}
     process = subprocess.Popen(
-        [sys.executable, "-c", "from hotline_host.cli import main; main()", *arguments], stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=end, text=True, env=environment,
+        [sys.executable, "-c", "from hotline_host.commands.main import main; main()", *arguments],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=end, text=True, env=environment,
     )  # fmt: skip
     os.close(end)
     try:

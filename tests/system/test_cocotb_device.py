@@ -14,21 +14,21 @@ from functools import cache
 import numpy as np
 import pytest
 
-from hotline_host.rings import Rings
-from hotline_hw.dma.descriptors import Flag, Opcode, Status
-from hotline_hw.dma.registers import shell_register
-from hotline_hw.params import PRESETS
-from hotline_hw.regmap import register
-from hotline_hw.words import TABLE_FIELD
-from hotline_sim.backends import open_device
+from hotline_device.device import BusError, Device, DeviceError, DeviceTimeout
+from hotline_device.host_memory import PAGE_BYTES
+from hotline_device.registry import open_device
+from hotline_device.ring_entries import Completion, Descriptor
+from hotline_host.driver.rings import Rings
+from hotline_hw.spec.descriptors import Flag, Opcode, Status
+from hotline_hw.spec.params import PRESETS
+from hotline_hw.spec.regmap import register
+from hotline_hw.spec.shell_registers import shell_register
+from hotline_hw.spec.words import TABLE_FIELD
 from hotline_sim.cocotb_backend import CocotbDevice, build
-from hotline_sim.device import BusError, Device, DeviceError, DeviceTimeout
-from hotline_sim.memory.host import PAGE_BYTES
 from hotline_sim.memory.model import ProtocolError
 from hotline_sim.memory.timing import PRESETS as TIMINGS
 from hotline_sim.memory.timing import Latency
-from hotline_sim.model_device import ModelDevice
-from hotline_sim.ring_entries import Completion, Descriptor
+from hotline_sim.model.device import ModelDevice
 from hotline_sim.verilated import VerilatedDevice
 from tests.system.device_programs import Bench, Seen, check_equal, random_programme
 from tests.system.standin import (

@@ -8,23 +8,23 @@ import numpy as np
 import pytest
 import torch
 
-from hotline_host.baseline import OrdinaryTrainer
-from hotline_host.cosim import CosimResult, cosim
-from hotline_host.cosim_settings import CosimSettings
+from hotline_device.device import DeviceError
 from hotline_host.data.log import Batch, ClickLog
 from hotline_host.data.sources import load
-from hotline_host.driver import Driver, DriverError, Split
+from hotline_host.driver.driver import Driver, DriverError, Split
+from hotline_host.driver.follow import Follower
+from hotline_host.experiments.cosim import CosimResult, cosim
+from hotline_host.experiments.cosim_settings import CosimSettings
+from hotline_host.experiments.history import SplitHistory
+from hotline_host.experiments.report import draw
+from hotline_host.experiments.settings import Settings, SettingsError
+from hotline_host.experiments.split import split_log
+from hotline_host.experiments.summary import headline, summary
 from hotline_host.files import write_json
-from hotline_host.follow import Follower
-from hotline_host.history import SplitHistory
-from hotline_host.report import draw
-from hotline_host.settings import Settings, SettingsError
-from hotline_host.split import split_log
-from hotline_host.summary import headline, summary
-from hotline_hw.params import PRESETS
-from hotline_sim import model_device
-from hotline_sim.device import DeviceError
-from hotline_sim.model_device import ModelDevice
+from hotline_host.pipelines.ordinary import OrdinaryTrainer
+from hotline_hw.spec.params import PRESETS
+from hotline_sim.model import device as model_device
+from hotline_sim.model.device import ModelDevice
 from tests.system.gathering_runs import ROOMY
 
 TINY = PRESETS["tiny"]

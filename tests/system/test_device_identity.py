@@ -18,7 +18,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hotline_hw.dma.descriptors import (
+from hotline_device.device import Device
+from hotline_device.registry import open_device
+from hotline_device.ring_entries import Descriptor
+from hotline_hw.spec.descriptors import (
     COLD_BANK,
     COLD_HELD,
     COLD_LOCAL,
@@ -32,14 +35,11 @@ from hotline_hw.dma.descriptors import (
     Opcode,
     Status,
 )
-from hotline_hw.params import PRESETS, Geometry
-from hotline_hw.words import TABLE_FIELD
-from hotline_sim.backends import open_device
-from hotline_sim.device import Device
+from hotline_hw.spec.params import PRESETS, Geometry
+from hotline_hw.spec.words import TABLE_FIELD
 from hotline_sim.memory.timing import PRESETS as TIMINGS
 from hotline_sim.memory.timing import Latency, MemoryTiming
-from hotline_sim.model_device import ModelDevice
-from hotline_sim.ring_entries import Descriptor
+from hotline_sim.model.device import ModelDevice
 from tests.system.device_programs import RING_LOG2, Bench, check_equal, random_programme
 
 TINY = PRESETS["tiny"]

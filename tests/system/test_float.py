@@ -11,9 +11,9 @@ import random
 import numpy as np
 import pytest
 
-from hotline_hw.dma.float_add import FloatAdder
-from hotline_hw.dma.float_div import FloatDivider, division_latency
-from hotline_sim.model_reduce import canonical, divide
+from hotline_hw.shell.rows.float_add import FloatAdder
+from hotline_hw.shell.rows.float_div import FloatDivider, division_latency
+from hotline_sim.model.reduce import canonical, divide
 from hotline_sim.verilated.block import VerilatedBlock
 from tests.formal.mutants import mutated
 

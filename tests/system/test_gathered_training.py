@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from hotline_host.driver import Driver, DriverError
-from hotline_host.step import SplitTrainer
-from hotline_host.store import EmbeddingStore, OwnershipError
-from hotline_host.trainer import max_parameter_difference
-from hotline_host.working import WorkingGatherer
-from hotline_hw.params import PRESETS
-from hotline_sim.model_device import ModelDevice
+from hotline_host.driver.driver import Driver, DriverError
+from hotline_host.pipelines.working import WorkingGatherer
+from hotline_host.training.step import SplitTrainer
+from hotline_host.training.store import EmbeddingStore, OwnershipError
+from hotline_host.training.trainer import max_parameter_difference
+from hotline_hw.spec.params import PRESETS
+from hotline_sim.model.device import ModelDevice
 from tests.system.gathering_runs import ROOMY, ROWS, STEPS, Run, config, drifting_log, train, train_ordinary
 
 TINY = PRESETS["tiny"]

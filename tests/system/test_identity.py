@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from hotline_device.registry import open_device
 from hotline_host.data.log import Batch, ClickLog
 from hotline_host.data.sources import load
-from hotline_host.driver import Driver
-from hotline_host.follow import Follower
-from hotline_hw.params import Geometry, preset
-from hotline_hw.regmap import COUNTERS
-from hotline_sim.backends import open_device
+from hotline_host.driver.driver import Driver
+from hotline_host.driver.follow import Follower
+from hotline_hw.spec.params import Geometry, preset
+from hotline_hw.spec.regmap import COUNTERS
 
 
 @dataclass

@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 
 import hotline_hw
-from hotline_hw.params import PRESETS, Geometry
-from hotline_sim.verilator import find_compiler
+from hotline_hw.spec.params import PRESETS, Geometry
+from hotline_sim.build.verilator import find_compiler
 from tests.system.core_against_model import DIFFERENT, difference
 
 TINY = PRESETS["tiny"]

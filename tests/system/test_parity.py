@@ -9,15 +9,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from hotline_host.baseline import OrdinaryTrainer
 from hotline_host.data.log import Batch
-from hotline_host.dlrm import ModelConfig
-from hotline_host.driver import Driver, Moves, Policy
-from hotline_host.step import SplitTrainer
-from hotline_host.store import OwnershipError
-from hotline_host.trainer import TrainConfig, max_parameter_difference
-from hotline_hw.params import preset
-from hotline_sim.model_device import ModelDevice
+from hotline_host.driver.driver import Driver, Moves, Policy
+from hotline_host.pipelines.ordinary import OrdinaryTrainer
+from hotline_host.training.dlrm import ModelConfig
+from hotline_host.training.step import SplitTrainer
+from hotline_host.training.store import OwnershipError
+from hotline_host.training.trainer import TrainConfig, max_parameter_difference
+from hotline_hw.spec.params import preset
+from hotline_sim.model.device import ModelDevice
 
 ROWS = np.array([40, 7, 300, 1])
 KEYS = int(ROWS.sum())

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from hotline_hw.generate import TOPS, generate_verilog, sidecar
-from hotline_hw.params import PRESETS, preset
-from hotline_hw.regdoc import DEVICE_REGISTERS, c_header, markdown, svd
-from hotline_hw.regmap import REGISTERS
-from hotline_sim.verilator import find_verilator
+from hotline_hw.export.generate import TOPS, generate_verilog, sidecar
+from hotline_hw.export.regdoc import DEVICE_REGISTERS, c_header, markdown, svd
+from hotline_hw.spec.params import PRESETS, preset
+from hotline_hw.spec.regmap import REGISTERS
+from hotline_sim.build.verilator import find_verilator
 
 ROOT = Path(__file__).parents[2]
 RTL = ROOT / "rtl"

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hotline_hw.dma.descriptors import Flag, Opcode, Status
-from hotline_hw.dma.registers import DmaIrq, shell_register, window_offset
-from hotline_hw.params import PRESETS
-from hotline_sim.device import BusError, DeviceError, DeviceTimeout
-from hotline_sim.memory.host import PAGE_BYTES
+from hotline_device.device import BusError, DeviceError, DeviceTimeout
+from hotline_device.host_memory import PAGE_BYTES
+from hotline_hw.spec.descriptors import Flag, Opcode, Status
+from hotline_hw.spec.params import PRESETS
+from hotline_hw.spec.shell_registers import DmaIrq, shell_register, window_offset
 from hotline_sim.memory.model import ProtocolError
 from hotline_sim.memory.timing import PRESETS as TIMINGS
 from hotline_sim.memory.timing import Latency

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hotline_sim.memory.host import BASE_ADDRESS, PAGE_BYTES, Region
+from hotline_device.host_memory import BASE_ADDRESS, PAGE_BYTES, Region
 from hotline_sim.memory.library import Address
 from hotline_sim.memory.model import MemoryModel
 from hotline_sim.memory.timing import MemoryTiming

@@ -12,8 +12,8 @@ from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 from cocotb.types import LogicArray
 
+from hotline_device.host_memory import PAGE_BYTES, HostMemory
 from hotline_sim.memory.cocotb_port import CocotbMemory
-from hotline_sim.memory.host import PAGE_BYTES, HostMemory
 from hotline_sim.memory.model import MemoryModel
 from hotline_sim.memory.timing import PRESETS, Latency
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from hotline_host.driver import Driver
-from hotline_hw.params import PRESETS
-from hotline_sim.model_core import ModelCore
-from hotline_sim.model_device import ModelDevice
-from hotline_sim.stimulus import random_batches
+from hotline_host.driver.driver import Driver
+from hotline_hw.spec.params import PRESETS
+from hotline_sim.bench.stimulus import random_batches
+from hotline_sim.model.core_backend import ModelCore
+from hotline_sim.model.device import ModelDevice
 from tests.unit.registers import Registers
 
 

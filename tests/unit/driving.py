@@ -7,9 +7,9 @@ from itertools import pairwise
 import numpy as np
 
 from hotline_host.data.log import Batch
-from hotline_host.driver import Driver, Moves, Split
-from hotline_hw.params import PRESETS, Geometry
-from hotline_hw.regmap import register
+from hotline_host.driver.driver import Driver, Moves, Split
+from hotline_hw.spec.params import PRESETS, Geometry
+from hotline_hw.spec.regmap import register
 
 TINY = PRESETS["tiny"]
 SRRIP = TINY.override({"entries_per_hot_row": 1})

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hotline_hw.dma.registers import DEVICE_ADDRESS_BITS, SHELL_REGISTERS, DmaIrq
-from hotline_hw.params import Geometry
-from hotline_hw.regmap import REGISTERS, Access
-from hotline_sim.memory import HostMemory, Region
-from hotline_sim.model_device import ModelDevice
+from hotline_device.host_memory import HostMemory, Region
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.regmap import REGISTERS, Access
+from hotline_hw.spec.shell_registers import DEVICE_ADDRESS_BITS, SHELL_REGISTERS, DmaIrq
+from hotline_sim.model.device import ModelDevice
 
 __all__ = ["BUFFER_ADDRESS", "BUFFER_BYTES", "FakeCard", "make_files", "model_behind", "options"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hotline_hw.params import Geometry
+from hotline_hw.spec.params import Geometry
 
 __all__ = ["geometry", "known_bits", "row_beats"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from hotline_hw.params import Geometry
-from hotline_sim.model_sample_aware import Policy
+from hotline_hw.spec.params import Geometry
+from hotline_sim.model.sample_aware import Policy
 
 
 @st.composite

@@ -11,8 +11,8 @@ from typing import Any
 from amaranth.hdl import Module, Signal
 from amaranth.sim import Simulator
 
-from hotline_hw.dma.descriptors import GRANULE_BYTES
-from hotline_hw.dma.layouts import ReadTarget
+from hotline_hw.shell.layouts import ReadTarget
+from hotline_hw.spec.descriptors import GRANULE_BYTES
 
 __all__ = ["Reads", "collect", "feed", "pulse", "until_done"]
 

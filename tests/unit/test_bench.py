@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hotline_hw.params import PRESETS
-from hotline_hw.regmap import Error, Irq, Phase
-from hotline_hw.words import RESERVED_FIELD, WORD_BYTES
-from hotline_sim.bench.coverage import Coverage
-from hotline_sim.bench.packets import LookupPacket, dense, sparse
-from hotline_sim.bench.scoreboard import Scoreboard
-from hotline_sim.stimulus import key_words, random_keys
+from hotline_hw.spec.params import PRESETS
+from hotline_hw.spec.regmap import Error, Irq, Phase
+from hotline_hw.spec.words import RESERVED_FIELD, WORD_BYTES
+from hotline_sim.bench.core.coverage import Coverage
+from hotline_sim.bench.core.packets import LookupPacket, dense, sparse
+from hotline_sim.bench.core.scoreboard import Scoreboard
+from hotline_sim.bench.stimulus import key_words, random_keys
 
 TINY = PRESETS["tiny"]
 WORDS = key_words(TINY, random_keys(np.random.default_rng(2), TINY, 5))

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from hotline_sim.build_cache import LOG_NAME, cache_folder, cached_build, digest, log_tail, run_logged
-from hotline_sim.device import DeviceError
+from hotline_device.device import DeviceError
+from hotline_sim.build.cache import LOG_NAME, cache_folder, cached_build, digest, log_tail, run_logged
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +78,7 @@ def test_interrupted_build_ends_its_children(tmp_path):
     script = f"""
 import os, sys
 from pathlib import Path
-from hotline_sim.build_cache import cached_build, run_logged
+from hotline_sim.build.cache import cached_build, run_logged
 step = "import os, time; open({str(tmp_path / "pid")!r}, 'w').write(str(os.getpid())); time.sleep(600)"
 cached_build("core-1", "core", lambda folder: run_logged([sys.executable, "-c", step], folder, os.environ, "step"))
 """

@@ -11,20 +11,20 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator, SimulatorContext
 
-from hotline_hw import core as core_module
-from hotline_hw.bank import PopularityBank
-from hotline_hw.core import HotlineCore
-from hotline_hw.dma.descriptors import MAX_BANKS, NOT_LISTED, VALUE_FIELD
-from hotline_hw.dma.verdicts import VerdictTap
-from hotline_hw.feistel import mix
-from hotline_hw.gather import BankGather
-from hotline_hw.params import Geometry, preset
-from hotline_hw.regmap import Command, Error, Phase
-from hotline_hw.words import HIT_FIELD, LAST_FIELD, PAYLOAD_FIELD, ROW_FIELD, TABLE_FIELD, WORD_BITS, WORD_BYTES
-from hotline_hw.working import LIST_DOMAIN
-from hotline_sim.model import Accelerator
-from hotline_sim.model_working import WorkingLists
-from hotline_sim.stimulus import random_batches
+from hotline_hw.core import core as core_module
+from hotline_hw.core.bank.bank import PopularityBank
+from hotline_hw.core.bank.working import LIST_DOMAIN
+from hotline_hw.core.core import HotlineCore
+from hotline_hw.core.output.gather import BankGather
+from hotline_hw.core.output.verdicts import VerdictTap
+from hotline_hw.spec.descriptors import MAX_BANKS, NOT_LISTED, VALUE_FIELD
+from hotline_hw.spec.feistel import mix
+from hotline_hw.spec.params import Geometry, preset
+from hotline_hw.spec.regmap import Command, Error, Phase
+from hotline_hw.spec.words import HIT_FIELD, LAST_FIELD, PAYLOAD_FIELD, ROW_FIELD, TABLE_FIELD, WORD_BITS, WORD_BYTES
+from hotline_sim.bench.stimulus import random_batches
+from hotline_sim.model.core import Accelerator
+from hotline_sim.model.working import WorkingLists
 from tests.formal.mutants import mutated
 
 TINY = preset("tiny")

@@ -9,8 +9,8 @@ import pytest
 
 from hotline_host.data.log import Batch, ClickLog, DataError
 from hotline_host.data.sources import SOURCES, load
-from hotline_host.data.synthetic import CHUNK, Stream
-from hotline_host.data.synthetic_shapes import SHAPES
+from hotline_host.data.synthetic.generator import CHUNK, Stream
+from hotline_host.data.synthetic.shapes import SHAPES
 
 NAMES = ["kaggle", "terabyte", "mlperf-multihot", "taobao"]
 

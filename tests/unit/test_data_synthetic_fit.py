@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hotline_host.data.sources import load
-from hotline_host.data.synthetic_fit import KAGGLE, Figures, all_hot, hottest, keys_of, main, measure
+from hotline_host.experiments.synthetic_fit import KAGGLE, Figures, all_hot, hottest, keys_of, main, measure
 
 
 @pytest.fixture(scope="module")

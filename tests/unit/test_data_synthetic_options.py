@@ -7,10 +7,10 @@ import pytest
 
 from hotline_host.data.log import DataError
 from hotline_host.data.sources import load
-from hotline_host.data.synthetic import Stream
-from hotline_host.data.synthetic_clusters import LARGE
-from hotline_host.data.synthetic_options import Options, parse
-from hotline_host.data.synthetic_shapes import SHAPES
+from hotline_host.data.synthetic.clusters import LARGE
+from hotline_host.data.synthetic.generator import Stream
+from hotline_host.data.synthetic.options import Options, parse
+from hotline_host.data.synthetic.shapes import SHAPES
 
 
 def test_options() -> None:

@@ -7,8 +7,10 @@ from collections import Counter
 
 import pytest
 
-from hotline_hw.dma.decoder import Decoder
-from hotline_hw.dma.descriptors import (
+from hotline_device.host_memory import PAGE_BYTES, HostMemory
+from hotline_device.ring_entries import Descriptor
+from hotline_hw.shell.rings.decoder import Decoder
+from hotline_hw.spec.descriptors import (
     MAX_COUNT,
     MAX_POOL_BYTES,
     MAX_ROW_BYTES,
@@ -18,12 +20,10 @@ from hotline_hw.dma.descriptors import (
     Opcode,
     Status,
 )
-from hotline_hw.dma.registers import WINDOWS
-from hotline_hw.params import Geometry, preset
-from hotline_sim.memory import PAGE_BYTES, HostMemory
-from hotline_sim.model_decoder import judge
-from hotline_sim.model_memory import Window, WindowedMemory
-from hotline_sim.ring_entries import Descriptor
+from hotline_hw.spec.params import Geometry, preset
+from hotline_hw.spec.shell_registers import WINDOWS
+from hotline_sim.model.decoder import judge
+from hotline_sim.model.windowed_memory import Window, WindowedMemory
 from tests.unit.streams import collect, pulse
 
 GEOMETRIES = {

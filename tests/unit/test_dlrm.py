@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hotline_host.dlrm import DLRM, ModelConfig
+from hotline_host.training.dlrm import DLRM, ModelConfig
 
 SMALL = ModelConfig(dimension=4, bottom=(5,), top=(6, 3))
 

@@ -10,10 +10,10 @@ from collections import Counter
 import pytest
 from amaranth.sim import Simulator
 
-from hotline_hw.dma.layouts import Fault, ReadTarget
-from hotline_hw.dma.read import ReadEngine
-from hotline_hw.dma.write import WriteEngine
-from hotline_hw.params import Geometry
+from hotline_hw.shell.bus.read import ReadEngine
+from hotline_hw.shell.bus.write import WriteEngine
+from hotline_hw.shell.layouts import Fault, ReadTarget
+from hotline_hw.spec.params import Geometry
 
 GEOMETRIES = {
     bits: Geometry(

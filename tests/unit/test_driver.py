@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hotline_host.driver import Driver, DriverError
-from hotline_host.packets import groups
-from hotline_hw.dma.descriptors import COLD_LOCAL, HIT_BIT, LAST_BIT, SUMMARY_BYTES
-from hotline_hw.dma.registers import shell_register
-from hotline_hw.params import PRESETS, Geometry
-from hotline_hw.regmap import Error, register
-from hotline_sim.device import DeviceTimeout
-from hotline_sim.model_device import ModelDevice
+from hotline_device.device import DeviceTimeout
+from hotline_host.driver.driver import Driver, DriverError
+from hotline_host.driver.packets import groups
+from hotline_hw.spec.descriptors import COLD_LOCAL, HIT_BIT, LAST_BIT, SUMMARY_BYTES
+from hotline_hw.spec.params import PRESETS, Geometry
+from hotline_hw.spec.regmap import Error, register
+from hotline_hw.spec.shell_registers import shell_register
+from hotline_sim.model.device import ModelDevice
 from tests.unit.driving import SRRIP, TINY, assert_equal, batch_of, expected_split, lookup, one_by_one, random_batch
 from tests.unit.strategies import geometries, seeds
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hotline_host.driver import Driver, DriverError
-from hotline_hw.dma.registers import WINDOWS, window_offset
-from hotline_sim.memory.host import PAGE_BYTES
-from hotline_sim.model_device import ModelDevice
-from hotline_sim.model_reduce import from_bfloat16
+from hotline_device.host_memory import PAGE_BYTES
+from hotline_host.driver.driver import Driver, DriverError
+from hotline_hw.spec.shell_registers import WINDOWS, window_offset
+from hotline_sim.model.device import ModelDevice
+from hotline_sim.model.reduce import from_bfloat16
 from tests.unit.driving import TINY, batch_of, lookup, random_batch
 
 TABLES, ROWS, WIDTH = 3, 40, 8

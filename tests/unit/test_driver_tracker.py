@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hotline_host.aging import AgingControl
-from hotline_host.driver import Driver, DriverError, Policy
-from hotline_hw.dma.registers import SHELL_REGISTERS
-from hotline_hw.regmap import REGISTERS
-from hotline_hw.words import ENTRY_VALID
-from hotline_sim.device import DeviceTimeout
-from hotline_sim.model_device import ModelDevice
+from hotline_device.device import DeviceTimeout
+from hotline_host.driver.aging import AgingControl
+from hotline_host.driver.driver import Driver, DriverError, Policy
+from hotline_hw.spec.regmap import REGISTERS
+from hotline_hw.spec.shell_registers import SHELL_REGISTERS
+from hotline_hw.spec.words import ENTRY_VALID
+from hotline_sim.model.device import ModelDevice
 from tests.unit.driving import SRRIP, TINY, assert_equal, batch_of, expected_split, lookup, one_by_one, random_batch
 
 # The tracker's state

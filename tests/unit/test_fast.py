@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hotline_hw.feistel import ROUNDS, mix, unmix
-from hotline_hw.params import PRESETS, Geometry
-from hotline_hw.regmap import Error, Phase
-from hotline_hw.words import SLOT_WORD_SLOT
-from hotline_sim import fast
-from hotline_sim.fast import FastAccelerator
-from hotline_sim.model import Accelerator
-from hotline_sim.stimulus import key_words, random_batches, random_keys
+from hotline_hw.spec.feistel import ROUNDS, mix, unmix
+from hotline_hw.spec.params import PRESETS, Geometry
+from hotline_hw.spec.regmap import Error, Phase
+from hotline_hw.spec.words import SLOT_WORD_SLOT
+from hotline_sim.bench.stimulus import key_words, random_batches, random_keys
+from hotline_sim.model.compiled import core as fast
+from hotline_sim.model.compiled.core import FastAccelerator
+from hotline_sim.model.core import Accelerator
 from tests.unit.strategies import geometries, policies, seeds
 
 ACTIONS = (

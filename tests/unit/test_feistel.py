@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hotline_hw.feistel import ROUNDS, mix, rotations, round_constant, unmix
-from hotline_hw.params import PRESETS
+from hotline_hw.spec.feistel import ROUNDS, mix, rotations, round_constant, unmix
+from hotline_hw.spec.params import PRESETS
 
 KAGGLE = PRESETS["kaggle"]
 COUNT = 1 << 18

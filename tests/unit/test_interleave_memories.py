@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hotline_sim.verilated.memories import interleave_memories
+from hotline_sim.build.memories import interleave_memories
 
 VERILOG = r"""module way(clk);
   reg [34:0] tags0 [2047:0];

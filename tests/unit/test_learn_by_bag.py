@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hotline_device.ring_entries import Descriptor
 from hotline_host.data.log import Batch
-from hotline_host.driver import Driver, DriverError
-from hotline_host.packets import pack
-from hotline_hw.dma.descriptors import Opcode
-from hotline_hw.params import PRESETS
-from hotline_hw.words import LAST_FIELD
-from hotline_sim.model_device import ModelDevice
-from hotline_sim.ring_entries import Descriptor
+from hotline_host.driver.driver import Driver, DriverError
+from hotline_host.driver.packets import pack
+from hotline_hw.spec.descriptors import Opcode
+from hotline_hw.spec.params import PRESETS
+from hotline_hw.spec.words import LAST_FIELD
+from hotline_sim.model.device import ModelDevice
 
 TINY = PRESETS["tiny"]
 

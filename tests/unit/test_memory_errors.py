@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hotline_sim.memory.host import BASE_ADDRESS, PAGE_BYTES, HostMemory
+from hotline_device.host_memory import BASE_ADDRESS, PAGE_BYTES, HostMemory
 from hotline_sim.memory.model import ProtocolError
 from hotline_sim.memory.timing import PRESETS
 from tests.unit.axi_manager import DECERR, OKAY, SLVERR, guarded, manager

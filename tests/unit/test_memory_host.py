@@ -7,7 +7,7 @@ import mmap
 import numpy as np
 import pytest
 
-from hotline_sim.memory.host import BASE_ADDRESS, PAGE_BYTES, HostMemory
+from hotline_device.host_memory import BASE_ADDRESS, PAGE_BYTES, HostMemory
 
 
 def test_regions():

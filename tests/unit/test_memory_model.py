@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hotline_sim.memory.host import BASE_ADDRESS, HostMemory, Region
+from hotline_device.host_memory import BASE_ADDRESS, HostMemory, Region
 from hotline_sim.memory.timing import PRESETS, Latency, MemoryTiming
 from tests.unit.axi_manager import OKAY, Burst, Manager, guarded, manager
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from hotline_sim.memory.host import PAGE_BYTES, HostMemory
+from hotline_device.host_memory import PAGE_BYTES, HostMemory
 from hotline_sim.memory.timing import PRESETS, Latency, MemoryTiming
 from tests.unit.axi_manager import Burst, Manager, manager
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from hotline_sim.memory.host import HostMemory
+from hotline_device.host_memory import HostMemory
 from hotline_sim.memory.timing import PRESETS, Latency, MemoryTiming, memory_timing
 from tests.unit.axi_manager import manager
 

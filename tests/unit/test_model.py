@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hotline_hw.feistel import mix, unmix
-from hotline_hw.params import PRESETS, Geometry
-from hotline_hw.regmap import COUNTERS, Error, Phase
-from hotline_sim.model import Accelerator
-from hotline_sim.stimulus import illegal_bits, key_words, keys_of_set, lookup_words, random_batches
+from hotline_hw.spec.feistel import mix, unmix
+from hotline_hw.spec.params import PRESETS, Geometry
+from hotline_hw.spec.regmap import COUNTERS, Error, Phase
+from hotline_sim.bench.stimulus import illegal_bits, key_words, keys_of_set, lookup_words, random_batches
+from hotline_sim.model.core import Accelerator
 from tests.unit.strategies import seeds, srrip_geometries
 
 TINY = PRESETS["tiny"].override({"entries_per_hot_row": 1})

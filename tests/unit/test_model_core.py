@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hotline_hw.params import PRESETS, Geometry
-from hotline_hw.regmap import (
+from hotline_device.device import BusError, DeviceTimeout
+from hotline_hw.spec.params import PRESETS, Geometry
+from hotline_hw.spec.regmap import (
     COUNTERS,
     ID_VALUE,
     REGISTERS,
@@ -19,10 +20,9 @@ from hotline_hw.regmap import (
     register,
     version_value,
 )
-from hotline_sim.device import BusError, DeviceTimeout
-from hotline_sim.model_core import ModelCore
-from hotline_sim.model_sample_aware import Policy
-from hotline_sim.stimulus import illegal_bits
+from hotline_sim.bench.stimulus import illegal_bits
+from hotline_sim.model.core_backend import ModelCore
+from hotline_sim.model.sample_aware import Policy
 from tests.unit.registers import Registers, policy_values, send
 
 TINY = PRESETS["tiny"]

@@ -7,16 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hotline_hw.dma.descriptors import COLD_LOCAL, MAX_COUNT, NOT_LISTED, SUMMARY_BYTES, Flag, Opcode, Status
-from hotline_hw.dma.registers import DmaCommand
-from hotline_hw.feistel import mix
-from hotline_hw.params import PRESETS
-from hotline_hw.regmap import Command, Error, Phase
-from hotline_sim.memory.host import PAGE_BYTES
-from hotline_sim.model import Accelerator
-from hotline_sim.model_device import ModelDevice
-from hotline_sim.ring_entries import Descriptor
-from hotline_sim.stimulus import random_batches
+from hotline_device.host_memory import PAGE_BYTES
+from hotline_device.ring_entries import Descriptor
+from hotline_hw.spec.descriptors import COLD_LOCAL, MAX_COUNT, NOT_LISTED, SUMMARY_BYTES, Flag, Opcode, Status
+from hotline_hw.spec.feistel import mix
+from hotline_hw.spec.params import PRESETS
+from hotline_hw.spec.regmap import Command, Error, Phase
+from hotline_hw.spec.shell_registers import DmaCommand
+from hotline_sim.bench.stimulus import random_batches
+from hotline_sim.model.core import Accelerator
+from hotline_sim.model.device import ModelDevice
 from tests.unit.registers import RawRings
 
 TINY = PRESETS["tiny"]

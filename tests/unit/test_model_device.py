@@ -8,14 +8,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hotline_hw.dma.descriptors import Flag, Opcode, Status
-from hotline_hw.dma.registers import DMA_COUNTERS, SHELL_REGISTERS, DmaCommand, DmaError, DmaIrq, dma_counter_offset
-from hotline_hw.params import PRESETS
-from hotline_hw.regmap import Access, Command, Error, Irq, Phase
-from hotline_sim.backends import open_device
-from hotline_sim.device import BusError, DeviceError, DeviceTimeout
-from hotline_sim.model_device import ModelDevice
-from hotline_sim.ring_entries import Completion, Descriptor
+from hotline_device.device import BusError, DeviceError, DeviceTimeout
+from hotline_device.registry import open_device
+from hotline_device.ring_entries import Completion, Descriptor
+from hotline_hw.spec.descriptors import Flag, Opcode, Status
+from hotline_hw.spec.params import PRESETS
+from hotline_hw.spec.regmap import Access, Command, Error, Irq, Phase
+from hotline_hw.spec.shell_registers import (
+    DMA_COUNTERS,
+    SHELL_REGISTERS,
+    DmaCommand,
+    DmaError,
+    DmaIrq,
+    dma_counter_offset,
+)
+from hotline_sim.model.device import ModelDevice
 from tests.unit.registers import RawRings
 
 TINY = PRESETS["tiny"]

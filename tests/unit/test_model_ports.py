@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hotline_hw.params import PRESETS
-from hotline_hw.regmap import COUNTERS, Command, Error, Irq, Phase
-from hotline_sim.device import DeviceError, DeviceTimeout
-from hotline_sim.model_core import ModelCore
+from hotline_device.device import DeviceError, DeviceTimeout
+from hotline_hw.spec.params import PRESETS
+from hotline_hw.spec.regmap import COUNTERS, Command, Error, Irq, Phase
+from hotline_sim.model.core_backend import ModelCore
 from tests.unit.registers import Registers, send
 
 TINY = PRESETS["tiny"]

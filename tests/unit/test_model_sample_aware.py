@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hotline_hw.feistel import mix
-from hotline_hw.params import PRESETS, Geometry
-from hotline_hw.regmap import WEIGHTS, Error, Phase
-from hotline_sim.model import Accelerator
-from hotline_sim.model_sample_aware import Policy
-from hotline_sim.stimulus import key_words, keys_of_set, lookup_words, random_batches
+from hotline_hw.spec.feistel import mix
+from hotline_hw.spec.params import PRESETS, Geometry
+from hotline_hw.spec.regmap import WEIGHTS, Error, Phase
+from hotline_sim.bench.stimulus import key_words, keys_of_set, lookup_words, random_batches
+from hotline_sim.model.core import Accelerator
+from hotline_sim.model.sample_aware import Policy
 from tests.unit.strategies import policies, sample_aware_geometries, seeds
 
 TINY = PRESETS["tiny"]

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hotline_hw.params import PRESETS
-from hotline_hw.regmap import Error, Phase
-from hotline_sim.model import Accelerator
-from hotline_sim.stimulus import key_words, keys_of_set, lookup_words, random_batches
+from hotline_hw.spec.params import PRESETS
+from hotline_hw.spec.regmap import Error, Phase
+from hotline_sim.bench.stimulus import key_words, keys_of_set, lookup_words, random_batches
+from hotline_sim.model.core import Accelerator
 from tests.unit.strategies import seeds, srrip_geometries
 
 TINY = PRESETS["tiny"].override({"entries_per_hot_row": 1})

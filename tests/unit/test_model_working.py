@@ -6,12 +6,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hotline_hw.dma.descriptors import COLD_BANK, COLD_HELD, COLD_LOCAL, NOT_LISTED, SUMMARY_LISTS, VALUE_FIELD
-from hotline_hw.feistel import mix
-from hotline_hw.params import Geometry, preset
-from hotline_hw.words import LAST_FIELD
-from hotline_sim.model_working import WorkingLists
-from hotline_sim.stimulus import crowded_keys, key_words, random_keys
+from hotline_hw.spec.descriptors import COLD_BANK, COLD_HELD, COLD_LOCAL, NOT_LISTED, SUMMARY_LISTS, VALUE_FIELD
+from hotline_hw.spec.feistel import mix
+from hotline_hw.spec.params import Geometry, preset
+from hotline_hw.spec.words import LAST_FIELD
+from hotline_sim.bench.stimulus import crowded_keys, key_words, random_keys
+from hotline_sim.model.working import WorkingLists
 from tests.unit.strategies import seeds
 
 

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hotline_host.bags import Bags, group
-from hotline_host.optim import SGD, RowwiseAdagrad, dense_optimizer, row_optimizer
+from hotline_host.training.bags import Bags, group
+from hotline_host.training.optim import SGD, RowwiseAdagrad, dense_optimizer, row_optimizer
 
 
 def adagrad_by_loop(table: list, accumulator: list, rows: list, gradient: list, rate: float, eps: float) -> None:

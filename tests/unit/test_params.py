@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hotline_hw.params import PRESETS, Geometry, GeometryError, preset
-from hotline_sim.model import Accelerator
+from hotline_hw.spec.params import PRESETS, Geometry, GeometryError, preset
+from hotline_sim.model.core import Accelerator
 
 TINY = PRESETS["tiny"]
 CORE = TINY.stream_core()

@@ -6,16 +6,16 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hotline_host.aging import AgingControl
 from hotline_host.data.log import ClickLog
+from hotline_host.driver.aging import AgingControl
 from hotline_host.popularity.judging import Trial
 from hotline_host.popularity.ours import Design
 from hotline_host.popularity.set_caches import geometry
 from hotline_host.popularity.stream import Stream
 from hotline_host.popularity.trackers import TRACKERS, sample_aware
-from hotline_hw.regmap import Phase
-from hotline_hw.words import HIT_FIELD, LAST_FIELD, SAMPLE_FIELD
-from hotline_sim.model import Accelerator
+from hotline_hw.spec.regmap import Phase
+from hotline_hw.spec.words import HIT_FIELD, LAST_FIELD, SAMPLE_FIELD
+from hotline_sim.model.core import Accelerator
 
 LEARNED, SIZE, BATCH, HOT_ROWS = 20, 62, 7, 6
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from hotline_host.cli import app
+from hotline_host.commands.main import app
 from hotline_host.data.sources import load
 from hotline_host.popularity import study, trackers
 from hotline_host.popularity.judging import Counts

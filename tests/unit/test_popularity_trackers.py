@@ -13,6 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from hotline_host.data.log import ClickLog
+from hotline_host.experiments.settings import SettingsError
 from hotline_host.popularity import stream as stream_module
 from hotline_host.popularity.golden import Golden
 from hotline_host.popularity.hindsight import peel
@@ -20,8 +21,7 @@ from hotline_host.popularity.judging import Trial
 from hotline_host.popularity.set_caches import geometry
 from hotline_host.popularity.stream import Stream
 from hotline_host.popularity.trackers import TRACKERS
-from hotline_host.settings import SettingsError
-from hotline_hw.feistel import mix
+from hotline_hw.spec.feistel import mix
 
 Key = tuple[int, int]
 """Table and row."""

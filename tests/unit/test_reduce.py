@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from hotline_hw.dma.bag_reducer import BagReducer
-from hotline_hw.dma.float_add import canonical_nan
-from hotline_sim.model_reduce import CANONICAL_NAN, divide, from_bfloat16, pool
+from hotline_hw.shell.rows.bag_reducer import BagReducer
+from hotline_hw.shell.rows.float_add import canonical_nan
+from hotline_sim.model.reduce import CANONICAL_NAN, divide, from_bfloat16, pool
 from tests.formal.mutants import mutated
 from tests.unit.row_beats import geometry, known_bits, row_beats
 

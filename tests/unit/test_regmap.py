@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from hotline_hw import __version__, regmap
-from hotline_hw.dma.registers import SHELL_REGISTERS
-from hotline_hw.params import PRESETS, Geometry
-from hotline_hw.regmap import COUNTERS, REGISTERS, Access, Error, Irq, counter_offset, register
+from hotline_hw import __version__
+from hotline_hw.spec import regmap
+from hotline_hw.spec.params import PRESETS, Geometry
+from hotline_hw.spec.regmap import COUNTERS, REGISTERS, Access, Error, Irq, counter_offset, register
+from hotline_hw.spec.shell_registers import SHELL_REGISTERS
 
 
 def test_offsets_are_unique_aligned_and_in_range():

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from hotline_hw.generate import generate_verilog
-from hotline_hw.params import preset
-from hotline_hw.resources import shell_bits, sram_bits
+from hotline_hw.export.generate import generate_verilog
+from hotline_hw.export.resources import shell_bits, sram_bits
+from hotline_hw.spec.params import preset
 
 OUTSIDE_BANKS = ("beats in flight", "slots that SELECT vacates")
 

@@ -7,14 +7,14 @@ from itertools import pairwise
 
 import pytest
 
-from hotline_host.packets import DriverError
-from hotline_host.rings import Rings
-from hotline_hw.dma.descriptors import Flag, Opcode, Status
-from hotline_hw.dma.registers import DmaIrq, shell_register, window_offset
-from hotline_hw.params import PRESETS
-from hotline_sim.device import DeviceError, DeviceTimeout
-from hotline_sim.model_device import ModelDevice
-from hotline_sim.ring_entries import Descriptor
+from hotline_device.device import DeviceError, DeviceTimeout
+from hotline_device.ring_entries import Descriptor
+from hotline_host.driver.packets import DriverError
+from hotline_host.driver.rings import Rings
+from hotline_hw.spec.descriptors import Flag, Opcode, Status
+from hotline_hw.spec.params import PRESETS
+from hotline_hw.spec.shell_registers import DmaIrq, shell_register, window_offset
+from hotline_sim.model.device import ModelDevice
 
 TINY = PRESETS["tiny"]
 FENCE = Descriptor(opcode=Opcode.FENCE)

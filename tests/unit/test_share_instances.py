@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hotline_sim.verilated.sharing import share_instances
+from hotline_sim.build.sharing import share_instances
 
 VERILOG = r"""module top(clk, rst, a);
   input clk;

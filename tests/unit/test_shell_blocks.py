@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from hotline_hw.dma.beats import BeatFiller, ResultPacker, StateJoiner, StateSplitter
-from hotline_hw.dma.descriptors import GRANULE_BYTES
-from hotline_hw.dma.granules import GranulePacker
-from hotline_hw.dma.lookups import LookupFeeder
-from hotline_hw.dma.verdicts import VerdictPacker, VerdictTap
-from hotline_hw.params import Geometry, preset
+from hotline_hw.core.output.verdicts import VerdictPacker, VerdictTap
+from hotline_hw.shell.granules import GranulePacker
+from hotline_hw.shell.streams.beats import BeatFiller, ResultPacker, StateJoiner, StateSplitter
+from hotline_hw.shell.streams.lookups import LookupFeeder
+from hotline_hw.spec.descriptors import GRANULE_BYTES
+from hotline_hw.spec.params import Geometry, preset
 from tests.unit.streams import collect, feed, pulse
 
 GEOMETRIES = {

@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-from hotline_hw.dma.layouts import ReadTarget
-from hotline_hw.dma.names import LIST_WORDS, ListNames, MemoryNames
-from hotline_hw.dma.walker import RowWalker
-from hotline_hw.feistel import unmix
-from hotline_hw.params import preset
+from hotline_hw.shell.layouts import ReadTarget
+from hotline_hw.shell.rows.names import LIST_WORDS, ListNames, MemoryNames
+from hotline_hw.shell.rows.walker import RowWalker
+from hotline_hw.spec.feistel import unmix
+from hotline_hw.spec.params import preset
 from tests.unit.streams import Reads, collect, feed, pulse, until_done
 
 GEOMETRIES = {name: preset(name) for name in ("tiny", "edge", "kaggle")}

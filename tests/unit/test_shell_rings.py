@@ -6,13 +6,13 @@ import random
 
 import pytest
 
-from hotline_hw.dma.completion import CompletionWriter
-from hotline_hw.dma.descriptors import ENTRY_BYTES
-from hotline_hw.dma.fetch import DescriptorFetch
-from hotline_hw.dma.layouts import ReadTarget
-from hotline_hw.dma.ring_control import RingControl
-from hotline_hw.params import preset
-from hotline_sim.ring_entries import Completion
+from hotline_device.ring_entries import Completion
+from hotline_hw.shell.layouts import ReadTarget
+from hotline_hw.shell.rings.completion import CompletionWriter
+from hotline_hw.shell.rings.fetch import DescriptorFetch
+from hotline_hw.shell.rings.ring_control import RingControl
+from hotline_hw.spec.descriptors import ENTRY_BYTES
+from hotline_hw.spec.params import preset
 from tests.unit.streams import Reads, collect, pulse, until_done
 
 GEOMETRIES = {name: preset(name) for name in ("tiny", "edge", "kaggle")}

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from hotline_hw.params import PRESETS
-from hotline_hw.regmap import Error, Phase
-from hotline_sim.model import Accelerator
-from hotline_sim.stimulus import crowded_keys, key_words, random_batches
+from hotline_hw.spec.params import PRESETS
+from hotline_hw.spec.regmap import Error, Phase
+from hotline_sim.bench.stimulus import crowded_keys, key_words, random_batches
+from hotline_sim.model.core import Accelerator
 from tests.unit.strategies import geometries, seeds
 
 TINY = PRESETS["tiny"]

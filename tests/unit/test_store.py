@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hotline_host.store import EmbeddingStore, OwnershipError, TableRows, initial_table
-from hotline_sim.memory import HostMemory
+from hotline_device.host_memory import HostMemory
+from hotline_host.training.store import EmbeddingStore, OwnershipError, TableRows, initial_table
 
 ROWS = np.array([5, 1, 9])
 KEYS = int(ROWS.sum())

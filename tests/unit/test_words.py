@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hotline_hw import words
-from hotline_hw.params import PRESETS
+from hotline_hw.spec import words
+from hotline_hw.spec.params import PRESETS
 
 LOOKUP = (words.ROW_FIELD, words.TABLE_FIELD, words.RESERVED_FIELD, words.LAST_FIELD)
 RESULT = (words.ROW_FIELD, words.TABLE_FIELD, words.SAMPLE_FIELD, words.HIT_FIELD, words.LAST_FIELD)

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from hotline_hw import working
-from hotline_hw.dma.descriptors import COLD_HELD, COLD_LOCAL, MAX_BANKS, NOT_LISTED
-from hotline_hw.feistel import mix, unmix
-from hotline_hw.params import Geometry
-from hotline_hw.words import TABLE_FIELD
-from hotline_hw.working import LIST_DOMAIN, WorkingList, place_layout
-from hotline_sim.model_working import WorkingLists
-from hotline_sim.stimulus import key_words
+from hotline_hw.core.bank import working
+from hotline_hw.core.bank.working import LIST_DOMAIN, WorkingList, place_layout
+from hotline_hw.spec.descriptors import COLD_HELD, COLD_LOCAL, MAX_BANKS, NOT_LISTED
+from hotline_hw.spec.feistel import mix, unmix
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.words import TABLE_FIELD
+from hotline_sim.bench.stimulus import key_words
+from hotline_sim.model.working import WorkingLists
 
 TINY_EPOCH_BITS = 2  # walks come every third mini-batch in a table
 ANSWER_LATENCY = 3  # of a tracker

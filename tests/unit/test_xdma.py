@@ -13,18 +13,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hotline_host.rings import Rings
-from hotline_hw.dma.descriptors import ENTRY_BYTES, Flag, Opcode, Status
-from hotline_hw.dma.registers import SHELL_REGISTERS, DmaIrq, window_offset
-from hotline_hw.params import PRESETS
-from hotline_hw.regmap import ID_VALUE, REGISTERS, Access, Irq
-from hotline_hw.words import TABLE_FIELD
-from hotline_sim.device import BusError, DeviceError, DeviceTimeout
-from hotline_sim.memory import PAGE_BYTES
-from hotline_sim.model_device import ModelDevice
-from hotline_sim.ring_entries import Completion, Descriptor
-from hotline_sim.xdma import BufferMemory, XdmaDevice
-from hotline_sim.xdma import device as xdma_device
+from hotline_device.device import BusError, DeviceError, DeviceTimeout
+from hotline_device.host_memory import PAGE_BYTES
+from hotline_device.ring_entries import Completion, Descriptor
+from hotline_device.xdma import BufferMemory, XdmaDevice
+from hotline_device.xdma import device as xdma_device
+from hotline_host.driver.rings import Rings
+from hotline_hw.spec.descriptors import ENTRY_BYTES, Flag, Opcode, Status
+from hotline_hw.spec.params import PRESETS
+from hotline_hw.spec.regmap import ID_VALUE, REGISTERS, Access, Irq
+from hotline_hw.spec.shell_registers import SHELL_REGISTERS, DmaIrq, window_offset
+from hotline_hw.spec.words import TABLE_FIELD
+from hotline_sim.model.device import ModelDevice
 from tests.unit.fake_card import (
     BUFFER_ADDRESS,
     BUFFER_BYTES,

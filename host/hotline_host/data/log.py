@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from hotline_hw.words import ROW_FIELD, TABLE_FIELD
+from hotline_hw.spec.words import ROW_FIELD, TABLE_FIELD
 
 __all__ = ["MAX_ROWS", "MAX_TABLES", "Batch", "ClickLog", "DataError"]
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import arrays, avazu, criteo, movielens, open_bandit, synthetic
+from hotline_host.data.synthetic import generator as synthetic
+from hotline_host.data.synthetic.shapes import SHAPES
+
+from . import arrays, avazu, criteo, movielens, open_bandit
 from .delimited import Progress
 from .log import ClickLog, DataError
-from .synthetic_shapes import SHAPES
 
 __all__ = ["SOURCES", "load"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from hotline_hw.params import Geometry
-from hotline_hw.regmap import Phase
-from hotline_hw.words import LAST_FIELD
-from hotline_sim.fast import FastAccelerator
+from hotline_host.experiments.settings import SettingsError
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.regmap import Phase
+from hotline_hw.spec.words import LAST_FIELD
+from hotline_sim.model.compiled.core import FastAccelerator
 
-from ..settings import SettingsError
 from .judging import Counts
 from .stream import Chunk, Stream
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hotline_hw.params import Geometry
-from hotline_hw.regmap import Phase
-from hotline_hw.words import HIT_FIELD, LAST_FIELD, SAMPLE_FIELD
-from hotline_sim.fast import FastAccelerator
-from hotline_sim.model_sample_aware import Policy
+from hotline_host.driver.aging import AgingControl
+from hotline_host.driver.hot_set import read_events
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.regmap import Phase
+from hotline_hw.spec.words import HIT_FIELD, LAST_FIELD, SAMPLE_FIELD
+from hotline_sim.model.compiled.core import FastAccelerator
+from hotline_sim.model.sample_aware import Policy
 
-from ..aging import AgingControl
-from ..hot_set import read_events
 from .judging import Counts, tally
 from .set_caches import MAX_LOOKUPS
 from .stream import Chunk, Stream
@@ -31,7 +31,7 @@ class Design:
     Attributes:
         entries_per_hot_row, ways, counter_bits, max_moves: as in `Geometry`.
         by_bag: learn from every bag as from a sample, in a second pass, as `Driver.classify` does.
-        policy: as in `hotline_sim.model_sample_aware`, but for age_period.
+        policy: as in `hotline_sim.model.sample_aware`, but for age_period.
         age_period: as in the policy; None: `AgingControl` sets it, as the driver does.
     """
 

@@ -10,7 +10,8 @@ import matplotlib.ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..files import whole_file
+from hotline_host.files import whole_file
+
 from .table import columns, headline
 
 __all__ = ["draw", "draw_curves"]

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from hotline_hw.feistel import mix
-from hotline_hw.params import Geometry
-from hotline_hw.words import SAMPLE_FIELD
+from hotline_hw.spec.feistel import mix
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.words import SAMPLE_FIELD
 
 from .judging import Counts, tally
 from .stream import Chunk, Stream

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..data.log import ClickLog
-from ..settings import SettingsError
+from hotline_host.data.log import ClickLog
+from hotline_host.experiments.settings import SettingsError
+
 from . import HOT_ROWS
 from .trackers import TRACKERS
 

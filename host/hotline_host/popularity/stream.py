@@ -14,9 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from hotline_hw.words import TABLE_FIELD
-
-from ..data.log import ClickLog
+from hotline_host.data.log import ClickLog
+from hotline_hw.spec.words import TABLE_FIELD
 
 __all__ = ["Chunk", "Stream", "frequencies"]
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
-from ..data.delimited import Progress
-from ..data.log import ClickLog
+from hotline_host.data.delimited import Progress
+from hotline_host.data.log import ClickLog
+
 from .judging import Counts, Trial
 from .settings import PopularitySettings
 from .stream import Stream

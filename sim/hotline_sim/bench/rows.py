@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hotline_hw.words import ENTRY_HOT, ENTRY_TAG, ENTRY_VALID, SLOT_WORD_SLOT
-
-from ..model import Accelerator
+from hotline_hw.spec.words import ENTRY_HOT, ENTRY_TAG, ENTRY_VALID, SLOT_WORD_SLOT
+from hotline_sim.model.core import Accelerator
 
 __all__ = ["random_rows"]
 

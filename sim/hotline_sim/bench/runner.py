@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
-from hotline_hw.params import PRESETS, Geometry
+from hotline_hw.spec.params import PRESETS, Geometry
+from hotline_sim.build.cache import log_tail
+from hotline_sim.build.verilog import DEVICE_TOP, TOP
+from hotline_sim.cocotb_backend.build import build_simulator, runner_command, runner_environment
 
-from ..build_cache import log_tail
-from ..cocotb_backend.build import build_simulator, runner_command, runner_environment
-from ..core_verilog import DEVICE_TOP, TOP
 from .settings import SEED_VARIABLE, chosen_seed, simulator_settings
 
 __all__ = [
@@ -30,10 +30,10 @@ __all__ = [
 
 BENCH_MODULES = ("tests_stream", "tests_csr", "tests_state", "tests_select", "tests_random")
 DEVICE_BENCH_MODULES = (
-    "tests_device_random", "tests_device_refused", "tests_device_faults", "tests_device_abort",
-    "tests_device_rings", "tests_device_host",
+    "tests_random", "tests_refused", "tests_faults", "tests_abort", "tests_rings", "tests_host",
 )  # fmt: skip
 _MODULES = {TOP: BENCH_MODULES, DEVICE_TOP: DEVICE_BENCH_MODULES}
+_FOLDERS = {TOP: "core", DEVICE_TOP: "device"}
 
 GEOMETRIES: dict[str, Geometry] = {
     geometry.name: geometry
@@ -68,7 +68,7 @@ def bench_tests(top: str = TOP) -> list[str]:
     needs a simulator."""
     found = []
     for module in _MODULES[top]:
-        tree = ast.parse(Path(__file__).with_name(f"{module}.py").read_text())
+        tree = ast.parse((Path(__file__).parent / _FOLDERS[top] / f"{module}.py").read_text())
         names = [item.name for item in tree.body if isinstance(item, ast.AsyncFunctionDef)]
         found += [f"{module}.{name}" for name in names if name.startswith("test_")]
     return found
@@ -125,7 +125,7 @@ def run_benches(geometry: Geometry, simulator: str, tests: list[str], top: str =
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     waves = folder / ("waves.vcd" if simulator == "verilator" else "waves.fst")
-    modules = ",".join(f"hotline_sim.bench.{module}" for module in _MODULES[top])
+    modules = ",".join(f"hotline_sim.bench.{_FOLDERS[top]}.{module}" for module in _MODULES[top])
     command: list[str | Path] = [
         *runner_command("run", simulator, build, top), "--run-folder", folder, "--test-module", modules,
         "--test-filter", rf"\.({'|'.join(map(re.escape, tests))})(/.*)?$",

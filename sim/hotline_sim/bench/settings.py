@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-from hotline_hw.params import Geometry
+from hotline_hw.spec.params import Geometry
 
 __all__ = ["SEED_VARIABLE", "bench_geometry", "bench_seed", "chosen_seed", "simulator_settings"]
 

@@ -10,14 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hotline_hw.params import Geometry
-
-from ..build_cache import cached_build, digest, run_logged
-from ..core_verilog import TOP, core_verilog
-from ..device import DeviceError
-from ..verilated.memories import interleave_memories
-from ..verilated.sharing import share_instances
-from ..verilator import find_compiler, find_tool, find_verilator
+from hotline_device.device import DeviceError
+from hotline_hw.spec.params import Geometry
+from hotline_sim.build.cache import cached_build, digest, run_logged
+from hotline_sim.build.memories import interleave_memories
+from hotline_sim.build.sharing import share_instances
+from hotline_sim.build.verilator import find_compiler, find_tool, find_verilator
+from hotline_sim.build.verilog import TOP, core_verilog
 
 __all__ = ["build_simulator", "default_simulator", "runner_command", "runner_environment"]
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from hotline_hw.params import Geometry
+from hotline_device.checks import bus_error, check_batches, check_entries, check_register, quiet_limit, waves_path
+from hotline_device.device import DeviceError, DeviceTimeout
+from hotline_device.stream_core import Results, StreamCore
+from hotline_hw.spec.params import Geometry
 
-from ..arguments import bus_error, check_batches, check_entries, check_register, quiet_limit, waves_path
-from ..device import DeviceError, DeviceTimeout
-from ..stream_core import Results, StreamCore
 from .build import build_simulator, default_simulator
 from .link import map_arrays
 from .session import Session

@@ -9,9 +9,9 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge, Timer
 
-from hotline_sim.cocotb_backend.link import Link, map_arrays
-from hotline_sim.cocotb_backend.ports import Sink, Source
-from hotline_sim.cocotb_backend.service import Failure, Service, connect
+from .link import Link, map_arrays
+from .ports import Sink, Source
+from .service import Failure, Service, connect
 
 
 class Core(Service):

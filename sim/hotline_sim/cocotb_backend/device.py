@@ -9,18 +9,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hotline_hw.dma.registers import DEVICE_ADDRESS_BITS
-from hotline_hw.params import Geometry
+from hotline_device.checks import bus_error, check_register, quiet_limit, waves_path
+from hotline_device.device import Device, DeviceError, DeviceTimeout
+from hotline_device.host_memory import HostMemory
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.shell_registers import DEVICE_ADDRESS_BITS
+from hotline_sim.build.verilog import DEVICE_TOP
+from hotline_sim.memory.library import memory_library
+from hotline_sim.memory.model import ProtocolError
+from hotline_sim.memory.statistics import DirectionStatistics, MemoryStatistics
+from hotline_sim.memory.timing import MemoryTiming, memory_timing
+from hotline_sim.turns import Turns
 
-from ..arguments import bus_error, check_register, quiet_limit, waves_path
-from ..core_verilog import DEVICE_TOP
-from ..device import Device, DeviceError, DeviceTimeout
-from ..memory import HostMemory
-from ..memory.library import memory_library
-from ..memory.model import ProtocolError
-from ..memory.statistics import DirectionStatistics, MemoryStatistics
-from ..memory.timing import MemoryTiming, memory_timing
-from ..turns import Turns
 from .build import build_simulator, default_simulator
 from .link import map_flag
 from .session import Session

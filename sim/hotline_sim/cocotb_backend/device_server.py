@@ -16,12 +16,13 @@ import cocotb
 import numpy as np
 from cocotb.triggers import Timer
 
-from hotline_sim.cocotb_backend.link import Link, map_flag
-from hotline_sim.cocotb_backend.service import Failure, Service, connect
-from hotline_sim.memory import HostMemory, Region
+from hotline_device.host_memory import HostMemory, Region
 from hotline_sim.memory.cocotb_port import CocotbMemory
 from hotline_sim.memory.model import MemoryModel, ProtocolError
 from hotline_sim.memory.timing import Latency, MemoryTiming
+
+from .link import Link, map_flag
+from .service import Failure, Service, connect
 
 
 class SharedMemory(HostMemory):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cocotb_tools import runner
 
-from hotline_sim.cocotb_backend.ports import PORT_NAMES
+from .ports import PORT_NAMES
 
 TIMESCALE = ("1ns", "1ps")
 # What runs unless another module is asked for, by top module.

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
-from hotline_sim.cocotb_backend.link import SETTINGS_VARIABLE, SOCKET_VARIABLE, Link
+from .link import SETTINGS_VARIABLE, SOCKET_VARIABLE, Link
 
 __all__ = ["Failure", "Gone", "Service", "connect"]
 

@@ -13,9 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..build_cache import log_tail
-from ..core_verilog import TOP
-from ..device import DeviceError
+from hotline_device.device import DeviceError
+from hotline_sim.build.cache import log_tail
+from hotline_sim.build.verilog import TOP
+
 from .build import runner_command, runner_environment
 from .link import SETTINGS_VARIABLE, SOCKET_NAME, SOCKET_VARIABLE, Link
 

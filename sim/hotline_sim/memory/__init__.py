@@ -1,5 +1,1 @@
-"""Memory on the far side of the accelerator's AXI manager: its contents, and how long it takes."""
-
-from .host import PAGE_BYTES, HostMemory, Region
-
-__all__ = ["PAGE_BYTES", "HostMemory", "Region"]
+"""Memory on the far side of the accelerator's AXI manager: how long it takes, and what it carries."""

@@ -9,9 +9,10 @@ import platform
 import subprocess
 from pathlib import Path
 
-from ..build_cache import cached_build, digest, run_logged
-from ..device import DeviceError
-from ..verilator import find_compiler
+from hotline_device.device import DeviceError
+from hotline_sim.build.cache import cached_build, digest, run_logged
+from hotline_sim.build.verilator import find_compiler
+
 from .timing import TAILS, Latency, MemoryTiming
 
 __all__ = ["MAX_BEAT_BYTES", "Config", "Pins", "Statistics", "config", "memory_library", "memory_sources", "type_calls"]

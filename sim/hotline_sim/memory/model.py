@@ -5,8 +5,9 @@ from __future__ import annotations
 import ctypes
 import weakref
 
-from ..device import DeviceError
-from .host import HostMemory
+from hotline_device.device import DeviceError
+from hotline_device.host_memory import HostMemory
+
 from .library import Direction, Pins, Statistics, config, memory_library
 from .statistics import DirectionStatistics, MemoryStatistics
 from .timing import MemoryTiming, memory_timing

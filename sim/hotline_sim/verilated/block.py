@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..build_cache import cached_build, digest, run_logged
-from ..device import DeviceError
-from ..verilator import find_compiler, find_tool, find_verilator
+from hotline_device.device import DeviceError
+from hotline_sim.build.cache import cached_build, digest, run_logged
+from hotline_sim.build.verilator import find_compiler, find_tool, find_verilator
 
 __all__ = ["Run", "VerilatedBlock"]
 
@@ -61,7 +61,7 @@ class VerilatedBlock:
     """
 
     def __init__(self, component: object, name: str, *, settings: tuple[str, ...] = ()) -> None:
-        from hotline_hw.blocks import BlockLibrary, flat_ports
+        from hotline_hw.lib.blocks import BlockLibrary, flat_ports
 
         flows = {port: (len(value), flow.name) for port, (value, flow) in flat_ports(component).items()}
         self.stream = "input_valid" in flows and "output_valid" in flows

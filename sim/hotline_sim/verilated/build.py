@@ -10,14 +10,13 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from hotline_hw.params import Geometry
-
-from ..build_cache import cached_build, digest, run_logged
-from ..core_verilog import DEVICE_TOP, TOP, core_verilog
-from ..memory.library import memory_sources
-from ..verilator import find_compiler, find_tool, find_verilator
-from .memories import interleave_memories
-from .sharing import share_instances
+from hotline_hw.spec.params import Geometry
+from hotline_sim.build.cache import cached_build, digest, run_logged
+from hotline_sim.build.memories import interleave_memories
+from hotline_sim.build.sharing import share_instances
+from hotline_sim.build.verilator import find_compiler, find_tool, find_verilator
+from hotline_sim.build.verilog import DEVICE_TOP, TOP, core_verilog
+from hotline_sim.memory.library import memory_sources
 
 __all__ = ["CORE", "DEVICE", "Top", "build_library", "trace_format"]
 

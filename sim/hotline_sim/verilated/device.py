@@ -9,17 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hotline_hw.dma.registers import DEVICE_ADDRESS_BITS
-from hotline_hw.params import Geometry
+from hotline_device.checks import bus_error, check_register, quiet_limit, waves_path
+from hotline_device.device import Device, DeviceError, DeviceTimeout
+from hotline_device.host_memory import HostMemory
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.shell_registers import DEVICE_ADDRESS_BITS
+from hotline_sim.memory.library import config
+from hotline_sim.memory.model import MemoryControl
+from hotline_sim.memory.statistics import MemoryStatistics
+from hotline_sim.memory.timing import MemoryTiming, memory_timing
+from hotline_sim.turns import Turns
 
-from ..arguments import bus_error, check_register, quiet_limit, waves_path
-from ..device import Device, DeviceError, DeviceTimeout
-from ..memory import HostMemory
-from ..memory.library import config
-from ..memory.model import MemoryControl
-from ..memory.statistics import MemoryStatistics
-from ..memory.timing import MemoryTiming, memory_timing
-from ..turns import Turns
 from .build import DEVICE, build_library, trace_format
 from .library import DeviceStatus, load_device
 

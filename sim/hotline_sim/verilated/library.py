@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..memory.library import Config, type_calls
+from hotline_sim.memory.library import Config, type_calls
 
 __all__ = ["PORTS", "DeviceStatus", "SinkPort", "SourcePort", "Status", "load", "load_device", "pointer"]
 

@@ -1,0 +1,1 @@
+"""The contract between the driver and what stands behind it: registers, shared memory, an interrupt."""

@@ -1,0 +1,1 @@
+"""Speeds, side by side, on one machine in one run."""

@@ -1,0 +1,139 @@
+"""`hotline generate`, `registers`, `probe` and `resources`: what an FPGA engineer takes away."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hotline_device.registry import BACKENDS, open_device
+from hotline_host.driver.control import RegisterState
+from hotline_host.driver.driver import Driver
+from hotline_host.experiments.settings import SettingsError
+from hotline_host.files import json_text
+from hotline_hw.export import regdoc
+from hotline_hw.spec.params import PRESETS, Geometry
+
+from .progress import TerminalProgress
+
+__all__ = ["Overrides", "Preset", "add_commands"]
+
+Preset = Annotated[str, typer.Option(help=f"Geometry of the accelerator: {', '.join(PRESETS)}.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Changes a parameter of the preset; repeatable.")
+]
+PlainErrors = Callable[[], AbstractContextManager[TerminalProgress]]
+ReadGeometry = Callable[[str, list[str] | None], Geometry]
+
+
+def add_commands(app: typer.Typer, plain_errors: PlainErrors, read_geometry: ReadGeometry) -> None:
+    """Adds the commands to an application, of which it takes how expected errors end, and how a geometry is named."""
+
+    @app.command()
+    def generate(
+        preset: Preset = "kaggle",
+        out: Annotated[Path, typer.Option("--out", "--output", help="Folder to write to.")] = Path("rtl"),
+        overrides: Overrides = None,
+    ) -> None:
+        """Write the accelerator's Verilog, with its description and its registers."""
+        with plain_errors() as progress:
+            geometry = read_geometry(preset, overrides)
+            progress(f"generating {geometry.name}", 0, 1)
+            from hotline_hw.export.generate import write_verilog
+
+            written = write_verilog(geometry, out)
+        for path in written:
+            print(path)
+
+    @app.command()
+    def registers(
+        format: Annotated[str, typer.Option(help="table, markdown, c, svd or json.")] = "table",
+    ) -> None:
+        """Show the register map."""
+        formats: dict[str, Callable[[], str]] = {
+            "markdown": regdoc.markdown, "c": regdoc.c_header, "svd": regdoc.svd,
+            "json": lambda: json_text(regdoc.register_rows()),
+        }  # fmt: skip
+        with plain_errors():
+            if format == "table":
+                Console().print(_register_table())
+            elif format in formats:
+                sys.stdout.write(formats[format]())
+            else:
+                raise SettingsError(f"format is {format!r}; it must be one of table, {', '.join(formats)}")
+
+    @app.command()
+    def probe(
+        preset: Preset = "tiny",
+        backend: Annotated[str, typer.Option(help=f"The accelerator: {', '.join(BACKENDS)}.")] = "model",
+        everything: Annotated[bool, typer.Option("--all", help="Counters and free windows too.")] = False,
+        overrides: Overrides = None,
+    ) -> None:
+        """Read every register of an accelerator, and say what its fields mean."""
+        with plain_errors() as progress:
+            geometry = read_geometry(preset, overrides)
+            progress(f"opening {backend}", 0, 1)
+            with open_device(backend, geometry) as device:
+                states = Driver(device).describe()
+        Console().print(_state_table(states, everything))
+
+    @app.command()
+    def resources(
+        preset: Preset = "kaggle",
+        fpga: Annotated[bool, typer.Option("--fpga", help="Also synthesize for a Lattice ECP5: minutes.")] = False,
+        core: Annotated[bool, typer.Option("--core", help="Of the stream core alone.")] = False,
+        overrides: Overrides = None,
+    ) -> None:
+        """Show what the accelerator costs: bits of SRAM, and FPGA cells before placement."""
+        with plain_errors() as progress:
+            geometry = read_geometry(preset, overrides)
+            from hotline_hw.export.resources import fpga_cells, shell_bits, sram_bits
+
+            whole = not core and geometry.axi_bits > 0
+            bits = sram_bits(geometry) | (shell_bits(geometry) if whole else {})
+            if fpga:
+                progress(f"synthesizing {geometry.name}", 0, 1)
+            cells = fpga_cells(geometry, "hotline_device" if whole else "hotline_core") if fpga else {}
+        for table in _resource_tables(geometry, bits, cells):
+            Console().print(table)
+
+
+def _register_table() -> Table:
+    table = Table("offset", "register", "access", "what it holds", box=None)
+    for row in regdoc.register_rows():
+        table.add_row(f"0x{row['offset']:03X}", row["name"], row["access"], row["description"])
+    return table
+
+
+def _state_table(states: list[RegisterState], everything: bool) -> Table:
+    table = Table("offset", "register", "value", "field", "is", "which means", box=None)
+    for state in states:
+        if not everything and not state.value and state.name.startswith(("COUNTER_", "WINDOW_")):
+            continue
+        value = "-" if state.value is None else f"0x{state.value:08X}"
+        start = (f"0x{state.offset:04X}", state.name, value)
+        for field, held, doc in state.fields:
+            table.add_row(*start, field, "-" if held is None else str(held), doc)
+            start = ("", "", "")
+    return table
+
+
+def _resource_tables(geometry: Geometry, bits: dict[str, int], cells: dict[str, int]) -> list[Table]:
+    tracker = "sample-aware" if geometry.sample_aware else "SRRIP"
+    title = f"{geometry.name}: {tracker}, {geometry.entries:,} entries, {geometry.hot_capacity:,} hot rows"
+    sram = Table(title=title, title_justify="left", box=None)
+    sram.add_column("SRAM")
+    sram.add_column("bits", justify="right")
+    sram.add_column("bits a hot row", justify="right")
+    for name, count in (bits | {"in all": sum(bits.values())}).items():
+        sram.add_row(name, f"{count:,}", f"{count / geometry.hot_capacity:.1f}")
+    fpga = Table(title="Lattice ECP5 by Yosys, before placement", title_justify="left", box=None, show_header=False)
+    for name, count in cells.items():
+        fpga.add_row(name, f"{count:,}")
+    return [sram, fpga] if cells else [sram]

@@ -1,0 +1,293 @@
+"""The `hotline` command. Expected errors end as one line on standard error and exit code 2, Ctrl-C as 130."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+
+from hotline_device.device import DeviceError
+from hotline_device.registry import BACKENDS
+from hotline_host.benchmarks.summary import bench_tables
+from hotline_host.data.log import ClickLog, DataError
+from hotline_host.data.sources import SOURCES, load
+from hotline_host.driver.packets import DriverError
+from hotline_host.experiments.settings import Settings, SettingsError
+from hotline_host.experiments.summary import headline, summary
+from hotline_host.files import check_writable, write_json, write_npz
+from hotline_hw.spec import params
+from hotline_hw.spec.params import Geometry, GeometryError
+from hotline_sim.memory.timing import PRESETS as MEMORIES
+
+from .hardware import Overrides, Preset, add_commands
+from .popularity import add_command
+from .progress import TerminalProgress
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
+    help="Recommendation-model training with popular rows in GPU memory: the accelerator, simulated and in the loop.",
+)  # fmt: skip
+
+_EXPECTED = (GeometryError, DataError, DeviceError, DriverError, SettingsError)
+_EXTRAS = {"torch": "train", "amaranth": "hw", "pyosys": "hw", "cocotb": "sim", "cocotb_tools": "sim"}
+
+Data = Annotated[str, typer.Option(help=f"Click log: {', '.join(SOURCES)}.")]
+Backend = Annotated[str, typer.Option(help=f"What stands for the accelerator: {', '.join(BACKENDS)}.")]
+HotRows = Annotated[
+    int | None, typer.Option(help="Rows that may be hot. Unless given, a tenth of the log's, or all that fit.")
+]
+LearnShare = Annotated[float, typer.Option(help="Share of the log, from its front, that popularity is learned from.")]
+LearnBy = Annotated[str, typer.Option(help="What rows count for: sample, or bag (for multi-hot logs).")]
+RelearnShare = Annotated[
+    float | None,
+    typer.Option(help="Share of the later mini-batches that are also learned from. A quarter unless given; SRRIP: 0."),
+]
+SelectEvery = Annotated[int, typer.Option(help="Mini-batches after which the hot rows are chosen anew.")]
+MoveLimit = Annotated[int | None, typer.Option(help="Most rows that become hot at a time, after learning.")]
+Memory = Annotated[str, typer.Option(help=f"Memory behind the accelerator; not with the model: {', '.join(MEMORIES)}.")]
+BatchSize = Annotated[int, typer.Option(help="Samples in a mini-batch.")]
+Samples = Annotated[int | None, typer.Option(help="Most samples to take from the log.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave damaged lines of a text log out, and count them.")]
+Seed = Annotated[int, typer.Option(help="Of initial parameters, and of the synthetic log.")]
+Model = Annotated[str, typer.Option(help="Widths of the DLRM: small or kaggle.")]
+Json = Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")]
+
+
+@app.command(name="cosim")
+def cosim_command(
+    data: Data = "ml-100k",
+    preset: Preset = "kaggle",
+    backend: Backend = "verilated",
+    hot_rows: HotRows = None,
+    learn_share: LearnShare = 0.3,
+    batch_size: BatchSize = 128,
+    relearn_share: RelearnShare = None,
+    select_every: SelectEvery = 8,
+    learn_by: LearnBy = "sample",
+    move_limit: MoveLimit = None,
+    memory: Memory = "pcie4-x16",
+    passes: Annotated[int, typer.Option(help="Times that the training part of the log is gone through.")] = 4,
+    steps: Annotated[int, typer.Option(help="Mini-batches to train on, instead of --passes, unless 0.")] = 0,
+    optimizer: Annotated[str, typer.Option(help="adagrad (row-wise for embedding rows) or sgd.")] = "adagrad",
+    rate: Annotated[float, typer.Option(help="Learning rate.")] = 0.005,
+    eps: Annotated[float, typer.Option(help="Adagrad's; much smaller ones amplify round-off.")] = 1e-3,
+    model: Model = "small",
+    dimension: Annotated[int | None, typer.Option(help="Embedding dimension, instead of the model's.")] = None,
+    device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1, ...")] = "cpu",
+    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    baseline: Annotated[bool, typer.Option("--baseline", help="Also train the ordinary way, and compare.")] = False,
+    json: Json = None,
+    report: Annotated[Path | None, typer.Option(help="Draw a picture, cosim.png, into this folder.")] = None,
+    overrides: Overrides = None,
+    samples: Samples = None,
+    skip_bad: SkipBad = False,
+    seed: Seed = 0,
+) -> None:
+    """Train a DLRM with the accelerator in the loop.
+
+    The accelerator learns popularity from the front of the log, and follows it while training, which begins after that
+    part; the last tenth of the log is kept to judge the result by its AUC.
+    """
+    with _plain_errors() as progress:
+        geometry = _geometry(preset, overrides)
+        _check_backend(backend)
+        picture = report / "cosim.png" if report else None
+        for path in filter(None, (json, picture)):
+            check_writable(path)
+        progress("importing torch", 0, 1)
+        from hotline_host.experiments.cosim import cosim  # torch takes seconds
+        from hotline_host.experiments.cosim_settings import CosimSettings
+
+        settings = CosimSettings(
+            hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, relearn_share=relearn_share,
+            select_every=select_every, move_limit=move_limit, learn_by=learn_by, memory=memory, passes=passes,
+            steps=steps, optimizer=optimizer, rate=rate, eps=eps, model=model, dimension=dimension, device=device,
+            dtype=dtype, seed=seed, baseline=baseline,
+        )  # fmt: skip
+        log, seconds = _load(data, skip_bad, samples, seed, progress)
+        result = cosim(log, geometry, backend, settings, progress)
+        result.figures["seconds"] = {"load": seconds} | result.figures["seconds"]
+        progress("writing results", 0, 1)
+        if picture:
+            from hotline_host.experiments.report import draw
+
+            draw(result, picture)
+        if json:
+            write_json(json, result.as_dict())
+    _show(result.figures)
+
+
+@app.command(name="split")
+def split_command(
+    data: Data = "ml-100k",
+    preset: Preset = "kaggle",
+    backend: Backend = "verilated",
+    hot_rows: HotRows = None,
+    learn_share: LearnShare = 0.2,
+    batch_size: BatchSize = 2048,
+    relearn_share: RelearnShare = None,
+    select_every: SelectEvery = 8,
+    learn_by: LearnBy = "sample",
+    move_limit: MoveLimit = None,
+    memory: Memory = "pcie4-x16",
+    out: Annotated[
+        Path | None, typer.Option(help="Write popular, slots and offsets of the classified samples to this .npz file.")
+    ] = None,
+    json: Json = None,
+    overrides: Overrides = None,
+    samples: Samples = None,
+    skip_bad: SkipBad = False,
+    seed: Seed = 0,
+) -> None:
+    """Let the accelerator learn from the front of a log, and split the rest into popular and non-popular samples."""
+    with _plain_errors() as progress:
+        geometry = _geometry(preset, overrides)
+        _check_backend(backend)
+        for path in filter(None, (json, out)):
+            check_writable(path)
+        settings = Settings(
+            hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, relearn_share=relearn_share,
+            select_every=select_every, move_limit=move_limit, learn_by=learn_by, memory=memory,
+        )  # fmt: skip
+        log, seconds = _load(data, skip_bad, samples, seed, progress)
+        from hotline_host.experiments.split import split_log
+
+        result = split_log(log, geometry, backend, settings, progress)
+        result.figures["seconds"] = {"load": seconds} | result.figures["seconds"]
+        progress("writing results", 0, 1)
+        if out:
+            write_npz(out, popular=result.popular, slots=result.slots, offsets=result.offsets)
+        if json:
+            write_json(json, result.figures)
+    _show(result.figures)
+
+
+@app.command(name="bench")
+def bench_command(
+    data: Data = "synthetic:kaggle",
+    preset: Preset = "kaggle",
+    hot_rows: HotRows = None,
+    batch_size: BatchSize = 2048,
+    steps: Annotated[int, typer.Option(help="Training steps timed in each round.")] = 8,
+    rounds: Annotated[int, typer.Option(help="Rounds; the contenders take turns, and medians are reported.")] = 3,
+    rival: Annotated[str, typer.Option(help="The cocotb backend to compare with, or none.")] = "cocotb:verilator",
+    model: Model = "kaggle",
+    memory: Memory = "pcie4-x16",
+    json: Json = None,
+    report: Annotated[Path | None, typer.Option(help="Draw a picture, bench.png, into this folder.")] = None,
+    overrides: Overrides = None,
+    samples: Samples = None,
+    seed: Seed = 0,
+) -> None:
+    """Measure speeds side by side: the simulated device, its golden model, and training beside each.
+
+    Figures are of this machine and its present load, which is shown with them.
+    """
+    with _plain_errors() as progress:
+        geometry = _geometry(preset, overrides)
+        picture = report / "bench.png" if report else None
+        for path in filter(None, (json, picture)):
+            check_writable(path)
+        progress("importing torch", 0, 1)
+        from hotline_host.benchmarks.bench import bench
+        from hotline_host.benchmarks.settings import BenchSettings
+
+        settings = BenchSettings(
+            hot_rows=hot_rows, batch_size=batch_size, steps=steps, rounds=rounds, model=model, seed=seed,
+            memory=memory,
+            rival=None if rival == "none" else rival,
+        )  # fmt: skip
+        log, _ = _load(data, False, samples, seed, progress)
+        figures = bench(log, geometry, settings, progress)
+        progress("writing results", 0, 1)
+        if picture:
+            from hotline_host.benchmarks.report import draw
+
+            draw(figures, picture)
+        if json:
+            write_json(json, figures)
+    for table in bench_tables(figures):
+        Console().print(table)
+
+
+def main() -> None:
+    """The entry point."""
+    # Read by OpenMP when torch loads it: its threads spin while they wait, by default, and so take the cores from the
+    # simulator that they share them with; training steps then take several times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    app()
+
+
+@contextmanager
+def _plain_errors() -> Iterator[TerminalProgress]:
+    """Ends the command with one line on standard error where something expected goes wrong."""
+    with TerminalProgress() as progress:
+        try:
+            yield progress
+        except KeyboardInterrupt:
+            progress.close()
+            _fail(f"interrupted while {progress.state}; no result was written", 130)
+        except _EXPECTED as error:
+            progress.close()
+            _fail(str(error))
+        except OSError as error:
+            progress.close()
+            _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        except ModuleNotFoundError as error:
+            progress.close()
+            name = (error.name or "").partition(".")[0]
+            if name not in _EXTRAS:
+                raise
+            _fail(f"this needs the Python package {name}. Install it: pip install 'hotline[{_EXTRAS[name]}]'")
+
+
+def _fail(message: str, code: int = 2) -> NoReturn:
+    print(f"hotline: {message}", file=sys.stderr)
+    raise typer.Exit(code) from None
+
+
+def _geometry(name: str, overrides: list[str] | None) -> Geometry:
+    settings = {}
+    for setting in overrides or []:
+        key, equals, value = setting.partition("=")
+        try:
+            settings[key.strip()] = int(value, 0)
+        except ValueError:
+            right = (
+                f"--set {key.strip()}=NUMBER" if equals and key.strip() else "--set NAME=NUMBER, such as --set ways=8"
+            )
+            raise SettingsError(f"--set {setting}: write {right}") from None
+    return params.preset(name).override(settings)
+
+
+def _check_backend(name: str) -> None:
+    if name not in BACKENDS:
+        raise SettingsError(f"unknown backend {name!r}; the backends are {', '.join(BACKENDS)}")
+
+
+def _load(
+    data: str, skip_bad: bool, samples: int | None, seed: int, progress: TerminalProgress
+) -> tuple[ClickLog, float]:
+    """The log, and the seconds that it took."""
+    start = perf_counter()
+    progress(f"loading {data}", 0, 1)
+    log = load(data, skip_bad=skip_bad, samples=samples, seed=seed, progress=progress)
+    return log, perf_counter() - start
+
+
+def _show(figures: dict[str, Any]) -> None:
+    print(headline(figures))
+    Console().print(summary(figures))
+
+
+add_command(app, _plain_errors, _load)
+add_commands(app, _plain_errors, _geometry)

@@ -1,0 +1,33 @@
+"""Parts of a log, as mini-batches that are cut when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Sequence as AbstractSequence
+
+from .log import Batch, ClickLog
+
+__all__ = ["MiniBatches"]
+
+
+class MiniBatches(AbstractSequence[Batch]):
+    """Samples `start` to `stop` (exclusive) of a log, in order, `size` at a time; the last may be smaller."""
+
+    def __init__(self, log: ClickLog, start: int, stop: int, size: int) -> None:
+        self.log, self.start, self.stop, self.size = log, start, stop, size
+
+    def __len__(self) -> int:
+        return -(-(self.stop - self.start) // self.size)
+
+    def __getitem__(self, index: int) -> Batch:  # type: ignore[override]  # no slices
+        if not 0 <= index < len(self):
+            raise IndexError(f"mini-batch {index} is none of {len(self)}")
+        start = self.start + index * self.size
+        return self.log.batch(start, min(start + self.size, self.stop))
+
+    def __iter__(self) -> Iterator[Batch]:
+        return (self[index] for index in range(len(self)))
+
+    @property
+    def samples(self) -> int:
+        return self.stop - self.start

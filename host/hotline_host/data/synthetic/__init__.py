@@ -1,0 +1,1 @@
+"""Generated click logs with the skew and correlation of real ones."""

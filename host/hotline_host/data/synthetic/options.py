@@ -1,0 +1,86 @@
+"""What may follow `synthetic:`: a name, and options after it, comma-separated.
+
+    kaggle,shift=100000,shift_share=0.3
+
+shift=N         popularity shifts every N samples: at samples N, 2N, 3N and so on, of each table of more than 10,000
+                rows, a share of the ranks is chosen at random, each rank by itself, hot or not, and given other rows;
+                how often a rank is drawn, and with what, stays. The rows that had those ranks are not drawn for them
+                any more. Very seldom the new row of a rank is one that another rank has already.
+shift_share=X   that share, above 0, at most 1; 0.5 where it is not given. Only with shift.
+independent=1   each column is drawn from samples of its own: the same rows as often, but not together. Labels depend
+                on rows as ever. For contrast: what a generator without correlations gives.
+rare=N          in a `ClickLog`, the values of a table that the log has fewer than N times share one row. It takes the
+                whole log to know, so a stream's raw rows stay apart, and a shorter log is not the beginning of a
+                longer one.
+
+taobao takes `independent` and `rare`: popularity drifts there anyway.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hotline_host.data.log import DataError
+
+from .shapes import SHAPES
+
+__all__ = ["Options", "parse"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """As the module says; `shift` 0 is never, `rare` 0 or 1 merges nothing."""
+
+    shift: int = 0
+    shift_share: float = 0.5
+    independent: bool = False
+    rare: int = 0
+
+
+def parse(spec: str) -> tuple[str, Options]:
+    """The name, one of `SHAPES`, and the options.
+
+    Raises:
+        DataError: an unknown name or option, one given twice or where it has no meaning, a value that is none.
+    """
+    name, *parts = spec.split(",")
+    if name not in SHAPES:
+        known = ", ".join(f"synthetic:{known}" for known in SHAPES)
+        raise DataError(f"there is no generated log synthetic:{name}; there are {known}")
+    values: dict[str, Any] = {}
+    allowed = ["independent", "rare"] if name == "taobao" else ["shift", "shift_share", "independent", "rare"]
+    for part in parts:
+        option, equals, text = part.partition("=")
+        if option not in allowed or not equals:
+            raise DataError(
+                f"synthetic:{spec}: there is no option {part!r}; synthetic:{name} takes "
+                + ", ".join(f"{known}=VALUE" for known in allowed)
+            )
+        if option in values:
+            raise DataError(f"synthetic:{spec}: {option} is given twice; give it once")
+        values[option] = _value(spec, option, text)
+    if "shift_share" in values and "shift" not in values:
+        raise DataError(f"synthetic:{spec}: shift_share without shift; add shift=SAMPLES")
+    return name, Options(**values)
+
+
+def _value(spec: str, option: str, text: str) -> bool | int | float:
+    match option:
+        case "independent":
+            if text in ("0", "1"):
+                return text == "1"
+            right = "0 or 1"
+        case "shift_share":
+            try:
+                value = float(text)
+            except ValueError:
+                value = 0.0
+            if 0 < value <= 1:
+                return value
+            right = "a share above 0, at most 1"
+        case _:
+            if text.isascii() and text.isdecimal() and 1 <= int(text) < 1 << 40:
+                return int(text)
+            right = "a whole number, 1 or more"
+    raise DataError(f"synthetic:{spec}: {option}={text}; {option} is {right}")

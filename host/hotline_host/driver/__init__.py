@@ -1,0 +1,1 @@
+"""The device driver: it knows a `Device` and NumPy, and no PyTorch."""

@@ -1,0 +1,118 @@
+"""Mini-batches on their way through the accelerator: laid out in memory, described, and their answers read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hotline_device.ring_entries import Completion, Descriptor
+from hotline_host.data.log import Batch
+from hotline_hw.spec.descriptors import BUFFER_ALIGN, SUMMARY_BYTES, SUMMARY_LISTS, Flag, Opcode, Status
+from hotline_hw.spec.descriptors import MAX_BANKS as _BANKS
+
+from .buffers import Buffer, Buffers
+from .packets import Lookups, pack
+from .rings import Rings
+from .split_results import Answer, Split, WorkingSet, read_split
+
+__all__ = ["BatchRunner", "Prepared"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Mini-batches that wait in memory for their descriptors to be run.
+
+    Attributes:
+        lookups: of each mini-batch.
+        descriptors: of those that have a lookup: no others are sent.
+        results: their popular words, non-popular words and summary, where they are classified.
+    """
+
+    lookups: list[Lookups]
+    descriptors: list[Descriptor]
+    results: list[tuple[Buffer, Buffer, Buffer]]
+
+
+class BatchRunner:
+    """Sends mini-batches.
+
+    Args:
+        banks: of the accelerator.
+    """
+
+    def __init__(self, rings: Rings, buffers: Buffers, banks: int) -> None:
+        self._rings, self._buffers, self._banks = rings, buffers, banks
+
+    def prepare(
+        self, batches: Sequence[Batch], opcode: Opcode, *, relearn: bool = False, by_bag: bool = False
+    ) -> Prepared:
+        """Lays mini-batches out that `check_batch` has found good. They stay until the buffers are taken anew."""
+        lookups = [pack(batch, by_bag=by_bag) for batch in batches]
+        sent = [each for each in lookups if len(each)]
+        classify = opcode == Opcode.CLASSIFY
+        sizes = [size for each in sent for size in (each.data.nbytes, *(_result_sizes(len(each)) if classify else ()))]
+        buffers = iter(self._buffers.take(*sizes))
+        descriptors, results = [], []
+        for each in sent:
+            source = next(buffers)
+            source.array(len(each), each.data.dtype)[:] = each.data
+            targets = (0, 0, 0)
+            if classify:
+                popular, nonpopular, summary = next(buffers), next(buffers), next(buffers)
+                results.append((popular, nonpopular, summary))
+                targets = popular.address, nonpopular.address, summary.address
+            descriptors.append(
+                Descriptor(
+                    opcode=opcode,
+                    flags=Flag.LEARN if relearn else 0,
+                    source=source.address,
+                    count=len(each),
+                    operand=each.tables,
+                    targets=targets,
+                )
+            )
+        return Prepared(lookups, descriptors, results)
+
+    def run(self, work: Prepared) -> list[Completion]:
+        """Lets the accelerator carry them out; that a mini-batch's cold rows cannot be listed is no failure."""
+        return self._rings.run(work.descriptors, allowed=(Status.WORKING,))
+
+    def splits(self, work: Prepared, completions: Sequence[Completion], hot_rows: int) -> list[Split]:
+        """The split of each mini-batch.
+
+        Raises:
+            DriverError: an answer is wrong.
+        """
+        answers = iter(zip(completions, work.results, strict=True))
+        return [
+            read_split(each, self._answer(each, *next(answers)), hot_rows) if len(each) else _unsent(each)
+            for each in work.lookups
+        ]
+
+    def _answer(self, lookups: Lookups, completion: Completion, results: tuple[Buffer, Buffer, Buffer]) -> Answer:
+        popular, nonpopular, summary = results
+        most = len(lookups)
+        counts = np.zeros(SUMMARY_LISTS, np.int64)
+        for first in (0, _BANKS):
+            counts[first : first + self._banks] = summary.array(self._banks, np.uint32, 4 * first)
+        bits = summary.array(-(-lookups.sent // 8), np.uint8, SUMMARY_BYTES)
+        return Answer(
+            completion,
+            popular.array(min(completion.popular_words, most), np.uint32),
+            nonpopular.array(min(completion.nonpopular_words, most), np.uint32),
+            counts,
+            np.unpackbits(bits, count=lookups.sent, bitorder="little").astype(bool),
+        )
+
+
+def _result_sizes(lookups: int) -> tuple[int, int, int]:
+    """Bytes that CLASSIFY may write to each target."""
+    return 4 * lookups, 4 * lookups, SUMMARY_BYTES + -(-lookups // (8 * BUFFER_ALIGN)) * BUFFER_ALIGN
+
+
+def _unsent(lookups: Lookups) -> Split:
+    """The split of a mini-batch without lookups."""
+    nothing = np.empty(0, np.int64)
+    return Split(np.ones(len(lookups.counts), bool), nothing, WorkingSet(nothing, nothing, nothing, 0))

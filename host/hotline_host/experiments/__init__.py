@@ -1,0 +1,1 @@
+"""Runs over a log whose result is a table, a picture or a file."""

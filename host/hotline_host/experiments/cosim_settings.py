@@ -1,0 +1,98 @@
+"""How to train with the accelerator in the loop, checked before anything else is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from hotline_host.training.dlrm import ModelConfig
+from hotline_host.training.trainer import TrainConfig
+from hotline_hw.spec.descriptors import GRANULE_BYTES, MAX_ROW_BYTES
+
+from .settings import Settings, SettingsError
+
+__all__ = ["DTYPES", "MODELS", "CosimSettings"]
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+MODELS = {"small": ModelConfig(), "kaggle": ModelConfig.kaggle()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CosimSettings(Settings):
+    """How to train, and what the accelerator is to do. The defaults suit ml-100k.
+
+    Attributes:
+        passes: times that the training part is gone through.
+        steps: mini-batches to train on instead, unless 0; more than a pass go round again.
+        test_share: share of the log, from its end, that is kept from training to judge it.
+        optimizer, rate, eps: as in `TrainConfig`.
+        model: widths, a key of MODELS; `dimension` changes its D unless None.
+        device: where torch trains: cpu, cuda, cuda:1, ...
+        dtype: a key of DTYPES.
+        seed: of the initial parameters.
+        baseline: also train the ordinary way, from the same seed on the same mini-batches.
+    """
+
+    learn_share: float = 0.3
+    batch_size: int = 128
+    passes: int = 4
+    steps: int = 0
+    test_share: float = 0.1
+    optimizer: str = "adagrad"
+    rate: float = 0.005
+    eps: float = 1e-3
+    model: str = "small"
+    dimension: int | None = None
+    device: str = "cpu"
+    dtype: str = "float32"
+    seed: int = 0
+    baseline: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.passes < 1:
+            raise SettingsError(f"passes is {self.passes}; it must be at least 1")
+        if self.steps < 0:
+            raise SettingsError(f"steps is {self.steps}; it must be 0 (as many as the passes have) or more")
+        if self.seed < 0:
+            raise SettingsError(f"seed is {self.seed}; it must be 0 or more")
+        if not 0 <= self.test_share < 1:
+            raise SettingsError(f"test share is {self.test_share}; it must be at least 0 and below 1")
+        for name, value, known in (("model", self.model, MODELS), ("dtype", self.dtype, DTYPES)):
+            if value not in known:
+                raise SettingsError(f"{name} is {value!r}; it must be one of {', '.join(known)}")
+        self._check_rows(self.train_config(0).model.dimension)
+        self.torch_device()
+
+    def train_config(self, dense_features: int) -> TrainConfig:
+        """Of a log with so many dense features."""
+        model = MODELS[self.model]
+        try:
+            if self.dimension is not None:
+                model = replace(model, dimension=self.dimension)
+            return TrainConfig(model, dense_features, self.optimizer, self.rate, self.eps)
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
+
+    def _check_rows(self, dimension: int) -> None:
+        """Raises SettingsError unless the accelerator can gather rows so wide."""
+        each = DTYPES[self.dtype].itemsize
+        if dimension * each % GRANULE_BYTES or dimension * each > MAX_ROW_BYTES:
+            raise SettingsError(
+                f"dimension is {dimension}, which makes rows of {dimension * each} bytes in {self.dtype}; the "
+                f"accelerator gathers rows of whole {GRANULE_BYTES} bytes, {MAX_ROW_BYTES} at most: choose a multiple "
+                f"of {GRANULE_BYTES // each} up to {MAX_ROW_BYTES // each}"
+            )
+
+    def torch_device(self) -> torch.device:
+        try:
+            device = torch.device(self.device)
+        except RuntimeError:
+            raise SettingsError(f"device is {self.device!r}; it must be cpu, cuda or cuda:NUMBER") from None
+        if device.type not in ("cpu", "cuda"):
+            raise SettingsError(f"device is {self.device!r}; it must be cpu, cuda or cuda:NUMBER")
+        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+            there = f"{torch.cuda.device_count()} CUDA devices here" if torch.cuda.is_available() else "no CUDA here"
+            raise SettingsError(f"device {self.device} is not available: torch sees {there}; train on cpu")
+        return device

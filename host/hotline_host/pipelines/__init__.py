@@ -1,0 +1,1 @@
+"""Ways to train: each takes mini-batches and trains one model."""

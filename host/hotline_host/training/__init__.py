@@ -1,0 +1,1 @@
+"""Model, embedding store, optimizers and the training step: PyTorch, and no driver."""

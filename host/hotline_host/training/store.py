@@ -1,0 +1,243 @@
+"""Embedding rows in two places: hot rows by slot on the training device, cold rows in host memory.
+
+Host memory may be memory that an accelerator reaches: then it can gather cold rows by DMA.
+
+A row has one owner at a time. It is hot, and slot s of the hot table is the row; or it is cold, and the host's copy
+is. Storage that owns nothing (the host's copy of a hot row, a free slot) holds NaN, so that reading it by mistake
+cannot pass unnoticed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hotline_device.host_memory import HostMemory
+
+__all__ = ["EmbeddingStore", "OwnershipError", "TableRows", "initial_table"]
+
+
+class OwnershipError(RuntimeError):
+    """A row was read, written or moved where it does not live, or a slot was given two rows."""
+
+
+def initial_table(rows: np.ndarray, dimension: int, *, seed: int, dtype: torch.dtype) -> Tensor:
+    """[sum(rows), D] on the host: all tables end to end, table t uniform within +-1/sqrt(rows[t]).
+
+    A function of `rows`, `dimension` and `seed` alone; drawn in float32, so every dtype starts from the same values.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    table = torch.empty(int(np.sum(rows)), dimension, dtype=dtype)
+    for part, count in zip(table.split([int(r) for r in rows]), rows, strict=True):
+        bound = max(1, int(count)) ** -0.5
+        part.copy_(torch.empty(part.shape, dtype=torch.float32).uniform_(-bound, bound, generator=generator))
+    return table
+
+
+class TableRows:
+    """Numbers the rows of T tables through: key = base of the table + row.
+
+    Attributes:
+        rows: int64 [T], rows of each table.
+        bases: int64 [T + 1]; the last is the number of all rows.
+    """
+
+    def __init__(self, rows: np.ndarray) -> None:
+        self.rows = np.asarray(rows, dtype=np.int64)
+        self.bases = np.concatenate([[0], np.cumsum(self.rows)]).astype(np.int64)
+
+    def keys(self, tables: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """int64 [n]. Raises IndexError naming the first lookup outside its table."""
+        tables, rows = np.asarray(tables, dtype=np.int64), np.asarray(rows, dtype=np.int64)
+        bad = (tables < 0) | (tables >= len(self.rows))
+        if not bad.any():
+            bad = (rows < 0) | (rows >= self.rows[tables])
+        if bad.any():
+            at = int(bad.argmax())
+            table, row = int(tables[at]), int(rows[at])
+            known = f"has {self.rows[table]} rows" if 0 <= table < len(self.rows) else f"is none of {len(self.rows)}"
+            raise IndexError(f"lookup {at}: row {row} of table {table}, but table {table} {known}")
+        return self.bases[tables] + rows
+
+    def name(self, key: int) -> str:
+        table = int(np.searchsorted(self.bases, key, side="right")) - 1
+        return f"row {key - self.bases[table]} of table {table}"
+
+
+class EmbeddingStore:
+    """All rows of T tables, each with its optimizer state, under one owner each. Every row is cold at first.
+
+    Args:
+        rows: [T], rows of each table.
+        dimension: D.
+        hot_rows: slots of the hot table.
+        device: where the hot table lives.
+        dtype: of rows and accumulators.
+        seed: of the initial rows; where a row lives has no bearing on its value.
+        memory: an accelerator's, to keep the cold rows in; None: the host's own.
+
+    Attributes:
+        tables: numbers the rows through; a key is that number.
+        cold: [R, D] in host memory, by key; `cold_accumulator` [R], always in the host's own.
+        region: of `memory`, which holds `cold` from its first byte on; None without.
+        hot: [hot_rows, D] on the device, by slot; `hot_accumulator` [hot_rows].
+        slot_of: int32 [R], slot of each row, -1 where it is cold.
+        key_of: int64 [hot_rows], key of the row in each slot, -1 where it is free.
+    """
+
+    def __init__(
+        self,
+        rows: np.ndarray,
+        dimension: int,
+        hot_rows: int,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        seed: int = 0,
+        memory: HostMemory | None = None,
+    ) -> None:
+        self.device = torch.device(device)
+        self.tables = TableRows(rows)
+        self.cold = initial_table(self.tables.rows, dimension, seed=seed, dtype=dtype)
+        self.region = memory.allocate("tables", self.cold.nbytes) if memory else None
+        if self.region:
+            # As bytes first: NumPy and torch name the types of elements differently.
+            shared = torch.from_numpy(self.region.array(self.cold.nbytes, np.uint8)).view(dtype)
+            self.cold = shared.view(self.cold.shape).copy_(self.cold)
+        self.cold_accumulator = torch.zeros(len(self.cold), dtype=dtype)
+        self.hot = torch.full((hot_rows, dimension), torch.nan, dtype=dtype, device=self.device)
+        self.hot_accumulator = torch.full((hot_rows,), torch.nan, dtype=dtype, device=self.device)
+        self.slot_of = np.full(len(self.cold), -1, dtype=np.int32)
+        self.key_of = np.full(hot_rows, -1, dtype=np.int64)
+
+    @property
+    def row_bytes(self) -> int:
+        """From one cold row to the next."""
+        return self.cold.shape[1] * self.cold.itemsize
+
+    # Ownership
+
+    def check_owner(self, keys: np.ndarray, slots: np.ndarray) -> None:
+        """Raises OwnershipError unless each row of `keys` lives in its slot of `slots`, or is cold where that is -1."""
+        wrong = self.slot_of[keys] != slots
+        if wrong.any():
+            at = int(wrong.argmax())
+            raise OwnershipError(
+                f"lookup {at}: {self.tables.name(int(keys[at]))} is taken to be {_place(int(slots[at]))}, "
+                f"but it is {_place(int(self.slot_of[keys[at]]))}"
+            )
+
+    # Rows move, at mini-batch boundaries only
+
+    def promote(self, keys: np.ndarray, slots: np.ndarray) -> None:
+        """Moves cold rows, with their accumulators, to free slots. All of them, or none and an OwnershipError."""
+        keys, slots = self._checked(keys, slots)
+        self.check_owner(keys, np.full(len(keys), -1))
+        taken = self.key_of[slots] >= 0
+        if taken.any():
+            slot = int(slots[taken.argmax()])
+            raise OwnershipError(
+                f"slot {slot} already holds {self.tables.name(int(self.key_of[slot]))}; demote it first"
+            )
+        self.slot_of[keys] = slots
+        self.key_of[slots] = keys
+        here, there = torch.from_numpy(keys), torch.from_numpy(slots).to(self.device)
+        for cold, hot in ((self.cold, self.hot), (self.cold_accumulator, self.hot_accumulator)):
+            hot.index_copy_(0, there, cold.index_select(0, here).to(self.device))
+            cold.index_fill_(0, here, torch.nan)
+
+    def demote(self, slots: np.ndarray) -> None:
+        """Moves the rows in `slots`, with their accumulators, back to host memory. All or none, as `promote`."""
+        slots = np.asarray(slots, dtype=np.int64)
+        keys = self.key_of[self._checked_slots(slots)]
+        if (keys < 0).any():
+            raise OwnershipError(f"slot {int(slots[(keys < 0).argmax()])} holds no row that could be demoted")
+        self.slot_of[keys] = -1
+        self.key_of[slots] = -1
+        here, there = torch.from_numpy(keys), torch.from_numpy(slots).to(self.device)
+        for cold, hot in ((self.cold, self.hot), (self.cold_accumulator, self.hot_accumulator)):
+            cold.index_copy_(0, here, hot.index_select(0, there).cpu())
+            hot.index_fill_(0, there, torch.nan)
+
+    def place(self, keys: np.ndarray, slots: np.ndarray) -> int:
+        """Makes `keys` in `slots` the whole hot set; rows already in their slot stay. Returns how many rows moved."""
+        keys, slots = self._checked(keys, slots)
+        stays = self.slot_of[keys] == slots
+        leaves = self.key_of >= 0
+        leaves[slots[stays]] = False
+        self.demote(leaves.nonzero()[0])
+        self.promote(keys[~stays], slots[~stays])
+        return int(leaves.sum()) + int((~stays).sum())
+
+    def apply(self, slots: np.ndarray, keys: np.ndarray, evicted: np.ndarray) -> int:
+        """Cold rows take slots, those of rows that become cold or free ones. All or none, as `promote`.
+
+        Args:
+            slots, keys: int64 [m], the row that takes each slot; none twice.
+            evicted: int64 [m], the row that leaves the slot, -1 where it is free.
+
+        Returns how many rows moved.
+        """
+        keys, slots = self._checked(keys, slots)
+        evicted = np.asarray(evicted, dtype=np.int64)
+        if evicted.shape != slots.shape:
+            raise ValueError(f"evicted {evicted.shape} and slots {slots.shape} must be equally long")
+        self.check_owner(keys, np.full(len(keys), -1))
+        wrong = self.key_of[slots] != evicted
+        if wrong.any():
+            at = int(wrong.argmax())
+            held, expected = (self._name(int(key)) for key in (self.key_of[slots[at]], evicted[at]))
+            raise OwnershipError(f"move {at}: slot {slots[at]} is taken to hold {expected}, but it holds {held}")
+        leaving = evicted >= 0
+        self.demote(slots[leaving])
+        self.promote(keys, slots)
+        return len(keys) + int(leaving.sum())
+
+    def gather(self, keys: Tensor) -> Tensor:
+        """[u, D] in host memory, pinned where the device is a GPU: the cold rows of int64 [u] `keys`."""
+        shape = (len(keys), self.cold.shape[1])
+        working = torch.empty(shape, dtype=self.cold.dtype, pin_memory=self.device.type == "cuda")
+        return torch.index_select(self.cold, 0, keys, out=working)
+
+    def export(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Copies on the host: the full tables, T times [rows[t], D], and their accumulators, T times [rows[t]]."""
+        used = self.key_of >= 0
+        here, there = torch.from_numpy(self.key_of[used]), torch.from_numpy(used.nonzero()[0]).to(self.device)
+        sizes = self.tables.rows.tolist()
+        full = self.cold.index_copy(0, here, self.hot.index_select(0, there).cpu())
+        accumulators = self.cold_accumulator.index_copy(0, here, self.hot_accumulator.index_select(0, there).cpu())
+        return list(full.split(sizes)), list(accumulators.split(sizes))
+
+    def _name(self, key: int) -> str:
+        return "no row" if key < 0 else self.tables.name(key)
+
+    def _checked(self, keys: np.ndarray, slots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        keys, slots = np.asarray(keys, dtype=np.int64), np.asarray(slots, dtype=np.int64)
+        if keys.shape != slots.shape or keys.ndim != 1:
+            raise ValueError(f"keys {keys.shape} and slots {slots.shape} must be one-dimensional and equally long")
+        outside = (keys < 0) | (keys >= len(self.slot_of))
+        if outside.any():
+            raise IndexError(f"key {int(keys[outside.argmax()])} is none of the {len(self.slot_of)} rows")
+        if (twice := _repeated(keys)) is not None:
+            raise OwnershipError(f"{self.tables.name(twice)} is given two slots; a row has one owner")
+        return keys, self._checked_slots(slots)
+
+    def _checked_slots(self, slots: np.ndarray) -> np.ndarray:
+        outside = (slots < 0) | (slots >= len(self.key_of))
+        if outside.any():
+            raise IndexError(f"slot {int(slots[outside.argmax()])} is outside the hot table of {len(self.key_of)} rows")
+        if (twice := _repeated(slots)) is not None:
+            raise OwnershipError(f"slot {twice} is named twice; a slot holds one row")
+        return slots
+
+
+def _place(slot: int) -> str:
+    return "cold" if slot < 0 else f"hot in slot {slot}"
+
+
+def _repeated(values: np.ndarray) -> int | None:
+    """A value that occurs more than once, if there is one."""
+    values = np.sort(values)
+    again = values[1:] == values[:-1]
+    return int(values[1:][again.argmax()]) if again.any() else None

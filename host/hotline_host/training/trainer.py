@@ -1,0 +1,139 @@
+"""What the split and the ordinary trainer share: configuration, model, optimizers, and how their parameters compare."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hotline_host.data.log import Batch
+
+from .dlrm import DLRM, ModelConfig
+from .optim import OPTIMIZERS, dense_optimizer, row_optimizer
+from .store import TableRows
+
+__all__ = ["TrainConfig", "Trainer", "max_parameter_difference"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What is trained and how.
+
+    Attributes:
+        model: widths of the DLRM.
+        dense_features: F, may be 0.
+        optimizer: "sgd", or "adagrad" (row-wise for embedding rows, element-wise for dense parameters).
+        rate: learning rate of dense and embedding parameters.
+        eps: Adagrad's, of dense and embedding parameters. Gradients below it move a fresh parameter in proportion to
+            their size, so that the round-off in them stays round-off; with a far smaller one the first steps are
+            `rate` long whatever the gradient, and float32 training of any two orders of summation drifts apart.
+    """
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    dense_features: int = 0
+    optimizer: str = "adagrad"
+    rate: float = 0.02
+    eps: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer is {self.optimizer!r}; it must be one of {', '.join(OPTIMIZERS)}")
+        if self.dense_features < 0:
+            raise ValueError(f"dense_features is {self.dense_features}; it must be 0 or more")
+        if not self.rate > 0 or not self.eps > 0:
+            raise ValueError(f"rate is {self.rate} and eps {self.eps}; both must be above 0")
+
+
+class Trainer(ABC):
+    """A DLRM with its dense optimizer on `device`. How embedding rows are kept is the subclass's.
+
+    Args:
+        config: what is trained and how.
+        rows: [T], rows of each table.
+        device: of the dense parameters.
+        dtype: of all parameters.
+        seed: of all initial parameters; trainers of the same config, rows and seed start from the same values.
+    """
+
+    def __init__(
+        self, config: TrainConfig, rows: np.ndarray, device: torch.device | str, dtype: torch.dtype, seed: int
+    ) -> None:
+        self.device, self.dtype = torch.device(device), dtype
+        self.tables = TableRows(rows)
+        self.dense_seed, self.table_seed = 2 * seed, 2 * seed + 1
+        self.model = DLRM(
+            config.model, len(rows), config.dense_features, seed=self.dense_seed, dtype=dtype, device=self.device
+        )
+        self.dense_optimizer = dense_optimizer(config.optimizer, self.model.parameters(), config.rate, config.eps)
+        self.row_optimizer = row_optimizer(config.optimizer, config.rate, config.eps)
+        self.dense_features = config.dense_features
+
+    @abstractmethod
+    def predict(self, batch: Batch) -> np.ndarray:
+        """float64 [B]: logit of a click for each sample."""
+
+    @abstractmethod
+    def export(self) -> tuple[list[Tensor], list[Tensor]]:
+        """On the host: T full tables [rows[t], D], and T row-wise accumulators [rows[t]]."""
+
+    def parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """Every parameter and piece of optimizer state with its name, on the host."""
+        for name, parameter in self.model.named_parameters():
+            yield name, parameter.detach().cpu()
+            for key, state in self.dense_optimizer.state[parameter].items():
+                if isinstance(state, Tensor):
+                    yield f"{name} {key}", state.cpu()
+        for table, (rows, accumulators) in enumerate(zip(*self.export(), strict=True)):
+            yield f"table {table}", rows
+            yield f"table {table} accumulators", accumulators
+
+    def _check(self, batch: Batch) -> None:
+        samples, tables = batch.lengths.shape
+        if tables != len(self.tables.rows):
+            raise ValueError(f"the mini-batch has {tables} tables, the trainer {len(self.tables.rows)}")
+        if batch.dense.shape != (samples, self.dense_features):
+            raise ValueError(f"dense is {batch.dense.shape}; it must be {(samples, self.dense_features)}")
+        if samples == 0:
+            raise ValueError("a mini-batch must hold at least one sample")
+
+    def _backward(self, dense: Tensor, label: Tensor, pooled: Tensor, size: int) -> tuple[Tensor, Tensor]:
+        """Forward and backward of b of a mini-batch's `size` samples. Dense gradients are added to `.grad`.
+
+        Args:
+            dense: [b, F] on the device.
+            label: [b] on the device.
+            pooled: [b * T, D] on the device.
+
+        Returns:
+            loss [], the samples' share of the mean BCE over the mini-batch, and its gradient [b * T, D] by `pooled`.
+        """
+        pooled.requires_grad_()
+        logits = self.model(dense, pooled.view(len(label), -1, pooled.shape[1]))
+        loss = F.binary_cross_entropy_with_logits(logits, label, reduction="sum") / size
+        loss.backward()
+        assert pooled.grad is not None
+        return loss.detach(), pooled.grad
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        """A copy of dense features or labels in the trainer's dtype, on the host."""
+        return torch.tensor(values, dtype=self.dtype)
+
+
+def max_parameter_difference(a: Trainer, b: Trainer) -> float:
+    """The largest absolute difference of any parameter or optimizer state; NaN if any is NaN.
+
+    Raises:
+        ValueError: the two train different models.
+    """
+    largest = [0.0]
+    for (name, x), (other, y) in zip(a.parameters(), b.parameters(), strict=True):
+        if name != other or x.shape != y.shape:
+            raise ValueError(f"parameter {name!r} {tuple(x.shape)} has no counterpart: {other!r} {tuple(y.shape)}")
+        if x.numel():
+            largest.append(float((x - y).abs().max()))
+    return float(np.max(largest))

@@ -1,0 +1,1 @@
+"""One bank: its queues, its tracker, its list of unique cold rows."""

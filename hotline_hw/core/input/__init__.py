@@ -1,0 +1,1 @@
+"""From the lookup stream to the banks: unpack, hash, scatter."""

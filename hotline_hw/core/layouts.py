@@ -1,0 +1,166 @@
+"""Layouts of what flows between the blocks, lookups in lanes. The widths come from `Geometry`.
+
+Unpacker -> LookupHasher -> BankScatter ->  banks  -> BankGather -> SampleClassifier -> Dispatcher
+  lookup_beat    hashed_beat      |                      ^  result_beat        verdict_beat
+                                  '----- pass_beat ------'
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Cat, Mux, Value
+from amaranth.lib import data, enum, wiring
+from amaranth.lib.wiring import Out
+
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.words import AGE_FIELD, PAYLOAD_FIELD, SAMPLE_FIELD
+
+__all__ = [
+    "Eligible", "axis_beat", "encode", "entry_row", "hashed_beat", "lookup_beat", "miss_bits", "misses_counted",
+    "pass_beat", "result_beat", "row_parts", "select_one", "state_beat", "update_lane", "verdict_beat", "verdict_depth",
+    "verdict_id_bits",
+]  # fmt: skip
+
+_PAYLOAD = PAYLOAD_FIELD.width
+
+
+def _lanes(geometry: Geometry, fields: dict) -> data.ArrayLayout:
+    return data.ArrayLayout(data.StructLayout(fields), geometry.lanes)
+
+
+def axis_beat(words: int) -> data.StructLayout:
+    """Words of a dense AXI4-Stream beat: the first `count` of them are kept, `last` ends the packet."""
+    return data.StructLayout({"words": data.ArrayLayout(64, words), "count": range(words + 1), "last": 1})
+
+
+def _beat_flags() -> dict:
+    """`learn`: the mini-batch trains the tracker. `classify`: its lookups come out as result words. `end`: nothing of
+    the mini-batch follows."""
+    return {"learn": 1, "classify": 1, "end": 1}
+
+
+def update_lane(geometry: Geometry) -> dict:
+    """What a lookup takes along to find the way back into its bank, where a sample-aware tracker learns from it: it
+    was lookup `rank` of its pass for `bank` (if `routed`), with this `tag`. Nothing with SRRIP."""
+    if not geometry.sample_aware:
+        return {}
+    return {"routed": 1, "bank": geometry.bank_bits, "rank": geometry.bank_port_bits, "tag": geometry.tag_bits}
+
+
+def misses_counted(geometry: Geometry) -> int:
+    """Where the count of a sample's misses saturates: 16 tells 0 to 15 other misses apart, 1 only hit and miss."""
+    return 16 if geometry.sample_aware else 1
+
+
+def miss_bits(geometry: Geometry) -> int:
+    return misses_counted(geometry).bit_length()
+
+
+def lookup_beat(geometry: Geometry) -> data.StructLayout:
+    """Unpacked lookups. `last` ends a sample; `bad`: out of range, so it goes to no bank."""
+    lane = {"payload": _PAYLOAD, "valid": 1, "last": 1, "bad": 1}
+    return data.StructLayout({"lanes": _lanes(geometry, lane), **_beat_flags()})
+
+
+def hashed_beat(geometry: Geometry) -> data.StructLayout:
+    """A lookup beat with the mixed key of every lane."""
+    return data.StructLayout(
+        {"beat": lookup_beat(geometry), "mixed": data.ArrayLayout(geometry.key_bits, geometry.lanes)}
+    )
+
+
+def pass_beat(geometry: Geometry) -> data.StructLayout:
+    """The part of a beat that went to the banks together. `routed` lanes wait for result `rank` of `bank`."""
+    lane = {
+        "payload": _PAYLOAD, "valid": 1, "last": 1, "bad": 1, "routed": 1,
+        "bank": geometry.bank_bits, "rank": geometry.bank_port_bits, **update_lane(geometry),
+    }  # fmt: skip
+    return data.StructLayout({"lanes": _lanes(geometry, lane), **_beat_flags()})
+
+
+def result_beat(geometry: Geometry) -> data.StructLayout:
+    """Lookups with the tracker's answer, in stream order again."""
+    lane = {
+        "payload": _PAYLOAD, "valid": 1, "last": 1, "bad": 1, "hit": 1, "slot": geometry.slot_bits,
+        **update_lane(geometry),
+    }  # fmt: skip
+    return data.StructLayout({"lanes": _lanes(geometry, lane), **_beat_flags()})
+
+
+def verdict_beat(geometry: Geometry) -> data.StructLayout:
+    """Lookups with their sample's verdict, the number of its misses: zero is popular. `tail` lanes belong to a sample
+    that a later beat ends: its verdict is entry `tail_id` of the verdict table. `payload` holds the slot where `hit`.
+    `valid` lanes come out as result words. `sample`: index of lane 0's sample. `learn`: as in a lookup beat."""
+    lane = {
+        "payload": _PAYLOAD, "valid": 1, "last": 1, "hit": 1, "misses": miss_bits(geometry), "tail": 1,
+        **update_lane(geometry),
+    }  # fmt: skip
+    return data.StructLayout(
+        {
+            "lanes": _lanes(geometry, lane),
+            "sample": SAMPLE_FIELD.width,
+            "has_tail": 1,
+            "tail_id": verdict_id_bits(geometry),
+            "learn": 1,
+            "end": 1,
+        }
+    )
+
+
+def verdict_depth(geometry: Geometry) -> int:
+    """Beats that can wait for a verdict: a sample of `max_lookups` beats with one lookup each must fit."""
+    return geometry.max_lookups + 2
+
+
+def verdict_id_bits(geometry: Geometry) -> int:
+    """Width of a verdict's number: more numbers than beats can wait."""
+    return (2 * verdict_depth(geometry)).bit_length()
+
+
+def state_beat(geometry: Geometry) -> data.StructLayout:
+    """Payload of the state streams: the words of one set, way 0 first, or an event."""
+    return data.StructLayout({"words": data.ArrayLayout(64, geometry.ways), "last": 1})
+
+
+def entry_row(geometry: Geometry) -> wiring.Signature:
+    """One set of a tracker bank, as its owner drives it: of the sample-aware tracker without slots, of SRRIP with the
+    RRPVs in bit planes (plane i holds bit i of every way's value). Counters and tags stand side by side, way 0 lowest:
+    a port for each way of each bank would be most of the Verilog."""
+    ways = geometry.ways
+    if geometry.sample_aware:
+        parts = {
+            "hot": Out(ways), "referenced": Out(ways), "age": Out(AGE_FIELD.width),
+            "counters": Out(geometry.counter_bits * ways),
+        }  # fmt: skip
+    else:
+        parts = {"rrpv": Out(ways).array(geometry.rrpv_bits)}
+    return wiring.Signature({"valid": Out(ways), **parts, "tags": Out(geometry.tag_bits * ways)})
+
+
+def row_parts(row: object) -> list:
+    """The signals of an `entry_row`, in order."""
+    signature = row.signature  # type: ignore[attr-defined]
+    return [value for _, _, value in signature.flatten(row)]
+
+
+class Eligible(enum.Enum, shape=3):  # type: ignore[call-arg]
+    """Entries that a sample-aware tracker is asked for: by their counters against a level, or by their bits."""
+
+    ALL = 0  # any at the level or above
+    COLD = 1  # cold, at the level or above
+    HOT = 2  # hot, below the level
+    IDLE = 3  # hot, not referenced since the set's last aging
+    RECENT = 4  # cold, referenced since
+
+
+def select_one(lanes: Value, values: list) -> Value:
+    """The value of the one lane whose bit is set; zero where none is."""
+    return reduce(or_, (Mux(lanes[lane], values[lane], 0) for lane in range(len(lanes))))
+
+
+def encode(lanes: Value) -> Value:
+    """The index of the one bit that is set; zero where none is."""
+    bits = (len(lanes) - 1).bit_length()
+    return Cat(Cat(lanes[lane] for lane in range(len(lanes)) if lane >> bit & 1).any() for bit in range(bits))

@@ -1,0 +1,113 @@
+"""BankGather: puts the banks' answers back into stream order."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hotline_hw.core.bank.bank import bank_heads
+from hotline_hw.core.bank.working import place_layout
+from hotline_hw.core.layouts import pass_beat, result_beat, update_lane
+from hotline_hw.spec.descriptors import COLD_BANK, COLD_HELD, NOT_LISTED, VALUE_FIELD
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.words import ROW_FIELD
+
+__all__ = ["BankGather"]
+
+
+class BankGather(wiring.Component):
+    """Takes passes in the order in which they went to the banks, and leaves when all their answers are there.
+
+    Banks answer in order, so a lane's answer is the `rank`-th oldest of its bank: re-ordering needs neither addresses
+    nor tags, only the pass itself.
+
+    Ports:
+        input: payload `pass_beat`. output: payload `result_beat`.
+        from_bank: for each bank, the lanes of the next pass that wait for it. rank_is: for each rank, the lanes that
+            have it. load: that pass becomes the current one.
+        ready: for each bank, whether it holds all answers to the current pass. fetch: they are taken.
+        heads: each bank's oldest answers.
+
+    Throughput: one pass a cycle. Latency: two cycles once the answers are there.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        super().__init__(
+            {
+                "input": In(stream.Signature(pass_beat(geometry))),
+                "output": Out(stream.Signature(result_beat(geometry))),
+                "from_bank": Out(geometry.lanes).array(geometry.banks),
+                "rank_is": Out(geometry.lanes).array(geometry.bank_ports),
+                "load": Out(1),
+                "ready": In(geometry.banks),
+                "fetch": Out(1),
+                "heads": In(bank_heads(geometry)).array(geometry.banks),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        g = self.geometry
+        current = Signal(pass_beat(g), reset_less=True)
+        current_valid = Signal()
+        m.d.comb += [
+            self.fetch.eq(current_valid & self.ready.all() & (~self.output.valid | self.output.ready)),
+            self.input.ready.eq(~current_valid | self.fetch),
+            self.load.eq(self.input.ready & self.input.valid),
+        ]
+        upcoming = self.input.payload.lanes
+        sources = []  # for each lane, its bank in one-hot
+        for lane in range(g.lanes):
+            source = Signal(g.banks, name=f"source{lane}")
+            m.d.comb += source.eq(Mux(upcoming[lane].routed, Const(1, g.banks) << upcoming[lane].bank, 0))
+            sources.append(source)
+        for bank, lanes_from in enumerate(self.from_bank):
+            m.d.comb += lanes_from.eq(Cat(source[bank] for source in sources))
+        for rank, lanes_with in enumerate(self.rank_is):
+            m.d.comb += lanes_with.eq(Cat(upcoming[lane].rank == rank for lane in range(g.lanes)))
+        with m.If(self.input.ready):
+            m.d.sync += [current_valid.eq(self.input.valid), current.eq(self.input.payload)]
+
+        out = self.output.payload
+        with m.If(self.fetch):
+            m.d.sync += [
+                self.output.valid.eq(1),
+                out.learn.eq(current.learn),
+                out.classify.eq(current.classify),
+                out.end.eq(current.end),
+            ]
+            for lane in range(g.lanes):
+                source = current.lanes[lane]
+                heads = Signal(bank_heads(g), name=f"heads{lane}")
+                with m.Switch(source.bank):
+                    for bank, those in enumerate(self.heads):
+                        with m.Case(bank):
+                            m.d.comb += heads.eq(those)
+                answer = heads[source.rank]
+                payload = source.payload
+                if g.working_rows:
+                    payload = Mux(source.routed & answer.hit, payload, self._with_place(source, answer.slot))
+                m.d.sync += [
+                    out.lanes[lane].payload.eq(payload),
+                    out.lanes[lane].valid.eq(source.valid),
+                    out.lanes[lane].last.eq(source.last),
+                    out.lanes[lane].bad.eq(source.bad),
+                    out.lanes[lane].hit.eq(source.routed & answer.hit),
+                    out.lanes[lane].slot.eq(answer.slot),
+                    *(out.lanes[lane][name].eq(source[name]) for name in update_lane(g)),
+                ]
+        with m.Elif(self.output.ready):
+            m.d.sync += self.output.valid.eq(0)
+        return m
+
+    def _with_place(self, lane, answer):
+        """A missed lookup's payload with its row's place (`dma.descriptors`) where the row was."""
+        listed = data.View(place_layout(self.geometry), answer[: place_layout(self.geometry).size])
+        bank = Const(0, COLD_HELD.low - COLD_BANK.low) | lane.bank
+        place = Cat(listed.number, Const(0, COLD_BANK.low - len(listed.number)), bank[: COLD_BANK.width], listed.held)
+        value = Mux(lane.routed & listed.listed, place, NOT_LISTED)
+        return Cat(
+            value[: VALUE_FIELD.width], Const(0, ROW_FIELD.width - VALUE_FIELD.width), lane.payload[ROW_FIELD.width :]
+        )

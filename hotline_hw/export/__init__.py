@@ -1,0 +1,1 @@
+"""What leaves the project: Verilog with its sidecar, register files, resource counts."""

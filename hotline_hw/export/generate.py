@@ -1,0 +1,195 @@
+"""Generates the accelerator's Verilog, with a sidecar that describes it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from hotline_hw import __version__
+from hotline_hw.core.core import HotlineCore
+from hotline_hw.lib.blocks import BlockLibrary, flat_ports
+from hotline_hw.shell.device import HotlineDevice
+from hotline_hw.shell.rings.sequencer import CHANNELS
+from hotline_hw.spec.params import Geometry, GeometryError
+from hotline_hw.spec.regmap import REGISTERS
+
+from .regdoc import DEVICE_REGISTERS, markdown, register_rows
+
+__all__ = ["TOPS", "generate_verilog", "sidecar", "source_hash", "write_verilog"]
+
+TOPS = {"hotline_core": HotlineCore, "hotline_device": HotlineDevice}
+"""What can be generated: the stream core alone, and the whole accelerator."""
+
+_SCRIPT = """
+read_rtlil {source}
+proc -nomux -norom
+memory_collect
+attrmap -remove generator -remove top -remove src -remove amaranth.hierarchy -remove amaranth.decoding
+attrmap -modattr -remove generator -remove top -remove src -remove amaranth.hierarchy
+write_verilog -norename {target}
+"""
+
+
+def _convert(rtlil_text: str) -> str:
+    """RTLIL to Verilog by Yosys, attributes and locations left out, so that equal designs give equal text."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, target, script = Path(folder, "core.il"), Path(folder, "core.v"), Path(folder, "core.ys")
+        source.write_text(rtlil_text)
+        script.write_text(_SCRIPT.format(source=source, target=target))
+        # In a process of its own: Yosys ends the process it runs in when it meets an error.
+        run = "import sys; from pyosys import libyosys; libyosys.run_pass(f'script {sys.argv[1]}', libyosys.Design())"
+        done = subprocess.run([sys.executable, "-c", run, str(script)], capture_output=True, text=True)
+        if done.returncode or not target.exists():
+            raise RuntimeError(f"Yosys could not convert the design: {(done.stdout + done.stderr)[-2000:]}")
+        return _started_at_time_zero(target.read_text())
+
+
+def _started_at_time_zero(verilog: str) -> str:
+    """Yosys' Verilog with every `always @*` block evaluated at time 0 by Icarus too.
+
+    Yosys adds to each block a register that is declared with a value, which is to start the block. Icarus gives that
+    value before it starts blocks, so that one without another event would stay undefined: an `initial` comes after.
+    """
+    return re.sub(r"reg (\\\$auto\$verilog_backend\S+)\s+= 0;", r"reg \1 ;\n  initial \1 = 0;", verilog)
+
+
+def _drop_memory_init(rtlil_text: str) -> str:
+    """Leaves memories undefined at power-up, as every one of them is written before it is read: a line of Verilog
+    for each word would swamp synthesis and simulation."""
+    return re.sub(r"^  cell \$meminit_v2 .*?^  end\n", "", rtlil_text, flags=re.MULTILINE | re.DOTALL)
+
+
+def _drop_aliases(rtlil_text: str) -> str:
+    """Takes out of one module the wires that are but a second name: those of a signal's fields, which nothing reads,
+    and those that connect one signal with another as it is. In a design of wide beats they are most of the text."""
+    wire = re.compile(r"^ *wire width (\d+)(?: signed)? (\\\S+)\n", flags=re.MULTILINE)
+    connect = re.compile(r"^ *connect (\\\S+) (\S+)(?: \[(\d+)(?::0)?\]|.*)\n", flags=re.MULTILINE)
+    body = rtlil_text[rtlil_text.find("\n  cell ") :]  # module-level connections stand behind the cells
+    uses = Counter(re.findall(r"\\\S+", rtlil_text))
+    width = {found[2]: int(found[1]) for found in wire.finditer(rtlil_text)}
+    ports = re.findall(r"^ *wire width (\d+) (?:input|output) \d+ (\\\S+)", rtlil_text, flags=re.MULTILINE)
+    widths = width | {name: int(bits) for bits, name in ports}
+    unread, same = set(), {}
+    for found in connect.finditer(body):
+        name, source, high = found[1], found[2], int(found[3] or 0)
+        if found[0].startswith("    ") or name not in width:
+            continue
+        if uses[name] == 2:
+            unread.add(name)
+        elif widths.get(source) == width[name] == high + 1:
+            same[name] = source
+
+    def origin(name: str) -> str:
+        while name in same:
+            name = same[name]
+        return name
+
+    gone = unread | same.keys()
+    text = wire.sub(lambda line: "" if line[2] in gone else line[0], rtlil_text)
+    module_connect = re.compile(r"^ ? ?connect (\\\S+) .*\n", flags=re.MULTILINE)
+    text = module_connect.sub(lambda line: "" if line[1] in gone else line[0], text)
+    # Everywhere but where a name is not a wire's: the type and parameters of a cell, and the name of its port.
+    read = re.compile(r"^( *(?:cell|parameter|module) .*|    connect \\\S+)|(\\\S+)", flags=re.MULTILINE)
+    return read.sub(lambda found: found[1] or origin(found[2]), text)
+
+
+def _plain_module_names(rtlil_text: str, top: str) -> str:
+    """Gives every module below the top a name that needs no escaping and clashes with no one else's:
+    `hotline_core.csr$931` becomes `hotline_csr`."""
+    names: dict[str, str] = {}
+    for name in re.findall(r"^module \\(\S+)", rtlil_text, flags=re.MULTILINE):
+        if name == top:
+            continue
+        path = [re.sub(r"\$\d+$", "", part) for part in name.removeprefix(f"{top}.").split(".")]
+        path[0] = path[0].removeprefix("hotline_")
+        plain = "_".join(["hotline", *path])
+        while plain in names.values():
+            plain += "_"
+        names[name] = plain
+    return re.sub(r"^(module|  cell) \\(\S+)", lambda line: f"{line[1]} \\{names.get(line[2], line[2])}", rtlil_text,
+                  flags=re.MULTILINE)  # fmt: skip
+
+
+def generate_verilog(geometry: Geometry, name: str = "hotline_core") -> str:
+    """The Verilog of one of TOPS with this geometry, and of the modules that it uses. Deterministic.
+
+    Raises:
+        GeometryError: the whole accelerator is asked for, and the geometry has no AXI4 manager.
+    """
+    _check_shell(geometry, name)
+    library = BlockLibrary()
+    top = library.emit(TOPS[name](geometry), name)
+    text = "\n".join((*library.modules.values(), top))
+    modules = re.split(r"(?<=^end\n)", _drop_memory_init(text), flags=re.MULTILINE)
+    rtlil_text = "".join(_drop_aliases(module) for module in modules)
+    header = (
+        f"// Hotline {__version__}, geometry {geometry.name}. Generated by 'hotline generate'; do not edit.\n"
+        "// Licensed under the Apache License, Version 2.0.\n"
+    )
+    body = re.sub(
+        r"^/\* Generated by .*?\*/\n", "", _convert(_plain_module_names(rtlil_text, name)), flags=re.MULTILINE
+    )
+    return header + body
+
+
+def source_hash() -> str:
+    """sha256 over the hardware's Python sources, so that a Verilog file can be traced to what it came from."""
+    digest = hashlib.sha256()
+    sources = Path(__file__).parents[1]
+    for path in sorted(sources.rglob("*.py")):
+        digest.update(path.relative_to(sources).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _check_shell(geometry: Geometry, name: str) -> None:
+    if name == "hotline_device" and not geometry.axi_bits:
+        raise GeometryError(f"{geometry.name} has no AXI4 manager (axi_bits = 0), and {name} is built around one")
+    if name == "hotline_device" and geometry.read_tags < CHANNELS:
+        raise GeometryError(
+            f"read_tags={geometry.read_tags} breaks the rule: {CHANNELS} <= read_tags in {name}, as each channel of "
+            "writes has an AXI id of its own"
+        )
+
+
+def sidecar(geometry: Geometry, name: str = "hotline_core") -> dict:
+    """What a tool needs to know of a generated top: parameters, ports, registers, and where it came from."""
+    core = TOPS[name](geometry)
+    core._MustUse__used = True  # built for its ports alone
+    ports = [
+        {"name": port, "direction": "input" if flow.name == "In" else "output", "width": len(value)}
+        for port, (value, flow) in flat_ports(core).items()
+    ]
+    clocks = [{"name": clock, "direction": "input", "width": 1} for clock in ("clk", "rst")]
+    return {
+        "name": name,
+        "version": __version__,
+        "source_sha256": source_hash(),
+        "parameters": geometry.as_dict(),
+        "ports": clocks + ports,
+        "registers": register_rows(REGISTERS if name == "hotline_core" else DEVICE_REGISTERS),
+    }
+
+
+def write_verilog(geometry: Geometry, directory: Path) -> list[Path]:
+    """Writes Verilog and sidecar of the core and of the device, if there is one, and registers.md into `directory`.
+
+    Each file appears whole or not at all.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    files = {}
+    for name in TOPS if geometry.axi_bits else ["hotline_core"]:
+        files[f"{name}.v"] = generate_verilog(geometry, name)
+        files[f"{name}.json"] = json.dumps(sidecar(geometry, name), indent=1) + "\n"
+    files["registers.md"] = markdown()
+    for name, text in files.items():
+        partial = directory / f".{name}.partial"
+        partial.write_text(text)
+        os.replace(partial, directory / name)
+    return [directory / name for name in files]

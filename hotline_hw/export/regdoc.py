@@ -1,0 +1,131 @@
+"""The register maps written out: Markdown, C header, SVD. Plain text from `regmap` and `dma.registers`, no more."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+from hotline_hw import __version__
+from hotline_hw.spec.regmap import COUNTERS, REGISTERS, Access, Counter, Register
+from hotline_hw.spec.shell_registers import DEVICE_ADDRESS_BITS, DMA_COUNTERS, SHELL_REGISTERS
+
+__all__ = ["DEVICE_REGISTERS", "c_header", "markdown", "register_rows", "svd"]
+
+DEVICE_REGISTERS: tuple[Register, ...] = REGISTERS + SHELL_REGISTERS
+"""All that the whole accelerator has on its AXI4-Lite port."""
+
+
+def register_rows(registers: tuple[Register, ...] = DEVICE_REGISTERS) -> list[dict]:
+    """A register map as JSON-ready rows."""
+    return [
+        {
+            "name": register.name,
+            "offset": register.offset,
+            "access": register.access.name,
+            "reset": register.reset,
+            "description": register.doc,
+            "fields": [
+                {"name": field.name, "low": field.low, "width": field.width, "description": field.doc}
+                for field in register.fields
+            ],
+        }
+        for register in registers
+    ]
+
+
+def markdown() -> str:
+    """The register map as a page of documentation."""
+    lines = [
+        "# Registers",
+        "",
+        "Generated from `hotline_hw/spec/` by `hotline registers --format markdown`; do not edit. The stream core",
+        "alone has those below 0x1000, the whole accelerator all of them.",
+        "",
+        "AXI4-Lite, 32-bit, little-endian. An address without a register, a write to a read-only register and a write",
+        "that does not strobe all four bytes answer SLVERR and change nothing.",
+        "RO read-only, RW read and write, W1C sticky bits cleared by writing ones, WO write-only.",
+        "",
+        "| offset | register | access | reset | what it holds |",
+        "|---|---|---|---|---|",
+    ]
+    plain = [register for register in DEVICE_REGISTERS if not register.name.startswith("COUNTER_")]
+    for register in plain:
+        reset = "geometry" if register.reset is None else f"0x{register.reset:X}"
+        cells = (f"0x{register.offset:03X}", register.name, register.access.name, reset, register.doc)
+        lines.append(f"| {' | '.join(cells)} |")
+    for register in plain:
+        lines += ["", f"## {register.name} (0x{register.offset:03X})", ""]
+        lines += ["| bits | field | meaning |", "|---|---|---|"]
+        for field in reversed(register.fields):
+            high = field.low + field.width - 1
+            bits = f"{high}:{field.low}" if field.width > 1 else f"{field.low}"
+            lines.append(f"| {bits} | {field.name} | {field.doc} |")
+    lines += [
+        "",
+        "## Counters",
+        "",
+        "64 bits each, read-only, low half first; the values are those of the last SNAPSHOT (of COMMAND, and of",
+        "DMA_COMMAND for those from 0x1000 on). Counters that are",
+        "a function of the input are equal on every backend; timing counters count clock cycles of the hardware.",
+        "",
+        "| offset | counter | kind | one increment means |",
+        "|---|---|---|---|",
+    ]
+    counters: tuple[Counter, ...] = COUNTERS + DMA_COUNTERS
+    for counter in counters:
+        low = next(r for r in DEVICE_REGISTERS if r.name == f"COUNTER_{counter.name.upper()}_LO")
+        kind = "timing" if counter.timing else "input"
+        lines.append(f"| 0x{low.offset:03X} | {counter.name} | {kind} | {counter.doc} |")
+    return "\n".join(lines) + "\n"
+
+
+def c_header() -> str:
+    """The register map as C macros: offsets, and shift and mask of every field."""
+    lines = ["/* Hotline registers. Generated; do not edit. */", "#ifndef HOTLINE_REGS_H", "#define HOTLINE_REGS_H", ""]
+    for register in DEVICE_REGISTERS:
+        lines.append(f"#define HOTLINE_{register.name} 0x{register.offset:03X}u /* {register.doc} */")
+        if not register.name.startswith("COUNTER_"):
+            for field in register.fields:
+                name = f"HOTLINE_{register.name}_{field.name.upper()}"
+                lines += [f"#define {name}_SHIFT {field.low}u", f"#define {name}_MASK 0x{field.mask:08X}u"]
+    return "\n".join([*lines, "", "#endif", ""])
+
+
+def svd() -> str:
+    """The register map as CMSIS-SVD."""
+    access_names = {
+        Access.RO: "read-only", Access.RW: "read-write", Access.W1C: "read-write", Access.WO: "write-only",
+    }  # fmt: skip
+    device = ElementTree.Element("device", schemaVersion="1.3")
+
+    def add(parent: ElementTree.Element, tag: str, text: object) -> None:
+        ElementTree.SubElement(parent, tag).text = str(text)
+
+    for tag, text in (
+        ("name", "hotline"), ("version", __version__), ("description", "Hotline accelerator"),
+        ("addressUnitBits", 8), ("width", 32),
+    ):  # fmt: skip
+        add(device, tag, text)
+    peripheral = ElementTree.SubElement(ElementTree.SubElement(device, "peripherals"), "peripheral")
+    add(peripheral, "name", "HOTLINE")
+    add(peripheral, "baseAddress", "0x0")
+    block = ElementTree.SubElement(peripheral, "addressBlock")
+    for tag, text in (("offset", "0x0"), ("size", hex(1 << DEVICE_ADDRESS_BITS)), ("usage", "registers")):
+        add(block, tag, text)
+    registers = ElementTree.SubElement(peripheral, "registers")
+    for register in DEVICE_REGISTERS:
+        node = ElementTree.SubElement(registers, "register")
+        for tag, text in (
+            ("name", register.name), ("description", register.doc), ("addressOffset", hex(register.offset)),
+            ("size", 32), ("access", access_names[register.access]),
+        ):  # fmt: skip
+            add(node, tag, text)
+        if register.access is Access.W1C:
+            add(node, "modifiedWriteValues", "oneToClear")
+        fields = ElementTree.SubElement(node, "fields")
+        for field in register.fields:
+            entry = ElementTree.SubElement(fields, "field")
+            add(entry, "name", field.name)
+            add(entry, "description", field.doc)
+            add(entry, "bitRange", f"[{field.low + field.width - 1}:{field.low}]")
+    ElementTree.indent(device)
+    return ElementTree.tostring(device, encoding="unicode", xml_declaration=True) + "\n"

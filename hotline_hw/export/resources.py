@@ -1,0 +1,97 @@
+"""What a core costs: bits of SRAM by what they hold, and what Yosys makes of it on an FPGA."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from hotline_hw.core.bank.working import answer_bits, table_bits
+from hotline_hw.core.layouts import pass_beat, verdict_beat, verdict_depth
+from hotline_hw.shell.rings.sequencer import CHANNELS
+from hotline_hw.shell.rows.names import LIST_WORDS
+from hotline_hw.shell.rows.walker import table_entry
+from hotline_hw.spec.descriptors import MAX_POOL_BYTES
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.regmap import WEIGHT_BITS
+from hotline_hw.spec.words import AGE_FIELD, TABLE_FIELD, WORD_BITS
+
+from .generate import generate_verilog
+
+__all__ = ["fpga_cells", "shell_bits", "sram_bits"]
+
+_SYNTHESIS = """
+read_verilog {source}
+synth_ecp5 -top {top}
+tee -q -o {target} stat -json
+"""
+_CELLS = {
+    "LUT4": "LUT4",
+    "CCU2C": "carry cells (2 LUT4 each)",
+    "TRELLIS_FF": "flip-flops",
+    "TRELLIS_DPR16X4": "distributed RAM (16 x 4)",
+    "DP16KD": "block RAMs (18 kbit)",
+}
+
+
+def sram_bits(geometry: Geometry) -> dict[str, int]:
+    """Bits of memory of the whole core by what they hold: first those of the tracker, whose number goes with the
+    entries, then those that do not grow with it. Per hot row: divide by `geometry.hot_capacity`."""
+    g = geometry
+    lookup_bits = g.tag_bits + (not g.sample_aware)
+    answer_bits = g.slot_bits + 1
+    bits = {"tags": g.entries * g.tag_bits, "valid bits": g.entries}
+    queues = g.banks * g.queue_depth * (lookup_bits + answer_bits)
+    if g.sample_aware:
+        bits |= {
+            "counters": g.entries * g.counter_bits,
+            "referenced bits": g.entries,
+            "ages": g.banks * g.sets * AGE_FIELD.width,
+            "hot bits": g.entries,
+            "slots": g.banks * (g.sets << g.way_bits) * g.slot_bits,
+            "slots that SELECT vacates": g.max_moves * (g.slot_bits + g.key_bits),
+        }
+        queues += g.banks * g.queue_depth * (g.tag_bits + WEIGHT_BITS)
+    else:
+        bits["re-reference prediction values"] = g.entries * g.rrpv_bits
+    bits["bank queues"] = queues
+    bits["beats in flight"] = g.beat_depth * pass_beat(g).size + verdict_depth(g) * verdict_beat(g).size
+    return bits
+
+
+def shell_bits(geometry: Geometry) -> dict[str, int]:
+    """Bits of memory that the whole accelerator has besides its core's, by what they hold."""
+    g = geometry
+    return {
+        "unique cold rows: hash tables": g.banks * table_bits(g),
+        "unique cold rows: lists": g.working_rows * g.tag_bits,
+        "unique cold rows: queues": g.banks * g.queue_depth * (g.tag_bits + answer_bits(g) + 1),
+        "reads in flight": g.read_beats * (g.axi_bits + 1),
+        "writes in flight": CHANNELS * 2 * g.burst_beats * g.axi_bits,
+        "embedding tables' places": table_entry().size << TABLE_FIELD.width,
+        "list in memory": LIST_WORDS * WORD_BITS,
+        "sums of a bag": 8 * MAX_POOL_BYTES,
+    }
+
+
+def fpga_cells(geometry: Geometry, top: str = "hotline_core") -> dict[str, int]:
+    """Cells that Yosys' `synth_ecp5` makes of one of `generate.TOPS`, before placement, by kind. Minutes for thousands
+    of entries.
+
+    Raises:
+        RuntimeError: Yosys failed; with the end of what it printed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        source, target, script = Path(folder, "core.v"), Path(folder, "stat.json"), Path(folder, "synth.ys")
+        source.write_text(generate_verilog(geometry, top))
+        script.write_text(_SYNTHESIS.format(source=source, target=target, top=top))
+        # In a process of its own: Yosys ends the process it runs in when it meets an error.
+        run = "import sys; from pyosys import libyosys; libyosys.run_pass(f'script {sys.argv[1]}', libyosys.Design())"
+        done = subprocess.run([sys.executable, "-c", run, str(script)], capture_output=True, text=True)
+        if done.returncode or not target.exists():
+            raise RuntimeError(f"Yosys could not synthesize the design: {(done.stdout + done.stderr)[-2000:]}")
+        text = target.read_text()
+        cells = json.loads(text[text.index("{") :])["design"]["num_cells_by_type"]
+    return {meaning: int(cells.get(cell, 0)) for cell, meaning in _CELLS.items()}

@@ -1,0 +1,142 @@
+"""CsrBank: the register map of `regmap` on AXI4-Lite."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.regmap import ADDRESS_BITS, REGISTERS, Access, Register
+
+from .axi import axil_signature
+
+__all__ = ["CsrBank", "capability_values"]
+
+_OKAY, _SLVERR = 0, 2
+
+
+class CsrBank(wiring.Component):
+    """Decodes AXI4-Lite into registers described as in `regmap`, one transaction at a time in each direction.
+
+    Args:
+        registers: what there is; the low ADDRESS_BITS of their offsets are decoded.
+
+    Ports, by register (name in lower case):
+        RO           `name` In: its value.
+        RW           `name` Out: its value, held here; if `external`, In, with `name_write` Out: a write strobe.
+        W1C          `name` Out: the sticky bits, held here; `name_set` In: bits to set (setting wins over clearing).
+        WO           `name_write` Out: a write strobe.
+    write_data: data of the strobed write. bus: AXI4-Lite.
+
+    An address without a register, a write to a read-only one and a write with not all strobes answer SLVERR and do
+    nothing. Latency: a response is valid two cycles after its request.
+    """
+
+    def __init__(self, registers: tuple[Register, ...] = REGISTERS) -> None:
+        self.registers = registers
+        members: dict[str, wiring.Member] = {"bus": In(axil_signature()), "write_data": Out(32)}
+        for register in registers:
+            name = register.name.lower()
+            if register.access is Access.WO:
+                members[f"{name}_write"] = Out(1)
+            elif register.access is Access.W1C:
+                members[name] = Out(32)
+                members[f"{name}_set"] = In(len(register.fields))
+            elif register.access is Access.RW and not register.external:
+                members[name] = Out(32, init=register.reset)
+            else:
+                members[name] = In(32)
+                if register.external:
+                    members[f"{name}_write"] = Out(1)
+        super().__init__(members)
+
+    def _fields_mask(self, register: Register) -> int:
+        return sum(field.mask for field in register.fields)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        bus = self.bus
+
+        # Write: address and data are taken when they come; the write happens once both are there.
+        address, data, strobes = Signal(ADDRESS_BITS), Signal(32), Signal(4)
+        has_address, has_data = Signal(), Signal()
+        write = Signal()
+        write_error = Signal(init=1)
+        m.d.comb += [
+            bus.awready.eq(~has_address),
+            bus.wready.eq(~has_data),
+            write.eq(has_address & has_data & ~bus.bvalid),
+            self.write_data.eq(data),
+        ]
+        with m.If(bus.awvalid & bus.awready):
+            m.d.sync += [address.eq(bus.awaddr), has_address.eq(1)]
+        with m.If(bus.wvalid & bus.wready):
+            m.d.sync += [data.eq(bus.wdata), strobes.eq(bus.wstrb), has_data.eq(1)]
+        with m.If(write):
+            m.d.sync += [has_address.eq(0), has_data.eq(0), bus.bvalid.eq(1)]
+            m.d.sync += bus.bresp.eq(Mux(write_error, _SLVERR, _OKAY))
+        with m.Elif(bus.bready):
+            m.d.sync += bus.bvalid.eq(0)
+
+        # Read
+        read_address = Signal(ADDRESS_BITS)
+        has_read = Signal()
+        read = Signal()
+        m.d.comb += [bus.arready.eq(~has_read), read.eq(has_read & ~bus.rvalid)]
+        with m.If(bus.arvalid & bus.arready):
+            m.d.sync += [read_address.eq(bus.araddr), has_read.eq(1)]
+        with m.If(read):
+            m.d.sync += [has_read.eq(0), bus.rvalid.eq(1)]
+        with m.Elif(bus.rready):
+            m.d.sync += bus.rvalid.eq(0)
+
+        write_ok = Signal()
+        m.d.comb += write_ok.eq(write & strobes.all())
+        value = Signal(32)
+        read_error = Signal()
+        with m.Switch(read_address):
+            for register in self.registers:
+                with m.Case(register.offset % (1 << ADDRESS_BITS)):
+                    if register.access is not Access.WO:
+                        m.d.comb += value.eq(getattr(self, register.name.lower()))
+            with m.Default():
+                m.d.comb += read_error.eq(1)
+        with m.If(read):
+            m.d.sync += [bus.rdata.eq(value), bus.rresp.eq(Mux(read_error, _SLVERR, _OKAY))]
+
+        for register in self.registers:
+            if register.access is Access.RO:
+                continue
+            selected = Signal(name=f"select_{register.name.lower()}")
+            m.d.comb += selected.eq(write_ok & (address == register.offset % (1 << ADDRESS_BITS)))
+            with m.If(selected):
+                m.d.comb += write_error.eq(0)
+            self._connect(m, register, selected, data)
+        return m
+
+    def _connect(self, m: Module, register: Register, selected: Signal, data: Signal) -> None:
+        """What a write to `register` does."""
+        name = register.name.lower()
+        mask = Const(self._fields_mask(register), 32)
+        if register.access is Access.WO or register.external:
+            m.d.comb += getattr(self, f"{name}_write").eq(selected)
+        elif register.access is Access.RW:
+            with m.If(selected):
+                m.d.sync += getattr(self, name).eq(data & mask)
+        else:
+            bits = getattr(self, name)
+            added = Cat(getattr(self, f"{name}_set"), Const(0, 32 - len(register.fields)))
+            m.d.sync += bits.eq(Mux(selected, bits & ~data, bits) | added)
+
+
+def capability_values(geometry: Geometry) -> dict[str, int]:
+    """Values of the constant registers of a core with this geometry."""
+    attributes = geometry.as_dict() | {"log2_banks": geometry.bank_bits, "log2_sets": geometry.set_bits}
+    values = {}
+    for candidate in REGISTERS:
+        if candidate.name in ("ID", "VERSION"):
+            values[candidate.name] = candidate.reset or 0
+        elif candidate.name.startswith("CAP_"):
+            values[candidate.name] = sum(int(attributes[field.name]) << field.low for field in candidate.fields)
+    return values

@@ -1,0 +1,217 @@
+"""ReadEngine: reads extents of memory over AXI4, many bursts at once, and hands their beats on in order."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hotline_hw.shell.layouts import Fault, axi_signature, fault_signature, read_beat, read_request, window_signature
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.shell_registers import WINDOWS
+
+from .cut import BurstCutter, read_burst
+from .windows import PAGE_BITS, WindowCheck, share_windows
+
+__all__ = ["ReadEngine"]
+
+
+class ReadEngine(wiring.Component):
+    """Cuts requests into bursts, issues these, and puts what comes back in order.
+
+    A burst has whole beats, `burst_beats` at most, and ends at a multiple of so many beats or at the request's end.
+    Up to `read_tags` bursts are under way, each with an id of its own; their beats may come in any order, each id's own
+    in theirs. They wait in a buffer of `read_beats` beats for their turn; a burst is issued once it has its places
+    there, so `rready` is always 1.
+
+    A burst whose page is in no readable window, or whose turn comes while `abort` is high, is not issued. Its beats
+    are delivered all the same, and so are those of SLVERR and DECERR: zero, with `fault`. So every request brings all
+    its beats.
+
+    Ports:
+        request: payload `read_request`. data: payload `read_beat`, in order of requests and of addresses.
+        windows, abort: see above.
+        fault: an access failed: kind WINDOW or ABORT once a burst, BUS once a beat; the address is the burst's, a whole
+            beat's. Comes before the beat does.
+        idle: no request is here whose last beat has not left. outstanding: AXI reads are.
+        ar*, r*: those members of `axi_signature`.
+
+    Throughput: a burst and a beat a cycle. Latency: 3 cycles from a request to arvalid, 2 from a beat to data.
+    """
+
+    def __init__(self, geometry: Geometry, *, windows: int = WINDOWS) -> None:
+        self.geometry = geometry
+        axi = {n: member for n, member in axi_signature(geometry).members.items() if n.startswith(("ar", "r"))}
+        super().__init__(
+            {
+                "request": In(stream.Signature(read_request(geometry))),
+                "data": Out(stream.Signature(read_beat(geometry))),
+                "windows": In(window_signature()).array(windows),
+                "abort": In(1),
+                "fault": Out(fault_signature()),
+                "idle": Out(1),
+                "outstanding": Out(1),
+                **axi,
+            }
+        )
+        self._beat_shift = (geometry.axi_bits // 8).bit_length() - 1
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        g = self.geometry
+        m.submodules.cutter = cutter = BurstCutter(g)
+        wiring.connect(m, wiring.flipped(self.request), cutter.request)
+        burst, part = cutter.burst.payload, dict(read_burst(g).members)
+        del part["at"]
+
+        # Bursts under way, in order. A burst's id is its place here.
+        m.submodules.order = order = memory.Memory(
+            shape=data.StructLayout({**part, "refused": 1}), depth=g.read_tags, init=[]
+        )
+        push, head = order.write_port(), order.read_port(domain="comb")
+        tail, bursts, popped = Signal(g.tag_id_bits), Signal(range(g.read_tags + 1)), Signal()
+
+        issue, refuse, bus_fault = Signal(), Signal(), Signal()
+        places = Signal(range(g.read_beats + 1))  # of the buffer, that are taken
+        m.submodules.check = check = WindowCheck(len(self.windows))
+        share_windows(m, self.windows, check.windows)
+        may, ready = Signal(), Signal()
+        m.d.comb += [
+            check.page.eq(burst.at[PAGE_BITS - self._beat_shift :]),
+            may.eq(check.inside & ~self.abort),
+            ready.eq(cutter.burst.valid & (bursts != g.read_tags)),
+            issue.eq(ready & may & (places + burst.len < g.read_beats) & (~self.arvalid | self.arready)),
+            refuse.eq(ready & ~may & ~bus_fault),  # one fault a cycle can be told
+            cutter.burst.ready.eq(issue | refuse),
+            push.en.eq(issue | refuse),
+            push.addr.eq(tail),
+            push.data.refused.eq(refuse),
+            *(push.data[name].eq(burst[name]) for name in part),
+        ]
+        m.d.sync += [tail.eq(tail + push.en), bursts.eq(bursts + push.en - popped)]
+        self._address(m, burst, issue, tail)
+        self._faults(m, burst, issue, refuse, bus_fault, tail)
+
+        # The buffer: its places are given out and given back in order. A place is `filled` or not.
+        m.submodules.store = store = memory.Memory(
+            shape=data.StructLayout({"data": g.axi_bits, "fault": 1}), depth=g.read_beats, init=[]
+        )
+        fill, fetch = store.write_port(), store.read_port()
+        place = self._fill(m, fill, issue, burst, tail, bus_fault)
+        filled, oldest, freed = Signal(g.read_beats), Signal(range(g.read_beats)), Signal()
+        due = Signal.like(places)
+        with m.If(self.rvalid):
+            m.d.sync += filled.bit_select(place, 1).eq(1)
+        with m.If(freed):
+            m.d.sync += filled.bit_select(oldest, 1).eq(0)
+        asked = Mux(issue, burst.len + 1, 0)
+        m.d.sync += [
+            oldest.eq(oldest + freed),
+            places.eq(places + asked - freed),
+            due.eq(due + asked - self.rvalid),
+        ]
+
+        # A beat leaves: the buffer's read port holds it, and what the rest of it is waits beside.
+        going, ended = Signal(), Signal()
+        number, oldest_burst = Signal.like(burst.len), Signal(g.tag_id_bits)
+        out, refused = self.data.payload, Signal()
+        first, end = Signal.like(out.first), Signal.like(out.first)
+        m.d.comb += [
+            head.addr.eq(oldest_burst),
+            going.eq(
+                (bursts != 0)
+                & (head.data.refused | filled.bit_select(oldest, 1))
+                & (~self.data.valid | self.data.ready)
+            ),
+            freed.eq(going & ~head.data.refused),
+            ended.eq(number == head.data.len),
+            popped.eq(going & ended),
+            first.eq(Mux(number == 0, head.data.first, 0)),
+            end.eq(Mux(ended, head.data.end, g.granules - 1)),
+            fetch.addr.eq(oldest),
+            fetch.en.eq(going),
+            out.fault.eq(refused | fetch.data.fault),
+            out.data.eq(Mux(out.fault, 0, fetch.data.data)),
+            self.idle.eq(~cutter.busy & (bursts == 0) & ~self.data.valid),
+            self.outstanding.eq(due != 0),
+        ]
+        with m.If(going):
+            m.d.sync += [
+                number.eq(Mux(ended, 0, number + 1)),
+                oldest_burst.eq(oldest_burst + ended),
+                out.first.eq(first),
+                out.count.eq(end - first + 1),
+                out.target.eq(head.data.target),
+                out.last.eq(ended & head.data.last),
+                refused.eq(head.data.refused),
+            ]
+        with m.If(~self.data.valid | self.data.ready):
+            m.d.sync += self.data.valid.eq(going)
+        return m
+
+    def _address(self, m: Module, burst: data.View, issue: Signal, tail: Signal) -> None:
+        """The AR channel. Its registers are loaded by `issue` alone, which says that the windows allow it."""
+        m.d.comb += [
+            self.arsize.eq(self._beat_shift),
+            self.arburst.eq(0b01),  # INCR
+            self.arcache.eq(0b0011),  # normal memory, not cacheable, bufferable
+        ]
+        with m.If(~self.arvalid | self.arready):
+            m.d.sync += self.arvalid.eq(issue)
+        with m.If(issue):
+            m.d.sync += [
+                self.arid.eq(tail),
+                self.araddr.eq(burst.at << self._beat_shift),
+                self.arlen.eq(burst.len),
+            ]
+
+    def _fill(
+        self, m: Module, fill: memory.WritePort, issue: Signal, burst: data.View, tail: Signal, bus_fault: Signal
+    ) -> Signal:
+        """The R channel: writes each beat to its place in the buffer, which it returns.
+
+        A burst's first place is written down when it is issued, the place after by each beat: two memories with a
+        writer each, and a bit an id that says which of them holds.
+        """
+        g = self.geometry
+        begin, place = Signal(range(g.read_beats)), Signal(range(g.read_beats))
+        fresh = Signal(g.read_tags)
+        ports = []
+        for name in ("first_place", "next_place"):
+            places = memory.Memory(shape=range(g.read_beats), depth=g.read_tags, init=[])
+            m.submodules[name] = places
+            ports.append((places.write_port(), places.read_port(domain="comb")))
+        (first, first_read), (after, after_read) = ports
+        m.d.comb += [
+            first.addr.eq(tail), first.data.eq(begin), first.en.eq(issue), first_read.addr.eq(self.rid),
+            after.addr.eq(self.rid), after.data.eq(place + 1), after.en.eq(self.rvalid), after_read.addr.eq(self.rid),
+            place.eq(Mux(fresh.bit_select(self.rid, 1), first_read.data, after_read.data)),
+            self.rready.eq(1),
+            fill.en.eq(self.rvalid), fill.addr.eq(place), fill.data.data.eq(self.rdata), fill.data.fault.eq(bus_fault),
+        ]  # fmt: skip
+        with m.If(self.rvalid):
+            m.d.sync += fresh.bit_select(self.rid, 1).eq(0)
+        with m.If(issue):
+            m.d.sync += [fresh.bit_select(tail, 1).eq(1), begin.eq(begin + burst.len + 1)]
+        return place
+
+    def _faults(
+        self, m: Module, burst: data.View, issue: Signal, refuse: Signal, bus_fault: Signal, tail: Signal
+    ) -> None:
+        """Tells failed accesses, a cycle later; the addresses of those that are outstanding are kept."""
+        width = 64 - self._beat_shift
+        m.submodules.addresses = addresses = memory.Memory(shape=width, depth=self.geometry.read_tags, init=[])
+        write, read = addresses.write_port(), addresses.read_port()
+        refused_at = Signal(width)
+        m.d.comb += [
+            bus_fault.eq(self.rvalid & self.rresp[1]),  # SLVERR or DECERR
+            write.addr.eq(tail), write.data.eq(burst.at), write.en.eq(issue),
+            read.addr.eq(self.rid), read.en.eq(bus_fault),
+            self.fault.known.eq(1),
+            self.fault.address[self._beat_shift :].eq(Mux(self.fault.kind == Fault.BUS, read.data, refused_at)),
+        ]  # fmt: skip
+        m.d.sync += self.fault.kind.eq(
+            Mux(bus_fault, Fault.BUS, Mux(refuse, Mux(self.abort, Fault.ABORT, Fault.WINDOW), Fault.NONE))
+        )
+        with m.If(refuse):
+            m.d.sync += refused_at.eq(burst.at)

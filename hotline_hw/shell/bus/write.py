@@ -1,0 +1,288 @@
+"""WriteEngine: writes streams of beats to consecutive addresses over AXI4, a stream a channel."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hotline_hw.shell.layouts import Fault, axi_signature, fault_signature, window_signature, write_beat
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.shell_registers import WINDOWS
+
+from .windows import PAGE_BITS, WindowCheck, share_windows
+
+__all__ = ["WriteBuffer", "WriteEngine"]
+
+_QUEUE = 4  # bursts whose data waits for that of others
+
+
+def _shifts(geometry: Geometry) -> tuple[int, int]:
+    """log2 of the bytes of a beat, and of the beats of a burst."""
+    return (geometry.axi_bits // 8).bit_length() - 1, geometry.burst_beats.bit_length() - 1
+
+
+def _burst(geometry: Geometry) -> dict:
+    """Of a burst: beats less one, and 32-bit words of the last of them."""
+    return {"len": _shifts(geometry)[1], "words": range(geometry.axi_bits // 32 + 1)}
+
+
+class WriteBuffer(wiring.Component):
+    """One channel: keeps beats until they are a burst, and offers that.
+
+    A burst ends where the address is a multiple of `burst_beats` beats, or with the packet.
+
+    Ports:
+        target, load: where the next beat goes, a multiple of the bytes of a beat; only while idle. Without, it goes
+            after the last.
+        beats: payload `write_beat`. Not ready from a packet's last beat until all of it was picked.
+        burst, burst_valid: the burst that is due, of beats from address `at` (in beats). pick: it is taken.
+        read: the next beat of the bursts picked is read; it is on `data` in the next cycle, until the next read.
+        written, dropped: a burst that was picked is done; both may be in one cycle.
+        idle: every beat that came was ended by a `last`, and all bursts are done.
+
+    Throughput: a beat in, a beat out and a burst a cycle. A beat is part of a burst a cycle after it came.
+    """
+
+    def __init__(self, geometry: Geometry, *, most_bursts: int) -> None:
+        self.geometry, self.most_bursts = geometry, most_bursts
+        super().__init__(
+            {
+                "target": In(64),
+                "load": In(1),
+                "beats": In(stream.Signature(write_beat(geometry))),
+                "burst": Out(data.StructLayout({"at": 64 - _shifts(geometry)[0], **_burst(geometry)})),
+                "burst_valid": Out(1),
+                "pick": In(1),
+                "read": In(1),
+                "data": Out(geometry.axi_bits),
+                "written": In(1),
+                "dropped": In(1),
+                "idle": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        g = self.geometry
+        beat_shift, burst_shift = _shifts(g)
+        depth, all_words = 2 * g.burst_beats, g.axi_bits // 32
+        m.submodules.store = store = memory.Memory(shape=g.axi_bits, depth=depth, init=[])
+        fill, fetch = store.write_port(), store.read_port()
+        beat, burst, at = self.beats.payload, self.burst, Signal(64 - beat_shift)
+        taken, pushed = Signal(), Signal()
+        newest, oldest = Signal(range(depth)), Signal(range(depth))
+        level, waiting = Signal(range(depth + 1)), Signal(range(depth + 1))  # beats here; of these, not picked
+        begun, ending, tail = Signal(), Signal(), Signal.like(beat.words)
+        room, picked = Signal(burst_shift), Signal(range(g.burst_beats + 1))
+        unfinished = Signal(range(self.most_bursts + 1))
+        whole, final = Signal(), Signal()
+        m.d.comb += [
+            self.beats.ready.eq((level != depth) & ~ending),
+            taken.eq(self.beats.valid & self.beats.ready),
+            pushed.eq(taken & ~(beat.last & (beat.words == 0))),
+            fill.addr.eq(newest), fill.data.eq(beat.data), fill.en.eq(pushed),
+            fetch.addr.eq(oldest), fetch.en.eq(self.read), self.data.eq(fetch.data),
+            room.eq(~at[:burst_shift]),  # beats up to where a burst has to end, less one
+            whole.eq(waiting > room),
+            final.eq(ending & (waiting <= room + 1)),
+            burst.at.eq(at),
+            burst.len.eq(Mux(whole, room, waiting - 1)),
+            burst.words.eq(Mux(final, tail, all_words)),
+            self.burst_valid.eq(whole | (ending & (waiting != 0))),
+            picked.eq(Mux(self.pick, burst.len + 1, 0)),
+            self.idle.eq(~begun & ~ending & (unfinished == 0)),
+        ]  # fmt: skip
+        m.d.sync += [
+            newest.eq(newest + pushed),
+            oldest.eq(oldest + self.read),
+            level.eq(level + pushed - self.read),
+            waiting.eq(waiting + pushed - picked),
+            at.eq(Mux(self.load, self.target[beat_shift:], at + picked)),
+            unfinished.eq(unfinished + self.pick - self.written - self.dropped),
+        ]
+        with m.If(ending & (self.pick | (waiting == 0))):
+            m.d.sync += ending.eq(~final)
+        with m.If(taken):
+            m.d.sync += [begun.eq(~beat.last), ending.eq(beat.last)]
+            m.d.sync += tail.eq(Mux(beat.last & beat.words.any(), beat.words, all_words))
+        return m
+
+
+class WriteEngine(wiring.Component):
+    """Writes the packets of several channels, whose bursts take turns.
+
+    A burst whose page is in no writable window, or whose turn comes while `abort` is high, is not issued and its beats
+    are thrown away: every packet that ends comes to an end.
+
+    A burst's id is its channel. Up to `most_bursts` are outstanding. Data follows in order of addresses issued, each
+    burst's after its address was offered; `bready` is always 1.
+
+    Ports:
+        channels[c].target, .load: where the channel's next beat goes, a multiple of BUFFER_ALIGN; only while idle.
+        channels[c].beats: payload `write_beat`. `last` ends a packet: it is written as far as it came, the last
+            beat's `words` from the bottom. Not ready from then until the packet's last burst took its turn.
+        channel_idle[c]: every beat that came was ended by a `last`, and all of them were written (BRESP came) or
+            thrown away.
+        windows, abort: see above.
+        fault: an access failed: kind WINDOW or ABORT with the burst's address, BUS without. Comes before the
+            channel is idle.
+        idle: all channels are. outstanding: AXI writes are.
+        aw*, w*, b*: those members of `axi_signature`.
+
+    Throughput: a beat a cycle, and a burst a cycle.
+    """
+
+    def __init__(self, geometry: Geometry, channels: int, *, windows: int = WINDOWS, most_bursts: int = 16) -> None:
+        if not 1 <= channels <= geometry.read_tags:
+            raise ValueError(f"channels={channels} must be 1 to {geometry.read_tags}: each has an AXI id")
+        self.geometry, self.most_bursts = geometry, most_bursts
+        axi = {n: member for n, member in axi_signature(geometry).members.items() if n.startswith(("aw", "w", "b"))}
+        channel = wiring.Signature(
+            {"target": Out(64), "load": Out(1), "beats": Out(stream.Signature(write_beat(geometry)))}
+        )
+        super().__init__(
+            {
+                "channels": In(channel).array(channels),
+                "channel_idle": Out(channels),
+                "windows": In(window_signature()).array(windows),
+                "abort": In(1),
+                "fault": Out(fault_signature()),
+                "idle": Out(1),
+                "outstanding": Out(1),
+                **axi,
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        g = self.geometry
+        beat_shift, _ = _shifts(g)
+        buffers = []
+        for number, channel in enumerate(self.channels):
+            # Unfinished: issued, waiting in the queue to be thrown away, and the one to be judged.
+            buffer = WriteBuffer(g, most_bursts=self.most_bursts + _QUEUE + 1)
+            m.submodules[f"buffer{number}"] = buffer
+            m.d.comb += [buffer.target.eq(channel.target), buffer.load.eq(channel.load)]
+            wiring.connect(m, wiring.flipped(channel.beats), buffer.beats)
+            buffers.append(buffer)
+
+        # The burst to be judged, and judgement.
+        index = range(max(2, len(buffers)))
+        burst = Signal(data.StructLayout({"channel": index, "at": 64 - beat_shift, **_burst(g)}))
+        burst_valid, issue, refuse, bus_fault = Signal(), Signal(), Signal(), Signal()
+        self._choose(m, buffers, burst, burst_valid, issue | refuse)
+        queued, due = Signal(range(_QUEUE + 1)), Signal(range(self.most_bursts + 1))
+        m.submodules.check = check = WindowCheck(len(self.windows))
+        share_windows(m, self.windows, check.windows)
+        may, ready, told = Signal(), Signal(), Signal()
+        m.d.comb += [
+            check.page.eq(burst.at[PAGE_BITS - beat_shift :]),
+            check.write.eq(1),
+            may.eq(check.inside & ~self.abort),
+            ready.eq(burst_valid & (queued != _QUEUE)),
+            issue.eq(ready & may & (due != self.most_bursts) & (~self.awvalid | self.awready)),
+            refuse.eq(ready & ~may & ~bus_fault),  # one fault a cycle can be told
+            bus_fault.eq(self.bvalid & self.bresp[1]),  # SLVERR or DECERR
+            self.bready.eq(1),
+            self.outstanding.eq(due != 0),
+            told.eq(self.fault.kind == Fault.NONE),
+            self.channel_idle.eq(Cat(buffer.idle & told for buffer in buffers)),
+            self.idle.eq(self.channel_idle.all()),
+            self.fault.known.eq(self.fault.kind != Fault.BUS),
+        ]
+        m.d.sync += [
+            due.eq(due + issue - self.bvalid),
+            self.fault.kind.eq(
+                Mux(bus_fault, Fault.BUS, Mux(refuse, Mux(self.abort, Fault.ABORT, Fault.WINDOW), Fault.NONE))
+            ),
+        ]
+        with m.If(refuse):
+            m.d.sync += self.fault.address.eq(burst.at << beat_shift)
+        self._address(m, burst, issue)
+        dropped = self._send(m, buffers, burst, issue, refuse, queued)
+        for number, buffer in enumerate(buffers):
+            m.d.comb += [
+                buffer.written.eq(self.bvalid & (self.bid == number)),
+                buffer.dropped.eq(dropped[number]),
+            ]
+        return m
+
+    def _choose(self, m: Module, buffers: list, burst: data.View, valid: Signal, taken) -> None:
+        """Takes the channels' bursts in turn."""
+        turn, free, found = Signal.like(burst.channel), Signal(), Signal()
+        picked = Signal(len(buffers))
+        m.d.comb += free.eq(~valid | taken)
+        count = len(buffers)
+        with m.Switch(turn):  # the channel that went last
+            for last in range(count):
+                with m.Case(last):
+                    for distance in range(count, 0, -1):  # the nearest after it comes last, and so prevails
+                        number = (last + distance) % count
+                        with m.If(buffers[number].burst_valid):
+                            m.d.comb += [picked.eq(1 << number), found.eq(1)]
+        with m.If(free):
+            m.d.sync += valid.eq(found)
+        for number, buffer in enumerate(buffers):
+            m.d.comb += buffer.pick.eq(free & picked[number])
+            with m.If(buffer.pick):
+                m.d.sync += [turn.eq(number), burst.channel.eq(number)]
+                m.d.sync += [burst[name].eq(buffer.burst[name]) for name in ("at", "len", "words")]
+
+    def _address(self, m: Module, burst: data.View, issue: Signal) -> None:
+        """The AW channel. Its registers are loaded by `issue` alone, which says that the windows allow it."""
+        beat_shift, _ = _shifts(self.geometry)
+        m.d.comb += [
+            self.awsize.eq(beat_shift),
+            self.awburst.eq(0b01),  # INCR
+            self.awcache.eq(0b0011),  # normal memory, not cacheable, bufferable
+        ]
+        with m.If(~self.awvalid | self.awready):
+            m.d.sync += self.awvalid.eq(issue)
+        with m.If(issue):
+            m.d.sync += [
+                self.awid.eq(burst.channel),
+                self.awaddr.eq(burst.at << beat_shift),
+                self.awlen.eq(burst.len),
+            ]
+
+    def _send(
+        self, m: Module, buffers: list, burst: data.View, issue: Signal, refuse: Signal, queued: Signal
+    ) -> Signal:
+        """The W channel: a queue of bursts whose data is to be sent or thrown away. Returns whose was thrown away."""
+        g = self.geometry
+        entry = data.StructLayout({"channel": burst.shape()["channel"].shape, **_burst(g), "drop": 1})
+        m.submodules.queue = queue = memory.Memory(shape=entry, depth=_QUEUE, init=[])
+        push, head = queue.write_port(), queue.read_port(domain="comb")
+        number, going, ended = Signal(_shifts(g)[1]), Signal(), Signal()
+        dropped = Signal(len(buffers))
+        m.d.comb += [
+            push.en.eq(issue | refuse),
+            push.data.drop.eq(refuse),
+            *(push.data[name].eq(burst[name]) for name in ("channel", "len", "words")),
+            going.eq((queued != 0) & (~self.wvalid | self.wready)),
+            ended.eq(number == head.data.len),
+            *(buffer.read.eq(going & (head.data.channel == n)) for n, buffer in enumerate(buffers)),
+            *(drop.eq(going & ended & head.data.drop & (head.data.channel == n)) for n, drop in enumerate(dropped)),
+        ]
+        m.d.sync += [
+            push.addr.eq(push.addr + push.en),
+            head.addr.eq(head.addr + (going & ended)),
+            queued.eq(queued + push.en - (going & ended)),
+        ]
+        shown = Signal.like(head.data.channel)
+        words = Signal(g.axi_bits // 32)
+        m.d.comb += [
+            words.eq(Cat(~ended | (word < head.data.words) for word in range(len(words)))),
+            self.wdata.eq(Array(buffer.data for buffer in buffers)[shown]),
+        ]
+        with m.If(~self.wvalid | self.wready):
+            m.d.sync += self.wvalid.eq(going & ~head.data.drop)
+        with m.If(going):
+            m.d.sync += [
+                number.eq(Mux(ended, 0, number + 1)),
+                shown.eq(head.data.channel),
+                self.wlast.eq(ended),
+                self.wstrb.eq(Cat(word.replicate(4) for word in words)),
+            ]
+        return dropped

@@ -1,0 +1,309 @@
+"""HotlineDevice: the whole accelerator, the stream core in its DMA shell."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, ClockDomain, ClockSignal, Const, DomainRenamer, Module, Mux, ResetSignal, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hotline_hw.core.bank.working import LIST_DOMAIN
+from hotline_hw.core.core import HotlineCore
+from hotline_hw.lib.axi import axil_signature
+from hotline_hw.lib.blocks import BlockLibrary
+from hotline_hw.lib.counters import CounterBank
+from hotline_hw.lib.csr import CsrBank
+from hotline_hw.shell.bus.read import ReadEngine
+from hotline_hw.shell.bus.write import WriteEngine
+from hotline_hw.shell.rings.entries import COUNTS
+from hotline_hw.shell.rings.fetch import DescriptorFetch
+from hotline_hw.shell.rings.ring_control import RingControl
+from hotline_hw.shell.rings.sequencer import CHANNELS, Sequencer
+from hotline_hw.shell.rows.row_path import GATED_DOMAIN, RowPath
+from hotline_hw.shell.streams.stream_path import StreamPath
+from hotline_hw.spec.descriptors import Opcode, Status
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.shell_registers import (
+    DEVICE_ADDRESS_BITS,
+    DMA_COUNTERS,
+    MAX_RING_LOG2,
+    SHELL_REGISTERS,
+    WINDOWS,
+    DmaCommand,
+    shell_register,
+)
+
+from .accounts import CycleAccounts
+from .axil_split import AxilSplit
+from .layouts import Fault, ReadTarget, axi_signature
+
+__all__ = ["HotlineDevice"]
+
+_AWAKE = 32  # cycles for which the core's clock runs on after the core had something to do
+
+
+class HotlineDevice(wiring.Component):
+    """Rings, data movers and the stream core between AXI4-Lite and an AXI4 manager.
+
+        s_axil -> AxilSplit -> CsrBank (core), CsrBank (shell) -> RingControl, windows, tables
+                                                                        |
+        m_axi ar, r <-> ReadEngine -> DescriptorFetch ----------> Sequencer -> completion, irq
+                           |                                            |
+                           |----> StreamPath (lookups, state) <--> HotlineCore
+                           |           | results, state, events         | lists of cold rows
+                           '--> RowPath (rows of a GATHER) <------------'
+                                       | rows, keys
+        m_axi aw, w, b <-> WriteEngine <
+
+    `core_clk` is the clock of the stream core and of the BagReducer: the same as `clk`, or one that is gated by
+    `core_clk_enable`, which is low while neither has anything to do.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        super().__init__(
+            {
+                "irq": Out(1),
+                "core_clk": In(1),
+                "core_clk_enable": Out(1),
+                "s_axil": In(axil_signature(DEVICE_ADDRESS_BITS)),
+                "m_axi": Out(axi_signature(geometry)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        g = self.geometry
+        m.domains += (gated := ClockDomain(GATED_DOMAIN))
+        m.d.comb += [gated.clk.eq(self.core_clk), gated.rst.eq(ResetSignal())]
+        core = HotlineCore(g, shell=True)
+        if isinstance(platform, BlockLibrary):
+            m.submodules.core = platform.instance(
+                core, "hotline_stream_core", {"sync": ClockSignal(GATED_DOMAIN), LIST_DOMAIN: ClockSignal()}
+            )
+        else:
+            m.submodules.core = DomainRenamer({"sync": GATED_DOMAIN, LIST_DOMAIN: "sync"})(core)
+        m.submodules.split = split = AxilSplit()
+        m.submodules.csr = csr = CsrBank(SHELL_REGISTERS)
+        m.submodules.rings = rings = RingControl()
+        m.submodules.fetch = fetch = DescriptorFetch(g)
+        m.submodules.sequencer = sequencer = Sequencer(g)
+        m.submodules.read = read = ReadEngine(g)
+        m.submodules.write = write = WriteEngine(g, CHANNELS)
+        m.submodules.streams = streams = StreamPath(g)
+        m.submodules.rows = rows = RowPath(g)
+        wiring.connect(m, wiring.flipped(self.s_axil), split.bus)
+        wiring.connect(m, split.lower, core.s_axil)
+        wiring.connect(m, split.upper, csr.bus)
+        for name in axi_signature(g).members:
+            engine = read if name.startswith(("ar", "r")) else write
+            ours, theirs = getattr(self.m_axi, name), getattr(engine, name)
+            m.d.comb += ours.eq(theirs) if engine.signature.members[name].flow == Out else theirs.eq(ours)
+        m.d.comb += [
+            read.abort.eq(sequencer.abort), write.abort.eq(sequencer.abort),
+            streams.it.eq(sequencer.it), streams.begin.eq(sequencer.begin), streams.flush.eq(sequencer.flush),
+            rows.it.eq(sequencer.it), rows.stop.eq(sequencer.abort),
+            rows.start.eq(sequencer.begin & (sequencer.it.opcode == Opcode.GATHER)),
+        ]  # fmt: skip
+
+        self._registers(m, csr, rings, sequencer, fetch, read, write)
+        self._windows_and_tables(m, csr, sequencer, read, write, rows)
+        self._core(m, core, split, sequencer, streams, rows)
+        self._reads(m, read, sequencer, fetch, streams, rows)
+        self._writes(m, write, sequencer, streams, rows)
+        m.d.comb += [
+            sequencer.moved.eq(Mux(sequencer.it.opcode == Opcode.GATHER, rows.done, streams.done)),
+            sequencer.unknown_table.eq(rows.unknown_table & (sequencer.it.opcode == Opcode.GATHER)),
+            sequencer.beyond_table.eq(rows.beyond_table & (sequencer.it.opcode == Opcode.GATHER)),
+            *(getattr(sequencer, name).eq(getattr(streams, name)) for name in COUNTS),
+        ]  # fmt: skip
+        self._counters(m, csr, core, rings, sequencer, fetch, read, write, streams, rows)
+        self._clock(m, core, split, sequencer, streams, rows)
+        m.d.comb += self.irq.eq(core.irq | (csr.dma_irq_status & csr.dma_irq_enable).any())
+        return m
+
+    def _registers(self, m, csr, rings, sequencer, fetch, read, write) -> None:
+        """Rings, interrupts and status."""
+        g = self.geometry
+        enable = csr.dma_control[0]
+        waited = Signal()
+        m.d.sync += waited.eq(sequencer.waits)
+        places = {name: Signal(32, name=name) for name in ("ring_lo", "ring_hi", "cpl_lo", "cpl_hi", "ring_size")}
+        moved = Signal()  # a ring, while enabled
+        for name, place in places.items():
+            mask = sum(field.mask for field in shell_register(name.upper()).fields)
+            written = getattr(csr, f"{name}_write")
+            m.d.comb += getattr(csr, name).eq(place)
+            with m.If(written & enable):
+                m.d.comb += moved.eq(1)
+            with m.Elif(written):
+                m.d.sync += place.eq(csr.write_data & mask)
+        errors = Cat(rings.doorbell_error | moved, sequencer.waits & ~waited, fetch.failed, sequencer.lost)
+        manager = (g.axi_bytes.bit_length() - 1, WINDOWS, g.tag_id_bits, g.read_beats.bit_length() - 1)
+        m.d.comb += [
+            csr.cap_dma.eq(sum(value << 8 * place for place, value in enumerate(manager))),
+            csr.cap_working.eq(g.working_rows),
+            csr.dma_status.eq(
+                Cat(sequencer.running | fetch.busy, read.outstanding, write.outstanding, sequencer.waits)
+            ),
+            csr.ring_producer.eq(rings.producer), csr.ring_consumer.eq(rings.consumer),
+            csr.cpl_producer.eq(rings.cpl_producer), csr.cpl_consumer.eq(rings.cpl_consumer),
+            csr.dma_error_set.eq(errors), csr.dma_irq_status_set.eq(Cat(rings.interrupt, errors.any())),
+            rings.log2_size.eq(Mux(places["ring_size"] > MAX_RING_LOG2, MAX_RING_LOG2, places["ring_size"])),
+            rings.clear.eq(~enable & ~sequencer.running & ~fetch.busy),
+            rings.producer_write.eq(csr.ring_producer_write), rings.cpl_consumer_write.eq(csr.cpl_consumer_write),
+            rings.write_data.eq(csr.write_data), rings.coalesce.eq(csr.dma_coalesce), rings.delay.eq(csr.dma_delay),
+            rings.fetched.eq(fetch.fetched), rings.completed.eq(sequencer.completed),
+            rings.urgent.eq(sequencer.urgent),
+            fetch.enable.eq(enable), fetch.base.eq(Cat(places["ring_lo"], places["ring_hi"])),
+            fetch.entry.eq(rings.entry), fetch.available.eq(rings.available),
+            sequencer.enable.eq(enable), sequencer.room.eq(rings.room),
+            sequencer.cpl_base.eq(Cat(places["cpl_lo"], places["cpl_hi"])), sequencer.cpl_entry.eq(rings.cpl_entry),
+            sequencer.generation.eq(rings.generation),
+        ]  # fmt: skip
+        wiring.connect(m, fetch.output, sequencer.descriptors)
+
+    def _windows_and_tables(self, m, csr, sequencer, read, write, rows) -> None:
+        for index in range(WINDOWS):
+            lo, hi, pages, control = (
+                getattr(csr, f"window_{index}_{part}") for part in ("lo", "hi", "pages", "control")
+            )
+            for user in (sequencer, read, write):
+                window = user.windows[index]
+                m.d.comb += [
+                    window.page.eq(Cat(lo[12:], hi)), window.pages.eq(pages),
+                    window.read.eq(control[0]), window.write.eq(control[1]),
+                ]  # fmt: skip
+        m.d.comb += [
+            rows.table_write.eq(csr.table_stride_write), rows.table_index.eq(csr.table_index),
+            rows.table.base.eq(Cat(csr.table_lo[4:], csr.table_hi)), rows.table.rows.eq(csr.table_rows),
+            rows.table.stride.eq(csr.write_data),
+        ]  # fmt: skip
+
+    def _core(self, m, core, split, sequencer, streams, rows) -> None:
+        """The stream core's controls and lists; its streams are StreamPath's."""
+        g = self.geometry
+        asked = sequencer.summary_list
+        m.d.comb += [
+            core.phase.eq(sequencer.phase), core.command.eq(sequencer.command),
+            core.command_write.eq(sequencer.command_write), sequencer.core_access.eq(split.lower_writing),
+            core.working_start.eq(sequencer.working_start),
+            core.working_enable.eq(sequencer.working_enable), sequencer.working_ready.eq(core.working_ready),
+            sequencer.working_full.eq(core.working_full), sequencer.core_busy.eq(core.busy),
+            sequencer.core_errors.eq(core.errors),
+            sequencer.state_rows.eq(Const(g.state_rows_per_set, 32) << core.index_bits),
+            core.list_bank.eq(Mux(asked, sequencer.summary_bank, rows.list_bank)),
+            core.list_held.eq(Mux(asked, sequencer.summary_held, rows.list_held)),
+            core.list_number.eq(rows.list_number),
+            rows.list_count.eq(core.list_count), rows.list_key.eq(core.list_key),
+            streams.list_count.eq(core.list_count), streams.list_held.eq(sequencer.summary_held),
+            streams.list_push.eq(sequencer.summary_push), streams.list_last.eq(sequencer.summary_last),
+            sequencer.summary_ready.eq(streams.list_ready),
+            streams.finished.eq(core.finished), streams.command_done.eq(core.command_done),
+        ]  # fmt: skip
+        for name in ("s_axis_lookup", "s_axis_state"):
+            wiring.connect(m, getattr(streams, name), getattr(core, name))
+        for name in ("m_axis_popular", "m_axis_nonpopular", "m_axis_state", "verdicts"):
+            wiring.connect(m, getattr(core, name), getattr(streams, name))
+
+    def _reads(self, m, read, sequencer, fetch, streams, rows) -> None:
+        """Requests by priority, and their data by target."""
+        request = read.request
+        earlier = Const(0)
+        for source in (fetch.request, rows.list_request, sequencer.request, rows.row_request):
+            chosen = source.valid & ~earlier
+            m.d.comb += source.ready.eq(request.ready & ~earlier)
+            with m.If(chosen):
+                m.d.comb += [request.payload.eq(source.payload), request.valid.eq(1)]
+            earlier = earlier | source.valid
+        targets = {
+            ReadTarget.DESCRIPTOR: fetch.data,
+            ReadTarget.STREAM: streams.data,
+            ReadTarget.LIST: rows.list_data,
+            ReadTarget.ROW: rows.rows,
+        }
+        with m.Switch(read.data.payload.target):
+            for target, sink in targets.items():
+                m.d.comb += sink.payload.eq(read.data.payload)
+                with m.Case(target):
+                    m.d.comb += [sink.valid.eq(read.data.valid), read.data.ready.eq(sink.ready)]
+        # A descriptor that is read ahead is no business of the one under way.
+        ahead = fetch.busy & (read.fault.address == fetch.address)
+        m.d.comb += [
+            sequencer.read_fault.kind.eq(Mux(ahead, Fault.NONE, read.fault.kind)),
+            sequencer.read_fault.address.eq(read.fault.address),
+            sequencer.read_fault.known.eq(read.fault.known),
+        ]
+
+    def _writes(self, m, write, sequencer, streams, rows) -> None:
+        wiring.connect(m, rows.output, streams.rows)
+        wiring.connect(m, rows.keys, streams.keys)
+        wiring.connect(m, sequencer.completion_words, streams.completion_words)
+        for number, channel in enumerate(write.channels):
+            source = streams.channels[number]
+            m.d.comb += [
+                channel.load.eq(sequencer.load[number]), channel.target.eq(sequencer.targets[number]),
+                channel.beats.payload.eq(source.payload), channel.beats.valid.eq(source.valid),
+                source.ready.eq(channel.beats.ready),
+            ]  # fmt: skip
+        m.d.comb += [
+            sequencer.channel_idle.eq(write.channel_idle),
+            sequencer.write_fault.kind.eq(write.fault.kind),
+            sequencer.write_fault.address.eq(write.fault.address),
+            sequencer.write_fault.known.eq(write.fault.known),
+        ]
+
+    def _counters(self, m, csr, core, rings, sequencer, fetch, read, write, streams, rows) -> None:
+        m.submodules.accounts = accounts = CycleAccounts()
+        axi = self.m_axi
+        due = read.data.valid & (read.data.payload.target != ReadTarget.DESCRIPTOR)
+        m.d.comb += [
+            accounts.busy.eq(sequencer.running | fetch.busy | rings.available),
+            accounts.useful.eq((due & read.data.ready) | streams.state_moved),
+            accounts.write.eq(
+                Cat(channel.beats.valid & ~channel.beats.ready for channel in write.channels).any()
+                | (write.outstanding & read.idle & ~core.busy)
+            ),
+            accounts.reduce.eq(rows.held_back),
+            accounts.core.eq(sequencer.working & (due | (core.busy & read.idle))),
+            accounts.read.eq(~read.idle),
+        ]
+        events = {
+            "descriptors": sequencer.completed,
+            "failed_descriptors": sequencer.completed & (sequencer.status != Status.OK),
+            "rows_gathered": rows.row_came,
+            "bytes_read": Mux(axi.rvalid & axi.rready, self.geometry.axi_bytes, 0),
+            "bytes_written": Mux(axi.wvalid & axi.wready, self.geometry.axi_bytes, 0),
+            **{c.name: getattr(accounts, c.name) for c in DMA_COUNTERS if c.name.startswith("dma_")},
+        }
+        widths = {name: len(event) for name, event in events.items()}
+        m.submodules.counters = counters = CounterBank(widths, DMA_COUNTERS)
+        m.d.comb += [
+            counters.snapshot.eq(csr.dma_command_write & (csr.write_data == DmaCommand.SNAPSHOT)),
+            counters.clear.eq(csr.dma_command_write & (csr.write_data == DmaCommand.RESET_COUNTERS)),
+        ]
+        for name, event in events.items():
+            value = getattr(counters, f"{name}_value")
+            m.d.comb += [
+                getattr(counters, name).eq(event),
+                getattr(csr, f"counter_{name}_lo").eq(value[:32]),
+                getattr(csr, f"counter_{name}_hi").eq(value[32:]),
+            ]
+
+    def _clock(self, m, core, split, sequencer, streams, rows) -> None:
+        """The core's clock runs while something goes in, comes out or goes on in it, and a while after."""
+        active = Signal()
+        idle_for = Signal(range(_AWAKE + 1))
+        outputs = (core.m_axis_popular, core.m_axis_nonpopular, core.m_axis_state)
+        m.d.comb += [
+            active.eq(
+                split.lower_busy | sequencer.command_write | sequencer.working_start
+                | streams.s_axis_lookup.tvalid | streams.s_axis_state.tvalid | core.busy
+                | ~core.working_ready | core.verdicts.valid | (rows.pooling & sequencer.running)
+                | Cat(output.tvalid for output in outputs).any()
+            ),
+            self.core_clk_enable.eq(active | (idle_for != _AWAKE) | ResetSignal()),
+        ]  # fmt: skip
+        with m.If(active):
+            m.d.sync += idle_for.eq(0)
+        with m.Elif(idle_for != _AWAKE):
+            m.d.sync += idle_for.eq(idle_for + 1)

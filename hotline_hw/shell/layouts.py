@@ -1,0 +1,100 @@
+"""Layouts of what flows between the blocks of the shell. The widths come from `Geometry`; a granule is 16 bytes.
+
+Sequencer, RowWalker --read_request--> ReadEngine --read_beat--> lookups and state to the core
+                                                   '-----------> GranulePacker --row_beat--> [BagReducer --row_beat-->]
+                                                                 GranulePacker --write_beat--> WriteEngine
+"""
+
+from __future__ import annotations
+
+from amaranth.lib import data, enum, wiring
+from amaranth.lib.wiring import In, Out
+
+from hotline_hw.spec.params import Geometry
+
+__all__ = [
+    "EXTENT_BITS", "Fault", "ReadTarget", "axi_signature", "fault_signature", "read_beat", "read_request", "row_beat",
+    "window_signature", "write_beat",
+]  # fmt: skip
+
+EXTENT_BITS = 28
+"""Width of a length in granules: 4 GiB."""
+
+
+class ReadTarget(enum.Enum, shape=2):  # type: ignore[call-arg]
+    """Whom the data of a read is for; comes back with every beat."""
+
+    DESCRIPTOR = 0
+    STREAM = 1  # lookups, or state to be restored
+    LIST = 2  # lookups of a GATHER with LIST
+    ROW = 3
+
+
+class Fault(enum.Enum, shape=2):  # type: ignore[call-arg]
+    """Why an access failed."""
+
+    NONE = 0
+    WINDOW = 1
+    BUS = 2  # SLVERR or DECERR
+    ABORT = 3
+
+
+def read_request(geometry: Geometry) -> data.StructLayout:
+    """`granules` 16-byte granules, one at least, at `address`, a multiple of 16."""
+    return data.StructLayout({"address": 64, "granules": EXTENT_BITS, "target": ReadTarget})
+
+
+def read_beat(geometry: Geometry) -> data.StructLayout:
+    """A bus beat: granules `first` to `first + count - 1` of it were asked for. `last` ends the request. `fault`: the
+    data is zero, because it could not be read."""
+    return data.StructLayout(
+        {
+            "data": geometry.axi_bits,
+            "first": range(max(2, geometry.granules)),
+            "count": range(geometry.granules + 1),
+            "target": ReadTarget,
+            "last": 1,
+            "fault": 1,
+        }
+    )
+
+
+def row_beat(geometry: Geometry) -> data.StructLayout:
+    """A part of a row, its first granule at the bottom: `count` granules; `row_last` ends the row, `bag_last` (with
+    it) the bag, `last` (with both) everything."""
+    return data.StructLayout(
+        {"data": geometry.axi_bits, "count": range(geometry.granules + 1), "row_last": 1, "bag_last": 1, "last": 1}
+    )
+
+
+def write_beat(geometry: Geometry) -> data.StructLayout:
+    """Data for consecutive addresses: `words` 32-bit words from the bottom, all of them unless `last`, which ends the
+    packet. A last beat may have none."""
+    return data.StructLayout({"data": geometry.axi_bits, "words": range(geometry.axi_bits // 32 + 1), "last": 1})
+
+
+def window_signature() -> wiring.Signature:
+    """A memory window, as its registers tell: pages `page` to `page + pages - 1` of 4 KiB."""
+    return wiring.Signature({"page": Out(52), "pages": Out(32), "read": Out(1), "write": Out(1)})
+
+
+def fault_signature() -> wiring.Signature:
+    """`kind` is other than NONE for a cycle when an access fails; `address` is that of the burst, where `known`."""
+    return wiring.Signature({"kind": Out(Fault), "address": Out(64), "known": Out(1)})
+
+
+def axi_signature(geometry: Geometry) -> wiring.Signature:
+    """An AXI4 manager."""
+    ids, bits = geometry.tag_id_bits, geometry.axi_bits
+    address = {
+        "id": Out(ids), "addr": Out(64), "len": Out(8), "size": Out(3), "burst": Out(2), "lock": Out(1),
+        "cache": Out(4), "prot": Out(3), "qos": Out(4), "valid": Out(1), "ready": In(1),
+    }  # fmt: skip
+    channels = {
+        "aw": address,
+        "w": {"data": Out(bits), "strb": Out(bits // 8), "last": Out(1), "valid": Out(1), "ready": In(1)},
+        "b": {"id": In(ids), "resp": In(2), "valid": In(1), "ready": Out(1)},
+        "ar": address,
+        "r": {"id": In(ids), "data": In(bits), "resp": In(2), "last": In(1), "valid": In(1), "ready": Out(1)},
+    }  # fmt: skip
+    return wiring.Signature({c + name: member for c, members in channels.items() for name, member in members.items()})

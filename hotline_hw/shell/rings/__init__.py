@@ -1,0 +1,1 @@
+"""Descriptors and completions: doorbells, fetch, decode, sequence, report."""

@@ -1,0 +1,64 @@
+"""CompletionWriter: a completion, word by word, and then the news of it."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hotline_hw.shell.streams.beats import single_word
+
+from .entries import completion_layout
+
+__all__ = ["CompletionWriter"]
+
+_WORDS = completion_layout().size // 32
+
+
+class CompletionWriter(wiring.Component):
+    """Writes `completion` where the caller has set its channel to, and waits until it is visible.
+
+    Ports:
+        start: begins; `completion` stays until done. words: payload `single_word`, to the channel.
+        channel_idle: the channel has written everything. done: for a cycle.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "start": In(1),
+                "completion": In(completion_layout()),
+                "words": Out(stream.Signature(single_word(32))),
+                "channel_idle": In(1),
+                "done": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        place = Signal(range(_WORDS))
+        out = self.words.payload
+        m.d.comb += [
+            out.word.eq(self.completion.as_value().word_select(place, 32)),
+            out.some.eq(1),
+            out.last.eq(place == _WORDS - 1),
+        ]
+        settle = Signal(range(4))  # until the channel has seen the last word
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.sync += [place.eq(0), settle.eq(3)]
+                with m.If(self.start):
+                    m.next = "SEND"
+            with m.State("SEND"):
+                m.d.comb += self.words.valid.eq(1)
+                with m.If(self.words.ready):
+                    m.d.sync += place.eq(place + 1)
+                    with m.If(out.last):
+                        m.next = "WAIT"
+            with m.State("WAIT"):
+                with m.If(settle != 0):
+                    m.d.sync += settle.eq(settle - 1)
+                with m.Elif(self.channel_idle):
+                    m.d.comb += self.done.eq(1)
+                    m.next = "IDLE"
+        return m

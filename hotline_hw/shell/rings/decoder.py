@@ -1,0 +1,204 @@
+"""Decoder: whether a descriptor may be begun."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hotline_hw.shell.bus.windows import PAGE_BITS, WindowCheck, share_windows
+from hotline_hw.shell.layouts import window_signature
+from hotline_hw.shell.streams.lookups import COUNT_BITS
+from hotline_hw.spec.descriptors import (
+    BUFFER_ALIGN,
+    EVENT_BYTES,
+    GRANULE_BYTES,
+    MAX_COUNT,
+    MAX_POOL_BYTES,
+    MAX_ROW_BYTES,
+    MAX_TABLES32,
+    SUMMARY_BYTES,
+    Flag,
+    Opcode,
+    Status,
+)
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.shell_registers import WINDOWS
+from hotline_hw.spec.words import WORD_BYTES
+
+from .entries import descriptor_layout
+
+__all__ = ["Decoder"]
+
+_EXTENT_BITS = 40
+_ALIGN_BITS = BUFFER_ALIGN.bit_length() - 1
+_GRANULE_BITS = GRANULE_BYTES.bit_length() - 1
+
+_FLAGS = {
+    Opcode.FENCE: Flag(0),
+    Opcode.LEARN: Flag(0),
+    Opcode.CLASSIFY: Flag.LEARN,
+    Opcode.GATHER: Flag.HELD | Flag.KEYS | Flag.LIST | Flag.POOL | Flag.MEAN | Flag.BF16,
+    Opcode.DUMP: Flag(0),
+    Opcode.RESTORE: Flag(0),
+    Opcode.SELECT: Flag(0),
+}
+
+
+class Decoder(wiring.Component):
+    """Judges a descriptor by what it says: opcode and flags, alignment, lengths, and the windows of its buffers.
+
+    In this order: the first that is wrong is its status.
+
+    Of a buffer's pages the first and the last are looked up here; the others, and the rows of a GATHER, as they are
+    touched.
+
+    Ports:
+        start: `descriptor` is to be judged, and stays until done. state_rows: beats of a DUMP.
+        done: for a cycle; status: the verdict.
+
+    Latency: about ten cycles, 27 more where `count` is divided by a number of tables.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        super().__init__(
+            {
+                "start": In(1),
+                "descriptor": In(descriptor_layout()),
+                "state_rows": In(32),
+                "windows": In(window_signature()).array(WINDOWS),
+                "done": Out(1),
+                "status": Out(8),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        g = self.geometry
+        it = self.descriptor
+        flags = it.flags
+
+        def has(flag: Flag):
+            return (flags & flag) != 0
+
+        is_ = {opcode: it.opcode == opcode for opcode in Opcode}
+        batch = is_[Opcode.LEARN] | is_[Opcode.CLASSIFY]
+        from_list = is_[Opcode.GATHER] & has(Flag.LIST)
+        state_bytes = g.ways * WORD_BYTES
+
+        # Opcode and flags
+        allowed = Signal(8)
+        known = Signal()
+        with m.Switch(it.opcode):
+            for opcode, extra in _FLAGS.items():
+                if opcode is Opcode.SELECT and not g.sample_aware:
+                    continue
+                with m.Case(opcode):
+                    m.d.comb += [known.eq(1), allowed.eq(extra | Flag.INTERRUPT)]
+        contradiction = Mux(
+            has(Flag.LIST),
+            has(Flag.HELD | Flag.KEYS) | (has(Flag.MEAN | Flag.BF16) & ~has(Flag.POOL)),
+            has(Flag.POOL | Flag.MEAN | Flag.BF16),
+        )
+        bad_opcode = Signal()
+        m.d.comb += bad_opcode.eq(
+            ~known
+            | (flags & ~allowed).any()
+            | it.reserved.any()
+            | it.unused.any()
+            | (is_[Opcode.GATHER] & contradiction)
+        )
+
+        # Buffers: used, written, address, bytes
+        lookups_bytes = it.count << Mux(it.operand == 0, 3, 2)
+        buffers = [
+            (batch | from_list | is_[Opcode.RESTORE], 0, it.source,
+             Mux(is_[Opcode.RESTORE], it.count * state_bytes, Mux(from_list, it.count << 3, lookups_bytes))),
+            (~batch & ~is_[Opcode.RESTORE] & ~is_[Opcode.FENCE] | is_[Opcode.CLASSIFY], 1, it.targets[0],
+             Mux(is_[Opcode.CLASSIFY], it.count << 2, Mux(is_[Opcode.DUMP], self.state_rows * state_bytes,
+             Mux(is_[Opcode.SELECT], (g.max_moves + 1) * EVENT_BYTES, 1)))),
+            (is_[Opcode.CLASSIFY] | (is_[Opcode.GATHER] & has(Flag.KEYS)), 1, it.targets[1],
+             Mux(is_[Opcode.CLASSIFY], it.count << 2, 1)),
+            (is_[Opcode.CLASSIFY], 1, it.targets[2], SUMMARY_BYTES + (((it.count + 511) >> 9) << 6)),
+        ]  # fmt: skip
+        bad_alignment = Signal()
+        row_bytes = it.operand
+        m.d.comb += bad_alignment.eq(
+            Cat(used & address[:_ALIGN_BITS].any() for used, _, address, _ in buffers).any()
+            | (is_[Opcode.GATHER] & row_bytes[:_GRANULE_BITS].any())
+        )
+
+        # Lengths
+        remainder = Signal(range(2 * MAX_TABLES32))
+        most = Mux(has(Flag.POOL), Mux(has(Flag.BF16), MAX_POOL_BYTES // 2, MAX_POOL_BYTES), MAX_ROW_BYTES)
+        counted = batch | from_list
+        bad_length = Signal()
+        m.d.comb += bad_length.eq(
+            (counted & ((it.count == 0) | (it.count > MAX_COUNT)))
+            | (batch & ((it.operand > MAX_TABLES32) | (remainder != 0)))
+            | (is_[Opcode.GATHER] & ((row_bytes == 0) | (row_bytes > most)))
+            | (is_[Opcode.RESTORE] & (it.count != self.state_rows))
+        )
+
+        m.submodules.check = check = WindowCheck()
+        share_windows(m, self.windows, check.windows)
+        slot = Signal(range(len(buffers) + 1))
+        used, write = Signal(), Signal()
+        first, length = Signal(64), Signal(_EXTENT_BITS)
+        last = Signal(65)
+        end_of_it = Signal()
+        page = Signal(52)
+        with m.Switch(slot):
+            for index, (is_used, writes, address, size) in enumerate(buffers):
+                with m.Case(index):
+                    m.d.comb += [used.eq(is_used), write.eq(writes), first.eq(address), length.eq(size)]
+        m.d.sync += [last.eq(first + length - 1), page.eq(Mux(end_of_it, last[PAGE_BITS:64], first[PAGE_BITS:]))]
+        m.d.comb += [check.page.eq(page), check.write.eq(write)]
+
+        left = Signal(range(COUNT_BITS + 1))
+        bits = Signal(COUNT_BITS)
+        beyond = Signal()
+        wide = Signal.like(remainder)
+        m.d.comb += [wide.eq(Cat(bits[-1], remainder)), beyond.eq(wide >= it.operand[:9])]
+
+        def conclude(status: Status) -> None:
+            m.d.sync += [self.done.eq(1), self.status.eq(status)]
+            m.next = "IDLE"
+
+        m.d.sync += self.done.eq(0)
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.sync += [slot.eq(0), end_of_it.eq(0), remainder.eq(0), bits.eq(it.count), left.eq(COUNT_BITS)]
+                with m.If(self.start):
+                    m.next = "MODULO"
+            with m.State("MODULO"):  # count modulo tables, bit by bit
+                m.d.sync += [
+                    left.eq(left - 1), bits.eq(bits << 1), remainder.eq(Mux(beyond, wide - it.operand[:9], wide)),
+                ]  # fmt: skip
+                with m.If((left == 1) | ~batch | (it.operand == 0) | (it.operand > MAX_TABLES32)):
+                    m.next = "RULES"
+                with m.If(~batch | (it.operand == 0)):
+                    m.d.sync += remainder.eq(0)
+            with m.State("RULES"):
+                m.next = "ADDRESS"
+                with m.If(bad_opcode):
+                    conclude(Status.OPCODE)
+                with m.Elif(bad_alignment):
+                    conclude(Status.ALIGNMENT)
+                with m.Elif(bad_length):
+                    conclude(Status.LENGTH)
+            with m.State("ADDRESS"):
+                m.next = "PAGE"
+            with m.State("PAGE"):
+                m.next = "WINDOW"
+            with m.State("WINDOW"):
+                m.d.sync += end_of_it.eq(~end_of_it)
+                m.next = "ADDRESS"
+                with m.If(end_of_it | ~used):
+                    m.d.sync += [slot.eq(slot + 1), end_of_it.eq(0)]
+                    with m.If(slot == len(buffers) - 1):
+                        conclude(Status.OK)
+                with m.If(used & (~check.inside | (end_of_it & last[64]))):
+                    conclude(Status.WINDOW)
+        return m

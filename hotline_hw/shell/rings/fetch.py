@@ -1,0 +1,81 @@
+"""DescriptorFetch: the next descriptor, read ahead."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hotline_hw.shell.layouts import ReadTarget, read_beat, read_request
+from hotline_hw.spec.descriptors import ENTRY_BYTES, GRANULE_BYTES
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.shell_registers import MAX_RING_LOG2
+
+from .entries import descriptor_layout
+
+__all__ = ["DescriptorFetch"]
+
+_ENTRY_SHIFT = ENTRY_BYTES.bit_length() - 1
+
+
+class DescriptorFetch(wiring.Component):
+    """Keeps one descriptor ready while another is carried out.
+
+    Ports:
+        enable: descriptors are fetched; low: the one that is ready is dropped. base, entry, available: of the ring.
+        fetched: a descriptor came out of the ring. request: payload `read_request`. data: payload `read_beat`.
+        output: the descriptor. busy: one is being read, from `address` on.
+        failed: it could not be read; none is fetched any more until enable is low.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        super().__init__(
+            {
+                "enable": In(1),
+                "base": In(64),
+                "entry": In(MAX_RING_LOG2),
+                "available": In(1),
+                "fetched": Out(1),
+                "request": Out(stream.Signature(read_request(geometry))),
+                "data": In(stream.Signature(read_beat(geometry))),
+                "output": Out(stream.Signature(descriptor_layout())),
+                "busy": Out(1),
+                "address": Out(64),
+                "failed": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        size = descriptor_layout().size
+        words = Signal(size)
+        faulty, halted = Signal(), Signal()
+        m.d.comb += [
+            self.request.payload.address.eq(self.address),
+            self.request.payload.granules.eq(ENTRY_BYTES // GRANULE_BYTES),
+            self.request.payload.target.eq(ReadTarget.DESCRIPTOR),
+            self.data.ready.eq(1),
+            self.output.payload.eq(words),
+        ]
+        with m.If(self.output.valid & self.output.ready):
+            m.d.sync += self.output.valid.eq(0)
+        with m.If(~self.busy & ~self.output.valid & self.enable & self.available & ~halted):
+            m.d.sync += [
+                self.busy.eq(1),
+                self.request.valid.eq(1),
+                self.address.eq(self.base + Cat(Const(0, _ENTRY_SHIFT), self.entry)),
+                faulty.eq(0),
+            ]
+        with m.If(self.request.valid & self.request.ready):
+            m.d.sync += self.request.valid.eq(0)
+        with m.If(self.data.valid):
+            beat = self.data.payload
+            m.d.sync += [words.eq(Cat(words, beat.data)[-size:]), faulty.eq(faulty | beat.fault)]
+            with m.If(beat.last):
+                m.d.sync += self.busy.eq(0)
+                m.d.comb += [self.fetched.eq(self.enable), self.failed.eq(self.enable & (faulty | beat.fault))]
+                m.d.sync += [self.output.valid.eq(self.enable & ~self.failed), halted.eq(self.failed)]
+        with m.If(~self.enable & ~self.busy):
+            m.d.sync += [self.output.valid.eq(0), halted.eq(0)]
+        return m

@@ -1,0 +1,111 @@
+"""RingControl: the indexes of both rings, doorbells, and when completions interrupt."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hotline_hw.spec.shell_registers import MAX_RING_LOG2
+
+__all__ = ["INDEX_BITS", "RingControl"]
+
+INDEX_BITS = 16
+"""Ring indexes run freely; entry = index modulo size."""
+
+
+class RingControl(wiring.Component):
+    """Keeps producer and consumer of the descriptor ring and of the completion ring.
+
+    Never more descriptors are available than the ring has entries, and never more completions wait than it has: a
+    doorbell beyond that is refused, as is one that takes descriptors back, which may be on their way. `room` tells
+    whether a completion may be written.
+
+    Ports:
+        log2_size: entries of either ring. clear: all indexes to 0.
+        producer_write, cpl_consumer_write, write_data: the host's doorbells. doorbell_error: one was refused.
+        producer, consumer, cpl_producer, cpl_consumer: the indexes. available: a descriptor may be fetched.
+        entry, cpl_entry: where the next one is, and the next completion goes. generation: of that completion.
+        fetched: a descriptor was. completed: a completion was written; `urgent`: interrupt with it.
+        coalesce: completions that wait before they interrupt; delay: clock cycles, 0: not by time.
+        interrupt: they do, for a cycle.
+    """
+
+    def __init__(self) -> None:
+        index = INDEX_BITS
+        super().__init__(
+            {
+                "log2_size": In(range(MAX_RING_LOG2 + 1)),
+                "clear": In(1),
+                "producer_write": In(1),
+                "cpl_consumer_write": In(1),
+                "write_data": In(32),
+                "doorbell_error": Out(1),
+                "producer": Out(index),
+                "consumer": Out(index),
+                "cpl_producer": Out(index),
+                "cpl_consumer": Out(index),
+                "available": Out(1),
+                "room": Out(1),
+                "entry": Out(MAX_RING_LOG2),
+                "cpl_entry": Out(MAX_RING_LOG2),
+                "generation": Out(1),
+                "fetched": In(1),
+                "completed": In(1),
+                "urgent": In(1),
+                "coalesce": In(16),
+                "delay": In(32),
+                "interrupt": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        bits = INDEX_BITS
+
+        def distance(ahead, behind) -> Signal:
+            value = Signal(bits)
+            m.d.comb += value.eq(ahead - behind)
+            return value
+
+        size, mask = Signal(bits), Signal(bits)
+        m.d.comb += [size.eq(1 << self.log2_size), mask.eq(size - 1)]
+        new = self.write_data[:bits]
+        beyond = self.write_data[bits:].any()
+        ready = distance(self.producer, self.consumer)
+        waiting = distance(self.cpl_producer, self.cpl_consumer)
+        m.d.comb += [
+            self.available.eq(ready != 0),
+            self.room.eq(waiting < size),
+            self.entry.eq(self.consumer & mask),
+            self.cpl_entry.eq(self.cpl_producer & mask),
+            self.generation.eq((self.cpl_producer & size) == 0),
+        ]
+
+        timer, told = Signal(32), Signal()
+        with m.If(self.producer_write):
+            with m.If(beyond | (distance(new, self.producer) > size - ready)):
+                m.d.comb += self.doorbell_error.eq(1)
+            with m.Else():
+                m.d.sync += self.producer.eq(new)
+        with m.If(self.cpl_consumer_write):
+            with m.If(beyond | (distance(new, self.cpl_consumer) > waiting)):
+                m.d.comb += self.doorbell_error.eq(1)
+            with m.Else():
+                m.d.sync += [self.cpl_consumer.eq(new), timer.eq(0), told.eq(0)]
+        m.d.sync += [
+            self.consumer.eq(self.consumer + self.fetched),
+            self.cpl_producer.eq(self.cpl_producer + self.completed),
+        ]
+
+        # Interrupts: by number at the completion that makes it full, by time once.
+        due = Signal()
+        m.d.comb += due.eq((waiting != 0) & (self.delay != 0) & (timer >= self.delay) & ~told)
+        with m.If((waiting != 0) & ~(self.cpl_consumer_write & ~self.doorbell_error)):
+            m.d.sync += [timer.eq(Mux(timer < self.delay, timer + 1, timer)), told.eq(told | due)]
+        with m.If(self.clear):
+            m.d.sync += [index.eq(0) for index in (self.producer, self.consumer, self.cpl_producer, self.cpl_consumer)]
+            m.d.sync += [timer.eq(0), told.eq(0)]
+        enough = waiting + 1 >= self.coalesce  # 0 and 1 are at the first
+        m.d.comb += self.interrupt.eq((self.completed & (self.urgent | enough)) | due)
+        return m

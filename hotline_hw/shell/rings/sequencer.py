@@ -1,0 +1,314 @@
+"""Sequencer: carries out descriptors, one at a time, in the order of the ring."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hotline_hw.shell.bus.windows import share_windows
+from hotline_hw.shell.layouts import Fault, ReadTarget, fault_signature, read_request, window_signature
+from hotline_hw.shell.streams.beats import single_word
+from hotline_hw.spec.descriptors import ENTRY_BYTES, GRANULE_BYTES, MAX_BANKS, SUMMARY_BYTES, Flag, Opcode, Status
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.regmap import Command, Error, Phase
+from hotline_hw.spec.shell_registers import MAX_RING_LOG2, WINDOWS
+from hotline_hw.spec.words import WORD_BYTES
+
+from .completion import CompletionWriter
+from .decoder import Decoder
+from .entries import COUNTS, descriptor_layout
+
+__all__ = ["CHANNELS", "MAIN", "OTHER", "SMALL", "Sequencer"]
+
+MAIN, OTHER, SMALL = range(3)
+"""Channels of WriteEngine: popular words, rows, state, events; non-popular words, keys; summary, completions."""
+CHANNELS = 3
+
+_SETTLE = 8  # cycles from a start until every block shows that it is at work, or from its end until a channel does
+_REFUSED = Error.COMMAND_BUSY | Error.COMMAND_CODE
+
+
+class Sequencer(wiring.Component):
+    """From descriptor to completion.
+
+        IDLE -> JUDGE, DECODE -> PREPARE -> SETTLE -> BEGIN -> READ -> WORK -> FLUSH -> (SUMMARY) -> DRAIN -> REPORT
+                            |                                                                           ^
+                            '---- refused, FENCE --------------------------------------------------------'  then IDLE
+
+    A descriptor begins when nothing of the one before is under way, and its completion is written when all its data is
+    visible.
+
+    Ports, by the block they go to. Unless said otherwise outputs hold from PREPARE to the completion.
+        descriptors: from DescriptorFetch.
+        enable, room, cpl_base, cpl_entry, generation, completed, urgent: RingControl.
+        state_rows: beats of a DUMP. windows: of memory.
+        it: the descriptor under way. running: there is one. working: it has begun. status: how it stands.
+        abort: what it has begun is to be given up.
+        load, targets: to WriteEngine. channel_idle: from it. request: payload `read_request` of ReadTarget.STREAM.
+        begin: one cycle, the movers of this opcode start. moved: they have nothing left to move. flush: one cycle,
+            what they hold back is to be sent.
+        phase, working_start, working_enable, working_ready, working_full, command, command_write, command_done,
+            core_busy, core_errors: HotlineCore. core_access: the host writes a register of it, so nothing is begun:
+            of a command and a write in one cycle one would be lost.
+        summary_list: the count of list (summary_bank, summary_held) is asked for; summary_push: it goes to the channel,
+            summary_last as the packet's last word, once summary_ready.
+        completion_words: to the channel. samples to held: what the completion tells of the data.
+        read_fault, write_fault: from the engines, without those of descriptors.
+        unknown_table, beyond_table: RowWalker.
+        waits: a descriptor waits for room. lost: a completion could not be written.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        super().__init__(
+            {
+                "enable": In(1),
+                "descriptors": In(stream.Signature(descriptor_layout())),
+                "room": In(1),
+                "cpl_base": In(64),
+                "cpl_entry": In(MAX_RING_LOG2),
+                "generation": In(1),
+                "completed": Out(1),
+                "urgent": Out(1),
+                "state_rows": In(32),
+                "windows": In(window_signature()).array(WINDOWS),
+                "it": Out(descriptor_layout()),
+                "running": Out(1),
+                "working": Out(1),
+                "abort": Out(1),
+                "load": Out(CHANNELS),
+                "targets": Out(64).array(CHANNELS),
+                "channel_idle": In(CHANNELS),
+                "request": Out(stream.Signature(read_request(geometry))),
+                "begin": Out(1),
+                "moved": In(1),
+                "flush": Out(1),
+                "phase": Out(2),
+                "working_start": Out(1),
+                "working_enable": Out(1),
+                "working_ready": In(1),
+                "working_full": In(1),
+                "command": Out(8),
+                "command_write": Out(1),
+                "core_busy": In(1),
+                "core_access": In(1),
+                "core_errors": In(len(Error)),
+                "summary_bank": Out(range(geometry.banks)),
+                "summary_held": Out(1),
+                "summary_list": Out(1),
+                "summary_push": Out(1),
+                "summary_last": Out(1),
+                "summary_ready": In(1),
+                "completion_words": Out(stream.Signature(single_word(32))),
+                **{name: In(32) for name in COUNTS},
+                "read_fault": In(fault_signature()),
+                "write_fault": In(fault_signature()),
+                "unknown_table": In(1),
+                "beyond_table": In(1),
+                "waits": Out(1),
+                "lost": Out(1),
+                "status": Out(8),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        g = self.geometry
+        m.submodules.decoder = decoder = Decoder(g)
+        m.submodules.writer = writer = CompletionWriter()
+        wiring.connect(m, wiring.flipped(self.completion_words), writer.words)
+        share_windows(m, self.windows, decoder.windows)
+        it = Signal(descriptor_layout())
+        is_ = {opcode: it.opcode == opcode for opcode in Opcode}
+        batch = is_[Opcode.LEARN] | is_[Opcode.CLASSIFY]
+        from_core = is_[Opcode.DUMP] | is_[Opcode.RESTORE] | is_[Opcode.SELECT]
+        m.d.comb += [
+            self.it.eq(it), decoder.descriptor.eq(it), decoder.state_rows.eq(self.state_rows),
+            writer.channel_idle.eq(self.channel_idle[SMALL]),
+            self.working_enable.eq(is_[Opcode.CLASSIFY]),
+            self.urgent.eq((it.flags & Flag.INTERRUPT) != 0),
+        ]  # fmt: skip
+        learns = (it.flags & Flag.LEARN) != 0
+        m.d.comb += self.phase.eq(Mux(is_[Opcode.LEARN], Phase.LEARN, Mux(learns, Phase.RELEARN, Phase.CLASSIFY)))
+        with m.Switch(it.opcode):
+            for opcode, command in ((Opcode.DUMP, Command.DUMP), (Opcode.RESTORE, Command.RESTORE),
+                                    (Opcode.SELECT, Command.SELECT)):  # fmt: skip
+                with m.Case(opcode):
+                    m.d.comb += self.command.eq(command)
+
+        # What is read as one extent: a mini-batch, or a state to be restored.
+        request = self.request.payload
+        size = Mux(is_[Opcode.RESTORE], it.count * (g.ways * WORD_BYTES), it.count << Mux(it.operand == 0, 3, 2))
+        m.d.comb += [
+            request.address.eq(it.source),
+            request.granules.eq((size + GRANULE_BYTES - 1) >> (GRANULE_BYTES.bit_length() - 1)),
+            request.target.eq(ReadTarget.STREAM),
+        ]
+
+        # What went wrong, the first of each kind.
+        fault, fault_address = Signal(8), Signal(64)
+        aborted, core_errors = Signal(), Signal(len(Error))
+        cycles = Signal(32)
+        refused = Signal(8)
+        status = Signal(8)
+        m.d.comb += status.eq(
+            Mux(refused != 0, refused,
+            Mux(aborted, Status.ABORTED,
+            Mux(fault != 0, fault,
+            Mux(self.unknown_table, Status.TABLE,
+            Mux(self.beyond_table, Status.ROW,
+            Mux(core_errors != 0, Status.CORE,
+            Mux(self.working_full & is_[Opcode.CLASSIFY], Status.WORKING, Status.OK)))))))
+        )  # fmt: skip
+        m.d.comb += self.status.eq(status)
+        completion = writer.completion
+        began = Signal()  # else what was counted is of the descriptor before
+        m.d.comb += [
+            completion.tag.eq(it.tag),
+            completion.opcode.eq(it.opcode),
+            completion.status.eq(status),
+            completion.generation.eq(self.generation),
+            *(completion[name].eq(Mux(began, getattr(self, name), 0)) for name in COUNTS),
+            completion.errors.eq(core_errors),
+            completion.cycles.eq(cycles),
+            completion.address.eq(fault_address),
+        ]
+
+        at_work = Signal()  # between PREPARE and REPORT
+        wait = Signal(range(_SETTLE + 1))
+        halted, writing_fault = Signal(), Signal()
+        m.d.comb += [self.working.eq(at_work), self.abort.eq(at_work & ~self.enable)]
+        with m.If(self.running):
+            m.d.sync += cycles.eq(cycles + 1)
+        with m.If(at_work):
+            m.d.sync += [aborted.eq(aborted | ~self.enable), core_errors.eq(core_errors | self.core_errors)]
+            for source, bus_status in ((self.write_fault, Status.WRITE), (self.read_fault, Status.READ)):
+                with m.If((source.kind != Fault.NONE) & (fault == 0)):
+                    m.d.sync += [
+                        fault.eq(Mux(source.kind == Fault.BUS, bus_status,
+                                 Mux(source.kind == Fault.WINDOW, Status.WINDOW, Status.ABORTED))),
+                        fault_address.eq(Mux(source.known, source.address, 0)),
+                    ]  # fmt: skip
+
+        def settle(state: str) -> None:
+            m.d.sync += wait.eq(_SETTLE)
+            m.next = state
+
+        with m.FSM() as fsm:
+            m.d.comb += self.running.eq(~fsm.ongoing("IDLE"))
+            with m.State("IDLE"):
+                m.d.comb += [
+                    self.descriptors.ready.eq(self.enable & self.room & ~halted),
+                    self.waits.eq(self.enable & self.descriptors.valid & ~self.room),
+                ]
+                m.d.sync += [
+                    it.eq(self.descriptors.payload), cycles.eq(0), refused.eq(0), fault.eq(0), fault_address.eq(0),
+                    aborted.eq(0), core_errors.eq(0), writing_fault.eq(0),
+                    began.eq(0),
+                ]  # fmt: skip
+                with m.If(~self.enable):
+                    m.d.sync += halted.eq(0)
+                with m.Elif(self.descriptors.valid & self.descriptors.ready):
+                    m.next = "JUDGE"
+            with m.State("JUDGE"):
+                m.d.comb += decoder.start.eq(1)
+                m.next = "DECODE"
+            with m.State("DECODE"):
+                with m.If(decoder.done):
+                    m.d.sync += refused.eq(decoder.status)
+                    m.next = "PREPARE"
+                    with m.If((decoder.status != Status.OK) | is_[Opcode.FENCE]):
+                        m.next = "REPORT"
+            with m.State("PREPARE"):
+                m.d.comb += at_work.eq(1)
+                with m.If(~self.core_busy & self.working_ready):
+                    m.d.comb += [
+                        self.load.eq(~Const(0, CHANNELS)),
+                        self.targets[MAIN].eq(it.targets[0]),
+                        self.targets[OTHER].eq(it.targets[1]),
+                        self.targets[SMALL].eq(it.targets[2] + SUMMARY_BYTES),
+                        self.working_start.eq(is_[Opcode.CLASSIFY]),
+                    ]
+                    settle("SETTLE")
+            with m.State("SETTLE"):
+                m.d.comb += at_work.eq(1)
+                with m.If(wait != 0):
+                    m.d.sync += wait.eq(wait - 1)
+                with m.Elif(self.working_ready & ~self.core_busy & ~self.core_access):
+                    m.next = "BEGIN"
+            with m.State("BEGIN"):
+                m.d.comb += [at_work.eq(1), self.begin.eq(1), self.command_write.eq(from_core)]
+                m.d.sync += began.eq(1)
+                settle("WORK")
+                with m.If(batch | is_[Opcode.RESTORE]):
+                    m.next = "READ"
+                with m.If(from_core & (self.core_errors & _REFUSED).any()):
+                    settle("DRAIN")
+            with m.State("READ"):
+                m.d.comb += [at_work.eq(1), self.request.valid.eq(1)]
+                with m.If(self.request.ready):
+                    settle("WORK")
+            with m.State("WORK"):
+                m.d.comb += at_work.eq(1)
+                with m.If(wait != 0):
+                    m.d.sync += wait.eq(wait - 1)
+                with m.Elif(self.moved & ~self.core_busy):
+                    m.next = "FLUSH"
+            with m.State("FLUSH"):
+                m.d.comb += [at_work.eq(1), self.flush.eq(1)]
+                settle("DRAIN")
+                with m.If(is_[Opcode.CLASSIFY]):
+                    m.d.sync += [self.summary_bank.eq(0), self.summary_held.eq(0)]
+                    settle("SUMMARY_BEGIN")
+            self._summary(m, at_work, wait, it, settle)
+            with m.State("DRAIN"):
+                m.d.comb += at_work.eq(1)
+                with m.If(wait != 0):
+                    m.d.sync += wait.eq(wait - 1)
+                with m.Elif(self.channel_idle.all()):
+                    m.next = "REPORT"
+            with m.State("REPORT"):
+                m.d.comb += [
+                    self.load[SMALL].eq(1),
+                    self.targets[SMALL].eq(self.cpl_base + Cat(Const(0, ENTRY_BYTES.bit_length() - 1), self.cpl_entry)),
+                    writer.start.eq(1),
+                ]
+                m.next = "COMPLETE"
+            with m.State("COMPLETE"):
+                m.d.sync += writing_fault.eq(writing_fault | (self.write_fault.kind != Fault.NONE))
+                with m.If(writer.done):
+                    m.d.comb += [self.completed.eq(~writing_fault), self.lost.eq(writing_fault)]
+                    m.d.sync += halted.eq(writing_fault)
+                    m.next = "IDLE"
+        return m
+
+    def _summary(self, m: Module, at_work: Signal, wait: Signal, it, settle) -> None:
+        """The counts of both kinds of list, a packet each, once the verdicts before them are written."""
+        g = self.geometry
+        with m.State("SUMMARY_BEGIN"):
+            m.d.comb += at_work.eq(1)
+            with m.If(wait != 0):
+                m.d.sync += wait.eq(wait - 1)
+            with m.Elif(self.channel_idle[SMALL]):
+                m.d.comb += [
+                    self.load[SMALL].eq(1),
+                    self.targets[SMALL].eq(it.targets[2] + Mux(self.summary_held, 4 * MAX_BANKS, 0)),
+                ]
+                m.next = "SUMMARY_ASK"
+        with m.State("SUMMARY_ASK"):
+            m.d.comb += [at_work.eq(1), self.summary_list.eq(1)]
+            m.next = "SUMMARY_PUT"
+        with m.State("SUMMARY_PUT"):
+            final = self.summary_bank == g.banks - 1
+            m.d.comb += [
+                at_work.eq(1), self.summary_list.eq(1), self.summary_push.eq(1), self.summary_last.eq(final),
+            ]  # fmt: skip
+            with m.If(self.summary_ready):
+                m.d.sync += self.summary_bank.eq(Mux(final, 0, self.summary_bank + 1))
+                m.next = "SUMMARY_ASK"
+                with m.If(final):
+                    m.d.sync += self.summary_held.eq(1)
+                    settle("SUMMARY_BEGIN")
+                    with m.If(self.summary_held):
+                        settle("DRAIN")

@@ -1,0 +1,188 @@
+"""The rows that a GATHER names: those in the core's lists of cold rows, or those of a list in memory."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hotline_hw.core.input.key_hash import KeyUnhash
+from hotline_hw.shell.layouts import ReadTarget, read_beat, read_request
+from hotline_hw.shell.streams.lookups import COUNT_BITS
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.words import LAST_FIELD, ROW_FIELD, TABLE_FIELD, WORD_BITS
+
+__all__ = ["LIST_WORDS", "ListNames", "MemoryNames", "named_row"]
+
+_KEYS_AHEAD = 8  # keys on their way from the lists
+_LIST_LATENCY = 2  # of HotlineCore's list_key
+LIST_WORDS = 256
+"""Words of a list in memory that are on the chip at a time."""
+_CHUNK_WORDS = 32  # asked for at a time
+
+
+def named_row() -> data.StructLayout:
+    """A row by name. `bag_last`: the last of its bag."""
+    return data.StructLayout({"row": ROW_FIELD.width, "table": TABLE_FIELD.width, "bag_last": 1})
+
+
+class ListNames(wiring.Component):
+    """Walks the lists of unique cold rows, bank by bank, and turns their keys back into names.
+
+    Ports:
+        start: begins a walk over the `held` lists or the others. stop: nothing further is named.
+        list_*: to HotlineCore's lists. output: payload `named_row`; each is a bag of its own.
+        done: all names have been taken.
+
+    Throughput: a name a cycle; three cycles more for each list.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        super().__init__(
+            {
+                "start": In(1),
+                "held": In(1),
+                "stop": In(1),
+                "list_bank": Out(range(geometry.banks)),
+                "list_held": Out(1),
+                "list_number": Out(geometry.local_bits),
+                "list_count": In(geometry.local_bits + 1),
+                "list_key": In(geometry.key_bits),
+                "output": Out(stream.Signature(named_row())),
+                "done": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        g = self.geometry
+        m.submodules.keys = keys = fifo.SyncFIFOBuffered(width=g.key_bits, depth=_KEYS_AHEAD)
+        m.submodules.unhash = unhash = KeyUnhash(key_bits=g.key_bits)
+        walking, issued, popped = Signal(), Signal(), Signal()
+        number, count = Signal(g.local_bits + 1), Signal(g.local_bits + 1)
+        wait = Signal(range(3))
+        ahead = Signal(range(_KEYS_AHEAD + 1))
+        coming = Signal(_LIST_LATENCY)
+        m.d.comb += [
+            self.list_number.eq(number),
+            keys.w_data.eq(self.list_key),
+            keys.w_en.eq(coming[-1]),
+        ]
+        m.d.sync += [coming.eq(Cat(issued, coming)), ahead.eq(ahead + issued - popped)]
+        with m.If(self.start):
+            m.d.sync += [walking.eq(1), self.list_bank.eq(0), self.list_held.eq(self.held), number.eq(0), wait.eq(2)]
+        with m.Elif(self.stop):
+            m.d.sync += walking.eq(0)
+        with m.Elif(walking):
+            with m.If(wait != 0):  # until the list's count is there
+                m.d.sync += [wait.eq(wait - 1), count.eq(self.list_count)]
+            with m.Elif(number == count):
+                m.d.sync += [
+                    self.list_bank.eq(self.list_bank + 1), number.eq(0), wait.eq(2),
+                    walking.eq(self.list_bank != g.banks - 1),
+                ]  # fmt: skip
+            with m.Elif(ahead != _KEYS_AHEAD):
+                m.d.comb += issued.eq(1)
+                m.d.sync += number.eq(number + 1)
+
+        valid = Signal(KeyUnhash.LATENCY)
+        enable = Signal()
+        m.d.comb += [
+            enable.eq(~self.output.valid | self.output.ready),
+            unhash.enable.eq(enable),
+            unhash.mixed.eq(keys.r_data),
+            keys.r_en.eq(enable),
+            popped.eq(enable & keys.r_rdy),
+            self.output.valid.eq(valid[-1]),
+            self.output.payload.row.eq(unhash.key[: g.row_bits]),
+            self.output.payload.table.eq(unhash.key[g.row_bits :]),
+            self.output.payload.bag_last.eq(1),
+            self.done.eq(~walking & (ahead == 0) & ~valid.any()),
+        ]
+        with m.If(enable):
+            m.d.sync += valid.eq(Cat(keys.r_rdy, valid))
+        return m
+
+
+class MemoryNames(wiring.Component):
+    """Reads a list of lookup words from memory, well ahead of who takes them.
+
+    Ports:
+        start: begins with `count` words at `source`, a multiple of BUFFER_ALIGN. stop: nothing further is named, and
+            what is offered is withdrawn.
+        request: payload `read_request`. data: payload `read_beat`, what was asked for; a fault stops it.
+        output: payload `named_row`. done: all names have been taken, and no data is due.
+
+    Throughput: a name a cycle.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        super().__init__(
+            {
+                "start": In(1),
+                "source": In(64),
+                "count": In(COUNT_BITS),
+                "stop": In(1),
+                "request": Out(stream.Signature(read_request(geometry))),
+                "data": In(stream.Signature(read_beat(geometry))),
+                "output": Out(stream.Signature(named_row())),
+                "done": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        g = self.geometry
+        per_beat = g.axi_bits // WORD_BITS
+        depth = LIST_WORDS // per_beat
+        m.submodules.words = words = fifo.SyncFIFOBuffered(width=g.axi_bits, depth=depth)
+        to_ask, left = Signal(COUNT_BITS), Signal(COUNT_BITS)
+        room = Signal(range(depth + 1), init=depth)  # beats that may be asked for
+        due = Signal(range(depth + 1))  # beats that were, and have not come
+        chunk = Signal(range(_CHUNK_WORDS + 1))
+        beats = Signal(range(_CHUNK_WORDS // per_beat + 1))
+        asked, came, taken, popped = Signal(), Signal(), Signal(), Signal()
+        place = Signal(range(per_beat))
+        request, out = self.request.payload, self.output.payload
+        word = Signal(WORD_BITS)
+        m.d.comb += [
+            chunk.eq(Mux(to_ask > _CHUNK_WORDS, _CHUNK_WORDS, to_ask)),
+            beats.eq((chunk + per_beat - 1) >> (per_beat - 1).bit_length()),
+            self.request.valid.eq((to_ask != 0) & (room >= _CHUNK_WORDS // per_beat)),
+            request.granules.eq((chunk + 1) >> 1),
+            request.target.eq(ReadTarget.LIST),
+            asked.eq(self.request.valid & self.request.ready),
+            came.eq(self.data.valid),
+            self.data.ready.eq(1),
+            words.w_data.eq(self.data.payload.data),
+            words.w_en.eq(came),
+            word.eq(words.r_data.word_select(place, WORD_BITS)),
+            self.output.valid.eq(words.r_rdy & (left != 0)),
+            out.row.eq(word[ROW_FIELD.low : ROW_FIELD.high + 1]),
+            out.table.eq(word[TABLE_FIELD.low : TABLE_FIELD.high + 1]),
+            out.bag_last.eq(word[LAST_FIELD.low] | (left == 1)),
+            taken.eq(self.output.valid & self.output.ready),
+            words.r_en.eq((taken & ((place == per_beat - 1) | (left == 1))) | (left == 0)),
+            popped.eq(words.r_en & words.r_rdy),
+            self.done.eq((left == 0) & (to_ask == 0) & (due == 0) & (room == depth)),
+        ]
+        m.d.sync += [
+            room.eq(room - Mux(asked, beats, 0) + popped),
+            due.eq(due + Mux(asked, beats, 0) - came),
+        ]
+        with m.If(self.start):
+            m.d.sync += [request.address.eq(self.source), to_ask.eq(self.count), left.eq(self.count), place.eq(0)]
+        with m.Elif(self.stop | (came & self.data.payload.fault)):
+            # A request that is offered stays until it is taken.
+            m.d.sync += [to_ask.eq(Mux(self.request.valid & ~asked, chunk, 0)), left.eq(0)]
+        with m.Else():
+            with m.If(asked):
+                m.d.sync += [
+                    request.address.eq(request.address + _CHUNK_WORDS * WORD_BITS // 8),
+                    to_ask.eq(to_ask - chunk),
+                ]
+            with m.If(taken):
+                m.d.sync += [left.eq(left - 1), place.eq(Mux(place == per_beat - 1, 0, place + 1))]
+        return m

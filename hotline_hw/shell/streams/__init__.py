@@ -1,0 +1,1 @@
+"""Between memory and the streams of the core."""

@@ -1,0 +1,118 @@
+"""LookupFeeder: lookups as they lie in memory, made into beats of lookup words for the core."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hotline_hw.shell.layouts import read_beat
+from hotline_hw.spec.descriptors import MAX_TABLES32
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.words import TABLE_FIELD, WORD_BITS
+
+__all__ = ["COUNT_BITS", "LookupFeeder", "lookup_words"]
+
+COUNT_BITS = 27
+"""Width of a number of lookups, up to 2^26."""
+
+
+def lookup_words(geometry: Geometry) -> data.StructLayout:
+    """A beat of s_axis_lookup, with a keep bit a word."""
+    return data.StructLayout({"words": data.ArrayLayout(WORD_BITS, geometry.lanes), "keep": geometry.lanes, "last": 1})
+
+
+class LookupFeeder(wiring.Component):
+    """Turns a buffer of `count` lookups into one mini-batch: 64-bit lookup words as they are, or 32-bit rows.
+
+    With `tables` = T above 0, row i of the buffer is of table i modulo T, and the one of table T - 1 ends its sample.
+    What could not be read is left out; the mini-batch ends all the same.
+
+    Ports:
+        start: `count` and `tables` are taken. input: payload `read_beat`, the buffer. output: payload `lookup_words`.
+        done: the last beat has left.
+
+    Throughput: one beat a cycle, with as many lookups as a bus beat and `lanes` allow. Latency: none, but for the
+    first beat `lanes` cycles from `start`.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        super().__init__(
+            {
+                "start": In(1),
+                "count": In(COUNT_BITS),
+                "tables": In(range(MAX_TABLES32 + 1)),
+                "input": In(stream.Signature(read_beat(geometry))),
+                "output": Out(stream.Signature(lookup_words(geometry))),
+                "done": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        g = self.geometry
+        wide = g.axi_bits // WORD_BITS  # 64-bit words of a bus beat; as many 32-bit rows make up one beat's `lanes`
+        narrow = min(g.lanes, 2 * wide)
+        parts = 2 * wide // narrow
+        beat, out = self.input.payload, self.output.payload
+
+        left = Signal(COUNT_BITS)
+        tables = Signal(range(MAX_TABLES32 + 1))
+        by_row = Signal()
+        part = Signal(range(max(2, parts)))
+        table = Signal(range(MAX_TABLES32))  # of lane 0
+        # Lane i is of table + i modulo T. `offsets` are i modulo T; found one by one when a buffer begins.
+        offsets = [Signal(range(MAX_TABLES32), name=f"offset{lane}") for lane in range(narrow)]
+        step = Signal(range(MAX_TABLES32))
+        preparing = Signal(range(narrow + 1))
+
+        with m.If(self.start):
+            m.d.sync += [
+                left.eq(self.count), tables.eq(self.tables), by_row.eq(self.tables != 0), part.eq(0), table.eq(0),
+                step.eq(0), preparing.eq(narrow),
+            ]  # fmt: skip
+        with m.Elif(preparing != 0):
+            m.d.sync += [preparing.eq(preparing - 1), step.eq(Mux(step + 1 == tables, 0, step + 1))]
+            m.d.sync += [there.eq(here) for there, here in zip(offsets, [*offsets[1:], step], strict=True)]
+
+        taken = Signal(range(g.lanes + 1))
+        last = Signal()
+        running = Signal()
+        m.d.comb += [
+            taken.eq(Mux(by_row, narrow, wide)),
+            last.eq(left <= taken),
+            running.eq((left != 0) & (preparing == 0)),
+            self.output.valid.eq(self.input.valid & running),
+            out.last.eq(last),
+            self.input.ready.eq(self.output.ready & running & (~by_row | (part == parts - 1) | last)),
+            self.done.eq(left == 0),
+        ]
+
+        def modulo(value):
+            return Mux(value >= tables, value - tables, value)
+
+        rows = Signal(narrow * 32)
+        with m.Switch(part):
+            for index in range(parts):
+                with m.Case(index):
+                    m.d.comb += rows.eq(beat.data[index * narrow * 32 :][: narrow * 32])
+        zeros = Const(0, WORD_BITS - 1 - TABLE_FIELD.high - 1)
+        for lane in range(g.lanes):
+            word = Const(0, WORD_BITS)
+            if lane < wide:
+                word = beat.data.word_select(lane, WORD_BITS)
+            if lane < narrow:
+                of_table = Signal(TABLE_FIELD.width, name=f"table{lane}")
+                m.d.comb += of_table.eq(modulo(table + offsets[lane]))
+                ends = of_table + 1 == tables
+                word = Mux(by_row, Cat(rows.word_select(lane, 32), of_table, zeros, ends), word)
+            m.d.comb += out.words[lane].eq(word)
+            m.d.comb += out.keep[lane].eq((left > lane) & (taken > lane) & ~beat.fault)
+        with m.If(self.output.valid & self.output.ready):
+            m.d.sync += [
+                left.eq(Mux(last, 0, left - taken)),
+                table.eq(modulo(table + step)),
+                part.eq(Mux(by_row & (part != parts - 1), part + 1, 0)),
+            ]
+        return m

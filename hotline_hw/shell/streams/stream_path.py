@@ -1,0 +1,253 @@
+"""StreamPath: between memory and the streams of the core, and what is written."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hotline_hw.core.output.verdicts import VerdictPacker, verdict_bits
+from hotline_hw.lib.axi import axis_signature
+from hotline_hw.lib.streams import forward
+from hotline_hw.shell.granules import GranulePacker
+from hotline_hw.shell.layouts import read_beat, row_beat, write_beat
+from hotline_hw.shell.rings.entries import COUNTS, descriptor_layout
+from hotline_hw.shell.rings.sequencer import CHANNELS, MAIN, OTHER, SMALL
+from hotline_hw.shell.rows.names import named_row
+from hotline_hw.spec.descriptors import EVENT_BYTES, Opcode
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.words import WORD_BITS, WORD_BYTES
+
+from .beats import BeatFiller, ResultPacker, StateJoiner, StateSplitter, single_word
+from .lookups import LookupFeeder
+
+__all__ = ["StreamPath"]
+
+
+class StreamPath(wiring.Component):
+    """Feeds the core from memory, and makes up the packets that go to memory, three channels of them.
+
+        data --> LookupFeeder --> s_axis_lookup        m_axis_popular ----> ResultPacker ------.
+           '---> StateJoiner ---> s_axis_state         m_axis_state ------> StateSplitter -----|--> channels[MAIN]
+                                                           '--events--.                        |
+        rows ---------------------------------------------------------+---> GranulePacker -----'
+        m_axis_nonpopular -> ResultPacker, keys -> BeatFiller ------------> channels[OTHER]
+        verdicts -> VerdictPacker, counts of lists, completion ---> BeatFiller ---> channels[SMALL]
+
+    Ports:
+        it: the descriptor. begin: it begins. flush: a GATHER's packets end. data: payload `read_beat`.
+        list_count, list_held, list_push, list_last, list_ready: a word of the summary.
+        finished, command_done: of the core. done: all that the descriptor is to move has moved.
+        state_moved: a beat of state did. samples ... held: for the completion.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        lookup_bits, state_bits = geometry.lanes * WORD_BITS, geometry.ways * WORD_BITS
+        super().__init__(
+            {
+                "it": In(descriptor_layout()),
+                "begin": In(1),
+                "flush": In(1),
+                "data": In(stream.Signature(read_beat(geometry))),
+                "s_axis_lookup": Out(axis_signature(lookup_bits)),
+                "s_axis_state": Out(axis_signature(state_bits, keep=False)),
+                "m_axis_popular": In(axis_signature(lookup_bits)),
+                "m_axis_nonpopular": In(axis_signature(lookup_bits)),
+                "m_axis_state": In(axis_signature(state_bits, keep=False)),
+                "verdicts": In(stream.Signature(verdict_bits(geometry))),
+                "finished": In(1),
+                "command_done": In(1),
+                "rows": In(stream.Signature(row_beat(geometry))),
+                "keys": In(stream.Signature(named_row())),
+                "list_count": In(geometry.local_bits + 1),
+                "list_held": In(1),
+                "list_push": In(1),
+                "list_last": In(1),
+                "list_ready": Out(1),
+                "completion_words": In(stream.Signature(single_word(32))),
+                "channels": Out(stream.Signature(write_beat(geometry))).array(CHANNELS),
+                "done": Out(1),
+                "state_moved": Out(1),
+                **{name: Out(32) for name in COUNTS},
+            }
+        )  # fmt: skip
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        is_ = {opcode: self.it.opcode == opcode for opcode in Opcode}
+        feeder, state_left = self._to_core(m, is_)
+        state_last = self._main(m, is_)
+        self._other(m, is_)
+        verdicts_last = self._small(m)
+        # What has come to its end since `begin`.
+        ended = {}
+        for name, event in (("batch", self.finished), ("command", self.command_done), ("state", state_last),
+                            ("verdicts", verdicts_last)):  # fmt: skip
+            ended[name] = Signal(name=f"{name}_ended")
+            m.d.sync += ended[name].eq((ended[name] | event) & ~self.begin)
+        with m.Switch(self.it.opcode):
+            with m.Case(Opcode.LEARN):
+                m.d.comb += self.done.eq(feeder.done & ended["batch"])
+            with m.Case(Opcode.CLASSIFY):
+                m.d.comb += self.done.eq(feeder.done & ended["batch"] & ended["verdicts"])
+            with m.Case(Opcode.DUMP, Opcode.SELECT):
+                m.d.comb += self.done.eq(ended["command"] & ended["state"])
+            with m.Case(Opcode.RESTORE):
+                m.d.comb += self.done.eq(ended["command"] & (state_left == 0))
+        return m
+
+    def _to_core(self, m: Module, is_) -> tuple[LookupFeeder, Signal]:
+        """Lookups or state, whichever the descriptor reads."""
+        g = self.geometry
+        m.submodules.feeder = feeder = LookupFeeder(g)
+        m.submodules.joiner = joiner = StateJoiner(g)
+        restoring = is_[Opcode.RESTORE]
+        lookups, state = feeder.output.payload, joiner.output.payload
+        m.d.comb += [
+            feeder.start.eq(self.begin & (is_[Opcode.LEARN] | is_[Opcode.CLASSIFY])),
+            feeder.count.eq(self.it.count), feeder.tables.eq(self.it.operand),
+            feeder.input.payload.eq(self.data.payload), joiner.input.payload.eq(self.data.payload),
+            feeder.input.valid.eq(self.data.valid & ~restoring), joiner.input.valid.eq(self.data.valid & restoring),
+            self.data.ready.eq(Mux(restoring, joiner.input.ready, feeder.input.ready)),
+            self.s_axis_lookup.tdata.eq(lookups.words), self.s_axis_lookup.tlast.eq(lookups.last),
+            self.s_axis_lookup.tkeep.eq(Cat(lookups.keep[lane].replicate(WORD_BYTES) for lane in range(g.lanes))),
+            self.s_axis_lookup.tvalid.eq(feeder.output.valid), feeder.output.ready.eq(self.s_axis_lookup.tready),
+            self.s_axis_state.tdata.eq(state.words), self.s_axis_state.tlast.eq(state.last),
+            self.s_axis_state.tvalid.eq(joiner.output.valid), joiner.output.ready.eq(self.s_axis_state.tready),
+        ]  # fmt: skip
+        left = Signal(32)  # sets of a state that have not entered the core
+        with m.If(self.begin):
+            m.d.sync += left.eq(Mux(restoring, self.it.count, 0))
+        with m.Elif(self.s_axis_state.tvalid & self.s_axis_state.tready):
+            m.d.sync += left.eq(left - 1)
+        return feeder, left
+
+    def _results(self, m: Module, name: str) -> ResultPacker:
+        """A result stream of the core, packed, and its words counted."""
+        g = self.geometry
+        packer = ResultPacker(g)
+        m.submodules[f"{name}_packer"] = packer
+        source = getattr(self, f"m_axis_{name}")
+        count = Signal(range(g.lanes + 1), name=f"{name}_count")
+        m.d.comb += [
+            count.eq(sum((source.tkeep[lane * WORD_BYTES] for lane in range(g.lanes)), Const(0))),
+            packer.input.payload.words.eq(source.tdata), packer.input.payload.count.eq(count),
+            packer.input.payload.last.eq(source.tlast), packer.input.valid.eq(source.tvalid),
+            source.tready.eq(packer.input.ready),
+        ]  # fmt: skip
+        words = getattr(self, f"{name}_words")
+        with m.If(self.begin):
+            m.d.sync += words.eq(0)
+        with m.Elif(source.tvalid & source.tready):
+            m.d.sync += words.eq(words + count)
+        return packer
+
+    def _main(self, m: Module, is_) -> Signal:
+        """Popular words, state, or what is packed in granules. Returns when a state packet's last beat has moved."""
+        m.submodules.splitter = splitter = StateSplitter(self.geometry)
+        m.submodules.packer = packer = GranulePacker(self.geometry)
+        popular = self._results(m, "popular")
+        state, piece = self.m_axis_state, packer.input.payload
+        selecting = is_[Opcode.SELECT]
+        flushing = Signal()
+        with m.If(self.flush & is_[Opcode.GATHER]):
+            m.d.sync += flushing.eq(1)
+        with m.Elif(flushing & packer.input.ready):
+            m.d.sync += flushing.eq(0)
+        with m.If(selecting):
+            m.d.comb += [
+                piece.data.eq(state.tdata[: 8 * EVENT_BYTES]), piece.count.eq(1), piece.end.eq(state.tlast),
+                packer.input.valid.eq(state.tvalid),
+            ]  # fmt: skip
+        with m.Elif(flushing):
+            m.d.comb += [piece.end.eq(1), packer.input.valid.eq(1)]
+        with m.Else():
+            m.d.comb += [
+                piece.data.eq(self.rows.payload.data), piece.count.eq(self.rows.payload.count),
+                packer.input.valid.eq(self.rows.valid), self.rows.ready.eq(packer.input.ready),
+            ]  # fmt: skip
+        m.d.comb += piece.first.eq(0)
+        moved, last = Signal(), Signal()
+        m.d.comb += [
+            splitter.input.payload.words.eq(state.tdata), splitter.input.payload.last.eq(state.tlast),
+            splitter.input.valid.eq(state.tvalid & ~selecting),
+            state.tready.eq(Mux(selecting, packer.input.ready, splitter.input.ready)),
+            moved.eq(state.tvalid & state.tready),
+            self.state_moved.eq(moved),
+            last.eq(moved & state.tlast),
+        ]  # fmt: skip
+
+        channel = self.channels[MAIN]
+        packed = packer.output.payload
+        with m.If(is_[Opcode.DUMP]):
+            forward(m, splitter.output, channel)
+        with m.Elif(is_[Opcode.GATHER] | selecting):
+            m.d.comb += [
+                channel.payload.data.eq(packed.data), channel.payload.words.eq(packed.count << 2),
+                channel.payload.last.eq(packed.end), channel.valid.eq(packer.output.valid),
+                packer.output.ready.eq(channel.ready),
+            ]  # fmt: skip
+        with m.Else():
+            forward(m, popular.output, channel)
+        # Rows of a GATHER, sets of a DUMP, beats of a SELECT.
+        row_done = self.rows.valid & self.rows.ready & self.rows.payload.row_last
+        with m.If(self.begin):
+            m.d.sync += [self.listed.eq(0), self.held.eq(0)]
+        with m.Elif(row_done | moved):
+            m.d.sync += self.listed.eq(self.listed + 1)
+        with m.Elif(self.list_push & self.list_ready):
+            with m.If(self.list_held):
+                m.d.sync += self.held.eq(self.held + self.list_count)
+            with m.Else():
+                m.d.sync += self.listed.eq(self.listed + self.list_count)
+        return last
+
+    def _other(self, m: Module, is_) -> None:
+        """Non-popular words, or keys."""
+        m.submodules.key_filler = filler = BeatFiller(self.geometry, WORD_BITS)
+        nonpopular = self._results(m, "nonpopular")
+        flushing = Signal()
+        with m.If(self.flush & is_[Opcode.GATHER]):
+            m.d.sync += flushing.eq(1)
+        with m.Elif(flushing & filler.input.ready):
+            m.d.sync += flushing.eq(0)
+        key = self.keys.payload
+        m.d.comb += [
+            filler.input.payload.word.eq(Cat(key.row, key.table)), filler.input.payload.some.eq(~flushing),
+            filler.input.payload.last.eq(flushing), filler.input.valid.eq(self.keys.valid | flushing),
+            self.keys.ready.eq(filler.input.ready & ~flushing),
+        ]  # fmt: skip
+        with m.If(is_[Opcode.GATHER]):
+            forward(m, filler.output, self.channels[OTHER])
+        with m.Else():
+            forward(m, nonpopular.output, self.channels[OTHER])
+
+    def _small(self, m: Module) -> Signal:
+        """Verdicts, counts of lists, completions: one at a time. Returns when the verdicts' last beat was taken."""
+        g = self.geometry
+        m.submodules.verdict_packer = packer = VerdictPacker(g)
+        m.submodules.word_filler = filler = BeatFiller(g, 32)
+        verdicts, word = self.verdicts, filler.input.payload
+        wiring.connect(m, wiring.flipped(verdicts), packer.input)
+        with m.If(self.list_push):
+            m.d.comb += [
+                word.word.eq(self.list_count), word.some.eq(1), word.last.eq(self.list_last),
+                filler.input.valid.eq(1), self.list_ready.eq(filler.input.ready),
+            ]  # fmt: skip
+        with m.Elif(self.completion_words.valid):
+            forward(m, self.completion_words, filler.input)
+        with m.Else():
+            forward(m, packer.output, filler.input)
+        forward(m, filler.output, self.channels[SMALL])
+
+        beat = verdicts.payload
+        taken = verdicts.valid & verdicts.ready
+        popular = sum((beat.bits[bit] & (beat.count > bit) for bit in range(g.lanes)), Const(0))
+        with m.If(self.begin):
+            m.d.sync += [self.samples.eq(0), self.popular_samples.eq(0)]
+        with m.Elif(taken):
+            m.d.sync += [
+                self.samples.eq(self.samples + beat.count), self.popular_samples.eq(self.popular_samples + popular),
+            ]  # fmt: skip
+        return taken & beat.last

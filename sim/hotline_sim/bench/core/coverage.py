@@ -1,0 +1,200 @@
+"""Functional coverage: named coverpoints, each an event that a bench must have seen."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+
+import numpy as np
+
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.regmap import Command, Error, Phase
+from hotline_hw.spec.words import HIT_FIELD, ROW_FIELD, SAMPLE_FIELD
+from hotline_sim.model.core import Accelerator
+
+from .coverage_sample_aware import sample_aware_coverpoints
+from .packets import LookupPacket
+
+__all__ = ["SIDES", "Coverage", "commands", "coverpoints", "phases"]
+
+SIDES = ("popular", "nonpopular")
+
+_INPUT = {
+    "sparse_beat": "a word missing in front of one that is there",
+    "partial_word": "a word with some of its tkeep bits",
+    "null_beat": "a beat without a word, tlast low",
+    "null_beat_tlast": "a null beat that ends a mini-batch which has lookups",
+    "dense_packet": "a mini-batch of full beats, the last full too",
+}
+_BUDGET = {
+    "budget_zero": "LEARN with no row in the budget",
+    "budget_all": "LEARN with as many rows in the budget as can be hot",
+    "budget_uneven": "LEARN with one way more in some sets than in others",
+    "budget_fewer_sets": "LEARN with fewer sets in use than there are",
+}
+_SRRIP = {
+    "fill": "a key taken into an empty way",
+    "eviction": "a key that drove another out",
+    "hazard_distance_1": "LEARN: two lookups of one set, one right behind the other in their bank",
+    "hazard_distance_2": "LEARN: two lookups of one set with one of another set between them in their bank",
+}
+_INSIDE = {
+    "tag_write_holds_update": "a key being taken in, another update waiting for the tags' port",
+    "update_queue_full": "a full queue of updates holding back a beat",
+}
+_RESULTS = {
+    "straddling_popular": "a popular sample over several beats",
+    "straddling_nonpopular": "a non-popular sample over several beats",
+    "both_in_a_beat": "lookups of a popular and of a non-popular sample in one beat",
+} | {
+    f"{side}_packet_{kind}": f"a packet of results on m_axis_{side} that {what}"
+    for side in SIDES
+    for kind, what in (
+        ("empty", "is a null beat"),
+        ("exact", "ends with a full beat"),
+        ("partial", "ends with a beat that is not full"),
+    )
+}
+_CUTTING = {"split_beats": "a beat cut, more of its lookups going to one bank than bank_ports"}
+_TIMING = {
+    "bank_stall": "a full bank holding back a beat",
+    "input_idle": "a core waiting for input inside a mini-batch",
+    "output_stall": "a result stream waiting for its ready",
+}
+
+
+def phases(geometry: Geometry) -> tuple[Phase, ...]:
+    """The phases that a core with this geometry has."""
+    return tuple(Phase) if geometry.sample_aware else (Phase.LEARN, Phase.CLASSIFY)
+
+
+def commands(geometry: Geometry) -> tuple[Command, ...]:
+    """The commands that a core with this geometry has."""
+    return tuple(command for command in Command if geometry.sample_aware or command != Command.SELECT)
+
+
+def coverpoints(geometry: Geometry, inside: bool = False) -> dict[str, str]:
+    """Name and meaning of every coverpoint; with those that are seen only where a simulator shows the core's inside."""
+    relearn = {
+        f"relearn_straddling_{verdict}": f"RELEARN: a {verdict} sample over several beats"
+        for verdict in ("popular", "nonpopular")
+    }
+    return {
+        **{f"phase_{phase.name}": f"a mini-batch in {phase.name}" for phase in phases(geometry)},
+        **_INPUT,
+        **_BUDGET,
+        **{f"hit_way_{way}": f"a hit in way {way}" for way in range(geometry.ways)},
+        **({**sample_aware_coverpoints(geometry), **relearn} if geometry.sample_aware else _SRRIP),
+        **(_INSIDE if inside and geometry.sample_aware else {}),
+        **_RESULTS,
+        **_TIMING,
+        **(_CUTTING if geometry.lanes > geometry.bank_ports else {}),
+        **{f"error_{error.name}": f"{error.name} raised" for error in Error},
+        **{f"command_{command.name}": f"{command.name} carried out" for command in commands(geometry)},
+        "command_HOT_ROWS": "HOT_ROWS written and accepted",
+    }
+
+
+class Coverage:
+    """How often each coverpoint was met. One object may serve several benches: what they met adds up.
+
+    Args:
+        geometry: the core's.
+        inside: whether the simulator shows the core's inside.
+    """
+
+    def __init__(self, geometry: Geometry, inside: bool = False) -> None:
+        self.geometry = geometry
+        self.meanings = coverpoints(geometry, inside)
+        self.counts: Counter[str] = Counter()
+
+    def hit(self, name: str, times: int = 1) -> None:
+        """Counts `times` events of a coverpoint.
+
+        Raises:
+            KeyError: there is no such coverpoint.
+        """
+        if name not in self.meanings:
+            raise KeyError(f"no coverpoint {name!r}")
+        self.counts[name] += int(times)
+
+    def missing(self) -> list[str]:
+        return [name for name in self.meanings if not self.counts[name]]
+
+    def table(self) -> str:
+        """Every coverpoint: its count, name and meaning, a line each."""
+        lines = [
+            f"{self.counts[name]:>8}{' ' if self.counts[name] else '!'} {name:<24} {meaning}"
+            for name, meaning in self.meanings.items()
+        ]
+        met = len(self.meanings) - len(self.missing())
+        return "\n".join([*lines, f"{met} of {len(self.meanings)} coverpoints met"])
+
+    # What a bench saw
+
+    def offered(self, model: Accelerator, packet: LookupPacket, phase: Phase) -> None:
+        """A mini-batch on its way in; `model` is as it finds it."""
+        lookups, null = packet.lookups(), packet.null_beats()
+        self.hit(f"phase_{phase.name}")
+        self.hit("sparse_beat", packet.is_sparse())
+        self.hit("partial_word", packet.has_partial_words())
+        self.hit("null_beat", int(null[:-1].sum()))
+        self.hit("null_beat_tlast", bool(null[-1]) and len(lookups) > 0)
+        self.hit("dense_packet", bool(packet.keep.all()))
+        if phase == Phase.LEARN:
+            self._budget(model)
+            if not self.geometry.sample_aware:
+                self._hazards(model, lookups, packet.beat_of_lookup())
+
+    def _budget(self, model: Accelerator) -> None:
+        self.hit("budget_zero", model.hot_rows == 0)
+        self.hit("budget_all", model.hot_rows == self.geometry.hot_capacity)
+        entries = model.hot_rows * self.geometry.entries_per_hot_row
+        self.hit("budget_uneven", entries & ((1 << model.index_bits) - 1) != 0)
+        self.hit("budget_fewer_sets", model.index_bits < self.geometry.index_bits)
+
+    def _hazards(self, model: Accelerator, lookups: np.ndarray, beats: np.ndarray) -> None:
+        """Lookups that come to the banks side by side if the stream does not pause: from the same or the next beat."""
+        banks: dict[int, list[tuple[int, int]]] = {}  # set and beat of each lookup, in order
+        for word, beat in zip(lookups.tolist(), beats.tolist(), strict=True):
+            if place := model.place(word):
+                banks.setdefault(place.gset & (self.geometry.banks - 1), []).append((place.gset, beat))
+        for order in banks.values():
+            for (first, at), (second, then) in itertools.pairwise(order):
+                self.hit("hazard_distance_1", first == second and then - at <= 1)
+            for (first, at), (between, _), (second, then) in zip(order, order[1:], order[2:], strict=False):
+                self.hit("hazard_distance_2", first == second != between and then - at <= 1)
+
+    def learned(self, inserts: int, evictions: int) -> None:
+        """SRRIP: how many keys a mini-batch brought in, and how many of those drove another out."""
+        self.hit("fill", inserts - evictions)
+        self.hit("eviction", evictions)
+
+    def classified(self, packet: LookupPacket, results: dict[str, np.ndarray], phase: Phase, index_bits: int) -> None:
+        """The result words, by side, of a mini-batch that was classified."""
+        for side, words in results.items():
+            kind = "partial" if len(words) % self.geometry.lanes else "exact" if len(words) else "empty"
+            self.hit(f"{side}_packet_{kind}")
+            hits = words[(words >> HIT_FIELD.low & HIT_FIELD.mask) == 1]
+            if not self.geometry.sample_aware:  # where the slot tells the way
+                for way in (hits & ROW_FIELD.mask) >> index_bits:
+                    self.hit(f"hit_way_{way}")
+
+        # Every lookup is in one of the packets, so they tell the length of each sample and its verdict.
+        samples = {
+            side: (words >> SAMPLE_FIELD.low & SAMPLE_FIELD.mask).astype(np.int64) for side, words in results.items()
+        }
+        lengths = np.bincount(np.concatenate(list(samples.values())))
+        ends = np.cumsum(lengths)
+        beats = packet.beat_of_lookup()
+        if not len(beats):
+            return
+        straddles = beats[ends - lengths] != beats[ends - 1]
+        popular = np.zeros(len(lengths), bool)
+        popular[samples["popular"]] = True
+        for prefix in ("", "relearn_") if phase == Phase.RELEARN else ("",):
+            self.hit(f"{prefix}straddling_popular", (straddles & popular).sum())
+            self.hit(f"{prefix}straddling_nonpopular", (straddles & ~popular).sum())
+        verdict = np.repeat(popular, lengths)
+        mixed = np.intersect1d(beats[verdict], beats[~verdict])
+        self.hit("both_in_a_beat", len(mixed))

@@ -1,0 +1,150 @@
+"""The scoreboard: the golden model beside the core, and what the core must answer next."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.regmap import Command, Error, Irq, Phase
+from hotline_hw.spec.words import HIT_FIELD, LAST_FIELD, ROW_FIELD, SAMPLE_FIELD, TABLE_FIELD, WORD_BYTES, Field
+from hotline_sim.model.sample_aware import Policy
+
+from .coverage import SIDES, Coverage, phases
+from .coverage_sample_aware import WatchedAccelerator
+from .packets import LookupPacket
+
+__all__ = ["Scoreboard"]
+
+_FIELDS = {"last": LAST_FIELD, "hit": HIT_FIELD, "sample": SAMPLE_FIELD, "table": TABLE_FIELD, "row/slot": ROW_FIELD}
+
+
+class Scoreboard:
+    """What the core has been told, what it must answer, and whether it did.
+
+    Attributes:
+        model: the golden model, in the state that the core is in once all that was sent has come back.
+        errors, irq: what ERROR and IRQ_STATUS must read.
+        coverage: gathers what was seen.
+    """
+
+    def __init__(self, geometry: Geometry, coverage: Coverage | None = None) -> None:
+        self.geometry = geometry
+        self.coverage = coverage or Coverage(geometry)
+        self.reset()
+
+    def reset(self) -> None:
+        """The core was reset: it is as new, and whatever was in it is gone."""
+        self.model = WatchedAccelerator(self.geometry, self.coverage.hit)
+        self.errors = Error(0)
+        self.irq = Irq(0)
+        self._due: dict[str, deque[np.ndarray]] = {side: deque() for side in SIDES}
+        self._received = dict.fromkeys(SIDES, 0)
+
+    @property
+    def outstanding(self) -> int:
+        """Result packets that have not come."""
+        return sum(len(packets) for packets in self._due.values())
+
+    # What the core was told
+
+    def expect(self, packet: LookupPacket, phase: int) -> None:
+        """A mini-batch goes in, which will start with `phase` in CONTROL."""
+        model = self.model
+        lookups = packet.lookups()
+        carried_out = Phase(phase) if phase in phases(self.geometry) else Phase.CLASSIFY
+        self.coverage.offered(model, packet, carried_out)
+        before = dict(model.counters)
+        results = dict(zip(SIDES, model.run_batch(lookups, phase), strict=True))
+        if self.geometry.sample_aware:
+            model.learned(lookups, packet.beat_of_lookup())
+        else:
+            self.coverage.learned(*(model.counters[name] - before[name] for name in ("inserts", "evictions")))
+        if carried_out != Phase.LEARN:
+            self.coverage.classified(packet, results, carried_out, model.index_bits)
+        for side, words in results.items():
+            self._due[side].append(words)
+        self.irq |= Irq.BATCH_DONE
+        self.collect_errors()
+
+    def policy(self, policy: Policy) -> None:
+        """The registers of the policy were written to an idle core."""
+        self.model.policy.__dict__.update(vars(policy))
+
+    def command(self, command: Command) -> None:
+        """A command was accepted, and is carried out."""
+        self.coverage.hit(f"command_{command.name}")
+        if command == Command.CLEAR:
+            self.model.clear()
+        elif command == Command.RESET_COUNTERS:
+            self.model.reset_counters()
+        self.irq |= Irq.COMMAND_DONE
+
+    def hot_rows(self, hot_rows: int) -> None:
+        """HOT_ROWS was written to an idle core."""
+        if self.model.set_hot_rows(hot_rows):
+            self.coverage.hit("command_HOT_ROWS")
+            self.irq |= Irq.COMMAND_DONE
+        self.collect_errors()
+
+    def restore(self, rows: np.ndarray) -> None:
+        """RESTORE was carried out with `rows`, uint64 [any, ways]."""
+        self.model.restore(rows)
+        self.command(Command.RESTORE)
+        self.collect_errors()
+
+    def select(self) -> np.ndarray:
+        """SELECT was carried out; returns the packet that answers it, uint64 [events + 1, ways]."""
+        self.command(Command.SELECT)
+        return self.model.select()
+
+    def error(self, error: Error) -> None:
+        """An error must have been raised."""
+        for flag in error:
+            self.coverage.hit(f"error_{flag.name}")
+        self.errors |= error
+        if error:
+            self.irq |= Irq.ERROR
+
+    def collect_errors(self) -> None:
+        """Takes over the errors that the model has met."""
+        errors, self.model.errors = self.model.errors, Error(0)
+        self.error(errors)
+
+    # What the core answered
+
+    def receive(self, side: str, tdata: bytes, tkeep: list[int]) -> None:
+        """A packet of a result stream as it came, with a `tkeep` bit for each byte.
+
+        Raises:
+            AssertionError: it is not the packet that was due; the message shows the first word that differs.
+        """
+        number = self._received[side]
+        where = f"m_axis_{side}, packet {number}"
+        words = self._dense_words(where, tdata, tkeep)
+        assert self._due[side], f"{where}: {len(words)} words that nobody expects"
+        self._received[side] += 1
+        due = self._due[side].popleft()
+        for index, (got, want) in enumerate(zip(words.tolist(), due.tolist(), strict=False)):
+            assert got == want, f"{where}, word {index} of {len(due)}: {_show(got)}; it must be {_show(want)}"
+        assert len(words) == len(due), f"{where}: {len(words)} words; it must have {len(due)}"
+
+    def _dense_words(self, where: str, tdata: bytes, tkeep: list[int]) -> np.ndarray:
+        """The words of a packet, uint64 [n], after a check that all beats but the last are full."""
+        keep = np.array(tkeep, np.uint8).reshape(-1, WORD_BYTES)
+        assert (keep == keep[:, :1]).all(), f"{where}: a word with some of its tkeep bits"
+        kept = keep[:, 0].astype(bool)
+        count = int(kept.sum())
+        assert kept[:count].all(), f"{where}: a gap between words"
+        beats = max(1, -(-count // self.geometry.lanes))
+        assert len(kept) == beats * self.geometry.lanes, f"{where}: {len(kept)} word places for {count} words"
+        return np.frombuffer(tdata, "<u8")[:count]
+
+
+def _get(word: int, field: Field) -> int:
+    return word >> field.low & field.mask
+
+
+def _show(word: int) -> str:
+    return " ".join(f"{name}={_get(word, field):#x}" for name, field in _FIELDS.items())

@@ -1,0 +1,261 @@
+"""Everything at once: constrained-random traffic and commands, until every coverpoint has been met."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cocotb
+import numpy as np
+from cocotb.triggers import FallingEdge, RisingEdge
+
+from hotline_hw.spec.regmap import WEIGHTS, Command, Error, Phase
+from hotline_hw.spec.words import LAST_FIELD
+from hotline_sim.bench.rows import random_rows
+from hotline_sim.bench.settings import bench_geometry
+from hotline_sim.bench.stimulus import key_words, keys_of_set, random_batches, random_keys
+from hotline_sim.model.sample_aware import Policy
+
+from .coverage import Coverage, phases
+from .packets import dense, sparse
+from .tb import TB
+from .tests_select import random_policy
+
+
+class RandomBench:
+    """Random actions on a TB. A round does each action once, in random order, with mini-batches between them."""
+
+    def __init__(self, tb: TB) -> None:
+        self.tb = tb
+        self.rng = tb.rng
+
+    async def round(self, hot_rows: int, idle: float, stall: float) -> None:
+        """A round with a budget of `hot_rows` and these shares of cycles in which streams are held back."""
+        tb = self.tb
+        tb.set_pauses(idle, stall)
+        await tb.set_hot_rows(hot_rows)
+        actions: list[Callable[[], Awaitable[None]]] = [
+            self.clear, self.reset_counters, self.restore_a_dump, self.restore_in_budget, self.restore_any_words,
+            self.restore_wrong_length, self.too_many_hot_rows, self.unknown_command, self.command_while_busy,
+            self.errors_in_words, self.empty_batch, self.unknown_phase,
+        ]  # fmt: skip
+        if tb.geometry.sample_aware:
+            actions += [
+                self.full_sets,
+                self.level_field,
+                self.long_samples,
+                self.neighbours,
+                *[self.change_of_taste] * 3,
+            ]
+        for index in self.rng.permutation(len(actions)):
+            await self.traffic()
+            await actions[index]()
+            await tb.check_errors()
+        await tb.check()
+
+    async def traffic(self, **errors: Any) -> None:
+        """Mini-batches that are learned, and then some of them and others classified."""
+        geometry = self.tb.geometry
+        batches = random_batches(self.rng, geometry, 4, samples=6, hot_keys=8, burst_share=0.3, **errors)
+        await self.send(Phase.LEARN, batches[:3])
+        if geometry.sample_aware and self.rng.random() < 0.5:
+            await self.select()
+        await self.send(int(self.rng.choice(phases(geometry)[1:])), batches[1:])
+
+    async def send(self, phase: int, batches: list[np.ndarray]) -> None:
+        """Mini-batches in a phase, laid out in beats at random."""
+        lanes = self.tb.geometry.lanes
+        await self.tb.set_phase(phase)
+        for words in batches:
+            if self.rng.random() < 0.6:
+                self.tb.send(dense(words, lanes))
+            else:
+                partial = 0.1 * (self.rng.random() < 0.3)
+                self.tb.send(sparse(self.rng, words, lanes, partial=partial))
+
+    # The sample-aware tracker
+
+    async def select(self) -> None:
+        """SELECT under another policy."""
+        await self.tb.set_policy(random_policy(self.rng, self.tb.geometry.sets))
+        await self.tb.select()
+
+    async def full_sets(self) -> None:
+        """Makes every way of a set hot, if the budget allows, and asks it to take more keys in."""
+        tb = self.tb
+        if self.rng.random() < 0.5:
+            await tb.command(Command.CLEAR)
+        quotas = [tb.scoreboard.model.tracker.quota(gset) for gset in range(1 << tb.scoreboard.model.index_bits)]
+        gset = int(self.rng.choice(np.flatnonzero(np.array(quotas) == max(quotas))))
+        keys = keys_of_set(tb.geometry, gset, max(quotas) + 3)
+        await tb.set_policy(Policy(hysteresis=1, age_period=int(self.rng.integers(1, 4))))
+        await self.send(Phase.LEARN, [key_words(tb.geometry, np.repeat(keys[: max(quotas)], 18))])
+        await tb.select()
+        await self.send(Phase.RELEARN, [key_words(tb.geometry, self.rng.permutation(keys))])
+        # The set ages with the new keys; then its rows are asked for again.
+        await self.send(Phase.RELEARN, [key_words(tb.geometry, np.roll(keys, 3))])
+
+    async def level_field(self) -> None:
+        """Keys that all have the same counter, fewer and more than may be hot."""
+        tb = self.tb
+        await tb.set_policy(Policy())
+        for share in (0.8, 4):
+            await tb.command(Command.CLEAR)
+            keys = random_keys(self.rng, tb.geometry, 1 + int(share * tb.scoreboard.model.hot_rows))
+            await self.send(Phase.LEARN, [key_words(tb.geometry, keys)])
+            await tb.select()
+
+    async def neighbours(self) -> None:
+        """As many rows as may be hot, evenly over the sets; then others of the same sets surpass them."""
+        tb = self.tb
+        rows, sets = tb.scoreboard.model.hot_rows, 1 << tb.scoreboard.model.index_bits
+        await tb.command(Command.CLEAR)
+        start = int(self.rng.integers(tb.geometry.sets))
+        await tb.set_policy(Policy(weights=(1,) * 16, age_period=0, hysteresis=15, select_start=start))
+        keys = np.stack([keys_of_set(tb.geometry, gset, 2 * -(-rows // sets)) for gset in range(sets)])
+        first, second = (part.T.ravel()[:rows] for part in np.split(keys, 2, axis=1))
+        for _ in range(-(-rows // tb.geometry.max_moves)):
+            await self.send(Phase.LEARN, [key_words(tb.geometry, first[2:])])  # two slots stay free
+            await tb.select()
+        await self.send(Phase.LEARN, [key_words(tb.geometry, np.repeat(second, 14))])
+        for hysteresis in (15, 1, 0):
+            await tb.set_policy(replace(tb.scoreboard.model.policy, hysteresis=hysteresis))
+            await tb.select()
+
+    async def change_of_taste(self) -> None:
+        """Some rows become hot; then others are asked for, and take their places."""
+        tb = self.tb
+        rows = max(2, tb.scoreboard.model.hot_rows)
+        for _ in range(3):
+            batch = random_batches(self.rng, tb.geometry, 2, samples=20, hot_keys=rows, hot_share=0.95, burst_share=0)
+            await self.send(Phase.LEARN, batch[:1])
+            await self.select()
+            await self.send(Phase.RELEARN, batch[1:])
+
+    async def long_samples(self) -> None:
+        """Samples over many beats, some all hot and some with more misses than weights tell apart."""
+        tb = self.tb
+        hot = random_keys(self.rng, tb.geometry, min(3, tb.scoreboard.model.hot_rows) or 1)
+        if self.rng.random() < 0.5:
+            await tb.command(Command.CLEAR)
+        await tb.set_policy(replace(random_policy(self.rng, tb.geometry.sets), weights=WEIGHTS, move_limit=9))
+        await self.send(Phase.LEARN, [key_words(tb.geometry, np.tile(hot, 30))])
+        await tb.select()
+        for keys in (self.rng.choice(hot, 3 * tb.geometry.lanes), random_keys(self.rng, tb.geometry, 19)):
+            words = key_words(tb.geometry, keys, last=False)
+            words[-1] |= np.uint64(1 << LAST_FIELD.low)
+            await self.send(Phase.RELEARN, [words])
+
+    # Errors and commands
+
+    async def errors_in_words(self) -> None:
+        await self.traffic(index_errors=0.1, long_errors=0.1, open_errors=0.5)
+
+    async def empty_batch(self) -> None:
+        self.tb.send(sparse(self.rng, np.empty(0, np.uint64), self.tb.geometry.lanes))
+
+    async def too_long_batch(self) -> None:
+        await self.tb.set_phase(Phase.CLASSIFY)
+        self.tb.send(random_batches(self.rng, self.tb.geometry, 1, overfull_errors=1.0)[0])
+
+    async def clear(self) -> None:
+        await self.tb.command(Command.CLEAR)
+
+    async def reset_counters(self) -> None:
+        await self.tb.check()
+        await self.tb.command(Command.RESET_COUNTERS)
+
+    async def restore_a_dump(self) -> None:
+        rows = await self.tb.dump()
+        await self.tb.restore(rows)
+
+    async def restore_in_budget(self) -> None:
+        await self.tb.restore(self.rows(outside=False))
+
+    async def restore_any_words(self) -> None:
+        await self.tb.restore(self.rows(outside=True))
+
+    async def restore_wrong_length(self) -> None:
+        length = len(self.rows(outside=True)) + int(self.rng.choice([-1, 1, 3]))
+        await self.tb.restore(self.rows(outside=True, more=2)[:length])
+
+    def rows(self, outside: bool, more: int = 0) -> np.ndarray:
+        """Random contents of the sets in use, and of some `more`."""
+        model = self.tb.scoreboard.model
+        return random_rows(self.rng, model, (1 << model.index_bits) + more, outside=outside)
+
+    async def too_many_hot_rows(self) -> None:
+        await self.tb.set_hot_rows(self.tb.geometry.hot_capacity + int(self.rng.integers(1, 1000)))
+
+    async def unknown_command(self) -> None:
+        await self.tb.settle()
+        await self.tb.write("COMMAND", int(self.rng.integers(len(Command) + 1, 1 << 32)))
+        self.tb.scoreboard.error(Error.COMMAND_CODE)
+
+    async def unknown_phase(self) -> None:
+        unknown = [phase for phase in range(4) if phase not in phases(self.tb.geometry)]
+        await self.send(int(self.rng.choice(unknown)), random_batches(self.rng, self.tb.geometry, 1))
+
+    async def command_while_busy(self) -> None:
+        """The core is busy for certain: a result stream is held back."""
+        tb = self.tb
+        await tb.settle()
+        sink = tb.results["popular"]
+        tb.pause(sink, 0)
+        sink.pause = True
+        await self.traffic_of_one()
+        await tb.write("COMMAND", int(self.rng.choice([code for code in Command if code != Command.SNAPSHOT])))
+        tb.scoreboard.error(Error.COMMAND_BUSY)
+        sink.pause = False
+
+    async def traffic_of_one(self) -> None:
+        for words in random_batches(self.rng, self.tb.geometry, 1):
+            self.tb.send(words)
+        while not (await self.tb.status())["busy"]:
+            pass
+
+
+@cocotb.test()
+async def test_random(dut: Any) -> None:
+    """Rounds of random actions, each with another budget and other pauses; then every coverpoint must have been met."""
+    inside = cocotb.SIM_NAME.startswith("Icarus")  # Verilator shows ports alone
+    tb = TB(dut, Coverage(bench_geometry(), inside))
+    await tb.start()
+    if inside and tb.geometry.sample_aware:
+        watch_updates(dut, tb)
+    bench = RandomBench(tb)
+    most = tb.geometry.hot_capacity
+    some, few = tb.rng.integers([most // 2, 1], [most, most // 2]).tolist()
+    await bench.round(most, idle=0.0, stall=0.9)  # everything in front of the outputs fills up
+    await bench.round(few, idle=0.0, stall=0.0)
+    await bench.round(some, idle=0.6, stall=0.3)
+    await bench.round(0, *tb.rng.choice([0.0, 0.3, 0.7], 2))
+    tb.set_pauses()
+    await bench.too_long_batch()
+    await tb.finish()
+    Path("coverage.txt").write_text(f"{tb.coverage.table()}\n")  # in the folder of the run
+    assert not tb.coverage.missing(), f"coverpoints not met: {', '.join(tb.coverage.missing())}"
+
+
+def watch_updates(dut: Any, tb: TB) -> None:
+    """Counts what happens at the banks' queues of updates, for ever: only where a simulator shows them."""
+
+    async def watch(bank: Any) -> None:
+        waiting = bank.updates.head_valid
+        while True:
+            await FallingEdge(bank.updates.pop)  # the tracker does not take an update
+            await RisingEdge(dut.clk)
+            tb.coverage.hit("tag_write_holds_update", waiting.value == 1)
+
+    async def watch_room(bank: Any) -> None:
+        while True:
+            await FallingEdge(bank.update_room)
+            await RisingEdge(dut.clk)
+            tb.coverage.hit("update_queue_full", bank.update_room.value == 0)
+
+    for number in range(tb.geometry.banks):
+        bank = getattr(dut, f"bank{number}")
+        cocotb.start_soon(watch(bank))
+        cocotb.start_soon(watch_room(bank))

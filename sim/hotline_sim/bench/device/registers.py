@@ -1,0 +1,193 @@
+"""`DeviceRegisters`: the whole device and its golden model, told the same, over memories of the same contents."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from functools import cache
+from typing import Any
+
+import cocotb
+import numpy as np
+from cocotb.triggers import ClockCycles, Timer
+from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
+
+from hotline_device.host_memory import PAGE_BYTES, HostMemory
+from hotline_hw.spec.descriptors import ENTRY_BYTES
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.regmap import register
+from hotline_hw.spec.shell_registers import DmaCommand, DmaIrq, shell_register, window_offset
+from hotline_sim.bench.settings import bench_geometry, bench_seed
+from hotline_sim.memory.timing import MemoryTiming
+from hotline_sim.model.device import ModelDevice
+
+from .clock import DeviceClock
+from .coverage import DeviceCoverage
+from .memory import FAST, Extent, TwoMemories
+
+__all__ = ["TABLES", "TABLE_ROWS", "TABLE_STRIDE", "DeviceRegisters", "offset_of", "shared_coverage"]
+
+warnings.filterwarnings("ignore", category=DeprecationWarning, module="cocotbext")
+
+TABLES, TABLE_ROWS, TABLE_STRIDE = 7, 256, 80
+
+
+@cache
+def shared_coverage(geometry: Geometry) -> DeviceCoverage:
+    """One for all benches of a simulation."""
+    return DeviceCoverage(geometry, inside=cocotb.SIM_NAME.startswith("Icarus"))  # Verilator shows ports alone
+
+
+def offset_of(name: str) -> int:
+    """Byte offset of a register of the core or of the shell."""
+    try:
+        return register(name).offset
+    except KeyError:
+        return shell_register(name).offset
+
+
+class DeviceRegisters:
+    """The DUT and the golden model: clocks, reset, memory, registers.
+
+    Regions, all of canaries at first but `rings` and `table`:
+
+        rings    descriptors, and from a page of its own on completions; window 0
+        source   window 1, to read; `state`: 2; `results`: 3, to write; `rows`: 4, to write; `table`: 5, to read
+        secret   no window
+        nowhere  window 6, and no memory
+
+    Args:
+        dut: the simulator's handle of hotline_device.
+        timing: of the memory at first.
+        gated: core_clk stands still while core_clk_enable is low; else it is clk.
+        ring_log2: of both rings' entries.
+
+    Attributes:
+        rng: the randomness of the bench, of SEED.
+        golden: the golden model. memory: both memories.
+        produced: descriptors that were submitted since the rings started.
+        gather_failed: since the counters were reset: how many rows it brought is not said.
+    """
+
+    def __init__(self, dut: Any, *, timing: MemoryTiming = FAST, gated: bool = True, ring_log2: int = 4) -> None:
+        logging.getLogger("cocotb.hotline_device").setLevel(logging.ERROR)  # the bus model logs every access
+        self.dut, self.geometry, self.ring_log2 = dut, bench_geometry(), ring_log2
+        self.rng = np.random.default_rng(bench_seed())
+        self.coverage = shared_coverage(self.geometry)
+        self.golden = ModelDevice(self.geometry, reference=True)
+        self.memory = TwoMemories(self.golden.memory, HostMemory())
+        self.completions_at = max(PAGE_BYTES, ENTRY_BYTES << ring_log2)  # in region rings, a page of their own
+        self.rings = self.memory.allocate("rings", 2 * self.completions_at, fill=0)
+        self.source, self.state, self.results, self.rows = (
+            self.memory.allocate(name, size << 10)
+            for name, size in (("source", 32), ("state", 16), ("results", 64), ("rows", 128))
+        )
+        self.table = self.memory.allocate("table", 128 << 10)
+        self.secret = self.memory.allocate("secret", 8 << 10)
+        self.nowhere = Extent(self.secret.address + (self.secret.size << 8), 8192)
+        values = self.rng.standard_normal(self.table.size // 4).astype(np.float32)  # whose sums are the same bits
+        self.memory.put(self.table.address, values)
+        self.clock = DeviceClock(dut, self.geometry, self.memory.theirs, self.coverage, self.rng)
+        self.clock.gated = gated
+        self.axil = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst)
+        self.clock.use(timing)
+        self.produced = self._tag = 0
+        self.gather_failed = False
+
+    # Beginning
+
+    async def start(self) -> None:
+        """Starts the clock, resets, and sets everything up."""
+        await Timer(1, "ns")
+        self.clock.start()
+        await self.clock.reset()
+        await self.set_up()
+
+    async def reset(self, cycles: int = 4) -> None:
+        """Pulses `rst`, whatever goes on; all registers are as new, and `set_up` sets them again."""
+        await self.clock.reset(cycles)
+        self.golden.reset()
+        self.produced = 0
+        self.gather_failed = False
+
+    def forget(self) -> None:
+        """The host clears the rings' memory, as after a reset: tags come anew."""
+        self.memory.put(self.rings.address, np.zeros(self.rings.size, np.uint8))
+
+    async def reset_counters(self) -> None:
+        """RESET_COUNTERS of the shell, of both, while nothing is under way."""
+        await self.write("DMA_COMMAND", DmaCommand.RESET_COUNTERS)
+        self.gather_failed = False
+        self.clock.watch.read_bytes = self.clock.watch.written_bytes = 0
+
+    async def set_up(self) -> None:
+        """Rings, windows and tables, and enables the rings."""
+        ring, completions = self.rings.address, self.rings.address + self.completions_at
+        for name, value in (
+            ("RING_LO", ring), ("RING_HI", ring >> 32), ("CPL_LO", completions), ("CPL_HI", completions >> 32),
+            ("RING_SIZE", self.ring_log2), ("DMA_IRQ_ENABLE", int(DmaIrq.COMPLETION | DmaIrq.ERROR)),
+        ):  # fmt: skip
+            await self.write(name, value & 0xFFFF_FFFF)
+        for index, region in enumerate((self.rings, self.source, self.state, self.results, self.rows, self.table)):
+            writes, reads = index not in (1, 5), index not in (3, 4)
+            await self.window(index, Extent(region.address, region.size), read=reads, write=writes)
+        await self.window(6, self.nowhere)
+        for table in range(TABLES):
+            await self.set_table(table, self.table_at(table))
+        await self.write("DMA_CONTROL", 1)
+
+    async def cycles(self, count: int) -> None:
+        await ClockCycles(self.dut.clk, count)
+
+    # Registers
+
+    async def read(self, name: str) -> int:
+        """The DUT's register; the answer must be OKAY."""
+        return await self.read_offset(offset_of(name))
+
+    async def write(self, name: str, value: int) -> None:
+        """Both devices' register; the answer must be OKAY."""
+        await self.tell(name, value)
+        self.golden.write(offset_of(name), value)
+
+    async def tell(self, name: str, value: int) -> None:
+        """The DUT's register alone."""
+        await self._write_offset(offset_of(name), value)
+
+    async def read_offset(self, offset: int) -> int:
+        answer = await self.axil.read(offset, 4)
+        assert answer.resp == AxiResp.OKAY, f"read of {offset:#x}: {answer.resp!r}"
+        return int.from_bytes(answer.data, "little")
+
+    async def _write_offset(self, offset: int, value: int) -> None:
+        answer = await self.axil.write(offset, value.to_bytes(4, "little"))
+        assert answer.resp == AxiResp.OKAY, f"write of {offset:#x}: {answer.resp!r}"
+
+    async def window(self, index: int, extent: Extent, *, read: bool = True, write: bool = True) -> None:
+        """Sets a window of whole pages."""
+        parts = (extent.address & 0xFFFF_FFFF, extent.address >> 32, extent.size // 4096, read | write << 1)
+        for place, value in enumerate(parts):
+            await self._write_offset(window_offset(index) + 4 * place, value)
+            self.golden.write(window_offset(index) + 4 * place, value)
+
+    async def set_table(self, table: int, address: int, rows: int = TABLE_ROWS, stride: int = TABLE_STRIDE) -> None:
+        """Sets an embedding table up; with 0 rows takes it away."""
+        for name, value in (
+            ("TABLE_INDEX", table), ("TABLE_LO", address & 0xFFFF_FFFF), ("TABLE_HI", address >> 32),
+            ("TABLE_ROWS", rows), ("TABLE_STRIDE", stride // 16),
+        ):  # fmt: skip
+            await self.write(name, value)
+
+    def table_at(self, table: int) -> int:
+        """Where `set_up` puts a table: they overlap."""
+        return self.table.address + 16 * 1024 * table
+
+    async def fail(self, extent: Extent, response: int = 2) -> None:
+        """From now on memory answers these pages with SLVERR (2) or DECERR (3)."""
+        self.memory.punch(extent)
+        self.clock.answer(extent, response)
+
+    def heal(self) -> None:
+        """No page is answered with an error any more."""
+        self.memory.heal()
+        self.clock.clear_answers()

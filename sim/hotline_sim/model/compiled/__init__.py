@@ -1,0 +1,1 @@
+"""The golden model of the core at speed: the same rules, compiled by Numba."""

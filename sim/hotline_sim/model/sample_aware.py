@@ -1,0 +1,226 @@
+"""The golden model's sample-aware tracker: more entries than hot rows, and counters that know of whole samples.
+
+    lookup --> hot? ----------------------> verdict of the sample: how many of its lookups missed
+                                                      |
+    counter += weight[other misses of the sample] <---'          SELECT: the N largest counters become the hot rows
+
+What makes a sample popular is that all of its lookups hit. So a row counts the more, the fewer other lookups of the
+sample missed: where it is the only one that is missing, making it hot completes the sample. Frequency alone
+(all weights 1) favours rows whose samples stay incomplete whatever is done for them.
+
+Which rows are hot changes with SELECT alone, between mini-batches. Within a mini-batch a hot row cannot be driven out,
+so verdicts depend on nothing that its own updates do, and hardware may update as late as it likes.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.regmap import WEIGHTS, Error
+from hotline_hw.spec.words import (
+    AGE_FIELD,
+    CLOSE_HIGH,
+    COUNTER_FIELD,
+    ENTRY_HOT,
+    ENTRY_REFERENCED,
+    ENTRY_TAG,
+    ENTRY_VALID,
+    EVENT_VALID,
+    SLOT_FIELD,
+    SLOT_WORD_SLOT,
+)
+
+from .sets import Entry, Place, Tracker, get
+
+__all__ = ["Policy", "SampleAwareTracker"]
+
+
+@dataclass
+class Policy:
+    """Run-time settings, as the registers of the same names hold them; they outlive CLEAR.
+
+    Attributes:
+        weights: 16 update weights, by a sample's other misses; the last stands for 15 or more. 0: not learned.
+        age_period: lookups of keys without an entry, after which a set's counters shrink; 0: never.
+        hysteresis: a hot row stays while its counter is at least threshold - (threshold >> hysteresis).
+        move_limit: most rows that one SELECT makes hot, with geometry.max_moves.
+        select_start: set of every bank at which SELECT begins to look for rows to move, modulo the sets in use.
+    """
+
+    weights: Sequence[int] = WEIGHTS
+    age_period: int = 32
+    hysteresis: int = 3
+    move_limit: int = 0xFFFF_FFFF
+    select_start: int = 0
+
+
+class SampleAwareTracker(Tracker):
+    """See the head of this file.
+
+    Attributes:
+        hot_count: rows that are hot; they have exactly the slots 0 to hot_count - 1.
+        threshold: counter from which the last SELECT thought a row popular, 0 before the first.
+        ages: lookups of keys without an entry, since a set's last aging.
+    """
+
+    def __init__(self, geometry: Geometry, hot_rows: int, counters: dict[str, int], policy: Policy) -> None:
+        super().__init__(geometry, hot_rows, counters)
+        self.policy = policy
+        self.hot_count = self.threshold = 0
+        self.ages: dict[int, int] = defaultdict(int)
+
+    def lookup(self, place: Place) -> int | None:
+        """Slot of the key's row, None where it is cold. Changes nothing."""
+        way = self.find(place)
+        entry = None if way is None else self.sets[place.gset][way]
+        return entry.slot if entry is not None and entry.hot else None
+
+    def learn(self, lookups: Sequence[tuple[Place | None, bool]]) -> None:
+        """Trains with one sample: (place, missed) of its lookups in order; None is out of range, and a miss."""
+        misses = sum(missed for _, missed in lookups)
+        for place, missed in lookups:
+            if place is not None:
+                self._update(place, self.policy.weights[min(misses - missed, 15)])
+
+    def _update(self, place: Place, weight: int) -> None:
+        """Adds to the key's counter. A key that has no entry takes a free way, or that of the smallest counter that is
+        not hot (the lowest of several); where there is none it is not learned."""
+        entries = self.sets[place.gset][: self.quota(place.gset)]
+        largest = (1 << self.geometry.counter_bits) - 1
+        way = self.find(place)
+        if weight == 0:
+            return
+        if way is not None:
+            entry = entries[way]
+            self.counters["revivals"] += entry.hot and not entry.referenced
+            self.counters["returns"] += entry.referenced and not entry.hot
+            entry.counter, entry.referenced = min(entry.counter + weight, largest), True
+            return
+
+        free = [way for way, entry in enumerate(entries) if not entry.valid]
+        cold = [way for way, entry in enumerate(entries) if not entry.hot]
+        victim = free[0] if free else min(cold, key=lambda way: entries[way].counter, default=None)
+        self._age(place.gset)
+        if victim is None:
+            return
+        self.counters["inserts"] += 1
+        self.counters["evictions"] += not free
+        entries[victim].__dict__.update(vars(Entry(True, place.tag, counter=min(weight, largest), referenced=True)))
+
+    def _age(self, gset: int) -> None:
+        """One lookup of a key that the set has no entry for. Every age_period of them its counters shrink: by an
+        eighth, rounded down, where the entry was looked up since they last did, and by half, rounded up, where not.
+        So what is no longer asked for makes room, at a pace that what is new sets."""
+        self.ages[gset] += 1
+        if self.policy.age_period == 0 or self.ages[gset] < self.policy.age_period:
+            self.ages[gset] &= AGE_FIELD.mask
+            return
+        self.ages[gset] = 0
+        for entry in self.sets[gset]:
+            entry.counter = entry.counter - (entry.counter >> 3) if entry.referenced else entry.counter >> 1
+            entry.referenced = False
+
+    def select(self) -> np.ndarray:
+        """SELECT: uint64 [moves + 1, ways], an event for each row that becomes hot (`words`), and the closing beat.
+
+        1. The threshold is the smallest counter, 1 or more, that at most N entries have or surpass.
+        2. Cold entries at or above the threshold want to become hot; so many do as move_limit and max_moves allow.
+        3. For those that find no free slot, hot entries whose counter has fallen behind threshold - (threshold >>
+           hysteresis) become cold, in the order of the walk, and no more of them than needed.
+        4. Those that want to become hot do so in the order of the walk: the first ones take over the slots that were
+           given up, in that order, the others the free slots hot_count, hot_count + 1, ...
+
+        The closing beat also tells how many entries were, before that, hot but not looked up since their set's last
+        aging (idle), and cold but looked up (recent): with the counters `revivals` and `returns` it says which of
+        both are worth more, and so whether to age faster.
+
+        The walk goes over the sets of a bank from select_start on and round, in each over the banks, then the ways.
+        """
+        idle = sum(e.hot and not e.referenced for _, e in self._walk())
+        recent = sum(e.valid and not e.hot and e.referenced for _, e in self._walk())
+        counters = np.array([entry.counter for _, entry in self._walk() if entry.valid])
+        threshold = 1
+        while (counters >= threshold).sum() > self.hot_rows:
+            threshold += 1
+        wanting = [(gset, e) for gset, e in self._walk() if e.valid and not e.hot and e.counter >= threshold]
+        limit = min(len(wanting), self.policy.move_limit, self.geometry.max_moves)
+
+        lowest = threshold - (threshold >> self.policy.hysteresis)
+        falling = [(gset, e) for gset, e in self._walk() if e.hot and e.counter < lowest]
+        free = self.hot_rows - self.hot_count
+        vacated = deque(falling[: max(0, limit - free)])
+        for _, entry in vacated:
+            entry.hot = False
+
+        events = np.zeros((min(limit, free + len(vacated)) + 1, self.geometry.ways), np.uint64)
+        self.counters["promotions"] += len(events) - 1
+        self.counters["demotions"] += len(vacated)
+        for event, (gset, entry) in zip(events[:-1], wanting, strict=False):
+            if vacated:
+                old_gset, old = vacated.popleft()
+                entry.slot = old.slot
+                old.slot = 0
+                event[1] = 1 << EVENT_VALID.low | self._mixed(old_gset, old)
+            else:
+                entry.slot = self.hot_count
+                self.hot_count += 1
+            entry.hot = True
+            event[0] = 1 << EVENT_VALID.low | entry.slot << SLOT_FIELD.low | self._mixed(gset, entry)
+        self.threshold = threshold
+        events[-1, :2] = self.hot_count | idle << CLOSE_HIGH.low, threshold | recent << CLOSE_HIGH.low
+        return events
+
+    def _mixed(self, gset: int, entry: Entry) -> int:
+        """The mixed key of an entry: it names the row, for whoever inverts the hash."""
+        return entry.tag << self.geometry.bank_bits | gset & (self.geometry.banks - 1)
+
+    def _walk(self) -> Iterator[tuple[int, Entry]]:
+        sets = 1 << (self.index_bits - self.geometry.bank_bits)  # in use in each bank
+        for step in range(sets):
+            set_ = (self.policy.select_start + step) % sets
+            for bank in range(self.geometry.banks):
+                gset = set_ << self.geometry.bank_bits | bank
+                if gset in self.sets:
+                    for entry in self.sets[gset][: self.quota(gset)]:
+                        yield gset, entry
+
+    def dump(self) -> np.ndarray:
+        words = np.zeros((2 << self.index_bits, self.geometry.ways), np.uint64)
+        for gset, entries in self.sets.items():
+            for way, entry in enumerate(entries):
+                if entry.valid:
+                    words[2 * gset, way] = (
+                        1 << ENTRY_VALID.low
+                        | entry.hot << ENTRY_HOT.low
+                        | entry.referenced << ENTRY_REFERENCED.low
+                        | entry.counter << COUNTER_FIELD.low
+                        | entry.tag << ENTRY_TAG.low
+                    )
+                    words[2 * gset + 1, way] = entry.slot << SLOT_WORD_SLOT.low
+        for gset, age in self.ages.items():
+            words[2 * gset + 1, 0] |= np.uint64(age << AGE_FIELD.low)
+        return words
+
+    def restore(self, rows: np.ndarray) -> Error:
+        """As `Tracker.restore`. hot_count becomes the number of hot entries; their slots must be those below it."""
+        errors = Error(0)
+        pairs = rows[: min(len(rows) // 2 * 2, 2 << self.index_bits)].reshape(-1, 2, self.geometry.ways)
+        for gset, (row, slots) in enumerate(pairs):
+            entries, error = self._restored(gset, row)
+            self.ages[gset] = get(int(slots[0]), AGE_FIELD)
+            for way, word, entry in entries:
+                slot = get(int(slots[way]), SLOT_WORD_SLOT)
+                entry.counter = get(word, COUNTER_FIELD) & ((1 << self.geometry.counter_bits) - 1)
+                entry.referenced = bool(get(word, ENTRY_REFERENCED))
+                entry.hot = bool(get(word, ENTRY_HOT)) and slot < self.hot_rows
+                entry.slot = slot if entry.hot else 0
+                if entry.hot != bool(get(word, ENTRY_HOT)):
+                    error = Error.RESTORE_ENTRY
+            errors |= error
+        self.hot_count = sum(entry.hot for _, entry in self._walk())
+        return errors

@@ -1,0 +1,108 @@
+"""The golden model's set-associative memory: where a key belongs, and what both trackers keep of it.
+
+lookup word --> key --> mixed key = | ....... tag ....... | bank |      (tag: full, the set bits are part of it)
+                                    | ...... | set | bank |             gset = set << bank_bits | bank, k bits
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.regmap import Error
+from hotline_hw.spec.words import ENTRY_TAG, ENTRY_VALID, Field
+
+__all__ = ["Entry", "Place", "Tracker", "get"]
+
+
+@dataclass
+class Entry:
+    """One way of one set. An invalid entry is all zero.
+
+    Attributes:
+        valid, tag: the key that it holds.
+        rrpv: SRRIP: re-reference prediction value, 0 (soon) to 2^M - 1 (distant).
+        hot, slot: sample-aware: the row is in the GPU's hot table, and where.
+        counter, referenced: sample-aware: popularity, and whether it was looked up since the set's last aging.
+    """
+
+    valid: bool = False
+    tag: int = 0
+    rrpv: int = 0
+    hot: bool = False
+    slot: int = 0
+    counter: int = 0
+    referenced: bool = False
+
+
+class Place(NamedTuple):
+    """Where a key belongs: its global set index, and the tag that it must have there."""
+
+    gset: int
+    tag: int
+
+
+def get(word: int, field: Field) -> int:
+    """The field of an integer word."""
+    return word >> field.low & field.mask
+
+
+class Tracker(ABC):
+    """The sets in use under a budget, all entries invalid at first.
+
+    Attributes:
+        hot_rows: N, the budget: the most rows that may be hot.
+        index_bits: k, log2 of the sets in use, all banks together.
+        counters: of the accelerator; a tracker counts what it takes in and drives out.
+    """
+
+    def __init__(self, geometry: Geometry, hot_rows: int, counters: dict[str, int]) -> None:
+        self.geometry, self.hot_rows, self.counters = geometry, hot_rows, counters
+        self.index_bits = geometry.index_bits_in_use(hot_rows)
+        self.sets: dict[int, list[Entry]] = defaultdict(lambda: [Entry() for _ in range(geometry.ways)])
+
+    def quota(self, gset: int) -> int:
+        """Ways in use in a set. Over all 2^k sets that sums to exactly entries_per_hot_row * N, evenly to one way."""
+        entries = self.hot_rows * self.geometry.entries_per_hot_row
+        each, extra = entries >> self.index_bits, entries & ((1 << self.index_bits) - 1)
+        return each + (1 if gset < extra else 0)
+
+    def find(self, place: Place) -> int | None:
+        """The way that holds the key, or None. Ways outside the quota are never valid."""
+        if place.gset in self.sets:
+            for way, entry in enumerate(self.sets[place.gset]):
+                if entry.valid and entry.tag == place.tag:
+                    return way
+        return None
+
+    @abstractmethod
+    def dump(self) -> np.ndarray:
+        """DUMP: uint64 [2^k * state_rows_per_set, ways], gset 0 first, way 0 first."""
+
+    @abstractmethod
+    def restore(self, rows: np.ndarray) -> Error:
+        """Fills a fresh tracker with the sets that `rows` (uint64 [any, ways]) tells of, as far as it goes.
+
+        Only `valid` and as many low bits of a field as the hardware has count; an invalid entry is stored as zero. The
+        tag is not compared with its set: a tag that belongs elsewhere is stored and never hit. No set may hold one tag
+        twice, and no two entries one slot. That is not checked, and what such entries do is not specified.
+
+        Returns RESTORE_ENTRY if an entry was valid in a way outside the quota, and so dropped, or had a slot outside
+        the budget, and so is not hot.
+        """
+
+    def _restored(self, gset: int, row: np.ndarray) -> tuple[list[tuple[int, int, Entry]], Error]:
+        """The entries, with way and word, that a row of entry words puts into a set; each has its tag."""
+        entries, error = [], Error(0)
+        for way, word in enumerate(row.tolist()):
+            if get(word, ENTRY_VALID) and way >= self.quota(gset):
+                error = Error.RESTORE_ENTRY
+            elif get(word, ENTRY_VALID):
+                entry = self.sets[gset][way] = Entry(True, get(word, ENTRY_TAG) & ((1 << self.geometry.tag_bits) - 1))
+                entries.append((way, word, entry))
+        return entries, error
