@@ -1,6 +1,6 @@
 """BagReducer never hangs, and gives a row for each bag, whatever beats come: proven for all time.
 
-The numbers themselves are not looked at: see test_float.py and tests/unit/test_reduce.py.
+The numbers themselves are not looked at: see test_float.py and tests/unit/sim/model/test_reduce.py.
 """
 
 from __future__ import annotations

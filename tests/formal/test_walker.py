@@ -1,6 +1,6 @@
 """RowWalker: never asks for a row beyond its table, and asks for every row before that once, in order.
 
-With two tables, and rows of few bits. Where a row lies is looked at in tests/unit/test_shell_blocks.py.
+With two tables, and rows of few bits. Where a row lies is looked at in tests/unit/hw/shell/test_blocks.py.
 """
 
 from __future__ import annotations

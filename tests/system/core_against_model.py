@@ -18,7 +18,7 @@ from hotline_hw.spec.regmap import WEIGHTS, Command, Error, Phase, counter_offse
 from hotline_sim.bench.stimulus import crowded_keys, key_words, random_batches
 from hotline_sim.model.core import Accelerator
 from hotline_sim.verilated import VerilatedCore
-from tests.unit.registers import policy_values
+from tests.support.registers import policy_values
 
 EQUAL, DIFFERENT = 0, 3
 # None; some everywhere; and outputs so slow that everything in front of them fills up.

@@ -24,7 +24,7 @@ from hotline_sim.bench.stimulus import random_batches
 from hotline_sim.cocotb_backend import CocotbCore
 from hotline_sim.model.sample_aware import Policy
 from hotline_sim.verilated import VerilatedCore
-from tests.unit.registers import Registers, policy_values, send, until_idle
+from tests.support.registers import Registers, policy_values, send, until_idle
 
 TINY = PRESETS["tiny"]
 SRRIP = TINY.override({"entries_per_hot_row": 1})

@@ -11,7 +11,7 @@ from hotline_hw.shell.rows.float_div import division_latency
 from hotline_hw.spec.descriptors import MAX_MEAN_ROWS
 from hotline_sim.model.reduce import from_bfloat16, pool
 from hotline_sim.verilated.block import Run, VerilatedBlock
-from tests.unit.row_beats import geometry, known_bits, row_beats
+from tests.support.row_beats import geometry, known_bits, row_beats
 
 pytestmark = pytest.mark.slow  # a Verilator build a bus width, once
 

@@ -12,7 +12,7 @@ from hotline_hw.spec.params import PRESETS
 from hotline_sim.bench.stimulus import random_batches
 from hotline_sim.model.core_backend import ModelCore
 from hotline_sim.model.device import ModelDevice
-from tests.unit.registers import Registers
+from tests.support.registers import Registers
 
 
 @pytest.fixture(params=[False, True], ids=["fast", "reference"])

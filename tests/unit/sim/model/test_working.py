@@ -12,7 +12,7 @@ from hotline_hw.spec.params import Geometry, preset
 from hotline_hw.spec.words import LAST_FIELD
 from hotline_sim.bench.stimulus import crowded_keys, key_words, random_keys
 from hotline_sim.model.working import WorkingLists
-from tests.unit.strategies import seeds
+from tests.support.strategies import seeds
 
 
 @st.composite

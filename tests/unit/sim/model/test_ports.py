@@ -9,7 +9,7 @@ from hotline_device.device import DeviceError, DeviceTimeout
 from hotline_hw.spec.params import PRESETS
 from hotline_hw.spec.regmap import COUNTERS, Command, Error, Irq, Phase
 from hotline_sim.model.core_backend import ModelCore
-from tests.unit.registers import Registers, send
+from tests.support.registers import Registers, send
 
 TINY = PRESETS["tiny"]
 

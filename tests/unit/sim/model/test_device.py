@@ -23,7 +23,7 @@ from hotline_hw.spec.shell_registers import (
     dma_counter_offset,
 )
 from hotline_sim.model.device import ModelDevice
-from tests.unit.registers import RawRings
+from tests.support.registers import RawRings
 
 TINY = PRESETS["tiny"]
 FENCE = Descriptor(opcode=Opcode.FENCE)

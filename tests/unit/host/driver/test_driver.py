@@ -18,8 +18,8 @@ from hotline_hw.spec.params import PRESETS, Geometry
 from hotline_hw.spec.regmap import Error, register
 from hotline_hw.spec.shell_registers import shell_register
 from hotline_sim.model.device import ModelDevice
-from tests.unit.driving import SRRIP, TINY, assert_equal, batch_of, expected_split, lookup, one_by_one, random_batch
-from tests.unit.strategies import geometries, seeds
+from tests.support.driving import SRRIP, TINY, assert_equal, batch_of, expected_split, lookup, one_by_one, random_batch
+from tests.support.strategies import geometries, seeds
 
 
 def with_shell(geometry: Geometry) -> Geometry:

@@ -8,7 +8,7 @@ import pytest
 
 from hotline_device.host_memory import HostMemory
 from hotline_sim.memory.timing import PRESETS, Latency, MemoryTiming, memory_timing
-from tests.unit.axi_manager import manager
+from tests.support.axi_manager import manager
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hotline_hw.spec.regmap import REGISTERS
 from hotline_hw.spec.shell_registers import SHELL_REGISTERS
 from hotline_hw.spec.words import ENTRY_VALID
 from hotline_sim.model.device import ModelDevice
-from tests.unit.driving import SRRIP, TINY, assert_equal, batch_of, expected_split, lookup, one_by_one, random_batch
+from tests.support.driving import SRRIP, TINY, assert_equal, batch_of, expected_split, lookup, one_by_one, random_batch
 
 # The tracker's state
 

@@ -8,7 +8,7 @@ import pytest
 
 from hotline_device.host_memory import PAGE_BYTES, HostMemory
 from hotline_sim.memory.timing import PRESETS, Latency, MemoryTiming
-from tests.unit.axi_manager import Burst, Manager, manager
+from tests.support.axi_manager import Burst, Manager, manager
 
 IDEAL = PRESETS["ideal"]
 JITTER = replace(IDEAL, read_latency=Latency(40, "exponential", 200), write_latency=Latency(40, "exponential", 200))

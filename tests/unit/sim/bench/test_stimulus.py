@@ -10,7 +10,7 @@ from hotline_hw.spec.params import PRESETS
 from hotline_hw.spec.regmap import Error, Phase
 from hotline_sim.bench.stimulus import crowded_keys, key_words, random_batches
 from hotline_sim.model.core import Accelerator
-from tests.unit.strategies import geometries, seeds
+from tests.support.strategies import geometries, seeds
 
 TINY = PRESETS["tiny"]
 

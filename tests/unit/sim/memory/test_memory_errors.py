@@ -10,7 +10,7 @@ import pytest
 from hotline_device.host_memory import BASE_ADDRESS, PAGE_BYTES, HostMemory
 from hotline_sim.memory.model import ProtocolError
 from hotline_sim.memory.timing import PRESETS
-from tests.unit.axi_manager import DECERR, OKAY, SLVERR, guarded, manager
+from tests.support.axi_manager import DECERR, OKAY, SLVERR, guarded, manager
 
 IDEAL = PRESETS["ideal"]
 

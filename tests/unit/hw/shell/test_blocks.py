@@ -14,7 +14,7 @@ from hotline_hw.shell.streams.beats import BeatFiller, ResultPacker, StateJoiner
 from hotline_hw.shell.streams.lookups import LookupFeeder
 from hotline_hw.spec.descriptors import GRANULE_BYTES
 from hotline_hw.spec.params import Geometry, preset
-from tests.unit.streams import collect, feed, pulse
+from tests.support.streams import collect, feed, pulse
 
 GEOMETRIES = {
     "tiny": preset("tiny"), "edge": preset("edge"), "kaggle": preset("kaggle"),

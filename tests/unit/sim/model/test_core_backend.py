@@ -23,7 +23,7 @@ from hotline_hw.spec.regmap import (
 from hotline_sim.bench.stimulus import illegal_bits
 from hotline_sim.model.core_backend import ModelCore
 from hotline_sim.model.sample_aware import Policy
-from tests.unit.registers import Registers, policy_values, send
+from tests.support.registers import Registers, policy_values, send
 
 TINY = PRESETS["tiny"]
 

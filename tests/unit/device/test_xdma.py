@@ -25,7 +25,7 @@ from hotline_hw.spec.regmap import ID_VALUE, REGISTERS, Access, Irq
 from hotline_hw.spec.shell_registers import SHELL_REGISTERS, DmaIrq, window_offset
 from hotline_hw.spec.words import TABLE_FIELD
 from hotline_sim.model.device import ModelDevice
-from tests.unit.fake_card import (
+from tests.support.fake_card import (
     BUFFER_ADDRESS,
     BUFFER_BYTES,
     FakeCard,

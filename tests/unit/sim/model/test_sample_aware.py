@@ -16,7 +16,7 @@ from hotline_hw.spec.regmap import WEIGHTS, Error, Phase
 from hotline_sim.bench.stimulus import key_words, keys_of_set, lookup_words, random_batches
 from hotline_sim.model.core import Accelerator
 from hotline_sim.model.sample_aware import Policy
-from tests.unit.strategies import policies, sample_aware_geometries, seeds
+from tests.support.strategies import policies, sample_aware_geometries, seeds
 
 TINY = PRESETS["tiny"]
 U = np.uint64

@@ -9,7 +9,7 @@ import pytest
 
 from hotline_device.host_memory import BASE_ADDRESS, HostMemory, Region
 from hotline_sim.memory.timing import PRESETS, Latency, MemoryTiming
-from tests.unit.axi_manager import OKAY, Burst, Manager, guarded, manager
+from tests.support.axi_manager import OKAY, Burst, Manager, guarded, manager
 
 PAGE = 4096
 IDEAL = PRESETS["ideal"]

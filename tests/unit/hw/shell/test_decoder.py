@@ -24,7 +24,7 @@ from hotline_hw.spec.params import Geometry, preset
 from hotline_hw.spec.shell_registers import WINDOWS
 from hotline_sim.model.decoder import judge
 from hotline_sim.model.windowed_memory import Window, WindowedMemory
-from tests.unit.streams import collect, pulse
+from tests.support.streams import collect, pulse
 
 GEOMETRIES = {
     "tiny": preset("tiny"), "srrip": preset("tiny").override({"entries_per_hot_row": 1}), "kaggle": preset("kaggle"),

@@ -11,13 +11,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 RUN = """
 import sys
 from cocotb_tools.runner import get_runner
 runner, source = get_runner("icarus"), sys.argv[1]
 runner.build(sources=[source], hdl_toplevel="hotline_device", build_dir="build", timescale=("1ns", "1ps"))
-runner.test(test_module="tests.unit.bench_memory_cocotb", hdl_toplevel="hotline_device", build_dir="build",
+runner.test(test_module="tests.unit.sim.memory.bench_memory_cocotb", hdl_toplevel="hotline_device", build_dir="build",
             hdl_toplevel_lang="verilog", results_xml=sys.argv[2], timescale=("1ns", "1ps"))
 """
 

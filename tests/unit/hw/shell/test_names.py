@@ -11,7 +11,7 @@ from hotline_hw.shell.rows.names import LIST_WORDS, ListNames, MemoryNames
 from hotline_hw.shell.rows.walker import RowWalker
 from hotline_hw.spec.feistel import unmix
 from hotline_hw.spec.params import preset
-from tests.unit.streams import Reads, collect, feed, pulse, until_done
+from tests.support.streams import Reads, collect, feed, pulse, until_done
 
 GEOMETRIES = {name: preset(name) for name in ("tiny", "edge", "kaggle")}
 

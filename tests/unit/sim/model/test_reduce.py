@@ -13,7 +13,7 @@ from hotline_hw.shell.rows.bag_reducer import BagReducer
 from hotline_hw.shell.rows.float_add import canonical_nan
 from hotline_sim.model.reduce import CANONICAL_NAN, divide, from_bfloat16, pool
 from tests.formal.mutants import mutated
-from tests.unit.row_beats import geometry, known_bits, row_beats
+from tests.support.row_beats import geometry, known_bits, row_beats
 
 
 def bits(values: np.ndarray) -> list[int]:

@@ -13,7 +13,7 @@ from hotline_hw.shell.rings.fetch import DescriptorFetch
 from hotline_hw.shell.rings.ring_control import RingControl
 from hotline_hw.spec.descriptors import ENTRY_BYTES
 from hotline_hw.spec.params import preset
-from tests.unit.streams import Reads, collect, pulse, until_done
+from tests.support.streams import Reads, collect, pulse, until_done
 
 GEOMETRIES = {name: preset(name) for name in ("tiny", "edge", "kaggle")}
 

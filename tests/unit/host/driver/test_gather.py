@@ -10,7 +10,7 @@ from hotline_host.driver.driver import Driver, DriverError
 from hotline_hw.spec.shell_registers import WINDOWS, window_offset
 from hotline_sim.model.device import ModelDevice
 from hotline_sim.model.reduce import from_bfloat16
-from tests.unit.driving import TINY, batch_of, lookup, random_batch
+from tests.support.driving import TINY, batch_of, lookup, random_batch
 
 TABLES, ROWS, WIDTH = 3, 40, 8
 STRIDE = 4 * (WIDTH + 4)  # a row and something beside it, as an optimizer's state would be

@@ -11,7 +11,7 @@ from hotline_hw.spec.params import PRESETS
 from hotline_hw.spec.regmap import Error, Phase
 from hotline_sim.bench.stimulus import key_words, keys_of_set, lookup_words, random_batches
 from hotline_sim.model.core import Accelerator
-from tests.unit.strategies import seeds, srrip_geometries
+from tests.support.strategies import seeds, srrip_geometries
 
 TINY = PRESETS["tiny"].override({"entries_per_hot_row": 1})
 LAST = 1 << 63

@@ -17,7 +17,7 @@ from hotline_hw.spec.shell_registers import DmaCommand
 from hotline_sim.bench.stimulus import random_batches
 from hotline_sim.model.core import Accelerator
 from hotline_sim.model.device import ModelDevice
-from tests.unit.registers import RawRings
+from tests.support.registers import RawRings
 
 TINY = PRESETS["tiny"]
 SRRIP = TINY.override({"entries_per_hot_row": 1})

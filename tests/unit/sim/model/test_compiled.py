@@ -17,7 +17,7 @@ from hotline_sim.bench.stimulus import key_words, random_batches, random_keys
 from hotline_sim.model.compiled import core as fast
 from hotline_sim.model.compiled.core import FastAccelerator
 from hotline_sim.model.core import Accelerator
-from tests.unit.strategies import geometries, policies, seeds
+from tests.support.strategies import geometries, policies, seeds
 
 ACTIONS = (
     "learn", "learn", "learn", "classify", "classify", "relearn", "relearn", "select", "select", "select", "policy",
