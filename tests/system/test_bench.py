@@ -13,7 +13,7 @@ from hotline_host.benchmarks.settings import BenchSettings
 from hotline_host.benchmarks.summary import bench_tables
 from hotline_host.commands.main import app
 from hotline_host.data.sources import load
-from hotline_host.experiments.settings import SettingsError
+from hotline_host.errors import SettingsError
 from hotline_hw.spec.params import PRESETS
 
 TINY = PRESETS["tiny"]

@@ -11,17 +11,19 @@ import torch
 from hotline_device.device import DeviceError
 from hotline_host.data.log import Batch, ClickLog
 from hotline_host.data.sources import load
-from hotline_host.driver.driver import Driver, DriverError, Split
+from hotline_host.driver.driver import Driver
 from hotline_host.driver.follow import Follower
+from hotline_host.errors import DriverError, SettingsError
 from hotline_host.experiments.cosim import CosimResult, cosim
 from hotline_host.experiments.cosim_settings import CosimSettings
 from hotline_host.experiments.history import SplitHistory
 from hotline_host.experiments.report import draw
-from hotline_host.experiments.settings import Settings, SettingsError
+from hotline_host.experiments.settings import Settings
 from hotline_host.experiments.split import split_log
 from hotline_host.experiments.summary import headline, summary
 from hotline_host.files import write_json
 from hotline_host.pipelines.ordinary import OrdinaryTrainer
+from hotline_host.plan import Split
 from hotline_hw.spec.params import PRESETS
 from hotline_sim.model import device as model_device
 from hotline_sim.model.device import ModelDevice

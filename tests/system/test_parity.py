@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 
 from hotline_host.data.log import Batch
-from hotline_host.driver.driver import Driver, Moves, Policy
+from hotline_host.driver.driver import Driver, Policy
 from hotline_host.pipelines.ordinary import OrdinaryTrainer
+from hotline_host.plan import Moves
 from hotline_host.training.dlrm import ModelConfig
 from hotline_host.training.step import SplitTrainer
 from hotline_host.training.store import OwnershipError

@@ -22,7 +22,7 @@ from hotline_host.data.delimited import Progress
 from hotline_host.data.log import Batch, ClickLog
 from hotline_host.data.minibatches import MiniBatches
 from hotline_host.driver.driver import Driver
-from hotline_host.experiments.settings import SettingsError
+from hotline_host.errors import SettingsError
 from hotline_host.experiments.split import log_figures
 from hotline_hw.spec.descriptors import Flag, Opcode
 from hotline_hw.spec.params import Geometry

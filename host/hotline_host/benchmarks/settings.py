@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hotline_device.registry import BACKENDS
+from hotline_host.errors import SettingsError
 from hotline_host.experiments.cosim_settings import CosimSettings
-from hotline_host.experiments.settings import SettingsError
 
 __all__ = ["BenchSettings"]
 

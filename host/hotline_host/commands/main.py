@@ -13,17 +13,16 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
-from hotline_device.device import DeviceError
 from hotline_device.registry import BACKENDS
 from hotline_host.benchmarks.summary import bench_tables
-from hotline_host.data.log import ClickLog, DataError
+from hotline_host.data.log import ClickLog
 from hotline_host.data.sources import SOURCES, load
-from hotline_host.driver.packets import DriverError
-from hotline_host.experiments.settings import Settings, SettingsError
+from hotline_host.errors import EXPECTED, SettingsError
+from hotline_host.experiments.settings import Settings
 from hotline_host.experiments.summary import headline, summary
 from hotline_host.files import check_writable, write_json, write_npz
 from hotline_hw.spec import params
-from hotline_hw.spec.params import Geometry, GeometryError
+from hotline_hw.spec.params import Geometry
 from hotline_sim.memory.timing import PRESETS as MEMORIES
 
 from .hardware import Overrides, Preset, add_commands
@@ -37,7 +36,6 @@ app = typer.Typer(
     help="Recommendation-model training with popular rows in GPU memory: the accelerator, simulated and in the loop.",
 )  # fmt: skip
 
-_EXPECTED = (GeometryError, DataError, DeviceError, DriverError, SettingsError)
 _EXTRAS = {"torch": "train", "amaranth": "hw", "pyosys": "hw", "cocotb": "sim", "cocotb_tools": "sim"}
 
 Data = Annotated[str, typer.Option(help=f"Click log: {', '.join(SOURCES)}.")]
@@ -236,7 +234,7 @@ def _plain_errors() -> Iterator[TerminalProgress]:
         except KeyboardInterrupt:
             progress.close()
             _fail(f"interrupted while {progress.state}; no result was written", 130)
-        except _EXPECTED as error:
+        except EXPECTED as error:
             progress.close()
             _fail(str(error))
         except OSError as error:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hotline_host.data.log import Batch
+from hotline_host.plan import Moves, Split
 
-from .driver import Driver, Moves, Split
+from .driver import Driver
 
 __all__ = ["Followed", "Follower"]
 

@@ -23,6 +23,7 @@ from hotline_host.data.delimited import Progress
 from hotline_host.data.log import ClickLog
 from hotline_host.data.minibatches import MiniBatches
 from hotline_host.driver.driver import Driver
+from hotline_host.errors import SettingsError
 from hotline_host.pipelines.accelerator import Accelerator, Ready
 from hotline_host.pipelines.ordinary import OrdinaryTrainer
 from hotline_host.training.metrics import auc
@@ -32,7 +33,6 @@ from hotline_hw.spec.params import Geometry
 
 from .cosim_settings import DTYPES, CosimSettings
 from .history import SplitHistory
-from .settings import SettingsError
 from .split import accelerator_figures, learn, log_figures, memory_figures, stopwatch
 
 __all__ = ["CosimResult", "History", "cosim"]

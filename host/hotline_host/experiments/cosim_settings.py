@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from hotline_host.errors import SettingsError
 from hotline_host.training.dlrm import ModelConfig
 from hotline_host.training.trainer import TrainConfig
 from hotline_hw.spec.descriptors import GRANULE_BYTES, MAX_ROW_BYTES
 
-from .settings import Settings, SettingsError
+from .settings import Settings
 
 __all__ = ["DTYPES", "MODELS", "CosimSettings"]
 

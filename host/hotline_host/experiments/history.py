@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hotline_host.data.log import Batch
-from hotline_host.driver.split_results import Split
+from hotline_host.plan import Split
 
 __all__ = ["SplitHistory"]
 

@@ -6,19 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from hotline_host.data.log import ClickLog
+from hotline_host.errors import SettingsError
 from hotline_hw.spec.params import Geometry
 from hotline_sim.memory.timing import PRESETS
 
-__all__ = ["Settings", "SettingsError"]
+__all__ = ["Settings"]
 
 HOT_SHARE = 0.1
 """Rows that are hot unless told otherwise, as a share of the log's."""
 RELEARN_SHARE = 0.25
 """Mini-batches that are learned from while training unless told otherwise."""
-
-
-class SettingsError(ValueError):
-    """A setting that makes no sense, alone or for this log; the message names it and what would be right."""
 
 
 @dataclass(frozen=True, kw_only=True)

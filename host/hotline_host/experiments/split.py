@@ -17,10 +17,11 @@ from hotline_host.data.minibatches import MiniBatches
 from hotline_host.driver.aging import AgingControl
 from hotline_host.driver.driver import Driver, Policy
 from hotline_host.driver.follow import Follower
+from hotline_host.errors import SettingsError
 from hotline_hw.spec.params import Geometry
 
 from .history import SplitHistory
-from .settings import Settings, SettingsError
+from .settings import Settings
 
 __all__ = ["SplitResult", "accelerator_figures", "learn", "log_figures", "memory_figures", "split_log", "stopwatch"]
 

@@ -12,9 +12,10 @@ from hotline_host.data.log import Batch
 from hotline_host.data.minibatches import MiniBatches
 from hotline_host.driver.driver import Driver
 from hotline_host.driver.follow import Followed, Follower
+from hotline_host.plan import Working
 from hotline_host.training.step import SplitTrainer
 
-from .working import Gathering, Working, WorkingGatherer
+from .working import Gathering, WorkingGatherer
 
 __all__ = ["Accelerator", "Ready"]
 
