@@ -175,6 +175,9 @@ class SplitTrainer(Trainer):
     def export(self) -> tuple[list[Tensor], list[Tensor]]:
         return self.store.export()
 
+    def _load_rows(self, tables: list[Tensor], accumulators: list[Tensor]) -> None:
+        self.store.load(torch.cat(tables), torch.cat(accumulators))
+
     def _lookups(self, batch: Batch, popular: np.ndarray, slots: np.ndarray) -> _Lookups:
         """The split, checked against the mini-batch and against the owners."""
         self._check(batch)
