@@ -16,7 +16,7 @@ from hotline_host.training.store import EmbeddingStore, OwnershipError
 from hotline_host.training.trainer import max_parameter_difference
 from hotline_hw.spec.params import PRESETS
 from hotline_sim.model.device import ModelDevice
-from tests.system.gathering_runs import ROOMY, ROWS, STEPS, Run, config, drifting_log, train, train_ordinary
+from tests.support.gathering_runs import ROOMY, ROWS, STEPS, Run, config, drifting_log, train, train_ordinary
 
 TINY = PRESETS["tiny"]
 EXACT = 1e-12
