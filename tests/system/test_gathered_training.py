@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from hotline_host.driver.driver import Driver, DriverError
+from hotline_host.driver.driver import Driver
+from hotline_host.errors import DriverError
 from hotline_host.pipelines.working import WorkingGatherer
 from hotline_host.training.step import SplitTrainer
 from hotline_host.training.store import EmbeddingStore, OwnershipError
 from hotline_host.training.trainer import max_parameter_difference
 from hotline_hw.spec.params import PRESETS
 from hotline_sim.model.device import ModelDevice
-from tests.system.gathering_runs import ROOMY, ROWS, STEPS, Run, config, drifting_log, train, train_ordinary
+from tests.support.gathering_runs import ROOMY, ROWS, STEPS, Run, config, drifting_log, train, train_ordinary
 
 TINY = PRESETS["tiny"]
 EXACT = 1e-12
@@ -129,7 +130,7 @@ def test_every_lookup_finds_its_row(dimension: int, dtype: torch.dtype) -> None:
             keys = store.tables.keys(batch.tables, batch.indices)
             assert (working.places >= 0).all()
             assert (working.keys[working.places] == keys).all()
-            assert torch.equal(working.rows[working.places], store.cold[keys])
+            assert np.array_equal(working.rows[working.places], store.cold[keys].numpy())
             assert (working.keys >= 0).sum() == len(np.unique(keys)) == len(split.working)
             shared += split.working.held
         assert shared > 30

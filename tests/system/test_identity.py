@@ -11,7 +11,7 @@ from hotline_device.registry import open_device
 from hotline_host.data.log import Batch, ClickLog
 from hotline_host.data.sources import load
 from hotline_host.driver.driver import Driver
-from hotline_host.driver.follow import Follower
+from hotline_host.driver.follow import Follower, FollowOptions
 from hotline_hw.spec.params import Geometry, preset
 from hotline_hw.spec.regmap import COUNTERS
 
@@ -34,7 +34,7 @@ def outcome(backend: str, geometry: Geometry, hot_rows: int, learned: list[Batch
         driver = Driver(device)
         driver.set_hot_rows(hot_rows)
         driver.learn(learned)
-        follower = Follower(driver, relearn_share)
+        follower = Follower(driver, FollowOptions(relearn_share=relearn_share))
         followed = [follower.split(batch) for batch in classified]
         splits = [one.split for one in followed]
         moves = [one.moves for one in followed if one.moves]

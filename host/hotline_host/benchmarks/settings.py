@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hotline_device.registry import BACKENDS
+from hotline_host.errors import SettingsError
 from hotline_host.experiments.cosim_settings import CosimSettings
-from hotline_host.experiments.settings import SettingsError
 
 __all__ = ["BenchSettings"]
 
@@ -17,15 +17,16 @@ class BenchSettings(CosimSettings):
 
     Attributes:
         steps: training steps timed in each round, at least 1.
-        rounds: times that every measurement is repeated; contenders take turns, and medians are over all rounds.
-        stream_batches: most mini-batches of one LEARN or CLASSIFY measurement.
-        rival: the cocotb backend to compare with; None: none.
+        rounds: repetitions of every measurement. The contenders take turns, and medians are over all rounds.
+        stream_batches: most mini-batches of one LEARN or CLASSIFY measurement. Training learns from as many.
+        rival: the cocotb backend to compare with; None without.
         rival_batches: mini-batches that the rival gets of these.
     """
 
     learn_share: float = 0.2
     batch_size: int = 2048
     model: str = "kaggle"
+    pipelines: tuple[str, ...] = ("hotline", "ordinary")
     steps: int = 8
     rounds: int = 3
     stream_batches: int = 8

@@ -15,7 +15,7 @@ from rich.table import Table
 from hotline_device.registry import BACKENDS, open_device
 from hotline_host.driver.control import RegisterState
 from hotline_host.driver.driver import Driver
-from hotline_host.experiments.settings import SettingsError
+from hotline_host.errors import SettingsError
 from hotline_host.files import json_text
 from hotline_hw.export import regdoc
 from hotline_hw.spec.params import PRESETS, Geometry

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hotline_host.experiments.settings import SettingsError
+from hotline_host.errors import SettingsError
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import Phase
 from hotline_hw.spec.words import LAST_FIELD
