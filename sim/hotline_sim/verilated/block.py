@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
-import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hotline_device.device import DeviceError
 from hotline_sim.build.cache import cached_build, digest, run_logged
+from hotline_sim.build.library import build_library
 from hotline_sim.build.verilator import find_compiler, find_tool, find_verilator
 
 __all__ = ["Run", "VerilatedBlock"]
@@ -23,7 +22,7 @@ __all__ = ["Run", "VerilatedBlock"]
 _HARNESS = Path(__file__).with_name("block.cpp")
 _LIBRARY_NAME = "libhotline_block.so"
 _VERILATOR_FLAGS = (
-    "--cc", "--exe", "--top-module", "block", "--prefix", "Vblock", "-o", _LIBRARY_NAME, "-O3", "--no-timing",
+    "--cc", "--exe", "--top-module", "block", "--prefix", "Vblock", "-O3", "--no-timing",
     "--x-assign", "fast", "--x-initial", "fast", "--no-assert", "-Wno-fatal", "-Wno-lint",
 )  # fmt: skip
 _COMPILER_FLAGS = ("-std=c++17", "-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden", "-I..")
@@ -127,7 +126,7 @@ class VerilatedBlock:
 
 def _build(name: str, rtlil: str, ports: str) -> Path:
     """The library of a block, from the cache where it was built before."""
-    verilator, compiler, make = find_verilator(), find_compiler(), find_tool("make")
+    verilator, compiler, _ = find_verilator(), find_compiler(), find_tool("make")
     said = subprocess.run([*compiler, "--version"], capture_output=True, text=True).stdout
     key = digest(
         rtlil, ports, _HARNESS.read_text(), str(verilator.version), said, platform.machine(), _YOSYS,
@@ -138,20 +137,10 @@ def _build(name: str, rtlil: str, ports: str) -> Path:
         (folder / "block.il").write_text(rtlil)
         (folder / "block.ys").write_text(_YOSYS)
         (folder / "ports.hpp").write_text(ports)
-        env, program = verilator.environment(), shlex.join(compiler)
-        try:
-            run_logged([sys.executable, "-c", _RUN_YOSYS, "block.ys"], folder, env, f"Yosys on {name}")
-            run_logged(
-                [verilator.path, *_VERILATOR_FLAGS, "-Mdir", "obj", "-CFLAGS", " ".join(_COMPILER_FLAGS),
-                 "-LDFLAGS", "-shared", "block.v", _HARNESS], folder, env, f"Verilator on {name}",
-            )  # fmt: skip
-            run_logged(
-                [make, "-C", "obj", "-f", "Vblock.mk", f"CXX={program}", f"LINK={program}", *_OPTIMISATION],
-                folder, env, f"compiling the Verilated {name}",
-            )  # fmt: skip
-        except OSError as error:
-            raise DeviceError(f"cannot build {name}: {error}") from None
-        (folder / "obj" / _LIBRARY_NAME).rename(folder / _LIBRARY_NAME)
-        shutil.rmtree(folder / "obj")
+        run_logged([sys.executable, "-c", _RUN_YOSYS, "block.ys"], folder, os.environ, f"Yosys on {name}")
+        build_library(
+            folder, _LIBRARY_NAME, name, verilator=verilator, compiler=compiler, inputs=("block.v",),
+            sources=(_HARNESS,), flags=_VERILATOR_FLAGS, compiler_flags=_COMPILER_FLAGS, optimisation=_OPTIMISATION,
+        )  # fmt: skip
 
     return cached_build(f"block-{name}-{key}", f"the Verilated block {name} (seconds, once)", build) / _LIBRARY_NAME

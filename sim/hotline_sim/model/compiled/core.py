@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from hotline_device.compiled import compiled
 from hotline_hw.spec.feistel import ROUNDS, rotations, round_constant
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import Error, Phase
@@ -57,7 +57,7 @@ class _Limits(NamedTuple):
     max_samples: np.uint64
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _mix(words, network, constants, mixed):
     """Mixed key of every lookup word (of no meaning where the word is out of range). Apart, so that it vectorises."""
     n = network
@@ -75,7 +75,7 @@ def _mix(words, network, constants, mixed):
         mixed[i] = left << n.half_bits | right
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _frame(words, limits, mixed, results):
     """Cuts a mini-batch into samples: result words as if every lookup missed. Returns index errors and error bits.
 
@@ -107,7 +107,7 @@ def _frame(words, limits, mixed, results):
     return index_errors, errors
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _judge(results, send, popular, nonpopular):
     """Counts samples, popular ones and hits, and with `send` puts every sample into its packet.
 
