@@ -1,0 +1,1 @@
+"""From a geometry to something that runs: tools, generated Verilog, and the cache of builds."""
