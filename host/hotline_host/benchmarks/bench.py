@@ -16,6 +16,7 @@ from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
+from hotline_device.device import Device
 from hotline_device.registry import open_device
 from hotline_device.ring_entries import Descriptor
 from hotline_host.data.delimited import Progress
@@ -30,12 +31,11 @@ from hotline_sim.memory.timing import PRESETS
 
 from .gather import DIMENSIONS, dma_shares, measure_gather
 from .return_path import compare
-from .settings import BenchSettings
+from .settings import CORE, MODEL, BenchSettings
 from .training import measure_training
 
 __all__ = ["bench"]
 
-CORE, MODEL = "verilated", "model"
 PHASES = {
     "learn": (Opcode.LEARN, False), "classify": (Opcode.CLASSIFY, False), "relearn": (Opcode.CLASSIFY, True),
     "gather": (Opcode.CLASSIFY, False),
@@ -73,8 +73,7 @@ def bench(
     batches["gather"] = classified
     before = os.getloadavg()
     progress(f"opening {CORE}", 0, 1)
-    timing = settings.device_options(CORE)
-    with open_device(CORE, geometry, **timing) as core, open_device(MODEL, geometry) as model:
+    with _open(CORE, geometry, settings) as core, _open(MODEL, geometry, settings) as model:
         drivers = {CORE: Driver(core), MODEL: Driver(model)}
         budget = settings.budget(log, geometry.hot_capacity)
         for driver in drivers.values():
@@ -83,7 +82,7 @@ def bench(
         if settings.rival:
             progress(f"opening {settings.rival}", 0, 1)
             few = {phase: members[: settings.rival_batches] for phase, members in batches.items()}
-            with open_device(settings.rival, geometry, **timing) as device:
+            with _open(settings.rival, geometry, settings) as device:
                 stream |= _measure_streams({settings.rival: Driver(device)}, log, budget, few, 1, progress)
         training = measure_training(drivers, log, rest, budget, settings, progress)
     gather = measure_gather(geometry, list(PRESETS), settings.seed, progress)
@@ -99,6 +98,10 @@ def bench(
         "return_path": returned,
         "rival_ratio": {phase: _ratio(stream, settings.rival, phase) for phase in batches} if settings.rival else None,
     }  # fmt: skip
+
+
+def _open(backend: str, geometry: Geometry, settings: BenchSettings) -> Device:
+    return open_device(backend, geometry, **settings.device_options(backend))
 
 
 def _measure_streams(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from hotline_device.registry import find_backend
 from hotline_host.data.log import ClickLog
 from hotline_hw.spec.params import Geometry
 from hotline_sim.memory.timing import PRESETS
@@ -96,8 +97,8 @@ class Settings:
         }  # fmt: skip
 
     def device_options(self, backend: str) -> dict[str, Any]:
-        """Options of a backend's device: the golden model answers at once, whatever the memory."""
-        return {} if backend == "model" else {"timing": self.memory}
+        """Those settings that a backend's device takes as options."""
+        return find_backend(backend).chosen(timing=self.memory)
 
     def budget(self, log: ClickLog, capacity: int) -> int:
         """N for this log and an accelerator in which so many rows can be hot."""

@@ -123,7 +123,7 @@ def log_figures(log: ClickLog) -> dict[str, Any]:
 
 
 def memory_figures(backend: str, settings: Settings) -> dict[str, Any]:
-    """The memory behind the accelerator; None on the golden model, which takes no time."""
+    """The simulated memory behind the accelerator; None if the backend simulates none."""
     return {"memory": settings.device_options(backend).get("timing")}
 
 

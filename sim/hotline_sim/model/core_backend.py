@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hotline_device.checks import check_batches, check_entries
 from hotline_device.device import BusError, DeviceError, DeviceTimeout
-from hotline_device.stream_core import Results, StreamCore
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import (
     COUNTERS,
@@ -20,7 +18,9 @@ from hotline_hw.spec.regmap import (
     counter_offset,
     register,
 )
+from hotline_sim.checks import check_batches, check_entries
 from hotline_sim.model.compiled.core import FastAccelerator
+from hotline_sim.stream_core import Results, StreamCore
 
 from .core import Accelerator
 

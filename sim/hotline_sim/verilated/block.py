@@ -16,7 +16,8 @@ import numpy as np
 
 from hotline_device.device import DeviceError
 from hotline_sim.build.cache import cached_build, digest, run_logged
-from hotline_sim.build.verilator import find_compiler, find_tool, find_verilator
+from hotline_sim.build.tools import find_compiler, find_make
+from hotline_sim.build.verilator import find_verilator
 
 __all__ = ["Run", "VerilatedBlock"]
 
@@ -127,7 +128,7 @@ class VerilatedBlock:
 
 def _build(name: str, rtlil: str, ports: str) -> Path:
     """The library of a block, from the cache where it was built before."""
-    verilator, compiler, make = find_verilator(), find_compiler(), find_tool("make")
+    verilator, compiler, make = find_verilator(), find_compiler(), find_make()
     said = subprocess.run([*compiler, "--version"], capture_output=True, text=True).stdout
     key = digest(
         rtlil, ports, _HARNESS.read_text(), str(verilator.version), said, platform.machine(), _YOSYS,
