@@ -10,9 +10,9 @@ import json
 import sys
 
 import numpy as np
+from hotline_device.stream_core import StreamCore
 
 from hotline_device.device import DeviceError
-from hotline_device.stream_core import StreamCore
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import WEIGHTS, Command, Error, Phase, counter_offset, register
 from hotline_sim.bench.stimulus import crowded_keys, key_words, random_batches
