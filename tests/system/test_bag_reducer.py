@@ -12,8 +12,9 @@ from hotline_hw.spec.descriptors import MAX_MEAN_ROWS
 from hotline_sim.model.reduce import from_bfloat16, pool
 from hotline_sim.verilated.block import Run, VerilatedBlock
 from tests.support.row_beats import geometry, known_bits, row_beats
+from tests.support.tools import needs
 
-pytestmark = pytest.mark.slow  # a Verilator build a bus width, once
+pytestmark = [needs("verilator"), pytest.mark.slow]  # a Verilator build a bus width, once
 
 WIDTHS = (128, 512)
 # Elements of a row; of bfloat16 a granule has eight.

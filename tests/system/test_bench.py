@@ -16,10 +16,13 @@ from hotline_host.commands.main import app
 from hotline_host.data.sources import load
 from hotline_host.errors import SettingsError
 from hotline_hw.spec.params import PRESETS
+from tests.support.tools import needs
 
 TINY = PRESETS["tiny"]
 QUICK = {"batch_size": 32, "model": "small", "steps": 3, "rounds": 2, "stream_batches": 3}
 RIVAL = "cocotb:verilator"
+
+pytestmark = needs("verilator")
 
 
 @pytest.fixture(scope="module")

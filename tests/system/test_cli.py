@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 import hotline_hw
 from hotline_host.commands.main import app
 from hotline_hw.export import regdoc
+from tests.support.tools import backends
 
 ROOT = Path(hotline_hw.__file__).parents[1]
 MODEL = ("--preset", "tiny", "--backend", "model")
@@ -282,7 +283,7 @@ def test_a_log_of_empty_bags(data):
 # Ctrl-C
 
 
-@pytest.mark.parametrize("backend", ["model", "verilated"])
+@pytest.mark.parametrize("backend", backends("model", "verilated"))
 def test_ctrl_c_in_the_middle_of_training(data, tmp_path, backend):
     """Progress is drawn on a terminal; there it shows when training is under way."""
     terminal, end = pty.openpty()

@@ -32,6 +32,7 @@ from hotline_hw.spec.params import PRESETS
 from hotline_sim.model import device as model_device
 from hotline_sim.model.device import ModelDevice
 from tests.support.gathering_runs import ROOMY
+from tests.support.tools import backends, needs
 
 TINY = PRESETS["tiny"]
 SRRIP = TINY.override({"entries_per_hot_row": 1})
@@ -170,6 +171,7 @@ def test_a_test_part_of_one_class_has_no_auc():
     assert figures["auc"] is None and figures["baseline_auc"] is None and figures["loss"] is not None
 
 
+@needs("verilator")
 def test_verilated_equals_model_and_counts_cycles(log):
     model = cosim(log, ROOMY, "model", settings(select_every=2))
     verilated = cosim(log, ROOMY, "verilated", settings(select_every=2, memory="ddr4-local"))
@@ -221,7 +223,7 @@ def check_gathered(result: CosimResult) -> None:
     assert figures["dma_cycles"] > figures["cycles"] and figures["dma_cycles"] > sum(history.gather_cycles)
 
 
-@pytest.mark.parametrize("backend", ["model", "verilated"])
+@pytest.mark.parametrize("backend", backends("model", "verilated"))
 def test_split_alone(log, backend):
     result = split_log(log, TINY, backend, Settings(hot_rows=30, batch_size=64, relearn_share=0))
     rest = log.batch(200, 1000)
@@ -455,7 +457,7 @@ def test_an_exception_in_training_closes_the_device_and_ends_the_thread(log, mon
         devices[0].read(0)
 
 
-@pytest.mark.parametrize("backend", ["model", "verilated"])
+@pytest.mark.parametrize("backend", backends("model", "verilated"))
 def test_report(log, tmp_path, backend):
     result = cosim(log, TINY, backend, settings())
     draw(result, tmp_path / "deep" / "cosim.png")

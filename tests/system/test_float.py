@@ -16,8 +16,9 @@ from hotline_hw.shell.rows.float_div import FloatDivider, division_latency
 from hotline_sim.model.reduce import canonical, divide
 from hotline_sim.verilated.block import VerilatedBlock
 from tests.formal.mutants import mutated
+from tests.support.tools import needs
 
-pytestmark = pytest.mark.slow  # Verilator builds, once
+pytestmark = [needs("verilator"), pytest.mark.slow]  # Verilator builds, once
 
 MANTISSA, EXPONENTS, SIGN = 23, 255, 1 << 31
 LANES = 4

@@ -14,6 +14,7 @@ from hotline_host.driver.driver import Driver
 from hotline_host.driver.follow import Follower, FollowOptions
 from hotline_hw.spec.params import Geometry, preset
 from hotline_hw.spec.regmap import COUNTERS
+from tests.support.tools import backends, needs
 
 
 @dataclass
@@ -76,7 +77,7 @@ def movielens(request) -> tuple[tuple[Geometry, int], tuple[list[Batch], list[Ba
     return core, parts, outcome("model", *core, *parts)
 
 
-@pytest.mark.parametrize("backend", ["verilated", "cocotb:icarus", "cocotb:verilator"])
+@pytest.mark.parametrize("backend", backends("verilated", "cocotb:icarus", "cocotb:verilator"))
 def test_movielens_is_the_same_on_every_backend(backend: str, movielens) -> None:
     (geometry, hot_rows), (learned, classified), expected = movielens
     assert expected.popular.any() and not expected.popular.all()
@@ -84,6 +85,7 @@ def test_movielens_is_the_same_on_every_backend(backend: str, movielens) -> None
     check_equal(outcome(backend, geometry, hot_rows, learned, classified), expected)
 
 
+@needs("verilator")
 def test_200_000_random_lookups_are_the_same_on_kaggle() -> None:
     rng = np.random.default_rng(2024)
     samples, tables = 8000, 26

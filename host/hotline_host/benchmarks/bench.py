@@ -34,12 +34,11 @@ from hotline_sim.memory.timing import PRESETS
 from .gather import DIMENSIONS, dma_shares, measure_gather
 from .results import BenchResult, StreamFigures
 from .return_path import compare
-from .settings import BenchSettings
+from .settings import CORE, MODEL, BenchSettings
 from .training import measure_training
 
 __all__ = ["bench"]
 
-CORE, MODEL = "verilated", "model"
 PHASES = {
     "learn": (Opcode.LEARN, False), "classify": (Opcode.CLASSIFY, False), "relearn": (Opcode.CLASSIFY, True),
     "gather": (Opcode.CLASSIFY, False),

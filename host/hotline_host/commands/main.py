@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from hotline_device.registry import BACKENDS
+from hotline_device.registry import backend_help, find_backend
 from hotline_host.benchmarks.summary import bench_tables
 from hotline_host.data.log import ClickLog
 from hotline_host.data.sources import SOURCES, load
@@ -41,7 +41,7 @@ app = typer.Typer(
 _EXTRAS = {"torch": "train", "amaranth": "hw", "pyosys": "hw", "cocotb": "sim", "cocotb_tools": "sim"}
 
 Data = Annotated[str, typer.Option(help=f"Click log: {', '.join(SOURCES)}.")]
-Backend = Annotated[str, typer.Option(help=f"What stands for the accelerator: {', '.join(BACKENDS)}.")]
+Backend = Annotated[str, typer.Option(help=f"What stands for the accelerator. {backend_help()}.")]
 HotRows = Annotated[
     int | None, typer.Option(help="Rows that may be hot. Unless given, a tenth of the log's, or all that fit.")
 ]
@@ -53,7 +53,9 @@ RelearnShare = Annotated[
 ]
 SelectEvery = Annotated[int, typer.Option(help="Mini-batches after which the hot rows are chosen anew.")]
 MoveLimit = Annotated[int | None, typer.Option(help="Most rows that become hot at a time, after learning.")]
-Memory = Annotated[str, typer.Option(help=f"Memory behind the accelerator; not with the model: {', '.join(MEMORIES)}.")]
+Memory = Annotated[
+    str, typer.Option(help=f"Memory behind the accelerator, if it is simulated with a clock: {', '.join(MEMORIES)}.")
+]
 BatchSize = Annotated[int, typer.Option(help="Samples in a mini-batch.")]
 Samples = Annotated[int | None, typer.Option(help="Most samples to take from the log.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave damaged lines of a text log out, and count them.")]
@@ -102,7 +104,7 @@ def cosim_command(
     """
     with _plain_errors() as progress:
         geometry = _geometry(preset, overrides)
-        _check_backend(backend)
+        find_backend(backend)
         picture = report / "cosim.png" if report else None
         for path in filter(None, (json, picture)):
             check_writable(path)
@@ -153,7 +155,7 @@ def split_command(
     """Let the accelerator learn from the front of a log, and split the rest into popular and non-popular samples."""
     with _plain_errors() as progress:
         geometry = _geometry(preset, overrides)
-        _check_backend(backend)
+        find_backend(backend)
         for path in filter(None, (json, out)):
             check_writable(path)
         settings = Settings(
@@ -269,11 +271,6 @@ def _geometry(name: str, overrides: list[str] | None) -> Geometry:
             )
             raise SettingsError(f"--set {setting}: write {right}") from None
     return params.preset(name).override(settings)
-
-
-def _check_backend(name: str) -> None:
-    if name not in BACKENDS:
-        raise SettingsError(f"unknown backend {name!r}; the backends are {', '.join(BACKENDS)}")
 
 
 def _load(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from hotline_device.registry import find_backend
 from hotline_host.data.log import ClickLog
 from hotline_host.driver.follow import FollowOptions
 from hotline_host.errors import SettingsError
@@ -109,8 +110,8 @@ class Settings:
         return 0.0
 
     def device_options(self, backend: str) -> dict[str, Any]:
-        """Keyword arguments of a backend's device. The golden model answers at once, whatever the memory."""
-        return {} if backend == "model" else {"timing": self.memory}
+        """Those settings that a backend's device takes as options."""
+        return find_backend(backend).chosen(timing=self.memory)
 
     def budget(self, log: ClickLog, capacity: int) -> int:
         """N for this log and an accelerator that can hold `capacity` hot rows."""

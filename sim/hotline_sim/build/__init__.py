@@ -1,1 +1,1 @@
-"""From a geometry to something that runs: tools, generated Verilog, and the cache of builds."""
+"""Builds what simulation runs, once, and finds the tools for it."""

@@ -11,7 +11,8 @@ from pathlib import Path
 import hotline_sim
 
 from .cache import run_logged
-from .verilator import Verilator, find_tool
+from .tools import find_make
+from .verilator import Verilator
 
 __all__ = ["build_library"]
 
@@ -61,7 +62,7 @@ def build_library(
     run_logged(verilate, folder, env, f"Verilator on {what}")
     program = shlex.join(compiler)
     make: list[str | Path] = [
-        find_tool("make"), "-C", "obj", "-f", f"{prefix}.mk", f"-j{_JOBS}", f"CXX={program}", f"LINK={program}",
+        find_make(), "-C", "obj", "-f", f"{prefix}.mk", f"-j{_JOBS}", f"CXX={program}", f"LINK={program}",
         "VERILATOR_ROOT=../verilator_root", "CURDIR=.", *optimisation,
     ]  # fmt: skip
     run_logged(make, folder, env, f"compiling the Verilated {what}")

@@ -15,7 +15,8 @@ import numpy as np
 
 from hotline_sim.build.cache import cached_build, digest, run_logged
 from hotline_sim.build.library import build_library
-from hotline_sim.build.verilator import find_compiler, find_tool, find_verilator
+from hotline_sim.build.tools import find_compiler, find_make
+from hotline_sim.build.verilator import find_verilator
 
 __all__ = ["Run", "VerilatedBlock"]
 
@@ -126,7 +127,7 @@ class VerilatedBlock:
 
 def _build(name: str, rtlil: str, ports: str) -> Path:
     """The library of a block, from the cache where it was built before."""
-    verilator, compiler, _ = find_verilator(), find_compiler(), find_tool("make")
+    verilator, compiler, _ = find_verilator(), find_compiler(), find_make()
     said = subprocess.run([*compiler, "--version"], capture_output=True, text=True).stdout
     key = digest(
         rtlil, ports, _HARNESS.read_text(), str(verilator.version), said, platform.machine(), _YOSYS,

@@ -13,7 +13,8 @@ from hotline_sim.build.cache import cached_build, digest
 from hotline_sim.build.library import build_library as make_library
 from hotline_sim.build.memories import interleave_memories
 from hotline_sim.build.sharing import share_instances
-from hotline_sim.build.verilator import find_compiler, find_tool, find_verilator
+from hotline_sim.build.tools import find_compiler, find_make
+from hotline_sim.build.verilator import find_verilator
 from hotline_sim.build.verilog import DEVICE_TOP, TOP, core_verilog
 from hotline_sim.memory.library import memory_sources
 
@@ -72,7 +73,7 @@ def build_library(geometry: Geometry, *, top: Top = CORE, trace: str | None = No
     Raises:
         DeviceError: a tool is lacking, or the build failed; the message says what to install, or where its log is.
     """
-    verilator, compiler, _ = find_verilator(), find_compiler(), find_tool("make")
+    verilator, compiler, _ = find_verilator(), find_compiler(), find_make()
     verilog, sharing = share_instances(interleave_memories(core_verilog(geometry, top.name)))
     named = ("--top-module", top.name, "--prefix", f"V{top.name}")
     target = _target(compiler)

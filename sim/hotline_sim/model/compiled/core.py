@@ -17,13 +17,13 @@ from hotline_hw.spec.feistel import ROUNDS, rotations, round_constant
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import Error, Phase
 from hotline_hw.spec.words import HIT_FIELD, LAST_FIELD, PAYLOAD_FIELD, ROW_FIELD, SAMPLE_FIELD, TABLE_FIELD
-from hotline_sim.model.core import Accelerator
+from hotline_sim.model.core import GoldenCore
 
 from .sample_aware import FastSampleAware
 from .sets import OUT_OF_RANGE, FastTracker, ones
 from .srrip import FastSrrip
 
-__all__ = ["FastAccelerator"]
+__all__ = ["CompiledCore"]
 
 U = np.uint64  # Numba turns a sum of signed and unsigned into a float, so everything here is unsigned
 _ZERO, _ONE = U(0), U(1)
@@ -138,8 +138,8 @@ def _judge(results, send, popular, nonpopular):
     return samples, popular_samples, hits, popular_end, nonpopular_end
 
 
-class FastAccelerator(Accelerator):
-    """Drop-in for `Accelerator`: equal bit for bit, about four orders of magnitude faster. Kernels release the GIL.
+class CompiledCore(GoldenCore):
+    """Drop-in for `GoldenCore`: equal bit for bit, about four orders of magnitude faster. Kernels release the GIL.
 
     Its tracker has no entries to look at one by one: DUMP tells what it holds.
     """
