@@ -10,13 +10,13 @@ import json
 import sys
 
 import numpy as np
-from hotline_device.stream_core import StreamCore
 
 from hotline_device.device import DeviceError
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import WEIGHTS, Command, Error, Phase, counter_offset, register
 from hotline_sim.bench.stimulus import crowded_keys, key_words, random_batches
 from hotline_sim.model.core import GoldenCore
+from hotline_sim.stream_core import StreamCore
 from hotline_sim.verilated import VerilatedCore
 from tests.support.registers import policy_values
 

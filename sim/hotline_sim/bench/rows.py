@@ -16,8 +16,8 @@ def random_rows(rng: np.random.Generator, model: GoldenCore, sets: int, *, outsi
     """Words of `sets` sets, uint64 [sets * state_rows_per_set, ways], for the budget of `model`.
 
     All bits are random, including reserved ones, but no set has a tag twice. Among the entries within the budget at
-    most as many are hot as may be, and their slots are 0, 1, ... in random order. With `outside`, some entries and slots
-    are outside the budget.
+    most as many are hot as may be, and their slots are 0, 1, ... in random order. With `outside`, some entries and
+    slots are outside the budget.
     """
     geometry = model.geometry
     words = rng.integers(0, 1 << 64, (sets, geometry.ways), dtype=np.uint64)

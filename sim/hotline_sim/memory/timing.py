@@ -57,8 +57,8 @@ _AT_ONCE = Latency(0)
 class MemoryTiming:
     """How one kind of memory serves the bursts of an AXI4 manager.
 
-    Times are in ns and rates in GB/s (1e9 bytes a second), converted to clock cycles of `clock_mhz`. An access takes its
-    latency; its bytes and headers also occupy the link, one after another.
+    Times are in ns and rates in GB/s (1e9 bytes a second), converted to clock cycles of `clock_mhz`. An access takes
+    its latency; its bytes and headers also occupy the link, one after another.
 
     Attributes:
         clock_mhz: the accelerator's clock.
