@@ -11,7 +11,7 @@ __all__ = ["bus_error", "check_register", "check_shell", "quiet_limit"]
 
 
 def check_register(access: str, offset: int, value: int = 0, *, address_bits: int = ADDRESS_BITS) -> None:
-    """Offset and value of a register access, which is a `read` or a `write`; offsets have `address_bits`.
+    """Checks a register access, a `read` or a `write`. Offsets have `address_bits` bits.
 
     Raises:
         BusError: the offset is outside the address space.
@@ -40,8 +40,8 @@ def check_shell(geometry: Geometry) -> None:
 def quiet_limit(geometry: Geometry) -> int:
     """Clock cycles without any transfer after which a simulator gives up.
 
-    The longest silence of a healthy core is the walk that clears the tracker, a cycle for each set of a bank, or with
-    the sample-aware tracker SELECT's before its first event: a walk for each bit of the threshold, one that counts,
+    The longest silence of a working core is the walk that clears the tracker, a cycle for each set of a bank; or, with
+    the sample-aware tracker, SELECT's before its first event: a walk for each bit of the threshold, one that counts,
     and one that makes rows cold.
     """
     walks = 4 + (4 * geometry.counter_bits if geometry.sample_aware else 0)

@@ -1,8 +1,8 @@
-"""The device interface: what the driver needs of an accelerator, whatever stands behind it.
+"""The device interface: what the driver needs of an accelerator.
 
-Every backend (golden model, Verilated library, cocotb simulator, board) implements `Device`; the driver is written
-against it alone. It is what PCIe gives: registers, memory that both sides see, and an interrupt. A device carries no
-knowledge of the geometry: the driver discovers that from the capability registers, as it would on a board.
+Every backend (golden model, Verilated library, cocotb simulator, board) implements `Device`, and the driver uses
+nothing else. It is what PCIe offers: registers, shared memory and an interrupt. A device does not tell its geometry:
+the driver reads that from the capability registers, as on a board.
 """
 
 from __future__ import annotations
@@ -16,56 +16,57 @@ __all__ = ["BusError", "Device", "DeviceError", "DeviceTimeout"]
 
 
 class DeviceError(RuntimeError):
-    """The device cannot go on, or could not be started; the message says what to do about it."""
+    """The device cannot be started or cannot continue; the message says what to do."""
 
 
 class BusError(DeviceError):
-    """A CSR access was answered with SLVERR; the message names the offset."""
+    """A register access was answered with SLVERR; the message names the offset."""
 
 
 class DeviceTimeout(DeviceError):
-    """The device did not answer within the limit of cycles or seconds; the message names both."""
+    """The device did not answer within the limit of cycles or seconds; the message names the limit."""
 
 
 class Device(ABC):
-    """One accelerator on its bus. Calls may come from several threads; each is carried out by itself.
+    """One accelerator. Several threads may call it; calls are carried out one at a time.
 
     Attributes:
-        memory: what the device's AXI manager sees. Regions may be added at any time while no descriptor is under way.
+        memory: the memory that the device's AXI manager accesses. Add regions only while no descriptor is in progress.
     """
 
     memory: HostMemory
 
     @abstractmethod
     def read(self, offset: int) -> int:
-        """The 32-bit register at byte `offset`. Raises BusError where there is none."""
+        """The 32-bit register at byte `offset`. Raises BusError if there is none."""
 
     @abstractmethod
     def write(self, offset: int, value: int) -> None:
-        """Writes the 32-bit register at byte `offset`. Raises BusError where that is refused."""
+        """Writes the 32-bit register at byte `offset`. Raises BusError if there is none, or it is read-only."""
 
     @abstractmethod
     def wait_irq(self, timeout: float | None = None) -> bool:
-        """Waits until `irq` is high. A simulated device's clock runs only here and in register accesses.
+        """Waits until `irq` is high. The clock of a simulated device runs only here and in register accesses.
 
-        The GIL is released (or another process waited for) for most of the time, so that a thread which waits runs
-        beside training.
+        The GIL is released for most of the time, so a thread that waits here runs beside training.
 
         Args:
-            timeout: seconds of wall-clock time after which it returns False; None: no limit of time. A simulated
-                device whose clock has run for its limit of cycles without any transfer raises DeviceTimeout.
+            timeout: seconds of wall-clock time to wait; None: no limit.
 
         Returns:
-            whether `irq` is high.
+            whether `irq` is high; False after the timeout.
+
+        Raises:
+            DeviceTimeout: a simulated device made no transfer for its limit of clock cycles.
         """
 
     @abstractmethod
     def reset(self) -> None:
-        """Pulses the device's reset: all registers, rings, windows and the tracker are as new; memory stays."""
+        """Resets the device. Registers, rings, windows and tracker get their initial state; memory is unchanged."""
 
     @abstractmethod
     def close(self) -> None:
-        """Gives back the simulator, its process and its memory. Idempotent."""
+        """Frees the device, its memory and, if there is one, its process. Idempotent."""
 
     def __enter__(self) -> Device:
         return self

@@ -1,4 +1,4 @@
-"""Memory that host and accelerator share, as regions of the accelerator's address space.
+"""Memory shared by host and accelerator: regions of the accelerator's address space.
 
 address      0x1_0000_0000          0x1_4000_0000
              [ region "rings"  ]    [ region "tables"          ]  ...
@@ -20,17 +20,17 @@ __all__ = ["BASE_ADDRESS", "PAGE_BYTES", "HostMemory", "Region"]
 
 PAGE_BYTES = 4096
 BASE_ADDRESS = 1 << 32
-_GAP_BYTES = 1 << 30  # between regions, so that an address that runs out of one meets none
+_GAP_BYTES = 1 << 30  # between regions, so that running past the end of one does not reach another
 
 
 @dataclass(frozen=True)
 class Region:
-    """Bytes that are contiguous for both sides.
+    """Memory that is contiguous on both sides.
 
     Attributes:
-        address: where the accelerator sees the first byte; a multiple of PAGE_BYTES.
-        data: uint8 [size], the bytes; size is a multiple of PAGE_BYTES. Zero at first.
-        path: of the file that is mapped, for processes that map it too.
+        address: the accelerator's address of the first byte; a multiple of PAGE_BYTES.
+        data: uint8 [size], zero at first; size is a multiple of PAGE_BYTES.
+        path: the mapped file, for other processes to map.
     """
 
     name: str
@@ -43,13 +43,13 @@ class Region:
         return len(self.data)
 
     def array(self, shape: int | tuple[int, ...], dtype: Any, offset: int = 0) -> np.ndarray:
-        """A view of the bytes from `offset` on."""
+        """A view of the bytes from `offset` on, as an array."""
         count = int(np.prod(shape)) * np.dtype(dtype).itemsize
         return self.data[offset : offset + count].view(dtype).reshape(shape)
 
 
 class HostMemory:
-    """Regions by address. A region's file is sparse: memory is taken when it is touched.
+    """Regions, each in a sparse file: memory is allocated on first access.
 
     Attributes:
         regions: in ascending order of addresses.
@@ -80,12 +80,12 @@ class HostMemory:
         return region
 
     def find(self, address: int, size: int = 1) -> tuple[Region, int] | None:
-        """The region that holds all of `size` bytes at `address`, and the offset in it; None where there is none."""
+        """The region that contains all `size` bytes at `address`, and the offset in it; None if there is none."""
         for region in self.regions:
             if region.address <= address and address + size <= region.address + region.size:
                 return region, address - region.address
         return None
 
     def close(self) -> None:
-        """Removes the files; views that are held stay valid."""
+        """Removes the files. Existing views stay valid."""
         self._folder.cleanup()

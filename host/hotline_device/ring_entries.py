@@ -1,4 +1,4 @@
-"""Descriptors and completions as Python values, and as the bytes that `hotline_hw.spec.descriptors` lays out."""
+"""Descriptors and completions as Python values, and as bytes in the layout of `hotline_hw.spec.descriptors`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Descriptor:
 
     Attributes:
         operand: word 5, tables or bytes of a row.
-        reserved: what must be zero: bits 31:16 of word 0, above them words 12 to 15.
+        reserved: must be zero: bits 31:16 of word 0, followed by words 12 to 15.
     """
 
     opcode: int
@@ -44,7 +44,7 @@ class Descriptor:
 
     @classmethod
     def unpack(cls, words: np.ndarray) -> Descriptor:
-        """What uint32 [ENTRY_WORDS] say."""
+        """Decodes uint32 [ENTRY_WORDS]."""
         w = words.tolist()
         return cls(
             opcode=w[0] & 0xFF, flags=w[0] >> 8 & 0xFF, tag=w[1], source=_whole(w[2:4]), count=w[4], operand=w[5],
@@ -53,7 +53,7 @@ class Descriptor:
         )  # fmt: skip
 
     def __str__(self) -> str:
-        """For messages: what differs from zero."""
+        """The fields that are not zero, for messages."""
         known = self.opcode in list(Opcode)
         parts = [Opcode(self.opcode).name if known else f"opcode {self.opcode}"]
         if self.flags:
@@ -72,8 +72,8 @@ class Completion:
     Attributes:
         listed, held: words 6 and 7.
         errors: bits of `hotline_hw.spec.regmap.Error`.
-        cycles: clock cycles; 0 on a backend without.
-        address: that could not be accessed, 0 where that is not known.
+        cycles: clock cycles; 0 on a backend without a clock.
+        address: the address that could not be accessed; 0 if unknown.
     """
 
     tag: int
@@ -101,7 +101,7 @@ class Completion:
 
     @classmethod
     def unpack(cls, words: np.ndarray) -> Completion:
-        """What uint32 [ENTRY_WORDS] say."""
+        """Decodes uint32 [ENTRY_WORDS]."""
         w = words.tolist()
         return cls(
             tag=w[0], opcode=w[1] & 0xFF, status=w[1] >> 8 & 0xFF, generation=w[1] >> 31, samples=w[2],

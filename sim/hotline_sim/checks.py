@@ -44,7 +44,7 @@ _serial = itertools.count(1)
 
 
 def waves_path(chosen: str | Path | None, default_suffix: str) -> Path | None:
-    """Where a simulator records waves: `chosen`, else a new file here if $WAVES is 1, else None."""
+    """The file for a simulator's waves: `chosen`; else a new file in the current folder if $WAVES is 1; else None."""
     if chosen is not None:
         return Path(chosen).absolute()
     if os.environ.get("WAVES", "0") in ("", "0"):

@@ -1,12 +1,12 @@
-"""Proofs of hardware properties, for all time or to a bounded depth, with Yosys and ABC.
+"""Proofs of hardware properties, unbounded or to a given depth, with Yosys and ABC.
 
-A property is an Amaranth component: its `In` ports may take any value in any cycle, and it states in `m.d.sync` what it
-assumes (`Assume`), what must then hold (`Assert`) and what must be possible (`Cover`), each with a message.
+A property is an Amaranth component. Its `In` ports may take any value in any cycle. In `m.d.sync` it states what it
+assumes (`Assume`), what must hold (`Assert`) and what must be reachable (`Cover`), each with a message.
 
     component --RTLIL--> Yosys --and-inverter graph (AIGER)--> ABC: pdr, bmc3 --inputs--> Amaranth's simulator --> VCD
 
-A counterexample is replayed in Amaranth's own simulator before it is reported: two independent readings of the design
-agree on it, and its trace carries the design's names. Yosys and ABC both come with pyosys; nothing else is needed.
+A counterexample is replayed in Amaranth's own simulator before it is reported. So two independent tools agree on it,
+and the trace has the design's names. Yosys and ABC both come with pyosys; nothing else is needed.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ __all__ = ["FormalError", "PropertyFailed", "check", "cover", "first_value", "pr
 
 
 class PropertyFailed(AssertionError):
-    """An assertion can be violated, or what should be possible is not; the message says which and where the trace is.
+    """An assertion can be violated, or a cover cannot be reached; the message says which, and where the trace is.
 
     Attributes:
-        trace: VCD of a shortest-known run that violates it; None for a cover that cannot be reached.
-        cycles: the run's length.
+        trace: VCD of the shortest violation found; None for a cover that cannot be reached.
+        cycles: length of the trace.
     """
 
     def __init__(self, message: str, trace: Path | None = None, cycles: int = 0) -> None:
@@ -46,11 +46,11 @@ class PropertyFailed(AssertionError):
 
 
 class FormalError(RuntimeError):
-    """The tools gave no verdict (a limit of time, an error of theirs); the message says which, and where the log is."""
+    """The tools gave no verdict (time limit, or an error in a tool); the message says which, and where the log is."""
 
 
 def first_value(m: Module, port: Value) -> Value:
-    """The value of `port` in the first cycle, ever after: turns a free input into a free constant."""
+    """The value that `port` has in the first cycle, in all cycles: turns a free input into a free constant."""
     first, held = Signal(init=1), Signal(port.shape())
     value = Signal(port.shape())
     m.d.comb += value.eq(Mux(first, port, held))
@@ -59,7 +59,7 @@ def first_value(m: Module, port: Value) -> Value:
 
 
 def prove(component: wiring.Component, folder: Path, *, seconds: int = 300) -> None:
-    """Proves every assertion for all time, by property-directed reachability (ABC's `pdr`).
+    """Proves every assertion for any number of cycles, by property-directed reachability (ABC's `pdr`).
 
     Raises:
         PropertyFailed: an assertion can be violated.
@@ -79,7 +79,7 @@ def check(component: wiring.Component, folder: Path, *, cycles: int, seconds: in
         FormalError: not done after `seconds`.
     """
     problem = _Problem.prepare(component, folder, covers=False)
-    # An assertion of cycle n is seen by the graph in frame n + 1: it is sampled by a clock edge.
+    # A clock edge samples assertions, so that of cycle n is in frame n + 1 of the graph.
     reply = problem.solve("check", f"bmc3 -F {cycles + 1} -T {seconds}")
     if not _none_found(reply, cycles):
         problem.report(reply, f"{cycles} cycles not checked in {seconds} s")
@@ -88,8 +88,8 @@ def check(component: wiring.Component, folder: Path, *, cycles: int, seconds: in
 def cover(component: wiring.Component, folder: Path, *, cycles: int, seconds: int = 300) -> Path:
     """Shows that the component's one `Cover` can be reached within `cycles` cycles. Returns the trace, a VCD.
 
-    A proof whose assumptions contradict each other, or whose interesting case never comes, proves nothing: this is the
-    guard against that.
+    A proof is worthless if its assumptions contradict each other or its interesting case never occurs. A cover guards
+    against that.
 
     Raises:
         PropertyFailed: it cannot be reached.
@@ -108,12 +108,12 @@ def cover(component: wiring.Component, folder: Path, *, cycles: int, seconds: in
 
 
 def _none_found(reply: str, cycles: int) -> bool:
-    """Whether `bmc3` looked at all it was asked to, or at all there is, and found nothing."""
+    """Whether `bmc3` searched all cycles, or all reachable states, and found nothing."""
     return f"No output asserted in {cycles + 1} frames" in reply or "Explored all reachable states" in reply
 
 
-# Yosys: to a graph of and-gates, inverters and flip-flops that start at zero. A cover becomes the assertion that it
-# never happens, which a run that reaches it violates.
+# Yosys: converts the design to a graph of and-gates, inverters and flip-flops that start at zero. A cover becomes the
+# assertion that it never happens; a run that reaches it violates that assertion.
 _PREPARE = """
 read_rtlil model.il
 hierarchy -check -top top
@@ -148,11 +148,12 @@ _RUN_YOSYS = "import sys; from pyosys import libyosys as ys; ys.run_pass('script
 
 @dataclass(frozen=True)
 class _Problem:
-    """A component made ready for ABC.
+    """A component prepared for ABC.
 
     Attributes:
-        top: the component with a clock domain around it. inputs: its free inputs by name.
-        folder: holds model.il, model.aig, model.map, logs and traces.
+        top: the component with a clock domain around it.
+        inputs: its free inputs by name.
+        folder: contains model.il, model.aig, model.map, logs and traces.
     """
 
     top: Module
@@ -181,7 +182,7 @@ class _Problem:
         return problem
 
     def _run(self, name: str, command: list[str]) -> str:
-        """Runs a tool to its end and returns its output, which stays in <name>.log."""
+        """Runs a tool and returns its output, which is also written to <name>.log."""
         run = subprocess.run(
             command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
         )
@@ -193,7 +194,7 @@ class _Problem:
         return run.stdout
 
     def solve(self, name: str, commands: str) -> str:
-        """ABC's reply to `commands` on the graph, assumptions folded into the one property left: all assertions."""
+        """ABC's reply to `commands` on the graph. Its one property: all assertions hold under the assumptions."""
         spec = importlib.util.find_spec("pyosys")
         assert spec is not None and spec.origin is not None
         abc = Path(spec.origin).parent / "yosys-abc"
@@ -203,7 +204,7 @@ class _Problem:
         return self._run(name, [str(abc), "-c", script])
 
     def report(self, reply: str, otherwise: str) -> None:
-        """Raises what a reply that is no proof means."""
+        """Raises the error for a reply that is no proof."""
         if "was asserted in frame" not in reply:
             raise FormalError(f"{otherwise}; the logs are in {self.folder}")
         trace, cycles, said = self.replay()
@@ -221,8 +222,8 @@ class _Problem:
             found = re.fullmatch(r"input (\d+) (\d+) (.*)", line)
             if found and found[3] in self.inputs:
                 places[int(found[1])] = (found[3], int(found[2]))
-        # A witness: the flip-flops' first state, a line of inputs for each frame, a comment. The last frame is the one
-        # that sees what the edge before it sampled; its inputs do not matter.
+        # A witness is the flip-flops' initial state, a line of inputs for each frame, and a comment. The last frame
+        # only shows what the edge before it sampled; its inputs do not matter.
         lines = (self.folder / "counterexample.aiw").read_text().splitlines()
         frames = []
         for line in [line for line in lines if re.fullmatch("[01x]+", line)][1:-1]:
@@ -233,7 +234,7 @@ class _Problem:
         return frames
 
     def replay(self) -> tuple[Path, int, str]:
-        """Simulates the counterexample: its trace, its length in cycles, and what the simulator said to it."""
+        """Simulates the counterexample. Returns its trace, its length in cycles, and the simulator's output."""
         frames = self._stimulus()
         said = io.StringIO()
 
@@ -245,7 +246,7 @@ class _Problem:
 
         trace = self.folder / "counterexample.vcd"
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a component that is elaborated twice: for the graph and for this
+            warnings.simplefilter("ignore")  # elaborated twice: for the graph and here
             simulator = Simulator(self.top)
         simulator.add_clock(1e-8)
         simulator.add_testbench(drive)

@@ -1,7 +1,7 @@
 """The stream core alone, words in and words out, without the shell that a host drives through memory.
 
-What verification of the core is written against: golden model, Verilated library and cocotb simulator implement
-`StreamCore`. The driver knows `hotline_device.device.Device`, the whole accelerator.
+Tests of the core use `StreamCore`, which the golden model and the Verilated library implement. The driver uses
+`hotline_device.device.Device`, the whole accelerator.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["Results", "StreamCore"]
 
 @dataclass(frozen=True)
 class Results:
-    """Result packets of P mini-batches: words as laid out in `hotline_hw.spec.words`, packets end to end.
+    """Result packets of P mini-batches, end to end; `hotline_hw.spec.words` has the layout of the words.
 
     Attributes:
         popular, nonpopular: uint64 [n], the words of all packets, null bytes removed.
@@ -31,19 +31,18 @@ class Results:
 
 
 class StreamCore(ABC):
-    """One stream core. Calls block until the device has answered; none may overlap another.
+    """One stream core. Calls block until the core has answered; calls must not overlap.
 
-    `stream` releases the GIL (or waits on another process) for most of its time, so that a thread which
-    calls it runs beside training.
+    `stream` releases the GIL for most of its time, so other threads run beside it.
     """
 
     @abstractmethod
     def read(self, offset: int) -> int:
-        """The 32-bit register at byte `offset`. Raises BusError where there is none."""
+        """The 32-bit register at byte `offset`. Raises BusError if there is none."""
 
     @abstractmethod
     def write(self, offset: int, value: int) -> None:
-        """Writes the 32-bit register at byte `offset`. Raises BusError where that is refused."""
+        """Writes the 32-bit register at byte `offset`. Raises BusError if there is none, or it is read-only."""
 
     @abstractmethod
     def stream(self, words: np.ndarray, ends: np.ndarray) -> Results:
@@ -53,7 +52,7 @@ class StreamCore(ABC):
             words: uint64 [n], the lookup words of all mini-batches, end to end.
             ends: int64 [P], increasing; mini-batch p ends before word `ends[p]` and has at least one word.
 
-        Beats are packed: every beat of a mini-batch but its last is full.
+        Every beat of a mini-batch except the last is full.
         """
 
     @abstractmethod
@@ -77,7 +76,7 @@ class StreamCore(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Gives back the simulator, its process and its memory. Idempotent."""
+        """Frees the simulator. Idempotent."""
 
     def __enter__(self) -> StreamCore:
         return self

@@ -1,4 +1,4 @@
-"""Whose turn it is with a device that one thread waits for while others want its registers."""
+"""Lets threads take turns with a device: one waits for an interrupt while others access registers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ __all__ = ["Turns"]
 
 
 class Turns:
-    """A thread that waits for irq takes slice after slice, and would not let others have the lock in between, as locks
-    are not fair. So who wants the device waits holding `_next`, which the next slice needs too; only one of those who
-    run slices stands in that queue at a time, for they hold `_slices`.
+    """A thread in `wait_irq` takes the lock for slice after slice. Locks are not fair, so it could keep others out for
+    ever. So a thread that wants the device holds `_next` while it waits for `_lock`, and the next slice also needs
+    `_next`. `_slices` lets only one of the threads that run slices compete for `_next` at a time.
 
     Args:
-        want: called with True before someone waits for a call of his own, then with False: a slice that runs should
-            end.
+        want: called with True when a thread starts to wait for a call, so that the current slice ends early, then with
+            False.
     """
 
     def __init__(self, want: Callable[[bool], None]) -> None:
@@ -25,7 +25,7 @@ class Turns:
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """The device, for a call."""
+        """Exclusive use of the device for a call."""
         with self._next:
             self._want(True)
             try:
@@ -39,7 +39,7 @@ class Turns:
 
     @contextmanager
     def slice(self) -> Iterator[None]:
-        """The device, for a slice of a wait."""
+        """Exclusive use of the device for a slice of a wait."""
         with self._slices:
             with self._next:
                 self._lock.acquire()

@@ -236,7 +236,7 @@ def test_stream_core_is_no_device():
 # The RTL
 
 
-@pytest.fixture(params=simulators("icarus", "verilator"))
+@pytest.fixture(params=[*simulators("icarus"), pytest.param("verilator", marks=[pytest.mark.slow, needs("verilator")])])
 def simulator(request) -> str:
     return request.param
 

@@ -1,4 +1,4 @@
-"""Whether a card has the geometry that is expected."""
+"""Checks that a card has the expected geometry."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["check_geometry"]
 
 
 def check_geometry(geometry: Geometry, registers: RegisterFile) -> None:
-    """Compares every field of the capability registers.
+    """Compares every field of the capability registers with a geometry.
 
     Raises:
         DeviceError: one differs, and the message names it; or the geometry has no shell.

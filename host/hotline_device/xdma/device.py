@@ -23,11 +23,11 @@ __all__ = ["XdmaDevice"]
 _ALL = (*REGISTERS, *SHELL_REGISTERS)
 _REGISTERS = {one.name: one for one in _ALL}
 _ACCESS = {one.offset: one.access for one in _ALL}
-_INDEXES = ("RING_PRODUCER", "CPL_CONSUMER")  # zero as soon as the rings have stopped
+_INDEXES = ("RING_PRODUCER", "CPL_CONSUMER")  # zero once the rings have stopped
 _ID = _REGISTERS["ID"].offset
 _TABLES = 1 << _REGISTERS["TABLE_INDEX"].fields[0].width
-_NOTHING = 0xFFFF_FFFF  # what a read gives that nobody answers
-_LOOK = 1.0  # seconds between two looks at the level of irq, should an interrupt get lost
+_NOTHING = 0xFFFF_FFFF  # the value of a read that nothing answers
+_LOOK = 1.0  # seconds between two checks of irq, in case an interrupt is lost
 
 
 class XdmaDevice(Device):
@@ -35,30 +35,30 @@ class XdmaDevice(Device):
 
         registers   xdma0_user      AXI4-Lite master of the XDMA IP, its BAR at the device's s_axil
         interrupts  xdma0_events_0  the device's irq at usr_irq_req[0]
-        memory      udmabuf0        contiguous memory of the host, which the device's m_axi sees at its bus address
+        memory      udmabuf0        contiguous host memory, which the device's m_axi accesses at its bus address
 
-    What the card's design must bring: a way from m_axi to host memory, at addresses that are those of the bus. The XDMA
-    IP does not have that port when it is configured as a DMA; the slave port of an AXI bridge to the same host is one.
-    What the host must bring: a PCIe root that is coherent with its caches and keeps the order of writes (x86 does), and
-    no IOMMU between card and memory (iommu=pt, or off), or u-dma-buf bound to the card (bind=pci/0000:01:00.0).
+    The card's design must connect m_axi to host memory, at bus addresses. The XDMA IP has no port for that when it is
+    configured as a DMA; the subordinate port of an AXI bridge to the same host is one. The host needs a PCIe root that
+    is coherent with its caches and keeps the order of writes (as on x86), and either no IOMMU between card and memory
+    (iommu=pt, or off) or u-dma-buf bound to the card (bind=pci/0000:01:00.0).
 
-    No part of it was ever run on a board. Files that stand in for the drivers' were: all that is written here about the
-    drivers is taken from their sources, and what depends on the card alone (a BAR that is mapped, the interrupt's way
-    through the IP, bus addresses, order of writes, a card that vanishes) is untried.
+    This backend has never run on a board. It was tested with ordinary files in place of the drivers', and follows the
+    drivers' sources. What depends on the card is untested: a mapped BAR, the path of the interrupt through the IP, bus
+    addresses, the order of writes, a card that disappears.
 
-    A register that does not exist is refused by its offset, as reads of such answer with any value and writes are not
-    answered on PCIe. `irq` is told by the registers: interrupts only wake who waits, so one that came too early or
-    twice does no harm.
+    An access to a register that does not exist is refused here by its offset, as PCIe would report no error. The level
+    of `irq` is read from the registers; interrupts only wake waiting threads, so an early or repeated one does no
+    harm.
 
     Args:
-        geometry: that the card should have, or None: any.
+        geometry: the geometry that the card must have; None: any.
         registers, events: the driver's files.
-        buffers, sysfs: as `BufferMemory` takes them.
-        mapped: registers are mapped; else each access is a call of the driver.
-        timeout: seconds in which `reset` and `close` expect the device to become idle.
+        buffers, sysfs: see `BufferMemory`.
+        mapped: map the registers; if not, each access is a system call.
+        timeout: seconds that `reset` and `close` wait for the device to become idle.
 
     Raises:
-        DeviceError: something is not there, or not as it should be; the message says what to load or to change.
+        DeviceError: something is missing or wrong; the message says what to load or to change.
     """
 
     def __init__(
@@ -125,10 +125,10 @@ class XdmaDevice(Device):
         return True
 
     def reset(self) -> None:
-        """Brings about by registers what a reset does; the card's own would take the driver with it.
+        """Does by register writes what a reset does, as a reset of the card would also reset the driver's part of it.
 
-        The rings stop, then every register has its value after reset, no table is set up, counters are zero and the
-        tracker is empty. Only the lists of the mini-batch that was classified last stay until the next one is.
+        The rings stop, every register gets its reset value, all tables are removed, counters are zero and the tracker
+        is empty. Only the lists of the last classified mini-batch stay, until the next one is classified.
 
         Raises:
             DeviceTimeout: the accelerator does not become idle.
@@ -153,13 +153,13 @@ class XdmaDevice(Device):
                 self.write(one.offset, sum(field.mask for field in one.fields))
 
     def close(self) -> None:
-        """Stops the rings, so that the card leaves memory alone, and closes the files."""
+        """Stops the rings, so that the card no longer accesses memory, and closes the files."""
         if self._closed:
             return
         try:
             self._stop_rings()
         except DeviceError:
-            pass  # of a card that does not answer nothing more is to be had
+            pass  # the card does not answer: nothing more can be done
         finally:
             self._events.close()
             with self._lock:
@@ -168,7 +168,7 @@ class XdmaDevice(Device):
             self.memory.close()
 
     def _irq(self) -> bool:
-        """Level of irq: a cause that is enabled."""
+        """Level of irq: whether a cause is both raised and enabled."""
         return any(self._read(f"{prefix}IRQ_ENABLE") & self._read(f"{prefix}IRQ_STATUS") for prefix in ("DMA_", ""))
 
     def _stop_rings(self) -> None:
@@ -183,7 +183,7 @@ class XdmaDevice(Device):
                 raise DeviceTimeout(f"{name}.{field} of the card was still 1 after {self.timeout:g} s")
 
     def _hot_capacity(self) -> int:
-        """The most rows that can be hot, which HOT_ROWS resets to."""
+        """The most rows that can be hot: the reset value of HOT_ROWS."""
         tracker, policy = (_REGISTERS[name].unpack(self._read(name)) for name in ("CAP_TRACKER", "CAP_POLICY"))
         entries = tracker["ways"] << tracker["log2_banks"] + tracker["log2_sets"]
         return entries // policy["entries_per_hot_row"]
@@ -199,7 +199,7 @@ class XdmaDevice(Device):
             raise DeviceError("the device was closed; open another one")
 
     def _check_card(self) -> None:
-        """That the accelerator is there, and the one that is expected."""
+        """Checks that the accelerator is there and has the expected geometry."""
         path, found = self._registers.path, self._registers.read(_ID)
         if found != ID_VALUE:
             why = "nobody answers on PCIe" if found == _NOTHING else "something else is behind this file"

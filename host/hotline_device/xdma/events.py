@@ -1,4 +1,4 @@
-"""Interrupts of the card, as the XDMA driver tells of them."""
+"""Interrupts of the card, from the XDMA driver."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LOAD = (
 
 
 class EventFile:
-    """A file that is readable once an interrupt has come, until it is read. Several threads may wait.
+    """A file that is readable from an interrupt until it is read. Several threads may wait for it.
 
     Args:
         path: the driver's file.
@@ -32,17 +32,17 @@ class EventFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # Reads wait whatever O_NONBLOCK says; it is for opening a FIFO.
+        # Reads block even with O_NONBLOCK; it is for opening a FIFO in tests.
         self._descriptor = open_file(path, os.O_RDONLY | os.O_NONBLOCK, "the accelerator's interrupts", _LOAD)
         self._wake = os.eventfd(0, os.EFD_CLOEXEC)
         self._changed = threading.Condition()
         self._waiting, self._closed = 0, False
 
     def wait(self, seconds: float) -> bool:
-        """Whether an interrupt has come, or comes in that time. If several threads wait, each of them looks.
+        """Waits for an interrupt. Returns whether there was one, to every thread that waits.
 
         Raises:
-            DeviceError: the file was closed meanwhile, or the driver has gone.
+            DeviceError: the file was closed meanwhile, or the driver was unloaded.
         """
         with self._changed:
             self._check_open()
@@ -79,7 +79,7 @@ class EventFile:
         return True
 
     def _take(self) -> None:
-        """Reads the event, unless another thread did."""
+        """Reads the event, unless another thread has."""
         poll = select.poll()
         poll.register(self._descriptor, select.POLLIN)
         for _, what in poll.poll(0):

@@ -1,4 +1,4 @@
-"""Opens what kernel drivers offer as files, and tells what is lacking."""
+"""Opens the files of kernel drivers, and says what is missing."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["open_file", "read_number"]
 
 
 def open_file(path: Path, flags: int, what: str, remedy: str) -> int:
-    """The descriptor of an open file.
+    """Opens a file. Returns its descriptor.
 
     Args:
-        what: it is, for the message.
-        remedy: what to do if it is not there.
+        what: describes the file in the message.
+        remedy: what to do if the file is missing.
 
     Raises:
-        DeviceError: it is not there, or may not be opened.
+        DeviceError: it is missing, or access is denied.
     """
     try:
         return os.open(path, flags | os.O_CLOEXEC)
@@ -28,7 +28,7 @@ def open_file(path: Path, flags: int, what: str, remedy: str) -> int:
 
 
 def read_number(path: Path, what: str, remedy: str) -> int:
-    """The number in a file of sysfs, decimal or with 0x.
+    """The number in a sysfs file, decimal or with 0x.
 
     Raises:
         DeviceError: it cannot be read, or is no number.

@@ -1,4 +1,4 @@
-"""Memory that host and card share, taken from buffers of u-dma-buf."""
+"""Memory shared by host and card, in buffers of u-dma-buf."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LOAD = (
 
 @dataclass
 class _Buffer:
-    """A buffer, of which the bytes from `used` on are free."""
+    """A buffer. Bytes from `used` on are free."""
 
     path: Path
     address: int
@@ -39,14 +39,14 @@ class _Buffer:
 
 
 class BufferMemory(HostMemory):
-    """Regions one after another in buffers that are contiguous for the card.
+    """Regions, one after another, in buffers that are contiguous for the card.
 
-    A region's `path` is its buffer's, in which it begins `address` minus the buffer's address further on. Memory is
-    given back only with the whole: to the next who opens the buffers.
+    A region's `path` is the file of its buffer, in which it starts at `address` minus the buffer's address. Memory is
+    freed only by `close`.
 
     Args:
-        buffers: device files of u-dma-buf. A region is put into the first that has room.
-        sysfs: folder that has, for each of them, a folder of its name with `size` and `phys_addr`.
+        buffers: device files of u-dma-buf. A region is placed in the first with room.
+        sysfs: a folder that contains, for each buffer, a folder of its name with `size` and `phys_addr`.
 
     Raises:
         DeviceError: a buffer cannot be used; the message says what to load or to change.
@@ -65,7 +65,7 @@ class BufferMemory(HostMemory):
 
         Raises:
             ValueError: the size is not positive.
-            DeviceError: no buffer has so much left.
+            DeviceError: no buffer has enough room left.
         """
         if size <= 0:
             raise ValueError(f"region {name!r} of {size} bytes: the size must be positive")
@@ -87,7 +87,7 @@ class BufferMemory(HostMemory):
         return region
 
     def close(self) -> None:
-        """Takes no more regions; views that are held stay valid, though their bytes are the next user's too."""
+        """Closes the buffers. Existing views stay valid, but the next user of the buffers shares their bytes."""
         self._buffers = []
 
 
@@ -104,7 +104,7 @@ def _open_buffer(path: Path, sysfs: Path) -> _Buffer:
         ) from None
     finally:
         os.close(descriptor)
-    skipped = -address % PAGE_BYTES  # the driver gives whole pages, but does not promise it
+    skipped = -address % PAGE_BYTES  # the driver allocates whole pages, but does not guarantee it
     usable = (size - skipped) // PAGE_BYTES * PAGE_BYTES
     if usable <= 0:
         raise DeviceError(f"{path} has {size} bytes at {address:#x}, not a page of {PAGE_BYTES}: {load}")

@@ -1,4 +1,4 @@
-"""The accelerator's registers in a BAR of the card, through the XDMA driver's file for it."""
+"""The accelerator's registers in a BAR of the card, through the file of the XDMA driver."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _LOAD = (
     "load the driver (dma_ip_drivers, XDMA/linux-kernel: insmod xdma.ko) and see that the card is there "
     "(lspci -d 10ee:); the card's design needs the AXI4-Lite master of the XDMA IP"
 )
-_UNABLE = (errno.ENODEV, errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)  # a driver that does not map at all
+_UNABLE = (errno.ENODEV, errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)  # the driver does not support mapping
 
 
 class RegisterFile:
-    """32-bit words by byte offset, each access a single one of 32 bits on the bus.
+    """32-bit words by byte offset. Each access is one 32-bit access on the bus.
 
     Args:
         path: the driver's file.
-        mapped: map it; else, and where the driver cannot map, each access is a call of the driver.
+        mapped: map the file. If not, or if the driver cannot map, each access is a system call.
 
     Raises:
         DeviceError: it cannot be opened, or the BAR is smaller than the registers.
@@ -71,7 +71,7 @@ class RegisterFile:
             raise DeviceError(f"{self.path}: write of offset {offset:#05x}: {error.strerror}") from None
 
     def close(self) -> None:
-        """Idempotent. No access may be under way."""
+        """Closes the file. Idempotent. No access may be in progress."""
         self._words = None
         if self._descriptor >= 0:
             os.close(self._descriptor)
@@ -79,7 +79,7 @@ class RegisterFile:
 
     def _map(self) -> None:
         try:
-            # Items of a cast view are moved whole; slices would be by memcpy, which may touch a word twice.
+            # Items of a cast view are copied as one access; slices use memcpy, which may access a word twice.
             self._words = memoryview(mmap.mmap(self._descriptor, _BYTES)).cast("I")
         except (OSError, ValueError) as error:
             if getattr(error, "errno", None) not in _UNABLE:

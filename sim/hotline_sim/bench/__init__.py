@@ -7,7 +7,8 @@ runs them.
     rows         random contents of a tracker
 
     core/        packets      a mini-batch laid out over the beats of s_axis_lookup, odd layouts included
-                 tb           `TB`: the DUT with clock, reset, streams, registers and commands
+                 ports        `CorePorts`: the DUT with clock, reset, streams and registers
+                 tb           `TB`, on top: mini-batches and commands, compared with the scoreboard
                  scoreboard   what the golden model says the core must answer, and the comparison
                  protocol     AXI handshake rules on the core's outputs
                  coverage     named coverpoints; coverage_sample_aware: those of the sample-aware tracker

@@ -15,9 +15,9 @@ _VALID, _HOT = (np.uint64(1 << field.low) for field in (ENTRY_VALID, ENTRY_HOT))
 def random_rows(rng: np.random.Generator, model: GoldenCore, sets: int, *, outside: bool) -> np.ndarray:
     """Words of `sets` sets, uint64 [sets * state_rows_per_set, ways], for the budget of `model`.
 
-    All bits are random, reserved ones too, but no tag is twice in a set; of entries that the budget has room for, no
-    more are hot than may be, and they have the slots from 0 on in any order. With `outside` there are entries beyond
-    the budget, and slots.
+    All bits are random, including reserved ones, but no set has a tag twice. Among the entries within the budget at
+    most as many are hot as may be, and their slots are 0, 1, ... in random order. With `outside`, some entries and
+    slots are outside the budget.
     """
     geometry = model.geometry
     words = rng.integers(0, 1 << 64, (sets, geometry.ways), dtype=np.uint64)
@@ -42,7 +42,7 @@ def random_rows(rng: np.random.Generator, model: GoldenCore, sets: int, *, outsi
             if not outside:
                 words[gset, way] &= ~_HOT
         slots[gset, way] = slots[gset, way] & ~np.uint64(SLOT_WORD_SLOT.mask) | np.uint64(slot)
-    if outside:  # others that would be hot, were their slots in the budget
+    if outside:  # others marked as hot, with slots outside the budget
         for gset, way in np.argwhere(within & (words & _VALID > 0) & (words & _HOT == 0)):
             if rng.random() < 0.1:
                 words[gset, way] |= _HOT

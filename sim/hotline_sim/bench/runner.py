@@ -114,7 +114,7 @@ def run_benches(geometry: Geometry, simulator: str, tests: list[str], top: str =
     """Runs `tests`, each a `module.test`, one after another in one simulation of the core, or of the device.
 
     Raises:
-        DeviceError: the simulator is lacking or cannot be built.
+        DeviceError: the simulator is missing or cannot be built.
     """
     seed = chosen_seed()
     record = os.environ.get("WAVES", "0") not in ("", "0")

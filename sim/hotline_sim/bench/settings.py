@@ -1,4 +1,4 @@
-"""What pytest tells the cocotb tests, through the environment of the simulator."""
+"""Settings that pytest passes to the cocotb tests, through the simulator's environment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DEFAULT_SEED = 1
 
 
 def chosen_seed() -> int:
-    """The user's choice of a seed, or the one that is always taken."""
+    """The user's seed, or the default."""
     return int(os.environ.get(SEED_VARIABLE, _DEFAULT_SEED))
 
 
@@ -26,10 +26,10 @@ def simulator_settings(geometry: Geometry, seed: int) -> dict[str, str]:
 
 
 def bench_geometry() -> Geometry:
-    """Inside the simulator: what the DUT was built with."""
+    """In the simulator: the DUT's geometry."""
     return Geometry(**json.loads(os.environ[_GEOMETRY_VARIABLE]))
 
 
 def bench_seed() -> int:
-    """Inside the simulator: what chooses the stimulus."""
+    """In the simulator: the seed of the stimulus."""
     return int(os.environ[SEED_VARIABLE])

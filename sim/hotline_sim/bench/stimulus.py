@@ -20,7 +20,7 @@ def lookup_words(tables: np.ndarray, rows: np.ndarray, last: np.ndarray) -> np.n
 
 
 def key_words(geometry: Geometry, keys: np.ndarray, *, last: bool = True) -> np.ndarray:
-    """Lookup words, uint64 [n], of n keys; each is a sample of its own, or `last` is clear in all."""
+    """Lookup words, uint64 [n], of n keys. With `last` each is a sample of its own; if not, `last` is clear in all."""
     keys = np.asarray(keys).astype(np.uint64)
     rows = keys & ((1 << geometry.row_bits) - 1)
     return lookup_words(keys >> geometry.row_bits, rows, np.full(len(keys), last))
@@ -47,8 +47,8 @@ def crowded_keys(
 ) -> np.ndarray:
     """Keys, uint64 [count], whose mixed keys agree in the low `shared_bits` bits.
 
-    With `bank_bits` they crowd one bank, with `index_bits` one set whatever the budget. They are drawn from a pool of
-    `different` keys, so that some come again.
+    With shared_bits=bank_bits they all belong to one bank; with index_bits to one set, whatever the budget. They are
+    drawn from a pool of `different` keys, so some are repeated.
     """
     low = rng.integers(0, 1 << shared_bits, dtype=np.uint64)
     high = rng.integers(0, 1 << (geometry.key_bits - shared_bits), different, dtype=np.uint64)
@@ -73,8 +73,8 @@ def random_batches(
 ) -> list[np.ndarray]:
     """Random mini-batches: a list of uint64 arrays of lookup words, none empty. The same for the same `rng`.
 
-    A sample is ordinary (each key hot with `hot_share`, hottest first in popularity, else uniform over all keys), or a
-    burst of keys that crowd one bank or one set, or, of either kind, exactly max_lookups long.
+    A sample is ordinary (each key is a hot one with probability `hot_share`, else uniform over all keys) or a burst of
+    keys of one bank or one set. Samples of either kind may be exactly max_lookups long.
 
     Args:
         rng: the source of randomness; a bench prints its seed.
@@ -82,8 +82,8 @@ def random_batches(
         batches: mini-batches.
         samples: most samples in a mini-batch, clipped to max_samples.
         lookups: most lookups in an ordinary sample, clipped to max_lookups.
-        hot_keys: rows that come again, the same through all mini-batches.
-        hot_share: chance that a lookup of an ordinary sample goes to one of them.
+        hot_keys: number of hot keys, the same in all mini-batches.
+        hot_share: chance that a lookup of an ordinary sample is of a hot key.
         burst_share: chance that a sample is a burst.
         longest_share: chance that a sample is exactly max_lookups long.
         index_errors: chance that a lookup is out of range (table, row or reserved bits).

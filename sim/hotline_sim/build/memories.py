@@ -1,4 +1,4 @@
-"""Puts memories that are accessed together side by side, for the sake of the simulating processor's cache."""
+"""Puts memories that are accessed together side by side, so that they share cache lines in simulation."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _MEMORY = re.compile(r"^  reg \[(\d+):0\] ([a-z_]+?)(\d+) \[(\d+):0\];\n", re.MU
 
 
 def interleave_memories(verilog: str) -> str:
-    """Yosys' Verilog with memories `name0`, `name1`, ... of one shape in a module made into one of two dimensions.
+    """Merges a module's memories `name0`, `name1`, ... of one shape into one two-dimensional memory, in Yosys' Verilog.
 
-    It does the same in every cycle. But the tags of a set, one memory a way, are then neighbours, where each of them
-    was in a cache line of its own: with a megabyte of entries, most of the time went into waiting for those.
+    Its behaviour does not change. But the tags of a set, one memory a way, become neighbours; before, each was in a
+    cache line of its own, and with a megabyte of entries most of the time was spent on cache misses.
     """
     return _MODULE.sub(lambda module: _interleave(module[0]), verilog)
 

@@ -1,14 +1,14 @@
-"""One piece of C++ for all instances of a module.
+"""Makes Verilator generate one piece of C++ for all instances of a module.
 
-Verilator turns every instance of a module into code of its own, unless the pieces come out equal to the letter. For 32
-tracker banks that is 32 times the code: minutes of compiling, and a loop that does not fit the cache. `share_instances`
-keeps a repeated module's code free of anything that names the instance: by Verilator's configuration the module is not
-inlined, and the ports whose connections differ from instance to instance stay variables of the module's own. With
-`-fno-dfg-scoped` (a pass that numbers its helpers across instances) the pieces are then equal and Verilator merges
-them.
+Verilator generates code for every instance of a module, unless the code is identical. For 32 tracker banks that is 32
+times the code: minutes of compiling, and a loop that does not fit the cache. `share_instances` keeps anything that
+names the instance out of a repeated module's code: a configuration file stops Verilator from inlining the module, and
+ports whose connections differ between instances stay variables of the module. `-fno-dfg-scoped` turns off a pass that
+numbers its helpers across instances. The code is then identical, and Verilator merges it.
 
-A constant on such a port would be folded into the code. Verilator folds none into a variable that may be written from
-outside, but looks at that one in every evaluation. So constants are made a function of a register that is always 0.
+Verilator would fold a constant on such a port into the code. It does not do so with a variable that may be written from
+outside, but then checks that variable in every evaluation. So constants become a function of a register that is always
+0.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _DECLARATION = f"  reg {_ZERO};\n  always @(posedge clk) {_ZERO} <= {_ZERO} & rs
 
 
 def share_instances(verilog: str) -> tuple[str, str]:
-    """Verilog that does the same in every cycle, and the Verilator configuration (.vlt) that goes with it.
+    """Verilog of the same behaviour, and the Verilator configuration (.vlt) for it.
 
-    A module that connects constants must have the ports clk and rst, and the register is 0 only from the first edge
-    without rst on.
+    A module that connects constants must have the ports clk and rst. The register is 0 only after the first edge
+    without rst.
     """
     instances: dict[str, list[dict[str, str]]] = defaultdict(list)
     for kind, _name, connections in _INSTANCE.findall(verilog):

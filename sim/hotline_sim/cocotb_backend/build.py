@@ -1,4 +1,4 @@
-"""Builds the simulator of a geometry, once, for the `cocotb` backend."""
+"""Builds the cocotb simulator of a geometry, once."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ __all__ = ["build_simulator", "default_simulator", "runner_command", "runner_env
 
 _HERE = Path(__file__).parent
 _RUNNER = "hotline_sim.cocotb_backend.runner"
-_BUILD_SOURCES = ("runner.py", "ports.py")  # what a build depends on; the server does not count
+_BUILD_SOURCES = ("runner.py", "ports.py")  # the sources that affect a build; the server does not
 # The caller's own settings for cocotb, pytest or a simulator would change what the runner does.
 _DROPPED = ("WAVES", "GUI", "PYTEST_CURRENT_TEST", "TOPLEVEL_LANG", "GPI_USERS", "PYGPI_USERS")
 
 
 def default_simulator() -> str:
-    """`icarus` where that is installed, else `verilator`."""
+    """`icarus` if it is installed, else `verilator`."""
     return "icarus" if shutil.which("iverilog") else "verilator"
 
 
 def build_simulator(geometry: Geometry, simulator: str, *, waves: bool, top: str = TOP) -> Path:
-    """Folder with the built simulator, from the cache where it was built before.
+    """The folder of the simulator, from the cache if it was built before.
 
     Args:
         geometry: what the hardware is built with.
-        simulator: as cocotb's runner calls it.
-        waves: it can record waves.
+        simulator: its name in cocotb's runner.
+        waves: whether it can record waves.
         top: TOP, the stream core alone, or DEVICE_TOP, the whole accelerator.
 
     Raises:
-        DeviceError: cocotb or the simulator is lacking, or the build failed; the message says what to do.
+        DeviceError: cocotb or the simulator is missing, or the build failed; the message says what to do.
     """
     version = _check_tools(simulator)
     verilog, rules = core_verilog(geometry, top), ""
-    if simulator == "verilator":  # as fast as the library in this process is made
+    if simulator == "verilator":  # as the in-process library does, for speed
         verilog, rules = share_instances(interleave_memories(verilog))
     key = digest(
         top, verilog, rules, version, importlib.metadata.version("cocotb"), sys.prefix,
@@ -70,12 +70,12 @@ def build_simulator(geometry: Geometry, simulator: str, *, waves: bool, top: str
 
 
 def runner_command(action: str, simulator: str, folder: Path, top: str = TOP) -> list[str | Path]:
-    """The program that builds or runs a simulator of `top`; its options may follow."""
+    """The command that builds or runs a simulator of `top`. Options may be appended."""
     return [sys.executable, "-m", _RUNNER, action, simulator, folder, "--top", top]
 
 
 def runner_environment(simulator: str) -> dict[str, str]:
-    """Environment of the runner's process: this one's modules, and the Verilator that was found."""
+    """Environment of the runner's process: the same Python path as here, and the Verilator that was found."""
     env = find_verilator().environment() if simulator == "verilator" else dict(os.environ)
     env = {key: value for key, value in env.items() if key not in _DROPPED and not key.startswith("COCOTB_")}
     env["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
@@ -83,10 +83,10 @@ def runner_environment(simulator: str) -> dict[str, str]:
 
 
 def _check_tools(simulator: str) -> str:
-    """What tells one version of the simulator from another.
+    """The version of the simulator, for the key of the cache.
 
     Raises:
-        DeviceError: what is lacking, and how to install it.
+        DeviceError: something is missing; the message says how to install it.
     """
     find_cocotb()
     if simulator == "verilator":

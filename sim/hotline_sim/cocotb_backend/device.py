@@ -28,31 +28,30 @@ from .session import Session
 
 __all__ = ["CocotbDevice"]
 
-_SLICE = 0.05  # seconds in the simulator between two looks for a signal (Ctrl-C) and for others who want the device
+_SLICE = 0.05  # seconds in the simulator between two checks for a signal (Ctrl-C) or for another thread's call
 
 
 class CocotbDevice(Device):
-    """The hardware in a simulator's process of its own, two Python steps there a clock cycle.
+    """The hardware in a separate simulator process, which takes two Python steps a clock cycle.
 
-    Simulated time stands still between calls. A register access of one thread cuts a slice of another's `wait_irq`
-    short, and comes in between two of them. Cycle for cycle it does what `VerilatedDevice` does with the same timing,
-    seed and accesses.
+    Simulated time stands still between calls. `wait_irq` runs in slices; a register access from another thread ends the
+    current slice and is made before the next one. With the same timing, seed and accesses it does the same as
+    `VerilatedDevice` in every clock cycle.
 
     Args:
-        geometry: what the accelerator is built with, a shell included. The first use of one builds its simulator,
-            which is kept.
-        simulator: `icarus`, `verilator` or any other that cocotb's runner knows; None: icarus where that is
-            installed, else verilator.
-        timing: of the memory behind the AXI manager, or the name of one of its PRESETS.
-        seed: of the memory's randomness. The same seed, register accesses in the same clock cycles and the same bytes
+        geometry: what the accelerator is built with, including a shell. Its simulator is built on first use, and kept.
+        simulator: `icarus`, `verilator` or any other that cocotb's runner knows; None: icarus if it is installed, else
+            verilator.
+        timing: timing of the memory behind the AXI manager, or the name of one of its PRESETS.
+        seed: for the memory's randomness. The same seed, register accesses in the same clock cycles and the same bytes
             give the same cycles.
         waves: file to record waves to, .fst for Icarus, .vcd for Verilator; without it, WAVES=1 in the
             environment names one in the current folder.
-        quiet_limit: clock cycles without any transfer on the AXI manager after which `wait_irq` raises DeviceTimeout,
-            and in which a register access must be answered.
+        quiet_limit: `wait_irq` raises DeviceTimeout after so many clock cycles without a transfer on the AXI manager; a
+            register access after so many without an answer.
 
     Attributes:
-        cycles: clock cycles since the device was opened, as of the last call.
+        cycles: clock cycles from the opening of the device to the last call.
         core_cycles: those of them in which the stream core's clock ran.
 
     Raises:
@@ -97,7 +96,7 @@ class CocotbDevice(Device):
             raise
 
     def memory_statistics(self) -> MemoryStatistics:
-        """What the memory counted since the device was opened, or `clear_memory_statistics`."""
+        """The memory's statistics since the device was opened, or since `clear_memory_statistics`."""
         counted = self._memory_call("statistics")
         return MemoryStatistics(
             counted["cycles"], DirectionStatistics(**counted["read"]), DirectionStatistics(**counted["write"])
@@ -107,13 +106,13 @@ class CocotbDevice(Device):
         self._memory_call("clear_statistics")
 
     def answer(self, address: int, size: int, response: int) -> None:
-        """From now on the memory answers bursts that touch `size` bytes at `address` with 2 (SLVERR) or 3 (DECERR)."""
+        """Makes the memory answer bursts that touch `size` bytes at `address` with 2 (SLVERR) or 3 (DECERR)."""
         if response not in (2, 3):
             raise ValueError(f"response={response}: an error is 2 (SLVERR) or 3 (DECERR)")
         self._memory_call("answer", int(address), int(size), int(response))
 
     def clear_answers(self) -> None:
-        """Takes back all that `answer` set."""
+        """Undoes all calls of `answer`."""
         self._memory_call("clear_answers")
 
     def read(self, offset: int) -> int:
@@ -148,7 +147,7 @@ class CocotbDevice(Device):
         self.memory.close()
 
     def _ask(self, turn: AbstractContextManager[None], **request: Any) -> dict[str, Any]:
-        """The reply to a request, made when it is this thread's turn."""
+        """Waits for this thread's turn and makes a request. Returns the reply."""
         with turn:
             if not self._finalizer.alive:
                 raise DeviceError("the device was closed; open another one")

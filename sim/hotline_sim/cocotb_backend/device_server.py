@@ -1,4 +1,4 @@
-"""The cocotb test that runs in the simulator of the whole accelerator: takes requests of `CocotbDevice`.
+"""The cocotb test that runs in the simulator: it carries out the requests of a `CocotbDevice`.
 
 In each clock cycle the memory model, in C++, is stepped between the DUT's pins. `core_clk`, the stream core's clock,
 rises with `clk` in the cycles in which the device enables it.
@@ -26,7 +26,7 @@ from .service import Failure, Service, connect
 
 
 class SharedMemory(HostMemory):
-    """The device's regions, mapped from their files. It has none of its own."""
+    """The device's regions, mapped from their files. It creates none."""
 
     def __init__(self) -> None:
         self.regions: list[Region] = []
@@ -50,8 +50,8 @@ class DeviceServer(Service):
         self.port = CocotbMemory(dut, self.model)
         self.half_cycle = Timer(1, "ns")
         self.core_cycles = self.quiet = 0
-        self.resets = self.offered = False  # the memory stands still; it has decided its pins of this cycle
-        self.undefined: str | None = None  # what was, of the pins that count
+        self.resets = self.offered = False  # in reset, memory not stepped; memory's pins decided in this cycle
+        self.undefined: str | None = None  # the first undefined pin that matters
         dut.clk.value = dut.core_clk.value = 0
 
     async def settle(self) -> None:
@@ -122,7 +122,7 @@ class DeviceServer(Service):
         return {"result": asdict(result) if result is not None else None}
 
     def _sample(self) -> bool:
-        """Whether anything was transferred on the AXI manager's port."""
+        """Returns whether anything was transferred on the AXI manager's port."""
         try:
             self.port.collect()
         except AssertionError as error:

@@ -37,14 +37,14 @@ class Link:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._received = bytearray()  # of the next message; kept if a signal's handler raises while it comes
+        self._received = bytearray()  # part of the next message; kept if a signal handler raises
 
     def send(self, message: dict[str, Any]) -> None:
         body = json.dumps(message).encode()
         self._connection.sendall(len(body).to_bytes(_LENGTH_BYTES, "little") + body)
 
     def receive(self) -> dict[str, Any] | None:
-        """The next message, None where the other side has gone."""
+        """The next message; None if the other side has gone."""
         if not self._read(_LENGTH_BYTES):
             return None
         end = _LENGTH_BYTES + int.from_bytes(self._received[:_LENGTH_BYTES], "little")
@@ -55,14 +55,14 @@ class Link:
         return json.loads(body)
 
     def readable(self) -> bool:
-        """Whether `receive` would not wait. Between a request and its reply: the device has gone."""
+        """Whether `receive` would return at once. Between a request and its reply it means that the device has gone."""
         return bool(select.select([self._connection], [], [], 0)[0])
 
     def close(self) -> None:
         self._connection.close()
 
     def _read(self, count: int) -> bool:
-        """Whether that many bytes of a message have come."""
+        """Receives until so many bytes of a message are there. Returns whether they are."""
         while len(self._received) < count:
             try:
                 part = self._connection.recv(count - len(self._received))
@@ -75,7 +75,7 @@ class Link:
 
 
 def map_flag(folder: Path, *, create: bool = False) -> mmap.mmap:
-    """A byte of shared memory, 0 at first: not 0 while someone else wants what runs."""
+    """A byte of shared memory, 0 at first. It is not 0 while another thread waits for the device."""
     with (folder / FLAG_NAME).open("w+b" if create else "r+b") as file:
         if create:
             file.write(bytes(1))

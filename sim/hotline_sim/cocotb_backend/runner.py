@@ -1,6 +1,6 @@
 """Builds and runs a cocotb simulator, as a program of its own: `python -m hotline_sim.cocotb_backend.runner`.
 
-A process apart keeps cocotb's settings, its output and a crash of the simulator away from the caller.
+A separate process protects the caller from cocotb's settings and output, and from a crash of the simulator.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SERVER = "hotline_sim.cocotb_backend.device_server"
 
 
 class PortsOnlyVerilator(runner.Verilator):
-    """cocotb's Verilator, but with the signals public that a control file names, not all: twice as fast."""
+    """cocotb's Verilator with only the ports public, instead of all signals. It is twice as fast."""
 
     def _build_command(self) -> list[list[str]]:
         public = "--public-flat-rw"
@@ -39,8 +39,8 @@ def get_runner(simulator: str) -> runner.Runner:
 
 
 def build(simulator: str, folder: Path, *, top: str, waves: bool) -> None:
-    """Builds the module `top` from `top`.v in `folder` for a simulator, Verilator with what control files (*.vlt) are
-    there besides."""
+    """Builds a simulator of the module `top` from `top`.v in `folder`. Verilator also gets the control files (*.vlt)
+    there."""
     sources: list[Path] = [folder / f"{top}.v"]
     arguments: list[str] = []
     if simulator == "verilator":

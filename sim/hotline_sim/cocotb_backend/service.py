@@ -1,4 +1,4 @@
-"""What the servers in the simulator share: requests answered one after another, and the AXI4-Lite port.
+"""The request loop in the simulator, and the AXI4-Lite port.
 
 Simulated time stands still between requests. See `link` for what they are.
 """
@@ -16,11 +16,11 @@ from .link import SETTINGS_VARIABLE, SOCKET_VARIABLE, Link
 
 __all__ = ["Failure", "Gone", "Service", "connect"]
 
-_CYCLES_PER_LOOK = 64  # between two looks whether the device is still there
+_CYCLES_PER_LOOK = 64  # between two checks whether the device is still there
 
 
 class Gone(Exception):
-    """The device has gone in the middle of a request."""
+    """The device was closed in the middle of a request."""
 
 
 class Failure(Exception):
@@ -30,8 +30,8 @@ class Failure(Exception):
 class Service(ABC):
     """The DUT behind its requests, each a method `op_<name>`.
 
-    A clock cycle is settle(), after which the DUT's values are those before the edge, and then edge(). What is written
-    in between, or after both, comes after the edge.
+    A clock cycle is settle(), after which values from before the edge can be read, and then edge(). Values that are
+    written after settle() take effect after the edge.
     """
 
     def __init__(self, dut: Any, link: Link, quiet_limit: int) -> None:
@@ -72,12 +72,12 @@ class Service(ABC):
         await self._access(send, (dut.s_axil_bvalid, dut.s_axil_bready), dut.s_axil_bresp)
 
     def release_registers(self) -> None:
-        """Nothing is asked of the registers."""
+        """Drives all inputs of the AXI4-Lite port to 0."""
         for name in ("awaddr", "awvalid", "wdata", "wstrb", "wvalid", "bready", "araddr", "arvalid", "rready"):
             getattr(self.dut, f"s_axil_{name}").value = 0
 
     async def serve(self) -> None:
-        """Resets the DUT and says so, then answers requests until the device has gone."""
+        """Resets the DUT, replies, then answers requests until the device is closed."""
         try:
             self.link.send(await self._answer({"op": "reset"}))
             while (request := self.link.receive()) is not None:
@@ -88,14 +88,14 @@ class Service(ABC):
             self.link.close()
 
     def begin(self, request: dict[str, Any]) -> None:  # noqa: B027
-        """Before a request; takes out of it what is not the operation's."""
+        """Called before a request; removes what is not an argument of the operation."""
 
     def end(self) -> dict[str, Any]:
-        """After it: what its reply has besides."""
+        """Called after a request. Returns what to add to its reply."""
         return {"cycles": self.cycles}
 
     def count_cycle(self) -> None:
-        """Once a clock cycle. Raises Gone."""
+        """Call once a clock cycle. Raises Gone."""
         self.cycles += 1
         if self.cycles % _CYCLES_PER_LOOK == 0 and self.link.readable():
             raise Gone
@@ -114,7 +114,7 @@ class Service(ABC):
     async def _access(
         self, send: list[tuple[Any, Any]], answer: tuple[Any, Any], response: Any, data: Any = None
     ) -> int:
-        """One access: each (valid, ready) of `send` once, then the answer, and what `data` was with it."""
+        """One access: a handshake on each (valid, ready) of `send`, then one on `answer`. Returns what `data` was."""
         valid, ready = answer
         for driven in (ready, *(offered for offered, _ in send)):
             driven.value = 1
@@ -143,7 +143,7 @@ class Service(ABC):
 
 
 def connect() -> tuple[Link, Path, dict[str, Any]]:
-    """The link to the device, the folder that is shared with it, and its settings."""
+    """The link to the device, the folder shared with it, and its settings."""
     path = Path(os.environ[SOCKET_VARIABLE])
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(str(path))

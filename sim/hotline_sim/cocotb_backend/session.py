@@ -1,4 +1,4 @@
-"""The simulator's process of a device, as the device sees it."""
+"""The simulator's process of a device, on the device's side."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ class Session:
     """The simulator's process, the connection to it, and the temporary folder that both use.
 
     Args:
-        simulator: that `build` was made for.
+        simulator: the one in `build`.
+        build: the folder from `build_simulator`.
         waves: file to record waves to.
-        settings: for the server, which finds them in its environment.
+        settings: for the server, passed in its environment.
 
     Attributes:
         folder: the temporary folder.
-        asking: a request went out and its reply has not come.
+        asking: a request was sent and its reply has not arrived.
     """
 
     def __init__(self, simulator: str, build: Path, waves: Path | None, settings: dict[str, Any]) -> None:
@@ -54,7 +55,7 @@ class Session:
         }
 
     def start(self) -> dict[str, Any]:
-        """Starts the process; its first message.
+        """Starts the process. Returns its first message.
 
         Raises:
             DeviceError: it ended, or did not connect in time.
@@ -79,7 +80,7 @@ class Session:
         raise DeviceError(f"{self.simulator} did not start in {_START_SECONDS} s. The end of its log:\n{self._tail()}")
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The reply to a request. That of one that was interrupted is left out."""
+        """The reply to a request. A late reply to an interrupted request is skipped."""
         assert self._link is not None
         if self.asking:
             self._receive()
@@ -93,7 +94,7 @@ class Session:
         return reply
 
     def stop(self) -> None:
-        """Ends the process, gently if it listens, and removes the folder."""
+        """Ends the process, by closing the connection if there is one, and removes the folder."""
         if self._link:
             self._link.close()
         if self._process:

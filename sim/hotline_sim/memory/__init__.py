@@ -1,1 +1,1 @@
-"""Memory on the far side of the accelerator's AXI manager: how long it takes, and what it carries."""
+"""The memory behind the accelerator's AXI manager: its contents and its timing."""

@@ -17,7 +17,7 @@ _DRIVEN = ("arready", "awready", "wready", "rvalid", "bvalid")
 class CocotbMemory:
     """Steps a memory model with a DUT's clock.
 
-    At each rising edge call `step`: values read then are those before the edge, and what is written comes after it.
+    Call `step` at each rising edge. It reads values from before the edge; what it writes takes effect after the edge.
 
         while True:
             await RisingEdge(dut.clk)
@@ -25,8 +25,8 @@ class CocotbMemory:
 
     Args:
         dut: the simulator's handle of the module.
-        model: has the width of its bus.
-        prefix: of its ports.
+        model: the memory, of the same bus width as the DUT.
+        prefix: of the DUT's ports.
     """
 
     def __init__(self, dut: Any, model: MemoryModel, prefix: str = "m_axi") -> None:
@@ -42,10 +42,10 @@ class CocotbMemory:
         self.drive()
 
     def step(self) -> bool:
-        """At a rising edge of the clock: whether there was a transfer.
+        """Call at a rising edge of the clock. Returns whether there was a transfer.
 
         Raises:
-            AssertionError: a pin that counts is undefined, or the DUT broke a rule.
+            AssertionError: a pin that matters is undefined, or the DUT broke a rule.
         """
         model = self.model
         if self._reset.value == 1:
@@ -60,7 +60,7 @@ class CocotbMemory:
         return moved
 
     def collect(self) -> None:
-        """The DUT's pins to the model. With `drive`, for those who step the model themselves."""
+        """Copies the DUT's pins to the model. For callers that step the model themselves, as is `drive`."""
         pins = self.model.pins
         for channel, address in ((name, getattr(pins, name)) for name in self._address):
             self._collect_address(channel, address)
@@ -86,7 +86,7 @@ class CocotbMemory:
             raise AssertionError(f"{self._prefix}_{name} is {port.value!s}") from None
 
     def _data(self, strobes: int) -> bytes:
-        """W's bytes. Those without a strobe may be undefined."""
+        """The bytes of a W beat. Bytes without a strobe may be undefined."""
         value = self._ports["wdata"].value
         try:
             return int(value).to_bytes(self._bytes, "little")
@@ -98,7 +98,7 @@ class CocotbMemory:
         return bytes(0 if byte.strip("01") else int(byte, 2) for byte in lanes)
 
     def drive(self) -> None:
-        """The model's pins to the DUT."""
+        """Copies the model's pins to the DUT."""
         pins = self.model.pins
         for name, last in self._driven.items():
             value = getattr(pins, name)

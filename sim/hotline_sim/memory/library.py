@@ -1,4 +1,4 @@
-"""The memory model's C interface, as ctypes sees it (`pins.hpp`, `model.cpp`), and the library that has it alone."""
+"""The memory model's C interface (`pins.hpp`, `model.cpp`) in ctypes, and the library of the model alone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _u64, _u32, _u8, _double = ctypes.c_uint64, ctypes.c_uint32, ctypes.c_uint8, cty
 
 
 def _fields(*groups: tuple[type, str]) -> list[tuple[str, type]]:
-    """Fields of one type at a time."""
+    """Fields, grouped by type."""
     return [(name, kind) for kind, names in groups for name in names.split()]
 
 
@@ -37,7 +37,7 @@ class Address(ctypes.Structure):
 
 
 class Pins(ctypes.Structure):
-    """All pins. The manager's, up to `bready`, are to be set before `sample`; the others are set by `offer`."""
+    """All pins. Set the manager's, up to `bready`, before `sample`; `offer` sets the others."""
 
     _fields_ = _fields(
         (Address, "ar aw"), (_u64, "wstrb"), (_u8 * MAX_BEAT_BYTES, "wdata"), (_u8, "wlast wvalid rready bready"),
@@ -79,10 +79,10 @@ class Statistics(ctypes.Structure):
 
 
 def config(timing: MemoryTiming, *, axi_bits: int, id_bits: int, seed: int, max_beats: int = 16) -> Config:
-    """The settings in the model's units.
+    """The settings, converted to the model's units.
 
     Raises:
-        ValueError: a bus that the model does not have.
+        ValueError: the model does not support the bus.
     """
     if axi_bits not in (32, 64, 128, 256, 512):
         raise ValueError(f"axi_bits={axi_bits}: the memory model's bus has 32, 64, 128, 256 or 512 bits")
@@ -136,10 +136,10 @@ _CALLS: dict[str, tuple[object, list[object]]] = {
 
 
 def type_calls(library: ctypes.CDLL) -> ctypes.CDLL:
-    """`library` with the memory model's functions typed: this one, or a backend's that has the model in it.
+    """Declares the types of the memory model's functions in a library that contains the model. Returns the library.
 
     Raises:
-        DeviceError: its structures are not these.
+        DeviceError: the sizes of its structures differ from those here.
     """
     for name, (result, arguments) in _CALLS.items():
         function = getattr(library, f"hotline_memory_{name}")
@@ -151,7 +151,7 @@ def type_calls(library: ctypes.CDLL) -> ctypes.CDLL:
 
 
 def memory_sources() -> list[Path]:
-    """All C++ of the model, model.cpp being what is compiled."""
+    """All C++ files of the model, model.cpp first; only that one is compiled."""
     return [_FOLDER / "model.cpp", *sorted(_FOLDER.glob("*.hpp"))]
 
 

@@ -1,4 +1,4 @@
-"""The memory model in Python's hands: a cocotb bench steps `MemoryModel`, a backend controls the one inside it."""
+"""The memory model from Python: benches step a `MemoryModel`; a backend controls the one inside its library."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class ProtocolError(DeviceError):
 
 
 class MemoryControl:
-    """A memory model that someone else steps. Not to be called while it is being stepped.
+    """A memory model that other code steps. Do not call it during a step.
 
     Args:
-        library: has the model's functions, typed by `type_calls`.
-        handle: of the model; the caller keeps it alive.
-        memory: the regions that it serves. Those that are added later are seen with the next `connect`.
+        library: with the model's functions, see `type_calls`.
+        handle: the model's; the caller keeps it alive.
+        memory: the regions that it serves. Call `connect` after adding regions.
     """
 
     def __init__(self, library: ctypes.CDLL, handle: int, memory: HostMemory) -> None:
@@ -36,24 +36,24 @@ class MemoryControl:
         self.connect()
 
     def connect(self) -> None:
-        """Makes regions known that were added to `memory`."""
+        """Tells the model of new regions in `memory`."""
         for region in self.memory.regions[self._connected :]:
             self._calls.hotline_memory_region(self._handle, region.address, region.size, region.data.ctypes.data)
             self._connected += 1
 
     def answer(self, address: int, size: int, response: int) -> None:
-        """From now on accepted bursts that touch any of `size` bytes at `address` are answered with `response`, 2
-        (SLVERR) or 3 (DECERR); where answers overlap, with the earliest of them."""
+        """Answers bursts that are accepted from now on and touch any of `size` bytes at `address` with `response`:
+        2 (SLVERR) or 3 (DECERR). If several such calls apply, the first one counts."""
         if response not in (2, 3):
             raise ValueError(f"response={response}: an error is 2 (SLVERR) or 3 (DECERR)")
         self._calls.hotline_memory_answer(self._handle, address, size, response)
 
     def clear_answers(self) -> None:
-        """Takes back all that `answer` set."""
+        """Undoes all calls of `answer`."""
         self._calls.hotline_memory_clear_answers(self._handle)
 
     def statistics(self) -> MemoryStatistics:
-        """Since the model was made, or `clear_statistics`."""
+        """Statistics since the model was created, or since `clear_statistics`."""
         counted = Statistics()
         self._calls.hotline_memory_statistics(self._handle, counted)
         return MemoryStatistics(counted.cycles, _direction(counted.read), _direction(counted.write))
@@ -63,12 +63,12 @@ class MemoryControl:
 
     @property
     def violations(self) -> int:
-        """Rules that the manager broke, until now."""
+        """Number of rules that the manager has broken."""
         return self._calls.hotline_memory_violations(self._handle)
 
     @property
     def message(self) -> str:
-        """Tells of the first of them; empty if there are none."""
+        """Describes the first of them; empty if there are none."""
         return self._calls.hotline_memory_message(self._handle).decode()
 
     def check(self) -> None:
@@ -91,15 +91,15 @@ def _direction(counted: Direction) -> DirectionStatistics:
 class MemoryModel(MemoryControl):
     """An AXI4 subordinate over `memory`, stepped a clock cycle at a time.
 
-    In each cycle: `offer()`, drive the manager with the subordinate's pins; let it settle; set the manager's pins;
-    `sample()`. While the manager is in reset, call `reset` instead of both.
+    In each cycle: call `offer()`; drive the DUT with the subordinate's pins and let it settle; copy the manager's pins
+    from the DUT; call `sample()`. While the manager is in reset, call `reset` instead of both.
 
     Args:
-        memory: what bursts read and write. Regions may be added at any time.
+        memory: the memory that bursts read and write. Regions may be added at any time.
         axi_bits: width of the data, 512 at most.
         id_bits: width of the ids.
-        timing: or the name of one of PRESETS.
-        seed: of all randomness.
+        timing: a timing, or the name of one of PRESETS.
+        seed: for all randomness.
         max_beats: longest burst that the manager may send.
 
     Attributes:
@@ -136,10 +136,10 @@ class MemoryModel(MemoryControl):
         self._calls.hotline_memory_offer(self._handle)
 
     def sample(self) -> bool:
-        """Takes the handshakes of this cycle. Whether any transfer took place."""
+        """Processes the handshakes of this cycle. Returns whether any transfer took place."""
         return bool(self._calls.hotline_memory_sample(self._handle))
 
     def reset(self) -> None:
-        """The manager is in reset: all pins are 0, and what was under way is forgotten, except that writes which were
-        accepted in full take place."""
+        """To be called while the manager is in reset. All pins become 0. Bursts in progress are dropped, except that
+        writes whose data was accepted completely still take place."""
         self._calls.hotline_memory_reset(self._handle)

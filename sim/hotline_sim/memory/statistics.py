@@ -12,17 +12,17 @@ class DirectionStatistics:
     """Reads, or writes.
 
     Attributes:
-        bursts: that were accepted.
-        beats: that were transferred on R, or W.
-        bytes: of beats that were answered with OKAY; written: those with a strobe, once they are in memory.
+        bursts: accepted bursts.
+        beats: beats transferred on R, or W.
+        bytes: bytes of beats answered with OKAY; of writes, those with a strobe, counted once they are in memory.
         errors: bursts answered with SLVERR or DECERR, in any beat.
-        pending_cycles: cycles in which a burst was asked for and not yet answered in full.
-        busy_cycles: time on the link, headers and (writes) the requests of reads included, in clock cycles.
+        pending_cycles: cycles in which a burst was requested or in progress.
+        busy_cycles: time on the link in clock cycles, including headers and, for writes, the requests of reads.
         peak: most bursts outstanding.
-        overtaken: bursts that were answered after one that was accepted later.
-        interleaved: R beats that came between the beats of another burst.
-        latency_min, latency_mean, latency_max: in clock cycles, as `MemoryTiming` has them, queueing included; 0
-            before the first.
+        overtaken: bursts answered after one that was accepted later.
+        interleaved: R beats transferred between the beats of another burst.
+        latency_min, latency_mean, latency_max: in clock cycles, measured as `MemoryTiming` defines latency, including
+            queueing; 0 before the first burst.
     """
 
     bursts: int

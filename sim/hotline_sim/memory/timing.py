@@ -1,4 +1,4 @@
-"""How long the far side of the accelerator's AXI manager takes, how much it carries, and how disorderly it is."""
+"""Timing of the memory behind the accelerator's AXI manager: latency, bandwidth and order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 __all__ = ["PRESETS", "TAILS", "Latency", "MemoryTiming", "memory_timing"]
 
 TAILS = ("none", "triangular", "exponential", "lognormal")
-_LONGEST_TAIL = 16  # times the mean, where random.hpp cuts off
+_LONGEST_TAIL = 16  # times the mean; random.hpp cuts longer ones off
 
 
 @dataclass(frozen=True)
@@ -16,10 +16,10 @@ class Latency:
     """A distribution of latencies, in ns: a minimum, and a random tail.
 
     Attributes:
-        minimum: below this none is. At least a clock cycle passes whatever it says.
-        tail: shape of the random part, one of TAILS. Triangular: from 0 to twice its mean.
-        tail_mean: mean of the random part, which ends at 16 times its mean.
-        sigma: lognormal only, the standard deviation of its logarithm.
+        minimum: the shortest latency. At least one clock cycle passes in any case.
+        tail: distribution of the random part, one of TAILS. Triangular: from 0 to twice its mean.
+        tail_mean: mean of the random part, which is cut off at 16 times its mean.
+        sigma: lognormal only: the standard deviation of the logarithm.
     """
 
     minimum: float
@@ -41,7 +41,7 @@ class Latency:
 
     @property
     def mean(self) -> float:
-        """In ns, the cut of the tail left aside."""
+        """In ns, ignoring the cut-off of the tail."""
         return self.minimum + self.tail_mean
 
     @property
@@ -55,29 +55,29 @@ _AT_ONCE = Latency(0)
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryTiming:
-    """What one kind of memory does to the bursts of an AXI4 manager.
+    """How one kind of memory serves the bursts of an AXI4 manager.
 
-    Times are in ns and rates in GB/s (1e9 bytes a second), turned into clock cycles of `clock_mhz`. An access takes its
-    latency, and its bytes and headers take their time on the link, one after the other.
+    Times are in ns and rates in GB/s (1e9 bytes a second), converted to clock cycles of `clock_mhz`. An access takes
+    its latency; its bytes and headers also occupy the link, one after another.
 
     Attributes:
-        clock_mhz: of the accelerator.
+        clock_mhz: the accelerator's clock.
         read_latency: from the cycle in which a burst is accepted to that in which its first beat is offered.
-        write_latency: from the cycle in which address and data were accepted in full to that in which B is offered.
-        read_gb_per_s, write_gb_per_s: what the link carries, headers included. None: a beat a clock cycle.
-        shared: reads and writes share the link, which carries read_gb_per_s.
-        read_payload_bytes, read_header_bytes: data comes in packets of at most so many bytes, each with a header.
-        write_payload_bytes, write_header_bytes: likewise.
-        request_bytes, request_header_bytes: a read is asked for in requests for at most so many bytes each, which
-            take the time of a header on the link of the writes.
-        reads, writes: bursts that may be outstanding; more are not accepted.
-        interleave: probability, at each R beat, that one of another id comes next. 0: bursts stay whole.
-        early_reads: probability that a read takes its bytes when it is accepted, not when they are sent.
-        late_writes: probability that bytes are in memory only when B is offered, not as soon as they are accepted.
-        early_data: probability, in a cycle, that W is taken although its address was not accepted yet.
-        ar_stall, aw_stall, w_stall: probability, in a cycle, that the channel's ready is low for no reason.
-        r_gap, b_gap: probability, in a cycle, that a response is not offered yet.
-        error: probability that a burst is answered with SLVERR or DECERR: in half of the reads in one beat alone.
+        write_latency: from the cycle in which address and all data are accepted to that in which B is offered.
+        read_gb_per_s, write_gb_per_s: bandwidth of the link, including headers. None: one beat a clock cycle.
+        shared: reads and writes share one link of read_gb_per_s.
+        read_payload_bytes, read_header_bytes: read data comes in packets of so many bytes at most, plus a header.
+        write_payload_bytes, write_header_bytes: the same for writes.
+        request_bytes, request_header_bytes: a read is split into requests of at most so many bytes; each takes the
+            time of a header on the link of the writes.
+        reads, writes: most outstanding bursts; further ones are not accepted.
+        interleave: probability, at each R beat, that a beat of another id follows. 0: bursts are not interleaved.
+        early_reads: probability that a read samples memory when it is accepted, not when its beats are sent.
+        late_writes: probability that data reaches memory only when B is offered, not when it is accepted.
+        early_data: probability, in a cycle, that W is accepted before its address.
+        ar_stall, aw_stall, w_stall: probability, in a cycle, that the channel's ready is low without a reason.
+        r_gap, b_gap: probability, in a cycle, that a response is delayed.
+        error: probability that a burst is answered with SLVERR or DECERR; half of the reads get it in one beat only.
     """
 
     clock_mhz: float = 250.0
@@ -139,8 +139,8 @@ class MemoryTiming:
 
     @property
     def longest_silence(self) -> int:
-        """Clock cycles that the memory may let pass without a transfer while bursts are outstanding, at the most. Only
-        stalls and gaps, which have no limit, can make it longer: they count as 40 in a row."""
+        """The most clock cycles without a transfer while bursts are outstanding. Stalls and gaps have no limit; 40 in a
+        row are assumed."""
         latency = self.cycles(max(self.read_latency.longest, self.write_latency.longest))
         rates = [rate for rate in (self.read_gb_per_s, self.write_gb_per_s) if rate is not None]
         carrying = 2 * 4096 / self.bytes_per_cycle(min(rates)) if rates else 0.0
@@ -151,17 +151,17 @@ class MemoryTiming:
 def _pcie(giga_transfers: float) -> MemoryTiming:
     """Host memory behind 16 lanes of PCIe.
 
-    Rate: transfers a second and lane, with 128 bits in 130 that carry data (PCIe base specification, 3.0 to 5.0).
-    Packets: 3.0 and later put 4 bytes of framing with the sequence number and 4 of LCRC around each. A completion's
-    header has 12 bytes, a request's with 64-bit addresses 16: 20 and 24 bytes of overhead. What acknowledgements and
-    flow control take is not in it, a few per cent. Payload of at most 256 bytes and reads of at most 512 are what
-    servers are commonly set to. A host may cut completions at any 64 bytes: that it fills them is assumed.
-    Outstanding: 256 reads by an 8-bit tag. 64 writes are assumed.
+    Rate: transfers a second and lane; 128 of 130 bits carry data (PCIe base specification, 3.0 to 5.0).
+    Packets: since 3.0 each has 4 bytes of framing with the sequence number and 4 bytes of LCRC. A completion's header
+    has 12 bytes, that of a request with a 64-bit address 16: 20 and 24 bytes of overhead. Acknowledgements and flow
+    control, a few per cent, are not modelled. A payload of at most 256 bytes and reads of at most 512 are common
+    settings of servers. A host may split completions at any 64 bytes; it is assumed to fill them.
+    Outstanding: 256 reads, from an 8-bit tag. 64 writes are assumed.
     Latency: Neugebauer et al., "Understanding PCIe performance for end host networking" (SIGCOMM 2018) measured
     around 0.5 to 1 us for DMA reads of 64 bytes on servers of PCIe 3.0. The distribution is assumed: 500 ns and a
-    lognormal tail, together 536 ns in the median and beyond 930 ns once in a thousand times. That it is the same for
-    PCIe 4.0 and 5.0 is assumed as well, as most of it is spent in the host.
-    Writes are posted, so a bridge answers by itself; 200 ns, with a tail of 20 ns, are assumed.
+    lognormal tail; the median is 536 ns, and one in a thousand exceeds 930 ns. PCIe 4.0 and 5.0 are assumed to have the
+    same latency, as most of it is spent in the host.
+    Writes are posted, so the bridge answers them itself; 200 ns with a tail of 20 ns are assumed.
     """
     rate = giga_transfers * 16 / 8 * 128 / 130
     return MemoryTiming(
@@ -187,8 +187,8 @@ PRESETS: dict[str, MemoryTiming] = {
     "pcie4-x16": _pcie(16),
     "pcie5-x16": _pcie(32),
     # A channel of DDR4-2400 beside the FPGA: 8 bytes 2.4e9 times a second are 19.2 GB/s (JEDEC JESD79-4). Assumed: 85%
-    # of that, what refresh, turning around and opening rows leave; 110 ns and 20 ns in the mean for a read through the
-    # controller; writes are answered when they are in its queue, after 40 ns; 64 of either may be outstanding.
+    # of that remain after refresh, bus turnaround and row activation; a read through the controller takes 110 ns plus
+    # 20 ns on average; a write is answered after 40 ns, once it is queued; 64 of each may be outstanding.
     "ddr4-local": MemoryTiming(
         read_latency=Latency(110, "exponential", 20),
         write_latency=Latency(40),

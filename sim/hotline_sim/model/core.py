@@ -1,13 +1,13 @@
 """The golden model: the specification of the accelerator, one lookup at a time.
 
 The hardware equals this file bit for bit: result words, tracker contents, error bits and all counters that are not
-timing. Nothing here knows of cycles, because none of it may depend on them. NumPy alone; readable first
-(`hotline_sim.model.compiled.core` is the same at speed, and tests hold the two equal).
+timing. Nothing here depends on clock cycles. It uses NumPy alone and is written to be read;
+`hotline_sim.model.compiled.core` is the fast version, and tests compare the two.
 
 Terms. A *lookup word* names a (table, row), as `hotline_hw.spec.words` lays out. Samples are runs of lookup words, a
 mini-batch is one AXI4-Stream packet of samples. The *tracker* is a set-associative memory of keys that decides which
-rows are hot; a hot row's *slot* is its index in the GPU's hot table. `sets` says where a key belongs,
-`sample_aware` and `srrip` what the two trackers make of it.
+rows are hot; a hot row's *slot* is its index in the GPU's hot table. `sets` says which set a key belongs to;
+`sample_aware` and `srrip` are the two trackers.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = ["GoldenCore", "Entry", "Place"]
 
 
 class Lookup(NamedTuple):
-    """A lookup word with its place in the mini-batch: sample index, and whether its sample ends with it."""
+    """A lookup word, the index of its sample in the mini-batch, and whether it ends that sample."""
 
     word: int
     sample: int
@@ -50,12 +50,12 @@ class GoldenCore:
 
     Attributes:
         geometry: what it is built with.
-        tracker: the tracker with its contents, made anew by CLEAR.
+        tracker: the tracker with its contents; CLEAR replaces it.
         policy: run-time settings of the sample-aware tracker.
-        hot_rows: N, the budget: the most rows that may be hot. Resets to as many as can be.
-        errors: sticky ERROR bits; whoever reads them clears them.
+        hot_rows: N, the budget: the most rows that may be hot. After reset: `hot_capacity`.
+        errors: sticky ERROR bits; the reader clears them.
         counters: every counter of `regmap.COUNTERS` that is not timing, by name. 64 bits in hardware.
-        answers: uint64 [n], a result word for each lookup of the last mini-batch in stream order, LEARN's too.
+        answers: uint64 [n], a result word for each lookup of the last mini-batch, in stream order; also after LEARN.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -69,7 +69,7 @@ class GoldenCore:
     # Budget
 
     def set_hot_rows(self, hot_rows: int) -> bool:
-        """Sets the budget N and clears the tracker; above `hot_capacity` it is ignored, with HOT_ROWS_RANGE.
+        """Sets the budget N and clears the tracker. A budget above `hot_capacity` is ignored, with HOT_ROWS_RANGE.
 
         Returns whether it was accepted.
         """
@@ -116,8 +116,8 @@ class GoldenCore:
     def restore(self, rows: np.ndarray) -> None:
         """RESTORE: the tracker becomes what `rows` (uint64 [any, ways], a packet of s_axis_state) says.
 
-        Every set that the packet tells of wholly is judged as it comes (see `Tracker.restore`), whatever the length of
-        the packet; one that is not as long as DUMP's then leaves the tracker cleared, with RESTORE_LENGTH.
+        Every set that is in the packet completely is checked (see `Tracker.restore`), whatever the packet's length. If
+        the packet is not as long as DUMP's, the tracker is then cleared, with RESTORE_LENGTH.
         """
         self.clear()
         self.errors |= self.tracker.restore(rows)
@@ -135,8 +135,8 @@ class GoldenCore:
     def run_batch(self, words: np.ndarray, phase: int) -> tuple[np.ndarray, np.ndarray]:
         """One mini-batch: uint64 [n] lookup words in, (popular, nonpopular) uint64 result words out.
 
-        LEARN trains the tracker and returns two empty packets. CLASSIFY only reads the tracker; a sample all of whose
-        lookups hit leaves in the popular packet, any other in the nonpopular one, both in input order. RELEARN does
+        LEARN trains the tracker and returns two empty packets. CLASSIFY only reads the tracker: a sample whose lookups
+        all hit goes to the popular packet, any other to the nonpopular one, both in input order. RELEARN does
         both, each sample being classified first; SRRIP, which cannot, classifies and reports PHASE.
 
         SRRIP learns from every lookup as it comes, and hit and miss are those found just before the lookup's own
@@ -149,7 +149,7 @@ class GoldenCore:
         popular: list[int] = []
         nonpopular: list[int] = []
         answers: list[int] = []
-        results: list[int] = []  # of the sample that is open
+        results: list[int] = []  # of the current sample
         sample: list[tuple[Place | None, bool]] = []  # its lookups: place, missed
         for lookup in self._frame(words):
             counters["lookups"] += 1
@@ -180,7 +180,7 @@ class GoldenCore:
         return np.array(popular, np.uint64), np.array(nonpopular, np.uint64)
 
     def _begin(self, words: np.ndarray, phase: int) -> Phase:
-        """A mini-batch begins: it counts, and is carried out in the phase that is returned."""
+        """Counts a mini-batch. Returns the phase in which it is carried out."""
         self.counters["batches"] += 1
         if len(words) == 0:
             self.errors |= Error.EMPTY_BATCH
@@ -192,10 +192,10 @@ class GoldenCore:
     def _frame(self, words: np.ndarray) -> Iterator[Lookup]:
         """Cuts a mini-batch into samples.
 
-        A sample ends with the word whose `last` bit is set, and is ended by the core
+        A sample ends with the word whose `last` bit is set. The core also ends it
         - at its lookup number max_lookups if that has no `last`, with SAMPLE_TOO_LONG (the next word starts a sample);
         - at the final word of the mini-batch if that has no `last`, with SAMPLE_OPEN.
-        Where both apply, the first counts: that sample is too long, and none is open behind it.
+        If both apply, only SAMPLE_TOO_LONG is raised.
 
         Samples are numbered from 0. The first lookup of sample number max_samples raises BATCH_TOO_LONG; numbers go on,
         and result words carry them modulo 2^22.
@@ -218,7 +218,7 @@ class GoldenCore:
                 sample, length = sample + 1, 0
 
     def _result_word(self, lookup: Lookup, slot: int | None) -> int:
-        """The result word. A miss carries the lookup's 40-bit payload as it came, even where it is out of range."""
+        """The result word. A miss carries the lookup's 40-bit payload unchanged, even if it is out of range."""
         word = lookup.last << LAST_FIELD.low | (lookup.sample & SAMPLE_FIELD.mask) << SAMPLE_FIELD.low
         if slot is None:
             return word | get(lookup.word, PAYLOAD_FIELD)

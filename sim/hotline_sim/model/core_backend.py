@@ -1,4 +1,4 @@
-"""The `model` backend: the golden model behind the registers, as the driver sees it."""
+"""`ModelCore`: the golden model of the stream core, behind its registers and streams."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ _BY_OFFSET = {register.offset: register for register in REGISTERS}
 
 
 def _capability(register: Register, geometry: Geometry) -> int:
-    """Value of a CAP register: each of its fields is named after the parameter that it tells."""
+    """Value of a CAP register: each field is named after the parameter in it."""
     aliases = {"log2_banks": "bank_bits", "log2_sets": "set_bits"}
     return sum(getattr(geometry, aliases.get(field.name, field.name)) << field.low for field in register.fields)
 
 
 class ModelCore(StreamCore):
-    """An accelerator that answers at once. Timing counters read zero.
+    """A stream core that answers immediately. Timing counters read zero.
 
-    The core is busy only from a DUMP, RESTORE or SELECT command to the transfer of its packet. Rules that the hardware
-    shares:
+    The core is busy only from a DUMP, RESTORE or SELECT command until its packet is transferred. The hardware follows
+    these rules too:
 
-    - While busy, a write to COMMAND or HOT_ROWS is COMMAND_BUSY whatever its value, SNAPSHOT alone excepted.
+    - While busy, a write to COMMAND or HOT_ROWS raises COMMAND_BUSY, whatever its value; only SNAPSHOT is allowed.
     - All 32 bits of a write to COMMAND are the code.
-    - The registers of `Policy` may be written at any time, and count for mini-batches and commands that start later.
-    - Every occurrence of an error sets its bit in ERROR and IRQ_STATUS.error, also where the bit was set already.
-      The two are cleared apart from one another.
+    - The registers of `Policy` may be written at any time; later mini-batches and commands use the new values.
+    - Every occurrence of an error sets its bit in ERROR and IRQ_STATUS.error, even if it was set before. The two are
+      cleared separately.
     - Bits outside a register's fields read as zero; writing them has no effect.
 
     Args:
         geometry: what the accelerator is built with.
-        reference: use the slow golden model, not its compiled equal.
+        reference: use `GoldenCore`, which is slow, instead of `CompiledCore`.
     """
 
     def __init__(self, geometry: Geometry, *, reference: bool = False) -> None:
@@ -66,7 +66,7 @@ class ModelCore(StreamCore):
         self._policy = {name: register(name).reset or 0 for name in _POLICY}
         self._control = int(Phase.LEARN)
         self._phase = Phase.LEARN  # of the newest mini-batch
-        self._command: Command | None = None  # that awaits its packet
+        self._command: Command | None = None  # the command whose packet has not been transferred yet
         self._events = np.empty((0, geometry.ways), np.uint64)  # of the last SELECT
         self._error = Error(0)
         self._irq_status = Irq(0)

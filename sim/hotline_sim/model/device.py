@@ -36,16 +36,16 @@ _COUNTERS_BEGIN = dma_counter_offset(DMA_COUNTERS[0].name)
 
 
 class ModelDevice(Device):
-    """An accelerator that answers at once: a doorbell returns when what it rings for is done. Timing counters are zero.
+    """An accelerator that answers immediately: a doorbell returns when its descriptors are done. Timing counters are 0.
 
-    Registers below SHELL_BASE are as `ModelCore` has them. Those above keep the same rules: bits outside a register's
-    fields read as zero and writing them has no effect; of DMA_COMMAND all 32 bits are the code, and an unknown one is
-    ignored; every occurrence of an error sets its bit in DMA_ERROR and DMA_IRQ_STATUS.error, also where it was set
-    already, and the two are cleared apart.
+    Registers below SHELL_BASE are those of `ModelCore`. Those above follow the same rules: bits outside a register's
+    fields read as zero and writing them has no effect; all 32 bits of DMA_COMMAND are the code, and an unknown code is
+    ignored; every occurrence of an error sets its bit in DMA_ERROR and DMA_IRQ_STATUS.error, even if it was set before,
+    and the two are cleared separately.
 
     Args:
         geometry: what the accelerator is built with, a shell included.
-        reference: use the slow golden model of the core, not its compiled equal.
+        reference: use `GoldenCore`, which is slow, instead of `CompiledCore`.
     """
 
     def __init__(self, geometry: Geometry, *, reference: bool = False) -> None:
@@ -227,7 +227,7 @@ class ModelDevice(Device):
             self.descriptors.rows_gathered = 0
 
     def _collect(self) -> None:
-        """What the rings have raised becomes visible."""
+        """Makes what the rings have raised visible in the registers."""
         rings = self.rings
         if rings.interrupt:
             self._irq_status |= DmaIrq.COMPLETION

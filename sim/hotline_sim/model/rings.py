@@ -19,21 +19,22 @@ _MODULUS = 1 << 16
 
 
 class RingsModel:
-    """Both rings. What a doorbell makes ready is carried out before it returns, in order.
+    """Both rings. A doorbell returns after the descriptors that it makes ready have been carried out, in order.
 
-    - Indexes are free-running 16-bit numbers. RING_PRODUCER may be at most the ring's size ahead of the consumer and
-      not behind what it was, CPL_CONSUMER not beyond CPL_PRODUCER, else DOORBELL is raised and the write ignored. So it
-      is with bits above 15.
-    - While not enabled all indexes are 0 and stay so; a doorbell is judged all the same.
-    - The ring's places and size are ignored while enabled, with DOORBELL.
-    - A completion interrupts if with it `coalesce` wait (0 is like 1), or if its descriptor says so; with `delay`
-      others do too, and those that still wait after a write of CPL_CONSUMER: the model's time is always up.
+    - Indexes are free-running 16-bit numbers. RING_PRODUCER must not go back, nor be more than the ring's size ahead of
+      the consumer; CPL_CONSUMER must not pass CPL_PRODUCER; bits above 15 must be zero. Otherwise the write is ignored
+      and DOORBELL is raised.
+    - While the rings are disabled all indexes stay 0; a doorbell is checked all the same.
+    - While they are enabled, writes of their addresses and size are ignored, and raise DOORBELL.
+    - A completion interrupts if `coalesce` of them are waiting (0 is like 1), or if its descriptor says so. If `delay`
+      is not 0, every completion does, and so does a write of CPL_CONSUMER that leaves some waiting: in the model the
+      delay has always passed.
 
     Attributes:
         enabled, ring, cpl, log2_size, coalesce, delay: as the registers say.
         producer, consumer, cpl_producer, cpl_consumer: indexes.
-        errors, interrupt: raised since they were last cleared, by whoever takes them.
-        counters: those of the shell that are not timing, but rows_gathered.
+        errors, interrupt: raised since the reader last cleared them.
+        counters: the shell's counters that are not timing, without rows_gathered.
     """
 
     def __init__(self, memory: WindowedMemory, descriptors: DescriptorModel) -> None:

@@ -1,15 +1,15 @@
-"""The golden model's sample-aware tracker: more entries than hot rows, and counters that know of whole samples.
+"""The golden model's sample-aware tracker: more entries than hot rows, and counters that consider whole samples.
 
     lookup --> hot? ----------------------> verdict of the sample: how many of its lookups missed
                                                       |
     counter += weight[other misses of the sample] <---'          SELECT: the N largest counters become the hot rows
 
-What makes a sample popular is that all of its lookups hit. So a row counts the more, the fewer other lookups of the
-sample missed: where it is the only one that is missing, making it hot completes the sample. Frequency alone
-(all weights 1) favours rows whose samples stay incomplete whatever is done for them.
+A sample is popular if all of its lookups hit. So a row counts more if fewer other lookups of its sample missed: if it
+is the only one that missed, making it hot makes the sample popular. Counting by frequency alone (all weights 1) favours
+rows whose samples miss elsewhere anyway.
 
-Which rows are hot changes with SELECT alone, between mini-batches. Within a mini-batch a hot row cannot be driven out,
-so verdicts depend on nothing that its own updates do, and hardware may update as late as it likes.
+Only SELECT, between mini-batches, changes which rows are hot. Within a mini-batch a hot row cannot be evicted, so
+verdicts do not depend on the mini-batch's own updates, and hardware may update at any later time.
 """
 
 from __future__ import annotations
@@ -42,10 +42,11 @@ __all__ = ["Policy", "SampleAwareTracker"]
 
 @dataclass
 class Policy:
-    """Run-time settings, as the registers of the same names hold them; they outlive CLEAR.
+    """Run-time settings, in the registers of the same names. CLEAR keeps them.
 
     Attributes:
-        weights: 16 update weights, by a sample's other misses; the last stands for 15 or more. 0: not learned.
+        weights: 16 update weights, by the number of a sample's other misses; the last is for 15 or more. 0: not
+            learned.
         age_period: lookups of keys without an entry, after which a set's counters shrink; 0: never.
         hysteresis: a hot row stays while its counter is at least threshold - (threshold >> hysteresis).
         move_limit: most rows that one SELECT makes hot, with geometry.max_moves.
@@ -60,11 +61,11 @@ class Policy:
 
 
 class SampleAwareTracker(Tracker):
-    """See the head of this file.
+    """See the top of this file.
 
     Attributes:
         hot_count: rows that are hot; they have exactly the slots 0 to hot_count - 1.
-        threshold: counter from which the last SELECT thought a row popular, 0 before the first.
+        threshold: the last SELECT's threshold, 0 before the first SELECT.
         ages: lookups of keys without an entry, since a set's last aging.
     """
 
@@ -75,21 +76,21 @@ class SampleAwareTracker(Tracker):
         self.ages: dict[int, int] = defaultdict(int)
 
     def lookup(self, place: Place) -> int | None:
-        """Slot of the key's row, None where it is cold. Changes nothing."""
+        """Slot of the key's row; None if it is cold. Changes nothing."""
         way = self.find(place)
         entry = None if way is None else self.sets[place.gset][way]
         return entry.slot if entry is not None and entry.hot else None
 
     def learn(self, lookups: Sequence[tuple[Place | None, bool]]) -> None:
-        """Trains with one sample: (place, missed) of its lookups in order; None is out of range, and a miss."""
+        """Trains with one sample: (place, missed) of its lookups, in order. The place is None if it is out of range."""
         misses = sum(missed for _, missed in lookups)
         for place, missed in lookups:
             if place is not None:
                 self._update(place, self.policy.weights[min(misses - missed, 15)])
 
     def _update(self, place: Place, weight: int) -> None:
-        """Adds to the key's counter. A key that has no entry takes a free way, or that of the smallest counter that is
-        not hot (the lowest of several); where there is none it is not learned."""
+        """Adds to the key's counter. A key without an entry takes a free way, or else that of the cold entry with the
+        smallest counter (the lowest way of several). If all entries are hot, the key is not learned."""
         entries = self.sets[place.gset][: self.quota(place.gset)]
         largest = (1 << self.geometry.counter_bits) - 1
         way = self.find(place)
@@ -113,9 +114,9 @@ class SampleAwareTracker(Tracker):
         entries[victim].__dict__.update(vars(Entry(True, place.tag, counter=min(weight, largest), referenced=True)))
 
     def _age(self, gset: int) -> None:
-        """One lookup of a key that the set has no entry for. Every age_period of them its counters shrink: by an
-        eighth, rounded down, where the entry was looked up since they last did, and by half, rounded up, where not.
-        So what is no longer asked for makes room, at a pace that what is new sets."""
+        """Counts a lookup of a key without an entry. After every age_period of them, the set's counters shrink: by an
+        eighth, rounded down, if the entry was looked up since the last aging, else by half, rounded up. So rows that
+        are no longer looked up make room, at the rate at which new ones come."""
         self.ages[gset] += 1
         if self.policy.age_period == 0 or self.ages[gset] < self.policy.age_period:
             self.ages[gset] &= AGE_FIELD.mask
@@ -129,17 +130,17 @@ class SampleAwareTracker(Tracker):
         """SELECT: uint64 [moves + 1, ways], an event for each row that becomes hot (`words`), and the closing beat.
 
         1. The threshold is the smallest counter, 1 or more, that at most N entries have or surpass.
-        2. Cold entries at or above the threshold want to become hot; so many do as move_limit and max_moves allow.
-        3. For those that find no free slot, hot entries whose counter has fallen behind threshold - (threshold >>
-           hysteresis) become cold, in the order of the walk, and no more of them than needed.
-        4. Those that want to become hot do so in the order of the walk: the first ones take over the slots that were
-           given up, in that order, the others the free slots hot_count, hot_count + 1, ...
+        2. Cold entries at or above the threshold are candidates; at most move_limit and max_moves of them become hot.
+        3. If there are too few free slots, hot entries whose counter is below threshold - (threshold >> hysteresis)
+           become cold, in the order of the walk, and no more of them than needed.
+        4. Candidates become hot in the order of the walk: the first ones take over the slots that were given up, in
+           that order, the others the free slots hot_count, hot_count + 1, ...
 
-        The closing beat also tells how many entries were, before that, hot but not looked up since their set's last
-        aging (idle), and cold but looked up (recent): with the counters `revivals` and `returns` it says which of
-        both are worth more, and so whether to age faster.
+        The closing beat also counts the entries that were, before SELECT, hot but not looked up since their set's last
+        aging (idle), and cold but looked up since (recent). Together with the counters `revivals` and `returns` this
+        tells the driver whether to age faster.
 
-        The walk goes over the sets of a bank from select_start on and round, in each over the banks, then the ways.
+        The walk visits the sets from select_start on, wrapping around; for each all banks, in each bank all ways.
         """
         idle = sum(e.hot and not e.referenced for _, e in self._walk())
         recent = sum(e.valid and not e.hot and e.referenced for _, e in self._walk())
@@ -176,7 +177,7 @@ class SampleAwareTracker(Tracker):
         return events
 
     def _mixed(self, gset: int, entry: Entry) -> int:
-        """The mixed key of an entry: it names the row, for whoever inverts the hash."""
+        """The mixed key of an entry; inverting the hash gives its row."""
         return entry.tag << self.geometry.bank_bits | gset & (self.geometry.banks - 1)
 
     def _walk(self) -> Iterator[tuple[int, Entry]]:

@@ -1,6 +1,6 @@
-"""The golden model's set-associative memory: where a key belongs, and what both trackers keep of it.
+"""The golden model's set-associative memory, which both trackers share.
 
-lookup word --> key --> mixed key = | ....... tag ....... | bank |      (tag: full, the set bits are part of it)
+lookup word --> key --> mixed key = | ....... tag ....... | bank |      (the tag includes the set bits)
                                     | ...... | set | bank |             gset = set << bank_bits | bank, k bits
 """
 
@@ -25,10 +25,10 @@ class Entry:
     """One way of one set. An invalid entry is all zero.
 
     Attributes:
-        valid, tag: the key that it holds.
+        valid, tag: the key.
         rrpv: SRRIP: re-reference prediction value, 0 (soon) to 2^M - 1 (distant).
-        hot, slot: sample-aware: the row is in the GPU's hot table, and where.
-        counter, referenced: sample-aware: popularity, and whether it was looked up since the set's last aging.
+        hot, slot: sample-aware: whether the row is in the GPU's hot table, and its index there.
+        counter, referenced: sample-aware: popularity, and whether the key was looked up since the set's last aging.
     """
 
     valid: bool = False
@@ -41,7 +41,7 @@ class Entry:
 
 
 class Place(NamedTuple):
-    """Where a key belongs: its global set index, and the tag that it must have there."""
+    """Set and tag of a key. `gset` is the set's number among those of all banks."""
 
     gset: int
     tag: int
@@ -58,7 +58,7 @@ class Tracker(ABC):
     Attributes:
         hot_rows: N, the budget: the most rows that may be hot.
         index_bits: k, log2 of the sets in use, all banks together.
-        counters: of the accelerator; a tracker counts what it takes in and drives out.
+        counters: the accelerator's; a tracker counts its inserts and evictions.
     """
 
     def __init__(self, geometry: Geometry, hot_rows: int, counters: dict[str, int]) -> None:
@@ -67,7 +67,7 @@ class Tracker(ABC):
         self.sets: dict[int, list[Entry]] = defaultdict(lambda: [Entry() for _ in range(geometry.ways)])
 
     def quota(self, gset: int) -> int:
-        """Ways in use in a set. Over all 2^k sets that sums to exactly entries_per_hot_row * N, evenly to one way."""
+        """Ways in use in a set. Over all 2^k sets they sum to entries_per_hot_row * N and differ by at most one."""
         entries = self.hot_rows * self.geometry.entries_per_hot_row
         each, extra = entries >> self.index_bits, entries & ((1 << self.index_bits) - 1)
         return each + (1 if gset < extra else 0)
@@ -86,18 +86,18 @@ class Tracker(ABC):
 
     @abstractmethod
     def restore(self, rows: np.ndarray) -> Error:
-        """Fills a fresh tracker with the sets that `rows` (uint64 [any, ways]) tells of, as far as it goes.
+        """Fills a new tracker with the sets in `rows`, uint64 [any, ways]; the remaining sets stay empty.
 
-        Only `valid` and as many low bits of a field as the hardware has count; an invalid entry is stored as zero. The
-        tag is not compared with its set: a tag that belongs elsewhere is stored and never hit. No set may hold one tag
-        twice, and no two entries one slot. That is not checked, and what such entries do is not specified.
+        Only `valid` and the low bits that the hardware has of each field are stored; an invalid entry is stored as
+        zero. A tag is not compared with its set: one that belongs to another set is stored and never hit. No set may
+        have a tag twice, and no two entries the same slot; this is not checked, and the result is unspecified.
 
-        Returns RESTORE_ENTRY if an entry was valid in a way outside the quota, and so dropped, or had a slot outside
-        the budget, and so is not hot.
+        Returns RESTORE_ENTRY if a valid entry was dropped because its way is outside the quota, or became cold because
+        its slot is outside the budget.
         """
 
     def _restored(self, gset: int, row: np.ndarray) -> tuple[list[tuple[int, int, Entry]], Error]:
-        """The entries, with way and word, that a row of entry words puts into a set; each has its tag."""
+        """Stores a row of entry words in a set, tags only. Returns (way, word, entry) of each, and the error."""
         entries, error = [], Error(0)
         for way, word in enumerate(row.tolist()):
             if get(word, ENTRY_VALID) and way >= self.quota(gset):

@@ -1,4 +1,4 @@
-"""What the golden model's AXI manager can touch: the pages of its windows, as far as memory is there."""
+"""The memory that the golden model's AXI manager can access: the pages of its windows, where there is memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ADDRESSES = 1 << 64
 
 
 class Fault(NamedTuple):
-    """Why an access failed, and where: its first byte in the page that is to blame."""
+    """Why an access failed, and its first byte in the page that caused it."""
 
     status: Status
     address: int
@@ -34,12 +34,12 @@ class Window:
 
 
 class WindowedMemory:
-    """Reads and writes, page by page: one outside all windows is Status.WINDOW, one where there is no memory READ or
-    WRITE, as a bus that answers DECERR.
+    """Reads and writes, page by page. An access outside all windows gives Status.WINDOW; one where there is no memory
+    gives READ or WRITE, as on a bus that answers DECERR.
 
     Args:
-        memory: of the device.
-        windows: kept by the caller.
+        memory: the device's.
+        windows: the caller may change them at any time.
     """
 
     def __init__(self, memory: HostMemory, windows: list[Window]) -> None:
@@ -96,7 +96,7 @@ class WindowedMemory:
         """Rows of `size` bytes, at most a page, at `addresses` (uint64 [n]), all multiples of GRANULE_BYTES.
 
         Returns:
-            uint8 [m, size], the m rows before the first that could not be read; m; that row's fault.
+            uint8 [m, size], the m rows before the first that cannot be read; m; that row's fault.
         """
         shift = np.uint64(_PAGE_BITS)
         ends = addresses + np.uint64(size - 1)
@@ -121,7 +121,7 @@ class WindowedMemory:
         return rows[:good].view(np.uint8).reshape(good, size), good, fault
 
     def _whole(self, address: int, size: int, *, write: bool) -> np.ndarray | None:
-        """The bytes themselves, where all of them can be touched."""
+        """A view of the bytes; None unless all of them can be accessed."""
         pages = np.arange(address >> _PAGE_BITS, (address + size - 1 >> _PAGE_BITS) + 1, dtype=np.uint64)
         if (found := self.memory.find(address, size)) is None or not self.inside(pages, write=write).all():
             return None
@@ -129,7 +129,7 @@ class WindowedMemory:
         return region.data[offset : offset + size]
 
     def _piece(self, address: int, size: int, *, write: bool) -> tuple[np.ndarray | None, Fault | None]:
-        """The bytes of a part of a page, or why they cannot be touched."""
+        """A view of a part of a page, or why it cannot be accessed."""
         if not self.inside(np.array([address >> _PAGE_BITS], np.uint64), write=write)[0]:
             return None, Fault(Status.WINDOW, address)
         if (found := self.memory.find(address, size)) is None:
@@ -139,6 +139,6 @@ class WindowedMemory:
 
 
 def _pieces(address: int, size: int) -> list[tuple[int, int]]:
-    """Where the parts of an extent begin and end, page by page, from its own first byte."""
+    """Begin and end of each page's part of an extent, relative to its first byte."""
     cuts = range(PAGE_BYTES - address % PAGE_BYTES, size, PAGE_BYTES)
     return list(zip([0, *cuts], [*cuts, size], strict=True))

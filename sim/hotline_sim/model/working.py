@@ -1,4 +1,4 @@
-"""Golden model of the lists of unique cold rows: what a mini-batch's GATHER brings, and where each lookup finds it."""
+"""Golden model of the lists of unique cold rows: what a mini-batch's GATHER reads, and where each lookup finds it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["WorkingLists"]
 class WorkingLists:
     """Lists the unique cold rows of one mini-batch after another.
 
-    A row belongs to the bank of its key. At its first appearance in a mini-batch it goes to the end of one of that
-    bank's two lists: `held` if it was listed in the mini-batch before, whose update may be under way, else the other.
-    The two share working_rows / banks places; a row that finds none is not listed.
+    A row belongs to the bank of its key. At its first appearance in a mini-batch it is appended to one of the bank's
+    two lists: `held` if the mini-batch before listed it too, as that one's update may be in progress; else `free`. The
+    two share working_rows / banks places; a row that finds no place is not listed.
 
     Attributes:
         counts: int64 [SUMMARY_LISTS], rows in list MAX_BANKS * held + bank.
-        full: a row of this mini-batch found no place.
+        full: some row of this mini-batch found no place.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -29,7 +29,7 @@ class WorkingLists:
         self.clear()
 
     def clear(self) -> None:
-        """As after reset: nothing is listed, so nothing will be held."""
+        """As after reset: nothing is listed, so the next mini-batch holds nothing."""
         self.counts = np.zeros(SUMMARY_LISTS, np.int64)
         self.full = False
         self._listed = np.empty(0, np.uint64)  # sorted
@@ -37,7 +37,7 @@ class WorkingLists:
         self._not_held = 0  # how many of them
 
     def list_batch(self, words: np.ndarray) -> np.ndarray:
-        """A new mini-batch's lists, of its cold lookups in stream order, those out of range left out.
+        """Builds the lists of a new mini-batch from its cold lookups, in stream order, without those out of range.
 
         Args:
             words: uint64 [n], table and row of each as in a lookup word; other bits are ignored.
@@ -53,14 +53,14 @@ class WorkingLists:
         bank = (mix(keys, geometry.key_bits) & np.uint64(geometry.banks - 1)).astype(np.int64)
         held = np.isin(rows, self._listed, assume_unique=True).astype(np.int64)
 
-        # By bank, then by appearance: which of a bank's rows find a place.
+        # By bank, then by appearance: which rows find a place.
         order = np.lexsort((first, bank))
         rank = _rank_in_runs(bank[order])
         fits = np.empty(len(rows), bool)
         fits[order] = rank < geometry.working_rows // geometry.banks
         self.full = not fits.all()
 
-        # By list, then by appearance: the numbers of those that did.
+        # By list, then by appearance: the numbers of the rows that did.
         list_of = MAX_BANKS * held + bank
         order = np.lexsort((first, list_of))
         order = order[fits[order]]
@@ -73,11 +73,11 @@ class WorkingLists:
         return place[of_row]
 
     def keys(self, held: bool) -> np.ndarray:
-        """uint64 [m], table and row of what is in the `held` lists or in the others, in order of lists."""
+        """uint64 [m], table and row of the rows in the held lists, or in the free ones, in order of lists."""
         return self._rows[self._not_held :] if held else self._rows[: self._not_held]
 
 
 def _rank_in_runs(values: np.ndarray) -> np.ndarray:
-    """int64 [n]: of each element, how many before it are equal, equal ones being neighbours."""
+    """int64 [n]: for each element, how many equal ones are before it. Equal elements must be adjacent."""
     starts = np.flatnonzero(np.diff(values, prepend=-1))
     return np.arange(len(values)) - np.repeat(starts, np.diff(starts, append=len(values)))

@@ -34,11 +34,13 @@ _RUN_YOSYS = "import sys; from pyosys import libyosys as ys; ys.run_pass('script
 
 @dataclass(frozen=True)
 class Run:
-    """What a run brought.
+    """The result of a run.
 
     Attributes:
-        outputs: rows of 32-bit words, as many as came.
-        sent: rows of the input that were taken. cycles: of the clock. sending_cycles: up to the last row taken.
+        outputs: uint32 [rows, words], the rows received.
+        sent: input rows that the block accepted.
+        cycles: clock cycles.
+        sending_cycles: clock cycles until the last input row was accepted.
     """
 
     outputs: np.ndarray
@@ -50,14 +52,15 @@ class Run:
 class VerilatedBlock:
     """An Amaranth component as a library.
 
-    Its ports are of three kinds. Those of the streams `input` and `output`, where it has these; else all inputs that
-    are no settings, and all outputs. Settings are constant in a run. Outputs beside the streams are not seen.
+    It has inputs, outputs and settings. If the component has streams `input` and `output`, their payloads are the input
+    and the output, and its other outputs are not visible; if not, all its ports are. Settings are inputs that are
+    constant during a run.
 
-    A row of an array is the values of all ports of a kind, in the order of the signature, each in as many 32-bit words
-    as it needs (65 bits: 3), the lowest first.
+    A row of an array has the values of all inputs, or all outputs, in the order of the signature; each value takes as
+    many 32-bit words as it needs (65 bits: 3), the lowest first.
 
     Raises:
-        DeviceError: a tool is lacking, or the build failed.
+        DeviceError: a tool is missing, or the build failed.
     """
 
     def __init__(self, component: object, name: str, *, settings: tuple[str, ...] = ()) -> None:
@@ -99,15 +102,15 @@ class VerilatedBlock:
         offer: float = 1.0,
         take: float = 1.0,
     ) -> Run:
-        """Resets the block and runs it until all inputs are sent and `wanted` outputs have come, or `limit` cycles.
+        """Resets the block and runs it until all inputs are sent and `wanted` outputs received; at most `limit` cycles.
 
         Args:
             inputs: uint32 [rows, words].
-            wanted: rows to come.
+            wanted: output rows to wait for.
             settings: values of the settings, of up to 32 bits each.
-            limit: cycles at most; 100 for each row and 1000 more, where it is not told.
-            seed: of the stalls.
-            offer, take: the probability that an input is offered, and an output taken, in a cycle (streams).
+            limit: most clock cycles; None: 1000, and 100 for each row.
+            seed: for the stalls.
+            offer, take: probability, in a cycle, that an input is offered, and an output accepted (streams only).
         """
         inputs = np.ascontiguousarray(inputs, dtype=np.uint32)
         words = [sum(-(-bits // 32) for bits in ports.values()) for ports in (self.inputs, self.outputs)]
@@ -126,7 +129,7 @@ class VerilatedBlock:
 
 
 def _build(name: str, rtlil: str, ports: str) -> Path:
-    """The library of a block, from the cache where it was built before."""
+    """The library of a block, from the cache if it was built before."""
     verilator, compiler, _ = find_verilator(), find_compiler(), find_make()
     said = subprocess.run([*compiler, "--version"], capture_output=True, text=True).stdout
     key = digest(

@@ -1,4 +1,4 @@
-"""Builds in-process libraries: Verilog through Verilator, with a harness, to one shared object per geometry and top."""
+"""Builds a shared library from Verilog with Verilator and a harness, one for each geometry and top module."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _HEADERS = tuple(sorted(_FOLDER.glob("*.hpp")))
 
 @dataclass(frozen=True)
 class Top:
-    """What can be Verilated.
+    """A top module that can be Verilated.
 
     Attributes:
         name: of the top module.
-        compiled: C++ files that go with it, the harness first.
-        included: headers of theirs.
+        compiled: its C++ files, the harness first.
+        included: the headers that they include.
     """
 
     name: str
@@ -47,23 +47,23 @@ CORE = Top(TOP, (_FOLDER / "harness.cpp",), _HEADERS)
 _MODEL, *_MODEL_HEADERS = memory_sources()
 DEVICE = Top(DEVICE_TOP, (_FOLDER / "harness_device.cpp", _MODEL), (*_HEADERS, *_MODEL_HEADERS))
 
-# Reset and the clearing walk define every register that matters, so unknowns may be whatever is fastest.
+# Reset and the walk that clears the tracker define every register that matters, so unknowns may have any value.
 _VERILATOR_FLAGS = (
     "--cc", "--exe", "-O3", "--no-timing", "--x-assign", "fast", "--x-initial", "fast", "--no-assert",
     "--output-split", "20000", "-Wno-fatal", "-Wno-lint", "-fno-dfg-scoped",
 )  # fmt: skip
 # Hidden symbols: libraries of several geometries share a process, and their classes share names.
 _COMPILER_FLAGS = ("-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden")
-# The library is for the processor that builds it.
+# The library runs on the processor that builds it.
 _FOR_THIS_PROCESSOR = "-march=native"
-# Verilator's Makefile knows the code that runs every cycle, that which runs once, and Verilator's own library, of
-# which nothing runs in a cycle unless waves are recorded.
+# Verilator's Makefile distinguishes code that runs every cycle, code that runs once, and Verilator's own library,
+# which runs in a cycle only if waves are recorded.
 _OPTIMISATION = ("OPT_FAST=-O2", "OPT_SLOW=-O0")
 _OPTIMISE_LIBRARY, _OPTIMISE_TRACING_LIBRARY = "OPT_GLOBAL=-O0", "OPT_GLOBAL=-O1"
 
 
 def build_library(geometry: Geometry, *, top: Top = CORE, trace: str | None = None) -> Path:
-    """The shared library of a geometry, from the cache where it was built before.
+    """The shared library of a geometry, from the cache if it was built before.
 
     Args:
         geometry: what the accelerator is built with.
@@ -71,7 +71,7 @@ def build_library(geometry: Geometry, *, top: Top = CORE, trace: str | None = No
         trace: `fst` or `vcd` builds a library that can record waves, and is slower.
 
     Raises:
-        DeviceError: a tool is lacking, or the build failed; the message says what to install, or where its log is.
+        DeviceError: a tool is missing, or the build failed; the message says what to install, or where its log is.
     """
     verilator, compiler, _ = find_verilator(), find_compiler(), find_make()
     verilog, sharing = share_instances(interleave_memories(core_verilog(geometry, top.name)))
@@ -101,10 +101,10 @@ def build_library(geometry: Geometry, *, top: Top = CORE, trace: str | None = No
 
 
 def trace_format(waves: Path | None) -> str | None:
-    """What `build_library` is to be given where waves are recorded in this file; None: they are not.
+    """The `trace` argument of `build_library` for this file of waves; None: no waves are recorded.
 
     Raises:
-        ValueError: its suffix names no format.
+        ValueError: the suffix is not that of a known format.
     """
     if waves is None:
         return None
@@ -114,13 +114,13 @@ def trace_format(waves: Path | None) -> str | None:
 
 
 def _compiler_version(compiler: list[str]) -> str:
-    """The first line of what the compiler says of itself."""
+    """The first line of `--version`."""
     run = subprocess.run([*compiler, "--version"], capture_output=True, text=True)
     return run.stdout.partition("\n")[0]
 
 
 def _target(compiler: list[str]) -> str:
-    """What the compiler says of this processor; empty if it does not know `_FOR_THIS_PROCESSOR`."""
+    """What the compiler detects of this processor; empty if it does not support `_FOR_THIS_PROCESSOR`."""
     command = [*compiler, _FOR_THIS_PROCESSOR, "-E", "-v", "-x", "c++", os.devnull]
     run = subprocess.run(command, capture_output=True, text=True)
     return "" if run.returncode else run.stderr

@@ -1,4 +1,4 @@
-"""`VerilatedCore`: the Verilated hardware behind the device interface, whole batches a call."""
+"""`VerilatedCore`: the Verilated stream core, whole mini-batches a call."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from .library import PORTS, SinkPort, SourcePort, Status, load, pointer
 
 __all__ = ["VerilatedCore"]
 
-_SLICE = 0.05  # seconds in the library between two looks for a signal (Ctrl-C)
+_SLICE = 0.05  # seconds in the library between two checks for a signal (Ctrl-C)
 
 
 class VerilatedCore(StreamCore):
-    """The hardware itself, cycle by cycle, in this process. The GIL is released while the clock runs.
+    """The hardware, cycle by cycle, in this process. The GIL is released while the clock runs.
 
-    Several may live in one process, and run in threads beside each other. A call interrupted by Ctrl-C, or one that
-    failed in the middle of a transfer, leaves a core that can only be reset or closed.
+    Several may exist in one process and run in parallel threads. After a call that Ctrl-C interrupts, or that fails in
+    the middle of a transfer, the core can only be reset or closed.
 
     Args:
         geometry: what the accelerator is built with. The first use of one builds its library, which is kept.
-        stall_seed: holds streams back in random cycles, the same for the same seed. None: never.
-        stall_probability: chance, below 1, that a stream is held back in a cycle (tvalid of an input, tready of an
-            output): for all, or by name of the stream (PORTS), others never.
+        stall_seed: seed for random stalls of the streams. None: no stalls.
+        stall_probability: probability, below 1, that a stream is stalled in a cycle (tvalid of an input, tready of an
+            output): one for all streams, or by stream (PORTS); those not named are not stalled.
         waves: file to record waves to, .fst or .vcd; without it, WAVES=1 in the environment names one in the
             current folder.
         quiet_limit: clock cycles without any transfer after which a call raises DeviceTimeout.
@@ -76,7 +76,7 @@ class VerilatedCore(StreamCore):
             return self._calls.hotline_cycles(self._open_handle())
 
     def reset(self) -> None:
-        """Pulses `rst`: the core is as new."""
+        """Pulses `rst`, which restores the core's initial state."""
         with self._lock:
             self._calls.hotline_reset(self._open_handle())
             self._trouble = None
@@ -139,7 +139,7 @@ class VerilatedCore(StreamCore):
         with self._lock:
             self._finalizer()
 
-    # The library. Arrays that it works on stay alive in the frame that calls _run.
+    # The library. The frame that calls _run keeps its arrays alive.
 
     def _send(self, handle: ctypes.c_void_p, port: SourcePort, words: np.ndarray, ends: np.ndarray) -> None:
         self._calls.hotline_send(handle, port, pointer(words), pointer(ends), len(ends))
@@ -148,7 +148,7 @@ class VerilatedCore(StreamCore):
         self._calls.hotline_receive(handle, port, pointer(words), words.size, pointer(ends), len(ends))
 
     def _run(self, doing: str, *, for_irq: bool = False) -> None:
-        """Runs the clock until everything that was set up is done; `doing` says what, for messages."""
+        """Runs the clock until all transfers are done; `doing` describes them in messages."""
         status = Status.RUNNING
         trouble: str | None = f"{doing} was interrupted"
         try:

@@ -26,25 +26,24 @@ from .library import DeviceStatus, load_device
 
 __all__ = ["VerilatedDevice"]
 
-_SLICE = 0.05  # seconds in the library between two looks for a signal (Ctrl-C) and for others who want the device
+_SLICE = 0.05  # seconds in the library between two checks for a signal (Ctrl-C) or for another thread's call
 
 
 class VerilatedDevice(Device):
-    """The hardware itself, cycle by cycle, in this process. The GIL is released while its clock runs.
+    """The hardware, cycle by cycle, in this process. The GIL is released while its clock runs.
 
-    Several may live in one process. A register access of one thread cuts a slice of another's `wait_irq` short, and
-    comes in between two of them.
+    Several may exist in one process. `wait_irq` runs in slices; a register access from another thread ends the current
+    slice and is made before the next one.
 
     Args:
-        geometry: what the accelerator is built with, a shell included. The first use of one builds its library, which
-            is kept.
-        timing: of the memory behind the AXI manager, or the name of one of its PRESETS.
-        seed: of the memory's randomness. The same seed, register accesses in the same clock cycles and the same bytes
+        geometry: what the accelerator is built with, including a shell. Its library is built on first use, and kept.
+        timing: timing of the memory behind the AXI manager, or the name of one of its PRESETS.
+        seed: for the memory's randomness. The same seed, register accesses in the same clock cycles and the same bytes
             give the same cycles.
         waves: file to record waves to, .fst or .vcd; without it, WAVES=1 in the environment names one in the
             current folder.
-        quiet_limit: clock cycles without any transfer on the AXI manager after which `wait_irq` raises DeviceTimeout,
-            and in which a register access must be answered.
+        quiet_limit: `wait_irq` raises DeviceTimeout after so many clock cycles without a transfer on the AXI manager; a
+            register access after so many without an answer.
 
     Raises:
         DeviceError: the library cannot be built; the message says what to do.
@@ -67,7 +66,7 @@ class VerilatedDevice(Device):
         self.waves = waves_path(waves, ".fst")
         self.library = build_library(geometry, top=DEVICE, trace=trace_format(self.waves))
         self._calls = load_device(self.library)
-        wanted = ctypes.c_int32(0)  # the library looks at it while the clock runs
+        wanted = ctypes.c_int32(0)  # the library reads it while the clock runs
         self._turns = Turns(lambda want: setattr(wanted, "value", want))
         settings = config(
             self.timing, axi_bits=geometry.axi_bits, id_bits=geometry.tag_id_bits, seed=seed,
@@ -97,7 +96,7 @@ class VerilatedDevice(Device):
             return self._calls.hotline_device_core_cycles(self._handle)
 
     def memory_statistics(self) -> MemoryStatistics:
-        """What the memory counted since the device was opened, or `clear_memory_statistics`."""
+        """The memory's statistics since the device was opened, or since `clear_memory_statistics`."""
         with self._turn():
             return self._model.statistics()
 
@@ -106,12 +105,12 @@ class VerilatedDevice(Device):
             self._model.clear_statistics()
 
     def answer(self, address: int, size: int, response: int) -> None:
-        """From now on the memory answers bursts that touch `size` bytes at `address` with 2 (SLVERR) or 3 (DECERR)."""
+        """Makes the memory answer bursts that touch `size` bytes at `address` with 2 (SLVERR) or 3 (DECERR)."""
         with self._turn():
             self._model.answer(address, size, response)
 
     def clear_answers(self) -> None:
-        """Takes back all that `answer` set."""
+        """Undoes all calls of `answer`."""
         with self._turn():
             self._model.clear_answers()
 
@@ -157,7 +156,7 @@ class VerilatedDevice(Device):
 
     @contextmanager
     def _turn(self, *, slice_: bool = False) -> Iterator[None]:
-        """The device for one call, its regions known to it."""
+        """Exclusive use of the device for one call, after telling it of new regions."""
         with self._turns.slice() if slice_ else self._turns.call():
             if not self._finalizer.alive:
                 raise DeviceError("the device was closed; open another one")

@@ -1,4 +1,4 @@
-"""The C interfaces of the harnesses, as ctypes sees them. Nothing else knows an argument's type or a status code."""
+"""The C interfaces of the harnesses in ctypes: the only place with argument types and status codes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["PORTS", "DeviceStatus", "SinkPort", "SourcePort", "Status", "load", 
 
 class Status(IntEnum):
     DONE = 0
-    RUNNING = 1  # the slice of time is over: call again
+    RUNNING = 1  # the time slice is over: call again
     TIMEOUT = 2
     OVERFLOW = 3  # an output sent more words than the caller has room for
 
 
 class DeviceStatus(IntEnum):
     DONE = 0
-    RUNNING = 1  # the slice of time is over, or cut short: call again
+    RUNNING = 1  # the time slice is over, or was cut short: call again
     TIMEOUT = 2
     VIOLATION = 3  # the AXI4 manager broke a rule
 
@@ -38,7 +38,7 @@ class SinkPort(IntEnum):
     STATE = 2
 
 
-# The harness numbers stalling ports through: sources, then sinks.
+# The harness numbers the ports for stalls: sources, then sinks.
 PORTS = ("s_axis_lookup", "s_axis_state", "m_axis_popular", "m_axis_nonpopular", "m_axis_state")
 
 _WORDS = ctypes.POINTER(ctypes.c_uint64)
@@ -74,12 +74,12 @@ _DEVICE_SIGNATURES: dict[str, tuple[object, list[object]]] = {
 
 
 def load(path: Path) -> ctypes.CDLL:
-    """The stream core's library at `path`, its functions typed."""
+    """Loads the stream core's library and declares the types of its functions."""
     return _typed(ctypes.CDLL(str(path)), "hotline", _SIGNATURES)
 
 
 def load_device(path: Path) -> ctypes.CDLL:
-    """The device's library at `path`, its functions and the memory model's typed."""
+    """Loads the device's library and declares the types of its functions, including the memory model's."""
     return type_calls(_typed(ctypes.CDLL(str(path)), "hotline_device", _DEVICE_SIGNATURES))
 
 

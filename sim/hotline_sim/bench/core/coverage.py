@@ -1,4 +1,4 @@
-"""Functional coverage: named coverpoints, each an event that a bench must have seen."""
+"""Functional coverage: named coverpoints, each an event that a bench must have met."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def commands(geometry: Geometry) -> tuple[Command, ...]:
 
 
 def coverpoints(geometry: Geometry, inside: bool = False) -> dict[str, str]:
-    """Name and meaning of every coverpoint; with those that are seen only where a simulator shows the core's inside."""
+    """Name and meaning of every coverpoint. `inside` adds those that need a simulator that shows internal signals."""
     relearn = {
         f"relearn_straddling_{verdict}": f"RELEARN: a {verdict} sample over several beats"
         for verdict in ("popular", "nonpopular")
@@ -96,11 +96,11 @@ def coverpoints(geometry: Geometry, inside: bool = False) -> dict[str, str]:
 
 
 class Coverage:
-    """How often each coverpoint was met. One object may serve several benches: what they met adds up.
+    """How often each coverpoint was met. Several benches may share one object.
 
     Args:
         geometry: the core's.
-        inside: whether the simulator shows the core's inside.
+        inside: whether the simulator shows internal signals.
     """
 
     def __init__(self, geometry: Geometry, inside: bool = False) -> None:
@@ -133,7 +133,7 @@ class Coverage:
     # What a bench saw
 
     def offered(self, model: GoldenCore, packet: LookupPacket, phase: Phase) -> None:
-        """A mini-batch on its way in; `model` is as it finds it."""
+        """A mini-batch is sent; `model` is in the state before it."""
         lookups, null = packet.lookups(), packet.null_beats()
         self.hit(f"phase_{phase.name}")
         self.hit("sparse_beat", packet.is_sparse())
@@ -154,7 +154,7 @@ class Coverage:
         self.hit("budget_fewer_sets", model.index_bits < self.geometry.index_bits)
 
     def _hazards(self, model: GoldenCore, lookups: np.ndarray, beats: np.ndarray) -> None:
-        """Lookups that come to the banks side by side if the stream does not pause: from the same or the next beat."""
+        """Lookups that reach a bank one after another unless the stream pauses: of the same or the next beat."""
         banks: dict[int, list[tuple[int, int]]] = {}  # set and beat of each lookup, in order
         for word, beat in zip(lookups.tolist(), beats.tolist(), strict=True):
             if place := model.place(word):
@@ -166,12 +166,12 @@ class Coverage:
                 self.hit("hazard_distance_2", first == second != between and then - at <= 1)
 
     def learned(self, inserts: int, evictions: int) -> None:
-        """SRRIP: how many keys a mini-batch brought in, and how many of those drove another out."""
+        """SRRIP: the inserts and evictions of a mini-batch."""
         self.hit("fill", inserts - evictions)
         self.hit("eviction", evictions)
 
     def classified(self, packet: LookupPacket, results: dict[str, np.ndarray], phase: Phase, index_bits: int) -> None:
-        """The result words, by side, of a mini-batch that was classified."""
+        """The result words of a classified mini-batch, by side."""
         for side, words in results.items():
             kind = "partial" if len(words) % self.geometry.lanes else "exact" if len(words) else "empty"
             self.hit(f"{side}_packet_{kind}")
@@ -180,7 +180,7 @@ class Coverage:
                 for way in (hits & ROW_FIELD.mask) >> index_bits:
                     self.hit(f"hit_way_{way}")
 
-        # Every lookup is in one of the packets, so they tell the length of each sample and its verdict.
+        # Every lookup is in one of the packets, so they give the length and the verdict of each sample.
         samples = {
             side: (words >> SAMPLE_FIELD.low & SAMPLE_FIELD.mask).astype(np.int64) for side, words in results.items()
         }

@@ -1,4 +1,4 @@
-"""Functional coverage of the sample-aware tracker: a golden model that tells what it does, and its coverpoints."""
+"""Functional coverage of the sample-aware tracker: its coverpoints, and a golden model that reports them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def sample_aware_coverpoints(geometry: Geometry) -> dict[str, str]:
 
 
 class _Update(NamedTuple):
-    """One update: its bank, set and tag, whether it took the key in, and the tag that it drove out."""
+    """One update: its bank, set and tag, whether it inserted the key, and the tag that it evicted."""
 
     bank: int
     gset: int
@@ -85,11 +85,11 @@ class _Update(NamedTuple):
 
 
 class _WatchedTracker(SampleAwareTracker):
-    """The golden model's tracker, which tells `hit` of every coverpoint it meets, `how` often."""
+    """The golden model's tracker, which reports every coverpoint that it meets to `hit`."""
 
     def watch(self, hit: Callable[..., None]) -> None:
         self.hit = hit
-        self.updates: list[_Update] = []  # since whoever reads them cleared them
+        self.updates: list[_Update] = []  # since the reader last cleared them
 
     def lookup(self, place: Place) -> int | None:
         slot = super().lookup(place)

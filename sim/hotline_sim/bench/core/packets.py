@@ -1,4 +1,4 @@
-"""A mini-batch laid out over the beats of s_axis_lookup: dense, or as odd as AXI4-Stream allows."""
+"""A mini-batch in the beats of s_axis_lookup: dense, or in any way that AXI4-Stream allows."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class LookupPacket:
     """One packet of s_axis_lookup.
 
     Attributes:
-        words: uint64 [beats, lanes], what tdata holds.
-        keep: uint8 [beats, lanes], tkeep's bits for the bytes of each word. Zero: there is no such word. A word with
-            some of its bits is a lookup all the same, but one that cannot be trusted: INDEX_RANGE.
+        words: uint64 [beats, lanes], tdata.
+        keep: uint8 [beats, lanes], tkeep's bits for the bytes of each word. 0: there is no word. A word with only some
+            of its bits is a lookup that is out of range: INDEX_RANGE.
     """
 
     words: np.ndarray
@@ -34,16 +34,16 @@ class LookupPacket:
         return np.unpackbits(self.keep.reshape(-1, 1), axis=1, bitorder="little").ravel().tolist()
 
     def lookups(self) -> np.ndarray:
-        """The lookup words as the golden model takes them, uint64 [n].
+        """The lookup words for the golden model, uint64 [n].
 
-        The model knows no tkeep. A word in part is out of range whatever it says, as is one with a reserved bit set,
-        and neither keeps anything of that bit in its result word.
+        The model has no tkeep. A partial word is out of range, so a reserved bit is set in it, which makes a word out
+        of range too and does not appear in the result word.
         """
         partial = (self.keep != _WHOLE).astype(np.uint64)
         return (self.words | partial << np.uint64(RESERVED_FIELD.low))[self.keep != 0]
 
     def beat_of_lookup(self) -> np.ndarray:
-        """The beat that each of `lookups` is in, int64 [n]."""
+        """The beat of each of `lookups`, int64 [n]."""
         return np.nonzero(self.keep)[0]
 
     def is_sparse(self) -> bool:
@@ -60,7 +60,7 @@ class LookupPacket:
 
 
 def dense(words: np.ndarray, lanes: int) -> LookupPacket:
-    """`words`, uint64 [n], in full beats but for the last; of no words, one null beat."""
+    """`words`, uint64 [n], in beats that are full except the last; without words, one null beat."""
     return _packet(words, np.arange(len(words)), lanes)
 
 
@@ -83,13 +83,13 @@ def sparse(
     packet = _packet(words, np.arange(len(words)) + np.cumsum(skipped), lanes, more_beats=int(rng.random() < null_end))
     chosen = (packet.keep != 0) & (rng.random(packet.keep.shape) < partial)
     packet.keep[chosen] = rng.integers(1, _WHOLE, int(chosen.sum()))
-    # What is not kept must not matter.
+    # Words that are not kept must not matter.
     packet.words[packet.keep == 0] = rng.integers(0, 1 << 64, int((packet.keep == 0).sum()), dtype=np.uint64)
     return packet
 
 
 def _packet(words: np.ndarray, places: np.ndarray, lanes: int, *, more_beats: int = 0) -> LookupPacket:
-    """A packet with `words` at `places` (counted in words), and null beats behind."""
+    """A packet with `words` at `places` (counted in words), followed by null beats."""
     beats = max(1, (int(places[-1]) // lanes + 1 if len(places) else 0) + more_beats)
     data, keep = np.zeros(beats * lanes, np.uint64), np.zeros(beats * lanes, np.uint8)
     data[places], keep[places] = words, _WHOLE

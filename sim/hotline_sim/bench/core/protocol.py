@@ -27,10 +27,10 @@ class _Channel:
         self.name = name
         self.valid, self.ready = (getattr(dut, f"{name}{separator}{signal}") for signal in (valid, ready))
         self.payload = {signal: getattr(dut, f"{name}{separator}{signal}") for signal in payload}
-        self.waiting: dict[str, str] | None = None  # what was offered and not taken
+        self.waiting: dict[str, str] | None = None  # what is offered and not accepted yet
 
     def step(self) -> bool:
-        """At a clock edge: checks the rules. Returns whether the output waits for its ready."""
+        """Call at a clock edge. Checks the rules. Returns whether the output waits for its ready."""
         valid = str(self.valid.value)
         assert valid in "01", f"{self.name}: valid is {valid}"
         if valid == "0":
@@ -47,11 +47,11 @@ class _Channel:
 
 
 class OutputRules:
-    """Once valid is high, it and the payload stay until ready. Whatever the core does in reset is not checked.
+    """Checks that valid, once high, and the payload do not change until ready. Nothing is checked in reset.
 
     Attributes:
-        output_stall: clock cycles in which a result stream was valid and not ready: what the counter must say.
-        waits: for each output, the cycles in which it waited; a bench that never makes one wait proves nothing.
+        output_stall: clock cycles in which a result stream was valid and not ready: the expected value of the counter.
+        waits: for each output, the cycles in which it waited; if it never waited, its check has shown nothing.
     """
 
     def __init__(self, dut: Any) -> None:
@@ -62,7 +62,7 @@ class OutputRules:
         self._others = [_Channel(dut, name) for name in ("m_axis_state", "s_axil_b", "s_axil_r")]
 
     async def watch(self) -> None:
-        """Runs for ever. An AssertionError tells of a broken rule."""
+        """Runs for ever. Raises AssertionError if a rule is broken."""
         edge = RisingEdge(self.dut.clk)
         while True:
             await edge

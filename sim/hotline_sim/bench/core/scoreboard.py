@@ -1,4 +1,4 @@
-"""The scoreboard: the golden model beside the core, and what the core must answer next."""
+"""The scoreboard: the golden model beside the core, and the answers that the core must give."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _FIELDS = {"last": LAST_FIELD, "hit": HIT_FIELD, "sample": SAMPLE_FIELD, "table"
 
 
 class Scoreboard:
-    """What the core has been told, what it must answer, and whether it did.
+    """Follows what is sent to the core, and compares its answers with the golden model's.
 
     Attributes:
-        model: the golden model, in the state that the core is in once all that was sent has come back.
-        errors, irq: what ERROR and IRQ_STATUS must read.
-        coverage: gathers what was seen.
+        model: the golden model, in the state that the core has after everything that was sent.
+        errors, irq: the expected values of ERROR and IRQ_STATUS.
+        coverage: counts what was seen.
     """
 
     def __init__(self, geometry: Geometry, coverage: Coverage | None = None) -> None:
@@ -35,7 +35,7 @@ class Scoreboard:
         self.reset()
 
     def reset(self) -> None:
-        """The core was reset: it is as new, and whatever was in it is gone."""
+        """The core was reset: it is in its initial state, and its packets are lost."""
         self.model = WatchedCore(self.geometry, self.coverage.hit)
         self.errors = Error(0)
         self.irq = Irq(0)
@@ -44,13 +44,13 @@ class Scoreboard:
 
     @property
     def outstanding(self) -> int:
-        """Result packets that have not come."""
+        """Result packets that have not arrived."""
         return sum(len(packets) for packets in self._due.values())
 
     # What the core was told
 
     def expect(self, packet: LookupPacket, phase: int) -> None:
-        """A mini-batch goes in, which will start with `phase` in CONTROL."""
+        """A mini-batch is sent; CONTROL will hold `phase` when it starts."""
         model = self.model
         lookups = packet.lookups()
         carried_out = Phase(phase) if phase in phases(self.geometry) else Phase.CLASSIFY
@@ -73,7 +73,7 @@ class Scoreboard:
         self.model.policy.__dict__.update(vars(policy))
 
     def command(self, command: Command) -> None:
-        """A command was accepted, and is carried out."""
+        """A command was accepted."""
         self.coverage.hit(f"command_{command.name}")
         if command == Command.CLEAR:
             self.model.clear()
@@ -108,17 +108,17 @@ class Scoreboard:
             self.irq |= Irq.ERROR
 
     def collect_errors(self) -> None:
-        """Takes over the errors that the model has met."""
+        """Moves the errors of the model to the scoreboard."""
         errors, self.model.errors = self.model.errors, Error(0)
         self.error(errors)
 
     # What the core answered
 
     def receive(self, side: str, tdata: bytes, tkeep: list[int]) -> None:
-        """A packet of a result stream as it came, with a `tkeep` bit for each byte.
+        """A packet was received from a result stream, with a `tkeep` bit for each byte.
 
         Raises:
-            AssertionError: it is not the packet that was due; the message shows the first word that differs.
+            AssertionError: it is not the expected packet; the message shows the first word that differs.
         """
         number = self._received[side]
         where = f"m_axis_{side}, packet {number}"

@@ -1,4 +1,4 @@
-"""What a device's bench has around the DUT's pins: both clocks, reset, and the memory behind the AXI manager."""
+"""Drives the DUT's pins: both clocks, reset, and the memory behind the AXI manager."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CLOCK_NS = 10
 
 
 class DeviceClock:
-    """Drives `clk`, `core_clk` and the memory's pins, a cycle after another.
+    """Drives `clk`, `core_clk` and the memory's pins, cycle by cycle.
 
     Attributes:
         gated: core_clk rises only in cycles in which core_clk_enable was high before; else with every clk.
@@ -50,7 +50,7 @@ class DeviceClock:
         cocotb.start_soon(self._run())
 
     async def reset(self, cycles: int = 4) -> None:
-        """Pulses `rst`, whatever goes on; the memory forgets what was under way."""
+        """Pulses `rst` at any time. The memory drops bursts in progress."""
         self.dut.rst.value = 1
         await ClockCycles(self.dut.clk, cycles)
         self.watch.restart()
@@ -59,13 +59,13 @@ class DeviceClock:
         await RisingEdge(self.dut.clk)
 
     def use(self, timing: MemoryTiming) -> None:
-        """Another memory from now on. Nothing may be outstanding."""
+        """Replaces the memory. No burst may be outstanding."""
         assert not self.watch.reads and not self.watch.writes, "the memory is changed with bursts outstanding"
         self.watch.statistics(self.model)
         self._connect(timing)
 
     def answer(self, extent: Extent, response: int) -> None:
-        """Accesses there are answered with 2 (SLVERR) or 3 (DECERR)."""
+        """Makes the memory answer accesses there with 2 (SLVERR) or 3 (DECERR)."""
         self._answers.append((extent, response))
         self.model.answer(*extent, response)
 
@@ -85,9 +85,9 @@ class DeviceClock:
             self.model.answer(*extent, response)
 
     async def _run(self) -> None:
-        """For ever. An AssertionError tells of a broken rule of AXI.
+        """Runs for ever. Raises AssertionError if a rule of AXI is broken.
 
-        In the low half of a cycle all pins settle; they are looked at before the edge.
+        All pins settle in the low half of a cycle; they are sampled before the edge.
         """
         dut, half = self.dut, Timer(CLOCK_NS // 2, "ns")
         clk, core_clk, enable, rst = dut.clk, dut.core_clk, dut.core_clk_enable, dut.rst

@@ -1,4 +1,4 @@
-"""The memory of a device's bench: what the DUT has, and a copy that its golden model works on."""
+"""The memory of a device's bench: the DUT's, and a copy for the golden model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CORNERS = {
     "slow_writes": replace(FAST, **_SLOW_WRITES),
     "slow": replace(FAST, **_SLOW_READS, **_SLOW_WRITES),
 }
-"""Reads that idle or not, writes that are held back or not."""
+"""Reads with and without gaps, writes with and without stalls."""
 DISORDER = replace(
     CORNERS["slow"],
     r_gap=0.1,
@@ -35,13 +35,13 @@ DISORDER = replace(
     early_data=0.3,
     read_latency=Latency(40, "exponential", 160),
 )
-"""Reads overtake each other, their beats come interleaved, data is taken before its address."""
+"""Reads overtake each other, their beats are interleaved, write data is accepted before its address."""
 LIMITED = {1: replace(DISORDER, reads=1, writes=1), 2: replace(DISORDER, reads=2, writes=2)}
-"""No more bursts outstanding than so many."""
+"""Limits on outstanding bursts."""
 
 
 class Extent(NamedTuple):
-    """Bytes of the accelerator's address space."""
+    """A range of the accelerator's address space."""
 
     address: int
     size: int
@@ -52,7 +52,7 @@ class Extent(NamedTuple):
 
 
 class TwoMemories:
-    """Both memories, of the same regions at the same addresses.
+    """Both memories, with the same regions at the same addresses.
 
     Args:
         ours: the golden model's. theirs: the DUT's.
@@ -68,7 +68,7 @@ class TwoMemories:
         self._by_name: dict[str, tuple[Region, Region]] = {}
 
     def allocate(self, name: str, size: int, fill: int = CANARY) -> Region:
-        """A region of both memories, every byte of it `fill`. The DUT's."""
+        """Adds a region to both memories, filled with `fill`. Returns the DUT's."""
         pair = self.ours.allocate(name, size), self.theirs.allocate(name, size)
         assert pair[0].address == pair[1].address, "the memories are not of one layout"
         for region in pair:
@@ -78,7 +78,7 @@ class TwoMemories:
         return pair[1]
 
     def put(self, address: int, data: np.ndarray) -> None:
-        """Writes bytes to both."""
+        """Writes bytes to both memories."""
         raw = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
         for extent in self._pair(Extent(address, len(raw))):
             extent[:] = raw
@@ -92,7 +92,7 @@ class TwoMemories:
         return self._pair(Extent(address, size))[0]
 
     def follow(self, extents: Iterable[Extent]) -> None:
-        """The golden model takes over what the DUT has there."""
+        """Copies the DUT's bytes to the golden model's memory."""
         for extent in extents:
             for ours, theirs in self._by_name.values():
                 low, high = max(extent.address, ours.address), min(extent.end, ours.address + ours.size)
@@ -102,7 +102,7 @@ class TwoMemories:
                     ]
 
     def compare(self) -> None:
-        """Every byte of every region."""
+        """Compares every byte of every region."""
         for name, (ours, theirs) in self._by_name.items():
             if np.array_equal(ours.data, theirs.data):
                 continue
@@ -114,18 +114,18 @@ class TwoMemories:
             )
 
     def punch(self, extent: Extent) -> None:
-        """From now on these pages are bad."""
+        """Marks pages as bad."""
         assert extent.address % PAGE_BYTES == 0 == extent.size % PAGE_BYTES, "the golden model fails by whole pages"
         self.bad.append(extent)
         self._show()
 
     def heal(self) -> None:
-        """No page is bad any more."""
+        """Marks all pages as good."""
         self.bad.clear()
         self._show()
 
     def is_bad(self, address: int) -> bool:
-        """Whether an access there is answered with an error: also where there is no memory."""
+        """Whether an access there is answered with an error, as also where there is no memory."""
         return any(extent.address <= address < extent.end for extent in self.bad) or self.theirs.find(address) is None
 
     def _show(self) -> None:
@@ -144,7 +144,7 @@ class TwoMemories:
 
 
 def _without(region: Region, hole: Extent) -> list[Region]:
-    """The parts of a region before and behind a hole."""
+    """The parts of a region before and after a hole."""
     begin, end = region.address, region.address + region.size
     pieces = ((begin, min(end, hole.address)), (max(begin, hole.end), end))
     return [

@@ -1,4 +1,4 @@
-"""`DeviceRegisters`: the whole device and its golden model, told the same, over memories of the same contents."""
+"""`DeviceRegisters`: the device and its golden model, with the same register writes and the same memory contents."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TABLES, TABLE_ROWS, TABLE_STRIDE = 7, 256, 80
 
 @cache
 def shared_coverage(geometry: Geometry) -> DeviceCoverage:
-    """One for all benches of a simulation."""
+    """The coverage of all benches of a simulation."""
     return DeviceCoverage(geometry, inside=cocotb.SIM_NAME.startswith("Icarus"))  # Verilator shows ports alone
 
 
@@ -97,31 +97,31 @@ class DeviceRegisters:
     # Beginning
 
     async def start(self) -> None:
-        """Starts the clock, resets, and sets everything up."""
+        """Starts the clock, resets the device and sets everything up."""
         await Timer(1, "ns")
         self.clock.start()
         await self.clock.reset()
         await self.set_up()
 
     async def reset(self, cycles: int = 4) -> None:
-        """Pulses `rst`, whatever goes on; all registers are as new, and `set_up` sets them again."""
+        """Pulses `rst` at any time. All registers get their reset values; then `set_up` sets them."""
         await self.clock.reset(cycles)
         self.golden.reset()
         self.produced = 0
         self.gather_failed = False
 
     def forget(self) -> None:
-        """The host clears the rings' memory, as after a reset: tags come anew."""
+        """Clears the memory of the rings, as the host does after a reset: tags start again."""
         self.memory.put(self.rings.address, np.zeros(self.rings.size, np.uint8))
 
     async def reset_counters(self) -> None:
-        """RESET_COUNTERS of the shell, of both, while nothing is under way."""
+        """RESET_COUNTERS of both shells, while nothing is in progress."""
         await self.write("DMA_COMMAND", DmaCommand.RESET_COUNTERS)
         self.gather_failed = False
         self.clock.watch.read_bytes = self.clock.watch.written_bytes = 0
 
     async def set_up(self) -> None:
-        """Rings, windows and tables, and enables the rings."""
+        """Sets up rings, windows and tables, and enables the rings."""
         ring, completions = self.rings.address, self.rings.address + self.completions_at
         for name, value in (
             ("RING_LO", ring), ("RING_HI", ring >> 32), ("CPL_LO", completions), ("CPL_HI", completions >> 32),
@@ -142,16 +142,16 @@ class DeviceRegisters:
     # Registers
 
     async def read(self, name: str) -> int:
-        """The DUT's register; the answer must be OKAY."""
+        """Reads the DUT's register; the answer must be OKAY."""
         return await self.read_offset(offset_of(name))
 
     async def write(self, name: str, value: int) -> None:
-        """Both devices' register; the answer must be OKAY."""
+        """Writes the register of both devices; the answer must be OKAY."""
         await self.tell(name, value)
         self.golden.write(offset_of(name), value)
 
     async def tell(self, name: str, value: int) -> None:
-        """The DUT's register alone."""
+        """Writes the DUT's register only."""
         await self._write_offset(offset_of(name), value)
 
     async def read_offset(self, offset: int) -> int:
@@ -171,7 +171,7 @@ class DeviceRegisters:
             self.golden.write(window_offset(index) + 4 * place, value)
 
     async def set_table(self, table: int, address: int, rows: int = TABLE_ROWS, stride: int = TABLE_STRIDE) -> None:
-        """Sets an embedding table up; with 0 rows takes it away."""
+        """Sets up an embedding table; with 0 rows removes it."""
         for name, value in (
             ("TABLE_INDEX", table), ("TABLE_LO", address & 0xFFFF_FFFF), ("TABLE_HI", address >> 32),
             ("TABLE_ROWS", rows), ("TABLE_STRIDE", stride // 16),
@@ -179,15 +179,15 @@ class DeviceRegisters:
             await self.write(name, value)
 
     def table_at(self, table: int) -> int:
-        """Where `set_up` puts a table: they overlap."""
+        """The address at which `set_up` puts a table; tables overlap."""
         return self.table.address + 16 * 1024 * table
 
     async def fail(self, extent: Extent, response: int = 2) -> None:
-        """From now on memory answers these pages with SLVERR (2) or DECERR (3)."""
+        """Makes memory answer these pages with SLVERR (2) or DECERR (3)."""
         self.memory.punch(extent)
         self.clock.answer(extent, response)
 
     def heal(self) -> None:
-        """No page is answered with an error any more."""
+        """Undoes all calls that make pages fail."""
         self.memory.heal()
         self.clock.clear_answers()

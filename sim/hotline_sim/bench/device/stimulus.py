@@ -1,4 +1,4 @@
-"""Descriptors for a `DeviceTB`: well-formed ones of every opcode, and how to spoil them."""
+"""Descriptors for a `DeviceTB`: well-formed ones of every opcode, and malformed ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _POOLS = (0, Flag.POOL, Flag.POOL | Flag.MEAN, Flag.POOL | Flag.BF16, Flag.POOL 
 
 
 def words_of(rng: np.random.Generator, rows: np.ndarray, *, last: float = 0.4, tables: int = _TABLES) -> np.ndarray:
-    """64-bit lookup words of these rows, of random tables; the last one ends its sample, others by chance."""
+    """64-bit lookup words of these rows, in random tables; the last one ends its sample, others do at random."""
     words = rows.astype(np.uint64) | rng.integers(0, tables, len(rows), dtype=np.uint64) << np.uint64(TABLE_FIELD.low)
     ends = rng.random(len(rows)) < last
     ends[-1:] = True
@@ -42,12 +42,12 @@ class Maker:
         self.begin_group()
 
     def begin_group(self) -> None:
-        """What was made before is done: its buffers are free."""
+        """Frees the buffers of all descriptors made so far, which must be done."""
         tb = self.tb
         self._next = {region.name: region.address for region in (tb.source, tb.results, tb.rows)}
 
     def room(self, name: str, size: int) -> int:
-        """The address of a new buffer in a region; now and then it leaves some bytes out."""
+        """The address of a new buffer in a region, sometimes after a gap."""
         address = self._next[name] + BUFFER_ALIGN * int(self.rng.integers(0, 3))
         self._next[name] = -(-(address + size) // BUFFER_ALIGN) * BUFFER_ALIGN
         region = getattr(self.tb, name)
@@ -55,7 +55,7 @@ class Maker:
         return address
 
     def put(self, data: np.ndarray) -> int:
-        """Lookups to memory; their address."""
+        """Writes lookups to memory. Returns their address."""
         address = self.room("source", data.nbytes)
         self.tb.memory.put(address, data)
         return address
@@ -67,7 +67,7 @@ class Maker:
         return (self.base + self.universe * self.rng.random(count) ** 2.5).astype(np.uint64)
 
     def lookups(self, count: int | None = None, tables: int | None = None) -> tuple[int, int, int]:
-        """A mini-batch in memory: source, count, operand."""
+        """Writes a mini-batch to memory. Returns source, count and operand."""
         if tables is None:
             tables = int(self.rng.integers(0, 5))
         count = int(self.rng.integers(1, self.batch + 1)) if count is None else count
@@ -131,7 +131,7 @@ class Maker:
     # At random
 
     def group(self, most: int = 5, spoiled: float = 0.15) -> list[Descriptor]:
-        """Descriptors that may be submitted together, some of them spoilt."""
+        """Descriptors that may be submitted together, some of them malformed."""
         self.begin_group()
         makers: list[Callable[[], list[Descriptor]]] = [
             self._learn, self._classified, self._classified, self._classified, self._listed, self._listed, self._state,
@@ -173,7 +173,7 @@ class Maker:
         return words | bad.astype(np.uint64) << bits
 
     def spoil(self, it: Descriptor) -> Descriptor:
-        """Makes it malformed: something that is wrong for every opcode, or one of what it uses."""
+        """Makes a descriptor malformed, by an error for every opcode, or in a field that it uses."""
         wrong: list[Callable[[], Descriptor]] = [
             lambda: replace(it, reserved=1 << int(self.rng.integers(0, 16 + 128))),
             lambda: replace(it, opcode=int(self.rng.integers(8, 256))),

@@ -1,4 +1,4 @@
-"""`DeviceTB`: descriptors for the whole device, and the comparison of all that comes of them with the golden model."""
+"""`DeviceTB`: runs descriptors on the whole device, and compares the results with the golden model's."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _COUNTS = ("samples", "popular_samples", "popular_words", "nonpopular_words", "l
 
 
 class DeviceTB(DeviceRegisters):
-    """The DUT, and a golden model that is told and asked the same; all that both have is compared.
+    """The DUT and a golden model that gets the same requests; everything that both have is compared.
 
     A bench begins with `await tb.start()` and ends with `await tb.finish()`.
     """
 
     async def finish(self) -> None:
-        """The last checks."""
+        """The final checks."""
         await self.check()
         self.clock.watch.statistics(self.clock.model)
         if self.clock.gated:
@@ -60,11 +60,11 @@ class DeviceTB(DeviceRegisters):
 
     @property
     def state_rows(self) -> int:
-        """Beats of a DUMP under the present budget."""
+        """Beats of a DUMP with the current budget."""
         return self.geometry.state_rows_per_set << self.golden.core.index_bits
 
     async def run(self, *descriptors: Descriptor, exact: bool = True) -> list[Completion]:
-        """Submits descriptors together, waits until the last is done, and compares all. The DUT's completions.
+        """Submits descriptors together, waits until the last is done, and compares. Returns the DUT's completions.
 
         Not exact: the golden model knows less than the DUT does, so of completions and outputs nothing is compared.
         """
@@ -75,13 +75,13 @@ class DeviceTB(DeviceRegisters):
         return await self.settle(named, exact=exact)
 
     async def one(self, descriptor: Descriptor, status: Status = Status.OK) -> Completion:
-        """Runs a descriptor, which must end so."""
+        """Runs a descriptor, which must end with this status."""
         done = (await self.run(descriptor))[0]
         assert done.status == status, f"{descriptor} ended {Status(done.status).name}; it must end {status.name}"
         return done
 
     async def submit(self, *descriptors: Descriptor) -> list[Descriptor]:
-        """Writes descriptors to both rings, and rings for the DUT alone. They come back with their tags."""
+        """Writes descriptors to both rings, and the DUT's doorbell only. Returns them with their tags."""
         assert len(descriptors) <= self.ring_size
         named = []
         for descriptor in descriptors:
@@ -95,7 +95,7 @@ class DeviceTB(DeviceRegisters):
         return named
 
     async def disable(self) -> None:
-        """Clears DMA_CONTROL.enable of the DUT, and waits until nothing is under way: all indexes are 0."""
+        """Clears DMA_CONTROL.enable of the DUT, and waits until it is idle: all indexes are 0."""
         await self.tell("DMA_CONTROL", 0)
         for _ in range(_QUIET_CYCLES // 4):
             if not (status := await self.read("DMA_STATUS") & 0b111):
@@ -106,7 +106,7 @@ class DeviceTB(DeviceRegisters):
             assert index == 0, f"{name} is {index} after the rings were disabled; DMA_STATUS was 0"
 
     async def restart(self) -> None:
-        """Disables the rings of both and enables them anew."""
+        """Disables the rings of both, and enables them again."""
         await self.disable()
         self.golden.write(offset_of("DMA_CONTROL"), 0)
         self.produced = 0
@@ -114,11 +114,11 @@ class DeviceTB(DeviceRegisters):
         self.coverage.hit("restart")
 
     def ring_golden(self) -> None:
-        """The golden model carries out what was submitted."""
+        """Makes the golden model run the submitted descriptors."""
         self.golden.write(offset_of("RING_PRODUCER"), self.produced & 0xFFFF)
 
     async def until_complete(self, tag: int, quiet_limit: int = _QUIET_CYCLES) -> None:
-        """Until the completion with this tag is in memory."""
+        """Waits until the completion with this tag is in memory."""
         moved, quiet = -1, 0
         while tag not in self.tags():
             await self.cycles(_LOOK)
@@ -140,7 +140,7 @@ class DeviceTB(DeviceRegisters):
         return Completion.unpack(self._completions()[self.tags()[tag]])
 
     async def settle(self, named: Sequence[Descriptor], *, exact: bool = True) -> list[Completion]:
-        """Both have carried them out: compares completions, memory and interrupt, and takes the completions."""
+        """After both have run them: compares completions, memory and interrupt, and consumes the completions."""
         done = [self.compare_completion(it, exact) for it in named]
         self.memory.compare()
         while await self.read("CPL_PRODUCER") != self.produced & 0xFFFF:
@@ -150,7 +150,7 @@ class DeviceTB(DeviceRegisters):
         return done
 
     async def consume(self) -> None:
-        """The host has read all completions."""
+        """Tells both that the host has read all completions."""
         await self.write("CPL_CONSUMER", self.produced & 0xFFFF)
         await self.write("DMA_IRQ_STATUS", int(DmaIrq.COMPLETION))
 
@@ -167,7 +167,7 @@ class DeviceTB(DeviceRegisters):
         return self.rings.array((self.ring_size, ENTRY_BYTES // 4), np.uint32, self.completions_at)
 
     def follow(self, it: Descriptor, *, exact: bool = False) -> Completion:
-        """A descriptor's completion, which is not compared. The golden model takes that and its outputs over."""
+        """Copies a descriptor's completion and outputs from the DUT to the golden model, without comparing them."""
         at = self._completion_at(it.tag)
         got = Completion.unpack(self.memory.get(at, ENTRY_BYTES).view(np.uint32))
         self.coverage.completed(it, got)
@@ -181,7 +181,7 @@ class DeviceTB(DeviceRegisters):
         return self.rings.address + self.completions_at + ENTRY_BYTES * self.tags()[tag]
 
     def compare_completion(self, it: Descriptor, exact: bool = True) -> Completion:
-        """Of one descriptor; the golden model's entry then is as the DUT's, cycles too."""
+        """Compares a descriptor's completion. Then the golden model's entry equals the DUT's, cycles included."""
         if not exact:
             return self.follow(it)
         at = self._completion_at(it.tag)
@@ -206,7 +206,7 @@ class DeviceTB(DeviceRegisters):
         return self.follow(it, exact=True)
 
     def _check_address(self, it: Descriptor, got: Completion, due: Completion) -> None:
-        """The address is one that could not be accessed, or unknown."""
+        """Checks that the address is one that cannot be accessed, or unknown."""
         if got.status in (Status.READ, Status.WRITE):
             assert not got.address or self.memory.is_bad(got.address), f"{it}: {got.address:#x} could be accessed"
         elif got.status == Status.WINDOW:
@@ -214,7 +214,7 @@ class DeviceTB(DeviceRegisters):
             assert got.address == beat, f"{it}: WINDOW at {got.address:#x}; it must be at {beat:#x}"
 
     def watch_rows(self, it: Descriptor) -> None:
-        """Coverage of where the rows of a list lie."""
+        """Coverage of the addresses of a list's rows."""
         for word in self.memory.get(it.source, 8 * it.count).view(np.uint64).tolist():
             table = self.golden.descriptors.tables.get(word >> 32 & 0xFF)
             if table is not None:
@@ -223,7 +223,7 @@ class DeviceTB(DeviceRegisters):
     # Checks
 
     async def check(self) -> None:
-        """Waits until nothing is under way, and compares memory, registers and counters."""
+        """Waits until the device is idle, and compares memory, registers and counters."""
         while await self.read("DMA_STATUS") & 0b111:
             pass
         self.memory.compare()
@@ -239,7 +239,7 @@ class DeviceTB(DeviceRegisters):
         assert value == due, f"{name} is {value:#x}; it must be {due:#x}"
 
     async def check_counters(self) -> None:
-        """All that do not count cycles as the golden model has them; of the others, what is known."""
+        """Compares counters that are not timing with the golden model's, and checks what is known of the others."""
         await self.write("DMA_COMMAND", DmaCommand.SNAPSHOT)
         await self.write("COMMAND", Command.SNAPSHOT)
         counters = {one.name: await self._counter(dma_counter_offset(one.name)) for one in DMA_COUNTERS}
@@ -260,7 +260,7 @@ class DeviceTB(DeviceRegisters):
         return await self.read_offset(offset) | await self.read_offset(offset + 4) << 32
 
     async def check_errors(self, errors: DmaError) -> None:
-        """DMA_ERROR has these bits, and the golden model has them too; clears them."""
+        """Checks that DMA_ERROR of both has these bits, and clears them."""
         value, due = DmaError(await self.read("DMA_ERROR")), DmaError(self.golden.read(offset_of("DMA_ERROR")))
         assert value == due == errors, f"DMA_ERROR is {value!r}, of the golden model {due!r}; it must be {errors!r}"
         for error in errors:

@@ -1,4 +1,4 @@
-"""Watches the AXI manager of a device: what it asks of memory, and which coverpoints that meets."""
+"""Watches the AXI manager of a device, and counts coverpoints of its accesses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["ManagerWatch"]
 
 
 class ManagerWatch:
-    """Looks at the pins of a memory model in each clock cycle, once the manager's are set.
+    """Samples the pins of a memory model in each clock cycle, after the manager's are set.
 
     Attributes:
         read_bytes, written_bytes: of the beats that were transferred, in whole beats: what the counters must say.
@@ -26,7 +26,7 @@ class ManagerWatch:
         self.restart()
 
     def restart(self) -> None:
-        """Nothing is outstanding: another memory, or the manager was reset."""
+        """To be called when nothing is outstanding: with another memory, or after a reset of the manager."""
         self.reads = self.writes = 0
         self._beats_early = 0  # W beats taken less those whose AW was
         self._ends = {"read": -1, "write": -1}
@@ -34,7 +34,7 @@ class ManagerWatch:
         self._interleaved = 0
 
     def step(self, model: MemoryModel) -> None:
-        """Before the edge that ends the cycle."""
+        """Call before the edge that ends the cycle."""
         pins = model.pins
         hit = self.coverage.hit
         if pins.ar.valid:
@@ -62,7 +62,7 @@ class ManagerWatch:
             self.writes -= 1
 
     def statistics(self, model: MemoryModel) -> None:
-        """What only the memory knows. To be called now and then, once at the end of each model."""
+        """Counts coverpoints from the memory's statistics. Call at least once before a memory is replaced."""
         counted = model.statistics()
         self.coverage.hit("reads_overtake", counted.read.overtaken - self._overtaken["read"])
         self.coverage.hit("writes_overtake", counted.write.overtaken - self._overtaken["write"])

@@ -1,9 +1,9 @@
-"""The golden model at speed: the same rules as `hotline_sim.model.core`, compiled over a whole mini-batch.
+"""The golden model, compiled: the same rules as `hotline_sim.model.core`, a whole mini-batch a call.
 
     words --> mix ----> mixed keys -----> tracker: result words ----> judge ----> packets, popular and nonpopular
         '---> frame --> all misses ----'           of those that hit
 
-Each step is one pass of a kernel over all lookups. `fast_srrip` and `fast_sample_aware` are the trackers.
+Each step is one pass of a kernel over all lookups. `srrip` and `sample_aware` are the trackers.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class _Network(NamedTuple):
 
 
 class _Limits(NamedTuple):
-    """What a lookup and a mini-batch must keep to, all uint64."""
+    """Limits of a lookup and a mini-batch, all uint64."""
 
     illegal: np.uint64  # bits that no lookup word in range has
     max_lookups: np.uint64
@@ -59,7 +59,7 @@ class _Limits(NamedTuple):
 
 @compiled()
 def _mix(words, network, constants, mixed):
-    """Mixed key of every lookup word (of no meaning where the word is out of range). Apart, so that it vectorises."""
+    """Mixed key of every lookup word, unspecified if it is out of range. A loop of its own, so that it vectorises."""
     n = network
     first_back, second_back = n.half_bits - n.first, n.half_bits - n.second
     for i in range(words.size):
@@ -77,9 +77,9 @@ def _mix(words, network, constants, mixed):
 
 @compiled()
 def _frame(words, limits, mixed, results):
-    """Cuts a mini-batch into samples: result words as if every lookup missed. Returns index errors and error bits.
+    """Cuts a mini-batch into samples, with result words as if every lookup missed. Returns index errors and error bits.
 
-    Lookups that are out of range get OUT_OF_RANGE for a mixed key.
+    The mixed key of a lookup that is out of range becomes OUT_OF_RANGE.
     """
     samples = length = index_errors = errors = _ZERO
     final = words.size - 1
@@ -109,9 +109,9 @@ def _frame(words, limits, mixed, results):
 
 @compiled()
 def _judge(results, send, popular, nonpopular):
-    """Counts samples, popular ones and hits, and with `send` puts every sample into its packet.
+    """Counts samples, popular samples and hits; with `send` it also puts every sample into its packet.
 
-    `popular` and `nonpopular` are then room for all words. Returns the three counts, and the words in both packets.
+    `popular` and `nonpopular` must then have room for all words. Returns the counts and the lengths of both packets.
     """
     samples = popular_samples = hits = 0
     popular_end = nonpopular_end = length = 0
@@ -141,7 +141,7 @@ def _judge(results, send, popular, nonpopular):
 class CompiledCore(GoldenCore):
     """Drop-in for `GoldenCore`: equal bit for bit, about four orders of magnitude faster. Kernels release the GIL.
 
-    Its tracker has no entries to look at one by one: DUMP tells what it holds.
+    Its tracker has no `Entry` objects; DUMP shows its contents.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -167,7 +167,7 @@ class CompiledCore(GoldenCore):
             self._tracker = FastSampleAware(self.geometry, self.hot_rows, self.counters, self.policy)
         else:
             self._tracker = FastSrrip(self.geometry, self.hot_rows, self.counters)
-        self.tracker = self._tracker  # type: ignore[assignment]  # it has what `dump` and `restore` ask of it
+        self.tracker = self._tracker  # type: ignore[assignment]  # it has `dump` and `restore`
 
     def select(self) -> np.ndarray:
         assert isinstance(self._tracker, FastSampleAware), "SELECT of SRRIP is COMMAND_CODE"

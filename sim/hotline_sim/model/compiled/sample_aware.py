@@ -1,6 +1,6 @@
-"""The sample-aware tracker of the golden model, compiled: see `model.sample_aware`.
+"""The sample-aware tracker of the golden model, compiled: see `hotline_sim.model.sample_aware`.
 
-The two rows of a set in a DUMP are two arrays here, and ages a third: 12 bytes an entry, and one a set.
+The two rows of a set in a DUMP are two arrays here, and ages are a third: 12 bytes an entry, and one a set.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _ZERO, _ONE, _THREE = U(0), U(1), U(3)
 _VALID, _HOT, _REFERENCED = U(ones(ENTRY_VALID)), U(ones(ENTRY_HOT)), U(ones(ENTRY_REFERENCED))
 _COUNTER, _COUNTER_LOW, _COUNTER_MASK = U(ones(COUNTER_FIELD)), U(COUNTER_FIELD.low), U(COUNTER_FIELD.mask)
 _TAG = U(ones(ENTRY_TAG))
-_KEY = _VALID | _TAG  # what tells an entry's key
+_KEY = _VALID | _TAG  # an entry's key
 _RANK = _VALID | _HOT | _COUNTER  # orders a set's entries: the free ways, then the cold ones by counter, the hot ones
 _NOT_HOT, _NOT_COUNTED = ~_HOT, ~(_COUNTER | _REFERENCED)
 _HIT, _LAST, _NOT_ROW = U(ones(HIT_FIELD)), U(ones(LAST_FIELD)), ~U(ones(ROW_FIELD))
@@ -47,7 +47,7 @@ _NOWHERE, _NO_WAY = OUT_OF_RANGE, U(255)
 
 @compiled(inline="always")
 def _age(entries, ages, gset, ways, period):
-    """One lookup of a key that a set has no entry for. Invalid entries are zero, and stay so."""
+    """Counts a lookup of a key without an entry. Invalid entries are zero and stay zero."""
     age = U(ages[gset]) + _ONE
     if period == _ZERO or age < period:
         ages[gset] = age & _LARGEST_AGE
@@ -62,9 +62,9 @@ def _age(entries, ages, gset, ways, period):
 
 @compiled()
 def _run(mixed, results, learn, quota, weights, largest, period, entries, slots, ages, found):
-    """Sample by sample: all its lookups, then, with `learn`, all its updates. Returns what it did, by counter.
+    """For each sample: all its lookups, then, with `learn`, all its updates. Returns the increments of four counters.
 
-    uint8 [n] `found` is room for the way in which each lookup of a sample found its key.
+    `found`, uint8 [max_lookups], is scratch memory: the way in which each lookup of a sample found its key.
     """
     inserts = evictions = revivals = returns = _ZERO
     set_mask = (_ONE << quota.index_bits) - _ONE
@@ -108,7 +108,7 @@ def _run(mixed, results, learn, quota, weights, largest, period, entries, slots,
                 wanted = _VALID | key >> quota.bank_bits
                 at = U(found[i - start])
                 least = _NOWHERE
-                if at == _NO_WAY or entries[gset, at] & _KEY != wanted:  # or was, until the sample's own updates
+                if at == _NO_WAY or entries[gset, at] & _KEY != wanted:  # or the sample's own updates evicted it
                     at = _NO_WAY
                     for way in range(ways):
                         entry = entries[gset, way]
@@ -137,7 +137,7 @@ def _run(mixed, results, learn, quota, weights, largest, period, entries, slots,
 
 @compiled()
 def _threshold(entries, hot_rows, largest):
-    """The smallest counter, 1 or more, that at most `hot_rows` valid entries have or surpass."""
+    """The smallest counter, 1 or more, that at most `hot_rows` valid entries reach or exceed."""
     histogram = np.zeros(largest + 2, np.int64)
     for gset in range(entries.shape[0]):
         for way in range(entries.shape[1]):
@@ -153,9 +153,9 @@ def _threshold(entries, hot_rows, largest):
 
 @compiled()
 def _walk(entries, first, threshold, lowest, wanting, falling):
-    """Positions (gset * ways + way) of entries that want to become hot, and of hot ones that have fallen behind.
+    """Finds candidates to become hot, and hot entries below `lowest`: their positions, gset * ways + way.
 
-    Sets are gone through from `first` round; each list ends where it is full. Returns how many both hold.
+    The walk starts at set `first` and wraps around; each list stops when it is full. Returns the lengths of both.
     """
     sets, ways = entries.shape
     wanted = fallen = 0

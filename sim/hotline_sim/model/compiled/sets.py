@@ -1,6 +1,6 @@
 """What the compiled trackers share: entry words in an array, in the layout and order of a DUMP.
 
-That turns comparing a tag into comparing a word, and costs 8 bytes an entry, for the sets in use alone.
+So comparing a tag is comparing a word. An entry takes 8 bytes, and only sets in use are stored.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from hotline_hw.spec.words import ENTRY_TAG, ENTRY_VALID, Field
 __all__ = ["OUT_OF_RANGE", "FastTracker", "Quota", "ones"]
 
 OUT_OF_RANGE = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
-"""In place of the mixed key of a lookup that has none: a miss, not learned. No mixed key has more than 40 bits."""
+"""The mixed key of a lookup that is out of range: a miss, not learned. Real mixed keys have at most 40 bits."""
 
 
 class Quota(NamedTuple):
-    """Where a key belongs, and the ways in use there; all uint64, as kernels need it."""
+    """Numbers that give a key's set and the ways in use there; all uint64, as kernels need them."""
 
     bank_bits: np.uint64
     index_bits: np.uint64
@@ -30,7 +30,7 @@ class Quota(NamedTuple):
 
 
 def ones(field: Field, width: int | None = None) -> int:
-    """The low `width` bits of a field, or all of them, in place."""
+    """A mask of a field, or of its low `width` bits, at its position in the word."""
     return ((1 << (field.width if width is None else width)) - 1) << field.low
 
 
@@ -38,7 +38,7 @@ class FastTracker(ABC):
     """A tracker's contents under a budget, all entries invalid at first: `Tracker` of the golden model, compiled.
 
     Attributes:
-        counters: of the accelerator; a tracker counts what it takes in and drives out.
+        counters: the accelerator's; a tracker counts its inserts and evictions.
         hot_count, threshold: as `GoldenCore` has them.
         entries: uint64 [2^k, ways], entry words.
     """
@@ -55,11 +55,11 @@ class FastTracker(ABC):
 
     @abstractmethod
     def run(self, mixed: np.ndarray, results: np.ndarray, learn: bool) -> None:
-        """Looks up, and with `learn` also learns, a mini-batch of n lookups.
+        """Looks up a mini-batch of n lookups, and learns from it if `learn` is set.
 
         Args:
-            mixed: uint64 [n], their mixed keys, OUT_OF_RANGE where there is none.
-            results: uint64 [n], the result words as if all missed; those that hit are put right.
+            mixed: uint64 [n], their mixed keys, or OUT_OF_RANGE.
+            results: uint64 [n], the result words as if all missed; those of hits are corrected in place.
         """
 
     @abstractmethod
@@ -71,9 +71,9 @@ class FastTracker(ABC):
         """As `Tracker.restore`."""
 
     def _restored(self, rows: np.ndarray, kept: int) -> tuple[np.ndarray, Error]:
-        """Takes the `kept` bits, and the tag's, of uint64 [any, ways] entry words that are valid and in quota.
+        """Stores the `kept` bits and the tag of entry words, uint64 [any, ways], that are valid and within the quota.
 
-        Returns a copy of those entry words as they came, all others zero, and RESTORE_ENTRY if one was dropped.
+        Returns those entry words unchanged, with zeros for all others, and RESTORE_ENTRY if one was dropped.
         """
         quota = int(self.quota.each) + (np.arange(len(rows)) < int(self.quota.extra))
         valid = (rows & np.uint64(ones(ENTRY_VALID))) != 0
