@@ -80,17 +80,16 @@ class BatchRunner:
         """Lets the accelerator carry them out; that a mini-batch's cold rows cannot be listed is no failure."""
         return self._rings.run(work.descriptors, allowed=(Status.WORKING,))
 
-    def splits(self, work: Prepared, completions: Sequence[Completion], hot_rows: int) -> list[Split]:
-        """The split of each mini-batch.
+    def split(self, work: Prepared, completions: Sequence[Completion], hot_rows: int) -> Split:
+        """The split of the one mini-batch in `work`.
 
         Raises:
             DriverError: an answer is wrong.
         """
-        answers = iter(zip(completions, work.results, strict=True))
-        return [
-            read_split(each, self._answer(each, *next(answers)), hot_rows) if len(each) else _unsent(each)
-            for each in work.lookups
-        ]
+        (lookups,) = work.lookups
+        if not len(lookups):
+            return _unsent(lookups)
+        return read_split(lookups, self._answer(lookups, completions[0], work.results[0]), hot_rows)
 
     def _answer(self, lookups: Lookups, completion: Completion, results: tuple[Buffer, Buffer, Buffer]) -> Answer:
         popular, nonpopular, summary = results

@@ -10,7 +10,7 @@ Data goes through descriptors in rings (`rings.py`); CLEAR, budget, policy and c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -108,19 +108,10 @@ class Driver(TrackerDriver):
         if relearn:
             self._check_sample_aware("RELEARN")
         with self._lock:
-            split = self._classify([batch], relearn=relearn and not by_bag)[0]
+            split = self._classify(batch, relearn=relearn and not by_bag)
             if relearn and by_bag:
                 self._learn([batch], by_bag)
             return split
-
-    def classify_all(self, batches: Sequence[Batch]) -> Iterator[Split]:
-        """The split of each mini-batch, in order; as `classify`, but with many mini-batches under way at once.
-
-        All are checked before the first is sent.
-        """
-        self.check(batches)
-        for group in groups(batches):
-            yield from self._classify(group)
 
     def prepare(
         self, batches: Sequence[Batch], opcode: Opcode, *, relearn: bool = False, by_bag: bool = False
@@ -168,11 +159,6 @@ class Driver(TrackerDriver):
         with self._lock:
             return self._gatherer.gather(row_bytes, target, offset, held=held, keys=keys)
 
-    def gather_list(self, words: np.ndarray, row_bytes: int, target: Region, offset: int = 0) -> int:
-        """Brings the rows that lookup words name (uint64 [n]), in their order. How many."""
-        with self._lock:
-            return self._gatherer.listed(words, row_bytes, target, offset, Flag(0))
-
     def pool(
         self,
         words: np.ndarray,
@@ -206,7 +192,7 @@ class Driver(TrackerDriver):
         with self._lock:
             self._runner.run(self._runner.prepare(batches, Opcode.LEARN, by_bag=by_bag))
 
-    def _classify(self, batches: Sequence[Batch], *, relearn: bool = False) -> list[Split]:
+    def _classify(self, batch: Batch, *, relearn: bool) -> Split:
         with self._lock:
-            work = self._runner.prepare(batches, Opcode.CLASSIFY, relearn=relearn)
-            return self._runner.splits(work, self._runner.run(work), self.hot_rows)
+            work = self._runner.prepare([batch], Opcode.CLASSIFY, relearn=relearn)
+            return self._runner.split(work, self._runner.run(work), self.hot_rows)

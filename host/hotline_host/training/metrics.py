@@ -1,10 +1,10 @@
-"""How good predictions are."""
+"""The quality of predictions."""
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["auc", "log_loss"]
+__all__ = ["auc"]
 
 
 def auc(labels: np.ndarray, scores: np.ndarray) -> float:
@@ -30,12 +30,6 @@ def auc(labels: np.ndarray, scores: np.ndarray) -> float:
     below = np.cumsum(tied_negatives) - tied_negatives
     twice_right = int((tied_positives * (2 * below + tied_negatives)).sum())
     return twice_right / (2 * positives * negatives)
-
-
-def log_loss(labels: np.ndarray, logits: np.ndarray) -> float:
-    """Mean binary cross-entropy in nats of logits [S] against labels [S]. Errors as `auc`, but one class will do."""
-    labels, logits = _checked(labels, logits)
-    return float(np.mean(np.logaddexp(0.0, logits) - labels * logits))
 
 
 def _checked(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
