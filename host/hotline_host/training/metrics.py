@@ -8,16 +8,16 @@ __all__ = ["auc"]
 
 
 def auc(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Area under the ROC curve: the share of (positive, negative) pairs ranked right, a tie counting one half.
+    """Area under the ROC curve: the share of (positive, negative) pairs that are ranked right. A tie counts one half.
 
-    Exact: pairs are counted in integers (Mann-Whitney U).
+    The result is exact: pairs are counted in integers (Mann-Whitney U).
 
     Args:
         labels: [S], 0 or 1.
-        scores: [S], larger for more likely; any monotonic scale.
+        scores: [S], larger for more likely, on any monotonic scale.
 
     Raises:
-        ValueError: labels of one class only, labels other than 0 and 1, NaN scores, or lengths that differ.
+        ValueError: one class only, a label other than 0 and 1, a NaN score, or lengths that differ.
     """
     labels, scores = _checked(labels, scores)
     positive = labels == 1
