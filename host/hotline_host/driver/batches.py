@@ -1,4 +1,4 @@
-"""Mini-batches on their way through the accelerator: laid out in memory, described, and their answers read."""
+"""Lays mini-batches out in memory, runs their descriptors, and reads the answers."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ __all__ = ["BatchRunner", "Prepared"]
 
 @dataclass(frozen=True)
 class Prepared:
-    """Mini-batches that wait in memory for their descriptors to be run.
+    """Mini-batches in memory, ready to run.
 
     Attributes:
         lookups: of each mini-batch.
-        descriptors: of those that have a lookup: no others are sent.
-        results: their popular words, non-popular words and summary, where they are classified.
+        descriptors: one for each mini-batch with a lookup. The others are not sent.
+        results: for CLASSIFY, the buffers of popular words, non-popular words and summary of each descriptor.
     """
 
     lookups: list[Lookups]
@@ -40,7 +40,7 @@ class BatchRunner:
     """Sends mini-batches.
 
     Args:
-        banks: of the accelerator.
+        banks: the number of banks of the accelerator.
     """
 
     def __init__(self, rings: Rings, buffers: Buffers, banks: int) -> None:
@@ -49,7 +49,7 @@ class BatchRunner:
     def prepare(
         self, batches: Sequence[Batch], opcode: Opcode, *, relearn: bool = False, by_bag: bool = False
     ) -> Prepared:
-        """Lays mini-batches out that `check_batch` has found good. They stay until the buffers are taken anew."""
+        """Lays mini-batches out that passed `check_batch`. They stay until the buffers are taken again."""
         lookups = [pack(batch, by_bag=by_bag) for batch in batches]
         sent = [each for each in lookups if len(each)]
         classify = opcode == Opcode.CLASSIFY
@@ -77,20 +77,19 @@ class BatchRunner:
         return Prepared(lookups, descriptors, results)
 
     def run(self, work: Prepared) -> list[Completion]:
-        """Lets the accelerator carry them out; that a mini-batch's cold rows cannot be listed is no failure."""
+        """Runs the descriptors. A mini-batch with more cold rows than can be listed is no failure."""
         return self._rings.run(work.descriptors, allowed=(Status.WORKING,))
 
-    def splits(self, work: Prepared, completions: Sequence[Completion], hot_rows: int) -> list[Split]:
-        """The split of each mini-batch.
+    def split(self, work: Prepared, completions: Sequence[Completion], hot_rows: int) -> Split:
+        """The split of the one mini-batch in `work`.
 
         Raises:
-            DriverError: an answer is wrong.
+            DriverError: the answer is wrong.
         """
-        answers = iter(zip(completions, work.results, strict=True))
-        return [
-            read_split(each, self._answer(each, *next(answers)), hot_rows) if len(each) else _unsent(each)
-            for each in work.lookups
-        ]
+        (lookups,) = work.lookups
+        if not len(lookups):
+            return _unsent(lookups)
+        return read_split(lookups, self._answer(lookups, completions[0], work.results[0]), hot_rows)
 
     def _answer(self, lookups: Lookups, completion: Completion, results: tuple[Buffer, Buffer, Buffer]) -> Answer:
         popular, nonpopular, summary = results

@@ -1,4 +1,4 @@
-"""Memory for what descriptors read and write, one operation after another."""
+"""Memory for the data of descriptors, reused by one operation after another."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Buffer(NamedTuple):
         return self.region.address + self.offset
 
     def array(self, count: int, dtype: Any, offset: int = 0) -> np.ndarray:
-        """A view of `count` elements, from a byte of the buffer on."""
+        """A view of `count` elements, from byte `offset` of the buffer on."""
         return self.region.array(count, dtype, self.offset + offset)
 
 
 class Buffers:
-    """Hands out parts of one region that the accelerator may read and write; it is replaced where it is too small.
+    """Hands out parts of one region that the accelerator may read and write. A region that is too small is replaced.
 
-    Views of a region that was replaced stay valid, but the accelerator sees them no longer.
+    Views of a replaced region stay valid, but the accelerator no longer sees it.
     """
 
     def __init__(self, rings: Rings) -> None:
@@ -43,11 +43,11 @@ class Buffers:
         self._region = self._allocate(_LEAST_BYTES)
 
     def take(self, *sizes: int) -> list[Buffer]:
-        """Buffers of so many bytes. They take the place of those that were handed out before."""
+        """Buffers of these sizes in bytes. They overwrite the buffers that were handed out before."""
         places = np.cumsum([0, *(-(-size // BUFFER_ALIGN) * BUFFER_ALIGN for size in sizes)])
         total = int(places[-1])
         if total > self._region.size:
-            self._rings.windows.hide(self._region)  # its window is the new one's
+            self._rings.windows.hide(self._region)  # frees its window for the new region
             self._region = self._allocate(1 << (total - 1).bit_length())
         return [Buffer(self._region, offset, size) for offset, size in zip(places.tolist(), sizes, strict=False)]
 

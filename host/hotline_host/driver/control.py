@@ -1,4 +1,4 @@
-"""The accelerator's registers: what it is, commands that move no data, counters, and all of them to be looked at."""
+"""The accelerator's registers: capabilities, commands that move no data, counters, and a description of them all."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ALL_IRQ = int(sum(Irq))
 
 @dataclass(frozen=True)
 class RegisterState:
-    """A register as it was read: None where it cannot be. `fields` are (name, value, meaning), lowest bit first."""
+    """A register and its value, None if it cannot be read. `fields` are (name, value, meaning), lowest bit first."""
 
     name: str
     offset: int
@@ -44,15 +44,15 @@ class RegisterState:
 
 
 class Control:
-    """Registers of one accelerator, no descriptor being under way in calls that carry out commands.
+    """The registers of one accelerator. No descriptor may be under way when a command is run.
 
-    Opening it waits out the clearing walk after reset, and drops errors of whoever drove it before.
+    The constructor waits for the clearing walk after reset, and drops errors of an earlier owner.
 
     Attributes:
-        geometry: as the capability registers tell it.
+        geometry: read from the capability registers.
 
     Raises:
-        DriverError: not a Hotline core, or one of another version.
+        DriverError: the device is not a Hotline core, or is of another version.
     """
 
     def __init__(self, device: Device, timeout: float) -> None:
@@ -64,15 +64,15 @@ class Control:
         self.write("IRQ_STATUS", _ALL_IRQ)
 
     def command(self, command: Command) -> None:
-        """Carries out a command that moves no data."""
+        """Runs a command that moves no data."""
         self.operate(command.name, lambda: self.write("COMMAND", int(command)))
 
     def operate(self, work: str, act: Callable[[], None]) -> None:
-        """Returns once what `act` starts has ended and the core is idle.
+        """Calls `act`, and returns when the operation that it starts has ended and the core is idle.
 
         Raises:
             DriverError: the core reports an error.
-            DeviceTimeout: it does not end.
+            DeviceTimeout: the operation does not end.
         """
         self.write("IRQ_STATUS", _ALL_IRQ)
         self.write("IRQ_ENABLE", int(Irq.COMMAND_DONE | Irq.ERROR))
@@ -82,7 +82,7 @@ class Control:
                 raise DeviceTimeout(f"{work}: no interrupt in {self.timeout:g} s")
             self._await_idle(work)
         finally:
-            self.write("IRQ_ENABLE", 0)  # their bits come with descriptors too, which have interrupts of their own
+            self.write("IRQ_ENABLE", 0)  # descriptors set these bits too, but have interrupts of their own
         causes = self.read("IRQ_STATUS")
         self.write("IRQ_STATUS", causes)
         if errors := self.read("ERROR"):
@@ -94,9 +94,9 @@ class Control:
     # Counters
 
     def counters(self) -> dict[str, int | None]:
-        """Every counter of core and shell by name; those of each as of one instant.
+        """Every counter of core and shell by name. Those of the core are of one instant, and so are the shell's.
 
-        Timing counters are None on a backend without clock cycles, which shows in that its work has taken none.
+        Timing counters are None on a backend without a clock: there mini-batches take no cycles.
         """
         self.command(Command.SNAPSHOT)
         self.write("DMA_COMMAND", int(DmaCommand.SNAPSHOT))
@@ -107,7 +107,7 @@ class Control:
         return values
 
     def counter(self, name: str) -> int:
-        """A counter of the core, as of the last snapshot."""
+        """A counter of the core, at the last snapshot."""
         return self._wide(counter_offset(name))
 
     def reset_counters(self) -> None:
@@ -126,7 +126,7 @@ class Control:
         self.device.write(_find(name).offset, value)
 
     def describe(self) -> list[RegisterState]:
-        """Every register, in ascending order of offsets, with what its fields hold."""
+        """Every register in ascending order of offsets, with the values of its fields."""
         states = []
         for each in sorted((*REGISTERS, *SHELL_REGISTERS), key=lambda register: register.offset):
             value = None if each.access == Access.WO else self.device.read(each.offset)
@@ -147,10 +147,10 @@ class Control:
 
 
 def discover(device: Device) -> Geometry:
-    """The geometry that the capability registers tell.
+    """The geometry, read from the capability registers.
 
     Raises:
-        DriverError: not a Hotline core, one of another version, or capabilities that cannot be.
+        DriverError: not a Hotline core, another version, or impossible capabilities.
     """
 
     def read(name: str) -> int:

@@ -1,16 +1,16 @@
-"""The device driver: an accelerator as software sees it, whatever backend stands behind it.
+"""The device driver: the accelerator as software sees it, on any backend.
 
 learn ---> tracker ---> dump ----> hot_set: (table, row) in every slot ---> the GPU's hot table
               |-------> select --> Moves: rows that take the slots of others ------^
 classify -----+-------> Split: popular samples, slot or -1 for each lookup, cold rows
                 gather -------> those cold rows, by DMA
 
-Data goes through descriptors in rings (`rings.py`); CLEAR, budget, policy and counters are registers (`control.py`).
+Data goes through descriptors in rings (`rings.py`). CLEAR, budget, policy and counters are registers (`control.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,23 +33,24 @@ __all__ = ["Driver", "DriverError", "Gathered", "Policy"]
 
 
 class Driver(TrackerDriver):
-    """Drives one accelerator, alone. Every call waits for its end, and raises DriverError for what the device reports.
+    """Drives one accelerator. No other driver may use it at the same time.
 
-    Opening it waits out the clearing walk after reset; the tracker, the budget and the counters stay as they are. Calls
-    may come from several threads; one waits for the other.
+    Every call returns when its work has ended, and raises DriverError for errors that the device reports. Several
+    threads may call; they wait for one another. The constructor waits for the clearing walk after reset, and leaves the
+    tracker, the budget and the counters as they are.
 
     Args:
-        device: open; closing it stays the caller's task.
+        device: open. The caller closes it.
         timeout: seconds in which a descriptor or a command must end.
         rings: further arguments of `Rings`.
 
     Attributes:
-        geometry: as the capability registers tell it.
+        geometry: read from the capability registers.
         hot_rows: the budget N, 0 to `geometry.hot_capacity`; slots are 0 to N - 1.
-        rings: with statistics of what went through them.
+        rings: the descriptor rings, with statistics.
 
     Raises:
-        DriverError: not a Hotline core, or one of another version.
+        DriverError: the device is not a Hotline core, or is of another version.
     """
 
     def __init__(self, device: Device, *, timeout: float = 600.0, **rings: Any) -> None:
@@ -60,7 +61,7 @@ class Driver(TrackerDriver):
     # Mini-batches
 
     def check(self, batches: Iterable[Batch], *, by_bag: bool = False) -> None:
-        """Raises DriverError, naming table, row, sample and limit, where the accelerator cannot take a mini-batch."""
+        """Raises DriverError if the accelerator cannot take a mini-batch. It names table, row, sample and limit."""
         for number, batch in enumerate(batches):
             check_batch(self.geometry, batch, number, by_bag=by_bag)
 
@@ -74,13 +75,14 @@ class Driver(TrackerDriver):
     ) -> None:
         """Trains the tracker with mini-batches, in order. All are checked before the first is sent.
 
-        A sample-aware tracker also chooses the hot rows: after every `select_every` mini-batches (0: not in between),
-        since what a lookup counts hangs on what is hot, and at the end until no more rows want to move than may.
+        A sample-aware tracker also chooses the hot rows after every `select_every` mini-batches, as the weight of a
+        lookup depends on which rows are hot, and at the end, see `settle`.
 
         Args:
-            progress: called now and then with the mini-batches that are done.
-            by_bag: rows count by what they do for bags instead of samples: for logs so multi-hot that hardly any
-                sample can be popular.
+            progress: called now and then with the number of mini-batches that are done.
+            select_every: 0 chooses at the end only.
+            by_bag: weigh rows by what they do for bags instead of samples. For logs so multi-hot that hardly any sample
+                can be popular.
         """
         self.check(batches, by_bag=by_bag)
         select_every = select_every if self.geometry.sample_aware else 0
@@ -95,58 +97,50 @@ class Driver(TrackerDriver):
         self.settle()
 
     def settle(self) -> None:
-        """Chooses the hot rows until no more want to move than may. With SRRIP they are chosen as it learns."""
+        """Chooses the hot rows again and again, until the move limit holds no row back. Does nothing with SRRIP."""
         while self.geometry.sample_aware and len(self.select()) >= self.move_limit > 0:
             pass
 
     def classify(self, batch: Batch, *, relearn: bool = False, by_bag: bool = False) -> Split:
-        """The split of one mini-batch. The tracker stays as it is, but learns from it too with `relearn`.
+        """Splits one mini-batch. The tracker stays as it is, unless `relearn` lets it learn from the mini-batch too.
 
-        Learning is by sample, in the same pass, or with `by_bag` by bag, in a second one.
+        It learns by sample in the same pass, or with `by_bag` by bag in a second pass.
         """
         check_batch(self.geometry, batch, by_bag=by_bag and relearn)
         if relearn:
             self._check_sample_aware("RELEARN")
         with self._lock:
-            split = self._classify([batch], relearn=relearn and not by_bag)[0]
+            split = self._classify(batch, relearn=relearn and not by_bag)
             if relearn and by_bag:
                 self._learn([batch], by_bag)
             return split
 
-    def classify_all(self, batches: Sequence[Batch]) -> Iterator[Split]:
-        """The split of each mini-batch, in order; as `classify`, but with many mini-batches under way at once.
-
-        All are checked before the first is sent.
-        """
-        self.check(batches)
-        for group in groups(batches):
-            yield from self._classify(group)
-
     def prepare(
         self, batches: Sequence[Batch], opcode: Opcode, *, relearn: bool = False, by_bag: bool = False
     ) -> Prepared:
-        """Mini-batches laid out in memory for LEARN or CLASSIFY, so that `run` can be timed alone.
+        """Lays mini-batches out in memory for LEARN or CLASSIFY, so that `run` can be timed alone.
 
-        They lie there until any other call that moves data: none may come before `run`.
+        Call nothing else that moves data before `run`: it would overwrite them.
         """
         self.check(batches, by_bag=by_bag)
         with self._lock:
             return self._runner.prepare(batches, opcode, relearn=relearn, by_bag=by_bag)
 
     def run(self, work: Prepared) -> None:
-        """Carries out what was prepared last; its answers stay unread."""
+        """Runs what was prepared last. The answers are not read."""
         with self._lock:
             self._runner.run(work)
 
     # Rows by DMA
 
     def set_table(self, table: int, address: int, rows: int, stride_bytes: int) -> None:
-        """Says where an embedding table lies in `device.memory`: row r is at `address + r * stride_bytes`.
+        """Sets the place of an embedding table in `device.memory`: row r is at `address + r * stride_bytes`.
 
-        The region that holds it is exposed for reading. 0 rows take the table away.
+        The region that holds it is exposed for reading. 0 rows remove the table.
 
         Raises:
-            DriverError: no such table can be, no region holds it, or all windows are in use: put tables in one region.
+            DriverError: a value is out of range, no region holds the table, or all windows are in use. Several tables
+                in one region need one window.
         """
         with self._lock:
             self._gatherer.set_table(table, address, rows, stride_bytes)
@@ -154,24 +148,19 @@ class Driver(TrackerDriver):
     def gather(
         self, row_bytes: int, target: Region, offset: int = 0, *, held: bool = False, keys: bool = False
     ) -> Gathered:
-        """Brings the cold rows of the mini-batch that was classified last, in order of its `WorkingSet`.
+        """Gathers cold rows of the mini-batch that was classified last, in the order of its `WorkingSet`.
 
         Args:
-            row_bytes: of each row, from its beginning.
-            target: is exposed for writing; rows are written end to end from byte `offset` on, a multiple of 64.
-            held: those that are held, which are the last ones, instead of the others.
-            keys: tell which rows they are.
+            row_bytes: bytes to read of each row, from its beginning.
+            target: is exposed for writing. Rows are written end to end from byte `offset` on, a multiple of 64.
+            held: gather the held rows, which are the last ones, instead of the others.
+            keys: also tell which rows were gathered.
 
         Raises:
-            DriverError: a table was not set up or does not have a row, or memory is not there.
+            DriverError: a table was not set up, a row is beyond its table, or the target cannot be written.
         """
         with self._lock:
             return self._gatherer.gather(row_bytes, target, offset, held=held, keys=keys)
-
-    def gather_list(self, words: np.ndarray, row_bytes: int, target: Region, offset: int = 0) -> int:
-        """Brings the rows that lookup words name (uint64 [n]), in their order. How many."""
-        with self._lock:
-            return self._gatherer.listed(words, row_bytes, target, offset, Flag(0))
 
     def pool(
         self,
@@ -183,11 +172,11 @@ class Driver(TrackerDriver):
         mean: bool = False,
         bf16: bool = False,
     ) -> int:
-        """Brings the sums, or with `mean` the means, of bags of rows, as float32. How many.
+        """Gathers the sums, or with `mean` the means, of bags of rows as float32. Returns the number of bags.
 
         Args:
             words: uint64 [n], lookup words; `last` ends a bag.
-            row_bytes: of a row in its table: float32, or bfloat16 with `bf16`.
+            row_bytes: bytes of a row in its table, whose elements are float32, or bfloat16 with `bf16`.
         """  # fmt: skip
         flags = Flag.POOL | (Flag.MEAN if mean else Flag(0)) | (Flag.BF16 if bf16 else Flag(0))
         with self._lock:
@@ -196,17 +185,17 @@ class Driver(TrackerDriver):
     # Registers
 
     def describe(self) -> list[RegisterState]:
-        """Every register with what its fields hold, and mean."""
+        """Every register, with the values and meanings of its fields."""
         with self._lock:
             return self.control.describe()
 
-    # One operation: from an idle core to an idle core
+    # One operation each, from an idle core to an idle core
 
     def _learn(self, batches: Sequence[Batch], by_bag: bool) -> None:
         with self._lock:
             self._runner.run(self._runner.prepare(batches, Opcode.LEARN, by_bag=by_bag))
 
-    def _classify(self, batches: Sequence[Batch], *, relearn: bool = False) -> list[Split]:
+    def _classify(self, batch: Batch, *, relearn: bool) -> Split:
         with self._lock:
-            work = self._runner.prepare(batches, Opcode.CLASSIFY, relearn=relearn)
-            return self._runner.splits(work, self._runner.run(work), self.hot_rows)
+            work = self._runner.prepare([batch], Opcode.CLASSIFY, relearn=relearn)
+            return self._runner.split(work, self._runner.run(work), self.hot_rows)

@@ -1,4 +1,4 @@
-"""Rows by DMA: those that the last mini-batch needs, or those of a list, as they are or pooled."""
+"""GATHER: brings the cold rows of the last mini-batch, or pools the rows of a list."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ __all__ = ["Gathered", "Gatherer"]
 
 
 class Gathered(NamedTuple):
-    """What GATHER wrote.
+    """The result of a GATHER.
 
     Attributes:
-        written: rows.
-        cycles: clock cycles that it took, 0 on a backend without.
-        tables, rows: int64 [written], which rows, where that was asked for.
+        written: rows written.
+        cycles: clock cycles of the descriptor, 0 on a backend without a clock.
+        tables, rows: int64 [written], which rows; None unless keys were asked for.
     """
 
     written: int
@@ -38,14 +38,14 @@ class Gatherer:
     """Sets tables up, and gathers their rows.
 
     Args:
-        working_rows: most rows of a mini-batch.
+        working_rows: the most cold rows of a mini-batch.
     """
 
     def __init__(self, control: Control, rings: Rings, buffers: Buffers, working_rows: int) -> None:
         self._control, self._rings, self._buffers, self._most = control, rings, buffers, working_rows
 
     def set_table(self, table: int, address: int, rows: int, stride_bytes: int) -> None:
-        """Says where an embedding table lies; the memory around it is exposed. 0 rows take the table away."""
+        """As `Driver.set_table`."""
         if not 0 <= table < 1 << TABLE_FIELD.width or not 0 <= rows < 1 << ROW_FIELD.width:
             raise DriverError(f"table {table} of {rows} rows: tables are 0 to 255, their rows at most 2^32 - 1")
         stride, rest = divmod(stride_bytes, GRANULE_BYTES)
@@ -66,6 +66,7 @@ class Gatherer:
         self._control.write("TABLE_STRIDE", stride)
 
     def gather(self, row_bytes: int, target: Region, offset: int, *, held: bool, keys: bool) -> Gathered:
+        """As `Driver.gather`."""
         self._expose(target, offset)
         flags = (Flag.HELD if held else Flag(0)) | (Flag.KEYS if keys else Flag(0))
         names = self._buffers.take(8 * self._most)[0] if keys else None
@@ -83,7 +84,7 @@ class Gatherer:
         return Gathered(done.listed, done.cycles, tables, rows)
 
     def listed(self, words: np.ndarray, row_bytes: int, target: Region, offset: int, flags: Flag) -> int:
-        """GATHER with LIST; how many rows, or bags, were written."""
+        """GATHER with LIST. Returns how many rows, or bags, were written."""
         if words.dtype != np.uint64 or words.ndim != 1 or not len(words):
             raise DriverError(f"a list is uint64 [n], n at least 1, and not {words.dtype} {list(words.shape)}")
         if flags & Flag.POOL and not words[-1] >> np.uint64(LAST_FIELD.low):

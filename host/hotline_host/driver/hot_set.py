@@ -1,4 +1,4 @@
-"""Which rows are hot: from a dump of the tracker, or by the moves that SELECT tells of. Keys come back by unmixing."""
+"""Reads the hot rows from a dump of the tracker, and the moves from the answer to SELECT, by inverting the hash."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["Moves", "read_dump", "read_events"]
 
 
 def read_dump(geometry: Geometry, hot_rows: int, dump: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The rows that are hot in a dump taken under a budget of `hot_rows`.
+    """The hot rows in a dump that was taken under a budget of `hot_rows`.
 
     Returns:
         tables, rows, slots: int64 [m], in ascending order of slots.
@@ -69,7 +69,7 @@ def read_events(geometry: Geometry, hot_rows: int, events: np.ndarray) -> Moves:
     """The moves in the answer to SELECT, uint64 [m + 1, ways].
 
     Raises:
-        DriverError: an event is none, or names a slot or a row that there cannot be.
+        DriverError: an event lacks its mark, or names an impossible slot or row.
     """
     comes, leaves = events[:-1, 0], events[:-1, 1]
     slots = _field(comes, SLOT_FIELD).astype(np.int64)

@@ -1,7 +1,7 @@
-"""Mini-batches as lookups in memory. Whole arrays at a time; `hotline_hw.spec` has the layouts.
+"""Packs mini-batches into lookup words, with the layouts of `hotline_hw.spec`.
 
 samples       s0: a b    s1: (empty)    s2: c        lookups in input order
-sent          a b|c|                                 | is `last`; an empty sample is not sent, and is popular
+sent          a b|c|                                 | is `last`; an empty sample is popular, and not sent
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from hotline_hw.spec.words import LAST_FIELD, ROW_FIELD, TABLE_FIELD
 __all__ = ["DriverError", "Lookups", "check_batch", "groups", "pack"]
 
 _GROUP_LOOKUPS = 1 << 17
-"""Lookups that are handed over at once, about: enough that handing over costs nothing, 1 MiB of words."""
+"""Lookups that are handed over at once, about: 1 MiB of words, so that the cost of handing over does not show."""
 
 _LAST = np.uint64(1 << LAST_FIELD.low)
 
 
 def check_batch(geometry: Geometry, batch: Batch, number: int = 0, *, by_bag: bool = False) -> None:
-    """Whether an accelerator can take a mini-batch, and, with `by_bag`, its bags as samples.
+    """Checks that an accelerator can take a mini-batch, and with `by_bag` that it can take its bags as samples.
 
     Raises:
-        DriverError: naming the mini-batch by its `number`, the sample, and the limit.
+        DriverError: it cannot. The message names the mini-batch by its `number`, the sample, and the limit.
     """
     if not len(batch.indices):
         return
@@ -71,8 +71,7 @@ class Lookups:
     """A mini-batch as it is sent.
 
     Attributes:
-        data: uint64 [n], lookup words, or where `tables` is above 0 uint32 [n], rows, lookup i being of table i modulo
-            `tables`.
+        data: uint64 [n], lookup words. If `tables` is above 0: uint32 [n], rows, and lookup i is of table i mod `tables`.
         counts: int64 [B], the lookups of each sample, sent or not.
     """
 
@@ -85,12 +84,12 @@ class Lookups:
 
     @property
     def sent(self) -> int:
-        """Samples that are sent."""
+        """The number of samples that are sent."""
         return int(np.count_nonzero(self.counts))
 
     @property
     def keys(self) -> np.ndarray:
-        """uint64 [n], tables and rows as lookup words without `last`."""
+        """uint64 [n]: the lookup words without `last`."""
         if not self.tables:
             return self.data & ~_LAST
         table = np.arange(len(self.data), dtype=np.uint64) % np.uint64(self.tables)
@@ -98,7 +97,7 @@ class Lookups:
 
 
 def pack(batch: Batch, *, by_bag: bool = False) -> Lookups:
-    """The lookups of a mini-batch that `check_batch` has found good: rows alone where every bag has exactly one.
+    """Packs a mini-batch that passed `check_batch`. If every bag has exactly one lookup, rows alone are sent.
 
     With `by_bag` every bag is sent as a sample, so that LEARN weighs rows by what they do for bags.
     """
@@ -112,7 +111,7 @@ def pack(batch: Batch, *, by_bag: bool = False) -> Lookups:
 
 
 def groups(batches: Iterable[Batch], every: int = 0) -> Iterator[list[Batch]]:
-    """Mini-batches in groups of about _GROUP_LOOKUPS lookups, none of which goes beyond a multiple of `every`."""
+    """Cuts mini-batches into groups of about _GROUP_LOOKUPS lookups. A group also ends after every `every`-th one."""
     group: list[Batch] = []
     lookups = 0
     for number, batch in enumerate(batches, 1):

@@ -1,4 +1,4 @@
-"""Descriptors in, completions out: the rings that the accelerator is driven by."""
+"""The two rings that drive the accelerator: descriptors in, completions out."""
 
 from __future__ import annotations
 
@@ -43,9 +43,10 @@ class RingStatistics:
     """Counts since the rings were opened.
 
     Attributes:
-        interrupts: that `wait` woke up by. polls: looks at a completion that was not there yet.
+        interrupts: interrupts that woke `wait` up.
+        polls: looks at a completion that was not there yet.
         errors: failed descriptors by the name of their status.
-        seconds: waited for completions.
+        seconds: time spent waiting for completions.
     """
 
     descriptors: int = 0
@@ -57,20 +58,20 @@ class RingStatistics:
 
 
 class Rings:
-    """Submits descriptors and waits for them. They are carried out one at a time, in order.
+    """Submits descriptors and waits for them. The accelerator runs them one at a time, in order.
 
-    Calls may come from several threads; one that waits makes the others wait.
+    Calls may come from several threads. While one waits, the others wait too.
 
     Args:
-        device: open, and idle; whatever its rings were doing is given up.
-        log2_size: of the descriptors that may be under way.
-        coalesce: an interrupt for so many completions, or for the last that is waited for.
-        delay: clock cycles after which fewer interrupt too, above 0.
-        poll: looks at memory over and over instead of waiting for interrupts.
+        device: open. Descriptors that are under way are aborted.
+        log2_size: log2 of the number of descriptors that may be under way.
+        coalesce: completions for one interrupt. The last descriptor that is waited for interrupts by itself.
+        delay: clock cycles, above 0, after which fewer completions interrupt too.
+        poll: look at memory over and over instead of waiting for interrupts.
         timeout: seconds without a completion after which a wait raises DeviceTimeout.
 
     Attributes:
-        windows: the memory that the accelerator may touch.
+        windows: the memory that the accelerator may access.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class Rings:
         self._completions = self.region.array((self.size, ENTRY_WORDS), np.uint32, ring_bytes)
         self._tag = 0  # of the next descriptor
         self._producer = self._consumer = 0
-        self._whole = 0  # completions before it are whole, for all we know
+        self._whole = 0  # completions before this index are known to be whole
         self._due: dict[int, Descriptor] = {}  # submitted and not completed, by tag, in order
         self._done: dict[int, tuple[Descriptor, Completion]] = {}  # completed, and not waited for
         self._stop()
@@ -107,7 +108,7 @@ class Rings:
         self._start()
 
     def submit(self, descriptor: Descriptor) -> int:
-        """Hands a descriptor over, and returns at once unless the ring is full. Its tag is given to it: the answer."""
+        """Hands a descriptor over, and returns the tag that it was given. Waits only if the ring is full."""
         with self._lock:
             while len(self._due) >= self.size:
                 self._await(next(iter(self._due)))
@@ -127,10 +128,9 @@ class Rings:
             allowed: statuses other than OK that are no failure.
 
         Raises:
-            DriverError: it failed; the message tells how. Those behind it are carried out all the same. Or it was given
-                up, since the rings had to begin anew.
-            DeviceTimeout: nothing was completed in `timeout` seconds. The rings begin anew, and what was under way is
-                given up.
+            DriverError: the descriptor failed; those behind it run all the same. Or it was given up by a restart.
+            DeviceTimeout: nothing was completed in `timeout` seconds. The rings were restarted, and the descriptors
+                under way given up.
         """
         with self._lock:
             if tag in self._due:
@@ -143,10 +143,10 @@ class Rings:
             return completion
 
     def run(self, descriptors: Sequence[Descriptor], *, allowed: Collection[Status] = ()) -> list[Completion]:
-        """Submits all, many at once, and waits for all; the last interrupts. Raises for the first that failed.
+        """Submits all, as many at once as fit, and waits for all. The last one interrupts. Raises the first failure.
 
-        Whatever else ends it early, an interruption say, leaves nothing under way: memory that descriptors name may be
-        used anew.
+        If another exception ends the call, such as KeyboardInterrupt, no descriptor stays under way: the memory that
+        they name may be reused.
         """
         with self._lock:
             final = len(descriptors) - 1
@@ -160,7 +160,7 @@ class Rings:
                 for tag in tags:
                     self._done.pop(tag, None)
                 if self._due:
-                    with suppress(DeviceError):  # one that is closed, or dead, has nothing under way
+                    with suppress(DeviceError):  # a device that is closed or dead has nothing under way
                         self.restart()
                 raise
             failed, completions = None, []
@@ -174,7 +174,7 @@ class Rings:
             return completions
 
     def restart(self) -> None:
-        """Gives up what is under way, and begins anew."""
+        """Gives up the descriptors under way, and starts with empty rings."""
         with self._lock:
             self._due.clear()
             self._stop()
@@ -183,7 +183,7 @@ class Rings:
     # Waiting
 
     def _await(self, tag: int) -> None:
-        """Returns when the descriptor is completed."""
+        """Returns when the descriptor has completed."""
         begin = perf_counter()
         try:
             limit = monotonic() + self.timeout
@@ -194,17 +194,17 @@ class Rings:
                     self._time_out()
                 elif self.poll:
                     self.statistics.polls += 1
-                    self._check(DmaIrq(self._read("DMA_IRQ_STATUS")))  # a simulated device's clock runs meanwhile
+                    self._check(DmaIrq(self._read("DMA_IRQ_STATUS")))  # reads keep a simulated device's clock running
                 elif self.device.wait_irq(max(0.0, limit - monotonic())):
                     self.statistics.interrupts += 1
                     causes = self._read("DMA_IRQ_STATUS")
-                    self._write("DMA_IRQ_STATUS", causes)  # before looking: what comes later interrupts anew
+                    self._write("DMA_IRQ_STATUS", causes)  # before looking: a later completion interrupts again
                     self._check(DmaIrq(causes))
         finally:
             self.statistics.seconds += perf_counter() - begin
 
     def _reap(self) -> int:
-        """Takes the completions that are there. How many."""
+        """Takes the completions that are there. Returns how many."""
         taken = 0
         while self._due:
             words = self._completions[self._consumer % self.size]
@@ -213,7 +213,7 @@ class Rings:
             if self._consumer == self._whole:
                 self._whole = self._read("CPL_PRODUCER")
                 if self._consumer == self._whole:
-                    break  # its first words are there, but not yet the others
+                    break  # only its first words are there so far
             completion = Completion.unpack(words)
             tag, descriptor = next(iter(self._due.items()))
             if (completion.tag, completion.opcode) != (tag, descriptor.opcode):
@@ -236,7 +236,9 @@ class Rings:
             known = completion.status in list(Status)
             self.statistics.errors[Status(completion.status).name if known else str(completion.status)] += 1
         if completion.errors:
-            self.device.write(register("ERROR").offset, completion.errors & int(sum(Error)))  # they are told by now
+            self.device.write(
+                register("ERROR").offset, completion.errors & int(sum(Error))
+            )  # reported with the completion
 
     def _check(self, causes: DmaIrq) -> None:
         """Raises DriverError if the rings report an error."""
@@ -268,7 +270,7 @@ class Rings:
     # Registers
 
     def _stop(self) -> None:
-        """Aborts what is under way."""
+        """Aborts the descriptors under way."""
         self._write("DMA_CONTROL", 0)
         running = shell_register("DMA_STATUS").field("running")
         limit = monotonic() + self.timeout
@@ -277,7 +279,7 @@ class Rings:
                 raise DeviceTimeout(f"a descriptor was still under way {self.timeout:g} s after it was aborted")
 
     def _start(self) -> None:
-        self._completions[:] = 0  # so generations begin anew
+        self._completions[:] = 0  # the generation bits start over
         self._producer = self._consumer = self._whole = 0
         self._write("DMA_ERROR", int(sum(DmaError)))
         self._write("DMA_IRQ_STATUS", int(sum(DmaIrq)))
@@ -292,7 +294,7 @@ class Rings:
 
 
 def core_errors(bits: int) -> str:
-    """Bits of the core's ERROR, by name and meaning."""
+    """The names and meanings of bits of the core's ERROR register."""
     return "; ".join(f"{bit.name.upper()} ({bit.doc})" for bit in register("ERROR").fields if bit.get(bits))
 
 

@@ -1,9 +1,9 @@
-"""What CLASSIFY answers, checked, as splits.
+"""Checks the answer to a CLASSIFY, and turns it into a split.
 
 samples       s0: a b    s1: (empty)    s2: c        lookups in input order
 popular       c|                                     words of popular samples, in input order
 nonpopular    a b|
-verdicts      0 1                                    a bit for each sample that was sent
+verdicts      0 1                                    one bit for each sample that was sent
 split         popular = [no, yes, yes]   slots = [a: -1 or slot, b: ..., c: slot]
 """
 
@@ -38,7 +38,7 @@ class Answer:
     """The answer to one CLASSIFY, as it lies in memory.
 
     Attributes:
-        popular, nonpopular: uint32, result words.
+        popular, nonpopular: uint32, the result words of each packet.
         list_counts: int64 [SUMMARY_LISTS].
         verdicts: bool [samples sent].
     """
@@ -54,8 +54,8 @@ def read_split(lookups: Lookups, answer: Answer, hot_rows: int) -> Split:
     """The split of a mini-batch.
 
     Raises:
-        DriverError: not every sample came back exactly once, whole, in order and in the right packet, a slot is outside
-            `hot_rows`, or the places of cold rows cannot be.
+        DriverError: a sample did not come back exactly once, whole, in order and in the right packet; a slot is outside
+            `hot_rows`; or the places of the cold rows are impossible.
     """
     done, sent = answer.completion, lookups.counts[lookups.counts > 0]
     if done.samples != len(sent):
@@ -95,7 +95,7 @@ def read_split(lookups: Lookups, answer: Answer, hot_rows: int) -> Split:
 
 
 def _check_packet(name: str, packet: np.ndarray, ends: np.ndarray, sample_of: np.ndarray) -> None:
-    """Raises DriverError unless a packet's samples are as long as those that were due, one by one."""
+    """Raises DriverError unless each sample of a packet is as long as the one that was due."""
     due = len(ends)
     if len(packet) != due:
         raise DriverError(f"not every sample came back exactly once: {len(packet)} {name} words came, {due} were due")
@@ -110,7 +110,7 @@ def _check_packet(name: str, packet: np.ndarray, ends: np.ndarray, sample_of: np
 
 
 def _working_set(keys: np.ndarray, cold: np.ndarray, values: np.ndarray, list_counts: np.ndarray) -> WorkingSet:
-    """Places as rows of the working parameters, which are in order of lists."""
+    """Turns list numbers and positions into places. The working parameters are ordered by list."""
     total = int(list_counts.sum())
     lists, local = values >> COLD_LOCAL.width, values & COLD_LOCAL.mask
     known = np.zeros(1 << VALUE_FIELD.width - COLD_LOCAL.width, np.int64)

@@ -20,12 +20,11 @@ class _Extent(NamedTuple):
 
 
 class Windows:
-    """Gives the accelerator rights to regions, and takes them away. Extents that touch, with the same rights, share a
-    window.
+    """Grants the accelerator access to regions, and takes it away. Adjacent extents with equal rights share a window.
 
     Args:
-        device: open, no descriptor under way when rights change.
-        windows: that it has.
+        device: open. No descriptor may be under way when rights change.
+        windows: the number of windows it has.
     """
 
     def __init__(self, device: Device, windows: int = WINDOWS) -> None:
@@ -36,10 +35,10 @@ class Windows:
             self._set(index, None)
 
     def expose(self, region: Region, *, read: bool = True, write: bool = True) -> None:
-        """The accelerator may read and write there as told, and as it was told before.
+        """Grants these rights to a region, in addition to those it has.
 
         Raises:
-            DriverError: there are more extents than windows.
+            DriverError: there are more extents than windows. The rights stay as they were.
         """
         key = f"{region.name}@{region.address:x}"
         before = self._rights.get(key)
@@ -56,7 +55,7 @@ class Windows:
             raise
 
     def hide(self, region: Region) -> None:
-        """The accelerator may touch it no longer."""
+        """Takes all rights to a region away."""
         if self._rights.pop(f"{region.name}@{region.address:x}", None):
             self._update()
 
@@ -73,7 +72,7 @@ class Windows:
                 f"{len(extents)} extents of memory need a window each, and the accelerator has {len(self._written)}: "
                 f"{names}; put some of them (tables, say) into one region"
             )
-        # Those that stay keep their window, so that nothing is out of reach while others change.
+        # An extent that stays keeps its window, so that it is never out of reach.
         free = [index for index, extent in enumerate(self._written) if extent not in extents]
         new_ones = [extent for extent in extents if extent not in self._written]
         for place, index in enumerate(free):
@@ -83,7 +82,7 @@ class Windows:
 
     def _set(self, index: int, extent: _Extent | None) -> None:
         at = window_offset(index)
-        self._device.write(at + 12, 0)  # no rights while its place changes
+        self._device.write(at + 12, 0)  # no rights while the address changes
         if extent:
             self._device.write(at, extent.begin & 0xFFFF_FFFF)
             self._device.write(at + 4, extent.begin >> 32)

@@ -94,7 +94,8 @@ def cosim(
         training=TrainFigures(
             model=settings.model, dimension=setup.config.model.dimension, optimizer=setup.config.optimizer,
             rate=setup.config.rate, eps=setup.config.eps, device=str(setup.device), dtype=settings.dtype,
-            seed=settings.seed, test_samples=parts.test.samples, steps=steps, placed_rows=(splitting or first).figures.placed_rows,
+            seed=settings.seed, test_samples=parts.test.samples, steps=steps,
+            placed_rows=(splitting or first).figures.placed_rows,
         ),
         split=history.split_figures(counters) if counters else None,
         gather=history.gather_figures() if history.early_rows else None,

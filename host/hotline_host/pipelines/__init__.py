@@ -1,1 +1,1 @@
-"""Ways to train: each takes mini-batches and trains one model."""
+"""Pipelines: ways to train one model, behind one interface. `registry.py` has them by name."""

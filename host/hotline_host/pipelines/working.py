@@ -1,11 +1,11 @@
-"""Working parameters: the cold rows of a mini-batch end to end, gathered by the accelerator.
+"""Working parameters: the accelerator gathers the cold rows of a mini-batch into one array.
 
     training      step i                                       | step i + 1
     accelerator   classify i + 1, gather rows that are free    | ...
     between the steps                           moves, gather what was in flux
 
-A row is in flux while its owner may write it: a cold row of the mini-batch in training, until its update is made, and a
-row that a SELECT has moved, until the host has moved it too.
+A row is in flux while it may still be written: a cold row of the mini-batch in training, until that is updated, and a
+row that a SELECT moved, until the host has moved it too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hotline_hw.spec.descriptors import BUFFER_ALIGN
 __all__ = ["Gathering", "WorkingGatherer"]
 
 _CHECK_EVERY = 16
-"""Mini-batches after which the accelerator is to tell the keys of what it gathers, at 8 bytes a row."""
+"""Every so many mini-batches the accelerator also writes the keys of the gathered rows (8 bytes each), as a check."""
 
 
 @dataclass
@@ -32,10 +32,10 @@ class Gathering:
     """A mini-batch whose cold rows are being gathered.
 
     Attributes:
-        half: of the buffer that they go to.
-        early: so many were, beside the training of the mini-batch before.
-        late: so many were after that.
-        cycles: clock cycles that took, 0 on a backend without.
+        half: the half of the buffer that they go to.
+        early: rows gathered while the mini-batch before trained.
+        late: rows gathered after that.
+        cycles: clock cycles of gathering, 0 on a backend without a clock.
     """
 
     split: Split
@@ -49,11 +49,12 @@ class WorkingGatherer:
     """Gathers the cold rows of one mini-batch after another, into two buffers in turn.
 
     Args:
-        driver: is told where the tables are.
+        driver: its tables are set to those of the store.
         store: with its cold rows in the memory of the driver's device.
 
     Raises:
-        DriverError: rows are not of a size that the accelerator can gather.
+        DriverError: the accelerator cannot gather rows of this size.
+        ValueError: the accelerator does not reach the cold rows.
     """
 
     def __init__(self, driver: Driver, store: EmbeddingStore) -> None:
@@ -64,30 +65,30 @@ class WorkingGatherer:
         bases = store.tables.bases.tolist()
         for table, rows in enumerate(store.tables.rows.tolist()):
             driver.set_table(table, store.region.address + bases[table] * row_bytes, rows, row_bytes)
-        self._align = BUFFER_ALIGN // math.gcd(row_bytes, BUFFER_ALIGN)  # rows; where those that are held may begin
+        self._align = BUFFER_ALIGN // math.gcd(row_bytes, BUFFER_ALIGN)  # rows; held rows begin at a multiple
         self._half_rows = -(-(driver.geometry.working_rows + self._align) // self._align) * self._align
         self._region = driver.device.memory.allocate("working", 2 * self._half_rows * row_bytes)
         shape = (2, self._half_rows, store.cold.shape[1])
         self._rows = self._region.array(shape, store.cold.numpy().dtype)
         self._batches = 0
-        self._all_listed = True  # the mini-batch before
+        self._all_listed = True  # of the mini-batch before: every cold row was in a list
 
     def begin(self, split: Split, moved: bool) -> Gathering:
-        """Gathers what is not in flux of the mini-batch that was split last, while the one before it trains.
+        """Gathers the rows of the mini-batch split last that are not in flux, while the one before it trains.
 
         Args:
-            moved: a SELECT has moved rows since that was split.
+            moved: a SELECT has moved rows since the one before was split.
         """
         gathering = Gathering(split, self._batches % 2)
         self._batches += 1
-        # What is in training, the accelerator knows by its lists alone: rows that found no place would not be held.
+        # The accelerator knows the rows in training by its lists alone: a row that found no room there is not held.
         if split.working is not None and self._all_listed and not moved:
             gathering.early = self._gather(gathering, held=False)
         self._all_listed = split.working is not None
         return gathering
 
     def finish(self, gathering: Gathering) -> Working | None:
-        """Gathers the rest, nothing being in flux. None if the accelerator could not list them all."""
+        """Gathers the rest, when no row is in flux. None if the accelerator could not list all rows."""
         working = gathering.split.working
         if working is None:
             return None
@@ -107,7 +108,7 @@ class WorkingGatherer:
         return -(-free // self._align) * self._align
 
     def _gather(self, gathering: Gathering, *, held: bool) -> int:
-        """Rows that are held, or those that are not. How many. At times with their keys, to be compared."""
+        """Gathers the rows that are held, or those that are not. Returns how many. Now and then checks their keys."""
         working = gathering.split.working
         assert working is not None
         free = len(working) - working.held

@@ -1,1 +1,1 @@
-"""Model, embedding store, optimizers and the training step: PyTorch, and no driver."""
+"""Model, embedding store, optimizers and training steps, in PyTorch. Knows no driver."""

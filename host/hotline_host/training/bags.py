@@ -1,7 +1,7 @@
 """Sum pooling over bags, and its transpose: the gradient of every row that was looked up, coalesced.
 
-Both are the same sparse product and so the same kernel: pooling sums the rows of each bag, the transpose sums the
-bags of each row. No atomic additions, hence the same result every time, on a GPU too.
+Both are the same sparse product, so one kernel does both: pooling sums the rows of each bag, the transpose sums the
+bags of each row. It needs no atomic additions, so the result is the same every time, on a GPU too.
 
     lookup        0  1  2  3              row           3      5   8
     row           5  3  8  3    ---->     its bags      0, 2   0   1
@@ -21,7 +21,7 @@ __all__ = ["Bags", "Grouped", "group", "send"]
 
 
 def send(tensor: Tensor, device: torch.device) -> Tensor:
-    """The host tensor on `device`; to a GPU through pinned memory, without waiting for the copy."""
+    """Copies a host tensor to `device`. A copy to a GPU goes through pinned memory and is not waited for."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
@@ -38,8 +38,8 @@ class Bags:
     """n lookups in `count` bags, some of which may be empty. Tensors are on the host.
 
     Attributes:
-        ids: int64 [n], row of each lookup.
-        bags: int64 [n], ascending, bag of each lookup.
+        ids: int64 [n], the row of each lookup.
+        bags: int64 [n], the bag of each lookup, ascending.
     """
 
     ids: Tensor
@@ -47,7 +47,7 @@ class Bags:
     count: int
 
     def pool(self, table: Tensor) -> Tensor:
-        """[count, D] on the table's device: the sum of each bag's rows; zero where a bag is empty."""
+        """[count, D] on the table's device: the sum of each bag's rows, zero for an empty bag."""
         lengths = np.bincount(self.bags.numpy(), minlength=self.count)
         offsets = torch.from_numpy(np.cumsum(lengths) - lengths)
         return _sums(table, send(self.ids, table.device), send(offsets, table.device))
@@ -55,11 +55,11 @@ class Bags:
 
 @dataclass(frozen=True)
 class Grouped:
-    """Lookups grouped by row, u rows in all. Tensors are on the host.
+    """Lookups grouped by row, u different rows. Tensors are on the host.
 
     Attributes:
         rows: int64 [u], ascending, each row once.
-        order: int64 [n], the lookups of row 0, then of row 1, and so on.
+        order: int64 [n], the lookups of `rows[0]`, then those of `rows[1]`, and so on.
         starts: int64 [u], where each row's lookups begin in `order`.
     """
 
@@ -68,17 +68,17 @@ class Grouped:
     starts: Tensor
 
     def positions(self) -> Tensor:
-        """int64 [n]: position of each lookup's row in `rows`."""
+        """int64 [n]: the position of each lookup's row in `rows`."""
         counts = torch.diff(self.starts, append=torch.tensor([len(self.order)]))
         positions = torch.empty_like(self.order)
         positions[self.order] = torch.repeat_interleave(torch.arange(len(self.rows)), counts)
         return positions
 
     def gradient(self, bags: Tensor, pooled_gradient: Tensor) -> Tensor:
-        """[u, D] on the gradient's device: of each of `rows`, all its lookups added up.
+        """[u, D] on the gradient's device: the gradient of each of `rows`, summed over its lookups.
 
         Args:
-            bags: int64 [n], bag of each lookup, on the host.
+            bags: int64 [n], the bag of each lookup, on the host.
             pooled_gradient: [bags, D].
         """
         device = pooled_gradient.device

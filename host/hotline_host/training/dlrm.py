@@ -1,7 +1,6 @@
-"""DLRM (Naumov et al., arXiv 1906.00091) over pooled embedding vectors that are passed in.
+"""DLRM (Naumov et al., arXiv 1906.00091) over pooled embedding vectors.
 
-The model owns no embedding table: tables live where the trainer keeps them, and the gradient of the pooled vectors is
-handed back to it.
+The model owns no embedding table. The trainer keeps the tables, passes pooled vectors in, and gets their gradient back.
 
     dense [B, F] --> bottom MLP --> [B, D] --+--> pairwise dots --+--> top MLP --> logit [B]
     pooled [B, T, D] ------------------------+                    |
@@ -24,9 +23,9 @@ class ModelConfig:
     """Widths of a DLRM. The defaults train quickly; `ModelConfig.kaggle()` is the usual Criteo Kaggle configuration.
 
     Attributes:
-        dimension: D, of an embedding row.
-        bottom: hidden widths of the bottom MLP, which ends in a layer of width D.
-        top: hidden widths of the top MLP, which ends in one logit.
+        dimension: D, the width of an embedding row.
+        bottom: hidden widths of the bottom MLP; a layer of width D follows.
+        top: hidden widths of the top MLP; one logit follows.
     """
 
     dimension: int = 16
@@ -47,15 +46,14 @@ class ModelConfig:
 class DLRM(nn.Module):
     """Logits of B samples from F dense features and T pooled embedding vectors.
 
-    Without dense features (F = 0) there is no bottom MLP, and the sum of the pooled vectors stands beside the dots in
-    the place of its output.
+    Without dense features (F = 0) there is no bottom MLP; the sum of the pooled vectors takes the place of its output.
 
     Args:
         config: widths.
         tables: T.
         dense_features: F, may be 0.
-        seed: of the initial parameters, which depend on nothing else (not on torch's global generator). They are drawn
-            in float64 on the CPU, so every dtype and device starts from the same values.
+        seed: of the initial parameters. They do not depend on torch's global generator, and are drawn in float64 on the
+            CPU, so that every dtype and device starts from the same values.
         dtype: of parameters, inputs and logits.
         device: of parameters, inputs and logits.
     """
@@ -100,7 +98,7 @@ class DLRM(nn.Module):
 
 
 def _mlp(widths: list[int], generator: torch.Generator, *, last_relu: bool) -> nn.Sequential:
-    """Linear layers with ReLU between them, in float64, initialised as in the DLRM publication's code release."""
+    """Linear layers with ReLU between them, in float64, initialised as in the code release of the DLRM paper."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(widths):
         linear = nn.utils.skip_init(nn.Linear, inputs, outputs, dtype=torch.float64)

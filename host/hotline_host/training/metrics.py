@@ -1,23 +1,23 @@
-"""How good predictions are."""
+"""The quality of predictions."""
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["auc", "log_loss"]
+__all__ = ["auc"]
 
 
 def auc(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Area under the ROC curve: the share of (positive, negative) pairs ranked right, a tie counting one half.
+    """Area under the ROC curve: the share of (positive, negative) pairs that are ranked right. A tie counts one half.
 
-    Exact: pairs are counted in integers (Mann-Whitney U).
+    The result is exact: pairs are counted in integers (Mann-Whitney U).
 
     Args:
         labels: [S], 0 or 1.
-        scores: [S], larger for more likely; any monotonic scale.
+        scores: [S], larger for more likely, on any monotonic scale.
 
     Raises:
-        ValueError: labels of one class only, labels other than 0 and 1, NaN scores, or lengths that differ.
+        ValueError: one class only, a label other than 0 and 1, a NaN score, or lengths that differ.
     """
     labels, scores = _checked(labels, scores)
     positive = labels == 1
@@ -30,12 +30,6 @@ def auc(labels: np.ndarray, scores: np.ndarray) -> float:
     below = np.cumsum(tied_negatives) - tied_negatives
     twice_right = int((tied_positives * (2 * below + tied_negatives)).sum())
     return twice_right / (2 * positives * negatives)
-
-
-def log_loss(labels: np.ndarray, logits: np.ndarray) -> float:
-    """Mean binary cross-entropy in nats of logits [S] against labels [S]. Errors as `auc`, but one class will do."""
-    labels, logits = _checked(labels, logits)
-    return float(np.mean(np.logaddexp(0.0, logits) - labels * logits))
 
 
 def _checked(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Optimizers. Those of embedding rows take coalesced gradients: each row at most once, its whole gradient."""
+"""Optimizers. Those of embedding rows take coalesced gradients: each row once, with its whole gradient."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class RowOptimizer(ABC):
 
         Args:
             table: [R, D].
-            accumulator: [R], the optimizer's state: one number a row, zero at first.
+            accumulator: [R], the optimizer's state, one number a row, zero at first.
             rows: int64 [u], each row once.
-            gradient: [u, D], of those rows. All four are on one device.
+            gradient: [u, D], of those rows. All four tensors are on one device.
         """
 
 
 @dataclass(frozen=True)
 class SGD(RowOptimizer):
-    """row -= rate * gradient. Leaves the accumulator alone."""
+    """row -= rate * gradient. The accumulator is not used."""
 
     def update(self, table: Tensor, accumulator: Tensor, rows: Tensor, gradient: Tensor) -> None:
         table.index_add_(0, rows, gradient, alpha=-self.rate)
@@ -46,7 +46,7 @@ class SGD(RowOptimizer):
 
 @dataclass(frozen=True)
 class RowwiseAdagrad(RowOptimizer):
-    """Adagrad with one accumulator a row, as in FBGEMM's EXACT_ROWWISE_ADAGRAD.
+    """Adagrad with one accumulator a row, as FBGEMM's EXACT_ROWWISE_ADAGRAD.
 
     accumulator += mean over D of gradient^2;  row -= rate * gradient / (sqrt(accumulator) + eps)
     """
@@ -60,12 +60,12 @@ class RowwiseAdagrad(RowOptimizer):
 
 
 def row_optimizer(name: str, rate: float, eps: float) -> RowOptimizer:
-    """The optimizer of embedding rows called `name`, one of `OPTIMIZERS`."""
+    """The optimizer of embedding rows with this name, one of `OPTIMIZERS`."""
     return SGD(rate) if _known(name) == "sgd" else RowwiseAdagrad(rate, eps)
 
 
 def dense_optimizer(name: str, parameters: Iterable[nn.Parameter], rate: float, eps: float) -> torch.optim.Optimizer:
-    """Its counterpart for dense parameters: torch's SGD, or torch's (element-wise) Adagrad."""
+    """The counterpart for dense parameters: torch's SGD, or torch's element-wise Adagrad."""
     if _known(name) == "sgd":
         return torch.optim.SGD(parameters, lr=rate)
     return torch.optim.Adagrad(parameters, lr=rate, eps=eps)

@@ -1,7 +1,7 @@
-"""The ordinary trainer: one mini-batch at a time over full tables in host memory. Hotline's rival, and its reference.
+"""The ordinary step: full tables in host memory, one forward and one backward pass over the mini-batch.
 
-On a GPU it is the usual CPU-GPU DLRM: embedding bags and their update on the CPU, the dense part on the GPU. It knows
-nothing of hot rows.
+With a GPU this is the usual CPU-GPU DLRM: embedding bags and their update on the CPU, the dense part on the GPU. No row
+is hot.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ __all__ = ["OrdinaryTrainer"]
 
 
 class OrdinaryTrainer(Trainer):
-    """Arguments as `Trainer`.
+    """Hotline's rival and its reference. Arguments as `Trainer`.
 
     Attributes:
-        table: [R, D] in host memory, all tables end to end; `accumulator` [R].
+        table: [R, D] in host memory, all tables end to end.
+        accumulator: [R], the optimizer's state of each row.
     """
 
     def __init__(

@@ -4,11 +4,13 @@
     device         |     popular: forward, backward; others: hot   | others: + cold, forward, | hot rows, dense: update
                          rows of every bag pooled                    backward
 
-Working parameters come gathered by the accelerator (`working.py`), or else the host gathers them. Work for a GPU is
-launched, not waited for: that happens while the popular micro-batch runs, and the hot rows of the other one are pooled.
-So of a multi-hot bag its cold rows alone come from the host.
-Both micro-batches read the same version of every parameter. Gradients weigh by share of samples and are coalesced
-per row over both before the update, so the step equals the ordinary one up to floating-point re-association.
+Working parameters are gathered by the accelerator (`pipelines/working.py`), or else by the host. Work for a GPU is
+launched and not waited for, so the host gathers while the popular micro-batch runs and the hot rows of the other one
+are pooled. Only the cold rows of a multi-hot bag come from the host.
+
+Both micro-batches read the same version of every parameter. Gradients are weighted by the share of samples, and
+coalesced per row over both micro-batches, before the update. So the step equals the ordinary one up to floating-point
+re-association.
 """
 
 from __future__ import annotations
@@ -31,12 +33,13 @@ __all__ = ["SplitTrainer"]
 
 
 class _Lookups:
-    """A mini-batch's lookups with where each row lives.
+    """The lookups of a mini-batch, and where their rows live.
 
     Attributes:
-        keys: int64 [n], row of each lookup, numbered through all tables.
-        slots: int64 [n], slot of that row in the hot table, -1 where it is cold.
-        sample: int64 [n], sample of each lookup; `tables` int64 [n], its table.
+        keys: int64 [n], the row of each lookup, numbered through all tables.
+        slots: int64 [n], the slot of that row in the hot table, -1 if it is cold.
+        sample: int64 [n], the sample of each lookup.
+        tables: int64 [n], the table of each lookup.
     """
 
     def __init__(self, batch: Batch, keys: np.ndarray, slots: np.ndarray) -> None:
@@ -45,19 +48,20 @@ class _Lookups:
         self.table_count = batch.lengths.shape[1]
 
     def bags(self, ids: np.ndarray, chosen: np.ndarray, members: np.ndarray) -> Bags:
-        """Bags of the micro-batch that holds the samples bool [B] `members`, with the lookups bool [n] `chosen`."""
+        """The bags of the micro-batch of samples bool [B] `members`, with the lookups bool [n] `chosen`."""
         position = np.cumsum(members) - 1
         bags = position[self.sample[chosen]] * self.table_count + self.tables[chosen]
         return Bags(torch.from_numpy(ids[chosen]), torch.from_numpy(bags), int(members.sum()) * self.table_count)
 
 
 class _Cold(NamedTuple):
-    """Cold lookups of a micro-batch.
+    """The cold lookups of a micro-batch.
 
     Attributes:
-        bags: by row of `working`, which is [m, D] on the device.
-        grouped: by that too.
-        keys: int64 [u], the rows that are grouped, numbered through all tables.
+        bags: the bags; ids are rows of `working`.
+        working: [m, D] on the device, the working parameters.
+        grouped: the lookups grouped by row of `working`.
+        keys: int64 [u], the keys of the grouped rows.
     """
 
     bags: Bags
@@ -67,7 +71,7 @@ class _Cold(NamedTuple):
 
 
 class SplitTrainer(Trainer):
-    """Hotline's trainer: hot rows on the device, cold rows in host memory. Every row is cold at first.
+    """Hotline's step: hot rows on the device, cold rows in host memory. At first every row is cold.
 
     Args:
         hot_rows: slots of the hot table.
@@ -93,18 +97,28 @@ class SplitTrainer(Trainer):
         )  # fmt: skip
 
     def place(self, tables: np.ndarray, rows: np.ndarray, slots: np.ndarray) -> int:
-        """Makes row `rows[i]` of table `tables[i]` the row in `slots[i]`, for all i, and every other row cold.
+        """Puts row `rows[i]` of table `tables[i]` into `slots[i]`, for all i, and makes every other row cold.
 
-        Returns how many rows moved. Between mini-batches only. Raises OwnershipError where a row or a slot is
-        named twice, IndexError where one does not exist; then nothing has moved.
+        Call it between mini-batches only.
+
+        Returns:
+            The number of rows that moved.
+
+        Raises:
+            OwnershipError: a row or a slot is named twice. Nothing has moved then.
+            IndexError: a row or a slot does not exist. Nothing has moved then.
         """
         return self.store.place(self.tables.keys(tables, rows), slots)
 
     def move(self, moves: Moves) -> int:
-        """Moves rows as a SELECT says. Between mini-batches only, and before any that was split after that SELECT.
+        """Moves rows as a SELECT says. Call it between mini-batches, before the first one that was split afterwards.
 
-        Returns how many rows moved. Raises OwnershipError where a row or a slot is not as the accelerator takes it to
-        be, IndexError where one does not exist; then nothing has moved.
+        Returns:
+            The number of rows that moved.
+
+        Raises:
+            OwnershipError: a row or a slot is not where the accelerator takes it to be. Nothing has moved then.
+            IndexError: a row or a slot does not exist. Nothing has moved then.
         """
         evicted = np.full(len(moves), -1)
         leaving = moves.evicted_tables >= 0
@@ -112,15 +126,15 @@ class SplitTrainer(Trainer):
         return self.store.apply(moves.slots, self.tables.keys(moves.tables, moves.rows), evicted)
 
     def step(self, batch: Batch, popular: np.ndarray, slots: np.ndarray, working: Working | None = None) -> float:
-        """One optimizer step on a mini-batch; returns its mean BCE before the step.
+        """Takes one optimizer step on a mini-batch. Returns its mean BCE before the step.
 
         Args:
-            popular: bool [B], samples of the popular micro-batch.
-            slots: int64 [n], in input order: each lookup's slot in the hot table, -1 where its row is cold.
-            working: its cold rows; None: the host gathers them.
+            popular: bool [B], the samples of the popular micro-batch.
+            slots: int64 [n], in input order: each lookup's slot in the hot table, -1 if its row is cold.
+            working: its cold rows. None: the host gathers them.
 
         Raises:
-            OwnershipError: a slot is not where the row lives, or a place among the working parameters not of the row.
+            OwnershipError: a row is not in the slot, or not in the place among the working parameters, that is named.
             ValueError: a popular sample has a cold lookup, or a length does not match. Nothing has changed then.
         """
         lookups = self._lookups(batch, popular, slots)
@@ -138,7 +152,7 @@ class SplitTrainer(Trainer):
             loss += part
             gradients.append(gradient)
 
-        # Non-popular micro-batch: working parameters come from host memory while the device is busy with what is hot.
+        # Non-popular micro-batch: working parameters come from host memory while the device works on the hot rows.
         others = ~popular
         hot_bags, pooled = self._pool_hot(lookups, others)
         cold = self._cold(lookups, others, working)
@@ -148,7 +162,7 @@ class SplitTrainer(Trainer):
             loss += part
             gradients.append(gradient)
 
-        # One update. Hot rows first, launched; the cold rows' gradient is what the host waits for.
+        # One update. Hot rows are launched first, as the host must wait for the gradient of the cold rows.
         self.dense_optimizer.step()
         hot = group(torch.cat([popular_bags.ids, hot_bags.ids]))
         bags = torch.cat([popular_bags.bags, popular_bags.count + hot_bags.bags])
@@ -179,7 +193,7 @@ class SplitTrainer(Trainer):
         self.store.load(torch.cat(tables), torch.cat(accumulators))
 
     def _lookups(self, batch: Batch, popular: np.ndarray, slots: np.ndarray) -> _Lookups:
-        """The split, checked against the mini-batch and against the owners."""
+        """Checks the split against the mini-batch and against the owners of the rows."""
         self._check(batch)
         if popular.shape != (batch.size,) or popular.dtype != bool:
             raise ValueError(f"popular is {popular.dtype} {popular.shape}; it must be bool {(batch.size,)}")
@@ -196,12 +210,12 @@ class SplitTrainer(Trainer):
         return lookups
 
     def _pool_hot(self, lookups: _Lookups, members: np.ndarray) -> tuple[Bags, Tensor]:
-        """A micro-batch's hot lookups by slot, and what they pool to, [bags, D] on the device."""
+        """The hot lookups of a micro-batch by slot, and their pooled rows, [bags, D] on the device."""
         bags = lookups.bags(lookups.slots, members[lookups.sample] & (lookups.slots >= 0), members)
         return bags, bags.pool(self.store.hot)
 
     def _check_working(self, lookups: _Lookups, working: Working) -> None:
-        """Raises OwnershipError unless every cold lookup, and no other, has the place of its row."""
+        """Raises OwnershipError unless each cold lookup has the place of its row, and no other lookup has a place."""
         cold, places = lookups.slots < 0, working.places
         wrong = cold != (places >= 0)
         if not wrong.any():
@@ -214,7 +228,7 @@ class SplitTrainer(Trainer):
             )
 
     def _cold(self, lookups: _Lookups, members: np.ndarray, working: Working | None) -> _Cold:
-        """A micro-batch's cold lookups, with the working parameters that they look up."""
+        """The cold lookups of a micro-batch, with their working parameters."""
         chosen = members[lookups.sample] & (lookups.slots < 0)
         if working:
             bags = lookups.bags(working.places, chosen, members)

@@ -1,10 +1,9 @@
 """Embedding rows in two places: hot rows by slot on the training device, cold rows in host memory.
 
-Host memory may be memory that an accelerator reaches: then it can gather cold rows by DMA.
+If an accelerator reaches that host memory, it can gather cold rows by DMA.
 
-A row has one owner at a time. It is hot, and slot s of the hot table is the row; or it is cold, and the host's copy
-is. Storage that owns nothing (the host's copy of a hot row, a free slot) holds NaN, so that reading it by mistake
-cannot pass unnoticed.
+A row has one owner at a time: a slot of the hot table if it is hot, host memory if it is cold. Storage that owns
+nothing (the host's copy of a hot row, a free slot) holds NaN, so reading it by mistake shows at once.
 """
 
 from __future__ import annotations
@@ -19,13 +18,14 @@ __all__ = ["EmbeddingStore", "OwnershipError", "TableRows", "initial_table"]
 
 
 class OwnershipError(RuntimeError):
-    """A row was read, written or moved where it does not live, or a slot was given two rows."""
+    """A row was read, written or moved where it does not live, or two rows were given one slot."""
 
 
 def initial_table(rows: np.ndarray, dimension: int, *, seed: int, dtype: torch.dtype) -> Tensor:
     """[sum(rows), D] on the host: all tables end to end, table t uniform within +-1/sqrt(rows[t]).
 
-    A function of `rows`, `dimension` and `seed` alone; drawn in float32, so every dtype starts from the same values.
+    The values depend on `rows`, `dimension` and `seed` alone. They are drawn in float32, so every dtype starts from the
+    same ones.
     """
     generator = torch.Generator().manual_seed(seed)
     table = torch.empty(int(np.sum(rows)), dimension, dtype=dtype)
@@ -39,8 +39,8 @@ class TableRows:
     """Numbers the rows of T tables through: key = base of the table + row.
 
     Attributes:
-        rows: int64 [T], rows of each table.
-        bases: int64 [T + 1]; the last is the number of all rows.
+        rows: int64 [T], the rows of each table.
+        bases: int64 [T + 1], the first key of each table; the last one is the number of all rows.
     """
 
     def __init__(self, rows: np.ndarray) -> None:
@@ -48,7 +48,7 @@ class TableRows:
         self.bases = np.concatenate([[0], np.cumsum(self.rows)]).astype(np.int64)
 
     def keys(self, tables: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """int64 [n]. Raises IndexError naming the first lookup outside its table."""
+        """The keys, int64 [n]. Raises IndexError, naming the first lookup outside its table."""
         tables, rows = np.asarray(tables, dtype=np.int64), np.asarray(rows, dtype=np.int64)
         bad = (tables < 0) | (tables >= len(self.rows))
         if not bad.any():
@@ -66,7 +66,7 @@ class TableRows:
 
 
 class EmbeddingStore:
-    """All rows of T tables, each with its optimizer state, under one owner each. Every row is cold at first.
+    """All rows of T tables with their optimizer state, each with one owner. At first every row is cold.
 
     Args:
         rows: [T], rows of each table.
@@ -74,16 +74,18 @@ class EmbeddingStore:
         hot_rows: slots of the hot table.
         device: where the hot table lives.
         dtype: of rows and accumulators.
-        seed: of the initial rows; where a row lives has no bearing on its value.
-        memory: an accelerator's, to keep the cold rows in; None: the host's own.
+        seed: of the initial rows. Their values do not depend on where they live.
+        memory: an accelerator's memory, to keep the cold rows in. None: the host's own.
 
     Attributes:
-        tables: numbers the rows through; a key is that number.
-        cold: [R, D] in host memory, by key; `cold_accumulator` [R], always in the host's own.
-        region: of `memory`, which holds `cold` from its first byte on; None without.
-        hot: [hot_rows, D] on the device, by slot; `hot_accumulator` [hot_rows].
-        slot_of: int32 [R], slot of each row, -1 where it is cold.
-        key_of: int64 [hot_rows], key of the row in each slot, -1 where it is free.
+        tables: numbers the rows through: a key is that number.
+        cold: [R, D] in host memory, by key.
+        cold_accumulator: [R], always in the host's own memory.
+        region: the region of `memory` that holds `cold`, from its first byte on; None without `memory`.
+        hot: [hot_rows, D] on the device, by slot.
+        hot_accumulator: [hot_rows] on the device.
+        slot_of: int32 [R], the slot of each row, -1 if it is cold.
+        key_of: int64 [hot_rows], the key of the row in each slot, -1 if the slot is free.
     """
 
     def __init__(
@@ -102,7 +104,7 @@ class EmbeddingStore:
         self.cold = initial_table(self.tables.rows, dimension, seed=seed, dtype=dtype)
         self.region = memory.allocate("tables", self.cold.nbytes) if memory else None
         if self.region:
-            # As bytes first: NumPy and torch name the types of elements differently.
+            # Viewed as bytes first, since NumPy and torch have different names for element types.
             shared = torch.from_numpy(self.region.array(self.cold.nbytes, np.uint8)).view(dtype)
             self.cold = shared.view(self.cold.shape).copy_(self.cold)
         self.cold_accumulator = torch.zeros(len(self.cold), dtype=dtype)
@@ -113,13 +115,13 @@ class EmbeddingStore:
 
     @property
     def row_bytes(self) -> int:
-        """From one cold row to the next."""
+        """Bytes from one cold row to the next."""
         return self.cold.shape[1] * self.cold.itemsize
 
     # Ownership
 
     def check_owner(self, keys: np.ndarray, slots: np.ndarray) -> None:
-        """Raises OwnershipError unless each row of `keys` lives in its slot of `slots`, or is cold where that is -1."""
+        """Raises OwnershipError unless each row of `keys` lives in its slot of `slots`; -1 stands for cold."""
         wrong = self.slot_of[keys] != slots
         if wrong.any():
             at = int(wrong.argmax())
@@ -128,10 +130,10 @@ class EmbeddingStore:
                 f"but it is {_place(int(self.slot_of[keys[at]]))}"
             )
 
-    # Rows move, at mini-batch boundaries only
+    # Moving rows: between mini-batches only
 
     def promote(self, keys: np.ndarray, slots: np.ndarray) -> None:
-        """Moves cold rows, with their accumulators, to free slots. All of them, or none and an OwnershipError."""
+        """Moves cold rows, with their accumulators, to free slots: all of them, or none with an OwnershipError."""
         keys, slots = self._checked(keys, slots)
         self.check_owner(keys, np.full(len(keys), -1))
         taken = self.key_of[slots] >= 0
@@ -148,7 +150,7 @@ class EmbeddingStore:
             cold.index_fill_(0, here, torch.nan)
 
     def demote(self, slots: np.ndarray) -> None:
-        """Moves the rows in `slots`, with their accumulators, back to host memory. All or none, as `promote`."""
+        """Moves the rows in `slots`, with their accumulators, back to host memory: all or none, as `promote`."""
         slots = np.asarray(slots, dtype=np.int64)
         keys = self.key_of[self._checked_slots(slots)]
         if (keys < 0).any():
@@ -161,7 +163,7 @@ class EmbeddingStore:
             hot.index_fill_(0, there, torch.nan)
 
     def place(self, keys: np.ndarray, slots: np.ndarray) -> int:
-        """Makes `keys` in `slots` the whole hot set; rows already in their slot stay. Returns how many rows moved."""
+        """Makes `keys` in `slots` the whole hot set. Rows already in their slot stay. Returns how many rows moved."""
         keys, slots = self._checked(keys, slots)
         stays = self.slot_of[keys] == slots
         leaves = self.key_of >= 0
@@ -171,13 +173,14 @@ class EmbeddingStore:
         return int(leaves.sum()) + int((~stays).sum())
 
     def apply(self, slots: np.ndarray, keys: np.ndarray, evicted: np.ndarray) -> int:
-        """Cold rows take slots, those of rows that become cold or free ones. All or none, as `promote`.
+        """Gives slots, free ones or those of rows that become cold, to cold rows: all or none, as `promote`.
 
         Args:
             slots, keys: int64 [m], the row that takes each slot; none twice.
-            evicted: int64 [m], the row that leaves the slot, -1 where it is free.
+            evicted: int64 [m], the row that leaves the slot, -1 if the slot is free.
 
-        Returns how many rows moved.
+        Returns:
+            The number of rows that moved.
         """
         keys, slots = self._checked(keys, slots)
         evicted = np.asarray(evicted, dtype=np.int64)
@@ -195,13 +198,13 @@ class EmbeddingStore:
         return len(keys) + int(leaving.sum())
 
     def gather(self, keys: Tensor) -> Tensor:
-        """[u, D] in host memory, pinned where the device is a GPU: the cold rows of int64 [u] `keys`."""
+        """[u, D] in host memory, pinned if the device is a GPU: the cold rows of int64 [u] `keys`."""
         shape = (len(keys), self.cold.shape[1])
         working = torch.empty(shape, dtype=self.cold.dtype, pin_memory=self.device.type == "cuda")
         return torch.index_select(self.cold, 0, keys, out=working)
 
     def export(self) -> tuple[list[Tensor], list[Tensor]]:
-        """Copies on the host: the full tables, T times [rows[t], D], and their accumulators, T times [rows[t]]."""
+        """Copies on the host: T full tables [rows[t], D], and T accumulators [rows[t]]."""
         used = self.key_of >= 0
         here, there = torch.from_numpy(self.key_of[used]), torch.from_numpy(used.nonzero()[0]).to(self.device)
         sizes = self.tables.rows.tolist()
@@ -251,7 +254,7 @@ def _place(slot: int) -> str:
 
 
 def _repeated(values: np.ndarray) -> int | None:
-    """A value that occurs more than once, if there is one."""
+    """A value that occurs more than once; None if there is none."""
     values = np.sort(values)
     again = values[1:] == values[:-1]
     return int(values[1:][again.argmax()]) if again.any() else None

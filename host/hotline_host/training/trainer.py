@@ -1,4 +1,4 @@
-"""What the split and the ordinary trainer share: configuration, model, optimizers, and how their parameters compare."""
+"""What all trainers share: configuration, model, optimizers, checkpoints, and how their parameters compare."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class TrainConfig:
         dense_features: F, may be 0.
         optimizer: "sgd", or "adagrad" (row-wise for embedding rows, element-wise for dense parameters).
         rate: learning rate of dense and embedding parameters.
-        eps: Adagrad's, of dense and embedding parameters. Gradients below it move a fresh parameter in proportion to
-            their size, so that the round-off in them stays round-off; with a far smaller one the first steps are
-            `rate` long whatever the gradient, and float32 training of any two orders of summation drifts apart.
+        eps: Adagrad's, of dense and embedding parameters. A gradient below it moves a fresh parameter in proportion to
+            its size, so round-off stays round-off. With a far smaller eps the first steps are `rate` long whatever the
+            gradient, and two float32 runs with different orders of summation drift apart.
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -54,14 +54,14 @@ class TrainConfig:
 
 
 class Trainer(ABC):
-    """A DLRM with its dense optimizer on `device`. How embedding rows are kept is the subclass's.
+    """A DLRM with its dense optimizer on `device`. The subclass keeps the embedding rows.
 
     Args:
         config: what is trained and how.
         rows: [T], rows of each table.
         device: of the dense parameters.
         dtype: of all parameters.
-        seed: of all initial parameters; trainers of the same config, rows and seed start from the same values.
+        seed: of all initial parameters. Trainers of equal config, rows and seed start from equal values.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Trainer(ABC):
 
     @abstractmethod
     def predict(self, batch: Batch) -> np.ndarray:
-        """float64 [B]: logit of a click for each sample."""
+        """float64 [B]: the logit of a click for each sample."""
 
     @abstractmethod
     def export(self) -> tuple[list[Tensor], list[Tensor]]:
@@ -122,7 +122,7 @@ class Trainer(ABC):
         self._load_rows(state["tables"], state["accumulators"])
 
     def parameters(self) -> Iterator[tuple[str, Tensor]]:
-        """Every parameter and piece of optimizer state with its name, on the host."""
+        """Every parameter and piece of optimizer state, on the host, with its name."""
         for name, parameter in self.model.named_parameters():
             yield name, parameter.detach().cpu()
             for key, state in self.dense_optimizer.state[parameter].items():
@@ -142,7 +142,7 @@ class Trainer(ABC):
             raise ValueError("a mini-batch must hold at least one sample")
 
     def _backward(self, dense: Tensor, label: Tensor, pooled: Tensor, size: int) -> tuple[Tensor, Tensor]:
-        """Forward and backward of b of a mini-batch's `size` samples. Dense gradients are added to `.grad`.
+        """Forward and backward pass of b of the `size` samples of a mini-batch. Dense gradients are added to `.grad`.
 
         Args:
             dense: [b, F] on the device.
@@ -150,7 +150,7 @@ class Trainer(ABC):
             pooled: [b * T, D] on the device.
 
         Returns:
-            loss [], the samples' share of the mean BCE over the mini-batch, and its gradient [b * T, D] by `pooled`.
+            loss []: the share of these samples in the mini-batch's mean BCE; and its gradient [b * T, D] by `pooled`.
         """
         pooled.requires_grad_()
         logits = self.model(dense, pooled.view(len(label), -1, pooled.shape[1]))
@@ -160,12 +160,12 @@ class Trainer(ABC):
         return loss.detach(), pooled.grad
 
     def _tensor(self, values: np.ndarray) -> Tensor:
-        """A copy of dense features or labels in the trainer's dtype, on the host."""
+        """Copies dense features or labels to a host tensor of the trainer's dtype."""
         return torch.tensor(values, dtype=self.dtype)
 
 
 def max_parameter_difference(a: Trainer, b: Trainer) -> float:
-    """The largest absolute difference of any parameter or optimizer state; NaN if any is NaN.
+    """The largest absolute difference of any parameter or optimizer state. NaN if any value is NaN.
 
     Raises:
         ValueError: the two train different models.

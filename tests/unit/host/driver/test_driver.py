@@ -85,15 +85,14 @@ def test_the_walk_after_reset_is_waited_out():
 @settings(max_examples=40, deadline=None)
 @given(geometry=geometries().map(with_shell), seed=seeds, data=st.data())
 def test_split_of_multi_hot_batches(geometry, seed, data):
-    """Every lookup gets the slot of its row, every sample its packet, on any geometry, budget and grouping."""
+    """Every lookup gets the slot of its row, every sample its packet, on any geometry and budget."""
     rng = np.random.default_rng(seed)
     driver = Driver(ModelDevice(geometry))
     driver.set_hot_rows(data.draw(st.integers(0, geometry.hot_capacity), label="hot_rows"))
     driver.learn([random_batch(rng, geometry) for _ in range(6)])
     batches = [random_batch(rng, geometry) for _ in range(4)]
     expected = [expected_split(driver, batch) for batch in batches]
-    for batch, split, right in zip(batches, driver.classify_all(batches), expected, strict=True):
-        assert_equal(split, right)
+    for batch, right in zip(batches, expected, strict=True):
         assert_equal(driver.classify(batch), right)
 
 
@@ -109,8 +108,8 @@ def test_many_groups_equal_single_batches(driver, rng, monkeypatch):
     assert not driver.dump().any()
     one_by_one(driver, batches)
     np.testing.assert_array_equal(driver.dump(), grouped)
-    for batch, split in zip(batches, driver.classify_all(batches), strict=True):
-        assert_equal(split, expected_split(driver, batch))
+    for batch in batches:
+        assert_equal(driver.classify(batch), expected_split(driver, batch))
 
 
 def test_samples_without_lookups_are_popular_and_not_sent(driver):
@@ -118,12 +117,11 @@ def test_samples_without_lookups_are_popular_and_not_sent(driver):
     nothing = batch_of(np.zeros((0, 2), int), np.empty(0))
     one = batch_of(np.array([[0, 0], [1, 0], [0, 0]]), np.array([4]))
     driver.learn([empty, nothing])
-    splits = list(driver.classify_all([empty, one, nothing, empty]))
+    splits = [driver.classify(batch) for batch in (empty, one, nothing, empty)]
     assert [split.popular.tolist() for split in splits] == [[True] * 5, [True, False, True], [], [True] * 5]
     assert [split.slots.tolist() for split in splits] == [[], [-1], [], []]
     assert driver.classify(empty).popular.all()
     assert driver.counters()["samples"] == 1
-    assert list(driver.classify_all([])) == []
 
 
 def test_classifying_does_not_learn(driver, rng):
@@ -150,9 +148,8 @@ def test_classifying_does_not_learn(driver, rng):
 def test_what_the_accelerator_cannot_take_is_refused_before_anything_is_sent(batch, message):
     driver = Driver(ModelDevice(replace(TINY, table_bits=2, row_bits=14)))
     good = lookup(0, 3)
-    for operation in (driver.learn, lambda batches: list(driver.classify_all(batches))):
-        with pytest.raises(DriverError, match=message):
-            operation([good, batch])
+    with pytest.raises(DriverError, match=message):
+        driver.learn([good, batch])
     with pytest.raises(DriverError, match="mini-batch 0"):
         driver.classify(batch)
     assert driver.counters()["lookups"] == 0

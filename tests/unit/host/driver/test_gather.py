@@ -63,11 +63,6 @@ def test_working_parameters_are_gathered_in_two_parts(tiny, rng, tables, target)
     assert tiny.counters()["rows_gathered"] > held
 
 
-def test_a_list_of_rows(tiny, tables, target):
-    assert tiny.gather_list(words([2, 0, 2], [5, 39, 5], [0, 0, 0]), 4 * WIDTH, target, 64) == 3
-    np.testing.assert_array_equal(target.array((3, WIDTH), np.float32, 64), tables[[2, 0, 2], [5, 39, 5], :WIDTH])
-
-
 def test_bags_are_pooled(tiny, tables, target):
     bags = words([0, 0, 1, 2, 2, 2], [3, 4, 5, 6, 7, 6], [0, 1, 1, 0, 0, 1])
     rows = tables[[0, 0, 1, 2, 2, 2], [3, 4, 5, 6, 7, 6], :WIDTH]
@@ -141,7 +136,7 @@ def test_places_that_cannot_be(tiny, tables, target):
 
 def test_lists_that_cannot_be(tiny, tables, target):
     with pytest.raises(DriverError, match=r"a list is uint64 \[n\], n at least 1, and not int64 \[2\]"):
-        tiny.gather_list(np.zeros(2, np.int64), 32, target)
+        tiny.pool(np.zeros(2, np.int64), 32, target)
     with pytest.raises(DriverError, match="the last word of a list must end its bag"):
         tiny.pool(words([0], [1], [0]), 32, target)
     with pytest.raises(DriverError, match="GATHER: LENGTH: .*GATHER, .*POOL"):
