@@ -1,34 +1,32 @@
-"""The `hotline` command. Expected errors end as one line on standard error and exit code 2, Ctrl-C as 130."""
+"""The commands of `hotline`."""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from hotline_device.device import DeviceError
 from hotline_device.registry import BACKENDS
 from hotline_host.benchmarks.summary import bench_tables
-from hotline_host.data.log import ClickLog, DataError
+from hotline_host.data.log import ClickLog
 from hotline_host.data.sources import SOURCES, load
-from hotline_host.driver.packets import DriverError
 from hotline_host.experiments.settings import Settings, SettingsError
 from hotline_host.experiments.summary import headline, summary
-from hotline_host.files import check_writable, write_json, write_npz
+from hotline_host.files import write_npz
 from hotline_hw.spec import params
-from hotline_hw.spec.params import Geometry, GeometryError
+from hotline_hw.spec.params import Geometry
 from hotline_sim.memory.timing import PRESETS as MEMORIES
 
+from .console import check_files, plain_errors, show, write_results
+from .entry import main
 from .hardware import Overrides, Preset, add_commands
 from .popularity import add_command
 from .progress import TerminalProgress
+
+if TYPE_CHECKING:
+    from hotline_host.experiments.cosim import CosimResult  # torch takes seconds
 
 __all__ = ["app", "main"]
 
@@ -36,9 +34,6 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
     help="Recommendation-model training with popular rows in GPU memory: the accelerator, simulated and in the loop.",
 )  # fmt: skip
-
-_EXPECTED = (GeometryError, DataError, DeviceError, DriverError, SettingsError)
-_EXTRAS = {"torch": "train", "amaranth": "hw", "pyosys": "hw", "cocotb": "sim", "cocotb_tools": "sim"}
 
 Data = Annotated[str, typer.Option(help=f"Click log: {', '.join(SOURCES)}.")]
 Backend = Annotated[str, typer.Option(help=f"What stands for the accelerator: {', '.join(BACKENDS)}.")]
@@ -97,12 +92,11 @@ def cosim_command(
     The accelerator learns popularity from the front of the log, and follows it while training, which begins after that
     part; the last tenth of the log is kept to judge the result by its AUC.
     """
-    with _plain_errors() as progress:
+    with plain_errors() as progress:
         geometry = _geometry(preset, overrides)
         _check_backend(backend)
         picture = report / "cosim.png" if report else None
-        for path in filter(None, (json, picture)):
-            check_writable(path)
+        check_files(data, json=json, report=picture)
         progress("importing torch", 0, 1)
         from hotline_host.experiments.cosim import cosim  # torch takes seconds
         from hotline_host.experiments.cosim_settings import CosimSettings
@@ -117,13 +111,8 @@ def cosim_command(
         result = cosim(log, geometry, backend, settings, progress)
         result.figures["seconds"] = {"load": seconds} | result.figures["seconds"]
         progress("writing results", 0, 1)
-        if picture:
-            from hotline_host.experiments.report import draw
-
-            draw(result, picture)
-        if json:
-            write_json(json, result.as_dict())
-    _show(result.figures)
+        write_results(result.as_dict(), json, (picture, lambda path: _draw_cosim(result, path)))
+    show(headline(result.figures), summary(result.figures), json=json)
 
 
 @app.command(name="split")
@@ -149,11 +138,10 @@ def split_command(
     seed: Seed = 0,
 ) -> None:
     """Let the accelerator learn from the front of a log, and split the rest into popular and non-popular samples."""
-    with _plain_errors() as progress:
+    with plain_errors() as progress:
         geometry = _geometry(preset, overrides)
         _check_backend(backend)
-        for path in filter(None, (json, out)):
-            check_writable(path)
+        check_files(data, json=json, out=out)
         settings = Settings(
             hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, relearn_share=relearn_share,
             select_every=select_every, move_limit=move_limit, learn_by=learn_by, memory=memory,
@@ -164,11 +152,9 @@ def split_command(
         result = split_log(log, geometry, backend, settings, progress)
         result.figures["seconds"] = {"load": seconds} | result.figures["seconds"]
         progress("writing results", 0, 1)
-        if out:
-            write_npz(out, popular=result.popular, slots=result.slots, offsets=result.offsets)
-        if json:
-            write_json(json, result.figures)
-    _show(result.figures)
+        arrays = {"popular": result.popular, "slots": result.slots, "offsets": result.offsets}
+        write_results(result.figures, json, (out, lambda path: write_npz(path, **arrays)))
+    show(headline(result.figures), summary(result.figures), json=json)
 
 
 @app.command(name="bench")
@@ -192,11 +178,10 @@ def bench_command(
 
     Figures are of this machine and its present load, which is shown with them.
     """
-    with _plain_errors() as progress:
+    with plain_errors() as progress:
         geometry = _geometry(preset, overrides)
         picture = report / "bench.png" if report else None
-        for path in filter(None, (json, picture)):
-            check_writable(path)
+        check_files(data, json=json, report=picture)
         progress("importing torch", 0, 1)
         from hotline_host.benchmarks.bench import bench
         from hotline_host.benchmarks.settings import BenchSettings
@@ -209,50 +194,8 @@ def bench_command(
         log, _ = _load(data, False, samples, seed, progress)
         figures = bench(log, geometry, settings, progress)
         progress("writing results", 0, 1)
-        if picture:
-            from hotline_host.benchmarks.report import draw
-
-            draw(figures, picture)
-        if json:
-            write_json(json, figures)
-    for table in bench_tables(figures):
-        Console().print(table)
-
-
-def main() -> None:
-    """The entry point."""
-    # Read by OpenMP when torch loads it: its threads spin while they wait, by default, and so take the cores from the
-    # simulator that they share them with; training steps then take several times as long.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    app()
-
-
-@contextmanager
-def _plain_errors() -> Iterator[TerminalProgress]:
-    """Ends the command with one line on standard error where something expected goes wrong."""
-    with TerminalProgress() as progress:
-        try:
-            yield progress
-        except KeyboardInterrupt:
-            progress.close()
-            _fail(f"interrupted while {progress.state}; no result was written", 130)
-        except _EXPECTED as error:
-            progress.close()
-            _fail(str(error))
-        except OSError as error:
-            progress.close()
-            _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-        except ModuleNotFoundError as error:
-            progress.close()
-            name = (error.name or "").partition(".")[0]
-            if name not in _EXTRAS:
-                raise
-            _fail(f"this needs the Python package {name}. Install it: pip install 'hotline[{_EXTRAS[name]}]'")
-
-
-def _fail(message: str, code: int = 2) -> NoReturn:
-    print(f"hotline: {message}", file=sys.stderr)
-    raise typer.Exit(code) from None
+        write_results(figures, json, (picture, lambda path: _draw_bench(figures, path)))
+    show(*bench_tables(figures), json=json)
 
 
 def _geometry(name: str, overrides: list[str] | None) -> Geometry:
@@ -284,10 +227,17 @@ def _load(
     return log, perf_counter() - start
 
 
-def _show(figures: dict[str, Any]) -> None:
-    print(headline(figures))
-    Console().print(summary(figures))
+def _draw_cosim(result: CosimResult, path: Path) -> None:
+    from hotline_host.experiments.report import draw
+
+    draw(result, path)
 
 
-add_command(app, _plain_errors, _load)
-add_commands(app, _plain_errors, _geometry)
+def _draw_bench(figures: dict[str, Any], path: Path) -> None:
+    from hotline_host.benchmarks.report import draw
+
+    draw(figures, path)
+
+
+add_command(app, _load)
+add_commands(app, _geometry)
