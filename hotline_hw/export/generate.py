@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from hotline_hw.spec.regmap import REGISTERS
 
 from .regdoc import DEVICE_REGISTERS, markdown, register_rows
 
-__all__ = ["TOPS", "generate_verilog", "sidecar", "source_hash", "write_verilog"]
+__all__ = ["TOPS", "file_names", "generate_files", "generate_verilog", "sidecar", "source_hash"]
 
 TOPS = {"hotline_core": HotlineCore, "hotline_device": HotlineDevice}
 """What can be generated: the stream core alone, and the whole accelerator."""
@@ -177,19 +176,19 @@ def sidecar(geometry: Geometry, name: str = "hotline_core") -> dict:
     }
 
 
-def write_verilog(geometry: Geometry, directory: Path) -> list[Path]:
-    """Writes Verilog and sidecar of the core and of the device, if there is one, and registers.md into `directory`.
+def file_names(geometry: Geometry) -> list[str]:
+    """The files that `generate_files` makes."""
+    tops = TOPS if geometry.axi_bits else ["hotline_core"]
+    return [*(f"{top}.{suffix}" for top in tops for suffix in ("v", "json")), "registers.md"]
 
-    Each file appears whole or not at all.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    files = {}
-    for name in TOPS if geometry.axi_bits else ["hotline_core"]:
-        files[f"{name}.v"] = generate_verilog(geometry, name)
-        files[f"{name}.json"] = json.dumps(sidecar(geometry, name), indent=1) + "\n"
-    files["registers.md"] = markdown()
-    for name, text in files.items():
-        partial = directory / f".{name}.partial"
-        partial.write_text(text)
-        os.replace(partial, directory / name)
-    return [directory / name for name in files]
+
+def generate_files(geometry: Geometry) -> dict[str, str]:
+    """Verilog and sidecar of the core, and of the device if there is one, and the registers: the text of each file."""
+    texts = {"registers.md": markdown()}
+    for name in file_names(geometry):
+        top = name.partition(".")[0]
+        if name.endswith(".v"):
+            texts[name] = generate_verilog(geometry, top)
+        elif name.endswith(".json"):
+            texts[name] = json.dumps(sidecar(geometry, top), indent=1) + "\n"
+    return texts

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from hotline_device.registry import backend_help, find_backend
 from hotline_host.driver.control import RegisterState
 from hotline_host.driver.driver import Driver
 from hotline_host.errors import SettingsError
-from hotline_host.files import json_text
+from hotline_host.files import check_outputs, json_text, write_text
 from hotline_hw.export import regdoc
 from hotline_hw.spec.params import PRESETS, Geometry
 
-from .progress import TerminalProgress
+from .console import plain_errors, show
 
 __all__ = ["Overrides", "Preset", "add_commands"]
 
@@ -28,12 +25,11 @@ Preset = Annotated[str, typer.Option(help=f"Geometry of the accelerator: {', '.j
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Changes a parameter of the preset; repeatable.")
 ]
-PlainErrors = Callable[[], AbstractContextManager[TerminalProgress]]
 ReadGeometry = Callable[[str, list[str] | None], Geometry]
 
 
-def add_commands(app: typer.Typer, plain_errors: PlainErrors, read_geometry: ReadGeometry) -> None:
-    """Adds the commands to an application, of which it takes how expected errors end, and how a geometry is named."""
+def add_commands(app: typer.Typer, read_geometry: ReadGeometry) -> None:
+    """Adds the commands to an application. `read_geometry` makes a geometry of a preset and its overrides."""
 
     @app.command()
     def generate(
@@ -45,11 +41,14 @@ def add_commands(app: typer.Typer, plain_errors: PlainErrors, read_geometry: Rea
         with plain_errors() as progress:
             geometry = read_geometry(preset, overrides)
             progress(f"generating {geometry.name}", 0, 1)
-            from hotline_hw.export.generate import write_verilog
+            from hotline_hw.export.generate import file_names, generate_files
 
-            written = write_verilog(geometry, out)
-        for path in written:
-            print(path)
+            paths = [out / name for name in file_names(geometry)]
+            check_outputs({path.name: path for path in paths})
+            texts = generate_files(geometry)
+            for path in paths:
+                write_text(path, texts[path.name])
+        show(*map(str, paths))
 
     @app.command()
     def registers(
@@ -61,12 +60,9 @@ def add_commands(app: typer.Typer, plain_errors: PlainErrors, read_geometry: Rea
             "json": lambda: json_text(regdoc.register_rows()),
         }  # fmt: skip
         with plain_errors():
-            if format == "table":
-                Console().print(_register_table())
-            elif format in formats:
-                sys.stdout.write(formats[format]())
-            else:
+            if format != "table" and format not in formats:
                 raise SettingsError(f"format is {format!r}; it must be one of table, {', '.join(formats)}")
+        show(_register_table() if format == "table" else formats[format]().removesuffix("\n"))
 
     @app.command()
     def probe(
@@ -82,7 +78,7 @@ def add_commands(app: typer.Typer, plain_errors: PlainErrors, read_geometry: Rea
             progress(f"opening {backend}", 0, 1)
             with entry.open(geometry if entry.simulates else None) as device:
                 states = Driver(device).describe()
-        Console().print(_state_table(states, everything))
+        show(_state_table(states, everything))
 
     @app.command()
     def resources(
@@ -101,8 +97,7 @@ def add_commands(app: typer.Typer, plain_errors: PlainErrors, read_geometry: Rea
             if fpga:
                 progress(f"synthesizing {geometry.name}", 0, 1)
             cells = fpga_cells(geometry, "hotline_device" if whole else "hotline_core") if fpga else {}
-        for table in _resource_tables(geometry, bits, cells):
-            Console().print(table)
+        show(*_resource_tables(geometry, bits, cells))
 
 
 def _register_table() -> Table:

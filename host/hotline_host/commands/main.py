@@ -1,35 +1,35 @@
-"""The `hotline` command. Expected errors end as one line on standard error and exit code 2, Ctrl-C as 130."""
+"""The commands of `hotline`."""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from hotline_device.registry import backend_help, find_backend
 from hotline_host.benchmarks.summary import bench_tables
 from hotline_host.data.log import ClickLog
 from hotline_host.data.sources import SOURCES, load
-from hotline_host.errors import EXPECTED, SettingsError
-from hotline_host.experiments.results import CosimResult, SplitResult
+from hotline_host.errors import SettingsError
 from hotline_host.experiments.settings import Settings, check_seed
 from hotline_host.experiments.summary import headline, summary
-from hotline_host.files import check_writable, write_json, write_npz
+from hotline_host.files import write_npz
 from hotline_hw.spec import params
 from hotline_hw.spec.params import Geometry
 from hotline_sim.memory.timing import PRESETS as MEMORIES
 
+from .console import check_files, plain_errors, show, write_results
+from .entry import main
 from .hardware import Overrides, Preset, add_commands
 from .popularity import add_command
 from .progress import TerminalProgress
+
+if TYPE_CHECKING:
+    from hotline_host.benchmarks.results import BenchResult
+    from hotline_host.experiments.results import CosimResult  # torch takes seconds
 
 __all__ = ["app", "main"]
 
@@ -37,8 +37,6 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
     help="Recommendation-model training with popular rows in GPU memory: the accelerator, simulated and in the loop.",
 )  # fmt: skip
-
-_EXTRAS = {"torch": "train", "amaranth": "hw", "pyosys": "hw", "cocotb": "sim", "cocotb_tools": "sim"}
 
 Data = Annotated[str, typer.Option(help=f"Click log: {', '.join(SOURCES)}.")]
 Backend = Annotated[str, typer.Option(help=f"What stands for the accelerator. {backend_help()}.")]
@@ -102,12 +100,11 @@ def cosim_command(
     The accelerator learns popularity from the front of the log, and follows it while training, which begins after that
     part; the last tenth of the log is kept to judge the result by its AUC.
     """
-    with _plain_errors() as progress:
+    with plain_errors() as progress:
         geometry = _geometry(preset, overrides)
         find_backend(backend)
         picture = report / "cosim.png" if report else None
-        for path in filter(None, (json, picture)):
-            check_writable(path)
+        check_files(data, json=json, report=picture)
         progress("importing torch", 0, 1)
         from hotline_host.experiments.cosim import cosim  # torch takes seconds
         from hotline_host.experiments.cosim_settings import CosimSettings
@@ -121,13 +118,8 @@ def cosim_command(
         log, seconds = _load(data, skip_bad, samples, seed, progress)
         result = replace(cosim(log, geometry, backend, settings, progress), load_seconds=seconds)
         progress("writing results", 0, 1)
-        if picture:
-            from hotline_host.experiments.report import draw
-
-            draw(result, picture)
-        if json:
-            write_json(json, result.as_dict())
-    _show(result)
+        write_results(result.as_dict(), json, (picture, lambda path: _draw_cosim(result, path)))
+    show(headline(result), summary(result), json=json)
 
 
 @app.command(name="split")
@@ -153,11 +145,10 @@ def split_command(
     seed: Seed = 0,
 ) -> None:
     """Let the accelerator learn from the front of a log, and split the rest into popular and non-popular samples."""
-    with _plain_errors() as progress:
+    with plain_errors() as progress:
         geometry = _geometry(preset, overrides)
         find_backend(backend)
-        for path in filter(None, (json, out)):
-            check_writable(path)
+        check_files(data, json=json, out=out)
         settings = Settings(
             hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, relearn_share=relearn_share,
             select_every=select_every, move_limit=move_limit, learn_by=learn_by, memory=memory,
@@ -167,11 +158,9 @@ def split_command(
 
         result = replace(split_log(log, geometry, backend, settings, progress), load_seconds=seconds)
         progress("writing results", 0, 1)
-        if out:
-            write_npz(out, popular=result.popular, slots=result.slots, offsets=result.offsets)
-        if json:
-            write_json(json, result.as_dict())
-    _show(result)
+        arrays = {"popular": result.popular, "slots": result.slots, "offsets": result.offsets}
+        write_results(result.as_dict(), json, (out, lambda path: write_npz(path, **arrays)))
+    show(headline(result), summary(result), json=json)
 
 
 @app.command(name="bench")
@@ -196,11 +185,10 @@ def bench_command(
 
     Figures are of this machine and its present load, which is shown with them.
     """
-    with _plain_errors() as progress:
+    with plain_errors() as progress:
         geometry = _geometry(preset, overrides)
         picture = report / "bench.png" if report else None
-        for path in filter(None, (json, picture)):
-            check_writable(path)
+        check_files(data, json=json, report=picture)
         progress("importing torch", 0, 1)
         from hotline_host.benchmarks.bench import bench
         from hotline_host.benchmarks.settings import BenchSettings
@@ -213,50 +201,8 @@ def bench_command(
         log, _ = _load(data, False, samples, seed, progress)
         result = bench(log, geometry, settings, progress)
         progress("writing results", 0, 1)
-        if picture:
-            from hotline_host.benchmarks.report import draw
-
-            draw(result, picture)
-        if json:
-            write_json(json, result.as_dict())
-    for table in bench_tables(result):
-        Console().print(table)
-
-
-def main() -> None:
-    """The entry point."""
-    # Read by OpenMP when torch loads it: its threads spin while they wait, by default, and so take the cores from the
-    # simulator that they share them with; training steps then take several times as long.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    app()
-
-
-@contextmanager
-def _plain_errors() -> Iterator[TerminalProgress]:
-    """Ends the command with one line on standard error where something expected goes wrong."""
-    with TerminalProgress() as progress:
-        try:
-            yield progress
-        except KeyboardInterrupt:
-            progress.close()
-            _fail(f"interrupted while {progress.state}; no result was written", 130)
-        except EXPECTED as error:
-            progress.close()
-            _fail(str(error))
-        except OSError as error:
-            progress.close()
-            _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-        except ModuleNotFoundError as error:
-            progress.close()
-            name = (error.name or "").partition(".")[0]
-            if name not in _EXTRAS:
-                raise
-            _fail(f"this needs the Python package {name}. Install it: pip install 'hotline[{_EXTRAS[name]}]'")
-
-
-def _fail(message: str, code: int = 2) -> NoReturn:
-    print(f"hotline: {message}", file=sys.stderr)
-    raise typer.Exit(code) from None
+        write_results(result.as_dict(), json, (picture, lambda path: _draw_bench(result, path)))
+    show(*bench_tables(result), json=json)
 
 
 def _geometry(name: str, overrides: list[str] | None) -> Geometry:
@@ -290,10 +236,17 @@ def _names(names: str, *more: str) -> tuple[str, ...]:
     return given + tuple(name for name in more if name not in given)
 
 
-def _show(result: CosimResult | SplitResult) -> None:
-    print(headline(result))
-    Console().print(summary(result))
+def _draw_cosim(result: CosimResult, path: Path) -> None:
+    from hotline_host.experiments.report import draw
+
+    draw(result, path)
 
 
-add_command(app, _plain_errors, _load)
-add_commands(app, _plain_errors, _geometry)
+def _draw_bench(result: BenchResult, path: Path) -> None:
+    from hotline_host.benchmarks.report import draw
+
+    draw(result, path)
+
+
+add_command(app, _load)
+add_commands(app, _geometry)

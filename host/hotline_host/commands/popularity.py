@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from hotline_host.data.log import ClickLog
 from hotline_host.data.sources import SOURCES
-from hotline_host.files import check_writable, write_json
 from hotline_host.popularity import HOT_ROWS
 
+from .console import check_files, plain_errors, show, write_results
 from .progress import TerminalProgress
 
 __all__ = ["add_command"]
@@ -38,10 +37,8 @@ Seed = Annotated[int, typer.Option(help="Of the synthetic log.")]
 Load = Callable[[str, bool, int | None, int, TerminalProgress], tuple[ClickLog, float]]
 
 
-def add_command(
-    app: typer.Typer, plain_errors: Callable[[], AbstractContextManager[TerminalProgress]], load: Load
-) -> None:
-    """Adds the command to an application, of which it takes how expected errors end, and how a log is loaded."""
+def add_command(app: typer.Typer, load: Load) -> None:
+    """Adds the command to an application. `load` loads a log."""
 
     @app.command(name="popularity")
     def popularity_command(
@@ -67,8 +64,7 @@ def add_command(
         with plain_errors() as progress:
             picture = report / "popularity.png" if report else None
             over_the_log = report / "curve.png" if report and curve else None
-            for path in filter(None, (json, picture, over_the_log)):
-                check_writable(path)
+            check_files(data, json=json, report=picture, curve=over_the_log)
             from hotline_host.popularity.settings import PopularitySettings
             from hotline_host.popularity.study import popularity
             from hotline_host.popularity.table import headline, sweep_tables, table
@@ -81,16 +77,16 @@ def add_command(
             figures = popularity(log, settings, progress)
             figures["seconds"] = {"load": seconds} | figures["seconds"]
             progress("writing results", 0, 1)
-            if picture:
-                from hotline_host.popularity.plot import draw
+            write_results(
+                figures, json,
+                (picture, lambda path: _plot().draw(figures, path)),
+                (over_the_log, lambda path: _plot().draw_curves(figures, path)),
+            )  # fmt: skip
+        show(headline(figures), table(figures), *sweep_tables(figures), json=json)
 
-                draw(figures, picture)
-            if over_the_log:
-                from hotline_host.popularity.plot import draw_curves
 
-                draw_curves(figures, over_the_log)
-            if json:
-                write_json(json, figures)
-        print(headline(figures))
-        for each in (table(figures), *sweep_tables(figures)):
-            Console().print(each)
+def _plot() -> ModuleType:
+    """The module that draws; matplotlib takes a second to import."""
+    from hotline_host.popularity import plot
+
+    return plot

@@ -16,7 +16,12 @@ class TerminalProgress:
 
     def __init__(self) -> None:
         self._what, self._done, self._total = "starting", 0, 1
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
         self._bars = Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
         self._task: TaskID | None = None
         self._bars.start()
