@@ -1,7 +1,7 @@
 """Layouts of what flows between the blocks of the shell. The widths come from `Geometry`; a granule is 16 bytes.
 
 Sequencer, RowWalker --read_request--> ReadEngine --read_beat--> lookups and state to the core
-                                                   '-----------> GranulePacker --row_beat--> [BagReducer --row_beat-->]
+                                                   '-----------> GranulePacker --row_beat-->
                                                                  GranulePacker --write_beat--> WriteEngine
 """
 
@@ -60,11 +60,8 @@ def read_beat(geometry: Geometry) -> data.StructLayout:
 
 
 def row_beat(geometry: Geometry) -> data.StructLayout:
-    """A part of a row, its first granule at the bottom: `count` granules; `row_last` ends the row, `bag_last` (with
-    it) the bag, `last` (with both) everything."""
-    return data.StructLayout(
-        {"data": geometry.axi_bits, "count": range(geometry.granules + 1), "row_last": 1, "bag_last": 1, "last": 1}
-    )
+    """Part of a row: `count` granules, the first at the bottom. `row_last` ends the row."""
+    return data.StructLayout({"data": geometry.axi_bits, "count": range(geometry.granules + 1), "row_last": 1})
 
 
 def write_beat(geometry: Geometry) -> data.StructLayout:

@@ -18,7 +18,7 @@ import numpy as np
 from hotline_device.device import Device
 from hotline_device.host_memory import Region
 from hotline_host.data.log import Batch
-from hotline_hw.spec.descriptors import Flag, Opcode
+from hotline_hw.spec.descriptors import Opcode
 
 from .batches import BatchRunner, Prepared
 from .control import RegisterState
@@ -171,27 +171,7 @@ class Driver(TrackerDriver):
     def gather_list(self, words: np.ndarray, row_bytes: int, target: Region, offset: int = 0) -> int:
         """Brings the rows that lookup words name (uint64 [n]), in their order. How many."""
         with self._lock:
-            return self._gatherer.listed(words, row_bytes, target, offset, Flag(0))
-
-    def pool(
-        self,
-        words: np.ndarray,
-        row_bytes: int,
-        target: Region,
-        offset: int = 0,
-        *,
-        mean: bool = False,
-        bf16: bool = False,
-    ) -> int:
-        """Brings the sums, or with `mean` the means, of bags of rows, as float32. How many.
-
-        Args:
-            words: uint64 [n], lookup words; `last` ends a bag.
-            row_bytes: of a row in its table: float32, or bfloat16 with `bf16`.
-        """  # fmt: skip
-        flags = Flag.POOL | (Flag.MEAN if mean else Flag(0)) | (Flag.BF16 if bf16 else Flag(0))
-        with self._lock:
-            return self._gatherer.listed(words, row_bytes, target, offset, flags)
+            return self._gatherer.listed(words, row_bytes, target, offset)
 
     # Registers
 

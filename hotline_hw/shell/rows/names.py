@@ -10,7 +10,7 @@ from hotline_hw.core.input.key_hash import KeyUnhash
 from hotline_hw.shell.layouts import ReadTarget, read_beat, read_request
 from hotline_hw.shell.streams.lookups import COUNT_BITS
 from hotline_hw.spec.params import Geometry
-from hotline_hw.spec.words import LAST_FIELD, ROW_FIELD, TABLE_FIELD, WORD_BITS
+from hotline_hw.spec.words import ROW_FIELD, TABLE_FIELD, WORD_BITS
 
 __all__ = ["LIST_WORDS", "ListNames", "MemoryNames", "named_row"]
 
@@ -22,8 +22,8 @@ _CHUNK_WORDS = 32  # asked for at a time
 
 
 def named_row() -> data.StructLayout:
-    """A row by name. `bag_last`: the last of its bag."""
-    return data.StructLayout({"row": ROW_FIELD.width, "table": TABLE_FIELD.width, "bag_last": 1})
+    """A row by name."""
+    return data.StructLayout({"row": ROW_FIELD.width, "table": TABLE_FIELD.width})
 
 
 class ListNames(wiring.Component):
@@ -31,7 +31,7 @@ class ListNames(wiring.Component):
 
     Ports:
         start: begins a walk over the `held` lists or the others. stop: nothing further is named.
-        list_*: to HotlineCore's lists. output: payload `named_row`; each is a bag of its own.
+        list_*: to HotlineCore's lists. output: payload `named_row`.
         done: all names have been taken.
 
     Throughput: a name a cycle; three cycles more for each list.
@@ -97,7 +97,6 @@ class ListNames(wiring.Component):
             self.output.valid.eq(valid[-1]),
             self.output.payload.row.eq(unhash.key[: g.row_bits]),
             self.output.payload.table.eq(unhash.key[g.row_bits :]),
-            self.output.payload.bag_last.eq(1),
             self.done.eq(~walking & (ahead == 0) & ~valid.any()),
         ]
         with m.If(enable):
@@ -162,7 +161,6 @@ class MemoryNames(wiring.Component):
             self.output.valid.eq(words.r_rdy & (left != 0)),
             out.row.eq(word[ROW_FIELD.low : ROW_FIELD.high + 1]),
             out.table.eq(word[TABLE_FIELD.low : TABLE_FIELD.high + 1]),
-            out.bag_last.eq(word[LAST_FIELD.low] | (left == 1)),
             taken.eq(self.output.valid & self.output.ready),
             words.r_en.eq((taken & ((place == per_beat - 1) | (left == 1))) | (left == 0)),
             popped.eq(words.r_en & words.r_rdy),
