@@ -87,10 +87,12 @@ class VerdictPacker(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         beat, out = self.input.payload, self.output.payload
-        hold, level = Signal(_BITS), Signal(range(_BITS))
+        hold = Signal(_BITS)
+        level = Signal(range(_BITS))
         ending = Signal()  # a mini-batch has ended, and `hold` has its last bits
         free = Signal()
-        merged, total = Signal(2 * _BITS), Signal(range(2 * _BITS + 1))
+        merged = Signal(2 * _BITS)
+        total = Signal(range(2 * _BITS + 1))
         within = Cat(beat.count > bit for bit in range(self.geometry.lanes))
         m.d.comb += [
             free.eq(~self.output.valid | self.output.ready),

@@ -50,7 +50,8 @@ class DescriptorFetch(wiring.Component):
         m = Module()
         size = descriptor_layout().size
         words = Signal(size)
-        faulty, halted = Signal(), Signal()
+        faulty = Signal()
+        halted = Signal()
         m.d.comb += [
             self.request.payload.address.eq(self.address),
             self.request.payload.granules.eq(ENTRY_BYTES // GRANULE_BYTES),

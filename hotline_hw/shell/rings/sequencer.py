@@ -147,8 +147,10 @@ class Sequencer(wiring.Component):
         ]
 
         # What went wrong, the first of each kind.
-        fault, fault_address = Signal(8), Signal(64)
-        aborted, core_errors = Signal(), Signal(len(Error))
+        fault = Signal(8)
+        fault_address = Signal(64)
+        aborted = Signal()
+        core_errors = Signal(len(Error))
         cycles = Signal(32)
         refused = Signal(8)
         status = Signal(8)
@@ -177,7 +179,8 @@ class Sequencer(wiring.Component):
 
         at_work = Signal()  # between PREPARE and REPORT
         wait = Signal(range(_SETTLE + 1))
-        halted, writing_fault = Signal(), Signal()
+        halted = Signal()
+        writing_fault = Signal()
         m.d.comb += [self.working.eq(at_work), self.abort.eq(at_work & ~self.enable)]
         with m.If(self.running):
             m.d.sync += cycles.eq(cycles + 1)

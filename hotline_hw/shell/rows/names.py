@@ -59,8 +59,11 @@ class ListNames(wiring.Component):
         g = self.geometry
         m.submodules.keys = keys = fifo.SyncFIFOBuffered(width=g.key_bits, depth=_KEYS_AHEAD)
         m.submodules.unhash = unhash = KeyUnhash(key_bits=g.key_bits)
-        walking, issued, popped = Signal(), Signal(), Signal()
-        number, count = Signal(g.local_bits + 1), Signal(g.local_bits + 1)
+        walking = Signal()
+        issued = Signal()
+        popped = Signal()
+        number = Signal(g.local_bits + 1)
+        count = Signal(g.local_bits + 1)
         wait = Signal(range(3))
         ahead = Signal(range(_KEYS_AHEAD + 1))
         coming = Signal(_LIST_LATENCY)
@@ -137,12 +140,16 @@ class MemoryNames(wiring.Component):
         per_beat = g.axi_bits // WORD_BITS
         depth = LIST_WORDS // per_beat
         m.submodules.words = words = fifo.SyncFIFOBuffered(width=g.axi_bits, depth=depth)
-        to_ask, left = Signal(COUNT_BITS), Signal(COUNT_BITS)
+        to_ask = Signal(COUNT_BITS)
+        left = Signal(COUNT_BITS)
         room = Signal(range(depth + 1), init=depth)  # beats that may be asked for
         due = Signal(range(depth + 1))  # beats that were, and have not come
         chunk = Signal(range(_CHUNK_WORDS + 1))
         beats = Signal(range(_CHUNK_WORDS // per_beat + 1))
-        asked, came, taken, popped = Signal(), Signal(), Signal(), Signal()
+        asked = Signal()
+        came = Signal()
+        taken = Signal()
+        popped = Signal()
         place = Signal(range(per_beat))
         request, out = self.request.payload, self.output.payload
         word = Signal(WORD_BITS)

@@ -107,7 +107,9 @@ class RowPath(wiring.Component):
         # Requests. At most `limit` rows are due: those whose reads may be outstanding, and some that wait behind them.
         limit = 2 * g.read_tags
         due = Signal(range(limit + 1))
-        room, asked, came = Signal(), Signal(), Signal()
+        room = Signal()
+        asked = Signal()
+        came = Signal()
         m.d.comb += [
             walker.start.eq(self.start), walker.stop.eq(self.stop), walker.want_keys.eq(has(Flag.KEYS)),
             walker.row_granules.eq(self.it.operand >> _GRANULE_SHIFT),

@@ -63,13 +63,16 @@ class RowWalker(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.tables = store = memory.Memory(shape=table_entry(), depth=_TABLES, init=[])
-        write, read = store.write_port(), store.read_port()
+        write = store.write_port()
+        read = store.read_port()
         known = Signal(_TABLES)
         m.d.comb += [write.addr.eq(self.table_index), write.data.eq(self.table), write.en.eq(self.table_write)]
         with m.If(self.table_write):
             m.d.sync += known.bit_select(self.table_index, 1).eq(self.table.rows != 0)
 
-        move, take, dropping = Signal(), Signal(), Signal()
+        move = Signal()
+        take = Signal()
+        dropping = Signal()
         ended = Signal()
         valid = Signal(_STAGES)
         name = self.names.payload
@@ -89,10 +92,14 @@ class RowWalker(wiring.Component):
         ]
 
         # Stage 0: the table's entry. 1: row times stride, by halves. 2: their sum. 3: the address.
-        row, is_known = Signal(32), Signal()
-        low, high, product = Signal(32), Signal(32), Signal(60)
+        row = Signal(32)
+        is_known = Signal()
+        low = Signal(32)
+        high = Signal(32)
+        product = Signal(60)
         bases = [Signal(60, name=f"base{stage}") for stage in range(2)]
-        unknown, beyond = Signal(), Signal()
+        unknown = Signal()
+        beyond = Signal()
         m.d.comb += [
             unknown.eq(valid[0] & ~is_known),
             beyond.eq(valid[0] & is_known & (row >= read.data.rows)),

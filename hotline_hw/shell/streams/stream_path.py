@@ -168,7 +168,8 @@ class StreamPath(wiring.Component):
                 packer.input.valid.eq(self.rows.valid), self.rows.ready.eq(packer.input.ready),
             ]  # fmt: skip
         m.d.comb += piece.first.eq(0)
-        moved, last = Signal(), Signal()
+        moved = Signal()
+        last = Signal()
         m.d.comb += [
             splitter.input.payload.words.eq(state.tdata), splitter.input.payload.last.eq(state.tlast),
             splitter.input.valid.eq(state.tvalid & ~selecting),
