@@ -1,48 +1,13 @@
-"""Checks of what is handed to a `StreamCore`, and answers that are the same for every simulator."""
+"""Checks that every device makes in the same way, and limits that follow from the geometry."""
 
 from __future__ import annotations
-
-import itertools
-import os
-from pathlib import Path
-
-import numpy as np
 
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import ADDRESS_BITS
 
-from .device import BusError
+from .device import BusError, DeviceError
 
-__all__ = ["bus_error", "check_batches", "check_entries", "check_register", "quiet_limit", "waves_path"]
-
-
-def check_batches(words: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`words` and `ends` of `StreamCore.stream`, as contiguous uint64 and int64 arrays.
-
-    Raises:
-        ValueError: naming what was wrong.
-    """
-    if words.dtype != np.uint64 or words.ndim != 1:
-        raise ValueError(f"words must be uint64 [n], not {words.dtype} {list(words.shape)}")
-    if ends.dtype.kind not in "iu" or ends.ndim != 1:
-        raise ValueError(f"ends must be int64 [P], not {ends.dtype} {list(ends.shape)}")
-    ends = np.ascontiguousarray(ends, np.int64)
-    if (np.diff(ends, prepend=0) <= 0).any() or (ends[-1] if len(ends) else 0) != len(words):
-        raise ValueError(f"ends must increase from above 0 to the {len(words)} words, so no mini-batch is empty")
-    return np.ascontiguousarray(words), ends
-
-
-def check_entries(entries: np.ndarray, ways: int) -> np.ndarray:
-    """`entries` of `StreamCore.send_state`, as a contiguous array.
-
-    Raises:
-        ValueError: naming what was wrong.
-    """
-    if entries.dtype != np.uint64 or entries.ndim != 2 or entries.shape[1] != ways or not entries.size:
-        raise ValueError(
-            f"entries must be uint64 [rows, {ways}] with a row at least, not {entries.dtype} {list(entries.shape)}"
-        )
-    return np.ascontiguousarray(entries)
+__all__ = ["bus_error", "check_register", "check_shell", "quiet_limit"]
 
 
 def check_register(access: str, offset: int, value: int = 0, *, address_bits: int = ADDRESS_BITS) -> None:
@@ -63,6 +28,15 @@ def bus_error(access: str, offset: int) -> BusError:
     return BusError(f"{access} of offset {offset:#05x} was answered with SLVERR: {reason}")
 
 
+def check_shell(geometry: Geometry) -> None:
+    """Raises DeviceError if a geometry is that of a stream core alone, which no host can drive."""
+    if not geometry.axi_bits:
+        raise DeviceError(
+            f"geometry {geometry.name} has no AXI manager (axi_bits=0), so it is a stream core and not a device; "
+            "choose axi_bits=128 or more"
+        )
+
+
 def quiet_limit(geometry: Geometry) -> int:
     """Clock cycles without any transfer after which a simulator gives up.
 
@@ -73,15 +47,3 @@ def quiet_limit(geometry: Geometry) -> int:
     walks = 4 + (4 * geometry.counter_bits if geometry.sample_aware else 0)
     moves = 16 * geometry.max_moves if geometry.sample_aware else 0
     return walks * geometry.sets + moves + 10_000
-
-
-_serial = itertools.count(1)
-
-
-def waves_path(chosen: str | Path | None, default_suffix: str) -> Path | None:
-    """Where a simulator records waves: `chosen`, else a new file here if $WAVES is 1, else None."""
-    if chosen is not None:
-        return Path(chosen).absolute()
-    if os.environ.get("WAVES", "0") in ("", "0"):
-        return None
-    return Path(f"hotline-{os.getpid()}-{next(_serial)}{default_suffix}").absolute()

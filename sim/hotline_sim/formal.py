@@ -26,7 +26,7 @@ from amaranth.hdl import ClockDomain, Module, Mux, Signal, Value, ValueCastable
 from amaranth.lib import wiring
 from amaranth.sim import Simulator, SimulatorContext
 
-from hotline_sim.build.verilator import ToolError
+from hotline_sim.build.tools import ToolError
 
 __all__ = ["FormalError", "PropertyFailed", "check", "cover", "first_value", "prove"]
 

@@ -7,21 +7,22 @@ geometry and simulator run in one simulation, at the first of them.
 from __future__ import annotations
 
 import itertools
-import shutil
 
 import pytest
 
 from hotline_sim.bench.runner import GEOMETRIES, BenchRun, bench_tests, run_benches
+from tests.support.tools import TOOL_OF, needs
 
-SIMULATORS = ("verilator", "icarus")
+RUNS = [
+    pytest.param((geometry, simulator), marks=needs(TOOL_OF[simulator]), id=f"{geometry}-{simulator}")
+    for geometry, simulator in itertools.product(GEOMETRIES, TOOL_OF)
+]
 
 
-@pytest.fixture(scope="module", params=itertools.product(GEOMETRIES, SIMULATORS), ids="-".join)
+@pytest.fixture(scope="module", params=RUNS)
 def run(request) -> BenchRun:
     """The simulation of every selected test of a geometry and simulator."""
     geometry, simulator = request.param
-    if simulator == "icarus" and shutil.which("iverilog") is None:
-        pytest.skip("Icarus Verilog is not installed (Debian: apt install iverilog)")
     items = [item for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
     selected = [item.callspec.params for item in items]
     tests = [params["test"] for params in selected if params.get("run") == request.param]

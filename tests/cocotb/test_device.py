@@ -6,23 +6,23 @@ simulator run in one simulation, at the first of them; all of them do for the co
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
 from hotline_sim.bench.runner import DEVICE_GEOMETRIES, BenchRun, bench_tests, run_benches
 from hotline_sim.build.verilog import DEVICE_TOP
+from tests.support.tools import TOOL_OF, needs
 
-RUNS = (("tiny", "verilator"), ("tiny", "icarus"), ("wide", "verilator"))
+RUNS = [
+    pytest.param((geometry, simulator), marks=needs(TOOL_OF[simulator]), id=f"{geometry}-{simulator}")
+    for geometry, simulator in (("tiny", "verilator"), ("tiny", "icarus"), ("wide", "verilator"))
+]
 TESTS = bench_tests(DEVICE_TOP)
 
 
-@pytest.fixture(scope="module", params=RUNS, ids="-".join)
+@pytest.fixture(scope="module", params=RUNS)
 def run(request) -> BenchRun:
     """The simulation of every selected test of a geometry and simulator."""
     geometry, simulator = request.param
-    if simulator == "icarus" and shutil.which("iverilog") is None:
-        pytest.skip("Icarus Verilog is not installed (Debian: apt install iverilog)")
     chosen = [
         item
         for item in request.session.items

@@ -7,7 +7,8 @@ from itertools import pairwise
 import numpy as np
 
 from hotline_host.data.log import Batch
-from hotline_host.driver.driver import Driver, Moves, Split
+from hotline_host.driver.driver import Driver
+from hotline_host.plan import Moves, Split
 from hotline_hw.spec.params import PRESETS, Geometry
 from hotline_hw.spec.regmap import register
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from hotline_device.stream_core import Results, StreamCore
 
 from hotline_device.device import Device
 from hotline_device.host_memory import PAGE_BYTES, Region
 from hotline_device.ring_entries import ENTRY_WORDS, Completion, Descriptor
-from hotline_device.stream_core import Results, StreamCore
 from hotline_hw.spec.regmap import Error, Irq, Register, counter_offset, register
 from hotline_hw.spec.shell_registers import DmaError, DmaIrq, dma_counter_offset, shell_register, window_offset
 from hotline_sim.model.sample_aware import Policy

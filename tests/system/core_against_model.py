@@ -10,13 +10,13 @@ import json
 import sys
 
 import numpy as np
+from hotline_device.stream_core import StreamCore
 
 from hotline_device.device import DeviceError
-from hotline_device.stream_core import StreamCore
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import WEIGHTS, Command, Error, Phase, counter_offset, register
 from hotline_sim.bench.stimulus import crowded_keys, key_words, random_batches
-from hotline_sim.model.core import Accelerator
+from hotline_sim.model.core import GoldenCore
 from hotline_sim.verilated import VerilatedCore
 from tests.support.registers import policy_values
 
@@ -39,7 +39,7 @@ def difference(geometry: Geometry, seed: int) -> str | None:
     most = geometry.hot_capacity
     for stalls in _STALLS:
         device = VerilatedCore(geometry, stall_seed=seed, stall_probability=stalls)
-        model = Accelerator(geometry)
+        model = GoldenCore(geometry)
         rng = np.random.default_rng(seed)
         with device:
             for hot_rows in (most, 5 * most // 8 + 1, geometry.banks + 1):
@@ -56,7 +56,7 @@ def difference(geometry: Geometry, seed: int) -> str | None:
 class _Comparison:
     """A core and a model that are told the same. Each method returns what differs, None if nothing does."""
 
-    def __init__(self, device: StreamCore, model: Accelerator, rng: np.random.Generator) -> None:
+    def __init__(self, device: StreamCore, model: GoldenCore, rng: np.random.Generator) -> None:
         self.device, self.model, self.rng = device, model, rng
 
     def run(self, hot_rows: int) -> str | None:

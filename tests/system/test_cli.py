@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 import hotline_hw
 from hotline_host.commands.main import app
 from hotline_hw.export import regdoc
+from tests.support.tools import backends
 
 ROOT = Path(hotline_hw.__file__).parents[1]
 MODEL = ("--preset", "tiny", "--backend", "model")
@@ -137,8 +138,10 @@ def test_registers():
 
 
 def test_the_environment_is_set_before_torch_is_loaded():
-    code = "import os, sys; from hotline_host import cli; assert 'torch' not in sys.modules; cli.app = lambda: None; \
-        cli.main(); print(os.environ['OMP_WAIT_POLICY'])"
+    code = (
+        "import os, sys; from hotline_host.commands import main; assert 'torch' not in sys.modules; "
+        "main.app = lambda: None; main.main(); print(os.environ['OMP_WAIT_POLICY'])"
+    )
     environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
     assert run_python(code, environment).stdout.strip() == "passive"
     assert run_python(code, environment | {"OMP_WAIT_POLICY": "active"}).stdout.strip() == "active"
@@ -184,6 +187,8 @@ def run_python(code: str, environment: dict[str, str]) -> subprocess.CompletedPr
         (["--data", "npz:nowhere.npz"], "nowhere.npz: no such file"),
         (["--data", "criteo:nowhere"], "nowhere: no such file"),
         (["--data", "npz"], "'npz' lacks a file; write npz:PATH"),
+        (["--seed", str(10**20)], "seed is 100000000000000000000; it must be 0 to 4294967295"),
+        (["--seed", "-1"], "seed is -1; it must be 0 to 4294967295"),
         (["--json", "."], ".: is a folder; name a file"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -197,13 +202,18 @@ def test_bad_input(command, options, message, data):
     [
         (["--steps", "-1"], "steps is -1"),
         (["--optimizer", "adam"], "optimizer is 'adam'; it must be one of sgd, adagrad"),
-        (["--rate", "0"], "rate is 0.0"),
-        (["--eps", "0"], "rate is 0.005 and eps 0.0; both must be above 0"),
+        (["--rate", "0"], "rate is 0.0; it must be a finite number above 0"),
+        (["--rate", "inf"], "rate is inf; it must be a finite number above 0"),
+        (["--eps", "nan"], "eps is nan; it must be a finite number above 0"),
         (["--dtype", "half"], "dtype is 'half'; it must be one of float32, float64"),
         (["--model", "huge"], "model is 'huge'; it must be one of small, kaggle"),
         (["--dimension", "10"], "dimension is 10, which makes rows of 40 bytes in float32"),
         (["--memory", "floppy"], "memory is 'floppy'; it must be one of ideal, pcie3-x16, pcie4-x16"),
         (["--dimension", "0"], "dimension holds the width 0; every width must be at least 1"),
+        (["--device", "cpu:7"], "device is 'cpu:7'; it must be cpu, cuda or cuda:NUMBER"),
+        (["--device", "nonsense"], "device is 'nonsense'; it must be cpu, cuda or cuda:NUMBER"),
+        (["--device", "cuda:-1"], "device is 'cuda:-1'; it must be cpu, cuda or cuda:NUMBER"),
+        (["--pipelines", "hotline,fast"], "pipelines is 'hotline,fast'; it must hold one or more of hotline, ordinary"),
         (["--device", "tpu9"], "device is 'tpu9'; it must be cpu, cuda or cuda:NUMBER"),
         (["--device", "cuda:77"], "device cuda:77 is not available"),
         (["--learn-share", "0.95"], "of 600 samples 570 are learned from and 60 kept for the test"),
@@ -257,10 +267,23 @@ def test_a_missing_package_says_how_to_get_it(data, monkeypatch):
     )
 
 
+def test_tables_that_no_memory_holds(data):
+    np.savez("big.npz", sparse=np.array([[2**32 - 1, 1]] * 20), label=np.arange(20) % 2)
+    message = refused("cosim", "--data", "npz:big.npz", *MODEL, "--batch-size", 4, "--learn-share", 0)
+    assert "tables of 4,294,967,298 rows, dimension 16, 4 bytes an element, need 292,057,776,264 bytes" in message
+    assert hotline("split", "--data", "npz:big.npz", *MODEL, "--learn-share", 0).exit_code == 0, "it needs no tables"
+
+
+def test_a_log_of_empty_bags(data):
+    np.savez("empty.npz", indices=np.empty(0, np.int64), lengths=np.zeros((20, 2), np.int64))
+    for command in ("cosim", "split"):
+        assert "all bags of its 20 samples are empty" in refused(command, "--data", "npz:empty.npz", *MODEL)
+
+
 # Ctrl-C
 
 
-@pytest.mark.parametrize("backend", ["model", "verilated"])
+@pytest.mark.parametrize("backend", backends("model", "verilated"))
 def test_ctrl_c_in_the_middle_of_training(data, tmp_path, backend):
     """Progress is drawn on a terminal; there it shows when training is under way."""
     terminal, end = pty.openpty()
@@ -275,7 +298,7 @@ def test_ctrl_c_in_the_middle_of_training(data, tmp_path, backend):
     )  # fmt: skip
     os.close(end)
     try:
-        seen = read_until(terminal, "training, steps")
+        seen = read_until(terminal, "training hotline, steps")
         process.send_signal(signal.SIGINT)
         seen = read_until(terminal, "no result was written")
         output, _ = process.communicate(timeout=30)
@@ -284,7 +307,7 @@ def test_ctrl_c_in_the_middle_of_training(data, tmp_path, backend):
         process.wait()
         os.close(terminal)
     assert process.returncode == 130
-    assert "hotline: interrupted while training, steps: " in seen and "of 100000000 done" in seen
+    assert "hotline: interrupted while training hotline, steps: " in seen and "of 100000000 done" in seen
     assert output == "" and "Traceback" not in seen
     assert list((tmp_path / "out").iterdir()) == []
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import threading
 import time
@@ -25,11 +24,13 @@ from hotline_hw.spec.regmap import register
 from hotline_hw.spec.shell_registers import shell_register
 from hotline_hw.spec.words import TABLE_FIELD
 from hotline_sim.cocotb_backend import CocotbDevice, build
+from hotline_sim.cocotb_backend.build import default_simulator
 from hotline_sim.memory.model import ProtocolError
 from hotline_sim.memory.timing import PRESETS as TIMINGS
 from hotline_sim.memory.timing import Latency
 from hotline_sim.model.device import ModelDevice
 from hotline_sim.verilated import VerilatedDevice
+from tests.support.tools import needs, simulators
 from tests.system.device_programs import Bench, Seen, check_equal, random_programme
 from tests.system.standin import (
     BREAK_RULE,
@@ -49,17 +50,20 @@ from tests.system.standin import (
 TINY = PRESETS["tiny"]
 UNTIDY = replace(TIMINGS["ddr4-local"], ar_stall=0.3, aw_stall=0.3, w_stall=0.3, r_gap=0.3, b_gap=0.3, interleave=0.5)
 
-needs_icarus = pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
+STANDIN_SIMULATOR = default_simulator()
+
+pytestmark = needs("g++")
+needs_standin = needs(*(["iverilog"] if STANDIN_SIMULATOR == "icarus" else ["verilator"]))
 
 
 @pytest.fixture
 def opened(monkeypatch):
-    """Opens devices in Icarus, whose top module is the stand-in."""
+    """Opens devices whose top module is the stand-in: in Icarus if it is installed, else in Verilator."""
     monkeypatch.setattr(build, "core_verilog", lambda geometry, top: STANDIN)
     devices: list[CocotbDevice] = []
 
     def open_standin(**options) -> CocotbDevice:
-        devices.append(CocotbDevice(TINY, "icarus", **{"timing": "ideal", **options}))
+        devices.append(CocotbDevice(TINY, STANDIN_SIMULATOR, **{"timing": "ideal", **options}))
         return devices[-1]
 
     yield open_standin
@@ -67,7 +71,7 @@ def opened(monkeypatch):
         device.close()
 
 
-@needs_icarus
+@needs_standin
 def test_copies(opened):
     """Through regions that come later too; and the memory counts."""
     device = opened(timing="pcie4-x16")
@@ -88,7 +92,7 @@ def test_copies(opened):
     assert device.memory_statistics().read.bytes == 0
 
 
-@needs_icarus
+@needs_standin
 def test_errors_of_memory(opened):
     device = opened()
     region = device.memory.allocate("first", PAGE_BYTES)
@@ -104,7 +108,7 @@ def test_errors_of_memory(opened):
         device.answer(region.address, 16, 1)
 
 
-@needs_icarus
+@needs_standin
 def test_core_clock_runs_when_enabled(opened):
     """And in reset; it counts what the core's registers see of it."""
     device = opened()
@@ -120,7 +124,7 @@ def test_core_clock_runs_when_enabled(opened):
     assert device.core_cycles == ran + 4 < device.cycles
 
 
-@needs_icarus
+@needs_standin
 def test_registers_that_are_not_there(opened):
     device = opened()
     for access in (lambda: device.read(0x1020), lambda: device.write(0x0, 1)):
@@ -134,7 +138,7 @@ def test_registers_that_are_not_there(opened):
     assert device.read(SOURCE) == 5
 
 
-@needs_icarus
+@needs_standin
 def test_timeouts(opened):
     device = opened(quiet_limit=500)
     assert not device.wait_irq(0)
@@ -148,7 +152,7 @@ def test_timeouts(opened):
     assert device.read(STATUS) == 0
 
 
-@needs_icarus
+@needs_standin
 def test_wait_with_a_limit_of_time_and_reset(opened):
     device = opened(timing=replace(IDEAL, read_latency=Latency(1e9)))
     region = device.memory.allocate("first", PAGE_BYTES)
@@ -161,7 +165,7 @@ def test_wait_with_a_limit_of_time_and_reset(opened):
     assert device.read(STATUS) == 0 and device.read(SOURCE) == 0
 
 
-@needs_icarus
+@needs_standin
 def test_broken_rules_are_told(opened):
     device = opened(timing=replace(IDEAL, ar_stall=0.99))
     region = device.memory.allocate("first", PAGE_BYTES)
@@ -174,7 +178,7 @@ def test_broken_rules_are_told(opened):
         copy(other, region.address, region.address, 32)
 
 
-@needs_icarus
+@needs("iverilog")
 def test_undefined_pins_are_told(opened, monkeypatch):
     undefined = STANDIN.replace("m_axi_araddr = {32'd1, source}", "m_axi_araddr = {32'd1, 32'hx}")
     monkeypatch.setattr(build, "core_verilog", lambda geometry, top: undefined)
@@ -183,12 +187,12 @@ def test_undefined_pins_are_told(opened, monkeypatch):
         copy(device, 0, 0, 1)
 
 
-@needs_icarus
+@needs_standin
 def test_registers_beside_a_wait(opened):
     check_registers_beside_a_wait(opened(timing=NEVER), 40, 6)
 
 
-@needs_icarus
+@needs_standin
 def test_goes_on_after_an_interruption(opened):
     """Ctrl-C ends a wait, and nothing else."""
     device = opened(timing=replace(IDEAL, read_latency=Latency(1e9)))
@@ -204,16 +208,17 @@ def test_goes_on_after_an_interruption(opened):
         device.write(CONTROL, CORE_ON)
 
 
-@needs_icarus
+@needs_standin
 def test_waves(opened, tmp_path):
-    device = opened(waves=tmp_path / "waves.fst")
+    path = tmp_path / ("waves.fst" if STANDIN_SIMULATOR == "icarus" else "waves.vcd")
+    device = opened(waves=path)
     region = device.memory.allocate("first", PAGE_BYTES)
     copy(device, region.address, region.address, 1)
     device.close()
-    assert (tmp_path / "waves.fst").stat().st_size > 100
+    assert path.stat().st_size > 100
 
 
-@needs_icarus
+@needs_standin
 def test_closed(opened):
     device = opened()
     device.close()
@@ -224,17 +229,15 @@ def test_closed(opened):
 
 
 def test_stream_core_is_no_device():
-    with pytest.raises(ValueError, match="has no AXI manager"):
+    with pytest.raises(DeviceError, match="has no AXI manager"):
         CocotbDevice(TINY.stream_core())
 
 
 # The RTL
 
 
-@pytest.fixture(params=["icarus", pytest.param("verilator", marks=pytest.mark.slow)])
+@pytest.fixture(params=simulators("icarus", "verilator"))
 def simulator(request) -> str:
-    if request.param == "icarus" and shutil.which("iverilog") is None:
-        pytest.skip("Icarus Verilog is not installed (Debian: apt install iverilog)")
     return request.param
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,24 +12,31 @@ import torch
 from hotline_device.device import DeviceError
 from hotline_host.data.log import Batch, ClickLog
 from hotline_host.data.sources import load
-from hotline_host.driver.driver import Driver, DriverError, Split
-from hotline_host.driver.follow import Follower
-from hotline_host.experiments.cosim import CosimResult, cosim
+from hotline_host.driver.driver import Driver
+from hotline_host.driver.follow import Follower, FollowOptions
+from hotline_host.errors import DriverError, SettingsError
+from hotline_host.experiments import memory
+from hotline_host.experiments.cosim import cosim
 from hotline_host.experiments.cosim_settings import CosimSettings
-from hotline_host.experiments.history import SplitHistory
+from hotline_host.experiments.history import History
 from hotline_host.experiments.report import draw
-from hotline_host.experiments.settings import Settings, SettingsError
+from hotline_host.experiments.results import CosimResult
+from hotline_host.experiments.settings import Settings
 from hotline_host.experiments.split import split_log
 from hotline_host.experiments.summary import headline, summary
 from hotline_host.files import write_json
-from hotline_host.pipelines.ordinary import OrdinaryTrainer
+from hotline_host.pipelines.steps import count_split
+from hotline_host.plan import Split
+from hotline_host.training.ordinary import OrdinaryTrainer
 from hotline_hw.spec.params import PRESETS
 from hotline_sim.model import device as model_device
 from hotline_sim.model.device import ModelDevice
-from tests.system.gathering_runs import ROOMY
+from tests.support.gathering_runs import ROOMY
+from tests.support.tools import backends, needs
 
 TINY = PRESETS["tiny"]
 SRRIP = TINY.override({"entries_per_hot_row": 1})
+BOTH = ("hotline", "ordinary")
 KEYS = {
     "backend", "preset", "steps", "samples", "lookups", "hot_rows", "popular_share", "lookup_hit_share", "cycles",
     "lookups_per_cycle", "bag_hit_share", "working_rows", "moved_rows", "relearn_share", "select_every", "memory",
@@ -54,7 +62,7 @@ def log(tmp_path_factory) -> ClickLog:
 
 
 def settings(**changes) -> CosimSettings:
-    defaults = {"hot_rows": 30, "learn_share": 0.2, "batch_size": 64, "passes": 1, "baseline": True}
+    defaults = {"hot_rows": 30, "learn_share": 0.2, "batch_size": 64, "passes": 1, "pipelines": BOTH}
     return CosimSettings(**defaults | changes)
 
 
@@ -78,36 +86,36 @@ def check_against_the_log(figures: dict, log: ClickLog) -> None:
 def test_parity_with_ordinary_training(log, optimizer, dtype, loss, auc, geometry):
     chosen = settings(dtype=dtype, optimizer=optimizer, rate=0.05, select_every=2)
     result = cosim(log, geometry, "model", chosen)
-    figures, history = result.figures, result.history
+    figures, history = result.as_dict(), result.history
     check_against_the_log(figures, log)
     assert figures["moved_rows"] == sum(history.moved) and (figures["moved_rows"] > 0) == geometry.sample_aware
     assert figures["max_loss_difference"] < loss
-    assert figures["max_loss_difference"] == np.abs(np.subtract(history.losses, history.baseline_losses)).max()
+    assert figures["max_loss_difference"] == np.abs(np.subtract(result.first.losses, result.baseline.losses)).max()
     assert figures["auc"] == pytest.approx(figures["baseline_auc"], abs=auc)
     assert figures["loss"] == pytest.approx(figures["baseline_loss"], abs=loss)
-    assert figures["loss"] == history.losses[-1], "a tenth of 11 steps is one"
+    assert figures["loss"] == result.first.losses[-1], "a tenth of 11 steps is one"
     if dtype == "float64":
         assert figures["max_parameter_difference"] < 1e-11
     if optimizer == "adagrad":
-        assert figures["auc"] > 0.6 and history.losses[-1] < 0.67
+        assert figures["auc"] > 0.6 and result.first.losses[-1] < 0.67
 
 
 def test_parity_in_float32_on_real_data():
     """The run of `make cosim`, but for the backend: AUC agrees to 1e-4."""
-    log, chosen = load("ml-100k"), CosimSettings(hot_rows=1800, passes=2, baseline=True)
-    figures = cosim(log, PRESETS["kaggle"], "model", chosen).figures
+    log, chosen = load("ml-100k"), CosimSettings(hot_rows=1800, passes=2, pipelines=BOTH)
+    figures = cosim(log, PRESETS["kaggle"], "model", chosen).as_dict()
     assert figures["dtype"] == "float32" and figures["steps"] == 2 * 469 and figures["test_samples"] == 10_000
     assert figures["popular_share"] > 0.08 and figures["lookup_hit_share"] > 0.8
     assert figures["relearn_share"] == 0.25 and figures["moved_rows"] > 500
     assert figures["auc"] == pytest.approx(figures["baseline_auc"], abs=1e-4) and figures["auc"] > 0.66
     assert 0 < figures["max_parameter_difference"] < 1e-2, "not the same sums in the same order"
     srrip = PRESETS["kaggle"].override({"entries_per_hot_row": 1})
-    fixed = cosim(log, srrip, "model", CosimSettings(hot_rows=1800, steps=469)).figures
+    fixed = cosim(log, srrip, "model", CosimSettings(hot_rows=1800, steps=469)).as_dict()
     assert 0.02 < fixed["popular_share"] < 0.05 and fixed["lookup_hit_share"] > 0.75 and fixed["moved_rows"] == 0
 
 
 def test_every_key_and_null_where_there_is_none(log, tmp_path):
-    result = cosim(log, TINY, "model", settings(baseline=False, steps=2))
+    result = cosim(log, TINY, "model", settings(pipelines=BOTH[:1], steps=2))
     write_json(tmp_path / "a" / "cosim.json", result.as_dict())
     figures = json.loads((tmp_path / "a" / "cosim.json").read_text())
     assert figures.keys() >= KEYS
@@ -115,23 +123,23 @@ def test_every_key_and_null_where_there_is_none(log, tmp_path):
         assert figures[key] is None, key
     assert figures["seconds"].keys() >= {"train", "accelerator", "between", "baseline", "learn", "build"}
     assert figures["seconds"]["baseline"] is None and figures["seconds"]["train"] > 0
-    assert figures["history"]["losses"] == result.history.losses and len(result.history.losses) == 2
+    assert figures["history"]["losses"] == result.first.losses and len(result.first.losses) == 2
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["cosim.json"]
 
 
 def test_more_steps_go_round_again(log):
     result = cosim(log, TINY, "model", settings(steps=25, dtype="float64", relearn_share=0))
-    assert cosim(log, TINY, "model", settings(passes=3, baseline=False)).figures["steps"] == 33
+    assert cosim(log, TINY, "model", settings(passes=3, pipelines=BOTH[:1])).as_dict()["steps"] == 33
     history = result.history
-    assert result.figures["steps"] == 25 == len(history.losses)
+    assert result.as_dict()["steps"] == 25 == len(result.first.losses)
     for values in (history.popular, history.samples, history.hits, history.lookups, history.working_rows, history.bags):
         assert values[11:22] == values[:11] and values[22:] == values[:3]
     assert history.samples[:11] == [64] * 10 + [60], "the last mini-batch is what is left"
-    assert result.figures["samples"] == 2 * 700 + 3 * 64
-    assert result.figures["max_loss_difference"] < 1e-12
-    losses = history.losses
+    assert result.as_dict()["samples"] == 2 * 700 + 3 * 64
+    assert result.as_dict()["max_loss_difference"] < 1e-12
+    losses = result.first.losses
     assert np.mean(losses[11:22]) < np.mean(losses[:11])
-    assert result.figures["loss"] == pytest.approx(np.mean(losses[-2:]))
+    assert result.as_dict()["loss"] == pytest.approx(np.mean(losses[-2:]))
 
 
 def small_log(tables: int, rows: int) -> ClickLog:
@@ -149,7 +157,7 @@ def small_log(tables: int, rows: int) -> ClickLog:
 def test_no_sample_popular_and_every_sample_popular(hot_rows, learn_share, share, geometry):
     """Nothing may be hot; nothing was learned; all 12 rows fit."""
     chosen = settings(hot_rows=hot_rows, learn_share=learn_share, dtype="float64", relearn_share=0)
-    figures = cosim(small_log(2, 6), geometry, "model", chosen).figures
+    figures = cosim(small_log(2, 6), geometry, "model", chosen).as_dict()
     assert figures["popular_share"] == share == figures["lookup_hit_share"] == figures["bag_hit_share"]
     assert figures["working_rows"] == pytest.approx(0.0 if share else 12, abs=0.5)
     assert figures["placed_rows"] == (12 if share else 0)
@@ -159,28 +167,30 @@ def test_no_sample_popular_and_every_sample_popular(hot_rows, learn_share, share
 def test_a_test_part_of_one_class_has_no_auc():
     log = small_log(1, 5)
     log.label[:] = 0
-    figures = cosim(log, TINY, "model", settings(steps=1)).figures
+    figures = cosim(log, TINY, "model", settings(steps=1)).as_dict()
     assert figures["auc"] is None and figures["baseline_auc"] is None and figures["loss"] is not None
 
 
+@needs("verilator")
 def test_verilated_equals_model_and_counts_cycles(log):
     model = cosim(log, ROOMY, "model", settings(select_every=2))
     verilated = cosim(log, ROOMY, "verilated", settings(select_every=2, memory="ddr4-local"))
-    check_against_the_log(verilated.figures, log)
+    check_against_the_log(verilated.as_dict(), log)
     for name in (
-        "losses", "popular", "samples", "hits", "lookups", "bag_hits", "bags", "working_rows", "moved", "early_rows",
+        "popular", "samples", "hits", "lookups", "bag_hits", "bags", "working_rows", "moved", "early_rows",
         "late_rows", "held_rows",
     ):  # fmt: skip
         assert getattr(verilated.history, name) == getattr(model.history, name), name
+    assert verilated.first.losses == model.first.losses
     assert not any(model.history.cycles)
     assert all(verilated.history.cycles)
-    assert sum(verilated.history.cycles) == verilated.figures["cycles"]
+    assert sum(verilated.history.cycles) == verilated.as_dict()["cycles"]
     # Mini-batches of some 190 lookups: the latency of memory is as long as they are.
-    assert 0.25 < verilated.figures["lookups_per_cycle"] <= TINY.lanes
+    assert 0.25 < verilated.as_dict()["lookups_per_cycle"] <= TINY.lanes
     check_gathered(model)
     check_gathered(verilated)
-    assert verilated.figures["memory"] == "ddr4-local"
-    assert sum(model.history.moved) and verilated.figures["counters"]["select_cycles"] > 0
+    assert verilated.as_dict()["memory"] == "ddr4-local"
+    assert sum(model.history.moved) and verilated.as_dict()["counters"]["select_cycles"] > 0
 
 
 def test_rows_are_gathered_with_learning_by_bag_in_between(log):
@@ -188,12 +198,12 @@ def test_rows_are_gathered_with_learning_by_bag_in_between(log):
     chosen = settings(dtype="float64", learn_by="bag", relearn_share=1, select_every=3)
     result = cosim(log, ROOMY, "model", chosen)
     check_gathered(result)
-    assert result.figures["max_loss_difference"] < 1e-12 and result.figures["host_gathered_rows"] == 0
+    assert result.as_dict()["max_loss_difference"] < 1e-12 and result.as_dict()["host_gathered_rows"] == 0
 
 
 def check_gathered(result: CosimResult) -> None:
     """What was gathered by DMA, in the history, in the figures, and by the accelerator's own counters."""
-    figures, history, counters = result.figures, result.history, result.figures["counters"]
+    figures, history, counters = result.as_dict(), result.history, result.as_dict()["counters"]
     gathered = np.add(history.early_rows, history.late_rows)
     assert figures["gathered_rows"] == gathered.sum() == counters["rows_gathered"] > 100
     assert figures["early_share"] == sum(history.early_rows) / gathered.sum() and 0.1 < figures["early_share"] < 1
@@ -213,7 +223,7 @@ def check_gathered(result: CosimResult) -> None:
     assert figures["dma_cycles"] > figures["cycles"] and figures["dma_cycles"] > sum(history.gather_cycles)
 
 
-@pytest.mark.parametrize("backend", ["model", "verilated"])
+@pytest.mark.parametrize("backend", backends("model", "verilated"))
 def test_split_alone(log, backend):
     result = split_log(log, TINY, backend, Settings(hot_rows=30, batch_size=64, relearn_share=0))
     rest = log.batch(200, 1000)
@@ -224,15 +234,17 @@ def test_split_alone(log, backend):
     keys = rest.tables * 1000 + rest.indices
     for slot in range(30):
         assert len(np.unique(keys[result.slots == slot])) <= 1, "a slot holds one row"
-    assert (result.figures["cycles"] is None) == (backend == "model")
-    assert result.figures["popular_share"] == result.popular.mean() > 0.1
+    assert (result.as_dict()["cycles"] is None) == (backend == "model")
+    assert result.as_dict()["popular_share"] == result.popular.mean() > 0.1
 
 
 def test_settings_are_checked():
     for change, message in (
         ({"steps": -1}, "steps is -1"),
         ({"passes": 0}, "passes is 0; it must be at least 1"),
-        ({"eps": 0.0}, "eps 0.0; both must be above 0"),
+        ({"eps": 0.0}, "eps is 0.0; it must be a finite number above 0"),
+        ({"eps": float("nan")}, "eps is nan"),
+        ({"rate": float("inf")}, "rate is inf; it must be a finite number above 0"),
         ({"hot_rows": -1}, "hot rows is -1"),
         ({"learn_share": 1.0}, "learn share is 1.0; it must be at least 0 and below 1"),
         ({"batch_size": 0}, "batch size is 0"),
@@ -247,7 +259,13 @@ def test_settings_are_checked():
         ({"rate": -1.0}, "rate is -1.0"),
         ({"device": "gpu"}, "device is 'gpu'; it must be cpu, cuda or cuda:NUMBER"),
         ({"device": "cuda:99"}, "device cuda:99 is not available"),
-        ({"seed": -1}, "seed is -1"),
+        ({"device": "cpu:7"}, "device is 'cpu:7'; it must be cpu, cuda or cuda:NUMBER"),
+        ({"device": "nonsense"}, "device is 'nonsense'; it must be cpu"),
+        ({"seed": -1}, "seed is -1; it must be 0 to 4294967295"),
+        ({"seed": 10**20}, "seed is 100000000000000000000; it must be 0 to"),
+        ({"pipelines": ()}, "pipelines is ''; it must hold one or more of hotline, ordinary, each at most once"),
+        ({"pipelines": ("hotline", "hugectr")}, "pipelines is 'hotline,hugectr'"),
+        ({"pipelines": ("ordinary", "ordinary")}, "pipelines is 'ordinary,ordinary'"),
         ({"relearn_share": 1.5}, "relearn share is 1.5; it must be 0 to 1"),
         ({"relearn_share": -0.1}, "relearn share is -0.1"),
         ({"select_every": 0}, "select every is 0; it must be at least 1"),
@@ -255,6 +273,68 @@ def test_settings_are_checked():
     ):
         with pytest.raises(SettingsError, match=message):
             settings(**change)
+
+
+def test_the_ordinary_pipeline_alone_needs_no_accelerator(log, tmp_path):
+    """No backend is opened, and what an accelerator would tell is left out everywhere."""
+    result = cosim(log, TINY, "no such backend", settings(pipelines=("ordinary",), steps=3))
+    figures = result.as_dict()
+    assert (
+        figures["popular_share"] is figures["counters"] is figures["gathered_rows"] is figures["baseline_loss"] is None
+    )
+    assert figures["samples"] == 3 * 64 and not figures["history"]["popular"]
+    assert figures["history"]["losses"] == result.pipelines["ordinary"].losses
+    names = list(summary(result).columns[0].cells)
+    assert "loss" in names and "AUC" in names and "popular samples" not in names and "clock cycles" not in names
+    draw(result, tmp_path / "cosim.png")
+    assert (tmp_path / "cosim.png").stat().st_size > 10_000
+
+
+def test_any_pipeline_may_be_the_first(log):
+    reverse = cosim(log, TINY, "model", settings(pipelines=BOTH[::-1], dtype="float64"))
+    figures, straight = reverse.as_dict(), cosim(log, TINY, "model", settings(dtype="float64")).as_dict()
+    assert list(figures["pipelines"]) == ["ordinary", "hotline"]
+    assert (figures["loss"], figures["baseline_auc"]) == (straight["baseline_loss"], straight["auc"])
+    for name in ("max_loss_difference", "max_parameter_difference", "popular_share", "gathered_rows", "counters"):
+        assert figures[name] == straight[name], name
+    assert figures["placed_rows"] == straight["placed_rows"] > 0
+
+
+def test_a_log_without_lookups_is_refused():
+    log = small_log(2, 6)
+    empty = replace(log, indices=log.indices[:0], lengths=np.zeros_like(log.lengths))
+    message = "small: all bags of its 200 samples are empty, so there is no row to track or to train"
+    with pytest.raises(SettingsError, match=message):
+        cosim(empty, TINY, "model", settings())
+    with pytest.raises(SettingsError, match=message):
+        split_log(empty, TINY, "model", Settings())
+
+
+def test_a_training_part_without_lookups_trains():
+    log = small_log(2, 6)
+    lengths = log.lengths.copy()
+    lengths[60:] = 0
+    log = replace(log, indices=log.indices[:120], lengths=lengths)
+    figures = cosim(log, TINY, "model", settings(learn_share=0.3, dtype="float64")).as_dict()
+    assert figures["lookups"] == 0 and figures["lookup_hit_share"] is None and figures["popular_share"] == 1
+    assert figures["max_loss_difference"] < 1e-12
+
+
+@pytest.mark.parametrize("backend", ["model", "no such backend"])
+def test_tables_beyond_memory_are_refused_before_anything_is_opened(backend):
+    log = replace(small_log(2, 6), rows=np.array([6, 1 << 32]))
+    message = (
+        "tables of 4,294,967,302 rows, dimension 16, 4 bytes an element, 2 times, need 584,115,553,072 bytes of "
+        "memory, and 1,000,000 are free; take"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "available_bytes", lambda: 10**6)
+        with pytest.raises(SettingsError, match=message):
+            cosim(log, TINY, backend, settings())
+
+
+def test_free_memory_is_known():
+    assert 1 << 20 < memory.available_bytes() < 1 << 50
 
 
 def test_nothing_left_to_train_on(log):
@@ -266,7 +346,7 @@ def test_hot_rows_default_to_a_tenth_or_the_capacity(log):
     assert CosimSettings().budget(log, 64) == 12
     assert CosimSettings().budget(log, 7) == 7
     assert settings(hot_rows=90).budget(log, 64) == 90, "what was asked for is not changed in silence"
-    assert cosim(log, TINY, "model", settings(hot_rows=None, steps=1)).figures["hot_rows"] == 12
+    assert cosim(log, TINY, "model", settings(hot_rows=None, steps=1)).as_dict()["hot_rows"] == 12
     with pytest.raises(DriverError, match="90 hot rows are beyond"):
         cosim(log, TINY, "model", settings(hot_rows=90))
 
@@ -291,19 +371,19 @@ def drifting_log() -> ClickLog:
     [({"relearn_share": 0}, 0, 0.05), ({"relearn_share": 1, "select_every": 1}, 0.2, 1), ({"select_every": 2}, 0.1, 1)],
 )
 def test_hot_rows_follow_popularity(changes, least, most):
-    chosen = settings(hot_rows=32, learn_share=0.1, batch_size=16, baseline=True, dtype="float64", **changes)
+    chosen = settings(hot_rows=32, learn_share=0.1, batch_size=16, pipelines=BOTH, dtype="float64", **changes)
     result = cosim(drifting_log(), TINY, "model", chosen)
-    assert least <= result.figures["popular_share"] <= most
-    assert result.figures["max_loss_difference"] < 1e-12 and result.figures["max_parameter_difference"] < 1e-11
-    every, moved = result.figures["select_every"], result.history.moved
+    assert least <= result.as_dict()["popular_share"] <= most
+    assert result.as_dict()["max_loss_difference"] < 1e-12 and result.as_dict()["max_parameter_difference"] < 1e-11
+    every, moved = result.as_dict()["select_every"], result.history.moved
     assert all(count == 0 for step, count in enumerate(moved) if step % every) and moved[0] == 0
-    assert max(moved) <= TINY.max_moves and (sum(moved) > 50) == (result.figures["relearn_share"] > 0)
+    assert max(moved) <= TINY.max_moves and (sum(moved) > 50) == (result.as_dict()["relearn_share"] > 0)
 
 
 def test_a_move_limit_is_kept_but_in_learning():
     chosen = settings(hot_rows=32, learn_share=0.1, batch_size=16, relearn_share=1, select_every=1, move_limit=2)
     result = cosim(drifting_log(), TINY, "model", chosen)
-    assert result.figures["placed_rows"] > 20 and result.figures["move_limit"] == 2
+    assert result.as_dict()["placed_rows"] > 20 and result.as_dict()["move_limit"] == 2
     assert max(result.history.moved) == 2
 
 
@@ -311,7 +391,7 @@ def test_relearned_mini_batches_are_evenly_spread(log):
     driver = Driver(ModelDevice(TINY))
     phases = []
     driver.classify = lambda batch, *, relearn, **_: phases.append(relearn)
-    follower = Follower(driver, 0.4, 3)
+    follower = Follower(driver, FollowOptions(relearn_share=0.4, select_every=3))
     for _ in range(10):
         follower.split(log.batch(0, 1))
     assert "".join(".L"[phase] for phase in phases) == "..L.L..L.L"
@@ -320,7 +400,7 @@ def test_relearned_mini_batches_are_evenly_spread(log):
 def test_split_follows_too():
     chosen = {"hot_rows": 32, "learn_share": 0.1, "batch_size": 16}
     fixed, follows = (
-        split_log(drifting_log(), TINY, "model", Settings(**chosen, relearn_share=share, select_every=1)).figures
+        split_log(drifting_log(), TINY, "model", Settings(**chosen, relearn_share=share, select_every=1)).as_dict()
         for share in (0, 1)
     )
     assert fixed["popular_share"] < 0.05 and fixed["moved_rows"] == 0
@@ -332,7 +412,7 @@ def test_split_follows_too():
 def test_srrip_cannot_follow(log, changes):
     with pytest.raises(SettingsError, match="the tracker of .* is SRRIP, whose hot rows stay; choose a geometry"):
         cosim(log, SRRIP, "model", settings(**changes))
-    assert cosim(log, SRRIP, "model", settings(relearn_share=0.0, steps=1)).figures["relearn_share"] == 0
+    assert cosim(log, SRRIP, "model", settings(relearn_share=0.0, steps=1)).as_dict()["relearn_share"] == 0
 
 
 def test_bags_and_working_rows_are_counted():
@@ -340,11 +420,13 @@ def test_bags_and_working_rows_are_counted():
         indices=np.array([5, 6, 5, 5, 7, 7, 5]), lengths=np.array([[2, 1], [0, 3], [1, 0]]),
         dense=np.empty((3, 0), np.float32), label=np.zeros(3, np.float32),
     )  # fmt: skip
-    history = SplitHistory()
-    history.record(batch, Split(np.array([False, False, True]), np.array([0, 1, -1, -1, -1, -1, 0])), 3, 0)
+    split = Split(np.array([False, False, True]), np.array([0, 1, -1, -1, -1, -1, 0]))
+    history = History()
+    history.record(count_split(batch, split, 3, 0))
     # Bags with a lookup: [5 6] hits, [5] of table 1 not, [5 7 7] not, [5] hits; cold rows: 5 and 7 of table 1.
     assert (history.bag_hits, history.bags, history.working_rows, history.moved) == ([2], [4], [2], [3])
-    assert history.figures()["bag_hit_share"] == 0.5
+    counters = dict.fromkeys(("cycles", "dma_cycles", "bytes_read", "bytes_written"))
+    assert history.split_figures(counters).bag_hit_share == 0.5
 
 
 class Interrupted(Exception):
@@ -369,33 +451,33 @@ def test_an_exception_in_training_closes_the_device_and_ends_the_thread(log, mon
 
     with pytest.raises(Interrupted):
         cosim(log, TINY, "model", settings(), progress)
-    assert states[-1] == ("training, steps", 3, 11)
+    assert states[-1] == ("training hotline, steps", 3, 11)
     assert len(devices) == 1
     with pytest.raises(DeviceError, match="the device was closed"):
         devices[0].read(0)
 
 
-@pytest.mark.parametrize("backend", ["model", "verilated"])
+@pytest.mark.parametrize("backend", backends("model", "verilated"))
 def test_report(log, tmp_path, backend):
     result = cosim(log, TINY, backend, settings())
     draw(result, tmp_path / "deep" / "cosim.png")
     picture = (tmp_path / "deep" / "cosim.png").read_bytes()
     assert picture.startswith(b"\x89PNG") and len(picture) > 20_000
-    assert headline(result.figures).startswith("npz:log.npz: 30 of 120 rows hot, learned on 200 samples; tiny on ")
-    table = summary(result.figures)
+    assert headline(result).startswith("npz:log.npz: 30 of 120 rows hot, learned on 200 samples; tiny on ")
+    table = summary(result)
     names, values = (list(column.cells) for column in table.columns)
     shown = dict(zip(names, values, strict=True))
     assert shown["hot rows"] == "30 of 120"
-    assert shown["popular samples"] == f"{100 * result.figures['popular_share']:.2f}%"
-    assert shown["AUC"] == f"{result.figures['auc']:.5f}  (ordinary: {result.figures['baseline_auc']:.5f})"
+    assert shown["popular samples"] == f"{100 * result.as_dict()['popular_share']:.2f}%"
+    assert shown["AUC"] == f"{result.as_dict()['auc']:.5f}  (ordinary: {result.as_dict()['baseline_auc']:.5f})"
     assert (shown["clock cycles"] == "none on this backend") == (backend == "model") == ("moved by DMA" not in shown)
-    assert shown["gathered by DMA"].startswith(f"{result.figures['gathered_rows']:,} rows")
+    assert shown["gathered by DMA"].startswith(f"{result.as_dict()['gathered_rows']:,} rows")
 
 
 def test_the_ordinary_trainer_alone_gives_the_baseline(log):
     """The baseline sees the same mini-batches as a loop written out here."""
     chosen = settings(dtype="float64")
-    history = cosim(log, TINY, "model", chosen).history
+    result = cosim(log, TINY, "model", chosen)
     trainer = OrdinaryTrainer(chosen.train_config(2), log.rows, dtype=torch.float64, seed=chosen.seed)
     for step, start in enumerate(range(200, 900, 64)):
-        assert trainer.step(log.batch(start, min(start + 64, 900))) == history.baseline_losses[step]
+        assert trainer.step(log.batch(start, min(start + 64, 900))) == result.baseline.losses[step]

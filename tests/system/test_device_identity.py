@@ -40,6 +40,7 @@ from hotline_hw.spec.words import TABLE_FIELD
 from hotline_sim.memory.timing import PRESETS as TIMINGS
 from hotline_sim.memory.timing import Latency, MemoryTiming
 from hotline_sim.model.device import ModelDevice
+from tests.support.tools import needs
 from tests.system.device_programs import RING_LOG2, Bench, check_equal, random_programme
 
 TINY = PRESETS["tiny"]
@@ -55,6 +56,7 @@ MEMORIES: dict[str, MemoryTiming] = {
 }  # fmt: skip
 
 
+@needs("verilator")
 @pytest.mark.parametrize(("memory", "seed"), list(itertools.product(MEMORIES, (11, 12))))
 def test_random_programmes_as_on_the_model(memory: str, seed: int) -> None:
     with ModelDevice(TINY) as model:
@@ -67,6 +69,7 @@ def test_random_programmes_as_on_the_model(memory: str, seed: int) -> None:
         check_equal(bench.seen(), expected)
 
 
+@needs("verilator")
 def test_indexes_wrap() -> None:
     """More descriptors than a ring index can tell apart, 65,536."""
     with open_device("verilated", TINY, timing="ideal") as device, ModelDevice(TINY) as model:
@@ -254,15 +257,18 @@ def test_model(seed: int) -> None:
     assert run_stream("model", PRESETS["kaggle"], seed, 121, (1024, 26)) >= 3_200_000
 
 
+@needs("verilator")
 @pytest.mark.parametrize(("memory", "seed"), [("ideal", 4), ("disorder", 5)])
 def test_verilated(memory: str, seed: int) -> None:
     timing = MEMORIES[memory]
     assert run_stream("verilated", TINY, seed, 262, (768, 3), timing=timing) >= 600_000
 
 
+@needs("verilator")
 def test_verilated_at_full_size() -> None:
     assert run_stream("verilated", PRESETS["kaggle"], 6, 16, (1024, 26), timing="pcie4-x16") >= 400_000
 
 
+@needs("verilator")
 def test_cocotb() -> None:
     assert run_stream("cocotb", TINY, 7, 5, (256, 3), timing=DISORDER) >= 3_000

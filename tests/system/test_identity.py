@@ -11,9 +11,10 @@ from hotline_device.registry import open_device
 from hotline_host.data.log import Batch, ClickLog
 from hotline_host.data.sources import load
 from hotline_host.driver.driver import Driver
-from hotline_host.driver.follow import Follower
+from hotline_host.driver.follow import Follower, FollowOptions
 from hotline_hw.spec.params import Geometry, preset
 from hotline_hw.spec.regmap import COUNTERS
+from tests.support.tools import backends, needs
 
 
 @dataclass
@@ -34,7 +35,7 @@ def outcome(backend: str, geometry: Geometry, hot_rows: int, learned: list[Batch
         driver = Driver(device)
         driver.set_hot_rows(hot_rows)
         driver.learn(learned)
-        follower = Follower(driver, relearn_share)
+        follower = Follower(driver, FollowOptions(relearn_share=relearn_share))
         followed = [follower.split(batch) for batch in classified]
         splits = [one.split for one in followed]
         moves = [one.moves for one in followed if one.moves]
@@ -76,7 +77,7 @@ def movielens(request) -> tuple[tuple[Geometry, int], tuple[list[Batch], list[Ba
     return core, parts, outcome("model", *core, *parts)
 
 
-@pytest.mark.parametrize("backend", ["verilated", "cocotb:icarus", "cocotb:verilator"])
+@pytest.mark.parametrize("backend", backends("verilated", "cocotb:icarus", "cocotb:verilator"))
 def test_movielens_is_the_same_on_every_backend(backend: str, movielens) -> None:
     (geometry, hot_rows), (learned, classified), expected = movielens
     assert expected.popular.any() and not expected.popular.all()
@@ -84,6 +85,7 @@ def test_movielens_is_the_same_on_every_backend(backend: str, movielens) -> None
     check_equal(outcome(backend, geometry, hot_rows, learned, classified), expected)
 
 
+@needs("verilator")
 def test_200_000_random_lookups_are_the_same_on_kaggle() -> None:
     rng = np.random.default_rng(2024)
     samples, tables = 8000, 26

@@ -21,8 +21,11 @@ import pytest
 
 import hotline_hw
 from hotline_hw.spec.params import PRESETS, Geometry
-from hotline_sim.build.verilator import find_compiler
+from hotline_sim.build.tools import find_compiler
+from tests.support.tools import needs
 from tests.system.core_against_model import DIFFERENT, difference
+
+pytestmark = needs("verilator")
 
 TINY = PRESETS["tiny"]
 SRRIP = replace(TINY, name="tiny-srrip", entries_per_hot_row=1)

@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 
 from hotline_host.data.log import Batch
-from hotline_host.driver.driver import Driver, Moves, Policy
-from hotline_host.pipelines.ordinary import OrdinaryTrainer
+from hotline_host.driver.driver import Driver, Policy
+from hotline_host.plan import Moves
 from hotline_host.training.dlrm import ModelConfig
+from hotline_host.training.ordinary import OrdinaryTrainer
 from hotline_host.training.step import SplitTrainer
 from hotline_host.training.store import OwnershipError
 from hotline_host.training.trainer import TrainConfig, max_parameter_difference
@@ -279,7 +280,9 @@ def test_a_batch_of_another_shape(batch, message: str) -> None:
     [
         ({"optimizer": "adam"}, "optimizer is 'adam'; it must be one of sgd, adagrad"),
         ({"dense_features": -1}, "dense_features is -1"),
-        ({"rate": 0.0}, "rate is 0.0"),
+        ({"rate": 0.0}, "rate is 0.0; it must be a finite number above 0"),
+        ({"rate": float("inf")}, "rate is inf; it must be a finite number above 0"),
+        ({"eps": float("nan")}, "eps is nan; it must be a finite number above 0"),
     ],
 )
 def test_config_names_what_is_wrong(settings: dict, message: str) -> None:

@@ -14,6 +14,7 @@ from hotline_hw.export.regdoc import DEVICE_REGISTERS, c_header, markdown, svd
 from hotline_hw.spec.params import PRESETS, preset
 from hotline_hw.spec.regmap import REGISTERS
 from hotline_sim.build.verilator import find_verilator
+from tests.support.tools import needs
 
 ROOT = Path(__file__).parents[2]
 RTL = ROOT / "rtl"
@@ -38,6 +39,7 @@ def test_shipped_register_files_are_what_the_map_says() -> None:
     assert (RTL / "hotline.svd").read_text() == svd(), hint
 
 
+@needs("verilator")
 @pytest.mark.parametrize("top", TOPS)
 @pytest.mark.parametrize("name", PRESETS)
 def test_lint_finds_nothing_but_explained_waivers(name: str, top: str) -> None:
@@ -50,6 +52,7 @@ def test_lint_finds_nothing_but_explained_waivers(name: str, top: str) -> None:
     assert lint.returncode == 0 and not found, "\n".join(found[:10])
 
 
+@needs("verilator")
 def test_a_latch_would_be_found_by_lint(tmp_path: Path) -> None:
     """The waivers must not silence what matters."""
     text = (RTL / "tiny" / "hotline_core.v").read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hotline_device.checks import check_shell
 from hotline_device.device import DeviceError
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import REGISTERS
@@ -16,11 +17,9 @@ def check_geometry(geometry: Geometry, registers: RegisterFile) -> None:
     """Compares every field of the capability registers.
 
     Raises:
-        DeviceError: one differs; the message names it.
-        ValueError: the geometry has no shell.
+        DeviceError: one differs, and the message names it; or the geometry has no shell.
     """
-    if not geometry.axi_bits:
-        raise ValueError(f"geometry {geometry.name} has no AXI manager (axi_bits=0): open it as a stream core")
+    check_shell(geometry)
     expected = geometry.as_dict() | {
         "log2_banks": geometry.bank_bits, "log2_sets": geometry.set_bits, "windows": WINDOWS,
         "log2_axi_bytes": geometry.axi_bytes.bit_length() - 1, "log2_read_tags": geometry.tag_id_bits,

@@ -1,20 +1,20 @@
 """How fast everything is, side by side, on one machine in one run.
 
     stream     the same mini-batches through the Verilated device, the golden model, and the device under cocotb
-    training   the same steps with the Verilated device, with the golden model beside them, and the ordinary way
-    gather     rows at random through the Verilated device, with one kind of memory after another behind it
+    training   the same steps in every pipeline, with the Verilated device and with the golden model
+    gather     random rows through the Verilated device, with one kind of memory after another behind it
 
-Contenders take turns, so that a change of the machine's load reaches all of them, and medians are reported; only the
-cocotb rival, which is slow, has its one round after the others.
+Contenders take turns, so a change of the machine's load reaches all of them. Medians are reported. The cocotb rival is
+slow: it has one round, after the others.
 """
 
 from __future__ import annotations
 
 import os
 import platform
-from dataclasses import replace
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Any
 
 from hotline_device.registry import open_device
 from hotline_device.ring_entries import Descriptor
@@ -22,20 +22,23 @@ from hotline_host.data.delimited import Progress
 from hotline_host.data.log import Batch, ClickLog
 from hotline_host.data.minibatches import MiniBatches
 from hotline_host.driver.driver import Driver
-from hotline_host.experiments.settings import SettingsError
-from hotline_host.experiments.split import log_figures
+from hotline_host.driver.follow import FollowOptions
+from hotline_host.errors import SettingsError
+from hotline_host.experiments.results import LogFigures
+from hotline_host.experiments.settings import check_lookups
+from hotline_host.pipelines.pipeline import AcceleratorOptions
 from hotline_hw.spec.descriptors import Flag, Opcode
 from hotline_hw.spec.params import Geometry
 from hotline_sim.memory.timing import PRESETS
 
 from .gather import DIMENSIONS, dma_shares, measure_gather
+from .results import BenchResult, StreamFigures
 from .return_path import compare
-from .settings import BenchSettings
+from .settings import CORE, MODEL, BenchSettings
 from .training import measure_training
 
 __all__ = ["bench"]
 
-CORE, MODEL = "verilated", "model"
 PHASES = {
     "learn": (Opcode.LEARN, False), "classify": (Opcode.CLASSIFY, False), "relearn": (Opcode.CLASSIFY, True),
     "gather": (Opcode.CLASSIFY, False),
@@ -45,22 +48,25 @@ ROW_BYTES = 64
 LIMITS = ("input_idle", "bank_stall", "split_beats", "output_stall")
 
 
+@dataclass(frozen=True)
+class _Run:
+    """One round of one phase. Counters that need a clock are 0 without one."""
+
+    seconds: float
+    counters: dict[str, int]
+
+
 def bench(
     log: ClickLog, geometry: Geometry, settings: BenchSettings, progress: Progress = lambda *_: None
-) -> dict[str, Any]:
-    """Measures, and returns the figures, ready for JSON.
-
-    `stream` holds, by backend and phase, what `_stream_figures` gives; the phase `gather` is CLASSIFY with the GATHERs
-    of every mini-batch behind it, rows of ROW_BYTES. `rival_ratio` holds lookups a second of the Verilated device over
-    the rival's, by phase, None without a rival. `training` is what `measure_training` gives, `gather` what
-    `measure_gather` gives. `memory` is what stands behind the accelerator in all but the last. `load_average` is that
-    of 1, 5 and 15 minutes, before and after.
+) -> BenchResult:
+    """Measures everything.
 
     Raises:
-        SettingsError: the log is too short to learn from and to train on.
-        DeviceError: a backend cannot be built or fails.
+        SettingsError: the log is too short to learn from and to train on, has no lookup, or does not fit into memory.
+        DeviceError: a backend cannot be built, or fails.
         DriverError: the log or the budget is beyond the accelerator.
     """
+    check_lookups(log)
     start = settings.learned(log)
     if not 0 < start < log.size:
         raise SettingsError(f"{log.name}: {start} of {log.size} samples are learned from; leave some for both parts")
@@ -71,42 +77,60 @@ def bench(
     if geometry.sample_aware:
         batches["relearn"] = classified
     batches["gather"] = classified
+    setup = replace(settings.setup(log, geometry, CORE), accelerator=None)
+    accelerators = {
+        name: AcceleratorOptions(
+            backend=name,
+            geometry=geometry,
+            options=settings.device_options(name),
+            follow=FollowOptions(select_every=settings.select_every, by_bag=settings.by_bag),
+        )
+        for name in (CORE, MODEL)
+    }
     before = os.getloadavg()
-    progress(f"opening {CORE}", 0, 1)
-    timing = settings.device_options(CORE)
-    with open_device(CORE, geometry, **timing) as core, open_device(MODEL, geometry) as model:
-        drivers = {CORE: Driver(core), MODEL: Driver(model)}
-        budget = settings.budget(log, geometry.hot_capacity)
-        for driver in drivers.values():
-            driver.check(MiniBatches(log, 0, log.size, settings.batch_size))
-        stream = _measure_streams(drivers, log, budget, batches, settings.rounds, progress)
-        if settings.rival:
-            progress(f"opening {settings.rival}", 0, 1)
-            few = {phase: members[: settings.rival_batches] for phase, members in batches.items()}
-            with open_device(settings.rival, geometry, **timing) as device:
-                stream |= _measure_streams({settings.rival: Driver(device)}, log, budget, few, 1, progress)
-        training = measure_training(drivers, log, rest, budget, settings, progress)
+    stream = _measure_all_streams(log, accelerators, setup.hot_rows, batches, settings, progress)
+    training = measure_training(setup, accelerators, learned, rest, settings, progress)
     gather = measure_gather(geometry, list(PRESETS), settings.seed, progress)
     progress("applying gradients of cold rows", 0, 1)
-    cold_rows = max(1, round(stream[CORE]["gather"]["rows"] / len(batches["gather"])))
+    cold_rows = max(1, round(stream[CORE]["gather"].rows / len(batches["gather"])))
     returned = {str(width): compare(cold_rows, width, settings.memory, settings.seed) for width in DIMENSIONS}
-    return {
-        **log_figures(log), "preset": geometry.name, "geometry": geometry.as_dict(), "hot_rows": budget,
-        "batch_size": settings.batch_size, "rounds": settings.rounds, "steps": settings.steps, "model": settings.model,
-        "dtype": settings.dtype, "device": str(settings.torch_device()), "machine": platform.machine(),
-        "cores": os.cpu_count(), "load_average": {"before": before, "after": os.getloadavg()},
-        "memory": settings.memory, "rival": settings.rival, "stream": stream, "training": training, "gather": gather,
-        "return_path": returned,
-        "rival_ratio": {phase: _ratio(stream, settings.rival, phase) for phase in batches} if settings.rival else None,
-    }  # fmt: skip
+    return BenchResult(
+        log=LogFigures.of(log), preset=geometry.name, geometry=geometry.as_dict(), hot_rows=setup.hot_rows,
+        batch_size=settings.batch_size, rounds=settings.rounds, steps=settings.steps, model=settings.model,
+        dtype=settings.dtype, device=str(setup.device), machine=platform.machine(), cores=os.cpu_count(),
+        load_average={"before": before, "after": os.getloadavg()}, memory=settings.memory, rival=settings.rival,
+        stream=stream, training=training, gather=gather, return_path=returned,
+        rival_ratio={phase: _ratio(stream, settings.rival, phase) for phase in batches} if settings.rival else None,
+    )  # fmt: skip
+
+
+def _measure_all_streams(
+    log: ClickLog, accelerators: dict[str, AcceleratorOptions], hot_rows: int, batches: dict[str, list[Batch]],
+    settings: BenchSettings, progress: Progress,
+) -> dict[str, dict[str, StreamFigures]]:  # fmt: skip
+    """Figures by backend and phase: of all accelerators in turns, then of the rival."""
+    few = {phase: members[: settings.rival_batches] for phase, members in batches.items()}
+    with ExitStack() as opened:
+        drivers = {}
+        for name, each in accelerators.items():
+            progress(f"opening {name}", 0, 1)
+            drivers[name] = Driver(opened.enter_context(open_device(name, each.geometry, **each.options)))
+            drivers[name].check(MiniBatches(log, 0, log.size, settings.batch_size))
+        stream = _measure_streams(drivers, log, hot_rows, batches, settings.rounds, progress)
+    if settings.rival:
+        progress(f"opening {settings.rival}", 0, 1)
+        core = accelerators[CORE]
+        with open_device(settings.rival, core.geometry, **core.options) as device:
+            stream |= _measure_streams({settings.rival: Driver(device)}, log, hot_rows, few, 1, progress)
+    return stream
 
 
 def _measure_streams(
     drivers: dict[str, Driver], log: ClickLog, budget: int, batches: dict[str, list[Batch]], rounds: int,
     progress: Progress,
-) -> dict[str, dict[str, dict[str, Any]]]:  # fmt: skip
+) -> dict[str, dict[str, StreamFigures]]:  # fmt: skip
     """Figures by backend and phase. Every round starts from an empty tracker."""
-    figures: dict[str, dict[str, list[dict[str, Any]]]] = {name: {phase: [] for phase in batches} for name in drivers}
+    figures: dict[str, dict[str, list[_Run]]] = {name: {phase: [] for phase in batches} for name in drivers}
     gathers = {name: _set_tables(driver, log) for name, driver in drivers.items()}
     for name, driver in drivers.items():  # what is slow the first time: compiled code, pages of memory
         for phase in ("learn", "gather"):
@@ -142,8 +166,8 @@ def _set_tables(driver: Driver, log: ClickLog) -> list[Descriptor]:
     ]
 
 
-def _stream(driver: Driver, batches: list[Batch], phase: str, gathers: list[Descriptor]) -> dict[str, Any]:
-    """Seconds and counters of all mini-batches, handed over at once: neither packing nor checking is in them."""
+def _stream(driver: Driver, batches: list[Batch], phase: str, gathers: list[Descriptor]) -> _Run:
+    """All mini-batches, handed over at once. Neither packing nor checking is in the seconds."""
     opcode, relearn = PHASES[phase]
     work = driver.prepare(batches, opcode, relearn=relearn)
     if phase == "gather":
@@ -152,31 +176,31 @@ def _stream(driver: Driver, batches: list[Batch], phase: str, gathers: list[Desc
     start = perf_counter()
     driver.run(work)
     seconds = perf_counter() - start
-    return {"seconds": seconds} | driver.counters()
+    return _Run(seconds, {name: value or 0 for name, value in driver.counters().items()})
 
 
-def _stream_figures(runs: list[dict[str, Any]], batches: int, geometry: Geometry) -> dict[str, Any]:
-    """Figures of the median round (of two, the faster one). Those of cycles are None on a backend without.
+def _stream_figures(runs: list[_Run], batches: int, geometry: Geometry) -> StreamFigures:
+    run = sorted(runs, key=lambda each: each.seconds)[(len(runs) - 1) // 2]
+    seconds, counters = run.seconds, run.counters
+    lookups, rows, cycles, dma_cycles = (
+        counters[name] for name in ("lookups", "rows_gathered", "cycles", "dma_cycles")
+    )  # fmt: skip
+    return StreamFigures(
+        batches=batches,
+        lookups=lookups,
+        rows=rows,
+        seconds=seconds,
+        lookups_per_second=lookups / seconds,
+        rows_per_second=rows / seconds,
+        cycles=cycles or None,
+        dma_cycles=dma_cycles or None,
+        cycles_per_second=dma_cycles / seconds if cycles else None,
+        lookups_per_cycle_per_lane=lookups / cycles / geometry.lanes if cycles else None,
+        lookups_per_dma_cycle_per_lane=lookups / dma_cycles / geometry.lanes if cycles else None,
+        shares={name: counters[name] / cycles for name in LIMITS} if cycles else None,
+        dma_shares=dma_shares(counters) if cycles else None,
+    )
 
-    `cycles` are those with a mini-batch in the core, and `shares` are of these: what held the core up; `dma_cycles` are
-    those with a descriptor under way, and `dma_shares`, which sum up to 1, are of these: what the device was doing.
-    """
-    run = sorted(runs, key=lambda each: each["seconds"])[(len(runs) - 1) // 2]
-    seconds, lookups, cycles = run["seconds"], run["lookups"], run["cycles"]
-    figures = {
-        "batches": batches, "lookups": lookups, "rows": run["rows_gathered"], "seconds": seconds,
-        "lookups_per_second": lookups / seconds, "rows_per_second": run["rows_gathered"] / seconds,
-        "cycles": cycles, "dma_cycles": run["dma_cycles"], "cycles_per_second": None,
-        "lookups_per_cycle_per_lane": None, "lookups_per_dma_cycle_per_lane": None, "shares": None, "dma_shares": None,
-    }  # fmt: skip
-    if cycles:
-        figures["cycles_per_second"] = run["dma_cycles"] / seconds
-        figures["lookups_per_cycle_per_lane"] = lookups / cycles / geometry.lanes
-        figures["lookups_per_dma_cycle_per_lane"] = lookups / run["dma_cycles"] / geometry.lanes
-        figures["shares"] = {name: run[name] / cycles for name in LIMITS}
-        figures["dma_shares"] = dma_shares(run)
-    return figures
 
-
-def _ratio(stream: dict[str, Any], rival: str, phase: str) -> float:
-    return stream[CORE][phase]["lookups_per_second"] / stream[rival][phase]["lookups_per_second"]
+def _ratio(stream: dict[str, dict[str, StreamFigures]], rival: str, phase: str) -> float:
+    return stream[CORE][phase].lookups_per_second / stream[rival][phase].lookups_per_second

@@ -1,20 +1,21 @@
 """The return path: who applies the gradients of cold rows to host memory, the accelerator or the driver?
 
-By DMA, every row would be read, updated and written back over PCIe, beside its gradient and its optimizer state. The
-host's processor has the rows in its own memory. Both are measured here: the traffic of a SCATTER on the memory model
-(an ideal engine: a burst a cycle on every channel, arithmetic for nothing), the driver's update on this machine.
+The accelerator would read, update and write every row over PCIe, with its gradient and its optimizer state. The host's
+processor has the rows in its own memory. Both are measured: the traffic of a SCATTER on the memory model, for an ideal
+engine (a burst a cycle on every channel, arithmetic in no time), and the driver's update on this machine.
 """
 
 from __future__ import annotations
 
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
 from hotline_device.host_memory import HostMemory, Region
 from hotline_sim.memory.model import MemoryModel
 from hotline_sim.memory.timing import memory_timing
+
+from .results import ReturnPathFigures
 
 __all__ = ["compare", "scatter_cycles"]
 
@@ -26,10 +27,10 @@ _TABLE_ROWS = 1 << 18
 
 
 def scatter_cycles(rows: int, dimension: int, table_rows: int, timing: str, seed: int = 0) -> int:
-    """Clock cycles that the traffic of a SCATTER of `rows` random rows takes at the least.
+    """The fewest clock cycles that the traffic of a SCATTER of `rows` random rows can take.
 
-    Reads: the gradients, which lie end to end, and each row with its row-wise Adagrad state beside it. Writes: each row
-    with its state, once it was read.
+    It reads the gradients, which lie end to end, and each row with its row-wise Adagrad state beside it. It writes each
+    row with its state, once both were read.
     """
     rng = np.random.default_rng(seed)
     memory = HostMemory()
@@ -47,7 +48,7 @@ def scatter_cycles(rows: int, dimension: int, table_rows: int, timing: str, seed
 
 
 def _bursts(region: Region, offsets: np.ndarray, size: int) -> list[tuple[int, int]]:
-    """(address, beats) of the bursts that cover `size` bytes from each offset on; none leaves 16 beats' boundary."""
+    """(address, beats) of the bursts that cover `size` bytes at each offset. None crosses a boundary of 16 beats."""
     bursts = []
     for offset in offsets.tolist():
         at, end = (region.address + offset) // _BEAT, -(-(region.address + offset + size) // _BEAT)
@@ -59,7 +60,7 @@ def _bursts(region: Region, offsets: np.ndarray, size: int) -> list[tuple[int, i
 
 
 def _run(model: MemoryModel, reads: list[tuple[int, int]], writes: list[tuple[int, int]]) -> int:
-    """Clock cycles until all are done. A write is asked for once as many reads came back as stand before its own."""
+    """Clock cycles until all are done. A write is issued once its own read, and all before that, came back."""
     pins = model.pins
     ids = 1 << _ID_BITS
     before = len(reads) - len(writes)
@@ -97,12 +98,8 @@ def _run(model: MemoryModel, reads: list[tuple[int, int]], writes: list[tuple[in
     return cycles
 
 
-def compare(rows: int, dimension: int, timing: str, seed: int, repeats: int = 20) -> dict[str, Any]:
-    """Seconds of either way for one mini-batch's update with row-wise Adagrad.
-
-    `driver_seconds` is measured here: the median of `repeats`, with torch. `scatter_seconds` is simulated: traffic
-    alone, at the timing's clock, so a bound from below.
-    """
+def compare(rows: int, dimension: int, timing: str, seed: int, repeats: int = 20) -> ReturnPathFigures:
+    """One mini-batch's update with row-wise Adagrad, either way; the driver's is the median of `repeats`."""
     import torch
 
     from hotline_host.training.optim import row_optimizer
@@ -120,7 +117,4 @@ def compare(rows: int, dimension: int, timing: str, seed: int, repeats: int = 20
         seconds.append(perf_counter() - start)
     cycles = scatter_cycles(rows, dimension, table_rows, timing, seed)
     scatter = cycles / memory_timing(timing).clock_mhz / 1e6
-    return {
-        "rows": rows, "scatter_cycles": cycles, "scatter_seconds": scatter, "driver_seconds": float(np.median(seconds)),
-        "threads": torch.get_num_threads(),
-    }  # fmt: skip
+    return ReturnPathFigures(rows, cycles, scatter, float(np.median(seconds)), torch.get_num_threads())

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hotline_device.registry import BACKENDS
+from hotline_host.errors import SettingsError
 from hotline_host.experiments.cosim_settings import CosimSettings
-from hotline_host.experiments.settings import SettingsError
 
-__all__ = ["BenchSettings"]
+__all__ = ["CORE", "MODEL", "BenchSettings"]
+
+CORE, MODEL = "verilated", "model"
+"""The backends that are always measured: the hardware, and the golden model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,15 +20,16 @@ class BenchSettings(CosimSettings):
 
     Attributes:
         steps: training steps timed in each round, at least 1.
-        rounds: times that every measurement is repeated; contenders take turns, and medians are over all rounds.
-        stream_batches: most mini-batches of one LEARN or CLASSIFY measurement.
-        rival: the cocotb backend to compare with; None: none.
+        rounds: repetitions of every measurement. The contenders take turns, and medians are over all rounds.
+        stream_batches: most mini-batches of one LEARN or CLASSIFY measurement. Training learns from as many.
+        rival: another backend that simulates a clock, to compare CORE with; None: none.
         rival_batches: mini-batches that the rival gets of these.
     """
 
     learn_share: float = 0.2
     batch_size: int = 2048
     model: str = "kaggle"
+    pipelines: tuple[str, ...] = ("hotline", "ordinary")
     steps: int = 8
     rounds: int = 3
     stream_batches: int = 8
@@ -37,6 +41,6 @@ class BenchSettings(CosimSettings):
         for name in ("steps", "rounds", "stream_batches", "rival_batches"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name.replace('_', ' ')} is {getattr(self, name)}; it must be at least 1")
-        rivals = [name for name in BACKENDS if name.startswith("cocotb")]
+        rivals = [one.name for one in BACKENDS.values() if one.simulates and one.has_clock and one.name != CORE]
         if self.rival is not None and self.rival not in rivals:
             raise SettingsError(f"rival is {self.rival!r}; it must be none or one of {', '.join(rivals)}")

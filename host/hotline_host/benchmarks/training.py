@@ -1,94 +1,106 @@
-"""Training steps side by side: with an accelerator beside them, and the ordinary way."""
+"""Training steps side by side: every pipeline, and those that drive an accelerator with each backend."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from statistics import median
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
 from hotline_host.data.delimited import Progress
-from hotline_host.data.log import ClickLog
+from hotline_host.data.log import Batch
 from hotline_host.data.minibatches import MiniBatches
-from hotline_host.driver.driver import Driver
-from hotline_host.experiments.cosim_settings import DTYPES
-from hotline_host.pipelines.accelerator import Accelerator
-from hotline_host.pipelines.ordinary import OrdinaryTrainer
-from hotline_host.training.step import SplitTrainer
+from hotline_host.pipelines.pipeline import AcceleratorOptions, Pipeline, Setup
+from hotline_host.pipelines.registry import PIPELINES
+from hotline_host.pipelines.steps import StepResult
 
+from .results import TrainingFigures
 from .settings import BenchSettings
 
 __all__ = ["measure_training"]
 
+WARM = 1
+"""Steps at either end of a round that are left out: the first waits for its split, the last has none beside it."""
+
+
+@dataclass
+class _Contender:
+    """A pipeline, and what was measured of it: of every step, and of every round's mean step."""
+
+    pipeline: Pipeline
+    seconds: list[float] = field(default_factory=list)
+    beside: list[float] = field(default_factory=list)
+    between: list[float] = field(default_factory=list)
+    steps: list[StepResult] = field(default_factory=list)
+
 
 def measure_training(
-    drivers: dict[str, Driver], log: ClickLog, batches: MiniBatches, budget: int, settings: BenchSettings,
-    progress: Progress,
-) -> dict[str, Any]:  # fmt: skip
-    """Steps of every trainer on the same mini-batches. The hot rows are those that the last LEARN chose.
+    setup: Setup, backends: dict[str, AcceleratorOptions], learned: list[Batch], batches: MiniBatches,
+    settings: BenchSettings, progress: Progress,
+) -> TrainingFigures:  # fmt: skip
+    """Steps of every contender on the same mini-batches, in turns.
 
-    In the figures, `seconds` holds those of every step by contender, waiting for the accelerator and gathering between
-    steps included, and `median_seconds` their medians. `accelerator_seconds` is what an accelerator was at work for a
-    mini-batch beside a step, `between_seconds` between two. `early_share` of the rows were gathered beside a step.
+    Args:
+        backends: accelerators by name, for the pipelines that drive one.
+        learned: mini-batches to learn popularity from.
     """
-    config = settings.train_config(log.dense.shape[1])
-    options: dict[str, Any] = {
-        "device": settings.torch_device(), "dtype": DTYPES[settings.dtype], "seed": settings.seed,
-    }  # fmt: skip
-    ordinary = OrdinaryTrainer(config, log.rows, **options)
-    contenders = [*drivers, "ordinary"]
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    beside: dict[str, list[float]] = {name: [] for name in drivers}
-    between: dict[str, list[float]] = {name: [] for name in drivers}
-    popular: list[float] = []
-    rows = {"early": 0, "late": 0}
-    steps = settings.steps + 2  # the first waits for its split, and the last has none beside it: both left out
+    steps = settings.steps + 2 * WARM
     with ExitStack() as opened:
-        accelerators = {}
-        for name, driver in drivers.items():
-            trainer = SplitTrainer(config, log.rows, budget, memory=driver.device.memory, **options)
-            trainer.place(*driver.hot_set(driver.dump()))
-            accelerators[name] = opened.enter_context(Accelerator(driver, trainer))
+        contenders: dict[str, _Contender] = {}
+        for name, each in _setups(setup, backends, settings.pipelines).items():
+            progress(f"opening the pipeline {name}", 0, 1)
+            pipeline = opened.enter_context(PIPELINES[name.partition(":")[0]](each))
+            pipeline.prepare(learned, [batches[step % len(batches)] for step in range(min(steps, len(batches)))])
+            contenders[name] = _Contender(pipeline)
         for number in range(settings.rounds):
-            for name in contenders:
-                progress(f"training, {name}, rounds", number, settings.rounds)
-                if name == "ordinary":
-                    work: Iterable[Any] = (ordinary.step(batches[step % len(batches)]) for step in range(steps))
-                    seconds[name] += _durations(work)[1:-1]
-                    continue
-                accelerator = accelerators[name]
-                before = accelerator.seconds, accelerator.between
-                seconds[name] += _durations(_steps(accelerator, batches, steps, popular, rows))[1:-1]
-                beside[name].append((accelerator.seconds - before[0]) / steps)
-                between[name].append((accelerator.between - before[1]) / steps)
-    medians = {name: median(values) for name, values in seconds.items()}
-    core, model = (medians[name] for name in drivers)
-    gathered = rows["early"] + rows["late"]
-    return {
-        "seconds": seconds, "median_seconds": medians,
-        "accelerator_seconds": {name: median(values) for name, values in beside.items()},
-        "between_seconds": {name: median(values) for name, values in between.items()},
-        "popular_share": float(np.mean(popular)), "gathered_rows_per_step": gathered / len(popular),
-        "early_share": rows["early"] / gathered if gathered else None,
-        "verilated_to_model": core / model, "verilated_to_ordinary": core / medians["ordinary"],
-    }  # fmt: skip
+            for name, contender in contenders.items():
+                progress(f"training {name}, rounds", number, settings.rounds)
+                _run(contender, (batches[step % len(batches)] for step in range(steps)), steps)
+    return _figures(contenders)
 
 
-def _steps(
-    accelerator: Accelerator, batches: MiniBatches, steps: int, popular: list[float], rows: dict[str, int]
-) -> Iterator[float]:
-    for ready in accelerator.splits(batches, steps):
-        popular.append(float(ready.split.popular.mean()))
-        rows["early"] += ready.gathering.early
-        rows["late"] += ready.gathering.late
-        yield accelerator.trainer.step(ready.batch, ready.split.popular, ready.split.slots, ready.working)
+def _setups(setup: Setup, backends: dict[str, AcceleratorOptions], pipelines: tuple[str, ...]) -> dict[str, Setup]:
+    """The contenders' setups by their names."""
+    setups: dict[str, Setup] = {}
+    for name in pipelines:
+        if PIPELINES[name].accelerated:
+            setups |= {f"{name}:{backend}": replace(setup, accelerator=each) for backend, each in backends.items()}
+        else:
+            setups[name] = setup
+    return setups
 
 
-def _durations(work: Iterable[Any]) -> list[float]:
-    """Seconds that each item took, waiting for the accelerator included."""
+def _run(contender: _Contender, batches: Iterator[Batch], steps: int) -> None:
+    """One round."""
+    before = contender.pipeline.figures().seconds
     times = [perf_counter()]
-    times += [perf_counter() for _ in work]
-    return np.diff(times).tolist()
+    for _ in range(steps):
+        contender.steps.append(contender.pipeline.progress(batches))
+        times.append(perf_counter())
+    contender.seconds += np.diff(times)[WARM:-WARM].tolist()
+    after = contender.pipeline.figures().seconds
+    for name, values in (("accelerator", contender.beside), ("between", contender.between)):
+        if name in after:
+            values.append((after[name] - before.get(name, 0.0)) / steps)
+
+
+def _figures(contenders: dict[str, _Contender]) -> TrainingFigures:
+    medians = {name: median(each.seconds) for name, each in contenders.items()}
+    first, *others = medians
+    every = [step for each in contenders.values() for step in each.steps]
+    splits = [step.split for step in every if step.split]
+    gathers = [step.gather for step in every if step.gather]
+    early, gathered = sum(each.early for each in gathers), sum(each.early + each.late for each in gathers)
+    return TrainingFigures(
+        seconds={name: each.seconds for name, each in contenders.items()},
+        median_seconds=medians,
+        accelerator_seconds={name: median(each.beside) for name, each in contenders.items() if each.beside},
+        between_seconds={name: median(each.between) for name, each in contenders.items() if each.between},
+        popular_share=float(np.mean([each.popular / each.samples for each in splits])) if splits else None,
+        gathered_rows_per_step=gathered / len(gathers) if gathers else None,
+        early_share=early / gathered if gathered else None,
+        ratios={name: medians[first] / medians[name] for name in others},
+    )

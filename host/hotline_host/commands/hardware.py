@@ -12,10 +12,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from hotline_device.registry import BACKENDS, open_device
+from hotline_device.registry import backend_help, find_backend
 from hotline_host.driver.control import RegisterState
 from hotline_host.driver.driver import Driver
-from hotline_host.experiments.settings import SettingsError
+from hotline_host.errors import SettingsError
 from hotline_host.files import json_text
 from hotline_hw.export import regdoc
 from hotline_hw.spec.params import PRESETS, Geometry
@@ -71,15 +71,16 @@ def add_commands(app: typer.Typer, plain_errors: PlainErrors, read_geometry: Rea
     @app.command()
     def probe(
         preset: Preset = "tiny",
-        backend: Annotated[str, typer.Option(help=f"The accelerator: {', '.join(BACKENDS)}.")] = "model",
+        backend: Annotated[str, typer.Option(help=f"The accelerator. {backend_help()}.")] = "model",
         everything: Annotated[bool, typer.Option("--all", help="Counters and free windows too.")] = False,
         overrides: Overrides = None,
     ) -> None:
         """Read every register of an accelerator, and say what its fields mean."""
         with plain_errors() as progress:
             geometry = read_geometry(preset, overrides)
+            entry = find_backend(backend)
             progress(f"opening {backend}", 0, 1)
-            with open_device(backend, geometry) as device:
+            with entry.open(geometry if entry.simulates else None) as device:
                 states = Driver(device).describe()
         Console().print(_state_table(states, everything))
 

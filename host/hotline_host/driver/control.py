@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from hotline_device.checks import quiet_limit
 from hotline_device.device import Device, DeviceTimeout
+from hotline_host.errors import DriverError
 from hotline_hw import __version__
 from hotline_hw.spec.params import Geometry, GeometryError
 from hotline_hw.spec.regmap import (
@@ -23,7 +24,6 @@ from hotline_hw.spec.regmap import (
 )
 from hotline_hw.spec.shell_registers import DMA_COUNTERS, SHELL_REGISTERS, DmaCommand, dma_counter_offset
 
-from .packets import DriverError
 from .rings import core_errors
 
 __all__ = ["Control", "RegisterState", "discover"]

@@ -18,18 +18,18 @@ import numpy as np
 from hotline_device.device import Device
 from hotline_device.host_memory import Region
 from hotline_host.data.log import Batch
+from hotline_host.errors import DriverError
+from hotline_host.plan import Split
 from hotline_hw.spec.descriptors import Opcode
 
 from .batches import BatchRunner, Prepared
 from .control import RegisterState
 from .gathering import Gathered, Gatherer
-from .hot_set import Moves
-from .packets import DriverError, check_batch, groups
+from .packets import check_batch, groups
 from .policy import Policy
-from .split_results import Split, WorkingSet
 from .tracker import TrackerDriver
 
-__all__ = ["Driver", "DriverError", "Gathered", "Moves", "Policy", "Split", "WorkingSet"]
+__all__ = ["Driver", "DriverError", "Gathered", "Policy"]
 
 
 class Driver(TrackerDriver):

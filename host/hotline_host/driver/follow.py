@@ -1,4 +1,4 @@
-"""Mini-batches split one after another by an accelerator that follows popularity meanwhile.
+"""Learns popularity, then splits mini-batches one after another while the hot rows follow it.
 
 mini-batch        0   1   2   3   4   5   6   7   8   9  ...
 also learned                  L               L              relearn_share 0.25
@@ -7,13 +7,54 @@ SELECT before                                     S          select_every 8
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from hotline_host.data.delimited import Progress
 from hotline_host.data.log import Batch
+from hotline_host.plan import Moves, Split
 
-from .driver import Driver, Moves, Split
+from .aging import AgingControl
+from .driver import Driver
+from .policy import Policy
 
-__all__ = ["Followed", "Follower"]
+__all__ = ["FollowOptions", "Followed", "Follower", "learn"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FollowOptions:
+    """How the hot rows follow popularity.
+
+    Attributes:
+        relearn_share: share of the mini-batches that are also learned from, evenly spread; 0 with SRRIP.
+        select_every: mini-batches between two SELECTs, while learning and afterwards.
+        move_limit: most rows that one SELECT makes hot after learning; None: as many as the accelerator can.
+        by_bag: learn by bag, see `Driver.learn`.
+    """
+
+    relearn_share: float = 0.0
+    select_every: int = 1
+    move_limit: int | None = None
+    by_bag: bool = False
+
+
+def learn(driver: Driver, batches: Sequence[Batch], options: FollowOptions, progress: Progress) -> None:
+    """Learns popularity from mini-batches under the budget in place. Counters are zero afterwards.
+
+    Raises:
+        DriverError: a mini-batch is beyond the accelerator. Nothing has been learned then.
+    """
+    aging = AgingControl()
+    if driver.geometry.sample_aware:
+        driver.configure(Policy(), aging)
+    report = partial(progress, "learning popularity, mini-batches")
+    driver.learn(
+        batches, lambda done: report(done, len(batches)), select_every=options.select_every, by_bag=options.by_bag
+    )
+    if options.move_limit is not None and driver.geometry.sample_aware:
+        driver.configure(Policy(move_limit=options.move_limit), aging)
+    driver.reset_counters()
 
 
 @dataclass(frozen=True)
@@ -21,9 +62,9 @@ class Followed:
     """A mini-batch that was split.
 
     Attributes:
-        split: under the hot set that was chosen before it.
-        moves: what the SELECT right before it changed, None where there was none.
-        cycles: clock cycles that the split took, 0 on a backend without cycles.
+        split: under the hot rows that were chosen before it.
+        moves: what the SELECT right before it changed; None without a SELECT there.
+        cycles: clock cycles of the split, 0 on a backend without a clock.
     """
 
     batch: Batch
@@ -36,26 +77,22 @@ class Follower:
     """Splits mini-batches in order.
 
     Args:
-        driver: of the accelerator that learned.
-        relearn_share: share of the mini-batches that are also learned from, evenly spread; 0 unless it is sample-aware.
-        select_every: mini-batches between two SELECTs.
-        by_bag: learn by bag, as `Driver.classify`.
+        driver: of an accelerator that has learned.
+        options: None: the hot rows stay as they were learned.
     """
 
-    def __init__(
-        self, driver: Driver, relearn_share: float = 0.0, select_every: int = 1, *, by_bag: bool = False
-    ) -> None:
-        self.driver, self.relearn_share, self.select_every = driver, relearn_share, select_every
-        self.by_bag = by_bag
+    def __init__(self, driver: Driver, options: FollowOptions | None = None) -> None:
+        self._driver, self._options = driver, options or FollowOptions()
         self._steps = 0
         self._cycles = driver.cycles()
 
     def split(self, batch: Batch) -> Followed:
-        """The next mini-batch."""
+        """Splits the next mini-batch."""
+        options = self._options
         step, self._steps = self._steps, self._steps + 1
-        select = self.relearn_share > 0 and step > 0 and step % self.select_every == 0
-        moves = self.driver.select() if select else None
-        relearn = int((step + 1) * self.relearn_share) > int(step * self.relearn_share)
-        split = self.driver.classify(batch, relearn=relearn, by_bag=self.by_bag)
-        before, self._cycles = self._cycles, self.driver.cycles()
+        select = options.relearn_share > 0 and step > 0 and step % options.select_every == 0
+        moves = self._driver.select() if select else None
+        relearn = int((step + 1) * options.relearn_share) > int(step * options.relearn_share)
+        split = self._driver.classify(batch, relearn=relearn, by_bag=options.by_bag)
+        before, self._cycles = self._cycles, self._driver.cycles()
         return Followed(batch, split, moves, self._cycles - before)

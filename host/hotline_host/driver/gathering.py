@@ -8,12 +8,12 @@ import numpy as np
 
 from hotline_device.host_memory import Region
 from hotline_device.ring_entries import Descriptor
+from hotline_host.errors import DriverError
 from hotline_hw.spec.descriptors import BUFFER_ALIGN, GRANULE_BYTES, Flag, Opcode
 from hotline_hw.spec.words import ROW_FIELD, TABLE_FIELD
 
 from .buffers import Buffers
 from .control import Control
-from .packets import DriverError
 from .rings import Rings
 
 __all__ = ["Gathered", "Gatherer"]

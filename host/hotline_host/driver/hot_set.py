@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from hotline_host.errors import DriverError
+from hotline_host.plan import Moves
 from hotline_hw.spec.feistel import unmix
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import (
@@ -21,36 +21,7 @@ from hotline_hw.spec.words import (
     Field,
 )
 
-from .packets import DriverError
-
 __all__ = ["Moves", "read_dump", "read_events"]
-
-
-@dataclass(frozen=True)
-class Moves:
-    """What one SELECT changed: m rows became hot, in this order.
-
-    Attributes:
-        slots, tables, rows: int64 [m], the row that takes each slot.
-        evicted_tables, evicted_rows: int64 [m], the row that leaves it, -1 where it was free.
-        hot_count: rows that are hot now.
-        threshold: counter from which a row was thought popular.
-        idle: hot rows that had not been looked up since their set's last aging.
-        recent: cold rows that the tracker watches and that had been.
-    """
-
-    slots: np.ndarray
-    tables: np.ndarray
-    rows: np.ndarray
-    evicted_tables: np.ndarray
-    evicted_rows: np.ndarray
-    hot_count: int
-    threshold: int
-    idle: int
-    recent: int
-
-    def __len__(self) -> int:
-        return len(self.slots)
 
 
 def read_dump(geometry: Geometry, hot_rows: int, dump: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hotline_host.data.log import Batch
+from hotline_host.errors import DriverError
 from hotline_hw.spec.descriptors import MAX_TABLES32
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import LAST_FIELD, ROW_FIELD, TABLE_FIELD
@@ -22,10 +23,6 @@ _GROUP_LOOKUPS = 1 << 17
 """Lookups that are handed over at once, about: enough that handing over costs nothing, 1 MiB of words."""
 
 _LAST = np.uint64(1 << LAST_FIELD.low)
-
-
-class DriverError(RuntimeError):
-    """What was asked is beyond the accelerator, or its answer is wrong; the message says which and where."""
 
 
 def check_batch(geometry: Geometry, batch: Batch, number: int = 0, *, by_bag: bool = False) -> None:

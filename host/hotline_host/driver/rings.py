@@ -13,11 +13,11 @@ import numpy as np
 
 from hotline_device.device import Device, DeviceError, DeviceTimeout
 from hotline_device.ring_entries import ENTRY_WORDS, Completion, Descriptor
+from hotline_host.errors import DriverError
 from hotline_hw.spec.descriptors import Flag, Opcode, Status
 from hotline_hw.spec.regmap import Error, register
 from hotline_hw.spec.shell_registers import DmaError, DmaIrq, shell_register
 
-from .packets import DriverError
 from .windows import Windows
 
 __all__ = ["RingStatistics", "Rings", "core_errors"]

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hotline_device.ring_entries import Completion
+from hotline_host.errors import DriverError
+from hotline_host.plan import Split, WorkingSet
 from hotline_hw.spec.descriptors import (
     COLD_LOCAL,
     HIT_BIT,
@@ -26,44 +28,9 @@ from hotline_hw.spec.descriptors import (
 )
 from hotline_hw.spec.words import ROW_FIELD, TABLE_FIELD
 
-from .packets import DriverError, Lookups
+from .packets import Lookups
 
-__all__ = ["Answer", "Split", "WorkingSet", "read_split"]
-
-
-@dataclass(frozen=True)
-class WorkingSet:
-    """The unique cold rows of a mini-batch: row i of the working parameters is row `rows[i]` of table `tables[i]`.
-
-    Attributes:
-        places: int64 [n], in input order, each lookup's row among the working parameters, -1 where it is hot.
-        tables, rows: int64 [u].
-        held: so many of them, the last, were among those of the mini-batch that was classified before too: their values
-            are not final before its update has been made.
-    """
-
-    places: np.ndarray
-    tables: np.ndarray
-    rows: np.ndarray
-    held: int
-
-    def __len__(self) -> int:
-        return len(self.tables)
-
-
-@dataclass(frozen=True)
-class Split:
-    """A mini-batch of B samples and n lookups, split.
-
-    Attributes:
-        popular: bool [B], samples all of whose lookups hit; one without lookups is popular.
-        slots: int64 [n], in input order, the slot of each lookup's row, -1 where that is cold.
-        working: its cold rows; None if there are more of them than the accelerator can list.
-    """
-
-    popular: np.ndarray
-    slots: np.ndarray
-    working: WorkingSet | None = None
+__all__ = ["Answer", "read_split"]
 
 
 @dataclass(frozen=True)

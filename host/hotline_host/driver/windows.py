@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 from hotline_device.device import Device
 from hotline_device.host_memory import PAGE_BYTES, Region
+from hotline_host.errors import DriverError
 from hotline_hw.spec.shell_registers import WINDOWS, window_offset
-
-from .packets import DriverError
 
 __all__ = ["Windows"]
 

@@ -1,4 +1,4 @@
-"""How to train with the accelerator in the loop, checked before anything else is done."""
+"""How to train. Everything is checked before anything else is done."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from hotline_host.data.log import ClickLog
+from hotline_host.errors import SettingsError
+from hotline_host.pipelines.pipeline import AcceleratorOptions, Setup
+from hotline_host.pipelines.registry import PIPELINES
 from hotline_host.training.dlrm import ModelConfig
 from hotline_host.training.trainer import TrainConfig
 from hotline_hw.spec.descriptors import GRANULE_BYTES, MAX_ROW_BYTES
+from hotline_hw.spec.params import Geometry
 
-from .settings import Settings, SettingsError
+from .memory import check_memory
+from .settings import Settings, check_seed
 
 __all__ = ["DTYPES", "MODELS", "CosimSettings"]
 
@@ -20,18 +26,19 @@ MODELS = {"small": ModelConfig(), "kaggle": ModelConfig.kaggle()}
 
 @dataclass(frozen=True, kw_only=True)
 class CosimSettings(Settings):
-    """How to train, and what the accelerator is to do. The defaults suit ml-100k.
+    """How to train, and what the accelerator does. The defaults suit ml-100k.
 
     Attributes:
-        passes: times that the training part is gone through.
-        steps: mini-batches to train on instead, unless 0; more than a pass go round again.
-        test_share: share of the log, from its end, that is kept from training to judge it.
+        passes: passes over the training part.
+        steps: steps instead of passes, unless 0. After a pass the training part begins again.
+        test_share: share of the log, from its end, that is kept to judge the result.
         optimizer, rate, eps: as in `TrainConfig`.
-        model: widths, a key of MODELS; `dimension` changes its D unless None.
+        model: widths, a key of MODELS; `dimension` replaces its D unless it is None.
         device: where torch trains: cpu, cuda, cuda:1, ...
         dtype: a key of DTYPES.
         seed: of the initial parameters.
-        baseline: also train the ordinary way, from the same seed on the same mini-batches.
+        pipelines: keys of PIPELINES. Each trains from the same seed on the same mini-batches; the others are compared
+            to the first.
     """
 
     learn_share: float = 0.3
@@ -47,7 +54,7 @@ class CosimSettings(Settings):
     device: str = "cpu"
     dtype: str = "float32"
     seed: int = 0
-    baseline: bool = False
+    pipelines: tuple[str, ...] = ("hotline",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -55,18 +62,36 @@ class CosimSettings(Settings):
             raise SettingsError(f"passes is {self.passes}; it must be at least 1")
         if self.steps < 0:
             raise SettingsError(f"steps is {self.steps}; it must be 0 (as many as the passes have) or more")
-        if self.seed < 0:
-            raise SettingsError(f"seed is {self.seed}; it must be 0 or more")
+        check_seed(self.seed)
         if not 0 <= self.test_share < 1:
             raise SettingsError(f"test share is {self.test_share}; it must be at least 0 and below 1")
         for name, value, known in (("model", self.model, MODELS), ("dtype", self.dtype, DTYPES)):
             if value not in known:
                 raise SettingsError(f"{name} is {value!r}; it must be one of {', '.join(known)}")
+        if not self.pipelines or len(set(self.pipelines)) < len(self.pipelines) or {*self.pipelines} - {*PIPELINES}:
+            names, given = ", ".join(PIPELINES), ",".join(self.pipelines)
+            raise SettingsError(f"pipelines is {given!r}; it must hold one or more of {names}, each at most once")
         self._check_rows(self.train_config(0).model.dimension)
         self.torch_device()
 
+    def setup(self, log: ClickLog, geometry: Geometry, backend: str) -> Setup:
+        """What the pipelines are built from.
+
+        Raises:
+            SettingsError: the tracker cannot follow as it is told to, or the tables do not fit into memory.
+        """
+        config, dtype = self.train_config(log.dense.shape[1]), DTYPES[self.dtype]
+        check_memory(log.rows, config.model.dimension, dtype.itemsize, len(self.pipelines))
+        return Setup(
+            config=config, rows=log.rows, device=self.torch_device(), dtype=dtype, seed=self.seed,
+            hot_rows=self.budget(log, geometry.hot_capacity),
+            accelerator=AcceleratorOptions(
+                backend=backend, geometry=geometry, options=self.device_options(backend), follow=self.follow(geometry)
+            ),
+        )  # fmt: skip
+
     def train_config(self, dense_features: int) -> TrainConfig:
-        """Of a log with so many dense features."""
+        """The model and its optimizer, for a log with so many dense features."""
         model = MODELS[self.model]
         try:
             if self.dimension is not None:
@@ -90,7 +115,7 @@ class CosimSettings(Settings):
             device = torch.device(self.device)
         except RuntimeError:
             raise SettingsError(f"device is {self.device!r}; it must be cpu, cuda or cuda:NUMBER") from None
-        if device.type not in ("cpu", "cuda"):
+        if device.type not in ("cpu", "cuda") or (device.type == "cpu" and device.index is not None):
             raise SettingsError(f"device is {self.device!r}; it must be cpu, cuda or cuda:NUMBER")
         if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
             there = f"{torch.cuda.device_count()} CUDA devices here" if torch.cuda.is_available() else "no CUDA here"

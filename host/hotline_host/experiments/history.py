@@ -1,29 +1,65 @@
-"""What became of every mini-batch that was split."""
+"""What became of every mini-batch, and the figures that follow from it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from hotline_host.data.log import Batch
-from hotline_host.driver.split_results import Split
+from hotline_host.pipelines.steps import GatherCounts, SplitCounts
 
-__all__ = ["SplitHistory"]
+__all__ = ["GatherFigures", "History", "SplitFigures"]
+
+
+@dataclass(frozen=True)
+class SplitFigures:
+    """Of all mini-batches that were split. A share of nothing is None.
+
+    Attributes:
+        popular_share: of the samples; `lookup_hit_share` of the `lookups`, `bag_hit_share` of the bags with a lookup.
+        working_rows: unique cold rows of a mini-batch, the mean.
+        moved_rows: rows that became hot meanwhile.
+        cycles: with a mini-batch in the core; `dma_cycles` with a descriptor under way. None without a clock.
+        bytes_read, bytes_written: by DMA; None without a clock.
+        lookups_per_cycle: of the core; None without a clock.
+        counters: all of the accelerator's.
+    """
+
+    popular_share: float | None
+    lookups: int
+    lookup_hit_share: float | None
+    bag_hit_share: float | None
+    working_rows: float
+    moved_rows: int
+    cycles: int | None
+    dma_cycles: int | None
+    bytes_read: int | None
+    bytes_written: int | None
+    lookups_per_cycle: float | None
+    counters: dict[str, int | None]
+
+
+@dataclass(frozen=True)
+class GatherFigures:
+    """Of all cold rows.
+
+    Attributes:
+        gathered_rows: by the accelerator.
+        held_rows: of them, those that had to wait for the end of the step before.
+        early_share: of them, gathered beside the step before; None if none was gathered.
+        host_gathered_rows: of mini-batches whose rows the accelerator could not list.
+    """
+
+    gathered_rows: int
+    held_rows: int
+    early_share: float | None
+    host_gathered_rows: int
 
 
 @dataclass
-class SplitHistory:
-    """One entry for each mini-batch.
-
-    Attributes:
-        popular: samples that were popular, of `samples`.
-        hits: lookups that hit, of `lookups`.
-        bag_hits: bags all of whose lookups hit, of `bags`, those with a lookup.
-        working_rows: different cold rows.
-        moved: rows that became hot right before it.
-        cycles: clock cycles that the accelerator took to split it, 0 on a backend without cycles.
+class History:
+    """One entry for each mini-batch that was split. Attributes as in `SplitCounts`; the last four, which are empty
+    where nothing was gathered, as in `GatherCounts`.
     """
 
     popular: list[int] = field(default_factory=list)
@@ -35,36 +71,47 @@ class SplitHistory:
     working_rows: list[int] = field(default_factory=list)
     moved: list[int] = field(default_factory=list)
     cycles: list[int] = field(default_factory=list)
+    early_rows: list[int] = field(default_factory=list)
+    late_rows: list[int] = field(default_factory=list)
+    held_rows: list[int] = field(default_factory=list)
+    gather_cycles: list[int] = field(default_factory=list)
 
-    def record(self, batch: Batch, split: Split, moved: int, cycles: int) -> None:
+    def record(self, split: SplitCounts, gather: GatherCounts | None = None) -> None:
         """Takes in the next mini-batch."""
-        cold = split.slots < 0
-        bags = np.repeat(np.arange(batch.lengths.size), batch.lengths.ravel())
-        cold_bags = len(np.unique(bags[cold]))
-        used = int(np.count_nonzero(batch.lengths))
-        self.popular.append(int(split.popular.sum()))
-        self.samples.append(batch.size)
-        self.hits.append(int((~cold).sum()))
-        self.lookups.append(len(split.slots))
-        self.bag_hits.append(used - cold_bags)
-        self.bags.append(used)
-        listed = split.working  # None where the accelerator's lists had no room for all
-        self.working_rows.append(
-            len(np.unique(batch.tables[cold] << 32 | batch.indices[cold])) if listed is None else len(listed)
-        )
-        self.moved.append(moved)
-        self.cycles.append(cycles)
+        for name, value in asdict(split).items():
+            getattr(self, name).append(value)
+        if gather:
+            self.early_rows.append(gather.early)
+            self.late_rows.append(gather.late)
+            self.held_rows.append(gather.held)
+            self.gather_cycles.append(gather.cycles)
 
-    def figures(self) -> dict[str, Any]:
-        """Shares and sums over all mini-batches, `working_rows` a mean of them; None for a share of nothing."""
-        return {
-            "popular_share": _share(self.popular, self.samples),
-            "lookups": sum(self.lookups),
-            "lookup_hit_share": _share(self.hits, self.lookups),
-            "bag_hit_share": _share(self.bag_hits, self.bags),
-            "working_rows": float(np.mean(self.working_rows)),
-            "moved_rows": sum(self.moved),
-        }
+    def split_figures(self, counters: dict[str, int | None]) -> SplitFigures:
+        """Figures of all mini-batches; `counters` are the accelerator's since the first."""
+        lookups, cycles = sum(self.lookups), counters["cycles"]
+        return SplitFigures(
+            popular_share=_share(self.popular, self.samples),
+            lookups=lookups,
+            lookup_hit_share=_share(self.hits, self.lookups),
+            bag_hit_share=_share(self.bag_hits, self.bags),
+            working_rows=float(np.mean(self.working_rows)),
+            moved_rows=sum(self.moved),
+            cycles=cycles,
+            dma_cycles=counters["dma_cycles"],
+            bytes_read=counters["bytes_read"],
+            bytes_written=counters["bytes_written"],
+            lookups_per_cycle=lookups / cycles if cycles else None,
+            counters=counters,
+        )
+
+    def gather_figures(self) -> GatherFigures:
+        early, gathered = sum(self.early_rows), sum(self.early_rows) + sum(self.late_rows)
+        return GatherFigures(
+            gathered_rows=gathered,
+            held_rows=sum(self.held_rows),
+            early_share=early / gathered if gathered else None,
+            host_gathered_rows=sum(self.working_rows) - gathered,
+        )
 
 
 def _share(some: list[int], of: list[int]) -> float | None:

@@ -1,4 +1,4 @@
-"""What came out of a co-simulation, as a picture."""
+"""The results of a co-simulation, as a picture."""
 
 from __future__ import annotations
 
@@ -13,33 +13,32 @@ from matplotlib.figure import Figure
 
 from hotline_host.files import whole_file
 
-from .cosim import CosimResult, History
+from .results import CosimResult
 from .summary import headline
 
 __all__ = ["draw"]
 
 _HOTLINE, _ORDINARY, _QUIET = "#d1495b", "#30475e", "#8a8a8a"
+_OTHERS = (_ORDINARY, "#3a7d44", "#d98e04", "#6b4c9a")
 
 
 def draw(result: CosimResult, path: Path) -> None:
-    """Writes a picture (PNG): loss, popular share, rows that moved or were gathered, and the accelerator's speed at
-    every step.
+    """Writes a picture (PNG). At every step: the loss, the popular share, rows that moved or were gathered, and the
+    accelerator's speed. Without a pipeline that splits, the loss alone.
     """
-    history, figures = result.history, result.figures
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(9, 10.5), layout="constrained")  # a figure without pyplot needs no display
-        panels = figure.subplots(5, 1, sharex=True, height_ratios=(2, 1, 0.7, 1, 1))
-        losses, shares, moves, gathers, speeds = panels
-        settings = "{model} DLRM, D {dimension}, {optimizer} {rate:g}, {dtype} on {device}, seed {seed}".format(
-            **figures
+        figure = Figure(figsize=(9, 10.5 if result.split else 4), layout="constrained")  # needs no display
+        ratios = (2.0, 1.0, 0.7, 1.0, 1.0) if result.split else (1.0,)
+        panels = figure.subplots(len(ratios), 1, sharex=True, height_ratios=ratios, squeeze=False).ravel()
+        training = result.training
+        settings = (
+            f"{training.model} DLRM, D {training.dimension}, {training.optimizer} {training.rate:g}, {training.dtype} "
+            f"on {training.device}, seed {training.seed}"
         )
-        figure.suptitle(f"{headline(figures)}\n{settings}", x=0.01, ha="left")
-        _draw_losses(losses, history, figures)
-        _draw_shares(shares, history, figures)
-        _draw_moves(moves, history, figures)
-        _draw_gathers(gathers, history)
-        _draw_speeds(speeds, history, figures)
-        speeds.set_xlabel("step")
+        figure.suptitle(f"{headline(result)}\n{settings}", x=0.01, ha="left")
+        for axes, panel in zip(panels, (_draw_losses, *_SPLIT_PANELS), strict=False):
+            panel(axes, result)
+        panels[-1].set_xlabel("step")
         for axes in panels:
             axes.grid(axis="y", alpha=0.25)
             axes.margins(x=0.01)
@@ -47,41 +46,47 @@ def draw(result: CosimResult, path: Path) -> None:
             figure.savefig(file, format="png", dpi=150)
 
 
-def _draw_losses(axes: Axes, history: History, figures: dict[str, Any]) -> None:
-    steps = np.arange(1, len(history.losses) + 1)
-    axes.plot(steps, history.losses, color=_HOTLINE, linewidth=2.5, alpha=0.7, label=_curve("Hotline", figures["auc"]))
-    if history.baseline_losses:
-        label = _curve("ordinary", figures["baseline_auc"])
-        axes.plot(steps, history.baseline_losses, color=_ORDINARY, linewidth=1, linestyle="--", label=label)
-        axes.set_title(
-            f"largest difference {figures['max_loss_difference']:.1e}", loc="right", color=_QUIET, fontsize=9
-        )
+def _draw_losses(axes: Axes, result: CosimResult) -> None:
+    for number, (name, each) in enumerate(result.pipelines.items()):
+        style: dict[str, Any] = {"color": _HOTLINE, "linewidth": 2.5, "alpha": 0.7}
+        if number:
+            style = {"color": _OTHERS[(number - 1) % len(_OTHERS)], "linewidth": 1, "linestyle": "--"}
+        label = name if each.auc is None else f"{name}, AUC {each.auc:.4f}"
+        axes.plot(np.arange(1, len(each.losses) + 1), each.losses, label=label, **style)
+    differences = [each.max_loss_difference for each in result.pipelines.values()]
+    known = [difference for difference in differences if difference is not None]
+    if known:
+        axes.set_title(f"largest difference {max(known):.1e}", loc="right", color=_QUIET, fontsize=9)
     axes.set_ylabel("loss (mean BCE)")
     axes.legend(frameon=False)
 
 
-def _draw_shares(axes: Axes, history: History, figures: dict[str, Any]) -> None:
+def _draw_shares(axes: Axes, result: CosimResult) -> None:
+    history = result.history
     shares = np.divide(history.popular, history.samples)
     axes.plot(np.arange(1, len(shares) + 1), shares, color=_HOTLINE, linewidth=1.2)
-    axes.set_title(f"mean {figures['popular_share']:.2%}", loc="right", color=_QUIET, fontsize=9)
+    mean = sum(history.popular) / sum(history.samples)
+    axes.set_title(f"mean {mean:.2%}", loc="right", color=_QUIET, fontsize=9)
     axes.set_ylabel("popular samples")
     axes.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0))
     axes.set_ylim(bottom=0, top=max(float(shares.max()) * 1.15, 0.01))
 
 
-def _draw_moves(axes: Axes, history: History, figures: dict[str, Any]) -> None:
+def _draw_moves(axes: Axes, result: CosimResult) -> None:
+    moved = result.history.moved
     axes.set_ylabel("rows made hot")
-    if not figures["relearn_share"]:
+    if not result.run.relearn_share:
         _say(axes, "the hot rows stay as they were learned")
         return
-    axes.bar(np.arange(1, len(history.moved) + 1), history.moved, color=_ORDINARY, width=1.0)
-    often = f"chosen anew every {figures['select_every']} mini-batches"
-    axes.set_title(f"{sum(history.moved):,} in all, {often}", loc="right", color=_QUIET, fontsize=9)
-    axes.set_ylim(0, max(*history.moved, 1) * 1.15)
+    axes.bar(np.arange(1, len(moved) + 1), moved, color=_ORDINARY, width=1.0)
+    often = f"chosen anew every {result.run.select_every} mini-batches"
+    axes.set_title(f"{sum(moved):,} in all, {often}", loc="right", color=_QUIET, fontsize=9)
+    axes.set_ylim(0, max(*moved, 1) * 1.15)
 
 
-def _draw_gathers(axes: Axes, history: History) -> None:
-    steps = np.arange(1, len(history.losses) + 1)
+def _draw_gathers(axes: Axes, result: CosimResult) -> None:
+    history = result.history
+    steps = np.arange(1, len(history.working_rows) + 1)
     early, late, every = (
         np.array(rows) for rows in (history.early_rows, history.late_rows, history.working_rows)
     )  # fmt: skip
@@ -107,17 +112,17 @@ def _say(axes: Axes, text: str) -> None:
     axes.set_yticks([])
 
 
-def _draw_speeds(axes: Axes, history: History, figures: dict[str, Any]) -> None:
+def _draw_speeds(axes: Axes, result: CosimResult) -> None:
     axes.set_ylabel("lookups a cycle")
-    if not figures["cycles"]:
-        _say(axes, f"the {figures['backend']} backend has no clock cycles")
+    if not result.split or not result.split.lookups_per_cycle:
+        _say(axes, f"the {result.run.backend} backend has no clock cycles")
         return
-    speeds = np.divide(history.lookups, np.maximum(history.cycles, 1))
-    lanes = figures["geometry"]["lanes"]
+    speeds = np.divide(result.history.lookups, np.maximum(result.history.cycles, 1))
+    lanes = result.run.geometry["lanes"]
+    mean = result.split.lookups_per_cycle
     axes.plot(np.arange(1, len(speeds) + 1), speeds, color=_HOTLINE, linewidth=1.2)
-    axes.set_title(f"mean {figures['lookups_per_cycle']:.2f} of {lanes} lanes", loc="right", color=_QUIET, fontsize=9)
+    axes.set_title(f"mean {mean:.2f} of {lanes} lanes", loc="right", color=_QUIET, fontsize=9)
     axes.set_ylim(0, lanes)
 
 
-def _curve(name: str, auc: float | None) -> str:
-    return name if auc is None else f"{name}, AUC {auc:.4f}"
+_SPLIT_PANELS = (_draw_shares, _draw_moves, _draw_gathers, _draw_speeds)

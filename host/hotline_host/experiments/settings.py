@@ -5,36 +5,51 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from hotline_device.registry import find_backend
 from hotline_host.data.log import ClickLog
+from hotline_host.driver.follow import FollowOptions
+from hotline_host.errors import SettingsError
 from hotline_hw.spec.params import Geometry
 from hotline_sim.memory.timing import PRESETS
 
-__all__ = ["Settings", "SettingsError"]
+__all__ = ["MAX_SEED", "Settings", "check_lookups", "check_seed"]
 
 HOT_SHARE = 0.1
-"""Rows that are hot unless told otherwise, as a share of the log's."""
+"""Default budget of hot rows, as a share of the log's rows."""
 RELEARN_SHARE = 0.25
-"""Mini-batches that are learned from while training unless told otherwise."""
+"""Default share of the mini-batches that are learned from while training."""
+MAX_SEED = (1 << 32) - 1
 
 
-class SettingsError(ValueError):
-    """A setting that makes no sense, alone or for this log; the message names it and what would be right."""
+def check_seed(seed: int) -> None:
+    """Raises SettingsError unless every generator takes the seed."""
+    if not 0 <= seed <= MAX_SEED:
+        raise SettingsError(f"seed is {seed}; it must be 0 to {MAX_SEED}")
+
+
+def check_lookups(log: ClickLog) -> None:
+    """Raises SettingsError for a log without a single lookup."""
+    if log.size and not len(log.indices):
+        raise SettingsError(
+            f"{log.name}: all bags of its {log.size} samples are empty, so there is no row to track or to train; "
+            "take a log with lookups"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What an accelerator is to do with a log.
+    """What an accelerator does with a log.
 
     Attributes:
-        hot_rows: the budget N; None: a tenth of the log's rows, or the accelerator's capacity where that is less.
-        learn_share: share of the log, from its front, that the accelerator learns popularity from, 0 to below 1.
+        hot_rows: the budget N. None: a tenth of the log's rows, or the accelerator's capacity if that is less.
+        learn_share: share of the log, from its front, to learn popularity from; 0 to below 1.
         batch_size: samples in a mini-batch.
-        relearn_share: share of the mini-batches after those that are learned from too, so that hot rows follow
-            popularity; evenly spread. None: a quarter with a sample-aware tracker, and none with SRRIP, which cannot.
-        select_every: mini-batches between two choices of the hot rows (SELECT), there and while learning.
-        learn_by: "sample", or "bag": what rows count for, see `Driver.learn`.
-        move_limit: most rows that one choice makes hot after learning; None: what the accelerator can.
-        memory: what is simulated behind the accelerator's AXI manager, a name of `hotline_sim.memory.timing.PRESETS`.
+        relearn_share: share of the later mini-batches that are learned from too, evenly spread, so that the hot rows
+            follow popularity. None: a quarter with a sample-aware tracker; 0 with SRRIP, which cannot relearn.
+        select_every: mini-batches between two choices of the hot rows (SELECT), while learning and afterwards.
+        learn_by: what rows count for, "sample" or "bag"; see `Driver.learn`.
+        move_limit: most rows that one choice makes hot after learning. None: as many as the accelerator can.
+        memory: what is simulated behind the accelerator's AXI manager: a name of `hotline_sim.memory.timing.PRESETS`.
 
     Raises:
         SettingsError: naming the setting.
@@ -71,11 +86,18 @@ class Settings:
     def by_bag(self) -> bool:
         return self.learn_by == "bag"
 
+    def follow(self, geometry: Geometry) -> FollowOptions:
+        """How the hot rows follow popularity. Errors as `relearned`."""
+        return FollowOptions(
+            relearn_share=self.relearned(geometry), select_every=self.select_every, move_limit=self.move_limit,
+            by_bag=self.by_bag,
+        )  # fmt: skip
+
     def relearned(self, geometry: Geometry) -> float:
-        """`relearn_share` of an accelerator.
+        """The share of mini-batches that an accelerator relearns from.
 
         Raises:
-            SettingsError: it cannot relearn, or has no limit on moves, and is told to.
+            SettingsError: relearning or a move limit is asked for, and its tracker can do neither.
         """
         if geometry.sample_aware:
             return RELEARN_SHARE if self.relearn_share is None else self.relearn_share
@@ -87,22 +109,14 @@ class Settings:
                 )
         return 0.0
 
-    def follow_figures(self, geometry: Geometry) -> dict[str, Any]:
-        """How hot rows follow popularity, ready for JSON."""
-        limit = self.move_limit if geometry.sample_aware else None
-        return {
-            "relearn_share": self.relearned(geometry), "select_every": self.select_every, "move_limit": limit,
-            "learn_by": self.learn_by,
-        }  # fmt: skip
-
     def device_options(self, backend: str) -> dict[str, Any]:
-        """Options of a backend's device: the golden model answers at once, whatever the memory."""
-        return {} if backend == "model" else {"timing": self.memory}
+        """Those settings that a backend's device takes as options."""
+        return find_backend(backend).chosen(timing=self.memory)
 
     def budget(self, log: ClickLog, capacity: int) -> int:
-        """N for this log and an accelerator in which so many rows can be hot."""
+        """N for this log and an accelerator that can hold `capacity` hot rows."""
         return min(int(HOT_SHARE * log.rows.sum()), capacity) if self.hot_rows is None else self.hot_rows
 
     def learned(self, log: ClickLog) -> int:
-        """Samples that are learned from."""
+        """Samples to learn popularity from."""
         return int(self.learn_share * log.size)

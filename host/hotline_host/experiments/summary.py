@@ -1,77 +1,97 @@
-"""What came out of a co-simulation or a split, as a table for the terminal."""
+"""The results of a co-simulation or a split, as a table for the terminal."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from rich.table import Table
+
+from .history import GatherFigures, SplitFigures
+from .results import CosimResult, RunFigures, SplitResult
 
 __all__ = ["headline", "summary"]
 
+_Rows = list[tuple[str, str | None]]
 
-def summary(figures: dict[str, Any]) -> Table:
-    """The figures of a co-simulation, or of a split, as a table. What there is none of is left out."""
+
+def headline(result: CosimResult | SplitResult) -> str:
+    """What was run, in a line."""
+    run = result.run
+    return (
+        f"{result.log.data}: {run.hot_rows:,} of {result.log.rows:,} rows hot, learned on {run.learned_samples:,} "
+        f"samples; {run.preset} on {run.backend}, mini-batches of {run.batch_size:,}"
+    )
+
+
+def summary(result: CosimResult | SplitResult) -> Table:
+    """The figures as a table, without those that there are none of."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
     table.add_column()
-    seconds = figures["seconds"]
-    cycles, speed = figures["cycles"], figures["lookups_per_cycle"]
-    rows: list[tuple[str, str | None]] = [
-        ("samples", f"{figures['samples']:,}, with {figures['lookups']:,} lookups"),
-        ("hot rows", f"{figures['hot_rows']:,} of {figures['rows']:,}"),
-        ("popular samples", f"{figures['popular_share']:.2%}"),
-        ("lookups that hit", _format(figures["lookup_hit_share"], ".2%")),
-        ("bags that hit", _format(figures["bag_hit_share"], ".2%")),
-        ("cold rows a mini-batch", _format(figures["working_rows"], ",.0f")),
-        ("gathered by DMA", _gathered(figures)),
-        ("rows that became hot", f"{figures['moved_rows']:,}" if figures["relearn_share"] else None),
-        ("clock cycles", f"{cycles:,}, {speed:.2f} lookups in each" if speed else "none on this backend"),
-        ("moved by DMA", _moved(figures)),
-        ("loss", _beside(figures.get("loss"), figures.get("baseline_loss"), ".5f")),
-        ("largest loss difference", _format(figures.get("max_loss_difference"), ".1e")),
-        ("largest parameter difference", _format(figures.get("max_parameter_difference"), ".1e")),
-        ("AUC", _beside(figures.get("auc"), figures.get("baseline_auc"), ".5f")),
-        ("training", _beside(seconds.get("train"), seconds.get("baseline"), ".1f", " s")),
-        ("accelerator at work", f"{seconds['accelerator']:.1f} s"),
-    ]  # fmt: skip
+    run, split = result.run, result.split
+    rows: _Rows = [
+        ("samples", f"{run.samples:,}" + (f", with {split.lookups:,} lookups" if split else "")),
+        ("hot rows", f"{run.hot_rows:,} of {result.log.rows:,}"),
+    ]
+    rows += _split_rows(run, split, result.gather if isinstance(result, CosimResult) else None) if split else []
+    if isinstance(result, CosimResult):
+        rows += _training_rows(result)
+    else:
+        rows.append(("accelerator at work", f"{result.seconds['accelerator']:.1f} s"))
     for name, value in rows:
         if value is not None:
             table.add_row(name, value)
     return table
 
 
-def _moved(figures: dict[str, Any]) -> str | None:
-    if not figures["dma_cycles"]:
-        return None
-    return (
-        f"{figures['bytes_read'] / 1e6:,.1f} MB read, {figures['bytes_written'] / 1e6:,.1f} MB written, "
-        f"{figures['memory']}"
-    )
+def _split_rows(run: RunFigures, split: SplitFigures, gather: GatherFigures | None) -> _Rows:
+    cycles, speed = split.cycles, split.lookups_per_cycle
+    return [
+        ("popular samples", _format(split.popular_share, ".2%")),
+        ("lookups that hit", _format(split.lookup_hit_share, ".2%")),
+        ("bags that hit", _format(split.bag_hit_share, ".2%")),
+        ("cold rows a mini-batch", _format(split.working_rows, ",.0f")),
+        ("gathered by DMA", _gathered(gather) if gather else None),
+        ("rows that became hot", f"{split.moved_rows:,}" if run.relearn_share else None),
+        ("clock cycles", f"{cycles:,}, {speed:.2f} lookups in each" if speed else "none on this backend"),
+        ("moved by DMA", _moved(run, split)),
+    ]
 
 
-def _gathered(figures: dict[str, Any]) -> str | None:
-    if "gathered_rows" not in figures:
+def _training_rows(result: CosimResult) -> _Rows:
+    times = [each.seconds["accelerator"] for each in result.pipelines.values() if "accelerator" in each.seconds]
+    worked = times[0] if times else None
+
+    def beside(values: dict[str, float | None], spec: str, unit: str = "") -> str | None:
+        """The first pipeline's value, then those of the others in brackets."""
+        texts = {name: f"{value:{spec}}{unit}" for name, value in values.items() if value is not None}
+        others = ", ".join(f"{name}: {text}" for name, text in list(texts.items())[1:])
+        return " ".join([*list(texts.values())[:1], *([f" ({others})"] if others else [])]) or None
+
+    every = result.pipelines.items()
+    return [
+        ("loss", beside({name: each.loss for name, each in every}, ".5f")),
+        ("largest loss difference", _differences([each.max_loss_difference for _, each in every])),
+        ("largest parameter difference", _differences([each.max_parameter_difference for _, each in every])),
+        ("AUC", beside({name: each.auc for name, each in every}, ".5f")),
+        ("training", beside({name: each.seconds["train"] for name, each in every}, ".1f", " s")),
+        ("accelerator at work", _format(worked, ".1f", " s")),
+    ]
+
+
+def _differences(values: list[float | None]) -> str | None:
+    return ", ".join(f"{value:.1e}" for value in values if value is not None) or None
+
+
+def _moved(run: RunFigures, split: SplitFigures) -> str | None:
+    if not split.dma_cycles or split.bytes_read is None or split.bytes_written is None:
         return None
-    rows, early, by_host = (figures[name] for name in ("gathered_rows", "early_share", "host_gathered_rows"))
-    text = f"{rows:,} rows" + ("" if early is None else f", {early:.1%} of them beside the step before")
+    return f"{split.bytes_read / 1e6:,.1f} MB read, {split.bytes_written / 1e6:,.1f} MB written, {run.memory}"
+
+
+def _gathered(gather: GatherFigures) -> str:
+    early, by_host = gather.early_share, gather.host_gathered_rows
+    text = f"{gather.gathered_rows:,} rows" + ("" if early is None else f", {early:.1%} of them beside the step before")
     return text + (f"; {by_host:,} by the host, as no room was left to list them" if by_host else "")
 
 
-def headline(figures: dict[str, Any]) -> str:
-    """What was run, in a line."""
-    return (
-        f"{figures['data']}: {figures['hot_rows']:,} of {figures['rows']:,} rows hot, learned on "
-        f"{figures['learned_samples']:,} samples; {figures['preset']} on {figures['backend']}, mini-batches of "
-        f"{figures['batch_size']:,}"
-    )
-
-
-def _format(value: float | None, spec: str) -> str | None:
-    return None if value is None else format(value, spec)
-
-
-def _beside(hotline: float | None, ordinary: float | None, spec: str, unit: str = "") -> str | None:
-    """A value beside the ordinary trainer's, where there is one."""
-    if hotline is None:
-        return None
-    return f"{hotline:{spec}}{unit}" + ("" if ordinary is None else f"  (ordinary: {ordinary:{spec}}{unit})")
+def _format(value: float | None, spec: str, unit: str = "") -> str | None:
+    return None if value is None else format(value, spec) + unit

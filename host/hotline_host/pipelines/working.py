@@ -14,32 +14,17 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from hotline_host.driver.driver import Driver, DriverError, Split
+from hotline_host.driver.driver import Driver
+from hotline_host.errors import DriverError
+from hotline_host.plan import Split, Working
 from hotline_host.training.store import EmbeddingStore
 from hotline_hw.spec.descriptors import BUFFER_ALIGN
 
-__all__ = ["Gathering", "Working", "WorkingGatherer"]
+__all__ = ["Gathering", "WorkingGatherer"]
 
 _CHECK_EVERY = 16
 """Mini-batches after which the accelerator is to tell the keys of what it gathers, at 8 bytes a row."""
-
-
-@dataclass(frozen=True)
-class Working:
-    """The cold rows of a mini-batch of n lookups.
-
-    Attributes:
-        rows: [m, D] in host memory, until the mini-batch after the next is split. Some may be of no use.
-        places: int64 [n], in input order, each lookup's row of `rows`, -1 where it is hot.
-        keys: int64 [m], which rows they are, numbered through all tables; -1 where `rows` is of no use.
-    """
-
-    rows: Tensor
-    places: np.ndarray
-    keys: np.ndarray
 
 
 @dataclass
@@ -82,8 +67,8 @@ class WorkingGatherer:
         self._align = BUFFER_ALIGN // math.gcd(row_bytes, BUFFER_ALIGN)  # rows; where those that are held may begin
         self._half_rows = -(-(driver.geometry.working_rows + self._align) // self._align) * self._align
         self._region = driver.device.memory.allocate("working", 2 * self._half_rows * row_bytes)
-        everything = self._region.array(2 * self._half_rows * row_bytes, np.uint8)
-        self._rows = torch.from_numpy(everything).view(store.cold.dtype).view(2, self._half_rows, -1)
+        shape = (2, self._half_rows, store.cold.shape[1])
+        self._rows = self._region.array(shape, store.cold.numpy().dtype)
         self._batches = 0
         self._all_listed = True  # the mini-batch before
 

@@ -6,7 +6,8 @@ Every lookup is judged just before its own update, so lookups of a sample may ev
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from hotline_device.compiled import compiled
 
 from .judging import Counts, tally
 from .stream import Chunk, Stream
@@ -61,7 +62,7 @@ class Lfu:
         return tally(hit, chunk)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _lru(rows, hot_rows, size, cached, newer, older, hit):
     """Returns the rows in the cache."""
     ring = cached.size
@@ -85,7 +86,7 @@ def _lru(rows, hot_rows, size, cached, newer, older, hit):
     return size
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _unlink(row, count, newer, older, newest, oldest):
     if newer[row] == _NONE:
         newest[count] = older[row]
@@ -97,7 +98,7 @@ def _unlink(row, count, newer, older, newest, oldest):
         newer[older[row]] = newer[row]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _lfu(rows, hot_rows, state, counts, newer, older, newest, oldest, hit):
     """`state` and what is returned: rows in the cache, and the least count among them."""
     size, least = state

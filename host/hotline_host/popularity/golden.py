@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from hotline_host.experiments.settings import SettingsError
+from hotline_host.errors import SettingsError
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import Phase
 from hotline_hw.spec.words import LAST_FIELD
-from hotline_sim.model.compiled.core import FastAccelerator
+from hotline_sim.model.compiled.core import CompiledCore
 
 from .judging import Counts
 from .stream import Chunk, Stream
@@ -43,7 +43,7 @@ class Golden:
             )
         self._keys = stream.keys
         self._held = held
-        self._cores = [FastAccelerator(geometry) for _ in range(1 + stream.multi_hot)]
+        self._cores = [CompiledCore(geometry) for _ in range(1 + stream.multi_hot)]
         for core in self._cores:
             core.set_hot_rows(hot_rows)
 
@@ -52,7 +52,7 @@ class Golden:
         words = self._keys[chunk.rows]
         samples, *bags = self._cores
 
-        def found(core: FastAccelerator, lengths: np.ndarray) -> tuple[int, int]:
+        def found(core: CompiledCore, lengths: np.ndarray) -> tuple[int, int]:
             """What the first phase finds; a second only learns."""
             first, *_ = [_run(core, words, lengths, phase) for phase in phases]
             return first
@@ -63,7 +63,7 @@ class Golden:
         return Counts(popular + empty, hits, whole)
 
 
-def _run(core: FastAccelerator, words: np.ndarray, lengths: np.ndarray, phase: Phase) -> tuple[int, int]:
+def _run(core: CompiledCore, words: np.ndarray, lengths: np.ndarray, phase: Phase) -> tuple[int, int]:
     """(samples all of whose lookups hit, lookups that hit) of one mini-batch, samples being of these lengths.
 
     Samples without lookups are not sent.

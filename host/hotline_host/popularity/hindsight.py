@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from hotline_device.compiled import compiled
 
 from .judging import Counts, Trial, judge
 from .selection import HotSet, largest
@@ -43,13 +44,13 @@ def peel(rows: np.ndarray, offsets: np.ndarray, distinct: int, hot_rows: int) ->
     return hot
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _before(a, b, degrees):
     """Whether row a is removed before row b."""
     return degrees[a] < degrees[b] or (degrees[a] == degrees[b] and a > b)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _sift_up(place, heap, places, degrees):
     row = heap[place]
     while place > 0:
@@ -63,7 +64,7 @@ def _sift_up(place, heap, places, degrees):
     places[row] = place
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _sift_down(place, size, heap, places, degrees):
     row = heap[place]
     while True:
@@ -81,7 +82,7 @@ def _sift_down(place, size, heap, places, degrees):
     places[row] = place
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _samples_of(rows, offsets, distinct):
     """The samples of each row, each once: row r's are `samples[starts[r]:starts[r + 1]]`."""
     starts = np.zeros(distinct + 1, np.int64)
@@ -106,7 +107,7 @@ def _samples_of(rows, offsets, distinct):
     return starts, samples
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _peel(rows, offsets, hot_rows, hot):
     """Clears `hot` for the rows that are removed. A binary heap whose rows know their places; degrees only fall."""
     distinct = hot.size

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from numba import njit
+
+from hotline_device.compiled import compiled
 
 from .stream import Chunk, Stream
 
@@ -101,7 +102,7 @@ def tally(hit: np.ndarray, chunk: Chunk) -> Counts:
     return Counts(*map(int, _tally(hit, chunk.lengths)))
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _tally(hit, lengths):
     popular = hits = bags = at = 0
     for sample in range(lengths.shape[0]):

@@ -11,7 +11,7 @@ from hotline_host.driver.hot_set import read_events
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import Phase
 from hotline_hw.spec.words import HIT_FIELD, LAST_FIELD, SAMPLE_FIELD
-from hotline_sim.model.compiled.core import FastAccelerator
+from hotline_sim.model.compiled.core import CompiledCore
 from hotline_sim.model.sample_aware import Policy
 
 from .judging import Counts, tally
@@ -61,7 +61,7 @@ class SampleAware:
     def __init__(self, stream: Stream, hot_rows: int, design: Design) -> None:
         self._keys = stream.keys
         self._by_bag = design.by_bag
-        self._core = FastAccelerator(design.geometry(hot_rows))
+        self._core = CompiledCore(design.geometry(hot_rows))
         self._core.policy.__dict__.update(vars(design.policy))
         self._core.set_hot_rows(hot_rows)
         self._aging = AgingControl() if design.age_period is None else None

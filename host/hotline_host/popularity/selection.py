@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from hotline_device.compiled import compiled
 
 from .judging import Counts, Trial, tally
 from .stream import Chunk, Stream
@@ -58,7 +59,7 @@ class ExactTopN:
         return tally(hit, chunk)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _select(counts, having, hot_rows, hot):
     """Sets `hot` for the rows with the largest counts; `having[c]` rows have count c."""
     least, at_least = 1, counts.size - having[0]  # rows with a count of `least` or more
@@ -73,7 +74,7 @@ def _select(counts, having, hot_rows, hot):
             ties -= 1
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _learn(rows, offsets, samples, every, split, hot_rows, counts, having, hot, hit):
     """Classifies, then counts, each sample of a chunk; `samples` came before it."""
     for sample in range(offsets.size - 1):

@@ -7,8 +7,8 @@ of two of sets, and ways that in sum are exactly N.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from hotline_device.compiled import compiled
 from hotline_hw.spec.feistel import mix
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import SAMPLE_FIELD
@@ -77,7 +77,7 @@ class SetLfu(_SetCache):
     by_count = True
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _learn(rows, lookups, by_count, sets, quota, ways, used, cached, counts, hit):
     """`ways[set, way]` is a row or -1; `lookups` came before these."""
     for i in range(rows.size):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hotline_host.data.log import ClickLog
-from hotline_host.experiments.settings import SettingsError
+from hotline_host.errors import SettingsError
 
 from . import HOT_ROWS
 from .trackers import TRACKERS

@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from hotline_device.compiled import compiled
 from hotline_host.data.log import ClickLog
 from hotline_hw.spec.words import TABLE_FIELD
 
@@ -150,7 +150,7 @@ def _tables(lengths: np.ndarray) -> np.ndarray:
     return np.repeat(np.tile(np.arange(tables), samples), lengths.ravel())
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _number(indices, tables, places, numbers, rows, keys, distinct):
     """Numbers the rows of a chunk. `numbers` holds, at a row's place, its number plus one, 0 before it appears."""
     for i in range(indices.size):
@@ -163,7 +163,7 @@ def _number(indices, tables, places, numbers, rows, keys, distinct):
     return distinct
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _count(rows, counts):
     for row in rows:
         counts[row] += 1

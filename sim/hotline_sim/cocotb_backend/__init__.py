@@ -1,6 +1,5 @@
 """The `cocotb` backend: the hardware in a cocotb simulator, which is a process of its own."""
 
-from .core import CocotbCore
 from .device import CocotbDevice
 
-__all__ = ["CocotbCore", "CocotbDevice"]
+__all__ = ["CocotbDevice"]

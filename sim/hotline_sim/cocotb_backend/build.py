@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -15,7 +14,8 @@ from hotline_hw.spec.params import Geometry
 from hotline_sim.build.cache import cached_build, digest, run_logged
 from hotline_sim.build.memories import interleave_memories
 from hotline_sim.build.sharing import share_instances
-from hotline_sim.build.verilator import find_compiler, find_tool, find_verilator
+from hotline_sim.build.tools import find_cocotb, find_compiler, find_icarus, find_make
+from hotline_sim.build.verilator import find_verilator
 from hotline_sim.build.verilog import TOP, core_verilog
 
 __all__ = ["build_simulator", "default_simulator", "runner_command", "runner_environment"]
@@ -88,19 +88,13 @@ def _check_tools(simulator: str) -> str:
     Raises:
         DeviceError: what is lacking, and how to install it.
     """
-    if importlib.util.find_spec("cocotb_tools") is None:
-        raise DeviceError("the cocotb backend needs cocotb. Install it: pip install 'cocotb>=2.1,<2.2'")
+    find_cocotb()
     if simulator == "verilator":
-        find_compiler(), find_tool("make")
+        find_compiler(), find_make()
         return str(find_verilator().version)
     if simulator == "icarus":
-        for tool in ("iverilog", "vvp"):
-            if shutil.which(tool) is None:
-                raise DeviceError(
-                    f"{tool} is not on PATH. Install Icarus Verilog (Debian: apt install iverilog), "
-                    "or take another backend: cocotb:verilator, verilated or model"
-                )
-        return subprocess.run(["iverilog", "-V"], capture_output=True, text=True).stdout.partition("\n")[0]
+        run = subprocess.run([find_icarus(), "-V"], capture_output=True, text=True)
+        return run.stdout.partition("\n")[0]
     from cocotb_tools import runner
 
     try:

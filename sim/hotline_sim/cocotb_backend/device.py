@@ -9,12 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hotline_device.checks import bus_error, check_register, quiet_limit, waves_path
+from hotline_device.checks import bus_error, check_register, check_shell, quiet_limit
 from hotline_device.device import Device, DeviceError, DeviceTimeout
 from hotline_device.host_memory import HostMemory
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.shell_registers import DEVICE_ADDRESS_BITS
 from hotline_sim.build.verilog import DEVICE_TOP
+from hotline_sim.checks import waves_path
 from hotline_sim.memory.library import memory_library
 from hotline_sim.memory.model import ProtocolError
 from hotline_sim.memory.statistics import DirectionStatistics, MemoryStatistics
@@ -68,8 +69,7 @@ class CocotbDevice(Device):
         waves: str | Path | None = None,
         quiet_limit: int | None = None,
     ) -> None:
-        if not geometry.axi_bits:
-            raise ValueError(f"geometry {geometry.name} has no AXI manager (axi_bits=0): open it as a stream core")
+        check_shell(geometry)
         self.geometry, self.timing = geometry, memory_timing(timing)
         self.simulator = simulator or default_simulator()
         self.quiet_limit = (
@@ -84,7 +84,7 @@ class CocotbDevice(Device):
             "timing": asdict(self.timing), "seed": seed,
         }  # fmt: skip
         settings = {"quiet_limit": self.quiet_limit, "memory": bus}
-        self._session = Session(self.simulator, build, self.waves, settings, DEVICE_TOP)
+        self._session = Session(self.simulator, build, self.waves, settings)
         self._finalizer = weakref.finalize(self, self._session.stop)
         self._flag = map_flag(self._session.folder, create=True)
         self._turns = Turns(self._want)

@@ -37,7 +37,7 @@ class SharedMemory(HostMemory):
         self.regions.append(Region(name, address, np.frombuffer(mapped, np.uint8), Path(path)))
 
 
-class Accelerator(Service):
+class DeviceServer(Service):
     """The DUT behind its requests, with its memory."""
 
     def __init__(self, dut: Any, link: Link, folder: Path, settings: dict[str, Any]) -> None:
@@ -134,4 +134,4 @@ class Accelerator(Service):
 @cocotb.test()
 async def serve(dut: Any) -> None:
     link, folder, settings = connect()
-    await Accelerator(dut, link, folder, settings).serve()
+    await DeviceServer(dut, link, folder, settings).serve()

@@ -1,23 +1,16 @@
-"""What the device and the simulator's process share: framed messages on a socket, and files beside it.
+"""What the device and the simulator's process share: framed messages on a socket, and a flag beside it.
 
-A message is a JSON object after its length, 4 bytes, little-endian. Requests (device to simulator) have an `op`:
+A message is its length (4 bytes, little-endian), then a JSON object. Requests (device to simulator) have an `op`:
 
     read      offset                 -> value
     write     offset, value
     reset
-                                     the stream core:
-    stream    words, batches         arrays: words, ends, popular, popular_ends, nonpopular, nonpopular_ends
-    receive   entries                arrays: entries, ends; ends[0] is the number received
-    send      entries                arrays: entries, ends
-    wait_irq
-                                     the whole accelerator:
     run       seconds                -> irq; ends earlier if irq is high, or the flag is set
-    memory    call, arguments        -> result, of a call of the memory model
+    memory    call, arguments        -> result of a call of the memory model
 
-Every reply has `cycles`, the clock cycles so far, and `error`: none, or `slverr`, `timeout` or `overflow`. The core's
-have `moved`, whether any beat moved. The accelerator's replies have `core_cycles` and `violation`, none or
-the rule that it broke first; any request to it may have `regions` that are new in memory: name, address, size, path.
-An end of file in place of a message ends the other side.
+Any request may have `regions`, those that are new in memory: name, address, size, path. Every reply has `cycles` and
+`core_cycles`, the clock cycles so far; `error`, which is null, `slverr` or `timeout`; and `violation`, the AXI rule
+that was broken first, or null. An end of file instead of a message ends the other side.
 """
 
 from __future__ import annotations
@@ -29,16 +22,12 @@ import socket
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-__all__ = [
-    "ARRAYS_NAME", "FLAG_NAME", "SETTINGS_VARIABLE", "SOCKET_NAME", "SOCKET_VARIABLE", "Link", "map_arrays", "map_flag",
-]  # fmt: skip
+__all__ = ["FLAG_NAME", "SETTINGS_VARIABLE", "SOCKET_NAME", "SOCKET_VARIABLE", "Link", "map_flag"]
 
 SOCKET_VARIABLE = "HOTLINE_COCOTB_SOCKET"
 SETTINGS_VARIABLE = "HOTLINE_COCOTB_SETTINGS"  # JSON: quiet_limit, and what the accelerator's memory is
 SOCKET_NAME = "socket"
-ARRAYS_NAME, FLAG_NAME = "arrays", "flag"  # beside the socket
+FLAG_NAME = "flag"  # beside the socket
 
 _LENGTH_BYTES = 4
 
@@ -83,25 +72,6 @@ class Link:
                 return False
             self._received += part
         return True
-
-
-def map_arrays(folder: Path, lengths: list[int], *, create: bool = False) -> list[np.ndarray]:
-    """Arrays of these lengths, at least one above 0, in shared memory: uint64 and int64 in turn.
-
-    Args:
-        folder: where ARRAYS_NAME is.
-        lengths: of every array, in elements.
-        create: the device makes the file as long as is needed; the simulator then finds it so.
-    """
-    with (folder / ARRAYS_NAME).open("a+b" if create else "r+b") as file:
-        if create:
-            file.truncate(8 * sum(lengths))
-        memory = mmap.mmap(file.fileno(), 8 * sum(lengths))
-    arrays, at = [], 0
-    for index, length in enumerate(lengths):
-        arrays.append(np.frombuffer(memory, np.int64 if index % 2 else np.uint64, length, 8 * at))
-        at += length
-    return arrays
 
 
 def map_flag(folder: Path, *, create: bool = False) -> mmap.mmap:

@@ -16,11 +16,7 @@ from cocotb_tools import runner
 from .ports import PORT_NAMES
 
 TIMESCALE = ("1ns", "1ps")
-# What runs unless another module is asked for, by top module.
-SERVERS = {
-    "hotline_core": "hotline_sim.cocotb_backend.core_server",
-    "hotline_device": "hotline_sim.cocotb_backend.device_server",
-}
+SERVER = "hotline_sim.cocotb_backend.device_server"
 
 
 class PortsOnlyVerilator(runner.Verilator):
@@ -67,8 +63,11 @@ def run(
     test_module: str | None = None,
     test_filter: str | None = None,
 ) -> None:
-    """Runs the simulator that `build` made in `folder`: the server, until the device that it serves has gone, or the
-    cocotb tests of another module whose names match a regular expression. Results are in results.xml of `run_folder`.
+    """Runs the simulator that `build` made in `folder`. Results are in results.xml of `run_folder`.
+
+    Args:
+        test_module: cocotb tests to run; None: the server of a `CocotbDevice`, which runs until the device is closed.
+        test_filter: a regular expression; only tests whose names match it are run.
     """
     options: dict[str, Sequence[str]] = {}
     if waves and simulator == "verilator":
@@ -76,7 +75,7 @@ def run(
     elif waves and simulator == "icarus":
         options["plusargs"] = [f"+dumpfile_path={waves}"]
     get_runner(simulator).test(
-        test_module=test_module or SERVERS[top], hdl_toplevel=top, hdl_toplevel_lang="verilog", build_dir=folder,
+        test_module=test_module or SERVER, hdl_toplevel=top, hdl_toplevel_lang="verilog", build_dir=folder,
         test_dir=run_folder, results_xml=str(run_folder / "results.xml"), timescale=TIMESCALE, waves=waves is not None,
         test_filter=test_filter, **options,
     )  # fmt: skip
@@ -87,7 +86,7 @@ def main() -> None:
     parser.add_argument("action", choices=("build", "run"))
     parser.add_argument("simulator")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--top", choices=SERVERS, required=True)
+    parser.add_argument("--top", choices=PORT_NAMES, required=True)
     parser.add_argument("--run-folder", type=Path)
     parser.add_argument("--waves", type=Path)
     parser.add_argument("--test-module")

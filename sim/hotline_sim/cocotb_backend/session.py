@@ -15,7 +15,7 @@ from typing import Any
 
 from hotline_device.device import DeviceError
 from hotline_sim.build.cache import log_tail
-from hotline_sim.build.verilog import TOP
+from hotline_sim.build.verilog import DEVICE_TOP
 
 from .build import runner_command, runner_environment
 from .link import SETTINGS_VARIABLE, SOCKET_NAME, SOCKET_VARIABLE, Link
@@ -34,22 +34,19 @@ class Session:
         simulator: that `build` was made for.
         waves: file to record waves to.
         settings: for the server, which finds them in its environment.
-        top: the module that was built; it has a server of its own.
 
     Attributes:
         folder: the temporary folder.
         asking: a request went out and its reply has not come.
     """
 
-    def __init__(
-        self, simulator: str, build: Path, waves: Path | None, settings: dict[str, Any], top: str = TOP
-    ) -> None:
+    def __init__(self, simulator: str, build: Path, waves: Path | None, settings: dict[str, Any]) -> None:
         self.simulator = simulator
         self.folder = Path(tempfile.mkdtemp(prefix="hotline-"))
         self.asking = False
         self._link: Link | None = None
         self._process: subprocess.Popen | None = None
-        command = [*runner_command("run", simulator, build, top), "--run-folder", self.folder]
+        command = [*runner_command("run", simulator, build, DEVICE_TOP), "--run-folder", self.folder]
         self._command = command + (["--waves", waves] if waves else [])
         self._env = runner_environment(simulator) | {
             SOCKET_VARIABLE: str(self.folder / SOCKET_NAME),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hotline_device.device import DeviceError
 from hotline_sim.build.cache import cached_build, digest, run_logged
-from hotline_sim.build.verilator import find_compiler
+from hotline_sim.build.tools import find_compiler
 
 from .timing import TAILS, Latency, MemoryTiming
 

@@ -34,7 +34,7 @@ from .sample_aware import Policy, SampleAwareTracker
 from .sets import Entry, Place, get
 from .srrip import SrripTracker
 
-__all__ = ["Accelerator", "Entry", "Place"]
+__all__ = ["GoldenCore", "Entry", "Place"]
 
 
 class Lookup(NamedTuple):
@@ -45,7 +45,7 @@ class Lookup(NamedTuple):
     last: bool
 
 
-class Accelerator:
+class GoldenCore:
     """The accelerator at the level of CSRs and packets.
 
     Attributes:

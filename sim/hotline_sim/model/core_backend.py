@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hotline_device.checks import check_batches, check_entries
 from hotline_device.device import BusError, DeviceError, DeviceTimeout
-from hotline_device.stream_core import Results, StreamCore
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import (
     COUNTERS,
@@ -20,9 +18,11 @@ from hotline_hw.spec.regmap import (
     counter_offset,
     register,
 )
-from hotline_sim.model.compiled.core import FastAccelerator
+from hotline_sim.checks import check_batches, check_entries
+from hotline_sim.model.compiled.core import CompiledCore
+from hotline_sim.stream_core import Results, StreamCore
 
-from .core import Accelerator
+from .core import GoldenCore
 
 __all__ = ["ModelCore"]
 
@@ -56,7 +56,7 @@ class ModelCore(StreamCore):
 
     def __init__(self, geometry: Geometry, *, reference: bool = False) -> None:
         self.geometry = geometry
-        self._core: Accelerator | None = (Accelerator if reference else FastAccelerator)(geometry)
+        self._core: GoldenCore | None = (GoldenCore if reference else CompiledCore)(geometry)
         self._capabilities = {
             register.offset: _capability(register, geometry)
             for register in REGISTERS
@@ -73,7 +73,7 @@ class ModelCore(StreamCore):
         self._irq_enable = Irq(0)
 
     @property
-    def core(self) -> Accelerator:
+    def core(self) -> GoldenCore:
         """The golden model behind the registers."""
         if self._core is None:
             raise DeviceError("the device was closed; open another one")

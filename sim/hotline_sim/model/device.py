@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from hotline_device.checks import bus_error, check_register
+from hotline_device.checks import bus_error, check_register, check_shell
 from hotline_device.device import Device, DeviceError, DeviceTimeout
 from hotline_device.host_memory import PAGE_BYTES, HostMemory
 from hotline_hw.spec.descriptors import GRANULE_BYTES
@@ -49,8 +49,7 @@ class ModelDevice(Device):
     """
 
     def __init__(self, geometry: Geometry, *, reference: bool = False) -> None:
-        if not geometry.axi_bits:
-            raise ValueError(f"geometry {geometry.name} has no AXI manager (axi_bits=0): open it as a stream core")
+        check_shell(geometry)
         self.geometry, self.memory = geometry, HostMemory()
         self._reference, self._closed = reference, False
         self._changed = threading.Condition()

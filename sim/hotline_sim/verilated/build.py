@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import platform
-import shlex
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from hotline_hw.spec.params import Geometry
-from hotline_sim.build.cache import cached_build, digest, run_logged
+from hotline_sim.build.cache import cached_build, digest
+from hotline_sim.build.library import build_library as make_library
 from hotline_sim.build.memories import interleave_memories
 from hotline_sim.build.sharing import share_instances
-from hotline_sim.build.verilator import find_compiler, find_tool, find_verilator
+from hotline_sim.build.tools import find_compiler, find_make
+from hotline_sim.build.verilator import find_verilator
 from hotline_sim.build.verilog import DEVICE_TOP, TOP, core_verilog
 from hotline_sim.memory.library import memory_sources
 
@@ -54,14 +54,12 @@ _VERILATOR_FLAGS = (
 )  # fmt: skip
 # Hidden symbols: libraries of several geometries share a process, and their classes share names.
 _COMPILER_FLAGS = ("-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden")
-_LINKER_FLAGS = ("-shared",)
 # The library is for the processor that builds it.
 _FOR_THIS_PROCESSOR = "-march=native"
 # Verilator's Makefile knows the code that runs every cycle, that which runs once, and Verilator's own library, of
 # which nothing runs in a cycle unless waves are recorded.
 _OPTIMISATION = ("OPT_FAST=-O2", "OPT_SLOW=-O0")
 _OPTIMISE_LIBRARY, _OPTIMISE_TRACING_LIBRARY = "OPT_GLOBAL=-O0", "OPT_GLOBAL=-O1"
-_JOBS = 2
 
 
 def build_library(geometry: Geometry, *, top: Top = CORE, trace: str | None = None) -> Path:
@@ -75,16 +73,16 @@ def build_library(geometry: Geometry, *, top: Top = CORE, trace: str | None = No
     Raises:
         DeviceError: a tool is lacking, or the build failed; the message says what to install, or where its log is.
     """
-    verilator, compiler, make = find_verilator(), find_compiler(), find_tool("make")
+    verilator, compiler, _ = find_verilator(), find_compiler(), find_make()
     verilog, sharing = share_instances(interleave_memories(core_verilog(geometry, top.name)))
-    named = ("--top-module", top.name, "--prefix", f"V{top.name}", "-o", top.library_name)
+    named = ("--top-module", top.name, "--prefix", f"V{top.name}")
     target = _target(compiler)
     compiler_flags = [*_COMPILER_FLAGS, *([_FOR_THIS_PROCESSOR] if target else [])]
     flags = [*_VERILATOR_FLAGS, *named, *([f"--trace-{trace}"] if trace else [])]
     optimisation = [*_OPTIMISATION, _OPTIMISE_TRACING_LIBRARY if trace else _OPTIMISE_LIBRARY]
     key = digest(
         verilog, sharing, *(path.read_text() for path in (*top.compiled, *top.included)), str(verilator.version),
-        _compiler_version(compiler), platform.machine(), target, *flags, *compiler_flags, *_LINKER_FLAGS, *optimisation,
+        _compiler_version(compiler), platform.machine(), target, *flags, *compiler_flags, *optimisation,
     )  # fmt: skip
     kind = top.name.removeprefix("hotline_")
     name = f"verilated-{kind}-{geometry.name}{f'-{trace}' if trace else ''}-{key}"
@@ -92,20 +90,11 @@ def build_library(geometry: Geometry, *, top: Top = CORE, trace: str | None = No
     def build(folder: Path) -> None:
         (folder / f"{top.name}.v").write_text(verilog)
         (folder / "sharing.vlt").write_text(sharing)
-        env = verilator.environment()
-        verilate: list[str | Path] = [
-            verilator.path, *flags, "-Mdir", "obj", "-CFLAGS", " ".join(compiler_flags), "-LDFLAGS",
-            " ".join(_LINKER_FLAGS), "sharing.vlt", f"{top.name}.v", *top.compiled,
-        ]  # fmt: skip
-        run_logged(verilate, folder, env, f"Verilator on {geometry.name}")
-        program = shlex.join(compiler)
-        command: list[str | Path] = [
-            make, "-C", "obj", "-f", f"V{top.name}.mk", f"-j{_JOBS}", f"CXX={program}", f"LINK={program}",
-            *optimisation,
-        ]  # fmt: skip
-        run_logged(command, folder, env, f"compiling the Verilated {geometry.name}")
-        (folder / "obj" / top.library_name).rename(folder / top.library_name)
-        shutil.rmtree(folder / "obj")
+        make_library(
+            folder, top.library_name, geometry.name, verilator=verilator, compiler=compiler, flags=flags,
+            inputs=("sharing.vlt", f"{top.name}.v"), sources=top.compiled, compiler_flags=compiler_flags,
+            optimisation=optimisation,
+        )  # fmt: skip
 
     what = f"the Verilated {kind} of {geometry.name} (seconds for a small one, a minute or so for a large one, once)"
     return cached_build(name, what, build) / top.library_name

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hotline_device.checks import bus_error, check_batches, check_entries, check_register, quiet_limit, waves_path
+from hotline_device.checks import bus_error, check_register, quiet_limit
 from hotline_device.device import DeviceError, DeviceTimeout
-from hotline_device.stream_core import Results, StreamCore
 from hotline_hw.spec.params import Geometry
+from hotline_sim.checks import check_batches, check_entries, waves_path
+from hotline_sim.stream_core import Results, StreamCore
 
 from .build import build_library, trace_format
 from .library import PORTS, SinkPort, SourcePort, Status, load, pointer

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hotline_device.checks import bus_error, check_register, quiet_limit, waves_path
+from hotline_device.checks import bus_error, check_register, check_shell, quiet_limit
 from hotline_device.device import Device, DeviceError, DeviceTimeout
 from hotline_device.host_memory import HostMemory
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.shell_registers import DEVICE_ADDRESS_BITS
+from hotline_sim.checks import waves_path
 from hotline_sim.memory.library import config
 from hotline_sim.memory.model import MemoryControl
 from hotline_sim.memory.statistics import MemoryStatistics
@@ -58,8 +59,7 @@ class VerilatedDevice(Device):
         waves: str | Path | None = None,
         quiet_limit: int | None = None,
     ) -> None:
-        if not geometry.axi_bits:
-            raise ValueError(f"geometry {geometry.name} has no AXI manager (axi_bits=0): open it as a stream core")
+        check_shell(geometry)
         self.geometry, self.timing = geometry, memory_timing(timing)
         self.quiet_limit = (
             _default_limit(geometry) + self.timing.longest_silence if quiet_limit is None else quiet_limit

@@ -21,7 +21,8 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from hotline_device.compiled import compiled
 
 from .constants import CLUSTERS, Column, columns_of
 from .random import NORMAL, STEP, U, child, derive, mix, normal, unit, unit_normal
@@ -132,7 +133,7 @@ def _ranks(one: Column, rows: int) -> np.ndarray:
     return np.minimum(((1 + share * span) ** (1 / power) - 1) * scale, rows - 1e-6)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _sample(model, fit, key, sample, quantiles):
     """Cluster (its key and level) and level of a sample, and whether it does as its cluster does in all columns."""
     power, scale = 1 - fit.slope, 1 + fit.shift
@@ -154,13 +155,13 @@ def _sample(model, fit, key, sample, quantiles):
     return cluster_key, cluster_level, level, unit(mix(word)) < fit.faithful
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _blend(weight, common, own):
     """A normal score of two, of which `weight` is the correlation with the first."""
     return weight * common + math.sqrt(1 - weight * weight) * own
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _draw(model, fit, start, quantiles, indices, dense):
     for at in range(indices.shape[0]):
         sample = start + at
@@ -208,7 +209,7 @@ def _draw(model, fit, start, quantiles, indices, dense):
             indices[at, lookup] = _row(model, table, rank, epoch)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _row(model, table, rank, epoch):
     """The row that has this rank after `epoch` shifts: what the last shift that concerned the rank made it."""
     rows = model.rows[table]

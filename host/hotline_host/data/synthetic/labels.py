@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from hotline_device.compiled import compiled
 
 from .random import U, child, unit
 
@@ -52,7 +53,7 @@ class Labels:
         _click(key, start, self._bias, label)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _odds(indices, dense, tables, effects, weights, odds):
     for sample in range(indices.shape[0]):
         total = np.float32(0)
@@ -63,7 +64,7 @@ def _odds(indices, dense, tables, effects, weights, odds):
         odds[sample] = total
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _click(key, start, bias, odds):
     """Replaces log-odds by labels."""
     for sample in range(odds.size):

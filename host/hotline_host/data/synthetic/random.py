@@ -11,7 +11,8 @@ from __future__ import annotations
 from statistics import NormalDist
 
 import numpy as np
-from numba import njit
+
+from hotline_device.compiled import compiled
 
 __all__ = ["NORMAL", "STEP", "U", "child", "derive", "mix", "normal", "unit", "unit_normal"]
 
@@ -29,7 +30,7 @@ NORMAL = np.array(
 """Quantiles of the normal distribution, for `normal`; cut at 4.5 standard deviations."""
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def mix(word):
     """A bijection of 64 bits that looks random."""
     word = (word ^ (word >> U(30))) * U(0xBF58476D1CE4E5B9)
@@ -37,7 +38,7 @@ def mix(word):
     return word ^ (word >> U(31))
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def child(key, number):
     """The key of the `number`-th thing below this key."""
     return mix(key + U(number) * STEP)
@@ -48,13 +49,13 @@ def derive(key: np.uint64, number: int) -> np.uint64:
     return U(child(U(key), U(number)))
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def unit(word):
     """A float64 of 0 to below 1."""
     return (word >> U(11)) * (1.0 / 9007199254740992.0)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def unit_normal(share, quantiles):
     """The normal score below which a `share`, 0 to below 1, lies, by interpolation in `NORMAL`."""
     place = share * _CELLS
@@ -62,7 +63,7 @@ def unit_normal(share, quantiles):
     return quantiles[cell] + (place - cell) * (quantiles[cell + 1] - quantiles[cell])
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def normal(word, quantiles):
     """A normal score."""
     return unit_normal(unit(word), quantiles)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-from numba import njit
+
+from hotline_device.compiled import compiled
 
 from .random import U, mix
 
@@ -46,7 +47,7 @@ class Numbering:
         self._numbers = np.empty(size, np.int32)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _number(indices, tables, start, keys, numbers, rows):
     """From sample `start` on; returns where it stopped because the hash table may not take another sample."""
     mask = U(keys.size - 1)
@@ -69,7 +70,7 @@ def _number(indices, tables, start, keys, numbers, rows):
     return indices.shape[0]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _move(keys, numbers, new_keys, new_numbers):
     mask = U(new_keys.size - 1)
     for old in range(keys.size):
@@ -111,7 +112,7 @@ def merge_rare(indices: np.ndarray, tables: np.ndarray, rows: np.ndarray, rare: 
     return left
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _count(indices, tables, offsets):
     counts = np.zeros(offsets[-1], np.int64)
     for sample in range(indices.shape[0]):
@@ -120,7 +121,7 @@ def _count(indices, tables, offsets):
     return counts
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _replace(indices, tables, offsets, numbers):
     for sample in range(indices.shape[0]):
         for lookup in range(tables.size):

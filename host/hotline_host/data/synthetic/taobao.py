@@ -20,7 +20,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from hotline_device.compiled import compiled
 
 from .random import STEP, U, child, derive, mix, unit
 from .shapes import Shape
@@ -74,7 +75,7 @@ class _Model(NamedTuple):
     categories: int
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _zipf(share, slope, shift, rows):
     """Rank from 0 to below `rows`, at a `share` of the distribution."""
     power, scale = 1 - slope, 1 + shift
@@ -82,7 +83,7 @@ def _zipf(share, slope, shift, rows):
     return min(int(((1 + share * span) ** (1 / power) - 1) * scale), rows - 1)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _session(key, sample):
     """The key of the session that a sample belongs to."""
     lane, at = sample % _LANES, sample // _LANES
@@ -92,7 +93,7 @@ def _session(key, sample):
     return child(lane_key, at)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _item(model, key, sample):
     """Raw row of the item of a sample."""
     session = _session(key, sample)
@@ -113,7 +114,7 @@ def _item(model, key, sample):
     return place + _PLACES * (age // life % model.items)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _draw(model, start, indices):
     for at in range(indices.shape[0]):
         sample = start + at

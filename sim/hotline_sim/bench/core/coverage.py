@@ -10,7 +10,7 @@ import numpy as np
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import Command, Error, Phase
 from hotline_hw.spec.words import HIT_FIELD, ROW_FIELD, SAMPLE_FIELD
-from hotline_sim.model.core import Accelerator
+from hotline_sim.model.core import GoldenCore
 
 from .coverage_sample_aware import sample_aware_coverpoints
 from .packets import LookupPacket
@@ -132,7 +132,7 @@ class Coverage:
 
     # What a bench saw
 
-    def offered(self, model: Accelerator, packet: LookupPacket, phase: Phase) -> None:
+    def offered(self, model: GoldenCore, packet: LookupPacket, phase: Phase) -> None:
         """A mini-batch on its way in; `model` is as it finds it."""
         lookups, null = packet.lookups(), packet.null_beats()
         self.hit(f"phase_{phase.name}")
@@ -146,14 +146,14 @@ class Coverage:
             if not self.geometry.sample_aware:
                 self._hazards(model, lookups, packet.beat_of_lookup())
 
-    def _budget(self, model: Accelerator) -> None:
+    def _budget(self, model: GoldenCore) -> None:
         self.hit("budget_zero", model.hot_rows == 0)
         self.hit("budget_all", model.hot_rows == self.geometry.hot_capacity)
         entries = model.hot_rows * self.geometry.entries_per_hot_row
         self.hit("budget_uneven", entries & ((1 << model.index_bits) - 1) != 0)
         self.hit("budget_fewer_sets", model.index_bits < self.geometry.index_bits)
 
-    def _hazards(self, model: Accelerator, lookups: np.ndarray, beats: np.ndarray) -> None:
+    def _hazards(self, model: GoldenCore, lookups: np.ndarray, beats: np.ndarray) -> None:
         """Lookups that come to the banks side by side if the stream does not pause: from the same or the next beat."""
         banks: dict[int, list[tuple[int, int]]] = {}  # set and beat of each lookup, in order
         for word, beat in zip(lookups.tolist(), beats.tolist(), strict=True):

@@ -11,10 +11,10 @@ import numpy as np
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import WEIGHT_BITS
 from hotline_hw.spec.words import AGE_FIELD
-from hotline_sim.model.core import Accelerator, Place
+from hotline_sim.model.core import GoldenCore, Place
 from hotline_sim.model.sample_aware import SampleAwareTracker
 
-__all__ = ["WatchedAccelerator", "sample_aware_coverpoints"]
+__all__ = ["WatchedCore", "sample_aware_coverpoints"]
 
 _UPDATES = {
     "fill": "a key taken into an empty way",
@@ -69,7 +69,7 @@ _SELECT = {
 
 
 def sample_aware_coverpoints(geometry: Geometry) -> dict[str, str]:
-    """Name and meaning of every coverpoint that `WatchedAccelerator` can meet."""
+    """Name and meaning of every coverpoint that `WatchedCore` can meet."""
     saturates = _INSERT_SATURATES if geometry.counter_bits < WEIGHT_BITS else {}
     return {**_UPDATES, **saturates, **_SELECT}
 
@@ -195,7 +195,7 @@ class _WatchedTracker(SampleAwareTracker):
         return events
 
 
-class WatchedAccelerator(Accelerator):
+class WatchedCore(GoldenCore):
     """The golden model, which tells `hit` (name, times) of every coverpoint that a sample-aware tracker meets."""
 
     def __init__(self, geometry: Geometry, hit: Callable[..., None]) -> None:

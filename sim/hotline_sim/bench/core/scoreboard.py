@@ -12,7 +12,7 @@ from hotline_hw.spec.words import HIT_FIELD, LAST_FIELD, ROW_FIELD, SAMPLE_FIELD
 from hotline_sim.model.sample_aware import Policy
 
 from .coverage import SIDES, Coverage, phases
-from .coverage_sample_aware import WatchedAccelerator
+from .coverage_sample_aware import WatchedCore
 from .packets import LookupPacket
 
 __all__ = ["Scoreboard"]
@@ -36,7 +36,7 @@ class Scoreboard:
 
     def reset(self) -> None:
         """The core was reset: it is as new, and whatever was in it is gone."""
-        self.model = WatchedAccelerator(self.geometry, self.coverage.hit)
+        self.model = WatchedCore(self.geometry, self.coverage.hit)
         self.errors = Error(0)
         self.irq = Irq(0)
         self._due: dict[str, deque[np.ndarray]] = {side: deque() for side in SIDES}

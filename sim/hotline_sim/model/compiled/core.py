@@ -11,19 +11,19 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from hotline_device.compiled import compiled
 from hotline_hw.spec.feistel import ROUNDS, rotations, round_constant
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import Error, Phase
 from hotline_hw.spec.words import HIT_FIELD, LAST_FIELD, PAYLOAD_FIELD, ROW_FIELD, SAMPLE_FIELD, TABLE_FIELD
-from hotline_sim.model.core import Accelerator
+from hotline_sim.model.core import GoldenCore
 
 from .sample_aware import FastSampleAware
 from .sets import OUT_OF_RANGE, FastTracker, ones
 from .srrip import FastSrrip
 
-__all__ = ["FastAccelerator"]
+__all__ = ["CompiledCore"]
 
 U = np.uint64  # Numba turns a sum of signed and unsigned into a float, so everything here is unsigned
 _ZERO, _ONE = U(0), U(1)
@@ -57,7 +57,7 @@ class _Limits(NamedTuple):
     max_samples: np.uint64
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _mix(words, network, constants, mixed):
     """Mixed key of every lookup word (of no meaning where the word is out of range). Apart, so that it vectorises."""
     n = network
@@ -75,7 +75,7 @@ def _mix(words, network, constants, mixed):
         mixed[i] = left << n.half_bits | right
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _frame(words, limits, mixed, results):
     """Cuts a mini-batch into samples: result words as if every lookup missed. Returns index errors and error bits.
 
@@ -107,7 +107,7 @@ def _frame(words, limits, mixed, results):
     return index_errors, errors
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _judge(results, send, popular, nonpopular):
     """Counts samples, popular ones and hits, and with `send` puts every sample into its packet.
 
@@ -138,8 +138,8 @@ def _judge(results, send, popular, nonpopular):
     return samples, popular_samples, hits, popular_end, nonpopular_end
 
 
-class FastAccelerator(Accelerator):
-    """Drop-in for `Accelerator`: equal bit for bit, about four orders of magnitude faster. Kernels release the GIL.
+class CompiledCore(GoldenCore):
+    """Drop-in for `GoldenCore`: equal bit for bit, about four orders of magnitude faster. Kernels release the GIL.
 
     Its tracker has no entries to look at one by one: DUMP tells what it holds.
     """

@@ -6,8 +6,8 @@ The two rows of a set in a DUMP are two arrays here, and ages a third: 12 bytes 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from hotline_device.compiled import compiled
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import Error
 from hotline_hw.spec.words import (
@@ -45,7 +45,7 @@ _SLOT_LOW, _EVENT_VALID = U(SLOT_FIELD.low), U(ones(EVENT_VALID))
 _NOWHERE, _NO_WAY = OUT_OF_RANGE, U(255)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _age(entries, ages, gset, ways, period):
     """One lookup of a key that a set has no entry for. Invalid entries are zero, and stay so."""
     age = U(ages[gset]) + _ONE
@@ -60,7 +60,7 @@ def _age(entries, ages, gset, ways, period):
         entries[gset, way] = (entry & _NOT_COUNTED) | counter << _COUNTER_LOW
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _run(mixed, results, learn, quota, weights, largest, period, entries, slots, ages, found):
     """Sample by sample: all its lookups, then, with `learn`, all its updates. Returns what it did, by counter.
 
@@ -135,7 +135,7 @@ def _run(mixed, results, learn, quota, weights, largest, period, entries, slots,
     return inserts, evictions, revivals, returns
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _threshold(entries, hot_rows, largest):
     """The smallest counter, 1 or more, that at most `hot_rows` valid entries have or surpass."""
     histogram = np.zeros(largest + 2, np.int64)
@@ -151,7 +151,7 @@ def _threshold(entries, hot_rows, largest):
     return threshold
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _walk(entries, first, threshold, lowest, wanting, falling):
     """Positions (gset * ways + way) of entries that want to become hot, and of hot ones that have fallen behind.
 

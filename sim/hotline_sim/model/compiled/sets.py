@@ -39,7 +39,7 @@ class FastTracker(ABC):
 
     Attributes:
         counters: of the accelerator; a tracker counts what it takes in and drives out.
-        hot_count, threshold: as `Accelerator` has them.
+        hot_count, threshold: as `GoldenCore` has them.
         entries: uint64 [2^k, ways], entry words.
     """
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from hotline_device.compiled import compiled
 from hotline_hw.spec.regmap import Error
 from hotline_hw.spec.words import ENTRY_RRPV, ENTRY_VALID, HIT_FIELD, ROW_FIELD
 
@@ -22,7 +22,7 @@ _HIT, _NOT_ROW = U(ones(HIT_FIELD)), ~U(ones(ROW_FIELD))
 _NOWHERE = OUT_OF_RANGE
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _insert(entries, gset, ways, wanted, distant):
     """Puts the key of entry word `wanted` (RRPV 0) into a set with ways in quota. Returns 1 if it evicted another."""
     victim = ways
@@ -43,7 +43,7 @@ def _insert(entries, gset, ways, wanted, distant):
     return _ONE
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _run(mixed, results, learn, quota, distant, entries):
     """Returns inserts and evictions."""
     inserts = evictions = _ZERO

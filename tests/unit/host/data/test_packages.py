@@ -14,7 +14,7 @@ import pytest
 
 from hotline_host.data import movielens, open_bandit
 from hotline_host.data.log import ClickLog, DataError
-from hotline_host.data.packages import Package, cache_folder
+from hotline_host.data.packages import Package
 from hotline_host.data.sources import SOURCES, load
 
 FOLDER = "recbole/dataset_example/ml-100k/ml-100k"
@@ -166,11 +166,12 @@ def test_failures_say_how_to_do_without(
         load("open-bandit")
 
 
-def test_the_cache_can_be_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wheel_in_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = Package("log==1", "log.whl", hashlib.sha256(b"wheel").hexdigest())
+    (tmp_path / "log.whl").write_bytes(b"wheel")
     monkeypatch.setenv("HOTLINE_CACHE", str(tmp_path))
-    assert cache_folder() == tmp_path
-    monkeypatch.delenv("HOTLINE_CACHE")
-    assert cache_folder().name == "hotline"
+    monkeypatch.setattr(Path, "mkdir", lambda *_, **__: pytest.fail("nothing need be made"))
+    assert package.fetch() == tmp_path / "log.whl"
 
 
 @pytest.mark.parametrize("spec", ["kaggle", "", "ml-100k:x", "ml-100k:", "parquet:x"])

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hotline_device.device import DeviceTimeout
-from hotline_host.driver.driver import Driver, DriverError
+from hotline_host.driver.driver import Driver
 from hotline_host.driver.packets import groups
+from hotline_host.errors import DriverError
 from hotline_hw.spec.descriptors import COLD_LOCAL, HIT_BIT, LAST_BIT, SUMMARY_BYTES
 from hotline_hw.spec.params import PRESETS, Geometry
 from hotline_hw.spec.regmap import Error, register

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hotline_device.host_memory import PAGE_BYTES
-from hotline_host.driver.driver import Driver, DriverError
+from hotline_host.driver.driver import Driver
+from hotline_host.errors import DriverError
 from hotline_hw.spec.shell_registers import WINDOWS, window_offset
 from hotline_sim.model.device import ModelDevice
 from tests.support.driving import TINY, batch_of, lookup, random_batch

@@ -9,8 +9,8 @@ import pytest
 
 from hotline_device.device import DeviceError, DeviceTimeout
 from hotline_device.ring_entries import Descriptor
-from hotline_host.driver.packets import DriverError
 from hotline_host.driver.rings import Rings
+from hotline_host.errors import DriverError
 from hotline_hw.spec.descriptors import Flag, Opcode, Status
 from hotline_hw.spec.params import PRESETS
 from hotline_hw.spec.shell_registers import DmaIrq, shell_register, window_offset

@@ -15,7 +15,7 @@ from hotline_host.popularity.stream import Stream
 from hotline_host.popularity.trackers import TRACKERS, sample_aware
 from hotline_hw.spec.regmap import Phase
 from hotline_hw.spec.words import HIT_FIELD, LAST_FIELD, SAMPLE_FIELD
-from hotline_sim.model.core import Accelerator
+from hotline_sim.model.core import GoldenCore
 
 LEARNED, SIZE, BATCH, HOT_ROWS = 20, 62, 7, 6
 
@@ -34,7 +34,7 @@ def words_of(keys: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return words
 
 
-def hits_in_order(core: Accelerator, words: np.ndarray) -> list[bool]:
+def hits_in_order(core: GoldenCore, words: np.ndarray) -> list[bool]:
     answers = [word for packet in core.run_batch(words, Phase.CLASSIFY) for word in packet.tolist()]
     answers.sort(key=lambda word: word >> SAMPLE_FIELD.low & SAMPLE_FIELD.mask)  # stable
     return [bool(word >> HIT_FIELD.low & 1) for word in answers]
@@ -47,7 +47,7 @@ def test_ours_is_the_golden_model(seed: int, by_bag: bool) -> None:
     design = Design(ways=4, by_bag=by_bag)
     found = sample_aware(stream, HOT_ROWS, Trial(learned=LEARNED, select_every=BATCH), design)
 
-    core, aging = Accelerator(design.geometry(HOT_ROWS)), AgingControl()
+    core, aging = GoldenCore(design.geometry(HOT_ROWS)), AgingControl()
     core.set_hot_rows(HOT_ROWS)
     core.policy.age_period = aging.period
     expected = np.zeros(3, int)
@@ -76,7 +76,7 @@ def test_ours_is_the_golden_model(seed: int, by_bag: bool) -> None:
 def test_srrip_held_to_the_rule_is_classified_before_it_learns(seed: int) -> None:
     stream = Stream.of(multi_hot_log(np.random.default_rng(seed)))
     found = TRACKERS["srrip_16way_held"](stream, HOT_ROWS, Trial(learned=LEARNED, select_every=BATCH))
-    core = Accelerator(geometry(16, HOT_ROWS))
+    core = GoldenCore(geometry(16, HOT_ROWS))
     core.set_hot_rows(HOT_ROWS)
     popular = hits = 0
     starts = [*range(0, LEARNED, BATCH), *range(LEARNED, SIZE, BATCH)]

@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from hotline_host.data.log import ClickLog
-from hotline_host.experiments.settings import SettingsError
+from hotline_host.errors import SettingsError
 from hotline_host.popularity import stream as stream_module
 from hotline_host.popularity.golden import Golden
 from hotline_host.popularity.hindsight import peel

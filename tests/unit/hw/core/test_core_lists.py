@@ -23,7 +23,7 @@ from hotline_hw.spec.params import Geometry, preset
 from hotline_hw.spec.regmap import Command, Error, Phase
 from hotline_hw.spec.words import HIT_FIELD, LAST_FIELD, PAYLOAD_FIELD, ROW_FIELD, TABLE_FIELD, WORD_BITS, WORD_BYTES
 from hotline_sim.bench.stimulus import random_batches
-from hotline_sim.model.core import Accelerator
+from hotline_sim.model.core import GoldenCore
 from hotline_sim.model.working import WorkingLists
 from tests.formal.mutants import mutated
 
@@ -55,7 +55,7 @@ class Model:
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
-        self.core, self.lists = Accelerator(geometry.stream_core()), WorkingLists(geometry)
+        self.core, self.lists = GoldenCore(geometry.stream_core()), WorkingLists(geometry)
 
     def run(self, words: np.ndarray, phase: Phase) -> Seen:
         g = self.geometry

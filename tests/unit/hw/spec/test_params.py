@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hotline_hw.spec.params import PRESETS, Geometry, GeometryError, preset
-from hotline_sim.model.core import Accelerator
+from hotline_sim.model.core import GoldenCore
 
 TINY = PRESETS["tiny"]
 CORE = TINY.stream_core()
@@ -151,7 +151,7 @@ def test_widths_hold_their_largest_value(name, entries_per_hot_row):
 @pytest.mark.parametrize("ways", [2, 3, 4, 7])
 def test_quotas_sum_to_the_budget(ways, entries_per_hot_row):
     """For every budget: its ways in use over all sets, within one of each other, none above what a set has."""
-    core = Accelerator(CORE.override({"ways": ways, "entries_per_hot_row": entries_per_hot_row}))
+    core = GoldenCore(CORE.override({"ways": ways, "entries_per_hot_row": entries_per_hot_row}))
     for hot_rows in range(core.geometry.hot_capacity + 1):
         assert core.set_hot_rows(hot_rows)
         quotas = [core.tracker.quota(gset) for gset in range(1 << core.index_bits)]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from hotline_sim.build import verilator as subject
-from hotline_sim.build.verilator import ToolError, find_compiler, find_tool, find_verilator
+from hotline_sim.build.tools import ToolError, find_compiler, find_tool
+from hotline_sim.build.verilator import find_verilator
 
 
 def _script(folder: Path, name: str, text: str) -> Path:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
-import pytest
+from tests.support.tools import needs
 
 ROOT = Path(__file__).parents[4]
 RUN = """
@@ -22,7 +21,7 @@ runner.test(test_module="tests.unit.sim.memory.bench_memory_cocotb", hdl_topleve
 """
 
 
-@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
+@needs("iverilog", "g++")
 def test_in_cocotb(tmp_path):
     results = tmp_path / "results.xml"
     path = os.pathsep.join(str(ROOT / part) for part in (".", "sim", "host"))

@@ -11,6 +11,9 @@ from hotline_device.host_memory import BASE_ADDRESS, PAGE_BYTES, HostMemory
 from hotline_sim.memory.model import ProtocolError
 from hotline_sim.memory.timing import PRESETS
 from tests.support.axi_manager import DECERR, OKAY, SLVERR, guarded, manager
+from tests.support.tools import needs
+
+pytestmark = needs("g++")
 
 IDEAL = PRESETS["ideal"]
 

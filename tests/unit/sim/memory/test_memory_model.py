@@ -10,6 +10,9 @@ import pytest
 from hotline_device.host_memory import BASE_ADDRESS, HostMemory, Region
 from hotline_sim.memory.timing import PRESETS, Latency, MemoryTiming
 from tests.support.axi_manager import OKAY, Burst, Manager, guarded, manager
+from tests.support.tools import needs
+
+pytestmark = needs("g++")
 
 PAGE = 4096
 IDEAL = PRESETS["ideal"]

@@ -9,6 +9,9 @@ import pytest
 from hotline_device.host_memory import PAGE_BYTES, HostMemory
 from hotline_sim.memory.timing import PRESETS, Latency, MemoryTiming
 from tests.support.axi_manager import Burst, Manager, manager
+from tests.support.tools import needs
+
+pytestmark = needs("g++")
 
 IDEAL = PRESETS["ideal"]
 JITTER = replace(IDEAL, read_latency=Latency(40, "exponential", 200), write_latency=Latency(40, "exponential", 200))

@@ -9,6 +9,9 @@ import pytest
 from hotline_device.host_memory import HostMemory
 from hotline_sim.memory.timing import PRESETS, Latency, MemoryTiming, memory_timing
 from tests.support.axi_manager import manager
+from tests.support.tools import needs
+
+pytestmark = needs("g++")
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from hotline_hw.spec.regmap import Error, Phase
 from hotline_hw.spec.words import SLOT_WORD_SLOT
 from hotline_sim.bench.stimulus import key_words, random_batches, random_keys
 from hotline_sim.model.compiled import core as fast
-from hotline_sim.model.compiled.core import FastAccelerator
-from hotline_sim.model.core import Accelerator
+from hotline_sim.model.compiled.core import CompiledCore
+from hotline_sim.model.core import GoldenCore
 from tests.support.strategies import geometries, policies, seeds
 
 ACTIONS = (
@@ -40,7 +40,7 @@ def garbled(rng: np.random.Generator, geometry: Geometry, dump: np.ndarray) -> n
     return words
 
 
-def equal(one: Accelerator, two: Accelerator) -> None:
+def equal(one: GoldenCore, two: GoldenCore) -> None:
     assert one.counters == two.counters
     assert one.errors == two.errors
     assert (one.hot_rows, one.index_bits) == (two.hot_rows, two.index_bits)
@@ -53,7 +53,7 @@ def equal(one: Accelerator, two: Accelerator) -> None:
 @given(geometries(), seeds, st.lists(st.sampled_from(ACTIONS), min_size=1, max_size=20), st.data())
 def test_fast_equals_model(geometry, seed, actions, data):
     rng = np.random.default_rng(seed)
-    cores = Accelerator(geometry), FastAccelerator(geometry)
+    cores = GoldenCore(geometry), CompiledCore(geometry)
     budget = st.one_of(st.integers(0, geometry.hot_capacity + 1), st.just(geometry.hot_capacity))
     batches = iter(
         random_batches(
@@ -98,7 +98,7 @@ def test_fast_equals_model(geometry, seed, actions, data):
 @pytest.mark.parametrize("entries_per_hot_row", [1, 2])
 def test_presets_agree(name, entries_per_hot_row):
     geometry = PRESETS[name].override({"entries_per_hot_row": entries_per_hot_row})
-    cores = Accelerator(geometry), FastAccelerator(geometry)
+    cores = GoldenCore(geometry), CompiledCore(geometry)
     for core in cores:
         core.set_hot_rows(geometry.hot_capacity // 5)
     for number, batch in enumerate(random_batches(np.random.default_rng(3), geometry, 8)):
@@ -115,7 +115,7 @@ def test_key_hash_is_the_same_network():
         geometry = PRESETS["tiny"].override(
             {"table_bits": table_bits, "row_bits": key_bits - table_bits, "sets": 2, "banks": 2}
         )
-        core = FastAccelerator(geometry)
+        core = CompiledCore(geometry)
         keys = random_keys(np.random.default_rng(key_bits), geometry, 1000)
         mixed = np.empty_like(keys)
         fast._mix(key_words(geometry, keys), core._network, core._constants, mixed)
@@ -126,7 +126,7 @@ def test_key_hash_is_the_same_network():
 def test_sample_indices_wrap_at_the_width_of_their_field():
     """More than 2^22 samples in a mini-batch: too many for the golden model's patience."""
     geometry = PRESETS["tiny"].override({"max_samples": 1 << 22})
-    core = FastAccelerator(geometry)
+    core = CompiledCore(geometry)
     count = (1 << 22) + 3
     word = key_words(geometry, [unmix(0, geometry.key_bits)])
     _, nonpopular = core.run_batch(np.repeat(word, count), Phase.CLASSIFY)

@@ -11,7 +11,7 @@ from hotline_hw.spec.feistel import mix, unmix
 from hotline_hw.spec.params import PRESETS, Geometry
 from hotline_hw.spec.regmap import COUNTERS, Error, Phase
 from hotline_sim.bench.stimulus import illegal_bits, key_words, keys_of_set, lookup_words, random_batches
-from hotline_sim.model.core import Accelerator
+from hotline_sim.model.core import GoldenCore
 from tests.support.strategies import seeds, srrip_geometries
 
 TINY = PRESETS["tiny"].override({"entries_per_hot_row": 1})
@@ -81,7 +81,7 @@ def textbook_srrip(geometry: Geometry, hot_rows: int, keys: list[int]) -> tuple[
 def test_replacement_is_textbook_srrip(geometry, seed, data):
     hot_rows = data.draw(st.integers(0, geometry.entries))
     batches = random_batches(np.random.default_rng(seed), geometry, 12, samples=6, hot_keys=geometry.entries)
-    core = Accelerator(geometry)
+    core = GoldenCore(geometry)
     core.set_hot_rows(hot_rows)
     for batch in batches:
         core.run_batch(batch, Phase.LEARN)
@@ -100,7 +100,7 @@ def test_replacement_is_textbook_srrip(geometry, seed, data):
 
 def test_a_full_set_evicts_the_oldest_and_lowest_way():
     """Worked example: 4 ways, M = 2; keys a to d fill, b is promoted, e then takes the place of a and ages the rest."""
-    core = Accelerator(TINY)
+    core = GoldenCore(TINY)
     a, b, c, d, e = keys_of_set(TINY, 3, 5)
     core.run_batch(key_words(TINY, [a, b, c, d, b]), Phase.LEARN)
     assert (core.dump()[3] >> U(48) & U(15)).tolist() == [2, 0, 2, 2]
@@ -121,7 +121,7 @@ def test_a_full_set_evicts_the_oldest_and_lowest_way():
 def test_budget_is_kept_and_slots_are_dense(geometry, seed, data):
     """Whatever is learned, no more than N rows are hot; and once every set is full their slots are 0 to N - 1."""
     hot_rows = data.draw(st.integers(0, geometry.entries))
-    core = Accelerator(geometry)
+    core = GoldenCore(geometry)
     core.set_hot_rows(hot_rows)
     for batch in random_batches(np.random.default_rng(seed), geometry, 3, burst_share=0.5):
         core.run_batch(batch, Phase.LEARN)
@@ -143,7 +143,7 @@ def test_budget_is_kept_and_slots_are_dense(geometry, seed, data):
 @given(srrip_geometries, seeds)
 def test_hot_is_never_false_and_classify_only_reads(geometry, seed):
     """A hit's slot leads back, through dump and unmix, to the very key that was looked up; twice the same."""
-    core = Accelerator(geometry)
+    core = GoldenCore(geometry)
     core.set_hot_rows(geometry.entries * 2 // 3)
     batches = random_batches(np.random.default_rng(seed), geometry, 6)
     for batch in batches:
@@ -172,7 +172,7 @@ def test_hot_is_never_false_and_classify_only_reads(geometry, seed):
 
 
 def test_budget_beyond_the_entries_is_refused():
-    core = Accelerator(TINY)
+    core = GoldenCore(TINY)
     core.run_batch(samples_of(3), Phase.LEARN)
     before = core.dump()
     assert not core.set_hot_rows(TINY.entries + 1)
@@ -182,7 +182,7 @@ def test_budget_beyond_the_entries_is_refused():
 
 
 def test_budget_of_none_learns_nothing():
-    core = Accelerator(TINY)
+    core = GoldenCore(TINY)
     core.set_hot_rows(0)
     for _ in range(2):
         assert [len(packet) for packet in core.run_batch(samples_of(3, 2), Phase.LEARN)] == [0, 0]
@@ -210,7 +210,7 @@ def test_budget_of_none_learns_nothing():
 )
 def test_framing(batch, lengths, errors):
     """At most 4 lookups in a sample and 5 samples; nothing is hot, so all comes back in the nonpopular packet."""
-    core = Accelerator(small(max_lookups=4, max_samples=5))
+    core = GoldenCore(small(max_lookups=4, max_samples=5))
     popular, nonpopular = core.run_batch(batch, Phase.CLASSIFY)
     assert len(popular) == 0
     expected, row = [], 0
@@ -224,7 +224,7 @@ def test_framing(batch, lengths, errors):
 
 
 def test_an_empty_mini_batch_is_an_error_and_counts():
-    core = Accelerator(TINY)
+    core = GoldenCore(TINY)
     for phase in (Phase.LEARN, Phase.CLASSIFY):
         packets = core.run_batch(np.empty(0, U), phase)
         assert [packet.dtype for packet in packets] == [U, U] and [len(packet) for packet in packets] == [0, 0]
@@ -236,7 +236,7 @@ def test_an_empty_mini_batch_is_an_error_and_counts():
 @pytest.mark.parametrize("bit", illegal_bits(small(table_bits=5, row_bits=29)).tolist())
 def test_a_word_out_of_range_is_a_miss_and_is_not_learned(bit):
     geometry = small(table_bits=5, row_bits=29)
-    core = Accelerator(geometry)
+    core = GoldenCore(geometry)
     good = lookup_words([3, 3], [7, 8], [False, True])
     core.run_batch(good, Phase.LEARN)
     before = core.dump()
@@ -255,7 +255,7 @@ def test_a_word_out_of_range_is_a_miss_and_is_not_learned(bit):
 
 
 def test_learn_counts_hits_as_they_were_before_each_update():
-    core = Accelerator(TINY)
+    core = GoldenCore(TINY)
     words = lookup_words([0, 0, 0], [5, 5, 5], [True, False, True])
     core.run_batch(words, Phase.LEARN)
     assert core.counters == {

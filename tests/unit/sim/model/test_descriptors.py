@@ -15,7 +15,7 @@ from hotline_hw.spec.params import PRESETS
 from hotline_hw.spec.regmap import Command, Error, Phase
 from hotline_hw.spec.shell_registers import DmaCommand
 from hotline_sim.bench.stimulus import random_batches
-from hotline_sim.model.core import Accelerator
+from hotline_sim.model.core import GoldenCore
 from hotline_sim.model.device import ModelDevice
 from tests.support.registers import RawRings
 
@@ -99,7 +99,7 @@ def test_classify_is_the_cores_split_in_other_words(rings, seed, errors):
     rng = np.random.default_rng(seed)
     rates = {"index_errors": 0.03, "long_errors": 0.05, "open_errors": 0.2} if errors else {}
     stream = random_batches(rng, TINY, 12, lookups=4, hot_keys=8, hot_share=0.9, **rates)
-    core, cold, statuses = Accelerator(TINY), [], set()
+    core, cold, statuses = GoldenCore(TINY), [], set()
     for number, words in enumerate(stream):
         core.errors = Error(0)
         if number % 3 == 0:
@@ -171,7 +171,7 @@ def test_rows_of_32_bits(raw):
     region = put_words(raw, rows)
     assert raw.run(Descriptor(opcode=Opcode.LEARN, source=region.address, count=6, operand=3)).status == Status.OK
     state = raw.device.core.dump()
-    twin = Accelerator(TINY)
+    twin = GoldenCore(TINY)
     words = np.array([4, 1 << 32 | 7, 2 << 32 | 2, 4, 1 << 32 | 9, 2 << 32 | 2], np.uint64)
     words[[2, 5]] |= LAST
     twin.run_batch(words, Phase.LEARN)

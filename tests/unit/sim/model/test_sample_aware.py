@@ -14,7 +14,7 @@ from hotline_hw.spec.feistel import mix
 from hotline_hw.spec.params import PRESETS, Geometry
 from hotline_hw.spec.regmap import WEIGHTS, Error, Phase
 from hotline_sim.bench.stimulus import key_words, keys_of_set, lookup_words, random_batches
-from hotline_sim.model.core import Accelerator
+from hotline_sim.model.core import GoldenCore
 from hotline_sim.model.sample_aware import Policy
 from tests.support.strategies import policies, sample_aware_geometries, seeds
 
@@ -22,8 +22,8 @@ TINY = PRESETS["tiny"]
 U = np.uint64
 
 
-def accelerator(geometry: Geometry, hot_rows: int, policy: Policy | None = None) -> Accelerator:
-    core = Accelerator(geometry)
+def accelerator(geometry: Geometry, hot_rows: int, policy: Policy | None = None) -> GoldenCore:
+    core = GoldenCore(geometry)
     core.policy = policy or Policy()
     assert core.set_hot_rows(hot_rows)
     return core
@@ -373,7 +373,7 @@ def test_restore_of_another_length_clears(rows):
 
 
 def test_srrip_knows_nothing_of_it():
-    core = Accelerator(TINY.override({"entries_per_hot_row": 1}))
+    core = GoldenCore(TINY.override({"entries_per_hot_row": 1}))
     assert core.hot_count == core.threshold == 0
     words = lookup_words([0, 0], [1, 2], [True, True])
     _, nonpopular = core.run_batch(words, Phase.RELEARN)
@@ -382,6 +382,6 @@ def test_srrip_knows_nothing_of_it():
     core.errors = Error(0)
     core.run_batch(words, 3)
     assert core.errors == Error.PHASE
-    other = Accelerator(TINY)
+    other = GoldenCore(TINY)
     other.run_batch(words, 3)
     assert other.errors == Error.PHASE and not other.dump().any()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hotline_hw.spec.params import PRESETS
 from hotline_hw.spec.regmap import Error, Phase
 from hotline_sim.bench.stimulus import key_words, keys_of_set, lookup_words, random_batches
-from hotline_sim.model.core import Accelerator
+from hotline_sim.model.core import GoldenCore
 from tests.support.strategies import seeds, srrip_geometries
 
 TINY = PRESETS["tiny"].override({"entries_per_hot_row": 1})
@@ -24,7 +24,7 @@ def test_dump_and_restore_carry_the_tracker(geometry, seed, data):
     """A core restored from another's dump goes on exactly as the other does."""
     hot_rows = data.draw(st.integers(0, geometry.entries))
     batches = random_batches(np.random.default_rng(seed), geometry, 8, index_errors=0.05)
-    first, second = Accelerator(geometry), Accelerator(geometry)
+    first, second = GoldenCore(geometry), GoldenCore(geometry)
     for core in (first, second):
         core.set_hot_rows(hot_rows)
     for batch in batches[:4]:
@@ -41,7 +41,7 @@ def test_dump_and_restore_carry_the_tracker(geometry, seed, data):
 
 @pytest.mark.parametrize("rows", [1, 15, 17, 40])
 def test_restore_of_another_length_clears(rows):
-    core = Accelerator(TINY)
+    core = GoldenCore(TINY)
     core.run_batch(lookup_words(np.zeros(8), np.arange(8), np.ones(8)), Phase.LEARN)
     assert core.dump().any()
     core.restore(np.full((rows, TINY.ways), LAST | 1, U))
@@ -50,7 +50,7 @@ def test_restore_of_another_length_clears(rows):
 
 
 def test_restore_judges_rows_in_use_whatever_the_length():
-    core = Accelerator(TINY)
+    core = GoldenCore(TINY)
     core.set_hot_rows(20)  # 8 sets; 3 ways in sets 0 to 3, 2 ways in the others
     assert core.dump().shape == (8, 4)
     rows = np.zeros((9, 4), U)
@@ -63,7 +63,7 @@ def test_restore_judges_rows_in_use_whatever_the_length():
 
 
 def test_restore_drops_what_is_outside_the_budget():
-    core = Accelerator(TINY)
+    core = GoldenCore(TINY)
     core.set_hot_rows(20)
     valid = np.arange(32, dtype=U).reshape(8, 4) | U(LAST)
     core.restore(valid)
@@ -77,7 +77,7 @@ def test_restore_drops_what_is_outside_the_budget():
 
 
 def test_restore_keeps_known_bits_of_valid_entries_alone():
-    core = Accelerator(TINY)  # M = 2, 39 tag bits
+    core = GoldenCore(TINY)  # M = 2, 39 tag bits
     rows = np.zeros((16, 4), U)
     rows[2, 1] = 2**64 - 1
     rows[3, 2] = 2**63 - 1  # all but valid
@@ -89,7 +89,7 @@ def test_restore_keeps_known_bits_of_valid_entries_alone():
 
 
 def test_holes_are_filled_from_the_lowest_way():
-    core = Accelerator(TINY)
+    core = GoldenCore(TINY)
     rows = np.zeros((16, 4), U)
     rows[5, [0, 2]] = core.place(int(key_words(TINY, keys_of_set(TINY, 5, 9)[8:])[0])).tag + LAST, LAST
     core.restore(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,9 +12,10 @@ from hotline_device.registry import open_device
 from hotline_host.data.log import ClickLog
 from hotline_host.data.minibatches import MiniBatches
 from hotline_host.driver.driver import Driver, Policy
-from hotline_host.pipelines.accelerator import Accelerator, Ready
-from hotline_host.pipelines.ordinary import OrdinaryTrainer
+from hotline_host.driver.follow import FollowOptions
+from hotline_host.pipelines.lookahead import LookAhead, Ready
 from hotline_host.training.dlrm import ModelConfig
+from hotline_host.training.ordinary import OrdinaryTrainer
 from hotline_host.training.step import SplitTrainer
 from hotline_host.training.trainer import TrainConfig
 from hotline_hw.spec.params import PRESETS, Geometry
@@ -84,9 +86,13 @@ def train(
             config(optimizer), ROWS, geometry.hot_capacity, dtype=torch.float64, seed=4, memory=device.memory
         )
         run = Run(trainer)
-        with Accelerator(driver, trainer, 1.0, select_every) as accelerator:
-            poisoned = _Poison(accelerator, trainer, batches) if poison else None
-            for ready in accelerator.splits(batches, steps):
+        with closing(
+            LookAhead(driver, trainer, FollowOptions(relearn_share=1.0, select_every=select_every))
+        ) as look_ahead:
+            poisoned = _Poison(look_ahead, trainer, batches) if poison else None
+            feed = (batches[step] for step in range(steps))
+            for _ in range(steps):
+                ready = look_ahead.next(feed)
                 if poisoned:
                     poisoned.lift()
                 working = None if by_host else ready.working
@@ -106,10 +112,10 @@ class _Poison:
     the step will update are NaN in host memory.
     """
 
-    def __init__(self, accelerator: Accelerator, trainer: SplitTrainer, batches: MiniBatches) -> None:
-        self._accelerator, self._store = accelerator, trainer.store
+    def __init__(self, look_ahead: LookAhead, trainer: SplitTrainer, batches: MiniBatches) -> None:
+        self._look_ahead, self._store = look_ahead, trainer.store
         self._step, self._saved = 0, (torch.empty(0), torch.empty(0))
-        finish = accelerator._gatherer.finish
+        finish = look_ahead._gatherer.finish
 
         def finish_and_poison(gathering):
             working = finish(gathering)
@@ -121,9 +127,9 @@ class _Poison:
             self._step += 1
             return working
 
-        accelerator._gatherer.finish = finish_and_poison
+        look_ahead._gatherer.finish = finish_and_poison
 
     def lift(self) -> None:
-        self._accelerator._pool.submit(int).result()  # behind the split and the gather that are under way
+        self._look_ahead.wait()
         keys, rows = self._saved
         self._store.cold[keys] = rows

@@ -1,0 +1,185 @@
+"""Results of `split` and `cosim`. `as_dict` gives what goes into JSON; None stands for what there is none of."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hotline_host.data.log import ClickLog
+from hotline_hw.spec.params import Geometry
+
+from .history import GatherFigures, History, SplitFigures
+from .settings import Settings
+
+__all__ = ["CosimResult", "LogFigures", "PipelineResult", "RunFigures", "SplitResult", "TrainFigures"]
+
+
+@dataclass(frozen=True)
+class LogFigures:
+    """What a log is, and what was done to it: the treatment of rare values, and the lines that were left out."""
+
+    data: str
+    rule: str
+    skipped_lines: int
+    log_samples: int
+    tables: int
+    rows: int
+
+    @classmethod
+    def of(cls, log: ClickLog) -> LogFigures:
+        return cls(log.name, log.rule, log.skipped, log.size, len(log.tables), int(log.rows.sum()))
+
+
+@dataclass(frozen=True)
+class RunFigures:
+    """The accelerator, and what it was asked to do.
+
+    Attributes:
+        memory: what was simulated behind it; None on a backend that does not simulate it.
+        learned_samples: from the front of the log.
+        samples: that were split or trained on after them.
+    """
+
+    backend: str
+    memory: str | None
+    preset: str
+    geometry: dict[str, Any]
+    batch_size: int
+    learned_samples: int
+    samples: int
+    hot_rows: int
+    relearn_share: float
+    select_every: int
+    move_limit: int | None
+    learn_by: str
+
+    @classmethod
+    def of(
+        cls, settings: Settings, geometry: Geometry, backend: str, *, learned: int, samples: int, hot_rows: int
+    ) -> RunFigures:
+        return cls(
+            backend=backend, memory=settings.device_options(backend).get("timing"), preset=geometry.name,
+            geometry=geometry.as_dict(), batch_size=settings.batch_size, learned_samples=learned, samples=samples,
+            hot_rows=hot_rows, relearn_share=settings.relearned(geometry), select_every=settings.select_every,
+            move_limit=settings.move_limit if geometry.sample_aware else None, learn_by=settings.learn_by,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SplitResult:
+    """S classified samples, in input order.
+
+    Attributes:
+        popular: bool [S], every lookup of the sample hit.
+        slots: int64 [n], slot of each lookup's row, -1 if it is cold. Rows may move between mini-batches.
+        offsets: int64 [S + 1], sample s holds lookups `offsets[s]` to `offsets[s + 1]`.
+        seconds: wall time by what it was spent on; `load_seconds` is what loading the log took.
+    """
+
+    log: LogFigures
+    run: RunFigures
+    split: SplitFigures
+    popular: np.ndarray
+    slots: np.ndarray
+    offsets: np.ndarray
+    seconds: dict[str, float] = field(default_factory=dict)
+    load_seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything but the arrays."""
+        return (
+            asdict(self.log)
+            | asdict(self.run)
+            | asdict(self.split)
+            | {"seconds": {"load": self.load_seconds, **self.seconds}}
+        )
+
+
+@dataclass(frozen=True)
+class TrainFigures:
+    """What was trained, and how. `placed_rows` were hot before the first step."""
+
+    model: str
+    dimension: int
+    optimizer: str
+    rate: float
+    eps: float
+    device: str
+    dtype: str
+    seed: int
+    test_samples: int
+    steps: int
+    placed_rows: int
+
+
+@dataclass(frozen=True)
+class PipelineResult:
+    """What came of one pipeline.
+
+    Attributes:
+        loss: mean over the last tenth of the steps.
+        auc: of the test part; None unless that has samples of both classes.
+        max_loss_difference: the largest difference of any step's loss from the first pipeline's; None for the first.
+        max_parameter_difference: that of any parameter or optimizer state at the end.
+        losses: of every step, the mean BCE of the mini-batch before it.
+        seconds: wall time by what it was spent on. `accelerator` is the part of `train` in which the accelerator
+            worked beside a step, `between` the part in which it worked between two.
+    """
+
+    loss: float
+    auc: float | None
+    max_loss_difference: float | None
+    max_parameter_difference: float | None
+    losses: list[float]
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class CosimResult:
+    """What came of a co-simulation.
+
+    Attributes:
+        split, gather: of the pipeline that splits; None if none does.
+        pipelines: by name, in the order in which they trained. The others are compared to the first.
+        history: of every step.
+        load_seconds: what loading the log took.
+    """
+
+    log: LogFigures
+    run: RunFigures
+    training: TrainFigures
+    split: SplitFigures | None
+    gather: GatherFigures | None
+    pipelines: dict[str, PipelineResult]
+    history: History
+    load_seconds: float = 0.0
+
+    @property
+    def first(self) -> PipelineResult:
+        return next(iter(self.pipelines.values()))
+
+    @property
+    def baseline(self) -> PipelineResult | None:
+        """The second pipeline."""
+        return next(iter(list(self.pipelines.values())[1:]), None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All figures. `loss`, `auc` and `seconds` are the first pipeline's, `baseline_...` the second's."""
+        first, baseline = self.first, self.baseline
+        figures = asdict(self.log) | asdict(self.run) | asdict(self.training)
+        figures |= asdict(self.split) if self.split else dict.fromkeys(SplitFigures.__dataclass_fields__)
+        figures |= asdict(self.gather) if self.gather else dict.fromkeys(GatherFigures.__dataclass_fields__)
+        return figures | {
+            "loss": first.loss,
+            "baseline_loss": baseline and baseline.loss,
+            "max_loss_difference": baseline and baseline.max_loss_difference,
+            "max_parameter_difference": baseline and baseline.max_parameter_difference,
+            "auc": first.auc,
+            "baseline_auc": baseline and baseline.auc,
+            "seconds": {"load": self.load_seconds, **first.seconds, "baseline": baseline and baseline.seconds["train"]},
+            "pipelines": {name: asdict(result) for name, result in self.pipelines.items()},
+            "history": asdict(self.history)
+            | {"losses": first.losses, "baseline_losses": baseline.losses if baseline else []},
+        }

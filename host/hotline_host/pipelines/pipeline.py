@@ -1,0 +1,140 @@
+"""The interface of every way to train.
+
+with PIPELINES[name](setup) as pipeline:
+    pipeline.prepare(learned, coming)
+    for _ in range(steps):
+        result = pipeline.progress(batches)
+    logits = pipeline.predict(batch)
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hotline_host.data.delimited import Progress
+from hotline_host.data.log import Batch
+from hotline_host.driver.follow import FollowOptions
+from hotline_host.training.trainer import TrainConfig, Trainer
+from hotline_hw.spec.params import Geometry
+
+from .steps import PipelineFigures, StepResult
+
+__all__ = ["AcceleratorOptions", "Pipeline", "Setup"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcceleratorOptions:
+    """The accelerator, for pipelines that drive one.
+
+    Attributes:
+        backend: a name of `hotline_device.registry.BACKENDS`.
+        options: keyword arguments of the backend.
+        follow: how the hot rows follow popularity.
+    """
+
+    backend: str
+    geometry: Geometry
+    options: dict[str, Any] = field(default_factory=dict)
+    follow: FollowOptions = field(default_factory=FollowOptions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What every pipeline is built from. Pipelines of equal config, rows and seed start from equal parameters.
+
+    Attributes:
+        config: the model and its optimizer.
+        rows: int64 [T], rows of each table.
+        device: torch's, for the dense parameters.
+        dtype: of all parameters.
+        seed: of the initial parameters.
+        hot_rows: embedding rows that a pipeline may keep in device memory, if it chooses some.
+        accelerator: None if there is none.
+    """
+
+    config: TrainConfig
+    rows: np.ndarray
+    device: torch.device | str = "cpu"
+    dtype: torch.dtype = torch.float32
+    seed: int = 0
+    hot_rows: int = 0
+    accelerator: AcceleratorOptions | None = None
+
+
+class Pipeline(ABC):
+    """Trains one model, a mini-batch a step. Used in a `with` block, it is closed at the end, even mid-operation.
+
+    Attributes:
+        accelerated: the pipeline drives an accelerator: `Setup.accelerator` must be given.
+        trainer: the model, its optimizers and its embedding rows.
+    """
+
+    accelerated: ClassVar[bool] = False
+    trainer: Trainer
+
+    @abstractmethod
+    def __init__(self, setup: Setup) -> None: ...
+
+    def prepare(  # noqa: B027  # most pipelines have nothing to prepare
+        self, learned: Sequence[Batch], coming: Sequence[Batch], progress: Progress = lambda *_: None
+    ) -> None:
+        """Gets ready to train.
+
+        Args:
+            learned: mini-batches to learn popularity from. They are not trained on.
+            coming: the mini-batches to be trained on, to be checked now so that none is refused later.
+            progress: called now and then as `progress(what, done, total)`.
+        """
+
+    @abstractmethod
+    def progress(self, batches: Iterator[Batch]) -> StepResult:
+        """Takes one optimizer step, on the oldest mini-batch that was taken from `batches` and not trained on.
+
+        A pipeline may take mini-batches ahead. All calls get the same iterator until it ends.
+
+        Raises:
+            StopIteration: every mini-batch was trained on. Another iterator may follow.
+        """
+
+    def predict(self, batch: Batch) -> np.ndarray:
+        """float64 [B]: the logit of a click for each sample."""
+        return self.trainer.predict(batch)
+
+    def export(self) -> tuple[list[Tensor], list[Tensor]]:
+        """On the host: T full tables [rows[t], D], and T row-wise accumulators [rows[t]]."""
+        return self.trainer.export()
+
+    def state_dict(self) -> dict[str, Any]:
+        """A checkpoint, as `Trainer.state_dict`: every pipeline can load that of another.
+
+        Mini-batches that were taken ahead are not in it; feed them again.
+        """
+        return self.trainer.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from a checkpoint. Mini-batches that were taken ahead are dropped.
+
+        Raises:
+            ValueError: the checkpoint is of another model. Nothing has changed then.
+        """
+        self.trainer.load_state_dict(state)
+
+    def figures(self) -> PipelineFigures:
+        """Figures of the run so far. To be asked for before `close`."""
+        return PipelineFigures()
+
+    def close(self) -> None:  # noqa: B027  # most pipelines have nothing to close
+        """Ends what runs beside training. What was trained can still be read."""
+
+    def __enter__(self) -> Pipeline:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

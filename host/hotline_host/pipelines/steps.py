@@ -1,0 +1,104 @@
+"""What a pipeline tells about a step and about a whole run. Plain data, no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hotline_host.data.log import Batch
+from hotline_host.plan import Split
+
+__all__ = ["GatherCounts", "PipelineFigures", "SplitCounts", "StepResult", "count_split"]
+
+
+@dataclass(frozen=True)
+class SplitCounts:
+    """Counts of one mini-batch that was split into hot and cold.
+
+    Attributes:
+        popular: popular samples, of `samples`.
+        hits: lookups that hit, of `lookups`.
+        bag_hits: bags whose lookups all hit, of `bags`, the bags with a lookup.
+        working_rows: unique cold rows.
+        moved: rows that became hot right before the mini-batch.
+        cycles: clock cycles of the split, 0 without a clock.
+    """
+
+    popular: int
+    samples: int
+    hits: int
+    lookups: int
+    bag_hits: int
+    bags: int
+    working_rows: int
+    moved: int
+    cycles: int
+
+
+@dataclass(frozen=True)
+class GatherCounts:
+    """Counts of one mini-batch's cold rows.
+
+    Attributes:
+        early: rows gathered while the step before trained.
+        late: rows gathered after it. The host gathers the rows that are neither.
+        held: rows that the step before updated, so that they could not be gathered early.
+        cycles: clock cycles of gathering, 0 without a clock.
+    """
+
+    early: int
+    late: int
+    held: int
+    cycles: int
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """One optimizer step.
+
+    Attributes:
+        loss: mean BCE of the mini-batch before the step.
+        split: None if the pipeline does not split.
+        gather: None if nothing gathers for the pipeline.
+    """
+
+    loss: float
+    split: SplitCounts | None = None
+    gather: GatherCounts | None = None
+
+
+@dataclass(frozen=True)
+class PipelineFigures:
+    """A run so far.
+
+    Attributes:
+        seconds: time by what it was spent on. What runs beside training is counted apart.
+        counters: of the pipeline's hardware, by name; None where there is none.
+        placed_rows: rows placed in device memory before the first step.
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    counters: dict[str, int | None] | None = None
+    placed_rows: int = 0
+
+
+def count_split(batch: Batch, split: Split, moved: int, cycles: int) -> SplitCounts:
+    """Counts a split mini-batch. `moved` and `cycles` are as in `SplitCounts`."""
+    cold = split.slots < 0
+    bags = np.repeat(np.arange(batch.lengths.size), batch.lengths.ravel())
+    used = int(np.count_nonzero(batch.lengths))
+    listed = split.working  # None if the accelerator's lists had no room for all
+    return SplitCounts(
+        popular=int(split.popular.sum()),
+        samples=batch.size,
+        hits=int((~cold).sum()),
+        lookups=len(split.slots),
+        bag_hits=used - len(np.unique(bags[cold])),
+        bags=used,
+        working_rows=(
+            len(np.unique(batch.tables[cold] << 32 | batch.indices[cold])) if listed is None else len(listed)
+        ),
+        moved=moved,
+        cycles=cycles,
+    )

@@ -1,0 +1,1 @@
+"""Builds what simulation runs, once, and finds the tools for it."""

@@ -1,0 +1,57 @@
+"""Tests that need a program which is not installed are skipped, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from hotline_device.device import DeviceError
+from hotline_device.registry import find_backend
+from hotline_sim.build.tools import find_compiler, find_icarus, find_make
+from hotline_sim.build.verilator import find_verilator
+
+__all__ = ["TOOL_OF", "backends", "needs", "reason_to_skip", "simulators"]
+
+
+TOOL_OF = {"verilator": "verilator", "icarus": "iverilog"}
+"""The tool that each of cocotb's simulators needs."""
+
+
+def _find_verilator() -> None:
+    """Verilator, and what compiles its output."""
+    find_verilator(), find_compiler(), find_make()
+
+
+_FINDERS: dict[str, Callable[[], object]] = {
+    "g++": find_compiler, "iverilog": find_icarus, "verilator": _find_verilator,
+}  # fmt: skip
+
+
+def reason_to_skip(check: Callable[[], object]) -> str | None:
+    """What `check` says is not installed; None if nothing is missing."""
+    try:
+        check()
+    except DeviceError as error:
+        return str(error)
+    return None
+
+
+def needs(*tools: str) -> pytest.MarkDecorator:
+    """Marks a test, or as `pytestmark` a module, that needs tools: g++, iverilog, verilator."""
+    reasons = [reason for tool in tools if (reason := reason_to_skip(_FINDERS[tool]))]
+    return pytest.mark.skipif(bool(reasons), reason="; ".join(reasons))
+
+
+def simulators(*names: str) -> list:
+    """cocotb's simulators as parameters of a test."""
+    return [pytest.param(name, marks=needs(TOOL_OF[name])) for name in names]
+
+
+def backends(*names: str) -> list:
+    """Backends as parameters of a test: one that lacks something is skipped."""
+    reasons = {name: reason_to_skip(find_backend(name).check_installed) for name in names}
+    return [
+        pytest.param(name, marks=pytest.mark.skipif(reason is not None, reason=reason or ""))
+        for name, reason in reasons.items()
+    ]
