@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hotline_hw.core.bank.working import answer_bits, table_bits
 from hotline_hw.core.layouts import pass_beat, verdict_beat, verdict_depth
-from hotline_hw.shell.rings.sequencer import CHANNELS
+from hotline_hw.shell.layouts import CHANNELS
 from hotline_hw.shell.rows.names import LIST_WORDS
 from hotline_hw.shell.rows.walker import table_entry
 from hotline_hw.spec.params import Geometry

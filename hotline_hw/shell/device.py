@@ -14,10 +14,9 @@ from hotline_hw.lib.counters import CounterBank
 from hotline_hw.lib.csr import CsrBank
 from hotline_hw.shell.bus.read import ReadEngine
 from hotline_hw.shell.bus.write import WriteEngine
-from hotline_hw.shell.rings.entries import COUNTS
 from hotline_hw.shell.rings.fetch import DescriptorFetch
 from hotline_hw.shell.rings.ring_control import RingControl
-from hotline_hw.shell.rings.sequencer import CHANNELS, Sequencer
+from hotline_hw.shell.rings.sequencer import Sequencer
 from hotline_hw.shell.rows.row_path import RowPath
 from hotline_hw.shell.streams.stream_path import StreamPath
 from hotline_hw.spec.descriptors import Opcode, Status
@@ -34,7 +33,7 @@ from hotline_hw.spec.shell_registers import (
 
 from .accounts import CycleAccounts
 from .axil_split import AxilSplit
-from .layouts import Fault, ReadTarget, axi_signature
+from .layouts import CHANNELS, COUNTS, Fault, ReadTarget, axi_signature
 
 __all__ = ["HotlineDevice"]
 

@@ -7,8 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hotline_hw.shell.bus.windows import PAGE_BITS, WindowCheck, share_windows
-from hotline_hw.shell.layouts import window_signature
-from hotline_hw.shell.streams.lookups import COUNT_BITS
+from hotline_hw.shell.layouts import COUNT_BITS, descriptor_layout, window_signature
 from hotline_hw.spec.descriptors import (
     BUFFER_ALIGN,
     EVENT_BYTES,
@@ -24,8 +23,6 @@ from hotline_hw.spec.descriptors import (
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.shell_registers import WINDOWS
 from hotline_hw.spec.words import WORD_BYTES
-
-from .entries import descriptor_layout
 
 __all__ = ["Decoder"]
 

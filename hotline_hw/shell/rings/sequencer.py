@@ -7,8 +7,20 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hotline_hw.shell.bus.windows import share_windows
-from hotline_hw.shell.layouts import Fault, ReadTarget, fault_signature, read_request, window_signature
-from hotline_hw.shell.streams.beats import single_word
+from hotline_hw.shell.layouts import (
+    CHANNELS,
+    COUNTS,
+    MAIN,
+    OTHER,
+    SMALL,
+    Fault,
+    ReadTarget,
+    descriptor_layout,
+    fault_signature,
+    read_request,
+    single_word,
+    window_signature,
+)
 from hotline_hw.spec.descriptors import ENTRY_BYTES, GRANULE_BYTES, MAX_BANKS, SUMMARY_BYTES, Flag, Opcode, Status
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import Command, Error, Phase
@@ -17,13 +29,8 @@ from hotline_hw.spec.words import WORD_BYTES
 
 from .completion import CompletionWriter
 from .decoder import Decoder
-from .entries import COUNTS, descriptor_layout
 
-__all__ = ["CHANNELS", "MAIN", "OTHER", "SMALL", "Sequencer"]
-
-MAIN, OTHER, SMALL = range(3)
-"""Channels of WriteEngine: popular words, rows, state, events; non-popular words, keys; summary, completions."""
-CHANNELS = 3
+__all__ = ["Sequencer"]
 
 _SETTLE = 8  # cycles from a start until every block shows that it is at work, or from its end until a channel does
 _REFUSED = Error.COMMAND_BUSY | Error.COMMAND_CODE

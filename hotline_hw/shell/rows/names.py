@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hotline_hw.core.input.key_hash import KeyUnhash
-from hotline_hw.shell.layouts import ReadTarget, read_beat, read_request
-from hotline_hw.shell.streams.lookups import COUNT_BITS
+from hotline_hw.shell.layouts import COUNT_BITS, ReadTarget, named_row, read_beat, read_request
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import ROW_FIELD, TABLE_FIELD, WORD_BITS
 
-__all__ = ["LIST_WORDS", "ListNames", "MemoryNames", "named_row"]
+__all__ = ["LIST_WORDS", "ListNames", "MemoryNames"]
 
 _KEYS_AHEAD = 8  # keys on their way from the lists
 _LIST_LATENCY = 2  # of HotlineCore's list_key
 LIST_WORDS = 256
 """Words of a list in memory that are on the chip at a time."""
 _CHUNK_WORDS = 32  # asked for at a time
-
-
-def named_row() -> data.StructLayout:
-    """A row by name."""
-    return data.StructLayout({"row": ROW_FIELD.width, "table": TABLE_FIELD.width})
 
 
 class ListNames(wiring.Component):

@@ -6,11 +6,9 @@ from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hotline_hw.shell.layouts import EXTENT_BITS, ReadTarget, read_request
+from hotline_hw.shell.layouts import EXTENT_BITS, ReadTarget, named_row, read_request
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import TABLE_FIELD
-
-from .names import named_row
 
 __all__ = ["RowWalker", "table_entry"]
 
