@@ -370,7 +370,8 @@ class HotlineCore(wiring.Component):
         g = self.geometry
         # What comes from the shell is registered before it fans out: nothing in a bank then changes, and no simulator
         # looks at it, while the core's clock stands.
-        start, enable = Signal(), Signal()
+        start = Signal()
+        enable = Signal()
         m.d.sync += [start.eq(self.working_start), enable.eq(self.working_enable)]
         m.d.comb += [
             self.working_ready.eq(~start & Cat(bank.working_ready for bank in banks).all()),

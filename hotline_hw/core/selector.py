@@ -65,7 +65,9 @@ class HotSetSelector(wiring.Component):
         m.d.comb += self.row_set.eq(set_)
 
         # Counting: addresses go out cycle by cycle, and the sums follow in a pipeline.
-        counting, total, counted = Signal(), Signal(g.entries_bits), Signal(range(g.banks * g.ways + 1))
+        counting = Signal()
+        total = Signal(g.entries_bits)
+        counted = Signal(range(g.banks * g.ways + 1))
         under_way = Signal(3)  # memory, bank, sum over the banks
         m.d.sync += [
             under_way.eq(Cat(counting, under_way)),
@@ -85,7 +87,8 @@ class HotSetSelector(wiring.Component):
             free.eq(self.hot_rows - self.hot_count),
         ]
         promoting = Signal()
-        idle, recent = Signal(g.entries_bits), Signal(g.entries_bits)
+        idle = Signal(g.entries_bits)
+        recent = Signal(g.entries_bits)
 
         # Slots that were given up, with the rows that had them.
         m.submodules.vacated = vacated = fifo.SyncFIFOBuffered(width=g.slot_bits + g.key_bits, depth=g.max_moves)
@@ -99,7 +102,9 @@ class HotSetSelector(wiring.Component):
         mixed = Signal(g.key_bits)
         answer = [Signal(64, name=f"answer{index}") for index in range(2)]  # the event's words; zeros follow
         m.d.comb += self.event.payload.words.eq(Cat(answer))
-        slot, old_key, old_valid = Signal(g.slot_bits), Signal(g.key_bits), Signal()
+        slot = Signal(g.slot_bits)
+        old_key = Signal(g.key_bits)
+        old_valid = Signal()
 
         def start_walk(from_start: bool = True) -> list:
             return [set_.eq(self.select_start & self.set_mask if from_start else 0), left.eq(self.set_mask)]

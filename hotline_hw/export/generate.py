@@ -15,7 +15,7 @@ from hotline_hw import __version__
 from hotline_hw.core.core import HotlineCore
 from hotline_hw.lib.blocks import BlockLibrary, flat_ports
 from hotline_hw.shell.device import HotlineDevice
-from hotline_hw.shell.rings.sequencer import CHANNELS
+from hotline_hw.shell.layouts import CHANNELS
 from hotline_hw.spec.params import Geometry, GeometryError
 from hotline_hw.spec.regmap import REGISTERS
 

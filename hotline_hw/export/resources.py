@@ -10,10 +10,9 @@ from pathlib import Path
 
 from hotline_hw.core.bank.working import answer_bits, table_bits
 from hotline_hw.core.layouts import pass_beat, verdict_beat, verdict_depth
-from hotline_hw.shell.rings.sequencer import CHANNELS
+from hotline_hw.shell.layouts import CHANNELS
 from hotline_hw.shell.rows.names import LIST_WORDS
 from hotline_hw.shell.rows.walker import table_entry
-from hotline_hw.spec.descriptors import MAX_POOL_BYTES
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import WEIGHT_BITS
 from hotline_hw.spec.words import AGE_FIELD, TABLE_FIELD, WORD_BITS
@@ -72,7 +71,6 @@ def shell_bits(geometry: Geometry) -> dict[str, int]:
         "writes in flight": CHANNELS * 2 * g.burst_beats * g.axi_bits,
         "embedding tables' places": table_entry().size << TABLE_FIELD.width,
         "list in memory": LIST_WORDS * WORD_BITS,
-        "sums of a bag": 8 * MAX_POOL_BYTES,
     }
 
 

@@ -59,8 +59,11 @@ class CsrBank(wiring.Component):
         bus = self.bus
 
         # Write: address and data are taken when they come; the write happens once both are there.
-        address, data, strobes = Signal(ADDRESS_BITS), Signal(32), Signal(4)
-        has_address, has_data = Signal(), Signal()
+        address = Signal(ADDRESS_BITS)
+        data = Signal(32)
+        strobes = Signal(4)
+        has_address = Signal()
+        has_data = Signal()
         write = Signal()
         write_error = Signal(init=1)
         m.d.comb += [

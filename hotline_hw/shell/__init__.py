@@ -1,4 +1,10 @@
 """The DMA shell: rings, descriptors and data movers around the stream core.
 
-`device.HotlineDevice` is the whole accelerator.
+`device.HotlineDevice` is the whole accelerator. Imports go one way:
+
+    device, accounts, axil_split
+        rings/   descriptors and completions; takes its check of windows from bus/
+        streams/ rows/   between memory and the core, and rows of a GATHER; they know neither each other nor rings/
+        bus/     the AXI4 manager: bursts, windows
+        granules, layouts   what all of them use
 """

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 __all__ = ["CycleAccounts"]
 
-_CAUSES = ("useful", "write", "reduce", "core", "read")
+_CAUSES = ("useful", "write", "core", "read")
 """In the order in which they are asked: the first that holds is what the cycle is put down to."""
 
 
@@ -16,8 +16,10 @@ class CycleAccounts(wiring.Component):
     """Puts a busy cycle down to exactly one cause, so that the counters add up to `dma_cycles`.
 
     Ports:
-        busy: there is something to do. useful, write, reduce, core, read: as the counters in `registers` say.
-        dma_*: one of them, besides dma_cycles, in a busy cycle.
+        busy: there is something to do.
+        useful, write, core, read: a cause holds, as the counters in `shell_registers` say.
+        dma_cycles: follows `busy`.
+        dma_*: exactly one of the others is high in a busy cycle.
     """
 
     def __init__(self) -> None:

@@ -39,10 +39,15 @@ class AxilSplit(wiring.Component):
         bus, halves = self.bus, (self.lower, self.upper)
 
         # Writes
-        address, protection = Signal(ADDRESS_BITS), Signal(3)
-        has_address, has_data, to_upper = Signal(), Signal(), Signal()
-        address_sent, data_sent = Signal(), Signal()
-        word, strobes = Signal(32), Signal(4)
+        address = Signal(ADDRESS_BITS)
+        protection = Signal(3)
+        has_address = Signal()
+        has_data = Signal()
+        to_upper = Signal()
+        address_sent = Signal()
+        data_sent = Signal()
+        word = Signal(32)
+        strobes = Signal(4)
         m.d.comb += [bus.awready.eq(~has_address), bus.wready.eq(~has_data)]
         with m.If(bus.awvalid & bus.awready):
             m.d.sync += [
@@ -69,8 +74,11 @@ class AxilSplit(wiring.Component):
             m.d.sync += [has_address.eq(0), has_data.eq(0), address_sent.eq(0), data_sent.eq(0)]
 
         # Reads
-        reading, asked, read_upper = Signal(), Signal(), Signal()
-        read_address, read_protection = Signal(ADDRESS_BITS), Signal(3)
+        reading = Signal()
+        asked = Signal()
+        read_upper = Signal()
+        read_address = Signal(ADDRESS_BITS)
+        read_protection = Signal(3)
         m.d.comb += bus.arready.eq(~reading)
         with m.If(bus.arvalid & bus.arready):
             m.d.sync += [

@@ -14,11 +14,10 @@ from hotline_hw.lib.counters import CounterBank
 from hotline_hw.lib.csr import CsrBank
 from hotline_hw.shell.bus.read import ReadEngine
 from hotline_hw.shell.bus.write import WriteEngine
-from hotline_hw.shell.rings.entries import COUNTS
 from hotline_hw.shell.rings.fetch import DescriptorFetch
 from hotline_hw.shell.rings.ring_control import RingControl
-from hotline_hw.shell.rings.sequencer import CHANNELS, Sequencer
-from hotline_hw.shell.rows.row_path import GATED_DOMAIN, RowPath
+from hotline_hw.shell.rings.sequencer import Sequencer
+from hotline_hw.shell.rows.row_path import RowPath
 from hotline_hw.shell.streams.stream_path import StreamPath
 from hotline_hw.spec.descriptors import Opcode, Status
 from hotline_hw.spec.params import Geometry
@@ -34,10 +33,11 @@ from hotline_hw.spec.shell_registers import (
 
 from .accounts import CycleAccounts
 from .axil_split import AxilSplit
-from .layouts import Fault, ReadTarget, axi_signature
+from .layouts import CHANNELS, COUNTS, Fault, ReadTarget, axi_signature
 
 __all__ = ["HotlineDevice"]
 
+_GATED_DOMAIN = "gated"  # its clock is core_clk
 _AWAKE = 32  # cycles for which the core's clock runs on after the core had something to do
 
 
@@ -54,8 +54,8 @@ class HotlineDevice(wiring.Component):
                                        | rows, keys
         m_axi aw, w, b <-> WriteEngine <
 
-    `core_clk` is the clock of the stream core and of the BagReducer: the same as `clk`, or one that is gated by
-    `core_clk_enable`, which is low while neither has anything to do.
+    `core_clk` is the stream core's clock: the same as `clk`, or that clock gated by `core_clk_enable`, which is low
+    while the core has nothing to do.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -73,15 +73,15 @@ class HotlineDevice(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g = self.geometry
-        m.domains += (gated := ClockDomain(GATED_DOMAIN))
+        m.domains += (gated := ClockDomain(_GATED_DOMAIN))
         m.d.comb += [gated.clk.eq(self.core_clk), gated.rst.eq(ResetSignal())]
         core = HotlineCore(g, shell=True)
         if isinstance(platform, BlockLibrary):
             m.submodules.core = platform.instance(
-                core, "hotline_stream_core", {"sync": ClockSignal(GATED_DOMAIN), LIST_DOMAIN: ClockSignal()}
+                core, "hotline_stream_core", {"sync": ClockSignal(_GATED_DOMAIN), LIST_DOMAIN: ClockSignal()}
             )
         else:
-            m.submodules.core = DomainRenamer({"sync": GATED_DOMAIN, LIST_DOMAIN: "sync"})(core)
+            m.submodules.core = DomainRenamer({"sync": _GATED_DOMAIN, LIST_DOMAIN: "sync"})(core)
         m.submodules.split = split = AxilSplit()
         m.submodules.csr = csr = CsrBank(SHELL_REGISTERS)
         m.submodules.rings = rings = RingControl()
@@ -263,7 +263,6 @@ class HotlineDevice(wiring.Component):
                 Cat(channel.beats.valid & ~channel.beats.ready for channel in write.channels).any()
                 | (write.outstanding & read.idle & ~core.busy)
             ),
-            accounts.reduce.eq(rows.held_back),
             accounts.core.eq(sequencer.working & (due | (core.busy & read.idle))),
             accounts.read.eq(~read.idle),
         ]
@@ -298,7 +297,7 @@ class HotlineDevice(wiring.Component):
             active.eq(
                 split.lower_busy | sequencer.command_write | sequencer.working_start
                 | streams.s_axis_lookup.tvalid | streams.s_axis_state.tvalid | core.busy
-                | ~core.working_ready | core.verdicts.valid | (rows.pooling & sequencer.running)
+                | ~core.working_ready | core.verdicts.valid
                 | Cat(output.tvalid for output in outputs).any()
             ),
             self.core_clk_enable.eq(active | (idle_for != _AWAKE) | ResetSignal()),

@@ -1,7 +1,7 @@
 """Layouts of what flows between the blocks of the shell. The widths come from `Geometry`; a granule is 16 bytes.
 
 Sequencer, RowWalker --read_request--> ReadEngine --read_beat--> lookups and state to the core
-                                                   '-----------> GranulePacker --row_beat--> [BagReducer --row_beat-->]
+                                                   '-----------> GranulePacker --row_beat-->
                                                                  GranulePacker --write_beat--> WriteEngine
 """
 
@@ -11,18 +11,31 @@ from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
 from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.words import ROW_FIELD, TABLE_FIELD
 
 __all__ = [
-    "EXTENT_BITS", "Fault", "ReadTarget", "axi_signature", "fault_signature", "read_beat", "read_request", "row_beat",
-    "window_signature", "write_beat",
+    "CHANNELS", "COUNTS", "COUNT_BITS", "EXTENT_BITS", "MAIN", "OTHER", "SMALL", "Fault", "ReadTarget", "axi_signature",
+    "completion_layout", "descriptor_layout", "fault_signature", "named_row", "read_beat", "read_request", "row_beat",
+    "single_word", "window_signature", "write_beat",
 ]  # fmt: skip
+
+COUNT_BITS = 27
+"""Width of a number of lookups, up to 2^26."""
 
 EXTENT_BITS = 28
 """Width of a length in granules: 4 GiB."""
 
+MAIN, OTHER, SMALL = range(3)
+"""Channels of WriteEngine. MAIN: popular words, rows, state, events. OTHER: non-popular words, keys. SMALL: summary,
+completions."""
+CHANNELS = 3
+
+COUNTS = ("samples", "popular_samples", "popular_words", "nonpopular_words", "listed", "held")
+"""What a completion tells of the data, in its order."""
+
 
 class ReadTarget(enum.Enum, shape=2):  # type: ignore[call-arg]
-    """Whom the data of a read is for; comes back with every beat."""
+    """Destination of a read; returned with each beat."""
 
     DESCRIPTOR = 0
     STREAM = 1  # lookups, or state to be restored
@@ -37,6 +50,36 @@ class Fault(enum.Enum, shape=2):  # type: ignore[call-arg]
     WINDOW = 1
     BUS = 2  # SLVERR or DECERR
     ABORT = 3
+
+
+def descriptor_layout() -> data.StructLayout:
+    """A descriptor. `operand`: tables, or bytes of a row."""
+    return data.StructLayout(
+        {
+            "opcode": 8, "flags": 8, "reserved": 16, "tag": 32, "source": 64, "count": 32, "operand": 32,
+            "targets": data.ArrayLayout(64, 3), "unused": 128,
+        }
+    )  # fmt: skip
+
+
+def completion_layout() -> data.StructLayout:
+    """A completion."""
+    return data.StructLayout(
+        {
+            "tag": 32, "opcode": 8, "status": 8, "reserved": 15, "generation": 1, **dict.fromkeys(COUNTS, 32),
+            "errors": 32, "cycles": 32, "address": 64, "unused": 128,
+        }
+    )  # fmt: skip
+
+
+def named_row() -> data.StructLayout:
+    """A row by name."""
+    return data.StructLayout({"row": ROW_FIELD.width, "table": TABLE_FIELD.width})
+
+
+def single_word(bits: int) -> data.StructLayout:
+    """A word, if `some`. `last` ends the packet."""
+    return data.StructLayout({"word": bits, "some": 1, "last": 1})
 
 
 def read_request(geometry: Geometry) -> data.StructLayout:
@@ -60,11 +103,8 @@ def read_beat(geometry: Geometry) -> data.StructLayout:
 
 
 def row_beat(geometry: Geometry) -> data.StructLayout:
-    """A part of a row, its first granule at the bottom: `count` granules; `row_last` ends the row, `bag_last` (with
-    it) the bag, `last` (with both) everything."""
-    return data.StructLayout(
-        {"data": geometry.axi_bits, "count": range(geometry.granules + 1), "row_last": 1, "bag_last": 1, "last": 1}
-    )
+    """Part of a row: `count` granules, the first at the bottom. `row_last` ends the row."""
+    return data.StructLayout({"data": geometry.axi_bits, "count": range(geometry.granules + 1), "row_last": 1})
 
 
 def write_beat(geometry: Geometry) -> data.StructLayout:

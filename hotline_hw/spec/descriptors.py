@@ -42,9 +42,7 @@ are not written); then a bit a sample (bit s & 7 of byte s >> 3, whole 32-bit wo
 
 GATHER writes the rows of the mini-batch that was last classified, in order of lists: those not held, or with HELD
 those held, the first of either at target 0. Keys: a 64-bit word a row, as a lookup word without `last`. With LIST, the
-rows that the lookups in memory name instead, and with POOL the sum of every run of them up to `last` (a bag) in their
-place, or with MEAN that sum over the number of its rows: float32, added in the order of the list, first row first.
-BF16: rows hold bfloat16; what is pooled becomes float32. State: entry and slot words as on m_axis_state. Events:
+rows that the lookups in memory name instead. State: entry and slot words as on m_axis_state. Events:
 EVENT_BYTES each, two words; the last is the closing beat.
 """
 
@@ -56,7 +54,7 @@ from .words import Field
 
 __all__ = [
     "BUFFER_ALIGN", "COLD_BANK", "COLD_HELD", "COLD_LOCAL", "ENTRY_BYTES", "EVENT_BYTES", "GRANULE_BYTES", "HIT_BIT",
-    "LAST_BIT", "MAX_BANKS", "MAX_COUNT", "MAX_MEAN_ROWS", "MAX_POOL_BYTES", "MAX_ROW_BYTES", "MAX_TABLES32",
+    "LAST_BIT", "MAX_BANKS", "MAX_COUNT", "MAX_ROW_BYTES", "MAX_TABLES32",
     "NOT_LISTED", "SUMMARY_BYTES", "SUMMARY_LISTS", "VALUE_FIELD", "Flag", "Opcode", "Status",
 ]  # fmt: skip
 
@@ -68,10 +66,7 @@ EVENT_BYTES = 16
 MAX_TABLES32 = 256
 MAX_COUNT = 1 << 26
 """Most lookups of a descriptor."""
-MAX_ROW_BYTES, MAX_POOL_BYTES = 4096, 1024
-"""Most bytes of a row, and of one that is pooled, as float32."""
-MAX_MEAN_ROWS = 4096
-"""Most rows of a bag of which there is a mean. What MEAN makes of a larger one is not said."""
+MAX_ROW_BYTES = 4096
 
 LAST_BIT, HIT_BIT = Field(31, 1), Field(30, 1)
 VALUE_FIELD = Field(0, 30)
@@ -98,9 +93,6 @@ class Flag(IntFlag):
     HELD = 1 << 2  # GATHER: the rows that the mini-batch classified before had among its cold rows too
     KEYS = 1 << 3  # GATHER: the keys of the rows too
     LIST = 1 << 4  # GATHER: of a list in memory
-    POOL = 1 << 5  # GATHER with LIST: the sums of bags
-    MEAN = 1 << 6  # with POOL: their means
-    BF16 = 1 << 7  # with POOL: rows hold bfloat16
 
 
 class Status(IntEnum):

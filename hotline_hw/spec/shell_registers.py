@@ -73,7 +73,6 @@ DMA_COUNTERS: tuple[Counter, ...] = (
     Counter("dma_core", "such a cycle in which the core held a beat back, or was at work alone", timing=True),
     Counter("dma_read", "such a cycle in which data, or a descriptor, was due from memory", timing=True),
     Counter("dma_write", "such a cycle in which memory held writes back, or their responses were due", timing=True),
-    Counter("dma_reduce", "such a cycle in which a row waited for the BagReducer", timing=True),
     Counter("dma_overhead", "any other such cycle: decoding descriptors, completing them", timing=True),
 )  # fmt: skip
 

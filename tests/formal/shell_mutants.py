@@ -96,9 +96,7 @@ WALKER: Mutants = {
     "a request that waits is overwritten": (
         "move.eq(~valid[-1] | self.output.ready)", "move.eq(~valid[-1] | self.output.ready | valid[0])",
     ),
-    "ends of bags go ahead": (
-        "Cat(bag_last).eq(Cat(name.bag_last, bag_last[:-1]))", "Cat(bag_last).eq(name.bag_last.replicate(_STAGES))",
-    ),
+    "addresses go ahead": ("bases[1].eq(bases[0])", "bases[1].eq(read.data.base)"),
     "named while a key waits": (
         "take.eq(self.names.valid & (self.keys.ready | ~self.want_keys) & ~dropping)",
         "take.eq(self.names.valid & ~dropping)",

@@ -134,7 +134,7 @@ def test_a_broken_split_is_caught(mutant, tmp_path):
         check(AccessesAreHandedOn(mutated(AxilSplit, *AXIL_SPLIT[mutant])), tmp_path, cycles=7)
 
 
-CAUSES = ("useful", "write", "reduce", "core", "read")
+CAUSES = ("useful", "write", "core", "read")
 
 
 class ACycleHasOneCause(wiring.Component):

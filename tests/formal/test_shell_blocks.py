@@ -11,9 +11,9 @@ from amaranth.hdl import Array, Assert, Assume, Cat, Const, Cover, Module, Mux, 
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from hotline_hw.core.output.verdicts import VerdictPacker
 from hotline_hw.shell.granules import GranulePacker
 from hotline_hw.shell.streams.beats import BeatFiller, ResultPacker, StateJoiner
+from hotline_hw.shell.streams.verdicts import VerdictPacker
 from hotline_hw.spec.params import Geometry
 from hotline_sim.formal import PropertyFailed, check, cover, prove
 from tests.formal.dma_parts import with_parts

@@ -24,7 +24,7 @@ MOST_INSIDE = 4
 
 class RowsAreOfTheirTables(wiring.Component):
     """Ports:
-    valid, table, row, bag_last: a name. want_keys, key_ready, ready: of whom it goes to. stop, start: as in RowWalker.
+    valid, table, row: a name. want_keys, key_ready, ready: of whom it goes to. stop, start: as in RowWalker.
     write, rows: a table is set up, while no name is there. watch: watch this name.
     """
 
@@ -32,7 +32,7 @@ class RowsAreOfTheirTables(wiring.Component):
         self.dut = dut
         super().__init__(
             {
-                "valid": In(1), "table": In(range(TABLES)), "row": In(ROW_BITS), "bag_last": In(1),
+                "valid": In(1), "table": In(range(TABLES)), "row": In(ROW_BITS),
                 "want_keys": In(1), "key_ready": In(1), "ready": In(1), "stop": In(1), "start": In(1),
                 "write": In(1), "rows": In(ROW_BITS), "watch": In(1),
             }
@@ -41,12 +41,13 @@ class RowsAreOfTheirTables(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.dut = dut = with_parts(self.dut, _TABLES=TABLES)(preset("tiny"))
-        name, request = dut.names.payload, dut.output.payload
+        name, granule = dut.names.payload, dut.output.payload.address[4:]
         m.d.comb += [
             dut.names.valid.eq(self.valid), name.table.eq(self.table), name.row.eq(self.row),
-            name.bag_last.eq(self.bag_last), dut.want_keys.eq(self.want_keys), dut.keys.ready.eq(self.key_ready),
+            dut.want_keys.eq(self.want_keys), dut.keys.ready.eq(self.key_ready),
             dut.output.ready.eq(self.ready), dut.stop.eq(self.stop), dut.start.eq(self.start),
             dut.table_write.eq(self.write), dut.table_index.eq(self.table), dut.table.rows.eq(self.rows),
+            dut.table.base.eq(self.table),  # with a stride of 0, the address is the table's number
         ]  # fmt: skip
         taken, left, key = Signal(), Signal(), Signal()
         m.d.comb += [
@@ -87,27 +88,27 @@ class RowsAreOfTheirTables(wiring.Component):
             Assert(~over | (late == 0) | (dut.beyond_table == bad_beyond), "a row beyond its table is told soon"),
         ]
 
-        # One name: it is asked for as the bag's last or not, after all ahead of it.
-        watching, ahead, bag_last = Signal(), Signal(range(MOST_INSIDE)), Signal()
+        # One name: it is asked for at its own address, after all ahead of it.
+        watching, ahead, address = Signal(), Signal(range(MOST_INSIDE)), Signal(range(TABLES))
         with m.If(~watching):
             with m.If(counted & self.watch):
-                m.d.sync += [watching.eq(1), ahead.eq(due - left), bag_last.eq(self.bag_last)]
+                m.d.sync += [watching.eq(1), ahead.eq(due - left), address.eq(self.table)]
         with m.Elif(left):
             m.d.sync += ahead.eq(ahead - 1)
             with m.If(ahead == 0):
-                m.d.sync += [watching.eq(0), Assert(request.bag_last == bag_last, "the bag's end stays with its row")]
-        held, payload = Signal(), Signal()
+                m.d.sync += [watching.eq(0), Assert(granule == address, "an address stays with its row")]
+        held, payload = Signal(), Signal(range(TABLES))
         waits = Signal(3)
         dropped = dut.unknown_table | dut.beyond_table | self.stop
         m.d.sync += [
             held.eq(dut.output.valid & ~self.ready),
-            payload.eq(request.bag_last),
-            Assert(~held | (dut.output.valid & (request.bag_last == payload)), "a request that is offered stays"),
+            payload.eq(granule),
+            Assert(~held | (dut.output.valid & (granule == payload)), "a request that is offered stays"),
             waits.eq(Mux((due == 0) | dut.output.valid, 0, waits + 1)),
             Assert(waits < MOST_INSIDE, "what is good is asked for"),
             Assert(key == (taken & self.want_keys & ~dropped), "a key for every name that is not dropped"),
             Assert(~inside | ~dropped, "no name is dropped ahead of a bad one"),
-            Cover(watching & (ahead == 2) & left & bag_last & over & (late == 0), "a bad row behind three good ones"),
+            Cover(watching & (ahead == 2) & left & address & over & (late == 0), "a bad row behind three good ones"),
         ]
         return m
 

@@ -181,7 +181,7 @@ def random_programme(bench: Bench, steps: int) -> None:
         group: list[Descriptor] = []
         at = 0
         for _ in range(int(rng.integers(1, 5))):
-            kind = rng.choice(["learn", "classify", "classify", "fence", "select", "list", "pool", "dump", "restore"])
+            kind = rng.choice(["learn", "classify", "classify", "fence", "select", "list", "dump", "restore"])
             row_bytes = int(rng.choice([16, 32, 48, 64, 80]))
             if kind in ("learn", "classify"):
                 words, tables = random_lookups(bench, rng)
@@ -199,19 +199,15 @@ def random_programme(bench: Bench, steps: int) -> None:
                             opcode=Opcode.GATHER, flags=flags, operand=row_bytes, targets=(target, target + 4096, 0)
                         )
                     )
-            elif kind in ("list", "pool"):
+            elif kind == "list":
                 count = int(rng.integers(1, bench.batch + 1))
                 words = rng.integers(0, 256, count).astype(np.uint64)
                 words |= rng.integers(0, bench.tables, count).astype(np.uint64) << np.uint64(TABLE_FIELD.low)
                 words[rng.random(count) < 0.4] |= np.uint64(1 << LAST_FIELD.low)
-                flags = Flag.LIST
-                if kind == "pool":
-                    flags |= Flag.POOL | (Flag.MEAN if rng.random() < 0.5 else 0)
-                    flags |= Flag.BF16 if rng.random() < 0.3 else 0
                 group.append(
                     Descriptor(
-                        opcode=Opcode.GATHER, flags=flags, source=bench.put(words, at), count=count, operand=row_bytes,
-                        targets=(bench.rows.address + 32768 + 8192 * int(rng.integers(0, 4)), 0, 0),
+                        opcode=Opcode.GATHER, flags=Flag.LIST, source=bench.put(words, at), count=count,
+                        operand=row_bytes, targets=(bench.rows.address + 32768 + 8192 * int(rng.integers(0, 4)), 0, 0),
                     )
                 )  # fmt: skip
                 at += -(-words.nbytes // 64) * 64

@@ -218,7 +218,7 @@ def check_gathered(result: CosimResult) -> None:
         return
     assert ((np.array(history.gather_cycles) > 0) == by_device).all()
     assert min(figures["bytes_read"], figures["bytes_written"]) > gathered.sum() * 64
-    causes = ("dma_useful", "dma_core", "dma_read", "dma_write", "dma_reduce", "dma_overhead")
+    causes = ("dma_useful", "dma_core", "dma_read", "dma_write", "dma_overhead")
     assert sum(counters[name] for name in causes) == counters["dma_cycles"] == figures["dma_cycles"]
     assert figures["dma_cycles"] > figures["cycles"] and figures["dma_cycles"] > sum(history.gather_cycles)
 

@@ -21,7 +21,7 @@ DIMENSIONS = (16, 64, 128)
 _TABLE_ROWS = 1 << 16
 _MOST_ROWS = 1 << 14
 _FLOAT_BYTES = 4
-_CAUSES = ("dma_useful", "dma_core", "dma_read", "dma_write", "dma_reduce", "dma_overhead")
+_CAUSES = ("dma_useful", "dma_core", "dma_read", "dma_write", "dma_overhead")
 
 
 def measure_gather(

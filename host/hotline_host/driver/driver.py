@@ -20,7 +20,7 @@ from hotline_device.host_memory import Region
 from hotline_host.data.log import Batch
 from hotline_host.errors import DriverError
 from hotline_host.plan import Split
-from hotline_hw.spec.descriptors import Flag, Opcode
+from hotline_hw.spec.descriptors import Opcode
 
 from .batches import BatchRunner, Prepared
 from .control import RegisterState
@@ -162,25 +162,10 @@ class Driver(TrackerDriver):
         with self._lock:
             return self._gatherer.gather(row_bytes, target, offset, held=held, keys=keys)
 
-    def pool(
-        self,
-        words: np.ndarray,
-        row_bytes: int,
-        target: Region,
-        offset: int = 0,
-        *,
-        mean: bool = False,
-        bf16: bool = False,
-    ) -> int:
-        """Gathers the sums, or with `mean` the means, of bags of rows as float32. Returns the number of bags.
-
-        Args:
-            words: uint64 [n], lookup words; `last` ends a bag.
-            row_bytes: bytes of a row in its table, whose elements are float32, or bfloat16 with `bf16`.
-        """  # fmt: skip
-        flags = Flag.POOL | (Flag.MEAN if mean else Flag(0)) | (Flag.BF16 if bf16 else Flag(0))
+    def gather_list(self, words: np.ndarray, row_bytes: int, target: Region, offset: int = 0) -> int:
+        """Gathers the rows that lookup words (uint64 [n]) name, in their order. Returns how many were written."""
         with self._lock:
-            return self._gatherer.listed(words, row_bytes, target, offset, flags)
+            return self._gatherer.listed(words, row_bytes, target, offset)
 
     # Registers
 

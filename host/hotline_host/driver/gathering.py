@@ -1,4 +1,4 @@
-"""GATHER: brings the cold rows of the last mini-batch, or pools the rows of a list."""
+"""GATHER: brings the cold rows of the last mini-batch, or the rows of a list."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hotline_device.host_memory import Region
 from hotline_device.ring_entries import Descriptor
 from hotline_host.errors import DriverError
 from hotline_hw.spec.descriptors import BUFFER_ALIGN, GRANULE_BYTES, Flag, Opcode
-from hotline_hw.spec.words import LAST_FIELD, ROW_FIELD, TABLE_FIELD
+from hotline_hw.spec.words import ROW_FIELD, TABLE_FIELD
 
 from .buffers import Buffers
 from .control import Control
@@ -83,18 +83,16 @@ class Gatherer:
         rows = (words & np.uint64(ROW_FIELD.mask)).astype(np.int64)
         return Gathered(done.listed, done.cycles, tables, rows)
 
-    def listed(self, words: np.ndarray, row_bytes: int, target: Region, offset: int, flags: Flag) -> int:
-        """GATHER with LIST. Returns how many rows, or bags, were written."""
+    def listed(self, words: np.ndarray, row_bytes: int, target: Region, offset: int) -> int:
+        """GATHER with LIST. Returns how many rows were written."""
         if words.dtype != np.uint64 or words.ndim != 1 or not len(words):
             raise DriverError(f"a list is uint64 [n], n at least 1, and not {words.dtype} {list(words.shape)}")
-        if flags & Flag.POOL and not words[-1] >> np.uint64(LAST_FIELD.low):
-            raise DriverError("the last word of a list must end its bag: its bit `last` is not set")
         self._expose(target, offset)
         source = self._buffers.take(words.nbytes)[0]
         source.array(len(words), np.uint64)[:] = words
         done = self._rings.run([
             Descriptor(
-                opcode=Opcode.GATHER, flags=Flag.LIST | flags, source=source.address, count=len(words),
+                opcode=Opcode.GATHER, flags=Flag.LIST, source=source.address, count=len(words),
                 operand=row_bytes, targets=(target.address + offset, 0, 0),
             )
         ])[0]  # fmt: skip

@@ -76,15 +76,24 @@ class SampleAwareTracker(wiring.Component):
         tags = [sets(f"tags{way}", g.tag_bits) for way in ways]
         lookup_tags, update_tags = [store.read_port() for store in tags], [store.read_port() for store in tags]
         tag_writes = [store.write_port() for store in tags]
-        lookup_hot, update_hot, hot_write = hots.read_port(), hots.read_port(), hots.write_port()
-        state_read, state_write = states.read_port(), states.write_port()
-        slot_read, slot_write = slots.read_port(), slots.write_port()
+        lookup_hot = hots.read_port()
+        update_hot = hots.read_port()
+        hot_write = hots.write_port()
+        state_read = states.read_port()
+        state_write = states.write_port()
+        slot_read = slots.read_port()
+        slot_write = slots.write_port()
 
         # Lookups: nothing but reading
-        lookup_set, match_set = Signal(g.set_bits), Signal(g.set_bits)
-        match_valid, match_tag = Signal(), Signal(g.tag_bits)
+        lookup_set = Signal(g.set_bits)
+        match_set = Signal(g.set_bits)
+        match_valid = Signal()
+        match_tag = Signal(g.tag_bits)
         hit_ways = Signal(g.ways)
-        slot_valid, slot_hit, slot_set, slot_way = Signal(), Signal(), Signal(g.set_bits), Signal(g.way_bits)
+        slot_valid = Signal()
+        slot_hit = Signal()
+        slot_set = Signal(g.set_bits)
+        slot_way = Signal(g.way_bits)
         m.d.comb += [
             lookup_set.eq(self.tag[: g.set_bits] & self.budget.set_mask),
             lookup_hot.addr.eq(lookup_set),
@@ -128,7 +137,9 @@ class SampleAwareTracker(wiring.Component):
             update_hot.addr.eq(read_set),
             *(port.addr.eq(tag_address) for port in (*update_tags, *tag_writes)),
         ]
-        compare_valid, compare_tag, compare_set = Signal(), Signal(g.tag_bits), Signal(g.set_bits)
+        compare_valid = Signal()
+        compare_tag = Signal(g.tag_bits)
+        compare_set = Signal(g.set_bits)
         compare_weight = Signal(WEIGHT_BITS)
         m.d.sync += [
             compare_valid.eq(self.update_valid & self.update_ready),
@@ -138,13 +149,22 @@ class SampleAwareTracker(wiring.Component):
         ]
 
         # Compare
-        done_valid, done_tag, done_set = Signal(), Signal(g.tag_bits), Signal(g.set_bits)
-        done_fill, done_state = Signal(g.ways), state("done")
-        stage_valid, stage_tag, stage_weight = Signal(), Signal(g.tag_bits), Signal(WEIGHT_BITS)
-        stage_match, stage_usable, stage_hot = Signal(g.ways), Signal(g.ways), Signal(g.ways)
+        done_valid = Signal()
+        done_tag = Signal(g.tag_bits)
+        done_set = Signal(g.set_bits)
+        done_fill = Signal(g.ways)
+        done_state = state("done")
+        stage_valid = Signal()
+        stage_tag = Signal(g.tag_bits)
+        stage_weight = Signal(WEIGHT_BITS)
+        stage_match = Signal(g.ways)
+        stage_usable = Signal(g.ways)
+        stage_hot = Signal(g.ways)
         stage_state = state("stage")
-        follows, follows_tag = Signal(), Signal()  # the update right ahead has this set; this tag
-        patch, match = Signal(), Signal(g.ways)  # patch: the update two ahead left this set as `done` says
+        follows = Signal()  # the update right ahead has this set
+        follows_tag = Signal()  # and this tag
+        patch = Signal()  # the update two ahead left this set as `done` says
+        match = Signal(g.ways)
         m.d.comb += [
             patch.eq(done_valid & (done_set == compare_set)),
             match.eq(Cat(port.data == compare_tag for port in update_tags)),
@@ -195,8 +215,10 @@ class SampleAwareTracker(wiring.Component):
         ]
 
         # Write
-        row, taken = self.row_in, Signal(g.ways)
-        current_hot, current = Signal(g.ways), Signal(g.ways)  # hot bits of the set being picked from; who is left
+        row = self.row_in
+        taken = Signal(g.ways)
+        current_hot = Signal(g.ways)  # hot bits of the set being picked from
+        current = Signal(g.ways)  # who is left
         whole_row = [row.valid, row.referenced, row.age, row.counters]
         m.d.comb += [
             state_write.addr.eq(Mux(self.row_access, self.row_set, stage_set)),
@@ -226,7 +248,8 @@ class SampleAwareTracker(wiring.Component):
             self.row_out.hot.eq(update_hot.data),
             self.row_out.tags.eq(Cat(port.data for port in update_tags)),
         ]
-        reaches, eligible = Signal(g.ways), Signal(g.ways)
+        reaches = Signal(g.ways)
+        eligible = Signal(g.ways)
         m.d.comb += reaches.eq(Cat(out_counters[way] >= self.level for way in ways))
         with m.Switch(self.wanted):
             with m.Case(Eligible.ALL):

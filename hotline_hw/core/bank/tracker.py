@@ -78,7 +78,8 @@ class SrripTracker(wiring.Component):
         # Memories: a way's tags, and the state of a set (valid bits, then RRPV planes). They start undefined: after
         # reset the core empties every set before it takes a lookup.
         m.submodules.states = states = memory.Memory(shape=g.ways * (1 + g.rrpv_bits), depth=g.sets, init=[])
-        state_read, state_write = states.read_port(), states.write_port()
+        state_read = states.read_port()
+        state_write = states.write_port()
         tag_reads, tag_writes = [], []
         for way in ways:
             m.submodules[f"tags{way}"] = tags = memory.Memory(shape=g.tag_bits, depth=g.sets, init=[])

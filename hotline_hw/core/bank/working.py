@@ -79,9 +79,12 @@ class WorkingList(wiring.Component):
         m.submodules.tags = tags = fifo.SyncFIFO(width=g.tag_bits, depth=g.queue_depth)
         m.submodules.answers = answers = fifo.SyncFIFO(width=g.slot_bits + 1, depth=g.queue_depth)
         # The answer that is dealt with; the entries read for it a cycle ago are compared with it.
-        valid, hit, slot = Signal(), Signal(), Signal(g.slot_bits)
+        valid = Signal()
+        hit = Signal()
+        slot = Signal(g.slot_bits)
         tag = Signal(g.tag_bits, reset_less=True)
-        done, advance = Signal(), Signal()
+        done = Signal()
+        advance = Signal()
         m.d.comb += [
             tags.w_data.eq(self.tag), tags.w_en.eq(self.tag_valid), tags.r_en.eq(advance & answers.r_rdy),
             answers.w_data.eq(Cat(self.hit, self.slot)), answers.w_en.eq(self.answer_valid),
@@ -97,11 +100,13 @@ class WorkingList(wiring.Component):
         current = Signal()  # which table is this mini-batch's
         epochs = Array(Signal(_EPOCH_BITS, name=f"epoch{side}") for side in range(2))
         probe = Signal(index_bits)
-        free, found_free = Signal(index_bits), Signal()
+        free = Signal(index_bits)
+        found_free = Signal()
         index = Signal(index_bits)
         written = Signal(layout)
         insert = Signal()
-        walk, walking = Signal(index_bits), Signal(2, init=3)
+        walk = Signal(index_bits)
+        walking = Signal(2, init=3)
         entries = []
         m.d.comb += [
             index.eq(Mux(advance, tags.r_data[:index_bits], tag[:index_bits] + probe)),
@@ -109,7 +114,8 @@ class WorkingList(wiring.Component):
         ]
         for side in range(2):
             m.submodules[f"table{side}"] = store = memory.Memory(shape=layout, depth=1 << index_bits, init=[])
-            write, read = store.write_port(), store.read_port()
+            write = store.write_port()
+            read = store.read_port()
             m.d.comb += [
                 read.addr.eq(index),
                 write.addr.eq(Mux(walking[side], walk, free)),
@@ -129,12 +135,19 @@ class WorkingList(wiring.Component):
                         m.d.sync += [walk.eq(0), walking[side].eq(1)]
 
         # Search
-        here, before = Signal(layout), Signal(layout)
-        is_here, known, was_there, was_absent = Signal(), Signal(), Signal(), Signal()
-        before_done, held = Signal(), Signal()
+        here = Signal(layout)
+        before = Signal(layout)
+        is_here = Signal()
+        known = Signal()
+        was_there = Signal()
+        was_absent = Signal()
+        before_done = Signal()
+        held = Signal()
         epoch_before = Signal(_EPOCH_BITS)
         # What was written in the cycle in which the entry here was read.
-        wrote, wrote_index, just_written = Signal(), Signal(index_bits), Signal(layout)
+        wrote = Signal()
+        wrote_index = Signal(index_bits)
+        just_written = Signal(layout)
         last_index = Signal(index_bits)
         m.d.comb += [
             here.eq(
@@ -147,7 +160,9 @@ class WorkingList(wiring.Component):
             was_absent.eq((before.epoch != epoch_before) | (epoch_before == 0)),
             was_there.eq(~was_absent & (before.tag == tag)),
         ]
-        now_free, now_before, now_held = Signal(), Signal(), Signal()
+        now_free = Signal()
+        now_before = Signal()
+        now_held = Signal()
         room = Signal()
         m.d.comb += [
             now_free.eq(found_free | ~is_here),
@@ -189,7 +204,8 @@ class WorkingList(wiring.Component):
 
         # Lists
         m.submodules.list = store = memory.Memory(shape=g.tag_bits, depth=1 << g.local_bits, init=[])
-        write, read = store.write_port(), store.read_port(domain=LIST_DOMAIN)
+        write = store.write_port()
+        read = store.read_port(domain=LIST_DOMAIN)
 
         def place_of(number, is_held):
             return Mux(is_held, ~number, number)[: g.local_bits]

@@ -103,7 +103,7 @@ class BankGather(wiring.Component):
         return m
 
     def _with_place(self, lane, answer):
-        """A missed lookup's payload with its row's place (`dma.descriptors`) where the row was."""
+        """A missed lookup's payload with its row's place (`spec.descriptors`) where the row was."""
         listed = data.View(place_layout(self.geometry), answer[: place_layout(self.geometry).size])
         bank = Const(0, COLD_HELD.low - COLD_BANK.low) | lane.bank
         place = Cat(listed.number, Const(0, COLD_BANK.low - len(listed.number)), bank[: COLD_BANK.width], listed.held)

@@ -54,10 +54,14 @@ class BurstCutter(wiring.Component):
         beat_shift, split, burst_shift = _shifts(g)
         request, burst = self.request.payload, self.burst.payload
         cutting = Signal()
-        at, first, end, target = (Signal.like(burst[name]) for name in ("at", "first", "end", "target"))
+        at = Signal.like(burst.at)
+        first = Signal.like(burst.first)
+        end = Signal.like(burst.end)
+        target = Signal.like(burst.target)
         beyond = Signal(EXTENT_BITS + 1)  # beats left less one
         room = Signal(burst_shift)  # beats up to where a burst has to end, less one
-        last, offered = Signal(), Signal()
+        last = Signal()
+        offered = Signal()
         m.d.comb += [
             room.eq(~at[:burst_shift]),
             last.eq(beyond <= room),

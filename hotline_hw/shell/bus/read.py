@@ -68,14 +68,20 @@ class ReadEngine(wiring.Component):
         m.submodules.order = order = memory.Memory(
             shape=data.StructLayout({**part, "refused": 1}), depth=g.read_tags, init=[]
         )
-        push, head = order.write_port(), order.read_port(domain="comb")
-        tail, bursts, popped = Signal(g.tag_id_bits), Signal(range(g.read_tags + 1)), Signal()
+        push = order.write_port()
+        head = order.read_port(domain="comb")
+        tail = Signal(g.tag_id_bits)
+        bursts = Signal(range(g.read_tags + 1))
+        popped = Signal()
 
-        issue, refuse, bus_fault = Signal(), Signal(), Signal()
+        issue = Signal()
+        refuse = Signal()
+        bus_fault = Signal()
         places = Signal(range(g.read_beats + 1))  # of the buffer, that are taken
         m.submodules.check = check = WindowCheck(len(self.windows))
         share_windows(m, self.windows, check.windows)
-        may, ready = Signal(), Signal()
+        may = Signal()
+        ready = Signal()
         m.d.comb += [
             check.page.eq(burst.at[PAGE_BITS - self._beat_shift :]),
             may.eq(check.inside & ~self.abort),
@@ -96,9 +102,12 @@ class ReadEngine(wiring.Component):
         m.submodules.store = store = memory.Memory(
             shape=data.StructLayout({"data": g.axi_bits, "fault": 1}), depth=g.read_beats, init=[]
         )
-        fill, fetch = store.write_port(), store.read_port()
+        fill = store.write_port()
+        fetch = store.read_port()
         place = self._fill(m, fill, issue, burst, tail, bus_fault)
-        filled, oldest, freed = Signal(g.read_beats), Signal(range(g.read_beats)), Signal()
+        filled = Signal(g.read_beats)
+        oldest = Signal(range(g.read_beats))
+        freed = Signal()
         due = Signal.like(places)
         with m.If(self.rvalid):
             m.d.sync += filled.bit_select(place, 1).eq(1)
@@ -112,10 +121,14 @@ class ReadEngine(wiring.Component):
         ]
 
         # A beat leaves: the buffer's read port holds it, and what the rest of it is waits beside.
-        going, ended = Signal(), Signal()
-        number, oldest_burst = Signal.like(burst.len), Signal(g.tag_id_bits)
-        out, refused = self.data.payload, Signal()
-        first, end = Signal.like(out.first), Signal.like(out.first)
+        going = Signal()
+        ended = Signal()
+        number = Signal.like(burst.len)
+        oldest_burst = Signal(g.tag_id_bits)
+        out = self.data.payload
+        refused = Signal()
+        first = Signal.like(out.first)
+        end = Signal.like(out.first)
         m.d.comb += [
             head.addr.eq(oldest_burst),
             going.eq(
@@ -174,7 +187,8 @@ class ReadEngine(wiring.Component):
         writer each, and a bit an id that says which of them holds.
         """
         g = self.geometry
-        begin, place = Signal(range(g.read_beats)), Signal(range(g.read_beats))
+        begin = Signal(range(g.read_beats))
+        place = Signal(range(g.read_beats))
         fresh = Signal(g.read_tags)
         ports = []
         for name in ("first_place", "next_place"):
@@ -201,7 +215,8 @@ class ReadEngine(wiring.Component):
         """Tells failed accesses, a cycle later; the addresses of those that are outstanding are kept."""
         width = 64 - self._beat_shift
         m.submodules.addresses = addresses = memory.Memory(shape=width, depth=self.geometry.read_tags, init=[])
-        write, read = addresses.write_port(), addresses.read_port()
+        write = addresses.write_port()
+        read = addresses.read_port()
         refused_at = Signal(width)
         m.d.comb += [
             bus_fault.eq(self.rvalid & self.rresp[1]),  # SLVERR or DECERR

@@ -68,15 +68,25 @@ class WriteBuffer(wiring.Component):
         beat_shift, burst_shift = _shifts(g)
         depth, all_words = 2 * g.burst_beats, g.axi_bits // 32
         m.submodules.store = store = memory.Memory(shape=g.axi_bits, depth=depth, init=[])
-        fill, fetch = store.write_port(), store.read_port()
-        beat, burst, at = self.beats.payload, self.burst, Signal(64 - beat_shift)
-        taken, pushed = Signal(), Signal()
-        newest, oldest = Signal(range(depth)), Signal(range(depth))
-        level, waiting = Signal(range(depth + 1)), Signal(range(depth + 1))  # beats here; of these, not picked
-        begun, ending, tail = Signal(), Signal(), Signal.like(beat.words)
-        room, picked = Signal(burst_shift), Signal(range(g.burst_beats + 1))
+        fill = store.write_port()
+        fetch = store.read_port()
+        beat = self.beats.payload
+        burst = self.burst
+        at = Signal(64 - beat_shift)
+        taken = Signal()
+        pushed = Signal()
+        newest = Signal(range(depth))
+        oldest = Signal(range(depth))
+        level = Signal(range(depth + 1))  # beats here
+        waiting = Signal(range(depth + 1))  # those of them that are not picked
+        begun = Signal()
+        ending = Signal()
+        tail = Signal.like(beat.words)
+        room = Signal(burst_shift)
+        picked = Signal(range(g.burst_beats + 1))
         unfinished = Signal(range(self.most_bursts + 1))
-        whole, final = Signal(), Signal()
+        whole = Signal()
+        final = Signal()
         m.d.comb += [
             self.beats.ready.eq((level != depth) & ~ending),
             taken.eq(self.beats.valid & self.beats.ready),
@@ -170,12 +180,18 @@ class WriteEngine(wiring.Component):
         # The burst to be judged, and judgement.
         index = range(max(2, len(buffers)))
         burst = Signal(data.StructLayout({"channel": index, "at": 64 - beat_shift, **_burst(g)}))
-        burst_valid, issue, refuse, bus_fault = Signal(), Signal(), Signal(), Signal()
+        burst_valid = Signal()
+        issue = Signal()
+        refuse = Signal()
+        bus_fault = Signal()
         self._choose(m, buffers, burst, burst_valid, issue | refuse)
-        queued, due = Signal(range(_QUEUE + 1)), Signal(range(self.most_bursts + 1))
+        queued = Signal(range(_QUEUE + 1))
+        due = Signal(range(self.most_bursts + 1))
         m.submodules.check = check = WindowCheck(len(self.windows))
         share_windows(m, self.windows, check.windows)
-        may, ready, told = Signal(), Signal(), Signal()
+        may = Signal()
+        ready = Signal()
+        told = Signal()
         m.d.comb += [
             check.page.eq(burst.at[PAGE_BITS - beat_shift :]),
             check.write.eq(1),
@@ -210,7 +226,9 @@ class WriteEngine(wiring.Component):
 
     def _choose(self, m: Module, buffers: list, burst: data.View, valid: Signal, taken) -> None:
         """Takes the channels' bursts in turn."""
-        turn, free, found = Signal.like(burst.channel), Signal(), Signal()
+        turn = Signal.like(burst.channel)
+        free = Signal()
+        found = Signal()
         picked = Signal(len(buffers))
         m.d.comb += free.eq(~valid | taken)
         count = len(buffers)
@@ -253,8 +271,11 @@ class WriteEngine(wiring.Component):
         g = self.geometry
         entry = data.StructLayout({"channel": burst.shape()["channel"].shape, **_burst(g), "drop": 1})
         m.submodules.queue = queue = memory.Memory(shape=entry, depth=_QUEUE, init=[])
-        push, head = queue.write_port(), queue.read_port(domain="comb")
-        number, going, ended = Signal(_shifts(g)[1]), Signal(), Signal()
+        push = queue.write_port()
+        head = queue.read_port(domain="comb")
+        number = Signal(_shifts(g)[1])
+        going = Signal()
+        ended = Signal()
         dropped = Signal(len(buffers))
         m.d.comb += [
             push.en.eq(issue | refuse),

@@ -6,9 +6,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hotline_hw.shell.streams.beats import single_word
-
-from .entries import completion_layout
+from hotline_hw.shell.layouts import completion_layout, single_word
 
 __all__ = ["CompletionWriter"]
 

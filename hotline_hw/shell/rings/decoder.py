@@ -7,14 +7,12 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hotline_hw.shell.bus.windows import PAGE_BITS, WindowCheck, share_windows
-from hotline_hw.shell.layouts import window_signature
-from hotline_hw.shell.streams.lookups import COUNT_BITS
+from hotline_hw.shell.layouts import COUNT_BITS, descriptor_layout, window_signature
 from hotline_hw.spec.descriptors import (
     BUFFER_ALIGN,
     EVENT_BYTES,
     GRANULE_BYTES,
     MAX_COUNT,
-    MAX_POOL_BYTES,
     MAX_ROW_BYTES,
     MAX_TABLES32,
     SUMMARY_BYTES,
@@ -26,8 +24,6 @@ from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.shell_registers import WINDOWS
 from hotline_hw.spec.words import WORD_BYTES
 
-from .entries import descriptor_layout
-
 __all__ = ["Decoder"]
 
 _EXTENT_BITS = 40
@@ -38,7 +34,7 @@ _FLAGS = {
     Opcode.FENCE: Flag(0),
     Opcode.LEARN: Flag(0),
     Opcode.CLASSIFY: Flag.LEARN,
-    Opcode.GATHER: Flag.HELD | Flag.KEYS | Flag.LIST | Flag.POOL | Flag.MEAN | Flag.BF16,
+    Opcode.GATHER: Flag.HELD | Flag.KEYS | Flag.LIST,
     Opcode.DUMP: Flag(0),
     Opcode.RESTORE: Flag(0),
     Opcode.SELECT: Flag(0),
@@ -96,11 +92,7 @@ class Decoder(wiring.Component):
                     continue
                 with m.Case(opcode):
                     m.d.comb += [known.eq(1), allowed.eq(extra | Flag.INTERRUPT)]
-        contradiction = Mux(
-            has(Flag.LIST),
-            has(Flag.HELD | Flag.KEYS) | (has(Flag.MEAN | Flag.BF16) & ~has(Flag.POOL)),
-            has(Flag.POOL | Flag.MEAN | Flag.BF16),
-        )
+        contradiction = has(Flag.LIST) & has(Flag.HELD | Flag.KEYS)
         bad_opcode = Signal()
         m.d.comb += bad_opcode.eq(
             ~known
@@ -131,21 +123,22 @@ class Decoder(wiring.Component):
 
         # Lengths
         remainder = Signal(range(2 * MAX_TABLES32))
-        most = Mux(has(Flag.POOL), Mux(has(Flag.BF16), MAX_POOL_BYTES // 2, MAX_POOL_BYTES), MAX_ROW_BYTES)
         counted = batch | from_list
         bad_length = Signal()
         m.d.comb += bad_length.eq(
             (counted & ((it.count == 0) | (it.count > MAX_COUNT)))
             | (batch & ((it.operand > MAX_TABLES32) | (remainder != 0)))
-            | (is_[Opcode.GATHER] & ((row_bytes == 0) | (row_bytes > most)))
+            | (is_[Opcode.GATHER] & ((row_bytes == 0) | (row_bytes > MAX_ROW_BYTES)))
             | (is_[Opcode.RESTORE] & (it.count != self.state_rows))
         )
 
         m.submodules.check = check = WindowCheck()
         share_windows(m, self.windows, check.windows)
         slot = Signal(range(len(buffers) + 1))
-        used, write = Signal(), Signal()
-        first, length = Signal(64), Signal(_EXTENT_BITS)
+        used = Signal()
+        write = Signal()
+        first = Signal(64)
+        length = Signal(_EXTENT_BITS)
         last = Signal(65)
         end_of_it = Signal()
         page = Signal(52)

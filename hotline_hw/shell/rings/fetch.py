@@ -6,12 +6,10 @@ from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hotline_hw.shell.layouts import ReadTarget, read_beat, read_request
+from hotline_hw.shell.layouts import ReadTarget, descriptor_layout, read_beat, read_request
 from hotline_hw.spec.descriptors import ENTRY_BYTES, GRANULE_BYTES
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.shell_registers import MAX_RING_LOG2
-
-from .entries import descriptor_layout
 
 __all__ = ["DescriptorFetch"]
 
@@ -50,7 +48,8 @@ class DescriptorFetch(wiring.Component):
         m = Module()
         size = descriptor_layout().size
         words = Signal(size)
-        faulty, halted = Signal(), Signal()
+        faulty = Signal()
+        halted = Signal()
         m.d.comb += [
             self.request.payload.address.eq(self.address),
             self.request.payload.granules.eq(ENTRY_BYTES // GRANULE_BYTES),

@@ -68,7 +68,8 @@ class RingControl(wiring.Component):
             m.d.comb += value.eq(ahead - behind)
             return value
 
-        size, mask = Signal(bits), Signal(bits)
+        size = Signal(bits)
+        mask = Signal(bits)
         m.d.comb += [size.eq(1 << self.log2_size), mask.eq(size - 1)]
         new = self.write_data[:bits]
         beyond = self.write_data[bits:].any()
@@ -82,7 +83,8 @@ class RingControl(wiring.Component):
             self.generation.eq((self.cpl_producer & size) == 0),
         ]
 
-        timer, told = Signal(32), Signal()
+        timer = Signal(32)
+        told = Signal()
         with m.If(self.producer_write):
             with m.If(beyond | (distance(new, self.producer) > size - ready)):
                 m.d.comb += self.doorbell_error.eq(1)

@@ -7,8 +7,20 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hotline_hw.shell.bus.windows import share_windows
-from hotline_hw.shell.layouts import Fault, ReadTarget, fault_signature, read_request, window_signature
-from hotline_hw.shell.streams.beats import single_word
+from hotline_hw.shell.layouts import (
+    CHANNELS,
+    COUNTS,
+    MAIN,
+    OTHER,
+    SMALL,
+    Fault,
+    ReadTarget,
+    descriptor_layout,
+    fault_signature,
+    read_request,
+    single_word,
+    window_signature,
+)
 from hotline_hw.spec.descriptors import ENTRY_BYTES, GRANULE_BYTES, MAX_BANKS, SUMMARY_BYTES, Flag, Opcode, Status
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import Command, Error, Phase
@@ -17,13 +29,8 @@ from hotline_hw.spec.words import WORD_BYTES
 
 from .completion import CompletionWriter
 from .decoder import Decoder
-from .entries import COUNTS, descriptor_layout
 
-__all__ = ["CHANNELS", "MAIN", "OTHER", "SMALL", "Sequencer"]
-
-MAIN, OTHER, SMALL = range(3)
-"""Channels of WriteEngine: popular words, rows, state, events; non-popular words, keys; summary, completions."""
-CHANNELS = 3
+__all__ = ["Sequencer"]
 
 _SETTLE = 8  # cycles from a start until every block shows that it is at work, or from its end until a channel does
 _REFUSED = Error.COMMAND_BUSY | Error.COMMAND_CODE
@@ -147,8 +154,10 @@ class Sequencer(wiring.Component):
         ]
 
         # What went wrong, the first of each kind.
-        fault, fault_address = Signal(8), Signal(64)
-        aborted, core_errors = Signal(), Signal(len(Error))
+        fault = Signal(8)
+        fault_address = Signal(64)
+        aborted = Signal()
+        core_errors = Signal(len(Error))
         cycles = Signal(32)
         refused = Signal(8)
         status = Signal(8)
@@ -177,7 +186,8 @@ class Sequencer(wiring.Component):
 
         at_work = Signal()  # between PREPARE and REPORT
         wait = Signal(range(_SETTLE + 1))
-        halted, writing_fault = Signal(), Signal()
+        halted = Signal()
+        writing_fault = Signal()
         m.d.comb += [self.working.eq(at_work), self.abort.eq(at_work & ~self.enable)]
         with m.If(self.running):
             m.d.sync += cycles.eq(cycles + 1)

@@ -1,1 +1,1 @@
-"""GATHER: from the names of rows to their data, as they are or pooled."""
+"""GATHER: from the names of rows to their data."""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hotline_hw.core.input.key_hash import KeyUnhash
-from hotline_hw.shell.layouts import ReadTarget, read_beat, read_request
-from hotline_hw.shell.streams.lookups import COUNT_BITS
+from hotline_hw.shell.layouts import COUNT_BITS, ReadTarget, named_row, read_beat, read_request
 from hotline_hw.spec.params import Geometry
-from hotline_hw.spec.words import LAST_FIELD, ROW_FIELD, TABLE_FIELD, WORD_BITS
+from hotline_hw.spec.words import ROW_FIELD, TABLE_FIELD, WORD_BITS
 
-__all__ = ["LIST_WORDS", "ListNames", "MemoryNames", "named_row"]
+__all__ = ["LIST_WORDS", "ListNames", "MemoryNames"]
 
 _KEYS_AHEAD = 8  # keys on their way from the lists
 _LIST_LATENCY = 2  # of HotlineCore's list_key
@@ -21,17 +20,12 @@ LIST_WORDS = 256
 _CHUNK_WORDS = 32  # asked for at a time
 
 
-def named_row() -> data.StructLayout:
-    """A row by name. `bag_last`: the last of its bag."""
-    return data.StructLayout({"row": ROW_FIELD.width, "table": TABLE_FIELD.width, "bag_last": 1})
-
-
 class ListNames(wiring.Component):
     """Walks the lists of unique cold rows, bank by bank, and turns their keys back into names.
 
     Ports:
         start: begins a walk over the `held` lists or the others. stop: nothing further is named.
-        list_*: to HotlineCore's lists. output: payload `named_row`; each is a bag of its own.
+        list_*: to HotlineCore's lists. output: payload `named_row`.
         done: all names have been taken.
 
     Throughput: a name a cycle; three cycles more for each list.
@@ -59,8 +53,11 @@ class ListNames(wiring.Component):
         g = self.geometry
         m.submodules.keys = keys = fifo.SyncFIFOBuffered(width=g.key_bits, depth=_KEYS_AHEAD)
         m.submodules.unhash = unhash = KeyUnhash(key_bits=g.key_bits)
-        walking, issued, popped = Signal(), Signal(), Signal()
-        number, count = Signal(g.local_bits + 1), Signal(g.local_bits + 1)
+        walking = Signal()
+        issued = Signal()
+        popped = Signal()
+        number = Signal(g.local_bits + 1)
+        count = Signal(g.local_bits + 1)
         wait = Signal(range(3))
         ahead = Signal(range(_KEYS_AHEAD + 1))
         coming = Signal(_LIST_LATENCY)
@@ -97,7 +94,6 @@ class ListNames(wiring.Component):
             self.output.valid.eq(valid[-1]),
             self.output.payload.row.eq(unhash.key[: g.row_bits]),
             self.output.payload.table.eq(unhash.key[g.row_bits :]),
-            self.output.payload.bag_last.eq(1),
             self.done.eq(~walking & (ahead == 0) & ~valid.any()),
         ]
         with m.If(enable):
@@ -138,12 +134,16 @@ class MemoryNames(wiring.Component):
         per_beat = g.axi_bits // WORD_BITS
         depth = LIST_WORDS // per_beat
         m.submodules.words = words = fifo.SyncFIFOBuffered(width=g.axi_bits, depth=depth)
-        to_ask, left = Signal(COUNT_BITS), Signal(COUNT_BITS)
+        to_ask = Signal(COUNT_BITS)
+        left = Signal(COUNT_BITS)
         room = Signal(range(depth + 1), init=depth)  # beats that may be asked for
         due = Signal(range(depth + 1))  # beats that were, and have not come
         chunk = Signal(range(_CHUNK_WORDS + 1))
         beats = Signal(range(_CHUNK_WORDS // per_beat + 1))
-        asked, came, taken, popped = Signal(), Signal(), Signal(), Signal()
+        asked = Signal()
+        came = Signal()
+        taken = Signal()
+        popped = Signal()
         place = Signal(range(per_beat))
         request, out = self.request.payload, self.output.payload
         word = Signal(WORD_BITS)
@@ -162,7 +162,6 @@ class MemoryNames(wiring.Component):
             self.output.valid.eq(words.r_rdy & (left != 0)),
             out.row.eq(word[ROW_FIELD.low : ROW_FIELD.high + 1]),
             out.table.eq(word[TABLE_FIELD.low : TABLE_FIELD.high + 1]),
-            out.bag_last.eq(word[LAST_FIELD.low] | (left == 1)),
             taken.eq(self.output.valid & self.output.ready),
             words.r_en.eq((taken & ((place == per_beat - 1) | (left == 1))) | (left == 0)),
             popped.eq(words.r_en & words.r_rdy),

@@ -2,45 +2,43 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import DomainRenamer, Module, Mux, Signal
-from amaranth.lib import fifo, stream, wiring
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hotline_hw.lib.axi import RegisterSlice
 from hotline_hw.shell.granules import GranulePacker
-from hotline_hw.shell.layouts import read_beat, read_request, row_beat
-from hotline_hw.shell.rings.entries import descriptor_layout
+from hotline_hw.shell.layouts import descriptor_layout, named_row, read_beat, read_request, row_beat
 from hotline_hw.spec.descriptors import GRANULE_BYTES, Flag
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import TABLE_FIELD
 
-from .bag_reducer import BagReducer
-from .names import ListNames, MemoryNames, named_row
+from .names import ListNames, MemoryNames
 from .walker import RowWalker, table_entry
 
-__all__ = ["GATED_DOMAIN", "RowPath"]
-
-GATED_DOMAIN = "gated"
-"""Clock domain whose clock may stand still: that of the stream core and of the BagReducer."""
+__all__ = ["RowPath"]
 
 _GRANULE_SHIFT = GRANULE_BYTES.bit_length() - 1
 
 
 class RowPath(wiring.Component):
-    """Names rows, asks for them, and aligns and pools what comes.
+    """Names rows, asks for them, and aligns what comes.
 
         ListNames, MemoryNames --names--> RowWalker --> row_request
-                                                   \\-- end of bag, FIFO --.
-        rows --> GranulePacker (a row begins at granule 0) ---------------+--> BagReducer, or past it --> output
+        rows --> GranulePacker (a row begins at granule 0) --> output
 
     Ports:
-        it: the descriptor, a GATHER. start: begins it. stop: names are dropped from now on.
-        list_*: HotlineCore's lists. table_*: as in RowWalker.
-        list_request, row_request: payload `read_request`. list_data, rows: payload `read_beat`, what comes of them.
-        keys: payload `named_row`, where the descriptor wants them. output: payload `row_beat`.
+        it: the descriptor, a GATHER.
+        start: begins it.
+        stop: names are dropped from now on.
+        list_*: HotlineCore's lists of cold rows.
+        table_*: as in RowWalker.
+        list_request, list_data: reads of a list in memory: payloads `read_request` and `read_beat`.
+        row_request, rows: reads of rows: payloads `read_request` and `read_beat`.
+        keys: the names of the rows, where the descriptor wants them: payload `named_row`.
+        output: the rows: payload `row_beat`.
+        row_came: high for a cycle when the last beat of a row leaves.
         done: every row that was asked for has left.
-        unknown_table, beyond_table: as in RowWalker. pooling: the BagReducer is used,
-            in GATED_DOMAIN, whose clock must run then. held_back: it is not ready.
+        unknown_table, beyond_table: as in RowWalker.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -69,8 +67,6 @@ class RowPath(wiring.Component):
                 "done": Out(1),
                 "unknown_table": Out(1),
                 "beyond_table": Out(1),
-                "pooling": Out(1),
-                "held_back": Out(1),
                 "row_came": Out(1),
             }
         )
@@ -82,12 +78,6 @@ class RowPath(wiring.Component):
         m.submodules.memory = in_memory = MemoryNames(g)
         m.submodules.walker = walker = RowWalker(g)
         m.submodules.aligner = aligner = GranulePacker(g)
-        reducer = BagReducer(g)
-        m.submodules.reducer = DomainRenamer(GATED_DOMAIN)(reducer)
-        into_reducer = RegisterSlice(row_beat(g))  # so that no logic there sees rows that only pass
-        m.submodules.into_reducer = DomainRenamer(GATED_DOMAIN)(into_reducer)
-        # Rows that were asked for and have not come: no more than the reads that may be outstanding, and a few.
-        m.submodules.bags = bags = fifo.SyncFIFOBuffered(width=1, depth=2 * g.read_tags)
         flags = self.it.flags
 
         def has(flag: Flag):
@@ -113,60 +103,36 @@ class RowPath(wiring.Component):
         wiring.connect(m, wiring.flipped(self.list_data), in_memory.data)
         wiring.connect(m, walker.keys, wiring.flipped(self.keys))
 
-        # Requests
-        row_request = walker.output.payload
-        asked, came = Signal(), Signal()
+        # Requests. At most `limit` rows are due: those whose reads may be outstanding, and some that wait behind them.
+        limit = 2 * g.read_tags
+        due = Signal(range(limit + 1))
+        room = Signal()
+        asked = Signal()
+        came = Signal()
         m.d.comb += [
             walker.start.eq(self.start), walker.stop.eq(self.stop), walker.want_keys.eq(has(Flag.KEYS)),
             walker.row_granules.eq(self.it.operand >> _GRANULE_SHIFT),
             walker.table_write.eq(self.table_write), walker.table_index.eq(self.table_index),
             walker.table.eq(self.table),
             self.unknown_table.eq(walker.unknown_table), self.beyond_table.eq(walker.beyond_table),
-            self.row_request.payload.eq(row_request.read),
-            self.row_request.valid.eq(walker.output.valid & bags.w_rdy),
-            walker.output.ready.eq(self.row_request.ready & bags.w_rdy),
+            room.eq(due != limit),
+            self.row_request.payload.eq(walker.output.payload),
+            self.row_request.valid.eq(walker.output.valid & room),
+            walker.output.ready.eq(self.row_request.ready & room),
             asked.eq(self.row_request.valid & self.row_request.ready),
-            bags.w_data.eq(row_request.bag_last), bags.w_en.eq(asked),
         ]  # fmt: skip
+        m.d.sync += due.eq(due + asked - came)
 
-        # Data. Only what is pooled goes through the BagReducer, whose clock stands still otherwise.
-        row = Signal(row_beat(g))
-        row_valid, row_ready = Signal(), Signal()
-        piece, beat = aligner.input.payload, self.rows.payload
+        # Data
+        piece, beat, aligned = aligner.input.payload, self.rows.payload, aligner.output.payload
         m.d.comb += [
             piece.data.eq(beat.data), piece.first.eq(beat.first), piece.count.eq(beat.count), piece.end.eq(beat.last),
             aligner.input.valid.eq(self.rows.valid), self.rows.ready.eq(aligner.input.ready),
-            row.data.eq(aligner.output.payload.data), row.count.eq(aligner.output.payload.count),
-            row.row_last.eq(aligner.output.payload.end), row.bag_last.eq(row.row_last & bags.r_data),
-            row_valid.eq(aligner.output.valid & bags.r_rdy), aligner.output.ready.eq(row_ready & bags.r_rdy),
-            came.eq(row_valid & row_ready & row.row_last),
-            bags.r_en.eq(came),
+            self.output.payload.data.eq(aligned.data), self.output.payload.count.eq(aligned.count),
+            self.output.payload.row_last.eq(aligned.end),
+            self.output.valid.eq(aligner.output.valid), aligner.output.ready.eq(self.output.ready),
+            came.eq(self.output.valid & self.output.ready & aligned.end),
             self.row_came.eq(came),
-            self.pooling.eq(has(Flag.POOL)),
-            into_reducer.input.payload.eq(row), into_reducer.input.valid.eq(row_valid & self.pooling),
-            reducer.pool.eq(1), reducer.mean.eq(has(Flag.MEAN)), reducer.bf16.eq(has(Flag.BF16)),
-            reducer.output.ready.eq(self.output.ready),
-            self.output.payload.eq(Mux(self.pooling, reducer.output.payload, row)),
-            self.output.valid.eq(Mux(self.pooling, reducer.output.valid, row_valid)),
-            row_ready.eq(Mux(self.pooling, into_reducer.input.ready, self.output.ready)),
-            self.held_back.eq(self.pooling & row_valid & ~row_ready),
+            self.done.eq(lists.done & in_memory.done & walker.idle & (due == 0) & ~aligner.busy),
         ]  # fmt: skip
-
-        wiring.connect(m, into_reducer.output, reducer.input)
-
-        due = Signal(range(2 * g.read_tags + 4))
-        m.d.sync += due.eq(due + asked - came)
-        all_came = Signal()
-        m.d.comb += [
-            all_came.eq(
-                lists.done
-                & in_memory.done
-                & walker.idle
-                & (due == 0)
-                & ~aligner.busy
-                & ~(self.pooling & into_reducer.output.valid)
-            ),
-            reducer.drop.eq(all_came),  # a bag that is open now was cut short by an error
-            self.done.eq(all_came & ~(self.pooling & reducer.busy)),
-        ]
         return m

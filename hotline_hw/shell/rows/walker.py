@@ -6,13 +6,11 @@ from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hotline_hw.shell.layouts import EXTENT_BITS, ReadTarget, read_request
+from hotline_hw.shell.layouts import EXTENT_BITS, ReadTarget, named_row, read_request
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import TABLE_FIELD
 
-from .names import named_row
-
-__all__ = ["RowWalker", "row_request", "table_entry"]
+__all__ = ["RowWalker", "table_entry"]
 
 _TABLES = 1 << TABLE_FIELD.width
 _STAGES = 4
@@ -21,11 +19,6 @@ _STAGES = 4
 def table_entry() -> data.StructLayout:
     """Where an embedding table lies: granule of its row 0, number of rows, granules from a row to the next."""
     return data.StructLayout({"base": 60, "rows": 32, "stride": 16})
-
-
-def row_request(geometry: Geometry) -> data.StructLayout:
-    """A request for a row. `bag_last`: the last of its bag."""
-    return data.StructLayout({"read": read_request(geometry), "bag_last": 1})
 
 
 class RowWalker(wiring.Component):
@@ -39,7 +32,7 @@ class RowWalker(wiring.Component):
     Ports:
         start: a new walk. stop: names are dropped from now on. row_granules: of a row. want_keys: names go to `keys`.
         table_write, table_index, table: sets up an embedding table; one of 0 rows is none.
-        names, keys: payload `named_row`; a key is withdrawn while no request can leave. output: payload `row_request`.
+        names, keys: payload `named_row`; a key is withdrawn while no request can leave. output: payload `read_request`.
         idle: holds no name. unknown_table, beyond_table: sticky, why the walk has ended.
 
     Throughput: a row a cycle. Latency: four cycles.
@@ -58,7 +51,7 @@ class RowWalker(wiring.Component):
                 "table": In(table_entry()),
                 "names": In(stream.Signature(named_row())),
                 "keys": Out(stream.Signature(named_row())),
-                "output": Out(stream.Signature(row_request(geometry))),
+                "output": Out(stream.Signature(read_request(geometry))),
                 "idle": Out(1),
                 "unknown_table": Out(1),
                 "beyond_table": Out(1),
@@ -68,13 +61,16 @@ class RowWalker(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.tables = store = memory.Memory(shape=table_entry(), depth=_TABLES, init=[])
-        write, read = store.write_port(), store.read_port()
+        write = store.write_port()
+        read = store.read_port()
         known = Signal(_TABLES)
         m.d.comb += [write.addr.eq(self.table_index), write.data.eq(self.table), write.en.eq(self.table_write)]
         with m.If(self.table_write):
             m.d.sync += known.bit_select(self.table_index, 1).eq(self.table.rows != 0)
 
-        move, take, dropping = Signal(), Signal(), Signal()
+        move = Signal()
+        take = Signal()
+        dropping = Signal()
         ended = Signal()
         valid = Signal(_STAGES)
         name = self.names.payload
@@ -89,33 +85,34 @@ class RowWalker(wiring.Component):
             read.en.eq(move),
             self.idle.eq(~valid.any()),
             self.output.valid.eq(valid[-1]),
-            self.output.payload.read.granules.eq(self.row_granules),
-            self.output.payload.read.target.eq(ReadTarget.ROW),
+            self.output.payload.granules.eq(self.row_granules),
+            self.output.payload.target.eq(ReadTarget.ROW),
         ]
 
         # Stage 0: the table's entry. 1: row times stride, by halves. 2: their sum. 3: the address.
-        row, is_known = Signal(32), Signal()
-        low, high, product = Signal(32), Signal(32), Signal(60)
+        row = Signal(32)
+        is_known = Signal()
+        low = Signal(32)
+        high = Signal(32)
+        product = Signal(60)
         bases = [Signal(60, name=f"base{stage}") for stage in range(2)]
-        bag_last = [Signal(name=f"bag_last{stage}") for stage in range(_STAGES)]
-        unknown, beyond = Signal(), Signal()
+        unknown = Signal()
+        beyond = Signal()
         m.d.comb += [
             unknown.eq(valid[0] & ~is_known),
             beyond.eq(valid[0] & is_known & (row >= read.data.rows)),
-            self.output.payload.bag_last.eq(bag_last[-1]),
         ]
         with m.If(move):
             m.d.sync += [
                 valid.eq(Cat(take, valid[0] & ~unknown & ~beyond & ~ended, valid[1:-1])),
                 row.eq(name.row),
                 is_known.eq(known.bit_select(name.table, 1)),
-                Cat(bag_last).eq(Cat(name.bag_last, bag_last[:-1])),
                 low.eq(row[:16] * read.data.stride),
                 high.eq(row[16:] * read.data.stride),
                 bases[0].eq(read.data.base),
                 product.eq(low + Cat(Const(0, 16), high)),
                 bases[1].eq(bases[0]),
-                self.output.payload.read.address.eq(Cat(Const(0, 4), (bases[1] + product)[:60])),
+                self.output.payload.address.eq(Cat(Const(0, 4), (bases[1] + product)[:60])),
             ]
             with m.If((unknown | beyond) & ~ended):
                 m.d.sync += [ended.eq(1), self.unknown_table.eq(unknown), self.beyond_table.eq(beyond)]

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hotline_hw.core.layouts import axis_beat, state_beat
-from hotline_hw.shell.layouts import read_beat, write_beat
+from hotline_hw.shell.layouts import read_beat, single_word, write_beat
 from hotline_hw.spec.descriptors import VALUE_FIELD
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import HIT_FIELD, LAST_FIELD, WORD_BITS
 
-__all__ = ["BeatFiller", "ResultPacker", "StateJoiner", "StateSplitter", "single_word"]
+__all__ = ["BeatFiller", "ResultPacker", "StateJoiner", "StateSplitter"]
 
 _RESULT_BITS = 32
-
-
-def single_word(bits: int) -> data.StructLayout:
-    """A word, if `some`. `last` ends the packet."""
-    return data.StructLayout({"word": bits, "some": 1, "last": 1})
 
 
 class BeatFiller(wiring.Component):

@@ -6,15 +6,12 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hotline_hw.shell.layouts import read_beat
+from hotline_hw.shell.layouts import COUNT_BITS, read_beat
 from hotline_hw.spec.descriptors import MAX_TABLES32
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import TABLE_FIELD, WORD_BITS
 
-__all__ = ["COUNT_BITS", "LookupFeeder", "lookup_words"]
-
-COUNT_BITS = 27
-"""Width of a number of lookups, up to 2^26."""
+__all__ = ["LookupFeeder", "lookup_words"]
 
 
 def lookup_words(geometry: Geometry) -> data.StructLayout:

@@ -6,20 +6,30 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hotline_hw.core.output.verdicts import VerdictPacker, verdict_bits
+from hotline_hw.core.output.verdicts import verdict_bits
 from hotline_hw.lib.axi import axis_signature
 from hotline_hw.lib.streams import forward
 from hotline_hw.shell.granules import GranulePacker
-from hotline_hw.shell.layouts import read_beat, row_beat, write_beat
-from hotline_hw.shell.rings.entries import COUNTS, descriptor_layout
-from hotline_hw.shell.rings.sequencer import CHANNELS, MAIN, OTHER, SMALL
-from hotline_hw.shell.rows.names import named_row
+from hotline_hw.shell.layouts import (
+    CHANNELS,
+    COUNTS,
+    MAIN,
+    OTHER,
+    SMALL,
+    descriptor_layout,
+    named_row,
+    read_beat,
+    row_beat,
+    single_word,
+    write_beat,
+)
 from hotline_hw.spec.descriptors import EVENT_BYTES, Opcode
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import WORD_BITS, WORD_BYTES
 
-from .beats import BeatFiller, ResultPacker, StateJoiner, StateSplitter, single_word
+from .beats import BeatFiller, ResultPacker, StateJoiner, StateSplitter
 from .lookups import LookupFeeder
+from .verdicts import VerdictPacker
 
 __all__ = ["StreamPath"]
 
@@ -168,7 +178,8 @@ class StreamPath(wiring.Component):
                 packer.input.valid.eq(self.rows.valid), self.rows.ready.eq(packer.input.ready),
             ]  # fmt: skip
         m.d.comb += piece.first.eq(0)
-        moved, last = Signal(), Signal()
+        moved = Signal()
+        last = Signal()
         m.d.comb += [
             splitter.input.payload.words.eq(state.tdata), splitter.input.payload.last.eq(state.tlast),
             splitter.input.valid.eq(state.tvalid & ~selecting),

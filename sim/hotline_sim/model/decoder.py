@@ -4,11 +4,10 @@ The first of these that does not hold is its status. What an opcode does not use
 descriptor, and `count` of a GATHER without LIST.
 
     OPCODE     the opcode exists (SELECT: for a sample-aware tracker alone), its flags go with it (GATHER: HELD and
-               KEYS, or LIST with or without POOL; MEAN and BF16 only with POOL), reserved bits are zero
+               KEYS, or LIST), reserved bits are zero
     ALIGNMENT  every buffer begins at a multiple of BUFFER_ALIGN; row bytes are a multiple of GRANULE_BYTES
     LENGTH     lookups: 1 to MAX_COUNT of them, at most MAX_TABLES32 tables, whole samples of these; row bytes: 1 to
-               MAX_ROW_BYTES, of a row that is pooled so many that it has MAX_POOL_BYTES at most as float32; RESTORE:
-               as many rows as the state has
+               MAX_ROW_BYTES; RESTORE: as many rows as the state has
     WINDOW     buffers in order (source, target 0, 1, 2): its first byte is in a page of a window with the right to read
                or to write, then its last
 
@@ -27,7 +26,6 @@ from hotline_hw.spec.descriptors import (
     EVENT_BYTES,
     GRANULE_BYTES,
     MAX_COUNT,
-    MAX_POOL_BYTES,
     MAX_ROW_BYTES,
     MAX_TABLES32,
     SUMMARY_BYTES,
@@ -44,7 +42,7 @@ __all__ = ["judge", "lookup_bytes"]
 
 _FLAGS = dict.fromkeys(Opcode, Flag.INTERRUPT) | {
     Opcode.CLASSIFY: Flag.INTERRUPT | Flag.LEARN,
-    Opcode.GATHER: Flag(0xFF) & ~Flag.LEARN,
+    Opcode.GATHER: Flag.INTERRUPT | Flag.HELD | Flag.KEYS | Flag.LIST,
 }
 
 
@@ -67,7 +65,7 @@ def judge(it: Descriptor, geometry: Geometry, state_rows: int, memory: WindowedM
         return Status.LENGTH
     if batch and it.operand and (it.operand > MAX_TABLES32 or it.count % it.operand):
         return Status.LENGTH
-    if gather and not 0 < it.operand <= _most_row_bytes(flags):
+    if gather and not 0 < it.operand <= MAX_ROW_BYTES:
         return Status.LENGTH
     if it.opcode == Opcode.RESTORE and it.count != state_rows:
         return Status.LENGTH
@@ -81,22 +79,11 @@ def lookup_bytes(it: Descriptor) -> int:
 
 
 def _opcode_is_right(it: Descriptor, geometry: Geometry) -> bool:
-    if it.opcode not in list(Opcode) or it.reserved or it.flags & ~_FLAGS[Opcode(it.opcode)]:
+    if it.opcode not in list(Opcode) or it.reserved or it.flags & ~int(_FLAGS[Opcode(it.opcode)]):
         return False
     if it.opcode == Opcode.SELECT:
         return geometry.sample_aware
-    if it.opcode != Opcode.GATHER:
-        return True
-    flags = Flag(it.flags)
-    if flags & Flag.LIST:
-        return not flags & (Flag.HELD | Flag.KEYS) and bool(flags & Flag.POOL or not flags & (Flag.MEAN | Flag.BF16))
-    return not flags & (Flag.POOL | Flag.MEAN | Flag.BF16)
-
-
-def _most_row_bytes(flags: Flag) -> int:
-    if not flags & Flag.POOL:
-        return MAX_ROW_BYTES
-    return MAX_POOL_BYTES // 2 if flags & Flag.BF16 else MAX_POOL_BYTES
+    return not (it.flags & Flag.LIST and it.flags & (Flag.HELD | Flag.KEYS))
 
 
 def _buffers(it: Descriptor, geometry: Geometry, state_rows: int) -> list[_Buffer]:

@@ -14,8 +14,8 @@ the completion that have no meaning for an opcode are zero.
 
 - CLASSIFY: a lookup out of range (Error.INDEX_RANGE) is cold and NOT_LISTED, and keeps no place.
 - CLASSIFY and LEARN follow the descriptor, not CONTROL.phase, and show in STATUS.phase and IRQ_STATUS as any do.
-- GATHER: the last lookup of a LIST ends its bag, whatever its `last`. A mean of more than MAX_MEAN_ROWS rows is some
-  number. The lists stay until the next CLASSIFY that is not refused; nothing but reset empties them.
+- GATHER: the `last` of a LIST's lookups means nothing. The lists of cold rows stay until the next CLASSIFY that is not
+  refused; nothing but reset empties them.
 - COMMAND takes neither DUMP nor RESTORE nor SELECT: they are descriptors, and a write is COMMAND_CODE.
 """
 
@@ -232,6 +232,6 @@ class DescriptorModel:
         else:
             names = self.lists.keys(bool(it.flags & Flag.HELD))
         gather = Gather(it, names, self.tables, self.memory)
-        out.listed = gather.written
+        out.listed = gather.read
         self.rows_gathered += gather.read
         out.blame(gather.fault)

@@ -1,4 +1,4 @@
-"""Golden model of GATHER's rows: named, looked up, read, pooled and written, in order."""
+"""Golden model of GATHER's rows: named, looked up, read and written, in order."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from hotline_device.ring_entries import Descriptor
-from hotline_hw.spec.descriptors import MAX_MEAN_ROWS, Flag, Status
-from hotline_hw.spec.words import LAST_FIELD, PAYLOAD_FIELD, ROW_FIELD, TABLE_FIELD
+from hotline_hw.spec.descriptors import Flag, Status
+from hotline_hw.spec.words import PAYLOAD_FIELD, ROW_FIELD, TABLE_FIELD
 
-from .reduce import divide, from_bfloat16, pool
 from .windowed_memory import Fault, WindowedMemory
 
 __all__ = ["Gather", "Table"]
@@ -33,32 +32,18 @@ class Gather:
         names: uint64 [n], the rows' tables and numbers, as lookup words.
 
     Attributes:
-        read: rows that were read. written: rows that were written, or bags.
+        read: rows that were read, all of which are written.
         fault: what ended it, None if nothing did. Without an address where no access was to blame.
     """
 
     def __init__(self, it: Descriptor, names: np.ndarray, tables: dict[int, Table], memory: WindowedMemory) -> None:
-        self.it, self.memory = it, memory
         addresses, self.fault = _addresses(names, tables)
         rows, self.read, fault = memory.gather(addresses, it.operand)
         self.fault = fault or self.fault
-        data = self._pooled(rows, names) if it.flags & Flag.POOL else rows
-        self.written = len(data)
-        write_fault = memory.write(it.targets[0], data)
+        write_fault = memory.write(it.targets[0], rows)
         if it.flags & Flag.KEYS:
             write_fault = write_fault or memory.write(it.targets[1], names[: self.read] & np.uint64(PAYLOAD_FIELD.mask))
         self.fault = write_fault or self.fault  # what was read for it came before what could not be
-
-    def _pooled(self, rows: np.ndarray, names: np.ndarray) -> np.ndarray:
-        """float32 [bags, D], of bags that were read wholly."""
-        flags, elements = self.it.flags, np.ascontiguousarray(rows)
-        values = from_bfloat16(elements.view(np.uint16)) if flags & Flag.BF16 else elements.view(np.float32)
-        ends = names >> np.uint64(LAST_FIELD.low) == 1
-        ends[-1:] = True
-        ends = np.flatnonzero(ends[: len(rows)]) + 1
-        lengths = np.diff(ends, prepend=0)
-        sums = pool(values[: ends[-1] if len(ends) else 0], lengths)
-        return divide(sums, np.minimum(lengths, MAX_MEAN_ROWS)[:, None]) if flags & Flag.MEAN else sums
 
 
 def _addresses(names: np.ndarray, tables: dict[int, Table]) -> tuple[np.ndarray, Fault | None]:

@@ -43,9 +43,6 @@ _ROWS = {
     "row_over_beats": "GATHER of rows of several beats",
     "row_largest": "GATHER of rows of 4096 bytes",
     "row_over_pages": "a row on both sides of a 4 KiB boundary",
-    "pooled_bags": "GATHER of the sums of bags, some of several rows",
-    "pooled_means": "GATHER of means",
-    "pooled_bf16": "GATHER of sums of bfloat16 rows",
     "gather_nothing": "GATHER of no row: an empty list",
     "gather_held": "GATHER with HELD of some rows",
     "gather_keys": "GATHER with KEYS of some rows",
@@ -214,9 +211,6 @@ class DeviceCoverage:
         self.hit("row_in_a_beat", it.operand <= self.geometry.axi_bytes)
         self.hit("row_over_beats", it.operand > self.geometry.axi_bytes)
         self.hit("row_largest", it.operand == 4096)
-        self.hit("pooled_bags", bool(it.flags & Flag.POOL) and done.listed < it.count)
-        self.hit("pooled_means", bool(it.flags & Flag.MEAN))
-        self.hit("pooled_bf16", bool(it.flags & Flag.BF16))
         if not it.flags & Flag.LIST:
             self.hit("gather_held", bool(it.flags & Flag.HELD))
             self.hit("gather_keys", bool(it.flags & Flag.KEYS))

@@ -21,9 +21,8 @@ def outputs(it: Descriptor, geometry: Geometry, state_rows: int) -> list[Extent]
             return [Extent(one, 4 * it.count), Extent(two, 4 * it.count), Extent(three, summary)]
         case Opcode.GATHER:
             rows = it.count if it.flags & Flag.LIST else geometry.working_rows
-            width = 2 * it.operand if it.flags & Flag.BF16 else it.operand
             keys = [Extent(two, rows * WORD_BYTES)] if it.flags & Flag.KEYS else []
-            return [Extent(one, rows * width), *keys]
+            return [Extent(one, rows * it.operand), *keys]
         case Opcode.DUMP:
             return [Extent(one, state_rows * geometry.ways * WORD_BYTES)]
         case Opcode.SELECT:

@@ -17,7 +17,6 @@ from .tb import DeviceTB
 __all__ = ["Maker", "goes_on", "words_of"]
 
 _TABLES = 3  # of lookup words and of lists
-_POOLS = (0, Flag.POOL, Flag.POOL | Flag.MEAN, Flag.POOL | Flag.BF16, Flag.POOL | Flag.MEAN | Flag.BF16)
 
 
 def words_of(rng: np.random.Generator, rows: np.ndarray, *, last: float = 0.4, tables: int = _TABLES) -> np.ndarray:
@@ -100,17 +99,16 @@ class Maker:
         targets = (self.room("rows", places * row_bytes), self.room("rows", 8 * places), 0)
         return Descriptor(opcode=Opcode.GATHER, flags=flags, operand=row_bytes, targets=targets)
 
-    def gather_list(self, words: np.ndarray, row_bytes: int = 64, flags: int = 0) -> Descriptor:
+    def gather_list(self, words: np.ndarray, row_bytes: int = 64) -> Descriptor:
         """Of a list."""
-        size = len(words) * row_bytes * (2 if flags & Flag.BF16 else 1)
         return Descriptor(
-            opcode=Opcode.GATHER, flags=Flag.LIST | flags, source=self.put(words), count=len(words), operand=row_bytes,
-            targets=(self.room("rows", size), 0, 0),
+            opcode=Opcode.GATHER, flags=Flag.LIST, source=self.put(words), count=len(words), operand=row_bytes,
+            targets=(self.room("rows", len(words) * row_bytes), 0, 0),
         )  # fmt: skip
 
-    def random_list(self, count: int | None = None, row_bytes: int = 64, flags: int = 0) -> Descriptor:
+    def random_list(self, count: int | None = None, row_bytes: int = 64) -> Descriptor:
         count = int(self.rng.integers(1, self.batch + 1)) if count is None else count
-        it = self.gather_list(words_of(self.rng, self.rng.integers(0, TABLE_ROWS, count)), row_bytes, flags)
+        it = self.gather_list(words_of(self.rng, self.rng.integers(0, TABLE_ROWS, count)), row_bytes)
         self.tb.watch_rows(it)
         return it
 
@@ -159,8 +157,7 @@ class Maker:
         return [self.classify(flags=relearn), *gathers[: int(self.rng.integers(0, 3))]]
 
     def _listed(self) -> list[Descriptor]:
-        flags = int(self.rng.choice(_POOLS))
-        return [self.random_list(row_bytes=int(self.rng.choice([16, 32, 64, 80])), flags=flags)]
+        return [self.random_list(row_bytes=int(self.rng.choice([16, 32, 64, 80])))]
 
     def _state(self) -> list[Descriptor]:
         return [self.dump(), self.restore()][: int(self.rng.integers(1, 3))]
@@ -177,7 +174,7 @@ class Maker:
         wrong: list[Callable[[], Descriptor]] = [
             lambda: replace(it, reserved=1 << int(self.rng.integers(0, 16 + 128))),
             lambda: replace(it, opcode=int(self.rng.integers(8, 256))),
-            lambda: replace(it, flags=it.flags | Flag.LEARN | Flag.MEAN),
+            lambda: replace(it, flags=it.flags | Flag.LEARN | 1 << int(self.rng.integers(5, 8))),
         ]
         if it.source:
             wrong.append(lambda: replace(it, source=it.source + 1 + int(self.rng.integers(63))))

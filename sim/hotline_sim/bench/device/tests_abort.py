@@ -25,7 +25,6 @@ LONG: dict[str, Callable[[Maker], Descriptor]] = {
     "RELEARN": lambda maker: maker.classify(200, 0, Flag.LEARN),
     "GATHER": lambda maker: maker.gather(80, Flag.KEYS),
     "LIST": lambda maker: maker.random_list(60, 80),
-    "POOL": lambda maker: maker.random_list(60, 80, Flag.POOL | Flag.MEAN),
     "DUMP": lambda maker: maker.dump(),
     "RESTORE": lambda maker: maker.restore(),
     "SELECT": lambda maker: maker.select(),

@@ -61,14 +61,8 @@ def cases(tb: DeviceTB, maker: Maker) -> dict[str, list[tuple[Descriptor, Extent
             (replace(learn, source=source), page(source), Status.READ),
         ],
         "state_read": [(restore, page(state), Status.READ), (restore, page(state - PAGE_BYTES), Status.READ)],
-        "list": [
-            (listed, page(source), Status.READ),
-            (replace(listed, flags=Flag.LIST | Flag.POOL), page(source), Status.READ),
-        ],
-        "rows": [
-            (rows_by, page(tb.table.address + PAGE_BYTES), Status.READ),
-            (replace(rows_by, flags=Flag.LIST | Flag.POOL), page(tb.table.address + PAGE_BYTES), Status.READ),
-        ],
+        "list": [(listed, page(source), Status.READ)],
+        "rows": [(rows_by, page(tb.table.address + PAGE_BYTES), Status.READ)],
         "results": [
             (at(classify, 1, results - 64), page(results), Status.WRITE),
             (at(classify, 1, results), page(results), Status.WRITE),
@@ -190,10 +184,10 @@ async def test_rows_that_are_nowhere(dut: Any) -> None:
     tb = DeviceTB(dut)
     await tb.start()
 
-    def listed(maker: Maker, bad: int, flags: int = 0) -> Descriptor:
+    def listed(maker: Maker, bad: int) -> Descriptor:
         words = words_of(tb.rng, tb.rng.integers(0, TABLE_ROWS, 20), tables=1)
         words[int(tb.rng.integers(20))] = np.uint64(bad)
-        return maker.gather_list(words, 64, flags)
+        return maker.gather_list(words)
 
     async def set_outside() -> None:
         await tb.set_table(2, tb.secret.address)
@@ -217,8 +211,7 @@ async def test_rows_that_are_nowhere(dut: Any) -> None:
         if prepare:
             await prepare()
         maker = Maker(tb, universe=3)
-        for flags in (0, Flag.POOL, Flag.POOL | Flag.MEAN | Flag.BF16):
-            await tb.one(listed(maker, bad, flags), status)
+        await tb.one(listed(maker, bad), status)
         words = np.array([1, 5, bad, 2], np.uint64) | np.uint64(1 << 63)
         await tb.run(maker.classify_at(maker.put(words), 4))
         await tb.one(maker.gather(flags=Flag.KEYS), status)

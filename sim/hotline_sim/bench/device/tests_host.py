@@ -15,7 +15,7 @@ from hotline_hw.spec.regmap import Command, Error
 
 from .memory import CORNERS, DISORDER, FAST, Extent
 from .outputs import outputs
-from .stimulus import Maker, goes_on, words_of
+from .stimulus import Maker, goes_on
 from .tb import DeviceTB
 
 
@@ -186,10 +186,6 @@ async def test_rows(dut: Any) -> None:
             tb.watch_rows(it)
             across = tb.rows.address + 8 * PAGE_BYTES - 64
             await tb.run(it, replace(it, targets=(across, 0, 0)))
-            if row_bytes <= 1008:
-                pooled = maker.gather_list(words_of(tb.rng, words & np.uint64(0xFFFF), tables=1), row_bytes, Flag.POOL)
-                await tb.set_table(0, tb.table.address, rows - 1, row_bytes)
-                await tb.run(pooled, *([replace(pooled, flags=pooled.flags | Flag.BF16)] if row_bytes <= 512 else []))
     for table in (0, 1):
         await tb.set_table(table, tb.table_at(table))
     maker = Maker(tb, universe=3)

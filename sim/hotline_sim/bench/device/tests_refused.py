@@ -20,8 +20,7 @@ from .tb import DeviceTB
 _LIST = Flag.LIST
 _ALLOWED = {Opcode.CLASSIFY: Flag.LEARN, Opcode.GATHER: Flag.HELD | Flag.KEYS | _LIST}
 _WRONG_GATHERS = (
-    Flag.LEARN, Flag.POOL, Flag.MEAN, Flag.BF16, _LIST | Flag.HELD, _LIST | Flag.KEYS, _LIST | Flag.MEAN,
-    _LIST | Flag.BF16, _LIST | Flag.LEARN, _LIST | Flag.POOL | Flag.KEYS, Flag.POOL | Flag.HELD,
+    Flag.LEARN, 1 << 5, 1 << 6, 1 << 7, _LIST | Flag.HELD, _LIST | Flag.KEYS, _LIST | Flag.LEARN, _LIST | 1 << 7,
 )  # fmt: skip
 _READS = {Opcode.LEARN, Opcode.CLASSIFY, Opcode.RESTORE}
 
@@ -64,7 +63,6 @@ def refused(tb: DeviceTB, maker: Maker) -> Iterator[tuple[Descriptor, Status]]:
     """Descriptors with one mistake each, and what they must end with."""
     ok = good(maker)
     listed = maker.random_list(8)
-    pooled, halves = (replace(listed, flags=_LIST | Flag.POOL | more) for more in (0, Flag.BF16))
     for opcode in (0, 8, 9, 128, 255):
         yield Descriptor(opcode=opcode), Status.OPCODE
     for opcode, it in ok.items():
@@ -86,11 +84,10 @@ def refused(tb: DeviceTB, maker: Maker) -> Iterator[tuple[Descriptor, Status]]:
     for opcode in (Opcode.LEARN, Opcode.CLASSIFY):
         for count, tables in ((0, 3), (MAX_COUNT + 1, 0), (1 << 31, 0), (12, MAX_TABLES32 + 1), (12, 5), (12, 1 << 16)):
             yield replace(ok[opcode], count=count, operand=tables), Status.LENGTH
-    for it, too_wide in ((listed, MAX_ROW_BYTES + 16), (pooled, 1024 + 16), (halves, 512 + 16)):
-        yield replace(it, operand=0), Status.LENGTH
-        yield replace(it, operand=too_wide), Status.LENGTH
-        yield replace(it, count=0), Status.LENGTH
-        yield replace(it, count=MAX_COUNT + 1), Status.LENGTH
+    for row_bytes in (0, MAX_ROW_BYTES + 16):
+        yield replace(listed, operand=row_bytes), Status.LENGTH
+    for count in (0, MAX_COUNT + 1):
+        yield replace(listed, count=count), Status.LENGTH
     for count in (0, tb.state_rows - 1, tb.state_rows + 1):
         yield replace(ok[Opcode.RESTORE], count=count), Status.LENGTH
 

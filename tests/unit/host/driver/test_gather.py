@@ -1,4 +1,4 @@
-"""Rows by DMA through the driver: working parameters, lists, pooling, and the windows that they need."""
+"""Rows by DMA through the driver: working parameters, lists, and the windows that they need."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from hotline_host.driver.driver import Driver
 from hotline_host.errors import DriverError
 from hotline_hw.spec.shell_registers import WINDOWS, window_offset
 from hotline_sim.model.device import ModelDevice
-from hotline_sim.model.reduce import from_bfloat16
 from tests.support.driving import TINY, batch_of, lookup, random_batch
 
 TABLES, ROWS, WIDTH = 3, 40, 8
@@ -63,20 +62,9 @@ def test_working_parameters_are_gathered_in_two_parts(tiny, rng, tables, target)
     assert tiny.counters()["rows_gathered"] > held
 
 
-def test_bags_are_pooled(tiny, tables, target):
-    bags = words([0, 0, 1, 2, 2, 2], [3, 4, 5, 6, 7, 6], [0, 1, 1, 0, 0, 1])
-    rows = tables[[0, 0, 1, 2, 2, 2], [3, 4, 5, 6, 7, 6], :WIDTH]
-    sums = np.stack([rows[0] + rows[1], rows[2], (rows[3] + rows[4]) + rows[5]])
-    assert tiny.pool(bags, 4 * WIDTH, target) == 3
-    np.testing.assert_array_equal(target.array((3, WIDTH), np.float32), sums)
-    assert tiny.pool(bags, 4 * WIDTH, target, 64, mean=True) == 3
-    means = sums / np.array([[2], [1], [3]], np.float32)
-    np.testing.assert_array_equal(target.array((3, WIDTH), np.float32, 64), means)
-    assert tiny.pool(bags, 4 * WIDTH, target, bf16=True) == 3
-    halves = from_bfloat16(tables.view(np.uint16)[[0, 0, 1, 2, 2, 2], [3, 4, 5, 6, 7, 6], : 2 * WIDTH])
-    expected = np.stack([halves[0] + halves[1], halves[2], (halves[3] + halves[4]) + halves[5]])
-    found = target.array((3, 2 * WIDTH), np.float32)
-    assert ((found == expected) | (np.isnan(found) & np.isnan(expected))).all()
+def test_a_list_of_rows(tiny, tables, target):
+    assert tiny.gather_list(words([2, 0, 2], [5, 39, 5], [0, 0, 0]), 4 * WIDTH, target, 64) == 3
+    np.testing.assert_array_equal(target.array((3, WIDTH), np.float32, 64), tables[[2, 0, 2], [5, 39, 5], :WIDTH])
 
 
 @pytest.mark.parametrize(
@@ -136,11 +124,9 @@ def test_places_that_cannot_be(tiny, tables, target):
 
 def test_lists_that_cannot_be(tiny, tables, target):
     with pytest.raises(DriverError, match=r"a list is uint64 \[n\], n at least 1, and not int64 \[2\]"):
-        tiny.pool(np.zeros(2, np.int64), 32, target)
-    with pytest.raises(DriverError, match="the last word of a list must end its bag"):
-        tiny.pool(words([0], [1], [0]), 32, target)
-    with pytest.raises(DriverError, match="GATHER: LENGTH: .*GATHER, .*POOL"):
-        tiny.pool(words([0], [1], [1]), 2048, target)
+        tiny.gather_list(np.zeros(2, np.int64), 32, target)
+    with pytest.raises(DriverError, match="GATHER: LENGTH: .*GATHER, .*LIST"):
+        tiny.gather_list(words([0], [1], [1]), 8192, target)
 
 
 def test_every_window_in_use(tiny):

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from hotline_hw.core.output.verdicts import VerdictPacker, VerdictTap
+from hotline_hw.core.output.verdicts import VerdictTap
 from hotline_hw.shell.granules import GranulePacker
 from hotline_hw.shell.streams.beats import BeatFiller, ResultPacker, StateJoiner, StateSplitter
 from hotline_hw.shell.streams.lookups import LookupFeeder
+from hotline_hw.shell.streams.verdicts import VerdictPacker
 from hotline_hw.spec.descriptors import GRANULE_BYTES
 from hotline_hw.spec.params import Geometry, preset
 from tests.support.streams import collect, feed, pulse

@@ -12,7 +12,6 @@ from hotline_device.ring_entries import Descriptor
 from hotline_hw.shell.rings.decoder import Decoder
 from hotline_hw.spec.descriptors import (
     MAX_COUNT,
-    MAX_POOL_BYTES,
     MAX_ROW_BYTES,
     MAX_TABLES32,
     SUMMARY_BYTES,
@@ -40,9 +39,8 @@ OPEN = [
 ]
 FLAGS = {
     Opcode.CLASSIFY: [Flag(0), Flag.LEARN],
-    Opcode.GATHER: [Flag(0), Flag.HELD, Flag.KEYS, Flag.HELD | Flag.KEYS, Flag.LIST, Flag.LIST | Flag.POOL,
-                    Flag.LIST | Flag.POOL | Flag.MEAN, Flag.LIST | Flag.POOL | Flag.BF16],
-}  # fmt: skip
+    Opcode.GATHER: [Flag(0), Flag.HELD, Flag.KEYS, Flag.HELD | Flag.KEYS, Flag.LIST],
+}
 
 
 class Draw:
@@ -84,7 +82,7 @@ class Draw:
         if opcode == Opcode.GATHER:
             operand = 16 * draw.randint(1, 64)
             if draw.random() < 0.4:
-                operand = self.around(0, MAX_ROW_BYTES, MAX_POOL_BYTES, MAX_POOL_BYTES // 2)
+                operand = self.around(0, MAX_ROW_BYTES)
                 operand &= draw.choice([~15, -1])
         elif opcode == Opcode.RESTORE:
             count = self.around(self.state_rows) if draw.random() < 0.4 else self.state_rows

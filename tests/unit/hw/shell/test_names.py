@@ -19,8 +19,8 @@ geometries = pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMET
 stalls = pytest.mark.parametrize("stall", [0, 0.4])
 
 
-def names(rows: list) -> list[tuple[int, int, int]]:
-    return [(name.table, name.row, name.bag_last) for name in rows]
+def names(rows: list) -> list[tuple[int, int]]:
+    return [(name.table, name.row) for name in rows]
 
 
 class Lists:
@@ -38,14 +38,14 @@ class Lists:
         tags = self.tags[held][bank]
         return (tags[number] if number < len(tags) else 0) << self.dut.geometry.bank_bits | bank
 
-    def names(self, held: int) -> list[tuple[int, int, int]]:
+    def names(self, held: int) -> list[tuple[int, int]]:
         g = self.dut.geometry
         keys = [
             int(unmix(self.key(held, bank, number), g.key_bits))
             for bank in range(g.banks)
             for number in range(len(self.tags[held][bank]))
         ]
-        return [(key >> g.row_bits, key & (1 << g.row_bits) - 1, 1) for key in keys]
+        return [(key >> g.row_bits, key & (1 << g.row_bits) - 1) for key in keys]
 
     async def serve(self, ctx) -> None:
         dut, read = self.dut, 0
@@ -109,7 +109,7 @@ def list_in_memory(draw: random.Random, count: int, source: int):
         index = (at - source) // 8
         return words[index] if 0 <= index < count else 0xDEAD_BEEF
 
-    expected = [(w >> 32 & 0xFF, w & 0xFFFF_FFFF, int(w >> 63 or at == count - 1)) for at, w in enumerate(words)]
+    expected = [(w >> 32 & 0xFF, w & 0xFFFF_FFFF) for w in words]
     return (lambda at: word(at) | word(at + 8) << 64), expected
 
 
@@ -179,7 +179,7 @@ def test_where_rows_lie(bad, want_keys, stall):
     granules = draw.randint(1, 256)
 
     def name(table: int, row: int) -> dict:
-        return {"table": table, "row": row, "bag_last": draw.getrandbits(1)}
+        return {"table": table, "row": row}
 
     good = []
     for _ in range(60):
@@ -209,16 +209,14 @@ def test_where_rows_lie(bad, want_keys, stall):
             assert ctx.get(dut.beyond_table) == (bad == "beyond")
 
     found = collect(dut, drive, {"rows": dut.output, "keys": dut.keys}, draw, stall, withdrawn=("keys",))
-    requests = [
-        (r.read.address, r.read.granules, r.read.target, r.bag_last) for r in found["rows"]
-    ]  # fmt: skip
+    requests = [(r.address, r.granules, r.target) for r in found["rows"]]
     expected = []
     for row in good:
         base, _, stride = tables[row["table"]]
         address = 16 * (base + row["row"] * stride) % (1 << 64)
-        expected.append((address, granules, ReadTarget.ROW, row["bag_last"]))
+        expected.append((address, granules, ReadTarget.ROW))
     assert requests == expected * 2
     if want_keys and bad is None:
-        assert names(found["keys"]) == [(n["table"], n["row"], n["bag_last"]) for n in sends] * 2
+        assert names(found["keys"]) == [(n["table"], n["row"]) for n in sends] * 2
     elif not want_keys:
         assert not found["keys"]

@@ -199,21 +199,18 @@ def test_dump_select_and_restore(rings):
     np.testing.assert_array_equal(core.dump(), kept)
 
 
-def test_pooling_ends_with_the_list(raw):
+def test_a_list_names_rows_whatever_its_last_bits(raw):
     words, tables, out = put_words(raw, np.array([1, 2 | 1 << 63, 3, 4], np.uint64)), raw.buffer(2), raw.buffer(3)
     values = tables.array((8, 4), np.float32)
     values[:] = np.arange(32).reshape(8, 4)
     raw.set_table(0, tables.address, 8, 16)
-    pool = Descriptor(
-        opcode=Opcode.GATHER, flags=Flag.LIST | Flag.POOL, source=words.address, count=4, operand=16,
-        targets=(out.address, 0, 0),
-    )  # fmt: skip
-    assert raw.run(pool).listed == 2
-    np.testing.assert_array_equal(out.array((2, 4), np.float32), [values[1] + values[2], values[3] + values[4]])
-    assert raw.run(replace(pool, flags=Flag.LIST)).listed == 4
+    listed = Descriptor(
+        opcode=Opcode.GATHER, flags=Flag.LIST, source=words.address, count=4, operand=16, targets=(out.address, 0, 0)
+    )
+    assert raw.run(listed).listed == 4
     np.testing.assert_array_equal(out.array((4, 4), np.float32), values[1:5])
     raw.csr["DMA_COMMAND"] = DmaCommand.SNAPSHOT
-    assert raw.dma_counter("rows_gathered") == 8
+    assert raw.dma_counter("rows_gathered") == 4
 
 
 # Status
@@ -237,10 +234,6 @@ def all_right(raw):
         "gather": Descriptor(opcode=Opcode.GATHER, flags=Flag.KEYS, operand=64, targets=(at[1], at[2], 0)),
         "list": Descriptor(
             opcode=Opcode.GATHER, flags=Flag.LIST, source=at[0], count=64, operand=64, targets=(at[1], 0, 0)
-        ),
-        "pool": Descriptor(
-            opcode=Opcode.GATHER, flags=Flag.LIST | Flag.POOL, source=at[0], count=64, operand=64,
-            targets=(at[1], 0, 0),
         ),
         "dump": Descriptor(opcode=Opcode.DUMP, targets=(at[1], 0, 0)),
         "restore": Descriptor(opcode=Opcode.RESTORE, source=at[2], count=32),
@@ -266,12 +259,12 @@ REFUSED = [
     ("learn", change(flags=Flag.LEARN), Status.OPCODE),
     ("classify", change(flags=Flag.HELD), Status.OPCODE),
     ("gather", change(flags=Flag.LEARN), Status.OPCODE),
-    ("gather", change(flags=Flag.POOL), Status.OPCODE),
-    ("gather", change(flags=Flag.BF16), Status.OPCODE),
+    ("gather", change(flags=1 << 5), Status.OPCODE),
+    ("gather", change(flags=1 << 7), Status.OPCODE),
     ("list", change(flags=Flag.LIST | Flag.HELD), Status.OPCODE),
     ("list", change(flags=Flag.LIST | Flag.KEYS), Status.OPCODE),
-    ("list", change(flags=Flag.LIST | Flag.MEAN), Status.OPCODE),
-    ("list", change(flags=Flag.LIST | Flag.BF16, operand=0), Status.OPCODE),
+    ("list", change(flags=Flag.LIST | 1 << 6), Status.OPCODE),
+    ("list", change(flags=Flag.LIST | 1 << 7, operand=0), Status.OPCODE),
     ("learn", change(source=32, count=0), Status.ALIGNMENT),
     ("classify", targets(0, 8), Status.ALIGNMENT),
     ("classify", targets(1, 16), Status.ALIGNMENT),
@@ -291,8 +284,7 @@ REFUSED = [
     ("list", change(count=0), Status.LENGTH),
     ("gather", change(operand=0), Status.LENGTH),
     ("gather", change(operand=4112), Status.LENGTH),
-    ("pool", change(operand=1040), Status.LENGTH),
-    ("pool", change(operand=528, flags=Flag.LIST | Flag.POOL | Flag.BF16), Status.LENGTH),
+    ("list", change(operand=4112), Status.LENGTH),
     ("restore", change(count=31), Status.LENGTH),
     ("learn", change(source=0), Status.WINDOW),
     ("learn", change(source=(1 << 64) - 64), Status.WINDOW),
