@@ -17,24 +17,37 @@ STAMP := $(VENV)/.hotline
 # A simulator and PyTorch share the cores: threads that spin while they wait make both several times slower.
 export OMP_WAIT_POLICY = passive
 
-.PHONY: help setup cosim test lint format formal rtl bench cocotb clean
+.PHONY: help setup cosim test test-all check lint picture format formal rtl bench cocotb clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: $(STAMP)  ## virtual environment with all that the other targets need
 
 cosim: $(STAMP)  ## train on real data with the Verilated accelerator in the loop (COSIM_OPTIONS)
 	$(BIN)/hotline cosim $(COSIM_OPTIONS)
 
-test: lint  ## lint, type check and all tests, on all cores (PYTEST_OPTIONS)
-	$(BIN)/pytest -n auto --dist loadfile $(PYTEST_OPTIONS)
+# Each proof is a piece of work of its own, and so is each file of other tests (tests/conftest.py).
+PYTEST := $(BIN)/pytest -n auto --dist loadgroup --no-loadscope-reorder
 
-lint: $(STAMP)  ## style, format and type check
+test: lint  ## lint, types and all tests but the slow ones, on all cores (PYTEST_OPTIONS)
+	$(PYTEST) -m "not slow" $(PYTEST_OPTIONS)
+
+test-all: lint  ## the slow tests too: mutants, long random runs, wide geometries
+	$(PYTEST) $(PYTEST_OPTIONS)
+
+check: lint  ## what to run while you edit: lint, types and the quick unit tests
+	$(PYTEST) -m "not slow" tests/unit $(PYTEST_OPTIONS)
+
+lint: $(STAMP)  ## style, format, types, and which part may import which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
+
+picture: $(STAMP)  ## draw the rooms of the code into docs/architecture.md
+	$(BIN)/python docs/picture.py
 
 format: $(STAMP)  ## rewrite the sources in the format that lint wants
 	$(BIN)/ruff check --fix .
