@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from .columns import one_lookup_each
-from .log import ClickLog, DataError
+from .log import MAX_ROWS, ClickLog, DataError
 
 __all__ = ["load"]
 
@@ -43,8 +41,11 @@ def _open(path: Path) -> np.lib.npyio.NpzFile:
         file = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; name the log by its path, absolute or from {Path.cwd()}") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: cannot be read as .npz ({error}); write it with numpy.savez") from None
+    except OSError as error:
+        reason = error.strerror or _line(error)
+        raise DataError(f"{path}: cannot be read ({reason}); name a readable .npz file, not a pipe") from None
+    except Exception as error:  # a damaged archive ends in many kinds
+        raise DataError(f"{path}: cannot be read as .npz ({_line(error)}); write it with numpy.savez") from None
     if not isinstance(file, np.lib.npyio.NpzFile):
         raise DataError(f"{path}: holds a single array; write the log with numpy.savez, under its keys")
     return file
@@ -60,10 +61,9 @@ def _log(arrays: _Arrays, path: Path, samples: int | None) -> ClickLog:
         key, indices = "indices", arrays.get("indices", _INTEGER, n=None)
         lengths = arrays.get("lengths", _INTEGER, S=None, T=None)
         arrays.refuse("lengths", lengths, lengths < 0, "a bag has 0 lookups or more")
-        if lengths.sum() != len(indices):
-            raise DataError(
-                f"{path}: lengths add up to {lengths.sum()}, but indices holds {len(indices)}; they must agree"
-            )
+        # A sum of int64 may wrap. One of float64 is exact below 2**53, and larger than any count of indices beyond.
+        if (total := int(lengths.sum(dtype=np.float64))) != len(indices):
+            raise DataError(f"{path}: lengths add up to {total}, but indices holds {len(indices)}; they must agree")
     else:
         raise DataError(
             f"{path}: holds {arrays.names}; it must hold sparse [S, T], or indices [n] and lengths [S, T] for "
@@ -75,6 +75,7 @@ def _log(arrays: _Arrays, path: Path, samples: int | None) -> ClickLog:
     # The shape as stored, so that a message points at the place a reader would look at.
     stored = indices.reshape(lengths.shape) if key == "sparse" else indices
     arrays.refuse(key, stored, stored < 0, "a row is 0 or more")
+    arrays.refuse(key, stored, stored >= MAX_ROWS, f"the accelerator's key names at most {MAX_ROWS} rows")
 
     table_of = np.repeat(np.tile(np.arange(tables), size), lengths.ravel())
     if "rows" in arrays:
@@ -89,17 +90,22 @@ def _log(arrays: _Arrays, path: Path, samples: int | None) -> ClickLog:
         np.maximum.at(rows, table_of, indices + 1)
     dense = arrays.get("dense", _FLOAT, S=size, F=None) if "dense" in arrays else np.empty((size, 0))
     arrays.refuse("dense", dense, ~np.isfinite(dense), "a dense feature is finite")
+    with np.errstate(over="ignore"):
+        narrow = dense.astype(np.float32, order="C")
+    arrays.refuse("dense", dense, ~np.isfinite(narrow), "float32 cannot hold it")
     label = arrays.get("label", _NUMBER, S=size) if "label" in arrays else np.zeros(size)
     arrays.refuse("label", label, ~((label >= 0) & (label <= 1)), "a label is from 0 to 1")
 
     taken = min(size, samples) if samples is not None else size
+    if not lengths[:taken].any():
+        raise DataError(f"{path}: all bags of its {taken} samples are empty; it must hold at least one lookup")
     return ClickLog(
         name=f"npz:{path.name}",
         tables=tuple(f"table_{table}" for table in range(tables)),
         rows=rows,
         indices=indices[: lengths[:taken].sum()],
         lengths=lengths[:taken],
-        dense=dense[:taken].astype(np.float32),
+        dense=narrow[:taken],
         label=label[:taken].astype(np.float32),
         rule="rows are numbered as in the file",
     )
@@ -128,8 +134,8 @@ class _Arrays:
         right = f"it must hold {_KINDS[kinds]} of shape [{', '.join(axes)}]" + " with ".join(["", *fixed])
         try:
             array = self._file[key]
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise DataError(f"{self._path}: {key} cannot be read ({error}); {right}") from None
+        except Exception as error:  # a damaged array ends in many kinds
+            raise DataError(f"{self._path}: {key} cannot be read ({_line(error)}); {right}") from None
         if not isinstance(array, np.ndarray):
             raise DataError(f"{self._path}: {key} is no array; {right}")
         if array.dtype.kind not in kinds:
@@ -149,3 +155,8 @@ class _Arrays:
             place = np.unravel_index(int(np.argmax(wrong)), array.shape)
             where = ", ".join(str(axis) for axis in place)
             raise DataError(f"{self._path}: {key}[{where}] is {array[place]}; {rule}")
+
+
+def _line(error: Exception) -> str:
+    """The error's message in one line."""
+    return " ".join(str(error).split()) or type(error).__name__

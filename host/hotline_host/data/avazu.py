@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .columns import Gather, numbers, one_lookup_each
-from .delimited import Field, Progress, Reader, open_text
-from .log import ClickLog, DataError
+from .columns import Gather, hexadecimal, integer, numbers, one_lookup_each, respell
+from .compressed import open_text
+from .delimited import Field, Progress, Reader
+from .log import ClickLog
 
 __all__ = ["FIELDS", "TABLES", "load"]
 
@@ -37,10 +38,10 @@ TABLES = ("hour_of_day", *(field.name for field in FIELDS[2:]))
 def load(
     path: Path, *, skip_bad: bool = False, samples: int | None = None, progress: Progress | None = None
 ) -> ClickLog:
-    """Reads a log, plain or `.gz`: 22 tables of one lookup a bag, no dense feature, label the click.
+    """Reads a log, plain or compressed (see `open_text`): 22 tables of one lookup a bag, no dense feature.
 
-    Columns are found by the header's names. Rows are numbered in order of first appearance; a missing value is a row
-    of its own.
+    The label is the click. Columns are found by the header's names. Rows are numbered in order of first appearance.
+    Values that are the same number share a row, however they are written; a missing value is a row of its own.
 
     Args:
         skip_bad: leave damaged lines out and count them in `ClickLog.skipped`.
@@ -54,16 +55,20 @@ def load(
     sparse = Gather(len(TABLES))
     label = [np.empty(0, np.float32)]
     with open_text(path) as (stream, done, size):
-        reader = Reader(stream, str(path), FIELDS, delimiter=",", header=True, skip_bad=skip_bad, limit=samples)
+        reader = Reader(
+            stream, str(path), FIELDS, delimiter=",", header=True, label="click", skip_bad=skip_bad, limit=samples
+        )
         for table in reader.tables():
             click, hour, *rest = table.columns
             label.append(numbers(click).astype(np.float32))
-            sparse.add([_hour_of_day(hour), *rest])
+            values = [
+                respell(column, hexadecimal if field.pattern == _HEX[0] else integer)
+                for field, column in zip(FIELDS[2:], rest, strict=True)
+            ]
+            sparse.add([respell(hour, _hour_of_day), *values])
             if progress is not None:
                 progress(f"reading {path.name}", done(), size)
     labels = np.concatenate(label)
-    if not labels.size:
-        raise DataError(f"{path}: no sample in it ({reader.skipped} damaged lines left out); a line is one sample")
     indices, rows = sparse.finish()
     return ClickLog(
         name=f"avazu:{path.name}",
@@ -78,9 +83,6 @@ def load(
     )
 
 
-def _hour_of_day(hours: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The last two digits of YYMMDDHH, dictionary-encoded."""
-    # Decoded and encoded anew: several dates share an hour, and a dictionary names a value once.
-    return pa.chunked_array(
-        [pc.binary_slice(chunk.dictionary, 6, 8).take(chunk.indices).dictionary_encode() for chunk in hours.chunks]
-    )
+def _hour_of_day(hours: pa.Array) -> pa.Array:
+    """The last two digits of YYMMDDHH."""
+    return pc.binary_slice(hours, 6, 8)

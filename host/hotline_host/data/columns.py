@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["Gather", "encode", "interleave", "numbers", "one_lookup_each"]
+__all__ = ["Gather", "encode", "hexadecimal", "integer", "interleave", "numbers", "one_lookup_each", "respell"]
 
 
 def encode(values: np.ndarray | pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, int]:
@@ -71,6 +71,31 @@ def numbers(column: pa.ChunkedArray) -> np.ndarray:
         values = text.cast(pa.string()).cast(pa.int64()).to_numpy()
         parts.append(values[chunk.indices.to_numpy()])
     return np.concatenate(parts)
+
+
+def respell(column: pa.ChunkedArray, spell: Callable[[pa.Array], pa.Array]) -> pa.ChunkedArray:
+    """A dictionary-encoded column whose values are replaced by `spell(values)`; values may become equal."""
+    chunks = []
+    for chunk in column.chunks:
+        spelled = spell(chunk.dictionary)
+        # Encoded anew only where needed: a dictionary must name a value once.
+        same = spelled.equals(chunk.dictionary)
+        chunks.append(chunk if same else spelled.take(chunk.indices).dictionary_encode())
+    return pa.chunked_array(chunks, column.type)
+
+
+def hexadecimal(values: pa.Array) -> pa.Array:
+    """One spelling for each number of at most 8 hexadecimal digits: lower case, 8 digits; empty stays empty."""
+    text = values.cast(pa.string())
+    spelled = pc.ascii_lpad(pc.ascii_lower(text), 8, "0")
+    return pc.if_else(pc.equal(text, ""), text, spelled).cast(pa.binary())
+
+
+def integer(values: pa.Array) -> pa.Array:
+    """One spelling for each decimal integer: no leading zeros, no minus before 0; empty stays empty."""
+    text = values.cast(pa.string())
+    spelled = pc.if_else(pc.equal(text, ""), None, text).cast(pa.int64()).cast(pa.string())
+    return pc.coalesce(spelled, "").cast(pa.binary())
 
 
 class Gather:

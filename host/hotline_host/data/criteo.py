@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .columns import Gather, numbers, one_lookup_each
-from .delimited import Field, Progress, Reader, open_text
-from .log import ClickLog, DataError
+from .columns import Gather, hexadecimal, numbers, one_lookup_each, respell
+from .compressed import open_text
+from .delimited import Field, Progress, Reader
+from .log import ClickLog
 
 __all__ = ["DENSE", "FIELDS", "TABLES", "load"]
 
@@ -30,9 +31,10 @@ FIELDS = (
 def load(
     path: Path, *, skip_bad: bool = False, samples: int | None = None, progress: Progress | None = None
 ) -> ClickLog:
-    """Reads a log, plain or `.gz`: 26 tables of one lookup a bag, 13 dense features.
+    """Reads a log, plain or compressed (see `open_text`): 26 tables of one lookup a bag, 13 dense features.
 
-    Rows are numbered in order of first appearance; a missing value is a row of its own. A dense feature x becomes
+    Rows are numbered in order of first appearance. Values that are the same number share a row, in whatever case and
+    with however many leading zeros they are written; a missing value is a row of its own. A dense feature x becomes
     log1p(max(x, 0)), a missing one 0.
 
     Args:
@@ -47,17 +49,15 @@ def load(
     dense = [np.empty((0, len(DENSE)), np.float32)]
     label = [np.empty(0, np.float32)]
     with open_text(path) as (stream, done, size):
-        reader = Reader(stream, str(path), FIELDS, delimiter="\t", skip_bad=skip_bad, limit=samples)
+        reader = Reader(stream, str(path), FIELDS, delimiter="\t", label="label", skip_bad=skip_bad, limit=samples)
         for table in reader.tables():
             columns = table.columns
             label.append(numbers(columns[0]).astype(np.float32))
             dense.append(_dense(columns[1 : 1 + len(DENSE)]))
-            sparse.add(columns[1 + len(DENSE) :])
+            sparse.add([respell(column, hexadecimal) for column in columns[1 + len(DENSE) :]])
             if progress is not None:
                 progress(f"reading {path.name}", done(), size)
     labels = np.concatenate(label)
-    if not labels.size:
-        raise DataError(f"{path}: no sample in it ({reader.skipped} damaged lines left out); a line is one sample")
     indices, rows = sparse.finish()
     return ClickLog(
         name=f"criteo:{path.name}",

@@ -16,8 +16,8 @@ __all__ = ["SOURCES", "load"]
 SOURCES = {
     "ml-100k": "MovieLens-100k with user and film features, fetched on first use",
     "open-bandit": "a sample of the Open Bandit log, fetched on first use",
-    "criteo:PATH": "your copy of a Criteo log (Kaggle or Terabyte), tab-separated, plain or .gz",
-    "avazu:PATH": "your copy of the Avazu log, comma-separated with its header, plain or .gz",
+    "criteo:PATH": "your copy of a Criteo log (Kaggle or Terabyte), tab-separated, plain or compressed",
+    "avazu:PATH": "your copy of the Avazu log, comma-separated with its header, plain or compressed",
     "npz:PATH": "your own log as NumPy arrays: sparse, or indices and lengths; optional dense, label, rows",
     **{f"synthetic:{name}": shape.about for name, shape in SHAPES.items()},
 }
@@ -46,7 +46,10 @@ def load(
     kind, colon, rest = spec.partition(":")
     if kind in ("criteo", "avazu", "npz") and not rest:
         raise DataError(f"{spec!r} lacks a file; write {kind}:PATH")
-    path = Path(rest).expanduser()
+    try:
+        path = Path(rest).expanduser()
+    except RuntimeError as error:  # ~NAME of a user who does not exist
+        raise DataError(f"{spec!r}: {error}; write the whole path") from None
     match kind, rest:
         case "ml-100k", "" if not colon:
             return movielens.load(samples=samples, cache=cache, progress=progress)
