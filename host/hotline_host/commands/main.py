@@ -20,12 +20,11 @@ from hotline_host.data.log import ClickLog
 from hotline_host.data.sources import SOURCES, load
 from hotline_host.errors import EXPECTED, SettingsError
 from hotline_host.experiments.results import CosimResult, SplitResult
-from hotline_host.experiments.settings import Settings, check_seed
+from hotline_host.experiments.settings import MEMORIES, Settings, check_seed
 from hotline_host.experiments.summary import headline, summary
 from hotline_host.files import check_writable, write_json, write_npz
 from hotline_hw.spec import params
 from hotline_hw.spec.params import Geometry
-from hotline_sim.memory.timing import PRESETS as MEMORIES
 
 from .hardware import Overrides, Preset, add_commands
 from .popularity import add_command
