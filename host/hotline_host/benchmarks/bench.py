@@ -25,11 +25,10 @@ from hotline_host.driver.driver import Driver
 from hotline_host.driver.follow import FollowOptions
 from hotline_host.errors import SettingsError
 from hotline_host.experiments.results import LogFigures
-from hotline_host.experiments.settings import check_lookups
+from hotline_host.experiments.settings import MEMORIES, check_lookups
 from hotline_host.pipelines.pipeline import AcceleratorOptions
 from hotline_hw.spec.descriptors import Flag, Opcode
 from hotline_hw.spec.params import Geometry
-from hotline_sim.memory.timing import PRESETS
 
 from .gather import DIMENSIONS, dma_shares, measure_gather
 from .results import BenchResult, StreamFigures
@@ -90,7 +89,7 @@ def bench(
     before = os.getloadavg()
     stream = _measure_all_streams(log, accelerators, setup.hot_rows, batches, settings, progress)
     training = measure_training(setup, accelerators, learned, rest, settings, progress)
-    gather = measure_gather(geometry, list(PRESETS), settings.seed, progress)
+    gather = measure_gather(geometry, MEMORIES, settings.seed, progress)
     progress("applying gradients of cold rows", 0, 1)
     cold_rows = max(1, round(stream[CORE]["gather"].rows / len(batches["gather"])))
     returned = {str(width): compare(cold_rows, width, settings.memory, settings.seed) for width in DIMENSIONS}

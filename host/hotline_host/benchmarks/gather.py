@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from hotline_device.registry import open_device
 from hotline_host.data.delimited import Progress
 from hotline_host.data.log import Batch
 from hotline_host.driver.driver import Driver
 from hotline_hw.spec.descriptors import Opcode
 from hotline_hw.spec.params import Geometry
-from hotline_sim.verilated import VerilatedDevice
 
 from .results import GatherFigures
 
@@ -31,14 +32,17 @@ def measure_gather(
     figures: dict[str, dict[str, GatherFigures]] = {}
     for number, memory in enumerate(memories):
         progress("gathering rows, kinds of memory", number, len(memories))
-        device = VerilatedDevice(geometry, timing=memory, seed=seed)
-        with device:
+        with open_device("verilated", geometry, timing=memory, seed=seed) as device:
             figures[memory] = _measure(device, seed)
     return figures
 
 
-def _measure(device: VerilatedDevice, seed: int) -> dict[str, GatherFigures]:
-    """Figures by dimension. No row is hot, so the mini-batch's rows are all listed; each GATHER brings them anew."""
+def _measure(device: Any, seed: int) -> dict[str, GatherFigures]:
+    """Figures by dimension. No row is hot, so all rows of the mini-batch are listed; each GATHER brings them again.
+
+    Args:
+        device: a Verilated one. The interface of devices lacks the statistics of its memory.
+    """
     driver = Driver(device)
     driver.set_hot_rows(0)
     geometry = driver.geometry
@@ -53,7 +57,7 @@ def _measure(device: VerilatedDevice, seed: int) -> dict[str, GatherFigures]:
     for dimension in DIMENSIONS:
         row_bytes = _FLOAT_BYTES * dimension
         driver.set_table(0, table.address, _TABLE_ROWS, row_bytes)
-        driver.gather(row_bytes, target)  # windows are set up, and pages of memory there
+        driver.gather(row_bytes, target)  # sets windows up, and touches the pages of memory
         driver.reset_counters()
         device.clear_memory_statistics()
         done = driver.gather(row_bytes, target)

@@ -14,12 +14,11 @@ from hotline_host.benchmarks.summary import bench_tables
 from hotline_host.data.log import ClickLog
 from hotline_host.data.sources import SOURCES, load
 from hotline_host.errors import SettingsError
-from hotline_host.experiments.settings import Settings, check_seed
+from hotline_host.experiments.settings import MEMORIES, Settings, check_seed
 from hotline_host.experiments.summary import headline, summary
 from hotline_host.files import write_npz
 from hotline_hw.spec import params
 from hotline_hw.spec.params import Geometry
-from hotline_sim.memory.timing import PRESETS as MEMORIES
 
 from .console import check_files, plain_errors, show, write_results
 from .entry import main

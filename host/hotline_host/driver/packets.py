@@ -71,7 +71,7 @@ class Lookups:
     """A mini-batch as it is sent.
 
     Attributes:
-        data: uint64 [n], lookup words. If `tables` is above 0: uint32 [n], rows; lookup i is of table i mod `tables`.
+        data: uint64 [n], lookup words. If `tables` is not 0: uint32 [n], rows, and lookup i is of table i mod `tables`.
         counts: int64 [B], the lookups of each sample, sent or not.
     """
 

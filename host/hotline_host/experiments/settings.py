@@ -12,13 +12,15 @@ from hotline_host.errors import SettingsError
 from hotline_hw.spec.params import Geometry
 from hotline_sim.memory.timing import PRESETS
 
-__all__ = ["MAX_SEED", "Settings", "check_lookups", "check_seed"]
+__all__ = ["MAX_SEED", "MEMORIES", "Settings", "check_lookups", "check_seed"]
 
 HOT_SHARE = 0.1
 """Default budget of hot rows, as a share of the log's rows."""
 RELEARN_SHARE = 0.25
 """Default share of the mini-batches that are learned from while training."""
 MAX_SEED = (1 << 32) - 1
+MEMORIES = tuple(PRESETS)
+"""What can be simulated behind the accelerator."""
 
 
 def check_seed(seed: int) -> None:
@@ -49,7 +51,7 @@ class Settings:
         select_every: mini-batches between two choices of the hot rows (SELECT), while learning and afterwards.
         learn_by: what rows count for, "sample" or "bag"; see `Driver.learn`.
         move_limit: most rows that one choice makes hot after learning. None: as many as the accelerator can.
-        memory: what is simulated behind the accelerator's AXI manager: a name of `hotline_sim.memory.timing.PRESETS`.
+        memory: what is simulated behind the accelerator's AXI manager: one of MEMORIES.
 
     Raises:
         SettingsError: naming the setting.
@@ -79,8 +81,8 @@ class Settings:
             raise SettingsError(f"select every is {self.select_every}; it must be at least 1")
         if self.move_limit is not None and not 0 <= self.move_limit < 1 << 32:
             raise SettingsError(f"move limit is {self.move_limit}; it must be 0 to {(1 << 32) - 1}")
-        if self.memory not in PRESETS:
-            raise SettingsError(f"memory is {self.memory!r}; it must be one of {', '.join(PRESETS)}")
+        if self.memory not in MEMORIES:
+            raise SettingsError(f"memory is {self.memory!r}; it must be one of {', '.join(MEMORIES)}")
 
     @property
     def by_bag(self) -> bool:
