@@ -19,13 +19,13 @@ from hotline_device.device import Device
 from hotline_device.host_memory import Region
 from hotline_host.data.log import Batch
 from hotline_hw.spec.descriptors import Flag, Opcode
+from hotline_hw.spec.policy import Policy
 
 from .batches import BatchRunner, Prepared
 from .control import RegisterState
 from .gathering import Gathered, Gatherer
 from .hot_set import Moves
 from .packets import DriverError, check_batch, groups
-from .policy import Policy
 from .split_results import Split, WorkingSet
 from .tracker import TrackerDriver
 
@@ -74,7 +74,7 @@ class Driver(TrackerDriver):
     ) -> None:
         """Trains the tracker with mini-batches, in order. All are checked before the first is sent.
 
-        A sample-aware tracker also chooses the hot rows: after every `select_every` mini-batches (0: not in between),
+        The accelerator also chooses the hot rows: after every `select_every` mini-batches (0: not in between),
         since what a lookup counts hangs on what is hot, and at the end until no more rows want to move than may.
 
         Args:
@@ -83,7 +83,6 @@ class Driver(TrackerDriver):
                 sample can be popular.
         """
         self.check(batches, by_bag=by_bag)
-        select_every = select_every if self.geometry.sample_aware else 0
         done = 0
         for group in groups(batches, select_every):
             self._learn(group, by_bag)
@@ -95,8 +94,8 @@ class Driver(TrackerDriver):
         self.settle()
 
     def settle(self) -> None:
-        """Chooses the hot rows until no more want to move than may. With SRRIP they are chosen as it learns."""
-        while self.geometry.sample_aware and len(self.select()) >= self.move_limit > 0:
+        """Chooses the hot rows until no more want to move than may."""
+        while len(self.select()) >= self.move_limit > 0:
             pass
 
     def classify(self, batch: Batch, *, relearn: bool = False, by_bag: bool = False) -> Split:
@@ -105,8 +104,6 @@ class Driver(TrackerDriver):
         Learning is by sample, in the same pass, or with `by_bag` by bag, in a second one.
         """
         check_batch(self.geometry, batch, by_bag=by_bag and relearn)
-        if relearn:
-            self._check_sample_aware("RELEARN")
         with self._lock:
             split = self._classify([batch], relearn=relearn and not by_bag)[0]
             if relearn and by_bag:

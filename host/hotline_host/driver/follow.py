@@ -37,7 +37,7 @@ class Follower:
 
     Args:
         driver: of the accelerator that learned.
-        relearn_share: share of the mini-batches that are also learned from, evenly spread; 0 unless it is sample-aware.
+        relearn_share: share of the mini-batches that are also learned from, evenly spread.
         select_every: mini-batches between two SELECTs.
         by_bag: learn by bag, as `Driver.classify`.
     """

@@ -106,11 +106,10 @@ def cosim(
     moved; `host_gathered_rows` are those of mini-batches whose rows the accelerator could not list.
 
     Raises:
-        SettingsError: nothing is left to train on, or the tracker cannot follow as it is told to.
+        SettingsError: nothing is left to train on.
         DeviceError: the backend cannot be built or fails.
         DriverError: the log or the budget is beyond the accelerator.
     """
-    relearn_share = settings.relearned(geometry)
     start, stop = settings.learned(log), log.size - int(settings.test_share * log.size)
     if start >= stop:
         raise SettingsError(
@@ -137,7 +136,9 @@ def cosim(
         )
         hotline.place(*hot_set)
         lap("place")
-        with Accelerator(driver, hotline, relearn_share, settings.select_every, by_bag=settings.by_bag) as accelerator:
+        with Accelerator(
+            driver, hotline, settings.relearn_share, settings.select_every, by_bag=settings.by_bag
+        ) as accelerator:
             _train(hotline, accelerator, batches, steps, history, progress)
         lap("train")
         seconds |= {"accelerator": accelerator.seconds, "between": accelerator.between}
@@ -152,7 +153,7 @@ def cosim(
         "rate": config.rate, "eps": config.eps, "device": str(device), "dtype": settings.dtype, "seed": settings.seed,
         "batch_size": settings.batch_size, "learned_samples": start, "test_samples": test.samples, "steps": steps,
         "samples": sum(history.samples), "hot_rows": budget, "placed_rows": len(hot_set[0]),
-        **settings.follow_figures(geometry), **accelerator_figures(history, counters),
+        **settings.follow_figures(), **accelerator_figures(history, counters),
         **history.gather_figures(),
         "loss": _final(history.losses), "baseline_loss": None, "max_loss_difference": None,
         "max_parameter_difference": None, "auc": test_auc, "baseline_auc": None,

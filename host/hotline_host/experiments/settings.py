@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from hotline_host.data.log import ClickLog
-from hotline_hw.spec.params import Geometry
 from hotline_sim.memory.timing import PRESETS
 
 __all__ = ["Settings", "SettingsError"]
 
 HOT_SHARE = 0.1
 """Rows that are hot unless told otherwise, as a share of the log's."""
-RELEARN_SHARE = 0.25
-"""Mini-batches that are learned from while training unless told otherwise."""
 
 
 class SettingsError(ValueError):
@@ -30,7 +27,7 @@ class Settings:
         learn_share: share of the log, from its front, that the accelerator learns popularity from, 0 to below 1.
         batch_size: samples in a mini-batch.
         relearn_share: share of the mini-batches after those that are learned from too, so that hot rows follow
-            popularity; evenly spread. None: a quarter with a sample-aware tracker, and none with SRRIP, which cannot.
+            popularity; evenly spread.
         select_every: mini-batches between two choices of the hot rows (SELECT), there and while learning.
         learn_by: "sample", or "bag": what rows count for, see `Driver.learn`.
         move_limit: most rows that one choice makes hot after learning; None: what the accelerator can.
@@ -43,7 +40,7 @@ class Settings:
     hot_rows: int | None = None
     learn_share: float = 0.2
     batch_size: int = 2048
-    relearn_share: float | None = None
+    relearn_share: float = 0.25
     select_every: int = 8
     move_limit: int | None = None
     learn_by: str = "sample"
@@ -56,7 +53,7 @@ class Settings:
             raise SettingsError(f"learn share is {self.learn_share}; it must be at least 0 and below 1")
         if self.batch_size < 1:
             raise SettingsError(f"batch size is {self.batch_size}; it must be at least 1")
-        if self.relearn_share is not None and not 0 <= self.relearn_share <= 1:
+        if not 0 <= self.relearn_share <= 1:
             raise SettingsError(f"relearn share is {self.relearn_share}; it must be 0 to 1")
         if self.learn_by not in ("sample", "bag"):
             raise SettingsError(f"learn by is {self.learn_by!r}; it must be sample or bag")
@@ -71,27 +68,10 @@ class Settings:
     def by_bag(self) -> bool:
         return self.learn_by == "bag"
 
-    def relearned(self, geometry: Geometry) -> float:
-        """`relearn_share` of an accelerator.
-
-        Raises:
-            SettingsError: it cannot relearn, or has no limit on moves, and is told to.
-        """
-        if geometry.sample_aware:
-            return RELEARN_SHARE if self.relearn_share is None else self.relearn_share
-        for name, value in (("relearn share", self.relearn_share), ("move limit", self.move_limit)):
-            if value:
-                raise SettingsError(
-                    f"{name} is {value}, but the tracker of {geometry.name} is SRRIP, whose hot rows stay; "
-                    "choose a geometry of entries_per_hot_row = 2 or more, or leave it out"
-                )
-        return 0.0
-
-    def follow_figures(self, geometry: Geometry) -> dict[str, Any]:
+    def follow_figures(self) -> dict[str, Any]:
         """How hot rows follow popularity, ready for JSON."""
-        limit = self.move_limit if geometry.sample_aware else None
         return {
-            "relearn_share": self.relearned(geometry), "select_every": self.select_every, "move_limit": limit,
+            "relearn_share": self.relearn_share, "select_every": self.select_every, "move_limit": self.move_limit,
             "learn_by": self.learn_by,
         }  # fmt: skip
 

@@ -14,10 +14,11 @@ from hotline_device.registry import open_device
 from hotline_host.data.delimited import Progress
 from hotline_host.data.log import ClickLog
 from hotline_host.data.minibatches import MiniBatches
-from hotline_host.driver.aging import AgingControl
-from hotline_host.driver.driver import Driver, Policy
+from hotline_host.driver.driver import Driver
 from hotline_host.driver.follow import Follower
+from hotline_host.tracking.aging import AgingControl
 from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.policy import Policy
 
 from .history import SplitHistory
 from .settings import Settings, SettingsError
@@ -55,13 +56,12 @@ def learn(driver: Driver, log: ClickLog, settings: Settings, progress: Progress)
     driver.check(MiniBatches(log, 0, log.size, settings.batch_size), by_bag=settings.by_bag)
     learned = MiniBatches(log, 0, settings.learned(log), settings.batch_size)
     aging = AgingControl()
-    if driver.geometry.sample_aware:
-        driver.configure(Policy(), aging)
+    driver.configure(Policy(), aging)
     report = partial(progress, "learning popularity, mini-batches")
     driver.learn(
         learned, lambda done: report(done, len(learned)), select_every=settings.select_every, by_bag=settings.by_bag
     )
-    if settings.move_limit is not None and driver.geometry.sample_aware:
+    if settings.move_limit is not None:
         driver.configure(Policy(move_limit=settings.move_limit), aging)
     driver.reset_counters()
     return budget
@@ -76,11 +76,10 @@ def split_log(
         backend: one of `hotline_device.registry.BACKENDS`.
 
     Raises:
-        SettingsError: nothing is left to classify, or the tracker cannot follow as it is told to.
+        SettingsError: nothing is left to classify.
         DeviceError: the backend cannot be built or fails.
         DriverError: the log or the budget is beyond the accelerator.
     """
-    relearn_share = settings.relearned(geometry)
     start = settings.learned(log)
     if start >= log.size:
         raise SettingsError(f"{log.name}: none of its {log.size} samples is left to classify after learning {start}")
@@ -93,7 +92,7 @@ def split_log(
         budget = learn(driver, log, settings, progress)
         lap("learn")
         popular, slots, history = [], [], SplitHistory()
-        follower = Follower(driver, relearn_share, settings.select_every, by_bag=settings.by_bag)
+        follower = Follower(driver, settings.relearn_share, settings.select_every, by_bag=settings.by_bag)
         for batch in rest:
             done = follower.split(batch)
             popular.append(done.split.popular)
@@ -108,7 +107,7 @@ def split_log(
     result.figures.update(
         **log_figures(log), backend=backend, **memory_figures(backend, settings), preset=geometry.name,
         geometry=geometry.as_dict(), batch_size=settings.batch_size, learned_samples=start,
-        samples=log.size - start, hot_rows=budget, **settings.follow_figures(geometry),
+        samples=log.size - start, hot_rows=budget, **settings.follow_figures(),
         **accelerator_figures(history, counters), seconds=seconds,
     )  # fmt: skip
     return result

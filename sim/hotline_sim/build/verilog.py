@@ -10,10 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import hotline_hw
+from hotline_device.device import DeviceError
 from hotline_hw.spec.params import Geometry
 
-from .cache import (cached_build, digest)
-from hotline_device.device import DeviceError
+from .cache import cached_build, digest
 
 __all__ = ["DEVICE_TOP", "TOP", "core_verilog"]
 

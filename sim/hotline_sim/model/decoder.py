@@ -83,8 +83,6 @@ def lookup_bytes(it: Descriptor) -> int:
 def _opcode_is_right(it: Descriptor, geometry: Geometry) -> bool:
     if it.opcode not in list(Opcode) or it.reserved or it.flags & ~_FLAGS[Opcode(it.opcode)]:
         return False
-    if it.opcode == Opcode.SELECT:
-        return geometry.sample_aware
     if it.opcode != Opcode.GATHER:
         return True
     flags = Flag(it.flags)

@@ -1,4 +1,4 @@
-"""The golden model's set-associative memory: where a key belongs, and what both trackers keep of it.
+"""The golden model's set-associative memory: where a key belongs, and what is kept of it.
 
 lookup word --> key --> mixed key = | ....... tag ....... | bank |      (tag: full, the set bits are part of it)
                                     | ...... | set | bank |             gset = set << bank_bits | bank, k bits
@@ -6,7 +6,6 @@ lookup word --> key --> mixed key = | ....... tag ....... | bank |      (tag: fu
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,7 +16,7 @@ from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import Error
 from hotline_hw.spec.words import ENTRY_TAG, ENTRY_VALID, Field
 
-__all__ = ["Entry", "Place", "Tracker", "get"]
+__all__ = ["Entry", "Place", "Sets", "get"]
 
 
 @dataclass
@@ -26,14 +25,12 @@ class Entry:
 
     Attributes:
         valid, tag: the key that it holds.
-        rrpv: SRRIP: re-reference prediction value, 0 (soon) to 2^M - 1 (distant).
-        hot, slot: sample-aware: the row is in the GPU's hot table, and where.
-        counter, referenced: sample-aware: popularity, and whether it was looked up since the set's last aging.
+        hot, slot: the row is in the GPU's hot table, and where.
+        counter, referenced: popularity, and whether it was looked up since the set's last aging.
     """
 
     valid: bool = False
     tag: int = 0
-    rrpv: int = 0
     hot: bool = False
     slot: int = 0
     counter: int = 0
@@ -52,13 +49,13 @@ def get(word: int, field: Field) -> int:
     return word >> field.low & field.mask
 
 
-class Tracker(ABC):
+class Sets:
     """The sets in use under a budget, all entries invalid at first.
 
     Attributes:
         hot_rows: N, the budget: the most rows that may be hot.
         index_bits: k, log2 of the sets in use, all banks together.
-        counters: of the accelerator; a tracker counts what it takes in and drives out.
+        counters: of the accelerator; the tracker counts what it takes in and drives out.
     """
 
     def __init__(self, geometry: Geometry, hot_rows: int, counters: dict[str, int]) -> None:
@@ -79,22 +76,6 @@ class Tracker(ABC):
                 if entry.valid and entry.tag == place.tag:
                     return way
         return None
-
-    @abstractmethod
-    def dump(self) -> np.ndarray:
-        """DUMP: uint64 [2^k * state_rows_per_set, ways], gset 0 first, way 0 first."""
-
-    @abstractmethod
-    def restore(self, rows: np.ndarray) -> Error:
-        """Fills a fresh tracker with the sets that `rows` (uint64 [any, ways]) tells of, as far as it goes.
-
-        Only `valid` and as many low bits of a field as the hardware has count; an invalid entry is stored as zero. The
-        tag is not compared with its set: a tag that belongs elsewhere is stored and never hit. No set may hold one tag
-        twice, and no two entries one slot. That is not checked, and what such entries do is not specified.
-
-        Returns RESTORE_ENTRY if an entry was valid in a way outside the quota, and so dropped, or had a slot outside
-        the budget, and so is not hot.
-        """
 
     def _restored(self, gset: int, row: np.ndarray) -> tuple[list[tuple[int, int, Entry]], Error]:
         """The entries, with way and word, that a row of entry words puts into a set; each has its tag."""

@@ -1,11 +1,10 @@
-"""What the compiled trackers share: entry words in an array, in the layout and order of a DUMP.
+"""The sets of the compiled tracker: entry words in an array, in the layout and order of a DUMP.
 
 That turns comparing a tag into comparing a word, and costs 8 bytes an entry, for the sets in use alone.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +13,7 @@ from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import Error
 from hotline_hw.spec.words import ENTRY_TAG, ENTRY_VALID, Field
 
-__all__ = ["OUT_OF_RANGE", "FastTracker", "Quota", "ones"]
+__all__ = ["OUT_OF_RANGE", "FastSets", "Quota", "ones"]
 
 OUT_OF_RANGE = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 """In place of the mixed key of a lookup that has none: a miss, not learned. No mixed key has more than 40 bits."""
@@ -34,16 +33,13 @@ def ones(field: Field, width: int | None = None) -> int:
     return ((1 << (field.width if width is None else width)) - 1) << field.low
 
 
-class FastTracker(ABC):
-    """A tracker's contents under a budget, all entries invalid at first: `Tracker` of the golden model, compiled.
+class FastSets:
+    """The sets in use under a budget, all entries invalid at first: `Sets` of the golden model, compiled.
 
     Attributes:
-        counters: of the accelerator; a tracker counts what it takes in and drives out.
-        hot_count, threshold: as `Accelerator` has them.
+        counters: of the accelerator; the tracker counts what it takes in and drives out.
         entries: uint64 [2^k, ways], entry words.
     """
-
-    hot_count = threshold = 0
 
     def __init__(self, geometry: Geometry, hot_rows: int, counters: dict[str, int]) -> None:
         self.geometry, self.hot_rows, self.counters = geometry, hot_rows, counters
@@ -52,23 +48,6 @@ class FastTracker(ABC):
         extra = in_use & ((1 << index_bits) - 1)
         self.quota = Quota(*map(np.uint64, (geometry.bank_bits, index_bits, in_use >> index_bits, extra)))
         self.entries = np.zeros((1 << index_bits, geometry.ways), np.uint64)
-
-    @abstractmethod
-    def run(self, mixed: np.ndarray, results: np.ndarray, learn: bool) -> None:
-        """Looks up, and with `learn` also learns, a mini-batch of n lookups.
-
-        Args:
-            mixed: uint64 [n], their mixed keys, OUT_OF_RANGE where there is none.
-            results: uint64 [n], the result words as if all missed; those that hit are put right.
-        """
-
-    @abstractmethod
-    def dump(self) -> np.ndarray:
-        """As `Tracker.dump`."""
-
-    @abstractmethod
-    def restore(self, rows: np.ndarray) -> Error:
-        """As `Tracker.restore`."""
 
     def _restored(self, rows: np.ndarray, kept: int) -> tuple[np.ndarray, Error]:
         """Takes the `kept` bits, and the tag's, of uint64 [any, ways] entry words that are valid and in quota.
