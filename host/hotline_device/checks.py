@@ -40,10 +40,7 @@ def check_shell(geometry: Geometry) -> None:
 def quiet_limit(geometry: Geometry) -> int:
     """Clock cycles without any transfer after which a simulator gives up.
 
-    The longest silence of a working core is the walk that clears the tracker, a cycle for each set of a bank; or, with
-    the sample-aware tracker, SELECT's before its first event: a walk for each bit of the threshold, one that counts,
-    and one that makes rows cold.
+    The longest silence of a working core is that of SELECT before its first event: a walk over the sets of a bank for
+    each bit of the threshold, some that count, and one that makes rows cold.
     """
-    walks = 4 + (4 * geometry.counter_bits if geometry.sample_aware else 0)
-    moves = 16 * geometry.max_moves if geometry.sample_aware else 0
-    return walks * geometry.sets + moves + 10_000
+    return 4 * (1 + geometry.counter_bits) * geometry.sets + 16 * geometry.max_moves + 10_000

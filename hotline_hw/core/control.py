@@ -8,7 +8,6 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hotline_hw.core.bank.tracker import tracker_budget
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import Command
 from hotline_hw.spec.words import (
@@ -16,14 +15,13 @@ from hotline_hw.spec.words import (
     COUNTER_FIELD,
     ENTRY_HOT,
     ENTRY_REFERENCED,
-    ENTRY_RRPV,
     ENTRY_TAG,
     ENTRY_VALID,
     SLOT_WORD_SLOT,
     Field,
 )
 
-from .layouts import entry_row, row_parts, state_beat
+from .layouts import entry_row, row_parts, state_beat, tracker_budget
 
 __all__ = ["TrackerControl"]
 
@@ -37,7 +35,7 @@ class TrackerControl(wiring.Component):
         done: a command has ended. snapshot, clear_counters: for the counters.
         command_busy, command_code, hot_rows_range, restore_length, restore_entry: error pulses.
         budget: for the banks; it settles within four cycles of a HOT_ROWS write, long before the clearing walk ends.
-        row_*, clear: access to the banks' sets, as in `SrripTracker`. row_write: one-hot, the banks that are written.
+        row_*, clear: access to the banks' sets, as in `SampleAwareTracker`. row_write: one-hot, the banks written to.
         dump, restore: payload `state_beat`.
 
     Ports with the sample-aware tracker:
@@ -75,22 +73,16 @@ class TrackerControl(wiring.Component):
                 "row_out": In(entry_row(geometry)).array(geometry.banks),
                 "dump": Out(stream.Signature(state_beat(geometry))),
                 "restore": In(stream.Signature(state_beat(geometry))),
-                **(self._sample_aware_ports(geometry) if geometry.sample_aware else {}),
+                "row_way": Out(geometry.way_bits),
+                "slot_write": Out(geometry.banks),
+                "slot_in": Out(geometry.slot_bits),
+                "slot_out": In(geometry.slot_bits).array(geometry.banks),
+                "select": Out(1),
+                "selecting": In(1),
+                "restored": Out(range(geometry.ways + 1)),
+                "restore_start": Out(1),
             }
         )
-
-    @staticmethod
-    def _sample_aware_ports(geometry: Geometry) -> dict[str, wiring.Member]:
-        return {
-            "row_way": Out(geometry.way_bits),
-            "slot_write": Out(geometry.banks),
-            "slot_in": Out(geometry.slot_bits),
-            "slot_out": In(geometry.slot_bits).array(geometry.banks),
-            "select": Out(1),
-            "selecting": In(1),
-            "restored": Out(range(geometry.ways + 1)),
-            "restore_start": Out(1),
-        }
 
     def _budget(self, m: Module, hot_rows: Signal) -> None:
         """Registers that follow from HOT_ROWS: see `Geometry.index_bits_in_use` for the rule."""
@@ -167,14 +159,11 @@ class TrackerControl(wiring.Component):
                                 m.d.sync += part.eq(read)
                 m.next = "DUMP_SEND"
             with m.State("DUMP_SEND"):
-                m.d.comb += [self.dump.valid.eq(1), self.dump.payload.last.eq(final & (not g.sample_aware))]
+                m.d.comb += self.dump.valid.eq(1)
                 with m.If(self.dump.ready):
-                    if g.sample_aware:
-                        m.next = "DUMP_SLOT"
-                    else:
-                        next_set(m)
+                    m.next = "DUMP_SLOT"
             with m.State("RESTORE_TAKE"):
-                self._take_row(m, usable, final, report)
+                self._take_row(m, usable, report)
             with m.State("RESTORE_WRITE"):
                 m.d.comb += [
                     self.row_access.eq(1),
@@ -186,8 +175,7 @@ class TrackerControl(wiring.Component):
                 m.next = "RESTORE_TAKE"
                 with m.If(final):
                     m.next = "IDLE"
-            if g.sample_aware:
-                self._slots(m, bank, set_, final, report, next_set)
+            self._slots(m, bank, set_, final, report, next_set)
             with m.State("RESTORE_DRAIN"):
                 m.d.comb += self.restore.ready.eq(1)
                 with m.If(self.restore.valid & self.restore.payload.last):
@@ -198,12 +186,11 @@ class TrackerControl(wiring.Component):
             for field, value in [*self._entry(way), (ENTRY_VALID, Const(1, 1))]:
                 word = Cat(word, Const(0, field.low - len(word)), value)
             m.d.comb += self.dump.payload.words[way].eq(Mux(row.valid[way], word, 0))
-        if g.sample_aware:
-            with m.If(self._sending_slots):
-                for way, slot in enumerate(self._slot_words):
-                    age = Const(0, AGE_FIELD.width) if way else row.age
-                    word = Cat(Mux(row.hot[way], slot, 0), Const(0, AGE_FIELD.low - g.slot_bits), age)
-                    m.d.comb += self.dump.payload.words[way].eq(word)
+        with m.If(self._sending_slots):
+            for way, slot in enumerate(self._slot_words):
+                age = Const(0, AGE_FIELD.width) if way else row.age
+                word = Cat(Mux(row.hot[way], slot, 0), Const(0, AGE_FIELD.low - g.slot_bits), age)
+                m.d.comb += self.dump.payload.words[way].eq(word)
 
         with m.If((self.command_write | self.hot_rows_write) & (self.busy | self.running)):
             m.d.comb += self.command_busy.eq(~self._is_snapshot())
@@ -214,12 +201,12 @@ class TrackerControl(wiring.Component):
     def _entry(self, way: int) -> list[tuple[Field, Any]]:
         """Fields of a way's entry word but `valid`, from the low end, with the parts of `row_in` they stand for."""
         g, row = self.geometry, self.row_in
-        fields: list[tuple[Field, Any]] = [(ENTRY_TAG, row.tags.word_select(way, g.tag_bits))]
-        if g.sample_aware:
-            counter = row.counters.word_select(way, g.counter_bits)
-            fields += [(COUNTER_FIELD, counter), (ENTRY_REFERENCED, row.referenced[way])]
-            return [*fields, (ENTRY_HOT, row.hot[way])]
-        return [*fields, (ENTRY_RRPV, Cat(plane[way] for plane in row.rrpv))]
+        return [
+            (ENTRY_TAG, row.tags.word_select(way, g.tag_bits)),
+            (COUNTER_FIELD, row.counters.word_select(way, g.counter_bits)),
+            (ENTRY_REFERENCED, row.referenced[way]),
+            (ENTRY_HOT, row.hot[way]),
+        ]
 
     def _slots(self, m: Module, bank, set_, final, report: Signal, next_set) -> None:
         """DUMP and RESTORE of the slots of the set in `row_in`, way by way: a second beat for each set."""
@@ -304,12 +291,10 @@ class TrackerControl(wiring.Component):
                 m.next = "DUMP_READ"
             with m.Case(Command.RESTORE):
                 m.next = "RESTORE_TAKE"
-                if g.sample_aware:
-                    m.d.comb += self.restore_start.eq(1)
-            if g.sample_aware:
-                with m.Case(Command.SELECT):
-                    m.d.comb += self.select.eq(1)
-                    m.next = "SELECT"
+                m.d.comb += self.restore_start.eq(1)
+            with m.Case(Command.SELECT):
+                m.d.comb += self.select.eq(1)
+                m.next = "SELECT"
             with m.Case(Command.SNAPSHOT):
                 pass
             with m.Case(Command.RESET_COUNTERS):
@@ -317,7 +302,7 @@ class TrackerControl(wiring.Component):
             with m.Default():
                 m.d.comb += self.command_code.eq(1)
 
-    def _take_row(self, m: Module, usable: Signal, final: Signal, report: Signal) -> None:
+    def _take_row(self, m: Module, usable: Signal, report: Signal) -> None:
         """In RESTORE_TAKE: one set from the stream, without the entries that the budget has no room for."""
         g = self.geometry
         row = self.row_in
@@ -326,13 +311,12 @@ class TrackerControl(wiring.Component):
         valid = Cat(beat.words[way][ENTRY_VALID.low] for way in range(g.ways))
         with m.If(self.restore.valid):
             # A set that the packet leaves half told is not judged.
-            whole = ~beat.last if g.sample_aware else Const(1)
-            m.d.comb += self.restore_entry.eq((valid & ~usable).any() & whole)
+            m.d.comb += self.restore_entry.eq((valid & ~usable).any() & ~beat.last)
             for way in range(g.ways):
                 word = beat.words[way]
                 kept = valid[way] & usable[way]
                 m.d.sync += row.valid[way].eq(kept)
                 for field, part in self._entry(way):
                     m.d.sync += part.eq(Mux(kept, word[field.low : field.low + len(part)], 0))
-            m.next = "RESTORE_TAKE_SLOTS" if g.sample_aware else "RESTORE_WRITE"
-            self._check_length(m, Const(0) if g.sample_aware else final, report)
+            m.next = "RESTORE_TAKE_SLOTS"
+            self._check_length(m, Const(0), report)

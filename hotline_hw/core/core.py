@@ -39,7 +39,7 @@ class HotlineCore(wiring.Component):
                                                                           |                  ||
                                                                           '--- pass FIFO -> BankGather
                                                        UpdateScatter ==> banks                |
-                                                          |  (sample-aware tracker)           |
+                                                          |                                   |
         m_axis_popular, m_axis_nonpopular <- RegisterSlices <- BatchDispatcher <- SampleClassifier <------------'
 
         s_axil -> CsrBank - TrackerControl -> (budget, clear, dump, restore) -> banks;  CounterBank
@@ -141,23 +141,14 @@ class HotlineCore(wiring.Component):
         banks, counts = self._banks(m, platform, scatter, gather, control)
         in_core, finished = self._batches(m, unpacker)
         busy = Signal()
-        m.d.comb += busy.eq(in_core)
-        promoted, demoted, selecting = Const(0), Const(0), Const(0)
-        state, values = control.dump, {}
-        if g.sample_aware:
-            updating = self._updates(m, classifier.output, dispatcher.input, banks, csr)
-            selector = self._selection(m, banks, control, csr)
-            m.d.comb += busy.eq(in_core | updating)
-            promoted, demoted, selecting = selector.promoted, selector.demoted, selector.running
-            values = {"HOT_COUNT": selector.hot_count, "THRESHOLD": selector.threshold}
-            state = stream.Signature(state_beat(g)).create(path=("state",))
-            with m.If(selecting):
-                forward(m, selector.event, state)
-            with m.Else():
-                forward(m, control.dump, state)
-        else:
-            fork(m, classifier.output, [dispatcher.input, *self._verdict_sinks(m)])
-            values = {"HOT_COUNT": Const(0), "THRESHOLD": Const(0)}
+        updating = self._updates(m, classifier.output, dispatcher.input, banks, csr)
+        selector = self._selection(m, banks, control, csr)
+        m.d.comb += busy.eq(in_core | updating)
+        state = stream.Signature(state_beat(g)).create(path=("state",))
+        with m.If(selector.running):
+            forward(m, selector.event, state)
+        with m.Else():
+            forward(m, control.dump, state)
 
         # State streams.
         m.d.comb += [
@@ -179,11 +170,11 @@ class HotlineCore(wiring.Component):
             "lookups": classifier.lookups,
             "lookup_hits": classifier.hits,
             **counts,
-            "promotions": promoted,
-            "demotions": demoted,
+            "promotions": selector.promoted,
+            "demotions": selector.demoted,
             "index_errors": classifier.bad,
             "cycles": busy,
-            "select_cycles": selecting,
+            "select_cycles": selector.running,
             "input_idle": busy & self.s_axis_lookup.tready & ~self.s_axis_lookup.tvalid,
             "bank_stall": scatter.stalled,
             "split_beats": scatter.split,
@@ -219,7 +210,9 @@ class HotlineCore(wiring.Component):
             )
             errors[Error.COMMAND_CODE] = control.command_code | with_packet
         error_set = Cat(errors[flag] for flag in Error)
-        values |= {
+        values = {
+            "HOT_COUNT": selector.hot_count,
+            "THRESHOLD": selector.threshold,
             "STATUS": Cat(busy | control.running, control.running, unpacker.newest_phase),
             "HOT_ROWS": control.hot_rows,
             "INDEX_BITS": control.index_bits,
@@ -261,9 +254,7 @@ class HotlineCore(wiring.Component):
     def _banks(self, m: Module, platform: object, scatter, gather, control) -> tuple[list, dict[str, Signal]]:
         """Places the banks between scatter and gather. Returns them, and their events in a cycle by counter."""
         g = self.geometry
-        events = {"inserts": "inserted", "evictions": "evicted"}
-        if g.sample_aware:
-            events |= {"revivals": "revived", "returns": "returned"}
+        events = {"inserts": "inserted", "evictions": "evicted", "revivals": "revived", "returns": "returned"}
         banks = []
         for number in range(g.banks):
             bank = PopularityBank(g)
@@ -274,7 +265,6 @@ class HotlineCore(wiring.Component):
                 bank.scatter.eq(scatter.to_bank[number]),
                 *(there.eq(here) for there, here in zip(bank.rank_is, scatter.rank_is, strict=True)),
                 *(there.eq(here) for there, here in zip(bank.tags, scatter.tags, strict=True)),
-                bank.learn.eq(scatter.output.payload.learn),
                 scatter.room[number].eq(bank.room),
                 bank.take.eq(scatter.fire),
                 bank.gather.eq(gather.from_bank[number]),
@@ -287,8 +277,6 @@ class HotlineCore(wiring.Component):
                 bank.row_write.eq(control.row_write[number]),
                 bank.clear.eq(control.clear),
             ]
-            if not g.sample_aware:
-                m.d.comb += [bank.row_access.eq(control.row_access), bank.row_set.eq(control.row_set)]
             for there, here in (
                 *zip(row_parts(bank.row_in), row_parts(control.row_in), strict=True),
                 *zip(row_parts(control.row_out[number]), row_parts(bank.row_out), strict=True),
@@ -300,8 +288,6 @@ class HotlineCore(wiring.Component):
         for counter, pulse in events.items():
             counts[counter] = Signal(range(g.banks + 1), name=f"{pulse}_count")
             m.d.sync += counts[counter].eq(sum((getattr(bank, pulse) for bank in banks), Const(0)))
-        if not g.sample_aware:
-            counts |= {"revivals": Const(0), "returns": Const(0)}
         return banks, counts
 
     def _updates(self, m: Module, verdicts, dispatcher, banks: list, csr: CsrBank) -> Signal:

@@ -15,15 +15,20 @@ from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import Out
 
 from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.regmap import WEIGHTS
 from hotline_hw.spec.words import AGE_FIELD, PAYLOAD_FIELD, SAMPLE_FIELD
 
 __all__ = [
-    "Eligible", "axis_beat", "encode", "entry_row", "hashed_beat", "lookup_beat", "miss_bits", "misses_counted",
-    "pass_beat", "result_beat", "row_parts", "select_one", "state_beat", "update_lane", "verdict_beat", "verdict_depth",
-    "verdict_id_bits",
+    "MISSES_COUNTED", "MISS_BITS", "Eligible", "axis_beat", "encode", "entry_row", "hashed_beat", "lookup_beat",
+    "pass_beat", "result_beat", "row_parts", "select_one", "state_beat", "tracker_budget", "update_lane",
+    "verdict_beat", "verdict_depth", "verdict_id_bits",
 ]  # fmt: skip
 
 _PAYLOAD = PAYLOAD_FIELD.width
+
+MISSES_COUNTED = len(WEIGHTS)
+"""The count of a sample's misses saturates here: it tells 0 to 15 other misses apart, one for each update weight."""
+MISS_BITS = MISSES_COUNTED.bit_length()
 
 
 def _lanes(geometry: Geometry, fields: dict) -> data.ArrayLayout:
@@ -42,20 +47,9 @@ def _beat_flags() -> dict:
 
 
 def update_lane(geometry: Geometry) -> dict:
-    """What a lookup takes along to find the way back into its bank, where a sample-aware tracker learns from it: it
-    was lookup `rank` of its pass for `bank` (if `routed`), with this `tag`. Nothing with SRRIP."""
-    if not geometry.sample_aware:
-        return {}
+    """What a lookup takes along so that its bank can learn from it after the verdict: it was lookup `rank` of its pass
+    for `bank` (if `routed`), with this `tag`."""
     return {"routed": 1, "bank": geometry.bank_bits, "rank": geometry.bank_port_bits, "tag": geometry.tag_bits}
-
-
-def misses_counted(geometry: Geometry) -> int:
-    """Where the count of a sample's misses saturates: 16 tells 0 to 15 other misses apart, 1 only hit and miss."""
-    return 16 if geometry.sample_aware else 1
-
-
-def miss_bits(geometry: Geometry) -> int:
-    return misses_counted(geometry).bit_length()
 
 
 def lookup_beat(geometry: Geometry) -> data.StructLayout:
@@ -94,7 +88,7 @@ def verdict_beat(geometry: Geometry) -> data.StructLayout:
     that a later beat ends: its verdict is entry `tail_id` of the verdict table. `payload` holds the slot where `hit`.
     `valid` lanes come out as result words. `sample`: index of lane 0's sample. `learn`: as in a lookup beat."""
     lane = {
-        "payload": _PAYLOAD, "valid": 1, "last": 1, "hit": 1, "misses": miss_bits(geometry), "tail": 1,
+        "payload": _PAYLOAD, "valid": 1, "last": 1, "hit": 1, "misses": MISS_BITS, "tail": 1,
         **update_lane(geometry),
     }  # fmt: skip
     return data.StructLayout(
@@ -124,19 +118,39 @@ def state_beat(geometry: Geometry) -> data.StructLayout:
     return data.StructLayout({"words": data.ArrayLayout(64, geometry.ways), "last": 1})
 
 
+def tracker_budget(geometry: Geometry) -> data.StructLayout:
+    """The run-time budget, broadcast to every bank.
+
+    `set_mask`: sets in use. `ways_low`, `ways_high`: ways in use of a set at or above, and below, `boundary` (a global
+    set index). `shift`: log2 of the sets in use in one bank.
+    """
+    return data.StructLayout(
+        {
+            "set_mask": geometry.set_bits,
+            "ways_low": geometry.ways,
+            "ways_high": geometry.ways,
+            "boundary": geometry.index_bits,
+            "shift": range(geometry.set_bits + 1),
+        }
+    )
+
+
 def entry_row(geometry: Geometry) -> wiring.Signature:
-    """One set of a tracker bank, as its owner drives it: of the sample-aware tracker without slots, of SRRIP with the
-    RRPVs in bit planes (plane i holds bit i of every way's value). Counters and tags stand side by side, way 0 lowest:
-    a port for each way of each bank would be most of the Verilog."""
+    """One set of a tracker bank without its slots, as its owner drives it.
+
+    Counters and tags stand side by side, way 0 lowest: a port for each way of each bank would be most of the Verilog.
+    """
     ways = geometry.ways
-    if geometry.sample_aware:
-        parts = {
-            "hot": Out(ways), "referenced": Out(ways), "age": Out(AGE_FIELD.width),
+    return wiring.Signature(
+        {
+            "valid": Out(ways),
+            "hot": Out(ways),
+            "referenced": Out(ways),
+            "age": Out(AGE_FIELD.width),
             "counters": Out(geometry.counter_bits * ways),
-        }  # fmt: skip
-    else:
-        parts = {"rrpv": Out(ways).array(geometry.rrpv_bits)}
-    return wiring.Signature({"valid": Out(ways), **parts, "tags": Out(geometry.tag_bits * ways)})
+            "tags": Out(geometry.tag_bits * ways),
+        }
+    )
 
 
 def row_parts(row: object) -> list:
@@ -146,7 +160,7 @@ def row_parts(row: object) -> list:
 
 
 class Eligible(enum.Enum, shape=3):  # type: ignore[call-arg]
-    """Entries that a sample-aware tracker is asked for: by their counters against a level, or by their bits."""
+    """Entries that the tracker is asked for: by their counters against a level, or by their bits."""
 
     ALL = 0  # any at the level or above
     COLD = 1  # cold, at the level or above

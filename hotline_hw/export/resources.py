@@ -39,25 +39,19 @@ def sram_bits(geometry: Geometry) -> dict[str, int]:
     """Bits of memory of the whole core by what they hold: first those of the tracker, whose number goes with the
     entries, then those that do not grow with it. Per hot row: divide by `geometry.hot_capacity`."""
     g = geometry
-    lookup_bits = g.tag_bits + (not g.sample_aware)
-    answer_bits = g.slot_bits + 1
-    bits = {"tags": g.entries * g.tag_bits, "valid bits": g.entries}
-    queues = g.banks * g.queue_depth * (lookup_bits + answer_bits)
-    if g.sample_aware:
-        bits |= {
-            "counters": g.entries * g.counter_bits,
-            "referenced bits": g.entries,
-            "ages": g.banks * g.sets * AGE_FIELD.width,
-            "hot bits": g.entries,
-            "slots": g.banks * (g.sets << g.way_bits) * g.slot_bits,
-            "slots that SELECT vacates": g.max_moves * (g.slot_bits + g.key_bits),
-        }
-        queues += g.banks * g.queue_depth * (g.tag_bits + WEIGHT_BITS)
-    else:
-        bits["re-reference prediction values"] = g.entries * g.rrpv_bits
-    bits["bank queues"] = queues
-    bits["beats in flight"] = g.beat_depth * pass_beat(g).size + verdict_depth(g) * verdict_beat(g).size
-    return bits
+    lookup, answer, update = g.tag_bits, g.slot_bits + 1, g.tag_bits + WEIGHT_BITS
+    return {
+        "tags": g.entries * g.tag_bits,
+        "valid bits": g.entries,
+        "counters": g.entries * g.counter_bits,
+        "referenced bits": g.entries,
+        "ages": g.banks * g.sets * AGE_FIELD.width,
+        "hot bits": g.entries,
+        "slots": g.banks * (g.sets << g.way_bits) * g.slot_bits,
+        "slots that SELECT vacates": g.max_moves * (g.slot_bits + g.key_bits),
+        "bank queues": g.banks * g.queue_depth * (lookup + answer + update),
+        "beats in flight": g.beat_depth * pass_beat(g).size + verdict_depth(g) * verdict_beat(g).size,
+    }
 
 
 def shell_bits(geometry: Geometry) -> dict[str, int]:

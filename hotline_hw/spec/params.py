@@ -35,11 +35,9 @@ class Geometry:
         banks: independent tracker banks (power of two); each serves one lookup a cycle.
         sets: sets in one bank (power of two).
         ways: entries in one set.
-        entries_per_hot_row: 2 or more: the sample-aware tracker, which watches so many keys for each row that may be
-            hot. 1: SRRIP, whose every entry is a hot row.
-        counter_bits: width of a popularity counter of the sample-aware tracker.
+        entries_per_hot_row: entries, each of which watches a key, for each row that may be hot.
+        counter_bits: width of a popularity counter.
         max_moves: most rows that one SELECT makes hot.
-        rrpv_bits: M, width of a re-reference prediction value (SRRIP, Jaleel et al., ISCA 2010).
         table_bits, row_bits: width of the two parts of a key (table, row).
         max_lookups: most lookups in one sample (all tables, multi-hot included).
         max_samples: most samples in one mini-batch.
@@ -60,10 +58,9 @@ class Geometry:
     banks: int
     sets: int
     ways: int
-    entries_per_hot_row: int = 1
+    entries_per_hot_row: int = 2
     counter_bits: int = 8
     max_moves: int = 1024
-    rrpv_bits: int = 2
     table_bits: int = 8
     row_bits: int = 32
     max_lookups: int = 256
@@ -93,10 +90,13 @@ class Geometry:
         rule(_is_power_of_two(self.sets), "sets", "a power of two (the set is a bit field of the mixed key)")
         rule(2 <= self.sets <= 65536, "sets", "2 <= sets <= 65536")
         rule(2 <= self.ways <= 64, "ways", "2 <= ways <= 64")
-        rule(1 <= self.entries_per_hot_row <= 8, "entries_per_hot_row", "1 <= entries_per_hot_row <= 8")
+        rule(
+            2 <= self.entries_per_hot_row <= 8,
+            "entries_per_hot_row",
+            "2 <= entries_per_hot_row <= 8 (with fewer entries a cold row is forgotten before it is looked up again)",
+        )
         rule(2 <= self.counter_bits <= 12, "counter_bits", "2 <= counter_bits <= 12 (the field of an entry word)")
         rule(1 <= self.max_moves <= 65535, "max_moves", "1 <= max_moves <= 65535 (a capability of 16 bits)")
-        rule(1 <= self.rrpv_bits <= 4, "rrpv_bits", "1 <= rrpv_bits <= 4")
         rule(1 <= self.table_bits <= TABLE_FIELD.width, "table_bits", f"1 <= table_bits <= {TABLE_FIELD.width}")
         rule(1 <= self.row_bits <= ROW_FIELD.width, "row_bits", f"1 <= row_bits <= {ROW_FIELD.width}")
         rule(self.key_bits % 2 == 0, "row_bits", "table_bits + row_bits is even (the Feistel network halves the key)")
@@ -107,14 +107,9 @@ class Geometry:
             f"log2(banks) + log2(sets) <= table_bits + row_bits = {self.key_bits}",
         )
         rule(
-            self.slot_bits <= ROW_FIELD.width,
+            self.slot_bits <= SLOT_FIELD.width,
             "sets",
-            f"a slot fits the {ROW_FIELD.width}-bit row field of a result word",
-        )
-        rule(
-            not self.sample_aware or self.slot_bits <= SLOT_FIELD.width,
-            "sets",
-            f"a slot fits the {SLOT_FIELD.width}-bit slot field of an event",
+            f"a slot fits the {SLOT_FIELD.width}-bit slot field of an event (and so every other field for slots)",
         )
         rule(
             self.lanes <= self.max_lookups <= 4096,
@@ -155,7 +150,6 @@ class Geometry:
             "working_rows",
             f"banks = {self.banks} times a power of two from 2",
         )
-        rule(self.slot_bits <= 29, "sets", "a slot fits the 30-bit value field of a result word, and leaves all ones")
         rule(_is_power_of_two(self.read_tags), "read_tags", "a power of two")
         rule(2 <= self.read_tags <= 256, "read_tags", "2 <= read_tags <= 256")
         rule(_is_power_of_two(self.read_beats), "read_beats", "a power of two")
@@ -198,11 +192,6 @@ class Geometry:
         return self.banks * self.sets * self.ways
 
     @property
-    def sample_aware(self) -> bool:
-        """Whether the tracker is the sample-aware one; else it is SRRIP."""
-        return self.entries_per_hot_row > 1
-
-    @property
     def hot_capacity(self) -> int:
         """The most rows that can be hot."""
         return self.entries // self.entries_per_hot_row
@@ -224,13 +213,13 @@ class Geometry:
 
     @property
     def slot_bits(self) -> int:
-        """A slot: an entry's position with SRRIP, else stored with the entry."""
-        return max(1, (self.hot_capacity - 1).bit_length()) if self.sample_aware else self.way_bits + self.index_bits
+        """Width of a slot, 0 to `hot_capacity` - 1."""
+        return max(1, (self.hot_capacity - 1).bit_length())
 
     @property
     def state_rows_per_set(self) -> int:
-        """Beats of a set in DUMP and RESTORE: entry words, and with the sample-aware tracker slot words."""
-        return 2 if self.sample_aware else 1
+        """Beats of a set in DUMP and RESTORE: one of entry words, one of slot words."""
+        return 2
 
     @property
     def local_bits(self) -> int:

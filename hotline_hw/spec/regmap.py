@@ -21,8 +21,9 @@ from hotline_hw import __version__
 from .words import AGE_FIELD
 
 __all__ = [
-    "ADDRESS_BITS", "COUNTERS", "ID_VALUE", "REGISTERS", "WEIGHTS", "WEIGHT_BITS", "Access", "BitField", "Command",
-    "Counter", "Error", "Irq", "Phase", "Register", "counter_offset", "register", "version_value",
+    "ADDRESS_BITS", "COUNTERS", "ID_VALUE", "POLICY_REGISTERS", "REGISTERS", "WEIGHTS", "WEIGHT_BITS", "Access",
+    "BitField", "Command", "Counter", "Error", "Irq", "Phase", "Register", "counter_offset", "register",
+    "version_value",
 ]  # fmt: skip
 
 ADDRESS_BITS = 12
@@ -50,7 +51,7 @@ class Phase(IntEnum):
 
     LEARN = 0  # its lookups train the tracker; both result packets are empty
     CLASSIFY = 1  # the tracker is only read; every lookup comes back as a result word
-    RELEARN = 2  # both: classified, and learned from (sample-aware tracker only)
+    RELEARN = 2  # both: classified, and learned from
 
 
 class Command(IntEnum):
@@ -61,7 +62,7 @@ class Command(IntEnum):
     RESTORE = 3  # takes every set in use from s_axis_state, in DUMP's order
     SNAPSHOT = 4  # copies all counters, at one instant, to the COUNTER registers
     RESET_COUNTERS = 5  # zeroes all counters
-    SELECT = 6  # chooses the hot rows anew, and sends what changed on m_axis_state (sample-aware tracker only)
+    SELECT = 6  # chooses the hot rows anew, and sends what changed on m_axis_state
 
 
 class Error(IntFlag):
@@ -77,7 +78,7 @@ class Error(IntFlag):
     RESTORE_LENGTH = 1 << 7  # s_axis_state packet shorter or longer than DUMP's: the tracker was cleared
     RESTORE_ENTRY = 1 << 8  # a restored entry outside the budget: dropped; a slot outside it: the entry is not hot
     EMPTY_BATCH = 1 << 9  # a mini-batch without a single lookup: its packets are empty
-    PHASE = 1 << 10  # a mini-batch began in a phase that this core does not have: it is classified
+    PHASE = 1 << 10  # a mini-batch began in an unknown phase: it is classified
 
 
 class Irq(IntFlag):
@@ -179,7 +180,7 @@ _ERROR_DOCS = {
     "RESTORE_ENTRY": "a restored entry was valid in a way outside the budget and was dropped, or had a slot outside it "
     "and is not hot",
     "EMPTY_BATCH": "a mini-batch had no lookup at all",
-    "PHASE": "a mini-batch began in a phase that this core does not have; it was classified",
+    "PHASE": "a mini-batch began in an unknown phase; it was classified",
 }
 _IRQ_DOCS = {
     "BATCH_DONE": "both result packets of a mini-batch have left",
@@ -200,8 +201,7 @@ _FIXED: tuple[Register, ...] = (
     Register("CAP_TRACKER", 0x00C, Access.RO, "Capability: tracker geometry.",
              (BitField("log2_banks", 0, 8, "log2 of the banks"),
               BitField("log2_sets", 8, 8, "log2 of the sets in one bank"),
-              BitField("ways", 16, 8, "entries in one set"),
-              BitField("rrpv_bits", 24, 8, "width of a re-reference prediction value")), None),
+              BitField("ways", 16, 8, "entries in one set")), None),
     Register("CAP_KEY", 0x010, Access.RO, "Capability: key geometry.",
              (BitField("table_bits", 0, 8, "width of a table index"),
               BitField("row_bits", 8, 8, "width of a row index"),
@@ -211,7 +211,7 @@ _FIXED: tuple[Register, ...] = (
     Register("CAP_BEATS", 0x018, Access.RO, "Capability: beats in flight.",
              (BitField("beat_depth", 0, 16, "beats in flight between BankScatter and BankGather"),), None),
     Register("CAP_POLICY", 0x01C, Access.RO, "Capability: how popularity is tracked.",
-             (BitField("entries_per_hot_row", 0, 8, "1: SRRIP; more: sample-aware, with so many entries a hot row"),
+             (BitField("entries_per_hot_row", 0, 8, "entries of the tracker for each row that may be hot"),
               BitField("counter_bits", 8, 8, "width of a popularity counter"),
               BitField("max_moves", 16, 16, "most rows that one SELECT makes hot")), None),
     Register("CONTROL", 0x040, Access.RW, "Control.",
@@ -226,7 +226,7 @@ _FIXED: tuple[Register, ...] = (
              (BitField("hot_rows", 0, 32, "number of rows; resets to the most"),), None, external=True),
     Register("INDEX_BITS", 0x04C, Access.RO,
              "log2 of the sets in use, all banks together.",
-             (BitField("index_bits", 0, 8, "with SRRIP, slot = way << index_bits | set << log2_banks | bank"),), None),
+             (BitField("index_bits", 0, 8, "DUMP sends so many sets, ordered by set << log2_banks | bank"),), None),
     Register("COMMAND", 0x050, Access.WO, "Starts a command.",
              (BitField("code", 0, 8, "1 CLEAR, 2 DUMP, 3 RESTORE, 4 SNAPSHOT, 5 RESET_COUNTERS, 6 SELECT"),)),
     Register("ERROR", 0x054, Access.W1C, "Errors since the bits were last cleared.", _bits(Error, _ERROR_DOCS)),
@@ -268,6 +268,15 @@ def _counter_registers() -> tuple[Register, ...]:
 
 
 REGISTERS: tuple[Register, ...] = _FIXED + _counter_registers()
+
+POLICY_REGISTERS = (
+    "AGE_PERIOD",
+    "HYSTERESIS",
+    "MOVE_LIMIT",
+    "SELECT_START",
+    *(f"WEIGHTS_{group}" for group in range(4)),
+)
+"""Names of the registers that hold a `Policy`."""
 
 
 def register(name: str) -> Register:

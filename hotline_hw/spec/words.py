@@ -11,10 +11,10 @@ Every word has 64 bits and its fields stand where they stand whatever the geomet
                                          31:0   slot where hit, row where not
     entry word (s_axis_state, m_axis_state), a beat of them a set
     63     valid
-    62     hot                           (sample-aware tracker)
-    61     referenced since the set's last aging    (sample-aware tracker)
+    62     hot
+    61     referenced since the set's last aging
     60     reserved, zero
-    59:48  counter                       (sample-aware tracker), or in 51:48 the re-reference prediction value (SRRIP)
+    59:48  counter
     47:40  reserved, zero
     39:0   tag
 
@@ -34,7 +34,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 __all__ = [
-    "AGE_FIELD", "CLOSE_HIGH", "CLOSE_LOW", "COUNTER_FIELD", "ENTRY_HOT", "ENTRY_REFERENCED", "ENTRY_RRPV",
+    "AGE_FIELD", "CLOSE_HIGH", "CLOSE_LOW", "COUNTER_FIELD", "ENTRY_HOT", "ENTRY_REFERENCED",
     "ENTRY_TAG", "ENTRY_VALID", "EVENT_KEY", "EVENT_VALID", "HIT_FIELD", "LAST_FIELD", "PAYLOAD_FIELD",
     "ROW_FIELD", "RESERVED_FIELD",
     "SAMPLE_FIELD", "SLOT_FIELD", "SLOT_WORD_SLOT", "TABLE_FIELD", "WORD_BITS", "WORD_BYTES", "Field",
@@ -69,7 +69,6 @@ HIT_FIELD = Field(62, 1)
 LAST_FIELD = Field(63, 1)
 
 ENTRY_TAG = Field(0, 40)
-ENTRY_RRPV = Field(48, 4)
 ENTRY_VALID = Field(63, 1)
 ENTRY_HOT = Field(62, 1)
 ENTRY_REFERENCED = Field(61, 1)

@@ -1,7 +1,8 @@
 """PopularityBank: the answers to a pass are those to its own lookups, in order, whatever scatter and gather do.
 
-One lookup is watched, chosen freely among all (as in test_queues.py). Its answer is told from others by the set it
-names; what the tracker answers beside that is proven in test_tracker.py.
+One lookup is watched, chosen freely among all (as in test_queues.py). In place of the tracker there is an echo, which
+answers each lookup with a part of its tag, so that the watched one's answer is told from others. What the tracker
+answers is proven in test_sample_aware.py.
 """
 
 from __future__ import annotations
@@ -12,21 +13,37 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from hotline_hw.core.bank.bank import PopularityBank
-from hotline_hw.core.bank.tracker import SrripTracker
+from hotline_hw.core.bank.sample_aware import SampleAwareTracker
 from hotline_hw.spec.params import Geometry
-from hotline_sim.formal import PropertyFailed, check, cover, first_value, prove
+from hotline_sim.formal import PropertyFailed, check, cover, prove
+from tests.formal.dma_parts import with_parts
 from tests.formal.mutants import mutated
 
 GEOMETRY = Geometry(
-    lanes=2, banks=2, sets=2, ways=2, rrpv_bits=1, table_bits=1, row_bits=5, bank_ports=2, queue_depth=4, beat_depth=4
-)
+    lanes=2, banks=2, sets=2, ways=2, counter_bits=2, max_moves=1, table_bits=1, row_bits=5, bank_ports=2,
+    queue_depth=4, beat_depth=4,
+)  # fmt: skip
+
+
+class Echo(SampleAwareTracker):
+    """A tracker that knows nothing: after the same cycles, a lookup's slot is the low bits of its tag."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        stages = [(self.valid, self.tag)]
+        for stage in range(self.LATENCY):
+            valid, tag = Signal(name=f"valid{stage}"), Signal(self.geometry.tag_bits, name=f"tag{stage}")
+            m.d.sync += [valid.eq(stages[-1][0]), tag.eq(stages[-1][1])]
+            stages.append((valid, tag))
+        m.d.comb += [self.answer_valid.eq(stages[-1][0]), self.answer_slot.eq(stages[-1][1])]
+        return m
 
 
 class AnswersKeepTheirOrder(wiring.Component):
     """A bank between a free scatter and a free gather that keep their sides of the contract.
 
     Ports:
-        scatter, tags, learn, take, gather, gather_load, fetch: as in `PopularityBank`.
+        scatter, tags, take, gather, gather_load, fetch: as in `PopularityBank`.
         watch, choice: watch the lookup of lane `choice` of this pass.
     """
 
@@ -34,10 +51,8 @@ class AnswersKeepTheirOrder(wiring.Component):
         self.geometry, self.dut = geometry, dut
         super().__init__(
             {
-                "bank": In(geometry.bank_bits),
                 "scatter": In(geometry.lanes),
                 "tags": In(geometry.tag_bits).array(geometry.lanes),
-                "learn": In(1),
                 "take": In(1),
                 "gather": In(geometry.lanes),
                 "gather_load": In(1),
@@ -50,14 +65,11 @@ class AnswersKeepTheirOrder(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g = self.geometry
-        m.submodules.dut = dut = self.dut(g)
-        bank = first_value(m, self.bank)
+        m.submodules.dut = dut = with_parts(self.dut, SampleAwareTracker=Echo)(g)
         lanes = range(g.lanes)
         m.d.comb += [
-            dut.bank.eq(bank), dut.scatter.eq(self.scatter), dut.learn.eq(self.learn), dut.take.eq(self.take),
+            dut.scatter.eq(self.scatter), dut.take.eq(self.take),
             dut.gather.eq(self.gather), dut.gather_load.eq(self.gather_load), dut.fetch.eq(self.fetch),
-            dut.budget.set_mask.eq(g.sets - 1), dut.budget.shift.eq(g.set_bits),
-            dut.budget.ways_low.eq((1 << g.ways) - 1),
         ]  # fmt: skip
 
         # Ranks count this bank's lanes from the lowest. Other lanes may have any rank: here, the lane's own number.
@@ -97,8 +109,8 @@ class AnswersKeepTheirOrder(wiring.Component):
         with m.Elif(self.fetch):
             m.d.sync += current.eq(0)
 
-        # The watched lookup: its set, and how many answers are ahead of its own.
-        watching, home, ahead = Signal(), Signal(g.set_bits), Signal(range(g.queue_depth))
+        # The watched lookup: what the echo makes of it, and how many answers are ahead of its own.
+        watching, home, ahead = Signal(), Signal(g.slot_bits), Signal(range(g.queue_depth))
         with m.If(~watching):
             with m.If(self.take & self.watch & Array(self.scatter)[self.choice]):
                 m.d.sync += [
@@ -112,12 +124,11 @@ class AnswersKeepTheirOrder(wiring.Component):
             slot = Array(dut.heads[rank].slot for rank in range(g.bank_ports))[ahead]
             m.d.sync += [
                 watching.eq(0),
-                Assert(slot[: g.bank_bits] == bank, "the slot is of this bank"),
-                Assert(slot[g.bank_bits :][: g.set_bits] == home, "the answer is the watched lookup's"),
+                Assert(slot == home, "the answer is the watched lookup's"),
             ]
 
         waits = Signal(4)
-        longest = g.queue_depth + SrripTracker.LATENCY
+        longest = g.queue_depth + SampleAwareTracker.LATENCY
         m.d.sync += [
             waits.eq(Mux(current & ~dut.ready, waits + 1, 0)),
             Assert(waits <= longest, "answers come"),

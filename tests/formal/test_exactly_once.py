@@ -17,7 +17,7 @@ from amaranth.hdl import Array, Assert, Assume, Cat, Const, Cover, Module, Mux, 
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In
 
-from hotline_hw.core.layouts import miss_bits, verdict_beat
+from hotline_hw.core.layouts import MISS_BITS, verdict_beat
 from hotline_hw.core.output.dispatcher import BatchDispatcher
 from hotline_hw.core.output.verdicts import VerdictTap
 from hotline_hw.lib.streams import fork
@@ -36,7 +36,7 @@ SIDES = ("popular", "nonpopular")
 WHOLE = ("a miss is popular", "lookups on both streams", "one side takes a beat twice")
 NUMBER_BITS = 2  # of a sample in its mini-batch
 MOST_INSIDE = 3 * LANES  # words inside a compactor
-MISSES = miss_bits(GEOMETRY)
+MISSES = MISS_BITS
 
 
 class Source(wiring.Component):

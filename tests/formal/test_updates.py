@@ -16,7 +16,7 @@ from amaranth.lib.wiring import In
 
 from hotline_hw.core.bank.bank import PopularityBank
 from hotline_hw.core.bank.sample_aware import SampleAwareTracker
-from hotline_hw.core.layouts import miss_bits
+from hotline_hw.core.layouts import MISS_BITS
 from hotline_hw.core.output.updates import UpdateScatter
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import WEIGHTS
@@ -69,9 +69,7 @@ class UpdatesKeepTheirOrder(wiring.Component):
         bank: type[PopularityBank] = PopularityBank,
     ) -> None:
         self.geometry, self.scatter, self.bank = geometry, scatter, bank
-        lane = data.StructLayout(
-            {"routed": 1, "bank": geometry.bank_bits, "tag": 1, "hit": 1, "misses": miss_bits(geometry)}
-        )
+        lane = data.StructLayout({"routed": 1, "bank": geometry.bank_bits, "tag": 1, "hit": 1, "misses": MISS_BITS})
         super().__init__(
             {
                 "valid": In(1), "learn": In(1), "beat": In(data.ArrayLayout(lane, geometry.lanes)),

@@ -32,7 +32,7 @@ class Few(Geometry):
 
 
 GEOMETRY = Few(
-    lanes=2, banks=2, sets=2, ways=2, rrpv_bits=1, table_bits=1, row_bits=5, bank_ports=1, queue_depth=2, beat_depth=4,
+    lanes=2, banks=2, sets=2, ways=2, table_bits=1, row_bits=5, bank_ports=1, queue_depth=2, beat_depth=4,
     axi_bits=128, working_rows=4, read_tags=2, read_beats=32,
 )  # fmt: skip
 EPOCH_BITS = 2

@@ -10,10 +10,9 @@ from hotline_host.data.log import Batch
 from hotline_host.driver.driver import Driver
 from hotline_host.plan import Moves, Split
 from hotline_hw.spec.params import PRESETS, Geometry
-from hotline_hw.spec.regmap import register
+from hotline_hw.spec.policy import Policy
 
 TINY = PRESETS["tiny"]
-SRRIP = TINY.override({"entries_per_hot_row": 1})
 
 
 def batch_of(lengths: np.ndarray, indices: np.ndarray) -> Batch:
@@ -54,12 +53,12 @@ def assert_equal(split: Split, expected: Split) -> None:
 def one_by_one(driver: Driver, batches: list[Batch], select_every: int = 1) -> list[Moves]:
     """`learn`, but mini-batch by mini-batch. The moves."""
     moves: list[Moves] = []
-    driver.device.write(register("SELECT_START").offset, 0)
+    driver.configure(Policy())
     for number, batch in enumerate(batches, 1):
         driver._learn([batch], by_bag=False)
-        if driver.geometry.sample_aware and select_every and number % select_every == 0 and number < len(batches):
+        if select_every and number % select_every == 0 and number < len(batches):
             moves.append(driver.select())
-    while driver.geometry.sample_aware:
+    while True:
         moves.append(driver.select())
         if len(moves[-1]) < driver.geometry.max_moves:
             break

@@ -9,7 +9,6 @@ from hotline_device.host_memory import PAGE_BYTES, Region
 from hotline_device.ring_entries import ENTRY_WORDS, Completion, Descriptor
 from hotline_hw.spec.regmap import Error, Irq, Register, counter_offset, register
 from hotline_hw.spec.shell_registers import DmaError, DmaIrq, dma_counter_offset, shell_register, window_offset
-from hotline_sim.model.sample_aware import Policy
 from hotline_sim.stream_core import Results, StreamCore
 
 
@@ -45,17 +44,6 @@ class Registers:
         self["ERROR"] = errors
         self["IRQ_STATUS"] = int(Irq.ERROR)
         return Error(errors)
-
-
-def policy_values(policy: Policy) -> dict[str, int]:
-    """The registers that hold a policy, by name."""
-    return {
-        "AGE_PERIOD": policy.age_period, "HYSTERESIS": policy.hysteresis, "MOVE_LIMIT": policy.move_limit,
-        "SELECT_START": policy.select_start,
-    } | {
-        f"WEIGHTS_{index}": sum(weight << 8 * place for place, weight in enumerate(policy.weights[4 * index :][:4]))
-        for index in range(4)
-    }  # fmt: skip
 
 
 def until_idle(csr: Registers) -> None:

@@ -5,15 +5,12 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from hotline_hw.spec.params import Geometry
-from hotline_sim.model.sample_aware import Policy
+from hotline_hw.spec.policy import Policy
 
 
 @st.composite
-def geometries(draw: st.DrawFn, least: int = 1, most: int = 4) -> Geometry:
-    """Small geometries in which sets overflow, keys are wide or narrow, and framing limits are easily met.
-
-    `least` to `most` entries_per_hot_row: 1, 1 is SRRIP alone, 2 and more are sample-aware trackers.
-    """
+def geometries(draw: st.DrawFn) -> Geometry:
+    """Small geometries in which sets overflow, keys are wide or narrow, and framing limits are easily met."""
     lanes = 1 << draw(st.integers(1, 3))
     banks = 1 << draw(st.integers(1, 3))
     sets = 1 << draw(st.integers(1, 4))
@@ -25,10 +22,9 @@ def geometries(draw: st.DrawFn, least: int = 1, most: int = 4) -> Geometry:
         banks=banks,
         sets=sets,
         ways=draw(st.integers(2, 6)),
-        entries_per_hot_row=draw(st.integers(least, most)),
+        entries_per_hot_row=draw(st.integers(2, 4)),
         counter_bits=draw(st.integers(2, 7)),
         max_moves=draw(st.integers(1, 9)),
-        rrpv_bits=draw(st.integers(1, 4)),
         table_bits=table_bits,
         row_bits=key_bits - table_bits,
         max_lookups=lanes + draw(st.integers(0, 16)),
@@ -39,8 +35,6 @@ def geometries(draw: st.DrawFn, least: int = 1, most: int = 4) -> Geometry:
     )
 
 
-srrip_geometries = geometries(1, 1)
-sample_aware_geometries = geometries(2, 4)
 policies = st.builds(
     Policy,
     weights=st.lists(st.integers(0, 31), min_size=16, max_size=16),

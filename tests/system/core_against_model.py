@@ -13,12 +13,12 @@ import numpy as np
 
 from hotline_device.device import DeviceError
 from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.policy import pack_policy
 from hotline_hw.spec.regmap import WEIGHTS, Command, Error, Phase, counter_offset, register
 from hotline_sim.bench.stimulus import crowded_keys, key_words, random_batches
 from hotline_sim.model.core import GoldenCore
 from hotline_sim.stream_core import StreamCore
 from hotline_sim.verilated import VerilatedCore
-from tests.support.registers import policy_values
 
 EQUAL, DIFFERENT = 0, 3
 # None; some everywhere; and outputs so slow that everything in front of them fills up.
@@ -69,13 +69,10 @@ class _Comparison:
             rng, geometry, _PARTS * _BATCHES, hot_keys=hot_keys, burst_share=0.3, index_errors=0.01, long_errors=0.01
         )
         for part in range(_PARTS):
-            if geometry.sample_aware:
-                phase = (Phase.LEARN, Phase.RELEARN, Phase.RELEARN, Phase.CLASSIFY)[part % 4]
-                self.choose_policy()
-            else:
-                phase = (Phase.LEARN, Phase.CLASSIFY)[part % 2]
+            phase = (Phase.LEARN, Phase.RELEARN, Phase.RELEARN, Phase.CLASSIFY)[part % 4]
+            self.choose_policy()
             found = self.stream(phase, [*stream[part * _BATCHES : (part + 1) * _BATCHES], self.long_sample()])
-            if found is None and geometry.sample_aware and part % 4 < 3:
+            if found is None and part % 4 < 3:
                 found = self.select()
             if found is None and part % 4 == 3:
                 found = self.dump()
@@ -109,7 +106,7 @@ class _Comparison:
         policy.hysteresis = int(rng.choice([0, 1, 2, 3, 15]))
         policy.move_limit = int(rng.choice([1, 3, 0xFFFF_FFFF]))
         policy.select_start = int(rng.integers(2 * self.model.geometry.sets))
-        for name, value in policy_values(policy).items():
+        for name, value in pack_policy(policy).items():
             self.write(name, value)
 
     def stream(self, phase: Phase, batches: list[np.ndarray]) -> str | None:

@@ -173,10 +173,7 @@ def run_python(code: str, environment: dict[str, str]) -> subprocess.CompletedPr
         (["--relearn-share", "1.5"], "relearn share is 1.5; it must be 0 to 1"),
         (["--select-every", "0"], "select every is 0; it must be at least 1"),
         (["--move-limit", "-1"], "move limit is -1; it must be 0 to 4294967295"),
-        (
-            ["--relearn-share", "0.5", "--set", "entries_per_hot_row=1"],
-            "is SRRIP, whose hot rows stay; choose a geometry of entries_per_hot_row = 2 or more, or leave it out",
-        ),
+        (["--set", "entries_per_hot_row=1"], "entries_per_hot_row=1 breaks the rule: 2 <= entries_per_hot_row <= 8"),
         (
             ["--batch-size", "500", "--set", "max_samples=100"],
             "sample 100 being the first beyond the accelerator's max_s",

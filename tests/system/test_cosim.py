@@ -35,7 +35,6 @@ from tests.support.gathering_runs import ROOMY
 from tests.support.tools import backends, needs
 
 TINY = PRESETS["tiny"]
-SRRIP = TINY.override({"entries_per_hot_row": 1})
 BOTH = ("hotline", "ordinary")
 KEYS = {
     "backend", "preset", "steps", "samples", "lookups", "hot_rows", "popular_share", "lookup_hit_share", "cycles",
@@ -80,15 +79,14 @@ def check_against_the_log(figures: dict, log: ClickLog) -> None:
     assert 0.1 < figures["popular_share"] < figures["lookup_hit_share"] < 0.95
 
 
-@pytest.mark.parametrize("geometry", [TINY, SRRIP], ids=["sample_aware", "srrip"])
 @pytest.mark.parametrize("optimizer", ["adagrad", "sgd"])
 @pytest.mark.parametrize(("dtype", "loss", "auc"), [("float32", 1e-4, 2e-3), ("float64", 1e-12, 1e-9)])
-def test_parity_with_ordinary_training(log, optimizer, dtype, loss, auc, geometry):
+def test_parity_with_ordinary_training(log, optimizer, dtype, loss, auc):
     chosen = settings(dtype=dtype, optimizer=optimizer, rate=0.05, select_every=2)
-    result = cosim(log, geometry, "model", chosen)
+    result = cosim(log, TINY, "model", chosen)
     figures, history = result.as_dict(), result.history
     check_against_the_log(figures, log)
-    assert figures["moved_rows"] == sum(history.moved) and (figures["moved_rows"] > 0) == geometry.sample_aware
+    assert figures["moved_rows"] == sum(history.moved) > 0
     assert figures["max_loss_difference"] < loss
     assert figures["max_loss_difference"] == np.abs(np.subtract(result.first.losses, result.baseline.losses)).max()
     assert figures["auc"] == pytest.approx(figures["baseline_auc"], abs=auc)
@@ -109,9 +107,6 @@ def test_parity_in_float32_on_real_data():
     assert figures["relearn_share"] == 0.25 and figures["moved_rows"] > 500
     assert figures["auc"] == pytest.approx(figures["baseline_auc"], abs=1e-4) and figures["auc"] > 0.66
     assert 0 < figures["max_parameter_difference"] < 1e-2, "not the same sums in the same order"
-    srrip = PRESETS["kaggle"].override({"entries_per_hot_row": 1})
-    fixed = cosim(log, srrip, "model", CosimSettings(hot_rows=1800, steps=469)).as_dict()
-    assert 0.02 < fixed["popular_share"] < 0.05 and fixed["lookup_hit_share"] > 0.75 and fixed["moved_rows"] == 0
 
 
 def test_every_key_and_null_where_there_is_none(log, tmp_path):
@@ -152,12 +147,11 @@ def small_log(tables: int, rows: int) -> ClickLog:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("geometry", [TINY, SRRIP], ids=["sample_aware", "srrip"])
 @pytest.mark.parametrize(("hot_rows", "learn_share", "share"), [(0, 0.3, 0.0), (32, 0.0, 0.0), (32, 0.3, 1.0)])
-def test_no_sample_popular_and_every_sample_popular(hot_rows, learn_share, share, geometry):
+def test_no_sample_popular_and_every_sample_popular(hot_rows, learn_share, share):
     """Nothing may be hot; nothing was learned; all 12 rows fit."""
     chosen = settings(hot_rows=hot_rows, learn_share=learn_share, dtype="float64", relearn_share=0)
-    figures = cosim(small_log(2, 6), geometry, "model", chosen).as_dict()
+    figures = cosim(small_log(2, 6), TINY, "model", chosen).as_dict()
     assert figures["popular_share"] == share == figures["lookup_hit_share"] == figures["bag_hit_share"]
     assert figures["working_rows"] == pytest.approx(0.0 if share else 12, abs=0.5)
     assert figures["placed_rows"] == (12 if share else 0)
@@ -406,13 +400,6 @@ def test_split_follows_too():
     assert fixed["popular_share"] < 0.05 and fixed["moved_rows"] == 0
     assert follows["popular_share"] > 0.2 and follows["moved_rows"] > 50
     assert follows["working_rows"] < fixed["working_rows"] <= 32
-
-
-@pytest.mark.parametrize("changes", [{"relearn_share": 0.5}, {"move_limit": 5}])
-def test_srrip_cannot_follow(log, changes):
-    with pytest.raises(SettingsError, match="the tracker of .* is SRRIP, whose hot rows stay; choose a geometry"):
-        cosim(log, SRRIP, "model", settings(**changes))
-    assert cosim(log, SRRIP, "model", settings(relearn_share=0.0, steps=1)).as_dict()["relearn_share"] == 0
 
 
 def test_bags_and_working_rows_are_counted():

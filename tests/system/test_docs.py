@@ -1,4 +1,4 @@
-"""What the documents say of the code is true: files that they name are there, and the picture of the rooms is today's."""
+"""What the documents say of the code is true: named files are there, the picture of the rooms is current."""
 
 from __future__ import annotations
 

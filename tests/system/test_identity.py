@@ -29,13 +29,12 @@ class Outcome:
 
 
 def outcome(backend: str, geometry: Geometry, hot_rows: int, learned: list[Batch], classified: list[Batch]) -> Outcome:
-    """Learns, classifies, with a sample-aware tracker while it follows popularity, and dumps the tracker."""
-    relearn_share = 0.5 if geometry.sample_aware else 0.0
+    """Learns, classifies while it follows popularity, and dumps the tracker."""
     with open_device(backend, geometry) as device:
         driver = Driver(device)
         driver.set_hot_rows(hot_rows)
         driver.learn(learned)
-        follower = Follower(driver, FollowOptions(relearn_share=relearn_share))
+        follower = Follower(driver, FollowOptions(relearn_share=0.5))
         followed = [follower.split(batch) for batch in classified]
         splits = [one.split for one in followed]
         moves = [one.moves for one in followed if one.moves]
@@ -65,24 +64,24 @@ def mini_batches(log: ClickLog, start: int, stop: int, size: int) -> list[Batch]
 
 # A geometry that ml-100k fills and overflows, small enough for Icarus: 4 lanes, 8 banks, 512 entries.
 SMALL = preset("edge").override({"sets": 8, "ways": 8})
-TRACKERS = {"sample_aware": (SMALL, 250), "srrip": (SMALL.override({"entries_per_hot_row": 1}), 500)}
+HOT_ROWS = 250
 SAMPLES, SIZE = 1200, 256
 
 
-@pytest.fixture(scope="module", params=TRACKERS)
-def movielens(request) -> tuple[tuple[Geometry, int], tuple[list[Batch], list[Batch]], Outcome]:
-    """The geometry and its budget, the mini-batches to learn and to classify, and what the model makes of them."""
-    log, core = load("ml-100k", samples=2 * SAMPLES), TRACKERS[request.param]
+@pytest.fixture(scope="module")
+def movielens() -> tuple[tuple[list[Batch], list[Batch]], Outcome]:
+    """The mini-batches to learn and to classify, and what the model makes of them."""
+    log = load("ml-100k", samples=2 * SAMPLES)
     parts = mini_batches(log, 0, SAMPLES, SIZE), mini_batches(log, SAMPLES, 2 * SAMPLES, SIZE)
-    return core, parts, outcome("model", *core, *parts)
+    return parts, outcome("model", SMALL, HOT_ROWS, *parts)
 
 
 @pytest.mark.parametrize("backend", backends("verilated", "cocotb:icarus", "cocotb:verilator"))
 def test_movielens_is_the_same_on_every_backend(backend: str, movielens) -> None:
-    (geometry, hot_rows), (learned, classified), expected = movielens
+    (learned, classified), expected = movielens
     assert expected.popular.any() and not expected.popular.all()
-    assert (expected.counters["evictions"] and expected.moves.size) or not geometry.sample_aware
-    check_equal(outcome(backend, geometry, hot_rows, learned, classified), expected)
+    assert expected.counters["evictions"] and expected.moves.size
+    check_equal(outcome(backend, SMALL, HOT_ROWS, learned, classified), expected)
 
 
 @needs("verilator")

@@ -18,25 +18,23 @@ import numpy as np
 import pytest
 
 from hotline_device.device import BusError, DeviceError, DeviceTimeout
-from hotline_hw.spec.params import PRESETS, Geometry
+from hotline_hw.spec.params import PRESETS
+from hotline_hw.spec.policy import Policy, pack_policy
 from hotline_hw.spec.regmap import COUNTERS, ID_VALUE, Command, Irq, Phase
-from hotline_hw.spec.words import AGE_FIELD, COUNTER_FIELD, ENTRY_RRPV
+from hotline_hw.spec.words import AGE_FIELD, COUNTER_FIELD
 from hotline_sim.bench.stimulus import random_batches
 from hotline_sim.model.core_backend import ModelCore
-from hotline_sim.model.sample_aware import Policy
 from hotline_sim.stream_core import StreamCore
 from hotline_sim.verilated import VerilatedCore
-from tests.support.registers import Registers, policy_values, send, until_idle
+from tests.support.registers import Registers, send, until_idle
 from tests.support.tools import needs
 
 pytestmark = needs("verilator")
 
 TINY = PRESETS["tiny"]
-SRRIP = TINY.override({"entries_per_hot_row": 1})
-GEOMETRIES = {"sample_aware": TINY, "srrip": SRRIP}
 TIMING = {counter.name for counter in COUNTERS if counter.timing}
 # Neither all entries nor the same number of ways in every set.
-HOT_ROWS = {TINY: 21, SRRIP: 41}
+HOT_ROWS = 21
 
 
 def command(csr: Registers, code: Command) -> None:
@@ -46,20 +44,11 @@ def command(csr: Registers, code: Command) -> None:
 
 def dump(csr: Registers) -> np.ndarray:
     command(csr, Command.DUMP)
-    rows = 1 if csr["CAP_POLICY"] & 0xFF == 1 else 2
-    return csr.device.receive_state(rows << csr["INDEX_BITS"], TINY.ways)
-
-
-def aged(rng: np.random.Generator, rows: np.ndarray) -> np.ndarray:
-    """An SRRIP tracker's dump with other RRPVs."""
-    older = rng.permutation(np.arange(1 << TINY.rrpv_bits, dtype=np.uint64))
-    rrpvs = older[(rows >> np.uint64(ENTRY_RRPV.low)).astype(np.int64) & (len(older) - 1)]
-    keep = np.uint64(~(((1 << ENTRY_RRPV.width) - 1) << ENTRY_RRPV.low) & (1 << 64) - 1)
-    return np.where(rows != 0, rows & keep | rrpvs << np.uint64(ENTRY_RRPV.low), rows)
+    return csr.device.receive_state(TINY.state_rows_per_set << csr["INDEX_BITS"], TINY.ways)
 
 
 def recounted(rng: np.random.Generator, rows: np.ndarray) -> np.ndarray:
-    """A sample-aware tracker's dump with other counters and ages."""
+    """A dump with other counters and ages."""
     rows = rows.copy()
     counters = rng.integers(0, 1 << TINY.counter_bits, rows[::2].shape, dtype=np.uint64) << np.uint64(COUNTER_FIELD.low)
     keep = np.uint64(~(COUNTER_FIELD.mask << COUNTER_FIELD.low) & (1 << 64) - 1)
@@ -68,35 +57,33 @@ def recounted(rng: np.random.Generator, rows: np.ndarray) -> np.ndarray:
     return rows
 
 
-def exercise(device: StreamCore, geometry: Geometry, seed: int) -> tuple[list[np.ndarray], dict[str, int]]:
+def exercise(device: StreamCore, seed: int) -> tuple[list[np.ndarray], dict[str, int]]:
     """Everything that a device tells over every command and phase: arrays in order, and counters by name."""
     csr = Registers(device)
     rng = np.random.default_rng(seed)
     heard: list[np.ndarray] = []
     until_idle(csr)
-    csr["HOT_ROWS"] = HOT_ROWS[geometry]
-    second = Phase.RELEARN if geometry.sample_aware else Phase.LEARN
+    csr["HOT_ROWS"] = HOT_ROWS
     stream = random_batches(
         rng, TINY, 16, lookups=4, hot_keys=8, hot_share=0.9, index_errors=0.02, long_errors=0.03, open_errors=0.1
     )
-    for part, phase in enumerate((Phase.LEARN, Phase.CLASSIFY, second, Phase.CLASSIFY)):
+    for part, phase in enumerate((Phase.LEARN, Phase.CLASSIFY, Phase.RELEARN, Phase.CLASSIFY)):
         until_idle(csr)
         csr["CONTROL"] = int(phase)
         heard += astuple(send(device, stream[4 * part : 4 * part + 4]))
         rows = dump(csr)
         heard.append(rows)
         command(csr, Command.RESTORE)
-        device.send_state(recounted(rng, rows) if geometry.sample_aware else aged(rng, rows))
+        device.send_state(recounted(rng, rows))
         heard.append(dump(csr))
-        if geometry.sample_aware:
-            until_idle(csr)
-            policy = Policy(age_period=int(rng.integers(0, 4)), select_start=int(rng.integers(0, 20)), move_limit=6)
-            for name, value in policy_values(policy).items():
-                csr[name] = value
-            command(csr, Command.SELECT)
-            heard.append(device.receive_events(TINY.max_moves + 1, TINY.ways))
-            until_idle(csr)
-            heard.append(np.array([csr["HOT_COUNT"], csr["THRESHOLD"]]))
+        until_idle(csr)
+        policy = Policy(age_period=int(rng.integers(0, 4)), select_start=int(rng.integers(0, 20)), move_limit=6)
+        for name, value in pack_policy(policy).items():
+            csr[name] = value
+        command(csr, Command.SELECT)
+        heard.append(device.receive_events(TINY.max_moves + 1, TINY.ways))
+        until_idle(csr)
+        heard.append(np.array([csr["HOT_COUNT"], csr["THRESHOLD"]]))
     command(csr, Command.SNAPSHOT)
     until_idle(csr)
     heard.append(np.array([csr["ERROR"], csr["IRQ_STATUS"], csr["HOT_ROWS"], csr["INDEX_BITS"]]))
@@ -104,11 +91,9 @@ def exercise(device: StreamCore, geometry: Geometry, seed: int) -> tuple[list[np
 
 
 @functools.cache
-def exercised(
-    kind: type[ModelCore | VerilatedCore], geometry: Geometry = TINY, seed: int = 1
-) -> tuple[list[np.ndarray], dict[str, int]]:
-    with kind(geometry) as device:
-        return exercise(device, geometry, seed)
+def exercised(kind: type[ModelCore | VerilatedCore], seed: int = 1) -> tuple[list[np.ndarray], dict[str, int]]:
+    with kind(TINY) as device:
+        return exercise(device, seed)
 
 
 def assert_equal(heard: list[np.ndarray], expected: list[np.ndarray]) -> None:
@@ -117,21 +102,19 @@ def assert_equal(heard: list[np.ndarray], expected: list[np.ndarray]) -> None:
         np.testing.assert_array_equal(mine, theirs, err_msg=f"item {index}")
 
 
-@pytest.mark.parametrize("tracker", GEOMETRIES)
-def test_same_as_the_model(tracker):
-    heard, counters = exercised(VerilatedCore, GEOMETRIES[tracker])
-    expected, expected_counters = exercised(ModelCore, GEOMETRIES[tracker])
+def test_same_as_the_model():
+    heard, counters = exercised(VerilatedCore)
+    expected, expected_counters = exercised(ModelCore)
     assert_equal(heard, expected)
     for name in set(counters) - TIMING:
         assert counters[name] == expected_counters[name], name
     assert counters["cycles"] > counters["lookups"] / TINY.lanes
-    assert (counters["select_cycles"] > 0) == (counters["promotions"] > 0) == (tracker == "sample_aware")
+    assert counters["select_cycles"] > 0 and counters["promotions"] > 0
     assert counters["popular_samples"] > 0
 
 
-@pytest.mark.parametrize("tracker", GEOMETRIES)
 @pytest.mark.parametrize("seed", range(10))
-def test_results_do_not_depend_on_stalls(seed, tracker):
+def test_results_do_not_depend_on_stalls(seed):
     """Ten patterns, from streams that are hardly held back to streams that mostly are."""
     probability = {
         port: float(p)
@@ -143,10 +126,9 @@ def test_results_do_not_depend_on_stalls(seed, tracker):
     } | {"m_axis_nonpopular": 0.8}
     runs = []
     for _ in range(2):
-        geometry = GEOMETRIES[tracker]
-        with VerilatedCore(geometry, stall_seed=seed, stall_probability=probability) as device:
-            runs.append((*exercise(device, geometry, seed=1), device.cycles))
-    expected, expected_counters = exercised(VerilatedCore, geometry)
+        with VerilatedCore(TINY, stall_seed=seed, stall_probability=probability) as device:
+            runs.append((*exercise(device, seed=1), device.cycles))
+    expected, expected_counters = exercised(VerilatedCore)
     (heard, counters, cycles), again = runs
     assert_equal(heard, expected)
     assert {name: counters[name] for name in counters if name not in TIMING} == {
@@ -230,12 +212,12 @@ def test_reset_after_a_transfer_that_failed(device):
 
 
 def test_devices_of_two_geometries_in_one_process():
-    other = TINY.override({"lanes": 4, "rrpv_bits": 1})
+    other = TINY.override({"lanes": 4, "counter_bits": 6})
     with VerilatedCore(TINY) as first, VerilatedCore(other) as second, VerilatedCore(TINY) as third:
         second.reset()
         assert [Registers(d)["CAP_STREAM"] & 0xFF for d in (first, second, third)] == [2, 4, 2]
-        assert_equal(exercise(first, TINY, 1)[0], exercised(ModelCore)[0])
-        assert_equal(exercise(third, TINY, 1)[0], exercised(ModelCore)[0])
+        assert_equal(exercise(first, 1)[0], exercised(ModelCore)[0])
+        assert_equal(exercise(third, 1)[0], exercised(ModelCore)[0])
 
 
 INTERRUPTED = """

@@ -22,13 +22,6 @@ def device(request) -> Iterator[ModelCore]:
         yield device
 
 
-@pytest.fixture(params=[False, True], ids=["fast", "reference"])
-def srrip(request) -> Iterator[Registers]:
-    """The registers of a tiny accelerator whose tracker is SRRIP."""
-    with ModelCore(PRESETS["tiny"].override({"entries_per_hot_row": 1}), reference=request.param) as device:
-        yield Registers(device)
-
-
 @pytest.fixture
 def csr(device) -> Registers:
     """The registers of `device`."""
@@ -41,16 +34,9 @@ def batches() -> list[np.ndarray]:
     return random_batches(np.random.default_rng(5), PRESETS["tiny"], 6)
 
 
-@pytest.fixture(params=[1, 2], ids=["srrip", "sample_aware"])
-def driver(request) -> Iterator[Driver]:
-    """A tiny accelerator's, with either tracker."""
-    with ModelDevice(PRESETS["tiny"].override({"entries_per_hot_row": request.param})) as device:
-        yield Driver(device)
-
-
 @pytest.fixture
-def tiny() -> Iterator[Driver]:
-    """A tiny accelerator's, whose tracker is sample-aware."""
+def driver() -> Iterator[Driver]:
+    """A tiny accelerator's."""
     with ModelDevice(PRESETS["tiny"]) as device:
         yield Driver(device)
 

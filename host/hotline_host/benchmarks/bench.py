@@ -72,10 +72,7 @@ def bench(
     learned = list(MiniBatches(log, 0, start, settings.batch_size))[: settings.stream_batches]
     rest = MiniBatches(log, start, log.size, settings.batch_size)
     classified = list(rest)[: settings.stream_batches]
-    batches = {"learn": learned, "classify": classified}
-    if geometry.sample_aware:
-        batches["relearn"] = classified
-    batches["gather"] = classified
+    batches = {"learn": learned, "classify": classified, "relearn": classified, "gather": classified}
     setup = replace(settings.setup(log, geometry, CORE), accelerator=None)
     accelerators = {
         name: AcceleratorOptions(

@@ -121,8 +121,7 @@ def _state_table(states: list[RegisterState], everything: bool) -> Table:
 
 
 def _resource_tables(geometry: Geometry, bits: dict[str, int], cells: dict[str, int]) -> list[Table]:
-    tracker = "sample-aware" if geometry.sample_aware else "SRRIP"
-    title = f"{geometry.name}: {tracker}, {geometry.entries:,} entries, {geometry.hot_capacity:,} hot rows"
+    title = f"{geometry.name}: {geometry.entries:,} entries, {geometry.hot_capacity:,} hot rows"
     sram = Table(title=title, title_justify="left", box=None)
     sram.add_column("SRAM")
     sram.add_column("bits", justify="right")

@@ -44,10 +44,7 @@ HotRows = Annotated[
 ]
 LearnShare = Annotated[float, typer.Option(help="Share of the log, from its front, that popularity is learned from.")]
 LearnBy = Annotated[str, typer.Option(help="What rows count for: sample, or bag (for multi-hot logs).")]
-RelearnShare = Annotated[
-    float | None,
-    typer.Option(help="Share of the later mini-batches that are also learned from. A quarter unless given; SRRIP: 0."),
-]
+RelearnShare = Annotated[float, typer.Option(help="Share of the later mini-batches that are also learned from.")]
 SelectEvery = Annotated[int, typer.Option(help="Mini-batches after which the hot rows are chosen anew.")]
 MoveLimit = Annotated[int | None, typer.Option(help="Most rows that become hot at a time, after learning.")]
 Memory = Annotated[
@@ -69,7 +66,7 @@ def cosim_command(
     hot_rows: HotRows = None,
     learn_share: LearnShare = 0.3,
     batch_size: BatchSize = 128,
-    relearn_share: RelearnShare = None,
+    relearn_share: RelearnShare = 0.25,
     select_every: SelectEvery = 8,
     learn_by: LearnBy = "sample",
     move_limit: MoveLimit = None,
@@ -129,7 +126,7 @@ def split_command(
     hot_rows: HotRows = None,
     learn_share: LearnShare = 0.2,
     batch_size: BatchSize = 2048,
-    relearn_share: RelearnShare = None,
+    relearn_share: RelearnShare = 0.25,
     select_every: SelectEvery = 8,
     learn_by: LearnBy = "sample",
     move_limit: MoveLimit = None,

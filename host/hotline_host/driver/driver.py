@@ -21,12 +21,12 @@ from hotline_host.data.log import Batch
 from hotline_host.errors import DriverError
 from hotline_host.plan import Split
 from hotline_hw.spec.descriptors import Opcode
+from hotline_hw.spec.policy import Policy
 
 from .batches import BatchRunner, Prepared
 from .control import RegisterState
 from .gathering import Gathered, Gatherer
 from .packets import check_batch, groups
-from .policy import Policy
 from .tracker import TrackerDriver
 
 __all__ = ["Driver", "DriverError", "Gathered", "Policy"]
@@ -75,8 +75,8 @@ class Driver(TrackerDriver):
     ) -> None:
         """Trains the tracker with mini-batches, in order. All are checked before the first is sent.
 
-        A sample-aware tracker also chooses the hot rows after every `select_every` mini-batches, as the weight of a
-        lookup depends on which rows are hot, and at the end, see `settle`.
+        The accelerator also chooses the hot rows after every `select_every` mini-batches, as the weight of a lookup
+        depends on which rows are hot, and at the end, see `settle`.
 
         Args:
             progress: called now and then with the number of mini-batches that are done.
@@ -85,7 +85,6 @@ class Driver(TrackerDriver):
                 can be popular.
         """
         self.check(batches, by_bag=by_bag)
-        select_every = select_every if self.geometry.sample_aware else 0
         done = 0
         for group in groups(batches, select_every):
             self._learn(group, by_bag)
@@ -97,8 +96,8 @@ class Driver(TrackerDriver):
         self.settle()
 
     def settle(self) -> None:
-        """Chooses the hot rows again and again, until the move limit holds no row back. Does nothing with SRRIP."""
-        while self.geometry.sample_aware and len(self.select()) >= self.move_limit > 0:
+        """Chooses the hot rows again and again, until the move limit holds no row back."""
+        while len(self.select()) >= self.move_limit > 0:
             pass
 
     def classify(self, batch: Batch, *, relearn: bool = False, by_bag: bool = False) -> Split:
@@ -107,8 +106,6 @@ class Driver(TrackerDriver):
         It learns by sample in the same pass, or with `by_bag` by bag in a second pass.
         """
         check_batch(self.geometry, batch, by_bag=by_bag and relearn)
-        if relearn:
-            self._check_sample_aware("RELEARN")
         with self._lock:
             split = self._classify(batch, relearn=relearn and not by_bag)
             if relearn and by_bag:

@@ -14,10 +14,10 @@ from functools import partial
 from hotline_host.data.delimited import Progress
 from hotline_host.data.log import Batch
 from hotline_host.plan import Moves, Split
+from hotline_host.tracking.aging import AgingControl
+from hotline_hw.spec.policy import Policy
 
-from .aging import AgingControl
 from .driver import Driver
-from .policy import Policy
 
 __all__ = ["FollowOptions", "Followed", "Follower", "learn"]
 
@@ -27,7 +27,7 @@ class FollowOptions:
     """How the hot rows follow popularity.
 
     Attributes:
-        relearn_share: share of the mini-batches that are also learned from, evenly spread; 0 with SRRIP.
+        relearn_share: share of the mini-batches that are also learned from, evenly spread.
         select_every: mini-batches between two SELECTs, while learning and afterwards.
         move_limit: most rows that one SELECT makes hot after learning; None: as many as the accelerator can.
         by_bag: learn by bag, see `Driver.learn`.
@@ -46,13 +46,12 @@ def learn(driver: Driver, batches: Sequence[Batch], options: FollowOptions, prog
         DriverError: a mini-batch is beyond the accelerator. Nothing has been learned then.
     """
     aging = AgingControl()
-    if driver.geometry.sample_aware:
-        driver.configure(Policy(), aging)
+    driver.configure(Policy(), aging)
     report = partial(progress, "learning popularity, mini-batches")
     driver.learn(
         batches, lambda done: report(done, len(batches)), select_every=options.select_every, by_bag=options.by_bag
     )
-    if options.move_limit is not None and driver.geometry.sample_aware:
+    if options.move_limit is not None:
         driver.configure(Policy(move_limit=options.move_limit), aging)
     driver.reset_counters()
 

@@ -6,11 +6,10 @@ import numpy as np
 
 from hotline_host.errors import DriverError
 from hotline_host.plan import Moves
+from hotline_host.tracking.controller import read_closing
 from hotline_hw.spec.feistel import unmix
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import (
-    CLOSE_HIGH,
-    CLOSE_LOW,
     ENTRY_HOT,
     ENTRY_TAG,
     ENTRY_VALID,
@@ -49,20 +48,18 @@ def read_dump(geometry: Geometry, hot_rows: int, dump: np.ndarray) -> tuple[np.n
             f"entry {int(words[at]):#018x} cannot be in set {gsets[at]}, way {ways[at]} with "
             f"{hot_rows} hot rows: its tag belongs to another set, or the way is outside the budget"
         )
-    slots = ways << index_bits | gsets
-    if geometry.sample_aware:
-        hot = _field(words, ENTRY_HOT) == 1
-        gsets, ways, tags = gsets[hot], ways[hot], tags[hot]
-        slots = _field(dump[1::2][gsets, ways], SLOT_WORD_SLOT).astype(np.int64)
-        order = np.sort(slots)
-        if not np.array_equal(order, np.arange(len(order))) or len(order) > hot_rows:
-            raise DriverError(
-                f"{len(order)} entries are hot, so their slots must be 0 to {len(order) - 1}, each once, with "
-                f"{hot_rows} hot rows; they are {', '.join(map(str, order[:8].tolist()))}, ..."
-            )
+    hot = _field(words, ENTRY_HOT) == 1
+    gsets, ways, tags = gsets[hot], ways[hot], tags[hot]
+    slots = _field(dump[1::2][gsets, ways], SLOT_WORD_SLOT).astype(np.int64)
+    order = np.sort(slots)
+    if not np.array_equal(order, np.arange(len(order))) or len(order) > hot_rows:
+        raise DriverError(
+            f"{len(order)} entries are hot, so their slots must be 0 to {len(order) - 1}, each once, with "
+            f"{hot_rows} hot rows; they are {', '.join(map(str, order[:8].tolist()))}, ..."
+        )
     tables, rows = _rows(geometry, tags << geometry.bank_bits | (gsets & geometry.banks - 1).astype(np.uint64))
     order = np.argsort(slots)
-    return tables[order], rows[order], slots[order].astype(np.int64)
+    return tables[order], rows[order], slots[order]
 
 
 def read_events(geometry: Geometry, hot_rows: int, events: np.ndarray) -> Moves:
@@ -76,9 +73,8 @@ def read_events(geometry: Geometry, hot_rows: int, events: np.ndarray) -> Moves:
     leaving = _field(leaves, EVENT_VALID) == 1
     keys, old_keys = _field(comes, EVENT_KEY), np.where(leaving, _field(leaves, EVENT_KEY), np.uint64(0))
     wrong = (_field(comes, EVENT_VALID) == 0) | (slots >= hot_rows) | ((keys | old_keys) >> geometry.key_bits != 0)
-    hot_count, threshold = _field(events[-1, :2], CLOSE_LOW).tolist()
-    idle, recent = _field(events[-1, :2], CLOSE_HIGH).tolist()
-    if wrong.any() or hot_count > hot_rows:
+    closing = read_closing(events[-1])
+    if wrong.any() or closing.hot_count > hot_rows:
         at = int(wrong.argmax()) if wrong.any() else len(wrong)
         raise DriverError(
             f"beat {at} of SELECT's answer, {int(events[at, 0]):#018x} {int(events[at, 1]):#018x}, cannot be: it lacks "
@@ -87,7 +83,7 @@ def read_events(geometry: Geometry, hot_rows: int, events: np.ndarray) -> Moves:
         )
     tables, rows = _rows(geometry, keys)
     evicted_tables, evicted_rows = (np.where(leaving, part, -1) for part in _rows(geometry, old_keys))
-    return Moves(slots, tables, rows, evicted_tables, evicted_rows, hot_count, threshold, idle, recent)
+    return Moves(slots, tables, rows, evicted_tables, evicted_rows, *closing)
 
 
 def _field(words: np.ndarray, field: Field) -> np.ndarray:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from hotline_device.device import Device
 from hotline_device.ring_entries import Descriptor
+from hotline_host.tracking.aging import AgingControl
+from hotline_host.tracking.controller import TrackerController, read_closing
 from hotline_hw.spec.descriptors import EVENT_BYTES, Opcode
-from hotline_hw.spec.regmap import Command
+from hotline_hw.spec.policy import Policy, pack_policy, unpack_policy
+from hotline_hw.spec.regmap import POLICY_REGISTERS, Command
 
-from .aging import AgingControl
 from .buffers import Buffers
 from .control import Control
 from .hot_set import Moves, read_dump, read_events
 from .packets import DriverError
-from .policy import Policy, policy_registers
 from .rings import Rings
 
 __all__ = ["TrackerDriver"]
@@ -35,7 +35,7 @@ class TrackerDriver:
         self.rings = Rings(device, timeout=timeout, **rings)
         self._buffers = Buffers(self.rings)
         self._lock = threading.RLock()
-        self._aging: AgingControl | None = None
+        self._controller = TrackerController(unpack_policy({name: self._read(name) for name in POLICY_REGISTERS}))
         self._asked = 0, 0
 
     # The tracker
@@ -48,10 +48,10 @@ class TrackerDriver:
         """
         geometry = self.geometry
         if not 0 <= hot_rows <= geometry.hot_capacity:
-            each = f", {geometry.entries_per_hot_row} for each hot row" if geometry.sample_aware else ""
             raise DriverError(
                 f"{hot_rows} hot rows are beyond this accelerator's capacity: its tracker has "
-                f"{geometry.entries} entries{each}, so choose 0 to {geometry.hot_capacity}"
+                f"{geometry.entries} entries, {geometry.entries_per_hot_row} for each hot row, so choose 0 to "
+                f"{geometry.hot_capacity}"
             )
         with self._lock:
             self.control.operate(f"HOT_ROWS = {hot_rows}", lambda: self._write("HOT_ROWS", hot_rows))
@@ -100,7 +100,7 @@ class TrackerDriver:
         """
         return read_dump(self.geometry, self.hot_rows, dump)
 
-    # Which rows are hot, with the sample-aware tracker
+    # Which rows are hot
 
     @property
     def move_limit(self) -> int:
@@ -115,15 +115,17 @@ class TrackerDriver:
             aging: sets the policy's age_period, now and after every SELECT.
 
         Raises:
-            DriverError: a value does not fit, or the tracker is SRRIP.
+            DriverError: a value does not fit.
         """
-        self._check_sample_aware("a policy")
-        if aging:
-            policy = replace(policy, age_period=aging.period)
+        controller = TrackerController(policy, aging)
+        try:
+            registers = pack_policy(controller.policy)
+        except ValueError as error:
+            raise DriverError(str(error)) from None
         with self._lock:
-            for name, value in policy_registers(policy).items():
+            for name, value in registers.items():
                 self._write(name, value)
-            self._aging = aging
+            self._controller = controller
             if aging:
                 self._asked_again()  # what came before is not its business
 
@@ -133,9 +135,8 @@ class TrackerDriver:
         Each call begins to look at another set, so that with a limit on moves no set is favoured.
 
         Raises:
-            DriverError: the tracker is SRRIP, or the answer is wrong.
+            DriverError: the answer is wrong.
         """
-        self._check_sample_aware("SELECT")
         with self._lock:
             return self._select()
 
@@ -145,22 +146,15 @@ class TrackerDriver:
         if not 0 < done.listed <= self.geometry.max_moves + 1:
             raise DriverError(f"SELECT told of {done.listed} events, not of 1 to {self.geometry.max_moves + 1}")
         events = buffer.array(done.listed * 2, np.uint64).reshape(-1, 2).copy()
-        sets = 1 << self._read("INDEX_BITS") - self.geometry.bank_bits
-        # The golden section of a power of two, made odd: it comes to every set, and soon near to every set.
-        start = self._read("SELECT_START") + (round(0.618 * sets) | 1)
-        self._write("SELECT_START", start % sets)
         moves = read_events(self.geometry, self.hot_rows, events)
-        if self._aging:
-            revivals, returns = self._asked_again()
-            period = self._aging.observe(
-                revivals=revivals,
-                returns=returns,
-                idle=moves.idle,
-                recent=moves.recent,
-                hot=moves.hot_count,
-                budget=self.hot_rows,
-            )
-            self._write("AGE_PERIOD", period)
+        revivals, returns = self._asked_again() if self._controller.aging else (0, 0)
+        policy = self._controller.selected(
+            read_closing(events[-1]), revivals=revivals, returns=returns, budget=self.hot_rows,
+            sets=1 << self._read("INDEX_BITS") - self.geometry.bank_bits,
+        )  # fmt: skip
+        registers = pack_policy(policy)
+        for name in ("SELECT_START", "AGE_PERIOD"):
+            self._write(name, registers[name])
         return moves
 
     def _asked_again(self) -> tuple[int, int]:
@@ -169,13 +163,6 @@ class TrackerDriver:
         before = self._asked
         self._asked = self.control.counter("revivals"), self.control.counter("returns")
         return self._asked[0] - before[0], self._asked[1] - before[1]
-
-    def _check_sample_aware(self, what: str) -> None:
-        if not self.geometry.sample_aware:
-            raise DriverError(
-                f"{what} is for a sample-aware tracker, and this accelerator's is SRRIP; "
-                "choose a geometry of entries_per_hot_row = 2 or more"
-            )
 
     # Counters
 

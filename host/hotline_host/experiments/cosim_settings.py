@@ -86,7 +86,7 @@ class CosimSettings(Settings):
             config=config, rows=log.rows, device=self.torch_device(), dtype=dtype, seed=self.seed,
             hot_rows=self.budget(log, geometry.hot_capacity),
             accelerator=AcceleratorOptions(
-                backend=backend, geometry=geometry, options=self.device_options(backend), follow=self.follow(geometry)
+                backend=backend, geometry=geometry, options=self.device_options(backend), follow=self.follow()
             ),
         )  # fmt: skip
 

@@ -62,8 +62,8 @@ class RunFigures:
         return cls(
             backend=backend, memory=settings.device_options(backend).get("timing"), preset=geometry.name,
             geometry=geometry.as_dict(), batch_size=settings.batch_size, learned_samples=learned, samples=samples,
-            hot_rows=hot_rows, relearn_share=settings.relearned(geometry), select_every=settings.select_every,
-            move_limit=settings.move_limit if geometry.sample_aware else None, learn_by=settings.learn_by,
+            hot_rows=hot_rows, relearn_share=settings.relearn_share, select_every=settings.select_every,
+            move_limit=settings.move_limit, learn_by=settings.learn_by,
         )  # fmt: skip
 
 

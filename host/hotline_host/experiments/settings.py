@@ -9,15 +9,12 @@ from hotline_device.registry import find_backend
 from hotline_host.data.log import ClickLog
 from hotline_host.driver.follow import FollowOptions
 from hotline_host.errors import SettingsError
-from hotline_hw.spec.params import Geometry
 from hotline_sim.memory.timing import PRESETS
 
 __all__ = ["MAX_SEED", "MEMORIES", "Settings", "check_lookups", "check_seed"]
 
 HOT_SHARE = 0.1
 """Default budget of hot rows, as a share of the log's rows."""
-RELEARN_SHARE = 0.25
-"""Default share of the mini-batches that are learned from while training."""
 MAX_SEED = (1 << 32) - 1
 MEMORIES = tuple(PRESETS)
 """What can be simulated behind the accelerator."""
@@ -47,7 +44,7 @@ class Settings:
         learn_share: share of the log, from its front, to learn popularity from; 0 to below 1.
         batch_size: samples in a mini-batch.
         relearn_share: share of the later mini-batches that are learned from too, evenly spread, so that the hot rows
-            follow popularity. None: a quarter with a sample-aware tracker; 0 with SRRIP, which cannot relearn.
+            follow popularity.
         select_every: mini-batches between two choices of the hot rows (SELECT), while learning and afterwards.
         learn_by: what rows count for, "sample" or "bag"; see `Driver.learn`.
         move_limit: most rows that one choice makes hot after learning. None: as many as the accelerator can.
@@ -60,7 +57,7 @@ class Settings:
     hot_rows: int | None = None
     learn_share: float = 0.2
     batch_size: int = 2048
-    relearn_share: float | None = None
+    relearn_share: float = 0.25
     select_every: int = 8
     move_limit: int | None = None
     learn_by: str = "sample"
@@ -73,7 +70,7 @@ class Settings:
             raise SettingsError(f"learn share is {self.learn_share}; it must be at least 0 and below 1")
         if self.batch_size < 1:
             raise SettingsError(f"batch size is {self.batch_size}; it must be at least 1")
-        if self.relearn_share is not None and not 0 <= self.relearn_share <= 1:
+        if not 0 <= self.relearn_share <= 1:
             raise SettingsError(f"relearn share is {self.relearn_share}; it must be 0 to 1")
         if self.learn_by not in ("sample", "bag"):
             raise SettingsError(f"learn by is {self.learn_by!r}; it must be sample or bag")
@@ -88,28 +85,12 @@ class Settings:
     def by_bag(self) -> bool:
         return self.learn_by == "bag"
 
-    def follow(self, geometry: Geometry) -> FollowOptions:
-        """How the hot rows follow popularity. Errors as `relearned`."""
+    def follow(self) -> FollowOptions:
+        """How the hot rows follow popularity."""
         return FollowOptions(
-            relearn_share=self.relearned(geometry), select_every=self.select_every, move_limit=self.move_limit,
+            relearn_share=self.relearn_share, select_every=self.select_every, move_limit=self.move_limit,
             by_bag=self.by_bag,
         )  # fmt: skip
-
-    def relearned(self, geometry: Geometry) -> float:
-        """The share of mini-batches that an accelerator relearns from.
-
-        Raises:
-            SettingsError: relearning or a move limit is asked for, and its tracker can do neither.
-        """
-        if geometry.sample_aware:
-            return RELEARN_SHARE if self.relearn_share is None else self.relearn_share
-        for name, value in (("relearn share", self.relearn_share), ("move limit", self.move_limit)):
-            if value:
-                raise SettingsError(
-                    f"{name} is {value}, but the tracker of {geometry.name} is SRRIP, whose hot rows stay; "
-                    "choose a geometry of entries_per_hot_row = 2 or more, or leave it out"
-                )
-        return 0.0
 
     def device_options(self, backend: str) -> dict[str, Any]:
         """Those settings that a backend's device takes as options."""

@@ -33,12 +33,12 @@ def split_log(
         backend: one of `hotline_device.registry.BACKENDS`.
 
     Raises:
-        SettingsError: nothing is left to classify, the log has no lookup, or the tracker cannot follow as it is told.
+        SettingsError: nothing is left to classify, or the log has no lookup.
         DeviceError: the backend cannot be built, or fails.
         DriverError: the log or the budget is beyond the accelerator.
     """
     check_lookups(log)
-    follow = settings.follow(geometry)
+    follow = settings.follow()
     start = settings.learned(log)
     if start >= log.size:
         raise SettingsError(f"{log.name}: none of its {log.size} samples is left to classify after learning {start}")

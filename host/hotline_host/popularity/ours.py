@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from hotline_host.driver.aging import AgingControl
-from hotline_host.driver.hot_set import read_events
+from hotline_host.errors import SettingsError
+from hotline_host.tracking.aging import AgingControl
+from hotline_host.tracking.controller import TrackerController, read_closing
 from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.policy import Policy
 from hotline_hw.spec.regmap import Phase
 from hotline_hw.spec.words import HIT_FIELD, LAST_FIELD, SAMPLE_FIELD
 from hotline_sim.model.compiled.core import CompiledCore
-from hotline_sim.model.sample_aware import Policy
 
 from .judging import Counts, tally
-from .set_caches import MAX_LOOKUPS
 from .stream import Chunk, Stream
 
 __all__ = ["Design", "SampleAware"]
 
-_STEP = 40503  # sets, odd: round all of them, whatever power of two there are
+_MAX_LOOKUPS = 4096  # of a sample: the most that a geometry may have
 _LAST, _HIT = np.uint64(1 << LAST_FIELD.low), np.uint64(1 << HIT_FIELD.low)
 
 
@@ -31,7 +31,7 @@ class Design:
     Attributes:
         entries_per_hot_row, ways, counter_bits, max_moves: as in `Geometry`.
         by_bag: learn from every bag as from a sample, in a second pass, as `Driver.classify` does.
-        policy: as in `hotline_sim.model.sample_aware`, but for age_period.
+        policy: as in `hotline_hw.spec.policy`, but for age_period.
         age_period: as in the policy; None: `AgingControl` sets it, as the driver does.
     """
 
@@ -51,21 +51,32 @@ class Design:
         return Geometry(
             name="ours", lanes=2, banks=2, sets=sets, ways=self.ways, counter_bits=self.counter_bits,
             entries_per_hot_row=self.entries_per_hot_row, max_moves=self.max_moves, bank_ports=2,
-            max_lookups=MAX_LOOKUPS, max_samples=1 << SAMPLE_FIELD.width,
+            max_lookups=_MAX_LOOKUPS, max_samples=1 << SAMPLE_FIELD.width,
         )  # fmt: skip
 
 
 class SampleAware:
-    """Every chunk is a mini-batch: classified, learned from (RELEARN), and followed by a SELECT."""
+    """Every chunk is a mini-batch: classified, learned from (RELEARN), and followed by a SELECT.
+
+    Raises:
+        SettingsError: a sample has more lookups than any geometry takes.
+    """
 
     def __init__(self, stream: Stream, hot_rows: int, design: Design) -> None:
+        if stream.longest > _MAX_LOOKUPS:
+            raise SettingsError(
+                f"a sample has {stream.longest} lookups; the accelerator takes at most {_MAX_LOOKUPS}, so leave its "
+                "trackers out, with --trackers"
+            )
         self._keys = stream.keys
         self._by_bag = design.by_bag
         self._core = CompiledCore(design.geometry(hot_rows))
-        self._core.policy.__dict__.update(vars(design.policy))
         self._core.set_hot_rows(hot_rows)
-        self._aging = AgingControl() if design.age_period is None else None
-        self._core.policy.age_period = AgingControl().period if design.age_period is None else design.age_period
+        if design.age_period is None:
+            self._controller = TrackerController(design.policy, AgingControl())
+        else:
+            self._controller = TrackerController(replace(design.policy, age_period=design.age_period))
+        self._configure()
 
     def run(self, chunk: Chunk, learn: bool) -> Counts:
         counts = np.diff(chunk.offsets)
@@ -85,14 +96,14 @@ class SampleAware:
         return tally((results[order] & _HIT) != 0, chunk)
 
     def _select(self) -> None:
-        """SELECT, from another set each time, and the period of aging that follows from what it tells."""
-        core = self._core
-        core.policy.select_start += _STEP
-        moves = read_events(core.geometry, core.hot_rows, core.select())
-        if self._aging is not None:
-            counts = core.counters
-            core.policy.age_period = self._aging.observe(
-                revivals=counts["revivals"], returns=counts["returns"], idle=moves.idle, recent=moves.recent,
-                hot=moves.hot_count, budget=core.hot_rows,
-            )  # fmt: skip
-            core.reset_counters()
+        core, geometry = self._core, self._core.geometry
+        closing = read_closing(core.select()[-1])
+        self._controller.selected(
+            closing, revivals=core.counters["revivals"], returns=core.counters["returns"], budget=core.hot_rows,
+            sets=1 << core.index_bits - geometry.bank_bits,
+        )  # fmt: skip
+        core.reset_counters()
+        self._configure()
+
+    def _configure(self) -> None:
+        self._core.policy.__dict__.update(vars(self._controller.policy))

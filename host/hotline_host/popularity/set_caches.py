@@ -1,8 +1,4 @@
-"""Set-associative caches as trackers: a row is hot while it is in the cache, which holds N rows.
-
-Sets are found by the accelerator's key hash, and N rows are spread over them by its budget rule (`Geometry`): a power
-of two of sets, and ways that in sum are exactly N.
-"""
+"""Set-associative caches as trackers: a row is hot while it is in the cache, which holds N rows."""
 
 from __future__ import annotations
 
@@ -10,27 +6,27 @@ import numpy as np
 
 from hotline_device.compiled import compiled
 from hotline_hw.spec.feistel import mix
-from hotline_hw.spec.params import Geometry
-from hotline_hw.spec.words import SAMPLE_FIELD
+from hotline_hw.spec.words import PAYLOAD_FIELD
 
 from .judging import Counts, tally
 from .stream import Chunk, Stream
 
-__all__ = ["MAX_LOOKUPS", "SetLfu", "SetLru", "geometry"]
-
-MAX_LOOKUPS = 4096
-"""Most lookups of a sample that any geometry takes."""
+__all__ = ["SetLfu", "SetLru", "spread"]
 
 
-def geometry(ways: int, hot_rows: int) -> Geometry:
-    """An accelerator with as many entries as N takes, or more, that takes any sample a geometry may take."""
-    sets = 2
-    while 2 * sets * ways < hot_rows:
-        sets *= 2
-    return Geometry(
-        name=f"{ways}-way", lanes=2, banks=2, sets=sets, ways=ways, rrpv_bits=2, bank_ports=2,
-        max_lookups=MAX_LOOKUPS, max_samples=1 << SAMPLE_FIELD.width,
-    )  # fmt: skip
+def spread(stream: Stream, hot_rows: int, ways: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where rows belong: sets are found by the accelerator's key hash, and N rows are spread over them by its budget
+    rule, with one entry a row. There is a power of two of sets, and their ways in sum are exactly N.
+
+    Returns:
+        sets: int32 [distinct rows], the set of each row.
+        quota: int64 [sets], the ways of each set.
+    """
+    bits = 1
+    while ways << bits < hot_rows:
+        bits += 1
+    sets = (mix(stream.keys, PAYLOAD_FIELD.width) & np.uint64((1 << bits) - 1)).astype(np.int32)
+    return sets, (hot_rows >> bits) + (np.arange(1 << bits) < hot_rows & (1 << bits) - 1)
 
 
 class _SetCache:
@@ -39,12 +35,9 @@ class _SetCache:
     by_count: bool
 
     def __init__(self, stream: Stream, hot_rows: int, ways: int) -> None:
-        shape = geometry(ways, hot_rows)
-        bits = shape.index_bits_in_use(hot_rows)
-        self._sets = (mix(stream.keys, shape.key_bits) & np.uint64((1 << bits) - 1)).astype(np.int32)
-        self._quota = (hot_rows >> bits) + (np.arange(1 << bits) < hot_rows & (1 << bits) - 1)
-        self._rows = np.full((1 << bits, ways), -1, np.int32)
-        self._used = np.zeros((1 << bits, ways), np.int64)  # moment of the latest lookup
+        self._sets, self._quota = spread(stream, hot_rows, ways)
+        self._rows = np.full((len(self._quota), ways), -1, np.int32)
+        self._used = np.zeros((len(self._quota), ways), np.int64)  # moment of the latest lookup
         self._cached = np.zeros(stream.distinct, bool)
         self._counts = np.zeros(stream.distinct if self.by_count else 1, np.int32)
         self._lookups = 0

@@ -107,11 +107,6 @@ class Stream:
         """Lookups of the row that is looked up most."""
         return int(frequencies(self.rows, self.distinct).max(initial=0))
 
-    @cached_property
-    def multi_hot(self) -> bool:
-        """Whether some bag holds other than one lookup."""
-        return any((lengths != 1).any() for _, lengths in _lengths(self.lengths, self.offsets, 0, self.size))
-
     def bags(self, start: int, stop: int) -> int:
         """Bags with a lookup in samples `start` to `stop` (exclusive)."""
         return sum(int(np.count_nonzero(part)) for _, part in _lengths(self.lengths, self.offsets, start, stop))

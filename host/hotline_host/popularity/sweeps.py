@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hotline_hw.spec.policy import Policy
 from hotline_hw.spec.regmap import WEIGHTS
-from hotline_sim.model.sample_aware import Policy
 
 from .judging import Counts, Trial
 from .ours import Design

@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 from . import hindsight
 from .caches import Lfu, Lru
-from .golden import Golden
 from .judging import Counts, Trial, watch
 from .ours import Design, SampleAware
 from .selection import ExactTopN
-from .set_caches import SetLfu, SetLru, geometry
+from .set_caches import SetLfu, SetLru
+from .srrip import Srrip
 from .stream import Stream
 
 __all__ = ["TRACKERS", "Run", "sample_aware"]
@@ -34,10 +34,10 @@ TRACKERS: dict[str, Run] = {
     "exact_top_n": lambda stream, rows, trial: watch(stream, trial, ExactTopN(stream, rows, trial)),
     "lru": lambda stream, rows, trial: watch(stream, trial, Lru(stream, rows)),
     "lfu": lambda stream, rows, trial: watch(stream, trial, Lfu(stream, rows)),
-    "srrip_4way": lambda stream, rows, trial: watch(stream, trial, Golden(stream, rows, geometry(4, rows))),
-    "srrip_16way": lambda stream, rows, trial: watch(stream, trial, Golden(stream, rows, geometry(16, rows))),
+    "srrip_4way": lambda stream, rows, trial: watch(stream, trial, Srrip(stream, rows, 4)),
+    "srrip_16way": lambda stream, rows, trial: watch(stream, trial, Srrip(stream, rows, 16)),
     "srrip_16way_held": lambda stream, rows, trial: watch(
-        stream, trial, Golden(stream, rows, geometry(16, rows), held=True), trial.select_every
+        stream, trial, Srrip(stream, rows, 16, held=True), trial.select_every
     ),
     "lru_32way": lambda stream, rows, trial: watch(stream, trial, SetLru(stream, rows, 32)),
     "lfu_32way": lambda stream, rows, trial: watch(stream, trial, SetLfu(stream, rows, 32)),

@@ -6,15 +6,13 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hotline_hw.core.layouts import encode, row_parts
+from hotline_hw.core.layouts import encode, row_parts, tracker_budget
 from hotline_hw.lib.queues import MultiPopQueue, MultiPushQueue
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import WEIGHT_BITS
 from hotline_hw.spec.words import AGE_FIELD
 
-from .sample_aware import SampleAwareTracker
-from .sample_aware import row_ports as sample_aware_row_ports
-from .tracker import SrripTracker, row_ports, tracker_budget
+from .sample_aware import SampleAwareTracker, row_ports
 from .working import WorkingList, answer_bits
 
 __all__ = ["PopularityBank", "answer_layout", "bank_heads"]
@@ -34,14 +32,14 @@ class PopularityBank(wiring.Component):
     """Picks its own lookups out of every pass, looks them up in order, and keeps the answers until they are fetched.
 
         scatter ==> MultiPushQueue --> tracker --> MultiPopQueue ==> gather
-        updates ==> MultiPushQueue ----^    (sample-aware tracker)
+        updates ==> MultiPushQueue ----^
 
     Flow control is by credit: a lookup is taken only if a place for its answer is free, so lookups never wait.
 
     Ports:
         bank: this bank's number.
         scatter: lanes of the pass that wants in that go to this bank. room: the bank can take them.
-        rank_is: for each rank, the lanes that have it. tags, learn: the pass's data.
+        rank_is: for each rank, the lanes that have it. tags: of the lanes.
         take: all banks have room, and the pass goes.
         gather, gather_rank_is: the like for the pass whose answers are wanted next; `gather_load` makes it the current.
         ready: all answers to the current pass are in `heads` (by rank). fetch: they are taken.
@@ -66,7 +64,6 @@ class PopularityBank(wiring.Component):
                 "scatter": In(geometry.lanes),
                 "rank_is": In(geometry.lanes).array(geometry.bank_ports),
                 "tags": In(geometry.tag_bits).array(geometry.lanes),
-                "learn": In(1),
                 "room": Out(1),
                 "take": In(1),
                 "gather": In(geometry.lanes),
@@ -78,28 +75,20 @@ class PopularityBank(wiring.Component):
                 "inserted": Out(1),
                 "evicted": Out(1),
                 "budget": In(tracker_budget(geometry)),
-                **self._tracker_ports(geometry),
+                "update": In(geometry.lanes),
+                "update_rank_is": In(geometry.lanes).array(geometry.bank_ports),
+                "update_tags": In(geometry.tag_bits).array(geometry.lanes),
+                "update_weights": In(WEIGHT_BITS).array(geometry.lanes),
+                "update_room": Out(1),
+                "update_take": In(1),
+                "updating": Out(1),
+                "revived": Out(1),
+                "returned": Out(1),
+                "age_period": In(AGE_FIELD.width),
+                **row_ports(geometry),
                 **(self._list_ports(geometry) if geometry.working_rows else {}),
             }
         )
-
-    @staticmethod
-    def _tracker_ports(geometry: Geometry) -> dict[str, wiring.Member]:
-        if not geometry.sample_aware:
-            return row_ports(geometry)
-        return {
-            "update": In(geometry.lanes),
-            "update_rank_is": In(geometry.lanes).array(geometry.bank_ports),
-            "update_tags": In(geometry.tag_bits).array(geometry.lanes),
-            "update_weights": In(WEIGHT_BITS).array(geometry.lanes),
-            "update_room": Out(1),
-            "update_take": In(1),
-            "updating": Out(1),
-            "revived": Out(1),
-            "returned": Out(1),
-            "age_period": In(AGE_FIELD.width),
-            **sample_aware_row_ports(geometry),
-        }
 
     @staticmethod
     def _list_ports(geometry: Geometry) -> dict[str, wiring.Member]:
@@ -118,17 +107,14 @@ class PopularityBank(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g = self.geometry
-        # Whether the mini-batch learns is the tracker's business with SRRIP, which learns as it looks up.
-        lookup_bits = g.tag_bits + (not g.sample_aware)
-        m.submodules.queue = queue = MultiPushQueue(width=lookup_bits, depth=g.queue_depth, ports=g.bank_ports)
-        m.submodules.tracker = tracker = SampleAwareTracker(g) if g.sample_aware else SrripTracker(g)
+        m.submodules.queue = queue = MultiPushQueue(width=g.tag_bits, depth=g.queue_depth, ports=g.bank_ports)
+        m.submodules.tracker = tracker = SampleAwareTracker(g)
         m.submodules.answers = answers = MultiPopQueue(
             width=answer_layout(g).size, depth=g.queue_depth, ports=g.bank_ports
         )
 
         # Scatter
-        lookups = self.tags if g.sample_aware else [Cat(tag, self.learn) for tag in self.tags]
-        wanted = self._choose(m, "lookup", self.scatter, self.rank_is, lookups, queue.push)
+        wanted = self._choose(m, "lookup", self.scatter, self.rank_is, self.tags, queue.push)
         in_flight = Signal(range(g.queue_depth + 1))
         fetched = Signal(range(g.bank_ports + 1))
         m.d.comb += [
@@ -140,7 +126,7 @@ class PopularityBank(wiring.Component):
         m.d.comb += [
             queue.pop.eq(1),
             tracker.valid.eq(queue.head_valid),
-            (tracker.tag if g.sample_aware else Cat(tracker.tag, tracker.learn)).eq(queue.head),
+            tracker.tag.eq(queue.head),
             tracker.bank.eq(self.bank),
             tracker.budget.eq(self.budget),
             self.inserted.eq(tracker.inserted),
@@ -153,8 +139,7 @@ class PopularityBank(wiring.Component):
                 answers.push_valid.eq(tracker.answer_valid),
                 answers.push.eq(Cat(tracker.answer_slot, tracker.answer_hit)),
             ]
-        ports = sample_aware_row_ports(g) if g.sample_aware else row_ports(g)
-        for name, member in ports.items():
+        for name, member in row_ports(g).items():
             here, there = getattr(self, name), getattr(tracker, name)
             if name in ("row_in", "row_out"):
                 pairs = list(zip(row_parts(there), row_parts(here), strict=True))
@@ -162,8 +147,7 @@ class PopularityBank(wiring.Component):
                 pairs = [(there, here)]
             for inner, outer in pairs:
                 m.d.comb += inner.eq(outer) if member.flow == In else outer.eq(inner)
-        if g.sample_aware:
-            self._updates(m, tracker)
+        self._updates(m, tracker)
 
         # Gather: how many answers the current pass wants was counted as it was loaded.
         needed = Signal(range(g.bank_ports + 1))
@@ -179,7 +163,7 @@ class PopularityBank(wiring.Component):
             m.d.comb += self.heads[port].eq(answers.heads[port])
         return m
 
-    def _choose(self, m: Module, name: str, lanes: Signal, rank_is, items: list, push) -> Signal:
+    def _choose(self, m: Module, name: str, lanes: Signal, rank_is, items, push) -> Signal:
         """Puts the items of this bank's lanes on a queue's ports: port p takes the lane of rank p. Returns how many."""
         g = self.geometry
         wanted = Signal(range(g.bank_ports + 1), name=f"{name}s_wanted")

@@ -6,15 +6,14 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from hotline_hw.core.layouts import Eligible, encode, entry_row
+from hotline_hw.core.layouts import Eligible, encode, entry_row, tracker_budget
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import WEIGHT_BITS
 from hotline_hw.spec.words import AGE_FIELD
 
 from .counter_update import CounterUpdate
-from .tracker import tracker_budget
 
-__all__ = ["SampleAwareTracker"]
+__all__ = ["SampleAwareTracker", "row_ports"]
 
 
 class SampleAwareTracker(wiring.Component):
@@ -25,22 +24,37 @@ class SampleAwareTracker(wiring.Component):
         update    read            compare             update       (`done` registers)
                   tags (port B)   tags, patched       counters, patched; write
 
-    Within a mini-batch no hot bit changes and no hot entry is driven out, so what lookups see does not depend on how
-    far updates have come. Updates come in stream order, and up to two before one are not yet written: those are caught
-    as in `SrripTracker`. A key that is taken in writes its tag through port B, in which cycle no update is read
-    (`update_ready`); so a tag memory needs two ports, one for reading and one for either.
+    Lookups only read. Within a mini-batch no hot bit changes and no hot entry is driven out, so what a lookup sees does
+    not depend on how many updates have been written.
+
+    An update is read from memory while up to two updates before it have not been written. Two comparisons with the
+    update in the `done` registers make up for that. The compare stage patches what memory gave with the update two
+    ahead. The update stage patches it with the update right ahead, whose set it compared a stage earlier.
+
+    An update that takes a key in writes the tag through port B. In that cycle no update is read (`update_ready` is
+    low). So a tag memory needs two ports: one reads, the other reads or writes.
 
     Ports:
-        valid, tag: a lookup. answer_valid, answer_hit, answer_slot: its answer, `LATENCY` cycles later.
-        update_valid, update_tag, update_weight: an update, taken if `update_ready`. updating: one is under way.
-        inserted, evicted, revived, returned: pulses, see `CounterUpdate`.
-        bank: this bank's number. budget: payload `tracker_budget`, stable; age_period: as in `regmap`.
-        row_access: those below are used; no lookup and no update may be in flight.
-        row_set: a set, whose contents are `row_out` a cycle later. row_write: it becomes `row_in`, or empty (`clear`).
-        row_way: a way of it, whose slot is `slot_out` a cycle later. slot_write: it becomes `slot_in`.
-        level, wanted: chooses entries (`Eligible`). eligible: how many of the set read a cycle ago there are, a cycle
-            later; `load` makes them the current ones. any_left, pick_way, pick_tag: the lowest current one, while
-            `row_set` stays. pick_take: `row_way` is taken: its hot bit flips, and it gets slot `slot_in` if `make_hot`.
+        valid, tag: A lookup.
+        answer_valid, answer_hit, answer_slot: The answer to a lookup, `LATENCY` cycles later.
+        update_valid, update_tag, update_weight: An update. It is taken if `update_ready` is high.
+        update_ready: No tag is being written.
+        updating: An update has been taken and is not written yet.
+        inserted, evicted, revived, returned: Event pulses, see `CounterUpdate`.
+        bank: This bank's number.
+        budget: `tracker_budget`. It must be stable.
+        age_period: Register AGE_PERIOD.
+        row_access: The ports below are used. No lookup and no update may be in flight.
+        row_set: A set. `row_out` is its contents, one cycle later.
+        row_write: The set becomes `row_in`, or empty if `clear` is high.
+        row_way: A way of the set. `slot_out` is its slot, one cycle later.
+        slot_write: The slot becomes `slot_in`.
+        level, wanted: Which entries are eligible, see `Eligible`.
+        eligible: How many entries of the set that was read a cycle ago are eligible, one more cycle later.
+        load: The eligible entries of the set that was read become the current ones.
+        any_left: A current entry is left.
+        pick_way, pick_tag: The lowest current entry. `row_set` must not change.
+        pick_take: The entry in `row_way` is taken: its hot bit flips. It gets slot `slot_in` if `make_hot` is high.
     """
 
     LATENCY = 3

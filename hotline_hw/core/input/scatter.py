@@ -96,8 +96,7 @@ class BankScatter(wiring.Component):
             self.split.eq(beat_valid & advance & ~done),
             self.stalled.eq(sent_valid & ~all_room),
         ]
-        if g.sample_aware:
-            m.d.comb += [self.output.payload.lanes[lane].tag.eq(self.tags[lane]) for lane in lanes]
+        m.d.comb += [self.output.payload.lanes[lane].tag.eq(self.tags[lane]) for lane in lanes]
         with m.If(advance):
             m.d.sync += [
                 sent_valid.eq(beat_valid),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -94,10 +94,7 @@ class Unpacker(wiring.Component):
             self.started.eq(accept & ~in_batch),
         ]
         known = Signal()
-        m.d.comb += known.eq((self.phase == Phase.LEARN) | (self.phase == Phase.CLASSIFY))
-        if g.sample_aware:
-            with m.If(self.phase == Phase.RELEARN):
-                m.d.comb += known.eq(1)
+        m.d.comb += known.eq(Cat(self.phase == phase for phase in Phase).any())
         with m.If(self.started):
             m.d.sync += self.newest_phase.eq(Mux(known, self.phase, Phase.CLASSIFY))
         m.d.sync += self.unknown_phase.eq(self.started & ~known)

@@ -7,8 +7,8 @@ from amaranth.lib import fifo, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hotline_hw.core.layouts import (
-    miss_bits,
-    misses_counted,
+    MISS_BITS,
+    MISSES_COUNTED,
     result_beat,
     select_one,
     update_lane,
@@ -23,7 +23,7 @@ __all__ = ["SampleClassifier"]
 
 
 class SampleClassifier(wiring.Component):
-    """Gives every lookup its sample's verdict: how many of the sample's lookups missed, up to `misses_counted`.
+    """Gives every lookup its sample's verdict: how many of the sample's lookups missed, up to `MISSES_COUNTED`.
 
     A sample that ends in the beat it is in is judged there. One that runs on leaves its lanes as `tail`, and beats
     wait in a FIFO for the verdict, which goes into a small table when the sample ends. At most one sample is open at a
@@ -63,10 +63,10 @@ class SampleClassifier(wiring.Component):
         # Judge, forwards: at each lane, whether its sample has hit so far. `open_*` carry over from beat to beat.
         judged = Signal(result_beat(g), reset_less=True)
         judged_valid = Signal()
-        verdicts = [Signal(miss_bits(g), name=f"verdict{lane}") for lane in lanes]  # where a lane ends its sample
+        verdicts = [Signal(MISS_BITS, name=f"verdict{lane}") for lane in lanes]  # where a lane ends its sample
         continued = Signal()  # lane 0's sample began in an earlier beat
         step = Signal()
-        open_misses = Signal(miss_bits(g))
+        open_misses = Signal(MISS_BITS)
         is_open = Signal()
         beat = self.input.payload
         still_open = is_open
@@ -134,16 +134,15 @@ class SampleClassifier(wiring.Component):
             ends_straddler.eq(continued & last.any()),
             has_tail.eq((valid & Cat(tails)).any()),
             spread.sample.eq(sample),
-            spread.has_tail.eq(has_tail if g.sample_aware else has_tail & judged.classify),
+            spread.has_tail.eq(has_tail),
             spread.learn.eq(judged.learn),
             spread.tail_id.eq(ended + ends_straddler),
             spread.end.eq(judged.end),
         ]
 
         # Verdicts of straddling samples. The first end in the beat is the straddler's.
-        m.submodules.table = table = memory.Memory(shape=miss_bits(g), depth=1 << id_bits, init=[])
-        write = table.write_port()
-        read = table.read_port(domain="comb")
+        m.submodules.table = table = memory.Memory(shape=MISS_BITS, depth=1 << id_bits, init=[])
+        write, read = table.write_port(), table.read_port(domain="comb")
         first_end = last & (~last + 1)[: g.lanes]
         m.d.comb += [
             write.addr.eq(ended),
@@ -193,10 +192,9 @@ class SampleClassifier(wiring.Component):
 
     def _sum(self, m: Module, name: str, left, right) -> Signal:
         """Misses added up, no further than they are counted."""
-        most = misses_counted(self.geometry)
-        total = Signal(range(2 * most + 1), name=f"{name}_total")
-        sum_ = Signal(miss_bits(self.geometry), name=f"{name}_sum")
-        m.d.comb += [total.eq(left + right), sum_.eq(Mux(total > most, most, total))]
+        total = Signal(range(2 * MISSES_COUNTED + 1), name=f"{name}_total")
+        sum_ = Signal(MISS_BITS, name=f"{name}_sum")
+        m.d.comb += [total.eq(left + right), sum_.eq(Mux(total > MISSES_COUNTED, MISSES_COUNTED, total))]
         return sum_
 
     @staticmethod

@@ -88,8 +88,6 @@ class Decoder(wiring.Component):
         known = Signal()
         with m.Switch(it.opcode):
             for opcode, extra in _FLAGS.items():
-                if opcode is Opcode.SELECT and not g.sample_aware:
-                    continue
                 with m.Case(opcode):
                     m.d.comb += [known.eq(1), allowed.eq(extra | Flag.INTERRUPT)]
         contradiction = has(Flag.LIST) & has(Flag.HELD | Flag.KEYS)

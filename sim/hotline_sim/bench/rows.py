@@ -30,8 +30,6 @@ def random_rows(rng: np.random.Generator, model: GoldenCore, sets: int, *, outsi
     within = ways < quota[:, np.newaxis]
     if not outside:
         words[~within] &= ~_VALID
-    if not geometry.sample_aware:
-        return words
 
     slots = rng.integers(0, 1 << 64, words.shape, dtype=np.uint64)
     hot = rng.permutation(np.argwhere(within & (words & _VALID > 0) & (words & _HOT > 0)))

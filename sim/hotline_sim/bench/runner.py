@@ -45,8 +45,6 @@ GEOMETRIES: dict[str, Geometry] = {
             name="quad", lanes=4, banks=8, sets=4, ways=3, entries_per_hot_row=3, counter_bits=4, max_moves=5,
             table_bits=6, row_bits=20, max_lookups=20, max_samples=48, bank_ports=2, queue_depth=4, beat_depth=8,
         ),
-        # The other tracker.
-        replace(PRESETS["tiny"], name="srrip", entries_per_hot_row=1, rrpv_bits=3),
     )
 }  # fmt: skip
 

@@ -6,8 +6,8 @@ timing. Nothing here depends on clock cycles. It uses NumPy alone and is written
 
 Terms. A *lookup word* names a (table, row), as `hotline_hw.spec.words` lays out. Samples are runs of lookup words, a
 mini-batch is one AXI4-Stream packet of samples. The *tracker* is a set-associative memory of keys that decides which
-rows are hot; a hot row's *slot* is its index in the GPU's hot table. `sets` says which set a key belongs to;
-`sample_aware` and `srrip` are the two trackers.
+rows are hot; a hot row's *slot* is its index in the GPU's hot table. `sets` says where a key belongs,
+`sample_aware` what the tracker makes of it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 
 from hotline_hw.spec.feistel import mix
 from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.policy import Policy
 from hotline_hw.spec.regmap import COUNTERS, Error, Phase
 from hotline_hw.spec.words import (
     HIT_FIELD,
@@ -30,9 +31,8 @@ from hotline_hw.spec.words import (
     TABLE_FIELD,
 )
 
-from .sample_aware import Policy, SampleAwareTracker
+from .sample_aware import SampleAwareTracker
 from .sets import Entry, Place, get
-from .srrip import SrripTracker
 
 __all__ = ["GoldenCore", "Entry", "Place"]
 
@@ -50,10 +50,10 @@ class GoldenCore:
 
     Attributes:
         geometry: what it is built with.
-        tracker: the tracker with its contents; CLEAR replaces it.
-        policy: run-time settings of the sample-aware tracker.
-        hot_rows: N, the budget: the most rows that may be hot. After reset: `hot_capacity`.
-        errors: sticky ERROR bits; the reader clears them.
+        tracker: the tracker with its contents, made anew by CLEAR.
+        policy: run-time settings of the tracker.
+        hot_rows: N, the budget: the most rows that may be hot. Resets to as many as can be.
+        errors: sticky ERROR bits; whoever reads them clears them.
         counters: every counter of `regmap.COUNTERS` that is not timing, by name. 64 bits in hardware.
         answers: uint64 [n], a result word for each lookup of the last mini-batch, in stream order; also after LEARN.
     """
@@ -87,23 +87,19 @@ class GoldenCore:
 
     @property
     def hot_count(self) -> int:
-        """HOT_COUNT: rows that are hot; 0 with SRRIP, which does not count them."""
-        return self.tracker.hot_count if isinstance(self.tracker, SampleAwareTracker) else 0
+        """HOT_COUNT: rows that are hot."""
+        return self.tracker.hot_count
 
     @property
     def threshold(self) -> int:
-        """THRESHOLD; 0 with SRRIP."""
-        return self.tracker.threshold if isinstance(self.tracker, SampleAwareTracker) else 0
+        """THRESHOLD: counter from which the last SELECT thought a row popular."""
+        return self.tracker.threshold
 
     # Commands
 
     def clear(self) -> None:
         """CLEAR: every entry of the tracker becomes invalid."""
-        self.tracker: SrripTracker | SampleAwareTracker
-        if self.geometry.sample_aware:
-            self.tracker = SampleAwareTracker(self.geometry, self.hot_rows, self.counters, self.policy)
-        else:
-            self.tracker = SrripTracker(self.geometry, self.hot_rows, self.counters)
+        self.tracker = SampleAwareTracker(self.geometry, self.hot_rows, self.counters, self.policy)
 
     def reset_counters(self) -> None:
         """RESET_COUNTERS: every live counter becomes zero."""
@@ -116,8 +112,8 @@ class GoldenCore:
     def restore(self, rows: np.ndarray) -> None:
         """RESTORE: the tracker becomes what `rows` (uint64 [any, ways], a packet of s_axis_state) says.
 
-        Every set that is in the packet completely is checked (see `Tracker.restore`), whatever the packet's length. If
-        the packet is not as long as DUMP's, the tracker is then cleared, with RESTORE_LENGTH.
+        Every set that the packet tells of wholly is judged as it comes (see `SampleAwareTracker.restore`), whatever the
+        length of the packet; one that is not as long as DUMP's then leaves the tracker cleared, with RESTORE_LENGTH.
         """
         self.clear()
         self.errors |= self.tracker.restore(rows)
@@ -126,8 +122,7 @@ class GoldenCore:
             self.clear()
 
     def select(self) -> np.ndarray:
-        """SELECT, of a sample-aware tracker: see `SampleAwareTracker.select`."""
-        assert isinstance(self.tracker, SampleAwareTracker), "SELECT of SRRIP is COMMAND_CODE"
+        """SELECT: see `SampleAwareTracker.select`."""
         return self.tracker.select()
 
     # Mini-batches
@@ -135,12 +130,9 @@ class GoldenCore:
     def run_batch(self, words: np.ndarray, phase: int) -> tuple[np.ndarray, np.ndarray]:
         """One mini-batch: uint64 [n] lookup words in, (popular, nonpopular) uint64 result words out.
 
-        LEARN trains the tracker and returns two empty packets. CLASSIFY only reads the tracker: a sample whose lookups
-        all hit goes to the popular packet, any other to the nonpopular one, both in input order. RELEARN does
-        both, each sample being classified first; SRRIP, which cannot, classifies and reports PHASE.
-
-        SRRIP learns from every lookup as it comes, and hit and miss are those found just before the lookup's own
-        update. The sample-aware tracker learns from whole samples.
+        LEARN trains the tracker and returns two empty packets. CLASSIFY only reads the tracker; a sample all of whose
+        lookups hit leaves in the popular packet, any other in the nonpopular one, both in input order. RELEARN does
+        both: each sample is classified before it is learned from. Any other phase is CLASSIFY, with the error PHASE.
         """
         counters = self.counters
         phase = self._begin(words, phase)
@@ -158,10 +150,8 @@ class GoldenCore:
             if place is None:  # out of range: a miss, not learned
                 self.errors |= Error.INDEX_RANGE
                 counters["index_errors"] += 1
-            elif isinstance(self.tracker, SampleAwareTracker):
-                slot = self.tracker.lookup(place)
             else:
-                slot = self.tracker.lookup(place, learn)
+                slot = self.tracker.lookup(place)
             counters["lookup_hits"] += slot is not None
             results.append(self._result_word(lookup, slot))
             sample.append((place, slot is None))
@@ -173,7 +163,7 @@ class GoldenCore:
                 answers += results
                 if phase != Phase.LEARN:
                     (popular if all_hit else nonpopular).extend(results)
-                if learn and isinstance(self.tracker, SampleAwareTracker):
+                if learn:
                     self.tracker.learn(sample)
                 results, sample = [], []
         self.answers = np.array(answers, np.uint64)
@@ -184,7 +174,7 @@ class GoldenCore:
         self.counters["batches"] += 1
         if len(words) == 0:
             self.errors |= Error.EMPTY_BATCH
-        if phase in (Phase.LEARN, Phase.CLASSIFY) or (phase == Phase.RELEARN and self.geometry.sample_aware):
+        if phase in list(Phase):
             return Phase(phase)
         self.errors |= Error.PHASE
         return Phase.CLASSIFY

@@ -6,8 +6,10 @@ import numpy as np
 
 from hotline_device.device import BusError, DeviceError, DeviceTimeout
 from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.policy import unpack_policy
 from hotline_hw.spec.regmap import (
     COUNTERS,
+    POLICY_REGISTERS,
     REGISTERS,
     Access,
     Command,
@@ -26,7 +28,6 @@ from .core import GoldenCore
 
 __all__ = ["ModelCore"]
 
-_POLICY = ("AGE_PERIOD", "HYSTERESIS", "MOVE_LIMIT", "SELECT_START", *(f"WEIGHTS_{index}" for index in range(4)))
 _BY_OFFSET = {register.offset: register for register in REGISTERS}
 
 
@@ -63,7 +64,7 @@ class ModelCore(StreamCore):
             if register.name.startswith("CAP_")
         }
         self._snapshot = {counter.name: 0 for counter in COUNTERS}
-        self._policy = {name: register(name).reset or 0 for name in _POLICY}
+        self._policy = {name: register(name).reset or 0 for name in POLICY_REGISTERS}
         self._control = int(Phase.LEARN)
         self._phase = Phase.LEARN  # of the newest mini-batch
         self._command: Command | None = None  # the command whose packet has not been transferred yet
@@ -133,7 +134,7 @@ class ModelCore(StreamCore):
             raise BusError(f"write of offset {offset:#05x} was answered with SLVERR: {register.name} is read-only")
         if register.name in self._policy:
             self._policy[register.name] = value & sum(field.mask for field in register.fields)
-            self._set_policy()
+            self.core.policy.__dict__.update(vars(unpack_policy(self._policy)))
             return
         match register.name:
             case "CONTROL":
@@ -165,7 +166,7 @@ class ModelCore(StreamCore):
     def _write_command(self, code: int) -> None:
         if self._command is not None and code != Command.SNAPSHOT:
             return self._raise(Error.COMMAND_BUSY)
-        if code not in list(Command) or (code == Command.SELECT and not self.geometry.sample_aware):
+        if code not in list(Command):
             return self._raise(Error.COMMAND_CODE)
         match Command(code):
             case Command.DUMP | Command.RESTORE | Command.SELECT:
@@ -180,15 +181,6 @@ class ModelCore(StreamCore):
             case Command.RESET_COUNTERS:
                 self.core.reset_counters()
         self._irq_status |= Irq.COMMAND_DONE
-
-    def _set_policy(self) -> None:
-        fields = {name: register(name).unpack(value) for name, value in self._policy.items()}
-        policy = self.core.policy
-        policy.weights = [weight for index in range(4) for weight in fields[f"WEIGHTS_{index}"].values()]
-        policy.age_period = fields["AGE_PERIOD"]["lookups"]
-        policy.hysteresis = fields["HYSTERESIS"]["shift"]
-        policy.move_limit = fields["MOVE_LIMIT"]["rows"]
-        policy.select_start = fields["SELECT_START"]["set"]
 
     def _raise(self, error: Error) -> None:
         self._error |= error

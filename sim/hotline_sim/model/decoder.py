@@ -54,7 +54,7 @@ class _Buffer(NamedTuple):
 
 def judge(it: Descriptor, geometry: Geometry, state_rows: int, memory: WindowedMemory) -> Status:
     """The verdict. `state_rows` are those of a DUMP under the present budget."""
-    if not _opcode_is_right(it, geometry):
+    if not _opcode_is_right(it):
         return Status.OPCODE
     buffers = _buffers(it, geometry, state_rows)
     gather, flags = it.opcode == Opcode.GATHER, Flag(it.flags)
@@ -78,11 +78,9 @@ def lookup_bytes(it: Descriptor) -> int:
     return 4 if it.operand and it.opcode != Opcode.GATHER else WORD_BYTES
 
 
-def _opcode_is_right(it: Descriptor, geometry: Geometry) -> bool:
+def _opcode_is_right(it: Descriptor) -> bool:
     if it.opcode not in list(Opcode) or it.reserved or it.flags & ~int(_FLAGS[Opcode(it.opcode)]):
         return False
-    if it.opcode == Opcode.SELECT:
-        return geometry.sample_aware
     return not (it.flags & Flag.LIST and it.flags & (Flag.HELD | Flag.KEYS))
 
 

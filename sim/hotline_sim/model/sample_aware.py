@@ -16,12 +16,12 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from hotline_hw.spec.params import Geometry
-from hotline_hw.spec.regmap import WEIGHTS, Error
+from hotline_hw.spec.policy import Policy
+from hotline_hw.spec.regmap import Error
 from hotline_hw.spec.words import (
     AGE_FIELD,
     CLOSE_HIGH,
@@ -35,33 +35,13 @@ from hotline_hw.spec.words import (
     SLOT_WORD_SLOT,
 )
 
-from .sets import Entry, Place, Tracker, get
+from .sets import Entry, Place, Sets, get
 
-__all__ = ["Policy", "SampleAwareTracker"]
-
-
-@dataclass
-class Policy:
-    """Run-time settings, in the registers of the same names. CLEAR keeps them.
-
-    Attributes:
-        weights: 16 update weights, by the number of a sample's other misses; the last is for 15 or more. 0: not
-            learned.
-        age_period: lookups of keys without an entry, after which a set's counters shrink; 0: never.
-        hysteresis: a hot row stays while its counter is at least threshold - (threshold >> hysteresis).
-        move_limit: most rows that one SELECT makes hot, with geometry.max_moves.
-        select_start: set of every bank at which SELECT begins to look for rows to move, modulo the sets in use.
-    """
-
-    weights: Sequence[int] = WEIGHTS
-    age_period: int = 32
-    hysteresis: int = 3
-    move_limit: int = 0xFFFF_FFFF
-    select_start: int = 0
+__all__ = ["SampleAwareTracker"]
 
 
-class SampleAwareTracker(Tracker):
-    """See the top of this file.
+class SampleAwareTracker(Sets):
+    """See the head of this file.
 
     Attributes:
         hot_count: rows that are hot; they have exactly the slots 0 to hot_count - 1.
@@ -191,6 +171,7 @@ class SampleAwareTracker(Tracker):
                         yield gset, entry
 
     def dump(self) -> np.ndarray:
+        """DUMP: uint64 [2^k * state_rows_per_set, ways], gset 0 first, way 0 first."""
         words = np.zeros((2 << self.index_bits, self.geometry.ways), np.uint64)
         for gset, entries in self.sets.items():
             for way, entry in enumerate(entries):
@@ -208,7 +189,16 @@ class SampleAwareTracker(Tracker):
         return words
 
     def restore(self, rows: np.ndarray) -> Error:
-        """As `Tracker.restore`. hot_count becomes the number of hot entries; their slots must be those below it."""
+        """Fills a fresh tracker with the sets that `rows` (uint64 [any, ways]) tells of, as far as it goes.
+
+        Only `valid` and as many low bits of a field as the hardware has count; an invalid entry is stored as zero. The
+        tag is not compared with its set: a tag that belongs elsewhere is stored and never hit. No set may hold one tag
+        twice, and no two entries one slot. That is not checked, and what such entries do is not specified. hot_count
+        becomes the number of hot entries; their slots must be those below it.
+
+        Returns RESTORE_ENTRY if an entry was valid in a way outside the quota, and so dropped, or had a slot outside
+        the budget, and so is not hot.
+        """
         errors = Error(0)
         pairs = rows[: min(len(rows) // 2 * 2, 2 << self.index_bits)].reshape(-1, 2, self.geometry.ways)
         for gset, (row, slots) in enumerate(pairs):

@@ -1,4 +1,4 @@
-"""The golden model's set-associative memory, which both trackers share.
+"""The golden model's set-associative memory: where a key belongs, and what is kept of it.
 
 lookup word --> key --> mixed key = | ....... tag ....... | bank |      (the tag includes the set bits)
                                     | ...... | set | bank |             gset = set << bank_bits | bank, k bits
@@ -6,7 +6,6 @@ lookup word --> key --> mixed key = | ....... tag ....... | bank |      (the tag
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,7 +16,7 @@ from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import Error
 from hotline_hw.spec.words import ENTRY_TAG, ENTRY_VALID, Field
 
-__all__ = ["Entry", "Place", "Tracker", "get"]
+__all__ = ["Entry", "Place", "Sets", "get"]
 
 
 @dataclass
@@ -25,15 +24,13 @@ class Entry:
     """One way of one set. An invalid entry is all zero.
 
     Attributes:
-        valid, tag: the key.
-        rrpv: SRRIP: re-reference prediction value, 0 (soon) to 2^M - 1 (distant).
-        hot, slot: sample-aware: whether the row is in the GPU's hot table, and its index there.
-        counter, referenced: sample-aware: popularity, and whether the key was looked up since the set's last aging.
+        valid, tag: the key that it holds.
+        hot, slot: the row is in the GPU's hot table, and where.
+        counter, referenced: popularity, and whether it was looked up since the set's last aging.
     """
 
     valid: bool = False
     tag: int = 0
-    rrpv: int = 0
     hot: bool = False
     slot: int = 0
     counter: int = 0
@@ -52,13 +49,13 @@ def get(word: int, field: Field) -> int:
     return word >> field.low & field.mask
 
 
-class Tracker(ABC):
+class Sets:
     """The sets in use under a budget, all entries invalid at first.
 
     Attributes:
         hot_rows: N, the budget: the most rows that may be hot.
         index_bits: k, log2 of the sets in use, all banks together.
-        counters: the accelerator's; a tracker counts its inserts and evictions.
+        counters: of the accelerator; the tracker counts what it takes in and drives out.
     """
 
     def __init__(self, geometry: Geometry, hot_rows: int, counters: dict[str, int]) -> None:
@@ -79,22 +76,6 @@ class Tracker(ABC):
                 if entry.valid and entry.tag == place.tag:
                     return way
         return None
-
-    @abstractmethod
-    def dump(self) -> np.ndarray:
-        """DUMP: uint64 [2^k * state_rows_per_set, ways], gset 0 first, way 0 first."""
-
-    @abstractmethod
-    def restore(self, rows: np.ndarray) -> Error:
-        """Fills a new tracker with the sets in `rows`, uint64 [any, ways]; the remaining sets stay empty.
-
-        Only `valid` and the low bits that the hardware has of each field are stored; an invalid entry is stored as
-        zero. A tag is not compared with its set: one that belongs to another set is stored and never hit. No set may
-        have a tag twice, and no two entries the same slot; this is not checked, and the result is unspecified.
-
-        Returns RESTORE_ENTRY if a valid entry was dropped because its way is outside the quota, or became cold because
-        its slot is outside the budget.
-        """
 
     def _restored(self, gset: int, row: np.ndarray) -> tuple[list[tuple[int, int, Entry]], Error]:
         """Stores a row of entry words in a set, tags only. Returns (way, word, entry) of each, and the error."""

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 
 import numpy as np
 
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import Command, Error, Phase
-from hotline_hw.spec.words import HIT_FIELD, ROW_FIELD, SAMPLE_FIELD
+from hotline_hw.spec.words import SAMPLE_FIELD
 from hotline_sim.model.core import GoldenCore
 
 from .coverage_sample_aware import sample_aware_coverpoints
 from .packets import LookupPacket
 
-__all__ = ["SIDES", "Coverage", "commands", "coverpoints", "phases"]
+__all__ = ["SIDES", "Coverage", "coverpoints"]
 
 SIDES = ("popular", "nonpopular")
 
@@ -31,12 +30,6 @@ _BUDGET = {
     "budget_all": "LEARN with as many rows in the budget as can be hot",
     "budget_uneven": "LEARN with one way more in some sets than in others",
     "budget_fewer_sets": "LEARN with fewer sets in use than there are",
-}
-_SRRIP = {
-    "fill": "a key taken into an empty way",
-    "eviction": "a key that drove another out",
-    "hazard_distance_1": "LEARN: two lookups of one set, one right behind the other in their bank",
-    "hazard_distance_2": "LEARN: two lookups of one set with one of another set between them in their bank",
 }
 _INSIDE = {
     "tag_write_holds_update": "a key being taken in, another update waiting for the tags' port",
@@ -63,16 +56,6 @@ _TIMING = {
 }
 
 
-def phases(geometry: Geometry) -> tuple[Phase, ...]:
-    """The phases that a core with this geometry has."""
-    return tuple(Phase) if geometry.sample_aware else (Phase.LEARN, Phase.CLASSIFY)
-
-
-def commands(geometry: Geometry) -> tuple[Command, ...]:
-    """The commands that a core with this geometry has."""
-    return tuple(command for command in Command if geometry.sample_aware or command != Command.SELECT)
-
-
 def coverpoints(geometry: Geometry, inside: bool = False) -> dict[str, str]:
     """Name and meaning of every coverpoint. `inside` adds those that need a simulator that shows internal signals."""
     relearn = {
@@ -80,17 +63,18 @@ def coverpoints(geometry: Geometry, inside: bool = False) -> dict[str, str]:
         for verdict in ("popular", "nonpopular")
     }
     return {
-        **{f"phase_{phase.name}": f"a mini-batch in {phase.name}" for phase in phases(geometry)},
+        **{f"phase_{phase.name}": f"a mini-batch in {phase.name}" for phase in Phase},
         **_INPUT,
         **_BUDGET,
         **{f"hit_way_{way}": f"a hit in way {way}" for way in range(geometry.ways)},
-        **({**sample_aware_coverpoints(geometry), **relearn} if geometry.sample_aware else _SRRIP),
-        **(_INSIDE if inside and geometry.sample_aware else {}),
+        **sample_aware_coverpoints(geometry),
+        **relearn,
+        **(_INSIDE if inside else {}),
         **_RESULTS,
         **_TIMING,
         **(_CUTTING if geometry.lanes > geometry.bank_ports else {}),
         **{f"error_{error.name}": f"{error.name} raised" for error in Error},
-        **{f"command_{command.name}": f"{command.name} carried out" for command in commands(geometry)},
+        **{f"command_{command.name}": f"{command.name} carried out" for command in Command},
         "command_HOT_ROWS": "HOT_ROWS written and accepted",
     }
 
@@ -143,8 +127,6 @@ class Coverage:
         self.hit("dense_packet", bool(packet.keep.all()))
         if phase == Phase.LEARN:
             self._budget(model)
-            if not self.geometry.sample_aware:
-                self._hazards(model, lookups, packet.beat_of_lookup())
 
     def _budget(self, model: GoldenCore) -> None:
         self.hit("budget_zero", model.hot_rows == 0)
@@ -153,32 +135,11 @@ class Coverage:
         self.hit("budget_uneven", entries & ((1 << model.index_bits) - 1) != 0)
         self.hit("budget_fewer_sets", model.index_bits < self.geometry.index_bits)
 
-    def _hazards(self, model: GoldenCore, lookups: np.ndarray, beats: np.ndarray) -> None:
-        """Lookups that reach a bank one after another unless the stream pauses: of the same or the next beat."""
-        banks: dict[int, list[tuple[int, int]]] = {}  # set and beat of each lookup, in order
-        for word, beat in zip(lookups.tolist(), beats.tolist(), strict=True):
-            if place := model.place(word):
-                banks.setdefault(place.gset & (self.geometry.banks - 1), []).append((place.gset, beat))
-        for order in banks.values():
-            for (first, at), (second, then) in itertools.pairwise(order):
-                self.hit("hazard_distance_1", first == second and then - at <= 1)
-            for (first, at), (between, _), (second, then) in zip(order, order[1:], order[2:], strict=False):
-                self.hit("hazard_distance_2", first == second != between and then - at <= 1)
-
-    def learned(self, inserts: int, evictions: int) -> None:
-        """SRRIP: the inserts and evictions of a mini-batch."""
-        self.hit("fill", inserts - evictions)
-        self.hit("eviction", evictions)
-
-    def classified(self, packet: LookupPacket, results: dict[str, np.ndarray], phase: Phase, index_bits: int) -> None:
-        """The result words of a classified mini-batch, by side."""
+    def classified(self, packet: LookupPacket, results: dict[str, np.ndarray], phase: Phase) -> None:
+        """The result words, by side, of a mini-batch that was classified."""
         for side, words in results.items():
             kind = "partial" if len(words) % self.geometry.lanes else "exact" if len(words) else "empty"
             self.hit(f"{side}_packet_{kind}")
-            hits = words[(words >> HIT_FIELD.low & HIT_FIELD.mask) == 1]
-            if not self.geometry.sample_aware:  # where the slot tells the way
-                for way in (hits & ROW_FIELD.mask) >> index_bits:
-                    self.hit(f"hit_way_{way}")
 
         # Every lookup is in one of the packets, so they give the length and the verdict of each sample.
         samples = {

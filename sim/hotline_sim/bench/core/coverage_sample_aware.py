@@ -196,17 +196,15 @@ class _WatchedTracker(SampleAwareTracker):
 
 
 class WatchedCore(GoldenCore):
-    """The golden model, which tells `hit` (name, times) of every coverpoint that a sample-aware tracker meets."""
+    """The golden model, which tells `hit` (name, times) of every coverpoint that the tracker meets."""
 
     def __init__(self, geometry: Geometry, hit: Callable[..., None]) -> None:
         self._hit = hit
         super().__init__(geometry)
 
     def clear(self) -> None:
-        super().clear()
-        if self.geometry.sample_aware:
-            self.tracker = tracker = _WatchedTracker(self.geometry, self.hot_rows, self.counters, self.policy)
-            tracker.watch(self._hit)
+        self.tracker = tracker = _WatchedTracker(self.geometry, self.hot_rows, self.counters, self.policy)
+        tracker.watch(self._hit)
 
     def learned(self, words: np.ndarray, beats: np.ndarray) -> None:
         """Tells of hazards among the updates since the last call: those of a mini-batch of `words` in `beats`.

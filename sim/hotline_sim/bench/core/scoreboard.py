@@ -7,11 +7,11 @@ from collections import deque
 import numpy as np
 
 from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.policy import Policy
 from hotline_hw.spec.regmap import Command, Error, Irq, Phase
 from hotline_hw.spec.words import HIT_FIELD, LAST_FIELD, ROW_FIELD, SAMPLE_FIELD, TABLE_FIELD, WORD_BYTES, Field
-from hotline_sim.model.sample_aware import Policy
 
-from .coverage import SIDES, Coverage, phases
+from .coverage import SIDES, Coverage
 from .coverage_sample_aware import WatchedCore
 from .packets import LookupPacket
 
@@ -53,16 +53,12 @@ class Scoreboard:
         """A mini-batch is sent; CONTROL will hold `phase` when it starts."""
         model = self.model
         lookups = packet.lookups()
-        carried_out = Phase(phase) if phase in phases(self.geometry) else Phase.CLASSIFY
+        carried_out = Phase(phase) if phase in list(Phase) else Phase.CLASSIFY
         self.coverage.offered(model, packet, carried_out)
-        before = dict(model.counters)
         results = dict(zip(SIDES, model.run_batch(lookups, phase), strict=True))
-        if self.geometry.sample_aware:
-            model.learned(lookups, packet.beat_of_lookup())
-        else:
-            self.coverage.learned(*(model.counters[name] - before[name] for name in ("inserts", "evictions")))
+        model.learned(lookups, packet.beat_of_lookup())
         if carried_out != Phase.LEARN:
-            self.coverage.classified(packet, results, carried_out, model.index_bits)
+            self.coverage.classified(packet, results, carried_out)
         for side, words in results.items():
             self._due[side].append(words)
         self.irq |= Irq.BATCH_DONE

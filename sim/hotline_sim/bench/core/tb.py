@@ -8,9 +8,9 @@ import cocotb
 import numpy as np
 from cocotbext.axi import AxiStreamFrame
 
+from hotline_hw.spec.policy import Policy, pack_policy
 from hotline_hw.spec.regmap import COUNTERS, Command, Error, Irq, Phase, counter_offset
 from hotline_sim.bench.stimulus import key_words
-from hotline_sim.model.sample_aware import Policy
 
 from .coverage import SIDES, Coverage
 from .packets import LookupPacket, dense
@@ -144,23 +144,17 @@ class TB(CorePorts):
     async def set_policy(self, policy: Policy) -> None:
         """Writes the registers of the policy, once the core is idle."""
         await self.settle()
-        await self.write("AGE_PERIOD", policy.age_period)
-        await self.write("HYSTERESIS", policy.hysteresis)
-        await self.write("MOVE_LIMIT", policy.move_limit)
-        await self.write("SELECT_START", policy.select_start)
-        for group in range(4):
-            weights = policy.weights[4 * group : 4 * group + 4]
-            await self.write(f"WEIGHTS_{group}", sum(weight << 8 * place for place, weight in enumerate(weights)))
+        for name, value in pack_policy(policy).items():
+            await self.write(name, value)
         self.scoreboard.policy(policy)
 
     async def make_hot(self, keys: np.ndarray, times: int = 1) -> None:
-        """Learns the keys, each `times` in samples of its own, and with the sample-aware tracker selects."""
+        """Learns the keys, each `times` in samples of its own, and selects."""
         await self.set_phase(Phase.LEARN)
         for _ in range(times):
             self.send(key_words(self.geometry, keys))
         await self.settle()
-        if self.geometry.sample_aware:
-            await self.select()
+        await self.select()
 
     async def restore(self, rows: np.ndarray) -> None:
         """RESTORE with a packet of `rows`, uint64 [any, ways]."""

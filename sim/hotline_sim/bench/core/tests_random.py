@@ -11,14 +11,14 @@ import cocotb
 import numpy as np
 from cocotb.triggers import FallingEdge, RisingEdge
 
+from hotline_hw.spec.policy import Policy
 from hotline_hw.spec.regmap import WEIGHTS, Command, Error, Phase
 from hotline_hw.spec.words import LAST_FIELD
 from hotline_sim.bench.rows import random_rows
 from hotline_sim.bench.settings import bench_geometry
 from hotline_sim.bench.stimulus import key_words, keys_of_set, random_batches, random_keys
-from hotline_sim.model.sample_aware import Policy
 
-from .coverage import Coverage, phases
+from .coverage import Coverage
 from .packets import dense, sparse
 from .tb import TB
 from .tests_select import random_policy
@@ -40,15 +40,8 @@ class RandomBench:
             self.clear, self.reset_counters, self.restore_a_dump, self.restore_in_budget, self.restore_any_words,
             self.restore_wrong_length, self.too_many_hot_rows, self.unknown_command, self.command_while_busy,
             self.errors_in_words, self.empty_batch, self.unknown_phase,
+            self.full_sets, self.level_field, self.long_samples, self.neighbours, *[self.change_of_taste] * 3,
         ]  # fmt: skip
-        if tb.geometry.sample_aware:
-            actions += [
-                self.full_sets,
-                self.level_field,
-                self.long_samples,
-                self.neighbours,
-                *[self.change_of_taste] * 3,
-            ]
         for index in self.rng.permutation(len(actions)):
             await self.traffic()
             await actions[index]()
@@ -60,9 +53,9 @@ class RandomBench:
         geometry = self.tb.geometry
         batches = random_batches(self.rng, geometry, 4, samples=6, hot_keys=8, burst_share=0.3, **errors)
         await self.send(Phase.LEARN, batches[:3])
-        if geometry.sample_aware and self.rng.random() < 0.5:
+        if self.rng.random() < 0.5:
             await self.select()
-        await self.send(int(self.rng.choice(phases(geometry)[1:])), batches[1:])
+        await self.send(int(self.rng.choice([Phase.CLASSIFY, Phase.RELEARN])), batches[1:])
 
     async def send(self, phase: int, batches: list[np.ndarray]) -> None:
         """Mini-batches in a phase, laid out in beats at random."""
@@ -75,7 +68,7 @@ class RandomBench:
                 partial = 0.1 * (self.rng.random() < 0.3)
                 self.tb.send(sparse(self.rng, words, lanes, partial=partial))
 
-    # The sample-aware tracker
+    # The tracker
 
     async def select(self) -> None:
         """SELECT under another policy."""
@@ -195,8 +188,7 @@ class RandomBench:
         self.tb.scoreboard.error(Error.COMMAND_CODE)
 
     async def unknown_phase(self) -> None:
-        unknown = [phase for phase in range(4) if phase not in phases(self.tb.geometry)]
-        await self.send(int(self.rng.choice(unknown)), random_batches(self.rng, self.tb.geometry, 1))
+        await self.send(3, random_batches(self.rng, self.tb.geometry, 1))
 
     async def command_while_busy(self) -> None:
         """The core is busy for certain: a result stream is held back."""
@@ -223,7 +215,7 @@ async def test_random(dut: Any) -> None:
     inside = cocotb.SIM_NAME.startswith("Icarus")  # Verilator shows ports alone
     tb = TB(dut, Coverage(bench_geometry(), inside))
     await tb.start()
-    if inside and tb.geometry.sample_aware:
+    if inside:
         watch_updates(dut, tb)
     bench = RandomBench(tb)
     most = tb.geometry.hot_capacity

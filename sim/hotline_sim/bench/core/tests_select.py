@@ -1,4 +1,4 @@
-"""SELECT, RELEARN, and learning that goes on when the result packets have left. With SRRIP there is none of that."""
+"""SELECT, RELEARN, and learning that goes on when the result packets have left."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import cocotb
 import numpy as np
 
+from hotline_hw.spec.policy import Policy
 from hotline_hw.spec.regmap import WEIGHTS, Command, Error, Irq, Phase
 from hotline_sim.bench.stimulus import crowded_keys, key_words, keys_of_set, random_batches, random_keys
-from hotline_sim.model.sample_aware import Policy
 
 from .tb import TB
 
@@ -34,8 +34,6 @@ async def test_what_select_does(dut: Any) -> None:
     """One by one: free slots, a threshold that none reaches, hysteresis, slots that change hands."""
     tb = TB(dut)
     await tb.start()
-    if not tb.geometry.sample_aware:
-        return
     await tb.set_hot_rows(2)
     keys = np.concatenate([keys_of_set(tb.geometry, gset, 1) for gset in range(4)])  # all fit, whatever the ways
     policy = Policy(weights=(2,) * 16, age_period=0, hysteresis=1)
@@ -64,8 +62,6 @@ async def test_policies(dut: Any, stall: float) -> None:
     """Budgets and policies at random, mini-batches in every phase, SELECT between them."""
     tb = TB(dut)
     await tb.start()
-    if not tb.geometry.sample_aware:
-        return
     capacity = tb.geometry.hot_capacity
     tb.set_pauses(idle=stall, stall=stall)
     for hot_rows in (capacity, capacity // 2 + 1, tb.geometry.banks + 1, 1):
@@ -85,8 +81,6 @@ async def test_sets_full_of_hot_rows(dut: Any) -> None:
     """Every way of a set is hot: no key is taken in, and the set's rows count on."""
     tb = TB(dut)
     await tb.start()
-    if not tb.geometry.sample_aware:
-        return
     ways = tb.geometry.ways
     keys = keys_of_set(tb.geometry, 1, 3 * ways)
     await tb.make_hot(keys[:ways], times=3)
@@ -106,8 +100,6 @@ async def test_commands_while_updates_go_on(dut: Any) -> None:
     """The result packets have left and the banks still learn: the core is busy, and does not take a command."""
     tb = TB(dut)
     await tb.start()
-    if not tb.geometry.sample_aware:
-        return
     shared = tb.geometry.index_bits
     for command in (Command.CLEAR, Command.SELECT, Command.DUMP, Command.RESTORE, Command.RESET_COUNTERS):
         keys = crowded_keys(tb.rng, tb.geometry, tb.geometry.max_lookups, shared_bits=shared, different=1000)
@@ -129,8 +121,6 @@ async def test_select_that_waits(dut: Any) -> None:
     """An answer that is not fetched holds the command up, and a mini-batch behind it; nothing is lost."""
     tb = TB(dut)
     await tb.start()
-    if not tb.geometry.sample_aware:
-        return
     tb.send(key_words(tb.geometry, random_keys(tb.rng, tb.geometry, 12)))
     await tb.settle()
     for share in (0.5, 0.9):

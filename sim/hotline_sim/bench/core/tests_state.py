@@ -21,7 +21,7 @@ async def traffic(tb: TB, phase: Phase, batches: int = 4) -> None:
     for words in random_batches(np.random.default_rng(7), tb.geometry, batches, hot_keys=12):
         tb.send(words)
     await tb.settle()
-    if phase == Phase.LEARN and tb.geometry.sample_aware:
+    if phase == Phase.LEARN:
         await tb.select()
 
 
@@ -61,11 +61,7 @@ async def test_restore_of_any_words(dut: Any) -> None:
             if outside:
                 rows[-geometry.state_rows_per_set, -1] |= np.uint64(1 << ENTRY_VALID.low)  # the first to be outside
             await tb.restore(rows)
-            full = hot_rows == geometry.hot_capacity
-            if not outside:
-                assert not tb.scoreboard.errors
-            elif not full or geometry.sample_aware:
-                assert tb.scoreboard.errors == Error.RESTORE_ENTRY
+            assert tb.scoreboard.errors == (Error.RESTORE_ENTRY if outside else Error(0))
             await tb.dump()
             await tb.check()
             await traffic(tb, Phase.LEARN)
@@ -167,14 +163,13 @@ async def test_commands_while_busy(dut: Any) -> None:
     tb.scoreboard.command(Command.DUMP)
     await tb.settle()
 
-    if tb.geometry.sample_aware:
-        tb.state_out.pause = True
-        await tb.write("COMMAND", Command.SELECT)
-        want = tb.scoreboard.select()
-        await assert_refused(tb)
-        tb.state_out.pause = False
-        await tb.receive_events(want)
-        await tb.settle()
+    tb.state_out.pause = True
+    await tb.write("COMMAND", Command.SELECT)
+    want = tb.scoreboard.select()
+    await assert_refused(tb)
+    tb.state_out.pause = False
+    await tb.receive_events(want)
+    await tb.settle()
 
     rows = random_rows(tb.rng, tb.scoreboard.model, 1 << tb.scoreboard.model.index_bits, outside=False)
     await tb.write("COMMAND", Command.RESTORE)
@@ -211,11 +206,10 @@ async def test_reset_in_the_middle(dut: Any) -> None:
         for words in random_batches(tb.rng, tb.geometry, 8, index_errors=0.1, long_errors=0.1):
             tb.send(words)
 
-    selects = [select] * 4 if tb.geometry.sample_aware else []
-    for begin in (dump, restore, clear, *[mini_batches] * 4, *selects):
+    for begin in (dump, restore, clear, *[mini_batches] * 4, *[select] * 4):
         await tb.set_hot_rows(tb.geometry.hot_capacity - 5)
         await traffic(tb, Phase.LEARN, 2)
-        await tb.set_phase(Phase.RELEARN if tb.geometry.sample_aware else Phase.CLASSIFY)
+        await tb.set_phase(Phase.RELEARN)
         await begin()
         await tb.cycles(int(tb.rng.integers(1, 100)))
         await tb.reset(int(tb.rng.integers(1, 4)))

@@ -11,7 +11,6 @@ import numpy as np
 from hotline_hw.spec.regmap import Command, Error, Phase
 from hotline_sim.bench.stimulus import key_words, random_batches, random_keys
 
-from .coverage import phases
 from .packets import LookupPacket, sparse
 from .tb import TB
 
@@ -24,13 +23,12 @@ async def test_corners(dut: Any, idle: float, stall: float) -> None:
     await tb.start()
     tb.set_pauses(idle, stall)
     batches = random_batches(tb.rng, tb.geometry, 36, hot_keys=12)
-    for index, phase in enumerate(phases(tb.geometry)):
+    for index, phase in enumerate(Phase):
         await tb.set_phase(phase)
         for words in batches[index::3]:
             tb.send(words)
         await tb.check()
-        if tb.geometry.sample_aware:
-            await tb.select()
+        await tb.select()
     await tb.finish()
     if stall:
         assert all(tb.rules.waits[f"m_axis_{name}"] for name in ("popular", "nonpopular", "state"))
@@ -42,7 +40,7 @@ async def test_one_stalled_output(dut: Any) -> None:
     tb = TB(dut)
     await tb.start()
     await tb.make_hot(random_keys(tb.rng, tb.geometry, 4))
-    await tb.set_phase(Phase.RELEARN if tb.geometry.sample_aware else Phase.CLASSIFY)
+    await tb.set_phase(Phase.RELEARN)
     for sink in tb.results.values():
         sink.pause = True
         for words in random_batches(tb.rng, tb.geometry, 25):
@@ -63,9 +61,9 @@ async def test_phase_at_the_first_beat(dut: Any) -> None:
     keys = random_keys(tb.rng, tb.geometry, 40 * tb.geometry.lanes)
 
     def carried_out(phase: int) -> int:
-        return phase if phase in phases(tb.geometry) else Phase.CLASSIFY
+        return phase if phase in list(Phase) else Phase.CLASSIFY
 
-    order = [*phases(tb.geometry), 3, Phase.LEARN]
+    order = [*Phase, 3, Phase.LEARN]
     for phase, other in itertools.pairwise(order):
         await tb.set_phase(phase)
         tb.send(key_words(tb.geometry, keys))
@@ -93,7 +91,7 @@ async def test_empty_mini_batches(dut: Any) -> None:
     await tb.start()
     lanes = tb.geometry.lanes
     some = key_words(tb.geometry, random_keys(tb.rng, tb.geometry, lanes))
-    for phase in phases(tb.geometry):
+    for phase in Phase:
         await tb.set_phase(phase)
         for beats in (1, 2, 5):
             tb.send(LookupPacket(np.zeros((beats, lanes), np.uint64), np.zeros((beats, lanes), np.uint8)))

@@ -3,7 +3,7 @@
     words --> mix ----> mixed keys -----> tracker: result words ----> judge ----> packets, popular and nonpopular
         '---> frame --> all misses ----'           of those that hit
 
-Each step is one pass of a kernel over all lookups. `srrip` and `sample_aware` are the trackers.
+Each step is one pass of a kernel over all lookups. `sample_aware` is the tracker.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from hotline_hw.spec.words import HIT_FIELD, LAST_FIELD, PAYLOAD_FIELD, ROW_FIEL
 from hotline_sim.model.core import GoldenCore
 
 from .sample_aware import FastSampleAware
-from .sets import OUT_OF_RANGE, FastTracker, ones
-from .srrip import FastSrrip
+from .sets import OUT_OF_RANGE, ones
 
 __all__ = ["CompiledCore"]
 
@@ -162,15 +161,10 @@ class CompiledCore(GoldenCore):
         return self._tracker.threshold
 
     def clear(self) -> None:
-        self._tracker: FastTracker
-        if self.geometry.sample_aware:
-            self._tracker = FastSampleAware(self.geometry, self.hot_rows, self.counters, self.policy)
-        else:
-            self._tracker = FastSrrip(self.geometry, self.hot_rows, self.counters)
-        self.tracker = self._tracker  # type: ignore[assignment]  # it has `dump` and `restore`
+        self._tracker = FastSampleAware(self.geometry, self.hot_rows, self.counters, self.policy)
+        self.tracker = self._tracker  # type: ignore[assignment]  # it has what `dump` and `restore` ask of it
 
     def select(self) -> np.ndarray:
-        assert isinstance(self._tracker, FastSampleAware), "SELECT of SRRIP is COMMAND_CODE"
         return self._tracker.select()
 
     def run_batch(self, words: np.ndarray, phase: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from hotline_device.compiled import compiled
 from hotline_hw.spec.params import Geometry
+from hotline_hw.spec.policy import Policy
 from hotline_hw.spec.regmap import Error
 from hotline_hw.spec.words import (
     AGE_FIELD,
@@ -25,9 +26,8 @@ from hotline_hw.spec.words import (
     SLOT_FIELD,
     SLOT_WORD_SLOT,
 )
-from hotline_sim.model.sample_aware import Policy
 
-from .sets import OUT_OF_RANGE, FastTracker, ones
+from .sets import OUT_OF_RANGE, FastSets, ones
 
 __all__ = ["FastSampleAware"]
 
@@ -176,10 +176,11 @@ def _walk(entries, first, threshold, lowest, wanting, falling):
     return wanted, fallen
 
 
-class FastSampleAware(FastTracker):
+class FastSampleAware(FastSets):
     """`SampleAwareTracker`, compiled.
 
     Attributes:
+        hot_count, threshold: as `SampleAwareTracker` has them.
         slots: uint32 [2^k, ways], slot of each hot entry, 0 of all others.
         ages: uint8 [2^k].
     """
@@ -187,12 +188,19 @@ class FastSampleAware(FastTracker):
     def __init__(self, geometry: Geometry, hot_rows: int, counters: dict[str, int], policy: Policy) -> None:
         super().__init__(geometry, hot_rows, counters)
         self.policy = policy
+        self.hot_count = self.threshold = 0
         self.slots = np.zeros(self.entries.shape, np.uint32)
         self.ages = np.zeros(len(self.entries), np.uint8)
         self._largest = (1 << geometry.counter_bits) - 1
         self._found = np.empty(geometry.max_lookups, np.uint8)
 
     def run(self, mixed: np.ndarray, results: np.ndarray, learn: bool) -> None:
+        """Looks up, and with `learn` also learns, a mini-batch of n lookups.
+
+        Args:
+            mixed: uint64 [n], their mixed keys, OUT_OF_RANGE where there is none.
+            results: uint64 [n], the result words as if all missed; those that hit are put right.
+        """
         weights, period = np.array(self.policy.weights, np.uint64), U(self.policy.age_period)
         counts = _run(
             mixed, results, learn, self.quota, weights, U(self._largest), period,
@@ -239,6 +247,7 @@ class FastSampleAware(FastTracker):
         return (self.entries.reshape(-1)[positions] & _TAG) << self.quota.bank_bits | banks
 
     def dump(self) -> np.ndarray:
+        """As `SampleAwareTracker.dump`."""
         words = np.empty((len(self.entries), 2, self.geometry.ways), np.uint64)
         words[:, 0] = self.entries
         words[:, 1] = self.slots
@@ -246,6 +255,7 @@ class FastSampleAware(FastTracker):
         return words.reshape(-1, self.geometry.ways)
 
     def restore(self, rows: np.ndarray) -> Error:
+        """As `SampleAwareTracker.restore`."""
         pairs = rows[: min(len(rows) // 2, len(self.entries)) * 2].reshape(-1, 2, self.geometry.ways)
         count = len(pairs)
         counter = ones(COUNTER_FIELD, self.geometry.counter_bits)

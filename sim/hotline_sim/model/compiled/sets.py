@@ -1,11 +1,10 @@
-"""What the compiled trackers share: entry words in an array, in the layout and order of a DUMP.
+"""The sets of the compiled tracker: entry words in an array, in the layout and order of a DUMP.
 
 So comparing a tag is comparing a word. An entry takes 8 bytes, and only sets in use are stored.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +13,7 @@ from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import Error
 from hotline_hw.spec.words import ENTRY_TAG, ENTRY_VALID, Field
 
-__all__ = ["OUT_OF_RANGE", "FastTracker", "Quota", "ones"]
+__all__ = ["OUT_OF_RANGE", "FastSets", "Quota", "ones"]
 
 OUT_OF_RANGE = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 """The mixed key of a lookup that is out of range: a miss, not learned. Real mixed keys have at most 40 bits."""
@@ -34,16 +33,13 @@ def ones(field: Field, width: int | None = None) -> int:
     return ((1 << (field.width if width is None else width)) - 1) << field.low
 
 
-class FastTracker(ABC):
-    """A tracker's contents under a budget, all entries invalid at first: `Tracker` of the golden model, compiled.
+class FastSets:
+    """The sets in use under a budget, all entries invalid at first: `Sets` of the golden model, compiled.
 
     Attributes:
-        counters: the accelerator's; a tracker counts its inserts and evictions.
-        hot_count, threshold: as `GoldenCore` has them.
+        counters: of the accelerator; the tracker counts what it takes in and drives out.
         entries: uint64 [2^k, ways], entry words.
     """
-
-    hot_count = threshold = 0
 
     def __init__(self, geometry: Geometry, hot_rows: int, counters: dict[str, int]) -> None:
         self.geometry, self.hot_rows, self.counters = geometry, hot_rows, counters
@@ -52,23 +48,6 @@ class FastTracker(ABC):
         extra = in_use & ((1 << index_bits) - 1)
         self.quota = Quota(*map(np.uint64, (geometry.bank_bits, index_bits, in_use >> index_bits, extra)))
         self.entries = np.zeros((1 << index_bits, geometry.ways), np.uint64)
-
-    @abstractmethod
-    def run(self, mixed: np.ndarray, results: np.ndarray, learn: bool) -> None:
-        """Looks up a mini-batch of n lookups, and learns from it if `learn` is set.
-
-        Args:
-            mixed: uint64 [n], their mixed keys, or OUT_OF_RANGE.
-            results: uint64 [n], the result words as if all missed; those of hits are corrected in place.
-        """
-
-    @abstractmethod
-    def dump(self) -> np.ndarray:
-        """As `Tracker.dump`."""
-
-    @abstractmethod
-    def restore(self, rows: np.ndarray) -> Error:
-        """As `Tracker.restore`."""
 
     def _restored(self, rows: np.ndarray, kept: int) -> tuple[np.ndarray, Error]:
         """Stores the `kept` bits and the tag of entry words, uint64 [any, ways], that are valid and within the quota.

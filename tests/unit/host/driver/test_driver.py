@@ -19,7 +19,7 @@ from hotline_hw.spec.params import PRESETS, Geometry
 from hotline_hw.spec.regmap import Error, register
 from hotline_hw.spec.shell_registers import shell_register
 from hotline_sim.model.device import ModelDevice
-from tests.support.driving import SRRIP, TINY, assert_equal, batch_of, expected_split, lookup, one_by_one, random_batch
+from tests.support.driving import TINY, assert_equal, batch_of, expected_split, lookup, one_by_one, random_batch
 from tests.support.strategies import geometries, seeds
 
 
@@ -34,7 +34,7 @@ def with_shell(geometry: Geometry) -> Geometry:
 # Discovery
 
 
-@pytest.mark.parametrize("geometry", [*PRESETS.values(), SRRIP], ids=[*PRESETS, "srrip"])
+@pytest.mark.parametrize("geometry", PRESETS.values(), ids=PRESETS)
 def test_geometry_is_discovered(geometry):
     driver = Driver(ModelDevice(geometry))
     for field in fields(Geometry):
@@ -156,7 +156,7 @@ def test_what_the_accelerator_cannot_take_is_refused_before_anything_is_sent(bat
 
 
 def test_limits_are_inclusive():
-    driver = Driver(ModelDevice(SRRIP))
+    driver = Driver(ModelDevice(TINY))
     driver.learn([batch_of(np.array([[64]] * 2), np.zeros(128)), batch_of(np.ones((4096, 1)), np.zeros(4096))])
     driver.learn([lookup(255, (1 << 32) - 1)])
     assert driver.counters()["samples"] == 4099

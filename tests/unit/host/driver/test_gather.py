@@ -17,18 +17,18 @@ STRIDE = 4 * (WIDTH + 4)  # a row and something beside it, as an optimizer's sta
 
 
 @pytest.fixture
-def target(tiny):
-    return tiny.device.memory.allocate("target", 4 * PAGE_BYTES)
+def target(driver):
+    return driver.device.memory.allocate("target", 4 * PAGE_BYTES)
 
 
 @pytest.fixture
-def tables(tiny, rng) -> np.ndarray:
+def tables(driver, rng) -> np.ndarray:
     """float32 [TABLES, ROWS, STRIDE / 4] in one region, set up."""
-    region = tiny.device.memory.allocate("tables", TABLES * ROWS * STRIDE)
+    region = driver.device.memory.allocate("tables", TABLES * ROWS * STRIDE)
     values = region.array((TABLES, ROWS, STRIDE // 4), np.float32)
     values[:] = rng.standard_normal(values.shape)
     for table in range(TABLES):
-        tiny.set_table(table, region.address + table * ROWS * STRIDE, ROWS, STRIDE)
+        driver.set_table(table, region.address + table * ROWS * STRIDE, ROWS, STRIDE)
     return values
 
 
@@ -37,18 +37,18 @@ def words(tables: list[int], rows: list[int], last: list[int]) -> np.ndarray:
     return sum((np.array(part, np.uint64) << np.uint64(low) for low, part in parts), np.uint64(0))
 
 
-def test_working_parameters_are_gathered_in_two_parts(tiny, rng, tables, target):
-    tiny.set_hot_rows(6)
-    tiny.learn([random_batch(rng, rows=8) for _ in range(4)])
+def test_working_parameters_are_gathered_in_two_parts(driver, rng, tables, target):
+    driver.set_hot_rows(6)
+    driver.learn([random_batch(rng, rows=8) for _ in range(4)])
     held = 0
     for _ in range(6):
-        working = tiny.classify(random_batch(rng, rows=8)).working
+        working = driver.classify(random_batch(rng, rows=8)).working
         free = len(working) - working.held
         held += working.held
         target.data[:] = 0
-        first = tiny.gather(4 * WIDTH, target, keys=True)
+        first = driver.gather(4 * WIDTH, target, keys=True)
         at = -(-free * 4 * WIDTH // 64) * 64
-        second = tiny.gather(4 * WIDTH, target, at, held=True, keys=True)
+        second = driver.gather(4 * WIDTH, target, at, held=True, keys=True)
         assert (first.written, second.written) == (free, working.held)
         np.testing.assert_array_equal(np.append(first.tables, second.tables), working.tables)
         np.testing.assert_array_equal(np.append(first.rows, second.rows), working.rows)
@@ -57,13 +57,13 @@ def test_working_parameters_are_gathered_in_two_parts(tiny, rng, tables, target)
         np.testing.assert_array_equal(target.array((working.held, WIDTH), np.float32, at), expected[free:])
         assert not target.data[at + working.held * 4 * WIDTH :].any()
     assert held >= 10
-    done = tiny.gather(16, target, held=False)
+    done = driver.gather(16, target, held=False)
     assert (done.written, done.tables, done.rows) == (free, None, None)
-    assert tiny.counters()["rows_gathered"] > held
+    assert driver.counters()["rows_gathered"] > held
 
 
-def test_a_list_of_rows(tiny, tables, target):
-    assert tiny.gather_list(words([2, 0, 2], [5, 39, 5], [0, 0, 0]), 4 * WIDTH, target, 64) == 3
+def test_a_list_of_rows(driver, tables, target):
+    assert driver.gather_list(words([2, 0, 2], [5, 39, 5], [0, 0, 0]), 4 * WIDTH, target, 64) == 3
     np.testing.assert_array_equal(target.array((3, WIDTH), np.float32, 64), tables[[2, 0, 2], [5, 39, 5], :WIDTH])
 
 
@@ -74,27 +74,27 @@ def test_a_list_of_rows(tiny, tables, target):
         (lookup(2, ROWS), "GATHER: ROW: a row is beyond its table"),
     ],
 )
-def test_a_row_that_there_is_not(tiny, tables, target, batch, message):
-    tiny.classify(batch)
+def test_a_row_that_there_is_not(driver, tables, target, batch, message):
+    driver.classify(batch)
     with pytest.raises(DriverError, match=message):
-        tiny.gather(32, target)
-    tiny.classify(lookup(1, 1))
-    assert tiny.gather(32, target).written == 1, "the rings go on"
+        driver.gather(32, target)
+    driver.classify(lookup(1, 1))
+    assert driver.gather(32, target).written == 1, "the rings go on"
 
 
-def test_a_table_that_was_taken_away(tiny, tables, target):
-    tiny.set_table(1, 0, 0, 0)
-    tiny.classify(lookup(1, 1))
+def test_a_table_that_was_taken_away(driver, tables, target):
+    driver.set_table(1, 0, 0, 0)
+    driver.classify(lookup(1, 1))
     with pytest.raises(DriverError, match="TABLE"):
-        tiny.gather(32, target)
+        driver.gather(32, target)
 
 
-def test_rows_longer_than_memory(tiny, rng, target):
-    region = tiny.device.memory.allocate("short", PAGE_BYTES)
-    tiny.set_table(0, region.address, PAGE_BYTES // 16, 16)
-    tiny.classify(lookup(0, PAGE_BYTES // 16 - 1))
+def test_rows_longer_than_memory(driver, rng, target):
+    region = driver.device.memory.allocate("short", PAGE_BYTES)
+    driver.set_table(0, region.address, PAGE_BYTES // 16, 16)
+    driver.classify(lookup(0, PAGE_BYTES // 16 - 1))
     with pytest.raises(DriverError, match=f"GATHER: WINDOW: .* at address {region.address + PAGE_BYTES:#x}"):
-        tiny.gather(32, target)
+        driver.gather(32, target)
 
 
 @pytest.mark.parametrize(
@@ -108,39 +108,39 @@ def test_rows_longer_than_memory(tiny, rng, target):
         ((0, 1 << 40, 9, 16), "table 0: no region of memory holds 9 rows from 0x10000000000 on"),
     ],
 )
-def test_tables_that_cannot_be(tiny, arguments, message):
+def test_tables_that_cannot_be(driver, arguments, message):
     with pytest.raises(DriverError, match=message):
-        tiny.set_table(*arguments)
+        driver.set_table(*arguments)
 
 
-def test_places_that_cannot_be(tiny, tables, target):
-    tiny.classify(lookup(0, 1))
+def test_places_that_cannot_be(driver, tables, target):
+    driver.classify(lookup(0, 1))
     for offset in (32, -64, target.size):
         with pytest.raises(
             DriverError, match=f"rows cannot begin at byte {offset} of region 'target': they begin at a"
         ):
-            tiny.gather(32, target, offset)
+            driver.gather(32, target, offset)
 
 
-def test_lists_that_cannot_be(tiny, tables, target):
+def test_lists_that_cannot_be(driver, tables, target):
     with pytest.raises(DriverError, match=r"a list is uint64 \[n\], n at least 1, and not int64 \[2\]"):
-        tiny.gather_list(np.zeros(2, np.int64), 32, target)
+        driver.gather_list(np.zeros(2, np.int64), 32, target)
     with pytest.raises(DriverError, match="GATHER: LENGTH: .*GATHER, .*LIST"):
-        tiny.gather_list(words([0], [1], [1]), 8192, target)
+        driver.gather_list(words([0], [1], [1]), 8192, target)
 
 
-def test_every_window_in_use(tiny):
-    used = sum(tiny.device.read(window_offset(index) + 12) != 0 for index in range(WINDOWS))
-    regions = [tiny.device.memory.allocate(f"table{number}", PAGE_BYTES) for number in range(WINDOWS - used + 1)]
+def test_every_window_in_use(driver):
+    used = sum(driver.device.read(window_offset(index) + 12) != 0 for index in range(WINDOWS))
+    regions = [driver.device.memory.allocate(f"table{number}", PAGE_BYTES) for number in range(WINDOWS - used + 1)]
     for number, region in enumerate(regions[:-1]):
-        tiny.set_table(number, region.address, 4, 16)
-        tiny.set_table(number, region.address, 4, 32)
+        driver.set_table(number, region.address, 4, 16)
+        driver.set_table(number, region.address, 4, 32)
     message = f"{WINDOWS + 1} extents of memory need a window each, and the accelerator has 8: rings, .*one region"
     with pytest.raises(DriverError, match=message):
-        tiny.set_table(7, regions[-1].address, 4, 16)
-    tiny.rings.windows.hide(regions[0])
-    tiny.set_table(7, regions[-1].address, 4, 16)
-    assert not tiny.classify(lookup(0, 1)).popular.any()
+        driver.set_table(7, regions[-1].address, 4, 16)
+    driver.rings.windows.hide(regions[0])
+    driver.set_table(7, regions[-1].address, 4, 16)
+    assert not driver.classify(lookup(0, 1)).popular.any()
 
 
 def test_buffers_grow_and_leave_their_window():

@@ -8,26 +8,23 @@ import numpy as np
 import pytest
 
 from hotline_device.device import DeviceTimeout
-from hotline_host.driver.aging import AgingControl
 from hotline_host.driver.driver import Driver, DriverError, Policy
+from hotline_host.tracking.aging import AgingControl
 from hotline_hw.spec.regmap import REGISTERS
 from hotline_hw.spec.shell_registers import SHELL_REGISTERS
-from hotline_hw.spec.words import ENTRY_VALID
+from hotline_hw.spec.words import ENTRY_HOT
 from hotline_sim.model.device import ModelDevice
-from tests.support.driving import SRRIP, TINY, assert_equal, batch_of, expected_split, lookup, one_by_one, random_batch
+from tests.support.driving import TINY, assert_equal, batch_of, expected_split, lookup, one_by_one, random_batch
 
 # The tracker's state
 
 
-@pytest.mark.parametrize(
-    ("geometry", "most", "entries"), [(SRRIP, 64, "64 entries"), (TINY, 32, "64 entries, 2 for each hot row")]
-)
-def test_hot_rows_beyond_capacity(geometry, most, entries):
-    driver = Driver(ModelDevice(geometry))
-    for wrong in (most + 1, -1):
-        with pytest.raises(DriverError, match=f"{wrong} hot rows are beyond .* {entries}, so choose 0 to {most}"):
+def test_hot_rows_beyond_capacity(driver):
+    for wrong in (33, -1):
+        message = f"{wrong} hot rows are beyond .* 64 entries, 2 for each hot row, so choose 0 to 32"
+        with pytest.raises(DriverError, match=message):
             driver.set_hot_rows(wrong)
-    driver.set_hot_rows(most)
+    driver.set_hot_rows(32)
     driver.set_hot_rows(0)
     driver.learn([lookup(0, 1)])
     assert driver.classify(lookup(0, 1)).slots.tolist() == [-1]
@@ -46,8 +43,7 @@ def test_dump_restore_and_hot_set(driver, rng, hot_rows):
     assert len(set(zip(tables.tolist(), rows.tolist(), strict=True))) == len(slots)
     for table, row, slot in zip(tables, rows, slots, strict=True):
         assert driver.classify(lookup(int(table), int(row))).slots.tolist() == [slot]
-    if driver.geometry.sample_aware:
-        assert slots.tolist() == list(range(len(slots)))
+    assert slots.tolist() == list(range(len(slots)))
     driver.clear()
     assert not driver.classify(lookup(int(tables[0]), int(rows[0]))).popular.any()
     driver.restore(dump)
@@ -59,57 +55,49 @@ def test_dump_restore_and_hot_set(driver, rng, hot_rows):
 def test_a_dump_of_another_budget_is_refused(driver):
     dump = driver.dump()
     driver.set_hot_rows(5)
-    shape = r"\[8, 4\], not uint64 \[32, 4\]" if driver.geometry.sample_aware else r"\[2, 4\], not uint64 \[16, 4\]"
-    with pytest.raises(DriverError, match="a dump of 5 hot rows is uint64 " + shape):
+    with pytest.raises(DriverError, match=r"a dump of 5 hot rows is uint64 \[8, 4\], not uint64 \[32, 4\]"):
         driver.restore(dump)
 
 
-def test_a_tag_in_a_foreign_set_is_noticed(rng):
-    driver = Driver(ModelDevice(SRRIP))
+def test_an_entry_where_it_cannot_be_is_noticed(driver, rng):
     driver.learn([random_batch(rng, rows=60) for _ in range(40)])
     dump = driver.dump()
     moved = dump.copy()
-    moved[[0, 15]] = moved[[15, 0]]
-    with pytest.raises(
-        DriverError, match=r"cannot be in set 0, way 0 with 64 hot rows: its tag belongs to another set"
-    ):
+    moved[[0, 30]] = moved[[30, 0]]
+    with pytest.raises(DriverError, match="cannot be in set 0, way 0 with 32 hot rows: its tag belongs to another"):
         driver.hot_set(moved)
-    driver.set_hot_rows(63)
+    driver.set_hot_rows(31)  # 62 entries: 3 ways in sets 14 and 15
     beyond = np.zeros_like(dump)
-    beyond[15, 3] = 1 << ENTRY_VALID.low | 7  # a tag whose low three bits are its set
-    with pytest.raises(DriverError, match=r"in set 15, way 3 with 63 hot rows: .* the way is outside the budget"):
+    beyond[30, 3] = 3 << ENTRY_HOT.low | 7  # a tag whose low three bits are its set
+    with pytest.raises(DriverError, match="in set 15, way 3 with 31 hot rows: .* the way is outside the budget"):
         driver.hot_set(beyond)
-    driver.set_hot_rows(64)
-    assert driver.hot_set(beyond)[2].tolist() == [63]
+    driver.set_hot_rows(32)
+    assert driver.hot_set(beyond)[2].tolist() == [0]
 
 
-# The sample-aware tracker
+# Which rows are hot
 
 
-def test_a_dump_with_slots_that_cannot_be_is_noticed(tiny, rng):
-    tiny.learn([random_batch(rng, rows=60) for _ in range(40)])
-    dump = tiny.dump()
+def test_a_dump_with_slots_that_cannot_be_is_noticed(driver, rng):
+    driver.learn([random_batch(rng, rows=60) for _ in range(40)])
+    dump = driver.dump()
     slots = np.argwhere(dump[::2] >> np.uint64(62) == 3)
     one, two = (tuple(at * [2, 1] + [1, 0]) for at in slots[:2])
     for change in (dump[two], 99):
         wrong = dump.copy()
         wrong[one] = change
         with pytest.raises(DriverError, match=r"32 entries are hot, so their slots must be 0 to 31, each once"):
-            tiny.hot_set(wrong)
-    moved = dump.copy()
-    moved[[0, 30]] = moved[[30, 0]]
-    with pytest.raises(DriverError, match="cannot be in set 0, way 0 with 32 hot rows: its tag belongs to another"):
-        tiny.hot_set(moved)
+            driver.hot_set(wrong)
 
 
-def test_moves_replayed_are_the_hot_set(tiny, rng):
-    tiny.configure(Policy(age_period=1))
+def test_moves_replayed_are_the_hot_set(driver, rng):
+    driver.configure(Policy(age_period=1))
     rows: dict[int, tuple[int, int]] = {}
     evicted = 0
     for step in range(40):
         batch = random_batch(rng, rows=20)
-        tiny.classify(replace(batch, indices=batch.indices + step), relearn=True)
-        moves = tiny.select()
+        driver.classify(replace(batch, indices=batch.indices + step), relearn=True)
+        moves = driver.select()
         assert 0 <= len(moves) <= TINY.max_moves
         for slot, row, old in zip(
             moves.slots.tolist(),
@@ -120,57 +108,57 @@ def test_moves_replayed_are_the_hot_set(tiny, rng):
             assert rows.get(slot, (-1, -1)) == old
             evicted += slot in rows
             rows[slot] = row
-        assert moves.hot_count == len(rows) == tiny.device.core.hot_count
-        assert moves.threshold == tiny.device.core.threshold
-    tables, numbers, slots = (part.tolist() for part in tiny.hot_set(tiny.dump()))
+        assert moves.hot_count == len(rows) == driver.device.core.hot_count
+        assert moves.threshold == driver.device.core.threshold
+    tables, numbers, slots = (part.tolist() for part in driver.hot_set(driver.dump()))
     assert dict(zip(slots, zip(tables, numbers, strict=True), strict=True)) == rows
     assert evicted > 20
 
 
 @pytest.mark.parametrize("select_every", [0, 1, 3, 7])
-def test_learning_selects_in_between(tiny, rng, select_every):
+def test_learning_selects_in_between(driver, rng, select_every):
     batches = [random_batch(rng, rows=60) for _ in range(12)]
     selects = []
-    plain, tiny.select = tiny.select, lambda: selects.append(plain()) or selects[-1]
-    tiny.learn(batches, select_every=select_every)
-    learned = tiny.dump()
-    tiny.clear()
-    tiny.select = plain
-    moves = one_by_one(tiny, batches, select_every)
-    np.testing.assert_array_equal(tiny.dump(), learned)
+    plain, driver.select = driver.select, lambda: selects.append(plain()) or selects[-1]
+    driver.learn(batches, select_every=select_every)
+    learned = driver.dump()
+    driver.clear()
+    driver.select = plain
+    moves = one_by_one(driver, batches, select_every)
+    np.testing.assert_array_equal(driver.dump(), learned)
     assert [len(one) for one in selects] == [len(one) for one in moves]
     in_between = 11 // select_every if select_every else 0
     assert in_between < len(moves) <= in_between + 5
 
 
-def test_every_set_comes_first_in_turn(tiny):
+def test_every_set_comes_first_in_turn(driver):
     starts = set()
     for _ in range(8):
-        starts.add(tiny.device.core.policy.select_start)
-        assert len(tiny.select()) == 0
+        starts.add(driver.device.core.policy.select_start)
+        assert len(driver.select()) == 0
     assert starts == set(range(8))
-    tiny.set_hot_rows(4)  # 1 set a bank, and its start is 0
-    tiny.select()
-    assert tiny.device.core.policy.select_start == 0
+    driver.set_hot_rows(4)  # 1 set a bank, and its start is 0
+    driver.select()
+    assert driver.device.core.policy.select_start == 0
 
 
-def test_a_move_limit_is_for_one_select(tiny, rng):
-    tiny.configure(Policy(move_limit=3))
-    assert tiny.move_limit == 3
+def test_a_move_limit_is_for_one_select(driver, rng):
+    driver.configure(Policy(move_limit=3))
+    assert driver.move_limit == 3
     for batch in [random_batch(rng, rows=60) for _ in range(10)]:
-        tiny.classify(batch, relearn=True)
-    assert [len(tiny.select()) for _ in range(3)] == [3, 3, 3]
-    tiny.configure(Policy(move_limit=0))
-    assert len(tiny.select()) == 0
-    tiny.learn([random_batch(rng)])  # ends
-    tiny.configure(Policy())
-    assert tiny.move_limit == TINY.max_moves
+        driver.classify(batch, relearn=True)
+    assert [len(driver.select()) for _ in range(3)] == [3, 3, 3]
+    driver.configure(Policy(move_limit=0))
+    assert len(driver.select()) == 0
+    driver.learn([random_batch(rng)])  # ends
+    driver.configure(Policy())
+    assert driver.move_limit == TINY.max_moves
 
 
-def test_configure_writes_a_policy(tiny):
-    policy = Policy(list(range(16, 0, -1)), 7, 2, 1000, 5)
-    tiny.configure(policy)
-    assert tiny.device.core.policy == policy
+def test_configure_writes_a_policy(driver):
+    policy = Policy(tuple(range(16, 0, -1)), 7, 2, 1000, 5)
+    driver.configure(policy)
+    assert driver.device.core.policy == policy
 
 
 @pytest.mark.parametrize(
@@ -183,24 +171,13 @@ def test_configure_writes_a_policy(tiny):
         (Policy(weights=[1] * 15 + [32]), "32 does not fit weight_15 of WEIGHTS_3; choose 0 to 31"),
     ],
 )
-def test_a_policy_that_does_not_fit_is_refused(tiny, policy, message):
+def test_a_policy_that_does_not_fit_is_refused(driver, policy, message):
     with pytest.raises(DriverError, match=message):
-        tiny.configure(policy)
-    assert tiny.device.core.policy == Policy(), "nothing was written"
+        driver.configure(policy)
+    assert driver.device.core.policy == Policy(), "nothing was written"
 
 
-def test_srrip_has_no_policy(rng):
-    driver = Driver(ModelDevice(SRRIP))
-    for call in (
-        lambda: driver.configure(Policy()),
-        driver.select,
-        lambda: driver.classify(random_batch(rng), relearn=True),
-    ):
-        with pytest.raises(DriverError, match="is for a sample-aware tracker, and this accelerator's is SRRIP"):
-            call()
-
-
-def test_aging_is_told_what_each_select_found(tiny, rng):
+def test_aging_is_told_what_each_select_found(driver, rng):
     told = []
 
     class Watching(AgingControl):
@@ -209,20 +186,20 @@ def test_aging_is_told_what_each_select_found(tiny, rng):
             return 5 + len(told)
 
     learn = [random_batch(rng, rows=30) for _ in range(10)]
-    tiny.learn(learn)
-    tiny.configure(Policy(age_period=99), Watching(period=3))
-    assert tiny.device.core.policy.age_period == 3
-    before = dict(tiny.device.core.counters)
+    driver.learn(learn)
+    driver.configure(Policy(age_period=99), Watching(period=3))
+    assert driver.device.core.policy.age_period == 3
+    before = dict(driver.device.core.counters)
     for batch in learn:
-        tiny.classify(batch, relearn=True)
-    moves = tiny.select()
-    after = tiny.device.core.counters
+        driver.classify(batch, relearn=True)
+    moves = driver.select()
+    after = driver.device.core.counters
     gained = {name: after[name] - before[name] for name in ("revivals", "returns")}
     assert told == [gained | {"idle": moves.idle, "recent": moves.recent, "hot": moves.hot_count, "budget": 32}]
     assert gained["returns"] > 0
-    assert tiny.device.core.policy.age_period == 6
-    tiny.reset_counters()
-    tiny.select()
+    assert driver.device.core.policy.age_period == 6
+    driver.reset_counters()
+    driver.select()
     assert told[1]["revivals"] == told[1]["returns"] == 0
 
 
@@ -285,9 +262,9 @@ def test_counters_of_the_shell(driver):
     assert counters["descriptors"] == 1 and counters["failed_descriptors"] == 0 and counters["dma_cycles"] is None
 
 
-def test_every_register_is_described(tiny):
-    tiny.set_hot_rows(9)
-    states = {state.name: state for state in tiny.describe()}
+def test_every_register_is_described(driver):
+    driver.set_hot_rows(9)
+    states = {state.name: state for state in driver.describe()}
     assert len(states) == len(REGISTERS) + len(SHELL_REGISTERS)
     assert [state.offset for state in states.values()] == sorted(state.offset for state in states.values())
     assert states["HOT_ROWS"].value == 9 and states["COMMAND"].value is None

@@ -29,8 +29,7 @@ from tests.formal.mutants import mutated
 
 TINY = preset("tiny")
 GEOMETRIES = {
-    "sample-aware": TINY,
-    "srrip": replace(TINY, entries_per_hot_row=1),
+    "tiny": TINY,
     "little-room": replace(TINY, working_rows=4),
     "four-lanes": replace(TINY, lanes=4, banks=4, sets=4, working_rows=128),
 }
@@ -189,14 +188,14 @@ def compare(name: str, stalls: float) -> None:
     async def drive(ctx: SimulatorContext) -> None:
         bench = Bench(ctx, core, rng, stalls)
         for index, words in enumerate(batches):
-            phases = [Phase.CLASSIFY, Phase.LEARN, Phase.RELEARN if g.sample_aware else Phase.CLASSIFY]
+            phases = [Phase.CLASSIFY, Phase.LEARN, Phase.RELEARN]
             phase = phases[int(rng.integers(3))]
             due = model.run(words, phase)
             found = await bench.batch(words, phase)
             assert found == due, f"mini-batch {index}, {phase.name}"
             if phase != Phase.LEARN:
                 classified.append(due)
-            if g.sample_aware and index % 8 == 7:
+            if index % 8 == 7:
                 model.core.select()
                 await bench.select()
 

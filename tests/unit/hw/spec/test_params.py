@@ -25,15 +25,16 @@ CORE = TINY.stream_core()
         ({"sets": 131072}, "sets=131072 breaks the rule: 2 <= sets <= 65536"),
         ({"ways": 1}, "ways=1 breaks the rule: 2 <= ways <= 64"),
         ({"ways": 65}, "ways=65 breaks the rule: 2 <= ways <= 64"),
-        ({"entries_per_hot_row": 0}, "entries_per_hot_row=0 breaks the rule: 1 <= entries_per_hot_row <= 8"),
-        ({"entries_per_hot_row": 9}, "entries_per_hot_row=9 breaks the rule: 1 <= entries_per_hot_row <= 8"),
+        (
+            {"entries_per_hot_row": 1},
+            "entries_per_hot_row=1 breaks the rule: 2 <= entries_per_hot_row <= 8 (with fewer",
+        ),
+        ({"entries_per_hot_row": 9}, "entries_per_hot_row=9 breaks the rule: 2 <= entries_per_hot_row <= 8"),
         ({"counter_bits": 1}, "counter_bits=1 breaks the rule: 2 <= counter_bits <= 12"),
         ({"counter_bits": 13}, "counter_bits=13 breaks the rule: 2 <= counter_bits <= 12"),
         ({"max_moves": 0}, "max_moves=0 breaks the rule: 1 <= max_moves <= 65535"),
         ({"max_moves": 65536}, "max_moves=65536 breaks the rule: 1 <= max_moves <= 65535"),
         ({"banks": 256, "sets": 65536, "ways": 64, "entries_per_hot_row": 2}, "slot fits the 23-bit slot field"),
-        ({"rrpv_bits": 0}, "rrpv_bits=0 breaks the rule: 1 <= rrpv_bits <= 4"),
-        ({"rrpv_bits": 5}, "rrpv_bits=5 breaks the rule: 1 <= rrpv_bits <= 4"),
         ({"table_bits": 0}, "table_bits=0 breaks the rule: 1 <= table_bits <= 8"),
         ({"table_bits": 9}, "table_bits=9 breaks the rule: 1 <= table_bits <= 8"),
         ({"row_bits": 33}, "row_bits=33 breaks the rule: 1 <= row_bits <= 32"),
@@ -88,7 +89,7 @@ def test_limits_of_the_rules_are_inside():
     for settings in (
         {"lanes": 2, "bank_ports": 1, "max_lookups": 2},
         {"lanes": 32, "max_lookups": 32},
-        {"banks": 256, "sets": 65536, "ways": 64, "entries_per_hot_row": 1},
+        {"banks": 16, "sets": 65536, "ways": 16, "entries_per_hot_row": 2},
         {"banks": 256, "sets": 4096, "ways": 64, "entries_per_hot_row": 8},
         {"entries_per_hot_row": 8, "counter_bits": 12, "max_moves": 65535},
         {"counter_bits": 2, "max_moves": 1},
@@ -120,8 +121,8 @@ def test_presets_hold_what_they_promise():
         "kaggle": 1024 * 1024,
     }
     for geometry in PRESETS.values():
-        assert geometry.sample_aware and geometry.hot_capacity == geometry.entries // 2
-        assert geometry.override({"entries_per_hot_row": 1}).hot_capacity == geometry.entries
+        assert geometry.hot_capacity == geometry.entries // 2
+        assert geometry.override({"entries_per_hot_row": 4}).hot_capacity == geometry.entries // 4
 
 
 def test_as_dict_rebuilds_the_geometry():
@@ -129,7 +130,7 @@ def test_as_dict_rebuilds_the_geometry():
         assert Geometry(**geometry.as_dict()) == geometry
 
 
-@pytest.mark.parametrize("entries_per_hot_row", [1, 2, 3])
+@pytest.mark.parametrize("entries_per_hot_row", [2, 3, 8])
 @pytest.mark.parametrize("name", PRESETS)
 def test_widths_hold_their_largest_value(name, entries_per_hot_row):
     geometry = PRESETS[name].override({"entries_per_hot_row": entries_per_hot_row})
@@ -147,7 +148,7 @@ def test_widths_hold_their_largest_value(name, entries_per_hot_row):
         assert largest < 1 << bits and (bits == 1 or largest >= 1 << (bits - 1))
 
 
-@pytest.mark.parametrize("entries_per_hot_row", [1, 2, 3])
+@pytest.mark.parametrize("entries_per_hot_row", [2, 3, 8])
 @pytest.mark.parametrize("ways", [2, 3, 4, 7])
 def test_quotas_sum_to_the_budget(ways, entries_per_hot_row):
     """For every budget: its ways in use over all sets, within one of each other, none above what a set has."""
@@ -160,7 +161,7 @@ def test_quotas_sum_to_the_budget(ways, entries_per_hot_row):
         assert core.geometry.bank_bits <= core.index_bits <= core.geometry.index_bits
 
 
-@pytest.mark.parametrize("entries_per_hot_row", [1, 2])
+@pytest.mark.parametrize("entries_per_hot_row", [2, 3])
 @pytest.mark.parametrize("name", PRESETS)
 def test_sets_in_use_keep_half_their_ways(name, entries_per_hot_row):
     """The smallest power of two of sets that holds the budget, so at least half of each set's ways are in use."""

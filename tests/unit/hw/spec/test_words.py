@@ -10,7 +10,7 @@ from hotline_hw.spec.params import PRESETS
 
 LOOKUP = (words.ROW_FIELD, words.TABLE_FIELD, words.RESERVED_FIELD, words.LAST_FIELD)
 RESULT = (words.ROW_FIELD, words.TABLE_FIELD, words.SAMPLE_FIELD, words.HIT_FIELD, words.LAST_FIELD)
-ENTRY = (words.ENTRY_TAG, words.ENTRY_RRPV, words.ENTRY_VALID)
+ENTRY = (words.ENTRY_TAG, words.COUNTER_FIELD, words.ENTRY_REFERENCED, words.ENTRY_HOT, words.ENTRY_VALID)
 
 
 def _bits(fields: tuple[words.Field, ...]) -> list[int]:
@@ -31,7 +31,7 @@ def test_layout_is_the_published_one():
     """The positions that software outside this project relies on."""
     assert [(field.high, field.low) for field in LOOKUP] == [(31, 0), (39, 32), (62, 40), (63, 63)]
     assert [(field.high, field.low) for field in RESULT] == [(31, 0), (39, 32), (61, 40), (62, 62), (63, 63)]
-    assert [(field.high, field.low) for field in ENTRY] == [(39, 0), (51, 48), (63, 63)]
+    assert [(field.high, field.low) for field in ENTRY] == [(39, 0), (59, 48), (61, 61), (62, 62), (63, 63)]
 
 
 def test_payload_is_table_and_row():
@@ -43,11 +43,11 @@ def test_payload_is_table_and_row():
 def test_fields_hold_the_presets(geometry):
     for bits, field in (
         (geometry.row_bits, words.ROW_FIELD),
-        (geometry.slot_bits, words.ROW_FIELD),
         (geometry.table_bits, words.TABLE_FIELD),
         (geometry.sample_bits, words.SAMPLE_FIELD),
         (geometry.tag_bits, words.ENTRY_TAG),
-        (geometry.rrpv_bits, words.ENTRY_RRPV),
+        (geometry.counter_bits, words.COUNTER_FIELD),
+        (geometry.slot_bits, words.SLOT_FIELD),
     ):
         assert bits <= field.width
 

@@ -97,13 +97,13 @@ def test_what_is_wrong(due, wrong, message: str) -> None:
 
 
 def test_coverage_counts() -> None:
-    srrip = TINY.override({"entries_per_hot_row": 1})  # hits as soon as it has learned
-    coverage = Coverage(srrip)
+    coverage = Coverage(TINY)
     everything = list(coverage.meanings)
     assert coverage.missing() == everything
-    scoreboard = Scoreboard(srrip, coverage)
-    for phase in (Phase.LEARN, Phase.CLASSIFY):
-        scoreboard.expect(dense(np.repeat(WORDS[:1], 4), 2), phase)
+    scoreboard = Scoreboard(TINY, coverage)
+    scoreboard.expect(dense(np.repeat(WORDS[:1], 4), 2), Phase.LEARN)
+    scoreboard.select()
+    scoreboard.expect(dense(np.repeat(WORDS[:1], 4), 2), Phase.CLASSIFY)
     assert coverage.counts["hazard_distance_1"] == 3
     assert coverage.counts["hit_way_0"] == 4
     assert coverage.counts["popular_packet_exact"] == coverage.counts["nonpopular_packet_empty"] == 1

@@ -7,6 +7,7 @@ import pytest
 
 from hotline_device.device import BusError, DeviceTimeout
 from hotline_hw.spec.params import PRESETS, Geometry
+from hotline_hw.spec.policy import Policy, pack_policy
 from hotline_hw.spec.regmap import (
     COUNTERS,
     ID_VALUE,
@@ -22,8 +23,7 @@ from hotline_hw.spec.regmap import (
 )
 from hotline_sim.bench.stimulus import illegal_bits
 from hotline_sim.model.core_backend import ModelCore
-from hotline_sim.model.sample_aware import Policy
-from tests.support.registers import Registers, policy_values, send
+from tests.support.registers import Registers, send
 
 TINY = PRESETS["tiny"]
 
@@ -157,8 +157,8 @@ def test_hot_rows_sets_the_budget_and_clears(csr, batches):
 def test_policy_registers_reach_the_tracker(csr):
     policy = csr.device.core.policy
     assert tuple(policy.weights) == WEIGHTS and policy == Policy()
-    other = Policy([*range(1, 13), 31, 14, 15, 16], 200, 5, 70_000, 0x8000_0001)
-    values = policy_values(other)
+    other = Policy((*range(1, 13), 31, 14, 15, 16), 200, 5, 70_000, 0x8000_0001)
+    values = pack_policy(other)
     assert values["WEIGHTS_0"] == 0x04030201 and values["WEIGHTS_3"] == 0x100F0E1F
     for name, value in values.items():
         csr[name] = value
@@ -166,10 +166,3 @@ def test_policy_registers_reach_the_tracker(csr):
     assert csr.device.core.policy == other
     csr["COMMAND"] = Command.CLEAR
     assert csr.device.core.policy.age_period == 200, "it outlives CLEAR"
-
-
-def test_srrip_has_no_select(srrip):
-    srrip["COMMAND"] = Command.SELECT
-    assert srrip.errors() == Error.COMMAND_CODE and srrip.status()["busy"] == 0
-    assert srrip["HOT_COUNT"] == srrip["THRESHOLD"] == 0
-    assert srrip["HOT_ROWS"] == TINY.entries and srrip["CAP_POLICY"] & 0xFF == 1

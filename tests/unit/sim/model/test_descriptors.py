@@ -20,7 +20,6 @@ from hotline_sim.model.device import ModelDevice
 from tests.support.registers import RawRings
 
 TINY = PRESETS["tiny"]
-SRRIP = TINY.override({"entries_per_hot_row": 1})
 LAST = np.uint64(1 << 63)
 KEY = (1 << 40) - 1
 FENCE = Descriptor(opcode=Opcode.FENCE)
@@ -305,19 +304,6 @@ def test_what_is_refused(raw, all_right, name, wrong, status):
     assert done.status == status and done.address == 0
     if status != Status.OK:
         assert raw.device.core.counters == before
-
-
-def test_srrip_has_no_select():
-    rings = RawRings(ModelDevice(SRRIP))
-    assert rings.run(Descriptor(opcode=Opcode.SELECT, targets=(8, 0, 0))).status == Status.OPCODE
-    region = put_words(rings, np.array([3], np.uint64) | LAST)
-    out = region.address
-    done = rings.run(
-        Descriptor(
-            opcode=Opcode.CLASSIFY, flags=Flag.LEARN, source=out, count=1, targets=(out + 64, out + 128, out + 192)
-        )
-    )
-    assert (done.status, done.errors) == (Status.CORE, Error.PHASE)
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from hotline_hw.spec.feistel import mix
 from hotline_hw.spec.params import PRESETS, Geometry
+from hotline_hw.spec.policy import Policy
 from hotline_hw.spec.regmap import WEIGHTS, Error, Phase
 from hotline_sim.bench.stimulus import key_words, keys_of_set, lookup_words, random_batches
 from hotline_sim.model.core import GoldenCore
-from hotline_sim.model.sample_aware import Policy
-from tests.support.strategies import policies, sample_aware_geometries, seeds
+from tests.support.strategies import geometries, policies, seeds
 
 TINY = PRESETS["tiny"]
 U = np.uint64
@@ -173,7 +173,7 @@ def samples_of(geometry: Geometry, words: np.ndarray) -> list[list[int | None]]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(sample_aware_geometries, seeds, policies, st.data())
+@given(geometries(), seeds, policies, st.data())
 def test_it_is_the_naive_tracker(geometry, seed, policy, data):
     rng = np.random.default_rng(seed)
     hot_rows = data.draw(st.integers(0, geometry.hot_capacity))
@@ -199,7 +199,7 @@ def test_it_is_the_naive_tracker(geometry, seed, policy, data):
 
 
 @settings(max_examples=100, deadline=None)
-@given(sample_aware_geometries, seeds, st.lists(policies, min_size=4, max_size=4), st.data())
+@given(geometries(), seeds, st.lists(policies, min_size=4, max_size=4), st.data())
 def test_the_hot_set(geometry, seed, some_policies, data):
     """At most N rows in the slots 0 to hot_count - 1, each its own; only SELECT moves rows, and says what it moved."""
     rng = np.random.default_rng(seed)
@@ -226,7 +226,7 @@ def test_the_hot_set(geometry, seed, some_policies, data):
 
 
 @settings(max_examples=60, deadline=None)
-@given(sample_aware_geometries, seeds, policies)
+@given(geometries(), seeds, policies)
 def test_state_is_a_function_of_what_was_learned(geometry, seed, policy):
     """Neither what is only classified or dumped in between has a bearing on it, nor how samples lie in mini-batches."""
     rng = np.random.default_rng(seed)
@@ -246,7 +246,7 @@ def test_state_is_a_function_of_what_was_learned(geometry, seed, policy):
 
 
 @settings(max_examples=60, deadline=None)
-@given(sample_aware_geometries, seeds, policies)
+@given(geometries(), seeds, policies)
 def test_relearn_answers_like_classify(geometry, seed, policy):
     one, two = (accelerator(geometry, geometry.hot_capacity, policy) for _ in range(2))
     for words in random_batches(np.random.default_rng(seed), geometry, 6, hot_keys=6, index_errors=0.02):
@@ -260,7 +260,7 @@ def test_relearn_answers_like_classify(geometry, seed, policy):
 
 
 @settings(max_examples=60, deadline=None)
-@given(sample_aware_geometries, seeds, policies, st.data())
+@given(geometries(), seeds, policies, st.data())
 def test_dump_and_restore_carry_the_tracker(geometry, seed, policy, data):
     """A core restored from another's dump goes on exactly as the other does."""
     hot_rows = data.draw(st.integers(0, geometry.hot_capacity))
@@ -372,16 +372,30 @@ def test_restore_of_another_length_clears(rows):
     assert not core.dump().any() and core.hot_count == core.threshold == 0
 
 
-def test_srrip_knows_nothing_of_it():
-    core = GoldenCore(TINY.override({"entries_per_hot_row": 1}))
-    assert core.hot_count == core.threshold == 0
-    words = lookup_words([0, 0], [1, 2], [True, True])
-    _, nonpopular = core.run_batch(words, Phase.RELEARN)
-    assert core.errors == Error.PHASE and len(nonpopular) == 2
-    assert not core.dump().any(), "it classified"
-    core.errors = Error(0)
-    core.run_batch(words, 3)
-    assert core.errors == Error.PHASE
-    other = GoldenCore(TINY)
-    other.run_batch(words, 3)
-    assert other.errors == Error.PHASE and not other.dump().any()
+def test_restore_judges_rows_in_use_whatever_the_length():
+    core = accelerator(TINY, 10)  # 20 entries: 8 sets; 3 ways in sets 0 to 3, 2 ways in the others
+    rows = np.zeros((17, 4), U)
+    rows[16] = 1 << 63  # beyond the sets in use: nobody looks
+    core.restore(rows)
+    assert core.errors == Error.RESTORE_LENGTH
+    rows[8, 2] = 1 << 63
+    core.restore(rows)
+    assert core.errors == Error.RESTORE_LENGTH | Error.RESTORE_ENTRY
+
+
+def test_holes_are_filled_from_the_lowest_way():
+    core = accelerator(TINY, 32)
+    rows = np.zeros((32, 4), U)
+    rows[10, [0, 2]] = core.place(int(key_words(TINY, keys_of_set(TINY, 5, 9)[8:])[0])).tag + (1 << 63), 1 << 63
+    core.restore(rows)
+    new = key_words(TINY, keys_of_set(TINY, 5, 2))
+    core.run_batch(new, Phase.LEARN)
+    assert (core.dump()[10] != 0).all() and core.counters["evictions"] == 0
+    tags = [core.place(word).tag for word in new.tolist()]
+    assert (core.dump()[10, [1, 3]] & U((1 << 40) - 1)).tolist() == tags
+
+
+def test_an_unknown_phase_is_classify():
+    core = accelerator(TINY, 32)
+    _, nonpopular = core.run_batch(lookup_words([0, 0], [1, 2], [True, True]), 3)
+    assert core.errors == Error.PHASE and len(nonpopular) == 2 and not core.dump().any()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hotline_host.driver.aging import AgingControl
+from hotline_host.tracking.aging import AgingControl
 
 FULL = {"hot": 1000, "budget": 1000}
 

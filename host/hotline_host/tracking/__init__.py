@@ -1,0 +1,1 @@
+"""What host software does about the tracker, shared by the driver and the popularity study: plain data in and out."""
