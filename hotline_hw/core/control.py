@@ -1,50 +1,44 @@
-"""TrackerControl: budget, clearing, dump and restore of the tracker."""
+"""TrackerControl: carries out commands on the tracker."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import Command
-from hotline_hw.spec.words import (
-    AGE_FIELD,
-    COUNTER_FIELD,
-    ENTRY_HOT,
-    ENTRY_REFERENCED,
-    ENTRY_TAG,
-    ENTRY_VALID,
-    SLOT_WORD_SLOT,
-    Field,
-)
 
-from .layouts import entry_row, row_parts, state_beat, tracker_budget
+from .budget import derive_budget, tracker_budget
+from .layouts import entry_row, state_beat
+from .transfer import Transfer
 
 __all__ = ["TrackerControl"]
 
 
 class TrackerControl(wiring.Component):
-    """Carries out commands, and keeps the budget.
+    """Keeps the budget, clears the tracker, dumps and restores it, and starts SELECT.
 
     Ports:
-        command_write, hot_rows_write, write_data: register writes. hot_rows, index_bits: register values.
-        busy: a mini-batch is in the core, or starts. running: a command is. hold: keeps mini-batches from starting.
-        done: a command has ended. snapshot, clear_counters: for the counters.
-        command_busy, command_code, hot_rows_range, restore_length, restore_entry: error pulses.
-        budget: for the banks; it settles within four cycles of a HOT_ROWS write, long before the clearing walk ends.
-        row_*, clear: access to the banks' sets, as in `SampleAwareTracker`. row_write: one-hot, the banks written to.
-        dump, restore: payload `state_beat`.
+        command_write, hot_rows_write, write_data: Register writes.
+        hot_rows, index_bits: Register values.
+        busy: A mini-batch is in the core, or starts.
+        running: A command is being carried out.
+        hold: No mini-batch may start.
+        done: Pulse. A command has ended.
+        snapshot, clear_counters: Pulses to the counters.
+        command_busy, command_code, hot_rows_range, restore_length, restore_entry: Error pulses.
+        budget: To the banks. It settles within four cycles of a HOT_ROWS write, before the clearing walk ends.
+        row_access, row_set, clear, row_in, row_way, slot_in: To all banks, as in `SampleAwareTracker`.
+        row_write, slot_write: The same, one bit a bank.
+        row_out, slot_out: From each bank.
+        dump, restore: Streams of `state_beat`.
+        select: Pulse. Starts the HotSetSelector.
+        selecting: The HotSetSelector is at work.
+        restore_start: Pulse. A RESTORE begins.
+        restored: So many hot entries of a set were restored.
 
-    Ports with the sample-aware tracker:
-        row_way, slot_write, slot_in, slot_out: access to the slots of a set, as in `SampleAwareTracker`.
-        select: starts the HotSetSelector; `selecting` until it has ended. restored: so many hot entries in a set;
-            restore_start: before the first.
-
-    Cost: CLEAR one cycle for each set of a bank, DUMP three and RESTORE two for each set in use; for slots, `ways` + 2
-    more each.
+    Cost in cycles: CLEAR one for each set of a bank; DUMP `ways` + 5 and RESTORE `ways` + 3 for each set in use.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -84,51 +78,24 @@ class TrackerControl(wiring.Component):
             }
         )
 
-    def _budget(self, m: Module, hot_rows: Signal) -> None:
-        """Registers that follow from HOT_ROWS: see `Geometry.index_bits_in_use` for the rule."""
-        g = self.geometry
-        budget = self.budget
-        quota = Signal(g.quota_bits)
-        entries = Signal(g.entries_bits)
-        m.d.sync += entries.eq(hot_rows * g.entries_per_hot_row)
-        m.d.sync += budget.shift.eq(
-            sum((entries > (g.ways << (g.bank_bits + shift)) for shift in range(g.set_bits)), Const(0))
-        )
-        choices = range(g.set_bits + 1)
-        m.d.sync += [
-            budget.set_mask.eq(Array(Const((1 << shift) - 1, g.set_bits) for shift in choices)[budget.shift]),
-            quota.eq(Array(entries >> (g.bank_bits + shift) for shift in choices)[budget.shift]),
-            budget.boundary.eq(Array(entries[: g.bank_bits + shift] for shift in choices)[budget.shift]),
-            budget.ways_low.eq(Cat(quota > way for way in range(g.ways))),
-            budget.ways_high.eq(Cat(quota >= way for way in range(g.ways))),
-        ]
-        m.d.comb += self.index_bits.eq(g.bank_bits + budget.shift)
-
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g = self.geometry
         hot_rows = Signal(g.hot_rows_bits, init=g.hot_capacity)
-        self._budget(m, hot_rows)
-        m.d.comb += self.hot_rows.eq(hot_rows)
+        derive_budget(m, g, hot_rows, self.budget)
 
-        index = Signal(g.index_bits)  # global set index: set above bank
-        bank, set_ = index[: g.bank_bits], index[g.bank_bits :]
+        index = Signal(g.index_bits)
         final = Signal()
         usable = Signal(g.ways)
-        report = Signal()  # the walk ends a command
+        report = Signal()
         m.d.comb += [
+            self.hot_rows.eq(hot_rows),
+            self.index_bits.eq(g.bank_bits + self.budget.shift),
             final.eq(index == ((Const(1, g.index_bits + 1) << self.index_bits) - 1)[: g.index_bits]),
             usable.eq(Mux(index < self.budget.boundary, self.budget.ways_high, self.budget.ways_low)),
             self.hold.eq(self.running),
         ]
-        row = self.row_in  # registers: the set on its way out (DUMP) or in (RESTORE)
-
-        def next_set(m: Module) -> None:
-            m.d.sync += index.eq(Mux(final, 0, index + 1))
-            m.d.comb += self.done.eq(final)
-            m.next = "DUMP_READ"
-            with m.If(final):
-                m.next = "IDLE"
+        transfer = Transfer(self, index, final, usable, report)
 
         with m.FSM(init="WALK") as fsm:
             m.d.comb += self.running.eq(~fsm.ongoing("IDLE"))
@@ -147,138 +114,25 @@ class TrackerControl(wiring.Component):
                     m.next = "IDLE"
             with m.State("IDLE"):
                 self._commands(m, hot_rows, report)
-            with m.State("DUMP_READ"):
-                m.d.comb += [self.row_access.eq(1), self.row_set.eq(set_)]
-                m.next = "DUMP_LATCH"
-            with m.State("DUMP_LATCH"):
-                m.d.comb += [self.row_access.eq(1), self.row_set.eq(set_)]
-                with m.Switch(bank):
-                    for number in range(g.banks):
-                        with m.Case(number):
-                            for part, read in zip(row_parts(row), row_parts(self.row_out[number]), strict=True):
-                                m.d.sync += part.eq(read)
-                m.next = "DUMP_SEND"
-            with m.State("DUMP_SEND"):
-                m.d.comb += self.dump.valid.eq(1)
-                with m.If(self.dump.ready):
-                    m.next = "DUMP_SLOT"
-            with m.State("RESTORE_TAKE"):
-                self._take_row(m, usable, report)
-            with m.State("RESTORE_WRITE"):
-                m.d.comb += [
-                    self.row_access.eq(1),
-                    self.row_set.eq(set_),
-                    self.row_write.eq(Const(1, g.banks) << bank),
-                ]
-                m.d.sync += index.eq(Mux(final, 0, index + 1))
-                m.d.comb += self.done.eq(final)
-                m.next = "RESTORE_TAKE"
-                with m.If(final):
+            transfer.dump_states(m)
+            transfer.restore_states(m)
+            with m.State("SELECT"):
+                with m.If(~self.selecting):
+                    m.d.comb += self.done.eq(1)
                     m.next = "IDLE"
-            self._slots(m, bank, set_, final, report, next_set)
-            with m.State("RESTORE_DRAIN"):
-                m.d.comb += self.restore.ready.eq(1)
-                with m.If(self.restore.valid & self.restore.payload.last):
-                    m.next = "WALK"
+        transfer.drive_dump(m)
 
-        for way in range(g.ways):
-            word = Cat()
-            for field, value in [*self._entry(way), (ENTRY_VALID, Const(1, 1))]:
-                word = Cat(word, Const(0, field.low - len(word)), value)
-            m.d.comb += self.dump.payload.words[way].eq(Mux(row.valid[way], word, 0))
-        with m.If(self._sending_slots):
-            for way, slot in enumerate(self._slot_words):
-                age = Const(0, AGE_FIELD.width) if way else row.age
-                word = Cat(Mux(row.hot[way], slot, 0), Const(0, AGE_FIELD.low - g.slot_bits), age)
-                m.d.comb += self.dump.payload.words[way].eq(word)
-
+        is_snapshot = self.command_write & (self.write_data == Command.SNAPSHOT)
         with m.If((self.command_write | self.hot_rows_write) & (self.busy | self.running)):
-            m.d.comb += self.command_busy.eq(~self._is_snapshot())
-        with m.If(self._is_snapshot()):
+            m.d.comb += self.command_busy.eq(~is_snapshot)
+        with m.If(is_snapshot):
             m.d.comb += [self.snapshot.eq(1), self.done.eq(1)]
         return m
 
-    def _entry(self, way: int) -> list[tuple[Field, Any]]:
-        """Fields of a way's entry word but `valid`, from the low end, with the parts of `row_in` they stand for."""
-        g, row = self.geometry, self.row_in
-        return [
-            (ENTRY_TAG, row.tags.word_select(way, g.tag_bits)),
-            (COUNTER_FIELD, row.counters.word_select(way, g.counter_bits)),
-            (ENTRY_REFERENCED, row.referenced[way]),
-            (ENTRY_HOT, row.hot[way]),
-        ]
-
-    def _slots(self, m: Module, bank, set_, final, report: Signal, next_set) -> None:
-        """DUMP and RESTORE of the slots of the set in `row_in`, way by way: a second beat for each set."""
-        g = self.geometry
-        row = self.row_in
-        self._slot_words = [Signal(g.slot_bits, name=f"slot{way}") for way in range(g.ways)]
-        self._sending_slots = Signal()
-        way = Signal(range(g.ways + 1))
-        row_access = [self.row_access.eq(1), self.row_set.eq(set_), self.row_way.eq(way)]
-        with m.State("DUMP_SLOT"):
-            m.d.comb += row_access
-            m.d.sync += way.eq(way + 1)
-            with m.Switch(way):  # the slot read in the cycle before
-                for number, slot in enumerate(self._slot_words):
-                    with m.Case(number + 1):
-                        m.d.sync += slot.eq(Array(self.slot_out)[bank])
-            with m.If(way == g.ways):
-                m.d.sync += way.eq(0)
-                m.next = "DUMP_SEND_SLOTS"
-        with m.State("DUMP_SEND_SLOTS"):
-            m.d.comb += [self._sending_slots.eq(1), self.dump.valid.eq(1), self.dump.payload.last.eq(final)]
-            with m.If(self.dump.ready):
-                next_set(m)
-
-        beat = self.restore.payload
-        with m.State("RESTORE_TAKE_SLOTS"):
-            m.d.comb += self.restore.ready.eq(1)
-            within = Signal(g.ways)
-            for number, slot in enumerate(self._slot_words):
-                value = beat.words[number][SLOT_WORD_SLOT.low : SLOT_WORD_SLOT.high + 1]
-                m.d.comb += within[number].eq(value < self.hot_rows)
-                with m.If(self.restore.valid):
-                    m.d.sync += [slot.eq(value), row.hot[number].eq(row.hot[number] & within[number])]
-            with m.If(self.restore.valid):
-                m.d.comb += self.restore_entry.eq((row.hot & ~within).any())
-                m.d.comb += self.restored.eq(sum((row.hot & within)[number] for number in range(g.ways)))
-                m.d.sync += row.age.eq(beat.words[0][AGE_FIELD.low : AGE_FIELD.high + 1])
-                m.next = "RESTORE_SLOT"
-                self._check_length(m, final, report)
-        with m.State("RESTORE_SLOT"):
-            m.d.comb += [
-                *row_access,
-                self.slot_write.eq(Const(1, g.banks) << bank),
-                self.slot_in.eq(Array(self._slot_words)[way]),
-            ]
-            m.d.sync += way.eq(way + 1)
-            with m.If(way == g.ways - 1):
-                m.d.sync += way.eq(0)
-                m.next = "RESTORE_WRITE"
-        with m.State("SELECT"):
-            with m.If(~self.selecting):
-                m.d.comb += self.done.eq(1)
-                m.next = "IDLE"
-
-    def _check_length(self, m: Module, final, report: Signal) -> None:
-        """In a state that takes a beat of RESTORE: `final` tells whether that must be the packet's last."""
-        beat = self.restore.payload
-        with m.If(beat.last != final):
-            m.d.comb += self.restore_length.eq(1)
-            m.d.sync += report.eq(1)
-            m.next = "RESTORE_DRAIN"
-            with m.If(beat.last):
-                m.next = "WALK"
-
-    def _is_snapshot(self):
-        return self.command_write & (self.write_data == Command.SNAPSHOT)
-
     def _commands(self, m: Module, hot_rows: Signal, report: Signal) -> None:
         """In IDLE: starts what a register write asks for."""
-        g = self.geometry
         with m.If(self.hot_rows_write & ~self.busy):
-            with m.If(self.write_data > g.hot_capacity):
+            with m.If(self.write_data > self.geometry.hot_capacity):
                 m.d.comb += self.hot_rows_range.eq(1)
             with m.Else():
                 m.d.sync += [hot_rows.eq(self.write_data), report.eq(1)]
@@ -290,8 +144,8 @@ class TrackerControl(wiring.Component):
             with m.Case(Command.DUMP):
                 m.next = "DUMP_READ"
             with m.Case(Command.RESTORE):
-                m.next = "RESTORE_TAKE"
                 m.d.comb += self.restore_start.eq(1)
+                m.next = "RESTORE_TAKE"
             with m.Case(Command.SELECT):
                 m.d.comb += self.select.eq(1)
                 m.next = "SELECT"
@@ -301,22 +155,3 @@ class TrackerControl(wiring.Component):
                 m.d.comb += [self.clear_counters.eq(1), self.done.eq(1)]
             with m.Default():
                 m.d.comb += self.command_code.eq(1)
-
-    def _take_row(self, m: Module, usable: Signal, report: Signal) -> None:
-        """In RESTORE_TAKE: one set from the stream, without the entries that the budget has no room for."""
-        g = self.geometry
-        row = self.row_in
-        beat = self.restore.payload
-        m.d.comb += self.restore.ready.eq(1)
-        valid = Cat(beat.words[way][ENTRY_VALID.low] for way in range(g.ways))
-        with m.If(self.restore.valid):
-            # A set that the packet leaves half told is not judged.
-            m.d.comb += self.restore_entry.eq((valid & ~usable).any() & ~beat.last)
-            for way in range(g.ways):
-                word = beat.words[way]
-                kept = valid[way] & usable[way]
-                m.d.sync += row.valid[way].eq(kept)
-                for field, part in self._entry(way):
-                    m.d.sync += part.eq(Mux(kept, word[field.low : field.low + len(part)], 0))
-            m.next = "RESTORE_TAKE_SLOTS"
-            self._check_length(m, Const(0), report)

@@ -20,7 +20,7 @@ from hotline_hw.spec.words import AGE_FIELD, PAYLOAD_FIELD, SAMPLE_FIELD
 
 __all__ = [
     "MISSES_COUNTED", "MISS_BITS", "Eligible", "axis_beat", "encode", "entry_row", "hashed_beat", "lookup_beat",
-    "pass_beat", "result_beat", "row_parts", "select_one", "state_beat", "tracker_budget", "update_lane",
+    "pass_beat", "result_beat", "row_parts", "select_one", "state_beat", "update_lane",
     "verdict_beat", "verdict_depth", "verdict_id_bits",
 ]  # fmt: skip
 
@@ -116,23 +116,6 @@ def verdict_id_bits(geometry: Geometry) -> int:
 def state_beat(geometry: Geometry) -> data.StructLayout:
     """Payload of the state streams: the words of one set, way 0 first, or an event."""
     return data.StructLayout({"words": data.ArrayLayout(64, geometry.ways), "last": 1})
-
-
-def tracker_budget(geometry: Geometry) -> data.StructLayout:
-    """The run-time budget, broadcast to every bank.
-
-    `set_mask`: sets in use. `ways_low`, `ways_high`: ways in use of a set at or above, and below, `boundary` (a global
-    set index). `shift`: log2 of the sets in use in one bank.
-    """
-    return data.StructLayout(
-        {
-            "set_mask": geometry.set_bits,
-            "ways_low": geometry.ways,
-            "ways_high": geometry.ways,
-            "boundary": geometry.index_bits,
-            "shift": range(geometry.set_bits + 1),
-        }
-    )
 
 
 def entry_row(geometry: Geometry) -> wiring.Signature:

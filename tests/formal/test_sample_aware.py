@@ -14,7 +14,8 @@ from amaranth.lib.wiring import In
 
 from hotline_hw.core.bank.counter_update import CounterUpdate
 from hotline_hw.core.bank.sample_aware import SampleAwareTracker
-from hotline_hw.core.layouts import Eligible, row_parts, tracker_budget
+from hotline_hw.core.budget import tracker_budget
+from hotline_hw.core.layouts import Eligible, row_parts
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import WEIGHT_BITS
 from hotline_hw.spec.words import AGE_FIELD

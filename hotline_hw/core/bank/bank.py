@@ -6,7 +6,8 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hotline_hw.core.layouts import encode, row_parts, tracker_budget
+from hotline_hw.core.budget import tracker_budget
+from hotline_hw.core.layouts import encode, row_parts
 from hotline_hw.lib.queues import MultiPopQueue, MultiPushQueue
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import WEIGHT_BITS

@@ -6,7 +6,8 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from hotline_hw.core.layouts import Eligible, encode, entry_row, tracker_budget
+from hotline_hw.core.budget import tracker_budget
+from hotline_hw.core.layouts import Eligible, encode, entry_row
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import WEIGHT_BITS
 from hotline_hw.spec.words import AGE_FIELD

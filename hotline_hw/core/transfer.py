@@ -1,0 +1,197 @@
+"""DUMP and RESTORE: states of TrackerControl's FSM that move the sets in use over the state streams, one by one.
+
+    DUMP      read and latch a set, send its entries, read its slots way by way, send them
+    RESTORE   take a set's entries, take its slots, write the slots way by way, write the set
+
+A set on its way is in `control.row_in`, its slots are in `Transfer.slots`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+
+from hotline_hw.spec.words import (
+    AGE_FIELD,
+    COUNTER_FIELD,
+    ENTRY_HOT,
+    ENTRY_REFERENCED,
+    ENTRY_TAG,
+    ENTRY_VALID,
+    SLOT_WORD_SLOT,
+    Field,
+)
+
+from .layouts import row_parts
+
+if TYPE_CHECKING:
+    from .control import TrackerControl
+
+__all__ = ["Transfer"]
+
+
+@dataclass
+class Transfer:
+    """Adds the states to a module whose FSM is open, and what drives the dump stream.
+
+    Attributes:
+        control: Whose FSM it is.
+        index: The global set index (set above bank) that the walk over the sets is at.
+        final: `index` is the last one in use.
+        usable: The ways in use of that set.
+        report: A register. If it is set, the walk that clears the tracker ends a command.
+    """
+
+    control: TrackerControl
+    index: Signal
+    final: Signal
+    usable: Signal
+    report: Signal
+    slots: list[Signal] = field(init=False)
+    way: Signal = field(init=False)
+    sending_slots: Signal = field(init=False)
+
+    def __post_init__(self) -> None:
+        g = self.control.geometry
+        self.slots = [Signal(g.slot_bits, name=f"slot{way}") for way in range(g.ways)]
+        self.way = Signal(range(g.ways + 1), name="way")
+        self.sending_slots = Signal(name="sending_slots")
+        self.bank, self.set = self.index[: g.bank_bits], self.index[g.bank_bits :]
+
+    def dump_states(self, m: Module) -> None:
+        """From DUMP_READ until the FSM is IDLE."""
+        control, row = self.control, self.control.row_in
+        with m.State("DUMP_READ"):
+            m.d.comb += [control.row_access.eq(1), control.row_set.eq(self.set)]
+            m.next = "DUMP_LATCH"
+        with m.State("DUMP_LATCH"):
+            m.d.comb += [control.row_access.eq(1), control.row_set.eq(self.set)]
+            with m.Switch(self.bank):
+                for number in range(control.geometry.banks):
+                    with m.Case(number):
+                        for part, read in zip(row_parts(row), row_parts(control.row_out[number]), strict=True):
+                            m.d.sync += part.eq(read)
+            m.next = "DUMP_SEND"
+        with m.State("DUMP_SEND"):
+            m.d.comb += control.dump.valid.eq(1)
+            with m.If(control.dump.ready):
+                m.next = "DUMP_SLOT"
+        with m.State("DUMP_SLOT"):
+            self._access_way(m)
+            m.d.sync += self.way.eq(self.way + 1)
+            with m.Switch(self.way):  # the slot read in the cycle before
+                for number, slot in enumerate(self.slots):
+                    with m.Case(number + 1):
+                        m.d.sync += slot.eq(Array(control.slot_out)[self.bank])
+            with m.If(self.way == control.geometry.ways):
+                m.d.sync += self.way.eq(0)
+                m.next = "DUMP_SEND_SLOTS"
+        with m.State("DUMP_SEND_SLOTS"):
+            m.d.comb += [
+                self.sending_slots.eq(1), control.dump.valid.eq(1), control.dump.payload.last.eq(self.final),
+            ]  # fmt: skip
+            with m.If(control.dump.ready):
+                self._next_set(m, "DUMP_READ")
+
+    def restore_states(self, m: Module) -> None:
+        """From RESTORE_TAKE until the FSM is IDLE, or in WALK if the packet has another length than DUMP's."""
+        control, row, g = self.control, self.control.row_in, self.control.geometry
+        beat = control.restore.payload
+        with m.State("RESTORE_TAKE"):
+            m.d.comb += control.restore.ready.eq(1)
+            valid = Cat(beat.words[way][ENTRY_VALID.low] for way in range(g.ways))
+            with m.If(control.restore.valid):
+                # Entries that the budget has no room for are dropped. A set whose slots are missing is not judged.
+                m.d.comb += control.restore_entry.eq((valid & ~self.usable).any() & ~beat.last)
+                for way in range(g.ways):
+                    word = beat.words[way]
+                    kept = valid[way] & self.usable[way]
+                    m.d.sync += row.valid[way].eq(kept)
+                    for entry_field, part in self._entry(way):
+                        m.d.sync += part.eq(Mux(kept, word[entry_field.low : entry_field.low + len(part)], 0))
+                m.next = "RESTORE_TAKE_SLOTS"
+                self._check_length(m, Const(0))
+        with m.State("RESTORE_TAKE_SLOTS"):
+            m.d.comb += control.restore.ready.eq(1)
+            within = Signal(g.ways)
+            for number, slot in enumerate(self.slots):
+                value = beat.words[number][SLOT_WORD_SLOT.low : SLOT_WORD_SLOT.high + 1]
+                m.d.comb += within[number].eq(value < control.hot_rows)
+                with m.If(control.restore.valid):
+                    m.d.sync += [slot.eq(value), row.hot[number].eq(row.hot[number] & within[number])]
+            with m.If(control.restore.valid):
+                m.d.comb += control.restore_entry.eq((row.hot & ~within).any())
+                m.d.comb += control.restored.eq(sum((row.hot & within)[number] for number in range(g.ways)))
+                m.d.sync += row.age.eq(beat.words[0][AGE_FIELD.low : AGE_FIELD.high + 1])
+                m.next = "RESTORE_SLOT"
+                self._check_length(m, self.final)
+        with m.State("RESTORE_SLOT"):
+            self._access_way(m)
+            m.d.comb += [
+                control.slot_write.eq(Const(1, g.banks) << self.bank),
+                control.slot_in.eq(Array(self.slots)[self.way]),
+            ]
+            m.d.sync += self.way.eq(self.way + 1)
+            with m.If(self.way == g.ways - 1):
+                m.d.sync += self.way.eq(0)
+                m.next = "RESTORE_WRITE"
+        with m.State("RESTORE_WRITE"):
+            m.d.comb += [
+                control.row_access.eq(1),
+                control.row_set.eq(self.set),
+                control.row_write.eq(Const(1, g.banks) << self.bank),
+            ]
+            self._next_set(m, "RESTORE_TAKE")
+        with m.State("RESTORE_DRAIN"):
+            m.d.comb += control.restore.ready.eq(1)
+            with m.If(control.restore.valid & beat.last):
+                m.next = "WALK"
+
+    def drive_dump(self, m: Module) -> None:
+        """The words on the dump stream: entries, or slots in DUMP_SEND_SLOTS."""
+        control, row, g = self.control, self.control.row_in, self.control.geometry
+        words = control.dump.payload.words
+        for way in range(g.ways):
+            word = Cat()
+            for entry_field, value in [*self._entry(way), (ENTRY_VALID, Const(1, 1))]:
+                word = Cat(word, Const(0, entry_field.low - len(word)), value)
+            m.d.comb += words[way].eq(Mux(row.valid[way], word, 0))
+        with m.If(self.sending_slots):
+            for way, slot in enumerate(self.slots):
+                age = Const(0, AGE_FIELD.width) if way else row.age
+                m.d.comb += words[way].eq(Cat(Mux(row.hot[way], slot, 0), Const(0, AGE_FIELD.low - g.slot_bits), age))
+
+    def _entry(self, way: int) -> list[tuple[Field, Any]]:
+        """Fields of a way's entry word but `valid`, from the low end, and the parts of `row_in` that they hold."""
+        g, row = self.control.geometry, self.control.row_in
+        return [
+            (ENTRY_TAG, row.tags.word_select(way, g.tag_bits)),
+            (COUNTER_FIELD, row.counters.word_select(way, g.counter_bits)),
+            (ENTRY_REFERENCED, row.referenced[way]),
+            (ENTRY_HOT, row.hot[way]),
+        ]
+
+    def _access_way(self, m: Module) -> None:
+        m.d.comb += [
+            self.control.row_access.eq(1), self.control.row_set.eq(self.set), self.control.row_way.eq(self.way),
+        ]  # fmt: skip
+
+    def _next_set(self, m: Module, state: str) -> None:
+        """Goes on to the next set in `state`. After the last set the command is done."""
+        m.d.sync += self.index.eq(Mux(self.final, 0, self.index + 1))
+        m.d.comb += self.control.done.eq(self.final)
+        m.next = state
+        with m.If(self.final):
+            m.next = "IDLE"
+
+    def _check_length(self, m: Module, final: Any) -> None:
+        """In a state that takes a beat of RESTORE: `final` says whether it must be the packet's last."""
+        beat = self.control.restore.payload
+        with m.If(beat.last != final):
+            m.d.comb += self.control.restore_length.eq(1)
+            m.d.sync += self.report.eq(1)
+            m.next = "RESTORE_DRAIN"
+            with m.If(beat.last):
+                m.next = "WALK"
