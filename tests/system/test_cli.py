@@ -138,10 +138,8 @@ def test_registers():
 
 
 def test_the_environment_is_set_before_torch_is_loaded():
-    code = (
-        "import os, sys; from hotline_host.commands import main; assert 'torch' not in sys.modules; "
-        "main.app = lambda: None; main.main(); print(os.environ['OMP_WAIT_POLICY'])"
-    )
+    code = "import os, sys; from hotline_host.commands import entry, main; assert 'torch' not in sys.modules; \
+        main.app = lambda: print(os.environ['OMP_WAIT_POLICY']); entry.main()"
     environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
     assert run_python(code, environment).stdout.strip() == "passive"
     assert run_python(code, environment | {"OMP_WAIT_POLICY": "active"}).stdout.strip() == "active"
@@ -256,7 +254,7 @@ def test_a_missing_package_says_how_to_get_it(data, monkeypatch):
     monkeypatch.delitem(sys.modules, "hotline_host.experiments.cosim", raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
     for name in [name for name in sys.modules if name.startswith("hotline_host.") and name.count(".") == 1]:
-        if name not in ("hotline_host.commands.main", "hotline_host.data"):
+        if name not in ("hotline_host.commands", "hotline_host.data", "hotline_host.files"):
             monkeypatch.delitem(sys.modules, name)
     # `None` in sys.modules raises ModuleNotFoundError, as a package that is not installed does.
     assert "needs the Python package torch. Install it: pip install 'hotline[train]'" in refused(
@@ -290,7 +288,7 @@ def test_ctrl_c_in_the_middle_of_training(data, tmp_path, backend):
     ]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "TERM": "xterm"}
     process = subprocess.Popen(
-        [sys.executable, "-c", "from hotline_host.commands.main import main; main()", *arguments],
+        [sys.executable, "-c", "from hotline_host.commands.entry import main; main()", *arguments],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=end, text=True, env=environment,
     )  # fmt: skip
     os.close(end)

@@ -6,6 +6,7 @@ Exit codes: 2 for an expected error, 128 and the signal's number (Ctrl-C: 130).
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,7 @@ def plain_errors() -> Iterator[TerminalProgress]:
             progress.close()
             # An exception of another kind is what a library made of the signal's.
             if received() or isinstance(error, KeyboardInterrupt | Ended):
+                warnings.simplefilter("ignore")  # Amaranth's, of hardware that is left unfinished
                 _fail(f"{received() or 'interrupted'} while {progress.state}; no result was written", exit_code())
             message = _message(error)
             if message is None:
@@ -103,8 +105,11 @@ def show(*parts: str | Table, json: Path | None = None) -> None:
             if isinstance(part, str):
                 print(part, file=file)
             else:
-                # Where the terminal is too narrow for a figure, Rich would leave it out.
-                console.width = max(console.width, Measurement.get(console, console.options, part).minimum)
+                # Where the terminal is too narrow, Rich would leave out figures and cut words short.
+                for column in part.columns:
+                    column.overflow = "fold"
+                unlimited = console.options.update(max_width=10_000)
+                console.width = max(console.width, Measurement.get(console, unlimited, part).minimum)
                 console.print(part)
         file.flush()
     except OSError as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+from threading import Timer
 from time import monotonic
 from types import FrameType
 
@@ -14,6 +15,7 @@ __all__ = ["Ended", "exit_code", "finish_starting", "handle_signals", "received"
 
 _WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
 _REPEAT_SECONDS = 1.0
+_RETRY_SECONDS = 0.02
 
 _first: tuple[int, float] | None = None
 _starting = True
@@ -31,8 +33,7 @@ def handle_signals() -> None:
 
 
 def finish_starting() -> None:
-    """From now on a signal raises Ended. Before, nothing is there that must be cleaned up, and imports may not be left
-    by an exception: some turn it into another one."""
+    """From now on a signal raises Ended. Before, there was nothing to clean up."""
     global _starting
     _starting = False
 
@@ -52,7 +53,25 @@ def _end(number: int, frame: FrameType | None) -> None:
     if _starting:
         os.write(2, f"hotline: {_WORDS[signal.Signals(number)]} while starting; no result was written\n".encode())
         os._exit(128 + number)
+    if _must_wait(frame):
+        retry = Timer(_RETRY_SECONDS, os.kill, (os.getpid(), number))
+        retry.daemon = True
+        retry.start()
+        return
     if _first and monotonic() - _first[1] < _REPEAT_SECONDS:
         return  # `timeout` sends every signal twice; the second must not stop the cleaning up
     _first = _first or (number, monotonic())
     raise Ended
+
+
+def _must_wait(frame: FrameType | None) -> bool:
+    """Whether an exception would be lost, or worse: torch aborts the process if one ends its import, and ctypes prints
+    and drops those of the functions that LLVM calls, as Python does those of `__del__`."""
+    while frame:
+        code = frame.f_code
+        if code.co_filename.startswith("<frozen importlib") or "/llvmlite/" in code.co_filename:
+            return True
+        if code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False

@@ -142,7 +142,8 @@ class SampleClassifier(wiring.Component):
 
         # Verdicts of straddling samples. The first end in the beat is the straddler's.
         m.submodules.table = table = memory.Memory(shape=MISS_BITS, depth=1 << id_bits, init=[])
-        write, read = table.write_port(), table.read_port(domain="comb")
+        write = table.write_port()
+        read = table.read_port(domain="comb")
         first_end = last & (~last + 1)[: g.lanes]
         m.d.comb += [
             write.addr.eq(ended),
