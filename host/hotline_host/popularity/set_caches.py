@@ -1,7 +1,7 @@
 """Set-associative caches as trackers: a row is hot while it is in the cache, which holds N rows.
 
-Sets are found by the accelerator's key hash, and N rows are spread over them by its budget rule (`Geometry`): a power
-of two of sets, and ways that in sum are exactly N.
+The accelerator's key hash finds the set, and its budget rule (`Geometry`) spreads N rows over the sets: their number
+is a power of two, and their ways add up to exactly N.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from .stream import Chunk, Stream
 __all__ = ["MAX_LOOKUPS", "SetLfu", "SetLru", "geometry"]
 
 MAX_LOOKUPS = 4096
-"""Most lookups of a sample that any geometry takes."""
+"""Most lookups of a sample in any geometry."""
 
 
 def geometry(ways: int, hot_rows: int) -> Geometry:
-    """An accelerator with as many entries as N takes, or more, that takes any sample a geometry may take."""
+    """A geometry with at least as many entries as N needs, and the largest samples that any geometry takes."""
     sets = 2
     while 2 * sets * ways < hot_rows:
         sets *= 2
@@ -34,7 +34,7 @@ def geometry(ways: int, hot_rows: int) -> Geometry:
 
 
 class _SetCache:
-    """Sets and ways of a cache of N rows, and what its policies have in common."""
+    """Sets and ways of a cache of N rows, and what both policies share."""
 
     by_count: bool
 
@@ -44,7 +44,7 @@ class _SetCache:
         self._sets = (mix(stream.keys, shape.key_bits) & np.uint64((1 << bits) - 1)).astype(np.int32)
         self._quota = (hot_rows >> bits) + (np.arange(1 << bits) < hot_rows & (1 << bits) - 1)
         self._rows = np.full((1 << bits, ways), -1, np.int32)
-        self._used = np.zeros((1 << bits, ways), np.int64)  # moment of the latest lookup
+        self._used = np.zeros((1 << bits, ways), np.int64)  # number of the latest lookup
         self._cached = np.zeros(stream.distinct, bool)
         self._counts = np.zeros(stream.distinct if self.by_count else 1, np.int32)
         self._lookups = 0
@@ -62,16 +62,16 @@ class _SetCache:
 
 
 class SetLru(_SetCache):
-    """Evicts the row of the set that was looked up longest ago."""
+    """Evicts the least recently used row of the set."""
 
     by_count = False
 
 
 class SetLfu(_SetCache):
-    """Counts every row's lookups, in the cache or not, as FBGEMM's LFU cache does. That has a counter for every row.
+    """Counts every row's lookups, cached or not, as FBGEMM's LFU cache does. This takes a counter for every row.
 
-    The row of the set with the fewest lookups goes, of those the one that was looked up longest ago; but it stays, and
-    the newcomer out, if that has had fewer lookups still.
+    Evicts the row of the set with the fewest lookups; among equals, the least recently used one. If the new row has
+    had even fewer lookups, nothing is evicted and the new row is not cached.
     """
 
     by_count = True
