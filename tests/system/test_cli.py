@@ -226,6 +226,37 @@ def test_a_ragged_npz():
     )
 
 
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        (
+            {"indices": np.zeros(0, int), "lengths": np.full((4, 1), 2**62)},
+            "lengths add up to 18446744073709551616, but",
+        ),
+        ({"sparse": np.zeros((64, 3), int), "dense": np.full((64, 2), 1e300)}, "dense[0, 0] is 1e+300; float32 cannot"),
+        ({"indices": np.zeros(0, int), "lengths": np.zeros((64, 2), int)}, "all bags of its 64 samples are empty"),
+    ],
+)
+@pytest.mark.parametrize("command", ["split", "cosim"])
+def test_an_npz_that_cannot_be_used(command, arrays, message):
+    np.savez("log.npz", **arrays)
+    assert f"log.npz: {message}" in refused(command, "--data", "npz:log.npz", *MODEL)
+
+
+def test_a_byte_order_mark_and_a_damaged_line():
+    Path("day").write_text("\n".join(["\ufeff" + GOOD_LINE, *[GOOD_LINE] * 3, "x"]) + "\n")
+    run = hotline("split", "--data", "criteo:day", *MODEL, "--skip-bad", "--json", "split.json")
+    assert run.exit_code == 0, run.output
+    figures = json.loads(Path("split.json").read_text())
+    assert figures["skipped_lines"] == 1 and figures["log_samples"] == 4
+
+
+def test_a_test_set_is_named():
+    Path("test.txt").write_text(GOOD_LINE.partition("\t")[2] + "\n")
+    message = refused("split", "--data", "criteo:test.txt", *MODEL)
+    assert "test.txt, line 1: 39 fields" in message and "name a log with its labels" in message
+
+
 def test_a_damaged_line_is_named():
     Path("day").write_text("\n".join([GOOD_LINE, GOOD_LINE, GOOD_LINE.replace("0a1b2c3d", "xyz", 1)]) + "\n")
     message = refused("split", "--data", "criteo:day", *MODEL)

@@ -22,9 +22,9 @@ def load(path: Path, *, samples: int | None = None) -> ClickLog:
         sparse: int64 [S, T], one lookup a bag; or
         indices, lengths: int64 [n], sample-major, and int64 [S, T], with lengths adding up to n.
         dense: optional float32 [S, F].
-        label: optional [S], from 0 to 1; zeros where absent.
-        rows: optional int64 [T], rows of each table; else one more than the largest index.
-    Any integer (or, for dense and label, floating-point) type is taken that int64 (float32) can hold.
+        label: optional [S], from 0 to 1, of any numbers; zeros if absent.
+        rows: optional int64 [T], rows of each table; if absent, one more than the largest index.
+    Integers may have any type if int64 can hold them, and floating-point numbers any type if float32 can.
 
     Args:
         samples: most samples to take, from the front.
@@ -72,7 +72,7 @@ def _log(arrays: _Arrays, path: Path, samples: int | None) -> ClickLog:
     size, tables = lengths.shape
     if not size or not tables:
         raise DataError(f"{path}: {size} samples of {tables} tables; it must hold at least one of each")
-    # The shape as stored, so that a message points at the place a reader would look at.
+    # In the stored shape, so that a message names the place that the user would look at.
     stored = indices.reshape(lengths.shape) if key == "sparse" else indices
     arrays.refuse(key, stored, stored < 0, "a row is 0 or more")
     arrays.refuse(key, stored, stored >= MAX_ROWS, f"the accelerator's key names at most {MAX_ROWS} rows")
@@ -125,10 +125,10 @@ class _Arrays:
         return key in self._file.files
 
     def get(self, key: str, kinds: str, **axes: int | None) -> np.ndarray:
-        """An array of one of the kinds, with the named axes; an axis has the length given, or any where None.
+        """An array of one of the kinds, with the named axes. An axis must have the given length; None allows any.
 
         Returns:
-            int64 for integers, else as stored.
+            int64 for integers; other arrays as stored.
         """
         fixed = [f"{axis} = {length}" for axis, length in axes.items() if length is not None]
         right = f"it must hold {_KINDS[kinds]} of shape [{', '.join(axes)}]" + " with ".join(["", *fixed])

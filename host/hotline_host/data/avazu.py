@@ -29,10 +29,10 @@ FIELDS = (
     *(Field(name, *_NUMBER) for name in ("device_type", "device_conn_type")),
     *(Field(f"C{number}", *_NUMBER) for number in range(14, 22)),
 )  # fmt: skip
-"""The columns read. The id, unique to its line, is not one of them."""
+"""The columns that are read. The id is not, as it is unique to its line."""
 
 TABLES = ("hour_of_day", *(field.name for field in FIELDS[2:]))
-"""The hour of the day and the 21 other categories: 22 tables. The date is left out, as no later day repeats it."""
+"""22 tables: the hour of the day and 21 other categories. The date is left out, as it never comes again."""
 
 
 def load(
@@ -46,7 +46,7 @@ def load(
     Args:
         skip_bad: leave damaged lines out and count them in `ClickLog.skipped`.
         samples: most samples to read, from the top.
-        progress: told the bytes of the file that have been read.
+        progress: called with the bytes of the file that have been read.
 
     Raises:
         DataError: a file that cannot be read or has no sample, a header that lacks a column, or the first damaged line

@@ -1,4 +1,4 @@
-"""From the columns of a log to the arrays of a `ClickLog`."""
+"""Turns the columns of a log into the arrays of a `ClickLog`."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ def encode(values: np.ndarray | pa.Array | pa.ChunkedArray) -> tuple[np.ndarray,
 
 
 def one_lookup_each(samples: int, tables: int) -> np.ndarray:
-    """Lengths of bags of one lookup: int64 [samples, tables], read-only, a single 1 in memory."""
+    """Lengths of bags of one lookup: int64 [samples, tables], read-only, with a single 1 in memory."""
     return np.broadcast_to(np.int64(1), (samples, tables))
 
 
 def interleave(columns: Sequence[np.ndarray], bags: Mapping[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Sample-major lookups of columns of which some are multi-hot.
+    """Puts columns, some of which may be multi-hot, into sample-major order.
 
     Args:
-        columns: rows of each table's lookups, int64, in sample order: [S], or [sum of lengths] where multi-hot.
+        columns: rows of each table's lookups in sample order: int64 [S], or [sum of lengths] if multi-hot.
         bags: lengths int64 [S] of the multi-hot columns, by table.
 
     Returns:
@@ -64,7 +64,7 @@ def interleave(columns: Sequence[np.ndarray], bags: Mapping[int, np.ndarray]) ->
 
 
 def numbers(column: pa.ChunkedArray) -> np.ndarray:
-    """The integers that a dictionary-encoded column of decimal text holds: int64 [n], an empty text as 0."""
+    """The integers of a dictionary-encoded column of decimal text: int64 [n]; empty text is 0."""
     parts = [np.empty(0, np.int64)]
     for chunk in column.chunks:
         text = pc.if_else(pc.equal(chunk.dictionary, b""), b"0", chunk.dictionary)
@@ -101,19 +101,19 @@ def integer(values: pa.Array) -> pa.Array:
 class Gather:
     """Collects the columns of a log of one lookup a bag, block by block, and numbers their values at the end.
 
-    Holds 4 bytes a lookup until then; `finish` gives them back while it fills the 8 that a `ClickLog` takes.
+    It holds 4 bytes a lookup. `finish` frees them while it fills the 8 bytes a lookup of a `ClickLog`.
     """
 
     def __init__(self, tables: int) -> None:
         self._chunks: list[list[pa.Array]] = [[] for _ in range(tables)]
 
     def add(self, columns: Sequence[pa.ChunkedArray]) -> None:
-        """One block: a dictionary-encoded column per table, as long as one another."""
+        """Adds a block: a dictionary-encoded column per table, all of the same length."""
         for chunks, column in zip(self._chunks, columns, strict=True):
             chunks.extend(column.chunks)
 
     def finish(self) -> tuple[np.ndarray, np.ndarray]:
-        """indices int64 [S * T], sample-major, and rows int64 [T]. Leaves the gather empty."""
+        """Returns indices int64 [S * T], sample-major, and rows int64 [T]. The object is empty afterwards."""
         tables = len(self._chunks)
         samples = sum(len(chunk) for chunk in self._chunks[0])
         indices, rows = np.empty((samples, tables), np.int64), np.zeros(tables, np.int64)

@@ -40,7 +40,7 @@ def load(
     Args:
         skip_bad: leave damaged lines out and count them in `ClickLog.skipped`.
         samples: most samples to read, from the top.
-        progress: told the bytes of the file that have been read.
+        progress: called with the bytes of the file that have been read.
 
     Raises:
         DataError: a file that cannot be read or has no sample, or its first damaged line (file, line, field).
@@ -73,5 +73,5 @@ def load(
 
 
 def _dense(columns: list) -> np.ndarray:
-    """float32 [n, 13]: log1p of what is positive, 0 for the rest."""
+    """float32 [n, 13]: log1p of positive numbers, 0 for all others."""
     return np.stack([np.log1p(np.maximum(numbers(column), 0)).astype(np.float32) for column in columns], axis=1)

@@ -26,12 +26,12 @@ from .log import DataError
 __all__ = ["Field", "Progress", "Reader"]
 
 BLOCK_BYTES = 32 << 20
-"""Bytes read at once, and so the longest line."""
+"""Bytes read at once, and so the length of the longest line."""
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 Progress = Callable[[str, int, int], None]
-"""Called as `progress(what, done, total)`, in whatever unit the work has."""
+"""Called as `progress(what, done, total)`, in any unit."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Field:
     """One column of the text.
 
     Attributes:
-        name: as the header or the format's description calls it.
-        pattern: regular expression (common to RE2 and `re`) that the whole of a good value matches.
-        right: what would be right, in words, for messages.
+        name: its name in the header or in the format's description.
+        pattern: regular expression (in RE2 and `re` alike) that matches the whole of a good value.
+        right: describes a good value, for messages.
     """
 
     name: str
@@ -237,7 +237,7 @@ class Reader:
         return good.getvalue()
 
     def _fault(self, line: bytes) -> str | None:
-        """What is wrong with a line, to follow its number, or None."""
+        """What is wrong with a line, as the text after its number in a message; None if nothing is."""
         try:
             values = self._split(line)
         except csv.Error as error:

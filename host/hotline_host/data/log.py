@@ -13,10 +13,10 @@ from hotline_hw.spec.words import ROW_FIELD, TABLE_FIELD
 __all__ = ["MAX_ROWS", "MAX_TABLES", "Batch", "ClickLog", "DataError"]
 
 MAX_TABLES = 1 << TABLE_FIELD.width
-"""Most tables of one log: the table field of a lookup word."""
+"""Most tables of one log, as the table field of a lookup word allows."""
 
 MAX_ROWS = 1 << ROW_FIELD.width
-"""Most rows of one table: the row field of a lookup word."""
+"""Most rows of one table, as the row field of a lookup word allows."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class ClickLog:
-    """S samples of T tables, in time order where the log has one.
+    """S samples of T tables, in time order if the log has one.
 
     Attributes:
         name: the data set, for reports.
@@ -63,7 +63,7 @@ class ClickLog:
         indices, lengths, dense, label: as in `Batch`, over all samples (lengths int64 [S, T]).
         rule: how rare or missing values were treated, in words, for reports.
         skipped: lines left out because they were damaged.
-        dimension: embedding dimension usual for this data; None where there is no custom.
+        dimension: embedding dimension usual for this data; None if there is no usual one.
 
     Raises:
         DataError: more tables, or more rows in a table, than the accelerator's key can name.
@@ -102,7 +102,7 @@ class ClickLog:
     def batch(self, start: int, stop: int) -> Batch:
         """Samples `start` to `stop` (exclusive, clipped to the log).
 
-        Views of the log, but for `lengths` that are broadcast (a log of one lookup a bag may hold a single 1).
+        The arrays are views of the log, but broadcast `lengths` (one lookup a bag, a single 1 in memory) are copied.
         """
         stop = min(stop, self.size)
         return Batch(

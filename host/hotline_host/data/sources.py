@@ -1,4 +1,4 @@
-"""The click logs there are, by name."""
+"""All click logs, by name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SOURCES = {
     "npz:PATH": "your own log as NumPy arrays: sparse, or indices and lengths; optional dense, label, rows",
     **{f"synthetic:{name}": shape.about for name, shape in SHAPES.items()},
 }
-"""What `load` takes, and what it is."""
+"""What `load` takes, with a description."""
 
 
 def load(
@@ -31,12 +31,12 @@ def load(
     """Loads or makes a click log.
 
     Args:
-        spec: one of `SOURCES`; a synthetic one takes options after a comma, see `synthetic_options`.
+        spec: one of `SOURCES`; a synthetic one takes options after a comma, see `synthetic.options`.
         skip_bad: for criteo and avazu, leave damaged lines out and count them, instead of raising at the first.
-        samples: most samples to take, from the front; for synthetic, how many to draw.
+        samples: most samples to take, from the front; of a synthetic log, the samples to draw.
         seed: of the synthetic log.
         cache: folder of fetched packages, instead of the usual one.
-        progress: called now and then as `progress(what, done, total)`.
+        progress: called from time to time as `progress(what, done, total)`.
 
     Raises:
         DataError: an unknown spec, or data that cannot be used.

@@ -1,6 +1,6 @@
 """Fully associative caches as trackers: a row is hot while it is in the cache, which holds N rows.
 
-Every lookup is judged just before its own update, so lookups of a sample may evict rows of the same sample.
+A lookup is judged just before it updates the cache, so lookups of a sample may evict rows of the same sample.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _NONE = -1
 
 
 class Lru:
-    """Evicts the row that was looked up longest ago. A doubly linked list, constant time a lookup."""
+    """Evicts the least recently used row. A doubly linked list, constant time a lookup."""
 
     def __init__(self, stream: Stream, hot_rows: int) -> None:
         self.hot_rows = hot_rows
         self._cached = np.zeros(stream.distinct, bool)
-        # newer[row], older[row]; one more place closes the ring: its `older` is the newest row, its `newer` the oldest.
+        # newer[row], older[row]. The last element closes the ring: its `older` is the newest row, `newer` the oldest.
         self._newer = np.full(stream.distinct + 1, stream.distinct, np.int32)
         self._older = np.full(stream.distinct + 1, stream.distinct, np.int32)
         self._size = 0
@@ -37,9 +37,9 @@ class Lru:
 
 
 class Lfu:
-    """Evicts the row with the fewest lookups since it came in; of those, the one that was looked up longest ago.
+    """Evicts the row with the fewest lookups since it was cached; among equals, the least recently used one.
 
-    Counts are exact and end with eviction. A linked list for each count, constant time a lookup.
+    Counts are exact and are lost on eviction. A linked list for each count, constant time a lookup.
     """
 
     def __init__(self, stream: Stream, hot_rows: int) -> None:
@@ -64,7 +64,7 @@ class Lfu:
 
 @compiled()
 def _lru(rows, hot_rows, size, cached, newer, older, hit):
-    """Returns the rows in the cache."""
+    """Returns the number of rows in the cache."""
     ring = cached.size
     for i in range(rows.size):
         row = rows[i]
@@ -100,7 +100,7 @@ def _unlink(row, count, newer, older, newest, oldest):
 
 @compiled()
 def _lfu(rows, hot_rows, state, counts, newer, older, newest, oldest, hit):
-    """`state` and what is returned: rows in the cache, and the least count among them."""
+    """Takes and returns the number of rows in the cache and the smallest count among them."""
     size, least = state
     for i in range(rows.size):
         row = rows[i]

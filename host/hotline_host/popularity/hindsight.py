@@ -1,4 +1,4 @@
-"""Hot sets chosen with hindsight, from the very samples that they are then judged on: what trackers may hope for."""
+"""Hot sets chosen with hindsight, from the samples that they are judged on: a reference for trackers."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ __all__ = ["by_frequency", "by_sample", "peel"]
 
 
 def by_frequency(stream: Stream, hot_rows: int, trial: Trial) -> Counts:
-    """The N rows with the most lookups in the judged part; a tie goes to the row that appears first in the log."""
+    """The N rows with the most lookups in the judged part. Ties go to the row that appears first in the log."""
     rows = stream.rows[stream.offsets[trial.learned] :]
     return judge(stream, trial, HotSet(largest(frequencies(rows, stream.distinct), hot_rows)))
 
 
 def by_sample(stream: Stream, hot_rows: int, trial: Trial) -> Counts:
-    """The N rows that are left when the judged part is peeled."""
+    """The N rows that are left after peeling the judged part."""
     offsets = stream.offsets[trial.learned :]
     hot = peel(stream.rows[offsets[0] :], offsets - offsets[0], stream.distinct, hot_rows)
     return judge(stream, trial, HotSet(hot))
 
 
 def peel(rows: np.ndarray, offsets: np.ndarray, distinct: int, hot_rows: int) -> np.ndarray:
-    """The rows left, bool [distinct], when again and again the row that completes the fewest samples is removed.
+    """Repeatedly removes the row that completes the fewest samples. Returns the rows left, bool [distinct].
 
-    A sample is complete while none of its rows was removed. A tie removes the row that appears last in the log. Greedy,
-    so no bound: the best choice of N rows is a densest-subhypergraph problem.
+    A sample is complete while none of its rows has been removed. Among equals, the row that appears last in the log is
+    removed. This is greedy, so it is no upper bound: the best choice of N rows is a densest-subhypergraph problem.
 
-    Takes time in proportion to lookups, times the logarithm of the rows at worst, and 4 bytes a lookup, 9 bytes a
-    sample and 25 bytes a row of memory.
+    Time is proportional to the lookups, times the logarithm of the rows at worst. Memory is 4 bytes a lookup, 9 bytes a
+    sample and 25 bytes a row.
 
     Args:
         rows: int32 [n], below `distinct`.
@@ -84,9 +84,9 @@ def _sift_down(place, size, heap, places, degrees):
 
 @compiled()
 def _samples_of(rows, offsets, distinct):
-    """The samples of each row, each once: row r's are `samples[starts[r]:starts[r + 1]]`."""
+    """The samples of each row, without repeats: those of row r are `samples[starts[r]:starts[r + 1]]`."""
     starts = np.zeros(distinct + 1, np.int64)
-    latest = np.full(distinct, -1, np.int32)  # sample that a row was last seen in
+    latest = np.full(distinct, -1, np.int32)  # latest sample with this row
     for sample in range(offsets.size - 1):
         for i in range(offsets[sample], offsets[sample + 1]):
             if latest[rows[i]] != sample:
@@ -109,7 +109,7 @@ def _samples_of(rows, offsets, distinct):
 
 @compiled()
 def _peel(rows, offsets, hot_rows, hot):
-    """Clears `hot` for the rows that are removed. A binary heap whose rows know their places; degrees only fall."""
+    """Clears `hot` for the removed rows. A binary heap with the place of each row; degrees only fall."""
     distinct = hot.size
     starts, samples = _samples_of(rows, offsets, distinct)
     degrees = (starts[1:] - starts[:-1]).astype(np.int32)  # complete samples of each row
@@ -117,9 +117,9 @@ def _peel(rows, offsets, hot_rows, hot):
     for place in range(distinct // 2 - 1, -1, -1):
         _sift_down(place, distinct, heap, places, degrees)
     complete = np.ones(offsets.size - 1, np.bool_)
-    latest = np.full(distinct, -1, np.int32)  # sample whose loss a row has counted last
+    latest = np.full(distinct, -1, np.int32)  # latest sample whose loss this row has counted
 
-    for size in range(distinct - 1, hot_rows - 1, -1):  # rows that stay
+    for size in range(distinct - 1, hot_rows - 1, -1):  # rows left
         removed = heap[0]
         hot[removed] = False
         heap[0] = heap[size]

@@ -1,4 +1,4 @@
-"""How a tracker is judged: it learns from the first part of a log and classifies the samples of the rest.
+"""How a tracker is judged. It learns from the first part of a log and classifies the samples of the rest.
 
 samples    0 ........ learned ................ S
 tracker    learns     classifies, and learns on unless frozen
@@ -21,12 +21,12 @@ __all__ = ["Counts", "Tracker", "Trial", "judge", "tally", "watch"]
 
 
 class Counts(NamedTuple):
-    """Of some samples.
+    """What was hot in some samples.
 
     Attributes:
-        popular: samples all of whose lookups hit; one without lookups is popular.
+        popular: samples whose lookups all hit; a sample without lookups is popular.
         hits: lookups that hit.
-        bags: bags with a lookup all of whose lookups hit; None where the tracker does not say.
+        bags: bags with at least one lookup whose lookups all hit; None if the tracker does not count them.
     """
 
     popular: int
@@ -43,12 +43,12 @@ class Trial:
     """How trackers are judged.
 
     Attributes:
-        learned: samples, from the front, that are learned from without being judged.
-        freeze: trackers stop learning there.
-        select_every: samples between two choices of the hot set, by trackers that choose it now and then.
-        progress: called now and then with the samples that are done, of the stream's.
-        curve: if not 0, trackers go through the log so many samples at a time, at most, and `record` is called after
-            each piece with the samples that are done, those of the piece, and what was hot in it.
+        learned: samples at the front of the log that trackers learn from and are not judged on.
+        freeze: trackers stop learning after those.
+        select_every: samples between two choices of the hot set, for trackers that choose it periodically.
+        progress: called from time to time with the number of samples done.
+        curve: if not 0, trackers take at most this many samples at a time. After each piece, `record` is called with
+            the samples done so far, the samples of the piece, and its counts.
     """
 
     learned: int
@@ -59,23 +59,23 @@ class Trial:
     record: Callable[[int, int, Counts], None] = lambda *_: None
 
     def step(self, wanted: int | None) -> int | None:
-        """Samples of a piece, for a tracker that wants so many (None: any number)."""
+        """Samples of a piece, for a tracker that wants `wanted` (None: any number)."""
         return min(wanted or self.curve, self.curve) if self.curve else wanted
 
 
 class Tracker(Protocol):
-    """What chooses hot rows, with whatever it has learned so far."""
+    """Chooses hot rows by what it has learned so far."""
 
     def run(self, chunk: Chunk, learn: bool) -> Counts:
-        """Classifies the samples of a chunk in order, learning from them too if `learn`. Says what was hot.
+        """Classifies the samples of a chunk in order, and learns from them if `learn`. Returns the counts.
 
-        No lookup is judged by what was learned from itself or from a later one. Trackers that learn lookup by lookup,
-        so all caches, judge it by what earlier lookups of its own sample have done, too.
+        A lookup is never judged by what was learned from itself or from a later lookup. Trackers that learn lookup by
+        lookup, as all caches do, take earlier lookups of the same sample into account.
         """
 
 
 def watch(stream: Stream, trial: Trial, tracker: Tracker, step: int | None = None) -> Counts:
-    """Lets a fresh tracker learn, then judges it. `step` as in `Stream.chunks`; no chunk straddles the split."""
+    """Lets a new tracker learn, then judges it. `step` is as in `Stream.chunks`; no chunk crosses the split."""
     done = 0
     for chunk in stream.chunks(0, trial.learned, trial.step(step)):
         counts = tracker.run(chunk, True)
@@ -86,7 +86,7 @@ def watch(stream: Stream, trial: Trial, tracker: Tracker, step: int | None = Non
 
 
 def judge(stream: Stream, trial: Trial, tracker: Tracker, step: int | None = None) -> Counts:
-    """Judges a tracker that has learned, on the rest of the log."""
+    """Judges a tracker, which has learned, on the rest of the log."""
     done, total = trial.learned, Counts(0, 0, 0)
     for chunk in stream.chunks(trial.learned, stream.size, trial.step(step)):
         counts = tracker.run(chunk, not trial.freeze)

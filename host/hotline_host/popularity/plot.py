@@ -1,4 +1,4 @@
-"""What came out of a study of popularity trackers, as a picture."""
+"""The results of a popularity study, as a picture."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _STYLES: dict[str, dict[str, Any]] = {
     "srrip_16way": {"color": "#d98e04", "marker": "D"},
     "srrip_16way_held": {"color": "#d98e04", "marker": "D", "linestyle": ":"},
 }
-"""By tracker; any other, so ours and its variants, stands out."""
+"""Line styles by tracker. All others (ours and its variants) stand out."""
 
 
 def draw(figures: dict[str, Any], path: Path) -> None:

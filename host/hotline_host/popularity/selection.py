@@ -1,4 +1,4 @@
-"""Hot sets that are the N rows with the largest counts."""
+"""Trackers whose hot rows are the N rows with the largest counts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["ExactTopN", "HotSet", "largest"]
 
 
 class HotSet:
-    """A tracker that has learned all it ever will: the rows of `hot`, bool [distinct]."""
+    """A tracker that does not learn: its hot rows are `hot`, bool [distinct]."""
 
     def __init__(self, hot: np.ndarray) -> None:
         self.hot = hot
@@ -23,9 +23,9 @@ class HotSet:
 
 
 def largest(counts: np.ndarray, hot_rows: int) -> np.ndarray:
-    """The rows with the N largest counts (int32 [distinct]), and none that never occurred: bool [distinct].
+    """The rows with the N largest counts (int32 [distinct]), except rows that never occurred: bool [distinct].
 
-    A tie goes to the row that appears first in the log.
+    Ties go to the row that appears first in the log.
     """
     hot = np.zeros(len(counts), bool)
     _select(counts, np.bincount(counts), hot_rows, hot)
@@ -33,10 +33,10 @@ def largest(counts: np.ndarray, hot_rows: int) -> np.ndarray:
 
 
 class ExactTopN:
-    """Counts the lookups of every row. Hot are the N rows with the largest counts; a tie goes to the earlier row.
+    """Counts the lookups of every row. The N rows with the largest counts are hot; ties go to the earlier row.
 
-    They are chosen anew after every `select_every` samples, counted from the front of the log, and at the split, which
-    takes time in proportion to the rows of the log.
+    Hot rows are chosen anew after every `select_every` samples, counted from the front of the log, and at the split.
+    Each choice takes time in proportion to the rows of the log.
     """
 
     def __init__(self, stream: Stream, hot_rows: int, trial: Trial) -> None:

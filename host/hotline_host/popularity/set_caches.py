@@ -30,7 +30,7 @@ def spread(stream: Stream, hot_rows: int, ways: int) -> tuple[np.ndarray, np.nda
 
 
 class _SetCache:
-    """Sets and ways of a cache of N rows, and what its policies have in common."""
+    """Sets and ways of a cache of N rows, and what both policies share."""
 
     by_count: bool
 
@@ -55,16 +55,16 @@ class _SetCache:
 
 
 class SetLru(_SetCache):
-    """Evicts the row of the set that was looked up longest ago."""
+    """Evicts the least recently used row of the set."""
 
     by_count = False
 
 
 class SetLfu(_SetCache):
-    """Counts every row's lookups, in the cache or not, as FBGEMM's LFU cache does. That has a counter for every row.
+    """Counts every row's lookups, cached or not, as FBGEMM's LFU cache does. This takes a counter for every row.
 
-    The row of the set with the fewest lookups goes, of those the one that was looked up longest ago; but it stays, and
-    the newcomer out, if that has had fewer lookups still.
+    Evicts the row of the set with the fewest lookups; among equals, the least recently used one. If the new row has
+    had even fewer lookups, nothing is evicted and the new row is not cached.
     """
 
     by_count = True

@@ -1,4 +1,4 @@
-"""What a study of popularity trackers is asked for."""
+"""Settings of a popularity study."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ class PopularitySettings:
     """What to compare, and how.
 
     Attributes:
-        hot_rows: numbers of hot rows, separated by commas: whole, or a share of the log's distinct rows such as 2.5%.
-        learn_share: share of the log, from its front, that is learned from without being judged, 0 to below 1.
-        select_every: samples between two choices of the hot set, by trackers that choose it now and then.
+        hot_rows: numbers of hot rows, separated by commas; each is a whole number, or a share of the log's distinct
+            rows such as 2.5%.
+        learn_share: share of the log, from its front, to learn from without judging; at least 0, below 1.
+        select_every: samples between two choices of the hot set, for trackers that choose it periodically.
         freeze: trackers stop learning where judging begins.
-        curve: samples for each point of a curve of the popular share over the log; 0: no curve.
-        sweep: also vary what the accelerator's own tracker is built with and set to.
+        curve: samples for each point of a curve of the popular share over the log; 0 draws no curve.
+        sweep: also vary the parameters of the accelerator's own tracker.
         trackers: names of `TRACKERS`, separated by commas; None: all of them.
 
     Raises:
@@ -59,7 +60,7 @@ class PopularitySettings:
         return [name for name in TRACKERS if name in wanted]
 
     def sizes(self, log_name: str, distinct: int) -> list[int]:
-        """The numbers of hot rows for a log of so many distinct rows: ascending, each once; a share is at least 1."""
+        """The numbers of hot rows for a log with this many distinct rows, sorted, without repeats, each at least 1."""
         numbers = set()
         for text, value, is_share in self._sizes():
             if not is_share and value > distinct:
@@ -71,7 +72,7 @@ class PopularitySettings:
         return sorted(numbers)
 
     def learned(self, log: ClickLog) -> int:
-        """Samples that are learned from without being judged."""
+        """Number of samples to learn from without judging."""
         learned = int(self.learn_share * log.size)
         if learned >= log.size:
             raise SettingsError(f"{log.name}: none of its {log.size} samples is left to judge after learning {learned}")

@@ -1,4 +1,4 @@
-"""A click log as popularity trackers read it: one array of row numbers, cut into chunks of whole samples.
+"""A click log as popularity trackers read it: an array of row numbers, cut into chunks of whole samples.
 
 log       sample 0: table 0 row 7, table 1 row 7     sample 1: table 0 row 7, table 1 row 2
 stream    rows = [0, 1, 0, 2]    offsets = [0, 2, 4]    keys = [(0, 7), (1, 7), (1, 2)]
@@ -20,13 +20,13 @@ from hotline_hw.spec.words import TABLE_FIELD
 __all__ = ["Chunk", "Stream", "frequencies"]
 
 _CHUNK_LOOKUPS = 1 << 19
-"""Lookups of a chunk, about: enough that Python's share of the time is nothing, few enough to answer Ctrl-C."""
+"""Approximate lookups of a chunk: so many that Python's overhead is negligible, so few that Ctrl-C works."""
 
 _CHUNK_SAMPLES = 1 << 16
 """Most samples of a chunk."""
 
 _DIRECT_ROWS = 1 << 31
-"""Most rows, of all tables together, whose numbers are looked up in an array; it grows with those that occur."""
+"""Most rows of all tables together that are numbered through an array; only the rows that occur use memory."""
 
 
 class Chunk(NamedTuple):
@@ -47,8 +47,8 @@ class Chunk(NamedTuple):
 class Stream:
     """The lookups of S samples of T tables, in order.
 
-    The rows of all tables are numbered together, in order of first appearance, and so without gaps: those that occur
-    before any moment are 0 to some number, and a tie broken "by first appearance" goes to the lower number.
+    The rows of all tables are numbered together, without gaps, in order of first appearance. So a tie that is broken
+    "by first appearance" goes to the lower number.
 
     Attributes:
         rows: int32 [n], row number of each lookup.
@@ -64,9 +64,9 @@ class Stream:
 
     @classmethod
     def of(cls, log: ClickLog) -> Stream:
-        """Numbers the rows of a log: 4 bytes a lookup, 8 bytes a sample and 12 bytes a row are kept or touched.
+        """Numbers the rows of a log. Takes 4 bytes a lookup, 8 bytes a sample and 12 bytes a row.
 
-        A log with more than 2^31 rows is sorted first, which takes some 30 bytes a lookup for a while.
+        A log with more than 2^31 rows is sorted first, which temporarily takes about 30 bytes a lookup.
         """
         counts = log.lengths.sum(axis=1)
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
@@ -108,13 +108,13 @@ class Stream:
         return int(frequencies(self.rows, self.distinct).max(initial=0))
 
     def bags(self, start: int, stop: int) -> int:
-        """Bags with a lookup in samples `start` to `stop` (exclusive)."""
+        """Number of bags with at least one lookup in samples `start` to `stop` (exclusive)."""
         return sum(int(np.count_nonzero(part)) for _, part in _lengths(self.lengths, self.offsets, start, stop))
 
     def chunks(self, start: int, stop: int, step: int | None = None) -> Iterator[Chunk]:
-        """Samples `start` to `stop` (exclusive) in chunks, `step` samples each, the last with the rest.
+        """Samples `start` to `stop` (exclusive) in chunks of `step` samples; the last may be smaller.
 
-        Unless a step is given it is such that a chunk has about half a million lookups.
+        By default, a chunk has about half a million lookups.
         """
         for first, lengths in _lengths(self.lengths, self.offsets, start, stop, step):
             offsets = self.offsets[first : first + len(lengths) + 1]
@@ -131,7 +131,7 @@ def frequencies(rows: np.ndarray, distinct: int) -> np.ndarray:
 def _lengths(
     lengths: np.ndarray, offsets: np.ndarray, start: int, stop: int, step: int | None = None
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """The lengths of each chunk, int64 [B, T] and contiguous, with its first sample."""
+    """The first sample of each chunk, and its lengths, int64 [B, T] and contiguous."""
     if step is None:
         mean = int(offsets[-1]) / max(len(offsets) - 1, 1)
         step = max(1, min(_CHUNK_SAMPLES, int(_CHUNK_LOOKUPS / max(mean, 1))))
@@ -147,7 +147,7 @@ def _tables(lengths: np.ndarray) -> np.ndarray:
 
 @compiled()
 def _number(indices, tables, places, numbers, rows, keys, distinct):
-    """Numbers the rows of a chunk. `numbers` holds, at a row's place, its number plus one, 0 before it appears."""
+    """Numbers the rows of a chunk. `numbers` holds a row's number plus one, or 0 before it appears."""
     for i in range(indices.size):
         number = numbers[places[i]]
         if number == 0:

@@ -1,4 +1,4 @@
-"""A study of popularity trackers on one log: all of them, at several numbers of hot rows."""
+"""A study that compares popularity trackers on one log, at several numbers of hot rows."""
 
 from __future__ import annotations
 
@@ -23,15 +23,18 @@ def popularity(log: ClickLog, settings: PopularitySettings, progress: Progress =
     """Compares trackers on a log.
 
     Returns:
-        Figures, ready for JSON. `trackers` has, by tracker and then by number of hot rows (a string), `popular_share`,
-        `lookup_hit_share` and `bag_hit_share` of the judged samples, lookups and bags with a lookup; null where there
-        are none, or where a tracker does not say. `samples`, `lookups` and `distinct_rows` are of the whole log.
-        `curves`, if asked for, has for the same the popular share over the log, a list of [samples, share]; `sweeps`
-        has shares as `trackers`, by what was varied and its value.
-        `seconds.trackers` has each tracker's time for all numbers of hot rows; a first run compiles as well.
+        Figures, ready for JSON.
+        `trackers`: by tracker, then by number of hot rows (a string): `popular_share`, `lookup_hit_share` and
+        `bag_hit_share` of the judged samples, lookups and bags with lookups; null if there are none, or if the tracker
+        does not count them.
+        `samples`, `lookups` and `distinct_rows`: of the whole log.
+        `curves`, if asked for: by tracker and number of hot rows, the popular share over the log as a list of
+        [samples, share].
+        `sweeps`, if asked for: shares as in `trackers`, by parameter, then by its value.
+        `seconds.trackers`: the time of each tracker for all numbers of hot rows; the first run includes compilation.
 
     Raises:
-        SettingsError: the settings make no sense for this log.
+        SettingsError: the settings do not fit this log.
     """
     learned = settings.learned(log)
     start = perf_counter()
@@ -62,14 +65,14 @@ def popularity(log: ClickLog, settings: PopularitySettings, progress: Progress =
 
 
 class Curves:
-    """Popular share over the log, a point for every `every` samples or a few more."""
+    """Popular share over the log, with a point for every `every` samples or a few more."""
 
     def __init__(self, every: int) -> None:
         self.every = every
         self.shares: dict[str, dict[str, list[list[float]]]] = {}
 
     def of(self, name: str, size: int) -> Callable[[int, int, Counts], None]:
-        """Records the curve of a tracker: given what is done, and the samples and counts of its latest piece."""
+        """A function that records the curve of a tracker; it is called as `Trial.record`."""
         points = self.shares.setdefault(name, {})[str(size)] = []
         samples = popular = 0
 
@@ -92,10 +95,10 @@ def compare(
     progress: Progress,
     curves: Curves | None = None,
 ) -> tuple[dict[str, dict[str, dict[str, float | None]]], dict[str, float]]:
-    """Shares by tracker and number of hot rows, and the seconds of each tracker.
+    """Runs trackers. Returns shares by tracker and number of hot rows, and the seconds of each tracker.
 
     Args:
-        judged: has `judged_samples`, `judged_lookups` and `judged_bags`, what shares are of.
+        judged: has `judged_samples`, `judged_lookups` and `judged_bags`, the denominators of the shares.
     """
     shares: dict[str, dict[str, dict[str, float | None]]] = {}
     seconds: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""What the accelerator's own tracker is worth, built and set in other ways: one thing is varied at a time."""
+"""Variants of the accelerator's own tracker, with one parameter varied at a time."""
 
 from __future__ import annotations
 
@@ -44,4 +44,4 @@ SWEEPS: dict[str, dict[str, Run]] = {
     "hysteresis shift": {str(shift): _design(policy=Policy(hysteresis=shift)) for shift in (1, 2, 3, 15)},
     "rows that may move in a SELECT": {str(rows): _design(max_moves=rows) for rows in (64, 256, 1024, 4096)},
 }
-"""By what is varied, then by its value."""
+"""By parameter, then by its value."""

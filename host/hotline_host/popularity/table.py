@@ -1,4 +1,4 @@
-"""What came out of a study of popularity trackers, for the terminal."""
+"""The results of a popularity study, for the terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["columns", "headline", "sweep_tables", "table"]
 
 
 def headline(figures: dict[str, Any]) -> str:
-    """What was run, in a line."""
+    """One line that says what was run."""
     return (
         f"{figures['data']}: {figures['samples']:,} samples of {figures['tables']} tables, {figures['lookups']:,} "
         f"lookups of {figures['distinct_rows']:,} rows; trackers learn from {figures['learned_samples']:,} samples and "
@@ -30,7 +30,7 @@ def table(figures: dict[str, Any]) -> Table:
 
 
 def sweep_tables(figures: dict[str, Any]) -> list[Table]:
-    """What was varied, a table each."""
+    """A table for each parameter that was varied."""
     tables = []
     for what, variants in figures.get("sweeps", {}).items():
         made = Table(box=None, padding=(0, 2, 0, 0), title=what, title_justify="left")
@@ -51,7 +51,7 @@ def _add_rows(made: Table, shares_of: dict[str, Any]) -> None:
 
 
 def columns(figures: dict[str, Any]) -> list[str]:
-    """Each number of hot rows, and its share of the distinct rows."""
+    """Each number of hot rows, with its share of the distinct rows."""
     return [f"{size:,} ({100 * size / figures['distinct_rows']:.3g}%)" for size in figures["hot_rows"]]
 
 

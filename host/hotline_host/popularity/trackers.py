@@ -1,7 +1,7 @@
-"""The trackers that are compared. One more is one more line.
+"""The trackers that are compared. A new tracker is one more line.
 
-A tracker is a function of stream, N and trial that returns what it counted in the judged part. Most are made by `watch`
-from an object that runs over chunks; one that is no such object counts for itself.
+A tracker is a function of stream, N and trial that returns the counts of the judged part. Most use `watch`, with an
+object that runs over chunks; the others count themselves.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from .stream import Stream
 __all__ = ["TRACKERS", "Run", "sample_aware"]
 
 Run = Callable[[Stream, int, Trial], Counts]
-"""A tracker of N hot rows, fresh, on a stream."""
+"""Runs a new tracker of N hot rows on a stream."""
 
 
 def sample_aware(stream: Stream, rows: int, trial: Trial, design: Design) -> Counts:
-    """The accelerator's tracker, which chooses its hot rows after every mini-batch of `trial.select_every` samples."""
+    """The accelerator's tracker. It chooses its hot rows after every mini-batch of `trial.select_every` samples."""
     return watch(stream, trial, SampleAware(stream, rows, design), trial.select_every)
 
 
@@ -44,4 +44,4 @@ TRACKERS: dict[str, Run] = {
     "ours": lambda stream, rows, trial: sample_aware(stream, rows, trial, Design()),
     "ours_by_bag": lambda stream, rows, trial: sample_aware(stream, rows, trial, Design(by_bag=True)),
 }
-"""By name, in the order in which they are reported."""
+"""Trackers by name, in the order of reports."""

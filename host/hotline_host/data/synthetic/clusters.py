@@ -6,12 +6,12 @@
     the sample's own noise -----------------------+--> level ------> normal score --> rank --> row
     the lookup's own noise ----------------------------------------------^
 
-A cluster is a campaign, an ad, a segment of users: samples of one cluster look the same rows up again and again. The
-level is shared by all columns of a sample, so a sample is frequent or rare in all of them together.
+A cluster is a campaign, an ad or a segment of users. Samples of one cluster look up the same rows again and again. All
+columns of a sample share its level, so a sample is frequent or rare in all of them together.
 
 A table's popularity curve is Zipf-Mandelbrot: the row of rank r is drawn in proportion to (r + 1 + shift)^-slope. The
-score that is looked up on it has the same distribution whichever way it came about: clusters decide which rows occur
-together, and not how often each does. `synthetic_constants` says how the numbers were found.
+score has the same distribution with and without clusters, so clusters decide which rows occur together, not how often
+each one occurs. `constants` says how the numbers were found.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .shapes import Shape
 __all__ = ["LARGE", "Clusters"]
 
 LARGE = 10_000
-"""A table of more rows is large: its popularity can shift."""
+"""Popularity can shift in tables of more rows than this."""
 
 _LEAST_SCORE, _CELLS_A_SCORE, _CELLS = -8.0, 256, 6144
 _SCORES = _LEAST_SCORE + np.arange(_CELLS + 1) / _CELLS_A_SCORE
@@ -47,8 +47,8 @@ class Clusters:
         shape: of the log.
         seed: of the log.
         shift: samples between two shifts of popularity; 0 for none.
-        shift_share: share of a large table's ranks that a shift gives to other rows.
-        independent: draw each column from samples of its own.
+        shift_share: share of a large table's ranks that get other rows in a shift.
+        independent: draw each column from separate samples.
     """
 
     def __init__(self, shape: Shape, seed: int, *, shift: int, shift_share: float, independent: bool) -> None:
@@ -83,7 +83,7 @@ class Clusters:
 
 
 class _Model(NamedTuple):
-    """What the compiled loop needs, besides the fit: numba caches what it compiled without looking at other modules."""
+    """Inputs of the compiled loop. They are arguments, as numba's cache does not notice changes in other modules."""
 
     key: np.uint64
     lookup_key: np.uint64
@@ -95,11 +95,11 @@ class _Model(NamedTuple):
     rows: np.ndarray  # uint64 [T]
     factor: np.ndarray  # uint64 [T]: the row of a rank is (rank * factor + offset) % rows
     offset: np.ndarray  # uint64 [T]
-    loading: np.ndarray  # float64 [T], how much of a score comes from the level
-    own: np.ndarray  # float64 [T], how much from the lookup's noise
-    jump: np.ndarray  # float64 [T], what a level above the edge gains
-    steepness: np.ndarray  # float64 [T], what a level above the hinge counts
-    follow: np.ndarray  # float64 [T], chance of a row that the cluster prefers, in samples that are not faithful
+    loading: np.ndarray  # float64 [T], weight of the level in a score
+    own: np.ndarray  # float64 [T], weight of the lookup's own noise
+    jump: np.ndarray  # float64 [T], added to a level above the edge
+    steepness: np.ndarray  # float64 [T], slope of the level above the hinge
+    follow: np.ndarray  # float64 [T], chance of a row that the cluster prefers, in unfaithful samples
     shift: int
     shift_share: float
     independent: bool
@@ -115,12 +115,12 @@ def _coprime(rows: int) -> int:
 
 @cache
 def _distribution(loading: float, jump: float, steepness: float) -> np.ndarray:
-    """float64 [_CELLS + 1]: share of lookups whose score is below each of `_SCORES`; the levels are summed over."""
+    """float64 [_CELLS + 1]: share of lookups whose score is below each of `_SCORES`, over all levels."""
     levels = np.linspace(-4.6, 4.6, 921)
     weights = np.exp(-(levels**2) / 2)
     bent = levels + jump * (levels > CLUSTERS.edge) + (steepness - 1) * np.maximum(levels - CLUSTERS.hinge, 0)
     few = _SCORES[::8]
-    noise = (few[:, None] - loading * bent) / math.sqrt(1 - loading**2)  # that a lookup needs for a score as high
+    noise = (few[:, None] - loading * bent) / math.sqrt(1 - loading**2)  # needed for that score at that level
     share = np.interp(noise, _GRID, _BELOW) @ weights / weights.sum()
     return np.interp(_SCORES, few, share)
 
@@ -135,10 +135,10 @@ def _ranks(one: Column, rows: int) -> np.ndarray:
 
 @compiled()
 def _sample(model, fit, key, sample, quantiles):
-    """Cluster (its key and level) and level of a sample, and whether it does as its cluster does in all columns."""
+    """The sample's cluster key, cluster level and level, and whether it follows its cluster in all columns."""
     power, scale = 1 - fit.slope, 1 + fit.shift
     span = (1 + fit.clusters / scale) ** power - 1
-    source = sample  # whose cluster this is: an earlier one's where the sample belongs to a burst
+    source = sample  # the sample whose cluster is taken: an earlier one in a burst
     while source > 0:
         word = child(child(key, source), 1)
         if unit(word) >= fit.burst:
@@ -157,7 +157,7 @@ def _sample(model, fit, key, sample, quantiles):
 
 @compiled(inline="always")
 def _blend(weight, common, own):
-    """A normal score of two, of which `weight` is the correlation with the first."""
+    """Blends two normal scores into one; `weight` is its correlation with `common`."""
     return weight * common + math.sqrt(1 - weight * weight) * own
 
 
@@ -170,7 +170,7 @@ def _draw(model, fit, start, quantiles, indices, dense):
         word = child(model.lookup_key, sample)
 
         for feature in range(dense.shape[1]):
-            # log1p of counts that lean on the level, from small and regular ones to large and wild ones.
+            # log1p of counts that depend on the level. The first features vary little, the last ones much.
             spread = 0.8 + 1.6 * feature / max(dense.shape[1] - 1, 1)
             score = 0.3 * level + normal(mix(word), quantiles)
             word += STEP
@@ -186,7 +186,7 @@ def _draw(model, fit, start, quantiles, indices, dense):
             word += STEP
             chance = fit.faithful_follow if faithful else model.follow[table]
             if follow < chance:
-                # Of the cluster's rows in this table and place, one is preferred, and three share the rest.
+                # A cluster has four rows in this table and place: one favourite, and three that share the rest.
                 rest = follow / chance - fit.first
                 row = 0 if rest < 0 else 1 + int(3 * rest / (1 - fit.first))
                 chosen = child(cluster_key, 1 + table + 64 * (row + 4 * model.places[lookup]))
@@ -211,7 +211,7 @@ def _draw(model, fit, start, quantiles, indices, dense):
 
 @compiled(inline="always")
 def _row(model, table, rank, epoch):
-    """The row that has this rank after `epoch` shifts: what the last shift that concerned the rank made it."""
+    """The row of this rank after `epoch` shifts. It was set by the last shift that changed the rank."""
     rows = model.rows[table]
     offset = model.offset[table]
     if rows > U(LARGE):

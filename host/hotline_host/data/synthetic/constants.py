@@ -1,13 +1,14 @@
 """Fitted constants of the logs drawn by cluster.
 
 They were found by an evolution strategy (separable CMA-ES, 10 candidates a generation, logs of 80,000 samples, seeds 0
-to 2 in turn) that minimised the squared relative errors of `synthetic_fit.measure` against `synthetic_fit.KAGGLE`, with
-a penalty on those above 6% of what is measured on the whole log, and above 10% on its second half.
+to 2 in turn). It minimised the squared relative errors of `measure` against `KAGGLE`, both in
+`hotline_host.experiments.synthetic_fit`. Errors above 6% on the whole log, and above 10% on its second half, were
+penalised.
 
-A table's slope was not free: given the shift of its kind, it is the slope that gives the table a set share of the log's
-distinct rows. The shares are estimates, by which tables 3, 12, 21, 16 and 4 hold three quarters of the rows; that they
-give the right `cold` and `independent` speaks for them. Last, `jump` of large and `loading` of small tables were set by
-hand.
+The slope of a table was not fitted. It follows from the shift of the table's kind and from the table's share of the
+log's distinct rows. These shares are estimates: tables 3, 12, 21, 16 and 4 hold three quarters of the rows. They
+reproduce `cold` and `independent`, which supports them. Finally, `jump` of large tables and `loading` of small ones
+were set by hand.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ __all__ = ["CLUSTERS", "Column", "Fit", "columns_of"]
 
 
 class Fit(NamedTuple):
-    """Of clusters and samples; chances and shares are 0 to 1.
+    """Constants of clusters and samples. Chances and shares are 0 to 1.
 
     Attributes:
-        clusters, slope, shift: how many clusters there are, and their Zipf-Mandelbrot popularity.
-        cluster_level: how much of a cluster's level comes from its popularity: popular clusters prefer frequent rows.
-        sample_level: how much of a sample's level is its cluster's.
-        edge: a level above it gains `Column.jump`: samples are either usual or rare, with little between.
-        hinge: what a level is above it counts `Column.steepness` times.
-        faithful: share of samples that follow their cluster in every table alike.
+        clusters, slope, shift: number of clusters, and their Zipf-Mandelbrot popularity.
+        cluster_level: weight of a cluster's popularity in its level. Popular clusters prefer frequent rows.
+        sample_level: weight of the cluster's level in a sample's level.
+        edge: `Column.jump` is added to a level above it, so samples are either usual or rare, with little between.
+        hinge: the part of a level above it is multiplied by `Column.steepness`.
+        faithful: share of samples that follow their cluster equally in every table.
         faithful_follow: chance that a lookup of such a sample is one of the cluster's preferred rows.
-        first: share of those lookups that the cluster's favourite gets; three other rows divide the rest.
-        burst: chance that a sample takes the cluster of one up to `reach` samples earlier.
+        first: share of those lookups that go to the cluster's favourite row; three other rows divide the rest.
+        burst: chance that a sample takes the cluster of a sample up to `reach` samples earlier.
         reach: samples.
     """
 
@@ -70,9 +71,9 @@ class Column(NamedTuple):
 
     Attributes:
         slope, shift: of its popularity curve; the slope is above 0 and not 1.
-        loading: how much of a lookup's rarity comes from the level, 0 to 1.
-        jump: what a level above `Fit.edge` gains.
-        steepness: what a level above `Fit.hinge` counts.
+        loading: weight of the level in a lookup's rarity, 0 to 1.
+        jump: added to a level above `Fit.edge`.
+        steepness: factor of the part of a level above `Fit.hinge`.
         follow: chance that a lookup is one of the cluster's preferred rows, in a sample that is not faithful.
     """
 
@@ -94,11 +95,11 @@ _KAGGLE_SLOPES = {
     3: 1.007, 4: 1.129, 12: 1.021, 16: 1.063, 21: 1.037,
     7: 1.238, 10: 1.291, 11: 1.444, 13: 1.440, 15: 1.440, 18: 1.663, 19: 1.903, 24: 1.293, 26: 1.349,
 }  # fmt: skip
-"""Of the tables of Kaggle that are not small, numbered from 1."""
+"""Slopes of Kaggle's large and middle tables, numbered from 1."""
 
 
 def columns_of(shape: Shape) -> list[Column]:
-    """Those of each table. Logs other than Kaggle's have the mean slope of Kaggle's tables of a kind."""
+    """The column of each table. Logs other than Kaggle's use the mean slope of Kaggle's tables of a kind."""
     slopes = _KAGGLE_SLOPES if shape is SHAPES["kaggle"] else {}
     return [_column(rows, slopes.get(number)) for number, rows in enumerate(shape.rows, start=1)]
 

@@ -4,7 +4,7 @@
     for batch in stream.batches(1_000_000_000):
         ...
 
-docs/synthetic.md says how they are drawn and how close to real logs they are.
+docs/synthetic.md says how they are drawn, and how close they are to real logs.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from .taobao import Taobao
 __all__ = ["CHUNK", "DEFAULT_SAMPLES", "Stream", "load"]
 
 DEFAULT_SAMPLES = 80_000
-"""Samples of a log whose size nobody gave."""
+"""Samples of a log if no number is given."""
 
 CHUNK = 16_384
 """Samples drawn at once."""
 
 
 class Stream:
-    """A generated log that is drawn as it is read: any stretch of it, in any order, in memory for that stretch alone.
+    """A generated log that is drawn as it is read: any stretch of it, in any order, in memory for only that stretch.
 
     Sample s of a seed is the same whatever is drawn before it and however long the log is.
 
     Args:
-        spec: what follows `synthetic:`, a name and its options; see `synthetic_options`.
-        seed: 0 or more.
+        spec: what follows `synthetic:`, a name and its options; see `options`.
+        seed: 0 to 2^64 - 1.
 
     Attributes:
         name: "synthetic:" and the spec.
@@ -52,12 +52,12 @@ class Stream:
         options: as parsed.
 
     Raises:
-        DataError: an unknown name or option, a value that is none, a negative seed.
+        DataError: an unknown name or option, an invalid value or seed.
     """
 
     def __init__(self, spec: str, *, seed: int = 0) -> None:
-        if seed < 0:
-            raise DataError(f"synthetic:{spec}: seed={seed}; a seed is 0 or more")
+        if not 0 <= seed < 1 << 64:
+            raise DataError(f"synthetic:{spec}: seed={seed}; a seed is 0 or more, and below 2^64")
         name, self.options = parse(spec)
         shape = SHAPES[name]
         self.name = f"synthetic:{spec}"
@@ -83,9 +83,9 @@ class Stream:
         return Batch(indices=indices.ravel(), lengths=lengths, dense=dense, label=label)
 
     def batches(self, samples: int | None = None, *, start: int = 0, size: int = CHUNK) -> Iterator[Batch]:
-        """Batches of `size` samples from sample `start` on, without end or until `samples` are drawn.
+        """Batches of `size` samples from sample `start` on, as `draw` returns them. Each has memory of its own.
 
-        As `draw`. Each batch has memory of its own.
+        They end after `samples` samples; if that is None, they never end.
         """
         stop = None if samples is None else start + samples
         while stop is None or start < stop:
@@ -94,15 +94,21 @@ class Stream:
             start = until
 
     def log(self, samples: int, *, progress: Progress | None = None) -> ClickLog:
-        """The first samples, rows numbered from 0 in order of first appearance.
+        """The first samples of the stream, with rows numbered from 0 in order of first appearance.
 
-        Takes 8 bytes a lookup, 4 a dense feature and 20 a sample, and while it is made 24 to 48 a distinct row.
+        Takes 8 bytes a lookup, 4 a dense feature and 20 a sample; also 24 to 48 a distinct row while it is made.
 
         Args:
             samples: how many.
-            progress: told the samples that have been drawn.
+            progress: called with the samples drawn so far.
+
+        Raises:
+            DataError: more samples than fit in memory.
         """
-        indices, dense, label = self._room(samples)
+        try:
+            indices, dense, label = self._room(samples)
+        except (MemoryError, ValueError) as error:  # ValueError: more than an array can have
+            raise DataError(f"{self.name}: {samples} samples do not fit in memory ({error}); take fewer") from None
         numbering = Numbering(len(self.tables))
         for start in range(0, samples, CHUNK):
             stop = min(start + CHUNK, samples)

@@ -1,4 +1,4 @@
-"""Labels of a generated log: a planted logistic model, so that there is something to learn."""
+"""Labels of a generated log, drawn from a logistic model so that there is something to learn."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .random import U, child, unit
 __all__ = ["CLICK_RATE", "Labels"]
 
 CLICK_RATE = 0.25
-"""Share of samples with label 1, about."""
+"""Approximate share of samples with label 1."""
 
 _EFFECTS = 1024
 _SPREAD = 0.25
@@ -23,7 +23,7 @@ _DENSE_SPREAD = 0.1
 class Labels:
     """The log-odds of a click are a sum: the mean effect of each bag's rows, and the weighted dense features.
 
-    Raw rows share 1,024 effects a table: what a row adds is fixed by the seed, however many rows there are.
+    The raw rows of a table share 1,024 effects, which are fixed by the seed.
 
     Args:
         tables: int64 [L], table of each lookup of a sample.
@@ -40,7 +40,7 @@ class Labels:
         self._bias = 0.0
 
     def calibrate(self, indices: np.ndarray, dense: np.ndarray) -> None:
-        """Sets the bias for a click rate of `CLICK_RATE` over these samples, within a small error."""
+        """Sets the bias so that the click rate over these samples is about `CLICK_RATE`."""
         odds = np.empty(len(dense), np.float32)
         _odds(indices, dense, self._tables, self._effects, self._weights, odds)
         for _ in range(8):
@@ -48,7 +48,7 @@ class Labels:
             self._bias += math.log(CLICK_RATE / (1 - CLICK_RATE)) - math.log(rate / (1 - rate))
 
     def draw(self, key: np.uint64, start: int, indices: np.ndarray, dense: np.ndarray, label: np.ndarray) -> None:
-        """Fills `label` float32 [n] for samples `start` on, of raw rows int64 [n, L] and dense float32 [n, F]."""
+        """Fills `label` float32 [n] for the samples from `start` on: raw rows int64 [n, L], dense float32 [n, F]."""
         _odds(indices, dense, self._tables, self._effects, self._weights, label)
         _click(key, start, self._bias, label)
 

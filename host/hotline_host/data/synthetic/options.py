@@ -1,19 +1,18 @@
-"""What may follow `synthetic:`: a name, and options after it, comma-separated.
+"""What may follow `synthetic:`: a name, then options, separated by commas.
 
     kaggle,shift=100000,shift_share=0.3
 
-shift=N         popularity shifts every N samples: at samples N, 2N, 3N and so on, of each table of more than 10,000
-                rows, a share of the ranks is chosen at random, each rank by itself, hot or not, and given other rows;
-                how often a rank is drawn, and with what, stays. The rows that had those ranks are not drawn for them
-                any more. Very seldom the new row of a rank is one that another rank has already.
-shift_share=X   that share, above 0, at most 1; 0.5 where it is not given. Only with shift.
-independent=1   each column is drawn from samples of its own: the same rows as often, but not together. Labels depend
-                on rows as ever. For contrast: what a generator without correlations gives.
-rare=N          in a `ClickLog`, the values of a table that the log has fewer than N times share one row. It takes the
-                whole log to know, so a stream's raw rows stay apart, and a shorter log is not the beginning of a
+shift=N         popularity shifts at samples N, 2N, 3N and so on. In each table of more than 10,000 rows, a random share
+                of the ranks, hot or not, get other rows, which replace the old ones. How often a rank is drawn, and
+                with which others, does not change. Very rarely, another rank already has the new row.
+shift_share=X   that share, above 0 and at most 1; the default is 0.5. Only with shift.
+independent=1   each column is drawn from separate samples: rows occur as often, but not together. Labels still depend
+                on rows. This shows, for contrast, what a generator without correlations gives.
+rare=N          in a `ClickLog`, the values of a table that occur fewer than N times in the log share one row. This
+                needs the whole log, so a stream's raw rows stay apart, and a shorter log is not the beginning of a
                 longer one.
 
-taobao takes `independent` and `rare`: popularity drifts there anyway.
+taobao takes `independent` and `rare` only: its popularity drifts in any case.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ __all__ = ["Options", "parse"]
 
 @dataclass(frozen=True)
 class Options:
-    """As the module says; `shift` 0 is never, `rare` 0 or 1 merges nothing."""
+    """As described above. `shift` 0 never shifts; `rare` 0 or 1 merges nothing."""
 
     shift: int = 0
     shift_share: float = 0.5
@@ -42,7 +41,7 @@ def parse(spec: str) -> tuple[str, Options]:
     """The name, one of `SHAPES`, and the options.
 
     Raises:
-        DataError: an unknown name or option, one given twice or where it has no meaning, a value that is none.
+        DataError: an unknown name or option, an option given twice or without meaning here, an invalid value.
     """
     name, *parts = spec.split(",")
     if name not in SHAPES:

@@ -1,9 +1,9 @@
-"""Random numbers by counter, for compiled loops: what is drawn depends on what is asked for, not on what came before.
+"""Random numbers by counter, for compiled loops. A draw depends only on its key and counter, not on earlier draws.
 
 A number is SplitMix64's finalizer (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014)
-of a key and a counter, so any sample of a log can be drawn without those before it.
+of a key and a counter, so any sample of a log can be drawn without the samples before it.
 
-Everything is uint64: numba turns a sum of signed and unsigned into a float.
+Everything is uint64, as numba turns a sum of signed and unsigned integers into a float.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["NORMAL", "STEP", "U", "child", "derive", "mix", "normal", "unit", "u
 U = np.uint64
 
 STEP = U(0x9E3779B97F4A7C15)
-"""Between the counters of successive draws."""
+"""Difference between the counters of successive draws."""
 
 _CELLS = 16_384
 _TAIL = 3e-6
@@ -40,24 +40,24 @@ def mix(word):
 
 @compiled(inline="always")
 def child(key, number):
-    """The key of the `number`-th thing below this key."""
+    """The `number`-th key below this key."""
     return mix(key + U(number) * STEP)
 
 
 def derive(key: np.uint64, number: int) -> np.uint64:
-    """`child`, for those who are not compiled: numba hands them a Python int."""
+    """`child` for callers that are not compiled, which would get a Python int from numba."""
     return U(child(U(key), U(number)))
 
 
 @compiled(inline="always")
 def unit(word):
-    """A float64 of 0 to below 1."""
+    """float64, at least 0 and below 1."""
     return (word >> U(11)) * (1.0 / 9007199254740992.0)
 
 
 @compiled(inline="always")
 def unit_normal(share, quantiles):
-    """The normal score below which a `share`, 0 to below 1, lies, by interpolation in `NORMAL`."""
+    """The normal score with a `share` of the distribution (at least 0, below 1) below it, interpolated in `NORMAL`."""
     place = share * _CELLS
     cell = int(place)
     return quantiles[cell] + (place - cell) * (quantiles[cell + 1] - quantiles[cell])

@@ -17,7 +17,7 @@ _TABLE_LOW = U(40)
 
 
 class Numbering:
-    """What row each raw row got: a hash table with open addressing, at most half full.
+    """The number of each raw row: a hash table with open addressing, at most half full.
 
     Takes 24 to 48 bytes a distinct row.
 
@@ -49,7 +49,7 @@ class Numbering:
 
 @compiled()
 def _number(indices, tables, start, keys, numbers, rows):
-    """From sample `start` on; returns where it stopped because the hash table may not take another sample."""
+    """Numbers samples from `start` on. Returns the sample before which it stopped, as the hash table may be full."""
     mask = U(keys.size - 1)
     room = keys.size // 2 - rows.sum()
     for sample in range(start, indices.shape[0]):
@@ -83,9 +83,9 @@ def _move(keys, numbers, new_keys, new_numbers):
 
 
 def merge_rare(indices: np.ndarray, tables: np.ndarray, rows: np.ndarray, rare: int) -> np.ndarray:
-    """Merges the rows of each table that occur fewer than `rare` times into one; numbers the rest anew, in place.
+    """Merges the rows of each table that occur fewer than `rare` times, and numbers the rows anew, in place.
 
-    Rows keep their order of first appearance; the merged row has that of its first lookup.
+    Rows keep their order of first appearance; the merged row takes its place by its first lookup.
 
     Args:
         indices: int64 [S, L], numbered rows.
@@ -93,7 +93,7 @@ def merge_rare(indices: np.ndarray, tables: np.ndarray, rows: np.ndarray, rare: 
         rows: int64 [T], rows of each table.
 
     Returns:
-        int64 [T], rows of each table now.
+        int64 [T], rows of each table after merging.
     """
     offsets = np.concatenate([[0], np.cumsum(rows)]).astype(np.int64)
     counts = _count(indices, tables, offsets)

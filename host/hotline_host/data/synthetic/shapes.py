@@ -11,7 +11,7 @@ __all__ = ["SHAPES", "Shape"]
 
 @dataclass(frozen=True)
 class Shape:
-    """What a log has, before anything is drawn.
+    """The fixed properties of a generated log.
 
     Attributes:
         tables: name of each table.
@@ -75,4 +75,4 @@ SHAPES = {
         about="a generated log ruled by recency: items live a short while, users come in sessions",
     ),
 }  # fmt: skip
-"""By name."""
+"""Shapes by name."""

@@ -1,4 +1,4 @@
-"""Draws a log that is ruled by recency, after Alibaba's UserBehavior: user, item, category, behaviour.
+"""Draws a log in which recency matters most, after Alibaba's UserBehavior: user, item, category, behaviour.
 
     sample --> lane, one of many sessions at a time --> session --> user
                                                            |
@@ -6,12 +6,12 @@
                                |
     sample's number -----------+--> the place's present item --> category
 
-The shop has a fixed number of places. An item takes a place, lives there for a while, gets the more lookups the younger
-it is, and gives way to the next item for good: its row comes back only once the place has used up all its rows, 127
-lives later. Lives are 2,000 to 100,000 samples, evenly on a logarithmic scale, fixed for each place.
+The shop has a fixed number of places. An item takes a place and lives there for a while. Younger items get more
+lookups. Then the next item replaces it, and its row comes back only when the place has used all its rows, 127 lives
+later. A life is 2,000 to 100,000 samples, uniform on a logarithmic scale and fixed for each place.
 
-The constants are set by hand so that, in 100,000 samples, the hottest tenth of the rows serves .62 of the lookups and
-makes .06 of the samples all-hot, as in UserBehavior.
+The constants are set by hand so that, in 100,000 samples, the hottest tenth of the rows serves .62 of the lookups, and
+.06 of the samples look up only those rows, as in UserBehavior.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SHORTEST_LIFE, LONGEST_LIFE = 2_000, 100_000
 """Samples from an item's birth to its death."""
 
 _LANES = 4096  # sessions at a time
-_SESSION = 4  # samples of a session, in the mean
+_SESSION = 4  # mean samples of a session
 _PLACES = 32_768
 _PLACE_SLOPE, _PLACE_SHIFT = 0.6, 5.0  # Zipf-Mandelbrot popularity of places
 _USER_SLOPE = 0.3
@@ -48,7 +48,7 @@ class Taobao:
     Args:
         shape: of the log.
         seed: of the log.
-        independent: draw each column from sessions of its own: the same rows at the same time, but not together.
+        independent: draw each column from separate sessions: the same rows at the same time, but not together.
     """
 
     def __init__(self, shape: Shape, seed: int, *, independent: bool) -> None:
@@ -68,16 +68,16 @@ class Taobao:
 
 
 class _Model(NamedTuple):
-    keys: np.ndarray  # uint64 [4], of the sessions that each column is drawn from
+    keys: np.ndarray  # uint64 [4], keys of the sessions of each column
     shop_key: np.uint64
     users: int
-    items: int  # that one place may hand out
+    items: int  # rows of one place
     categories: int
 
 
 @compiled(inline="always")
 def _zipf(share, slope, shift, rows):
-    """Rank from 0 to below `rows`, at a `share` of the distribution."""
+    """The rank, 0 to `rows` - 1, with a `share` of the distribution below it."""
     power, scale = 1 - slope, 1 + shift
     span = (1 + rows / scale) ** power - 1
     return min(int(((1 + share * span) ** (1 / power) - 1) * scale), rows - 1)
@@ -103,7 +103,7 @@ def _item(model, key, sample):
         taste = child(session, 1 + favourite)
     else:
         taste = mix(word + U(2) * STEP)
-    # Lookups lean to young items: a place is kept with a chance that falls from 1 to 0 over its item's life.
+    # Lookups favour young items: a place is kept with a chance that falls from 1 to 0 over its item's life.
     for attempt in range(8):
         place = _zipf(unit(child(taste, attempt)), _PLACE_SLOPE, _PLACE_SHIFT, _PLACES)
         place_key = child(model.shop_key, place)

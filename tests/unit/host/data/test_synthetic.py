@@ -130,9 +130,16 @@ def test_progress() -> None:
     assert calls == [("drawing samples", 16_384, 20_000), ("drawing samples", 20_000, 20_000)]
 
 
-def test_a_negative_seed() -> None:
-    with pytest.raises(DataError, match="^synthetic:kaggle: seed=-1; a seed is 0 or more$"):
-        load("synthetic:kaggle", seed=-1)
+@pytest.mark.parametrize("seed", [-1, 2**64, 10**20])
+def test_a_bad_seed(seed: int) -> None:
+    with pytest.raises(DataError, match=rf"^synthetic:kaggle: seed={seed}; a seed is 0 or more, and below 2\^64$"):
+        load("synthetic:kaggle", seed=seed)
+
+
+@pytest.mark.parametrize("samples", [10**13, 10**30])
+def test_more_samples_than_fit_in_memory(samples: int) -> None:
+    with pytest.raises(DataError, match=rf"^synthetic:kaggle: {samples} samples do not fit in memory .*; take fewer$"):
+        load("synthetic:kaggle", samples=samples)
 
 
 def test_items_of_taobao_die_and_users_come_in_sessions() -> None:
