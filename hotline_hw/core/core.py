@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hotline_hw.core.bank.bank import PopularityBank
-from hotline_hw.core.bank.working import LIST_DOMAIN
 from hotline_hw.core.input.key_hash import LookupHasher
 from hotline_hw.core.input.scatter import BankScatter
 from hotline_hw.core.input.unpacker import Unpacker, lookup_axis
@@ -17,16 +15,16 @@ from hotline_hw.core.output.gather import BankGather
 from hotline_hw.core.output.updates import UpdateScatter
 from hotline_hw.core.output.verdicts import VerdictTap, verdict_bits
 from hotline_hw.lib.axi import RegisterSlice, axil_signature, axis_signature
-from hotline_hw.lib.blocks import place
-from hotline_hw.lib.counters import CounterBank
-from hotline_hw.lib.csr import CsrBank, capability_values
+from hotline_hw.lib.csr import CsrBank
 from hotline_hw.lib.streams import fork, forward
 from hotline_hw.spec.params import Geometry
-from hotline_hw.spec.regmap import COUNTERS, Command, Error, register
+from hotline_hw.spec.regmap import Error
 from hotline_hw.spec.words import WORD_BITS, WORD_BYTES
 
+from .bank_wiring import connect_lists, connect_selector, connect_updates, count_events, place_banks
 from .control import TrackerControl
-from .layouts import axis_beat, pass_beat, row_parts, state_beat
+from .layouts import axis_beat, pass_beat, state_beat
+from .registers import connect_commands, connect_values, count, error_bits
 from .selector import HotSetSelector
 
 __all__ = ["HotlineCore"]
@@ -47,17 +45,26 @@ class HotlineCore(wiring.Component):
     The words are those of `words`, the registers those of `regmap`. Both result streams must be drained: each
     mini-batch sends one packet on either. Results and state depend on the input stream alone, never on stalls.
 
-    With `shell` it is the core of a HotlineDevice: it lists the unique cold rows of a mini-batch (`WorkingList`), and a
-    result word of a missed lookup holds its row's place (`dma.descriptors`) where else the row is. Ports then:
-        phase: used, a cycle later, in place of CONTROL.phase. command, command_write: as a write of COMMAND.
-        busy: STATUS.busy. command_done, finished (both packets of a mini-batch have left), errors: pulses.
+    With `shell` it is the core of a HotlineDevice. It then lists the unique cold rows of a mini-batch (`WorkingList`),
+    and the result word of a missed lookup holds the row's place (`spec.descriptors`) instead of the row.
+
+    Ports with a shell:
+        phase: Used one cycle later, instead of CONTROL.phase.
+        command, command_write: As a write of COMMAND.
+        busy: STATUS.busy.
+        command_done: Pulse. A command has ended.
+        finished: Pulse. Both packets of a mini-batch have left.
+        errors: Pulses, in the order of ERROR.
         index_bits: INDEX_BITS.
-        working_start: pulse on an idle core: new lists begin; none must until working_ready. working_enable: misses are
-            listed. working_full: since then a row found no place.
-        list_bank, list_held, list_number: a row in a list. list_count: rows of that list, one cycle later; list_key:
-            the row's mixed key, two cycles later, both in the clock domain `shell`, which must be there.
-        verdicts: payload `verdict_bits`, of the samples of mini-batches that are classified, in order. One that is
-            learned has a last beat too, without bits.
+        working_start: Pulse, only on an idle core. New lists begin; no mini-batch may before `working_ready`.
+        working_ready: The lists are empty.
+        working_enable: Misses are listed.
+        working_full: Since the lists began, a row found no place.
+        list_bank, list_held, list_number: A row in a list.
+        list_count: Rows of that list, one cycle later.
+        list_key: The row's mixed key, two cycles later. The list ports are in the clock domain `shell`.
+        verdicts: Stream of `verdict_bits`, of the samples of mini-batches that are classified, in order. A mini-batch
+            that is only learned has a last beat too, without bits.
 
     Throughput: `lanes` lookups a cycle, less the cuts and waits that uneven banks cost (counters split_beats,
     bank_stall).
@@ -138,19 +145,32 @@ class HotlineCore(wiring.Component):
                 output.tvalid.eq(slice_.output.valid),
                 slice_.output.ready.eq(output.tready),
             ]
-        banks, counts = self._banks(m, platform, scatter, gather, control)
+
+        # The banks, and who else uses them.
+        banks = place_banks(m, platform, g, scatter, gather, control)
+        if g.working_rows:
+            connect_lists(m, self, banks)
+        counts = count_events(m, banks)
         in_core, finished = self._batches(m, unpacker)
         busy = Signal()
-        updating = self._updates(m, classifier.output, dispatcher.input, banks, csr)
-        selector = self._selection(m, banks, control, csr)
+        m.submodules.updates = updates = UpdateScatter(g)
+        sinks = [dispatcher.input, updates.input]
+        if g.working_rows:
+            m.submodules.verdict_tap = tap = VerdictTap(g)
+            wiring.connect(m, tap.output, wiring.flipped(self.verdicts))
+            sinks.append(tap.input)
+        fork(m, classifier.output, sinks)
+        m.submodules.selector = selector = HotSetSelector(g)
+        updating = connect_updates(m, updates, banks, csr)
         m.d.comb += busy.eq(in_core | updating)
+        connect_selector(m, selector, banks, control, csr)
+
+        # State streams.
         state = stream.Signature(state_beat(g)).create(path=("state",))
         with m.If(selector.running):
             forward(m, selector.event, state)
         with m.Else():
             forward(m, control.dump, state)
-
-        # State streams.
         m.d.comb += [
             self.m_axis_state.tdata.eq(state.payload.words),
             self.m_axis_state.tlast.eq(state.payload.last),
@@ -162,7 +182,7 @@ class HotlineCore(wiring.Component):
             self.s_axis_state.tready.eq(control.restore.ready),
         ]
 
-        # Events to counters.
+        # Counters and registers.
         events = {
             "batches": finished,
             "samples": classifier.samples,
@@ -181,210 +201,14 @@ class HotlineCore(wiring.Component):
             "output_stall": (self.m_axis_popular.tvalid & ~self.m_axis_popular.tready)
             | (self.m_axis_nonpopular.tvalid & ~self.m_axis_nonpopular.tready),
         }
-        m.submodules.counters = counters = CounterBank({name: len(event) for name, event in events.items()})
-        for name, event in events.items():
-            m.d.comb += getattr(counters, name).eq(event)
-        m.d.comb += [counters.snapshot.eq(control.snapshot), counters.clear.eq(control.clear_counters)]
-
-        # Registers.
+        counters = count(m, events, control)
         wiring.connect(m, wiring.flipped(self.s_axil), csr.bus)
-        errors = {
-            Error.INDEX_RANGE: unpacker.index_range,
-            Error.SAMPLE_TOO_LONG: unpacker.sample_too_long,
-            Error.SAMPLE_OPEN: unpacker.sample_open,
-            Error.BATCH_TOO_LONG: classifier.batch_too_long,
-            Error.COMMAND_BUSY: control.command_busy,
-            Error.COMMAND_CODE: control.command_code,
-            Error.HOT_ROWS_RANGE: control.hot_rows_range,
-            Error.RESTORE_LENGTH: control.restore_length,
-            Error.RESTORE_ENTRY: control.restore_entry,
-            Error.EMPTY_BATCH: unpacker.empty_batch,
-            Error.PHASE: unpacker.unknown_phase,
-        }
-        if g.working_rows:
-            # Commands with packets are descriptors: no one would take the packet of a written one.
-            with_packet = Signal()
-            m.d.comb += with_packet.eq(
-                csr.command_write
-                & Cat(csr.write_data == code for code in (Command.DUMP, Command.RESTORE, Command.SELECT)).any()
-            )
-            errors[Error.COMMAND_CODE] = control.command_code | with_packet
-        error_set = Cat(errors[flag] for flag in Error)
-        values = {
-            "HOT_COUNT": selector.hot_count,
-            "THRESHOLD": selector.threshold,
-            "STATUS": Cat(busy | control.running, control.running, unpacker.newest_phase),
-            "HOT_ROWS": control.hot_rows,
-            "INDEX_BITS": control.index_bits,
-            **capability_values(g),
-        }
-        for counter in COUNTERS:
-            value = getattr(counters, f"{counter.name}_value")
-            values[f"COUNTER_{counter.name.upper()}_LO"] = value[:32]
-            values[f"COUNTER_{counter.name.upper()}_HI"] = value[32:]
-        for name, value in values.items():
-            m.d.comb += getattr(csr, name.lower()).eq(value)
-        phase = csr.control[: register("CONTROL").field("phase").width]
-        command_write, write_data = csr.command_write, csr.write_data
-        if g.working_rows:
-            phase = Signal.like(self.phase)
-            m.d.sync += phase.eq(self.phase)
-            command_write = (csr.command_write & ~with_packet) | self.command_write
-            write_data = Mux(self.command_write, self.command, csr.write_data)
-            m.d.comb += [
-                self.busy.eq(busy | control.running | unpacker.started),
-                self.command_done.eq(control.done),
-                self.finished.eq(finished),
-                self.errors.eq(error_set),
-                self.index_bits.eq(control.index_bits),
-            ]
-        m.d.comb += [
-            unpacker.phase.eq(phase),
-            unpacker.hold.eq(control.hold),
-            control.busy.eq(busy | unpacker.started),
-            control.command_write.eq(command_write),
-            control.hot_rows_write.eq(csr.hot_rows_write),
-            control.write_data.eq(write_data),
-            csr.error_set.eq(error_set),
-            csr.irq_status_set.eq(Cat(finished, control.done, error_set.any())),
-        ]
+        status = Cat(busy | control.running, control.running, unpacker.newest_phase)
+        connect_values(m, g, csr, control, selector, counters, status)
+        errors = error_bits(unpacker, classifier, control)
+        connect_commands(m, self, csr, unpacker, control, errors, busy, finished)
         m.d.sync += self.irq.eq((csr.irq_status & csr.irq_enable).any())
         return m
-
-    def _banks(self, m: Module, platform: object, scatter, gather, control) -> tuple[list, dict[str, Signal]]:
-        """Places the banks between scatter and gather. Returns them, and their events in a cycle by counter."""
-        g = self.geometry
-        events = {"inserts": "inserted", "evictions": "evicted", "revivals": "revived", "returns": "returned"}
-        banks = []
-        for number in range(g.banks):
-            bank = PopularityBank(g)
-            banks.append(bank)
-            place(m, platform, f"bank{number}", bank, "popularity_bank", (LIST_DOMAIN,) if g.working_rows else ())
-            m.d.comb += [
-                bank.bank.eq(number),
-                bank.scatter.eq(scatter.to_bank[number]),
-                *(there.eq(here) for there, here in zip(bank.rank_is, scatter.rank_is, strict=True)),
-                *(there.eq(here) for there, here in zip(bank.tags, scatter.tags, strict=True)),
-                scatter.room[number].eq(bank.room),
-                bank.take.eq(scatter.fire),
-                bank.gather.eq(gather.from_bank[number]),
-                bank.gather_load.eq(gather.load),
-                gather.ready[number].eq(bank.ready),
-                bank.fetch.eq(gather.fetch),
-                gather.heads[number].eq(bank.heads),
-                *(there.eq(here) for there, here in zip(bank.gather_rank_is, gather.rank_is, strict=True)),
-                bank.budget.eq(control.budget),
-                bank.row_write.eq(control.row_write[number]),
-                bank.clear.eq(control.clear),
-            ]
-            for there, here in (
-                *zip(row_parts(bank.row_in), row_parts(control.row_in), strict=True),
-                *zip(row_parts(control.row_out[number]), row_parts(bank.row_out), strict=True),
-            ):
-                m.d.comb += there.eq(here)
-        if g.working_rows:
-            self._lists(m, banks)
-        counts = {}
-        for counter, pulse in events.items():
-            counts[counter] = Signal(range(g.banks + 1), name=f"{pulse}_count")
-            m.d.sync += counts[counter].eq(sum((getattr(bank, pulse) for bank in banks), Const(0)))
-        return banks, counts
-
-    def _updates(self, m: Module, verdicts, dispatcher, banks: list, csr: CsrBank) -> Signal:
-        """Verdicts go to the dispatcher and back to the banks. Returns whether an update is under way."""
-        g = self.geometry
-        m.submodules.updates = updates = UpdateScatter(g)
-        fork(m, verdicts, [dispatcher, updates.input, *self._verdict_sinks(m)])
-        for index in range(len(updates.weights)):
-            group = register(f"WEIGHTS_{index // 4}")
-            field = group.field(f"weight_{index}")
-            m.d.comb += updates.weights[index].eq(getattr(csr, group.name.lower())[field.low : field.low + field.width])
-        for number, bank in enumerate(banks):
-            m.d.comb += [
-                bank.update.eq(updates.to_bank[number]),
-                *(there.eq(here) for there, here in zip(bank.update_rank_is, updates.rank_is, strict=True)),
-                *(there.eq(here) for there, here in zip(bank.update_tags, updates.tags, strict=True)),
-                *(there.eq(here) for there, here in zip(bank.update_weights, updates.lane_weights, strict=True)),
-                bank.update_take.eq(updates.fire),
-                updates.room[number].eq(bank.update_room),
-                bank.age_period.eq(csr.age_period),
-            ]
-        # A beat is in the scatter or in the banks from the cycle after it was taken on; its packets have not left then.
-        updating = Signal()
-        m.d.sync += updating.eq(updates.busy | Cat(bank.updating for bank in banks).any())
-        return updating | updates.busy
-
-    def _selection(self, m: Module, banks: list, control: TrackerControl, csr: CsrBank) -> HotSetSelector:
-        """SELECT, which has the banks' sets to itself while it runs."""
-        g = self.geometry
-        m.submodules.selector = selector = HotSetSelector(g)
-        m.d.comb += [
-            selector.start.eq(control.select),
-            control.selecting.eq(selector.running),
-            selector.hot_rows.eq(control.hot_rows),
-            selector.set_mask.eq(control.budget.set_mask),
-            selector.hysteresis.eq(csr.hysteresis),
-            selector.move_limit.eq(csr.move_limit),
-            selector.select_start.eq(csr.select_start),
-            selector.clear.eq(control.clear | control.restore_start),
-            selector.restored.eq(control.restored),
-        ]
-        running = selector.running
-        for number, bank in enumerate(banks):
-            m.d.comb += [
-                bank.row_access.eq(running | control.row_access),
-                bank.row_set.eq(Mux(running, selector.row_set, control.row_set)),
-                bank.row_way.eq(Mux(running, selector.row_way, control.row_way)),
-                bank.slot_write.eq(control.slot_write[number]),
-                bank.slot_in.eq(Mux(running, selector.slot_in, control.slot_in)),
-                control.slot_out[number].eq(bank.slot_out),
-                selector.slot_out[number].eq(bank.slot_out),
-                bank.level.eq(selector.level),
-                bank.wanted.eq(selector.wanted),
-                bank.load.eq(selector.load),
-                bank.make_hot.eq(selector.make_hot),
-                bank.pick_take.eq(selector.take[number]),
-                selector.eligible[number].eq(bank.eligible),
-                selector.any_left[number].eq(bank.any_left),
-                selector.pick_way[number].eq(bank.pick_way),
-                selector.pick_tag[number].eq(bank.pick_tag),
-            ]
-        return selector
-
-    def _lists(self, m: Module, banks: list) -> None:
-        """The banks' lists of unique cold rows, behind one address."""
-        g = self.geometry
-        # What comes from the shell is registered before it fans out: nothing in a bank then changes, and no simulator
-        # looks at it, while the core's clock stands.
-        start = Signal()
-        enable = Signal()
-        m.d.sync += [start.eq(self.working_start), enable.eq(self.working_enable)]
-        m.d.comb += [
-            self.working_ready.eq(~start & Cat(bank.working_ready for bank in banks).all()),
-            self.working_full.eq(Cat(bank.working_full for bank in banks).any()),
-        ]
-        for bank in banks:
-            m.d.comb += [
-                bank.working_start.eq(start), bank.working_enable.eq(enable),
-                bank.list_held.eq(self.list_held), bank.list_number.eq(self.list_number),
-            ]  # fmt: skip
-        read_bank = Signal(range(g.banks))
-        m.d[LIST_DOMAIN] += [
-            self.list_count.eq(
-                Array(Mux(self.list_held, bank.held_count, bank.count) for bank in banks)[self.list_bank]
-            ),
-            read_bank.eq(self.list_bank),
-            self.list_key.eq(Cat(read_bank, Array(bank.list_tag for bank in banks)[read_bank])),
-        ]
-
-    def _verdict_sinks(self, m: Module) -> list:
-        """With a shell, who makes verdicts a bit a sample."""
-        g = self.geometry
-        if not g.working_rows:
-            return []
-        m.submodules.verdict_tap = tap = VerdictTap(g)
-        wiring.connect(m, tap.output, wiring.flipped(self.verdicts))
-        return [tap.input]
 
     def _batches(self, m: Module, unpacker: Unpacker) -> tuple[Signal, Signal]:
         """Follows mini-batches: (one is in the core, one has left on both streams)."""

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator, SimulatorContext
 
+from hotline_hw.core import bank_wiring
 from hotline_hw.core import core as core_module
 from hotline_hw.core.bank.bank import PopularityBank
 from hotline_hw.core.bank.working import LIST_DOMAIN
@@ -234,6 +235,7 @@ MUTANTS = {
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_broken_part_is_caught(mutant: str) -> None:
     part, right, wrong = MUTANTS[mutant]
-    with mock.patch.object(core_module, part.__name__, mutated(part, right, wrong)):
+    module = bank_wiring if part is PopularityBank else core_module
+    with mock.patch.object(module, part.__name__, mutated(part, right, wrong)):
         with pytest.raises(AssertionError, match="mini-batch"):
             compare("little-room", 0.4)
