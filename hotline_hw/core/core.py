@@ -19,10 +19,11 @@ from hotline_hw.core.output.verdicts import VerdictTap, verdict_bits
 from hotline_hw.lib.axi import RegisterSlice, axil_signature, axis_signature
 from hotline_hw.lib.blocks import place
 from hotline_hw.lib.counters import CounterBank
-from hotline_hw.lib.csr import CsrBank, capability_values
+from hotline_hw.lib.csr import CsrBank
 from hotline_hw.lib.streams import fork, forward
+from hotline_hw.spec.capabilities import capability_values
 from hotline_hw.spec.params import Geometry
-from hotline_hw.spec.regmap import COUNTERS, Command, Error, register
+from hotline_hw.spec.regmap import COUNTERS, REGISTERS, Command, Error, register
 from hotline_hw.spec.words import WORD_BITS, WORD_BYTES
 
 from .control import TrackerControl
@@ -223,7 +224,7 @@ class HotlineCore(wiring.Component):
             "STATUS": Cat(busy | control.running, control.running, unpacker.newest_phase),
             "HOT_ROWS": control.hot_rows,
             "INDEX_BITS": control.index_bits,
-            **capability_values(g),
+            **capability_values(g, REGISTERS),
         }
         for counter in COUNTERS:
             value = getattr(counters, f"{counter.name}_value")

@@ -18,9 +18,10 @@ from hotline_hw.lib.blocks import BlockLibrary, flat_ports
 from hotline_hw.shell.device import HotlineDevice
 from hotline_hw.shell.layouts import CHANNELS
 from hotline_hw.spec.params import Geometry, GeometryError
-from hotline_hw.spec.regmap import REGISTERS
+from hotline_hw.spec.regmap import ADDRESS_BITS
+from hotline_hw.spec.shell_registers import DEVICE_ADDRESS_BITS
 
-from .regdoc import DEVICE_REGISTERS, markdown, register_rows
+from .regdoc import registers_json
 
 __all__ = ["TOPS", "generate_verilog", "sidecar", "source_hash", "write_verilog"]
 
@@ -159,7 +160,11 @@ def _check_shell(geometry: Geometry, name: str) -> None:
 
 
 def sidecar(geometry: Geometry, name: str = "hotline_core") -> dict:
-    """What a tool needs to know of a generated top: parameters, ports, registers, and where it came from."""
+    """What a tool needs to know of a generated top: parameters, ports, and where it came from.
+
+    `registers` names the register map, which is the same for all tops and geometries (`hotline registers --format json`
+    writes it), and its hash. A top has those below `bytes`.
+    """
     core = TOPS[name](geometry)
     core._MustUse__used = True  # built for its ports alone
     ports = [
@@ -173,12 +178,16 @@ def sidecar(geometry: Geometry, name: str = "hotline_core") -> dict:
         "source_sha256": source_hash(),
         "parameters": geometry.as_dict(),
         "ports": clocks + ports,
-        "registers": register_rows(REGISTERS if name == "hotline_core" else DEVICE_REGISTERS),
+        "registers": {
+            "file": "registers.json",
+            "sha256": hashlib.sha256(registers_json().encode()).hexdigest(),
+            "bytes": 1 << (ADDRESS_BITS if name == "hotline_core" else DEVICE_ADDRESS_BITS),
+        },
     }
 
 
 def write_verilog(geometry: Geometry, directory: Path) -> list[Path]:
-    """Writes Verilog and sidecar of the core and of the device, if there is one, and registers.md into `directory`.
+    """Writes Verilog and sidecar of the core, and of the device if there is one, into `directory`.
 
     Each file appears whole or not at all.
     """
@@ -187,7 +196,6 @@ def write_verilog(geometry: Geometry, directory: Path) -> list[Path]:
     for name in TOPS if geometry.axi_bits else ["hotline_core"]:
         files[f"{name}.v"] = generate_verilog(geometry, name)
         files[f"{name}.json"] = json.dumps(sidecar(geometry, name), indent=1) + "\n"
-    files["registers.md"] = markdown()
     for name, text in files.items():
         partial = directory / f".{name}.partial"
         partial.write_text(text)

@@ -19,7 +19,8 @@ from hotline_hw.shell.rings.ring_control import RingControl
 from hotline_hw.shell.rings.sequencer import Sequencer
 from hotline_hw.shell.rows.row_path import RowPath
 from hotline_hw.shell.streams.stream_path import StreamPath
-from hotline_hw.spec.descriptors import Opcode, Status
+from hotline_hw.spec.capabilities import capability_values
+from hotline_hw.spec.descriptors import COUNTS, Opcode, Status
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.shell_registers import (
     DEVICE_ADDRESS_BITS,
@@ -33,7 +34,7 @@ from hotline_hw.spec.shell_registers import (
 
 from .accounts import CycleAccounts
 from .axil_split import AxilSplit
-from .layouts import CHANNELS, COUNTS, Fault, ReadTarget, axi_signature
+from .layouts import CHANNELS, Fault, ReadTarget, axi_signature
 
 __all__ = ["HotlineDevice"]
 
@@ -138,10 +139,8 @@ class HotlineDevice(wiring.Component):
             with m.Elif(written):
                 m.d.sync += place.eq(csr.write_data & mask)
         errors = Cat(rings.doorbell_error | moved, sequencer.waits & ~waited, fetch.failed, sequencer.lost)
-        manager = (g.axi_bytes.bit_length() - 1, WINDOWS, g.tag_id_bits, g.read_beats.bit_length() - 1)
         m.d.comb += [
-            csr.cap_dma.eq(sum(value << 8 * place for place, value in enumerate(manager))),
-            csr.cap_working.eq(g.working_rows),
+            *(getattr(csr, name.lower()).eq(value) for name, value in capability_values(g, SHELL_REGISTERS).items()),
             csr.dma_status.eq(
                 Cat(sequencer.running | fetch.busy, read.outstanding, write.outstanding, sequencer.waits)
             ),

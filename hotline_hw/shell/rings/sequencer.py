@@ -9,7 +9,6 @@ from amaranth.lib.wiring import In, Out
 from hotline_hw.shell.bus.windows import share_windows
 from hotline_hw.shell.layouts import (
     CHANNELS,
-    COUNTS,
     MAIN,
     OTHER,
     SMALL,
@@ -21,7 +20,16 @@ from hotline_hw.shell.layouts import (
     single_word,
     window_signature,
 )
-from hotline_hw.spec.descriptors import ENTRY_BYTES, GRANULE_BYTES, MAX_BANKS, SUMMARY_BYTES, Flag, Opcode, Status
+from hotline_hw.spec.descriptors import (
+    COUNTS,
+    ENTRY_BYTES,
+    GRANULE_BYTES,
+    MAX_BANKS,
+    SUMMARY_BYTES,
+    Flag,
+    Opcode,
+    Status,
+)
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import Command, Error, Phase
 from hotline_hw.spec.shell_registers import MAX_RING_LOG2, WINDOWS
