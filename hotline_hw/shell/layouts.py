@@ -18,8 +18,8 @@ from hotline_hw.spec.words import ROW_FIELD, TABLE_FIELD
 
 __all__ = [
     "CHANNELS", "COUNT_BITS", "EXTENT_BITS", "MAIN", "OTHER", "SMALL", "Fault", "ReadTarget", "axi_signature",
-    "completion_layout", "descriptor_layout", "fault_signature", "named_row", "read_beat", "read_request", "row_beat",
-    "single_word", "window_signature", "write_beat",
+    "completion_layout", "descriptor_layout", "fault_signature", "lists_signature", "named_row", "read_beat",
+    "read_request", "row_beat", "single_word", "table_entry", "window_signature", "write_beat",
 ]  # fmt: skip
 
 COUNT_BITS = 27
@@ -71,6 +71,11 @@ def named_row() -> data.StructLayout:
     return data.StructLayout({"row": ROW_FIELD.width, "table": TABLE_FIELD.width})
 
 
+def table_entry() -> data.StructLayout:
+    """Where an embedding table lies: granule of its row 0, number of rows, granules from a row to the next."""
+    return data.StructLayout({"base": 60, "rows": 32, "stride": 16})
+
+
 def single_word(bits: int) -> data.StructLayout:
     """A word, if `some`. `last` ends the packet."""
     return data.StructLayout({"word": bits, "some": 1, "last": 1})
@@ -105,6 +110,24 @@ def write_beat(geometry: Geometry) -> data.StructLayout:
     """Data for consecutive addresses: `words` 32-bit words from the bottom, all of them unless `last`, which ends the
     packet. A last beat may have none."""
     return data.StructLayout({"data": geometry.axi_bits, "words": range(geometry.axi_bits // 32 + 1), "last": 1})
+
+
+def lists_signature(geometry: Geometry) -> wiring.Signature:
+    """Counts of the core's lists of cold rows, on their way to the summary.
+
+    ask: the count of list (bank, held) is asked for. push: it goes to the channel. last: as the packet's last word.
+    ready: the channel takes it.
+    """
+    return wiring.Signature(
+        {
+            "bank": Out(range(geometry.banks)),
+            "held": Out(1),
+            "ask": Out(1),
+            "push": Out(1),
+            "last": Out(1),
+            "ready": In(1),
+        }
+    )
 
 
 def window_signature() -> wiring.Signature:
