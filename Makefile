@@ -61,6 +61,8 @@ rtl: $(STAMP)  ## regenerate rtl/ (PRESETS)
 	$(BIN)/hotline registers --format markdown > docs/registers.md
 	$(BIN)/hotline registers --format c > rtl/hotline_regs.h
 	$(BIN)/hotline registers --format svd > rtl/hotline.svd
+	$(BIN)/hotline registers --format json > rtl/registers.json
+	$(BIN)/hotline registers --format descriptors > docs/descriptors.md
 
 bench: $(STAMP)  ## speeds, side by side (BENCH_OPTIONS)
 	$(BIN)/hotline bench $(BENCH_OPTIONS)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from hotline_hw.spec.descriptors import ENTRY_BYTES, Flag, Opcode
+from hotline_hw.spec.descriptors import COMPLETION, DESCRIPTOR, ENTRY_BYTES, EntryField, Flag, Opcode
 
 __all__ = ["ENTRY_WORDS", "Completion", "Descriptor"]
 
 ENTRY_WORDS = ENTRY_BYTES // 4
-_WORD = 0xFFFF_FFFF
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,25 +33,20 @@ class Descriptor:
     targets: tuple[int, int, int] = (0, 0, 0)
     reserved: int = 0
 
+    @property
+    def unused(self) -> int:
+        return self.reserved >> 16
+
     def pack(self) -> np.ndarray:
         """uint32 [ENTRY_WORDS]."""
-        words = [
-            self.opcode | self.flags << 8 | (self.reserved & 0xFFFF) << 16, self.tag,
-            *_halves(self.source), self.count, self.operand,
-            *(half for target in self.targets for half in _halves(target)),
-            *(self.reserved >> 16 + 32 * place & _WORD for place in range(4)),
-        ]  # fmt: skip
-        return np.array(words, np.uint32)
+        return _pack(DESCRIPTOR, self)
 
     @classmethod
     def unpack(cls, words: np.ndarray) -> Descriptor:
         """Decodes uint32 [ENTRY_WORDS]."""
-        w = words.tolist()
-        return cls(
-            opcode=w[0] & 0xFF, flags=w[0] >> 8 & 0xFF, tag=w[1], source=_whole(w[2:4]), count=w[4], operand=w[5],
-            targets=(_whole(w[6:8]), _whole(w[8:10]), _whole(w[10:12])),
-            reserved=w[0] >> 16 | sum(word << 16 + 32 * place for place, word in enumerate(w[12:])),
-        )  # fmt: skip
+        fields = _unpack(DESCRIPTOR, words)
+        fields["reserved"] |= fields.pop("unused") << 16
+        return cls(**fields)
 
     def __str__(self) -> str:
         """The fields that are not zero, for messages."""
@@ -92,27 +88,33 @@ class Completion:
 
     def pack(self) -> np.ndarray:
         """uint32 [ENTRY_WORDS]."""
-        words = [
-            self.tag, self.opcode | self.status << 8 | self.generation << 31, self.samples, self.popular_samples,
-            self.popular_words, self.nonpopular_words, self.listed, self.held, self.errors, self.cycles,
-            *_halves(self.address), 0, 0, 0, 0,
-        ]  # fmt: skip
-        return np.array(words, np.uint32)
+        return _pack(COMPLETION, self)
 
     @classmethod
     def unpack(cls, words: np.ndarray) -> Completion:
         """Decodes uint32 [ENTRY_WORDS]."""
-        w = words.tolist()
-        return cls(
-            tag=w[0], opcode=w[1] & 0xFF, status=w[1] >> 8 & 0xFF, generation=w[1] >> 31, samples=w[2],
-            popular_samples=w[3], popular_words=w[4], nonpopular_words=w[5], listed=w[6], held=w[7], errors=w[8],
-            cycles=w[9], address=_whole(w[10:12]),
-        )  # fmt: skip
+        fields = _unpack(COMPLETION, words)
+        return cls(**{name: value for name, value in fields.items() if name not in ("reserved", "unused")})
 
 
-def _halves(value: int) -> tuple[int, int]:
-    return value & _WORD, value >> 32 & _WORD
+def _pack(fields: Iterable[EntryField], values: object) -> np.ndarray:
+    """uint32 [ENTRY_WORDS] of the attributes of `values`; what it does not have is zero."""
+    whole, low = 0, 0
+    for field in fields:
+        value = getattr(values, field.name, 0)
+        for part in value if isinstance(value, tuple) else (value,):
+            whole |= (part & (1 << field.bits) - 1) << low
+            low += field.bits
+    return np.frombuffer(whole.to_bytes(ENTRY_BYTES, "little"), "<u4").astype(np.uint32)
 
 
-def _whole(halves: list[int]) -> int:
-    return halves[0] | halves[1] << 32
+def _unpack(fields: Iterable[EntryField], words: np.ndarray) -> dict[str, Any]:
+    whole = int.from_bytes(words.astype("<u4").tobytes(), "little")
+    values: dict[str, Any] = {}
+    for field in fields:
+        parts = []
+        for _ in range(field.number):
+            parts.append(whole & (1 << field.bits) - 1)
+            whole >>= field.bits
+        values[field.name] = parts[0] if field.number == 1 else tuple(parts)
+    return values

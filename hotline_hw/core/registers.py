@@ -12,9 +12,10 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from hotline_hw.core.input.unpacker import Unpacker
 from hotline_hw.core.output.classifier import SampleClassifier
 from hotline_hw.lib.counters import CounterBank
-from hotline_hw.lib.csr import CsrBank, capability_values
+from hotline_hw.lib.csr import CsrBank
+from hotline_hw.spec.capabilities import capability_values
 from hotline_hw.spec.params import Geometry
-from hotline_hw.spec.regmap import COUNTERS, Command, Error, register
+from hotline_hw.spec.regmap import COUNTERS, REGISTERS, Command, Error, register
 
 from .control import TrackerControl
 from .selector import HotSetSelector
@@ -62,7 +63,7 @@ def connect_values(
         "STATUS": status,
         "HOT_ROWS": control.hot_rows,
         "INDEX_BITS": control.index_bits,
-        **capability_values(g),
+        **capability_values(g, REGISTERS),
     }
     for counter in COUNTERS:
         value = getattr(counters, f"{counter.name}_value")

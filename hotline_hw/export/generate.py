@@ -17,9 +17,10 @@ from hotline_hw.lib.blocks import BlockLibrary, flat_ports
 from hotline_hw.shell.device import HotlineDevice
 from hotline_hw.shell.layouts import CHANNELS
 from hotline_hw.spec.params import Geometry, GeometryError
-from hotline_hw.spec.regmap import REGISTERS
+from hotline_hw.spec.regmap import ADDRESS_BITS
+from hotline_hw.spec.shell_registers import DEVICE_ADDRESS_BITS
 
-from .regdoc import DEVICE_REGISTERS, markdown, register_rows
+from .regdoc import registers_json
 
 __all__ = ["TOPS", "file_names", "generate_files", "generate_verilog", "sidecar", "source_hash"]
 
@@ -158,7 +159,11 @@ def _check_shell(geometry: Geometry, name: str) -> None:
 
 
 def sidecar(geometry: Geometry, name: str = "hotline_core") -> dict:
-    """What a tool needs to know of a generated top: parameters, ports, registers, and where it came from."""
+    """What a tool needs to know of a generated top: parameters, ports, and where it came from.
+
+    `registers` names the register map, which is the same for all tops and geometries (`hotline registers --format json`
+    writes it), and its hash. A top has those below `bytes`.
+    """
     core = TOPS[name](geometry)
     core._MustUse__used = True  # built for its ports alone
     ports = [
@@ -172,23 +177,26 @@ def sidecar(geometry: Geometry, name: str = "hotline_core") -> dict:
         "source_sha256": source_hash(),
         "parameters": geometry.as_dict(),
         "ports": clocks + ports,
-        "registers": register_rows(REGISTERS if name == "hotline_core" else DEVICE_REGISTERS),
+        "registers": {
+            "file": "registers.json",
+            "sha256": hashlib.sha256(registers_json().encode()).hexdigest(),
+            "bytes": 1 << (ADDRESS_BITS if name == "hotline_core" else DEVICE_ADDRESS_BITS),
+        },
     }
 
 
 def file_names(geometry: Geometry) -> list[str]:
     """The files that `generate_files` makes."""
     tops = TOPS if geometry.axi_bits else ["hotline_core"]
-    return [*(f"{top}.{suffix}" for top in tops for suffix in ("v", "json")), "registers.md"]
+    return [f"{top}.{suffix}" for top in tops for suffix in ("v", "json")]
 
 
 def generate_files(geometry: Geometry) -> dict[str, str]:
-    """Verilog and sidecar of the core, and of the device if there is one, and the registers: the text of each file."""
-    texts = {"registers.md": markdown()}
+    """Verilog and sidecar of the core, and of the device if there is one: the text of each file by its name."""
+    texts = {}
     for name in file_names(geometry):
-        top = name.partition(".")[0]
-        if name.endswith(".v"):
-            texts[name] = generate_verilog(geometry, top)
-        elif name.endswith(".json"):
-            texts[name] = json.dumps(sidecar(geometry, top), indent=1) + "\n"
+        top, _, suffix = name.partition(".")
+        texts[name] = (
+            generate_verilog(geometry, top) if suffix == "v" else json.dumps(sidecar(geometry, top), indent=1) + "\n"
+        )
     return texts

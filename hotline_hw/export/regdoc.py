@@ -1,14 +1,18 @@
-"""The register maps written out: Markdown, C header, SVD. Plain text from `regmap` and `dma.registers`, no more."""
+"""The register map and the descriptors written out: plain text from `hotline_hw.spec`, no more."""
 
 from __future__ import annotations
 
+import json
 from xml.etree import ElementTree
 
 from hotline_hw import __version__
+from hotline_hw.spec import descriptors
 from hotline_hw.spec.regmap import COUNTERS, REGISTERS, Access, Counter, Register
 from hotline_hw.spec.shell_registers import DEVICE_ADDRESS_BITS, DMA_COUNTERS, SHELL_REGISTERS
 
-__all__ = ["DEVICE_REGISTERS", "c_header", "markdown", "register_rows", "svd"]
+__all__ = [
+    "DEVICE_REGISTERS", "c_header", "descriptors_markdown", "markdown", "register_rows", "registers_json", "svd",
+]  # fmt: skip
 
 DEVICE_REGISTERS: tuple[Register, ...] = REGISTERS + SHELL_REGISTERS
 """All that the whole accelerator has on its AXI4-Lite port."""
@@ -30,6 +34,11 @@ def register_rows(registers: tuple[Register, ...] = DEVICE_REGISTERS) -> list[di
         }
         for register in registers
     ]
+
+
+def registers_json() -> str:
+    """The register map as JSON, a list of registers by offset. The stream core alone has those below 0x1000."""
+    return json.dumps(register_rows(), indent=1) + "\n"
 
 
 def markdown() -> str:
@@ -129,3 +138,67 @@ def svd() -> str:
             add(entry, "bitRange", f"[{field.low + field.width - 1}:{field.low}]")
     ElementTree.indent(device)
     return ElementTree.tostring(device, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def descriptors_markdown() -> str:
+    """Descriptors, completions and what buffers hold, as a page of documentation."""
+    d = descriptors
+    lines = [
+        "# Descriptors",
+        "",
+        "Generated from `hotline_hw/spec/descriptors.py` by `hotline registers --format descriptors`; do not edit.",
+        "",
+        f"Both rings have entries of {d.ENTRY_BYTES} bytes, little-endian. Buffers begin at multiples of "
+        f"{d.BUFFER_ALIGN}.",
+    ]
+    for title, fields in (("Descriptor", d.DESCRIPTOR), ("Completion", d.COMPLETION)):
+        lines += ["", f"## {title}", "", "| word | bits | field | meaning |", "|---|---|---|---|"]
+        at = 0
+        for name, bits, doc, number in fields:
+            low, high = at, at + bits * number - 1
+            words = f"{low // 32}" if low // 32 == high // 32 else f"{low // 32}-{high // 32}"
+            place = f"{high % 32}:{low % 32}" if bits > 1 else f"{low % 32}"
+            doc = f"{doc}, {number} of {bits} bits" if number > 1 else doc
+            lines.append(f"| {words} | {place} | {name} | {doc} |")
+            at = high + 1
+    lines += ["", "## Opcodes", "", "What an opcode does not use is not looked at.", ""]
+    lines += ["| code | opcode | what it does | flags | count | operand | buffers | counts that come back |"]
+    lines += ["|---|---|---|---|---|---|---|---|"]
+    for opcode, rule in d.OPCODES.items():
+        flags = ", ".join(str(flag.name) for flag in rule.flags)
+        first, others = rule.conflict
+        if first:
+            flags += f"; {first.name} without {', '.join(str(flag.name) for flag in others)}"
+        count = f"{rule.count} ({rule.count_flag.name})" if rule.count_flag else rule.count
+        buffers = "; ".join(
+            f"{buffer.slot}: {buffer.holds}" + (f" ({buffer.flag.name})" if buffer.flag else "")
+            for buffer in rule.buffers
+        )
+        doc = rule.doc + (" Sample-aware tracker only." if rule.sample_aware else "")
+        cells = (opcode.value, opcode.name, doc, flags, count, rule.operand, buffers, ", ".join(rule.returns))
+        lines.append(f"| {' | '.join(str(cell) or '-' for cell in cells)} |")
+    lines += [
+        "",
+        "INTERRUPT (bit 0) goes with every opcode: the completion interrupts at once. The other flags: "
+        + ", ".join(f"{flag.name} bit {flag.bit_length() - 1}" for flag in d.Flag if flag != d.Flag.INTERRUPT) + ".",
+        "",
+        f"Lookups: 1 to {d.MAX_COUNT:,}, at most {d.MAX_TABLES32} tables, whole samples of these. Row bytes: a "
+        f"multiple of {d.GRANULE_BYTES}, at most {d.MAX_ROW_BYTES:,}. RESTORE: as many rows as the state has.",
+        "",
+        "## What buffers hold",
+        "",
+        "| buffer | content |",
+        "|---|---|",
+        *(f"| {name} | {text} |" for name, text in d.FORMATS.items()),
+        "",
+        "## Status",
+        "",
+        "Of those that hold, a completion tells the first in this order: OPCODE, ALIGNMENT, LENGTH, WINDOW (nothing",
+        "was done), ABORTED, WINDOW, READ, WRITE (the first access that failed), TABLE, ROW, CORE, WORKING. Outputs",
+        "are defined with OK, with CORE (as far as the errors leave them) and with WORKING (all but the lists).",
+        "",
+        "| code | status | meaning |",
+        "|---|---|---|",
+        *(f"| {status.value} | {status.name} | {text} |" for status, text in d.STATUS_DOCS.items()),
+    ]  # fmt: skip
+    return "\n".join(lines) + "\n"

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from hotline_hw.core.bank.working import answer_bits, table_bits
 from hotline_hw.core.layouts import pass_beat, verdict_beat, verdict_depth
-from hotline_hw.shell.layouts import CHANNELS
+from hotline_hw.shell.layouts import CHANNELS, table_entry
 from hotline_hw.shell.rows.names import LIST_WORDS
-from hotline_hw.shell.rows.walker import table_entry
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import WEIGHT_BITS
 from hotline_hw.spec.words import AGE_FIELD, TABLE_FIELD, WORD_BITS

@@ -6,12 +6,11 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import ADDRESS_BITS, REGISTERS, Access, Register
 
 from .axi import axil_signature
 
-__all__ = ["CsrBank", "capability_values"]
+__all__ = ["CsrBank"]
 
 _OKAY, _SLVERR = 0, 2
 
@@ -131,15 +130,3 @@ class CsrBank(wiring.Component):
             bits = getattr(self, name)
             added = Cat(getattr(self, f"{name}_set"), Const(0, 32 - len(register.fields)))
             m.d.sync += bits.eq(Mux(selected, bits & ~data, bits) | added)
-
-
-def capability_values(geometry: Geometry) -> dict[str, int]:
-    """Values of the constant registers of a core with this geometry."""
-    attributes = geometry.as_dict() | {"log2_banks": geometry.bank_bits, "log2_sets": geometry.set_bits}
-    values = {}
-    for candidate in REGISTERS:
-        if candidate.name in ("ID", "VERSION"):
-            values[candidate.name] = candidate.reset or 0
-        elif candidate.name.startswith("CAP_"):
-            values[candidate.name] = sum(int(attributes[field.name]) << field.low for field in candidate.fields)
-    return values

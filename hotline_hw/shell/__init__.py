@@ -2,7 +2,9 @@
 
 `device.HotlineDevice` is the whole accelerator. Imports go one way:
 
-    device, accounts, axil_split
+    device
+        registers   takes the rings' indexes from rings/
+        accounts, axil_split
         rings/   descriptors and completions; takes its check of windows from bus/
         streams/ rows/   between memory and the core, and rows of a GATHER; they know neither each other nor rings/
         bus/     the AXI4 manager: bursts, windows

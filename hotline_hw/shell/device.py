@@ -10,30 +10,21 @@ from hotline_hw.core.bank.working import LIST_DOMAIN
 from hotline_hw.core.core import HotlineCore
 from hotline_hw.lib.axi import axil_signature
 from hotline_hw.lib.blocks import BlockLibrary
-from hotline_hw.lib.counters import CounterBank
-from hotline_hw.lib.csr import CsrBank
 from hotline_hw.shell.bus.read import ReadEngine
+from hotline_hw.shell.bus.windows import share_windows
 from hotline_hw.shell.bus.write import WriteEngine
 from hotline_hw.shell.rings.fetch import DescriptorFetch
-from hotline_hw.shell.rings.ring_control import RingControl
 from hotline_hw.shell.rings.sequencer import Sequencer
 from hotline_hw.shell.rows.row_path import RowPath
 from hotline_hw.shell.streams.stream_path import StreamPath
-from hotline_hw.spec.descriptors import Opcode, Status
+from hotline_hw.spec.descriptors import COUNTS, Opcode, Status
 from hotline_hw.spec.params import Geometry
-from hotline_hw.spec.shell_registers import (
-    DEVICE_ADDRESS_BITS,
-    DMA_COUNTERS,
-    MAX_RING_LOG2,
-    SHELL_REGISTERS,
-    WINDOWS,
-    DmaCommand,
-    shell_register,
-)
+from hotline_hw.spec.shell_registers import DEVICE_ADDRESS_BITS, DMA_COUNTERS
 
 from .accounts import CycleAccounts
 from .axil_split import AxilSplit
-from .layouts import CHANNELS, COUNTS, Fault, ReadTarget, axi_signature
+from .layouts import CHANNELS, Fault, ReadTarget, axi_signature
+from .registers import ShellRegisters
 
 __all__ = ["HotlineDevice"]
 
@@ -44,7 +35,7 @@ _AWAKE = 32  # cycles for which the core's clock runs on after the core had some
 class HotlineDevice(wiring.Component):
     """Rings, data movers and the stream core between AXI4-Lite and an AXI4 manager.
 
-        s_axil -> AxilSplit -> CsrBank (core), CsrBank (shell) -> RingControl, windows, tables
+        s_axil -> AxilSplit -> HotlineCore, ShellRegisters (rings, windows, tables, counters)
                                                                         |
         m_axi ar, r <-> ReadEngine -> DescriptorFetch ----------> Sequencer -> completion, irq
                            |                                            |
@@ -83,8 +74,7 @@ class HotlineDevice(wiring.Component):
         else:
             m.submodules.core = DomainRenamer({"sync": _GATED_DOMAIN, LIST_DOMAIN: "sync"})(core)
         m.submodules.split = split = AxilSplit()
-        m.submodules.csr = csr = CsrBank(SHELL_REGISTERS)
-        m.submodules.rings = rings = RingControl()
+        m.submodules.registers = registers = ShellRegisters(g)
         m.submodules.fetch = fetch = DescriptorFetch(g)
         m.submodules.sequencer = sequencer = Sequencer(g)
         m.submodules.read = read = ReadEngine(g)
@@ -93,7 +83,7 @@ class HotlineDevice(wiring.Component):
         m.submodules.rows = rows = RowPath(g)
         wiring.connect(m, wiring.flipped(self.s_axil), split.bus)
         wiring.connect(m, split.lower, core.s_axil)
-        wiring.connect(m, split.upper, csr.bus)
+        wiring.connect(m, split.upper, registers.bus)
         for name in axi_signature(g).members:
             engine = read if name.startswith(("ar", "r")) else write
             ours, theirs = getattr(self.m_axi, name), getattr(engine, name)
@@ -103,10 +93,11 @@ class HotlineDevice(wiring.Component):
             streams.it.eq(sequencer.it), streams.begin.eq(sequencer.begin), streams.flush.eq(sequencer.flush),
             rows.it.eq(sequencer.it), rows.stop.eq(sequencer.abort),
             rows.start.eq(sequencer.begin & (sequencer.it.opcode == Opcode.GATHER)),
+            rows.table_write.eq(registers.table_write), rows.table_index.eq(registers.table_index),
+            rows.table.eq(registers.table),
         ]  # fmt: skip
 
-        self._registers(m, csr, rings, sequencer, fetch, read, write)
-        self._windows_and_tables(m, csr, sequencer, read, write, rows)
+        self._rings(m, registers, fetch, sequencer, read, write)
         self._core(m, core, split, sequencer, streams, rows)
         self._reads(m, read, sequencer, fetch, streams, rows)
         self._writes(m, write, sequencer, streams, rows)
@@ -116,73 +107,32 @@ class HotlineDevice(wiring.Component):
             sequencer.beyond_table.eq(rows.beyond_table & (sequencer.it.opcode == Opcode.GATHER)),
             *(getattr(sequencer, name).eq(getattr(streams, name)) for name in COUNTS),
         ]  # fmt: skip
-        self._counters(m, csr, core, rings, sequencer, fetch, read, write, streams, rows)
+        self._counters(m, registers, core, sequencer, fetch, read, write, streams, rows)
         self._clock(m, core, split, sequencer, streams, rows)
-        m.d.comb += self.irq.eq(core.irq | (csr.dma_irq_status & csr.dma_irq_enable).any())
+        m.d.comb += self.irq.eq(core.irq | registers.irq)
         return m
 
-    def _registers(self, m, csr, rings, sequencer, fetch, read, write) -> None:
-        """Rings, interrupts and status."""
-        g = self.geometry
-        enable = csr.dma_control[0]
-        waited = Signal()
-        m.d.sync += waited.eq(sequencer.waits)
-        places = {name: Signal(32, name=name) for name in ("ring_lo", "ring_hi", "cpl_lo", "cpl_hi", "ring_size")}
-        moved = Signal()  # a ring, while enabled
-        for name, place in places.items():
-            mask = sum(field.mask for field in shell_register(name.upper()).fields)
-            written = getattr(csr, f"{name}_write")
-            m.d.comb += getattr(csr, name).eq(place)
-            with m.If(written & enable):
-                m.d.comb += moved.eq(1)
-            with m.Elif(written):
-                m.d.sync += place.eq(csr.write_data & mask)
-        errors = Cat(rings.doorbell_error | moved, sequencer.waits & ~waited, fetch.failed, sequencer.lost)
-        manager = (g.axi_bytes.bit_length() - 1, WINDOWS, g.tag_id_bits, g.read_beats.bit_length() - 1)
+    def _rings(self, m, registers, fetch, sequencer, read, write) -> None:
+        """Descriptors from the rings to the Sequencer, and what the registers tell of that. Windows."""
+        for user in (sequencer, read, write):
+            share_windows(m, registers.windows, user.windows)
         m.d.comb += [
-            csr.cap_dma.eq(sum(value << 8 * place for place, value in enumerate(manager))),
-            csr.cap_working.eq(g.working_rows),
-            csr.dma_status.eq(
-                Cat(sequencer.running | fetch.busy, read.outstanding, write.outstanding, sequencer.waits)
-            ),
-            csr.ring_producer.eq(rings.producer), csr.ring_consumer.eq(rings.consumer),
-            csr.cpl_producer.eq(rings.cpl_producer), csr.cpl_consumer.eq(rings.cpl_consumer),
-            csr.dma_error_set.eq(errors), csr.dma_irq_status_set.eq(Cat(rings.interrupt, errors.any())),
-            rings.log2_size.eq(Mux(places["ring_size"] > MAX_RING_LOG2, MAX_RING_LOG2, places["ring_size"])),
-            rings.clear.eq(~enable & ~sequencer.running & ~fetch.busy),
-            rings.producer_write.eq(csr.ring_producer_write), rings.cpl_consumer_write.eq(csr.cpl_consumer_write),
-            rings.write_data.eq(csr.write_data), rings.coalesce.eq(csr.dma_coalesce), rings.delay.eq(csr.dma_delay),
-            rings.fetched.eq(fetch.fetched), rings.completed.eq(sequencer.completed),
-            rings.urgent.eq(sequencer.urgent),
-            fetch.enable.eq(enable), fetch.base.eq(Cat(places["ring_lo"], places["ring_hi"])),
-            fetch.entry.eq(rings.entry), fetch.available.eq(rings.available),
-            sequencer.enable.eq(enable), sequencer.room.eq(rings.room),
-            sequencer.cpl_base.eq(Cat(places["cpl_lo"], places["cpl_hi"])), sequencer.cpl_entry.eq(rings.cpl_entry),
-            sequencer.generation.eq(rings.generation),
+            fetch.enable.eq(registers.enable), fetch.base.eq(registers.ring_base), fetch.entry.eq(registers.entry),
+            fetch.available.eq(registers.available), registers.fetched.eq(fetch.fetched),
+            sequencer.enable.eq(registers.enable), sequencer.room.eq(registers.room),
+            sequencer.cpl_base.eq(registers.cpl_base), sequencer.cpl_entry.eq(registers.cpl_entry),
+            sequencer.generation.eq(registers.generation), registers.completed.eq(sequencer.completed),
+            registers.urgent.eq(sequencer.urgent), registers.running.eq(sequencer.running),
+            registers.fetching.eq(fetch.busy), registers.reading.eq(read.outstanding),
+            registers.writing.eq(write.outstanding), registers.waits.eq(sequencer.waits),
+            registers.failed.eq(fetch.failed), registers.lost.eq(sequencer.lost),
         ]  # fmt: skip
         wiring.connect(m, fetch.output, sequencer.descriptors)
-
-    def _windows_and_tables(self, m, csr, sequencer, read, write, rows) -> None:
-        for index in range(WINDOWS):
-            lo, hi, pages, control = (
-                getattr(csr, f"window_{index}_{part}") for part in ("lo", "hi", "pages", "control")
-            )
-            for user in (sequencer, read, write):
-                window = user.windows[index]
-                m.d.comb += [
-                    window.page.eq(Cat(lo[12:], hi)), window.pages.eq(pages),
-                    window.read.eq(control[0]), window.write.eq(control[1]),
-                ]  # fmt: skip
-        m.d.comb += [
-            rows.table_write.eq(csr.table_stride_write), rows.table_index.eq(csr.table_index),
-            rows.table.base.eq(Cat(csr.table_lo[4:], csr.table_hi)), rows.table.rows.eq(csr.table_rows),
-            rows.table.stride.eq(csr.write_data),
-        ]  # fmt: skip
 
     def _core(self, m, core, split, sequencer, streams, rows) -> None:
         """The stream core's controls and lists; its streams are StreamPath's."""
         g = self.geometry
-        asked = sequencer.summary_list
+        lists = sequencer.lists
         m.d.comb += [
             core.phase.eq(sequencer.phase), core.command.eq(sequencer.command),
             core.command_write.eq(sequencer.command_write), sequencer.core_access.eq(split.lower_writing),
@@ -191,13 +141,13 @@ class HotlineDevice(wiring.Component):
             sequencer.working_full.eq(core.working_full), sequencer.core_busy.eq(core.busy),
             sequencer.core_errors.eq(core.errors),
             sequencer.state_rows.eq(Const(g.state_rows_per_set, 32) << core.index_bits),
-            core.list_bank.eq(Mux(asked, sequencer.summary_bank, rows.list_bank)),
-            core.list_held.eq(Mux(asked, sequencer.summary_held, rows.list_held)),
+            core.list_bank.eq(Mux(lists.ask, lists.bank, rows.list_bank)),
+            core.list_held.eq(Mux(lists.ask, lists.held, rows.list_held)),
             core.list_number.eq(rows.list_number),
             rows.list_count.eq(core.list_count), rows.list_key.eq(core.list_key),
-            streams.list_count.eq(core.list_count), streams.list_held.eq(sequencer.summary_held),
-            streams.list_push.eq(sequencer.summary_push), streams.list_last.eq(sequencer.summary_last),
-            sequencer.summary_ready.eq(streams.list_ready),
+            streams.list_count.eq(core.list_count), streams.list_held.eq(lists.held),
+            streams.list_push.eq(lists.push), streams.list_last.eq(lists.last),
+            lists.ready.eq(streams.list_ready),
             streams.finished.eq(core.finished), streams.command_done.eq(core.command_done),
         ]  # fmt: skip
         for name in ("s_axis_lookup", "s_axis_state"):
@@ -252,12 +202,12 @@ class HotlineDevice(wiring.Component):
             sequencer.write_fault.known.eq(write.fault.known),
         ]
 
-    def _counters(self, m, csr, core, rings, sequencer, fetch, read, write, streams, rows) -> None:
+    def _counters(self, m, registers, core, sequencer, fetch, read, write, streams, rows) -> None:
         m.submodules.accounts = accounts = CycleAccounts()
         axi = self.m_axi
         due = read.data.valid & (read.data.payload.target != ReadTarget.DESCRIPTOR)
         m.d.comb += [
-            accounts.busy.eq(sequencer.running | fetch.busy | rings.available),
+            accounts.busy.eq(sequencer.running | fetch.busy | registers.available),
             accounts.useful.eq((due & read.data.ready) | streams.state_moved),
             accounts.write.eq(
                 Cat(channel.beats.valid & ~channel.beats.ready for channel in write.channels).any()
@@ -274,19 +224,7 @@ class HotlineDevice(wiring.Component):
             "bytes_written": Mux(axi.wvalid & axi.wready, self.geometry.axi_bytes, 0),
             **{c.name: getattr(accounts, c.name) for c in DMA_COUNTERS if c.name.startswith("dma_")},
         }
-        widths = {name: len(event) for name, event in events.items()}
-        m.submodules.counters = counters = CounterBank(widths, DMA_COUNTERS)
-        m.d.comb += [
-            counters.snapshot.eq(csr.dma_command_write & (csr.write_data == DmaCommand.SNAPSHOT)),
-            counters.clear.eq(csr.dma_command_write & (csr.write_data == DmaCommand.RESET_COUNTERS)),
-        ]
-        for name, event in events.items():
-            value = getattr(counters, f"{name}_value")
-            m.d.comb += [
-                getattr(counters, name).eq(event),
-                getattr(csr, f"counter_{name}_lo").eq(value[:32]),
-                getattr(csr, f"counter_{name}_hi").eq(value[32:]),
-            ]
+        m.d.comb += [getattr(registers, f"event_{name}").eq(event) for name, event in events.items()]
 
     def _clock(self, m, core, split, sequencer, streams, rows) -> None:
         """The core's clock runs while something goes in, comes out or goes on in it, and a while after."""

@@ -7,16 +7,19 @@ Sequencer, RowWalker --read_request--> ReadEngine --read_beat--> lookups and sta
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
+from hotline_hw.spec.descriptors import COMPLETION, DESCRIPTOR, EntryField
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import ROW_FIELD, TABLE_FIELD
 
 __all__ = [
-    "CHANNELS", "COUNTS", "COUNT_BITS", "EXTENT_BITS", "MAIN", "OTHER", "SMALL", "Fault", "ReadTarget", "axi_signature",
-    "completion_layout", "descriptor_layout", "fault_signature", "named_row", "read_beat", "read_request", "row_beat",
-    "single_word", "window_signature", "write_beat",
+    "CHANNELS", "COUNT_BITS", "EXTENT_BITS", "MAIN", "OTHER", "SMALL", "Fault", "ReadTarget", "axi_signature",
+    "completion_layout", "descriptor_layout", "fault_signature", "lists_signature", "named_row", "read_beat",
+    "read_request", "row_beat", "single_word", "table_entry", "window_signature", "write_beat",
 ]  # fmt: skip
 
 COUNT_BITS = 27
@@ -29,9 +32,6 @@ MAIN, OTHER, SMALL = range(3)
 """Channels of WriteEngine. MAIN: popular words, rows, state, events. OTHER: non-popular words, keys. SMALL: summary,
 completions."""
 CHANNELS = 3
-
-COUNTS = ("samples", "popular_samples", "popular_words", "nonpopular_words", "listed", "held")
-"""What a completion tells of the data, in its order."""
 
 
 class ReadTarget(enum.Enum, shape=2):  # type: ignore[call-arg]
@@ -53,28 +53,27 @@ class Fault(enum.Enum, shape=2):  # type: ignore[call-arg]
 
 
 def descriptor_layout() -> data.StructLayout:
-    """A descriptor. `operand`: tables, or bytes of a row."""
-    return data.StructLayout(
-        {
-            "opcode": 8, "flags": 8, "reserved": 16, "tag": 32, "source": 64, "count": 32, "operand": 32,
-            "targets": data.ArrayLayout(64, 3), "unused": 128,
-        }
-    )  # fmt: skip
+    """A descriptor, as `spec.descriptors` says."""
+    return _entry(DESCRIPTOR)
 
 
 def completion_layout() -> data.StructLayout:
-    """A completion."""
-    return data.StructLayout(
-        {
-            "tag": 32, "opcode": 8, "status": 8, "reserved": 15, "generation": 1, **dict.fromkeys(COUNTS, 32),
-            "errors": 32, "cycles": 32, "address": 64, "unused": 128,
-        }
-    )  # fmt: skip
+    """A completion, as `spec.descriptors` says."""
+    return _entry(COMPLETION)
+
+
+def _entry(fields: Iterable[EntryField]) -> data.StructLayout:
+    return data.StructLayout({f.name: f.bits if f.number == 1 else data.ArrayLayout(f.bits, f.number) for f in fields})
 
 
 def named_row() -> data.StructLayout:
     """A row by name."""
     return data.StructLayout({"row": ROW_FIELD.width, "table": TABLE_FIELD.width})
+
+
+def table_entry() -> data.StructLayout:
+    """Where an embedding table lies: granule of its row 0, number of rows, granules from a row to the next."""
+    return data.StructLayout({"base": 60, "rows": 32, "stride": 16})
 
 
 def single_word(bits: int) -> data.StructLayout:
@@ -111,6 +110,24 @@ def write_beat(geometry: Geometry) -> data.StructLayout:
     """Data for consecutive addresses: `words` 32-bit words from the bottom, all of them unless `last`, which ends the
     packet. A last beat may have none."""
     return data.StructLayout({"data": geometry.axi_bits, "words": range(geometry.axi_bits // 32 + 1), "last": 1})
+
+
+def lists_signature(geometry: Geometry) -> wiring.Signature:
+    """Counts of the core's lists of cold rows, on their way to the summary.
+
+    ask: the count of list (bank, held) is asked for. push: it goes to the channel. last: as the packet's last word.
+    ready: the channel takes it.
+    """
+    return wiring.Signature(
+        {
+            "bank": Out(range(geometry.banks)),
+            "held": Out(1),
+            "ask": Out(1),
+            "push": Out(1),
+            "last": Out(1),
+            "ready": In(1),
+        }
+    )
 
 
 def window_signature() -> wiring.Signature:

@@ -1,61 +1,24 @@
-"""Descriptors, completions and the result formats in host memory. Plain data: the one place that holds their layout.
+"""Descriptors and completions: their layout, what each opcode takes, and how each may end. Plain data.
 
-Both rings have entries of ENTRY_BYTES, little-endian 32-bit words. Buffers begin at multiples of BUFFER_ALIGN.
-
-    descriptor                                        completion
-    0    opcode 7:0, flags 15:8, the rest zero        0      tag of the descriptor
-    1    tag, comes back in the completion            1      31 generation, 15:8 status, 7:0 opcode
-    2,3  source address                               2      samples
-    4    count                                        3      popular samples
-    5    tables, or bytes of a row                    4      words of the popular micro-batch
-    6,7  target 0                                     5      words of the non-popular micro-batch
-    8,9  target 1                                     6      unique cold rows that are not held; rows written (GATHER,
-    10,11 target 2                                           DUMP), events (SELECT)
-    12-15 zero                                        7      unique cold rows that are held
-                                                      8      bits of the core's ERROR that were set meanwhile
-                                                      9      clock cycles from decoding to this completion
-                                                      10,11  address that could not be accessed, where known
-                                                      12-15  zero
-    The generation bit is 1 in the first round of the completion ring, 0 in the second, and so on: a host that polls
-    memory that was zero at first sees by it what is new.
-
-    opcode     source              count      word 5           target 0        target 1         target 2
-    FENCE      -                   0          0                -               -                -
-    LEARN      lookups             lookups    tables, or 0     -               -                -
-    CLASSIFY   lookups             lookups    tables, or 0     popular words   non-popular      summary
-    GATHER     - (LIST: lookups)   0 (LIST:   row bytes        rows            keys (KEYS)      -
-                                   lookups)
-    DUMP       -                   0          0                state           -                -
-    RESTORE    state               rows       0                -               -                -
-    SELECT     -                   0          0                events          -                -
-
-Lookups, with word 5 zero: 64-bit lookup words of `words`. With word 5 = T (1 to 256): 32-bit rows; lookup i
-is of table i modulo T, and every T of them are a sample.
-
-Result words have 32 bits: 31 last of its sample; 30 hit; 29:0 slot where hit, else the row's place among the working
-parameters: 29 held, 28:22 bank, 21:0 number in that bank's list, all ones if the lists had no room. A place p is row
-`first[p >> 22] + (p & 0x3fffff)` of the working parameters, where `first` is the exclusive cumulative sum of the counts
-below.
-
-Summary: SUMMARY_LISTS 32-bit counts, the unique cold rows in list 128 * held + bank (those of banks that do not exist
-are not written); then a bit a sample (bit s & 7 of byte s >> 3, whole 32-bit words), 1 where it is popular.
-
-GATHER writes the rows of the mini-batch that was last classified, in order of lists: those not held, or with HELD
-those held, the first of either at target 0. Keys: a 64-bit word a row, as a lookup word without `last`. With LIST, the
-rows that the lookups in memory name instead. State: entry and slot words as on m_axis_state. Events:
-EVENT_BYTES each, two words; the last is the closing beat.
+The hardware's layouts and checks, the Python packing, the driver's messages and `docs/descriptors.md` come from here.
+The golden model states the checks once more (`hotline_sim.model.decoder`), and `tests/unit/hw/spec/test_descriptors.py`
+holds bytes that were written by hand, since neither must share a mistake with this file.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from typing import Any, NamedTuple
 
 from .words import Field
 
 __all__ = [
-    "BUFFER_ALIGN", "COLD_BANK", "COLD_HELD", "COLD_LOCAL", "ENTRY_BYTES", "EVENT_BYTES", "GRANULE_BYTES", "HIT_BIT",
-    "LAST_BIT", "MAX_BANKS", "MAX_COUNT", "MAX_ROW_BYTES", "MAX_TABLES32",
-    "NOT_LISTED", "SUMMARY_BYTES", "SUMMARY_LISTS", "VALUE_FIELD", "Flag", "Opcode", "Status",
+    "BUFFER_ALIGN", "COLD_BANK", "COLD_HELD", "COLD_LOCAL", "COMPLETION", "COUNTS", "DESCRIPTOR", "ENTRY_BYTES",
+    "EVENT_BYTES", "FORMATS", "GRANULE_BYTES", "HIT_BIT", "LAST_BIT", "MAX_BANKS", "MAX_COUNT", "MAX_ROW_BYTES",
+    "MAX_TABLES32", "NOT_LISTED", "OPCODES", "SLOTS", "STATUS_DOCS", "SUMMARY_BYTES", "SUMMARY_LISTS", "VALUE_FIELD",
+    "Buffer", "EntryField", "Flag", "Opcode", "OpcodeRule", "Quantities", "Status",
 ]  # fmt: skip
 
 ENTRY_BYTES = 64
@@ -78,35 +41,240 @@ SUMMARY_BYTES = 4 * SUMMARY_LISTS
 
 
 class Opcode(IntEnum):
-    FENCE = 1  # nothing but its completion: all before it is done
-    LEARN = 2  # a mini-batch trains the tracker
-    CLASSIFY = 3  # a mini-batch is split; with Flag.LEARN the tracker learns from it too
-    GATHER = 4  # rows by DMA
-    DUMP = 5  # the tracker's contents to memory
-    RESTORE = 6  # and back
-    SELECT = 7  # the hot rows are chosen anew
+    FENCE = 1
+    LEARN = 2
+    CLASSIFY = 3
+    GATHER = 4
+    DUMP = 5
+    RESTORE = 6
+    SELECT = 7
 
 
 class Flag(IntFlag):
     INTERRUPT = 1 << 0  # no coalescing: interrupt with this completion
-    LEARN = 1 << 1  # CLASSIFY: RELEARN
+    LEARN = 1 << 1  # CLASSIFY: the tracker learns from the mini-batch too (RELEARN)
     HELD = 1 << 2  # GATHER: the rows that the mini-batch classified before had among its cold rows too
     KEYS = 1 << 3  # GATHER: the keys of the rows too
-    LIST = 1 << 4  # GATHER: of a list in memory
+    LIST = 1 << 4  # GATHER: the rows that lookups in memory name
+
+
+NO_FLAG = Flag(0)
 
 
 class Status(IntEnum):
-    """How a descriptor ended. All but OK leave its outputs undefined, except where they say otherwise."""
+    """How a descriptor ended; STATUS_DOCS has the meanings."""
 
     OK = 0
-    OPCODE = 1  # unknown opcode, flags that it does not have, or reserved bits
-    ALIGNMENT = 2  # an address or a size is no multiple of what it must be
-    LENGTH = 3  # a count or a size of zero, or beyond what can be
-    WINDOW = 4  # a buffer, or a row, is not in any window with that right
-    READ = 5  # a read was answered with SLVERR or DECERR
-    WRITE = 6  # a write was
-    TABLE = 7  # GATHER: a table that was not set up
-    ROW = 8  # GATHER: a row beyond its table
-    CORE = 9  # the core reports errors; other outputs are as good as these leave them
-    WORKING = 10  # CLASSIFY: more unique cold rows than a bank's list holds; all but the lists is right
-    ABORTED = 11  # DMA_CONTROL.enable was cleared
+    OPCODE = 1
+    ALIGNMENT = 2
+    LENGTH = 3
+    WINDOW = 4
+    READ = 5
+    WRITE = 6
+    TABLE = 7
+    ROW = 8
+    CORE = 9
+    WORKING = 10
+    ABORTED = 11
+
+
+STATUS_DOCS = {
+    Status.OK: "it is done",
+    Status.OPCODE: "it has no such opcode, or flags or reserved bits that it must not have",
+    Status.ALIGNMENT: "an address or a size is no multiple of what it must be",
+    Status.LENGTH: "a count or a size is zero, or beyond what can be",
+    Status.WINDOW: "a buffer, or a row, is not in memory that was exposed with that right",
+    Status.READ: "the bus answered a read with an error",
+    Status.WRITE: "the bus answered a write with an error",
+    Status.TABLE: "a table was not set up",
+    Status.ROW: "a row is beyond its table",
+    Status.CORE: "the accelerator reports errors",
+    Status.WORKING: "a mini-batch has more unique cold rows than the accelerator can list",
+    Status.ABORTED: "it was aborted",
+}
+"""Outputs of a descriptor are undefined with any status but OK, CORE (as good as the core's errors leave them) and
+WORKING (all but the lists is right)."""
+
+
+class EntryField(NamedTuple):
+    """A field of a ring entry: `number` times `bits` bits, which follow the field before."""
+
+    name: str
+    bits: int
+    doc: str
+    number: int = 1
+
+
+DESCRIPTOR = (
+    EntryField("opcode", 8, "what to do"),
+    EntryField("flags", 8, "how"),
+    EntryField("reserved", 16, "zero"),
+    EntryField("tag", 32, "comes back in the completion"),
+    EntryField("source", 64, "address"),
+    EntryField("count", 32, "lookups, or rows of the state"),
+    EntryField("operand", 32, "tables, or bytes of a row"),
+    EntryField("targets", 64, "addresses", 3),
+    EntryField("unused", 128, "zero"),
+)
+COMPLETION = (
+    EntryField("tag", 32, "of the descriptor"),
+    EntryField("opcode", 8, "of the descriptor"),
+    EntryField("status", 8, "how it ended"),
+    EntryField("reserved", 15, "zero"),
+    EntryField("generation", 1, "1 in the first round of the completion ring, 0 in the second, and so on: in memory "
+               "that was zero at first, a host that polls sees by it what is new"),
+    EntryField("samples", 32, "samples"),
+    EntryField("popular_samples", 32, "popular samples"),
+    EntryField("popular_words", 32, "words of the popular micro-batch"),
+    EntryField("nonpopular_words", 32, "words of the non-popular micro-batch"),
+    EntryField("listed", 32, "unique cold rows that are not held; rows written (GATHER, DUMP); events (SELECT)"),
+    EntryField("held", 32, "unique cold rows that are held"),
+    EntryField("errors", 32, "bits of the core's ERROR that were set meanwhile"),
+    EntryField("cycles", 32, "clock cycles from decoding to this completion"),
+    EntryField("address", 64, "what could not be accessed, where known"),
+    EntryField("unused", 128, "zero"),
+)  # fmt: skip
+"""Fields of the entries of both rings, from bit 0 on, little-endian; ENTRY_BYTES in all."""
+
+COUNTS = ("samples", "popular_samples", "popular_words", "nonpopular_words", "listed", "held")
+"""Fields of a completion that tell of the data."""
+
+SLOTS = ("source", "target 0", "target 1", "target 2")
+"""Where a descriptor names a buffer. The source is read, the targets are written."""
+
+
+class Quantities(NamedTuple):
+    """What sizes of buffers depend on: plain numbers, or values of the hardware.
+
+    Attributes:
+        count: of the descriptor. lookup_shift: log2 of the bytes of a lookup of a mini-batch.
+        state_bytes, event_bytes: of the whole state, and of the most events.
+    """
+
+    count: Any
+    lookup_shift: Any
+    state_bytes: Any
+    event_bytes: Any
+
+
+class Buffer(NamedTuple):
+    """A buffer of a descriptor. It begins at a multiple of BUFFER_ALIGN.
+
+    Attributes:
+        slot: one of SLOTS. holds: one of FORMATS.
+        size: its bytes, as the check of windows takes them. What it touches beyond is checked as it is touched.
+        flag: the buffer is used only with this flag.
+    """
+
+    slot: str
+    holds: str
+    size: Callable[[Quantities], Any]
+    flag: Flag = NO_FLAG
+
+
+@dataclass(frozen=True)
+class OpcodeRule:
+    """What an opcode takes.
+
+    Attributes:
+        flags: that it may have, besides INTERRUPT.
+        conflict: flags that must not stand together: none of the second with the first.
+        count: what `count` is: "lookups" (1 to MAX_COUNT), "rows" (as many as the state has) or "" (not looked at).
+        count_flag: `count` counts only with this flag.
+        operand: what `operand` is: "tables" (0 to MAX_TABLES32; whole samples of so many lookups), "row bytes" (a
+            multiple of GRANULE_BYTES, 1 to MAX_ROW_BYTES) or "" (not looked at).
+        returns: the COUNTS that its completion has; the others are zero.
+    """
+
+    doc: str
+    flags: Flag = NO_FLAG
+    conflict: tuple[Flag, Flag] = (NO_FLAG, NO_FLAG)
+    count: str = ""
+    count_flag: Flag = NO_FLAG
+    operand: str = ""
+    buffers: tuple[Buffer, ...] = ()
+    returns: tuple[str, ...] = ()
+
+
+def _lookups(of: Quantities) -> Any:
+    return of.count << of.lookup_shift
+
+
+def _list(of: Quantities) -> Any:
+    return of.count << 3
+
+
+def _results(of: Quantities) -> Any:
+    """As if every lookup came back in this packet."""
+    return of.count << 2
+
+
+def _summary(of: Quantities) -> Any:
+    """As if every lookup were a sample, in units of 64 bytes."""
+    return SUMMARY_BYTES + (((of.count + 511) >> 9) << 6)
+
+
+def _state(of: Quantities) -> Any:
+    return of.state_bytes
+
+
+def _events(of: Quantities) -> Any:
+    return of.event_bytes
+
+
+def _first_byte(of: Quantities) -> Any:
+    return 1
+
+
+OPCODES = {
+    Opcode.FENCE: OpcodeRule("Nothing but its completion: all before it is done."),
+    Opcode.LEARN: OpcodeRule(
+        "A mini-batch trains the tracker.",
+        count="lookups", operand="tables", buffers=(Buffer("source", "lookups", _lookups),),
+    ),
+    Opcode.CLASSIFY: OpcodeRule(
+        "A mini-batch is split.",
+        flags=Flag.LEARN, count="lookups", operand="tables",
+        buffers=(Buffer("source", "lookups", _lookups), Buffer("target 0", "popular words", _results),
+                 Buffer("target 1", "non-popular words", _results), Buffer("target 2", "summary", _summary)),
+        returns=COUNTS,
+    ),
+    Opcode.GATHER: OpcodeRule(
+        "Rows by DMA: those of the mini-batch that was last classified, or with LIST those that lookups name.",
+        flags=Flag.HELD | Flag.KEYS | Flag.LIST, conflict=(Flag.LIST, Flag.HELD | Flag.KEYS),
+        count="lookups", count_flag=Flag.LIST, operand="row bytes",
+        buffers=(Buffer("source", "list", _list, Flag.LIST), Buffer("target 0", "rows", _first_byte),
+                 Buffer("target 1", "keys", _first_byte, Flag.KEYS)),
+        returns=("listed",),
+    ),
+    Opcode.DUMP: OpcodeRule(
+        "The tracker's contents to memory.", buffers=(Buffer("target 0", "state", _state),), returns=("listed",)
+    ),
+    Opcode.RESTORE: OpcodeRule(
+        "The tracker's contents from memory.", count="rows", buffers=(Buffer("source", "state", _state),)
+    ),
+    Opcode.SELECT: OpcodeRule(
+        "The hot rows are chosen anew.",
+        buffers=(Buffer("target 0", "events", _events),), returns=("listed",),
+    ),
+}  # fmt: skip
+
+FORMATS = {
+    "lookups": "With operand 0, 64-bit lookup words. With operand T, 1 to 256, 32-bit rows: lookup i is of table i "
+    "modulo T, and every T of them are a sample.",
+    "list": "64-bit lookup words, whose `last` means nothing.",
+    "popular words": "32-bit result words of the popular samples: 31 last of its sample; 30 hit; 29:0 slot where hit, "
+    "else the row's place among the working parameters: 29 held, 28:22 bank, 21:0 number in that bank's list, all ones "
+    "if the lists had no room. A place p is row first[p >> 22] + (p & 0x3fffff) of the working parameters, where "
+    "`first` is the exclusive cumulative sum of the summary's counts.",
+    "non-popular words": "The same of the other samples.",
+    "summary": f"{SUMMARY_LISTS} 32-bit counts, the unique cold rows in list {MAX_BANKS} * held + bank (those of banks "
+    "that do not exist are not written); then a bit a sample (bit s & 7 of byte s >> 3, whole 32-bit words), 1 where "
+    "it is popular.",
+    "rows": "The rows end to end, in order of lists: those that are not held, or with HELD those that are. With LIST, "
+    "in order of the list.",
+    "keys": "A 64-bit word a row, as a lookup word without `last`.",
+    "state": "Entry and slot words as on m_axis_state.",
+    "events": "16 bytes each, two words, as on m_axis_state; the last is the closing beat.",
+}
+"""What buffers hold."""

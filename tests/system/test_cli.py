@@ -106,7 +106,7 @@ def test_generate(option):
     assert run.exit_code == 0, run.output
     tops = ("hotline_core", "hotline_device")
     files = [f"{top}.{kind}" for top in tops for kind in ("v", "json")]
-    assert run.stdout.splitlines() == [f"rtl/tiny/{name}" for name in (*files, "registers.md")]
+    assert run.stdout.splitlines() == [f"rtl/tiny/{name}" for name in files]
     for top in tops:
         assert f"module {top}(" in Path(f"rtl/tiny/{top}.v").read_text()
         assert json.loads(Path(f"rtl/tiny/{top}.json").read_text())["parameters"]["sets"] == 4
@@ -117,7 +117,7 @@ def test_generate_without_a_manager():
     run = hotline("generate", "--preset", "tiny", "--out", "rtl/core", *(f"--set={one}" for one in settings))
     assert run.exit_code == 0, run.output
     assert [path.name for path in sorted(Path("rtl/core").iterdir())] == [
-        "hotline_core.json", "hotline_core.v", "registers.md",
+        "hotline_core.json", "hotline_core.v",
     ]  # fmt: skip
 
 
@@ -132,6 +132,7 @@ def test_registers():
     assert hotline("registers", "--format", "markdown").stdout == regdoc.markdown()
     assert hotline("registers", "--format", "c").stdout == regdoc.c_header()
     assert hotline("registers", "--format", "svd").stdout == regdoc.svd()
+    assert hotline("registers", "--format", "descriptors").stdout == regdoc.descriptors_markdown()
     assert json.loads(hotline("registers", "--format", "json").stdout) == regdoc.register_rows()
     table = hotline("registers").stdout
     assert "0x048" in table and "HOT_ROWS" in table

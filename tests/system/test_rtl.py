@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hotline_hw.export.generate import TOPS, generate_verilog, sidecar
-from hotline_hw.export.regdoc import DEVICE_REGISTERS, c_header, markdown, svd
+from hotline_hw.export.regdoc import DEVICE_REGISTERS, c_header, descriptors_markdown, markdown, registers_json, svd
 from hotline_hw.spec.params import PRESETS, preset
 from hotline_hw.spec.regmap import REGISTERS
 from hotline_sim.build.verilator import find_verilator
@@ -28,7 +29,6 @@ def test_shipped_files_are_what_the_source_generates(name: str, top: str) -> Non
     hint = "the hardware's source has changed: run `make rtl` and commit rtl/ with it"
     assert (folder / f"{top}.v").read_text() == generate_verilog(preset(name), top), hint
     assert json.loads((folder / f"{top}.json").read_text()) == json.loads(json.dumps(sidecar(preset(name), top))), hint
-    assert (folder / "registers.md").read_text() == markdown(), hint
     assert (folder / f"{top}.v").stat().st_size < MOST_BYTES[top]
 
 
@@ -37,6 +37,8 @@ def test_shipped_register_files_are_what_the_map_says() -> None:
     assert (ROOT / "docs" / "registers.md").read_text() == markdown(), hint
     assert (RTL / "hotline_regs.h").read_text() == c_header(), hint
     assert (RTL / "hotline.svd").read_text() == svd(), hint
+    assert (RTL / "registers.json").read_text() == registers_json(), hint
+    assert (ROOT / "docs" / "descriptors.md").read_text() == descriptors_markdown(), hint
 
 
 @needs("verilator")
@@ -70,12 +72,15 @@ def test_a_latch_would_be_found_by_lint(tmp_path: Path) -> None:
 
 
 def described(name: str, top: str) -> tuple[dict[str, tuple[str, int]], set[str]]:
-    """Ports by name and names of registers, from the sidecar; the ports must be the module's."""
+    """Ports by name, and names of registers, as the sidecar tells; the ports must be the module's."""
     description = json.loads((RTL / name / f"{top}.json").read_text())
     ports = {port["name"]: (port["direction"], port["width"]) for port in description["ports"]}
     header = re.search(rf"module {top}\((.*?)\);", (RTL / name / f"{top}.v").read_text(), flags=re.DOTALL)
     assert header and {port.strip() for port in header[1].split(",")} == ports.keys()
-    return ports, {register["name"] for register in description["registers"]}
+    told = description["registers"]
+    text = (RTL / told["file"]).read_bytes()
+    assert hashlib.sha256(text).hexdigest() == told["sha256"]
+    return ports, {register["name"] for register in json.loads(text) if register["offset"] < told["bytes"]}
 
 
 @pytest.mark.parametrize("name", PRESETS)

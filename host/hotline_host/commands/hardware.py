@@ -13,7 +13,7 @@ from hotline_device.registry import backend_help, find_backend
 from hotline_host.driver.control import RegisterState
 from hotline_host.driver.driver import Driver
 from hotline_host.errors import SettingsError
-from hotline_host.files import check_outputs, json_text, write_text
+from hotline_host.files import check_outputs, write_text
 from hotline_hw.export import regdoc
 from hotline_hw.spec.params import PRESETS, Geometry
 
@@ -37,7 +37,7 @@ def add_commands(app: typer.Typer, read_geometry: ReadGeometry) -> None:
         out: Annotated[Path, typer.Option("--out", "--output", help="Folder to write to.")] = Path("rtl"),
         overrides: Overrides = None,
     ) -> None:
-        """Write the accelerator's Verilog, with its description and its registers."""
+        """Write the accelerator's Verilog, with its description."""
         with plain_errors() as progress:
             geometry = read_geometry(preset, overrides)
             progress(f"generating {geometry.name}", 0, 1)
@@ -52,12 +52,12 @@ def add_commands(app: typer.Typer, read_geometry: ReadGeometry) -> None:
 
     @app.command()
     def registers(
-        format: Annotated[str, typer.Option(help="table, markdown, c, svd or json.")] = "table",
+        format: Annotated[str, typer.Option(help="table, markdown, c, svd, json or descriptors.")] = "table",
     ) -> None:
-        """Show the register map."""
+        """Show the register map, or what descriptors hold."""
         formats: dict[str, Callable[[], str]] = {
             "markdown": regdoc.markdown, "c": regdoc.c_header, "svd": regdoc.svd,
-            "json": lambda: json_text(regdoc.register_rows()),
+            "json": regdoc.registers_json, "descriptors": regdoc.descriptors_markdown,
         }  # fmt: skip
         with plain_errors():
             if format != "table" and format not in formats:

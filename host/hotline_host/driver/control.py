@@ -9,6 +9,7 @@ from hotline_device.checks import quiet_limit
 from hotline_device.device import Device, DeviceTimeout
 from hotline_host.errors import DriverError
 from hotline_hw import __version__
+from hotline_hw.spec.capabilities import CAPABILITIES, parameters
 from hotline_hw.spec.params import Geometry, GeometryError
 from hotline_hw.spec.regmap import (
     COUNTERS,
@@ -162,14 +163,7 @@ def discover(device: Device) -> Geometry:
     if (theirs["major"], theirs["minor"]) != (ours["major"], ours["minor"]):
         version = "{major}.{minor}.{patch}".format(**theirs)
         raise DriverError(f"the core has version {version}, this driver {__version__}; major and minor must agree")
-    values: dict[str, int] = {}
-    for name in ("CAP_STREAM", "CAP_TRACKER", "CAP_KEY", "CAP_SAMPLES", "CAP_BEATS", "CAP_POLICY", "CAP_DMA",
-                 "CAP_WORKING"):  # fmt: skip
-        values |= _find(name).unpack(read(name))
-    for name in ("banks", "sets", "read_tags", "read_beats"):
-        values[name] = 1 << values.pop(f"log2_{name}")
-    values["axi_bits"] = 8 << values.pop("log2_axi_bytes")
-    del values["windows"]
+    values = parameters({register.name: read(register.name) for register in CAPABILITIES})
     try:
         return Geometry(name="discovered", **values)
     except GeometryError as error:

@@ -14,7 +14,7 @@ import numpy as np
 from hotline_device.device import Device, DeviceError, DeviceTimeout
 from hotline_device.ring_entries import ENTRY_WORDS, Completion, Descriptor
 from hotline_host.errors import DriverError
-from hotline_hw.spec.descriptors import Flag, Opcode, Status
+from hotline_hw.spec.descriptors import STATUS_DOCS, Flag, Opcode, Status
 from hotline_hw.spec.regmap import Error, register
 from hotline_hw.spec.shell_registers import DmaError, DmaIrq, shell_register
 
@@ -23,19 +23,6 @@ from .windows import Windows
 __all__ = ["RingStatistics", "Rings", "core_errors"]
 
 _INDEXES, _TAGS = 1 << 16, 1 << 32
-_DOCS = {
-    Status.OPCODE: "it has no such opcode, or flags or reserved bits that it must not have",
-    Status.ALIGNMENT: "an address or a size is no multiple of what it must be",
-    Status.LENGTH: "a count or a size is zero, or beyond what can be",
-    Status.WINDOW: "a buffer, or a row, is not in memory that was exposed with that right",
-    Status.READ: "the bus answered a read with an error",
-    Status.WRITE: "the bus answered a write with an error",
-    Status.TABLE: "a table was not set up",
-    Status.ROW: "a row is beyond its table",
-    Status.CORE: "the accelerator reports errors",
-    Status.WORKING: "a mini-batch has more unique cold rows than the accelerator can list",
-    Status.ABORTED: "it was aborted",
-}
 
 
 @dataclass
@@ -301,7 +288,7 @@ def core_errors(bits: int) -> str:
 def _failure(descriptor: Descriptor, completion: Completion) -> str:
     known = completion.status in list(Status)
     status = Status(completion.status) if known else None
-    text = f"{status.name}: {_DOCS[status]}" if status else f"status {completion.status}, which does not exist"
+    text = f"{status.name}: {STATUS_DOCS[status]}" if status else f"status {completion.status}, which does not exist"
     name = Opcode(completion.opcode).name if completion.opcode in list(Opcode) else f"opcode {completion.opcode}"
     if completion.errors:
         text = f"the accelerator reports {core_errors(completion.errors)}" + (

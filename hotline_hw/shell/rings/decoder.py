@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,9 +15,10 @@ from hotline_hw.spec.descriptors import (
     MAX_COUNT,
     MAX_ROW_BYTES,
     MAX_TABLES32,
-    SUMMARY_BYTES,
+    OPCODES,
+    SLOTS,
     Flag,
-    Opcode,
+    Quantities,
     Status,
 )
 from hotline_hw.spec.params import Geometry
@@ -29,16 +30,6 @@ __all__ = ["Decoder"]
 _EXTENT_BITS = 40
 _ALIGN_BITS = BUFFER_ALIGN.bit_length() - 1
 _GRANULE_BITS = GRANULE_BYTES.bit_length() - 1
-
-_FLAGS = {
-    Opcode.FENCE: Flag(0),
-    Opcode.LEARN: Flag(0),
-    Opcode.CLASSIFY: Flag.LEARN,
-    Opcode.GATHER: Flag.HELD | Flag.KEYS | Flag.LIST,
-    Opcode.DUMP: Flag(0),
-    Opcode.RESTORE: Flag(0),
-    Opcode.SELECT: Flag(0),
-}
 
 
 class Decoder(wiring.Component):
@@ -75,77 +66,76 @@ class Decoder(wiring.Component):
         it = self.descriptor
         flags = it.flags
 
-        def has(flag: Flag):
+        def has(flag: Flag) -> Value:
             return (flags & flag) != 0
 
-        is_ = {opcode: it.opcode == opcode for opcode in Opcode}
-        batch = is_[Opcode.LEARN] | is_[Opcode.CLASSIFY]
-        from_list = is_[Opcode.GATHER] & has(Flag.LIST)
-        state_bytes = g.ways * WORD_BYTES
+        def needs(flag: Flag) -> Value:
+            """Whether something that depends on a flag, or on none, is there."""
+            return has(flag) if flag else Const(1)
 
-        # Opcode and flags
-        allowed = Signal(8)
+        # What the opcode's rule says of this descriptor.
         known = Signal()
+        allowed = Signal(8)
+        conflict = Signal()
+        counted = Signal()
+        with_tables = Signal()
+        with_rows = Signal()
+        restores = Signal()
+        of = Quantities(it.count, Mux(it.operand == 0, 3, 2), self.state_rows * (g.ways * WORD_BYTES),
+                         (g.max_moves + 1) * EVENT_BYTES)  # fmt: skip
+        uses = Signal(len(SLOTS))
+        sizes = [Signal(_EXTENT_BITS, name=f"bytes{slot}") for slot in range(len(SLOTS))]
         with m.Switch(it.opcode):
-            for opcode, extra in _FLAGS.items():
+            for opcode, rule in OPCODES.items():
+                first_flag, other_flags = rule.conflict
                 with m.Case(opcode):
-                    m.d.comb += [known.eq(1), allowed.eq(extra | Flag.INTERRUPT)]
-        contradiction = has(Flag.LIST) & has(Flag.HELD | Flag.KEYS)
-        bad_opcode = Signal()
-        m.d.comb += bad_opcode.eq(
-            ~known
-            | (flags & ~allowed).any()
-            | it.reserved.any()
-            | it.unused.any()
-            | (is_[Opcode.GATHER] & contradiction)
-        )
+                    m.d.comb += [
+                        known.eq(1),
+                        allowed.eq(rule.flags | Flag.INTERRUPT),
+                        conflict.eq(has(first_flag) & has(other_flags)),
+                        counted.eq((rule.count == "lookups") & needs(rule.count_flag)),
+                        restores.eq(rule.count == "rows"),
+                        with_tables.eq(rule.operand == "tables"),
+                        with_rows.eq(rule.operand == "row bytes"),
+                    ]
+                    for buffer in rule.buffers:
+                        slot = SLOTS.index(buffer.slot)
+                        m.d.comb += [uses[slot].eq(needs(buffer.flag)), sizes[slot].eq(buffer.size(of))]
 
-        # Buffers: used, written, address, bytes
-        lookups_bytes = it.count << Mux(it.operand == 0, 3, 2)
-        buffers = [
-            (batch | from_list | is_[Opcode.RESTORE], 0, it.source,
-             Mux(is_[Opcode.RESTORE], it.count * state_bytes, Mux(from_list, it.count << 3, lookups_bytes))),
-            (~batch & ~is_[Opcode.RESTORE] & ~is_[Opcode.FENCE] | is_[Opcode.CLASSIFY], 1, it.targets[0],
-             Mux(is_[Opcode.CLASSIFY], it.count << 2, Mux(is_[Opcode.DUMP], self.state_rows * state_bytes,
-             Mux(is_[Opcode.SELECT], (g.max_moves + 1) * EVENT_BYTES, 1)))),
-            (is_[Opcode.CLASSIFY] | (is_[Opcode.GATHER] & has(Flag.KEYS)), 1, it.targets[1],
-             Mux(is_[Opcode.CLASSIFY], it.count << 2, 1)),
-            (is_[Opcode.CLASSIFY], 1, it.targets[2], SUMMARY_BYTES + (((it.count + 511) >> 9) << 6)),
-        ]  # fmt: skip
-        bad_alignment = Signal()
-        row_bytes = it.operand
-        m.d.comb += bad_alignment.eq(
-            Cat(used & address[:_ALIGN_BITS].any() for used, _, address, _ in buffers).any()
-            | (is_[Opcode.GATHER] & row_bytes[:_GRANULE_BITS].any())
-        )
-
-        # Lengths
+        addresses = [it.source, *it.targets]
         remainder = Signal(range(2 * MAX_TABLES32))
-        counted = batch | from_list
+        bad_opcode = Signal()
+        bad_alignment = Signal()
         bad_length = Signal()
-        m.d.comb += bad_length.eq(
-            (counted & ((it.count == 0) | (it.count > MAX_COUNT)))
-            | (batch & ((it.operand > MAX_TABLES32) | (remainder != 0)))
-            | (is_[Opcode.GATHER] & ((row_bytes == 0) | (row_bytes > MAX_ROW_BYTES)))
-            | (is_[Opcode.RESTORE] & (it.count != self.state_rows))
-        )
+        m.d.comb += [
+            bad_opcode.eq(~known | (flags & ~allowed).any() | it.reserved.any() | it.unused.any() | conflict),
+            bad_alignment.eq(
+                Cat(used & address[:_ALIGN_BITS].any() for used, address in zip(uses, addresses, strict=True)).any()
+                | (with_rows & it.operand[:_GRANULE_BITS].any())
+            ),
+            bad_length.eq(
+                (counted & ((it.count == 0) | (it.count > MAX_COUNT)))
+                | (with_tables & ((it.operand > MAX_TABLES32) | (remainder != 0)))
+                | (with_rows & ((it.operand == 0) | (it.operand > MAX_ROW_BYTES)))
+                | (restores & (it.count != self.state_rows))
+            ),
+        ]
 
         m.submodules.check = check = WindowCheck()
         share_windows(m, self.windows, check.windows)
-        slot = Signal(range(len(buffers) + 1))
+        slot = Signal(range(len(SLOTS) + 1))
         used = Signal()
-        write = Signal()
         first = Signal(64)
         length = Signal(_EXTENT_BITS)
         last = Signal(65)
         end_of_it = Signal()
         page = Signal(52)
         with m.Switch(slot):
-            for index, (is_used, writes, address, size) in enumerate(buffers):
+            for index, (address, size) in enumerate(zip(addresses, sizes, strict=True)):
                 with m.Case(index):
-                    m.d.comb += [used.eq(is_used), write.eq(writes), first.eq(address), length.eq(size)]
+                    m.d.comb += [used.eq(uses[index]), first.eq(address), length.eq(size)]
         m.d.sync += [last.eq(first + length - 1), page.eq(Mux(end_of_it, last[PAGE_BITS:64], first[PAGE_BITS:]))]
-        m.d.comb += [check.page.eq(page), check.write.eq(write)]
+        m.d.comb += [check.page.eq(page), check.write.eq(slot != SLOTS.index("source"))]
 
         left = Signal(range(COUNT_BITS + 1))
         bits = Signal(COUNT_BITS)
@@ -167,9 +157,9 @@ class Decoder(wiring.Component):
                 m.d.sync += [
                     left.eq(left - 1), bits.eq(bits << 1), remainder.eq(Mux(beyond, wide - it.operand[:9], wide)),
                 ]  # fmt: skip
-                with m.If((left == 1) | ~batch | (it.operand == 0) | (it.operand > MAX_TABLES32)):
+                with m.If((left == 1) | ~with_tables | (it.operand == 0) | (it.operand > MAX_TABLES32)):
                     m.next = "RULES"
-                with m.If(~batch | (it.operand == 0)):
+                with m.If(~with_tables | (it.operand == 0)):
                     m.d.sync += remainder.eq(0)
             with m.State("RULES"):
                 m.next = "ADDRESS"
@@ -188,7 +178,7 @@ class Decoder(wiring.Component):
                 m.next = "ADDRESS"
                 with m.If(end_of_it | ~used):
                     m.d.sync += [slot.eq(slot + 1), end_of_it.eq(0)]
-                    with m.If(slot == len(buffers) - 1):
+                    with m.If(slot == len(SLOTS) - 1):
                         conclude(Status.OK)
                 with m.If(used & (~check.inside | (end_of_it & last[64]))):
                     conclude(Status.WINDOW)

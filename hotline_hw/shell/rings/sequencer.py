@@ -9,7 +9,6 @@ from amaranth.lib.wiring import In, Out
 from hotline_hw.shell.bus.windows import share_windows
 from hotline_hw.shell.layouts import (
     CHANNELS,
-    COUNTS,
     MAIN,
     OTHER,
     SMALL,
@@ -17,11 +16,20 @@ from hotline_hw.shell.layouts import (
     ReadTarget,
     descriptor_layout,
     fault_signature,
+    lists_signature,
     read_request,
     single_word,
     window_signature,
 )
-from hotline_hw.spec.descriptors import ENTRY_BYTES, GRANULE_BYTES, MAX_BANKS, SUMMARY_BYTES, Flag, Opcode, Status
+from hotline_hw.spec.descriptors import (
+    COUNTS,
+    ENTRY_BYTES,
+    GRANULE_BYTES,
+    SUMMARY_BYTES,
+    Flag,
+    Opcode,
+    Status,
+)
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import Command, Error, Phase
 from hotline_hw.spec.shell_registers import MAX_RING_LOG2, WINDOWS
@@ -29,6 +37,8 @@ from hotline_hw.spec.words import WORD_BYTES
 
 from .completion import CompletionWriter
 from .decoder import Decoder
+from .outcome import Outcome
+from .summary import SummaryWriter
 
 __all__ = ["Sequencer"]
 
@@ -46,24 +56,36 @@ class Sequencer(wiring.Component):
     A descriptor begins when nothing of the one before is under way, and its completion is written when all its data is
     visible.
 
-    Ports, by the block they go to. Unless said otherwise outputs hold from PREPARE to the completion.
+    Outputs hold from PREPARE to the completion, unless said otherwise.
+
+    Ports:
+        enable: descriptors are carried out; low: the one under way is given up.
         descriptors: from DescriptorFetch.
-        enable, room, cpl_base, cpl_entry, generation, completed, urgent: RingControl.
-        state_rows: beats of a DUMP. windows: of memory.
-        it: the descriptor under way. running: there is one. working: it has begun. status: how it stands.
+        room, cpl_base, cpl_entry, generation: of the completion ring, as in RingControl.
+        completed, urgent: for a cycle, a completion was written; interrupt with it.
+        waits, lost: a descriptor waits for room; a completion could not be written.
+        state_rows: beats of a DUMP.
+        windows: of memory.
+        it: the descriptor under way.
+        running, working: there is one; it has begun.
+        status: how it stands.
         abort: what it has begun is to be given up.
-        load, targets: to WriteEngine. channel_idle: from it. request: payload `read_request` of ReadTarget.STREAM.
-        begin: one cycle, the movers of this opcode start. moved: they have nothing left to move. flush: one cycle,
-            what they hold back is to be sent.
-        phase, working_start, working_enable, working_ready, working_full, command, command_write, command_done,
-            core_busy, core_errors: HotlineCore. core_access: the host writes a register of it, so nothing is begun:
-            of a command and a write in one cycle one would be lost.
-        summary_list: the count of list (summary_bank, summary_held) is asked for; summary_push: it goes to the channel,
-            summary_last as the packet's last word, once summary_ready.
-        completion_words: to the channel. samples to held: what the completion tells of the data.
+        load, targets: a channel of WriteEngine is set to an address.
+        channel_idle: it has written everything.
+        request: payload `read_request` of ReadTarget.STREAM.
+        begin: for a cycle, the movers of this opcode start.
+        moved: they have nothing left to move.
+        flush: for a cycle, what they hold back is to be sent.
+        phase, command, command_write: to HotlineCore.
+        working_start, working_enable, working_ready, working_full: HotlineCore's lists.
+        core_busy, core_errors: from HotlineCore.
+        core_access: the host writes a register of the core, so nothing is begun: of a command and a write in one cycle
+            one would be lost.
+        lists: counts for the summary.
+        completion_words: to the channel SMALL.
+        samples, popular_samples, popular_words, nonpopular_words, listed, held: what the completion tells of the data.
         read_fault, write_fault: from the engines, without those of descriptors.
-        unknown_table, beyond_table: RowWalker.
-        waits: a descriptor waits for room. lost: a completion could not be written.
+        unknown_table, beyond_table: as in RowWalker.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -101,12 +123,7 @@ class Sequencer(wiring.Component):
                 "core_busy": In(1),
                 "core_access": In(1),
                 "core_errors": In(len(Error)),
-                "summary_bank": Out(range(geometry.banks)),
-                "summary_held": Out(1),
-                "summary_list": Out(1),
-                "summary_push": Out(1),
-                "summary_last": Out(1),
-                "summary_ready": In(1),
+                "lists": Out(lists_signature(geometry)),
                 "completion_words": Out(stream.Signature(single_word(32))),
                 **{name: In(32) for name in COUNTS},
                 "read_fault": In(fault_signature()),
@@ -124,6 +141,9 @@ class Sequencer(wiring.Component):
         g = self.geometry
         m.submodules.decoder = decoder = Decoder(g)
         m.submodules.writer = writer = CompletionWriter()
+        m.submodules.outcome = outcome = Outcome()
+        m.submodules.summary = summary = SummaryWriter(g)
+        wiring.connect(m, summary.lists, wiring.flipped(self.lists))
         wiring.connect(m, wiring.flipped(self.completion_words), writer.words)
         share_windows(m, self.windows, decoder.windows)
         it = Signal(descriptor_layout())
@@ -133,6 +153,7 @@ class Sequencer(wiring.Component):
         m.d.comb += [
             self.it.eq(it), decoder.descriptor.eq(it), decoder.state_rows.eq(self.state_rows),
             writer.channel_idle.eq(self.channel_idle[SMALL]),
+            summary.channel_idle.eq(self.channel_idle[SMALL]), summary.address.eq(it.targets[2]),
             self.working_enable.eq(is_[Opcode.CLASSIFY]),
             self.urgent.eq((it.flags & Flag.INTERRUPT) != 0),
         ]  # fmt: skip
@@ -153,70 +174,51 @@ class Sequencer(wiring.Component):
             request.target.eq(ReadTarget.STREAM),
         ]
 
-        # What went wrong, the first of each kind.
-        fault = Signal(8)
-        fault_address = Signal(64)
-        aborted = Signal()
-        core_errors = Signal(len(Error))
+        at_work = Signal()  # between PREPARE and REPORT
+        idle = Signal()
+        m.d.comb += [
+            outcome.clear.eq(idle), outcome.watch.eq(at_work), outcome.abort.eq(~self.enable),
+            outcome.refuse.eq(decoder.done), outcome.verdict.eq(decoder.status),
+            outcome.unknown_table.eq(self.unknown_table), outcome.beyond_table.eq(self.beyond_table),
+            outcome.core_errors.eq(self.core_errors),
+            outcome.working_full.eq(self.working_full & is_[Opcode.CLASSIFY]),
+            self.status.eq(outcome.status),
+        ]  # fmt: skip
+        wiring.connect(m, wiring.flipped(self.read_fault), outcome.read_fault)
+        wiring.connect(m, wiring.flipped(self.write_fault), outcome.write_fault)
         cycles = Signal(32)
-        refused = Signal(8)
-        status = Signal(8)
-        m.d.comb += status.eq(
-            Mux(refused != 0, refused,
-            Mux(aborted, Status.ABORTED,
-            Mux(fault != 0, fault,
-            Mux(self.unknown_table, Status.TABLE,
-            Mux(self.beyond_table, Status.ROW,
-            Mux(core_errors != 0, Status.CORE,
-            Mux(self.working_full & is_[Opcode.CLASSIFY], Status.WORKING, Status.OK)))))))
-        )  # fmt: skip
-        m.d.comb += self.status.eq(status)
         completion = writer.completion
         began = Signal()  # else what was counted is of the descriptor before
         m.d.comb += [
             completion.tag.eq(it.tag),
             completion.opcode.eq(it.opcode),
-            completion.status.eq(status),
+            completion.status.eq(outcome.status),
             completion.generation.eq(self.generation),
             *(completion[name].eq(Mux(began, getattr(self, name), 0)) for name in COUNTS),
-            completion.errors.eq(core_errors),
+            completion.errors.eq(outcome.errors),
             completion.cycles.eq(cycles),
-            completion.address.eq(fault_address),
+            completion.address.eq(outcome.address),
         ]
 
-        at_work = Signal()  # between PREPARE and REPORT
         wait = Signal(range(_SETTLE + 1))
         halted = Signal()
         writing_fault = Signal()
         m.d.comb += [self.working.eq(at_work), self.abort.eq(at_work & ~self.enable)]
         with m.If(self.running):
             m.d.sync += cycles.eq(cycles + 1)
-        with m.If(at_work):
-            m.d.sync += [aborted.eq(aborted | ~self.enable), core_errors.eq(core_errors | self.core_errors)]
-            for source, bus_status in ((self.write_fault, Status.WRITE), (self.read_fault, Status.READ)):
-                with m.If((source.kind != Fault.NONE) & (fault == 0)):
-                    m.d.sync += [
-                        fault.eq(Mux(source.kind == Fault.BUS, bus_status,
-                                 Mux(source.kind == Fault.WINDOW, Status.WINDOW, Status.ABORTED))),
-                        fault_address.eq(Mux(source.known, source.address, 0)),
-                    ]  # fmt: skip
 
         def settle(state: str) -> None:
             m.d.sync += wait.eq(_SETTLE)
             m.next = state
 
         with m.FSM() as fsm:
-            m.d.comb += self.running.eq(~fsm.ongoing("IDLE"))
+            m.d.comb += [idle.eq(fsm.ongoing("IDLE")), self.running.eq(~idle)]
             with m.State("IDLE"):
                 m.d.comb += [
                     self.descriptors.ready.eq(self.enable & self.room & ~halted),
                     self.waits.eq(self.enable & self.descriptors.valid & ~self.room),
                 ]
-                m.d.sync += [
-                    it.eq(self.descriptors.payload), cycles.eq(0), refused.eq(0), fault.eq(0), fault_address.eq(0),
-                    aborted.eq(0), core_errors.eq(0), writing_fault.eq(0),
-                    began.eq(0),
-                ]  # fmt: skip
+                m.d.sync += [it.eq(self.descriptors.payload), cycles.eq(0), writing_fault.eq(0), began.eq(0)]
                 with m.If(~self.enable):
                     m.d.sync += halted.eq(0)
                 with m.Elif(self.descriptors.valid & self.descriptors.ready):
@@ -226,7 +228,6 @@ class Sequencer(wiring.Component):
                 m.next = "DECODE"
             with m.State("DECODE"):
                 with m.If(decoder.done):
-                    m.d.sync += refused.eq(decoder.status)
                     m.next = "PREPARE"
                     with m.If((decoder.status != Status.OK) | is_[Opcode.FENCE]):
                         m.next = "REPORT"
@@ -269,9 +270,12 @@ class Sequencer(wiring.Component):
                 m.d.comb += [at_work.eq(1), self.flush.eq(1)]
                 settle("DRAIN")
                 with m.If(is_[Opcode.CLASSIFY]):
-                    m.d.sync += [self.summary_bank.eq(0), self.summary_held.eq(0)]
-                    settle("SUMMARY_BEGIN")
-            self._summary(m, at_work, wait, it, settle)
+                    m.d.comb += summary.start.eq(1)
+                    m.next = "SUMMARY"
+            with m.State("SUMMARY"):
+                m.d.comb += [at_work.eq(1), self.load[SMALL].eq(summary.load), self.targets[SMALL].eq(summary.target)]
+                with m.If(summary.done):
+                    settle("DRAIN")
             with m.State("DRAIN"):
                 m.d.comb += at_work.eq(1)
                 with m.If(wait != 0):
@@ -292,33 +296,3 @@ class Sequencer(wiring.Component):
                     m.d.sync += halted.eq(writing_fault)
                     m.next = "IDLE"
         return m
-
-    def _summary(self, m: Module, at_work: Signal, wait: Signal, it, settle) -> None:
-        """The counts of both kinds of list, a packet each, once the verdicts before them are written."""
-        g = self.geometry
-        with m.State("SUMMARY_BEGIN"):
-            m.d.comb += at_work.eq(1)
-            with m.If(wait != 0):
-                m.d.sync += wait.eq(wait - 1)
-            with m.Elif(self.channel_idle[SMALL]):
-                m.d.comb += [
-                    self.load[SMALL].eq(1),
-                    self.targets[SMALL].eq(it.targets[2] + Mux(self.summary_held, 4 * MAX_BANKS, 0)),
-                ]
-                m.next = "SUMMARY_ASK"
-        with m.State("SUMMARY_ASK"):
-            m.d.comb += [at_work.eq(1), self.summary_list.eq(1)]
-            m.next = "SUMMARY_PUT"
-        with m.State("SUMMARY_PUT"):
-            final = self.summary_bank == g.banks - 1
-            m.d.comb += [
-                at_work.eq(1), self.summary_list.eq(1), self.summary_push.eq(1), self.summary_last.eq(final),
-            ]  # fmt: skip
-            with m.If(self.summary_ready):
-                m.d.sync += self.summary_bank.eq(Mux(final, 0, self.summary_bank + 1))
-                m.next = "SUMMARY_ASK"
-                with m.If(final):
-                    m.d.sync += self.summary_held.eq(1)
-                    settle("SUMMARY_BEGIN")
-                    with m.If(self.summary_held):
-                        settle("DRAIN")

@@ -7,13 +7,13 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hotline_hw.shell.granules import GranulePacker
-from hotline_hw.shell.layouts import descriptor_layout, named_row, read_beat, read_request, row_beat
+from hotline_hw.shell.layouts import descriptor_layout, named_row, read_beat, read_request, row_beat, table_entry
 from hotline_hw.spec.descriptors import GRANULE_BYTES, Flag
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import TABLE_FIELD
 
 from .names import ListNames, MemoryNames
-from .walker import RowWalker, table_entry
+from .walker import RowWalker
 
 __all__ = ["RowPath"]
 

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Signal
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hotline_hw.shell.layouts import EXTENT_BITS, ReadTarget, named_row, read_request
+from hotline_hw.shell.layouts import EXTENT_BITS, ReadTarget, named_row, read_request, table_entry
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import TABLE_FIELD
 
-__all__ = ["RowWalker", "table_entry"]
+__all__ = ["RowWalker"]
 
 _TABLES = 1 << TABLE_FIELD.width
 _STAGES = 4
-
-
-def table_entry() -> data.StructLayout:
-    """Where an embedding table lies: granule of its row 0, number of rows, granules from a row to the next."""
-    return data.StructLayout({"base": 60, "rows": 32, "stride": 16})
 
 
 class RowWalker(wiring.Component):

@@ -12,7 +12,6 @@ from hotline_hw.lib.streams import forward
 from hotline_hw.shell.granules import GranulePacker
 from hotline_hw.shell.layouts import (
     CHANNELS,
-    COUNTS,
     MAIN,
     OTHER,
     SMALL,
@@ -23,7 +22,7 @@ from hotline_hw.shell.layouts import (
     single_word,
     write_beat,
 )
-from hotline_hw.spec.descriptors import EVENT_BYTES, Opcode
+from hotline_hw.spec.descriptors import COUNTS, EVENT_BYTES, Opcode
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import WORD_BITS, WORD_BYTES
 

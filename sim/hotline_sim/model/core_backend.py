@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hotline_device.device import BusError, DeviceError, DeviceTimeout
+from hotline_hw.spec.capabilities import capability_values
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.policy import unpack_policy
 from hotline_hw.spec.regmap import (
@@ -31,12 +32,6 @@ __all__ = ["ModelCore"]
 _BY_OFFSET = {register.offset: register for register in REGISTERS}
 
 
-def _capability(register: Register, geometry: Geometry) -> int:
-    """Value of a CAP register: each field is named after the parameter in it."""
-    aliases = {"log2_banks": "bank_bits", "log2_sets": "set_bits"}
-    return sum(getattr(geometry, aliases.get(field.name, field.name)) << field.low for field in register.fields)
-
-
 class ModelCore(StreamCore):
     """A stream core that answers immediately. Timing counters read zero.
 
@@ -59,9 +54,7 @@ class ModelCore(StreamCore):
         self.geometry = geometry
         self._core: GoldenCore | None = (GoldenCore if reference else CompiledCore)(geometry)
         self._capabilities = {
-            register.offset: _capability(register, geometry)
-            for register in REGISTERS
-            if register.name.startswith("CAP_")
+            register(name).offset: value for name, value in capability_values(geometry, REGISTERS).items()
         }
         self._snapshot = {counter.name: 0 for counter in COUNTERS}
         self._policy = {name: register(name).reset or 0 for name in POLICY_REGISTERS}

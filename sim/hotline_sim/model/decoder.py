@@ -1,5 +1,8 @@
 """Golden model of Decoder: whether a descriptor may be begun.
 
+The rules are stated here on their own, not taken from `spec.descriptors.OPCODES` as the hardware's are: so a mistake in
+that table shows as a difference.
+
 The first of these that does not hold is its status. What an opcode does not use is not looked at: words of the
 descriptor, and `count` of a GATHER without LIST.
 

@@ -1,6 +1,6 @@
 """Golden model of what descriptors do: the specification of their results, and of every status.
 
-`model_decoder` says which are refused, with nothing done. The others are carried out, and their status is the first of
+`decoder` says which are refused, with nothing done. The others are carried out, and their status is the first of
 
     WINDOW, READ, WRITE   an access failed: the first one does, reads of lookups and state before any write, rows of a
                           GATHER one by one, each read before it is written

@@ -7,6 +7,7 @@ import threading
 from hotline_device.checks import bus_error, check_register, check_shell
 from hotline_device.device import Device, DeviceError, DeviceTimeout
 from hotline_device.host_memory import PAGE_BYTES, HostMemory
+from hotline_hw.spec.capabilities import capability_values
 from hotline_hw.spec.descriptors import GRANULE_BYTES
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import Access, Register
@@ -58,8 +59,8 @@ class ModelDevice(Device):
     def _begin(self) -> None:
         """As after reset."""
         self._values = dict.fromkeys(_BY_OFFSET, 0)
-        self._values[_offset("CAP_DMA")] = self._capability()
-        self._values[_offset("CAP_WORKING")] = self.geometry.working_rows
+        for name, value in capability_values(self.geometry, SHELL_REGISTERS).items():
+            self._values[_offset(name)] = value
         self._irq_status, self._errors = DmaIrq(0), DmaError(0)
         self._snapshot: dict[str, int] = {}
         self.shell_core = ShellCore(self.geometry, reference=self._reference)
@@ -125,11 +126,6 @@ class ModelDevice(Device):
             raise DeviceError("the device was closed; open another one")
 
     # Registers of the shell
-
-    def _capability(self) -> int:
-        g = self.geometry
-        fields = (g.axi_bytes.bit_length() - 1, WINDOWS, g.tag_id_bits, g.read_beats.bit_length() - 1)
-        return sum(value << 8 * place for place, value in enumerate(fields))
 
     def _read(self, offset: int) -> int:
         register = self._register("read", offset)
