@@ -61,7 +61,8 @@ def _cache_place() -> Iterator[None]:
     if config.CACHE_DIR:
         yield
         return
-    for place in (cache_folder(), temporary_cache()):
+    for find in (cache_folder, temporary_cache):
+        place = find()
         # A folder for each user: files of another user could not be replaced.
         if place and can_write(place / f"numba-{os.getuid()}", mode=0o700):
             config.CACHE_DIR = str(place / f"numba-{os.getuid()}")

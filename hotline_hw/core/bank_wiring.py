@@ -136,7 +136,8 @@ def connect_lists(m: Module, core: HotlineCore, banks: list[PopularityBank]) -> 
     """The banks' lists of unique cold rows, behind one address."""
     # What comes from the shell is registered before it fans out: nothing in a bank then changes, and no simulator
     # looks at it, while the core's clock stands.
-    start, enable = Signal(), Signal()
+    start = Signal()
+    enable = Signal()
     m.d.sync += [start.eq(core.working_start), enable.eq(core.working_enable)]
     m.d.comb += [
         core.working_ready.eq(~start & Cat(bank.working_ready for bank in banks).all()),

@@ -174,8 +174,7 @@ def descriptors_markdown() -> str:
             f"{buffer.slot}: {buffer.holds}" + (f" ({buffer.flag.name})" if buffer.flag else "")
             for buffer in rule.buffers
         )
-        doc = rule.doc + (" Sample-aware tracker only." if rule.sample_aware else "")
-        cells = (opcode.value, opcode.name, doc, flags, count, rule.operand, buffers, ", ".join(rule.returns))
+        cells = (opcode.value, opcode.name, rule.doc, flags, count, rule.operand, buffers, ", ".join(rule.returns))
         lines.append(f"| {' | '.join(str(cell) or '-' for cell in cells)} |")
     lines += [
         "",

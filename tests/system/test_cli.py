@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,6 @@ from typer.testing import CliRunner, Result
 import hotline_hw
 from hotline_host.commands.main import app
 from hotline_hw.export import regdoc
-from tests.support.tools import backends
 
 ROOT = Path(hotline_hw.__file__).parents[1]
 MODEL = ("--preset", "tiny", "--backend", "model")
@@ -307,11 +307,20 @@ def test_a_log_of_empty_bags(data):
         assert "all bags of its 20 samples are empty" in refused(command, "--data", "npz:empty.npz", *MODEL)
 
 
-# Ctrl-C
+# Ctrl-C and other signals
+
+MEMORY = re.compile(r"(/\S*/hotline-memory-[^/]+)/")
 
 
-@pytest.mark.parametrize("backend", backends("model", "verilated"))
-def test_ctrl_c_in_the_middle_of_training(data, tmp_path, backend):
+@pytest.mark.parametrize(
+    ("backend", "number", "word"),
+    [
+        ("model", signal.SIGTERM, "terminated"),
+        ("model", signal.SIGHUP, "hung up"),
+        ("verilated", signal.SIGINT, "interrupted"),
+    ],
+)
+def test_a_signal_in_the_middle_of_training(data, tmp_path, backend, number, word):
     """Progress is drawn on a terminal; there it shows when training is under way."""
     terminal, end = pty.openpty()
     arguments = [
@@ -326,15 +335,17 @@ def test_ctrl_c_in_the_middle_of_training(data, tmp_path, backend):
     os.close(end)
     try:
         seen = read_until(terminal, "training hotline, steps")
-        process.send_signal(signal.SIGINT)
+        shared = {Path(folder) for folder in MEMORY.findall(Path(f"/proc/{process.pid}/maps").read_text())}
+        process.send_signal(number)
         seen = read_until(terminal, "no result was written")
         output, _ = process.communicate(timeout=30)
     finally:
         process.kill()
         process.wait()
         os.close(terminal)
-    assert process.returncode == 130
-    assert "hotline: interrupted while training hotline, steps: " in seen and "of 100000000 done" in seen
+    assert process.returncode == 128 + number
+    assert shared and not any(folder.exists() for folder in shared)
+    assert f"hotline: {word} while training hotline, steps: " in seen and "of 100000000 done" in seen
     assert output == "" and "Traceback" not in seen
     assert list((tmp_path / "out").iterdir()) == []
 

@@ -65,14 +65,18 @@ def test_while_a_command_imports():
     assert "Ended" not in errors
 
 
-def regions() -> set[Path]:
-    return set(Path("/dev/shm").glob("hotline-memory-*"))
+def has_ended(process: int) -> bool:
+    """Whether a process is gone, or would be if its new parent looked."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
 
 
 @every_signal
 def test_while_a_simulator_is_built(number, tmp_path):
     """The compiler ends too, and nothing is left of the build."""
-    step, before = tmp_path / "pid", regions()
+    step = tmp_path / "pid"
     compiler = tmp_path / "compiler"
     lines = ['case "$*" in *--version*|*-E*) exec g++ "$@";; esac', f"echo $$ > {step}.new", f"mv {step}.new {step}"]
     compiler.write_text("\n".join(["#!/bin/sh", *lines, "exec sleep 600", ""]))
@@ -81,11 +85,10 @@ def test_while_a_simulator_is_built(number, tmp_path):
     process = start("probe", "--preset", "tiny", "--backend", "verilated", env=env)
     wait_until(step.exists, process)
     ends(process, number, "opening verilated")
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(step.read_text()), 0)
+    assert has_ended(int(step.read_text()))
     kept = [path.name for path in (tmp_path / "cache" / "builds").iterdir() if path.is_dir()]
     assert [name.partition("-")[0] for name in kept] == ["verilog"], "that was finished"
-    assert list((tmp_path / "temporary").iterdir()) == [] and regions() == before
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_a_signal_that_is_ignored_stays_ignored():
