@@ -6,9 +6,8 @@
     training                place           | step 0  | step 1          | move, step 2 ...  AUC
 
 The accelerator (`accelerator.py`) splits the next mini-batch, and gathers its cold rows by DMA, while this one trains.
-A sample-aware one also learns from some of them, and chooses the hot rows anew now and then: rows move between the
-steps. Training begins after the learned part: on the samples that it has learned from, the tracker would look better
-than it is.
+It also learns from some of them, and chooses the hot rows anew now and then: rows move between the steps. Training
+begins after the learned part: on the samples that it has learned from, the tracker would look better than it is.
 """
 
 from __future__ import annotations
