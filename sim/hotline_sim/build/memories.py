@@ -1,4 +1,4 @@
-"""Puts memories that are accessed together side by side, for the sake of the simulating processor's cache."""
+"""Interleaves memories that are accessed together, so that the simulating processor's cache serves them better."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _MEMORY = re.compile(r"^  reg \[(\d+):0\] ([a-z_]+?)(\d+) \[(\d+):0\];\n", re.MU
 def interleave_memories(verilog: str) -> str:
     """Yosys' Verilog with memories `name0`, `name1`, ... of one shape in a module made into one of two dimensions.
 
-    It does the same in every cycle. But the tags of a set, one memory a way, are then neighbours, where each of them
-    was in a cache line of its own: with a megabyte of entries, most of the time went into waiting for those.
+    The behaviour of every cycle stays the same. The tags of a set, one memory for each way, become neighbours. Before,
+    each was in a cache line of its own, and with a megabyte of entries most of the time was spent waiting for them.
     """
     return _MODULE.sub(lambda module: _interleave(module[0]), verilog)
 

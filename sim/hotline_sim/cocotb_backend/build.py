@@ -10,9 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from hotline_device.cache_folder import CACHE_VARIABLE
 from hotline_device.device import DeviceError
 from hotline_hw.spec.params import Geometry
-from hotline_sim.build.cache import cached_build, digest, run_logged
+from hotline_sim.build.cache import builds_folder, cached_build, digest, run_logged
 from hotline_sim.build.memories import interleave_memories
 from hotline_sim.build.sharing import share_instances
 from hotline_sim.build.verilator import find_compiler, find_tool, find_verilator
@@ -92,6 +93,7 @@ def _check_tools(simulator: str) -> str:
         raise DeviceError("the cocotb backend needs cocotb. Install it: pip install 'cocotb>=2.1,<2.2'")
     if simulator == "verilator":
         find_compiler(), find_tool("make")
+        _check_paths()
         return str(find_verilator().version)
     if simulator == "icarus":
         for tool in ("iverilog", "vvp"):
@@ -110,3 +112,18 @@ def _check_tools(simulator: str) -> str:
     except SystemExit as error:
         raise DeviceError(f"{simulator} cannot be used: {error}. Put it on PATH") from None
     return simulator
+
+
+def _check_paths() -> None:
+    """Raises DeviceError if a path that cocotb hands to make contains a space, at which make cuts it."""
+    cocotb = importlib.util.find_spec("cocotb_tools")
+    remedies = {
+        str(builds_folder()): f"Set {CACHE_VARIABLE} to a folder without one",
+        str(cocotb.origin if cocotb else ""): "Install cocotb in a folder without one",
+    }
+    for path, remedy in remedies.items():
+        if " " in path:
+            raise DeviceError(
+                f"{path} contains a space, and cocotb cannot build Verilator's simulator there. {remedy}, "
+                "or take the backend verilated"
+            )
