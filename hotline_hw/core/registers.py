@@ -15,7 +15,7 @@ from hotline_hw.lib.counters import CounterBank
 from hotline_hw.lib.csr import CsrBank
 from hotline_hw.spec.capabilities import capability_values
 from hotline_hw.spec.params import Geometry
-from hotline_hw.spec.regmap import COUNTERS, REGISTERS, Command, Error, register
+from hotline_hw.spec.regmap import COUNTERS, ID_VALUE, REGISTERS, Access, Command, Error, register, version_value
 
 from .control import TrackerControl
 from .selector import HotSetSelector
@@ -63,12 +63,16 @@ def connect_values(
         "STATUS": status,
         "HOT_ROWS": control.hot_rows,
         "INDEX_BITS": control.index_bits,
+        "ID": ID_VALUE,
+        "VERSION": version_value(),
         **capability_values(g, REGISTERS),
     }
     for counter in COUNTERS:
         value = getattr(counters, f"{counter.name}_value")
         values[f"COUNTER_{counter.name.upper()}_LO"] = value[:32]
         values[f"COUNTER_{counter.name.upper()}_HI"] = value[32:]
+    told = {each.name for each in REGISTERS if each.access is Access.RO or each.external}
+    assert values.keys() == told, f"registers without a value, or values without one: {sorted(values.keys() ^ told)}"
     for name, value in values.items():
         m.d.comb += getattr(csr, name.lower()).eq(value)
 
