@@ -26,8 +26,6 @@
 #define HOTLINE_CAP_TRACKER_LOG2_SETS_MASK 0x0000FF00u
 #define HOTLINE_CAP_TRACKER_WAYS_SHIFT 16u
 #define HOTLINE_CAP_TRACKER_WAYS_MASK 0x00FF0000u
-#define HOTLINE_CAP_TRACKER_RRPV_BITS_SHIFT 24u
-#define HOTLINE_CAP_TRACKER_RRPV_BITS_MASK 0xFF000000u
 #define HOTLINE_CAP_KEY 0x010u /* Capability: key geometry. */
 #define HOTLINE_CAP_KEY_TABLE_BITS_SHIFT 0u
 #define HOTLINE_CAP_KEY_TABLE_BITS_MASK 0x000000FFu
@@ -420,9 +418,7 @@
 #define HOTLINE_COUNTER_DMA_READ_HI 0x1144u /* Counter (timing), snapshot: such a cycle in which data, or a descriptor, was due from memory. */
 #define HOTLINE_COUNTER_DMA_WRITE_LO 0x1148u /* Counter (timing), snapshot: such a cycle in which memory held writes back, or their responses were due. */
 #define HOTLINE_COUNTER_DMA_WRITE_HI 0x114Cu /* Counter (timing), snapshot: such a cycle in which memory held writes back, or their responses were due. */
-#define HOTLINE_COUNTER_DMA_REDUCE_LO 0x1150u /* Counter (timing), snapshot: such a cycle in which a row waited for the BagReducer. */
-#define HOTLINE_COUNTER_DMA_REDUCE_HI 0x1154u /* Counter (timing), snapshot: such a cycle in which a row waited for the BagReducer. */
-#define HOTLINE_COUNTER_DMA_OVERHEAD_LO 0x1158u /* Counter (timing), snapshot: any other such cycle: decoding descriptors, completing them. */
-#define HOTLINE_COUNTER_DMA_OVERHEAD_HI 0x115Cu /* Counter (timing), snapshot: any other such cycle: decoding descriptors, completing them. */
+#define HOTLINE_COUNTER_DMA_OVERHEAD_LO 0x1150u /* Counter (timing), snapshot: any other such cycle: decoding descriptors, completing them. */
+#define HOTLINE_COUNTER_DMA_OVERHEAD_HI 0x1154u /* Counter (timing), snapshot: any other such cycle: decoding descriptors, completing them. */
 
 #endif

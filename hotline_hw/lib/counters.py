@@ -12,11 +12,13 @@ __all__ = ["CounterBank"]
 
 
 class CounterBank(wiring.Component):
-    """64-bit counters that are read through a snapshot, so that all of them stand for one instant.
+    """64-bit counters, read through a snapshot, so that all values are of one instant.
 
     Ports:
-        `name` In (width of the largest increment): added every cycle. `name_value` Out: the snapshot.
-        snapshot: copies every counter. clear: zeroes every counter, not the snapshot.
+        `name`: added to that counter in every cycle; as wide as the largest increment.
+        `name`_value: its snapshot.
+        snapshot: copies every counter.
+        clear: zeroes every counter, not the snapshot.
     """
 
     def __init__(self, increment_bits: dict[str, int], counters: tuple[Counter, ...] = COUNTERS) -> None:

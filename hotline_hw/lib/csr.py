@@ -26,7 +26,9 @@ class CsrBank(wiring.Component):
         RW           `name` Out: its value, held here; if `external`, In, with `name_write` Out: a write strobe.
         W1C          `name` Out: the sticky bits, held here; `name_set` In: bits to set (setting wins over clearing).
         WO           `name_write` Out: a write strobe.
-    write_data: data of the strobed write. bus: AXI4-Lite.
+    Other ports:
+        bus: AXI4-Lite.
+        write_data: data of the strobed write.
 
     An address without a register, a write to a read-only one and a write with not all strobes answer SLVERR and do
     nothing. Latency: a response is valid two cycles after its request.

@@ -51,8 +51,10 @@ class MultiPushQueue(_LanedQueue):
     free places, for each of which it holds a credit. An item can be popped in the cycle after its push.
 
     Ports:
-        push: `ports` items, of which the first `push_count` are taken.
-        head, head_valid: the oldest item, if any. pop: removes it (ignored when there is none).
+        push: `ports` items.
+        push_count: so many of them, the first ones, are taken.
+        head, head_valid: the oldest item, if any.
+        pop: removes it; ignored when there is none.
     """
 
     def __init__(self, *, width: int, depth: int, ports: int) -> None:
@@ -105,7 +107,8 @@ class MultiPopQueue(_LanedQueue):
     Ports:
         push, push_valid: the item to take.
         heads: the oldest `ports` items, oldest first; the first `level` of them are meaningful.
-        level: items held. pop_count: how many of the oldest to remove.
+        level: items held.
+        pop_count: how many of the oldest to remove.
     """
 
     def __init__(self, *, width: int, depth: int, ports: int) -> None:

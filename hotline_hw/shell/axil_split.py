@@ -13,11 +13,13 @@ __all__ = ["AxilSplit"]
 
 
 class AxilSplit(wiring.Component):
-    """Hands accesses to the lower or the upper half of the address space on, one at a time in each direction.
+    """Hands accesses on to the lower or the upper half of the address space, one at a time in each direction.
 
     Ports:
-        bus: of the whole. lower, upper: of the halves. lower_busy: an access to the lower half is under
-            way. lower_writing: it is a write, which the half carries out a cycle later at the earliest.
+        bus: the whole address space.
+        lower, upper: its halves.
+        lower_busy: an access to the lower half is under way.
+        lower_writing: a write to the lower half is under way; the half carries it out a cycle later at the earliest.
 
     Latency: one cycle more for each request.
     """

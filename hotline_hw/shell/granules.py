@@ -38,7 +38,8 @@ class GranulePacker(wiring.Component):
     Used twice: to align a row whose granules begin in the middle of a bus beat, and to put rows side by side.
 
     Ports:
-        input: payload `piece_beat`. output: payload `packed_beat`; every `end` comes out once, be it without granules.
+        input: payload `piece_beat`.
+        output: payload `packed_beat`; every `end` comes out once, even without granules.
         busy: holds granules, or a beat that was not taken.
 
     Throughput: one piece a cycle; an `end` that overflows its beat costs a second one. Latency: one cycle.

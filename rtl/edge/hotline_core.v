@@ -794,9 +794,6 @@ module hotline_classifier(rst, output__ready, input__ready, output__valid, input
   wire [4:0] \$97 ;
   wire \$98 ;
   wire \$99 ;
-  (* init = 8'h00 *)
-  wire [4:0] \$signature__data ;
-  wire \$signature__en ;
   reg continued = 1'h0;
   reg [7:0] ended = 8'h00;
   wire ends_straddler;
@@ -843,10 +840,13 @@ module hotline_classifier(rst, output__ready, input__ready, output__valid, input
   wire [380:0] w_data;
   wire w_rdy;
   wire [380:0] waiting;
+  (* init = 8'h00 *)
+  wire [4:0] write__data;
+  wire write__en;
   reg [4:0] \table  [255:0];
   always @(posedge clk) begin
-    if (\$signature__en )
-      \table [ended] <= \$signature__data ;
+    if (write__en)
+      \table [ended] <= write__data;
   end
   assign read__data = \table [waiting[378:371]];
   assign \$1  = ~ input__payload[43];
@@ -945,8 +945,8 @@ module hotline_classifier(rst, output__ready, input__ready, output__valid, input
   assign \$68  = \$67  + 1'h1;
   assign \$69  = { judged[326], judged[231], judged[136], judged[41] } & \$68 [3:0];
   assign \$70  = \$69 [3] ? verdict3 : 5'h00;
-  assign \$signature__data  = \$66  | \$70 ;
-  assign \$signature__en  = step & ends_straddler;
+  assign write__data = \$66  | \$70 ;
+  assign write__en = step & ends_straddler;
   assign \$71  = 1'h0 + judged[41];
   assign \$72  = \$71  + judged[136];
   assign \$73  = \$72  + judged[231];
@@ -1535,7 +1535,7 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
 , row_out__2__valid, row_out__2__hot, row_out__2__referenced, row_out__2__age, row_out__2__counters, row_out__2__tags, slot_out__2, row_out__3__valid, row_out__3__hot, row_out__3__referenced, row_out__3__age, row_out__3__counters, row_out__3__tags, slot_out__3, row_out__4__valid, row_out__4__hot, row_out__4__referenced, row_out__4__age, row_out__4__counters, row_out__4__tags, slot_out__4
 , row_out__5__valid, row_out__5__hot, row_out__5__referenced, row_out__5__age, row_out__5__counters, row_out__5__tags, slot_out__5, row_out__6__valid, row_out__6__hot, row_out__6__referenced, row_out__6__age, row_out__6__counters, row_out__6__tags, slot_out__6, row_out__7__valid, row_out__7__hot, row_out__7__referenced, row_out__7__age, row_out__7__counters, row_out__7__tags, slot_out__7
 , selecting, dump__ready, restore__payload, write_data, budget, hot_rows, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_access, row_set, row_write, clear, done, hot_rows_range, restore_start, select, clear_counters
-, command_code, dump__valid, dump__payload, restore__ready, restore_entry, restore_length, row_way, restored, slot_write, slot_in, command_busy, snapshot, restore__valid);
+, command_code, dump__valid, row_way, dump__payload, restore__ready, restore_entry, restore_length, restored, slot_write, slot_in, command_busy, snapshot, restore__valid);
   reg \$auto$verilog_backend.cc:2505:dump_module$4 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$4 = 0;
   input clk;
@@ -1710,6 +1710,8 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   reg command_code;
   output dump__valid;
   reg dump__valid;
+  output [1:0] row_way;
+  reg [1:0] row_way;
   output [256:0] dump__payload;
   reg [256:0] dump__payload;
   output restore__ready;
@@ -1718,8 +1720,6 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   reg restore_entry;
   output restore_length;
   reg restore_length;
-  output [1:0] row_way;
-  reg [1:0] row_way;
   output [2:0] restored;
   reg [2:0] restored;
   output [7:0] slot_write;
@@ -1734,8 +1734,8 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire restore__valid;
   wire [15:0] \$1 ;
   wire \$10 ;
-  wire [3:0] \$100 ;
-  wire \$101 ;
+  wire [12:0] \$100 ;
+  wire [12:0] \$101 ;
   wire \$102 ;
   wire \$103 ;
   wire [4:0] \$104 ;
@@ -1750,44 +1750,44 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire \$112 ;
   wire \$113 ;
   wire \$114 ;
-  wire \$115 ;
+  wire [3:0] \$115 ;
   wire [3:0] \$116 ;
-  wire [3:0] \$117 ;
+  wire \$117 ;
   wire \$118 ;
   wire \$119 ;
   wire \$12 ;
   wire \$120 ;
   wire \$121 ;
-  wire [14:0] \$122 ;
+  wire \$122 ;
   wire \$123 ;
   wire \$124 ;
-  wire \$125 ;
-  wire \$126 ;
-  wire [3:0] \$127 ;
+  wire [3:0] \$125 ;
+  wire [3:0] \$126 ;
+  wire \$127 ;
   wire [3:0] \$128 ;
-  wire \$129 ;
+  wire [1:0] \$129 ;
   wire [6:0] \$13 ;
   wire [3:0] \$130 ;
-  wire [1:0] \$131 ;
+  wire [2:0] \$131 ;
   wire [3:0] \$132 ;
-  wire [2:0] \$133 ;
+  wire [3:0] \$133 ;
   wire [3:0] \$134 ;
-  wire [3:0] \$135 ;
-  wire [3:0] \$136 ;
-  wire [4:0] \$137 ;
-  wire \$138 ;
+  wire [4:0] \$135 ;
+  wire \$136 ;
+  wire [14:0] \$137 ;
+  reg [12:0] \$138 ;
   wire [14:0] \$139 ;
   wire \$14 ;
-  reg [12:0] \$140 ;
-  wire \$141 ;
+  wire \$140 ;
+  wire [63:0] \$141 ;
   wire [63:0] \$142 ;
   wire [63:0] \$143 ;
   wire [63:0] \$144 ;
-  wire [63:0] \$145 ;
+  wire [12:0] \$145 ;
   wire [12:0] \$146 ;
   wire [12:0] \$147 ;
   wire [12:0] \$148 ;
-  wire [12:0] \$149 ;
+  wire \$149 ;
   wire [7:0] \$15 ;
   wire \$150 ;
   wire \$151 ;
@@ -1811,27 +1811,26 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire \$168 ;
   wire \$169 ;
   wire [8:0] \$17 ;
-  wire \$170 ;
-  reg [14:0] \$171 ;
-  reg [32:0] \$172 ;
-  reg [2:0] \$173 ;
-  reg [8:0] \$174 ;
-  reg [11:0] \$175 ;
-  reg \$176 ;
-  reg [3:0] \$177 ;
-  reg [13:0] \$178 ;
+  reg [14:0] \$170 ;
+  reg [32:0] \$171 ;
+  reg [2:0] \$172 ;
+  reg [8:0] \$173 ;
+  reg [11:0] \$174 ;
+  reg \$175 ;
+  reg [3:0] \$176 ;
+  reg [13:0] \$177 ;
+  reg [3:0] \$178 ;
   reg [3:0] \$179 ;
   wire \$18 ;
   reg [3:0] \$180 ;
-  reg [3:0] \$181 ;
-  reg [7:0] \$182 ;
-  reg [31:0] \$183 ;
-  reg [131:0] \$184 ;
-  reg [2:0] \$185 ;
+  reg [7:0] \$181 ;
+  reg [31:0] \$182 ;
+  reg [131:0] \$183 ;
+  reg [2:0] \$184 ;
+  reg [12:0] \$185 ;
   reg [12:0] \$186 ;
   reg [12:0] \$187 ;
   reg [12:0] \$188 ;
-  reg [12:0] \$189 ;
   wire [9:0] \$19 ;
   wire \$2 ;
   reg [8:0] \$20 ;
@@ -1864,70 +1863,70 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire \$45 ;
   wire \$46 ;
   wire \$47 ;
-  wire \$48 ;
-  wire \$49 ;
+  wire [3:0] \$48 ;
+  reg [12:0] \$49 ;
   wire [2:0] \$5 ;
-  wire [32:0] \$50 ;
-  wire \$51 ;
-  wire [7:0] \$52 ;
+  reg [12:0] \$50 ;
+  reg [12:0] \$51 ;
+  reg [12:0] \$52 ;
   wire \$53 ;
-  wire \$54 ;
-  wire \$55 ;
+  wire [12:0] \$54 ;
+  wire [12:0] \$55 ;
   wire \$56 ;
   wire \$57 ;
-  wire \$58 ;
-  wire [32:0] \$59 ;
+  wire [32:0] \$58 ;
+  wire \$59 ;
   wire \$6 ;
-  wire \$60 ;
-  wire [7:0] \$61 ;
+  wire [7:0] \$60 ;
+  wire \$61 ;
   wire \$62 ;
   wire \$63 ;
   wire \$64 ;
   wire \$65 ;
   wire \$66 ;
-  wire \$67 ;
-  wire [32:0] \$68 ;
-  wire \$69 ;
+  wire [32:0] \$67 ;
+  wire \$68 ;
+  wire [7:0] \$69 ;
   wire [3:0] \$7 ;
-  wire [7:0] \$70 ;
+  wire \$70 ;
   wire \$71 ;
   wire \$72 ;
   wire \$73 ;
   wire \$74 ;
   wire \$75 ;
-  wire \$76 ;
-  wire [32:0] \$77 ;
-  wire \$78 ;
-  wire [7:0] \$79 ;
+  wire [32:0] \$76 ;
+  wire \$77 ;
+  wire [7:0] \$78 ;
+  wire \$79 ;
   wire \$8 ;
   wire \$80 ;
   wire \$81 ;
   wire \$82 ;
   wire \$83 ;
   wire \$84 ;
-  wire [12:0] \$85 ;
-  wire [12:0] \$86 ;
-  wire [3:0] \$87 ;
-  reg [12:0] \$88 ;
-  reg [12:0] \$89 ;
+  wire [32:0] \$85 ;
+  wire \$86 ;
+  wire [7:0] \$87 ;
+  wire \$88 ;
+  wire \$89 ;
   wire [4:0] \$9 ;
-  reg [12:0] \$90 ;
-  reg [12:0] \$91 ;
+  wire \$90 ;
+  wire \$91 ;
   wire \$92 ;
-  wire [12:0] \$93 ;
-  wire [12:0] \$94 ;
+  wire \$93 ;
+  wire \$94 ;
   wire \$95 ;
   wire \$96 ;
   wire \$97 ;
-  wire \$98 ;
+  wire [3:0] \$98 ;
   wire \$99 ;
-  reg _sending_slots = 14'h2000;
   reg [14:0] entries = 15'h0000;
   wire \final ;
   reg [3:0] fsm_state = 4'h1;
   reg [11:0] index = 12'h000;
   reg [2:0] quota = 3'h0;
   reg report = 1'h0;
+  reg sending_slots = 14'h2000;
   reg [12:0] slot0 = 13'h0000;
   reg [12:0] slot1 = 13'h0000;
   reg [12:0] slot2 = 13'h0000;
@@ -1970,161 +1969,161 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   assign \$45  = ~ busy;
   assign \$46  = command_write & \$45 ;
   assign \$47  = write_data > 14'h2000;
-  assign \$48  = restore__payload[63] & usable[0];
-  assign \$49  = restore__payload[63] & usable[0];
-  assign \$50  = \$49  ? restore__payload[32:0] : 33'h000000000;
-  assign \$51  = restore__payload[63] & usable[0];
-  assign \$52  = \$51  ? restore__payload[55:48] : 8'h00;
-  assign \$53  = restore__payload[63] & usable[0];
-  assign \$54  = \$53  ? restore__payload[61] : 1'h0;
-  assign \$55  = restore__payload[63] & usable[0];
-  assign \$56  = \$55  ? restore__payload[62] : 1'h0;
-  assign \$57  = restore__payload[127] & usable[1];
-  assign \$58  = restore__payload[127] & usable[1];
-  assign \$59  = \$58  ? restore__payload[96:64] : 33'h000000000;
-  assign \$60  = restore__payload[127] & usable[1];
-  assign \$61  = \$60  ? restore__payload[119:112] : 8'h00;
-  assign \$62  = restore__payload[127] & usable[1];
-  assign \$63  = \$62  ? restore__payload[125] : 1'h0;
-  assign \$64  = restore__payload[127] & usable[1];
-  assign \$65  = \$64  ? restore__payload[126] : 1'h0;
-  assign \$66  = restore__payload[191] & usable[2];
-  assign \$67  = restore__payload[191] & usable[2];
-  assign \$68  = \$67  ? restore__payload[160:128] : 33'h000000000;
-  assign \$69  = restore__payload[191] & usable[2];
-  assign \$70  = \$69  ? restore__payload[183:176] : 8'h00;
-  assign \$71  = restore__payload[191] & usable[2];
-  assign \$72  = \$71  ? restore__payload[189] : 1'h0;
-  assign \$73  = restore__payload[191] & usable[2];
-  assign \$74  = \$73  ? restore__payload[190] : 1'h0;
-  assign \$75  = restore__payload[255] & usable[3];
-  assign \$76  = restore__payload[255] & usable[3];
-  assign \$77  = \$76  ? restore__payload[224:192] : 33'h000000000;
-  assign \$78  = restore__payload[255] & usable[3];
-  assign \$79  = \$78  ? restore__payload[247:240] : 8'h00;
-  assign \$80  = restore__payload[255] & usable[3];
-  assign \$81  = \$80  ? restore__payload[253] : 1'h0;
-  assign \$82  = restore__payload[255] & usable[3];
-  assign \$83  = \$82  ? restore__payload[254] : 1'h0;
-  assign \$85  = index + 1'h1;
-  assign \$86  = \final  ? 13'h0000 : \$85 ;
-  assign \$87  = way + 1'h1;
-  assign \$92  = way == 3'h4;
-  assign \$93  = index + 1'h1;
-  assign \$94  = \final  ? 13'h0000 : \$93 ;
-  assign \$95  = row_in__hot[0] & \within [0];
-  assign \$96  = row_in__hot[1] & \within [1];
-  assign \$97  = row_in__hot[2] & \within [2];
-  assign \$98  = row_in__hot[3] & \within [3];
-  assign \$99  = restore__payload[256] != \final ;
-  assign \$100  = way + 1'h1;
-  assign \$101  = way == 2'h3;
-  assign \$102  = ~ selecting;
-  assign \$103  = restore__valid & restore__payload[256];
+  assign \$48  = way + 1'h1;
+  assign \$53  = way == 3'h4;
+  assign \$54  = index + 1'h1;
+  assign \$55  = \final  ? 13'h0000 : \$54 ;
+  assign \$56  = restore__payload[63] & usable[0];
+  assign \$57  = restore__payload[63] & usable[0];
+  assign \$58  = \$57  ? restore__payload[32:0] : 33'h000000000;
+  assign \$59  = restore__payload[63] & usable[0];
+  assign \$60  = \$59  ? restore__payload[55:48] : 8'h00;
+  assign \$61  = restore__payload[63] & usable[0];
+  assign \$62  = \$61  ? restore__payload[61] : 1'h0;
+  assign \$63  = restore__payload[63] & usable[0];
+  assign \$64  = \$63  ? restore__payload[62] : 1'h0;
+  assign \$65  = restore__payload[127] & usable[1];
+  assign \$66  = restore__payload[127] & usable[1];
+  assign \$67  = \$66  ? restore__payload[96:64] : 33'h000000000;
+  assign \$68  = restore__payload[127] & usable[1];
+  assign \$69  = \$68  ? restore__payload[119:112] : 8'h00;
+  assign \$70  = restore__payload[127] & usable[1];
+  assign \$71  = \$70  ? restore__payload[125] : 1'h0;
+  assign \$72  = restore__payload[127] & usable[1];
+  assign \$73  = \$72  ? restore__payload[126] : 1'h0;
+  assign \$74  = restore__payload[191] & usable[2];
+  assign \$75  = restore__payload[191] & usable[2];
+  assign \$76  = \$75  ? restore__payload[160:128] : 33'h000000000;
+  assign \$77  = restore__payload[191] & usable[2];
+  assign \$78  = \$77  ? restore__payload[183:176] : 8'h00;
+  assign \$79  = restore__payload[191] & usable[2];
+  assign \$80  = \$79  ? restore__payload[189] : 1'h0;
+  assign \$81  = restore__payload[191] & usable[2];
+  assign \$82  = \$81  ? restore__payload[190] : 1'h0;
+  assign \$83  = restore__payload[255] & usable[3];
+  assign \$84  = restore__payload[255] & usable[3];
+  assign \$85  = \$84  ? restore__payload[224:192] : 33'h000000000;
+  assign \$86  = restore__payload[255] & usable[3];
+  assign \$87  = \$86  ? restore__payload[247:240] : 8'h00;
+  assign \$88  = restore__payload[255] & usable[3];
+  assign \$89  = \$88  ? restore__payload[253] : 1'h0;
+  assign \$90  = restore__payload[255] & usable[3];
+  assign \$91  = \$90  ? restore__payload[254] : 1'h0;
+  assign \$93  = row_in__hot[0] & \within [0];
+  assign \$94  = row_in__hot[1] & \within [1];
+  assign \$95  = row_in__hot[2] & \within [2];
+  assign \$96  = row_in__hot[3] & \within [3];
+  assign \$97  = restore__payload[256] != \final ;
+  assign \$98  = way + 1'h1;
+  assign \$99  = way == 2'h3;
+  assign \$100  = index + 1'h1;
+  assign \$101  = \final  ? 13'h0000 : \$100 ;
+  assign \$102  = restore__valid & restore__payload[256];
+  assign \$103  = ~ selecting;
   assign \$104  = 2'h3 + budget[32:29];
   assign \$105  = 1'h1 << \$104 [3:0];
   assign \$106  = \$105  - 1'h1;
   assign \final  = index == \$106 [11:0];
   assign \$107  = index < budget[28:17];
   assign usable = \$107  ? budget[16:13] : budget[12:9];
-  assign hold = ~ \$158 ;
+  assign hold = ~ \$157 ;
   assign \$109  = walk == 9'h1ff;
   assign \$110  = ~ busy;
   assign \$111  = hot_rows_write & \$110 ;
   assign \$112  = ~ busy;
   assign \$113  = command_write & \$112 ;
   assign \$114  = write_data > 14'h2000;
-  assign \$116  = ~ usable;
-  assign \$117  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$116 ;
-  assign \$118  = | \$117 ;
-  assign \$119  = ~ restore__payload[256];
-  assign \$120  = \$118  & \$119 ;
-  assign \$122  = 1'h1 << index[2:0];
-  assign \$123  = restore__payload[31:0] < hot_rows;
-  assign \$124  = restore__payload[95:64] < hot_rows;
-  assign \$125  = restore__payload[159:128] < hot_rows;
-  assign \$126  = restore__payload[223:192] < hot_rows;
-  assign \$127  = ~ \within ;
-  assign \$128  = row_in__hot & \$127 ;
-  assign \$129  = | \$128 ;
+  assign \$115  = ~ usable;
+  assign \$116  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$115 ;
+  assign \$117  = | \$116 ;
+  assign \$118  = ~ restore__payload[256];
+  assign \$119  = \$117  & \$118 ;
+  assign \$121  = restore__payload[31:0] < hot_rows;
+  assign \$122  = restore__payload[95:64] < hot_rows;
+  assign \$123  = restore__payload[159:128] < hot_rows;
+  assign \$124  = restore__payload[223:192] < hot_rows;
+  assign \$125  = ~ \within ;
+  assign \$126  = row_in__hot & \$125 ;
+  assign \$127  = | \$126 ;
+  assign \$128  = row_in__hot & \within ;
+  assign \$129  = 1'h0 + \$128 [0];
   assign \$130  = row_in__hot & \within ;
-  assign \$131  = 1'h0 + \$130 [0];
+  assign \$131  = \$129  + \$130 [1];
   assign \$132  = row_in__hot & \within ;
-  assign \$133  = \$131  + \$132 [1];
+  assign \$133  = \$131  + \$132 [2];
   assign \$134  = row_in__hot & \within ;
-  assign \$135  = \$133  + \$134 [2];
-  assign \$136  = row_in__hot & \within ;
-  assign \$137  = \$135  + \$136 [3];
-  assign \$138  = restore__payload[256] != \final ;
+  assign \$135  = \$133  + \$134 [3];
+  assign \$136  = restore__payload[256] != \final ;
+  assign \$137  = 1'h1 << index[2:0];
   assign \$139  = 1'h1 << index[2:0];
-  assign \$141  = ~ selecting;
-  assign \$142  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 15'h0000, row_in__tags[32:0] } : 64'h0000000000000000;
-  assign \$143  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 15'h0000, row_in__tags[65:33] } : 64'h0000000000000000;
-  assign \$144  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 15'h0000, row_in__tags[98:66] } : 64'h0000000000000000;
-  assign \$145  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 15'h0000, row_in__tags[131:99] } : 64'h0000000000000000;
-  assign \$146  = row_in__hot[0] ? slot0 : 13'h0000;
-  assign \$147  = row_in__hot[1] ? slot1 : 13'h0000;
-  assign \$148  = row_in__hot[2] ? slot2 : 13'h0000;
-  assign \$149  = row_in__hot[3] ? slot3 : 13'h0000;
-  assign \$150  = command_write | hot_rows_write;
-  assign \$151  = busy | hold;
-  assign \$152  = \$150  & \$151 ;
-  assign \$153  = write_data == 3'h4;
-  assign \$154  = command_write & \$153 ;
-  assign \$155  = ~ \$154 ;
-  assign \$156  = write_data == 3'h4;
-  assign \$157  = command_write & \$156 ;
-  assign \$158  = ! fsm_state;
-  assign \$159  = fsm_state == 1'h1;
-  assign \$160  = fsm_state == 2'h2;
-  assign \$161  = fsm_state == 2'h3;
-  assign \$162  = fsm_state == 3'h4;
-  assign \$163  = fsm_state == 3'h5;
-  assign \$164  = fsm_state == 3'h6;
-  assign \$165  = fsm_state == 3'h7;
-  assign \$166  = fsm_state == 4'h8;
-  assign \$167  = fsm_state == 4'h9;
-  assign \$168  = fsm_state == 4'ha;
-  assign \$169  = fsm_state == 4'hb;
-  assign \$170  = fsm_state == 4'hc;
+  assign \$140  = ~ selecting;
+  assign \$141  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 15'h0000, row_in__tags[32:0] } : 64'h0000000000000000;
+  assign \$142  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 15'h0000, row_in__tags[65:33] } : 64'h0000000000000000;
+  assign \$143  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 15'h0000, row_in__tags[98:66] } : 64'h0000000000000000;
+  assign \$144  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 15'h0000, row_in__tags[131:99] } : 64'h0000000000000000;
+  assign \$145  = row_in__hot[0] ? slot0 : 13'h0000;
+  assign \$146  = row_in__hot[1] ? slot1 : 13'h0000;
+  assign \$147  = row_in__hot[2] ? slot2 : 13'h0000;
+  assign \$148  = row_in__hot[3] ? slot3 : 13'h0000;
+  assign \$149  = command_write | hot_rows_write;
+  assign \$150  = busy | hold;
+  assign \$151  = \$149  & \$150 ;
+  assign \$152  = write_data == 3'h4;
+  assign \$153  = command_write & \$152 ;
+  assign \$154  = ~ \$153 ;
+  assign \$155  = write_data == 3'h4;
+  assign \$156  = command_write & \$155 ;
+  assign \$157  = ! fsm_state;
+  assign \$158  = fsm_state == 1'h1;
+  assign \$159  = fsm_state == 2'h2;
+  assign \$160  = fsm_state == 2'h3;
+  assign \$161  = fsm_state == 3'h4;
+  assign \$162  = fsm_state == 3'h5;
+  assign \$163  = fsm_state == 3'h6;
+  assign \$164  = fsm_state == 3'h7;
+  assign \$165  = fsm_state == 4'h8;
+  assign \$166  = fsm_state == 4'h9;
+  assign \$167  = fsm_state == 4'ha;
+  assign \$168  = fsm_state == 4'hb;
+  assign \$169  = fsm_state == 4'hc;
   always @(posedge clk)
-    entries <= \$171 ;
+    entries <= \$170 ;
   always @(posedge clk)
-    budget <= \$172 ;
+    budget <= \$171 ;
   always @(posedge clk)
-    quota <= \$173 ;
+    quota <= \$172 ;
   always @(posedge clk)
-    walk <= \$174 ;
+    walk <= \$173 ;
   always @(posedge clk)
-    index <= \$175 ;
+    index <= \$174 ;
   always @(posedge clk)
-    report <= \$176 ;
+    report <= \$175 ;
   always @(posedge clk)
-    fsm_state <= \$177 ;
+    fsm_state <= \$176 ;
   always @(posedge clk)
-    hot_rows <= \$178 ;
+    hot_rows <= \$177 ;
   always @(posedge clk)
-    row_in__valid <= \$179 ;
+    row_in__valid <= \$178 ;
   always @(posedge clk)
-    row_in__hot <= \$180 ;
+    row_in__hot <= \$179 ;
   always @(posedge clk)
-    row_in__referenced <= \$181 ;
+    row_in__referenced <= \$180 ;
   always @(posedge clk)
-    row_in__age <= \$182 ;
+    row_in__age <= \$181 ;
   always @(posedge clk)
-    row_in__counters <= \$183 ;
+    row_in__counters <= \$182 ;
   always @(posedge clk)
-    row_in__tags <= \$184 ;
+    row_in__tags <= \$183 ;
   always @(posedge clk)
-    way <= \$185 ;
+    way <= \$184 ;
   always @(posedge clk)
-    slot0 <= \$186 ;
+    slot0 <= \$185 ;
   always @(posedge clk)
-    slot1 <= \$187 ;
+    slot1 <= \$186 ;
   always @(posedge clk)
-    slot2 <= \$188 ;
+    slot2 <= \$187 ;
   always @(posedge clk)
-    slot3 <= \$189 ;
+    slot3 <= \$188 ;
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     \$20  = 9'h000;
@@ -2208,21 +2207,21 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$88  = slot_out__0;
+          \$49  = slot_out__0;
       3'h1:
-          \$88  = slot_out__1;
+          \$49  = slot_out__1;
       3'h2:
-          \$88  = slot_out__2;
+          \$49  = slot_out__2;
       3'h3:
-          \$88  = slot_out__3;
+          \$49  = slot_out__3;
       3'h4:
-          \$88  = slot_out__4;
+          \$49  = slot_out__4;
       3'h5:
-          \$88  = slot_out__5;
+          \$49  = slot_out__5;
       3'h6:
-          \$88  = slot_out__6;
+          \$49  = slot_out__6;
       3'h7:
-          \$88  = slot_out__7;
+          \$49  = slot_out__7;
     endcase
   end
   always @* begin
@@ -2230,21 +2229,21 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$89  = slot_out__0;
+          \$50  = slot_out__0;
       3'h1:
-          \$89  = slot_out__1;
+          \$50  = slot_out__1;
       3'h2:
-          \$89  = slot_out__2;
+          \$50  = slot_out__2;
       3'h3:
-          \$89  = slot_out__3;
+          \$50  = slot_out__3;
       3'h4:
-          \$89  = slot_out__4;
+          \$50  = slot_out__4;
       3'h5:
-          \$89  = slot_out__5;
+          \$50  = slot_out__5;
       3'h6:
-          \$89  = slot_out__6;
+          \$50  = slot_out__6;
       3'h7:
-          \$89  = slot_out__7;
+          \$50  = slot_out__7;
     endcase
   end
   always @* begin
@@ -2252,21 +2251,21 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$90  = slot_out__0;
+          \$51  = slot_out__0;
       3'h1:
-          \$90  = slot_out__1;
+          \$51  = slot_out__1;
       3'h2:
-          \$90  = slot_out__2;
+          \$51  = slot_out__2;
       3'h3:
-          \$90  = slot_out__3;
+          \$51  = slot_out__3;
       3'h4:
-          \$90  = slot_out__4;
+          \$51  = slot_out__4;
       3'h5:
-          \$90  = slot_out__5;
+          \$51  = slot_out__5;
       3'h6:
-          \$90  = slot_out__6;
+          \$51  = slot_out__6;
       3'h7:
-          \$90  = slot_out__7;
+          \$51  = slot_out__7;
     endcase
   end
   always @* begin
@@ -2274,79 +2273,79 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$91  = slot_out__0;
+          \$52  = slot_out__0;
       3'h1:
-          \$91  = slot_out__1;
+          \$52  = slot_out__1;
       3'h2:
-          \$91  = slot_out__2;
+          \$52  = slot_out__2;
       3'h3:
-          \$91  = slot_out__3;
+          \$52  = slot_out__3;
       3'h4:
-          \$91  = slot_out__4;
+          \$52  = slot_out__4;
       3'h5:
-          \$91  = slot_out__5;
+          \$52  = slot_out__5;
       3'h6:
-          \$91  = slot_out__6;
+          \$52  = slot_out__6;
       3'h7:
-          \$91  = slot_out__7;
+          \$52  = slot_out__7;
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$140  = 13'h0000;
+    \$138  = 13'h0000;
     casez (way)
       3'h0:
-          \$140  = slot0;
+          \$138  = slot0;
       3'h1:
-          \$140  = slot1;
+          \$138  = slot1;
       3'h2:
-          \$140  = slot2;
+          \$138  = slot2;
       3'h3:
-          \$140  = slot3;
+          \$138  = slot3;
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$171  = \$1 [14:0];
+    \$170  = \$1 [14:0];
     if (rst) begin
-      \$171  = 15'h0000;
+      \$170  = 15'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$172 [32:29] = \$19 [3:0];
-    \$172 [8:0] = \$20 ;
-    \$172 [28:17] = \$32 ;
-    \$172 [12:9] = { \$36 , \$35 , \$34 , \$33  };
-    \$172 [16:13] = { \$40 , \$39 , \$38 , \$37  };
+    \$171 [32:29] = \$19 [3:0];
+    \$171 [8:0] = \$20 ;
+    \$171 [28:17] = \$32 ;
+    \$171 [12:9] = { \$36 , \$35 , \$34 , \$33  };
+    \$171 [16:13] = { \$40 , \$39 , \$38 , \$37  };
     if (rst) begin
-      \$172  = 33'h000000000;
+      \$171  = 33'h000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$173  = \$31 [2:0];
+    \$172  = \$31 [2:0];
     if (rst) begin
-      \$173  = 3'h0;
+      \$172  = 3'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$174  = walk;
+    \$173  = walk;
     casez (fsm_state)
       4'h1:
-          \$174  = \$41 [8:0];
+          \$173  = \$41 [8:0];
     endcase
     if (rst) begin
-      \$174  = 9'h000;
+      \$173  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$175  = index;
+    \$174  = index;
     casez (fsm_state)
       4'h1:
-          \$175  = 12'h000;
+          \$174  = 12'h000;
       4'h0:
           /* empty */;
       4'h2:
@@ -2355,164 +2354,166 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          \$175  = \$86 [11:0];
       4'h7:
-          /* empty */;
-      4'hb:
-          if (dump__ready) begin
-            \$175  = \$94 [11:0];
-          end
-    endcase
-    if (rst) begin
-      \$175  = 12'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$176  = report;
-    casez (fsm_state)
-      4'h1:
-          if (\$42 ) begin
-            \$176  = 1'h0;
-          end
-      4'h0:
-          if (\$44 ) begin
-            (* full_case = 32'd1 *)
-            if (\$47 ) begin
-            end else begin
-              \$176  = 1'h1;
-            end
-          end else if (\$46 ) begin
-            casez (write_data)
-              32'd1:
-                  \$176  = 1'h1;
-            endcase
-          end
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            if (\$84 ) begin
-              \$176  = 1'h1;
-            end
-          end
-      4'ha:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'hb:
           /* empty */;
       4'h8:
-          if (restore__valid) begin
-            if (\$99 ) begin
-              \$176  = 1'h1;
-            end
-          end
-    endcase
-    if (rst) begin
-      \$176  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$177  = fsm_state;
-    casez (fsm_state)
-      4'h1:
-          if (\$42 ) begin
-            \$177  = 4'h0;
-          end
-      4'h0:
-          if (\$44 ) begin
-            (* full_case = 32'd1 *)
-            if (\$47 ) begin
-            end else begin
-              \$177  = 4'h1;
-            end
-          end else if (\$46 ) begin
-            casez (write_data)
-              32'd1:
-                  \$177  = 4'h1;
-              32'd2:
-                  \$177  = 4'h2;
-              32'd3:
-                  \$177  = 4'h3;
-              32'd6:
-                  \$177  = 4'h4;
-            endcase
-          end
-      4'h2:
-          \$177  = 4'h5;
-      4'h5:
-          \$177  = 4'h6;
-      4'h6:
           if (dump__ready) begin
-            \$177  = 4'h7;
+            \$174  = \$55 [11:0];
           end
       4'h3:
-          if (restore__valid) begin
-            \$177  = 4'h8;
-            if (\$84 ) begin
-              \$177  = 4'h9;
-              if (restore__payload[256]) begin
-                \$177  = 4'h1;
-              end
-            end
-          end
-      4'ha:
-        begin
-          \$177  = 4'h3;
-          if (\final ) begin
-            \$177  = 4'h0;
-          end
-        end
-      4'h7:
-          if (\$92 ) begin
-            \$177  = 4'hb;
-          end
+          /* empty */;
+      4'h9:
+          /* empty */;
       4'hb:
-          if (dump__ready) begin
-            \$177  = 4'h2;
-            if (\final ) begin
-              \$177  = 4'h0;
-            end
-          end
-      4'h8:
-          if (restore__valid) begin
-            \$177  = 4'hc;
-            if (\$99 ) begin
-              \$177  = 4'h9;
-              if (restore__payload[256]) begin
-                \$177  = 4'h1;
-              end
-            end
-          end
+          /* empty */;
       4'hc:
-          if (\$101 ) begin
-            \$177  = 4'ha;
+          \$174  = \$101 [11:0];
+    endcase
+    if (rst) begin
+      \$174  = 12'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$175  = report;
+    casez (fsm_state)
+      4'h1:
+          if (\$42 ) begin
+            \$175  = 1'h0;
           end
-      4'h4:
-          if (\$102 ) begin
-            \$177  = 4'h0;
+      4'h0:
+          if (\$44 ) begin
+            (* full_case = 32'd1 *)
+            if (\$47 ) begin
+            end else begin
+              \$175  = 1'h1;
+            end
+          end else if (\$46 ) begin
+            casez (write_data)
+              32'd1:
+                  \$175  = 1'h1;
+            endcase
+          end
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            if (\$92 ) begin
+              \$175  = 1'h1;
+            end
           end
       4'h9:
-          if (\$103 ) begin
-            \$177  = 4'h1;
+          if (restore__valid) begin
+            if (\$97 ) begin
+              \$175  = 1'h1;
+            end
           end
     endcase
     if (rst) begin
-      \$177  = 4'h1;
+      \$175  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$178  = hot_rows;
+    \$176  = fsm_state;
+    casez (fsm_state)
+      4'h1:
+          if (\$42 ) begin
+            \$176  = 4'h0;
+          end
+      4'h0:
+          if (\$44 ) begin
+            (* full_case = 32'd1 *)
+            if (\$47 ) begin
+            end else begin
+              \$176  = 4'h1;
+            end
+          end else if (\$46 ) begin
+            casez (write_data)
+              32'd1:
+                  \$176  = 4'h1;
+              32'd2:
+                  \$176  = 4'h2;
+              32'd3:
+                  \$176  = 4'h3;
+              32'd6:
+                  \$176  = 4'h4;
+            endcase
+          end
+      4'h2:
+          \$176  = 4'h5;
+      4'h5:
+          \$176  = 4'h6;
+      4'h6:
+          if (dump__ready) begin
+            \$176  = 4'h7;
+          end
+      4'h7:
+          if (\$53 ) begin
+            \$176  = 4'h8;
+          end
+      4'h8:
+          if (dump__ready) begin
+            \$176  = 4'h2;
+            if (\final ) begin
+              \$176  = 4'h0;
+            end
+          end
+      4'h3:
+          if (restore__valid) begin
+            \$176  = 4'h9;
+            if (\$92 ) begin
+              \$176  = 4'ha;
+              if (restore__payload[256]) begin
+                \$176  = 4'h1;
+              end
+            end
+          end
+      4'h9:
+          if (restore__valid) begin
+            \$176  = 4'hb;
+            if (\$97 ) begin
+              \$176  = 4'ha;
+              if (restore__payload[256]) begin
+                \$176  = 4'h1;
+              end
+            end
+          end
+      4'hb:
+          if (\$99 ) begin
+            \$176  = 4'hc;
+          end
+      4'hc:
+        begin
+          \$176  = 4'h3;
+          if (\final ) begin
+            \$176  = 4'h0;
+          end
+        end
+      4'ha:
+          if (\$102 ) begin
+            \$176  = 4'h1;
+          end
+      4'h4:
+          if (\$103 ) begin
+            \$176  = 4'h0;
+          end
+    endcase
+    if (rst) begin
+      \$176  = 4'h1;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$177  = hot_rows;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -2521,17 +2522,17 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             (* full_case = 32'd1 *)
             if (\$47 ) begin
             end else begin
-              \$178  = write_data[13:0];
+              \$177  = write_data[13:0];
             end
           end
     endcase
     if (rst) begin
-      \$178  = 14'h2000;
+      \$177  = 14'h2000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$179  = row_in__valid;
+    \$178  = row_in__valid;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -2543,30 +2544,89 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           (* full_case = 32'd1 *)
           casez (index[2:0])
             3'h0:
-                \$179  = row_out__0__valid;
+                \$178  = row_out__0__valid;
             3'h1:
-                \$179  = row_out__1__valid;
+                \$178  = row_out__1__valid;
             3'h2:
-                \$179  = row_out__2__valid;
+                \$178  = row_out__2__valid;
             3'h3:
-                \$179  = row_out__3__valid;
+                \$178  = row_out__3__valid;
             3'h4:
-                \$179  = row_out__4__valid;
+                \$178  = row_out__4__valid;
             3'h5:
-                \$179  = row_out__5__valid;
+                \$178  = row_out__5__valid;
             3'h6:
-                \$179  = row_out__6__valid;
+                \$178  = row_out__6__valid;
             3'h7:
-                \$179  = row_out__7__valid;
+                \$178  = row_out__7__valid;
           endcase
       4'h6:
           /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$179 [0] = \$48 ;
-            \$179 [1] = \$57 ;
-            \$179 [2] = \$66 ;
-            \$179 [3] = \$75 ;
+            \$178 [0] = \$56 ;
+            \$178 [1] = \$65 ;
+            \$178 [2] = \$74 ;
+            \$178 [3] = \$83 ;
+          end
+    endcase
+    if (rst) begin
+      \$178  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$179  = row_in__hot;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          (* full_case = 32'd1 *)
+          casez (index[2:0])
+            3'h0:
+                \$179  = row_out__0__hot;
+            3'h1:
+                \$179  = row_out__1__hot;
+            3'h2:
+                \$179  = row_out__2__hot;
+            3'h3:
+                \$179  = row_out__3__hot;
+            3'h4:
+                \$179  = row_out__4__hot;
+            3'h5:
+                \$179  = row_out__5__hot;
+            3'h6:
+                \$179  = row_out__6__hot;
+            3'h7:
+                \$179  = row_out__7__hot;
+          endcase
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$179 [0] = \$64 ;
+            \$179 [1] = \$73 ;
+            \$179 [2] = \$82 ;
+            \$179 [3] = \$91 ;
+          end
+      4'h9:
+          if (restore__valid) begin
+            \$179 [0] = \$93 ;
+            \$179 [1] = \$94 ;
+            \$179 [2] = \$95 ;
+            \$179 [3] = \$96 ;
           end
     endcase
     if (rst) begin
@@ -2575,7 +2635,7 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$180  = row_in__hot;
+    \$180  = row_in__referenced;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -2587,43 +2647,34 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           (* full_case = 32'd1 *)
           casez (index[2:0])
             3'h0:
-                \$180  = row_out__0__hot;
+                \$180  = row_out__0__referenced;
             3'h1:
-                \$180  = row_out__1__hot;
+                \$180  = row_out__1__referenced;
             3'h2:
-                \$180  = row_out__2__hot;
+                \$180  = row_out__2__referenced;
             3'h3:
-                \$180  = row_out__3__hot;
+                \$180  = row_out__3__referenced;
             3'h4:
-                \$180  = row_out__4__hot;
+                \$180  = row_out__4__referenced;
             3'h5:
-                \$180  = row_out__5__hot;
+                \$180  = row_out__5__referenced;
             3'h6:
-                \$180  = row_out__6__hot;
+                \$180  = row_out__6__referenced;
             3'h7:
-                \$180  = row_out__7__hot;
+                \$180  = row_out__7__referenced;
           endcase
       4'h6:
           /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$180 [0] = \$56 ;
-            \$180 [1] = \$65 ;
-            \$180 [2] = \$74 ;
-            \$180 [3] = \$83 ;
-          end
-      4'ha:
-          /* empty */;
       4'h7:
           /* empty */;
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
           if (restore__valid) begin
-            \$180 [0] = \$95 ;
-            \$180 [1] = \$96 ;
-            \$180 [2] = \$97 ;
-            \$180 [3] = \$98 ;
+            \$180 [0] = \$62 ;
+            \$180 [1] = \$71 ;
+            \$180 [2] = \$80 ;
+            \$180 [3] = \$89 ;
           end
     endcase
     if (rst) begin
@@ -2632,7 +2683,7 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$181  = row_in__referenced;
+    \$181  = row_in__age;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -2644,88 +2695,90 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           (* full_case = 32'd1 *)
           casez (index[2:0])
             3'h0:
-                \$181  = row_out__0__referenced;
+                \$181  = row_out__0__age;
             3'h1:
-                \$181  = row_out__1__referenced;
+                \$181  = row_out__1__age;
             3'h2:
-                \$181  = row_out__2__referenced;
+                \$181  = row_out__2__age;
             3'h3:
-                \$181  = row_out__3__referenced;
+                \$181  = row_out__3__age;
             3'h4:
-                \$181  = row_out__4__referenced;
+                \$181  = row_out__4__age;
             3'h5:
-                \$181  = row_out__5__referenced;
+                \$181  = row_out__5__age;
             3'h6:
-                \$181  = row_out__6__referenced;
+                \$181  = row_out__6__age;
             3'h7:
-                \$181  = row_out__7__referenced;
+                \$181  = row_out__7__age;
           endcase
       4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$181 [0] = \$54 ;
-            \$181 [1] = \$63 ;
-            \$181 [2] = \$72 ;
-            \$181 [3] = \$81 ;
-          end
-    endcase
-    if (rst) begin
-      \$181  = 4'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$182  = row_in__age;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[2:0])
-            3'h0:
-                \$182  = row_out__0__age;
-            3'h1:
-                \$182  = row_out__1__age;
-            3'h2:
-                \$182  = row_out__2__age;
-            3'h3:
-                \$182  = row_out__3__age;
-            3'h4:
-                \$182  = row_out__4__age;
-            3'h5:
-                \$182  = row_out__5__age;
-            3'h6:
-                \$182  = row_out__6__age;
-            3'h7:
-                \$182  = row_out__7__age;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
           /* empty */;
       4'h7:
           /* empty */;
-      4'hb:
+      4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
+          if (restore__valid) begin
+            \$181  = restore__payload[63:56];
+          end
+    endcase
+    if (rst) begin
+      \$181  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$182  = row_in__counters;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          (* full_case = 32'd1 *)
+          casez (index[2:0])
+            3'h0:
+                \$182  = row_out__0__counters;
+            3'h1:
+                \$182  = row_out__1__counters;
+            3'h2:
+                \$182  = row_out__2__counters;
+            3'h3:
+                \$182  = row_out__3__counters;
+            3'h4:
+                \$182  = row_out__4__counters;
+            3'h5:
+                \$182  = row_out__5__counters;
+            3'h6:
+                \$182  = row_out__6__counters;
+            3'h7:
+                \$182  = row_out__7__counters;
+          endcase
+      4'h6:
+          /* empty */;
+      4'h7:
           /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
           if (restore__valid) begin
-            \$182  = restore__payload[63:56];
+            \$182 [7:0] = \$60 ;
+            \$182 [15:8] = \$69 ;
+            \$182 [23:16] = \$78 ;
+            \$182 [31:24] = \$87 ;
           end
     endcase
     if (rst) begin
-      \$182  = 8'h00;
+      \$182  = 32'd0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$183  = row_in__counters;
+    \$183  = row_in__tags;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -2737,83 +2790,43 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           (* full_case = 32'd1 *)
           casez (index[2:0])
             3'h0:
-                \$183  = row_out__0__counters;
+                \$183  = row_out__0__tags;
             3'h1:
-                \$183  = row_out__1__counters;
+                \$183  = row_out__1__tags;
             3'h2:
-                \$183  = row_out__2__counters;
+                \$183  = row_out__2__tags;
             3'h3:
-                \$183  = row_out__3__counters;
+                \$183  = row_out__3__tags;
             3'h4:
-                \$183  = row_out__4__counters;
+                \$183  = row_out__4__tags;
             3'h5:
-                \$183  = row_out__5__counters;
+                \$183  = row_out__5__tags;
             3'h6:
-                \$183  = row_out__6__counters;
+                \$183  = row_out__6__tags;
             3'h7:
-                \$183  = row_out__7__counters;
+                \$183  = row_out__7__tags;
           endcase
       4'h6:
           /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$183 [7:0] = \$52 ;
-            \$183 [15:8] = \$61 ;
-            \$183 [23:16] = \$70 ;
-            \$183 [31:24] = \$79 ;
+            \$183 [32:0] = \$58 ;
+            \$183 [65:33] = \$67 ;
+            \$183 [98:66] = \$76 ;
+            \$183 [131:99] = \$85 ;
           end
     endcase
     if (rst) begin
-      \$183  = 32'd0;
+      \$183  = 132'h000000000000000000000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$184  = row_in__tags;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[2:0])
-            3'h0:
-                \$184  = row_out__0__tags;
-            3'h1:
-                \$184  = row_out__1__tags;
-            3'h2:
-                \$184  = row_out__2__tags;
-            3'h3:
-                \$184  = row_out__3__tags;
-            3'h4:
-                \$184  = row_out__4__tags;
-            3'h5:
-                \$184  = row_out__5__tags;
-            3'h6:
-                \$184  = row_out__6__tags;
-            3'h7:
-                \$184  = row_out__7__tags;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$184 [32:0] = \$50 ;
-            \$184 [65:33] = \$59 ;
-            \$184 [98:66] = \$68 ;
-            \$184 [131:99] = \$77 ;
-          end
-    endcase
-    if (rst) begin
-      \$184  = 132'h000000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$185  = way;
+    \$184  = way;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -2824,37 +2837,35 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
           /* empty */;
       4'h7:
         begin
-          \$185  = \$87 [2:0];
-          if (\$92 ) begin
-            \$185  = 3'h0;
+          \$184  = \$48 [2:0];
+          if (\$53 ) begin
+            \$184  = 3'h0;
           end
         end
-      4'hb:
-          /* empty */;
       4'h8:
           /* empty */;
-      4'hc:
+      4'h3:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'hb:
         begin
-          \$185  = \$100 [2:0];
-          if (\$101 ) begin
-            \$185  = 3'h0;
+          \$184  = \$98 [2:0];
+          if (\$99 ) begin
+            \$184  = 3'h0;
           end
         end
     endcase
     if (rst) begin
-      \$185  = 3'h0;
+      \$184  = 3'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$186  = slot0;
+    \$185  = slot0;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -2865,21 +2876,53 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
           /* empty */;
       4'h7:
           casez (way)
             3'h1:
-                \$186  = \$88 ;
+                \$185  = \$49 ;
           endcase
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
           if (restore__valid) begin
-            \$186  = restore__payload[12:0];
+            \$185  = restore__payload[12:0];
+          end
+    endcase
+    if (rst) begin
+      \$185  = 13'h0000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$186  = slot1;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          casez (way)
+            3'h1:
+                /* empty */;
+            3'h2:
+                \$186  = \$50 ;
+          endcase
+      4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
+          if (restore__valid) begin
+            \$186  = restore__payload[76:64];
           end
     endcase
     if (rst) begin
@@ -2888,7 +2931,7 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$187  = slot1;
+    \$187  = slot2;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -2899,46 +2942,6 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'h7:
-          casez (way)
-            3'h1:
-                /* empty */;
-            3'h2:
-                \$187  = \$89 ;
-          endcase
-      4'hb:
-          /* empty */;
-      4'h8:
-          if (restore__valid) begin
-            \$187  = restore__payload[76:64];
-          end
-    endcase
-    if (rst) begin
-      \$187  = 13'h0000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$188  = slot2;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
           /* empty */;
       4'h7:
           casez (way)
@@ -2947,22 +2950,24 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             3'h2:
                 /* empty */;
             3'h3:
-                \$188  = \$90 ;
+                \$187  = \$51 ;
           endcase
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
           if (restore__valid) begin
-            \$188  = restore__payload[140:128];
+            \$187  = restore__payload[140:128];
           end
     endcase
     if (rst) begin
-      \$188  = 13'h0000;
+      \$187  = 13'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$189  = slot3;
+    \$188  = slot3;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -2973,10 +2978,6 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
           /* empty */;
       4'h7:
           casez (way)
@@ -2987,17 +2988,19 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             3'h3:
                 /* empty */;
             3'h4:
-                \$189  = \$91 ;
+                \$188  = \$52 ;
           endcase
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
           if (restore__valid) begin
-            \$189  = restore__payload[204:192];
+            \$188  = restore__payload[204:192];
           end
     endcase
     if (rst) begin
-      \$189  = 13'h0000;
+      \$188  = 13'h0000;
     end
   end
   always @* begin
@@ -3014,16 +3017,16 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           row_access = 1'h1;
       4'h6:
           /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          row_access = 1'h1;
       4'h7:
           row_access = 1'h1;
-      4'hb:
-          /* empty */;
       4'h8:
           /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'hb:
+          row_access = 1'h1;
       4'hc:
           row_access = 1'h1;
     endcase
@@ -3042,16 +3045,16 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           row_set = index[11:3];
       4'h6:
           /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          row_set = index[11:3];
       4'h7:
           row_set = index[11:3];
-      4'hb:
-          /* empty */;
       4'h8:
           /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'hb:
+          row_set = index[11:3];
       4'hc:
           row_set = index[11:3];
     endcase
@@ -3070,10 +3073,18 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
       4'h3:
           /* empty */;
-      4'ha:
-          row_write = \$122 [7:0];
+      4'h9:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'hc:
+          row_write = \$139 [7:0];
     endcase
   end
   always @* begin
@@ -3116,26 +3127,28 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          done = \final ;
       4'h7:
           /* empty */;
-      4'hb:
+      4'h8:
           if (dump__ready) begin
             done = \final ;
           end
-      4'h8:
+      4'h3:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'hb:
           /* empty */;
       4'hc:
+          done = \final ;
+      4'ha:
           /* empty */;
       4'h4:
-          if (\$141 ) begin
+          if (\$140 ) begin
             done = 1'h1;
           end
     endcase
-    if (\$157 ) begin
+    if (\$156 ) begin
       done = 1'h1;
     end
   end
@@ -3264,14 +3277,56 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           dump__valid = 1'h1;
+      4'h7:
+          /* empty */;
+      4'h8:
+          dump__valid = 1'h1;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    row_way = 2'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          row_way = way[1:0];
+      4'h8:
+          /* empty */;
       4'h3:
           /* empty */;
-      4'ha:
+      4'h9:
+          /* empty */;
+      4'hb:
+          row_way = way[1:0];
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    sending_slots = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
           /* empty */;
       4'h7:
           /* empty */;
-      4'hb:
-          dump__valid = 1'h1;
+      4'h8:
+          sending_slots = 1'h1;
     endcase
   end
   always @* begin
@@ -3287,29 +3342,25 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
       4'h5:
           /* empty */;
       4'h6:
-          dump__payload[256] = \$115 ;
-      4'h3:
-          /* empty */;
-      4'ha:
           /* empty */;
       4'h7:
           /* empty */;
-      4'hb:
+      4'h8:
           dump__payload[256] = \final ;
     endcase
     begin
       begin
-        dump__payload[63:0] = \$142 ;
-        dump__payload[127:64] = \$143 ;
-        dump__payload[191:128] = \$144 ;
-        dump__payload[255:192] = \$145 ;
+        dump__payload[63:0] = \$141 ;
+        dump__payload[127:64] = \$142 ;
+        dump__payload[191:128] = \$143 ;
+        dump__payload[255:192] = \$144 ;
       end
     end
-    if (_sending_slots) begin
-      dump__payload[63:0] = { row_in__age, 43'h00000000000, \$146  };
-      dump__payload[127:64] = { 51'h0000000000000, \$147  };
-      dump__payload[191:128] = { 51'h0000000000000, \$148  };
-      dump__payload[255:192] = { 51'h0000000000000, \$149  };
+    if (sending_slots) begin
+      dump__payload[63:0] = { row_in__age, 43'h00000000000, \$145  };
+      dump__payload[127:64] = { 51'h0000000000000, \$146  };
+      dump__payload[191:128] = { 51'h0000000000000, \$147  };
+      dump__payload[255:192] = { 51'h0000000000000, \$148  };
     end
   end
   always @* begin
@@ -3326,21 +3377,19 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           /* empty */;
-      4'h3:
-          restore__ready = 1'h1;
-      4'ha:
-          /* empty */;
       4'h7:
           /* empty */;
+      4'h8:
+          /* empty */;
+      4'h3:
+          restore__ready = 1'h1;
+      4'h9:
+          restore__ready = 1'h1;
       4'hb:
           /* empty */;
-      4'h8:
-          restore__ready = 1'h1;
       4'hc:
           /* empty */;
-      4'h4:
-          /* empty */;
-      4'h9:
+      4'ha:
           restore__ready = 1'h1;
     endcase
   end
@@ -3358,19 +3407,17 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            restore_entry = \$120 ;
-          end
-      4'ha:
-          /* empty */;
       4'h7:
           /* empty */;
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
           if (restore__valid) begin
-            restore_entry = \$129 ;
+            restore_entry = \$119 ;
+          end
+      4'h9:
+          if (restore__valid) begin
+            restore_entry = \$127 ;
           end
     endcase
   end
@@ -3388,76 +3435,22 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            if (\$121 ) begin
-              restore_length = 1'h1;
-            end
-          end
-      4'ha:
-          /* empty */;
       4'h7:
-          /* empty */;
-      4'hb:
-          /* empty */;
-      4'h8:
-          if (restore__valid) begin
-            if (\$138 ) begin
-              restore_length = 1'h1;
-            end
-          end
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    row_way = 2'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'h7:
-          row_way = way[1:0];
-      4'hb:
           /* empty */;
       4'h8:
           /* empty */;
-      4'hc:
-          row_way = way[1:0];
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    _sending_slots = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
       4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'hb:
-          _sending_slots = 1'h1;
+          if (restore__valid) begin
+            if (\$120 ) begin
+              restore_length = 1'h1;
+            end
+          end
+      4'h9:
+          if (restore__valid) begin
+            if (\$136 ) begin
+              restore_length = 1'h1;
+            end
+          end
     endcase
   end
   always @* begin
@@ -3474,20 +3467,18 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
       4'h7:
           /* empty */;
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
         begin
-          \within [0] = \$123 ;
-          \within [1] = \$124 ;
-          \within [2] = \$125 ;
-          \within [3] = \$126 ;
+          \within [0] = \$121 ;
+          \within [1] = \$122 ;
+          \within [2] = \$123 ;
+          \within [3] = \$124 ;
         end
     endcase
   end
@@ -3505,17 +3496,15 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
       4'h7:
           /* empty */;
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
           if (restore__valid) begin
-            restored = \$137 [2:0];
+            restored = \$135 [2:0];
           end
     endcase
   end
@@ -3533,18 +3522,16 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
       4'h7:
-          /* empty */;
-      4'hb:
           /* empty */;
       4'h8:
           /* empty */;
-      4'hc:
-          slot_write = \$139 [7:0];
+      4'h3:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'hb:
+          slot_write = \$137 [7:0];
     endcase
   end
   always @* begin
@@ -3561,31 +3548,29 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
       4'h7:
-          /* empty */;
-      4'hb:
           /* empty */;
       4'h8:
           /* empty */;
-      4'hc:
-          slot_in = \$140 ;
+      4'h3:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'hb:
+          slot_in = \$138 ;
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     command_busy = 1'h0;
-    if (\$152 ) begin
-      command_busy = \$155 ;
+    if (\$151 ) begin
+      command_busy = \$154 ;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     snapshot = 1'h0;
-    if (\$157 ) begin
+    if (\$156 ) begin
       snapshot = 1'h1;
     end
   end
@@ -3601,9 +3586,8 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   assign \$29  = { 11'h000, entries[14:11] };
   assign \$30  = { 12'h000, entries[14:12] };
   assign \$108  = 8'hff;
-  assign \$115  = 1'h0;
-  assign \$84  = restore__payload[256];
-  assign \$121  = restore__payload[256];
+  assign \$92  = restore__payload[256];
+  assign \$120  = restore__payload[256];
 endmodule
 
 module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s_axil_wvalid, s_axil_bready, s_axil_araddr, s_axil_arprot, s_axil_arvalid, s_axil_rready, s_axis_lookup_tdata, s_axis_lookup_tlast, s_axis_lookup_tvalid, s_axis_lookup_tkeep, m_axis_popular_tready, m_axis_nonpopular_tready, s_axis_state_tdata, s_axis_state_tlast, s_axis_state_tvalid, m_axis_state_tready, clk
@@ -3842,16 +3826,16 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [5:0] \$98 ;
   wire [6:0] \$99 ;
   wire [7:0] age_period;
-  wire [31:0] \age_period$539 ;
+  wire [31:0] \age_period$530 ;
   wire [7:0] any_left;
-  wire \any_left$691 ;
-  wire \any_left$711 ;
-  wire \any_left$731 ;
-  wire \any_left$751 ;
-  wire \any_left$771 ;
-  wire \any_left$791 ;
-  wire \any_left$811 ;
-  wire \any_left$831 ;
+  wire \any_left$685 ;
+  wire \any_left$705 ;
+  wire \any_left$725 ;
+  wire \any_left$745 ;
+  wire \any_left$765 ;
+  wire \any_left$785 ;
+  wire \any_left$805 ;
+  wire \any_left$825 ;
   wire [2:0] bank;
   wire bank_stall;
   wire [63:0] bank_stall_value;
@@ -3868,12 +3852,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [3:0] bus__wstrb;
   wire bus__wvalid;
   wire busy;
-  wire \busy$1007 ;
-  wire \busy$482 ;
-  wire \busy$837 ;
+  wire \busy$636 ;
+  wire \busy$638 ;
+  wire \busy$997 ;
   wire clear;
-  wire \clear$658 ;
-  wire \clear$891 ;
+  wire \clear$652 ;
+  wire \clear$883 ;
   wire command_busy;
   wire command_code;
   wire command_write;
@@ -3940,13 +3924,13 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   reg event__ready;
   wire event__valid;
   wire evicted;
-  wire \evicted$1038 ;
-  wire \evicted$1039 ;
-  wire \evicted$1040 ;
-  wire \evicted$1041 ;
-  wire \evicted$1042 ;
-  wire \evicted$1043 ;
-  wire \evicted$1044 ;
+  wire \evicted$1028 ;
+  wire \evicted$1029 ;
+  wire \evicted$1030 ;
+  wire \evicted$1031 ;
+  wire \evicted$1032 ;
+  wire \evicted$1033 ;
+  wire \evicted$1034 ;
   reg [3:0] evictions = 4'h0;
   wire [63:0] evictions_value;
   wire fetch;
@@ -3962,33 +3946,33 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [27:0] heads__6;
   wire [27:0] heads__7;
   wire [31:0] hot_count;
-  wire [13:0] \hot_count$932 ;
+  wire [13:0] \hot_count$924 ;
   wire [13:0] hot_rows;
   wire hot_rows_range;
   wire hot_rows_write;
   wire [3:0] hysteresis;
-  wire [31:0] \hysteresis$653 ;
+  wire [31:0] \hysteresis$647 ;
   reg [15:0] in_core = 16'h0000;
   wire [31:0] index_bits;
-  wire [3:0] \index_bits$940 ;
+  wire [3:0] \index_bits$932 ;
   wire [2:0] index_errors;
   wire [63:0] index_errors_value;
   wire index_range;
   wire [288:0] input__payload;
   wire [259:0] \input__payload$103 ;
-  wire [380:0] \input__payload$483 ;
+  wire [380:0] \input__payload$474 ;
   wire [174:0] \input__payload$51 ;
   wire [318:0] \input__payload$57 ;
   wire [382:0] \input__payload$63 ;
   wire [288:0] \input__payload$69 ;
   wire [326:0] \input__payload$83 ;
   wire [259:0] \input__payload$89 ;
-  wire \input__ready$488 ;
-  wire \input__ready$490 ;
+  wire \input__ready$479 ;
+  wire \input__ready$481 ;
   wire input__valid;
   wire \input__valid$107 ;
-  wire \input__valid$486 ;
-  wire \input__valid$489 ;
+  wire \input__valid$477 ;
+  wire \input__valid$480 ;
   wire \input__valid$55 ;
   wire \input__valid$61 ;
   wire \input__valid$67 ;
@@ -3997,18 +3981,17 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire input_idle;
   wire [63:0] input_idle_value;
   wire inserted;
-  wire \inserted$1030 ;
-  wire \inserted$1031 ;
-  wire \inserted$1032 ;
-  wire \inserted$1033 ;
-  wire \inserted$1034 ;
-  wire \inserted$1035 ;
-  wire \inserted$1036 ;
+  wire \inserted$1020 ;
+  wire \inserted$1021 ;
+  wire \inserted$1022 ;
+  wire \inserted$1023 ;
+  wire \inserted$1024 ;
+  wire \inserted$1025 ;
+  wire \inserted$1026 ;
   reg [3:0] inserts = 4'h0;
   wire [63:0] inserts_value;
   wire [31:0] irq_enable;
   wire [31:0] irq_status;
-  wire learn;
   wire [8:0] level;
   (* enum_base_type = "Eligible" *)
   (* enum_value_000 = "ALL" *)
@@ -4016,7 +3999,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   (* enum_value_010 = "HOT" *)
   (* enum_value_011 = "IDLE" *)
   (* enum_value_100 = "RECENT" *)
-  wire \load$682 ;
+  wire \load$676 ;
   wire [2:0] lookup_hits;
   wire [63:0] lookup_hits_value;
   wire [2:0] lookups;
@@ -4032,12 +4015,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [259:0] \output__payload$110 ;
   wire [259:0] \output__payload$96 ;
   wire output__ready;
-  wire \output__ready$491 ;
+  wire \output__ready$482 ;
   wire \output__ready$53 ;
   wire \output__ready$59 ;
   wire \output__ready$65 ;
   wire \output__ready$81 ;
-  wire \output__valid$487 ;
+  wire \output__valid$478 ;
   wire output_stall;
   wire [63:0] output_stall_value;
   wire [1:0] phase;
@@ -4070,14 +4053,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [3:0] rank_is__0;
   wire [3:0] rank_is__1;
   wire [7:0] ready;
-  wire \ready$142 ;
-  wire \ready$196 ;
-  wire \ready$238 ;
-  wire \ready$280 ;
-  wire \ready$322 ;
-  wire \ready$364 ;
-  wire \ready$406 ;
-  wire \ready$448 ;
+  wire \ready$141 ;
+  wire \ready$194 ;
+  wire \ready$235 ;
+  wire \ready$276 ;
+  wire \ready$317 ;
+  wire \ready$358 ;
+  wire \ready$399 ;
+  wire \ready$440 ;
   wire [256:0] restore__payload;
   wire restore__valid;
   wire restore_entry;
@@ -4085,44 +4068,44 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire restore_start;
   wire [2:0] restored;
   wire returned;
-  wire \returned$1054 ;
-  wire \returned$1055 ;
-  wire \returned$1056 ;
-  wire \returned$1057 ;
-  wire \returned$1058 ;
-  wire \returned$1059 ;
-  wire \returned$1060 ;
+  wire \returned$1044 ;
+  wire \returned$1045 ;
+  wire \returned$1046 ;
+  wire \returned$1047 ;
+  wire \returned$1048 ;
+  wire \returned$1049 ;
+  wire \returned$1050 ;
   reg [3:0] returns = 4'h0;
   wire [63:0] returns_value;
   reg [3:0] revivals = 4'h0;
   wire [63:0] revivals_value;
   wire revived;
-  wire \revived$1046 ;
-  wire \revived$1047 ;
-  wire \revived$1048 ;
-  wire \revived$1049 ;
-  wire \revived$1050 ;
-  wire \revived$1051 ;
-  wire \revived$1052 ;
+  wire \revived$1036 ;
+  wire \revived$1037 ;
+  wire \revived$1038 ;
+  wire \revived$1039 ;
+  wire \revived$1040 ;
+  wire \revived$1041 ;
+  wire \revived$1042 ;
   wire [7:0] room;
-  wire \room$134 ;
-  wire \room$191 ;
-  wire \room$233 ;
-  wire \room$275 ;
-  wire \room$317 ;
-  wire \room$359 ;
-  wire \room$401 ;
-  wire \room$443 ;
-  wire [7:0] \room$536 ;
+  wire \room$133 ;
+  wire \room$189 ;
+  wire \room$230 ;
+  wire \room$271 ;
+  wire \room$312 ;
+  wire \room$353 ;
+  wire \room$394 ;
+  wire \room$435 ;
+  wire [7:0] \room$527 ;
   wire row_access;
-  wire \row_access$663 ;
-  wire \row_access$696 ;
-  wire \row_access$716 ;
-  wire \row_access$736 ;
-  wire \row_access$756 ;
-  wire \row_access$776 ;
-  wire \row_access$796 ;
-  wire \row_access$816 ;
+  wire \row_access$657 ;
+  wire \row_access$690 ;
+  wire \row_access$710 ;
+  wire \row_access$730 ;
+  wire \row_access$750 ;
+  wire \row_access$770 ;
+  wire \row_access$790 ;
+  wire \row_access$810 ;
   wire [7:0] row_in__age;
   wire [31:0] row_in__counters;
   wire [3:0] row_in__hot;
@@ -4178,28 +4161,28 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [131:0] row_out__7__tags;
   wire [3:0] row_out__7__valid;
   wire [8:0] row_set;
-  wire [8:0] \row_set$665 ;
-  wire [8:0] \row_set$666 ;
-  wire [8:0] \row_set$697 ;
-  wire [8:0] \row_set$717 ;
-  wire [8:0] \row_set$737 ;
-  wire [8:0] \row_set$757 ;
-  wire [8:0] \row_set$777 ;
-  wire [8:0] \row_set$797 ;
-  wire [8:0] \row_set$817 ;
+  wire [8:0] \row_set$659 ;
+  wire [8:0] \row_set$660 ;
+  wire [8:0] \row_set$691 ;
+  wire [8:0] \row_set$711 ;
+  wire [8:0] \row_set$731 ;
+  wire [8:0] \row_set$751 ;
+  wire [8:0] \row_set$771 ;
+  wire [8:0] \row_set$791 ;
+  wire [8:0] \row_set$811 ;
   wire [1:0] row_way;
-  wire [1:0] \row_way$668 ;
-  wire [1:0] \row_way$669 ;
-  wire [1:0] \row_way$698 ;
-  wire [1:0] \row_way$718 ;
-  wire [1:0] \row_way$738 ;
-  wire [1:0] \row_way$758 ;
-  wire [1:0] \row_way$778 ;
-  wire [1:0] \row_way$798 ;
-  wire [1:0] \row_way$818 ;
+  wire [1:0] \row_way$662 ;
+  wire [1:0] \row_way$663 ;
+  wire [1:0] \row_way$692 ;
+  wire [1:0] \row_way$712 ;
+  wire [1:0] \row_way$732 ;
+  wire [1:0] \row_way$752 ;
+  wire [1:0] \row_way$772 ;
+  wire [1:0] \row_way$792 ;
+  wire [1:0] \row_way$812 ;
   wire row_write;
-  wire [7:0] \row_write$154 ;
-  wire \running$936 ;
+  wire [7:0] \row_write$153 ;
+  wire \running$928 ;
   wire s_axil__arready;
   wire s_axil__awready;
   wire [1:0] s_axil__bresp;
@@ -4215,28 +4198,28 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [2:0] samples;
   wire [63:0] samples_value;
   wire [3:0] scatter;
-  wire [3:0] \scatter$182 ;
-  wire [3:0] \scatter$224 ;
-  wire [3:0] \scatter$266 ;
-  wire [3:0] \scatter$308 ;
-  wire [3:0] \scatter$350 ;
-  wire [3:0] \scatter$392 ;
-  wire [3:0] \scatter$434 ;
+  wire [3:0] \scatter$181 ;
+  wire [3:0] \scatter$222 ;
+  wire [3:0] \scatter$263 ;
+  wire [3:0] \scatter$304 ;
+  wire [3:0] \scatter$345 ;
+  wire [3:0] \scatter$386 ;
+  wire [3:0] \scatter$427 ;
   wire [63:0] select_cycles_value;
   wire [8:0] select_start;
-  wire [31:0] \select_start$657 ;
+  wire [31:0] \select_start$651 ;
   wire selecting;
   wire [8:0] set_mask;
   wire [12:0] slot_in;
-  wire [12:0] \slot_in$673 ;
-  wire [12:0] \slot_in$674 ;
-  wire [12:0] \slot_in$700 ;
-  wire [12:0] \slot_in$720 ;
-  wire [12:0] \slot_in$740 ;
-  wire [12:0] \slot_in$760 ;
-  wire [12:0] \slot_in$780 ;
-  wire [12:0] \slot_in$800 ;
-  wire [12:0] \slot_in$820 ;
+  wire [12:0] \slot_in$667 ;
+  wire [12:0] \slot_in$668 ;
+  wire [12:0] \slot_in$694 ;
+  wire [12:0] \slot_in$714 ;
+  wire [12:0] \slot_in$734 ;
+  wire [12:0] \slot_in$754 ;
+  wire [12:0] \slot_in$774 ;
+  wire [12:0] \slot_in$794 ;
+  wire [12:0] \slot_in$814 ;
   wire [12:0] slot_out__0;
   wire [12:0] slot_out__1;
   wire [12:0] slot_out__2;
@@ -4246,7 +4229,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [12:0] slot_out__6;
   wire [12:0] slot_out__7;
   wire slot_write;
-  wire [7:0] \slot_write$671 ;
+  wire [7:0] \slot_write$665 ;
   wire snapshot;
   wire split_beats;
   wire [63:0] split_beats_value;
@@ -4259,28 +4242,28 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [32:0] tags__2;
   wire [32:0] tags__3;
   wire take;
-  wire [7:0] \take$687 ;
+  wire [7:0] \take$681 ;
   wire [31:0] threshold;
-  wire [8:0] \threshold$934 ;
+  wire [8:0] \threshold$926 ;
   wire unknown_phase;
   wire [3:0] update;
-  wire [3:0] \update$540 ;
-  wire [3:0] \update$555 ;
-  wire [3:0] \update$570 ;
-  wire [3:0] \update$585 ;
-  wire [3:0] \update$600 ;
-  wire [3:0] \update$615 ;
-  wire [3:0] \update$630 ;
+  wire [3:0] \update$531 ;
+  wire [3:0] \update$546 ;
+  wire [3:0] \update$561 ;
+  wire [3:0] \update$576 ;
+  wire [3:0] \update$591 ;
+  wire [3:0] \update$606 ;
+  wire [3:0] \update$621 ;
   wire [3:0] update_rank_is__0;
   wire [3:0] update_rank_is__1;
   wire update_room;
-  wire \update_room$553 ;
-  wire \update_room$568 ;
-  wire \update_room$583 ;
-  wire \update_room$598 ;
-  wire \update_room$613 ;
-  wire \update_room$628 ;
-  wire \update_room$643 ;
+  wire \update_room$544 ;
+  wire \update_room$559 ;
+  wire \update_room$574 ;
+  wire \update_room$589 ;
+  wire \update_room$604 ;
+  wire \update_room$619 ;
+  wire \update_room$634 ;
   wire [32:0] update_tags__0;
   wire [32:0] update_tags__1;
   wire [32:0] update_tags__2;
@@ -4291,14 +4274,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [4:0] update_weights__2;
   wire [4:0] update_weights__3;
   reg updating = 1'h0;
-  wire \updating$1061 ;
-  wire \updating$1062 ;
-  wire \updating$1063 ;
-  wire \updating$1064 ;
-  wire \updating$1065 ;
-  wire \updating$1066 ;
-  wire \updating$1067 ;
-  wire \updating$1068 ;
+  wire \updating$1051 ;
+  wire \updating$1052 ;
+  wire \updating$1053 ;
+  wire \updating$1054 ;
+  wire \updating$1055 ;
+  wire \updating$1056 ;
+  wire \updating$1057 ;
+  wire \updating$1058 ;
   wire [326:0] w_data;
   wire w_en;
   (* enum_base_type = "Eligible" *)
@@ -4401,45 +4384,45 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign \$68  = | nonpopular_ended;
   assign finished = \$67  & \$68 ;
   assign busy = | in_core;
-  assign \input__valid$486  = \output__valid$487  & \input__ready$488 ;
-  assign \input__valid$489  = \output__valid$487  & \input__ready$490 ;
-  assign \output__ready$491  = \input__ready$488  & \input__ready$490 ;
-  assign \clear$658  = clear | restore_start;
-  assign row_access = selecting | \row_access$663 ;
-  assign row_set = selecting ? \row_set$666  : \row_set$665 ;
-  assign row_way = selecting ? \row_way$669  : \row_way$668 ;
-  assign slot_in = selecting ? \slot_in$674  : \slot_in$673 ;
-  assign \row_access$696  = selecting | \row_access$663 ;
-  assign \row_set$697  = selecting ? \row_set$666  : \row_set$665 ;
-  assign \row_way$698  = selecting ? \row_way$669  : \row_way$668 ;
-  assign \slot_in$700  = selecting ? \slot_in$674  : \slot_in$673 ;
-  assign \row_access$716  = selecting | \row_access$663 ;
-  assign \row_set$717  = selecting ? \row_set$666  : \row_set$665 ;
-  assign \row_way$718  = selecting ? \row_way$669  : \row_way$668 ;
-  assign \slot_in$720  = selecting ? \slot_in$674  : \slot_in$673 ;
-  assign \row_access$736  = selecting | \row_access$663 ;
-  assign \row_set$737  = selecting ? \row_set$666  : \row_set$665 ;
-  assign \row_way$738  = selecting ? \row_way$669  : \row_way$668 ;
-  assign \slot_in$740  = selecting ? \slot_in$674  : \slot_in$673 ;
-  assign \row_access$756  = selecting | \row_access$663 ;
-  assign \row_set$757  = selecting ? \row_set$666  : \row_set$665 ;
-  assign \row_way$758  = selecting ? \row_way$669  : \row_way$668 ;
-  assign \slot_in$760  = selecting ? \slot_in$674  : \slot_in$673 ;
-  assign \row_access$776  = selecting | \row_access$663 ;
-  assign \row_set$777  = selecting ? \row_set$666  : \row_set$665 ;
-  assign \row_way$778  = selecting ? \row_way$669  : \row_way$668 ;
-  assign \slot_in$780  = selecting ? \slot_in$674  : \slot_in$673 ;
-  assign \row_access$796  = selecting | \row_access$663 ;
-  assign \row_set$797  = selecting ? \row_set$666  : \row_set$665 ;
-  assign \row_way$798  = selecting ? \row_way$669  : \row_way$668 ;
-  assign \slot_in$800  = selecting ? \slot_in$674  : \slot_in$673 ;
-  assign \row_access$816  = selecting | \row_access$663 ;
-  assign \row_set$817  = selecting ? \row_set$666  : \row_set$665 ;
-  assign \row_way$818  = selecting ? \row_way$669  : \row_way$668 ;
-  assign \slot_in$820  = selecting ? \slot_in$674  : \slot_in$673 ;
-  assign \$69  = updating | \busy$837 ;
-  assign \busy$482  = busy | \$69 ;
-  assign \$70  = \busy$482  & s_axis_lookup__tready;
+  assign \input__valid$477  = \output__valid$478  & \input__ready$479 ;
+  assign \input__valid$480  = \output__valid$478  & \input__ready$481 ;
+  assign \output__ready$482  = \input__ready$479  & \input__ready$481 ;
+  assign \$69  = updating | \busy$638 ;
+  assign \busy$636  = busy | \$69 ;
+  assign \clear$652  = clear | restore_start;
+  assign row_access = selecting | \row_access$657 ;
+  assign row_set = selecting ? \row_set$660  : \row_set$659 ;
+  assign row_way = selecting ? \row_way$663  : \row_way$662 ;
+  assign slot_in = selecting ? \slot_in$668  : \slot_in$667 ;
+  assign \row_access$690  = selecting | \row_access$657 ;
+  assign \row_set$691  = selecting ? \row_set$660  : \row_set$659 ;
+  assign \row_way$692  = selecting ? \row_way$663  : \row_way$662 ;
+  assign \slot_in$694  = selecting ? \slot_in$668  : \slot_in$667 ;
+  assign \row_access$710  = selecting | \row_access$657 ;
+  assign \row_set$711  = selecting ? \row_set$660  : \row_set$659 ;
+  assign \row_way$712  = selecting ? \row_way$663  : \row_way$662 ;
+  assign \slot_in$714  = selecting ? \slot_in$668  : \slot_in$667 ;
+  assign \row_access$730  = selecting | \row_access$657 ;
+  assign \row_set$731  = selecting ? \row_set$660  : \row_set$659 ;
+  assign \row_way$732  = selecting ? \row_way$663  : \row_way$662 ;
+  assign \slot_in$734  = selecting ? \slot_in$668  : \slot_in$667 ;
+  assign \row_access$750  = selecting | \row_access$657 ;
+  assign \row_set$751  = selecting ? \row_set$660  : \row_set$659 ;
+  assign \row_way$752  = selecting ? \row_way$663  : \row_way$662 ;
+  assign \slot_in$754  = selecting ? \slot_in$668  : \slot_in$667 ;
+  assign \row_access$770  = selecting | \row_access$657 ;
+  assign \row_set$771  = selecting ? \row_set$660  : \row_set$659 ;
+  assign \row_way$772  = selecting ? \row_way$663  : \row_way$662 ;
+  assign \slot_in$774  = selecting ? \slot_in$668  : \slot_in$667 ;
+  assign \row_access$790  = selecting | \row_access$657 ;
+  assign \row_set$791  = selecting ? \row_set$660  : \row_set$659 ;
+  assign \row_way$792  = selecting ? \row_way$663  : \row_way$662 ;
+  assign \slot_in$794  = selecting ? \slot_in$668  : \slot_in$667 ;
+  assign \row_access$810  = selecting | \row_access$657 ;
+  assign \row_set$811  = selecting ? \row_set$660  : \row_set$659 ;
+  assign \row_way$812  = selecting ? \row_way$663  : \row_way$662 ;
+  assign \slot_in$814  = selecting ? \slot_in$668  : \slot_in$667 ;
+  assign \$70  = \busy$636  & s_axis_lookup__tready;
   assign \$71  = ~ s_axis_lookup_tvalid;
   assign input_idle = \$70  & \$71 ;
   assign \$72  = ~ m_axis_popular_tready;
@@ -4447,49 +4430,49 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign \$74  = ~ m_axis_nonpopular_tready;
   assign \$75  = m_axis_nonpopular__tvalid & \$74 ;
   assign output_stall = \$73  | \$75 ;
-  assign \$76  = \busy$482  | \running$936 ;
-  assign \busy$1007  = \busy$482  | started;
+  assign \$76  = \busy$636  | \running$928 ;
+  assign \busy$997  = \busy$636  | started;
   assign \$77  = | { unknown_phase, empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
   assign \$78  = 1'h0 + inserted;
-  assign \$79  = \$78  + \inserted$1030 ;
-  assign \$80  = \$79  + \inserted$1031 ;
-  assign \$81  = \$80  + \inserted$1032 ;
-  assign \$82  = \$81  + \inserted$1033 ;
-  assign \$83  = \$82  + \inserted$1034 ;
-  assign \$84  = \$83  + \inserted$1035 ;
-  assign \$85  = \$84  + \inserted$1036 ;
+  assign \$79  = \$78  + \inserted$1020 ;
+  assign \$80  = \$79  + \inserted$1021 ;
+  assign \$81  = \$80  + \inserted$1022 ;
+  assign \$82  = \$81  + \inserted$1023 ;
+  assign \$83  = \$82  + \inserted$1024 ;
+  assign \$84  = \$83  + \inserted$1025 ;
+  assign \$85  = \$84  + \inserted$1026 ;
   assign \$86  = 1'h0 + evicted;
-  assign \$87  = \$86  + \evicted$1038 ;
-  assign \$88  = \$87  + \evicted$1039 ;
-  assign \$89  = \$88  + \evicted$1040 ;
-  assign \$90  = \$89  + \evicted$1041 ;
-  assign \$91  = \$90  + \evicted$1042 ;
-  assign \$92  = \$91  + \evicted$1043 ;
-  assign \$93  = \$92  + \evicted$1044 ;
+  assign \$87  = \$86  + \evicted$1028 ;
+  assign \$88  = \$87  + \evicted$1029 ;
+  assign \$89  = \$88  + \evicted$1030 ;
+  assign \$90  = \$89  + \evicted$1031 ;
+  assign \$91  = \$90  + \evicted$1032 ;
+  assign \$92  = \$91  + \evicted$1033 ;
+  assign \$93  = \$92  + \evicted$1034 ;
   assign \$94  = 1'h0 + revived;
-  assign \$95  = \$94  + \revived$1046 ;
-  assign \$96  = \$95  + \revived$1047 ;
-  assign \$97  = \$96  + \revived$1048 ;
-  assign \$98  = \$97  + \revived$1049 ;
-  assign \$99  = \$98  + \revived$1050 ;
-  assign \$100  = \$99  + \revived$1051 ;
-  assign \$101  = \$100  + \revived$1052 ;
+  assign \$95  = \$94  + \revived$1036 ;
+  assign \$96  = \$95  + \revived$1037 ;
+  assign \$97  = \$96  + \revived$1038 ;
+  assign \$98  = \$97  + \revived$1039 ;
+  assign \$99  = \$98  + \revived$1040 ;
+  assign \$100  = \$99  + \revived$1041 ;
+  assign \$101  = \$100  + \revived$1042 ;
   assign \$102  = 1'h0 + returned;
-  assign \$103  = \$102  + \returned$1054 ;
-  assign \$104  = \$103  + \returned$1055 ;
-  assign \$105  = \$104  + \returned$1056 ;
-  assign \$106  = \$105  + \returned$1057 ;
-  assign \$107  = \$106  + \returned$1058 ;
-  assign \$108  = \$107  + \returned$1059 ;
-  assign \$109  = \$108  + \returned$1060 ;
+  assign \$103  = \$102  + \returned$1044 ;
+  assign \$104  = \$103  + \returned$1045 ;
+  assign \$105  = \$104  + \returned$1046 ;
+  assign \$106  = \$105  + \returned$1047 ;
+  assign \$107  = \$106  + \returned$1048 ;
+  assign \$108  = \$107  + \returned$1049 ;
+  assign \$109  = \$108  + \returned$1050 ;
   assign \$110  = popular_ended + popular_sent;
   assign \$111  = \$110  - finished;
   assign \$112  = nonpopular_ended + nonpopular_sent;
   assign \$113  = \$112  - finished;
   assign \$114  = in_core + started;
   assign \$115  = \$114  - finished;
-  assign \$116  = | { \updating$1068 , \updating$1067 , \updating$1066 , \updating$1065 , \updating$1064 , \updating$1063 , \updating$1062 , \updating$1061  };
-  assign \$117  = \busy$837  | \$116 ;
+  assign \$116  = | { \updating$1058 , \updating$1057 , \updating$1056 , \updating$1055 , \updating$1054 , \updating$1053 , \updating$1052 , \updating$1051  };
+  assign \$117  = \busy$638  | \$116 ;
   assign \$118  = irq_status & irq_enable;
   assign \$119  = | \$118 ;
   always @(posedge clk)
@@ -4511,8 +4494,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   always @(posedge clk)
     irq <= \$128 ;
   hotline_popularity_bank bank0 (
-    .age_period(\age_period$539 [7:0]),
-    .any_left(\any_left$691 ),
+    .age_period(\age_period$530 [7:0]),
+    .any_left(\any_left$685 ),
     .bank(3'h0),
     .budget(budget),
     .clear(clear),
@@ -4526,19 +4509,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_1({ \$140 , \$139 , \$138 , \$137  }),
     .heads(heads__0),
     .inserted(inserted),
-    .learn(w_data[324]),
     .level(level),
-    .load(\load$682 ),
+    .load(\load$676 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__0),
-    .pick_take(\take$687 [0]),
+    .pick_take(\take$681 [0]),
     .pick_way(pick_way__0),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
-    .ready(\ready$142 ),
+    .ready(\ready$141 ),
     .returned(returned),
     .revived(revived),
-    .room(\room$134 ),
+    .room(\room$133 ),
     .row_access(row_access),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
@@ -4554,12 +4536,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_valid(row_out__0__valid),
     .row_set(row_set),
     .row_way(row_way),
-    .row_write(\row_write$154 [0]),
+    .row_write(\row_write$153 [0]),
     .rst(rst),
     .scatter(scatter),
     .slot_in(slot_in),
     .slot_out(slot_out__0),
-    .slot_write(\slot_write$671 [0]),
+    .slot_write(\slot_write$665 [0]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
@@ -4578,39 +4560,38 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1061 ),
+    .updating(\updating$1051 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank1 (
-    .age_period(\age_period$539 [7:0]),
-    .any_left(\any_left$711 ),
+    .age_period(\age_period$530 [7:0]),
+    .any_left(\any_left$705 ),
     .bank(3'h1),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__1),
-    .evicted(\evicted$1038 ),
+    .evicted(\evicted$1028 ),
     .fetch(fetch),
     .gather({ \$132 [1], \$131 [1], \$130 [1], \$129 [1] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$136 , \$135 , \$134 , \$133  }),
     .gather_rank_is_1({ \$140 , \$139 , \$138 , \$137  }),
     .heads(heads__1),
-    .inserted(\inserted$1030 ),
-    .learn(w_data[324]),
+    .inserted(\inserted$1020 ),
     .level(level),
-    .load(\load$682 ),
+    .load(\load$676 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__1),
-    .pick_take(\take$687 [1]),
+    .pick_take(\take$681 [1]),
     .pick_way(pick_way__1),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
-    .ready(\ready$196 ),
-    .returned(\returned$1054 ),
-    .revived(\revived$1046 ),
-    .room(\room$191 ),
-    .row_access(\row_access$696 ),
+    .ready(\ready$194 ),
+    .returned(\returned$1044 ),
+    .revived(\revived$1036 ),
+    .room(\room$189 ),
+    .row_access(\row_access$690 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -4623,23 +4604,23 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__1__referenced),
     .row_out_tags(row_out__1__tags),
     .row_out_valid(row_out__1__valid),
-    .row_set(\row_set$697 ),
-    .row_way(\row_way$698 ),
-    .row_write(\row_write$154 [1]),
+    .row_set(\row_set$691 ),
+    .row_way(\row_way$692 ),
+    .row_write(\row_write$153 [1]),
     .rst(rst),
-    .scatter(\scatter$182 ),
-    .slot_in(\slot_in$700 ),
+    .scatter(\scatter$181 ),
+    .slot_in(\slot_in$694 ),
     .slot_out(slot_out__1),
-    .slot_write(\slot_write$671 [1]),
+    .slot_write(\slot_write$665 [1]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
     .tags_3(tags__3),
     .take(take),
-    .update(\update$540 ),
+    .update(\update$531 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
-    .update_room(\update_room$553 ),
+    .update_room(\update_room$544 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_2(update_tags__2),
@@ -4649,39 +4630,38 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1062 ),
+    .updating(\updating$1052 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank2 (
-    .age_period(\age_period$539 [7:0]),
-    .any_left(\any_left$731 ),
+    .age_period(\age_period$530 [7:0]),
+    .any_left(\any_left$725 ),
     .bank(3'h2),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__2),
-    .evicted(\evicted$1039 ),
+    .evicted(\evicted$1029 ),
     .fetch(fetch),
     .gather({ \$132 [2], \$131 [2], \$130 [2], \$129 [2] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$136 , \$135 , \$134 , \$133  }),
     .gather_rank_is_1({ \$140 , \$139 , \$138 , \$137  }),
     .heads(heads__2),
-    .inserted(\inserted$1031 ),
-    .learn(w_data[324]),
+    .inserted(\inserted$1021 ),
     .level(level),
-    .load(\load$682 ),
+    .load(\load$676 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__2),
-    .pick_take(\take$687 [2]),
+    .pick_take(\take$681 [2]),
     .pick_way(pick_way__2),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
-    .ready(\ready$238 ),
-    .returned(\returned$1055 ),
-    .revived(\revived$1047 ),
-    .room(\room$233 ),
-    .row_access(\row_access$716 ),
+    .ready(\ready$235 ),
+    .returned(\returned$1045 ),
+    .revived(\revived$1037 ),
+    .room(\room$230 ),
+    .row_access(\row_access$710 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -4694,23 +4674,23 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__2__referenced),
     .row_out_tags(row_out__2__tags),
     .row_out_valid(row_out__2__valid),
-    .row_set(\row_set$717 ),
-    .row_way(\row_way$718 ),
-    .row_write(\row_write$154 [2]),
+    .row_set(\row_set$711 ),
+    .row_way(\row_way$712 ),
+    .row_write(\row_write$153 [2]),
     .rst(rst),
-    .scatter(\scatter$224 ),
-    .slot_in(\slot_in$720 ),
+    .scatter(\scatter$222 ),
+    .slot_in(\slot_in$714 ),
     .slot_out(slot_out__2),
-    .slot_write(\slot_write$671 [2]),
+    .slot_write(\slot_write$665 [2]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
     .tags_3(tags__3),
     .take(take),
-    .update(\update$555 ),
+    .update(\update$546 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
-    .update_room(\update_room$568 ),
+    .update_room(\update_room$559 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_2(update_tags__2),
@@ -4720,39 +4700,38 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1063 ),
+    .updating(\updating$1053 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank3 (
-    .age_period(\age_period$539 [7:0]),
-    .any_left(\any_left$751 ),
+    .age_period(\age_period$530 [7:0]),
+    .any_left(\any_left$745 ),
     .bank(3'h3),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__3),
-    .evicted(\evicted$1040 ),
+    .evicted(\evicted$1030 ),
     .fetch(fetch),
     .gather({ \$132 [3], \$131 [3], \$130 [3], \$129 [3] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$136 , \$135 , \$134 , \$133  }),
     .gather_rank_is_1({ \$140 , \$139 , \$138 , \$137  }),
     .heads(heads__3),
-    .inserted(\inserted$1032 ),
-    .learn(w_data[324]),
+    .inserted(\inserted$1022 ),
     .level(level),
-    .load(\load$682 ),
+    .load(\load$676 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__3),
-    .pick_take(\take$687 [3]),
+    .pick_take(\take$681 [3]),
     .pick_way(pick_way__3),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
-    .ready(\ready$280 ),
-    .returned(\returned$1056 ),
-    .revived(\revived$1048 ),
-    .room(\room$275 ),
-    .row_access(\row_access$736 ),
+    .ready(\ready$276 ),
+    .returned(\returned$1046 ),
+    .revived(\revived$1038 ),
+    .room(\room$271 ),
+    .row_access(\row_access$730 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -4765,23 +4744,23 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__3__referenced),
     .row_out_tags(row_out__3__tags),
     .row_out_valid(row_out__3__valid),
-    .row_set(\row_set$737 ),
-    .row_way(\row_way$738 ),
-    .row_write(\row_write$154 [3]),
+    .row_set(\row_set$731 ),
+    .row_way(\row_way$732 ),
+    .row_write(\row_write$153 [3]),
     .rst(rst),
-    .scatter(\scatter$266 ),
-    .slot_in(\slot_in$740 ),
+    .scatter(\scatter$263 ),
+    .slot_in(\slot_in$734 ),
     .slot_out(slot_out__3),
-    .slot_write(\slot_write$671 [3]),
+    .slot_write(\slot_write$665 [3]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
     .tags_3(tags__3),
     .take(take),
-    .update(\update$570 ),
+    .update(\update$561 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
-    .update_room(\update_room$583 ),
+    .update_room(\update_room$574 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_2(update_tags__2),
@@ -4791,39 +4770,38 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1064 ),
+    .updating(\updating$1054 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank4 (
-    .age_period(\age_period$539 [7:0]),
-    .any_left(\any_left$771 ),
+    .age_period(\age_period$530 [7:0]),
+    .any_left(\any_left$765 ),
     .bank(3'h4),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__4),
-    .evicted(\evicted$1041 ),
+    .evicted(\evicted$1031 ),
     .fetch(fetch),
     .gather({ \$132 [4], \$131 [4], \$130 [4], \$129 [4] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$136 , \$135 , \$134 , \$133  }),
     .gather_rank_is_1({ \$140 , \$139 , \$138 , \$137  }),
     .heads(heads__4),
-    .inserted(\inserted$1033 ),
-    .learn(w_data[324]),
+    .inserted(\inserted$1023 ),
     .level(level),
-    .load(\load$682 ),
+    .load(\load$676 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__4),
-    .pick_take(\take$687 [4]),
+    .pick_take(\take$681 [4]),
     .pick_way(pick_way__4),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
-    .ready(\ready$322 ),
-    .returned(\returned$1057 ),
-    .revived(\revived$1049 ),
-    .room(\room$317 ),
-    .row_access(\row_access$756 ),
+    .ready(\ready$317 ),
+    .returned(\returned$1047 ),
+    .revived(\revived$1039 ),
+    .room(\room$312 ),
+    .row_access(\row_access$750 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -4836,23 +4814,23 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__4__referenced),
     .row_out_tags(row_out__4__tags),
     .row_out_valid(row_out__4__valid),
-    .row_set(\row_set$757 ),
-    .row_way(\row_way$758 ),
-    .row_write(\row_write$154 [4]),
+    .row_set(\row_set$751 ),
+    .row_way(\row_way$752 ),
+    .row_write(\row_write$153 [4]),
     .rst(rst),
-    .scatter(\scatter$308 ),
-    .slot_in(\slot_in$760 ),
+    .scatter(\scatter$304 ),
+    .slot_in(\slot_in$754 ),
     .slot_out(slot_out__4),
-    .slot_write(\slot_write$671 [4]),
+    .slot_write(\slot_write$665 [4]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
     .tags_3(tags__3),
     .take(take),
-    .update(\update$585 ),
+    .update(\update$576 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
-    .update_room(\update_room$598 ),
+    .update_room(\update_room$589 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_2(update_tags__2),
@@ -4862,39 +4840,38 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1065 ),
+    .updating(\updating$1055 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank5 (
-    .age_period(\age_period$539 [7:0]),
-    .any_left(\any_left$791 ),
+    .age_period(\age_period$530 [7:0]),
+    .any_left(\any_left$785 ),
     .bank(3'h5),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__5),
-    .evicted(\evicted$1042 ),
+    .evicted(\evicted$1032 ),
     .fetch(fetch),
     .gather({ \$132 [5], \$131 [5], \$130 [5], \$129 [5] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$136 , \$135 , \$134 , \$133  }),
     .gather_rank_is_1({ \$140 , \$139 , \$138 , \$137  }),
     .heads(heads__5),
-    .inserted(\inserted$1034 ),
-    .learn(w_data[324]),
+    .inserted(\inserted$1024 ),
     .level(level),
-    .load(\load$682 ),
+    .load(\load$676 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__5),
-    .pick_take(\take$687 [5]),
+    .pick_take(\take$681 [5]),
     .pick_way(pick_way__5),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
-    .ready(\ready$364 ),
-    .returned(\returned$1058 ),
-    .revived(\revived$1050 ),
-    .room(\room$359 ),
-    .row_access(\row_access$776 ),
+    .ready(\ready$358 ),
+    .returned(\returned$1048 ),
+    .revived(\revived$1040 ),
+    .room(\room$353 ),
+    .row_access(\row_access$770 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -4907,23 +4884,23 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__5__referenced),
     .row_out_tags(row_out__5__tags),
     .row_out_valid(row_out__5__valid),
-    .row_set(\row_set$777 ),
-    .row_way(\row_way$778 ),
-    .row_write(\row_write$154 [5]),
+    .row_set(\row_set$771 ),
+    .row_way(\row_way$772 ),
+    .row_write(\row_write$153 [5]),
     .rst(rst),
-    .scatter(\scatter$350 ),
-    .slot_in(\slot_in$780 ),
+    .scatter(\scatter$345 ),
+    .slot_in(\slot_in$774 ),
     .slot_out(slot_out__5),
-    .slot_write(\slot_write$671 [5]),
+    .slot_write(\slot_write$665 [5]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
     .tags_3(tags__3),
     .take(take),
-    .update(\update$600 ),
+    .update(\update$591 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
-    .update_room(\update_room$613 ),
+    .update_room(\update_room$604 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_2(update_tags__2),
@@ -4933,39 +4910,38 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1066 ),
+    .updating(\updating$1056 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank6 (
-    .age_period(\age_period$539 [7:0]),
-    .any_left(\any_left$811 ),
+    .age_period(\age_period$530 [7:0]),
+    .any_left(\any_left$805 ),
     .bank(3'h6),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__6),
-    .evicted(\evicted$1043 ),
+    .evicted(\evicted$1033 ),
     .fetch(fetch),
     .gather({ \$132 [6], \$131 [6], \$130 [6], \$129 [6] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$136 , \$135 , \$134 , \$133  }),
     .gather_rank_is_1({ \$140 , \$139 , \$138 , \$137  }),
     .heads(heads__6),
-    .inserted(\inserted$1035 ),
-    .learn(w_data[324]),
+    .inserted(\inserted$1025 ),
     .level(level),
-    .load(\load$682 ),
+    .load(\load$676 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__6),
-    .pick_take(\take$687 [6]),
+    .pick_take(\take$681 [6]),
     .pick_way(pick_way__6),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
-    .ready(\ready$406 ),
-    .returned(\returned$1059 ),
-    .revived(\revived$1051 ),
-    .room(\room$401 ),
-    .row_access(\row_access$796 ),
+    .ready(\ready$399 ),
+    .returned(\returned$1049 ),
+    .revived(\revived$1041 ),
+    .room(\room$394 ),
+    .row_access(\row_access$790 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -4978,23 +4954,23 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__6__referenced),
     .row_out_tags(row_out__6__tags),
     .row_out_valid(row_out__6__valid),
-    .row_set(\row_set$797 ),
-    .row_way(\row_way$798 ),
-    .row_write(\row_write$154 [6]),
+    .row_set(\row_set$791 ),
+    .row_way(\row_way$792 ),
+    .row_write(\row_write$153 [6]),
     .rst(rst),
-    .scatter(\scatter$392 ),
-    .slot_in(\slot_in$800 ),
+    .scatter(\scatter$386 ),
+    .slot_in(\slot_in$794 ),
     .slot_out(slot_out__6),
-    .slot_write(\slot_write$671 [6]),
+    .slot_write(\slot_write$665 [6]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
     .tags_3(tags__3),
     .take(take),
-    .update(\update$615 ),
+    .update(\update$606 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
-    .update_room(\update_room$628 ),
+    .update_room(\update_room$619 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_2(update_tags__2),
@@ -5004,39 +4980,38 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1067 ),
+    .updating(\updating$1057 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank7 (
-    .age_period(\age_period$539 [7:0]),
-    .any_left(\any_left$831 ),
+    .age_period(\age_period$530 [7:0]),
+    .any_left(\any_left$825 ),
     .bank(3'h7),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__7),
-    .evicted(\evicted$1044 ),
+    .evicted(\evicted$1034 ),
     .fetch(fetch),
     .gather({ \$132 [7], \$131 [7], \$130 [7], \$129 [7] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$136 , \$135 , \$134 , \$133  }),
     .gather_rank_is_1({ \$140 , \$139 , \$138 , \$137  }),
     .heads(heads__7),
-    .inserted(\inserted$1036 ),
-    .learn(w_data[324]),
+    .inserted(\inserted$1026 ),
     .level(level),
-    .load(\load$682 ),
+    .load(\load$676 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__7),
-    .pick_take(\take$687 [7]),
+    .pick_take(\take$681 [7]),
     .pick_way(pick_way__7),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
-    .ready(\ready$448 ),
-    .returned(\returned$1060 ),
-    .revived(\revived$1052 ),
-    .room(\room$443 ),
-    .row_access(\row_access$816 ),
+    .ready(\ready$440 ),
+    .returned(\returned$1050 ),
+    .revived(\revived$1042 ),
+    .room(\room$435 ),
+    .row_access(\row_access$810 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -5049,23 +5024,23 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__7__referenced),
     .row_out_tags(row_out__7__tags),
     .row_out_valid(row_out__7__valid),
-    .row_set(\row_set$817 ),
-    .row_way(\row_way$818 ),
-    .row_write(\row_write$154 [7]),
+    .row_set(\row_set$811 ),
+    .row_way(\row_way$812 ),
+    .row_write(\row_write$153 [7]),
     .rst(rst),
-    .scatter(\scatter$434 ),
-    .slot_in(\slot_in$820 ),
+    .scatter(\scatter$427 ),
+    .slot_in(\slot_in$814 ),
     .slot_out(slot_out__7),
-    .slot_write(\slot_write$671 [7]),
+    .slot_write(\slot_write$665 [7]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
     .tags_3(tags__3),
     .take(take),
-    .update(\update$630 ),
+    .update(\update$621 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
-    .update_room(\update_room$643 ),
+    .update_room(\update_room$634 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_2(update_tags__2),
@@ -5075,7 +5050,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1068 ),
+    .updating(\updating$1058 ),
     .wanted(wanted)
   );
   hotline_classifier classifier (
@@ -5087,18 +5062,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .input__ready(\output__ready$65 ),
     .input__valid(\input__valid$67 ),
     .lookups(lookups),
-    .output__payload(\input__payload$483 ),
-    .output__ready(\output__ready$491 ),
-    .output__valid(\output__valid$487 ),
+    .output__payload(\input__payload$474 ),
+    .output__ready(\output__ready$482 ),
+    .output__valid(\output__valid$478 ),
     .popular(popular_samples),
     .rst(rst),
     .\samples$70 (samples)
   );
-  hotline_control \control$1072  (
+  hotline_control \control$1062  (
     .budget(budget),
-    .busy(\busy$1007 ),
+    .busy(\busy$997 ),
     .clear(clear),
-    .clear_counters(\clear$891 ),
+    .clear_counters(\clear$883 ),
     .clk(clk),
     .command_busy(command_busy),
     .command_code(command_code),
@@ -5107,11 +5082,11 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .dump__payload(dump__payload),
     .dump__ready(dump__ready),
     .dump__valid(dump__valid),
-    .hold(\running$936 ),
+    .hold(\running$928 ),
     .hot_rows(hot_rows),
     .hot_rows_range(hot_rows_range),
     .hot_rows_write(hot_rows_write),
-    .index_bits(\index_bits$940 ),
+    .index_bits(\index_bits$932 ),
     .restore__payload(restore__payload),
     .restore__ready(s_axis_state__tready),
     .restore__valid(s_axis_state_tvalid),
@@ -5119,7 +5094,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .restore_length(restore_length),
     .restore_start(restore_start),
     .restored(restored),
-    .row_access(\row_access$663 ),
+    .row_access(\row_access$657 ),
     .row_in__age(row_in__age),
     .row_in__counters(row_in__counters),
     .row_in__hot(row_in__hot),
@@ -5174,13 +5149,13 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out__7__referenced(row_out__7__referenced),
     .row_out__7__tags(row_out__7__tags),
     .row_out__7__valid(row_out__7__valid),
-    .row_set(\row_set$665 ),
-    .row_way(\row_way$668 ),
-    .row_write(\row_write$154 ),
+    .row_set(\row_set$659 ),
+    .row_way(\row_way$662 ),
+    .row_write(\row_write$153 ),
     .rst(rst),
     .select(start),
     .selecting(selecting),
-    .slot_in(\slot_in$673 ),
+    .slot_in(\slot_in$667 ),
     .slot_out__0(slot_out__0),
     .slot_out__1(slot_out__1),
     .slot_out__2(slot_out__2),
@@ -5189,7 +5164,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .slot_out__5(slot_out__5),
     .slot_out__6(slot_out__6),
     .slot_out__7(slot_out__7),
-    .slot_write(\slot_write$671 ),
+    .slot_write(\slot_write$665 ),
     .snapshot(snapshot),
     .write_data(write_data)
   );
@@ -5198,9 +5173,9 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .bank_stall_value(bank_stall_value),
     .batches(finished),
     .batches_value(batches_value),
-    .clear(\clear$891 ),
+    .clear(\clear$883 ),
     .clk(clk),
-    .cycles(\busy$482 ),
+    .cycles(\busy$636 ),
     .cycles_value(cycles_value),
     .demotions(demotions),
     .demotions_value(demotions_value),
@@ -5236,7 +5211,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .split_beats_value(split_beats_value)
   );
   hotline_csr csr (
-    .age_period(\age_period$539 ),
+    .age_period(\age_period$530 ),
     .bus__araddr(s_axil_araddr),
     .bus__arready(s_axil__arready),
     .bus__arvalid(s_axil_arvalid),
@@ -5256,53 +5231,53 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .bus__wvalid(s_axil_wvalid),
     .clk(clk),
     .control(control),
-    .hysteresis(\hysteresis$653 ),
+    .hysteresis(\hysteresis$647 ),
     .irq_enable(irq_enable),
     .irq_status(irq_status),
     .move_limit(move_limit),
     .\port$121$0 (\$76 ),
     .\port$123$0 (\$77 ),
-    .\port$1908$0 (hot_rows),
-    .\port$1935$0 (done),
-    .\port$1936$0 (hot_rows_range),
-    .\port$1940$0 (command_code),
-    .\port$1944$0 (restore_entry),
-    .\port$1945$0 (restore_length),
-    .\port$1952$0 (command_busy),
-    .\port$1976$0 (newest_phase),
-    .\port$1978$0 (unknown_phase),
-    .\port$1988$0 (index_range),
-    .\port$1990$0 (sample_too_long),
-    .\port$1992$0 (sample_open),
-    .\port$1994$0 (empty_batch),
-    .\port$2118$0 (batch_too_long),
-    .\port$2226$0 (\hot_count$932 ),
-    .\port$2228$0 (\threshold$934 ),
-    .\port$2276$0 (batches_value),
-    .\port$2280$0 (samples_value),
-    .\port$2284$0 (popular_samples_value),
-    .\port$2288$0 (lookups_value),
-    .\port$2292$0 (lookup_hits_value),
-    .\port$2296$0 (inserts_value),
-    .\port$2300$0 (evictions_value),
-    .\port$2304$0 (revivals_value),
-    .\port$2308$0 (returns_value),
-    .\port$2312$0 (promotions_value),
-    .\port$2316$0 (demotions_value),
-    .\port$2320$0 (index_errors_value),
-    .\port$2324$0 (cycles_value),
-    .\port$2328$0 (select_cycles_value),
-    .\port$2332$0 (input_idle_value),
-    .\port$2336$0 (bank_stall_value),
-    .\port$2340$0 (split_beats_value),
-    .\port$2344$0 (output_stall_value),
-    .\port$568$0 (\index_bits$940 ),
-    .\port$574$0 (\running$936 ),
+    .\port$1904$0 (hot_rows),
+    .\port$1931$0 (done),
+    .\port$1932$0 (hot_rows_range),
+    .\port$1936$0 (command_code),
+    .\port$1942$0 (restore_entry),
+    .\port$1943$0 (restore_length),
+    .\port$1948$0 (command_busy),
+    .\port$1971$0 (newest_phase),
+    .\port$1973$0 (unknown_phase),
+    .\port$1983$0 (index_range),
+    .\port$1985$0 (sample_too_long),
+    .\port$1987$0 (sample_open),
+    .\port$1989$0 (empty_batch),
+    .\port$2113$0 (batch_too_long),
+    .\port$2221$0 (\hot_count$924 ),
+    .\port$2223$0 (\threshold$926 ),
+    .\port$2271$0 (batches_value),
+    .\port$2275$0 (samples_value),
+    .\port$2279$0 (popular_samples_value),
+    .\port$2283$0 (lookups_value),
+    .\port$2287$0 (lookup_hits_value),
+    .\port$2291$0 (inserts_value),
+    .\port$2295$0 (evictions_value),
+    .\port$2299$0 (revivals_value),
+    .\port$2303$0 (returns_value),
+    .\port$2307$0 (promotions_value),
+    .\port$2311$0 (demotions_value),
+    .\port$2315$0 (index_errors_value),
+    .\port$2319$0 (cycles_value),
+    .\port$2323$0 (select_cycles_value),
+    .\port$2327$0 (input_idle_value),
+    .\port$2331$0 (bank_stall_value),
+    .\port$2335$0 (split_beats_value),
+    .\port$2339$0 (output_stall_value),
+    .\port$567$0 (\index_bits$932 ),
+    .\port$573$0 (\running$928 ),
     .\port$71$0 (finished),
     .rst(rst),
     .select_command(command_write),
     .select_hot_rows(hot_rows_write),
-    .select_start(\select_start$657 ),
+    .select_start(\select_start$651 ),
     .weights_0(weights_0),
     .weights_1(weights_1),
     .weights_2(weights_2),
@@ -5310,10 +5285,10 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .write_data(write_data)
   );
   hotline_dispatcher dispatcher (
-    .both_ready(\input__ready$490 ),
+    .both_ready(\input__ready$481 ),
     .clk(clk),
-    .input__payload(\input__payload$483 ),
-    .\input__valid$15 (\input__valid$486 ),
+    .input__payload(\input__payload$474 ),
+    .\input__valid$15 (\input__valid$477 ),
     .nonpopular__payload(\input__payload$103 ),
     .nonpopular__valid(\input__valid$107 ),
     .output__ready(popular__ready),
@@ -5322,7 +5297,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .popular__valid(\input__valid$93 ),
     .rst(rst)
   );
-  hotline_gather \gather$1078  (
+  hotline_gather \gather$1068  (
     .clk(clk),
     .fetch(fetch),
     .heads__0(heads__0),
@@ -5340,14 +5315,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .output__payload(\input__payload$63 ),
     .output__ready(\output__ready$65 ),
     .output__valid(\input__valid$67 ),
-    .\port$1001$0 (\$133 ),
-    .\port$1002$0 (\$134 ),
-    .\port$1003$0 (\$135 ),
-    .\port$1004$0 (\$136 ),
-    .\port$1005$0 (\$137 ),
-    .\port$1006$0 (\$138 ),
-    .\port$1007$0 (\$139 ),
-    .\port$1008$0 (\$140 ),
+    .\port$1000$0 (\$136 ),
+    .\port$1001$0 (\$137 ),
+    .\port$1002$0 (\$138 ),
+    .\port$1003$0 (\$139 ),
+    .\port$1004$0 (\$140 ),
+    .\port$997$0 (\$133 ),
+    .\port$998$0 (\$134 ),
+    .\port$999$0 (\$135 ),
     .ready(ready),
     .rst(rst),
     .source0(\$129 ),
@@ -5405,7 +5380,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .output__valid(m_axis_popular__tvalid),
     .rst(rst)
   );
-  hotline_scatter \scatter$1076  (
+  hotline_scatter \scatter$1066  (
     .clk(clk),
     .fire(take),
     .input__payload(\input__payload$57 ),
@@ -5425,17 +5400,17 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags__2(tags__2),
     .tags__3(tags__3),
     .to_bank__0(scatter),
-    .to_bank__1(\scatter$182 ),
-    .to_bank__2(\scatter$224 ),
-    .to_bank__3(\scatter$266 ),
-    .to_bank__4(\scatter$308 ),
-    .to_bank__5(\scatter$350 ),
-    .to_bank__6(\scatter$392 ),
-    .to_bank__7(\scatter$434 )
+    .to_bank__1(\scatter$181 ),
+    .to_bank__2(\scatter$222 ),
+    .to_bank__3(\scatter$263 ),
+    .to_bank__4(\scatter$304 ),
+    .to_bank__5(\scatter$345 ),
+    .to_bank__6(\scatter$386 ),
+    .to_bank__7(\scatter$427 )
   );
   hotline_selector selector (
     .any_left(any_left),
-    .clear(\clear$658 ),
+    .clear(\clear$652 ),
     .clk(clk),
     .demoted(demotions),
     .eligible__0(eligible__0),
@@ -5449,11 +5424,11 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .event__payload(event__payload),
     .event__ready(event__ready),
     .event__valid(event__valid),
-    .hot_count(\hot_count$932 ),
+    .hot_count(\hot_count$924 ),
     .hot_rows(hot_rows),
-    .hysteresis(\hysteresis$653 [3:0]),
+    .hysteresis(\hysteresis$647 [3:0]),
     .level(level),
-    .load(\load$682 ),
+    .load(\load$676 ),
     .make_hot(make_hot),
     .move_limit(move_limit),
     .pick_tag__0(pick_tag__0),
@@ -5474,13 +5449,13 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .pick_way__7(pick_way__7),
     .promoted(promotions),
     .restored(restored),
-    .row_set(\row_set$666 ),
-    .row_way(\row_way$669 ),
+    .row_set(\row_set$660 ),
+    .row_way(\row_way$663 ),
     .rst(rst),
     .running(selecting),
-    .select_start(\select_start$657 [8:0]),
+    .select_start(\select_start$651 [8:0]),
     .set_mask(budget[8:0]),
-    .slot_in(\slot_in$674 ),
+    .slot_in(\slot_in$668 ),
     .slot_out__0(slot_out__0),
     .slot_out__1(slot_out__1),
     .slot_out__2(slot_out__2),
@@ -5490,14 +5465,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .slot_out__6(slot_out__6),
     .slot_out__7(slot_out__7),
     .start(start),
-    .take(\take$687 ),
-    .threshold(\threshold$934 ),
+    .take(\take$681 ),
+    .threshold(\threshold$926 ),
     .wanted(wanted)
   );
   hotline_unpacker unpacker (
     .clk(clk),
     .empty_batch(empty_batch),
-    .hold(\running$936 ),
+    .hold(\running$928 ),
     .index_range(index_range),
     .input__payload(input__payload),
     .input__ready(output__ready),
@@ -5516,30 +5491,30 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   hotline_updates updates (
     .clk(clk),
     .fire(update_take),
-    .held(\busy$837 ),
-    .input__payload(\input__payload$483 ),
-    .input__ready(\input__ready$488 ),
-    .input__valid(\input__valid$489 ),
+    .held(\busy$638 ),
+    .input__payload(\input__payload$474 ),
+    .input__ready(\input__ready$479 ),
+    .input__valid(\input__valid$480 ),
     .lane_weights__0(update_weights__0),
     .lane_weights__1(update_weights__1),
     .lane_weights__2(update_weights__2),
     .lane_weights__3(update_weights__3),
     .rank_is__0(update_rank_is__0),
     .rank_is__1(update_rank_is__1),
-    .room(\room$536 ),
+    .room(\room$527 ),
     .rst(rst),
     .tags__0(update_tags__0),
     .tags__1(update_tags__1),
     .tags__2(update_tags__2),
     .tags__3(update_tags__3),
     .to_bank__0(update),
-    .to_bank__1(\update$540 ),
-    .to_bank__2(\update$555 ),
-    .to_bank__3(\update$570 ),
-    .to_bank__4(\update$585 ),
-    .to_bank__5(\update$600 ),
-    .to_bank__6(\update$615 ),
-    .to_bank__7(\update$630 ),
+    .to_bank__1(\update$531 ),
+    .to_bank__2(\update$546 ),
+    .to_bank__3(\update$561 ),
+    .to_bank__4(\update$576 ),
+    .to_bank__5(\update$591 ),
+    .to_bank__6(\update$606 ),
+    .to_bank__7(\update$621 ),
     .weights__0(weights_0[4:0]),
     .weights__1(weights_0[12:8]),
     .weights__10(weights_2[20:16]),
@@ -5655,9 +5630,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     end
   end
   assign bank = 3'h0;
-  assign learn = w_data[324];
   assign gather = { \$132 [0], \$131 [0], \$130 [0], \$129 [0] };
-  assign row_write = \row_write$154 [0];
+  assign row_write = \row_write$153 [0];
   assign weights__0 = weights_0[4:0];
   assign weights__1 = weights_0[12:8];
   assign weights__2 = weights_0[20:16];
@@ -5674,12 +5648,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign weights__13 = weights_3[12:8];
   assign weights__14 = weights_3[20:16];
   assign weights__15 = weights_3[28:24];
-  assign age_period = \age_period$539 [7:0];
+  assign age_period = \age_period$530 [7:0];
   assign set_mask = budget[8:0];
-  assign hysteresis = \hysteresis$653 [3:0];
-  assign select_start = \select_start$657 [8:0];
-  assign slot_write = \slot_write$671 [0];
-  assign pick_take = \take$687 [0];
+  assign hysteresis = \hysteresis$647 [3:0];
+  assign select_start = \select_start$651 [8:0];
+  assign slot_write = \slot_write$665 [0];
+  assign pick_take = \take$681 [0];
   assign restore__valid = s_axis_state_tvalid;
   assign bus__araddr = s_axil_araddr;
   assign bus__arvalid = s_axil_arvalid;
@@ -5690,9 +5664,9 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign bus__wdata = s_axil_wdata;
   assign bus__wstrb = s_axil_wstrb;
   assign bus__wvalid = s_axil_wvalid;
-  assign hot_count = { 18'h00000, \hot_count$932  };
-  assign threshold = { 23'h000000, \threshold$934  };
-  assign index_bits = { 28'h0000000, \index_bits$940  };
+  assign hot_count = { 18'h00000, \hot_count$924  };
+  assign threshold = { 23'h000000, \threshold$926  };
+  assign index_bits = { 28'h0000000, \index_bits$932  };
   assign phase = control[1:0];
   assign s_axil_awready = s_axil__awready;
   assign s_axil_wready = s_axil__wready;
@@ -5717,38 +5691,38 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign m_axis_state_tvalid = state__valid;
   assign restore__payload[256] = s_axis_state_tlast;
   assign restore__payload[255:0] = s_axis_state_tdata;
-  assign any_left[7] = \any_left$831 ;
-  assign any_left[6] = \any_left$811 ;
-  assign any_left[5] = \any_left$791 ;
-  assign any_left[4] = \any_left$771 ;
-  assign any_left[3] = \any_left$751 ;
-  assign any_left[2] = \any_left$731 ;
-  assign any_left[1] = \any_left$711 ;
-  assign any_left[0] = \any_left$691 ;
-  assign \room$536 [7] = \update_room$643 ;
-  assign \room$536 [6] = \update_room$628 ;
-  assign \room$536 [5] = \update_room$613 ;
-  assign \room$536 [4] = \update_room$598 ;
-  assign \room$536 [3] = \update_room$583 ;
-  assign \room$536 [2] = \update_room$568 ;
-  assign \room$536 [1] = \update_room$553 ;
-  assign \room$536 [0] = update_room;
-  assign ready[7] = \ready$448 ;
-  assign ready[6] = \ready$406 ;
-  assign ready[5] = \ready$364 ;
-  assign ready[4] = \ready$322 ;
-  assign ready[3] = \ready$280 ;
-  assign ready[2] = \ready$238 ;
-  assign ready[1] = \ready$196 ;
-  assign ready[0] = \ready$142 ;
-  assign room[7] = \room$443 ;
-  assign room[6] = \room$401 ;
-  assign room[5] = \room$359 ;
-  assign room[4] = \room$317 ;
-  assign room[3] = \room$275 ;
-  assign room[2] = \room$233 ;
-  assign room[1] = \room$191 ;
-  assign room[0] = \room$134 ;
+  assign any_left[7] = \any_left$825 ;
+  assign any_left[6] = \any_left$805 ;
+  assign any_left[5] = \any_left$785 ;
+  assign any_left[4] = \any_left$765 ;
+  assign any_left[3] = \any_left$745 ;
+  assign any_left[2] = \any_left$725 ;
+  assign any_left[1] = \any_left$705 ;
+  assign any_left[0] = \any_left$685 ;
+  assign \room$527 [7] = \update_room$634 ;
+  assign \room$527 [6] = \update_room$619 ;
+  assign \room$527 [5] = \update_room$604 ;
+  assign \room$527 [4] = \update_room$589 ;
+  assign \room$527 [3] = \update_room$574 ;
+  assign \room$527 [2] = \update_room$559 ;
+  assign \room$527 [1] = \update_room$544 ;
+  assign \room$527 [0] = update_room;
+  assign ready[7] = \ready$440 ;
+  assign ready[6] = \ready$399 ;
+  assign ready[5] = \ready$358 ;
+  assign ready[4] = \ready$317 ;
+  assign ready[3] = \ready$276 ;
+  assign ready[2] = \ready$235 ;
+  assign ready[1] = \ready$194 ;
+  assign ready[0] = \ready$141 ;
+  assign room[7] = \room$435 ;
+  assign room[6] = \room$394 ;
+  assign room[5] = \room$353 ;
+  assign room[4] = \room$312 ;
+  assign room[3] = \room$271 ;
+  assign room[2] = \room$230 ;
+  assign room[1] = \room$189 ;
+  assign room[0] = \room$133 ;
   assign \input__payload$69 [288] = s_axis_lookup_tlast;
   assign \input__payload$69 [287:256] = s_axis_lookup_tkeep;
   assign \input__payload$69 [255:0] = s_axis_lookup_tdata;
@@ -6362,10 +6336,10 @@ module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_be
   end
 endmodule
 
-module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, clk, rst, \port$71$0 , \port$121$0 , \port$123$0 , bus__awready, bus__wready, bus__arready, select_hot_rows, select_command, \port$568$0 , \port$574$0 , write_data
-, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, control, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, \port$1908$0 , \port$1935$0 , \port$1936$0 , \port$1940$0 , \port$1944$0 
-, \port$1945$0 , \port$1952$0 , \port$1976$0 , \port$1978$0 , \port$1988$0 , \port$1990$0 , \port$1992$0 , \port$1994$0 , \port$2118$0 , \port$2226$0 , \port$2228$0 , \port$2276$0 , \port$2280$0 , \port$2284$0 , \port$2288$0 , \port$2292$0 , \port$2296$0 , \port$2300$0 , \port$2304$0 , \port$2308$0 , \port$2312$0 
-, \port$2316$0 , \port$2320$0 , \port$2324$0 , \port$2328$0 , \port$2332$0 , \port$2336$0 , \port$2340$0 , \port$2344$0 , bus__awaddr);
+module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, clk, rst, \port$71$0 , \port$121$0 , \port$123$0 , bus__awready, bus__wready, bus__arready, select_hot_rows, select_command, \port$567$0 , \port$573$0 , write_data
+, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, control, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, \port$1904$0 , \port$1931$0 , \port$1932$0 , \port$1936$0 , \port$1942$0 
+, \port$1943$0 , \port$1948$0 , \port$1971$0 , \port$1973$0 , \port$1983$0 , \port$1985$0 , \port$1987$0 , \port$1989$0 , \port$2113$0 , \port$2221$0 , \port$2223$0 , \port$2271$0 , \port$2275$0 , \port$2279$0 , \port$2283$0 , \port$2287$0 , \port$2291$0 , \port$2295$0 , \port$2299$0 , \port$2303$0 , \port$2307$0 
+, \port$2311$0 , \port$2315$0 , \port$2319$0 , \port$2323$0 , \port$2327$0 , \port$2331$0 , \port$2335$0 , \port$2339$0 , bus__awaddr);
   reg \$auto$verilog_backend.cc:2505:dump_module$7 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$7 = 0;
   input bus__awvalid;
@@ -6404,10 +6378,10 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   wire select_hot_rows;
   output select_command;
   wire select_command;
-  input [3:0] \port$568$0 ;
-  wire [3:0] \port$568$0 ;
-  input \port$574$0 ;
-  wire \port$574$0 ;
+  input [3:0] \port$567$0 ;
+  wire [3:0] \port$567$0 ;
+  input \port$573$0 ;
+  wire \port$573$0 ;
   output [31:0] write_data;
   reg [31:0] write_data = 32'd0;
   output bus__bvalid;
@@ -6442,74 +6416,74 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   reg [31:0] weights_2 = 32'd16843266;
   output [31:0] weights_3;
   reg [31:0] weights_3 = 32'd16843009;
-  input [13:0] \port$1908$0 ;
-  wire [13:0] \port$1908$0 ;
-  input \port$1935$0 ;
-  wire \port$1935$0 ;
+  input [13:0] \port$1904$0 ;
+  wire [13:0] \port$1904$0 ;
+  input \port$1931$0 ;
+  wire \port$1931$0 ;
+  input \port$1932$0 ;
+  wire \port$1932$0 ;
   input \port$1936$0 ;
   wire \port$1936$0 ;
-  input \port$1940$0 ;
-  wire \port$1940$0 ;
-  input \port$1944$0 ;
-  wire \port$1944$0 ;
-  input \port$1945$0 ;
-  wire \port$1945$0 ;
-  input \port$1952$0 ;
-  wire \port$1952$0 ;
-  input [1:0] \port$1976$0 ;
-  wire [1:0] \port$1976$0 ;
-  input \port$1978$0 ;
-  wire \port$1978$0 ;
-  input \port$1988$0 ;
-  wire \port$1988$0 ;
-  input \port$1990$0 ;
-  wire \port$1990$0 ;
-  input \port$1992$0 ;
-  wire \port$1992$0 ;
-  input \port$1994$0 ;
-  wire \port$1994$0 ;
-  input \port$2118$0 ;
-  wire \port$2118$0 ;
-  input [13:0] \port$2226$0 ;
-  wire [13:0] \port$2226$0 ;
-  input [8:0] \port$2228$0 ;
-  wire [8:0] \port$2228$0 ;
-  input [63:0] \port$2276$0 ;
-  wire [63:0] \port$2276$0 ;
-  input [63:0] \port$2280$0 ;
-  wire [63:0] \port$2280$0 ;
-  input [63:0] \port$2284$0 ;
-  wire [63:0] \port$2284$0 ;
-  input [63:0] \port$2288$0 ;
-  wire [63:0] \port$2288$0 ;
-  input [63:0] \port$2292$0 ;
-  wire [63:0] \port$2292$0 ;
-  input [63:0] \port$2296$0 ;
-  wire [63:0] \port$2296$0 ;
-  input [63:0] \port$2300$0 ;
-  wire [63:0] \port$2300$0 ;
-  input [63:0] \port$2304$0 ;
-  wire [63:0] \port$2304$0 ;
-  input [63:0] \port$2308$0 ;
-  wire [63:0] \port$2308$0 ;
-  input [63:0] \port$2312$0 ;
-  wire [63:0] \port$2312$0 ;
-  input [63:0] \port$2316$0 ;
-  wire [63:0] \port$2316$0 ;
-  input [63:0] \port$2320$0 ;
-  wire [63:0] \port$2320$0 ;
-  input [63:0] \port$2324$0 ;
-  wire [63:0] \port$2324$0 ;
-  input [63:0] \port$2328$0 ;
-  wire [63:0] \port$2328$0 ;
-  input [63:0] \port$2332$0 ;
-  wire [63:0] \port$2332$0 ;
-  input [63:0] \port$2336$0 ;
-  wire [63:0] \port$2336$0 ;
-  input [63:0] \port$2340$0 ;
-  wire [63:0] \port$2340$0 ;
-  input [63:0] \port$2344$0 ;
-  wire [63:0] \port$2344$0 ;
+  input \port$1942$0 ;
+  wire \port$1942$0 ;
+  input \port$1943$0 ;
+  wire \port$1943$0 ;
+  input \port$1948$0 ;
+  wire \port$1948$0 ;
+  input [1:0] \port$1971$0 ;
+  wire [1:0] \port$1971$0 ;
+  input \port$1973$0 ;
+  wire \port$1973$0 ;
+  input \port$1983$0 ;
+  wire \port$1983$0 ;
+  input \port$1985$0 ;
+  wire \port$1985$0 ;
+  input \port$1987$0 ;
+  wire \port$1987$0 ;
+  input \port$1989$0 ;
+  wire \port$1989$0 ;
+  input \port$2113$0 ;
+  wire \port$2113$0 ;
+  input [13:0] \port$2221$0 ;
+  wire [13:0] \port$2221$0 ;
+  input [8:0] \port$2223$0 ;
+  wire [8:0] \port$2223$0 ;
+  input [63:0] \port$2271$0 ;
+  wire [63:0] \port$2271$0 ;
+  input [63:0] \port$2275$0 ;
+  wire [63:0] \port$2275$0 ;
+  input [63:0] \port$2279$0 ;
+  wire [63:0] \port$2279$0 ;
+  input [63:0] \port$2283$0 ;
+  wire [63:0] \port$2283$0 ;
+  input [63:0] \port$2287$0 ;
+  wire [63:0] \port$2287$0 ;
+  input [63:0] \port$2291$0 ;
+  wire [63:0] \port$2291$0 ;
+  input [63:0] \port$2295$0 ;
+  wire [63:0] \port$2295$0 ;
+  input [63:0] \port$2299$0 ;
+  wire [63:0] \port$2299$0 ;
+  input [63:0] \port$2303$0 ;
+  wire [63:0] \port$2303$0 ;
+  input [63:0] \port$2307$0 ;
+  wire [63:0] \port$2307$0 ;
+  input [63:0] \port$2311$0 ;
+  wire [63:0] \port$2311$0 ;
+  input [63:0] \port$2315$0 ;
+  wire [63:0] \port$2315$0 ;
+  input [63:0] \port$2319$0 ;
+  wire [63:0] \port$2319$0 ;
+  input [63:0] \port$2323$0 ;
+  wire [63:0] \port$2323$0 ;
+  input [63:0] \port$2327$0 ;
+  wire [63:0] \port$2327$0 ;
+  input [63:0] \port$2331$0 ;
+  wire [63:0] \port$2331$0 ;
+  input [63:0] \port$2335$0 ;
+  wire [63:0] \port$2335$0 ;
+  input [63:0] \port$2339$0 ;
+  wire [63:0] \port$2339$0 ;
   input [11:0] bus__awaddr;
   wire [11:0] bus__awaddr;
   wire \$1 ;
@@ -6577,9 +6551,9 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   wire \$7 ;
   wire \$8 ;
   wire \$9 ;
-  reg \$signal  = 1'h0;
-  reg [11:0] \$signal$79  = 12'h000;
+  reg [11:0] address = 12'h000;
   reg [31:0] error = 32'd0;
+  reg has_address = 1'h0;
   reg has_data = 1'h0;
   reg has_read = 32'd0;
   wire read;
@@ -6602,9 +6576,9 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   wire write;
   reg write_error;
   wire write_ok;
-  assign \$17  = \$signal$79  == 7'h78;
+  assign \$17  = address == 7'h78;
   assign select_weights_2 = write_ok & \$17 ;
-  assign \$18  = \$signal$79  == 7'h7c;
+  assign \$18  = address == 7'h7c;
   assign select_weights_3 = write_ok & \$18 ;
   assign \$19  = bus__awvalid & bus__awready;
   assign \$20  = bus__wvalid & bus__wready;
@@ -6614,15 +6588,15 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   assign \$25  = ~ write_data;
   assign \$26  = error & \$25 ;
   assign \$27  = select_error ? \$26  : error;
-  assign \$28  = \$27  | { 21'h000000, \port$1978$0 , \port$1994$0 , \port$1944$0 , \port$1945$0 , \port$1936$0 , \port$1940$0 , \port$1952$0 , \port$2118$0 , \port$1992$0 , \port$1990$0 , \port$1988$0  };
+  assign \$28  = \$27  | { 21'h000000, \port$1973$0 , \port$1989$0 , \port$1942$0 , \port$1943$0 , \port$1932$0 , \port$1936$0 , \port$1948$0 , \port$2113$0 , \port$1987$0 , \port$1985$0 , \port$1983$0  };
   assign \$29  = ~ write_data;
   assign \$30  = irq_status & \$29 ;
   assign \$31  = select_irq_status ? \$30  : irq_status;
-  assign \$32  = \$31  | { 29'h00000000, \port$123$0 , \port$1935$0 , \port$71$0  };
+  assign \$32  = \$31  | { 29'h00000000, \port$123$0 , \port$1931$0 , \port$71$0  };
   always @(posedge clk)
-    \$signal$79  <= \$42 ;
+    address <= \$42 ;
   always @(posedge clk)
-    \$signal  <= \$43 ;
+    has_address <= \$43 ;
   always @(posedge clk)
     write_data <= \$44 ;
   always @(posedge clk)
@@ -6667,9 +6641,9 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
     weights_2 <= \$64 ;
   always @(posedge clk)
     weights_3 <= \$65 ;
-  assign bus__awready = ~ \$signal ;
+  assign bus__awready = ~ has_address;
   assign bus__wready = ~ has_data;
-  assign \$1  = \$signal  & has_data;
+  assign \$1  = has_address & has_data;
   assign \$2  = ~ bus__bvalid;
   assign write = \$1  & \$2 ;
   assign bus__arready = ~ has_read;
@@ -6677,42 +6651,42 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   assign read = has_read & \$3 ;
   assign \$4  = & strobes;
   assign write_ok = write & \$4 ;
-  assign \$5  = \$signal$79  == 7'h40;
+  assign \$5  = address == 7'h40;
   assign select_control = write_ok & \$5 ;
-  assign \$6  = \$signal$79  == 7'h48;
+  assign \$6  = address == 7'h48;
   assign select_hot_rows = write_ok & \$6 ;
-  assign \$7  = \$signal$79  == 7'h50;
+  assign \$7  = address == 7'h50;
   assign select_command = write_ok & \$7 ;
-  assign \$8  = \$signal$79  == 7'h54;
+  assign \$8  = address == 7'h54;
   assign select_error = write_ok & \$8 ;
-  assign \$9  = \$signal$79  == 7'h58;
+  assign \$9  = address == 7'h58;
   assign select_irq_status = write_ok & \$9 ;
-  assign \$10  = \$signal$79  == 7'h5c;
+  assign \$10  = address == 7'h5c;
   assign select_irq_enable = write_ok & \$10 ;
-  assign \$11  = \$signal$79  == 7'h60;
+  assign \$11  = address == 7'h60;
   assign select_age_period = write_ok & \$11 ;
-  assign \$12  = \$signal$79  == 7'h64;
+  assign \$12  = address == 7'h64;
   assign select_hysteresis = write_ok & \$12 ;
-  assign \$13  = \$signal$79  == 7'h68;
+  assign \$13  = address == 7'h68;
   assign select_move_limit = write_ok & \$13 ;
-  assign \$14  = \$signal$79  == 7'h6c;
+  assign \$14  = address == 7'h6c;
   assign select_select_start = write_ok & \$14 ;
-  assign \$15  = \$signal$79  == 7'h70;
+  assign \$15  = address == 7'h70;
   assign select_weights_0 = write_ok & \$15 ;
-  assign \$16  = \$signal$79  == 7'h74;
+  assign \$16  = address == 7'h74;
   assign select_weights_1 = write_ok & \$16 ;
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
     value = 32'd0;
     casez (read_address)
       12'h000:
-          value = 32'd1213158476;
+          value = 32'd0;
       12'h004:
-          value = 32'd256;
+          value = 32'd0;
       12'h008:
           value = 32'd1049092;
       12'h00c:
-          value = 32'd33818883;
+          value = 32'd264451;
       12'h010:
           value = 32'd4201480;
       12'h014:
@@ -6724,11 +6698,11 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
       12'h040:
           value = control;
       12'h044:
-          value = { 28'h0000000, \port$1976$0 , \port$574$0 , \port$121$0  };
+          value = { 28'h0000000, \port$1971$0 , \port$573$0 , \port$121$0  };
       12'h048:
-          value = { 18'h00000, \port$1908$0  };
+          value = { 18'h00000, \port$1904$0  };
       12'h04c:
-          value = { 28'h0000000, \port$568$0  };
+          value = { 28'h0000000, \port$567$0  };
       12'h050:
           /* empty */;
       12'h054:
@@ -6754,81 +6728,81 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
       12'h07c:
           value = weights_3;
       12'h080:
-          value = { 18'h00000, \port$2226$0  };
+          value = { 18'h00000, \port$2221$0  };
       12'h084:
-          value = { 23'h000000, \port$2228$0  };
+          value = { 23'h000000, \port$2223$0  };
       12'h100:
-          value = \port$2276$0 [31:0];
+          value = \port$2271$0 [31:0];
       12'h104:
-          value = \port$2276$0 [63:32];
+          value = \port$2271$0 [63:32];
       12'h108:
-          value = \port$2280$0 [31:0];
+          value = \port$2275$0 [31:0];
       12'h10c:
-          value = \port$2280$0 [63:32];
+          value = \port$2275$0 [63:32];
       12'h110:
-          value = \port$2284$0 [31:0];
+          value = \port$2279$0 [31:0];
       12'h114:
-          value = \port$2284$0 [63:32];
+          value = \port$2279$0 [63:32];
       12'h118:
-          value = \port$2288$0 [31:0];
+          value = \port$2283$0 [31:0];
       12'h11c:
-          value = \port$2288$0 [63:32];
+          value = \port$2283$0 [63:32];
       12'h120:
-          value = \port$2292$0 [31:0];
+          value = \port$2287$0 [31:0];
       12'h124:
-          value = \port$2292$0 [63:32];
+          value = \port$2287$0 [63:32];
       12'h128:
-          value = \port$2296$0 [31:0];
+          value = \port$2291$0 [31:0];
       12'h12c:
-          value = \port$2296$0 [63:32];
+          value = \port$2291$0 [63:32];
       12'h130:
-          value = \port$2300$0 [31:0];
+          value = \port$2295$0 [31:0];
       12'h134:
-          value = \port$2300$0 [63:32];
+          value = \port$2295$0 [63:32];
       12'h138:
-          value = \port$2304$0 [31:0];
+          value = \port$2299$0 [31:0];
       12'h13c:
-          value = \port$2304$0 [63:32];
+          value = \port$2299$0 [63:32];
       12'h140:
-          value = \port$2308$0 [31:0];
+          value = \port$2303$0 [31:0];
       12'h144:
-          value = \port$2308$0 [63:32];
+          value = \port$2303$0 [63:32];
       12'h148:
-          value = \port$2312$0 [31:0];
+          value = \port$2307$0 [31:0];
       12'h14c:
-          value = \port$2312$0 [63:32];
+          value = \port$2307$0 [63:32];
       12'h150:
-          value = \port$2316$0 [31:0];
+          value = \port$2311$0 [31:0];
       12'h154:
-          value = \port$2316$0 [63:32];
+          value = \port$2311$0 [63:32];
       12'h158:
-          value = \port$2320$0 [31:0];
+          value = \port$2315$0 [31:0];
       12'h15c:
-          value = \port$2320$0 [63:32];
+          value = \port$2315$0 [63:32];
       12'h160:
-          value = \port$2324$0 [31:0];
+          value = \port$2319$0 [31:0];
       12'h164:
-          value = \port$2324$0 [63:32];
+          value = \port$2319$0 [63:32];
       12'h168:
-          value = \port$2328$0 [31:0];
+          value = \port$2323$0 [31:0];
       12'h16c:
-          value = \port$2328$0 [63:32];
+          value = \port$2323$0 [63:32];
       12'h170:
-          value = \port$2332$0 [31:0];
+          value = \port$2327$0 [31:0];
       12'h174:
-          value = \port$2332$0 [63:32];
+          value = \port$2327$0 [63:32];
       12'h178:
-          value = \port$2336$0 [31:0];
+          value = \port$2331$0 [31:0];
       12'h17c:
-          value = \port$2336$0 [63:32];
+          value = \port$2331$0 [63:32];
       12'h180:
-          value = \port$2340$0 [31:0];
+          value = \port$2335$0 [31:0];
       12'h184:
-          value = \port$2340$0 [63:32];
+          value = \port$2335$0 [63:32];
       12'h188:
-          value = \port$2344$0 [31:0];
+          value = \port$2339$0 [31:0];
       12'h18c:
-          value = \port$2344$0 [63:32];
+          value = \port$2339$0 [63:32];
     endcase
   end
   always @* begin
@@ -7012,7 +6986,7 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$42  = \$signal$79 ;
+    \$42  = address;
     if (\$19 ) begin
       \$42  = bus__awaddr;
     end
@@ -7022,7 +6996,7 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$43  = \$signal ;
+    \$43  = has_address;
     if (\$19 ) begin
       \$43  = 1'h1;
     end
@@ -7413,7 +7387,7 @@ module hotline_dispatcher(rst, \input__valid$15 , both_ready, popular__payload, 
   assign \input__payload$13 [63:0] = { input__payload[41], input__payload[42], \$1 [21:0], input__payload[39:0] };
 endmodule
 
-module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, source1, source2, source3, \port$1001$0 , \port$1002$0 , \port$1003$0 , \port$1004$0 , \port$1005$0 , \port$1006$0 , \port$1007$0 , \port$1008$0 , output__ready, heads__0, heads__1, heads__2
+module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, source1, source2, source3, \port$997$0 , \port$998$0 , \port$999$0 , \port$1000$0 , \port$1001$0 , \port$1002$0 , \port$1003$0 , \port$1004$0 , output__ready, heads__0, heads__1, heads__2
 , heads__3, heads__4, heads__5, heads__6, heads__7, ready, input__valid, output__valid, output__payload, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$8 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$8 = 0;
@@ -7435,6 +7409,14 @@ module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, s
   wire [7:0] source2;
   output [7:0] source3;
   wire [7:0] source3;
+  output \port$997$0 ;
+  wire \port$997$0 ;
+  output \port$998$0 ;
+  wire \port$998$0 ;
+  output \port$999$0 ;
+  wire \port$999$0 ;
+  output \port$1000$0 ;
+  wire \port$1000$0 ;
   output \port$1001$0 ;
   wire \port$1001$0 ;
   output \port$1002$0 ;
@@ -7443,14 +7425,6 @@ module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, s
   wire \port$1003$0 ;
   output \port$1004$0 ;
   wire \port$1004$0 ;
-  output \port$1005$0 ;
-  wire \port$1005$0 ;
-  output \port$1006$0 ;
-  wire \port$1006$0 ;
-  output \port$1007$0 ;
-  wire \port$1007$0 ;
-  output \port$1008$0 ;
-  wire \port$1008$0 ;
   input output__ready;
   wire output__ready;
   input [27:0] heads__0;
@@ -7763,14 +7737,14 @@ module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, s
   assign source1 = \$9 [7:0];
   assign source2 = \$11 [7:0];
   assign source3 = \$13 [7:0];
-  assign \port$1001$0  = \$14 ;
-  assign \port$1002$0  = \$15 ;
-  assign \port$1003$0  = \$16 ;
-  assign \port$1004$0  = \$17 ;
-  assign \port$1005$0  = \$18 ;
-  assign \port$1006$0  = \$19 ;
-  assign \port$1007$0  = \$20 ;
-  assign \port$1008$0  = \$21 ;
+  assign \port$997$0  = \$14 ;
+  assign \port$998$0  = \$15 ;
+  assign \port$999$0  = \$16 ;
+  assign \port$1000$0  = \$17 ;
+  assign \port$1001$0  = \$18 ;
+  assign \port$1002$0  = \$19 ;
+  assign \port$1003$0  = \$20 ;
+  assign \port$1004$0  = \$21 ;
   assign \$18  = input__payload[47];
   assign \$19  = input__payload[128];
   assign \$20  = input__payload[209];
@@ -8670,10 +8644,10 @@ module hotline_popular_slice(clk, rst, input__payload, input__valid, input__read
   end
 endmodule
 
-module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, tags_2, tags_3, learn, take, gather, gather_rank_is_0, gather_rank_is_1, gather_load, fetch, budget, update, update_rank_is_0, update_rank_is_1, update_tags_0, update_tags_1, update_tags_2
-, update_tags_3, update_weights_0, update_weights_1, update_weights_2, update_weights_3, update_take, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counters, row_in_tags, row_way, slot_write, slot_in, level
-, wanted, load, pick_take, make_hot, clk, rst, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_hot, row_out_referenced, row_out_age, row_out_counters, row_out_tags
-, slot_out, eligible, any_left, pick_way, pick_tag, bank);
+module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, tags_2, tags_3, take, gather, gather_rank_is_0, gather_rank_is_1, gather_load, fetch, budget, update, update_rank_is_0, update_rank_is_1, update_tags_0, update_tags_1, update_tags_2, update_tags_3
+, update_weights_0, update_weights_1, update_weights_2, update_weights_3, update_take, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counters, row_in_tags, row_way, slot_write, slot_in, level, wanted
+, load, pick_take, make_hot, clk, rst, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_hot, row_out_referenced, row_out_age, row_out_counters, row_out_tags, slot_out
+, eligible, any_left, pick_way, pick_tag, bank);
   reg \$auto$verilog_backend.cc:2505:dump_module$15 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$15 = 0;
   input [3:0] scatter;
@@ -8690,8 +8664,6 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
   wire [32:0] tags_2;
   input [32:0] tags_3;
   wire [32:0] tags_3;
-  input learn;
-  wire learn;
   input take;
   wire take;
   input [3:0] gather;
@@ -8869,22 +8841,22 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
   wire answer_hit;
   wire [12:0] answer_slot;
   wire [1:0] fetched;
-  wire [37:0] \head$160 ;
+  wire [37:0] \head$159 ;
   wire [13:0] heads__0;
   wire [13:0] heads__1;
   reg [4:0] in_flight = 5'h00;
-  wire [4:0] \level$166 ;
+  wire [4:0] \level$165 ;
   wire [3:0] lookup_choice0;
   wire [3:0] lookup_choice1;
   reg [1:0] needed = 2'h0;
   wire pop;
-  wire \pop$154 ;
+  wire \pop$153 ;
   reg [32:0] push__0;
-  reg [37:0] \push__0$139 ;
+  reg [37:0] \push__0$138 ;
   reg [32:0] push__1;
-  reg [37:0] \push__1$150 ;
+  reg [37:0] \push__1$149 ;
   wire [1:0] push_count;
-  wire [1:0] \push_count$153 ;
+  wire [1:0] \push_count$152 ;
   wire push_valid;
   wire [7:0] row_in__age;
   wire [31:0] row_in__counters;
@@ -8904,7 +8876,7 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
   wire [3:0] update_choice0;
   wire [3:0] update_choice1;
   wire update_valid;
-  wire \updating$163 ;
+  wire \updating$162 ;
   wire valid;
   reg [4:0] waiting = 5'h00;
   always @(posedge clk)
@@ -8946,14 +8918,14 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
   assign \$25  = ~ \$24 ;
   assign \$26  = waiting <= 4'he;
   assign update_room = \$25  | \$26 ;
-  assign \push_count$153  = update_take ? \$23 [1:0] : 2'h0;
-  assign taken = \pop$154  & update_valid;
-  assign updating = update_valid | \updating$163 ;
-  assign ready = \level$166  >= needed;
+  assign \push_count$152  = update_take ? \$23 [1:0] : 2'h0;
+  assign taken = \pop$153  & update_valid;
+  assign updating = update_valid | \updating$162 ;
+  assign ready = \level$165  >= needed;
   assign fetched = fetch ? needed : 2'h0;
   assign \$27  = in_flight + push_count;
   assign \$28  = \$27  - fetched;
-  assign \$29  = waiting + \push_count$153 ;
+  assign \$29  = waiting + \push_count$152 ;
   assign \$30  = \$29  - taken;
   assign \$31  = gather & gather_rank_is_0;
   assign \$32  = | \$31 ;
@@ -8965,7 +8937,7 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
     .clk(clk),
     .heads__0(heads__0),
     .heads__1(heads__1),
-    .level(\level$166 ),
+    .level(\level$165 ),
     .pop_count(fetched),
     .\port$251$0 (slot_out),
     .\port$480$0 (answer_hit),
@@ -8991,7 +8963,7 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .eligible(eligible),
+    .\eligible$164 (eligible),
     .evicted(evicted),
     .inserted(inserted),
     .level(level),
@@ -9001,12 +8973,11 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
     .pick_take(pick_take),
     .\port$195$0 (\$40 ),
     .\port$202$0 (\$41 ),
-    .\port$244$0 (\$42 ),
     .\port$255$0 (\$43 ),
     .\port$259$0 (\$44 ),
     .\port$263$0 (\$45 ),
     .\port$267$0 (\$46 ),
-    .\port$427$0 (\head$160 ),
+    .\port$427$0 (\head$159 ),
     .returned(returned),
     .revived(revived),
     .row_access(row_access),
@@ -9023,21 +8994,22 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
     .rst(rst),
     .slot_write(slot_write),
     .slot_write__data(slot_in),
+    .state_read__data(\$42 ),
     .tag(tag),
-    .update_ready(\pop$154 ),
+    .update_ready(\pop$153 ),
     .update_valid(update_valid),
-    .updating(\updating$163 ),
+    .updating(\updating$162 ),
     .\valid$146 (valid),
     .wanted(wanted)
   );
   hotline_popularity_bank_updates updates (
     .clk(clk),
-    .head(\head$160 ),
+    .head(\head$159 ),
     .head_valid(update_valid),
-    .pop(\pop$154 ),
-    .push__0(\push__0$139 ),
-    .push__1(\push__1$150 ),
-    .push_count(\push_count$153 ),
+    .pop(\pop$153 ),
+    .push__0(\push__0$138 ),
+    .push__1(\push__1$149 ),
+    .push_count(\push_count$152 ),
     .rst(rst)
   );
   always @* begin
@@ -9100,35 +9072,35 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, ta
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
-    \push__0$139  = 38'h0000000000;
+    \push__0$138  = 38'h0000000000;
     if (\$14 ) begin
       (* full_case = 32'd1 *)
       casez ({ \$16 , \$15  })
         2'h0:
-            \push__0$139  = { update_weights_0, update_tags_0 };
+            \push__0$138  = { update_weights_0, update_tags_0 };
         2'h1:
-            \push__0$139  = { update_weights_1, update_tags_1 };
+            \push__0$138  = { update_weights_1, update_tags_1 };
         2'h2:
-            \push__0$139  = { update_weights_2, update_tags_2 };
+            \push__0$138  = { update_weights_2, update_tags_2 };
         2'h3:
-            \push__0$139  = { update_weights_3, update_tags_3 };
+            \push__0$138  = { update_weights_3, update_tags_3 };
       endcase
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
-    \push__1$150  = 38'h0000000000;
+    \push__1$149  = 38'h0000000000;
     if (\$17 ) begin
       (* full_case = 32'd1 *)
       casez ({ \$19 , \$18  })
         2'h0:
-            \push__1$150  = { update_weights_0, update_tags_0 };
+            \push__1$149  = { update_weights_0, update_tags_0 };
         2'h1:
-            \push__1$150  = { update_weights_1, update_tags_1 };
+            \push__1$149  = { update_weights_1, update_tags_1 };
         2'h2:
-            \push__1$150  = { update_weights_2, update_tags_2 };
+            \push__1$149  = { update_weights_2, update_tags_2 };
         2'h3:
-            \push__1$150  = { update_weights_3, update_tags_3 };
+            \push__1$149  = { update_weights_3, update_tags_3 };
       endcase
     end
   end
@@ -9394,8 +9366,8 @@ module hotline_popularity_bank_queue(rst, push_count, head_valid, head, push__0,
 endmodule
 
 module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, row_write, clear, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, slot_write, slot_write__data, level, wanted, load, pick_take, make_hot, clk
-, rst, \valid$146 , tag, update_ready, updating, any_left, \port$195$0 , \port$202$0 , \port$244$0 , row_out__hot, answer_slot, \port$255$0 , \port$259$0 , \port$263$0 , \port$267$0 , update_valid, \port$427$0 , pick_tag, answer_valid, answer_hit, inserted
-, evicted, revived, returned, eligible, bank);
+, rst, \valid$146 , tag, update_ready, updating, any_left, \port$195$0 , \port$202$0 , state_read__data, row_out__hot, answer_slot, \port$255$0 , \port$259$0 , \port$263$0 , \port$267$0 , update_valid, \port$427$0 , pick_tag, answer_valid, answer_hit, inserted
+, evicted, revived, returned, \eligible$164 , bank);
   reg \$auto$verilog_backend.cc:2505:dump_module$18 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$18 = 0;
   input [32:0] budget;
@@ -9462,8 +9434,8 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire \port$195$0 ;
   output \port$202$0 ;
   wire \port$202$0 ;
-  output [47:0] \port$244$0 ;
-  wire [47:0] \port$244$0 ;
+  output [47:0] state_read__data;
+  wire [47:0] state_read__data;
   output [3:0] row_out__hot;
   wire [3:0] row_out__hot;
   output [12:0] answer_slot;
@@ -9494,8 +9466,8 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg revived = 1'h0;
   output returned;
   reg returned = 1'h0;
-  output [2:0] eligible;
-  reg [2:0] eligible = 3'h0;
+  output [2:0] \eligible$164 ;
+  reg [2:0] \eligible$164  = 3'h0;
   input [2:0] bank;
   wire [2:0] bank;
   wire \$1 ;
@@ -9631,29 +9603,6 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [32:0] \$97 ;
   reg [8:0] \$98 ;
   reg [4:0] \$99 ;
-  wire [8:0] \$signal ;
-  reg [32:0] \$signal$10  = 33'h000000000;
-  reg [3:0] \$signal$109  = 4'h0;
-  reg [32:0] \$signal$118  = 33'h000000000;
-  reg [3:0] \$signal$138 ;
-  reg \$signal$145  = 1'h0;
-  reg [8:0] \$signal$147  = 9'h000;
-  reg \$signal$148  = 1'h0;
-  reg \$signal$149  = 1'h0;
-  reg [32:0] \$signal$155  = 33'h000000000;
-  reg [1:0] \$signal$17  = 2'h0;
-  reg [8:0] \$signal$18  = 9'h000;
-  wire \$signal$40 ;
-  reg \$signal$41  = 1'h0;
-  reg [8:0] \$signal$43  = 9'h000;
-  reg [32:0] \$signal$46  = 33'h000000000;
-  reg \$signal$51  = 1'h0;
-  reg [3:0] \$signal$75  = 4'h0;
-  reg [3:0] \$signal$76  = 4'h0;
-  reg \$signal$77  = 1'h0;
-  reg \$signal$84  = 5'h00;
-  reg \$signal$87  = 1'h0;
-  wire [10:0] \$signature__addr$15 ;
   wire [32:0] \$signature__data ;
   wire [32:0] \$signature__data$11 ;
   wire [32:0] \$signature__data$117 ;
@@ -9661,9 +9610,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire [32:0] \$signature__data$121 ;
   wire [32:0] \$signature__data$123 ;
   wire [32:0] \$signature__data$125 ;
-  wire [47:0] \$signature__data$128 ;
   wire [32:0] \$signature__data$13 ;
-  wire [3:0] \$signature__data$14 ;
   wire [32:0] \$signature__data$45 ;
   wire [32:0] \$signature__data$47 ;
   wire [32:0] \$signature__data$48 ;
@@ -9673,28 +9620,44 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire \$signature__en$124 ;
   wire \$signature__en$126 ;
   wire [7:0] age;
+  reg [8:0] compare_set = 9'h000;
+  reg [32:0] compare_tag = 33'h000000000;
+  reg compare_valid = 1'h0;
   reg [4:0] compare_weight = 5'h00;
   wire [7:0] counter__0;
   wire [7:0] counter__1;
   wire [7:0] counter__2;
   wire [7:0] counter__3;
   reg [3:0] current = 4'h0;
+  reg [3:0] current_hot = 4'h0;
   reg [7:0] done_age = 8'h00;
   reg [7:0] done_counter0 = 8'h00;
   reg [7:0] done_counter1 = 8'h00;
   reg [7:0] done_counter2 = 8'h00;
   reg [7:0] done_counter3 = 8'h00;
+  reg [3:0] done_fill = 4'h0;
   reg [3:0] done_referenced = 4'h0;
   reg [8:0] done_set = 9'h000;
-  reg [3:0] done_valid = 4'h0;
+  reg [32:0] done_tag = 33'h000000000;
+  reg done_valid = 1'h0;
+  reg [3:0] \done_valid$53  = 4'h0;
+  reg [3:0] eligible;
   wire evict;
   wire [3:0] fill;
+  reg follows = 1'h0;
+  reg follows_tag = 1'h0;
   wire [3:0] hit_ways;
   reg [3:0] hot = 4'h0;
   wire [3:0] hot_write__data;
   wire hot_write__en;
-  (* init = 4'h0 *)
+  wire [3:0] lookup_hot__data;
+  wire [8:0] lookup_set;
   wire [3:0] match;
+  (* init = 4'h0 *)
+  wire [3:0] \match$74 ;
+  reg [8:0] match_set = 9'h000;
+  reg [32:0] match_tag = 33'h000000000;
+  reg match_valid = 1'h0;
   wire [7:0] next_age;
   wire [7:0] next_counter__0;
   wire [7:0] next_counter__1;
@@ -9702,19 +9665,28 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire [7:0] next_counter__3;
   wire [3:0] next_referenced;
   wire [3:0] next_valid;
+  wire patch;
   wire [8:0] read_set;
   wire [3:0] referenced;
   wire returns;
   wire revives;
+  reg slot_hit = 1'h0;
+  wire [10:0] slot_read__addr;
+  reg [8:0] slot_set = 9'h000;
+  reg slot_valid = 1'h0;
+  reg [1:0] slot_way = 2'h0;
   wire slot_write__en;
   reg [7:0] stage_age = 8'h00;
   reg [7:0] stage_counter0 = 8'h00;
   reg [7:0] stage_counter1 = 8'h00;
   reg [7:0] stage_counter2 = 8'h00;
   reg [7:0] stage_counter3 = 8'h00;
+  reg [3:0] stage_match = 4'h0;
   reg [3:0] stage_referenced = 4'h0;
   reg [8:0] stage_set = 9'h000;
+  reg [32:0] stage_tag = 33'h000000000;
   reg [3:0] stage_valid = 4'h0;
+  reg \stage_valid$84  = 5'h00;
   wire [8:0] state_write__addr;
   wire [47:0] state_write__data;
   wire state_write__en;
@@ -9732,10 +9704,10 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [3:0] _1_;
   always @(posedge clk) begin
     _0_ <= hots[read_set];
-    _1_ <= hots[\$signal ];
+    _1_ <= hots[lookup_set];
   end
   assign row_out__hot = _0_;
-  assign \$signature__data$14  = _1_;
+  assign lookup_hot__data = _1_;
   reg [12:0] slots [2047:0];
   always @(posedge clk) begin
     if (slot_write__en)
@@ -9743,7 +9715,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   reg [12:0] _2_;
   always @(posedge clk) begin
-    _2_ <= slots[\$signature__addr$15 ];
+    _2_ <= slots[slot_read__addr];
   end
   assign answer_slot = _2_;
   reg [47:0] states [511:0];
@@ -9755,7 +9727,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   always @(posedge clk) begin
     _3_ <= states[read_set];
   end
-  assign \$signature__data$128  = _3_;
+  assign state_read__data = _3_;
   reg [32:0] tags0 [511:0];
   always @(posedge clk) begin
     if (\$signature__en )
@@ -9765,7 +9737,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [32:0] _5_;
   always @(posedge clk) begin
     _4_ <= tags0[tag_address];
-    _5_ <= tags0[\$signal ];
+    _5_ <= tags0[lookup_set];
   end
   assign \$signature__data$45  = _4_;
   assign \$signature__data  = _5_;
@@ -9778,7 +9750,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [32:0] _7_;
   always @(posedge clk) begin
     _6_ <= tags1[tag_address];
-    _7_ <= tags1[\$signal ];
+    _7_ <= tags1[lookup_set];
   end
   assign \$signature__data$47  = _6_;
   assign \$signature__data$11  = _7_;
@@ -9791,7 +9763,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [32:0] _9_;
   always @(posedge clk) begin
     _8_ <= tags2[tag_address];
-    _9_ <= tags2[\$signal ];
+    _9_ <= tags2[lookup_set];
   end
   assign \$signature__data$48  = _8_;
   assign \$signature__data$12  = _9_;
@@ -9804,81 +9776,81 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [32:0] _11_;
   always @(posedge clk) begin
     _10_ <= tags3[tag_address];
-    _11_ <= tags3[\$signal ];
+    _11_ <= tags3[lookup_set];
   end
   assign \$signature__data$49  = _10_;
   assign \$signature__data$13  = _11_;
-  assign \$signal  = tag[8:0] & budget[8:0];
-  assign \$1  = \$signature__data  == \$signal$10 ;
-  assign \$2  = \$signature__data$11  == \$signal$10 ;
-  assign \$3  = \$signature__data$12  == \$signal$10 ;
-  assign \$4  = \$signature__data$13  == \$signal$10 ;
-  assign hit_ways = { \$4 , \$3 , \$2 , \$1  } & \$signature__data$14 ;
-  assign \$signature__addr$15  = row_access ? { row_set, row_way } : { \$signal$18 , \$signal$17  };
+  assign lookup_set = tag[8:0] & budget[8:0];
+  assign \$1  = \$signature__data  == match_tag;
+  assign \$2  = \$signature__data$11  == match_tag;
+  assign \$3  = \$signature__data$12  == match_tag;
+  assign \$4  = \$signature__data$13  == match_tag;
+  assign hit_ways = { \$4 , \$3 , \$2 , \$1  } & lookup_hot__data;
+  assign slot_read__addr = row_access ? { row_set, row_way } : { slot_set, slot_way };
   assign \$5  = \port$427$0 [8:0] & budget[8:0];
   assign read_set = row_access ? row_set : \$5 ;
   assign tag_address = writes_tag ? stage_set : read_set;
   assign update_ready = ~ writes_tag;
-  assign \$6  = done_set == \$signal$43 ;
-  assign \$signal$40  = \$signal$41  & \$6 ;
-  assign \$7  = \$signature__data$45  == \$signal$46 ;
-  assign \$8  = \$signature__data$47  == \$signal$46 ;
-  assign \$9  = \$signature__data$48  == \$signal$46 ;
-  assign \$10  = \$signature__data$49  == \$signal$46 ;
-  assign valid = \$signal$51  ? done_valid : stage_valid;
-  assign referenced = \$signal$51  ? done_referenced : stage_referenced;
-  assign age = \$signal$51  ? done_age : stage_age;
-  assign counter__0 = \$signal$51  ? done_counter0 : stage_counter0;
-  assign counter__1 = \$signal$51  ? done_counter1 : stage_counter1;
-  assign counter__2 = \$signal$51  ? done_counter2 : stage_counter2;
-  assign counter__3 = \$signal$51  ? done_counter3 : stage_counter3;
-  assign \$11  = ~ \$signal$76 ;
-  assign \$12  = \$signal$75  & \$11 ;
-  assign \$13  = \$signal$77  ? \$signal$76  : 4'h0;
+  assign \$6  = done_set == compare_set;
+  assign patch = done_valid & \$6 ;
+  assign \$7  = \$signature__data$45  == compare_tag;
+  assign \$8  = \$signature__data$47  == compare_tag;
+  assign \$9  = \$signature__data$48  == compare_tag;
+  assign \$10  = \$signature__data$49  == compare_tag;
+  assign valid = follows ? \done_valid$53  : stage_valid;
+  assign referenced = follows ? done_referenced : stage_referenced;
+  assign age = follows ? done_age : stage_age;
+  assign counter__0 = follows ? done_counter0 : stage_counter0;
+  assign counter__1 = follows ? done_counter1 : stage_counter1;
+  assign counter__2 = follows ? done_counter2 : stage_counter2;
+  assign counter__3 = follows ? done_counter3 : stage_counter3;
+  assign \$11  = ~ done_fill;
+  assign \$12  = stage_match & \$11 ;
+  assign \$13  = follows_tag ? done_fill : 4'h0;
   assign \$14  = \$12  | \$13 ;
-  assign match = \$signal$51  ? \$14  : \$signal$75 ;
+  assign \match$74  = follows ? \$14  : stage_match;
   assign \$15  = | fill;
-  assign writes_tag = \$signal$84  & \$15 ;
-  assign updating = \$signal$87  | \$signal$84 ;
+  assign writes_tag = \stage_valid$84  & \$15 ;
+  assign updating = compare_valid | \stage_valid$84 ;
   assign state_write__addr = row_access ? row_set : stage_set;
   assign \$16  = clear ? 48'h000000000000 : { row_in__counters, row_in__age, row_in__referenced, row_in__valid };
   assign state_write__data = row_access ? \$16  : { next_counter__3, next_counter__2, next_counter__1, next_counter__0, next_age, next_referenced, next_valid };
-  assign state_write__en = row_access ? row_write : \$signal$84 ;
+  assign state_write__en = row_access ? row_write : \stage_valid$84 ;
   assign \$17  = 1'h1 << row_way;
   assign \$18  = pick_take ? \$17  : 7'h00;
-  assign \$19  = \$signal$109  ^ \$18 [3:0];
+  assign \$19  = current_hot ^ \$18 [3:0];
   assign \$20  = clear ? 4'h0 : row_in__hot;
   assign hot_write__data = pick_take ? \$19  : \$20 ;
   assign hot_write__en = row_write | pick_take;
   assign \$21  = pick_take & make_hot;
   assign slot_write__en = slot_write | \$21 ;
-  assign \$signature__data$117  = row_access ? row_in__tags[32:0] : \$signal$118 ;
-  assign \$22  = \$signal$84  & fill[0];
+  assign \$signature__data$117  = row_access ? row_in__tags[32:0] : stage_tag;
+  assign \$22  = \stage_valid$84  & fill[0];
   assign \$signature__en  = row_access ? row_write : \$22 ;
-  assign \$signature__data$121  = row_access ? row_in__tags[65:33] : \$signal$118 ;
-  assign \$23  = \$signal$84  & fill[1];
+  assign \$signature__data$121  = row_access ? row_in__tags[65:33] : stage_tag;
+  assign \$23  = \stage_valid$84  & fill[1];
   assign \$signature__en$122  = row_access ? row_write : \$23 ;
-  assign \$signature__data$123  = row_access ? row_in__tags[98:66] : \$signal$118 ;
-  assign \$24  = \$signal$84  & fill[2];
+  assign \$signature__data$123  = row_access ? row_in__tags[98:66] : stage_tag;
+  assign \$24  = \stage_valid$84  & fill[2];
   assign \$signature__en$124  = row_access ? row_write : \$24 ;
-  assign \$signature__data$125  = row_access ? row_in__tags[131:99] : \$signal$118 ;
-  assign \$25  = \$signal$84  & fill[3];
+  assign \$signature__data$125  = row_access ? row_in__tags[131:99] : stage_tag;
+  assign \$25  = \stage_valid$84  & fill[3];
   assign \$signature__en$126  = row_access ? row_write : \$25 ;
-  assign \$26  = \$signature__data$128 [23:16] >= level;
-  assign \$27  = \$signature__data$128 [31:24] >= level;
-  assign \$28  = \$signature__data$128 [39:32] >= level;
-  assign \$29  = \$signature__data$128 [47:40] >= level;
-  assign \$30  = \$signature__data$128 [3:0] & { \$29 , \$28 , \$27 , \$26  };
+  assign \$26  = state_read__data[23:16] >= level;
+  assign \$27  = state_read__data[31:24] >= level;
+  assign \$28  = state_read__data[39:32] >= level;
+  assign \$29  = state_read__data[47:40] >= level;
+  assign \$30  = state_read__data[3:0] & { \$29 , \$28 , \$27 , \$26  };
   assign \$31  = ~ row_out__hot;
-  assign \$32  = \$signature__data$128 [3:0] & \$31 ;
+  assign \$32  = state_read__data[3:0] & \$31 ;
   assign \$33  = \$32  & { \$29 , \$28 , \$27 , \$26  };
   assign \$34  = ~ { \$29 , \$28 , \$27 , \$26  };
   assign \$35  = row_out__hot & \$34 ;
-  assign \$36  = ~ \$signature__data$128 [7:4];
+  assign \$36  = ~ state_read__data[7:4];
   assign \$37  = row_out__hot & \$36 ;
   assign \$38  = ~ row_out__hot;
-  assign \$39  = \$signature__data$128 [3:0] & \$38 ;
-  assign \$40  = \$39  & \$signature__data$128 [7:4];
+  assign \$39  = state_read__data[3:0] & \$38 ;
+  assign \$40  = \$39  & state_read__data[7:4];
   assign any_left = | current;
   assign \$41  = ~ current;
   assign \$42  = \$41  + 1'h1;
@@ -9898,64 +9870,64 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$56  = | { hit_ways[3], hit_ways[1] };
   assign \$57  = | hit_ways[3:2];
   assign \$58  = update_valid & update_ready;
-  assign \$59  = ~ \$signal$76 ;
+  assign \$59  = ~ done_fill;
   assign \$60  = { \$10 , \$9 , \$8 , \$7  } & \$59 ;
-  assign \$61  = \$signal$155  == \$signal$46 ;
-  assign \$62  = \$61  ? \$signal$76  : 4'h0;
+  assign \$61  = done_tag == compare_tag;
+  assign \$62  = \$61  ? done_fill : 4'h0;
   assign \$63  = \$60  | \$62 ;
-  assign \$64  = \$signal$40  ? \$63  : { \$10 , \$9 , \$8 , \$7  };
-  assign \$65  = { \$signal$43 , bank } < budget[28:17];
+  assign \$64  = patch ? \$63  : { \$10 , \$9 , \$8 , \$7  };
+  assign \$65  = { compare_set, bank } < budget[28:17];
   assign \$66  = \$65  ? budget[16:13] : budget[12:9];
-  assign \$67  = stage_set == \$signal$43 ;
-  assign \$68  = \$signal$84  & \$67 ;
-  assign \$69  = \$signal$118  == \$signal$46 ;
-  assign \$70  = \$signal$40  ? done_valid : \$signature__data$128 [3:0];
-  assign \$71  = \$signal$40  ? done_referenced : \$signature__data$128 [7:4];
-  assign \$72  = \$signal$40  ? done_age : \$signature__data$128 [15:8];
-  assign \$73  = \$signal$40  ? done_counter0 : \$signature__data$128 [23:16];
-  assign \$74  = \$signal$40  ? done_counter1 : \$signature__data$128 [31:24];
-  assign \$75  = \$signal$40  ? done_counter2 : \$signature__data$128 [39:32];
-  assign \$76  = \$signal$40  ? done_counter3 : \$signature__data$128 [47:40];
-  assign \$77  = \$signal$84  & evict;
-  assign \$78  = \$signal$84  & revives;
-  assign \$79  = \$signal$84  & returns;
-  assign \$80  = 1'h0 + \$signal$138 [0];
-  assign \$81  = \$80  + \$signal$138 [1];
-  assign \$82  = \$81  + \$signal$138 [2];
-  assign \$83  = \$82  + \$signal$138 [3];
+  assign \$67  = stage_set == compare_set;
+  assign \$68  = \stage_valid$84  & \$67 ;
+  assign \$69  = stage_tag == compare_tag;
+  assign \$70  = patch ? \done_valid$53  : state_read__data[3:0];
+  assign \$71  = patch ? done_referenced : state_read__data[7:4];
+  assign \$72  = patch ? done_age : state_read__data[15:8];
+  assign \$73  = patch ? done_counter0 : state_read__data[23:16];
+  assign \$74  = patch ? done_counter1 : state_read__data[31:24];
+  assign \$75  = patch ? done_counter2 : state_read__data[39:32];
+  assign \$76  = patch ? done_counter3 : state_read__data[47:40];
+  assign \$77  = \stage_valid$84  & evict;
+  assign \$78  = \stage_valid$84  & revives;
+  assign \$79  = \stage_valid$84  & returns;
+  assign \$80  = 1'h0 + eligible[0];
+  assign \$81  = \$80  + eligible[1];
+  assign \$82  = \$81  + eligible[2];
+  assign \$83  = \$82  + eligible[3];
   assign \$84  = ~ \$18 [3:0];
   assign \$85  = current & \$84 ;
-  assign \$86  = \$signal$109  ^ \$18 [3:0];
+  assign \$86  = current_hot ^ \$18 [3:0];
   always @(posedge clk)
-    \$signal$145  <= \$87 ;
+    match_valid <= \$87 ;
   always @(posedge clk)
-    \$signal$10  <= \$88 ;
+    match_tag <= \$88 ;
   always @(posedge clk)
-    \$signal$147  <= \$89 ;
+    match_set <= \$89 ;
   always @(posedge clk)
-    \$signal$148  <= \$90 ;
+    slot_valid <= \$90 ;
   always @(posedge clk)
-    \$signal$149  <= \$91 ;
+    slot_hit <= \$91 ;
   always @(posedge clk)
-    \$signal$18  <= \$92 ;
+    slot_set <= \$92 ;
   always @(posedge clk)
-    \$signal$17  <= \$93 ;
+    slot_way <= \$93 ;
   always @(posedge clk)
     answer_valid <= \$94 ;
   always @(posedge clk)
     answer_hit <= \$95 ;
   always @(posedge clk)
-    \$signal$87  <= \$96 ;
+    compare_valid <= \$96 ;
   always @(posedge clk)
-    \$signal$46  <= \$97 ;
+    compare_tag <= \$97 ;
   always @(posedge clk)
-    \$signal$43  <= \$98 ;
+    compare_set <= \$98 ;
   always @(posedge clk)
     compare_weight <= \$99 ;
   always @(posedge clk)
-    \$signal$84  <= \$100 ;
+    \stage_valid$84  <= \$100 ;
   always @(posedge clk)
-    \$signal$118  <= \$101 ;
+    stage_tag <= \$101 ;
   always @(posedge clk)
     stage_set <= \$102 ;
   always @(posedge clk)
@@ -9963,13 +9935,13 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   always @(posedge clk)
     hot <= \$104 ;
   always @(posedge clk)
-    \$signal$75  <= \$105 ;
+    stage_match <= \$105 ;
   always @(posedge clk)
     usable <= \$106 ;
   always @(posedge clk)
-    \$signal$51  <= \$107 ;
+    follows <= \$107 ;
   always @(posedge clk)
-    \$signal$77  <= \$108 ;
+    follows_tag <= \$108 ;
   always @(posedge clk)
     stage_valid <= \$109 ;
   always @(posedge clk)
@@ -9985,15 +9957,15 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   always @(posedge clk)
     stage_counter3 <= \$115 ;
   always @(posedge clk)
-    \$signal$41  <= \$116 ;
+    done_valid <= \$116 ;
   always @(posedge clk)
-    \$signal$155  <= \$117 ;
+    done_tag <= \$117 ;
   always @(posedge clk)
     done_set <= \$118 ;
   always @(posedge clk)
-    \$signal$76  <= \$119 ;
+    done_fill <= \$119 ;
   always @(posedge clk)
-    done_valid <= \$120 ;
+    \done_valid$53  <= \$120 ;
   always @(posedge clk)
     done_referenced <= \$121 ;
   always @(posedge clk)
@@ -10015,11 +9987,11 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   always @(posedge clk)
     returned <= \$130 ;
   always @(posedge clk)
-    eligible <= \$131 ;
+    \eligible$164  <= \$131 ;
   always @(posedge clk)
     current <= \$132 ;
   always @(posedge clk)
-    \$signal$109  <= \$133 ;
+    current_hot <= \$133 ;
   hotline_popularity_bank_tracker_update update (
     .age(age),
     .age_period(age_period),
@@ -10030,7 +10002,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
     .evict(evict),
     .fill(fill),
     .hot(hot),
-    .match(match),
+    .match(\match$74 ),
     .next_age(next_age),
     .next_counter__0(next_counter__0),
     .next_counter__1(next_counter__1),
@@ -10047,18 +10019,18 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$signal$138  = 4'h0;
+    eligible = 4'h0;
     casez (wanted)
       3'h0:
-          \$signal$138  = \$30 ;
+          eligible = \$30 ;
       3'h1:
-          \$signal$138  = \$33 ;
+          eligible = \$33 ;
       3'h2:
-          \$signal$138  = \$35 ;
+          eligible = \$35 ;
       3'h3:
-          \$signal$138  = \$37 ;
+          eligible = \$37 ;
       3'h4:
-          \$signal$138  = \$40 ;
+          eligible = \$40 ;
     endcase
   end
   always @* begin
@@ -10091,14 +10063,14 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$89  = \$signal ;
+    \$89  = lookup_set;
     if (rst) begin
       \$89  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$90  = \$signal$145 ;
+    \$90  = match_valid;
     if (rst) begin
       \$90  = 1'h0;
     end
@@ -10112,7 +10084,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$92  = \$signal$147 ;
+    \$92  = match_set;
     if (rst) begin
       \$92  = 9'h000;
     end
@@ -10126,14 +10098,14 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$94  = \$signal$148 ;
+    \$94  = slot_valid;
     if (rst) begin
       \$94  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$95  = \$signal$149 ;
+    \$95  = slot_hit;
     if (rst) begin
       \$95  = 1'h0;
     end
@@ -10168,21 +10140,21 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$100  = \$signal$87 ;
+    \$100  = compare_valid;
     if (rst) begin
       \$100  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$101  = \$signal$46 ;
+    \$101  = compare_tag;
     if (rst) begin
       \$101  = 33'h000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$102  = \$signal$43 ;
+    \$102  = compare_set;
     if (rst) begin
       \$102  = 9'h000;
     end
@@ -10280,14 +10252,14 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$116  = \$signal$84 ;
+    \$116  = \stage_valid$84 ;
     if (rst) begin
       \$116  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$117  = \$signal$118 ;
+    \$117  = stage_tag;
     if (rst) begin
       \$117  = 33'h000000000;
     end
@@ -10394,7 +10366,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
     (* full_case = 32'd1 *)
     if (load) begin
-      \$132  = \$signal$138 ;
+      \$132  = eligible;
     end else begin
       \$132  = \$85 ;
     end
@@ -10414,9 +10386,9 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
       \$133  = 4'h0;
     end
   end
+  assign match = { \$10 , \$9 , \$8 , \$7  };
   assign \port$195$0  = \$47 ;
   assign \port$202$0  = \$54 ;
-  assign \port$244$0  = \$signature__data$128 ;
   assign \port$255$0  = \$signature__data$45 ;
   assign \port$259$0  = \$signature__data$47 ;
   assign \port$263$0  = \$signature__data$48 ;
@@ -11593,23 +11565,22 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   reg [8:0] \$97 ;
   reg [8:0] \$98 ;
   reg [4:0] \$99 ;
-  reg \$signal$26 ;
-  reg [35:0] \$signal$49  = 36'h000000000;
-  reg [14:0] \$signal$50  = 15'h0000;
-  reg [14:0] \$signal$66  = 15'h0000;
   reg [63:0] answer0;
   reg [63:0] answer1;
   reg [2:0] bank = 3'h0;
   reg [7:0] base = 9'h000;
   reg [2:0] \bit  = 3'h0;
   reg [5:0] counted = 6'h00;
+  reg counting;
   reg done;
   wire finished;
   reg [2:0] first;
   reg [4:0] fsm_state = 13'h0000;
+  reg [14:0] idle = 15'h0000;
   reg [8:0] left = 9'h000;
   reg [9:0] limit;
   reg [35:0] mixed = 36'h000000000;
+  reg [35:0] old_key = 36'h000000000;
   reg old_valid = 1'h0;
   reg promoting = 1'h0;
   wire [48:0] r_data;
@@ -11618,6 +11589,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   reg [14:0] recent = 15'h0000;
   reg [9:0] to_demote = 10'h000;
   reg [9:0] to_promote = 10'h000;
+  reg [14:0] total = 15'h0000;
   reg [2:0] under_way = 3'h0;
   reg [48:0] w_data;
   reg w_en;
@@ -11634,7 +11606,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   assign \$9  = move_limit < 10'h200;
   assign \$10  = \$9  ? move_limit : 32'd512;
   assign \$11  = 1'h1 << bank;
-  assign \$13  = old_valid ? { 28'h8000000, \$signal$49  } : 64'h0000000000000000;
+  assign \$13  = old_valid ? { 28'h8000000, old_key } : 64'h0000000000000000;
   assign \$14  = ! fsm_state;
   assign \$15  = fsm_state == 1'h1;
   assign \$16  = fsm_state == 2'h2;
@@ -11661,7 +11633,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   assign \$37  = \$36  + eligible__5;
   assign \$38  = \$37  + eligible__6;
   assign \$39  = \$38  + eligible__7;
-  assign \$40  = \$signal$66  + counted;
+  assign \$40  = total + counted;
   assign \$41  = hot_count + restored;
   assign \$42  = row_set + 1'h1;
   assign \$43  = left - 1'h1;
@@ -11675,7 +11647,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   assign \$51  = left - 1'h1;
   assign \$52  = ! left;
   assign \$53  = ! under_way;
-  assign \$54  = \$signal$66  > hot_rows;
+  assign \$54  = total > hot_rows;
   assign \$55  = \bit  - 1'h1;
   assign \$56  = ! \bit ;
   assign \$57  = base + 1'h1;
@@ -11683,8 +11655,8 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   assign \$59  = left - 1'h1;
   assign \$60  = ! left;
   assign \$61  = ! under_way;
-  assign \$62  = \$signal$66  < limit;
-  assign \$63  = \$62  ? \$signal$66  : { 5'h00, limit };
+  assign \$62  = total < limit;
+  assign \$63  = \$62  ? total : { 5'h00, limit };
   assign \$64  = to_promote > \$3 [13:0];
   assign \$65  = to_promote - \$3 [13:0];
   assign \$66  = \$64  ? \$65  : 15'h0000;
@@ -11714,7 +11686,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   always @(posedge clk)
     counted <= \$91 ;
   always @(posedge clk)
-    \$signal$66  <= \$92 ;
+    total <= \$92 ;
   always @(posedge clk)
     hot_count <= \$93 ;
   always @(posedge clk)
@@ -11730,7 +11702,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   always @(posedge clk)
     fsm_state <= \$99 ;
   always @(posedge clk)
-    \$signal$50  <= \$100 ;
+    idle <= \$100 ;
   always @(posedge clk)
     recent <= \$101 ;
   always @(posedge clk)
@@ -11748,7 +11720,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   always @(posedge clk)
     slot_in <= \$108 ;
   always @(posedge clk)
-    \$signal$49  <= \$109 ;
+    old_key <= \$109 ;
   always @(posedge clk)
     old_valid <= \$110 ;
   hotline_selector_vacated vacated (
@@ -11950,26 +11922,26 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
-    \$signal$26  = 1'h0;
+    counting = 1'h0;
     casez (fsm_state)
       5'h00:
           /* empty */;
       5'h01:
-          \$signal$26  = 1'h1;
+          counting = 1'h1;
       5'h02:
           /* empty */;
       5'h03:
-          \$signal$26  = 1'h1;
+          counting = 1'h1;
       5'h04:
           /* empty */;
       5'h05:
-          \$signal$26  = 1'h1;
+          counting = 1'h1;
       5'h06:
           /* empty */;
       5'h07:
           /* empty */;
       5'h08:
-          \$signal$26  = 1'h1;
+          counting = 1'h1;
     endcase
   end
   always @* begin
@@ -12389,7 +12361,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
       5'h11:
           answer0 = { 11'h400, slot_in, 4'h0, mixed };
       5'h0f:
-          answer0 = { 17'h00000, \$signal$50 , 18'h00000, hot_count };
+          answer0 = { 17'h00000, idle, 18'h00000, hot_count };
     endcase
   end
   always @* begin
@@ -12480,7 +12452,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
-    \$90  = { under_way[1:0], \$signal$26  };
+    \$90  = { under_way[1:0], counting };
     if (rst) begin
       \$90  = 3'h0;
     end
@@ -12494,7 +12466,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
-    \$92  = \$signal$66 ;
+    \$92  = total;
     if (under_way[2]) begin
       \$92  = \$40 [14:0];
     end
@@ -12842,7 +12814,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
-    \$100  = \$signal$50 ;
+    \$100  = idle;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -12850,7 +12822,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
           /* empty */;
       5'h02:
           if (\$45 ) begin
-            \$100  = \$signal$66 ;
+            \$100  = total;
           end
     endcase
     if (rst) begin
@@ -12871,7 +12843,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
           /* empty */;
       5'h04:
           if (\$49 ) begin
-            \$101  = \$signal$66 ;
+            \$101  = total;
           end
     endcase
     if (rst) begin
@@ -13164,7 +13136,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
-    \$109  = \$signal$49 ;
+    \$109  = old_key;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -13447,8 +13419,8 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$100 ;
   wire \$101 ;
   wire \$102 ;
-  wire \$103 ;
-  wire [1:0] \$104 ;
+  wire [1:0] \$103 ;
+  wire \$104 ;
   wire \$105 ;
   wire \$106 ;
   wire \$107 ;
@@ -13456,37 +13428,36 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$109 ;
   wire \$11 ;
   wire \$110 ;
-  wire \$111 ;
-  wire [6:0] \$112 ;
-  wire [7:0] \$113 ;
+  wire [6:0] \$111 ;
+  wire [7:0] \$112 ;
+  wire \$113 ;
   wire \$114 ;
-  wire \$115 ;
+  wire [3:0] \$115 ;
   wire [3:0] \$116 ;
-  wire [3:0] \$117 ;
+  wire \$117 ;
   wire \$118 ;
-  wire \$119 ;
+  wire [3:0] \$119 ;
   wire \$12 ;
   wire [3:0] \$120 ;
   wire [3:0] \$121 ;
   wire [3:0] \$122 ;
-  wire [3:0] \$123 ;
+  wire \$123 ;
   wire \$124 ;
   wire \$125 ;
   wire \$126 ;
   wire \$127 ;
   wire \$128 ;
-  wire \$129 ;
+  reg [1:0] \$129 ;
   wire \$13 ;
-  reg [1:0] \$130 ;
+  reg \$130 ;
   reg \$131 ;
   reg \$132 ;
-  reg \$133 ;
-  reg [288:0] \$134 ;
-  reg [6:0] \$135 ;
+  reg [288:0] \$133 ;
+  reg [6:0] \$134 ;
+  reg \$135 ;
   reg \$136 ;
   reg \$137 ;
   reg \$138 ;
-  reg \$139 ;
   wire \$14 ;
   wire \$15 ;
   wire \$16 ;
@@ -13508,8 +13479,8 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$30 ;
   wire \$31 ;
   wire \$32 ;
-  wire \$33 ;
-  wire [1:0] \$34 ;
+  wire [1:0] \$33 ;
+  wire \$34 ;
   wire \$35 ;
   wire \$36 ;
   wire \$37 ;
@@ -13517,8 +13488,8 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$39 ;
   wire \$4 ;
   wire \$40 ;
-  wire \$41 ;
-  wire [3:0] \$42 ;
+  wire [3:0] \$41 ;
+  wire \$42 ;
   wire \$43 ;
   wire \$44 ;
   wire \$45 ;
@@ -13528,8 +13499,8 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$49 ;
   wire \$5 ;
   wire \$50 ;
-  wire \$51 ;
-  wire [3:0] \$52 ;
+  wire [3:0] \$51 ;
+  wire \$52 ;
   wire \$53 ;
   wire \$54 ;
   wire \$55 ;
@@ -13539,20 +13510,20 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$59 ;
   wire \$6 ;
   wire \$60 ;
-  wire \$61 ;
-  wire [3:0] \$62 ;
+  wire [3:0] \$61 ;
+  wire \$62 ;
   wire \$63 ;
   wire \$64 ;
   wire \$65 ;
   wire \$66 ;
   wire \$67 ;
-  wire \$68 ;
+  wire [3:0] \$68 ;
   wire [3:0] \$69 ;
   wire \$7 ;
   wire [3:0] \$70 ;
   wire [3:0] \$71 ;
   wire [3:0] \$72 ;
-  wire [3:0] \$73 ;
+  wire \$73 ;
   wire \$74 ;
   wire \$75 ;
   wire \$76 ;
@@ -13589,7 +13560,7 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   reg [288:0] held = 289'h0000000000000000000000000000000000000000000000000000000000000000000000000;
   reg held_valid = 1'h0;
   reg in_batch = 1'h0;
-  reg known;
+  wire known;
   wire [3:0] marked;
   wire \null ;
   wire [3:0] partial;
@@ -13613,184 +13584,187 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   assign started = accept & \$9 ;
   assign \$10  = ! phase;
   assign \$11  = phase == 1'h1;
-  assign \$12  = \$10  | \$11 ;
-  assign \$13  = phase == 2'h2;
-  assign \$14  = | held[263:256];
-  assign \$15  = & held[263:256];
-  assign \$16  = ~ \$15 ;
-  assign \$17  = | held[263:256];
-  assign \$18  = \$17  & held[63];
-  assign \$19  = | held[271:264];
-  assign \$20  = & held[271:264];
-  assign \$21  = ~ \$20 ;
-  assign \$22  = | held[271:264];
-  assign \$23  = \$22  & held[127];
-  assign \$24  = | held[279:272];
-  assign \$25  = & held[279:272];
-  assign \$26  = ~ \$25 ;
-  assign \$27  = | held[279:272];
-  assign \$28  = \$27  & held[191];
-  assign \$29  = | held[287:280];
-  assign \$30  = & held[287:280];
-  assign \$31  = ~ \$30 ;
-  assign \$32  = | held[287:280];
-  assign \$33  = \$32  & held[255];
-  assign \$34  = 1'h0 + valid[0];
-  assign \$36  = \$34  == room;
-  assign \$37  = \$35  & \$36 ;
-  assign \$38  = valid[0] & held[288];
-  assign \$39  = | valid[3:1];
-  assign \$40  = ~ \$39 ;
-  assign \$41  = \$38  & \$40 ;
-  assign \$42  = \$34  + valid[1];
-  assign \$44  = ~ \$43 ;
-  assign \$45  = valid[1] & \$44 ;
-  assign \$46  = \$42 [2:0] == room;
-  assign \$47  = \$45  & \$46 ;
-  assign \$48  = valid[1] & held[288];
-  assign \$49  = | valid[3:2];
-  assign \$50  = ~ \$49 ;
-  assign \$51  = \$48  & \$50 ;
-  assign \$52  = \$42 [2:0] + valid[2];
-  assign \$53  = | marked[1:0];
-  assign \$54  = ~ \$53 ;
-  assign \$55  = valid[2] & \$54 ;
-  assign \$56  = \$52 [2:0] == room;
-  assign \$57  = \$55  & \$56 ;
-  assign \$58  = valid[2] & held[288];
-  assign \$60  = ~ \$59 ;
-  assign \$61  = \$58  & \$60 ;
-  assign \$62  = \$52 [2:0] + valid[3];
-  assign \$63  = | marked[2:0];
-  assign \$64  = ~ \$63 ;
-  assign \$65  = valid[3] & \$64 ;
-  assign \$66  = \$62 [2:0] == room;
-  assign \$67  = \$65  & \$66 ;
-  assign \$68  = valid[3] & held[288];
-  assign \$69  = marked | forced;
-  assign ends = \$69  | \final ;
-  assign \$70  = \$62 [2:0] - \$34 ;
-  assign \$71  = \$62 [2:0] - \$42 [2:0];
-  assign \$72  = \$62 [2:0] - \$52 [2:0];
-  assign \$73  = \$62 [2:0] - \$62 [2:0];
-  assign \$74  = | held[62:40];
-  assign \$77  = | held[31:28];
-  assign \$78  = \$76  | \$77 ;
-  assign \$79  = partial[0] | \$78 ;
-  assign \$80  = valid[0] & \$79 ;
-  assign \$81  = | held[126:104];
-  assign \$84  = | held[95:92];
-  assign \$85  = \$83  | \$84 ;
-  assign \$86  = partial[1] | \$85 ;
-  assign \$87  = valid[1] & \$86 ;
-  assign \$88  = | held[190:168];
-  assign \$91  = | held[159:156];
-  assign \$92  = \$90  | \$91 ;
-  assign \$93  = partial[2] | \$92 ;
-  assign \$94  = valid[2] & \$93 ;
-  assign \$95  = | held[254:232];
-  assign \$98  = | held[223:220];
-  assign \$99  = \$97  | \$98 ;
-  assign \$100  = partial[3] | \$99 ;
-  assign \$101  = valid[3] & \$100 ;
-  assign \$102  = newest_phase != 1'h1;
-  assign \$103  = | newest_phase;
-  assign \$104  = known ? phase : 2'h1;
-  assign \$105  = ~ known;
-  assign \$106  = started & \$105 ;
-  assign \$107  = ~ input__payload[288];
-  assign \$108  = \null  & held_valid;
-  assign \$110  = \$109  | input__payload[288];
-  assign \$111  = | ends;
-  assign \$112  = \$111  ? 7'h40 : room;
-  assign \$113  = \$112  - tail;
-  assign \$114  = | bad;
-  assign \$115  = \release  & \$114 ;
-  assign \$116  = ~ marked;
-  assign \$117  = forced & \$116 ;
-  assign \$118  = | \$117 ;
-  assign \$119  = \release  & \$118 ;
-  assign \$120  = ~ marked;
-  assign \$121  = \final  & \$120 ;
-  assign \$122  = ~ forced;
-  assign \$123  = \$121  & \$122 ;
-  assign \$124  = | \$123 ;
-  assign \$125  = \release  & \$124 ;
-  assign \$126  = \release  & held[288];
-  assign \$127  = | valid;
-  assign \$128  = ~ \$127 ;
-  assign \$129  = \$126  & \$128 ;
+  assign \$12  = phase == 2'h2;
+  assign known = | { \$12 , \$11 , \$10  };
+  assign \$13  = | held[263:256];
+  assign \$14  = & held[263:256];
+  assign \$15  = ~ \$14 ;
+  assign \$16  = | held[263:256];
+  assign \$17  = \$16  & held[63];
+  assign \$18  = | held[271:264];
+  assign \$19  = & held[271:264];
+  assign \$20  = ~ \$19 ;
+  assign \$21  = | held[271:264];
+  assign \$22  = \$21  & held[127];
+  assign \$23  = | held[279:272];
+  assign \$24  = & held[279:272];
+  assign \$25  = ~ \$24 ;
+  assign \$26  = | held[279:272];
+  assign \$27  = \$26  & held[191];
+  assign \$28  = | held[287:280];
+  assign \$29  = & held[287:280];
+  assign \$30  = ~ \$29 ;
+  assign \$31  = | held[287:280];
+  assign \$32  = \$31  & held[255];
+  assign \$33  = 1'h0 + valid[0];
+  assign \$35  = \$33  == room;
+  assign \$36  = \$34  & \$35 ;
+  assign \$37  = valid[0] & held[288];
+  assign \$38  = | valid[3:1];
+  assign \$39  = ~ \$38 ;
+  assign \$40  = \$37  & \$39 ;
+  assign \$41  = \$33  + valid[1];
+  assign \$43  = ~ \$42 ;
+  assign \$44  = valid[1] & \$43 ;
+  assign \$45  = \$41 [2:0] == room;
+  assign \$46  = \$44  & \$45 ;
+  assign \$47  = valid[1] & held[288];
+  assign \$48  = | valid[3:2];
+  assign \$49  = ~ \$48 ;
+  assign \$50  = \$47  & \$49 ;
+  assign \$51  = \$41 [2:0] + valid[2];
+  assign \$52  = | marked[1:0];
+  assign \$53  = ~ \$52 ;
+  assign \$54  = valid[2] & \$53 ;
+  assign \$55  = \$51 [2:0] == room;
+  assign \$56  = \$54  & \$55 ;
+  assign \$57  = valid[2] & held[288];
+  assign \$59  = ~ \$58 ;
+  assign \$60  = \$57  & \$59 ;
+  assign \$61  = \$51 [2:0] + valid[3];
+  assign \$62  = | marked[2:0];
+  assign \$63  = ~ \$62 ;
+  assign \$64  = valid[3] & \$63 ;
+  assign \$65  = \$61 [2:0] == room;
+  assign \$66  = \$64  & \$65 ;
+  assign \$67  = valid[3] & held[288];
+  assign \$68  = marked | forced;
+  assign ends = \$68  | \final ;
+  assign \$69  = \$61 [2:0] - \$33 ;
+  assign \$70  = \$61 [2:0] - \$41 [2:0];
+  assign \$71  = \$61 [2:0] - \$51 [2:0];
+  assign \$72  = \$61 [2:0] - \$61 [2:0];
+  assign \$73  = | held[62:40];
+  assign \$76  = | held[31:28];
+  assign \$77  = \$75  | \$76 ;
+  assign \$78  = partial[0] | \$77 ;
+  assign \$79  = valid[0] & \$78 ;
+  assign \$80  = | held[126:104];
+  assign \$83  = | held[95:92];
+  assign \$84  = \$82  | \$83 ;
+  assign \$85  = partial[1] | \$84 ;
+  assign \$86  = valid[1] & \$85 ;
+  assign \$87  = | held[190:168];
+  assign \$90  = | held[159:156];
+  assign \$91  = \$89  | \$90 ;
+  assign \$92  = partial[2] | \$91 ;
+  assign \$93  = valid[2] & \$92 ;
+  assign \$94  = | held[254:232];
+  assign \$97  = | held[223:220];
+  assign \$98  = \$96  | \$97 ;
+  assign \$99  = partial[3] | \$98 ;
+  assign \$100  = valid[3] & \$99 ;
+  assign \$101  = newest_phase != 1'h1;
+  assign \$102  = | newest_phase;
+  assign \$103  = known ? phase : 2'h1;
+  assign \$104  = ~ known;
+  assign \$105  = started & \$104 ;
+  assign \$106  = ~ input__payload[288];
+  assign \$107  = \null  & held_valid;
+  assign \$109  = \$108  | input__payload[288];
+  assign \$110  = | ends;
+  assign \$111  = \$110  ? 7'h40 : room;
+  assign \$112  = \$111  - tail;
+  assign \$113  = | bad;
+  assign \$114  = \release  & \$113 ;
+  assign \$115  = ~ marked;
+  assign \$116  = forced & \$115 ;
+  assign \$117  = | \$116 ;
+  assign \$118  = \release  & \$117 ;
+  assign \$119  = ~ marked;
+  assign \$120  = \final  & \$119 ;
+  assign \$121  = ~ forced;
+  assign \$122  = \$120  & \$121 ;
+  assign \$123  = | \$122 ;
+  assign \$124  = \release  & \$123 ;
+  assign \$125  = \release  & held[288];
+  assign \$126  = | valid;
+  assign \$127  = ~ \$126 ;
+  assign \$128  = \$125  & \$127 ;
   always @(posedge clk)
-    newest_phase <= \$130 ;
+    newest_phase <= \$129 ;
   always @(posedge clk)
-    unknown_phase <= \$131 ;
+    unknown_phase <= \$130 ;
   always @(posedge clk)
-    held_valid <= \$132 ;
+    held_valid <= \$131 ;
   always @(posedge clk)
-    in_batch <= \$133 ;
+    in_batch <= \$132 ;
   always @(posedge clk)
-    held <= \$134 ;
+    held <= \$133 ;
   always @(posedge clk)
-    room <= \$135 ;
+    room <= \$134 ;
   always @(posedge clk)
-    index_range <= \$136 ;
+    index_range <= \$135 ;
   always @(posedge clk)
-    sample_too_long <= \$137 ;
+    sample_too_long <= \$136 ;
   always @(posedge clk)
-    sample_open <= \$138 ;
+    sample_open <= \$137 ;
   always @(posedge clk)
-    empty_batch <= \$139 ;
+    empty_batch <= \$138 ;
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    known = \$12 ;
-    if (\$13 ) begin
-      known = 1'h1;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    tail = \$62 [2:0];
+    tail = \$61 [2:0];
     if (ends[0]) begin
-      tail = \$70 [2:0];
+      tail = \$69 [2:0];
     end
     if (ends[1]) begin
-      tail = \$71 [2:0];
+      tail = \$70 [2:0];
     end
     if (ends[2]) begin
-      tail = \$72 [2:0];
+      tail = \$71 [2:0];
     end
     if (ends[3]) begin
-      tail = \$73 [2:0];
+      tail = \$72 [2:0];
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    \$130  = newest_phase;
+    \$129  = newest_phase;
     if (started) begin
-      \$130  = \$104 ;
+      \$129  = \$103 ;
     end
     if (rst) begin
-      \$130  = 2'h0;
+      \$129  = 2'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    \$131  = \$106 ;
+    \$130  = \$105 ;
+    if (rst) begin
+      \$130  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$131  = held_valid;
+    if (\release ) begin
+      \$131  = 1'h0;
+    end
+    if (accept) begin
+      if (\$107 ) begin
+      end else if (\$109 ) begin
+        \$131  = 1'h1;
+      end
+    end
     if (rst) begin
       \$131  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    \$132  = held_valid;
-    if (\release ) begin
-      \$132  = 1'h0;
-    end
+    \$132  = in_batch;
     if (accept) begin
-      if (\$108 ) begin
-      end else if (\$110 ) begin
-        \$132  = 1'h1;
-      end
+      \$132  = \$106 ;
     end
     if (rst) begin
       \$132  = 1'h0;
@@ -13798,69 +13772,59 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    \$133  = in_batch;
+    \$133  = held;
     if (accept) begin
-      \$133  = \$107 ;
-    end
-    if (rst) begin
-      \$133  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    \$134  = held;
-    if (accept) begin
-      if (\$108 ) begin
-        \$134 [288] = input__payload[288];
-      end else if (\$110 ) begin
-        \$134  = input__payload;
+      if (\$107 ) begin
+        \$133 [288] = input__payload[288];
+      end else if (\$109 ) begin
+        \$133  = input__payload;
       end
     end
     if (rst) begin
-      \$134  = 289'h0000000000000000000000000000000000000000000000000000000000000000000000000;
+      \$133  = 289'h0000000000000000000000000000000000000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    \$135  = room;
+    \$134  = room;
     if (\release ) begin
-      \$135  = \$113 [6:0];
+      \$134  = \$112 [6:0];
     end
     if (rst) begin
-      \$135  = 7'h40;
+      \$134  = 7'h40;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    \$136  = \$115 ;
+    \$135  = \$114 ;
+    if (rst) begin
+      \$135  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$136  = \$118 ;
     if (rst) begin
       \$136  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    \$137  = \$119 ;
+    \$137  = \$124 ;
     if (rst) begin
       \$137  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    \$138  = \$125 ;
+    \$138  = \$128 ;
     if (rst) begin
       \$138  = 1'h0;
     end
   end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    \$139  = \$129 ;
-    if (rst) begin
-      \$139  = 1'h0;
-    end
-  end
   assign output__payload[174] = held[288];
-  assign output__payload[173] = \$103 ;
-  assign output__payload[172] = \$102 ;
+  assign output__payload[173] = \$102 ;
+  assign output__payload[172] = \$101 ;
   assign output__payload[171] = bad[3];
   assign output__payload[170] = ends[3];
   assign output__payload[169] = valid[3];
@@ -13877,43 +13841,43 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   assign output__payload[41] = ends[0];
   assign output__payload[40] = valid[0];
   assign output__payload[39:0] = held[39:0];
-  assign bad[3] = \$101 ;
-  assign bad[2] = \$94 ;
-  assign bad[1] = \$87 ;
-  assign bad[0] = \$80 ;
-  assign \final [3] = \$68 ;
-  assign \final [2] = \$61 ;
-  assign \final [1] = \$51 ;
-  assign \final [0] = \$41 ;
-  assign forced[3] = \$67 ;
-  assign forced[2] = \$57 ;
-  assign forced[1] = \$47 ;
-  assign forced[0] = \$37 ;
-  assign marked[3] = \$33 ;
-  assign marked[2] = \$28 ;
-  assign marked[1] = \$23 ;
-  assign marked[0] = \$18 ;
-  assign partial[3] = \$31 ;
-  assign partial[2] = \$26 ;
-  assign partial[1] = \$21 ;
-  assign partial[0] = \$16 ;
-  assign valid[3] = \$29 ;
-  assign valid[2] = \$24 ;
-  assign valid[1] = \$19 ;
-  assign valid[0] = \$14 ;
+  assign bad[3] = \$100 ;
+  assign bad[2] = \$93 ;
+  assign bad[1] = \$86 ;
+  assign bad[0] = \$79 ;
+  assign \final [3] = \$67 ;
+  assign \final [2] = \$60 ;
+  assign \final [1] = \$50 ;
+  assign \final [0] = \$40 ;
+  assign forced[3] = \$66 ;
+  assign forced[2] = \$56 ;
+  assign forced[1] = \$46 ;
+  assign forced[0] = \$36 ;
+  assign marked[3] = \$32 ;
+  assign marked[2] = \$27 ;
+  assign marked[1] = \$22 ;
+  assign marked[0] = \$17 ;
+  assign partial[3] = \$30 ;
+  assign partial[2] = \$25 ;
+  assign partial[1] = \$20 ;
+  assign partial[0] = \$15 ;
+  assign valid[3] = \$28 ;
+  assign valid[2] = \$23 ;
+  assign valid[1] = \$18 ;
+  assign valid[0] = \$13 ;
   assign \$2  = \$1 ;
-  assign \$35  = \$14 ;
-  assign \$43  = \$18 ;
-  assign \$59  = \$29 ;
-  assign \$75  = 1'h0;
-  assign \$76  = \$74 ;
-  assign \$82  = 1'h0;
-  assign \$83  = \$81 ;
-  assign \$89  = 1'h0;
-  assign \$90  = \$88 ;
-  assign \$96  = 1'h0;
-  assign \$97  = \$95 ;
-  assign \$109  = \$1 ;
+  assign \$34  = \$13 ;
+  assign \$42  = \$17 ;
+  assign \$58  = \$28 ;
+  assign \$74  = 1'h0;
+  assign \$75  = \$73 ;
+  assign \$81  = 1'h0;
+  assign \$82  = \$80 ;
+  assign \$88  = 1'h0;
+  assign \$89  = \$87 ;
+  assign \$95  = 1'h0;
+  assign \$96  = \$94 ;
+  assign \$108  = \$1 ;
 endmodule
 
 module hotline_updates(rst, input__valid, fire, input__ready, room, weights__0, weights__1, weights__2, weights__3, weights__4, weights__5, weights__6, weights__7, weights__8, weights__9, weights__10, weights__11, weights__12, weights__13, weights__14, weights__15

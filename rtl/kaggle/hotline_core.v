@@ -3598,9 +3598,6 @@ module hotline_classifier(rst, output__ready, input__ready, output__valid, input
   wire \$997 ;
   wire \$998 ;
   wire \$999 ;
-  (* init = 10'h000 *)
-  wire [4:0] \$signature__data ;
-  wire \$signature__en ;
   reg continued = 1'h0;
   reg [9:0] ended = 10'h000;
   wire ends_straddler;
@@ -3867,10 +3864,13 @@ module hotline_classifier(rst, output__ready, input__ready, output__valid, input
   wire [1506:0] w_data;
   wire w_rdy;
   wire [1506:0] waiting;
+  (* init = 10'h000 *)
+  wire [4:0] write__data;
+  wire write__en;
   reg [4:0] \table  [1023:0];
   always @(posedge clk) begin
-    if (\$signature__en )
-      \table [ended] <= \$signature__data ;
+    if (write__en)
+      \table [ended] <= write__data;
   end
   assign read__data = \table [waiting[1504:1495]];
   assign \$1  = ~ input__payload[43];
@@ -4455,8 +4455,8 @@ module hotline_classifier(rst, output__ready, input__ready, output__valid, input
   assign \$348  = \$347  + 1'h1;
   assign \$349  = { judged[1631], judged[1525], judged[1419], judged[1313], judged[1207], judged[1101], judged[995], judged[889], judged[783], judged[677], judged[571], judged[465], judged[359], judged[253], judged[147], judged[41] } & \$348 [15:0];
   assign \$350  = \$349 [15] ? verdict15 : 5'h00;
-  assign \$signature__data  = \$346  | \$350 ;
-  assign \$signature__en  = step & ends_straddler;
+  assign write__data = \$346  | \$350 ;
+  assign write__en = step & ends_straddler;
   assign \$351  = 1'h0 + judged[41];
   assign \$352  = \$351  + judged[147];
   assign \$353  = \$352  + judged[253];
@@ -6171,7 +6171,7 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
 , row_out__26__valid, row_out__26__hot, row_out__26__referenced, row_out__26__age, row_out__26__counters, row_out__26__tags, slot_out__26, row_out__27__valid, row_out__27__hot, row_out__27__referenced, row_out__27__age, row_out__27__counters, row_out__27__tags, slot_out__27, row_out__28__valid, row_out__28__hot, row_out__28__referenced, row_out__28__age, row_out__28__counters, row_out__28__tags, slot_out__28
 , row_out__29__valid, row_out__29__hot, row_out__29__referenced, row_out__29__age, row_out__29__counters, row_out__29__tags, slot_out__29, row_out__30__valid, row_out__30__hot, row_out__30__referenced, row_out__30__age, row_out__30__counters, row_out__30__tags, slot_out__30, row_out__31__valid, row_out__31__hot, row_out__31__referenced, row_out__31__age, row_out__31__counters, row_out__31__tags, slot_out__31
 , selecting, dump__ready, restore__payload, write_data, budget, hot_rows, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_access, row_set, row_write, clear, done, hot_rows_range, restore_start, select, clear_counters
-, command_code, dump__valid, dump__payload, restore__ready, restore_entry, restore_length, row_way, restored, slot_write, slot_in, command_busy, snapshot, restore__valid);
+, command_code, dump__valid, row_way, dump__payload, restore__ready, restore_entry, restore_length, restored, slot_write, slot_in, command_busy, snapshot, restore__valid);
   reg \$auto$verilog_backend.cc:2505:dump_module$4 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$4 = 0;
   input clk;
@@ -6682,6 +6682,8 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   reg command_code;
   output dump__valid;
   reg dump__valid;
+  output [3:0] row_way;
+  reg [3:0] row_way;
   output [1024:0] dump__payload;
   reg [1024:0] dump__payload;
   output restore__ready;
@@ -6690,8 +6692,6 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   reg restore_entry;
   output restore_length;
   reg restore_length;
-  output [3:0] row_way;
-  reg [3:0] row_way;
   output [4:0] restored;
   reg [4:0] restored;
   output [31:0] slot_write;
@@ -6706,166 +6706,166 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire restore__valid;
   wire [21:0] \$1 ;
   wire \$10 ;
-  wire [7:0] \$100 ;
+  wire [34:0] \$100 ;
   wire \$101 ;
-  wire \$102 ;
+  wire [7:0] \$102 ;
   wire \$103 ;
   wire \$104 ;
   wire \$105 ;
   wire \$106 ;
-  wire [34:0] \$107 ;
+  wire \$107 ;
   wire \$108 ;
-  wire [7:0] \$109 ;
+  wire [34:0] \$109 ;
   wire [5:0] \$11 ;
   wire \$110 ;
-  wire \$111 ;
+  wire [7:0] \$111 ;
   wire \$112 ;
   wire \$113 ;
   wire \$114 ;
   wire \$115 ;
-  wire [34:0] \$116 ;
+  wire \$116 ;
   wire \$117 ;
-  wire [7:0] \$118 ;
+  wire [34:0] \$118 ;
   wire \$119 ;
   wire \$12 ;
-  wire \$120 ;
+  wire [7:0] \$120 ;
   wire \$121 ;
   wire \$122 ;
   wire \$123 ;
   wire \$124 ;
-  wire [34:0] \$125 ;
+  wire \$125 ;
   wire \$126 ;
-  wire [7:0] \$127 ;
+  wire [34:0] \$127 ;
   wire \$128 ;
-  wire \$129 ;
+  wire [7:0] \$129 ;
   wire [6:0] \$13 ;
   wire \$130 ;
   wire \$131 ;
   wire \$132 ;
   wire \$133 ;
-  wire [34:0] \$134 ;
+  wire \$134 ;
   wire \$135 ;
-  wire [7:0] \$136 ;
+  wire [34:0] \$136 ;
   wire \$137 ;
-  wire \$138 ;
+  wire [7:0] \$138 ;
   wire \$139 ;
   wire \$14 ;
   wire \$140 ;
   wire \$141 ;
   wire \$142 ;
-  wire [34:0] \$143 ;
+  wire \$143 ;
   wire \$144 ;
-  wire [7:0] \$145 ;
+  wire [34:0] \$145 ;
   wire \$146 ;
-  wire \$147 ;
+  wire [7:0] \$147 ;
   wire \$148 ;
   wire \$149 ;
   wire [7:0] \$15 ;
   wire \$150 ;
   wire \$151 ;
-  wire [34:0] \$152 ;
+  wire \$152 ;
   wire \$153 ;
-  wire [7:0] \$154 ;
+  wire [34:0] \$154 ;
   wire \$155 ;
-  wire \$156 ;
+  wire [7:0] \$156 ;
   wire \$157 ;
   wire \$158 ;
   wire \$159 ;
   wire \$16 ;
   wire \$160 ;
-  wire [34:0] \$161 ;
+  wire \$161 ;
   wire \$162 ;
-  wire [7:0] \$163 ;
+  wire [34:0] \$163 ;
   wire \$164 ;
-  wire \$165 ;
+  wire [7:0] \$165 ;
   wire \$166 ;
   wire \$167 ;
   wire \$168 ;
   wire \$169 ;
   wire [8:0] \$17 ;
-  wire [34:0] \$170 ;
+  wire \$170 ;
   wire \$171 ;
-  wire [7:0] \$172 ;
+  wire [34:0] \$172 ;
   wire \$173 ;
-  wire \$174 ;
+  wire [7:0] \$174 ;
   wire \$175 ;
   wire \$176 ;
   wire \$177 ;
   wire \$178 ;
-  wire [34:0] \$179 ;
+  wire \$179 ;
   wire \$18 ;
   wire \$180 ;
-  wire [7:0] \$181 ;
+  wire [34:0] \$181 ;
   wire \$182 ;
-  wire \$183 ;
+  wire [7:0] \$183 ;
   wire \$184 ;
   wire \$185 ;
   wire \$186 ;
   wire \$187 ;
-  wire [34:0] \$188 ;
+  wire \$188 ;
   wire \$189 ;
   wire [9:0] \$19 ;
-  wire [7:0] \$190 ;
+  wire [34:0] \$190 ;
   wire \$191 ;
-  wire \$192 ;
+  wire [7:0] \$192 ;
   wire \$193 ;
   wire \$194 ;
   wire \$195 ;
   wire \$196 ;
-  wire [34:0] \$197 ;
+  wire \$197 ;
   wire \$198 ;
-  wire [7:0] \$199 ;
+  wire [34:0] \$199 ;
   wire \$2 ;
   wire \$20 ;
   wire \$200 ;
-  wire \$201 ;
+  wire [7:0] \$201 ;
   wire \$202 ;
   wire \$203 ;
   wire \$204 ;
   wire \$205 ;
-  wire [34:0] \$206 ;
+  wire \$206 ;
   wire \$207 ;
-  wire [7:0] \$208 ;
+  wire [34:0] \$208 ;
   wire \$209 ;
   wire [10:0] \$21 ;
-  wire \$210 ;
+  wire [7:0] \$210 ;
   wire \$211 ;
   wire \$212 ;
   wire \$213 ;
   wire \$214 ;
-  wire [34:0] \$215 ;
+  wire \$215 ;
   wire \$216 ;
-  wire [7:0] \$217 ;
+  wire [34:0] \$217 ;
   wire \$218 ;
-  wire \$219 ;
+  wire [7:0] \$219 ;
   wire \$22 ;
   wire \$220 ;
   wire \$221 ;
   wire \$222 ;
-  wire [16:0] \$223 ;
-  wire [16:0] \$224 ;
-  wire [5:0] \$225 ;
-  reg [18:0] \$226 ;
-  reg [18:0] \$227 ;
-  reg [18:0] \$228 ;
-  reg [18:0] \$229 ;
+  wire \$223 ;
+  wire \$224 ;
+  wire \$225 ;
+  wire [34:0] \$226 ;
+  wire \$227 ;
+  wire [7:0] \$228 ;
+  wire \$229 ;
   wire [11:0] \$23 ;
-  reg [18:0] \$230 ;
-  reg [18:0] \$231 ;
-  reg [18:0] \$232 ;
-  reg [18:0] \$233 ;
-  reg [18:0] \$234 ;
-  reg [18:0] \$235 ;
-  reg [18:0] \$236 ;
-  reg [18:0] \$237 ;
-  reg [18:0] \$238 ;
-  reg [18:0] \$239 ;
+  wire \$230 ;
+  wire \$231 ;
+  wire \$232 ;
+  wire \$233 ;
+  wire \$234 ;
+  wire [34:0] \$235 ;
+  wire \$236 ;
+  wire [7:0] \$237 ;
+  wire \$238 ;
+  wire \$239 ;
   reg [10:0] \$24 ;
-  reg [18:0] \$240 ;
-  reg [18:0] \$241 ;
+  wire \$240 ;
+  wire \$241 ;
   wire \$242 ;
-  wire [16:0] \$243 ;
-  wire [16:0] \$244 ;
+  wire \$243 ;
+  wire \$244 ;
   wire \$245 ;
   wire \$246 ;
   wire \$247 ;
@@ -6883,10 +6883,10 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire \$258 ;
   wire \$259 ;
   wire [20:0] \$26 ;
-  wire \$260 ;
+  wire [5:0] \$260 ;
   wire \$261 ;
-  wire [5:0] \$262 ;
-  wire \$263 ;
+  wire [16:0] \$262 ;
+  wire [16:0] \$263 ;
   wire \$264 ;
   wire \$265 ;
   wire [47:0] \$266 ;
@@ -6900,15 +6900,15 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire \$273 ;
   wire \$274 ;
   wire \$275 ;
-  wire \$276 ;
+  wire [15:0] \$276 ;
   wire [15:0] \$277 ;
-  wire [15:0] \$278 ;
+  wire \$278 ;
   wire \$279 ;
   wire [20:0] \$28 ;
   wire \$280 ;
   wire \$281 ;
   wire \$282 ;
-  wire [62:0] \$283 ;
+  wire \$283 ;
   wire \$284 ;
   wire \$285 ;
   wire \$286 ;
@@ -6924,52 +6924,52 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire \$295 ;
   wire \$296 ;
   wire \$297 ;
-  wire \$298 ;
-  wire \$299 ;
+  wire [15:0] \$298 ;
+  wire [15:0] \$299 ;
   wire [1:0] \$3 ;
   wire [20:0] \$30 ;
-  wire [15:0] \$300 ;
+  wire \$300 ;
   wire [15:0] \$301 ;
-  wire \$302 ;
+  wire [1:0] \$302 ;
   wire [15:0] \$303 ;
-  wire [1:0] \$304 ;
+  wire [2:0] \$304 ;
   wire [15:0] \$305 ;
-  wire [2:0] \$306 ;
+  wire [3:0] \$306 ;
   wire [15:0] \$307 ;
-  wire [3:0] \$308 ;
+  wire [4:0] \$308 ;
   wire [15:0] \$309 ;
   wire [20:0] \$31 ;
-  wire [4:0] \$310 ;
+  wire [5:0] \$310 ;
   wire [15:0] \$311 ;
-  wire [5:0] \$312 ;
+  wire [6:0] \$312 ;
   wire [15:0] \$313 ;
-  wire [6:0] \$314 ;
+  wire [7:0] \$314 ;
   wire [15:0] \$315 ;
-  wire [7:0] \$316 ;
+  wire [8:0] \$316 ;
   wire [15:0] \$317 ;
-  wire [8:0] \$318 ;
+  wire [9:0] \$318 ;
   wire [15:0] \$319 ;
   wire [20:0] \$32 ;
-  wire [9:0] \$320 ;
+  wire [10:0] \$320 ;
   wire [15:0] \$321 ;
-  wire [10:0] \$322 ;
+  wire [11:0] \$322 ;
   wire [15:0] \$323 ;
-  wire [11:0] \$324 ;
+  wire [12:0] \$324 ;
   wire [15:0] \$325 ;
-  wire [12:0] \$326 ;
+  wire [13:0] \$326 ;
   wire [15:0] \$327 ;
-  wire [13:0] \$328 ;
+  wire [14:0] \$328 ;
   wire [15:0] \$329 ;
   wire [20:0] \$33 ;
-  wire [14:0] \$330 ;
+  wire [15:0] \$330 ;
   wire [15:0] \$331 ;
-  wire [15:0] \$332 ;
-  wire [15:0] \$333 ;
-  wire [16:0] \$334 ;
-  wire \$335 ;
+  wire [16:0] \$332 ;
+  wire \$333 ;
+  wire [62:0] \$334 ;
+  reg [18:0] \$335 ;
   wire [62:0] \$336 ;
-  reg [18:0] \$337 ;
-  wire \$338 ;
+  wire \$337 ;
+  wire [63:0] \$338 ;
   wire [63:0] \$339 ;
   wire [20:0] \$34 ;
   wire [63:0] \$340 ;
@@ -6987,7 +6987,7 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [63:0] \$351 ;
   wire [63:0] \$352 ;
   wire [63:0] \$353 ;
-  wire [63:0] \$354 ;
+  wire [18:0] \$354 ;
   wire [18:0] \$355 ;
   wire [18:0] \$356 ;
   wire [18:0] \$357 ;
@@ -7005,7 +7005,7 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire [18:0] \$368 ;
   wire [18:0] \$369 ;
   reg [20:0] \$37 ;
-  wire [18:0] \$370 ;
+  wire \$370 ;
   wire \$371 ;
   wire \$372 ;
   wire \$373 ;
@@ -7028,24 +7028,24 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire \$389 ;
   wire \$39 ;
   wire \$390 ;
-  wire \$391 ;
-  reg [20:0] \$392 ;
-  reg [62:0] \$393 ;
-  reg [4:0] \$394 ;
-  reg [10:0] \$395 ;
-  reg [15:0] \$396 ;
-  reg \$397 ;
-  reg [3:0] \$398 ;
-  reg [19:0] \$399 ;
+  reg [20:0] \$391 ;
+  reg [62:0] \$392 ;
+  reg [4:0] \$393 ;
+  reg [10:0] \$394 ;
+  reg [15:0] \$395 ;
+  reg \$396 ;
+  reg [3:0] \$397 ;
+  reg [19:0] \$398 ;
+  reg [15:0] \$399 ;
   wire \$4 ;
   wire \$40 ;
   reg [15:0] \$400 ;
   reg [15:0] \$401 ;
-  reg [15:0] \$402 ;
-  reg [7:0] \$403 ;
-  reg [127:0] \$404 ;
-  reg [559:0] \$405 ;
-  reg [4:0] \$406 ;
+  reg [7:0] \$402 ;
+  reg [127:0] \$403 ;
+  reg [559:0] \$404 ;
+  reg [4:0] \$405 ;
+  reg [18:0] \$406 ;
   reg [18:0] \$407 ;
   reg [18:0] \$408 ;
   reg [18:0] \$409 ;
@@ -7063,7 +7063,6 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire \$42 ;
   reg [18:0] \$420 ;
   reg [18:0] \$421 ;
-  reg [18:0] \$422 ;
   wire \$43 ;
   wire \$44 ;
   wire \$45 ;
@@ -7102,37 +7101,37 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire \$75 ;
   wire \$76 ;
   wire \$77 ;
-  wire \$78 ;
-  wire \$79 ;
+  wire [5:0] \$78 ;
+  reg [18:0] \$79 ;
   wire \$8 ;
-  wire [34:0] \$80 ;
-  wire \$81 ;
-  wire [7:0] \$82 ;
-  wire \$83 ;
-  wire \$84 ;
-  wire \$85 ;
-  wire \$86 ;
-  wire \$87 ;
-  wire \$88 ;
-  wire [34:0] \$89 ;
+  reg [18:0] \$80 ;
+  reg [18:0] \$81 ;
+  reg [18:0] \$82 ;
+  reg [18:0] \$83 ;
+  reg [18:0] \$84 ;
+  reg [18:0] \$85 ;
+  reg [18:0] \$86 ;
+  reg [18:0] \$87 ;
+  reg [18:0] \$88 ;
+  reg [18:0] \$89 ;
   wire [4:0] \$9 ;
-  wire \$90 ;
-  wire [7:0] \$91 ;
-  wire \$92 ;
-  wire \$93 ;
-  wire \$94 ;
+  reg [18:0] \$90 ;
+  reg [18:0] \$91 ;
+  reg [18:0] \$92 ;
+  reg [18:0] \$93 ;
+  reg [18:0] \$94 ;
   wire \$95 ;
-  wire \$96 ;
-  wire \$97 ;
-  wire [34:0] \$98 ;
+  wire [16:0] \$96 ;
+  wire [16:0] \$97 ;
+  wire \$98 ;
   wire \$99 ;
-  reg _sending_slots = 20'h80000;
   reg [20:0] entries = 21'h000000;
   wire \final ;
   reg [3:0] fsm_state = 4'h1;
   reg [15:0] index = 16'h0000;
   reg [4:0] quota = 5'h00;
   reg report = 1'h0;
+  reg sending_slots = 20'h80000;
   reg [18:0] slot0 = 19'h00000;
   reg [18:0] slot1 = 19'h00000;
   reg [18:0] slot10 = 19'h00000;
@@ -7215,365 +7214,365 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   assign \$75  = ~ busy;
   assign \$76  = command_write & \$75 ;
   assign \$77  = write_data > 20'h80000;
-  assign \$78  = restore__payload[63] & usable[0];
-  assign \$79  = restore__payload[63] & usable[0];
-  assign \$80  = \$79  ? restore__payload[34:0] : 35'h000000000;
-  assign \$81  = restore__payload[63] & usable[0];
-  assign \$82  = \$81  ? restore__payload[55:48] : 8'h00;
-  assign \$83  = restore__payload[63] & usable[0];
-  assign \$84  = \$83  ? restore__payload[61] : 1'h0;
-  assign \$85  = restore__payload[63] & usable[0];
-  assign \$86  = \$85  ? restore__payload[62] : 1'h0;
-  assign \$87  = restore__payload[127] & usable[1];
-  assign \$88  = restore__payload[127] & usable[1];
-  assign \$89  = \$88  ? restore__payload[98:64] : 35'h000000000;
-  assign \$90  = restore__payload[127] & usable[1];
-  assign \$91  = \$90  ? restore__payload[119:112] : 8'h00;
-  assign \$92  = restore__payload[127] & usable[1];
-  assign \$93  = \$92  ? restore__payload[125] : 1'h0;
-  assign \$94  = restore__payload[127] & usable[1];
-  assign \$95  = \$94  ? restore__payload[126] : 1'h0;
-  assign \$96  = restore__payload[191] & usable[2];
-  assign \$97  = restore__payload[191] & usable[2];
-  assign \$98  = \$97  ? restore__payload[162:128] : 35'h000000000;
-  assign \$99  = restore__payload[191] & usable[2];
-  assign \$100  = \$99  ? restore__payload[183:176] : 8'h00;
-  assign \$101  = restore__payload[191] & usable[2];
-  assign \$102  = \$101  ? restore__payload[189] : 1'h0;
-  assign \$103  = restore__payload[191] & usable[2];
-  assign \$104  = \$103  ? restore__payload[190] : 1'h0;
-  assign \$105  = restore__payload[255] & usable[3];
-  assign \$106  = restore__payload[255] & usable[3];
-  assign \$107  = \$106  ? restore__payload[226:192] : 35'h000000000;
-  assign \$108  = restore__payload[255] & usable[3];
-  assign \$109  = \$108  ? restore__payload[247:240] : 8'h00;
-  assign \$110  = restore__payload[255] & usable[3];
-  assign \$111  = \$110  ? restore__payload[253] : 1'h0;
-  assign \$112  = restore__payload[255] & usable[3];
-  assign \$113  = \$112  ? restore__payload[254] : 1'h0;
-  assign \$114  = restore__payload[319] & usable[4];
-  assign \$115  = restore__payload[319] & usable[4];
-  assign \$116  = \$115  ? restore__payload[290:256] : 35'h000000000;
-  assign \$117  = restore__payload[319] & usable[4];
-  assign \$118  = \$117  ? restore__payload[311:304] : 8'h00;
-  assign \$119  = restore__payload[319] & usable[4];
-  assign \$120  = \$119  ? restore__payload[317] : 1'h0;
-  assign \$121  = restore__payload[319] & usable[4];
-  assign \$122  = \$121  ? restore__payload[318] : 1'h0;
-  assign \$123  = restore__payload[383] & usable[5];
-  assign \$124  = restore__payload[383] & usable[5];
-  assign \$125  = \$124  ? restore__payload[354:320] : 35'h000000000;
-  assign \$126  = restore__payload[383] & usable[5];
-  assign \$127  = \$126  ? restore__payload[375:368] : 8'h00;
-  assign \$128  = restore__payload[383] & usable[5];
-  assign \$129  = \$128  ? restore__payload[381] : 1'h0;
-  assign \$130  = restore__payload[383] & usable[5];
-  assign \$131  = \$130  ? restore__payload[382] : 1'h0;
-  assign \$132  = restore__payload[447] & usable[6];
-  assign \$133  = restore__payload[447] & usable[6];
-  assign \$134  = \$133  ? restore__payload[418:384] : 35'h000000000;
-  assign \$135  = restore__payload[447] & usable[6];
-  assign \$136  = \$135  ? restore__payload[439:432] : 8'h00;
-  assign \$137  = restore__payload[447] & usable[6];
-  assign \$138  = \$137  ? restore__payload[445] : 1'h0;
-  assign \$139  = restore__payload[447] & usable[6];
-  assign \$140  = \$139  ? restore__payload[446] : 1'h0;
-  assign \$141  = restore__payload[511] & usable[7];
-  assign \$142  = restore__payload[511] & usable[7];
-  assign \$143  = \$142  ? restore__payload[482:448] : 35'h000000000;
-  assign \$144  = restore__payload[511] & usable[7];
-  assign \$145  = \$144  ? restore__payload[503:496] : 8'h00;
-  assign \$146  = restore__payload[511] & usable[7];
-  assign \$147  = \$146  ? restore__payload[509] : 1'h0;
-  assign \$148  = restore__payload[511] & usable[7];
-  assign \$149  = \$148  ? restore__payload[510] : 1'h0;
-  assign \$150  = restore__payload[575] & usable[8];
-  assign \$151  = restore__payload[575] & usable[8];
-  assign \$152  = \$151  ? restore__payload[546:512] : 35'h000000000;
-  assign \$153  = restore__payload[575] & usable[8];
-  assign \$154  = \$153  ? restore__payload[567:560] : 8'h00;
-  assign \$155  = restore__payload[575] & usable[8];
-  assign \$156  = \$155  ? restore__payload[573] : 1'h0;
-  assign \$157  = restore__payload[575] & usable[8];
-  assign \$158  = \$157  ? restore__payload[574] : 1'h0;
-  assign \$159  = restore__payload[639] & usable[9];
-  assign \$160  = restore__payload[639] & usable[9];
-  assign \$161  = \$160  ? restore__payload[610:576] : 35'h000000000;
-  assign \$162  = restore__payload[639] & usable[9];
-  assign \$163  = \$162  ? restore__payload[631:624] : 8'h00;
-  assign \$164  = restore__payload[639] & usable[9];
-  assign \$165  = \$164  ? restore__payload[637] : 1'h0;
-  assign \$166  = restore__payload[639] & usable[9];
-  assign \$167  = \$166  ? restore__payload[638] : 1'h0;
-  assign \$168  = restore__payload[703] & usable[10];
-  assign \$169  = restore__payload[703] & usable[10];
-  assign \$170  = \$169  ? restore__payload[674:640] : 35'h000000000;
-  assign \$171  = restore__payload[703] & usable[10];
-  assign \$172  = \$171  ? restore__payload[695:688] : 8'h00;
-  assign \$173  = restore__payload[703] & usable[10];
-  assign \$174  = \$173  ? restore__payload[701] : 1'h0;
-  assign \$175  = restore__payload[703] & usable[10];
-  assign \$176  = \$175  ? restore__payload[702] : 1'h0;
-  assign \$177  = restore__payload[767] & usable[11];
-  assign \$178  = restore__payload[767] & usable[11];
-  assign \$179  = \$178  ? restore__payload[738:704] : 35'h000000000;
-  assign \$180  = restore__payload[767] & usable[11];
-  assign \$181  = \$180  ? restore__payload[759:752] : 8'h00;
-  assign \$182  = restore__payload[767] & usable[11];
-  assign \$183  = \$182  ? restore__payload[765] : 1'h0;
-  assign \$184  = restore__payload[767] & usable[11];
-  assign \$185  = \$184  ? restore__payload[766] : 1'h0;
-  assign \$186  = restore__payload[831] & usable[12];
-  assign \$187  = restore__payload[831] & usable[12];
-  assign \$188  = \$187  ? restore__payload[802:768] : 35'h000000000;
-  assign \$189  = restore__payload[831] & usable[12];
-  assign \$190  = \$189  ? restore__payload[823:816] : 8'h00;
-  assign \$191  = restore__payload[831] & usable[12];
-  assign \$192  = \$191  ? restore__payload[829] : 1'h0;
-  assign \$193  = restore__payload[831] & usable[12];
-  assign \$194  = \$193  ? restore__payload[830] : 1'h0;
-  assign \$195  = restore__payload[895] & usable[13];
-  assign \$196  = restore__payload[895] & usable[13];
-  assign \$197  = \$196  ? restore__payload[866:832] : 35'h000000000;
-  assign \$198  = restore__payload[895] & usable[13];
-  assign \$199  = \$198  ? restore__payload[887:880] : 8'h00;
-  assign \$200  = restore__payload[895] & usable[13];
-  assign \$201  = \$200  ? restore__payload[893] : 1'h0;
-  assign \$202  = restore__payload[895] & usable[13];
-  assign \$203  = \$202  ? restore__payload[894] : 1'h0;
-  assign \$204  = restore__payload[959] & usable[14];
-  assign \$205  = restore__payload[959] & usable[14];
-  assign \$206  = \$205  ? restore__payload[930:896] : 35'h000000000;
-  assign \$207  = restore__payload[959] & usable[14];
-  assign \$208  = \$207  ? restore__payload[951:944] : 8'h00;
-  assign \$209  = restore__payload[959] & usable[14];
-  assign \$210  = \$209  ? restore__payload[957] : 1'h0;
-  assign \$211  = restore__payload[959] & usable[14];
-  assign \$212  = \$211  ? restore__payload[958] : 1'h0;
-  assign \$213  = restore__payload[1023] & usable[15];
-  assign \$214  = restore__payload[1023] & usable[15];
-  assign \$215  = \$214  ? restore__payload[994:960] : 35'h000000000;
-  assign \$216  = restore__payload[1023] & usable[15];
-  assign \$217  = \$216  ? restore__payload[1015:1008] : 8'h00;
-  assign \$218  = restore__payload[1023] & usable[15];
-  assign \$219  = \$218  ? restore__payload[1021] : 1'h0;
-  assign \$220  = restore__payload[1023] & usable[15];
-  assign \$221  = \$220  ? restore__payload[1022] : 1'h0;
-  assign \$223  = index + 1'h1;
-  assign \$224  = \final  ? 17'h00000 : \$223 ;
-  assign \$225  = way + 1'h1;
-  assign \$242  = way == 5'h10;
-  assign \$243  = index + 1'h1;
-  assign \$244  = \final  ? 17'h00000 : \$243 ;
-  assign \$245  = row_in__hot[0] & \within [0];
-  assign \$246  = row_in__hot[1] & \within [1];
-  assign \$247  = row_in__hot[2] & \within [2];
-  assign \$248  = row_in__hot[3] & \within [3];
-  assign \$249  = row_in__hot[4] & \within [4];
-  assign \$250  = row_in__hot[5] & \within [5];
-  assign \$251  = row_in__hot[6] & \within [6];
-  assign \$252  = row_in__hot[7] & \within [7];
-  assign \$253  = row_in__hot[8] & \within [8];
-  assign \$254  = row_in__hot[9] & \within [9];
-  assign \$255  = row_in__hot[10] & \within [10];
-  assign \$256  = row_in__hot[11] & \within [11];
-  assign \$257  = row_in__hot[12] & \within [12];
-  assign \$258  = row_in__hot[13] & \within [13];
-  assign \$259  = row_in__hot[14] & \within [14];
-  assign \$260  = row_in__hot[15] & \within [15];
-  assign \$261  = restore__payload[1024] != \final ;
-  assign \$262  = way + 1'h1;
-  assign \$263  = way == 4'hf;
-  assign \$264  = ~ selecting;
-  assign \$265  = restore__valid & restore__payload[1024];
+  assign \$78  = way + 1'h1;
+  assign \$95  = way == 5'h10;
+  assign \$96  = index + 1'h1;
+  assign \$97  = \final  ? 17'h00000 : \$96 ;
+  assign \$98  = restore__payload[63] & usable[0];
+  assign \$99  = restore__payload[63] & usable[0];
+  assign \$100  = \$99  ? restore__payload[34:0] : 35'h000000000;
+  assign \$101  = restore__payload[63] & usable[0];
+  assign \$102  = \$101  ? restore__payload[55:48] : 8'h00;
+  assign \$103  = restore__payload[63] & usable[0];
+  assign \$104  = \$103  ? restore__payload[61] : 1'h0;
+  assign \$105  = restore__payload[63] & usable[0];
+  assign \$106  = \$105  ? restore__payload[62] : 1'h0;
+  assign \$107  = restore__payload[127] & usable[1];
+  assign \$108  = restore__payload[127] & usable[1];
+  assign \$109  = \$108  ? restore__payload[98:64] : 35'h000000000;
+  assign \$110  = restore__payload[127] & usable[1];
+  assign \$111  = \$110  ? restore__payload[119:112] : 8'h00;
+  assign \$112  = restore__payload[127] & usable[1];
+  assign \$113  = \$112  ? restore__payload[125] : 1'h0;
+  assign \$114  = restore__payload[127] & usable[1];
+  assign \$115  = \$114  ? restore__payload[126] : 1'h0;
+  assign \$116  = restore__payload[191] & usable[2];
+  assign \$117  = restore__payload[191] & usable[2];
+  assign \$118  = \$117  ? restore__payload[162:128] : 35'h000000000;
+  assign \$119  = restore__payload[191] & usable[2];
+  assign \$120  = \$119  ? restore__payload[183:176] : 8'h00;
+  assign \$121  = restore__payload[191] & usable[2];
+  assign \$122  = \$121  ? restore__payload[189] : 1'h0;
+  assign \$123  = restore__payload[191] & usable[2];
+  assign \$124  = \$123  ? restore__payload[190] : 1'h0;
+  assign \$125  = restore__payload[255] & usable[3];
+  assign \$126  = restore__payload[255] & usable[3];
+  assign \$127  = \$126  ? restore__payload[226:192] : 35'h000000000;
+  assign \$128  = restore__payload[255] & usable[3];
+  assign \$129  = \$128  ? restore__payload[247:240] : 8'h00;
+  assign \$130  = restore__payload[255] & usable[3];
+  assign \$131  = \$130  ? restore__payload[253] : 1'h0;
+  assign \$132  = restore__payload[255] & usable[3];
+  assign \$133  = \$132  ? restore__payload[254] : 1'h0;
+  assign \$134  = restore__payload[319] & usable[4];
+  assign \$135  = restore__payload[319] & usable[4];
+  assign \$136  = \$135  ? restore__payload[290:256] : 35'h000000000;
+  assign \$137  = restore__payload[319] & usable[4];
+  assign \$138  = \$137  ? restore__payload[311:304] : 8'h00;
+  assign \$139  = restore__payload[319] & usable[4];
+  assign \$140  = \$139  ? restore__payload[317] : 1'h0;
+  assign \$141  = restore__payload[319] & usable[4];
+  assign \$142  = \$141  ? restore__payload[318] : 1'h0;
+  assign \$143  = restore__payload[383] & usable[5];
+  assign \$144  = restore__payload[383] & usable[5];
+  assign \$145  = \$144  ? restore__payload[354:320] : 35'h000000000;
+  assign \$146  = restore__payload[383] & usable[5];
+  assign \$147  = \$146  ? restore__payload[375:368] : 8'h00;
+  assign \$148  = restore__payload[383] & usable[5];
+  assign \$149  = \$148  ? restore__payload[381] : 1'h0;
+  assign \$150  = restore__payload[383] & usable[5];
+  assign \$151  = \$150  ? restore__payload[382] : 1'h0;
+  assign \$152  = restore__payload[447] & usable[6];
+  assign \$153  = restore__payload[447] & usable[6];
+  assign \$154  = \$153  ? restore__payload[418:384] : 35'h000000000;
+  assign \$155  = restore__payload[447] & usable[6];
+  assign \$156  = \$155  ? restore__payload[439:432] : 8'h00;
+  assign \$157  = restore__payload[447] & usable[6];
+  assign \$158  = \$157  ? restore__payload[445] : 1'h0;
+  assign \$159  = restore__payload[447] & usable[6];
+  assign \$160  = \$159  ? restore__payload[446] : 1'h0;
+  assign \$161  = restore__payload[511] & usable[7];
+  assign \$162  = restore__payload[511] & usable[7];
+  assign \$163  = \$162  ? restore__payload[482:448] : 35'h000000000;
+  assign \$164  = restore__payload[511] & usable[7];
+  assign \$165  = \$164  ? restore__payload[503:496] : 8'h00;
+  assign \$166  = restore__payload[511] & usable[7];
+  assign \$167  = \$166  ? restore__payload[509] : 1'h0;
+  assign \$168  = restore__payload[511] & usable[7];
+  assign \$169  = \$168  ? restore__payload[510] : 1'h0;
+  assign \$170  = restore__payload[575] & usable[8];
+  assign \$171  = restore__payload[575] & usable[8];
+  assign \$172  = \$171  ? restore__payload[546:512] : 35'h000000000;
+  assign \$173  = restore__payload[575] & usable[8];
+  assign \$174  = \$173  ? restore__payload[567:560] : 8'h00;
+  assign \$175  = restore__payload[575] & usable[8];
+  assign \$176  = \$175  ? restore__payload[573] : 1'h0;
+  assign \$177  = restore__payload[575] & usable[8];
+  assign \$178  = \$177  ? restore__payload[574] : 1'h0;
+  assign \$179  = restore__payload[639] & usable[9];
+  assign \$180  = restore__payload[639] & usable[9];
+  assign \$181  = \$180  ? restore__payload[610:576] : 35'h000000000;
+  assign \$182  = restore__payload[639] & usable[9];
+  assign \$183  = \$182  ? restore__payload[631:624] : 8'h00;
+  assign \$184  = restore__payload[639] & usable[9];
+  assign \$185  = \$184  ? restore__payload[637] : 1'h0;
+  assign \$186  = restore__payload[639] & usable[9];
+  assign \$187  = \$186  ? restore__payload[638] : 1'h0;
+  assign \$188  = restore__payload[703] & usable[10];
+  assign \$189  = restore__payload[703] & usable[10];
+  assign \$190  = \$189  ? restore__payload[674:640] : 35'h000000000;
+  assign \$191  = restore__payload[703] & usable[10];
+  assign \$192  = \$191  ? restore__payload[695:688] : 8'h00;
+  assign \$193  = restore__payload[703] & usable[10];
+  assign \$194  = \$193  ? restore__payload[701] : 1'h0;
+  assign \$195  = restore__payload[703] & usable[10];
+  assign \$196  = \$195  ? restore__payload[702] : 1'h0;
+  assign \$197  = restore__payload[767] & usable[11];
+  assign \$198  = restore__payload[767] & usable[11];
+  assign \$199  = \$198  ? restore__payload[738:704] : 35'h000000000;
+  assign \$200  = restore__payload[767] & usable[11];
+  assign \$201  = \$200  ? restore__payload[759:752] : 8'h00;
+  assign \$202  = restore__payload[767] & usable[11];
+  assign \$203  = \$202  ? restore__payload[765] : 1'h0;
+  assign \$204  = restore__payload[767] & usable[11];
+  assign \$205  = \$204  ? restore__payload[766] : 1'h0;
+  assign \$206  = restore__payload[831] & usable[12];
+  assign \$207  = restore__payload[831] & usable[12];
+  assign \$208  = \$207  ? restore__payload[802:768] : 35'h000000000;
+  assign \$209  = restore__payload[831] & usable[12];
+  assign \$210  = \$209  ? restore__payload[823:816] : 8'h00;
+  assign \$211  = restore__payload[831] & usable[12];
+  assign \$212  = \$211  ? restore__payload[829] : 1'h0;
+  assign \$213  = restore__payload[831] & usable[12];
+  assign \$214  = \$213  ? restore__payload[830] : 1'h0;
+  assign \$215  = restore__payload[895] & usable[13];
+  assign \$216  = restore__payload[895] & usable[13];
+  assign \$217  = \$216  ? restore__payload[866:832] : 35'h000000000;
+  assign \$218  = restore__payload[895] & usable[13];
+  assign \$219  = \$218  ? restore__payload[887:880] : 8'h00;
+  assign \$220  = restore__payload[895] & usable[13];
+  assign \$221  = \$220  ? restore__payload[893] : 1'h0;
+  assign \$222  = restore__payload[895] & usable[13];
+  assign \$223  = \$222  ? restore__payload[894] : 1'h0;
+  assign \$224  = restore__payload[959] & usable[14];
+  assign \$225  = restore__payload[959] & usable[14];
+  assign \$226  = \$225  ? restore__payload[930:896] : 35'h000000000;
+  assign \$227  = restore__payload[959] & usable[14];
+  assign \$228  = \$227  ? restore__payload[951:944] : 8'h00;
+  assign \$229  = restore__payload[959] & usable[14];
+  assign \$230  = \$229  ? restore__payload[957] : 1'h0;
+  assign \$231  = restore__payload[959] & usable[14];
+  assign \$232  = \$231  ? restore__payload[958] : 1'h0;
+  assign \$233  = restore__payload[1023] & usable[15];
+  assign \$234  = restore__payload[1023] & usable[15];
+  assign \$235  = \$234  ? restore__payload[994:960] : 35'h000000000;
+  assign \$236  = restore__payload[1023] & usable[15];
+  assign \$237  = \$236  ? restore__payload[1015:1008] : 8'h00;
+  assign \$238  = restore__payload[1023] & usable[15];
+  assign \$239  = \$238  ? restore__payload[1021] : 1'h0;
+  assign \$240  = restore__payload[1023] & usable[15];
+  assign \$241  = \$240  ? restore__payload[1022] : 1'h0;
+  assign \$243  = row_in__hot[0] & \within [0];
+  assign \$244  = row_in__hot[1] & \within [1];
+  assign \$245  = row_in__hot[2] & \within [2];
+  assign \$246  = row_in__hot[3] & \within [3];
+  assign \$247  = row_in__hot[4] & \within [4];
+  assign \$248  = row_in__hot[5] & \within [5];
+  assign \$249  = row_in__hot[6] & \within [6];
+  assign \$250  = row_in__hot[7] & \within [7];
+  assign \$251  = row_in__hot[8] & \within [8];
+  assign \$252  = row_in__hot[9] & \within [9];
+  assign \$253  = row_in__hot[10] & \within [10];
+  assign \$254  = row_in__hot[11] & \within [11];
+  assign \$255  = row_in__hot[12] & \within [12];
+  assign \$256  = row_in__hot[13] & \within [13];
+  assign \$257  = row_in__hot[14] & \within [14];
+  assign \$258  = row_in__hot[15] & \within [15];
+  assign \$259  = restore__payload[1024] != \final ;
+  assign \$260  = way + 1'h1;
+  assign \$261  = way == 4'hf;
+  assign \$262  = index + 1'h1;
+  assign \$263  = \final  ? 17'h00000 : \$262 ;
+  assign \$264  = restore__valid & restore__payload[1024];
+  assign \$265  = ~ selecting;
   assign index_bits = 3'h5 + budget[62:59];
   assign \$266  = 1'h1 << index_bits;
   assign \$267  = \$266  - 1'h1;
   assign \final  = index == \$267 [15:0];
   assign \$268  = index < budget[58:43];
   assign usable = \$268  ? budget[42:27] : budget[26:11];
-  assign hold = ~ \$379 ;
+  assign hold = ~ \$378 ;
   assign \$270  = walk == 11'h7ff;
   assign \$271  = ~ busy;
   assign \$272  = hot_rows_write & \$271 ;
   assign \$273  = ~ busy;
   assign \$274  = command_write & \$273 ;
   assign \$275  = write_data > 20'h80000;
-  assign \$277  = ~ usable;
-  assign \$278  = { restore__payload[1023], restore__payload[959], restore__payload[895], restore__payload[831], restore__payload[767], restore__payload[703], restore__payload[639], restore__payload[575], restore__payload[511], restore__payload[447], restore__payload[383], restore__payload[319], restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$277 ;
-  assign \$279  = | \$278 ;
-  assign \$280  = ~ restore__payload[1024];
-  assign \$281  = \$279  & \$280 ;
-  assign \$283  = 1'h1 << index[4:0];
-  assign \$284  = restore__payload[31:0] < hot_rows;
-  assign \$285  = restore__payload[95:64] < hot_rows;
-  assign \$286  = restore__payload[159:128] < hot_rows;
-  assign \$287  = restore__payload[223:192] < hot_rows;
-  assign \$288  = restore__payload[287:256] < hot_rows;
-  assign \$289  = restore__payload[351:320] < hot_rows;
-  assign \$290  = restore__payload[415:384] < hot_rows;
-  assign \$291  = restore__payload[479:448] < hot_rows;
-  assign \$292  = restore__payload[543:512] < hot_rows;
-  assign \$293  = restore__payload[607:576] < hot_rows;
-  assign \$294  = restore__payload[671:640] < hot_rows;
-  assign \$295  = restore__payload[735:704] < hot_rows;
-  assign \$296  = restore__payload[799:768] < hot_rows;
-  assign \$297  = restore__payload[863:832] < hot_rows;
-  assign \$298  = restore__payload[927:896] < hot_rows;
-  assign \$299  = restore__payload[991:960] < hot_rows;
-  assign \$300  = ~ \within ;
-  assign \$301  = row_in__hot & \$300 ;
-  assign \$302  = | \$301 ;
+  assign \$276  = ~ usable;
+  assign \$277  = { restore__payload[1023], restore__payload[959], restore__payload[895], restore__payload[831], restore__payload[767], restore__payload[703], restore__payload[639], restore__payload[575], restore__payload[511], restore__payload[447], restore__payload[383], restore__payload[319], restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$276 ;
+  assign \$278  = | \$277 ;
+  assign \$279  = ~ restore__payload[1024];
+  assign \$280  = \$278  & \$279 ;
+  assign \$282  = restore__payload[31:0] < hot_rows;
+  assign \$283  = restore__payload[95:64] < hot_rows;
+  assign \$284  = restore__payload[159:128] < hot_rows;
+  assign \$285  = restore__payload[223:192] < hot_rows;
+  assign \$286  = restore__payload[287:256] < hot_rows;
+  assign \$287  = restore__payload[351:320] < hot_rows;
+  assign \$288  = restore__payload[415:384] < hot_rows;
+  assign \$289  = restore__payload[479:448] < hot_rows;
+  assign \$290  = restore__payload[543:512] < hot_rows;
+  assign \$291  = restore__payload[607:576] < hot_rows;
+  assign \$292  = restore__payload[671:640] < hot_rows;
+  assign \$293  = restore__payload[735:704] < hot_rows;
+  assign \$294  = restore__payload[799:768] < hot_rows;
+  assign \$295  = restore__payload[863:832] < hot_rows;
+  assign \$296  = restore__payload[927:896] < hot_rows;
+  assign \$297  = restore__payload[991:960] < hot_rows;
+  assign \$298  = ~ \within ;
+  assign \$299  = row_in__hot & \$298 ;
+  assign \$300  = | \$299 ;
+  assign \$301  = row_in__hot & \within ;
+  assign \$302  = 1'h0 + \$301 [0];
   assign \$303  = row_in__hot & \within ;
-  assign \$304  = 1'h0 + \$303 [0];
+  assign \$304  = \$302  + \$303 [1];
   assign \$305  = row_in__hot & \within ;
-  assign \$306  = \$304  + \$305 [1];
+  assign \$306  = \$304  + \$305 [2];
   assign \$307  = row_in__hot & \within ;
-  assign \$308  = \$306  + \$307 [2];
+  assign \$308  = \$306  + \$307 [3];
   assign \$309  = row_in__hot & \within ;
-  assign \$310  = \$308  + \$309 [3];
+  assign \$310  = \$308  + \$309 [4];
   assign \$311  = row_in__hot & \within ;
-  assign \$312  = \$310  + \$311 [4];
+  assign \$312  = \$310  + \$311 [5];
   assign \$313  = row_in__hot & \within ;
-  assign \$314  = \$312  + \$313 [5];
+  assign \$314  = \$312  + \$313 [6];
   assign \$315  = row_in__hot & \within ;
-  assign \$316  = \$314  + \$315 [6];
+  assign \$316  = \$314  + \$315 [7];
   assign \$317  = row_in__hot & \within ;
-  assign \$318  = \$316  + \$317 [7];
+  assign \$318  = \$316  + \$317 [8];
   assign \$319  = row_in__hot & \within ;
-  assign \$320  = \$318  + \$319 [8];
+  assign \$320  = \$318  + \$319 [9];
   assign \$321  = row_in__hot & \within ;
-  assign \$322  = \$320  + \$321 [9];
+  assign \$322  = \$320  + \$321 [10];
   assign \$323  = row_in__hot & \within ;
-  assign \$324  = \$322  + \$323 [10];
+  assign \$324  = \$322  + \$323 [11];
   assign \$325  = row_in__hot & \within ;
-  assign \$326  = \$324  + \$325 [11];
+  assign \$326  = \$324  + \$325 [12];
   assign \$327  = row_in__hot & \within ;
-  assign \$328  = \$326  + \$327 [12];
+  assign \$328  = \$326  + \$327 [13];
   assign \$329  = row_in__hot & \within ;
-  assign \$330  = \$328  + \$329 [13];
+  assign \$330  = \$328  + \$329 [14];
   assign \$331  = row_in__hot & \within ;
-  assign \$332  = \$330  + \$331 [14];
-  assign \$333  = row_in__hot & \within ;
-  assign \$334  = \$332  + \$333 [15];
-  assign \$335  = restore__payload[1024] != \final ;
+  assign \$332  = \$330  + \$331 [15];
+  assign \$333  = restore__payload[1024] != \final ;
+  assign \$334  = 1'h1 << index[4:0];
   assign \$336  = 1'h1 << index[4:0];
-  assign \$338  = ~ selecting;
-  assign \$339  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 13'h0000, row_in__tags[34:0] } : 64'h0000000000000000;
-  assign \$340  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 13'h0000, row_in__tags[69:35] } : 64'h0000000000000000;
-  assign \$341  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 13'h0000, row_in__tags[104:70] } : 64'h0000000000000000;
-  assign \$342  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 13'h0000, row_in__tags[139:105] } : 64'h0000000000000000;
-  assign \$343  = row_in__valid[4] ? { 1'h1, row_in__hot[4], row_in__referenced[4], 5'h00, row_in__counters[39:32], 13'h0000, row_in__tags[174:140] } : 64'h0000000000000000;
-  assign \$344  = row_in__valid[5] ? { 1'h1, row_in__hot[5], row_in__referenced[5], 5'h00, row_in__counters[47:40], 13'h0000, row_in__tags[209:175] } : 64'h0000000000000000;
-  assign \$345  = row_in__valid[6] ? { 1'h1, row_in__hot[6], row_in__referenced[6], 5'h00, row_in__counters[55:48], 13'h0000, row_in__tags[244:210] } : 64'h0000000000000000;
-  assign \$346  = row_in__valid[7] ? { 1'h1, row_in__hot[7], row_in__referenced[7], 5'h00, row_in__counters[63:56], 13'h0000, row_in__tags[279:245] } : 64'h0000000000000000;
-  assign \$347  = row_in__valid[8] ? { 1'h1, row_in__hot[8], row_in__referenced[8], 5'h00, row_in__counters[71:64], 13'h0000, row_in__tags[314:280] } : 64'h0000000000000000;
-  assign \$348  = row_in__valid[9] ? { 1'h1, row_in__hot[9], row_in__referenced[9], 5'h00, row_in__counters[79:72], 13'h0000, row_in__tags[349:315] } : 64'h0000000000000000;
-  assign \$349  = row_in__valid[10] ? { 1'h1, row_in__hot[10], row_in__referenced[10], 5'h00, row_in__counters[87:80], 13'h0000, row_in__tags[384:350] } : 64'h0000000000000000;
-  assign \$350  = row_in__valid[11] ? { 1'h1, row_in__hot[11], row_in__referenced[11], 5'h00, row_in__counters[95:88], 13'h0000, row_in__tags[419:385] } : 64'h0000000000000000;
-  assign \$351  = row_in__valid[12] ? { 1'h1, row_in__hot[12], row_in__referenced[12], 5'h00, row_in__counters[103:96], 13'h0000, row_in__tags[454:420] } : 64'h0000000000000000;
-  assign \$352  = row_in__valid[13] ? { 1'h1, row_in__hot[13], row_in__referenced[13], 5'h00, row_in__counters[111:104], 13'h0000, row_in__tags[489:455] } : 64'h0000000000000000;
-  assign \$353  = row_in__valid[14] ? { 1'h1, row_in__hot[14], row_in__referenced[14], 5'h00, row_in__counters[119:112], 13'h0000, row_in__tags[524:490] } : 64'h0000000000000000;
-  assign \$354  = row_in__valid[15] ? { 1'h1, row_in__hot[15], row_in__referenced[15], 5'h00, row_in__counters[127:120], 13'h0000, row_in__tags[559:525] } : 64'h0000000000000000;
-  assign \$355  = row_in__hot[0] ? slot0 : 19'h00000;
-  assign \$356  = row_in__hot[1] ? slot1 : 19'h00000;
-  assign \$357  = row_in__hot[2] ? slot2 : 19'h00000;
-  assign \$358  = row_in__hot[3] ? slot3 : 19'h00000;
-  assign \$359  = row_in__hot[4] ? slot4 : 19'h00000;
-  assign \$360  = row_in__hot[5] ? slot5 : 19'h00000;
-  assign \$361  = row_in__hot[6] ? slot6 : 19'h00000;
-  assign \$362  = row_in__hot[7] ? slot7 : 19'h00000;
-  assign \$363  = row_in__hot[8] ? slot8 : 19'h00000;
-  assign \$364  = row_in__hot[9] ? slot9 : 19'h00000;
-  assign \$365  = row_in__hot[10] ? slot10 : 19'h00000;
-  assign \$366  = row_in__hot[11] ? slot11 : 19'h00000;
-  assign \$367  = row_in__hot[12] ? slot12 : 19'h00000;
-  assign \$368  = row_in__hot[13] ? slot13 : 19'h00000;
-  assign \$369  = row_in__hot[14] ? slot14 : 19'h00000;
-  assign \$370  = row_in__hot[15] ? slot15 : 19'h00000;
-  assign \$371  = command_write | hot_rows_write;
-  assign \$372  = busy | hold;
-  assign \$373  = \$371  & \$372 ;
-  assign \$374  = write_data == 3'h4;
-  assign \$375  = command_write & \$374 ;
-  assign \$376  = ~ \$375 ;
-  assign \$377  = write_data == 3'h4;
-  assign \$378  = command_write & \$377 ;
-  assign \$379  = ! fsm_state;
-  assign \$380  = fsm_state == 1'h1;
-  assign \$381  = fsm_state == 2'h2;
-  assign \$382  = fsm_state == 2'h3;
-  assign \$383  = fsm_state == 3'h4;
-  assign \$384  = fsm_state == 3'h5;
-  assign \$385  = fsm_state == 3'h6;
-  assign \$386  = fsm_state == 3'h7;
-  assign \$387  = fsm_state == 4'h8;
-  assign \$388  = fsm_state == 4'h9;
-  assign \$389  = fsm_state == 4'ha;
-  assign \$390  = fsm_state == 4'hb;
-  assign \$391  = fsm_state == 4'hc;
+  assign \$337  = ~ selecting;
+  assign \$338  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 13'h0000, row_in__tags[34:0] } : 64'h0000000000000000;
+  assign \$339  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 13'h0000, row_in__tags[69:35] } : 64'h0000000000000000;
+  assign \$340  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 13'h0000, row_in__tags[104:70] } : 64'h0000000000000000;
+  assign \$341  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 13'h0000, row_in__tags[139:105] } : 64'h0000000000000000;
+  assign \$342  = row_in__valid[4] ? { 1'h1, row_in__hot[4], row_in__referenced[4], 5'h00, row_in__counters[39:32], 13'h0000, row_in__tags[174:140] } : 64'h0000000000000000;
+  assign \$343  = row_in__valid[5] ? { 1'h1, row_in__hot[5], row_in__referenced[5], 5'h00, row_in__counters[47:40], 13'h0000, row_in__tags[209:175] } : 64'h0000000000000000;
+  assign \$344  = row_in__valid[6] ? { 1'h1, row_in__hot[6], row_in__referenced[6], 5'h00, row_in__counters[55:48], 13'h0000, row_in__tags[244:210] } : 64'h0000000000000000;
+  assign \$345  = row_in__valid[7] ? { 1'h1, row_in__hot[7], row_in__referenced[7], 5'h00, row_in__counters[63:56], 13'h0000, row_in__tags[279:245] } : 64'h0000000000000000;
+  assign \$346  = row_in__valid[8] ? { 1'h1, row_in__hot[8], row_in__referenced[8], 5'h00, row_in__counters[71:64], 13'h0000, row_in__tags[314:280] } : 64'h0000000000000000;
+  assign \$347  = row_in__valid[9] ? { 1'h1, row_in__hot[9], row_in__referenced[9], 5'h00, row_in__counters[79:72], 13'h0000, row_in__tags[349:315] } : 64'h0000000000000000;
+  assign \$348  = row_in__valid[10] ? { 1'h1, row_in__hot[10], row_in__referenced[10], 5'h00, row_in__counters[87:80], 13'h0000, row_in__tags[384:350] } : 64'h0000000000000000;
+  assign \$349  = row_in__valid[11] ? { 1'h1, row_in__hot[11], row_in__referenced[11], 5'h00, row_in__counters[95:88], 13'h0000, row_in__tags[419:385] } : 64'h0000000000000000;
+  assign \$350  = row_in__valid[12] ? { 1'h1, row_in__hot[12], row_in__referenced[12], 5'h00, row_in__counters[103:96], 13'h0000, row_in__tags[454:420] } : 64'h0000000000000000;
+  assign \$351  = row_in__valid[13] ? { 1'h1, row_in__hot[13], row_in__referenced[13], 5'h00, row_in__counters[111:104], 13'h0000, row_in__tags[489:455] } : 64'h0000000000000000;
+  assign \$352  = row_in__valid[14] ? { 1'h1, row_in__hot[14], row_in__referenced[14], 5'h00, row_in__counters[119:112], 13'h0000, row_in__tags[524:490] } : 64'h0000000000000000;
+  assign \$353  = row_in__valid[15] ? { 1'h1, row_in__hot[15], row_in__referenced[15], 5'h00, row_in__counters[127:120], 13'h0000, row_in__tags[559:525] } : 64'h0000000000000000;
+  assign \$354  = row_in__hot[0] ? slot0 : 19'h00000;
+  assign \$355  = row_in__hot[1] ? slot1 : 19'h00000;
+  assign \$356  = row_in__hot[2] ? slot2 : 19'h00000;
+  assign \$357  = row_in__hot[3] ? slot3 : 19'h00000;
+  assign \$358  = row_in__hot[4] ? slot4 : 19'h00000;
+  assign \$359  = row_in__hot[5] ? slot5 : 19'h00000;
+  assign \$360  = row_in__hot[6] ? slot6 : 19'h00000;
+  assign \$361  = row_in__hot[7] ? slot7 : 19'h00000;
+  assign \$362  = row_in__hot[8] ? slot8 : 19'h00000;
+  assign \$363  = row_in__hot[9] ? slot9 : 19'h00000;
+  assign \$364  = row_in__hot[10] ? slot10 : 19'h00000;
+  assign \$365  = row_in__hot[11] ? slot11 : 19'h00000;
+  assign \$366  = row_in__hot[12] ? slot12 : 19'h00000;
+  assign \$367  = row_in__hot[13] ? slot13 : 19'h00000;
+  assign \$368  = row_in__hot[14] ? slot14 : 19'h00000;
+  assign \$369  = row_in__hot[15] ? slot15 : 19'h00000;
+  assign \$370  = command_write | hot_rows_write;
+  assign \$371  = busy | hold;
+  assign \$372  = \$370  & \$371 ;
+  assign \$373  = write_data == 3'h4;
+  assign \$374  = command_write & \$373 ;
+  assign \$375  = ~ \$374 ;
+  assign \$376  = write_data == 3'h4;
+  assign \$377  = command_write & \$376 ;
+  assign \$378  = ! fsm_state;
+  assign \$379  = fsm_state == 1'h1;
+  assign \$380  = fsm_state == 2'h2;
+  assign \$381  = fsm_state == 2'h3;
+  assign \$382  = fsm_state == 3'h4;
+  assign \$383  = fsm_state == 3'h5;
+  assign \$384  = fsm_state == 3'h6;
+  assign \$385  = fsm_state == 3'h7;
+  assign \$386  = fsm_state == 4'h8;
+  assign \$387  = fsm_state == 4'h9;
+  assign \$388  = fsm_state == 4'ha;
+  assign \$389  = fsm_state == 4'hb;
+  assign \$390  = fsm_state == 4'hc;
   always @(posedge clk)
-    entries <= \$392 ;
+    entries <= \$391 ;
   always @(posedge clk)
-    budget <= \$393 ;
+    budget <= \$392 ;
   always @(posedge clk)
-    quota <= \$394 ;
+    quota <= \$393 ;
   always @(posedge clk)
-    walk <= \$395 ;
+    walk <= \$394 ;
   always @(posedge clk)
-    index <= \$396 ;
+    index <= \$395 ;
   always @(posedge clk)
-    report <= \$397 ;
+    report <= \$396 ;
   always @(posedge clk)
-    fsm_state <= \$398 ;
+    fsm_state <= \$397 ;
   always @(posedge clk)
-    hot_rows <= \$399 ;
+    hot_rows <= \$398 ;
   always @(posedge clk)
-    row_in__valid <= \$400 ;
+    row_in__valid <= \$399 ;
   always @(posedge clk)
-    row_in__hot <= \$401 ;
+    row_in__hot <= \$400 ;
   always @(posedge clk)
-    row_in__referenced <= \$402 ;
+    row_in__referenced <= \$401 ;
   always @(posedge clk)
-    row_in__age <= \$403 ;
+    row_in__age <= \$402 ;
   always @(posedge clk)
-    row_in__counters <= \$404 ;
+    row_in__counters <= \$403 ;
   always @(posedge clk)
-    row_in__tags <= \$405 ;
+    row_in__tags <= \$404 ;
   always @(posedge clk)
-    way <= \$406 ;
+    way <= \$405 ;
   always @(posedge clk)
-    slot0 <= \$407 ;
+    slot0 <= \$406 ;
   always @(posedge clk)
-    slot1 <= \$408 ;
+    slot1 <= \$407 ;
   always @(posedge clk)
-    slot2 <= \$409 ;
+    slot2 <= \$408 ;
   always @(posedge clk)
-    slot3 <= \$410 ;
+    slot3 <= \$409 ;
   always @(posedge clk)
-    slot4 <= \$411 ;
+    slot4 <= \$410 ;
   always @(posedge clk)
-    slot5 <= \$412 ;
+    slot5 <= \$411 ;
   always @(posedge clk)
-    slot6 <= \$413 ;
+    slot6 <= \$412 ;
   always @(posedge clk)
-    slot7 <= \$414 ;
+    slot7 <= \$413 ;
   always @(posedge clk)
-    slot8 <= \$415 ;
+    slot8 <= \$414 ;
   always @(posedge clk)
-    slot9 <= \$416 ;
+    slot9 <= \$415 ;
   always @(posedge clk)
-    slot10 <= \$417 ;
+    slot10 <= \$416 ;
   always @(posedge clk)
-    slot11 <= \$418 ;
+    slot11 <= \$417 ;
   always @(posedge clk)
-    slot12 <= \$419 ;
+    slot12 <= \$418 ;
   always @(posedge clk)
-    slot13 <= \$420 ;
+    slot13 <= \$419 ;
   always @(posedge clk)
-    slot14 <= \$421 ;
+    slot14 <= \$420 ;
   always @(posedge clk)
-    slot15 <= \$422 ;
+    slot15 <= \$421 ;
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     \$24  = 11'h000;
@@ -7669,69 +7668,69 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
-          \$226  = slot_out__0;
+          \$79  = slot_out__0;
       5'h01:
-          \$226  = slot_out__1;
+          \$79  = slot_out__1;
       5'h02:
-          \$226  = slot_out__2;
+          \$79  = slot_out__2;
       5'h03:
-          \$226  = slot_out__3;
+          \$79  = slot_out__3;
       5'h04:
-          \$226  = slot_out__4;
+          \$79  = slot_out__4;
       5'h05:
-          \$226  = slot_out__5;
+          \$79  = slot_out__5;
       5'h06:
-          \$226  = slot_out__6;
+          \$79  = slot_out__6;
       5'h07:
-          \$226  = slot_out__7;
+          \$79  = slot_out__7;
       5'h08:
-          \$226  = slot_out__8;
+          \$79  = slot_out__8;
       5'h09:
-          \$226  = slot_out__9;
+          \$79  = slot_out__9;
       5'h0a:
-          \$226  = slot_out__10;
+          \$79  = slot_out__10;
       5'h0b:
-          \$226  = slot_out__11;
+          \$79  = slot_out__11;
       5'h0c:
-          \$226  = slot_out__12;
+          \$79  = slot_out__12;
       5'h0d:
-          \$226  = slot_out__13;
+          \$79  = slot_out__13;
       5'h0e:
-          \$226  = slot_out__14;
+          \$79  = slot_out__14;
       5'h0f:
-          \$226  = slot_out__15;
+          \$79  = slot_out__15;
       5'h10:
-          \$226  = slot_out__16;
+          \$79  = slot_out__16;
       5'h11:
-          \$226  = slot_out__17;
+          \$79  = slot_out__17;
       5'h12:
-          \$226  = slot_out__18;
+          \$79  = slot_out__18;
       5'h13:
-          \$226  = slot_out__19;
+          \$79  = slot_out__19;
       5'h14:
-          \$226  = slot_out__20;
+          \$79  = slot_out__20;
       5'h15:
-          \$226  = slot_out__21;
+          \$79  = slot_out__21;
       5'h16:
-          \$226  = slot_out__22;
+          \$79  = slot_out__22;
       5'h17:
-          \$226  = slot_out__23;
+          \$79  = slot_out__23;
       5'h18:
-          \$226  = slot_out__24;
+          \$79  = slot_out__24;
       5'h19:
-          \$226  = slot_out__25;
+          \$79  = slot_out__25;
       5'h1a:
-          \$226  = slot_out__26;
+          \$79  = slot_out__26;
       5'h1b:
-          \$226  = slot_out__27;
+          \$79  = slot_out__27;
       5'h1c:
-          \$226  = slot_out__28;
+          \$79  = slot_out__28;
       5'h1d:
-          \$226  = slot_out__29;
+          \$79  = slot_out__29;
       5'h1e:
-          \$226  = slot_out__30;
+          \$79  = slot_out__30;
       5'h1f:
-          \$226  = slot_out__31;
+          \$79  = slot_out__31;
     endcase
   end
   always @* begin
@@ -7739,69 +7738,69 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
-          \$227  = slot_out__0;
+          \$80  = slot_out__0;
       5'h01:
-          \$227  = slot_out__1;
+          \$80  = slot_out__1;
       5'h02:
-          \$227  = slot_out__2;
+          \$80  = slot_out__2;
       5'h03:
-          \$227  = slot_out__3;
+          \$80  = slot_out__3;
       5'h04:
-          \$227  = slot_out__4;
+          \$80  = slot_out__4;
       5'h05:
-          \$227  = slot_out__5;
+          \$80  = slot_out__5;
       5'h06:
-          \$227  = slot_out__6;
+          \$80  = slot_out__6;
       5'h07:
-          \$227  = slot_out__7;
+          \$80  = slot_out__7;
       5'h08:
-          \$227  = slot_out__8;
+          \$80  = slot_out__8;
       5'h09:
-          \$227  = slot_out__9;
+          \$80  = slot_out__9;
       5'h0a:
-          \$227  = slot_out__10;
+          \$80  = slot_out__10;
       5'h0b:
-          \$227  = slot_out__11;
+          \$80  = slot_out__11;
       5'h0c:
-          \$227  = slot_out__12;
+          \$80  = slot_out__12;
       5'h0d:
-          \$227  = slot_out__13;
+          \$80  = slot_out__13;
       5'h0e:
-          \$227  = slot_out__14;
+          \$80  = slot_out__14;
       5'h0f:
-          \$227  = slot_out__15;
+          \$80  = slot_out__15;
       5'h10:
-          \$227  = slot_out__16;
+          \$80  = slot_out__16;
       5'h11:
-          \$227  = slot_out__17;
+          \$80  = slot_out__17;
       5'h12:
-          \$227  = slot_out__18;
+          \$80  = slot_out__18;
       5'h13:
-          \$227  = slot_out__19;
+          \$80  = slot_out__19;
       5'h14:
-          \$227  = slot_out__20;
+          \$80  = slot_out__20;
       5'h15:
-          \$227  = slot_out__21;
+          \$80  = slot_out__21;
       5'h16:
-          \$227  = slot_out__22;
+          \$80  = slot_out__22;
       5'h17:
-          \$227  = slot_out__23;
+          \$80  = slot_out__23;
       5'h18:
-          \$227  = slot_out__24;
+          \$80  = slot_out__24;
       5'h19:
-          \$227  = slot_out__25;
+          \$80  = slot_out__25;
       5'h1a:
-          \$227  = slot_out__26;
+          \$80  = slot_out__26;
       5'h1b:
-          \$227  = slot_out__27;
+          \$80  = slot_out__27;
       5'h1c:
-          \$227  = slot_out__28;
+          \$80  = slot_out__28;
       5'h1d:
-          \$227  = slot_out__29;
+          \$80  = slot_out__29;
       5'h1e:
-          \$227  = slot_out__30;
+          \$80  = slot_out__30;
       5'h1f:
-          \$227  = slot_out__31;
+          \$80  = slot_out__31;
     endcase
   end
   always @* begin
@@ -7809,69 +7808,69 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
-          \$228  = slot_out__0;
+          \$81  = slot_out__0;
       5'h01:
-          \$228  = slot_out__1;
+          \$81  = slot_out__1;
       5'h02:
-          \$228  = slot_out__2;
+          \$81  = slot_out__2;
       5'h03:
-          \$228  = slot_out__3;
+          \$81  = slot_out__3;
       5'h04:
-          \$228  = slot_out__4;
+          \$81  = slot_out__4;
       5'h05:
-          \$228  = slot_out__5;
+          \$81  = slot_out__5;
       5'h06:
-          \$228  = slot_out__6;
+          \$81  = slot_out__6;
       5'h07:
-          \$228  = slot_out__7;
+          \$81  = slot_out__7;
       5'h08:
-          \$228  = slot_out__8;
+          \$81  = slot_out__8;
       5'h09:
-          \$228  = slot_out__9;
+          \$81  = slot_out__9;
       5'h0a:
-          \$228  = slot_out__10;
+          \$81  = slot_out__10;
       5'h0b:
-          \$228  = slot_out__11;
+          \$81  = slot_out__11;
       5'h0c:
-          \$228  = slot_out__12;
+          \$81  = slot_out__12;
       5'h0d:
-          \$228  = slot_out__13;
+          \$81  = slot_out__13;
       5'h0e:
-          \$228  = slot_out__14;
+          \$81  = slot_out__14;
       5'h0f:
-          \$228  = slot_out__15;
+          \$81  = slot_out__15;
       5'h10:
-          \$228  = slot_out__16;
+          \$81  = slot_out__16;
       5'h11:
-          \$228  = slot_out__17;
+          \$81  = slot_out__17;
       5'h12:
-          \$228  = slot_out__18;
+          \$81  = slot_out__18;
       5'h13:
-          \$228  = slot_out__19;
+          \$81  = slot_out__19;
       5'h14:
-          \$228  = slot_out__20;
+          \$81  = slot_out__20;
       5'h15:
-          \$228  = slot_out__21;
+          \$81  = slot_out__21;
       5'h16:
-          \$228  = slot_out__22;
+          \$81  = slot_out__22;
       5'h17:
-          \$228  = slot_out__23;
+          \$81  = slot_out__23;
       5'h18:
-          \$228  = slot_out__24;
+          \$81  = slot_out__24;
       5'h19:
-          \$228  = slot_out__25;
+          \$81  = slot_out__25;
       5'h1a:
-          \$228  = slot_out__26;
+          \$81  = slot_out__26;
       5'h1b:
-          \$228  = slot_out__27;
+          \$81  = slot_out__27;
       5'h1c:
-          \$228  = slot_out__28;
+          \$81  = slot_out__28;
       5'h1d:
-          \$228  = slot_out__29;
+          \$81  = slot_out__29;
       5'h1e:
-          \$228  = slot_out__30;
+          \$81  = slot_out__30;
       5'h1f:
-          \$228  = slot_out__31;
+          \$81  = slot_out__31;
     endcase
   end
   always @* begin
@@ -7879,69 +7878,69 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
-          \$229  = slot_out__0;
+          \$82  = slot_out__0;
       5'h01:
-          \$229  = slot_out__1;
+          \$82  = slot_out__1;
       5'h02:
-          \$229  = slot_out__2;
+          \$82  = slot_out__2;
       5'h03:
-          \$229  = slot_out__3;
+          \$82  = slot_out__3;
       5'h04:
-          \$229  = slot_out__4;
+          \$82  = slot_out__4;
       5'h05:
-          \$229  = slot_out__5;
+          \$82  = slot_out__5;
       5'h06:
-          \$229  = slot_out__6;
+          \$82  = slot_out__6;
       5'h07:
-          \$229  = slot_out__7;
+          \$82  = slot_out__7;
       5'h08:
-          \$229  = slot_out__8;
+          \$82  = slot_out__8;
       5'h09:
-          \$229  = slot_out__9;
+          \$82  = slot_out__9;
       5'h0a:
-          \$229  = slot_out__10;
+          \$82  = slot_out__10;
       5'h0b:
-          \$229  = slot_out__11;
+          \$82  = slot_out__11;
       5'h0c:
-          \$229  = slot_out__12;
+          \$82  = slot_out__12;
       5'h0d:
-          \$229  = slot_out__13;
+          \$82  = slot_out__13;
       5'h0e:
-          \$229  = slot_out__14;
+          \$82  = slot_out__14;
       5'h0f:
-          \$229  = slot_out__15;
+          \$82  = slot_out__15;
       5'h10:
-          \$229  = slot_out__16;
+          \$82  = slot_out__16;
       5'h11:
-          \$229  = slot_out__17;
+          \$82  = slot_out__17;
       5'h12:
-          \$229  = slot_out__18;
+          \$82  = slot_out__18;
       5'h13:
-          \$229  = slot_out__19;
+          \$82  = slot_out__19;
       5'h14:
-          \$229  = slot_out__20;
+          \$82  = slot_out__20;
       5'h15:
-          \$229  = slot_out__21;
+          \$82  = slot_out__21;
       5'h16:
-          \$229  = slot_out__22;
+          \$82  = slot_out__22;
       5'h17:
-          \$229  = slot_out__23;
+          \$82  = slot_out__23;
       5'h18:
-          \$229  = slot_out__24;
+          \$82  = slot_out__24;
       5'h19:
-          \$229  = slot_out__25;
+          \$82  = slot_out__25;
       5'h1a:
-          \$229  = slot_out__26;
+          \$82  = slot_out__26;
       5'h1b:
-          \$229  = slot_out__27;
+          \$82  = slot_out__27;
       5'h1c:
-          \$229  = slot_out__28;
+          \$82  = slot_out__28;
       5'h1d:
-          \$229  = slot_out__29;
+          \$82  = slot_out__29;
       5'h1e:
-          \$229  = slot_out__30;
+          \$82  = slot_out__30;
       5'h1f:
-          \$229  = slot_out__31;
+          \$82  = slot_out__31;
     endcase
   end
   always @* begin
@@ -7949,69 +7948,69 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
-          \$230  = slot_out__0;
+          \$83  = slot_out__0;
       5'h01:
-          \$230  = slot_out__1;
+          \$83  = slot_out__1;
       5'h02:
-          \$230  = slot_out__2;
+          \$83  = slot_out__2;
       5'h03:
-          \$230  = slot_out__3;
+          \$83  = slot_out__3;
       5'h04:
-          \$230  = slot_out__4;
+          \$83  = slot_out__4;
       5'h05:
-          \$230  = slot_out__5;
+          \$83  = slot_out__5;
       5'h06:
-          \$230  = slot_out__6;
+          \$83  = slot_out__6;
       5'h07:
-          \$230  = slot_out__7;
+          \$83  = slot_out__7;
       5'h08:
-          \$230  = slot_out__8;
+          \$83  = slot_out__8;
       5'h09:
-          \$230  = slot_out__9;
+          \$83  = slot_out__9;
       5'h0a:
-          \$230  = slot_out__10;
+          \$83  = slot_out__10;
       5'h0b:
-          \$230  = slot_out__11;
+          \$83  = slot_out__11;
       5'h0c:
-          \$230  = slot_out__12;
+          \$83  = slot_out__12;
       5'h0d:
-          \$230  = slot_out__13;
+          \$83  = slot_out__13;
       5'h0e:
-          \$230  = slot_out__14;
+          \$83  = slot_out__14;
       5'h0f:
-          \$230  = slot_out__15;
+          \$83  = slot_out__15;
       5'h10:
-          \$230  = slot_out__16;
+          \$83  = slot_out__16;
       5'h11:
-          \$230  = slot_out__17;
+          \$83  = slot_out__17;
       5'h12:
-          \$230  = slot_out__18;
+          \$83  = slot_out__18;
       5'h13:
-          \$230  = slot_out__19;
+          \$83  = slot_out__19;
       5'h14:
-          \$230  = slot_out__20;
+          \$83  = slot_out__20;
       5'h15:
-          \$230  = slot_out__21;
+          \$83  = slot_out__21;
       5'h16:
-          \$230  = slot_out__22;
+          \$83  = slot_out__22;
       5'h17:
-          \$230  = slot_out__23;
+          \$83  = slot_out__23;
       5'h18:
-          \$230  = slot_out__24;
+          \$83  = slot_out__24;
       5'h19:
-          \$230  = slot_out__25;
+          \$83  = slot_out__25;
       5'h1a:
-          \$230  = slot_out__26;
+          \$83  = slot_out__26;
       5'h1b:
-          \$230  = slot_out__27;
+          \$83  = slot_out__27;
       5'h1c:
-          \$230  = slot_out__28;
+          \$83  = slot_out__28;
       5'h1d:
-          \$230  = slot_out__29;
+          \$83  = slot_out__29;
       5'h1e:
-          \$230  = slot_out__30;
+          \$83  = slot_out__30;
       5'h1f:
-          \$230  = slot_out__31;
+          \$83  = slot_out__31;
     endcase
   end
   always @* begin
@@ -8019,69 +8018,69 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
-          \$231  = slot_out__0;
+          \$84  = slot_out__0;
       5'h01:
-          \$231  = slot_out__1;
+          \$84  = slot_out__1;
       5'h02:
-          \$231  = slot_out__2;
+          \$84  = slot_out__2;
       5'h03:
-          \$231  = slot_out__3;
+          \$84  = slot_out__3;
       5'h04:
-          \$231  = slot_out__4;
+          \$84  = slot_out__4;
       5'h05:
-          \$231  = slot_out__5;
+          \$84  = slot_out__5;
       5'h06:
-          \$231  = slot_out__6;
+          \$84  = slot_out__6;
       5'h07:
-          \$231  = slot_out__7;
+          \$84  = slot_out__7;
       5'h08:
-          \$231  = slot_out__8;
+          \$84  = slot_out__8;
       5'h09:
-          \$231  = slot_out__9;
+          \$84  = slot_out__9;
       5'h0a:
-          \$231  = slot_out__10;
+          \$84  = slot_out__10;
       5'h0b:
-          \$231  = slot_out__11;
+          \$84  = slot_out__11;
       5'h0c:
-          \$231  = slot_out__12;
+          \$84  = slot_out__12;
       5'h0d:
-          \$231  = slot_out__13;
+          \$84  = slot_out__13;
       5'h0e:
-          \$231  = slot_out__14;
+          \$84  = slot_out__14;
       5'h0f:
-          \$231  = slot_out__15;
+          \$84  = slot_out__15;
       5'h10:
-          \$231  = slot_out__16;
+          \$84  = slot_out__16;
       5'h11:
-          \$231  = slot_out__17;
+          \$84  = slot_out__17;
       5'h12:
-          \$231  = slot_out__18;
+          \$84  = slot_out__18;
       5'h13:
-          \$231  = slot_out__19;
+          \$84  = slot_out__19;
       5'h14:
-          \$231  = slot_out__20;
+          \$84  = slot_out__20;
       5'h15:
-          \$231  = slot_out__21;
+          \$84  = slot_out__21;
       5'h16:
-          \$231  = slot_out__22;
+          \$84  = slot_out__22;
       5'h17:
-          \$231  = slot_out__23;
+          \$84  = slot_out__23;
       5'h18:
-          \$231  = slot_out__24;
+          \$84  = slot_out__24;
       5'h19:
-          \$231  = slot_out__25;
+          \$84  = slot_out__25;
       5'h1a:
-          \$231  = slot_out__26;
+          \$84  = slot_out__26;
       5'h1b:
-          \$231  = slot_out__27;
+          \$84  = slot_out__27;
       5'h1c:
-          \$231  = slot_out__28;
+          \$84  = slot_out__28;
       5'h1d:
-          \$231  = slot_out__29;
+          \$84  = slot_out__29;
       5'h1e:
-          \$231  = slot_out__30;
+          \$84  = slot_out__30;
       5'h1f:
-          \$231  = slot_out__31;
+          \$84  = slot_out__31;
     endcase
   end
   always @* begin
@@ -8089,69 +8088,69 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
-          \$232  = slot_out__0;
+          \$85  = slot_out__0;
       5'h01:
-          \$232  = slot_out__1;
+          \$85  = slot_out__1;
       5'h02:
-          \$232  = slot_out__2;
+          \$85  = slot_out__2;
       5'h03:
-          \$232  = slot_out__3;
+          \$85  = slot_out__3;
       5'h04:
-          \$232  = slot_out__4;
+          \$85  = slot_out__4;
       5'h05:
-          \$232  = slot_out__5;
+          \$85  = slot_out__5;
       5'h06:
-          \$232  = slot_out__6;
+          \$85  = slot_out__6;
       5'h07:
-          \$232  = slot_out__7;
+          \$85  = slot_out__7;
       5'h08:
-          \$232  = slot_out__8;
+          \$85  = slot_out__8;
       5'h09:
-          \$232  = slot_out__9;
+          \$85  = slot_out__9;
       5'h0a:
-          \$232  = slot_out__10;
+          \$85  = slot_out__10;
       5'h0b:
-          \$232  = slot_out__11;
+          \$85  = slot_out__11;
       5'h0c:
-          \$232  = slot_out__12;
+          \$85  = slot_out__12;
       5'h0d:
-          \$232  = slot_out__13;
+          \$85  = slot_out__13;
       5'h0e:
-          \$232  = slot_out__14;
+          \$85  = slot_out__14;
       5'h0f:
-          \$232  = slot_out__15;
+          \$85  = slot_out__15;
       5'h10:
-          \$232  = slot_out__16;
+          \$85  = slot_out__16;
       5'h11:
-          \$232  = slot_out__17;
+          \$85  = slot_out__17;
       5'h12:
-          \$232  = slot_out__18;
+          \$85  = slot_out__18;
       5'h13:
-          \$232  = slot_out__19;
+          \$85  = slot_out__19;
       5'h14:
-          \$232  = slot_out__20;
+          \$85  = slot_out__20;
       5'h15:
-          \$232  = slot_out__21;
+          \$85  = slot_out__21;
       5'h16:
-          \$232  = slot_out__22;
+          \$85  = slot_out__22;
       5'h17:
-          \$232  = slot_out__23;
+          \$85  = slot_out__23;
       5'h18:
-          \$232  = slot_out__24;
+          \$85  = slot_out__24;
       5'h19:
-          \$232  = slot_out__25;
+          \$85  = slot_out__25;
       5'h1a:
-          \$232  = slot_out__26;
+          \$85  = slot_out__26;
       5'h1b:
-          \$232  = slot_out__27;
+          \$85  = slot_out__27;
       5'h1c:
-          \$232  = slot_out__28;
+          \$85  = slot_out__28;
       5'h1d:
-          \$232  = slot_out__29;
+          \$85  = slot_out__29;
       5'h1e:
-          \$232  = slot_out__30;
+          \$85  = slot_out__30;
       5'h1f:
-          \$232  = slot_out__31;
+          \$85  = slot_out__31;
     endcase
   end
   always @* begin
@@ -8159,69 +8158,69 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
-          \$233  = slot_out__0;
+          \$86  = slot_out__0;
       5'h01:
-          \$233  = slot_out__1;
+          \$86  = slot_out__1;
       5'h02:
-          \$233  = slot_out__2;
+          \$86  = slot_out__2;
       5'h03:
-          \$233  = slot_out__3;
+          \$86  = slot_out__3;
       5'h04:
-          \$233  = slot_out__4;
+          \$86  = slot_out__4;
       5'h05:
-          \$233  = slot_out__5;
+          \$86  = slot_out__5;
       5'h06:
-          \$233  = slot_out__6;
+          \$86  = slot_out__6;
       5'h07:
-          \$233  = slot_out__7;
+          \$86  = slot_out__7;
       5'h08:
-          \$233  = slot_out__8;
+          \$86  = slot_out__8;
       5'h09:
-          \$233  = slot_out__9;
+          \$86  = slot_out__9;
       5'h0a:
-          \$233  = slot_out__10;
+          \$86  = slot_out__10;
       5'h0b:
-          \$233  = slot_out__11;
+          \$86  = slot_out__11;
       5'h0c:
-          \$233  = slot_out__12;
+          \$86  = slot_out__12;
       5'h0d:
-          \$233  = slot_out__13;
+          \$86  = slot_out__13;
       5'h0e:
-          \$233  = slot_out__14;
+          \$86  = slot_out__14;
       5'h0f:
-          \$233  = slot_out__15;
+          \$86  = slot_out__15;
       5'h10:
-          \$233  = slot_out__16;
+          \$86  = slot_out__16;
       5'h11:
-          \$233  = slot_out__17;
+          \$86  = slot_out__17;
       5'h12:
-          \$233  = slot_out__18;
+          \$86  = slot_out__18;
       5'h13:
-          \$233  = slot_out__19;
+          \$86  = slot_out__19;
       5'h14:
-          \$233  = slot_out__20;
+          \$86  = slot_out__20;
       5'h15:
-          \$233  = slot_out__21;
+          \$86  = slot_out__21;
       5'h16:
-          \$233  = slot_out__22;
+          \$86  = slot_out__22;
       5'h17:
-          \$233  = slot_out__23;
+          \$86  = slot_out__23;
       5'h18:
-          \$233  = slot_out__24;
+          \$86  = slot_out__24;
       5'h19:
-          \$233  = slot_out__25;
+          \$86  = slot_out__25;
       5'h1a:
-          \$233  = slot_out__26;
+          \$86  = slot_out__26;
       5'h1b:
-          \$233  = slot_out__27;
+          \$86  = slot_out__27;
       5'h1c:
-          \$233  = slot_out__28;
+          \$86  = slot_out__28;
       5'h1d:
-          \$233  = slot_out__29;
+          \$86  = slot_out__29;
       5'h1e:
-          \$233  = slot_out__30;
+          \$86  = slot_out__30;
       5'h1f:
-          \$233  = slot_out__31;
+          \$86  = slot_out__31;
     endcase
   end
   always @* begin
@@ -8229,69 +8228,69 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
-          \$234  = slot_out__0;
+          \$87  = slot_out__0;
       5'h01:
-          \$234  = slot_out__1;
+          \$87  = slot_out__1;
       5'h02:
-          \$234  = slot_out__2;
+          \$87  = slot_out__2;
       5'h03:
-          \$234  = slot_out__3;
+          \$87  = slot_out__3;
       5'h04:
-          \$234  = slot_out__4;
+          \$87  = slot_out__4;
       5'h05:
-          \$234  = slot_out__5;
+          \$87  = slot_out__5;
       5'h06:
-          \$234  = slot_out__6;
+          \$87  = slot_out__6;
       5'h07:
-          \$234  = slot_out__7;
+          \$87  = slot_out__7;
       5'h08:
-          \$234  = slot_out__8;
+          \$87  = slot_out__8;
       5'h09:
-          \$234  = slot_out__9;
+          \$87  = slot_out__9;
       5'h0a:
-          \$234  = slot_out__10;
+          \$87  = slot_out__10;
       5'h0b:
-          \$234  = slot_out__11;
+          \$87  = slot_out__11;
       5'h0c:
-          \$234  = slot_out__12;
+          \$87  = slot_out__12;
       5'h0d:
-          \$234  = slot_out__13;
+          \$87  = slot_out__13;
       5'h0e:
-          \$234  = slot_out__14;
+          \$87  = slot_out__14;
       5'h0f:
-          \$234  = slot_out__15;
+          \$87  = slot_out__15;
       5'h10:
-          \$234  = slot_out__16;
+          \$87  = slot_out__16;
       5'h11:
-          \$234  = slot_out__17;
+          \$87  = slot_out__17;
       5'h12:
-          \$234  = slot_out__18;
+          \$87  = slot_out__18;
       5'h13:
-          \$234  = slot_out__19;
+          \$87  = slot_out__19;
       5'h14:
-          \$234  = slot_out__20;
+          \$87  = slot_out__20;
       5'h15:
-          \$234  = slot_out__21;
+          \$87  = slot_out__21;
       5'h16:
-          \$234  = slot_out__22;
+          \$87  = slot_out__22;
       5'h17:
-          \$234  = slot_out__23;
+          \$87  = slot_out__23;
       5'h18:
-          \$234  = slot_out__24;
+          \$87  = slot_out__24;
       5'h19:
-          \$234  = slot_out__25;
+          \$87  = slot_out__25;
       5'h1a:
-          \$234  = slot_out__26;
+          \$87  = slot_out__26;
       5'h1b:
-          \$234  = slot_out__27;
+          \$87  = slot_out__27;
       5'h1c:
-          \$234  = slot_out__28;
+          \$87  = slot_out__28;
       5'h1d:
-          \$234  = slot_out__29;
+          \$87  = slot_out__29;
       5'h1e:
-          \$234  = slot_out__30;
+          \$87  = slot_out__30;
       5'h1f:
-          \$234  = slot_out__31;
+          \$87  = slot_out__31;
     endcase
   end
   always @* begin
@@ -8299,69 +8298,69 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
-          \$235  = slot_out__0;
+          \$88  = slot_out__0;
       5'h01:
-          \$235  = slot_out__1;
+          \$88  = slot_out__1;
       5'h02:
-          \$235  = slot_out__2;
+          \$88  = slot_out__2;
       5'h03:
-          \$235  = slot_out__3;
+          \$88  = slot_out__3;
       5'h04:
-          \$235  = slot_out__4;
+          \$88  = slot_out__4;
       5'h05:
-          \$235  = slot_out__5;
+          \$88  = slot_out__5;
       5'h06:
-          \$235  = slot_out__6;
+          \$88  = slot_out__6;
       5'h07:
-          \$235  = slot_out__7;
+          \$88  = slot_out__7;
       5'h08:
-          \$235  = slot_out__8;
+          \$88  = slot_out__8;
       5'h09:
-          \$235  = slot_out__9;
+          \$88  = slot_out__9;
       5'h0a:
-          \$235  = slot_out__10;
+          \$88  = slot_out__10;
       5'h0b:
-          \$235  = slot_out__11;
+          \$88  = slot_out__11;
       5'h0c:
-          \$235  = slot_out__12;
+          \$88  = slot_out__12;
       5'h0d:
-          \$235  = slot_out__13;
+          \$88  = slot_out__13;
       5'h0e:
-          \$235  = slot_out__14;
+          \$88  = slot_out__14;
       5'h0f:
-          \$235  = slot_out__15;
+          \$88  = slot_out__15;
       5'h10:
-          \$235  = slot_out__16;
+          \$88  = slot_out__16;
       5'h11:
-          \$235  = slot_out__17;
+          \$88  = slot_out__17;
       5'h12:
-          \$235  = slot_out__18;
+          \$88  = slot_out__18;
       5'h13:
-          \$235  = slot_out__19;
+          \$88  = slot_out__19;
       5'h14:
-          \$235  = slot_out__20;
+          \$88  = slot_out__20;
       5'h15:
-          \$235  = slot_out__21;
+          \$88  = slot_out__21;
       5'h16:
-          \$235  = slot_out__22;
+          \$88  = slot_out__22;
       5'h17:
-          \$235  = slot_out__23;
+          \$88  = slot_out__23;
       5'h18:
-          \$235  = slot_out__24;
+          \$88  = slot_out__24;
       5'h19:
-          \$235  = slot_out__25;
+          \$88  = slot_out__25;
       5'h1a:
-          \$235  = slot_out__26;
+          \$88  = slot_out__26;
       5'h1b:
-          \$235  = slot_out__27;
+          \$88  = slot_out__27;
       5'h1c:
-          \$235  = slot_out__28;
+          \$88  = slot_out__28;
       5'h1d:
-          \$235  = slot_out__29;
+          \$88  = slot_out__29;
       5'h1e:
-          \$235  = slot_out__30;
+          \$88  = slot_out__30;
       5'h1f:
-          \$235  = slot_out__31;
+          \$88  = slot_out__31;
     endcase
   end
   always @* begin
@@ -8369,69 +8368,69 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
-          \$236  = slot_out__0;
+          \$89  = slot_out__0;
       5'h01:
-          \$236  = slot_out__1;
+          \$89  = slot_out__1;
       5'h02:
-          \$236  = slot_out__2;
+          \$89  = slot_out__2;
       5'h03:
-          \$236  = slot_out__3;
+          \$89  = slot_out__3;
       5'h04:
-          \$236  = slot_out__4;
+          \$89  = slot_out__4;
       5'h05:
-          \$236  = slot_out__5;
+          \$89  = slot_out__5;
       5'h06:
-          \$236  = slot_out__6;
+          \$89  = slot_out__6;
       5'h07:
-          \$236  = slot_out__7;
+          \$89  = slot_out__7;
       5'h08:
-          \$236  = slot_out__8;
+          \$89  = slot_out__8;
       5'h09:
-          \$236  = slot_out__9;
+          \$89  = slot_out__9;
       5'h0a:
-          \$236  = slot_out__10;
+          \$89  = slot_out__10;
       5'h0b:
-          \$236  = slot_out__11;
+          \$89  = slot_out__11;
       5'h0c:
-          \$236  = slot_out__12;
+          \$89  = slot_out__12;
       5'h0d:
-          \$236  = slot_out__13;
+          \$89  = slot_out__13;
       5'h0e:
-          \$236  = slot_out__14;
+          \$89  = slot_out__14;
       5'h0f:
-          \$236  = slot_out__15;
+          \$89  = slot_out__15;
       5'h10:
-          \$236  = slot_out__16;
+          \$89  = slot_out__16;
       5'h11:
-          \$236  = slot_out__17;
+          \$89  = slot_out__17;
       5'h12:
-          \$236  = slot_out__18;
+          \$89  = slot_out__18;
       5'h13:
-          \$236  = slot_out__19;
+          \$89  = slot_out__19;
       5'h14:
-          \$236  = slot_out__20;
+          \$89  = slot_out__20;
       5'h15:
-          \$236  = slot_out__21;
+          \$89  = slot_out__21;
       5'h16:
-          \$236  = slot_out__22;
+          \$89  = slot_out__22;
       5'h17:
-          \$236  = slot_out__23;
+          \$89  = slot_out__23;
       5'h18:
-          \$236  = slot_out__24;
+          \$89  = slot_out__24;
       5'h19:
-          \$236  = slot_out__25;
+          \$89  = slot_out__25;
       5'h1a:
-          \$236  = slot_out__26;
+          \$89  = slot_out__26;
       5'h1b:
-          \$236  = slot_out__27;
+          \$89  = slot_out__27;
       5'h1c:
-          \$236  = slot_out__28;
+          \$89  = slot_out__28;
       5'h1d:
-          \$236  = slot_out__29;
+          \$89  = slot_out__29;
       5'h1e:
-          \$236  = slot_out__30;
+          \$89  = slot_out__30;
       5'h1f:
-          \$236  = slot_out__31;
+          \$89  = slot_out__31;
     endcase
   end
   always @* begin
@@ -8439,69 +8438,69 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
-          \$237  = slot_out__0;
+          \$90  = slot_out__0;
       5'h01:
-          \$237  = slot_out__1;
+          \$90  = slot_out__1;
       5'h02:
-          \$237  = slot_out__2;
+          \$90  = slot_out__2;
       5'h03:
-          \$237  = slot_out__3;
+          \$90  = slot_out__3;
       5'h04:
-          \$237  = slot_out__4;
+          \$90  = slot_out__4;
       5'h05:
-          \$237  = slot_out__5;
+          \$90  = slot_out__5;
       5'h06:
-          \$237  = slot_out__6;
+          \$90  = slot_out__6;
       5'h07:
-          \$237  = slot_out__7;
+          \$90  = slot_out__7;
       5'h08:
-          \$237  = slot_out__8;
+          \$90  = slot_out__8;
       5'h09:
-          \$237  = slot_out__9;
+          \$90  = slot_out__9;
       5'h0a:
-          \$237  = slot_out__10;
+          \$90  = slot_out__10;
       5'h0b:
-          \$237  = slot_out__11;
+          \$90  = slot_out__11;
       5'h0c:
-          \$237  = slot_out__12;
+          \$90  = slot_out__12;
       5'h0d:
-          \$237  = slot_out__13;
+          \$90  = slot_out__13;
       5'h0e:
-          \$237  = slot_out__14;
+          \$90  = slot_out__14;
       5'h0f:
-          \$237  = slot_out__15;
+          \$90  = slot_out__15;
       5'h10:
-          \$237  = slot_out__16;
+          \$90  = slot_out__16;
       5'h11:
-          \$237  = slot_out__17;
+          \$90  = slot_out__17;
       5'h12:
-          \$237  = slot_out__18;
+          \$90  = slot_out__18;
       5'h13:
-          \$237  = slot_out__19;
+          \$90  = slot_out__19;
       5'h14:
-          \$237  = slot_out__20;
+          \$90  = slot_out__20;
       5'h15:
-          \$237  = slot_out__21;
+          \$90  = slot_out__21;
       5'h16:
-          \$237  = slot_out__22;
+          \$90  = slot_out__22;
       5'h17:
-          \$237  = slot_out__23;
+          \$90  = slot_out__23;
       5'h18:
-          \$237  = slot_out__24;
+          \$90  = slot_out__24;
       5'h19:
-          \$237  = slot_out__25;
+          \$90  = slot_out__25;
       5'h1a:
-          \$237  = slot_out__26;
+          \$90  = slot_out__26;
       5'h1b:
-          \$237  = slot_out__27;
+          \$90  = slot_out__27;
       5'h1c:
-          \$237  = slot_out__28;
+          \$90  = slot_out__28;
       5'h1d:
-          \$237  = slot_out__29;
+          \$90  = slot_out__29;
       5'h1e:
-          \$237  = slot_out__30;
+          \$90  = slot_out__30;
       5'h1f:
-          \$237  = slot_out__31;
+          \$90  = slot_out__31;
     endcase
   end
   always @* begin
@@ -8509,69 +8508,69 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
-          \$238  = slot_out__0;
+          \$91  = slot_out__0;
       5'h01:
-          \$238  = slot_out__1;
+          \$91  = slot_out__1;
       5'h02:
-          \$238  = slot_out__2;
+          \$91  = slot_out__2;
       5'h03:
-          \$238  = slot_out__3;
+          \$91  = slot_out__3;
       5'h04:
-          \$238  = slot_out__4;
+          \$91  = slot_out__4;
       5'h05:
-          \$238  = slot_out__5;
+          \$91  = slot_out__5;
       5'h06:
-          \$238  = slot_out__6;
+          \$91  = slot_out__6;
       5'h07:
-          \$238  = slot_out__7;
+          \$91  = slot_out__7;
       5'h08:
-          \$238  = slot_out__8;
+          \$91  = slot_out__8;
       5'h09:
-          \$238  = slot_out__9;
+          \$91  = slot_out__9;
       5'h0a:
-          \$238  = slot_out__10;
+          \$91  = slot_out__10;
       5'h0b:
-          \$238  = slot_out__11;
+          \$91  = slot_out__11;
       5'h0c:
-          \$238  = slot_out__12;
+          \$91  = slot_out__12;
       5'h0d:
-          \$238  = slot_out__13;
+          \$91  = slot_out__13;
       5'h0e:
-          \$238  = slot_out__14;
+          \$91  = slot_out__14;
       5'h0f:
-          \$238  = slot_out__15;
+          \$91  = slot_out__15;
       5'h10:
-          \$238  = slot_out__16;
+          \$91  = slot_out__16;
       5'h11:
-          \$238  = slot_out__17;
+          \$91  = slot_out__17;
       5'h12:
-          \$238  = slot_out__18;
+          \$91  = slot_out__18;
       5'h13:
-          \$238  = slot_out__19;
+          \$91  = slot_out__19;
       5'h14:
-          \$238  = slot_out__20;
+          \$91  = slot_out__20;
       5'h15:
-          \$238  = slot_out__21;
+          \$91  = slot_out__21;
       5'h16:
-          \$238  = slot_out__22;
+          \$91  = slot_out__22;
       5'h17:
-          \$238  = slot_out__23;
+          \$91  = slot_out__23;
       5'h18:
-          \$238  = slot_out__24;
+          \$91  = slot_out__24;
       5'h19:
-          \$238  = slot_out__25;
+          \$91  = slot_out__25;
       5'h1a:
-          \$238  = slot_out__26;
+          \$91  = slot_out__26;
       5'h1b:
-          \$238  = slot_out__27;
+          \$91  = slot_out__27;
       5'h1c:
-          \$238  = slot_out__28;
+          \$91  = slot_out__28;
       5'h1d:
-          \$238  = slot_out__29;
+          \$91  = slot_out__29;
       5'h1e:
-          \$238  = slot_out__30;
+          \$91  = slot_out__30;
       5'h1f:
-          \$238  = slot_out__31;
+          \$91  = slot_out__31;
     endcase
   end
   always @* begin
@@ -8579,69 +8578,69 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
-          \$239  = slot_out__0;
+          \$92  = slot_out__0;
       5'h01:
-          \$239  = slot_out__1;
+          \$92  = slot_out__1;
       5'h02:
-          \$239  = slot_out__2;
+          \$92  = slot_out__2;
       5'h03:
-          \$239  = slot_out__3;
+          \$92  = slot_out__3;
       5'h04:
-          \$239  = slot_out__4;
+          \$92  = slot_out__4;
       5'h05:
-          \$239  = slot_out__5;
+          \$92  = slot_out__5;
       5'h06:
-          \$239  = slot_out__6;
+          \$92  = slot_out__6;
       5'h07:
-          \$239  = slot_out__7;
+          \$92  = slot_out__7;
       5'h08:
-          \$239  = slot_out__8;
+          \$92  = slot_out__8;
       5'h09:
-          \$239  = slot_out__9;
+          \$92  = slot_out__9;
       5'h0a:
-          \$239  = slot_out__10;
+          \$92  = slot_out__10;
       5'h0b:
-          \$239  = slot_out__11;
+          \$92  = slot_out__11;
       5'h0c:
-          \$239  = slot_out__12;
+          \$92  = slot_out__12;
       5'h0d:
-          \$239  = slot_out__13;
+          \$92  = slot_out__13;
       5'h0e:
-          \$239  = slot_out__14;
+          \$92  = slot_out__14;
       5'h0f:
-          \$239  = slot_out__15;
+          \$92  = slot_out__15;
       5'h10:
-          \$239  = slot_out__16;
+          \$92  = slot_out__16;
       5'h11:
-          \$239  = slot_out__17;
+          \$92  = slot_out__17;
       5'h12:
-          \$239  = slot_out__18;
+          \$92  = slot_out__18;
       5'h13:
-          \$239  = slot_out__19;
+          \$92  = slot_out__19;
       5'h14:
-          \$239  = slot_out__20;
+          \$92  = slot_out__20;
       5'h15:
-          \$239  = slot_out__21;
+          \$92  = slot_out__21;
       5'h16:
-          \$239  = slot_out__22;
+          \$92  = slot_out__22;
       5'h17:
-          \$239  = slot_out__23;
+          \$92  = slot_out__23;
       5'h18:
-          \$239  = slot_out__24;
+          \$92  = slot_out__24;
       5'h19:
-          \$239  = slot_out__25;
+          \$92  = slot_out__25;
       5'h1a:
-          \$239  = slot_out__26;
+          \$92  = slot_out__26;
       5'h1b:
-          \$239  = slot_out__27;
+          \$92  = slot_out__27;
       5'h1c:
-          \$239  = slot_out__28;
+          \$92  = slot_out__28;
       5'h1d:
-          \$239  = slot_out__29;
+          \$92  = slot_out__29;
       5'h1e:
-          \$239  = slot_out__30;
+          \$92  = slot_out__30;
       5'h1f:
-          \$239  = slot_out__31;
+          \$92  = slot_out__31;
     endcase
   end
   always @* begin
@@ -8649,69 +8648,69 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
-          \$240  = slot_out__0;
+          \$93  = slot_out__0;
       5'h01:
-          \$240  = slot_out__1;
+          \$93  = slot_out__1;
       5'h02:
-          \$240  = slot_out__2;
+          \$93  = slot_out__2;
       5'h03:
-          \$240  = slot_out__3;
+          \$93  = slot_out__3;
       5'h04:
-          \$240  = slot_out__4;
+          \$93  = slot_out__4;
       5'h05:
-          \$240  = slot_out__5;
+          \$93  = slot_out__5;
       5'h06:
-          \$240  = slot_out__6;
+          \$93  = slot_out__6;
       5'h07:
-          \$240  = slot_out__7;
+          \$93  = slot_out__7;
       5'h08:
-          \$240  = slot_out__8;
+          \$93  = slot_out__8;
       5'h09:
-          \$240  = slot_out__9;
+          \$93  = slot_out__9;
       5'h0a:
-          \$240  = slot_out__10;
+          \$93  = slot_out__10;
       5'h0b:
-          \$240  = slot_out__11;
+          \$93  = slot_out__11;
       5'h0c:
-          \$240  = slot_out__12;
+          \$93  = slot_out__12;
       5'h0d:
-          \$240  = slot_out__13;
+          \$93  = slot_out__13;
       5'h0e:
-          \$240  = slot_out__14;
+          \$93  = slot_out__14;
       5'h0f:
-          \$240  = slot_out__15;
+          \$93  = slot_out__15;
       5'h10:
-          \$240  = slot_out__16;
+          \$93  = slot_out__16;
       5'h11:
-          \$240  = slot_out__17;
+          \$93  = slot_out__17;
       5'h12:
-          \$240  = slot_out__18;
+          \$93  = slot_out__18;
       5'h13:
-          \$240  = slot_out__19;
+          \$93  = slot_out__19;
       5'h14:
-          \$240  = slot_out__20;
+          \$93  = slot_out__20;
       5'h15:
-          \$240  = slot_out__21;
+          \$93  = slot_out__21;
       5'h16:
-          \$240  = slot_out__22;
+          \$93  = slot_out__22;
       5'h17:
-          \$240  = slot_out__23;
+          \$93  = slot_out__23;
       5'h18:
-          \$240  = slot_out__24;
+          \$93  = slot_out__24;
       5'h19:
-          \$240  = slot_out__25;
+          \$93  = slot_out__25;
       5'h1a:
-          \$240  = slot_out__26;
+          \$93  = slot_out__26;
       5'h1b:
-          \$240  = slot_out__27;
+          \$93  = slot_out__27;
       5'h1c:
-          \$240  = slot_out__28;
+          \$93  = slot_out__28;
       5'h1d:
-          \$240  = slot_out__29;
+          \$93  = slot_out__29;
       5'h1e:
-          \$240  = slot_out__30;
+          \$93  = slot_out__30;
       5'h1f:
-          \$240  = slot_out__31;
+          \$93  = slot_out__31;
     endcase
   end
   always @* begin
@@ -8719,151 +8718,151 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
     (* full_case = 32'd1 *)
     casez (index[4:0])
       5'h00:
-          \$241  = slot_out__0;
+          \$94  = slot_out__0;
       5'h01:
-          \$241  = slot_out__1;
+          \$94  = slot_out__1;
       5'h02:
-          \$241  = slot_out__2;
+          \$94  = slot_out__2;
       5'h03:
-          \$241  = slot_out__3;
+          \$94  = slot_out__3;
       5'h04:
-          \$241  = slot_out__4;
+          \$94  = slot_out__4;
       5'h05:
-          \$241  = slot_out__5;
+          \$94  = slot_out__5;
       5'h06:
-          \$241  = slot_out__6;
+          \$94  = slot_out__6;
       5'h07:
-          \$241  = slot_out__7;
+          \$94  = slot_out__7;
       5'h08:
-          \$241  = slot_out__8;
+          \$94  = slot_out__8;
       5'h09:
-          \$241  = slot_out__9;
+          \$94  = slot_out__9;
       5'h0a:
-          \$241  = slot_out__10;
+          \$94  = slot_out__10;
       5'h0b:
-          \$241  = slot_out__11;
+          \$94  = slot_out__11;
       5'h0c:
-          \$241  = slot_out__12;
+          \$94  = slot_out__12;
       5'h0d:
-          \$241  = slot_out__13;
+          \$94  = slot_out__13;
       5'h0e:
-          \$241  = slot_out__14;
+          \$94  = slot_out__14;
       5'h0f:
-          \$241  = slot_out__15;
+          \$94  = slot_out__15;
       5'h10:
-          \$241  = slot_out__16;
+          \$94  = slot_out__16;
       5'h11:
-          \$241  = slot_out__17;
+          \$94  = slot_out__17;
       5'h12:
-          \$241  = slot_out__18;
+          \$94  = slot_out__18;
       5'h13:
-          \$241  = slot_out__19;
+          \$94  = slot_out__19;
       5'h14:
-          \$241  = slot_out__20;
+          \$94  = slot_out__20;
       5'h15:
-          \$241  = slot_out__21;
+          \$94  = slot_out__21;
       5'h16:
-          \$241  = slot_out__22;
+          \$94  = slot_out__22;
       5'h17:
-          \$241  = slot_out__23;
+          \$94  = slot_out__23;
       5'h18:
-          \$241  = slot_out__24;
+          \$94  = slot_out__24;
       5'h19:
-          \$241  = slot_out__25;
+          \$94  = slot_out__25;
       5'h1a:
-          \$241  = slot_out__26;
+          \$94  = slot_out__26;
       5'h1b:
-          \$241  = slot_out__27;
+          \$94  = slot_out__27;
       5'h1c:
-          \$241  = slot_out__28;
+          \$94  = slot_out__28;
       5'h1d:
-          \$241  = slot_out__29;
+          \$94  = slot_out__29;
       5'h1e:
-          \$241  = slot_out__30;
+          \$94  = slot_out__30;
       5'h1f:
-          \$241  = slot_out__31;
+          \$94  = slot_out__31;
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$337  = 19'h00000;
+    \$335  = 19'h00000;
     casez (way)
       5'h00:
-          \$337  = slot0;
+          \$335  = slot0;
       5'h01:
-          \$337  = slot1;
+          \$335  = slot1;
       5'h02:
-          \$337  = slot2;
+          \$335  = slot2;
       5'h03:
-          \$337  = slot3;
+          \$335  = slot3;
       5'h04:
-          \$337  = slot4;
+          \$335  = slot4;
       5'h05:
-          \$337  = slot5;
+          \$335  = slot5;
       5'h06:
-          \$337  = slot6;
+          \$335  = slot6;
       5'h07:
-          \$337  = slot7;
+          \$335  = slot7;
       5'h08:
-          \$337  = slot8;
+          \$335  = slot8;
       5'h09:
-          \$337  = slot9;
+          \$335  = slot9;
       5'h0a:
-          \$337  = slot10;
+          \$335  = slot10;
       5'h0b:
-          \$337  = slot11;
+          \$335  = slot11;
       5'h0c:
-          \$337  = slot12;
+          \$335  = slot12;
       5'h0d:
-          \$337  = slot13;
+          \$335  = slot13;
       5'h0e:
-          \$337  = slot14;
+          \$335  = slot14;
       5'h0f:
-          \$337  = slot15;
+          \$335  = slot15;
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$392  = \$1 [20:0];
+    \$391  = \$1 [20:0];
     if (rst) begin
-      \$392  = 21'h000000;
+      \$391  = 21'h000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$393 [62:59] = \$23 [3:0];
-    \$393 [10:0] = \$24 ;
-    \$393 [58:43] = \$38 ;
-    \$393 [26:11] = { \$54 , \$53 , \$52 , \$51 , \$50 , \$49 , \$48 , \$47 , \$46 , \$45 , \$44 , \$43 , \$42 , \$41 , \$40 , \$39  };
-    \$393 [42:27] = { \$70 , \$69 , \$68 , \$67 , \$66 , \$65 , \$64 , \$63 , \$62 , \$61 , \$60 , \$59 , \$58 , \$57 , \$56 , \$55  };
+    \$392 [62:59] = \$23 [3:0];
+    \$392 [10:0] = \$24 ;
+    \$392 [58:43] = \$38 ;
+    \$392 [26:11] = { \$54 , \$53 , \$52 , \$51 , \$50 , \$49 , \$48 , \$47 , \$46 , \$45 , \$44 , \$43 , \$42 , \$41 , \$40 , \$39  };
+    \$392 [42:27] = { \$70 , \$69 , \$68 , \$67 , \$66 , \$65 , \$64 , \$63 , \$62 , \$61 , \$60 , \$59 , \$58 , \$57 , \$56 , \$55  };
     if (rst) begin
-      \$393  = 63'h0000000000000000;
+      \$392  = 63'h0000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$394  = \$37 [4:0];
+    \$393  = \$37 [4:0];
     if (rst) begin
-      \$394  = 5'h00;
+      \$393  = 5'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$395  = walk;
+    \$394  = walk;
     casez (fsm_state)
       4'h1:
-          \$395  = \$71 [10:0];
+          \$394  = \$71 [10:0];
     endcase
     if (rst) begin
-      \$395  = 11'h000;
+      \$394  = 11'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$396  = index;
+    \$395  = index;
     casez (fsm_state)
       4'h1:
-          \$396  = 16'h0000;
+          \$395  = 16'h0000;
       4'h0:
           /* empty */;
       4'h2:
@@ -8872,164 +8871,166 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          \$396  = \$224 [15:0];
       4'h7:
-          /* empty */;
-      4'hb:
-          if (dump__ready) begin
-            \$396  = \$244 [15:0];
-          end
-    endcase
-    if (rst) begin
-      \$396  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$397  = report;
-    casez (fsm_state)
-      4'h1:
-          if (\$72 ) begin
-            \$397  = 1'h0;
-          end
-      4'h0:
-          if (\$74 ) begin
-            (* full_case = 32'd1 *)
-            if (\$77 ) begin
-            end else begin
-              \$397  = 1'h1;
-            end
-          end else if (\$76 ) begin
-            casez (write_data)
-              32'd1:
-                  \$397  = 1'h1;
-            endcase
-          end
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            if (\$222 ) begin
-              \$397  = 1'h1;
-            end
-          end
-      4'ha:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'hb:
           /* empty */;
       4'h8:
-          if (restore__valid) begin
-            if (\$261 ) begin
-              \$397  = 1'h1;
-            end
-          end
-    endcase
-    if (rst) begin
-      \$397  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$398  = fsm_state;
-    casez (fsm_state)
-      4'h1:
-          if (\$72 ) begin
-            \$398  = 4'h0;
-          end
-      4'h0:
-          if (\$74 ) begin
-            (* full_case = 32'd1 *)
-            if (\$77 ) begin
-            end else begin
-              \$398  = 4'h1;
-            end
-          end else if (\$76 ) begin
-            casez (write_data)
-              32'd1:
-                  \$398  = 4'h1;
-              32'd2:
-                  \$398  = 4'h2;
-              32'd3:
-                  \$398  = 4'h3;
-              32'd6:
-                  \$398  = 4'h4;
-            endcase
-          end
-      4'h2:
-          \$398  = 4'h5;
-      4'h5:
-          \$398  = 4'h6;
-      4'h6:
           if (dump__ready) begin
-            \$398  = 4'h7;
+            \$395  = \$97 [15:0];
           end
       4'h3:
-          if (restore__valid) begin
-            \$398  = 4'h8;
-            if (\$222 ) begin
-              \$398  = 4'h9;
-              if (restore__payload[1024]) begin
-                \$398  = 4'h1;
-              end
-            end
-          end
-      4'ha:
-        begin
-          \$398  = 4'h3;
-          if (\final ) begin
-            \$398  = 4'h0;
-          end
-        end
-      4'h7:
-          if (\$242 ) begin
-            \$398  = 4'hb;
-          end
+          /* empty */;
+      4'h9:
+          /* empty */;
       4'hb:
-          if (dump__ready) begin
-            \$398  = 4'h2;
-            if (\final ) begin
-              \$398  = 4'h0;
-            end
-          end
-      4'h8:
-          if (restore__valid) begin
-            \$398  = 4'hc;
-            if (\$261 ) begin
-              \$398  = 4'h9;
-              if (restore__payload[1024]) begin
-                \$398  = 4'h1;
-              end
-            end
-          end
+          /* empty */;
       4'hc:
-          if (\$263 ) begin
-            \$398  = 4'ha;
+          \$395  = \$263 [15:0];
+    endcase
+    if (rst) begin
+      \$395  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$396  = report;
+    casez (fsm_state)
+      4'h1:
+          if (\$72 ) begin
+            \$396  = 1'h0;
           end
-      4'h4:
-          if (\$264 ) begin
-            \$398  = 4'h0;
+      4'h0:
+          if (\$74 ) begin
+            (* full_case = 32'd1 *)
+            if (\$77 ) begin
+            end else begin
+              \$396  = 1'h1;
+            end
+          end else if (\$76 ) begin
+            casez (write_data)
+              32'd1:
+                  \$396  = 1'h1;
+            endcase
+          end
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            if (\$242 ) begin
+              \$396  = 1'h1;
+            end
           end
       4'h9:
-          if (\$265 ) begin
-            \$398  = 4'h1;
+          if (restore__valid) begin
+            if (\$259 ) begin
+              \$396  = 1'h1;
+            end
           end
     endcase
     if (rst) begin
-      \$398  = 4'h1;
+      \$396  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$399  = hot_rows;
+    \$397  = fsm_state;
+    casez (fsm_state)
+      4'h1:
+          if (\$72 ) begin
+            \$397  = 4'h0;
+          end
+      4'h0:
+          if (\$74 ) begin
+            (* full_case = 32'd1 *)
+            if (\$77 ) begin
+            end else begin
+              \$397  = 4'h1;
+            end
+          end else if (\$76 ) begin
+            casez (write_data)
+              32'd1:
+                  \$397  = 4'h1;
+              32'd2:
+                  \$397  = 4'h2;
+              32'd3:
+                  \$397  = 4'h3;
+              32'd6:
+                  \$397  = 4'h4;
+            endcase
+          end
+      4'h2:
+          \$397  = 4'h5;
+      4'h5:
+          \$397  = 4'h6;
+      4'h6:
+          if (dump__ready) begin
+            \$397  = 4'h7;
+          end
+      4'h7:
+          if (\$95 ) begin
+            \$397  = 4'h8;
+          end
+      4'h8:
+          if (dump__ready) begin
+            \$397  = 4'h2;
+            if (\final ) begin
+              \$397  = 4'h0;
+            end
+          end
+      4'h3:
+          if (restore__valid) begin
+            \$397  = 4'h9;
+            if (\$242 ) begin
+              \$397  = 4'ha;
+              if (restore__payload[1024]) begin
+                \$397  = 4'h1;
+              end
+            end
+          end
+      4'h9:
+          if (restore__valid) begin
+            \$397  = 4'hb;
+            if (\$259 ) begin
+              \$397  = 4'ha;
+              if (restore__payload[1024]) begin
+                \$397  = 4'h1;
+              end
+            end
+          end
+      4'hb:
+          if (\$261 ) begin
+            \$397  = 4'hc;
+          end
+      4'hc:
+        begin
+          \$397  = 4'h3;
+          if (\final ) begin
+            \$397  = 4'h0;
+          end
+        end
+      4'ha:
+          if (\$264 ) begin
+            \$397  = 4'h1;
+          end
+      4'h4:
+          if (\$265 ) begin
+            \$397  = 4'h0;
+          end
+    endcase
+    if (rst) begin
+      \$397  = 4'h1;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$398  = hot_rows;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -9038,17 +9039,17 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             (* full_case = 32'd1 *)
             if (\$77 ) begin
             end else begin
-              \$399  = write_data[19:0];
+              \$398  = write_data[19:0];
             end
           end
     endcase
     if (rst) begin
-      \$399  = 20'h80000;
+      \$398  = 20'h80000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$400  = row_in__valid;
+    \$399  = row_in__valid;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -9060,90 +9061,221 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           (* full_case = 32'd1 *)
           casez (index[4:0])
             5'h00:
-                \$400  = row_out__0__valid;
+                \$399  = row_out__0__valid;
             5'h01:
-                \$400  = row_out__1__valid;
+                \$399  = row_out__1__valid;
             5'h02:
-                \$400  = row_out__2__valid;
+                \$399  = row_out__2__valid;
             5'h03:
-                \$400  = row_out__3__valid;
+                \$399  = row_out__3__valid;
             5'h04:
-                \$400  = row_out__4__valid;
+                \$399  = row_out__4__valid;
             5'h05:
-                \$400  = row_out__5__valid;
+                \$399  = row_out__5__valid;
             5'h06:
-                \$400  = row_out__6__valid;
+                \$399  = row_out__6__valid;
             5'h07:
-                \$400  = row_out__7__valid;
+                \$399  = row_out__7__valid;
             5'h08:
-                \$400  = row_out__8__valid;
+                \$399  = row_out__8__valid;
             5'h09:
-                \$400  = row_out__9__valid;
+                \$399  = row_out__9__valid;
             5'h0a:
-                \$400  = row_out__10__valid;
+                \$399  = row_out__10__valid;
             5'h0b:
-                \$400  = row_out__11__valid;
+                \$399  = row_out__11__valid;
             5'h0c:
-                \$400  = row_out__12__valid;
+                \$399  = row_out__12__valid;
             5'h0d:
-                \$400  = row_out__13__valid;
+                \$399  = row_out__13__valid;
             5'h0e:
-                \$400  = row_out__14__valid;
+                \$399  = row_out__14__valid;
             5'h0f:
-                \$400  = row_out__15__valid;
+                \$399  = row_out__15__valid;
             5'h10:
-                \$400  = row_out__16__valid;
+                \$399  = row_out__16__valid;
             5'h11:
-                \$400  = row_out__17__valid;
+                \$399  = row_out__17__valid;
             5'h12:
-                \$400  = row_out__18__valid;
+                \$399  = row_out__18__valid;
             5'h13:
-                \$400  = row_out__19__valid;
+                \$399  = row_out__19__valid;
             5'h14:
-                \$400  = row_out__20__valid;
+                \$399  = row_out__20__valid;
             5'h15:
-                \$400  = row_out__21__valid;
+                \$399  = row_out__21__valid;
             5'h16:
-                \$400  = row_out__22__valid;
+                \$399  = row_out__22__valid;
             5'h17:
-                \$400  = row_out__23__valid;
+                \$399  = row_out__23__valid;
             5'h18:
-                \$400  = row_out__24__valid;
+                \$399  = row_out__24__valid;
             5'h19:
-                \$400  = row_out__25__valid;
+                \$399  = row_out__25__valid;
             5'h1a:
-                \$400  = row_out__26__valid;
+                \$399  = row_out__26__valid;
             5'h1b:
-                \$400  = row_out__27__valid;
+                \$399  = row_out__27__valid;
             5'h1c:
-                \$400  = row_out__28__valid;
+                \$399  = row_out__28__valid;
             5'h1d:
-                \$400  = row_out__29__valid;
+                \$399  = row_out__29__valid;
             5'h1e:
-                \$400  = row_out__30__valid;
+                \$399  = row_out__30__valid;
             5'h1f:
-                \$400  = row_out__31__valid;
+                \$399  = row_out__31__valid;
           endcase
       4'h6:
           /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$400 [0] = \$78 ;
-            \$400 [1] = \$87 ;
-            \$400 [2] = \$96 ;
-            \$400 [3] = \$105 ;
-            \$400 [4] = \$114 ;
-            \$400 [5] = \$123 ;
-            \$400 [6] = \$132 ;
-            \$400 [7] = \$141 ;
-            \$400 [8] = \$150 ;
-            \$400 [9] = \$159 ;
-            \$400 [10] = \$168 ;
-            \$400 [11] = \$177 ;
-            \$400 [12] = \$186 ;
-            \$400 [13] = \$195 ;
-            \$400 [14] = \$204 ;
-            \$400 [15] = \$213 ;
+            \$399 [0] = \$98 ;
+            \$399 [1] = \$107 ;
+            \$399 [2] = \$116 ;
+            \$399 [3] = \$125 ;
+            \$399 [4] = \$134 ;
+            \$399 [5] = \$143 ;
+            \$399 [6] = \$152 ;
+            \$399 [7] = \$161 ;
+            \$399 [8] = \$170 ;
+            \$399 [9] = \$179 ;
+            \$399 [10] = \$188 ;
+            \$399 [11] = \$197 ;
+            \$399 [12] = \$206 ;
+            \$399 [13] = \$215 ;
+            \$399 [14] = \$224 ;
+            \$399 [15] = \$233 ;
+          end
+    endcase
+    if (rst) begin
+      \$399  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$400  = row_in__hot;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          (* full_case = 32'd1 *)
+          casez (index[4:0])
+            5'h00:
+                \$400  = row_out__0__hot;
+            5'h01:
+                \$400  = row_out__1__hot;
+            5'h02:
+                \$400  = row_out__2__hot;
+            5'h03:
+                \$400  = row_out__3__hot;
+            5'h04:
+                \$400  = row_out__4__hot;
+            5'h05:
+                \$400  = row_out__5__hot;
+            5'h06:
+                \$400  = row_out__6__hot;
+            5'h07:
+                \$400  = row_out__7__hot;
+            5'h08:
+                \$400  = row_out__8__hot;
+            5'h09:
+                \$400  = row_out__9__hot;
+            5'h0a:
+                \$400  = row_out__10__hot;
+            5'h0b:
+                \$400  = row_out__11__hot;
+            5'h0c:
+                \$400  = row_out__12__hot;
+            5'h0d:
+                \$400  = row_out__13__hot;
+            5'h0e:
+                \$400  = row_out__14__hot;
+            5'h0f:
+                \$400  = row_out__15__hot;
+            5'h10:
+                \$400  = row_out__16__hot;
+            5'h11:
+                \$400  = row_out__17__hot;
+            5'h12:
+                \$400  = row_out__18__hot;
+            5'h13:
+                \$400  = row_out__19__hot;
+            5'h14:
+                \$400  = row_out__20__hot;
+            5'h15:
+                \$400  = row_out__21__hot;
+            5'h16:
+                \$400  = row_out__22__hot;
+            5'h17:
+                \$400  = row_out__23__hot;
+            5'h18:
+                \$400  = row_out__24__hot;
+            5'h19:
+                \$400  = row_out__25__hot;
+            5'h1a:
+                \$400  = row_out__26__hot;
+            5'h1b:
+                \$400  = row_out__27__hot;
+            5'h1c:
+                \$400  = row_out__28__hot;
+            5'h1d:
+                \$400  = row_out__29__hot;
+            5'h1e:
+                \$400  = row_out__30__hot;
+            5'h1f:
+                \$400  = row_out__31__hot;
+          endcase
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$400 [0] = \$106 ;
+            \$400 [1] = \$115 ;
+            \$400 [2] = \$124 ;
+            \$400 [3] = \$133 ;
+            \$400 [4] = \$142 ;
+            \$400 [5] = \$151 ;
+            \$400 [6] = \$160 ;
+            \$400 [7] = \$169 ;
+            \$400 [8] = \$178 ;
+            \$400 [9] = \$187 ;
+            \$400 [10] = \$196 ;
+            \$400 [11] = \$205 ;
+            \$400 [12] = \$214 ;
+            \$400 [13] = \$223 ;
+            \$400 [14] = \$232 ;
+            \$400 [15] = \$241 ;
+          end
+      4'h9:
+          if (restore__valid) begin
+            \$400 [0] = \$243 ;
+            \$400 [1] = \$244 ;
+            \$400 [2] = \$245 ;
+            \$400 [3] = \$246 ;
+            \$400 [4] = \$247 ;
+            \$400 [5] = \$248 ;
+            \$400 [6] = \$249 ;
+            \$400 [7] = \$250 ;
+            \$400 [8] = \$251 ;
+            \$400 [9] = \$252 ;
+            \$400 [10] = \$253 ;
+            \$400 [11] = \$254 ;
+            \$400 [12] = \$255 ;
+            \$400 [13] = \$256 ;
+            \$400 [14] = \$257 ;
+            \$400 [15] = \$258 ;
           end
     endcase
     if (rst) begin
@@ -9152,7 +9284,7 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$401  = row_in__hot;
+    \$401  = row_in__referenced;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -9164,115 +9296,94 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           (* full_case = 32'd1 *)
           casez (index[4:0])
             5'h00:
-                \$401  = row_out__0__hot;
+                \$401  = row_out__0__referenced;
             5'h01:
-                \$401  = row_out__1__hot;
+                \$401  = row_out__1__referenced;
             5'h02:
-                \$401  = row_out__2__hot;
+                \$401  = row_out__2__referenced;
             5'h03:
-                \$401  = row_out__3__hot;
+                \$401  = row_out__3__referenced;
             5'h04:
-                \$401  = row_out__4__hot;
+                \$401  = row_out__4__referenced;
             5'h05:
-                \$401  = row_out__5__hot;
+                \$401  = row_out__5__referenced;
             5'h06:
-                \$401  = row_out__6__hot;
+                \$401  = row_out__6__referenced;
             5'h07:
-                \$401  = row_out__7__hot;
+                \$401  = row_out__7__referenced;
             5'h08:
-                \$401  = row_out__8__hot;
+                \$401  = row_out__8__referenced;
             5'h09:
-                \$401  = row_out__9__hot;
+                \$401  = row_out__9__referenced;
             5'h0a:
-                \$401  = row_out__10__hot;
+                \$401  = row_out__10__referenced;
             5'h0b:
-                \$401  = row_out__11__hot;
+                \$401  = row_out__11__referenced;
             5'h0c:
-                \$401  = row_out__12__hot;
+                \$401  = row_out__12__referenced;
             5'h0d:
-                \$401  = row_out__13__hot;
+                \$401  = row_out__13__referenced;
             5'h0e:
-                \$401  = row_out__14__hot;
+                \$401  = row_out__14__referenced;
             5'h0f:
-                \$401  = row_out__15__hot;
+                \$401  = row_out__15__referenced;
             5'h10:
-                \$401  = row_out__16__hot;
+                \$401  = row_out__16__referenced;
             5'h11:
-                \$401  = row_out__17__hot;
+                \$401  = row_out__17__referenced;
             5'h12:
-                \$401  = row_out__18__hot;
+                \$401  = row_out__18__referenced;
             5'h13:
-                \$401  = row_out__19__hot;
+                \$401  = row_out__19__referenced;
             5'h14:
-                \$401  = row_out__20__hot;
+                \$401  = row_out__20__referenced;
             5'h15:
-                \$401  = row_out__21__hot;
+                \$401  = row_out__21__referenced;
             5'h16:
-                \$401  = row_out__22__hot;
+                \$401  = row_out__22__referenced;
             5'h17:
-                \$401  = row_out__23__hot;
+                \$401  = row_out__23__referenced;
             5'h18:
-                \$401  = row_out__24__hot;
+                \$401  = row_out__24__referenced;
             5'h19:
-                \$401  = row_out__25__hot;
+                \$401  = row_out__25__referenced;
             5'h1a:
-                \$401  = row_out__26__hot;
+                \$401  = row_out__26__referenced;
             5'h1b:
-                \$401  = row_out__27__hot;
+                \$401  = row_out__27__referenced;
             5'h1c:
-                \$401  = row_out__28__hot;
+                \$401  = row_out__28__referenced;
             5'h1d:
-                \$401  = row_out__29__hot;
+                \$401  = row_out__29__referenced;
             5'h1e:
-                \$401  = row_out__30__hot;
+                \$401  = row_out__30__referenced;
             5'h1f:
-                \$401  = row_out__31__hot;
+                \$401  = row_out__31__referenced;
           endcase
       4'h6:
           /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$401 [0] = \$86 ;
-            \$401 [1] = \$95 ;
-            \$401 [2] = \$104 ;
-            \$401 [3] = \$113 ;
-            \$401 [4] = \$122 ;
-            \$401 [5] = \$131 ;
-            \$401 [6] = \$140 ;
-            \$401 [7] = \$149 ;
-            \$401 [8] = \$158 ;
-            \$401 [9] = \$167 ;
-            \$401 [10] = \$176 ;
-            \$401 [11] = \$185 ;
-            \$401 [12] = \$194 ;
-            \$401 [13] = \$203 ;
-            \$401 [14] = \$212 ;
-            \$401 [15] = \$221 ;
-          end
-      4'ha:
-          /* empty */;
       4'h7:
           /* empty */;
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
           if (restore__valid) begin
-            \$401 [0] = \$245 ;
-            \$401 [1] = \$246 ;
-            \$401 [2] = \$247 ;
-            \$401 [3] = \$248 ;
-            \$401 [4] = \$249 ;
-            \$401 [5] = \$250 ;
-            \$401 [6] = \$251 ;
-            \$401 [7] = \$252 ;
-            \$401 [8] = \$253 ;
-            \$401 [9] = \$254 ;
-            \$401 [10] = \$255 ;
-            \$401 [11] = \$256 ;
-            \$401 [12] = \$257 ;
-            \$401 [13] = \$258 ;
-            \$401 [14] = \$259 ;
-            \$401 [15] = \$260 ;
+            \$401 [0] = \$104 ;
+            \$401 [1] = \$113 ;
+            \$401 [2] = \$122 ;
+            \$401 [3] = \$131 ;
+            \$401 [4] = \$140 ;
+            \$401 [5] = \$149 ;
+            \$401 [6] = \$158 ;
+            \$401 [7] = \$167 ;
+            \$401 [8] = \$176 ;
+            \$401 [9] = \$185 ;
+            \$401 [10] = \$194 ;
+            \$401 [11] = \$203 ;
+            \$401 [12] = \$212 ;
+            \$401 [13] = \$221 ;
+            \$401 [14] = \$230 ;
+            \$401 [15] = \$239 ;
           end
     endcase
     if (rst) begin
@@ -9281,7 +9392,7 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$402  = row_in__referenced;
+    \$402  = row_in__age;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -9293,196 +9404,198 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           (* full_case = 32'd1 *)
           casez (index[4:0])
             5'h00:
-                \$402  = row_out__0__referenced;
+                \$402  = row_out__0__age;
             5'h01:
-                \$402  = row_out__1__referenced;
+                \$402  = row_out__1__age;
             5'h02:
-                \$402  = row_out__2__referenced;
+                \$402  = row_out__2__age;
             5'h03:
-                \$402  = row_out__3__referenced;
+                \$402  = row_out__3__age;
             5'h04:
-                \$402  = row_out__4__referenced;
+                \$402  = row_out__4__age;
             5'h05:
-                \$402  = row_out__5__referenced;
+                \$402  = row_out__5__age;
             5'h06:
-                \$402  = row_out__6__referenced;
+                \$402  = row_out__6__age;
             5'h07:
-                \$402  = row_out__7__referenced;
+                \$402  = row_out__7__age;
             5'h08:
-                \$402  = row_out__8__referenced;
+                \$402  = row_out__8__age;
             5'h09:
-                \$402  = row_out__9__referenced;
+                \$402  = row_out__9__age;
             5'h0a:
-                \$402  = row_out__10__referenced;
+                \$402  = row_out__10__age;
             5'h0b:
-                \$402  = row_out__11__referenced;
+                \$402  = row_out__11__age;
             5'h0c:
-                \$402  = row_out__12__referenced;
+                \$402  = row_out__12__age;
             5'h0d:
-                \$402  = row_out__13__referenced;
+                \$402  = row_out__13__age;
             5'h0e:
-                \$402  = row_out__14__referenced;
+                \$402  = row_out__14__age;
             5'h0f:
-                \$402  = row_out__15__referenced;
+                \$402  = row_out__15__age;
             5'h10:
-                \$402  = row_out__16__referenced;
+                \$402  = row_out__16__age;
             5'h11:
-                \$402  = row_out__17__referenced;
+                \$402  = row_out__17__age;
             5'h12:
-                \$402  = row_out__18__referenced;
+                \$402  = row_out__18__age;
             5'h13:
-                \$402  = row_out__19__referenced;
+                \$402  = row_out__19__age;
             5'h14:
-                \$402  = row_out__20__referenced;
+                \$402  = row_out__20__age;
             5'h15:
-                \$402  = row_out__21__referenced;
+                \$402  = row_out__21__age;
             5'h16:
-                \$402  = row_out__22__referenced;
+                \$402  = row_out__22__age;
             5'h17:
-                \$402  = row_out__23__referenced;
+                \$402  = row_out__23__age;
             5'h18:
-                \$402  = row_out__24__referenced;
+                \$402  = row_out__24__age;
             5'h19:
-                \$402  = row_out__25__referenced;
+                \$402  = row_out__25__age;
             5'h1a:
-                \$402  = row_out__26__referenced;
+                \$402  = row_out__26__age;
             5'h1b:
-                \$402  = row_out__27__referenced;
+                \$402  = row_out__27__age;
             5'h1c:
-                \$402  = row_out__28__referenced;
+                \$402  = row_out__28__age;
             5'h1d:
-                \$402  = row_out__29__referenced;
+                \$402  = row_out__29__age;
             5'h1e:
-                \$402  = row_out__30__referenced;
+                \$402  = row_out__30__age;
             5'h1f:
-                \$402  = row_out__31__referenced;
+                \$402  = row_out__31__age;
           endcase
       4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$402 [0] = \$84 ;
-            \$402 [1] = \$93 ;
-            \$402 [2] = \$102 ;
-            \$402 [3] = \$111 ;
-            \$402 [4] = \$120 ;
-            \$402 [5] = \$129 ;
-            \$402 [6] = \$138 ;
-            \$402 [7] = \$147 ;
-            \$402 [8] = \$156 ;
-            \$402 [9] = \$165 ;
-            \$402 [10] = \$174 ;
-            \$402 [11] = \$183 ;
-            \$402 [12] = \$192 ;
-            \$402 [13] = \$201 ;
-            \$402 [14] = \$210 ;
-            \$402 [15] = \$219 ;
-          end
-    endcase
-    if (rst) begin
-      \$402  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$403  = row_in__age;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$403  = row_out__0__age;
-            5'h01:
-                \$403  = row_out__1__age;
-            5'h02:
-                \$403  = row_out__2__age;
-            5'h03:
-                \$403  = row_out__3__age;
-            5'h04:
-                \$403  = row_out__4__age;
-            5'h05:
-                \$403  = row_out__5__age;
-            5'h06:
-                \$403  = row_out__6__age;
-            5'h07:
-                \$403  = row_out__7__age;
-            5'h08:
-                \$403  = row_out__8__age;
-            5'h09:
-                \$403  = row_out__9__age;
-            5'h0a:
-                \$403  = row_out__10__age;
-            5'h0b:
-                \$403  = row_out__11__age;
-            5'h0c:
-                \$403  = row_out__12__age;
-            5'h0d:
-                \$403  = row_out__13__age;
-            5'h0e:
-                \$403  = row_out__14__age;
-            5'h0f:
-                \$403  = row_out__15__age;
-            5'h10:
-                \$403  = row_out__16__age;
-            5'h11:
-                \$403  = row_out__17__age;
-            5'h12:
-                \$403  = row_out__18__age;
-            5'h13:
-                \$403  = row_out__19__age;
-            5'h14:
-                \$403  = row_out__20__age;
-            5'h15:
-                \$403  = row_out__21__age;
-            5'h16:
-                \$403  = row_out__22__age;
-            5'h17:
-                \$403  = row_out__23__age;
-            5'h18:
-                \$403  = row_out__24__age;
-            5'h19:
-                \$403  = row_out__25__age;
-            5'h1a:
-                \$403  = row_out__26__age;
-            5'h1b:
-                \$403  = row_out__27__age;
-            5'h1c:
-                \$403  = row_out__28__age;
-            5'h1d:
-                \$403  = row_out__29__age;
-            5'h1e:
-                \$403  = row_out__30__age;
-            5'h1f:
-                \$403  = row_out__31__age;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
           /* empty */;
       4'h7:
           /* empty */;
-      4'hb:
+      4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
+          if (restore__valid) begin
+            \$402  = restore__payload[63:56];
+          end
+    endcase
+    if (rst) begin
+      \$402  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$403  = row_in__counters;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          (* full_case = 32'd1 *)
+          casez (index[4:0])
+            5'h00:
+                \$403  = row_out__0__counters;
+            5'h01:
+                \$403  = row_out__1__counters;
+            5'h02:
+                \$403  = row_out__2__counters;
+            5'h03:
+                \$403  = row_out__3__counters;
+            5'h04:
+                \$403  = row_out__4__counters;
+            5'h05:
+                \$403  = row_out__5__counters;
+            5'h06:
+                \$403  = row_out__6__counters;
+            5'h07:
+                \$403  = row_out__7__counters;
+            5'h08:
+                \$403  = row_out__8__counters;
+            5'h09:
+                \$403  = row_out__9__counters;
+            5'h0a:
+                \$403  = row_out__10__counters;
+            5'h0b:
+                \$403  = row_out__11__counters;
+            5'h0c:
+                \$403  = row_out__12__counters;
+            5'h0d:
+                \$403  = row_out__13__counters;
+            5'h0e:
+                \$403  = row_out__14__counters;
+            5'h0f:
+                \$403  = row_out__15__counters;
+            5'h10:
+                \$403  = row_out__16__counters;
+            5'h11:
+                \$403  = row_out__17__counters;
+            5'h12:
+                \$403  = row_out__18__counters;
+            5'h13:
+                \$403  = row_out__19__counters;
+            5'h14:
+                \$403  = row_out__20__counters;
+            5'h15:
+                \$403  = row_out__21__counters;
+            5'h16:
+                \$403  = row_out__22__counters;
+            5'h17:
+                \$403  = row_out__23__counters;
+            5'h18:
+                \$403  = row_out__24__counters;
+            5'h19:
+                \$403  = row_out__25__counters;
+            5'h1a:
+                \$403  = row_out__26__counters;
+            5'h1b:
+                \$403  = row_out__27__counters;
+            5'h1c:
+                \$403  = row_out__28__counters;
+            5'h1d:
+                \$403  = row_out__29__counters;
+            5'h1e:
+                \$403  = row_out__30__counters;
+            5'h1f:
+                \$403  = row_out__31__counters;
+          endcase
+      4'h6:
+          /* empty */;
+      4'h7:
           /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
           if (restore__valid) begin
-            \$403  = restore__payload[63:56];
+            \$403 [7:0] = \$102 ;
+            \$403 [15:8] = \$111 ;
+            \$403 [23:16] = \$120 ;
+            \$403 [31:24] = \$129 ;
+            \$403 [39:32] = \$138 ;
+            \$403 [47:40] = \$147 ;
+            \$403 [55:48] = \$156 ;
+            \$403 [63:56] = \$165 ;
+            \$403 [71:64] = \$174 ;
+            \$403 [79:72] = \$183 ;
+            \$403 [87:80] = \$192 ;
+            \$403 [95:88] = \$201 ;
+            \$403 [103:96] = \$210 ;
+            \$403 [111:104] = \$219 ;
+            \$403 [119:112] = \$228 ;
+            \$403 [127:120] = \$237 ;
           end
     endcase
     if (rst) begin
-      \$403  = 8'h00;
+      \$403  = 128'h00000000000000000000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$404  = row_in__counters;
+    \$404  = row_in__tags;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -9494,203 +9607,103 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           (* full_case = 32'd1 *)
           casez (index[4:0])
             5'h00:
-                \$404  = row_out__0__counters;
+                \$404  = row_out__0__tags;
             5'h01:
-                \$404  = row_out__1__counters;
+                \$404  = row_out__1__tags;
             5'h02:
-                \$404  = row_out__2__counters;
+                \$404  = row_out__2__tags;
             5'h03:
-                \$404  = row_out__3__counters;
+                \$404  = row_out__3__tags;
             5'h04:
-                \$404  = row_out__4__counters;
+                \$404  = row_out__4__tags;
             5'h05:
-                \$404  = row_out__5__counters;
+                \$404  = row_out__5__tags;
             5'h06:
-                \$404  = row_out__6__counters;
+                \$404  = row_out__6__tags;
             5'h07:
-                \$404  = row_out__7__counters;
+                \$404  = row_out__7__tags;
             5'h08:
-                \$404  = row_out__8__counters;
+                \$404  = row_out__8__tags;
             5'h09:
-                \$404  = row_out__9__counters;
+                \$404  = row_out__9__tags;
             5'h0a:
-                \$404  = row_out__10__counters;
+                \$404  = row_out__10__tags;
             5'h0b:
-                \$404  = row_out__11__counters;
+                \$404  = row_out__11__tags;
             5'h0c:
-                \$404  = row_out__12__counters;
+                \$404  = row_out__12__tags;
             5'h0d:
-                \$404  = row_out__13__counters;
+                \$404  = row_out__13__tags;
             5'h0e:
-                \$404  = row_out__14__counters;
+                \$404  = row_out__14__tags;
             5'h0f:
-                \$404  = row_out__15__counters;
+                \$404  = row_out__15__tags;
             5'h10:
-                \$404  = row_out__16__counters;
+                \$404  = row_out__16__tags;
             5'h11:
-                \$404  = row_out__17__counters;
+                \$404  = row_out__17__tags;
             5'h12:
-                \$404  = row_out__18__counters;
+                \$404  = row_out__18__tags;
             5'h13:
-                \$404  = row_out__19__counters;
+                \$404  = row_out__19__tags;
             5'h14:
-                \$404  = row_out__20__counters;
+                \$404  = row_out__20__tags;
             5'h15:
-                \$404  = row_out__21__counters;
+                \$404  = row_out__21__tags;
             5'h16:
-                \$404  = row_out__22__counters;
+                \$404  = row_out__22__tags;
             5'h17:
-                \$404  = row_out__23__counters;
+                \$404  = row_out__23__tags;
             5'h18:
-                \$404  = row_out__24__counters;
+                \$404  = row_out__24__tags;
             5'h19:
-                \$404  = row_out__25__counters;
+                \$404  = row_out__25__tags;
             5'h1a:
-                \$404  = row_out__26__counters;
+                \$404  = row_out__26__tags;
             5'h1b:
-                \$404  = row_out__27__counters;
+                \$404  = row_out__27__tags;
             5'h1c:
-                \$404  = row_out__28__counters;
+                \$404  = row_out__28__tags;
             5'h1d:
-                \$404  = row_out__29__counters;
+                \$404  = row_out__29__tags;
             5'h1e:
-                \$404  = row_out__30__counters;
+                \$404  = row_out__30__tags;
             5'h1f:
-                \$404  = row_out__31__counters;
+                \$404  = row_out__31__tags;
           endcase
       4'h6:
           /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$404 [7:0] = \$82 ;
-            \$404 [15:8] = \$91 ;
-            \$404 [23:16] = \$100 ;
-            \$404 [31:24] = \$109 ;
-            \$404 [39:32] = \$118 ;
-            \$404 [47:40] = \$127 ;
-            \$404 [55:48] = \$136 ;
-            \$404 [63:56] = \$145 ;
-            \$404 [71:64] = \$154 ;
-            \$404 [79:72] = \$163 ;
-            \$404 [87:80] = \$172 ;
-            \$404 [95:88] = \$181 ;
-            \$404 [103:96] = \$190 ;
-            \$404 [111:104] = \$199 ;
-            \$404 [119:112] = \$208 ;
-            \$404 [127:120] = \$217 ;
+            \$404 [34:0] = \$100 ;
+            \$404 [69:35] = \$109 ;
+            \$404 [104:70] = \$118 ;
+            \$404 [139:105] = \$127 ;
+            \$404 [174:140] = \$136 ;
+            \$404 [209:175] = \$145 ;
+            \$404 [244:210] = \$154 ;
+            \$404 [279:245] = \$163 ;
+            \$404 [314:280] = \$172 ;
+            \$404 [349:315] = \$181 ;
+            \$404 [384:350] = \$190 ;
+            \$404 [419:385] = \$199 ;
+            \$404 [454:420] = \$208 ;
+            \$404 [489:455] = \$217 ;
+            \$404 [524:490] = \$226 ;
+            \$404 [559:525] = \$235 ;
           end
     endcase
     if (rst) begin
-      \$404  = 128'h00000000000000000000000000000000;
+      \$404  = 560'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$405  = row_in__tags;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[4:0])
-            5'h00:
-                \$405  = row_out__0__tags;
-            5'h01:
-                \$405  = row_out__1__tags;
-            5'h02:
-                \$405  = row_out__2__tags;
-            5'h03:
-                \$405  = row_out__3__tags;
-            5'h04:
-                \$405  = row_out__4__tags;
-            5'h05:
-                \$405  = row_out__5__tags;
-            5'h06:
-                \$405  = row_out__6__tags;
-            5'h07:
-                \$405  = row_out__7__tags;
-            5'h08:
-                \$405  = row_out__8__tags;
-            5'h09:
-                \$405  = row_out__9__tags;
-            5'h0a:
-                \$405  = row_out__10__tags;
-            5'h0b:
-                \$405  = row_out__11__tags;
-            5'h0c:
-                \$405  = row_out__12__tags;
-            5'h0d:
-                \$405  = row_out__13__tags;
-            5'h0e:
-                \$405  = row_out__14__tags;
-            5'h0f:
-                \$405  = row_out__15__tags;
-            5'h10:
-                \$405  = row_out__16__tags;
-            5'h11:
-                \$405  = row_out__17__tags;
-            5'h12:
-                \$405  = row_out__18__tags;
-            5'h13:
-                \$405  = row_out__19__tags;
-            5'h14:
-                \$405  = row_out__20__tags;
-            5'h15:
-                \$405  = row_out__21__tags;
-            5'h16:
-                \$405  = row_out__22__tags;
-            5'h17:
-                \$405  = row_out__23__tags;
-            5'h18:
-                \$405  = row_out__24__tags;
-            5'h19:
-                \$405  = row_out__25__tags;
-            5'h1a:
-                \$405  = row_out__26__tags;
-            5'h1b:
-                \$405  = row_out__27__tags;
-            5'h1c:
-                \$405  = row_out__28__tags;
-            5'h1d:
-                \$405  = row_out__29__tags;
-            5'h1e:
-                \$405  = row_out__30__tags;
-            5'h1f:
-                \$405  = row_out__31__tags;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$405 [34:0] = \$80 ;
-            \$405 [69:35] = \$89 ;
-            \$405 [104:70] = \$98 ;
-            \$405 [139:105] = \$107 ;
-            \$405 [174:140] = \$116 ;
-            \$405 [209:175] = \$125 ;
-            \$405 [244:210] = \$134 ;
-            \$405 [279:245] = \$143 ;
-            \$405 [314:280] = \$152 ;
-            \$405 [349:315] = \$161 ;
-            \$405 [384:350] = \$170 ;
-            \$405 [419:385] = \$179 ;
-            \$405 [454:420] = \$188 ;
-            \$405 [489:455] = \$197 ;
-            \$405 [524:490] = \$206 ;
-            \$405 [559:525] = \$215 ;
-          end
-    endcase
-    if (rst) begin
-      \$405  = 560'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$406  = way;
+    \$405  = way;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -9701,37 +9714,35 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
           /* empty */;
       4'h7:
         begin
-          \$406  = \$225 [4:0];
-          if (\$242 ) begin
-            \$406  = 5'h00;
+          \$405  = \$78 [4:0];
+          if (\$95 ) begin
+            \$405  = 5'h00;
           end
         end
-      4'hb:
-          /* empty */;
       4'h8:
           /* empty */;
-      4'hc:
+      4'h3:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'hb:
         begin
-          \$406  = \$262 [4:0];
-          if (\$263 ) begin
-            \$406  = 5'h00;
+          \$405  = \$260 [4:0];
+          if (\$261 ) begin
+            \$405  = 5'h00;
           end
         end
     endcase
     if (rst) begin
-      \$406  = 5'h00;
+      \$405  = 5'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$407  = slot0;
+    \$406  = slot0;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -9742,21 +9753,53 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
           /* empty */;
       4'h7:
           casez (way)
             5'h01:
-                \$407  = \$226 ;
+                \$406  = \$79 ;
           endcase
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
           if (restore__valid) begin
-            \$407  = restore__payload[18:0];
+            \$406  = restore__payload[18:0];
+          end
+    endcase
+    if (rst) begin
+      \$406  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$407  = slot1;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          casez (way)
+            5'h01:
+                /* empty */;
+            5'h02:
+                \$407  = \$80 ;
+          endcase
+      4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
+          if (restore__valid) begin
+            \$407  = restore__payload[82:64];
           end
     endcase
     if (rst) begin
@@ -9765,7 +9808,7 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$408  = slot1;
+    \$408  = slot2;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -9776,46 +9819,6 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'h7:
-          casez (way)
-            5'h01:
-                /* empty */;
-            5'h02:
-                \$408  = \$227 ;
-          endcase
-      4'hb:
-          /* empty */;
-      4'h8:
-          if (restore__valid) begin
-            \$408  = restore__payload[82:64];
-          end
-    endcase
-    if (rst) begin
-      \$408  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$409  = slot2;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
           /* empty */;
       4'h7:
           casez (way)
@@ -9824,22 +9827,24 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             5'h02:
                 /* empty */;
             5'h03:
-                \$409  = \$228 ;
+                \$408  = \$81 ;
           endcase
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
           if (restore__valid) begin
-            \$409  = restore__payload[146:128];
+            \$408  = restore__payload[146:128];
           end
     endcase
     if (rst) begin
-      \$409  = 19'h00000;
+      \$408  = 19'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$410  = slot3;
+    \$409  = slot3;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -9850,10 +9855,6 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
           /* empty */;
       4'h7:
           casez (way)
@@ -9864,22 +9865,24 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             5'h03:
                 /* empty */;
             5'h04:
-                \$410  = \$229 ;
+                \$409  = \$82 ;
           endcase
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
           if (restore__valid) begin
-            \$410  = restore__payload[210:192];
+            \$409  = restore__payload[210:192];
           end
     endcase
     if (rst) begin
-      \$410  = 19'h00000;
+      \$409  = 19'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$411  = slot4;
+    \$410  = slot4;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -9890,10 +9893,6 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
           /* empty */;
       4'h7:
           casez (way)
@@ -9906,22 +9905,24 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             5'h04:
                 /* empty */;
             5'h05:
-                \$411  = \$230 ;
+                \$410  = \$83 ;
           endcase
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
           if (restore__valid) begin
-            \$411  = restore__payload[274:256];
+            \$410  = restore__payload[274:256];
           end
     endcase
     if (rst) begin
-      \$411  = 19'h00000;
+      \$410  = 19'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$412  = slot5;
+    \$411  = slot5;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -9932,10 +9933,6 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
           /* empty */;
       4'h7:
           casez (way)
@@ -9950,22 +9947,24 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             5'h05:
                 /* empty */;
             5'h06:
-                \$412  = \$231 ;
+                \$411  = \$84 ;
           endcase
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
           if (restore__valid) begin
-            \$412  = restore__payload[338:320];
+            \$411  = restore__payload[338:320];
           end
     endcase
     if (rst) begin
-      \$412  = 19'h00000;
+      \$411  = 19'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$413  = slot6;
+    \$412  = slot6;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -9976,10 +9975,6 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
           /* empty */;
       4'h7:
           casez (way)
@@ -9996,22 +9991,24 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             5'h06:
                 /* empty */;
             5'h07:
-                \$413  = \$232 ;
+                \$412  = \$85 ;
           endcase
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
           if (restore__valid) begin
-            \$413  = restore__payload[402:384];
+            \$412  = restore__payload[402:384];
           end
     endcase
     if (rst) begin
-      \$413  = 19'h00000;
+      \$412  = 19'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$414  = slot7;
+    \$413  = slot7;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -10022,10 +10019,6 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
           /* empty */;
       4'h7:
           casez (way)
@@ -10044,22 +10037,24 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             5'h07:
                 /* empty */;
             5'h08:
-                \$414  = \$233 ;
+                \$413  = \$86 ;
           endcase
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
           if (restore__valid) begin
-            \$414  = restore__payload[466:448];
+            \$413  = restore__payload[466:448];
           end
     endcase
     if (rst) begin
-      \$414  = 19'h00000;
+      \$413  = 19'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$415  = slot8;
+    \$414  = slot8;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -10070,10 +10065,6 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
           /* empty */;
       4'h7:
           casez (way)
@@ -10094,22 +10085,24 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             5'h08:
                 /* empty */;
             5'h09:
-                \$415  = \$234 ;
+                \$414  = \$87 ;
           endcase
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
           if (restore__valid) begin
-            \$415  = restore__payload[530:512];
+            \$414  = restore__payload[530:512];
           end
     endcase
     if (rst) begin
-      \$415  = 19'h00000;
+      \$414  = 19'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$416  = slot9;
+    \$415  = slot9;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -10120,10 +10113,6 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
           /* empty */;
       4'h7:
           casez (way)
@@ -10146,22 +10135,24 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             5'h09:
                 /* empty */;
             5'h0a:
-                \$416  = \$235 ;
+                \$415  = \$88 ;
           endcase
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
           if (restore__valid) begin
-            \$416  = restore__payload[594:576];
+            \$415  = restore__payload[594:576];
           end
     endcase
     if (rst) begin
-      \$416  = 19'h00000;
+      \$415  = 19'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$417  = slot10;
+    \$416  = slot10;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -10172,10 +10163,6 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
           /* empty */;
       4'h7:
           casez (way)
@@ -10200,22 +10187,24 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             5'h0a:
                 /* empty */;
             5'h0b:
-                \$417  = \$236 ;
+                \$416  = \$89 ;
           endcase
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
           if (restore__valid) begin
-            \$417  = restore__payload[658:640];
+            \$416  = restore__payload[658:640];
           end
     endcase
     if (rst) begin
-      \$417  = 19'h00000;
+      \$416  = 19'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$418  = slot11;
+    \$417  = slot11;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -10226,10 +10215,6 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
           /* empty */;
       4'h7:
           casez (way)
@@ -10256,22 +10241,24 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             5'h0b:
                 /* empty */;
             5'h0c:
-                \$418  = \$237 ;
+                \$417  = \$90 ;
           endcase
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
           if (restore__valid) begin
-            \$418  = restore__payload[722:704];
+            \$417  = restore__payload[722:704];
           end
     endcase
     if (rst) begin
-      \$418  = 19'h00000;
+      \$417  = 19'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$419  = slot12;
+    \$418  = slot12;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -10282,10 +10269,6 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
           /* empty */;
       4'h7:
           casez (way)
@@ -10314,22 +10297,24 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             5'h0c:
                 /* empty */;
             5'h0d:
-                \$419  = \$238 ;
+                \$418  = \$91 ;
           endcase
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
           if (restore__valid) begin
-            \$419  = restore__payload[786:768];
+            \$418  = restore__payload[786:768];
           end
     endcase
     if (rst) begin
-      \$419  = 19'h00000;
+      \$418  = 19'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$420  = slot13;
+    \$419  = slot13;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -10340,10 +10325,6 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
           /* empty */;
       4'h7:
           casez (way)
@@ -10374,22 +10355,24 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             5'h0d:
                 /* empty */;
             5'h0e:
-                \$420  = \$239 ;
+                \$419  = \$92 ;
           endcase
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
           if (restore__valid) begin
-            \$420  = restore__payload[850:832];
+            \$419  = restore__payload[850:832];
           end
     endcase
     if (rst) begin
-      \$420  = 19'h00000;
+      \$419  = 19'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$421  = slot14;
+    \$420  = slot14;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -10400,10 +10383,6 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
           /* empty */;
       4'h7:
           casez (way)
@@ -10436,22 +10415,24 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             5'h0e:
                 /* empty */;
             5'h0f:
-                \$421  = \$240 ;
+                \$420  = \$93 ;
           endcase
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
           if (restore__valid) begin
-            \$421  = restore__payload[914:896];
+            \$420  = restore__payload[914:896];
           end
     endcase
     if (rst) begin
-      \$421  = 19'h00000;
+      \$420  = 19'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$422  = slot15;
+    \$421  = slot15;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -10462,10 +10443,6 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
           /* empty */;
       4'h7:
           casez (way)
@@ -10500,17 +10477,19 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             5'h0f:
                 /* empty */;
             5'h10:
-                \$422  = \$241 ;
+                \$421  = \$94 ;
           endcase
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
           if (restore__valid) begin
-            \$422  = restore__payload[978:960];
+            \$421  = restore__payload[978:960];
           end
     endcase
     if (rst) begin
-      \$422  = 19'h00000;
+      \$421  = 19'h00000;
     end
   end
   always @* begin
@@ -10527,16 +10506,16 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           row_access = 1'h1;
       4'h6:
           /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          row_access = 1'h1;
       4'h7:
           row_access = 1'h1;
-      4'hb:
-          /* empty */;
       4'h8:
           /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'hb:
+          row_access = 1'h1;
       4'hc:
           row_access = 1'h1;
     endcase
@@ -10555,16 +10534,16 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           row_set = index[15:5];
       4'h6:
           /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          row_set = index[15:5];
       4'h7:
           row_set = index[15:5];
-      4'hb:
-          /* empty */;
       4'h8:
           /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'hb:
+          row_set = index[15:5];
       4'hc:
           row_set = index[15:5];
     endcase
@@ -10583,10 +10562,18 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
       4'h3:
           /* empty */;
-      4'ha:
-          row_write = \$283 [31:0];
+      4'h9:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'hc:
+          row_write = \$336 [31:0];
     endcase
   end
   always @* begin
@@ -10629,26 +10616,28 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          done = \final ;
       4'h7:
           /* empty */;
-      4'hb:
+      4'h8:
           if (dump__ready) begin
             done = \final ;
           end
-      4'h8:
+      4'h3:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'hb:
           /* empty */;
       4'hc:
+          done = \final ;
+      4'ha:
           /* empty */;
       4'h4:
-          if (\$338 ) begin
+          if (\$337 ) begin
             done = 1'h1;
           end
     endcase
-    if (\$378 ) begin
+    if (\$377 ) begin
       done = 1'h1;
     end
   end
@@ -10777,14 +10766,56 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           dump__valid = 1'h1;
+      4'h7:
+          /* empty */;
+      4'h8:
+          dump__valid = 1'h1;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    row_way = 4'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          row_way = way[3:0];
+      4'h8:
+          /* empty */;
       4'h3:
           /* empty */;
-      4'ha:
+      4'h9:
+          /* empty */;
+      4'hb:
+          row_way = way[3:0];
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    sending_slots = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
           /* empty */;
       4'h7:
           /* empty */;
-      4'hb:
-          dump__valid = 1'h1;
+      4'h8:
+          sending_slots = 1'h1;
     endcase
   end
   always @* begin
@@ -10800,53 +10831,49 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
       4'h5:
           /* empty */;
       4'h6:
-          dump__payload[1024] = \$276 ;
-      4'h3:
-          /* empty */;
-      4'ha:
           /* empty */;
       4'h7:
           /* empty */;
-      4'hb:
+      4'h8:
           dump__payload[1024] = \final ;
     endcase
     begin
       begin
-        dump__payload[63:0] = \$339 ;
-        dump__payload[127:64] = \$340 ;
-        dump__payload[191:128] = \$341 ;
-        dump__payload[255:192] = \$342 ;
-        dump__payload[319:256] = \$343 ;
-        dump__payload[383:320] = \$344 ;
-        dump__payload[447:384] = \$345 ;
-        dump__payload[511:448] = \$346 ;
-        dump__payload[575:512] = \$347 ;
-        dump__payload[639:576] = \$348 ;
-        dump__payload[703:640] = \$349 ;
-        dump__payload[767:704] = \$350 ;
-        dump__payload[831:768] = \$351 ;
-        dump__payload[895:832] = \$352 ;
-        dump__payload[959:896] = \$353 ;
-        dump__payload[1023:960] = \$354 ;
+        dump__payload[63:0] = \$338 ;
+        dump__payload[127:64] = \$339 ;
+        dump__payload[191:128] = \$340 ;
+        dump__payload[255:192] = \$341 ;
+        dump__payload[319:256] = \$342 ;
+        dump__payload[383:320] = \$343 ;
+        dump__payload[447:384] = \$344 ;
+        dump__payload[511:448] = \$345 ;
+        dump__payload[575:512] = \$346 ;
+        dump__payload[639:576] = \$347 ;
+        dump__payload[703:640] = \$348 ;
+        dump__payload[767:704] = \$349 ;
+        dump__payload[831:768] = \$350 ;
+        dump__payload[895:832] = \$351 ;
+        dump__payload[959:896] = \$352 ;
+        dump__payload[1023:960] = \$353 ;
       end
     end
-    if (_sending_slots) begin
-      dump__payload[63:0] = { row_in__age, 37'h0000000000, \$355  };
-      dump__payload[127:64] = { 45'h000000000000, \$356  };
-      dump__payload[191:128] = { 45'h000000000000, \$357  };
-      dump__payload[255:192] = { 45'h000000000000, \$358  };
-      dump__payload[319:256] = { 45'h000000000000, \$359  };
-      dump__payload[383:320] = { 45'h000000000000, \$360  };
-      dump__payload[447:384] = { 45'h000000000000, \$361  };
-      dump__payload[511:448] = { 45'h000000000000, \$362  };
-      dump__payload[575:512] = { 45'h000000000000, \$363  };
-      dump__payload[639:576] = { 45'h000000000000, \$364  };
-      dump__payload[703:640] = { 45'h000000000000, \$365  };
-      dump__payload[767:704] = { 45'h000000000000, \$366  };
-      dump__payload[831:768] = { 45'h000000000000, \$367  };
-      dump__payload[895:832] = { 45'h000000000000, \$368  };
-      dump__payload[959:896] = { 45'h000000000000, \$369  };
-      dump__payload[1023:960] = { 45'h000000000000, \$370  };
+    if (sending_slots) begin
+      dump__payload[63:0] = { row_in__age, 37'h0000000000, \$354  };
+      dump__payload[127:64] = { 45'h000000000000, \$355  };
+      dump__payload[191:128] = { 45'h000000000000, \$356  };
+      dump__payload[255:192] = { 45'h000000000000, \$357  };
+      dump__payload[319:256] = { 45'h000000000000, \$358  };
+      dump__payload[383:320] = { 45'h000000000000, \$359  };
+      dump__payload[447:384] = { 45'h000000000000, \$360  };
+      dump__payload[511:448] = { 45'h000000000000, \$361  };
+      dump__payload[575:512] = { 45'h000000000000, \$362  };
+      dump__payload[639:576] = { 45'h000000000000, \$363  };
+      dump__payload[703:640] = { 45'h000000000000, \$364  };
+      dump__payload[767:704] = { 45'h000000000000, \$365  };
+      dump__payload[831:768] = { 45'h000000000000, \$366  };
+      dump__payload[895:832] = { 45'h000000000000, \$367  };
+      dump__payload[959:896] = { 45'h000000000000, \$368  };
+      dump__payload[1023:960] = { 45'h000000000000, \$369  };
     end
   end
   always @* begin
@@ -10863,21 +10890,19 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           /* empty */;
-      4'h3:
-          restore__ready = 1'h1;
-      4'ha:
-          /* empty */;
       4'h7:
           /* empty */;
+      4'h8:
+          /* empty */;
+      4'h3:
+          restore__ready = 1'h1;
+      4'h9:
+          restore__ready = 1'h1;
       4'hb:
           /* empty */;
-      4'h8:
-          restore__ready = 1'h1;
       4'hc:
           /* empty */;
-      4'h4:
-          /* empty */;
-      4'h9:
+      4'ha:
           restore__ready = 1'h1;
     endcase
   end
@@ -10895,19 +10920,17 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            restore_entry = \$281 ;
-          end
-      4'ha:
-          /* empty */;
       4'h7:
           /* empty */;
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
           if (restore__valid) begin
-            restore_entry = \$302 ;
+            restore_entry = \$280 ;
+          end
+      4'h9:
+          if (restore__valid) begin
+            restore_entry = \$300 ;
           end
     endcase
   end
@@ -10925,76 +10948,22 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            if (\$282 ) begin
-              restore_length = 1'h1;
-            end
-          end
-      4'ha:
-          /* empty */;
       4'h7:
-          /* empty */;
-      4'hb:
-          /* empty */;
-      4'h8:
-          if (restore__valid) begin
-            if (\$335 ) begin
-              restore_length = 1'h1;
-            end
-          end
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    row_way = 4'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'h7:
-          row_way = way[3:0];
-      4'hb:
           /* empty */;
       4'h8:
           /* empty */;
-      4'hc:
-          row_way = way[3:0];
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    _sending_slots = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
       4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'hb:
-          _sending_slots = 1'h1;
+          if (restore__valid) begin
+            if (\$281 ) begin
+              restore_length = 1'h1;
+            end
+          end
+      4'h9:
+          if (restore__valid) begin
+            if (\$333 ) begin
+              restore_length = 1'h1;
+            end
+          end
     endcase
   end
   always @* begin
@@ -11011,32 +10980,30 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
       4'h7:
           /* empty */;
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
         begin
-          \within [0] = \$284 ;
-          \within [1] = \$285 ;
-          \within [2] = \$286 ;
-          \within [3] = \$287 ;
-          \within [4] = \$288 ;
-          \within [5] = \$289 ;
-          \within [6] = \$290 ;
-          \within [7] = \$291 ;
-          \within [8] = \$292 ;
-          \within [9] = \$293 ;
-          \within [10] = \$294 ;
-          \within [11] = \$295 ;
-          \within [12] = \$296 ;
-          \within [13] = \$297 ;
-          \within [14] = \$298 ;
-          \within [15] = \$299 ;
+          \within [0] = \$282 ;
+          \within [1] = \$283 ;
+          \within [2] = \$284 ;
+          \within [3] = \$285 ;
+          \within [4] = \$286 ;
+          \within [5] = \$287 ;
+          \within [6] = \$288 ;
+          \within [7] = \$289 ;
+          \within [8] = \$290 ;
+          \within [9] = \$291 ;
+          \within [10] = \$292 ;
+          \within [11] = \$293 ;
+          \within [12] = \$294 ;
+          \within [13] = \$295 ;
+          \within [14] = \$296 ;
+          \within [15] = \$297 ;
         end
     endcase
   end
@@ -11054,17 +11021,15 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
       4'h7:
           /* empty */;
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
           if (restore__valid) begin
-            restored = \$334 [4:0];
+            restored = \$332 [4:0];
           end
     endcase
   end
@@ -11082,18 +11047,16 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
       4'h7:
-          /* empty */;
-      4'hb:
           /* empty */;
       4'h8:
           /* empty */;
-      4'hc:
-          slot_write = \$336 [31:0];
+      4'h3:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'hb:
+          slot_write = \$334 [31:0];
     endcase
   end
   always @* begin
@@ -11110,31 +11073,29 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
       4'h7:
-          /* empty */;
-      4'hb:
           /* empty */;
       4'h8:
           /* empty */;
-      4'hc:
-          slot_in = \$337 ;
+      4'h3:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'hb:
+          slot_in = \$335 ;
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     command_busy = 1'h0;
-    if (\$373 ) begin
-      command_busy = \$376 ;
+    if (\$372 ) begin
+      command_busy = \$375 ;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     snapshot = 1'h0;
-    if (\$378 ) begin
+    if (\$377 ) begin
       snapshot = 1'h1;
     end
   end
@@ -11151,9 +11112,8 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   assign \$35  = { 15'h0000, entries[20:15] };
   assign \$36  = { 16'h0000, entries[20:16] };
   assign \$269  = 32'd4294967295;
-  assign \$276  = 1'h0;
-  assign \$222  = restore__payload[1024];
-  assign \$282  = restore__payload[1024];
+  assign \$242  = restore__payload[1024];
+  assign \$281  = restore__payload[1024];
 endmodule
 
 module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s_axil_wvalid, s_axil_bready, s_axil_araddr, s_axil_arprot, s_axil_arvalid, s_axil_rready, s_axis_lookup_tdata, s_axis_lookup_tlast, s_axis_lookup_tvalid, s_axis_lookup_tkeep, m_axis_popular_tready, m_axis_nonpopular_tready, s_axis_state_tdata, s_axis_state_tlast, s_axis_state_tvalid, m_axis_state_tready, clk
@@ -11748,40 +11708,40 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire \$98 ;
   wire \$99 ;
   wire [7:0] age_period;
-  wire [31:0] \age_period$2127 ;
+  wire [31:0] \age_period$2094 ;
   wire [31:0] any_left;
-  wire \any_left$3445 ;
-  wire \any_left$3465 ;
-  wire \any_left$3485 ;
-  wire \any_left$3505 ;
-  wire \any_left$3525 ;
-  wire \any_left$3545 ;
-  wire \any_left$3565 ;
-  wire \any_left$3585 ;
-  wire \any_left$3605 ;
-  wire \any_left$3625 ;
-  wire \any_left$3645 ;
-  wire \any_left$3665 ;
-  wire \any_left$3685 ;
-  wire \any_left$3705 ;
-  wire \any_left$3725 ;
-  wire \any_left$3745 ;
-  wire \any_left$3765 ;
-  wire \any_left$3785 ;
-  wire \any_left$3805 ;
-  wire \any_left$3825 ;
-  wire \any_left$3845 ;
-  wire \any_left$3865 ;
-  wire \any_left$3885 ;
-  wire \any_left$3905 ;
-  wire \any_left$3925 ;
-  wire \any_left$3945 ;
-  wire \any_left$3965 ;
-  wire \any_left$3985 ;
-  wire \any_left$4005 ;
-  wire \any_left$4025 ;
-  wire \any_left$4045 ;
-  wire \any_left$4065 ;
+  wire \any_left$3415 ;
+  wire \any_left$3435 ;
+  wire \any_left$3455 ;
+  wire \any_left$3475 ;
+  wire \any_left$3495 ;
+  wire \any_left$3515 ;
+  wire \any_left$3535 ;
+  wire \any_left$3555 ;
+  wire \any_left$3575 ;
+  wire \any_left$3595 ;
+  wire \any_left$3615 ;
+  wire \any_left$3635 ;
+  wire \any_left$3655 ;
+  wire \any_left$3675 ;
+  wire \any_left$3695 ;
+  wire \any_left$3715 ;
+  wire \any_left$3735 ;
+  wire \any_left$3755 ;
+  wire \any_left$3775 ;
+  wire \any_left$3795 ;
+  wire \any_left$3815 ;
+  wire \any_left$3835 ;
+  wire \any_left$3855 ;
+  wire \any_left$3875 ;
+  wire \any_left$3895 ;
+  wire \any_left$3915 ;
+  wire \any_left$3935 ;
+  wire \any_left$3955 ;
+  wire \any_left$3975 ;
+  wire \any_left$3995 ;
+  wire \any_left$4015 ;
+  wire \any_left$4035 ;
   wire [4:0] bank;
   wire bank_stall;
   wire [63:0] bank_stall_value;
@@ -11798,12 +11758,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [3:0] bus__wstrb;
   wire bus__wvalid;
   wire busy;
-  wire \busy$2018 ;
-  wire \busy$4071 ;
-  wire \busy$4241 ;
+  wire \busy$3366 ;
+  wire \busy$3368 ;
+  wire \busy$4207 ;
   wire clear;
-  wire \clear$3412 ;
-  wire \clear$4125 ;
+  wire \clear$3382 ;
+  wire \clear$4093 ;
   wire command_busy;
   wire command_code;
   wire command_write;
@@ -12038,37 +11998,37 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   reg event__ready;
   wire event__valid;
   wire evicted;
-  wire \evicted$4296 ;
-  wire \evicted$4297 ;
-  wire \evicted$4298 ;
-  wire \evicted$4299 ;
-  wire \evicted$4300 ;
-  wire \evicted$4301 ;
-  wire \evicted$4302 ;
-  wire \evicted$4303 ;
-  wire \evicted$4304 ;
-  wire \evicted$4305 ;
-  wire \evicted$4306 ;
-  wire \evicted$4307 ;
-  wire \evicted$4308 ;
-  wire \evicted$4309 ;
-  wire \evicted$4310 ;
-  wire \evicted$4311 ;
-  wire \evicted$4312 ;
-  wire \evicted$4313 ;
-  wire \evicted$4314 ;
-  wire \evicted$4315 ;
-  wire \evicted$4316 ;
-  wire \evicted$4317 ;
-  wire \evicted$4318 ;
-  wire \evicted$4319 ;
-  wire \evicted$4320 ;
-  wire \evicted$4321 ;
-  wire \evicted$4322 ;
-  wire \evicted$4323 ;
-  wire \evicted$4324 ;
-  wire \evicted$4325 ;
-  wire \evicted$4326 ;
+  wire \evicted$4262 ;
+  wire \evicted$4263 ;
+  wire \evicted$4264 ;
+  wire \evicted$4265 ;
+  wire \evicted$4266 ;
+  wire \evicted$4267 ;
+  wire \evicted$4268 ;
+  wire \evicted$4269 ;
+  wire \evicted$4270 ;
+  wire \evicted$4271 ;
+  wire \evicted$4272 ;
+  wire \evicted$4273 ;
+  wire \evicted$4274 ;
+  wire \evicted$4275 ;
+  wire \evicted$4276 ;
+  wire \evicted$4277 ;
+  wire \evicted$4278 ;
+  wire \evicted$4279 ;
+  wire \evicted$4280 ;
+  wire \evicted$4281 ;
+  wire \evicted$4282 ;
+  wire \evicted$4283 ;
+  wire \evicted$4284 ;
+  wire \evicted$4285 ;
+  wire \evicted$4286 ;
+  wire \evicted$4287 ;
+  wire \evicted$4288 ;
+  wire \evicted$4289 ;
+  wire \evicted$4290 ;
+  wire \evicted$4291 ;
+  wire \evicted$4292 ;
   reg [5:0] evictions = 6'h00;
   wire [63:0] evictions_value;
   wire fetch;
@@ -12108,33 +12068,33 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [79:0] heads__8;
   wire [79:0] heads__9;
   wire [31:0] hot_count;
-  wire [19:0] \hot_count$4166 ;
+  wire [19:0] \hot_count$4134 ;
   wire [19:0] hot_rows;
   wire hot_rows_range;
   wire hot_rows_write;
   wire [3:0] hysteresis;
-  wire [31:0] \hysteresis$3407 ;
+  wire [31:0] \hysteresis$3377 ;
   reg [15:0] in_core = 16'h0000;
   wire [31:0] index_bits;
-  wire [4:0] \index_bits$4174 ;
+  wire [4:0] \index_bits$4142 ;
   wire [4:0] index_errors;
   wire [63:0] index_errors_value;
   wire index_range;
   wire [1152:0] input__payload;
   wire [1029:0] \input__payload$103 ;
-  wire [1506:0] \input__payload$2019 ;
+  wire [1506:0] \input__payload$1986 ;
   wire [690:0] \input__payload$51 ;
   wire [1330:0] \input__payload$57 ;
   wire [1698:0] \input__payload$63 ;
   wire [1152:0] \input__payload$69 ;
   wire [1378:0] \input__payload$83 ;
   wire [1029:0] \input__payload$89 ;
-  wire \input__ready$2024 ;
-  wire \input__ready$2026 ;
+  wire \input__ready$1991 ;
+  wire \input__ready$1993 ;
   wire input__valid;
   wire \input__valid$107 ;
-  wire \input__valid$2022 ;
-  wire \input__valid$2025 ;
+  wire \input__valid$1989 ;
+  wire \input__valid$1992 ;
   wire \input__valid$55 ;
   wire \input__valid$61 ;
   wire \input__valid$67 ;
@@ -12143,42 +12103,41 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire input_idle;
   wire [63:0] input_idle_value;
   wire inserted;
-  wire \inserted$4264 ;
-  wire \inserted$4265 ;
-  wire \inserted$4266 ;
-  wire \inserted$4267 ;
-  wire \inserted$4268 ;
-  wire \inserted$4269 ;
-  wire \inserted$4270 ;
-  wire \inserted$4271 ;
-  wire \inserted$4272 ;
-  wire \inserted$4273 ;
-  wire \inserted$4274 ;
-  wire \inserted$4275 ;
-  wire \inserted$4276 ;
-  wire \inserted$4277 ;
-  wire \inserted$4278 ;
-  wire \inserted$4279 ;
-  wire \inserted$4280 ;
-  wire \inserted$4281 ;
-  wire \inserted$4282 ;
-  wire \inserted$4283 ;
-  wire \inserted$4284 ;
-  wire \inserted$4285 ;
-  wire \inserted$4286 ;
-  wire \inserted$4287 ;
-  wire \inserted$4288 ;
-  wire \inserted$4289 ;
-  wire \inserted$4290 ;
-  wire \inserted$4291 ;
-  wire \inserted$4292 ;
-  wire \inserted$4293 ;
-  wire \inserted$4294 ;
+  wire \inserted$4230 ;
+  wire \inserted$4231 ;
+  wire \inserted$4232 ;
+  wire \inserted$4233 ;
+  wire \inserted$4234 ;
+  wire \inserted$4235 ;
+  wire \inserted$4236 ;
+  wire \inserted$4237 ;
+  wire \inserted$4238 ;
+  wire \inserted$4239 ;
+  wire \inserted$4240 ;
+  wire \inserted$4241 ;
+  wire \inserted$4242 ;
+  wire \inserted$4243 ;
+  wire \inserted$4244 ;
+  wire \inserted$4245 ;
+  wire \inserted$4246 ;
+  wire \inserted$4247 ;
+  wire \inserted$4248 ;
+  wire \inserted$4249 ;
+  wire \inserted$4250 ;
+  wire \inserted$4251 ;
+  wire \inserted$4252 ;
+  wire \inserted$4253 ;
+  wire \inserted$4254 ;
+  wire \inserted$4255 ;
+  wire \inserted$4256 ;
+  wire \inserted$4257 ;
+  wire \inserted$4258 ;
+  wire \inserted$4259 ;
+  wire \inserted$4260 ;
   reg [5:0] inserts = 6'h00;
   wire [63:0] inserts_value;
   wire [31:0] irq_enable;
   wire [31:0] irq_status;
-  wire learn;
   wire [8:0] level;
   (* enum_base_type = "Eligible" *)
   (* enum_value_000 = "ALL" *)
@@ -12186,7 +12145,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   (* enum_value_010 = "HOT" *)
   (* enum_value_011 = "IDLE" *)
   (* enum_value_100 = "RECENT" *)
-  wire \load$3436 ;
+  wire \load$3406 ;
   wire [4:0] lookup_hits;
   wire [63:0] lookup_hits_value;
   wire [4:0] lookups;
@@ -12202,12 +12161,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [1029:0] \output__payload$110 ;
   wire [1029:0] \output__payload$96 ;
   wire output__ready;
-  wire \output__ready$2027 ;
+  wire \output__ready$1994 ;
   wire \output__ready$53 ;
   wire \output__ready$59 ;
   wire \output__ready$65 ;
   wire \output__ready$81 ;
-  wire \output__valid$2023 ;
+  wire \output__valid$1990 ;
   wire output_stall;
   wire [63:0] output_stall_value;
   wire [1:0] phase;
@@ -12290,38 +12249,38 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [15:0] rank_is__2;
   wire [15:0] rank_is__3;
   wire [31:0] ready;
-  wire \ready$1054 ;
-  wire \ready$1112 ;
-  wire \ready$1170 ;
-  wire \ready$1228 ;
-  wire \ready$1286 ;
-  wire \ready$1344 ;
-  wire \ready$1402 ;
-  wire \ready$1460 ;
-  wire \ready$1518 ;
-  wire \ready$1576 ;
-  wire \ready$1634 ;
-  wire \ready$1692 ;
-  wire \ready$170 ;
-  wire \ready$1750 ;
-  wire \ready$1808 ;
-  wire \ready$1866 ;
-  wire \ready$1924 ;
-  wire \ready$1982 ;
-  wire \ready$242 ;
-  wire \ready$300 ;
-  wire \ready$358 ;
-  wire \ready$416 ;
-  wire \ready$474 ;
-  wire \ready$532 ;
-  wire \ready$590 ;
-  wire \ready$648 ;
-  wire \ready$706 ;
-  wire \ready$764 ;
-  wire \ready$822 ;
-  wire \ready$880 ;
-  wire \ready$938 ;
-  wire \ready$996 ;
+  wire \ready$1038 ;
+  wire \ready$1095 ;
+  wire \ready$1152 ;
+  wire \ready$1209 ;
+  wire \ready$1266 ;
+  wire \ready$1323 ;
+  wire \ready$1380 ;
+  wire \ready$1437 ;
+  wire \ready$1494 ;
+  wire \ready$1551 ;
+  wire \ready$1608 ;
+  wire \ready$1665 ;
+  wire \ready$169 ;
+  wire \ready$1722 ;
+  wire \ready$1779 ;
+  wire \ready$1836 ;
+  wire \ready$1893 ;
+  wire \ready$1950 ;
+  wire \ready$240 ;
+  wire \ready$297 ;
+  wire \ready$354 ;
+  wire \ready$411 ;
+  wire \ready$468 ;
+  wire \ready$525 ;
+  wire \ready$582 ;
+  wire \ready$639 ;
+  wire \ready$696 ;
+  wire \ready$753 ;
+  wire \ready$810 ;
+  wire \ready$867 ;
+  wire \ready$924 ;
+  wire \ready$981 ;
   wire [1024:0] restore__payload;
   wire restore__valid;
   wire restore_entry;
@@ -12329,140 +12288,140 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire restore_start;
   wire [4:0] restored;
   wire returned;
-  wire \returned$4360 ;
-  wire \returned$4361 ;
-  wire \returned$4362 ;
-  wire \returned$4363 ;
-  wire \returned$4364 ;
-  wire \returned$4365 ;
-  wire \returned$4366 ;
-  wire \returned$4367 ;
-  wire \returned$4368 ;
-  wire \returned$4369 ;
-  wire \returned$4370 ;
-  wire \returned$4371 ;
-  wire \returned$4372 ;
-  wire \returned$4373 ;
-  wire \returned$4374 ;
-  wire \returned$4375 ;
-  wire \returned$4376 ;
-  wire \returned$4377 ;
-  wire \returned$4378 ;
-  wire \returned$4379 ;
-  wire \returned$4380 ;
-  wire \returned$4381 ;
-  wire \returned$4382 ;
-  wire \returned$4383 ;
-  wire \returned$4384 ;
-  wire \returned$4385 ;
-  wire \returned$4386 ;
-  wire \returned$4387 ;
-  wire \returned$4388 ;
-  wire \returned$4389 ;
-  wire \returned$4390 ;
+  wire \returned$4326 ;
+  wire \returned$4327 ;
+  wire \returned$4328 ;
+  wire \returned$4329 ;
+  wire \returned$4330 ;
+  wire \returned$4331 ;
+  wire \returned$4332 ;
+  wire \returned$4333 ;
+  wire \returned$4334 ;
+  wire \returned$4335 ;
+  wire \returned$4336 ;
+  wire \returned$4337 ;
+  wire \returned$4338 ;
+  wire \returned$4339 ;
+  wire \returned$4340 ;
+  wire \returned$4341 ;
+  wire \returned$4342 ;
+  wire \returned$4343 ;
+  wire \returned$4344 ;
+  wire \returned$4345 ;
+  wire \returned$4346 ;
+  wire \returned$4347 ;
+  wire \returned$4348 ;
+  wire \returned$4349 ;
+  wire \returned$4350 ;
+  wire \returned$4351 ;
+  wire \returned$4352 ;
+  wire \returned$4353 ;
+  wire \returned$4354 ;
+  wire \returned$4355 ;
+  wire \returned$4356 ;
   reg [5:0] returns = 6'h00;
   wire [63:0] returns_value;
   reg [5:0] revivals = 6'h00;
   wire [63:0] revivals_value;
   wire revived;
-  wire \revived$4328 ;
-  wire \revived$4329 ;
-  wire \revived$4330 ;
-  wire \revived$4331 ;
-  wire \revived$4332 ;
-  wire \revived$4333 ;
-  wire \revived$4334 ;
-  wire \revived$4335 ;
-  wire \revived$4336 ;
-  wire \revived$4337 ;
-  wire \revived$4338 ;
-  wire \revived$4339 ;
-  wire \revived$4340 ;
-  wire \revived$4341 ;
-  wire \revived$4342 ;
-  wire \revived$4343 ;
-  wire \revived$4344 ;
-  wire \revived$4345 ;
-  wire \revived$4346 ;
-  wire \revived$4347 ;
-  wire \revived$4348 ;
-  wire \revived$4349 ;
-  wire \revived$4350 ;
-  wire \revived$4351 ;
-  wire \revived$4352 ;
-  wire \revived$4353 ;
-  wire \revived$4354 ;
-  wire \revived$4355 ;
-  wire \revived$4356 ;
-  wire \revived$4357 ;
-  wire \revived$4358 ;
+  wire \revived$4294 ;
+  wire \revived$4295 ;
+  wire \revived$4296 ;
+  wire \revived$4297 ;
+  wire \revived$4298 ;
+  wire \revived$4299 ;
+  wire \revived$4300 ;
+  wire \revived$4301 ;
+  wire \revived$4302 ;
+  wire \revived$4303 ;
+  wire \revived$4304 ;
+  wire \revived$4305 ;
+  wire \revived$4306 ;
+  wire \revived$4307 ;
+  wire \revived$4308 ;
+  wire \revived$4309 ;
+  wire \revived$4310 ;
+  wire \revived$4311 ;
+  wire \revived$4312 ;
+  wire \revived$4313 ;
+  wire \revived$4314 ;
+  wire \revived$4315 ;
+  wire \revived$4316 ;
+  wire \revived$4317 ;
+  wire \revived$4318 ;
+  wire \revived$4319 ;
+  wire \revived$4320 ;
+  wire \revived$4321 ;
+  wire \revived$4322 ;
+  wire \revived$4323 ;
+  wire \revived$4324 ;
   wire [31:0] room;
-  wire \room$1049 ;
-  wire \room$1107 ;
-  wire \room$1165 ;
-  wire \room$1223 ;
-  wire \room$1281 ;
-  wire \room$1339 ;
-  wire \room$1397 ;
-  wire \room$1455 ;
-  wire \room$1513 ;
-  wire \room$1571 ;
-  wire \room$162 ;
-  wire \room$1629 ;
-  wire \room$1687 ;
-  wire \room$1745 ;
-  wire \room$1803 ;
-  wire \room$1861 ;
-  wire \room$1919 ;
-  wire \room$1977 ;
-  wire [31:0] \room$2124 ;
-  wire \room$237 ;
-  wire \room$295 ;
-  wire \room$353 ;
-  wire \room$411 ;
-  wire \room$469 ;
-  wire \room$527 ;
-  wire \room$585 ;
-  wire \room$643 ;
-  wire \room$701 ;
-  wire \room$759 ;
-  wire \room$817 ;
-  wire \room$875 ;
-  wire \room$933 ;
-  wire \room$991 ;
+  wire \room$1033 ;
+  wire \room$1090 ;
+  wire \room$1147 ;
+  wire \room$1204 ;
+  wire \room$1261 ;
+  wire \room$1318 ;
+  wire \room$1375 ;
+  wire \room$1432 ;
+  wire \room$1489 ;
+  wire \room$1546 ;
+  wire \room$1603 ;
+  wire \room$161 ;
+  wire \room$1660 ;
+  wire \room$1717 ;
+  wire \room$1774 ;
+  wire \room$1831 ;
+  wire \room$1888 ;
+  wire \room$1945 ;
+  wire [31:0] \room$2091 ;
+  wire \room$235 ;
+  wire \room$292 ;
+  wire \room$349 ;
+  wire \room$406 ;
+  wire \room$463 ;
+  wire \room$520 ;
+  wire \room$577 ;
+  wire \room$634 ;
+  wire \room$691 ;
+  wire \room$748 ;
+  wire \room$805 ;
+  wire \room$862 ;
+  wire \room$919 ;
+  wire \room$976 ;
   wire row_access;
-  wire \row_access$3417 ;
-  wire \row_access$3450 ;
-  wire \row_access$3470 ;
-  wire \row_access$3490 ;
-  wire \row_access$3510 ;
-  wire \row_access$3530 ;
-  wire \row_access$3550 ;
-  wire \row_access$3570 ;
-  wire \row_access$3590 ;
-  wire \row_access$3610 ;
-  wire \row_access$3630 ;
-  wire \row_access$3650 ;
-  wire \row_access$3670 ;
-  wire \row_access$3690 ;
-  wire \row_access$3710 ;
-  wire \row_access$3730 ;
-  wire \row_access$3750 ;
-  wire \row_access$3770 ;
-  wire \row_access$3790 ;
-  wire \row_access$3810 ;
-  wire \row_access$3830 ;
-  wire \row_access$3850 ;
-  wire \row_access$3870 ;
-  wire \row_access$3890 ;
-  wire \row_access$3910 ;
-  wire \row_access$3930 ;
-  wire \row_access$3950 ;
-  wire \row_access$3970 ;
-  wire \row_access$3990 ;
-  wire \row_access$4010 ;
-  wire \row_access$4030 ;
-  wire \row_access$4050 ;
+  wire \row_access$3387 ;
+  wire \row_access$3420 ;
+  wire \row_access$3440 ;
+  wire \row_access$3460 ;
+  wire \row_access$3480 ;
+  wire \row_access$3500 ;
+  wire \row_access$3520 ;
+  wire \row_access$3540 ;
+  wire \row_access$3560 ;
+  wire \row_access$3580 ;
+  wire \row_access$3600 ;
+  wire \row_access$3620 ;
+  wire \row_access$3640 ;
+  wire \row_access$3660 ;
+  wire \row_access$3680 ;
+  wire \row_access$3700 ;
+  wire \row_access$3720 ;
+  wire \row_access$3740 ;
+  wire \row_access$3760 ;
+  wire \row_access$3780 ;
+  wire \row_access$3800 ;
+  wire \row_access$3820 ;
+  wire \row_access$3840 ;
+  wire \row_access$3860 ;
+  wire \row_access$3880 ;
+  wire \row_access$3900 ;
+  wire \row_access$3920 ;
+  wire \row_access$3940 ;
+  wire \row_access$3960 ;
+  wire \row_access$3980 ;
+  wire \row_access$4000 ;
+  wire \row_access$4020 ;
   wire [7:0] row_in__age;
   wire [127:0] row_in__counters;
   wire [15:0] row_in__hot;
@@ -12662,76 +12621,76 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [559:0] row_out__9__tags;
   wire [15:0] row_out__9__valid;
   wire [10:0] row_set;
-  wire [10:0] \row_set$3419 ;
-  wire [10:0] \row_set$3420 ;
-  wire [10:0] \row_set$3451 ;
-  wire [10:0] \row_set$3471 ;
-  wire [10:0] \row_set$3491 ;
-  wire [10:0] \row_set$3511 ;
-  wire [10:0] \row_set$3531 ;
-  wire [10:0] \row_set$3551 ;
-  wire [10:0] \row_set$3571 ;
-  wire [10:0] \row_set$3591 ;
-  wire [10:0] \row_set$3611 ;
-  wire [10:0] \row_set$3631 ;
-  wire [10:0] \row_set$3651 ;
-  wire [10:0] \row_set$3671 ;
-  wire [10:0] \row_set$3691 ;
-  wire [10:0] \row_set$3711 ;
-  wire [10:0] \row_set$3731 ;
-  wire [10:0] \row_set$3751 ;
-  wire [10:0] \row_set$3771 ;
-  wire [10:0] \row_set$3791 ;
-  wire [10:0] \row_set$3811 ;
-  wire [10:0] \row_set$3831 ;
-  wire [10:0] \row_set$3851 ;
-  wire [10:0] \row_set$3871 ;
-  wire [10:0] \row_set$3891 ;
-  wire [10:0] \row_set$3911 ;
-  wire [10:0] \row_set$3931 ;
-  wire [10:0] \row_set$3951 ;
-  wire [10:0] \row_set$3971 ;
-  wire [10:0] \row_set$3991 ;
-  wire [10:0] \row_set$4011 ;
-  wire [10:0] \row_set$4031 ;
-  wire [10:0] \row_set$4051 ;
+  wire [10:0] \row_set$3389 ;
+  wire [10:0] \row_set$3390 ;
+  wire [10:0] \row_set$3421 ;
+  wire [10:0] \row_set$3441 ;
+  wire [10:0] \row_set$3461 ;
+  wire [10:0] \row_set$3481 ;
+  wire [10:0] \row_set$3501 ;
+  wire [10:0] \row_set$3521 ;
+  wire [10:0] \row_set$3541 ;
+  wire [10:0] \row_set$3561 ;
+  wire [10:0] \row_set$3581 ;
+  wire [10:0] \row_set$3601 ;
+  wire [10:0] \row_set$3621 ;
+  wire [10:0] \row_set$3641 ;
+  wire [10:0] \row_set$3661 ;
+  wire [10:0] \row_set$3681 ;
+  wire [10:0] \row_set$3701 ;
+  wire [10:0] \row_set$3721 ;
+  wire [10:0] \row_set$3741 ;
+  wire [10:0] \row_set$3761 ;
+  wire [10:0] \row_set$3781 ;
+  wire [10:0] \row_set$3801 ;
+  wire [10:0] \row_set$3821 ;
+  wire [10:0] \row_set$3841 ;
+  wire [10:0] \row_set$3861 ;
+  wire [10:0] \row_set$3881 ;
+  wire [10:0] \row_set$3901 ;
+  wire [10:0] \row_set$3921 ;
+  wire [10:0] \row_set$3941 ;
+  wire [10:0] \row_set$3961 ;
+  wire [10:0] \row_set$3981 ;
+  wire [10:0] \row_set$4001 ;
+  wire [10:0] \row_set$4021 ;
   wire [3:0] row_way;
+  wire [3:0] \row_way$3392 ;
+  wire [3:0] \row_way$3393 ;
   wire [3:0] \row_way$3422 ;
-  wire [3:0] \row_way$3423 ;
-  wire [3:0] \row_way$3452 ;
-  wire [3:0] \row_way$3472 ;
-  wire [3:0] \row_way$3492 ;
-  wire [3:0] \row_way$3512 ;
-  wire [3:0] \row_way$3532 ;
-  wire [3:0] \row_way$3552 ;
-  wire [3:0] \row_way$3572 ;
-  wire [3:0] \row_way$3592 ;
-  wire [3:0] \row_way$3612 ;
-  wire [3:0] \row_way$3632 ;
-  wire [3:0] \row_way$3652 ;
-  wire [3:0] \row_way$3672 ;
-  wire [3:0] \row_way$3692 ;
-  wire [3:0] \row_way$3712 ;
-  wire [3:0] \row_way$3732 ;
-  wire [3:0] \row_way$3752 ;
-  wire [3:0] \row_way$3772 ;
-  wire [3:0] \row_way$3792 ;
-  wire [3:0] \row_way$3812 ;
-  wire [3:0] \row_way$3832 ;
-  wire [3:0] \row_way$3852 ;
-  wire [3:0] \row_way$3872 ;
-  wire [3:0] \row_way$3892 ;
-  wire [3:0] \row_way$3912 ;
-  wire [3:0] \row_way$3932 ;
-  wire [3:0] \row_way$3952 ;
-  wire [3:0] \row_way$3972 ;
-  wire [3:0] \row_way$3992 ;
-  wire [3:0] \row_way$4012 ;
-  wire [3:0] \row_way$4032 ;
-  wire [3:0] \row_way$4052 ;
+  wire [3:0] \row_way$3442 ;
+  wire [3:0] \row_way$3462 ;
+  wire [3:0] \row_way$3482 ;
+  wire [3:0] \row_way$3502 ;
+  wire [3:0] \row_way$3522 ;
+  wire [3:0] \row_way$3542 ;
+  wire [3:0] \row_way$3562 ;
+  wire [3:0] \row_way$3582 ;
+  wire [3:0] \row_way$3602 ;
+  wire [3:0] \row_way$3622 ;
+  wire [3:0] \row_way$3642 ;
+  wire [3:0] \row_way$3662 ;
+  wire [3:0] \row_way$3682 ;
+  wire [3:0] \row_way$3702 ;
+  wire [3:0] \row_way$3722 ;
+  wire [3:0] \row_way$3742 ;
+  wire [3:0] \row_way$3762 ;
+  wire [3:0] \row_way$3782 ;
+  wire [3:0] \row_way$3802 ;
+  wire [3:0] \row_way$3822 ;
+  wire [3:0] \row_way$3842 ;
+  wire [3:0] \row_way$3862 ;
+  wire [3:0] \row_way$3882 ;
+  wire [3:0] \row_way$3902 ;
+  wire [3:0] \row_way$3922 ;
+  wire [3:0] \row_way$3942 ;
+  wire [3:0] \row_way$3962 ;
+  wire [3:0] \row_way$3982 ;
+  wire [3:0] \row_way$4002 ;
+  wire [3:0] \row_way$4022 ;
   wire row_write;
-  wire [31:0] \row_write$186 ;
-  wire \running$4170 ;
+  wire [31:0] \row_write$185 ;
+  wire \running$4138 ;
   wire s_axil__arready;
   wire s_axil__awready;
   wire [1:0] s_axil__bresp;
@@ -12747,76 +12706,76 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [4:0] samples;
   wire [63:0] samples_value;
   wire [15:0] scatter;
-  wire [15:0] \scatter$1026 ;
-  wire [15:0] \scatter$1084 ;
-  wire [15:0] \scatter$1142 ;
-  wire [15:0] \scatter$1200 ;
-  wire [15:0] \scatter$1258 ;
-  wire [15:0] \scatter$1316 ;
-  wire [15:0] \scatter$1374 ;
-  wire [15:0] \scatter$1432 ;
-  wire [15:0] \scatter$1490 ;
-  wire [15:0] \scatter$1548 ;
-  wire [15:0] \scatter$1606 ;
-  wire [15:0] \scatter$1664 ;
-  wire [15:0] \scatter$1722 ;
-  wire [15:0] \scatter$1780 ;
-  wire [15:0] \scatter$1838 ;
-  wire [15:0] \scatter$1896 ;
-  wire [15:0] \scatter$1954 ;
-  wire [15:0] \scatter$214 ;
-  wire [15:0] \scatter$272 ;
-  wire [15:0] \scatter$330 ;
-  wire [15:0] \scatter$388 ;
-  wire [15:0] \scatter$446 ;
-  wire [15:0] \scatter$504 ;
-  wire [15:0] \scatter$562 ;
-  wire [15:0] \scatter$620 ;
-  wire [15:0] \scatter$678 ;
-  wire [15:0] \scatter$736 ;
-  wire [15:0] \scatter$794 ;
-  wire [15:0] \scatter$852 ;
-  wire [15:0] \scatter$910 ;
-  wire [15:0] \scatter$968 ;
+  wire [15:0] \scatter$1011 ;
+  wire [15:0] \scatter$1068 ;
+  wire [15:0] \scatter$1125 ;
+  wire [15:0] \scatter$1182 ;
+  wire [15:0] \scatter$1239 ;
+  wire [15:0] \scatter$1296 ;
+  wire [15:0] \scatter$1353 ;
+  wire [15:0] \scatter$1410 ;
+  wire [15:0] \scatter$1467 ;
+  wire [15:0] \scatter$1524 ;
+  wire [15:0] \scatter$1581 ;
+  wire [15:0] \scatter$1638 ;
+  wire [15:0] \scatter$1695 ;
+  wire [15:0] \scatter$1752 ;
+  wire [15:0] \scatter$1809 ;
+  wire [15:0] \scatter$1866 ;
+  wire [15:0] \scatter$1923 ;
+  wire [15:0] \scatter$213 ;
+  wire [15:0] \scatter$270 ;
+  wire [15:0] \scatter$327 ;
+  wire [15:0] \scatter$384 ;
+  wire [15:0] \scatter$441 ;
+  wire [15:0] \scatter$498 ;
+  wire [15:0] \scatter$555 ;
+  wire [15:0] \scatter$612 ;
+  wire [15:0] \scatter$669 ;
+  wire [15:0] \scatter$726 ;
+  wire [15:0] \scatter$783 ;
+  wire [15:0] \scatter$840 ;
+  wire [15:0] \scatter$897 ;
+  wire [15:0] \scatter$954 ;
   wire [63:0] select_cycles_value;
   wire [10:0] select_start;
-  wire [31:0] \select_start$3411 ;
+  wire [31:0] \select_start$3381 ;
   wire selecting;
   wire [10:0] set_mask;
   wire [18:0] slot_in;
-  wire [18:0] \slot_in$3427 ;
-  wire [18:0] \slot_in$3428 ;
-  wire [18:0] \slot_in$3454 ;
-  wire [18:0] \slot_in$3474 ;
-  wire [18:0] \slot_in$3494 ;
-  wire [18:0] \slot_in$3514 ;
-  wire [18:0] \slot_in$3534 ;
-  wire [18:0] \slot_in$3554 ;
-  wire [18:0] \slot_in$3574 ;
-  wire [18:0] \slot_in$3594 ;
-  wire [18:0] \slot_in$3614 ;
-  wire [18:0] \slot_in$3634 ;
-  wire [18:0] \slot_in$3654 ;
-  wire [18:0] \slot_in$3674 ;
-  wire [18:0] \slot_in$3694 ;
-  wire [18:0] \slot_in$3714 ;
-  wire [18:0] \slot_in$3734 ;
-  wire [18:0] \slot_in$3754 ;
-  wire [18:0] \slot_in$3774 ;
-  wire [18:0] \slot_in$3794 ;
-  wire [18:0] \slot_in$3814 ;
-  wire [18:0] \slot_in$3834 ;
-  wire [18:0] \slot_in$3854 ;
-  wire [18:0] \slot_in$3874 ;
-  wire [18:0] \slot_in$3894 ;
-  wire [18:0] \slot_in$3914 ;
-  wire [18:0] \slot_in$3934 ;
-  wire [18:0] \slot_in$3954 ;
-  wire [18:0] \slot_in$3974 ;
-  wire [18:0] \slot_in$3994 ;
-  wire [18:0] \slot_in$4014 ;
-  wire [18:0] \slot_in$4034 ;
-  wire [18:0] \slot_in$4054 ;
+  wire [18:0] \slot_in$3397 ;
+  wire [18:0] \slot_in$3398 ;
+  wire [18:0] \slot_in$3424 ;
+  wire [18:0] \slot_in$3444 ;
+  wire [18:0] \slot_in$3464 ;
+  wire [18:0] \slot_in$3484 ;
+  wire [18:0] \slot_in$3504 ;
+  wire [18:0] \slot_in$3524 ;
+  wire [18:0] \slot_in$3544 ;
+  wire [18:0] \slot_in$3564 ;
+  wire [18:0] \slot_in$3584 ;
+  wire [18:0] \slot_in$3604 ;
+  wire [18:0] \slot_in$3624 ;
+  wire [18:0] \slot_in$3644 ;
+  wire [18:0] \slot_in$3664 ;
+  wire [18:0] \slot_in$3684 ;
+  wire [18:0] \slot_in$3704 ;
+  wire [18:0] \slot_in$3724 ;
+  wire [18:0] \slot_in$3744 ;
+  wire [18:0] \slot_in$3764 ;
+  wire [18:0] \slot_in$3784 ;
+  wire [18:0] \slot_in$3804 ;
+  wire [18:0] \slot_in$3824 ;
+  wire [18:0] \slot_in$3844 ;
+  wire [18:0] \slot_in$3864 ;
+  wire [18:0] \slot_in$3884 ;
+  wire [18:0] \slot_in$3904 ;
+  wire [18:0] \slot_in$3924 ;
+  wire [18:0] \slot_in$3944 ;
+  wire [18:0] \slot_in$3964 ;
+  wire [18:0] \slot_in$3984 ;
+  wire [18:0] \slot_in$4004 ;
+  wire [18:0] \slot_in$4024 ;
   wire [18:0] slot_out__0;
   wire [18:0] slot_out__1;
   wire [18:0] slot_out__10;
@@ -12850,7 +12809,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [18:0] slot_out__8;
   wire [18:0] slot_out__9;
   wire slot_write;
-  wire [31:0] \slot_write$3425 ;
+  wire [31:0] \slot_write$3395 ;
   wire snapshot;
   wire split_beats;
   wire [63:0] split_beats_value;
@@ -12875,78 +12834,78 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [34:0] tags__8;
   wire [34:0] tags__9;
   wire take;
-  wire [31:0] \take$3441 ;
+  wire [31:0] \take$3411 ;
   wire [31:0] threshold;
-  wire [8:0] \threshold$4168 ;
+  wire [8:0] \threshold$4136 ;
   wire unknown_phase;
   wire [15:0] update;
-  wire [15:0] \update$2128 ;
-  wire [15:0] \update$2169 ;
-  wire [15:0] \update$2210 ;
-  wire [15:0] \update$2251 ;
-  wire [15:0] \update$2292 ;
-  wire [15:0] \update$2333 ;
-  wire [15:0] \update$2374 ;
-  wire [15:0] \update$2415 ;
-  wire [15:0] \update$2456 ;
-  wire [15:0] \update$2497 ;
-  wire [15:0] \update$2538 ;
-  wire [15:0] \update$2579 ;
-  wire [15:0] \update$2620 ;
-  wire [15:0] \update$2661 ;
-  wire [15:0] \update$2702 ;
-  wire [15:0] \update$2743 ;
-  wire [15:0] \update$2784 ;
-  wire [15:0] \update$2825 ;
-  wire [15:0] \update$2866 ;
-  wire [15:0] \update$2907 ;
-  wire [15:0] \update$2948 ;
-  wire [15:0] \update$2989 ;
-  wire [15:0] \update$3030 ;
-  wire [15:0] \update$3071 ;
-  wire [15:0] \update$3112 ;
-  wire [15:0] \update$3153 ;
-  wire [15:0] \update$3194 ;
-  wire [15:0] \update$3235 ;
-  wire [15:0] \update$3276 ;
-  wire [15:0] \update$3317 ;
-  wire [15:0] \update$3358 ;
+  wire [15:0] \update$2095 ;
+  wire [15:0] \update$2136 ;
+  wire [15:0] \update$2177 ;
+  wire [15:0] \update$2218 ;
+  wire [15:0] \update$2259 ;
+  wire [15:0] \update$2300 ;
+  wire [15:0] \update$2341 ;
+  wire [15:0] \update$2382 ;
+  wire [15:0] \update$2423 ;
+  wire [15:0] \update$2464 ;
+  wire [15:0] \update$2505 ;
+  wire [15:0] \update$2546 ;
+  wire [15:0] \update$2587 ;
+  wire [15:0] \update$2628 ;
+  wire [15:0] \update$2669 ;
+  wire [15:0] \update$2710 ;
+  wire [15:0] \update$2751 ;
+  wire [15:0] \update$2792 ;
+  wire [15:0] \update$2833 ;
+  wire [15:0] \update$2874 ;
+  wire [15:0] \update$2915 ;
+  wire [15:0] \update$2956 ;
+  wire [15:0] \update$2997 ;
+  wire [15:0] \update$3038 ;
+  wire [15:0] \update$3079 ;
+  wire [15:0] \update$3120 ;
+  wire [15:0] \update$3161 ;
+  wire [15:0] \update$3202 ;
+  wire [15:0] \update$3243 ;
+  wire [15:0] \update$3284 ;
+  wire [15:0] \update$3325 ;
   wire [15:0] update_rank_is__0;
   wire [15:0] update_rank_is__1;
   wire [15:0] update_rank_is__2;
   wire [15:0] update_rank_is__3;
   wire update_room;
-  wire \update_room$2167 ;
-  wire \update_room$2208 ;
-  wire \update_room$2249 ;
-  wire \update_room$2290 ;
-  wire \update_room$2331 ;
-  wire \update_room$2372 ;
-  wire \update_room$2413 ;
-  wire \update_room$2454 ;
-  wire \update_room$2495 ;
-  wire \update_room$2536 ;
-  wire \update_room$2577 ;
-  wire \update_room$2618 ;
-  wire \update_room$2659 ;
-  wire \update_room$2700 ;
-  wire \update_room$2741 ;
-  wire \update_room$2782 ;
-  wire \update_room$2823 ;
-  wire \update_room$2864 ;
-  wire \update_room$2905 ;
-  wire \update_room$2946 ;
-  wire \update_room$2987 ;
-  wire \update_room$3028 ;
-  wire \update_room$3069 ;
-  wire \update_room$3110 ;
-  wire \update_room$3151 ;
-  wire \update_room$3192 ;
-  wire \update_room$3233 ;
-  wire \update_room$3274 ;
-  wire \update_room$3315 ;
-  wire \update_room$3356 ;
-  wire \update_room$3397 ;
+  wire \update_room$2134 ;
+  wire \update_room$2175 ;
+  wire \update_room$2216 ;
+  wire \update_room$2257 ;
+  wire \update_room$2298 ;
+  wire \update_room$2339 ;
+  wire \update_room$2380 ;
+  wire \update_room$2421 ;
+  wire \update_room$2462 ;
+  wire \update_room$2503 ;
+  wire \update_room$2544 ;
+  wire \update_room$2585 ;
+  wire \update_room$2626 ;
+  wire \update_room$2667 ;
+  wire \update_room$2708 ;
+  wire \update_room$2749 ;
+  wire \update_room$2790 ;
+  wire \update_room$2831 ;
+  wire \update_room$2872 ;
+  wire \update_room$2913 ;
+  wire \update_room$2954 ;
+  wire \update_room$2995 ;
+  wire \update_room$3036 ;
+  wire \update_room$3077 ;
+  wire \update_room$3118 ;
+  wire \update_room$3159 ;
+  wire \update_room$3200 ;
+  wire \update_room$3241 ;
+  wire \update_room$3282 ;
+  wire \update_room$3323 ;
+  wire \update_room$3364 ;
   wire [34:0] update_tags__0;
   wire [34:0] update_tags__1;
   wire [34:0] update_tags__10;
@@ -12981,38 +12940,38 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [4:0] update_weights__8;
   wire [4:0] update_weights__9;
   reg updating = 1'h0;
-  wire \updating$4391 ;
-  wire \updating$4392 ;
-  wire \updating$4393 ;
-  wire \updating$4394 ;
-  wire \updating$4395 ;
-  wire \updating$4396 ;
-  wire \updating$4397 ;
-  wire \updating$4398 ;
-  wire \updating$4399 ;
-  wire \updating$4400 ;
-  wire \updating$4401 ;
-  wire \updating$4402 ;
-  wire \updating$4403 ;
-  wire \updating$4404 ;
-  wire \updating$4405 ;
-  wire \updating$4406 ;
-  wire \updating$4407 ;
-  wire \updating$4408 ;
-  wire \updating$4409 ;
-  wire \updating$4410 ;
-  wire \updating$4411 ;
-  wire \updating$4412 ;
-  wire \updating$4413 ;
-  wire \updating$4414 ;
-  wire \updating$4415 ;
-  wire \updating$4416 ;
-  wire \updating$4417 ;
-  wire \updating$4418 ;
-  wire \updating$4419 ;
-  wire \updating$4420 ;
-  wire \updating$4421 ;
-  wire \updating$4422 ;
+  wire \updating$4357 ;
+  wire \updating$4358 ;
+  wire \updating$4359 ;
+  wire \updating$4360 ;
+  wire \updating$4361 ;
+  wire \updating$4362 ;
+  wire \updating$4363 ;
+  wire \updating$4364 ;
+  wire \updating$4365 ;
+  wire \updating$4366 ;
+  wire \updating$4367 ;
+  wire \updating$4368 ;
+  wire \updating$4369 ;
+  wire \updating$4370 ;
+  wire \updating$4371 ;
+  wire \updating$4372 ;
+  wire \updating$4373 ;
+  wire \updating$4374 ;
+  wire \updating$4375 ;
+  wire \updating$4376 ;
+  wire \updating$4377 ;
+  wire \updating$4378 ;
+  wire \updating$4379 ;
+  wire \updating$4380 ;
+  wire \updating$4381 ;
+  wire \updating$4382 ;
+  wire \updating$4383 ;
+  wire \updating$4384 ;
+  wire \updating$4385 ;
+  wire \updating$4386 ;
+  wire \updating$4387 ;
+  wire \updating$4388 ;
   wire [1378:0] w_data;
   wire w_en;
   (* enum_base_type = "Eligible" *)
@@ -13043,48 +13002,48 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [4:0] weights__8;
   wire [4:0] weights__9;
   wire [31:0] write_data;
-  assign \$364  = \$363  + \revived$4357 ;
-  assign \$365  = \$364  + \revived$4358 ;
+  assign \$364  = \$363  + \revived$4323 ;
+  assign \$365  = \$364  + \revived$4324 ;
   assign \$366  = 1'h0 + returned;
-  assign \$367  = \$366  + \returned$4360 ;
-  assign \$368  = \$367  + \returned$4361 ;
-  assign \$369  = \$368  + \returned$4362 ;
-  assign \$370  = \$369  + \returned$4363 ;
-  assign \$371  = \$370  + \returned$4364 ;
-  assign \$372  = \$371  + \returned$4365 ;
-  assign \$373  = \$372  + \returned$4366 ;
-  assign \$374  = \$373  + \returned$4367 ;
-  assign \$375  = \$374  + \returned$4368 ;
-  assign \$376  = \$375  + \returned$4369 ;
-  assign \$377  = \$376  + \returned$4370 ;
-  assign \$378  = \$377  + \returned$4371 ;
-  assign \$379  = \$378  + \returned$4372 ;
-  assign \$380  = \$379  + \returned$4373 ;
-  assign \$381  = \$380  + \returned$4374 ;
-  assign \$382  = \$381  + \returned$4375 ;
-  assign \$383  = \$382  + \returned$4376 ;
-  assign \$384  = \$383  + \returned$4377 ;
-  assign \$385  = \$384  + \returned$4378 ;
-  assign \$386  = \$385  + \returned$4379 ;
-  assign \$387  = \$386  + \returned$4380 ;
-  assign \$388  = \$387  + \returned$4381 ;
-  assign \$389  = \$388  + \returned$4382 ;
-  assign \$390  = \$389  + \returned$4383 ;
-  assign \$391  = \$390  + \returned$4384 ;
-  assign \$392  = \$391  + \returned$4385 ;
-  assign \$393  = \$392  + \returned$4386 ;
-  assign \$394  = \$393  + \returned$4387 ;
-  assign \$395  = \$394  + \returned$4388 ;
-  assign \$396  = \$395  + \returned$4389 ;
-  assign \$397  = \$396  + \returned$4390 ;
+  assign \$367  = \$366  + \returned$4326 ;
+  assign \$368  = \$367  + \returned$4327 ;
+  assign \$369  = \$368  + \returned$4328 ;
+  assign \$370  = \$369  + \returned$4329 ;
+  assign \$371  = \$370  + \returned$4330 ;
+  assign \$372  = \$371  + \returned$4331 ;
+  assign \$373  = \$372  + \returned$4332 ;
+  assign \$374  = \$373  + \returned$4333 ;
+  assign \$375  = \$374  + \returned$4334 ;
+  assign \$376  = \$375  + \returned$4335 ;
+  assign \$377  = \$376  + \returned$4336 ;
+  assign \$378  = \$377  + \returned$4337 ;
+  assign \$379  = \$378  + \returned$4338 ;
+  assign \$380  = \$379  + \returned$4339 ;
+  assign \$381  = \$380  + \returned$4340 ;
+  assign \$382  = \$381  + \returned$4341 ;
+  assign \$383  = \$382  + \returned$4342 ;
+  assign \$384  = \$383  + \returned$4343 ;
+  assign \$385  = \$384  + \returned$4344 ;
+  assign \$386  = \$385  + \returned$4345 ;
+  assign \$387  = \$386  + \returned$4346 ;
+  assign \$388  = \$387  + \returned$4347 ;
+  assign \$389  = \$388  + \returned$4348 ;
+  assign \$390  = \$389  + \returned$4349 ;
+  assign \$391  = \$390  + \returned$4350 ;
+  assign \$392  = \$391  + \returned$4351 ;
+  assign \$393  = \$392  + \returned$4352 ;
+  assign \$394  = \$393  + \returned$4353 ;
+  assign \$395  = \$394  + \returned$4354 ;
+  assign \$396  = \$395  + \returned$4355 ;
+  assign \$397  = \$396  + \returned$4356 ;
   assign \$398  = popular_ended + popular_sent;
   assign \$399  = \$398  - finished;
   assign \$400  = nonpopular_ended + nonpopular_sent;
   assign \$401  = \$400  - finished;
   assign \$402  = in_core + started;
   assign \$403  = \$402  - finished;
-  assign \$404  = | { \updating$4422 , \updating$4421 , \updating$4420 , \updating$4419 , \updating$4418 , \updating$4417 , \updating$4416 , \updating$4415 , \updating$4414 , \updating$4413 , \updating$4412 , \updating$4411 , \updating$4410 , \updating$4409 , \updating$4408 , \updating$4407 , \updating$4406 , \updating$4405 , \updating$4404 , \updating$4403 , \updating$4402 , \updating$4401 , \updating$4400 , \updating$4399 , \updating$4398 , \updating$4397 , \updating$4396 , \updating$4395 , \updating$4394 , \updating$4393 , \updating$4392 , \updating$4391  };
-  assign \$405  = \busy$4071  | \$404 ;
+  assign \$404  = | { \updating$4388 , \updating$4387 , \updating$4386 , \updating$4385 , \updating$4384 , \updating$4383 , \updating$4382 , \updating$4381 , \updating$4380 , \updating$4379 , \updating$4378 , \updating$4377 , \updating$4376 , \updating$4375 , \updating$4374 , \updating$4373 , \updating$4372 , \updating$4371 , \updating$4370 , \updating$4369 , \updating$4368 , \updating$4367 , \updating$4366 , \updating$4365 , \updating$4364 , \updating$4363 , \updating$4362 , \updating$4361 , \updating$4360 , \updating$4359 , \updating$4358 , \updating$4357  };
+  assign \$405  = \busy$3368  | \$404 ;
   assign \$406  = irq_status & irq_enable;
   assign \$407  = | \$406 ;
   always @(posedge clk)
@@ -13369,141 +13328,141 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign \$260  = | nonpopular_ended;
   assign finished = \$259  & \$260 ;
   assign busy = | in_core;
-  assign \input__valid$2022  = \output__valid$2023  & \input__ready$2024 ;
-  assign \input__valid$2025  = \output__valid$2023  & \input__ready$2026 ;
-  assign \output__ready$2027  = \input__ready$2024  & \input__ready$2026 ;
-  assign \clear$3412  = clear | restore_start;
-  assign row_access = selecting | \row_access$3417 ;
-  assign row_set = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign row_way = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign slot_in = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$3450  = selecting | \row_access$3417 ;
-  assign \row_set$3451  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$3452  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$3454  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$3470  = selecting | \row_access$3417 ;
-  assign \row_set$3471  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$3472  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$3474  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$3490  = selecting | \row_access$3417 ;
-  assign \row_set$3491  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$3492  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$3494  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$3510  = selecting | \row_access$3417 ;
-  assign \row_set$3511  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$3512  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$3514  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$3530  = selecting | \row_access$3417 ;
-  assign \row_set$3531  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$3532  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$3534  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$3550  = selecting | \row_access$3417 ;
-  assign \row_set$3551  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$3552  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$3554  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$3570  = selecting | \row_access$3417 ;
-  assign \row_set$3571  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$3572  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$3574  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$3590  = selecting | \row_access$3417 ;
-  assign \row_set$3591  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$3592  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$3594  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$3610  = selecting | \row_access$3417 ;
-  assign \row_set$3611  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$3612  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$3614  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$3630  = selecting | \row_access$3417 ;
-  assign \row_set$3631  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$3632  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$3634  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$3650  = selecting | \row_access$3417 ;
-  assign \row_set$3651  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$3652  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$3654  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$3670  = selecting | \row_access$3417 ;
-  assign \row_set$3671  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$3672  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$3674  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$3690  = selecting | \row_access$3417 ;
-  assign \row_set$3691  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$3692  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$3694  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$3710  = selecting | \row_access$3417 ;
-  assign \row_set$3711  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$3712  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$3714  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$3730  = selecting | \row_access$3417 ;
-  assign \row_set$3731  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$3732  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$3734  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$3750  = selecting | \row_access$3417 ;
-  assign \row_set$3751  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$3752  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$3754  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$3770  = selecting | \row_access$3417 ;
-  assign \row_set$3771  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$3772  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$3774  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$3790  = selecting | \row_access$3417 ;
-  assign \row_set$3791  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$3792  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$3794  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$3810  = selecting | \row_access$3417 ;
-  assign \row_set$3811  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$3812  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$3814  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$3830  = selecting | \row_access$3417 ;
-  assign \row_set$3831  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$3832  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$3834  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$3850  = selecting | \row_access$3417 ;
-  assign \row_set$3851  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$3852  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$3854  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$3870  = selecting | \row_access$3417 ;
-  assign \row_set$3871  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$3872  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$3874  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$3890  = selecting | \row_access$3417 ;
-  assign \row_set$3891  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$3892  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$3894  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$3910  = selecting | \row_access$3417 ;
-  assign \row_set$3911  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$3912  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$3914  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$3930  = selecting | \row_access$3417 ;
-  assign \row_set$3931  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$3932  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$3934  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$3950  = selecting | \row_access$3417 ;
-  assign \row_set$3951  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$3952  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$3954  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$3970  = selecting | \row_access$3417 ;
-  assign \row_set$3971  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$3972  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$3974  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$3990  = selecting | \row_access$3417 ;
-  assign \row_set$3991  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$3992  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$3994  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$4010  = selecting | \row_access$3417 ;
-  assign \row_set$4011  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$4012  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$4014  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$4030  = selecting | \row_access$3417 ;
-  assign \row_set$4031  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$4032  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$4034  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \row_access$4050  = selecting | \row_access$3417 ;
-  assign \row_set$4051  = selecting ? \row_set$3420  : \row_set$3419 ;
-  assign \row_way$4052  = selecting ? \row_way$3423  : \row_way$3422 ;
-  assign \slot_in$4054  = selecting ? \slot_in$3428  : \slot_in$3427 ;
-  assign \$261  = updating | \busy$4071 ;
-  assign \busy$2018  = busy | \$261 ;
-  assign \$262  = \busy$2018  & s_axis_lookup__tready;
+  assign \input__valid$1989  = \output__valid$1990  & \input__ready$1991 ;
+  assign \input__valid$1992  = \output__valid$1990  & \input__ready$1993 ;
+  assign \output__ready$1994  = \input__ready$1991  & \input__ready$1993 ;
+  assign \$261  = updating | \busy$3368 ;
+  assign \busy$3366  = busy | \$261 ;
+  assign \clear$3382  = clear | restore_start;
+  assign row_access = selecting | \row_access$3387 ;
+  assign row_set = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign row_way = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign slot_in = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$3420  = selecting | \row_access$3387 ;
+  assign \row_set$3421  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$3422  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$3424  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$3440  = selecting | \row_access$3387 ;
+  assign \row_set$3441  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$3442  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$3444  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$3460  = selecting | \row_access$3387 ;
+  assign \row_set$3461  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$3462  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$3464  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$3480  = selecting | \row_access$3387 ;
+  assign \row_set$3481  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$3482  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$3484  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$3500  = selecting | \row_access$3387 ;
+  assign \row_set$3501  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$3502  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$3504  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$3520  = selecting | \row_access$3387 ;
+  assign \row_set$3521  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$3522  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$3524  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$3540  = selecting | \row_access$3387 ;
+  assign \row_set$3541  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$3542  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$3544  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$3560  = selecting | \row_access$3387 ;
+  assign \row_set$3561  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$3562  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$3564  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$3580  = selecting | \row_access$3387 ;
+  assign \row_set$3581  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$3582  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$3584  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$3600  = selecting | \row_access$3387 ;
+  assign \row_set$3601  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$3602  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$3604  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$3620  = selecting | \row_access$3387 ;
+  assign \row_set$3621  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$3622  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$3624  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$3640  = selecting | \row_access$3387 ;
+  assign \row_set$3641  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$3642  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$3644  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$3660  = selecting | \row_access$3387 ;
+  assign \row_set$3661  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$3662  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$3664  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$3680  = selecting | \row_access$3387 ;
+  assign \row_set$3681  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$3682  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$3684  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$3700  = selecting | \row_access$3387 ;
+  assign \row_set$3701  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$3702  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$3704  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$3720  = selecting | \row_access$3387 ;
+  assign \row_set$3721  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$3722  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$3724  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$3740  = selecting | \row_access$3387 ;
+  assign \row_set$3741  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$3742  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$3744  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$3760  = selecting | \row_access$3387 ;
+  assign \row_set$3761  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$3762  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$3764  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$3780  = selecting | \row_access$3387 ;
+  assign \row_set$3781  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$3782  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$3784  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$3800  = selecting | \row_access$3387 ;
+  assign \row_set$3801  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$3802  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$3804  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$3820  = selecting | \row_access$3387 ;
+  assign \row_set$3821  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$3822  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$3824  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$3840  = selecting | \row_access$3387 ;
+  assign \row_set$3841  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$3842  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$3844  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$3860  = selecting | \row_access$3387 ;
+  assign \row_set$3861  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$3862  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$3864  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$3880  = selecting | \row_access$3387 ;
+  assign \row_set$3881  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$3882  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$3884  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$3900  = selecting | \row_access$3387 ;
+  assign \row_set$3901  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$3902  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$3904  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$3920  = selecting | \row_access$3387 ;
+  assign \row_set$3921  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$3922  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$3924  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$3940  = selecting | \row_access$3387 ;
+  assign \row_set$3941  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$3942  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$3944  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$3960  = selecting | \row_access$3387 ;
+  assign \row_set$3961  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$3962  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$3964  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$3980  = selecting | \row_access$3387 ;
+  assign \row_set$3981  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$3982  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$3984  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$4000  = selecting | \row_access$3387 ;
+  assign \row_set$4001  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$4002  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$4004  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \row_access$4020  = selecting | \row_access$3387 ;
+  assign \row_set$4021  = selecting ? \row_set$3390  : \row_set$3389 ;
+  assign \row_way$4022  = selecting ? \row_way$3393  : \row_way$3392 ;
+  assign \slot_in$4024  = selecting ? \slot_in$3398  : \slot_in$3397 ;
+  assign \$262  = \busy$3366  & s_axis_lookup__tready;
   assign \$263  = ~ s_axis_lookup_tvalid;
   assign input_idle = \$262  & \$263 ;
   assign \$264  = ~ m_axis_popular_tready;
@@ -13511,106 +13470,106 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign \$266  = ~ m_axis_nonpopular_tready;
   assign \$267  = m_axis_nonpopular__tvalid & \$266 ;
   assign output_stall = \$265  | \$267 ;
-  assign \$268  = \busy$2018  | \running$4170 ;
-  assign \busy$4241  = \busy$2018  | started;
+  assign \$268  = \busy$3366  | \running$4138 ;
+  assign \busy$4207  = \busy$3366  | started;
   assign \$269  = | { unknown_phase, empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
   assign \$270  = 1'h0 + inserted;
-  assign \$271  = \$270  + \inserted$4264 ;
-  assign \$272  = \$271  + \inserted$4265 ;
-  assign \$273  = \$272  + \inserted$4266 ;
-  assign \$274  = \$273  + \inserted$4267 ;
-  assign \$275  = \$274  + \inserted$4268 ;
-  assign \$276  = \$275  + \inserted$4269 ;
-  assign \$277  = \$276  + \inserted$4270 ;
-  assign \$278  = \$277  + \inserted$4271 ;
-  assign \$279  = \$278  + \inserted$4272 ;
-  assign \$280  = \$279  + \inserted$4273 ;
-  assign \$281  = \$280  + \inserted$4274 ;
-  assign \$282  = \$281  + \inserted$4275 ;
-  assign \$283  = \$282  + \inserted$4276 ;
-  assign \$284  = \$283  + \inserted$4277 ;
-  assign \$285  = \$284  + \inserted$4278 ;
-  assign \$286  = \$285  + \inserted$4279 ;
-  assign \$287  = \$286  + \inserted$4280 ;
-  assign \$288  = \$287  + \inserted$4281 ;
-  assign \$289  = \$288  + \inserted$4282 ;
-  assign \$290  = \$289  + \inserted$4283 ;
-  assign \$291  = \$290  + \inserted$4284 ;
-  assign \$292  = \$291  + \inserted$4285 ;
-  assign \$293  = \$292  + \inserted$4286 ;
-  assign \$294  = \$293  + \inserted$4287 ;
-  assign \$295  = \$294  + \inserted$4288 ;
-  assign \$296  = \$295  + \inserted$4289 ;
-  assign \$297  = \$296  + \inserted$4290 ;
-  assign \$298  = \$297  + \inserted$4291 ;
-  assign \$299  = \$298  + \inserted$4292 ;
-  assign \$300  = \$299  + \inserted$4293 ;
-  assign \$301  = \$300  + \inserted$4294 ;
+  assign \$271  = \$270  + \inserted$4230 ;
+  assign \$272  = \$271  + \inserted$4231 ;
+  assign \$273  = \$272  + \inserted$4232 ;
+  assign \$274  = \$273  + \inserted$4233 ;
+  assign \$275  = \$274  + \inserted$4234 ;
+  assign \$276  = \$275  + \inserted$4235 ;
+  assign \$277  = \$276  + \inserted$4236 ;
+  assign \$278  = \$277  + \inserted$4237 ;
+  assign \$279  = \$278  + \inserted$4238 ;
+  assign \$280  = \$279  + \inserted$4239 ;
+  assign \$281  = \$280  + \inserted$4240 ;
+  assign \$282  = \$281  + \inserted$4241 ;
+  assign \$283  = \$282  + \inserted$4242 ;
+  assign \$284  = \$283  + \inserted$4243 ;
+  assign \$285  = \$284  + \inserted$4244 ;
+  assign \$286  = \$285  + \inserted$4245 ;
+  assign \$287  = \$286  + \inserted$4246 ;
+  assign \$288  = \$287  + \inserted$4247 ;
+  assign \$289  = \$288  + \inserted$4248 ;
+  assign \$290  = \$289  + \inserted$4249 ;
+  assign \$291  = \$290  + \inserted$4250 ;
+  assign \$292  = \$291  + \inserted$4251 ;
+  assign \$293  = \$292  + \inserted$4252 ;
+  assign \$294  = \$293  + \inserted$4253 ;
+  assign \$295  = \$294  + \inserted$4254 ;
+  assign \$296  = \$295  + \inserted$4255 ;
+  assign \$297  = \$296  + \inserted$4256 ;
+  assign \$298  = \$297  + \inserted$4257 ;
+  assign \$299  = \$298  + \inserted$4258 ;
+  assign \$300  = \$299  + \inserted$4259 ;
+  assign \$301  = \$300  + \inserted$4260 ;
   assign \$302  = 1'h0 + evicted;
-  assign \$303  = \$302  + \evicted$4296 ;
-  assign \$304  = \$303  + \evicted$4297 ;
-  assign \$305  = \$304  + \evicted$4298 ;
-  assign \$306  = \$305  + \evicted$4299 ;
-  assign \$307  = \$306  + \evicted$4300 ;
-  assign \$308  = \$307  + \evicted$4301 ;
-  assign \$309  = \$308  + \evicted$4302 ;
-  assign \$310  = \$309  + \evicted$4303 ;
-  assign \$311  = \$310  + \evicted$4304 ;
-  assign \$312  = \$311  + \evicted$4305 ;
-  assign \$313  = \$312  + \evicted$4306 ;
-  assign \$314  = \$313  + \evicted$4307 ;
-  assign \$315  = \$314  + \evicted$4308 ;
-  assign \$316  = \$315  + \evicted$4309 ;
-  assign \$317  = \$316  + \evicted$4310 ;
-  assign \$318  = \$317  + \evicted$4311 ;
-  assign \$319  = \$318  + \evicted$4312 ;
-  assign \$320  = \$319  + \evicted$4313 ;
-  assign \$321  = \$320  + \evicted$4314 ;
-  assign \$322  = \$321  + \evicted$4315 ;
-  assign \$323  = \$322  + \evicted$4316 ;
-  assign \$324  = \$323  + \evicted$4317 ;
-  assign \$325  = \$324  + \evicted$4318 ;
-  assign \$326  = \$325  + \evicted$4319 ;
-  assign \$327  = \$326  + \evicted$4320 ;
-  assign \$328  = \$327  + \evicted$4321 ;
-  assign \$329  = \$328  + \evicted$4322 ;
-  assign \$330  = \$329  + \evicted$4323 ;
-  assign \$331  = \$330  + \evicted$4324 ;
-  assign \$332  = \$331  + \evicted$4325 ;
-  assign \$333  = \$332  + \evicted$4326 ;
+  assign \$303  = \$302  + \evicted$4262 ;
+  assign \$304  = \$303  + \evicted$4263 ;
+  assign \$305  = \$304  + \evicted$4264 ;
+  assign \$306  = \$305  + \evicted$4265 ;
+  assign \$307  = \$306  + \evicted$4266 ;
+  assign \$308  = \$307  + \evicted$4267 ;
+  assign \$309  = \$308  + \evicted$4268 ;
+  assign \$310  = \$309  + \evicted$4269 ;
+  assign \$311  = \$310  + \evicted$4270 ;
+  assign \$312  = \$311  + \evicted$4271 ;
+  assign \$313  = \$312  + \evicted$4272 ;
+  assign \$314  = \$313  + \evicted$4273 ;
+  assign \$315  = \$314  + \evicted$4274 ;
+  assign \$316  = \$315  + \evicted$4275 ;
+  assign \$317  = \$316  + \evicted$4276 ;
+  assign \$318  = \$317  + \evicted$4277 ;
+  assign \$319  = \$318  + \evicted$4278 ;
+  assign \$320  = \$319  + \evicted$4279 ;
+  assign \$321  = \$320  + \evicted$4280 ;
+  assign \$322  = \$321  + \evicted$4281 ;
+  assign \$323  = \$322  + \evicted$4282 ;
+  assign \$324  = \$323  + \evicted$4283 ;
+  assign \$325  = \$324  + \evicted$4284 ;
+  assign \$326  = \$325  + \evicted$4285 ;
+  assign \$327  = \$326  + \evicted$4286 ;
+  assign \$328  = \$327  + \evicted$4287 ;
+  assign \$329  = \$328  + \evicted$4288 ;
+  assign \$330  = \$329  + \evicted$4289 ;
+  assign \$331  = \$330  + \evicted$4290 ;
+  assign \$332  = \$331  + \evicted$4291 ;
+  assign \$333  = \$332  + \evicted$4292 ;
   assign \$334  = 1'h0 + revived;
-  assign \$335  = \$334  + \revived$4328 ;
-  assign \$336  = \$335  + \revived$4329 ;
-  assign \$337  = \$336  + \revived$4330 ;
-  assign \$338  = \$337  + \revived$4331 ;
-  assign \$339  = \$338  + \revived$4332 ;
-  assign \$340  = \$339  + \revived$4333 ;
-  assign \$341  = \$340  + \revived$4334 ;
-  assign \$342  = \$341  + \revived$4335 ;
-  assign \$343  = \$342  + \revived$4336 ;
-  assign \$344  = \$343  + \revived$4337 ;
-  assign \$345  = \$344  + \revived$4338 ;
-  assign \$346  = \$345  + \revived$4339 ;
-  assign \$347  = \$346  + \revived$4340 ;
-  assign \$348  = \$347  + \revived$4341 ;
-  assign \$349  = \$348  + \revived$4342 ;
-  assign \$350  = \$349  + \revived$4343 ;
-  assign \$351  = \$350  + \revived$4344 ;
-  assign \$352  = \$351  + \revived$4345 ;
-  assign \$353  = \$352  + \revived$4346 ;
-  assign \$354  = \$353  + \revived$4347 ;
-  assign \$355  = \$354  + \revived$4348 ;
-  assign \$356  = \$355  + \revived$4349 ;
-  assign \$357  = \$356  + \revived$4350 ;
-  assign \$358  = \$357  + \revived$4351 ;
-  assign \$359  = \$358  + \revived$4352 ;
-  assign \$360  = \$359  + \revived$4353 ;
-  assign \$361  = \$360  + \revived$4354 ;
-  assign \$362  = \$361  + \revived$4355 ;
-  assign \$363  = \$362  + \revived$4356 ;
+  assign \$335  = \$334  + \revived$4294 ;
+  assign \$336  = \$335  + \revived$4295 ;
+  assign \$337  = \$336  + \revived$4296 ;
+  assign \$338  = \$337  + \revived$4297 ;
+  assign \$339  = \$338  + \revived$4298 ;
+  assign \$340  = \$339  + \revived$4299 ;
+  assign \$341  = \$340  + \revived$4300 ;
+  assign \$342  = \$341  + \revived$4301 ;
+  assign \$343  = \$342  + \revived$4302 ;
+  assign \$344  = \$343  + \revived$4303 ;
+  assign \$345  = \$344  + \revived$4304 ;
+  assign \$346  = \$345  + \revived$4305 ;
+  assign \$347  = \$346  + \revived$4306 ;
+  assign \$348  = \$347  + \revived$4307 ;
+  assign \$349  = \$348  + \revived$4308 ;
+  assign \$350  = \$349  + \revived$4309 ;
+  assign \$351  = \$350  + \revived$4310 ;
+  assign \$352  = \$351  + \revived$4311 ;
+  assign \$353  = \$352  + \revived$4312 ;
+  assign \$354  = \$353  + \revived$4313 ;
+  assign \$355  = \$354  + \revived$4314 ;
+  assign \$356  = \$355  + \revived$4315 ;
+  assign \$357  = \$356  + \revived$4316 ;
+  assign \$358  = \$357  + \revived$4317 ;
+  assign \$359  = \$358  + \revived$4318 ;
+  assign \$360  = \$359  + \revived$4319 ;
+  assign \$361  = \$360  + \revived$4320 ;
+  assign \$362  = \$361  + \revived$4321 ;
+  assign \$363  = \$362  + \revived$4322 ;
   hotline_popularity_bank bank0 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$3445 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$3415 ),
     .bank(5'h00),
     .budget(budget),
     .clear(clear),
@@ -13626,21 +13585,20 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__0),
     .inserted(inserted),
-    .learn(w_data[1376]),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__0),
-    .pick_take(\take$3441 [0]),
+    .pick_take(\take$3411 [0]),
     .pick_way(pick_way__0),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$170 ),
+    .ready(\ready$169 ),
     .returned(returned),
     .revived(revived),
-    .room(\room$162 ),
+    .room(\room$161 ),
     .row_access(row_access),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
@@ -13656,12 +13614,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_valid(row_out__0__valid),
     .row_set(row_set),
     .row_way(row_way),
-    .row_write(\row_write$186 [0]),
+    .row_write(\row_write$185 [0]),
     .rst(rst),
     .scatter(scatter),
     .slot_in(slot_in),
     .slot_out(slot_out__0),
-    .slot_write(\slot_write$3425 [0]),
+    .slot_write(\slot_write$3395 [0]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -13718,18 +13676,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4391 ),
+    .updating(\updating$4357 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank1 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$3465 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$3435 ),
     .bank(5'h01),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__1),
-    .evicted(\evicted$4296 ),
+    .evicted(\evicted$4262 ),
     .fetch(fetch),
     .gather({ \$432 [1], \$431 [1], \$430 [1], \$429 [1], \$428 [1], \$427 [1], \$426 [1], \$425 [1], \$424 [1], \$423 [1], \$422 [1], \$421 [1], \$420 [1], \$419 [1], \$418 [1], \$417 [1] }),
     .gather_load(gather_load),
@@ -13738,23 +13696,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__1),
-    .inserted(\inserted$4264 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4230 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__1),
-    .pick_take(\take$3441 [1]),
+    .pick_take(\take$3411 [1]),
     .pick_way(pick_way__1),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$242 ),
-    .returned(\returned$4360 ),
-    .revived(\revived$4328 ),
-    .room(\room$237 ),
-    .row_access(\row_access$3450 ),
+    .ready(\ready$240 ),
+    .returned(\returned$4326 ),
+    .revived(\revived$4294 ),
+    .room(\room$235 ),
+    .row_access(\row_access$3420 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -13767,14 +13724,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__1__referenced),
     .row_out_tags(row_out__1__tags),
     .row_out_valid(row_out__1__valid),
-    .row_set(\row_set$3451 ),
-    .row_way(\row_way$3452 ),
-    .row_write(\row_write$186 [1]),
+    .row_set(\row_set$3421 ),
+    .row_way(\row_way$3422 ),
+    .row_write(\row_write$185 [1]),
     .rst(rst),
-    .scatter(\scatter$214 ),
-    .slot_in(\slot_in$3454 ),
+    .scatter(\scatter$213 ),
+    .slot_in(\slot_in$3424 ),
     .slot_out(slot_out__1),
-    .slot_write(\slot_write$3425 [1]),
+    .slot_write(\slot_write$3395 [1]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -13792,12 +13749,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2128 ),
+    .update(\update$2095 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2167 ),
+    .update_room(\update_room$2134 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -13831,18 +13788,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4392 ),
+    .updating(\updating$4358 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank10 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$3645 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$3615 ),
     .bank(5'h0a),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__10),
-    .evicted(\evicted$4305 ),
+    .evicted(\evicted$4271 ),
     .fetch(fetch),
     .gather({ \$432 [10], \$431 [10], \$430 [10], \$429 [10], \$428 [10], \$427 [10], \$426 [10], \$425 [10], \$424 [10], \$423 [10], \$422 [10], \$421 [10], \$420 [10], \$419 [10], \$418 [10], \$417 [10] }),
     .gather_load(gather_load),
@@ -13851,23 +13808,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__10),
-    .inserted(\inserted$4273 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4239 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__10),
-    .pick_take(\take$3441 [10]),
+    .pick_take(\take$3411 [10]),
     .pick_way(pick_way__10),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$764 ),
-    .returned(\returned$4369 ),
-    .revived(\revived$4337 ),
-    .room(\room$759 ),
-    .row_access(\row_access$3630 ),
+    .ready(\ready$753 ),
+    .returned(\returned$4335 ),
+    .revived(\revived$4303 ),
+    .room(\room$748 ),
+    .row_access(\row_access$3600 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -13880,14 +13836,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__10__referenced),
     .row_out_tags(row_out__10__tags),
     .row_out_valid(row_out__10__valid),
-    .row_set(\row_set$3631 ),
-    .row_way(\row_way$3632 ),
-    .row_write(\row_write$186 [10]),
+    .row_set(\row_set$3601 ),
+    .row_way(\row_way$3602 ),
+    .row_write(\row_write$185 [10]),
     .rst(rst),
-    .scatter(\scatter$736 ),
-    .slot_in(\slot_in$3634 ),
+    .scatter(\scatter$726 ),
+    .slot_in(\slot_in$3604 ),
     .slot_out(slot_out__10),
-    .slot_write(\slot_write$3425 [10]),
+    .slot_write(\slot_write$3395 [10]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -13905,12 +13861,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2497 ),
+    .update(\update$2464 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2536 ),
+    .update_room(\update_room$2503 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -13944,18 +13900,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4401 ),
+    .updating(\updating$4367 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank11 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$3665 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$3635 ),
     .bank(5'h0b),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__11),
-    .evicted(\evicted$4306 ),
+    .evicted(\evicted$4272 ),
     .fetch(fetch),
     .gather({ \$432 [11], \$431 [11], \$430 [11], \$429 [11], \$428 [11], \$427 [11], \$426 [11], \$425 [11], \$424 [11], \$423 [11], \$422 [11], \$421 [11], \$420 [11], \$419 [11], \$418 [11], \$417 [11] }),
     .gather_load(gather_load),
@@ -13964,23 +13920,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__11),
-    .inserted(\inserted$4274 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4240 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__11),
-    .pick_take(\take$3441 [11]),
+    .pick_take(\take$3411 [11]),
     .pick_way(pick_way__11),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$822 ),
-    .returned(\returned$4370 ),
-    .revived(\revived$4338 ),
-    .room(\room$817 ),
-    .row_access(\row_access$3650 ),
+    .ready(\ready$810 ),
+    .returned(\returned$4336 ),
+    .revived(\revived$4304 ),
+    .room(\room$805 ),
+    .row_access(\row_access$3620 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -13993,14 +13948,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__11__referenced),
     .row_out_tags(row_out__11__tags),
     .row_out_valid(row_out__11__valid),
-    .row_set(\row_set$3651 ),
-    .row_way(\row_way$3652 ),
-    .row_write(\row_write$186 [11]),
+    .row_set(\row_set$3621 ),
+    .row_way(\row_way$3622 ),
+    .row_write(\row_write$185 [11]),
     .rst(rst),
-    .scatter(\scatter$794 ),
-    .slot_in(\slot_in$3654 ),
+    .scatter(\scatter$783 ),
+    .slot_in(\slot_in$3624 ),
     .slot_out(slot_out__11),
-    .slot_write(\slot_write$3425 [11]),
+    .slot_write(\slot_write$3395 [11]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -14018,12 +13973,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2538 ),
+    .update(\update$2505 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2577 ),
+    .update_room(\update_room$2544 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -14057,18 +14012,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4402 ),
+    .updating(\updating$4368 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank12 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$3685 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$3655 ),
     .bank(5'h0c),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__12),
-    .evicted(\evicted$4307 ),
+    .evicted(\evicted$4273 ),
     .fetch(fetch),
     .gather({ \$432 [12], \$431 [12], \$430 [12], \$429 [12], \$428 [12], \$427 [12], \$426 [12], \$425 [12], \$424 [12], \$423 [12], \$422 [12], \$421 [12], \$420 [12], \$419 [12], \$418 [12], \$417 [12] }),
     .gather_load(gather_load),
@@ -14077,23 +14032,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__12),
-    .inserted(\inserted$4275 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4241 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__12),
-    .pick_take(\take$3441 [12]),
+    .pick_take(\take$3411 [12]),
     .pick_way(pick_way__12),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$880 ),
-    .returned(\returned$4371 ),
-    .revived(\revived$4339 ),
-    .room(\room$875 ),
-    .row_access(\row_access$3670 ),
+    .ready(\ready$867 ),
+    .returned(\returned$4337 ),
+    .revived(\revived$4305 ),
+    .room(\room$862 ),
+    .row_access(\row_access$3640 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -14106,14 +14060,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__12__referenced),
     .row_out_tags(row_out__12__tags),
     .row_out_valid(row_out__12__valid),
-    .row_set(\row_set$3671 ),
-    .row_way(\row_way$3672 ),
-    .row_write(\row_write$186 [12]),
+    .row_set(\row_set$3641 ),
+    .row_way(\row_way$3642 ),
+    .row_write(\row_write$185 [12]),
     .rst(rst),
-    .scatter(\scatter$852 ),
-    .slot_in(\slot_in$3674 ),
+    .scatter(\scatter$840 ),
+    .slot_in(\slot_in$3644 ),
     .slot_out(slot_out__12),
-    .slot_write(\slot_write$3425 [12]),
+    .slot_write(\slot_write$3395 [12]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -14131,12 +14085,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2579 ),
+    .update(\update$2546 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2618 ),
+    .update_room(\update_room$2585 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -14170,18 +14124,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4403 ),
+    .updating(\updating$4369 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank13 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$3705 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$3675 ),
     .bank(5'h0d),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__13),
-    .evicted(\evicted$4308 ),
+    .evicted(\evicted$4274 ),
     .fetch(fetch),
     .gather({ \$432 [13], \$431 [13], \$430 [13], \$429 [13], \$428 [13], \$427 [13], \$426 [13], \$425 [13], \$424 [13], \$423 [13], \$422 [13], \$421 [13], \$420 [13], \$419 [13], \$418 [13], \$417 [13] }),
     .gather_load(gather_load),
@@ -14190,23 +14144,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__13),
-    .inserted(\inserted$4276 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4242 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__13),
-    .pick_take(\take$3441 [13]),
+    .pick_take(\take$3411 [13]),
     .pick_way(pick_way__13),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$938 ),
-    .returned(\returned$4372 ),
-    .revived(\revived$4340 ),
-    .room(\room$933 ),
-    .row_access(\row_access$3690 ),
+    .ready(\ready$924 ),
+    .returned(\returned$4338 ),
+    .revived(\revived$4306 ),
+    .room(\room$919 ),
+    .row_access(\row_access$3660 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -14219,14 +14172,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__13__referenced),
     .row_out_tags(row_out__13__tags),
     .row_out_valid(row_out__13__valid),
-    .row_set(\row_set$3691 ),
-    .row_way(\row_way$3692 ),
-    .row_write(\row_write$186 [13]),
+    .row_set(\row_set$3661 ),
+    .row_way(\row_way$3662 ),
+    .row_write(\row_write$185 [13]),
     .rst(rst),
-    .scatter(\scatter$910 ),
-    .slot_in(\slot_in$3694 ),
+    .scatter(\scatter$897 ),
+    .slot_in(\slot_in$3664 ),
     .slot_out(slot_out__13),
-    .slot_write(\slot_write$3425 [13]),
+    .slot_write(\slot_write$3395 [13]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -14244,12 +14197,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2620 ),
+    .update(\update$2587 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2659 ),
+    .update_room(\update_room$2626 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -14283,18 +14236,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4404 ),
+    .updating(\updating$4370 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank14 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$3725 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$3695 ),
     .bank(5'h0e),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__14),
-    .evicted(\evicted$4309 ),
+    .evicted(\evicted$4275 ),
     .fetch(fetch),
     .gather({ \$432 [14], \$431 [14], \$430 [14], \$429 [14], \$428 [14], \$427 [14], \$426 [14], \$425 [14], \$424 [14], \$423 [14], \$422 [14], \$421 [14], \$420 [14], \$419 [14], \$418 [14], \$417 [14] }),
     .gather_load(gather_load),
@@ -14303,23 +14256,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__14),
-    .inserted(\inserted$4277 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4243 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__14),
-    .pick_take(\take$3441 [14]),
+    .pick_take(\take$3411 [14]),
     .pick_way(pick_way__14),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$996 ),
-    .returned(\returned$4373 ),
-    .revived(\revived$4341 ),
-    .room(\room$991 ),
-    .row_access(\row_access$3710 ),
+    .ready(\ready$981 ),
+    .returned(\returned$4339 ),
+    .revived(\revived$4307 ),
+    .room(\room$976 ),
+    .row_access(\row_access$3680 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -14332,14 +14284,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__14__referenced),
     .row_out_tags(row_out__14__tags),
     .row_out_valid(row_out__14__valid),
-    .row_set(\row_set$3711 ),
-    .row_way(\row_way$3712 ),
-    .row_write(\row_write$186 [14]),
+    .row_set(\row_set$3681 ),
+    .row_way(\row_way$3682 ),
+    .row_write(\row_write$185 [14]),
     .rst(rst),
-    .scatter(\scatter$968 ),
-    .slot_in(\slot_in$3714 ),
+    .scatter(\scatter$954 ),
+    .slot_in(\slot_in$3684 ),
     .slot_out(slot_out__14),
-    .slot_write(\slot_write$3425 [14]),
+    .slot_write(\slot_write$3395 [14]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -14357,12 +14309,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2661 ),
+    .update(\update$2628 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2700 ),
+    .update_room(\update_room$2667 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -14396,18 +14348,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4405 ),
+    .updating(\updating$4371 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank15 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$3745 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$3715 ),
     .bank(5'h0f),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__15),
-    .evicted(\evicted$4310 ),
+    .evicted(\evicted$4276 ),
     .fetch(fetch),
     .gather({ \$432 [15], \$431 [15], \$430 [15], \$429 [15], \$428 [15], \$427 [15], \$426 [15], \$425 [15], \$424 [15], \$423 [15], \$422 [15], \$421 [15], \$420 [15], \$419 [15], \$418 [15], \$417 [15] }),
     .gather_load(gather_load),
@@ -14416,23 +14368,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__15),
-    .inserted(\inserted$4278 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4244 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__15),
-    .pick_take(\take$3441 [15]),
+    .pick_take(\take$3411 [15]),
     .pick_way(pick_way__15),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$1054 ),
-    .returned(\returned$4374 ),
-    .revived(\revived$4342 ),
-    .room(\room$1049 ),
-    .row_access(\row_access$3730 ),
+    .ready(\ready$1038 ),
+    .returned(\returned$4340 ),
+    .revived(\revived$4308 ),
+    .room(\room$1033 ),
+    .row_access(\row_access$3700 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -14445,14 +14396,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__15__referenced),
     .row_out_tags(row_out__15__tags),
     .row_out_valid(row_out__15__valid),
-    .row_set(\row_set$3731 ),
-    .row_way(\row_way$3732 ),
-    .row_write(\row_write$186 [15]),
+    .row_set(\row_set$3701 ),
+    .row_way(\row_way$3702 ),
+    .row_write(\row_write$185 [15]),
     .rst(rst),
-    .scatter(\scatter$1026 ),
-    .slot_in(\slot_in$3734 ),
+    .scatter(\scatter$1011 ),
+    .slot_in(\slot_in$3704 ),
     .slot_out(slot_out__15),
-    .slot_write(\slot_write$3425 [15]),
+    .slot_write(\slot_write$3395 [15]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -14470,12 +14421,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2702 ),
+    .update(\update$2669 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2741 ),
+    .update_room(\update_room$2708 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -14509,18 +14460,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4406 ),
+    .updating(\updating$4372 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank16 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$3765 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$3735 ),
     .bank(5'h10),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__16),
-    .evicted(\evicted$4311 ),
+    .evicted(\evicted$4277 ),
     .fetch(fetch),
     .gather({ \$432 [16], \$431 [16], \$430 [16], \$429 [16], \$428 [16], \$427 [16], \$426 [16], \$425 [16], \$424 [16], \$423 [16], \$422 [16], \$421 [16], \$420 [16], \$419 [16], \$418 [16], \$417 [16] }),
     .gather_load(gather_load),
@@ -14529,23 +14480,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__16),
-    .inserted(\inserted$4279 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4245 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__16),
-    .pick_take(\take$3441 [16]),
+    .pick_take(\take$3411 [16]),
     .pick_way(pick_way__16),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$1112 ),
-    .returned(\returned$4375 ),
-    .revived(\revived$4343 ),
-    .room(\room$1107 ),
-    .row_access(\row_access$3750 ),
+    .ready(\ready$1095 ),
+    .returned(\returned$4341 ),
+    .revived(\revived$4309 ),
+    .room(\room$1090 ),
+    .row_access(\row_access$3720 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -14558,14 +14508,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__16__referenced),
     .row_out_tags(row_out__16__tags),
     .row_out_valid(row_out__16__valid),
-    .row_set(\row_set$3751 ),
-    .row_way(\row_way$3752 ),
-    .row_write(\row_write$186 [16]),
+    .row_set(\row_set$3721 ),
+    .row_way(\row_way$3722 ),
+    .row_write(\row_write$185 [16]),
     .rst(rst),
-    .scatter(\scatter$1084 ),
-    .slot_in(\slot_in$3754 ),
+    .scatter(\scatter$1068 ),
+    .slot_in(\slot_in$3724 ),
     .slot_out(slot_out__16),
-    .slot_write(\slot_write$3425 [16]),
+    .slot_write(\slot_write$3395 [16]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -14583,12 +14533,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2743 ),
+    .update(\update$2710 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2782 ),
+    .update_room(\update_room$2749 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -14622,18 +14572,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4407 ),
+    .updating(\updating$4373 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank17 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$3785 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$3755 ),
     .bank(5'h11),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__17),
-    .evicted(\evicted$4312 ),
+    .evicted(\evicted$4278 ),
     .fetch(fetch),
     .gather({ \$432 [17], \$431 [17], \$430 [17], \$429 [17], \$428 [17], \$427 [17], \$426 [17], \$425 [17], \$424 [17], \$423 [17], \$422 [17], \$421 [17], \$420 [17], \$419 [17], \$418 [17], \$417 [17] }),
     .gather_load(gather_load),
@@ -14642,23 +14592,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__17),
-    .inserted(\inserted$4280 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4246 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__17),
-    .pick_take(\take$3441 [17]),
+    .pick_take(\take$3411 [17]),
     .pick_way(pick_way__17),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$1170 ),
-    .returned(\returned$4376 ),
-    .revived(\revived$4344 ),
-    .room(\room$1165 ),
-    .row_access(\row_access$3770 ),
+    .ready(\ready$1152 ),
+    .returned(\returned$4342 ),
+    .revived(\revived$4310 ),
+    .room(\room$1147 ),
+    .row_access(\row_access$3740 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -14671,14 +14620,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__17__referenced),
     .row_out_tags(row_out__17__tags),
     .row_out_valid(row_out__17__valid),
-    .row_set(\row_set$3771 ),
-    .row_way(\row_way$3772 ),
-    .row_write(\row_write$186 [17]),
+    .row_set(\row_set$3741 ),
+    .row_way(\row_way$3742 ),
+    .row_write(\row_write$185 [17]),
     .rst(rst),
-    .scatter(\scatter$1142 ),
-    .slot_in(\slot_in$3774 ),
+    .scatter(\scatter$1125 ),
+    .slot_in(\slot_in$3744 ),
     .slot_out(slot_out__17),
-    .slot_write(\slot_write$3425 [17]),
+    .slot_write(\slot_write$3395 [17]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -14696,12 +14645,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2784 ),
+    .update(\update$2751 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2823 ),
+    .update_room(\update_room$2790 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -14735,18 +14684,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4408 ),
+    .updating(\updating$4374 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank18 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$3805 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$3775 ),
     .bank(5'h12),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__18),
-    .evicted(\evicted$4313 ),
+    .evicted(\evicted$4279 ),
     .fetch(fetch),
     .gather({ \$432 [18], \$431 [18], \$430 [18], \$429 [18], \$428 [18], \$427 [18], \$426 [18], \$425 [18], \$424 [18], \$423 [18], \$422 [18], \$421 [18], \$420 [18], \$419 [18], \$418 [18], \$417 [18] }),
     .gather_load(gather_load),
@@ -14755,23 +14704,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__18),
-    .inserted(\inserted$4281 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4247 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__18),
-    .pick_take(\take$3441 [18]),
+    .pick_take(\take$3411 [18]),
     .pick_way(pick_way__18),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$1228 ),
-    .returned(\returned$4377 ),
-    .revived(\revived$4345 ),
-    .room(\room$1223 ),
-    .row_access(\row_access$3790 ),
+    .ready(\ready$1209 ),
+    .returned(\returned$4343 ),
+    .revived(\revived$4311 ),
+    .room(\room$1204 ),
+    .row_access(\row_access$3760 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -14784,14 +14732,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__18__referenced),
     .row_out_tags(row_out__18__tags),
     .row_out_valid(row_out__18__valid),
-    .row_set(\row_set$3791 ),
-    .row_way(\row_way$3792 ),
-    .row_write(\row_write$186 [18]),
+    .row_set(\row_set$3761 ),
+    .row_way(\row_way$3762 ),
+    .row_write(\row_write$185 [18]),
     .rst(rst),
-    .scatter(\scatter$1200 ),
-    .slot_in(\slot_in$3794 ),
+    .scatter(\scatter$1182 ),
+    .slot_in(\slot_in$3764 ),
     .slot_out(slot_out__18),
-    .slot_write(\slot_write$3425 [18]),
+    .slot_write(\slot_write$3395 [18]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -14809,12 +14757,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2825 ),
+    .update(\update$2792 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2864 ),
+    .update_room(\update_room$2831 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -14848,18 +14796,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4409 ),
+    .updating(\updating$4375 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank19 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$3825 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$3795 ),
     .bank(5'h13),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__19),
-    .evicted(\evicted$4314 ),
+    .evicted(\evicted$4280 ),
     .fetch(fetch),
     .gather({ \$432 [19], \$431 [19], \$430 [19], \$429 [19], \$428 [19], \$427 [19], \$426 [19], \$425 [19], \$424 [19], \$423 [19], \$422 [19], \$421 [19], \$420 [19], \$419 [19], \$418 [19], \$417 [19] }),
     .gather_load(gather_load),
@@ -14868,23 +14816,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__19),
-    .inserted(\inserted$4282 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4248 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__19),
-    .pick_take(\take$3441 [19]),
+    .pick_take(\take$3411 [19]),
     .pick_way(pick_way__19),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$1286 ),
-    .returned(\returned$4378 ),
-    .revived(\revived$4346 ),
-    .room(\room$1281 ),
-    .row_access(\row_access$3810 ),
+    .ready(\ready$1266 ),
+    .returned(\returned$4344 ),
+    .revived(\revived$4312 ),
+    .room(\room$1261 ),
+    .row_access(\row_access$3780 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -14897,14 +14844,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__19__referenced),
     .row_out_tags(row_out__19__tags),
     .row_out_valid(row_out__19__valid),
-    .row_set(\row_set$3811 ),
-    .row_way(\row_way$3812 ),
-    .row_write(\row_write$186 [19]),
+    .row_set(\row_set$3781 ),
+    .row_way(\row_way$3782 ),
+    .row_write(\row_write$185 [19]),
     .rst(rst),
-    .scatter(\scatter$1258 ),
-    .slot_in(\slot_in$3814 ),
+    .scatter(\scatter$1239 ),
+    .slot_in(\slot_in$3784 ),
     .slot_out(slot_out__19),
-    .slot_write(\slot_write$3425 [19]),
+    .slot_write(\slot_write$3395 [19]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -14922,12 +14869,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2866 ),
+    .update(\update$2833 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2905 ),
+    .update_room(\update_room$2872 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -14961,18 +14908,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4410 ),
+    .updating(\updating$4376 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank2 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$3485 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$3455 ),
     .bank(5'h02),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__2),
-    .evicted(\evicted$4297 ),
+    .evicted(\evicted$4263 ),
     .fetch(fetch),
     .gather({ \$432 [2], \$431 [2], \$430 [2], \$429 [2], \$428 [2], \$427 [2], \$426 [2], \$425 [2], \$424 [2], \$423 [2], \$422 [2], \$421 [2], \$420 [2], \$419 [2], \$418 [2], \$417 [2] }),
     .gather_load(gather_load),
@@ -14981,23 +14928,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__2),
-    .inserted(\inserted$4265 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4231 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__2),
-    .pick_take(\take$3441 [2]),
+    .pick_take(\take$3411 [2]),
     .pick_way(pick_way__2),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$300 ),
-    .returned(\returned$4361 ),
-    .revived(\revived$4329 ),
-    .room(\room$295 ),
-    .row_access(\row_access$3470 ),
+    .ready(\ready$297 ),
+    .returned(\returned$4327 ),
+    .revived(\revived$4295 ),
+    .room(\room$292 ),
+    .row_access(\row_access$3440 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -15010,14 +14956,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__2__referenced),
     .row_out_tags(row_out__2__tags),
     .row_out_valid(row_out__2__valid),
-    .row_set(\row_set$3471 ),
-    .row_way(\row_way$3472 ),
-    .row_write(\row_write$186 [2]),
+    .row_set(\row_set$3441 ),
+    .row_way(\row_way$3442 ),
+    .row_write(\row_write$185 [2]),
     .rst(rst),
-    .scatter(\scatter$272 ),
-    .slot_in(\slot_in$3474 ),
+    .scatter(\scatter$270 ),
+    .slot_in(\slot_in$3444 ),
     .slot_out(slot_out__2),
-    .slot_write(\slot_write$3425 [2]),
+    .slot_write(\slot_write$3395 [2]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -15035,12 +14981,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2169 ),
+    .update(\update$2136 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2208 ),
+    .update_room(\update_room$2175 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -15074,18 +15020,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4393 ),
+    .updating(\updating$4359 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank20 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$3845 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$3815 ),
     .bank(5'h14),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__20),
-    .evicted(\evicted$4315 ),
+    .evicted(\evicted$4281 ),
     .fetch(fetch),
     .gather({ \$432 [20], \$431 [20], \$430 [20], \$429 [20], \$428 [20], \$427 [20], \$426 [20], \$425 [20], \$424 [20], \$423 [20], \$422 [20], \$421 [20], \$420 [20], \$419 [20], \$418 [20], \$417 [20] }),
     .gather_load(gather_load),
@@ -15094,23 +15040,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__20),
-    .inserted(\inserted$4283 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4249 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__20),
-    .pick_take(\take$3441 [20]),
+    .pick_take(\take$3411 [20]),
     .pick_way(pick_way__20),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$1344 ),
-    .returned(\returned$4379 ),
-    .revived(\revived$4347 ),
-    .room(\room$1339 ),
-    .row_access(\row_access$3830 ),
+    .ready(\ready$1323 ),
+    .returned(\returned$4345 ),
+    .revived(\revived$4313 ),
+    .room(\room$1318 ),
+    .row_access(\row_access$3800 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -15123,14 +15068,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__20__referenced),
     .row_out_tags(row_out__20__tags),
     .row_out_valid(row_out__20__valid),
-    .row_set(\row_set$3831 ),
-    .row_way(\row_way$3832 ),
-    .row_write(\row_write$186 [20]),
+    .row_set(\row_set$3801 ),
+    .row_way(\row_way$3802 ),
+    .row_write(\row_write$185 [20]),
     .rst(rst),
-    .scatter(\scatter$1316 ),
-    .slot_in(\slot_in$3834 ),
+    .scatter(\scatter$1296 ),
+    .slot_in(\slot_in$3804 ),
     .slot_out(slot_out__20),
-    .slot_write(\slot_write$3425 [20]),
+    .slot_write(\slot_write$3395 [20]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -15148,12 +15093,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2907 ),
+    .update(\update$2874 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2946 ),
+    .update_room(\update_room$2913 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -15187,18 +15132,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4411 ),
+    .updating(\updating$4377 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank21 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$3865 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$3835 ),
     .bank(5'h15),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__21),
-    .evicted(\evicted$4316 ),
+    .evicted(\evicted$4282 ),
     .fetch(fetch),
     .gather({ \$432 [21], \$431 [21], \$430 [21], \$429 [21], \$428 [21], \$427 [21], \$426 [21], \$425 [21], \$424 [21], \$423 [21], \$422 [21], \$421 [21], \$420 [21], \$419 [21], \$418 [21], \$417 [21] }),
     .gather_load(gather_load),
@@ -15207,23 +15152,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__21),
-    .inserted(\inserted$4284 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4250 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__21),
-    .pick_take(\take$3441 [21]),
+    .pick_take(\take$3411 [21]),
     .pick_way(pick_way__21),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$1402 ),
-    .returned(\returned$4380 ),
-    .revived(\revived$4348 ),
-    .room(\room$1397 ),
-    .row_access(\row_access$3850 ),
+    .ready(\ready$1380 ),
+    .returned(\returned$4346 ),
+    .revived(\revived$4314 ),
+    .room(\room$1375 ),
+    .row_access(\row_access$3820 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -15236,14 +15180,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__21__referenced),
     .row_out_tags(row_out__21__tags),
     .row_out_valid(row_out__21__valid),
-    .row_set(\row_set$3851 ),
-    .row_way(\row_way$3852 ),
-    .row_write(\row_write$186 [21]),
+    .row_set(\row_set$3821 ),
+    .row_way(\row_way$3822 ),
+    .row_write(\row_write$185 [21]),
     .rst(rst),
-    .scatter(\scatter$1374 ),
-    .slot_in(\slot_in$3854 ),
+    .scatter(\scatter$1353 ),
+    .slot_in(\slot_in$3824 ),
     .slot_out(slot_out__21),
-    .slot_write(\slot_write$3425 [21]),
+    .slot_write(\slot_write$3395 [21]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -15261,12 +15205,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2948 ),
+    .update(\update$2915 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2987 ),
+    .update_room(\update_room$2954 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -15300,18 +15244,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4412 ),
+    .updating(\updating$4378 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank22 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$3885 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$3855 ),
     .bank(5'h16),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__22),
-    .evicted(\evicted$4317 ),
+    .evicted(\evicted$4283 ),
     .fetch(fetch),
     .gather({ \$432 [22], \$431 [22], \$430 [22], \$429 [22], \$428 [22], \$427 [22], \$426 [22], \$425 [22], \$424 [22], \$423 [22], \$422 [22], \$421 [22], \$420 [22], \$419 [22], \$418 [22], \$417 [22] }),
     .gather_load(gather_load),
@@ -15320,23 +15264,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__22),
-    .inserted(\inserted$4285 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4251 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__22),
-    .pick_take(\take$3441 [22]),
+    .pick_take(\take$3411 [22]),
     .pick_way(pick_way__22),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$1460 ),
-    .returned(\returned$4381 ),
-    .revived(\revived$4349 ),
-    .room(\room$1455 ),
-    .row_access(\row_access$3870 ),
+    .ready(\ready$1437 ),
+    .returned(\returned$4347 ),
+    .revived(\revived$4315 ),
+    .room(\room$1432 ),
+    .row_access(\row_access$3840 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -15349,14 +15292,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__22__referenced),
     .row_out_tags(row_out__22__tags),
     .row_out_valid(row_out__22__valid),
-    .row_set(\row_set$3871 ),
-    .row_way(\row_way$3872 ),
-    .row_write(\row_write$186 [22]),
+    .row_set(\row_set$3841 ),
+    .row_way(\row_way$3842 ),
+    .row_write(\row_write$185 [22]),
     .rst(rst),
-    .scatter(\scatter$1432 ),
-    .slot_in(\slot_in$3874 ),
+    .scatter(\scatter$1410 ),
+    .slot_in(\slot_in$3844 ),
     .slot_out(slot_out__22),
-    .slot_write(\slot_write$3425 [22]),
+    .slot_write(\slot_write$3395 [22]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -15374,12 +15317,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2989 ),
+    .update(\update$2956 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$3028 ),
+    .update_room(\update_room$2995 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -15413,18 +15356,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4413 ),
+    .updating(\updating$4379 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank23 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$3905 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$3875 ),
     .bank(5'h17),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__23),
-    .evicted(\evicted$4318 ),
+    .evicted(\evicted$4284 ),
     .fetch(fetch),
     .gather({ \$432 [23], \$431 [23], \$430 [23], \$429 [23], \$428 [23], \$427 [23], \$426 [23], \$425 [23], \$424 [23], \$423 [23], \$422 [23], \$421 [23], \$420 [23], \$419 [23], \$418 [23], \$417 [23] }),
     .gather_load(gather_load),
@@ -15433,23 +15376,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__23),
-    .inserted(\inserted$4286 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4252 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__23),
-    .pick_take(\take$3441 [23]),
+    .pick_take(\take$3411 [23]),
     .pick_way(pick_way__23),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$1518 ),
-    .returned(\returned$4382 ),
-    .revived(\revived$4350 ),
-    .room(\room$1513 ),
-    .row_access(\row_access$3890 ),
+    .ready(\ready$1494 ),
+    .returned(\returned$4348 ),
+    .revived(\revived$4316 ),
+    .room(\room$1489 ),
+    .row_access(\row_access$3860 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -15462,14 +15404,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__23__referenced),
     .row_out_tags(row_out__23__tags),
     .row_out_valid(row_out__23__valid),
-    .row_set(\row_set$3891 ),
-    .row_way(\row_way$3892 ),
-    .row_write(\row_write$186 [23]),
+    .row_set(\row_set$3861 ),
+    .row_way(\row_way$3862 ),
+    .row_write(\row_write$185 [23]),
     .rst(rst),
-    .scatter(\scatter$1490 ),
-    .slot_in(\slot_in$3894 ),
+    .scatter(\scatter$1467 ),
+    .slot_in(\slot_in$3864 ),
     .slot_out(slot_out__23),
-    .slot_write(\slot_write$3425 [23]),
+    .slot_write(\slot_write$3395 [23]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -15487,12 +15429,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$3030 ),
+    .update(\update$2997 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$3069 ),
+    .update_room(\update_room$3036 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -15526,18 +15468,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4414 ),
+    .updating(\updating$4380 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank24 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$3925 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$3895 ),
     .bank(5'h18),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__24),
-    .evicted(\evicted$4319 ),
+    .evicted(\evicted$4285 ),
     .fetch(fetch),
     .gather({ \$432 [24], \$431 [24], \$430 [24], \$429 [24], \$428 [24], \$427 [24], \$426 [24], \$425 [24], \$424 [24], \$423 [24], \$422 [24], \$421 [24], \$420 [24], \$419 [24], \$418 [24], \$417 [24] }),
     .gather_load(gather_load),
@@ -15546,23 +15488,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__24),
-    .inserted(\inserted$4287 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4253 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__24),
-    .pick_take(\take$3441 [24]),
+    .pick_take(\take$3411 [24]),
     .pick_way(pick_way__24),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$1576 ),
-    .returned(\returned$4383 ),
-    .revived(\revived$4351 ),
-    .room(\room$1571 ),
-    .row_access(\row_access$3910 ),
+    .ready(\ready$1551 ),
+    .returned(\returned$4349 ),
+    .revived(\revived$4317 ),
+    .room(\room$1546 ),
+    .row_access(\row_access$3880 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -15575,14 +15516,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__24__referenced),
     .row_out_tags(row_out__24__tags),
     .row_out_valid(row_out__24__valid),
-    .row_set(\row_set$3911 ),
-    .row_way(\row_way$3912 ),
-    .row_write(\row_write$186 [24]),
+    .row_set(\row_set$3881 ),
+    .row_way(\row_way$3882 ),
+    .row_write(\row_write$185 [24]),
     .rst(rst),
-    .scatter(\scatter$1548 ),
-    .slot_in(\slot_in$3914 ),
+    .scatter(\scatter$1524 ),
+    .slot_in(\slot_in$3884 ),
     .slot_out(slot_out__24),
-    .slot_write(\slot_write$3425 [24]),
+    .slot_write(\slot_write$3395 [24]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -15600,12 +15541,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$3071 ),
+    .update(\update$3038 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$3110 ),
+    .update_room(\update_room$3077 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -15639,18 +15580,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4415 ),
+    .updating(\updating$4381 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank25 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$3945 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$3915 ),
     .bank(5'h19),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__25),
-    .evicted(\evicted$4320 ),
+    .evicted(\evicted$4286 ),
     .fetch(fetch),
     .gather({ \$432 [25], \$431 [25], \$430 [25], \$429 [25], \$428 [25], \$427 [25], \$426 [25], \$425 [25], \$424 [25], \$423 [25], \$422 [25], \$421 [25], \$420 [25], \$419 [25], \$418 [25], \$417 [25] }),
     .gather_load(gather_load),
@@ -15659,23 +15600,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__25),
-    .inserted(\inserted$4288 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4254 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__25),
-    .pick_take(\take$3441 [25]),
+    .pick_take(\take$3411 [25]),
     .pick_way(pick_way__25),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$1634 ),
-    .returned(\returned$4384 ),
-    .revived(\revived$4352 ),
-    .room(\room$1629 ),
-    .row_access(\row_access$3930 ),
+    .ready(\ready$1608 ),
+    .returned(\returned$4350 ),
+    .revived(\revived$4318 ),
+    .room(\room$1603 ),
+    .row_access(\row_access$3900 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -15688,14 +15628,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__25__referenced),
     .row_out_tags(row_out__25__tags),
     .row_out_valid(row_out__25__valid),
-    .row_set(\row_set$3931 ),
-    .row_way(\row_way$3932 ),
-    .row_write(\row_write$186 [25]),
+    .row_set(\row_set$3901 ),
+    .row_way(\row_way$3902 ),
+    .row_write(\row_write$185 [25]),
     .rst(rst),
-    .scatter(\scatter$1606 ),
-    .slot_in(\slot_in$3934 ),
+    .scatter(\scatter$1581 ),
+    .slot_in(\slot_in$3904 ),
     .slot_out(slot_out__25),
-    .slot_write(\slot_write$3425 [25]),
+    .slot_write(\slot_write$3395 [25]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -15713,12 +15653,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$3112 ),
+    .update(\update$3079 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$3151 ),
+    .update_room(\update_room$3118 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -15752,18 +15692,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4416 ),
+    .updating(\updating$4382 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank26 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$3965 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$3935 ),
     .bank(5'h1a),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__26),
-    .evicted(\evicted$4321 ),
+    .evicted(\evicted$4287 ),
     .fetch(fetch),
     .gather({ \$432 [26], \$431 [26], \$430 [26], \$429 [26], \$428 [26], \$427 [26], \$426 [26], \$425 [26], \$424 [26], \$423 [26], \$422 [26], \$421 [26], \$420 [26], \$419 [26], \$418 [26], \$417 [26] }),
     .gather_load(gather_load),
@@ -15772,23 +15712,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__26),
-    .inserted(\inserted$4289 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4255 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__26),
-    .pick_take(\take$3441 [26]),
+    .pick_take(\take$3411 [26]),
     .pick_way(pick_way__26),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$1692 ),
-    .returned(\returned$4385 ),
-    .revived(\revived$4353 ),
-    .room(\room$1687 ),
-    .row_access(\row_access$3950 ),
+    .ready(\ready$1665 ),
+    .returned(\returned$4351 ),
+    .revived(\revived$4319 ),
+    .room(\room$1660 ),
+    .row_access(\row_access$3920 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -15801,14 +15740,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__26__referenced),
     .row_out_tags(row_out__26__tags),
     .row_out_valid(row_out__26__valid),
-    .row_set(\row_set$3951 ),
-    .row_way(\row_way$3952 ),
-    .row_write(\row_write$186 [26]),
+    .row_set(\row_set$3921 ),
+    .row_way(\row_way$3922 ),
+    .row_write(\row_write$185 [26]),
     .rst(rst),
-    .scatter(\scatter$1664 ),
-    .slot_in(\slot_in$3954 ),
+    .scatter(\scatter$1638 ),
+    .slot_in(\slot_in$3924 ),
     .slot_out(slot_out__26),
-    .slot_write(\slot_write$3425 [26]),
+    .slot_write(\slot_write$3395 [26]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -15826,12 +15765,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$3153 ),
+    .update(\update$3120 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$3192 ),
+    .update_room(\update_room$3159 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -15865,18 +15804,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4417 ),
+    .updating(\updating$4383 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank27 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$3985 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$3955 ),
     .bank(5'h1b),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__27),
-    .evicted(\evicted$4322 ),
+    .evicted(\evicted$4288 ),
     .fetch(fetch),
     .gather({ \$432 [27], \$431 [27], \$430 [27], \$429 [27], \$428 [27], \$427 [27], \$426 [27], \$425 [27], \$424 [27], \$423 [27], \$422 [27], \$421 [27], \$420 [27], \$419 [27], \$418 [27], \$417 [27] }),
     .gather_load(gather_load),
@@ -15885,23 +15824,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__27),
-    .inserted(\inserted$4290 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4256 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__27),
-    .pick_take(\take$3441 [27]),
+    .pick_take(\take$3411 [27]),
     .pick_way(pick_way__27),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$1750 ),
-    .returned(\returned$4386 ),
-    .revived(\revived$4354 ),
-    .room(\room$1745 ),
-    .row_access(\row_access$3970 ),
+    .ready(\ready$1722 ),
+    .returned(\returned$4352 ),
+    .revived(\revived$4320 ),
+    .room(\room$1717 ),
+    .row_access(\row_access$3940 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -15914,14 +15852,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__27__referenced),
     .row_out_tags(row_out__27__tags),
     .row_out_valid(row_out__27__valid),
-    .row_set(\row_set$3971 ),
-    .row_way(\row_way$3972 ),
-    .row_write(\row_write$186 [27]),
+    .row_set(\row_set$3941 ),
+    .row_way(\row_way$3942 ),
+    .row_write(\row_write$185 [27]),
     .rst(rst),
-    .scatter(\scatter$1722 ),
-    .slot_in(\slot_in$3974 ),
+    .scatter(\scatter$1695 ),
+    .slot_in(\slot_in$3944 ),
     .slot_out(slot_out__27),
-    .slot_write(\slot_write$3425 [27]),
+    .slot_write(\slot_write$3395 [27]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -15939,12 +15877,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$3194 ),
+    .update(\update$3161 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$3233 ),
+    .update_room(\update_room$3200 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -15978,18 +15916,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4418 ),
+    .updating(\updating$4384 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank28 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$4005 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$3975 ),
     .bank(5'h1c),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__28),
-    .evicted(\evicted$4323 ),
+    .evicted(\evicted$4289 ),
     .fetch(fetch),
     .gather({ \$432 [28], \$431 [28], \$430 [28], \$429 [28], \$428 [28], \$427 [28], \$426 [28], \$425 [28], \$424 [28], \$423 [28], \$422 [28], \$421 [28], \$420 [28], \$419 [28], \$418 [28], \$417 [28] }),
     .gather_load(gather_load),
@@ -15998,23 +15936,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__28),
-    .inserted(\inserted$4291 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4257 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__28),
-    .pick_take(\take$3441 [28]),
+    .pick_take(\take$3411 [28]),
     .pick_way(pick_way__28),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$1808 ),
-    .returned(\returned$4387 ),
-    .revived(\revived$4355 ),
-    .room(\room$1803 ),
-    .row_access(\row_access$3990 ),
+    .ready(\ready$1779 ),
+    .returned(\returned$4353 ),
+    .revived(\revived$4321 ),
+    .room(\room$1774 ),
+    .row_access(\row_access$3960 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -16027,14 +15964,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__28__referenced),
     .row_out_tags(row_out__28__tags),
     .row_out_valid(row_out__28__valid),
-    .row_set(\row_set$3991 ),
-    .row_way(\row_way$3992 ),
-    .row_write(\row_write$186 [28]),
+    .row_set(\row_set$3961 ),
+    .row_way(\row_way$3962 ),
+    .row_write(\row_write$185 [28]),
     .rst(rst),
-    .scatter(\scatter$1780 ),
-    .slot_in(\slot_in$3994 ),
+    .scatter(\scatter$1752 ),
+    .slot_in(\slot_in$3964 ),
     .slot_out(slot_out__28),
-    .slot_write(\slot_write$3425 [28]),
+    .slot_write(\slot_write$3395 [28]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -16052,12 +15989,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$3235 ),
+    .update(\update$3202 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$3274 ),
+    .update_room(\update_room$3241 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -16091,18 +16028,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4419 ),
+    .updating(\updating$4385 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank29 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$4025 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$3995 ),
     .bank(5'h1d),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__29),
-    .evicted(\evicted$4324 ),
+    .evicted(\evicted$4290 ),
     .fetch(fetch),
     .gather({ \$432 [29], \$431 [29], \$430 [29], \$429 [29], \$428 [29], \$427 [29], \$426 [29], \$425 [29], \$424 [29], \$423 [29], \$422 [29], \$421 [29], \$420 [29], \$419 [29], \$418 [29], \$417 [29] }),
     .gather_load(gather_load),
@@ -16111,23 +16048,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__29),
-    .inserted(\inserted$4292 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4258 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__29),
-    .pick_take(\take$3441 [29]),
+    .pick_take(\take$3411 [29]),
     .pick_way(pick_way__29),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$1866 ),
-    .returned(\returned$4388 ),
-    .revived(\revived$4356 ),
-    .room(\room$1861 ),
-    .row_access(\row_access$4010 ),
+    .ready(\ready$1836 ),
+    .returned(\returned$4354 ),
+    .revived(\revived$4322 ),
+    .room(\room$1831 ),
+    .row_access(\row_access$3980 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -16140,14 +16076,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__29__referenced),
     .row_out_tags(row_out__29__tags),
     .row_out_valid(row_out__29__valid),
-    .row_set(\row_set$4011 ),
-    .row_way(\row_way$4012 ),
-    .row_write(\row_write$186 [29]),
+    .row_set(\row_set$3981 ),
+    .row_way(\row_way$3982 ),
+    .row_write(\row_write$185 [29]),
     .rst(rst),
-    .scatter(\scatter$1838 ),
-    .slot_in(\slot_in$4014 ),
+    .scatter(\scatter$1809 ),
+    .slot_in(\slot_in$3984 ),
     .slot_out(slot_out__29),
-    .slot_write(\slot_write$3425 [29]),
+    .slot_write(\slot_write$3395 [29]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -16165,12 +16101,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$3276 ),
+    .update(\update$3243 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$3315 ),
+    .update_room(\update_room$3282 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -16204,18 +16140,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4420 ),
+    .updating(\updating$4386 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank3 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$3505 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$3475 ),
     .bank(5'h03),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__3),
-    .evicted(\evicted$4298 ),
+    .evicted(\evicted$4264 ),
     .fetch(fetch),
     .gather({ \$432 [3], \$431 [3], \$430 [3], \$429 [3], \$428 [3], \$427 [3], \$426 [3], \$425 [3], \$424 [3], \$423 [3], \$422 [3], \$421 [3], \$420 [3], \$419 [3], \$418 [3], \$417 [3] }),
     .gather_load(gather_load),
@@ -16224,23 +16160,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__3),
-    .inserted(\inserted$4266 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4232 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__3),
-    .pick_take(\take$3441 [3]),
+    .pick_take(\take$3411 [3]),
     .pick_way(pick_way__3),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$358 ),
-    .returned(\returned$4362 ),
-    .revived(\revived$4330 ),
-    .room(\room$353 ),
-    .row_access(\row_access$3490 ),
+    .ready(\ready$354 ),
+    .returned(\returned$4328 ),
+    .revived(\revived$4296 ),
+    .room(\room$349 ),
+    .row_access(\row_access$3460 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -16253,14 +16188,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__3__referenced),
     .row_out_tags(row_out__3__tags),
     .row_out_valid(row_out__3__valid),
-    .row_set(\row_set$3491 ),
-    .row_way(\row_way$3492 ),
-    .row_write(\row_write$186 [3]),
+    .row_set(\row_set$3461 ),
+    .row_way(\row_way$3462 ),
+    .row_write(\row_write$185 [3]),
     .rst(rst),
-    .scatter(\scatter$330 ),
-    .slot_in(\slot_in$3494 ),
+    .scatter(\scatter$327 ),
+    .slot_in(\slot_in$3464 ),
     .slot_out(slot_out__3),
-    .slot_write(\slot_write$3425 [3]),
+    .slot_write(\slot_write$3395 [3]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -16278,12 +16213,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2210 ),
+    .update(\update$2177 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2249 ),
+    .update_room(\update_room$2216 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -16317,18 +16252,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4394 ),
+    .updating(\updating$4360 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank30 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$4045 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$4015 ),
     .bank(5'h1e),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__30),
-    .evicted(\evicted$4325 ),
+    .evicted(\evicted$4291 ),
     .fetch(fetch),
     .gather({ \$432 [30], \$431 [30], \$430 [30], \$429 [30], \$428 [30], \$427 [30], \$426 [30], \$425 [30], \$424 [30], \$423 [30], \$422 [30], \$421 [30], \$420 [30], \$419 [30], \$418 [30], \$417 [30] }),
     .gather_load(gather_load),
@@ -16337,23 +16272,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__30),
-    .inserted(\inserted$4293 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4259 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__30),
-    .pick_take(\take$3441 [30]),
+    .pick_take(\take$3411 [30]),
     .pick_way(pick_way__30),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$1924 ),
-    .returned(\returned$4389 ),
-    .revived(\revived$4357 ),
-    .room(\room$1919 ),
-    .row_access(\row_access$4030 ),
+    .ready(\ready$1893 ),
+    .returned(\returned$4355 ),
+    .revived(\revived$4323 ),
+    .room(\room$1888 ),
+    .row_access(\row_access$4000 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -16366,14 +16300,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__30__referenced),
     .row_out_tags(row_out__30__tags),
     .row_out_valid(row_out__30__valid),
-    .row_set(\row_set$4031 ),
-    .row_way(\row_way$4032 ),
-    .row_write(\row_write$186 [30]),
+    .row_set(\row_set$4001 ),
+    .row_way(\row_way$4002 ),
+    .row_write(\row_write$185 [30]),
     .rst(rst),
-    .scatter(\scatter$1896 ),
-    .slot_in(\slot_in$4034 ),
+    .scatter(\scatter$1866 ),
+    .slot_in(\slot_in$4004 ),
     .slot_out(slot_out__30),
-    .slot_write(\slot_write$3425 [30]),
+    .slot_write(\slot_write$3395 [30]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -16391,12 +16325,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$3317 ),
+    .update(\update$3284 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$3356 ),
+    .update_room(\update_room$3323 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -16430,18 +16364,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4421 ),
+    .updating(\updating$4387 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank31 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$4065 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$4035 ),
     .bank(5'h1f),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__31),
-    .evicted(\evicted$4326 ),
+    .evicted(\evicted$4292 ),
     .fetch(fetch),
     .gather({ \$432 [31], \$431 [31], \$430 [31], \$429 [31], \$428 [31], \$427 [31], \$426 [31], \$425 [31], \$424 [31], \$423 [31], \$422 [31], \$421 [31], \$420 [31], \$419 [31], \$418 [31], \$417 [31] }),
     .gather_load(gather_load),
@@ -16450,23 +16384,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__31),
-    .inserted(\inserted$4294 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4260 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__31),
-    .pick_take(\take$3441 [31]),
+    .pick_take(\take$3411 [31]),
     .pick_way(pick_way__31),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$1982 ),
-    .returned(\returned$4390 ),
-    .revived(\revived$4358 ),
-    .room(\room$1977 ),
-    .row_access(\row_access$4050 ),
+    .ready(\ready$1950 ),
+    .returned(\returned$4356 ),
+    .revived(\revived$4324 ),
+    .room(\room$1945 ),
+    .row_access(\row_access$4020 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -16479,14 +16412,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__31__referenced),
     .row_out_tags(row_out__31__tags),
     .row_out_valid(row_out__31__valid),
-    .row_set(\row_set$4051 ),
-    .row_way(\row_way$4052 ),
-    .row_write(\row_write$186 [31]),
+    .row_set(\row_set$4021 ),
+    .row_way(\row_way$4022 ),
+    .row_write(\row_write$185 [31]),
     .rst(rst),
-    .scatter(\scatter$1954 ),
-    .slot_in(\slot_in$4054 ),
+    .scatter(\scatter$1923 ),
+    .slot_in(\slot_in$4024 ),
     .slot_out(slot_out__31),
-    .slot_write(\slot_write$3425 [31]),
+    .slot_write(\slot_write$3395 [31]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -16504,12 +16437,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$3358 ),
+    .update(\update$3325 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$3397 ),
+    .update_room(\update_room$3364 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -16543,18 +16476,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4422 ),
+    .updating(\updating$4388 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank4 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$3525 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$3495 ),
     .bank(5'h04),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__4),
-    .evicted(\evicted$4299 ),
+    .evicted(\evicted$4265 ),
     .fetch(fetch),
     .gather({ \$432 [4], \$431 [4], \$430 [4], \$429 [4], \$428 [4], \$427 [4], \$426 [4], \$425 [4], \$424 [4], \$423 [4], \$422 [4], \$421 [4], \$420 [4], \$419 [4], \$418 [4], \$417 [4] }),
     .gather_load(gather_load),
@@ -16563,23 +16496,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__4),
-    .inserted(\inserted$4267 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4233 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__4),
-    .pick_take(\take$3441 [4]),
+    .pick_take(\take$3411 [4]),
     .pick_way(pick_way__4),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$416 ),
-    .returned(\returned$4363 ),
-    .revived(\revived$4331 ),
-    .room(\room$411 ),
-    .row_access(\row_access$3510 ),
+    .ready(\ready$411 ),
+    .returned(\returned$4329 ),
+    .revived(\revived$4297 ),
+    .room(\room$406 ),
+    .row_access(\row_access$3480 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -16592,14 +16524,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__4__referenced),
     .row_out_tags(row_out__4__tags),
     .row_out_valid(row_out__4__valid),
-    .row_set(\row_set$3511 ),
-    .row_way(\row_way$3512 ),
-    .row_write(\row_write$186 [4]),
+    .row_set(\row_set$3481 ),
+    .row_way(\row_way$3482 ),
+    .row_write(\row_write$185 [4]),
     .rst(rst),
-    .scatter(\scatter$388 ),
-    .slot_in(\slot_in$3514 ),
+    .scatter(\scatter$384 ),
+    .slot_in(\slot_in$3484 ),
     .slot_out(slot_out__4),
-    .slot_write(\slot_write$3425 [4]),
+    .slot_write(\slot_write$3395 [4]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -16617,12 +16549,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2251 ),
+    .update(\update$2218 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2290 ),
+    .update_room(\update_room$2257 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -16656,18 +16588,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4395 ),
+    .updating(\updating$4361 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank5 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$3545 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$3515 ),
     .bank(5'h05),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__5),
-    .evicted(\evicted$4300 ),
+    .evicted(\evicted$4266 ),
     .fetch(fetch),
     .gather({ \$432 [5], \$431 [5], \$430 [5], \$429 [5], \$428 [5], \$427 [5], \$426 [5], \$425 [5], \$424 [5], \$423 [5], \$422 [5], \$421 [5], \$420 [5], \$419 [5], \$418 [5], \$417 [5] }),
     .gather_load(gather_load),
@@ -16676,23 +16608,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__5),
-    .inserted(\inserted$4268 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4234 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__5),
-    .pick_take(\take$3441 [5]),
+    .pick_take(\take$3411 [5]),
     .pick_way(pick_way__5),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$474 ),
-    .returned(\returned$4364 ),
-    .revived(\revived$4332 ),
-    .room(\room$469 ),
-    .row_access(\row_access$3530 ),
+    .ready(\ready$468 ),
+    .returned(\returned$4330 ),
+    .revived(\revived$4298 ),
+    .room(\room$463 ),
+    .row_access(\row_access$3500 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -16705,14 +16636,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__5__referenced),
     .row_out_tags(row_out__5__tags),
     .row_out_valid(row_out__5__valid),
-    .row_set(\row_set$3531 ),
-    .row_way(\row_way$3532 ),
-    .row_write(\row_write$186 [5]),
+    .row_set(\row_set$3501 ),
+    .row_way(\row_way$3502 ),
+    .row_write(\row_write$185 [5]),
     .rst(rst),
-    .scatter(\scatter$446 ),
-    .slot_in(\slot_in$3534 ),
+    .scatter(\scatter$441 ),
+    .slot_in(\slot_in$3504 ),
     .slot_out(slot_out__5),
-    .slot_write(\slot_write$3425 [5]),
+    .slot_write(\slot_write$3395 [5]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -16730,12 +16661,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2292 ),
+    .update(\update$2259 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2331 ),
+    .update_room(\update_room$2298 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -16769,18 +16700,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4396 ),
+    .updating(\updating$4362 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank6 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$3565 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$3535 ),
     .bank(5'h06),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__6),
-    .evicted(\evicted$4301 ),
+    .evicted(\evicted$4267 ),
     .fetch(fetch),
     .gather({ \$432 [6], \$431 [6], \$430 [6], \$429 [6], \$428 [6], \$427 [6], \$426 [6], \$425 [6], \$424 [6], \$423 [6], \$422 [6], \$421 [6], \$420 [6], \$419 [6], \$418 [6], \$417 [6] }),
     .gather_load(gather_load),
@@ -16789,23 +16720,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__6),
-    .inserted(\inserted$4269 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4235 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__6),
-    .pick_take(\take$3441 [6]),
+    .pick_take(\take$3411 [6]),
     .pick_way(pick_way__6),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$532 ),
-    .returned(\returned$4365 ),
-    .revived(\revived$4333 ),
-    .room(\room$527 ),
-    .row_access(\row_access$3550 ),
+    .ready(\ready$525 ),
+    .returned(\returned$4331 ),
+    .revived(\revived$4299 ),
+    .room(\room$520 ),
+    .row_access(\row_access$3520 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -16818,14 +16748,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__6__referenced),
     .row_out_tags(row_out__6__tags),
     .row_out_valid(row_out__6__valid),
-    .row_set(\row_set$3551 ),
-    .row_way(\row_way$3552 ),
-    .row_write(\row_write$186 [6]),
+    .row_set(\row_set$3521 ),
+    .row_way(\row_way$3522 ),
+    .row_write(\row_write$185 [6]),
     .rst(rst),
-    .scatter(\scatter$504 ),
-    .slot_in(\slot_in$3554 ),
+    .scatter(\scatter$498 ),
+    .slot_in(\slot_in$3524 ),
     .slot_out(slot_out__6),
-    .slot_write(\slot_write$3425 [6]),
+    .slot_write(\slot_write$3395 [6]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -16843,12 +16773,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2333 ),
+    .update(\update$2300 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2372 ),
+    .update_room(\update_room$2339 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -16882,18 +16812,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4397 ),
+    .updating(\updating$4363 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank7 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$3585 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$3555 ),
     .bank(5'h07),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__7),
-    .evicted(\evicted$4302 ),
+    .evicted(\evicted$4268 ),
     .fetch(fetch),
     .gather({ \$432 [7], \$431 [7], \$430 [7], \$429 [7], \$428 [7], \$427 [7], \$426 [7], \$425 [7], \$424 [7], \$423 [7], \$422 [7], \$421 [7], \$420 [7], \$419 [7], \$418 [7], \$417 [7] }),
     .gather_load(gather_load),
@@ -16902,23 +16832,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__7),
-    .inserted(\inserted$4270 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4236 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__7),
-    .pick_take(\take$3441 [7]),
+    .pick_take(\take$3411 [7]),
     .pick_way(pick_way__7),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$590 ),
-    .returned(\returned$4366 ),
-    .revived(\revived$4334 ),
-    .room(\room$585 ),
-    .row_access(\row_access$3570 ),
+    .ready(\ready$582 ),
+    .returned(\returned$4332 ),
+    .revived(\revived$4300 ),
+    .room(\room$577 ),
+    .row_access(\row_access$3540 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -16931,14 +16860,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__7__referenced),
     .row_out_tags(row_out__7__tags),
     .row_out_valid(row_out__7__valid),
-    .row_set(\row_set$3571 ),
-    .row_way(\row_way$3572 ),
-    .row_write(\row_write$186 [7]),
+    .row_set(\row_set$3541 ),
+    .row_way(\row_way$3542 ),
+    .row_write(\row_write$185 [7]),
     .rst(rst),
-    .scatter(\scatter$562 ),
-    .slot_in(\slot_in$3574 ),
+    .scatter(\scatter$555 ),
+    .slot_in(\slot_in$3544 ),
     .slot_out(slot_out__7),
-    .slot_write(\slot_write$3425 [7]),
+    .slot_write(\slot_write$3395 [7]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -16956,12 +16885,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2374 ),
+    .update(\update$2341 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2413 ),
+    .update_room(\update_room$2380 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -16995,18 +16924,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4398 ),
+    .updating(\updating$4364 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank8 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$3605 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$3575 ),
     .bank(5'h08),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__8),
-    .evicted(\evicted$4303 ),
+    .evicted(\evicted$4269 ),
     .fetch(fetch),
     .gather({ \$432 [8], \$431 [8], \$430 [8], \$429 [8], \$428 [8], \$427 [8], \$426 [8], \$425 [8], \$424 [8], \$423 [8], \$422 [8], \$421 [8], \$420 [8], \$419 [8], \$418 [8], \$417 [8] }),
     .gather_load(gather_load),
@@ -17015,23 +16944,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__8),
-    .inserted(\inserted$4271 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4237 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__8),
-    .pick_take(\take$3441 [8]),
+    .pick_take(\take$3411 [8]),
     .pick_way(pick_way__8),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$648 ),
-    .returned(\returned$4367 ),
-    .revived(\revived$4335 ),
-    .room(\room$643 ),
-    .row_access(\row_access$3590 ),
+    .ready(\ready$639 ),
+    .returned(\returned$4333 ),
+    .revived(\revived$4301 ),
+    .room(\room$634 ),
+    .row_access(\row_access$3560 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -17044,14 +16972,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__8__referenced),
     .row_out_tags(row_out__8__tags),
     .row_out_valid(row_out__8__valid),
-    .row_set(\row_set$3591 ),
-    .row_way(\row_way$3592 ),
-    .row_write(\row_write$186 [8]),
+    .row_set(\row_set$3561 ),
+    .row_way(\row_way$3562 ),
+    .row_write(\row_write$185 [8]),
     .rst(rst),
-    .scatter(\scatter$620 ),
-    .slot_in(\slot_in$3594 ),
+    .scatter(\scatter$612 ),
+    .slot_in(\slot_in$3564 ),
     .slot_out(slot_out__8),
-    .slot_write(\slot_write$3425 [8]),
+    .slot_write(\slot_write$3395 [8]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -17069,12 +16997,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2415 ),
+    .update(\update$2382 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2454 ),
+    .update_room(\update_room$2421 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -17108,18 +17036,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4399 ),
+    .updating(\updating$4365 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank9 (
-    .age_period(\age_period$2127 [7:0]),
-    .any_left(\any_left$3625 ),
+    .age_period(\age_period$2094 [7:0]),
+    .any_left(\any_left$3595 ),
     .bank(5'h09),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__9),
-    .evicted(\evicted$4304 ),
+    .evicted(\evicted$4270 ),
     .fetch(fetch),
     .gather({ \$432 [9], \$431 [9], \$430 [9], \$429 [9], \$428 [9], \$427 [9], \$426 [9], \$425 [9], \$424 [9], \$423 [9], \$422 [9], \$421 [9], \$420 [9], \$419 [9], \$418 [9], \$417 [9] }),
     .gather_load(gather_load),
@@ -17128,23 +17056,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__9),
-    .inserted(\inserted$4272 ),
-    .learn(w_data[1376]),
+    .inserted(\inserted$4238 ),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__9),
-    .pick_take(\take$3441 [9]),
+    .pick_take(\take$3411 [9]),
     .pick_way(pick_way__9),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
-    .ready(\ready$706 ),
-    .returned(\returned$4368 ),
-    .revived(\revived$4336 ),
-    .room(\room$701 ),
-    .row_access(\row_access$3610 ),
+    .ready(\ready$696 ),
+    .returned(\returned$4334 ),
+    .revived(\revived$4302 ),
+    .room(\room$691 ),
+    .row_access(\row_access$3580 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
     .row_in_hot(row_in__hot),
@@ -17157,14 +17084,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_referenced(row_out__9__referenced),
     .row_out_tags(row_out__9__tags),
     .row_out_valid(row_out__9__valid),
-    .row_set(\row_set$3611 ),
-    .row_way(\row_way$3612 ),
-    .row_write(\row_write$186 [9]),
+    .row_set(\row_set$3581 ),
+    .row_way(\row_way$3582 ),
+    .row_write(\row_write$185 [9]),
     .rst(rst),
-    .scatter(\scatter$678 ),
-    .slot_in(\slot_in$3614 ),
+    .scatter(\scatter$669 ),
+    .slot_in(\slot_in$3584 ),
     .slot_out(slot_out__9),
-    .slot_write(\slot_write$3425 [9]),
+    .slot_write(\slot_write$3395 [9]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_10(tags__10),
@@ -17182,12 +17109,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags_8(tags__8),
     .tags_9(tags__9),
     .take(take),
-    .update(\update$2456 ),
+    .update(\update$2423 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_rank_is_2(update_rank_is__2),
     .update_rank_is_3(update_rank_is__3),
-    .update_room(\update_room$2495 ),
+    .update_room(\update_room$2462 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_tags_10(update_tags__10),
@@ -17221,7 +17148,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4400 ),
+    .updating(\updating$4366 ),
     .wanted(wanted)
   );
   hotline_classifier classifier (
@@ -17233,18 +17160,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .input__ready(\output__ready$65 ),
     .input__valid(\input__valid$67 ),
     .lookups(lookups),
-    .output__payload(\input__payload$2019 ),
-    .output__ready(\output__ready$2027 ),
-    .output__valid(\output__valid$2023 ),
+    .output__payload(\input__payload$1986 ),
+    .output__ready(\output__ready$1994 ),
+    .output__valid(\output__valid$1990 ),
     .popular(popular_samples),
     .rst(rst),
     .\samples$346 (samples)
   );
-  hotline_control \control$4426  (
+  hotline_control \control$4392  (
     .budget(budget),
-    .busy(\busy$4241 ),
+    .busy(\busy$4207 ),
     .clear(clear),
-    .clear_counters(\clear$4125 ),
+    .clear_counters(\clear$4093 ),
     .clk(clk),
     .command_busy(command_busy),
     .command_code(command_code),
@@ -17253,11 +17180,11 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .dump__payload(dump__payload),
     .dump__ready(dump__ready),
     .dump__valid(dump__valid),
-    .hold(\running$4170 ),
+    .hold(\running$4138 ),
     .hot_rows(hot_rows),
     .hot_rows_range(hot_rows_range),
     .hot_rows_write(hot_rows_write),
-    .index_bits(\index_bits$4174 ),
+    .index_bits(\index_bits$4142 ),
     .restore__payload(restore__payload),
     .restore__ready(s_axis_state__tready),
     .restore__valid(s_axis_state_tvalid),
@@ -17265,7 +17192,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .restore_length(restore_length),
     .restore_start(restore_start),
     .restored(restored),
-    .row_access(\row_access$3417 ),
+    .row_access(\row_access$3387 ),
     .row_in__age(row_in__age),
     .row_in__counters(row_in__counters),
     .row_in__hot(row_in__hot),
@@ -17464,13 +17391,13 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out__9__referenced(row_out__9__referenced),
     .row_out__9__tags(row_out__9__tags),
     .row_out__9__valid(row_out__9__valid),
-    .row_set(\row_set$3419 ),
-    .row_way(\row_way$3422 ),
-    .row_write(\row_write$186 ),
+    .row_set(\row_set$3389 ),
+    .row_way(\row_way$3392 ),
+    .row_write(\row_write$185 ),
     .rst(rst),
     .select(start),
     .selecting(selecting),
-    .slot_in(\slot_in$3427 ),
+    .slot_in(\slot_in$3397 ),
     .slot_out__0(slot_out__0),
     .slot_out__1(slot_out__1),
     .slot_out__10(slot_out__10),
@@ -17503,7 +17430,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .slot_out__7(slot_out__7),
     .slot_out__8(slot_out__8),
     .slot_out__9(slot_out__9),
-    .slot_write(\slot_write$3425 ),
+    .slot_write(\slot_write$3395 ),
     .snapshot(snapshot),
     .write_data(write_data)
   );
@@ -17512,9 +17439,9 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .bank_stall_value(bank_stall_value),
     .batches(finished),
     .batches_value(batches_value),
-    .clear(\clear$4125 ),
+    .clear(\clear$4093 ),
     .clk(clk),
-    .cycles(\busy$2018 ),
+    .cycles(\busy$3366 ),
     .cycles_value(cycles_value),
     .demotions(demotions),
     .demotions_value(demotions_value),
@@ -17550,7 +17477,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .split_beats_value(split_beats_value)
   );
   hotline_csr csr (
-    .age_period(\age_period$2127 ),
+    .age_period(\age_period$2094 ),
     .bus__araddr(s_axil_araddr),
     .bus__arready(s_axil__arready),
     .bus__arvalid(s_axil_arvalid),
@@ -17570,53 +17497,53 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .bus__wvalid(s_axil_wvalid),
     .clk(clk),
     .control(control),
-    .hysteresis(\hysteresis$3407 ),
+    .hysteresis(\hysteresis$3377 ),
     .irq_enable(irq_enable),
     .irq_status(irq_status),
     .move_limit(move_limit),
-    .\port$1180$0 (\index_bits$4174 ),
-    .\port$1186$0 (\running$4170 ),
+    .\port$1179$0 (\index_bits$4142 ),
+    .\port$1185$0 (\running$4138 ),
     .\port$263$0 (finished),
     .\port$409$0 (\$268 ),
     .\port$411$0 (\$269 ),
-    .\port$6134$0 (hot_rows),
-    .\port$6185$0 (done),
-    .\port$6186$0 (hot_rows_range),
-    .\port$6190$0 (command_code),
-    .\port$6194$0 (restore_entry),
-    .\port$6195$0 (restore_length),
-    .\port$6202$0 (command_busy),
-    .\port$6226$0 (newest_phase),
-    .\port$6228$0 (unknown_phase),
-    .\port$6238$0 (index_range),
-    .\port$6240$0 (sample_too_long),
-    .\port$6242$0 (sample_open),
-    .\port$6244$0 (empty_batch),
-    .\port$6480$0 (batch_too_long),
-    .\port$6712$0 (\hot_count$4166 ),
-    .\port$6714$0 (\threshold$4168 ),
-    .\port$6762$0 (batches_value),
-    .\port$6766$0 (samples_value),
-    .\port$6770$0 (popular_samples_value),
-    .\port$6774$0 (lookups_value),
-    .\port$6778$0 (lookup_hits_value),
-    .\port$6782$0 (inserts_value),
-    .\port$6786$0 (evictions_value),
-    .\port$6790$0 (revivals_value),
-    .\port$6794$0 (returns_value),
-    .\port$6798$0 (promotions_value),
-    .\port$6802$0 (demotions_value),
-    .\port$6806$0 (index_errors_value),
-    .\port$6810$0 (cycles_value),
-    .\port$6814$0 (select_cycles_value),
-    .\port$6818$0 (input_idle_value),
-    .\port$6822$0 (bank_stall_value),
-    .\port$6826$0 (split_beats_value),
-    .\port$6830$0 (output_stall_value),
+    .\port$6130$0 (hot_rows),
+    .\port$6181$0 (done),
+    .\port$6182$0 (hot_rows_range),
+    .\port$6186$0 (command_code),
+    .\port$6192$0 (restore_entry),
+    .\port$6193$0 (restore_length),
+    .\port$6198$0 (command_busy),
+    .\port$6221$0 (newest_phase),
+    .\port$6223$0 (unknown_phase),
+    .\port$6233$0 (index_range),
+    .\port$6235$0 (sample_too_long),
+    .\port$6237$0 (sample_open),
+    .\port$6239$0 (empty_batch),
+    .\port$6475$0 (batch_too_long),
+    .\port$6707$0 (\hot_count$4134 ),
+    .\port$6709$0 (\threshold$4136 ),
+    .\port$6757$0 (batches_value),
+    .\port$6761$0 (samples_value),
+    .\port$6765$0 (popular_samples_value),
+    .\port$6769$0 (lookups_value),
+    .\port$6773$0 (lookup_hits_value),
+    .\port$6777$0 (inserts_value),
+    .\port$6781$0 (evictions_value),
+    .\port$6785$0 (revivals_value),
+    .\port$6789$0 (returns_value),
+    .\port$6793$0 (promotions_value),
+    .\port$6797$0 (demotions_value),
+    .\port$6801$0 (index_errors_value),
+    .\port$6805$0 (cycles_value),
+    .\port$6809$0 (select_cycles_value),
+    .\port$6813$0 (input_idle_value),
+    .\port$6817$0 (bank_stall_value),
+    .\port$6821$0 (split_beats_value),
+    .\port$6825$0 (output_stall_value),
     .rst(rst),
     .select_command(command_write),
     .select_hot_rows(hot_rows_write),
-    .select_start(\select_start$3411 ),
+    .select_start(\select_start$3381 ),
     .weights_0(weights_0),
     .weights_1(weights_1),
     .weights_2(weights_2),
@@ -17624,10 +17551,10 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .write_data(write_data)
   );
   hotline_dispatcher dispatcher (
-    .both_ready(\input__ready$2026 ),
+    .both_ready(\input__ready$1993 ),
     .clk(clk),
-    .input__payload(\input__payload$2019 ),
-    .\input__valid$39 (\input__valid$2022 ),
+    .input__payload(\input__payload$1986 ),
+    .\input__valid$39 (\input__valid$1989 ),
     .nonpopular__payload(\input__payload$103 ),
     .nonpopular__valid(\input__valid$107 ),
     .output__ready(popular__ready),
@@ -17636,7 +17563,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .popular__valid(\input__valid$93 ),
     .rst(rst)
   );
-  hotline_gather \gather$4432  (
+  hotline_gather \gather$4398  (
     .clk(clk),
     .fetch(fetch),
     .heads__0(heads__0),
@@ -17678,70 +17605,70 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .output__payload(\input__payload$63 ),
     .output__ready(\output__ready$65 ),
     .output__valid(\input__valid$67 ),
-    .\port$2563$0 (\$433 ),
-    .\port$2564$0 (\$434 ),
-    .\port$2565$0 (\$435 ),
-    .\port$2566$0 (\$436 ),
-    .\port$2567$0 (\$437 ),
-    .\port$2568$0 (\$438 ),
-    .\port$2569$0 (\$439 ),
-    .\port$2570$0 (\$440 ),
-    .\port$2571$0 (\$441 ),
-    .\port$2572$0 (\$442 ),
-    .\port$2573$0 (\$443 ),
-    .\port$2574$0 (\$444 ),
-    .\port$2575$0 (\$445 ),
-    .\port$2576$0 (\$446 ),
-    .\port$2577$0 (\$447 ),
-    .\port$2578$0 (\$448 ),
-    .\port$2579$0 (\$449 ),
-    .\port$2580$0 (\$450 ),
-    .\port$2581$0 (\$451 ),
-    .\port$2582$0 (\$452 ),
-    .\port$2583$0 (\$453 ),
-    .\port$2584$0 (\$454 ),
-    .\port$2585$0 (\$455 ),
-    .\port$2586$0 (\$456 ),
-    .\port$2587$0 (\$457 ),
-    .\port$2588$0 (\$458 ),
-    .\port$2589$0 (\$459 ),
-    .\port$2590$0 (\$460 ),
-    .\port$2591$0 (\$461 ),
-    .\port$2592$0 (\$462 ),
-    .\port$2593$0 (\$463 ),
-    .\port$2594$0 (\$464 ),
-    .\port$2595$0 (\$465 ),
-    .\port$2596$0 (\$466 ),
-    .\port$2597$0 (\$467 ),
-    .\port$2598$0 (\$468 ),
-    .\port$2599$0 (\$469 ),
-    .\port$2600$0 (\$470 ),
-    .\port$2601$0 (\$471 ),
-    .\port$2602$0 (\$472 ),
-    .\port$2603$0 (\$473 ),
-    .\port$2604$0 (\$474 ),
-    .\port$2605$0 (\$475 ),
-    .\port$2606$0 (\$476 ),
-    .\port$2607$0 (\$477 ),
-    .\port$2608$0 (\$478 ),
-    .\port$2609$0 (\$479 ),
-    .\port$2610$0 (\$480 ),
-    .\port$2611$0 (\$481 ),
-    .\port$2612$0 (\$482 ),
-    .\port$2613$0 (\$483 ),
-    .\port$2614$0 (\$484 ),
-    .\port$2615$0 (\$485 ),
-    .\port$2616$0 (\$486 ),
-    .\port$2617$0 (\$487 ),
-    .\port$2618$0 (\$488 ),
-    .\port$2619$0 (\$489 ),
-    .\port$2620$0 (\$490 ),
-    .\port$2621$0 (\$491 ),
-    .\port$2622$0 (\$492 ),
-    .\port$2623$0 (\$493 ),
-    .\port$2624$0 (\$494 ),
-    .\port$2625$0 (\$495 ),
-    .\port$2626$0 (\$496 ),
+    .\port$2559$0 (\$433 ),
+    .\port$2560$0 (\$434 ),
+    .\port$2561$0 (\$435 ),
+    .\port$2562$0 (\$436 ),
+    .\port$2563$0 (\$437 ),
+    .\port$2564$0 (\$438 ),
+    .\port$2565$0 (\$439 ),
+    .\port$2566$0 (\$440 ),
+    .\port$2567$0 (\$441 ),
+    .\port$2568$0 (\$442 ),
+    .\port$2569$0 (\$443 ),
+    .\port$2570$0 (\$444 ),
+    .\port$2571$0 (\$445 ),
+    .\port$2572$0 (\$446 ),
+    .\port$2573$0 (\$447 ),
+    .\port$2574$0 (\$448 ),
+    .\port$2575$0 (\$449 ),
+    .\port$2576$0 (\$450 ),
+    .\port$2577$0 (\$451 ),
+    .\port$2578$0 (\$452 ),
+    .\port$2579$0 (\$453 ),
+    .\port$2580$0 (\$454 ),
+    .\port$2581$0 (\$455 ),
+    .\port$2582$0 (\$456 ),
+    .\port$2583$0 (\$457 ),
+    .\port$2584$0 (\$458 ),
+    .\port$2585$0 (\$459 ),
+    .\port$2586$0 (\$460 ),
+    .\port$2587$0 (\$461 ),
+    .\port$2588$0 (\$462 ),
+    .\port$2589$0 (\$463 ),
+    .\port$2590$0 (\$464 ),
+    .\port$2591$0 (\$465 ),
+    .\port$2592$0 (\$466 ),
+    .\port$2593$0 (\$467 ),
+    .\port$2594$0 (\$468 ),
+    .\port$2595$0 (\$469 ),
+    .\port$2596$0 (\$470 ),
+    .\port$2597$0 (\$471 ),
+    .\port$2598$0 (\$472 ),
+    .\port$2599$0 (\$473 ),
+    .\port$2600$0 (\$474 ),
+    .\port$2601$0 (\$475 ),
+    .\port$2602$0 (\$476 ),
+    .\port$2603$0 (\$477 ),
+    .\port$2604$0 (\$478 ),
+    .\port$2605$0 (\$479 ),
+    .\port$2606$0 (\$480 ),
+    .\port$2607$0 (\$481 ),
+    .\port$2608$0 (\$482 ),
+    .\port$2609$0 (\$483 ),
+    .\port$2610$0 (\$484 ),
+    .\port$2611$0 (\$485 ),
+    .\port$2612$0 (\$486 ),
+    .\port$2613$0 (\$487 ),
+    .\port$2614$0 (\$488 ),
+    .\port$2615$0 (\$489 ),
+    .\port$2616$0 (\$490 ),
+    .\port$2617$0 (\$491 ),
+    .\port$2618$0 (\$492 ),
+    .\port$2619$0 (\$493 ),
+    .\port$2620$0 (\$494 ),
+    .\port$2621$0 (\$495 ),
+    .\port$2622$0 (\$496 ),
     .ready(ready),
     .rst(rst),
     .source0(\$417 ),
@@ -17811,7 +17738,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .output__valid(m_axis_popular__tvalid),
     .rst(rst)
   );
-  hotline_scatter \scatter$4430  (
+  hotline_scatter \scatter$4396  (
     .clk(clk),
     .fire(take),
     .input__payload(\input__payload$57 ),
@@ -17845,41 +17772,41 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags__8(tags__8),
     .tags__9(tags__9),
     .to_bank__0(scatter),
-    .to_bank__1(\scatter$214 ),
-    .to_bank__10(\scatter$736 ),
-    .to_bank__11(\scatter$794 ),
-    .to_bank__12(\scatter$852 ),
-    .to_bank__13(\scatter$910 ),
-    .to_bank__14(\scatter$968 ),
-    .to_bank__15(\scatter$1026 ),
-    .to_bank__16(\scatter$1084 ),
-    .to_bank__17(\scatter$1142 ),
-    .to_bank__18(\scatter$1200 ),
-    .to_bank__19(\scatter$1258 ),
-    .to_bank__2(\scatter$272 ),
-    .to_bank__20(\scatter$1316 ),
-    .to_bank__21(\scatter$1374 ),
-    .to_bank__22(\scatter$1432 ),
-    .to_bank__23(\scatter$1490 ),
-    .to_bank__24(\scatter$1548 ),
-    .to_bank__25(\scatter$1606 ),
-    .to_bank__26(\scatter$1664 ),
-    .to_bank__27(\scatter$1722 ),
-    .to_bank__28(\scatter$1780 ),
-    .to_bank__29(\scatter$1838 ),
-    .to_bank__3(\scatter$330 ),
-    .to_bank__30(\scatter$1896 ),
-    .to_bank__31(\scatter$1954 ),
-    .to_bank__4(\scatter$388 ),
-    .to_bank__5(\scatter$446 ),
-    .to_bank__6(\scatter$504 ),
-    .to_bank__7(\scatter$562 ),
-    .to_bank__8(\scatter$620 ),
-    .to_bank__9(\scatter$678 )
+    .to_bank__1(\scatter$213 ),
+    .to_bank__10(\scatter$726 ),
+    .to_bank__11(\scatter$783 ),
+    .to_bank__12(\scatter$840 ),
+    .to_bank__13(\scatter$897 ),
+    .to_bank__14(\scatter$954 ),
+    .to_bank__15(\scatter$1011 ),
+    .to_bank__16(\scatter$1068 ),
+    .to_bank__17(\scatter$1125 ),
+    .to_bank__18(\scatter$1182 ),
+    .to_bank__19(\scatter$1239 ),
+    .to_bank__2(\scatter$270 ),
+    .to_bank__20(\scatter$1296 ),
+    .to_bank__21(\scatter$1353 ),
+    .to_bank__22(\scatter$1410 ),
+    .to_bank__23(\scatter$1467 ),
+    .to_bank__24(\scatter$1524 ),
+    .to_bank__25(\scatter$1581 ),
+    .to_bank__26(\scatter$1638 ),
+    .to_bank__27(\scatter$1695 ),
+    .to_bank__28(\scatter$1752 ),
+    .to_bank__29(\scatter$1809 ),
+    .to_bank__3(\scatter$327 ),
+    .to_bank__30(\scatter$1866 ),
+    .to_bank__31(\scatter$1923 ),
+    .to_bank__4(\scatter$384 ),
+    .to_bank__5(\scatter$441 ),
+    .to_bank__6(\scatter$498 ),
+    .to_bank__7(\scatter$555 ),
+    .to_bank__8(\scatter$612 ),
+    .to_bank__9(\scatter$669 )
   );
   hotline_selector selector (
     .any_left(any_left),
-    .clear(\clear$3412 ),
+    .clear(\clear$3382 ),
     .clk(clk),
     .demoted(demotions),
     .eligible__0(eligible__0),
@@ -17917,11 +17844,11 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .event__payload(event__payload),
     .event__ready(event__ready),
     .event__valid(event__valid),
-    .hot_count(\hot_count$4166 ),
+    .hot_count(\hot_count$4134 ),
     .hot_rows(hot_rows),
-    .hysteresis(\hysteresis$3407 [3:0]),
+    .hysteresis(\hysteresis$3377 [3:0]),
     .level(level),
-    .load(\load$3436 ),
+    .load(\load$3406 ),
     .make_hot(make_hot),
     .move_limit(move_limit),
     .pick_tag__0(pick_tag__0),
@@ -17990,13 +17917,13 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .pick_way__9(pick_way__9),
     .promoted(promotions),
     .restored(restored),
-    .row_set(\row_set$3420 ),
-    .row_way(\row_way$3423 ),
+    .row_set(\row_set$3390 ),
+    .row_way(\row_way$3393 ),
     .rst(rst),
     .running(selecting),
-    .select_start(\select_start$3411 [10:0]),
+    .select_start(\select_start$3381 [10:0]),
     .set_mask(budget[10:0]),
-    .slot_in(\slot_in$3428 ),
+    .slot_in(\slot_in$3398 ),
     .slot_out__0(slot_out__0),
     .slot_out__1(slot_out__1),
     .slot_out__10(slot_out__10),
@@ -18030,14 +17957,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .slot_out__8(slot_out__8),
     .slot_out__9(slot_out__9),
     .start(start),
-    .take(\take$3441 ),
-    .threshold(\threshold$4168 ),
+    .take(\take$3411 ),
+    .threshold(\threshold$4136 ),
     .wanted(wanted)
   );
   hotline_unpacker unpacker (
     .clk(clk),
     .empty_batch(empty_batch),
-    .hold(\running$4170 ),
+    .hold(\running$4138 ),
     .index_range(index_range),
     .input__payload(input__payload),
     .input__ready(output__ready),
@@ -18056,10 +17983,10 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   hotline_updates updates (
     .clk(clk),
     .fire(update_take),
-    .held(\busy$4071 ),
-    .input__payload(\input__payload$2019 ),
-    .input__ready(\input__ready$2024 ),
-    .input__valid(\input__valid$2025 ),
+    .held(\busy$3368 ),
+    .input__payload(\input__payload$1986 ),
+    .input__ready(\input__ready$1991 ),
+    .input__valid(\input__valid$1992 ),
     .lane_weights__0(update_weights__0),
     .lane_weights__1(update_weights__1),
     .lane_weights__10(update_weights__10),
@@ -18080,7 +18007,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is__1(update_rank_is__1),
     .rank_is__2(update_rank_is__2),
     .rank_is__3(update_rank_is__3),
-    .room(\room$2124 ),
+    .room(\room$2091 ),
     .rst(rst),
     .tags__0(update_tags__0),
     .tags__1(update_tags__1),
@@ -18099,37 +18026,37 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags__8(update_tags__8),
     .tags__9(update_tags__9),
     .to_bank__0(update),
-    .to_bank__1(\update$2128 ),
-    .to_bank__10(\update$2497 ),
-    .to_bank__11(\update$2538 ),
-    .to_bank__12(\update$2579 ),
-    .to_bank__13(\update$2620 ),
-    .to_bank__14(\update$2661 ),
-    .to_bank__15(\update$2702 ),
-    .to_bank__16(\update$2743 ),
-    .to_bank__17(\update$2784 ),
-    .to_bank__18(\update$2825 ),
-    .to_bank__19(\update$2866 ),
-    .to_bank__2(\update$2169 ),
-    .to_bank__20(\update$2907 ),
-    .to_bank__21(\update$2948 ),
-    .to_bank__22(\update$2989 ),
-    .to_bank__23(\update$3030 ),
-    .to_bank__24(\update$3071 ),
-    .to_bank__25(\update$3112 ),
-    .to_bank__26(\update$3153 ),
-    .to_bank__27(\update$3194 ),
-    .to_bank__28(\update$3235 ),
-    .to_bank__29(\update$3276 ),
-    .to_bank__3(\update$2210 ),
-    .to_bank__30(\update$3317 ),
-    .to_bank__31(\update$3358 ),
-    .to_bank__4(\update$2251 ),
-    .to_bank__5(\update$2292 ),
-    .to_bank__6(\update$2333 ),
-    .to_bank__7(\update$2374 ),
-    .to_bank__8(\update$2415 ),
-    .to_bank__9(\update$2456 ),
+    .to_bank__1(\update$2095 ),
+    .to_bank__10(\update$2464 ),
+    .to_bank__11(\update$2505 ),
+    .to_bank__12(\update$2546 ),
+    .to_bank__13(\update$2587 ),
+    .to_bank__14(\update$2628 ),
+    .to_bank__15(\update$2669 ),
+    .to_bank__16(\update$2710 ),
+    .to_bank__17(\update$2751 ),
+    .to_bank__18(\update$2792 ),
+    .to_bank__19(\update$2833 ),
+    .to_bank__2(\update$2136 ),
+    .to_bank__20(\update$2874 ),
+    .to_bank__21(\update$2915 ),
+    .to_bank__22(\update$2956 ),
+    .to_bank__23(\update$2997 ),
+    .to_bank__24(\update$3038 ),
+    .to_bank__25(\update$3079 ),
+    .to_bank__26(\update$3120 ),
+    .to_bank__27(\update$3161 ),
+    .to_bank__28(\update$3202 ),
+    .to_bank__29(\update$3243 ),
+    .to_bank__3(\update$2177 ),
+    .to_bank__30(\update$3284 ),
+    .to_bank__31(\update$3325 ),
+    .to_bank__4(\update$2218 ),
+    .to_bank__5(\update$2259 ),
+    .to_bank__6(\update$2300 ),
+    .to_bank__7(\update$2341 ),
+    .to_bank__8(\update$2382 ),
+    .to_bank__9(\update$2423 ),
     .weights__0(weights_0[4:0]),
     .weights__1(weights_0[12:8]),
     .weights__10(weights_2[20:16]),
@@ -18245,9 +18172,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     end
   end
   assign bank = 5'h00;
-  assign learn = w_data[1376];
   assign gather = { \$432 [0], \$431 [0], \$430 [0], \$429 [0], \$428 [0], \$427 [0], \$426 [0], \$425 [0], \$424 [0], \$423 [0], \$422 [0], \$421 [0], \$420 [0], \$419 [0], \$418 [0], \$417 [0] };
-  assign row_write = \row_write$186 [0];
+  assign row_write = \row_write$185 [0];
   assign weights__0 = weights_0[4:0];
   assign weights__1 = weights_0[12:8];
   assign weights__2 = weights_0[20:16];
@@ -18264,12 +18190,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign weights__13 = weights_3[12:8];
   assign weights__14 = weights_3[20:16];
   assign weights__15 = weights_3[28:24];
-  assign age_period = \age_period$2127 [7:0];
+  assign age_period = \age_period$2094 [7:0];
   assign set_mask = budget[10:0];
-  assign hysteresis = \hysteresis$3407 [3:0];
-  assign select_start = \select_start$3411 [10:0];
-  assign slot_write = \slot_write$3425 [0];
-  assign pick_take = \take$3441 [0];
+  assign hysteresis = \hysteresis$3377 [3:0];
+  assign select_start = \select_start$3381 [10:0];
+  assign slot_write = \slot_write$3395 [0];
+  assign pick_take = \take$3411 [0];
   assign restore__valid = s_axis_state_tvalid;
   assign bus__araddr = s_axil_araddr;
   assign bus__arvalid = s_axil_arvalid;
@@ -18280,9 +18206,9 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign bus__wdata = s_axil_wdata;
   assign bus__wstrb = s_axil_wstrb;
   assign bus__wvalid = s_axil_wvalid;
-  assign hot_count = { 12'h000, \hot_count$4166  };
-  assign threshold = { 23'h000000, \threshold$4168  };
-  assign index_bits = { 27'h0000000, \index_bits$4174  };
+  assign hot_count = { 12'h000, \hot_count$4134  };
+  assign threshold = { 23'h000000, \threshold$4136  };
+  assign index_bits = { 27'h0000000, \index_bits$4142  };
   assign phase = control[1:0];
   assign s_axil_awready = s_axil__awready;
   assign s_axil_wready = s_axil__wready;
@@ -18307,134 +18233,134 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign m_axis_state_tvalid = state__valid;
   assign restore__payload[1024] = s_axis_state_tlast;
   assign restore__payload[1023:0] = s_axis_state_tdata;
-  assign any_left[31] = \any_left$4065 ;
-  assign any_left[30] = \any_left$4045 ;
-  assign any_left[29] = \any_left$4025 ;
-  assign any_left[28] = \any_left$4005 ;
-  assign any_left[27] = \any_left$3985 ;
-  assign any_left[26] = \any_left$3965 ;
-  assign any_left[25] = \any_left$3945 ;
-  assign any_left[24] = \any_left$3925 ;
-  assign any_left[23] = \any_left$3905 ;
-  assign any_left[22] = \any_left$3885 ;
-  assign any_left[21] = \any_left$3865 ;
-  assign any_left[20] = \any_left$3845 ;
-  assign any_left[19] = \any_left$3825 ;
-  assign any_left[18] = \any_left$3805 ;
-  assign any_left[17] = \any_left$3785 ;
-  assign any_left[16] = \any_left$3765 ;
-  assign any_left[15] = \any_left$3745 ;
-  assign any_left[14] = \any_left$3725 ;
-  assign any_left[13] = \any_left$3705 ;
-  assign any_left[12] = \any_left$3685 ;
-  assign any_left[11] = \any_left$3665 ;
-  assign any_left[10] = \any_left$3645 ;
-  assign any_left[9] = \any_left$3625 ;
-  assign any_left[8] = \any_left$3605 ;
-  assign any_left[7] = \any_left$3585 ;
-  assign any_left[6] = \any_left$3565 ;
-  assign any_left[5] = \any_left$3545 ;
-  assign any_left[4] = \any_left$3525 ;
-  assign any_left[3] = \any_left$3505 ;
-  assign any_left[2] = \any_left$3485 ;
-  assign any_left[1] = \any_left$3465 ;
-  assign any_left[0] = \any_left$3445 ;
-  assign \room$2124 [31] = \update_room$3397 ;
-  assign \room$2124 [30] = \update_room$3356 ;
-  assign \room$2124 [29] = \update_room$3315 ;
-  assign \room$2124 [28] = \update_room$3274 ;
-  assign \room$2124 [27] = \update_room$3233 ;
-  assign \room$2124 [26] = \update_room$3192 ;
-  assign \room$2124 [25] = \update_room$3151 ;
-  assign \room$2124 [24] = \update_room$3110 ;
-  assign \room$2124 [23] = \update_room$3069 ;
-  assign \room$2124 [22] = \update_room$3028 ;
-  assign \room$2124 [21] = \update_room$2987 ;
-  assign \room$2124 [20] = \update_room$2946 ;
-  assign \room$2124 [19] = \update_room$2905 ;
-  assign \room$2124 [18] = \update_room$2864 ;
-  assign \room$2124 [17] = \update_room$2823 ;
-  assign \room$2124 [16] = \update_room$2782 ;
-  assign \room$2124 [15] = \update_room$2741 ;
-  assign \room$2124 [14] = \update_room$2700 ;
-  assign \room$2124 [13] = \update_room$2659 ;
-  assign \room$2124 [12] = \update_room$2618 ;
-  assign \room$2124 [11] = \update_room$2577 ;
-  assign \room$2124 [10] = \update_room$2536 ;
-  assign \room$2124 [9] = \update_room$2495 ;
-  assign \room$2124 [8] = \update_room$2454 ;
-  assign \room$2124 [7] = \update_room$2413 ;
-  assign \room$2124 [6] = \update_room$2372 ;
-  assign \room$2124 [5] = \update_room$2331 ;
-  assign \room$2124 [4] = \update_room$2290 ;
-  assign \room$2124 [3] = \update_room$2249 ;
-  assign \room$2124 [2] = \update_room$2208 ;
-  assign \room$2124 [1] = \update_room$2167 ;
-  assign \room$2124 [0] = update_room;
-  assign ready[31] = \ready$1982 ;
-  assign ready[30] = \ready$1924 ;
-  assign ready[29] = \ready$1866 ;
-  assign ready[28] = \ready$1808 ;
-  assign ready[27] = \ready$1750 ;
-  assign ready[26] = \ready$1692 ;
-  assign ready[25] = \ready$1634 ;
-  assign ready[24] = \ready$1576 ;
-  assign ready[23] = \ready$1518 ;
-  assign ready[22] = \ready$1460 ;
-  assign ready[21] = \ready$1402 ;
-  assign ready[20] = \ready$1344 ;
-  assign ready[19] = \ready$1286 ;
-  assign ready[18] = \ready$1228 ;
-  assign ready[17] = \ready$1170 ;
-  assign ready[16] = \ready$1112 ;
-  assign ready[15] = \ready$1054 ;
-  assign ready[14] = \ready$996 ;
-  assign ready[13] = \ready$938 ;
-  assign ready[12] = \ready$880 ;
-  assign ready[11] = \ready$822 ;
-  assign ready[10] = \ready$764 ;
-  assign ready[9] = \ready$706 ;
-  assign ready[8] = \ready$648 ;
-  assign ready[7] = \ready$590 ;
-  assign ready[6] = \ready$532 ;
-  assign ready[5] = \ready$474 ;
-  assign ready[4] = \ready$416 ;
-  assign ready[3] = \ready$358 ;
-  assign ready[2] = \ready$300 ;
-  assign ready[1] = \ready$242 ;
-  assign ready[0] = \ready$170 ;
-  assign room[31] = \room$1977 ;
-  assign room[30] = \room$1919 ;
-  assign room[29] = \room$1861 ;
-  assign room[28] = \room$1803 ;
-  assign room[27] = \room$1745 ;
-  assign room[26] = \room$1687 ;
-  assign room[25] = \room$1629 ;
-  assign room[24] = \room$1571 ;
-  assign room[23] = \room$1513 ;
-  assign room[22] = \room$1455 ;
-  assign room[21] = \room$1397 ;
-  assign room[20] = \room$1339 ;
-  assign room[19] = \room$1281 ;
-  assign room[18] = \room$1223 ;
-  assign room[17] = \room$1165 ;
-  assign room[16] = \room$1107 ;
-  assign room[15] = \room$1049 ;
-  assign room[14] = \room$991 ;
-  assign room[13] = \room$933 ;
-  assign room[12] = \room$875 ;
-  assign room[11] = \room$817 ;
-  assign room[10] = \room$759 ;
-  assign room[9] = \room$701 ;
-  assign room[8] = \room$643 ;
-  assign room[7] = \room$585 ;
-  assign room[6] = \room$527 ;
-  assign room[5] = \room$469 ;
-  assign room[4] = \room$411 ;
-  assign room[3] = \room$353 ;
-  assign room[2] = \room$295 ;
-  assign room[1] = \room$237 ;
-  assign room[0] = \room$162 ;
+  assign any_left[31] = \any_left$4035 ;
+  assign any_left[30] = \any_left$4015 ;
+  assign any_left[29] = \any_left$3995 ;
+  assign any_left[28] = \any_left$3975 ;
+  assign any_left[27] = \any_left$3955 ;
+  assign any_left[26] = \any_left$3935 ;
+  assign any_left[25] = \any_left$3915 ;
+  assign any_left[24] = \any_left$3895 ;
+  assign any_left[23] = \any_left$3875 ;
+  assign any_left[22] = \any_left$3855 ;
+  assign any_left[21] = \any_left$3835 ;
+  assign any_left[20] = \any_left$3815 ;
+  assign any_left[19] = \any_left$3795 ;
+  assign any_left[18] = \any_left$3775 ;
+  assign any_left[17] = \any_left$3755 ;
+  assign any_left[16] = \any_left$3735 ;
+  assign any_left[15] = \any_left$3715 ;
+  assign any_left[14] = \any_left$3695 ;
+  assign any_left[13] = \any_left$3675 ;
+  assign any_left[12] = \any_left$3655 ;
+  assign any_left[11] = \any_left$3635 ;
+  assign any_left[10] = \any_left$3615 ;
+  assign any_left[9] = \any_left$3595 ;
+  assign any_left[8] = \any_left$3575 ;
+  assign any_left[7] = \any_left$3555 ;
+  assign any_left[6] = \any_left$3535 ;
+  assign any_left[5] = \any_left$3515 ;
+  assign any_left[4] = \any_left$3495 ;
+  assign any_left[3] = \any_left$3475 ;
+  assign any_left[2] = \any_left$3455 ;
+  assign any_left[1] = \any_left$3435 ;
+  assign any_left[0] = \any_left$3415 ;
+  assign \room$2091 [31] = \update_room$3364 ;
+  assign \room$2091 [30] = \update_room$3323 ;
+  assign \room$2091 [29] = \update_room$3282 ;
+  assign \room$2091 [28] = \update_room$3241 ;
+  assign \room$2091 [27] = \update_room$3200 ;
+  assign \room$2091 [26] = \update_room$3159 ;
+  assign \room$2091 [25] = \update_room$3118 ;
+  assign \room$2091 [24] = \update_room$3077 ;
+  assign \room$2091 [23] = \update_room$3036 ;
+  assign \room$2091 [22] = \update_room$2995 ;
+  assign \room$2091 [21] = \update_room$2954 ;
+  assign \room$2091 [20] = \update_room$2913 ;
+  assign \room$2091 [19] = \update_room$2872 ;
+  assign \room$2091 [18] = \update_room$2831 ;
+  assign \room$2091 [17] = \update_room$2790 ;
+  assign \room$2091 [16] = \update_room$2749 ;
+  assign \room$2091 [15] = \update_room$2708 ;
+  assign \room$2091 [14] = \update_room$2667 ;
+  assign \room$2091 [13] = \update_room$2626 ;
+  assign \room$2091 [12] = \update_room$2585 ;
+  assign \room$2091 [11] = \update_room$2544 ;
+  assign \room$2091 [10] = \update_room$2503 ;
+  assign \room$2091 [9] = \update_room$2462 ;
+  assign \room$2091 [8] = \update_room$2421 ;
+  assign \room$2091 [7] = \update_room$2380 ;
+  assign \room$2091 [6] = \update_room$2339 ;
+  assign \room$2091 [5] = \update_room$2298 ;
+  assign \room$2091 [4] = \update_room$2257 ;
+  assign \room$2091 [3] = \update_room$2216 ;
+  assign \room$2091 [2] = \update_room$2175 ;
+  assign \room$2091 [1] = \update_room$2134 ;
+  assign \room$2091 [0] = update_room;
+  assign ready[31] = \ready$1950 ;
+  assign ready[30] = \ready$1893 ;
+  assign ready[29] = \ready$1836 ;
+  assign ready[28] = \ready$1779 ;
+  assign ready[27] = \ready$1722 ;
+  assign ready[26] = \ready$1665 ;
+  assign ready[25] = \ready$1608 ;
+  assign ready[24] = \ready$1551 ;
+  assign ready[23] = \ready$1494 ;
+  assign ready[22] = \ready$1437 ;
+  assign ready[21] = \ready$1380 ;
+  assign ready[20] = \ready$1323 ;
+  assign ready[19] = \ready$1266 ;
+  assign ready[18] = \ready$1209 ;
+  assign ready[17] = \ready$1152 ;
+  assign ready[16] = \ready$1095 ;
+  assign ready[15] = \ready$1038 ;
+  assign ready[14] = \ready$981 ;
+  assign ready[13] = \ready$924 ;
+  assign ready[12] = \ready$867 ;
+  assign ready[11] = \ready$810 ;
+  assign ready[10] = \ready$753 ;
+  assign ready[9] = \ready$696 ;
+  assign ready[8] = \ready$639 ;
+  assign ready[7] = \ready$582 ;
+  assign ready[6] = \ready$525 ;
+  assign ready[5] = \ready$468 ;
+  assign ready[4] = \ready$411 ;
+  assign ready[3] = \ready$354 ;
+  assign ready[2] = \ready$297 ;
+  assign ready[1] = \ready$240 ;
+  assign ready[0] = \ready$169 ;
+  assign room[31] = \room$1945 ;
+  assign room[30] = \room$1888 ;
+  assign room[29] = \room$1831 ;
+  assign room[28] = \room$1774 ;
+  assign room[27] = \room$1717 ;
+  assign room[26] = \room$1660 ;
+  assign room[25] = \room$1603 ;
+  assign room[24] = \room$1546 ;
+  assign room[23] = \room$1489 ;
+  assign room[22] = \room$1432 ;
+  assign room[21] = \room$1375 ;
+  assign room[20] = \room$1318 ;
+  assign room[19] = \room$1261 ;
+  assign room[18] = \room$1204 ;
+  assign room[17] = \room$1147 ;
+  assign room[16] = \room$1090 ;
+  assign room[15] = \room$1033 ;
+  assign room[14] = \room$976 ;
+  assign room[13] = \room$919 ;
+  assign room[12] = \room$862 ;
+  assign room[11] = \room$805 ;
+  assign room[10] = \room$748 ;
+  assign room[9] = \room$691 ;
+  assign room[8] = \room$634 ;
+  assign room[7] = \room$577 ;
+  assign room[6] = \room$520 ;
+  assign room[5] = \room$463 ;
+  assign room[4] = \room$406 ;
+  assign room[3] = \room$349 ;
+  assign room[2] = \room$292 ;
+  assign room[1] = \room$235 ;
+  assign room[0] = \room$161 ;
   assign \input__payload$69 [1152] = s_axis_lookup_tlast;
   assign \input__payload$69 [1151:1024] = s_axis_lookup_tkeep;
   assign \input__payload$69 [1023:0] = s_axis_lookup_tdata;
@@ -19048,10 +18974,10 @@ module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_be
   end
 endmodule
 
-module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, clk, rst, \port$263$0 , \port$409$0 , \port$411$0 , bus__awready, bus__wready, bus__arready, select_hot_rows, select_command, \port$1180$0 , \port$1186$0 , write_data
-, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, control, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, \port$6134$0 , \port$6185$0 , \port$6186$0 , \port$6190$0 , \port$6194$0 
-, \port$6195$0 , \port$6202$0 , \port$6226$0 , \port$6228$0 , \port$6238$0 , \port$6240$0 , \port$6242$0 , \port$6244$0 , \port$6480$0 , \port$6712$0 , \port$6714$0 , \port$6762$0 , \port$6766$0 , \port$6770$0 , \port$6774$0 , \port$6778$0 , \port$6782$0 , \port$6786$0 , \port$6790$0 , \port$6794$0 , \port$6798$0 
-, \port$6802$0 , \port$6806$0 , \port$6810$0 , \port$6814$0 , \port$6818$0 , \port$6822$0 , \port$6826$0 , \port$6830$0 , bus__awaddr);
+module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, clk, rst, \port$263$0 , \port$409$0 , \port$411$0 , bus__awready, bus__wready, bus__arready, select_hot_rows, select_command, \port$1179$0 , \port$1185$0 , write_data
+, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, control, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, \port$6130$0 , \port$6181$0 , \port$6182$0 , \port$6186$0 , \port$6192$0 
+, \port$6193$0 , \port$6198$0 , \port$6221$0 , \port$6223$0 , \port$6233$0 , \port$6235$0 , \port$6237$0 , \port$6239$0 , \port$6475$0 , \port$6707$0 , \port$6709$0 , \port$6757$0 , \port$6761$0 , \port$6765$0 , \port$6769$0 , \port$6773$0 , \port$6777$0 , \port$6781$0 , \port$6785$0 , \port$6789$0 , \port$6793$0 
+, \port$6797$0 , \port$6801$0 , \port$6805$0 , \port$6809$0 , \port$6813$0 , \port$6817$0 , \port$6821$0 , \port$6825$0 , bus__awaddr);
   reg \$auto$verilog_backend.cc:2505:dump_module$7 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$7 = 0;
   input bus__awvalid;
@@ -19090,10 +19016,10 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   wire select_hot_rows;
   output select_command;
   wire select_command;
-  input [4:0] \port$1180$0 ;
-  wire [4:0] \port$1180$0 ;
-  input \port$1186$0 ;
-  wire \port$1186$0 ;
+  input [4:0] \port$1179$0 ;
+  wire [4:0] \port$1179$0 ;
+  input \port$1185$0 ;
+  wire \port$1185$0 ;
   output [31:0] write_data;
   reg [31:0] write_data = 32'd0;
   output bus__bvalid;
@@ -19128,74 +19054,74 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   reg [31:0] weights_2 = 32'd16843266;
   output [31:0] weights_3;
   reg [31:0] weights_3 = 32'd16843009;
-  input [19:0] \port$6134$0 ;
-  wire [19:0] \port$6134$0 ;
-  input \port$6185$0 ;
-  wire \port$6185$0 ;
+  input [19:0] \port$6130$0 ;
+  wire [19:0] \port$6130$0 ;
+  input \port$6181$0 ;
+  wire \port$6181$0 ;
+  input \port$6182$0 ;
+  wire \port$6182$0 ;
   input \port$6186$0 ;
   wire \port$6186$0 ;
-  input \port$6190$0 ;
-  wire \port$6190$0 ;
-  input \port$6194$0 ;
-  wire \port$6194$0 ;
-  input \port$6195$0 ;
-  wire \port$6195$0 ;
-  input \port$6202$0 ;
-  wire \port$6202$0 ;
-  input [1:0] \port$6226$0 ;
-  wire [1:0] \port$6226$0 ;
-  input \port$6228$0 ;
-  wire \port$6228$0 ;
-  input \port$6238$0 ;
-  wire \port$6238$0 ;
-  input \port$6240$0 ;
-  wire \port$6240$0 ;
-  input \port$6242$0 ;
-  wire \port$6242$0 ;
-  input \port$6244$0 ;
-  wire \port$6244$0 ;
-  input \port$6480$0 ;
-  wire \port$6480$0 ;
-  input [19:0] \port$6712$0 ;
-  wire [19:0] \port$6712$0 ;
-  input [8:0] \port$6714$0 ;
-  wire [8:0] \port$6714$0 ;
-  input [63:0] \port$6762$0 ;
-  wire [63:0] \port$6762$0 ;
-  input [63:0] \port$6766$0 ;
-  wire [63:0] \port$6766$0 ;
-  input [63:0] \port$6770$0 ;
-  wire [63:0] \port$6770$0 ;
-  input [63:0] \port$6774$0 ;
-  wire [63:0] \port$6774$0 ;
-  input [63:0] \port$6778$0 ;
-  wire [63:0] \port$6778$0 ;
-  input [63:0] \port$6782$0 ;
-  wire [63:0] \port$6782$0 ;
-  input [63:0] \port$6786$0 ;
-  wire [63:0] \port$6786$0 ;
-  input [63:0] \port$6790$0 ;
-  wire [63:0] \port$6790$0 ;
-  input [63:0] \port$6794$0 ;
-  wire [63:0] \port$6794$0 ;
-  input [63:0] \port$6798$0 ;
-  wire [63:0] \port$6798$0 ;
-  input [63:0] \port$6802$0 ;
-  wire [63:0] \port$6802$0 ;
-  input [63:0] \port$6806$0 ;
-  wire [63:0] \port$6806$0 ;
-  input [63:0] \port$6810$0 ;
-  wire [63:0] \port$6810$0 ;
-  input [63:0] \port$6814$0 ;
-  wire [63:0] \port$6814$0 ;
-  input [63:0] \port$6818$0 ;
-  wire [63:0] \port$6818$0 ;
-  input [63:0] \port$6822$0 ;
-  wire [63:0] \port$6822$0 ;
-  input [63:0] \port$6826$0 ;
-  wire [63:0] \port$6826$0 ;
-  input [63:0] \port$6830$0 ;
-  wire [63:0] \port$6830$0 ;
+  input \port$6192$0 ;
+  wire \port$6192$0 ;
+  input \port$6193$0 ;
+  wire \port$6193$0 ;
+  input \port$6198$0 ;
+  wire \port$6198$0 ;
+  input [1:0] \port$6221$0 ;
+  wire [1:0] \port$6221$0 ;
+  input \port$6223$0 ;
+  wire \port$6223$0 ;
+  input \port$6233$0 ;
+  wire \port$6233$0 ;
+  input \port$6235$0 ;
+  wire \port$6235$0 ;
+  input \port$6237$0 ;
+  wire \port$6237$0 ;
+  input \port$6239$0 ;
+  wire \port$6239$0 ;
+  input \port$6475$0 ;
+  wire \port$6475$0 ;
+  input [19:0] \port$6707$0 ;
+  wire [19:0] \port$6707$0 ;
+  input [8:0] \port$6709$0 ;
+  wire [8:0] \port$6709$0 ;
+  input [63:0] \port$6757$0 ;
+  wire [63:0] \port$6757$0 ;
+  input [63:0] \port$6761$0 ;
+  wire [63:0] \port$6761$0 ;
+  input [63:0] \port$6765$0 ;
+  wire [63:0] \port$6765$0 ;
+  input [63:0] \port$6769$0 ;
+  wire [63:0] \port$6769$0 ;
+  input [63:0] \port$6773$0 ;
+  wire [63:0] \port$6773$0 ;
+  input [63:0] \port$6777$0 ;
+  wire [63:0] \port$6777$0 ;
+  input [63:0] \port$6781$0 ;
+  wire [63:0] \port$6781$0 ;
+  input [63:0] \port$6785$0 ;
+  wire [63:0] \port$6785$0 ;
+  input [63:0] \port$6789$0 ;
+  wire [63:0] \port$6789$0 ;
+  input [63:0] \port$6793$0 ;
+  wire [63:0] \port$6793$0 ;
+  input [63:0] \port$6797$0 ;
+  wire [63:0] \port$6797$0 ;
+  input [63:0] \port$6801$0 ;
+  wire [63:0] \port$6801$0 ;
+  input [63:0] \port$6805$0 ;
+  wire [63:0] \port$6805$0 ;
+  input [63:0] \port$6809$0 ;
+  wire [63:0] \port$6809$0 ;
+  input [63:0] \port$6813$0 ;
+  wire [63:0] \port$6813$0 ;
+  input [63:0] \port$6817$0 ;
+  wire [63:0] \port$6817$0 ;
+  input [63:0] \port$6821$0 ;
+  wire [63:0] \port$6821$0 ;
+  input [63:0] \port$6825$0 ;
+  wire [63:0] \port$6825$0 ;
   input [11:0] bus__awaddr;
   wire [11:0] bus__awaddr;
   wire \$1 ;
@@ -19263,9 +19189,9 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   wire \$7 ;
   wire \$8 ;
   wire \$9 ;
-  reg \$signal  = 1'h0;
-  reg [11:0] \$signal$79  = 12'h000;
+  reg [11:0] address = 12'h000;
   reg [31:0] error = 32'd0;
+  reg has_address = 1'h0;
   reg has_data = 1'h0;
   reg has_read = 32'd0;
   wire read;
@@ -19288,9 +19214,9 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   wire write;
   reg write_error;
   wire write_ok;
-  assign \$17  = \$signal$79  == 7'h78;
+  assign \$17  = address == 7'h78;
   assign select_weights_2 = write_ok & \$17 ;
-  assign \$18  = \$signal$79  == 7'h7c;
+  assign \$18  = address == 7'h7c;
   assign select_weights_3 = write_ok & \$18 ;
   assign \$19  = bus__awvalid & bus__awready;
   assign \$20  = bus__wvalid & bus__wready;
@@ -19300,15 +19226,15 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   assign \$25  = ~ write_data;
   assign \$26  = error & \$25 ;
   assign \$27  = select_error ? \$26  : error;
-  assign \$28  = \$27  | { 21'h000000, \port$6228$0 , \port$6244$0 , \port$6194$0 , \port$6195$0 , \port$6186$0 , \port$6190$0 , \port$6202$0 , \port$6480$0 , \port$6242$0 , \port$6240$0 , \port$6238$0  };
+  assign \$28  = \$27  | { 21'h000000, \port$6223$0 , \port$6239$0 , \port$6192$0 , \port$6193$0 , \port$6182$0 , \port$6186$0 , \port$6198$0 , \port$6475$0 , \port$6237$0 , \port$6235$0 , \port$6233$0  };
   assign \$29  = ~ write_data;
   assign \$30  = irq_status & \$29 ;
   assign \$31  = select_irq_status ? \$30  : irq_status;
-  assign \$32  = \$31  | { 29'h00000000, \port$411$0 , \port$6185$0 , \port$263$0  };
+  assign \$32  = \$31  | { 29'h00000000, \port$411$0 , \port$6181$0 , \port$263$0  };
   always @(posedge clk)
-    \$signal$79  <= \$42 ;
+    address <= \$42 ;
   always @(posedge clk)
-    \$signal  <= \$43 ;
+    has_address <= \$43 ;
   always @(posedge clk)
     write_data <= \$44 ;
   always @(posedge clk)
@@ -19353,9 +19279,9 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
     weights_2 <= \$64 ;
   always @(posedge clk)
     weights_3 <= \$65 ;
-  assign bus__awready = ~ \$signal ;
+  assign bus__awready = ~ has_address;
   assign bus__wready = ~ has_data;
-  assign \$1  = \$signal  & has_data;
+  assign \$1  = has_address & has_data;
   assign \$2  = ~ bus__bvalid;
   assign write = \$1  & \$2 ;
   assign bus__arready = ~ has_read;
@@ -19363,42 +19289,42 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   assign read = has_read & \$3 ;
   assign \$4  = & strobes;
   assign write_ok = write & \$4 ;
-  assign \$5  = \$signal$79  == 7'h40;
+  assign \$5  = address == 7'h40;
   assign select_control = write_ok & \$5 ;
-  assign \$6  = \$signal$79  == 7'h48;
+  assign \$6  = address == 7'h48;
   assign select_hot_rows = write_ok & \$6 ;
-  assign \$7  = \$signal$79  == 7'h50;
+  assign \$7  = address == 7'h50;
   assign select_command = write_ok & \$7 ;
-  assign \$8  = \$signal$79  == 7'h54;
+  assign \$8  = address == 7'h54;
   assign select_error = write_ok & \$8 ;
-  assign \$9  = \$signal$79  == 7'h58;
+  assign \$9  = address == 7'h58;
   assign select_irq_status = write_ok & \$9 ;
-  assign \$10  = \$signal$79  == 7'h5c;
+  assign \$10  = address == 7'h5c;
   assign select_irq_enable = write_ok & \$10 ;
-  assign \$11  = \$signal$79  == 7'h60;
+  assign \$11  = address == 7'h60;
   assign select_age_period = write_ok & \$11 ;
-  assign \$12  = \$signal$79  == 7'h64;
+  assign \$12  = address == 7'h64;
   assign select_hysteresis = write_ok & \$12 ;
-  assign \$13  = \$signal$79  == 7'h68;
+  assign \$13  = address == 7'h68;
   assign select_move_limit = write_ok & \$13 ;
-  assign \$14  = \$signal$79  == 7'h6c;
+  assign \$14  = address == 7'h6c;
   assign select_select_start = write_ok & \$14 ;
-  assign \$15  = \$signal$79  == 7'h70;
+  assign \$15  = address == 7'h70;
   assign select_weights_0 = write_ok & \$15 ;
-  assign \$16  = \$signal$79  == 7'h74;
+  assign \$16  = address == 7'h74;
   assign select_weights_1 = write_ok & \$16 ;
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
     value = 32'd0;
     casez (read_address)
       12'h000:
-          value = 32'd1213158476;
+          value = 32'd0;
       12'h004:
-          value = 32'd256;
+          value = 32'd0;
       12'h008:
           value = 32'd2098192;
       12'h00c:
-          value = 32'd34605829;
+          value = 32'd1051397;
       12'h010:
           value = 32'd16785416;
       12'h014:
@@ -19410,11 +19336,11 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
       12'h040:
           value = control;
       12'h044:
-          value = { 28'h0000000, \port$6226$0 , \port$1186$0 , \port$409$0  };
+          value = { 28'h0000000, \port$6221$0 , \port$1185$0 , \port$409$0  };
       12'h048:
-          value = { 12'h000, \port$6134$0  };
+          value = { 12'h000, \port$6130$0  };
       12'h04c:
-          value = { 27'h0000000, \port$1180$0  };
+          value = { 27'h0000000, \port$1179$0  };
       12'h050:
           /* empty */;
       12'h054:
@@ -19440,81 +19366,81 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
       12'h07c:
           value = weights_3;
       12'h080:
-          value = { 12'h000, \port$6712$0  };
+          value = { 12'h000, \port$6707$0  };
       12'h084:
-          value = { 23'h000000, \port$6714$0  };
+          value = { 23'h000000, \port$6709$0  };
       12'h100:
-          value = \port$6762$0 [31:0];
+          value = \port$6757$0 [31:0];
       12'h104:
-          value = \port$6762$0 [63:32];
+          value = \port$6757$0 [63:32];
       12'h108:
-          value = \port$6766$0 [31:0];
+          value = \port$6761$0 [31:0];
       12'h10c:
-          value = \port$6766$0 [63:32];
+          value = \port$6761$0 [63:32];
       12'h110:
-          value = \port$6770$0 [31:0];
+          value = \port$6765$0 [31:0];
       12'h114:
-          value = \port$6770$0 [63:32];
+          value = \port$6765$0 [63:32];
       12'h118:
-          value = \port$6774$0 [31:0];
+          value = \port$6769$0 [31:0];
       12'h11c:
-          value = \port$6774$0 [63:32];
+          value = \port$6769$0 [63:32];
       12'h120:
-          value = \port$6778$0 [31:0];
+          value = \port$6773$0 [31:0];
       12'h124:
-          value = \port$6778$0 [63:32];
+          value = \port$6773$0 [63:32];
       12'h128:
-          value = \port$6782$0 [31:0];
+          value = \port$6777$0 [31:0];
       12'h12c:
-          value = \port$6782$0 [63:32];
+          value = \port$6777$0 [63:32];
       12'h130:
-          value = \port$6786$0 [31:0];
+          value = \port$6781$0 [31:0];
       12'h134:
-          value = \port$6786$0 [63:32];
+          value = \port$6781$0 [63:32];
       12'h138:
-          value = \port$6790$0 [31:0];
+          value = \port$6785$0 [31:0];
       12'h13c:
-          value = \port$6790$0 [63:32];
+          value = \port$6785$0 [63:32];
       12'h140:
-          value = \port$6794$0 [31:0];
+          value = \port$6789$0 [31:0];
       12'h144:
-          value = \port$6794$0 [63:32];
+          value = \port$6789$0 [63:32];
       12'h148:
-          value = \port$6798$0 [31:0];
+          value = \port$6793$0 [31:0];
       12'h14c:
-          value = \port$6798$0 [63:32];
+          value = \port$6793$0 [63:32];
       12'h150:
-          value = \port$6802$0 [31:0];
+          value = \port$6797$0 [31:0];
       12'h154:
-          value = \port$6802$0 [63:32];
+          value = \port$6797$0 [63:32];
       12'h158:
-          value = \port$6806$0 [31:0];
+          value = \port$6801$0 [31:0];
       12'h15c:
-          value = \port$6806$0 [63:32];
+          value = \port$6801$0 [63:32];
       12'h160:
-          value = \port$6810$0 [31:0];
+          value = \port$6805$0 [31:0];
       12'h164:
-          value = \port$6810$0 [63:32];
+          value = \port$6805$0 [63:32];
       12'h168:
-          value = \port$6814$0 [31:0];
+          value = \port$6809$0 [31:0];
       12'h16c:
-          value = \port$6814$0 [63:32];
+          value = \port$6809$0 [63:32];
       12'h170:
-          value = \port$6818$0 [31:0];
+          value = \port$6813$0 [31:0];
       12'h174:
-          value = \port$6818$0 [63:32];
+          value = \port$6813$0 [63:32];
       12'h178:
-          value = \port$6822$0 [31:0];
+          value = \port$6817$0 [31:0];
       12'h17c:
-          value = \port$6822$0 [63:32];
+          value = \port$6817$0 [63:32];
       12'h180:
-          value = \port$6826$0 [31:0];
+          value = \port$6821$0 [31:0];
       12'h184:
-          value = \port$6826$0 [63:32];
+          value = \port$6821$0 [63:32];
       12'h188:
-          value = \port$6830$0 [31:0];
+          value = \port$6825$0 [31:0];
       12'h18c:
-          value = \port$6830$0 [63:32];
+          value = \port$6825$0 [63:32];
     endcase
   end
   always @* begin
@@ -19698,7 +19624,7 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$42  = \$signal$79 ;
+    \$42  = address;
     if (\$19 ) begin
       \$42  = bus__awaddr;
     end
@@ -19708,7 +19634,7 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$43  = \$signal ;
+    \$43  = has_address;
     if (\$19 ) begin
       \$43  = 1'h1;
     end
@@ -20724,10 +20650,10 @@ module hotline_dispatcher(rst, \input__valid$39 , both_ready, popular__payload, 
 endmodule
 
 module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, source1, source2, source3, source4, source5, source6, source7, source8, source9, source10, source11, source12, source13, source14, source15
-, \port$2563$0 , \port$2564$0 , \port$2565$0 , \port$2566$0 , \port$2567$0 , \port$2568$0 , \port$2569$0 , \port$2570$0 , \port$2571$0 , \port$2572$0 , \port$2573$0 , \port$2574$0 , \port$2575$0 , \port$2576$0 , \port$2577$0 , \port$2578$0 , \port$2579$0 , \port$2580$0 , \port$2581$0 , \port$2582$0 , \port$2583$0 
-, \port$2584$0 , \port$2585$0 , \port$2586$0 , \port$2587$0 , \port$2588$0 , \port$2589$0 , \port$2590$0 , \port$2591$0 , \port$2592$0 , \port$2593$0 , \port$2594$0 , \port$2595$0 , \port$2596$0 , \port$2597$0 , \port$2598$0 , \port$2599$0 , \port$2600$0 , \port$2601$0 , \port$2602$0 , \port$2603$0 , \port$2604$0 
-, \port$2605$0 , \port$2606$0 , \port$2607$0 , \port$2608$0 , \port$2609$0 , \port$2610$0 , \port$2611$0 , \port$2612$0 , \port$2613$0 , \port$2614$0 , \port$2615$0 , \port$2616$0 , \port$2617$0 , \port$2618$0 , \port$2619$0 , \port$2620$0 , \port$2621$0 , \port$2622$0 , \port$2623$0 , \port$2624$0 , \port$2625$0 
-, \port$2626$0 , output__ready, heads__0, heads__1, heads__2, heads__3, heads__4, heads__5, heads__6, heads__7, heads__8, heads__9, heads__10, heads__11, heads__12, heads__13, heads__14, heads__15, heads__16, heads__17, heads__18
+, \port$2559$0 , \port$2560$0 , \port$2561$0 , \port$2562$0 , \port$2563$0 , \port$2564$0 , \port$2565$0 , \port$2566$0 , \port$2567$0 , \port$2568$0 , \port$2569$0 , \port$2570$0 , \port$2571$0 , \port$2572$0 , \port$2573$0 , \port$2574$0 , \port$2575$0 , \port$2576$0 , \port$2577$0 , \port$2578$0 , \port$2579$0 
+, \port$2580$0 , \port$2581$0 , \port$2582$0 , \port$2583$0 , \port$2584$0 , \port$2585$0 , \port$2586$0 , \port$2587$0 , \port$2588$0 , \port$2589$0 , \port$2590$0 , \port$2591$0 , \port$2592$0 , \port$2593$0 , \port$2594$0 , \port$2595$0 , \port$2596$0 , \port$2597$0 , \port$2598$0 , \port$2599$0 , \port$2600$0 
+, \port$2601$0 , \port$2602$0 , \port$2603$0 , \port$2604$0 , \port$2605$0 , \port$2606$0 , \port$2607$0 , \port$2608$0 , \port$2609$0 , \port$2610$0 , \port$2611$0 , \port$2612$0 , \port$2613$0 , \port$2614$0 , \port$2615$0 , \port$2616$0 , \port$2617$0 , \port$2618$0 , \port$2619$0 , \port$2620$0 , \port$2621$0 
+, \port$2622$0 , output__ready, heads__0, heads__1, heads__2, heads__3, heads__4, heads__5, heads__6, heads__7, heads__8, heads__9, heads__10, heads__11, heads__12, heads__13, heads__14, heads__15, heads__16, heads__17, heads__18
 , heads__19, heads__20, heads__21, heads__22, heads__23, heads__24, heads__25, heads__26, heads__27, heads__28, heads__29, heads__30, heads__31, ready, input__valid, output__valid, output__payload, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$8 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$8 = 0;
@@ -20773,6 +20699,14 @@ module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, s
   wire [31:0] source14;
   output [31:0] source15;
   wire [31:0] source15;
+  output \port$2559$0 ;
+  wire \port$2559$0 ;
+  output \port$2560$0 ;
+  wire \port$2560$0 ;
+  output \port$2561$0 ;
+  wire \port$2561$0 ;
+  output \port$2562$0 ;
+  wire \port$2562$0 ;
   output \port$2563$0 ;
   wire \port$2563$0 ;
   output \port$2564$0 ;
@@ -20893,14 +20827,6 @@ module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, s
   wire \port$2621$0 ;
   output \port$2622$0 ;
   wire \port$2622$0 ;
-  output \port$2623$0 ;
-  wire \port$2623$0 ;
-  output \port$2624$0 ;
-  wire \port$2624$0 ;
-  output \port$2625$0 ;
-  wire \port$2625$0 ;
-  output \port$2626$0 ;
-  wire \port$2626$0 ;
   input output__ready;
   wire output__ready;
   input [79:0] heads__0;
@@ -22757,70 +22683,70 @@ module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, s
   assign source13 = \$33 [31:0];
   assign source14 = \$35 [31:0];
   assign source15 = \$37 [31:0];
-  assign \port$2563$0  = \$38 ;
-  assign \port$2564$0  = \$39 ;
-  assign \port$2565$0  = \$40 ;
-  assign \port$2566$0  = \$41 ;
-  assign \port$2567$0  = \$42 ;
-  assign \port$2568$0  = \$43 ;
-  assign \port$2569$0  = \$44 ;
-  assign \port$2570$0  = \$45 ;
-  assign \port$2571$0  = \$46 ;
-  assign \port$2572$0  = \$47 ;
-  assign \port$2573$0  = \$48 ;
-  assign \port$2574$0  = \$49 ;
-  assign \port$2575$0  = \$50 ;
-  assign \port$2576$0  = \$51 ;
-  assign \port$2577$0  = \$52 ;
-  assign \port$2578$0  = \$53 ;
-  assign \port$2579$0  = \$54 ;
-  assign \port$2580$0  = \$55 ;
-  assign \port$2581$0  = \$56 ;
-  assign \port$2582$0  = \$57 ;
-  assign \port$2583$0  = \$58 ;
-  assign \port$2584$0  = \$59 ;
-  assign \port$2585$0  = \$60 ;
-  assign \port$2586$0  = \$61 ;
-  assign \port$2587$0  = \$62 ;
-  assign \port$2588$0  = \$63 ;
-  assign \port$2589$0  = \$64 ;
-  assign \port$2590$0  = \$65 ;
-  assign \port$2591$0  = \$66 ;
-  assign \port$2592$0  = \$67 ;
-  assign \port$2593$0  = \$68 ;
-  assign \port$2594$0  = \$69 ;
-  assign \port$2595$0  = \$70 ;
-  assign \port$2596$0  = \$71 ;
-  assign \port$2597$0  = \$72 ;
-  assign \port$2598$0  = \$73 ;
-  assign \port$2599$0  = \$74 ;
-  assign \port$2600$0  = \$75 ;
-  assign \port$2601$0  = \$76 ;
-  assign \port$2602$0  = \$77 ;
-  assign \port$2603$0  = \$78 ;
-  assign \port$2604$0  = \$79 ;
-  assign \port$2605$0  = \$80 ;
-  assign \port$2606$0  = \$81 ;
-  assign \port$2607$0  = \$82 ;
-  assign \port$2608$0  = \$83 ;
-  assign \port$2609$0  = \$84 ;
-  assign \port$2610$0  = \$85 ;
-  assign \port$2611$0  = \$86 ;
-  assign \port$2612$0  = \$87 ;
-  assign \port$2613$0  = \$88 ;
-  assign \port$2614$0  = \$89 ;
-  assign \port$2615$0  = \$90 ;
-  assign \port$2616$0  = \$91 ;
-  assign \port$2617$0  = \$92 ;
-  assign \port$2618$0  = \$93 ;
-  assign \port$2619$0  = \$94 ;
-  assign \port$2620$0  = \$95 ;
-  assign \port$2621$0  = \$96 ;
-  assign \port$2622$0  = \$97 ;
-  assign \port$2623$0  = \$98 ;
-  assign \port$2624$0  = \$99 ;
-  assign \port$2625$0  = \$100 ;
-  assign \port$2626$0  = \$101 ;
+  assign \port$2559$0  = \$38 ;
+  assign \port$2560$0  = \$39 ;
+  assign \port$2561$0  = \$40 ;
+  assign \port$2562$0  = \$41 ;
+  assign \port$2563$0  = \$42 ;
+  assign \port$2564$0  = \$43 ;
+  assign \port$2565$0  = \$44 ;
+  assign \port$2566$0  = \$45 ;
+  assign \port$2567$0  = \$46 ;
+  assign \port$2568$0  = \$47 ;
+  assign \port$2569$0  = \$48 ;
+  assign \port$2570$0  = \$49 ;
+  assign \port$2571$0  = \$50 ;
+  assign \port$2572$0  = \$51 ;
+  assign \port$2573$0  = \$52 ;
+  assign \port$2574$0  = \$53 ;
+  assign \port$2575$0  = \$54 ;
+  assign \port$2576$0  = \$55 ;
+  assign \port$2577$0  = \$56 ;
+  assign \port$2578$0  = \$57 ;
+  assign \port$2579$0  = \$58 ;
+  assign \port$2580$0  = \$59 ;
+  assign \port$2581$0  = \$60 ;
+  assign \port$2582$0  = \$61 ;
+  assign \port$2583$0  = \$62 ;
+  assign \port$2584$0  = \$63 ;
+  assign \port$2585$0  = \$64 ;
+  assign \port$2586$0  = \$65 ;
+  assign \port$2587$0  = \$66 ;
+  assign \port$2588$0  = \$67 ;
+  assign \port$2589$0  = \$68 ;
+  assign \port$2590$0  = \$69 ;
+  assign \port$2591$0  = \$70 ;
+  assign \port$2592$0  = \$71 ;
+  assign \port$2593$0  = \$72 ;
+  assign \port$2594$0  = \$73 ;
+  assign \port$2595$0  = \$74 ;
+  assign \port$2596$0  = \$75 ;
+  assign \port$2597$0  = \$76 ;
+  assign \port$2598$0  = \$77 ;
+  assign \port$2599$0  = \$78 ;
+  assign \port$2600$0  = \$79 ;
+  assign \port$2601$0  = \$80 ;
+  assign \port$2602$0  = \$81 ;
+  assign \port$2603$0  = \$82 ;
+  assign \port$2604$0  = \$83 ;
+  assign \port$2605$0  = \$84 ;
+  assign \port$2606$0  = \$85 ;
+  assign \port$2607$0  = \$86 ;
+  assign \port$2608$0  = \$87 ;
+  assign \port$2609$0  = \$88 ;
+  assign \port$2610$0  = \$89 ;
+  assign \port$2611$0  = \$90 ;
+  assign \port$2612$0  = \$91 ;
+  assign \port$2613$0  = \$92 ;
+  assign \port$2614$0  = \$93 ;
+  assign \port$2615$0  = \$94 ;
+  assign \port$2616$0  = \$95 ;
+  assign \port$2617$0  = \$96 ;
+  assign \port$2618$0  = \$97 ;
+  assign \port$2619$0  = \$98 ;
+  assign \port$2620$0  = \$99 ;
+  assign \port$2621$0  = \$100 ;
+  assign \port$2622$0  = \$101 ;
 endmodule
 
 module hotline_hasher(rst, input__valid, enable, output__ready, input__payload, output__payload, output__valid, clk);
@@ -23825,11 +23751,11 @@ module hotline_popular_slice(clk, rst, input__payload, input__valid, input__read
 endmodule
 
 module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is_3, tags_0, tags_1, tags_2, tags_3, tags_4, tags_5, tags_6, tags_7, tags_8, tags_9, tags_10, tags_11, tags_12, tags_13, tags_14, tags_15
-, learn, take, gather, gather_rank_is_0, gather_rank_is_1, gather_rank_is_2, gather_rank_is_3, gather_load, fetch, budget, update, update_rank_is_0, update_rank_is_1, update_rank_is_2, update_rank_is_3, update_tags_0, update_tags_1, update_tags_2, update_tags_3, update_tags_4, update_tags_5
-, update_tags_6, update_tags_7, update_tags_8, update_tags_9, update_tags_10, update_tags_11, update_tags_12, update_tags_13, update_tags_14, update_tags_15, update_weights_0, update_weights_1, update_weights_2, update_weights_3, update_weights_4, update_weights_5, update_weights_6, update_weights_7, update_weights_8, update_weights_9, update_weights_10
-, update_weights_11, update_weights_12, update_weights_13, update_weights_14, update_weights_15, update_take, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counters, row_in_tags, row_way, slot_write, slot_in, level
-, wanted, load, pick_take, make_hot, clk, rst, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_hot, row_out_referenced, row_out_age, row_out_counters, row_out_tags
-, slot_out, eligible, any_left, pick_way, pick_tag, bank);
+, take, gather, gather_rank_is_0, gather_rank_is_1, gather_rank_is_2, gather_rank_is_3, gather_load, fetch, budget, update, update_rank_is_0, update_rank_is_1, update_rank_is_2, update_rank_is_3, update_tags_0, update_tags_1, update_tags_2, update_tags_3, update_tags_4, update_tags_5, update_tags_6
+, update_tags_7, update_tags_8, update_tags_9, update_tags_10, update_tags_11, update_tags_12, update_tags_13, update_tags_14, update_tags_15, update_weights_0, update_weights_1, update_weights_2, update_weights_3, update_weights_4, update_weights_5, update_weights_6, update_weights_7, update_weights_8, update_weights_9, update_weights_10, update_weights_11
+, update_weights_12, update_weights_13, update_weights_14, update_weights_15, update_take, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counters, row_in_tags, row_way, slot_write, slot_in, level, wanted
+, load, pick_take, make_hot, clk, rst, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_hot, row_out_referenced, row_out_age, row_out_counters, row_out_tags, slot_out
+, eligible, any_left, pick_way, pick_tag, bank);
   reg \$auto$verilog_backend.cc:2505:dump_module$15 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$15 = 0;
   input [15:0] scatter;
@@ -23874,8 +23800,6 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
   wire [34:0] tags_14;
   input [34:0] tags_15;
   wire [34:0] tags_15;
-  input learn;
-  wire learn;
   input take;
   wire take;
   input [15:0] gather;
@@ -24165,30 +24089,30 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
   wire answer_hit;
   wire [18:0] answer_slot;
   wire [2:0] fetched;
-  wire [39:0] \head$250 ;
+  wire [39:0] \head$249 ;
   wire [19:0] heads__0;
   wire [19:0] heads__1;
   wire [19:0] heads__2;
   wire [19:0] heads__3;
   reg [5:0] in_flight = 6'h00;
-  wire [5:0] \level$256 ;
+  wire [5:0] \level$255 ;
   wire [15:0] lookup_choice0;
   wire [15:0] lookup_choice1;
   wire [15:0] lookup_choice2;
   wire [15:0] lookup_choice3;
   reg [2:0] needed = 3'h0;
   wire pop;
-  wire \pop$244 ;
+  wire \pop$243 ;
   reg [34:0] push__0;
-  reg [39:0] \push__0$199 ;
+  reg [39:0] \push__0$198 ;
   reg [34:0] push__1;
-  reg [39:0] \push__1$234 ;
+  reg [39:0] \push__1$233 ;
   reg [34:0] push__2;
-  reg [39:0] \push__2$237 ;
+  reg [39:0] \push__2$236 ;
   reg [34:0] push__3;
-  reg [39:0] \push__3$240 ;
+  reg [39:0] \push__3$239 ;
   wire [2:0] push_count;
-  wire [2:0] \push_count$243 ;
+  wire [2:0] \push_count$242 ;
   wire push_valid;
   wire [7:0] row_in__age;
   wire [127:0] row_in__counters;
@@ -24210,7 +24134,7 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
   wire [15:0] update_choice2;
   wire [15:0] update_choice3;
   wire update_valid;
-  wire \updating$253 ;
+  wire \updating$252 ;
   wire valid;
   reg [5:0] waiting = 6'h00;
   assign lookup_choice0 = scatter & rank_is_0;
@@ -24286,14 +24210,14 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
   assign \$61  = ~ \$60 ;
   assign \$62  = waiting <= 5'h1c;
   assign update_room = \$61  | \$62 ;
-  assign \push_count$243  = update_take ? \$59 [2:0] : 3'h0;
-  assign taken = \pop$244  & update_valid;
-  assign updating = update_valid | \updating$253 ;
-  assign ready = \level$256  >= needed;
+  assign \push_count$242  = update_take ? \$59 [2:0] : 3'h0;
+  assign taken = \pop$243  & update_valid;
+  assign updating = update_valid | \updating$252 ;
+  assign ready = \level$255  >= needed;
   assign fetched = fetch ? needed : 3'h0;
   assign \$63  = in_flight + push_count;
   assign \$64  = \$63  - fetched;
-  assign \$65  = waiting + \push_count$243 ;
+  assign \$65  = waiting + \push_count$242 ;
   assign \$66  = \$65  - taken;
   assign \$67  = gather & gather_rank_is_0;
   assign \$68  = | \$67 ;
@@ -24319,7 +24243,7 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
     .heads__1(heads__1),
     .heads__2(heads__2),
     .heads__3(heads__3),
-    .level(\level$256 ),
+    .level(\level$255 ),
     .pop_count(fetched),
     .\port$1258$0 (answer_hit),
     .\port$661$0 (slot_out),
@@ -24347,7 +24271,7 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .eligible(eligible),
+    .\eligible$296 (eligible),
     .evicted(evicted),
     .inserted(inserted),
     .level(level),
@@ -24355,12 +24279,11 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
     .make_hot(make_hot),
     .pick_tag(pick_tag),
     .pick_take(pick_take),
-    .\port$1195$0 (\head$250 ),
+    .\port$1195$0 (\head$249 ),
     .\port$499$0 (\$82 ),
     .\port$524$0 (\$83 ),
     .\port$549$0 (\$84 ),
     .\port$574$0 (\$85 ),
-    .\port$654$0 (\$86 ),
     .\port$665$0 (\$87 ),
     .\port$669$0 (\$88 ),
     .\port$673$0 (\$89 ),
@@ -24393,23 +24316,24 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
     .rst(rst),
     .slot_write(slot_write),
     .slot_write__data(slot_in),
+    .state_read__data(\$86 ),
     .tag(tag),
-    .update_ready(\pop$244 ),
+    .update_ready(\pop$243 ),
     .update_valid(update_valid),
-    .updating(\updating$253 ),
+    .updating(\updating$252 ),
     .\valid$278 (valid),
     .wanted(wanted)
   );
   hotline_popularity_bank_updates updates (
     .clk(clk),
-    .head(\head$250 ),
+    .head(\head$249 ),
     .head_valid(update_valid),
-    .pop(\pop$244 ),
-    .push__0(\push__0$199 ),
-    .push__1(\push__1$234 ),
-    .push__2(\push__2$237 ),
-    .push__3(\push__3$240 ),
-    .push_count(\push_count$243 ),
+    .pop(\pop$243 ),
+    .push__0(\push__0$198 ),
+    .push__1(\push__1$233 ),
+    .push__2(\push__2$236 ),
+    .push__3(\push__3$239 ),
+    .push_count(\push_count$242 ),
     .rst(rst)
   );
   always @* begin
@@ -24578,165 +24502,165 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, rank_is
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
-    \push__0$199  = 40'h0000000000;
+    \push__0$198  = 40'h0000000000;
     if (\$32 ) begin
       (* full_case = 32'd1 *)
       casez ({ \$36 , \$35 , \$34 , \$33  })
         4'h0:
-            \push__0$199  = { update_weights_0, update_tags_0 };
+            \push__0$198  = { update_weights_0, update_tags_0 };
         4'h1:
-            \push__0$199  = { update_weights_1, update_tags_1 };
+            \push__0$198  = { update_weights_1, update_tags_1 };
         4'h2:
-            \push__0$199  = { update_weights_2, update_tags_2 };
+            \push__0$198  = { update_weights_2, update_tags_2 };
         4'h3:
-            \push__0$199  = { update_weights_3, update_tags_3 };
+            \push__0$198  = { update_weights_3, update_tags_3 };
         4'h4:
-            \push__0$199  = { update_weights_4, update_tags_4 };
+            \push__0$198  = { update_weights_4, update_tags_4 };
         4'h5:
-            \push__0$199  = { update_weights_5, update_tags_5 };
+            \push__0$198  = { update_weights_5, update_tags_5 };
         4'h6:
-            \push__0$199  = { update_weights_6, update_tags_6 };
+            \push__0$198  = { update_weights_6, update_tags_6 };
         4'h7:
-            \push__0$199  = { update_weights_7, update_tags_7 };
+            \push__0$198  = { update_weights_7, update_tags_7 };
         4'h8:
-            \push__0$199  = { update_weights_8, update_tags_8 };
+            \push__0$198  = { update_weights_8, update_tags_8 };
         4'h9:
-            \push__0$199  = { update_weights_9, update_tags_9 };
+            \push__0$198  = { update_weights_9, update_tags_9 };
         4'ha:
-            \push__0$199  = { update_weights_10, update_tags_10 };
+            \push__0$198  = { update_weights_10, update_tags_10 };
         4'hb:
-            \push__0$199  = { update_weights_11, update_tags_11 };
+            \push__0$198  = { update_weights_11, update_tags_11 };
         4'hc:
-            \push__0$199  = { update_weights_12, update_tags_12 };
+            \push__0$198  = { update_weights_12, update_tags_12 };
         4'hd:
-            \push__0$199  = { update_weights_13, update_tags_13 };
+            \push__0$198  = { update_weights_13, update_tags_13 };
         4'he:
-            \push__0$199  = { update_weights_14, update_tags_14 };
+            \push__0$198  = { update_weights_14, update_tags_14 };
         4'hf:
-            \push__0$199  = { update_weights_15, update_tags_15 };
+            \push__0$198  = { update_weights_15, update_tags_15 };
       endcase
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
-    \push__1$234  = 40'h0000000000;
+    \push__1$233  = 40'h0000000000;
     if (\$37 ) begin
       (* full_case = 32'd1 *)
       casez ({ \$41 , \$40 , \$39 , \$38  })
         4'h0:
-            \push__1$234  = { update_weights_0, update_tags_0 };
+            \push__1$233  = { update_weights_0, update_tags_0 };
         4'h1:
-            \push__1$234  = { update_weights_1, update_tags_1 };
+            \push__1$233  = { update_weights_1, update_tags_1 };
         4'h2:
-            \push__1$234  = { update_weights_2, update_tags_2 };
+            \push__1$233  = { update_weights_2, update_tags_2 };
         4'h3:
-            \push__1$234  = { update_weights_3, update_tags_3 };
+            \push__1$233  = { update_weights_3, update_tags_3 };
         4'h4:
-            \push__1$234  = { update_weights_4, update_tags_4 };
+            \push__1$233  = { update_weights_4, update_tags_4 };
         4'h5:
-            \push__1$234  = { update_weights_5, update_tags_5 };
+            \push__1$233  = { update_weights_5, update_tags_5 };
         4'h6:
-            \push__1$234  = { update_weights_6, update_tags_6 };
+            \push__1$233  = { update_weights_6, update_tags_6 };
         4'h7:
-            \push__1$234  = { update_weights_7, update_tags_7 };
+            \push__1$233  = { update_weights_7, update_tags_7 };
         4'h8:
-            \push__1$234  = { update_weights_8, update_tags_8 };
+            \push__1$233  = { update_weights_8, update_tags_8 };
         4'h9:
-            \push__1$234  = { update_weights_9, update_tags_9 };
+            \push__1$233  = { update_weights_9, update_tags_9 };
         4'ha:
-            \push__1$234  = { update_weights_10, update_tags_10 };
+            \push__1$233  = { update_weights_10, update_tags_10 };
         4'hb:
-            \push__1$234  = { update_weights_11, update_tags_11 };
+            \push__1$233  = { update_weights_11, update_tags_11 };
         4'hc:
-            \push__1$234  = { update_weights_12, update_tags_12 };
+            \push__1$233  = { update_weights_12, update_tags_12 };
         4'hd:
-            \push__1$234  = { update_weights_13, update_tags_13 };
+            \push__1$233  = { update_weights_13, update_tags_13 };
         4'he:
-            \push__1$234  = { update_weights_14, update_tags_14 };
+            \push__1$233  = { update_weights_14, update_tags_14 };
         4'hf:
-            \push__1$234  = { update_weights_15, update_tags_15 };
+            \push__1$233  = { update_weights_15, update_tags_15 };
       endcase
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
-    \push__2$237  = 40'h0000000000;
+    \push__2$236  = 40'h0000000000;
     if (\$42 ) begin
       (* full_case = 32'd1 *)
       casez ({ \$46 , \$45 , \$44 , \$43  })
         4'h0:
-            \push__2$237  = { update_weights_0, update_tags_0 };
+            \push__2$236  = { update_weights_0, update_tags_0 };
         4'h1:
-            \push__2$237  = { update_weights_1, update_tags_1 };
+            \push__2$236  = { update_weights_1, update_tags_1 };
         4'h2:
-            \push__2$237  = { update_weights_2, update_tags_2 };
+            \push__2$236  = { update_weights_2, update_tags_2 };
         4'h3:
-            \push__2$237  = { update_weights_3, update_tags_3 };
+            \push__2$236  = { update_weights_3, update_tags_3 };
         4'h4:
-            \push__2$237  = { update_weights_4, update_tags_4 };
+            \push__2$236  = { update_weights_4, update_tags_4 };
         4'h5:
-            \push__2$237  = { update_weights_5, update_tags_5 };
+            \push__2$236  = { update_weights_5, update_tags_5 };
         4'h6:
-            \push__2$237  = { update_weights_6, update_tags_6 };
+            \push__2$236  = { update_weights_6, update_tags_6 };
         4'h7:
-            \push__2$237  = { update_weights_7, update_tags_7 };
+            \push__2$236  = { update_weights_7, update_tags_7 };
         4'h8:
-            \push__2$237  = { update_weights_8, update_tags_8 };
+            \push__2$236  = { update_weights_8, update_tags_8 };
         4'h9:
-            \push__2$237  = { update_weights_9, update_tags_9 };
+            \push__2$236  = { update_weights_9, update_tags_9 };
         4'ha:
-            \push__2$237  = { update_weights_10, update_tags_10 };
+            \push__2$236  = { update_weights_10, update_tags_10 };
         4'hb:
-            \push__2$237  = { update_weights_11, update_tags_11 };
+            \push__2$236  = { update_weights_11, update_tags_11 };
         4'hc:
-            \push__2$237  = { update_weights_12, update_tags_12 };
+            \push__2$236  = { update_weights_12, update_tags_12 };
         4'hd:
-            \push__2$237  = { update_weights_13, update_tags_13 };
+            \push__2$236  = { update_weights_13, update_tags_13 };
         4'he:
-            \push__2$237  = { update_weights_14, update_tags_14 };
+            \push__2$236  = { update_weights_14, update_tags_14 };
         4'hf:
-            \push__2$237  = { update_weights_15, update_tags_15 };
+            \push__2$236  = { update_weights_15, update_tags_15 };
       endcase
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
-    \push__3$240  = 40'h0000000000;
+    \push__3$239  = 40'h0000000000;
     if (\$47 ) begin
       (* full_case = 32'd1 *)
       casez ({ \$51 , \$50 , \$49 , \$48  })
         4'h0:
-            \push__3$240  = { update_weights_0, update_tags_0 };
+            \push__3$239  = { update_weights_0, update_tags_0 };
         4'h1:
-            \push__3$240  = { update_weights_1, update_tags_1 };
+            \push__3$239  = { update_weights_1, update_tags_1 };
         4'h2:
-            \push__3$240  = { update_weights_2, update_tags_2 };
+            \push__3$239  = { update_weights_2, update_tags_2 };
         4'h3:
-            \push__3$240  = { update_weights_3, update_tags_3 };
+            \push__3$239  = { update_weights_3, update_tags_3 };
         4'h4:
-            \push__3$240  = { update_weights_4, update_tags_4 };
+            \push__3$239  = { update_weights_4, update_tags_4 };
         4'h5:
-            \push__3$240  = { update_weights_5, update_tags_5 };
+            \push__3$239  = { update_weights_5, update_tags_5 };
         4'h6:
-            \push__3$240  = { update_weights_6, update_tags_6 };
+            \push__3$239  = { update_weights_6, update_tags_6 };
         4'h7:
-            \push__3$240  = { update_weights_7, update_tags_7 };
+            \push__3$239  = { update_weights_7, update_tags_7 };
         4'h8:
-            \push__3$240  = { update_weights_8, update_tags_8 };
+            \push__3$239  = { update_weights_8, update_tags_8 };
         4'h9:
-            \push__3$240  = { update_weights_9, update_tags_9 };
+            \push__3$239  = { update_weights_9, update_tags_9 };
         4'ha:
-            \push__3$240  = { update_weights_10, update_tags_10 };
+            \push__3$239  = { update_weights_10, update_tags_10 };
         4'hb:
-            \push__3$240  = { update_weights_11, update_tags_11 };
+            \push__3$239  = { update_weights_11, update_tags_11 };
         4'hc:
-            \push__3$240  = { update_weights_12, update_tags_12 };
+            \push__3$239  = { update_weights_12, update_tags_12 };
         4'hd:
-            \push__3$240  = { update_weights_13, update_tags_13 };
+            \push__3$239  = { update_weights_13, update_tags_13 };
         4'he:
-            \push__3$240  = { update_weights_14, update_tags_14 };
+            \push__3$239  = { update_weights_14, update_tags_14 };
         4'hf:
-            \push__3$240  = { update_weights_15, update_tags_15 };
+            \push__3$239  = { update_weights_15, update_tags_15 };
       endcase
     end
   end
@@ -25178,8 +25102,8 @@ module hotline_popularity_bank_queue(rst, push_count, head_valid, head, push__0,
 endmodule
 
 module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, row_write, clear, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, slot_write, slot_write__data, level, wanted, load, pick_take, make_hot, clk
-, rst, \valid$278 , tag, update_ready, updating, any_left, \port$499$0 , \port$524$0 , \port$549$0 , \port$574$0 , \port$654$0 , row_out__hot, answer_slot, \port$665$0 , \port$669$0 , \port$673$0 , \port$677$0 , \port$681$0 , \port$685$0 , \port$689$0 , \port$693$0 
-, \port$697$0 , \port$701$0 , \port$705$0 , \port$709$0 , \port$713$0 , \port$717$0 , \port$721$0 , \port$725$0 , update_valid, \port$1195$0 , pick_tag, answer_valid, answer_hit, inserted, evicted, revived, returned, eligible, bank);
+, rst, \valid$278 , tag, update_ready, updating, any_left, \port$499$0 , \port$524$0 , \port$549$0 , \port$574$0 , state_read__data, row_out__hot, answer_slot, \port$665$0 , \port$669$0 , \port$673$0 , \port$677$0 , \port$681$0 , \port$685$0 , \port$689$0 , \port$693$0 
+, \port$697$0 , \port$701$0 , \port$705$0 , \port$709$0 , \port$713$0 , \port$717$0 , \port$721$0 , \port$725$0 , update_valid, \port$1195$0 , pick_tag, answer_valid, answer_hit, inserted, evicted, revived, returned, \eligible$296 , bank);
   reg \$auto$verilog_backend.cc:2505:dump_module$18 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$18 = 0;
   input [62:0] budget;
@@ -25250,8 +25174,8 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire \port$549$0 ;
   output \port$574$0 ;
   wire \port$574$0 ;
-  output [167:0] \port$654$0 ;
-  wire [167:0] \port$654$0 ;
+  output [167:0] state_read__data;
+  wire [167:0] state_read__data;
   output [15:0] row_out__hot;
   wire [15:0] row_out__hot;
   output [18:0] answer_slot;
@@ -25306,8 +25230,8 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg revived = 1'h0;
   output returned;
   reg returned = 1'h0;
-  output [4:0] eligible;
-  reg [4:0] eligible = 5'h00;
+  output [4:0] \eligible$296 ;
+  reg [4:0] \eligible$296  = 5'h00;
   input [4:0] bank;
   wire [4:0] bank;
   wire \$1 ;
@@ -25627,29 +25551,6 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire [15:0] \$97 ;
   wire [15:0] \$98 ;
   wire [16:0] \$99 ;
-  wire [10:0] \$signal ;
-  reg \$signal$111  = 1'h0;
-  reg [15:0] \$signal$171  = 16'h0000;
-  reg [15:0] \$signal$172  = 16'h0000;
-  reg \$signal$173  = 1'h0;
-  reg \$signal$180  = 5'h00;
-  reg \$signal$183  = 1'h0;
-  reg [15:0] \$signal$217  = 16'h0000;
-  reg [34:0] \$signal$22  = 35'h000000000;
-  reg [34:0] \$signal$226  = 35'h000000000;
-  reg [15:0] \$signal$270 ;
-  reg \$signal$277  = 1'h0;
-  reg [10:0] \$signal$279  = 11'h000;
-  reg \$signal$280  = 1'h0;
-  reg \$signal$281  = 1'h0;
-  reg [34:0] \$signal$287  = 35'h000000000;
-  reg [3:0] \$signal$41  = 4'h0;
-  reg [10:0] \$signal$42  = 11'h000;
-  wire \$signal$88 ;
-  reg \$signal$89  = 1'h0;
-  reg [10:0] \$signal$91  = 11'h000;
-  reg [34:0] \$signal$94  = 35'h000000000;
-  wire [14:0] \$signature__addr$39 ;
   wire [34:0] \$signature__data ;
   wire [34:0] \$signature__data$100 ;
   wire [34:0] \$signature__data$101 ;
@@ -25681,7 +25582,6 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire [34:0] \$signature__data$255 ;
   wire [34:0] \$signature__data$257 ;
   wire [34:0] \$signature__data$26 ;
-  wire [167:0] \$signature__data$260 ;
   wire [34:0] \$signature__data$27 ;
   wire [34:0] \$signature__data$28 ;
   wire [34:0] \$signature__data$29 ;
@@ -25693,7 +25593,6 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire [34:0] \$signature__data$35 ;
   wire [34:0] \$signature__data$36 ;
   wire [34:0] \$signature__data$37 ;
-  wire [15:0] \$signature__data$38 ;
   wire [34:0] \$signature__data$93 ;
   wire [34:0] \$signature__data$95 ;
   wire [34:0] \$signature__data$96 ;
@@ -25717,6 +25616,9 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire \$signature__en$256 ;
   wire \$signature__en$258 ;
   wire [7:0] age;
+  reg [10:0] compare_set = 11'h000;
+  reg [34:0] compare_tag = 35'h000000000;
+  reg compare_valid = 1'h0;
   reg [4:0] compare_weight = 5'h00;
   wire [7:0] counter__0;
   wire [7:0] counter__1;
@@ -25735,6 +25637,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire [7:0] counter__8;
   wire [7:0] counter__9;
   reg [15:0] current = 16'h0000;
+  reg [15:0] current_hot = 16'h0000;
   reg [7:0] done_age = 8'h00;
   reg [7:0] done_counter0 = 8'h00;
   reg [7:0] done_counter1 = 8'h00;
@@ -25752,17 +25655,29 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [7:0] done_counter7 = 8'h00;
   reg [7:0] done_counter8 = 8'h00;
   reg [7:0] done_counter9 = 8'h00;
+  reg [15:0] done_fill = 16'h0000;
   reg [15:0] done_referenced = 16'h0000;
   reg [10:0] done_set = 11'h000;
-  reg [15:0] done_valid = 16'h0000;
+  reg [34:0] done_tag = 35'h000000000;
+  reg done_valid = 1'h0;
+  reg [15:0] \done_valid$113  = 16'h0000;
+  reg [15:0] eligible;
   wire evict;
   wire [15:0] fill;
+  reg follows = 1'h0;
+  reg follows_tag = 1'h0;
   wire [15:0] hit_ways;
   reg [15:0] hot = 16'h0000;
   wire [15:0] hot_write__data;
   wire hot_write__en;
-  (* init = 16'h0000 *)
+  wire [15:0] lookup_hot__data;
+  wire [10:0] lookup_set;
   wire [15:0] match;
+  (* init = 16'h0000 *)
+  wire [15:0] \match$170 ;
+  reg [10:0] match_set = 11'h000;
+  reg [34:0] match_tag = 35'h000000000;
+  reg match_valid = 1'h0;
   wire [7:0] next_age;
   wire [7:0] next_counter__0;
   wire [7:0] next_counter__1;
@@ -25782,10 +25697,16 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire [7:0] next_counter__9;
   wire [15:0] next_referenced;
   wire [15:0] next_valid;
+  wire patch;
   wire [10:0] read_set;
   wire [15:0] referenced;
   wire returns;
   wire revives;
+  reg slot_hit = 1'h0;
+  wire [14:0] slot_read__addr;
+  reg [10:0] slot_set = 11'h000;
+  reg slot_valid = 1'h0;
+  reg [3:0] slot_way = 4'h0;
   wire slot_write__en;
   reg [7:0] stage_age = 8'h00;
   reg [7:0] stage_counter0 = 8'h00;
@@ -25804,9 +25725,12 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [7:0] stage_counter7 = 8'h00;
   reg [7:0] stage_counter8 = 8'h00;
   reg [7:0] stage_counter9 = 8'h00;
+  reg [15:0] stage_match = 16'h0000;
   reg [15:0] stage_referenced = 16'h0000;
   reg [10:0] stage_set = 11'h000;
+  reg [34:0] stage_tag = 35'h000000000;
   reg [15:0] stage_valid = 16'h0000;
+  reg \stage_valid$180  = 5'h00;
   wire [10:0] state_write__addr;
   wire [167:0] state_write__data;
   wire state_write__en;
@@ -25824,10 +25748,10 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [15:0] _1_;
   always @(posedge clk) begin
     _0_ <= hots[read_set];
-    _1_ <= hots[\$signal ];
+    _1_ <= hots[lookup_set];
   end
   assign row_out__hot = _0_;
-  assign \$signature__data$38  = _1_;
+  assign lookup_hot__data = _1_;
   reg [18:0] slots [32767:0];
   always @(posedge clk) begin
     if (slot_write__en)
@@ -25835,7 +25759,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   reg [18:0] _2_;
   always @(posedge clk) begin
-    _2_ <= slots[\$signature__addr$39 ];
+    _2_ <= slots[slot_read__addr];
   end
   assign answer_slot = _2_;
   reg [167:0] states [2047:0];
@@ -25847,7 +25771,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   always @(posedge clk) begin
     _3_ <= states[read_set];
   end
-  assign \$signature__data$260  = _3_;
+  assign state_read__data = _3_;
   reg [34:0] tags0 [2047:0];
   always @(posedge clk) begin
     if (\$signature__en )
@@ -25857,7 +25781,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [34:0] _5_;
   always @(posedge clk) begin
     _4_ <= tags0[tag_address];
-    _5_ <= tags0[\$signal ];
+    _5_ <= tags0[lookup_set];
   end
   assign \$signature__data$93  = _4_;
   assign \$signature__data  = _5_;
@@ -25870,7 +25794,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [34:0] _7_;
   always @(posedge clk) begin
     _6_ <= tags1[tag_address];
-    _7_ <= tags1[\$signal ];
+    _7_ <= tags1[lookup_set];
   end
   assign \$signature__data$95  = _6_;
   assign \$signature__data$23  = _7_;
@@ -25883,7 +25807,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [34:0] _9_;
   always @(posedge clk) begin
     _8_ <= tags10[tag_address];
-    _9_ <= tags10[\$signal ];
+    _9_ <= tags10[lookup_set];
   end
   assign \$signature__data$104  = _8_;
   assign \$signature__data$32  = _9_;
@@ -25896,7 +25820,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [34:0] _11_;
   always @(posedge clk) begin
     _10_ <= tags11[tag_address];
-    _11_ <= tags11[\$signal ];
+    _11_ <= tags11[lookup_set];
   end
   assign \$signature__data$105  = _10_;
   assign \$signature__data$33  = _11_;
@@ -25909,7 +25833,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [34:0] _13_;
   always @(posedge clk) begin
     _12_ <= tags12[tag_address];
-    _13_ <= tags12[\$signal ];
+    _13_ <= tags12[lookup_set];
   end
   assign \$signature__data$106  = _12_;
   assign \$signature__data$34  = _13_;
@@ -25922,7 +25846,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [34:0] _15_;
   always @(posedge clk) begin
     _14_ <= tags13[tag_address];
-    _15_ <= tags13[\$signal ];
+    _15_ <= tags13[lookup_set];
   end
   assign \$signature__data$107  = _14_;
   assign \$signature__data$35  = _15_;
@@ -25935,7 +25859,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [34:0] _17_;
   always @(posedge clk) begin
     _16_ <= tags14[tag_address];
-    _17_ <= tags14[\$signal ];
+    _17_ <= tags14[lookup_set];
   end
   assign \$signature__data$108  = _16_;
   assign \$signature__data$36  = _17_;
@@ -25948,7 +25872,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [34:0] _19_;
   always @(posedge clk) begin
     _18_ <= tags15[tag_address];
-    _19_ <= tags15[\$signal ];
+    _19_ <= tags15[lookup_set];
   end
   assign \$signature__data$109  = _18_;
   assign \$signature__data$37  = _19_;
@@ -25961,7 +25885,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [34:0] _21_;
   always @(posedge clk) begin
     _20_ <= tags2[tag_address];
-    _21_ <= tags2[\$signal ];
+    _21_ <= tags2[lookup_set];
   end
   assign \$signature__data$96  = _20_;
   assign \$signature__data$24  = _21_;
@@ -25974,7 +25898,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [34:0] _23_;
   always @(posedge clk) begin
     _22_ <= tags3[tag_address];
-    _23_ <= tags3[\$signal ];
+    _23_ <= tags3[lookup_set];
   end
   assign \$signature__data$97  = _22_;
   assign \$signature__data$25  = _23_;
@@ -25987,7 +25911,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [34:0] _25_;
   always @(posedge clk) begin
     _24_ <= tags4[tag_address];
-    _25_ <= tags4[\$signal ];
+    _25_ <= tags4[lookup_set];
   end
   assign \$signature__data$98  = _24_;
   assign \$signature__data$26  = _25_;
@@ -26000,7 +25924,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [34:0] _27_;
   always @(posedge clk) begin
     _26_ <= tags5[tag_address];
-    _27_ <= tags5[\$signal ];
+    _27_ <= tags5[lookup_set];
   end
   assign \$signature__data$99  = _26_;
   assign \$signature__data$27  = _27_;
@@ -26013,7 +25937,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [34:0] _29_;
   always @(posedge clk) begin
     _28_ <= tags6[tag_address];
-    _29_ <= tags6[\$signal ];
+    _29_ <= tags6[lookup_set];
   end
   assign \$signature__data$100  = _28_;
   assign \$signature__data$28  = _29_;
@@ -26026,7 +25950,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [34:0] _31_;
   always @(posedge clk) begin
     _30_ <= tags7[tag_address];
-    _31_ <= tags7[\$signal ];
+    _31_ <= tags7[lookup_set];
   end
   assign \$signature__data$101  = _30_;
   assign \$signature__data$29  = _31_;
@@ -26039,7 +25963,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [34:0] _33_;
   always @(posedge clk) begin
     _32_ <= tags8[tag_address];
-    _33_ <= tags8[\$signal ];
+    _33_ <= tags8[lookup_set];
   end
   assign \$signature__data$102  = _32_;
   assign \$signature__data$30  = _33_;
@@ -26052,165 +25976,165 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [34:0] _35_;
   always @(posedge clk) begin
     _34_ <= tags9[tag_address];
-    _35_ <= tags9[\$signal ];
+    _35_ <= tags9[lookup_set];
   end
   assign \$signature__data$103  = _34_;
   assign \$signature__data$31  = _35_;
-  assign \$signal  = tag[10:0] & budget[10:0];
-  assign \$1  = \$signature__data  == \$signal$22 ;
-  assign \$2  = \$signature__data$23  == \$signal$22 ;
-  assign \$3  = \$signature__data$24  == \$signal$22 ;
-  assign \$4  = \$signature__data$25  == \$signal$22 ;
-  assign \$5  = \$signature__data$26  == \$signal$22 ;
-  assign \$6  = \$signature__data$27  == \$signal$22 ;
-  assign \$7  = \$signature__data$28  == \$signal$22 ;
-  assign \$8  = \$signature__data$29  == \$signal$22 ;
-  assign \$9  = \$signature__data$30  == \$signal$22 ;
-  assign \$10  = \$signature__data$31  == \$signal$22 ;
-  assign \$11  = \$signature__data$32  == \$signal$22 ;
-  assign \$12  = \$signature__data$33  == \$signal$22 ;
-  assign \$13  = \$signature__data$34  == \$signal$22 ;
-  assign \$14  = \$signature__data$35  == \$signal$22 ;
-  assign \$15  = \$signature__data$36  == \$signal$22 ;
-  assign \$16  = \$signature__data$37  == \$signal$22 ;
-  assign hit_ways = { \$16 , \$15 , \$14 , \$13 , \$12 , \$11 , \$10 , \$9 , \$8 , \$7 , \$6 , \$5 , \$4 , \$3 , \$2 , \$1  } & \$signature__data$38 ;
-  assign \$signature__addr$39  = row_access ? { row_set, row_way } : { \$signal$42 , \$signal$41  };
+  assign lookup_set = tag[10:0] & budget[10:0];
+  assign \$1  = \$signature__data  == match_tag;
+  assign \$2  = \$signature__data$23  == match_tag;
+  assign \$3  = \$signature__data$24  == match_tag;
+  assign \$4  = \$signature__data$25  == match_tag;
+  assign \$5  = \$signature__data$26  == match_tag;
+  assign \$6  = \$signature__data$27  == match_tag;
+  assign \$7  = \$signature__data$28  == match_tag;
+  assign \$8  = \$signature__data$29  == match_tag;
+  assign \$9  = \$signature__data$30  == match_tag;
+  assign \$10  = \$signature__data$31  == match_tag;
+  assign \$11  = \$signature__data$32  == match_tag;
+  assign \$12  = \$signature__data$33  == match_tag;
+  assign \$13  = \$signature__data$34  == match_tag;
+  assign \$14  = \$signature__data$35  == match_tag;
+  assign \$15  = \$signature__data$36  == match_tag;
+  assign \$16  = \$signature__data$37  == match_tag;
+  assign hit_ways = { \$16 , \$15 , \$14 , \$13 , \$12 , \$11 , \$10 , \$9 , \$8 , \$7 , \$6 , \$5 , \$4 , \$3 , \$2 , \$1  } & lookup_hot__data;
+  assign slot_read__addr = row_access ? { row_set, row_way } : { slot_set, slot_way };
   assign \$17  = \port$1195$0 [10:0] & budget[10:0];
   assign read_set = row_access ? row_set : \$17 ;
   assign tag_address = writes_tag ? stage_set : read_set;
   assign update_ready = ~ writes_tag;
-  assign \$18  = done_set == \$signal$91 ;
-  assign \$signal$88  = \$signal$89  & \$18 ;
-  assign \$19  = \$signature__data$93  == \$signal$94 ;
-  assign \$20  = \$signature__data$95  == \$signal$94 ;
-  assign \$21  = \$signature__data$96  == \$signal$94 ;
-  assign \$22  = \$signature__data$97  == \$signal$94 ;
-  assign \$23  = \$signature__data$98  == \$signal$94 ;
-  assign \$24  = \$signature__data$99  == \$signal$94 ;
-  assign \$25  = \$signature__data$100  == \$signal$94 ;
-  assign \$26  = \$signature__data$101  == \$signal$94 ;
-  assign \$27  = \$signature__data$102  == \$signal$94 ;
-  assign \$28  = \$signature__data$103  == \$signal$94 ;
-  assign \$29  = \$signature__data$104  == \$signal$94 ;
-  assign \$30  = \$signature__data$105  == \$signal$94 ;
-  assign \$31  = \$signature__data$106  == \$signal$94 ;
-  assign \$32  = \$signature__data$107  == \$signal$94 ;
-  assign \$33  = \$signature__data$108  == \$signal$94 ;
-  assign \$34  = \$signature__data$109  == \$signal$94 ;
-  assign valid = \$signal$111  ? done_valid : stage_valid;
-  assign referenced = \$signal$111  ? done_referenced : stage_referenced;
-  assign age = \$signal$111  ? done_age : stage_age;
-  assign counter__0 = \$signal$111  ? done_counter0 : stage_counter0;
-  assign counter__1 = \$signal$111  ? done_counter1 : stage_counter1;
-  assign counter__2 = \$signal$111  ? done_counter2 : stage_counter2;
-  assign counter__3 = \$signal$111  ? done_counter3 : stage_counter3;
-  assign counter__4 = \$signal$111  ? done_counter4 : stage_counter4;
-  assign counter__5 = \$signal$111  ? done_counter5 : stage_counter5;
-  assign counter__6 = \$signal$111  ? done_counter6 : stage_counter6;
-  assign counter__7 = \$signal$111  ? done_counter7 : stage_counter7;
-  assign counter__8 = \$signal$111  ? done_counter8 : stage_counter8;
-  assign counter__9 = \$signal$111  ? done_counter9 : stage_counter9;
-  assign counter__10 = \$signal$111  ? done_counter10 : stage_counter10;
-  assign counter__11 = \$signal$111  ? done_counter11 : stage_counter11;
-  assign counter__12 = \$signal$111  ? done_counter12 : stage_counter12;
-  assign counter__13 = \$signal$111  ? done_counter13 : stage_counter13;
-  assign counter__14 = \$signal$111  ? done_counter14 : stage_counter14;
-  assign counter__15 = \$signal$111  ? done_counter15 : stage_counter15;
-  assign \$35  = ~ \$signal$172 ;
-  assign \$36  = \$signal$171  & \$35 ;
-  assign \$37  = \$signal$173  ? \$signal$172  : 16'h0000;
+  assign \$18  = done_set == compare_set;
+  assign patch = done_valid & \$18 ;
+  assign \$19  = \$signature__data$93  == compare_tag;
+  assign \$20  = \$signature__data$95  == compare_tag;
+  assign \$21  = \$signature__data$96  == compare_tag;
+  assign \$22  = \$signature__data$97  == compare_tag;
+  assign \$23  = \$signature__data$98  == compare_tag;
+  assign \$24  = \$signature__data$99  == compare_tag;
+  assign \$25  = \$signature__data$100  == compare_tag;
+  assign \$26  = \$signature__data$101  == compare_tag;
+  assign \$27  = \$signature__data$102  == compare_tag;
+  assign \$28  = \$signature__data$103  == compare_tag;
+  assign \$29  = \$signature__data$104  == compare_tag;
+  assign \$30  = \$signature__data$105  == compare_tag;
+  assign \$31  = \$signature__data$106  == compare_tag;
+  assign \$32  = \$signature__data$107  == compare_tag;
+  assign \$33  = \$signature__data$108  == compare_tag;
+  assign \$34  = \$signature__data$109  == compare_tag;
+  assign valid = follows ? \done_valid$113  : stage_valid;
+  assign referenced = follows ? done_referenced : stage_referenced;
+  assign age = follows ? done_age : stage_age;
+  assign counter__0 = follows ? done_counter0 : stage_counter0;
+  assign counter__1 = follows ? done_counter1 : stage_counter1;
+  assign counter__2 = follows ? done_counter2 : stage_counter2;
+  assign counter__3 = follows ? done_counter3 : stage_counter3;
+  assign counter__4 = follows ? done_counter4 : stage_counter4;
+  assign counter__5 = follows ? done_counter5 : stage_counter5;
+  assign counter__6 = follows ? done_counter6 : stage_counter6;
+  assign counter__7 = follows ? done_counter7 : stage_counter7;
+  assign counter__8 = follows ? done_counter8 : stage_counter8;
+  assign counter__9 = follows ? done_counter9 : stage_counter9;
+  assign counter__10 = follows ? done_counter10 : stage_counter10;
+  assign counter__11 = follows ? done_counter11 : stage_counter11;
+  assign counter__12 = follows ? done_counter12 : stage_counter12;
+  assign counter__13 = follows ? done_counter13 : stage_counter13;
+  assign counter__14 = follows ? done_counter14 : stage_counter14;
+  assign counter__15 = follows ? done_counter15 : stage_counter15;
+  assign \$35  = ~ done_fill;
+  assign \$36  = stage_match & \$35 ;
+  assign \$37  = follows_tag ? done_fill : 16'h0000;
   assign \$38  = \$36  | \$37 ;
-  assign match = \$signal$111  ? \$38  : \$signal$171 ;
+  assign \match$170  = follows ? \$38  : stage_match;
   assign \$39  = | fill;
-  assign writes_tag = \$signal$180  & \$39 ;
-  assign updating = \$signal$183  | \$signal$180 ;
+  assign writes_tag = \stage_valid$180  & \$39 ;
+  assign updating = compare_valid | \stage_valid$180 ;
   assign state_write__addr = row_access ? row_set : stage_set;
   assign \$40  = clear ? 168'h000000000000000000000000000000000000000000 : { row_in__counters, row_in__age, row_in__referenced, row_in__valid };
   assign state_write__data = row_access ? \$40  : { next_counter__15, next_counter__14, next_counter__13, next_counter__12, next_counter__11, next_counter__10, next_counter__9, next_counter__8, next_counter__7, next_counter__6, next_counter__5, next_counter__4, next_counter__3, next_counter__2, next_counter__1, next_counter__0, next_age, next_referenced, next_valid };
-  assign state_write__en = row_access ? row_write : \$signal$180 ;
+  assign state_write__en = row_access ? row_write : \stage_valid$180 ;
   assign \$41  = 1'h1 << row_way;
   assign \$42  = pick_take ? \$41  : 31'h00000000;
-  assign \$43  = \$signal$217  ^ \$42 [15:0];
+  assign \$43  = current_hot ^ \$42 [15:0];
   assign \$44  = clear ? 16'h0000 : row_in__hot;
   assign hot_write__data = pick_take ? \$43  : \$44 ;
   assign hot_write__en = row_write | pick_take;
   assign \$45  = pick_take & make_hot;
   assign slot_write__en = slot_write | \$45 ;
-  assign \$signature__data$225  = row_access ? row_in__tags[34:0] : \$signal$226 ;
-  assign \$46  = \$signal$180  & fill[0];
+  assign \$signature__data$225  = row_access ? row_in__tags[34:0] : stage_tag;
+  assign \$46  = \stage_valid$180  & fill[0];
   assign \$signature__en  = row_access ? row_write : \$46 ;
-  assign \$signature__data$229  = row_access ? row_in__tags[69:35] : \$signal$226 ;
-  assign \$47  = \$signal$180  & fill[1];
+  assign \$signature__data$229  = row_access ? row_in__tags[69:35] : stage_tag;
+  assign \$47  = \stage_valid$180  & fill[1];
   assign \$signature__en$230  = row_access ? row_write : \$47 ;
-  assign \$signature__data$231  = row_access ? row_in__tags[104:70] : \$signal$226 ;
-  assign \$48  = \$signal$180  & fill[2];
+  assign \$signature__data$231  = row_access ? row_in__tags[104:70] : stage_tag;
+  assign \$48  = \stage_valid$180  & fill[2];
   assign \$signature__en$232  = row_access ? row_write : \$48 ;
-  assign \$signature__data$233  = row_access ? row_in__tags[139:105] : \$signal$226 ;
-  assign \$49  = \$signal$180  & fill[3];
+  assign \$signature__data$233  = row_access ? row_in__tags[139:105] : stage_tag;
+  assign \$49  = \stage_valid$180  & fill[3];
   assign \$signature__en$234  = row_access ? row_write : \$49 ;
-  assign \$signature__data$235  = row_access ? row_in__tags[174:140] : \$signal$226 ;
-  assign \$50  = \$signal$180  & fill[4];
+  assign \$signature__data$235  = row_access ? row_in__tags[174:140] : stage_tag;
+  assign \$50  = \stage_valid$180  & fill[4];
   assign \$signature__en$236  = row_access ? row_write : \$50 ;
-  assign \$signature__data$237  = row_access ? row_in__tags[209:175] : \$signal$226 ;
-  assign \$51  = \$signal$180  & fill[5];
+  assign \$signature__data$237  = row_access ? row_in__tags[209:175] : stage_tag;
+  assign \$51  = \stage_valid$180  & fill[5];
   assign \$signature__en$238  = row_access ? row_write : \$51 ;
-  assign \$signature__data$239  = row_access ? row_in__tags[244:210] : \$signal$226 ;
-  assign \$52  = \$signal$180  & fill[6];
+  assign \$signature__data$239  = row_access ? row_in__tags[244:210] : stage_tag;
+  assign \$52  = \stage_valid$180  & fill[6];
   assign \$signature__en$240  = row_access ? row_write : \$52 ;
-  assign \$signature__data$241  = row_access ? row_in__tags[279:245] : \$signal$226 ;
-  assign \$53  = \$signal$180  & fill[7];
+  assign \$signature__data$241  = row_access ? row_in__tags[279:245] : stage_tag;
+  assign \$53  = \stage_valid$180  & fill[7];
   assign \$signature__en$242  = row_access ? row_write : \$53 ;
-  assign \$signature__data$243  = row_access ? row_in__tags[314:280] : \$signal$226 ;
-  assign \$54  = \$signal$180  & fill[8];
+  assign \$signature__data$243  = row_access ? row_in__tags[314:280] : stage_tag;
+  assign \$54  = \stage_valid$180  & fill[8];
   assign \$signature__en$244  = row_access ? row_write : \$54 ;
-  assign \$signature__data$245  = row_access ? row_in__tags[349:315] : \$signal$226 ;
-  assign \$55  = \$signal$180  & fill[9];
+  assign \$signature__data$245  = row_access ? row_in__tags[349:315] : stage_tag;
+  assign \$55  = \stage_valid$180  & fill[9];
   assign \$signature__en$246  = row_access ? row_write : \$55 ;
-  assign \$signature__data$247  = row_access ? row_in__tags[384:350] : \$signal$226 ;
-  assign \$56  = \$signal$180  & fill[10];
+  assign \$signature__data$247  = row_access ? row_in__tags[384:350] : stage_tag;
+  assign \$56  = \stage_valid$180  & fill[10];
   assign \$signature__en$248  = row_access ? row_write : \$56 ;
-  assign \$signature__data$249  = row_access ? row_in__tags[419:385] : \$signal$226 ;
-  assign \$57  = \$signal$180  & fill[11];
+  assign \$signature__data$249  = row_access ? row_in__tags[419:385] : stage_tag;
+  assign \$57  = \stage_valid$180  & fill[11];
   assign \$signature__en$250  = row_access ? row_write : \$57 ;
-  assign \$signature__data$251  = row_access ? row_in__tags[454:420] : \$signal$226 ;
-  assign \$58  = \$signal$180  & fill[12];
+  assign \$signature__data$251  = row_access ? row_in__tags[454:420] : stage_tag;
+  assign \$58  = \stage_valid$180  & fill[12];
   assign \$signature__en$252  = row_access ? row_write : \$58 ;
-  assign \$signature__data$253  = row_access ? row_in__tags[489:455] : \$signal$226 ;
-  assign \$59  = \$signal$180  & fill[13];
+  assign \$signature__data$253  = row_access ? row_in__tags[489:455] : stage_tag;
+  assign \$59  = \stage_valid$180  & fill[13];
   assign \$signature__en$254  = row_access ? row_write : \$59 ;
-  assign \$signature__data$255  = row_access ? row_in__tags[524:490] : \$signal$226 ;
-  assign \$60  = \$signal$180  & fill[14];
+  assign \$signature__data$255  = row_access ? row_in__tags[524:490] : stage_tag;
+  assign \$60  = \stage_valid$180  & fill[14];
   assign \$signature__en$256  = row_access ? row_write : \$60 ;
-  assign \$signature__data$257  = row_access ? row_in__tags[559:525] : \$signal$226 ;
-  assign \$61  = \$signal$180  & fill[15];
+  assign \$signature__data$257  = row_access ? row_in__tags[559:525] : stage_tag;
+  assign \$61  = \stage_valid$180  & fill[15];
   assign \$signature__en$258  = row_access ? row_write : \$61 ;
-  assign \$62  = \$signature__data$260 [47:40] >= level;
-  assign \$63  = \$signature__data$260 [55:48] >= level;
-  assign \$64  = \$signature__data$260 [63:56] >= level;
-  assign \$65  = \$signature__data$260 [71:64] >= level;
-  assign \$66  = \$signature__data$260 [79:72] >= level;
-  assign \$67  = \$signature__data$260 [87:80] >= level;
-  assign \$68  = \$signature__data$260 [95:88] >= level;
-  assign \$69  = \$signature__data$260 [103:96] >= level;
-  assign \$70  = \$signature__data$260 [111:104] >= level;
-  assign \$71  = \$signature__data$260 [119:112] >= level;
-  assign \$72  = \$signature__data$260 [127:120] >= level;
-  assign \$73  = \$signature__data$260 [135:128] >= level;
-  assign \$74  = \$signature__data$260 [143:136] >= level;
-  assign \$75  = \$signature__data$260 [151:144] >= level;
-  assign \$76  = \$signature__data$260 [159:152] >= level;
-  assign \$77  = \$signature__data$260 [167:160] >= level;
-  assign \$78  = \$signature__data$260 [15:0] & { \$77 , \$76 , \$75 , \$74 , \$73 , \$72 , \$71 , \$70 , \$69 , \$68 , \$67 , \$66 , \$65 , \$64 , \$63 , \$62  };
+  assign \$62  = state_read__data[47:40] >= level;
+  assign \$63  = state_read__data[55:48] >= level;
+  assign \$64  = state_read__data[63:56] >= level;
+  assign \$65  = state_read__data[71:64] >= level;
+  assign \$66  = state_read__data[79:72] >= level;
+  assign \$67  = state_read__data[87:80] >= level;
+  assign \$68  = state_read__data[95:88] >= level;
+  assign \$69  = state_read__data[103:96] >= level;
+  assign \$70  = state_read__data[111:104] >= level;
+  assign \$71  = state_read__data[119:112] >= level;
+  assign \$72  = state_read__data[127:120] >= level;
+  assign \$73  = state_read__data[135:128] >= level;
+  assign \$74  = state_read__data[143:136] >= level;
+  assign \$75  = state_read__data[151:144] >= level;
+  assign \$76  = state_read__data[159:152] >= level;
+  assign \$77  = state_read__data[167:160] >= level;
+  assign \$78  = state_read__data[15:0] & { \$77 , \$76 , \$75 , \$74 , \$73 , \$72 , \$71 , \$70 , \$69 , \$68 , \$67 , \$66 , \$65 , \$64 , \$63 , \$62  };
   assign \$79  = ~ row_out__hot;
-  assign \$80  = \$signature__data$260 [15:0] & \$79 ;
+  assign \$80  = state_read__data[15:0] & \$79 ;
   assign \$81  = \$80  & { \$77 , \$76 , \$75 , \$74 , \$73 , \$72 , \$71 , \$70 , \$69 , \$68 , \$67 , \$66 , \$65 , \$64 , \$63 , \$62  };
   assign \$82  = ~ { \$77 , \$76 , \$75 , \$74 , \$73 , \$72 , \$71 , \$70 , \$69 , \$68 , \$67 , \$66 , \$65 , \$64 , \$63 , \$62  };
   assign \$83  = row_out__hot & \$82 ;
-  assign \$84  = ~ \$signature__data$260 [31:16];
+  assign \$84  = ~ state_read__data[31:16];
   assign \$85  = row_out__hot & \$84 ;
   assign \$86  = ~ row_out__hot;
-  assign \$87  = \$signature__data$260 [15:0] & \$86 ;
-  assign \$88  = \$87  & \$signature__data$260 [31:16];
+  assign \$87  = state_read__data[15:0] & \$86 ;
+  assign \$88  = \$87  & state_read__data[31:16];
   assign any_left = | current;
   assign \$89  = ~ current;
   assign \$90  = \$89  + 1'h1;
@@ -26318,88 +26242,88 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$192  = | { hit_ways[15:12], hit_ways[7:4] };
   assign \$193  = | hit_ways[15:8];
   assign \$194  = update_valid & update_ready;
-  assign \$195  = ~ \$signal$172 ;
+  assign \$195  = ~ done_fill;
   assign \$196  = { \$34 , \$33 , \$32 , \$31 , \$30 , \$29 , \$28 , \$27 , \$26 , \$25 , \$24 , \$23 , \$22 , \$21 , \$20 , \$19  } & \$195 ;
-  assign \$197  = \$signal$287  == \$signal$94 ;
-  assign \$198  = \$197  ? \$signal$172  : 16'h0000;
+  assign \$197  = done_tag == compare_tag;
+  assign \$198  = \$197  ? done_fill : 16'h0000;
   assign \$199  = \$196  | \$198 ;
-  assign \$200  = \$signal$88  ? \$199  : { \$34 , \$33 , \$32 , \$31 , \$30 , \$29 , \$28 , \$27 , \$26 , \$25 , \$24 , \$23 , \$22 , \$21 , \$20 , \$19  };
-  assign \$201  = { \$signal$91 , bank } < budget[58:43];
+  assign \$200  = patch ? \$199  : { \$34 , \$33 , \$32 , \$31 , \$30 , \$29 , \$28 , \$27 , \$26 , \$25 , \$24 , \$23 , \$22 , \$21 , \$20 , \$19  };
+  assign \$201  = { compare_set, bank } < budget[58:43];
   assign \$202  = \$201  ? budget[42:27] : budget[26:11];
-  assign \$203  = stage_set == \$signal$91 ;
-  assign \$204  = \$signal$180  & \$203 ;
-  assign \$205  = \$signal$226  == \$signal$94 ;
-  assign \$206  = \$signal$88  ? done_valid : \$signature__data$260 [15:0];
-  assign \$207  = \$signal$88  ? done_referenced : \$signature__data$260 [31:16];
-  assign \$208  = \$signal$88  ? done_age : \$signature__data$260 [39:32];
-  assign \$209  = \$signal$88  ? done_counter0 : \$signature__data$260 [47:40];
-  assign \$210  = \$signal$88  ? done_counter1 : \$signature__data$260 [55:48];
-  assign \$211  = \$signal$88  ? done_counter2 : \$signature__data$260 [63:56];
-  assign \$212  = \$signal$88  ? done_counter3 : \$signature__data$260 [71:64];
-  assign \$213  = \$signal$88  ? done_counter4 : \$signature__data$260 [79:72];
-  assign \$214  = \$signal$88  ? done_counter5 : \$signature__data$260 [87:80];
-  assign \$215  = \$signal$88  ? done_counter6 : \$signature__data$260 [95:88];
-  assign \$216  = \$signal$88  ? done_counter7 : \$signature__data$260 [103:96];
-  assign \$217  = \$signal$88  ? done_counter8 : \$signature__data$260 [111:104];
-  assign \$218  = \$signal$88  ? done_counter9 : \$signature__data$260 [119:112];
-  assign \$219  = \$signal$88  ? done_counter10 : \$signature__data$260 [127:120];
-  assign \$220  = \$signal$88  ? done_counter11 : \$signature__data$260 [135:128];
-  assign \$221  = \$signal$88  ? done_counter12 : \$signature__data$260 [143:136];
-  assign \$222  = \$signal$88  ? done_counter13 : \$signature__data$260 [151:144];
-  assign \$223  = \$signal$88  ? done_counter14 : \$signature__data$260 [159:152];
-  assign \$224  = \$signal$88  ? done_counter15 : \$signature__data$260 [167:160];
-  assign \$225  = \$signal$180  & evict;
-  assign \$226  = \$signal$180  & revives;
-  assign \$227  = \$signal$180  & returns;
-  assign \$228  = 1'h0 + \$signal$270 [0];
-  assign \$229  = \$228  + \$signal$270 [1];
-  assign \$230  = \$229  + \$signal$270 [2];
-  assign \$231  = \$230  + \$signal$270 [3];
-  assign \$232  = \$231  + \$signal$270 [4];
-  assign \$233  = \$232  + \$signal$270 [5];
-  assign \$234  = \$233  + \$signal$270 [6];
-  assign \$235  = \$234  + \$signal$270 [7];
-  assign \$236  = \$235  + \$signal$270 [8];
-  assign \$237  = \$236  + \$signal$270 [9];
-  assign \$238  = \$237  + \$signal$270 [10];
-  assign \$239  = \$238  + \$signal$270 [11];
-  assign \$240  = \$239  + \$signal$270 [12];
-  assign \$241  = \$240  + \$signal$270 [13];
-  assign \$242  = \$241  + \$signal$270 [14];
-  assign \$243  = \$242  + \$signal$270 [15];
+  assign \$203  = stage_set == compare_set;
+  assign \$204  = \stage_valid$180  & \$203 ;
+  assign \$205  = stage_tag == compare_tag;
+  assign \$206  = patch ? \done_valid$113  : state_read__data[15:0];
+  assign \$207  = patch ? done_referenced : state_read__data[31:16];
+  assign \$208  = patch ? done_age : state_read__data[39:32];
+  assign \$209  = patch ? done_counter0 : state_read__data[47:40];
+  assign \$210  = patch ? done_counter1 : state_read__data[55:48];
+  assign \$211  = patch ? done_counter2 : state_read__data[63:56];
+  assign \$212  = patch ? done_counter3 : state_read__data[71:64];
+  assign \$213  = patch ? done_counter4 : state_read__data[79:72];
+  assign \$214  = patch ? done_counter5 : state_read__data[87:80];
+  assign \$215  = patch ? done_counter6 : state_read__data[95:88];
+  assign \$216  = patch ? done_counter7 : state_read__data[103:96];
+  assign \$217  = patch ? done_counter8 : state_read__data[111:104];
+  assign \$218  = patch ? done_counter9 : state_read__data[119:112];
+  assign \$219  = patch ? done_counter10 : state_read__data[127:120];
+  assign \$220  = patch ? done_counter11 : state_read__data[135:128];
+  assign \$221  = patch ? done_counter12 : state_read__data[143:136];
+  assign \$222  = patch ? done_counter13 : state_read__data[151:144];
+  assign \$223  = patch ? done_counter14 : state_read__data[159:152];
+  assign \$224  = patch ? done_counter15 : state_read__data[167:160];
+  assign \$225  = \stage_valid$180  & evict;
+  assign \$226  = \stage_valid$180  & revives;
+  assign \$227  = \stage_valid$180  & returns;
+  assign \$228  = 1'h0 + eligible[0];
+  assign \$229  = \$228  + eligible[1];
+  assign \$230  = \$229  + eligible[2];
+  assign \$231  = \$230  + eligible[3];
+  assign \$232  = \$231  + eligible[4];
+  assign \$233  = \$232  + eligible[5];
+  assign \$234  = \$233  + eligible[6];
+  assign \$235  = \$234  + eligible[7];
+  assign \$236  = \$235  + eligible[8];
+  assign \$237  = \$236  + eligible[9];
+  assign \$238  = \$237  + eligible[10];
+  assign \$239  = \$238  + eligible[11];
+  assign \$240  = \$239  + eligible[12];
+  assign \$241  = \$240  + eligible[13];
+  assign \$242  = \$241  + eligible[14];
+  assign \$243  = \$242  + eligible[15];
   assign \$244  = ~ \$42 [15:0];
   assign \$245  = current & \$244 ;
-  assign \$246  = \$signal$217  ^ \$42 [15:0];
+  assign \$246  = current_hot ^ \$42 [15:0];
   always @(posedge clk)
-    \$signal$277  <= \$247 ;
+    match_valid <= \$247 ;
   always @(posedge clk)
-    \$signal$22  <= \$248 ;
+    match_tag <= \$248 ;
   always @(posedge clk)
-    \$signal$279  <= \$249 ;
+    match_set <= \$249 ;
   always @(posedge clk)
-    \$signal$280  <= \$250 ;
+    slot_valid <= \$250 ;
   always @(posedge clk)
-    \$signal$281  <= \$251 ;
+    slot_hit <= \$251 ;
   always @(posedge clk)
-    \$signal$42  <= \$252 ;
+    slot_set <= \$252 ;
   always @(posedge clk)
-    \$signal$41  <= \$253 ;
+    slot_way <= \$253 ;
   always @(posedge clk)
     answer_valid <= \$254 ;
   always @(posedge clk)
     answer_hit <= \$255 ;
   always @(posedge clk)
-    \$signal$183  <= \$256 ;
+    compare_valid <= \$256 ;
   always @(posedge clk)
-    \$signal$94  <= \$257 ;
+    compare_tag <= \$257 ;
   always @(posedge clk)
-    \$signal$91  <= \$258 ;
+    compare_set <= \$258 ;
   always @(posedge clk)
     compare_weight <= \$259 ;
   always @(posedge clk)
-    \$signal$180  <= \$260 ;
+    \stage_valid$180  <= \$260 ;
   always @(posedge clk)
-    \$signal$226  <= \$261 ;
+    stage_tag <= \$261 ;
   always @(posedge clk)
     stage_set <= \$262 ;
   always @(posedge clk)
@@ -26407,13 +26331,13 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   always @(posedge clk)
     hot <= \$264 ;
   always @(posedge clk)
-    \$signal$171  <= \$265 ;
+    stage_match <= \$265 ;
   always @(posedge clk)
     usable <= \$266 ;
   always @(posedge clk)
-    \$signal$111  <= \$267 ;
+    follows <= \$267 ;
   always @(posedge clk)
-    \$signal$173  <= \$268 ;
+    follows_tag <= \$268 ;
   always @(posedge clk)
     stage_valid <= \$269 ;
   always @(posedge clk)
@@ -26453,15 +26377,15 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   always @(posedge clk)
     stage_counter15 <= \$287 ;
   always @(posedge clk)
-    \$signal$89  <= \$288 ;
+    done_valid <= \$288 ;
   always @(posedge clk)
-    \$signal$287  <= \$289 ;
+    done_tag <= \$289 ;
   always @(posedge clk)
     done_set <= \$290 ;
   always @(posedge clk)
-    \$signal$172  <= \$291 ;
+    done_fill <= \$291 ;
   always @(posedge clk)
-    done_valid <= \$292 ;
+    \done_valid$113  <= \$292 ;
   always @(posedge clk)
     done_referenced <= \$293 ;
   always @(posedge clk)
@@ -26507,11 +26431,11 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   always @(posedge clk)
     returned <= \$314 ;
   always @(posedge clk)
-    eligible <= \$315 ;
+    \eligible$296  <= \$315 ;
   always @(posedge clk)
     current <= \$316 ;
   always @(posedge clk)
-    \$signal$217  <= \$317 ;
+    current_hot <= \$317 ;
   hotline_popularity_bank_tracker_update update (
     .age(age),
     .age_period(age_period),
@@ -26534,7 +26458,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
     .evict(evict),
     .fill(fill),
     .hot(hot),
-    .match(match),
+    .match(\match$170 ),
     .next_age(next_age),
     .next_counter__0(next_counter__0),
     .next_counter__1(next_counter__1),
@@ -26563,18 +26487,18 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$signal$270  = 16'h0000;
+    eligible = 16'h0000;
     casez (wanted)
       3'h0:
-          \$signal$270  = \$78 ;
+          eligible = \$78 ;
       3'h1:
-          \$signal$270  = \$81 ;
+          eligible = \$81 ;
       3'h2:
-          \$signal$270  = \$83 ;
+          eligible = \$83 ;
       3'h3:
-          \$signal$270  = \$85 ;
+          eligible = \$85 ;
       3'h4:
-          \$signal$270  = \$88 ;
+          eligible = \$88 ;
     endcase
   end
   always @* begin
@@ -26631,14 +26555,14 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$249  = \$signal ;
+    \$249  = lookup_set;
     if (rst) begin
       \$249  = 11'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$250  = \$signal$277 ;
+    \$250  = match_valid;
     if (rst) begin
       \$250  = 1'h0;
     end
@@ -26652,7 +26576,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$252  = \$signal$279 ;
+    \$252  = match_set;
     if (rst) begin
       \$252  = 11'h000;
     end
@@ -26666,14 +26590,14 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$254  = \$signal$280 ;
+    \$254  = slot_valid;
     if (rst) begin
       \$254  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$255  = \$signal$281 ;
+    \$255  = slot_hit;
     if (rst) begin
       \$255  = 1'h0;
     end
@@ -26708,21 +26632,21 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$260  = \$signal$183 ;
+    \$260  = compare_valid;
     if (rst) begin
       \$260  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$261  = \$signal$94 ;
+    \$261  = compare_tag;
     if (rst) begin
       \$261  = 35'h000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$262  = \$signal$91 ;
+    \$262  = compare_set;
     if (rst) begin
       \$262  = 11'h000;
     end
@@ -26904,14 +26828,14 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$288  = \$signal$180 ;
+    \$288  = \stage_valid$180 ;
     if (rst) begin
       \$288  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$289  = \$signal$226 ;
+    \$289  = stage_tag;
     if (rst) begin
       \$289  = 35'h000000000;
     end
@@ -27102,7 +27026,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
     (* full_case = 32'd1 *)
     if (load) begin
-      \$316  = \$signal$270 ;
+      \$316  = eligible;
     end else begin
       \$316  = \$245 ;
     end
@@ -27122,11 +27046,11 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
       \$317  = 16'h0000;
     end
   end
+  assign match = { \$34 , \$33 , \$32 , \$31 , \$30 , \$29 , \$28 , \$27 , \$26 , \$25 , \$24 , \$23 , \$22 , \$21 , \$20 , \$19  };
   assign \port$499$0  = \$113 ;
   assign \port$524$0  = \$138 ;
   assign \port$549$0  = \$163 ;
   assign \port$574$0  = \$188 ;
-  assign \port$654$0  = \$signature__data$260 ;
   assign \port$665$0  = \$signature__data$93 ;
   assign \port$669$0  = \$signature__data$95 ;
   assign \port$673$0  = \$signature__data$96 ;
@@ -30953,23 +30877,22 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   wire \$97 ;
   wire \$98 ;
   wire \$99 ;
-  reg [20:0] \$signal$114  = 21'h000000;
-  reg \$signal$26 ;
-  reg [39:0] \$signal$73  = 40'h0000000000;
-  reg [20:0] \$signal$74  = 21'h000000;
   reg [63:0] answer0;
   reg [63:0] answer1;
   reg [4:0] bank = 5'h00;
   reg [7:0] base = 11'h000;
   reg [2:0] \bit  = 3'h0;
   reg [9:0] counted = 10'h000;
+  reg counting;
   reg done;
   wire finished;
   reg [4:0] first;
   reg [4:0] fsm_state = 19'h00000;
+  reg [20:0] idle = 21'h000000;
   reg [10:0] left = 11'h000;
   reg [12:0] limit;
   reg [39:0] mixed = 40'h0000000000;
+  reg [39:0] old_key = 40'h0000000000;
   reg old_valid = 1'h0;
   reg promoting = 1'h0;
   wire [58:0] r_data;
@@ -30978,6 +30901,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   reg [20:0] recent = 21'h000000;
   reg [12:0] to_demote = 13'h0000;
   reg [12:0] to_promote = 13'h0000;
+  reg [20:0] total = 21'h000000;
   reg [2:0] under_way = 3'h0;
   reg [58:0] w_data;
   reg w_en;
@@ -30994,7 +30918,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   assign \$9  = move_limit < 13'h1000;
   assign \$10  = \$9  ? move_limit : 32'd4096;
   assign \$11  = 1'h1 << bank;
-  assign \$13  = old_valid ? { 24'h800000, \$signal$73  } : 64'h0000000000000000;
+  assign \$13  = old_valid ? { 24'h800000, old_key } : 64'h0000000000000000;
   assign \$14  = ! fsm_state;
   assign \$15  = fsm_state == 1'h1;
   assign \$16  = fsm_state == 2'h2;
@@ -31045,7 +30969,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   assign \$61  = \$60  + eligible__29;
   assign \$62  = \$61  + eligible__30;
   assign \$63  = \$62  + eligible__31;
-  assign \$64  = \$signal$114  + counted;
+  assign \$64  = total + counted;
   assign \$65  = hot_count + restored;
   assign \$66  = row_set + 1'h1;
   assign \$67  = left - 1'h1;
@@ -31059,7 +30983,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   assign \$75  = left - 1'h1;
   assign \$76  = ! left;
   assign \$77  = ! under_way;
-  assign \$78  = \$signal$114  > hot_rows;
+  assign \$78  = total > hot_rows;
   assign \$79  = \bit  - 1'h1;
   assign \$80  = ! \bit ;
   assign \$81  = base + 1'h1;
@@ -31067,8 +30991,8 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   assign \$83  = left - 1'h1;
   assign \$84  = ! left;
   assign \$85  = ! under_way;
-  assign \$86  = \$signal$114  < limit;
-  assign \$87  = \$86  ? \$signal$114  : { 8'h00, limit };
+  assign \$86  = total < limit;
+  assign \$87  = \$86  ? total : { 8'h00, limit };
   assign \$88  = to_promote > \$3 [19:0];
   assign \$89  = to_promote - \$3 [19:0];
   assign \$90  = \$88  ? \$89  : 21'h000000;
@@ -31098,7 +31022,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   always @(posedge clk)
     counted <= \$115 ;
   always @(posedge clk)
-    \$signal$114  <= \$116 ;
+    total <= \$116 ;
   always @(posedge clk)
     hot_count <= \$117 ;
   always @(posedge clk)
@@ -31114,7 +31038,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   always @(posedge clk)
     fsm_state <= \$123 ;
   always @(posedge clk)
-    \$signal$74  <= \$124 ;
+    idle <= \$124 ;
   always @(posedge clk)
     recent <= \$125 ;
   always @(posedge clk)
@@ -31132,7 +31056,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   always @(posedge clk)
     slot_in <= \$132 ;
   always @(posedge clk)
-    \$signal$73  <= \$133 ;
+    old_key <= \$133 ;
   always @(posedge clk)
     old_valid <= \$134 ;
   hotline_selector_vacated vacated (
@@ -31550,26 +31474,26 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
-    \$signal$26  = 1'h0;
+    counting = 1'h0;
     casez (fsm_state)
       5'h00:
           /* empty */;
       5'h01:
-          \$signal$26  = 1'h1;
+          counting = 1'h1;
       5'h02:
           /* empty */;
       5'h03:
-          \$signal$26  = 1'h1;
+          counting = 1'h1;
       5'h04:
           /* empty */;
       5'h05:
-          \$signal$26  = 1'h1;
+          counting = 1'h1;
       5'h06:
           /* empty */;
       5'h07:
           /* empty */;
       5'h08:
-          \$signal$26  = 1'h1;
+          counting = 1'h1;
     endcase
   end
   always @* begin
@@ -31989,7 +31913,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
       5'h11:
           answer0 = { 5'h10, slot_in, mixed };
       5'h0f:
-          answer0 = { 11'h000, \$signal$74 , 12'h000, hot_count };
+          answer0 = { 11'h000, idle, 12'h000, hot_count };
     endcase
   end
   always @* begin
@@ -32080,7 +32004,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
-    \$114  = { under_way[1:0], \$signal$26  };
+    \$114  = { under_way[1:0], counting };
     if (rst) begin
       \$114  = 3'h0;
     end
@@ -32094,7 +32018,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
-    \$116  = \$signal$114 ;
+    \$116  = total;
     if (under_way[2]) begin
       \$116  = \$64 [20:0];
     end
@@ -32442,7 +32366,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
-    \$124  = \$signal$74 ;
+    \$124  = idle;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -32450,7 +32374,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
           /* empty */;
       5'h02:
           if (\$69 ) begin
-            \$124  = \$signal$114 ;
+            \$124  = total;
           end
     endcase
     if (rst) begin
@@ -32471,7 +32395,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
           /* empty */;
       5'h04:
           if (\$73 ) begin
-            \$125  = \$signal$114 ;
+            \$125  = total;
           end
     endcase
     if (rst) begin
@@ -32764,7 +32688,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
-    \$133  = \$signal$73 ;
+    \$133  = old_key;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -33045,8 +32969,8 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$1 ;
   wire \$10 ;
   wire \$100 ;
-  wire \$101 ;
-  wire [5:0] \$102 ;
+  wire [5:0] \$101 ;
+  wire \$102 ;
   wire \$103 ;
   wire \$104 ;
   wire \$105 ;
@@ -33056,8 +32980,8 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$109 ;
   wire \$11 ;
   wire \$110 ;
-  wire \$111 ;
-  wire [5:0] \$112 ;
+  wire [5:0] \$111 ;
+  wire \$112 ;
   wire \$113 ;
   wire \$114 ;
   wire \$115 ;
@@ -33067,8 +32991,8 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$119 ;
   wire \$12 ;
   wire \$120 ;
-  wire \$121 ;
-  wire [5:0] \$122 ;
+  wire [5:0] \$121 ;
+  wire \$122 ;
   wire \$123 ;
   wire \$124 ;
   wire \$125 ;
@@ -33078,8 +33002,8 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$129 ;
   wire \$13 ;
   wire \$130 ;
-  wire \$131 ;
-  wire [5:0] \$132 ;
+  wire [5:0] \$131 ;
+  wire \$132 ;
   wire \$133 ;
   wire \$134 ;
   wire \$135 ;
@@ -33089,8 +33013,8 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$139 ;
   wire \$14 ;
   wire \$140 ;
-  wire \$141 ;
-  wire [5:0] \$142 ;
+  wire [5:0] \$141 ;
+  wire \$142 ;
   wire \$143 ;
   wire \$144 ;
   wire \$145 ;
@@ -33100,8 +33024,8 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$149 ;
   wire \$15 ;
   wire \$150 ;
-  wire \$151 ;
-  wire [5:0] \$152 ;
+  wire [5:0] \$151 ;
+  wire \$152 ;
   wire \$153 ;
   wire \$154 ;
   wire \$155 ;
@@ -33111,8 +33035,8 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$159 ;
   wire \$16 ;
   wire \$160 ;
-  wire \$161 ;
-  wire [5:0] \$162 ;
+  wire [5:0] \$161 ;
+  wire \$162 ;
   wire \$163 ;
   wire \$164 ;
   wire \$165 ;
@@ -33122,8 +33046,8 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$169 ;
   wire \$17 ;
   wire \$170 ;
-  wire \$171 ;
-  wire [5:0] \$172 ;
+  wire [5:0] \$171 ;
+  wire \$172 ;
   wire \$173 ;
   wire \$174 ;
   wire \$175 ;
@@ -33133,8 +33057,8 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$179 ;
   wire \$18 ;
   wire \$180 ;
-  wire \$181 ;
-  wire [5:0] \$182 ;
+  wire [5:0] \$181 ;
+  wire \$182 ;
   wire \$183 ;
   wire \$184 ;
   wire \$185 ;
@@ -33144,8 +33068,8 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$189 ;
   wire \$19 ;
   wire \$190 ;
-  wire \$191 ;
-  wire [5:0] \$192 ;
+  wire [5:0] \$191 ;
+  wire \$192 ;
   wire \$193 ;
   wire \$194 ;
   wire \$195 ;
@@ -33156,8 +33080,8 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$2 ;
   wire \$20 ;
   wire \$200 ;
-  wire \$201 ;
-  wire [5:0] \$202 ;
+  wire [5:0] \$201 ;
+  wire \$202 ;
   wire \$203 ;
   wire \$204 ;
   wire \$205 ;
@@ -33167,8 +33091,8 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$209 ;
   wire \$21 ;
   wire \$210 ;
-  wire \$211 ;
-  wire [5:0] \$212 ;
+  wire [5:0] \$211 ;
+  wire \$212 ;
   wire \$213 ;
   wire \$214 ;
   wire \$215 ;
@@ -33178,8 +33102,8 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$219 ;
   wire \$22 ;
   wire \$220 ;
-  wire \$221 ;
-  wire [5:0] \$222 ;
+  wire [5:0] \$221 ;
+  wire \$222 ;
   wire \$223 ;
   wire \$224 ;
   wire \$225 ;
@@ -33189,8 +33113,8 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$229 ;
   wire \$23 ;
   wire \$230 ;
-  wire \$231 ;
-  wire [5:0] \$232 ;
+  wire [5:0] \$231 ;
+  wire \$232 ;
   wire \$233 ;
   wire \$234 ;
   wire \$235 ;
@@ -33200,15 +33124,15 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$239 ;
   wire \$24 ;
   wire \$240 ;
-  wire \$241 ;
-  wire [5:0] \$242 ;
+  wire [5:0] \$241 ;
+  wire \$242 ;
   wire \$243 ;
   wire \$244 ;
   wire \$245 ;
   wire \$246 ;
   wire \$247 ;
-  wire \$248 ;
-  wire [15:0] \$249 ;
+  wire [15:0] \$248 ;
+  wire [5:0] \$249 ;
   wire \$25 ;
   wire [5:0] \$250 ;
   wire [5:0] \$251 ;
@@ -33226,7 +33150,7 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire [5:0] \$262 ;
   wire [5:0] \$263 ;
   wire [5:0] \$264 ;
-  wire [5:0] \$265 ;
+  wire \$265 ;
   wire \$266 ;
   wire \$267 ;
   wire \$268 ;
@@ -33352,29 +33276,29 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$376 ;
   wire \$377 ;
   wire \$378 ;
-  wire \$379 ;
+  wire [1:0] \$379 ;
   wire \$38 ;
-  wire [1:0] \$380 ;
+  wire \$380 ;
   wire \$381 ;
   wire \$382 ;
   wire \$383 ;
   wire \$384 ;
   wire \$385 ;
   wire \$386 ;
-  wire \$387 ;
-  wire [8:0] \$388 ;
-  wire [9:0] \$389 ;
+  wire [8:0] \$387 ;
+  wire [9:0] \$388 ;
+  wire \$389 ;
   wire \$39 ;
   wire \$390 ;
-  wire \$391 ;
+  wire [15:0] \$391 ;
   wire [15:0] \$392 ;
-  wire [15:0] \$393 ;
+  wire \$393 ;
   wire \$394 ;
-  wire \$395 ;
+  wire [15:0] \$395 ;
   wire [15:0] \$396 ;
   wire [15:0] \$397 ;
   wire [15:0] \$398 ;
-  wire [15:0] \$399 ;
+  wire \$399 ;
   wire \$4 ;
   wire \$40 ;
   wire \$400 ;
@@ -33382,18 +33306,17 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$402 ;
   wire \$403 ;
   wire \$404 ;
-  wire \$405 ;
-  reg [1:0] \$406 ;
+  reg [1:0] \$405 ;
+  reg \$406 ;
   reg \$407 ;
   reg \$408 ;
-  reg \$409 ;
+  reg [1152:0] \$409 ;
   wire \$41 ;
-  reg [1152:0] \$410 ;
-  reg [8:0] \$411 ;
+  reg [8:0] \$410 ;
+  reg \$411 ;
   reg \$412 ;
   reg \$413 ;
   reg \$414 ;
-  reg \$415 ;
   wire \$42 ;
   wire \$43 ;
   wire \$44 ;
@@ -33450,8 +33373,8 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$90 ;
   wire \$91 ;
   wire \$92 ;
-  wire \$93 ;
-  wire [1:0] \$94 ;
+  wire [1:0] \$93 ;
+  wire \$94 ;
   wire \$95 ;
   wire \$96 ;
   wire \$97 ;
@@ -33465,7 +33388,7 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   reg [1152:0] held = 1153'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   reg held_valid = 1'h0;
   reg in_batch = 1'h0;
-  reg known;
+  wire known;
   wire [15:0] marked;
   wire \null ;
   wire [15:0] partial;
@@ -33489,440 +33412,443 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   assign started = accept & \$9 ;
   assign \$10  = ! phase;
   assign \$11  = phase == 1'h1;
-  assign \$12  = \$10  | \$11 ;
-  assign \$13  = phase == 2'h2;
-  assign \$14  = | held[1031:1024];
-  assign \$15  = & held[1031:1024];
-  assign \$16  = ~ \$15 ;
-  assign \$17  = | held[1031:1024];
-  assign \$18  = \$17  & held[63];
-  assign \$19  = | held[1039:1032];
-  assign \$20  = & held[1039:1032];
-  assign \$21  = ~ \$20 ;
-  assign \$22  = | held[1039:1032];
-  assign \$23  = \$22  & held[127];
-  assign \$24  = | held[1047:1040];
-  assign \$25  = & held[1047:1040];
-  assign \$26  = ~ \$25 ;
-  assign \$27  = | held[1047:1040];
-  assign \$28  = \$27  & held[191];
-  assign \$29  = | held[1055:1048];
-  assign \$30  = & held[1055:1048];
-  assign \$31  = ~ \$30 ;
-  assign \$32  = | held[1055:1048];
-  assign \$33  = \$32  & held[255];
-  assign \$34  = | held[1063:1056];
-  assign \$35  = & held[1063:1056];
-  assign \$36  = ~ \$35 ;
-  assign \$37  = | held[1063:1056];
-  assign \$38  = \$37  & held[319];
-  assign \$39  = | held[1071:1064];
-  assign \$40  = & held[1071:1064];
-  assign \$41  = ~ \$40 ;
-  assign \$42  = | held[1071:1064];
-  assign \$43  = \$42  & held[383];
-  assign \$44  = | held[1079:1072];
-  assign \$45  = & held[1079:1072];
-  assign \$46  = ~ \$45 ;
-  assign \$47  = | held[1079:1072];
-  assign \$48  = \$47  & held[447];
-  assign \$49  = | held[1087:1080];
-  assign \$50  = & held[1087:1080];
-  assign \$51  = ~ \$50 ;
-  assign \$52  = | held[1087:1080];
-  assign \$53  = \$52  & held[511];
-  assign \$54  = | held[1095:1088];
-  assign \$55  = & held[1095:1088];
-  assign \$56  = ~ \$55 ;
-  assign \$57  = | held[1095:1088];
-  assign \$58  = \$57  & held[575];
-  assign \$59  = | held[1103:1096];
-  assign \$60  = & held[1103:1096];
-  assign \$61  = ~ \$60 ;
-  assign \$62  = | held[1103:1096];
-  assign \$63  = \$62  & held[639];
-  assign \$64  = | held[1111:1104];
-  assign \$65  = & held[1111:1104];
-  assign \$66  = ~ \$65 ;
-  assign \$67  = | held[1111:1104];
-  assign \$68  = \$67  & held[703];
-  assign \$69  = | held[1119:1112];
-  assign \$70  = & held[1119:1112];
-  assign \$71  = ~ \$70 ;
-  assign \$72  = | held[1119:1112];
-  assign \$73  = \$72  & held[767];
-  assign \$74  = | held[1127:1120];
-  assign \$75  = & held[1127:1120];
-  assign \$76  = ~ \$75 ;
-  assign \$77  = | held[1127:1120];
-  assign \$78  = \$77  & held[831];
-  assign \$79  = | held[1135:1128];
-  assign \$80  = & held[1135:1128];
-  assign \$81  = ~ \$80 ;
-  assign \$82  = | held[1135:1128];
-  assign \$83  = \$82  & held[895];
-  assign \$84  = | held[1143:1136];
-  assign \$85  = & held[1143:1136];
-  assign \$86  = ~ \$85 ;
-  assign \$87  = | held[1143:1136];
-  assign \$88  = \$87  & held[959];
-  assign \$89  = | held[1151:1144];
-  assign \$90  = & held[1151:1144];
-  assign \$91  = ~ \$90 ;
-  assign \$92  = | held[1151:1144];
-  assign \$93  = \$92  & held[1023];
-  assign \$94  = 1'h0 + valid[0];
-  assign \$96  = \$94  == room;
-  assign \$97  = \$95  & \$96 ;
-  assign \$98  = valid[0] & held[1152];
-  assign \$99  = | valid[15:1];
-  assign \$100  = ~ \$99 ;
-  assign \$101  = \$98  & \$100 ;
-  assign \$102  = \$94  + valid[1];
-  assign \$104  = ~ \$103 ;
-  assign \$105  = valid[1] & \$104 ;
-  assign \$106  = \$102 [4:0] == room;
-  assign \$107  = \$105  & \$106 ;
-  assign \$108  = valid[1] & held[1152];
-  assign \$109  = | valid[15:2];
-  assign \$110  = ~ \$109 ;
-  assign \$111  = \$108  & \$110 ;
-  assign \$112  = \$102 [4:0] + valid[2];
-  assign \$113  = | marked[1:0];
-  assign \$114  = ~ \$113 ;
-  assign \$115  = valid[2] & \$114 ;
-  assign \$116  = \$112 [4:0] == room;
-  assign \$117  = \$115  & \$116 ;
-  assign \$118  = valid[2] & held[1152];
-  assign \$119  = | valid[15:3];
-  assign \$120  = ~ \$119 ;
-  assign \$121  = \$118  & \$120 ;
-  assign \$122  = \$112 [4:0] + valid[3];
-  assign \$123  = | marked[2:0];
-  assign \$124  = ~ \$123 ;
-  assign \$125  = valid[3] & \$124 ;
-  assign \$126  = \$122 [4:0] == room;
-  assign \$127  = \$125  & \$126 ;
-  assign \$128  = valid[3] & held[1152];
-  assign \$129  = | valid[15:4];
-  assign \$130  = ~ \$129 ;
-  assign \$131  = \$128  & \$130 ;
-  assign \$132  = \$122 [4:0] + valid[4];
-  assign \$133  = | marked[3:0];
-  assign \$134  = ~ \$133 ;
-  assign \$135  = valid[4] & \$134 ;
-  assign \$136  = \$132 [4:0] == room;
-  assign \$137  = \$135  & \$136 ;
-  assign \$138  = valid[4] & held[1152];
-  assign \$139  = | valid[15:5];
-  assign \$140  = ~ \$139 ;
-  assign \$141  = \$138  & \$140 ;
-  assign \$142  = \$132 [4:0] + valid[5];
-  assign \$143  = | marked[4:0];
-  assign \$144  = ~ \$143 ;
-  assign \$145  = valid[5] & \$144 ;
-  assign \$146  = \$142 [4:0] == room;
-  assign \$147  = \$145  & \$146 ;
-  assign \$148  = valid[5] & held[1152];
-  assign \$149  = | valid[15:6];
-  assign \$150  = ~ \$149 ;
-  assign \$151  = \$148  & \$150 ;
-  assign \$152  = \$142 [4:0] + valid[6];
-  assign \$153  = | marked[5:0];
-  assign \$154  = ~ \$153 ;
-  assign \$155  = valid[6] & \$154 ;
-  assign \$156  = \$152 [4:0] == room;
-  assign \$157  = \$155  & \$156 ;
-  assign \$158  = valid[6] & held[1152];
-  assign \$159  = | valid[15:7];
-  assign \$160  = ~ \$159 ;
-  assign \$161  = \$158  & \$160 ;
-  assign \$162  = \$152 [4:0] + valid[7];
-  assign \$163  = | marked[6:0];
-  assign \$164  = ~ \$163 ;
-  assign \$165  = valid[7] & \$164 ;
-  assign \$166  = \$162 [4:0] == room;
-  assign \$167  = \$165  & \$166 ;
-  assign \$168  = valid[7] & held[1152];
-  assign \$169  = | valid[15:8];
-  assign \$170  = ~ \$169 ;
-  assign \$171  = \$168  & \$170 ;
-  assign \$172  = \$162 [4:0] + valid[8];
-  assign \$173  = | marked[7:0];
-  assign \$174  = ~ \$173 ;
-  assign \$175  = valid[8] & \$174 ;
-  assign \$176  = \$172 [4:0] == room;
-  assign \$177  = \$175  & \$176 ;
-  assign \$178  = valid[8] & held[1152];
-  assign \$179  = | valid[15:9];
-  assign \$180  = ~ \$179 ;
-  assign \$181  = \$178  & \$180 ;
-  assign \$182  = \$172 [4:0] + valid[9];
-  assign \$183  = | marked[8:0];
-  assign \$184  = ~ \$183 ;
-  assign \$185  = valid[9] & \$184 ;
-  assign \$186  = \$182 [4:0] == room;
-  assign \$187  = \$185  & \$186 ;
-  assign \$188  = valid[9] & held[1152];
-  assign \$189  = | valid[15:10];
-  assign \$190  = ~ \$189 ;
-  assign \$191  = \$188  & \$190 ;
-  assign \$192  = \$182 [4:0] + valid[10];
-  assign \$193  = | marked[9:0];
-  assign \$194  = ~ \$193 ;
-  assign \$195  = valid[10] & \$194 ;
-  assign \$196  = \$192 [4:0] == room;
-  assign \$197  = \$195  & \$196 ;
-  assign \$198  = valid[10] & held[1152];
-  assign \$199  = | valid[15:11];
-  assign \$200  = ~ \$199 ;
-  assign \$201  = \$198  & \$200 ;
-  assign \$202  = \$192 [4:0] + valid[11];
-  assign \$203  = | marked[10:0];
-  assign \$204  = ~ \$203 ;
-  assign \$205  = valid[11] & \$204 ;
-  assign \$206  = \$202 [4:0] == room;
-  assign \$207  = \$205  & \$206 ;
-  assign \$208  = valid[11] & held[1152];
-  assign \$209  = | valid[15:12];
-  assign \$210  = ~ \$209 ;
-  assign \$211  = \$208  & \$210 ;
-  assign \$212  = \$202 [4:0] + valid[12];
-  assign \$213  = | marked[11:0];
-  assign \$214  = ~ \$213 ;
-  assign \$215  = valid[12] & \$214 ;
-  assign \$216  = \$212 [4:0] == room;
-  assign \$217  = \$215  & \$216 ;
-  assign \$218  = valid[12] & held[1152];
-  assign \$219  = | valid[15:13];
-  assign \$220  = ~ \$219 ;
-  assign \$221  = \$218  & \$220 ;
-  assign \$222  = \$212 [4:0] + valid[13];
-  assign \$223  = | marked[12:0];
-  assign \$224  = ~ \$223 ;
-  assign \$225  = valid[13] & \$224 ;
-  assign \$226  = \$222 [4:0] == room;
-  assign \$227  = \$225  & \$226 ;
-  assign \$228  = valid[13] & held[1152];
-  assign \$229  = | valid[15:14];
-  assign \$230  = ~ \$229 ;
-  assign \$231  = \$228  & \$230 ;
-  assign \$232  = \$222 [4:0] + valid[14];
-  assign \$233  = | marked[13:0];
-  assign \$234  = ~ \$233 ;
-  assign \$235  = valid[14] & \$234 ;
-  assign \$236  = \$232 [4:0] == room;
-  assign \$237  = \$235  & \$236 ;
-  assign \$238  = valid[14] & held[1152];
-  assign \$240  = ~ \$239 ;
-  assign \$241  = \$238  & \$240 ;
-  assign \$242  = \$232 [4:0] + valid[15];
-  assign \$243  = | marked[14:0];
-  assign \$244  = ~ \$243 ;
-  assign \$245  = valid[15] & \$244 ;
-  assign \$246  = \$242 [4:0] == room;
-  assign \$247  = \$245  & \$246 ;
-  assign \$248  = valid[15] & held[1152];
-  assign \$249  = marked | forced;
-  assign ends = \$249  | \final ;
-  assign \$250  = \$242 [4:0] - \$94 ;
-  assign \$251  = \$242 [4:0] - \$102 [4:0];
-  assign \$252  = \$242 [4:0] - \$112 [4:0];
-  assign \$253  = \$242 [4:0] - \$122 [4:0];
-  assign \$254  = \$242 [4:0] - \$132 [4:0];
-  assign \$255  = \$242 [4:0] - \$142 [4:0];
-  assign \$256  = \$242 [4:0] - \$152 [4:0];
-  assign \$257  = \$242 [4:0] - \$162 [4:0];
-  assign \$258  = \$242 [4:0] - \$172 [4:0];
-  assign \$259  = \$242 [4:0] - \$182 [4:0];
-  assign \$260  = \$242 [4:0] - \$192 [4:0];
-  assign \$261  = \$242 [4:0] - \$202 [4:0];
-  assign \$262  = \$242 [4:0] - \$212 [4:0];
-  assign \$263  = \$242 [4:0] - \$222 [4:0];
-  assign \$264  = \$242 [4:0] - \$232 [4:0];
-  assign \$265  = \$242 [4:0] - \$242 [4:0];
-  assign \$266  = | held[62:40];
-  assign \$271  = partial[0] | \$270 ;
-  assign \$272  = valid[0] & \$271 ;
-  assign \$273  = | held[126:104];
-  assign \$278  = partial[1] | \$277 ;
-  assign \$279  = valid[1] & \$278 ;
-  assign \$280  = | held[190:168];
-  assign \$285  = partial[2] | \$284 ;
-  assign \$286  = valid[2] & \$285 ;
-  assign \$287  = | held[254:232];
-  assign \$292  = partial[3] | \$291 ;
-  assign \$293  = valid[3] & \$292 ;
-  assign \$294  = | held[318:296];
-  assign \$299  = partial[4] | \$298 ;
-  assign \$300  = valid[4] & \$299 ;
-  assign \$301  = | held[382:360];
-  assign \$306  = partial[5] | \$305 ;
-  assign \$307  = valid[5] & \$306 ;
-  assign \$308  = | held[446:424];
-  assign \$313  = partial[6] | \$312 ;
-  assign \$314  = valid[6] & \$313 ;
-  assign \$315  = | held[510:488];
-  assign \$320  = partial[7] | \$319 ;
-  assign \$321  = valid[7] & \$320 ;
-  assign \$322  = | held[574:552];
-  assign \$327  = partial[8] | \$326 ;
-  assign \$328  = valid[8] & \$327 ;
-  assign \$329  = | held[638:616];
-  assign \$334  = partial[9] | \$333 ;
-  assign \$335  = valid[9] & \$334 ;
-  assign \$336  = | held[702:680];
-  assign \$341  = partial[10] | \$340 ;
-  assign \$342  = valid[10] & \$341 ;
-  assign \$343  = | held[766:744];
-  assign \$348  = partial[11] | \$347 ;
-  assign \$349  = valid[11] & \$348 ;
-  assign \$350  = | held[830:808];
-  assign \$355  = partial[12] | \$354 ;
-  assign \$356  = valid[12] & \$355 ;
-  assign \$357  = | held[894:872];
-  assign \$362  = partial[13] | \$361 ;
-  assign \$363  = valid[13] & \$362 ;
-  assign \$364  = | held[958:936];
-  assign \$369  = partial[14] | \$368 ;
-  assign \$370  = valid[14] & \$369 ;
-  assign \$371  = | held[1022:1000];
-  assign \$376  = partial[15] | \$375 ;
-  assign \$377  = valid[15] & \$376 ;
-  assign \$378  = newest_phase != 1'h1;
-  assign \$379  = | newest_phase;
-  assign \$380  = known ? phase : 2'h1;
-  assign \$381  = ~ known;
-  assign \$382  = started & \$381 ;
-  assign \$383  = ~ input__payload[1152];
-  assign \$384  = \null  & held_valid;
-  assign \$386  = \$385  | input__payload[1152];
-  assign \$387  = | ends;
-  assign \$388  = \$387  ? 9'h100 : room;
-  assign \$389  = \$388  - tail;
-  assign \$390  = | bad;
-  assign \$391  = \release  & \$390 ;
-  assign \$392  = ~ marked;
-  assign \$393  = forced & \$392 ;
-  assign \$394  = | \$393 ;
-  assign \$395  = \release  & \$394 ;
-  assign \$396  = ~ marked;
-  assign \$397  = \final  & \$396 ;
-  assign \$398  = ~ forced;
-  assign \$399  = \$397  & \$398 ;
-  assign \$400  = | \$399 ;
-  assign \$401  = \release  & \$400 ;
-  assign \$402  = \release  & held[1152];
-  assign \$403  = | valid;
-  assign \$404  = ~ \$403 ;
-  assign \$405  = \$402  & \$404 ;
+  assign \$12  = phase == 2'h2;
+  assign known = | { \$12 , \$11 , \$10  };
+  assign \$13  = | held[1031:1024];
+  assign \$14  = & held[1031:1024];
+  assign \$15  = ~ \$14 ;
+  assign \$16  = | held[1031:1024];
+  assign \$17  = \$16  & held[63];
+  assign \$18  = | held[1039:1032];
+  assign \$19  = & held[1039:1032];
+  assign \$20  = ~ \$19 ;
+  assign \$21  = | held[1039:1032];
+  assign \$22  = \$21  & held[127];
+  assign \$23  = | held[1047:1040];
+  assign \$24  = & held[1047:1040];
+  assign \$25  = ~ \$24 ;
+  assign \$26  = | held[1047:1040];
+  assign \$27  = \$26  & held[191];
+  assign \$28  = | held[1055:1048];
+  assign \$29  = & held[1055:1048];
+  assign \$30  = ~ \$29 ;
+  assign \$31  = | held[1055:1048];
+  assign \$32  = \$31  & held[255];
+  assign \$33  = | held[1063:1056];
+  assign \$34  = & held[1063:1056];
+  assign \$35  = ~ \$34 ;
+  assign \$36  = | held[1063:1056];
+  assign \$37  = \$36  & held[319];
+  assign \$38  = | held[1071:1064];
+  assign \$39  = & held[1071:1064];
+  assign \$40  = ~ \$39 ;
+  assign \$41  = | held[1071:1064];
+  assign \$42  = \$41  & held[383];
+  assign \$43  = | held[1079:1072];
+  assign \$44  = & held[1079:1072];
+  assign \$45  = ~ \$44 ;
+  assign \$46  = | held[1079:1072];
+  assign \$47  = \$46  & held[447];
+  assign \$48  = | held[1087:1080];
+  assign \$49  = & held[1087:1080];
+  assign \$50  = ~ \$49 ;
+  assign \$51  = | held[1087:1080];
+  assign \$52  = \$51  & held[511];
+  assign \$53  = | held[1095:1088];
+  assign \$54  = & held[1095:1088];
+  assign \$55  = ~ \$54 ;
+  assign \$56  = | held[1095:1088];
+  assign \$57  = \$56  & held[575];
+  assign \$58  = | held[1103:1096];
+  assign \$59  = & held[1103:1096];
+  assign \$60  = ~ \$59 ;
+  assign \$61  = | held[1103:1096];
+  assign \$62  = \$61  & held[639];
+  assign \$63  = | held[1111:1104];
+  assign \$64  = & held[1111:1104];
+  assign \$65  = ~ \$64 ;
+  assign \$66  = | held[1111:1104];
+  assign \$67  = \$66  & held[703];
+  assign \$68  = | held[1119:1112];
+  assign \$69  = & held[1119:1112];
+  assign \$70  = ~ \$69 ;
+  assign \$71  = | held[1119:1112];
+  assign \$72  = \$71  & held[767];
+  assign \$73  = | held[1127:1120];
+  assign \$74  = & held[1127:1120];
+  assign \$75  = ~ \$74 ;
+  assign \$76  = | held[1127:1120];
+  assign \$77  = \$76  & held[831];
+  assign \$78  = | held[1135:1128];
+  assign \$79  = & held[1135:1128];
+  assign \$80  = ~ \$79 ;
+  assign \$81  = | held[1135:1128];
+  assign \$82  = \$81  & held[895];
+  assign \$83  = | held[1143:1136];
+  assign \$84  = & held[1143:1136];
+  assign \$85  = ~ \$84 ;
+  assign \$86  = | held[1143:1136];
+  assign \$87  = \$86  & held[959];
+  assign \$88  = | held[1151:1144];
+  assign \$89  = & held[1151:1144];
+  assign \$90  = ~ \$89 ;
+  assign \$91  = | held[1151:1144];
+  assign \$92  = \$91  & held[1023];
+  assign \$93  = 1'h0 + valid[0];
+  assign \$95  = \$93  == room;
+  assign \$96  = \$94  & \$95 ;
+  assign \$97  = valid[0] & held[1152];
+  assign \$98  = | valid[15:1];
+  assign \$99  = ~ \$98 ;
+  assign \$100  = \$97  & \$99 ;
+  assign \$101  = \$93  + valid[1];
+  assign \$103  = ~ \$102 ;
+  assign \$104  = valid[1] & \$103 ;
+  assign \$105  = \$101 [4:0] == room;
+  assign \$106  = \$104  & \$105 ;
+  assign \$107  = valid[1] & held[1152];
+  assign \$108  = | valid[15:2];
+  assign \$109  = ~ \$108 ;
+  assign \$110  = \$107  & \$109 ;
+  assign \$111  = \$101 [4:0] + valid[2];
+  assign \$112  = | marked[1:0];
+  assign \$113  = ~ \$112 ;
+  assign \$114  = valid[2] & \$113 ;
+  assign \$115  = \$111 [4:0] == room;
+  assign \$116  = \$114  & \$115 ;
+  assign \$117  = valid[2] & held[1152];
+  assign \$118  = | valid[15:3];
+  assign \$119  = ~ \$118 ;
+  assign \$120  = \$117  & \$119 ;
+  assign \$121  = \$111 [4:0] + valid[3];
+  assign \$122  = | marked[2:0];
+  assign \$123  = ~ \$122 ;
+  assign \$124  = valid[3] & \$123 ;
+  assign \$125  = \$121 [4:0] == room;
+  assign \$126  = \$124  & \$125 ;
+  assign \$127  = valid[3] & held[1152];
+  assign \$128  = | valid[15:4];
+  assign \$129  = ~ \$128 ;
+  assign \$130  = \$127  & \$129 ;
+  assign \$131  = \$121 [4:0] + valid[4];
+  assign \$132  = | marked[3:0];
+  assign \$133  = ~ \$132 ;
+  assign \$134  = valid[4] & \$133 ;
+  assign \$135  = \$131 [4:0] == room;
+  assign \$136  = \$134  & \$135 ;
+  assign \$137  = valid[4] & held[1152];
+  assign \$138  = | valid[15:5];
+  assign \$139  = ~ \$138 ;
+  assign \$140  = \$137  & \$139 ;
+  assign \$141  = \$131 [4:0] + valid[5];
+  assign \$142  = | marked[4:0];
+  assign \$143  = ~ \$142 ;
+  assign \$144  = valid[5] & \$143 ;
+  assign \$145  = \$141 [4:0] == room;
+  assign \$146  = \$144  & \$145 ;
+  assign \$147  = valid[5] & held[1152];
+  assign \$148  = | valid[15:6];
+  assign \$149  = ~ \$148 ;
+  assign \$150  = \$147  & \$149 ;
+  assign \$151  = \$141 [4:0] + valid[6];
+  assign \$152  = | marked[5:0];
+  assign \$153  = ~ \$152 ;
+  assign \$154  = valid[6] & \$153 ;
+  assign \$155  = \$151 [4:0] == room;
+  assign \$156  = \$154  & \$155 ;
+  assign \$157  = valid[6] & held[1152];
+  assign \$158  = | valid[15:7];
+  assign \$159  = ~ \$158 ;
+  assign \$160  = \$157  & \$159 ;
+  assign \$161  = \$151 [4:0] + valid[7];
+  assign \$162  = | marked[6:0];
+  assign \$163  = ~ \$162 ;
+  assign \$164  = valid[7] & \$163 ;
+  assign \$165  = \$161 [4:0] == room;
+  assign \$166  = \$164  & \$165 ;
+  assign \$167  = valid[7] & held[1152];
+  assign \$168  = | valid[15:8];
+  assign \$169  = ~ \$168 ;
+  assign \$170  = \$167  & \$169 ;
+  assign \$171  = \$161 [4:0] + valid[8];
+  assign \$172  = | marked[7:0];
+  assign \$173  = ~ \$172 ;
+  assign \$174  = valid[8] & \$173 ;
+  assign \$175  = \$171 [4:0] == room;
+  assign \$176  = \$174  & \$175 ;
+  assign \$177  = valid[8] & held[1152];
+  assign \$178  = | valid[15:9];
+  assign \$179  = ~ \$178 ;
+  assign \$180  = \$177  & \$179 ;
+  assign \$181  = \$171 [4:0] + valid[9];
+  assign \$182  = | marked[8:0];
+  assign \$183  = ~ \$182 ;
+  assign \$184  = valid[9] & \$183 ;
+  assign \$185  = \$181 [4:0] == room;
+  assign \$186  = \$184  & \$185 ;
+  assign \$187  = valid[9] & held[1152];
+  assign \$188  = | valid[15:10];
+  assign \$189  = ~ \$188 ;
+  assign \$190  = \$187  & \$189 ;
+  assign \$191  = \$181 [4:0] + valid[10];
+  assign \$192  = | marked[9:0];
+  assign \$193  = ~ \$192 ;
+  assign \$194  = valid[10] & \$193 ;
+  assign \$195  = \$191 [4:0] == room;
+  assign \$196  = \$194  & \$195 ;
+  assign \$197  = valid[10] & held[1152];
+  assign \$198  = | valid[15:11];
+  assign \$199  = ~ \$198 ;
+  assign \$200  = \$197  & \$199 ;
+  assign \$201  = \$191 [4:0] + valid[11];
+  assign \$202  = | marked[10:0];
+  assign \$203  = ~ \$202 ;
+  assign \$204  = valid[11] & \$203 ;
+  assign \$205  = \$201 [4:0] == room;
+  assign \$206  = \$204  & \$205 ;
+  assign \$207  = valid[11] & held[1152];
+  assign \$208  = | valid[15:12];
+  assign \$209  = ~ \$208 ;
+  assign \$210  = \$207  & \$209 ;
+  assign \$211  = \$201 [4:0] + valid[12];
+  assign \$212  = | marked[11:0];
+  assign \$213  = ~ \$212 ;
+  assign \$214  = valid[12] & \$213 ;
+  assign \$215  = \$211 [4:0] == room;
+  assign \$216  = \$214  & \$215 ;
+  assign \$217  = valid[12] & held[1152];
+  assign \$218  = | valid[15:13];
+  assign \$219  = ~ \$218 ;
+  assign \$220  = \$217  & \$219 ;
+  assign \$221  = \$211 [4:0] + valid[13];
+  assign \$222  = | marked[12:0];
+  assign \$223  = ~ \$222 ;
+  assign \$224  = valid[13] & \$223 ;
+  assign \$225  = \$221 [4:0] == room;
+  assign \$226  = \$224  & \$225 ;
+  assign \$227  = valid[13] & held[1152];
+  assign \$228  = | valid[15:14];
+  assign \$229  = ~ \$228 ;
+  assign \$230  = \$227  & \$229 ;
+  assign \$231  = \$221 [4:0] + valid[14];
+  assign \$232  = | marked[13:0];
+  assign \$233  = ~ \$232 ;
+  assign \$234  = valid[14] & \$233 ;
+  assign \$235  = \$231 [4:0] == room;
+  assign \$236  = \$234  & \$235 ;
+  assign \$237  = valid[14] & held[1152];
+  assign \$239  = ~ \$238 ;
+  assign \$240  = \$237  & \$239 ;
+  assign \$241  = \$231 [4:0] + valid[15];
+  assign \$242  = | marked[14:0];
+  assign \$243  = ~ \$242 ;
+  assign \$244  = valid[15] & \$243 ;
+  assign \$245  = \$241 [4:0] == room;
+  assign \$246  = \$244  & \$245 ;
+  assign \$247  = valid[15] & held[1152];
+  assign \$248  = marked | forced;
+  assign ends = \$248  | \final ;
+  assign \$249  = \$241 [4:0] - \$93 ;
+  assign \$250  = \$241 [4:0] - \$101 [4:0];
+  assign \$251  = \$241 [4:0] - \$111 [4:0];
+  assign \$252  = \$241 [4:0] - \$121 [4:0];
+  assign \$253  = \$241 [4:0] - \$131 [4:0];
+  assign \$254  = \$241 [4:0] - \$141 [4:0];
+  assign \$255  = \$241 [4:0] - \$151 [4:0];
+  assign \$256  = \$241 [4:0] - \$161 [4:0];
+  assign \$257  = \$241 [4:0] - \$171 [4:0];
+  assign \$258  = \$241 [4:0] - \$181 [4:0];
+  assign \$259  = \$241 [4:0] - \$191 [4:0];
+  assign \$260  = \$241 [4:0] - \$201 [4:0];
+  assign \$261  = \$241 [4:0] - \$211 [4:0];
+  assign \$262  = \$241 [4:0] - \$221 [4:0];
+  assign \$263  = \$241 [4:0] - \$231 [4:0];
+  assign \$264  = \$241 [4:0] - \$241 [4:0];
+  assign \$265  = | held[62:40];
+  assign \$270  = partial[0] | \$269 ;
+  assign \$271  = valid[0] & \$270 ;
+  assign \$272  = | held[126:104];
+  assign \$277  = partial[1] | \$276 ;
+  assign \$278  = valid[1] & \$277 ;
+  assign \$279  = | held[190:168];
+  assign \$284  = partial[2] | \$283 ;
+  assign \$285  = valid[2] & \$284 ;
+  assign \$286  = | held[254:232];
+  assign \$291  = partial[3] | \$290 ;
+  assign \$292  = valid[3] & \$291 ;
+  assign \$293  = | held[318:296];
+  assign \$298  = partial[4] | \$297 ;
+  assign \$299  = valid[4] & \$298 ;
+  assign \$300  = | held[382:360];
+  assign \$305  = partial[5] | \$304 ;
+  assign \$306  = valid[5] & \$305 ;
+  assign \$307  = | held[446:424];
+  assign \$312  = partial[6] | \$311 ;
+  assign \$313  = valid[6] & \$312 ;
+  assign \$314  = | held[510:488];
+  assign \$319  = partial[7] | \$318 ;
+  assign \$320  = valid[7] & \$319 ;
+  assign \$321  = | held[574:552];
+  assign \$326  = partial[8] | \$325 ;
+  assign \$327  = valid[8] & \$326 ;
+  assign \$328  = | held[638:616];
+  assign \$333  = partial[9] | \$332 ;
+  assign \$334  = valid[9] & \$333 ;
+  assign \$335  = | held[702:680];
+  assign \$340  = partial[10] | \$339 ;
+  assign \$341  = valid[10] & \$340 ;
+  assign \$342  = | held[766:744];
+  assign \$347  = partial[11] | \$346 ;
+  assign \$348  = valid[11] & \$347 ;
+  assign \$349  = | held[830:808];
+  assign \$354  = partial[12] | \$353 ;
+  assign \$355  = valid[12] & \$354 ;
+  assign \$356  = | held[894:872];
+  assign \$361  = partial[13] | \$360 ;
+  assign \$362  = valid[13] & \$361 ;
+  assign \$363  = | held[958:936];
+  assign \$368  = partial[14] | \$367 ;
+  assign \$369  = valid[14] & \$368 ;
+  assign \$370  = | held[1022:1000];
+  assign \$375  = partial[15] | \$374 ;
+  assign \$376  = valid[15] & \$375 ;
+  assign \$377  = newest_phase != 1'h1;
+  assign \$378  = | newest_phase;
+  assign \$379  = known ? phase : 2'h1;
+  assign \$380  = ~ known;
+  assign \$381  = started & \$380 ;
+  assign \$382  = ~ input__payload[1152];
+  assign \$383  = \null  & held_valid;
+  assign \$385  = \$384  | input__payload[1152];
+  assign \$386  = | ends;
+  assign \$387  = \$386  ? 9'h100 : room;
+  assign \$388  = \$387  - tail;
+  assign \$389  = | bad;
+  assign \$390  = \release  & \$389 ;
+  assign \$391  = ~ marked;
+  assign \$392  = forced & \$391 ;
+  assign \$393  = | \$392 ;
+  assign \$394  = \release  & \$393 ;
+  assign \$395  = ~ marked;
+  assign \$396  = \final  & \$395 ;
+  assign \$397  = ~ forced;
+  assign \$398  = \$396  & \$397 ;
+  assign \$399  = | \$398 ;
+  assign \$400  = \release  & \$399 ;
+  assign \$401  = \release  & held[1152];
+  assign \$402  = | valid;
+  assign \$403  = ~ \$402 ;
+  assign \$404  = \$401  & \$403 ;
   always @(posedge clk)
-    newest_phase <= \$406 ;
+    newest_phase <= \$405 ;
   always @(posedge clk)
-    unknown_phase <= \$407 ;
+    unknown_phase <= \$406 ;
   always @(posedge clk)
-    held_valid <= \$408 ;
+    held_valid <= \$407 ;
   always @(posedge clk)
-    in_batch <= \$409 ;
+    in_batch <= \$408 ;
   always @(posedge clk)
-    held <= \$410 ;
+    held <= \$409 ;
   always @(posedge clk)
-    room <= \$411 ;
+    room <= \$410 ;
   always @(posedge clk)
-    index_range <= \$412 ;
+    index_range <= \$411 ;
   always @(posedge clk)
-    sample_too_long <= \$413 ;
+    sample_too_long <= \$412 ;
   always @(posedge clk)
-    sample_open <= \$414 ;
+    sample_open <= \$413 ;
   always @(posedge clk)
-    empty_batch <= \$415 ;
+    empty_batch <= \$414 ;
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    known = \$12 ;
-    if (\$13 ) begin
-      known = 1'h1;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    tail = \$242 [4:0];
+    tail = \$241 [4:0];
     if (ends[0]) begin
-      tail = \$250 [4:0];
+      tail = \$249 [4:0];
     end
     if (ends[1]) begin
-      tail = \$251 [4:0];
+      tail = \$250 [4:0];
     end
     if (ends[2]) begin
-      tail = \$252 [4:0];
+      tail = \$251 [4:0];
     end
     if (ends[3]) begin
-      tail = \$253 [4:0];
+      tail = \$252 [4:0];
     end
     if (ends[4]) begin
-      tail = \$254 [4:0];
+      tail = \$253 [4:0];
     end
     if (ends[5]) begin
-      tail = \$255 [4:0];
+      tail = \$254 [4:0];
     end
     if (ends[6]) begin
-      tail = \$256 [4:0];
+      tail = \$255 [4:0];
     end
     if (ends[7]) begin
-      tail = \$257 [4:0];
+      tail = \$256 [4:0];
     end
     if (ends[8]) begin
-      tail = \$258 [4:0];
+      tail = \$257 [4:0];
     end
     if (ends[9]) begin
-      tail = \$259 [4:0];
+      tail = \$258 [4:0];
     end
     if (ends[10]) begin
-      tail = \$260 [4:0];
+      tail = \$259 [4:0];
     end
     if (ends[11]) begin
-      tail = \$261 [4:0];
+      tail = \$260 [4:0];
     end
     if (ends[12]) begin
-      tail = \$262 [4:0];
+      tail = \$261 [4:0];
     end
     if (ends[13]) begin
-      tail = \$263 [4:0];
+      tail = \$262 [4:0];
     end
     if (ends[14]) begin
-      tail = \$264 [4:0];
+      tail = \$263 [4:0];
     end
     if (ends[15]) begin
-      tail = \$265 [4:0];
+      tail = \$264 [4:0];
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    \$406  = newest_phase;
+    \$405  = newest_phase;
     if (started) begin
-      \$406  = \$380 ;
+      \$405  = \$379 ;
     end
     if (rst) begin
-      \$406  = 2'h0;
+      \$405  = 2'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    \$407  = \$382 ;
+    \$406  = \$381 ;
+    if (rst) begin
+      \$406  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$407  = held_valid;
+    if (\release ) begin
+      \$407  = 1'h0;
+    end
+    if (accept) begin
+      if (\$383 ) begin
+      end else if (\$385 ) begin
+        \$407  = 1'h1;
+      end
+    end
     if (rst) begin
       \$407  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    \$408  = held_valid;
-    if (\release ) begin
-      \$408  = 1'h0;
-    end
+    \$408  = in_batch;
     if (accept) begin
-      if (\$384 ) begin
-      end else if (\$386 ) begin
-        \$408  = 1'h1;
-      end
+      \$408  = \$382 ;
     end
     if (rst) begin
       \$408  = 1'h0;
@@ -33930,69 +33856,59 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    \$409  = in_batch;
+    \$409  = held;
     if (accept) begin
-      \$409  = \$383 ;
-    end
-    if (rst) begin
-      \$409  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    \$410  = held;
-    if (accept) begin
-      if (\$384 ) begin
-        \$410 [1152] = input__payload[1152];
-      end else if (\$386 ) begin
-        \$410  = input__payload;
+      if (\$383 ) begin
+        \$409 [1152] = input__payload[1152];
+      end else if (\$385 ) begin
+        \$409  = input__payload;
       end
     end
     if (rst) begin
-      \$410  = 1153'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+      \$409  = 1153'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    \$411  = room;
+    \$410  = room;
     if (\release ) begin
-      \$411  = \$389 [8:0];
+      \$410  = \$388 [8:0];
     end
     if (rst) begin
-      \$411  = 9'h100;
+      \$410  = 9'h100;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    \$412  = \$391 ;
+    \$411  = \$390 ;
+    if (rst) begin
+      \$411  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$412  = \$394 ;
     if (rst) begin
       \$412  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    \$413  = \$395 ;
+    \$413  = \$400 ;
     if (rst) begin
       \$413  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    \$414  = \$401 ;
+    \$414  = \$404 ;
     if (rst) begin
       \$414  = 1'h0;
     end
   end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    \$415  = \$405 ;
-    if (rst) begin
-      \$415  = 1'h0;
-    end
-  end
   assign output__payload[690] = held[1152];
-  assign output__payload[689] = \$379 ;
-  assign output__payload[688] = \$378 ;
+  assign output__payload[689] = \$378 ;
+  assign output__payload[688] = \$377 ;
   assign output__payload[687] = bad[15];
   assign output__payload[686] = ends[15];
   assign output__payload[685] = valid[15];
@@ -34057,171 +33973,171 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   assign output__payload[41] = ends[0];
   assign output__payload[40] = valid[0];
   assign output__payload[39:0] = held[39:0];
-  assign bad[15] = \$377 ;
-  assign bad[14] = \$370 ;
-  assign bad[13] = \$363 ;
-  assign bad[12] = \$356 ;
-  assign bad[11] = \$349 ;
-  assign bad[10] = \$342 ;
-  assign bad[9] = \$335 ;
-  assign bad[8] = \$328 ;
-  assign bad[7] = \$321 ;
-  assign bad[6] = \$314 ;
-  assign bad[5] = \$307 ;
-  assign bad[4] = \$300 ;
-  assign bad[3] = \$293 ;
-  assign bad[2] = \$286 ;
-  assign bad[1] = \$279 ;
-  assign bad[0] = \$272 ;
-  assign \final [15] = \$248 ;
-  assign \final [14] = \$241 ;
-  assign \final [13] = \$231 ;
-  assign \final [12] = \$221 ;
-  assign \final [11] = \$211 ;
-  assign \final [10] = \$201 ;
-  assign \final [9] = \$191 ;
-  assign \final [8] = \$181 ;
-  assign \final [7] = \$171 ;
-  assign \final [6] = \$161 ;
-  assign \final [5] = \$151 ;
-  assign \final [4] = \$141 ;
-  assign \final [3] = \$131 ;
-  assign \final [2] = \$121 ;
-  assign \final [1] = \$111 ;
-  assign \final [0] = \$101 ;
-  assign forced[15] = \$247 ;
-  assign forced[14] = \$237 ;
-  assign forced[13] = \$227 ;
-  assign forced[12] = \$217 ;
-  assign forced[11] = \$207 ;
-  assign forced[10] = \$197 ;
-  assign forced[9] = \$187 ;
-  assign forced[8] = \$177 ;
-  assign forced[7] = \$167 ;
-  assign forced[6] = \$157 ;
-  assign forced[5] = \$147 ;
-  assign forced[4] = \$137 ;
-  assign forced[3] = \$127 ;
-  assign forced[2] = \$117 ;
-  assign forced[1] = \$107 ;
-  assign forced[0] = \$97 ;
-  assign marked[15] = \$93 ;
-  assign marked[14] = \$88 ;
-  assign marked[13] = \$83 ;
-  assign marked[12] = \$78 ;
-  assign marked[11] = \$73 ;
-  assign marked[10] = \$68 ;
-  assign marked[9] = \$63 ;
-  assign marked[8] = \$58 ;
-  assign marked[7] = \$53 ;
-  assign marked[6] = \$48 ;
-  assign marked[5] = \$43 ;
-  assign marked[4] = \$38 ;
-  assign marked[3] = \$33 ;
-  assign marked[2] = \$28 ;
-  assign marked[1] = \$23 ;
-  assign marked[0] = \$18 ;
-  assign partial[15] = \$91 ;
-  assign partial[14] = \$86 ;
-  assign partial[13] = \$81 ;
-  assign partial[12] = \$76 ;
-  assign partial[11] = \$71 ;
-  assign partial[10] = \$66 ;
-  assign partial[9] = \$61 ;
-  assign partial[8] = \$56 ;
-  assign partial[7] = \$51 ;
-  assign partial[6] = \$46 ;
-  assign partial[5] = \$41 ;
-  assign partial[4] = \$36 ;
-  assign partial[3] = \$31 ;
-  assign partial[2] = \$26 ;
-  assign partial[1] = \$21 ;
-  assign partial[0] = \$16 ;
-  assign valid[15] = \$89 ;
-  assign valid[14] = \$84 ;
-  assign valid[13] = \$79 ;
-  assign valid[12] = \$74 ;
-  assign valid[11] = \$69 ;
-  assign valid[10] = \$64 ;
-  assign valid[9] = \$59 ;
-  assign valid[8] = \$54 ;
-  assign valid[7] = \$49 ;
-  assign valid[6] = \$44 ;
-  assign valid[5] = \$39 ;
-  assign valid[4] = \$34 ;
-  assign valid[3] = \$29 ;
-  assign valid[2] = \$24 ;
-  assign valid[1] = \$19 ;
-  assign valid[0] = \$14 ;
+  assign bad[15] = \$376 ;
+  assign bad[14] = \$369 ;
+  assign bad[13] = \$362 ;
+  assign bad[12] = \$355 ;
+  assign bad[11] = \$348 ;
+  assign bad[10] = \$341 ;
+  assign bad[9] = \$334 ;
+  assign bad[8] = \$327 ;
+  assign bad[7] = \$320 ;
+  assign bad[6] = \$313 ;
+  assign bad[5] = \$306 ;
+  assign bad[4] = \$299 ;
+  assign bad[3] = \$292 ;
+  assign bad[2] = \$285 ;
+  assign bad[1] = \$278 ;
+  assign bad[0] = \$271 ;
+  assign \final [15] = \$247 ;
+  assign \final [14] = \$240 ;
+  assign \final [13] = \$230 ;
+  assign \final [12] = \$220 ;
+  assign \final [11] = \$210 ;
+  assign \final [10] = \$200 ;
+  assign \final [9] = \$190 ;
+  assign \final [8] = \$180 ;
+  assign \final [7] = \$170 ;
+  assign \final [6] = \$160 ;
+  assign \final [5] = \$150 ;
+  assign \final [4] = \$140 ;
+  assign \final [3] = \$130 ;
+  assign \final [2] = \$120 ;
+  assign \final [1] = \$110 ;
+  assign \final [0] = \$100 ;
+  assign forced[15] = \$246 ;
+  assign forced[14] = \$236 ;
+  assign forced[13] = \$226 ;
+  assign forced[12] = \$216 ;
+  assign forced[11] = \$206 ;
+  assign forced[10] = \$196 ;
+  assign forced[9] = \$186 ;
+  assign forced[8] = \$176 ;
+  assign forced[7] = \$166 ;
+  assign forced[6] = \$156 ;
+  assign forced[5] = \$146 ;
+  assign forced[4] = \$136 ;
+  assign forced[3] = \$126 ;
+  assign forced[2] = \$116 ;
+  assign forced[1] = \$106 ;
+  assign forced[0] = \$96 ;
+  assign marked[15] = \$92 ;
+  assign marked[14] = \$87 ;
+  assign marked[13] = \$82 ;
+  assign marked[12] = \$77 ;
+  assign marked[11] = \$72 ;
+  assign marked[10] = \$67 ;
+  assign marked[9] = \$62 ;
+  assign marked[8] = \$57 ;
+  assign marked[7] = \$52 ;
+  assign marked[6] = \$47 ;
+  assign marked[5] = \$42 ;
+  assign marked[4] = \$37 ;
+  assign marked[3] = \$32 ;
+  assign marked[2] = \$27 ;
+  assign marked[1] = \$22 ;
+  assign marked[0] = \$17 ;
+  assign partial[15] = \$90 ;
+  assign partial[14] = \$85 ;
+  assign partial[13] = \$80 ;
+  assign partial[12] = \$75 ;
+  assign partial[11] = \$70 ;
+  assign partial[10] = \$65 ;
+  assign partial[9] = \$60 ;
+  assign partial[8] = \$55 ;
+  assign partial[7] = \$50 ;
+  assign partial[6] = \$45 ;
+  assign partial[5] = \$40 ;
+  assign partial[4] = \$35 ;
+  assign partial[3] = \$30 ;
+  assign partial[2] = \$25 ;
+  assign partial[1] = \$20 ;
+  assign partial[0] = \$15 ;
+  assign valid[15] = \$88 ;
+  assign valid[14] = \$83 ;
+  assign valid[13] = \$78 ;
+  assign valid[12] = \$73 ;
+  assign valid[11] = \$68 ;
+  assign valid[10] = \$63 ;
+  assign valid[9] = \$58 ;
+  assign valid[8] = \$53 ;
+  assign valid[7] = \$48 ;
+  assign valid[6] = \$43 ;
+  assign valid[5] = \$38 ;
+  assign valid[4] = \$33 ;
+  assign valid[3] = \$28 ;
+  assign valid[2] = \$23 ;
+  assign valid[1] = \$18 ;
+  assign valid[0] = \$13 ;
   assign \$2  = \$1 ;
-  assign \$95  = \$14 ;
-  assign \$103  = \$18 ;
-  assign \$239  = \$89 ;
-  assign \$267  = 1'h0;
-  assign \$269  = 1'h0;
-  assign \$268  = \$266 ;
-  assign \$270  = \$266 ;
-  assign \$274  = 1'h0;
-  assign \$275  = \$273 ;
-  assign \$276  = 1'h0;
-  assign \$277  = \$273 ;
-  assign \$281  = 1'h0;
-  assign \$282  = \$280 ;
-  assign \$283  = 1'h0;
-  assign \$284  = \$280 ;
-  assign \$288  = 1'h0;
-  assign \$289  = \$287 ;
-  assign \$290  = 1'h0;
-  assign \$291  = \$287 ;
-  assign \$295  = 1'h0;
-  assign \$296  = \$294 ;
-  assign \$297  = 1'h0;
-  assign \$298  = \$294 ;
-  assign \$302  = 1'h0;
-  assign \$303  = \$301 ;
-  assign \$304  = 1'h0;
-  assign \$305  = \$301 ;
-  assign \$309  = 1'h0;
-  assign \$310  = \$308 ;
-  assign \$311  = 1'h0;
-  assign \$312  = \$308 ;
-  assign \$316  = 1'h0;
-  assign \$317  = \$315 ;
-  assign \$318  = 1'h0;
-  assign \$319  = \$315 ;
-  assign \$323  = 1'h0;
-  assign \$324  = \$322 ;
-  assign \$325  = 1'h0;
-  assign \$326  = \$322 ;
-  assign \$330  = 1'h0;
-  assign \$331  = \$329 ;
-  assign \$332  = 1'h0;
-  assign \$333  = \$329 ;
-  assign \$337  = 1'h0;
-  assign \$338  = \$336 ;
-  assign \$339  = 1'h0;
-  assign \$340  = \$336 ;
-  assign \$344  = 1'h0;
-  assign \$345  = \$343 ;
-  assign \$346  = 1'h0;
-  assign \$347  = \$343 ;
-  assign \$351  = 1'h0;
-  assign \$352  = \$350 ;
-  assign \$353  = 1'h0;
-  assign \$354  = \$350 ;
-  assign \$358  = 1'h0;
-  assign \$359  = \$357 ;
-  assign \$360  = 1'h0;
-  assign \$361  = \$357 ;
-  assign \$365  = 1'h0;
-  assign \$366  = \$364 ;
-  assign \$367  = 1'h0;
-  assign \$368  = \$364 ;
-  assign \$372  = 1'h0;
-  assign \$373  = \$371 ;
-  assign \$374  = 1'h0;
-  assign \$375  = \$371 ;
-  assign \$385  = \$1 ;
+  assign \$94  = \$13 ;
+  assign \$102  = \$17 ;
+  assign \$238  = \$88 ;
+  assign \$266  = 1'h0;
+  assign \$267  = \$265 ;
+  assign \$268  = 1'h0;
+  assign \$269  = \$265 ;
+  assign \$273  = 1'h0;
+  assign \$274  = \$272 ;
+  assign \$275  = 1'h0;
+  assign \$276  = \$272 ;
+  assign \$280  = 1'h0;
+  assign \$281  = \$279 ;
+  assign \$282  = 1'h0;
+  assign \$283  = \$279 ;
+  assign \$287  = 1'h0;
+  assign \$288  = \$286 ;
+  assign \$289  = 1'h0;
+  assign \$290  = \$286 ;
+  assign \$294  = 1'h0;
+  assign \$295  = \$293 ;
+  assign \$296  = 1'h0;
+  assign \$297  = \$293 ;
+  assign \$301  = 1'h0;
+  assign \$302  = \$300 ;
+  assign \$303  = 1'h0;
+  assign \$304  = \$300 ;
+  assign \$308  = 1'h0;
+  assign \$309  = \$307 ;
+  assign \$310  = 1'h0;
+  assign \$311  = \$307 ;
+  assign \$315  = 1'h0;
+  assign \$316  = \$314 ;
+  assign \$317  = 1'h0;
+  assign \$318  = \$314 ;
+  assign \$322  = 1'h0;
+  assign \$323  = \$321 ;
+  assign \$324  = 1'h0;
+  assign \$325  = \$321 ;
+  assign \$329  = 1'h0;
+  assign \$330  = \$328 ;
+  assign \$331  = 1'h0;
+  assign \$332  = \$328 ;
+  assign \$336  = 1'h0;
+  assign \$337  = \$335 ;
+  assign \$338  = 1'h0;
+  assign \$339  = \$335 ;
+  assign \$343  = 1'h0;
+  assign \$344  = \$342 ;
+  assign \$345  = 1'h0;
+  assign \$346  = \$342 ;
+  assign \$350  = 1'h0;
+  assign \$351  = \$349 ;
+  assign \$352  = 1'h0;
+  assign \$353  = \$349 ;
+  assign \$357  = 1'h0;
+  assign \$358  = \$356 ;
+  assign \$359  = 1'h0;
+  assign \$360  = \$356 ;
+  assign \$364  = 1'h0;
+  assign \$365  = \$363 ;
+  assign \$366  = 1'h0;
+  assign \$367  = \$363 ;
+  assign \$371  = 1'h0;
+  assign \$372  = \$370 ;
+  assign \$373  = 1'h0;
+  assign \$374  = \$370 ;
+  assign \$384  = \$1 ;
 endmodule
 
 module hotline_updates(rst, input__valid, fire, input__ready, room, weights__0, weights__1, weights__2, weights__3, weights__4, weights__5, weights__6, weights__7, weights__8, weights__9, weights__10, weights__11, weights__12, weights__13, weights__14, weights__15

@@ -536,9 +536,6 @@ module hotline_classifier(rst, output__ready, input__ready, output__valid, input
   wire [23:0] \$97 ;
   wire \$98 ;
   wire \$99 ;
-  (* init = 8'h00 *)
-  wire [4:0] \$signature__data ;
-  wire \$signature__en ;
   reg continued = 1'h0;
   reg [7:0] ended = 8'h00;
   wire ends_straddler;
@@ -565,10 +562,13 @@ module hotline_classifier(rst, output__ready, input__ready, output__valid, input
   wire [214:0] w_data;
   wire w_rdy;
   wire [214:0] waiting;
+  (* init = 8'h00 *)
+  wire [4:0] write__data;
+  wire write__en;
   reg [4:0] \table  [255:0];
   always @(posedge clk) begin
-    if (\$signature__en )
-      \table [ended] <= \$signature__data ;
+    if (write__en)
+      \table [ended] <= write__data;
   end
   assign read__data = \table [waiting[212:205]];
   assign \$1  = ~ input__payload[43];
@@ -610,8 +610,8 @@ module hotline_classifier(rst, output__ready, input__ready, output__valid, input
   assign \$28  = \$27  + 1'h1;
   assign \$29  = { judged[132], judged[41] } & \$28 [1:0];
   assign \$30  = \$29 [1] ? verdict1 : 5'h00;
-  assign \$signature__data  = \$26  | \$30 ;
-  assign \$signature__en  = step & ends_straddler;
+  assign write__data = \$26  | \$30 ;
+  assign write__en = step & ends_straddler;
   assign \$31  = 1'h0 + judged[41];
   assign \$32  = \$31  + judged[132];
   assign \$34  = { judged[132], judged[41] } & { 1'h0, \$33  };
@@ -1067,7 +1067,7 @@ endmodule
 
 module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits, hold, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counters, row_out__0__tags, slot_out__0, row_out__1__valid, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counters, row_out__1__tags, slot_out__1
 , selecting, dump__ready, restore__payload, write_data, budget, hot_rows, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_access, row_set, row_write, clear, done, hot_rows_range, restore_start, select, clear_counters
-, command_code, dump__valid, dump__payload, restore__ready, restore_entry, restore_length, row_way, restored, slot_write, slot_in, command_busy, snapshot, restore__valid);
+, command_code, dump__valid, row_way, dump__payload, restore__ready, restore_entry, restore_length, restored, slot_write, slot_in, command_busy, snapshot, restore__valid);
   reg \$auto$verilog_backend.cc:2505:dump_module$4 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$4 = 0;
   input clk;
@@ -1158,6 +1158,8 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   reg command_code;
   output dump__valid;
   reg dump__valid;
+  output [1:0] row_way;
+  reg [1:0] row_way;
   output [256:0] dump__payload;
   reg [256:0] dump__payload;
   output restore__ready;
@@ -1166,8 +1168,6 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   reg restore_entry;
   output restore_length;
   reg restore_length;
-  output [1:0] row_way;
-  reg [1:0] row_way;
   output [2:0] restored;
   reg [2:0] restored;
   output [1:0] slot_write;
@@ -1185,37 +1185,37 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire \$100 ;
   wire \$101 ;
   wire \$102 ;
-  wire [2:0] \$103 ;
+  wire \$103 ;
   wire \$104 ;
   wire \$105 ;
-  wire \$106 ;
-  wire \$107 ;
-  wire [3:0] \$108 ;
+  wire [3:0] \$106 ;
+  wire [3:0] \$107 ;
+  wire \$108 ;
   wire [3:0] \$109 ;
   wire [6:0] \$11 ;
-  wire \$110 ;
+  wire [1:0] \$110 ;
   wire [3:0] \$111 ;
-  wire [1:0] \$112 ;
+  wire [2:0] \$112 ;
   wire [3:0] \$113 ;
-  wire [2:0] \$114 ;
+  wire [3:0] \$114 ;
   wire [3:0] \$115 ;
-  wire [3:0] \$116 ;
-  wire [3:0] \$117 ;
-  wire [4:0] \$118 ;
-  wire \$119 ;
+  wire [4:0] \$116 ;
+  wire \$117 ;
+  wire [2:0] \$118 ;
+  reg [4:0] \$119 ;
   wire [6:0] \$12 ;
   wire [2:0] \$120 ;
-  reg [4:0] \$121 ;
-  wire \$122 ;
+  wire \$121 ;
+  wire [63:0] \$122 ;
   wire [63:0] \$123 ;
   wire [63:0] \$124 ;
   wire [63:0] \$125 ;
-  wire [63:0] \$126 ;
+  wire [4:0] \$126 ;
   wire [4:0] \$127 ;
   wire [4:0] \$128 ;
   wire [4:0] \$129 ;
   reg [6:0] \$13 ;
-  wire [4:0] \$130 ;
+  wire \$130 ;
   wire \$131 ;
   wire \$132 ;
   wire \$133 ;
@@ -1238,28 +1238,27 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire \$149 ;
   wire \$15 ;
   wire \$150 ;
-  wire \$151 ;
-  reg [6:0] \$152 ;
-  reg [16:0] \$153 ;
+  reg [6:0] \$151 ;
+  reg [16:0] \$152 ;
+  reg [2:0] \$153 ;
   reg [2:0] \$154 ;
-  reg [2:0] \$155 ;
-  reg [3:0] \$156 ;
-  reg \$157 ;
-  reg [3:0] \$158 ;
-  reg [5:0] \$159 ;
+  reg [3:0] \$155 ;
+  reg \$156 ;
+  reg [3:0] \$157 ;
+  reg [5:0] \$158 ;
+  reg [3:0] \$159 ;
   wire \$16 ;
   reg [3:0] \$160 ;
   reg [3:0] \$161 ;
-  reg [3:0] \$162 ;
-  reg [7:0] \$163 ;
-  reg [31:0] \$164 ;
-  reg [155:0] \$165 ;
-  reg [2:0] \$166 ;
+  reg [7:0] \$162 ;
+  reg [31:0] \$163 ;
+  reg [155:0] \$164 ;
+  reg [2:0] \$165 ;
+  reg [4:0] \$166 ;
   reg [4:0] \$167 ;
   reg [4:0] \$168 ;
   reg [4:0] \$169 ;
   wire \$17 ;
-  reg [4:0] \$170 ;
   wire \$18 ;
   wire \$19 ;
   wire \$2 ;
@@ -1274,65 +1273,65 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire \$28 ;
   wire \$29 ;
   wire [1:0] \$3 ;
-  wire \$30 ;
-  wire \$31 ;
-  wire [38:0] \$32 ;
-  wire \$33 ;
-  wire [7:0] \$34 ;
+  wire [3:0] \$30 ;
+  reg [4:0] \$31 ;
+  reg [4:0] \$32 ;
+  reg [4:0] \$33 ;
+  reg [4:0] \$34 ;
   wire \$35 ;
-  wire \$36 ;
-  wire \$37 ;
+  wire [4:0] \$36 ;
+  wire [4:0] \$37 ;
   wire \$38 ;
   wire \$39 ;
   wire \$4 ;
-  wire \$40 ;
-  wire [38:0] \$41 ;
-  wire \$42 ;
-  wire [7:0] \$43 ;
+  wire [38:0] \$40 ;
+  wire \$41 ;
+  wire [7:0] \$42 ;
+  wire \$43 ;
   wire \$44 ;
   wire \$45 ;
   wire \$46 ;
   wire \$47 ;
   wire \$48 ;
-  wire \$49 ;
+  wire [38:0] \$49 ;
   wire [2:0] \$5 ;
-  wire [38:0] \$50 ;
-  wire \$51 ;
-  wire [7:0] \$52 ;
+  wire \$50 ;
+  wire [7:0] \$51 ;
+  wire \$52 ;
   wire \$53 ;
   wire \$54 ;
   wire \$55 ;
   wire \$56 ;
   wire \$57 ;
-  wire \$58 ;
-  wire [38:0] \$59 ;
+  wire [38:0] \$58 ;
+  wire \$59 ;
   wire \$6 ;
-  wire \$60 ;
-  wire [7:0] \$61 ;
+  wire [7:0] \$60 ;
+  wire \$61 ;
   wire \$62 ;
   wire \$63 ;
   wire \$64 ;
   wire \$65 ;
   wire \$66 ;
-  wire [4:0] \$67 ;
-  wire [4:0] \$68 ;
-  wire [3:0] \$69 ;
+  wire [38:0] \$67 ;
+  wire \$68 ;
+  wire [7:0] \$69 ;
   wire [3:0] \$7 ;
-  reg [4:0] \$70 ;
-  reg [4:0] \$71 ;
-  reg [4:0] \$72 ;
-  reg [4:0] \$73 ;
+  wire \$70 ;
+  wire \$71 ;
+  wire \$72 ;
+  wire \$73 ;
   wire \$74 ;
-  wire [4:0] \$75 ;
-  wire [4:0] \$76 ;
+  wire \$75 ;
+  wire \$76 ;
   wire \$77 ;
   wire \$78 ;
   wire \$79 ;
   reg [2:0] \$8 ;
-  wire \$80 ;
+  wire [3:0] \$80 ;
   wire \$81 ;
-  wire [3:0] \$82 ;
-  wire \$83 ;
+  wire [4:0] \$82 ;
+  wire [4:0] \$83 ;
   wire \$84 ;
   wire \$85 ;
   wire [11:0] \$86 ;
@@ -1346,17 +1345,17 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   wire \$93 ;
   wire \$94 ;
   wire \$95 ;
-  wire \$96 ;
+  wire [3:0] \$96 ;
   wire [3:0] \$97 ;
-  wire [3:0] \$98 ;
+  wire \$98 ;
   wire \$99 ;
-  reg _sending_slots = 6'h20;
   reg [6:0] entries = 7'h00;
   wire \final ;
   reg [3:0] fsm_state = 4'h1;
   reg [3:0] index = 4'h0;
   reg [2:0] quota = 3'h0;
   reg report = 1'h0;
+  reg sending_slots = 6'h20;
   reg [4:0] slot0 = 5'h00;
   reg [4:0] slot1 = 5'h00;
   reg [4:0] slot2 = 5'h00;
@@ -1387,161 +1386,161 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   assign \$27  = ~ busy;
   assign \$28  = command_write & \$27 ;
   assign \$29  = write_data > 6'h20;
-  assign \$30  = restore__payload[63] & usable[0];
-  assign \$31  = restore__payload[63] & usable[0];
-  assign \$32  = \$31  ? restore__payload[38:0] : 39'h0000000000;
-  assign \$33  = restore__payload[63] & usable[0];
-  assign \$34  = \$33  ? restore__payload[55:48] : 8'h00;
-  assign \$35  = restore__payload[63] & usable[0];
-  assign \$36  = \$35  ? restore__payload[61] : 1'h0;
-  assign \$37  = restore__payload[63] & usable[0];
-  assign \$38  = \$37  ? restore__payload[62] : 1'h0;
-  assign \$39  = restore__payload[127] & usable[1];
-  assign \$40  = restore__payload[127] & usable[1];
-  assign \$41  = \$40  ? restore__payload[102:64] : 39'h0000000000;
-  assign \$42  = restore__payload[127] & usable[1];
-  assign \$43  = \$42  ? restore__payload[119:112] : 8'h00;
-  assign \$44  = restore__payload[127] & usable[1];
-  assign \$45  = \$44  ? restore__payload[125] : 1'h0;
-  assign \$46  = restore__payload[127] & usable[1];
-  assign \$47  = \$46  ? restore__payload[126] : 1'h0;
-  assign \$48  = restore__payload[191] & usable[2];
-  assign \$49  = restore__payload[191] & usable[2];
-  assign \$50  = \$49  ? restore__payload[166:128] : 39'h0000000000;
-  assign \$51  = restore__payload[191] & usable[2];
-  assign \$52  = \$51  ? restore__payload[183:176] : 8'h00;
-  assign \$53  = restore__payload[191] & usable[2];
-  assign \$54  = \$53  ? restore__payload[189] : 1'h0;
-  assign \$55  = restore__payload[191] & usable[2];
-  assign \$56  = \$55  ? restore__payload[190] : 1'h0;
-  assign \$57  = restore__payload[255] & usable[3];
-  assign \$58  = restore__payload[255] & usable[3];
-  assign \$59  = \$58  ? restore__payload[230:192] : 39'h0000000000;
-  assign \$60  = restore__payload[255] & usable[3];
-  assign \$61  = \$60  ? restore__payload[247:240] : 8'h00;
-  assign \$62  = restore__payload[255] & usable[3];
-  assign \$63  = \$62  ? restore__payload[253] : 1'h0;
-  assign \$64  = restore__payload[255] & usable[3];
-  assign \$65  = \$64  ? restore__payload[254] : 1'h0;
-  assign \$67  = index + 1'h1;
-  assign \$68  = \final  ? 5'h00 : \$67 ;
-  assign \$69  = way + 1'h1;
-  assign \$74  = way == 3'h4;
-  assign \$75  = index + 1'h1;
-  assign \$76  = \final  ? 5'h00 : \$75 ;
-  assign \$77  = row_in__hot[0] & \within [0];
-  assign \$78  = row_in__hot[1] & \within [1];
-  assign \$79  = row_in__hot[2] & \within [2];
-  assign \$80  = row_in__hot[3] & \within [3];
-  assign \$81  = restore__payload[256] != \final ;
-  assign \$82  = way + 1'h1;
-  assign \$83  = way == 2'h3;
-  assign \$84  = ~ selecting;
-  assign \$85  = restore__valid & restore__payload[256];
+  assign \$30  = way + 1'h1;
+  assign \$35  = way == 3'h4;
+  assign \$36  = index + 1'h1;
+  assign \$37  = \final  ? 5'h00 : \$36 ;
+  assign \$38  = restore__payload[63] & usable[0];
+  assign \$39  = restore__payload[63] & usable[0];
+  assign \$40  = \$39  ? restore__payload[38:0] : 39'h0000000000;
+  assign \$41  = restore__payload[63] & usable[0];
+  assign \$42  = \$41  ? restore__payload[55:48] : 8'h00;
+  assign \$43  = restore__payload[63] & usable[0];
+  assign \$44  = \$43  ? restore__payload[61] : 1'h0;
+  assign \$45  = restore__payload[63] & usable[0];
+  assign \$46  = \$45  ? restore__payload[62] : 1'h0;
+  assign \$47  = restore__payload[127] & usable[1];
+  assign \$48  = restore__payload[127] & usable[1];
+  assign \$49  = \$48  ? restore__payload[102:64] : 39'h0000000000;
+  assign \$50  = restore__payload[127] & usable[1];
+  assign \$51  = \$50  ? restore__payload[119:112] : 8'h00;
+  assign \$52  = restore__payload[127] & usable[1];
+  assign \$53  = \$52  ? restore__payload[125] : 1'h0;
+  assign \$54  = restore__payload[127] & usable[1];
+  assign \$55  = \$54  ? restore__payload[126] : 1'h0;
+  assign \$56  = restore__payload[191] & usable[2];
+  assign \$57  = restore__payload[191] & usable[2];
+  assign \$58  = \$57  ? restore__payload[166:128] : 39'h0000000000;
+  assign \$59  = restore__payload[191] & usable[2];
+  assign \$60  = \$59  ? restore__payload[183:176] : 8'h00;
+  assign \$61  = restore__payload[191] & usable[2];
+  assign \$62  = \$61  ? restore__payload[189] : 1'h0;
+  assign \$63  = restore__payload[191] & usable[2];
+  assign \$64  = \$63  ? restore__payload[190] : 1'h0;
+  assign \$65  = restore__payload[255] & usable[3];
+  assign \$66  = restore__payload[255] & usable[3];
+  assign \$67  = \$66  ? restore__payload[230:192] : 39'h0000000000;
+  assign \$68  = restore__payload[255] & usable[3];
+  assign \$69  = \$68  ? restore__payload[247:240] : 8'h00;
+  assign \$70  = restore__payload[255] & usable[3];
+  assign \$71  = \$70  ? restore__payload[253] : 1'h0;
+  assign \$72  = restore__payload[255] & usable[3];
+  assign \$73  = \$72  ? restore__payload[254] : 1'h0;
+  assign \$75  = row_in__hot[0] & \within [0];
+  assign \$76  = row_in__hot[1] & \within [1];
+  assign \$77  = row_in__hot[2] & \within [2];
+  assign \$78  = row_in__hot[3] & \within [3];
+  assign \$79  = restore__payload[256] != \final ;
+  assign \$80  = way + 1'h1;
+  assign \$81  = way == 2'h3;
+  assign \$82  = index + 1'h1;
+  assign \$83  = \final  ? 5'h00 : \$82 ;
+  assign \$84  = restore__valid & restore__payload[256];
+  assign \$85  = ~ selecting;
   assign index_bits = 1'h1 + budget[16:15];
   assign \$86  = 1'h1 << index_bits;
   assign \$87  = \$86  - 1'h1;
   assign \final  = index == \$87 [3:0];
   assign \$88  = index < budget[14:11];
   assign usable = \$88  ? budget[10:7] : budget[6:3];
-  assign hold = ~ \$139 ;
+  assign hold = ~ \$138 ;
   assign \$90  = walk == 3'h7;
   assign \$91  = ~ busy;
   assign \$92  = hot_rows_write & \$91 ;
   assign \$93  = ~ busy;
   assign \$94  = command_write & \$93 ;
   assign \$95  = write_data > 6'h20;
-  assign \$97  = ~ usable;
-  assign \$98  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$97 ;
-  assign \$99  = | \$98 ;
-  assign \$100  = ~ restore__payload[256];
-  assign \$101  = \$99  & \$100 ;
-  assign \$103  = 1'h1 << index[0];
-  assign \$104  = restore__payload[31:0] < hot_rows;
-  assign \$105  = restore__payload[95:64] < hot_rows;
-  assign \$106  = restore__payload[159:128] < hot_rows;
-  assign \$107  = restore__payload[223:192] < hot_rows;
-  assign \$108  = ~ \within ;
-  assign \$109  = row_in__hot & \$108 ;
-  assign \$110  = | \$109 ;
+  assign \$96  = ~ usable;
+  assign \$97  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$96 ;
+  assign \$98  = | \$97 ;
+  assign \$99  = ~ restore__payload[256];
+  assign \$100  = \$98  & \$99 ;
+  assign \$102  = restore__payload[31:0] < hot_rows;
+  assign \$103  = restore__payload[95:64] < hot_rows;
+  assign \$104  = restore__payload[159:128] < hot_rows;
+  assign \$105  = restore__payload[223:192] < hot_rows;
+  assign \$106  = ~ \within ;
+  assign \$107  = row_in__hot & \$106 ;
+  assign \$108  = | \$107 ;
+  assign \$109  = row_in__hot & \within ;
+  assign \$110  = 1'h0 + \$109 [0];
   assign \$111  = row_in__hot & \within ;
-  assign \$112  = 1'h0 + \$111 [0];
+  assign \$112  = \$110  + \$111 [1];
   assign \$113  = row_in__hot & \within ;
-  assign \$114  = \$112  + \$113 [1];
+  assign \$114  = \$112  + \$113 [2];
   assign \$115  = row_in__hot & \within ;
-  assign \$116  = \$114  + \$115 [2];
-  assign \$117  = row_in__hot & \within ;
-  assign \$118  = \$116  + \$117 [3];
-  assign \$119  = restore__payload[256] != \final ;
+  assign \$116  = \$114  + \$115 [3];
+  assign \$117  = restore__payload[256] != \final ;
+  assign \$118  = 1'h1 << index[0];
   assign \$120  = 1'h1 << index[0];
-  assign \$122  = ~ selecting;
-  assign \$123  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 9'h000, row_in__tags[38:0] } : 64'h0000000000000000;
-  assign \$124  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 9'h000, row_in__tags[77:39] } : 64'h0000000000000000;
-  assign \$125  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 9'h000, row_in__tags[116:78] } : 64'h0000000000000000;
-  assign \$126  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 9'h000, row_in__tags[155:117] } : 64'h0000000000000000;
-  assign \$127  = row_in__hot[0] ? slot0 : 5'h00;
-  assign \$128  = row_in__hot[1] ? slot1 : 5'h00;
-  assign \$129  = row_in__hot[2] ? slot2 : 5'h00;
-  assign \$130  = row_in__hot[3] ? slot3 : 5'h00;
-  assign \$131  = command_write | hot_rows_write;
-  assign \$132  = busy | hold;
-  assign \$133  = \$131  & \$132 ;
-  assign \$134  = write_data == 3'h4;
-  assign \$135  = command_write & \$134 ;
-  assign \$136  = ~ \$135 ;
-  assign \$137  = write_data == 3'h4;
-  assign \$138  = command_write & \$137 ;
-  assign \$139  = ! fsm_state;
-  assign \$140  = fsm_state == 1'h1;
-  assign \$141  = fsm_state == 2'h2;
-  assign \$142  = fsm_state == 2'h3;
-  assign \$143  = fsm_state == 3'h4;
-  assign \$144  = fsm_state == 3'h5;
-  assign \$145  = fsm_state == 3'h6;
-  assign \$146  = fsm_state == 3'h7;
-  assign \$147  = fsm_state == 4'h8;
-  assign \$148  = fsm_state == 4'h9;
-  assign \$149  = fsm_state == 4'ha;
-  assign \$150  = fsm_state == 4'hb;
-  assign \$151  = fsm_state == 4'hc;
+  assign \$121  = ~ selecting;
+  assign \$122  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 9'h000, row_in__tags[38:0] } : 64'h0000000000000000;
+  assign \$123  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 9'h000, row_in__tags[77:39] } : 64'h0000000000000000;
+  assign \$124  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 9'h000, row_in__tags[116:78] } : 64'h0000000000000000;
+  assign \$125  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 9'h000, row_in__tags[155:117] } : 64'h0000000000000000;
+  assign \$126  = row_in__hot[0] ? slot0 : 5'h00;
+  assign \$127  = row_in__hot[1] ? slot1 : 5'h00;
+  assign \$128  = row_in__hot[2] ? slot2 : 5'h00;
+  assign \$129  = row_in__hot[3] ? slot3 : 5'h00;
+  assign \$130  = command_write | hot_rows_write;
+  assign \$131  = busy | hold;
+  assign \$132  = \$130  & \$131 ;
+  assign \$133  = write_data == 3'h4;
+  assign \$134  = command_write & \$133 ;
+  assign \$135  = ~ \$134 ;
+  assign \$136  = write_data == 3'h4;
+  assign \$137  = command_write & \$136 ;
+  assign \$138  = ! fsm_state;
+  assign \$139  = fsm_state == 1'h1;
+  assign \$140  = fsm_state == 2'h2;
+  assign \$141  = fsm_state == 2'h3;
+  assign \$142  = fsm_state == 3'h4;
+  assign \$143  = fsm_state == 3'h5;
+  assign \$144  = fsm_state == 3'h6;
+  assign \$145  = fsm_state == 3'h7;
+  assign \$146  = fsm_state == 4'h8;
+  assign \$147  = fsm_state == 4'h9;
+  assign \$148  = fsm_state == 4'ha;
+  assign \$149  = fsm_state == 4'hb;
+  assign \$150  = fsm_state == 4'hc;
   always @(posedge clk)
-    entries <= \$152 ;
+    entries <= \$151 ;
   always @(posedge clk)
-    budget <= \$153 ;
+    budget <= \$152 ;
   always @(posedge clk)
-    quota <= \$154 ;
+    quota <= \$153 ;
   always @(posedge clk)
-    walk <= \$155 ;
+    walk <= \$154 ;
   always @(posedge clk)
-    index <= \$156 ;
+    index <= \$155 ;
   always @(posedge clk)
-    report <= \$157 ;
+    report <= \$156 ;
   always @(posedge clk)
-    fsm_state <= \$158 ;
+    fsm_state <= \$157 ;
   always @(posedge clk)
-    hot_rows <= \$159 ;
+    hot_rows <= \$158 ;
   always @(posedge clk)
-    row_in__valid <= \$160 ;
+    row_in__valid <= \$159 ;
   always @(posedge clk)
-    row_in__hot <= \$161 ;
+    row_in__hot <= \$160 ;
   always @(posedge clk)
-    row_in__referenced <= \$162 ;
+    row_in__referenced <= \$161 ;
   always @(posedge clk)
-    row_in__age <= \$163 ;
+    row_in__age <= \$162 ;
   always @(posedge clk)
-    row_in__counters <= \$164 ;
+    row_in__counters <= \$163 ;
   always @(posedge clk)
-    row_in__tags <= \$165 ;
+    row_in__tags <= \$164 ;
   always @(posedge clk)
-    way <= \$166 ;
+    way <= \$165 ;
   always @(posedge clk)
-    slot0 <= \$167 ;
+    slot0 <= \$166 ;
   always @(posedge clk)
-    slot1 <= \$168 ;
+    slot1 <= \$167 ;
   always @(posedge clk)
-    slot2 <= \$169 ;
+    slot2 <= \$168 ;
   always @(posedge clk)
-    slot3 <= \$170 ;
+    slot3 <= \$169 ;
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     (* full_case = 32'd1 *)
@@ -1589,9 +1588,9 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$70  = slot_out__0;
+          \$31  = slot_out__0;
       1'h1:
-          \$70  = slot_out__1;
+          \$31  = slot_out__1;
     endcase
   end
   always @* begin
@@ -1599,9 +1598,9 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$71  = slot_out__0;
+          \$32  = slot_out__0;
       1'h1:
-          \$71  = slot_out__1;
+          \$32  = slot_out__1;
     endcase
   end
   always @* begin
@@ -1609,9 +1608,9 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$72  = slot_out__0;
+          \$33  = slot_out__0;
       1'h1:
-          \$72  = slot_out__1;
+          \$33  = slot_out__1;
     endcase
   end
   always @* begin
@@ -1619,67 +1618,67 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$73  = slot_out__0;
+          \$34  = slot_out__0;
       1'h1:
-          \$73  = slot_out__1;
+          \$34  = slot_out__1;
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$121  = 5'h00;
+    \$119  = 5'h00;
     casez (way)
       3'h0:
-          \$121  = slot0;
+          \$119  = slot0;
       3'h1:
-          \$121  = slot1;
+          \$119  = slot1;
       3'h2:
-          \$121  = slot2;
+          \$119  = slot2;
       3'h3:
-          \$121  = slot3;
+          \$119  = slot3;
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$152  = \$1 [6:0];
+    \$151  = \$1 [6:0];
     if (rst) begin
-      \$152  = 7'h00;
+      \$151  = 7'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$153 [16:15] = \$7 [1:0];
-    \$153 [2:0] = \$8 ;
-    \$153 [14:11] = \$14 ;
-    \$153 [6:3] = { \$18 , \$17 , \$16 , \$15  };
-    \$153 [10:7] = { \$22 , \$21 , \$20 , \$19  };
+    \$152 [16:15] = \$7 [1:0];
+    \$152 [2:0] = \$8 ;
+    \$152 [14:11] = \$14 ;
+    \$152 [6:3] = { \$18 , \$17 , \$16 , \$15  };
+    \$152 [10:7] = { \$22 , \$21 , \$20 , \$19  };
     if (rst) begin
-      \$153  = 17'h00000;
+      \$152  = 17'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$154  = \$13 [2:0];
+    \$153  = \$13 [2:0];
+    if (rst) begin
+      \$153  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$154  = walk;
+    casez (fsm_state)
+      4'h1:
+          \$154  = \$23 [2:0];
+    endcase
     if (rst) begin
       \$154  = 3'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$155  = walk;
+    \$155  = index;
     casez (fsm_state)
       4'h1:
-          \$155  = \$23 [2:0];
-    endcase
-    if (rst) begin
-      \$155  = 3'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$156  = index;
-    casez (fsm_state)
-      4'h1:
-          \$156  = 4'h0;
+          \$155  = 4'h0;
       4'h0:
           /* empty */;
       4'h2:
@@ -1688,164 +1687,166 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          \$156  = \$68 [3:0];
       4'h7:
-          /* empty */;
-      4'hb:
-          if (dump__ready) begin
-            \$156  = \$76 [3:0];
-          end
-    endcase
-    if (rst) begin
-      \$156  = 4'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$157  = report;
-    casez (fsm_state)
-      4'h1:
-          if (\$24 ) begin
-            \$157  = 1'h0;
-          end
-      4'h0:
-          if (\$26 ) begin
-            (* full_case = 32'd1 *)
-            if (\$29 ) begin
-            end else begin
-              \$157  = 1'h1;
-            end
-          end else if (\$28 ) begin
-            casez (write_data)
-              32'd1:
-                  \$157  = 1'h1;
-            endcase
-          end
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            if (\$66 ) begin
-              \$157  = 1'h1;
-            end
-          end
-      4'ha:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'hb:
           /* empty */;
       4'h8:
-          if (restore__valid) begin
-            if (\$81 ) begin
-              \$157  = 1'h1;
-            end
-          end
-    endcase
-    if (rst) begin
-      \$157  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$158  = fsm_state;
-    casez (fsm_state)
-      4'h1:
-          if (\$24 ) begin
-            \$158  = 4'h0;
-          end
-      4'h0:
-          if (\$26 ) begin
-            (* full_case = 32'd1 *)
-            if (\$29 ) begin
-            end else begin
-              \$158  = 4'h1;
-            end
-          end else if (\$28 ) begin
-            casez (write_data)
-              32'd1:
-                  \$158  = 4'h1;
-              32'd2:
-                  \$158  = 4'h2;
-              32'd3:
-                  \$158  = 4'h3;
-              32'd6:
-                  \$158  = 4'h4;
-            endcase
-          end
-      4'h2:
-          \$158  = 4'h5;
-      4'h5:
-          \$158  = 4'h6;
-      4'h6:
           if (dump__ready) begin
-            \$158  = 4'h7;
+            \$155  = \$37 [3:0];
           end
       4'h3:
-          if (restore__valid) begin
-            \$158  = 4'h8;
-            if (\$66 ) begin
-              \$158  = 4'h9;
-              if (restore__payload[256]) begin
-                \$158  = 4'h1;
-              end
-            end
-          end
-      4'ha:
-        begin
-          \$158  = 4'h3;
-          if (\final ) begin
-            \$158  = 4'h0;
-          end
-        end
-      4'h7:
-          if (\$74 ) begin
-            \$158  = 4'hb;
-          end
+          /* empty */;
+      4'h9:
+          /* empty */;
       4'hb:
-          if (dump__ready) begin
-            \$158  = 4'h2;
-            if (\final ) begin
-              \$158  = 4'h0;
-            end
-          end
-      4'h8:
-          if (restore__valid) begin
-            \$158  = 4'hc;
-            if (\$81 ) begin
-              \$158  = 4'h9;
-              if (restore__payload[256]) begin
-                \$158  = 4'h1;
-              end
-            end
-          end
+          /* empty */;
       4'hc:
-          if (\$83 ) begin
-            \$158  = 4'ha;
+          \$155  = \$83 [3:0];
+    endcase
+    if (rst) begin
+      \$155  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$156  = report;
+    casez (fsm_state)
+      4'h1:
+          if (\$24 ) begin
+            \$156  = 1'h0;
           end
-      4'h4:
-          if (\$84 ) begin
-            \$158  = 4'h0;
+      4'h0:
+          if (\$26 ) begin
+            (* full_case = 32'd1 *)
+            if (\$29 ) begin
+            end else begin
+              \$156  = 1'h1;
+            end
+          end else if (\$28 ) begin
+            casez (write_data)
+              32'd1:
+                  \$156  = 1'h1;
+            endcase
+          end
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            if (\$74 ) begin
+              \$156  = 1'h1;
+            end
           end
       4'h9:
-          if (\$85 ) begin
-            \$158  = 4'h1;
+          if (restore__valid) begin
+            if (\$79 ) begin
+              \$156  = 1'h1;
+            end
           end
     endcase
     if (rst) begin
-      \$158  = 4'h1;
+      \$156  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$159  = hot_rows;
+    \$157  = fsm_state;
+    casez (fsm_state)
+      4'h1:
+          if (\$24 ) begin
+            \$157  = 4'h0;
+          end
+      4'h0:
+          if (\$26 ) begin
+            (* full_case = 32'd1 *)
+            if (\$29 ) begin
+            end else begin
+              \$157  = 4'h1;
+            end
+          end else if (\$28 ) begin
+            casez (write_data)
+              32'd1:
+                  \$157  = 4'h1;
+              32'd2:
+                  \$157  = 4'h2;
+              32'd3:
+                  \$157  = 4'h3;
+              32'd6:
+                  \$157  = 4'h4;
+            endcase
+          end
+      4'h2:
+          \$157  = 4'h5;
+      4'h5:
+          \$157  = 4'h6;
+      4'h6:
+          if (dump__ready) begin
+            \$157  = 4'h7;
+          end
+      4'h7:
+          if (\$35 ) begin
+            \$157  = 4'h8;
+          end
+      4'h8:
+          if (dump__ready) begin
+            \$157  = 4'h2;
+            if (\final ) begin
+              \$157  = 4'h0;
+            end
+          end
+      4'h3:
+          if (restore__valid) begin
+            \$157  = 4'h9;
+            if (\$74 ) begin
+              \$157  = 4'ha;
+              if (restore__payload[256]) begin
+                \$157  = 4'h1;
+              end
+            end
+          end
+      4'h9:
+          if (restore__valid) begin
+            \$157  = 4'hb;
+            if (\$79 ) begin
+              \$157  = 4'ha;
+              if (restore__payload[256]) begin
+                \$157  = 4'h1;
+              end
+            end
+          end
+      4'hb:
+          if (\$81 ) begin
+            \$157  = 4'hc;
+          end
+      4'hc:
+        begin
+          \$157  = 4'h3;
+          if (\final ) begin
+            \$157  = 4'h0;
+          end
+        end
+      4'ha:
+          if (\$84 ) begin
+            \$157  = 4'h1;
+          end
+      4'h4:
+          if (\$85 ) begin
+            \$157  = 4'h0;
+          end
+    endcase
+    if (rst) begin
+      \$157  = 4'h1;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$158  = hot_rows;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -1854,17 +1855,17 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             (* full_case = 32'd1 *)
             if (\$29 ) begin
             end else begin
-              \$159  = write_data[5:0];
+              \$158  = write_data[5:0];
             end
           end
     endcase
     if (rst) begin
-      \$159  = 6'h20;
+      \$158  = 6'h20;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$160  = row_in__valid;
+    \$159  = row_in__valid;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -1876,18 +1877,65 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           (* full_case = 32'd1 *)
           casez (index[0])
             1'h0:
-                \$160  = row_out__0__valid;
+                \$159  = row_out__0__valid;
             1'h1:
-                \$160  = row_out__1__valid;
+                \$159  = row_out__1__valid;
           endcase
       4'h6:
           /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$160 [0] = \$30 ;
-            \$160 [1] = \$39 ;
-            \$160 [2] = \$48 ;
-            \$160 [3] = \$57 ;
+            \$159 [0] = \$38 ;
+            \$159 [1] = \$47 ;
+            \$159 [2] = \$56 ;
+            \$159 [3] = \$65 ;
+          end
+    endcase
+    if (rst) begin
+      \$159  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$160  = row_in__hot;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          (* full_case = 32'd1 *)
+          casez (index[0])
+            1'h0:
+                \$160  = row_out__0__hot;
+            1'h1:
+                \$160  = row_out__1__hot;
+          endcase
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$160 [0] = \$46 ;
+            \$160 [1] = \$55 ;
+            \$160 [2] = \$64 ;
+            \$160 [3] = \$73 ;
+          end
+      4'h9:
+          if (restore__valid) begin
+            \$160 [0] = \$75 ;
+            \$160 [1] = \$76 ;
+            \$160 [2] = \$77 ;
+            \$160 [3] = \$78 ;
           end
     endcase
     if (rst) begin
@@ -1896,7 +1944,7 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$161  = row_in__hot;
+    \$161  = row_in__referenced;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -1908,31 +1956,22 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           (* full_case = 32'd1 *)
           casez (index[0])
             1'h0:
-                \$161  = row_out__0__hot;
+                \$161  = row_out__0__referenced;
             1'h1:
-                \$161  = row_out__1__hot;
+                \$161  = row_out__1__referenced;
           endcase
       4'h6:
           /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$161 [0] = \$38 ;
-            \$161 [1] = \$47 ;
-            \$161 [2] = \$56 ;
-            \$161 [3] = \$65 ;
-          end
-      4'ha:
-          /* empty */;
       4'h7:
           /* empty */;
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
           if (restore__valid) begin
-            \$161 [0] = \$77 ;
-            \$161 [1] = \$78 ;
-            \$161 [2] = \$79 ;
-            \$161 [3] = \$80 ;
+            \$161 [0] = \$44 ;
+            \$161 [1] = \$53 ;
+            \$161 [2] = \$62 ;
+            \$161 [3] = \$71 ;
           end
     endcase
     if (rst) begin
@@ -1941,7 +1980,7 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$162  = row_in__referenced;
+    \$162  = row_in__age;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -1953,64 +1992,66 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           (* full_case = 32'd1 *)
           casez (index[0])
             1'h0:
-                \$162  = row_out__0__referenced;
+                \$162  = row_out__0__age;
             1'h1:
-                \$162  = row_out__1__referenced;
+                \$162  = row_out__1__age;
           endcase
       4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$162 [0] = \$36 ;
-            \$162 [1] = \$45 ;
-            \$162 [2] = \$54 ;
-            \$162 [3] = \$63 ;
-          end
-    endcase
-    if (rst) begin
-      \$162  = 4'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$163  = row_in__age;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[0])
-            1'h0:
-                \$163  = row_out__0__age;
-            1'h1:
-                \$163  = row_out__1__age;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
           /* empty */;
       4'h7:
           /* empty */;
-      4'hb:
+      4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
+          if (restore__valid) begin
+            \$162  = restore__payload[63:56];
+          end
+    endcase
+    if (rst) begin
+      \$162  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$163  = row_in__counters;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          (* full_case = 32'd1 *)
+          casez (index[0])
+            1'h0:
+                \$163  = row_out__0__counters;
+            1'h1:
+                \$163  = row_out__1__counters;
+          endcase
+      4'h6:
+          /* empty */;
+      4'h7:
           /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
           if (restore__valid) begin
-            \$163  = restore__payload[63:56];
+            \$163 [7:0] = \$42 ;
+            \$163 [15:8] = \$51 ;
+            \$163 [23:16] = \$60 ;
+            \$163 [31:24] = \$69 ;
           end
     endcase
     if (rst) begin
-      \$163  = 8'h00;
+      \$163  = 32'd0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$164  = row_in__counters;
+    \$164  = row_in__tags;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -2022,59 +2063,31 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           (* full_case = 32'd1 *)
           casez (index[0])
             1'h0:
-                \$164  = row_out__0__counters;
+                \$164  = row_out__0__tags;
             1'h1:
-                \$164  = row_out__1__counters;
+                \$164  = row_out__1__tags;
           endcase
       4'h6:
           /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$164 [7:0] = \$34 ;
-            \$164 [15:8] = \$43 ;
-            \$164 [23:16] = \$52 ;
-            \$164 [31:24] = \$61 ;
+            \$164 [38:0] = \$40 ;
+            \$164 [77:39] = \$49 ;
+            \$164 [116:78] = \$58 ;
+            \$164 [155:117] = \$67 ;
           end
     endcase
     if (rst) begin
-      \$164  = 32'd0;
+      \$164  = 156'h000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$165  = row_in__tags;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          (* full_case = 32'd1 *)
-          casez (index[0])
-            1'h0:
-                \$165  = row_out__0__tags;
-            1'h1:
-                \$165  = row_out__1__tags;
-          endcase
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$165 [38:0] = \$32 ;
-            \$165 [77:39] = \$41 ;
-            \$165 [116:78] = \$50 ;
-            \$165 [155:117] = \$59 ;
-          end
-    endcase
-    if (rst) begin
-      \$165  = 156'h000000000000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$166  = way;
+    \$165  = way;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -2085,37 +2098,35 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
           /* empty */;
       4'h7:
         begin
-          \$166  = \$69 [2:0];
-          if (\$74 ) begin
-            \$166  = 3'h0;
+          \$165  = \$30 [2:0];
+          if (\$35 ) begin
+            \$165  = 3'h0;
           end
         end
-      4'hb:
-          /* empty */;
       4'h8:
           /* empty */;
-      4'hc:
+      4'h3:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'hb:
         begin
-          \$166  = \$82 [2:0];
-          if (\$83 ) begin
-            \$166  = 3'h0;
+          \$165  = \$80 [2:0];
+          if (\$81 ) begin
+            \$165  = 3'h0;
           end
         end
     endcase
     if (rst) begin
-      \$166  = 3'h0;
+      \$165  = 3'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$167  = slot0;
+    \$166  = slot0;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -2126,21 +2137,53 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
           /* empty */;
       4'h7:
           casez (way)
             3'h1:
-                \$167  = \$70 ;
+                \$166  = \$31 ;
           endcase
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
           if (restore__valid) begin
-            \$167  = restore__payload[4:0];
+            \$166  = restore__payload[4:0];
+          end
+    endcase
+    if (rst) begin
+      \$166  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    \$167  = slot1;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          casez (way)
+            3'h1:
+                /* empty */;
+            3'h2:
+                \$167  = \$32 ;
+          endcase
+      4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
+          if (restore__valid) begin
+            \$167  = restore__payload[68:64];
           end
     endcase
     if (rst) begin
@@ -2149,7 +2192,7 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$168  = slot1;
+    \$168  = slot2;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -2160,46 +2203,6 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'h7:
-          casez (way)
-            3'h1:
-                /* empty */;
-            3'h2:
-                \$168  = \$71 ;
-          endcase
-      4'hb:
-          /* empty */;
-      4'h8:
-          if (restore__valid) begin
-            \$168  = restore__payload[68:64];
-          end
-    endcase
-    if (rst) begin
-      \$168  = 5'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$169  = slot2;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
           /* empty */;
       4'h7:
           casez (way)
@@ -2208,22 +2211,24 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             3'h2:
                 /* empty */;
             3'h3:
-                \$169  = \$72 ;
+                \$168  = \$33 ;
           endcase
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
           if (restore__valid) begin
-            \$169  = restore__payload[132:128];
+            \$168  = restore__payload[132:128];
           end
     endcase
     if (rst) begin
-      \$169  = 5'h00;
+      \$168  = 5'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    \$170  = slot3;
+    \$169  = slot3;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -2234,10 +2239,6 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
           /* empty */;
       4'h7:
           casez (way)
@@ -2248,17 +2249,19 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
             3'h3:
                 /* empty */;
             3'h4:
-                \$170  = \$73 ;
+                \$169  = \$34 ;
           endcase
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
           if (restore__valid) begin
-            \$170  = restore__payload[196:192];
+            \$169  = restore__payload[196:192];
           end
     endcase
     if (rst) begin
-      \$170  = 5'h00;
+      \$169  = 5'h00;
     end
   end
   always @* begin
@@ -2275,16 +2278,16 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           row_access = 1'h1;
       4'h6:
           /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          row_access = 1'h1;
       4'h7:
           row_access = 1'h1;
-      4'hb:
-          /* empty */;
       4'h8:
           /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'hb:
+          row_access = 1'h1;
       4'hc:
           row_access = 1'h1;
     endcase
@@ -2303,16 +2306,16 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           row_set = index[3:1];
       4'h6:
           /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          row_set = index[3:1];
       4'h7:
           row_set = index[3:1];
-      4'hb:
-          /* empty */;
       4'h8:
           /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'hb:
+          row_set = index[3:1];
       4'hc:
           row_set = index[3:1];
     endcase
@@ -2331,10 +2334,18 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
       4'h3:
           /* empty */;
-      4'ha:
-          row_write = \$103 [1:0];
+      4'h9:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'hc:
+          row_write = \$120 [1:0];
     endcase
   end
   always @* begin
@@ -2377,26 +2388,28 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          done = \final ;
       4'h7:
           /* empty */;
-      4'hb:
+      4'h8:
           if (dump__ready) begin
             done = \final ;
           end
-      4'h8:
+      4'h3:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'hb:
           /* empty */;
       4'hc:
+          done = \final ;
+      4'ha:
           /* empty */;
       4'h4:
-          if (\$122 ) begin
+          if (\$121 ) begin
             done = 1'h1;
           end
     endcase
-    if (\$138 ) begin
+    if (\$137 ) begin
       done = 1'h1;
     end
   end
@@ -2525,14 +2538,56 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           dump__valid = 1'h1;
+      4'h7:
+          /* empty */;
+      4'h8:
+          dump__valid = 1'h1;
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    row_way = 2'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          row_way = way[1:0];
+      4'h8:
+          /* empty */;
       4'h3:
           /* empty */;
-      4'ha:
+      4'h9:
+          /* empty */;
+      4'hb:
+          row_way = way[1:0];
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
+    sending_slots = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
           /* empty */;
       4'h7:
           /* empty */;
-      4'hb:
-          dump__valid = 1'h1;
+      4'h8:
+          sending_slots = 1'h1;
     endcase
   end
   always @* begin
@@ -2548,29 +2603,25 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
       4'h5:
           /* empty */;
       4'h6:
-          dump__payload[256] = \$96 ;
-      4'h3:
-          /* empty */;
-      4'ha:
           /* empty */;
       4'h7:
           /* empty */;
-      4'hb:
+      4'h8:
           dump__payload[256] = \final ;
     endcase
     begin
       begin
-        dump__payload[63:0] = \$123 ;
-        dump__payload[127:64] = \$124 ;
-        dump__payload[191:128] = \$125 ;
-        dump__payload[255:192] = \$126 ;
+        dump__payload[63:0] = \$122 ;
+        dump__payload[127:64] = \$123 ;
+        dump__payload[191:128] = \$124 ;
+        dump__payload[255:192] = \$125 ;
       end
     end
-    if (_sending_slots) begin
-      dump__payload[63:0] = { row_in__age, 51'h0000000000000, \$127  };
-      dump__payload[127:64] = { 59'h000000000000000, \$128  };
-      dump__payload[191:128] = { 59'h000000000000000, \$129  };
-      dump__payload[255:192] = { 59'h000000000000000, \$130  };
+    if (sending_slots) begin
+      dump__payload[63:0] = { row_in__age, 51'h0000000000000, \$126  };
+      dump__payload[127:64] = { 59'h000000000000000, \$127  };
+      dump__payload[191:128] = { 59'h000000000000000, \$128  };
+      dump__payload[255:192] = { 59'h000000000000000, \$129  };
     end
   end
   always @* begin
@@ -2587,21 +2638,19 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           /* empty */;
-      4'h3:
-          restore__ready = 1'h1;
-      4'ha:
-          /* empty */;
       4'h7:
           /* empty */;
+      4'h8:
+          /* empty */;
+      4'h3:
+          restore__ready = 1'h1;
+      4'h9:
+          restore__ready = 1'h1;
       4'hb:
           /* empty */;
-      4'h8:
-          restore__ready = 1'h1;
       4'hc:
           /* empty */;
-      4'h4:
-          /* empty */;
-      4'h9:
+      4'ha:
           restore__ready = 1'h1;
     endcase
   end
@@ -2619,19 +2668,17 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            restore_entry = \$101 ;
-          end
-      4'ha:
-          /* empty */;
       4'h7:
           /* empty */;
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
           if (restore__valid) begin
-            restore_entry = \$110 ;
+            restore_entry = \$100 ;
+          end
+      4'h9:
+          if (restore__valid) begin
+            restore_entry = \$108 ;
           end
     endcase
   end
@@ -2649,76 +2696,22 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            if (\$102 ) begin
-              restore_length = 1'h1;
-            end
-          end
-      4'ha:
-          /* empty */;
       4'h7:
-          /* empty */;
-      4'hb:
-          /* empty */;
-      4'h8:
-          if (restore__valid) begin
-            if (\$119 ) begin
-              restore_length = 1'h1;
-            end
-          end
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    row_way = 2'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'h7:
-          row_way = way[1:0];
-      4'hb:
           /* empty */;
       4'h8:
           /* empty */;
-      4'hc:
-          row_way = way[1:0];
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
-    _sending_slots = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
       4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'hb:
-          _sending_slots = 1'h1;
+          if (restore__valid) begin
+            if (\$101 ) begin
+              restore_length = 1'h1;
+            end
+          end
+      4'h9:
+          if (restore__valid) begin
+            if (\$117 ) begin
+              restore_length = 1'h1;
+            end
+          end
     endcase
   end
   always @* begin
@@ -2735,20 +2728,18 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
       4'h7:
           /* empty */;
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
         begin
-          \within [0] = \$104 ;
-          \within [1] = \$105 ;
-          \within [2] = \$106 ;
-          \within [3] = \$107 ;
+          \within [0] = \$102 ;
+          \within [1] = \$103 ;
+          \within [2] = \$104 ;
+          \within [3] = \$105 ;
         end
     endcase
   end
@@ -2766,17 +2757,15 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
       4'h7:
           /* empty */;
-      4'hb:
-          /* empty */;
       4'h8:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h9:
           if (restore__valid) begin
-            restored = \$118 [2:0];
+            restored = \$116 [2:0];
           end
     endcase
   end
@@ -2794,18 +2783,16 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
       4'h7:
-          /* empty */;
-      4'hb:
           /* empty */;
       4'h8:
           /* empty */;
-      4'hc:
-          slot_write = \$120 [1:0];
+      4'h3:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'hb:
+          slot_write = \$118 [1:0];
     endcase
   end
   always @* begin
@@ -2822,31 +2809,29 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
           /* empty */;
       4'h6:
           /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
       4'h7:
-          /* empty */;
-      4'hb:
           /* empty */;
       4'h8:
           /* empty */;
-      4'hc:
-          slot_in = \$121 ;
+      4'h3:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'hb:
+          slot_in = \$119 ;
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     command_busy = 1'h0;
-    if (\$133 ) begin
-      command_busy = \$136 ;
+    if (\$132 ) begin
+      command_busy = \$135 ;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$4 ) begin end
     snapshot = 1'h0;
-    if (\$138 ) begin
+    if (\$137 ) begin
       snapshot = 1'h1;
     end
   end
@@ -2855,9 +2840,8 @@ module hotline_control(clk, rst, busy, hot_rows_write, command_write, index_bits
   assign \$11  = { 3'h0, entries[6:3] };
   assign \$12  = { 4'h0, entries[6:4] };
   assign \$89  = 2'h3;
-  assign \$96  = 1'h0;
-  assign \$66  = restore__payload[256];
-  assign \$102  = restore__payload[256];
+  assign \$74  = restore__payload[256];
+  assign \$101  = restore__payload[256];
 endmodule
 
 module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s_axil_wvalid, s_axil_bready, s_axil_araddr, s_axil_arprot, s_axil_arvalid, s_axil_rready, s_axis_lookup_tdata, s_axis_lookup_tlast, s_axis_lookup_tvalid, s_axis_lookup_tkeep, m_axis_popular_tready, m_axis_nonpopular_tready, s_axis_state_tdata, s_axis_state_tlast, s_axis_state_tvalid, m_axis_state_tready, clk
@@ -3034,7 +3018,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire \$8 ;
   wire \$9 ;
   wire [7:0] age_period;
-  wire [31:0] \age_period$273 ;
+  wire [31:0] \age_period$270 ;
   wire [1:0] any_left;
   wire \any_left$331 ;
   wire \any_left$351 ;
@@ -3054,12 +3038,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [3:0] bus__wstrb;
   wire bus__wvalid;
   wire busy;
-  wire \busy$224 ;
-  wire \busy$357 ;
-  wire \busy$527 ;
+  wire \busy$282 ;
+  wire \busy$284 ;
+  wire \busy$523 ;
   wire clear;
   wire \clear$298 ;
-  wire \clear$411 ;
+  wire \clear$409 ;
   wire command_busy;
   wire command_code;
   wire command_write;
@@ -3084,7 +3068,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   reg event__ready;
   wire event__valid;
   wire evicted;
-  wire \evicted$552 ;
+  wire \evicted$548 ;
   reg [1:0] evictions = 2'h0;
   wire [63:0] evictions_value;
   wire fetch;
@@ -3094,7 +3078,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [11:0] heads__0;
   wire [11:0] heads__1;
   wire [31:0] hot_count;
-  wire [5:0] \hot_count$452 ;
+  wire [5:0] \hot_count$450 ;
   wire [5:0] hot_rows;
   wire hot_rows_range;
   wire hot_rows_write;
@@ -3102,25 +3086,25 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [31:0] \hysteresis$293 ;
   reg [15:0] in_core = 16'h0000;
   wire [31:0] index_bits;
-  wire [2:0] \index_bits$460 ;
+  wire [2:0] \index_bits$458 ;
   wire [1:0] index_errors;
   wire [63:0] index_errors_value;
   wire index_range;
   wire [144:0] input__payload;
   wire [130:0] \input__payload$103 ;
-  wire [214:0] \input__payload$225 ;
+  wire [214:0] \input__payload$222 ;
   wire [88:0] \input__payload$51 ;
   wire [168:0] \input__payload$57 ;
   wire [184:0] \input__payload$63 ;
   wire [144:0] \input__payload$69 ;
   wire [172:0] \input__payload$83 ;
   wire [130:0] \input__payload$89 ;
-  wire \input__ready$230 ;
-  wire \input__ready$232 ;
+  wire \input__ready$227 ;
+  wire \input__ready$229 ;
   wire input__valid;
   wire \input__valid$107 ;
+  wire \input__valid$225 ;
   wire \input__valid$228 ;
-  wire \input__valid$231 ;
   wire \input__valid$55 ;
   wire \input__valid$61 ;
   wire \input__valid$67 ;
@@ -3129,12 +3113,11 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire input_idle;
   wire [63:0] input_idle_value;
   wire inserted;
-  wire \inserted$550 ;
+  wire \inserted$546 ;
   reg [1:0] inserts = 2'h0;
   wire [63:0] inserts_value;
   wire [31:0] irq_enable;
   wire [31:0] irq_status;
-  wire learn;
   wire [8:0] level;
   (* enum_base_type = "Eligible" *)
   (* enum_value_000 = "ALL" *)
@@ -3158,12 +3141,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [130:0] \output__payload$110 ;
   wire [130:0] \output__payload$96 ;
   wire output__ready;
-  wire \output__ready$233 ;
+  wire \output__ready$230 ;
   wire \output__ready$53 ;
   wire \output__ready$59 ;
   wire \output__ready$65 ;
   wire \output__ready$81 ;
-  wire \output__valid$229 ;
+  wire \output__valid$226 ;
   wire output_stall;
   wire [63:0] output_stall_value;
   wire [1:0] phase;
@@ -3184,8 +3167,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [1:0] rank_is__0;
   wire [1:0] rank_is__1;
   wire [1:0] ready;
-  wire \ready$138 ;
-  wire \ready$190 ;
+  wire \ready$137 ;
+  wire \ready$188 ;
   wire [256:0] restore__payload;
   wire restore__valid;
   wire restore_entry;
@@ -3193,17 +3176,17 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire restore_start;
   wire [2:0] restored;
   wire returned;
-  wire \returned$556 ;
+  wire \returned$552 ;
   reg [1:0] returns = 2'h0;
   wire [63:0] returns_value;
   reg [1:0] revivals = 2'h0;
   wire [63:0] revivals_value;
   wire revived;
-  wire \revived$554 ;
+  wire \revived$550 ;
   wire [1:0] room;
-  wire \room$130 ;
-  wire \room$185 ;
-  wire [1:0] \room$270 ;
+  wire \room$129 ;
+  wire \room$183 ;
+  wire [1:0] \room$267 ;
   wire row_access;
   wire \row_access$303 ;
   wire \row_access$336 ;
@@ -3234,8 +3217,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [1:0] \row_way$309 ;
   wire [1:0] \row_way$338 ;
   wire row_write;
-  wire [1:0] \row_write$150 ;
-  wire \running$456 ;
+  wire [1:0] \row_write$149 ;
+  wire \running$454 ;
   wire s_axil__arready;
   wire s_axil__awready;
   wire [1:0] s_axil__bresp;
@@ -3251,7 +3234,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [1:0] samples;
   wire [63:0] samples_value;
   wire [1:0] scatter;
-  wire [1:0] \scatter$178 ;
+  wire [1:0] \scatter$177 ;
   wire [63:0] select_cycles_value;
   wire [2:0] select_start;
   wire [31:0] \select_start$297 ;
@@ -3277,22 +3260,22 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire take;
   wire [1:0] \take$327 ;
   wire [31:0] threshold;
-  wire [8:0] \threshold$454 ;
+  wire [8:0] \threshold$452 ;
   wire unknown_phase;
   wire [1:0] update;
-  wire [1:0] \update$274 ;
+  wire [1:0] \update$271 ;
   wire [1:0] update_rank_is__0;
   wire [1:0] update_rank_is__1;
   wire update_room;
-  wire \update_room$283 ;
+  wire \update_room$280 ;
   wire [38:0] update_tags__0;
   wire [38:0] update_tags__1;
   wire update_take;
   wire [4:0] update_weights__0;
   wire [4:0] update_weights__1;
   reg updating = 1'h0;
-  wire \updating$557 ;
-  wire \updating$558 ;
+  wire \updating$553 ;
+  wire \updating$554 ;
   wire [172:0] w_data;
   wire w_en;
   (* enum_base_type = "Eligible" *)
@@ -3342,9 +3325,11 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign \$36  = | nonpopular_ended;
   assign finished = \$35  & \$36 ;
   assign busy = | in_core;
-  assign \input__valid$228  = \output__valid$229  & \input__ready$230 ;
-  assign \input__valid$231  = \output__valid$229  & \input__ready$232 ;
-  assign \output__ready$233  = \input__ready$230  & \input__ready$232 ;
+  assign \input__valid$225  = \output__valid$226  & \input__ready$227 ;
+  assign \input__valid$228  = \output__valid$226  & \input__ready$229 ;
+  assign \output__ready$230  = \input__ready$227  & \input__ready$229 ;
+  assign \$37  = updating | \busy$284 ;
+  assign \busy$282  = busy | \$37 ;
   assign \clear$298  = clear | restore_start;
   assign row_access = selecting | \row_access$303 ;
   assign row_set = selecting ? \row_set$306  : \row_set$305 ;
@@ -3354,9 +3339,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign \row_set$337  = selecting ? \row_set$306  : \row_set$305 ;
   assign \row_way$338  = selecting ? \row_way$309  : \row_way$308 ;
   assign \slot_in$340  = selecting ? \slot_in$314  : \slot_in$313 ;
-  assign \$37  = updating | \busy$357 ;
-  assign \busy$224  = busy | \$37 ;
-  assign \$38  = \busy$224  & s_axis_lookup__tready;
+  assign \$38  = \busy$282  & s_axis_lookup__tready;
   assign \$39  = ~ s_axis_lookup_tvalid;
   assign input_idle = \$38  & \$39 ;
   assign \$40  = ~ m_axis_popular_tready;
@@ -3364,25 +3347,25 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign \$42  = ~ m_axis_nonpopular_tready;
   assign \$43  = m_axis_nonpopular__tvalid & \$42 ;
   assign output_stall = \$41  | \$43 ;
-  assign \$44  = \busy$224  | \running$456 ;
-  assign \busy$527  = \busy$224  | started;
+  assign \$44  = \busy$282  | \running$454 ;
+  assign \busy$523  = \busy$282  | started;
   assign \$45  = | { unknown_phase, empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
   assign \$46  = 1'h0 + inserted;
-  assign \$47  = \$46  + \inserted$550 ;
+  assign \$47  = \$46  + \inserted$546 ;
   assign \$48  = 1'h0 + evicted;
-  assign \$49  = \$48  + \evicted$552 ;
+  assign \$49  = \$48  + \evicted$548 ;
   assign \$50  = 1'h0 + revived;
-  assign \$51  = \$50  + \revived$554 ;
+  assign \$51  = \$50  + \revived$550 ;
   assign \$52  = 1'h0 + returned;
-  assign \$53  = \$52  + \returned$556 ;
+  assign \$53  = \$52  + \returned$552 ;
   assign \$54  = popular_ended + popular_sent;
   assign \$55  = \$54  - finished;
   assign \$56  = nonpopular_ended + nonpopular_sent;
   assign \$57  = \$56  - finished;
   assign \$58  = in_core + started;
   assign \$59  = \$58  - finished;
-  assign \$60  = | { \updating$558 , \updating$557  };
-  assign \$61  = \busy$357  | \$60 ;
+  assign \$60  = | { \updating$554 , \updating$553  };
+  assign \$61  = \busy$284  | \$60 ;
   assign \$62  = irq_status & irq_enable;
   assign \$63  = | \$62 ;
   always @(posedge clk)
@@ -3425,7 +3408,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign \$20  = \output__payload$110 [129:128] > 1'h0;
   assign \$21  = \output__payload$110 [129:128] > 1'h0;
   hotline_popularity_bank bank0 (
-    .age_period(\age_period$273 [7:0]),
+    .age_period(\age_period$270 [7:0]),
     .any_left(\any_left$331 ),
     .bank(1'h0),
     .budget(budget),
@@ -3440,7 +3423,6 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_1({ \$78 , \$77  }),
     .heads(heads__0),
     .inserted(inserted),
-    .learn(w_data[170]),
     .level(level),
     .load(\load$322 ),
     .make_hot(make_hot),
@@ -3449,10 +3431,10 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .pick_way(pick_way__0),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
-    .ready(\ready$138 ),
+    .ready(\ready$137 ),
     .returned(returned),
     .revived(revived),
-    .room(\room$130 ),
+    .room(\room$129 ),
     .row_access(row_access),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
@@ -3468,7 +3450,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_valid(row_out__0__valid),
     .row_set(row_set),
     .row_way(row_way),
-    .row_write(\row_write$150 [0]),
+    .row_write(\row_write$149 [0]),
     .rst(rst),
     .scatter(scatter),
     .slot_in(slot_in),
@@ -3486,26 +3468,25 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_take(update_take),
     .update_weights_0(update_weights__0),
     .update_weights_1(update_weights__1),
-    .updating(\updating$557 ),
+    .updating(\updating$553 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank1 (
-    .age_period(\age_period$273 [7:0]),
+    .age_period(\age_period$270 [7:0]),
     .any_left(\any_left$351 ),
     .bank(1'h1),
     .budget(budget),
     .clear(clear),
     .clk(clk),
     .eligible(eligible__1),
-    .evicted(\evicted$552 ),
+    .evicted(\evicted$548 ),
     .fetch(fetch),
     .gather({ \$74 [1], \$73 [1] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$76 , \$75  }),
     .gather_rank_is_1({ \$78 , \$77  }),
     .heads(heads__1),
-    .inserted(\inserted$550 ),
-    .learn(w_data[170]),
+    .inserted(\inserted$546 ),
     .level(level),
     .load(\load$322 ),
     .make_hot(make_hot),
@@ -3514,10 +3495,10 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .pick_way(pick_way__1),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
-    .ready(\ready$190 ),
-    .returned(\returned$556 ),
-    .revived(\revived$554 ),
-    .room(\room$185 ),
+    .ready(\ready$188 ),
+    .returned(\returned$552 ),
+    .revived(\revived$550 ),
+    .room(\room$183 ),
     .row_access(\row_access$336 ),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
@@ -3533,25 +3514,25 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out_valid(row_out__1__valid),
     .row_set(\row_set$337 ),
     .row_way(\row_way$338 ),
-    .row_write(\row_write$150 [1]),
+    .row_write(\row_write$149 [1]),
     .rst(rst),
-    .scatter(\scatter$178 ),
+    .scatter(\scatter$177 ),
     .slot_in(\slot_in$340 ),
     .slot_out(slot_out__1),
     .slot_write(\slot_write$311 [1]),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .take(take),
-    .update(\update$274 ),
+    .update(\update$271 ),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
-    .update_room(\update_room$283 ),
+    .update_room(\update_room$280 ),
     .update_tags_0(update_tags__0),
     .update_tags_1(update_tags__1),
     .update_take(update_take),
     .update_weights_0(update_weights__0),
     .update_weights_1(update_weights__1),
-    .updating(\updating$558 ),
+    .updating(\updating$554 ),
     .wanted(wanted)
   );
   hotline_classifier classifier (
@@ -3563,18 +3544,18 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .input__ready(\output__ready$65 ),
     .input__valid(\input__valid$67 ),
     .lookups(lookups),
-    .output__payload(\input__payload$225 ),
-    .output__ready(\output__ready$233 ),
-    .output__valid(\output__valid$229 ),
+    .output__payload(\input__payload$222 ),
+    .output__ready(\output__ready$230 ),
+    .output__valid(\output__valid$226 ),
     .popular(popular_samples),
     .rst(rst),
     .\samples$44 (samples)
   );
-  hotline_control \control$562  (
+  hotline_control \control$558  (
     .budget(budget),
-    .busy(\busy$527 ),
+    .busy(\busy$523 ),
     .clear(clear),
-    .clear_counters(\clear$411 ),
+    .clear_counters(\clear$409 ),
     .clk(clk),
     .command_busy(command_busy),
     .command_code(command_code),
@@ -3583,11 +3564,11 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .dump__payload(dump__payload),
     .dump__ready(dump__ready),
     .dump__valid(dump__valid),
-    .hold(\running$456 ),
+    .hold(\running$454 ),
     .hot_rows(hot_rows),
     .hot_rows_range(hot_rows_range),
     .hot_rows_write(hot_rows_write),
-    .index_bits(\index_bits$460 ),
+    .index_bits(\index_bits$458 ),
     .restore__payload(restore__payload),
     .restore__ready(s_axis_state__tready),
     .restore__valid(s_axis_state_tvalid),
@@ -3616,7 +3597,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .row_out__1__valid(row_out__1__valid),
     .row_set(\row_set$305 ),
     .row_way(\row_way$308 ),
-    .row_write(\row_write$150 ),
+    .row_write(\row_write$149 ),
     .rst(rst),
     .select(start),
     .selecting(selecting),
@@ -3632,9 +3613,9 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .bank_stall_value(bank_stall_value),
     .batches(finished),
     .batches_value(batches_value),
-    .clear(\clear$411 ),
+    .clear(\clear$409 ),
     .clk(clk),
-    .cycles(\busy$224 ),
+    .cycles(\busy$282 ),
     .cycles_value(cycles_value),
     .demotions(demotions),
     .demotions_value(demotions_value),
@@ -3670,7 +3651,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .split_beats_value(split_beats_value)
   );
   hotline_csr csr (
-    .age_period(\age_period$273 ),
+    .age_period(\age_period$270 ),
     .bus__araddr(s_axil_araddr),
     .bus__arready(s_axil__arready),
     .bus__arvalid(s_axil_arvalid),
@@ -3694,43 +3675,43 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .irq_enable(irq_enable),
     .irq_status(irq_status),
     .move_limit(move_limit),
-    .\port$1393$0 (hot_rows),
-    .\port$1420$0 (done),
-    .\port$1421$0 (hot_rows_range),
-    .\port$1425$0 (command_code),
-    .\port$1429$0 (restore_entry),
-    .\port$1430$0 (restore_length),
-    .\port$1437$0 (command_busy),
-    .\port$1461$0 (newest_phase),
-    .\port$1463$0 (unknown_phase),
-    .\port$1473$0 (index_range),
-    .\port$1475$0 (sample_too_long),
-    .\port$1477$0 (sample_open),
-    .\port$1479$0 (empty_batch),
-    .\port$1581$0 (batch_too_long),
-    .\port$1665$0 (\hot_count$452 ),
-    .\port$1667$0 (\threshold$454 ),
-    .\port$1715$0 (batches_value),
-    .\port$1719$0 (samples_value),
-    .\port$1723$0 (popular_samples_value),
-    .\port$1727$0 (lookups_value),
-    .\port$1731$0 (lookup_hits_value),
-    .\port$1735$0 (inserts_value),
-    .\port$1739$0 (evictions_value),
-    .\port$1743$0 (revivals_value),
-    .\port$1747$0 (returns_value),
-    .\port$1751$0 (promotions_value),
-    .\port$1755$0 (demotions_value),
-    .\port$1759$0 (index_errors_value),
-    .\port$1763$0 (cycles_value),
-    .\port$1767$0 (select_cycles_value),
-    .\port$1771$0 (input_idle_value),
-    .\port$1775$0 (bank_stall_value),
-    .\port$1779$0 (split_beats_value),
-    .\port$1783$0 (output_stall_value),
+    .\port$1389$0 (hot_rows),
+    .\port$1416$0 (done),
+    .\port$1417$0 (hot_rows_range),
+    .\port$1421$0 (command_code),
+    .\port$1427$0 (restore_entry),
+    .\port$1428$0 (restore_length),
+    .\port$1433$0 (command_busy),
+    .\port$1456$0 (newest_phase),
+    .\port$1458$0 (unknown_phase),
+    .\port$1468$0 (index_range),
+    .\port$1470$0 (sample_too_long),
+    .\port$1472$0 (sample_open),
+    .\port$1474$0 (empty_batch),
+    .\port$1576$0 (batch_too_long),
+    .\port$1660$0 (\hot_count$450 ),
+    .\port$1662$0 (\threshold$452 ),
+    .\port$1710$0 (batches_value),
+    .\port$1714$0 (samples_value),
+    .\port$1718$0 (popular_samples_value),
+    .\port$1722$0 (lookups_value),
+    .\port$1726$0 (lookup_hits_value),
+    .\port$1730$0 (inserts_value),
+    .\port$1734$0 (evictions_value),
+    .\port$1738$0 (revivals_value),
+    .\port$1742$0 (returns_value),
+    .\port$1746$0 (promotions_value),
+    .\port$1750$0 (demotions_value),
+    .\port$1754$0 (index_errors_value),
+    .\port$1758$0 (cycles_value),
+    .\port$1762$0 (select_cycles_value),
+    .\port$1766$0 (input_idle_value),
+    .\port$1770$0 (bank_stall_value),
+    .\port$1774$0 (split_beats_value),
+    .\port$1778$0 (output_stall_value),
     .\port$39$0 (finished),
-    .\port$440$0 (\index_bits$460 ),
-    .\port$446$0 (\running$456 ),
+    .\port$439$0 (\index_bits$458 ),
+    .\port$445$0 (\running$454 ),
     .\port$65$0 (\$44 ),
     .\port$67$0 (\$45 ),
     .rst(rst),
@@ -3744,10 +3725,10 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .write_data(write_data)
   );
   hotline_dispatcher dispatcher (
-    .both_ready(\input__ready$232 ),
+    .both_ready(\input__ready$229 ),
     .clk(clk),
-    .input__payload(\input__payload$225 ),
-    .\input__valid$11 (\input__valid$228 ),
+    .input__payload(\input__payload$222 ),
+    .\input__valid$11 (\input__valid$225 ),
     .nonpopular__payload(\input__payload$103 ),
     .nonpopular__valid(\input__valid$107 ),
     .output__ready(popular__ready),
@@ -3756,7 +3737,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .popular__valid(\input__valid$93 ),
     .rst(rst)
   );
-  hotline_gather \gather$568  (
+  hotline_gather \gather$564  (
     .clk(clk),
     .fetch(fetch),
     .heads__0(heads__0),
@@ -3768,10 +3749,10 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .output__payload(\input__payload$63 ),
     .output__ready(\output__ready$65 ),
     .output__valid(\input__valid$67 ),
-    .\port$774$0 (\$75 ),
-    .\port$775$0 (\$76 ),
-    .\port$776$0 (\$77 ),
-    .\port$777$0 (\$78 ),
+    .\port$770$0 (\$75 ),
+    .\port$771$0 (\$76 ),
+    .\port$772$0 (\$77 ),
+    .\port$773$0 (\$78 ),
     .ready(ready),
     .rst(rst),
     .source0(\$73 ),
@@ -3827,7 +3808,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .output__valid(m_axis_popular__tvalid),
     .rst(rst)
   );
-  hotline_scatter \scatter$566  (
+  hotline_scatter \scatter$562  (
     .clk(clk),
     .fire(take),
     .input__payload(\input__payload$57 ),
@@ -3845,7 +3826,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .tags__0(tags__0),
     .tags__1(tags__1),
     .to_bank__0(scatter),
-    .to_bank__1(\scatter$178 )
+    .to_bank__1(\scatter$177 )
   );
   hotline_selector selector (
     .any_left(any_left),
@@ -3857,7 +3838,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .event__payload(event__payload),
     .event__ready(event__ready),
     .event__valid(event__valid),
-    .hot_count(\hot_count$452 ),
+    .hot_count(\hot_count$450 ),
     .hot_rows(hot_rows),
     .hysteresis(\hysteresis$293 [3:0]),
     .level(level),
@@ -3881,13 +3862,13 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .slot_out__1(slot_out__1),
     .start(start),
     .take(\take$327 ),
-    .threshold(\threshold$454 ),
+    .threshold(\threshold$452 ),
     .wanted(wanted)
   );
   hotline_unpacker unpacker (
     .clk(clk),
     .empty_batch(empty_batch),
-    .hold(\running$456 ),
+    .hold(\running$454 ),
     .index_range(index_range),
     .input__payload(input__payload),
     .input__ready(output__ready),
@@ -3906,20 +3887,20 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   hotline_updates updates (
     .clk(clk),
     .fire(update_take),
-    .held(\busy$357 ),
-    .input__payload(\input__payload$225 ),
-    .input__ready(\input__ready$230 ),
-    .input__valid(\input__valid$231 ),
+    .held(\busy$284 ),
+    .input__payload(\input__payload$222 ),
+    .input__ready(\input__ready$227 ),
+    .input__valid(\input__valid$228 ),
     .lane_weights__0(update_weights__0),
     .lane_weights__1(update_weights__1),
     .rank_is__0(update_rank_is__0),
     .rank_is__1(update_rank_is__1),
-    .room(\room$270 ),
+    .room(\room$267 ),
     .rst(rst),
     .tags__0(update_tags__0),
     .tags__1(update_tags__1),
     .to_bank__0(update),
-    .to_bank__1(\update$274 ),
+    .to_bank__1(\update$271 ),
     .weights__0(weights_0[4:0]),
     .weights__1(weights_0[12:8]),
     .weights__10(weights_2[20:16]),
@@ -4035,9 +4016,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     end
   end
   assign bank = 1'h0;
-  assign learn = w_data[170];
   assign gather = { \$74 [0], \$73 [0] };
-  assign row_write = \row_write$150 [0];
+  assign row_write = \row_write$149 [0];
   assign weights__0 = weights_0[4:0];
   assign weights__1 = weights_0[12:8];
   assign weights__2 = weights_0[20:16];
@@ -4054,7 +4034,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign weights__13 = weights_3[12:8];
   assign weights__14 = weights_3[20:16];
   assign weights__15 = weights_3[28:24];
-  assign age_period = \age_period$273 [7:0];
+  assign age_period = \age_period$270 [7:0];
   assign set_mask = budget[2:0];
   assign hysteresis = \hysteresis$293 [3:0];
   assign select_start = \select_start$297 [2:0];
@@ -4070,9 +4050,9 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign bus__wdata = s_axil_wdata;
   assign bus__wstrb = s_axil_wstrb;
   assign bus__wvalid = s_axil_wvalid;
-  assign hot_count = { 26'h0000000, \hot_count$452  };
-  assign threshold = { 23'h000000, \threshold$454  };
-  assign index_bits = { 29'h00000000, \index_bits$460  };
+  assign hot_count = { 26'h0000000, \hot_count$450  };
+  assign threshold = { 23'h000000, \threshold$452  };
+  assign index_bits = { 29'h00000000, \index_bits$458  };
   assign phase = control[1:0];
   assign s_axil_awready = s_axil__awready;
   assign s_axil_wready = s_axil__wready;
@@ -4099,12 +4079,12 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign restore__payload[255:0] = s_axis_state_tdata;
   assign any_left[1] = \any_left$351 ;
   assign any_left[0] = \any_left$331 ;
-  assign \room$270 [1] = \update_room$283 ;
-  assign \room$270 [0] = update_room;
-  assign ready[1] = \ready$190 ;
-  assign ready[0] = \ready$138 ;
-  assign room[1] = \room$185 ;
-  assign room[0] = \room$130 ;
+  assign \room$267 [1] = \update_room$280 ;
+  assign \room$267 [0] = update_room;
+  assign ready[1] = \ready$188 ;
+  assign ready[0] = \ready$137 ;
+  assign room[1] = \room$183 ;
+  assign room[0] = \room$129 ;
   assign \input__payload$69 [144] = s_axis_lookup_tlast;
   assign \input__payload$69 [143:128] = s_axis_lookup_tkeep;
   assign \input__payload$69 [127:0] = s_axis_lookup_tdata;
@@ -4718,10 +4698,10 @@ module hotline_counters(rst, batches, cycles, input_idle, output_stall, split_be
   end
 endmodule
 
-module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, clk, rst, \port$39$0 , \port$65$0 , \port$67$0 , bus__awready, bus__wready, bus__arready, select_hot_rows, select_command, \port$440$0 , \port$446$0 , write_data
-, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, control, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, \port$1393$0 , \port$1420$0 , \port$1421$0 , \port$1425$0 , \port$1429$0 
-, \port$1430$0 , \port$1437$0 , \port$1461$0 , \port$1463$0 , \port$1473$0 , \port$1475$0 , \port$1477$0 , \port$1479$0 , \port$1581$0 , \port$1665$0 , \port$1667$0 , \port$1715$0 , \port$1719$0 , \port$1723$0 , \port$1727$0 , \port$1731$0 , \port$1735$0 , \port$1739$0 , \port$1743$0 , \port$1747$0 , \port$1751$0 
-, \port$1755$0 , \port$1759$0 , \port$1763$0 , \port$1767$0 , \port$1771$0 , \port$1775$0 , \port$1779$0 , \port$1783$0 , bus__awaddr);
+module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, clk, rst, \port$39$0 , \port$65$0 , \port$67$0 , bus__awready, bus__wready, bus__arready, select_hot_rows, select_command, \port$439$0 , \port$445$0 , write_data
+, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, control, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, \port$1389$0 , \port$1416$0 , \port$1417$0 , \port$1421$0 , \port$1427$0 
+, \port$1428$0 , \port$1433$0 , \port$1456$0 , \port$1458$0 , \port$1468$0 , \port$1470$0 , \port$1472$0 , \port$1474$0 , \port$1576$0 , \port$1660$0 , \port$1662$0 , \port$1710$0 , \port$1714$0 , \port$1718$0 , \port$1722$0 , \port$1726$0 , \port$1730$0 , \port$1734$0 , \port$1738$0 , \port$1742$0 , \port$1746$0 
+, \port$1750$0 , \port$1754$0 , \port$1758$0 , \port$1762$0 , \port$1766$0 , \port$1770$0 , \port$1774$0 , \port$1778$0 , bus__awaddr);
   reg \$auto$verilog_backend.cc:2505:dump_module$7 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$7 = 0;
   input bus__awvalid;
@@ -4760,10 +4740,10 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   wire select_hot_rows;
   output select_command;
   wire select_command;
-  input [2:0] \port$440$0 ;
-  wire [2:0] \port$440$0 ;
-  input \port$446$0 ;
-  wire \port$446$0 ;
+  input [2:0] \port$439$0 ;
+  wire [2:0] \port$439$0 ;
+  input \port$445$0 ;
+  wire \port$445$0 ;
   output [31:0] write_data;
   reg [31:0] write_data = 32'd0;
   output bus__bvalid;
@@ -4798,74 +4778,74 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   reg [31:0] weights_2 = 32'd16843266;
   output [31:0] weights_3;
   reg [31:0] weights_3 = 32'd16843009;
-  input [5:0] \port$1393$0 ;
-  wire [5:0] \port$1393$0 ;
-  input \port$1420$0 ;
-  wire \port$1420$0 ;
+  input [5:0] \port$1389$0 ;
+  wire [5:0] \port$1389$0 ;
+  input \port$1416$0 ;
+  wire \port$1416$0 ;
+  input \port$1417$0 ;
+  wire \port$1417$0 ;
   input \port$1421$0 ;
   wire \port$1421$0 ;
-  input \port$1425$0 ;
-  wire \port$1425$0 ;
-  input \port$1429$0 ;
-  wire \port$1429$0 ;
-  input \port$1430$0 ;
-  wire \port$1430$0 ;
-  input \port$1437$0 ;
-  wire \port$1437$0 ;
-  input [1:0] \port$1461$0 ;
-  wire [1:0] \port$1461$0 ;
-  input \port$1463$0 ;
-  wire \port$1463$0 ;
-  input \port$1473$0 ;
-  wire \port$1473$0 ;
-  input \port$1475$0 ;
-  wire \port$1475$0 ;
-  input \port$1477$0 ;
-  wire \port$1477$0 ;
-  input \port$1479$0 ;
-  wire \port$1479$0 ;
-  input \port$1581$0 ;
-  wire \port$1581$0 ;
-  input [5:0] \port$1665$0 ;
-  wire [5:0] \port$1665$0 ;
-  input [8:0] \port$1667$0 ;
-  wire [8:0] \port$1667$0 ;
-  input [63:0] \port$1715$0 ;
-  wire [63:0] \port$1715$0 ;
-  input [63:0] \port$1719$0 ;
-  wire [63:0] \port$1719$0 ;
-  input [63:0] \port$1723$0 ;
-  wire [63:0] \port$1723$0 ;
-  input [63:0] \port$1727$0 ;
-  wire [63:0] \port$1727$0 ;
-  input [63:0] \port$1731$0 ;
-  wire [63:0] \port$1731$0 ;
-  input [63:0] \port$1735$0 ;
-  wire [63:0] \port$1735$0 ;
-  input [63:0] \port$1739$0 ;
-  wire [63:0] \port$1739$0 ;
-  input [63:0] \port$1743$0 ;
-  wire [63:0] \port$1743$0 ;
-  input [63:0] \port$1747$0 ;
-  wire [63:0] \port$1747$0 ;
-  input [63:0] \port$1751$0 ;
-  wire [63:0] \port$1751$0 ;
-  input [63:0] \port$1755$0 ;
-  wire [63:0] \port$1755$0 ;
-  input [63:0] \port$1759$0 ;
-  wire [63:0] \port$1759$0 ;
-  input [63:0] \port$1763$0 ;
-  wire [63:0] \port$1763$0 ;
-  input [63:0] \port$1767$0 ;
-  wire [63:0] \port$1767$0 ;
-  input [63:0] \port$1771$0 ;
-  wire [63:0] \port$1771$0 ;
-  input [63:0] \port$1775$0 ;
-  wire [63:0] \port$1775$0 ;
-  input [63:0] \port$1779$0 ;
-  wire [63:0] \port$1779$0 ;
-  input [63:0] \port$1783$0 ;
-  wire [63:0] \port$1783$0 ;
+  input \port$1427$0 ;
+  wire \port$1427$0 ;
+  input \port$1428$0 ;
+  wire \port$1428$0 ;
+  input \port$1433$0 ;
+  wire \port$1433$0 ;
+  input [1:0] \port$1456$0 ;
+  wire [1:0] \port$1456$0 ;
+  input \port$1458$0 ;
+  wire \port$1458$0 ;
+  input \port$1468$0 ;
+  wire \port$1468$0 ;
+  input \port$1470$0 ;
+  wire \port$1470$0 ;
+  input \port$1472$0 ;
+  wire \port$1472$0 ;
+  input \port$1474$0 ;
+  wire \port$1474$0 ;
+  input \port$1576$0 ;
+  wire \port$1576$0 ;
+  input [5:0] \port$1660$0 ;
+  wire [5:0] \port$1660$0 ;
+  input [8:0] \port$1662$0 ;
+  wire [8:0] \port$1662$0 ;
+  input [63:0] \port$1710$0 ;
+  wire [63:0] \port$1710$0 ;
+  input [63:0] \port$1714$0 ;
+  wire [63:0] \port$1714$0 ;
+  input [63:0] \port$1718$0 ;
+  wire [63:0] \port$1718$0 ;
+  input [63:0] \port$1722$0 ;
+  wire [63:0] \port$1722$0 ;
+  input [63:0] \port$1726$0 ;
+  wire [63:0] \port$1726$0 ;
+  input [63:0] \port$1730$0 ;
+  wire [63:0] \port$1730$0 ;
+  input [63:0] \port$1734$0 ;
+  wire [63:0] \port$1734$0 ;
+  input [63:0] \port$1738$0 ;
+  wire [63:0] \port$1738$0 ;
+  input [63:0] \port$1742$0 ;
+  wire [63:0] \port$1742$0 ;
+  input [63:0] \port$1746$0 ;
+  wire [63:0] \port$1746$0 ;
+  input [63:0] \port$1750$0 ;
+  wire [63:0] \port$1750$0 ;
+  input [63:0] \port$1754$0 ;
+  wire [63:0] \port$1754$0 ;
+  input [63:0] \port$1758$0 ;
+  wire [63:0] \port$1758$0 ;
+  input [63:0] \port$1762$0 ;
+  wire [63:0] \port$1762$0 ;
+  input [63:0] \port$1766$0 ;
+  wire [63:0] \port$1766$0 ;
+  input [63:0] \port$1770$0 ;
+  wire [63:0] \port$1770$0 ;
+  input [63:0] \port$1774$0 ;
+  wire [63:0] \port$1774$0 ;
+  input [63:0] \port$1778$0 ;
+  wire [63:0] \port$1778$0 ;
   input [11:0] bus__awaddr;
   wire [11:0] bus__awaddr;
   wire \$1 ;
@@ -4933,9 +4913,9 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   wire \$7 ;
   wire \$8 ;
   wire \$9 ;
-  reg \$signal  = 1'h0;
-  reg [11:0] \$signal$79  = 12'h000;
+  reg [11:0] address = 12'h000;
   reg [31:0] error = 32'd0;
+  reg has_address = 1'h0;
   reg has_data = 1'h0;
   reg has_read = 32'd0;
   wire read;
@@ -4958,9 +4938,9 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   wire write;
   reg write_error;
   wire write_ok;
-  assign \$17  = \$signal$79  == 7'h78;
+  assign \$17  = address == 7'h78;
   assign select_weights_2 = write_ok & \$17 ;
-  assign \$18  = \$signal$79  == 7'h7c;
+  assign \$18  = address == 7'h7c;
   assign select_weights_3 = write_ok & \$18 ;
   assign \$19  = bus__awvalid & bus__awready;
   assign \$20  = bus__wvalid & bus__wready;
@@ -4970,15 +4950,15 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   assign \$25  = ~ write_data;
   assign \$26  = error & \$25 ;
   assign \$27  = select_error ? \$26  : error;
-  assign \$28  = \$27  | { 21'h000000, \port$1463$0 , \port$1479$0 , \port$1429$0 , \port$1430$0 , \port$1421$0 , \port$1425$0 , \port$1437$0 , \port$1581$0 , \port$1477$0 , \port$1475$0 , \port$1473$0  };
+  assign \$28  = \$27  | { 21'h000000, \port$1458$0 , \port$1474$0 , \port$1427$0 , \port$1428$0 , \port$1417$0 , \port$1421$0 , \port$1433$0 , \port$1576$0 , \port$1472$0 , \port$1470$0 , \port$1468$0  };
   assign \$29  = ~ write_data;
   assign \$30  = irq_status & \$29 ;
   assign \$31  = select_irq_status ? \$30  : irq_status;
-  assign \$32  = \$31  | { 29'h00000000, \port$67$0 , \port$1420$0 , \port$39$0  };
+  assign \$32  = \$31  | { 29'h00000000, \port$67$0 , \port$1416$0 , \port$39$0  };
   always @(posedge clk)
-    \$signal$79  <= \$42 ;
+    address <= \$42 ;
   always @(posedge clk)
-    \$signal  <= \$43 ;
+    has_address <= \$43 ;
   always @(posedge clk)
     write_data <= \$44 ;
   always @(posedge clk)
@@ -5023,9 +5003,9 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
     weights_2 <= \$64 ;
   always @(posedge clk)
     weights_3 <= \$65 ;
-  assign bus__awready = ~ \$signal ;
+  assign bus__awready = ~ has_address;
   assign bus__wready = ~ has_data;
-  assign \$1  = \$signal  & has_data;
+  assign \$1  = has_address & has_data;
   assign \$2  = ~ bus__bvalid;
   assign write = \$1  & \$2 ;
   assign bus__arready = ~ has_read;
@@ -5033,42 +5013,42 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   assign read = has_read & \$3 ;
   assign \$4  = & strobes;
   assign write_ok = write & \$4 ;
-  assign \$5  = \$signal$79  == 7'h40;
+  assign \$5  = address == 7'h40;
   assign select_control = write_ok & \$5 ;
-  assign \$6  = \$signal$79  == 7'h48;
+  assign \$6  = address == 7'h48;
   assign select_hot_rows = write_ok & \$6 ;
-  assign \$7  = \$signal$79  == 7'h50;
+  assign \$7  = address == 7'h50;
   assign select_command = write_ok & \$7 ;
-  assign \$8  = \$signal$79  == 7'h54;
+  assign \$8  = address == 7'h54;
   assign select_error = write_ok & \$8 ;
-  assign \$9  = \$signal$79  == 7'h58;
+  assign \$9  = address == 7'h58;
   assign select_irq_status = write_ok & \$9 ;
-  assign \$10  = \$signal$79  == 7'h5c;
+  assign \$10  = address == 7'h5c;
   assign select_irq_enable = write_ok & \$10 ;
-  assign \$11  = \$signal$79  == 7'h60;
+  assign \$11  = address == 7'h60;
   assign select_age_period = write_ok & \$11 ;
-  assign \$12  = \$signal$79  == 7'h64;
+  assign \$12  = address == 7'h64;
   assign select_hysteresis = write_ok & \$12 ;
-  assign \$13  = \$signal$79  == 7'h68;
+  assign \$13  = address == 7'h68;
   assign select_move_limit = write_ok & \$13 ;
-  assign \$14  = \$signal$79  == 7'h6c;
+  assign \$14  = address == 7'h6c;
   assign select_select_start = write_ok & \$14 ;
-  assign \$15  = \$signal$79  == 7'h70;
+  assign \$15  = address == 7'h70;
   assign select_weights_0 = write_ok & \$15 ;
-  assign \$16  = \$signal$79  == 7'h74;
+  assign \$16  = address == 7'h74;
   assign select_weights_1 = write_ok & \$16 ;
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
     value = 32'd0;
     casez (read_address)
       12'h000:
-          value = 32'd1213158476;
+          value = 32'd0;
       12'h004:
-          value = 32'd256;
+          value = 32'd0;
       12'h008:
           value = 32'd524802;
       12'h00c:
-          value = 32'd33817345;
+          value = 32'd262913;
       12'h010:
           value = 32'd4202504;
       12'h014:
@@ -5080,11 +5060,11 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
       12'h040:
           value = control;
       12'h044:
-          value = { 28'h0000000, \port$1461$0 , \port$446$0 , \port$65$0  };
+          value = { 28'h0000000, \port$1456$0 , \port$445$0 , \port$65$0  };
       12'h048:
-          value = { 26'h0000000, \port$1393$0  };
+          value = { 26'h0000000, \port$1389$0  };
       12'h04c:
-          value = { 29'h00000000, \port$440$0  };
+          value = { 29'h00000000, \port$439$0  };
       12'h050:
           /* empty */;
       12'h054:
@@ -5110,81 +5090,81 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
       12'h07c:
           value = weights_3;
       12'h080:
-          value = { 26'h0000000, \port$1665$0  };
+          value = { 26'h0000000, \port$1660$0  };
       12'h084:
-          value = { 23'h000000, \port$1667$0  };
+          value = { 23'h000000, \port$1662$0  };
       12'h100:
-          value = \port$1715$0 [31:0];
+          value = \port$1710$0 [31:0];
       12'h104:
-          value = \port$1715$0 [63:32];
+          value = \port$1710$0 [63:32];
       12'h108:
-          value = \port$1719$0 [31:0];
+          value = \port$1714$0 [31:0];
       12'h10c:
-          value = \port$1719$0 [63:32];
+          value = \port$1714$0 [63:32];
       12'h110:
-          value = \port$1723$0 [31:0];
+          value = \port$1718$0 [31:0];
       12'h114:
-          value = \port$1723$0 [63:32];
+          value = \port$1718$0 [63:32];
       12'h118:
-          value = \port$1727$0 [31:0];
+          value = \port$1722$0 [31:0];
       12'h11c:
-          value = \port$1727$0 [63:32];
+          value = \port$1722$0 [63:32];
       12'h120:
-          value = \port$1731$0 [31:0];
+          value = \port$1726$0 [31:0];
       12'h124:
-          value = \port$1731$0 [63:32];
+          value = \port$1726$0 [63:32];
       12'h128:
-          value = \port$1735$0 [31:0];
+          value = \port$1730$0 [31:0];
       12'h12c:
-          value = \port$1735$0 [63:32];
+          value = \port$1730$0 [63:32];
       12'h130:
-          value = \port$1739$0 [31:0];
+          value = \port$1734$0 [31:0];
       12'h134:
-          value = \port$1739$0 [63:32];
+          value = \port$1734$0 [63:32];
       12'h138:
-          value = \port$1743$0 [31:0];
+          value = \port$1738$0 [31:0];
       12'h13c:
-          value = \port$1743$0 [63:32];
+          value = \port$1738$0 [63:32];
       12'h140:
-          value = \port$1747$0 [31:0];
+          value = \port$1742$0 [31:0];
       12'h144:
-          value = \port$1747$0 [63:32];
+          value = \port$1742$0 [63:32];
       12'h148:
-          value = \port$1751$0 [31:0];
+          value = \port$1746$0 [31:0];
       12'h14c:
-          value = \port$1751$0 [63:32];
+          value = \port$1746$0 [63:32];
       12'h150:
-          value = \port$1755$0 [31:0];
+          value = \port$1750$0 [31:0];
       12'h154:
-          value = \port$1755$0 [63:32];
+          value = \port$1750$0 [63:32];
       12'h158:
-          value = \port$1759$0 [31:0];
+          value = \port$1754$0 [31:0];
       12'h15c:
-          value = \port$1759$0 [63:32];
+          value = \port$1754$0 [63:32];
       12'h160:
-          value = \port$1763$0 [31:0];
+          value = \port$1758$0 [31:0];
       12'h164:
-          value = \port$1763$0 [63:32];
+          value = \port$1758$0 [63:32];
       12'h168:
-          value = \port$1767$0 [31:0];
+          value = \port$1762$0 [31:0];
       12'h16c:
-          value = \port$1767$0 [63:32];
+          value = \port$1762$0 [63:32];
       12'h170:
-          value = \port$1771$0 [31:0];
+          value = \port$1766$0 [31:0];
       12'h174:
-          value = \port$1771$0 [63:32];
+          value = \port$1766$0 [63:32];
       12'h178:
-          value = \port$1775$0 [31:0];
+          value = \port$1770$0 [31:0];
       12'h17c:
-          value = \port$1775$0 [63:32];
+          value = \port$1770$0 [63:32];
       12'h180:
-          value = \port$1779$0 [31:0];
+          value = \port$1774$0 [31:0];
       12'h184:
-          value = \port$1779$0 [63:32];
+          value = \port$1774$0 [63:32];
       12'h188:
-          value = \port$1783$0 [31:0];
+          value = \port$1778$0 [31:0];
       12'h18c:
-          value = \port$1783$0 [63:32];
+          value = \port$1778$0 [63:32];
     endcase
   end
   always @* begin
@@ -5368,7 +5348,7 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$42  = \$signal$79 ;
+    \$42  = address;
     if (\$19 ) begin
       \$42  = bus__awaddr;
     end
@@ -5378,7 +5358,7 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$7 ) begin end
-    \$43  = \$signal ;
+    \$43  = has_address;
     if (\$19 ) begin
       \$43  = 1'h1;
     end
@@ -5721,7 +5701,7 @@ module hotline_dispatcher(rst, \input__valid$11 , both_ready, popular__payload, 
   assign \input__payload$9 [63:0] = { input__payload[41], input__payload[42], \$1 [21:0], input__payload[39:0] };
 endmodule
 
-module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, source1, \port$774$0 , \port$775$0 , \port$776$0 , \port$777$0 , output__ready, heads__0, heads__1, ready, input__valid, output__valid, output__payload, clk);
+module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, source1, \port$770$0 , \port$771$0 , \port$772$0 , \port$773$0 , output__ready, heads__0, heads__1, ready, input__valid, output__valid, output__payload, clk);
   reg \$auto$verilog_backend.cc:2505:dump_module$8 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$8 = 0;
   input rst;
@@ -5738,14 +5718,14 @@ module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, s
   wire [1:0] source0;
   output [1:0] source1;
   wire [1:0] source1;
-  output \port$774$0 ;
-  wire \port$774$0 ;
-  output \port$775$0 ;
-  wire \port$775$0 ;
-  output \port$776$0 ;
-  wire \port$776$0 ;
-  output \port$777$0 ;
-  wire \port$777$0 ;
+  output \port$770$0 ;
+  wire \port$770$0 ;
+  output \port$771$0 ;
+  wire \port$771$0 ;
+  output \port$772$0 ;
+  wire \port$772$0 ;
+  output \port$773$0 ;
+  wire \port$773$0 ;
   input output__ready;
   wire output__ready;
   input [11:0] heads__0;
@@ -5914,10 +5894,10 @@ module hotline_gather(rst, input__payload, fetch, input__ready, load, source0, s
   end
   assign source0 = \$7 [1:0];
   assign source1 = \$9 [1:0];
-  assign \port$774$0  = \$10 ;
-  assign \port$775$0  = \$11 ;
-  assign \port$776$0  = \$12 ;
-  assign \port$777$0  = \$13 ;
+  assign \port$770$0  = \$10 ;
+  assign \port$771$0  = \$11 ;
+  assign \port$772$0  = \$12 ;
+  assign \port$773$0  = \$13 ;
   assign \$12  = input__payload[45];
   assign \$13  = input__payload[130];
 endmodule
@@ -6797,10 +6777,9 @@ module hotline_popular_slice(clk, rst, input__payload, input__valid, input__read
   end
 endmodule
 
-module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, learn, take, gather, gather_rank_is_0, gather_rank_is_1, gather_load, fetch, budget, update, update_rank_is_0, update_rank_is_1, update_tags_0, update_tags_1, update_weights_0, update_weights_1, update_take
-, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counters, row_in_tags, row_way, slot_write, slot_in, level, wanted, load, pick_take, make_hot, clk, rst
-, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_hot, row_out_referenced, row_out_age, row_out_counters, row_out_tags, slot_out, eligible, any_left, pick_way, pick_tag, bank
-);
+module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, take, gather, gather_rank_is_0, gather_rank_is_1, gather_load, fetch, budget, update, update_rank_is_0, update_rank_is_1, update_tags_0, update_tags_1, update_weights_0, update_weights_1, update_take, age_period
+, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counters, row_in_tags, row_way, slot_write, slot_in, level, wanted, load, pick_take, make_hot, clk, rst, room
+, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_hot, row_out_referenced, row_out_age, row_out_counters, row_out_tags, slot_out, eligible, any_left, pick_way, pick_tag, bank);
   reg \$auto$verilog_backend.cc:2505:dump_module$15 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$15 = 0;
   input [1:0] scatter;
@@ -6813,8 +6792,6 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
   wire [38:0] tags_0;
   input [38:0] tags_1;
   wire [38:0] tags_1;
-  input learn;
-  wire learn;
   input take;
   wire take;
   input [1:0] gather;
@@ -6980,22 +6957,22 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
   wire answer_hit;
   wire [4:0] answer_slot;
   wire [1:0] fetched;
-  wire [43:0] \head$148 ;
+  wire [43:0] \head$147 ;
   wire [5:0] heads__0;
   wire [5:0] heads__1;
   reg [3:0] in_flight = 4'h0;
-  wire [3:0] \level$154 ;
+  wire [3:0] \level$153 ;
   wire [1:0] lookup_choice0;
   wire [1:0] lookup_choice1;
   reg [1:0] needed = 2'h0;
   wire pop;
-  wire \pop$142 ;
+  wire \pop$141 ;
   reg [38:0] push__0;
-  reg [43:0] \push__0$131 ;
+  reg [43:0] \push__0$130 ;
   reg [38:0] push__1;
-  reg [43:0] \push__1$138 ;
+  reg [43:0] \push__1$137 ;
   wire [1:0] push_count;
-  wire [1:0] \push_count$141 ;
+  wire [1:0] \push_count$140 ;
   wire push_valid;
   wire [7:0] row_in__age;
   wire [31:0] row_in__counters;
@@ -7015,7 +6992,7 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
   wire [1:0] update_choice0;
   wire [1:0] update_choice1;
   wire update_valid;
-  wire \updating$151 ;
+  wire \updating$150 ;
   wire valid;
   reg [3:0] waiting = 4'h0;
   assign lookup_choice0 = scatter & rank_is_0;
@@ -7043,14 +7020,14 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
   assign \$21  = ~ \$20 ;
   assign \$22  = waiting <= 3'h6;
   assign update_room = \$21  | \$22 ;
-  assign \push_count$141  = update_take ? \$19 [1:0] : 2'h0;
-  assign taken = \pop$142  & update_valid;
-  assign updating = update_valid | \updating$151 ;
-  assign ready = \level$154  >= needed;
+  assign \push_count$140  = update_take ? \$19 [1:0] : 2'h0;
+  assign taken = \pop$141  & update_valid;
+  assign updating = update_valid | \updating$150 ;
+  assign ready = \level$153  >= needed;
   assign fetched = fetch ? needed : 2'h0;
   assign \$23  = in_flight + push_count;
   assign \$24  = \$23  - fetched;
-  assign \$25  = waiting + \push_count$141 ;
+  assign \$25  = waiting + \push_count$140 ;
   assign \$26  = \$25  - taken;
   assign \$27  = gather & gather_rank_is_0;
   assign \$28  = | \$27 ;
@@ -7068,7 +7045,7 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
     .clk(clk),
     .heads__0(heads__0),
     .heads__1(heads__1),
-    .level(\level$154 ),
+    .level(\level$153 ),
     .pop_count(fetched),
     .\port$239$0 (slot_out),
     .\port$468$0 (answer_hit),
@@ -7094,7 +7071,7 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .eligible(eligible),
+    .\eligible$164 (eligible),
     .evicted(evicted),
     .inserted(inserted),
     .level(level),
@@ -7104,12 +7081,11 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
     .pick_take(pick_take),
     .\port$183$0 (\$36 ),
     .\port$190$0 (\$37 ),
-    .\port$232$0 (\$38 ),
     .\port$243$0 (\$39 ),
     .\port$247$0 (\$40 ),
     .\port$251$0 (\$41 ),
     .\port$255$0 (\$42 ),
-    .\port$415$0 (\head$148 ),
+    .\port$415$0 (\head$147 ),
     .returned(returned),
     .revived(revived),
     .row_access(row_access),
@@ -7126,21 +7102,22 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
     .rst(rst),
     .slot_write(slot_write),
     .slot_write__data(slot_in),
+    .state_read__data(\$38 ),
     .tag(tag),
-    .update_ready(\pop$142 ),
+    .update_ready(\pop$141 ),
     .update_valid(update_valid),
-    .updating(\updating$151 ),
+    .updating(\updating$150 ),
     .\valid$146 (valid),
     .wanted(wanted)
   );
   hotline_popularity_bank_updates updates (
     .clk(clk),
-    .head(\head$148 ),
+    .head(\head$147 ),
     .head_valid(update_valid),
-    .pop(\pop$142 ),
-    .push__0(\push__0$131 ),
-    .push__1(\push__1$138 ),
-    .push_count(\push_count$141 ),
+    .pop(\pop$141 ),
+    .push__0(\push__0$130 ),
+    .push__1(\push__1$137 ),
+    .push_count(\push_count$140 ),
     .rst(rst)
   );
   always @* begin
@@ -7171,27 +7148,27 @@ module hotline_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, le
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
-    \push__0$131  = 44'h00000000000;
+    \push__0$130  = 44'h00000000000;
     if (\$12 ) begin
       (* full_case = 32'd1 *)
       casez (\$13 )
         1'h0:
-            \push__0$131  = { update_weights_0, update_tags_0 };
+            \push__0$130  = { update_weights_0, update_tags_0 };
         1'h1:
-            \push__0$131  = { update_weights_1, update_tags_1 };
+            \push__0$130  = { update_weights_1, update_tags_1 };
       endcase
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$15 ) begin end
-    \push__1$138  = 44'h00000000000;
+    \push__1$137  = 44'h00000000000;
     if (\$14 ) begin
       (* full_case = 32'd1 *)
       casez (\$15 )
         1'h0:
-            \push__1$138  = { update_weights_0, update_tags_0 };
+            \push__1$137  = { update_weights_0, update_tags_0 };
         1'h1:
-            \push__1$138  = { update_weights_1, update_tags_1 };
+            \push__1$137  = { update_weights_1, update_tags_1 };
       endcase
     end
   end
@@ -7485,8 +7462,8 @@ module hotline_popularity_bank_queue(rst, push_count, head_valid, head, push__0,
 endmodule
 
 module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, row_write, clear, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, slot_write, slot_write__data, level, wanted, load, pick_take, make_hot, clk
-, rst, \valid$146 , tag, update_ready, updating, any_left, \port$183$0 , \port$190$0 , \port$232$0 , row_out__hot, answer_slot, \port$243$0 , \port$247$0 , \port$251$0 , \port$255$0 , update_valid, \port$415$0 , pick_tag, answer_valid, answer_hit, inserted
-, evicted, revived, returned, eligible, bank);
+, rst, \valid$146 , tag, update_ready, updating, any_left, \port$183$0 , \port$190$0 , state_read__data, row_out__hot, answer_slot, \port$243$0 , \port$247$0 , \port$251$0 , \port$255$0 , update_valid, \port$415$0 , pick_tag, answer_valid, answer_hit, inserted
+, evicted, revived, returned, \eligible$164 , bank);
   reg \$auto$verilog_backend.cc:2505:dump_module$18 ;
   initial \$auto$verilog_backend.cc:2505:dump_module$18 = 0;
   input [16:0] budget;
@@ -7553,8 +7530,8 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire \port$183$0 ;
   output \port$190$0 ;
   wire \port$190$0 ;
-  output [47:0] \port$232$0 ;
-  wire [47:0] \port$232$0 ;
+  output [47:0] state_read__data;
+  wire [47:0] state_read__data;
   output [3:0] row_out__hot;
   wire [3:0] row_out__hot;
   output [4:0] answer_slot;
@@ -7585,8 +7562,8 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg revived = 1'h0;
   output returned;
   reg returned = 1'h0;
-  output [2:0] eligible;
-  reg [2:0] eligible = 3'h0;
+  output [2:0] \eligible$164 ;
+  reg [2:0] \eligible$164  = 3'h0;
   input bank;
   wire bank;
   wire \$1 ;
@@ -7722,29 +7699,6 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [38:0] \$97 ;
   reg [2:0] \$98 ;
   reg [4:0] \$99 ;
-  wire [2:0] \$signal ;
-  reg [38:0] \$signal$10  = 39'h0000000000;
-  reg [3:0] \$signal$109  = 4'h0;
-  reg [38:0] \$signal$118  = 39'h0000000000;
-  reg [3:0] \$signal$138 ;
-  reg \$signal$145  = 1'h0;
-  reg [2:0] \$signal$147  = 3'h0;
-  reg \$signal$148  = 1'h0;
-  reg \$signal$149  = 1'h0;
-  reg [38:0] \$signal$155  = 39'h0000000000;
-  reg [1:0] \$signal$17  = 2'h0;
-  reg [2:0] \$signal$18  = 3'h0;
-  wire \$signal$40 ;
-  reg \$signal$41  = 1'h0;
-  reg [2:0] \$signal$43  = 3'h0;
-  reg [38:0] \$signal$46  = 39'h0000000000;
-  reg \$signal$51  = 1'h0;
-  reg [3:0] \$signal$75  = 4'h0;
-  reg [3:0] \$signal$76  = 4'h0;
-  reg \$signal$77  = 1'h0;
-  reg \$signal$84  = 5'h00;
-  reg \$signal$87  = 1'h0;
-  wire [4:0] \$signature__addr$15 ;
   wire [38:0] \$signature__data ;
   wire [38:0] \$signature__data$11 ;
   wire [38:0] \$signature__data$117 ;
@@ -7752,9 +7706,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire [38:0] \$signature__data$121 ;
   wire [38:0] \$signature__data$123 ;
   wire [38:0] \$signature__data$125 ;
-  wire [47:0] \$signature__data$128 ;
   wire [38:0] \$signature__data$13 ;
-  wire [3:0] \$signature__data$14 ;
   wire [38:0] \$signature__data$45 ;
   wire [38:0] \$signature__data$47 ;
   wire [38:0] \$signature__data$48 ;
@@ -7764,28 +7716,44 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire \$signature__en$124 ;
   wire \$signature__en$126 ;
   wire [7:0] age;
+  reg [2:0] compare_set = 3'h0;
+  reg [38:0] compare_tag = 39'h0000000000;
+  reg compare_valid = 1'h0;
   reg [4:0] compare_weight = 5'h00;
   wire [7:0] counter__0;
   wire [7:0] counter__1;
   wire [7:0] counter__2;
   wire [7:0] counter__3;
   reg [3:0] current = 4'h0;
+  reg [3:0] current_hot = 4'h0;
   reg [7:0] done_age = 8'h00;
   reg [7:0] done_counter0 = 8'h00;
   reg [7:0] done_counter1 = 8'h00;
   reg [7:0] done_counter2 = 8'h00;
   reg [7:0] done_counter3 = 8'h00;
+  reg [3:0] done_fill = 4'h0;
   reg [3:0] done_referenced = 4'h0;
   reg [2:0] done_set = 3'h0;
-  reg [3:0] done_valid = 4'h0;
+  reg [38:0] done_tag = 39'h0000000000;
+  reg done_valid = 1'h0;
+  reg [3:0] \done_valid$53  = 4'h0;
+  reg [3:0] eligible;
   wire evict;
   wire [3:0] fill;
+  reg follows = 1'h0;
+  reg follows_tag = 1'h0;
   wire [3:0] hit_ways;
   reg [3:0] hot = 4'h0;
   wire [3:0] hot_write__data;
   wire hot_write__en;
-  (* init = 4'h0 *)
+  wire [3:0] lookup_hot__data;
+  wire [2:0] lookup_set;
   wire [3:0] match;
+  (* init = 4'h0 *)
+  wire [3:0] \match$74 ;
+  reg [2:0] match_set = 3'h0;
+  reg [38:0] match_tag = 39'h0000000000;
+  reg match_valid = 1'h0;
   wire [7:0] next_age;
   wire [7:0] next_counter__0;
   wire [7:0] next_counter__1;
@@ -7793,19 +7761,28 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   wire [7:0] next_counter__3;
   wire [3:0] next_referenced;
   wire [3:0] next_valid;
+  wire patch;
   wire [2:0] read_set;
   wire [3:0] referenced;
   wire returns;
   wire revives;
+  reg slot_hit = 1'h0;
+  wire [4:0] slot_read__addr;
+  reg [2:0] slot_set = 3'h0;
+  reg slot_valid = 1'h0;
+  reg [1:0] slot_way = 2'h0;
   wire slot_write__en;
   reg [7:0] stage_age = 8'h00;
   reg [7:0] stage_counter0 = 8'h00;
   reg [7:0] stage_counter1 = 8'h00;
   reg [7:0] stage_counter2 = 8'h00;
   reg [7:0] stage_counter3 = 8'h00;
+  reg [3:0] stage_match = 4'h0;
   reg [3:0] stage_referenced = 4'h0;
   reg [2:0] stage_set = 3'h0;
+  reg [38:0] stage_tag = 39'h0000000000;
   reg [3:0] stage_valid = 4'h0;
+  reg \stage_valid$84  = 5'h00;
   wire [2:0] state_write__addr;
   wire [47:0] state_write__data;
   wire state_write__en;
@@ -7823,10 +7800,10 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [3:0] _1_;
   always @(posedge clk) begin
     _0_ <= hots[read_set];
-    _1_ <= hots[\$signal ];
+    _1_ <= hots[lookup_set];
   end
   assign row_out__hot = _0_;
-  assign \$signature__data$14  = _1_;
+  assign lookup_hot__data = _1_;
   reg [4:0] slots [31:0];
   always @(posedge clk) begin
     if (slot_write__en)
@@ -7834,7 +7811,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   reg [4:0] _2_;
   always @(posedge clk) begin
-    _2_ <= slots[\$signature__addr$15 ];
+    _2_ <= slots[slot_read__addr];
   end
   assign answer_slot = _2_;
   reg [47:0] states [7:0];
@@ -7846,7 +7823,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   always @(posedge clk) begin
     _3_ <= states[read_set];
   end
-  assign \$signature__data$128  = _3_;
+  assign state_read__data = _3_;
   reg [38:0] tags0 [7:0];
   always @(posedge clk) begin
     if (\$signature__en )
@@ -7856,7 +7833,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [38:0] _5_;
   always @(posedge clk) begin
     _4_ <= tags0[tag_address];
-    _5_ <= tags0[\$signal ];
+    _5_ <= tags0[lookup_set];
   end
   assign \$signature__data$45  = _4_;
   assign \$signature__data  = _5_;
@@ -7869,7 +7846,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [38:0] _7_;
   always @(posedge clk) begin
     _6_ <= tags1[tag_address];
-    _7_ <= tags1[\$signal ];
+    _7_ <= tags1[lookup_set];
   end
   assign \$signature__data$47  = _6_;
   assign \$signature__data$11  = _7_;
@@ -7882,7 +7859,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [38:0] _9_;
   always @(posedge clk) begin
     _8_ <= tags2[tag_address];
-    _9_ <= tags2[\$signal ];
+    _9_ <= tags2[lookup_set];
   end
   assign \$signature__data$48  = _8_;
   assign \$signature__data$12  = _9_;
@@ -7895,81 +7872,81 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   reg [38:0] _11_;
   always @(posedge clk) begin
     _10_ <= tags3[tag_address];
-    _11_ <= tags3[\$signal ];
+    _11_ <= tags3[lookup_set];
   end
   assign \$signature__data$49  = _10_;
   assign \$signature__data$13  = _11_;
-  assign \$signal  = tag[2:0] & budget[2:0];
-  assign \$1  = \$signature__data  == \$signal$10 ;
-  assign \$2  = \$signature__data$11  == \$signal$10 ;
-  assign \$3  = \$signature__data$12  == \$signal$10 ;
-  assign \$4  = \$signature__data$13  == \$signal$10 ;
-  assign hit_ways = { \$4 , \$3 , \$2 , \$1  } & \$signature__data$14 ;
-  assign \$signature__addr$15  = row_access ? { row_set, row_way } : { \$signal$18 , \$signal$17  };
+  assign lookup_set = tag[2:0] & budget[2:0];
+  assign \$1  = \$signature__data  == match_tag;
+  assign \$2  = \$signature__data$11  == match_tag;
+  assign \$3  = \$signature__data$12  == match_tag;
+  assign \$4  = \$signature__data$13  == match_tag;
+  assign hit_ways = { \$4 , \$3 , \$2 , \$1  } & lookup_hot__data;
+  assign slot_read__addr = row_access ? { row_set, row_way } : { slot_set, slot_way };
   assign \$5  = \port$415$0 [2:0] & budget[2:0];
   assign read_set = row_access ? row_set : \$5 ;
   assign tag_address = writes_tag ? stage_set : read_set;
   assign update_ready = ~ writes_tag;
-  assign \$6  = done_set == \$signal$43 ;
-  assign \$signal$40  = \$signal$41  & \$6 ;
-  assign \$7  = \$signature__data$45  == \$signal$46 ;
-  assign \$8  = \$signature__data$47  == \$signal$46 ;
-  assign \$9  = \$signature__data$48  == \$signal$46 ;
-  assign \$10  = \$signature__data$49  == \$signal$46 ;
-  assign valid = \$signal$51  ? done_valid : stage_valid;
-  assign referenced = \$signal$51  ? done_referenced : stage_referenced;
-  assign age = \$signal$51  ? done_age : stage_age;
-  assign counter__0 = \$signal$51  ? done_counter0 : stage_counter0;
-  assign counter__1 = \$signal$51  ? done_counter1 : stage_counter1;
-  assign counter__2 = \$signal$51  ? done_counter2 : stage_counter2;
-  assign counter__3 = \$signal$51  ? done_counter3 : stage_counter3;
-  assign \$11  = ~ \$signal$76 ;
-  assign \$12  = \$signal$75  & \$11 ;
-  assign \$13  = \$signal$77  ? \$signal$76  : 4'h0;
+  assign \$6  = done_set == compare_set;
+  assign patch = done_valid & \$6 ;
+  assign \$7  = \$signature__data$45  == compare_tag;
+  assign \$8  = \$signature__data$47  == compare_tag;
+  assign \$9  = \$signature__data$48  == compare_tag;
+  assign \$10  = \$signature__data$49  == compare_tag;
+  assign valid = follows ? \done_valid$53  : stage_valid;
+  assign referenced = follows ? done_referenced : stage_referenced;
+  assign age = follows ? done_age : stage_age;
+  assign counter__0 = follows ? done_counter0 : stage_counter0;
+  assign counter__1 = follows ? done_counter1 : stage_counter1;
+  assign counter__2 = follows ? done_counter2 : stage_counter2;
+  assign counter__3 = follows ? done_counter3 : stage_counter3;
+  assign \$11  = ~ done_fill;
+  assign \$12  = stage_match & \$11 ;
+  assign \$13  = follows_tag ? done_fill : 4'h0;
   assign \$14  = \$12  | \$13 ;
-  assign match = \$signal$51  ? \$14  : \$signal$75 ;
+  assign \match$74  = follows ? \$14  : stage_match;
   assign \$15  = | fill;
-  assign writes_tag = \$signal$84  & \$15 ;
-  assign updating = \$signal$87  | \$signal$84 ;
+  assign writes_tag = \stage_valid$84  & \$15 ;
+  assign updating = compare_valid | \stage_valid$84 ;
   assign state_write__addr = row_access ? row_set : stage_set;
   assign \$16  = clear ? 48'h000000000000 : { row_in__counters, row_in__age, row_in__referenced, row_in__valid };
   assign state_write__data = row_access ? \$16  : { next_counter__3, next_counter__2, next_counter__1, next_counter__0, next_age, next_referenced, next_valid };
-  assign state_write__en = row_access ? row_write : \$signal$84 ;
+  assign state_write__en = row_access ? row_write : \stage_valid$84 ;
   assign \$17  = 1'h1 << row_way;
   assign \$18  = pick_take ? \$17  : 7'h00;
-  assign \$19  = \$signal$109  ^ \$18 [3:0];
+  assign \$19  = current_hot ^ \$18 [3:0];
   assign \$20  = clear ? 4'h0 : row_in__hot;
   assign hot_write__data = pick_take ? \$19  : \$20 ;
   assign hot_write__en = row_write | pick_take;
   assign \$21  = pick_take & make_hot;
   assign slot_write__en = slot_write | \$21 ;
-  assign \$signature__data$117  = row_access ? row_in__tags[38:0] : \$signal$118 ;
-  assign \$22  = \$signal$84  & fill[0];
+  assign \$signature__data$117  = row_access ? row_in__tags[38:0] : stage_tag;
+  assign \$22  = \stage_valid$84  & fill[0];
   assign \$signature__en  = row_access ? row_write : \$22 ;
-  assign \$signature__data$121  = row_access ? row_in__tags[77:39] : \$signal$118 ;
-  assign \$23  = \$signal$84  & fill[1];
+  assign \$signature__data$121  = row_access ? row_in__tags[77:39] : stage_tag;
+  assign \$23  = \stage_valid$84  & fill[1];
   assign \$signature__en$122  = row_access ? row_write : \$23 ;
-  assign \$signature__data$123  = row_access ? row_in__tags[116:78] : \$signal$118 ;
-  assign \$24  = \$signal$84  & fill[2];
+  assign \$signature__data$123  = row_access ? row_in__tags[116:78] : stage_tag;
+  assign \$24  = \stage_valid$84  & fill[2];
   assign \$signature__en$124  = row_access ? row_write : \$24 ;
-  assign \$signature__data$125  = row_access ? row_in__tags[155:117] : \$signal$118 ;
-  assign \$25  = \$signal$84  & fill[3];
+  assign \$signature__data$125  = row_access ? row_in__tags[155:117] : stage_tag;
+  assign \$25  = \stage_valid$84  & fill[3];
   assign \$signature__en$126  = row_access ? row_write : \$25 ;
-  assign \$26  = \$signature__data$128 [23:16] >= level;
-  assign \$27  = \$signature__data$128 [31:24] >= level;
-  assign \$28  = \$signature__data$128 [39:32] >= level;
-  assign \$29  = \$signature__data$128 [47:40] >= level;
-  assign \$30  = \$signature__data$128 [3:0] & { \$29 , \$28 , \$27 , \$26  };
+  assign \$26  = state_read__data[23:16] >= level;
+  assign \$27  = state_read__data[31:24] >= level;
+  assign \$28  = state_read__data[39:32] >= level;
+  assign \$29  = state_read__data[47:40] >= level;
+  assign \$30  = state_read__data[3:0] & { \$29 , \$28 , \$27 , \$26  };
   assign \$31  = ~ row_out__hot;
-  assign \$32  = \$signature__data$128 [3:0] & \$31 ;
+  assign \$32  = state_read__data[3:0] & \$31 ;
   assign \$33  = \$32  & { \$29 , \$28 , \$27 , \$26  };
   assign \$34  = ~ { \$29 , \$28 , \$27 , \$26  };
   assign \$35  = row_out__hot & \$34 ;
-  assign \$36  = ~ \$signature__data$128 [7:4];
+  assign \$36  = ~ state_read__data[7:4];
   assign \$37  = row_out__hot & \$36 ;
   assign \$38  = ~ row_out__hot;
-  assign \$39  = \$signature__data$128 [3:0] & \$38 ;
-  assign \$40  = \$39  & \$signature__data$128 [7:4];
+  assign \$39  = state_read__data[3:0] & \$38 ;
+  assign \$40  = \$39  & state_read__data[7:4];
   assign any_left = | current;
   assign \$41  = ~ current;
   assign \$42  = \$41  + 1'h1;
@@ -7989,64 +7966,64 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   assign \$56  = | { hit_ways[3], hit_ways[1] };
   assign \$57  = | hit_ways[3:2];
   assign \$58  = update_valid & update_ready;
-  assign \$59  = ~ \$signal$76 ;
+  assign \$59  = ~ done_fill;
   assign \$60  = { \$10 , \$9 , \$8 , \$7  } & \$59 ;
-  assign \$61  = \$signal$155  == \$signal$46 ;
-  assign \$62  = \$61  ? \$signal$76  : 4'h0;
+  assign \$61  = done_tag == compare_tag;
+  assign \$62  = \$61  ? done_fill : 4'h0;
   assign \$63  = \$60  | \$62 ;
-  assign \$64  = \$signal$40  ? \$63  : { \$10 , \$9 , \$8 , \$7  };
-  assign \$65  = { \$signal$43 , bank } < budget[14:11];
+  assign \$64  = patch ? \$63  : { \$10 , \$9 , \$8 , \$7  };
+  assign \$65  = { compare_set, bank } < budget[14:11];
   assign \$66  = \$65  ? budget[10:7] : budget[6:3];
-  assign \$67  = stage_set == \$signal$43 ;
-  assign \$68  = \$signal$84  & \$67 ;
-  assign \$69  = \$signal$118  == \$signal$46 ;
-  assign \$70  = \$signal$40  ? done_valid : \$signature__data$128 [3:0];
-  assign \$71  = \$signal$40  ? done_referenced : \$signature__data$128 [7:4];
-  assign \$72  = \$signal$40  ? done_age : \$signature__data$128 [15:8];
-  assign \$73  = \$signal$40  ? done_counter0 : \$signature__data$128 [23:16];
-  assign \$74  = \$signal$40  ? done_counter1 : \$signature__data$128 [31:24];
-  assign \$75  = \$signal$40  ? done_counter2 : \$signature__data$128 [39:32];
-  assign \$76  = \$signal$40  ? done_counter3 : \$signature__data$128 [47:40];
-  assign \$77  = \$signal$84  & evict;
-  assign \$78  = \$signal$84  & revives;
-  assign \$79  = \$signal$84  & returns;
-  assign \$80  = 1'h0 + \$signal$138 [0];
-  assign \$81  = \$80  + \$signal$138 [1];
-  assign \$82  = \$81  + \$signal$138 [2];
-  assign \$83  = \$82  + \$signal$138 [3];
+  assign \$67  = stage_set == compare_set;
+  assign \$68  = \stage_valid$84  & \$67 ;
+  assign \$69  = stage_tag == compare_tag;
+  assign \$70  = patch ? \done_valid$53  : state_read__data[3:0];
+  assign \$71  = patch ? done_referenced : state_read__data[7:4];
+  assign \$72  = patch ? done_age : state_read__data[15:8];
+  assign \$73  = patch ? done_counter0 : state_read__data[23:16];
+  assign \$74  = patch ? done_counter1 : state_read__data[31:24];
+  assign \$75  = patch ? done_counter2 : state_read__data[39:32];
+  assign \$76  = patch ? done_counter3 : state_read__data[47:40];
+  assign \$77  = \stage_valid$84  & evict;
+  assign \$78  = \stage_valid$84  & revives;
+  assign \$79  = \stage_valid$84  & returns;
+  assign \$80  = 1'h0 + eligible[0];
+  assign \$81  = \$80  + eligible[1];
+  assign \$82  = \$81  + eligible[2];
+  assign \$83  = \$82  + eligible[3];
   assign \$84  = ~ \$18 [3:0];
   assign \$85  = current & \$84 ;
-  assign \$86  = \$signal$109  ^ \$18 [3:0];
+  assign \$86  = current_hot ^ \$18 [3:0];
   always @(posedge clk)
-    \$signal$145  <= \$87 ;
+    match_valid <= \$87 ;
   always @(posedge clk)
-    \$signal$10  <= \$88 ;
+    match_tag <= \$88 ;
   always @(posedge clk)
-    \$signal$147  <= \$89 ;
+    match_set <= \$89 ;
   always @(posedge clk)
-    \$signal$148  <= \$90 ;
+    slot_valid <= \$90 ;
   always @(posedge clk)
-    \$signal$149  <= \$91 ;
+    slot_hit <= \$91 ;
   always @(posedge clk)
-    \$signal$18  <= \$92 ;
+    slot_set <= \$92 ;
   always @(posedge clk)
-    \$signal$17  <= \$93 ;
+    slot_way <= \$93 ;
   always @(posedge clk)
     answer_valid <= \$94 ;
   always @(posedge clk)
     answer_hit <= \$95 ;
   always @(posedge clk)
-    \$signal$87  <= \$96 ;
+    compare_valid <= \$96 ;
   always @(posedge clk)
-    \$signal$46  <= \$97 ;
+    compare_tag <= \$97 ;
   always @(posedge clk)
-    \$signal$43  <= \$98 ;
+    compare_set <= \$98 ;
   always @(posedge clk)
     compare_weight <= \$99 ;
   always @(posedge clk)
-    \$signal$84  <= \$100 ;
+    \stage_valid$84  <= \$100 ;
   always @(posedge clk)
-    \$signal$118  <= \$101 ;
+    stage_tag <= \$101 ;
   always @(posedge clk)
     stage_set <= \$102 ;
   always @(posedge clk)
@@ -8054,13 +8031,13 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   always @(posedge clk)
     hot <= \$104 ;
   always @(posedge clk)
-    \$signal$75  <= \$105 ;
+    stage_match <= \$105 ;
   always @(posedge clk)
     usable <= \$106 ;
   always @(posedge clk)
-    \$signal$51  <= \$107 ;
+    follows <= \$107 ;
   always @(posedge clk)
-    \$signal$77  <= \$108 ;
+    follows_tag <= \$108 ;
   always @(posedge clk)
     stage_valid <= \$109 ;
   always @(posedge clk)
@@ -8076,15 +8053,15 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   always @(posedge clk)
     stage_counter3 <= \$115 ;
   always @(posedge clk)
-    \$signal$41  <= \$116 ;
+    done_valid <= \$116 ;
   always @(posedge clk)
-    \$signal$155  <= \$117 ;
+    done_tag <= \$117 ;
   always @(posedge clk)
     done_set <= \$118 ;
   always @(posedge clk)
-    \$signal$76  <= \$119 ;
+    done_fill <= \$119 ;
   always @(posedge clk)
-    done_valid <= \$120 ;
+    \done_valid$53  <= \$120 ;
   always @(posedge clk)
     done_referenced <= \$121 ;
   always @(posedge clk)
@@ -8106,11 +8083,11 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   always @(posedge clk)
     returned <= \$130 ;
   always @(posedge clk)
-    eligible <= \$131 ;
+    \eligible$164  <= \$131 ;
   always @(posedge clk)
     current <= \$132 ;
   always @(posedge clk)
-    \$signal$109  <= \$133 ;
+    current_hot <= \$133 ;
   hotline_popularity_bank_tracker_update update (
     .age(age),
     .age_period(age_period),
@@ -8121,7 +8098,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
     .evict(evict),
     .fill(fill),
     .hot(hot),
-    .match(match),
+    .match(\match$74 ),
     .next_age(next_age),
     .next_counter__0(next_counter__0),
     .next_counter__1(next_counter__1),
@@ -8138,18 +8115,18 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$signal$138  = 4'h0;
+    eligible = 4'h0;
     casez (wanted)
       3'h0:
-          \$signal$138  = \$30 ;
+          eligible = \$30 ;
       3'h1:
-          \$signal$138  = \$33 ;
+          eligible = \$33 ;
       3'h2:
-          \$signal$138  = \$35 ;
+          eligible = \$35 ;
       3'h3:
-          \$signal$138  = \$37 ;
+          eligible = \$37 ;
       3'h4:
-          \$signal$138  = \$40 ;
+          eligible = \$40 ;
     endcase
   end
   always @* begin
@@ -8182,14 +8159,14 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$89  = \$signal ;
+    \$89  = lookup_set;
     if (rst) begin
       \$89  = 3'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$90  = \$signal$145 ;
+    \$90  = match_valid;
     if (rst) begin
       \$90  = 1'h0;
     end
@@ -8203,7 +8180,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$92  = \$signal$147 ;
+    \$92  = match_set;
     if (rst) begin
       \$92  = 3'h0;
     end
@@ -8217,14 +8194,14 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$94  = \$signal$148 ;
+    \$94  = slot_valid;
     if (rst) begin
       \$94  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$95  = \$signal$149 ;
+    \$95  = slot_hit;
     if (rst) begin
       \$95  = 1'h0;
     end
@@ -8259,21 +8236,21 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$100  = \$signal$87 ;
+    \$100  = compare_valid;
     if (rst) begin
       \$100  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$101  = \$signal$46 ;
+    \$101  = compare_tag;
     if (rst) begin
       \$101  = 39'h0000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$102  = \$signal$43 ;
+    \$102  = compare_set;
     if (rst) begin
       \$102  = 3'h0;
     end
@@ -8371,14 +8348,14 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$116  = \$signal$84 ;
+    \$116  = \stage_valid$84 ;
     if (rst) begin
       \$116  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
-    \$117  = \$signal$118 ;
+    \$117  = stage_tag;
     if (rst) begin
       \$117  = 39'h0000000000;
     end
@@ -8485,7 +8462,7 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
     if (\$auto$verilog_backend.cc:2505:dump_module$18 ) begin end
     (* full_case = 32'd1 *)
     if (load) begin
-      \$132  = \$signal$138 ;
+      \$132  = eligible;
     end else begin
       \$132  = \$85 ;
     end
@@ -8505,9 +8482,9 @@ module hotline_popularity_bank_tracker(budget, age_period, row_access, row_set, 
       \$133  = 4'h0;
     end
   end
+  assign match = { \$10 , \$9 , \$8 , \$7  };
   assign \port$183$0  = \$47 ;
   assign \port$190$0  = \$54 ;
-  assign \port$232$0  = \$signature__data$128 ;
   assign \port$243$0  = \$signature__data$45 ;
   assign \port$247$0  = \$signature__data$47 ;
   assign \port$251$0  = \$signature__data$48 ;
@@ -9398,23 +9375,22 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   reg [3:0] \$97 ;
   reg \$98 ;
   reg \$99 ;
-  reg \$signal$26 ;
-  reg [39:0] \$signal$43  = 40'h0000000000;
-  reg [6:0] \$signal$44  = 7'h00;
-  reg [6:0] \$signal$54  = 7'h00;
   reg [63:0] answer0;
   reg [63:0] answer1;
   reg bank = 1'h0;
   reg [7:0] base = 3'h0;
   reg [2:0] \bit  = 3'h0;
   reg [3:0] counted = 4'h0;
+  reg counting;
   reg done;
   wire finished;
   reg first;
   reg [4:0] fsm_state = 5'h00;
+  reg [6:0] idle = 7'h00;
   reg [2:0] left = 3'h0;
   reg [3:0] limit;
   reg [39:0] mixed = 40'h0000000000;
+  reg [39:0] old_key = 40'h0000000000;
   reg old_valid = 1'h0;
   reg promoting = 1'h0;
   wire [44:0] r_data;
@@ -9423,6 +9399,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   reg [6:0] recent = 7'h00;
   reg [3:0] to_demote = 4'h0;
   reg [3:0] to_promote = 4'h0;
+  reg [6:0] total = 7'h00;
   reg [2:0] under_way = 3'h0;
   reg [44:0] w_data;
   reg w_en;
@@ -9439,7 +9416,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   assign \$9  = move_limit < 4'h8;
   assign \$10  = \$9  ? move_limit : 32'd8;
   assign \$11  = 1'h1 << bank;
-  assign \$13  = old_valid ? { 24'h800000, \$signal$43  } : 64'h0000000000000000;
+  assign \$13  = old_valid ? { 24'h800000, old_key } : 64'h0000000000000000;
   assign \$14  = ! fsm_state;
   assign \$15  = fsm_state == 1'h1;
   assign \$16  = fsm_state == 2'h2;
@@ -9460,7 +9437,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   assign \$31  = fsm_state == 5'h11;
   assign \$32  = 1'h0 + eligible__0;
   assign \$33  = \$32  + eligible__1;
-  assign \$34  = \$signal$54  + counted;
+  assign \$34  = total + counted;
   assign \$35  = hot_count + restored;
   assign \$36  = row_set + 1'h1;
   assign \$37  = left - 1'h1;
@@ -9474,7 +9451,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   assign \$45  = left - 1'h1;
   assign \$46  = ! left;
   assign \$47  = ! under_way;
-  assign \$48  = \$signal$54  > hot_rows;
+  assign \$48  = total > hot_rows;
   assign \$49  = \bit  - 1'h1;
   assign \$50  = ! \bit ;
   assign \$51  = base + 1'h1;
@@ -9482,8 +9459,8 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   assign \$53  = left - 1'h1;
   assign \$54  = ! left;
   assign \$55  = ! under_way;
-  assign \$56  = \$signal$54  < limit;
-  assign \$57  = \$56  ? \$signal$54  : { 3'h0, limit };
+  assign \$56  = total < limit;
+  assign \$57  = \$56  ? total : { 3'h0, limit };
   assign \$58  = to_promote > \$3 [5:0];
   assign \$59  = to_promote - \$3 [5:0];
   assign \$60  = \$58  ? \$59  : 7'h00;
@@ -9513,7 +9490,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   always @(posedge clk)
     counted <= \$85 ;
   always @(posedge clk)
-    \$signal$54  <= \$86 ;
+    total <= \$86 ;
   always @(posedge clk)
     hot_count <= \$87 ;
   always @(posedge clk)
@@ -9529,7 +9506,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   always @(posedge clk)
     fsm_state <= \$93 ;
   always @(posedge clk)
-    \$signal$44  <= \$94 ;
+    idle <= \$94 ;
   always @(posedge clk)
     recent <= \$95 ;
   always @(posedge clk)
@@ -9547,7 +9524,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   always @(posedge clk)
     slot_in <= \$102 ;
   always @(posedge clk)
-    \$signal$43  <= \$103 ;
+    old_key <= \$103 ;
   always @(posedge clk)
     old_valid <= \$104 ;
   hotline_selector_vacated vacated (
@@ -9695,26 +9672,26 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
-    \$signal$26  = 1'h0;
+    counting = 1'h0;
     casez (fsm_state)
       5'h00:
           /* empty */;
       5'h01:
-          \$signal$26  = 1'h1;
+          counting = 1'h1;
       5'h02:
           /* empty */;
       5'h03:
-          \$signal$26  = 1'h1;
+          counting = 1'h1;
       5'h04:
           /* empty */;
       5'h05:
-          \$signal$26  = 1'h1;
+          counting = 1'h1;
       5'h06:
           /* empty */;
       5'h07:
           /* empty */;
       5'h08:
-          \$signal$26  = 1'h1;
+          counting = 1'h1;
     endcase
   end
   always @* begin
@@ -10134,7 +10111,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
       5'h11:
           answer0 = { 19'h40000, slot_in, mixed };
       5'h0f:
-          answer0 = { 25'h0000000, \$signal$44 , 26'h0000000, hot_count };
+          answer0 = { 25'h0000000, idle, 26'h0000000, hot_count };
     endcase
   end
   always @* begin
@@ -10225,7 +10202,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
-    \$84  = { under_way[1:0], \$signal$26  };
+    \$84  = { under_way[1:0], counting };
     if (rst) begin
       \$84  = 3'h0;
     end
@@ -10239,7 +10216,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
-    \$86  = \$signal$54 ;
+    \$86  = total;
     if (under_way[2]) begin
       \$86  = \$34 [6:0];
     end
@@ -10587,7 +10564,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
-    \$94  = \$signal$44 ;
+    \$94  = idle;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -10595,7 +10572,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
           /* empty */;
       5'h02:
           if (\$39 ) begin
-            \$94  = \$signal$54 ;
+            \$94  = total;
           end
     endcase
     if (rst) begin
@@ -10616,7 +10593,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
           /* empty */;
       5'h04:
           if (\$43 ) begin
-            \$95  = \$signal$54 ;
+            \$95  = total;
           end
     endcase
     if (rst) begin
@@ -10909,7 +10886,7 @@ module hotline_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$21 ) begin end
-    \$103  = \$signal$43 ;
+    \$103  = old_key;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -11210,18 +11187,18 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$28 ;
   wire \$29 ;
   wire \$3 ;
-  wire \$30 ;
-  wire [2:0] \$31 ;
+  wire [2:0] \$30 ;
+  wire \$31 ;
   wire \$32 ;
   wire \$33 ;
   wire \$34 ;
   wire \$35 ;
   wire \$36 ;
-  wire \$37 ;
-  wire [1:0] \$38 ;
+  wire [1:0] \$37 ;
+  wire [2:0] \$38 ;
   wire [2:0] \$39 ;
   wire \$4 ;
-  wire [2:0] \$40 ;
+  wire \$40 ;
   wire \$41 ;
   wire \$42 ;
   wire \$43 ;
@@ -11238,8 +11215,8 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$53 ;
   wire \$54 ;
   wire \$55 ;
-  wire \$56 ;
-  wire [1:0] \$57 ;
+  wire [1:0] \$56 ;
+  wire \$57 ;
   wire \$58 ;
   wire \$59 ;
   wire \$6 ;
@@ -11247,38 +11224,37 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   wire \$61 ;
   wire \$62 ;
   wire \$63 ;
-  wire \$64 ;
-  wire [6:0] \$65 ;
-  wire [7:0] \$66 ;
+  wire [6:0] \$64 ;
+  wire [7:0] \$65 ;
+  wire \$66 ;
   wire \$67 ;
-  wire \$68 ;
+  wire [1:0] \$68 ;
   wire [1:0] \$69 ;
   wire \$7 ;
-  wire [1:0] \$70 ;
+  wire \$70 ;
   wire \$71 ;
-  wire \$72 ;
+  wire [1:0] \$72 ;
   wire [1:0] \$73 ;
   wire [1:0] \$74 ;
   wire [1:0] \$75 ;
-  wire [1:0] \$76 ;
+  wire \$76 ;
   wire \$77 ;
   wire \$78 ;
   wire \$79 ;
   wire \$8 ;
   wire \$80 ;
   wire \$81 ;
-  wire \$82 ;
-  reg [1:0] \$83 ;
+  reg [1:0] \$82 ;
+  reg \$83 ;
   reg \$84 ;
   reg \$85 ;
-  reg \$86 ;
-  reg [144:0] \$87 ;
-  reg [6:0] \$88 ;
+  reg [144:0] \$86 ;
+  reg [6:0] \$87 ;
+  reg \$88 ;
   reg \$89 ;
   wire \$9 ;
   reg \$90 ;
   reg \$91 ;
-  reg \$92 ;
   wire accept;
   wire [1:0] bad;
   wire [1:0] count0;
@@ -11288,7 +11264,7 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   reg [144:0] held = 145'h0000000000000000000000000000000000000;
   reg held_valid = 1'h0;
   reg in_batch = 1'h0;
-  reg known;
+  wire known;
   wire [1:0] marked;
   wire \null ;
   wire [1:0] partial;
@@ -11296,7 +11272,6 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   reg [6:0] room = 7'h40;
   reg [1:0] tail;
   wire [1:0] valid;
-  assign \release  = output__valid & output__ready;
   assign \$5  = \null  | output__ready;
   assign \$6  = held[144] ? 1'h0 : \$5 ;
   assign \$7  = ~ hold;
@@ -11306,138 +11281,142 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   assign started = accept & \$9 ;
   assign \$10  = ! phase;
   assign \$11  = phase == 1'h1;
-  assign \$12  = \$10  | \$11 ;
-  assign \$13  = phase == 2'h2;
-  assign \$14  = | held[135:128];
-  assign \$15  = & held[135:128];
-  assign \$16  = ~ \$15 ;
-  assign \$17  = | held[135:128];
-  assign \$18  = \$17  & held[63];
-  assign \$19  = | held[143:136];
-  assign \$20  = & held[143:136];
-  assign \$21  = ~ \$20 ;
-  assign \$22  = | held[143:136];
-  assign \$23  = \$22  & held[127];
+  assign \$12  = phase == 2'h2;
+  assign known = | { \$12 , \$11 , \$10  };
+  assign \$13  = | held[135:128];
+  assign \$14  = & held[135:128];
+  assign \$15  = ~ \$14 ;
+  assign \$16  = | held[135:128];
+  assign \$17  = \$16  & held[63];
+  assign \$18  = | held[143:136];
+  assign \$19  = & held[143:136];
+  assign \$20  = ~ \$19 ;
+  assign \$21  = | held[143:136];
+  assign \$22  = \$21  & held[127];
   assign count0 = 1'h0 + valid[0];
-  assign \$25  = count0 == room;
-  assign \$26  = \$24  & \$25 ;
-  assign \$27  = valid[0] & held[144];
-  assign \$29  = ~ \$28 ;
-  assign \$30  = \$27  & \$29 ;
-  assign \$31  = count0 + valid[1];
-  assign \$33  = ~ \$32 ;
-  assign \$34  = valid[1] & \$33 ;
-  assign \$35  = \$31 [1:0] == room;
-  assign \$36  = \$34  & \$35 ;
-  assign \$37  = valid[1] & held[144];
-  assign \$38  = marked | forced;
-  assign ends = \$38  | \final ;
-  assign \$39  = \$31 [1:0] - count0;
-  assign \$40  = \$31 [1:0] - \$31 [1:0];
-  assign \$41  = | held[62:40];
-  assign \$46  = partial[0] | \$45 ;
-  assign \$47  = valid[0] & \$46 ;
-  assign \$48  = | held[126:104];
-  assign \$53  = partial[1] | \$52 ;
-  assign \$54  = valid[1] & \$53 ;
-  assign \$55  = newest_phase != 1'h1;
-  assign \$56  = | newest_phase;
-  assign \$57  = known ? phase : 2'h1;
-  assign \$58  = ~ known;
-  assign \$59  = started & \$58 ;
-  assign \$60  = ~ input__payload[144];
-  assign \$61  = \null  & held_valid;
-  assign \$63  = \$62  | input__payload[144];
-  assign \$64  = | ends;
-  assign \$65  = \$64  ? 7'h40 : room;
-  assign \$66  = \$65  - tail;
-  assign \$67  = | bad;
-  assign \$68  = \release  & \$67 ;
-  assign \$69  = ~ marked;
-  assign \$70  = forced & \$69 ;
-  assign \$71  = | \$70 ;
-  assign \$72  = \release  & \$71 ;
-  assign \$73  = ~ marked;
-  assign \$74  = \final  & \$73 ;
-  assign \$75  = ~ forced;
-  assign \$76  = \$74  & \$75 ;
-  assign \$77  = | \$76 ;
-  assign \$78  = \release  & \$77 ;
-  assign \$79  = \release  & held[144];
-  assign \$80  = | valid;
-  assign \$81  = ~ \$80 ;
-  assign \$82  = \$79  & \$81 ;
+  assign \$24  = count0 == room;
+  assign \$25  = \$23  & \$24 ;
+  assign \$26  = valid[0] & held[144];
+  assign \$28  = ~ \$27 ;
+  assign \$29  = \$26  & \$28 ;
+  assign \$30  = count0 + valid[1];
+  assign \$32  = ~ \$31 ;
+  assign \$33  = valid[1] & \$32 ;
+  assign \$34  = \$30 [1:0] == room;
+  assign \$35  = \$33  & \$34 ;
+  assign \$36  = valid[1] & held[144];
+  assign \$37  = marked | forced;
+  assign ends = \$37  | \final ;
+  assign \$38  = \$30 [1:0] - count0;
+  assign \$39  = \$30 [1:0] - \$30 [1:0];
+  assign \$40  = | held[62:40];
+  assign \$45  = partial[0] | \$44 ;
+  assign \$46  = valid[0] & \$45 ;
+  assign \$47  = | held[126:104];
+  assign \$52  = partial[1] | \$51 ;
+  assign \$53  = valid[1] & \$52 ;
+  assign \$54  = newest_phase != 1'h1;
+  assign \$55  = | newest_phase;
+  assign \$56  = known ? phase : 2'h1;
+  assign \$57  = ~ known;
+  assign \$58  = started & \$57 ;
+  assign \$59  = ~ input__payload[144];
+  assign \$60  = \null  & held_valid;
+  assign \$62  = \$61  | input__payload[144];
+  assign \$63  = | ends;
+  assign \$64  = \$63  ? 7'h40 : room;
+  assign \$65  = \$64  - tail;
+  assign \$66  = | bad;
+  assign \$67  = \release  & \$66 ;
+  assign \$68  = ~ marked;
+  assign \$69  = forced & \$68 ;
+  assign \$70  = | \$69 ;
+  assign \$71  = \release  & \$70 ;
+  assign \$72  = ~ marked;
+  assign \$73  = \final  & \$72 ;
+  assign \$74  = ~ forced;
+  assign \$75  = \$73  & \$74 ;
+  assign \$76  = | \$75 ;
+  assign \$77  = \release  & \$76 ;
+  assign \$78  = \release  & held[144];
+  assign \$79  = | valid;
+  assign \$80  = ~ \$79 ;
+  assign \$81  = \$78  & \$80 ;
   always @(posedge clk)
-    newest_phase <= \$83 ;
+    newest_phase <= \$82 ;
   always @(posedge clk)
-    unknown_phase <= \$84 ;
+    unknown_phase <= \$83 ;
   always @(posedge clk)
-    held_valid <= \$85 ;
+    held_valid <= \$84 ;
   always @(posedge clk)
-    in_batch <= \$86 ;
+    in_batch <= \$85 ;
   always @(posedge clk)
-    held <= \$87 ;
+    held <= \$86 ;
   always @(posedge clk)
-    room <= \$88 ;
+    room <= \$87 ;
   always @(posedge clk)
-    index_range <= \$89 ;
+    index_range <= \$88 ;
   always @(posedge clk)
-    sample_too_long <= \$90 ;
+    sample_too_long <= \$89 ;
   always @(posedge clk)
-    sample_open <= \$91 ;
+    sample_open <= \$90 ;
   always @(posedge clk)
-    empty_batch <= \$92 ;
+    empty_batch <= \$91 ;
   assign \$1  = | input__payload[143:128];
   assign \null  = ~ \$1 ;
   assign accept = input__valid & input__ready;
   assign \$3  = input__valid & \$2 ;
   assign \$4  = held[144] | \$3 ;
   assign output__valid = held_valid & \$4 ;
+  assign \release  = output__valid & output__ready;
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    known = \$12 ;
-    if (\$13 ) begin
-      known = 1'h1;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    tail = \$31 [1:0];
+    tail = \$30 [1:0];
     if (ends[0]) begin
-      tail = \$39 [1:0];
+      tail = \$38 [1:0];
     end
     if (ends[1]) begin
-      tail = \$40 [1:0];
+      tail = \$39 [1:0];
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    \$83  = newest_phase;
+    \$82  = newest_phase;
     if (started) begin
-      \$83  = \$57 ;
+      \$82  = \$56 ;
     end
     if (rst) begin
-      \$83  = 2'h0;
+      \$82  = 2'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    \$84  = \$59 ;
+    \$83  = \$58 ;
+    if (rst) begin
+      \$83  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$84  = held_valid;
+    if (\release ) begin
+      \$84  = 1'h0;
+    end
+    if (accept) begin
+      if (\$60 ) begin
+      end else if (\$62 ) begin
+        \$84  = 1'h1;
+      end
+    end
     if (rst) begin
       \$84  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    \$85  = held_valid;
-    if (\release ) begin
-      \$85  = 1'h0;
-    end
+    \$85  = in_batch;
     if (accept) begin
-      if (\$61 ) begin
-      end else if (\$63 ) begin
-        \$85  = 1'h1;
-      end
+      \$85  = \$59 ;
     end
     if (rst) begin
       \$85  = 1'h0;
@@ -11445,69 +11424,59 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    \$86  = in_batch;
+    \$86  = held;
     if (accept) begin
-      \$86  = \$60 ;
-    end
-    if (rst) begin
-      \$86  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    \$87  = held;
-    if (accept) begin
-      if (\$61 ) begin
-        \$87 [144] = input__payload[144];
-      end else if (\$63 ) begin
-        \$87  = input__payload;
+      if (\$60 ) begin
+        \$86 [144] = input__payload[144];
+      end else if (\$62 ) begin
+        \$86  = input__payload;
       end
     end
     if (rst) begin
-      \$87  = 145'h0000000000000000000000000000000000000;
+      \$86  = 145'h0000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    \$88  = room;
+    \$87  = room;
     if (\release ) begin
-      \$88  = \$66 [6:0];
+      \$87  = \$65 [6:0];
     end
     if (rst) begin
-      \$88  = 7'h40;
+      \$87  = 7'h40;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    \$89  = \$68 ;
+    \$88  = \$67 ;
+    if (rst) begin
+      \$88  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
+    \$89  = \$71 ;
     if (rst) begin
       \$89  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    \$90  = \$72 ;
+    \$90  = \$77 ;
     if (rst) begin
       \$90  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    \$91  = \$78 ;
+    \$91  = \$81 ;
     if (rst) begin
       \$91  = 1'h0;
     end
   end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2505:dump_module$23 ) begin end
-    \$92  = \$82 ;
-    if (rst) begin
-      \$92  = 1'h0;
-    end
-  end
   assign output__payload[88] = held[144];
-  assign output__payload[87] = \$56 ;
-  assign output__payload[86] = \$55 ;
+  assign output__payload[87] = \$55 ;
+  assign output__payload[86] = \$54 ;
   assign output__payload[85] = bad[1];
   assign output__payload[84] = ends[1];
   assign output__payload[83] = valid[1];
@@ -11516,31 +11485,31 @@ module hotline_unpacker(rst, hold, output__valid, input__ready, started, output_
   assign output__payload[41] = ends[0];
   assign output__payload[40] = valid[0];
   assign output__payload[39:0] = held[39:0];
-  assign bad[1] = \$54 ;
-  assign bad[0] = \$47 ;
-  assign \final [1] = \$37 ;
-  assign \final [0] = \$30 ;
-  assign forced[1] = \$36 ;
-  assign forced[0] = \$26 ;
-  assign marked[1] = \$23 ;
-  assign marked[0] = \$18 ;
-  assign partial[1] = \$21 ;
-  assign partial[0] = \$16 ;
-  assign valid[1] = \$19 ;
-  assign valid[0] = \$14 ;
+  assign bad[1] = \$53 ;
+  assign bad[0] = \$46 ;
+  assign \final [1] = \$36 ;
+  assign \final [0] = \$29 ;
+  assign forced[1] = \$35 ;
+  assign forced[0] = \$25 ;
+  assign marked[1] = \$22 ;
+  assign marked[0] = \$17 ;
+  assign partial[1] = \$20 ;
+  assign partial[0] = \$15 ;
+  assign valid[1] = \$18 ;
+  assign valid[0] = \$13 ;
   assign \$2  = \$1 ;
-  assign \$24  = \$14 ;
-  assign \$28  = \$19 ;
-  assign \$32  = \$18 ;
-  assign \$42  = 1'h0;
-  assign \$43  = \$41 ;
-  assign \$44  = 1'h0;
-  assign \$45  = \$41 ;
-  assign \$49  = 1'h0;
-  assign \$50  = \$48 ;
-  assign \$51  = 1'h0;
-  assign \$52  = \$48 ;
-  assign \$62  = \$1 ;
+  assign \$23  = \$13 ;
+  assign \$27  = \$18 ;
+  assign \$31  = \$17 ;
+  assign \$41  = 1'h0;
+  assign \$42  = \$40 ;
+  assign \$43  = 1'h0;
+  assign \$44  = \$40 ;
+  assign \$48  = 1'h0;
+  assign \$49  = \$47 ;
+  assign \$50  = 1'h0;
+  assign \$51  = \$47 ;
+  assign \$61  = \$1 ;
 endmodule
 
 module hotline_updates(rst, input__valid, fire, input__ready, room, weights__0, weights__1, weights__2, weights__3, weights__4, weights__5, weights__6, weights__7, weights__8, weights__9, weights__10, weights__11, weights__12, weights__13, weights__14, weights__15

@@ -7,6 +7,9 @@ assumes (`Assume`), what must hold (`Assert`) and what must be reachable (`Cover
 
 A counterexample is replayed in Amaranth's own simulator before it is reported. So two independent tools agree on it,
 and the trace has the design's names. Yosys and ABC both come with pyosys; nothing else is needed.
+
+A verdict is kept in the cache of builds, under the hash of all that it depends on (the design as RTLIL, scripts,
+version of the tools), so what has not changed is not proved again.
 """
 
 from __future__ import annotations
@@ -15,10 +18,13 @@ import contextlib
 import importlib.util
 import io
 import re
+import shutil
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from amaranth.back import rtlil
@@ -26,6 +32,8 @@ from amaranth.hdl import ClockDomain, Module, Mux, Signal, Value, ValueCastable
 from amaranth.lib import wiring
 from amaranth.sim import Simulator, SimulatorContext
 
+from hotline_device.device import DeviceError
+from hotline_sim.build.cache import cached_build, digest
 from hotline_sim.build.tools import ToolError
 
 __all__ = ["FormalError", "PropertyFailed", "check", "cover", "first_value", "prove"]
@@ -66,8 +74,8 @@ def prove(component: wiring.Component, folder: Path, *, seconds: int = 300) -> N
         FormalError: no verdict after `seconds`.
     """
     problem = _Problem.prepare(component, folder, covers=False)
-    reply = problem.solve("prove", f"scorr; dc2; pdr -ax -T {seconds}")
-    if "Proved = 1." not in reply:
+    reply = problem.solve("prove", f"scorr; dc2; pdr -ax -T {seconds}", lambda said: _PROVED in said)
+    if _PROVED not in reply:
         problem.report(reply, f"no proof in {seconds} s")
 
 
@@ -80,7 +88,7 @@ def check(component: wiring.Component, folder: Path, *, cycles: int, seconds: in
     """
     problem = _Problem.prepare(component, folder, covers=False)
     # A clock edge samples assertions, so that of cycle n is in frame n + 1 of the graph.
-    reply = problem.solve("check", f"bmc3 -F {cycles + 1} -T {seconds}")
+    reply = problem.solve("check", f"bmc3 -F {cycles + 1} -T {seconds}", lambda said: _none_found(said, cycles))
     if not _none_found(reply, cycles):
         problem.report(reply, f"{cycles} cycles not checked in {seconds} s")
 
@@ -96,8 +104,8 @@ def cover(component: wiring.Component, folder: Path, *, cycles: int, seconds: in
         FormalError: not done after `seconds`.
     """
     problem = _Problem.prepare(component, folder, covers=True)
-    reply = problem.solve("cover", f"bmc3 -F {cycles + 1} -T {seconds}")
-    if "was asserted in frame" in reply:
+    reply = problem.solve("cover", f"bmc3 -F {cycles + 1} -T {seconds}", lambda said: _none_found(said, cycles))
+    if _REFUTED in reply:
         trace, _, said = problem.replay()
         if "Coverage hit" not in said:
             raise FormalError(f"Amaranth's simulator disagrees with the cover ({said or 'silent'}); see {trace}")
@@ -146,6 +154,17 @@ endmodule
 _RUN_YOSYS = "import sys; from pyosys import libyosys as ys; ys.run_pass('script ' + sys.argv[1], ys.Design())"
 
 
+_PROVED = "Proved = 1."
+_REFUTED = "was asserted in frame"
+_WITNESS = ("model.map", "counterexample.aiw")
+
+
+class _NoVerdict(Exception):
+    def __init__(self, reply: str) -> None:
+        super().__init__(reply)
+        self.reply = reply
+
+
 @dataclass(frozen=True)
 class _Problem:
     """A component prepared for ABC.
@@ -153,7 +172,7 @@ class _Problem:
     Attributes:
         top: the component with a clock domain around it.
         inputs: its free inputs by name.
-        folder: contains model.il, model.aig, model.map, logs and traces.
+        folder: contains model.il, the scripts, logs and traces.
     """
 
     top: Module
@@ -177,9 +196,7 @@ class _Problem:
         (folder / "cover.v").write_text(_COVER_MAP)
         select = _COVERS if covers else _ASSERTIONS
         (folder / "prepare.ys").write_text(_PREPARE.format(select=select))
-        problem = cls(top, inputs, folder)
-        problem._run("prepare", [sys.executable, "-c", _RUN_YOSYS, "prepare.ys"])
-        return problem
+        return cls(top, inputs, folder)
 
     def _run(self, name: str, command: list[str]) -> str:
         """Runs a tool and returns its output, which is also written to <name>.log."""
@@ -193,8 +210,39 @@ class _Problem:
             raise FormalError(f"{name} ended with status {run.returncode} ({last[0]}); the log is {log}")
         return run.stdout
 
-    def solve(self, name: str, commands: str) -> str:
-        """ABC's reply to `commands` on the graph. Its one property: all assertions hold under the assumptions."""
+    def solve(self, name: str, commands: str, holds: Callable[[str], bool]) -> str:
+        """ABC's reply to `commands` on the graph, from the cache if it is a verdict that was found before.
+
+        The graph's one property: all assertions hold under the assumptions. `folder` then has the reply in <name>.log,
+        and model.map and counterexample.aiw for a counterexample.
+
+        Args:
+            holds: whether a reply says that the property holds. Neither that nor a counterexample is no verdict.
+        """
+        inputs = [(self.folder / file).read_text() for file in ("model.il", "prepare.ys", "cover.v")]
+        log = f"{name}.log"
+
+        def build(kept: Path) -> None:
+            reply = self._ask(name, commands)
+            if not (holds(reply) or _REFUTED in reply):
+                raise _NoVerdict(reply)
+            for file in (log, *_WITNESS):
+                if (self.folder / file).exists():
+                    shutil.copyfile(self.folder / file, kept / file)
+
+        try:
+            kept = cached_build(f"proof-{digest(*inputs, commands, version('pyosys'))}", "a verdict", build)
+        except _NoVerdict as error:
+            return error.reply
+        except DeviceError:  # no cache
+            return self._ask(name, commands)
+        for file in (log, *_WITNESS):
+            if (kept / file).exists():
+                shutil.copyfile(kept / file, self.folder / file)
+        return (kept / log).read_text()
+
+    def _ask(self, name: str, commands: str) -> str:
+        self._run("prepare", [sys.executable, "-c", _RUN_YOSYS, "prepare.ys"])
         spec = importlib.util.find_spec("pyosys")
         assert spec is not None and spec.origin is not None
         abc = Path(spec.origin).parent / "yosys-abc"
@@ -205,7 +253,7 @@ class _Problem:
 
     def report(self, reply: str, otherwise: str) -> None:
         """Raises the error for a reply that is no proof."""
-        if "was asserted in frame" not in reply:
+        if _REFUTED not in reply:
             raise FormalError(f"{otherwise}; the logs are in {self.folder}")
         trace, cycles, said = self.replay()
         violated = re.search("Assertion violated.*", said)

@@ -13,9 +13,11 @@ from hotline_sim.build.verilog import DEVICE_TOP
 from tests.support.tools import TOOL_OF, needs
 
 RUNS = [
-    pytest.param((geometry, simulator), marks=needs(TOOL_OF[simulator]), id=f"{geometry}-{simulator}")
-    for geometry, simulator in (("tiny", "verilator"), ("tiny", "icarus"), ("wide", "verilator"))
-]
+    pytest.param((geometry, simulator), marks=[needs(TOOL_OF[simulator]), *marks], id=f"{geometry}-{simulator}")
+    for geometry, simulator, *marks in (
+        ("tiny", "verilator"), ("tiny", "icarus"), ("wide", "verilator", pytest.mark.slow),
+    )
+]  # fmt: skip
 TESTS = bench_tests(DEVICE_TOP)
 
 

@@ -48,10 +48,11 @@ def simulators(*names: str) -> list:
     return [pytest.param(name, marks=needs(TOOL_OF[name])) for name in names]
 
 
-def backends(*names: str) -> list:
-    """Backends as parameters of a test: one that lacks something is skipped."""
-    reasons = {name: reason_to_skip(find_backend(name).check_installed) for name in names}
-    return [
-        pytest.param(name, marks=pytest.mark.skipif(reason is not None, reason=reason or ""))
-        for name, reason in reasons.items()
-    ]
+def backends(*names: str, slow: tuple[str, ...] = ()) -> list:
+    """Backends as parameters of a test: one that lacks something is skipped, and those in `slow` are marked so."""
+    parameters = []
+    for name in (*names, *slow):
+        reason = reason_to_skip(find_backend(name).check_installed)
+        marks = [pytest.mark.skipif(reason is not None, reason=reason or "")]
+        parameters.append(pytest.param(name, marks=[*marks, pytest.mark.slow] if name in slow else marks))
+    return parameters

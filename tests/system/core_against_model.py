@@ -23,7 +23,7 @@ from hotline_sim.verilated import VerilatedCore
 EQUAL, DIFFERENT = 0, 3
 # None; some everywhere; and outputs so slow that everything in front of them fills up.
 _STALLS = (0.0, 0.4, {"m_axis_popular": 0.9, "m_axis_nonpopular": 0.9})
-_PARTS = 12  # a part is learned, or classified, or both; a tracker that is sample-aware then selects
+_PARTS = 12  # a part is learned, or classified, or both, and mostly followed by a SELECT
 _BATCHES = 25  # in a part
 
 

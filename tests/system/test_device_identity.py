@@ -265,6 +265,7 @@ def test_verilated(memory: str, seed: int) -> None:
 
 
 @needs("verilator")
+@pytest.mark.slow
 def test_verilated_at_full_size() -> None:
     assert run_stream("verilated", PRESETS["kaggle"], 6, 16, (1024, 26), timing="pcie4-x16") >= 400_000
 

@@ -76,7 +76,7 @@ def movielens() -> tuple[tuple[list[Batch], list[Batch]], Outcome]:
     return parts, outcome("model", SMALL, HOT_ROWS, *parts)
 
 
-@pytest.mark.parametrize("backend", backends("verilated", "cocotb:icarus", "cocotb:verilator"))
+@pytest.mark.parametrize("backend", backends("verilated", slow=("cocotb:icarus", "cocotb:verilator")))
 def test_movielens_is_the_same_on_every_backend(backend: str, movielens) -> None:
     (learned, classified), expected = movielens
     assert expected.popular.any() and not expected.popular.all()

@@ -25,7 +25,7 @@ from hotline_sim.build.tools import find_compiler
 from tests.support.tools import needs
 from tests.system.core_against_model import DIFFERENT, difference
 
-pytestmark = needs("verilator")
+pytestmark = [needs("verilator"), pytest.mark.slow]  # a Verilator build for each mutant
 
 TINY = PRESETS["tiny"]
 CUTTING = replace(TINY, name="tiny-cutting", bank_ports=1)  # beats have more lookups for a bank than it takes

@@ -1,4 +1,4 @@
-"""`hotline generate`, `registers`, `probe` and `resources`: what an FPGA engineer takes away."""
+"""`hotline generate`, `registers`, `probe` and `resources`: the commands for FPGA engineers."""
 
 from __future__ import annotations
 

@@ -40,20 +40,20 @@ app = typer.Typer(
 Data = Annotated[str, typer.Option(help=f"Click log: {', '.join(SOURCES)}.")]
 Backend = Annotated[str, typer.Option(help=f"What stands for the accelerator. {backend_help()}.")]
 HotRows = Annotated[
-    int | None, typer.Option(help="Rows that may be hot. Unless given, a tenth of the log's, or all that fit.")
+    int | None, typer.Option(help="Rows that may be hot. Default: a tenth of the log's rows, or all that fit.")
 ]
-LearnShare = Annotated[float, typer.Option(help="Share of the log, from its front, that popularity is learned from.")]
+LearnShare = Annotated[float, typer.Option(help="Share of the log, from its start, from which popularity is learned.")]
 LearnBy = Annotated[str, typer.Option(help="What rows count for: sample, or bag (for multi-hot logs).")]
 RelearnShare = Annotated[float, typer.Option(help="Share of the later mini-batches that are also learned from.")]
-SelectEvery = Annotated[int, typer.Option(help="Mini-batches after which the hot rows are chosen anew.")]
-MoveLimit = Annotated[int | None, typer.Option(help="Most rows that become hot at a time, after learning.")]
+SelectEvery = Annotated[int, typer.Option(help="Mini-batches between two choices of the hot rows.")]
+MoveLimit = Annotated[int | None, typer.Option(help="Most rows that may become hot at one choice, after learning.")]
 Memory = Annotated[
     str, typer.Option(help=f"Memory behind the accelerator, if it is simulated with a clock: {', '.join(MEMORIES)}.")
 ]
 BatchSize = Annotated[int, typer.Option(help="Samples in a mini-batch.")]
 Samples = Annotated[int | None, typer.Option(help="Most samples to take from the log.")]
-SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave damaged lines of a text log out, and count them.")]
-Seed = Annotated[int, typer.Option(help="Of initial parameters, and of the synthetic log.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Skip damaged lines of a text log, and count them.")]
+Seed = Annotated[int, typer.Option(help="Seed of the initial parameters and of the synthetic log.")]
 Model = Annotated[str, typer.Option(help="Widths of the DLRM: small or kaggle.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")]
 
@@ -71,11 +71,11 @@ def cosim_command(
     learn_by: LearnBy = "sample",
     move_limit: MoveLimit = None,
     memory: Memory = "pcie4-x16",
-    passes: Annotated[int, typer.Option(help="Times that the training part of the log is gone through.")] = 4,
-    steps: Annotated[int, typer.Option(help="Mini-batches to train on, instead of --passes, unless 0.")] = 0,
+    passes: Annotated[int, typer.Option(help="Passes over the training part of the log.")] = 4,
+    steps: Annotated[int, typer.Option(help="Mini-batches to train on, instead of --passes; 0: use --passes.")] = 0,
     optimizer: Annotated[str, typer.Option(help="adagrad (row-wise for embedding rows) or sgd.")] = "adagrad",
     rate: Annotated[float, typer.Option(help="Learning rate.")] = 0.005,
-    eps: Annotated[float, typer.Option(help="Adagrad's; much smaller ones amplify round-off.")] = 1e-3,
+    eps: Annotated[float, typer.Option(help="Epsilon of Adagrad; much smaller values amplify round-off.")] = 1e-3,
     model: Model = "small",
     dimension: Annotated[int | None, typer.Option(help="Embedding dimension, instead of the model's.")] = None,
     device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1, ...")] = "cpu",

@@ -1,4 +1,4 @@
-"""Progress on a terminal, and what a command was at when it was interrupted."""
+"""Progress on a terminal, and what a command was doing when it was interrupted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["TerminalProgress"]
 
 
 class TerminalProgress:
-    """A `progress(what, done, total)` that draws a bar for each `what` on standard error, where that is a terminal."""
+    """A `progress(what, done, total)`. It draws a bar for each `what` if standard error is a terminal."""
 
     def __init__(self) -> None:
         self._what, self._done, self._total = "starting", 0, 1
@@ -36,7 +36,7 @@ class TerminalProgress:
 
     @property
     def state(self) -> str:
-        """What is under way, and how far."""
+        """What the command is doing, and how much of it is done."""
         return f"{self._what}: {self._done} of {self._total} done" if self._total > 1 else self._what
 
     def close(self) -> None:

@@ -38,19 +38,25 @@ class PopularityBank(wiring.Component):
     Flow control is by credit: a lookup is taken only if a place for its answer is free, so lookups never wait.
 
     Ports:
-        bank: this bank's number.
-        scatter: lanes of the pass that wants in that go to this bank. room: the bank can take them.
-        rank_is: for each rank, the lanes that have it. tags: of the lanes.
-        take: all banks have room, and the pass goes.
-        gather, gather_rank_is: the like for the pass whose answers are wanted next; `gather_load` makes it the current.
-        ready: all answers to the current pass are in `heads` (by rank). fetch: they are taken.
-        inserted, evicted: tracker events. budget, and all from row_access on: as in the tracker; row_write and
-            pick_take only where meant.
-
-    Ports with the sample-aware tracker:
-        update: lanes of the beat that wants in that go to this bank; update_rank_is, update_tags, update_weights: as
-            above. update_room: the bank can take them. update_take: the beat goes.
-        updating: updates are under way. revived, returned: tracker events. age_period: as in `regmap`.
+        bank: This bank's number.
+        scatter: Lanes of the pass that waits to go in and that belong to this bank.
+        rank_is: For each rank, the lanes of that pass that have it.
+        tags: Tags of the lanes.
+        room: The bank can take its lanes.
+        take: Every bank can, and the pass goes in.
+        gather, gather_rank_is: The same as `scatter` and `rank_is`, for the pass whose answers are wanted next.
+        gather_load: That pass becomes the current one.
+        ready: All answers to the current pass are in `heads`, by rank.
+        fetch: They are taken.
+        update: Lanes of the beat of updates that waits to go in and that belong to this bank.
+        update_rank_is, update_tags, update_weights: Its ranks, tags and weights, as above.
+        update_room: The bank can take its updates.
+        update_take: Every bank can, and the beat goes in.
+        updating: Updates are waiting, or under way.
+        inserted, evicted, revived, returned: Event pulses, see `CounterUpdate`.
+        age_period: Register AGE_PERIOD.
+        budget, row_access and the ports of `row_ports`: As in the tracker. `row_write`, `slot_write` and `pick_take`
+            are this bank's own; the others go to all banks.
 
     Ports with a shell, as in `WorkingList`, which then stands between tracker and MultiPopQueue:
         working_start, working_ready, working_enable, working_full, count, held_count, list_held, list_number,

@@ -1,4 +1,4 @@
-"""CounterUpdate: what one lookup of a known weight does to one set of the sample-aware tracker."""
+"""CounterUpdate: what one lookup of a known weight does to one set of the tracker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""UpdateScatter: takes what the classifier found out back to the banks, where the sample-aware tracker learns it."""
+"""UpdateScatter: takes verdicts back to the banks, where the tracker learns from them."""
 
 from __future__ import annotations
 

@@ -29,11 +29,12 @@ def read_burst(geometry: Geometry) -> data.StructLayout:
 
 
 class BurstCutter(wiring.Component):
-    """Cuts each request into bursts that end at multiples of `burst_beats` beats, and with the request.
+    """Cuts each request into bursts. A burst ends at a multiple of `burst_beats` beats, or with the request.
 
     Ports:
-        request: payload `read_request`. burst: payload `read_burst`.
-        busy: a request is here whose last burst was not taken.
+        request: payload `read_request`.
+        burst: payload `read_burst`.
+        busy: holds a request whose last burst was not taken.
 
     Throughput: a burst a cycle, of requests back to back. Latency: 2 cycles.
     """

@@ -17,7 +17,7 @@ __all__ = ["ReadEngine"]
 
 
 class ReadEngine(wiring.Component):
-    """Cuts requests into bursts, issues these, and puts what comes back in order.
+    """Cuts requests into bursts, issues them, and returns their beats in order.
 
     A burst has whole beats, `burst_beats` at most, and ends at a multiple of so many beats or at the request's end.
     Up to `read_tags` bursts are under way, each with an id of its own; their beats may come in any order, each id's own
@@ -29,11 +29,14 @@ class ReadEngine(wiring.Component):
     its beats.
 
     Ports:
-        request: payload `read_request`. data: payload `read_beat`, in order of requests and of addresses.
-        windows, abort: see above.
-        fault: an access failed: kind WINDOW or ABORT once a burst, BUS once a beat; the address is the burst's, a whole
-            beat's. Comes before the beat does.
-        idle: no request is here whose last beat has not left. outstanding: AXI reads are.
+        request: payload `read_request`.
+        data: payload `read_beat`, in order of requests and of addresses.
+        windows: memory that may be read.
+        abort: bursts are refused.
+        fault: an access failed: kind WINDOW or ABORT once a burst, BUS once a beat. The address is the burst's, of a
+            whole beat. Comes before the beat does.
+        idle: every request has returned its last beat.
+        outstanding: AXI reads are outstanding.
         ar*, r*: those members of `axi_signature`.
 
     Throughput: a burst and a beat a cycle. Latency: 3 cycles from a request to arvalid, 2 from a beat to data.

@@ -16,12 +16,14 @@ PAGE_BITS = 12
 
 
 class WindowCheck(wiring.Component):
-    """Whether `page` is in a window that has the right: `write` asks for that one, else it is to be read.
+    """Tells whether `page` is in a window with the right to write (`write` high) or to read (low).
 
     A window's pages end at the top of memory, whatever `pages` says: nothing wraps around.
 
     Ports:
-        windows: payload `window_signature`. page: a page's number. write: which right is asked for.
+        windows: payload `window_signature`.
+        page: number of a page of 4 KiB.
+        write: which right is asked for.
         inside: the answer.
 
     Latency: none, combinational.

@@ -28,18 +28,19 @@ def _burst(geometry: Geometry) -> dict:
 
 
 class WriteBuffer(wiring.Component):
-    """One channel: keeps beats until they are a burst, and offers that.
+    """One channel: keeps beats until they make a burst, and offers it.
 
     A burst ends where the address is a multiple of `burst_beats` beats, or with the packet.
 
     Ports:
-        target, load: where the next beat goes, a multiple of the bytes of a beat; only while idle. Without, it goes
-            after the last.
-        beats: payload `write_beat`. Not ready from a packet's last beat until all of it was picked.
-        burst, burst_valid: the burst that is due, of beats from address `at` (in beats). pick: it is taken.
-        read: the next beat of the bursts picked is read; it is on `data` in the next cycle, until the next read.
-        written, dropped: a burst that was picked is done; both may be in one cycle.
-        idle: every beat that came was ended by a `last`, and all bursts are done.
+        target, load: where the next beat goes, a multiple of the bytes of a beat; only while idle. Without, it follows
+            the last one.
+        beats: payload `write_beat`. Not ready from a packet's last beat until all of the packet was picked.
+        burst, burst_valid: the burst that is due, of beats from address `at` (in beats).
+        pick: the burst is taken.
+        read: the next beat of the picked bursts is read; it is on `data` from the next cycle until the next read.
+        written, dropped: a picked burst is done; both may be high in one cycle.
+        idle: every packet has ended, and all bursts are done.
 
     Throughput: a beat in, a beat out and a burst a cycle. A beat is part of a burst a cycle after it came.
     """
@@ -130,14 +131,15 @@ class WriteEngine(wiring.Component):
 
     Ports:
         channels[c].target, .load: where the channel's next beat goes, a multiple of BUFFER_ALIGN; only while idle.
-        channels[c].beats: payload `write_beat`. `last` ends a packet: it is written as far as it came, the last
-            beat's `words` from the bottom. Not ready from then until the packet's last burst took its turn.
-        channel_idle[c]: every beat that came was ended by a `last`, and all of them were written (BRESP came) or
-            thrown away.
-        windows, abort: see above.
-        fault: an access failed: kind WINDOW or ABORT with the burst's address, BUS without. Comes before the
-            channel is idle.
-        idle: all channels are. outstanding: AXI writes are.
+        channels[c].beats: payload `write_beat`. `last` ends a packet, which is written as far as it came: of the last
+            beat `words` from the bottom. Not ready from then until the packet's last burst took its turn.
+        channel_idle[c]: every packet has ended, and was written (BRESP came) or thrown away.
+        windows: memory that may be written.
+        abort: bursts are refused.
+        fault: an access failed: kind WINDOW or ABORT with the burst's address, BUS without. Comes before the channel is
+            idle.
+        idle: all channels are idle.
+        outstanding: AXI writes are outstanding.
         aw*, w*, b*: those members of `axi_signature`.
 
     Throughput: a beat a cycle, and a burst a cycle.

@@ -14,11 +14,14 @@ _WORDS = completion_layout().size // 32
 
 
 class CompletionWriter(wiring.Component):
-    """Writes `completion` where the caller has set its channel to, and waits until it is visible.
+    """Writes `completion` to where the caller has set its channel, and waits until it is visible.
 
     Ports:
-        start: begins; `completion` stays until done. words: payload `single_word`, to the channel.
-        channel_idle: the channel has written everything. done: for a cycle.
+        start: begins.
+        completion: stays until done.
+        words: payload `single_word`, to the channel.
+        channel_idle: the channel has written everything.
+        done: for a cycle.
     """
 
     def __init__(self) -> None:

@@ -33,7 +33,7 @@ _GRANULE_BITS = GRANULE_BYTES.bit_length() - 1
 
 
 class Decoder(wiring.Component):
-    """Judges a descriptor by what it says: opcode and flags, alignment, lengths, and the windows of its buffers.
+    """Judges a descriptor by what it says: opcode and flags, alignment, lengths, windows of its buffers.
 
     In this order: the first that is wrong is its status.
 
@@ -41,8 +41,12 @@ class Decoder(wiring.Component):
     touched.
 
     Ports:
-        start: `descriptor` is to be judged, and stays until done. state_rows: beats of a DUMP.
-        done: for a cycle; status: the verdict.
+        start: `descriptor` is to be judged.
+        descriptor: stays until done.
+        state_rows: beats of a DUMP.
+        windows: memory that may be touched.
+        done: for a cycle.
+        status: the verdict.
 
     Latency: about ten cycles, 27 more where `count` is divided by a number of tables.
     """

@@ -20,10 +20,15 @@ class DescriptorFetch(wiring.Component):
     """Keeps one descriptor ready while another is carried out.
 
     Ports:
-        enable: descriptors are fetched; low: the one that is ready is dropped. base, entry, available: of the ring.
-        fetched: a descriptor came out of the ring. request: payload `read_request`. data: payload `read_beat`.
-        output: the descriptor. busy: one is being read, from `address` on.
-        failed: it could not be read; none is fetched any more until enable is low.
+        enable: descriptors are fetched; low: the one that is ready is dropped.
+        base, entry, available: the ring's address, its next entry, and whether that is there.
+        fetched: for a cycle, a descriptor came out of the ring.
+        request: payload `read_request`.
+        data: payload `read_beat`.
+        output: the descriptor.
+        busy: a descriptor is being read.
+        address: where from.
+        failed: for a cycle, it could not be read; no other is fetched until enable is low.
     """
 
     def __init__(self, geometry: Geometry) -> None:

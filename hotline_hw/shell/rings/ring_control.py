@@ -15,20 +15,27 @@ INDEX_BITS = 16
 
 
 class RingControl(wiring.Component):
-    """Keeps producer and consumer of the descriptor ring and of the completion ring.
+    """Keeps producer and consumer indexes of the descriptor ring and of the completion ring.
 
     Never more descriptors are available than the ring has entries, and never more completions wait than it has: a
     doorbell beyond that is refused, as is one that takes descriptors back, which may be on their way. `room` tells
     whether a completion may be written.
 
     Ports:
-        log2_size: entries of either ring. clear: all indexes to 0.
-        producer_write, cpl_consumer_write, write_data: the host's doorbells. doorbell_error: one was refused.
-        producer, consumer, cpl_producer, cpl_consumer: the indexes. available: a descriptor may be fetched.
-        entry, cpl_entry: where the next one is, and the next completion goes. generation: of that completion.
-        fetched: a descriptor was. completed: a completion was written; `urgent`: interrupt with it.
-        coalesce: completions that wait before they interrupt; delay: clock cycles, 0: not by time.
-        interrupt: they do, for a cycle.
+        log2_size: entries of either ring.
+        clear: all indexes become 0.
+        producer_write, cpl_consumer_write, write_data: the host's doorbells.
+        doorbell_error: a doorbell was refused.
+        producer, consumer, cpl_producer, cpl_consumer: the indexes.
+        available: a descriptor may be fetched.
+        room: a completion may be written.
+        entry, cpl_entry: entries of the next descriptor and of the next completion.
+        generation: of the next completion.
+        fetched: a descriptor came out of the ring.
+        completed, urgent: a completion was written; interrupt with it.
+        coalesce: interrupt when so many completions wait; 0 as 1.
+        delay: or so many clock cycles after the first that waits; 0: not by time.
+        interrupt: for a cycle.
     """
 
     def __init__(self) -> None:

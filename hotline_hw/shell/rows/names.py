@@ -24,8 +24,11 @@ class ListNames(wiring.Component):
     """Walks the lists of unique cold rows, bank by bank, and turns their keys back into names.
 
     Ports:
-        start: begins a walk over the `held` lists or the others. stop: nothing further is named.
-        list_*: to HotlineCore's lists. output: payload `named_row`.
+        start: begins a walk.
+        held: over the held lists, else over the others.
+        stop: nothing further is named.
+        list_*: HotlineCore's lists.
+        output: payload `named_row`.
         done: all names have been taken.
 
     Throughput: a name a cycle; three cycles more for each list.
@@ -102,13 +105,17 @@ class ListNames(wiring.Component):
 
 
 class MemoryNames(wiring.Component):
-    """Reads a list of lookup words from memory, well ahead of who takes them.
+    """Reads a list of lookup words from memory, well ahead of its consumer.
 
     Ports:
-        start: begins with `count` words at `source`, a multiple of BUFFER_ALIGN. stop: nothing further is named, and
-            what is offered is withdrawn.
-        request: payload `read_request`. data: payload `read_beat`, what was asked for; a fault stops it.
-        output: payload `named_row`. done: all names have been taken, and no data is due.
+        start: begins with `count` words at `source`.
+        source: a multiple of BUFFER_ALIGN.
+        count: words.
+        stop: nothing further is named, and what is offered is withdrawn.
+        request: payload `read_request`.
+        data: payload `read_beat`, in answer to the requests; a fault stops the list.
+        output: payload `named_row`.
+        done: all names have been taken, and no data is due.
 
     Throughput: a name a cycle.
     """

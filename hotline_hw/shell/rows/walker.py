@@ -17,7 +17,7 @@ _STAGES = 4
 
 
 class RowWalker(wiring.Component):
-    """Looks up where a row lies, table base + row * stride, and asks for it.
+    """Looks up where a row lies, table base + row * stride, and requests it.
 
         names --> table memory --> row * stride --> + base --> requests
            '----> keys
@@ -25,10 +25,16 @@ class RowWalker(wiring.Component):
     A row of an unknown table, or beyond its table, ends the walk: it and all names behind it are dropped.
 
     Ports:
-        start: a new walk. stop: names are dropped from now on. row_granules: of a row. want_keys: names go to `keys`.
+        start: a new walk.
+        stop: names are dropped from now on.
+        row_granules: granules of a row.
+        want_keys: names go to `keys` too.
         table_write, table_index, table: sets up an embedding table; one of 0 rows is none.
-        names, keys: payload `named_row`; a key is withdrawn while no request can leave. output: payload `read_request`.
-        idle: holds no name. unknown_table, beyond_table: sticky, why the walk has ended.
+        names: payload `named_row`.
+        keys: payload `named_row`; withdrawn while no request can leave.
+        output: payload `read_request`.
+        idle: holds no name.
+        unknown_table, beyond_table: why the walk has ended; sticky.
 
     Throughput: a row a cycle. Latency: four cycles.
     """

@@ -21,7 +21,8 @@ class BeatFiller(wiring.Component):
     """Collects words into beats, a word a cycle.
 
     Ports:
-        input: payload `single_word`. output: payload `write_beat`; every `last` comes out, be it without a word.
+        input: payload `single_word`.
+        output: payload `write_beat`; every `last` comes out, even without a word.
     """
 
     def __init__(self, geometry: Geometry, word_bits: int) -> None:
@@ -57,10 +58,11 @@ class BeatFiller(wiring.Component):
 
 
 class ResultPacker(wiring.Component):
-    """Result words of 64 bits, cut to 32 as `descriptors` lays them out, in beats of the bus.
+    """Cuts result words of 64 bits to the 32 bits of `spec.descriptors`, in beats of the bus.
 
     Ports:
-        input: payload `axis_beat` (dense: every beat full but the packet's last). output: payload `write_beat`.
+        input: payload `axis_beat`, dense: every beat is full but the packet's last.
+        output: payload `write_beat`.
 
     Throughput: a beat of the narrower side a cycle.
     """
@@ -132,10 +134,11 @@ class ResultPacker(wiring.Component):
 
 
 class StateSplitter(wiring.Component):
-    """Beats of m_axis_state, a set's words each, in beats of the bus.
+    """Cuts beats of m_axis_state, each with the words of a set, into beats of the bus.
 
     Ports:
-        input: payload `state_beat`. output: payload `write_beat`.
+        input: payload `state_beat`.
+        output: payload `write_beat`.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -170,10 +173,11 @@ class StateSplitter(wiring.Component):
 
 
 class StateJoiner(wiring.Component):
-    """A buffer of sets in memory, as beats of s_axis_state.
+    """Joins a buffer of sets in memory into beats of s_axis_state.
 
     Ports:
-        input: payload `read_beat`. output: payload `state_beat`, `last` with the buffer's last beat.
+        input: payload `read_beat`.
+        output: payload `state_beat`, `last` with the buffer's last beat.
     """
 
     def __init__(self, geometry: Geometry) -> None:

@@ -26,7 +26,9 @@ class LookupFeeder(wiring.Component):
     What could not be read is left out; the mini-batch ends all the same.
 
     Ports:
-        start: `count` and `tables` are taken. input: payload `read_beat`, the buffer. output: payload `lookup_words`.
+        start: `count` and `tables` are taken.
+        input: payload `read_beat`, the buffer.
+        output: payload `lookup_words`.
         done: the last beat has left.
 
     Throughput: one beat a cycle, with as many lookups as a bus beat and `lanes` allow. Latency: none, but for the

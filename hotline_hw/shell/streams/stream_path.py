@@ -34,7 +34,7 @@ __all__ = ["StreamPath"]
 
 
 class StreamPath(wiring.Component):
-    """Feeds the core from memory, and makes up the packets that go to memory, three channels of them.
+    """Feeds the core from memory, and makes the packets that go to memory, on three channels.
 
         data --> LookupFeeder --> s_axis_lookup        m_axis_popular ----> ResultPacker ------.
            '---> StateJoiner ---> s_axis_state         m_axis_state ------> StateSplitter -----|--> channels[MAIN]
@@ -44,10 +44,19 @@ class StreamPath(wiring.Component):
         verdicts -> VerdictPacker, counts of lists, completion ---> BeatFiller ---> channels[SMALL]
 
     Ports:
-        it: the descriptor. begin: it begins. flush: a GATHER's packets end. data: payload `read_beat`.
+        it: the descriptor.
+        begin: it begins.
+        flush: the packets of a GATHER end.
+        data: payload `read_beat`: lookups, or state.
+        s_axis_*, m_axis_*, verdicts: streams of HotlineCore.
+        finished, command_done: the core ended a mini-batch, or a command.
+        rows, keys: of a GATHER: payloads `row_beat` and `named_row`.
         list_count, list_held, list_push, list_last, list_ready: a word of the summary.
-        finished, command_done: of the core. done: all that the descriptor is to move has moved.
-        state_moved: a beat of state did. samples ... held: for the completion.
+        completion_words: payload `single_word`.
+        channels: to WriteEngine.
+        done: all that the descriptor moves has moved.
+        state_moved: a beat of state moved.
+        samples, popular_samples, popular_words, nonpopular_words, listed, held: for the completion.
     """
 
     def __init__(self, geometry: Geometry) -> None:

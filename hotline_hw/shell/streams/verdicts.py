@@ -16,10 +16,11 @@ _BITS = 32
 
 
 class VerdictPacker(wiring.Component):
-    """Collects verdicts in words; the last of a mini-batch is filled up with zeros.
+    """Collects verdicts in words; the last word of a mini-batch is filled up with zeros.
 
     Ports:
-        input: payload `verdict_bits`. output: payload `single_word`; `last` comes out with a word or without.
+        input: payload `verdict_bits`.
+        output: payload `single_word`; `last` comes out with a word or without.
 
     Throughput: a beat a cycle, one more at a mini-batch's end. Latency: one cycle.
     """

@@ -1,4 +1,4 @@
-"""Puts memories that are accessed together side by side, so that they share cache lines in simulation."""
+"""Interleaves memories that are accessed together, so that the simulating processor's cache serves them better."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _MEMORY = re.compile(r"^  reg \[(\d+):0\] ([a-z_]+?)(\d+) \[(\d+):0\];\n", re.MU
 def interleave_memories(verilog: str) -> str:
     """Merges a module's memories `name0`, `name1`, ... of one shape into one two-dimensional memory, in Yosys' Verilog.
 
-    Its behaviour does not change. But the tags of a set, one memory a way, become neighbours; before, each was in a
-    cache line of its own, and with a megabyte of entries most of the time was spent on cache misses.
+    The behaviour of every cycle stays the same. The tags of a set, one memory for each way, become neighbours. Before,
+    each was in a cache line of its own, and with a megabyte of entries most of the time was spent waiting for them.
     """
     return _MODULE.sub(lambda module: _interleave(module[0]), verilog)
 

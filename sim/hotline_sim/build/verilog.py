@@ -1,7 +1,7 @@
 """The generated Verilog of a geometry, kept in the cache of builds.
 
-The only code outside `hotline generate` that imports the generator, and it does so only where the text is not in the
-cache yet: a simulator that was built before starts without elaborating the hardware.
+Apart from `hotline generate`, only this module imports the generator, and only if the text is not in the cache yet. So
+a simulator that was built before starts without elaborating the hardware.
 """
 
 from __future__ import annotations

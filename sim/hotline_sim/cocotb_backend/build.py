@@ -9,9 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from hotline_device.cache_folder import CACHE_VARIABLE
 from hotline_device.device import DeviceError
 from hotline_hw.spec.params import Geometry
-from hotline_sim.build.cache import cached_build, digest, run_logged
+from hotline_sim.build.cache import builds_folder, cached_build, digest, run_logged
 from hotline_sim.build.memories import interleave_memories
 from hotline_sim.build.sharing import share_instances
 from hotline_sim.build.tools import find_cocotb, find_compiler, find_icarus, find_make
@@ -91,6 +92,7 @@ def _check_tools(simulator: str) -> str:
     find_cocotb()
     if simulator == "verilator":
         find_compiler(), find_make()
+        _check_paths()
         return str(find_verilator().version)
     if simulator == "icarus":
         run = subprocess.run([find_icarus(), "-V"], capture_output=True, text=True)
@@ -104,3 +106,18 @@ def _check_tools(simulator: str) -> str:
     except SystemExit as error:
         raise DeviceError(f"{simulator} cannot be used: {error}. Put it on PATH") from None
     return simulator
+
+
+def _check_paths() -> None:
+    """Raises DeviceError if a path that cocotb hands to make contains a space, at which make cuts it."""
+    cocotb = importlib.util.find_spec("cocotb_tools")
+    remedies = {
+        str(builds_folder()): f"Set {CACHE_VARIABLE} to a folder without one",
+        str(cocotb.origin if cocotb else ""): "Install cocotb in a folder without one",
+    }
+    for path, remedy in remedies.items():
+        if " " in path:
+            raise DeviceError(
+                f"{path} contains a space, and cocotb cannot build Verilator's simulator there. {remedy}, "
+                "or take the backend verilated"
+            )

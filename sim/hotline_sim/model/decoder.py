@@ -6,8 +6,7 @@ that table shows as a difference.
 The first of these that does not hold is its status. What an opcode does not use is not looked at: words of the
 descriptor, and `count` of a GATHER without LIST.
 
-    OPCODE     the opcode exists (SELECT: for a sample-aware tracker alone), its flags go with it (GATHER: HELD and
-               KEYS, or LIST), reserved bits are zero
+    OPCODE     the opcode exists, its flags go with it (GATHER: HELD and KEYS, or LIST), reserved bits are zero
     ALIGNMENT  every buffer begins at a multiple of BUFFER_ALIGN; row bytes are a multiple of GRANULE_BYTES
     LENGTH     lookups: 1 to MAX_COUNT of them, at most MAX_TABLES32 tables, whole samples of these; row bytes: 1 to
                MAX_ROW_BYTES; RESTORE: as many rows as the state has

@@ -24,7 +24,7 @@ def memory_bits(verilog: str) -> dict[str, int]:
     return bits
 
 
-@pytest.mark.parametrize("settings", [{}, {"entries_per_hot_row": 1}, {"entries_per_hot_row": 4, "counter_bits": 5}])
+@pytest.mark.parametrize("settings", [{}, {"entries_per_hot_row": 4, "counter_bits": 5}])
 def test_sram_bits_of_the_banks(settings: dict[str, int]) -> None:
     geometry = preset("tiny").override(settings)
     declared = memory_bits(generate_verilog(geometry))
