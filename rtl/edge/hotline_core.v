@@ -3854,7 +3854,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire busy;
   wire \busy$636 ;
   wire \busy$638 ;
-  wire \busy$997 ;
+  wire \busy$999 ;
   wire clear;
   wire \clear$652 ;
   wire \clear$883 ;
@@ -3924,13 +3924,13 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   reg event__ready;
   wire event__valid;
   wire evicted;
-  wire \evicted$1028 ;
-  wire \evicted$1029 ;
   wire \evicted$1030 ;
   wire \evicted$1031 ;
   wire \evicted$1032 ;
   wire \evicted$1033 ;
   wire \evicted$1034 ;
+  wire \evicted$1035 ;
+  wire \evicted$1036 ;
   reg [3:0] evictions = 4'h0;
   wire [63:0] evictions_value;
   wire fetch;
@@ -3981,13 +3981,13 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire input_idle;
   wire [63:0] input_idle_value;
   wire inserted;
-  wire \inserted$1020 ;
-  wire \inserted$1021 ;
   wire \inserted$1022 ;
   wire \inserted$1023 ;
   wire \inserted$1024 ;
   wire \inserted$1025 ;
   wire \inserted$1026 ;
+  wire \inserted$1027 ;
+  wire \inserted$1028 ;
   reg [3:0] inserts = 4'h0;
   wire [63:0] inserts_value;
   wire [31:0] irq_enable;
@@ -4068,25 +4068,25 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire restore_start;
   wire [2:0] restored;
   wire returned;
-  wire \returned$1044 ;
-  wire \returned$1045 ;
   wire \returned$1046 ;
   wire \returned$1047 ;
   wire \returned$1048 ;
   wire \returned$1049 ;
   wire \returned$1050 ;
+  wire \returned$1051 ;
+  wire \returned$1052 ;
   reg [3:0] returns = 4'h0;
   wire [63:0] returns_value;
   reg [3:0] revivals = 4'h0;
   wire [63:0] revivals_value;
   wire revived;
-  wire \revived$1036 ;
-  wire \revived$1037 ;
   wire \revived$1038 ;
   wire \revived$1039 ;
   wire \revived$1040 ;
   wire \revived$1041 ;
   wire \revived$1042 ;
+  wire \revived$1043 ;
+  wire \revived$1044 ;
   wire [7:0] room;
   wire \room$133 ;
   wire \room$189 ;
@@ -4274,14 +4274,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [4:0] update_weights__2;
   wire [4:0] update_weights__3;
   reg updating = 1'h0;
-  wire \updating$1051 ;
-  wire \updating$1052 ;
   wire \updating$1053 ;
   wire \updating$1054 ;
   wire \updating$1055 ;
   wire \updating$1056 ;
   wire \updating$1057 ;
   wire \updating$1058 ;
+  wire \updating$1059 ;
+  wire \updating$1060 ;
   wire [326:0] w_data;
   wire w_en;
   (* enum_base_type = "Eligible" *)
@@ -4431,47 +4431,47 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign \$75  = m_axis_nonpopular__tvalid & \$74 ;
   assign output_stall = \$73  | \$75 ;
   assign \$76  = \busy$636  | \running$928 ;
-  assign \busy$997  = \busy$636  | started;
+  assign \busy$999  = \busy$636  | started;
   assign \$77  = | { unknown_phase, empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
   assign \$78  = 1'h0 + inserted;
-  assign \$79  = \$78  + \inserted$1020 ;
-  assign \$80  = \$79  + \inserted$1021 ;
-  assign \$81  = \$80  + \inserted$1022 ;
-  assign \$82  = \$81  + \inserted$1023 ;
-  assign \$83  = \$82  + \inserted$1024 ;
-  assign \$84  = \$83  + \inserted$1025 ;
-  assign \$85  = \$84  + \inserted$1026 ;
+  assign \$79  = \$78  + \inserted$1022 ;
+  assign \$80  = \$79  + \inserted$1023 ;
+  assign \$81  = \$80  + \inserted$1024 ;
+  assign \$82  = \$81  + \inserted$1025 ;
+  assign \$83  = \$82  + \inserted$1026 ;
+  assign \$84  = \$83  + \inserted$1027 ;
+  assign \$85  = \$84  + \inserted$1028 ;
   assign \$86  = 1'h0 + evicted;
-  assign \$87  = \$86  + \evicted$1028 ;
-  assign \$88  = \$87  + \evicted$1029 ;
-  assign \$89  = \$88  + \evicted$1030 ;
-  assign \$90  = \$89  + \evicted$1031 ;
-  assign \$91  = \$90  + \evicted$1032 ;
-  assign \$92  = \$91  + \evicted$1033 ;
-  assign \$93  = \$92  + \evicted$1034 ;
+  assign \$87  = \$86  + \evicted$1030 ;
+  assign \$88  = \$87  + \evicted$1031 ;
+  assign \$89  = \$88  + \evicted$1032 ;
+  assign \$90  = \$89  + \evicted$1033 ;
+  assign \$91  = \$90  + \evicted$1034 ;
+  assign \$92  = \$91  + \evicted$1035 ;
+  assign \$93  = \$92  + \evicted$1036 ;
   assign \$94  = 1'h0 + revived;
-  assign \$95  = \$94  + \revived$1036 ;
-  assign \$96  = \$95  + \revived$1037 ;
-  assign \$97  = \$96  + \revived$1038 ;
-  assign \$98  = \$97  + \revived$1039 ;
-  assign \$99  = \$98  + \revived$1040 ;
-  assign \$100  = \$99  + \revived$1041 ;
-  assign \$101  = \$100  + \revived$1042 ;
+  assign \$95  = \$94  + \revived$1038 ;
+  assign \$96  = \$95  + \revived$1039 ;
+  assign \$97  = \$96  + \revived$1040 ;
+  assign \$98  = \$97  + \revived$1041 ;
+  assign \$99  = \$98  + \revived$1042 ;
+  assign \$100  = \$99  + \revived$1043 ;
+  assign \$101  = \$100  + \revived$1044 ;
   assign \$102  = 1'h0 + returned;
-  assign \$103  = \$102  + \returned$1044 ;
-  assign \$104  = \$103  + \returned$1045 ;
-  assign \$105  = \$104  + \returned$1046 ;
-  assign \$106  = \$105  + \returned$1047 ;
-  assign \$107  = \$106  + \returned$1048 ;
-  assign \$108  = \$107  + \returned$1049 ;
-  assign \$109  = \$108  + \returned$1050 ;
+  assign \$103  = \$102  + \returned$1046 ;
+  assign \$104  = \$103  + \returned$1047 ;
+  assign \$105  = \$104  + \returned$1048 ;
+  assign \$106  = \$105  + \returned$1049 ;
+  assign \$107  = \$106  + \returned$1050 ;
+  assign \$108  = \$107  + \returned$1051 ;
+  assign \$109  = \$108  + \returned$1052 ;
   assign \$110  = popular_ended + popular_sent;
   assign \$111  = \$110  - finished;
   assign \$112  = nonpopular_ended + nonpopular_sent;
   assign \$113  = \$112  - finished;
   assign \$114  = in_core + started;
   assign \$115  = \$114  - finished;
-  assign \$116  = | { \updating$1058 , \updating$1057 , \updating$1056 , \updating$1055 , \updating$1054 , \updating$1053 , \updating$1052 , \updating$1051  };
+  assign \$116  = | { \updating$1060 , \updating$1059 , \updating$1058 , \updating$1057 , \updating$1056 , \updating$1055 , \updating$1054 , \updating$1053  };
   assign \$117  = \busy$638  | \$116 ;
   assign \$118  = irq_status & irq_enable;
   assign \$119  = | \$118 ;
@@ -4560,7 +4560,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1051 ),
+    .updating(\updating$1053 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank1 (
@@ -4571,14 +4571,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__1),
-    .evicted(\evicted$1028 ),
+    .evicted(\evicted$1030 ),
     .fetch(fetch),
     .gather({ \$132 [1], \$131 [1], \$130 [1], \$129 [1] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$136 , \$135 , \$134 , \$133  }),
     .gather_rank_is_1({ \$140 , \$139 , \$138 , \$137  }),
     .heads(heads__1),
-    .inserted(\inserted$1020 ),
+    .inserted(\inserted$1022 ),
     .level(level),
     .load(\load$676 ),
     .make_hot(make_hot),
@@ -4588,8 +4588,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .ready(\ready$194 ),
-    .returned(\returned$1044 ),
-    .revived(\revived$1036 ),
+    .returned(\returned$1046 ),
+    .revived(\revived$1038 ),
     .room(\room$189 ),
     .row_access(\row_access$690 ),
     .row_in_age(row_in__age),
@@ -4630,7 +4630,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1052 ),
+    .updating(\updating$1054 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank2 (
@@ -4641,14 +4641,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__2),
-    .evicted(\evicted$1029 ),
+    .evicted(\evicted$1031 ),
     .fetch(fetch),
     .gather({ \$132 [2], \$131 [2], \$130 [2], \$129 [2] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$136 , \$135 , \$134 , \$133  }),
     .gather_rank_is_1({ \$140 , \$139 , \$138 , \$137  }),
     .heads(heads__2),
-    .inserted(\inserted$1021 ),
+    .inserted(\inserted$1023 ),
     .level(level),
     .load(\load$676 ),
     .make_hot(make_hot),
@@ -4658,8 +4658,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .ready(\ready$235 ),
-    .returned(\returned$1045 ),
-    .revived(\revived$1037 ),
+    .returned(\returned$1047 ),
+    .revived(\revived$1039 ),
     .room(\room$230 ),
     .row_access(\row_access$710 ),
     .row_in_age(row_in__age),
@@ -4700,7 +4700,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1053 ),
+    .updating(\updating$1055 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank3 (
@@ -4711,14 +4711,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__3),
-    .evicted(\evicted$1030 ),
+    .evicted(\evicted$1032 ),
     .fetch(fetch),
     .gather({ \$132 [3], \$131 [3], \$130 [3], \$129 [3] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$136 , \$135 , \$134 , \$133  }),
     .gather_rank_is_1({ \$140 , \$139 , \$138 , \$137  }),
     .heads(heads__3),
-    .inserted(\inserted$1022 ),
+    .inserted(\inserted$1024 ),
     .level(level),
     .load(\load$676 ),
     .make_hot(make_hot),
@@ -4728,8 +4728,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .ready(\ready$276 ),
-    .returned(\returned$1046 ),
-    .revived(\revived$1038 ),
+    .returned(\returned$1048 ),
+    .revived(\revived$1040 ),
     .room(\room$271 ),
     .row_access(\row_access$730 ),
     .row_in_age(row_in__age),
@@ -4770,7 +4770,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1054 ),
+    .updating(\updating$1056 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank4 (
@@ -4781,14 +4781,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__4),
-    .evicted(\evicted$1031 ),
+    .evicted(\evicted$1033 ),
     .fetch(fetch),
     .gather({ \$132 [4], \$131 [4], \$130 [4], \$129 [4] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$136 , \$135 , \$134 , \$133  }),
     .gather_rank_is_1({ \$140 , \$139 , \$138 , \$137  }),
     .heads(heads__4),
-    .inserted(\inserted$1023 ),
+    .inserted(\inserted$1025 ),
     .level(level),
     .load(\load$676 ),
     .make_hot(make_hot),
@@ -4798,8 +4798,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .ready(\ready$317 ),
-    .returned(\returned$1047 ),
-    .revived(\revived$1039 ),
+    .returned(\returned$1049 ),
+    .revived(\revived$1041 ),
     .room(\room$312 ),
     .row_access(\row_access$750 ),
     .row_in_age(row_in__age),
@@ -4840,7 +4840,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1055 ),
+    .updating(\updating$1057 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank5 (
@@ -4851,14 +4851,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__5),
-    .evicted(\evicted$1032 ),
+    .evicted(\evicted$1034 ),
     .fetch(fetch),
     .gather({ \$132 [5], \$131 [5], \$130 [5], \$129 [5] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$136 , \$135 , \$134 , \$133  }),
     .gather_rank_is_1({ \$140 , \$139 , \$138 , \$137  }),
     .heads(heads__5),
-    .inserted(\inserted$1024 ),
+    .inserted(\inserted$1026 ),
     .level(level),
     .load(\load$676 ),
     .make_hot(make_hot),
@@ -4868,8 +4868,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .ready(\ready$358 ),
-    .returned(\returned$1048 ),
-    .revived(\revived$1040 ),
+    .returned(\returned$1050 ),
+    .revived(\revived$1042 ),
     .room(\room$353 ),
     .row_access(\row_access$770 ),
     .row_in_age(row_in__age),
@@ -4910,7 +4910,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1056 ),
+    .updating(\updating$1058 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank6 (
@@ -4921,14 +4921,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__6),
-    .evicted(\evicted$1033 ),
+    .evicted(\evicted$1035 ),
     .fetch(fetch),
     .gather({ \$132 [6], \$131 [6], \$130 [6], \$129 [6] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$136 , \$135 , \$134 , \$133  }),
     .gather_rank_is_1({ \$140 , \$139 , \$138 , \$137  }),
     .heads(heads__6),
-    .inserted(\inserted$1025 ),
+    .inserted(\inserted$1027 ),
     .level(level),
     .load(\load$676 ),
     .make_hot(make_hot),
@@ -4938,8 +4938,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .ready(\ready$399 ),
-    .returned(\returned$1049 ),
-    .revived(\revived$1041 ),
+    .returned(\returned$1051 ),
+    .revived(\revived$1043 ),
     .room(\room$394 ),
     .row_access(\row_access$790 ),
     .row_in_age(row_in__age),
@@ -4980,7 +4980,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1057 ),
+    .updating(\updating$1059 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank7 (
@@ -4991,14 +4991,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__7),
-    .evicted(\evicted$1034 ),
+    .evicted(\evicted$1036 ),
     .fetch(fetch),
     .gather({ \$132 [7], \$131 [7], \$130 [7], \$129 [7] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$136 , \$135 , \$134 , \$133  }),
     .gather_rank_is_1({ \$140 , \$139 , \$138 , \$137  }),
     .heads(heads__7),
-    .inserted(\inserted$1026 ),
+    .inserted(\inserted$1028 ),
     .level(level),
     .load(\load$676 ),
     .make_hot(make_hot),
@@ -5008,8 +5008,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .ready(\ready$440 ),
-    .returned(\returned$1050 ),
-    .revived(\revived$1042 ),
+    .returned(\returned$1052 ),
+    .revived(\revived$1044 ),
     .room(\room$435 ),
     .row_access(\row_access$810 ),
     .row_in_age(row_in__age),
@@ -5050,7 +5050,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1058 ),
+    .updating(\updating$1060 ),
     .wanted(wanted)
   );
   hotline_classifier classifier (
@@ -5069,9 +5069,9 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rst(rst),
     .\samples$70 (samples)
   );
-  hotline_control \control$1062  (
+  hotline_control \control$1064  (
     .budget(budget),
-    .busy(\busy$997 ),
+    .busy(\busy$999 ),
     .clear(clear),
     .clear_counters(\clear$883 ),
     .clk(clk),
@@ -5297,7 +5297,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .popular__valid(\input__valid$93 ),
     .rst(rst)
   );
-  hotline_gather \gather$1068  (
+  hotline_gather \gather$1070  (
     .clk(clk),
     .fetch(fetch),
     .heads__0(heads__0),
@@ -5380,7 +5380,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .output__valid(m_axis_popular__tvalid),
     .rst(rst)
   );
-  hotline_scatter \scatter$1066  (
+  hotline_scatter \scatter$1068  (
     .clk(clk),
     .fire(take),
     .input__payload(\input__payload$57 ),
@@ -6680,9 +6680,9 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
     value = 32'd0;
     casez (read_address)
       12'h000:
-          value = 32'd0;
+          value = 32'd1213158476;
       12'h004:
-          value = 32'd0;
+          value = 32'd256;
       12'h008:
           value = 32'd1049092;
       12'h00c:

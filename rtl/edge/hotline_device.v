@@ -16877,7 +16877,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [3:0] bus__wstrb;
   wire bus__wvalid;
   (* init = 2'h0 *)
-  wire \busy$1093 ;
+  wire \busy$1095 ;
   wire \busy$543 ;
   wire \busy$716 ;
   wire \busy$718 ;
@@ -16886,16 +16886,16 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire \clear$963 ;
   wire command_busy;
   wire command_code;
-  wire \command_write$1074 ;
-  wire \command_write$1094 ;
+  wire \command_write$1076 ;
+  wire \command_write$1096 ;
   wire [10:0] count;
-  wire [10:0] \count$1144 ;
   wire [10:0] \count$1146 ;
   wire [10:0] \count$1148 ;
   wire [10:0] \count$1150 ;
   wire [10:0] \count$1152 ;
   wire [10:0] \count$1154 ;
   wire [10:0] \count$1156 ;
+  wire [10:0] \count$1158 ;
   wire [63:0] cycles_value;
   wire demotions;
   wire [63:0] demotions_value;
@@ -16958,13 +16958,13 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   reg event__ready;
   wire event__valid;
   wire evicted;
-  wire \evicted$1109 ;
-  wire \evicted$1110 ;
   wire \evicted$1111 ;
   wire \evicted$1112 ;
   wire \evicted$1113 ;
   wire \evicted$1114 ;
   wire \evicted$1115 ;
+  wire \evicted$1116 ;
+  wire \evicted$1117 ;
   reg [3:0] evictions = 4'h0;
   wire [63:0] evictions_value;
   wire fetch;
@@ -16979,13 +16979,13 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [27:0] heads__6;
   wire [27:0] heads__7;
   wire [10:0] held_count;
-  wire [10:0] \held_count$1145 ;
   wire [10:0] \held_count$1147 ;
   wire [10:0] \held_count$1149 ;
   wire [10:0] \held_count$1151 ;
   wire [10:0] \held_count$1153 ;
   wire [10:0] \held_count$1155 ;
   wire [10:0] \held_count$1157 ;
+  wire [10:0] \held_count$1159 ;
   wire [31:0] hot_count;
   wire [13:0] \hot_count$1004 ;
   wire [13:0] hot_rows;
@@ -17022,26 +17022,26 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire input_idle;
   wire [63:0] input_idle_value;
   wire inserted;
-  wire \inserted$1101 ;
-  wire \inserted$1102 ;
   wire \inserted$1103 ;
   wire \inserted$1104 ;
   wire \inserted$1105 ;
   wire \inserted$1106 ;
   wire \inserted$1107 ;
+  wire \inserted$1108 ;
+  wire \inserted$1109 ;
   reg [3:0] inserts = 4'h0;
   wire [63:0] inserts_value;
   wire [31:0] irq_enable;
   wire [31:0] irq_status;
   wire [8:0] level;
   wire [32:0] list_tag;
-  wire [32:0] \list_tag$1160 ;
-  wire [32:0] \list_tag$1161 ;
   wire [32:0] \list_tag$1162 ;
   wire [32:0] \list_tag$1163 ;
   wire [32:0] \list_tag$1164 ;
   wire [32:0] \list_tag$1165 ;
   wire [32:0] \list_tag$1166 ;
+  wire [32:0] \list_tag$1167 ;
+  wire [32:0] \list_tag$1168 ;
   (* enum_base_type = "Eligible" *)
   (* enum_value_000 = "ALL" *)
   (* enum_value_001 = "COLD" *)
@@ -17072,7 +17072,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire \output__valid$556 ;
   wire output_stall;
   wire [63:0] output_stall_value;
-  reg [1:0] \phase$1089  = 2'h0;
+  reg [1:0] \phase$1091  = 2'h0;
   wire [32:0] pick_tag__0;
   wire [32:0] pick_tag__1;
   wire [32:0] pick_tag__2;
@@ -17119,25 +17119,25 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire restore_start;
   wire [2:0] restored;
   wire returned;
-  wire \returned$1125 ;
-  wire \returned$1126 ;
   wire \returned$1127 ;
   wire \returned$1128 ;
   wire \returned$1129 ;
   wire \returned$1130 ;
   wire \returned$1131 ;
+  wire \returned$1132 ;
+  wire \returned$1133 ;
   reg [3:0] returns = 4'h0;
   wire [63:0] returns_value;
   reg [3:0] revivals = 4'h0;
   wire [63:0] revivals_value;
   wire revived;
-  wire \revived$1117 ;
-  wire \revived$1118 ;
   wire \revived$1119 ;
   wire \revived$1120 ;
   wire \revived$1121 ;
   wire \revived$1122 ;
   wire \revived$1123 ;
+  wire \revived$1124 ;
+  wire \revived$1125 ;
   wire [7:0] room;
   wire \room$154 ;
   wire \room$210 ;
@@ -17326,14 +17326,14 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [4:0] update_weights__2;
   wire [4:0] update_weights__3;
   reg updating = 1'h0;
-  wire \updating$1132 ;
-  wire \updating$1133 ;
   wire \updating$1134 ;
   wire \updating$1135 ;
   wire \updating$1136 ;
   wire \updating$1137 ;
   wire \updating$1138 ;
   wire \updating$1139 ;
+  wire \updating$1140 ;
+  wire \updating$1141 ;
   wire [7:0] verdicts__payload;
   wire verdicts__valid;
   wire [326:0] w_data;
@@ -17384,7 +17384,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire \working_ready$495 ;
   wire \working_ready$496 ;
   wire [31:0] write_data;
-  wire [31:0] \write_data$1097 ;
+  wire [31:0] \write_data$1099 ;
   assign \$1  = \output__payload$117 [258:256] > 1'h0;
   assign \$2  = \output__payload$117 [258:256] > 1'h0;
   assign \$3  = \output__payload$117 [258:256] > 1'h0;
@@ -17517,68 +17517,68 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   assign \$84  = write_data == 2'h3;
   assign \$85  = write_data == 3'h6;
   assign \$86  = | { \$85 , \$84 , \$83  };
-  assign with_packet = \command_write$1074  & \$86 ;
+  assign with_packet = \command_write$1076  & \$86 ;
   assign \$87  = \busy$716  | \running$1008 ;
   assign busy = \$87  | started;
   assign \$88  = command_code | with_packet;
-  assign \busy$1093  = \busy$716  | started;
+  assign \busy$1095  = \busy$716  | started;
   assign \$89  = ~ with_packet;
-  assign \$90  = \command_write$1074  & \$89 ;
-  assign \command_write$1094  = \$90  | command_write;
-  assign \write_data$1097  = command_write ? { 24'h000000, command } : write_data;
+  assign \$90  = \command_write$1076  & \$89 ;
+  assign \command_write$1096  = \$90  | command_write;
+  assign \write_data$1099  = command_write ? { 24'h000000, command } : write_data;
   assign \$91  = command_code | with_packet;
   assign \$92  = command_code | with_packet;
   assign \$93  = | { unknown_phase, empty_batch, restore_entry, restore_length, hot_rows_range, \$92 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
   assign \$94  = 1'h0 + inserted;
-  assign \$95  = \$94  + \inserted$1101 ;
-  assign \$96  = \$95  + \inserted$1102 ;
-  assign \$97  = \$96  + \inserted$1103 ;
-  assign \$98  = \$97  + \inserted$1104 ;
-  assign \$99  = \$98  + \inserted$1105 ;
-  assign \$100  = \$99  + \inserted$1106 ;
-  assign \$101  = \$100  + \inserted$1107 ;
+  assign \$95  = \$94  + \inserted$1103 ;
+  assign \$96  = \$95  + \inserted$1104 ;
+  assign \$97  = \$96  + \inserted$1105 ;
+  assign \$98  = \$97  + \inserted$1106 ;
+  assign \$99  = \$98  + \inserted$1107 ;
+  assign \$100  = \$99  + \inserted$1108 ;
+  assign \$101  = \$100  + \inserted$1109 ;
   assign \$102  = 1'h0 + evicted;
-  assign \$103  = \$102  + \evicted$1109 ;
-  assign \$104  = \$103  + \evicted$1110 ;
-  assign \$105  = \$104  + \evicted$1111 ;
-  assign \$106  = \$105  + \evicted$1112 ;
-  assign \$107  = \$106  + \evicted$1113 ;
-  assign \$108  = \$107  + \evicted$1114 ;
-  assign \$109  = \$108  + \evicted$1115 ;
+  assign \$103  = \$102  + \evicted$1111 ;
+  assign \$104  = \$103  + \evicted$1112 ;
+  assign \$105  = \$104  + \evicted$1113 ;
+  assign \$106  = \$105  + \evicted$1114 ;
+  assign \$107  = \$106  + \evicted$1115 ;
+  assign \$108  = \$107  + \evicted$1116 ;
+  assign \$109  = \$108  + \evicted$1117 ;
   assign \$110  = 1'h0 + revived;
-  assign \$111  = \$110  + \revived$1117 ;
-  assign \$112  = \$111  + \revived$1118 ;
-  assign \$113  = \$112  + \revived$1119 ;
-  assign \$114  = \$113  + \revived$1120 ;
-  assign \$115  = \$114  + \revived$1121 ;
-  assign \$116  = \$115  + \revived$1122 ;
-  assign \$117  = \$116  + \revived$1123 ;
+  assign \$111  = \$110  + \revived$1119 ;
+  assign \$112  = \$111  + \revived$1120 ;
+  assign \$113  = \$112  + \revived$1121 ;
+  assign \$114  = \$113  + \revived$1122 ;
+  assign \$115  = \$114  + \revived$1123 ;
+  assign \$116  = \$115  + \revived$1124 ;
+  assign \$117  = \$116  + \revived$1125 ;
   assign \$118  = 1'h0 + returned;
-  assign \$119  = \$118  + \returned$1125 ;
-  assign \$120  = \$119  + \returned$1126 ;
-  assign \$121  = \$120  + \returned$1127 ;
-  assign \$122  = \$121  + \returned$1128 ;
-  assign \$123  = \$122  + \returned$1129 ;
-  assign \$124  = \$123  + \returned$1130 ;
-  assign \$125  = \$124  + \returned$1131 ;
+  assign \$119  = \$118  + \returned$1127 ;
+  assign \$120  = \$119  + \returned$1128 ;
+  assign \$121  = \$120  + \returned$1129 ;
+  assign \$122  = \$121  + \returned$1130 ;
+  assign \$123  = \$122  + \returned$1131 ;
+  assign \$124  = \$123  + \returned$1132 ;
+  assign \$125  = \$124  + \returned$1133 ;
   assign \$126  = popular_ended + popular_sent;
   assign \$127  = \$126  - finished;
   assign \$128  = nonpopular_ended + nonpopular_sent;
   assign \$129  = \$128  - finished;
   assign \$130  = in_core + started;
   assign \$131  = \$130  - finished;
-  assign \$132  = | { \updating$1139 , \updating$1138 , \updating$1137 , \updating$1136 , \updating$1135 , \updating$1134 , \updating$1133 , \updating$1132  };
+  assign \$132  = | { \updating$1141 , \updating$1140 , \updating$1139 , \updating$1138 , \updating$1137 , \updating$1136 , \updating$1135 , \updating$1134  };
   assign \$133  = \busy$718  | \$132 ;
   assign \$134  = irq_status & irq_enable;
   assign \$135  = | \$134 ;
   assign \$136  = list_held ? held_count : count;
-  assign \$137  = list_held ? \held_count$1145  : \count$1144 ;
-  assign \$138  = list_held ? \held_count$1147  : \count$1146 ;
-  assign \$139  = list_held ? \held_count$1149  : \count$1148 ;
-  assign \$140  = list_held ? \held_count$1151  : \count$1150 ;
-  assign \$141  = list_held ? \held_count$1153  : \count$1152 ;
-  assign \$142  = list_held ? \held_count$1155  : \count$1154 ;
-  assign \$143  = list_held ? \held_count$1157  : \count$1156 ;
+  assign \$137  = list_held ? \held_count$1147  : \count$1146 ;
+  assign \$138  = list_held ? \held_count$1149  : \count$1148 ;
+  assign \$139  = list_held ? \held_count$1151  : \count$1150 ;
+  assign \$140  = list_held ? \held_count$1153  : \count$1152 ;
+  assign \$141  = list_held ? \held_count$1155  : \count$1154 ;
+  assign \$142  = list_held ? \held_count$1157  : \count$1156 ;
+  assign \$143  = list_held ? \held_count$1159  : \count$1158 ;
   always @(posedge clk)
     start <= \$146 ;
   always @(posedge clk)
@@ -17600,7 +17600,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   always @(posedge clk)
     updating <= \$155 ;
   always @(posedge clk)
-    \phase$1089  <= \$156 ;
+    \phase$1091  <= \$156 ;
   always @(posedge clk)
     irq <= \$157 ;
   always @(posedge shell_clk)
@@ -17682,7 +17682,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1132 ),
+    .updating(\updating$1134 ),
     .wanted(wanted),
     .working_enable(\working_enable$506 ),
     .working_full(\working_full$497 ),
@@ -17696,21 +17696,21 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$1144 ),
+    .count(\count$1146 ),
     .eligible(eligible__1),
-    .evicted(\evicted$1109 ),
+    .evicted(\evicted$1111 ),
     .fetch(fetch),
     .gather({ \$161 [1], \$160 [1], \$159 [1], \$158 [1] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$165 , \$164 , \$163 , \$162  }),
     .gather_rank_is_1({ \$169 , \$168 , \$167 , \$166  }),
     .heads(heads__1),
-    .held_count(\held_count$1145 ),
-    .inserted(\inserted$1101 ),
+    .held_count(\held_count$1147 ),
+    .inserted(\inserted$1103 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$1160 ),
+    .list_tag(\list_tag$1162 ),
     .load(\load$756 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__1),
@@ -17719,8 +17719,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .ready(\ready$215 ),
-    .returned(\returned$1125 ),
-    .revived(\revived$1117 ),
+    .returned(\returned$1127 ),
+    .revived(\revived$1119 ),
     .room(\room$210 ),
     .row_access(\row_access$770 ),
     .row_in_age(row_in__age),
@@ -17762,7 +17762,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1133 ),
+    .updating(\updating$1135 ),
     .wanted(wanted),
     .working_enable(\working_enable$506 ),
     .working_full(\working_full$498 ),
@@ -17776,21 +17776,21 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$1146 ),
+    .count(\count$1148 ),
     .eligible(eligible__2),
-    .evicted(\evicted$1110 ),
+    .evicted(\evicted$1112 ),
     .fetch(fetch),
     .gather({ \$161 [2], \$160 [2], \$159 [2], \$158 [2] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$165 , \$164 , \$163 , \$162  }),
     .gather_rank_is_1({ \$169 , \$168 , \$167 , \$166  }),
     .heads(heads__2),
-    .held_count(\held_count$1147 ),
-    .inserted(\inserted$1102 ),
+    .held_count(\held_count$1149 ),
+    .inserted(\inserted$1104 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$1161 ),
+    .list_tag(\list_tag$1163 ),
     .load(\load$756 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__2),
@@ -17799,8 +17799,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .ready(\ready$256 ),
-    .returned(\returned$1126 ),
-    .revived(\revived$1118 ),
+    .returned(\returned$1128 ),
+    .revived(\revived$1120 ),
     .room(\room$251 ),
     .row_access(\row_access$790 ),
     .row_in_age(row_in__age),
@@ -17842,7 +17842,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1134 ),
+    .updating(\updating$1136 ),
     .wanted(wanted),
     .working_enable(\working_enable$506 ),
     .working_full(\working_full$499 ),
@@ -17856,21 +17856,21 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$1148 ),
+    .count(\count$1150 ),
     .eligible(eligible__3),
-    .evicted(\evicted$1111 ),
+    .evicted(\evicted$1113 ),
     .fetch(fetch),
     .gather({ \$161 [3], \$160 [3], \$159 [3], \$158 [3] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$165 , \$164 , \$163 , \$162  }),
     .gather_rank_is_1({ \$169 , \$168 , \$167 , \$166  }),
     .heads(heads__3),
-    .held_count(\held_count$1149 ),
-    .inserted(\inserted$1103 ),
+    .held_count(\held_count$1151 ),
+    .inserted(\inserted$1105 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$1162 ),
+    .list_tag(\list_tag$1164 ),
     .load(\load$756 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__3),
@@ -17879,8 +17879,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .ready(\ready$297 ),
-    .returned(\returned$1127 ),
-    .revived(\revived$1119 ),
+    .returned(\returned$1129 ),
+    .revived(\revived$1121 ),
     .room(\room$292 ),
     .row_access(\row_access$810 ),
     .row_in_age(row_in__age),
@@ -17922,7 +17922,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1135 ),
+    .updating(\updating$1137 ),
     .wanted(wanted),
     .working_enable(\working_enable$506 ),
     .working_full(\working_full$500 ),
@@ -17936,21 +17936,21 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$1150 ),
+    .count(\count$1152 ),
     .eligible(eligible__4),
-    .evicted(\evicted$1112 ),
+    .evicted(\evicted$1114 ),
     .fetch(fetch),
     .gather({ \$161 [4], \$160 [4], \$159 [4], \$158 [4] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$165 , \$164 , \$163 , \$162  }),
     .gather_rank_is_1({ \$169 , \$168 , \$167 , \$166  }),
     .heads(heads__4),
-    .held_count(\held_count$1151 ),
-    .inserted(\inserted$1104 ),
+    .held_count(\held_count$1153 ),
+    .inserted(\inserted$1106 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$1163 ),
+    .list_tag(\list_tag$1165 ),
     .load(\load$756 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__4),
@@ -17959,8 +17959,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .ready(\ready$338 ),
-    .returned(\returned$1128 ),
-    .revived(\revived$1120 ),
+    .returned(\returned$1130 ),
+    .revived(\revived$1122 ),
     .room(\room$333 ),
     .row_access(\row_access$830 ),
     .row_in_age(row_in__age),
@@ -18002,7 +18002,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1136 ),
+    .updating(\updating$1138 ),
     .wanted(wanted),
     .working_enable(\working_enable$506 ),
     .working_full(\working_full$501 ),
@@ -18016,21 +18016,21 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$1152 ),
+    .count(\count$1154 ),
     .eligible(eligible__5),
-    .evicted(\evicted$1113 ),
+    .evicted(\evicted$1115 ),
     .fetch(fetch),
     .gather({ \$161 [5], \$160 [5], \$159 [5], \$158 [5] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$165 , \$164 , \$163 , \$162  }),
     .gather_rank_is_1({ \$169 , \$168 , \$167 , \$166  }),
     .heads(heads__5),
-    .held_count(\held_count$1153 ),
-    .inserted(\inserted$1105 ),
+    .held_count(\held_count$1155 ),
+    .inserted(\inserted$1107 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$1164 ),
+    .list_tag(\list_tag$1166 ),
     .load(\load$756 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__5),
@@ -18039,8 +18039,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .ready(\ready$379 ),
-    .returned(\returned$1129 ),
-    .revived(\revived$1121 ),
+    .returned(\returned$1131 ),
+    .revived(\revived$1123 ),
     .room(\room$374 ),
     .row_access(\row_access$850 ),
     .row_in_age(row_in__age),
@@ -18082,7 +18082,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1137 ),
+    .updating(\updating$1139 ),
     .wanted(wanted),
     .working_enable(\working_enable$506 ),
     .working_full(\working_full$502 ),
@@ -18096,21 +18096,21 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$1154 ),
+    .count(\count$1156 ),
     .eligible(eligible__6),
-    .evicted(\evicted$1114 ),
+    .evicted(\evicted$1116 ),
     .fetch(fetch),
     .gather({ \$161 [6], \$160 [6], \$159 [6], \$158 [6] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$165 , \$164 , \$163 , \$162  }),
     .gather_rank_is_1({ \$169 , \$168 , \$167 , \$166  }),
     .heads(heads__6),
-    .held_count(\held_count$1155 ),
-    .inserted(\inserted$1106 ),
+    .held_count(\held_count$1157 ),
+    .inserted(\inserted$1108 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$1165 ),
+    .list_tag(\list_tag$1167 ),
     .load(\load$756 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__6),
@@ -18119,8 +18119,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .ready(\ready$420 ),
-    .returned(\returned$1130 ),
-    .revived(\revived$1122 ),
+    .returned(\returned$1132 ),
+    .revived(\revived$1124 ),
     .room(\room$415 ),
     .row_access(\row_access$870 ),
     .row_in_age(row_in__age),
@@ -18162,7 +18162,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1138 ),
+    .updating(\updating$1140 ),
     .wanted(wanted),
     .working_enable(\working_enable$506 ),
     .working_full(\working_full$503 ),
@@ -18176,21 +18176,21 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$1156 ),
+    .count(\count$1158 ),
     .eligible(eligible__7),
-    .evicted(\evicted$1115 ),
+    .evicted(\evicted$1117 ),
     .fetch(fetch),
     .gather({ \$161 [7], \$160 [7], \$159 [7], \$158 [7] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$165 , \$164 , \$163 , \$162  }),
     .gather_rank_is_1({ \$169 , \$168 , \$167 , \$166  }),
     .heads(heads__7),
-    .held_count(\held_count$1157 ),
-    .inserted(\inserted$1107 ),
+    .held_count(\held_count$1159 ),
+    .inserted(\inserted$1109 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$1166 ),
+    .list_tag(\list_tag$1168 ),
     .load(\load$756 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__7),
@@ -18199,8 +18199,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .ready(\ready$461 ),
-    .returned(\returned$1131 ),
-    .revived(\revived$1123 ),
+    .returned(\returned$1133 ),
+    .revived(\revived$1125 ),
     .room(\room$456 ),
     .row_access(\row_access$890 ),
     .row_in_age(row_in__age),
@@ -18242,7 +18242,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_1(update_weights__1),
     .update_weights_2(update_weights__2),
     .update_weights_3(update_weights__3),
-    .updating(\updating$1139 ),
+    .updating(\updating$1141 ),
     .wanted(wanted),
     .working_enable(\working_enable$506 ),
     .working_full(\working_full$504 ),
@@ -18267,13 +18267,13 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   );
   hotline_stream_core_control control (
     .budget(budget),
-    .busy(\busy$1093 ),
+    .busy(\busy$1095 ),
     .clear(clear),
     .clear_counters(\clear$963 ),
     .clk(clk),
     .command_busy(command_busy),
     .command_code(command_code),
-    .command_write(\command_write$1094 ),
+    .command_write(\command_write$1096 ),
     .done(command_done),
     .dump__payload(dump__payload),
     .dump__ready(dump__ready),
@@ -18362,7 +18362,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .slot_out__7(slot_out__7),
     .slot_write(\slot_write$745 ),
     .snapshot(snapshot),
-    .write_data(\write_data$1097 )
+    .write_data(\write_data$1099 )
   );
   hotline_stream_core_counters counters (
     .bank_stall(bank_stall),
@@ -18470,7 +18470,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .\port$624$0 (\running$1008 ),
     .\port$75$0 (finished),
     .rst(rst),
-    .select_command(\command_write$1074 ),
+    .select_command(\command_write$1076 ),
     .select_hot_rows(hot_rows_write),
     .select_start(\select_start$731 ),
     .weights_0(weights_0),
@@ -18492,7 +18492,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .popular__valid(\input__valid$114 ),
     .rst(rst)
   );
-  hotline_stream_core_gather \gather$1174  (
+  hotline_stream_core_gather \gather$1176  (
     .clk(clk),
     .fetch(fetch),
     .heads__0(heads__0),
@@ -18575,7 +18575,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .output__valid(m_axis_popular__tvalid),
     .rst(rst)
   );
-  hotline_stream_core_scatter \scatter$1172  (
+  hotline_stream_core_scatter \scatter$1174  (
     .clk(clk),
     .fire(take),
     .input__payload(\input__payload$78 ),
@@ -18676,7 +18676,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .output__payload(\input__payload$72 ),
     .output__ready(\output__ready$74 ),
     .output__valid(\input__valid$76 ),
-    .phase(\phase$1089 ),
+    .phase(\phase$1091 ),
     .rst(rst),
     .sample_open(sample_open),
     .sample_too_long(sample_too_long),
@@ -18764,19 +18764,19 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
       3'h0:
           \$145  = list_tag;
       3'h1:
-          \$145  = \list_tag$1160 ;
-      3'h2:
-          \$145  = \list_tag$1161 ;
-      3'h3:
           \$145  = \list_tag$1162 ;
-      3'h4:
+      3'h2:
           \$145  = \list_tag$1163 ;
-      3'h5:
+      3'h3:
           \$145  = \list_tag$1164 ;
-      3'h6:
+      3'h4:
           \$145  = \list_tag$1165 ;
-      3'h7:
+      3'h5:
           \$145  = \list_tag$1166 ;
+      3'h6:
+          \$145  = \list_tag$1167 ;
+      3'h7:
+          \$145  = \list_tag$1168 ;
     endcase
   end
   always @* begin
@@ -23007,9 +23007,9 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     value = 32'd0;
     casez (read_address)
       12'h000:
-          value = 32'd0;
+          value = 32'd1213158476;
       12'h004:
-          value = 32'd0;
+          value = 32'd256;
       12'h008:
           value = 32'd1049092;
       12'h00c:

@@ -11760,7 +11760,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire busy;
   wire \busy$3366 ;
   wire \busy$3368 ;
-  wire \busy$4207 ;
+  wire \busy$4209 ;
   wire clear;
   wire \clear$3382 ;
   wire \clear$4093 ;
@@ -11998,8 +11998,6 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   reg event__ready;
   wire event__valid;
   wire evicted;
-  wire \evicted$4262 ;
-  wire \evicted$4263 ;
   wire \evicted$4264 ;
   wire \evicted$4265 ;
   wire \evicted$4266 ;
@@ -12029,6 +12027,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire \evicted$4290 ;
   wire \evicted$4291 ;
   wire \evicted$4292 ;
+  wire \evicted$4293 ;
+  wire \evicted$4294 ;
   reg [5:0] evictions = 6'h00;
   wire [63:0] evictions_value;
   wire fetch;
@@ -12103,8 +12103,6 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire input_idle;
   wire [63:0] input_idle_value;
   wire inserted;
-  wire \inserted$4230 ;
-  wire \inserted$4231 ;
   wire \inserted$4232 ;
   wire \inserted$4233 ;
   wire \inserted$4234 ;
@@ -12134,6 +12132,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire \inserted$4258 ;
   wire \inserted$4259 ;
   wire \inserted$4260 ;
+  wire \inserted$4261 ;
+  wire \inserted$4262 ;
   reg [5:0] inserts = 6'h00;
   wire [63:0] inserts_value;
   wire [31:0] irq_enable;
@@ -12288,8 +12288,6 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire restore_start;
   wire [4:0] restored;
   wire returned;
-  wire \returned$4326 ;
-  wire \returned$4327 ;
   wire \returned$4328 ;
   wire \returned$4329 ;
   wire \returned$4330 ;
@@ -12319,13 +12317,13 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire \returned$4354 ;
   wire \returned$4355 ;
   wire \returned$4356 ;
+  wire \returned$4357 ;
+  wire \returned$4358 ;
   reg [5:0] returns = 6'h00;
   wire [63:0] returns_value;
   reg [5:0] revivals = 6'h00;
   wire [63:0] revivals_value;
   wire revived;
-  wire \revived$4294 ;
-  wire \revived$4295 ;
   wire \revived$4296 ;
   wire \revived$4297 ;
   wire \revived$4298 ;
@@ -12355,6 +12353,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire \revived$4322 ;
   wire \revived$4323 ;
   wire \revived$4324 ;
+  wire \revived$4325 ;
+  wire \revived$4326 ;
   wire [31:0] room;
   wire \room$1033 ;
   wire \room$1090 ;
@@ -12940,8 +12940,6 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [4:0] update_weights__8;
   wire [4:0] update_weights__9;
   reg updating = 1'h0;
-  wire \updating$4357 ;
-  wire \updating$4358 ;
   wire \updating$4359 ;
   wire \updating$4360 ;
   wire \updating$4361 ;
@@ -12972,6 +12970,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire \updating$4386 ;
   wire \updating$4387 ;
   wire \updating$4388 ;
+  wire \updating$4389 ;
+  wire \updating$4390 ;
   wire [1378:0] w_data;
   wire w_en;
   (* enum_base_type = "Eligible" *)
@@ -13002,47 +13002,47 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [4:0] weights__8;
   wire [4:0] weights__9;
   wire [31:0] write_data;
-  assign \$364  = \$363  + \revived$4323 ;
-  assign \$365  = \$364  + \revived$4324 ;
+  assign \$364  = \$363  + \revived$4325 ;
+  assign \$365  = \$364  + \revived$4326 ;
   assign \$366  = 1'h0 + returned;
-  assign \$367  = \$366  + \returned$4326 ;
-  assign \$368  = \$367  + \returned$4327 ;
-  assign \$369  = \$368  + \returned$4328 ;
-  assign \$370  = \$369  + \returned$4329 ;
-  assign \$371  = \$370  + \returned$4330 ;
-  assign \$372  = \$371  + \returned$4331 ;
-  assign \$373  = \$372  + \returned$4332 ;
-  assign \$374  = \$373  + \returned$4333 ;
-  assign \$375  = \$374  + \returned$4334 ;
-  assign \$376  = \$375  + \returned$4335 ;
-  assign \$377  = \$376  + \returned$4336 ;
-  assign \$378  = \$377  + \returned$4337 ;
-  assign \$379  = \$378  + \returned$4338 ;
-  assign \$380  = \$379  + \returned$4339 ;
-  assign \$381  = \$380  + \returned$4340 ;
-  assign \$382  = \$381  + \returned$4341 ;
-  assign \$383  = \$382  + \returned$4342 ;
-  assign \$384  = \$383  + \returned$4343 ;
-  assign \$385  = \$384  + \returned$4344 ;
-  assign \$386  = \$385  + \returned$4345 ;
-  assign \$387  = \$386  + \returned$4346 ;
-  assign \$388  = \$387  + \returned$4347 ;
-  assign \$389  = \$388  + \returned$4348 ;
-  assign \$390  = \$389  + \returned$4349 ;
-  assign \$391  = \$390  + \returned$4350 ;
-  assign \$392  = \$391  + \returned$4351 ;
-  assign \$393  = \$392  + \returned$4352 ;
-  assign \$394  = \$393  + \returned$4353 ;
-  assign \$395  = \$394  + \returned$4354 ;
-  assign \$396  = \$395  + \returned$4355 ;
-  assign \$397  = \$396  + \returned$4356 ;
+  assign \$367  = \$366  + \returned$4328 ;
+  assign \$368  = \$367  + \returned$4329 ;
+  assign \$369  = \$368  + \returned$4330 ;
+  assign \$370  = \$369  + \returned$4331 ;
+  assign \$371  = \$370  + \returned$4332 ;
+  assign \$372  = \$371  + \returned$4333 ;
+  assign \$373  = \$372  + \returned$4334 ;
+  assign \$374  = \$373  + \returned$4335 ;
+  assign \$375  = \$374  + \returned$4336 ;
+  assign \$376  = \$375  + \returned$4337 ;
+  assign \$377  = \$376  + \returned$4338 ;
+  assign \$378  = \$377  + \returned$4339 ;
+  assign \$379  = \$378  + \returned$4340 ;
+  assign \$380  = \$379  + \returned$4341 ;
+  assign \$381  = \$380  + \returned$4342 ;
+  assign \$382  = \$381  + \returned$4343 ;
+  assign \$383  = \$382  + \returned$4344 ;
+  assign \$384  = \$383  + \returned$4345 ;
+  assign \$385  = \$384  + \returned$4346 ;
+  assign \$386  = \$385  + \returned$4347 ;
+  assign \$387  = \$386  + \returned$4348 ;
+  assign \$388  = \$387  + \returned$4349 ;
+  assign \$389  = \$388  + \returned$4350 ;
+  assign \$390  = \$389  + \returned$4351 ;
+  assign \$391  = \$390  + \returned$4352 ;
+  assign \$392  = \$391  + \returned$4353 ;
+  assign \$393  = \$392  + \returned$4354 ;
+  assign \$394  = \$393  + \returned$4355 ;
+  assign \$395  = \$394  + \returned$4356 ;
+  assign \$396  = \$395  + \returned$4357 ;
+  assign \$397  = \$396  + \returned$4358 ;
   assign \$398  = popular_ended + popular_sent;
   assign \$399  = \$398  - finished;
   assign \$400  = nonpopular_ended + nonpopular_sent;
   assign \$401  = \$400  - finished;
   assign \$402  = in_core + started;
   assign \$403  = \$402  - finished;
-  assign \$404  = | { \updating$4388 , \updating$4387 , \updating$4386 , \updating$4385 , \updating$4384 , \updating$4383 , \updating$4382 , \updating$4381 , \updating$4380 , \updating$4379 , \updating$4378 , \updating$4377 , \updating$4376 , \updating$4375 , \updating$4374 , \updating$4373 , \updating$4372 , \updating$4371 , \updating$4370 , \updating$4369 , \updating$4368 , \updating$4367 , \updating$4366 , \updating$4365 , \updating$4364 , \updating$4363 , \updating$4362 , \updating$4361 , \updating$4360 , \updating$4359 , \updating$4358 , \updating$4357  };
+  assign \$404  = | { \updating$4390 , \updating$4389 , \updating$4388 , \updating$4387 , \updating$4386 , \updating$4385 , \updating$4384 , \updating$4383 , \updating$4382 , \updating$4381 , \updating$4380 , \updating$4379 , \updating$4378 , \updating$4377 , \updating$4376 , \updating$4375 , \updating$4374 , \updating$4373 , \updating$4372 , \updating$4371 , \updating$4370 , \updating$4369 , \updating$4368 , \updating$4367 , \updating$4366 , \updating$4365 , \updating$4364 , \updating$4363 , \updating$4362 , \updating$4361 , \updating$4360 , \updating$4359  };
   assign \$405  = \busy$3368  | \$404 ;
   assign \$406  = irq_status & irq_enable;
   assign \$407  = | \$406 ;
@@ -13471,102 +13471,102 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign \$267  = m_axis_nonpopular__tvalid & \$266 ;
   assign output_stall = \$265  | \$267 ;
   assign \$268  = \busy$3366  | \running$4138 ;
-  assign \busy$4207  = \busy$3366  | started;
+  assign \busy$4209  = \busy$3366  | started;
   assign \$269  = | { unknown_phase, empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
   assign \$270  = 1'h0 + inserted;
-  assign \$271  = \$270  + \inserted$4230 ;
-  assign \$272  = \$271  + \inserted$4231 ;
-  assign \$273  = \$272  + \inserted$4232 ;
-  assign \$274  = \$273  + \inserted$4233 ;
-  assign \$275  = \$274  + \inserted$4234 ;
-  assign \$276  = \$275  + \inserted$4235 ;
-  assign \$277  = \$276  + \inserted$4236 ;
-  assign \$278  = \$277  + \inserted$4237 ;
-  assign \$279  = \$278  + \inserted$4238 ;
-  assign \$280  = \$279  + \inserted$4239 ;
-  assign \$281  = \$280  + \inserted$4240 ;
-  assign \$282  = \$281  + \inserted$4241 ;
-  assign \$283  = \$282  + \inserted$4242 ;
-  assign \$284  = \$283  + \inserted$4243 ;
-  assign \$285  = \$284  + \inserted$4244 ;
-  assign \$286  = \$285  + \inserted$4245 ;
-  assign \$287  = \$286  + \inserted$4246 ;
-  assign \$288  = \$287  + \inserted$4247 ;
-  assign \$289  = \$288  + \inserted$4248 ;
-  assign \$290  = \$289  + \inserted$4249 ;
-  assign \$291  = \$290  + \inserted$4250 ;
-  assign \$292  = \$291  + \inserted$4251 ;
-  assign \$293  = \$292  + \inserted$4252 ;
-  assign \$294  = \$293  + \inserted$4253 ;
-  assign \$295  = \$294  + \inserted$4254 ;
-  assign \$296  = \$295  + \inserted$4255 ;
-  assign \$297  = \$296  + \inserted$4256 ;
-  assign \$298  = \$297  + \inserted$4257 ;
-  assign \$299  = \$298  + \inserted$4258 ;
-  assign \$300  = \$299  + \inserted$4259 ;
-  assign \$301  = \$300  + \inserted$4260 ;
+  assign \$271  = \$270  + \inserted$4232 ;
+  assign \$272  = \$271  + \inserted$4233 ;
+  assign \$273  = \$272  + \inserted$4234 ;
+  assign \$274  = \$273  + \inserted$4235 ;
+  assign \$275  = \$274  + \inserted$4236 ;
+  assign \$276  = \$275  + \inserted$4237 ;
+  assign \$277  = \$276  + \inserted$4238 ;
+  assign \$278  = \$277  + \inserted$4239 ;
+  assign \$279  = \$278  + \inserted$4240 ;
+  assign \$280  = \$279  + \inserted$4241 ;
+  assign \$281  = \$280  + \inserted$4242 ;
+  assign \$282  = \$281  + \inserted$4243 ;
+  assign \$283  = \$282  + \inserted$4244 ;
+  assign \$284  = \$283  + \inserted$4245 ;
+  assign \$285  = \$284  + \inserted$4246 ;
+  assign \$286  = \$285  + \inserted$4247 ;
+  assign \$287  = \$286  + \inserted$4248 ;
+  assign \$288  = \$287  + \inserted$4249 ;
+  assign \$289  = \$288  + \inserted$4250 ;
+  assign \$290  = \$289  + \inserted$4251 ;
+  assign \$291  = \$290  + \inserted$4252 ;
+  assign \$292  = \$291  + \inserted$4253 ;
+  assign \$293  = \$292  + \inserted$4254 ;
+  assign \$294  = \$293  + \inserted$4255 ;
+  assign \$295  = \$294  + \inserted$4256 ;
+  assign \$296  = \$295  + \inserted$4257 ;
+  assign \$297  = \$296  + \inserted$4258 ;
+  assign \$298  = \$297  + \inserted$4259 ;
+  assign \$299  = \$298  + \inserted$4260 ;
+  assign \$300  = \$299  + \inserted$4261 ;
+  assign \$301  = \$300  + \inserted$4262 ;
   assign \$302  = 1'h0 + evicted;
-  assign \$303  = \$302  + \evicted$4262 ;
-  assign \$304  = \$303  + \evicted$4263 ;
-  assign \$305  = \$304  + \evicted$4264 ;
-  assign \$306  = \$305  + \evicted$4265 ;
-  assign \$307  = \$306  + \evicted$4266 ;
-  assign \$308  = \$307  + \evicted$4267 ;
-  assign \$309  = \$308  + \evicted$4268 ;
-  assign \$310  = \$309  + \evicted$4269 ;
-  assign \$311  = \$310  + \evicted$4270 ;
-  assign \$312  = \$311  + \evicted$4271 ;
-  assign \$313  = \$312  + \evicted$4272 ;
-  assign \$314  = \$313  + \evicted$4273 ;
-  assign \$315  = \$314  + \evicted$4274 ;
-  assign \$316  = \$315  + \evicted$4275 ;
-  assign \$317  = \$316  + \evicted$4276 ;
-  assign \$318  = \$317  + \evicted$4277 ;
-  assign \$319  = \$318  + \evicted$4278 ;
-  assign \$320  = \$319  + \evicted$4279 ;
-  assign \$321  = \$320  + \evicted$4280 ;
-  assign \$322  = \$321  + \evicted$4281 ;
-  assign \$323  = \$322  + \evicted$4282 ;
-  assign \$324  = \$323  + \evicted$4283 ;
-  assign \$325  = \$324  + \evicted$4284 ;
-  assign \$326  = \$325  + \evicted$4285 ;
-  assign \$327  = \$326  + \evicted$4286 ;
-  assign \$328  = \$327  + \evicted$4287 ;
-  assign \$329  = \$328  + \evicted$4288 ;
-  assign \$330  = \$329  + \evicted$4289 ;
-  assign \$331  = \$330  + \evicted$4290 ;
-  assign \$332  = \$331  + \evicted$4291 ;
-  assign \$333  = \$332  + \evicted$4292 ;
+  assign \$303  = \$302  + \evicted$4264 ;
+  assign \$304  = \$303  + \evicted$4265 ;
+  assign \$305  = \$304  + \evicted$4266 ;
+  assign \$306  = \$305  + \evicted$4267 ;
+  assign \$307  = \$306  + \evicted$4268 ;
+  assign \$308  = \$307  + \evicted$4269 ;
+  assign \$309  = \$308  + \evicted$4270 ;
+  assign \$310  = \$309  + \evicted$4271 ;
+  assign \$311  = \$310  + \evicted$4272 ;
+  assign \$312  = \$311  + \evicted$4273 ;
+  assign \$313  = \$312  + \evicted$4274 ;
+  assign \$314  = \$313  + \evicted$4275 ;
+  assign \$315  = \$314  + \evicted$4276 ;
+  assign \$316  = \$315  + \evicted$4277 ;
+  assign \$317  = \$316  + \evicted$4278 ;
+  assign \$318  = \$317  + \evicted$4279 ;
+  assign \$319  = \$318  + \evicted$4280 ;
+  assign \$320  = \$319  + \evicted$4281 ;
+  assign \$321  = \$320  + \evicted$4282 ;
+  assign \$322  = \$321  + \evicted$4283 ;
+  assign \$323  = \$322  + \evicted$4284 ;
+  assign \$324  = \$323  + \evicted$4285 ;
+  assign \$325  = \$324  + \evicted$4286 ;
+  assign \$326  = \$325  + \evicted$4287 ;
+  assign \$327  = \$326  + \evicted$4288 ;
+  assign \$328  = \$327  + \evicted$4289 ;
+  assign \$329  = \$328  + \evicted$4290 ;
+  assign \$330  = \$329  + \evicted$4291 ;
+  assign \$331  = \$330  + \evicted$4292 ;
+  assign \$332  = \$331  + \evicted$4293 ;
+  assign \$333  = \$332  + \evicted$4294 ;
   assign \$334  = 1'h0 + revived;
-  assign \$335  = \$334  + \revived$4294 ;
-  assign \$336  = \$335  + \revived$4295 ;
-  assign \$337  = \$336  + \revived$4296 ;
-  assign \$338  = \$337  + \revived$4297 ;
-  assign \$339  = \$338  + \revived$4298 ;
-  assign \$340  = \$339  + \revived$4299 ;
-  assign \$341  = \$340  + \revived$4300 ;
-  assign \$342  = \$341  + \revived$4301 ;
-  assign \$343  = \$342  + \revived$4302 ;
-  assign \$344  = \$343  + \revived$4303 ;
-  assign \$345  = \$344  + \revived$4304 ;
-  assign \$346  = \$345  + \revived$4305 ;
-  assign \$347  = \$346  + \revived$4306 ;
-  assign \$348  = \$347  + \revived$4307 ;
-  assign \$349  = \$348  + \revived$4308 ;
-  assign \$350  = \$349  + \revived$4309 ;
-  assign \$351  = \$350  + \revived$4310 ;
-  assign \$352  = \$351  + \revived$4311 ;
-  assign \$353  = \$352  + \revived$4312 ;
-  assign \$354  = \$353  + \revived$4313 ;
-  assign \$355  = \$354  + \revived$4314 ;
-  assign \$356  = \$355  + \revived$4315 ;
-  assign \$357  = \$356  + \revived$4316 ;
-  assign \$358  = \$357  + \revived$4317 ;
-  assign \$359  = \$358  + \revived$4318 ;
-  assign \$360  = \$359  + \revived$4319 ;
-  assign \$361  = \$360  + \revived$4320 ;
-  assign \$362  = \$361  + \revived$4321 ;
-  assign \$363  = \$362  + \revived$4322 ;
+  assign \$335  = \$334  + \revived$4296 ;
+  assign \$336  = \$335  + \revived$4297 ;
+  assign \$337  = \$336  + \revived$4298 ;
+  assign \$338  = \$337  + \revived$4299 ;
+  assign \$339  = \$338  + \revived$4300 ;
+  assign \$340  = \$339  + \revived$4301 ;
+  assign \$341  = \$340  + \revived$4302 ;
+  assign \$342  = \$341  + \revived$4303 ;
+  assign \$343  = \$342  + \revived$4304 ;
+  assign \$344  = \$343  + \revived$4305 ;
+  assign \$345  = \$344  + \revived$4306 ;
+  assign \$346  = \$345  + \revived$4307 ;
+  assign \$347  = \$346  + \revived$4308 ;
+  assign \$348  = \$347  + \revived$4309 ;
+  assign \$349  = \$348  + \revived$4310 ;
+  assign \$350  = \$349  + \revived$4311 ;
+  assign \$351  = \$350  + \revived$4312 ;
+  assign \$352  = \$351  + \revived$4313 ;
+  assign \$353  = \$352  + \revived$4314 ;
+  assign \$354  = \$353  + \revived$4315 ;
+  assign \$355  = \$354  + \revived$4316 ;
+  assign \$356  = \$355  + \revived$4317 ;
+  assign \$357  = \$356  + \revived$4318 ;
+  assign \$358  = \$357  + \revived$4319 ;
+  assign \$359  = \$358  + \revived$4320 ;
+  assign \$360  = \$359  + \revived$4321 ;
+  assign \$361  = \$360  + \revived$4322 ;
+  assign \$362  = \$361  + \revived$4323 ;
+  assign \$363  = \$362  + \revived$4324 ;
   hotline_popularity_bank bank0 (
     .age_period(\age_period$2094 [7:0]),
     .any_left(\any_left$3415 ),
@@ -13676,7 +13676,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4357 ),
+    .updating(\updating$4359 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank1 (
@@ -13687,7 +13687,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__1),
-    .evicted(\evicted$4262 ),
+    .evicted(\evicted$4264 ),
     .fetch(fetch),
     .gather({ \$432 [1], \$431 [1], \$430 [1], \$429 [1], \$428 [1], \$427 [1], \$426 [1], \$425 [1], \$424 [1], \$423 [1], \$422 [1], \$421 [1], \$420 [1], \$419 [1], \$418 [1], \$417 [1] }),
     .gather_load(gather_load),
@@ -13696,7 +13696,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__1),
-    .inserted(\inserted$4230 ),
+    .inserted(\inserted$4232 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -13708,8 +13708,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$240 ),
-    .returned(\returned$4326 ),
-    .revived(\revived$4294 ),
+    .returned(\returned$4328 ),
+    .revived(\revived$4296 ),
     .room(\room$235 ),
     .row_access(\row_access$3420 ),
     .row_in_age(row_in__age),
@@ -13788,7 +13788,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4358 ),
+    .updating(\updating$4360 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank10 (
@@ -13799,7 +13799,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__10),
-    .evicted(\evicted$4271 ),
+    .evicted(\evicted$4273 ),
     .fetch(fetch),
     .gather({ \$432 [10], \$431 [10], \$430 [10], \$429 [10], \$428 [10], \$427 [10], \$426 [10], \$425 [10], \$424 [10], \$423 [10], \$422 [10], \$421 [10], \$420 [10], \$419 [10], \$418 [10], \$417 [10] }),
     .gather_load(gather_load),
@@ -13808,7 +13808,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__10),
-    .inserted(\inserted$4239 ),
+    .inserted(\inserted$4241 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -13820,8 +13820,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$753 ),
-    .returned(\returned$4335 ),
-    .revived(\revived$4303 ),
+    .returned(\returned$4337 ),
+    .revived(\revived$4305 ),
     .room(\room$748 ),
     .row_access(\row_access$3600 ),
     .row_in_age(row_in__age),
@@ -13900,7 +13900,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4367 ),
+    .updating(\updating$4369 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank11 (
@@ -13911,7 +13911,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__11),
-    .evicted(\evicted$4272 ),
+    .evicted(\evicted$4274 ),
     .fetch(fetch),
     .gather({ \$432 [11], \$431 [11], \$430 [11], \$429 [11], \$428 [11], \$427 [11], \$426 [11], \$425 [11], \$424 [11], \$423 [11], \$422 [11], \$421 [11], \$420 [11], \$419 [11], \$418 [11], \$417 [11] }),
     .gather_load(gather_load),
@@ -13920,7 +13920,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__11),
-    .inserted(\inserted$4240 ),
+    .inserted(\inserted$4242 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -13932,8 +13932,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$810 ),
-    .returned(\returned$4336 ),
-    .revived(\revived$4304 ),
+    .returned(\returned$4338 ),
+    .revived(\revived$4306 ),
     .room(\room$805 ),
     .row_access(\row_access$3620 ),
     .row_in_age(row_in__age),
@@ -14012,7 +14012,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4368 ),
+    .updating(\updating$4370 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank12 (
@@ -14023,7 +14023,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__12),
-    .evicted(\evicted$4273 ),
+    .evicted(\evicted$4275 ),
     .fetch(fetch),
     .gather({ \$432 [12], \$431 [12], \$430 [12], \$429 [12], \$428 [12], \$427 [12], \$426 [12], \$425 [12], \$424 [12], \$423 [12], \$422 [12], \$421 [12], \$420 [12], \$419 [12], \$418 [12], \$417 [12] }),
     .gather_load(gather_load),
@@ -14032,7 +14032,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__12),
-    .inserted(\inserted$4241 ),
+    .inserted(\inserted$4243 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -14044,8 +14044,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$867 ),
-    .returned(\returned$4337 ),
-    .revived(\revived$4305 ),
+    .returned(\returned$4339 ),
+    .revived(\revived$4307 ),
     .room(\room$862 ),
     .row_access(\row_access$3640 ),
     .row_in_age(row_in__age),
@@ -14124,7 +14124,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4369 ),
+    .updating(\updating$4371 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank13 (
@@ -14135,7 +14135,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__13),
-    .evicted(\evicted$4274 ),
+    .evicted(\evicted$4276 ),
     .fetch(fetch),
     .gather({ \$432 [13], \$431 [13], \$430 [13], \$429 [13], \$428 [13], \$427 [13], \$426 [13], \$425 [13], \$424 [13], \$423 [13], \$422 [13], \$421 [13], \$420 [13], \$419 [13], \$418 [13], \$417 [13] }),
     .gather_load(gather_load),
@@ -14144,7 +14144,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__13),
-    .inserted(\inserted$4242 ),
+    .inserted(\inserted$4244 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -14156,8 +14156,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$924 ),
-    .returned(\returned$4338 ),
-    .revived(\revived$4306 ),
+    .returned(\returned$4340 ),
+    .revived(\revived$4308 ),
     .room(\room$919 ),
     .row_access(\row_access$3660 ),
     .row_in_age(row_in__age),
@@ -14236,7 +14236,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4370 ),
+    .updating(\updating$4372 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank14 (
@@ -14247,7 +14247,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__14),
-    .evicted(\evicted$4275 ),
+    .evicted(\evicted$4277 ),
     .fetch(fetch),
     .gather({ \$432 [14], \$431 [14], \$430 [14], \$429 [14], \$428 [14], \$427 [14], \$426 [14], \$425 [14], \$424 [14], \$423 [14], \$422 [14], \$421 [14], \$420 [14], \$419 [14], \$418 [14], \$417 [14] }),
     .gather_load(gather_load),
@@ -14256,7 +14256,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__14),
-    .inserted(\inserted$4243 ),
+    .inserted(\inserted$4245 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -14268,8 +14268,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$981 ),
-    .returned(\returned$4339 ),
-    .revived(\revived$4307 ),
+    .returned(\returned$4341 ),
+    .revived(\revived$4309 ),
     .room(\room$976 ),
     .row_access(\row_access$3680 ),
     .row_in_age(row_in__age),
@@ -14348,7 +14348,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4371 ),
+    .updating(\updating$4373 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank15 (
@@ -14359,7 +14359,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__15),
-    .evicted(\evicted$4276 ),
+    .evicted(\evicted$4278 ),
     .fetch(fetch),
     .gather({ \$432 [15], \$431 [15], \$430 [15], \$429 [15], \$428 [15], \$427 [15], \$426 [15], \$425 [15], \$424 [15], \$423 [15], \$422 [15], \$421 [15], \$420 [15], \$419 [15], \$418 [15], \$417 [15] }),
     .gather_load(gather_load),
@@ -14368,7 +14368,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__15),
-    .inserted(\inserted$4244 ),
+    .inserted(\inserted$4246 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -14380,8 +14380,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1038 ),
-    .returned(\returned$4340 ),
-    .revived(\revived$4308 ),
+    .returned(\returned$4342 ),
+    .revived(\revived$4310 ),
     .room(\room$1033 ),
     .row_access(\row_access$3700 ),
     .row_in_age(row_in__age),
@@ -14460,7 +14460,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4372 ),
+    .updating(\updating$4374 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank16 (
@@ -14471,7 +14471,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__16),
-    .evicted(\evicted$4277 ),
+    .evicted(\evicted$4279 ),
     .fetch(fetch),
     .gather({ \$432 [16], \$431 [16], \$430 [16], \$429 [16], \$428 [16], \$427 [16], \$426 [16], \$425 [16], \$424 [16], \$423 [16], \$422 [16], \$421 [16], \$420 [16], \$419 [16], \$418 [16], \$417 [16] }),
     .gather_load(gather_load),
@@ -14480,7 +14480,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__16),
-    .inserted(\inserted$4245 ),
+    .inserted(\inserted$4247 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -14492,8 +14492,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1095 ),
-    .returned(\returned$4341 ),
-    .revived(\revived$4309 ),
+    .returned(\returned$4343 ),
+    .revived(\revived$4311 ),
     .room(\room$1090 ),
     .row_access(\row_access$3720 ),
     .row_in_age(row_in__age),
@@ -14572,7 +14572,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4373 ),
+    .updating(\updating$4375 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank17 (
@@ -14583,7 +14583,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__17),
-    .evicted(\evicted$4278 ),
+    .evicted(\evicted$4280 ),
     .fetch(fetch),
     .gather({ \$432 [17], \$431 [17], \$430 [17], \$429 [17], \$428 [17], \$427 [17], \$426 [17], \$425 [17], \$424 [17], \$423 [17], \$422 [17], \$421 [17], \$420 [17], \$419 [17], \$418 [17], \$417 [17] }),
     .gather_load(gather_load),
@@ -14592,7 +14592,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__17),
-    .inserted(\inserted$4246 ),
+    .inserted(\inserted$4248 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -14604,8 +14604,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1152 ),
-    .returned(\returned$4342 ),
-    .revived(\revived$4310 ),
+    .returned(\returned$4344 ),
+    .revived(\revived$4312 ),
     .room(\room$1147 ),
     .row_access(\row_access$3740 ),
     .row_in_age(row_in__age),
@@ -14684,7 +14684,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4374 ),
+    .updating(\updating$4376 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank18 (
@@ -14695,7 +14695,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__18),
-    .evicted(\evicted$4279 ),
+    .evicted(\evicted$4281 ),
     .fetch(fetch),
     .gather({ \$432 [18], \$431 [18], \$430 [18], \$429 [18], \$428 [18], \$427 [18], \$426 [18], \$425 [18], \$424 [18], \$423 [18], \$422 [18], \$421 [18], \$420 [18], \$419 [18], \$418 [18], \$417 [18] }),
     .gather_load(gather_load),
@@ -14704,7 +14704,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__18),
-    .inserted(\inserted$4247 ),
+    .inserted(\inserted$4249 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -14716,8 +14716,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1209 ),
-    .returned(\returned$4343 ),
-    .revived(\revived$4311 ),
+    .returned(\returned$4345 ),
+    .revived(\revived$4313 ),
     .room(\room$1204 ),
     .row_access(\row_access$3760 ),
     .row_in_age(row_in__age),
@@ -14796,7 +14796,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4375 ),
+    .updating(\updating$4377 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank19 (
@@ -14807,7 +14807,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__19),
-    .evicted(\evicted$4280 ),
+    .evicted(\evicted$4282 ),
     .fetch(fetch),
     .gather({ \$432 [19], \$431 [19], \$430 [19], \$429 [19], \$428 [19], \$427 [19], \$426 [19], \$425 [19], \$424 [19], \$423 [19], \$422 [19], \$421 [19], \$420 [19], \$419 [19], \$418 [19], \$417 [19] }),
     .gather_load(gather_load),
@@ -14816,7 +14816,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__19),
-    .inserted(\inserted$4248 ),
+    .inserted(\inserted$4250 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -14828,8 +14828,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1266 ),
-    .returned(\returned$4344 ),
-    .revived(\revived$4312 ),
+    .returned(\returned$4346 ),
+    .revived(\revived$4314 ),
     .room(\room$1261 ),
     .row_access(\row_access$3780 ),
     .row_in_age(row_in__age),
@@ -14908,7 +14908,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4376 ),
+    .updating(\updating$4378 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank2 (
@@ -14919,7 +14919,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__2),
-    .evicted(\evicted$4263 ),
+    .evicted(\evicted$4265 ),
     .fetch(fetch),
     .gather({ \$432 [2], \$431 [2], \$430 [2], \$429 [2], \$428 [2], \$427 [2], \$426 [2], \$425 [2], \$424 [2], \$423 [2], \$422 [2], \$421 [2], \$420 [2], \$419 [2], \$418 [2], \$417 [2] }),
     .gather_load(gather_load),
@@ -14928,7 +14928,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__2),
-    .inserted(\inserted$4231 ),
+    .inserted(\inserted$4233 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -14940,8 +14940,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$297 ),
-    .returned(\returned$4327 ),
-    .revived(\revived$4295 ),
+    .returned(\returned$4329 ),
+    .revived(\revived$4297 ),
     .room(\room$292 ),
     .row_access(\row_access$3440 ),
     .row_in_age(row_in__age),
@@ -15020,7 +15020,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4359 ),
+    .updating(\updating$4361 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank20 (
@@ -15031,7 +15031,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__20),
-    .evicted(\evicted$4281 ),
+    .evicted(\evicted$4283 ),
     .fetch(fetch),
     .gather({ \$432 [20], \$431 [20], \$430 [20], \$429 [20], \$428 [20], \$427 [20], \$426 [20], \$425 [20], \$424 [20], \$423 [20], \$422 [20], \$421 [20], \$420 [20], \$419 [20], \$418 [20], \$417 [20] }),
     .gather_load(gather_load),
@@ -15040,7 +15040,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__20),
-    .inserted(\inserted$4249 ),
+    .inserted(\inserted$4251 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -15052,8 +15052,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1323 ),
-    .returned(\returned$4345 ),
-    .revived(\revived$4313 ),
+    .returned(\returned$4347 ),
+    .revived(\revived$4315 ),
     .room(\room$1318 ),
     .row_access(\row_access$3800 ),
     .row_in_age(row_in__age),
@@ -15132,7 +15132,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4377 ),
+    .updating(\updating$4379 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank21 (
@@ -15143,7 +15143,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__21),
-    .evicted(\evicted$4282 ),
+    .evicted(\evicted$4284 ),
     .fetch(fetch),
     .gather({ \$432 [21], \$431 [21], \$430 [21], \$429 [21], \$428 [21], \$427 [21], \$426 [21], \$425 [21], \$424 [21], \$423 [21], \$422 [21], \$421 [21], \$420 [21], \$419 [21], \$418 [21], \$417 [21] }),
     .gather_load(gather_load),
@@ -15152,7 +15152,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__21),
-    .inserted(\inserted$4250 ),
+    .inserted(\inserted$4252 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -15164,8 +15164,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1380 ),
-    .returned(\returned$4346 ),
-    .revived(\revived$4314 ),
+    .returned(\returned$4348 ),
+    .revived(\revived$4316 ),
     .room(\room$1375 ),
     .row_access(\row_access$3820 ),
     .row_in_age(row_in__age),
@@ -15244,7 +15244,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4378 ),
+    .updating(\updating$4380 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank22 (
@@ -15255,7 +15255,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__22),
-    .evicted(\evicted$4283 ),
+    .evicted(\evicted$4285 ),
     .fetch(fetch),
     .gather({ \$432 [22], \$431 [22], \$430 [22], \$429 [22], \$428 [22], \$427 [22], \$426 [22], \$425 [22], \$424 [22], \$423 [22], \$422 [22], \$421 [22], \$420 [22], \$419 [22], \$418 [22], \$417 [22] }),
     .gather_load(gather_load),
@@ -15264,7 +15264,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__22),
-    .inserted(\inserted$4251 ),
+    .inserted(\inserted$4253 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -15276,8 +15276,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1437 ),
-    .returned(\returned$4347 ),
-    .revived(\revived$4315 ),
+    .returned(\returned$4349 ),
+    .revived(\revived$4317 ),
     .room(\room$1432 ),
     .row_access(\row_access$3840 ),
     .row_in_age(row_in__age),
@@ -15356,7 +15356,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4379 ),
+    .updating(\updating$4381 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank23 (
@@ -15367,7 +15367,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__23),
-    .evicted(\evicted$4284 ),
+    .evicted(\evicted$4286 ),
     .fetch(fetch),
     .gather({ \$432 [23], \$431 [23], \$430 [23], \$429 [23], \$428 [23], \$427 [23], \$426 [23], \$425 [23], \$424 [23], \$423 [23], \$422 [23], \$421 [23], \$420 [23], \$419 [23], \$418 [23], \$417 [23] }),
     .gather_load(gather_load),
@@ -15376,7 +15376,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__23),
-    .inserted(\inserted$4252 ),
+    .inserted(\inserted$4254 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -15388,8 +15388,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1494 ),
-    .returned(\returned$4348 ),
-    .revived(\revived$4316 ),
+    .returned(\returned$4350 ),
+    .revived(\revived$4318 ),
     .room(\room$1489 ),
     .row_access(\row_access$3860 ),
     .row_in_age(row_in__age),
@@ -15468,7 +15468,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4380 ),
+    .updating(\updating$4382 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank24 (
@@ -15479,7 +15479,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__24),
-    .evicted(\evicted$4285 ),
+    .evicted(\evicted$4287 ),
     .fetch(fetch),
     .gather({ \$432 [24], \$431 [24], \$430 [24], \$429 [24], \$428 [24], \$427 [24], \$426 [24], \$425 [24], \$424 [24], \$423 [24], \$422 [24], \$421 [24], \$420 [24], \$419 [24], \$418 [24], \$417 [24] }),
     .gather_load(gather_load),
@@ -15488,7 +15488,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__24),
-    .inserted(\inserted$4253 ),
+    .inserted(\inserted$4255 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -15500,8 +15500,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1551 ),
-    .returned(\returned$4349 ),
-    .revived(\revived$4317 ),
+    .returned(\returned$4351 ),
+    .revived(\revived$4319 ),
     .room(\room$1546 ),
     .row_access(\row_access$3880 ),
     .row_in_age(row_in__age),
@@ -15580,7 +15580,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4381 ),
+    .updating(\updating$4383 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank25 (
@@ -15591,7 +15591,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__25),
-    .evicted(\evicted$4286 ),
+    .evicted(\evicted$4288 ),
     .fetch(fetch),
     .gather({ \$432 [25], \$431 [25], \$430 [25], \$429 [25], \$428 [25], \$427 [25], \$426 [25], \$425 [25], \$424 [25], \$423 [25], \$422 [25], \$421 [25], \$420 [25], \$419 [25], \$418 [25], \$417 [25] }),
     .gather_load(gather_load),
@@ -15600,7 +15600,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__25),
-    .inserted(\inserted$4254 ),
+    .inserted(\inserted$4256 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -15612,8 +15612,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1608 ),
-    .returned(\returned$4350 ),
-    .revived(\revived$4318 ),
+    .returned(\returned$4352 ),
+    .revived(\revived$4320 ),
     .room(\room$1603 ),
     .row_access(\row_access$3900 ),
     .row_in_age(row_in__age),
@@ -15692,7 +15692,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4382 ),
+    .updating(\updating$4384 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank26 (
@@ -15703,7 +15703,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__26),
-    .evicted(\evicted$4287 ),
+    .evicted(\evicted$4289 ),
     .fetch(fetch),
     .gather({ \$432 [26], \$431 [26], \$430 [26], \$429 [26], \$428 [26], \$427 [26], \$426 [26], \$425 [26], \$424 [26], \$423 [26], \$422 [26], \$421 [26], \$420 [26], \$419 [26], \$418 [26], \$417 [26] }),
     .gather_load(gather_load),
@@ -15712,7 +15712,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__26),
-    .inserted(\inserted$4255 ),
+    .inserted(\inserted$4257 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -15724,8 +15724,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1665 ),
-    .returned(\returned$4351 ),
-    .revived(\revived$4319 ),
+    .returned(\returned$4353 ),
+    .revived(\revived$4321 ),
     .room(\room$1660 ),
     .row_access(\row_access$3920 ),
     .row_in_age(row_in__age),
@@ -15804,7 +15804,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4383 ),
+    .updating(\updating$4385 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank27 (
@@ -15815,7 +15815,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__27),
-    .evicted(\evicted$4288 ),
+    .evicted(\evicted$4290 ),
     .fetch(fetch),
     .gather({ \$432 [27], \$431 [27], \$430 [27], \$429 [27], \$428 [27], \$427 [27], \$426 [27], \$425 [27], \$424 [27], \$423 [27], \$422 [27], \$421 [27], \$420 [27], \$419 [27], \$418 [27], \$417 [27] }),
     .gather_load(gather_load),
@@ -15824,7 +15824,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__27),
-    .inserted(\inserted$4256 ),
+    .inserted(\inserted$4258 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -15836,8 +15836,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1722 ),
-    .returned(\returned$4352 ),
-    .revived(\revived$4320 ),
+    .returned(\returned$4354 ),
+    .revived(\revived$4322 ),
     .room(\room$1717 ),
     .row_access(\row_access$3940 ),
     .row_in_age(row_in__age),
@@ -15916,7 +15916,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4384 ),
+    .updating(\updating$4386 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank28 (
@@ -15927,7 +15927,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__28),
-    .evicted(\evicted$4289 ),
+    .evicted(\evicted$4291 ),
     .fetch(fetch),
     .gather({ \$432 [28], \$431 [28], \$430 [28], \$429 [28], \$428 [28], \$427 [28], \$426 [28], \$425 [28], \$424 [28], \$423 [28], \$422 [28], \$421 [28], \$420 [28], \$419 [28], \$418 [28], \$417 [28] }),
     .gather_load(gather_load),
@@ -15936,7 +15936,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__28),
-    .inserted(\inserted$4257 ),
+    .inserted(\inserted$4259 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -15948,8 +15948,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1779 ),
-    .returned(\returned$4353 ),
-    .revived(\revived$4321 ),
+    .returned(\returned$4355 ),
+    .revived(\revived$4323 ),
     .room(\room$1774 ),
     .row_access(\row_access$3960 ),
     .row_in_age(row_in__age),
@@ -16028,7 +16028,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4385 ),
+    .updating(\updating$4387 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank29 (
@@ -16039,7 +16039,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__29),
-    .evicted(\evicted$4290 ),
+    .evicted(\evicted$4292 ),
     .fetch(fetch),
     .gather({ \$432 [29], \$431 [29], \$430 [29], \$429 [29], \$428 [29], \$427 [29], \$426 [29], \$425 [29], \$424 [29], \$423 [29], \$422 [29], \$421 [29], \$420 [29], \$419 [29], \$418 [29], \$417 [29] }),
     .gather_load(gather_load),
@@ -16048,7 +16048,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__29),
-    .inserted(\inserted$4258 ),
+    .inserted(\inserted$4260 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -16060,8 +16060,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1836 ),
-    .returned(\returned$4354 ),
-    .revived(\revived$4322 ),
+    .returned(\returned$4356 ),
+    .revived(\revived$4324 ),
     .room(\room$1831 ),
     .row_access(\row_access$3980 ),
     .row_in_age(row_in__age),
@@ -16140,7 +16140,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4386 ),
+    .updating(\updating$4388 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank3 (
@@ -16151,7 +16151,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__3),
-    .evicted(\evicted$4264 ),
+    .evicted(\evicted$4266 ),
     .fetch(fetch),
     .gather({ \$432 [3], \$431 [3], \$430 [3], \$429 [3], \$428 [3], \$427 [3], \$426 [3], \$425 [3], \$424 [3], \$423 [3], \$422 [3], \$421 [3], \$420 [3], \$419 [3], \$418 [3], \$417 [3] }),
     .gather_load(gather_load),
@@ -16160,7 +16160,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__3),
-    .inserted(\inserted$4232 ),
+    .inserted(\inserted$4234 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -16172,8 +16172,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$354 ),
-    .returned(\returned$4328 ),
-    .revived(\revived$4296 ),
+    .returned(\returned$4330 ),
+    .revived(\revived$4298 ),
     .room(\room$349 ),
     .row_access(\row_access$3460 ),
     .row_in_age(row_in__age),
@@ -16252,7 +16252,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4360 ),
+    .updating(\updating$4362 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank30 (
@@ -16263,7 +16263,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__30),
-    .evicted(\evicted$4291 ),
+    .evicted(\evicted$4293 ),
     .fetch(fetch),
     .gather({ \$432 [30], \$431 [30], \$430 [30], \$429 [30], \$428 [30], \$427 [30], \$426 [30], \$425 [30], \$424 [30], \$423 [30], \$422 [30], \$421 [30], \$420 [30], \$419 [30], \$418 [30], \$417 [30] }),
     .gather_load(gather_load),
@@ -16272,7 +16272,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__30),
-    .inserted(\inserted$4259 ),
+    .inserted(\inserted$4261 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -16284,8 +16284,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1893 ),
-    .returned(\returned$4355 ),
-    .revived(\revived$4323 ),
+    .returned(\returned$4357 ),
+    .revived(\revived$4325 ),
     .room(\room$1888 ),
     .row_access(\row_access$4000 ),
     .row_in_age(row_in__age),
@@ -16364,7 +16364,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4387 ),
+    .updating(\updating$4389 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank31 (
@@ -16375,7 +16375,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__31),
-    .evicted(\evicted$4292 ),
+    .evicted(\evicted$4294 ),
     .fetch(fetch),
     .gather({ \$432 [31], \$431 [31], \$430 [31], \$429 [31], \$428 [31], \$427 [31], \$426 [31], \$425 [31], \$424 [31], \$423 [31], \$422 [31], \$421 [31], \$420 [31], \$419 [31], \$418 [31], \$417 [31] }),
     .gather_load(gather_load),
@@ -16384,7 +16384,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__31),
-    .inserted(\inserted$4260 ),
+    .inserted(\inserted$4262 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -16396,8 +16396,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1950 ),
-    .returned(\returned$4356 ),
-    .revived(\revived$4324 ),
+    .returned(\returned$4358 ),
+    .revived(\revived$4326 ),
     .room(\room$1945 ),
     .row_access(\row_access$4020 ),
     .row_in_age(row_in__age),
@@ -16476,7 +16476,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4388 ),
+    .updating(\updating$4390 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank4 (
@@ -16487,7 +16487,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__4),
-    .evicted(\evicted$4265 ),
+    .evicted(\evicted$4267 ),
     .fetch(fetch),
     .gather({ \$432 [4], \$431 [4], \$430 [4], \$429 [4], \$428 [4], \$427 [4], \$426 [4], \$425 [4], \$424 [4], \$423 [4], \$422 [4], \$421 [4], \$420 [4], \$419 [4], \$418 [4], \$417 [4] }),
     .gather_load(gather_load),
@@ -16496,7 +16496,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__4),
-    .inserted(\inserted$4233 ),
+    .inserted(\inserted$4235 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -16508,8 +16508,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$411 ),
-    .returned(\returned$4329 ),
-    .revived(\revived$4297 ),
+    .returned(\returned$4331 ),
+    .revived(\revived$4299 ),
     .room(\room$406 ),
     .row_access(\row_access$3480 ),
     .row_in_age(row_in__age),
@@ -16588,7 +16588,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4361 ),
+    .updating(\updating$4363 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank5 (
@@ -16599,7 +16599,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__5),
-    .evicted(\evicted$4266 ),
+    .evicted(\evicted$4268 ),
     .fetch(fetch),
     .gather({ \$432 [5], \$431 [5], \$430 [5], \$429 [5], \$428 [5], \$427 [5], \$426 [5], \$425 [5], \$424 [5], \$423 [5], \$422 [5], \$421 [5], \$420 [5], \$419 [5], \$418 [5], \$417 [5] }),
     .gather_load(gather_load),
@@ -16608,7 +16608,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__5),
-    .inserted(\inserted$4234 ),
+    .inserted(\inserted$4236 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -16620,8 +16620,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$468 ),
-    .returned(\returned$4330 ),
-    .revived(\revived$4298 ),
+    .returned(\returned$4332 ),
+    .revived(\revived$4300 ),
     .room(\room$463 ),
     .row_access(\row_access$3500 ),
     .row_in_age(row_in__age),
@@ -16700,7 +16700,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4362 ),
+    .updating(\updating$4364 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank6 (
@@ -16711,7 +16711,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__6),
-    .evicted(\evicted$4267 ),
+    .evicted(\evicted$4269 ),
     .fetch(fetch),
     .gather({ \$432 [6], \$431 [6], \$430 [6], \$429 [6], \$428 [6], \$427 [6], \$426 [6], \$425 [6], \$424 [6], \$423 [6], \$422 [6], \$421 [6], \$420 [6], \$419 [6], \$418 [6], \$417 [6] }),
     .gather_load(gather_load),
@@ -16720,7 +16720,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__6),
-    .inserted(\inserted$4235 ),
+    .inserted(\inserted$4237 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -16732,8 +16732,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$525 ),
-    .returned(\returned$4331 ),
-    .revived(\revived$4299 ),
+    .returned(\returned$4333 ),
+    .revived(\revived$4301 ),
     .room(\room$520 ),
     .row_access(\row_access$3520 ),
     .row_in_age(row_in__age),
@@ -16812,7 +16812,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4363 ),
+    .updating(\updating$4365 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank7 (
@@ -16823,7 +16823,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__7),
-    .evicted(\evicted$4268 ),
+    .evicted(\evicted$4270 ),
     .fetch(fetch),
     .gather({ \$432 [7], \$431 [7], \$430 [7], \$429 [7], \$428 [7], \$427 [7], \$426 [7], \$425 [7], \$424 [7], \$423 [7], \$422 [7], \$421 [7], \$420 [7], \$419 [7], \$418 [7], \$417 [7] }),
     .gather_load(gather_load),
@@ -16832,7 +16832,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__7),
-    .inserted(\inserted$4236 ),
+    .inserted(\inserted$4238 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -16844,8 +16844,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$582 ),
-    .returned(\returned$4332 ),
-    .revived(\revived$4300 ),
+    .returned(\returned$4334 ),
+    .revived(\revived$4302 ),
     .room(\room$577 ),
     .row_access(\row_access$3540 ),
     .row_in_age(row_in__age),
@@ -16924,7 +16924,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4364 ),
+    .updating(\updating$4366 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank8 (
@@ -16935,7 +16935,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__8),
-    .evicted(\evicted$4269 ),
+    .evicted(\evicted$4271 ),
     .fetch(fetch),
     .gather({ \$432 [8], \$431 [8], \$430 [8], \$429 [8], \$428 [8], \$427 [8], \$426 [8], \$425 [8], \$424 [8], \$423 [8], \$422 [8], \$421 [8], \$420 [8], \$419 [8], \$418 [8], \$417 [8] }),
     .gather_load(gather_load),
@@ -16944,7 +16944,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__8),
-    .inserted(\inserted$4237 ),
+    .inserted(\inserted$4239 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -16956,8 +16956,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$639 ),
-    .returned(\returned$4333 ),
-    .revived(\revived$4301 ),
+    .returned(\returned$4335 ),
+    .revived(\revived$4303 ),
     .room(\room$634 ),
     .row_access(\row_access$3560 ),
     .row_in_age(row_in__age),
@@ -17036,7 +17036,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4365 ),
+    .updating(\updating$4367 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank9 (
@@ -17047,7 +17047,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__9),
-    .evicted(\evicted$4270 ),
+    .evicted(\evicted$4272 ),
     .fetch(fetch),
     .gather({ \$432 [9], \$431 [9], \$430 [9], \$429 [9], \$428 [9], \$427 [9], \$426 [9], \$425 [9], \$424 [9], \$423 [9], \$422 [9], \$421 [9], \$420 [9], \$419 [9], \$418 [9], \$417 [9] }),
     .gather_load(gather_load),
@@ -17056,7 +17056,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .gather_rank_is_2({ \$480 , \$479 , \$478 , \$477 , \$476 , \$475 , \$474 , \$473 , \$472 , \$471 , \$470 , \$469 , \$468 , \$467 , \$466 , \$465  }),
     .gather_rank_is_3({ \$496 , \$495 , \$494 , \$493 , \$492 , \$491 , \$490 , \$489 , \$488 , \$487 , \$486 , \$485 , \$484 , \$483 , \$482 , \$481  }),
     .heads(heads__9),
-    .inserted(\inserted$4238 ),
+    .inserted(\inserted$4240 ),
     .level(level),
     .load(\load$3406 ),
     .make_hot(make_hot),
@@ -17068,8 +17068,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$696 ),
-    .returned(\returned$4334 ),
-    .revived(\revived$4302 ),
+    .returned(\returned$4336 ),
+    .revived(\revived$4304 ),
     .room(\room$691 ),
     .row_access(\row_access$3580 ),
     .row_in_age(row_in__age),
@@ -17148,7 +17148,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4366 ),
+    .updating(\updating$4368 ),
     .wanted(wanted)
   );
   hotline_classifier classifier (
@@ -17167,9 +17167,9 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rst(rst),
     .\samples$346 (samples)
   );
-  hotline_control \control$4392  (
+  hotline_control \control$4394  (
     .budget(budget),
-    .busy(\busy$4207 ),
+    .busy(\busy$4209 ),
     .clear(clear),
     .clear_counters(\clear$4093 ),
     .clk(clk),
@@ -17563,7 +17563,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .popular__valid(\input__valid$93 ),
     .rst(rst)
   );
-  hotline_gather \gather$4398  (
+  hotline_gather \gather$4400  (
     .clk(clk),
     .fetch(fetch),
     .heads__0(heads__0),
@@ -17738,7 +17738,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .output__valid(m_axis_popular__tvalid),
     .rst(rst)
   );
-  hotline_scatter \scatter$4396  (
+  hotline_scatter \scatter$4398  (
     .clk(clk),
     .fire(take),
     .input__payload(\input__payload$57 ),
@@ -19318,9 +19318,9 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
     value = 32'd0;
     casez (read_address)
       12'h000:
-          value = 32'd0;
+          value = 32'd1213158476;
       12'h004:
-          value = 32'd0;
+          value = 32'd256;
       12'h008:
           value = 32'd2098192;
       12'h00c:

@@ -23199,16 +23199,15 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire \busy$3590 ;
   wire \busy$3592 ;
   (* init = 2'h0 *)
-  wire \busy$4447 ;
+  wire \busy$4449 ;
   wire clear;
   wire \clear$3606 ;
   wire \clear$4317 ;
   wire command_busy;
   wire command_code;
-  wire \command_write$4428 ;
-  wire \command_write$4448 ;
+  wire \command_write$4430 ;
+  wire \command_write$4450 ;
   wire [10:0] count;
-  wire [10:0] \count$4618 ;
   wire [10:0] \count$4620 ;
   wire [10:0] \count$4622 ;
   wire [10:0] \count$4624 ;
@@ -23239,6 +23238,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [10:0] \count$4674 ;
   wire [10:0] \count$4676 ;
   wire [10:0] \count$4678 ;
+  wire [10:0] \count$4680 ;
   wire [63:0] cycles_value;
   wire demotions;
   wire [63:0] demotions_value;
@@ -23469,8 +23469,6 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   reg event__ready;
   wire event__valid;
   wire evicted;
-  wire \evicted$4487 ;
-  wire \evicted$4488 ;
   wire \evicted$4489 ;
   wire \evicted$4490 ;
   wire \evicted$4491 ;
@@ -23500,6 +23498,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire \evicted$4515 ;
   wire \evicted$4516 ;
   wire \evicted$4517 ;
+  wire \evicted$4518 ;
+  wire \evicted$4519 ;
   reg [5:0] evictions = 6'h00;
   wire [63:0] evictions_value;
   wire fetch;
@@ -23538,7 +23538,6 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [79:0] heads__8;
   wire [79:0] heads__9;
   wire [10:0] held_count;
-  wire [10:0] \held_count$4619 ;
   wire [10:0] \held_count$4621 ;
   wire [10:0] \held_count$4623 ;
   wire [10:0] \held_count$4625 ;
@@ -23569,6 +23568,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [10:0] \held_count$4675 ;
   wire [10:0] \held_count$4677 ;
   wire [10:0] \held_count$4679 ;
+  wire [10:0] \held_count$4681 ;
   wire [31:0] hot_count;
   wire [19:0] \hot_count$4358 ;
   wire [19:0] hot_rows;
@@ -23605,8 +23605,6 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire input_idle;
   wire [63:0] input_idle_value;
   wire inserted;
-  wire \inserted$4455 ;
-  wire \inserted$4456 ;
   wire \inserted$4457 ;
   wire \inserted$4458 ;
   wire \inserted$4459 ;
@@ -23636,14 +23634,14 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire \inserted$4483 ;
   wire \inserted$4484 ;
   wire \inserted$4485 ;
+  wire \inserted$4486 ;
+  wire \inserted$4487 ;
   reg [5:0] inserts = 6'h00;
   wire [63:0] inserts_value;
   wire [31:0] irq_enable;
   wire [31:0] irq_status;
   wire [8:0] level;
   wire [34:0] list_tag;
-  wire [34:0] \list_tag$4682 ;
-  wire [34:0] \list_tag$4683 ;
   wire [34:0] \list_tag$4684 ;
   wire [34:0] \list_tag$4685 ;
   wire [34:0] \list_tag$4686 ;
@@ -23673,6 +23671,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [34:0] \list_tag$4710 ;
   wire [34:0] \list_tag$4711 ;
   wire [34:0] \list_tag$4712 ;
+  wire [34:0] \list_tag$4713 ;
+  wire [34:0] \list_tag$4714 ;
   (* enum_base_type = "Eligible" *)
   (* enum_value_000 = "ALL" *)
   (* enum_value_001 = "COLD" *)
@@ -23703,7 +23703,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire \output__valid$2212 ;
   wire output_stall;
   wire [63:0] output_stall_value;
-  reg [1:0] \phase$4443  = 2'h0;
+  reg [1:0] \phase$4445  = 2'h0;
   wire [34:0] pick_tag__0;
   wire [34:0] pick_tag__1;
   wire [34:0] pick_tag__10;
@@ -23824,8 +23824,6 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire restore_start;
   wire [4:0] restored;
   wire returned;
-  wire \returned$4551 ;
-  wire \returned$4552 ;
   wire \returned$4553 ;
   wire \returned$4554 ;
   wire \returned$4555 ;
@@ -23855,13 +23853,13 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire \returned$4579 ;
   wire \returned$4580 ;
   wire \returned$4581 ;
+  wire \returned$4582 ;
+  wire \returned$4583 ;
   reg [5:0] returns = 6'h00;
   wire [63:0] returns_value;
   reg [5:0] revivals = 6'h00;
   wire [63:0] revivals_value;
   wire revived;
-  wire \revived$4519 ;
-  wire \revived$4520 ;
   wire \revived$4521 ;
   wire \revived$4522 ;
   wire \revived$4523 ;
@@ -23891,6 +23889,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire \revived$4547 ;
   wire \revived$4548 ;
   wire \revived$4549 ;
+  wire \revived$4550 ;
+  wire \revived$4551 ;
   wire [31:0] room;
   wire \room$1054 ;
   wire \room$1111 ;
@@ -24477,8 +24477,6 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [4:0] update_weights__8;
   wire [4:0] update_weights__9;
   reg updating = 1'h0;
-  wire \updating$4582 ;
-  wire \updating$4583 ;
   wire \updating$4584 ;
   wire \updating$4585 ;
   wire \updating$4586 ;
@@ -24509,6 +24507,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire \updating$4611 ;
   wire \updating$4612 ;
   wire \updating$4613 ;
+  wire \updating$4614 ;
+  wire \updating$4615 ;
   wire [21:0] verdicts__payload;
   wire verdicts__valid;
   wire [1378:0] w_data;
@@ -24607,159 +24607,159 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire \working_ready$2031 ;
   wire \working_ready$2032 ;
   wire [31:0] write_data;
-  wire [31:0] \write_data$4451 ;
-  assign \$304  = \$303  + \inserted$4472 ;
-  assign \$305  = \$304  + \inserted$4473 ;
-  assign \$306  = \$305  + \inserted$4474 ;
-  assign \$307  = \$306  + \inserted$4475 ;
-  assign \$308  = \$307  + \inserted$4476 ;
-  assign \$309  = \$308  + \inserted$4477 ;
-  assign \$310  = \$309  + \inserted$4478 ;
-  assign \$311  = \$310  + \inserted$4479 ;
-  assign \$312  = \$311  + \inserted$4480 ;
-  assign \$313  = \$312  + \inserted$4481 ;
-  assign \$314  = \$313  + \inserted$4482 ;
-  assign \$315  = \$314  + \inserted$4483 ;
-  assign \$316  = \$315  + \inserted$4484 ;
-  assign \$317  = \$316  + \inserted$4485 ;
+  wire [31:0] \write_data$4453 ;
+  assign \$304  = \$303  + \inserted$4474 ;
+  assign \$305  = \$304  + \inserted$4475 ;
+  assign \$306  = \$305  + \inserted$4476 ;
+  assign \$307  = \$306  + \inserted$4477 ;
+  assign \$308  = \$307  + \inserted$4478 ;
+  assign \$309  = \$308  + \inserted$4479 ;
+  assign \$310  = \$309  + \inserted$4480 ;
+  assign \$311  = \$310  + \inserted$4481 ;
+  assign \$312  = \$311  + \inserted$4482 ;
+  assign \$313  = \$312  + \inserted$4483 ;
+  assign \$314  = \$313  + \inserted$4484 ;
+  assign \$315  = \$314  + \inserted$4485 ;
+  assign \$316  = \$315  + \inserted$4486 ;
+  assign \$317  = \$316  + \inserted$4487 ;
   assign \$318  = 1'h0 + evicted;
-  assign \$319  = \$318  + \evicted$4487 ;
-  assign \$320  = \$319  + \evicted$4488 ;
-  assign \$321  = \$320  + \evicted$4489 ;
-  assign \$322  = \$321  + \evicted$4490 ;
-  assign \$323  = \$322  + \evicted$4491 ;
-  assign \$324  = \$323  + \evicted$4492 ;
-  assign \$325  = \$324  + \evicted$4493 ;
-  assign \$326  = \$325  + \evicted$4494 ;
-  assign \$327  = \$326  + \evicted$4495 ;
-  assign \$328  = \$327  + \evicted$4496 ;
-  assign \$329  = \$328  + \evicted$4497 ;
-  assign \$330  = \$329  + \evicted$4498 ;
-  assign \$331  = \$330  + \evicted$4499 ;
-  assign \$332  = \$331  + \evicted$4500 ;
-  assign \$333  = \$332  + \evicted$4501 ;
-  assign \$334  = \$333  + \evicted$4502 ;
-  assign \$335  = \$334  + \evicted$4503 ;
-  assign \$336  = \$335  + \evicted$4504 ;
-  assign \$337  = \$336  + \evicted$4505 ;
-  assign \$338  = \$337  + \evicted$4506 ;
-  assign \$339  = \$338  + \evicted$4507 ;
-  assign \$340  = \$339  + \evicted$4508 ;
-  assign \$341  = \$340  + \evicted$4509 ;
-  assign \$342  = \$341  + \evicted$4510 ;
-  assign \$343  = \$342  + \evicted$4511 ;
-  assign \$344  = \$343  + \evicted$4512 ;
-  assign \$345  = \$344  + \evicted$4513 ;
-  assign \$346  = \$345  + \evicted$4514 ;
-  assign \$347  = \$346  + \evicted$4515 ;
-  assign \$348  = \$347  + \evicted$4516 ;
-  assign \$349  = \$348  + \evicted$4517 ;
+  assign \$319  = \$318  + \evicted$4489 ;
+  assign \$320  = \$319  + \evicted$4490 ;
+  assign \$321  = \$320  + \evicted$4491 ;
+  assign \$322  = \$321  + \evicted$4492 ;
+  assign \$323  = \$322  + \evicted$4493 ;
+  assign \$324  = \$323  + \evicted$4494 ;
+  assign \$325  = \$324  + \evicted$4495 ;
+  assign \$326  = \$325  + \evicted$4496 ;
+  assign \$327  = \$326  + \evicted$4497 ;
+  assign \$328  = \$327  + \evicted$4498 ;
+  assign \$329  = \$328  + \evicted$4499 ;
+  assign \$330  = \$329  + \evicted$4500 ;
+  assign \$331  = \$330  + \evicted$4501 ;
+  assign \$332  = \$331  + \evicted$4502 ;
+  assign \$333  = \$332  + \evicted$4503 ;
+  assign \$334  = \$333  + \evicted$4504 ;
+  assign \$335  = \$334  + \evicted$4505 ;
+  assign \$336  = \$335  + \evicted$4506 ;
+  assign \$337  = \$336  + \evicted$4507 ;
+  assign \$338  = \$337  + \evicted$4508 ;
+  assign \$339  = \$338  + \evicted$4509 ;
+  assign \$340  = \$339  + \evicted$4510 ;
+  assign \$341  = \$340  + \evicted$4511 ;
+  assign \$342  = \$341  + \evicted$4512 ;
+  assign \$343  = \$342  + \evicted$4513 ;
+  assign \$344  = \$343  + \evicted$4514 ;
+  assign \$345  = \$344  + \evicted$4515 ;
+  assign \$346  = \$345  + \evicted$4516 ;
+  assign \$347  = \$346  + \evicted$4517 ;
+  assign \$348  = \$347  + \evicted$4518 ;
+  assign \$349  = \$348  + \evicted$4519 ;
   assign \$350  = 1'h0 + revived;
-  assign \$351  = \$350  + \revived$4519 ;
-  assign \$352  = \$351  + \revived$4520 ;
-  assign \$353  = \$352  + \revived$4521 ;
-  assign \$354  = \$353  + \revived$4522 ;
-  assign \$355  = \$354  + \revived$4523 ;
-  assign \$356  = \$355  + \revived$4524 ;
-  assign \$357  = \$356  + \revived$4525 ;
-  assign \$358  = \$357  + \revived$4526 ;
-  assign \$359  = \$358  + \revived$4527 ;
-  assign \$360  = \$359  + \revived$4528 ;
-  assign \$361  = \$360  + \revived$4529 ;
-  assign \$362  = \$361  + \revived$4530 ;
-  assign \$363  = \$362  + \revived$4531 ;
-  assign \$364  = \$363  + \revived$4532 ;
-  assign \$365  = \$364  + \revived$4533 ;
-  assign \$366  = \$365  + \revived$4534 ;
-  assign \$367  = \$366  + \revived$4535 ;
-  assign \$368  = \$367  + \revived$4536 ;
-  assign \$369  = \$368  + \revived$4537 ;
-  assign \$370  = \$369  + \revived$4538 ;
-  assign \$371  = \$370  + \revived$4539 ;
-  assign \$372  = \$371  + \revived$4540 ;
-  assign \$373  = \$372  + \revived$4541 ;
-  assign \$374  = \$373  + \revived$4542 ;
-  assign \$375  = \$374  + \revived$4543 ;
-  assign \$376  = \$375  + \revived$4544 ;
-  assign \$377  = \$376  + \revived$4545 ;
-  assign \$378  = \$377  + \revived$4546 ;
-  assign \$379  = \$378  + \revived$4547 ;
-  assign \$380  = \$379  + \revived$4548 ;
-  assign \$381  = \$380  + \revived$4549 ;
+  assign \$351  = \$350  + \revived$4521 ;
+  assign \$352  = \$351  + \revived$4522 ;
+  assign \$353  = \$352  + \revived$4523 ;
+  assign \$354  = \$353  + \revived$4524 ;
+  assign \$355  = \$354  + \revived$4525 ;
+  assign \$356  = \$355  + \revived$4526 ;
+  assign \$357  = \$356  + \revived$4527 ;
+  assign \$358  = \$357  + \revived$4528 ;
+  assign \$359  = \$358  + \revived$4529 ;
+  assign \$360  = \$359  + \revived$4530 ;
+  assign \$361  = \$360  + \revived$4531 ;
+  assign \$362  = \$361  + \revived$4532 ;
+  assign \$363  = \$362  + \revived$4533 ;
+  assign \$364  = \$363  + \revived$4534 ;
+  assign \$365  = \$364  + \revived$4535 ;
+  assign \$366  = \$365  + \revived$4536 ;
+  assign \$367  = \$366  + \revived$4537 ;
+  assign \$368  = \$367  + \revived$4538 ;
+  assign \$369  = \$368  + \revived$4539 ;
+  assign \$370  = \$369  + \revived$4540 ;
+  assign \$371  = \$370  + \revived$4541 ;
+  assign \$372  = \$371  + \revived$4542 ;
+  assign \$373  = \$372  + \revived$4543 ;
+  assign \$374  = \$373  + \revived$4544 ;
+  assign \$375  = \$374  + \revived$4545 ;
+  assign \$376  = \$375  + \revived$4546 ;
+  assign \$377  = \$376  + \revived$4547 ;
+  assign \$378  = \$377  + \revived$4548 ;
+  assign \$379  = \$378  + \revived$4549 ;
+  assign \$380  = \$379  + \revived$4550 ;
+  assign \$381  = \$380  + \revived$4551 ;
   assign \$382  = 1'h0 + returned;
-  assign \$383  = \$382  + \returned$4551 ;
-  assign \$384  = \$383  + \returned$4552 ;
-  assign \$385  = \$384  + \returned$4553 ;
-  assign \$386  = \$385  + \returned$4554 ;
-  assign \$387  = \$386  + \returned$4555 ;
-  assign \$388  = \$387  + \returned$4556 ;
-  assign \$389  = \$388  + \returned$4557 ;
-  assign \$390  = \$389  + \returned$4558 ;
-  assign \$391  = \$390  + \returned$4559 ;
-  assign \$392  = \$391  + \returned$4560 ;
-  assign \$393  = \$392  + \returned$4561 ;
-  assign \$394  = \$393  + \returned$4562 ;
-  assign \$395  = \$394  + \returned$4563 ;
-  assign \$396  = \$395  + \returned$4564 ;
-  assign \$397  = \$396  + \returned$4565 ;
-  assign \$398  = \$397  + \returned$4566 ;
-  assign \$399  = \$398  + \returned$4567 ;
-  assign \$400  = \$399  + \returned$4568 ;
-  assign \$401  = \$400  + \returned$4569 ;
-  assign \$402  = \$401  + \returned$4570 ;
-  assign \$403  = \$402  + \returned$4571 ;
-  assign \$404  = \$403  + \returned$4572 ;
-  assign \$405  = \$404  + \returned$4573 ;
-  assign \$406  = \$405  + \returned$4574 ;
-  assign \$407  = \$406  + \returned$4575 ;
-  assign \$408  = \$407  + \returned$4576 ;
-  assign \$409  = \$408  + \returned$4577 ;
-  assign \$410  = \$409  + \returned$4578 ;
-  assign \$411  = \$410  + \returned$4579 ;
-  assign \$412  = \$411  + \returned$4580 ;
-  assign \$413  = \$412  + \returned$4581 ;
+  assign \$383  = \$382  + \returned$4553 ;
+  assign \$384  = \$383  + \returned$4554 ;
+  assign \$385  = \$384  + \returned$4555 ;
+  assign \$386  = \$385  + \returned$4556 ;
+  assign \$387  = \$386  + \returned$4557 ;
+  assign \$388  = \$387  + \returned$4558 ;
+  assign \$389  = \$388  + \returned$4559 ;
+  assign \$390  = \$389  + \returned$4560 ;
+  assign \$391  = \$390  + \returned$4561 ;
+  assign \$392  = \$391  + \returned$4562 ;
+  assign \$393  = \$392  + \returned$4563 ;
+  assign \$394  = \$393  + \returned$4564 ;
+  assign \$395  = \$394  + \returned$4565 ;
+  assign \$396  = \$395  + \returned$4566 ;
+  assign \$397  = \$396  + \returned$4567 ;
+  assign \$398  = \$397  + \returned$4568 ;
+  assign \$399  = \$398  + \returned$4569 ;
+  assign \$400  = \$399  + \returned$4570 ;
+  assign \$401  = \$400  + \returned$4571 ;
+  assign \$402  = \$401  + \returned$4572 ;
+  assign \$403  = \$402  + \returned$4573 ;
+  assign \$404  = \$403  + \returned$4574 ;
+  assign \$405  = \$404  + \returned$4575 ;
+  assign \$406  = \$405  + \returned$4576 ;
+  assign \$407  = \$406  + \returned$4577 ;
+  assign \$408  = \$407  + \returned$4578 ;
+  assign \$409  = \$408  + \returned$4579 ;
+  assign \$410  = \$409  + \returned$4580 ;
+  assign \$411  = \$410  + \returned$4581 ;
+  assign \$412  = \$411  + \returned$4582 ;
+  assign \$413  = \$412  + \returned$4583 ;
   assign \$414  = popular_ended + popular_sent;
   assign \$415  = \$414  - finished;
   assign \$416  = nonpopular_ended + nonpopular_sent;
   assign \$417  = \$416  - finished;
   assign \$418  = in_core + started;
   assign \$419  = \$418  - finished;
-  assign \$420  = | { \updating$4613 , \updating$4612 , \updating$4611 , \updating$4610 , \updating$4609 , \updating$4608 , \updating$4607 , \updating$4606 , \updating$4605 , \updating$4604 , \updating$4603 , \updating$4602 , \updating$4601 , \updating$4600 , \updating$4599 , \updating$4598 , \updating$4597 , \updating$4596 , \updating$4595 , \updating$4594 , \updating$4593 , \updating$4592 , \updating$4591 , \updating$4590 , \updating$4589 , \updating$4588 , \updating$4587 , \updating$4586 , \updating$4585 , \updating$4584 , \updating$4583 , \updating$4582  };
+  assign \$420  = | { \updating$4615 , \updating$4614 , \updating$4613 , \updating$4612 , \updating$4611 , \updating$4610 , \updating$4609 , \updating$4608 , \updating$4607 , \updating$4606 , \updating$4605 , \updating$4604 , \updating$4603 , \updating$4602 , \updating$4601 , \updating$4600 , \updating$4599 , \updating$4598 , \updating$4597 , \updating$4596 , \updating$4595 , \updating$4594 , \updating$4593 , \updating$4592 , \updating$4591 , \updating$4590 , \updating$4589 , \updating$4588 , \updating$4587 , \updating$4586 , \updating$4585 , \updating$4584  };
   assign \$421  = \busy$3592  | \$420 ;
   assign \$422  = irq_status & irq_enable;
   assign \$423  = | \$422 ;
   assign \$424  = list_held ? held_count : count;
-  assign \$425  = list_held ? \held_count$4619  : \count$4618 ;
-  assign \$426  = list_held ? \held_count$4621  : \count$4620 ;
-  assign \$427  = list_held ? \held_count$4623  : \count$4622 ;
-  assign \$428  = list_held ? \held_count$4625  : \count$4624 ;
-  assign \$429  = list_held ? \held_count$4627  : \count$4626 ;
-  assign \$430  = list_held ? \held_count$4629  : \count$4628 ;
-  assign \$431  = list_held ? \held_count$4631  : \count$4630 ;
-  assign \$432  = list_held ? \held_count$4633  : \count$4632 ;
-  assign \$433  = list_held ? \held_count$4635  : \count$4634 ;
-  assign \$434  = list_held ? \held_count$4637  : \count$4636 ;
-  assign \$435  = list_held ? \held_count$4639  : \count$4638 ;
-  assign \$436  = list_held ? \held_count$4641  : \count$4640 ;
-  assign \$437  = list_held ? \held_count$4643  : \count$4642 ;
-  assign \$438  = list_held ? \held_count$4645  : \count$4644 ;
-  assign \$439  = list_held ? \held_count$4647  : \count$4646 ;
-  assign \$440  = list_held ? \held_count$4649  : \count$4648 ;
-  assign \$441  = list_held ? \held_count$4651  : \count$4650 ;
-  assign \$442  = list_held ? \held_count$4653  : \count$4652 ;
-  assign \$443  = list_held ? \held_count$4655  : \count$4654 ;
-  assign \$444  = list_held ? \held_count$4657  : \count$4656 ;
-  assign \$445  = list_held ? \held_count$4659  : \count$4658 ;
-  assign \$446  = list_held ? \held_count$4661  : \count$4660 ;
-  assign \$447  = list_held ? \held_count$4663  : \count$4662 ;
-  assign \$448  = list_held ? \held_count$4665  : \count$4664 ;
-  assign \$449  = list_held ? \held_count$4667  : \count$4666 ;
-  assign \$450  = list_held ? \held_count$4669  : \count$4668 ;
-  assign \$451  = list_held ? \held_count$4671  : \count$4670 ;
-  assign \$452  = list_held ? \held_count$4673  : \count$4672 ;
-  assign \$453  = list_held ? \held_count$4675  : \count$4674 ;
-  assign \$454  = list_held ? \held_count$4677  : \count$4676 ;
-  assign \$455  = list_held ? \held_count$4679  : \count$4678 ;
+  assign \$425  = list_held ? \held_count$4621  : \count$4620 ;
+  assign \$426  = list_held ? \held_count$4623  : \count$4622 ;
+  assign \$427  = list_held ? \held_count$4625  : \count$4624 ;
+  assign \$428  = list_held ? \held_count$4627  : \count$4626 ;
+  assign \$429  = list_held ? \held_count$4629  : \count$4628 ;
+  assign \$430  = list_held ? \held_count$4631  : \count$4630 ;
+  assign \$431  = list_held ? \held_count$4633  : \count$4632 ;
+  assign \$432  = list_held ? \held_count$4635  : \count$4634 ;
+  assign \$433  = list_held ? \held_count$4637  : \count$4636 ;
+  assign \$434  = list_held ? \held_count$4639  : \count$4638 ;
+  assign \$435  = list_held ? \held_count$4641  : \count$4640 ;
+  assign \$436  = list_held ? \held_count$4643  : \count$4642 ;
+  assign \$437  = list_held ? \held_count$4645  : \count$4644 ;
+  assign \$438  = list_held ? \held_count$4647  : \count$4646 ;
+  assign \$439  = list_held ? \held_count$4649  : \count$4648 ;
+  assign \$440  = list_held ? \held_count$4651  : \count$4650 ;
+  assign \$441  = list_held ? \held_count$4653  : \count$4652 ;
+  assign \$442  = list_held ? \held_count$4655  : \count$4654 ;
+  assign \$443  = list_held ? \held_count$4657  : \count$4656 ;
+  assign \$444  = list_held ? \held_count$4659  : \count$4658 ;
+  assign \$445  = list_held ? \held_count$4661  : \count$4660 ;
+  assign \$446  = list_held ? \held_count$4663  : \count$4662 ;
+  assign \$447  = list_held ? \held_count$4665  : \count$4664 ;
+  assign \$448  = list_held ? \held_count$4667  : \count$4666 ;
+  assign \$449  = list_held ? \held_count$4669  : \count$4668 ;
+  assign \$450  = list_held ? \held_count$4671  : \count$4670 ;
+  assign \$451  = list_held ? \held_count$4673  : \count$4672 ;
+  assign \$452  = list_held ? \held_count$4675  : \count$4674 ;
+  assign \$453  = list_held ? \held_count$4677  : \count$4676 ;
+  assign \$454  = list_held ? \held_count$4679  : \count$4678 ;
+  assign \$455  = list_held ? \held_count$4681  : \count$4680 ;
   always @(posedge clk)
     start <= \$458 ;
   always @(posedge clk)
@@ -24781,7 +24781,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   always @(posedge clk)
     updating <= \$467 ;
   always @(posedge clk)
-    \phase$4443  <= \$468 ;
+    \phase$4445  <= \$468 ;
   always @(posedge clk)
     irq <= \$469 ;
   always @(posedge shell_clk)
@@ -25210,36 +25210,36 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   assign \$276  = write_data == 2'h3;
   assign \$277  = write_data == 3'h6;
   assign \$278  = | { \$277 , \$276 , \$275  };
-  assign with_packet = \command_write$4428  & \$278 ;
+  assign with_packet = \command_write$4430  & \$278 ;
   assign \$279  = \busy$3590  | \running$4362 ;
   assign busy = \$279  | started;
   assign \$280  = command_code | with_packet;
-  assign \busy$4447  = \busy$3590  | started;
+  assign \busy$4449  = \busy$3590  | started;
   assign \$281  = ~ with_packet;
-  assign \$282  = \command_write$4428  & \$281 ;
-  assign \command_write$4448  = \$282  | command_write;
-  assign \write_data$4451  = command_write ? { 24'h000000, command } : write_data;
+  assign \$282  = \command_write$4430  & \$281 ;
+  assign \command_write$4450  = \$282  | command_write;
+  assign \write_data$4453  = command_write ? { 24'h000000, command } : write_data;
   assign \$283  = command_code | with_packet;
   assign \$284  = command_code | with_packet;
   assign \$285  = | { unknown_phase, empty_batch, restore_entry, restore_length, hot_rows_range, \$284 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
   assign \$286  = 1'h0 + inserted;
-  assign \$287  = \$286  + \inserted$4455 ;
-  assign \$288  = \$287  + \inserted$4456 ;
-  assign \$289  = \$288  + \inserted$4457 ;
-  assign \$290  = \$289  + \inserted$4458 ;
-  assign \$291  = \$290  + \inserted$4459 ;
-  assign \$292  = \$291  + \inserted$4460 ;
-  assign \$293  = \$292  + \inserted$4461 ;
-  assign \$294  = \$293  + \inserted$4462 ;
-  assign \$295  = \$294  + \inserted$4463 ;
-  assign \$296  = \$295  + \inserted$4464 ;
-  assign \$297  = \$296  + \inserted$4465 ;
-  assign \$298  = \$297  + \inserted$4466 ;
-  assign \$299  = \$298  + \inserted$4467 ;
-  assign \$300  = \$299  + \inserted$4468 ;
-  assign \$301  = \$300  + \inserted$4469 ;
-  assign \$302  = \$301  + \inserted$4470 ;
-  assign \$303  = \$302  + \inserted$4471 ;
+  assign \$287  = \$286  + \inserted$4457 ;
+  assign \$288  = \$287  + \inserted$4458 ;
+  assign \$289  = \$288  + \inserted$4459 ;
+  assign \$290  = \$289  + \inserted$4460 ;
+  assign \$291  = \$290  + \inserted$4461 ;
+  assign \$292  = \$291  + \inserted$4462 ;
+  assign \$293  = \$292  + \inserted$4463 ;
+  assign \$294  = \$293  + \inserted$4464 ;
+  assign \$295  = \$294  + \inserted$4465 ;
+  assign \$296  = \$295  + \inserted$4466 ;
+  assign \$297  = \$296  + \inserted$4467 ;
+  assign \$298  = \$297  + \inserted$4468 ;
+  assign \$299  = \$298  + \inserted$4469 ;
+  assign \$300  = \$299  + \inserted$4470 ;
+  assign \$301  = \$300  + \inserted$4471 ;
+  assign \$302  = \$301  + \inserted$4472 ;
+  assign \$303  = \$302  + \inserted$4473 ;
   hotline_popularity_bank bank0 (
     .age_period(\age_period$2318 [7:0]),
     .any_left(\any_left$3639 ),
@@ -25355,7 +25355,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4582 ),
+    .updating(\updating$4584 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2033 ),
@@ -25369,9 +25369,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4618 ),
+    .count(\count$4620 ),
     .eligible(eligible__1),
-    .evicted(\evicted$4487 ),
+    .evicted(\evicted$4489 ),
     .fetch(fetch),
     .gather({ \$485 [1], \$484 [1], \$483 [1], \$482 [1], \$481 [1], \$480 [1], \$479 [1], \$478 [1], \$477 [1], \$476 [1], \$475 [1], \$474 [1], \$473 [1], \$472 [1], \$471 [1], \$470 [1] }),
     .gather_load(gather_load),
@@ -25380,12 +25380,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__1),
-    .held_count(\held_count$4619 ),
-    .inserted(\inserted$4455 ),
+    .held_count(\held_count$4621 ),
+    .inserted(\inserted$4457 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4682 ),
+    .list_tag(\list_tag$4684 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__1),
@@ -25396,8 +25396,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$261 ),
-    .returned(\returned$4551 ),
-    .revived(\revived$4519 ),
+    .returned(\returned$4553 ),
+    .revived(\revived$4521 ),
     .room(\room$256 ),
     .row_access(\row_access$3644 ),
     .row_in_age(row_in__age),
@@ -25477,7 +25477,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4583 ),
+    .updating(\updating$4585 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2034 ),
@@ -25491,9 +25491,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4636 ),
+    .count(\count$4638 ),
     .eligible(eligible__10),
-    .evicted(\evicted$4496 ),
+    .evicted(\evicted$4498 ),
     .fetch(fetch),
     .gather({ \$485 [10], \$484 [10], \$483 [10], \$482 [10], \$481 [10], \$480 [10], \$479 [10], \$478 [10], \$477 [10], \$476 [10], \$475 [10], \$474 [10], \$473 [10], \$472 [10], \$471 [10], \$470 [10] }),
     .gather_load(gather_load),
@@ -25502,12 +25502,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__10),
-    .held_count(\held_count$4637 ),
-    .inserted(\inserted$4464 ),
+    .held_count(\held_count$4639 ),
+    .inserted(\inserted$4466 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4691 ),
+    .list_tag(\list_tag$4693 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__10),
@@ -25518,8 +25518,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$774 ),
-    .returned(\returned$4560 ),
-    .revived(\revived$4528 ),
+    .returned(\returned$4562 ),
+    .revived(\revived$4530 ),
     .room(\room$769 ),
     .row_access(\row_access$3824 ),
     .row_in_age(row_in__age),
@@ -25599,7 +25599,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4592 ),
+    .updating(\updating$4594 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2043 ),
@@ -25613,9 +25613,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4638 ),
+    .count(\count$4640 ),
     .eligible(eligible__11),
-    .evicted(\evicted$4497 ),
+    .evicted(\evicted$4499 ),
     .fetch(fetch),
     .gather({ \$485 [11], \$484 [11], \$483 [11], \$482 [11], \$481 [11], \$480 [11], \$479 [11], \$478 [11], \$477 [11], \$476 [11], \$475 [11], \$474 [11], \$473 [11], \$472 [11], \$471 [11], \$470 [11] }),
     .gather_load(gather_load),
@@ -25624,12 +25624,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__11),
-    .held_count(\held_count$4639 ),
-    .inserted(\inserted$4465 ),
+    .held_count(\held_count$4641 ),
+    .inserted(\inserted$4467 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4692 ),
+    .list_tag(\list_tag$4694 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__11),
@@ -25640,8 +25640,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$831 ),
-    .returned(\returned$4561 ),
-    .revived(\revived$4529 ),
+    .returned(\returned$4563 ),
+    .revived(\revived$4531 ),
     .room(\room$826 ),
     .row_access(\row_access$3844 ),
     .row_in_age(row_in__age),
@@ -25721,7 +25721,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4593 ),
+    .updating(\updating$4595 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2044 ),
@@ -25735,9 +25735,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4640 ),
+    .count(\count$4642 ),
     .eligible(eligible__12),
-    .evicted(\evicted$4498 ),
+    .evicted(\evicted$4500 ),
     .fetch(fetch),
     .gather({ \$485 [12], \$484 [12], \$483 [12], \$482 [12], \$481 [12], \$480 [12], \$479 [12], \$478 [12], \$477 [12], \$476 [12], \$475 [12], \$474 [12], \$473 [12], \$472 [12], \$471 [12], \$470 [12] }),
     .gather_load(gather_load),
@@ -25746,12 +25746,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__12),
-    .held_count(\held_count$4641 ),
-    .inserted(\inserted$4466 ),
+    .held_count(\held_count$4643 ),
+    .inserted(\inserted$4468 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4693 ),
+    .list_tag(\list_tag$4695 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__12),
@@ -25762,8 +25762,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$888 ),
-    .returned(\returned$4562 ),
-    .revived(\revived$4530 ),
+    .returned(\returned$4564 ),
+    .revived(\revived$4532 ),
     .room(\room$883 ),
     .row_access(\row_access$3864 ),
     .row_in_age(row_in__age),
@@ -25843,7 +25843,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4594 ),
+    .updating(\updating$4596 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2045 ),
@@ -25857,9 +25857,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4642 ),
+    .count(\count$4644 ),
     .eligible(eligible__13),
-    .evicted(\evicted$4499 ),
+    .evicted(\evicted$4501 ),
     .fetch(fetch),
     .gather({ \$485 [13], \$484 [13], \$483 [13], \$482 [13], \$481 [13], \$480 [13], \$479 [13], \$478 [13], \$477 [13], \$476 [13], \$475 [13], \$474 [13], \$473 [13], \$472 [13], \$471 [13], \$470 [13] }),
     .gather_load(gather_load),
@@ -25868,12 +25868,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__13),
-    .held_count(\held_count$4643 ),
-    .inserted(\inserted$4467 ),
+    .held_count(\held_count$4645 ),
+    .inserted(\inserted$4469 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4694 ),
+    .list_tag(\list_tag$4696 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__13),
@@ -25884,8 +25884,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$945 ),
-    .returned(\returned$4563 ),
-    .revived(\revived$4531 ),
+    .returned(\returned$4565 ),
+    .revived(\revived$4533 ),
     .room(\room$940 ),
     .row_access(\row_access$3884 ),
     .row_in_age(row_in__age),
@@ -25965,7 +25965,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4595 ),
+    .updating(\updating$4597 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2046 ),
@@ -25979,9 +25979,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4644 ),
+    .count(\count$4646 ),
     .eligible(eligible__14),
-    .evicted(\evicted$4500 ),
+    .evicted(\evicted$4502 ),
     .fetch(fetch),
     .gather({ \$485 [14], \$484 [14], \$483 [14], \$482 [14], \$481 [14], \$480 [14], \$479 [14], \$478 [14], \$477 [14], \$476 [14], \$475 [14], \$474 [14], \$473 [14], \$472 [14], \$471 [14], \$470 [14] }),
     .gather_load(gather_load),
@@ -25990,12 +25990,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__14),
-    .held_count(\held_count$4645 ),
-    .inserted(\inserted$4468 ),
+    .held_count(\held_count$4647 ),
+    .inserted(\inserted$4470 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4695 ),
+    .list_tag(\list_tag$4697 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__14),
@@ -26006,8 +26006,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1002 ),
-    .returned(\returned$4564 ),
-    .revived(\revived$4532 ),
+    .returned(\returned$4566 ),
+    .revived(\revived$4534 ),
     .room(\room$997 ),
     .row_access(\row_access$3904 ),
     .row_in_age(row_in__age),
@@ -26087,7 +26087,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4596 ),
+    .updating(\updating$4598 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2047 ),
@@ -26101,9 +26101,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4646 ),
+    .count(\count$4648 ),
     .eligible(eligible__15),
-    .evicted(\evicted$4501 ),
+    .evicted(\evicted$4503 ),
     .fetch(fetch),
     .gather({ \$485 [15], \$484 [15], \$483 [15], \$482 [15], \$481 [15], \$480 [15], \$479 [15], \$478 [15], \$477 [15], \$476 [15], \$475 [15], \$474 [15], \$473 [15], \$472 [15], \$471 [15], \$470 [15] }),
     .gather_load(gather_load),
@@ -26112,12 +26112,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__15),
-    .held_count(\held_count$4647 ),
-    .inserted(\inserted$4469 ),
+    .held_count(\held_count$4649 ),
+    .inserted(\inserted$4471 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4696 ),
+    .list_tag(\list_tag$4698 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__15),
@@ -26128,8 +26128,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1059 ),
-    .returned(\returned$4565 ),
-    .revived(\revived$4533 ),
+    .returned(\returned$4567 ),
+    .revived(\revived$4535 ),
     .room(\room$1054 ),
     .row_access(\row_access$3924 ),
     .row_in_age(row_in__age),
@@ -26209,7 +26209,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4597 ),
+    .updating(\updating$4599 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2048 ),
@@ -26223,9 +26223,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4648 ),
+    .count(\count$4650 ),
     .eligible(eligible__16),
-    .evicted(\evicted$4502 ),
+    .evicted(\evicted$4504 ),
     .fetch(fetch),
     .gather({ \$485 [16], \$484 [16], \$483 [16], \$482 [16], \$481 [16], \$480 [16], \$479 [16], \$478 [16], \$477 [16], \$476 [16], \$475 [16], \$474 [16], \$473 [16], \$472 [16], \$471 [16], \$470 [16] }),
     .gather_load(gather_load),
@@ -26234,12 +26234,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__16),
-    .held_count(\held_count$4649 ),
-    .inserted(\inserted$4470 ),
+    .held_count(\held_count$4651 ),
+    .inserted(\inserted$4472 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4697 ),
+    .list_tag(\list_tag$4699 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__16),
@@ -26250,8 +26250,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1116 ),
-    .returned(\returned$4566 ),
-    .revived(\revived$4534 ),
+    .returned(\returned$4568 ),
+    .revived(\revived$4536 ),
     .room(\room$1111 ),
     .row_access(\row_access$3944 ),
     .row_in_age(row_in__age),
@@ -26331,7 +26331,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4598 ),
+    .updating(\updating$4600 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2049 ),
@@ -26345,9 +26345,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4650 ),
+    .count(\count$4652 ),
     .eligible(eligible__17),
-    .evicted(\evicted$4503 ),
+    .evicted(\evicted$4505 ),
     .fetch(fetch),
     .gather({ \$485 [17], \$484 [17], \$483 [17], \$482 [17], \$481 [17], \$480 [17], \$479 [17], \$478 [17], \$477 [17], \$476 [17], \$475 [17], \$474 [17], \$473 [17], \$472 [17], \$471 [17], \$470 [17] }),
     .gather_load(gather_load),
@@ -26356,12 +26356,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__17),
-    .held_count(\held_count$4651 ),
-    .inserted(\inserted$4471 ),
+    .held_count(\held_count$4653 ),
+    .inserted(\inserted$4473 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4698 ),
+    .list_tag(\list_tag$4700 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__17),
@@ -26372,8 +26372,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1173 ),
-    .returned(\returned$4567 ),
-    .revived(\revived$4535 ),
+    .returned(\returned$4569 ),
+    .revived(\revived$4537 ),
     .room(\room$1168 ),
     .row_access(\row_access$3964 ),
     .row_in_age(row_in__age),
@@ -26453,7 +26453,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4599 ),
+    .updating(\updating$4601 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2050 ),
@@ -26467,9 +26467,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4652 ),
+    .count(\count$4654 ),
     .eligible(eligible__18),
-    .evicted(\evicted$4504 ),
+    .evicted(\evicted$4506 ),
     .fetch(fetch),
     .gather({ \$485 [18], \$484 [18], \$483 [18], \$482 [18], \$481 [18], \$480 [18], \$479 [18], \$478 [18], \$477 [18], \$476 [18], \$475 [18], \$474 [18], \$473 [18], \$472 [18], \$471 [18], \$470 [18] }),
     .gather_load(gather_load),
@@ -26478,12 +26478,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__18),
-    .held_count(\held_count$4653 ),
-    .inserted(\inserted$4472 ),
+    .held_count(\held_count$4655 ),
+    .inserted(\inserted$4474 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4699 ),
+    .list_tag(\list_tag$4701 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__18),
@@ -26494,8 +26494,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1230 ),
-    .returned(\returned$4568 ),
-    .revived(\revived$4536 ),
+    .returned(\returned$4570 ),
+    .revived(\revived$4538 ),
     .room(\room$1225 ),
     .row_access(\row_access$3984 ),
     .row_in_age(row_in__age),
@@ -26575,7 +26575,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4600 ),
+    .updating(\updating$4602 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2051 ),
@@ -26589,9 +26589,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4654 ),
+    .count(\count$4656 ),
     .eligible(eligible__19),
-    .evicted(\evicted$4505 ),
+    .evicted(\evicted$4507 ),
     .fetch(fetch),
     .gather({ \$485 [19], \$484 [19], \$483 [19], \$482 [19], \$481 [19], \$480 [19], \$479 [19], \$478 [19], \$477 [19], \$476 [19], \$475 [19], \$474 [19], \$473 [19], \$472 [19], \$471 [19], \$470 [19] }),
     .gather_load(gather_load),
@@ -26600,12 +26600,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__19),
-    .held_count(\held_count$4655 ),
-    .inserted(\inserted$4473 ),
+    .held_count(\held_count$4657 ),
+    .inserted(\inserted$4475 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4700 ),
+    .list_tag(\list_tag$4702 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__19),
@@ -26616,8 +26616,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1287 ),
-    .returned(\returned$4569 ),
-    .revived(\revived$4537 ),
+    .returned(\returned$4571 ),
+    .revived(\revived$4539 ),
     .room(\room$1282 ),
     .row_access(\row_access$4004 ),
     .row_in_age(row_in__age),
@@ -26697,7 +26697,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4601 ),
+    .updating(\updating$4603 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2052 ),
@@ -26711,9 +26711,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4620 ),
+    .count(\count$4622 ),
     .eligible(eligible__2),
-    .evicted(\evicted$4488 ),
+    .evicted(\evicted$4490 ),
     .fetch(fetch),
     .gather({ \$485 [2], \$484 [2], \$483 [2], \$482 [2], \$481 [2], \$480 [2], \$479 [2], \$478 [2], \$477 [2], \$476 [2], \$475 [2], \$474 [2], \$473 [2], \$472 [2], \$471 [2], \$470 [2] }),
     .gather_load(gather_load),
@@ -26722,12 +26722,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__2),
-    .held_count(\held_count$4621 ),
-    .inserted(\inserted$4456 ),
+    .held_count(\held_count$4623 ),
+    .inserted(\inserted$4458 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4683 ),
+    .list_tag(\list_tag$4685 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__2),
@@ -26738,8 +26738,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$318 ),
-    .returned(\returned$4552 ),
-    .revived(\revived$4520 ),
+    .returned(\returned$4554 ),
+    .revived(\revived$4522 ),
     .room(\room$313 ),
     .row_access(\row_access$3664 ),
     .row_in_age(row_in__age),
@@ -26819,7 +26819,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4584 ),
+    .updating(\updating$4586 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2035 ),
@@ -26833,9 +26833,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4656 ),
+    .count(\count$4658 ),
     .eligible(eligible__20),
-    .evicted(\evicted$4506 ),
+    .evicted(\evicted$4508 ),
     .fetch(fetch),
     .gather({ \$485 [20], \$484 [20], \$483 [20], \$482 [20], \$481 [20], \$480 [20], \$479 [20], \$478 [20], \$477 [20], \$476 [20], \$475 [20], \$474 [20], \$473 [20], \$472 [20], \$471 [20], \$470 [20] }),
     .gather_load(gather_load),
@@ -26844,12 +26844,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__20),
-    .held_count(\held_count$4657 ),
-    .inserted(\inserted$4474 ),
+    .held_count(\held_count$4659 ),
+    .inserted(\inserted$4476 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4701 ),
+    .list_tag(\list_tag$4703 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__20),
@@ -26860,8 +26860,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1344 ),
-    .returned(\returned$4570 ),
-    .revived(\revived$4538 ),
+    .returned(\returned$4572 ),
+    .revived(\revived$4540 ),
     .room(\room$1339 ),
     .row_access(\row_access$4024 ),
     .row_in_age(row_in__age),
@@ -26941,7 +26941,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4602 ),
+    .updating(\updating$4604 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2053 ),
@@ -26955,9 +26955,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4658 ),
+    .count(\count$4660 ),
     .eligible(eligible__21),
-    .evicted(\evicted$4507 ),
+    .evicted(\evicted$4509 ),
     .fetch(fetch),
     .gather({ \$485 [21], \$484 [21], \$483 [21], \$482 [21], \$481 [21], \$480 [21], \$479 [21], \$478 [21], \$477 [21], \$476 [21], \$475 [21], \$474 [21], \$473 [21], \$472 [21], \$471 [21], \$470 [21] }),
     .gather_load(gather_load),
@@ -26966,12 +26966,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__21),
-    .held_count(\held_count$4659 ),
-    .inserted(\inserted$4475 ),
+    .held_count(\held_count$4661 ),
+    .inserted(\inserted$4477 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4702 ),
+    .list_tag(\list_tag$4704 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__21),
@@ -26982,8 +26982,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1401 ),
-    .returned(\returned$4571 ),
-    .revived(\revived$4539 ),
+    .returned(\returned$4573 ),
+    .revived(\revived$4541 ),
     .room(\room$1396 ),
     .row_access(\row_access$4044 ),
     .row_in_age(row_in__age),
@@ -27063,7 +27063,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4603 ),
+    .updating(\updating$4605 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2054 ),
@@ -27077,9 +27077,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4660 ),
+    .count(\count$4662 ),
     .eligible(eligible__22),
-    .evicted(\evicted$4508 ),
+    .evicted(\evicted$4510 ),
     .fetch(fetch),
     .gather({ \$485 [22], \$484 [22], \$483 [22], \$482 [22], \$481 [22], \$480 [22], \$479 [22], \$478 [22], \$477 [22], \$476 [22], \$475 [22], \$474 [22], \$473 [22], \$472 [22], \$471 [22], \$470 [22] }),
     .gather_load(gather_load),
@@ -27088,12 +27088,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__22),
-    .held_count(\held_count$4661 ),
-    .inserted(\inserted$4476 ),
+    .held_count(\held_count$4663 ),
+    .inserted(\inserted$4478 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4703 ),
+    .list_tag(\list_tag$4705 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__22),
@@ -27104,8 +27104,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1458 ),
-    .returned(\returned$4572 ),
-    .revived(\revived$4540 ),
+    .returned(\returned$4574 ),
+    .revived(\revived$4542 ),
     .room(\room$1453 ),
     .row_access(\row_access$4064 ),
     .row_in_age(row_in__age),
@@ -27185,7 +27185,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4604 ),
+    .updating(\updating$4606 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2055 ),
@@ -27199,9 +27199,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4662 ),
+    .count(\count$4664 ),
     .eligible(eligible__23),
-    .evicted(\evicted$4509 ),
+    .evicted(\evicted$4511 ),
     .fetch(fetch),
     .gather({ \$485 [23], \$484 [23], \$483 [23], \$482 [23], \$481 [23], \$480 [23], \$479 [23], \$478 [23], \$477 [23], \$476 [23], \$475 [23], \$474 [23], \$473 [23], \$472 [23], \$471 [23], \$470 [23] }),
     .gather_load(gather_load),
@@ -27210,12 +27210,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__23),
-    .held_count(\held_count$4663 ),
-    .inserted(\inserted$4477 ),
+    .held_count(\held_count$4665 ),
+    .inserted(\inserted$4479 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4704 ),
+    .list_tag(\list_tag$4706 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__23),
@@ -27226,8 +27226,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1515 ),
-    .returned(\returned$4573 ),
-    .revived(\revived$4541 ),
+    .returned(\returned$4575 ),
+    .revived(\revived$4543 ),
     .room(\room$1510 ),
     .row_access(\row_access$4084 ),
     .row_in_age(row_in__age),
@@ -27307,7 +27307,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4605 ),
+    .updating(\updating$4607 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2056 ),
@@ -27321,9 +27321,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4664 ),
+    .count(\count$4666 ),
     .eligible(eligible__24),
-    .evicted(\evicted$4510 ),
+    .evicted(\evicted$4512 ),
     .fetch(fetch),
     .gather({ \$485 [24], \$484 [24], \$483 [24], \$482 [24], \$481 [24], \$480 [24], \$479 [24], \$478 [24], \$477 [24], \$476 [24], \$475 [24], \$474 [24], \$473 [24], \$472 [24], \$471 [24], \$470 [24] }),
     .gather_load(gather_load),
@@ -27332,12 +27332,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__24),
-    .held_count(\held_count$4665 ),
-    .inserted(\inserted$4478 ),
+    .held_count(\held_count$4667 ),
+    .inserted(\inserted$4480 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4705 ),
+    .list_tag(\list_tag$4707 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__24),
@@ -27348,8 +27348,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1572 ),
-    .returned(\returned$4574 ),
-    .revived(\revived$4542 ),
+    .returned(\returned$4576 ),
+    .revived(\revived$4544 ),
     .room(\room$1567 ),
     .row_access(\row_access$4104 ),
     .row_in_age(row_in__age),
@@ -27429,7 +27429,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4606 ),
+    .updating(\updating$4608 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2057 ),
@@ -27443,9 +27443,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4666 ),
+    .count(\count$4668 ),
     .eligible(eligible__25),
-    .evicted(\evicted$4511 ),
+    .evicted(\evicted$4513 ),
     .fetch(fetch),
     .gather({ \$485 [25], \$484 [25], \$483 [25], \$482 [25], \$481 [25], \$480 [25], \$479 [25], \$478 [25], \$477 [25], \$476 [25], \$475 [25], \$474 [25], \$473 [25], \$472 [25], \$471 [25], \$470 [25] }),
     .gather_load(gather_load),
@@ -27454,12 +27454,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__25),
-    .held_count(\held_count$4667 ),
-    .inserted(\inserted$4479 ),
+    .held_count(\held_count$4669 ),
+    .inserted(\inserted$4481 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4706 ),
+    .list_tag(\list_tag$4708 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__25),
@@ -27470,8 +27470,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1629 ),
-    .returned(\returned$4575 ),
-    .revived(\revived$4543 ),
+    .returned(\returned$4577 ),
+    .revived(\revived$4545 ),
     .room(\room$1624 ),
     .row_access(\row_access$4124 ),
     .row_in_age(row_in__age),
@@ -27551,7 +27551,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4607 ),
+    .updating(\updating$4609 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2058 ),
@@ -27565,9 +27565,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4668 ),
+    .count(\count$4670 ),
     .eligible(eligible__26),
-    .evicted(\evicted$4512 ),
+    .evicted(\evicted$4514 ),
     .fetch(fetch),
     .gather({ \$485 [26], \$484 [26], \$483 [26], \$482 [26], \$481 [26], \$480 [26], \$479 [26], \$478 [26], \$477 [26], \$476 [26], \$475 [26], \$474 [26], \$473 [26], \$472 [26], \$471 [26], \$470 [26] }),
     .gather_load(gather_load),
@@ -27576,12 +27576,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__26),
-    .held_count(\held_count$4669 ),
-    .inserted(\inserted$4480 ),
+    .held_count(\held_count$4671 ),
+    .inserted(\inserted$4482 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4707 ),
+    .list_tag(\list_tag$4709 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__26),
@@ -27592,8 +27592,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1686 ),
-    .returned(\returned$4576 ),
-    .revived(\revived$4544 ),
+    .returned(\returned$4578 ),
+    .revived(\revived$4546 ),
     .room(\room$1681 ),
     .row_access(\row_access$4144 ),
     .row_in_age(row_in__age),
@@ -27673,7 +27673,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4608 ),
+    .updating(\updating$4610 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2059 ),
@@ -27687,9 +27687,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4670 ),
+    .count(\count$4672 ),
     .eligible(eligible__27),
-    .evicted(\evicted$4513 ),
+    .evicted(\evicted$4515 ),
     .fetch(fetch),
     .gather({ \$485 [27], \$484 [27], \$483 [27], \$482 [27], \$481 [27], \$480 [27], \$479 [27], \$478 [27], \$477 [27], \$476 [27], \$475 [27], \$474 [27], \$473 [27], \$472 [27], \$471 [27], \$470 [27] }),
     .gather_load(gather_load),
@@ -27698,12 +27698,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__27),
-    .held_count(\held_count$4671 ),
-    .inserted(\inserted$4481 ),
+    .held_count(\held_count$4673 ),
+    .inserted(\inserted$4483 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4708 ),
+    .list_tag(\list_tag$4710 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__27),
@@ -27714,8 +27714,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1743 ),
-    .returned(\returned$4577 ),
-    .revived(\revived$4545 ),
+    .returned(\returned$4579 ),
+    .revived(\revived$4547 ),
     .room(\room$1738 ),
     .row_access(\row_access$4164 ),
     .row_in_age(row_in__age),
@@ -27795,7 +27795,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4609 ),
+    .updating(\updating$4611 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2060 ),
@@ -27809,9 +27809,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4672 ),
+    .count(\count$4674 ),
     .eligible(eligible__28),
-    .evicted(\evicted$4514 ),
+    .evicted(\evicted$4516 ),
     .fetch(fetch),
     .gather({ \$485 [28], \$484 [28], \$483 [28], \$482 [28], \$481 [28], \$480 [28], \$479 [28], \$478 [28], \$477 [28], \$476 [28], \$475 [28], \$474 [28], \$473 [28], \$472 [28], \$471 [28], \$470 [28] }),
     .gather_load(gather_load),
@@ -27820,12 +27820,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__28),
-    .held_count(\held_count$4673 ),
-    .inserted(\inserted$4482 ),
+    .held_count(\held_count$4675 ),
+    .inserted(\inserted$4484 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4709 ),
+    .list_tag(\list_tag$4711 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__28),
@@ -27836,8 +27836,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1800 ),
-    .returned(\returned$4578 ),
-    .revived(\revived$4546 ),
+    .returned(\returned$4580 ),
+    .revived(\revived$4548 ),
     .room(\room$1795 ),
     .row_access(\row_access$4184 ),
     .row_in_age(row_in__age),
@@ -27917,7 +27917,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4610 ),
+    .updating(\updating$4612 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2061 ),
@@ -27931,9 +27931,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4674 ),
+    .count(\count$4676 ),
     .eligible(eligible__29),
-    .evicted(\evicted$4515 ),
+    .evicted(\evicted$4517 ),
     .fetch(fetch),
     .gather({ \$485 [29], \$484 [29], \$483 [29], \$482 [29], \$481 [29], \$480 [29], \$479 [29], \$478 [29], \$477 [29], \$476 [29], \$475 [29], \$474 [29], \$473 [29], \$472 [29], \$471 [29], \$470 [29] }),
     .gather_load(gather_load),
@@ -27942,12 +27942,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__29),
-    .held_count(\held_count$4675 ),
-    .inserted(\inserted$4483 ),
+    .held_count(\held_count$4677 ),
+    .inserted(\inserted$4485 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4710 ),
+    .list_tag(\list_tag$4712 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__29),
@@ -27958,8 +27958,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1857 ),
-    .returned(\returned$4579 ),
-    .revived(\revived$4547 ),
+    .returned(\returned$4581 ),
+    .revived(\revived$4549 ),
     .room(\room$1852 ),
     .row_access(\row_access$4204 ),
     .row_in_age(row_in__age),
@@ -28039,7 +28039,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4611 ),
+    .updating(\updating$4613 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2062 ),
@@ -28053,9 +28053,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4622 ),
+    .count(\count$4624 ),
     .eligible(eligible__3),
-    .evicted(\evicted$4489 ),
+    .evicted(\evicted$4491 ),
     .fetch(fetch),
     .gather({ \$485 [3], \$484 [3], \$483 [3], \$482 [3], \$481 [3], \$480 [3], \$479 [3], \$478 [3], \$477 [3], \$476 [3], \$475 [3], \$474 [3], \$473 [3], \$472 [3], \$471 [3], \$470 [3] }),
     .gather_load(gather_load),
@@ -28064,12 +28064,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__3),
-    .held_count(\held_count$4623 ),
-    .inserted(\inserted$4457 ),
+    .held_count(\held_count$4625 ),
+    .inserted(\inserted$4459 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4684 ),
+    .list_tag(\list_tag$4686 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__3),
@@ -28080,8 +28080,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$375 ),
-    .returned(\returned$4553 ),
-    .revived(\revived$4521 ),
+    .returned(\returned$4555 ),
+    .revived(\revived$4523 ),
     .room(\room$370 ),
     .row_access(\row_access$3684 ),
     .row_in_age(row_in__age),
@@ -28161,7 +28161,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4585 ),
+    .updating(\updating$4587 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2036 ),
@@ -28175,9 +28175,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4676 ),
+    .count(\count$4678 ),
     .eligible(eligible__30),
-    .evicted(\evicted$4516 ),
+    .evicted(\evicted$4518 ),
     .fetch(fetch),
     .gather({ \$485 [30], \$484 [30], \$483 [30], \$482 [30], \$481 [30], \$480 [30], \$479 [30], \$478 [30], \$477 [30], \$476 [30], \$475 [30], \$474 [30], \$473 [30], \$472 [30], \$471 [30], \$470 [30] }),
     .gather_load(gather_load),
@@ -28186,12 +28186,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__30),
-    .held_count(\held_count$4677 ),
-    .inserted(\inserted$4484 ),
+    .held_count(\held_count$4679 ),
+    .inserted(\inserted$4486 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4711 ),
+    .list_tag(\list_tag$4713 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__30),
@@ -28202,8 +28202,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1914 ),
-    .returned(\returned$4580 ),
-    .revived(\revived$4548 ),
+    .returned(\returned$4582 ),
+    .revived(\revived$4550 ),
     .room(\room$1909 ),
     .row_access(\row_access$4224 ),
     .row_in_age(row_in__age),
@@ -28283,7 +28283,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4612 ),
+    .updating(\updating$4614 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2063 ),
@@ -28297,9 +28297,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4678 ),
+    .count(\count$4680 ),
     .eligible(eligible__31),
-    .evicted(\evicted$4517 ),
+    .evicted(\evicted$4519 ),
     .fetch(fetch),
     .gather({ \$485 [31], \$484 [31], \$483 [31], \$482 [31], \$481 [31], \$480 [31], \$479 [31], \$478 [31], \$477 [31], \$476 [31], \$475 [31], \$474 [31], \$473 [31], \$472 [31], \$471 [31], \$470 [31] }),
     .gather_load(gather_load),
@@ -28308,12 +28308,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__31),
-    .held_count(\held_count$4679 ),
-    .inserted(\inserted$4485 ),
+    .held_count(\held_count$4681 ),
+    .inserted(\inserted$4487 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4712 ),
+    .list_tag(\list_tag$4714 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__31),
@@ -28324,8 +28324,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$1971 ),
-    .returned(\returned$4581 ),
-    .revived(\revived$4549 ),
+    .returned(\returned$4583 ),
+    .revived(\revived$4551 ),
     .room(\room$1966 ),
     .row_access(\row_access$4244 ),
     .row_in_age(row_in__age),
@@ -28405,7 +28405,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4613 ),
+    .updating(\updating$4615 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2064 ),
@@ -28419,9 +28419,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4624 ),
+    .count(\count$4626 ),
     .eligible(eligible__4),
-    .evicted(\evicted$4490 ),
+    .evicted(\evicted$4492 ),
     .fetch(fetch),
     .gather({ \$485 [4], \$484 [4], \$483 [4], \$482 [4], \$481 [4], \$480 [4], \$479 [4], \$478 [4], \$477 [4], \$476 [4], \$475 [4], \$474 [4], \$473 [4], \$472 [4], \$471 [4], \$470 [4] }),
     .gather_load(gather_load),
@@ -28430,12 +28430,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__4),
-    .held_count(\held_count$4625 ),
-    .inserted(\inserted$4458 ),
+    .held_count(\held_count$4627 ),
+    .inserted(\inserted$4460 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4685 ),
+    .list_tag(\list_tag$4687 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__4),
@@ -28446,8 +28446,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$432 ),
-    .returned(\returned$4554 ),
-    .revived(\revived$4522 ),
+    .returned(\returned$4556 ),
+    .revived(\revived$4524 ),
     .room(\room$427 ),
     .row_access(\row_access$3704 ),
     .row_in_age(row_in__age),
@@ -28527,7 +28527,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4586 ),
+    .updating(\updating$4588 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2037 ),
@@ -28541,9 +28541,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4626 ),
+    .count(\count$4628 ),
     .eligible(eligible__5),
-    .evicted(\evicted$4491 ),
+    .evicted(\evicted$4493 ),
     .fetch(fetch),
     .gather({ \$485 [5], \$484 [5], \$483 [5], \$482 [5], \$481 [5], \$480 [5], \$479 [5], \$478 [5], \$477 [5], \$476 [5], \$475 [5], \$474 [5], \$473 [5], \$472 [5], \$471 [5], \$470 [5] }),
     .gather_load(gather_load),
@@ -28552,12 +28552,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__5),
-    .held_count(\held_count$4627 ),
-    .inserted(\inserted$4459 ),
+    .held_count(\held_count$4629 ),
+    .inserted(\inserted$4461 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4686 ),
+    .list_tag(\list_tag$4688 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__5),
@@ -28568,8 +28568,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$489 ),
-    .returned(\returned$4555 ),
-    .revived(\revived$4523 ),
+    .returned(\returned$4557 ),
+    .revived(\revived$4525 ),
     .room(\room$484 ),
     .row_access(\row_access$3724 ),
     .row_in_age(row_in__age),
@@ -28649,7 +28649,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4587 ),
+    .updating(\updating$4589 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2038 ),
@@ -28663,9 +28663,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4628 ),
+    .count(\count$4630 ),
     .eligible(eligible__6),
-    .evicted(\evicted$4492 ),
+    .evicted(\evicted$4494 ),
     .fetch(fetch),
     .gather({ \$485 [6], \$484 [6], \$483 [6], \$482 [6], \$481 [6], \$480 [6], \$479 [6], \$478 [6], \$477 [6], \$476 [6], \$475 [6], \$474 [6], \$473 [6], \$472 [6], \$471 [6], \$470 [6] }),
     .gather_load(gather_load),
@@ -28674,12 +28674,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__6),
-    .held_count(\held_count$4629 ),
-    .inserted(\inserted$4460 ),
+    .held_count(\held_count$4631 ),
+    .inserted(\inserted$4462 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4687 ),
+    .list_tag(\list_tag$4689 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__6),
@@ -28690,8 +28690,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$546 ),
-    .returned(\returned$4556 ),
-    .revived(\revived$4524 ),
+    .returned(\returned$4558 ),
+    .revived(\revived$4526 ),
     .room(\room$541 ),
     .row_access(\row_access$3744 ),
     .row_in_age(row_in__age),
@@ -28771,7 +28771,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4588 ),
+    .updating(\updating$4590 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2039 ),
@@ -28785,9 +28785,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4630 ),
+    .count(\count$4632 ),
     .eligible(eligible__7),
-    .evicted(\evicted$4493 ),
+    .evicted(\evicted$4495 ),
     .fetch(fetch),
     .gather({ \$485 [7], \$484 [7], \$483 [7], \$482 [7], \$481 [7], \$480 [7], \$479 [7], \$478 [7], \$477 [7], \$476 [7], \$475 [7], \$474 [7], \$473 [7], \$472 [7], \$471 [7], \$470 [7] }),
     .gather_load(gather_load),
@@ -28796,12 +28796,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__7),
-    .held_count(\held_count$4631 ),
-    .inserted(\inserted$4461 ),
+    .held_count(\held_count$4633 ),
+    .inserted(\inserted$4463 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4688 ),
+    .list_tag(\list_tag$4690 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__7),
@@ -28812,8 +28812,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$603 ),
-    .returned(\returned$4557 ),
-    .revived(\revived$4525 ),
+    .returned(\returned$4559 ),
+    .revived(\revived$4527 ),
     .room(\room$598 ),
     .row_access(\row_access$3764 ),
     .row_in_age(row_in__age),
@@ -28893,7 +28893,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4589 ),
+    .updating(\updating$4591 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2040 ),
@@ -28907,9 +28907,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4632 ),
+    .count(\count$4634 ),
     .eligible(eligible__8),
-    .evicted(\evicted$4494 ),
+    .evicted(\evicted$4496 ),
     .fetch(fetch),
     .gather({ \$485 [8], \$484 [8], \$483 [8], \$482 [8], \$481 [8], \$480 [8], \$479 [8], \$478 [8], \$477 [8], \$476 [8], \$475 [8], \$474 [8], \$473 [8], \$472 [8], \$471 [8], \$470 [8] }),
     .gather_load(gather_load),
@@ -28918,12 +28918,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__8),
-    .held_count(\held_count$4633 ),
-    .inserted(\inserted$4462 ),
+    .held_count(\held_count$4635 ),
+    .inserted(\inserted$4464 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4689 ),
+    .list_tag(\list_tag$4691 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__8),
@@ -28934,8 +28934,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$660 ),
-    .returned(\returned$4558 ),
-    .revived(\revived$4526 ),
+    .returned(\returned$4560 ),
+    .revived(\revived$4528 ),
     .room(\room$655 ),
     .row_access(\row_access$3784 ),
     .row_in_age(row_in__age),
@@ -29015,7 +29015,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4590 ),
+    .updating(\updating$4592 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2041 ),
@@ -29029,9 +29029,9 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$4634 ),
+    .count(\count$4636 ),
     .eligible(eligible__9),
-    .evicted(\evicted$4495 ),
+    .evicted(\evicted$4497 ),
     .fetch(fetch),
     .gather({ \$485 [9], \$484 [9], \$483 [9], \$482 [9], \$481 [9], \$480 [9], \$479 [9], \$478 [9], \$477 [9], \$476 [9], \$475 [9], \$474 [9], \$473 [9], \$472 [9], \$471 [9], \$470 [9] }),
     .gather_load(gather_load),
@@ -29040,12 +29040,12 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .gather_rank_is_2({ \$533 , \$532 , \$531 , \$530 , \$529 , \$528 , \$527 , \$526 , \$525 , \$524 , \$523 , \$522 , \$521 , \$520 , \$519 , \$518  }),
     .gather_rank_is_3({ \$549 , \$548 , \$547 , \$546 , \$545 , \$544 , \$543 , \$542 , \$541 , \$540 , \$539 , \$538 , \$537 , \$536 , \$535 , \$534  }),
     .heads(heads__9),
-    .held_count(\held_count$4635 ),
-    .inserted(\inserted$4463 ),
+    .held_count(\held_count$4637 ),
+    .inserted(\inserted$4465 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$4690 ),
+    .list_tag(\list_tag$4692 ),
     .load(\load$3630 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__9),
@@ -29056,8 +29056,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_2(rank_is__2),
     .rank_is_3(rank_is__3),
     .ready(\ready$717 ),
-    .returned(\returned$4559 ),
-    .revived(\revived$4527 ),
+    .returned(\returned$4561 ),
+    .revived(\revived$4529 ),
     .room(\room$712 ),
     .row_access(\row_access$3804 ),
     .row_in_age(row_in__age),
@@ -29137,7 +29137,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_weights_7(update_weights__7),
     .update_weights_8(update_weights__8),
     .update_weights_9(update_weights__9),
-    .updating(\updating$4591 ),
+    .updating(\updating$4593 ),
     .wanted(wanted),
     .working_enable(\working_enable$2066 ),
     .working_full(\working_full$2042 ),
@@ -29162,13 +29162,13 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   );
   hotline_stream_core_control control (
     .budget(budget),
-    .busy(\busy$4447 ),
+    .busy(\busy$4449 ),
     .clear(clear),
     .clear_counters(\clear$4317 ),
     .clk(clk),
     .command_busy(command_busy),
     .command_code(command_code),
-    .command_write(\command_write$4448 ),
+    .command_write(\command_write$4450 ),
     .done(command_done),
     .dump__payload(dump__payload),
     .dump__ready(dump__ready),
@@ -29425,7 +29425,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .slot_out__9(slot_out__9),
     .slot_write(\slot_write$3619 ),
     .snapshot(snapshot),
-    .write_data(\write_data$4451 )
+    .write_data(\write_data$4453 )
   );
   hotline_stream_core_counters counters (
     .bank_stall(bank_stall),
@@ -29533,7 +29533,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .\port$8073$0 (split_beats_value),
     .\port$8077$0 (output_stall_value),
     .rst(rst),
-    .select_command(\command_write$4428 ),
+    .select_command(\command_write$4430 ),
     .select_hot_rows(hot_rows_write),
     .select_start(\select_start$3605 ),
     .weights_0(weights_0),
@@ -29555,7 +29555,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .popular__valid(\input__valid$114 ),
     .rst(rst)
   );
-  hotline_stream_core_gather \gather$4720  (
+  hotline_stream_core_gather \gather$4722  (
     .clk(clk),
     .fetch(fetch),
     .heads__0(heads__0),
@@ -29730,7 +29730,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .output__valid(m_axis_popular__tvalid),
     .rst(rst)
   );
-  hotline_stream_core_scatter \scatter$4718  (
+  hotline_stream_core_scatter \scatter$4720  (
     .clk(clk),
     .fire(take),
     .input__payload(\input__payload$78 ),
@@ -29965,7 +29965,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .output__payload(\input__payload$72 ),
     .output__ready(\output__ready$74 ),
     .output__valid(\input__valid$76 ),
-    .phase(\phase$4443 ),
+    .phase(\phase$4445 ),
     .rst(rst),
     .sample_open(sample_open),
     .sample_too_long(sample_too_long),
@@ -30151,67 +30151,67 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
       5'h00:
           \$457  = list_tag;
       5'h01:
-          \$457  = \list_tag$4682 ;
-      5'h02:
-          \$457  = \list_tag$4683 ;
-      5'h03:
           \$457  = \list_tag$4684 ;
-      5'h04:
+      5'h02:
           \$457  = \list_tag$4685 ;
-      5'h05:
+      5'h03:
           \$457  = \list_tag$4686 ;
-      5'h06:
+      5'h04:
           \$457  = \list_tag$4687 ;
-      5'h07:
+      5'h05:
           \$457  = \list_tag$4688 ;
-      5'h08:
+      5'h06:
           \$457  = \list_tag$4689 ;
-      5'h09:
+      5'h07:
           \$457  = \list_tag$4690 ;
-      5'h0a:
+      5'h08:
           \$457  = \list_tag$4691 ;
-      5'h0b:
+      5'h09:
           \$457  = \list_tag$4692 ;
-      5'h0c:
+      5'h0a:
           \$457  = \list_tag$4693 ;
-      5'h0d:
+      5'h0b:
           \$457  = \list_tag$4694 ;
-      5'h0e:
+      5'h0c:
           \$457  = \list_tag$4695 ;
-      5'h0f:
+      5'h0d:
           \$457  = \list_tag$4696 ;
-      5'h10:
+      5'h0e:
           \$457  = \list_tag$4697 ;
-      5'h11:
+      5'h0f:
           \$457  = \list_tag$4698 ;
-      5'h12:
+      5'h10:
           \$457  = \list_tag$4699 ;
-      5'h13:
+      5'h11:
           \$457  = \list_tag$4700 ;
-      5'h14:
+      5'h12:
           \$457  = \list_tag$4701 ;
-      5'h15:
+      5'h13:
           \$457  = \list_tag$4702 ;
-      5'h16:
+      5'h14:
           \$457  = \list_tag$4703 ;
-      5'h17:
+      5'h15:
           \$457  = \list_tag$4704 ;
-      5'h18:
+      5'h16:
           \$457  = \list_tag$4705 ;
-      5'h19:
+      5'h17:
           \$457  = \list_tag$4706 ;
-      5'h1a:
+      5'h18:
           \$457  = \list_tag$4707 ;
-      5'h1b:
+      5'h19:
           \$457  = \list_tag$4708 ;
-      5'h1c:
+      5'h1a:
           \$457  = \list_tag$4709 ;
-      5'h1d:
+      5'h1b:
           \$457  = \list_tag$4710 ;
-      5'h1e:
+      5'h1c:
           \$457  = \list_tag$4711 ;
-      5'h1f:
+      5'h1d:
           \$457  = \list_tag$4712 ;
+      5'h1e:
+          \$457  = \list_tag$4713 ;
+      5'h1f:
+          \$457  = \list_tag$4714 ;
     endcase
   end
   always @* begin
@@ -40332,9 +40332,9 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     value = 32'd0;
     casez (read_address)
       12'h000:
-          value = 32'd0;
+          value = 32'd1213158476;
       12'h004:
-          value = 32'd0;
+          value = 32'd256;
       12'h008:
           value = 32'd2098192;
       12'h00c:

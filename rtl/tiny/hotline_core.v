@@ -3040,7 +3040,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire busy;
   wire \busy$282 ;
   wire \busy$284 ;
-  wire \busy$523 ;
+  wire \busy$525 ;
   wire clear;
   wire \clear$298 ;
   wire \clear$409 ;
@@ -3068,7 +3068,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   reg event__ready;
   wire event__valid;
   wire evicted;
-  wire \evicted$548 ;
+  wire \evicted$550 ;
   reg [1:0] evictions = 2'h0;
   wire [63:0] evictions_value;
   wire fetch;
@@ -3113,7 +3113,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire input_idle;
   wire [63:0] input_idle_value;
   wire inserted;
-  wire \inserted$546 ;
+  wire \inserted$548 ;
   reg [1:0] inserts = 2'h0;
   wire [63:0] inserts_value;
   wire [31:0] irq_enable;
@@ -3176,13 +3176,13 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire restore_start;
   wire [2:0] restored;
   wire returned;
-  wire \returned$552 ;
+  wire \returned$554 ;
   reg [1:0] returns = 2'h0;
   wire [63:0] returns_value;
   reg [1:0] revivals = 2'h0;
   wire [63:0] revivals_value;
   wire revived;
-  wire \revived$550 ;
+  wire \revived$552 ;
   wire [1:0] room;
   wire \room$129 ;
   wire \room$183 ;
@@ -3274,8 +3274,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   wire [4:0] update_weights__0;
   wire [4:0] update_weights__1;
   reg updating = 1'h0;
-  wire \updating$553 ;
-  wire \updating$554 ;
+  wire \updating$555 ;
+  wire \updating$556 ;
   wire [172:0] w_data;
   wire w_en;
   (* enum_base_type = "Eligible" *)
@@ -3348,23 +3348,23 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
   assign \$43  = m_axis_nonpopular__tvalid & \$42 ;
   assign output_stall = \$41  | \$43 ;
   assign \$44  = \busy$282  | \running$454 ;
-  assign \busy$523  = \busy$282  | started;
+  assign \busy$525  = \busy$282  | started;
   assign \$45  = | { unknown_phase, empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
   assign \$46  = 1'h0 + inserted;
-  assign \$47  = \$46  + \inserted$546 ;
+  assign \$47  = \$46  + \inserted$548 ;
   assign \$48  = 1'h0 + evicted;
-  assign \$49  = \$48  + \evicted$548 ;
+  assign \$49  = \$48  + \evicted$550 ;
   assign \$50  = 1'h0 + revived;
-  assign \$51  = \$50  + \revived$550 ;
+  assign \$51  = \$50  + \revived$552 ;
   assign \$52  = 1'h0 + returned;
-  assign \$53  = \$52  + \returned$552 ;
+  assign \$53  = \$52  + \returned$554 ;
   assign \$54  = popular_ended + popular_sent;
   assign \$55  = \$54  - finished;
   assign \$56  = nonpopular_ended + nonpopular_sent;
   assign \$57  = \$56  - finished;
   assign \$58  = in_core + started;
   assign \$59  = \$58  - finished;
-  assign \$60  = | { \updating$554 , \updating$553  };
+  assign \$60  = | { \updating$556 , \updating$555  };
   assign \$61  = \busy$284  | \$60 ;
   assign \$62  = irq_status & irq_enable;
   assign \$63  = | \$62 ;
@@ -3468,7 +3468,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_take(update_take),
     .update_weights_0(update_weights__0),
     .update_weights_1(update_weights__1),
-    .updating(\updating$553 ),
+    .updating(\updating$555 ),
     .wanted(wanted)
   );
   hotline_popularity_bank bank1 (
@@ -3479,14 +3479,14 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .clear(clear),
     .clk(clk),
     .eligible(eligible__1),
-    .evicted(\evicted$548 ),
+    .evicted(\evicted$550 ),
     .fetch(fetch),
     .gather({ \$74 [1], \$73 [1] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$76 , \$75  }),
     .gather_rank_is_1({ \$78 , \$77  }),
     .heads(heads__1),
-    .inserted(\inserted$546 ),
+    .inserted(\inserted$548 ),
     .level(level),
     .load(\load$322 ),
     .make_hot(make_hot),
@@ -3496,8 +3496,8 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .ready(\ready$188 ),
-    .returned(\returned$552 ),
-    .revived(\revived$550 ),
+    .returned(\returned$554 ),
+    .revived(\revived$552 ),
     .room(\room$183 ),
     .row_access(\row_access$336 ),
     .row_in_age(row_in__age),
@@ -3532,7 +3532,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .update_take(update_take),
     .update_weights_0(update_weights__0),
     .update_weights_1(update_weights__1),
-    .updating(\updating$554 ),
+    .updating(\updating$556 ),
     .wanted(wanted)
   );
   hotline_classifier classifier (
@@ -3551,9 +3551,9 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .rst(rst),
     .\samples$44 (samples)
   );
-  hotline_control \control$558  (
+  hotline_control \control$560  (
     .budget(budget),
-    .busy(\busy$523 ),
+    .busy(\busy$525 ),
     .clear(clear),
     .clear_counters(\clear$409 ),
     .clk(clk),
@@ -3737,7 +3737,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .popular__valid(\input__valid$93 ),
     .rst(rst)
   );
-  hotline_gather \gather$564  (
+  hotline_gather \gather$566  (
     .clk(clk),
     .fetch(fetch),
     .heads__0(heads__0),
@@ -3808,7 +3808,7 @@ module hotline_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s
     .output__valid(m_axis_popular__tvalid),
     .rst(rst)
   );
-  hotline_scatter \scatter$562  (
+  hotline_scatter \scatter$564  (
     .clk(clk),
     .fire(take),
     .input__payload(\input__payload$57 ),
@@ -5042,9 +5042,9 @@ module hotline_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bread
     value = 32'd0;
     casez (read_address)
       12'h000:
-          value = 32'd0;
+          value = 32'd1213158476;
       12'h004:
-          value = 32'd0;
+          value = 32'd256;
       12'h008:
           value = 32'd524802;
       12'h00c:

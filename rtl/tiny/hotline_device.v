@@ -15620,16 +15620,16 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire \busy$326 ;
   wire \busy$328 ;
   (* init = 2'h0 *)
-  wire \busy$583 ;
+  wire \busy$585 ;
   wire clear;
   wire \clear$342 ;
   wire \clear$453 ;
   wire command_busy;
   wire command_code;
-  wire \command_write$564 ;
-  wire \command_write$584 ;
+  wire \command_write$566 ;
+  wire \command_write$586 ;
   wire [4:0] count;
-  wire [4:0] \count$604 ;
+  wire [4:0] \count$606 ;
   wire [63:0] cycles_value;
   wire demotions;
   wire [63:0] demotions_value;
@@ -15650,7 +15650,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   reg event__ready;
   wire event__valid;
   wire evicted;
-  wire \evicted$593 ;
+  wire \evicted$595 ;
   reg [1:0] evictions = 2'h0;
   wire [63:0] evictions_value;
   wire fetch;
@@ -15659,7 +15659,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [13:0] heads__0;
   wire [13:0] heads__1;
   wire [4:0] held_count;
-  wire [4:0] \held_count$605 ;
+  wire [4:0] \held_count$607 ;
   wire [31:0] hot_count;
   wire [5:0] \hot_count$494 ;
   wire [5:0] hot_rows;
@@ -15696,14 +15696,14 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire input_idle;
   wire [63:0] input_idle_value;
   wire inserted;
-  wire \inserted$591 ;
+  wire \inserted$593 ;
   reg [1:0] inserts = 2'h0;
   wire [63:0] inserts_value;
   wire [31:0] irq_enable;
   wire [31:0] irq_status;
   wire [8:0] level;
   wire [38:0] list_tag;
-  wire [38:0] \list_tag$608 ;
+  wire [38:0] \list_tag$610 ;
   (* enum_base_type = "Eligible" *)
   (* enum_value_000 = "ALL" *)
   (* enum_value_001 = "COLD" *)
@@ -15734,7 +15734,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire \output__valid$268 ;
   wire output_stall;
   wire [63:0] output_stall_value;
-  reg [1:0] \phase$579  = 2'h0;
+  reg [1:0] \phase$581  = 2'h0;
   wire [38:0] pick_tag__0;
   wire [38:0] pick_tag__1;
   wire pick_take;
@@ -15763,13 +15763,13 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire restore_start;
   wire [2:0] restored;
   wire returned;
-  wire \returned$597 ;
+  wire \returned$599 ;
   reg [1:0] returns = 2'h0;
   wire [63:0] returns_value;
   reg [1:0] revivals = 2'h0;
   wire [63:0] revivals_value;
   wire revived;
-  wire \revived$595 ;
+  wire \revived$597 ;
   wire [1:0] room;
   wire \room$150 ;
   wire \room$204 ;
@@ -15862,8 +15862,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [4:0] update_weights__0;
   wire [4:0] update_weights__1;
   reg updating = 1'h0;
-  wire \updating$598 ;
-  wire \updating$599 ;
+  wire \updating$600 ;
+  wire \updating$601 ;
   wire [4:0] verdicts__payload;
   wire verdicts__valid;
   wire [172:0] w_data;
@@ -15902,7 +15902,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire \working_ready$237 ;
   wire \working_ready$238 ;
   wire [31:0] write_data;
-  wire [31:0] \write_data$587 ;
+  wire [31:0] \write_data$589 ;
   assign \$1  = \output__payload$117 [129:128] > 1'h0;
   assign \$2  = \output__payload$117 [129:128] > 1'h0;
   assign \$3  = \output__payload$117 [129:128] > 1'h0;
@@ -15979,38 +15979,38 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   assign \$52  = write_data == 2'h3;
   assign \$53  = write_data == 3'h6;
   assign \$54  = | { \$53 , \$52 , \$51  };
-  assign with_packet = \command_write$564  & \$54 ;
+  assign with_packet = \command_write$566  & \$54 ;
   assign \$55  = \busy$326  | \running$498 ;
   assign busy = \$55  | started;
   assign \$56  = command_code | with_packet;
-  assign \busy$583  = \busy$326  | started;
+  assign \busy$585  = \busy$326  | started;
   assign \$57  = ~ with_packet;
-  assign \$58  = \command_write$564  & \$57 ;
-  assign \command_write$584  = \$58  | command_write;
-  assign \write_data$587  = command_write ? { 24'h000000, command } : write_data;
+  assign \$58  = \command_write$566  & \$57 ;
+  assign \command_write$586  = \$58  | command_write;
+  assign \write_data$589  = command_write ? { 24'h000000, command } : write_data;
   assign \$59  = command_code | with_packet;
   assign \$60  = command_code | with_packet;
   assign \$61  = | { unknown_phase, empty_batch, restore_entry, restore_length, hot_rows_range, \$60 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
   assign \$62  = 1'h0 + inserted;
-  assign \$63  = \$62  + \inserted$591 ;
+  assign \$63  = \$62  + \inserted$593 ;
   assign \$64  = 1'h0 + evicted;
-  assign \$65  = \$64  + \evicted$593 ;
+  assign \$65  = \$64  + \evicted$595 ;
   assign \$66  = 1'h0 + revived;
-  assign \$67  = \$66  + \revived$595 ;
+  assign \$67  = \$66  + \revived$597 ;
   assign \$68  = 1'h0 + returned;
-  assign \$69  = \$68  + \returned$597 ;
+  assign \$69  = \$68  + \returned$599 ;
   assign \$70  = popular_ended + popular_sent;
   assign \$71  = \$70  - finished;
   assign \$72  = nonpopular_ended + nonpopular_sent;
   assign \$73  = \$72  - finished;
   assign \$74  = in_core + started;
   assign \$75  = \$74  - finished;
-  assign \$76  = | { \updating$599 , \updating$598  };
+  assign \$76  = | { \updating$601 , \updating$600  };
   assign \$77  = \busy$328  | \$76 ;
   assign \$78  = irq_status & irq_enable;
   assign \$79  = | \$78 ;
   assign \$80  = list_held ? held_count : count;
-  assign \$81  = list_held ? \held_count$605  : \count$604 ;
+  assign \$81  = list_held ? \held_count$607  : \count$606 ;
   always @(posedge clk)
     start <= \$84 ;
   always @(posedge clk)
@@ -16032,7 +16032,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   always @(posedge clk)
     updating <= \$93 ;
   always @(posedge clk)
-    \phase$579  <= \$94 ;
+    \phase$581  <= \$94 ;
   always @(posedge clk)
     irq <= \$95 ;
   always @(posedge shell_clk)
@@ -16108,7 +16108,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_take(update_take),
     .update_weights_0(update_weights__0),
     .update_weights_1(update_weights__1),
-    .updating(\updating$598 ),
+    .updating(\updating$600 ),
     .wanted(wanted),
     .working_enable(\working_enable$242 ),
     .working_full(\working_full$239 ),
@@ -16122,21 +16122,21 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .budget(budget),
     .clear(clear),
     .clk(clk),
-    .count(\count$604 ),
+    .count(\count$606 ),
     .eligible(eligible__1),
-    .evicted(\evicted$593 ),
+    .evicted(\evicted$595 ),
     .fetch(fetch),
     .gather({ \$97 [1], \$96 [1] }),
     .gather_load(gather_load),
     .gather_rank_is_0({ \$99 , \$98  }),
     .gather_rank_is_1({ \$101 , \$100  }),
     .heads(heads__1),
-    .held_count(\held_count$605 ),
-    .inserted(\inserted$591 ),
+    .held_count(\held_count$607 ),
+    .inserted(\inserted$593 ),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
-    .list_tag(\list_tag$608 ),
+    .list_tag(\list_tag$610 ),
     .load(\load$366 ),
     .make_hot(make_hot),
     .pick_tag(pick_tag__1),
@@ -16145,8 +16145,8 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
     .ready(\ready$209 ),
-    .returned(\returned$597 ),
-    .revived(\revived$595 ),
+    .returned(\returned$599 ),
+    .revived(\revived$597 ),
     .room(\room$204 ),
     .row_access(\row_access$380 ),
     .row_in_age(row_in__age),
@@ -16182,7 +16182,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .update_take(update_take),
     .update_weights_0(update_weights__0),
     .update_weights_1(update_weights__1),
-    .updating(\updating$599 ),
+    .updating(\updating$601 ),
     .wanted(wanted),
     .working_enable(\working_enable$242 ),
     .working_full(\working_full$240 ),
@@ -16207,13 +16207,13 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   );
   hotline_stream_core_control control (
     .budget(budget),
-    .busy(\busy$583 ),
+    .busy(\busy$585 ),
     .clear(clear),
     .clear_counters(\clear$453 ),
     .clk(clk),
     .command_busy(command_busy),
     .command_code(command_code),
-    .command_write(\command_write$584 ),
+    .command_write(\command_write$586 ),
     .done(command_done),
     .dump__payload(dump__payload),
     .dump__ready(dump__ready),
@@ -16260,7 +16260,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .slot_out__1(slot_out__1),
     .slot_write(\slot_write$355 ),
     .snapshot(snapshot),
-    .write_data(\write_data$587 )
+    .write_data(\write_data$589 )
   );
   hotline_stream_core_counters counters (
     .bank_stall(bank_stall),
@@ -16368,7 +16368,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .\port$88$0 (\$59 ),
     .\port$90$0 (\$61 ),
     .rst(rst),
-    .select_command(\command_write$564 ),
+    .select_command(\command_write$566 ),
     .select_hot_rows(hot_rows_write),
     .select_start(\select_start$341 ),
     .weights_0(weights_0),
@@ -16390,7 +16390,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .popular__valid(\input__valid$114 ),
     .rst(rst)
   );
-  hotline_stream_core_gather \gather$616  (
+  hotline_stream_core_gather \gather$618  (
     .clk(clk),
     .fetch(fetch),
     .heads__0(heads__0),
@@ -16461,7 +16461,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .output__valid(m_axis_popular__tvalid),
     .rst(rst)
   );
-  hotline_stream_core_scatter \scatter$614  (
+  hotline_stream_core_scatter \scatter$616  (
     .clk(clk),
     .fire(take),
     .input__payload(\input__payload$78 ),
@@ -16530,7 +16530,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .output__payload(\input__payload$72 ),
     .output__ready(\output__ready$74 ),
     .output__valid(\input__valid$76 ),
-    .phase(\phase$579 ),
+    .phase(\phase$581 ),
     .rst(rst),
     .sample_open(sample_open),
     .sample_too_long(sample_too_long),
@@ -16596,7 +16596,7 @@ module hotline_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
       1'h0:
           \$83  = list_tag;
       1'h1:
-          \$83  = \list_tag$608 ;
+          \$83  = \list_tag$610 ;
     endcase
   end
   always @* begin
@@ -20199,9 +20199,9 @@ module hotline_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid
     value = 32'd0;
     casez (read_address)
       12'h000:
-          value = 32'd0;
+          value = 32'd1213158476;
       12'h004:
-          value = 32'd0;
+          value = 32'd256;
       12'h008:
           value = 32'd524802;
       12'h00c:

@@ -1,10 +1,12 @@
 """Libraries are built wherever the cache is."""
 
-import numpy as np
 import pytest
 
 from hotline_device.device import DeviceError
-from hotline_sim.build.verilator import ToolError, find_compiler, find_tool, find_verilator
+from hotline_device.registry import open_device
+from hotline_hw.spec.params import PRESETS
+from hotline_hw.spec.regmap import ID_VALUE, register
+from tests.support.tools import needs
 
 
 @pytest.fixture(autouse=True)
@@ -12,28 +14,11 @@ def a_cache_with_spaces_in_its_path(tmp_path, monkeypatch):
     monkeypatch.setenv("HOTLINE_CACHE", str(tmp_path / "a cache" / "of builds"))
 
 
+@needs("verilator")
+@pytest.mark.slow
 def test_spaces_in_the_path_of_the_cache():
-    amaranth = pytest.importorskip("amaranth")
-    pytest.importorskip("pyosys")
-    try:
-        find_verilator(), find_compiler(), find_tool("make")
-    except ToolError as error:
-        pytest.skip(str(error))
-    from amaranth.lib import wiring
-    from hotline_sim.verilated.block import VerilatedBlock
-
-    class Adder(wiring.Component):
-        one: wiring.In(8)
-        other: wiring.In(8)
-        total: wiring.Out(8)
-
-        def elaborate(self, platform):
-            m = amaranth.Module()
-            m.d.comb += self.total.eq(self.one + self.other)
-            return m
-
-    run = VerilatedBlock(Adder(), "adder").run(np.array([[1, 2], [250, 9]]), 2)
-    np.testing.assert_array_equal(run.outputs, [[3], [3]])
+    with open_device("verilated", PRESETS["tiny"]) as device:
+        assert device.read(register("ID").offset) == ID_VALUE
 
 
 def test_cocotb_says_what_to_do():
