@@ -8,9 +8,10 @@ A message is its length (4 bytes, little-endian), then a JSON object. Requests (
     run       seconds                -> irq; ends earlier if irq is high, or the flag is set
     memory    call, arguments        -> result of a call of the memory model
 
-Any request may have `regions`, those that are new in memory: name, address, size, path. Every reply has `cycles` and
-`core_cycles`, the clock cycles so far; `error`, which is null, `slverr` or `timeout`; and `violation`, the AXI rule
-that was broken first, or null. An end of file instead of a message ends the other side.
+Any request may have `regions`, those that are new in memory: name, address, size, path. Every request has a `number`,
+which its reply repeats: Ctrl-C may end a call of the device at any point, and the reply to it comes later, or never.
+Every reply has `cycles` and `core_cycles`, the clock cycles so far; `error`, which is null, `slverr` or `timeout`; and
+`violation`, the AXI rule that was broken first, or null. An end of file instead of a message ends the other side.
 """
 
 from __future__ import annotations
@@ -54,9 +55,14 @@ class Link:
         del self._received[:end]
         return json.loads(body)
 
-    def readable(self) -> bool:
-        """Whether `receive` would return at once. Between a request and its reply it means that the device has gone."""
-        return bool(select.select([self._connection], [], [], 0)[0])
+    def gone(self) -> bool:
+        """Whether the other side has closed the connection, all that it sent having been received."""
+        if not select.select([self._connection], [], [], 0)[0]:
+            return False
+        try:
+            return not self._connection.recv(1, socket.MSG_PEEK)
+        except ConnectionError:
+            return True
 
     def close(self) -> None:
         self._connection.close()

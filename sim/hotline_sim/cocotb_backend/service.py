@@ -81,7 +81,8 @@ class Service(ABC):
         try:
             self.link.send(await self._answer({"op": "reset"}))
             while (request := self.link.receive()) is not None:
-                self.link.send(await self._answer(request))
+                number = request.pop("number")
+                self.link.send(await self._answer(request) | {"number": number})
         except (Gone, ConnectionError):
             pass
         finally:
@@ -97,7 +98,7 @@ class Service(ABC):
     def count_cycle(self) -> None:
         """Call once a clock cycle. Raises Gone."""
         self.cycles += 1
-        if self.cycles % _CYCLES_PER_LOOK == 0 and self.link.readable():
+        if self.cycles % _CYCLES_PER_LOOK == 0 and self.link.gone():
             raise Gone
 
     async def _answer(self, request: dict[str, Any]) -> dict[str, Any]:

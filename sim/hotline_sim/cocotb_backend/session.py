@@ -38,13 +38,12 @@ class Session:
 
     Attributes:
         folder: the temporary folder.
-        asking: a request was sent and its reply has not arrived.
     """
 
     def __init__(self, simulator: str, build: Path, waves: Path | None, settings: dict[str, Any]) -> None:
         self.simulator = simulator
         self.folder = Path(tempfile.mkdtemp(prefix="hotline-"))
-        self.asking = False
+        self._number = 0  # of the latest request
         self._link: Link | None = None
         self._process: subprocess.Popen | None = None
         command = [*runner_command("run", simulator, build, DEVICE_TOP), "--run-folder", self.folder]
@@ -80,17 +79,15 @@ class Session:
         raise DeviceError(f"{self.simulator} did not start in {_START_SECONDS} s. The end of its log:\n{self._tail()}")
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The reply to a request. A late reply to an interrupted request is skipped."""
+        """The reply to a request. Late replies to interrupted requests are skipped."""
         assert self._link is not None
-        if self.asking:
-            self._receive()
-        self.asking = True
+        self._number += 1
         try:
-            self._link.send(request)
+            self._link.send(request | {"number": self._number})
         except ConnectionError:
             raise self._ended() from None
-        reply = self._receive()
-        self.asking = False
+        while (reply := self._receive())["number"] != self._number:
+            pass
         return reply
 
     def stop(self) -> None:
