@@ -83,8 +83,7 @@ class Sequencer(wiring.Component):
         working_start, working_enable, working_ready, working_full: HotlineCore's lists.
         core_busy, core_errors: from HotlineCore.
         core_access: the host writes a register of the core, so nothing begins. If a command and a write came in the
-            same
-            cycle, one would be lost.
+            same cycle, one would be lost.
         lists: counts for the summary.
         completion_words: to the channel SMALL.
         samples, popular_samples, popular_words, nonpopular_words, listed, held: counts for the completion.
