@@ -56,7 +56,8 @@ class HotlineCore(wiring.Component):
         finished: Pulse. Both packets of a mini-batch have left.
         errors: Pulses, one for each bit of ERROR, in its order.
         index_bits: INDEX_BITS.
-        working_start: Pulse, only on an idle core. New lists begin; no mini-batch may before `working_ready`.
+        working_start: Pulse, only on an idle core. New lists begin. No mini-batch may begin before
+            `working_ready`.
         working_ready: The lists are empty.
         working_enable: Misses are listed.
         working_full: Since the lists began, a row found no place.

@@ -1,4 +1,4 @@
-"""Layouts of what flows between the blocks of the shell. The widths come from `Geometry`; a granule is 16 bytes.
+"""Layouts of what flows between the blocks of the shell. The widths come from `Geometry`. A granule is 16 bytes.
 
 Sequencer, RowWalker --read_request--> ReadEngine --read_beat--> lookups and state to the core
                                                    '-----------> GranulePacker --row_beat-->

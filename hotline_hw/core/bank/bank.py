@@ -56,7 +56,7 @@ class PopularityBank(wiring.Component):
         inserted, evicted, revived, returned: Event pulses, see `CounterUpdate`.
         age_period: Register AGE_PERIOD.
         budget, row_access and the ports of `row_ports`: As in the tracker. `row_write`, `slot_write` and `pick_take`
-            are this bank's own; the others go to all banks.
+            are this bank's own. The others go to all banks.
 
     Ports with a shell, where a `WorkingList` stands between tracker and MultiPopQueue:
         working_start, working_ready, working_enable, working_full: As `start`, `ready`, `enable` and `full` in
