@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["connect_lists", "connect_selector", "connect_updates", "count_events", "place_banks"]
 
 _EVENTS = {"inserts": "inserted", "evictions": "evicted", "revivals": "revived", "returns": "returned"}
-"""The banks' event pulses, by counter."""
+"""For each counter, the event pulse of a bank that it counts."""
 
 
 def place_banks(
@@ -64,7 +64,7 @@ def place_banks(
 
 
 def count_events(m: Module, banks: list[PopularityBank]) -> dict[str, Signal]:
-    """Events of all banks in a cycle, by counter."""
+    """Counts the events of all banks in a cycle. Returns the numbers, by counter."""
     counts = {}
     for counter, pulse in _EVENTS.items():
         counts[counter] = Signal(range(len(banks) + 1), name=f"{pulse}_count")
@@ -88,8 +88,8 @@ def connect_updates(m: Module, updates: UpdateScatter, banks: list[PopularityBan
             updates.room[number].eq(bank.update_room),
             bank.age_period.eq(csr.age_period),
         ]
-    # A beat is in the scatter or in the banks from the cycle after it was taken on; its packets have not left
-    # then.
+    # A beat is in the scatter or in the banks from the cycle after it was taken. Its packets have not left in that
+    # cycle.
     updating = Signal()
     m.d.sync += updating.eq(updates.busy | Cat(bank.updating for bank in banks).any())
     return updating | updates.busy
@@ -98,7 +98,7 @@ def connect_updates(m: Module, updates: UpdateScatter, banks: list[PopularityBan
 def connect_selector(
     m: Module, selector: HotSetSelector, banks: list[PopularityBank], control: TrackerControl, csr: CsrBank
 ) -> None:
-    """The sets of the banks are the selector's while it runs, else the control's."""
+    """Connects the banks' sets. The selector uses them while it runs, the control at all other times."""
     m.d.comb += [
         selector.start.eq(control.select),
         control.selecting.eq(selector.running),
@@ -133,9 +133,9 @@ def connect_selector(
 
 
 def connect_lists(m: Module, core: HotlineCore, banks: list[PopularityBank]) -> None:
-    """The banks' lists of unique cold rows, behind one address."""
-    # What comes from the shell is registered before it fans out: nothing in a bank then changes, and no simulator
-    # looks at it, while the core's clock stands.
+    """Connects the banks' lists of unique cold rows, so that one address reaches them all."""
+    # The shell's signals are registered before they fan out. So nothing in a bank changes while the core's clock
+    # stands, and no simulator has to look at it.
     start = Signal()
     enable = Signal()
     m.d.sync += [start.eq(core.working_start), enable.eq(core.working_enable)]

@@ -31,7 +31,10 @@ def tracker_budget(geometry: Geometry) -> data.StructLayout:
 
 
 def derive_budget(m: Module, geometry: Geometry, hot_rows: Signal, budget: data.View) -> None:
-    """Registers `budget` follow `hot_rows` within four cycles. `Geometry.index_bits_in_use` has the rule."""
+    """Makes the registers of `budget` follow `hot_rows` within four cycles.
+
+    `Geometry.index_bits_in_use` has the rule.
+    """
     g = geometry
     quota = Signal(g.quota_bits)
     entries = Signal(g.entries_bits)

@@ -38,7 +38,8 @@ class TrackerControl(wiring.Component):
         restore_start: Pulse. A RESTORE begins.
         restored: So many hot entries of a set were restored.
 
-    Cost in cycles: CLEAR one for each set of a bank; DUMP `ways` + 5 and RESTORE `ways` + 3 for each set in use.
+    Cost in cycles: CLEAR takes one for each set of a bank. For each set in use, DUMP takes `ways` + 5 and RESTORE
+    `ways` + 3.
     """
 
     def __init__(self, geometry: Geometry) -> None:

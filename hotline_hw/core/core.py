@@ -42,7 +42,7 @@ class HotlineCore(wiring.Component):
 
         s_axil -> CsrBank - TrackerControl -> (budget, clear, dump, restore) -> banks;  CounterBank
 
-    The words are those of `words`, the registers those of `regmap`. Both result streams must be drained: each
+    `words` has the layout of the words, `regmap` the registers. Both result streams must be drained, because each
     mini-batch sends one packet on either. Results and state depend on the input stream alone, never on stalls.
 
     With `shell` it is the core of a HotlineDevice. It then lists the unique cold rows of a mini-batch (`WorkingList`),
@@ -54,17 +54,18 @@ class HotlineCore(wiring.Component):
         busy: STATUS.busy.
         command_done: Pulse. A command has ended.
         finished: Pulse. Both packets of a mini-batch have left.
-        errors: Pulses, in the order of ERROR.
+        errors: Pulses, one for each bit of ERROR, in its order.
         index_bits: INDEX_BITS.
-        working_start: Pulse, only on an idle core. New lists begin; no mini-batch may before `working_ready`.
+        working_start: Pulse, only on an idle core. New lists begin. No mini-batch may begin before
+            `working_ready`.
         working_ready: The lists are empty.
         working_enable: Misses are listed.
         working_full: Since the lists began, a row found no place.
         list_bank, list_held, list_number: A row in a list.
         list_count: Rows of that list, one cycle later.
         list_key: The row's mixed key, two cycles later. The list ports are in the clock domain `shell`.
-        verdicts: Stream of `verdict_bits`, of the samples of mini-batches that are classified, in order. A mini-batch
-            that is only learned has a last beat too, without bits.
+        verdicts: Stream of `verdict_bits`: the verdicts on the samples of classified mini-batches, in order. A
+            mini-batch that is only learned sends a last beat without bits.
 
     Throughput: `lanes` lookups a cycle, less the cuts and waits that uneven banks cost (counters split_beats,
     bank_stall).
@@ -211,7 +212,7 @@ class HotlineCore(wiring.Component):
         return m
 
     def _batches(self, m: Module, unpacker: Unpacker) -> tuple[Signal, Signal]:
-        """Follows mini-batches: (one is in the core, one has left on both streams)."""
+        """Follows mini-batches. Returns two signals: one is in the core, and one has left on both streams."""
         in_core = Signal(16)
         finished = Signal()
         left = []

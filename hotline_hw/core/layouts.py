@@ -27,7 +27,7 @@ __all__ = [
 _PAYLOAD = PAYLOAD_FIELD.width
 
 MISSES_COUNTED = len(WEIGHTS)
-"""The count of a sample's misses saturates here: it tells 0 to 15 other misses apart, one for each update weight."""
+"""The count of a sample's misses saturates here. It tells 0 to 15 other misses apart, one for each update weight."""
 MISS_BITS = MISSES_COUNTED.bit_length()
 
 
@@ -36,24 +36,30 @@ def _lanes(geometry: Geometry, fields: dict) -> data.ArrayLayout:
 
 
 def axis_beat(words: int) -> data.StructLayout:
-    """Words of a dense AXI4-Stream beat: the first `count` of them are kept, `last` ends the packet."""
+    """Words of a dense AXI4-Stream beat. The first `count` of them are kept. `last` ends the packet."""
     return data.StructLayout({"words": data.ArrayLayout(64, words), "count": range(words + 1), "last": 1})
 
 
 def _beat_flags() -> dict:
-    """`learn`: the mini-batch trains the tracker. `classify`: its lookups come out as result words. `end`: nothing of
-    the mini-batch follows."""
+    """What a beat says of its mini-batch.
+
+    learn: the mini-batch trains the tracker.
+    classify: its lookups come out as result words.
+    end: this is its last beat.
+    """
     return {"learn": 1, "classify": 1, "end": 1}
 
 
 def update_lane(geometry: Geometry) -> dict:
-    """What a lookup takes along so that its bank can learn from it after the verdict: it was lookup `rank` of its pass
-    for `bank` (if `routed`), with this `tag`."""
+    """What a lookup takes along, so that its bank can learn from it after the verdict.
+
+    If `routed`, it was lookup `rank` of its pass for `bank`. `tag` is its tag.
+    """
     return {"routed": 1, "bank": geometry.bank_bits, "rank": geometry.bank_port_bits, "tag": geometry.tag_bits}
 
 
 def lookup_beat(geometry: Geometry) -> data.StructLayout:
-    """Unpacked lookups. `last` ends a sample; `bad`: out of range, so it goes to no bank."""
+    """Unpacked lookups. `last` ends a sample. A `bad` lookup is out of range, so it goes to no bank."""
     lane = {"payload": _PAYLOAD, "valid": 1, "last": 1, "bad": 1}
     return data.StructLayout({"lanes": _lanes(geometry, lane), **_beat_flags()})
 
@@ -84,9 +90,12 @@ def result_beat(geometry: Geometry) -> data.StructLayout:
 
 
 def verdict_beat(geometry: Geometry) -> data.StructLayout:
-    """Lookups with their sample's verdict, the number of its misses: zero is popular. `tail` lanes belong to a sample
-    that a later beat ends: its verdict is entry `tail_id` of the verdict table. `payload` holds the slot where `hit`.
-    `valid` lanes come out as result words. `sample`: index of lane 0's sample. `learn`: as in a lookup beat."""
+    """Lookups with their sample's verdict, which is the number of its misses. Zero is popular.
+
+    A later beat ends the sample of the `tail` lanes. Its verdict is entry `tail_id` of the verdict table. `payload`
+    holds the slot in a lane that `hit`. `valid` lanes come out as result words. `sample` is the index of lane 0's
+    sample. `learn` is as in a lookup beat.
+    """
     lane = {
         "payload": _PAYLOAD, "valid": 1, "last": 1, "hit": 1, "misses": MISS_BITS, "tail": 1,
         **update_lane(geometry),
@@ -104,12 +113,12 @@ def verdict_beat(geometry: Geometry) -> data.StructLayout:
 
 
 def verdict_depth(geometry: Geometry) -> int:
-    """Beats that can wait for a verdict: a sample of `max_lookups` beats with one lookup each must fit."""
+    """Beats that can wait for a verdict. A sample of `max_lookups` beats with one lookup each must fit."""
     return geometry.max_lookups + 2
 
 
 def verdict_id_bits(geometry: Geometry) -> int:
-    """Width of a verdict's number: more numbers than beats can wait."""
+    """Width of a verdict's number. There are more numbers than beats that can wait."""
     return (2 * verdict_depth(geometry)).bit_length()
 
 
@@ -121,7 +130,8 @@ def state_beat(geometry: Geometry) -> data.StructLayout:
 def entry_row(geometry: Geometry) -> wiring.Signature:
     """One set of a tracker bank without its slots, as its owner drives it.
 
-    Counters and tags stand side by side, way 0 lowest: a port for each way of each bank would be most of the Verilog.
+    Counters and tags stand side by side, way 0 lowest. Otherwise a port for each way of each bank would be most of the
+    Verilog.
     """
     ways = geometry.ways
     return wiring.Signature(
@@ -143,7 +153,7 @@ def row_parts(row: object) -> list:
 
 
 class Eligible(enum.Enum, shape=3):  # type: ignore[call-arg]
-    """Entries that the tracker is asked for: by their counters against a level, or by their bits."""
+    """Entries that the tracker is asked for. Their counters against a level select them, or their bits."""
 
     ALL = 0  # any at the level or above
     COLD = 1  # cold, at the level or above
@@ -153,11 +163,11 @@ class Eligible(enum.Enum, shape=3):  # type: ignore[call-arg]
 
 
 def select_one(lanes: Value, values: list) -> Value:
-    """The value of the one lane whose bit is set; zero where none is."""
+    """The value of the one lane whose bit is set. Zero if no bit is set."""
     return reduce(or_, (Mux(lanes[lane], values[lane], 0) for lane in range(len(lanes))))
 
 
 def encode(lanes: Value) -> Value:
-    """The index of the one bit that is set; zero where none is."""
+    """The index of the one bit that is set. Zero if no bit is set."""
     bits = (len(lanes) - 1).bit_length()
     return Cat(Cat(lanes[lane] for lane in range(len(lanes)) if lane >> bit & 1).any() for bit in range(bits))

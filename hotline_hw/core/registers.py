@@ -1,4 +1,4 @@
-"""The core's registers: what their bits say, what their writes do, and the counters behind them.
+"""The core's registers: the values that they show, what writes to them do, and the counters behind them.
 
 Plain functions that add to the core's module.
 """
@@ -56,7 +56,7 @@ def connect_values(
     m: Module, g: Geometry, csr: CsrBank, control: TrackerControl, selector: HotSetSelector, counters: CounterBank,
     status: Value,
 ) -> None:  # fmt: skip
-    """Connects the registers that only tell something."""
+    """Connects the registers that only show something."""
     values: dict[str, Value | int] = {
         "HOT_COUNT": selector.hot_count,
         "THRESHOLD": selector.threshold,

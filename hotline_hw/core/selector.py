@@ -15,7 +15,7 @@ __all__ = ["HotSetSelector"]
 
 
 class HotSetSelector(wiring.Component):
-    """Carries out SELECT: see `hotline_sim.model.sample_aware` for what it chooses.
+    """Carries out SELECT. `hotline_sim.model.sample_aware` defines what it chooses.
 
         idle, recent  two walks: how many entries are hot but not referenced, cold but referenced?
         threshold   bit by bit from the top: how many entries reach it? One walk over the sets for each counter bit.
@@ -26,13 +26,19 @@ class HotSetSelector(wiring.Component):
     All banks read the same set at a time. The walks that count take a cycle a set.
 
     Ports:
-        start: begins; the core is idle. running. done: pulses as it ends.
-        hot_rows, set_mask: the budget. hysteresis, move_limit, select_start: as in `regmap`.
-        clear: nothing is hot. restored: so many entries of a restored set are.
-        hot_count, threshold: register values. promoted, demoted: event pulses.
-        row_set, row_way, level, wanted, load, make_hot, slot_in, take: to the banks' ports of these names (`take` one
-            bit a bank). eligible, any_left, pick_way, pick_tag, slot_out: from them.
-        event: payload `state_beat`, the answer.
+        start: Pulse. SELECT begins. The core must be idle.
+        running: SELECT is being carried out.
+        done: Pulse. SELECT has ended.
+        hot_rows, set_mask: The budget.
+        hysteresis, move_limit, select_start: Register values, as in `regmap`.
+        clear: Nothing is hot any more.
+        restored: So many entries of a restored set are hot.
+        hot_count, threshold: Register values.
+        promoted, demoted: Event pulses.
+        row_set, row_way, level, wanted, load, make_hot, slot_in: To the ports of these names of all banks.
+        take: To the banks' `pick_take`, one bit a bank.
+        eligible, any_left, pick_way, pick_tag, slot_out: From the ports of these names of each bank.
+        event: Stream of `state_beat`, the answer.
 
     Cost: (counter_bits + 3) * (sets + 5) cycles, and up to 3 for each set and 4 for each row that moves, twice.
     """
@@ -64,7 +70,7 @@ class HotSetSelector(wiring.Component):
         left = Signal(g.set_bits)  # sets of the walk behind it
         m.d.comb += self.row_set.eq(set_)
 
-        # Counting: addresses go out cycle by cycle, and the sums follow in a pipeline.
+        # Counting. An address goes out in each cycle, and the sums follow in a pipeline.
         counting = Signal()
         total = Signal(g.entries_bits)
         counted = Signal(range(g.banks * g.ways + 1))
@@ -116,7 +122,7 @@ class HotSetSelector(wiring.Component):
         def closing_word(low, high) -> Cat:
             return Cat(low, Const(0, CLOSE_HIGH.low - len(low)), high)
 
-        # What the walks that move rows look for; those that count say so themselves.
+        # What the walks that move rows look for. The walks that count set it in their states.
         lowest = Signal(g.counter_bits + 1)
         finished = Signal()
         m.d.comb += [
@@ -183,7 +189,7 @@ class HotSetSelector(wiring.Component):
             with m.State("PLAN"):
                 m.d.sync += [
                     to_demote.eq(Mux(to_promote > free, to_promote - free, 0)),
-                    # What finds a free slot; for each slot that is given up one more.
+                    # This many rows find a free slot. Each slot that is given up adds one more.
                     to_promote.eq(Mux(to_promote > free, free, to_promote)),
                     promoting.eq(0),
                     *start_walk(),
@@ -212,7 +218,7 @@ class HotSetSelector(wiring.Component):
                 with m.Else():
                     m.next = "CLOSE"
             with m.State("SLOT"):
-                # The banks read the slot of a hot row; a row that becomes hot gets one.
+                # The banks read the slot of a hot row. A row that becomes hot gets one.
                 m.d.sync += [
                     slot.eq(Mux(vacated.r_rdy, vacated.r_data[: g.slot_bits], self.hot_count)),
                     old_key.eq(vacated.r_data[g.slot_bits :]),

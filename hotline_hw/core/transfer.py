@@ -1,9 +1,9 @@
-"""DUMP and RESTORE: states of TrackerControl's FSM that move the sets in use over the state streams, one by one.
+"""DUMP and RESTORE: states of TrackerControl's FSM. They move the sets in use over the state streams, one by one.
 
     DUMP      read and latch a set, send its entries, read its slots way by way, send them
     RESTORE   take a set's entries, take its slots, write the slots way by way, write the set
 
-A set on its way is in `control.row_in`, its slots are in `Transfer.slots`.
+`control.row_in` holds the set that is being moved, and `Transfer.slots` holds its slots.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ __all__ = ["Transfer"]
 
 @dataclass
 class Transfer:
-    """Adds the states to a module whose FSM is open, and what drives the dump stream.
+    """Adds the states to a module whose FSM is open. It also adds the logic that drives the dump stream.
 
     Attributes:
-        control: Whose FSM it is.
+        control: The owner of the FSM.
         index: The global set index (set above bank) that the walk over the sets is at.
         final: `index` is the last one in use.
         usable: The ways in use of that set.
@@ -96,7 +96,7 @@ class Transfer:
                 self._next_set(m, "DUMP_READ")
 
     def restore_states(self, m: Module) -> None:
-        """From RESTORE_TAKE until the FSM is IDLE, or in WALK if the packet has another length than DUMP's."""
+        """From RESTORE_TAKE until the FSM is IDLE, or in WALK if the packet is not as long as DUMP's."""
         control, row, g = self.control, self.control.row_in, self.control.geometry
         beat = control.restore.payload
         with m.State("RESTORE_TAKE"):
@@ -164,7 +164,7 @@ class Transfer:
                 m.d.comb += words[way].eq(Cat(Mux(row.hot[way], slot, 0), Const(0, AGE_FIELD.low - g.slot_bits), age))
 
     def _entry(self, way: int) -> list[tuple[Field, Any]]:
-        """Fields of a way's entry word but `valid`, from the low end, and the parts of `row_in` that they hold."""
+        """Fields of a way's entry word from the low end, without `valid`, each with its part of `row_in`."""
         g, row = self.control.geometry, self.control.row_in
         return [
             (ENTRY_TAG, row.tags.word_select(way, g.tag_bits)),
@@ -187,7 +187,7 @@ class Transfer:
             m.next = "IDLE"
 
     def _check_length(self, m: Module, final: Any) -> None:
-        """In a state that takes a beat of RESTORE: `final` says whether it must be the packet's last."""
+        """Used in a state that takes a beat of RESTORE. `final` says whether it must be the packet's last."""
         beat = self.control.restore.payload
         with m.If(beat.last != final):
             m.d.comb += self.control.restore_length.eq(1)

@@ -1,4 +1,4 @@
-"""Generates the accelerator's Verilog, with a sidecar that describes it."""
+"""Generates the accelerator's Verilog, and a sidecar that describes it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ write_verilog -norename {target}
 
 
 def _convert(rtlil_text: str) -> str:
-    """RTLIL to Verilog by Yosys, attributes and locations left out, so that equal designs give equal text."""
+    """Converts RTLIL to Verilog with Yosys.
+
+    Attributes and locations are left out, so that equal designs give equal text.
+    """
     with tempfile.TemporaryDirectory() as folder:
         source, target, script = Path(folder, "core.il"), Path(folder, "core.v"), Path(folder, "core.ys")
         source.write_text(rtlil_text)
@@ -52,23 +55,29 @@ def _convert(rtlil_text: str) -> str:
 
 
 def _started_at_time_zero(verilog: str) -> str:
-    """Yosys' Verilog with every `always @*` block evaluated at time 0 by Icarus too.
+    """Changes Yosys' Verilog so that Icarus too evaluates every `always @*` block at time 0.
 
-    Yosys adds to each block a register that is declared with a value, which is to start the block. Icarus gives that
-    value before it starts blocks, so that one without another event would stay undefined: an `initial` comes after.
+    To each block Yosys adds a register that is declared with a value. This value is to start the block. But Icarus
+    gives the value before it starts blocks, so a block without another event would stay undefined. An `initial`
+    instead gives it after that.
     """
     return re.sub(r"reg (\\\$auto\$verilog_backend\S+)\s+= 0;", r"reg \1 ;\n  initial \1 = 0;", verilog)
 
 
 def _drop_memory_init(rtlil_text: str) -> str:
-    """Leaves memories undefined at power-up, as every one of them is written before it is read: a line of Verilog
-    for each word would swamp synthesis and simulation."""
+    """Leaves memories undefined at power-up. Every word of them is written before it is read.
+
+    A line of Verilog for each word would swamp synthesis and simulation.
+    """
     return re.sub(r"^  cell \$meminit_v2 .*?^  end\n", "", rtlil_text, flags=re.MULTILINE | re.DOTALL)
 
 
 def _drop_aliases(rtlil_text: str) -> str:
-    """Takes out of one module the wires that are but a second name: those of a signal's fields, which nothing reads,
-    and those that connect one signal with another as it is. In a design of wide beats they are most of the text."""
+    """Removes from one module the wires that are only a second name.
+
+    These are the wires of a signal's fields that nothing reads, and wires that connect one signal with another
+    unchanged. In a design of wide beats they are most of the text.
+    """
     wire = re.compile(r"^ *wire width (\d+)(?: signed)? (\\\S+)\n", flags=re.MULTILINE)
     connect = re.compile(r"^ *connect (\\\S+) (\S+)(?: \[(\d+)(?::0)?\]|.*)\n", flags=re.MULTILINE)
     body = rtlil_text[rtlil_text.find("\n  cell ") :]  # module-level connections stand behind the cells
@@ -95,14 +104,16 @@ def _drop_aliases(rtlil_text: str) -> str:
     text = wire.sub(lambda line: "" if line[2] in gone else line[0], rtlil_text)
     module_connect = re.compile(r"^ ? ?connect (\\\S+) .*\n", flags=re.MULTILINE)
     text = module_connect.sub(lambda line: "" if line[1] in gone else line[0], text)
-    # Everywhere but where a name is not a wire's: the type and parameters of a cell, and the name of its port.
+    # Some names are not a wire's, and they stay: the type and parameters of a cell, and the name of its port.
     read = re.compile(r"^( *(?:cell|parameter|module) .*|    connect \\\S+)|(\\\S+)", flags=re.MULTILINE)
     return read.sub(lambda found: found[1] or origin(found[2]), text)
 
 
 def _plain_module_names(rtlil_text: str, top: str) -> str:
-    """Gives every module below the top a name that needs no escaping and clashes with no one else's:
-    `hotline_core.csr$931` becomes `hotline_csr`."""
+    """Gives every module below the top a name that needs no escaping and is unique.
+
+    `hotline_core.csr$931` becomes `hotline_csr`.
+    """
     names: dict[str, str] = {}
     for name in re.findall(r"^module \\(\S+)", rtlil_text, flags=re.MULTILINE):
         if name == top:
@@ -118,7 +129,7 @@ def _plain_module_names(rtlil_text: str, top: str) -> str:
 
 
 def generate_verilog(geometry: Geometry, name: str = "hotline_core") -> str:
-    """The Verilog of one of TOPS with this geometry, and of the modules that it uses. Deterministic.
+    """The Verilog of one of TOPS with this geometry, and of the modules that it uses. It is deterministic.
 
     Raises:
         GeometryError: the whole accelerator is asked for, and the geometry has no AXI4 manager.
@@ -140,7 +151,7 @@ def generate_verilog(geometry: Geometry, name: str = "hotline_core") -> str:
 
 
 def source_hash() -> str:
-    """sha256 over the hardware's Python sources, so that a Verilog file can be traced to what it came from."""
+    """sha256 over the hardware's Python sources. It traces a Verilog file to its sources."""
     digest = hashlib.sha256()
     sources = Path(__file__).parents[1]
     for path in sorted(sources.rglob("*.py")):
@@ -159,10 +170,10 @@ def _check_shell(geometry: Geometry, name: str) -> None:
 
 
 def sidecar(geometry: Geometry, name: str = "hotline_core") -> dict:
-    """What a tool needs to know of a generated top: parameters, ports, and where it came from.
+    """What a tool needs to know about a generated top: parameters, ports, and its origin.
 
-    `registers` names the register map, which is the same for all tops and geometries (`hotline registers --format json`
-    writes it), and its hash. A top has those below `bytes`.
+    `registers` gives the file of the register map and its hash. The map is the same for all tops and geometries
+    (`hotline registers --format json` writes it). A top has the registers below `bytes`.
     """
     core = TOPS[name](geometry)
     core._MustUse__used = True  # built for its ports alone
@@ -192,7 +203,10 @@ def file_names(geometry: Geometry) -> list[str]:
 
 
 def generate_files(geometry: Geometry) -> dict[str, str]:
-    """Verilog and sidecar of the core, and of the device if there is one: the text of each file by its name."""
+    """Verilog and sidecar of the core, and of the device if there is one.
+
+    Returns the text of each file by its name.
+    """
     texts = {}
     for name in file_names(geometry):
         top, _, suffix = name.partition(".")

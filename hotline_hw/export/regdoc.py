@@ -1,4 +1,4 @@
-"""The register map and the descriptors written out: plain text from `hotline_hw.spec`, no more."""
+"""Writes out the register map and the descriptors. It only formats what `hotline_hw.spec` holds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = [
 ]  # fmt: skip
 
 DEVICE_REGISTERS: tuple[Register, ...] = REGISTERS + SHELL_REGISTERS
-"""All that the whole accelerator has on its AXI4-Lite port."""
+"""All registers that the whole accelerator has on its AXI4-Lite port."""
 
 
 def register_rows(registers: tuple[Register, ...] = DEVICE_REGISTERS) -> list[dict]:
@@ -37,7 +37,7 @@ def register_rows(registers: tuple[Register, ...] = DEVICE_REGISTERS) -> list[di
 
 
 def registers_json() -> str:
-    """The register map as JSON, a list of registers by offset. The stream core alone has those below 0x1000."""
+    """The register map as JSON, a list of registers by offset. The stream core alone has the registers below 0x1000."""
     return json.dumps(register_rows(), indent=1) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""What a core costs: bits of SRAM by what they hold, and what Yosys makes of it on an FPGA."""
+"""The cost of a core: bits of SRAM by their content, and the cells that Yosys makes of it for an FPGA."""
 
 from __future__ import annotations
 
@@ -35,8 +35,11 @@ _CELLS = {
 
 
 def sram_bits(geometry: Geometry) -> dict[str, int]:
-    """Bits of memory of the whole core by what they hold: first those of the tracker, whose number goes with the
-    entries, then those that do not grow with it. Per hot row: divide by `geometry.hot_capacity`."""
+    """Bits of memory of the whole core, by content.
+
+    First come those of the tracker, whose number grows with the entries. Then come those that do not grow with it.
+    Divide by `geometry.hot_capacity` to get bits per hot row.
+    """
     g = geometry
     lookup, answer, update = g.tag_bits, g.slot_bits + 1, g.tag_bits + WEIGHT_BITS
     return {
@@ -54,7 +57,7 @@ def sram_bits(geometry: Geometry) -> dict[str, int]:
 
 
 def shell_bits(geometry: Geometry) -> dict[str, int]:
-    """Bits of memory that the whole accelerator has besides its core's, by what they hold."""
+    """Bits of memory that the whole accelerator has in addition to its core's, by content."""
     g = geometry
     return {
         "unique cold rows: hash tables": g.banks * table_bits(g),
@@ -68,11 +71,12 @@ def shell_bits(geometry: Geometry) -> dict[str, int]:
 
 
 def fpga_cells(geometry: Geometry, top: str = "hotline_core") -> dict[str, int]:
-    """Cells that Yosys' `synth_ecp5` makes of one of `generate.TOPS`, before placement, by kind. Minutes for thousands
-    of entries.
+    """Cells that Yosys' `synth_ecp5` makes of one of `generate.TOPS`, before placement, by kind.
+
+    It takes minutes for thousands of entries.
 
     Raises:
-        RuntimeError: Yosys failed; with the end of what it printed.
+        RuntimeError: Yosys failed. The message has the end of its output.
     """
     with tempfile.TemporaryDirectory() as folder:
         source, target, script = Path(folder, "core.v"), Path(folder, "stat.json"), Path(folder, "synth.ys")

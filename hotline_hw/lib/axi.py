@@ -33,7 +33,7 @@ def axil_signature(address_bits: int = ADDRESS_BITS) -> wiring.Signature:
 
 
 class RegisterSlice(wiring.Component):
-    """Cuts every combinational path of a stream: two places (a skid buffer), so no throughput is lost.
+    """Cuts every combinational path of a stream. It has two places (a skid buffer), so no throughput is lost.
 
     Latency: one cycle.
     """

@@ -1,9 +1,9 @@
 """Elaborating a repeated block once.
 
-A plain Amaranth hierarchy elaborates and emits a block as often as it is placed: 32 tracker banks are 32 modules of
-Verilog. `place` puts a component into a module; when the design is being generated through a `BlockLibrary`, the
-component becomes an instance of a module that is emitted once. Under the Amaranth simulator and in proofs, where the
-platform is no library, it is an ordinary submodule.
+A plain Amaranth hierarchy elaborates and emits a block as often as it is placed: 32 tracker banks become 32 modules
+of Verilog. `place` puts a component into a module. If the design is generated through a `BlockLibrary`, the component
+becomes an instance of a module that is emitted once. Under the Amaranth simulator and in proofs the platform is no
+library, and the component is an ordinary submodule.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class BlockLibrary:
     def emit(self, component: wiring.Component, name: str) -> str:
         """RTLIL text of `component` as module `name`."""
         ports = {port: (value, _direction(flow)) for port, (value, flow) in flat_ports(component).items()}
-        # The domain sync is made here: of two that are missing Amaranth makes now the one and now the other first.
+        # The domain sync is made here. If two domains are missing, the order in which Amaranth makes them varies.
         sync = ClockDomain("sync")
         fragment = Fragment.get(component, self)
         fragment.add_domains(sync)
@@ -48,7 +48,8 @@ class BlockLibrary:
         """An instance of `component`, whose module `kind` is emitted at its first use.
 
         Args:
-            clocks: of its domains. Without, that of sync is the one where it is placed. No other has a reset.
+            clocks: clocks of its domains. Without one for sync, it uses sync where it is placed. No other domain has a
+                reset.
         """
         if kind not in self.modules:
             self.modules[kind] = ""  # claimed: a block places others while it is emitted
@@ -62,7 +63,7 @@ class BlockLibrary:
 
 
 def _domain(name: str) -> ClockDomain:
-    """A clock domain besides sync that a design uses and nobody made: a port."""
+    """Makes a clock domain for one besides sync that a design uses and nobody made. Its clock is a port."""
     return ClockDomain(name, reset_less=True)
 
 
@@ -80,7 +81,9 @@ def place(
     kind: str,
     domains: tuple[str, ...] = (),
 ) -> None:
-    """Places `component` in `m` as submodule `name`, of the shared module `kind`, with `domains` besides sync.
+    """Places `component` in `m` as submodule `name`, an instance of the shared module `kind`.
+
+    `domains` are the clock domains that it uses besides sync.
 
     All components placed as one `kind` in a design must be built with the same parameters.
     """

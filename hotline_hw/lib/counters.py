@@ -15,10 +15,10 @@ class CounterBank(wiring.Component):
     """64-bit counters, read through a snapshot, so that all values are of one instant.
 
     Ports:
-        `name`: added to that counter in every cycle; as wide as the largest increment.
+        `name`: added to that counter in every cycle. It is as wide as the largest increment.
         `name`_value: its snapshot.
         snapshot: copies every counter.
-        clear: zeroes every counter, not the snapshot.
+        clear: zeroes every counter. The snapshot stays.
     """
 
     def __init__(self, increment_bits: dict[str, int], counters: tuple[Counter, ...] = COUNTERS) -> None:

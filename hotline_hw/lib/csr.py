@@ -19,19 +19,23 @@ class CsrBank(wiring.Component):
     """Decodes AXI4-Lite into registers described as in `regmap`, one transaction at a time in each direction.
 
     Args:
-        registers: what there is; the low ADDRESS_BITS of their offsets are decoded.
+        registers: the registers. The low ADDRESS_BITS of their offsets are decoded.
 
-    Ports, by register (name in lower case):
-        RO           `name` In: its value.
-        RW           `name` Out: its value, held here; if `external`, In, with `name_write` Out: a write strobe.
-        W1C          `name` Out: the sticky bits, held here; `name_set` In: bits to set (setting wins over clearing).
-        WO           `name_write` Out: a write strobe.
+    Ports of each register (`name` is its name in lower case):
+        RO   `name`: In. Its value.
+        RW   `name`: Out. Its value, held here.
+        RW, `external`   `name`: In. Its value, held by the user.
+                         `name_write`: Out. A write strobe.
+        W1C  `name`: Out. The sticky bits, held here.
+             `name_set`: In. Bits to set. Setting wins over clearing.
+        WO   `name_write`: Out. A write strobe.
+
     Other ports:
         bus: AXI4-Lite.
         write_data: data of the strobed write.
 
-    An address without a register, a write to a read-only one and a write with not all strobes answer SLVERR and do
-    nothing. Latency: a response is valid two cycles after its request.
+    These accesses answer SLVERR and do nothing: an access to an address without a register, a write to a read-only
+    register, and a write that does not strobe all bytes. Latency: a response is valid two cycles after its request.
     """
 
     def __init__(self, registers: tuple[Register, ...] = REGISTERS) -> None:
@@ -59,7 +63,7 @@ class CsrBank(wiring.Component):
         m = Module()
         bus = self.bus
 
-        # Write: address and data are taken when they come; the write happens once both are there.
+        # Write: address and data are taken when they come. The write happens once both are there.
         address = Signal(ADDRESS_BITS)
         data = Signal(32)
         strobes = Signal(4)
@@ -120,7 +124,7 @@ class CsrBank(wiring.Component):
         return m
 
     def _connect(self, m: Module, register: Register, selected: Signal, data: Signal) -> None:
-        """What a write to `register` does."""
+        """Connects what a write to `register` does."""
         name = register.name.lower()
         mask = Const(self._fields_mask(register), 32)
         if register.access is Access.WO or register.external:

@@ -1,7 +1,7 @@
-"""Queues at the two sides of a tracker bank: several in and one out, one in and several out.
+"""The queues on the two sides of a tracker bank. One has several inputs and one output, the other the reverse.
 
-Both are built of `ports` small memories, used in turn, so that each takes one access a cycle: item i of the
-queue's life lives in memory i % ports.
+Both are built of `ports` small memories that are used in turn, so that each takes one access a cycle. The i-th item
+ever pushed lives in memory i % ports.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["MultiPopQueue", "MultiPushQueue"]
 
 
 class _LanedQueue(wiring.Component):
-    """What both queues share: `ports` memories and a pointer into the queue's life at either end."""
+    """What both queues share: `ports` memories, and a pointer for either end."""
 
     def __init__(self, signature: dict[str, wiring.Member], width: int, depth: int, ports: int) -> None:
         if depth % ports or depth // ports < 2 or depth & (depth - 1) or ports & (ports - 1):
@@ -39,22 +39,23 @@ class _LanedQueue(wiring.Component):
         return writes, reads
 
     def _addresses(self, pointer: Signal) -> list:
-        """For each memory, the address of the first item at or after `pointer` that lives in it."""
+        """For each memory, the address of its first item at or after `pointer`."""
         low, high = pointer[: self._port_bits], pointer[self._port_bits :]
         return [high + (index < low) if self.ports > 1 else high for index in range(self.ports)]
 
 
 class MultiPushQueue(_LanedQueue):
-    """First in, first out: up to `ports` items pushed and one popped in a cycle.
+    """First in, first out. Up to `ports` items are pushed and one is popped in a cycle.
 
-    Contract: the items of one push enter in port order. There is no ready: the user pushes only into
-    free places, for each of which it holds a credit. An item can be popped in the cycle after its push.
+    Contract: the items of one push enter in port order. There is no ready. The user pushes only into free places, and
+    holds a credit for each. An item can be popped in the cycle after its push.
 
     Ports:
         push: `ports` items.
-        push_count: so many of them, the first ones, are taken.
-        head, head_valid: the oldest item, if any.
-        pop: removes it; ignored when there is none.
+        push_count: how many of them are taken, counted from the first.
+        head: the oldest item.
+        head_valid: there is an item.
+        pop: removes the oldest item. It is ignored when there is none.
     """
 
     def __init__(self, *, width: int, depth: int, ports: int) -> None:
@@ -99,14 +100,15 @@ class MultiPushQueue(_LanedQueue):
 
 
 class MultiPopQueue(_LanedQueue):
-    """First in, first out: one item pushed and up to `ports` popped in a cycle.
+    """First in, first out. One item is pushed and up to `ports` are popped in a cycle.
 
-    Contract: the user pushes only into a free place and pops only what is there (`level`). An item can be seen in
-    the cycle after its push.
+    Contract: the user pushes only into a free place and pops only what is there (`level`). An item can be seen in the
+    cycle after its push.
 
     Ports:
-        push, push_valid: the item to take.
-        heads: the oldest `ports` items, oldest first; the first `level` of them are meaningful.
+        push: the item to take.
+        push_valid: it is taken.
+        heads: the oldest `ports` items, oldest first. Only the first `level` of them have a meaning.
         level: items held.
         pop_count: how many of the oldest to remove.
     """

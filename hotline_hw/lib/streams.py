@@ -20,7 +20,7 @@ def forward(m: Module, source, target) -> None:
 
 
 def fork(m: Module, source, sinks: list) -> None:
-    """Hands every payload of a stream to all sinks, in one cycle."""
+    """Hands every payload of a stream to all sinks in the same cycle."""
     m.d.comb += [sink.payload.eq(source.payload) for sink in sinks]
     for sink in sinks:
         others = (other.ready for other in sinks if other is not sink)

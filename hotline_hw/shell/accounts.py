@@ -1,4 +1,4 @@
-"""CycleAccounts: what every clock cycle of the shell went into."""
+"""CycleAccounts: finds the cause of every clock cycle of the shell."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from amaranth.lib.wiring import In, Out
 __all__ = ["CycleAccounts"]
 
 _CAUSES = ("useful", "write", "core", "read")
-"""In the order in which they are asked: the first that holds is what the cycle is put down to."""
+"""The causes, in the order in which they are tried. The first that holds is the cause of the cycle."""
 
 
 class CycleAccounts(wiring.Component):
-    """Puts a busy cycle down to exactly one cause, so that the counters add up to `dma_cycles`.
+    """Gives each busy cycle exactly one cause, so that the counters add up to `dma_cycles`.
 
     Ports:
         busy: there is something to do.

@@ -1,4 +1,4 @@
-"""AxilSplit: one AXI4-Lite port, two register banks."""
+"""AxilSplit: connects one AXI4-Lite port with two register banks."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["AxilSplit"]
 
 
 class AxilSplit(wiring.Component):
-    """Hands accesses on to the lower or the upper half of the address space, one at a time in each direction.
+    """Passes accesses on to the lower or the upper half of the address space, one at a time in each direction.
 
     Ports:
         bus: the whole address space.
         lower, upper: its halves.
         lower_busy: an access to the lower half is under way.
-        lower_writing: a write to the lower half is under way; the half carries it out a cycle later at the earliest.
+        lower_writing: a write to the lower half is under way. The half carries it out a cycle later at the earliest.
 
     Latency: one cycle more for each request.
     """

@@ -45,8 +45,8 @@ class HotlineDevice(wiring.Component):
                                        | rows, keys
         m_axi aw, w, b <-> WriteEngine <
 
-    `core_clk` is the stream core's clock: the same as `clk`, or that clock gated by `core_clk_enable`, which is low
-    while the core has nothing to do.
+    `core_clk` is the stream core's clock. It is the same as `clk`, or `clk` gated by `core_clk_enable`. The enable is
+    low while the core has nothing to do.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -113,7 +113,7 @@ class HotlineDevice(wiring.Component):
         return m
 
     def _rings(self, m, registers, fetch, sequencer, read, write) -> None:
-        """Descriptors from the rings to the Sequencer, and what the registers tell of that. Windows."""
+        """Connects the windows, the path of descriptors to the Sequencer, and the register values for it."""
         for user in (sequencer, read, write):
             share_windows(m, registers.windows, user.windows)
         m.d.comb += [
@@ -130,7 +130,7 @@ class HotlineDevice(wiring.Component):
         wiring.connect(m, fetch.output, sequencer.descriptors)
 
     def _core(self, m, core, split, sequencer, streams, rows) -> None:
-        """The stream core's controls and lists; its streams are StreamPath's."""
+        """Connects the stream core: its controls, its lists, and its streams with StreamPath."""
         g = self.geometry
         lists = sequencer.lists
         m.d.comb += [
@@ -156,7 +156,7 @@ class HotlineDevice(wiring.Component):
             wiring.connect(m, getattr(core, name), getattr(streams, name))
 
     def _reads(self, m, read, sequencer, fetch, streams, rows) -> None:
-        """Requests by priority, and their data by target."""
+        """Passes requests on by priority, and their data by target."""
         request = read.request
         earlier = Const(0)
         for source in (fetch.request, rows.list_request, sequencer.request, rows.row_request):
@@ -176,7 +176,7 @@ class HotlineDevice(wiring.Component):
                 m.d.comb += sink.payload.eq(read.data.payload)
                 with m.Case(target):
                     m.d.comb += [sink.valid.eq(read.data.valid), read.data.ready.eq(sink.ready)]
-        # A descriptor that is read ahead is no business of the one under way.
+        # The faults of a descriptor that is read ahead do not count for the one under way.
         ahead = fetch.busy & (read.fault.address == fetch.address)
         m.d.comb += [
             sequencer.read_fault.kind.eq(Mux(ahead, Fault.NONE, read.fault.kind)),
@@ -227,7 +227,7 @@ class HotlineDevice(wiring.Component):
         m.d.comb += [getattr(registers, f"event_{name}").eq(event) for name, event in events.items()]
 
     def _clock(self, m, core, split, sequencer, streams, rows) -> None:
-        """The core's clock runs while something goes in, comes out or goes on in it, and a while after."""
+        """Enables the core's clock while something enters, leaves or is at work in the core, and a while after."""
         active = Signal()
         idle_for = Signal(range(_AWAKE + 1))
         outputs = (core.m_axis_popular, core.m_axis_nonpopular, core.m_axis_state)

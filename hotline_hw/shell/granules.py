@@ -1,4 +1,4 @@
-"""GranulePacker: pieces of data, put end to end."""
+"""GranulePacker: puts pieces of data end to end."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ _BITS = 8 * GRANULE_BYTES
 
 
 def piece_beat(geometry: Geometry) -> data.StructLayout:
-    """Granules `first` to `first + count - 1` of `data`, none at all if `count` is 0. `end`: nothing is to be put
-    behind them."""
+    """A piece: granules `first` to `first + count - 1` of `data`. It is empty if `count` is 0.
+
+    `end`: nothing is put behind this piece.
+    """
     return data.StructLayout(
         {
             "data": geometry.axi_bits,
@@ -28,21 +30,21 @@ def piece_beat(geometry: Geometry) -> data.StructLayout:
 
 
 def packed_beat(geometry: Geometry) -> data.StructLayout:
-    """`count` granules from the bottom, all there is room for unless `end`."""
+    """`count` granules from the bottom. The beat is full unless `end` is high."""
     return data.StructLayout({"data": geometry.axi_bits, "count": range(geometry.granules + 1), "end": 1})
 
 
 class GranulePacker(wiring.Component):
-    """Puts pieces end to end, from the bottom of a beat on, and begins anew after `end`.
+    """Puts pieces end to end, from the bottom of a beat on. It begins a new beat after `end`.
 
-    Used twice: to align a row whose granules begin in the middle of a bus beat, and to put rows side by side.
+    It is used twice: to align a row whose granules begin in the middle of a bus beat, and to put rows side by side.
 
     Ports:
         input: payload `piece_beat`.
-        output: payload `packed_beat`; every `end` comes out once, even without granules.
-        busy: holds granules, or a beat that was not taken.
+        output: payload `packed_beat`. Every `end` comes out once, even without granules.
+        busy: it holds granules, or a beat that was not taken.
 
-    Throughput: one piece a cycle; an `end` that overflows its beat costs a second one. Latency: one cycle.
+    Throughput: one piece a cycle. An `end` that overflows its beat costs a second cycle. Latency: one cycle.
     """
 
     def __init__(self, geometry: Geometry) -> None:

@@ -1,4 +1,4 @@
-"""Layouts of what flows between the blocks of the shell. The widths come from `Geometry`; a granule is 16 bytes.
+"""Layouts of what flows between the blocks of the shell. The widths come from `Geometry`. A granule is 16 bytes.
 
 Sequencer, RowWalker --read_request--> ReadEngine --read_beat--> lookups and state to the core
                                                    '-----------> GranulePacker --row_beat-->
@@ -29,8 +29,12 @@ EXTENT_BITS = 28
 """Width of a length in granules: 4 GiB."""
 
 MAIN, OTHER, SMALL = range(3)
-"""Channels of WriteEngine. MAIN: popular words, rows, state, events. OTHER: non-popular words, keys. SMALL: summary,
-completions."""
+"""Channels of WriteEngine.
+
+MAIN: popular words, rows, state, events.
+OTHER: non-popular words, keys.
+SMALL: summary, completions.
+"""
 CHANNELS = 3
 
 
@@ -72,23 +76,26 @@ def named_row() -> data.StructLayout:
 
 
 def table_entry() -> data.StructLayout:
-    """Where an embedding table lies: granule of its row 0, number of rows, granules from a row to the next."""
+    """The place of an embedding table: granule of its row 0, number of rows, granules from a row to the next."""
     return data.StructLayout({"base": 60, "rows": 32, "stride": 16})
 
 
 def single_word(bits: int) -> data.StructLayout:
-    """A word, if `some`. `last` ends the packet."""
+    """A word if `some` is high, else nothing. `last` ends the packet."""
     return data.StructLayout({"word": bits, "some": 1, "last": 1})
 
 
 def read_request(geometry: Geometry) -> data.StructLayout:
-    """`granules` 16-byte granules, one at least, at `address`, a multiple of 16."""
+    """A request to read `granules` 16-byte granules, at least one. `address` is a multiple of 16."""
     return data.StructLayout({"address": 64, "granules": EXTENT_BITS, "target": ReadTarget})
 
 
 def read_beat(geometry: Geometry) -> data.StructLayout:
-    """A bus beat: granules `first` to `first + count - 1` of it were asked for. `last` ends the request. `fault`: the
-    data is zero, because it could not be read."""
+    """A bus beat. Granules `first` to `first + count - 1` of it were asked for.
+
+    last: this beat ends the request.
+    fault: the beat could not be read. Its data is zero.
+    """
     return data.StructLayout(
         {
             "data": geometry.axi_bits,
@@ -102,20 +109,25 @@ def read_beat(geometry: Geometry) -> data.StructLayout:
 
 
 def row_beat(geometry: Geometry) -> data.StructLayout:
-    """Part of a row: `count` granules, the first at the bottom. `row_last` ends the row."""
+    """Part of a row: `count` granules from the bottom. `row_last` ends the row."""
     return data.StructLayout({"data": geometry.axi_bits, "count": range(geometry.granules + 1), "row_last": 1})
 
 
 def write_beat(geometry: Geometry) -> data.StructLayout:
-    """Data for consecutive addresses: `words` 32-bit words from the bottom, all of them unless `last`, which ends the
-    packet. A last beat may have none."""
+    """Data for consecutive addresses: `words` 32-bit words from the bottom.
+
+    Every beat but the last is full. `last` ends the packet. A last beat may have no words.
+    """
     return data.StructLayout({"data": geometry.axi_bits, "words": range(geometry.axi_bits // 32 + 1), "last": 1})
 
 
 def lists_signature(geometry: Geometry) -> wiring.Signature:
     """Counts of the core's lists of cold rows, on their way to the summary.
 
-    ask: the count of list (bank, held) is asked for. push: it goes to the channel. last: as the packet's last word.
+    bank, held: a list.
+    ask: its count is asked for.
+    push: the count goes to the channel.
+    last: it is the packet's last word.
     ready: the channel takes it.
     """
     return wiring.Signature(
@@ -131,12 +143,16 @@ def lists_signature(geometry: Geometry) -> wiring.Signature:
 
 
 def window_signature() -> wiring.Signature:
-    """A memory window, as its registers tell: pages `page` to `page + pages - 1` of 4 KiB."""
+    """A memory window, as its registers give it: pages `page` to `page + pages - 1` of 4 KiB."""
     return wiring.Signature({"page": Out(52), "pages": Out(32), "read": Out(1), "write": Out(1)})
 
 
 def fault_signature() -> wiring.Signature:
-    """`kind` is other than NONE for a cycle when an access fails; `address` is that of the burst, where `known`."""
+    """A failed access.
+
+    kind: other than NONE for a cycle when an access fails.
+    address: the address of the burst, if `known`.
+    """
     return wiring.Signature({"kind": Out(Fault), "address": Out(64), "known": Out(1)})
 
 

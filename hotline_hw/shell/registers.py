@@ -1,4 +1,4 @@
-"""ShellRegisters: the shell's registers, and what they alone hold: both rings' indexes, windows, counters."""
+"""ShellRegisters: the shell's registers, with the indexes of both rings, the windows and the counters behind them."""
 
 from __future__ import annotations
 
@@ -33,16 +33,20 @@ class ShellRegisters(wiring.Component):
         bus: AXI4-Lite.
         irq: an enabled cause of the rings is set.
         enable: DMA_CONTROL.enable.
-        ring_base, entry, available: of the descriptor ring: its address, the next entry, whether there is one.
-        cpl_base, cpl_entry, generation, room: of the completion ring, as in RingControl.
+        ring_base: address of the descriptor ring.
+        entry: its next entry.
+        available: that entry holds a descriptor.
+        cpl_base: address of the completion ring.
+        cpl_entry, generation, room: of the completion ring, as in RingControl.
         fetched, completed, urgent: as in RingControl.
         running: a descriptor is under way.
         fetching: a descriptor is being read.
-        reading, writing: AXI reads, or writes, are outstanding.
+        reading: AXI reads are outstanding.
+        writing: AXI writes are outstanding.
         waits: a descriptor waits for room in the completion ring.
         failed: a descriptor could not be read.
         lost: a completion could not be written.
-        windows: memory that may be touched.
+        windows: memory that may be accessed.
         table_write, table_index, table: an embedding table is set up, as in RowWalker.
         event_*: added to that counter of DMA_COUNTERS in every cycle.
     """
@@ -112,7 +116,10 @@ class ShellRegisters(wiring.Component):
         return m
 
     def _places(self, m: Module, csr: CsrBank, rings: RingControl) -> Signal:
-        """Where the rings lie, which holds while they are enabled. Returns that a write was refused for that."""
+        """Holds the rings' places. They are fixed while the rings are enabled.
+
+        Returns whether a write was refused for that.
+        """
         moved = Signal()
         places = {name: Signal(32, name=name) for name in ("ring_lo", "ring_hi", "cpl_lo", "cpl_hi", "ring_size")}
         for name, place in places.items():

@@ -1,7 +1,7 @@
-"""The capability registers and the geometry that they tell, both ways.
+"""The capability registers and the geometry that they describe, in both directions.
 
-A field is named after the parameter whose value it holds; `log2_` before the name says that it holds the logarithm. The
-bus is told in bytes, and `windows` is no parameter.
+A field is named after the parameter whose value it holds. `log2_` before the name says that the field holds the
+logarithm. The field for the bus holds bytes, and `windows` is no parameter.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Descriptors and completions: their layout, what each opcode takes, and how each may end. Plain data.
 
 The hardware's layouts and checks, the Python packing, the driver's messages and `docs/descriptors.md` come from here.
-The golden model states the checks once more (`hotline_sim.model.decoder`), and `tests/unit/hw/spec/test_descriptors.py`
-holds bytes that were written by hand, since neither must share a mistake with this file.
+The golden model states the checks a second time (`hotline_sim.model.decoder`), and
+`tests/unit/hw/spec/test_descriptors.py` holds bytes that were written by hand. So neither shares a mistake with this
+file.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ __all__ = [
 ENTRY_BYTES = 64
 BUFFER_ALIGN = 64
 GRANULE_BYTES = 16
-"""Rows, strides and table addresses are multiples of this: four float32, as FBGEMM asks too."""
+"""Rows, strides and table addresses are multiples of this: four float32. FBGEMM asks for the same."""
 EVENT_BYTES = 16
 MAX_TABLES32 = 256
 MAX_COUNT = 1 << 26
-"""Most lookups of a descriptor."""
+"""The most lookups that a descriptor may have."""
 MAX_ROW_BYTES = 4096
 
 LAST_BIT, HIT_BIT = Field(31, 1), Field(30, 1)
@@ -92,12 +93,12 @@ STATUS_DOCS = {
     Status.WORKING: "a mini-batch has more unique cold rows than the accelerator can list",
     Status.ABORTED: "it was aborted",
 }
-"""Outputs of a descriptor are undefined with any status but OK, CORE (as good as the core's errors leave them) and
-WORKING (all but the lists is right)."""
+"""Outputs of a descriptor are defined with OK, CORE and WORKING only. With CORE they are as good as the core's errors
+leave them. With WORKING all but the lists is right."""
 
 
 class EntryField(NamedTuple):
-    """A field of a ring entry: `number` times `bits` bits, which follow the field before."""
+    """A field of a ring entry: `number` times `bits` bits. It follows the field before it."""
 
     name: str
     bits: int
@@ -137,18 +138,20 @@ COMPLETION = (
 """Fields of the entries of both rings, from bit 0 on, little-endian; ENTRY_BYTES in all."""
 
 COUNTS = ("samples", "popular_samples", "popular_words", "nonpopular_words", "listed", "held")
-"""Fields of a completion that tell of the data."""
+"""Fields of a completion that describe the data."""
 
 SLOTS = ("source", "target 0", "target 1", "target 2")
 """Where a descriptor names a buffer. The source is read, the targets are written."""
 
 
 class Quantities(NamedTuple):
-    """What sizes of buffers depend on: plain numbers, or values of the hardware.
+    """What the sizes of buffers depend on: plain numbers, or values of the hardware.
 
     Attributes:
-        count: of the descriptor. lookup_shift: log2 of the bytes of a lookup of a mini-batch.
-        state_bytes, event_bytes: of the whole state, and of the most events.
+        count: the descriptor's `count`.
+        lookup_shift: log2 of the bytes of a lookup of a mini-batch.
+        state_bytes: bytes of the whole state.
+        event_bytes: bytes of the most events.
     """
 
     count: Any
@@ -161,8 +164,9 @@ class Buffer(NamedTuple):
     """A buffer of a descriptor. It begins at a multiple of BUFFER_ALIGN.
 
     Attributes:
-        slot: one of SLOTS. holds: one of FORMATS.
-        size: its bytes, as the check of windows takes them. What it touches beyond is checked as it is touched.
+        slot: one of SLOTS.
+        holds: one of FORMATS.
+        size: its bytes, as the check of windows takes them. Accesses beyond are checked when they are made.
         flag: the buffer is used only with this flag.
     """
 
@@ -177,13 +181,13 @@ class OpcodeRule:
     """What an opcode takes.
 
     Attributes:
-        flags: that it may have, besides INTERRUPT.
-        conflict: flags that must not stand together: none of the second with the first.
-        count: what `count` is: "lookups" (1 to MAX_COUNT), "rows" (as many as the state has) or "" (not looked at).
-        count_flag: `count` counts only with this flag.
+        flags: flags that it may have, besides INTERRUPT.
+        conflict: flags that must not stand together. With the first, none of the second may be set.
+        count: what `count` is: "lookups" (1 to MAX_COUNT), "rows" (as many as the state has) or "" (ignored).
+        count_flag: `count` is used only with this flag.
         operand: what `operand` is: "tables" (0 to MAX_TABLES32; whole samples of so many lookups), "row bytes" (a
-            multiple of GRANULE_BYTES, 1 to MAX_ROW_BYTES) or "" (not looked at).
-        returns: the COUNTS that its completion has; the others are zero.
+            multiple of GRANULE_BYTES, 1 to MAX_ROW_BYTES) or "" (ignored).
+        returns: the COUNTS that its completion has. The others are zero.
     """
 
     doc: str

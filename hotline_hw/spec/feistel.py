@@ -1,12 +1,12 @@
-"""The key hash: a Feistel network, so an invertible mixer of (table, row) keys. Plain data and arithmetic.
+"""The key hash: a Feistel network that mixes (table, row) keys and can be inverted. Plain data and arithmetic.
 
-Invertible means that bank, set and tag together *are* the key: two keys never alias, and software can turn
-an entry of the tracker back into the row it stands for. `mix` and `unmix` work on Python integers and on
-NumPy uint64 arrays alike; `KeyHash` is the same network in hardware, one round a cycle.
+The network is invertible, so bank, set and tag together *are* the key. Two keys never alias, and software can
+turn an entry of the tracker back into its row. `mix` and `unmix` work on Python integers and on NumPy uint64
+arrays alike. `KeyHash` is the same network in hardware, one round a cycle.
 
 Construction: Luby and Rackoff's balanced Feistel network ("How to construct pseudorandom permutations from
-pseudorandom functions", 1988), four rounds. The round function is our own, two additions and two
-exclusive-ors, chosen to be shallow in LUTs and to need no multiplier.
+pseudorandom functions", 1988), four rounds. The round function is our own: two additions and two exclusive-ors.
+It is shallow in LUTs and needs no multiplier.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def rotations(half_bits: int) -> tuple[int, int, int, int]:
 
 
 def _round(value: Any, index: int, half_bits: int) -> Any:
-    """The round function: half in, half out. Need not be invertible."""
+    """The round function: half in, half out. It need not be invertible."""
     mask = (1 << half_bits) - 1
     first, shift, second, fold = rotations(half_bits)
 

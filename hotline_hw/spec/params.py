@@ -1,7 +1,7 @@
-"""The accelerator's parameters: the one place that computes widths.
+"""The accelerator's parameters. This is the one place that computes widths.
 
-Plain data, importable without Amaranth: the hardware, the golden model, the C++ harness and the host
-driver all take their geometry from `Geometry`.
+Plain data, importable without Amaranth. The hardware, the golden model, the C++ harness and the host driver
+all take their geometry from `Geometry`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["PRESETS", "Geometry", "GeometryError", "preset"]
 
 
 class GeometryError(ValueError):
-    """A geometry that cannot be built, or a preset that does not exist; the message names the rule."""
+    """The geometry cannot be built, or the preset does not exist. The message names the rule."""
 
 
 def _log2(value: int) -> int:
@@ -28,14 +28,14 @@ def _is_power_of_two(value: int) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Geometry:
-    """What one accelerator is built with. All counts, no bits unless the name says so.
+    """What one accelerator is built with. Every value is a count, unless its name says bits.
 
     Attributes:
-        lanes: lookups that one input beat carries, and the most that are accepted in a cycle.
-        banks: independent tracker banks (power of two); each serves one lookup a cycle.
+        lanes: lookups that one input beat carries. No more are accepted in a cycle.
+        banks: independent tracker banks (power of two). Each serves one lookup a cycle.
         sets: sets in one bank (power of two).
         ways: entries in one set.
-        entries_per_hot_row: entries, each of which watches a key, for each row that may be hot.
+        entries_per_hot_row: entries for each row that may be hot. Each entry watches a key.
         counter_bits: width of a popularity counter.
         max_moves: most rows that one SELECT makes hot.
         table_bits, row_bits: width of the two parts of a key (table, row).
@@ -44,13 +44,15 @@ class Geometry:
         bank_ports: most lookups of one beat that one bank accepts in the same cycle.
         queue_depth: lookups in flight in one bank (power of two, multiple of bank_ports).
         beat_depth: beats in flight between BankScatter and BankGather.
-        axi_bits: data width of the AXI4 manager; 0: the stream core alone. What follows is for the shell, 0 without.
-        working_rows: most unique cold rows of one mini-batch, all banks together (each bank has its share).
-        read_tags: reads that may be outstanding (power of two).
-        read_beats: beats that these may bring (power of two): the reorder buffer.
+        axi_bits: data width of the AXI4 manager. 0 builds the stream core alone, without the shell.
+        working_rows: most unique cold rows of one mini-batch, all banks together. Each bank has its share. 0 without
+            a shell.
+        read_tags: most reads that may be outstanding (power of two). 0 without a shell.
+        read_beats: most beats that these reads may bring (power of two). This is the size of the reorder buffer.
+            0 without a shell.
 
     Raises:
-        GeometryError: naming the parameter, its value and the rule it breaks.
+        GeometryError: a parameter breaks a rule. The message names the parameter, its value and the rule.
     """
 
     name: str = "custom"
@@ -174,7 +176,7 @@ class Geometry:
 
     @property
     def tag_bits(self) -> int:
-        """The mixed key above the bank field: full whatever the number of sets in use."""
+        """Width of a tag: the mixed key above the bank field. It does not depend on the sets in use."""
         return self.key_bits - self.bank_bits
 
     @property
@@ -247,7 +249,7 @@ class Geometry:
         return _log2(self.read_tags) if self.read_tags else 0
 
     def stream_core(self) -> Geometry:
-        """The same without the shell."""
+        """The same geometry without the shell."""
         return replace(self, axi_bits=0, working_rows=0, read_tags=0, read_beats=0)
 
     @property
@@ -262,8 +264,8 @@ class Geometry:
     def index_bits_in_use(self, hot_rows: int) -> int:
         """log2 of the sets in use (all banks) for a budget of `hot_rows`.
 
-        The smallest number of sets, a power of two and at least one a bank, whose ways hold the entries of the budget:
-        so every set keeps more than half its ways, and associativity is what a tracker needs.
+        This is the smallest number of sets whose ways hold the entries of the budget. It is a power of two, and at
+        least one set a bank. So every set keeps more than half its ways. A tracker needs this associativity.
         """
         index_bits = self.bank_bits
         while self.ways << index_bits < hot_rows * self.entries_per_hot_row:
@@ -274,10 +276,10 @@ class Geometry:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def override(self, settings: dict[str, int]) -> Geometry:
-        """A copy with some parameters changed, named `NAME-custom` unless nothing changed.
+        """A copy with some parameters changed. Its name is `NAME-custom`, unless nothing changed.
 
         Raises:
-            GeometryError: an unknown parameter, or a value that breaks a rule.
+            GeometryError: a parameter is unknown, or a value breaks a rule.
         """
         known = [field.name for field in fields(self) if field.name != "name"]
         for key in settings:
@@ -292,19 +294,19 @@ class Geometry:
 PRESETS: dict[str, Geometry] = {
     geometry.name: geometry
     for geometry in (
-        # For proofs and quick benches: every mechanism, hardly any state (64 entries, 32 hot rows).
+        # For proofs and quick benches. It has every mechanism and little state (64 entries, 32 hot rows).
         Geometry(
             name="tiny", lanes=2, banks=2, sets=8, ways=4, entries_per_hot_row=2, max_moves=8,
             max_lookups=64, max_samples=4096, bank_ports=2, queue_depth=8, beat_depth=16,
             axi_bits=128, working_rows=32, read_tags=4, read_beats=32,
         ),
-        # For a Lattice ECP5-85: 16 k entries, 8 k hot rows; tags of 33 bits fit the 36 of its block RAMs.
+        # For a Lattice ECP5-85: 16 k entries, 8 k hot rows. Tags of 33 bits fit the 36 bits of its block RAMs.
         Geometry(
             name="edge", lanes=4, banks=8, sets=512, ways=4, entries_per_hot_row=2, max_moves=512,
             row_bits=28, max_lookups=64, max_samples=4096, bank_ports=2, queue_depth=16, beat_depth=32,
             axi_bits=128, working_rows=8192, read_tags=32, read_beats=256,
         ),
-        # A data-centre card (UltraScale+ with UltraRAM): 1 M entries, 512 k hot rows.
+        # For a data-centre card (UltraScale+ with UltraRAM): 1 M entries, 512 k hot rows.
         Geometry(
             name="kaggle", lanes=16, banks=32, sets=2048, ways=16, entries_per_hot_row=2, max_moves=4096,
             max_lookups=256, max_samples=65536, bank_ports=4, queue_depth=32, beat_depth=64,
@@ -318,7 +320,7 @@ def preset(name: str) -> Geometry:
     """The preset called `name`.
 
     Raises:
-        GeometryError: naming the presets there are.
+        GeometryError: there is no such preset. The message names the presets.
     """
     try:
         return PRESETS[name]

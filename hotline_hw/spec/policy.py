@@ -1,5 +1,7 @@
-"""How the tracker is set at run time: the policy, and the registers that hold it. Plain data, importable without
-Amaranth."""
+"""The policy: how the tracker is set at run time, and the registers that hold the settings.
+
+Plain data, importable without Amaranth.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,15 @@ __all__ = ["Policy", "pack_policy", "unpack_policy"]
 
 @dataclass
 class Policy:
-    """Run-time settings, as the registers of the same names hold them; they outlive CLEAR.
+    """Run-time settings, as the registers of the same names hold them. CLEAR does not change them.
 
     Attributes:
-        weights: 16 update weights, by a sample's other misses; the last stands for 15 or more. 0: not learned.
-        age_period: lookups of keys without an entry, after which a set's counters shrink; 0: never.
+        weights: 16 update weights, indexed by the number of a sample's other misses. The last stands for 15 or more.
+            A lookup of weight 0 is not learned.
+        age_period: a set's counters shrink after so many lookups of keys without an entry. 0: never.
         hysteresis: a hot row stays while its counter is at least threshold - (threshold >> hysteresis).
-        move_limit: most rows that one SELECT makes hot, with geometry.max_moves.
-        select_start: set of every bank at which SELECT begins to look for rows to move, modulo the sets in use.
+        move_limit: most rows that one SELECT makes hot. geometry.max_moves is a limit too.
+        select_start: the set of every bank at which SELECT begins to look for rows to move, modulo the sets in use.
     """
 
     weights: Sequence[int] = WEIGHTS

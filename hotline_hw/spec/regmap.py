@@ -1,14 +1,14 @@
 """The register map: the one place that holds offsets, bits and codes. Plain data, importable without Amaranth.
 
-`CsrBank` builds the registers from it, the driver addresses them through it, and `regdoc` writes the Markdown,
-the C header and the SVD from it. All registers are 32 bits wide and little-endian, on AXI4-Lite.
+`CsrBank` builds the registers from it. The driver addresses them through it. `regdoc` writes the Markdown, the C
+header and the SVD from it. All registers are 32 bits wide and little-endian, on AXI4-Lite.
 
 Access:
     RO   read-only. A write answers SLVERR and changes nothing.
     RW   read and write.
-    W1C  reads sticky bits; writing a one clears that bit.
-    WO   write-only (a command); reads as zero.
-An address without a register answers SLVERR; so does a write that does not strobe all four bytes.
+    W1C  reads sticky bits. Writing a one clears that bit.
+    WO   write-only (a command). It reads as zero.
+An address without a register answers SLVERR. A write that does not strobe all four bytes does too.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ __all__ = [
 ADDRESS_BITS = 12
 WEIGHT_BITS = 5
 WEIGHTS = (16, 8, 5, 4, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1)
-"""Update weights after reset, by a sample's other misses (the last: that many or more): 16 / (1 + misses), rounded."""
+"""Update weights after reset, indexed by a sample's other misses. The last stands for that many or more. Each is
+16 / (1 + misses), rounded."""
 ID_VALUE = 0x484F544C  # "HOTL"
 
 
@@ -47,7 +48,7 @@ class Access(IntEnum):
 
 
 class Phase(IntEnum):
-    """What a mini-batch does to the tracker; sampled at its first beat."""
+    """What a mini-batch does to the tracker. The phase is sampled at its first beat."""
 
     LEARN = 0  # its lookups train the tracker; both result packets are empty
     CLASSIFY = 1  # the tracker is only read; every lookup comes back as a result word
@@ -66,7 +67,7 @@ class Command(IntEnum):
 
 
 class Error(IntFlag):
-    """Bits of ERROR: each is sticky, and none stops the core."""
+    """Bits of ERROR. Each is sticky, and none stops the core."""
 
     INDEX_RANGE = 1 << 0  # a lookup word with a table, row or reserved bit out of range: a miss, not learned
     SAMPLE_TOO_LONG = 1 << 1  # a sample longer than max_lookups: ended there, the rest is the next sample
@@ -82,7 +83,7 @@ class Error(IntFlag):
 
 
 class Irq(IntFlag):
-    """Bits of IRQ_STATUS and IRQ_ENABLE; `irq` is high while any enabled bit is set."""
+    """Bits of IRQ_STATUS and IRQ_ENABLE. `irq` is high while any enabled bit is set."""
 
     BATCH_DONE = 1 << 0  # both result packets of a mini-batch have left
     COMMAND_DONE = 1 << 1  # a command has ended
@@ -126,7 +127,7 @@ class Register:
 class Counter:
     """A 64-bit event counter. `doc` is the meaning of one increment.
 
-    A *function of the input* counter is the same on every backend; a *timing* counter counts cycles.
+    A *function of the input* counter is the same on every backend. A *timing* counter counts cycles.
     """
 
     name: str
@@ -160,7 +161,7 @@ _COUNTER_BASE = 0x100
 
 
 def counter_offset(name: str) -> int:
-    """Byte offset of the low half of a counter's snapshot; the high half follows 4 bytes above."""
+    """Byte offset of the low half of a counter's snapshot. The high half is 4 bytes above."""
     return _COUNTER_BASE + 8 * next(i for i, counter in enumerate(COUNTERS) if counter.name == name)
 
 
@@ -283,7 +284,7 @@ def register(name: str) -> Register:
     """The register called `name`.
 
     Raises:
-        KeyError: naming the registers there are.
+        KeyError: there is no such register. The message names the registers.
     """
     for candidate in REGISTERS:
         if candidate.name == name:

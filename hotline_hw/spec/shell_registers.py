@@ -1,6 +1,6 @@
-"""Registers of the DMA shell: plain data, like `hotline_hw.spec.regmap`, whose rules hold here too.
+"""Registers of the DMA shell. Plain data, like `hotline_hw.spec.regmap`, and its rules hold here too.
 
-They stand SHELL_BASE above the core's on the same AXI4-Lite port; offsets here are the whole device's.
+They begin SHELL_BASE above the core's registers, on the same AXI4-Lite port. Offsets here are the whole device's.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class DmaIrq(IntFlag):
 
 
 class DmaError(IntFlag):
-    """Bits of DMA_ERROR: what no completion can tell. Each is sticky."""
+    """Bits of DMA_ERROR: errors that no completion can report. Each is sticky."""
 
     DOORBELL = 1 << 0  # a ring index was written beyond the ring, or a ring while enabled: ignored
     COMPLETIONS_FULL = 1 << 1  # the completion ring is full: descriptors wait until its consumer index moves
@@ -60,7 +60,7 @@ def _bits(docs: dict) -> tuple[BitField, ...]:
     return tuple(BitField(str(flag.name).lower(), flag.bit_length() - 1, 1, doc) for flag, doc in docs.items())
 
 
-# What a clock cycle with a descriptor under way was: exactly one of these, so they sum up to dma_cycles.
+# Each clock cycle with a descriptor under way is exactly one of these, so they sum up to dma_cycles.
 DMA_COUNTERS: tuple[Counter, ...] = (
     Counter("descriptors", "a descriptor that was completed"),
     Counter("failed_descriptors", "a descriptor that was completed with a status other than OK"),
@@ -78,12 +78,12 @@ DMA_COUNTERS: tuple[Counter, ...] = (
 
 
 def dma_counter_offset(name: str) -> int:
-    """Byte offset of the low half of a counter's snapshot; the high half follows 4 bytes above."""
+    """Byte offset of the low half of a counter's snapshot. The high half is 4 bytes above."""
     return _COUNTER_BASE + 8 * next(i for i, counter in enumerate(DMA_COUNTERS) if counter.name == name)
 
 
 def window_offset(index: int) -> int:
-    """Byte offset of WINDOW_<index>_LO; _HI, _PAGES and _CONTROL follow, 4 bytes each."""
+    """Byte offset of WINDOW_<index>_LO. _HI, _PAGES and _CONTROL follow, 4 bytes each."""
     return _WINDOW_BASE + 16 * index
 
 

@@ -1,7 +1,7 @@
 """Layout of the words on the three AXI4-Stream interfaces. Plain data: the one place that holds bit positions.
 
-Every word has 64 bits and its fields stand where they stand whatever the geometry. Word i of a beat is
-`tdata[64*i +: 64]`; unused high bits of a field are zero.
+Every word has 64 bits. The geometry does not move its fields. Word i of a beat is `tdata[64*i +: 64]`. Unused
+high bits of a field are zero.
 
     lookup word (s_axis_lookup)          result word (m_axis_popular, m_axis_nonpopular)
     63     last lookup of its sample     63     last lookup of its sample
@@ -45,7 +45,7 @@ WORD_BYTES = 8
 
 
 class Field(NamedTuple):
-    """A bit field: lowest bit and width in bits. Works on integers and on uint64 arrays alike."""
+    """A bit field: lowest bit and width in bits. It works on integers and on uint64 arrays alike."""
 
     low: int
     width: int

@@ -20,7 +20,7 @@ __all__ = ["PopularityBank", "answer_layout", "bank_heads"]
 
 
 def answer_layout(geometry: Geometry) -> data.StructLayout:
-    """A tracker's answer to one lookup. With a shell `slot` is `place_layout` where it missed."""
+    """A tracker's answer to one lookup. With a shell `slot` is `place_layout` in a miss."""
     return data.StructLayout({"slot": answer_bits(geometry), "hit": 1})
 
 
@@ -30,12 +30,12 @@ def bank_heads(geometry: Geometry) -> data.ArrayLayout:
 
 
 class PopularityBank(wiring.Component):
-    """Picks its own lookups out of every pass, looks them up in order, and keeps the answers until they are fetched.
+    """Picks its own lookups out of every pass. It looks them up in order and keeps the answers until they are fetched.
 
         scatter ==> MultiPushQueue --> tracker --> MultiPopQueue ==> gather
         updates ==> MultiPushQueue ----^
 
-    Flow control is by credit: a lookup is taken only if a place for its answer is free, so lookups never wait.
+    Flow control is by credit. A lookup is taken only if a place for its answer is free, so lookups never wait.
 
     Ports:
         bank: This bank's number.
@@ -43,24 +43,25 @@ class PopularityBank(wiring.Component):
         rank_is: For each rank, the lanes of that pass that have it.
         tags: Tags of the lanes.
         room: The bank can take its lanes.
-        take: Every bank can, and the pass goes in.
+        take: Every bank can take its lanes, and the pass goes in.
         gather, gather_rank_is: The same as `scatter` and `rank_is`, for the pass whose answers are wanted next.
         gather_load: That pass becomes the current one.
         ready: All answers to the current pass are in `heads`, by rank.
-        fetch: They are taken.
+        fetch: The answers are taken.
         update: Lanes of the beat of updates that waits to go in and that belong to this bank.
         update_rank_is, update_tags, update_weights: Its ranks, tags and weights, as above.
         update_room: The bank can take its updates.
-        update_take: Every bank can, and the beat goes in.
-        updating: Updates are waiting, or under way.
+        update_take: Every bank can take its updates, and the beat goes in.
+        updating: Updates are waiting or under way.
         inserted, evicted, revived, returned: Event pulses, see `CounterUpdate`.
         age_period: Register AGE_PERIOD.
         budget, row_access and the ports of `row_ports`: As in the tracker. `row_write`, `slot_write` and `pick_take`
-            are this bank's own; the others go to all banks.
+            are this bank's own. The others go to all banks.
 
-    Ports with a shell, as in `WorkingList`, which then stands between tracker and MultiPopQueue:
-        working_start, working_ready, working_enable, working_full, count, held_count, list_held, list_number,
-        list_tag.
+    Ports with a shell, where a `WorkingList` stands between tracker and MultiPopQueue:
+        working_start, working_ready, working_enable, working_full: As `start`, `ready`, `enable` and `full` in
+            `WorkingList`.
+        count, held_count, list_held, list_number, list_tag: As in `WorkingList`.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -129,7 +130,7 @@ class PopularityBank(wiring.Component):
             queue.push_count.eq(Mux(self.take, wanted, 0)),
         ]
         m.d.sync += in_flight.eq(in_flight + queue.push_count - fetched)
-        # Look up: one a cycle, never held up.
+        # Look up: one lookup a cycle. It never waits.
         m.d.comb += [
             queue.pop.eq(1),
             tracker.valid.eq(queue.head_valid),
@@ -156,7 +157,7 @@ class PopularityBank(wiring.Component):
                 m.d.comb += inner.eq(outer) if member.flow == In else outer.eq(inner)
         self._updates(m, tracker)
 
-        # Gather: how many answers the current pass wants was counted as it was loaded.
+        # Gather: the answers that the current pass wants were counted when it was loaded.
         needed = Signal(range(g.bank_ports + 1))
         with m.If(self.gather_load):
             needs = ((self.gather & lanes).any() for lanes in self.gather_rank_is)
@@ -171,7 +172,7 @@ class PopularityBank(wiring.Component):
         return m
 
     def _choose(self, m: Module, name: str, lanes: Signal, rank_is, items, push) -> Signal:
-        """Puts the items of this bank's lanes on a queue's ports: port p takes the lane of rank p. Returns how many."""
+        """Puts the items of this bank's lanes on a queue's ports. Port p takes the lane of rank p. Returns how many."""
         g = self.geometry
         wanted = Signal(range(g.bank_ports + 1), name=f"{name}s_wanted")
         choices = []
@@ -187,7 +188,7 @@ class PopularityBank(wiring.Component):
         return wanted
 
     def _list_misses(self, m: Module, queue: MultiPushQueue, tracker, answers: MultiPopQueue) -> None:
-        """Answers go by way of the lists of unique cold rows."""
+        """Passes the answers through the lists of unique cold rows."""
         m.submodules.working = working = WorkingList(self.geometry)
         m.d.comb += [
             working.start.eq(self.working_start), self.working_ready.eq(working.ready),
@@ -202,7 +203,7 @@ class PopularityBank(wiring.Component):
         ]  # fmt: skip
 
     def _updates(self, m: Module, tracker: SampleAwareTracker) -> None:
-        """What the classifier sends back waits in a queue of its own."""
+        """Adds the queue in which updates from the classifier wait."""
         g = self.geometry
         m.submodules.updates = updates = MultiPushQueue(
             width=g.tag_bits + WEIGHT_BITS, depth=g.queue_depth, ports=g.bank_ports

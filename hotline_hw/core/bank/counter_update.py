@@ -15,19 +15,24 @@ __all__ = ["CounterUpdate"]
 
 
 class CounterUpdate(wiring.Component):
-    """Counts, inserts and ages; combinational, all ways side by side.
+    """Counts, inserts and ages. It is combinational and handles all ways side by side.
 
-    A key that has an entry adds `weight` to its counter, which saturates. Another takes the lowest free way, or else
-    the cold way of the smallest counter (the lowest of several); where every way is hot it is not taken in. Every
-    `age_period` lookups of such keys, taken in or not, the counters of the set shrink: by an eighth where the entry was
-    referenced since they last did, by half where not. Weight 0 changes nothing.
+    If the key has an entry, `weight` is added to its counter, which saturates. Another key takes the lowest free way.
+    If no way is free, it takes the cold way of the smallest counter, the lowest of several. If every way is hot, the
+    key is not taken in. After every `age_period` lookups of keys without an entry, taken in or not, the counters of the
+    set shrink. A counter shrinks by an eighth if its entry was referenced since the last aging, and by half if not.
+    Weight 0 changes nothing.
 
     Ports:
-        valid, hot, referenced, counter, age: the set's state. match: ways whose tag is the key's.
-        usable: ways in the budget. weight, age_period: as in `regmap`.
-        fill: the way (one-hot) that takes the key in, none if it has one. evict: it was valid.
-        revives, returns: it has one that is hot but not referenced; one that is cold but referenced.
-        next_valid, next_referenced, next_counter, next_age: the state afterwards.
+        valid, hot, referenced, counter, age: The set's state.
+        match: Ways whose tag is the key's.
+        usable: Ways in the budget.
+        weight, age_period: As in `regmap`.
+        fill: The way (one-hot) that takes the key in. None if the key has an entry.
+        evict: The entry in that way was valid.
+        revives: The key has an entry that is hot but not referenced.
+        returns: The key has an entry that is cold but referenced.
+        next_valid, next_referenced, next_counter, next_age: The state afterwards.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -50,7 +55,7 @@ class CounterUpdate(wiring.Component):
         bits = self.geometry.counter_bits
         largest = (1 << bits) - 1
 
-        # The victim: a tree of comparisons. A free way, whose counter is zero, is smaller than any valid one.
+        # The victim: a tree of comparisons. The counter of a free way is zero, so it is smaller than any valid one.
         found: list[tuple] = [
             (self.usable[way] & ~self.hot[way], Cat(self.counter[way], self.valid[way]), Const(1 << way, len(ways)))
             for way in ways

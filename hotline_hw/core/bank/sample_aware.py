@@ -1,4 +1,4 @@
-"""SampleAwareTracker: one bank's sets, a pipeline that looks keys up in them, and one that learns."""
+"""SampleAwareTracker: one bank's sets, with a pipeline that looks keys up in them and one that learns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""WorkingList: one bank's unique cold rows of a mini-batch, listed as they are missed."""
+"""WorkingList: lists one bank's unique cold rows of a mini-batch as their lookups miss."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from hotline_hw.spec.params import Geometry
 __all__ = ["LIST_DOMAIN", "WorkingList", "answer_bits", "place_layout", "table_bits"]
 
 LIST_DOMAIN = "shell"
-"""Clock domain in which lists are read: it runs on where the core's clock is gated."""
+"""Clock domain in which lists are read. It runs on while the core's clock is gated."""
 
 _EPOCH_BITS = 8
 
 
 def place_layout(geometry: Geometry) -> data.StructLayout:
-    """Where a cold row stands in its bank's lists, if it is `listed`."""
+    """The position of a cold row in its bank's lists, if it is `listed`."""
     return data.StructLayout({"number": geometry.local_bits, "held": 1, "listed": 1})
 
 
 def answer_bits(geometry: Geometry) -> int:
-    """Width of an answer to a lookup besides its hit bit: a slot, or with a shell a place where it missed."""
+    """Width of an answer to a lookup besides its hit bit. It is a slot, or with a shell a place in a miss."""
     return max(geometry.slot_bits, place_layout(geometry).size) if geometry.working_rows else geometry.slot_bits
 
 
@@ -44,19 +44,24 @@ class WorkingList(wiring.Component):
                           '--> miss: search-+--> table of the one before: is the tag there? then the row is held
 
     The two tables change roles with every mini-batch. Each has twice as many entries as there are places and is probed
-    linearly, so a search ends at an entry that is free: one whose epoch is not the mini-batch's. An epoch is used again
-    after 255 mini-batches in a table, and before that a walk empties the table.
+    linearly, so a search ends at a free entry. An entry is free if its epoch is not the mini-batch's. A table uses an
+    epoch again after 255 of its mini-batches. Before that, a walk empties the table.
 
-    Rows that are not held stand from the bottom of the list memory up, held ones from its top down.
+    The list memory holds the rows that are not held from its bottom up, and held rows from its top down.
 
     Ports:
-        start: on an idle core: a new mini-batch's lists begin. ready: the walk is over. enable: misses are listed.
-        tag_valid, tag: a lookup went to the tracker. answer_valid, slot, hit: its answer came.
-        output_valid, output, output_hit: an answer, its slot or `place_layout`, in order.
-        count, held_count: rows in the lists. full: sticky since `start`, a row found no place.
-        list_held, list_number: a row; list_tag: its tag, a cycle later, in LIST_DOMAIN.
+        start: Pulse, only on an idle core. A new mini-batch's lists begin.
+        ready: The walk is over.
+        enable: Misses are listed.
+        tag_valid, tag: A lookup went to the tracker.
+        answer_valid, slot, hit: Its answer came.
+        output_valid, output, output_hit: An answer, in order. `output` is its slot or `place_layout`.
+        count, held_count: Rows in the lists.
+        full: Sticky since `start`. A row found no place.
+        list_held, list_number: A row in a list.
+        list_tag: Its tag, a cycle later, in LIST_DOMAIN.
 
-    Throughput: an answer a cycle, and one more for each further probe of a miss.
+    Throughput: an answer a cycle. Each further probe of a miss takes one cycle more.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -78,7 +83,7 @@ class WorkingList(wiring.Component):
         g = self.geometry
         m.submodules.tags = tags = fifo.SyncFIFO(width=g.tag_bits, depth=g.queue_depth)
         m.submodules.answers = answers = fifo.SyncFIFO(width=g.slot_bits + 1, depth=g.queue_depth)
-        # The answer that is dealt with; the entries read for it a cycle ago are compared with it.
+        # The answer that is dealt with. The entries that were read for it a cycle ago are compared with it.
         valid = Signal()
         hit = Signal()
         slot = Signal(g.slot_bits)
@@ -144,7 +149,7 @@ class WorkingList(wiring.Component):
         before_done = Signal()
         held = Signal()
         epoch_before = Signal(_EPOCH_BITS)
-        # What was written in the cycle in which the entry here was read.
+        # This was written in the cycle in which the entry here was read.
         wrote = Signal()
         wrote_index = Signal(index_bits)
         just_written = Signal(layout)

@@ -32,10 +32,12 @@ def _round(m: Module, value: Signal, index: int) -> Signal:
 
 
 class KeyHash(wiring.Component):
-    """Mixes a key into (tag, bank): `mixed` is `feistel.mix(key)`, `feistel.ROUNDS` enabled cycles later.
+    """Mixes a key into (tag, bank). `mixed` is `feistel.mix(key)`, `feistel.ROUNDS` enabled cycles later.
 
     Ports:
-        enable: the pipeline moves. key, mixed: `key_bits` wide.
+        enable: The pipeline moves.
+        key: The key, `key_bits` wide.
+        mixed: The mixed key, `key_bits` wide.
     """
 
     LATENCY = feistel.ROUNDS
@@ -61,10 +63,12 @@ class KeyHash(wiring.Component):
 
 
 class KeyUnhash(wiring.Component):
-    """The inverse: `key` is `feistel.unmix(mixed)`, `feistel.ROUNDS` enabled cycles later.
+    """The inverse of KeyHash. `key` is `feistel.unmix(mixed)`, `feistel.ROUNDS` enabled cycles later.
 
     Ports:
-        enable: the pipeline moves. mixed, key: `key_bits` wide.
+        enable: The pipeline moves.
+        mixed: The mixed key, `key_bits` wide.
+        key: The key, `key_bits` wide.
     """
 
     LATENCY = feistel.ROUNDS
@@ -93,9 +97,10 @@ class LookupHasher(wiring.Component):
     """Mixes the keys of a beat, all lanes side by side.
 
     Ports:
-        input: payload `lookup_beat`. output: payload `hashed_beat`, in order.
+        input: Stream of `lookup_beat`.
+        output: Stream of `hashed_beat`, in order.
 
-    Throughput: one beat a cycle. Latency: `KeyHash.LATENCY` cycles; the whole pipeline stops while its end waits.
+    Throughput: one beat a cycle. Latency: `KeyHash.LATENCY` cycles. The whole pipeline stops while its end waits.
     """
 
     def __init__(self, geometry: Geometry) -> None:

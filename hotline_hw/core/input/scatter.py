@@ -1,4 +1,4 @@
-"""BankScatter: hands a beat's lookups to the banks their keys name, in stream order."""
+"""BankScatter: hands a beat's lookups to the banks of their keys, in stream order."""
 
 from __future__ import annotations
 
@@ -15,17 +15,21 @@ __all__ = ["BankScatter"]
 class BankScatter(wiring.Component):
     """Splits a beat into passes and sends each to the banks.
 
-    A bank takes up to `bank_ports` lookups of a beat at once. A beat with more for one bank is cut before the first
-    lookup that is too many, so a pass is always a run of the stream and a bank sees its lookups in stream order: what
-    makes the tracker's state independent of timing. A pass goes once every bank it names has room (`room`).
+    A bank takes up to `bank_ports` lookups of a beat at once. If a beat has more for one bank, it is cut before the
+    first lookup that is too many. So a pass is always a run of the stream, and a bank sees its lookups in stream order.
+    This makes the tracker's state independent of timing. A pass goes once every bank that it names has room (`room`).
 
     Ports:
-        input: payload `hashed_beat`.
-        output: payload `pass_beat`, to BankGather; valid in the cycle in which the banks take the pass (`fire`).
-        to_bank: for each bank, the lanes of `output` that go to it. rank_is: for each rank, the lanes that have it.
-        tags: each lane's mixed key above the bank.
-        fire: the pass goes. room: for each bank, whether it can take what the pass has for it.
-        split, stalled: events for the counters: a beat was cut; a full bank held a pass back.
+        input: Stream of `hashed_beat`.
+        output: Stream of `pass_beat`, to BankGather. It is valid in the cycle in which the banks take the pass
+            (`fire`).
+        to_bank: For each bank, the lanes of `output` that go to it.
+        rank_is: For each rank, the lanes that have it.
+        tags: For each lane, its mixed key above the bank.
+        fire: The pass goes.
+        room: For each bank, whether it can take its lookups of the pass.
+        split: Event pulse for the counters. A beat was cut.
+        stalled: Event pulse for the counters. A full bank held a pass back.
 
     Throughput: one pass a cycle. Latency: two cycles.
     """
@@ -51,7 +55,7 @@ class BankScatter(wiring.Component):
         g = self.geometry
         lanes = range(g.lanes)
 
-        # Stage 1: the beat, and which of its lanes have not gone yet.
+        # Stage 1: the beat, and its lanes that have not gone yet.
         beat = Signal(hashed_beat(g), reset_less=True)
         beat_valid = Signal()
         waiting = Signal(g.lanes)

@@ -1,4 +1,4 @@
-"""Unpacker: AXI4-Stream beats of lookup words into lanes, framed into samples and mini-batches."""
+"""Unpacker: turns AXI4-Stream beats of lookup words into lanes, framed into samples and mini-batches."""
 
 from __future__ import annotations
 
@@ -23,24 +23,27 @@ __all__ = ["Unpacker", "lookup_axis"]
 
 
 def lookup_axis(geometry: Geometry) -> data.StructLayout:
-    """Payload of s_axis_lookup: `lanes` words and a keep bit for each of their bytes."""
+    """Payload of s_axis_lookup: `lanes` words, and a keep bit for each of their bytes."""
     return data.StructLayout(
         {"data": data.ArrayLayout(WORD_BITS, geometry.lanes), "keep": geometry.lanes * WORD_BYTES, "last": 1}
     )
 
 
 class Unpacker(wiring.Component):
-    """Cuts the lookup stream into samples and mini-batches, and marks what cannot be looked up.
+    """Cuts the lookup stream into samples and mini-batches. It marks lookups that cannot be looked up.
 
-    One beat of the mini-batch is held back until its successor is known, so that a null beat with tlast ends the
-    mini-batch on the beat before it. Framing errors are mended here (see `regmap.Error`), so everything behind sees
-    samples of 1 to `max_lookups` lookups, each closed before its mini-batch ends.
+    One beat of the mini-batch is held back until its successor is known. So a null beat with tlast ends the mini-batch
+    on the beat before it. Framing errors are mended here (see `regmap.Error`). So all blocks behind see samples of 1 to
+    `max_lookups` lookups, and each sample is closed before its mini-batch ends.
 
     Ports:
-        input: payload `lookup_axis`. output: payload `lookup_beat`; null beats occur only as a whole mini-batch.
-        phase: a `regmap.Phase`, sampled at a mini-batch's first beat. hold: no new mini-batch starts.
-        started: pulses as a mini-batch starts. newest_phase: its phase, CLASSIFY where it was none of this core.
-        unknown_phase, index_range, sample_too_long, sample_open, empty_batch: error pulses.
+        input: Stream of `lookup_axis`.
+        output: Stream of `lookup_beat`. A null beat occurs only as a whole mini-batch.
+        phase: A `regmap.Phase`, sampled at a mini-batch's first beat.
+        hold: No new mini-batch starts.
+        started: Pulse. A mini-batch starts.
+        newest_phase: Phase of the newest mini-batch. It is CLASSIFY if `phase` was unknown.
+        unknown_phase, index_range, sample_too_long, sample_open, empty_batch: Error pulses.
 
     Throughput: one beat a cycle. Latency: one cycle.
     """
@@ -77,7 +80,7 @@ class Unpacker(wiring.Component):
         g = self.geometry
         lanes = range(g.lanes)
 
-        # Intake: `held` is the newest beat; it moves on once it is known to be the last or to have a successor.
+        # Intake: `held` is the newest beat. It moves on once it is known to be the last or to have a successor.
         held = Signal(lookup_axis(g))
         held_valid = Signal()
         in_batch = Signal()  # beats of this mini-batch have been taken
@@ -87,7 +90,7 @@ class Unpacker(wiring.Component):
         m.d.comb += [
             null.eq(~self.input.payload.keep.any()),
             accept.eq(self.input.valid & self.input.ready),
-            # A null beat is swallowed by `held`, which waits for nothing then; any other pushes it on.
+            # A null beat does not move `held` on. At most it makes `held` the last. Any other beat moves it on.
             self.output.valid.eq(held_valid & (held.last | (self.input.valid & ~null))),
             release.eq(self.output.valid & self.output.ready),
             self.input.ready.eq(Mux(held_valid, Mux(held.last, 0, null | self.output.ready), ~self.hold | in_batch)),
@@ -107,7 +110,7 @@ class Unpacker(wiring.Component):
             with m.Elif(~null | self.input.payload.last):
                 m.d.sync += [held.eq(self.input.payload), held_valid.eq(1)]
 
-        # Framing: where samples end, from the words and from the two rules.
+        # Framing: the words and the two rules tell where samples end.
         room = Signal(range(g.max_lookups + 1), init=g.max_lookups)  # lookups that the open sample may still take
         valid = Signal(g.lanes)
         partial = Signal(g.lanes)
@@ -135,7 +138,7 @@ class Unpacker(wiring.Component):
         ends = Signal(g.lanes)
         m.d.comb += ends.eq(marked | forced | final)
 
-        # Lookups of the sample that is open behind the beat: those after the last end.
+        # Lookups of the sample that is open behind the beat. They come after the last end.
         tail = Signal(range(g.lanes + 1))
         m.d.comb += tail.eq(count[-1])
         for lane in lanes:

@@ -1,1 +1,1 @@
-"""From the banks to the result streams: gather, classify, dispatch; and the updates that go back."""
+"""From the banks to the result streams: gather, classify, dispatch. The updates that go back are here too."""

@@ -1,4 +1,4 @@
-"""SampleClassifier: counts each sample's misses. A sample without one is popular."""
+"""SampleClassifier: counts each sample's misses. A sample without a miss is popular."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ __all__ = ["SampleClassifier"]
 class SampleClassifier(wiring.Component):
     """Gives every lookup its sample's verdict: how many of the sample's lookups missed, up to `MISSES_COUNTED`.
 
-    A sample that ends in the beat it is in is judged there. One that runs on leaves its lanes as `tail`, and beats
-    wait in a FIFO for the verdict, which goes into a small table when the sample ends. At most one sample is open at a
-    time, so a tail's verdict is in the table just when the number of ended straddlers has passed the tail's own
-    number. The FIFO holds a sample of `max_lookups` beats, so waiting cannot lock up.
+    A sample that ends in its beat is judged there. A sample that runs on leaves its lanes as `tail`. Beats wait in a
+    FIFO for the verdict, which goes into a small table when the sample ends. At most one sample is open at a time. So a
+    tail's verdict is in the table as soon as the number of ended straddlers has passed the tail's own number. The FIFO
+    holds a sample of `max_lookups` beats, so waiting cannot lock up.
 
     Ports:
-        input: payload `result_beat`. output: payload `verdict_beat`; no lane of a LEARN mini-batch is `valid`.
-        samples, popular, lookups, hits, bad: how many of each the beat accounted for in this cycle.
-        batch_too_long: error pulse.
+        input: Stream of `result_beat`.
+        output: Stream of `verdict_beat`. No lane of a LEARN mini-batch is `valid`.
+        samples, popular, lookups, hits, bad: For the counters. How many of each are added in this cycle.
+        batch_too_long: Error pulse.
 
     Throughput: one beat a cycle. Latency: four cycles.
     """
@@ -60,7 +61,7 @@ class SampleClassifier(wiring.Component):
         lanes = range(g.lanes)
         id_bits = verdict_id_bits(g)
 
-        # Judge, forwards: at each lane, whether its sample has hit so far. `open_*` carry over from beat to beat.
+        # Judge, forwards: at each lane, how often its sample has missed so far. `open_*` carry over from beat to beat.
         judged = Signal(result_beat(g), reset_less=True)
         judged_valid = Signal()
         verdicts = [Signal(MISS_BITS, name=f"verdict{lane}") for lane in lanes]  # where a lane ends its sample
@@ -90,7 +91,7 @@ class SampleClassifier(wiring.Component):
             with m.If(self.input.valid):
                 m.d.sync += [open_misses.eq(Mux(beat.lanes[-1].last, 0, sums[-1])), is_open.eq(still_open)]
 
-        # Spread, backwards: each lane takes the verdict of the end that follows it.
+        # Spread, backwards: each lane takes the verdict of the next end.
         beats = fifo.SyncFIFOBuffered(width=verdict_beat(g).size, depth=verdict_depth(g))
         m.submodules.beats = beats
         spread = Signal(verdict_beat(g))
@@ -192,7 +193,7 @@ class SampleClassifier(wiring.Component):
         return m
 
     def _sum(self, m: Module, name: str, left, right) -> Signal:
-        """Misses added up, no further than they are counted."""
+        """The sum of two numbers of misses. It saturates at MISSES_COUNTED."""
         total = Signal(range(2 * MISSES_COUNTED + 1), name=f"{name}_total")
         sum_ = Signal(MISS_BITS, name=f"{name}_sum")
         m.d.comb += [total.eq(left + right), sum_.eq(Mux(total > MISSES_COUNTED, MISSES_COUNTED, total))]

@@ -12,20 +12,22 @@ __all__ = ["BeatCompactor", "sparse_beat"]
 
 
 def sparse_beat(lanes: int, word_bits: int) -> data.StructLayout:
-    """Words of which any subset is `keep`-ed; `last` ends the packet."""
+    """Words of which any subset is kept: those whose bit in `keep` is set. `last` ends the packet."""
     return data.StructLayout({"words": data.ArrayLayout(word_bits, lanes), "keep": lanes, "last": 1})
 
 
 class BeatCompactor(wiring.Component):
     """Packs the kept words of sparse beats into dense beats, in order.
 
-    Words gather in a residue of 1 to `lanes` words, which leaves as a full beat when a word comes that does not fit,
-    or with `last`. So every beat of a packet but its last is full, and only a packet without words has a null beat.
+    Words gather in a residue of 1 to `lanes` words. It leaves as a full beat when a word comes that does not fit, or
+    with `last`. So every beat of a packet but its last is full, and only a packet without words has a null beat.
 
     Ports:
-        input: payload `sparse_beat`. output: payload `axis_beat`.
+        input: Stream of `sparse_beat`.
+        output: Stream of `axis_beat`.
 
-    Throughput: one beat a cycle, one cycle more for a packet whose last beat overflows the residue. Latency: 2 cycles.
+    Throughput: one beat a cycle. A packet whose last beat overflows the residue takes one cycle more. Latency: 2
+    cycles.
     """
 
     def __init__(self, *, lanes: int) -> None:
@@ -39,7 +41,7 @@ class BeatCompactor(wiring.Component):
         lanes = range(self.lanes)
         lane_bits = (self.lanes - 1).bit_length()
 
-        # Place: where in the residue each word goes, and whether that is in the beat after this one.
+        # Place: the position of each word in the residue, and whether it falls in the beat after this one.
         level = Signal(range(self.lanes + 1))  # words in the residue, as of the placed beat's arrival
         placed = Signal(sparse_beat(self.lanes, 64), reset_less=True)
         placed_valid = Signal()
@@ -71,7 +73,7 @@ class BeatCompactor(wiring.Component):
             with m.If(self.input.valid):
                 m.d.sync += level.eq(Mux(self.input.payload.last, 0, left))
 
-        # Merge: the residue with the new words; `flush` sends what a last beat left over.
+        # Merge: the residue with the new words. `flush` sends what a last beat left over.
         residue = Signal(data.ArrayLayout(64, self.lanes), reset_less=True)
         held = Signal(self.lanes)  # residue words that are there
         flush = Signal()

@@ -19,11 +19,12 @@ __all__ = ["BatchDispatcher"]
 class BatchDispatcher(wiring.Component):
     """Sends every sample whole, once and in order, to the popular or to the non-popular stream.
 
-    Each mini-batch becomes one packet on either stream, be it empty. A beat goes on when both sides can take their
-    part, so a stream that is not drained holds up the other.
+    Each mini-batch becomes one packet on either stream. The packet may be empty. A beat goes on when both sides can
+    take their part. So a stream that is not drained holds up the other.
 
     Ports:
-        input: payload `verdict_beat`. popular, nonpopular: payload `axis_beat`.
+        input: Stream of `verdict_beat`.
+        popular, nonpopular: Streams of `axis_beat`.
 
     Throughput: one beat a cycle. Latency: that of `BeatCompactor`.
     """

@@ -17,17 +17,20 @@ __all__ = ["BankGather"]
 
 
 class BankGather(wiring.Component):
-    """Takes passes in the order in which they went to the banks, and leaves when all their answers are there.
+    """Takes passes in the order in which they went to the banks. A pass leaves when all its answers are there.
 
-    Banks answer in order, so a lane's answer is the `rank`-th oldest of its bank: re-ordering needs neither addresses
+    Banks answer in order, so a lane's answer is the `rank`-th oldest of its bank. Re-ordering needs neither addresses
     nor tags, only the pass itself.
 
     Ports:
-        input: payload `pass_beat`. output: payload `result_beat`.
-        from_bank: for each bank, the lanes of the next pass that wait for it. rank_is: for each rank, the lanes that
-            have it. load: that pass becomes the current one.
-        ready: for each bank, whether it holds all answers to the current pass. fetch: they are taken.
-        heads: each bank's oldest answers.
+        input: Stream of `pass_beat`.
+        output: Stream of `result_beat`.
+        from_bank: For each bank, the lanes of the next pass that wait for it.
+        rank_is: For each rank, the lanes that have it.
+        load: That pass becomes the current one.
+        ready: For each bank, whether it holds all answers to the current pass.
+        fetch: The answers are taken.
+        heads: Each bank's oldest answers.
 
     Throughput: one pass a cycle. Latency: two cycles once the answers are there.
     """
@@ -103,7 +106,7 @@ class BankGather(wiring.Component):
         return m
 
     def _with_place(self, lane, answer):
-        """A missed lookup's payload with its row's place (`spec.descriptors`) where the row was."""
+        """The payload of a missed lookup. Its row's place (`spec.descriptors`) replaces the row."""
         listed = data.View(place_layout(self.geometry), answer[: place_layout(self.geometry).size])
         bank = Const(0, COLD_HELD.low - COLD_BANK.low) | lane.bank
         place = Cat(listed.number, Const(0, COLD_BANK.low - len(listed.number)), bank[: COLD_BANK.width], listed.held)

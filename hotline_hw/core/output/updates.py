@@ -14,18 +14,21 @@ __all__ = ["UpdateScatter"]
 
 
 class UpdateScatter(wiring.Component):
-    """Gives every lookup of a mini-batch that is learned from its weight, and hands it to the bank it came from.
+    """Gives every lookup its weight and hands it to its bank, if the tracker learns from its mini-batch.
 
-    The weight is that of the number of its sample's other lookups that missed. A beat is a pass that once went to the
-    banks: it holds no more for a bank than that takes at once, and needs no cutting. It goes once every bank it names
-    has room; banks see their updates in stream order.
+    The weight depends on how many of the sample's other lookups missed. A beat is a pass that once went to the banks.
+    It holds no more for a bank than that takes at once, and needs no cutting. It goes once every bank that it names has
+    room. Banks see their updates in stream order.
 
     Ports:
-        input: payload `verdict_beat`. weights: as in `regmap`.
-        to_bank: for each bank, the lanes that go to it. rank_is: for each rank, the lanes that have it.
-        tags, lane_weights: each lane's update.
-        fire: the beat goes. room: for each bank, whether it can take what the beat has for it.
-        busy: a beat is here.
+        input: Stream of `verdict_beat`.
+        weights: As in `regmap`.
+        to_bank: For each bank, the lanes that go to it.
+        rank_is: For each rank, the lanes that have it.
+        tags, lane_weights: Each lane's update.
+        fire: The beat goes.
+        room: For each bank, whether it can take its updates of the beat.
+        busy: A beat is here.
 
     Throughput: one beat a cycle. Latency: one cycle.
     """

@@ -1,4 +1,4 @@
-"""VerdictTap: one bit a sample, taken off beside the lookups."""
+"""VerdictTap: takes one bit a sample off the stream of lookups."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ __all__ = ["VerdictTap", "verdict_bits"]
 
 
 def verdict_bits(geometry: Geometry) -> data.StructLayout:
-    """Verdicts on the next `count` samples, dense from bit 0, 1 where popular. `last` ends the mini-batch."""
+    """Verdicts on the next `count` samples, dense from bit 0. 1 means popular. `last` ends the mini-batch."""
     return data.StructLayout({"bits": geometry.lanes, "count": range(geometry.lanes + 1), "last": 1})
 
 
 class VerdictTap(wiring.Component):
-    """Takes the verdict off every sample where its last lookup passes. A beat that ends nothing is dropped.
+    """Takes a sample's verdict when its last lookup passes. A beat that ends nothing is dropped.
 
     Ports:
-        input: payload `verdict_beat`. output: payload `verdict_bits`; `last` comes out with a verdict or without.
+        input: Stream of `verdict_beat`.
+        output: Stream of `verdict_bits`. `last` comes out with a verdict or without.
 
     Latency: none, combinational.
     """

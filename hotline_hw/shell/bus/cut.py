@@ -1,4 +1,4 @@
-"""BurstCutter: cuts requests to read into bursts."""
+"""BurstCutter: cuts read requests into bursts."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ def _shifts(geometry: Geometry) -> tuple[int, int, int]:
 
 
 def read_burst(geometry: Geometry) -> data.StructLayout:
-    """`len` + 1 beats from the address of `at`, in beats. Asked for are the granules from `first` of the first beat to
-    `end`, included, of the last one. `last`: they end the request."""
+    """A burst of `len` + 1 beats. `at` is its address, in beats.
+
+    The request asks for the granules from `first` of the first beat to `end` of the last beat, both included. `last`:
+    this burst ends the request.
+    """
     beat_shift, _, burst_shift = _shifts(geometry)
     granule = range(max(2, geometry.granules))
     return data.StructLayout(
@@ -34,9 +37,9 @@ class BurstCutter(wiring.Component):
     Ports:
         request: payload `read_request`.
         burst: payload `read_burst`.
-        busy: holds a request whose last burst was not taken.
+        busy: it holds a request whose last burst was not taken.
 
-    Throughput: a burst a cycle, of requests back to back. Latency: 2 cycles.
+    Throughput: a burst a cycle. Requests follow each other without a gap. Latency: 2 cycles.
     """
 
     def __init__(self, geometry: Geometry) -> None:

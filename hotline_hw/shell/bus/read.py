@@ -1,4 +1,4 @@
-"""ReadEngine: reads extents of memory over AXI4, many bursts at once, and hands their beats on in order."""
+"""ReadEngine: reads extents of memory over AXI4. Many bursts are under way at once, and their beats leave in order."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ __all__ = ["ReadEngine"]
 class ReadEngine(wiring.Component):
     """Cuts requests into bursts, issues them, and returns their beats in order.
 
-    A burst has whole beats, `burst_beats` at most, and ends at a multiple of so many beats or at the request's end.
-    Up to `read_tags` bursts are under way, each with an id of its own; their beats may come in any order, each id's own
-    in theirs. They wait in a buffer of `read_beats` beats for their turn; a burst is issued once it has its places
-    there, so `rready` is always 1.
+    A burst has whole beats, `burst_beats` at most. It ends at a multiple of so many beats or at the request's end. Up
+    to `read_tags` bursts are under way, each with an id of its own. The beats of one id come in order, and beats of
+    different ids in any order. They wait for their turn in a buffer of `read_beats` beats. A burst is issued once it
+    has its places there, so `rready` is always 1.
 
-    A burst whose page is in no readable window, or whose turn comes while `abort` is high, is not issued. Its beats
-    are delivered all the same, and so are those of SLVERR and DECERR: zero, with `fault`. So every request brings all
-    its beats.
+    A burst is not issued if its page is in no readable window, or if `abort` is high when its turn comes. Its beats are
+    delivered all the same: their data is zero, with `fault`. So are beats that the bus answers with SLVERR or DECERR.
+    So every request brings all its beats.
 
     Ports:
         request: payload `read_request`.
         data: payload `read_beat`, in order of requests and of addresses.
         windows: memory that may be read.
         abort: bursts are refused.
-        fault: an access failed: kind WINDOW or ABORT once a burst, BUS once a beat. The address is the burst's, of a
-            whole beat. Comes before the beat does.
+        fault: an access failed. The kind is WINDOW or ABORT once a burst, or BUS once a beat. The address is that of
+            the burst, of a whole beat. The fault comes before the beat does.
         idle: every request has returned its last beat.
         outstanding: AXI reads are outstanding.
         ar*, r*: those members of `axi_signature`.
@@ -101,7 +101,7 @@ class ReadEngine(wiring.Component):
         self._address(m, burst, issue, tail)
         self._faults(m, burst, issue, refuse, bus_fault, tail)
 
-        # The buffer: its places are given out and given back in order. A place is `filled` or not.
+        # The buffer. Its places are given out and given back in order. A place is `filled` or not.
         m.submodules.store = store = memory.Memory(
             shape=data.StructLayout({"data": g.axi_bits, "fault": 1}), depth=g.read_beats, init=[]
         )
@@ -123,7 +123,7 @@ class ReadEngine(wiring.Component):
             due.eq(due + asked - self.rvalid),
         ]
 
-        # A beat leaves: the buffer's read port holds it, and what the rest of it is waits beside.
+        # A beat leaves. The buffer's read port holds its data. The other parts wait in registers.
         going = Signal()
         ended = Signal()
         number = Signal.like(burst.len)
@@ -166,7 +166,7 @@ class ReadEngine(wiring.Component):
         return m
 
     def _address(self, m: Module, burst: data.View, issue: Signal, tail: Signal) -> None:
-        """The AR channel. Its registers are loaded by `issue` alone, which says that the windows allow it."""
+        """The AR channel. Only `issue` loads its registers, and `issue` means that the windows allow the burst."""
         m.d.comb += [
             self.arsize.eq(self._beat_shift),
             self.arburst.eq(0b01),  # INCR
@@ -184,10 +184,10 @@ class ReadEngine(wiring.Component):
     def _fill(
         self, m: Module, fill: memory.WritePort, issue: Signal, burst: data.View, tail: Signal, bus_fault: Signal
     ) -> Signal:
-        """The R channel: writes each beat to its place in the buffer, which it returns.
+        """The R channel. Writes each beat to its place in the buffer, and returns that place.
 
-        A burst's first place is written down when it is issued, the place after by each beat: two memories with a
-        writer each, and a bit an id that says which of them holds.
+        The first place of a burst is stored when the burst is issued. Each beat then stores the place after its own.
+        These are two memories, so that each has one writer. A bit an id tells which of them is valid.
         """
         g = self.geometry
         begin = Signal(range(g.read_beats))
@@ -215,7 +215,7 @@ class ReadEngine(wiring.Component):
     def _faults(
         self, m: Module, burst: data.View, issue: Signal, refuse: Signal, bus_fault: Signal, tail: Signal
     ) -> None:
-        """Tells failed accesses, a cycle later; the addresses of those that are outstanding are kept."""
+        """Reports failed accesses, a cycle later. The addresses of all outstanding bursts are kept for it."""
         width = 64 - self._beat_shift
         m.submodules.addresses = addresses = memory.Memory(shape=width, depth=self.geometry.read_tags, init=[])
         write = addresses.write_port()

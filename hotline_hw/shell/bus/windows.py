@@ -1,4 +1,4 @@
-"""WindowCheck: whether the accelerator may touch a page of memory."""
+"""WindowCheck: decides whether the accelerator may access a page of memory."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from hotline_hw.spec.shell_registers import WINDOWS
 __all__ = ["PAGE_BITS", "WindowCheck", "share_windows"]
 
 PAGE_BITS = 12
-"""log2 of a page's bytes. Bursts never leave a page, so a burst is inside a window if and only if its page is."""
+"""log2 of a page's bytes. A burst never leaves a page, so it is inside a window if and only if its page is."""
 
 
 class WindowCheck(wiring.Component):
-    """Tells whether `page` is in a window with the right to write (`write` high) or to read (low).
+    """Tells whether `page` is in a window with the right to write (if `write` is high) or to read (if it is low).
 
-    A window's pages end at the top of memory, whatever `pages` says: nothing wraps around.
+    A window's pages end at the top of memory, whatever `pages` says. Nothing wraps around.
 
     Ports:
         windows: payload `window_signature`.
         page: number of a page of 4 KiB.
-        write: which right is asked for.
-        inside: the answer.
+        write: the right to write is asked for. Low: the right to read.
+        inside: the page is in a window with that right.
 
     Latency: none, combinational.
     """
@@ -47,6 +47,6 @@ class WindowCheck(wiring.Component):
 
 
 def share_windows(m: Module, here, there) -> None:
-    """Lets the ports `there` be told the windows of the ports `here`."""
+    """Connects the windows of the ports `here` with the ports `there`."""
     for ours, theirs in zip(here, there, strict=True):
         m.d.comb += [getattr(theirs, name).eq(getattr(ours, name)) for name in ("page", "pages", "read", "write")]

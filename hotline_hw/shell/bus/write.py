@@ -1,4 +1,4 @@
-"""WriteEngine: writes streams of beats to consecutive addresses over AXI4, a stream a channel."""
+"""WriteEngine: writes streams of beats to consecutive addresses over AXI4. Each channel has a stream."""
 
 from __future__ import annotations
 
@@ -23,23 +23,25 @@ def _shifts(geometry: Geometry) -> tuple[int, int]:
 
 
 def _burst(geometry: Geometry) -> dict:
-    """Of a burst: beats less one, and 32-bit words of the last of them."""
+    """Fields of a burst: beats less one, and 32-bit words of the last beat."""
     return {"len": _shifts(geometry)[1], "words": range(geometry.axi_bits // 32 + 1)}
 
 
 class WriteBuffer(wiring.Component):
-    """One channel: keeps beats until they make a burst, and offers it.
+    """One channel. It keeps beats until they make a burst, and offers the burst.
 
     A burst ends where the address is a multiple of `burst_beats` beats, or with the packet.
 
     Ports:
-        target, load: where the next beat goes, a multiple of the bytes of a beat; only while idle. Without, it follows
-            the last one.
-        beats: payload `write_beat`. Not ready from a packet's last beat until all of the packet was picked.
-        burst, burst_valid: the burst that is due, of beats from address `at` (in beats).
+        target: where the next beat goes, a multiple of the bytes of a beat.
+        load: `target` is taken. This is allowed only while idle. Without it the next beat follows the last one.
+        beats: payload `write_beat`. It is not ready from a packet's last beat until all of the packet was picked.
+        burst: the burst that is due, of beats from address `at` (in beats).
+        burst_valid: a burst is due.
         pick: the burst is taken.
-        read: the next beat of the picked bursts is read; it is on `data` from the next cycle until the next read.
-        written, dropped: a picked burst is done; both may be high in one cycle.
+        read: the next beat of the picked bursts is read.
+        data: that beat, from the next cycle until the next read.
+        written, dropped: a picked burst is done. Both may be high in one cycle.
         idle: every packet has ended, and all bursts are done.
 
     Throughput: a beat in, a beat out and a burst a cycle. A beat is part of a burst a cycle after it came.
@@ -121,23 +123,24 @@ class WriteBuffer(wiring.Component):
 
 
 class WriteEngine(wiring.Component):
-    """Writes the packets of several channels, whose bursts take turns.
+    """Writes the packets of several channels. The bursts of the channels take turns.
 
-    A burst whose page is in no writable window, or whose turn comes while `abort` is high, is not issued and its beats
-    are thrown away: every packet that ends comes to an end.
+    A burst is not issued if its page is in no writable window, or if `abort` is high when its turn comes. Its beats are
+    thrown away. So every packet that ends is finished in the end.
 
-    A burst's id is its channel. Up to `most_bursts` are outstanding. Data follows in order of addresses issued, each
-    burst's after its address was offered; `bready` is always 1.
+    A burst's id is its channel. Up to `most_bursts` are outstanding. Data follows in the order in which the addresses
+    were issued. The data of a burst comes after its address was offered. `bready` is always 1.
 
     Ports:
-        channels[c].target, .load: where the channel's next beat goes, a multiple of BUFFER_ALIGN; only while idle.
-        channels[c].beats: payload `write_beat`. `last` ends a packet, which is written as far as it came: of the last
-            beat `words` from the bottom. Not ready from then until the packet's last burst took its turn.
+        channels[c].target: where the channel's next beat goes, a multiple of BUFFER_ALIGN.
+        channels[c].load: `target` is taken. This is allowed only while idle.
+        channels[c].beats: payload `write_beat`. `last` ends a packet, which is written as far as it came: of the
+            last beat, `words` from the bottom. It is not ready from then until the packet's last burst took its turn.
         channel_idle[c]: every packet has ended, and was written (BRESP came) or thrown away.
         windows: memory that may be written.
         abort: bursts are refused.
-        fault: an access failed: kind WINDOW or ABORT with the burst's address, BUS without. Comes before the channel is
-            idle.
+        fault: an access failed. The kind is WINDOW or ABORT with the burst's address, or BUS without it. The fault
+            comes before the channel is idle.
         idle: all channels are idle.
         outstanding: AXI writes are outstanding.
         aw*, w*, b*: those members of `axi_signature`.
@@ -172,14 +175,14 @@ class WriteEngine(wiring.Component):
         beat_shift, _ = _shifts(g)
         buffers = []
         for number, channel in enumerate(self.channels):
-            # Unfinished: issued, waiting in the queue to be thrown away, and the one to be judged.
+            # These may be unfinished: issued bursts, bursts in the queue to be thrown away, and the one to be judged.
             buffer = WriteBuffer(g, most_bursts=self.most_bursts + _QUEUE + 1)
             m.submodules[f"buffer{number}"] = buffer
             m.d.comb += [buffer.target.eq(channel.target), buffer.load.eq(channel.load)]
             wiring.connect(m, wiring.flipped(channel.beats), buffer.beats)
             buffers.append(buffer)
 
-        # The burst to be judged, and judgement.
+        # The burst to be judged, and the decision on it.
         index = range(max(2, len(buffers)))
         burst = Signal(data.StructLayout({"channel": index, "at": 64 - beat_shift, **_burst(g)}))
         burst_valid = Signal()
@@ -250,7 +253,7 @@ class WriteEngine(wiring.Component):
                 m.d.sync += [burst[name].eq(buffer.burst[name]) for name in ("at", "len", "words")]
 
     def _address(self, m: Module, burst: data.View, issue: Signal) -> None:
-        """The AW channel. Its registers are loaded by `issue` alone, which says that the windows allow it."""
+        """The AW channel. Only `issue` loads its registers, and `issue` means that the windows allow the burst."""
         beat_shift, _ = _shifts(self.geometry)
         m.d.comb += [
             self.awsize.eq(beat_shift),
@@ -269,7 +272,10 @@ class WriteEngine(wiring.Component):
     def _send(
         self, m: Module, buffers: list, burst: data.View, issue: Signal, refuse: Signal, queued: Signal
     ) -> Signal:
-        """The W channel: a queue of bursts whose data is to be sent or thrown away. Returns whose was thrown away."""
+        """The W channel: a queue of bursts. Their data is sent or thrown away.
+
+        Returns a bit a channel: a burst of it was thrown away.
+        """
         g = self.geometry
         entry = data.StructLayout({"channel": burst.shape()["channel"].shape, **_burst(g), "drop": 1})
         m.submodules.queue = queue = memory.Memory(shape=entry, depth=_QUEUE, init=[])

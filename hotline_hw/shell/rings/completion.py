@@ -1,4 +1,4 @@
-"""CompletionWriter: a completion, word by word, and then the news of it."""
+"""CompletionWriter: writes a completion, word by word, and reports when it is visible."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _WORDS = completion_layout().size // 32
 
 
 class CompletionWriter(wiring.Component):
-    """Writes `completion` to where the caller has set its channel, and waits until it is visible.
+    """Writes `completion` to the address that the caller has loaded into the channel. It waits until it is visible.
 
     Ports:
         start: begins.
-        completion: stays until done.
+        completion: must stay until done.
         words: payload `single_word`, to the channel.
         channel_idle: the channel has written everything.
-        done: for a cycle.
+        done: high for a cycle.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Decoder: whether a descriptor may be begun."""
+"""Decoder: decides whether a descriptor may begin."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ _GRANULE_BITS = GRANULE_BYTES.bit_length() - 1
 
 
 class Decoder(wiring.Component):
-    """Judges a descriptor by what it says: opcode and flags, alignment, lengths, windows of its buffers.
+    """Judges a descriptor by its fields: opcode and flags, alignment, lengths, windows of its buffers.
 
-    In this order: the first that is wrong is its status.
+    The checks are in this order. The first that fails gives the status.
 
-    Of a buffer's pages the first and the last are looked up here; the others, and the rows of a GATHER, as they are
-    touched.
+    The first and the last page of a buffer are looked up here. The other pages, and the rows of a GATHER, are checked
+    when they are accessed.
 
     Ports:
         start: `descriptor` is to be judged.
-        descriptor: stays until done.
+        descriptor: must stay until done.
         state_rows: beats of a DUMP.
-        windows: memory that may be touched.
-        done: for a cycle.
+        windows: memory that may be accessed.
+        done: high for a cycle.
         status: the verdict.
 
-    Latency: about ten cycles, 27 more where `count` is divided by a number of tables.
+    Latency: about ten cycles. It takes 27 more if `count` is divided by a number of tables.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -74,10 +74,10 @@ class Decoder(wiring.Component):
             return (flags & flag) != 0
 
         def needs(flag: Flag) -> Value:
-            """Whether something that depends on a flag, or on none, is there."""
+            """Whether something that `flag` enables is there. Without a flag it always is."""
             return has(flag) if flag else Const(1)
 
-        # What the opcode's rule says of this descriptor.
+        # What the opcode's rule says about this descriptor.
         known = Signal()
         allowed = Signal(8)
         conflict = Signal()

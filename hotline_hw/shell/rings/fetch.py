@@ -1,4 +1,4 @@
-"""DescriptorFetch: the next descriptor, read ahead."""
+"""DescriptorFetch: reads the next descriptor ahead."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ class DescriptorFetch(wiring.Component):
     """Keeps one descriptor ready while another is carried out.
 
     Ports:
-        enable: descriptors are fetched; low: the one that is ready is dropped.
-        base, entry, available: the ring's address, its next entry, and whether that is there.
-        fetched: for a cycle, a descriptor came out of the ring.
+        enable: descriptors are fetched. While it is low, the descriptor that is ready is dropped.
+        base: address of the ring.
+        entry: its next entry.
+        available: that entry holds a descriptor.
+        fetched: high for a cycle when a descriptor came out of the ring.
         request: payload `read_request`.
         data: payload `read_beat`.
         output: the descriptor.
         busy: a descriptor is being read.
-        address: where from.
-        failed: for a cycle, it could not be read; no other is fetched until enable is low.
+        address: its address.
+        failed: high for a cycle when it could not be read. No other is fetched until enable is low.
     """
 
     def __init__(self, geometry: Geometry) -> None:

@@ -14,20 +14,21 @@ __all__ = ["Outcome"]
 
 
 class Outcome(wiring.Component):
-    """Keeps what went wrong with the descriptor under way, the first of each kind, and makes its status of that.
+    """Keeps the first failure of each kind of the descriptor under way, and derives its status.
 
     Ports:
-        clear: no descriptor is under way; what is kept is forgotten.
+        clear: no descriptor is under way. Everything that is kept is cleared.
         watch: faults, errors and aborts count.
         abort: the descriptor is given up.
-        refuse, verdict: the Decoder's verdict, when it comes.
-        read_fault, write_fault: of the engines.
-        unknown_table, beyond_table: RowWalker's.
+        refuse: the Decoder's verdict comes.
+        verdict: that verdict.
+        read_fault, write_fault: faults of the engines.
+        unknown_table, beyond_table: as in RowWalker.
         core_errors: bits that the core raises.
         working_full: the lists had no room, and that counts.
-        status: as it stands.
-        errors: those of the core since it began.
-        address: of the first fault, 0 where that is not known.
+        status: the status so far.
+        errors: bits that the core has raised since the descriptor began.
+        address: address of the first fault. 0 if it is not known.
     """
 
     def __init__(self) -> None:

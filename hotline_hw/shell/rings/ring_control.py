@@ -11,31 +11,33 @@ from hotline_hw.spec.shell_registers import MAX_RING_LOG2
 __all__ = ["INDEX_BITS", "RingControl"]
 
 INDEX_BITS = 16
-"""Ring indexes run freely; entry = index modulo size."""
+"""Ring indexes run freely. The entry is the index modulo the size."""
 
 
 class RingControl(wiring.Component):
     """Keeps producer and consumer indexes of the descriptor ring and of the completion ring.
 
-    Never more descriptors are available than the ring has entries, and never more completions wait than it has: a
-    doorbell beyond that is refused, as is one that takes descriptors back, which may be on their way. `room` tells
+    The ring's size limits the descriptors that are available and the completions that wait. A doorbell beyond that is
+    refused. A doorbell that takes descriptors back is refused too, because they may be on their way. `room` tells
     whether a completion may be written.
 
     Ports:
-        log2_size: entries of either ring.
+        log2_size: log2 of the entries of either ring.
         clear: all indexes become 0.
         producer_write, cpl_consumer_write, write_data: the host's doorbells.
         doorbell_error: a doorbell was refused.
         producer, consumer, cpl_producer, cpl_consumer: the indexes.
         available: a descriptor may be fetched.
         room: a completion may be written.
-        entry, cpl_entry: entries of the next descriptor and of the next completion.
-        generation: of the next completion.
+        entry: entry of the next descriptor.
+        cpl_entry: entry of the next completion.
+        generation: generation of the next completion.
         fetched: a descriptor came out of the ring.
-        completed, urgent: a completion was written; interrupt with it.
-        coalesce: interrupt when so many completions wait; 0 as 1.
-        delay: or so many clock cycles after the first that waits; 0: not by time.
-        interrupt: for a cycle.
+        completed: a completion was written.
+        urgent: the interrupt comes with that completion.
+        coalesce: the interrupt comes when so many completions wait. 0 acts as 1.
+        delay: it also comes so many clock cycles after the first that waits. 0: time does not count.
+        interrupt: high for a cycle.
     """
 
     def __init__(self) -> None:
@@ -107,7 +109,7 @@ class RingControl(wiring.Component):
             self.cpl_producer.eq(self.cpl_producer + self.completed),
         ]
 
-        # Interrupts: by number at the completion that makes it full, by time once.
+        # Interrupts. A completion interrupts if it makes the number full. The delay interrupts once.
         due = Signal()
         m.d.comb += due.eq((waiting != 0) & (self.delay != 0) & (timer >= self.delay) & ~told)
         with m.If((waiting != 0) & ~(self.cpl_consumer_write & ~self.doorbell_error)):

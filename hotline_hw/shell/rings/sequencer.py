@@ -47,44 +47,47 @@ _REFUSED = Error.COMMAND_BUSY | Error.COMMAND_CODE
 
 
 class Sequencer(wiring.Component):
-    """From descriptor to completion.
+    """Takes each descriptor to its completion.
 
         IDLE -> JUDGE, DECODE -> PREPARE -> SETTLE -> BEGIN -> READ -> WORK -> FLUSH -> (SUMMARY) -> DRAIN -> REPORT
                             |                                                                           ^
                             '---- refused, FENCE --------------------------------------------------------'  then IDLE
 
-    A descriptor begins when nothing of the one before is under way, and its completion is written when all its data is
+    A descriptor begins when nothing of the one before is under way. Its completion is written when all its data is
     visible.
 
-    Outputs hold from PREPARE to the completion, unless said otherwise.
+    Outputs hold from PREPARE to the completion, unless the port says otherwise.
 
     Ports:
-        enable: descriptors are carried out; low: the one under way is given up.
+        enable: descriptors are carried out. Low: the one under way is given up.
         descriptors: from DescriptorFetch.
         room, cpl_base, cpl_entry, generation: of the completion ring, as in RingControl.
-        completed, urgent: for a cycle, a completion was written; interrupt with it.
-        waits, lost: a descriptor waits for room; a completion could not be written.
+        completed: high for a cycle when a completion was written.
+        urgent: the interrupt comes with that completion.
+        waits: a descriptor waits for room.
+        lost: a completion could not be written.
         state_rows: beats of a DUMP.
-        windows: of memory.
+        windows: windows of memory.
         it: the descriptor under way.
-        running, working: there is one; it has begun.
-        status: how it stands.
-        abort: what it has begun is to be given up.
+        running: a descriptor is under way.
+        working: it has begun.
+        status: its status so far.
+        abort: the work that it has begun is to be given up.
         load, targets: a channel of WriteEngine is set to an address.
-        channel_idle: it has written everything.
+        channel_idle: the channel has written everything.
         request: payload `read_request` of ReadTarget.STREAM.
-        begin: for a cycle, the movers of this opcode start.
-        moved: they have nothing left to move.
-        flush: for a cycle, what they hold back is to be sent.
+        begin: high for a cycle. The movers of this opcode start.
+        moved: the movers have nothing left to move.
+        flush: high for a cycle. The movers send what they hold back.
         phase, command, command_write: to HotlineCore.
         working_start, working_enable, working_ready, working_full: HotlineCore's lists.
         core_busy, core_errors: from HotlineCore.
-        core_access: the host writes a register of the core, so nothing is begun: of a command and a write in one cycle
-            one would be lost.
+        core_access: the host writes a register of the core, so nothing begins. If a command and a write came in the
+            same cycle, one would be lost.
         lists: counts for the summary.
         completion_words: to the channel SMALL.
-        samples, popular_samples, popular_words, nonpopular_words, listed, held: what the completion tells of the data.
-        read_fault, write_fault: from the engines, without those of descriptors.
+        samples, popular_samples, popular_words, nonpopular_words, listed, held: counts for the completion.
+        read_fault, write_fault: from the engines, without the faults of reading descriptors.
         unknown_table, beyond_table: as in RowWalker.
     """
 
@@ -165,7 +168,7 @@ class Sequencer(wiring.Component):
                 with m.Case(opcode):
                     m.d.comb += self.command.eq(command)
 
-        # What is read as one extent: a mini-batch, or a state to be restored.
+        # A mini-batch, or a state to be restored, is read as one extent.
         request = self.request.payload
         size = Mux(is_[Opcode.RESTORE], it.count * (g.ways * WORD_BYTES), it.count << Mux(it.operand == 0, 3, 2))
         m.d.comb += [

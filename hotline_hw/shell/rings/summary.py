@@ -1,4 +1,4 @@
-"""SummaryWriter: the counts of the core's lists, into the summary of a CLASSIFY."""
+"""SummaryWriter: writes the counts of the core's lists into the summary of a CLASSIFY."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _SETTLE = 8  # cycles until a channel shows that it is at work
 
 
 class SummaryWriter(wiring.Component):
-    """Writes the counts of both kinds of list, a packet each, once the verdicts before them are written.
+    """Writes the counts of both kinds of list, one packet for each kind. It starts after the verdicts are written.
 
     Ports:
         start: begins.
-        address: of the summary; stays until done.
-        lists: whose count is wanted, and when it goes to the channel.
+        address: address of the summary. It must stay until done.
+        lists: the list whose count is wanted, and the signals that pass it to the channel.
         channel_idle: the channel has written everything.
         load, target: the channel is set to an address.
-        done: for a cycle, when all was handed to the channel.
+        done: high for a cycle when everything was handed to the channel.
     """
 
     def __init__(self, geometry: Geometry) -> None:

@@ -1,4 +1,4 @@
-"""The rows that a GATHER names: those in the core's lists of cold rows, or those of a list in memory."""
+"""The rows that a GATHER names. They are in the core's lists of cold rows, or in a list in memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["LIST_WORDS", "ListNames", "MemoryNames"]
 _KEYS_AHEAD = 8  # keys on their way from the lists
 _LIST_LATENCY = 2  # of HotlineCore's list_key
 LIST_WORDS = 256
-"""Words of a list in memory that are on the chip at a time."""
+"""The number of words of a list in memory that fit on the chip at a time."""
 _CHUNK_WORDS = 32  # asked for at a time
 
 
@@ -25,13 +25,13 @@ class ListNames(wiring.Component):
 
     Ports:
         start: begins a walk.
-        held: over the held lists, else over the others.
-        stop: nothing further is named.
+        held: high: the walk is over the held lists. Low: over the free ones.
+        stop: no further name comes.
         list_*: HotlineCore's lists.
         output: payload `named_row`.
         done: all names have been taken.
 
-    Throughput: a name a cycle; three cycles more for each list.
+    Throughput: a name a cycle. Each list takes three cycles more.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -109,11 +109,11 @@ class MemoryNames(wiring.Component):
 
     Ports:
         start: begins with `count` words at `source`.
-        source: a multiple of BUFFER_ALIGN.
-        count: words.
-        stop: nothing further is named, and what is offered is withdrawn.
+        source: address of the list, a multiple of BUFFER_ALIGN.
+        count: number of words.
+        stop: no further name comes, and an offered name is withdrawn.
         request: payload `read_request`.
-        data: payload `read_beat`, in answer to the requests; a fault stops the list.
+        data: payload `read_beat`, in answer to the requests. A fault stops the list.
         output: payload `named_row`.
         done: all names have been taken, and no data is due.
 

@@ -1,4 +1,4 @@
-"""RowPath: everything between the names of rows and their data, ready to be packed."""
+"""RowPath: turns the names of rows into their data, ready to be packed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GRANULE_SHIFT = GRANULE_BYTES.bit_length() - 1
 
 
 class RowPath(wiring.Component):
-    """Names rows, asks for them, and aligns what comes.
+    """Names rows, asks for them, and aligns their data.
 
         ListNames, MemoryNames --names--> RowWalker --> row_request
         rows --> GranulePacker (a row begins at granule 0) --> output
@@ -32,9 +32,11 @@ class RowPath(wiring.Component):
         stop: names are dropped from now on.
         list_*: HotlineCore's lists of cold rows.
         table_*: as in RowWalker.
-        list_request, list_data: reads of a list in memory: payloads `read_request` and `read_beat`.
-        row_request, rows: reads of rows: payloads `read_request` and `read_beat`.
-        keys: the names of the rows, where the descriptor wants them: payload `named_row`.
+        list_request: reads of a list in memory: payload `read_request`.
+        list_data: the answers: payload `read_beat`.
+        row_request: reads of rows: payload `read_request`.
+        rows: the answers: payload `read_beat`.
+        keys: the names of the rows, if the descriptor wants them: payload `named_row`.
         output: the rows: payload `row_beat`.
         row_came: high for a cycle when the last beat of a row leaves.
         done: every row that was asked for has left.
@@ -103,7 +105,7 @@ class RowPath(wiring.Component):
         wiring.connect(m, wiring.flipped(self.list_data), in_memory.data)
         wiring.connect(m, walker.keys, wiring.flipped(self.keys))
 
-        # Requests. At most `limit` rows are due: those whose reads may be outstanding, and some that wait behind them.
+        # Requests. At most `limit` rows are due. Some of their reads are outstanding, and the others wait behind them.
         limit = 2 * g.read_tags
         due = Signal(range(limit + 1))
         room = Signal()

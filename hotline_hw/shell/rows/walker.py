@@ -1,4 +1,4 @@
-"""RowWalker: from the names of rows to read requests."""
+"""RowWalker: turns the names of rows into read requests."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ _STAGES = 4
 
 
 class RowWalker(wiring.Component):
-    """Looks up where a row lies, table base + row * stride, and requests it.
+    """Finds the address of a row, table base + row * stride, and requests the row.
 
         names --> table memory --> row * stride --> + base --> requests
            '----> keys
 
-    A row of an unknown table, or beyond its table, ends the walk: it and all names behind it are dropped.
+    A row of an unknown table, or beyond its table, ends the walk. That row and all names behind it are dropped.
 
     Ports:
         start: a new walk.
         stop: names are dropped from now on.
         row_granules: granules of a row.
         want_keys: names go to `keys` too.
-        table_write, table_index, table: sets up an embedding table; one of 0 rows is none.
+        table_write, table_index, table: sets up an embedding table. A table of 0 rows is unknown.
         names: payload `named_row`.
-        keys: payload `named_row`; withdrawn while no request can leave.
+        keys: payload `named_row`. It is withdrawn while no request can leave.
         output: payload `read_request`.
-        idle: holds no name.
-        unknown_table, beyond_table: why the walk has ended; sticky.
+        idle: it holds no name.
+        unknown_table, beyond_table: why the walk has ended. Sticky.
 
     Throughput: a row a cycle. Latency: four cycles.
     """

@@ -1,1 +1,1 @@
-"""Between memory and the streams of the core."""
+"""What moves data between memory and the streams of the core."""

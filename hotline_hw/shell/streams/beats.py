@@ -1,4 +1,4 @@
-"""From the core's beats and from single words to the beats that WriteEngine writes, and back for RESTORE."""
+"""Turns the core's beats and single words into the beats that WriteEngine writes, and back for RESTORE."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class BeatFiller(wiring.Component):
 
     Ports:
         input: payload `single_word`.
-        output: payload `write_beat`; every `last` comes out, even without a word.
+        output: payload `write_beat`. Every `last` comes out, even without a word.
     """
 
     def __init__(self, geometry: Geometry, word_bits: int) -> None:
@@ -61,7 +61,7 @@ class ResultPacker(wiring.Component):
     """Cuts result words of 64 bits to the 32 bits of `spec.descriptors`, in beats of the bus.
 
     Ports:
-        input: payload `axis_beat`, dense: every beat is full but the packet's last.
+        input: payload `axis_beat`. It is dense: every beat but the packet's last is full.
         output: payload `write_beat`.
 
     Throughput: a beat of the narrower side a cycle.
@@ -113,7 +113,7 @@ class ResultPacker(wiring.Component):
         return m
 
     def _collect(self, m: Module, results, beats: int) -> None:
-        """Several of the core's beats make up one of the bus."""
+        """Used if several of the core's beats make up one beat of the bus."""
         lanes, bits = self.geometry.lanes, self.geometry.lanes * _RESULT_BITS
         beat, out = self.input.payload, self.output.payload
         place = Signal(range(beats))
@@ -134,7 +134,7 @@ class ResultPacker(wiring.Component):
 
 
 class StateSplitter(wiring.Component):
-    """Cuts beats of m_axis_state, each with the words of a set, into beats of the bus.
+    """Cuts beats of m_axis_state into beats of the bus. Each beat of the state has the words of a set.
 
     Ports:
         input: payload `state_beat`.
@@ -177,7 +177,7 @@ class StateJoiner(wiring.Component):
 
     Ports:
         input: payload `read_beat`.
-        output: payload `state_beat`, `last` with the buffer's last beat.
+        output: payload `state_beat`. `last` comes with the buffer's last beat.
     """
 
     def __init__(self, geometry: Geometry) -> None:

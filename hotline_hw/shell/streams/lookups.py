@@ -1,4 +1,4 @@
-"""LookupFeeder: lookups as they lie in memory, made into beats of lookup words for the core."""
+"""LookupFeeder: turns lookups in memory into beats of lookup words for the core."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ __all__ = ["LookupFeeder", "lookup_words"]
 
 
 def lookup_words(geometry: Geometry) -> data.StructLayout:
-    """A beat of s_axis_lookup, with a keep bit a word."""
+    """A beat of s_axis_lookup, with one keep bit for each word."""
     return data.StructLayout({"words": data.ArrayLayout(WORD_BITS, geometry.lanes), "keep": geometry.lanes, "last": 1})
 
 
 class LookupFeeder(wiring.Component):
-    """Turns a buffer of `count` lookups into one mini-batch: 64-bit lookup words as they are, or 32-bit rows.
+    """Turns a buffer of `count` lookups into one mini-batch. The buffer holds 64-bit lookup words, or 32-bit rows.
 
-    With `tables` = T above 0, row i of the buffer is of table i modulo T, and the one of table T - 1 ends its sample.
-    What could not be read is left out; the mini-batch ends all the same.
+    If `tables` = T is above 0, the buffer holds rows. Row i belongs to table i modulo T, and the row of table T - 1
+    ends its sample. Otherwise the lookup words pass as they are. Lookups that could not be read are left out. The
+    mini-batch ends all the same.
 
     Ports:
         start: `count` and `tables` are taken.
@@ -31,8 +32,8 @@ class LookupFeeder(wiring.Component):
         output: payload `lookup_words`.
         done: the last beat has left.
 
-    Throughput: one beat a cycle, with as many lookups as a bus beat and `lanes` allow. Latency: none, but for the
-    first beat `lanes` cycles from `start`.
+    Throughput: one beat a cycle, with as many lookups as a bus beat and `lanes` allow. Latency: none, except that the
+    first beat comes `lanes` cycles after `start`.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -61,7 +62,7 @@ class LookupFeeder(wiring.Component):
         by_row = Signal()
         part = Signal(range(max(2, parts)))
         table = Signal(range(MAX_TABLES32))  # of lane 0
-        # Lane i is of table + i modulo T. `offsets` are i modulo T; found one by one when a buffer begins.
+        # Lane i is of table + i modulo T. `offsets` are i modulo T. They are found one by one when a buffer begins.
         offsets = [Signal(range(MAX_TABLES32), name=f"offset{lane}") for lane in range(narrow)]
         step = Signal(range(MAX_TABLES32))
         preparing = Signal(range(narrow + 1))

@@ -1,4 +1,4 @@
-"""StreamPath: between memory and the streams of the core, and what is written."""
+"""StreamPath: connects memory with the streams of the core, and makes the packets that are written."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = ["StreamPath"]
 
 
 class StreamPath(wiring.Component):
-    """Feeds the core from memory, and makes the packets that go to memory, on three channels.
+    """Feeds the core from memory, and makes the packets that go to memory. They go out on three channels.
 
         data --> LookupFeeder --> s_axis_lookup        m_axis_popular ----> ResultPacker ------.
            '---> StateJoiner ---> s_axis_state         m_axis_state ------> StateSplitter -----|--> channels[MAIN]
@@ -49,14 +49,16 @@ class StreamPath(wiring.Component):
         flush: the packets of a GATHER end.
         data: payload `read_beat`: lookups, or state.
         s_axis_*, m_axis_*, verdicts: streams of HotlineCore.
-        finished, command_done: the core ended a mini-batch, or a command.
-        rows, keys: of a GATHER: payloads `row_beat` and `named_row`.
+        finished: the core ended a mini-batch.
+        command_done: the core ended a command.
+        rows: the rows of a GATHER: payload `row_beat`.
+        keys: the keys of a GATHER: payload `named_row`.
         list_count, list_held, list_push, list_last, list_ready: a word of the summary.
         completion_words: payload `single_word`.
         channels: to WriteEngine.
-        done: all that the descriptor moves has moved.
+        done: all data of the descriptor has moved.
         state_moved: a beat of state moved.
-        samples, popular_samples, popular_words, nonpopular_words, listed, held: for the completion.
+        samples, popular_samples, popular_words, nonpopular_words, listed, held: counts for the completion.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -98,7 +100,7 @@ class StreamPath(wiring.Component):
         state_last = self._main(m, is_)
         self._other(m, is_)
         verdicts_last = self._small(m)
-        # What has come to its end since `begin`.
+        # What has ended since `begin`.
         ended = {}
         for name, event in (("batch", self.finished), ("command", self.command_done), ("state", state_last),
                             ("verdicts", verdicts_last)):  # fmt: skip
@@ -116,7 +118,7 @@ class StreamPath(wiring.Component):
         return m
 
     def _to_core(self, m: Module, is_) -> tuple[LookupFeeder, Signal]:
-        """Lookups or state, whichever the descriptor reads."""
+        """Feeds lookups or state to the core. The descriptor decides which."""
         g = self.geometry
         m.submodules.feeder = feeder = LookupFeeder(g)
         m.submodules.joiner = joiner = StateJoiner(g)
@@ -142,7 +144,7 @@ class StreamPath(wiring.Component):
         return feeder, left
 
     def _results(self, m: Module, name: str) -> ResultPacker:
-        """A result stream of the core, packed, and its words counted."""
+        """Packs a result stream of the core and counts its words."""
         g = self.geometry
         packer = ResultPacker(g)
         m.submodules[f"{name}_packer"] = packer
@@ -162,7 +164,10 @@ class StreamPath(wiring.Component):
         return packer
 
     def _main(self, m: Module, is_) -> Signal:
-        """Popular words, state, or what is packed in granules. Returns when a state packet's last beat has moved."""
+        """The channel MAIN: popular words, state, or data packed in granules.
+
+        Returns whether a state packet's last beat moves.
+        """
         m.submodules.splitter = splitter = StateSplitter(self.geometry)
         m.submodules.packer = packer = GranulePacker(self.geometry)
         popular = self._results(m, "popular")
@@ -209,7 +214,7 @@ class StreamPath(wiring.Component):
             ]  # fmt: skip
         with m.Else():
             forward(m, popular.output, channel)
-        # Rows of a GATHER, sets of a DUMP, beats of a SELECT.
+        # Counts rows of a GATHER, beats of a DUMP and beats of a SELECT.
         row_done = self.rows.valid & self.rows.ready & self.rows.payload.row_last
         with m.If(self.begin):
             m.d.sync += [self.listed.eq(0), self.held.eq(0)]
@@ -223,7 +228,7 @@ class StreamPath(wiring.Component):
         return last
 
     def _other(self, m: Module, is_) -> None:
-        """Non-popular words, or keys."""
+        """The channel OTHER: non-popular words, or keys."""
         m.submodules.key_filler = filler = BeatFiller(self.geometry, WORD_BITS)
         nonpopular = self._results(m, "nonpopular")
         flushing = Signal()
@@ -243,7 +248,10 @@ class StreamPath(wiring.Component):
             forward(m, nonpopular.output, self.channels[OTHER])
 
     def _small(self, m: Module) -> Signal:
-        """Verdicts, counts of lists, completions: one at a time. Returns when the verdicts' last beat was taken."""
+        """The channel SMALL: verdicts, counts of lists, and completions, one at a time.
+
+        Returns whether the verdicts' last beat is taken.
+        """
         g = self.geometry
         m.submodules.verdict_packer = packer = VerdictPacker(g)
         m.submodules.word_filler = filler = BeatFiller(g, 32)

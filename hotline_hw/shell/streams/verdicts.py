@@ -16,13 +16,13 @@ _BITS = 32
 
 
 class VerdictPacker(wiring.Component):
-    """Collects verdicts in words; the last word of a mini-batch is filled up with zeros.
+    """Collects verdicts in words. Zeros fill up the last word of a mini-batch.
 
     Ports:
         input: payload `verdict_bits`.
-        output: payload `single_word`; `last` comes out with a word or without.
+        output: payload `single_word`. `last` comes out with a word or without.
 
-    Throughput: a beat a cycle, one more at a mini-batch's end. Latency: one cycle.
+    Throughput: a beat a cycle. A mini-batch's end takes one cycle more. Latency: one cycle.
     """
 
     def __init__(self, geometry: Geometry) -> None:
