@@ -28,8 +28,8 @@ setup: $(STAMP)  ## virtual environment with all that the other targets need
 cosim: $(STAMP)  ## train on real data with the Verilated accelerator in the loop (COSIM_OPTIONS)
 	$(BIN)/hotline cosim $(COSIM_OPTIONS)
 
-# Each proof is a piece of work of its own, and so is each file of other tests (tests/conftest.py).
-PYTEST := $(BIN)/pytest -n auto --dist loadgroup --no-loadscope-reorder
+# In the order of pyproject.toml's testpaths, the longest first. tests/conftest.py says what goes to one process.
+PYTEST := $(BIN)/pytest -n auto --no-loadscope-reorder
 
 test: lint  ## lint, types and all tests but the slow ones, on all cores (PYTEST_OPTIONS)
 	$(PYTEST) -m "not slow" $(PYTEST_OPTIONS)

@@ -1,6 +1,7 @@
 """For all tests."""
 
 import signal
+from typing import Any
 
 import pytest
 
@@ -10,10 +11,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Groups tests for `pytest --dist loadgroup`: the tests of a file share simulators, each proof stands alone."""
-    for item in items:
-        file = item.nodeid.partition("::")[0]
-        if not file.startswith("tests/formal/"):
-            item.add_marker(pytest.mark.xdist_group(file))
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hands out tests to processes: those of a file together, as they share simulators; each proof by itself."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class FilesAndProofs(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return nodeid if file.startswith("tests/formal/") else file
+
+    return FilesAndProofs(config, log)

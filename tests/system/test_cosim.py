@@ -270,8 +270,8 @@ def test_settings_are_checked():
 
 
 def test_the_ordinary_pipeline_alone_needs_no_accelerator(log, tmp_path):
-    """No backend is opened, and what an accelerator would tell is left out everywhere."""
-    result = cosim(log, TINY, "no such backend", settings(pipelines=("ordinary",), steps=3))
+    """No card is there to be opened, and what an accelerator would tell is left out everywhere."""
+    result = cosim(log, TINY, "xdma", settings(pipelines=("ordinary",), steps=3))
     figures = result.as_dict()
     assert (
         figures["popular_share"] is figures["counters"] is figures["gathered_rows"] is figures["baseline_loss"] is None
