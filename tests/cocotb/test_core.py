@@ -1,7 +1,7 @@
-"""The core on cocotb: every bench of hotline_sim.bench, in every geometry of it and two simulators.
+"""The core on cocotb: every bench of hotline_sim.bench, in every one of its geometries and in two simulators.
 
-SEED=n chooses the stimulus, WAVES=1 records waves; a failure prints the command that replays it. The tests of a
-geometry and simulator run in one simulation, at the first of them.
+SEED=n chooses the stimulus, WAVES=1 records waves; a failure prints the command that replays it. All tests of a
+geometry and simulator run in one simulation, when the first of them starts.
 """
 
 from __future__ import annotations

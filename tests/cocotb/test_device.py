@@ -1,7 +1,7 @@
-"""The whole device on cocotb: every bench of it in hotline_sim.bench, in two simulators, and on a wider bus in one.
+"""The whole device on cocotb: every device bench of hotline_sim.bench in two simulators, one also on a wider bus.
 
-SEED=n chooses the stimulus, WAVES=1 records waves; a failure prints the command that replays it. The tests of a
-simulator run in one simulation, at the first of them; all of them do for the coverage.
+SEED=n chooses the stimulus, WAVES=1 records waves; a failure prints the command that replays it. All tests of a
+simulator run in one simulation, when the first of them starts. The coverage needs all of them.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Small(Geometry):
-    """Bursts of two beats, and as small a buffer as one likes."""
+    """Bursts of two beats, and a buffer of any small size."""
 
     burst_beats = 2  # type: ignore[assignment]
 
@@ -30,8 +30,8 @@ def geometry(axi_bits: int, *, read_tags: int = 2, read_beats: int = 4) -> Geome
 
 
 class PageCheck(WindowCheck):
-    """In place of WindowCheck, which is proven in test_dma_windows.py: bit p of the first window's `pages` says whether
-    page p may be touched, of two pages."""
+    """Stands in for WindowCheck, which is proven in test_dma_windows.py. There are two pages. Bit p of the first
+    window's `pages` says whether page p may be touched."""
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -40,7 +40,7 @@ class PageCheck(WindowCheck):
 
 
 def with_parts(block: type[T], **parts: object) -> type[T]:
-    """`block` that finds `parts` under their names when it is elaborated."""
+    """`block`, which finds `parts` under their names when it is elaborated."""
 
     class Block(block):  # type: ignore[misc, valid-type]
         def elaborate(self, platform: object) -> Module:

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def mutated(block: type[T], right: str, wrong: str) -> type[T]:
-    """`block` with the one place in its module's source that reads `right` made to read `wrong`."""
+    """`block` after `right`, which occurs once in its module's source, is replaced by `wrong`."""
     module = sys.modules[block.__module__]
     source = inspect.getsource(module)
     places = source.count(right)

@@ -1,5 +1,5 @@
-"""Mistakes in the small blocks of the DMA shell, each of which its proof catches: `right` in the block's module becomes
-`wrong`."""
+"""Mistakes in the small blocks of the DMA shell. `right` in the block's module becomes `wrong`, and the block's proof
+catches each of them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""AxilSplit: every access goes to its half once and its response comes back, by the rules of AXI4-Lite on all sides.
+"""AxilSplit: every access goes to its half once and its response comes back. All sides keep AXI4-Lite's rules.
 
-And CycleAccounts: a busy cycle has one cause.
+CycleAccounts: a busy cycle has one cause.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BUS = {
 
 
 def stays(m: Module, claim: type, valid, ready, payload, text: str) -> None:
-    """A `claim` that what is offered and not taken is offered again, as it was."""
+    """A `claim` that a payload which is offered and not taken is offered again, unchanged."""
     held, before = Signal(), Signal(len(payload))
     m.d.sync += [
         held.eq(valid & ~ready), before.eq(payload), claim(~held | (valid & (payload == before)), f"{text} stays"),
@@ -55,7 +55,7 @@ class AccessesAreHandedOn(wiring.Component):
             stays(m, claim, port.bvalid, port.bready, port.bresp, f"{name} write response")
             stays(m, claim, port.rvalid, port.rready, Cat(port.rdata, port.rresp), f"{name} read data")
 
-        # The manager's access under way.
+        # The manager's access that is under way.
         address, has_address = Signal(ADDRESS_BITS + 4), Signal()
         word, has_word = Signal(36), Signal()
         read_address, reading = Signal(ADDRESS_BITS + 4), Signal()

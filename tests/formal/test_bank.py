@@ -1,8 +1,8 @@
-"""PopularityBank: the answers to a pass are those to its own lookups, in order, whatever scatter and gather do.
+"""PopularityBank: a pass gets the answers to its own lookups, in order, whatever scatter and gather do.
 
-One lookup is watched, chosen freely among all (as in test_queues.py). In place of the tracker there is an echo, which
-answers each lookup with a part of its tag, so that the watched one's answer is told from others. What the tracker
-answers is proven in test_sample_aware.py.
+The proof watches one lookup, chosen freely among all (as in test_queues.py). An echo stands in for the tracker. It
+answers each lookup with a part of its tag, so the answer of the watched lookup can be told from others. What the
+tracker answers is proven in test_sample_aware.py.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ GEOMETRY = Geometry(
 
 
 class Echo(SampleAwareTracker):
-    """A tracker that knows nothing: after the same cycles, a lookup's slot is the low bits of its tag."""
+    """A tracker that knows nothing: with the same latency, a lookup's slot is the low bits of its tag."""
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -40,7 +40,7 @@ class Echo(SampleAwareTracker):
 
 
 class AnswersKeepTheirOrder(wiring.Component):
-    """A bank between a free scatter and a free gather that keep their sides of the contract.
+    """A bank between a free scatter and a free gather, which keep their sides of the contract.
 
     Ports:
         scatter, tags, take, gather, gather_load, fetch: as in `PopularityBank`.
@@ -72,7 +72,7 @@ class AnswersKeepTheirOrder(wiring.Component):
             dut.gather.eq(self.gather), dut.gather_load.eq(self.gather_load), dut.fetch.eq(self.fetch),
         ]  # fmt: skip
 
-        # Ranks count this bank's lanes from the lowest. Other lanes may have any rank: here, the lane's own number.
+        # Ranks count this bank's lanes from the lowest. Other lanes may have any rank: here, their own number.
         def drive_ranks(rank_is: list[Signal], mine: Signal) -> list[Value]:
             ranks = [Mux(mine[lane], sum(mine[:lane], Const(0)), lane) for lane in lanes]
             for rank, lanes_of_rank in enumerate(rank_is):
@@ -84,7 +84,7 @@ class AnswersKeepTheirOrder(wiring.Component):
         for ours, theirs in zip(dut.tags, self.tags, strict=True):
             m.d.comb += ours.eq(theirs)
 
-        # Lookups inside, and the current pass: how many of them it wants.
+        # The lookups inside, and how many of them the current pass wants.
         inside, taken, fetched = (
             Signal(range(g.queue_depth + 1)),
             Signal(range(g.lanes + 1)),
@@ -109,7 +109,7 @@ class AnswersKeepTheirOrder(wiring.Component):
         with m.Elif(self.fetch):
             m.d.sync += current.eq(0)
 
-        # The watched lookup: what the echo makes of it, and how many answers are ahead of its own.
+        # The watched lookup: what the echo answers to it, and how many answers are ahead of its own.
         watching, home, ahead = Signal(), Signal(g.slot_bits), Signal(range(g.queue_depth))
         with m.If(~watching):
             with m.If(self.take & self.watch & Array(self.scatter)[self.choice]):

@@ -1,7 +1,7 @@
 """BeatCompactor: every kept word leaves once, in order and in its own packet, in beats as dense as promised.
 
-As in test_queues.py, one word and one packet end are watched, chosen freely among all. Words are not looked at, so all
-their bits but one are zero.
+As in test_queues.py, one word and one packet end are watched, chosen freely among all. The compactor does not look at
+words, so all their bits but one are zero.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ class WordsKeepTheirOrder(wiring.Component):
     """A free source and a free sink around a BeatCompactor.
 
     Ports:
-        valid, words, keep, last: the source's beat; it may withdraw what was not taken. ready: of the sink.
-        watch_word, choice: watch the word of lane `choice` of this beat. watch_end: watch this beat's `last`.
+        valid, words, keep, last: the source's beat. The source may withdraw a beat that was not taken.
+        ready: of the sink.
+        watch_word, choice: watch the word of lane `choice` of this beat.
+        watch_end: watch this beat's `last`.
     """
 
     def __init__(self, lanes: int, dut: type[BeatCompactor] = BeatCompactor) -> None:
@@ -70,7 +72,7 @@ class WordsKeepTheirOrder(wiring.Component):
             Assert(leaving <= words, "no more words leave than came"),
         ]
 
-        # One word: how many are ahead of it.
+        # The watched word: how many words are ahead of it.
         before = Array(sum((self.keep[other] for other in range(lane)), start=words - leaving) for lane in lanes)
         watching, value, ahead = Signal(), Signal(), Signal(range(most))
         with m.If(~watching):
@@ -85,7 +87,7 @@ class WordsKeepTheirOrder(wiring.Component):
                 Assert(Array(out.words)[ahead] == value, "the word that leaves is the one that came"),
             ]
 
-        # One packet end: how many words and ends are ahead of it.
+        # The watched packet end: how many words and ends are ahead of it.
         end_watched, end_words, end_ends = Signal(), Signal(range(most + 1)), Signal(range(4))
         with m.If(~end_watched):
             with m.If(taken & beat.last & self.watch_end):
@@ -99,7 +101,7 @@ class WordsKeepTheirOrder(wiring.Component):
         with m.If(left):
             m.d.sync += Assert(out.last | (out.count == self.lanes), "every beat but the last is full")
 
-        # The stream's rules, and progress.
+        # The rules of the stream, and progress.
         held, payload = Signal(), Signal.like(out.as_value())
         waits = Signal(3)
         m.d.sync += [

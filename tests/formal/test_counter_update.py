@@ -1,7 +1,7 @@
-"""What one update does to a set of the sample-aware tracker, proven for every state of the set that can be.
+"""What one update does to a set of the sample-aware tracker, proven for every possible state of the set.
 
-The update is combinational, so the set's state is a free input: what is proven holds in the first cycle and in every
-other. The reference goes over the ways one by one, as the golden model does, and knows nothing of the tree.
+The update is combinational, so the set's state is a free input. What is proven holds in the first cycle and in every
+other. The reference goes over the ways one by one, as the golden model does. It knows nothing of the tree.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class UpdateRule(wiring.Component):
     """One update of a free set.
 
     Ports:
-        valid, hot, referenced, counter, age, match, weight, age_period: as in `CounterUpdate`. quota: ways in use, the
-        lowest ones.
+        valid, hot, referenced, counter, age, match, weight, age_period: as in `CounterUpdate`.
+        quota: ways in use, the lowest ones.
     """
 
     def __init__(self, ways: int, counter_bits: int, update: type[CounterUpdate] = CounterUpdate) -> None:
@@ -67,7 +67,7 @@ class UpdateRule(wiring.Component):
             *(Assume(self.valid[way] | (self.counter[way] == 0), "an invalid entry is zero") for way in ways),
         ]
 
-        # Where the key goes, way by way: the lowest free one, else the first of the smallest among the cold.
+        # Where the key goes, way by way: the lowest free one, else the first cold one with the smallest counter.
         free, found = Const(0), Const(0)
         fill, smallest = Const(0, g.ways), Const(largest, g.counter_bits)
         for way in ways:

@@ -1,6 +1,6 @@
-"""BurstCutter: the bursts of every request are all of it, in order, and each as long as may be.
+"""BurstCutter: the bursts of a request are all of it, in order, and each burst is as long as it may be.
 
-One request is watched, chosen freely among all. Extents are of a few bits, and so are the addresses looked at.
+One request is watched, chosen freely among all. Extents have a few bits, and so do the addresses that are checked.
 """
 
 from __future__ import annotations

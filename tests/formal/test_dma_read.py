@@ -1,7 +1,8 @@
-"""ReadEngine: every burst's beats leave once, in order, as the memory gave them, however this shuffles its answers.
+"""ReadEngine: every burst's beats leave once, in order, as the memory gave them, in whatever order memory answers.
 
-The BurstCutter, proven in test_dma_cut.py, gives way to free bursts. One burst is watched, chosen freely among all, and
-one beat of it: its data is 1, all other's 0. The engine looks at no data, so this is what becomes of all.
+Free bursts stand in for the BurstCutter, which is proven in test_dma_cut.py. One burst is watched, chosen freely among
+all, and one beat of it. The data of this beat is 1, that of all others is 0. The engine does not look at data, so the
+proof holds for every beat.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ READ_FIELDS = ("first", "count", "target", "last", "fault")
 
 
 class FreeCutter(BurstCutter):
-    """A cutter in name: its burst is `free`."""
+    """Stands in for the cutter. Its burst is `free`."""
 
     def __init__(self, geometry: Geometry) -> None:
         super().__init__(geometry)
@@ -43,7 +44,7 @@ class FreeCutter(BurstCutter):
 
 class ReadsAreInOrder(wiring.Component):
     """Ports:
-    valid, burst: the burst that is due; page: its page. open: which page may be read. abort: free.
+    valid, burst, page: the burst that is due, and its page. open: the page that may be read. abort: free.
     watch, marked: watch this burst, and its beat `marked`. ready: the user takes a beat.
     arready, answer, id, failed: what the memory does.
     """
@@ -82,7 +83,7 @@ class ReadsAreInOrder(wiring.Component):
         ]
         chosen, outstanding = self._memory(m, dut)
 
-        # Beats inside; and the watched burst: how many beats are ahead of it, which of its beats is next.
+        # The beats inside. Of the watched burst: how many beats are ahead of it, and which of its beats is next.
         inside, ahead, number = Signal(range(2 * g.read_tags + 2)), Signal(range(2 * g.read_tags + 2)), Signal()
         watched = Signal(data.StructLayout({**source.shape().members, "refused": 1, "failed": 2, "marked": 1}))
         m.d.sync += [
@@ -130,7 +131,7 @@ class ReadsAreInOrder(wiring.Component):
         return m
 
     def _memory(self, m: Module, dut: ReadEngine) -> tuple:
-        """Keeps what is to be read under each id; answers a beat of any, or none. Returns the entry that may be
+        """Keeps what is to be read under each id. Answers a beat of any id, or none. Returns the entry that may be
         answered, and whether reads are outstanding."""
         g = self.geometry
         entry = data.StructLayout({"valid": 1, "more": 1, "number": 1, "mine": 1})
@@ -156,7 +157,7 @@ class ReadsAreInOrder(wiring.Component):
         return chosen, outstanding
 
     def _rules(self, m: Module, dut: ReadEngine, refused, refused_mine, failed, failed_mine) -> None:
-        """The stream's rule, and faults."""
+        """Checks the rule of the stream, and faults."""
         out = dut.data.payload
         seen = Cat(out.data[0], *(out[name].as_value() if name == "target" else out[name] for name in READ_FIELDS))
         held, before = Signal(), Signal(len(seen))
@@ -173,7 +174,7 @@ class ReadsAreInOrder(wiring.Component):
         ]
 
 
-# Either ids are what bursts wait for (two bursts fit the buffer), or room is (but one does).
+# Bursts wait either for ids (two bursts fit the buffer) or for room (only one fits).
 @pytest.mark.slow
 @pytest.mark.parametrize(("axi_bits", "read_beats"), [(128, 4), (256, 4), (128, 2)])
 def test_reads_are_whole_and_in_order(axi_bits, read_beats, tmp_path):
@@ -210,5 +211,5 @@ MUTANTS = {
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_broken_reorder_buffer_is_caught(mutant, tmp_path):
     with pytest.raises(PropertyFailed):
-        # Four ids: then the buffer is full before they are used up.
+        # With four ids the buffer is full before they are used up.
         check(ReadsAreInOrder(geometry(256, read_tags=4), mutated(ReadEngine, *MUTANTS[mutant])), tmp_path, cycles=14)

@@ -1,7 +1,7 @@
 """Nothing outside the memory windows: WindowCheck says what they allow, and the engines ask for nothing else.
 
-Whatever the user, the memory and the windows' registers do, an address that is offered was allowed by the windows as
-they were in the cycle before, and stays until it is taken; and no burst leaves its page.
+The user, the memory and the windows' registers may do anything. An address that is offered was allowed by the windows
+as they were in the cycle before. It stays until it is taken. No burst leaves its page.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def connect_windows(m: Module, there, here: data.View) -> None:
 
 
 class CheckIsRight(wiring.Component):
-    """Free windows and a free page: inside is what the sum of a window's page and pages says."""
+    """Free windows and a free page. A page is inside by the sum of a window's `page` and `pages`."""
 
     def __init__(self, dut: type[WindowCheck] = WindowCheck) -> None:
         self.dut = dut
@@ -42,7 +42,7 @@ class CheckIsRight(wiring.Component):
         m.d.comb += [dut.page.eq(self.page), dut.write.eq(self.write)]
         inside = []
         for window in self.windows:
-            end = window.page + window.pages  # of 53 bits
+            end = window.page + window.pages  # 53 bits
             inside.append(
                 (self.page >= window.page) & (self.page < end) & window.as_value()[84:].bit_select(self.write, 1)
             )
@@ -54,8 +54,8 @@ class CheckIsRight(wiring.Component):
 
 
 def bit_check(bit: int) -> type[WindowCheck]:
-    """In place of WindowCheck: bit `bit` of a page's number chooses one of two bits that say whether it is inside. So
-    the engine's proof needs no arithmetic, and that of the check, above, no engine."""
+    """Stands in for WindowCheck: bit `bit` of a page's number chooses one of two bits, which says whether the page is
+    inside. So the engine's proof needs no arithmetic. The proof of the check, above, needs no engine."""
 
     class BitCheck(WindowCheck):
         def elaborate(self, platform: object) -> Module:
@@ -69,8 +69,8 @@ def bit_check(bit: int) -> type[WindowCheck]:
 
 
 class AddressesAreAllowed(wiring.Component):
-    """An engine in free surroundings: it has this component's ports, of which `windows` are the windows. `check` is
-    what the engine asks, `axi` the channel of addresses, "ar" or "aw"."""
+    """An engine in free surroundings. This component has the engine's ports; its `windows` are the windows. `check` is
+    the check that the engine uses, `axi` is the channel of addresses, "ar" or "aw"."""
 
     def __init__(self, engine: wiring.Component, axi: str, check: type[WindowCheck]) -> None:
         self.engine, self.axi, self.check = engine, axi, check

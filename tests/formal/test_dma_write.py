@@ -1,9 +1,10 @@
 """WriteEngine: every beat of a packet is written once, whole, where it belongs, or its burst is refused.
 
-In two steps. WriteBuffer: a beat is watched, chosen freely among all; it is part of one burst, at its place, and read
-in its turn. WriteEngine, with buffers that offer free bursts: a burst is watched; its address is issued once or it is
-refused, and the data read for it follows. Neither looks at data: the watched beat's is 1, all other's 0. Of addresses
-the low bits are looked at; which ones are allowed is proven in test_dma_windows.py, here all are or none as they like.
+The proof has two steps. WriteBuffer: one beat is watched, chosen freely among all. It is part of one burst, at its
+place, and is read in its turn. WriteEngine, with buffers that offer free bursts: one burst is watched. Its address is
+issued once or it is refused, and the data that is read for it follows. Neither looks at data: the data of the watched
+beat is 1, that of all others is 0. Only the low bits of addresses are checked. Which addresses are allowed is proven in
+test_dma_windows.py; here either all or none are, chosen freely.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from tests.formal.mutants import mutated
 GEOMETRY = geometry(128)
 SHIFT = 4  # log2 of a beat's bytes
 WORDS = 4
-LOW = 3  # bits of a beat's number that are looked at
+LOW = 3  # bits of a beat's number that are checked
 MOST = 2  # bursts outstanding
 
 
 class BeatsBecomeBursts(wiring.Component):
     """Ports:
     valid, words, last: the beat. load, target: where the next one goes. watch: watch this beat.
-    pick, read, done: what the engine does, where it may.
+    pick, read, done: what the engine does, within its contract.
     """
 
     def __init__(self, dut: type[WriteBuffer] = WriteBuffer) -> None:
@@ -80,7 +81,7 @@ class BeatsBecomeBursts(wiring.Component):
             Assert((stuck < 2) | (dut.idle & dut.beats.ready), "what is done is idle, and takes the next packet"),
         ]  # fmt: skip
 
-        # The watched beat: where it goes; how many beats are to be picked, and to be read, before it.
+        # The watched beat: where it goes, and how many beats are to be picked, and to be read, before it.
         at, now, where, words = Signal(LOW), Signal(LOW), Signal(LOW), Signal.like(self.words)
         unpicked, to_pick, to_read = Signal(), Signal(range(5)), Signal(range(5))
         m.d.comb += now.eq(Mux(self.load, self.target << (6 - SHIFT), at))
@@ -136,7 +137,7 @@ def test_a_broken_buffer_is_caught(mutant, tmp_path):
 
 
 class FreeCheck(WindowCheck):
-    """A check in name: the first window's right is the answer."""
+    """Stands in for the check. The first window's right is the answer."""
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -145,7 +146,7 @@ class FreeCheck(WindowCheck):
 
 
 class FreeBuffer(WriteBuffer):
-    """A buffer in name: its burst is `free`, and `free_data` what is read. It counts what is unfinished."""
+    """Stands in for a buffer. Its burst is `free`, and `free_data` is what is read. It counts what is unfinished."""
 
     def __init__(self, number: int) -> None:
         super().__init__(GEOMETRY, most_bursts=MOST)
@@ -207,7 +208,7 @@ class BurstsAreWritten(wiring.Component):
                 Assert(buffer.unfinished <= MOST + 2 + 1, "no more is unfinished than a buffer counts"),
             ]
 
-        # The watched burst: the beats of its channel to be read before it, its beat to be read next, its fate.
+        # The watched burst: the beats of its channel to be read before it, its next beat to be read, and how it ended.
         watched, marked = Signal(self.bursts[0].shape()), Signal()
         ahead, number, all_read = Signal.like(unread[0]), Signal(), Signal()
         issued, refused, sent = Signal(), Signal(), Signal()
@@ -232,7 +233,7 @@ class BurstsAreWritten(wiring.Component):
         return m
 
     def _memory(self, m: Module, dut: WriteEngine, buffers: list, watching, watched, marked, issued, refused, sent):
-        """Takes addresses when they are first offered, data, and answers."""
+        """Takes addresses when they are first offered, then data; and answers."""
         entry = data.StructLayout({"mine": 1, "len": 1, "id": 1})
         due = Array(Signal(entry, name=f"due{index}") for index in range(MOST))  # bursts whose data is due
         answers = Array(Signal(range(MOST + 1), name=f"answers{index}") for index in range(2))
@@ -293,7 +294,7 @@ class BurstsAreWritten(wiring.Component):
         ]
 
     def _rules(self, m: Module, dut: WriteEngine, buffers: list) -> None:
-        """What is offered stays; faults; the channels' turns."""
+        """Checks that what is offered stays, faults, and the turns of the channels."""
         for name, fields in {
             "aw": (dut.awaddr[SHIFT], dut.awlen, dut.awid),
             "w": (dut.wdata[0], dut.wstrb, dut.wlast),

@@ -1,13 +1,13 @@
-"""Each sample leaves exactly once: whole, in order, on exactly one of the two streams, and with one bit of verdict.
+"""Each sample leaves exactly once: whole, in order, on exactly one of the two streams, and with one verdict bit.
 
-BatchDispatcher, its compactors and VerdictTap, forked as HotlineCore does it. The source keeps the contract of a
-verdict beat: samples come one after the other, a lookup in any lane, and all lookups of a sample have the same verdict.
+The design is BatchDispatcher, its compactors and VerdictTap, forked as in HotlineCore. The source keeps the contract of
+a verdict beat: samples come one after the other, a lookup may be in any lane, and all lookups of a sample have the same
+verdict.
 
-For all time: one lookup is watched, chosen freely among all. It leaves once, on the stream of its verdict, as what
-came, with as many lookups ahead of it as came before it; so the lookups of a sample, which go to one stream,
-leave as a whole.
-That it is in its own packet is shown in test_compactor.py: both compactors take every beat's end.
-To a depth: one sample of one mini-batch is watched, and all that leaves in the packets of this mini-batch.
+For all time: one lookup is watched, chosen freely among all. It leaves once, on the stream of its verdict, unchanged.
+As many lookups are ahead of it as came before it. The lookups of a sample go to one stream, so the sample leaves whole.
+That the lookup is in its own packet is shown in test_compactor.py: both compactors take every beat's end.
+To a depth: one sample of one mini-batch is watched, and everything that leaves in the packets of this mini-batch.
 """
 
 from __future__ import annotations
@@ -40,10 +40,11 @@ MISSES = MISS_BITS
 
 
 class Source(wiring.Component):
-    """Free inputs, made a verdict stream that keeps the contract.
+    """Free inputs that form a verdict stream within the contract.
 
     Ports:
-        valid, keep, last, marks, end: of the beat; it may withdraw what was not taken. misses: of a sample that begins.
+        valid, keep, last, marks, end: of the beat. The source may withdraw a beat that was not taken.
+        misses: of a sample that begins.
         popular_ready, nonpopular_ready, verdicts_ready: of the sinks.
     """
 
@@ -61,8 +62,8 @@ class Source(wiring.Component):
         """Places the blocks and drives them.
 
         Attributes that it sets:
-            taken: the beat goes on. popular, number: of each lane's sample. ends: the lane ends one.
-            words: of each side, what has left in this cycle. ended: of each side, a packet has.
+            taken: the beat goes on. popular, number: of each lane's sample. ends: the lane ends its sample.
+            words: for each side, what has left in this cycle. ended: for each side, a packet has ended.
         """
         m.submodules.dispatcher = dispatcher = self.dispatcher(GEOMETRY)
         m.submodules.tap = tap = self.tap(GEOMETRY)
@@ -98,7 +99,7 @@ class Source(wiring.Component):
         ]  # fmt: skip
         with m.If(self.taken):
             m.d.sync += [opened.eq(opens), misses_before.eq(misses), samples.eq(Mux(self.end, 0, number))]
-        self.samples = Signal(range((1 << NUMBER_BITS) + LANES))  # of the mini-batch, with this beat
+        self.samples = Signal(range((1 << NUMBER_BITS) + LANES))  # of the mini-batch, including this beat
         m.d.comb += self.samples.eq(number)
         m.d.sync += [
             Assume(~self.end | ~opens, "a mini-batch ends with a sample"),
@@ -130,7 +131,7 @@ class LookupsLeaveOnce(Source):
                 Assert(leaving[side] <= inside[side], "no more lookups leave than came"),
             ]
 
-        # One lookup: how many are ahead of it on its stream.
+        # The watched lookup: how many are ahead of it on its stream.
         is_popular, value = Signal(), Signal(NUMBER_BITS + 2)
         watching, ahead = Signal(), Signal(range(MOST_INSIDE))
         values = [Cat(self.marks[lane], self.last[lane], Array(self.number)[lane]) for lane in range(LANES)]
@@ -186,7 +187,7 @@ MOST_LOOKUPS = 3
 
 
 class SamplesLeaveOnce(Source):
-    """Ports besides those of the source: watch: watch the mini-batch that begins. sample: which one of it, at first."""
+    """Further ports: watch: watch the mini-batch that begins. sample: the number of its watched sample, at first."""
 
     def __init__(self, dispatcher: type[BatchDispatcher] = BatchDispatcher, tap: type[VerdictTap] = VerdictTap) -> None:
         super().__init__(dispatcher, tap, {"watch": In(1), "sample": In(NUMBER_BITS)})
@@ -196,7 +197,7 @@ class SamplesLeaveOnce(Source):
         self.source(m)
         dispatcher, tap = self.parts
         begun, watching, entering, chosen = Signal(), Signal(), Signal(), Signal(NUMBER_BITS)
-        now = Signal()  # this beat is of the mini-batch that is watched
+        now = Signal()  # this beat is of the watched mini-batch
         of_it = Signal(NUMBER_BITS)
         m.d.comb += [
             now.eq(self.taken & (entering | (~watching & ~begun & self.watch))),
@@ -207,7 +208,7 @@ class SamplesLeaveOnce(Source):
         with m.If(now):
             m.d.sync += [watching.eq(1), entering.eq(~self.end), chosen.eq(of_it)]
 
-        # What came.
+        # What came in.
         lookups, marks, popular, told = Signal(range(MOST_LOOKUPS + 1)), Signal(MOST_LOOKUPS), Signal(), Signal()
         after, marks_after = lookups, marks
         for lane in range(LANES):
@@ -263,7 +264,7 @@ class SamplesLeaveOnce(Source):
                 ]
             over.append(ended)
 
-        # Its verdict: bit `chosen` of the mini-batch's.
+        # Its verdict: bit `chosen` of the mini-batch's verdicts.
         verdicts = tap.output.payload
         before = Signal(range((1 << NUMBER_BITS) + LANES))
         at = Signal(range(LANES))
@@ -301,7 +302,7 @@ def test_lookups_leave_once_for_all_time(tmp_path):
 
 
 def test_samples_leave_once(tmp_path):
-    """Six cycles: up to four beats have left then."""
+    """In six cycles up to four beats have left."""
     check(SamplesLeaveOnce(), tmp_path / "check", cycles=6)
     cover(SamplesLeaveOnce(), tmp_path / "cover", cycles=6)
 

@@ -1,4 +1,4 @@
-"""The proof flow itself, on a queue of Amaranth's own: it proves what is true, and catches what is not."""
+"""The proof flow itself, on one of Amaranth's own queues: it proves what is true, and catches what is not."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class FifoIsAQueue(wiring.Component):
             pushed.eq(self.push & (level != DEPTH)),
             popped.eq(self.pop & (level != 0)),
         ]
-        items = Signal(WIDTH * DEPTH)  # oldest at the bottom
+        items = Signal(WIDTH * DEPTH)  # the oldest is at the bottom
         after = Signal.like(items)
         place = Signal(range(DEPTH + 1))
         m.d.comb += [place.eq(level - popped), after.eq(Mux(popped, items >> WIDTH, items))]
@@ -69,7 +69,7 @@ def test_a_broken_fifo_is_caught(run, bug, claim, tmp_path):
 
 
 def test_depth_counts_cycles(tmp_path):
-    """The fourth item pushed is wrong. With pops as early as can be it shows in cycle 6, so in seven cycles."""
+    """The fourth item pushed is wrong. With the earliest possible pops it shows in cycle 6, so in seven cycles."""
     check(FifoIsAQueue("data"), tmp_path, cycles=6)
     with pytest.raises(PropertyFailed, match="in cycle 6") as failure:
         check(FifoIsAQueue("data"), tmp_path, cycles=7)
@@ -83,7 +83,7 @@ def test_cover(tmp_path):
 
 
 class Always(wiring.Component):
-    """The assertion that `port` is `value`, always, under the assumption that it is `assumed`."""
+    """Asserts that `port` is always `value`, under the assumption that it is `assumed`."""
 
     def __init__(self, value: int, assumed: int | None = None, constant: bool = False) -> None:
         self.value, self.assumed, self.constant = value, assumed, constant
@@ -121,7 +121,7 @@ def test_a_constant_stays(tmp_path):
 
 
 class Tautology(wiring.Component):
-    """An assertion of which nothing is left for ABC to look at."""
+    """An assertion that leaves nothing for ABC to look at."""
 
     def __init__(self) -> None:
         super().__init__({"port": In(1)})

@@ -1,8 +1,8 @@
-"""Bank queues: whatever the user does within the contract, items leave in order, none is lost and none comes twice.
+"""Bank queues: whatever the user does within the contract, items leave in order; none is lost and none comes twice.
 
-Instead of a whole reference queue the property watches one item, chosen freely among all that are ever pushed: it
-counts how many are ahead of it, and compares when it is to be seen. Since any item may be the one, this is the order of
-all of them. A queue does not look at its items and treats each of their bits alike, so one bit is proof enough.
+There is no whole reference queue. The property watches one item, chosen freely among all that are ever pushed. It
+counts how many items are ahead of it, and compares it when its turn comes. Any item may be the watched one, so this
+proves the order of all. A queue does not look at its items and treats all their bits alike, so one bit is proof enough.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""RingControl: indexes never leave their ring, whatever the host writes, and whoever waits for completions is told.
+"""RingControl: indexes never leave their ring, whatever the host writes. Whoever waits for completions is told.
 
-Indexes of few bits stand for those of 16, so that they wrap around soon.
+Indexes have few bits instead of 16, so that they soon wrap.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ class Rings(wiring.Component):
 
     Ports:
         log2_size, coalesce, delay: at first. producer_write, cpl_consumer_write, write_data: of the host.
-        fetch: a descriptor is asked for, if one is available. came: it comes. complete: a completion is written, if
-            there is room. urgent, clear: as in RingControl; not cleared while a descriptor comes.
+        fetch: a descriptor is asked for, if one is available. came: it arrives.
+        complete: a completion is written, if there is room.
+        urgent, clear: as in RingControl. clear is not set while a descriptor is on its way.
         watch: watch the completion that is written.
     """
 
@@ -93,7 +94,7 @@ class Rings(wiring.Component):
             Assert(dut.cpl_entry < size, "entries of completions are of their ring"),
         ]
 
-        # Entries one after the other; a round later the generation is another.
+        # Entries come one after the other. A round later the generation is another one.
         entry, cpl_entry, generation = Signal(BITS), Signal(BITS), Signal(init=1)
         last, cpl_last = entry == size - 1, cpl_entry == size - 1
         with m.If(dut.fetched):
@@ -106,7 +107,7 @@ class Rings(wiring.Component):
             Assert(dut.generation == generation, "a generation a round"),
         ]
 
-        # Interrupts: by number, on demand, and by time.
+        # Interrupts: by count, on demand, and by time.
         late, told = Signal(TIME_BITS + 1), Signal()
         took = self.cpl_consumer_write & allowed
         m.d.sync += [

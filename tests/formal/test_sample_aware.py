@@ -1,8 +1,7 @@
 """The sample-aware tracker: updates act as if one after the other, and lookups hit exactly what is hot.
 
 The reference keeps one watched set in registers and applies `CounterUpdate` (proven in test_counter_update.py) to one
-update at a time. Nothing in the tracker treats one set otherwise than another, and the watched set takes each value in
-turn.
+update at a time. The tracker treats all sets alike, and the watched set takes each value in turn.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ GEOMETRY = Geometry(
 
 
 def row_layout(geometry: Geometry) -> data.StructLayout:
-    """The parts of an `entry_row` in one value, in order."""
+    """All parts of an `entry_row` in one value, in order."""
     ways = geometry.ways
     return data.StructLayout(
         {
@@ -40,9 +39,9 @@ def row_layout(geometry: Geometry) -> data.StructLayout:
 
 
 class PipelinesAreSequential(wiring.Component):
-    """Free lookups, updates, accesses to rows and choices of entries within the contract, against the watched set.
+    """Compares free lookups, updates, row accesses and choices of entries, within the contract, with the watched set.
 
-    Ports: as in `SampleAwareTracker`; the budget, the bank, and the age period are constants.
+    The ports are those of `SampleAwareTracker`. The budget, the bank and the age period are constants.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class PipelinesAreSequential(wiring.Component):
             dut.bank.eq(bank), dut.budget.eq(budget),
         ]  # fmt: skip
 
-        # What is in flight: updates in the compare and in the update stage, lookups in the match stage and behind.
+        # What is in flight: updates in the compare and update stages, lookups in the match stage and behind it.
         flight = data.StructLayout({"valid": 1, "tag": g.tag_bits, "weight": WEIGHT_BITS})
         compare, update = Signal(flight), Signal(flight)
         match, slotting, answered = Signal(flight), Signal(), Signal()
@@ -146,7 +145,7 @@ class PipelinesAreSequential(wiring.Component):
         return m
 
     def _lookups(self, m: Module, dut, match, budget, row: data.View, slots: Array) -> None:
-        """A lookup hits if a hot entry of its set has its tag, as that was when it came."""
+        """A lookup hits if a hot entry of its set has its tag. What counts is the set when the lookup came."""
         g = self.geometry
         here, hit, slot = Signal(), Signal(), Signal(g.slot_bits)
         m.d.comb += here.eq(match.valid & ((match.tag & budget.set_mask) == self.watched))
@@ -203,7 +202,7 @@ class PipelinesAreSequential(wiring.Component):
         self._choice(m, dut, row, read, before, changes)
 
     def _choice(self, m: Module, dut, row: data.View, read, before: data.View, changes) -> None:
-        """The entries that SELECT looks for, and those that it takes: of a set that stays addressed meanwhile."""
+        """The entries that SELECT looks for, and those that it takes. Their set stays addressed meanwhile."""
         g = self.geometry
         ways = range(g.ways)
         m.d.comb += [

@@ -1,7 +1,7 @@
 """SELECT: the budget is kept, and no slot is given to two rows, whatever the banks hold and however often it runs.
 
-Banks are free: they answer as they like, within what their entries could be. The reference knows which slots are in
-use. That the rows chosen are the right ones is what the benches compare with the golden model.
+Banks are free. They answer anything that is possible with their entries. The reference knows which slots are in use.
+Whether SELECT chooses the right rows is what the benches compare with the golden model.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ GEOMETRY = Geometry(
 
 
 class SlotsAreUnique(wiring.Component):
-    """A selector between free banks and a free reader; the budget is constant, and CLEAR and RESTORE come between.
+    """A selector between free banks and a free reader. The budget is constant. CLEAR and RESTORE come between.
 
     Ports:
         start, clear, restored, eligible, any_left, pick_way, slot_out, ready: as in `HotSetSelector`.
@@ -58,10 +58,10 @@ class SlotsAreUnique(wiring.Component):
             *(there.eq(self.pick_way) for there in dut.pick_way), *(there.eq(self.slot_out) for there in dut.slot_out),
         ]  # fmt: skip
 
-        # Slots in use, and those given up in this SELECT that have no row yet.
+        # Slots in use, and slots that were freed in this SELECT and have no row yet.
         used = Signal(g.hot_capacity)
         vacant, demotions, promotions = (Signal(range(2 * g.max_moves + 2), name=name) for name in ("v", "d", "p"))
-        free = Signal(g.hot_rows_bits)  # as SELECT began
+        free = Signal(g.hot_rows_bits)  # when SELECT began
         promotes, demotes, begins = Signal(), Signal(), Signal()
         m.d.comb += [
             promotes.eq(dut.take.any() & dut.make_hot),

@@ -1,7 +1,7 @@
-"""Packers of the DMA shell: every item that comes leaves once, in order and in its own packet, in beats that are full.
+"""Packers of the DMA shell: every item leaves once, in order and in its own packet, in beats that are full.
 
 As in test_compactor.py, one item and one packet end are watched, chosen freely among all. An item is a granule, a word
-or a verdict; of each only one bit is looked at.
+or a verdict. Only one bit of each is checked.
 """
 
 from __future__ import annotations
@@ -31,10 +31,13 @@ def geometry(axi_bits: int, lanes: int = 8, ways: int = 8) -> Geometry:
 class KeepsOrder(wiring.Component):
     """A free source and a free sink around a packer.
 
-    Attributes that subclasses set: most_in, most_out: items of an input, and of an output beat. most: inside.
+    Attributes that subclasses set:
+        most_in, most_out: items of an input beat and of an output beat.
+        most: items inside.
 
     Ports:
-        valid, count, items, end: the source's beat; it may withdraw what was not taken. ready: of the sink.
+        valid, count, items, end: the source's beat. The source may withdraw a beat that was not taken.
+        ready: of the sink.
         watch, choice: watch item `choice` of this beat. watch_end: watch this beat's end.
     """
 
@@ -59,7 +62,7 @@ class KeepsOrder(wiring.Component):
         """Places the packer and drives its input's payload. `inside`: items in it.
 
         Returns:
-            The packer; of its output beat how many items there are, and which, and whether it ends a packet.
+            The packer. Of its output beat: how many items it has, which ones, and whether it ends a packet.
         """
         raise NotImplementedError
 
@@ -119,7 +122,7 @@ class KeepsOrder(wiring.Component):
 
 
 class Granules(KeepsOrder):
-    """Ports besides: first: of the piece's granules."""
+    """Further port: first: of the piece's granules."""
 
     def __init__(self, size: int, dut: type[GranulePacker] = GranulePacker) -> None:
         self.size, self.dut = size, dut
@@ -144,7 +147,7 @@ class Granules(KeepsOrder):
 
 
 class Words(KeepsOrder):
-    """BeatFiller: a word or none comes at a time."""
+    """BeatFiller: at most one word comes at a time."""
 
     def __init__(self, dut: type[BeatFiller] = BeatFiller) -> None:
         self.dut = dut
@@ -159,7 +162,7 @@ class Words(KeepsOrder):
 
 
 class Results(KeepsOrder):
-    """ResultPacker that makes a beat of two of the core's."""
+    """ResultPacker that makes one beat of two of the core's."""
 
     def __init__(self, dut: type[ResultPacker] = ResultPacker) -> None:
         self.dut = dut
@@ -176,7 +179,7 @@ class Results(KeepsOrder):
 
 
 class Sets(KeepsOrder):
-    """StateJoiner: four beats of the bus are a set."""
+    """StateJoiner: four beats of the bus make a set."""
 
     def __init__(self, dut: type[StateJoiner] = StateJoiner) -> None:
         self.dut = dut
@@ -200,7 +203,7 @@ VERDICT_BITS = 4
 
 
 class Verdicts(KeepsOrder):
-    """VerdictPacker with short words: the last one of a mini-batch has zeros behind its verdicts."""
+    """VerdictPacker with short words: the last word of a mini-batch has zeros behind its verdicts."""
 
     def __init__(self, dut: type[VerdictPacker] = VerdictPacker) -> None:
         self.dut = dut

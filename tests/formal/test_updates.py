@@ -1,8 +1,8 @@
 """The updates' way back to the banks: none is lost, none comes twice, and each bank sees them in stream order.
 
-`UpdateScatter` with the banks' queues, between free verdicts and trackers that take an update when they like. One
-update is watched, chosen freely among all (as in test_queues.py). What the tracker makes of updates is proven in
-test_sample_aware.py. Nothing on this way looks at a tag or a weight, so one bit of either is proof enough.
+`UpdateScatter` and the banks' queues are between free verdicts and trackers that take an update at any time. One update
+is watched, chosen freely among all (as in test_queues.py). What the tracker does with updates is proven in
+test_sample_aware.py. Nothing on this way looks at a tag or a weight, so one bit of each is proof enough.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def geometry(bank_ports: int) -> Geometry:
 
 
 class FreeTracker(SampleAwareTracker):
-    """A tracker in name: takes an update whenever `ready`, and keeps nothing."""
+    """Stands in for a tracker: takes an update whenever `ready`, and keeps nothing."""
 
     def __init__(self, geometry: Geometry) -> None:
         super().__init__(geometry)
@@ -57,7 +57,7 @@ def with_free_tracker(bank: type[PopularityBank], geometry: Geometry) -> tuple[P
 
 class UpdatesKeepTheirOrder(wiring.Component):
     """Ports:
-    beat: valid, and for each lane whether it is routed, whither, its tag's lowest bit, and its sample's verdict.
+    beat: valid; for each lane whether it is routed, where it goes, its tag's lowest bit, and its sample's verdict.
     ready: for each bank, whether its tracker takes an update. weights: the lowest bit of each, constant.
     watch, choice: watch the update of lane `choice` of this beat, if it goes to bank `home` (constant).
     """
@@ -120,7 +120,7 @@ class UpdatesKeepTheirOrder(wiring.Component):
             rooms.append(bank.update_room)
         m.d.comb += scatter.room.eq(Cat(rooms))
 
-        # Of bank `home`: how many updates are on their way, and how many are ahead of the watched one.
+        # In bank `home`: how many updates are on their way, and how many are ahead of the watched one.
         def of_home(name: str):
             return Array(getattr(tracker, name) for tracker in trackers)[home]
 

@@ -1,6 +1,6 @@
 """RowWalker: never asks for a row beyond its table, and asks for every row before that once, in order.
 
-With two tables, and rows of few bits. Where a row lies is looked at in tests/unit/hw/shell/test_blocks.py.
+There are two tables, and row numbers have few bits. tests/unit/hw/shell/test_blocks.py checks where a row lies.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ MOST_INSIDE = 4
 
 class RowsAreOfTheirTables(wiring.Component):
     """Ports:
-    valid, table, row: a name. want_keys, key_ready, ready: of whom it goes to. stop, start: as in RowWalker.
-    write, rows: a table is set up, while no name is there. watch: watch this name.
+    valid, table, row: a name. want_keys, key_ready, ready: of its receivers. stop, start: as in RowWalker.
+    write, rows: a table is set up while no name is there. watch: watch this name.
     """
 
     def __init__(self, dut: type[RowWalker] = RowWalker) -> None:
@@ -55,12 +55,12 @@ class RowsAreOfTheirTables(wiring.Component):
             key.eq(dut.keys.valid & self.key_ready),
         ]  # fmt: skip
 
-        # Tables as they were set up; of 0 rows at first.
+        # Tables as they were set up. At first they have 0 rows.
         sizes = [Signal(ROW_BITS, name=f"rows{table}") for table in range(TABLES)]
         for table, rows in enumerate(sizes):
             with m.If(self.write & (self.table == table)):
                 m.d.sync += rows.eq(self.rows)
-        good, over = Signal(), Signal()  # `over`: a row that was not good has come, or a stop
+        good, over = Signal(), Signal()  # `over`: a bad row or a stop has come
         m.d.comb += good.eq(self.row < Array(sizes)[self.table])
         due, late = Signal(range(MOST_INSIDE + 1)), Signal(3)  # requests for good rows; cycles since a bad one came
         bad_unknown, bad_beyond = Signal(), Signal()
@@ -88,7 +88,7 @@ class RowsAreOfTheirTables(wiring.Component):
             Assert(~over | (late == 0) | (dut.beyond_table == bad_beyond), "a row beyond its table is told soon"),
         ]
 
-        # One name: it is asked for at its own address, after all ahead of it.
+        # The watched name: it is asked for at its own address, after all names ahead of it.
         watching, ahead, address = Signal(), Signal(range(MOST_INSIDE)), Signal(range(TABLES))
         with m.If(~watching):
             with m.If(counted & self.watch):

@@ -1,12 +1,12 @@
 """WorkingList: back-to-back lookups act one after the other, a row keeps its place, and no place is given twice.
 
 One tag is watched, chosen freely among all. The reference says whether, and where, it is listed in this mini-batch, and
-whether it was in the one before; it deals with one lookup at a time, when its answer comes. Since any tag may be the
-one, this is what becomes of all. Three-bit tags, tables of four entries and two-bit epochs make searches collide and go
-round, lists full, and tables be emptied.
+whether it was in the one before. It handles one lookup at a time, when its answer comes. Any tag may be the watched
+one, so this proves it for all. Tags have three bits, tables four entries, and epochs two bits. So searches collide and
+wrap around, lists become full, and tables are emptied.
 
-The tables are registers here, so that what a search relies on can be said of their entries: it is asserted with the
-rest, and makes the proof one by induction.
+The tables are registers here, so the proof can state what a search relies on about their entries. This is asserted
+with the rest, and makes the proof one by induction.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ENTRIES = 2 * PLACES
 
 
 class Registers(wiring.Component):
-    """A memory of registers, in place of `amaranth.lib.memory.Memory`. What they hold at first is `content`."""
+    """A memory of registers in place of `amaranth.lib.memory.Memory`. Its initial contents are `content`."""
 
     def __init__(self, *, shape, depth: int, init: list) -> None:
         super().__init__({})
@@ -70,7 +70,7 @@ class Registers(wiring.Component):
 
 
 class ListsAreSequential(wiring.Component):
-    """A unit between a free tracker and a free reader of the lists that keep their sides of the contract.
+    """A unit between a free tracker and a free reader of the lists, which keep their sides of the contract.
 
     Ports:
         start, enable, tag_valid, tag, answer_valid, hit, list_held, list_number: as in `WorkingList`.
@@ -99,7 +99,7 @@ class ListsAreSequential(wiring.Component):
             return stores[-1]
 
         dut = with_parts(self.dut, _EPOCH_BITS=EPOCH_BITS, memory=SimpleNamespace(Memory=memory))(g)
-        dut._MustUse__used = True  # elaborated here, so that the stores are there to be looked at
+        dut._MustUse__used = True  # elaborated here, so that the proof can look at the stores
         m.submodules.dut = DomainRenamer({LIST_DOMAIN: "sync"})(dut.elaborate(platform))
         tables = stores[:2]
         for side, table in enumerate(tables):
@@ -113,7 +113,7 @@ class ListsAreSequential(wiring.Component):
         tag, missed, busy = self._lookups(m, dut)
         place = data.View(place_layout(g), dut.output[: place_layout(g).size])
 
-        # How many rows are listed. A place that is new is the next of its list.
+        # How many rows are listed. A new place is the next one of its list.
         counts = Array(Signal(range(PLACES + 1), name=f"count{held}") for held in range(2))
         full, room, new = Signal(), Signal(), Signal()
         m.d.comb += [
@@ -172,8 +172,8 @@ class ListsAreSequential(wiring.Component):
         return m
 
     def _lookups(self, m: Module, dut: WorkingList) -> tuple[Signal, Signal, Signal]:
-        """Lookups within the contract. The tag of the one whose answer is due, whether it is that of a miss and comes
-        now, and whether one is due."""
+        """Lookups within the contract. Returns the tag of the lookup whose answer is due, whether the answer is a miss
+        and comes now, and whether one is due."""
         g = self.geometry
         m.submodules.tags = tags = fifo.SyncFIFO(width=g.tag_bits, depth=g.queue_depth)
         m.submodules.hits = hits = fifo.SyncFIFO(width=1, depth=g.queue_depth)
@@ -203,7 +203,7 @@ class ListsAreSequential(wiring.Component):
         return tag, missed, busy
 
     def _tables(self, m: Module, dut, tables: list[Registers], watch, known, counts) -> None:
-        """What the entries of the tables are: those of rows listed in this mini-batch, and in the one before."""
+        """States what the tables' entries are: those of rows listed in this mini-batch, and in the one before."""
         side, walk = Signal(), Signal(range(ENTRIES))
         epochs = [Signal(EPOCH_BITS, name=f"ref_epoch{index}") for index in range(2)]
         walking = [Signal(init=1, name=f"ref_walking{index}") for index in range(2)]

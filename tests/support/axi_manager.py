@@ -22,27 +22,27 @@ OKAY, SLVERR, DECERR = 0, 2, 3
 
 @dataclass
 class Burst:
-    """One burst; the times are clock cycles."""
+    """One burst. The times are clock cycles."""
 
     address: int
     beats: int
     id: int
-    data: bytes = b""  # read: so far
+    data: bytes = b""  # the bytes read so far
     strobes: list[int] = field(default_factory=list)
     responses: list[int] = field(default_factory=list)
     accepted: int = -1
-    full: int = -1  # write: the last beat was accepted
-    answered: int = -1  # read: the first beat
+    full: int = -1  # of a write: the cycle in which the last beat was accepted
+    answered: int = -1  # of a read: the cycle of the first beat
     done: int = -1
 
 
 class Manager:
-    """Keeps the rules. Bursts are sent in the order in which they were asked for, reads beside writes.
+    """Keeps the rules of AXI. Bursts are sent in the order in which they were asked for; reads go beside writes.
 
     Attributes:
         valid, ready: probability, in a cycle, that something is offered, or taken.
-        meddle: called with the pins of each cycle, before they are sampled.
-        trace: for each cycle, the subordinate's outputs.
+        meddle: called with the pins of each cycle before they are sampled.
+        trace: the subordinate's outputs in each cycle.
     """
 
     def __init__(self, model: MemoryModel, seed: int = 0, *, valid: float = 1.0, ready: float = 1.0) -> None:
@@ -75,7 +75,7 @@ class Manager:
         return burst
 
     def finish(self, limit: int = 200_000) -> None:
-        """Until every burst was answered."""
+        """Runs until every burst was answered."""
         end = self.cycle + limit
         while self.outstanding:
             assert self.cycle < end, f"{self.outstanding} bursts are not answered"
@@ -163,13 +163,13 @@ def _drive(channel: Address, burst: Burst, beat_bytes: int) -> None:
 def manager(
     memory: Any, timing: MemoryTiming | str = "ideal", *, seed: int = 1, axi_bits: int = 128, **options: float
 ) -> Manager:
-    """A manager on a new memory model. `options` are the manager's."""
+    """A manager on a new memory model. `options` are those of `Manager`."""
     return Manager(MemoryModel(memory, axi_bits=axi_bits, id_bits=4, timing=timing, seed=seed), seed, **options)
 
 
 def guarded(rng: np.random.Generator, pages: int) -> tuple[SimpleNamespace, np.ndarray]:
-    """Memory with two regions, every second of `pages` pages being in one, and all of the bytes: those between are
-    nobody's. Region i is at BASE_ADDRESS + i * 1 MiB."""
+    """Memory with two regions of `pages` pages, and five stretches of as many pages, of all bytes. Stretches 1 and 3
+    are the regions, the others are nobody's. Region i is at BASE_ADDRESS + i * 1 MiB."""
     everything = rng.integers(0, 256, (5, pages, PAGE_BYTES), dtype=np.uint8)
     regions = [
         Region(f"r{i}", BASE_ADDRESS + (i << 20), everything[2 * i + 1].reshape(-1), Path("none")) for i in range(2)

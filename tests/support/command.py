@@ -1,4 +1,4 @@
-"""The `hotline` command as a process of its own."""
+"""Runs the `hotline` command as a process of its own."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ COMMAND = (sys.executable, "-c", "from hotline_host.commands.entry import main; 
 
 
 def environment(**variables: object) -> dict[str, str]:
-    """This process's, with the modules that it finds."""
+    """The environment of this process, with the modules that this process finds."""
     return (
         os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | {name: str(value) for name, value in variables.items()}
     )
 
 
 def start(*arguments: object, **options: Any) -> subprocess.Popen[str]:
-    """Starts it; options are those of Popen."""
+    """Starts the command. The options are those of Popen."""
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment()}
     return subprocess.Popen([*COMMAND, *map(str, arguments)], text=True, **(pipes | options))
 
 
 def run(*arguments: object, **options: Any) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error."""
+    """Returns exit code, standard output and standard error."""
     process = start(*arguments, **options)
     output, errors = process.communicate(timeout=300)
     return process.returncode, output or "", errors or ""

@@ -1,4 +1,4 @@
-"""What tests of the driver share: mini-batches, and what must come of them."""
+"""What the driver's tests share: mini-batches, and the results that they must give."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def batch_of(lengths: np.ndarray, indices: np.ndarray) -> Batch:
 
 
 def random_batch(rng: np.random.Generator, geometry: Geometry = TINY, tables: int = 3, rows: int = 12) -> Batch:
-    """Multi-hot, with empty bags and empty samples, within the limits of any small geometry."""
+    """A multi-hot mini-batch with empty bags and empty samples, within the limits of any small geometry."""
     samples = int(rng.integers(0, geometry.max_samples + 1)) if geometry.max_samples < 9 else int(rng.integers(0, 9))
     lengths = rng.integers(0, 3, (samples, min(tables, 1 << geometry.table_bits)))
     lengths[rng.random(samples) < 0.3] = 0
@@ -36,7 +36,7 @@ def lookup(table: int, row: int) -> Batch:
 
 
 def expected_split(driver: Driver, batch: Batch) -> Split:
-    """By a dictionary of the hot set, sample by sample."""
+    """The split by a dictionary of the hot set, sample by sample."""
     slot_of = {(t, r): s for t, r, s in zip(*(part.tolist() for part in driver.hot_set(driver.dump())), strict=True)}
     slots = [slot_of.get(key, -1) for key in zip(batch.tables.tolist(), batch.indices.tolist(), strict=True)]
     offsets = batch.sample_offsets
@@ -51,7 +51,7 @@ def assert_equal(split: Split, expected: Split) -> None:
 
 
 def one_by_one(driver: Driver, batches: list[Batch], select_every: int = 1) -> list[Moves]:
-    """`learn`, but mini-batch by mini-batch. The moves."""
+    """Does what `learn` does, but mini-batch by mini-batch. Returns the moves."""
     moves: list[Moves] = []
     driver.configure(Policy())
     for number, batch in enumerate(batches, 1):

@@ -1,7 +1,7 @@
-"""A card made of files, for tests of the `xdma` backend: what the XDMA driver and u-dma-buf offer, in a folder.
+"""A card made of files, for tests of the `xdma` backend: a folder with what the XDMA driver and u-dma-buf offer.
 
-Behind them stands the golden model. `FakeCard` speaks through the files alone, so it sees registers as they are, not
-accesses: a write counts when it changes what is there.
+The golden model is behind the files. `FakeCard` communicates through the files alone, so it sees the registers'
+values, not accesses: a write counts only if it changes a value.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from hotline_sim.model.device import ModelDevice
 __all__ = ["BUFFER_ADDRESS", "BUFFER_BYTES", "FakeCard", "make_files", "model_behind", "options"]
 
 BUFFER_ADDRESS, BUFFER_BYTES = 0x1_2340_0000, 1 << 20
-_STALE = 1 << 31  # set with a cause that the host has not cleared yet: its write of the cause alone then shows
+_STALE = 1 << 31  # set with a cause that the host has not cleared yet, so that its write of the cause alone is a change
 _OFFSETS = {register.name: register.offset for register in (*REGISTERS, *SHELL_REGISTERS)}
 _PLACES = ("RING_LO", "RING_HI", "CPL_LO", "CPL_HI", "RING_SIZE")
 _TABLE = ("TABLE_INDEX", "TABLE_LO", "TABLE_HI", "TABLE_ROWS", "TABLE_STRIDE")
 
 
 def make_files(folder: Path) -> None:
-    """All files, the registers zero."""
+    """Makes all files. The registers are zero."""
     (folder / "dev").mkdir()
     (folder / "dev/user").write_bytes(bytes(1 << DEVICE_ADDRESS_BITS))
     os.mkfifo(folder / "dev/events")
@@ -38,14 +38,14 @@ def make_files(folder: Path) -> None:
 
 
 def add_buffer(folder: Path, name: str, address: int, size: int) -> None:
-    (folder / "dev" / name).write_bytes(b"\x5a" * size)  # someone used it before
+    (folder / "dev" / name).write_bytes(b"\x5a" * size)  # as if someone had used it before
     (folder / "sys" / name).mkdir(parents=True)
     (folder / "sys" / name / "size").write_text(f"{size}\n")
     (folder / "sys" / name / "phys_addr").write_text(f"{address:#018x}\n")
 
 
 def options(folder: Path) -> dict:
-    """What `XdmaDevice` is to be given."""
+    """The options that `XdmaDevice` needs."""
     return {
         "registers": folder / "dev/user", "events": folder / "dev/events", "buffers": [folder / "dev/udmabuf0"],
         "sysfs": folder / "sys",
@@ -76,7 +76,7 @@ def model_behind(folder: Path, geometry: Geometry) -> ModelDevice:
 class FakeCard:
     """Carries out what the register file asks for, in a thread, until `close`.
 
-    Windows and one table are read when the doorbell is rung.
+    It reads the windows and one table when the doorbell is rung.
     """
 
     def __init__(self, folder: Path, geometry: Geometry) -> None:
@@ -85,7 +85,7 @@ class FakeCard:
         with (folder / "dev/user").open("r+b") as file:
             self._words = np.frombuffer(mmap.mmap(file.fileno(), 0), np.uint32)
         self._events = os.open(folder / "dev/events", os.O_RDWR)
-        self._producer = self._consumer = 0  # that were seen
+        self._producer = self._consumer = 0  # the last values seen
         self._enabled = False
         for register in (*REGISTERS, *SHELL_REGISTERS):
             if register.access != Access.WO:
@@ -96,7 +96,7 @@ class FakeCard:
         self._thread.start()
 
     def interrupt(self) -> None:
-        """An event, whatever the level of irq."""
+        """Makes an event, whatever the level of irq."""
         os.write(self._events, (1).to_bytes(4, "little"))
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Training with an accelerator that gathers, for tests: runs on one log, and rows in flux that must not be read."""
+"""Training with an accelerator that gathers, for tests: runs on one log, with rows in flux that must not be read."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SAMPLES, STEPS = 24, 24
 
 
 def drifting_log(*, multi_hot: bool) -> ClickLog:
-    """Skewed rows, others as time goes by; multi-hot bags hold 0 to 3 lookups."""
+    """Skewed rows that change over time. The multi-hot bags hold 0 to 3 lookups."""
     rng = np.random.default_rng(8)
     samples = SAMPLES * STEPS
     lengths = rng.integers(0, 4, (samples, 4)) if multi_hot else np.ones((samples, 4), np.int64)
@@ -42,13 +42,13 @@ def drifting_log(*, multi_hot: bool) -> ClickLog:
 
 
 def config(optimizer: str) -> TrainConfig:
-    model = ModelConfig(dimension=6, bottom=(16,), top=(16, 8))  # rows of 48 bytes in float64: held ones are aligned
+    model = ModelConfig(dimension=6, bottom=(16,), top=(16, 8))  # rows of 48 bytes in float64, so held ones are aligned
     return TrainConfig(model, 3, optimizer, rate=0.05 if optimizer == "adagrad" else 0.5)
 
 
 @dataclass
 class Run:
-    """What came of it. `all_listed`: whether the accelerator listed the mini-batch's cold rows."""
+    """The outcome of a run. `all_listed`: whether the accelerator listed all the mini-batch's cold rows."""
 
     trainer: SplitTrainer | OrdinaryTrainer
     losses: list[float] = field(default_factory=list)
@@ -74,8 +74,8 @@ def train(
     """Trains in float64 while rows move.
 
     Args:
-        by_host: leaves working parameters aside, so that the host gathers.
-        poison: rows in flux are NaN for as long as the accelerator is at work beside a step.
+        by_host: ignores working parameters, so that the host gathers.
+        poison: rows in flux are NaN while the accelerator works beside a step.
     """
     log = drifting_log(multi_hot=multi_hot)
     batches = MiniBatches(log, 0, log.size, SAMPLES)
@@ -108,8 +108,8 @@ def train_ordinary(optimizer: str, *, multi_hot: bool, steps: int = STEPS) -> Ru
 
 
 class _Poison:
-    """From when a mini-batch is ready until the accelerator has done all that it does beside the step, the rows that
-    the step will update are NaN in host memory.
+    """Makes the rows that the step will update NaN in host memory. They are NaN from when a mini-batch is ready until
+    the accelerator has done all its work beside the step.
     """
 
     def __init__(self, look_ahead: LookAhead, trainer: SplitTrainer, batches: MiniBatches) -> None:

@@ -13,7 +13,7 @@ from hotline_sim.stream_core import Results, StreamCore
 
 
 class Registers:
-    """Registers by name, the core's and the shell's."""
+    """Registers by name: the core's and the shell's."""
 
     def __init__(self, device: StreamCore | Device) -> None:
         self.device = device
@@ -33,13 +33,13 @@ class Registers:
         return register("STATUS").unpack(self["STATUS"])
 
     def irq(self) -> Irq:
-        """Interrupt causes, cleared."""
+        """Reads and clears the interrupt causes."""
         causes = self["IRQ_STATUS"]
         self["IRQ_STATUS"] = causes
         return Irq(causes)
 
     def errors(self) -> Error:
-        """Errors, cleared, and the interrupt cause with them."""
+        """Reads and clears the errors, and clears their interrupt cause."""
         errors = self["ERROR"]
         self["ERROR"] = errors
         self["IRQ_STATUS"] = int(Irq.ERROR)
@@ -63,9 +63,9 @@ def _register(name: str) -> Register:
 
 
 class RawRings:
-    """A device's rings as its registers and its memory have them, and nothing between.
+    """A device's rings, used through its registers and its memory directly.
 
-    Opening it gives the device a region for both rings, and window 0 over it.
+    Opening it gives the device a region for both rings, and window 0 over that region.
 
     Attributes:
         region: descriptors in its first page, completions in its second.
@@ -94,7 +94,7 @@ class RawRings:
     def set_window(
         self, index: int, region: Region | None, *, read: bool = True, write: bool = True, pages: int | None = None
     ) -> None:
-        """A window over a region, or over its first pages; None takes it away."""
+        """Sets a window over a region, or over its first pages. None removes it."""
         at = window_offset(index)
         address, size = (region.address, region.size) if region else (0, 0)
         self.device.write(at, address & 0xFFFF_FFFF)
@@ -103,13 +103,13 @@ class RawRings:
         self.device.write(at + 12, (read | write << 1) if region else 0)
 
     def buffer(self, window: int, pages: int = 1, **rights: bool) -> Region:
-        """A new region with a window of its own."""
+        """Makes a new region with a window of its own."""
         region = self.device.memory.allocate(f"buffer{window}", pages * PAGE_BYTES)
         self.set_window(window, region, **rights)
         return region
 
     def set_table(self, table: int, address: int, rows: int, stride: int) -> None:
-        """`stride` in bytes."""
+        """Sets a table. `stride` is in bytes."""
         self.csr["TABLE_INDEX"], self.csr["TABLE_ROWS"] = table, rows
         self.csr["TABLE_LO"], self.csr["TABLE_HI"] = address & 0xFFFF_FFFF, address >> 32
         self.csr["TABLE_STRIDE"] = stride // 16
@@ -122,7 +122,7 @@ class RawRings:
         self.csr["RING_PRODUCER"] = self.produced
 
     def take(self) -> Completion:
-        """The next completion, which must be there. Its place is given back."""
+        """Returns the next completion, which must be there, and frees its entry."""
         assert self.consumed != self.csr["CPL_PRODUCER"], "no completion"
         completion = Completion.unpack(self.completions[self.consumed % self.size])
         assert completion.generation == (self.consumed // self.size + 1) % 2
@@ -131,7 +131,7 @@ class RawRings:
         return completion
 
     def run(self, descriptor: Descriptor, timeout: float = 20) -> Completion:
-        """Carries one out."""
+        """Carries out one descriptor."""
         self.dma_irq()
         self.csr["DMA_IRQ_ENABLE"] = DmaIrq.COMPLETION
         self.put(descriptor)
@@ -139,13 +139,13 @@ class RawRings:
         return self.take()
 
     def dma_irq(self) -> DmaIrq:
-        """Interrupt causes of the rings, cleared."""
+        """Reads and clears the interrupt causes of the rings."""
         causes = self.csr["DMA_IRQ_STATUS"]
         self.csr["DMA_IRQ_STATUS"] = causes
         return DmaIrq(causes)
 
     def dma_errors(self) -> DmaError:
-        """Errors of the rings, cleared, and the interrupt cause with them."""
+        """Reads and clears the errors of the rings, and clears their interrupt cause."""
         errors = self.csr["DMA_ERROR"]
         self.csr["DMA_ERROR"] = errors
         self.csr["DMA_IRQ_STATUS"] = int(DmaIrq.ERROR)

@@ -18,7 +18,7 @@ __all__ = ["Reads", "collect", "feed", "pulse", "until_done"]
 
 
 async def feed(ctx: Any, stream: Any, payloads: Iterable[Any], draw: random.Random, stall: float) -> None:
-    """Offers `payloads` (dicts, or whole values of the payload) one after the other, each until it is taken."""
+    """Offers `payloads` (dicts, or whole values of the payload) in order. Each is offered until it is taken."""
     for payload in payloads:
         while draw.random() < stall:
             await ctx.tick()
@@ -31,7 +31,7 @@ async def feed(ctx: Any, stream: Any, payloads: Iterable[Any], draw: random.Rand
 
 
 async def pulse(ctx: Any, port: Any, **inputs: tuple[Any, Any]) -> None:
-    """`port` is high for one cycle. inputs: (port, value) each, set before and left so."""
+    """Sets `port` high for one cycle. inputs: pairs (port, value) that are set before, and stay so."""
     for other, value in inputs.values():
         ctx.set(other, value)
     ctx.set(port, 1)
@@ -49,10 +49,10 @@ def collect(
     quiet: int = 64,
     withdrawn: tuple[str, ...] = (),
 ) -> dict[str, list[Any]]:
-    """Runs `drive`, and sinks that take what comes out of `streams` until `quiet` cycles after the last of all.
+    """Runs `drive`, and sinks that take the output of `streams` until `quiet` cycles after the last payload of all.
 
     Returns:
-        The payloads of every stream. That one that is offered stays as it was has been checked, but for `withdrawn`.
+        The payloads of every stream. It is checked that an offered payload stays as it was, except for `withdrawn`.
     """
     found: dict[str, list[Any]] = {name: [] for name in streams}
     idle = 0
@@ -104,7 +104,7 @@ def collect(
 
 
 async def until_done(ctx, port, limit: int = 20000) -> int:
-    """The cycles until `port` is high."""
+    """Waits until `port` is high. Returns the number of cycles."""
     cycles = 0
     while not ctx.get(port):
         await ctx.tick()
@@ -114,7 +114,7 @@ async def until_done(ctx, port, limit: int = 20000) -> int:
 
 
 class Reads:
-    """Takes read requests and brings their beats, a request at a time, in order.
+    """Takes read requests and returns their beats, one request at a time, in order.
 
     Args:
         content: the granule at an address. fault: addresses whose beat is a fault.

@@ -1,4 +1,4 @@
-"""Tests that need a program which is not installed are skipped, with the reason."""
+"""Skips tests that need a program which is not installed, and says why."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TOOL_OF = {"verilator": "verilator", "icarus": "iverilog"}
 
 
 def _find_verilator() -> None:
-    """Verilator, and what compiles its output."""
+    """Verilator, and the tools that compile its output."""
     find_verilator(), find_compiler(), find_make()
 
 
@@ -29,7 +29,7 @@ _FINDERS: dict[str, Callable[[], object]] = {
 
 
 def reason_to_skip(check: Callable[[], object]) -> str | None:
-    """What `check` says is not installed; None if nothing is missing."""
+    """What `check` says if something is not installed. None if nothing is missing."""
     try:
         check()
     except DeviceError as error:
@@ -49,7 +49,7 @@ def simulators(*names: str) -> list:
 
 
 def backends(*names: str, slow: tuple[str, ...] = ()) -> list:
-    """Backends as parameters of a test: one that lacks something is skipped, and those in `slow` are marked so."""
+    """Backends as parameters of a test. One that lacks something is skipped; those in `slow` are marked slow."""
     parameters = []
     for name in (*names, *slow):
         reason = reason_to_skip(find_backend(name).check_installed)

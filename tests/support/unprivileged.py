@@ -1,4 +1,4 @@
-"""Commands as a user who may read everything, and may write what is his own and what all may write."""
+"""Commands as a user who may read everything, but may write only his own files and what everyone may write."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-USER = 12345  # of whom the system knows nothing, as of the user of a container
+USER = 12345  # a user that the system does not know, like the user of a container
 
 
 def run_unprivileged(command: Sequence[str], env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Runs a command as USER if this is root, else as the user of the tests. Skips the test if it cannot."""
+    """Runs a command as USER if this is root, else as the user of the tests. Skips the test if that is not possible."""
     prefix: list[str] = []
     if os.getuid() == 0:
         if shutil.which("setpriv") is None:

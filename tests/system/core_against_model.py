@@ -1,7 +1,7 @@
-"""The Verilated core against the golden model on a long random stream: whether anything differs.
+"""Compares the Verilated core with the golden model on a long random stream.
 
-As a program (`python -m tests.system.core_against_model`, a geometry's parameters in JSON as its argument) it exits
-with EQUAL or DIFFERENT, and prints what differs; any other status means that it could not find out.
+As a program (`python -m tests.system.core_against_model`, with a geometry's parameters in JSON as its argument) it
+exits with EQUAL or DIFFERENT, and prints what differs. Any other status means that it could not find out.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from hotline_sim.stream_core import StreamCore
 from hotline_sim.verilated import VerilatedCore
 
 EQUAL, DIFFERENT = 0, 3
-# None; some everywhere; and outputs so slow that everything in front of them fills up.
+# No stalls; stalls everywhere; and outputs so slow that everything before them fills up.
 _STALLS = (0.0, 0.4, {"m_axis_popular": 0.9, "m_axis_nonpopular": 0.9})
-_PARTS = 12  # a part is learned, or classified, or both, and mostly followed by a SELECT
-_BATCHES = 25  # in a part
+_PARTS = 12  # a part is learned, classified, or both; a SELECT mostly follows
+_BATCHES = 25  # mini-batches in a part
 
 
 def difference(geometry: Geometry, seed: int) -> str | None:
-    """What first differs between core and model, None if nothing does.
+    """The first difference between core and model, None if there is none.
 
-    Budgets of all rows that can be hot, of some with more ways in some sets than in others, and of a few; each with
-    mini-batches that are learned, classified, or relearned; streams never held back, or some of them often.
+    There are three budgets: all rows that can be hot, some with more ways in some sets than in others, and a few. Under
+    each, mini-batches are learned, classified or relearned. Streams are never held back, or some of them often.
 
     Raises:
         DeviceError: the library cannot be built.
@@ -46,7 +46,7 @@ def difference(geometry: Geometry, seed: int) -> str | None:
                 where = f"stalls {stalls}, {hot_rows} hot rows"
                 try:
                     found = _Comparison(device, model, rng).run(hot_rows)
-                except DeviceError as error:  # it hangs, or sends more than it was asked for
+                except DeviceError as error:  # the core hangs, or sends more than it was asked for
                     found = str(error)
                 if found:
                     return f"{where}: {found}"
@@ -54,13 +54,13 @@ def difference(geometry: Geometry, seed: int) -> str | None:
 
 
 class _Comparison:
-    """A core and a model that are told the same. Each method returns what differs, None if nothing does."""
+    """A core and a model that get the same requests. Each method returns what differs, None if nothing does."""
 
     def __init__(self, device: StreamCore, model: GoldenCore, rng: np.random.Generator) -> None:
         self.device, self.model, self.rng = device, model, rng
 
     def run(self, hot_rows: int) -> str | None:
-        """A budget, and mini-batches under it."""
+        """Sets a budget and runs mini-batches under it."""
         geometry, rng = self.model.geometry, self.rng
         self.write("HOT_ROWS", hot_rows)
         self.model.set_hot_rows(hot_rows)
@@ -81,7 +81,7 @@ class _Comparison:
         return self.counters()
 
     def long_sample(self) -> np.ndarray:
-        """A mini-batch of one sample, all for one bank: where it is learned, that goes on when its packets are gone."""
+        """A mini-batch of one sample, all for one bank. Its learning goes on after its packets are gone."""
         geometry = self.model.geometry
         shared = int(self.rng.choice([geometry.bank_bits, geometry.index_bits]))
         keys = crowded_keys(
@@ -142,7 +142,7 @@ class _Comparison:
         return None if same else "the tracker's contents differ"
 
     def counters(self) -> str | None:
-        """Counters, and ERROR."""
+        """Compares the counters and ERROR."""
         self.write("COMMAND", Command.SNAPSHOT)
         for name, count in self.model.counters.items():
             if self.device.read(counter_offset(name)) != count:

@@ -1,7 +1,7 @@
-"""Random descriptor programmes for a whole device, and all that can be seen of one afterwards.
+"""Random descriptor programmes for a whole device, and everything that can be seen of it afterwards.
 
-Every device is driven alike: the same regions in the same order, so at the same addresses, the same registers, the same
-descriptors. What differs between backends is time alone.
+Every device is driven alike: it gets the same regions in the same order, so at the same addresses, the same registers
+and the same descriptors. Only time differs between backends.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class Seen:
 
 @dataclass
 class Bench:
-    """One device with rings, tables of rows, and room for everything a programme reads and writes."""
+    """One device with rings, tables of rows, and room for everything that a programme reads and writes."""
 
     device: Device
     geometry: Geometry
     seed: int
-    batch: int = 48  # most lookups of a mini-batch
+    batch: int = 48  # the most lookups of a mini-batch
     row_bytes: int = 64
     tables: int = 3
     completions: list[Completion] = field(default_factory=list)
@@ -58,7 +58,7 @@ class Bench:
         self.table = memory.allocate("table", 1 << 17)
         for region in (self.source, self.state, self.results, self.rows):
             region.data[:] = _CANARY
-        # Finite float32 values: sums are compared bit by bit, and rows as they are.
+        # Finite float32 values, because sums and rows are compared bit by bit.
         self.table.array(self.table.size // 4, np.float32)[:] = rng.standard_normal(self.table.size // 4)
         for name, value in (
             ("RING_LO", self.rings.address), ("RING_HI", self.rings.address >> 32),
@@ -124,7 +124,7 @@ class Bench:
         return done
 
     def put(self, words: np.ndarray, offset: int = 0) -> int:
-        """Writes lookups to the source region; their address."""
+        """Writes lookups to the source region. Returns their address."""
         data = words.view(np.uint8)
         self.source.data[offset : offset + len(data)] = data
         return self.source.address + offset
@@ -138,7 +138,7 @@ class Bench:
         )  # fmt: skip
 
     def seen(self) -> Seen:
-        """All that can be seen."""
+        """Returns everything that can be seen."""
         self.write("DMA_COMMAND", DmaCommand.SNAPSHOT)
         counters = {
             counter.name: self.device.read(dma_counter_offset(counter.name))
@@ -159,7 +159,7 @@ def _offset(name: str) -> int:
 
 
 def random_lookups(bench: Bench, rng: np.random.Generator) -> tuple[np.ndarray, int]:
-    """A mini-batch as it goes into memory, and how many tables it has there: 0 where it is lookup words."""
+    """A mini-batch as it is in memory, and its number of tables there: 0 if it consists of lookup words."""
     rows = min(rng.integers(2, 256), 256)
     if rng.random() < 0.5:
         tables = int(rng.integers(1, bench.tables + 1))
@@ -174,7 +174,7 @@ def random_lookups(bench: Bench, rng: np.random.Generator) -> tuple[np.ndarray, 
 
 
 def random_programme(bench: Bench, steps: int) -> None:
-    """Runs `steps` groups of random descriptors, all of them well-formed."""
+    """Runs `steps` groups of random descriptors. All of them are well-formed."""
     rng = np.random.default_rng(bench.seed)
     state = 0
     for _ in range(steps):

@@ -1,4 +1,4 @@
-"""A stack with the ports of a queue: for a mistake of test_mutations.py."""
+"""A stack with the ports of a queue, for one of the mistakes in test_mutations.py."""
 
 from __future__ import annotations
 

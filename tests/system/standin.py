@@ -1,4 +1,4 @@
-"""A stand-in for the device (standin_device.v), which copies memory, and what is asked of every backend around it."""
+"""A stand-in for the device (standin_device.v), which copies memory, and checks for every backend that runs it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NEVER = replace(IDEAL, read_latency=Latency(4e9))
 
 
 def copy(device: Device, source: int, target: int, beats: int, *, wait: bool = True) -> None:
-    """Lets the stand-in copy beats of 16 bytes."""
+    """Makes the stand-in copy beats of 16 bytes."""
     device.write(SOURCE, source & 0xFFFFFFFF)
     device.write(TARGET, target & 0xFFFFFFFF)
     device.write(CLEAR, 0)
@@ -33,11 +33,11 @@ def copy(device: Device, source: int, target: int, beats: int, *, wait: bool = T
 
 
 def check_registers_beside_a_wait(device: Device, accesses: int, seconds: float) -> None:
-    """Two threads wait for an interrupt that does not come, and two others get at registers meanwhile.
+    """Two threads wait for an interrupt that does not come. Two others access registers meanwhile.
 
     Args:
         device: its memory is NEVER.
-        accesses: of each of these, fewer than fit into `seconds` by far, and more than slices of a wait do.
+        accesses: of each of these threads. Far fewer than fit into `seconds`, and more than a wait has slices.
     """
     region = device.memory.allocate("first", 4096)
     copy(device, region.address, region.address, 1, wait=False)

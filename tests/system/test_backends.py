@@ -31,7 +31,7 @@ def data(tmp_path) -> str:
 
 @pytest.mark.parametrize("backend", backends(*SIMULATED))
 def test_split(backend, data, tmp_path):
-    """Each splits as the golden model does; it counts clock cycles, and has a memory, if its entry says so."""
+    """Each backend splits as the golden model does. It counts clock cycles and has a memory if its entry says so."""
     arrays = {}
     for name in (backend, "model"):
         out, figures = tmp_path / f"{name}.npz", tmp_path / f"{name}.json"

@@ -43,7 +43,7 @@ def hotline(*arguments: object) -> Result:
 
 
 def refused(*arguments: object) -> str:
-    """The one line with which the command ends on an expected error."""
+    """Returns the one line with which the command ends on an expected error."""
     result = hotline(*arguments)
     assert result.exit_code == 2, result.output
     assert result.stdout == ""
@@ -288,7 +288,7 @@ def test_a_missing_package_says_how_to_get_it(data, monkeypatch):
     for name in [name for name in sys.modules if name.startswith("hotline_host.") and name.count(".") == 1]:
         if name not in ("hotline_host.commands", "hotline_host.data", "hotline_host.files"):
             monkeypatch.delitem(sys.modules, name)
-    # `None` in sys.modules raises ModuleNotFoundError, as a package that is not installed does.
+    # `None` in sys.modules raises ModuleNotFoundError, like a package that is not installed.
     assert "needs the Python package torch. Install it: pip install 'hotline[train]'" in refused(
         "cosim", "--data", data, *MODEL
     )
@@ -321,7 +321,7 @@ MEMORY = re.compile(r"(/\S*/hotline-memory-[^/]+)/")
     ],
 )
 def test_a_signal_in_the_middle_of_training(data, tmp_path, backend, number, word):
-    """Progress is drawn on a terminal; there it shows when training is under way."""
+    """Progress is drawn on a terminal. So the test sees there when training is under way."""
     terminal, end = pty.openpty()
     arguments = [
         "cosim", "--data", data, "--preset", "tiny", "--backend", backend, "--steps", "100000000", "--model", "small",
@@ -351,7 +351,7 @@ def test_a_signal_in_the_middle_of_training(data, tmp_path, backend, number, wor
 
 
 def read_until(terminal: int, text: str) -> str:
-    """What comes on the terminal up to `text`."""
+    """Returns what the terminal shows, up to `text`."""
     seen = ""
     end = time.monotonic() + 120
     while text not in seen:

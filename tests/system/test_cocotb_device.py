@@ -73,7 +73,7 @@ def opened(monkeypatch):
 
 @needs_standin
 def test_copies(opened):
-    """Through regions that come later too; and the memory counts."""
+    """It also copies through regions that are added later, and the memory counts."""
     device = opened(timing="pcie4-x16")
     first = device.memory.allocate("first", PAGE_BYTES)
     first.data[:] = np.random.default_rng(1).integers(0, 256, first.size)
@@ -87,7 +87,7 @@ def test_copies(opened):
     assert not second.data[32:].any() and device.read(STATUS) == 0
     counted = device.memory_statistics()
     assert (counted.read.bytes, counted.write.bytes) == (18 * 16, 18 * 16)
-    assert counted.cycles == device.cycles - 4  # but for the reset
+    assert counted.cycles == device.cycles - 4  # all cycles except those of the reset
     device.clear_memory_statistics()
     assert device.memory_statistics().read.bytes == 0
 
@@ -110,7 +110,7 @@ def test_errors_of_memory(opened):
 
 @needs_standin
 def test_core_clock_runs_when_enabled(opened):
-    """And in reset; it counts what the core's registers see of it."""
+    """It also runs in reset. It counts what the core's registers see of it."""
     device = opened()
     assert device.core_cycles == 4
     region = device.memory.allocate("first", PAGE_BYTES)
@@ -194,7 +194,7 @@ def test_registers_beside_a_wait(opened):
 
 @needs_standin
 def test_goes_on_after_an_interruption(opened):
-    """Ctrl-C ends a wait, and nothing else."""
+    """Ctrl-C ends only the wait."""
     device = opened(timing=replace(IDEAL, read_latency=Latency(1e9)))
     region = device.memory.allocate("first", PAGE_BYTES)
     copy(device, region.address, region.address, 1, wait=False)
@@ -305,8 +305,8 @@ def _programme(device: Device, seed: int) -> Seen:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_random_programme_as_on_model_and_in_the_cycles_of_verilated(simulator, seed):
-    """The same bytes as the golden model leaves; and the clock cycles of the other harness, whose memory and clocks
-    are stepped by other code."""
+    """The device leaves the same bytes as the golden model. It takes the same clock cycles as the other harness, whose
+    memory and clocks are stepped by other code."""
     with CocotbDevice(TINY, simulator, timing=UNTIDY, seed=seed) as device:
         found = _programme(device, seed)
         cycles = device.cycles, device.core_cycles

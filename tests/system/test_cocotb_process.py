@@ -44,7 +44,7 @@ print(device._session.folder, device._session._process.pid, flush=True)
 @pytest.mark.parametrize("end", ["", "os.kill(os.getpid(), 9)"], ids=["ends", "killed"])
 @pytest.mark.parametrize("simulator", simulators("icarus", "verilator"))
 def test_forgotten_device_leaves_nothing_behind(simulator, end):
-    """A program that ends without close(), and one that is killed."""
+    """One program ends without close(), another one is killed."""
     env = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
     command = [sys.executable, "-c", FORGOTTEN + end, simulator]
     folder, pid = subprocess.run(command, env=env, capture_output=True, text=True).stdout.split()

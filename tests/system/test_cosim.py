@@ -46,7 +46,7 @@ KEYS = {
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory) -> ClickLog:
-    """1,000 multi-hot samples of 3 skewed tables, some samples empty; the label hangs on the rows."""
+    """1,000 multi-hot samples of 3 skewed tables, some samples empty. The label depends on the rows."""
     rng = np.random.default_rng(0)
     lengths = rng.integers(0, 3, (1000, 3))
     lengths[rng.random(1000) < 0.03] = 0
@@ -66,12 +66,12 @@ def settings(**changes) -> CosimSettings:
 
 
 def check_against_the_log(figures: dict, log: ClickLog) -> None:
-    """Counts that follow from the log and the settings, here counted anew."""
+    """Counts that follow from the log and the settings are counted again here."""
     assert figures["samples"] == 700 and figures["steps"] == 11
     trained = log.batch(200, 900)
     assert figures["lookups"] == len(trained.indices)
     assert figures["learned_samples"] == 200 and figures["test_samples"] == 100
-    # The core sees no empty sample; the driver calls it popular.
+    # The core sees no empty sample. The driver calls these popular.
     counters, empty = figures["counters"], int((trained.lengths.sum(1) == 0).sum())
     assert counters["samples"] == 700 - empty and empty > 5
     assert figures["popular_share"] == pytest.approx((counters["popular_samples"] + empty) / 700)
@@ -99,7 +99,7 @@ def test_parity_with_ordinary_training(log, optimizer, dtype, loss, auc):
 
 
 def test_parity_in_float32_on_real_data():
-    """The run of `make cosim`, but for the backend: AUC agrees to 1e-4."""
+    """The run of `make cosim`, except for the backend: AUC agrees to 1e-4."""
     log, chosen = load("ml-100k"), CosimSettings(hot_rows=1800, passes=2, pipelines=BOTH)
     figures = cosim(log, PRESETS["kaggle"], "model", chosen).as_dict()
     assert figures["dtype"] == "float32" and figures["steps"] == 2 * 469 and figures["test_samples"] == 10_000
@@ -149,7 +149,7 @@ def small_log(tables: int, rows: int) -> ClickLog:
 
 @pytest.mark.parametrize(("hot_rows", "learn_share", "share"), [(0, 0.3, 0.0), (32, 0.0, 0.0), (32, 0.3, 1.0)])
 def test_no_sample_popular_and_every_sample_popular(hot_rows, learn_share, share):
-    """Nothing may be hot; nothing was learned; all 12 rows fit."""
+    """In turn: nothing may be hot, nothing was learned, and all 12 rows fit."""
     chosen = settings(hot_rows=hot_rows, learn_share=learn_share, dtype="float64", relearn_share=0)
     figures = cosim(small_log(2, 6), TINY, "model", chosen).as_dict()
     assert figures["popular_share"] == share == figures["lookup_hit_share"] == figures["bag_hit_share"]
@@ -179,7 +179,7 @@ def test_verilated_equals_model_and_counts_cycles(log):
     assert not any(model.history.cycles)
     assert all(verilated.history.cycles)
     assert sum(verilated.history.cycles) == verilated.as_dict()["cycles"]
-    # Mini-batches of some 190 lookups: the latency of memory is as long as they are.
+    # Mini-batches have some 190 lookups, and the latency of memory is as long as they are.
     assert 0.25 < verilated.as_dict()["lookups_per_cycle"] <= TINY.lanes
     check_gathered(model)
     check_gathered(verilated)
@@ -188,7 +188,7 @@ def test_verilated_equals_model_and_counts_cycles(log):
 
 
 def test_rows_are_gathered_with_learning_by_bag_in_between(log):
-    """It comes between CLASSIFY and GATHER, and leaves the lists of cold rows alone."""
+    """Learning comes between CLASSIFY and GATHER, and leaves the lists of cold rows alone."""
     chosen = settings(dtype="float64", learn_by="bag", relearn_share=1, select_every=3)
     result = cosim(log, ROOMY, "model", chosen)
     check_gathered(result)
@@ -196,7 +196,7 @@ def test_rows_are_gathered_with_learning_by_bag_in_between(log):
 
 
 def check_gathered(result: CosimResult) -> None:
-    """What was gathered by DMA, in the history, in the figures, and by the accelerator's own counters."""
+    """Checks what was gathered by DMA: in the history, in the figures, and by the accelerator's own counters."""
     figures, history, counters = result.as_dict(), result.history, result.as_dict()["counters"]
     gathered = np.add(history.early_rows, history.late_rows)
     assert figures["gathered_rows"] == gathered.sum() == counters["rows_gathered"] > 100
@@ -349,7 +349,7 @@ def test_hot_rows_default_to_a_tenth_or_the_capacity(log):
 
 
 def drifting_log() -> ClickLog:
-    """3,000 one-hot samples of 2 tables of 200 rows, of which another 10 are asked for as time goes by."""
+    """3,000 one-hot samples of 2 tables of 200 rows. 10 rows at a time are looked up, and they change over time."""
     rng = np.random.default_rng(2)
     time = np.arange(3000)[:, None]
     rows = (time // 50 + rng.integers(0, 10, (3000, 2))) % 200
@@ -410,14 +410,14 @@ def test_bags_and_working_rows_are_counted():
     split = Split(np.array([False, False, True]), np.array([0, 1, -1, -1, -1, -1, 0]))
     history = History()
     history.record(count_split(batch, split, 3, 0))
-    # Bags with a lookup: [5 6] hits, [5] of table 1 not, [5 7 7] not, [5] hits; cold rows: 5 and 7 of table 1.
+    # Bags with a lookup: [5 6] hits, [5] of table 1 misses, [5 7 7] misses, [5] hits. Cold rows: 5 and 7 of table 1.
     assert (history.bag_hits, history.bags, history.working_rows, history.moved) == ([2], [4], [2], [3])
     counters = dict.fromkeys(("cycles", "dma_cycles", "bytes_read", "bytes_written"))
     assert history.split_figures(counters).bag_hit_share == 0.5
 
 
 class Interrupted(Exception):
-    """Stands for Ctrl-C, which in a test would reach the test runner."""
+    """Stands for Ctrl-C, which would reach the test runner."""
 
 
 def test_an_exception_in_training_closes_the_device_and_ends_the_thread(log, monkeypatch):

@@ -1,7 +1,7 @@
 """The same bits from every backend of the whole device, and nothing lost, duplicated or reordered: 10 million lookups.
 
-Random programmes compare all that can be seen with the golden model. The mini-batches then are judged without it: from
-the words that a device left in memory, and what went in.
+Random programmes compare everything that can be seen with the golden model. The mini-batches after them are judged
+without it, from the words that a device left in memory and from what went in.
 
     lookups     backend               geometry  seeds
     9,600,000   model                 kaggle    3
@@ -71,7 +71,7 @@ def test_random_programmes_as_on_the_model(memory: str, seed: int) -> None:
 
 @needs("verilator")
 def test_indexes_wrap() -> None:
-    """More descriptors than a ring index can tell apart, 65,536."""
+    """Runs more descriptors than a ring index can tell apart, 65,536."""
     with open_device("verilated", TINY, timing="ideal") as device, ModelDevice(TINY) as model:
         benches = [Bench(one, TINY, 1) for one in (device, model)]
         fences = [Descriptor(opcode=Opcode.FENCE)] * (1 << RING_LOG2)
@@ -85,7 +85,7 @@ def test_indexes_wrap() -> None:
 class Stream:
     """A device that classifies one mini-batch after another, of 32-bit rows of T tables.
 
-    Every row of every table is the same 16 bytes of memory (a stride of 0): rows are told apart by their keys alone.
+    Every row of every table is the same 16 bytes of memory (a stride of 0), so only keys tell rows apart.
     """
 
     def __init__(self, device: Device, geometry: Geometry, samples: int, tables: int) -> None:
@@ -111,7 +111,7 @@ class Stream:
             assert done.status == Status.OK, f"it ended {Status(done.status).name}"
 
     def classify(self, rows: np.ndarray, *, relearn: bool = False) -> None:
-        """Classifies rows, uint32 [samples, tables], and judges what is in memory then."""
+        """Classifies rows, uint32 [samples, tables], and judges what is in memory afterwards."""
         self.source.data[: rows.nbytes] = rows.reshape(-1).view(np.uint8)
         for region in (self.results, self.listed):
             region.data[:] = CANARY
@@ -160,7 +160,7 @@ class Stream:
         return counts
 
     def _check_canaries(self, lengths: tuple[int, int], samples: int, rows: tuple[int, int]) -> None:
-        """Behind either packet, between and behind the counts of the lists, behind the bits, behind rows and keys."""
+        """Checks behind both packets, between and behind the counts of the lists, behind the bits, rows and keys."""
         lists, banks, places = 2 * self.stride, self.geometry.banks, self.geometry.working_rows
         ends = [(self.stride * place + 4 * length, self.stride * (place + 1)) for place, length in enumerate(lengths)]
         ends += [(lists + 4 * banks, lists + 4 * MAX_BANKS), (lists + 4 * (MAX_BANKS + banks), lists + SUMMARY_BYTES)]
@@ -177,16 +177,17 @@ class Stream:
 def judge(
     rows: np.ndarray, packets: list[np.ndarray], popular: np.ndarray, keys: np.ndarray, counts: np.ndarray
 ) -> int:
-    """Whether the words in memory are the lookups that went in: each once, in order, in the packet of its sample's bit.
+    """Checks that the words in memory are the lookups that went in: each once, in order, in its sample's packet by the
+    verdict bits.
 
-    A cold lookup is known by the key at its place; of hot ones it is asked that slots and rows go together one to one.
+    A cold lookup is known by the key at its place. For hot lookups, slots and rows must correspond one to one.
 
     Args:
         rows: uint32 [samples, tables]. packets: the words of the popular and of the non-popular samples.
         popular: bool [samples]. keys: of all lists, one after the other. counts: rows in each list.
 
     Returns:
-        how many lookups are hot.
+        How many lookups are hot.
     """
     tables = rows.shape[1]
     names = (np.arange(tables, dtype=np.uint64) << np.uint64(TABLE_FIELD.low)) | rows.astype(np.uint64)
@@ -219,7 +220,7 @@ def judge(
 
 
 def _check_order(names: np.ndarray, keys: np.ndarray, counts: np.ndarray) -> None:
-    """A list is in the order in which its rows appeared first."""
+    """A list is in the order in which its rows first appeared."""
     rows, first = np.unique(names.ravel(), return_index=True)
     appeared = first[np.searchsorted(rows, keys)]
     list_of = np.repeat(np.arange(len(counts)), counts)
@@ -228,7 +229,7 @@ def _check_order(names: np.ndarray, keys: np.ndarray, counts: np.ndarray) -> Non
 
 
 def run_stream(backend: str, geometry: Geometry, seed: int, batches: int, shape: tuple[int, int], **options) -> int:
-    """Mini-batches of random rows, some hot and some new; how many lookups there were."""
+    """Runs mini-batches of random rows, some hot and some new. Returns how many lookups there were."""
     rng, (samples, tables) = np.random.default_rng(seed), shape
     small = geometry.working_rows < samples * tables
     if backend != "model":
@@ -237,7 +238,7 @@ def run_stream(backend: str, geometry: Geometry, seed: int, batches: int, shape:
         stream = Stream(device, geometry, samples, tables)
 
         def rows() -> np.ndarray:
-            if small:  # few different ones, so that they find places
+            if small:  # few different rows, so that they find places
                 base = 1000 + int(rng.integers(1 << 20))
                 pool = np.concatenate([np.arange(3), base + np.arange(2)])
                 return rng.choice(pool, (samples, tables), p=[0.3, 0.3, 0.3, 0.05, 0.05]).astype(np.uint32)

@@ -1,4 +1,4 @@
-"""What the documents say of the code is true: named files are there, the picture of the rooms is current."""
+"""What the documents say of the code is true: named files exist, the picture of the rooms is current."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_an_arrow_that_follows_from_others_is_left_out() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_files_that_are_named_are_there(document: Path) -> None:
-    """A path in backquotes that begins at the root. New files, which contributing.md proposes, are marked `new`."""
+    """Checks paths in backquotes that begin at the root. contributing.md proposes new files, which it marks `new`."""
     missing = []
     for line in document.read_text().splitlines():
         for path in re.findall(r"`((?:hotline_hw|host|sim|tests|docs|rtl)/[\w./-]+)`", line):

@@ -1,4 +1,4 @@
-"""Training on working parameters that the accelerator gathers: exact, and never of rows in flux."""
+"""Training on working parameters that the accelerator gathers is exact, and never reads rows in flux."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def check_parity(run: Run, optimizer: str, *, multi_hot: bool) -> None:
 
 
 def assert_identical(a: Run, b: Run) -> None:
-    """Bit for bit."""
+    """The results are equal bit for bit."""
     assert a.losses == b.losses
     for (name, x), (_, y) in zip(a.trainer.parameters(), b.trainer.parameters(), strict=True):
         assert torch.equal(x, y), name
@@ -61,7 +61,7 @@ def test_rows_gathered_by_the_host_make_no_difference() -> None:
 
 @needs("verilator")
 def test_lists_that_are_full() -> None:
-    """Some mini-batches are gathered by the host, and of those right behind them nothing is gathered early."""
+    """The host gathers some mini-batches. Nothing is gathered early for the mini-batches right behind them."""
     few = train("model", geometry=TINY, poison=True)
     check_parity(few, "adagrad", multi_hot=True)
     assert 3 < sum(few.all_listed) < STEPS - 3 and few.early > 20
@@ -103,7 +103,7 @@ def _in_spite_of_full_lists(self, split, moved):
 def test_rows_in_flux_would_be_seen(monkeypatch, begin, finish, geometry) -> None:
     monkeypatch.setattr(WorkingGatherer, "begin", begin)
     monkeypatch.setattr(WorkingGatherer, "finish", finish)
-    # No rows move where another rule is broken: a SELECT would be waited for.
+    # Where another rule is broken, no rows may move, because the accelerator would wait for a SELECT.
     every = 3 if begin is _in_spite_of_moves else STEPS - 1
     assert np.isnan(train("model", geometry=geometry, poison=True, select_every=every).losses).any()
 
@@ -140,7 +140,7 @@ def test_every_lookup_finds_its_row(dimension: int, dtype: torch.dtype) -> None:
 
 
 def test_a_mini_batch_without_lookups() -> None:
-    """The accelerator does not see it: its lists stay those of the one before."""
+    """The accelerator does not see it, so its lists stay those of the mini-batch before."""
     log = drifting_log(multi_hot=True)
     nothing = replace(log.batch(0, 2), indices=np.empty(0, np.int64), lengths=np.zeros((2, 4), np.int64))
     with ModelDevice(ROOMY) as device:

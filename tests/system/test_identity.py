@@ -19,7 +19,7 @@ from tests.support.tools import backends, needs
 
 @dataclass
 class Outcome:
-    """All that an accelerator tells of a run; equal in every field on every backend."""
+    """Everything that an accelerator reports of a run. Every field is equal on every backend."""
 
     popular: np.ndarray
     slots: np.ndarray
@@ -70,7 +70,7 @@ SAMPLES, SIZE = 1200, 256
 
 @pytest.fixture(scope="module")
 def movielens() -> tuple[tuple[list[Batch], list[Batch]], Outcome]:
-    """The mini-batches to learn and to classify, and what the model makes of them."""
+    """The mini-batches to learn and to classify, and the model's results for them."""
     log = load("ml-100k", samples=2 * SAMPLES)
     parts = mini_batches(log, 0, SAMPLES, SIZE), mini_batches(log, SAMPLES, 2 * SAMPLES, SIZE)
     return parts, outcome("model", SMALL, HOT_ROWS, *parts)
@@ -89,7 +89,7 @@ def test_200_000_random_lookups_are_the_same_on_kaggle() -> None:
     rng = np.random.default_rng(2024)
     samples, tables = 8000, 26
     skewed = np.minimum(rng.zipf(1.2, size=(samples, tables)), 1 << 32) - 1  # rows up to the last the key can name
-    skewed[: samples // 2, :8] %= 3  # a share of samples whose lookups are all frequent
+    skewed[: samples // 2, :8] %= 3  # some samples have only frequent lookups
     rows = skewed.astype(np.int64)
     log = ClickLog(
         name="random", tables=tuple(map(str, range(tables))), rows=np.full(tables, 1 << 32),
@@ -99,7 +99,7 @@ def test_200_000_random_lookups_are_the_same_on_kaggle() -> None:
     assert log.indices.size >= 200_000
     geometry = preset("kaggle")
     learned, classified = mini_batches(log, 0, samples // 2, 1024), mini_batches(log, samples // 2, samples, 1024)
-    # A budget that leaves some sets a way more than others, and fewer entries than keys.
+    # With this budget some sets have one way more than others, and there are fewer entries than keys.
     expected = outcome("model", geometry, 5000, learned, classified)
     assert expected.counters["evictions"] and expected.counters["lookup_hits"]
     check_equal(outcome("verilated", geometry, 5000, learned, classified), expected)

@@ -1,6 +1,6 @@
-"""That the comparison of the core with the golden model can fail: small mistakes in the hardware, each of them caught.
+"""Shows that the comparison of the core with the golden model can fail: it catches each of some small mistakes.
 
-A mistake is made in a copy of the package `hotline_hw`, from which another process generates and Verilates a core.
+A mistake is made in a copy of the package `hotline_hw`. Another process generates and Verilates a core from this copy.
 As many processes run side by side as there are processors.
 """
 
@@ -28,12 +28,12 @@ from tests.system.core_against_model import DIFFERENT, difference
 pytestmark = [needs("verilator"), pytest.mark.slow]  # a Verilator build for each mutant
 
 TINY = PRESETS["tiny"]
-CUTTING = replace(TINY, name="tiny-cutting", bank_ports=1)  # beats have more lookups for a bank than it takes
+CUTTING = replace(TINY, name="tiny-cutting", bank_ports=1)  # beats have more lookups for a bank than it takes at once
 
 
 @dataclass(frozen=True)
 class Mutation:
-    """A mistake: in module `module` of the core, `right`, which is there once, becomes `wrong`."""
+    """A mistake: in module `module` of the core, `right`, which occurs there once, becomes `wrong`."""
 
     name: str
     module: str
@@ -129,7 +129,7 @@ MUTATIONS = [
 
 @pytest.fixture(scope="module")
 def runs(request, tmp_path_factory) -> Iterator[dict[str, Future]]:
-    """The comparison of the core with each of the selected mistakes, by name, begun."""
+    """Starts the comparison of the core for each of the selected mistakes. Returns them by name."""
     selected = [item.callspec.params["mutation"] for item in request.session.items if "mutation" in _params(item)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield {
@@ -176,8 +176,8 @@ if [ -f "$kept" ]; then exec cp "$kept" "$object"; fi
 
 
 def quick_build(folder: Path) -> dict[str, str]:
-    """Variables that make a build cheap, rather than what it builds fast: all sources in one, nothing optimised, and
-    Verilator's own library, which is the same for all, compiled once."""
+    """Variables that make the build itself cheap, though its result is slower: all sources in one, nothing optimised,
+    and Verilator's own library, which is the same for all, compiled once."""
     compiler = folder / "compiler"
     compiler.write_text(_COMPILER.format(compiler=shlex.join(find_compiler()), kept=shlex.quote(str(folder.parent))))
     compiler.chmod(0o755)

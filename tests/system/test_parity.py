@@ -1,4 +1,4 @@
-"""Exactness: the split step equals the ordinary mini-batch step, and that equals plain autograd over full tables."""
+"""Exactness: the split step equals the ordinary mini-batch step, which equals plain autograd over full tables."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def config(optimizer: str = "adagrad", dense_features: int = 3) -> TrainConfig:
 
 
 def make_batch(rng: np.random.Generator, *, multi_hot: bool, samples: int = 48, dense_features: int = 3) -> Batch:
-    """Skewed rows, so that rows repeat within a bag and across samples; multi-hot bags hold 0 to 3 lookups."""
+    """Skewed rows, so that rows repeat within a bag and across samples. The multi-hot bags hold 0 to 3 lookups."""
     lengths = rng.integers(0, 4, (samples, len(ROWS))) if multi_hot else np.ones((samples, len(ROWS)), dtype=np.int64)
     tables = np.repeat(np.tile(np.arange(len(ROWS)), samples), lengths.ravel())
     indices = (ROWS[tables] * rng.random(len(tables)) ** 3).astype(np.int64)
@@ -43,7 +43,7 @@ def make_batch(rng: np.random.Generator, *, multi_hot: bool, samples: int = 48, 
 
 
 def hot_set(rng: np.random.Generator, hot: str) -> tuple[np.ndarray, np.ndarray]:
-    """Keys and slots: no row, every row, or the head of each table and a few others, another choice at each call."""
+    """Keys and slots: of no row, every row, or the head of each table and a few others. Each call chooses anew."""
     if hot == "none":
         keys = np.empty(0, dtype=np.int64)
     elif hot == "all":
@@ -54,7 +54,7 @@ def hot_set(rng: np.random.Generator, hot: str) -> tuple[np.ndarray, np.ndarray]
 
 
 def split(trainer: SplitTrainer, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-    """What the accelerator would answer for the hot set in place."""
+    """What the accelerator would answer for the present hot set."""
     slots = trainer.store.slot_of[trainer.tables.keys(batch.tables, batch.indices)].astype(np.int64)
     cold = np.concatenate([[0], np.cumsum(slots < 0)])[batch.sample_offsets]
     return np.diff(cold) == 0, slots
@@ -90,7 +90,7 @@ def check_parity(
     batch = make_batch(rng, multi_hot=multi_hot, dense_features=dense_features)
     np.testing.assert_allclose(hotline.predict(batch), ordinary.predict(batch), rtol=0, atol=1e-10)
 
-    # What the case is meant to exercise did happen.
+    # The case did reach what it is meant to exercise.
     if (hot == "none" and not multi_hot) or not use_popular:
         assert max(shares) == 0
     elif hot == "all":
@@ -112,7 +112,7 @@ def test_split_step_equals_ordinary_step(optimizer: str, hot: str, multi_hot: bo
 @pytest.mark.parametrize("multi_hot", [False, True], ids=["one_hot", "multi_hot"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
 def test_parity_holds_while_rows_move(optimizer: str, multi_hot: bool) -> None:
-    """An accelerator relearns and chooses again and again while popularity drifts through the tables."""
+    """An accelerator relearns and selects again and again while popularity drifts through the tables."""
     rng = np.random.default_rng(8)
     kind = config(optimizer)
     geometry = preset("tiny").override({"max_moves": 16})
@@ -169,7 +169,7 @@ def test_split_step_equals_ordinary_step_on_cuda(optimizer: str) -> None:
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
 def test_ordinary_step_equals_autograd_over_full_tables(optimizer: str) -> None:
-    """Neither the pooling kernel nor the coalescing is used here: gathers, loops over bags, dense gradients."""
+    """Uses neither the pooling kernel nor the coalescing, but gathers, loops over bags, and dense gradients."""
     rng = np.random.default_rng(5)
     kind = config(optimizer)
     ordinary = OrdinaryTrainer(kind, ROWS, dtype=torch.float64, seed=4)

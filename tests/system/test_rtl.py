@@ -1,4 +1,4 @@
-"""The Verilog that the repository ships: current, clean, with the customary names."""
+"""The Verilog in the repository is current and clean, and has the customary names."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_latch_would_be_found_by_lint(tmp_path: Path) -> None:
 
 
 def described(name: str, top: str) -> tuple[dict[str, tuple[str, int]], set[str]]:
-    """Ports by name, and names of registers, as the sidecar tells; the ports must be the module's."""
+    """Ports by name, and names of registers, from the sidecar. The ports must be the module's."""
     description = json.loads((RTL / name / f"{top}.json").read_text())
     ports = {port["name"]: (port["direction"], port["width"]) for port in description["ports"]}
     header = re.search(rf"module {top}\((.*?)\);", (RTL / name / f"{top}.v").read_text(), flags=re.DOTALL)

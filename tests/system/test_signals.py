@@ -1,4 +1,4 @@
-"""Signals end a command with one line, and nothing of it is left. Ctrl-C while training is in test_cli.py."""
+"""Signals end a command with one line, and nothing of it is left. test_cli.py tests Ctrl-C while training."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def wait_until(condition: Callable[[], object], process: subprocess.Popen) -> No
 
 
 def ends(process: subprocess.Popen[str], number: int, line: str) -> None:
-    """The process ends after a signal that comes twice, as from `timeout`, with one line."""
+    """The process ends with one line after a signal that comes twice, as from `timeout`."""
     process.send_signal(number)
     process.send_signal(number)
     output, errors = process.communicate(timeout=60)
@@ -46,7 +46,7 @@ def ends(process: subprocess.Popen[str], number: int, line: str) -> None:
 
 @every_signal
 def test_while_starting(number):
-    """A module that is imported late says that the first imports are under way, and takes its time."""
+    """A module that is imported late. It says that the first imports are under way, and takes its time."""
     Path("platformdirs.py").write_text("open('importing', 'w').close()\nimport time\ntime.sleep(60)\n")
     process = start("registers", env=environment(PYTHONPATH=os.pathsep.join([os.getcwd(), *sys.path])))
     wait_until(Path("importing").exists, process)
@@ -54,7 +54,7 @@ def test_while_starting(number):
 
 
 def test_while_a_command_imports():
-    """Torch aborts the process if an exception ends its import. So the signal waits until that is done."""
+    """Torch aborts the process if an exception ends its import. So the signal waits until the import is done."""
     Path("torch.py").write_text("open('importing', 'w').close()\nimport time\ntime.sleep(2)\nprint('all of it')\n")
     path = os.pathsep.join([os.getcwd(), *sys.path])
     process = start(*COSIM, "--backend", "model", env=environment(PYTHONPATH=path, PYTHONUNBUFFERED=1))
@@ -66,7 +66,7 @@ def test_while_a_command_imports():
 
 
 def has_ended(process: int) -> bool:
-    """Whether a process is gone, or would be if its new parent looked."""
+    """Whether a process is gone, or is only waiting for its new parent to look."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
@@ -92,7 +92,7 @@ def test_while_a_simulator_is_built(number, tmp_path):
 
 
 def test_a_signal_that_is_ignored_stays_ignored():
-    """As under nohup."""
+    """SIGHUP is ignored, as under nohup."""
 
     def ignore() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -105,7 +105,7 @@ def test_a_signal_that_is_ignored_stays_ignored():
 
 
 def test_without_a_home_and_without_a_place(tmp_path):
-    """What is found instead of a home is in test_cache_folder.py; here all of a command works without one."""
+    """test_cache_folder.py tests what replaces the home folder. Here a whole command works without one."""
     code, output, errors = run(
         *COSIM[:-1], 2, "--backend", "model", "--batch-size", 64, "--report", "out",
         env=environment(HOME="/nonexistent", XDG_CACHE_HOME="/proc/none", HOTLINE_CACHE=""),

@@ -1,6 +1,6 @@
-"""The stream core alone: the golden model and the Verilated hardware give the same bits, and keep the same contract.
+"""The stream core alone: golden model and Verilated hardware give the same bits and keep the same contract.
 
-Other simulators run it in tests/cocotb/test_core.py.
+tests/cocotb/test_core.py runs it in other simulators.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def recounted(rng: np.random.Generator, rows: np.ndarray) -> np.ndarray:
 
 
 def exercise(device: StreamCore, seed: int) -> tuple[list[np.ndarray], dict[str, int]]:
-    """Everything that a device tells over every command and phase: arrays in order, and counters by name."""
+    """Everything that a device reports over all commands and phases: arrays in order, and counters by name."""
     csr = Registers(device)
     rng = np.random.default_rng(seed)
     heard: list[np.ndarray] = []
@@ -145,7 +145,7 @@ def device():
 
 
 def test_contract(device):
-    """Refusals, time-outs and interrupts; none of them harms the device."""
+    """Refusals, time-outs and interrupts. None of them harms the device."""
     csr = Registers(device)
     assert csr["ID"] == ID_VALUE
     with pytest.raises(BusError, match="read of offset 0xffc"):
@@ -241,8 +241,8 @@ with VerilatedCore(PRESETS["tiny"]) as device:
 
 
 def test_ctrl_c_in_a_run():
-    """It ends the call, and the core says so."""
-    VerilatedCore(TINY).close()  # built
+    """Ctrl-C ends the call, and the core reports the interruption."""
+    VerilatedCore(TINY).close()  # so that it is built
     env = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
     process = subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

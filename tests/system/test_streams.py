@@ -1,4 +1,4 @@
-"""What commands do where their standard output, standard error or output files are not what they usually are."""
+"""What commands do if their standard output, standard error or output files are not what they usually are."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def in_an_empty_folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def split(tmp_path) -> tuple[str, ...]:
-    """A split of a log whose name is none of ASCII alone, and looks like rich's markup."""
+    """A split of a log whose name is not only ASCII and looks like rich's markup."""
     rng = np.random.default_rng(3)
     (tmp_path / "log[").mkdir()
     np.savez(tmp_path / "log[" / "red]ö:x:.npz", sparse=rng.integers(0, 20, (600, 2)))
@@ -32,7 +32,7 @@ def split(tmp_path) -> tuple[str, ...]:
 
 
 def shell(command: str, *arguments: str, **variables: object) -> subprocess.CompletedProcess[str]:
-    """Runs a shell's command, in which "$@" is ours."""
+    """Runs a shell command, in which "$@" is the `hotline` command."""
     return subprocess.run(
         ["bash", "-c", command, "bash", *COMMAND, *arguments], env=environment(**variables), capture_output=True,
         text=True, timeout=300,
@@ -67,7 +67,7 @@ def test_a_closed_standard_error(split):
 
 @pytest.mark.parametrize("arguments", [("registers",), ("registers", "--format", "svd"), ("split", "--help")])
 def test_a_broken_pipe(arguments):
-    """It ends as a program that SIGPIPE ended, without a word. The pipe's other end is closed from the start."""
+    """The command ends silently, like a program that SIGPIPE ended. The pipe's other end is closed from the start."""
     done = shell('(sleep 0.5; "$@"; echo $? >&2) | true', *arguments)
     assert done.stderr == "141\n"
 
@@ -96,7 +96,7 @@ def test_a_narrow_terminal_loses_no_figures(split, columns):
 
 
 def test_figures_on_standard_output_alone(split):
-    """The table goes elsewhere, so that another program can read them."""
+    """The table goes elsewhere, so that another program can read the figures."""
     code, output, errors = run(*split, "--json", "/dev/stdout")
     assert code == 0 and json.loads(output)["samples"] == 480 and "popular samples" in errors
 

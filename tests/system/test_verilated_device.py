@@ -40,7 +40,7 @@ TINY = PRESETS["tiny"]
 
 @pytest.fixture
 def opened(monkeypatch):
-    """Opens devices, whose top module is the stand-in."""
+    """Opens devices whose top module is the stand-in."""
     monkeypatch.setattr(build, "core_verilog", lambda geometry, top: STANDIN)
     devices: list[VerilatedDevice] = []
 
@@ -66,7 +66,7 @@ def test_copies(opened, timing):
         assert device.read(STATUS) == 0
     counted = device.memory_statistics()
     assert (counted.read.bytes, counted.write.bytes) == (19 * 16, 19 * 16)
-    assert counted.cycles == device.cycles - 4  # but for the reset
+    assert counted.cycles == device.cycles - 4  # all cycles except those of the reset
     device.clear_memory_statistics()
     assert device.memory_statistics().read.bytes == 0
 
@@ -95,7 +95,7 @@ def test_errors_of_memory(opened):
 
 
 def test_latency_in_cycles(opened):
-    """The memory's latencies, and nothing else, tell two devices apart; the clock is the model's."""
+    """Two devices differ only by the memory's latencies. The clock is the model's."""
     cycles = []
     for ns in (400, 4000):
         device = opened(timing=replace(IDEAL, read_latency=Latency(ns), write_latency=Latency(2 * ns)))
@@ -117,7 +117,7 @@ def test_same_seed_same_cycles(opened):
 
 
 def test_core_clock_runs_when_enabled(opened):
-    """And in reset; it counts what the core's registers see of it."""
+    """It also runs in reset. It counts what the core's registers see of it."""
     device = opened()
     assert device.core_cycles == 4
     region = device.memory.allocate("first", PAGE_BYTES)
@@ -128,7 +128,7 @@ def test_core_clock_runs_when_enabled(opened):
     device.write(CONTROL, 0)
     ran = device.core_cycles - 4
     assert ran > 10 and device.read(CORE_CYCLES) == ran
-    assert device.cycles >= ran + 4 + 20  # the copy before, and its registers
+    assert device.cycles >= ran + 4 + 20  # of the copy before, and of its register accesses
     assert device.core_cycles == ran + 4
 
 
@@ -156,7 +156,7 @@ def test_timeouts(opened):
             access()
     device.reset()
     assert device.read(STATUS) == 0
-    # A slow memory is no reason, as long as it is not slower than the limit.
+    # A slow memory alone is not an error, as long as it is faster than the limit.
     slow = opened(timing=replace(IDEAL, read_latency=Latency(2_000_000)))
     region = slow.memory.allocate("first", PAGE_BYTES)
     copy(slow, region.address, region.address, 1)
@@ -228,7 +228,7 @@ def test_stream_core_is_no_device():
 
 @pytest.mark.parametrize("timing", ["ideal", "pcie4-x16"])
 def test_fences(timing):
-    """Descriptors that do nothing: fetched, completed and told of, each after the other; the core's clock stands."""
+    """Descriptors that do nothing are fetched, completed and reported, one after the other. The core's clock stands."""
     with VerilatedDevice(TINY, timing=timing) as device:
         rings = device.memory.allocate("rings", 2 * PAGE_BYTES)
         descriptors, completions = (rings.array((64, 16), np.uint32, at) for at in (0, PAGE_BYTES))

@@ -36,7 +36,7 @@ def batches() -> list[np.ndarray]:
 
 @pytest.fixture
 def driver() -> Iterator[Driver]:
-    """A tiny accelerator's."""
+    """The driver of a tiny accelerator."""
     with ModelDevice(PRESETS["tiny"]) as device:
         yield Driver(device)
 

@@ -20,19 +20,19 @@ from .stream import Chunk, Stream
 
 __all__ = ["Design", "SampleAware"]
 
-_MAX_LOOKUPS = 4096  # of a sample: the most that a geometry may have
+_MAX_LOOKUPS = 4096  # of a sample: the largest that a geometry may have
 _LAST, _HIT = np.uint64(1 << LAST_FIELD.low), np.uint64(1 << HIT_FIELD.low)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Design:
-    """What the tracker is built with and set to; the defaults are those of the presets and of the registers.
+    """How the tracker is built and set. The defaults are those of the presets and of the registers.
 
     Attributes:
         entries_per_hot_row, ways, counter_bits, max_moves: as in `Geometry`.
-        by_bag: learn from every bag as from a sample, in a second pass, as `Driver.classify` does.
-        policy: as in `hotline_hw.spec.policy`, but for age_period.
-        age_period: as in the policy; None: `AgingControl` sets it, as the driver does.
+        by_bag: learn from every bag as if it were a sample, in a second pass, as `Driver.classify` does.
+        policy: as in `hotline_hw.spec.policy`, except for age_period.
+        age_period: as in the policy. If None, `AgingControl` sets it, as in the driver.
     """
 
     entries_per_hot_row: int = 2
@@ -44,7 +44,7 @@ class Design:
     age_period: int | None = None
 
     def geometry(self, hot_rows: int) -> Geometry:
-        """An accelerator that holds so many hot rows and takes any sample that one may take."""
+        """An accelerator that holds this many hot rows and accepts samples of any size that a geometry allows."""
         sets = 2
         while 2 * sets * self.ways < hot_rows * self.entries_per_hot_row:
             sets *= 2
@@ -56,10 +56,10 @@ class Design:
 
 
 class SampleAware:
-    """Every chunk is a mini-batch: classified, learned from (RELEARN), and followed by a SELECT.
+    """Every chunk is a mini-batch. It is classified and learned from (RELEARN), and a SELECT follows.
 
     Raises:
-        SettingsError: a sample has more lookups than any geometry takes.
+        SettingsError: a sample has more lookups than any geometry accepts.
     """
 
     def __init__(self, stream: Stream, hot_rows: int, design: Design) -> None:
@@ -90,7 +90,7 @@ class SampleAware:
             self._core.run_batch(words, Phase.LEARN)
         if learn:
             self._select()
-        # Samples come back whole and numbered, those that all hit apart: a stable sort restores the input order.
+        # Samples come back whole and numbered, popular ones apart. A stable sort restores the input order.
         results = np.concatenate([*packets, np.empty(0, np.uint64)])
         order = np.argsort(results >> SAMPLE_FIELD.low & SAMPLE_FIELD.mask, kind="stable")
         return tally((results[order] & _HIT) != 0, chunk)

@@ -19,17 +19,17 @@ _LONG = _DISTANT - 1
 
 
 class Srrip:
-    """Every row in the cache is hot; a row is taken in at its first miss.
+    """Every row in the cache is hot. A row enters the cache at its first miss.
 
-    A hit makes a row's value 0. A miss takes the lowest empty way; in a full set all values first grow until the
-    largest is distant (3), and the lowest way of that value is replaced. The row that comes in is long (2).
+    A hit makes a row's value 0. A miss takes the lowest empty way. In a full set all values first grow until the
+    largest is distant (3), and the lowest way of that value is replaced. The new row's value is long (2).
 
     Each lookup is judged just before its own update, so lookups of a sample may evict rows of the same sample.
 
     Args:
-        ways: of a set.
-        held: a chunk is a mini-batch in which no row moves: all of it is judged, then all of it is learned from. Only
-            so much of a cache is of use to training with rows in two memories.
+        ways: the ways of a set.
+        held: a chunk is a mini-batch, and no row moves within it. All of it is judged, then all of it is learned from.
+            Training with rows in two memories can use a cache only in this way.
     """
 
     def __init__(self, stream: Stream, hot_rows: int, ways: int, *, held: bool = False) -> None:
@@ -49,7 +49,7 @@ class Srrip:
 
 @njit(cache=True, nogil=True)
 def _learn(rows, sets, quota, ways, values, cached, hit):
-    """`ways[set, way]` is a row or -1. `hit`, unless empty, takes what each lookup found."""
+    """`ways[set, way]` is a row or -1. If `hit` is not empty, it receives whether each lookup hit."""
     for i in range(rows.size):
         row = rows[i]
         at = sets[row]

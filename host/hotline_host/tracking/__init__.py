@@ -1,1 +1,1 @@
-"""What host software does about the tracker, shared by the driver and the popularity study: plain data in and out."""
+"""How host software steers the tracker. The driver and the popularity study share it; plain data in and out."""

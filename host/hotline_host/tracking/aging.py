@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 __all__ = ["AgingControl"]
 
-_ENOUGH = 256  # events to decide on
-_IDLE_SHARE = 1 / 16  # of the hot rows; where fewer are idle, they tell nothing
-_FULL_SHARE = 15 / 16  # of the budget; where fewer are hot, there is no choice to be made yet
+_ENOUGH = 256  # the fewest events for a decision
+_IDLE_SHARE = 1 / 16  # of the hot rows; if fewer are idle, they say nothing
+_FULL_SHARE = 15 / 16  # of the budget; if fewer are hot, SELECT has no choice to make yet
 _FASTER, _SLOWER = 0.55, 0.35
 
 
@@ -16,20 +16,20 @@ _FASTER, _SLOWER = 0.55, 0.35
 class AgingControl:
     """Chooses AGE_PERIOD, SELECT by SELECT.
 
-    Where popularity lasts, a hot row that nobody asked for of late is still the better bet; where it does not, a cold
-    one that somebody just asked for is. The tracker counts both kinds of row and how often each was asked for again,
-    so the bets can be compared:
+    There are two bets. Where popularity lasts, a hot row without recent lookups is the better one. Where popularity
+    does not last, a cold row with a recent lookup is. The tracker counts both kinds of row, and how often each was
+    looked up again, so the bets can be compared:
 
         rate of recent cold entries   returns / recent
         ----------------------------  =  ----------------
         rate of idle hot entries      revivals / idle
 
     Above `_FASTER` aging speeds up twofold, below `_SLOWER` it slows down twofold. (On click logs that are ruled by
-    frequency the quotient is .1 to .3 at any period; where recency rules, .5 is about where the best period is.)
+    frequency the quotient is .1 to .3 at any period. Where recency rules, the best period is where it is about .5.)
 
     Attributes:
-        period: AGE_PERIOD now, between `shortest` and `longest`. It starts short: what is learned while there is no
-            evidence is best forgotten soon.
+        period: AGE_PERIOD now, between `shortest` and `longest`. It starts short, because what is learned before
+            there is evidence should be forgotten soon.
     """
 
     period: int = 2
@@ -42,11 +42,13 @@ class AgingControl:
     _hot: int = 0
 
     def observe(self, *, revivals: int, returns: int, idle: int, recent: int, hot: int, budget: int) -> int:
-        """Takes in what one SELECT tells, and answers with the period from now on.
+        """Takes the figures of one SELECT. Returns the period from now on.
 
         Args:
             revivals, returns: these counters' increments since the last SELECT.
-            idle, recent, hot: hot entries not referenced since their set's last aging; cold ones that were; hot rows.
+            idle: hot entries that were not looked up since their set's last aging.
+            recent: cold entries that were looked up since their set's last aging.
+            hot: hot rows.
             budget: the most rows that may be hot.
         """
         if hot < _FULL_SHARE * budget:

@@ -1,4 +1,4 @@
-"""What follows from one SELECT for the next: where it begins, and how fast popularity is forgotten until then."""
+"""What one SELECT decides for the next: the set where it begins, and how fast popularity is forgotten until then."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _GOLDEN_SECTION = 0.618
 
 
 class Closing(NamedTuple):
-    """What the closing beat of SELECT's answer tells.
+    """The closing beat of SELECT's answer.
 
     Attributes:
         hot_count: rows that are hot now.
-        threshold: counter from which a row was thought popular.
+        threshold: a row counted as popular from this counter value on.
         idle: hot entries that had not been looked up since their set's last aging.
-        recent: cold entries that had been.
+        recent: cold entries that had been looked up since their set's last aging.
     """
 
     hot_count: int
@@ -34,7 +34,7 @@ class Closing(NamedTuple):
 
 
 def read_closing(beat: np.ndarray) -> Closing:
-    """The closing beat, uint64 [ways]."""
+    """Reads the closing beat, uint64 [ways]."""
     low, high = (
         (beat[:2] >> np.uint64(field.low) & np.uint64(field.mask)).tolist() for field in (CLOSE_LOW, CLOSE_HIGH)
     )
@@ -45,11 +45,11 @@ class TrackerController:
     """Keeps the policy of one tracker.
 
     Args:
-        policy: as the tracker has it now, but for age_period if `aging` is given.
-        aging: sets age_period, now and after every SELECT; None: it stays.
+        policy: the tracker's present policy. If `aging` is given, its age_period does not count.
+        aging: sets age_period, now and after every SELECT. If None, age_period stays.
 
     Attributes:
-        policy: as the tracker must have it until the next SELECT.
+        policy: the policy that the tracker must have until the next SELECT.
     """
 
     def __init__(self, policy: Policy, aging: AgingControl | None = None) -> None:
@@ -57,16 +57,16 @@ class TrackerController:
         self.policy = replace(policy, age_period=aging.period) if aging else policy
 
     def selected(self, closing: Closing, *, revivals: int, returns: int, budget: int, sets: int) -> Policy:
-        """Takes in what one SELECT told, and answers with the policy for the next.
+        """Takes the figures of one SELECT. Returns the policy for the next.
 
-        The next SELECT begins at another set, so that with a limit on moves no set is favoured. The step is the golden
-        section of the number of sets, made odd: since that number is a power of two, it comes to every set, and soon
-        near to every set.
+        The next SELECT begins at another set, so a limit on moves favours no set. The step is the golden section of the
+        number of sets, made odd. The number of sets is a power of two, so the steps reach every set, and they soon come
+        near every set.
 
         Args:
-            revivals, returns: increments of these counters since the SELECT before.
+            revivals, returns: increments of these counters since the last SELECT.
             budget: the most rows that may be hot.
-            sets: in use in each bank.
+            sets: sets in use in each bank.
         """
         start = (self.policy.select_start + (round(_GOLDEN_SECTION * sets) | 1)) % sets
         self.policy = replace(self.policy, select_start=start)

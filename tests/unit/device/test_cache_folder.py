@@ -1,4 +1,4 @@
-"""Where what can be made again is kept."""
+"""Where files are kept that can be made again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hotline_device.cache_folder import cache_folder, can_write, make_folder, te
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path, monkeypatch) -> Path:
-    """The folder of temporary files; a user's cache folder that cannot be written."""
+    """The folder of temporary files. The user's cache folder cannot be written."""
     (tmp_path / "temporary").mkdir()
     (tmp_path / "file").touch()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
@@ -46,7 +46,7 @@ def test_then_a_temporary_folder_of_his_own(temporary):
 
 @pytest.mark.parametrize("error", [None, RuntimeError("no home")], ids=["as written", "refused"])
 def test_a_user_without_a_home(temporary, monkeypatch, error):
-    """What platformdirs does of him depends on its version."""
+    """The version of platformdirs decides what it answers for such a user."""
 
     def answer(_: str) -> Path:
         if error:

@@ -1,4 +1,4 @@
-"""Compiled functions work wherever they are, and are kept where there is a place for them."""
+"""Compiled functions work wherever they are. They are kept if there is a place for them."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_damaged_file_is_compiled_again(module, tmp_path, kind, damage):
 
 
 def test_a_full_disk(module, tmp_path):
-    """Numba finds the folder, and cannot write what it compiled: here its file's name is a folder's."""
+    """Numba finds the folder but cannot write what it compiled. Here a folder has its file's name."""
     folder = tmp_path / "cache"
     run(module, HOTLINE_CACHE=folder)
     for file in folder.glob("**/*.nb?"):

@@ -1,4 +1,4 @@
-"""The entries of the backends: that they say what is true, and that documents say what they do."""
+"""The backends' entries are true, and the documents agree with them."""
 
 from __future__ import annotations
 

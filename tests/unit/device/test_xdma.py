@@ -48,7 +48,7 @@ def card(tmp_path):
 
 @pytest.fixture
 def files(tmp_path) -> Path:
-    """A card that only has an ID; nobody is behind it. The events' other end is open."""
+    """A card that has only an ID; nothing is behind it. The other end of the events is open."""
     make_files(tmp_path)
     _put(tmp_path, "ID", ID_VALUE)
     return tmp_path
@@ -85,7 +85,7 @@ def _write(device: XdmaDevice, **values: int) -> None:
 
 @pytest.mark.parametrize("mapped", [True, False])
 def test_descriptors_by_hand(card, tmp_path, mapped):
-    """FENCE and GATHER, an interrupt each, with nothing between host and card but files."""
+    """FENCE and GATHER, with one interrupt each. Only files are between host and card."""
     with XdmaDevice(TINY, mapped=mapped, **options(tmp_path)) as device:
         assert device.mapped == mapped
         region = device.memory.allocate("all", 4 * PAGE_BYTES)
@@ -123,14 +123,14 @@ def test_descriptors_by_hand(card, tmp_path, mapped):
             while device.wait_irq(0):
                 assert time.monotonic() < end, "irq stays high"
         np.testing.assert_array_equal(region.array((3, 16), np.float32, 3 * PAGE_BYTES), rows[[3, 63, 0]])
-    assert _get(tmp_path, "DMA_CONTROL") == 0  # stopped when it was closed
+    assert _get(tmp_path, "DMA_CONTROL") == 0  # closing stopped it
 
 
 # With registers that act
 
 
 class _ModelRegisters:
-    """In place of `RegisterFile`: accesses reach a model at once, and irq's rise makes an event."""
+    """Replaces `RegisterFile`: accesses reach a model at once, and a rise of irq makes an event."""
 
     def __init__(self, path: Path, *, mapped: bool = True) -> None:
         folder = path.parents[1]
@@ -154,7 +154,7 @@ class _ModelRegisters:
 
 
 class _SlowRegisters(_ModelRegisters):
-    """What a doorbell rings for is done a while later, one after another."""
+    """The work of each doorbell is done a while later, one after another."""
 
     def __init__(self, path: Path, *, mapped: bool = True) -> None:
         super().__init__(path, mapped=mapped)
@@ -198,7 +198,7 @@ def test_rings(tmp_path, monkeypatch):
 
 
 def test_reset_is_as_new(tmp_path, monkeypatch):
-    """Every register afterwards is that of a new device, and descriptors find no table and no window."""
+    """Afterwards every register is that of a new device, and descriptors find no table and no window."""
     make_files(tmp_path)
     monkeypatch.setattr(xdma_device, "RegisterFile", _ModelRegisters)
     with XdmaDevice(None, **options(tmp_path)) as device, ModelDevice(TINY) as fresh:
@@ -297,7 +297,7 @@ def test_card_that_does_not_stop(files):
 
 
 def test_level_and_events(files, events, monkeypatch):
-    """What counts is the level; events only wake: those that are stale do not count, and none need come."""
+    """The level counts. Events only wake: stale ones do not count, and none has to come."""
     with XdmaDevice(**options(files)) as device:
         events()
         begin = time.monotonic()
@@ -322,7 +322,7 @@ def test_event_that_is_lost(files, events):
 
 
 def test_several_wait(files, events):
-    """An event wakes all, whoever takes it; and closing does."""
+    """An event wakes all waiting threads, whichever takes it. Closing wakes them too."""
     with XdmaDevice(**options(files)) as device:
         _write(device, DMA_IRQ_ENABLE=1)
         results: list[bool | str] = []
@@ -337,7 +337,7 @@ def test_several_wait(files, events):
         for thread in threads:
             thread.start()
         time.sleep(0.1)
-        events()  # for nothing
+        events()  # an event without a cause
         time.sleep(0.1)
         assert not results
         _put(files, "DMA_IRQ_STATUS", 1)
@@ -414,7 +414,7 @@ def test_regions(files):
     first = memory.allocate("first", PAGE_BYTES + 1)
     assert (first.address, first.size) == (0x8000_1000, 2 * PAGE_BYTES)
     assert not first.data.any()
-    large = memory.allocate("large", 3 * PAGE_BYTES)  # does not fit any more, so goes to the other
+    large = memory.allocate("large", 3 * PAGE_BYTES)  # does not fit any more, so it goes to the other buffer
     assert large.address == BUFFER_ADDRESS and large.path.name == "udmabuf0"
     last = memory.allocate("last", 2 * PAGE_BYTES)
     assert last.address == first.address + first.size

@@ -1,4 +1,4 @@
-"""Output files: whole or not at all, in place where they are no regular files, and checked before the work."""
+"""Output files: written whole or not at all, written in place if not regular, and checked before the work."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_a_full_device_is_named(name):
 
 @pytest.mark.parametrize("name", ["json", "npz", "text"])
 def test_a_full_disk_leaves_no_part(name):
-    """A limit of the size of files stands for the disk."""
+    """A limit on the size of files stands for a full disk."""
     Path("a").write_text("old")
     limits, action = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
@@ -133,7 +133,7 @@ def test_standard_output(tmp_path, capfd):
 
 
 def test_standard_output_that_is_a_file(capfd):
-    """Written through the open stream: what is there already stays, and what follows comes after it."""
+    """The text goes through the open stream: what is there already stays, and later output follows the text."""
     with open("out", "w") as out:
         before = os.dup(1)
         os.dup2(out.fileno(), 1)
@@ -176,7 +176,7 @@ def test_what_cannot_be_a_file():
 
 
 def test_what_this_user_may_not_write(tmp_path):
-    """Root may write whatever permission bits say."""
+    """Root may write, whatever the permission bits say."""
     tmp_path.chmod(0o777)
     for name in ("folder", "open"):
         Path(name).mkdir()

@@ -1,7 +1,7 @@
 """Signals get the same names on every Python.
 
-Amaranth names a signal, or a port of a memory, after the variable it is assigned to; the bytecode tells it which.
-In `a, b = Signal(), Signal()` it finds `b` alone on Python 3.11 and 3.12, and neither on 3.13.
+Amaranth names a signal, or a memory's port, after the variable it is assigned to. It finds the name in the bytecode.
+In `a, b = Signal(), Signal()` it finds only `b` on Python 3.11 and 3.12, and neither on 3.13.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NAMED = {"Signal", "like", "read_port", "write_port", "create"}
 
 
 def unnamed(source: str) -> Iterator[str]:
-    """Statements of a source that assign to several variables at once what would be named after one."""
+    """Statements that assign to several variables at once although their values would be named after one variable."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple | ast.List):
             value = node.value

@@ -36,7 +36,7 @@ async def assert_reset_values(tb: TB) -> None:
 
 
 async def raise_errors(tb: TB) -> None:
-    """Two bits of ERROR that no stream is needed for."""
+    """Two bits of ERROR that can be set without a stream."""
     await tb.until_idle()
     await tb.write("COMMAND", 0)
     tb.scoreboard.error(Error.COMMAND_CODE)
@@ -45,7 +45,7 @@ async def raise_errors(tb: TB) -> None:
 
 @cocotb.test()
 async def test_reset_values(dut: Any) -> None:
-    """Every register, after the first reset and after a second."""
+    """Reads every register after the first reset and after a second one."""
     tb = TB(dut)
     await tb.start()
     await assert_reset_values(tb)
@@ -77,7 +77,7 @@ async def test_read_only(dut: Any) -> None:
 
 @cocotb.test()
 async def test_no_register(dut: Any) -> None:
-    """An address without a register answers SLVERR, those of bytes inside a register included."""
+    """An address without a register answers SLVERR. So does the address of a byte inside a register."""
     tb = TB(dut)
     await tb.start()
     mapped = {each.offset for each in REGISTERS}
@@ -86,7 +86,7 @@ async def test_no_register(dut: Any) -> None:
     for offset in sorted({*beside, *anywhere.tolist()} - mapped):
         if 0 <= offset < 1 << ADDRESS_BITS:
             assert await tb.write_strobed(offset, _ALL, 0xF) == AxiResp.SLVERR, f"write of {offset:#x}"
-            # The bus model reads aligned words, so a byte's address goes by its register.
+            # The bus model reads aligned words, so reading a byte inside a register would read the register.
             if offset % 4 == 0:
                 assert (await tb.read_offset(offset))[1] == AxiResp.SLVERR, f"read of {offset:#x}"
     await assert_reset_values(tb)
@@ -95,7 +95,7 @@ async def test_no_register(dut: Any) -> None:
 
 @cocotb.test()
 async def test_reserved_bits_and_strobes(dut: Any) -> None:
-    """Writable registers keep just their fields; a write that does not strobe all bytes is SLVERR, and is none."""
+    """Writable registers keep only their fields. A write that does not strobe all bytes answers SLVERR, no effect."""
     tb = TB(dut)
     await tb.start()
     await tb.until_idle()
@@ -121,7 +121,7 @@ async def test_reserved_bits_and_strobes(dut: Any) -> None:
 
 @cocotb.test()
 async def test_write_one_to_clear(dut: Any) -> None:
-    """A one clears its bit, a zero leaves it; ERROR and IRQ_STATUS do not clear one another."""
+    """A one clears its bit, a zero leaves it. ERROR and IRQ_STATUS do not clear one another."""
     tb = TB(dut)
     await tb.start()
     await raise_errors(tb)
@@ -136,7 +136,7 @@ async def test_write_one_to_clear(dut: Any) -> None:
     await tb.write("IRQ_STATUS", _ALL ^ Irq.ERROR)
     assert await tb.read("IRQ_STATUS") == Irq.ERROR
 
-    # A bit that was cleared is set by the next error, as is one that stands.
+    # The next error sets its bit, whether the bit was cleared or is still set.
     await raise_errors(tb)
     await tb.write("IRQ_STATUS", int(Irq.ERROR))
     await tb.write("COMMAND", 0xFF)
@@ -147,7 +147,7 @@ async def test_write_one_to_clear(dut: Any) -> None:
 
 @cocotb.test()
 async def test_command_codes(dut: Any) -> None:
-    """Whatever is no command is COMMAND_CODE: a command's code with more bits set, too."""
+    """A value that is not a command sets COMMAND_CODE, also if it is a command's code with more bits set."""
     tb = TB(dut)
     await tb.start()
     await tb.until_idle()
@@ -164,7 +164,7 @@ async def test_command_codes(dut: Any) -> None:
 
 @cocotb.test()
 async def test_interrupts(dut: Any) -> None:
-    """Each cause alone: irq follows IRQ_STATUS & IRQ_ENABLE, as a level."""
+    """Each cause alone: irq is a level and follows IRQ_STATUS & IRQ_ENABLE."""
     tb = TB(dut)
     await tb.start()
     await tb.until_idle()
@@ -203,7 +203,7 @@ async def test_interrupts(dut: Any) -> None:
 @cocotb.test()
 @cocotb.parametrize(first=["address", "data"])
 async def test_address_and_data_apart(dut: Any, first: str) -> None:
-    """A write whose address and data come far apart, in either order, with a read between them."""
+    """The address and the data of a write come far apart, in either order, with a read between them."""
     tb = TB(dut)
     await tb.start()
     await tb.until_idle()
@@ -223,7 +223,7 @@ async def test_address_and_data_apart(dut: Any, first: str) -> None:
 
 @cocotb.test()
 async def test_answers_held_back(dut: Any) -> None:
-    """Several accesses at once, their answers held back for long: each is answered, in order."""
+    """Several accesses are outstanding and their answers are held back for long. Each is answered, in order."""
     tb = TB(dut)
     await tb.start()
     await tb.until_idle()
@@ -248,7 +248,7 @@ async def test_answers_held_back(dut: Any) -> None:
 @cocotb.test()
 @cocotb.parametrize(share=[0.0, 0.5])
 async def test_reads_beside_writes(dut: Any, share: float) -> None:
-    """Reads and writes at the same time, channels held back at random: a read sees a write that it may see."""
+    """Reads and writes overlap, and channels stall at random. A read returns a value that was current meanwhile."""
     tb = TB(dut)
     await tb.start()
     await tb.until_idle()

@@ -1,4 +1,4 @@
-"""Everything at once: constrained-random traffic and commands, until every coverpoint has been met."""
+"""Everything at once: constrained-random traffic and commands, until every coverpoint is met."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class RandomBench:
         await tb.check()
 
     async def traffic(self, **errors: Any) -> None:
-        """Mini-batches that are learned, and then some of them and others classified."""
+        """The core learns mini-batches. Then it classifies some of them, and others."""
         geometry = self.tb.geometry
         batches = random_batches(self.rng, geometry, 4, samples=6, hot_keys=8, burst_share=0.3, **errors)
         await self.send(Phase.LEARN, batches[:3])
@@ -76,7 +76,7 @@ class RandomBench:
         await self.tb.select()
 
     async def full_sets(self) -> None:
-        """Makes every way of a set hot, if the budget allows, and asks it to take more keys in."""
+        """Makes every way of a set hot, if the budget allows. Then more keys of that set are looked up."""
         tb = self.tb
         if self.rng.random() < 0.5:
             await tb.command(Command.CLEAR)
@@ -87,11 +87,11 @@ class RandomBench:
         await self.send(Phase.LEARN, [key_words(tb.geometry, np.repeat(keys[: max(quotas)], 18))])
         await tb.select()
         await self.send(Phase.RELEARN, [key_words(tb.geometry, self.rng.permutation(keys))])
-        # The set ages with the new keys; then its rows are asked for again.
+        # The set ages with the new keys. Then its rows are looked up again.
         await self.send(Phase.RELEARN, [key_words(tb.geometry, np.roll(keys, 3))])
 
     async def level_field(self) -> None:
-        """Keys that all have the same counter, fewer and more than may be hot."""
+        """Keys that all have the same counter: fewer than may be hot, and more."""
         tb = self.tb
         await tb.set_policy(Policy())
         for share in (0.8, 4):
@@ -101,7 +101,7 @@ class RandomBench:
             await tb.select()
 
     async def neighbours(self) -> None:
-        """As many rows as may be hot, evenly over the sets; then others of the same sets surpass them."""
+        """As many rows become hot as may be, evenly over the sets. Then other rows of these sets surpass them."""
         tb = self.tb
         rows, sets = tb.scoreboard.model.hot_rows, 1 << tb.scoreboard.model.index_bits
         await tb.command(Command.CLEAR)
@@ -118,7 +118,7 @@ class RandomBench:
             await tb.select()
 
     async def change_of_taste(self) -> None:
-        """Some rows become hot; then others are asked for, and take their places."""
+        """Some rows become hot. Then other rows are looked up and replace them."""
         tb = self.tb
         rows = max(2, tb.scoreboard.model.hot_rows)
         for _ in range(3):
@@ -128,7 +128,7 @@ class RandomBench:
             await self.send(Phase.RELEARN, batch[1:])
 
     async def long_samples(self) -> None:
-        """Samples over many beats, some all hot and some with more misses than weights tell apart."""
+        """Samples over many beats: some are all hot, and some have more misses than the weights can tell apart."""
         tb = self.tb
         hot = random_keys(self.rng, tb.geometry, min(3, tb.scoreboard.model.hot_rows) or 1)
         if self.rng.random() < 0.5:
@@ -175,7 +175,7 @@ class RandomBench:
         await self.tb.restore(self.rows(outside=True, more=2)[:length])
 
     def rows(self, outside: bool, more: int = 0) -> np.ndarray:
-        """Random contents of the sets in use, and of some `more`."""
+        """Random contents of the sets in use, and of `more` others."""
         model = self.tb.scoreboard.model
         return random_rows(self.rng, model, (1 << model.index_bits) + more, outside=outside)
 
@@ -191,7 +191,7 @@ class RandomBench:
         await self.send(3, random_batches(self.rng, self.tb.geometry, 1))
 
     async def command_while_busy(self) -> None:
-        """The core is busy for certain: a result stream is held back."""
+        """The core is certainly busy, because a result stream is held back."""
         tb = self.tb
         await tb.settle()
         sink = tb.results["popular"]
@@ -211,8 +211,8 @@ class RandomBench:
 
 @cocotb.test()
 async def test_random(dut: Any) -> None:
-    """Rounds of random actions, each with another budget and other pauses; then every coverpoint must have been met."""
-    inside = cocotb.SIM_NAME.startswith("Icarus")  # Verilator shows ports alone
+    """Each round of random actions has another budget and other pauses. At the end every coverpoint must be met."""
+    inside = cocotb.SIM_NAME.startswith("Icarus")  # Verilator shows only the ports
     tb = TB(dut, Coverage(bench_geometry(), inside))
     await tb.start()
     if inside:
@@ -220,7 +220,7 @@ async def test_random(dut: Any) -> None:
     bench = RandomBench(tb)
     most = tb.geometry.hot_capacity
     some, few = tb.rng.integers([most // 2, 1], [most, most // 2]).tolist()
-    await bench.round(most, idle=0.0, stall=0.9)  # everything in front of the outputs fills up
+    await bench.round(most, idle=0.0, stall=0.9)  # everything before the outputs fills up
     await bench.round(few, idle=0.0, stall=0.0)
     await bench.round(some, idle=0.6, stall=0.3)
     await bench.round(0, *tb.rng.choice([0.0, 0.3, 0.7], 2))
@@ -232,7 +232,7 @@ async def test_random(dut: Any) -> None:
 
 
 def watch_updates(dut: Any, tb: TB) -> None:
-    """Counts what happens at the banks' queues of updates, for ever: only where a simulator shows them."""
+    """Counts events at the banks' update queues, forever. Works only where the simulator shows internal signals."""
 
     async def watch(bank: Any) -> None:
         waiting = bank.updates.head_valid

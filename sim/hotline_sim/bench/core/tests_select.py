@@ -1,4 +1,4 @@
-"""SELECT, RELEARN, and learning that goes on when the result packets have left."""
+"""SELECT, RELEARN, and learning that goes on after the result packets have left."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ALL = 0xFFFF_FFFF
 
 
 def random_policy(rng: np.random.Generator, sets: int) -> Policy:
-    """Settings such as bring out everything: aging often or never, few moves or many, weights of zero."""
+    """Settings that reach every case: frequent aging or none, few moves or many, weights of zero."""
     weights = rng.integers(0, 32, 16) * (rng.random(16) < 0.8)
     return Policy(
         weights=WEIGHTS if rng.random() < 0.5 else tuple(weights.tolist()),
@@ -31,11 +31,11 @@ def random_policy(rng: np.random.Generator, sets: int) -> Policy:
 
 @cocotb.test()
 async def test_what_select_does(dut: Any) -> None:
-    """One by one: free slots, a threshold that none reaches, hysteresis, slots that change hands."""
+    """One by one: free slots, a threshold that no row reaches, hysteresis, slots that change hands."""
     tb = TB(dut)
     await tb.start()
     await tb.set_hot_rows(2)
-    keys = np.concatenate([keys_of_set(tb.geometry, gset, 1) for gset in range(4)])  # all fit, whatever the ways
+    keys = np.concatenate([keys_of_set(tb.geometry, gset, 1) for gset in range(4)])  # all fit, with any number of ways
     policy = Policy(weights=(2,) * 16, age_period=0, hysteresis=1)
     await tb.set_policy(policy)
     closing = (await tb.select())[-1]
@@ -59,7 +59,7 @@ async def test_what_select_does(dut: Any) -> None:
 @cocotb.test()
 @cocotb.parametrize(stall=[0.0, 0.5])
 async def test_policies(dut: Any, stall: float) -> None:
-    """Budgets and policies at random, mini-batches in every phase, SELECT between them."""
+    """Random budgets and policies, mini-batches in every phase, SELECT between them."""
     tb = TB(dut)
     await tb.start()
     capacity = tb.geometry.hot_capacity
@@ -78,13 +78,13 @@ async def test_policies(dut: Any, stall: float) -> None:
 
 @cocotb.test()
 async def test_sets_full_of_hot_rows(dut: Any) -> None:
-    """Every way of a set is hot: no key is taken in, and the set's rows count on."""
+    """Every way of a set is hot. The set takes in no key, and its rows are still counted."""
     tb = TB(dut)
     await tb.start()
     ways = tb.geometry.ways
     keys = keys_of_set(tb.geometry, 1, 3 * ways)
     await tb.make_hot(keys[:ways], times=3)
-    while tb.scoreboard.model.hot_count < ways:  # max_moves at a time
+    while tb.scoreboard.model.hot_count < ways:  # at most max_moves at a time
         await tb.select()
     inserts = tb.scoreboard.model.counters["inserts"]
     await tb.set_phase(Phase.RELEARN)
@@ -97,7 +97,7 @@ async def test_sets_full_of_hot_rows(dut: Any) -> None:
 
 @cocotb.test()
 async def test_commands_while_updates_go_on(dut: Any) -> None:
-    """The result packets have left and the banks still learn: the core is busy, and does not take a command."""
+    """The result packets have left and the banks still learn. The core is busy and refuses a command."""
     tb = TB(dut)
     await tb.start()
     shared = tb.geometry.index_bits
@@ -105,7 +105,7 @@ async def test_commands_while_updates_go_on(dut: Any) -> None:
         keys = crowded_keys(tb.rng, tb.geometry, tb.geometry.max_lookups, shared_bits=shared, different=1000)
         words = key_words(tb.geometry, keys, last=False)
         words[-1] |= np.uint64(1 << 63)
-        tb.send(words)  # a long sample, all of it for one bank: a key taken in costs two cycles
+        tb.send(words)  # a long sample, all of it for one bank: each key that is taken in costs two cycles
         while tb.scoreboard.outstanding:
             await tb.cycles(1)
         await tb.write("COMMAND", command)
@@ -118,7 +118,7 @@ async def test_commands_while_updates_go_on(dut: Any) -> None:
 
 @cocotb.test()
 async def test_select_that_waits(dut: Any) -> None:
-    """An answer that is not fetched holds the command up, and a mini-batch behind it; nothing is lost."""
+    """An answer that is not fetched holds up the command and the mini-batch behind it. Nothing is lost."""
     tb = TB(dut)
     await tb.start()
     tb.send(key_words(tb.geometry, random_keys(tb.rng, tb.geometry, 12)))

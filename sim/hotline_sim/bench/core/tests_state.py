@@ -27,7 +27,7 @@ async def traffic(tb: TB, phase: Phase, batches: int = 4) -> None:
 
 @cocotb.test()
 async def test_dump_and_restore(dut: Any) -> None:
-    """What was dumped and is restored makes the core go on as if nothing had been, in budgets large and small."""
+    """After a dump and a restore the core goes on as before, under large and small budgets."""
     tb = TB(dut)
     await tb.start()
     capacity = tb.geometry.hot_capacity
@@ -50,7 +50,7 @@ async def test_dump_and_restore(dut: Any) -> None:
 
 @cocotb.test()
 async def test_restore_of_any_words(dut: Any) -> None:
-    """Restored words with all bits at random, entries and slots outside the budget among them; then traffic."""
+    """Restores words of random bits, also in entries and slots outside the budget. Then traffic follows."""
     tb = TB(dut)
     await tb.start()
     geometry = tb.geometry
@@ -59,7 +59,7 @@ async def test_restore_of_any_words(dut: Any) -> None:
             await tb.set_hot_rows(hot_rows)
             rows = random_rows(tb.rng, tb.scoreboard.model, 1 << tb.scoreboard.model.index_bits, outside=outside)
             if outside:
-                rows[-geometry.state_rows_per_set, -1] |= np.uint64(1 << ENTRY_VALID.low)  # the first to be outside
+                rows[-geometry.state_rows_per_set, -1] |= np.uint64(1 << ENTRY_VALID.low)  # the first one outside
             await tb.restore(rows)
             assert tb.scoreboard.errors == (Error.RESTORE_ENTRY if outside else Error(0))
             await tb.dump()
@@ -70,7 +70,7 @@ async def test_restore_of_any_words(dut: Any) -> None:
 
 @cocotb.test()
 async def test_restore_of_wrong_length(dut: Any) -> None:
-    """A packet of too few or too many rows leaves an empty tracker, and nothing of it for the next RESTORE."""
+    """A packet of too few or too many rows leaves an empty tracker. The next RESTORE sees nothing of the packet."""
     tb = TB(dut)
     await tb.start()
     geometry, model = tb.geometry, tb.scoreboard.model
@@ -94,7 +94,7 @@ async def test_restore_of_wrong_length(dut: Any) -> None:
 
 @cocotb.test()
 async def test_hot_rows(dut: Any) -> None:
-    """Budgets from none to all: INDEX_BITS, the slots that come out, and values out of range that change nothing."""
+    """Budgets from none to all: INDEX_BITS and the slots that come out. Values out of range change nothing."""
     tb = TB(dut)
     await tb.start()
     geometry = tb.geometry
@@ -116,7 +116,7 @@ async def test_hot_rows(dut: Any) -> None:
 
 
 async def assert_refused(tb: TB) -> None:
-    """All commands but SNAPSHOT, and HOT_ROWS, are refused by a core that is busy now."""
+    """A busy core refuses HOT_ROWS and all commands but SNAPSHOT."""
     for name, value in [*(("COMMAND", code) for code in (0, *Command, 0x100)), ("HOT_ROWS", 1), ("HOT_ROWS", 1 << 20)]:
         assert (await tb.status())["busy"]
         await tb.write("IRQ_STATUS", int(Irq.ERROR | Irq.COMMAND_DONE))
@@ -136,7 +136,7 @@ async def assert_refused(tb: TB) -> None:
 
 @cocotb.test()
 async def test_commands_while_busy(dut: Any) -> None:
-    """Mini-batch under way; DUMP, SELECT, RESTORE that wait: commands are refused then, and disturb nothing."""
+    """While a mini-batch is under way, or DUMP, SELECT or RESTORE waits, commands are refused and disturb nothing."""
     tb = TB(dut)
     await tb.start()
     await traffic(tb, Phase.LEARN)
@@ -155,7 +155,7 @@ async def test_commands_while_busy(dut: Any) -> None:
     await tb.write("COMMAND", Command.DUMP)
     assert (await tb.status())["command"]
     await assert_refused(tb)
-    tb.send(key_words(tb.geometry, random_keys(tb.rng, tb.geometry, 9)))  # waits for the command's end
+    tb.send(key_words(tb.geometry, random_keys(tb.rng, tb.geometry, 9)))  # waits until the command ends
     await tb.cycles(60)
     assert tb.scoreboard.outstanding == 2 and not tb.lookup.idle()
     tb.state_out.pause = False
@@ -182,7 +182,7 @@ async def test_commands_while_busy(dut: Any) -> None:
 
 @cocotb.test()
 async def test_reset_in_the_middle(dut: Any) -> None:
-    """Reset inside mini-batches, a clearing walk, a DUMP, a RESTORE, a SELECT: the core is as new each time."""
+    """Reset in the middle of mini-batches, a clearing walk, DUMP, RESTORE and SELECT: the core is as new each time."""
     tb = TB(dut)
     await tb.start()
 

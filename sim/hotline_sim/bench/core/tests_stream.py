@@ -18,7 +18,7 @@ from .tb import TB
 @cocotb.test()
 @cocotb.parametrize(idle=[0.0, 0.6], stall=[0.0, 0.6])
 async def test_corners(dut: Any, idle: float, stall: float) -> None:
-    """Input never or often idle, outputs never or often stalled: the same results, and the streams' rules kept."""
+    """Input is never or often idle, outputs never or often stall. The results are equal, and stream rules are kept."""
     tb = TB(dut)
     await tb.start()
     tb.set_pauses(idle, stall)
@@ -36,7 +36,7 @@ async def test_corners(dut: Any, idle: float, stall: float) -> None:
 
 @cocotb.test()
 async def test_one_stalled_output(dut: Any) -> None:
-    """A result stream that is not drained for long holds the core up, and loses nothing."""
+    """A result stream that is not drained for long holds up the core. Nothing is lost."""
     tb = TB(dut)
     await tb.start()
     await tb.make_hot(random_keys(tb.rng, tb.geometry, 4))
@@ -54,7 +54,7 @@ async def test_one_stalled_output(dut: Any) -> None:
 
 @cocotb.test()
 async def test_phase_at_the_first_beat(dut: Any) -> None:
-    """A write to CONTROL inside a mini-batch counts from the next one on, that of a phase which is none included."""
+    """A write to CONTROL inside a mini-batch takes effect with the next one, also if its phase is not a valid one."""
     tb = TB(dut)
     await tb.start()
     await tb.until_idle()
@@ -86,7 +86,7 @@ async def test_phase_at_the_first_beat(dut: Any) -> None:
 
 @cocotb.test()
 async def test_empty_mini_batches(dut: Any) -> None:
-    """A mini-batch of null beats is an error and an empty packet on either side, between others as well as alone."""
+    """A mini-batch of null beats is an error and gives two empty packets, alone as well as between others."""
     tb = TB(dut)
     await tb.start()
     lanes = tb.geometry.lanes
@@ -103,7 +103,7 @@ async def test_empty_mini_batches(dut: Any) -> None:
 
 @cocotb.test()
 async def test_where_samples_end(dut: Any) -> None:
-    """Samples of about max_lookups and its multiples, with and without `last`, dense and spread out."""
+    """Samples of about max_lookups and its multiples: with and without `last`, dense and spread out."""
     tb = TB(dut)
     await tb.start()
     limit, lanes = tb.geometry.max_lookups, tb.geometry.lanes
@@ -122,7 +122,7 @@ async def test_where_samples_end(dut: Any) -> None:
 
 @cocotb.test()
 async def test_packets_of_whole_beats(dut: Any) -> None:
-    """Result packets of every small length: the last beat full or not, on either side."""
+    """Result packets of every small length, on either side: the last beat is full or not."""
     tb = TB(dut)
     await tb.start()
     hot, cold = np.split(random_keys(tb.rng, tb.geometry, 8), 2)
@@ -139,7 +139,7 @@ async def test_packets_of_whole_beats(dut: Any) -> None:
 
 @cocotb.test()
 async def test_counters_while_busy(dut: Any) -> None:
-    """SNAPSHOT inside a mini-batch gives counters of one instant, and disturbs nothing."""
+    """SNAPSHOT inside a mini-batch gives counters of one instant and disturbs nothing."""
     tb = TB(dut)
     await tb.start()
     tb.set_pauses(idle=0.5)

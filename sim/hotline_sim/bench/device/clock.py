@@ -27,10 +27,10 @@ class DeviceClock:
     """Drives `clk`, `core_clk` and the memory's pins, cycle by cycle.
 
     Attributes:
-        gated: core_clk rises only in cycles in which core_clk_enable was high before; else with every clk.
-        cycles, core_cycles: that have been.
-        stopped: cycles in which core_clk stood still with reads outstanding.
-        watch: of the AXI manager.
+        gated: core_clk rises only in cycles before which core_clk_enable was high. If False, it rises with every clk.
+        cycles, core_cycles: cycles of clk and of core_clk so far.
+        stopped: cycles in which core_clk stood still while reads were outstanding.
+        watch: the watcher of the AXI manager.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class DeviceClock:
         self._connect(timing)
 
     def answer(self, extent: Extent, response: int) -> None:
-        """Makes the memory answer accesses there with 2 (SLVERR) or 3 (DECERR)."""
+        """Makes the memory answer accesses to this range with 2 (SLVERR) or 3 (DECERR)."""
         self._answers.append((extent, response))
         self.model.answer(*extent, response)
 
@@ -85,7 +85,7 @@ class DeviceClock:
             self.model.answer(*extent, response)
 
     async def _run(self) -> None:
-        """Runs for ever. Raises AssertionError if a rule of AXI is broken.
+        """Runs forever. Raises AssertionError if a rule of AXI is broken.
 
         All pins settle in the low half of a cycle; they are sampled before the edge.
         """

@@ -1,4 +1,4 @@
-"""Functional coverage of the whole device: named coverpoints, and the watcher of the AXI manager that meets some."""
+"""Functional coverage of the whole device: named coverpoints, and a watcher of the AXI manager that counts some."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ _INSIDE = {"index_wraps": "a ring index from 65535 to 0"}
 
 
 def device_coverpoints(geometry: Geometry, inside: bool = False) -> dict[str, str]:
-    """Name and meaning of every coverpoint; `inside`: with those that are seen where a simulator shows the inside."""
+    """Name and meaning of every coverpoint. `inside`: also those that need a simulator which shows internal signals."""
     ends = [(op.name, status.name) for op in Opcode for status in STATUSES[op]]
     return {
         **{f"{op}_{status}": f"{op} that ended {status}" for op, status in ends},
@@ -135,7 +135,7 @@ class DeviceCoverage:
         self.geometry = geometry
         self.meanings = device_coverpoints(geometry, inside)
         self.counts: Counter[str] = Counter()
-        self._gathered = False  # the present lists
+        self._gathered = False  # whether the present lists were gathered
 
     def hit(self, name: str, times: int = 1) -> None:
         """Counts `times` events of a coverpoint.
@@ -151,7 +151,7 @@ class DeviceCoverage:
         return [name for name in self.meanings if not self.counts[name]]
 
     def table(self) -> str:
-        """Every coverpoint: its count, name and meaning, a line each; `!` marks those that were not met."""
+        """The table of all coverpoints, one a line: count, name and meaning. `!` marks those that were not met."""
         lines = [
             f"{self.counts[name]:>8}{' ' if self.counts[name] else '!'} {name:<24} {meaning}"
             for name, meaning in self.meanings.items()
@@ -160,11 +160,11 @@ class DeviceCoverage:
         return "\n".join([*lines, f"{met} of {len(self.meanings)} coverpoints met"])
 
     def write(self, path: Path) -> None:
-        """The table, as far as it goes."""
+        """Writes the table, also if the simulation did not finish."""
         path.write_text(f"{self.table()}\n")
 
     def completed(self, it: Descriptor, done: Completion) -> None:
-        """A descriptor and what came of it."""
+        """Counts coverpoints of a descriptor and its completion."""
         status = Status(done.status)
         if it.opcode not in list(Opcode):
             self.hit("unknown_OPCODE", status == Status.OPCODE)
@@ -218,7 +218,7 @@ class DeviceCoverage:
             self._gathered = True
 
     def row_at(self, address: int, size: int) -> None:
-        """A row that was gathered."""
+        """Counts coverpoints of a row that was gathered."""
         self.hit("row_over_pages", address >> 12 != address + size - 1 >> 12)
         if self.geometry.axi_bytes > GRANULE_BYTES:
             self.hit("row_begins_in_mid_beat", address % min(self.geometry.axi_bytes, BUFFER_ALIGN) != 0)

@@ -1,4 +1,4 @@
-"""The memory of a device's bench: the DUT's, and a copy for the golden model."""
+"""The memory of a device bench: the DUT's, and a copy for the golden model."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class TwoMemories:
         ours: the golden model's. theirs: the DUT's.
 
     Attributes:
-        bad: whole pages whose accesses are answered with an error; the golden model finds no memory there.
+        bad: whole pages. Accesses to them are answered with an error; the golden model finds no memory there.
     """
 
     def __init__(self, ours: HostMemory, theirs: HostMemory) -> None:
@@ -125,7 +125,7 @@ class TwoMemories:
         self._show()
 
     def is_bad(self, address: int) -> bool:
-        """Whether an access there is answered with an error, as also where there is no memory."""
+        """Whether an access to this address is answered with an error. That is also so where there is no memory."""
         return any(extent.address <= address < extent.end for extent in self.bad) or self.theirs.find(address) is None
 
     def _show(self) -> None:

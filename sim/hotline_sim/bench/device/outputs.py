@@ -1,4 +1,4 @@
-"""Where a descriptor may write, whatever comes of it."""
+"""Where a descriptor may write, however it ends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["outputs"]
 
 
 def outputs(it: Descriptor, geometry: Geometry, state_rows: int) -> list[Extent]:
-    """Its buffers. `state_rows`: beats of a DUMP under the present budget."""
+    """The descriptor's output buffers. `state_rows`: beats of a DUMP under the present budget."""
     one, two, three = it.targets
     match it.opcode:
         case Opcode.CLASSIFY:

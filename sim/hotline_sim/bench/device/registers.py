@@ -35,7 +35,7 @@ TABLES, TABLE_ROWS, TABLE_STRIDE = 7, 256, 80
 @cache
 def shared_coverage(geometry: Geometry) -> DeviceCoverage:
     """The coverage of all benches of a simulation."""
-    return DeviceCoverage(geometry, inside=cocotb.SIM_NAME.startswith("Icarus"))  # Verilator shows ports alone
+    return DeviceCoverage(geometry, inside=cocotb.SIM_NAME.startswith("Icarus"))  # Verilator shows only the ports
 
 
 def offset_of(name: str) -> int:
@@ -49,24 +49,24 @@ def offset_of(name: str) -> int:
 class DeviceRegisters:
     """The DUT and the golden model: clocks, reset, memory, registers.
 
-    Regions, all of canaries at first but `rings` and `table`:
+    Regions. All but `rings` and `table` hold canaries at first:
 
-        rings    descriptors, and from a page of its own on completions; window 0
+        rings    descriptors, then completions from a page of their own; window 0
         source   window 1, to read; `state`: 2; `results`: 3, to write; `rows`: 4, to write; `table`: 5, to read
         secret   no window
         nowhere  window 6, and no memory
 
     Args:
         dut: the simulator's handle of hotline_device.
-        timing: of the memory at first.
-        gated: core_clk stands still while core_clk_enable is low; else it is clk.
-        ring_log2: of both rings' entries.
+        timing: the memory's timing at first.
+        gated: core_clk stands still while core_clk_enable is low. If False, it is clk.
+        ring_log2: log2 of the entries of each ring.
 
     Attributes:
-        rng: the randomness of the bench, of SEED.
+        rng: the random generator of the bench, seeded with SEED.
         golden: the golden model. memory: both memories.
         produced: descriptors that were submitted since the rings started.
-        gather_failed: since the counters were reset: how many rows it brought is not said.
+        gather_failed: a GATHER failed since the counters were reset. rows_gathered is unspecified then.
     """
 
     def __init__(self, dut: Any, *, timing: MemoryTiming = FAST, gated: bool = True, ring_log2: int = 4) -> None:
@@ -76,7 +76,7 @@ class DeviceRegisters:
         self.coverage = shared_coverage(self.geometry)
         self.golden = ModelDevice(self.geometry, reference=True)
         self.memory = TwoMemories(self.golden.memory, HostMemory())
-        self.completions_at = max(PAGE_BYTES, ENTRY_BYTES << ring_log2)  # in region rings, a page of their own
+        self.completions_at = max(PAGE_BYTES, ENTRY_BYTES << ring_log2)  # in region rings, on a page of their own
         self.rings = self.memory.allocate("rings", 2 * self.completions_at, fill=0)
         self.source, self.state, self.results, self.rows = (
             self.memory.allocate(name, size << 10)
@@ -97,7 +97,7 @@ class DeviceRegisters:
     # Beginning
 
     async def start(self) -> None:
-        """Starts the clock, resets the device and sets everything up."""
+        """Starts the clock, resets the device and sets up everything."""
         await Timer(1, "ns")
         self.clock.start()
         await self.clock.reset()
@@ -111,11 +111,11 @@ class DeviceRegisters:
         self.gather_failed = False
 
     def forget(self) -> None:
-        """Clears the memory of the rings, as the host does after a reset: tags start again."""
+        """Clears the memory of the rings, as the host does after a reset, because tags start again."""
         self.memory.put(self.rings.address, np.zeros(self.rings.size, np.uint8))
 
     async def reset_counters(self) -> None:
-        """RESET_COUNTERS of both shells, while nothing is in progress."""
+        """Issues RESET_COUNTERS to both shells while nothing is in progress."""
         await self.write("DMA_COMMAND", DmaCommand.RESET_COUNTERS)
         self.gather_failed = False
         self.clock.watch.read_bytes = self.clock.watch.written_bytes = 0
@@ -151,7 +151,7 @@ class DeviceRegisters:
         self.golden.write(offset_of(name), value)
 
     async def tell(self, name: str, value: int) -> None:
-        """Writes the DUT's register only."""
+        """Writes the register of the DUT only."""
         await self._write_offset(offset_of(name), value)
 
     async def read_offset(self, offset: int) -> int:
@@ -171,7 +171,7 @@ class DeviceRegisters:
             self.golden.write(window_offset(index) + 4 * place, value)
 
     async def set_table(self, table: int, address: int, rows: int = TABLE_ROWS, stride: int = TABLE_STRIDE) -> None:
-        """Sets up an embedding table; with 0 rows removes it."""
+        """Sets up an embedding table. `rows` = 0 removes it."""
         for name, value in (
             ("TABLE_INDEX", table), ("TABLE_LO", address & 0xFFFF_FFFF), ("TABLE_HI", address >> 32),
             ("TABLE_ROWS", rows), ("TABLE_STRIDE", stride // 16),
@@ -179,7 +179,7 @@ class DeviceRegisters:
             await self.write(name, value)
 
     def table_at(self, table: int) -> int:
-        """The address at which `set_up` puts a table; tables overlap."""
+        """The address at which `set_up` puts a table. Tables overlap."""
         return self.table.address + 16 * 1024 * table
 
     async def fail(self, extent: Extent, response: int = 2) -> None:
@@ -188,6 +188,6 @@ class DeviceRegisters:
         self.clock.answer(extent, response)
 
     def heal(self) -> None:
-        """Undoes all calls that make pages fail."""
+        """Makes all pages work again."""
         self.memory.heal()
         self.clock.clear_answers()

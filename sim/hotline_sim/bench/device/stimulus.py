@@ -20,7 +20,7 @@ _TABLES = 3  # of lookup words and of lists
 
 
 def words_of(rng: np.random.Generator, rows: np.ndarray, *, last: float = 0.4, tables: int = _TABLES) -> np.ndarray:
-    """64-bit lookup words of these rows, in random tables; the last one ends its sample, others do at random."""
+    """64-bit lookup words of these rows, in random tables. The last one ends its sample, others do so at random."""
     words = rows.astype(np.uint64) | rng.integers(0, tables, len(rows), dtype=np.uint64) << np.uint64(TABLE_FIELD.low)
     ends = rng.random(len(rows)) < last
     ends[-1:] = True
@@ -28,20 +28,20 @@ def words_of(rng: np.random.Generator, rows: np.ndarray, *, last: float = 0.4, t
 
 
 class Maker:
-    """Makes descriptors whose buffers, in a group, do not overlap.
+    """Makes descriptors. The buffers of descriptors in one group do not overlap.
 
     Attributes:
-        universe, base: lookups of mini-batches are of so many rows a table from `base` on, the first of which are the
-            most frequent.
+        universe, base: lookups of mini-batches are of `universe` rows a table, from row `base` on. The first of these
+            rows are the most frequent.
     """
 
     def __init__(self, tb: DeviceTB, *, batch: int = 48, universe: int = 40, base: int = 0) -> None:
         self.tb, self.rng, self.batch, self.universe, self.base = tb, tb.rng, batch, universe, base
-        self.dumped = 0  # rows of the state in memory
+        self.dumped = 0  # rows of the state that memory holds
         self.begin_group()
 
     def begin_group(self) -> None:
-        """Frees the buffers of all descriptors made so far, which must be done."""
+        """Frees the buffers of all descriptors made so far. All of them must be done."""
         tb = self.tb
         self._next = {region.name: region.address for region in (tb.source, tb.results, tb.rows)}
 
@@ -62,7 +62,7 @@ class Maker:
     # Mini-batches
 
     def rows_of(self, count: int) -> np.ndarray:
-        """Skewed towards few rows."""
+        """Random rows, skewed towards few."""
         return (self.base + self.universe * self.rng.random(count) ** 2.5).astype(np.uint64)
 
     def lookups(self, count: int | None = None, tables: int | None = None) -> tuple[int, int, int]:
@@ -94,13 +94,13 @@ class Maker:
     # Rows
 
     def gather(self, row_bytes: int = 64, flags: int = 0) -> Descriptor:
-        """Of the lists."""
+        """A GATHER of the lists on chip."""
         places = self.tb.geometry.working_rows
         targets = (self.room("rows", places * row_bytes), self.room("rows", 8 * places), 0)
         return Descriptor(opcode=Opcode.GATHER, flags=flags, operand=row_bytes, targets=targets)
 
     def gather_list(self, words: np.ndarray, row_bytes: int = 64) -> Descriptor:
-        """Of a list."""
+        """A GATHER of a list in memory."""
         return Descriptor(
             opcode=Opcode.GATHER, flags=Flag.LIST, source=self.put(words), count=len(words), operand=row_bytes,
             targets=(self.room("rows", len(words) * row_bytes), 0, 0),
@@ -119,7 +119,7 @@ class Maker:
         return Descriptor(opcode=Opcode.DUMP, targets=(self.tb.state.address, 0, 0))
 
     def restore(self) -> Descriptor:
-        """Of what was dumped before."""
+        """A RESTORE of what was dumped before."""
         return Descriptor(opcode=Opcode.RESTORE, source=self.tb.state.address, count=self.tb.state_rows)
 
     def select(self) -> Descriptor:
@@ -129,7 +129,7 @@ class Maker:
     # At random
 
     def group(self, most: int = 5, spoiled: float = 0.15) -> list[Descriptor]:
-        """Descriptors that may be submitted together, some of them malformed."""
+        """Descriptors that may be submitted together. Some of them are malformed."""
         self.begin_group()
         makers: list[Callable[[], list[Descriptor]]] = [
             self._learn, self._classified, self._classified, self._classified, self._listed, self._listed, self._state,
@@ -170,7 +170,7 @@ class Maker:
         return words | bad.astype(np.uint64) << bits
 
     def spoil(self, it: Descriptor) -> Descriptor:
-        """Makes a descriptor malformed, by an error for every opcode, or in a field that it uses."""
+        """Makes a descriptor malformed, by an error that every opcode has or in a field that its opcode uses."""
         wrong: list[Callable[[], Descriptor]] = [
             lambda: replace(it, reserved=1 << int(self.rng.integers(0, 16 + 128))),
             lambda: replace(it, opcode=int(self.rng.integers(8, 256))),
@@ -187,8 +187,8 @@ class Maker:
 
 
 async def goes_on(tb: DeviceTB) -> None:
-    """The device carries out descriptors as ever."""
-    maker = Maker(tb, universe=3)  # few rows: they find room in the lists
+    """Checks that the device still carries out descriptors."""
+    maker = Maker(tb, universe=3)  # few rows, so that the lists have room for them
     done = await tb.run(
         maker.learn(), maker.classify(), maker.gather(flags=Flag.KEYS), maker.gather(flags=Flag.HELD),
         maker.random_list(7), maker.select(),

@@ -27,15 +27,15 @@ from .registers import DeviceRegisters, offset_of
 
 __all__ = ["DeviceTB"]
 
-_QUIET_CYCLES = 6_000  # without a transfer, while a completion is due
+_QUIET_CYCLES = 6_000  # the longest time without a transfer while a completion is due
 _LOOK = 8  # cycles between two looks for a completion
-_EXACT = (Status.OK, Status.CORE, Status.WORKING, *REFUSALS)  # all of the completion is as the golden model has it
+_EXACT = (Status.OK, Status.CORE, Status.WORKING, *REFUSALS)  # all fields must equal the golden model's
 _CORE_REGISTERS = ("HOT_ROWS", "INDEX_BITS", "HOT_COUNT", "THRESHOLD", "ERROR", "IRQ_STATUS")
 _COUNTS = ("samples", "popular_samples", "popular_words", "nonpopular_words", "listed", "held")
 
 
 class DeviceTB(DeviceRegisters):
-    """The DUT and a golden model that gets the same requests; everything that both have is compared.
+    """The DUT and a golden model that gets the same requests. Everything that both have is compared.
 
     A bench begins with `await tb.start()` and ends with `await tb.finish()`.
     """
@@ -66,7 +66,7 @@ class DeviceTB(DeviceRegisters):
     async def run(self, *descriptors: Descriptor, exact: bool = True) -> list[Completion]:
         """Submits descriptors together, waits until the last is done, and compares. Returns the DUT's completions.
 
-        Not exact: the golden model knows less than the DUT does, so of completions and outputs nothing is compared.
+        If not `exact`, the golden model knows less than the DUT does. Then completions and outputs are not compared.
         """
         await self.write("DMA_COALESCE", len(descriptors))
         named = await self.submit(*descriptors)
@@ -81,7 +81,7 @@ class DeviceTB(DeviceRegisters):
         return done
 
     async def submit(self, *descriptors: Descriptor) -> list[Descriptor]:
-        """Writes descriptors to both rings, and the DUT's doorbell only. Returns them with their tags."""
+        """Writes descriptors to both rings, but rings the DUT's doorbell only. Returns them with their tags."""
         assert len(descriptors) <= self.ring_size
         named = []
         for descriptor in descriptors:
@@ -95,7 +95,7 @@ class DeviceTB(DeviceRegisters):
         return named
 
     async def disable(self) -> None:
-        """Clears DMA_CONTROL.enable of the DUT, and waits until it is idle: all indexes are 0."""
+        """Clears DMA_CONTROL.enable of the DUT and waits until it is idle. All indexes are 0 then."""
         await self.tell("DMA_CONTROL", 0)
         for _ in range(_QUIET_CYCLES // 4):
             if not (status := await self.read("DMA_STATUS") & 0b111):
@@ -106,7 +106,7 @@ class DeviceTB(DeviceRegisters):
             assert index == 0, f"{name} is {index} after the rings were disabled; DMA_STATUS was 0"
 
     async def restart(self) -> None:
-        """Disables the rings of both, and enables them again."""
+        """Disables the rings of both devices, and enables them again."""
         await self.disable()
         self.golden.write(offset_of("DMA_CONTROL"), 0)
         self.produced = 0
@@ -131,16 +131,16 @@ class DeviceTB(DeviceRegisters):
                 )
 
     def tags(self) -> dict[int, int]:
-        """The place in the completion ring of every tag that was completed in this round or before."""
+        """The position in the completion ring of every tag that was completed in this round or before."""
         entries = self._completions()
         return {int(entry[0]): place for place, entry in enumerate(entries) if entry[1] & 0xFF00FFFF}
 
     def completion(self, tag: int) -> Completion:
-        """The DUT's."""
+        """The DUT's completion."""
         return Completion.unpack(self._completions()[self.tags()[tag]])
 
     async def settle(self, named: Sequence[Descriptor], *, exact: bool = True) -> list[Completion]:
-        """After both have run them: compares completions, memory and interrupt, and consumes the completions."""
+        """Call after both ran the descriptors. Compares completions, memory and interrupt, and consumes completions."""
         done = [self.compare_completion(it, exact) for it in named]
         self.memory.compare()
         while await self.read("CPL_PRODUCER") != self.produced & 0xFFFF:
@@ -150,12 +150,12 @@ class DeviceTB(DeviceRegisters):
         return done
 
     async def consume(self) -> None:
-        """Tells both that the host has read all completions."""
+        """Tells both devices that the host has read all completions."""
         await self.write("CPL_CONSUMER", self.produced & 0xFFFF)
         await self.write("DMA_IRQ_STATUS", int(DmaIrq.COMPLETION))
 
     async def check_interrupt(self) -> None:
-        """Compares DMA_IRQ_STATUS and the line."""
+        """Compares DMA_IRQ_STATUS and the interrupt line."""
         causes, due = await self.read("DMA_IRQ_STATUS"), self.golden.read(offset_of("DMA_IRQ_STATUS"))
         assert causes == due, f"DMA_IRQ_STATUS is {causes:#x}; it must be {due:#x}"
         assert bool(self.dut.irq.value) == self.golden.irq, f"irq is {self.dut.irq.value}"
@@ -181,7 +181,7 @@ class DeviceTB(DeviceRegisters):
         return self.rings.address + self.completions_at + ENTRY_BYTES * self.tags()[tag]
 
     def compare_completion(self, it: Descriptor, exact: bool = True) -> Completion:
-        """Compares a descriptor's completion. Then the golden model's entry equals the DUT's, cycles included."""
+        """Compares a descriptor's completion. Then copies the DUT's entry to the golden model's, cycles included."""
         if not exact:
             return self.follow(it)
         at = self._completion_at(it.tag)
@@ -190,7 +190,7 @@ class DeviceTB(DeviceRegisters):
         assert got.cycles > 0, f"{it}: it took no cycle"
         seen, must = replace(got, cycles=0), due
         if due.status not in _EXACT or due.address:
-            # What was counted until the access failed is undefined; and which of several that failed came first.
+            # Counts up to a failed access are unspecified. If several failed, it is unspecified which came first.
             empty = {
                 "samples": 0,
                 "popular_samples": 0,
@@ -206,15 +206,15 @@ class DeviceTB(DeviceRegisters):
         return self.follow(it, exact=True)
 
     def _check_address(self, it: Descriptor, got: Completion, due: Completion) -> None:
-        """Checks that the address is one that cannot be accessed, or unknown."""
+        """Checks that the address is 0 (unknown) or one that cannot be accessed."""
         if got.status in (Status.READ, Status.WRITE):
             assert not got.address or self.memory.is_bad(got.address), f"{it}: {got.address:#x} could be accessed"
         elif got.status == Status.WINDOW:
-            beat = due.address & -self.geometry.axi_bytes  # accesses are of whole beats
+            beat = due.address & -self.geometry.axi_bytes  # accesses are whole beats
             assert got.address == beat, f"{it}: WINDOW at {got.address:#x}; it must be at {beat:#x}"
 
     def watch_rows(self, it: Descriptor) -> None:
-        """Coverage of the addresses of a list's rows."""
+        """Counts coverpoints of the addresses of a list's rows."""
         for word in self.memory.get(it.source, 8 * it.count).view(np.uint64).tolist():
             table = self.golden.descriptors.tables.get(word >> 32 & 0xFF)
             if table is not None:
@@ -239,7 +239,7 @@ class DeviceTB(DeviceRegisters):
         assert value == due, f"{name} is {value:#x}; it must be {due:#x}"
 
     async def check_counters(self) -> None:
-        """Compares counters that are not timing with the golden model's, and checks what is known of the others."""
+        """Compares counters that are not timing with the golden model's. Checks what is known of the timing ones."""
         await self.write("DMA_COMMAND", DmaCommand.SNAPSHOT)
         await self.write("COMMAND", Command.SNAPSHOT)
         counters = {one.name: await self._counter(dma_counter_offset(one.name)) for one in DMA_COUNTERS}
@@ -260,7 +260,7 @@ class DeviceTB(DeviceRegisters):
         return await self.read_offset(offset) | await self.read_offset(offset + 4) << 32
 
     async def check_errors(self, errors: DmaError) -> None:
-        """Checks that DMA_ERROR of both has these bits, and clears them."""
+        """Checks that DMA_ERROR of both devices has exactly these bits, and clears them."""
         value, due = DmaError(await self.read("DMA_ERROR")), DmaError(self.golden.read(offset_of("DMA_ERROR")))
         assert value == due == errors, f"DMA_ERROR is {value!r}, of the golden model {due!r}; it must be {errors!r}"
         for error in errors:

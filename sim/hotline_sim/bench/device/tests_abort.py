@@ -1,4 +1,4 @@
-"""DMA_CONTROL.enable cleared, and `rst` pulsed, in the middle of every opcode."""
+"""DMA_CONTROL.enable is cleared, or `rst` is pulsed, in the middle of every opcode."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ LONG: dict[str, Callable[[Maker], Descriptor]] = {
 
 
 async def prepared(tb: DeviceTB) -> Maker:
-    """The lists and the state have something in them."""
+    """Fills the lists and the state with something."""
     maker = Maker(tb, universe=12)
     await tb.run(maker.learn(60, 4), maker.dump(), maker.classify(40, 2))
     return maker
 
 
 async def in_step(tb: DeviceTB) -> None:
-    """The golden model takes over what the DUT's tracker holds; whatever that is, it is good for RESTORE."""
+    """The golden model takes over what the DUT's tracker holds. Whatever that is, RESTORE must accept it."""
     maker = Maker(tb, universe=3)
     await tb.run(maker.dump(), exact=False)
     done = (await tb.run(maker.restore()))[0]
     assert done.status == Status.OK, f"what the tracker held after an abort is no state: {done}"
-    await tb.run(maker.select(), exact=False)  # the threshold, and whoever became hot
+    await tb.run(maker.select(), exact=False)  # makes the threshold and the hot rows known
     await tb.run(maker.dump(), exact=False)
     await tb.one(maker.restore())
-    await tb.run(maker.classify(9, 3), exact=False)  # what is held now depends on lists that were cut short
+    await tb.run(maker.classify(9, 3), exact=False)  # the held rows depend on lists that were cut short
     await tb.write("COMMAND", Command.RESET_COUNTERS)
-    await tb.write("ERROR", 0xFFFF_FFFF)  # of a mini-batch or a state that was cut short
+    await tb.write("ERROR", 0xFFFF_FFFF)  # errors of a mini-batch or a state that was cut short
     await tb.write("IRQ_STATUS", 0xFFFF_FFFF)
     await tb.reset_counters()
 
@@ -96,7 +96,7 @@ async def test_abort(dut: Any, timing: str, gated: bool) -> None:
 @cocotb.test()
 @cocotb.parametrize(gated=[True, False])
 async def test_reset(dut: Any, gated: bool) -> None:
-    """All is as new, and nothing outside the descriptor's outputs was touched."""
+    """Everything is as new, and nothing outside the descriptor's outputs was touched."""
     tb = DeviceTB(dut, timing=DISORDER, gated=gated)
     await tb.start()
     for kind, make in list(LONG.items())[:: 1 if gated else 3]:
@@ -109,7 +109,7 @@ async def test_reset(dut: Any, gated: bool) -> None:
         await tb.reset(int(tb.rng.integers(1, 5)))
         if not caught:
             tb.follow(named[0])
-        tb.memory.follow(outputs(it, tb.geometry, tb.state_rows))  # what was accepted is written all the same
+        tb.memory.follow(outputs(it, tb.geometry, tb.state_rows))  # accepted writes still take place
         tb.memory.compare()
         tb.coverage.hit(f"reset_in_{Opcode(it.opcode).name}", caught)
         tb.forget()

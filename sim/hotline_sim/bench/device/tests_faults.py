@@ -1,4 +1,4 @@
-"""Errors of the bus, wherever the manager reads or writes; rows that are nowhere; tables that are not there."""
+"""Bus errors wherever the manager reads or writes; rows that cannot be accessed; tables that are not set up."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _RESPONSES = {"slverr": 2, "decerr": 3}
 
 
 def cases(tb: DeviceTB, maker: Maker) -> dict[str, list[tuple[Descriptor, Extent, Status]]]:
-    """By what fails: descriptors, the page to fail, and how they must end. Some of what is read or written lies before
-    that page."""
+    """For each kind of access that fails: descriptors, the page to fail, and how they must end. Some of what is read or
+    written lies before that page."""
     source, state, results, rows = (
         region.address + PAGE_BYTES for region in (tb.source, tb.state, tb.results, tb.rows)
     )
@@ -81,7 +81,7 @@ def cases(tb: DeviceTB, maker: Maker) -> dict[str, list[tuple[Descriptor, Extent
 
 
 def listed_rows(tb: DeviceTB, maker: Maker) -> Descriptor:
-    """A GATHER of rows on both sides of a page's beginning, one of them across it."""
+    """A GATHER of rows on both sides of a page boundary. One row crosses it."""
     first = PAGE_BYTES // TABLE_STRIDE
     return maker.gather_list(words_of(tb.rng, np.arange(first - 5, first + 5, dtype=np.uint64), tables=1), 80)
 
@@ -96,7 +96,7 @@ async def test_bus_errors(dut: Any, response: str, ordered: bool) -> None:
     for name in names:
         count = len(cases(tb, Maker(tb, universe=3))[name])
         for number in range(count):
-            maker = Maker(tb, universe=3, base=int(tb.rng.integers(3, 250)))  # rows that are new: not held
+            maker = Maker(tb, universe=3, base=int(tb.rng.integers(3, 250)))  # rows that are new, so they are not held
             await tb.run(maker.classify(20, 4))
             it, page, status = cases(tb, maker)[name][number]
             await tb.fail(page, _RESPONSES[response])
@@ -109,7 +109,7 @@ async def test_bus_errors(dut: Any, response: str, ordered: bool) -> None:
 
 
 async def stop_rings(tb: DeviceTB, error: DmaError) -> None:
-    """A ring fails: the device says so, and carries out nothing more, even once all is well again, until a restart."""
+    """A ring fails. The device reports it and does nothing more until a restart, even if memory works again."""
     fence = Descriptor(opcode=Opcode.FENCE)
     await tb.submit(fence, fence, fence)
     while not await tb.read("DMA_ERROR"):
@@ -125,7 +125,7 @@ async def stop_rings(tb: DeviceTB, error: DmaError) -> None:
 @cocotb.test()
 @cocotb.parametrize(response=list(_RESPONSES))
 async def test_errors_of_the_rings(dut: Any, response: str) -> None:
-    """A descriptor that cannot be read, a completion that cannot be written."""
+    """A descriptor that cannot be read; a completion that cannot be written."""
     tb = DeviceTB(dut)
     await tb.start()
     for name, at, error in (
@@ -145,7 +145,7 @@ async def test_errors_of_the_rings(dut: Any, response: str) -> None:
 
 @cocotb.test()
 async def test_rings_outside_windows(dut: Any) -> None:
-    """The window of the rings lacks a right: nothing is read or written there."""
+    """The window of the rings lacks a right. Nothing is read or written there."""
     tb = DeviceTB(dut)
     await tb.start()
     rings = Extent(tb.rings.address, tb.rings.size)
@@ -160,7 +160,7 @@ async def test_rings_outside_windows(dut: Any) -> None:
 
 @cocotb.test()
 async def test_no_memory(dut: Any) -> None:
-    """A window where there is no memory: the bus answers DECERR."""
+    """A window without memory behind it: the bus answers DECERR."""
     tb = DeviceTB(dut)
     await tb.start()
     maker = Maker(tb, universe=3)
@@ -180,7 +180,7 @@ async def test_no_memory(dut: Any) -> None:
 
 @cocotb.test()
 async def test_rows_that_are_nowhere(dut: Any) -> None:
-    """Tables that are not set up, rows beyond, rows outside every window; of a list and of the lists on chip."""
+    """Tables not set up, rows beyond a table, rows outside every window: in a list, and in the lists on chip."""
     tb = DeviceTB(dut)
     await tb.start()
 
@@ -193,7 +193,7 @@ async def test_rows_that_are_nowhere(dut: Any) -> None:
         await tb.set_table(2, tb.secret.address)
 
     async def set_across() -> None:
-        """Row 9 ends outside."""
+        """Row 9 ends outside the window."""
         await tb.set_table(2, tb.table.address + tb.table.size - 9 * TABLE_STRIDE - 32)
 
     async def take_away() -> None:
@@ -222,7 +222,7 @@ async def test_rows_that_are_nowhere(dut: Any) -> None:
 
 @cocotb.test()
 async def test_errors_of_the_core(dut: Any) -> None:
-    """Lookups out of range, samples too long, a state that is none."""
+    """Lookups out of range, samples that are too long, and a state that is not one."""
     tb = DeviceTB(dut)
     await tb.start()
     maker = Maker(tb, universe=3)

@@ -1,4 +1,4 @@
-"""The host changes things while descriptors run: windows, tables, the core's commands and budget."""
+"""While descriptors run, the host changes windows, tables and the budget, and sends the core commands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .tb import DeviceTB
 @cocotb.test()
 @cocotb.parametrize(timing=["slow", "disorder"])
 async def test_window_removed(dut: Any, timing: str) -> None:
-    """A window is taken away while a GATHER reads there: WINDOW, or OK if it was done; and nothing else is touched."""
+    """A window is removed while a GATHER reads there: WINDOW, or OK if it was done. Nothing else is touched."""
     tb = DeviceTB(dut, timing=DISORDER if timing == "disorder" else CORNERS[timing])
     await tb.start()
     table = Extent(tb.table.address, tb.table.size)
@@ -55,7 +55,7 @@ async def test_window_removed(dut: Any, timing: str) -> None:
 
 @cocotb.test()
 async def test_commands_beside_descriptors(dut: Any) -> None:
-    """CLEAR and HOT_ROWS are accepted beside a GATHER; refused while a mini-batch is in the core."""
+    """CLEAR and HOT_ROWS are accepted beside a GATHER, and refused while a mini-batch is in the core."""
     tb = DeviceTB(dut, timing=CORNERS["slow"])
     await tb.start()
     for name, value in (("COMMAND", Command.CLEAR), ("HOT_ROWS", 5), ("HOT_ROWS", tb.geometry.hot_capacity)):
@@ -72,7 +72,7 @@ async def test_commands_beside_descriptors(dut: Any) -> None:
         tb.ring_golden()
         await tb.settle([named])
         await tb.run(maker.dump(), maker.learn(30, 3))
-    # Beside a mini-batch: refused, and the completion tells.
+    # Beside a mini-batch they are refused, and the completion says so.
     maker = Maker(tb, universe=3)
     named = (await tb.submit(maker.learn(200, 5)))[0]
     while not await tb.read("STATUS") & 1:
@@ -89,7 +89,7 @@ async def test_commands_beside_descriptors(dut: Any) -> None:
     await tb.write("IRQ_STATUS", 0xF)
     await tb.reset_counters()
     await goes_on(tb)
-    # DUMP, RESTORE and SELECT are descriptors alone.
+    # DUMP, RESTORE and SELECT exist only as descriptors.
     for command in (Command.DUMP, Command.RESTORE, Command.SELECT):
         await tb.write("COMMAND", command)
         await tb.check_register("ERROR")
@@ -102,9 +102,9 @@ async def test_commands_beside_descriptors(dut: Any) -> None:
 @cocotb.test()
 @cocotb.parametrize(register=["HOT_ROWS", "COMMAND"])
 async def test_commands_in_every_cycle(dut: Any, register: str) -> None:
-    """A register write that meets a SELECT, a DUMP or a RESTORE at any moment: neither is lost, and nothing hangs.
+    """A register write meets a SELECT, a DUMP or a RESTORE at any moment. Neither is lost, and nothing hangs.
 
-    The tracker is empty, so that both have the same outcome whichever comes first.
+    The tracker is empty, so both orders have the same outcome.
     """
     tb = DeviceTB(dut, timing=FAST)
     await tb.start()
@@ -137,7 +137,7 @@ async def test_commands_in_every_cycle(dut: Any, register: str) -> None:
 
 @cocotb.test()
 async def test_shapes(dut: Any) -> None:
-    """Mini-batches of every shape: few and many tables, odd counts, no popular sample or no other, full lists."""
+    """Mini-batches of every shape: few and many tables, odd counts, all or no samples popular, full lists."""
     tb = DeviceTB(dut, timing=FAST)
     await tb.start()
     lanes = tb.geometry.lanes
@@ -145,21 +145,21 @@ async def test_shapes(dut: Any) -> None:
         for count in (1, 2, 3, 7, 8, 9, 33):
             maker = Maker(tb, universe=3)
             await tb.run(maker.learn(count, tables), maker.classify(count, tables), maker.gather(16, Flag.KEYS))
-    # All hot: what is looked up often, and selected.
+    # All hot: rows that were looked up often and then selected.
     maker = Maker(tb)
     hot = np.zeros(40, np.uint32)
     await tb.write("COMMAND", Command.CLEAR)
     await tb.run(Descriptor(opcode=Opcode.LEARN, source=maker.put(hot), count=40, operand=1), maker.select())
     done = await tb.run(maker.classify_at(maker.put(hot), 40, 1), maker.gather(), maker.gather(flags=Flag.HELD))
     assert done[0].popular_words == 40 and done[1].listed == done[2].listed == 0
-    # Rows that stay: held; gathered twice.
+    # Rows that are looked up again: they are held, and are gathered twice.
     maker = Maker(tb)
     rows = maker.put(np.arange(50, 60, dtype=np.uint32))
     classify = maker.classify_at(rows, 10, 1)
     gather = maker.gather(flags=Flag.KEYS | Flag.HELD)
     await tb.run(classify, maker.gather(flags=Flag.KEYS), classify, gather, gather, classify)
     assert (await tb.run(classify, gather))[0].held == 10
-    # More rows than places.
+    # More rows than the lists have places.
     maker = Maker(tb)
     many = maker.put(np.arange(100, 100 + 2 * tb.geometry.working_rows, dtype=np.uint32))
     full = maker.classify_at(many, 2 * tb.geometry.working_rows, 1)
@@ -172,7 +172,7 @@ async def test_shapes(dut: Any) -> None:
 
 @cocotb.test()
 async def test_rows(dut: Any) -> None:
-    """Rows of every size up to a page, at every granule, across pages; buffers across pages; the state there too."""
+    """Rows of every size up to a page, at every granule and across pages. Buffers and the state cross pages too."""
     tb = DeviceTB(dut, timing=DISORDER)
     await tb.start()
     sizes = ((16, 30), (32, 12), (48, 12), (240, 6), (256, 6), (272, 6), (1008, 4), (4096, 2))
@@ -200,7 +200,7 @@ async def test_rows(dut: Any) -> None:
 
 @cocotb.test()
 async def test_random_errors(dut: Any) -> None:
-    """Any burst may fail: every descriptor completes or the rings stop and say so, and nothing else is touched."""
+    """Any burst may fail. Every descriptor completes, or the rings stop and say so. Nothing else is touched."""
     tb = DeviceTB(dut)
     await tb.start()
     await tb.run(Maker(tb).dump())

@@ -19,7 +19,7 @@ async def test_random(dut: Any, timing: str, gated: bool) -> None:
     """Random groups of descriptors, some of them malformed."""
     tb = DeviceTB(dut, timing=TIMINGS[timing], gated=gated)
     await tb.start()
-    for _ in range(list(TIMINGS).index(timing)):  # not the same programme for all; but for both clocks
+    for _ in range(list(TIMINGS).index(timing)):  # another programme for each timing; both clocks share it
         tb.rng = tb.rng.spawn(1)[0]
     for universe in (2, 12, 40, 80):
         await tb.run(*Maker(tb, universe=universe).group(7))

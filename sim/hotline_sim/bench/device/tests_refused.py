@@ -1,4 +1,4 @@
-"""Descriptors that are refused, each for every reason there is, and those that just are not."""
+"""Descriptors that are refused, for every reason there is, and descriptors that are just within the rules."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def good(maker: Maker) -> dict[Opcode, Descriptor]:
 
 
 def buffers_of(it: Descriptor) -> list[str | int]:
-    """Those that a descriptor uses, in order: `source`, or a target's number."""
+    """The buffers that a descriptor uses, in order: `source`, or the number of a target."""
     reads = it.opcode in _READS or bool(it.flags & _LIST and it.opcode == Opcode.GATHER)
     targets = {Opcode.CLASSIFY: 3, Opcode.GATHER: 1 + bool(it.flags & Flag.KEYS), Opcode.DUMP: 1, Opcode.SELECT: 1}
     return [*(["source"] if reads else []), *range(targets.get(Opcode(it.opcode), 0))]
 
 
 def moved(it: Descriptor, buffer: str | int, address: int) -> Descriptor:
-    """The descriptor with a buffer elsewhere."""
+    """The descriptor with this buffer at another address."""
     if isinstance(buffer, str):
         return replace(it, source=address)
     targets = [*it.targets]
@@ -60,7 +60,7 @@ def place_of(it: Descriptor, buffer: str | int) -> int:
 
 
 def refused(tb: DeviceTB, maker: Maker) -> Iterator[tuple[Descriptor, Status]]:
-    """Descriptors with one mistake each, and what they must end with."""
+    """Descriptors with one mistake each, and the status that they must end with."""
     ok = good(maker)
     listed = maker.random_list(8)
     for opcode in (0, 8, 9, 128, 255):
@@ -117,7 +117,7 @@ async def test_refused(dut: Any) -> None:
 
 @cocotb.test()
 async def test_what_is_not_used_is_not_looked_at(dut: Any) -> None:
-    """Words of a descriptor that mean nothing for its opcode may hold anything."""
+    """Words of a descriptor that its opcode does not use may hold anything."""
     tb = DeviceTB(dut)
     await tb.start()
     maker = Maker(tb, universe=3)
@@ -137,7 +137,7 @@ async def test_what_is_not_used_is_not_looked_at(dut: Any) -> None:
 
 @cocotb.test()
 async def test_window_edges(dut: Any) -> None:
-    """Buffers that fill a window to its end, that go a byte beyond, and that lie across two windows."""
+    """Buffers that fill a window to its end, that go a byte beyond, and that span two windows."""
     tb = DeviceTB(dut)
     await tb.start()
     maker = Maker(tb, universe=3)
@@ -155,7 +155,7 @@ async def test_window_edges(dut: Any) -> None:
     tb.memory.put(source, np.zeros(small.count, np.uint32))
     await tb.one(replace(small, source=source))
     await tb.one(replace(small, source=source, count=17), Status.WINDOW)
-    # Windows side by side are one piece of memory; with a gap, what falls into it is not.
+    # Adjacent windows are one piece of memory. If there is a gap, a buffer that reaches into it is refused.
     await tb.window(7, Extent(edge, PAGE_BYTES), read=False)
     for target in (0, 1):
         await tb.one(moved(small, target, edge - 64))
@@ -170,7 +170,7 @@ async def test_window_edges(dut: Any) -> None:
 
 @cocotb.test()
 async def test_hole_in_a_buffer(dut: Any) -> None:
-    """First and last byte of a buffer are in windows, a page between is not: found as it is touched."""
+    """The first and last byte of a buffer are in windows, a page between is not. It fails when that page is touched."""
     tb = DeviceTB(dut)
     await tb.start()
     maker = Maker(tb, universe=3)

@@ -22,7 +22,7 @@ _PRODUCER = offset_of("RING_PRODUCER")
 @cocotb.test()
 @cocotb.parametrize(ring_log2=[0, 1, 3])
 async def test_ring_sizes(dut: Any, ring_log2: int) -> None:
-    """Rings that wrap again and again, as full as they can be."""
+    """Rings wrap again and again, and are as full as they can be."""
     tb = DeviceTB(dut, ring_log2=ring_log2)
     await tb.start()
     for count in (1, tb.ring_size, tb.ring_size - 1 or 1, tb.ring_size, 1, 1, tb.ring_size, tb.ring_size):
@@ -35,7 +35,7 @@ async def test_ring_sizes(dut: Any, ring_log2: int) -> None:
 @cocotb.test()
 @cocotb.parametrize(ring_log2=[0, 2])
 async def test_completions_full(dut: Any, ring_log2: int) -> None:
-    """With no room for completions descriptors wait, and go on as the host reads."""
+    """If the completion ring has no room, descriptors wait. They go on when the host reads."""
     tb = DeviceTB(dut, ring_log2=ring_log2)
     await tb.start()
     size = tb.ring_size
@@ -57,7 +57,7 @@ async def test_completions_full(dut: Any, ring_log2: int) -> None:
         await tb.until_complete(second[index].tag)
         while await tb.read("CPL_PRODUCER") != size + index + 1:
             pass
-        # The golden model is as far only after all of them.
+        # The golden model has run all of them already, so it can be compared only after the last.
     tb.golden.write(offset_of("CPL_CONSUMER"), size)
     for it in second:
         tb.compare_completion(it)
@@ -70,7 +70,7 @@ async def test_completions_full(dut: Any, ring_log2: int) -> None:
 
 @cocotb.test()
 async def test_doorbells(dut: Any) -> None:
-    """Doorbells beyond the rings, and changes of their places while enabled, are ignored and told."""
+    """Doorbells beyond the rings, and changes of the rings' addresses while enabled, are ignored and reported."""
     tb = DeviceTB(dut)
     await tb.start()
     size = tb.ring_size
@@ -87,10 +87,10 @@ async def test_doorbells(dut: Any) -> None:
                 await tb.check_errors(DmaError.DOORBELL)
                 for register in ("RING_PRODUCER", "CPL_CONSUMER", "RING_LO", "RING_SIZE", "CPL_HI"):
                     await tb.check_register(register)
-        await tb.write("RING_PRODUCER", produced)  # nothing new, and no mistake
+        await tb.write("RING_PRODUCER", produced)  # nothing new, and not a mistake
         await tb.check_errors(DmaError(0))
     await goes_on(tb)
-    # While disabled, indexes stay 0.
+    # Indexes stay 0 while the rings are disabled.
     await tb.restart()
     await tb.disable()
     tb.golden.write(offset_of("DMA_CONTROL"), 0)
@@ -106,7 +106,7 @@ async def test_doorbells(dut: Any) -> None:
 
 @cocotb.test()
 async def test_doorbells_while_running(dut: Any) -> None:
-    """Descriptors one after another, each announced while those before are under way."""
+    """Descriptors come one after another. Each is announced while those before it are under way."""
     tb = DeviceTB(dut, timing=CORNERS["slow"])
     await tb.start()
     for _ in range(2):
@@ -126,7 +126,7 @@ async def test_doorbells_while_running(dut: Any) -> None:
 
 @cocotb.test()
 async def test_interrupts(dut: Any) -> None:
-    """By count, by time, and at once."""
+    """Interrupts by count, by time, and at once."""
     tb = DeviceTB(dut)
     await tb.start()
 
@@ -135,7 +135,7 @@ async def test_interrupts(dut: Any) -> None:
         assert bool(tb.dut.irq.value) == (value != 0), f"irq is {tb.dut.irq.value} with DMA_IRQ_STATUS {value:#x}"
         return value
 
-    # By count: not before.
+    # By count: not before it is reached.
     await tb.write("DMA_COALESCE", 3)
     for index in range(3):
         named = await tb.submit(_FENCE)
@@ -150,7 +150,7 @@ async def test_interrupts(dut: Any) -> None:
     await tb.consume()
     assert await causes() == 0
 
-    # A descriptor with INTERRUPT: at once, though others wait.
+    # A descriptor with INTERRUPT interrupts at once, though others wait.
     await tb.write("DMA_COALESCE", 9)
     named = await tb.submit(_FENCE, Descriptor(opcode=Opcode.FENCE, flags=Flag.INTERRUPT), _FENCE)
     tb.ring_golden()
@@ -161,7 +161,7 @@ async def test_interrupts(dut: Any) -> None:
     await tb.until_complete(named[2].tag)
     await tb.settle(named)
 
-    # By time after the first; a write of CPL_CONSUMER begins anew.
+    # By time after the first completion. A write of CPL_CONSUMER starts the time again.
     delay = 400
     await tb.write("DMA_DELAY", delay)
     begin = tb.clock.cycles
@@ -195,8 +195,8 @@ async def test_interrupts(dut: Any) -> None:
 
 @cocotb.test()
 async def test_index_wraps(dut: Any) -> None:
-    """Indexes go from 65535 to 0. Where a simulator shows the inside they begin just before; elsewhere there are too
-    many descriptors before, and rings of every size are all there is to see."""
+    """Indexes go from 65535 to 0. Where the simulator shows internal signals, they begin just before that. Elsewhere
+    too many descriptors would be needed, so the bench only sees rings of every size."""
     tb = DeviceTB(dut, ring_log2=2)
     await tb.start()
     inside = cocotb.SIM_NAME.startswith("Icarus")

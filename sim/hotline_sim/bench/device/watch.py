@@ -13,10 +13,10 @@ __all__ = ["ManagerWatch"]
 
 
 class ManagerWatch:
-    """Samples the pins of a memory model in each clock cycle, after the manager's are set.
+    """Samples the pins of a memory model in each clock cycle, after the manager's pins are set.
 
     Attributes:
-        read_bytes, written_bytes: of the beats that were transferred, in whole beats: what the counters must say.
+        read_bytes, written_bytes: bytes of the transferred beats, in whole beats. The counters must say the same.
         reads, writes: bursts outstanding.
     """
 
@@ -26,9 +26,9 @@ class ManagerWatch:
         self.restart()
 
     def restart(self) -> None:
-        """To be called when nothing is outstanding: with another memory, or after a reset of the manager."""
+        """Call when nothing is outstanding: after a change of memory, or after a reset of the manager."""
         self.reads = self.writes = 0
-        self._beats_early = 0  # W beats taken less those whose AW was
+        self._beats_early = 0  # W beats taken, less the beats whose AW was taken
         self._ends = {"read": -1, "write": -1}
         self._overtaken = {"read": 0, "write": 0}
         self._interleaved = 0

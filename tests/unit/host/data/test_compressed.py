@@ -1,4 +1,4 @@
-"""Text files in every packing: what is read, and how what cannot be read is named."""
+"""Text files in every packing: what is read, and how the error names what cannot be read."""
 
 from __future__ import annotations
 

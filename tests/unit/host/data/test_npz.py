@@ -177,7 +177,7 @@ def test_no_damaged_byte_ends_in_a_traceback(tmp_path: Path) -> None:
             load(spec)
         except DataError:
             refused += 1
-    assert refused > 50  # a byte that nobody reads does no harm
+    assert refused > 50  # a wrong byte that nobody reads does no harm
 
 
 def test_an_array_too_large_for_memory_is_named(tmp_path: Path) -> None:

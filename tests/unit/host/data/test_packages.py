@@ -1,4 +1,4 @@
-"""Logs that come inside Python packages: parsing, fetching, and what is said when fetching fails."""
+"""Logs that come inside Python packages: parsing, fetching, and the errors when fetching fails."""
 
 from __future__ import annotations
 

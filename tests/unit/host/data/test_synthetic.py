@@ -1,4 +1,4 @@
-"""Generated logs: their shape, their repeatability, the stream beside the log, and that labels can be learned."""
+"""Generated logs: shape, repeatability, the stream beside the log, and whether labels can be learned."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def log() -> ClickLog:
 
 
 def numbered(batches: list[Batch], tables: np.ndarray) -> np.ndarray:
-    """Indices [S, L] of raw rows, numbered in order of first appearance: the plain way."""
+    """Indices [S, L] of raw rows, numbered in order of first appearance, computed the plain way."""
     raw = np.concatenate([batch.indices.reshape(batch.size, -1) for batch in batches])
     numbers: list[dict[int, int]] = [{} for _ in range(tables.max() + 1)]
     return np.array(
@@ -35,7 +35,7 @@ def test_shape(log: ClickLog) -> None:
     assert np.isfinite(log.dense).all()
     assert (log.dense >= 0).all()
     assert set(np.unique(log.label)) == {0, 1}
-    # Every row there is occurs, and rows are numbered in order of first appearance.
+    # Every row occurs, and rows are numbered in order of first appearance.
     for table, rows in zip(log.indices.reshape(log.size, -1).T, log.rows, strict=True):
         values, first = np.unique(table, return_index=True)
         assert values.tolist() == list(range(rows))
@@ -71,7 +71,7 @@ def test_bags_of_mlperf() -> None:
     assert (stream.pooling.max(), stream.pooling.argmax()) == (100, 20)
     batch = next(stream.batches(3000))
     assert batch.lengths.shape == (3000, 26)
-    # The places of a bag hold rows of their own: no two are the same column.
+    # The places of a bag have different rows: no two columns are the same.
     bag = batch.indices.reshape(3000, -1)[:, stream.lookup_tables == 20]
     assert bag.shape == (3000, 100)
     agree = [(bag[:, i] == bag[:, j]).mean() for i, j in itertools.combinations(range(0, 100, 9), 2)]
@@ -148,11 +148,11 @@ def test_items_of_taobao_die_and_users_come_in_sessions() -> None:
     users, items, categories, behaviours = (early.indices[column::4] for column in range(4))
     assert not np.isin(later.indices[1::4], items).any()
     assert np.isin(stream.draw(20_000, 21_000).indices[1::4], items).mean() > 0.3
-    # An item has one category, now and later.
+    # An item always has one category.
     category = dict(zip(items.tolist(), categories.tolist(), strict=True))
     assert [category[item] for item in items.tolist()] == categories.tolist()
     assert len(set(categories.tolist())) > 1000
-    # A user who was there is there again within one session's reach far more often than chance has it.
+    # A user appears again within one session's reach far more often than by chance.
     gaps = np.diff(np.flatnonzero(users == np.bincount(users).argmax()))
     assert (gaps <= 3 * 4096).mean() > 0.5
     assert len(np.unique(users)) < 0.6 * len(users)

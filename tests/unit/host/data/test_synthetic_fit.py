@@ -1,4 +1,4 @@
-"""synthetic:kaggle beside what was measured on Criteo Kaggle, and the measures themselves on logs one can see."""
+"""Compares synthetic:kaggle with what was measured on Criteo Kaggle. Tests the measures on logs one can see."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_trackers_do_as_on_the_real_log(figures: Figures, figure: str) -> None:
 
 
 def test_independent_columns_are_hardly_ever_hot_together(figures: Figures) -> None:
-    """Both as a product over the tables of the log, and in a log that is drawn so, whose rows are as frequent."""
+    """Holds for the product over the tables of the log, and in a log that is drawn so, whose rows are as frequent."""
     assert figures.independent[1:] == pytest.approx(KAGGLE.independent[1:], rel=0.15)
     assert 1e-5 < figures.independent[0] < 1e-4
     keys = keys_of(load("synthetic:kaggle,independent=1", seed=0))
@@ -43,7 +43,7 @@ def test_keys_are_numbered_as_rows_first_appear() -> None:
     values, first = np.unique(keys.ravel(), return_index=True)
     assert values.tolist() == list(range(log.rows.sum()))
     assert (np.diff(first) > 0).all()
-    for table in range(4):  # as many rows as the table, each of them one key
+    for table in range(4):  # there are as many rows as in the table, and each is one key
         pairs = np.unique(np.column_stack([keys[:, table], log.indices[table::4]]), axis=0)
         assert len(pairs) == log.rows[table]
 

@@ -1,4 +1,4 @@
-"""What may follow `synthetic:`, and what each option does."""
+"""Which options may follow `synthetic:`, and what each does."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ def test_a_shift_gives_a_share_of_the_ranks_of_large_tables_other_rows() -> None
         if rows <= LARGE:
             np.testing.assert_array_equal(shifting[:, table], steady[:, table])
             continue
-        for start, moved in ((2000, 0.3), (4000, 1 - 0.7**2)):  # the second shift falls on the first one's ranks too
+        for start, moved in ((2000, 0.3), (4000, 1 - 0.7**2)):  # the second shift also moves ranks of the first
             before, after = steady[start : start + 2000, table], shifting[start : start + 2000, table]
             distinct, where = np.unique(before, return_index=True)
             assert (after[where] != distinct).mean() == pytest.approx(moved, abs=0.1)
-            # A rank's row is one row until the next shift.
+            # A rank keeps its row until the next shift.
             pairs = np.unique(np.column_stack([before, after]), axis=0)
             assert len(pairs) == len(distinct)
 
@@ -81,7 +81,7 @@ def test_independent_columns_have_the_same_rows_but_not_together() -> None:
         hot = values[np.argsort(-counts)[:20]]
         shares = [np.isin(rows[:, table], hot).mean() for rows in (together, apart)]
         assert shares[0] == pytest.approx(shares[1], rel=0.2)
-    # How much more often two large tables have a row of their own at once than chance has it.
+    # How much more often than by chance two large tables have a row of their own at once.
     once = [np.column_stack([seen_once(rows[:, table]) for table in (2, 11)]) for rows in (together, apart)]
     ratio = [both.all(axis=1).mean() / both.mean(axis=0).prod() for both in once]
     assert ratio[0] > 1.5
@@ -106,7 +106,7 @@ def test_rare_values_share_a_row() -> None:
         assert len(np.unique(column[rare])) <= 1
         assert not np.isin(column[~rare], column[rare]).any()
         assert merged.rows[table] == (counts >= 3).sum() + rare.any()
-        # The others stay apart, and rows are numbered in order of first appearance.
+        # The other tables stay independent, and rows are numbered in order of first appearance.
         assert len(np.unique(np.column_stack([plain, column])[~rare], axis=0)) == (counts >= 3).sum()
         values, first = np.unique(column, return_index=True)
         assert values.tolist() == list(range(merged.rows[table]))

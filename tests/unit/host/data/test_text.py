@@ -1,4 +1,4 @@
-"""Criteo and Avazu text: what is read, and how damage is named."""
+"""Criteo and Avazu text: what is read, and how errors name damage."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AVAZU_HEADER = (
 
 
 def criteo_line(label: object = 0, dense: dict[int, object] | None = None, sparse: dict[int, str] | None = None) -> str:
-    """A line whose integers are 1 and whose categories are 68fd1e64, but for those given (1-based)."""
+    """A line whose integers are 1 and whose categories are 68fd1e64, except for those given (1-based)."""
     integers = [str((dense or {}).get(number, 1)) for number in range(1, 14)]
     values = [(sparse or {}).get(number, "68fd1e64") for number in range(1, 27)]
     return "\t".join([str(label), *integers, *values])
@@ -65,7 +65,7 @@ def test_criteo_reads_labels_dense_features_and_rows(tmp_path: Path, name: str, 
     np.testing.assert_allclose(log.dense[0, [0, 1, 2, 12]], [0, 0, np.log(2), np.log(7)], rtol=1e-6)
     assert log.dense[1, 0] == 0
     assert table(log, 0) == [0, 1, 0]  # in order of first appearance
-    assert table(log, 25) == [0, 1, 0]  # the missing value is a row of its own
+    assert table(log, 25) == [0, 1, 0]  # a missing value is a row of its own
     assert table(log, 5) == [0, 0, 0]
     assert log.rows.tolist() == [2, *[1] * 24, 2]
     assert log.indices.dtype == np.int64
@@ -92,7 +92,7 @@ def test_one_number_has_one_row_however_it_is_written(tmp_path: Path) -> None:
     assert load(f"criteo:{path}").rows.tolist() == [1] * 26
     values = ["a", "0a", "0000000A", "0", "00000000", "", "b"]
     log = load(f"criteo:{write(tmp_path / 'zeros', *(criteo_line(sparse={3: value}) for value in values))}")
-    assert table(log, 2) == [0, 0, 0, 1, 1, 2, 3]  # missing is not zero
+    assert table(log, 2) == [0, 0, 0, 1, 1, 2, 3]  # a missing value is not zero
     lines = [avazu_line(site_id=f"{v}F", C14=v, C20=f"-{v}") for v in ("1", "01", "001", "0", "000")]
     log = load(f"avazu:{write(tmp_path / 'train.csv', AVAZU_HEADER, *lines, avazu_line(site_id='', C14='', C20=''))}")
     for name in ("site_id", "C14", "C20"):
@@ -185,7 +185,7 @@ def test_samples_takes_the_first_good_lines(tmp_path: Path, samples: int) -> Non
     good = [number for number in range(40) if number not in (5, 30)][:samples]
     np.testing.assert_allclose(log.dense[:, 0], np.log1p(good), rtol=1e-6)
     if samples <= 5:
-        assert load(f"criteo:{path}", samples=samples).size == samples  # the damage lies further on
+        assert load(f"criteo:{path}", samples=samples).size == samples  # the damage is further on
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from tests.support.strategies import geometries, seeds
 
 
 def with_shell(geometry: Geometry) -> Geometry:
-    """Hardly any room for cold rows."""
+    """A geometry with hardly any room for cold rows."""
     return replace(
         geometry, ways=geometry.ways + geometry.ways % 2, axi_bits=128, working_rows=8 * geometry.banks, read_tags=2,
         read_beats=32,
@@ -44,7 +44,7 @@ def test_geometry_is_discovered(geometry):
 
 
 class Overridden(ModelDevice):
-    """A device, some of whose registers read as told; a list is read item by item, its last for ever."""
+    """A device with some registers overridden. A list is read item by item, and its last item forever."""
 
     def __init__(self, **values: int | list[int]) -> None:
         super().__init__(TINY)
@@ -85,7 +85,7 @@ def test_the_walk_after_reset_is_waited_out():
 @settings(max_examples=40, deadline=None)
 @given(geometry=geometries().map(with_shell), seed=seeds, data=st.data())
 def test_split_of_multi_hot_batches(geometry, seed, data):
-    """Every lookup gets the slot of its row, every sample its packet, on any geometry and budget."""
+    """Every lookup gets the slot of its row and every sample gets its packet, on any geometry and budget."""
     rng = np.random.default_rng(seed)
     driver = Driver(ModelDevice(geometry))
     driver.set_hot_rows(data.draw(st.integers(0, geometry.hot_capacity), label="hot_rows"))
@@ -302,7 +302,7 @@ def test_more_cold_rows_than_can_be_listed():
 
 
 def test_errors_are_named_and_cleared(driver):
-    driver.device.write(register("COMMAND").offset, 77)  # behind the driver's back
+    driver.device.write(register("COMMAND").offset, 77)  # the driver does not know of it
     with pytest.raises(DriverError, match=r"CLEAR: the accelerator reports COMMAND_CODE \(an unknown code was written"):
         driver.clear()
     assert driver.device.read(register("ERROR").offset) == 0

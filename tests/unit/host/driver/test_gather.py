@@ -13,7 +13,7 @@ from hotline_sim.model.device import ModelDevice
 from tests.support.driving import TINY, batch_of, lookup, random_batch
 
 TABLES, ROWS, WIDTH = 3, 40, 8
-STRIDE = 4 * (WIDTH + 4)  # a row and something beside it, as an optimizer's state would be
+STRIDE = 4 * (WIDTH + 4)  # a row, and beside it something like an optimizer's state
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def target(driver):
 
 @pytest.fixture
 def tables(driver, rng) -> np.ndarray:
-    """float32 [TABLES, ROWS, STRIDE / 4] in one region, set up."""
+    """float32 [TABLES, ROWS, STRIDE / 4] in one region. The tables are set up."""
     region = driver.device.memory.allocate("tables", TABLES * ROWS * STRIDE)
     values = region.array((TABLES, ROWS, STRIDE // 4), np.float32)
     values[:] = rng.standard_normal(values.shape)

@@ -1,4 +1,4 @@
-"""The driver's rings: many descriptors, interrupts and polling, failures, and what cannot go on."""
+"""The driver's rings: many descriptors, interrupts and polling, failures, and states that cannot go on."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def device():
 
 
 class Silent(ModelDevice):
-    """A device that carries nothing out while `deaf`: its doorbells do not reach it."""
+    """A device that does nothing while `deaf`: its doorbells do not reach it."""
 
     deaf = True
 

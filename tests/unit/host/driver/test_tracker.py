@@ -137,7 +137,7 @@ def test_every_set_comes_first_in_turn(driver):
         starts.add(driver.device.core.policy.select_start)
         assert len(driver.select()) == 0
     assert starts == set(range(8))
-    driver.set_hot_rows(4)  # 1 set a bank, and its start is 0
+    driver.set_hot_rows(4)  # 1 set a bank, so the start is 0
     driver.select()
     assert driver.device.core.policy.select_start == 0
 
@@ -150,7 +150,7 @@ def test_a_move_limit_is_for_one_select(driver, rng):
     assert [len(driver.select()) for _ in range(3)] == [3, 3, 3]
     driver.configure(Policy(move_limit=0))
     assert len(driver.select()) == 0
-    driver.learn([random_batch(rng)])  # ends
+    driver.learn([random_batch(rng)])  # it ends
     driver.configure(Policy())
     assert driver.move_limit == TINY.max_moves
 

@@ -40,7 +40,7 @@ def opened(name: str, **changes) -> Pipeline:
 
 
 def train(pipeline: Pipeline, batches: Iterator[Batch]) -> list[float]:
-    """Losses of all mini-batches."""
+    """Trains on all mini-batches. Returns their losses."""
     losses = []
     while True:
         try:
@@ -90,7 +90,7 @@ def test_any_pipeline_goes_on_from_the_checkpoint_of_any(earlier, later):
         file = io.BytesIO()
         torch.save(first.state_dict(), file)
         file.seek(0)
-        second.progress(iter(COMING))  # as here
+        second.progress(iter(COMING))  # takes one ahead too
         second.load_state_dict(torch.load(file, weights_only=False))
         assert max_parameter_difference(first.trainer, second.trainer) == 0
         losses += train(second, (COMING[step] for step in range(half, len(COMING))))

@@ -25,7 +25,7 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def data(tmp_path: Path) -> str:
-    """A log of 400 samples, of two tables of 40 rows and one of 20, of which all rows occur."""
+    """A log of 400 samples: two tables of 40 rows and one of 20. All rows occur."""
     rng = np.random.default_rng(3)
     sparse = (np.array([40, 40, 20]) * rng.random((400, 3)) ** 3).astype(np.int64)
     sparse[:40] = np.minimum(np.arange(40)[:, None], [39, 39, 19])
@@ -101,7 +101,7 @@ def test_hindsight_is_best_at_what_it_aims_for(data: str) -> None:
 
 
 def test_shares_a_tracker_does_not_tell_are_null(data: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And a tracker is a line: a name, and a function that counts."""
+    """A tracker is one line too: a name, and a function that counts."""
     monkeypatch.setitem(trackers.TRACKERS, "ten", lambda stream, rows, trial: Counts(popular=rows, hits=60))
     figures = popularity(load(data), PopularitySettings(hot_rows="10", trackers="ten"))
     assert figures["trackers"] == {

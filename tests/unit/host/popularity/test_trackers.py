@@ -1,4 +1,4 @@
-"""Each tracker of the popularity study equals a plain one, which is written here from its description alone."""
+"""Each tracker of the popularity study equals a plain one, which is written here only from its description."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Sample = list[list[Key]]
 
 @pytest.fixture(autouse=True, scope="module")
 def small_chunks() -> Iterator[None]:
-    """Logs of these tests are cut into several chunks, too."""
+    """Cuts logs of these tests into several chunks too."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stream_module, "_CHUNK_LOOKUPS", 40)
         yield
@@ -72,7 +72,7 @@ def flat(samples: list[Sample]) -> list[list[Key]]:
 
 
 class Plain:
-    """A tracker that is told of one lookup after the other."""
+    """A tracker that gets one lookup after the other."""
 
     def __init__(self, hot_rows: int) -> None:
         self.hot_rows = hot_rows
@@ -114,7 +114,7 @@ class PlainLfu(Plain):
 
 
 class PlainSets(Plain):
-    """Sets of a cache: a power of two from 2 up, as few as hold N rows, and ways that differ by at most one."""
+    """A cache's sets. Their number is the least power of two, from 2, that holds N rows. Ways differ by one at most."""
 
     def __init__(self, ways: int, hot_rows: int) -> None:
         super().__init__(hot_rows)
@@ -163,7 +163,7 @@ class PlainSetLfu(PlainSets):
 
 
 class PlainSrrip(PlainSets):
-    """As in the paper: age all until one is distant, and replace the first of these."""
+    """As in the paper: age all until one is distant, and replace the first distant one."""
 
     def __init__(self, ways: int, hot_rows: int) -> None:
         super().__init__(ways, hot_rows)
@@ -190,7 +190,7 @@ class PlainSrrip(PlainSets):
 
 
 def judged(samples: list[Sample], learned: int, is_hot: Callable[[int], Callable[[Key], bool]]) -> tuple[int, int, int]:
-    """Popular samples, lookups and bags that hit, of what `is_hot(sample)` says at each lookup in order."""
+    """Popular samples, lookups and bags that hit, by what `is_hot(sample)` says at each lookup in order."""
     popular = hits = bags = 0
     for number, sample in enumerate(samples):
         ask = is_hot(number)
@@ -221,10 +221,10 @@ def cache(make: Callable[[int], Plain]):
 
 
 def held(samples: list[Sample], hot_rows: int, trial: Trial) -> tuple[int, int, int]:
-    """SRRIP whose rows move between mini-batches alone; a mini-batch ends where judging begins."""
+    """SRRIP whose rows move only between mini-batches. A mini-batch ends where judging begins."""
     tracker = PlainSrrip(16, hot_rows)
     starts = {*range(0, trial.learned, trial.select_every), *range(trial.learned, len(samples), trial.select_every)}
-    waiting: list[Key] = []  # lookups that are learned with the next mini-batch
+    waiting: list[Key] = []  # lookups that are learned when the next mini-batch begins
 
     def is_hot(number: int) -> Callable[[Key], bool]:
         if number in starts:
@@ -240,13 +240,13 @@ def held(samples: list[Sample], hot_rows: int, trial: Trial) -> tuple[int, int, 
 
 def exact(samples: list[Sample], hot_rows: int, trial: Trial) -> tuple[int, int, int]:
     def chosen(number: int) -> set[Key]:
-        """Hot rows for a sample: those chosen last before it."""
+        """Hot rows for a sample: those of the last choice before it."""
         splits = [trial.learned] if trial.learned else []
         moments = [m for m in [*range(trial.select_every, len(samples), trial.select_every), *splits] if m <= number]
         if trial.freeze:
             moments = [moment for moment in moments if moment <= trial.learned]
         counts = Counter(chain(*flat(samples)[: max(moments, default=0)]))
-        return {key for key, _ in counts.most_common(hot_rows)}  # most_common: ties as they came in
+        return {key for key, _ in counts.most_common(hot_rows)}  # most_common keeps the order of ties
 
     return judged(samples, trial.learned, lambda number: chosen(number).__contains__)
 
@@ -265,7 +265,7 @@ def by_sample(samples: list[Sample], hot_rows: int, trial: Trial) -> tuple[int, 
 
 
 def plain_peel(samples: list[list], rows: list, hot_rows: int) -> set:
-    """What is left of `rows`, in order of first appearance."""
+    """The rows of `rows` that remain, in order of first appearance."""
     left = list(rows)
     while len(left) > hot_rows:
         complete = [set(sample) for sample in samples if set(sample) <= set(left)]
@@ -316,7 +316,7 @@ def test_peeling_leaves_what_plain_peeling_leaves(samples: list[list[int]], hot_
 
 
 def test_peeling_keeps_rows_that_complete_samples_where_frequency_keeps_others() -> None:
-    """Rows 0 and 1 are frequent, but each time beside a row that never comes back; 2 and 3 make samples whole."""
+    """Rows 0 and 1 are frequent, but each time beside a row that never comes back. Rows 2 and 3 complete samples."""
     samples = [[0, 1, 4 + n] for n in range(6)] + [[2, 3]] * 4
     log = made(
         np.array(list(chain(*samples))), np.array([[len(sample)] for sample in samples], np.int64), np.array([10])

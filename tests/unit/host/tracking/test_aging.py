@@ -1,4 +1,4 @@
-"""AgingControl: what it makes of what a tracker sees."""
+"""AgingControl: how it reacts to what a tracker sees."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_between_the_two_it_stays() -> None:
 
 
 def test_rates_count_and_not_numbers() -> None:
-    """As many come again of both kinds, but the idle hot rows are a tenth as many: each of them is the better bet."""
+    """Equally many of both kinds return. There are a tenth as many idle hot rows, so each is the better bet."""
     assert periods(AgingControl(period=8), 1, revivals=300, returns=300, idle=100, recent=1000) == [16]
 
 
@@ -35,6 +35,6 @@ def test_it_waits_for_enough_events() -> None:
 
 
 def test_no_evidence() -> None:
-    """A hot table that is not full, no idle row in it, no recent row beside it: nothing can be compared."""
+    """The hot table is not full, or has no idle row, or there is no recent row beside it. Nothing can be compared."""
     for seen in ({"hot": 900}, {"idle": 10}, {"recent": 0}):
         assert periods(AgingControl(period=8), 3, **({"revivals": 300, "returns": 300} | seen)) == [8, 8, 8]

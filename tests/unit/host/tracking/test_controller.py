@@ -1,4 +1,4 @@
-"""TrackerController: what follows from one SELECT for the next."""
+"""TrackerController: what one SELECT decides for the next."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def test_rowwise_adagrad_against_a_loop() -> None:
 
 
 def test_dense_adagrad_against_a_loop() -> None:
-    """The same formula and eps as for rows, element by element, and like it small steps for gradients below eps."""
+    """Same formula and eps as for rows, element by element. It also takes small steps for gradients below eps."""
     parameter = torch.nn.Parameter(torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64))
     optimizer = dense_optimizer("adagrad", [parameter], 0.1, 1e-3)
     expected, accumulator = [[x] for x in parameter.tolist()], [0.0] * 3
@@ -76,7 +76,7 @@ def test_names() -> None:
 @settings(deadline=None, max_examples=80)
 @given(st.lists(st.lists(st.integers(0, 6), max_size=5), max_size=8), st.sampled_from([torch.float32, torch.float64]))
 def test_pooling_and_its_transpose_against_loops(contents: list[list[int]], dtype: torch.dtype) -> None:
-    """Small integers, so that every sum is exact: bags empty, multi-hot, and with the same row twice."""
+    """Small integers, so that every sum is exact. Bags are empty, multi-hot, or have the same row twice."""
     ids = torch.tensor([row for bag in contents for row in bag], dtype=torch.int64)
     numbers = torch.tensor([number for number, bag in enumerate(contents) for _ in bag], dtype=torch.int64)
     bags = Bags(ids, numbers, len(contents))

@@ -1,4 +1,4 @@
-"""EmbeddingStore: rows keep value and optimizer state wherever they live, and have one owner."""
+"""EmbeddingStore: rows keep their value and optimizer state wherever they are, and have one owner."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def hot_sets(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write(store: EmbeddingStore, key: int, value: float) -> None:
-    """Writes row and accumulator where the owner is."""
+    """Writes row and accumulator at the row's owner."""
     slot = int(store.slot_of[key])
     rows, accumulators, at = (
         (store.hot, store.hot_accumulator, slot) if slot >= 0 else (store.cold, store.cold_accumulator, key)
@@ -59,7 +59,7 @@ def test_rows_and_accumulators_survive_every_move(history: list) -> None:
         assert torch.equal(torch.cat(embeddings.export()[0]), expected)
         assert torch.equal(torch.cat(embeddings.export()[1]), expected_accumulators)
         assert torch.equal(embeddings.hot[slots], expected[keys])
-        # What owns nothing holds no number.
+        # A place that owns no row holds NaN.
         assert embeddings.cold[keys].isnan().all()
         assert embeddings.cold_accumulator[keys].isnan().all()
         assert embeddings.hot[embeddings.key_of < 0].isnan().all()

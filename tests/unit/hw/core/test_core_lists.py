@@ -1,5 +1,5 @@
 """The stream core as it is in a device, in Amaranth's simulator against the golden model: lists of unique cold rows,
-their places in result words, and a verdict bit a sample."""
+their places in result words, and one verdict bit a sample."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PATIENCE = 2000  # cycles
 
 @dataclass
 class Seen:
-    """What a mini-batch brought, as the core gives it or as the models say."""
+    """The results of a mini-batch, as the core gives them or as the models say."""
 
     popular: list[int]
     nonpopular: list[int]
@@ -51,7 +51,7 @@ class Seen:
 
 
 class Model:
-    """What is to come out."""
+    """The results that must come out."""
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
@@ -84,7 +84,7 @@ class Model:
 
 
 class Bench:
-    """Drives a core, a mini-batch or a command at a time."""
+    """Drives a core, one mini-batch or command at a time."""
 
     def __init__(self, ctx: SimulatorContext, core: HotlineCore, rng: np.random.Generator, stalls: float) -> None:
         self.ctx, self.core, self.rng, self.stalls = ctx, core, rng, stalls
@@ -161,7 +161,7 @@ class Bench:
                 seen.keys.append(keys)
 
     async def select(self) -> None:
-        """SELECT by the command port; what it sends is taken."""
+        """Runs SELECT by the command port. Its answer is taken."""
         ctx, core = self.ctx, self.core
         await self.idle()
         ctx.set(core.command, Command.SELECT)
@@ -177,7 +177,7 @@ class Bench:
 
 
 def compare(name: str, stalls: float) -> None:
-    """Runs random mini-batches through a core, and compares all that comes with the model."""
+    """Runs random mini-batches through a core, and compares everything that comes with the model."""
     g = GEOMETRIES[name]
     rng = np.random.default_rng([len(name), int(10 * stalls)])
     core, model = HotlineCore(g, shell=True), Model(g)
@@ -207,7 +207,7 @@ def compare(name: str, stalls: float) -> None:
     simulator.add_clock(1e-8, domain=LIST_DOMAIN)
     simulator.add_testbench(drive)
     simulator.run()
-    # What could go wrong has happened.
+    # Every case that could go wrong has happened.
     words = [word for seen in classified for word in seen.nonpopular]
     assert any(True in seen.verdicts for seen in classified)
     assert any(any(seen.counts[g.banks :]) for seen in classified), "rows are held"

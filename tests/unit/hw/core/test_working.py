@@ -1,4 +1,4 @@
-"""WorkingList in Amaranth's simulator, against the golden model: one bank, its lookups answered as by a tracker."""
+"""WorkingList in Amaranth's simulator, against the golden model: one bank, with lookups answered as by a tracker."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hotline_hw.spec.words import TABLE_FIELD
 from hotline_sim.bench.stimulus import key_words
 from hotline_sim.model.working import WorkingLists
 
-TINY_EPOCH_BITS = 2  # walks come every third mini-batch in a table
+TINY_EPOCH_BITS = 2  # each table is walked every third mini-batch
 ANSWER_LATENCY = 3  # of a tracker
 
 
@@ -34,7 +34,7 @@ def geometry(places: int, *, key_bits: int = 14, queue_depth: int = 8) -> Geomet
 
 @dataclass
 class Batch:
-    """A mini-batch of one bank: a tag for each lookup, its slot where it hits, None where it misses."""
+    """A mini-batch of one bank: for each lookup a tag, and its slot if it hits, None if it misses."""
 
     tags: list[int]
     slots: list[int | None]
@@ -43,7 +43,7 @@ class Batch:
 
 @dataclass
 class Seen:
-    """What the unit made of a mini-batch: the slot, or the place (number, held), or None, for each lookup."""
+    """What the unit answered to a mini-batch: for each lookup the slot, or the place (number, held), or None."""
 
     answers: list[tuple[str, int, bool] | None]
     lists: list[list[int]]
@@ -67,7 +67,7 @@ def run(dut: WorkingList, batches: list[Batch], *, seed: int = 1, calm: bool = F
         while not ctx.get(dut.ready):
             await ctx.tick()
         answers: list = []
-        on_way: list[int | None] = [None] * ANSWER_LATENCY  # indexes of lookups that the tracker is at
+        on_way: list[int | None] = [None] * ANSWER_LATENCY  # indexes of lookups that the tracker has not answered yet
         sent = cycles = 0
         while len(answers) < len(batch.tags):
             offer = sent < len(batch.tags) and sent - len(answers) < g.queue_depth and (calm or draw.random() < 0.6)
@@ -121,9 +121,9 @@ def run(dut: WorkingList, batches: list[Batch], *, seed: int = 1, calm: bool = F
 
 
 def expected(g: Geometry, batches: list[Batch], bank: int = 1) -> list[Seen]:
-    """What the golden model says of one bank's share of mini-batches; no one else has any. Cycles are not its business.
+    """What the golden model says of one bank's share of mini-batches. No other bank has any. It has no cycles.
 
-    A mini-batch that is not enabled begins new lists too, which stay empty.
+    A mini-batch that is not enabled also begins new lists, which stay empty.
     """
     model = WorkingLists(g)
     seen = []
@@ -148,7 +148,7 @@ def expected(g: Geometry, batches: list[Batch], bank: int = 1) -> list[Seen]:
 
 
 def compare(dut: WorkingList, batches: list[Batch], **how) -> list[Seen]:
-    """Runs mini-batches, and compares all but time. What was seen, for more questions."""
+    """Runs mini-batches, and compares everything but time. Returns what was seen, for further checks."""
     seen = run(dut, batches, **how)
     for index, (found, due) in enumerate(zip(seen, expected(dut.geometry, batches), strict=True)):
         for lookup, (got, want) in enumerate(zip(found.answers, due.answers, strict=True)):
@@ -159,7 +159,7 @@ def compare(dut: WorkingList, batches: list[Batch], **how) -> list[Seen]:
 
 
 def random_batches(g: Geometry, draw: random.Random, pool: list[int], count: int, longest: int) -> list[Batch]:
-    """Mini-batches of tags out of `pool`; some are all misses, some not listed."""
+    """Mini-batches of tags from `pool`. Some are all misses, some are not listed."""
     batches = []
     for _ in range(count):
         tags = draw.choices(pool, k=draw.randint(0, longest))
@@ -176,7 +176,7 @@ def short_epochs():
 
 
 def same_home(g: Geometry, count: int) -> list[int]:
-    """Tags whose searches all begin at one entry, the last but one: they go round."""
+    """Tags whose searches all begin at the last entry but one, so that they wrap around."""
     home = (2 << g.local_bits) - 2
     return [high << g.local_bits + 1 | home for high in range(count)]
 
@@ -184,7 +184,7 @@ def same_home(g: Geometry, count: int) -> list[int]:
 @pytest.mark.parametrize("calm", [False, True], ids=["stalls", "calm"])
 @pytest.mark.parametrize("places", [2, 4, 16])
 def test_random_mini_batches(places, calm, short_epochs):
-    """Too few rows for the lists, and too many."""
+    """Mini-batches with too few rows to fill the lists, and with too many."""
     g = geometry(places)
     for seed, rows in enumerate((places, 2 * places, 4 * places)):
         draw = random.Random(seed)
@@ -205,7 +205,7 @@ def test_tags_that_all_collide(places, short_epochs):
 
 
 def test_every_tag_of_a_table_that_is_larger_than_tags():
-    """Tags of five bits, tables of 64 entries: no two collide, and an index is wider than a tag."""
+    """Tags of five bits, tables of 64 entries. No two tags collide, and an index is wider than a tag."""
     g = geometry(32, key_bits=6)
     tags = list(range(1 << g.tag_bits))
     batches = [Batch(tags + tags[::-1], [None] * 2 * len(tags)), Batch(tags[::-2], [None] * (len(tags) // 2))]
@@ -214,7 +214,7 @@ def test_every_tag_of_a_table_that_is_larger_than_tags():
 
 
 def test_epochs_come_round():
-    """More mini-batches than a table has epochs: what is left of the last round is not taken for this one's."""
+    """More mini-batches than a table has epochs. Entries of the last round are not taken for entries of this one."""
     g = geometry(2)
     draw = random.Random(3)
     pool = [draw.getrandbits(g.tag_bits) for _ in range(5)]
@@ -232,7 +232,7 @@ def test_a_row_is_held_for_one_mini_batch_only():
 
 
 def test_an_answer_a_cycle():
-    """Hits, and misses at their first entry, new or known."""
+    """Hits, and misses that end at their first entry, new or known."""
     g = geometry(64, queue_depth=32)
     entries = 2 << g.local_bits
     new = list(range(0, entries, 2))

@@ -1,4 +1,4 @@
-"""What a core costs: the bits of memory that are told are those of the Verilog."""
+"""What a core costs: the reported bits of memory are those of the Verilog."""
 
 from __future__ import annotations
 
@@ -44,6 +44,6 @@ def test_bits_of_the_shell() -> None:
 
 
 def memory_bits_placed(geometry, name: str) -> dict[str, int]:
-    """Bits of memory by module, banks as often as there are."""
+    """Bits of memory by module. Banks count as often as there are."""
     bits = memory_bits(generate_verilog(geometry, name))
     return {module: count * (geometry.banks if "bank" in module else 1) for module, count in bits.items()}

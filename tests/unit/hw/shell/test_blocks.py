@@ -51,7 +51,7 @@ def through(dut: Any, payloads: list, draw: random.Random, stall: float) -> list
 
 
 def packets(beats: list, bits: int, full: int, count: str, end: str) -> list[list[int]]:
-    """What write beats, or beats of granules, hold; all but those that end a packet are full."""
+    """The contents of write beats, or of beats of granules. All beats except those that end a packet are full."""
     found, packet = [], []
     for beat in beats:
         assert beat[end] or beat[count] == full
@@ -164,7 +164,7 @@ def test_verdicts_are_taken_off(geometry, stall, draw):
 
 
 def test_state(geometry, stall, draw):
-    """A set after the other to memory and back."""
+    """Moves one set after the other to memory and back."""
     sets = [[draw.getrandbits(64) for _ in range(geometry.ways)] for _ in range(24)]
     ends = [draw.random() < 0.3 for _ in sets]
     ends[-1] = True
@@ -180,7 +180,7 @@ def test_state(geometry, stall, draw):
 
 @pytest.mark.parametrize("tables", [0, 1, 2, 3, 5, 16, 26, 255, 256])
 def test_lookups(tables, geometry, stall, draw):
-    """Several mini-batches through one LookupFeeder, of lookup words or of rows by table."""
+    """Several mini-batches through one LookupFeeder, as lookup words or as rows by table."""
     dut = LookupFeeder(geometry)
     bits = 32 if tables else 64
     per_beat = geometry.axi_bits // bits

@@ -37,7 +37,7 @@ def simulate(component, bench) -> None:
 
 
 def content(address: int, size: int) -> int:
-    """The memory's bytes from `address` on: of each granule, a function of its address."""
+    """The memory's bytes from `address` on. Each granule is a function of its address."""
     granules = [random.Random(address + at).getrandbits(128) for at in range(0, size, 16)]
     return sum(value << 128 * index for index, value in enumerate(granules))
 
@@ -49,7 +49,7 @@ def open_window(ctx, dut, *, read: int = 0, write: int = 0) -> None:
 
 
 class ReadMemory:
-    """Answers the engine's reads, one beat a cycle at most: `latency` cycles later, in order or in none."""
+    """Answers the engine's reads, at most one beat a cycle: `latency` cycles later, in order or out of order."""
 
     def __init__(self, dut: ReadEngine, draw: random.Random, *, latency: int, calm: bool) -> None:
         self.dut, self.draw, self.latency, self.calm = dut, draw, latency, calm
@@ -133,7 +133,7 @@ def read(dut: ReadEngine, requests: list, *, latency: int, calm: bool, seed: int
 
 
 def expected_beats(size: int, requests: list) -> list:
-    """What `read` is to return, where nothing is aborted."""
+    """What `read` must return if nothing is aborted."""
     expected = []
     for address, granules, target in requests:
         end = address + 16 * granules
@@ -210,7 +210,7 @@ class WriteMemory:
         ctx.set(dut.awready, self.calm or self.draw.random() < 0.5)
         ctx.set(dut.wready, self.calm or self.draw.random() < 0.7)
         ids = {}
-        for answer in self.answers:  # an id's answers in their order
+        for answer in self.answers:  # the answers of one id keep their order
             ids.setdefault(answer[1], answer)
         ready = [answer for answer in ids.values() if answer[0] <= self.now]
         ctx.set(dut.bvalid, bool(ready))
@@ -369,6 +369,6 @@ def test_a_beat_written_a_cycle(bits, channels):
 
 
 def test_more_channels_than_ids_are_refused(monkeypatch):
-    monkeypatch.setattr(WriteEngine, "_MustUse__silence", True)  # what is refused is never used
+    monkeypatch.setattr(WriteEngine, "_MustUse__silence", True)  # a refused engine is never used
     with pytest.raises(ValueError, match="channels=33 must be 1 to 32"):
         WriteEngine(GEOMETRIES[128], channels=33)

@@ -32,7 +32,7 @@ OPEN = [
     Window(0x10_0000, WINDOW_BYTES // PAGE_BYTES, read=True, write=True),
     Window(0x80_0000, 4, read=True),
     Window(0x90_0000, 4, write=True),
-    Window((TOP >> 12) - 3, 0xFFFF_FFFF, read=True, write=True),  # as if beyond the top of memory
+    Window((TOP >> 12) - 3, 0xFFFF_FFFF, read=True, write=True),  # seems to reach beyond the top of memory
     Window(0xA0_0000, 0, read=True, write=True),
 ]
 FLAGS = {
@@ -42,7 +42,7 @@ FLAGS = {
 
 
 class Draw:
-    """Descriptors that are right in most things, so that every rule is met by some that keep all before it."""
+    """Descriptors that are mostly right, so that for every rule some of them keep all rules before it."""
 
     def __init__(self, seed: int, geometry: Geometry, state_rows: int) -> None:
         self.draw, self.geometry, self.state_rows = random.Random(seed), geometry, state_rows
@@ -52,7 +52,7 @@ class Draw:
         return max(0, self.draw.choice(edges) + self.draw.choice([-1, 0, 0, 1]))
 
     def address(self, size: int) -> int:
-        """For a buffer of `size` bytes: inside a window, or with an end at the edge of one."""
+        """An address for a buffer of `size` bytes: inside a window, or with an end at the edge of one."""
         draw = self.draw
         if draw.random() < 0.03:
             return 0x10_0000 * PAGE_BYTES + (1 << draw.randrange(6))

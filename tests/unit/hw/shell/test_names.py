@@ -1,4 +1,4 @@
-"""What names rows and asks for them, in Amaranth's simulator."""
+"""Blocks that name rows and ask for them, in Amaranth's simulator."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def names(rows: list) -> list[tuple[int, int]]:
 
 
 class Lists:
-    """The core's lists: of each kind and bank, mixed keys above the bank's bits. Latencies as in HotlineCore."""
+    """The core's lists: mixed keys above the bank's bits, for each kind and bank. Latencies are as in HotlineCore."""
 
     def __init__(self, dut: ListNames, draw: random.Random, most: int) -> None:
         self.dut = dut
@@ -100,7 +100,7 @@ def test_a_walk_that_is_stopped_ends_and_the_next_one_is_whole(stall):
 
 
 def list_in_memory(draw: random.Random, count: int, source: int):
-    """`count` random lookup words at `source`, as a granule's content; and their names."""
+    """`count` random lookup words at `source`, as the content of granules, and their names."""
     words = [
         draw.getrandbits(64) & ~(0x7FFF << 40) if draw.random() < 0.8 else draw.getrandbits(40) for _ in range(count)
     ]
@@ -139,7 +139,7 @@ def test_rows_of_a_list_in_memory(count, geometry, stall):
 @stalls
 @pytest.mark.parametrize("why", ["stop", "fault"])
 def test_a_list_in_memory_that_is_given_up(why, stall):
-    """It ends when all that was asked for has come; the next list is whole."""
+    """It ends when everything that was asked for has come. The next list is whole."""
     draw = random.Random(4)
     geometry = GEOMETRIES["tiny"]
     dut = MemoryNames(geometry)

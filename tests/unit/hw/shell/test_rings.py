@@ -1,4 +1,4 @@
-"""What fetches descriptors, and what tells of completions, in Amaranth's simulator."""
+"""Blocks that fetch descriptors and report completions, in Amaranth's simulator."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ stalls = pytest.mark.parametrize("stall", [0, 0.4])
 
 
 class Ring:
-    """What DescriptorFetch sees of a ring with `size` entries, all of them ready at first."""
+    """The part of a ring that DescriptorFetch sees. It has `size` entries, all of them ready at first."""
 
     def __init__(self, dut: DescriptorFetch, draw: random.Random, size: int, ready: int) -> None:
         self.dut, self.draw, self.size, self.ready = dut, draw, size, ready
@@ -130,7 +130,7 @@ def test_a_completion_is_written_and_then_told(stall):
 
 @pytest.mark.parametrize(("before", "after", "waits"), [(1000, 20, 0), (1000, 60, 20), (0, 30, 30)])
 def test_a_new_delay_counts_for_completions_that_wait(before, after, waits):
-    """It may have passed already. Where there was none, it begins when it is set."""
+    """The new delay may have passed already. If there was no delay before, it begins when it is set."""
     dut = RingControl()
 
     async def drive(ctx):

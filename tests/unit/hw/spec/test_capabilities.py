@@ -1,4 +1,4 @@
-"""Capability registers tell the geometry, and are read back as it."""
+"""Capability registers report the geometry, and reading them gives it back."""
 
 from __future__ import annotations
 

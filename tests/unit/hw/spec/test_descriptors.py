@@ -1,6 +1,6 @@
 """Ring entries byte by byte, written by hand, and the table of opcodes.
 
-Hardware, driver and golden model share the layout as data; these bytes do not come from it.
+Hardware, driver and golden model share the layout as data. These bytes do not come from it.
 """
 
 from __future__ import annotations

@@ -151,7 +151,7 @@ def test_widths_hold_their_largest_value(name, entries_per_hot_row):
 @pytest.mark.parametrize("entries_per_hot_row", [2, 3, 8])
 @pytest.mark.parametrize("ways", [2, 3, 4, 7])
 def test_quotas_sum_to_the_budget(ways, entries_per_hot_row):
-    """For every budget: its ways in use over all sets, within one of each other, none above what a set has."""
+    """For every budget: the ways in use of all sets are within one of each other, and none exceeds a set's ways."""
     core = GoldenCore(CORE.override({"ways": ways, "entries_per_hot_row": entries_per_hot_row}))
     for hot_rows in range(core.geometry.hot_capacity + 1):
         assert core.set_hot_rows(hot_rows)

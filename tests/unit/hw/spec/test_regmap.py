@@ -71,7 +71,7 @@ def test_counters_have_two_read_only_halves():
 
 
 def test_capabilities_hold_the_largest_geometry():
-    """Each field of a CAP register is as wide as the rules of Geometry allow its parameter to be large."""
+    """Each field of a CAP register is wide enough for the largest value that the rules of Geometry allow."""
     limits = {
         "lanes": 32, "bank_ports": 32, "queue_depth": 32768, "log2_banks": 8, "log2_sets": 16, "ways": 64,
         "table_bits": 8, "row_bits": 32, "max_lookups": 4096, "max_samples": 1 << 22,
@@ -81,14 +81,14 @@ def test_capabilities_hold_the_largest_geometry():
     assert fields.keys() == limits.keys()
     sizes = {name: value for name, value in limits.items() if not name.startswith("log2")}
     size = {name: 1 << limits[f"log2_{name}"] for name in ("banks", "sets")}
-    Geometry(**sizes | size | {"sets": 4096})  # the limits can be built, but all at once are too many slots
+    Geometry(**sizes | size | {"sets": 4096})  # each limit can be built, but all limits at once give too many slots
     Geometry(**sizes | size | {"banks": 16})
     for name, limit in limits.items():
         assert limit < 1 << fields[name].width
 
 
 def test_capabilities_tell_the_whole_geometry():
-    """Nothing of a geometry is left out: a driver can build it from the registers."""
+    """The registers tell all of a geometry, so a driver can build it from them."""
     registers = REGISTERS + SHELL_REGISTERS
     fields = {f.name for entry in registers if entry.name.startswith("CAP_") for f in entry.fields}
     renamed = {

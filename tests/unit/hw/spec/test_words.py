@@ -1,4 +1,4 @@
-"""Stream words: fields lie where the layout says, side by side, and hold every value of every geometry."""
+"""Stream words: fields are where the layout says, side by side, and hold every value of every geometry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scoreboard of the benches sees what is wrong, and odd packets mean what they are said to mean."""
+"""The benches' scoreboard sees errors, and odd packets mean what they are said to mean."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_word_in_part_is_out_of_range() -> None:
 
 @pytest.fixture
 def due() -> tuple[Scoreboard, LookupPacket]:
-    """A scoreboard that expects, on the non-popular side, what a core with an empty tracker makes of WORDS."""
+    """A scoreboard that expects, on the non-popular side, the results of a core with an empty tracker for WORDS."""
     scoreboard = Scoreboard(TINY)
     scoreboard.expect(dense(WORDS, 2), Phase.CLASSIFY)
     samples = np.arange(5, dtype=np.uint64) << np.uint64(RESERVED_FIELD.low)

@@ -1,4 +1,4 @@
-"""The random lookup streams: repeatable, clean unless asked, and crowded where they should be."""
+"""The random lookup streams are repeatable, clean unless asked otherwise, and crowded where they should be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cache of builds: made once, by one of those who ask, and never half."""
+"""The cache of builds: each is made once, by one of the processes that ask, and is never half done."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_a_damaged_build_is_made_again(cache, capfd, damage):
 
 
 def test_other_users_can_use_a_build(cache):
-    """The cache that the user names is his to share; the folders in it are as open as it is."""
+    """The user may share the cache folder that he names. The folders in it are as open as it is."""
     cache.parent.mkdir()
     cache.parent.chmod(0o1777)
     folder = cached_build("core-1", "core", _build)
@@ -148,7 +148,7 @@ def test_a_lock_of_another_user(cache, monkeypatch):
 
 
 def test_a_build_that_another_user_finished_first(cache, monkeypatch):
-    """Their lock could not be taken; their folder stays."""
+    """The other user's lock could not be taken. His folder stays."""
 
     def build(folder: Path) -> None:
         cached_build("other", "core", _build).rename(cache / "core-1")
@@ -166,7 +166,7 @@ def test_a_finished_build_needs_no_right_to_write(cache, monkeypatch):
 
 @pytest.mark.parametrize("who", ["we", "compiler"])
 def test_a_full_disk(cache, who):
-    """One line says which folder and what to do, and nothing is left."""
+    """One line says which folder and what to do. Nothing is left behind."""
 
     def build(folder: Path) -> None:
         (folder / "part").write_text("one")

@@ -1,4 +1,4 @@
-"""Memories side by side: what is rewritten, and what is left alone."""
+"""Memories side by side: what is rewritten, and what stays as it is."""
 
 from __future__ import annotations
 

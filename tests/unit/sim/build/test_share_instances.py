@@ -1,4 +1,4 @@
-"""Instances that share their code: what is rewritten, and what Verilator is told."""
+"""Instances that share their code: what is rewritten, and what Verilator gets as options."""
 
 from __future__ import annotations
 

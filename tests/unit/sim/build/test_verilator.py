@@ -1,4 +1,4 @@
-"""Which Verilator is chosen, and what a user is told where there is none. The executables are made up."""
+"""Which Verilator is chosen, and the error if there is none. The executables are made up."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _script(folder: Path, name: str, text: str) -> Path:
 
 @pytest.fixture
 def path_folder(tmp_path, monkeypatch) -> Path:
-    """The only folder on PATH; it holds a `perl` that does nothing."""
+    """The only folder on PATH. It holds a `perl` that does nothing."""
     folder = tmp_path / "path"
     _script(folder, "perl", "exit 0")
     monkeypatch.setenv("PATH", str(folder))

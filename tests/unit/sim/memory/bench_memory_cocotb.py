@@ -1,4 +1,4 @@
-"""Runs in the simulator, for test_memory_cocotb.py: the stand-in device copies through a `CocotbMemory`."""
+"""Runs in the simulator for test_memory_cocotb.py: the stand-in device copies through a `CocotbMemory`."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Bench:
         await self.edge()
 
     async def copy(self, beats: int) -> None:
-        """From the region's first page to the second."""
+        """Copies from the region's first page to the second."""
         await self.write(0x1000, self.region.address & 0xFFFFFFFF)
         await self.write(0x1004, self.region.address + PAGE_BYTES & 0xFFFFFFFF)
         await self.write(0x100C, 0)
@@ -108,7 +108,7 @@ async def test_undefined_pin(dut):
 
 @cocotb.test()
 async def test_undefined_bytes(dut):
-    """Only those with a strobe need be defined."""
+    """Only bytes with a strobe need be defined."""
     bench = Bench(dut, "ideal")
     bits = "00000101" + "X" * 8 + "1111Z000" + "00000011" * 13
     bench.port._ports["wdata"] = SimpleNamespace(value=LogicArray(bits))

@@ -1,4 +1,4 @@
-"""The memory model: errors that it answers with, and rules that it holds a manager to."""
+"""The memory model: errors that it answers with, and rules that it makes a manager keep."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def region(memory):
 
 @pytest.mark.parametrize("offset", [-PAGE_BYTES, -64, PAGE_BYTES, PAGE_BYTES + 64, 2 << 20, 1 << 62, -BASE_ADDRESS])
 def test_no_mans_land(offset):
-    """DECERR, and nothing is touched, right before and behind a region too."""
+    """The answer is DECERR and nothing is touched, also right before and behind a region."""
     memory, everything = guarded(np.random.default_rng(3), 1)
     before = everything.copy()
     axi = manager(memory)
@@ -48,7 +48,7 @@ def test_no_mans_land(offset):
 
 
 def test_half_in_a_region():
-    """A burst that runs out of a region, which breaks a rule too, touches none of it."""
+    """A burst that runs out of a region, which also breaks a rule, touches nothing of it."""
     memory, everything = guarded(np.random.default_rng(3), 1)
     before = everything.copy()
     axi = manager(memory)
@@ -83,7 +83,7 @@ def test_answers_of_addresses(memory, region, response):
 
 
 def test_random_errors(memory, region):
-    """Of either kind, in the share that was asked for; a single beat's error leaves the others' data right."""
+    """Errors of either kind come in the share that was asked for. A beat's error leaves the others' data right."""
     region.data[:] = np.random.default_rng(1).integers(0, 128, region.size)
     axi = manager(memory, replace(IDEAL, error=0.3))
     reads = [axi.read(region.address + 128 * (i % 64), 8, i % 16) for i in range(600)]
@@ -114,7 +114,7 @@ def test_failed_writes_write_nothing(memory, region):
 
 
 def _set(**values):
-    """Meddles with a channel or pins while valid is high."""
+    """Changes a channel or pins while valid is high."""
 
     def meddle(pins) -> None:
         for name, value in values.items():
@@ -169,7 +169,7 @@ CHANGES = [
 
 @pytest.mark.parametrize(("pin", "message"), CHANGES, ids=[pin for pin, _ in CHANGES])
 def test_stable_until_ready(memory, region, pin, message):
-    """A pin changes in the cycle after one in which its channel waited. Waiting itself is no violation."""
+    """A pin changes in the cycle after one in which its channel waited. Waiting itself breaks no rule."""
     axi = manager(memory, replace(IDEAL, ar_stall=0.9, aw_stall=0.9))  # W waits for AW
     axi.read(region.address)
     axi.write(region.address, bytes(16))

@@ -1,4 +1,4 @@
-"""The memory model: data, order, errors, and that it is as slow as it was told to be."""
+"""The memory model: data, order, errors, and that it is as slow as its settings say."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def memory():
 @pytest.mark.parametrize("axi_bits", [128, 512])
 @pytest.mark.parametrize("timing", ["ideal", "pcie3-x16", "ddr4-local", UNTIDY], ids=lambda t: t if t != UNTIDY else "")
 def test_random_traffic(timing, axi_bits):
-    """Against a copy: a block (a burst's place) that is written is left alone until B; what is read is as it was."""
+    """Against a copy. A block (a burst's place) that is written is left alone until B. Reads find it as it was."""
     rng = np.random.default_rng(7)
     memory, everything = guarded(rng, 2)
     expected = everything.copy()
@@ -102,7 +102,7 @@ def _one_by_one(axi: Manager, count: int, ask) -> np.ndarray:
     ],
 )  # fmt: skip
 def test_latency(memory, latency):
-    """4 ns a cycle. The cycle in which something is offered is a whole number, hence half a cycle more."""
+    """A cycle is 4 ns. The cycle in which something is offered is a whole number, hence the additional half cycle."""
     region = memory.allocate("r", PAGE)
     axi = manager(memory, replace(IDEAL, read_latency=latency, write_latency=latency))
     expected = max(1.0, latency.mean / 4)

@@ -1,4 +1,4 @@
-"""The memory model: which burst comes when, how many there may be, and when bytes are seen."""
+"""The memory model: the order of bursts, how many there may be, and when bytes are seen."""
 
 from __future__ import annotations
 
@@ -76,13 +76,13 @@ def test_outstanding(memory, region, limit):
     for bursts in (reads, writes):
         for first, later in zip(bursts, bursts[limit:], strict=False):
             assert first.done < later.accepted
-    # Little's law: 200 cycles a burst, `limit` at a time, one more cycle before the place is taken again.
+    # Little's law: 200 cycles a burst, `limit` at a time. It takes one more cycle until the place is taken again.
     assert axi.cycle == pytest.approx(100 / limit * 201, rel=0.05)
 
 
 @pytest.mark.parametrize(("setting", "output"), [("ar_stall", 0), ("aw_stall", 1), ("w_stall", 2)])
 def test_stalls(memory, region, setting, output):
-    """The share of the cycles in which ready is low while there is something to take."""
+    """Measures the share of cycles in which ready is low while there is something to take."""
     axi = manager(memory, replace(IDEAL, **{setting: 0.3}))
     waited, moved = 0, 0
     valid = {0: lambda pins: pins.ar.valid, 1: lambda pins: pins.aw.valid, 2: lambda pins: pins.wvalid}[output]
@@ -109,7 +109,7 @@ def test_gaps(memory, region, setting, output):
 
 
 def test_data_before_its_address(memory, region):
-    """AW is held back: with early_data W goes ahead, and what it brought is written where AW says."""
+    """AW is held back. With early_data W goes ahead, and its data is written where AW says."""
     early = replace(IDEAL, aw_stall=0.95, early_data=0.9)
     axi = manager(memory, early)
     bursts = [axi.write(region.address + 64 * i, bytes([i]) * 64) for i in range(20)]
@@ -150,7 +150,7 @@ def test_when_a_read_takes_its_bytes(memory, region, early):
 
 
 def test_read_after_response_sees_the_write(memory, region):
-    """Whatever is late or early: a read that is sent once B was taken has the new bytes. One sent before need not."""
+    """Whatever is late or early, a read that is sent after B was taken has the new bytes. One sent before need not."""
     axi = manager(memory, replace(JITTER, late_writes=0.5, early_reads=0.5))
     stale = 0
     for i in range(1, 200):
@@ -179,7 +179,7 @@ def test_same_seed_same_cycles(memory, region):
 
 
 def test_reset_forgets(memory, region):
-    """What was under way is not answered; a write that had been accepted in full takes place, another does not."""
+    """A burst under way is not answered. A write takes place only if it had been accepted in full."""
     axi = manager(memory, MemoryTiming(read_latency=Latency(400), write_latency=Latency(400), late_writes=1))
     axi.read(region.address)
     axi.write(region.address, bytes([5]) * 16)

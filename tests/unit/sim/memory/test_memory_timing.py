@@ -89,7 +89,7 @@ def test_presets_bandwidth(name, reads, writes):
 
 @pytest.mark.parametrize(("name", "least", "most"), [("pcie4-x16", 536, 600), ("ddr4-local", 120, 150)])
 def test_presets_latency(name, least, most):
-    """In ns, of single reads of 64 bytes."""
+    """Latencies in ns, of single reads of 64 bytes."""
     memory = HostMemory()
     region = memory.allocate("r", 4096)
     axi = manager(memory, name, axi_bits=512)
@@ -102,7 +102,7 @@ def test_presets_latency(name, least, most):
 
 @pytest.mark.parametrize("timing", [*PRESETS.values(), MemoryTiming(read_gb_per_s=0.02, shared=True)])
 def test_longest_silence(timing):
-    """No bursts, however they come, make the memory silent for longer."""
+    """No arrangement of bursts makes the memory silent for longer."""
     memory = HostMemory()
     region = memory.allocate("r", 1 << 16)
     axi = manager(memory, replace(timing, reads=4, writes=4), axi_bits=128)

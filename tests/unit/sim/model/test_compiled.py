@@ -1,4 +1,4 @@
-"""The compiled model equals the golden model, bit for bit, whatever is done to both."""
+"""The compiled model equals the golden model bit for bit, whatever is done to both."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_key_hash_is_the_same_network():
 
 
 def test_sample_indices_wrap_at_the_width_of_their_field():
-    """More than 2^22 samples in a mini-batch: too many for the golden model's patience."""
+    """A mini-batch of more than 2^22 samples. The golden model would take too long for it."""
     geometry = PRESETS["tiny"].override({"max_samples": 1 << 22})
     core = CompiledCore(geometry)
     count = (1 << 22) + 3

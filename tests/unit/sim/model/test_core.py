@@ -45,7 +45,7 @@ def fields(words: np.ndarray) -> list[tuple[int, int, int, int, int]]:
 @settings(max_examples=40, deadline=None)
 @given(geometries(), seeds)
 def test_hot_is_never_false_and_classify_only_reads(geometry, seed):
-    """A hit's slot leads back, through dump and unmix, to the very key that was looked up; twice the same."""
+    """A hit's slot leads back, through dump and unmix, to the key that was looked up. A second time gives the same."""
     core = GoldenCore(geometry)
     core.set_hot_rows(geometry.hot_capacity * 2 // 3)
     batches = random_batches(np.random.default_rng(seed), geometry, 6)
@@ -115,7 +115,7 @@ def test_budget_of_none_learns_nothing():
     ],
 )
 def test_framing(batch, lengths, errors):
-    """At most 4 lookups in a sample and 5 samples; nothing is hot, so all comes back in the nonpopular packet."""
+    """At most 4 lookups a sample and 5 samples. No row is hot, so everything comes back in the nonpopular packet."""
     core = GoldenCore(small(max_lookups=4, max_samples=5))
     popular, nonpopular = core.run_batch(batch, Phase.CLASSIFY)
     assert len(popular) == 0

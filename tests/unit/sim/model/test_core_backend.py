@@ -1,4 +1,4 @@
-"""The model backend at its registers: what a driver meets on every backend."""
+"""The model backend at its registers, as a driver finds them on every backend."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def classify(rings: RawRings, words: np.ndarray, flags: int = 0, tables: int = 0
 
 
 def expected_lists(batches: list[np.ndarray]) -> tuple[list[int], list[list[int]]]:
-    """Of the last mini-batch: each cold lookup's list and number in a word, and the lists, by dictionaries.
+    """For the last mini-batch, by dictionaries: each cold lookup's list and number in a word, and the lists.
 
     `batches` hold the keys of cold lookups, table << 32 | row.
     """
@@ -217,7 +217,7 @@ def test_a_list_names_rows_whatever_its_last_bits(raw):
 
 @pytest.fixture
 def all_right(raw):
-    """A descriptor of each kind that is right, by name; all buffers are in one region, and are WINDOW's window 1."""
+    """A right descriptor of each kind, by name. All buffers are in one region and in window 1 of WINDOW."""
     region = raw.buffer(1, 16)
     region.array(64, np.uint64)[:] = LAST | np.uint64(3)
     raw.set_table(0, region.address, 8, 64)
@@ -336,7 +336,7 @@ def test_a_hole_between_windows_is_found_as_it_is_touched(raw):
 
 
 def test_memory_that_is_not_there(raw, all_right):
-    """A window over nothing, as a bus answers with DECERR."""
+    """A window without memory. A bus answers DECERR there."""
     kinds, region = all_right
     beyond = region.address + region.size
     raw.set_window(2, replace(region, address=beyond), pages=64)
@@ -366,7 +366,7 @@ def test_rows_are_checked_one_by_one(raw, all_right):
     ):
         names[:] = 3
         names[40] = bad
-        names[41:] = 5 << 32  # a table that is not set up comes too late, or it does not
+        names[41:] = 5 << 32  # a table that is not set up: it is found only if names[40] is right
         out[:] = 7
         done = raw.run(kinds["list"])
         if status == Status.OK:

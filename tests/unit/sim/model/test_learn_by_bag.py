@@ -50,7 +50,7 @@ def test_the_tracker_learns_as_from_a_log_of_bags() -> None:
     by_bag, of_bags, by_sample = opened(), opened(), opened()
     by_bag.learn(batches, by_bag=True)
     by_sample.learn(batches)
-    for batch in batches:  # word for word what a log would be whose samples are these bags
+    for batch in batches:  # word for word what a log with these bags as samples would be
         lookups = pack(batch, by_bag=True)
         source = of_bags._buffers.take(lookups.data.nbytes)[0]
         source.array(len(lookups), np.uint64)[:] = lookups.data

@@ -87,7 +87,7 @@ def select(csr: Registers) -> np.ndarray:
 
 
 def fill(csr: Registers) -> None:
-    """SELECT until the hot rows are all that the budget allows."""
+    """Runs SELECT until as many rows are hot as the budget allows."""
     for _ in range(TINY.hot_capacity // TINY.max_moves):
         select(csr)
 
@@ -97,7 +97,7 @@ def test_select_through_the_ports(csr, batches):
     csr.irq()
     csr["COMMAND"] = Command.SELECT
     assert csr.status()["busy"] == csr.status()["command"] == 1 and csr.irq() == Irq(0)
-    csr["MOVE_LIMIT"] = 3  # for the next one
+    csr["MOVE_LIMIT"] = 3  # for the next SELECT
     with pytest.raises(DeviceError, match="m_axis_state holds 9 beats of 4 words, not at most 5 of 4"):
         csr.device.receive_events(5, 4)
     events = csr.device.receive_events(9, 4)

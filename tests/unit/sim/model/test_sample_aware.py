@@ -1,4 +1,4 @@
-"""The golden model's sample-aware tracker against a naive one, by dictionary, and against what must always hold."""
+"""The golden model's sample-aware tracker against a naive one with a dictionary, and against its invariants."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def hot_set(geometry: Geometry, dump: np.ndarray) -> dict[int, int]:
 
 
 def moves(events: np.ndarray) -> list[tuple[int, int, int | None]]:
-    """(slot, mixed key of the row that becomes hot, of the row that leaves or None) of each event."""
+    """For each event: (slot, mixed key of the row that becomes hot, mixed key of the row that leaves, or None)."""
     mask = (1 << 40) - 1
     assert not events[:, 2:].any()
     assert all(word >> 63 for word in events[:-1, 0].tolist())
@@ -49,7 +49,7 @@ def moves(events: np.ndarray) -> list[tuple[int, int, int | None]]:
 
 
 def closing(events: np.ndarray) -> list[int]:
-    """Rows that are hot, idle ones, threshold, recent ones: halves of the two words of the closing beat."""
+    """Hot rows, idle rows, threshold, recent rows: halves of the two words of the closing beat."""
     assert not events[-1, 2:].any()
     return [half for word in events[-1, :2].tolist() for half in (word & 0xFFFFFFFF, word >> 32)]
 
@@ -66,7 +66,7 @@ class Row:
 
 
 class Naive:
-    """Rows by mixed key. What it says of its order, sorting says here; what it says of a set, a search through all."""
+    """Rows by mixed key. Where the tracker has an order, this sorts; where it has a set, this searches all rows."""
 
     def __init__(self, geometry: Geometry, hot_rows: int, policy: Policy) -> None:
         self.geometry, self.hot_rows, self.policy = geometry, hot_rows, policy
@@ -116,11 +116,11 @@ class Naive:
             self.rows[key] = Row(way, min(weight, most))
 
     def select(self) -> tuple[list[tuple[int, int, int | None]], list[int]]:
-        """Moves, and what the closing beat tells: rows that are hot, idle ones before, threshold, recent ones."""
+        """The moves, and the figures of the closing beat: hot rows, idle rows before, threshold, recent rows."""
         idle = sum(row.slot is not None and not row.fresh for row in self.rows.values())
         recent = sum(row.slot is None and row.fresh for row in self.rows.values())
         counters = sorted((row.counter for row in self.rows.values()), reverse=True)
-        # One above the largest counter that is not among the first N; at least 1.
+        # One more than the largest counter that is not among the first N, at least 1.
         threshold = counters[self.hot_rows] + 1 if len(counters) > self.hot_rows else 1
         banks, sets = self.geometry.banks, self.sets // self.geometry.banks
 
@@ -201,10 +201,10 @@ def test_it_is_the_naive_tracker(geometry, seed, policy, data):
 @settings(max_examples=100, deadline=None)
 @given(geometries(), seeds, st.lists(policies, min_size=4, max_size=4), st.data())
 def test_the_hot_set(geometry, seed, some_policies, data):
-    """At most N rows in the slots 0 to hot_count - 1, each its own; only SELECT moves rows, and says what it moved."""
+    """At most N rows are in slots 0 to hot_count - 1, each in its own. Only SELECT moves rows, and says which."""
     rng = np.random.default_rng(seed)
     core = accelerator(geometry, data.draw(st.integers(0, geometry.hot_capacity)))
-    followed: dict[int, int] = {}  # slots, by the events alone
+    followed: dict[int, int] = {}  # slots, from the events only
     for policy in some_policies:
         core.policy.__dict__.update(vars(policy))
         for phase in (Phase.LEARN, Phase.RELEARN, Phase.CLASSIFY):
@@ -228,7 +228,7 @@ def test_the_hot_set(geometry, seed, some_policies, data):
 @settings(max_examples=60, deadline=None)
 @given(geometries(), seeds, policies)
 def test_state_is_a_function_of_what_was_learned(geometry, seed, policy):
-    """Neither what is only classified or dumped in between has a bearing on it, nor how samples lie in mini-batches."""
+    """The state depends neither on what is only classified or dumped, nor on how mini-batches divide the samples."""
     rng = np.random.default_rng(seed)
     stream = random_batches(rng, geometry, 6, hot_keys=geometry.entries)
     others = random_batches(rng, geometry, 6, hot_keys=geometry.entries)
@@ -262,7 +262,7 @@ def test_relearn_answers_like_classify(geometry, seed, policy):
 @settings(max_examples=60, deadline=None)
 @given(geometries(), seeds, policies, st.data())
 def test_dump_and_restore_carry_the_tracker(geometry, seed, policy, data):
-    """A core restored from another's dump goes on exactly as the other does."""
+    """A core that is restored from another core's dump goes on exactly as the other does."""
     hot_rows = data.draw(st.integers(0, geometry.hot_capacity))
     first, second = (accelerator(geometry, hot_rows, policy) for _ in range(2))
     stream = random_batches(np.random.default_rng(seed), geometry, 8, hot_keys=geometry.entries)
@@ -301,7 +301,7 @@ def test_a_row_counts_the_more_the_fewer_others_missed():
     [(3, (18, 17), 18, False), (3, (20, 18), 19, True), (4, (18, 17), 18, True), (0, (90, 80), 81, False)],
 )
 def test_hysteresis_spares_a_hot_row_that_has_hardly_fallen_behind(hysteresis, others, threshold, moved):
-    """The one slot's row has 16 and stays where the threshold is 18: 18 - (18 >> 3) is 16."""
+    """The one slot's row has 16. It stays if the threshold is 18, because 18 - (18 >> 3) is 16."""
     core = accelerator(TINY.override({"entries_per_hot_row": 4}), 1, Policy([1] * 16, hysteresis=hysteresis))
     first, *rest = [*keys_of_set(TINY, 0, 2).tolist(), int(keys_of_set(TINY, 1, 1)[0])]  # two ways a set
     core.run_batch(key_words(TINY, np.repeat(first, 16)), Phase.LEARN)
@@ -350,7 +350,7 @@ def test_restore_keeps_known_bits_of_valid_entries_alone():
     rows = np.zeros((32, 4), U)
     rows[4, 1] = 2**64 - 1
     rows[5] = [7 << 56 | 3, (2**32 - 1) << 32 | 9, 2**32 - 1, 6]
-    rows[6, 2] = 2**63 - 1  # all but valid
+    rows[6, 2] = 2**63 - 1  # everything but valid
     rows[9, 0] = 200 << 56  # the age of a set that holds nothing
     core.restore(rows)
     expected = np.zeros((32, 4), U)
@@ -375,7 +375,7 @@ def test_restore_of_another_length_clears(rows):
 def test_restore_judges_rows_in_use_whatever_the_length():
     core = accelerator(TINY, 10)  # 20 entries: 8 sets; 3 ways in sets 0 to 3, 2 ways in the others
     rows = np.zeros((17, 4), U)
-    rows[16] = 1 << 63  # beyond the sets in use: nobody looks
+    rows[16] = 1 << 63  # beyond the sets in use, where nobody looks
     core.restore(rows)
     assert core.errors == Error.RESTORE_LENGTH
     rows[8, 2] = 1 << 63

@@ -1,4 +1,4 @@
-"""The golden model of the lists of unique cold rows, against one with dictionaries that lists one lookup at a time."""
+"""The golden model of the lists of unique cold rows, against one with dictionaries that lists lookups one by one."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_lists_are_those_of_the_naive_model(geometry, seed, batches):
     lists, naive = WorkingLists(geometry), Naive(geometry)
     for _ in range(batches):
         keys = rng.choice(crowd if rng.random() < 0.3 else pool, int(rng.integers(0, 3 * len(pool) + 1)))
-        words = key_words(geometry, keys, last=bool(rng.random() < 0.5))  # `last` is no part of a row's name
+        words = key_words(geometry, keys, last=bool(rng.random() < 0.5))  # `last` is not part of a row's name
         assert lists.list_batch(words).tolist() == naive.list_batch(words.tolist())
         assert lists.full == naive.full
         assert lists.counts.tolist() == naive.counts()
@@ -108,7 +108,7 @@ def test_what_found_no_room_is_not_held_later():
 
 
 def test_no_place_looks_like_not_listed():
-    """NOT_LISTED is the last number of the last bank's held list, and no geometry has that many."""
+    """NOT_LISTED is the last number of the last bank's held list. No geometry has that many."""
     assert NOT_LISTED == VALUE_FIELD.mask
     longest = (1 << COLD_LOCAL.width) - 1
     most = Geometry(lanes=2, banks=128, sets=2, ways=2, bank_ports=1, queue_depth=4, axi_bits=128,
