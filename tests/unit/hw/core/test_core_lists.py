@@ -217,7 +217,9 @@ def compare(name: str, stalls: float) -> None:
 
 
 @pytest.mark.parametrize("stalls", [0.0, 0.4])
-@pytest.mark.parametrize("name", GEOMETRIES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name == "tiny" else pytest.mark.slow) for name in GEOMETRIES]
+)
 def test_places_lists_and_verdicts(name: str, stalls: float) -> None:
     compare(name, stalls)
 
