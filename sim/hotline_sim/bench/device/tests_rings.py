@@ -203,7 +203,7 @@ async def test_index_wraps(dut: Any) -> None:
     if inside:
         near = (1 << 16) - 2 * tb.ring_size
         for name in ("producer", "consumer", "cpl_producer", "cpl_consumer"):
-            getattr(dut.rings, name).value = near
+            getattr(dut.registers.rings, name).value = near
             setattr(tb.golden.rings, name, near)
         tb.produced = near
         await tb.cycles(2)
