@@ -65,7 +65,8 @@ class StepPlan:
         keys: int64 [m], the row in each place once rows have moved; -1 where it is only on its way to a slot.
         back: int32 [b], places of the half before whose rows go back to host memory, as they are no longer needed.
         back_keys: int64 [b], their rows.
-        held: cold lookups' rows that came from the half before.
+        held: rows in the places of this half that were in the pool before.
+        slots, comes: int64, rows that are hot from this mini-batch on, and their slots.
     """
 
     half: int
@@ -78,6 +79,8 @@ class StepPlan:
     back: np.ndarray
     back_keys: np.ndarray
     held: int
+    slots: np.ndarray
+    comes: np.ndarray
 
     @property
     def copied_in(self) -> int:
@@ -140,8 +143,8 @@ class Planner:
             moves: rows that change places before it.
 
         Raises:
-            OwnershipError: a lookup's row is not where the splitter says it is, or a slot that a row takes does not hold
-                the row that is said to leave it. Nothing has changed then.
+            OwnershipError: a lookup's row is not where the splitter says it is, or a slot that a row takes does not
+                hold the row that is said to leave it. Nothing has changed then.
             ValueError: the mini-batch needs more places than a half has.
         """
         shape, half = self.shape, self._half
@@ -176,7 +179,7 @@ class Planner:
         back = back[:returned]
         plan = StepPlan(
             half, ids, free, fetched[:got].copy(), source[:moved].copy(), target[:moved].copy(),
-            new_keys[:placed].copy(), back, old[back], held,
+            new_keys[:placed].copy(), back, old[back], held, slots, comes,
         )  # fmt: skip
         self.key_at[slots] = comes
         begin = shape.begin(half)

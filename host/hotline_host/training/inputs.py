@@ -14,7 +14,6 @@ from torch import Tensor
 from hotline_device.compiled import compiled
 from hotline_host.data.log import Batch
 from hotline_host.pool.grouping import Grouping
-from hotline_host.pool.planner import PoolShape, StepPlan
 
 from .kernels import Groups
 from .link import Link
@@ -46,7 +45,7 @@ class StepInputs:
 
     Args:
         size: of the largest mini-batch.
-        shape: of the pool.
+        table_rows: ids are below it.
         link: to the device.
         dtype: of dense features and labels.
 
@@ -56,9 +55,9 @@ class StepInputs:
         first: samples of its first micro-batch; all of them if there is only one.
     """
 
-    def __init__(self, size: StepSize, shape: PoolShape, link: Link, dtype: torch.dtype) -> None:
-        self._size, self._shape, self._link = size, shape, link
-        self._grouping = Grouping(size.lookups, shape.rows)
+    def __init__(self, size: StepSize, table_rows: int, link: Link, dtype: torch.dtype) -> None:
+        self._size, self._link = size, link
+        self._grouping = Grouping(size.lookups, table_rows)
         n, bags = size.lookups, size.samples * size.tables
         integers = {
             "ids": n, "offsets": bags + 1, "bags": n, "chunk_starts": n + 1, "row_chunks": n + 1, "rows": n, "sizes": 2,
@@ -78,34 +77,38 @@ class StepInputs:
         """Bytes of the buffers on the device."""
         return sum(buffer.nbytes for buffer in self._device.values())
 
-    def pack(self, batch: Batch, plan: StepPlan, popular: np.ndarray | None = None) -> None:
+    def pack(
+        self, batch: Batch, ids: np.ndarray, moves: tuple[np.ndarray, np.ndarray], popular: np.ndarray | None = None
+    ) -> None:
         """Takes a mini-batch in. The step before the last must have ended.
 
         Args:
+            ids: int32 [n], the row of each lookup, in input order.
+            moves: int32 [c] each, source and target of the rows that move.
             popular: bool [B]: these samples are the first micro-batch, the others the second. None: there is one only.
 
         Raises:
             ValueError: the mini-batch is larger than any that was announced.
         """
         size, arrays = self._size, self._arrays
-        self.samples, self.lookups, self.moves = batch.size, len(plan.ids), len(plan.source)
+        self.samples, self.lookups, self.moves = batch.size, len(ids), len(moves[0])
         if self.samples > size.samples or self.lookups > size.lookups or self.moves > size.moves:
             raise ValueError(
                 f"the mini-batch has {self.samples} samples, {self.lookups} lookups and {self.moves} rows that move; "
                 f"room was made for {size.samples}, {size.lookups} and {size.moves}"
             )
-        ids, lengths = arrays["ids"][: self.lookups], batch.lengths
+        taken, lengths = arrays["ids"][: self.lookups], batch.lengths
         dense, label = self._host["dense"][: self.samples], self._host["label"][: self.samples]
         self.first, self.split_at = self.samples, self.lookups
-        if popular is None:
-            ids[:] = plan.ids
+        if popular is None or not popular.any():
+            taken[:] = ids
             dense.copy_(torch.from_numpy(batch.dense))
             label.copy_(torch.from_numpy(batch.label))
         else:
             order = np.argsort(~popular, kind="stable")  # popular samples first
             self.first = int(popular.sum())
             lengths = lengths[order]
-            _permute(plan.ids, batch.sample_offsets, order, ids)
+            _permute(ids, batch.sample_offsets, order, taken)
             self.split_at = int(lengths[: self.first].sum())
             dense.copy_(torch.from_numpy(batch.dense[order]))
             label.copy_(torch.from_numpy(batch.label[order]))
@@ -117,11 +120,10 @@ class StepInputs:
             np.cumsum(lengths.ravel(), out=offsets[1:])
             bags = np.repeat(np.arange(lengths.size, dtype=np.int32), lengths.ravel())
         self.rows, self.chunks = self._grouping.group(
-            ids, bags, self._shape.zero, arrays["bags"], arrays["rows"], arrays["row_chunks"], arrays["chunk_starts"]
+            taken, bags, -1, arrays["bags"], arrays["rows"], arrays["row_chunks"], arrays["chunk_starts"]
         )
         arrays["sizes"][:] = self.rows, self.chunks
-        arrays["source"][: self.moves] = plan.source
-        arrays["target"][: self.moves] = plan.target
+        arrays["source"][: self.moves], arrays["target"][: self.moves] = moves
 
     def copy_in(self) -> None:
         """Copies to the device what was packed. Inside the block `Link.copying_in`."""
@@ -139,11 +141,9 @@ class StepInputs:
         return self._device["dense"][part], self._device["label"][part]
 
     def lookups_of(self, part: slice) -> tuple[Tensor, Tensor | None]:
-        """Pool ids of the lookups of a micro-batch or of all samples, and the offsets of its bags; None: one lookup each."""
+        """The ids of the lookups of a micro-batch, and the offsets of its bags, None if each has one lookup."""
         first = part.start == 0
-        ids = self._device["ids"][
-            0 if first else self.split_at : self.split_at if first and part.stop == self.first else self.lookups
-        ]
+        ids = self._device["ids"][: self.split_at] if first else self._device["ids"][self.split_at : self.lookups]
         if self.one_hot:
             return ids, None
         tables = self._size.tables

@@ -55,8 +55,8 @@ class EmbeddingPool:
         cold: [R, D] in host memory; `cold_state` [R], always in the host's own memory.
         rows: [P, D] on the device; `state` [P].
         staged: for each half, host memory [W, D] that its rows are gathered into; `staged_state` [W].
-        region: the region of `memory` with the cold rows, and `staging` that with the gathered rows of both halves; None
-            without `memory`.
+        region: the region of `memory` with the cold rows, and `staging` that with the gathered rows of both halves.
+            None without `memory`.
     """
 
     def __init__(

@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hotline_host.data.log import Batch
+from hotline_host.pool.rows import TableRows
 
 from .dlrm import DLRM, ModelConfig
 from .optim import OPTIMIZERS, dense_optimizer, row_optimizer
-from .store import TableRows
 
 __all__ = ["TrainConfig", "Trainer", "max_parameter_difference"]
 
@@ -76,6 +76,14 @@ class Trainer(ABC):
         self.dense_optimizer = dense_optimizer(config.optimizer, self.model.parameters(), config.rate, config.eps)
         self.row_optimizer = row_optimizer(config.optimizer, config.rate, config.eps)
         self.dense_features = config.dense_features
+
+    @abstractmethod
+    def losses(self) -> np.ndarray:
+        """float64: the mean BCE of every mini-batch before its step, since the last call. Waits for the device."""
+
+    @abstractmethod
+    def synchronize(self) -> None:
+        """Returns when the device has nothing left to do."""
 
     @abstractmethod
     def predict(self, batch: Batch) -> np.ndarray:
