@@ -9,8 +9,8 @@ from time import perf_counter
 
 from hotline_host.data.log import Batch
 from hotline_host.driver.driver import Driver
-from hotline_host.driver.follow import Followed, Follower, FollowOptions
-from hotline_host.plan import Working
+from hotline_host.driver.follow import Follower, FollowOptions
+from hotline_host.plan import Followed, Working
 from hotline_host.training.step import SplitTrainer
 
 from .working import Gathering, WorkingGatherer
