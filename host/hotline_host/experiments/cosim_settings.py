@@ -72,7 +72,11 @@ class CosimSettings(Settings):
         check_seed(self.seed)
         if not 0 <= self.test_share < 1:
             raise SettingsError(f"test share is {self.test_share}; it must be at least 0 and below 1")
-        for name, value, known in (("model", self.model, MODELS), ("dtype", self.dtype, DTYPES), ("schedule", self.schedule, SCHEDULES)):
+        for name, value, known in (
+            ("model", self.model, MODELS),
+            ("dtype", self.dtype, DTYPES),
+            ("schedule", self.schedule, SCHEDULES),
+        ):
             if value not in known:
                 raise SettingsError(f"{name} is {value!r}; it must be one of {', '.join(known)}")
         if not self.pipelines or len(set(self.pipelines)) < len(self.pipelines) or {*self.pipelines} - {*PIPELINES}:

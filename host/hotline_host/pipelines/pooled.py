@@ -186,14 +186,14 @@ class PooledPipeline(Pipeline):
 
     def _rest(self) -> None:
         """Returns once nothing runs beside the main thread."""
-        wait([each for each in (self._coming, self._behind) if each])
+        for each in (self._coming, self._behind):
+            if each:
+                wait([each])
 
 
 def size_of(setup: Setup, most_moves: int) -> StepSize:
     """The largest mini-batch of a set-up."""
-    return StepSize(
-        setup.batch_size, setup.batch_lookups, len(setup.rows), setup.config.dense_features, most_moves
-    )
+    return StepSize(setup.batch_size, setup.batch_lookups, len(setup.rows), setup.config.dense_features, most_moves)
 
 
 def _count(followed: Followed) -> SplitCounts:
