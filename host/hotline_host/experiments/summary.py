@@ -89,8 +89,8 @@ def _moved(run: RunFigures, split: SplitFigures) -> str | None:
 
 def _gathered(gather: GatherFigures) -> str:
     return (
-        f"{gather.gathered_rows:,} rows; {gather.held_rows:,} were in the pool already, and {gather.host_gathered_rows:,} "
-        "came by the host"
+        f"{gather.gathered_rows:,} rows; {gather.held_rows:,} were in the pool already, and "
+        f"{gather.host_gathered_rows:,} came by the host"
     )
 
 

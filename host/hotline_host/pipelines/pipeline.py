@@ -104,7 +104,8 @@ class Pipeline(ABC):
     def progress(self, batches: Iterator[Batch]) -> StepResult:
         """Starts one optimizer step, on the oldest mini-batch that was taken from `batches` and not trained on.
 
-        It does not wait for the device. A pipeline may take mini-batches ahead. All calls get the same iterator until it ends.
+        It does not wait for the device. A pipeline may take mini-batches ahead. All calls get the same iterator until
+        it ends.
 
         Raises:
             StopIteration: every mini-batch was trained on. Another iterator may follow.

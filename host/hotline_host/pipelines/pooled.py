@@ -186,9 +186,10 @@ class PooledPipeline(Pipeline):
 
     def _rest(self) -> None:
         """Returns once nothing runs beside the main thread."""
-        for each in (self._coming, self._behind):
-            if each:
-                wait([each])
+        if self._coming:
+            wait([self._coming])
+        if self._behind:
+            wait([self._behind])
 
 
 def size_of(setup: Setup, most_moves: int) -> StepSize:
