@@ -61,7 +61,7 @@ class Header:
 
     Attributes:
         preset: name of the accelerator's geometry.
-        memory: what was simulated behind it.
+        memory: what was simulated behind it; None on a backend that does not simulate it.
         hot_rows, most_moves: as of the splitter.
         log: name of the log.
         rows: rows of each of its tables.
@@ -75,7 +75,7 @@ class Header:
 
     preset: str
     backend: str
-    memory: str
+    memory: str | None
     hot_rows: int
     most_moves: int
     log: str
@@ -125,7 +125,7 @@ def record(
     follow: FollowOptions,
     *,
     backend: str,
-    memory: str,
+    memory: str | None,
     seed: int,
     row_bytes: int,
     clock_mhz: float,
