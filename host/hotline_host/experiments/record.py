@@ -75,7 +75,7 @@ def record_log(
             driver.check(part, by_bag=settings.by_bag)
         learn(driver, learned, follow, progress)
         return record(
-            out, driver, rest, follow, backend=backend, memory=options.get("timing"), seed=seed, row_bytes=row_bytes,
-            clock_mhz=memory_timing(settings.memory).clock_mhz,
+            out, driver, rest, follow, preset=geometry.name, backend=backend, memory=options.get("timing"), seed=seed,
+            row_bytes=row_bytes, clock_mhz=memory_timing(settings.memory).clock_mhz,
             progress=lambda done, total: progress("recording, mini-batches", done, total),
         )  # fmt: skip
