@@ -168,6 +168,52 @@ def split_command(
     show(headline(result), summary(result), json=json)
 
 
+@app.command(name="record")
+def record_command(
+    out: Annotated[Path, typer.Option("--out", "--output", help="The recording, an .npz file.")],
+    data: Data = "ml-100k",
+    preset: Preset = "kaggle",
+    backend: Backend = "verilated",
+    hot_rows: HotRows = None,
+    learn_share: LearnShare = 0.2,
+    batch_size: BatchSize = 2048,
+    mini_batches: Annotated[int | None, typer.Option(help="Mini-batches to record. Default: all of the log.")] = None,
+    relearn_share: RelearnShare = 0.25,
+    select_every: SelectEvery = 8,
+    learn_by: LearnBy = "sample",
+    move_limit: MoveLimit = None,
+    memory: Memory = "pcie4-x16",
+    row_bytes: Annotated[
+        int | None, typer.Option(help="Bytes of an embedding row. Default: 4 for each of the log's dimensions.")
+    ] = None,
+    overrides: Overrides = None,
+    samples: Samples = None,
+    skip_bad: SkipBad = False,
+    seed: Seed = 0,
+) -> None:
+    """Record what the accelerator answers, and its clock cycles, to train with elsewhere."""
+    with plain_errors() as progress:
+        geometry = _geometry(preset, overrides)
+        find_backend(backend)
+        check_files(data, out=out)
+        settings = Settings(
+            hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, relearn_share=relearn_share,
+            select_every=select_every, move_limit=move_limit, learn_by=learn_by, memory=memory,
+        )  # fmt: skip
+        log, _ = _load(data, skip_bad, samples, seed, progress)
+        from hotline_host.experiments.record import record_log
+
+        recording = record_log(
+            log, geometry, backend, settings, out, mini_batches=mini_batches, row_bytes=row_bytes, seed=seed,
+            progress=progress,
+        )  # fmt: skip
+    header = recording.header
+    show(
+        f"{out}: {header.mini_batches:,} mini-batches, samples {header.start:,} to {header.stop:,} of {header.log}, "
+        f"{header.hot_rows:,} rows hot"
+    )
+
+
 def _geometry(name: str, overrides: list[str] | None) -> Geometry:
     settings = {}
     for setting in overrides or []:
