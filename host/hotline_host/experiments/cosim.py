@@ -81,7 +81,7 @@ def cosim(
     for step in splitting.steps if splitting else ():
         assert step.split is not None
         history.record(step.split, step.gather)
-    counters = splitting.figures.counters if splitting else None
+    counters = (splitting.figures.counters or {}) if splitting else {}
     samples = sum(parts.train[step % len(parts.train)].size for step in range(steps))
     return CosimResult(
         log=LogFigures.of(log),
@@ -94,7 +94,7 @@ def cosim(
             seed=settings.seed, test_samples=parts.test.samples, steps=steps,
             placed_rows=(splitting or first).figures.placed_rows,
         ),
-        split=history.split_figures(counters) if counters else None,
+        split=history.split_figures(counters) if splitting else None,
         gather=history.gather_figures() if history.gathered_rows else None,
         pipelines={name: _result(each, None if each is first else first) for name, each in trained.items()},
         history=history,
@@ -139,9 +139,13 @@ def _result(trained: _Trained, first: _Trained | None) -> PipelineResult:
         loss_difference = float(np.abs(np.subtract(first.losses, losses)).max())
         parameter_difference = max_parameter_difference(first.pipeline.trainer, trained.pipeline.trainer)
     last = losses[-max(1, len(losses) // 10) :]
+    splits = [step.split for step in trained.steps if step.split]
+    gathers = [step.gather for step in trained.steps if step.gather]
     return PipelineResult(
-        float(np.mean(last)), trained.auc, loss_difference, parameter_difference, losses, trained.seconds
-    )
+        float(np.mean(last)), trained.auc, loss_difference, parameter_difference, losses, trained.seconds,
+        popular_share=sum(one.popular for one in splits) / sum(one.samples for one in splits) if splits else None,
+        fetched_rows=float(np.mean([one.gathered + one.by_host for one in gathers])) if gathers else None,
+    )  # fmt: skip
 
 
 def _test_auc(name: str, pipeline: Pipeline, test: Sequence[Batch], progress: Progress) -> float | None:
