@@ -46,7 +46,7 @@ class TrainingFigures:
         accelerator_seconds: what an accelerator worked beside a step, for a mini-batch.
         between_seconds: what it worked between two steps.
         popular_share: mean of the mini-batches that were split; None if none was.
-        gathered_rows_per_step: cold rows; `early_share` of them were gathered beside the step before.
+        gathered_rows_per_step: cold rows that the accelerator gathered.
         ratios: median of the first contender over that of each other one.
     """
 
@@ -56,7 +56,6 @@ class TrainingFigures:
     between_seconds: dict[str, float]
     popular_share: float | None
     gathered_rows_per_step: float | None
-    early_share: float | None
     ratios: dict[str, float]
 
 

@@ -93,7 +93,7 @@ def _figures(contenders: dict[str, _Contender]) -> TrainingFigures:
     every = [step for each in contenders.values() for step in each.steps]
     splits = [step.split for step in every if step.split]
     gathers = [step.gather for step in every if step.gather]
-    early, gathered = sum(each.early for each in gathers), sum(each.early + each.late for each in gathers)
+    gathered = sum(each.gathered for each in gathers)
     return TrainingFigures(
         seconds={name: each.seconds for name, each in contenders.items()},
         median_seconds=medians,
@@ -101,6 +101,5 @@ def _figures(contenders: dict[str, _Contender]) -> TrainingFigures:
         between_seconds={name: median(each.between) for name, each in contenders.items() if each.between},
         popular_share=float(np.mean([each.popular / each.samples for each in splits])) if splits else None,
         gathered_rows_per_step=gathered / len(gathers) if gathers else None,
-        early_share=early / gathered if gathered else None,
         ratios={name: medians[first] / medians[name] for name in others},
     )

@@ -37,6 +37,9 @@ app = typer.Typer(
     help="Recommendation-model training with popular rows in GPU memory: the accelerator, simulated and in the loop.",
 )  # fmt: skip
 
+PIPELINE_NAMES = "hotline, hotline-split, ordinary, resident, prefetch, static, lru, lfu"
+"""Keys of `PIPELINES`, which only exist where torch has been imported."""
+
 Data = Annotated[str, typer.Option(help=f"Click log: {', '.join(SOURCES)}.")]
 Backend = Annotated[str, typer.Option(help=f"What stands for the accelerator. {backend_help()}.")]
 HotRows = Annotated[
@@ -80,8 +83,14 @@ def cosim_command(
     dimension: Annotated[int | None, typer.Option(help="Embedding dimension, instead of the model's.")] = None,
     device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1, ...")] = "cpu",
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    schedule: Annotated[
+        str, typer.Option(help="pool: the whole mini-batch at once; split: popular samples first, as published.")
+    ] = "pool",
+    check: Annotated[
+        bool, typer.Option("--check", help="Poison memory that owns no row, to find misplaced rows.")
+    ] = False,
     pipelines: Annotated[
-        str, typer.Option(help="Ways to train, with commas between: hotline, ordinary. Compared to the first.")
+        str, typer.Option(help=f"Ways to train, with commas between: {PIPELINE_NAMES}. Compared to the first.")
     ] = "hotline",
     baseline: Annotated[bool, typer.Option("--baseline", help="Short for adding ordinary to --pipelines.")] = False,
     json: Json = None,
@@ -109,7 +118,8 @@ def cosim_command(
             hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, relearn_share=relearn_share,
             select_every=select_every, move_limit=move_limit, learn_by=learn_by, memory=memory, passes=passes,
             steps=steps, optimizer=optimizer, rate=rate, eps=eps, model=model, dimension=dimension, device=device,
-            dtype=dtype, seed=seed, pipelines=_names(pipelines, *(["ordinary"] if baseline else [])),
+            dtype=dtype, seed=seed, schedule=schedule, check=check,
+            pipelines=_names(pipelines, *(["ordinary"] if baseline else [])),
         )  # fmt: skip
         log, seconds = _load(data, skip_bad, samples, seed, progress)
         result = replace(cosim(log, geometry, backend, settings, progress), load_seconds=seconds)

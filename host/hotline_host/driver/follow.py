@@ -13,13 +13,13 @@ from functools import partial
 
 from hotline_host.data.delimited import Progress
 from hotline_host.data.log import Batch
-from hotline_host.plan import Moves, Split
+from hotline_host.plan import Followed
 from hotline_host.tracking.aging import AgingControl
 from hotline_hw.spec.policy import Policy
 
 from .driver import Driver
 
-__all__ = ["FollowOptions", "Followed", "Follower", "learn"]
+__all__ = ["FollowOptions", "Follower", "learn"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,22 +54,6 @@ def learn(driver: Driver, batches: Sequence[Batch], options: FollowOptions, prog
     if options.move_limit is not None:
         driver.configure(Policy(move_limit=options.move_limit), aging)
     driver.reset_counters()
-
-
-@dataclass(frozen=True)
-class Followed:
-    """A mini-batch that was split.
-
-    Attributes:
-        split: under the hot rows that were chosen before it.
-        moves: what the SELECT right before it changed; None without a SELECT there.
-        cycles: clock cycles of the split, 0 on a backend without a clock.
-    """
-
-    batch: Batch
-    split: Split
-    moves: Moves | None
-    cycles: int
 
 
 class Follower:

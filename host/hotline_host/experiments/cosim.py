@@ -50,13 +50,10 @@ class _Trained:
 
     pipeline: Pipeline
     steps: list[StepResult]
+    losses: list[float]
     figures: PipelineFigures
     auc: float | None
     seconds: dict[str, float]
-
-    @property
-    def losses(self) -> list[float]:
-        return [step.loss for step in self.steps]
 
 
 def cosim(
@@ -98,7 +95,7 @@ def cosim(
             placed_rows=(splitting or first).figures.placed_rows,
         ),
         split=history.split_figures(counters) if counters else None,
-        gather=history.gather_figures() if history.early_rows else None,
+        gather=history.gather_figures() if history.gathered_rows else None,
         pipelines={name: _result(each, None if each is first else first) for name, each in trained.items()},
         history=history,
     )  # fmt: skip
@@ -127,11 +124,12 @@ def _train(name: str, setup: Setup, parts: _Parts, steps: int, progress: Progres
         for step in range(steps):
             done.append(pipeline.progress(feed))
             progress(f"training {name}, steps", step + 1, steps)
+        losses = pipeline.losses().tolist()
         watch.lap("train")
         figures = pipeline.figures()
     judged = _test_auc(name, pipeline, parts.test, progress)
     watch.lap("evaluate")
-    return _Trained(pipeline, done, figures, judged, watch.seconds | figures.seconds)
+    return _Trained(pipeline, done, losses, figures, judged, watch.seconds | figures.seconds)
 
 
 def _result(trained: _Trained, first: _Trained | None) -> PipelineResult:

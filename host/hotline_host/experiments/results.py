@@ -124,8 +124,8 @@ class PipelineResult:
         max_loss_difference: the largest difference of any step's loss from the first pipeline's; None for the first.
         max_parameter_difference: that of any parameter or optimizer state at the end.
         losses: of every step, the mean BCE of the mini-batch before it.
-        seconds: wall time by what it was spent on. `accelerator` is the part of `train` in which the accelerator
-            worked beside a step, `between` the part in which it worked between two.
+        seconds: wall time by what it was spent on. Of `train`, these are parts: `launch`, starting steps; `wait`, for
+            the accelerator or for what prepares a step. Beside training run `accelerator` and `plan`.
     """
 
     loss: float

@@ -88,9 +88,10 @@ def _moved(run: RunFigures, split: SplitFigures) -> str | None:
 
 
 def _gathered(gather: GatherFigures) -> str:
-    early, by_host = gather.early_share, gather.host_gathered_rows
-    text = f"{gather.gathered_rows:,} rows" + ("" if early is None else f", {early:.1%} of them beside the step before")
-    return text + (f"; {by_host:,} by the host, as no room was left to list them" if by_host else "")
+    return (
+        f"{gather.gathered_rows:,} rows; {gather.held_rows:,} were in the pool already, and "
+        f"{gather.host_gathered_rows:,} came by the host"
+    )
 
 
 def _format(value: float | None, spec: str, unit: str = "") -> str | None:

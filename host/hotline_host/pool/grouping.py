@@ -61,7 +61,7 @@ class Grouping:
 
 
 @compiled()
-def _group(ids, of, skip, passes, scratch, counts, bags, rows, row_chunks, chunk_starts):  # type: ignore[no-untyped-def]
+def _group(ids, of, skip, passes, scratch, counts, bags, rows, row_chunks, chunk_starts):
     mask, n = (1 << _DIGIT_BITS) - 1, 0
     counts[:] = 0
     for i in range(len(ids)):

@@ -270,7 +270,7 @@ def _find(keys: np.ndarray, key: int) -> int:
 
 
 @compiled()
-def _arrange(  # type: ignore[no-untyped-def]
+def _arrange(
     old, old_begin, listed, free, slots, comes, leaves, begin, map_keys, map_places, source, target, place_of, new_keys,
     fetched, back,
 ):  # fmt: skip
@@ -340,7 +340,7 @@ def _arrange(  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def _translate(slot_of, places, place_of, keys, new_keys, key_at, slots, comes, begin, ids):  # type: ignore[no-untyped-def]
+def _translate(slot_of, places, place_of, keys, new_keys, key_at, slots, comes, begin, ids):
     """Fills `ids`. Returns the first lookup whose row is not where it is said to be, else -1."""
     hot = len(key_at)
     for move in range(len(slots)):  # for now, so that hot lookups are checked against the slots after the moves

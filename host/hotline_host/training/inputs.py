@@ -170,7 +170,7 @@ class StepInputs:
 
 
 @compiled()
-def _permute(ids, starts, order, out):  # type: ignore[no-untyped-def]
+def _permute(ids, starts, order, out):
     """The ids of samples in another order."""
     at = 0
     for sample in order:

@@ -30,7 +30,7 @@ class TorchKernels(Kernels):
             return
         starts = groups.chunk_starts.index_select(0, groups.row_chunks[: groups.row_count])
         sums = _sums(gradient, groups.bags[: groups.lookup_count], starts)
-        optimizer.update(rows, state, groups.rows[: groups.row_count], sums)
+        optimizer.update(rows, state, groups.rows[: groups.row_count].long(), sums)
 
     @torch.no_grad()
     def copy_rows(self, rows: Tensor, state: Tensor, source: Tensor, target: Tensor) -> None:
