@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hotline_device.registry import backend_help, find_backend
-from hotline_host.benchmarks.summary import bench_tables
 from hotline_host.data.log import ClickLog
 from hotline_host.data.sources import SOURCES, load
 from hotline_host.errors import SettingsError
@@ -20,6 +19,7 @@ from hotline_host.files import write_npz
 from hotline_hw.spec import params
 from hotline_hw.spec.params import Geometry
 
+from .benchmarks import add_benchmarks
 from .console import check_files, plain_errors, show, write_results
 from .entry import main
 from .hardware import Overrides, Preset, add_commands
@@ -27,7 +27,6 @@ from .popularity import add_command
 from .progress import TerminalProgress
 
 if TYPE_CHECKING:
-    from hotline_host.benchmarks.results import BenchResult
     from hotline_host.experiments.results import CosimResult  # torch takes seconds
 
 __all__ = ["app", "main"]
@@ -169,46 +168,50 @@ def split_command(
     show(headline(result), summary(result), json=json)
 
 
-@app.command(name="bench")
-def bench_command(
-    data: Data = "synthetic:kaggle",
+@app.command(name="record")
+def record_command(
+    out: Annotated[Path, typer.Option("--out", "--output", help="The recording, an .npz file.")],
+    data: Data = "ml-100k",
     preset: Preset = "kaggle",
+    backend: Backend = "verilated",
     hot_rows: HotRows = None,
+    learn_share: LearnShare = 0.2,
     batch_size: BatchSize = 2048,
-    steps: Annotated[int, typer.Option(help="Training steps timed in each round.")] = 8,
-    rounds: Annotated[int, typer.Option(help="Rounds; the contenders take turns, and medians are reported.")] = 3,
-    pipelines: Annotated[str, typer.Option(help="Ways to train, separated by commas.")] = "hotline,ordinary",
-    rival: Annotated[str, typer.Option(help="The cocotb backend to compare with, or none.")] = "cocotb:verilator",
-    model: Model = "kaggle",
+    mini_batches: Annotated[int | None, typer.Option(help="Mini-batches to record. Default: all of the log.")] = None,
+    relearn_share: RelearnShare = 0.25,
+    select_every: SelectEvery = 8,
+    learn_by: LearnBy = "sample",
+    move_limit: MoveLimit = None,
     memory: Memory = "pcie4-x16",
-    json: Json = None,
-    report: Annotated[Path | None, typer.Option(help="Draw a picture, bench.png, into this folder.")] = None,
+    row_bytes: Annotated[
+        int | None, typer.Option(help="Bytes of an embedding row. Default: 4 for each of the log's dimensions.")
+    ] = None,
     overrides: Overrides = None,
     samples: Samples = None,
+    skip_bad: SkipBad = False,
     seed: Seed = 0,
 ) -> None:
-    """Measure speeds side by side: the simulated device, its golden model, and training beside each.
-
-    Figures are of this machine and its present load, which is shown with them.
-    """
+    """Record what the accelerator answers, and its clock cycles, to train with elsewhere."""
     with plain_errors() as progress:
         geometry = _geometry(preset, overrides)
-        picture = report / "bench.png" if report else None
-        check_files(data, json=json, report=picture)
-        progress("importing torch", 0, 1)
-        from hotline_host.benchmarks.bench import bench
-        from hotline_host.benchmarks.settings import BenchSettings
-
-        settings = BenchSettings(
-            hot_rows=hot_rows, batch_size=batch_size, steps=steps, rounds=rounds, model=model, seed=seed,
-            memory=memory, pipelines=_names(pipelines),
-            rival=None if rival == "none" else rival,
+        find_backend(backend)
+        check_files(data, out=out)
+        settings = Settings(
+            hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, relearn_share=relearn_share,
+            select_every=select_every, move_limit=move_limit, learn_by=learn_by, memory=memory,
         )  # fmt: skip
-        log, _ = _load(data, False, samples, seed, progress)
-        result = bench(log, geometry, settings, progress)
-        progress("writing results", 0, 1)
-        write_results(result.as_dict(), json, (picture, lambda path: _draw_bench(result, path)))
-    show(*bench_tables(result), json=json)
+        log, _ = _load(data, skip_bad, samples, seed, progress)
+        from hotline_host.experiments.record import record_log
+
+        recording = record_log(
+            log, geometry, backend, settings, out, mini_batches=mini_batches, row_bytes=row_bytes, seed=seed,
+            progress=progress,
+        )  # fmt: skip
+    header = recording.header
+    show(
+        f"{out}: {header.mini_batches:,} mini-batches, samples {header.start:,} to {header.stop:,} of {header.log}, "
+        f"{header.hot_rows:,} rows hot"
+    )
 
 
 def _geometry(name: str, overrides: list[str] | None) -> Geometry:
@@ -248,11 +251,6 @@ def _draw_cosim(result: CosimResult, path: Path) -> None:
     draw(result, path)
 
 
-def _draw_bench(result: BenchResult, path: Path) -> None:
-    from hotline_host.benchmarks.report import draw
-
-    draw(result, path)
-
-
 add_command(app, _load)
+add_benchmarks(app, _load, _geometry)
 add_commands(app, _geometry)
