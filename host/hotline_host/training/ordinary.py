@@ -106,7 +106,7 @@ class OrdinaryTrainer(Trainer):
         offsets = np.concatenate([[0], np.cumsum(batch.lengths.ravel())]).astype(np.int32)
         pooled = self.kernels.pooled_sum(self.table, ids, torch.from_numpy(offsets)).to(self.device)
         dense = self._tensor(batch.dense).to(self.device)
-        return self.model(dense, pooled.view(*batch.lengths.shape, -1)).double().cpu().numpy()
+        return self._logits(dense, pooled.view(*batch.lengths.shape, -1)).double().cpu().numpy()
 
     def export(self) -> tuple[list[Tensor], list[Tensor]]:
         sizes = self.tables.rows.tolist()

@@ -64,7 +64,7 @@ class PoolTrainer(Trainer):
         check: bool = False,
         all_hot: bool = False,
     ) -> None:
-        super().__init__(config, rows, device, dtype, seed)
+        super().__init__(config, rows, device, dtype, seed, rows_on=device)
         moves = min(size.moves, hot_rows)
         most = 0 if all_hot else min(size.lookups, int(np.sum(rows))) + 2 * moves
         # A multiple of 64 rows, so that both halves begin where the accelerator can write.
@@ -248,7 +248,7 @@ class PoolTrainer(Trainer):
         ids = torch.arange(len(keys), dtype=torch.int32, device=self.device)
         pooled = self.kernels.pooled_sum(rows, ids, torch.from_numpy(offsets).to(self.device))
         dense = self._tensor(batch.dense).to(self.device)
-        return self.model(dense, pooled.view(*batch.lengths.shape, -1)).double().cpu().numpy()
+        return self._logits(dense, pooled.view(*batch.lengths.shape, -1)).double().cpu().numpy()
 
     def export(self) -> tuple[list[Tensor], list[Tensor]]:
         self.refresh()
