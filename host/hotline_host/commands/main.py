@@ -37,7 +37,7 @@ app = typer.Typer(
     help="Recommendation-model training with popular rows in GPU memory: the accelerator, simulated and in the loop.",
 )  # fmt: skip
 
-PIPELINE_NAMES = "hotline, hotline-split, ordinary, resident, prefetch, static, lru, lfu"
+PIPELINE_NAMES = "hotline, hotline-split, ordinary, resident, zero-copy, static, lru, lfu"
 """Keys of `PIPELINES`, which only exist where torch has been imported."""
 
 Data = Annotated[str, typer.Option(help=f"Click log: {', '.join(SOURCES)}.")]

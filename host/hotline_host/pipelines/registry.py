@@ -5,7 +5,7 @@ from __future__ import annotations
 from .hotline import HotlinePipeline, HotlineSplitPipeline
 from .ordinary import OrdinaryPipeline
 from .pipeline import Pipeline
-from .rivals import LfuPipeline, LruPipeline, PrefetchPipeline, ResidentPipeline, StaticPipeline
+from .rivals import LfuPipeline, LruPipeline, ResidentPipeline, StaticPipeline, ZeroCopyPipeline
 
 __all__ = ["PIPELINES"]
 
@@ -14,7 +14,7 @@ PIPELINES: dict[str, type[Pipeline]] = {
     "hotline-split": HotlineSplitPipeline,
     "ordinary": OrdinaryPipeline,
     "resident": ResidentPipeline,
-    "prefetch": PrefetchPipeline,
+    "zero-copy": ZeroCopyPipeline,
     "static": StaticPipeline,
     "lru": LruPipeline,
     "lfu": LfuPipeline,

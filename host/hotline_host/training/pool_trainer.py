@@ -19,6 +19,7 @@ from hotline_host.data.log import Batch
 from hotline_host.plan import Moves, Split
 from hotline_host.pool.planner import Planner, PoolShape, StepPlan
 
+from .graphs import StepGraphs
 from .inputs import StepInputs, StepSize
 from .kernels import kernels_for
 from .link import link_to
@@ -39,7 +40,7 @@ class PoolTrainer(Trainer):
     Args:
         hot_rows: slots of the hot table.
         size: of the largest mini-batch. Its `moves` are the rows that may become hot before one.
-        memory, check: as `EmbeddingPool`.
+        memory, check, zero_copy: as `EmbeddingPool`.
         all_hot: no row is ever cold in a step, so no room is made for working rows.
         Others as `Trainer`.
 
@@ -63,6 +64,7 @@ class PoolTrainer(Trainer):
         memory: HostMemory | None = None,
         check: bool = False,
         all_hot: bool = False,
+        zero_copy: bool = False,
     ) -> None:
         super().__init__(config, rows, device, dtype, seed, rows_on=device)
         moves = min(size.moves, hot_rows)
@@ -73,12 +75,13 @@ class PoolTrainer(Trainer):
         self.kernels = kernels_for(self.device)
         self.pool = EmbeddingPool(
             self.tables, config.model.dimension, shape, device=self.device, link=self.link, dtype=dtype,
-            seed=self.table_seed, memory=memory, check=check,
+            seed=self.table_seed, memory=memory, check=check, zero_copy=zero_copy,
         )  # fmt: skip
         self.planner = Planner(self.tables, shape)
         room = StepSize(size.samples, size.lookups, size.tables, size.features, shape.working_rows + moves)
         self.inputs = [StepInputs(room, shape.rows, self.link, dtype) for _ in range(2)]
         self._losses = Losses(self.device, dtype)
+        self._graphs = StepGraphs(self.device) if self.device.type == "cuda" and self.kernels.fixed_shapes else None
         self._back: list[tuple[np.ndarray, np.ndarray] | None] = [None, None]  # of each half: places and keys
         self._latest: StepPlan | None = None  # of the mini-batch launched last
         self._popular: tuple[Tensor, Tensor] | None = None  # its loss and gradient, between the two micro-batches
@@ -143,21 +146,18 @@ class PoolTrainer(Trainer):
         inputs = self.inputs[plan.half]
         self.arrive(plan)
         with self.link.computing(plan.half):
-            done = [self._popular] if self._popular else []
-            self._popular = None
-            done += [self._micro_batch(inputs, part) for part in inputs.parts[len(done) :]]
-            losses, gradients = zip(*done, strict=True)
-            self.dense_optimizer.step()
-            gradient = torch.cat(gradients) if len(gradients) > 1 else gradients[0]
-            self.kernels.update_rows(self.row_optimizer, self.pool.rows, self.pool.state, gradient, inputs.groups())
-            self._losses.record(sum(losses[1:], start=losses[0]))
+            if self._graphs and len(inputs.parts) == 1 and inputs.full:
+                loss = self._graphs.run((plan.half, inputs.one_hot), lambda: self._step(inputs, inputs.all_lookups()))
+            else:
+                loss = self._step(inputs)
+            self._losses.record(loss)
         with self.link.copying_out(plan.half):
             self.pool.copy_out(plan)
 
     def arrive(self, plan: StepPlan) -> None:
         """The gathered rows go to their half, and rows move. Alone, it gives a mini-batch up but keeps its moves."""
         with self.link.copying_in(plan.half):
-            self.pool.copy_in(plan)
+            self.pool.copy_in(self.kernels, plan)
         with self.link.computing(plan.half):
             self.pool.move(self.kernels, *self.inputs[plan.half].move_ids())
             self.link.moved(plan.half)
@@ -166,11 +166,28 @@ class PoolTrainer(Trainer):
             self.hot_keys[plan.slots] = plan.comes
             self._slots = None
 
-    def _micro_batch(self, inputs: StepInputs, part: slice) -> tuple[Tensor, Tensor]:
+    def _step(self, inputs: StepInputs, lookups: tuple[Tensor, Tensor | None] | None = None) -> Tensor:
+        """The micro-batches that are left, and the update. Returns the loss.
+
+        Args:
+            lookups: of the one micro-batch, as `StepInputs.all_lookups`.
+        """
+        done = [self._popular] if self._popular else []
+        self._popular = None
+        done += [self._micro_batch(inputs, part, lookups) for part in inputs.parts[len(done) :]]
+        losses, gradients = zip(*done, strict=True)
+        self.dense_optimizer.step()
+        gradient = (torch.cat(gradients) if len(gradients) > 1 else gradients[0]).contiguous()
+        self.kernels.update_rows(self.row_optimizer, self.pool.rows, self.pool.state, gradient, inputs.groups())
+        return losses[0] if len(losses) == 1 else losses[0] + losses[1]
+
+    def _micro_batch(
+        self, inputs: StepInputs, part: slice, lookups: tuple[Tensor, Tensor | None] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Loss and gradient of the pooled rows, [bags, D]. Dense gradients are added to `.grad`."""
         if part.start == 0:
             self.dense_optimizer.zero_grad()
-        pooled = self.kernels.pooled_sum(self.pool.rows, *inputs.lookups_of(part))
+        pooled = self.kernels.pooled_sum(self.pool.rows, *(lookups or inputs.lookups_of(part)))
         return self._backward(*inputs.dense(part), pooled, inputs.samples)
 
     # Between two steps

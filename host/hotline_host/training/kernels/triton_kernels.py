@@ -139,6 +139,8 @@ def _copy(
 class TritonKernels(Kernels):
     """For float32 and float64, and any D; made for D from 16 to 256."""
 
+    fixed_shapes = True
+
     def __init__(self) -> None:
         self._memory: dict[tuple[object, ...], Tensor] = {}
 
@@ -196,6 +198,19 @@ class TritonKernels(Kernels):
         with torch.cuda.device_of(rows):
             _copy[grid](rows, state, row_copy, state_copy, source, count, True, dimension, tile, width)
             _copy[grid](row_copy, state_copy, rows, state, target, count, False, dimension, tile, width)
+
+    def fetch_rows(self, source: Tensor, source_state: Tensor, keys: Tensor, rows: Tensor, state: Tensor) -> None:
+        _check(rows)
+        count, dimension = len(keys), rows.shape[1]
+        if count == 0:
+            return
+        if source.is_cpu and not rows.is_cpu and not (source.is_pinned() and source_state.is_pinned()):
+            raise ValueError("the rows are in host memory that is not pinned; the device cannot read them")
+        tile, width = _tile(dimension, 1)
+        with torch.cuda.device_of(rows):
+            _copy[(triton.cdiv(count, tile),)](
+                source, source_state, rows, state, keys, count, True, dimension, tile, width
+            )
 
     def _scratch(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
         """Memory for intermediate results. It stays where it is, as a captured graph goes on using it."""
