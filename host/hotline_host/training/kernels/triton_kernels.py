@@ -22,7 +22,7 @@ from .kernels import Groups, Kernels
 
 __all__ = ["TritonKernels"]
 
-_TILE = 4096  # numbers that a program holds at a time: 32 a thread
+_TILE = 2048  # numbers that a program holds at a time: 16 a thread, so that registers leave room for many programs
 _AT_ONCE = 8  # lookups of a chunk that are loaded before they are added, so that loads do not wait for each other
 
 
