@@ -8,7 +8,8 @@ PRESETS ?= tiny edge kaggle
 # Half of the rows of MovieLens-100k may be hot.
 COSIM_OPTIONS  ?= --data ml-100k --preset kaggle --backend verilated --hot-rows 1800 --baseline \
                   --report runs/ml-100k --json runs/ml-100k/cosim.json
-BENCH_OPTIONS  ?= --data synthetic:kaggle --preset kaggle --json runs/bench/bench.json --report runs/bench
+BENCH_OPTIONS  ?= --config kaggle --rows 0.05 --json runs/bench/bench.json --report runs/bench
+BENCH_SIM_OPTIONS ?= --data synthetic:kaggle --preset kaggle --json runs/bench/bench-sim.json --report runs/bench
 PYTEST_OPTIONS ?=
 
 BIN   := $(VENV)/bin
@@ -17,7 +18,7 @@ STAMP := $(VENV)/.hotline
 # A simulator and PyTorch share the cores: threads that spin while they wait make both several times slower.
 export OMP_WAIT_POLICY = passive
 
-.PHONY: help setup cosim test test-all check lint picture format formal rtl bench cocotb clean
+.PHONY: help setup cosim test test-all check lint picture format formal rtl bench bench-sim cocotb clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -64,8 +65,11 @@ rtl: $(STAMP)  ## regenerate rtl/ (PRESETS)
 	$(BIN)/hotline registers --format json > rtl/registers.json
 	$(BIN)/hotline registers --format descriptors > docs/descriptors.md
 
-bench: $(STAMP)  ## speeds, side by side (BENCH_OPTIONS)
+bench: $(STAMP)  ## ways to train, side by side (BENCH_OPTIONS)
 	$(BIN)/hotline bench $(BENCH_OPTIONS)
+
+bench-sim: $(STAMP)  ## how fast co-simulation is (BENCH_SIM_OPTIONS)
+	$(BIN)/hotline bench-sim $(BENCH_SIM_OPTIONS)
 
 cocotb: $(STAMP)  ## cocotb benches alone, on every simulator there is (SEED, WAVES, PYTEST_OPTIONS)
 	$(BIN)/pytest tests/cocotb $(PYTEST_OPTIONS)

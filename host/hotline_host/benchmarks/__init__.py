@@ -1,1 +1,1 @@
-"""Speeds, side by side, on one machine in one run."""
+"""Speeds: of ways to train (`rivals/`), and of the co-simulation itself (`simulation/`)."""

@@ -19,7 +19,7 @@ from hotline_hw.spec.params import PRESETS, Geometry
 
 from .console import plain_errors, show
 
-__all__ = ["Overrides", "Preset", "add_commands"]
+__all__ = ["Overrides", "Preset", "ReadGeometry", "add_commands"]
 
 Preset = Annotated[str, typer.Option(help=f"Geometry of the accelerator: {', '.join(PRESETS)}.")]
 Overrides = Annotated[

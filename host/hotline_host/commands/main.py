@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hotline_device.registry import backend_help, find_backend
-from hotline_host.benchmarks.summary import bench_tables
 from hotline_host.data.log import ClickLog
 from hotline_host.data.sources import SOURCES, load
 from hotline_host.errors import SettingsError
 from hotline_host.experiments.settings import MEMORIES, Settings, check_seed
 from hotline_host.experiments.summary import headline, summary
 from hotline_host.files import write_npz
+from hotline_host.splitters.replayed import recording_of
 from hotline_hw.spec import params
 from hotline_hw.spec.params import Geometry
 
+from .benchmarks import add_benchmarks
 from .console import check_files, plain_errors, show, write_results
 from .entry import main
 from .hardware import Overrides, Preset, add_commands
@@ -27,7 +28,6 @@ from .popularity import add_command
 from .progress import TerminalProgress
 
 if TYPE_CHECKING:
-    from hotline_host.benchmarks.results import BenchResult
     from hotline_host.experiments.results import CosimResult  # torch takes seconds
 
 __all__ = ["app", "main"]
@@ -36,6 +36,9 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
     help="Recommendation-model training with popular rows in GPU memory: the accelerator, simulated and in the loop.",
 )  # fmt: skip
+
+PIPELINE_NAMES = "hotline, hotline-split, ordinary, resident, prefetch, static, lru, lfu"
+"""Keys of `PIPELINES`, which only exist where torch has been imported."""
 
 Data = Annotated[str, typer.Option(help=f"Click log: {', '.join(SOURCES)}.")]
 Backend = Annotated[str, typer.Option(help=f"What stands for the accelerator. {backend_help()}.")]
@@ -47,6 +50,11 @@ LearnBy = Annotated[str, typer.Option(help="What rows count for: sample, or bag 
 RelearnShare = Annotated[float, typer.Option(help="Share of the later mini-batches that are also learned from.")]
 SelectEvery = Annotated[int, typer.Option(help="Mini-batches between two choices of the hot rows.")]
 MoveLimit = Annotated[int | None, typer.Option(help="Most rows that may become hot at one choice, after learning.")]
+Objective = Annotated[
+    str | None,
+    typer.Option(help="Choose hot rows for popular samples (samples) or for few rows to fetch (rows). Default: samples, "
+                 "but rows where training takes the whole mini-batch at once."),
+]  # fmt: skip
 Memory = Annotated[
     str, typer.Option(help=f"Memory behind the accelerator, if it is simulated with a clock: {', '.join(MEMORIES)}.")
 ]
@@ -62,13 +70,16 @@ Json = Annotated[Path | None, typer.Option("--json", help="Write all figures to 
 def cosim_command(
     data: Data = "ml-100k",
     preset: Preset = "kaggle",
-    backend: Backend = "verilated",
+    backend: Annotated[
+        str, typer.Option(help=f"What stands for the accelerator. {backend_help()}; replay:FILE: a recording.")
+    ] = "verilated",
     hot_rows: HotRows = None,
     learn_share: LearnShare = 0.3,
     batch_size: BatchSize = 128,
     relearn_share: RelearnShare = 0.25,
     select_every: SelectEvery = 8,
     learn_by: LearnBy = "sample",
+    objective: Objective = None,
     move_limit: MoveLimit = None,
     memory: Memory = "pcie4-x16",
     passes: Annotated[int, typer.Option(help="Passes over the training part of the log.")] = 4,
@@ -80,8 +91,14 @@ def cosim_command(
     dimension: Annotated[int | None, typer.Option(help="Embedding dimension, instead of the model's.")] = None,
     device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1, ...")] = "cpu",
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    schedule: Annotated[
+        str, typer.Option(help="pool: the whole mini-batch at once; split: popular samples first, as published.")
+    ] = "pool",
+    check: Annotated[
+        bool, typer.Option("--check", help="Poison memory that owns no row, to find misplaced rows.")
+    ] = False,
     pipelines: Annotated[
-        str, typer.Option(help="Ways to train, with commas between: hotline, ordinary. Compared to the first.")
+        str, typer.Option(help=f"Ways to train, with commas between: {PIPELINE_NAMES}. Compared to the first.")
     ] = "hotline",
     baseline: Annotated[bool, typer.Option("--baseline", help="Short for adding ordinary to --pipelines.")] = False,
     json: Json = None,
@@ -98,7 +115,8 @@ def cosim_command(
     """
     with plain_errors() as progress:
         geometry = _geometry(preset, overrides)
-        find_backend(backend)
+        if recording_of(backend) is None:
+            find_backend(backend)
         picture = report / "cosim.png" if report else None
         check_files(data, json=json, report=picture)
         progress("importing torch", 0, 1)
@@ -107,9 +125,10 @@ def cosim_command(
 
         settings = CosimSettings(
             hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, relearn_share=relearn_share,
-            select_every=select_every, move_limit=move_limit, learn_by=learn_by, memory=memory, passes=passes,
+            select_every=select_every, move_limit=move_limit, learn_by=learn_by, objective=objective, memory=memory, passes=passes,
             steps=steps, optimizer=optimizer, rate=rate, eps=eps, model=model, dimension=dimension, device=device,
-            dtype=dtype, seed=seed, pipelines=_names(pipelines, *(["ordinary"] if baseline else [])),
+            dtype=dtype, seed=seed, schedule=schedule, check=check,
+            pipelines=_names(pipelines, *(["ordinary"] if baseline else [])),
         )  # fmt: skip
         log, seconds = _load(data, skip_bad, samples, seed, progress)
         result = replace(cosim(log, geometry, backend, settings, progress), load_seconds=seconds)
@@ -129,6 +148,7 @@ def split_command(
     relearn_share: RelearnShare = 0.25,
     select_every: SelectEvery = 8,
     learn_by: LearnBy = "sample",
+    objective: Objective = None,
     move_limit: MoveLimit = None,
     memory: Memory = "pcie4-x16",
     out: Annotated[
@@ -147,7 +167,7 @@ def split_command(
         check_files(data, json=json, out=out)
         settings = Settings(
             hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, relearn_share=relearn_share,
-            select_every=select_every, move_limit=move_limit, learn_by=learn_by, memory=memory,
+            select_every=select_every, move_limit=move_limit, learn_by=learn_by, objective=objective, memory=memory,
         )  # fmt: skip
         log, seconds = _load(data, skip_bad, samples, seed, progress)
         from hotline_host.experiments.split import split_log
@@ -172,6 +192,7 @@ def record_command(
     relearn_share: RelearnShare = 0.25,
     select_every: SelectEvery = 8,
     learn_by: LearnBy = "sample",
+    objective: Objective = None,
     move_limit: MoveLimit = None,
     memory: Memory = "pcie4-x16",
     row_bytes: Annotated[
@@ -189,7 +210,7 @@ def record_command(
         check_files(data, out=out)
         settings = Settings(
             hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, relearn_share=relearn_share,
-            select_every=select_every, move_limit=move_limit, learn_by=learn_by, memory=memory,
+            select_every=select_every, move_limit=move_limit, learn_by=learn_by, objective=objective, memory=memory,
         )  # fmt: skip
         log, _ = _load(data, skip_bad, samples, seed, progress)
         from hotline_host.experiments.record import record_log
@@ -203,48 +224,6 @@ def record_command(
         f"{out}: {header.mini_batches:,} mini-batches, samples {header.start:,} to {header.stop:,} of {header.log}, "
         f"{header.hot_rows:,} rows hot"
     )
-
-
-@app.command(name="bench")
-def bench_command(
-    data: Data = "synthetic:kaggle",
-    preset: Preset = "kaggle",
-    hot_rows: HotRows = None,
-    batch_size: BatchSize = 2048,
-    steps: Annotated[int, typer.Option(help="Training steps timed in each round.")] = 8,
-    rounds: Annotated[int, typer.Option(help="Rounds; the contenders take turns, and medians are reported.")] = 3,
-    pipelines: Annotated[str, typer.Option(help="Ways to train, separated by commas.")] = "hotline,ordinary",
-    rival: Annotated[str, typer.Option(help="The cocotb backend to compare with, or none.")] = "cocotb:verilator",
-    model: Model = "kaggle",
-    memory: Memory = "pcie4-x16",
-    json: Json = None,
-    report: Annotated[Path | None, typer.Option(help="Draw a picture, bench.png, into this folder.")] = None,
-    overrides: Overrides = None,
-    samples: Samples = None,
-    seed: Seed = 0,
-) -> None:
-    """Measure speeds side by side: the simulated device, its golden model, and training beside each.
-
-    Figures are of this machine and its present load, which is shown with them.
-    """
-    with plain_errors() as progress:
-        geometry = _geometry(preset, overrides)
-        picture = report / "bench.png" if report else None
-        check_files(data, json=json, report=picture)
-        progress("importing torch", 0, 1)
-        from hotline_host.benchmarks.bench import bench
-        from hotline_host.benchmarks.settings import BenchSettings
-
-        settings = BenchSettings(
-            hot_rows=hot_rows, batch_size=batch_size, steps=steps, rounds=rounds, model=model, seed=seed,
-            memory=memory, pipelines=_names(pipelines),
-            rival=None if rival == "none" else rival,
-        )  # fmt: skip
-        log, _ = _load(data, False, samples, seed, progress)
-        result = bench(log, geometry, settings, progress)
-        progress("writing results", 0, 1)
-        write_results(result.as_dict(), json, (picture, lambda path: _draw_bench(result, path)))
-    show(*bench_tables(result), json=json)
 
 
 def _geometry(name: str, overrides: list[str] | None) -> Geometry:
@@ -284,11 +263,6 @@ def _draw_cosim(result: CosimResult, path: Path) -> None:
     draw(result, path)
 
 
-def _draw_bench(result: BenchResult, path: Path) -> None:
-    from hotline_host.benchmarks.report import draw
-
-    draw(result, path)
-
-
 add_command(app, _load)
+add_benchmarks(app, _load, _geometry)
 add_commands(app, _geometry)

@@ -1,4 +1,4 @@
-"""Training steps side by side: every pipeline, and those that drive an accelerator with each backend."""
+"""Training steps side by side: the pipelines that drive an accelerator, with each backend."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ from hotline_host.pipelines.registry import PIPELINES
 from hotline_host.pipelines.steps import StepResult
 
 from .results import TrainingFigures
-from .settings import BenchSettings
+from .settings import CORE, MODEL, SimBenchSettings
 
 __all__ = ["measure_training"]
+
+PIPELINE = "hotline"
+"""The way to train. `hotline bench` compares others."""
 
 WARM = 1
 """Steps at either end of a round that are left out: the first waits for its split, the last has none beside it."""
@@ -28,49 +31,38 @@ WARM = 1
 
 @dataclass
 class _Contender:
-    """A pipeline, and what was measured of it: of every step, and of every round's mean step."""
+    """The pipeline over one backend, and what was measured of it: of every step, and of every round's mean step."""
 
     pipeline: Pipeline
     seconds: list[float] = field(default_factory=list)
     beside: list[float] = field(default_factory=list)
-    between: list[float] = field(default_factory=list)
+    wait: list[float] = field(default_factory=list)
     steps: list[StepResult] = field(default_factory=list)
 
 
 def measure_training(
     setup: Setup, backends: dict[str, AcceleratorOptions], learned: list[Batch], batches: MiniBatches,
-    settings: BenchSettings, progress: Progress,
+    settings: SimBenchSettings, progress: Progress,
 ) -> TrainingFigures:  # fmt: skip
     """Steps of every contender on the same mini-batches, in turns.
 
     Args:
-        backends: accelerators by name, for the pipelines that drive one.
+        backends: accelerators by name: CORE and MODEL.
         learned: mini-batches to learn popularity from.
     """
     steps = settings.steps + 2 * WARM
     with ExitStack() as opened:
         contenders: dict[str, _Contender] = {}
-        for name, each in _setups(setup, backends, settings.pipelines).items():
-            progress(f"opening the pipeline {name}", 0, 1)
-            pipeline = opened.enter_context(PIPELINES[name.partition(":")[0]](each))
+        for name, each in backends.items():
+            progress(f"opening the pipeline {PIPELINE} over {name}", 0, 1)
+            pipeline = opened.enter_context(PIPELINES[PIPELINE](replace(setup, accelerator=each)))
             pipeline.prepare(learned, [batches[step % len(batches)] for step in range(min(steps, len(batches)))])
             contenders[name] = _Contender(pipeline)
         for number in range(settings.rounds):
             for name, contender in contenders.items():
-                progress(f"training {name}, rounds", number, settings.rounds)
+                progress(f"training over {name}, rounds", number, settings.rounds)
                 _run(contender, (batches[step % len(batches)] for step in range(steps)), steps)
     return _figures(contenders)
-
-
-def _setups(setup: Setup, backends: dict[str, AcceleratorOptions], pipelines: tuple[str, ...]) -> dict[str, Setup]:
-    """The contenders' setups by their names."""
-    setups: dict[str, Setup] = {}
-    for name in pipelines:
-        if PIPELINES[name].accelerated:
-            setups |= {f"{name}:{backend}": replace(setup, accelerator=each) for backend, each in backends.items()}
-        else:
-            setups[name] = setup
-    return setups
 
 
 def _run(contender: _Contender, batches: Iterator[Batch], steps: int) -> None:
@@ -82,25 +74,23 @@ def _run(contender: _Contender, batches: Iterator[Batch], steps: int) -> None:
         times.append(perf_counter())
     contender.seconds += np.diff(times)[WARM:-WARM].tolist()
     after = contender.pipeline.figures().seconds
-    for name, values in (("accelerator", contender.beside), ("between", contender.between)):
+    for name, values in (("accelerator", contender.beside), ("wait", contender.wait)):
         if name in after:
             values.append((after[name] - before.get(name, 0.0)) / steps)
 
 
 def _figures(contenders: dict[str, _Contender]) -> TrainingFigures:
     medians = {name: median(each.seconds) for name, each in contenders.items()}
-    first, *others = medians
     every = [step for each in contenders.values() for step in each.steps]
     splits = [step.split for step in every if step.split]
     gathers = [step.gather for step in every if step.gather]
-    early, gathered = sum(each.early for each in gathers), sum(each.early + each.late for each in gathers)
+    gathered = sum(each.gathered for each in gathers)
     return TrainingFigures(
         seconds={name: each.seconds for name, each in contenders.items()},
         median_seconds=medians,
         accelerator_seconds={name: median(each.beside) for name, each in contenders.items() if each.beside},
-        between_seconds={name: median(each.between) for name, each in contenders.items() if each.between},
+        wait_seconds={name: median(each.wait) for name, each in contenders.items() if each.wait},
         popular_share=float(np.mean([each.popular / each.samples for each in splits])) if splits else None,
         gathered_rows_per_step=gathered / len(gathers) if gathers else None,
-        early_share=early / gathered if gathered else None,
-        ratios={name: medians[first] / medians[name] for name in others},
+        rtl_ratio=medians[CORE] / medians[MODEL],
     )

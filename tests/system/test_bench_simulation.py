@@ -1,4 +1,4 @@
-"""`hotline bench`: its figures agree with one another and with the mini-batches. No figure is judged."""
+"""`hotline bench-sim`: its figures agree with one another and with the mini-batches. No figure is judged."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from statistics import median
 import pytest
 from typer.testing import CliRunner
 
-from hotline_host.benchmarks.bench import bench
-from hotline_host.benchmarks.results import BenchResult
-from hotline_host.benchmarks.settings import BenchSettings
-from hotline_host.benchmarks.summary import bench_tables
+from hotline_host.benchmarks.simulation.bench import bench_simulation
+from hotline_host.benchmarks.simulation.results import SimBenchResult
+from hotline_host.benchmarks.simulation.settings import SimBenchSettings
+from hotline_host.benchmarks.simulation.summary import sim_bench_tables
 from hotline_host.commands.main import app
 from hotline_host.data.sources import load
 from hotline_host.errors import SettingsError
@@ -26,8 +26,10 @@ pytestmark = needs("verilator")
 
 
 @pytest.fixture(scope="module")
-def result() -> BenchResult:
-    return bench(load("synthetic:kaggle", samples=600), TINY, BenchSettings(hot_rows=25, rival=RIVAL, **QUICK))
+def result() -> SimBenchResult:
+    return bench_simulation(
+        load("synthetic:kaggle", samples=600), TINY, SimBenchSettings(hot_rows=25, rival=RIVAL, **QUICK)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -68,17 +70,16 @@ def test_ratios_follow_from_the_figures(figures):
         speeds = [figures["stream"][name][phase]["lookups_per_second"] for name in ("verilated", RIVAL)]
         assert ratio == pytest.approx(speeds[0] / speeds[1])
     training = figures["training"]
-    assert list(training["seconds"]) == ["hotline:verilated", "hotline:model", "ordinary"]
+    assert list(training["seconds"]) == ["verilated", "model"]
     for name, seconds in training["seconds"].items():
         assert len(seconds) == 2 * 3 and min(seconds) > 0
         assert training["median_seconds"][name] == median(seconds)
     medians = training["median_seconds"]
-    assert training["ratios"] == {
-        name: pytest.approx(medians["hotline:verilated"] / medians[name]) for name in ("hotline:model", "ordinary")
-    }
+    assert training["rtl_ratio"] == pytest.approx(medians["verilated"] / medians["model"])
+    assert training["loop_ratio"] == training["ratios"]["hotline:model"]
     assert 0 <= training["popular_share"] < 1
     for when in ("accelerator_seconds", "between_seconds"):
-        assert training[when].keys() == {"hotline:verilated", "hotline:model"} and min(training[when].values()) > 0
+        assert training[when].keys() == {"verilated", "model"} and min(training[when].values()) > 0
 
 
 def test_gathering_by_memory_and_dimension(figures):
@@ -105,33 +106,33 @@ def test_return_path(figures):
 
 
 def test_tables_show_the_rivals_and_the_load(figures, result):
-    tables = bench_tables(result)
+    tables, training = sim_bench_tables(result), figures["training"]
     assert "load average" in str(tables[0].title) and RIVAL in str(tables[0].title)
     assert list(tables[0].columns[0].cells)[::4] == ["verilated", "golden model", RIVAL]
     assert f"{figures['stream']['verilated']['learn']['lookups_per_second']:,.0f}" in tables[0].columns[3].cells
-    assert "ordinary" in tables[3].columns[0].cells
+    assert f"{training['rtl_ratio']:.2f}" in str(tables[3].title)
     assert list(tables[4].columns[0].cells) == list(figures["gather"])
 
 
 def test_the_command(tmp_path):
     run = CliRunner().invoke(app, [
-        "bench", "--preset", "tiny", "--samples", "600", "--hot-rows", "25", "--batch-size", "32", "--model", "small",
-        "--steps", "1", "--rounds", "1", "--rival", "none", "--json", str(tmp_path / "bench.json"),
+        "bench-sim", "--preset", "tiny", "--samples", "600", "--hot-rows", "25", "--batch-size", "32",
+        "--model", "small", "--steps", "1", "--rounds", "1", "--rival", "none", "--json", str(tmp_path / "bench-sim.json"),
         "--report", str(tmp_path),
     ])  # fmt: skip
     assert run.exit_code == 0, run.output
     assert "lookups/s" in run.stdout and "load average" in run.stdout
-    written = json.loads((tmp_path / "bench.json").read_text())
+    written = json.loads((tmp_path / "bench-sim.json").read_text())
     assert written["rival"] is None and written["rival_ratio"] is None
     assert len(written["load_average"]["before"]) == len(written["load_average"]["after"]) == 3
     assert written["cores"] >= 1 and written["preset"] == "tiny" and written["hot_rows"] == 25
-    assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "bench-sim.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_wrong_settings_are_named():
     with pytest.raises(SettingsError, match="rival is 'model'; it must be none or one of cocotb, cocotb:icarus"):
-        BenchSettings(rival="model")
+        SimBenchSettings(rival="model")
     with pytest.raises(SettingsError, match="rounds is 0; it must be at least 1"):
-        BenchSettings(rounds=0)
+        SimBenchSettings(rounds=0)
     with pytest.raises(SettingsError, match="0 of 10 samples are learned from"):
-        bench(load("synthetic:kaggle", samples=10), TINY, BenchSettings(learn_share=0.05))
+        bench_simulation(load("synthetic:kaggle", samples=10), TINY, SimBenchSettings(learn_share=0.05))

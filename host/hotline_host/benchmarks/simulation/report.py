@@ -10,14 +10,14 @@ from matplotlib.figure import Figure
 
 from hotline_host.files import whole_file
 
-from .results import BenchResult
+from .results import SimBenchResult
 
 __all__ = ["draw"]
 
 _COLOURS = {"learn": "#30475e", "classify": "#d1495b", "gather": "#3a7d44", "relearn": "#d98e04"}
 
 
-def draw(result: BenchResult, path: Path) -> None:
+def draw(result: SimBenchResult, path: Path) -> None:
     """Writes a picture (PNG): lookups a second of every backend, and the seconds of training steps."""
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(9, 4), layout="constrained")

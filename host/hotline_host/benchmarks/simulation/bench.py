@@ -1,7 +1,7 @@
-"""How fast everything is, side by side, on one machine in one run.
+"""How fast co-simulation is, side by side, on one machine in one run.
 
     stream     the same mini-batches through the Verilated device, the golden model, and the device under cocotb
-    training   the same steps in every pipeline, with the Verilated device and with the golden model
+    training   the same steps of the pipeline hotline, with the Verilated device and with the golden model
     gather     random rows through the Verilated device, with one kind of memory after another behind it
 
 Contenders take turns, so a change of the machine's load reaches all of them. Medians are reported. The cocotb rival is
@@ -31,12 +31,12 @@ from hotline_hw.spec.descriptors import Flag, Opcode
 from hotline_hw.spec.params import Geometry
 
 from .gather import DIMENSIONS, dma_shares, measure_gather
-from .results import BenchResult, StreamFigures
+from .results import SimBenchResult, StreamFigures
 from .return_path import compare
-from .settings import CORE, MODEL, BenchSettings
+from .settings import CORE, MODEL, SimBenchSettings
 from .training import measure_training
 
-__all__ = ["bench"]
+__all__ = ["bench_simulation"]
 
 PHASES = {
     "learn": (Opcode.LEARN, False), "classify": (Opcode.CLASSIFY, False), "relearn": (Opcode.CLASSIFY, True),
@@ -55,9 +55,9 @@ class _Run:
     counters: dict[str, int]
 
 
-def bench(
-    log: ClickLog, geometry: Geometry, settings: BenchSettings, progress: Progress = lambda *_: None
-) -> BenchResult:
+def bench_simulation(
+    log: ClickLog, geometry: Geometry, settings: SimBenchSettings, progress: Progress = lambda *_: None
+) -> SimBenchResult:
     """Measures everything.
 
     Raises:
@@ -90,7 +90,7 @@ def bench(
     progress("applying gradients of cold rows", 0, 1)
     cold_rows = max(1, round(stream[CORE]["gather"].rows / len(batches["gather"])))
     returned = {str(width): compare(cold_rows, width, settings.memory, settings.seed) for width in DIMENSIONS}
-    return BenchResult(
+    return SimBenchResult(
         log=LogFigures.of(log), preset=geometry.name, geometry=geometry.as_dict(), hot_rows=setup.hot_rows,
         batch_size=settings.batch_size, rounds=settings.rounds, steps=settings.steps, model=settings.model,
         dtype=settings.dtype, device=str(setup.device), machine=platform.machine(), cores=os.cpu_count(),
@@ -102,7 +102,7 @@ def bench(
 
 def _measure_all_streams(
     log: ClickLog, accelerators: dict[str, AcceleratorOptions], hot_rows: int, batches: dict[str, list[Batch]],
-    settings: BenchSettings, progress: Progress,
+    settings: SimBenchSettings, progress: Progress,
 ) -> dict[str, dict[str, StreamFigures]]:  # fmt: skip
     """Figures by backend and phase: of all accelerators in turns, then of the rival."""
     few = {phase: members[: settings.rival_batches] for phase, members in batches.items()}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from .results import BenchResult
+from .results import SimBenchResult
 
-__all__ = ["bench_tables"]
+__all__ = ["sim_bench_tables"]
 
 
-def bench_tables(result: BenchResult) -> list[Table]:
+def sim_bench_tables(result: SimBenchResult) -> list[Table]:
     """Streams, what the device's cycles were, training, gathering, and the return path.
 
     Each title says what is compared with what.
@@ -19,7 +19,7 @@ def bench_tables(result: BenchResult) -> list[Table]:
     ]  # fmt: skip
 
 
-def _streams(result: BenchResult) -> Table:
+def _streams(result: SimBenchResult) -> Table:
     table = _table(
         f"{result.log.data}, mini-batches of {result.batch_size:,}, {result.hot_rows:,} hot rows, "
         f"{result.preset}, on {result.cores} cores of {result.machine}; "
@@ -39,7 +39,7 @@ def _streams(result: BenchResult) -> Table:
     return table
 
 
-def _ratio(result: BenchResult, name: str, phase: str) -> str:
+def _ratio(result: SimBenchResult, name: str, phase: str) -> str:
     if name == "verilated":
         return ""
     ratio = result.stream["verilated"][phase].lookups_per_second / result.stream[name][phase].lookups_per_second
@@ -47,7 +47,7 @@ def _ratio(result: BenchResult, name: str, phase: str) -> str:
     return f"{factor:,.1f} x {word}"
 
 
-def _limits(result: BenchResult) -> Table:
+def _limits(result: SimBenchResult) -> Table:
     table = _table(
         f"The core in its own clock cycles ({result.geometry['lanes']} lanes; the bound is 1 lookup a lane a "
         "cycle), and the share of cycles in which ...",
@@ -63,7 +63,7 @@ def _limits(result: BenchResult) -> Table:
     return table
 
 
-def _where(result: BenchResult) -> Table:
+def _where(result: SimBenchResult) -> Table:
     causes = {
         "useful": "dma_useful", "core": "dma_core", "reads due": "dma_read", "writes held": "dma_write",
         "overhead": "dma_overhead",
@@ -83,7 +83,7 @@ def _where(result: BenchResult) -> Table:
     return table
 
 
-def _gather(result: BenchResult) -> Table:
+def _gather(result: SimBenchResult) -> Table:
     dimensions = list(next(iter(result.gather.values())))
     table = _table(
         "GATHER alone, rows at random, float32: GB/s of rows; of the time with reads or writes under way, the share in "
@@ -95,7 +95,7 @@ def _gather(result: BenchResult) -> Table:
     return table
 
 
-def _return_path(result: BenchResult) -> Table:
+def _return_path(result: SimBenchResult) -> Table:
     first = next(iter(result.return_path.values()))
     table = _table(
         f"Row-wise Adagrad on the {first.rows:,} cold rows of a mini-batch, microseconds: the driver, measured here "
@@ -107,24 +107,20 @@ def _return_path(result: BenchResult) -> Table:
     return table
 
 
-def _training(result: BenchResult) -> Table:
+def _training(result: SimBenchResult) -> Table:
     training = result.training
     popular = "" if training.popular_share is None else f"; {training.popular_share:.1%} of samples popular"
-    first = next(iter(training.median_seconds))
     table = _table(
-        f"Training step, {result.model} DLRM, {result.dtype} on {result.device}, median of "
-        f"{result.rounds * result.steps}{popular}. An accelerator splits the next mini-batch beside the step, and "
-        "gathers its cold rows.\nOn a CPU, hot and cold rows share one memory, so Hotline's step has nothing to gain "
-        "there; the ratio to the golden model is the cost of simulating.",
-        "pipeline", "ms", f"{first} takes", "accelerator beside it, ms", "between steps, ms",
+        f"Training step of the pipeline hotline, {result.model} DLRM, {result.dtype} on {result.device}, median of "
+        f"{result.rounds * result.steps}{popular}.\nAn accelerator splits the next mini-batch beside the step, and "
+        f"gathers its cold rows. RTL in the loop over model in the loop: {training.rtl_ratio:.2f}",
+        "accelerator", "step, ms", "accelerator beside it, ms", "waited for it, ms",
     )  # fmt: skip
     for name, seconds in training.median_seconds.items():
-        work = [times.get(name) for times in (training.accelerator_seconds, training.between_seconds)]
-        ratio = training.ratios.get(name)
+        work = [times.get(name) for times in (training.accelerator_seconds, training.wait_seconds)]
         table.add_row(
-            name, f"{1000 * seconds:.1f}", "" if ratio is None else f"{ratio:.2f} x as long",
-            *("" if each is None else f"{1000 * each:.1f}" for each in work),
-        )  # fmt: skip
+            _describe(name), f"{1000 * seconds:.1f}", *("" if each is None else f"{1000 * each:.1f}" for each in work)
+        )
     return table
 
 
@@ -139,5 +135,5 @@ def _describe(name: str) -> str:
     return "golden model" if name == "model" else name
 
 
-def _load(result: BenchResult, when: str) -> str:
+def _load(result: SimBenchResult, when: str) -> str:
     return f"{result.load_average[when][0]:.1f}"

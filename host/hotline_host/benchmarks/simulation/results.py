@@ -1,4 +1,4 @@
-"""Results of a benchmark. `BenchResult.as_dict` gives what goes into JSON."""
+"""Results of a benchmark. `SimBenchResult.as_dict` gives what goes into JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from hotline_host.experiments.results import LogFigures
 
-__all__ = ["BenchResult", "GatherFigures", "ReturnPathFigures", "StreamFigures", "TrainingFigures"]
+__all__ = ["SimBenchResult", "GatherFigures", "ReturnPathFigures", "StreamFigures", "TrainingFigures"]
 
 
 @dataclass(frozen=True)
@@ -38,26 +38,25 @@ class StreamFigures:
 
 @dataclass(frozen=True)
 class TrainingFigures:
-    """Training steps, by contender: a pipeline, or `pipeline:backend` for one that drives an accelerator.
+    """Training steps of the pipeline hotline, by what stands for the accelerator.
 
     Attributes:
         seconds: of every step, waiting for the accelerator and gathering between steps included.
         median_seconds: their medians.
         accelerator_seconds: what an accelerator worked beside a step, for a mini-batch.
-        between_seconds: what it worked between two steps.
+        wait_seconds: what a step waited for it, or for what prepares the step.
         popular_share: mean of the mini-batches that were split; None if none was.
-        gathered_rows_per_step: cold rows; `early_share` of them were gathered beside the step before.
-        ratios: median of the first contender over that of each other one.
+        gathered_rows_per_step: cold rows that the accelerator gathered.
+        rtl_ratio: median step with the RTL in the loop over that with the golden model in the loop.
     """
 
     seconds: dict[str, list[float]]
     median_seconds: dict[str, float]
     accelerator_seconds: dict[str, float]
-    between_seconds: dict[str, float]
+    wait_seconds: dict[str, float]
     popular_share: float | None
     gathered_rows_per_step: float | None
-    early_share: float | None
-    ratios: dict[str, float]
+    rtl_ratio: float
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class ReturnPathFigures:
 
 
 @dataclass(frozen=True)
-class BenchResult:
+class SimBenchResult:
     """All that was measured.
 
     Attributes:

@@ -8,14 +8,14 @@ from hotline_device.registry import BACKENDS
 from hotline_host.errors import SettingsError
 from hotline_host.experiments.cosim_settings import CosimSettings
 
-__all__ = ["CORE", "MODEL", "BenchSettings"]
+__all__ = ["CORE", "MODEL", "SimBenchSettings"]
 
 CORE, MODEL = "verilated", "model"
 """The backends that are always measured: the hardware, and the golden model."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchSettings(CosimSettings):
+class SimBenchSettings(CosimSettings):
     """What is measured, and how often. Popularity is learned, and training done, as in a co-simulation.
 
     Attributes:
@@ -29,7 +29,6 @@ class BenchSettings(CosimSettings):
     learn_share: float = 0.2
     batch_size: int = 2048
     model: str = "kaggle"
-    pipelines: tuple[str, ...] = ("hotline", "ordinary")
     steps: int = 8
     rounds: int = 3
     stream_batches: int = 8

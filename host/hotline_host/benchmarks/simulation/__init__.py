@@ -1,0 +1,1 @@
+"""How fast co-simulation is: the simulated accelerator, its golden model, and training beside each."""
