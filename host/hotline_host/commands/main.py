@@ -52,8 +52,8 @@ SelectEvery = Annotated[int, typer.Option(help="Mini-batches between two choices
 MoveLimit = Annotated[int | None, typer.Option(help="Most rows that may become hot at one choice, after learning.")]
 Objective = Annotated[
     str | None,
-    typer.Option(help="Choose hot rows for popular samples (samples) or for few rows to fetch (rows). Default: samples, "
-                 "but rows where training takes the whole mini-batch at once."),
+    typer.Option(help="Choose hot rows for popular samples (samples) or for few rows to fetch (rows). Default: samples; "
+                 "rows where training takes the whole mini-batch at once."),
 ]  # fmt: skip
 Memory = Annotated[
     str, typer.Option(help=f"Memory behind the accelerator, if it is simulated with a clock: {', '.join(MEMORIES)}.")
@@ -125,7 +125,8 @@ def cosim_command(
 
         settings = CosimSettings(
             hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, relearn_share=relearn_share,
-            select_every=select_every, move_limit=move_limit, learn_by=learn_by, objective=objective, memory=memory, passes=passes,
+            select_every=select_every, move_limit=move_limit, learn_by=learn_by, objective=objective,
+            memory=memory, passes=passes,
             steps=steps, optimizer=optimizer, rate=rate, eps=eps, model=model, dimension=dimension, device=device,
             dtype=dtype, seed=seed, schedule=schedule, check=check,
             pipelines=_names(pipelines, *(["ordinary"] if baseline else [])),
@@ -167,7 +168,8 @@ def split_command(
         check_files(data, json=json, out=out)
         settings = Settings(
             hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, relearn_share=relearn_share,
-            select_every=select_every, move_limit=move_limit, learn_by=learn_by, objective=objective, memory=memory,
+            select_every=select_every, move_limit=move_limit, learn_by=learn_by, objective=objective,
+            memory=memory,
         )  # fmt: skip
         log, seconds = _load(data, skip_bad, samples, seed, progress)
         from hotline_host.experiments.split import split_log
@@ -210,7 +212,8 @@ def record_command(
         check_files(data, out=out)
         settings = Settings(
             hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, relearn_share=relearn_share,
-            select_every=select_every, move_limit=move_limit, learn_by=learn_by, objective=objective, memory=memory,
+            select_every=select_every, move_limit=move_limit, learn_by=learn_by, objective=objective,
+            memory=memory,
         )  # fmt: skip
         log, _ = _load(data, skip_bad, samples, seed, progress)
         from hotline_host.experiments.record import record_log
