@@ -76,11 +76,16 @@ class PipelineFigures:
         seconds: time by what it was spent on. What runs beside training is counted apart.
         counters: of the pipeline's hardware, by name; None where there is none.
         placed_rows: rows placed in device memory before the first step.
+        hbm_bytes: device memory that the pipeline holds.
+        link_bytes_in, link_bytes_out: that went to and from the device.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
     counters: dict[str, int | None] | None = None
     placed_rows: int = 0
+    hbm_bytes: int = 0
+    link_bytes_in: int = 0
+    link_bytes_out: int = 0
 
 
 def count_split(batch: Batch, split: Split, moved: int, cycles: int) -> SplitCounts:
