@@ -64,6 +64,7 @@ class LruPipeline(PooledPipeline):
         super().__init__(setup, _trainer(setup, self._cache.hot_rows, moves))
 
     def _learn(self, learned: Sequence[Batch], coming: Sequence[Batch], progress: Progress) -> Splitter:
+        self._cache.learn(learned)
         return self._cache
 
 
