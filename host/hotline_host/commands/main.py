@@ -52,8 +52,8 @@ SelectEvery = Annotated[int, typer.Option(help="Mini-batches between two choices
 MoveLimit = Annotated[int | None, typer.Option(help="Most rows that may become hot at one choice, after learning.")]
 Objective = Annotated[
     str | None,
-    typer.Option(help="Choose hot rows for popular samples (samples), or for few rows to fetch (rows). Default: samples, "
-                 "but rows with the schedule pool."),
+    typer.Option(help="Choose hot rows for popular samples (samples), or for few rows to fetch (rows). Default: "
+                 "rows with the schedule pool, else samples."),
 ]  # fmt: skip
 Memory = Annotated[
     str, typer.Option(help=f"Memory behind the accelerator, if it is simulated with a clock: {', '.join(MEMORIES)}.")

@@ -103,7 +103,8 @@ def _setup(
     config = settings.configuration
     return Setup(
         config=TrainConfig(config.model(), log.dense.shape[1], settings.optimizer, settings.rate, settings.eps),
-        rows=log.rows, batch_size=batch_size, batch_lookups=most_lookups(log, batch_size), device=device, seed=settings.seed,
+        rows=log.rows, batch_size=batch_size, batch_lookups=most_lookups(log, batch_size), device=device,
+        seed=settings.seed,
         accelerator=AcceleratorOptions(
             backend=backend, geometry=geometry, follow=FollowOptions(by_bag=config.learn_by == "bag")
         ),
