@@ -57,7 +57,9 @@ def _split_rows(run: RunFigures, split: SplitFigures, gather: GatherFigures | No
 
 
 def _training_rows(result: CosimResult) -> _Rows:
-    times = [each.seconds["accelerator"] for each in result.pipelines.values() if "accelerator" in each.seconds]
+    times = [
+        each.seconds["split"] + each.seconds["gather"] for each in result.pipelines.values() if "split" in each.seconds
+    ]
     worked = times[0] if times else None
 
     def beside(values: dict[str, float | None], spec: str, unit: str = "") -> str | None:

@@ -169,6 +169,8 @@ class _PacedSplitter(ReplayedSplitter):
 class _PacedGatherer(HostGatherer):
     """The host gathers, and is done no sooner than the accelerator would be."""
 
+    follows_split = True
+
     def __init__(self, pool: EmbeddingPool, splitter: ReplayedSplitter) -> None:
         super().__init__(pool)
         self._splitter = splitter

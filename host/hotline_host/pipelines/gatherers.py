@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import numpy as np
 
@@ -26,7 +27,10 @@ class Gatherer(ABC):
 
     Attributes:
         rows: gathered by the accelerator so far; `host_rows` by the host.
+        follows_split: only the rows of the mini-batch that was split last can be gathered.
     """
+
+    follows_split: ClassVar[bool] = False
 
     def __init__(self, pool: EmbeddingPool) -> None:
         self._pool = pool
@@ -73,6 +77,8 @@ class AcceleratorGatherer(Gatherer):
         DriverError: the accelerator cannot gather rows of this size.
         ValueError: the accelerator does not reach the rows.
     """
+
+    follows_split = True
 
     def __init__(self, driver: Driver, pool: EmbeddingPool) -> None:
         super().__init__(pool)

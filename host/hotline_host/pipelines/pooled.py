@@ -1,16 +1,18 @@
 """Trains over a pool, with any splitter to say which rows are hot.
 
-    schedule pool     main thread    step i                       | step i + 1
-                      beside it      split, plan, pack, gather of mini-batch i + 1 | of i + 2
-    schedule split    main thread    split, plan, pack | popular micro-batch | the others, update
-                      beside it                        | gather              |
+    schedule pool     main thread    step i                        | step i + 1
+                      beside it      split, plan, pack i + 2       | i + 3
+                      beside it      rows of i - 1 back, gather those of i + 1 | of i back, gather those of i + 2
+    schedule split    main thread    split, plan, pack i | popular micro-batch | the others, update
+                      beside it                          | gather              |                  rows of i - 1 back
 
-`pool` takes one mini-batch ahead. `split` needs to know no mini-batch but its own.
+`pool` takes two mini-batches ahead. `split` needs to know no mini-batch but its own.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -33,6 +35,10 @@ from .pipeline import Pipeline, Setup
 from .steps import GatherCounts, PipelineFigures, SplitCounts, StepResult, count_split
 
 __all__ = ["PooledPipeline"]
+
+
+_AHEAD = 2
+"""Mini-batches that are taken ahead with the schedule pool: as many as there are halves."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +66,11 @@ class PooledPipeline(Pipeline):
         self.setup, self.trainer, self.schedule = setup, trainer, setup.schedule
         self._watch = watch or Stopwatch()
         self._placed = 0
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="look-ahead")
-        self._coming: Future[_Ready] | None = None  # schedule pool: the next mini-batch
+        self._planning = ThreadPoolExecutor(1, thread_name_prefix="plan")
+        self._gathering = ThreadPoolExecutor(1, thread_name_prefix="gather")
+        self._coming: deque[Future[_Ready]] = deque()  # schedule pool: the next mini-batches, in order
         self._behind: Future[None] | None = None  # schedule split: rows on their way back
-        self._times = dict.fromkeys(("accelerator", "plan", "wait", "launch"), 0.0)
+        self._times = dict.fromkeys(("split", "plan", "gather", "wait", "launch"), 0.0)
 
     def prepare(self, learned: Sequence[Batch], coming: Sequence[Batch], progress: Progress = lambda *_: None) -> None:
         """Learns popularity, and places the hot rows."""
@@ -88,66 +95,80 @@ class PooledPipeline(Pipeline):
     # Schedule pool
 
     def _look_ahead(self, batches: Iterator[Batch]) -> _Ready:
-        coming = self._coming or self._thread.submit(self._get_ready, next(batches))
-        self._coming = None
+        while len(self._coming) < _AHEAD and self._take(batches):
+            pass
+        if not self._coming:
+            raise StopIteration
         start = perf_counter()
-        ready = coming.result()
+        ready = self._coming.popleft().result()
         waited = perf_counter()
-        following = next(batches, None)
-        if following is not None:
-            self._coming = self._thread.submit(self._get_ready, following)
-        launched = perf_counter()
         self.trainer.launch(ready.plan)
         self._times["wait"] += waited - start
-        self._times["launch"] += perf_counter() - launched
+        self._times["launch"] += perf_counter() - waited
+        self._take(batches)  # only now: its inputs take the place of those that were just launched
         return ready
 
-    def _get_ready(self, batch: Batch) -> _Ready:
-        """All that comes before the step. Runs beside the step before."""
-        start = perf_counter()
-        followed = self._followed(batch)
-        split = perf_counter()
-        plan = self.trainer.plan(batch, followed.split, followed.moves)
-        self.trainer.bring_back(plan.half)
-        self.trainer.pack(batch, plan)
-        counts = _count(followed)
-        planned = perf_counter()
-        gather = self._gather(followed, plan)
-        self._times["accelerator"] += perf_counter() - planned + split - start
-        self._times["plan"] += planned - split
-        return _Ready(plan, counts, gather)
+    def _take(self, batches: Iterator[Batch]) -> bool:
+        """Takes a mini-batch, if there is one, and has it prepared beside the steps."""
+        batch = next(batches, None)
+        if batch is None:
+            return False
+        before = self._coming[-1] if self._coming and self._gatherer.follows_split else None
+        planned = self._planning.submit(self._plan, batch, before)
+        self._coming.append(self._gathering.submit(self._get_ready, planned))
+        return True
+
+    def _plan(self, batch: Batch, before: Future[_Ready] | None) -> tuple[Followed, StepPlan]:
+        """Splits a mini-batch and packs it, in a thread of its own.
+
+        Args:
+            before: the accelerator still has to gather the rows of this one, and knows those of one mini-batch only.
+        """
+        if before:
+            wait([before])
+        return self._split_and_pack(batch, split=False)
+
+    def _get_ready(self, planned: Future[tuple[Followed, StepPlan]]) -> _Ready:
+        """Brings rows back and gathers rows, in a thread of its own."""
+        followed, plan = planned.result()
+        self.trainer.bring_back(plan.number - 2)
+        return _Ready(plan, _count(followed), self._gather(followed, plan))
 
     # Schedule split
 
     def _split(self, batch: Batch) -> _Ready:
+        followed, plan = self._split_and_pack(batch, split=True)
+        gathering = self._gathering.submit(self._gather, followed, plan)
         start = perf_counter()
-        followed = self._followed(batch)
-        split = perf_counter()
-        plan = self.trainer.plan(batch, followed.split, followed.moves)
-        if self._behind:
-            self._behind.result()
-        self.trainer.bring_back(plan.half)
-        self.trainer.pack(batch, plan, followed.split.popular)
-        gathering = self._thread.submit(self._gather, followed, plan)
-        planned = perf_counter()
         self.trainer.launch_popular(plan)
         launched = perf_counter()
+        if self._behind:
+            self._behind.result()
         gather = gathering.result()
         waited = perf_counter()
         self.trainer.launch_rest(plan)
-        self._behind = self._thread.submit(self.trainer.bring_back, 1 - plan.half)
-        self._times["accelerator"] += split - start
-        self._times["plan"] += planned - split
+        self._behind = self._gathering.submit(self.trainer.bring_back, plan.number - 1)
         self._times["wait"] += waited - launched
-        self._times["launch"] += perf_counter() - waited + launched - planned
+        self._times["launch"] += perf_counter() - waited + launched - start
         return _Ready(plan, _count(followed), gather)
 
-    def _followed(self, batch: Batch) -> Followed:
-        return self.splitter.split(batch)
+    # Both
+
+    def _split_and_pack(self, batch: Batch, *, split: bool) -> tuple[Followed, StepPlan]:
+        start = perf_counter()
+        followed = self.splitter.split(batch)
+        done = perf_counter()
+        plan = self.trainer.plan(batch, followed.split, followed.moves)
+        self.trainer.pack(batch, plan, followed.split.popular if split else None)
+        self._times["split"] += done - start
+        self._times["plan"] += perf_counter() - done
+        return followed, plan
 
     def _gather(self, followed: Followed, plan: StepPlan) -> GatherCounts:
+        start = perf_counter()
         rows, host_rows = self._gatherer.rows, self._gatherer.host_rows
         cycles = self._gatherer.gather(followed.split, plan)
+        self._times["gather"] += perf_counter() - start
         return GatherCounts(self._gatherer.rows - rows, self._gatherer.host_rows - host_rows, plan.held, cycles)
 
     # Between two steps
@@ -167,9 +188,8 @@ class PooledPipeline(Pipeline):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._rest()
-        if self._coming:
-            self.trainer.give_up(self._coming.result().plan)
-            self._coming = None
+        while self._coming:
+            self.trainer.give_up(self._coming.popleft().result().plan)
         super().load_state_dict(state)
 
     def figures(self) -> PipelineFigures:
@@ -180,14 +200,15 @@ class PooledPipeline(Pipeline):
         )  # fmt: skip
 
     def close(self) -> None:
-        self._thread.shutdown(cancel_futures=True)
+        for thread in (self._planning, self._gathering):
+            thread.shutdown(cancel_futures=True)
         if hasattr(self, "splitter"):
             self.splitter.close()
+        self.trainer.close()
 
     def _rest(self) -> None:
         """Returns once nothing runs beside the main thread."""
-        if self._coming:
-            wait([self._coming])
+        wait(self._coming)
         if self._behind:
             wait([self._behind])
 

@@ -30,9 +30,10 @@ from hotline_host.driver.follow import Follower, FollowOptions
 from hotline_host.errors import DriverError
 from hotline_host.files import write_npz
 from hotline_host.plan import Moves, Split, WorkingSet
+from hotline_host.pool.rows import keys_of
 from hotline_hw.spec.descriptors import Opcode
 
-from .row_places import COLD, RowPlaces, keys_of
+from .row_places import COLD, RowPlaces
 
 __all__ = ["FORMAT", "Cycles", "Header", "Recording", "apply_moves", "checksum", "read_recording", "record"]
 

@@ -16,8 +16,9 @@ from hotline_device.compiled import compiled
 from hotline_host.data.log import Batch
 from hotline_host.errors import SettingsError
 from hotline_host.plan import Followed, Moves
+from hotline_host.pool.rows import keys_of
 
-from .row_places import COLD, HELD, RowPlaces, keys_of
+from .row_places import COLD, HELD, RowPlaces
 from .splitter import Splitter
 
 __all__ = ["POLICIES", "WAYS", "SetCache", "set_of"]

@@ -68,7 +68,7 @@ class OrdinaryTrainer(Trainer):
         self._check(batch)
         inputs = self._inputs[self._batches % 2]
         self._batches += 1
-        inputs.pack(batch, self.tables.keys(batch.tables, batch.indices).astype(np.int32), _NO_MOVES)
+        inputs.pack(batch, self.tables.batch_keys(batch), _NO_MOVES)
         return inputs
 
     def step(self, inputs: StepInputs) -> None:

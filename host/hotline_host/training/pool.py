@@ -147,9 +147,8 @@ class EmbeddingPool:
             )
 
     def write_back(self, half: int, places: np.ndarray, keys: np.ndarray) -> None:
-        """Rows that were copied out of a half go to host memory: from `places`, to `keys`. Waits for their arrival."""
+        """Rows that were copied out of a half, and have arrived, go to host memory: from `places`, to `keys`."""
         if len(keys):
-            self._link.returned(half)
             names, at = torch.from_numpy(keys), torch.from_numpy(places)
             self.cold.index_copy_(0, names, self._returned[half].index_select(0, at))
             self.cold_state.index_copy_(0, names, self._returned_state[half].index_select(0, at))

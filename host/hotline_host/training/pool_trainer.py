@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hotline_device.compiled import compiled
 from hotline_device.host_memory import HostMemory
 from hotline_host.data.log import Batch
 from hotline_host.plan import Moves, Split
@@ -82,10 +83,11 @@ class PoolTrainer(Trainer):
         self.inputs = [StepInputs(room, shape.rows, self.link, dtype) for _ in range(2)]
         self._losses = Losses(self.device, dtype)
         self._graphs = StepGraphs(self.device) if self.device.type == "cuda" and self.kernels.fixed_shapes else None
-        self._back: list[tuple[np.ndarray, np.ndarray] | None] = [None, None]  # of each half: places and keys
+        self._back: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # places and keys, by mini-batch
         self._latest: StepPlan | None = None  # of the mini-batch launched last
         self._popular: tuple[Tensor, Tensor] | None = None  # its loss and gradient, between the two micro-batches
         self.hot_keys = np.full(hot_rows, -1, np.int64)
+        self.link.synchronize()  # what was allocated is there, whatever stream uses it first
         self._slots: tuple[np.ndarray, np.ndarray] | None = None  # sorted keys that are hot, and their slots
 
     @property
@@ -104,21 +106,28 @@ class PoolTrainer(Trainer):
         """
         self._check(batch)
         _check_popular(batch, split)
-        plan = self.planner.plan(split, self.tables.keys(batch.tables, batch.indices), moves)
-        self._back[1 - plan.half] = plan.back, plan.back_keys
+        plan = self.planner.plan(split, self.tables.batch_keys(batch), moves)
+        self._back[plan.number - 1] = plan.back, plan.back_keys
         return plan
 
-    def bring_back(self, half: int) -> None:
-        """Rows of the mini-batch before the last that did not move on go to host memory. Waits for their arrival.
+    def bring_back(self, number: int) -> None:
+        """Rows of a mini-batch that did not move on go to host memory. Waits for their arrival.
 
-        Before the rows of the next mini-batch, which has the same half, are gathered: it may need them.
+        Before the rows of the mini-batch after the next are gathered: it may need them, and it has the same half. Both
+        mini-batches must have been planned, and this one launched.
         """
-        due, self._back[half] = self._back[half], None
+        self.link.returned(number % 2)
+        due = self._back.pop(number, None)
         if due is not None:
-            self.pool.write_back(half, *due)
+            self.pool.write_back(number % 2, *due)
 
     def pack(self, batch: Batch, plan: StepPlan, popular: np.ndarray | None = None) -> None:
-        """Lays out what the step reads. `popular` is None, or bool [B] for two micro-batches. After `bring_back`."""
+        """Lays out what the step reads, once the mini-batch before the last was launched.
+
+        Args:
+            popular: None, or bool [B] for two micro-batches.
+        """
+        self.link.sent(plan.half)
         self.inputs[plan.half].pack(batch, plan.ids, (plan.source, plan.target), popular)
 
     # The step
@@ -198,6 +207,10 @@ class PoolTrainer(Trainer):
     def synchronize(self) -> None:
         self.link.synchronize()
 
+    def close(self) -> None:
+        """Returns when the device has nothing left to do. What was trained can still be read."""
+        self.link.close()
+
     def give_up(self, plan: StepPlan) -> None:
         """Leaves out the step of a mini-batch that was planned, packed and gathered. Its moves happen."""
         with self.link.copying_in(plan.half):
@@ -207,12 +220,10 @@ class PoolTrainer(Trainer):
             self.pool.copy_out(plan)
 
     def refresh(self) -> None:
-        """Host memory has the present value of every row that is not hot. A mini-batch may have been planned ahead."""
-        for half in range(2):
-            if self._latest is None or half != self._latest.half:
-                self.bring_back(half)
+        """Host memory has the present value of every row that is not hot. Mini-batches may have been planned ahead."""
         if self._latest is not None:
-            self.link.synchronize()
+            self.bring_back(self._latest.number - 1)
+            self.link.returned(self._latest.half)
             places = np.flatnonzero(self._latest.keys >= 0).astype(np.int32)
             self.pool.write_back(self._latest.half, places, self._latest.keys[places])
 
@@ -220,7 +231,7 @@ class PoolTrainer(Trainer):
         """Every row that is not hot is in host memory, and no mini-batch is planned."""
         self.refresh()
         self.planner.forget()
-        self._back, self._latest = [None, None], None
+        self._back, self._latest = {}, None
 
     def place(self, tables: np.ndarray, rows: np.ndarray, slots: np.ndarray) -> int:
         """Puts row `rows[i]` of table `tables[i]` into `slots[i]`, for all i, and makes every other row cold.
@@ -287,13 +298,21 @@ def _check_popular(batch: Batch, split: Split) -> None:
         raise ValueError(f"popular is {popular.dtype} {popular.shape}; it must be bool {(batch.size,)}")
     if split.slots.shape != batch.indices.shape:
         raise ValueError(f"slots is {split.slots.shape}; it must be {batch.indices.shape}, one for each lookup")
-    cold = split.slots < 0
-    if cold.any():
-        samples = np.repeat(np.arange(batch.size), np.diff(batch.sample_offsets))
-        wrong = popular[samples] & cold
-        if wrong.any():
-            at = int(wrong.argmax())
-            raise ValueError(
-                f"sample {samples[at]} is called popular, but its lookup {at}, of row {batch.indices[at]} of table "
-                f"{batch.tables[at]}, is cold"
-            )
+    at = _first_cold(split.slots, batch.sample_offsets, popular)
+    if at >= 0:
+        sample = int(np.searchsorted(batch.sample_offsets, at, side="right")) - 1
+        raise ValueError(
+            f"sample {sample} is called popular, but its lookup {at}, of row {batch.indices[at]} of table "
+            f"{batch.tables[at]}, is cold"
+        )
+
+
+@compiled()
+def _first_cold(slots, offsets, popular):
+    """The first cold lookup of a popular sample, or -1."""
+    for sample in range(len(popular)):
+        if popular[sample]:
+            for at in range(offsets[sample], offsets[sample + 1]):
+                if slots[at] < 0:
+                    return at
+    return -1
