@@ -182,7 +182,9 @@ def test_both_schedules_beside_ordinary_training(log, tmp_path, backend):
         each = figures["pipelines"][name]
         assert each["max_loss_difference"] < EXACT and each["max_parameter_difference"] < 1e-11
         assert len(each["losses"]) == figures["steps"] and np.isfinite(each["losses"]).all()
-    assert result.pipelines["ordinary"].max_loss_difference == 0 == result.pipelines["ordinary"].max_parameter_difference
+    assert (
+        result.pipelines["ordinary"].max_loss_difference == 0 == result.pipelines["ordinary"].max_parameter_difference
+    )
     assert figures["moved_rows"] > 0 and 0.1 < figures["popular_share"] < 0.95
     draw(result, tmp_path / "cosim.png")
     assert (tmp_path / "cosim.png").read_bytes().startswith(b"\x89PNG")
@@ -316,7 +318,10 @@ def test_settings_are_checked():
         ({"device": "nonsense"}, "device is 'nonsense'; it must be cpu"),
         ({"seed": -1}, "seed is -1; it must be 0 to 4294967295"),
         ({"seed": 10**20}, "seed is 100000000000000000000; it must be 0 to"),
-        ({"pipelines": ()}, "pipelines is ''; it must hold one or more of hotline, hotline-split, .*, each at most once"),
+        (
+            {"pipelines": ()},
+            "pipelines is ''; it must hold one or more of hotline, hotline-split, .*, each at most",
+        ),
         ({"pipelines": ("hotline", "hugectr")}, "pipelines is 'hotline,hugectr'"),
         ({"pipelines": ("ordinary", "ordinary")}, "pipelines is 'ordinary,ordinary'"),
         ({"relearn_share": 1.5}, "relearn share is 1.5; it must be 0 to 1"),

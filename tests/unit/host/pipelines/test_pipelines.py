@@ -147,9 +147,7 @@ def test_what_hotline_tells(name):
         assert figures.seconds.keys() == {"build", "place", "learn", "accelerator", "plan", "wait", "launch"}
         # The host brings rows that become hot on their way, and only these.
         assert all(each.by_host <= split.moved for each, split in zip(gathers, splits, strict=True))
-        assert all(
-            each.gathered + each.held == split.working_rows for each, split in zip(gathers, splits, strict=True)
-        )
+        assert all(each.gathered + each.held == split.working_rows for each, split in zip(gathers, splits, strict=True))
 
 
 @SPLITTING
