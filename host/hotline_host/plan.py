@@ -2,6 +2,7 @@
 
 driver    Split, with its WorkingSet    which lookups are hot, and where each row is
           Moves                         which rows take the slots of others
+splitter  Followed                      both of them, of one mini-batch after another
 pipeline  Working                       the cold rows themselves, gathered
 """
 
@@ -11,7 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Moves", "Split", "Working", "WorkingSet"]
+from hotline_host.data.log import Batch
+
+__all__ = ["Followed", "Moves", "Split", "Working", "WorkingSet"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class WorkingSet:
     """The u unique cold rows of a mini-batch of n lookups. Working row i is row `rows[i]` of table `tables[i]`.
 
     Attributes:
-        places: int64 [n], in input order: the working row of each lookup, -1 if its row is hot.
+        places: int32 or int64 [n], in input order: the working row of each lookup, -1 if its row is hot.
         tables, rows: int64 [u].
         held: the last `held` rows were also cold rows of the mini-batch classified before. Their values are final only
             after that mini-batch's update.
@@ -40,7 +43,7 @@ class Split:
 
     Attributes:
         popular: bool [B], True if all lookups of the sample hit. A sample without lookups is popular.
-        slots: int64 [n], in input order: the slot of each lookup's row, -1 if the row is cold.
+        slots: int32 or int64 [n], in input order: the slot of each lookup's row, -1 if the row is cold.
         working: the cold rows; None if there are more than the accelerator can list.
     """
 
@@ -90,3 +93,19 @@ class Moves:
 
     def __len__(self) -> int:
         return len(self.slots)
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A mini-batch that was split.
+
+    Attributes:
+        split: under the hot rows that were chosen before it.
+        moves: what changed right before it; None if nothing could.
+        cycles: clock cycles of the split, 0 without a clock.
+    """
+
+    batch: Batch
+    split: Split
+    moves: Moves | None
+    cycles: int

@@ -266,6 +266,7 @@ MUTANTS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_broken_unit_is_caught(mutant, tmp_path):
     with pytest.raises(PropertyFailed):

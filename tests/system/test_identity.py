@@ -84,6 +84,7 @@ def test_movielens_is_the_same_on_every_backend(backend: str, movielens) -> None
     check_equal(outcome(backend, SMALL, HOT_ROWS, learned, classified), expected)
 
 
+@pytest.mark.slow
 @needs("verilator")
 def test_200_000_random_lookups_are_the_same_on_kaggle() -> None:
     rng = np.random.default_rng(2024)

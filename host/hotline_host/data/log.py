@@ -99,6 +99,11 @@ class ClickLog:
         """Samples."""
         return self.lengths.shape[0]
 
+    @property
+    def sample_offsets(self) -> np.ndarray:
+        """int64 [S + 1]: sample s holds lookups `sample_offsets[s]` to `sample_offsets[s + 1]`."""
+        return self._offsets
+
     def batch(self, start: int, stop: int) -> Batch:
         """Samples `start` to `stop` (exclusive, clipped to the log).
 

@@ -7,7 +7,13 @@ from collections.abc import Sequence as AbstractSequence
 
 from .log import Batch, ClickLog
 
-__all__ = ["MiniBatches"]
+__all__ = ["MiniBatches", "most_lookups"]
+
+
+def most_lookups(log: ClickLog, size: int) -> int:
+    """The most lookups of any `size` consecutive samples."""
+    offsets = log.sample_offsets
+    return int((offsets[min(size, log.size) :] - offsets[: len(offsets) - min(size, log.size)]).max())
 
 
 class MiniBatches(AbstractSequence[Batch]):

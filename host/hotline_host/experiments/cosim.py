@@ -50,13 +50,10 @@ class _Trained:
 
     pipeline: Pipeline
     steps: list[StepResult]
+    losses: list[float]
     figures: PipelineFigures
     auc: float | None
     seconds: dict[str, float]
-
-    @property
-    def losses(self) -> list[float]:
-        return [step.loss for step in self.steps]
 
 
 def cosim(
@@ -84,7 +81,7 @@ def cosim(
     for step in splitting.steps if splitting else ():
         assert step.split is not None
         history.record(step.split, step.gather)
-    counters = splitting.figures.counters if splitting else None
+    counters = (splitting.figures.counters or {}) if splitting else {}
     samples = sum(parts.train[step % len(parts.train)].size for step in range(steps))
     return CosimResult(
         log=LogFigures.of(log),
@@ -97,8 +94,8 @@ def cosim(
             seed=settings.seed, test_samples=parts.test.samples, steps=steps,
             placed_rows=(splitting or first).figures.placed_rows,
         ),
-        split=history.split_figures(counters) if counters else None,
-        gather=history.gather_figures() if history.early_rows else None,
+        split=history.split_figures(counters) if splitting else None,
+        gather=history.gather_figures() if history.gathered_rows else None,
         pipelines={name: _result(each, None if each is first else first) for name, each in trained.items()},
         history=history,
     )  # fmt: skip
@@ -127,11 +124,12 @@ def _train(name: str, setup: Setup, parts: _Parts, steps: int, progress: Progres
         for step in range(steps):
             done.append(pipeline.progress(feed))
             progress(f"training {name}, steps", step + 1, steps)
+        losses = pipeline.losses().tolist()
         watch.lap("train")
         figures = pipeline.figures()
     judged = _test_auc(name, pipeline, parts.test, progress)
     watch.lap("evaluate")
-    return _Trained(pipeline, done, figures, judged, watch.seconds | figures.seconds)
+    return _Trained(pipeline, done, losses, figures, judged, watch.seconds | figures.seconds)
 
 
 def _result(trained: _Trained, first: _Trained | None) -> PipelineResult:
@@ -141,9 +139,13 @@ def _result(trained: _Trained, first: _Trained | None) -> PipelineResult:
         loss_difference = float(np.abs(np.subtract(first.losses, losses)).max())
         parameter_difference = max_parameter_difference(first.pipeline.trainer, trained.pipeline.trainer)
     last = losses[-max(1, len(losses) // 10) :]
+    splits = [step.split for step in trained.steps if step.split]
+    gathers = [step.gather for step in trained.steps if step.gather]
     return PipelineResult(
-        float(np.mean(last)), trained.auc, loss_difference, parameter_difference, losses, trained.seconds
-    )
+        float(np.mean(last)), trained.auc, loss_difference, parameter_difference, losses, trained.seconds,
+        popular_share=sum(one.popular for one in splits) / sum(one.samples for one in splits) if splits else None,
+        fetched_rows=float(np.mean([one.gathered + one.by_host for one in gathers])) if gathers else None,
+    )  # fmt: skip
 
 
 def _test_auc(name: str, pipeline: Pipeline, test: Sequence[Batch], progress: Progress) -> float | None:

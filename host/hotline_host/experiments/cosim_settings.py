@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from hotline_host.data.log import ClickLog
+from hotline_host.data.minibatches import most_lookups
 from hotline_host.errors import SettingsError
 from hotline_host.pipelines.pipeline import AcceleratorOptions, Setup
 from hotline_host.pipelines.registry import PIPELINES
@@ -21,6 +22,7 @@ from .settings import Settings, check_seed
 __all__ = ["DTYPES", "MODELS", "CosimSettings", "torch_device"]
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
+SCHEDULES = ("pool", "split")
 MODELS = {"small": ModelConfig(), "kaggle": ModelConfig.kaggle()}
 
 
@@ -37,6 +39,9 @@ class CosimSettings(Settings):
         device: where torch trains: cpu, cuda, cuda:1, ...
         dtype: a key of DTYPES.
         seed: of the initial parameters.
+        schedule: of pipelines that have both: "pool" trains on the whole mini-batch at once; "split" on the popular
+            samples while the rows of the others come.
+        check: see `Setup`.
         pipelines: keys of PIPELINES. Each trains from the same seed on the same mini-batches; the others are compared
             to the first.
     """
@@ -54,6 +59,8 @@ class CosimSettings(Settings):
     device: str = "cpu"
     dtype: str = "float32"
     seed: int = 0
+    schedule: str = "pool"
+    check: bool = False
     pipelines: tuple[str, ...] = ("hotline",)
 
     def __post_init__(self) -> None:
@@ -65,7 +72,11 @@ class CosimSettings(Settings):
         check_seed(self.seed)
         if not 0 <= self.test_share < 1:
             raise SettingsError(f"test share is {self.test_share}; it must be at least 0 and below 1")
-        for name, value, known in (("model", self.model, MODELS), ("dtype", self.dtype, DTYPES)):
+        for name, value, known in (
+            ("model", self.model, MODELS),
+            ("dtype", self.dtype, DTYPES),
+            ("schedule", self.schedule, SCHEDULES),
+        ):
             if value not in known:
                 raise SettingsError(f"{name} is {value!r}; it must be one of {', '.join(known)}")
         if not self.pipelines or len(set(self.pipelines)) < len(self.pipelines) or {*self.pipelines} - {*PIPELINES}:
@@ -84,7 +95,8 @@ class CosimSettings(Settings):
         check_memory(log.rows, config.model.dimension, dtype.itemsize, len(self.pipelines))
         return Setup(
             config=config, rows=log.rows, device=self.torch_device(), dtype=dtype, seed=self.seed,
-            hot_rows=self.budget(log, geometry.hot_capacity),
+            batch_size=self.batch_size, batch_lookups=most_lookups(log, self.batch_size),
+            hot_rows=self.budget(log, geometry.hot_capacity), schedule=self.schedule, check=self.check,
             accelerator=AcceleratorOptions(
                 backend=backend, geometry=geometry, options=self.device_options(backend), follow=self.follow()
             ),

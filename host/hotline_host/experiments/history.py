@@ -44,15 +44,13 @@ class GatherFigures:
     """Of all cold rows.
 
     Attributes:
-        gathered_rows: by the accelerator.
-        held_rows: of them, those that had to wait for the end of the step before.
-        early_share: of them, gathered beside the step before; None if none was gathered.
-        host_gathered_rows: of mini-batches whose rows the accelerator could not list.
+        gathered_rows: by the accelerator, from host memory.
+        held_rows: that were in the pool already.
+        host_gathered_rows: by the host: rows that became hot, and rows that the accelerator could not list.
     """
 
     gathered_rows: int
     held_rows: int
-    early_share: float | None
     host_gathered_rows: int
 
 
@@ -71,8 +69,8 @@ class History:
     working_rows: list[int] = field(default_factory=list)
     moved: list[int] = field(default_factory=list)
     cycles: list[int] = field(default_factory=list)
-    early_rows: list[int] = field(default_factory=list)
-    late_rows: list[int] = field(default_factory=list)
+    gathered_rows: list[int] = field(default_factory=list)
+    host_rows: list[int] = field(default_factory=list)
     held_rows: list[int] = field(default_factory=list)
     gather_cycles: list[int] = field(default_factory=list)
 
@@ -81,14 +79,14 @@ class History:
         for name, value in asdict(split).items():
             getattr(self, name).append(value)
         if gather:
-            self.early_rows.append(gather.early)
-            self.late_rows.append(gather.late)
+            self.gathered_rows.append(gather.gathered)
+            self.host_rows.append(gather.by_host)
             self.held_rows.append(gather.held)
             self.gather_cycles.append(gather.cycles)
 
     def split_figures(self, counters: dict[str, int | None]) -> SplitFigures:
-        """Figures of all mini-batches; `counters` are the accelerator's since the first."""
-        lookups, cycles = sum(self.lookups), counters["cycles"]
+        """Figures of all mini-batches; `counters` are the splitter's since the first."""
+        lookups, cycles = sum(self.lookups), counters.get("cycles")
         return SplitFigures(
             popular_share=_share(self.popular, self.samples),
             lookups=lookups,
@@ -97,21 +95,15 @@ class History:
             working_rows=float(np.mean(self.working_rows)),
             moved_rows=sum(self.moved),
             cycles=cycles,
-            dma_cycles=counters["dma_cycles"],
-            bytes_read=counters["bytes_read"],
-            bytes_written=counters["bytes_written"],
+            dma_cycles=counters.get("dma_cycles"),
+            bytes_read=counters.get("bytes_read"),
+            bytes_written=counters.get("bytes_written"),
             lookups_per_cycle=lookups / cycles if cycles else None,
             counters=counters,
         )
 
     def gather_figures(self) -> GatherFigures:
-        early, gathered = sum(self.early_rows), sum(self.early_rows) + sum(self.late_rows)
-        return GatherFigures(
-            gathered_rows=gathered,
-            held_rows=sum(self.held_rows),
-            early_share=early / gathered if gathered else None,
-            host_gathered_rows=sum(self.working_rows) - gathered,
-        )
+        return GatherFigures(sum(self.gathered_rows), sum(self.held_rows), sum(self.host_rows))
 
 
 def _share(some: list[int], of: list[int]) -> float | None:

@@ -87,20 +87,17 @@ def _draw_moves(axes: Axes, result: CosimResult) -> None:
 def _draw_gathers(axes: Axes, result: CosimResult) -> None:
     history = result.history
     steps = np.arange(1, len(history.working_rows) + 1)
-    early, late, every = (
-        np.array(rows) for rows in (history.early_rows, history.late_rows, history.working_rows)
-    )  # fmt: skip
     kinds = (
-        ("by DMA, beside the step before", early, _ORDINARY),
-        ("by DMA, between the steps", late, _HOTLINE),
-        ("by the host", every - early - late, _QUIET),
+        ("by DMA", np.array(history.gathered_rows, int), _ORDINARY),
+        ("in the pool already", np.array(history.held_rows, int), _HOTLINE),
+        ("by the host", np.array(history.host_rows, int), _QUIET),
     )
     below = np.zeros(len(steps), int)
     for name, rows, colour in kinds:
         if rows.any():
             axes.bar(steps, rows, bottom=below, color=colour, width=1.0, label=f"{name}: {rows.sum():,}")
         below += rows
-    axes.set_ylabel("cold rows")
+    axes.set_ylabel("working rows")
     if below.any():
         axes.legend(frameon=False, fontsize=7)
     axes.set_ylim(0, max(*below, 1) * 1.15)

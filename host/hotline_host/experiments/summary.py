@@ -72,6 +72,8 @@ def _training_rows(result: CosimResult) -> _Rows:
         ("largest loss difference", _differences([each.max_loss_difference for _, each in every])),
         ("largest parameter difference", _differences([each.max_parameter_difference for _, each in every])),
         ("AUC", beside({name: each.auc for name, each in every}, ".5f")),
+        ("popular samples of each", beside({name: each.popular_share for name, each in every}, ".2%")),
+        ("rows fetched a mini-batch", beside({name: each.fetched_rows for name, each in every}, ",.0f")),
         ("training", beside({name: each.seconds["train"] for name, each in every}, ".1f", " s")),
         ("accelerator at work", _format(worked, ".1f", " s")),
     ]
@@ -88,9 +90,10 @@ def _moved(run: RunFigures, split: SplitFigures) -> str | None:
 
 
 def _gathered(gather: GatherFigures) -> str:
-    early, by_host = gather.early_share, gather.host_gathered_rows
-    text = f"{gather.gathered_rows:,} rows" + ("" if early is None else f", {early:.1%} of them beside the step before")
-    return text + (f"; {by_host:,} by the host, as no room was left to list them" if by_host else "")
+    return (
+        f"{gather.gathered_rows:,} rows; {gather.held_rows:,} were in the pool already, and "
+        f"{gather.host_gathered_rows:,} came by the host"
+    )
 
 
 def _format(value: float | None, spec: str, unit: str = "") -> str | None:

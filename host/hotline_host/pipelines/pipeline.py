@@ -55,16 +55,23 @@ class Setup:
         device: torch's, for the dense parameters.
         dtype: of all parameters.
         seed: of the initial parameters.
+        batch_size: most samples of a mini-batch; `batch_lookups`, most lookups.
         hot_rows: embedding rows that a pipeline may keep in device memory, if it chooses some.
+        schedule: "pool" or "split", for pipelines that have both.
+        check: poison storage that owns no row, so that a row read where it does not live shows. Slow.
         accelerator: None if there is none.
     """
 
     config: TrainConfig
     rows: np.ndarray
+    batch_size: int
+    batch_lookups: int
     device: torch.device | str = "cpu"
     dtype: torch.dtype = torch.float32
     seed: int = 0
     hot_rows: int = 0
+    schedule: str = "pool"
+    check: bool = False
     accelerator: AcceleratorOptions | None = None
 
 
@@ -95,13 +102,22 @@ class Pipeline(ABC):
 
     @abstractmethod
     def progress(self, batches: Iterator[Batch]) -> StepResult:
-        """Takes one optimizer step, on the oldest mini-batch that was taken from `batches` and not trained on.
+        """Starts one optimizer step, on the oldest mini-batch that was taken from `batches` and not trained on.
 
-        A pipeline may take mini-batches ahead. All calls get the same iterator until it ends.
+        It does not wait for the device. A pipeline may take mini-batches ahead. All calls get the same iterator until
+        it ends.
 
         Raises:
             StopIteration: every mini-batch was trained on. Another iterator may follow.
         """
+
+    def losses(self) -> np.ndarray:
+        """float64: the mean BCE of every mini-batch before its step, since the last call. Waits for the device."""
+        return self.trainer.losses()
+
+    def synchronize(self) -> None:
+        """Returns when the device has nothing left to do."""
+        self.trainer.synchronize()
 
     def predict(self, batch: Batch) -> np.ndarray:
         """float64 [B]: the logit of a click for each sample."""

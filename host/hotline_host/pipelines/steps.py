@@ -38,32 +38,30 @@ class SplitCounts:
 
 @dataclass(frozen=True)
 class GatherCounts:
-    """Counts of one mini-batch's cold rows.
+    """Where one mini-batch's working rows came from.
 
     Attributes:
-        early: rows gathered while the step before trained.
-        late: rows gathered after it. The host gathers the rows that are neither.
-        held: rows that the step before updated, so that they could not be gathered early.
+        gathered: by the accelerator, from host memory.
+        by_host: by the host's cores, from host memory.
+        held: from the pool, where the mini-batch before or a slot had them.
         cycles: clock cycles of gathering, 0 without a clock.
     """
 
-    early: int
-    late: int
+    gathered: int
+    by_host: int
     held: int
     cycles: int
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """One optimizer step.
+    """One optimizer step. `Pipeline.losses` has the loss.
 
     Attributes:
-        loss: mean BCE of the mini-batch before the step.
         split: None if the pipeline does not split.
         gather: None if nothing gathers for the pipeline.
     """
 
-    loss: float
     split: SplitCounts | None = None
     gather: GatherCounts | None = None
 
@@ -76,8 +74,8 @@ class PipelineFigures:
         seconds: time by what it was spent on. What runs beside training is counted apart.
         counters: of the pipeline's hardware, by name; None where there is none.
         placed_rows: rows placed in device memory before the first step.
-        hbm_bytes: device memory that the pipeline holds.
-        link_bytes_in, link_bytes_out: that went to and from the device.
+        hbm_bytes: device memory of embedding rows, their state, and the buffers of the steps.
+        link_bytes_in, link_bytes_out: copied to the device and back so far; 0 where the device is the host.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
@@ -91,15 +89,20 @@ class PipelineFigures:
 def count_split(batch: Batch, split: Split, moved: int, cycles: int) -> SplitCounts:
     """Counts a split mini-batch. `moved` and `cycles` are as in `SplitCounts`."""
     cold = split.slots < 0
-    bags = np.repeat(np.arange(batch.lengths.size), batch.lengths.ravel())
+    hits = len(cold) - int(np.count_nonzero(cold))
     used = int(np.count_nonzero(batch.lengths))
+    if used == len(cold):  # one lookup a bag
+        bag_hits = hits
+    else:
+        bags = np.repeat(np.arange(batch.lengths.size), batch.lengths.ravel())
+        bag_hits = used - len(np.unique(bags[cold]))
     listed = split.working  # None if the accelerator's lists had no room for all
     return SplitCounts(
         popular=int(split.popular.sum()),
         samples=batch.size,
-        hits=int((~cold).sum()),
+        hits=hits,
         lookups=len(split.slots),
-        bag_hits=used - len(np.unique(bags[cold])),
+        bag_hits=bag_hits,
         bags=used,
         working_rows=(
             len(np.unique(batch.tables[cold] << 32 | batch.indices[cold])) if listed is None else len(listed)

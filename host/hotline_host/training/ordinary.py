@@ -1,7 +1,7 @@
 """The ordinary step: full tables in host memory, one forward and one backward pass over the mini-batch.
 
 With a GPU this is the usual CPU-GPU DLRM: embedding bags and their update on the CPU, the dense part on the GPU. No row
-is hot.
+is hot. What does not depend on parameters is done beside the step before.
 """
 
 from __future__ import annotations
@@ -12,15 +12,23 @@ from torch import Tensor
 
 from hotline_host.data.log import Batch
 
-from .bags import Bags, group, send
-from .store import initial_table
+from .inputs import StepInputs, StepSize
+from .kernels import TorchKernels
+from .link import HostLink, link_to
+from .losses import Losses
+from .pool import initial_table
 from .trainer import TrainConfig, Trainer
 
 __all__ = ["OrdinaryTrainer"]
 
+_NO_MOVES = np.empty(0, np.int32), np.empty(0, np.int32)
+
 
 class OrdinaryTrainer(Trainer):
     """Hotline's rival and its reference. Arguments as `Trainer`.
+
+    Args:
+        size: of the largest mini-batch.
 
     Attributes:
         table: [R, D] in host memory, all tables end to end.
@@ -31,6 +39,7 @@ class OrdinaryTrainer(Trainer):
         self,
         config: TrainConfig,
         rows: np.ndarray,
+        size: StepSize,
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
@@ -39,24 +48,65 @@ class OrdinaryTrainer(Trainer):
         super().__init__(config, rows, device, dtype, seed)
         self.table = initial_table(rows, config.model.dimension, seed=self.table_seed, dtype=dtype)
         self.accumulator = torch.zeros(len(self.table), dtype=dtype)
+        self.link = link_to(self.device)
+        self.kernels = TorchKernels()
+        self._inputs = [StepInputs(size, len(self.table) + 1, HostLink(), dtype) for _ in range(2)]
+        self._losses = Losses(self.device, dtype)
+        bags, width = size.samples * size.tables, config.model.dimension
+        shapes = {"pooled": (bags, width), "dense": (size.samples, size.features), "label": (size.samples,)}
+        self._host = {name: self.link.host_buffer(*shape, dtype=dtype) for name, shape in shapes.items()}
+        self._gradient = self.link.host_buffer(bags, width, dtype=dtype)
+        self._batches = 0
 
-    def step(self, batch: Batch) -> float:
-        """One optimizer step on a mini-batch; returns its mean BCE before the step."""
-        bags = self._bags(batch)
-        pooled = send(bags.pool(self.table), self.device)
-        dense, label = (send(self._tensor(values), self.device) for values in (batch.dense, batch.label))
+    @property
+    def device_bytes(self) -> int:
+        """Device memory of embedding rows, their state, and the buffers of the steps."""
+        return 0 if self.device.type == "cpu" else 2 * sum(buffer.nbytes for buffer in self._host.values())
+
+    def pack(self, batch: Batch) -> StepInputs:
+        """Lays out what the step on a mini-batch reads. The step before the last must have ended."""
+        self._check(batch)
+        inputs = self._inputs[self._batches % 2]
+        self._batches += 1
+        inputs.pack(batch, self.tables.keys(batch.tables, batch.indices).astype(np.int32), _NO_MOVES)
+        return inputs
+
+    def step(self, inputs: StepInputs) -> None:
+        """One optimizer step on a mini-batch that was packed."""
+        (part,) = inputs.parts
+        pooled = self.kernels.pooled_sum(self.table, *inputs.lookups_of(part))
+        dense, label = inputs.dense(part)
+        pooled, dense, label = (
+            self._send(name, tensor) for name, tensor in (("pooled", pooled), ("dense", dense), ("label", label))
+        )
         self.dense_optimizer.zero_grad()
-        loss, gradient = self._backward(dense, label, pooled, batch.size)
+        loss, gradient = self._backward(dense, label, pooled, inputs.samples)
+        if self.device.type != "cpu":
+            arrived = self._gradient[: len(gradient)]
+            self.link.bytes_out += gradient.nbytes
+            gradient = arrived.copy_(gradient, non_blocking=True)
+            done = torch.cuda.Event()
+            done.record()
         self.dense_optimizer.step()
-        grouped = group(bags.ids)
-        row_gradient = grouped.gradient(bags.bags, gradient.cpu())
-        self.row_optimizer.update(self.table, self.accumulator, grouped.rows, row_gradient)
-        return float(loss)
+        self._losses.record(loss)
+        if self.device.type != "cpu":
+            done.synchronize()  # the update of the rows needs it, and the next forward pass needs that
+        self.kernels.update_rows(self.row_optimizer, self.table, self.accumulator, gradient, inputs.groups())
+
+    def losses(self) -> np.ndarray:
+        return self._losses.take()
+
+    def synchronize(self) -> None:
+        self.link.synchronize()
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> np.ndarray:
-        pooled = send(self._bags(batch).pool(self.table), self.device).view(*batch.lengths.shape, -1)
-        return self.model(send(self._tensor(batch.dense), self.device), pooled).double().cpu().numpy()
+        self._check(batch)
+        ids = torch.from_numpy(self.tables.keys(batch.tables, batch.indices).astype(np.int32))
+        offsets = np.concatenate([[0], np.cumsum(batch.lengths.ravel())]).astype(np.int32)
+        pooled = self.kernels.pooled_sum(self.table, ids, torch.from_numpy(offsets)).to(self.device)
+        dense = self._tensor(batch.dense).to(self.device)
+        return self._logits(dense, pooled.view(*batch.lengths.shape, -1)).double().cpu().numpy()
 
     def export(self) -> tuple[list[Tensor], list[Tensor]]:
         sizes = self.tables.rows.tolist()
@@ -66,8 +116,10 @@ class OrdinaryTrainer(Trainer):
         self.table.copy_(torch.cat(tables))
         self.accumulator.copy_(torch.cat(accumulators))
 
-    def _bags(self, batch: Batch) -> Bags:
-        self._check(batch)
-        keys = self.tables.keys(batch.tables, batch.indices)
-        bags = np.repeat(np.arange(batch.lengths.size), batch.lengths.ravel())
-        return Bags(torch.from_numpy(keys), torch.from_numpy(bags), batch.lengths.size)
+    def _send(self, name: str, tensor: Tensor) -> Tensor:
+        """Copies a host tensor to the device, through pinned memory if that is a GPU. Does not wait."""
+        if self.device.type == "cpu":
+            return tensor
+        pinned = self._host[name][: len(tensor)].copy_(tensor)
+        self.link.bytes_in += pinned.nbytes
+        return pinned.to(self.device, non_blocking=True)

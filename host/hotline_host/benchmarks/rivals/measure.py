@@ -23,28 +23,34 @@ from hotline_host.pipelines.pipeline import Pipeline, Setup
 from hotline_host.pipelines.steps import StepResult
 from hotline_host.training.metrics import auc
 
-from .adapter import losses_of, synchronize
 from .machine import resident_bytes
 from .results import REFERENCE, Case, RivalFigures
 from .rivals import open_rival
 
-__all__ = ["WARM", "Contender", "Parts", "measure"]
+__all__ = ["LOOK_STEPS", "WARM", "Contender", "Parts", "measure"]
 
 WARM = 2
 """Steps before the timed ones of a round: what was begun beside the last one is done, and memory is warm."""
+LOOK_STEPS = 5
+"""Steps that there are for a closer look, after the last round."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Mini-batches of the log: to learn popularity from, to train on again and again, and to judge the result by."""
+    """Mini-batches of the log: to learn popularity from, to train on, and to judge the result by.
+
+    Attributes:
+        once: the mini-batches to train on are recorded, in their order; else they begin again after the last.
+    """
 
     learned: Sequence[Batch]
     train: Sequence[Batch]
     test: Sequence[Batch]
+    once: bool = False
 
     def feed(self) -> Iterator[Batch]:
-        """Mini-batches to train on, without an end."""
-        return (self.train[number % len(self.train)] for number in count())
+        """Mini-batches to train on."""
+        return iter(self.train) if self.once else (self.train[number % len(self.train)] for number in count())
 
 
 @dataclass
@@ -60,7 +66,7 @@ class Contender:
     def steps(self, number: int) -> list[StepResult]:
         """Takes steps, and waits until the device has done them."""
         results = [self.pipeline.progress(self.feed) for _ in range(number)]
-        synchronize(self.pipeline)
+        self.pipeline.synchronize()
         return results
 
 
@@ -123,14 +129,14 @@ def _open(name: str, setup: Setup, case: Case, parts: Parts) -> Contender:
 
 def _round(contender: Contender, steps: int) -> None:
     figures, pipeline = contender.figures, contender.pipeline
-    warm = contender.steps(WARM)
+    contender.steps(WARM)
     before = pipeline.figures()
     cpu, start = process_time(), perf_counter()
     results = contender.steps(steps)
     figures.round_seconds.append((perf_counter() - start) / steps)
     figures.round_cpu_seconds.append((process_time() - cpu) / steps)
     after = pipeline.figures()
-    contender.losses += losses_of(pipeline, warm + results).tolist()
+    contender.losses += pipeline.losses().tolist()
     figures.hbm_bytes = after.hbm_bytes
     figures.link_bytes_in = (after.link_bytes_in - before.link_bytes_in) / steps
     figures.link_bytes_out = (after.link_bytes_out - before.link_bytes_out) / steps

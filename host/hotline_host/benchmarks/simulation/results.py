@@ -44,19 +44,18 @@ class TrainingFigures:
         seconds: of every step, waiting for the accelerator and gathering between steps included.
         median_seconds: their medians.
         accelerator_seconds: what an accelerator worked beside a step, for a mini-batch.
-        between_seconds: what it worked between two steps.
+        wait_seconds: what a step waited for it, or for what prepares the step.
         popular_share: mean of the mini-batches that were split; None if none was.
-        gathered_rows_per_step: cold rows; `early_share` of them were gathered beside the step before.
+        gathered_rows_per_step: cold rows that the accelerator gathered.
         rtl_ratio: median step with the RTL in the loop over that with the golden model in the loop.
     """
 
     seconds: dict[str, list[float]]
     median_seconds: dict[str, float]
     accelerator_seconds: dict[str, float]
-    between_seconds: dict[str, float]
+    wait_seconds: dict[str, float]
     popular_share: float | None
     gathered_rows_per_step: float | None
-    early_share: float | None
     rtl_ratio: float
 
 

@@ -114,10 +114,10 @@ def _training(result: SimBenchResult) -> Table:
         f"Training step of the pipeline hotline, {result.model} DLRM, {result.dtype} on {result.device}, median of "
         f"{result.rounds * result.steps}{popular}.\nAn accelerator splits the next mini-batch beside the step, and "
         f"gathers its cold rows. RTL in the loop over model in the loop: {training.rtl_ratio:.2f}",
-        "accelerator", "step, ms", "accelerator beside it, ms", "between steps, ms",
+        "accelerator", "step, ms", "accelerator beside it, ms", "waited for it, ms",
     )  # fmt: skip
     for name, seconds in training.median_seconds.items():
-        work = [times.get(name) for times in (training.accelerator_seconds, training.between_seconds)]
+        work = [times.get(name) for times in (training.accelerator_seconds, training.wait_seconds)]
         table.add_row(
             _describe(name), f"{1000 * seconds:.1f}", *("" if each is None else f"{1000 * each:.1f}" for each in work)
         )

@@ -36,7 +36,7 @@ class _Contender:
     pipeline: Pipeline
     seconds: list[float] = field(default_factory=list)
     beside: list[float] = field(default_factory=list)
-    between: list[float] = field(default_factory=list)
+    wait: list[float] = field(default_factory=list)
     steps: list[StepResult] = field(default_factory=list)
 
 
@@ -74,7 +74,7 @@ def _run(contender: _Contender, batches: Iterator[Batch], steps: int) -> None:
         times.append(perf_counter())
     contender.seconds += np.diff(times)[WARM:-WARM].tolist()
     after = contender.pipeline.figures().seconds
-    for name, values in (("accelerator", contender.beside), ("between", contender.between)):
+    for name, values in (("accelerator", contender.beside), ("wait", contender.wait)):
         if name in after:
             values.append((after[name] - before.get(name, 0.0)) / steps)
 
@@ -84,14 +84,13 @@ def _figures(contenders: dict[str, _Contender]) -> TrainingFigures:
     every = [step for each in contenders.values() for step in each.steps]
     splits = [step.split for step in every if step.split]
     gathers = [step.gather for step in every if step.gather]
-    early, gathered = sum(each.early for each in gathers), sum(each.early + each.late for each in gathers)
+    gathered = sum(each.gathered for each in gathers)
     return TrainingFigures(
         seconds={name: each.seconds for name, each in contenders.items()},
         median_seconds=medians,
         accelerator_seconds={name: median(each.beside) for name, each in contenders.items() if each.beside},
-        between_seconds={name: median(each.between) for name, each in contenders.items() if each.between},
+        wait_seconds={name: median(each.wait) for name, each in contenders.items() if each.wait},
         popular_share=float(np.mean([each.popular / each.samples for each in splits])) if splits else None,
         gathered_rows_per_step=gathered / len(gathers) if gathers else None,
-        early_share=early / gathered if gathered else None,
         rtl_ratio=medians[CORE] / medians[MODEL],
     )

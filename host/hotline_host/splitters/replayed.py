@@ -1,0 +1,128 @@
+"""A recorded accelerator as a splitter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from hotline_host.data.log import Batch, DataError
+from hotline_host.plan import Followed, Moves, Split, WorkingSet
+
+from .pace import Pace
+from .recording import Cycles, apply_moves, checksum, read_recording
+from .row_places import RowPlaces
+from .splitter import Splitter
+
+__all__ = ["ReplayedSplitter", "recording_of"]
+
+_PREFIX = "replay:"
+
+
+def recording_of(backend: str) -> Path | None:
+    """The file that a backend's name gives as `replay:FILE`; None for a backend that is a device."""
+    return Path(backend.removeprefix(_PREFIX)) if backend.startswith(_PREFIX) else None
+
+
+class ReplayedSplitter(Splitter):
+    """Answers as the recorded accelerator did, over the same mini-batches in the same order.
+
+    It answers as fast as it can. `pace` makes a caller wait as long as the accelerator would have taken.
+
+    Args:
+        path: a file that `hotline record` wrote.
+        clock_mhz: clock of the accelerator; None: as the recording assumes.
+
+    Attributes:
+        header: what was recorded.
+        pace: by that clock.
+
+    Raises:
+        DataError: the file is no whole recording of this format.
+        SettingsError: the clock is no frequency above 0.
+        OSError: the file cannot be read.
+    """
+
+    def __init__(self, path: Path, clock_mhz: float | None = None) -> None:
+        self._path, self._recording = path, read_recording(path)
+        self.header = self._recording.header
+        self.hot_rows, self.most_moves = self.header.hot_rows, self.header.most_moves
+        self.pace = Pace(self.header.clock_mhz if clock_mhz is None else clock_mhz)
+        self.restart()
+
+    def __len__(self) -> int:
+        """Mini-batches in the recording."""
+        return self.header.mini_batches
+
+    def restart(self) -> None:
+        """Starts over: the next mini-batch is the first again, and `placed` is hot."""
+        tables, rows, slots = self._recording.placed
+        self._places = RowPlaces(np.array(self.header.rows))
+        self._places.where[self._places.bases[tables] + rows] = slots
+        self._next = self._order_at = self._moves_at = 0
+        self._cycles = Cycles(0, 0, 0, 0, 0)
+
+    def placed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        tables, rows, slots = self._recording.placed
+        return tables, rows, slots
+
+    def split(self, batch: Batch) -> Followed:
+        """The recorded answer to the next mini-batch.
+
+        Raises:
+            DataError: it has other lookups than the recorded one, or none was recorded. Nothing has changed then.
+        """
+        number, header = self._next, self.header
+        if number >= len(self):
+            raise DataError(f"{self._path}: holds {len(self)} mini-batches, and mini-batch {number} is asked for")
+        if not self._is_recorded(batch, number):
+            raise DataError(
+                f"{self._path}: mini-batch {number} was recorded with other lookups; replay samples {header.start} to "
+                f"{header.stop} of {header.log} (seed {header.seed}), {header.batch_size} in a mini-batch"
+            )
+        moves = self._moves(number)
+        if moves is not None:
+            apply_moves(self._places, moves)
+        split = self._ordered(self._places.split(batch), number)
+        self._cycles = Cycles(*self._recording.cycles[number].tolist())
+        self._next += 1
+        return Followed(batch, split, moves, self._cycles.core)
+
+    def cycles(self) -> Cycles:
+        """Of the mini-batch that was split last."""
+        return self._cycles
+
+    def gather_cycles(self) -> tuple[int, int]:
+        """For the cold rows of the mini-batch that was split last: those that are not held, and those that are."""
+        return self._cycles.gather, self._cycles.gather_held
+
+    def _is_recorded(self, batch: Batch, number: int) -> bool:
+        try:
+            return checksum(batch, self._places.bases) == int(self._recording.checksums[number])
+        except DataError:  # of other tables
+            return False
+
+    def _moves(self, number: int) -> Moves | None:
+        count = int(self._recording.moved[number])
+        if count < 0:
+            return None
+        columns = self._recording.moves[:, self._moves_at : self._moves_at + count]
+        self._moves_at += count
+        return Moves(*columns, *self._recording.closing[number].tolist())
+
+    def _ordered(self, derived: Split, number: int) -> Split:
+        """The split with its cold rows in the accelerator's order."""
+        count, held = int(self._recording.cold[number]), int(self._recording.held[number])
+        if count < 0:
+            return Split(derived.popular, derived.slots, None)
+        order = self._recording.order[self._order_at : self._order_at + count].astype(np.int64)
+        self._order_at += count
+        working = derived.working
+        assert working is not None
+        if len(working) != count or held > count or not np.array_equal(np.sort(order), np.arange(count)):
+            raise DataError(f"{self._path}: the cold rows of mini-batch {number} are damaged; record it again")
+        place_of = np.empty(count + 1, np.int32)
+        place_of[order] = np.arange(count)
+        place_of[-1] = -1  # of lookups that hit
+        ordered = WorkingSet(place_of[working.places], working.tables[order], working.rows[order], held)
+        return Split(derived.popular, derived.slots, ordered)

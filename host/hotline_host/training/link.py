@@ -1,0 +1,175 @@
+"""The way between host and device memory. Copies run beside the computation where the device is a GPU.
+
+    step             i                       i + 1
+    copying in       | half of i + 1         | half of i + 2
+    computing        | moves i | step i      | moves i + 1 | step i + 1
+    copying out      |         half of i - 1 |             half of i
+
+A half takes the rows of mini-batch i + 2 once those of i have been copied out, and once those of i + 1 that came from
+them have moved. Nothing here waits for the device but `returned`, which runs beside the steps.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+from torch import Tensor
+
+__all__ = ["HostLink", "Link", "link_to"]
+
+
+class Link(ABC):
+    """Orders the work of two mini-batches that are in flight.
+
+    Attributes:
+        bytes_in, bytes_out: copied to the device, and back, so far.
+    """
+
+    bytes_in = 0
+    bytes_out = 0
+
+    @abstractmethod
+    def host_buffer(self, *shape: int, dtype: torch.dtype) -> Tensor:
+        """Host memory that the device's copies can reach without waiting."""
+
+    @abstractmethod
+    def adopt(self, tensor: Tensor) -> None:
+        """Makes memory that somebody else allocated such memory."""
+
+    @abstractmethod
+    def device_buffer(self, host: Tensor) -> Tensor:
+        """Device memory as large as a host buffer. On a CPU it is the same memory."""
+
+    @abstractmethod
+    def copying_in(self, half: int) -> AbstractContextManager[None]:
+        """What is in the block writes a half and the inputs of its step."""
+
+    @abstractmethod
+    def computing(self, half: int) -> AbstractContextManager[None]:
+        """What is in the block follows what was copied in for the half."""
+
+    @abstractmethod
+    def moved(self, half: int) -> None:
+        """Inside `computing`: rows have left the other half, which may be written from now on."""
+
+    @abstractmethod
+    def copying_out(self, half: int) -> AbstractContextManager[None]:
+        """What is in the block follows the computation on the half."""
+
+    @abstractmethod
+    def returned(self, half: int) -> None:
+        """Returns when what was last copied out of the half has arrived."""
+
+    @abstractmethod
+    def synchronize(self) -> None:
+        """Returns when the device has nothing left to do."""
+
+    def copy_in(self, target: Tensor, source: Tensor) -> None:
+        """Copies a host buffer to the device, unless it is the same memory. The caller does not wait."""
+        if target.data_ptr() != source.data_ptr():
+            self.bytes_in += source.nbytes
+            target.copy_(source, non_blocking=True)
+
+    def copy_out(self, target: Tensor, source: Tensor) -> None:
+        """Copies device memory to a host buffer, unless it is the same memory. The caller does not wait."""
+        if target.data_ptr() != source.data_ptr():
+            self.bytes_out += source.nbytes
+            target.copy_(source, non_blocking=True)
+
+
+class HostLink(Link):
+    """The device is the host. Everything happens at once, in the order of the calls."""
+
+    def host_buffer(self, *shape: int, dtype: torch.dtype) -> Tensor:
+        return torch.empty(shape, dtype=dtype)
+
+    def adopt(self, tensor: Tensor) -> None:
+        pass
+
+    def device_buffer(self, host: Tensor) -> Tensor:
+        return host
+
+    def copying_in(self, half: int) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def computing(self, half: int) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def moved(self, half: int) -> None:
+        pass
+
+    def copying_out(self, half: int) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def returned(self, half: int) -> None:
+        pass
+
+    def synchronize(self) -> None:
+        pass
+
+
+class CudaLink(Link):
+    """A GPU: one stream for each direction, one for the computation, events between them, pinned host memory."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        # The events of each half; waiting for one that was never recorded does nothing.
+        self._in, self._compute, self._out = (torch.cuda.Stream(device) for _ in range(3))
+        self._copied, self._computed, self._returned = ([torch.cuda.Event() for _ in range(2)] for _ in range(3))
+        self._moved = [torch.cuda.Event() for _ in range(2)]
+        self._adopted: list[Tensor] = []
+
+    def host_buffer(self, *shape: int, dtype: torch.dtype) -> Tensor:
+        return torch.empty(shape, dtype=dtype, pin_memory=True)
+
+    def adopt(self, tensor: Tensor) -> None:
+        if tensor.nbytes and not tensor.is_pinned():
+            code = torch.cuda.cudart().cudaHostRegister(tensor.data_ptr(), tensor.nbytes, 0)
+            if int(code):
+                raise RuntimeError(
+                    f"CUDA cannot pin {tensor.nbytes / 1e9:.1f} GB of host memory (error {int(code)}); lower the rows "
+                    "of the tables, or raise the limit on locked memory (ulimit -l)"
+                )
+            self._adopted.append(tensor)
+
+    def device_buffer(self, host: Tensor) -> Tensor:
+        return torch.empty(host.shape, dtype=host.dtype, device=self._device)
+
+    @contextmanager
+    def copying_in(self, half: int) -> Iterator[None]:
+        with torch.cuda.stream(self._in):
+            self._in.wait_event(self._returned[half])
+            self._in.wait_event(self._moved[1 - half])  # recorded by the mini-batch before, whose half is the other
+            yield
+            self._copied[half].record(self._in)
+
+    @contextmanager
+    def computing(self, half: int) -> Iterator[None]:
+        with torch.cuda.stream(self._compute):
+            self._compute.wait_event(self._copied[half])
+            yield
+            self._computed[half].record(self._compute)
+
+    def moved(self, half: int) -> None:
+        self._moved[half].record(self._compute)
+
+    @contextmanager
+    def copying_out(self, half: int) -> Iterator[None]:
+        with torch.cuda.stream(self._out):
+            self._out.wait_event(self._computed[half])
+            yield
+            self._returned[half].record(self._out)
+
+    def returned(self, half: int) -> None:
+        self._returned[half].synchronize()
+
+    def synchronize(self) -> None:
+        torch.cuda.synchronize(self._device)
+
+
+def link_to(device: torch.device) -> Link:
+    """The link between the host and a device."""
+    return CudaLink(device) if device.type == "cuda" else HostLink()

@@ -1,0 +1,240 @@
+"""The rows of all tables: some in the device's pool, the others in host memory.
+
+    host      cold rows [R, D], by key            state [R]
+    device    pool [P, D], by pool id             state [P]       hot | two halves of working rows | a zero row
+
+A row has one owner at a time, and carries its optimizer state. With `check`, storage that owns nothing holds NaN, so
+that a row which is read or written where it does not live shows in the loss.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hotline_device.host_memory import HostMemory, Region
+from hotline_host.pool.planner import PoolShape, StepPlan
+from hotline_host.pool.rows import TableRows
+
+from .kernels import Kernels
+from .link import Link
+
+__all__ = ["EmbeddingPool", "initial_table"]
+
+
+def initial_table(rows: np.ndarray, dimension: int, *, seed: int, dtype: torch.dtype) -> Tensor:
+    """[sum(rows), D] on the host: all tables end to end, table t uniform within +-1/sqrt(rows[t]).
+
+    The values depend on `rows`, `dimension` and `seed` alone. They are drawn in float32, so every dtype starts from the
+    same ones.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    table = torch.empty(int(np.sum(rows)), dimension, dtype=dtype)
+    for part, count in zip(table.split([int(r) for r in rows]), rows, strict=True):
+        bound = max(1, int(count)) ** -0.5
+        part.copy_(torch.empty(part.shape, dtype=torch.float32).uniform_(-bound, bound, generator=generator))
+    return table
+
+
+class EmbeddingPool:
+    """All rows of T tables with their optimizer state. At first every row is in host memory.
+
+    Args:
+        tables: numbers the rows: a key is that number.
+        dimension: D.
+        shape: of the pool.
+        device: where the pool is.
+        link: to that device.
+        dtype: of rows and states.
+        seed: of the initial rows. Their values do not depend on where they live.
+        memory: an accelerator's memory, to keep the cold rows and the gathered rows in. None: the host's own.
+        check: poison storage that owns nothing.
+        zero_copy: the device itself reads the cold rows that it needs, over the link.
+
+    Attributes:
+        cold: [R, D] in host memory; `cold_state` [R], always in the host's own memory.
+        rows: [P, D] on the device; `state` [P].
+        staged: for each half, host memory [W, D] that its rows are gathered into; `staged_state` [W].
+        region: the region of `memory` with the cold rows, and `staging` that with the gathered rows of both halves.
+            None without `memory`.
+    """
+
+    def __init__(
+        self,
+        tables: TableRows,
+        dimension: int,
+        shape: PoolShape,
+        *,
+        device: torch.device,
+        link: Link,
+        dtype: torch.dtype,
+        seed: int,
+        memory: HostMemory | None = None,
+        check: bool = False,
+        zero_copy: bool = False,
+    ) -> None:
+        self.tables, self.shape, self.check, self._link = tables, shape, check, link
+        self.cold = initial_table(tables.rows, dimension, seed=seed, dtype=dtype)
+        self.region: Region | None = None
+        self.staging: Region | None = None
+        if memory:
+            self.region = memory.allocate("tables", self.cold.nbytes)
+            self.cold = _view(self.region, self.cold.shape, dtype).copy_(self.cold)
+        self.cold_state = torch.zeros(len(self.cold), dtype=dtype)
+        self.rows = torch.zeros(shape.rows, dimension, dtype=dtype, device=device)
+        self.state = torch.zeros(shape.rows, dtype=dtype, device=device)
+        if check:
+            self.rows[: shape.zero].fill_(torch.nan)
+            self.state[: shape.zero].fill_(torch.nan)
+        halves = (2, shape.working_rows, dimension)
+        if memory:
+            self.staging = memory.allocate("working", max(1, 2 * shape.working_rows * dimension * dtype.itemsize))
+            staged = _view(self.staging, torch.Size(halves), dtype)
+            link.adopt(staged)
+        else:
+            staged = link.host_buffer(*halves, dtype=dtype)
+        self.staged = list(staged.unbind())
+        self.staged_state = [link.host_buffer(shape.working_rows, dtype=dtype) for _ in range(2)]
+        # Rows on their way back: where device memory is host memory, they need none of their own.
+        self._returned = [
+            (self._half(half) if self.rows.device.type == "cpu" else link.host_buffer(*halves[1:], dtype=dtype))
+            for half in range(2)
+        ]
+        self._returned_state = [
+            (self._half_state(half) if self.rows.device.type == "cpu" else link.host_buffer(halves[1], dtype=dtype))
+            for half in range(2)
+        ]
+
+        self._keys: list[
+            tuple[Tensor, Tensor]
+        ] = []  # of the rows to be read, for each half: on the host, on the device
+        if zero_copy:
+            link.adopt(self.cold)
+            link.adopt(self.cold_state)
+            for _ in range(2):
+                keys = link.host_buffer(shape.working_rows, dtype=torch.int64)
+                self._keys.append((keys, link.device_buffer(keys)))
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes from one cold row to the next."""
+        return self.cold.shape[1] * self.cold.itemsize
+
+    @property
+    def device_bytes(self) -> int:
+        """Bytes of the pool."""
+        return self.rows.nbytes + self.state.nbytes
+
+    # Host side, beside the steps
+
+    def fetch(self, half: int, place: int, keys: np.ndarray) -> None:
+        """The host gathers rows with their states into places `place`, `place + 1`, ... of a half's staging memory."""
+        if len(keys):
+            names = torch.from_numpy(keys)
+            torch.index_select(self.cold, 0, names, out=self.staged[half][place : place + len(keys)])
+            self.fetch_state(half, place, keys)
+
+    def name(self, half: int, keys: np.ndarray) -> None:
+        """With zero copy, in place of `fetch`: names the rows that the device is to read into the first places."""
+        self._keys[half][0][: len(keys)].copy_(torch.from_numpy(keys))
+
+    def fetch_state(self, half: int, place: int, keys: np.ndarray) -> None:
+        """As `fetch`, but the states alone."""
+        if len(keys):
+            torch.index_select(
+                self.cold_state, 0, torch.from_numpy(keys), out=self.staged_state[half][place : place + len(keys)]
+            )
+
+    def write_back(self, half: int, places: np.ndarray, keys: np.ndarray) -> None:
+        """Rows that were copied out of a half go to host memory: from `places`, to `keys`. Waits for their arrival."""
+        if len(keys):
+            self._link.returned(half)
+            names, at = torch.from_numpy(keys), torch.from_numpy(places)
+            self.cold.index_copy_(0, names, self._returned[half].index_select(0, at))
+            self.cold_state.index_copy_(0, names, self._returned_state[half].index_select(0, at))
+
+    # Device side: each inside the block of `Link` that it is named after
+
+    def copy_in(self, kernels: Kernels, plan: StepPlan) -> None:
+        """The rows that were gathered for a mini-batch go to its half, or the device reads them by itself."""
+        half, count = plan.half, plan.copied_in
+        staged, state = self.staged[half][:count], self.staged_state[half][:count]
+        if self.check:
+            self._half(half).fill_(torch.nan)
+            self._half_state(half).fill_(torch.nan)
+        if self._keys:
+            names, on_device = (keys[:count] for keys in self._keys[half])
+            self._link.copy_in(on_device, names)
+            kernels.fetch_rows(
+                self.cold, self.cold_state, on_device, self._half(half)[:count], self._half_state(half)[:count]
+            )
+            self._link.bytes_in += count * (self.row_bytes + self.cold.itemsize)
+        else:
+            self._link.copy_in(self._half(half)[:count], staged)
+            self._link.copy_in(self._half_state(half)[:count], state)
+        if self.check:
+            self._link.synchronize()
+            keys = np.concatenate([plan.keys[: plan.free], plan.fetched])
+            self.cold.index_fill_(0, torch.from_numpy(keys), torch.nan)
+            self.cold_state.index_fill_(0, torch.from_numpy(keys), torch.nan)
+            staged.fill_(torch.nan)
+            state.fill_(torch.nan)
+
+    def move(self, kernels: Kernels, source: Tensor, target: Tensor) -> None:
+        """Rows move inside the pool. All are read before any is written."""
+        if len(source):
+            kernels.copy_rows(self.rows, self.state, source, target)
+
+    def copy_out(self, plan: StepPlan) -> None:
+        """The rows of a mini-batch's half go to host buffers; `write_back` brings them home."""
+        half, count = plan.half, len(plan.keys)
+        self._link.copy_out(self._returned[half][:count], self._half(half)[:count])
+        self._link.copy_out(self._returned_state[half][:count], self._half_state(half)[:count])
+
+    # Everything at rest: no mini-batch is in flight, no row is in a half
+
+    def place(self, keys: np.ndarray, slots: np.ndarray) -> None:
+        """Copies cold rows into slots of the pool."""
+        here, there = torch.from_numpy(keys), torch.from_numpy(slots).to(self.rows.device)
+        for cold, hot in ((self.cold, self.rows), (self.cold_state, self.state)):
+            hot.index_copy_(0, there, cold.index_select(0, here).to(hot.device))
+            if self.check:
+                cold.index_fill_(0, here, torch.nan)
+
+    def unplace(self, keys: np.ndarray, slots: np.ndarray) -> None:
+        """Copies rows of the pool back to host memory. They stay in their slots too, unless `check` poisons these."""
+        here, there = torch.from_numpy(keys), torch.from_numpy(slots).to(self.rows.device)
+        for cold, hot in ((self.cold, self.rows), (self.cold_state, self.state)):
+            cold.index_copy_(0, here, hot.index_select(0, there).cpu())
+            if self.check:
+                hot.index_fill_(0, there, torch.nan)
+
+    def export(self, key_of: np.ndarray) -> tuple[list[Tensor], list[Tensor]]:
+        """Copies on the host: T full tables [rows[t], D], and T states [rows[t]].
+
+        Args:
+            key_of: int64 [H], the key of the row in each slot, -1 where there is none.
+        """
+        used = key_of >= 0
+        here, there = torch.from_numpy(key_of[used]), torch.from_numpy(used.nonzero()[0]).to(self.rows.device)
+        sizes = self.tables.rows.tolist()
+        full, states = (
+            cold.index_copy(0, here, hot.index_select(0, there).cpu())
+            for cold, hot in ((self.cold, self.rows), (self.cold_state, self.state))
+        )
+        return list(full.split(sizes)), list(states.split(sizes))
+
+    def _half(self, half: int) -> Tensor:
+        begin = self.shape.begin(half)
+        return self.rows[begin : begin + self.shape.working_rows]
+
+    def _half_state(self, half: int) -> Tensor:
+        begin = self.shape.begin(half)
+        return self.state[begin : begin + self.shape.working_rows]
+
+
+def _view(region: Region, shape: torch.Size, dtype: torch.dtype) -> Tensor:
+    """A region's memory as a tensor. It is viewed as bytes first: NumPy and torch name element types differently."""
+    size = shape.numel() * dtype.itemsize
+    return torch.from_numpy(region.array(size, np.uint8)).view(dtype).view(shape)
