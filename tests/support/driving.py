@@ -41,11 +41,11 @@ def expected_split(driver: Driver, batch: Batch) -> Split:
     slots = [slot_of.get(key, -1) for key in zip(batch.tables.tolist(), batch.indices.tolist(), strict=True)]
     offsets = batch.sample_offsets
     popular = [all(s >= 0 for s in slots[a:b]) for a, b in pairwise(offsets)]
-    return Split(np.array(popular, bool), np.array(slots, np.int64))
+    return Split(np.array(popular, bool), np.array(slots, np.int32))
 
 
 def assert_equal(split: Split, expected: Split) -> None:
-    assert split.popular.dtype == bool and split.slots.dtype == np.int64
+    assert split.popular.dtype == bool and split.slots.dtype == np.int32
     np.testing.assert_array_equal(split.popular, expected.popular)
     np.testing.assert_array_equal(split.slots, expected.slots)
 

@@ -117,7 +117,8 @@ def test_tables_show_the_rivals_and_the_load(figures, result):
 def test_the_command(tmp_path):
     run = CliRunner().invoke(app, [
         "bench-sim", "--preset", "tiny", "--samples", "600", "--hot-rows", "25", "--batch-size", "32",
-        "--model", "small", "--steps", "1", "--rounds", "1", "--rival", "none", "--json", str(tmp_path / "bench-sim.json"),
+        "--model", "small", "--steps", "1", "--rounds", "1", "--rival", "none",
+        "--json", str(tmp_path / "bench-sim.json"),
         "--report", str(tmp_path),
     ])  # fmt: skip
     assert run.exit_code == 0, run.output

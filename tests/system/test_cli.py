@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 
 import hotline_hw
 from hotline_host.commands.main import app
+from hotline_host.splitters.replayed import ReplayedSplitter
 from hotline_hw.export import regdoc
 
 ROOT = Path(hotline_hw.__file__).parents[1]
@@ -76,6 +77,23 @@ def test_cosim(data):
     assert figures["dtype"] == "float64" and figures["max_loss_difference"] < 1e-12
     assert figures["seconds"].keys() >= {"load", "train", "accelerator", "baseline"}
     assert sorted(path.name for path in Path("out").iterdir()) == ["cosim.json", "cosim.png"]
+
+
+def test_record(data):
+    run = hotline(
+        "record", "--data", data, *MODEL, "--hot-rows", 12, "--learn-share", 0.5, "--batch-size", 50,
+        "--mini-batches", 3, "--out", "r.npz",
+    )  # fmt: skip
+    assert run.exit_code == 0, run.output
+    assert run.stdout == "r.npz: 3 mini-batches, samples 300 to 450 of npz:log.npz, 12 rows hot\n"
+    assert len(ReplayedSplitter(Path("r.npz"))) == 3
+    assert "mini-batches is 0; it must be at least 1" in refused(
+        "record", "--data", data, *MODEL, "--mini-batches", 0, "--out", "other.npz"
+    )
+    assert "row bytes is 24; it must be a multiple of 16" in refused(
+        "record", "--data", data, *MODEL, "--row-bytes", 24, "--out", "other.npz"
+    )
+    assert not Path("other.npz").exists()
 
 
 def test_split(data):

@@ -16,6 +16,7 @@ from hotline_host.errors import SettingsError
 from hotline_host.experiments.settings import MEMORIES, Settings, check_seed
 from hotline_host.experiments.summary import headline, summary
 from hotline_host.files import write_npz
+from hotline_host.splitters.replayed import recording_of
 from hotline_hw.spec import params
 from hotline_hw.spec.params import Geometry
 
@@ -36,7 +37,7 @@ app = typer.Typer(
     help="Recommendation-model training with popular rows in GPU memory: the accelerator, simulated and in the loop.",
 )  # fmt: skip
 
-PIPELINE_NAMES = "hotline, hotline-split, ordinary, resident, prefetch, static, lru, lfu"
+PIPELINE_NAMES = "hotline, hotline-split, ordinary, resident, zero-copy, static, lru, lfu"
 """Keys of `PIPELINES`, which only exist where torch has been imported."""
 
 Data = Annotated[str, typer.Option(help=f"Click log: {', '.join(SOURCES)}.")]
@@ -49,6 +50,11 @@ LearnBy = Annotated[str, typer.Option(help="What rows count for: sample, or bag 
 RelearnShare = Annotated[float, typer.Option(help="Share of the later mini-batches that are also learned from.")]
 SelectEvery = Annotated[int, typer.Option(help="Mini-batches between two choices of the hot rows.")]
 MoveLimit = Annotated[int | None, typer.Option(help="Most rows that may become hot at one choice, after learning.")]
+Objective = Annotated[
+    str | None,
+    typer.Option(help="Choose hot rows for popular samples (samples), or for few rows to fetch (rows). Default: "
+                 "rows with the schedule pool, else samples."),
+]  # fmt: skip
 Memory = Annotated[
     str, typer.Option(help=f"Memory behind the accelerator, if it is simulated with a clock: {', '.join(MEMORIES)}.")
 ]
@@ -64,13 +70,16 @@ Json = Annotated[Path | None, typer.Option("--json", help="Write all figures to 
 def cosim_command(
     data: Data = "ml-100k",
     preset: Preset = "kaggle",
-    backend: Backend = "verilated",
+    backend: Annotated[
+        str, typer.Option(help=f"What stands for the accelerator. {backend_help()}; replay:FILE: a recording.")
+    ] = "verilated",
     hot_rows: HotRows = None,
     learn_share: LearnShare = 0.3,
     batch_size: BatchSize = 128,
     relearn_share: RelearnShare = 0.25,
     select_every: SelectEvery = 8,
     learn_by: LearnBy = "sample",
+    objective: Objective = None,
     move_limit: MoveLimit = None,
     memory: Memory = "pcie4-x16",
     passes: Annotated[int, typer.Option(help="Passes over the training part of the log.")] = 4,
@@ -106,7 +115,8 @@ def cosim_command(
     """
     with plain_errors() as progress:
         geometry = _geometry(preset, overrides)
-        find_backend(backend)
+        if recording_of(backend) is None:
+            find_backend(backend)
         picture = report / "cosim.png" if report else None
         check_files(data, json=json, report=picture)
         progress("importing torch", 0, 1)
@@ -115,7 +125,8 @@ def cosim_command(
 
         settings = CosimSettings(
             hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, relearn_share=relearn_share,
-            select_every=select_every, move_limit=move_limit, learn_by=learn_by, memory=memory, passes=passes,
+            select_every=select_every, move_limit=move_limit, learn_by=learn_by, objective=objective,
+            memory=memory, passes=passes,
             steps=steps, optimizer=optimizer, rate=rate, eps=eps, model=model, dimension=dimension, device=device,
             dtype=dtype, seed=seed, schedule=schedule, check=check,
             pipelines=_names(pipelines, *(["ordinary"] if baseline else [])),
@@ -138,6 +149,7 @@ def split_command(
     relearn_share: RelearnShare = 0.25,
     select_every: SelectEvery = 8,
     learn_by: LearnBy = "sample",
+    objective: Objective = None,
     move_limit: MoveLimit = None,
     memory: Memory = "pcie4-x16",
     out: Annotated[
@@ -156,7 +168,8 @@ def split_command(
         check_files(data, json=json, out=out)
         settings = Settings(
             hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, relearn_share=relearn_share,
-            select_every=select_every, move_limit=move_limit, learn_by=learn_by, memory=memory,
+            select_every=select_every, move_limit=move_limit, learn_by=learn_by, objective=objective,
+            memory=memory,
         )  # fmt: skip
         log, seconds = _load(data, skip_bad, samples, seed, progress)
         from hotline_host.experiments.split import split_log
@@ -166,6 +179,54 @@ def split_command(
         arrays = {"popular": result.popular, "slots": result.slots, "offsets": result.offsets}
         write_results(result.as_dict(), json, (out, lambda path: write_npz(path, **arrays)))
     show(headline(result), summary(result), json=json)
+
+
+@app.command(name="record")
+def record_command(
+    out: Annotated[Path, typer.Option("--out", "--output", help="The recording, an .npz file.")],
+    data: Data = "ml-100k",
+    preset: Preset = "kaggle",
+    backend: Backend = "verilated",
+    hot_rows: HotRows = None,
+    learn_share: LearnShare = 0.2,
+    batch_size: BatchSize = 2048,
+    mini_batches: Annotated[int | None, typer.Option(help="Mini-batches to record. Default: all of the log.")] = None,
+    relearn_share: RelearnShare = 0.25,
+    select_every: SelectEvery = 8,
+    learn_by: LearnBy = "sample",
+    objective: Objective = None,
+    move_limit: MoveLimit = None,
+    memory: Memory = "pcie4-x16",
+    row_bytes: Annotated[
+        int | None, typer.Option(help="Bytes of an embedding row. Default: 4 for each of the log's dimensions.")
+    ] = None,
+    overrides: Overrides = None,
+    samples: Samples = None,
+    skip_bad: SkipBad = False,
+    seed: Seed = 0,
+) -> None:
+    """Record what the accelerator answers, and its clock cycles, to train with elsewhere."""
+    with plain_errors() as progress:
+        geometry = _geometry(preset, overrides)
+        find_backend(backend)
+        check_files(data, out=out)
+        settings = Settings(
+            hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, relearn_share=relearn_share,
+            select_every=select_every, move_limit=move_limit, learn_by=learn_by, objective=objective,
+            memory=memory,
+        )  # fmt: skip
+        log, _ = _load(data, skip_bad, samples, seed, progress)
+        from hotline_host.experiments.record import record_log
+
+        recording = record_log(
+            log, geometry, backend, settings, out, mini_batches=mini_batches, row_bytes=row_bytes, seed=seed,
+            progress=progress,
+        )  # fmt: skip
+    header = recording.header
+    show(
+        f"{out}: {header.mini_batches:,} mini-batches, samples {header.start:,} to {header.stop:,} of {header.log}, "
+        f"{header.hot_rows:,} rows hot"
+    )
 
 
 def _geometry(name: str, overrides: list[str] | None) -> Geometry:

@@ -114,5 +114,5 @@ def _result_sizes(lookups: int) -> tuple[int, int, int]:
 
 def _unsent(lookups: Lookups) -> Split:
     """The split of a mini-batch without lookups."""
-    nothing = np.empty(0, np.int64)
-    return Split(np.ones(len(lookups.counts), bool), nothing, WorkingSet(nothing, nothing, nothing, 0))
+    none, nothing = np.empty(0, np.int32), np.empty(0, np.int64)
+    return Split(np.ones(len(lookups.counts), bool), none, WorkingSet(none, nothing, nothing, 0))

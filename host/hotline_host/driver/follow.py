@@ -8,7 +8,7 @@ SELECT before                                     S          select_every 8
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from hotline_host.data.delimited import Progress
@@ -16,10 +16,18 @@ from hotline_host.data.log import Batch
 from hotline_host.plan import Followed
 from hotline_host.tracking.aging import AgingControl
 from hotline_hw.spec.policy import Policy
+from hotline_hw.spec.regmap import WEIGHTS
 
 from .driver import Driver
 
-__all__ = ["FollowOptions", "Follower", "learn"]
+__all__ = ["OBJECTIVES", "FollowOptions", "Follower", "learn"]
+
+
+OBJECTIVES: dict[str, tuple[int, ...]] = {"samples": WEIGHTS, "rows": (2,) * len(WEIGHTS)}
+"""Update weights by what the hot rows are chosen for: the most popular samples, or the fewest cold rows to be fetched.
+
+For rows every lookup weighs the same. 2 rather than 1 lets counters part sooner (docs/decisions.md has figures).
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +39,18 @@ class FollowOptions:
         select_every: mini-batches between two SELECTs, while learning and afterwards.
         move_limit: most rows that one SELECT makes hot after learning; None: as many as the accelerator can.
         by_bag: learn by bag, see `Driver.learn`.
+        objective: what the hot rows are chosen for, a key of OBJECTIVES; None: "samples".
     """
 
     relearn_share: float = 0.0
     select_every: int = 1
     move_limit: int | None = None
     by_bag: bool = False
+    objective: str | None = None
+
+    def policy(self) -> Policy:
+        """The tracker's policy for the objective."""
+        return Policy(weights=OBJECTIVES[self.objective or "samples"])
 
 
 def learn(driver: Driver, batches: Sequence[Batch], options: FollowOptions, progress: Progress) -> None:
@@ -46,13 +60,13 @@ def learn(driver: Driver, batches: Sequence[Batch], options: FollowOptions, prog
         DriverError: a mini-batch is beyond the accelerator. Nothing has been learned then.
     """
     aging = AgingControl()
-    driver.configure(Policy(), aging)
+    driver.configure(options.policy(), aging)
     report = partial(progress, "learning popularity, mini-batches")
     driver.learn(
         batches, lambda done: report(done, len(batches)), select_every=options.select_every, by_bag=options.by_bag
     )
     if options.move_limit is not None:
-        driver.configure(Policy(move_limit=options.move_limit), aging)
+        driver.configure(replace(options.policy(), move_limit=options.move_limit), aging)
     driver.reset_counters()
 
 

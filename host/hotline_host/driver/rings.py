@@ -33,7 +33,7 @@ class RingStatistics:
         interrupts: interrupts that woke `wait` up.
         polls: looks at a completion that was not there yet.
         errors: failed descriptors by the name of their status.
-        cycles: clock cycles of the completed descriptors, by the name of their opcode.
+        cycles: clock cycles of the completed descriptors, by opcode.
         seconds: time spent waiting for completions.
     """
 
@@ -42,7 +42,7 @@ class RingStatistics:
     interrupts: int = 0
     polls: int = 0
     errors: Counter[str] = field(default_factory=Counter)
-    cycles: Counter[str] = field(default_factory=Counter)
+    cycles: Counter[int] = field(default_factory=Counter)
     seconds: float = 0.0
 
 
@@ -221,7 +221,7 @@ class Rings:
 
     def _count(self, completion: Completion) -> None:
         self.statistics.completions += 1
-        self.statistics.cycles[Opcode(completion.opcode).name] += completion.cycles
+        self.statistics.cycles[completion.opcode] += completion.cycles
         if completion.status != Status.OK:
             known = completion.status in list(Status)
             self.statistics.errors[Status(completion.status).name if known else str(completion.status)] += 1

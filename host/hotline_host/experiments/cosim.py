@@ -141,9 +141,13 @@ def _result(trained: _Trained, first: _Trained | None) -> PipelineResult:
         loss_difference = float(np.abs(np.subtract(first.losses, losses)).max())
         parameter_difference = max_parameter_difference(first.pipeline.trainer, trained.pipeline.trainer)
     last = losses[-max(1, len(losses) // 10) :]
+    splits = [step.split for step in trained.steps if step.split]
+    gathers = [step.gather for step in trained.steps if step.gather]
     return PipelineResult(
-        float(np.mean(last)), trained.auc, loss_difference, parameter_difference, losses, trained.seconds
-    )
+        float(np.mean(last)), trained.auc, loss_difference, parameter_difference, losses, trained.seconds,
+        popular_share=sum(one.popular for one in splits) / sum(one.samples for one in splits) if splits else None,
+        fetched_rows=float(np.mean([one.gathered + one.by_host for one in gathers])) if gathers else None,
+    )  # fmt: skip
 
 
 def _test_auc(name: str, pipeline: Pipeline, test: Sequence[Batch], progress: Progress) -> float | None:

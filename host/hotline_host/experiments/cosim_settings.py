@@ -19,7 +19,7 @@ from hotline_hw.spec.params import Geometry
 from .memory import check_memory
 from .settings import Settings, check_seed
 
-__all__ = ["DTYPES", "MODELS", "CosimSettings"]
+__all__ = ["DTYPES", "MODELS", "CosimSettings", "torch_device"]
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 SCHEDULES = ("pool", "split")
@@ -123,13 +123,22 @@ class CosimSettings(Settings):
             )
 
     def torch_device(self) -> torch.device:
-        try:
-            device = torch.device(self.device)
-        except RuntimeError:
-            raise SettingsError(f"device is {self.device!r}; it must be cpu, cuda or cuda:NUMBER") from None
-        if device.type not in ("cpu", "cuda") or (device.type == "cpu" and device.index is not None):
-            raise SettingsError(f"device is {self.device!r}; it must be cpu, cuda or cuda:NUMBER")
-        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-            there = f"{torch.cuda.device_count()} CUDA devices here" if torch.cuda.is_available() else "no CUDA here"
-            raise SettingsError(f"device {self.device} is not available: torch sees {there}; train on cpu")
-        return device
+        return torch_device(self.device)
+
+
+def torch_device(name: str) -> torch.device:
+    """The device of a name.
+
+    Raises:
+        SettingsError: torch knows no such device, or sees none here.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise SettingsError(f"device is {name!r}; it must be cpu, cuda or cuda:NUMBER") from None
+    if device.type not in ("cpu", "cuda") or (device.type == "cpu" and device.index is not None):
+        raise SettingsError(f"device is {name!r}; it must be cpu, cuda or cuda:NUMBER")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        there = f"{torch.cuda.device_count()} CUDA devices here" if torch.cuda.is_available() else "no CUDA here"
+        raise SettingsError(f"device {name} is not available: torch sees {there}; train on cpu")
+    return device

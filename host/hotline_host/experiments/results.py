@@ -126,6 +126,8 @@ class PipelineResult:
         losses: of every step, the mean BCE of the mini-batch before it.
         seconds: wall time by what it was spent on. Of `train`, these are parts: `launch`, starting steps; `wait`, for
             the accelerator or for what prepares a step. Beside training run `accelerator` and `plan`.
+        popular_share: of the samples; None if the pipeline does not split.
+        fetched_rows: rows that came from host memory for a mini-batch, the mean.
     """
 
     loss: float
@@ -134,6 +136,8 @@ class PipelineResult:
     max_parameter_difference: float | None
     losses: list[float]
     seconds: dict[str, float]
+    popular_share: float | None
+    fetched_rows: float | None
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from typing import Any
 
 from hotline_device.registry import find_backend
 from hotline_host.data.log import ClickLog
-from hotline_host.driver.follow import FollowOptions
+from hotline_host.driver.follow import OBJECTIVES, FollowOptions
 from hotline_host.errors import SettingsError
+from hotline_host.splitters.replayed import recording_of
 from hotline_sim.memory.timing import PRESETS
 
 __all__ = ["MAX_SEED", "MEMORIES", "Settings", "check_lookups", "check_seed"]
@@ -47,6 +48,8 @@ class Settings:
             follow popularity.
         select_every: mini-batches between two choices of the hot rows (SELECT), while learning and afterwards.
         learn_by: what rows count for, "sample" or "bag"; see `Driver.learn`.
+        objective: what the hot rows are chosen for: "samples", the most popular ones; "rows", the fewest to fetch.
+            None: rows for the schedule "pool", else samples.
         move_limit: most rows that one choice makes hot after learning. None: as many as the accelerator can.
         memory: what is simulated behind the accelerator's AXI manager: one of MEMORIES.
 
@@ -61,6 +64,7 @@ class Settings:
     select_every: int = 8
     move_limit: int | None = None
     learn_by: str = "sample"
+    objective: str | None = None
     memory: str = "pcie4-x16"
 
     def __post_init__(self) -> None:
@@ -74,6 +78,8 @@ class Settings:
             raise SettingsError(f"relearn share is {self.relearn_share}; it must be 0 to 1")
         if self.learn_by not in ("sample", "bag"):
             raise SettingsError(f"learn by is {self.learn_by!r}; it must be sample or bag")
+        if self.objective not in (None, *OBJECTIVES):
+            raise SettingsError(f"objective is {self.objective!r}; it must be one of {', '.join(OBJECTIVES)}")
         if self.select_every < 1:
             raise SettingsError(f"select every is {self.select_every}; it must be at least 1")
         if self.move_limit is not None and not 0 <= self.move_limit < 1 << 32:
@@ -89,12 +95,12 @@ class Settings:
         """How the hot rows follow popularity."""
         return FollowOptions(
             relearn_share=self.relearn_share, select_every=self.select_every, move_limit=self.move_limit,
-            by_bag=self.by_bag,
+            by_bag=self.by_bag, objective=self.objective,
         )  # fmt: skip
 
     def device_options(self, backend: str) -> dict[str, Any]:
         """Those settings that a backend's device takes as options."""
-        return find_backend(backend).chosen(timing=self.memory)
+        return {} if recording_of(backend) else find_backend(backend).chosen(timing=self.memory)
 
     def budget(self, log: ClickLog, capacity: int) -> int:
         """N for this log and an accelerator that can hold `capacity` hot rows."""

@@ -57,7 +57,9 @@ def _split_rows(run: RunFigures, split: SplitFigures, gather: GatherFigures | No
 
 
 def _training_rows(result: CosimResult) -> _Rows:
-    times = [each.seconds["accelerator"] for each in result.pipelines.values() if "accelerator" in each.seconds]
+    times = [
+        each.seconds["split"] + each.seconds["gather"] for each in result.pipelines.values() if "split" in each.seconds
+    ]
     worked = times[0] if times else None
 
     def beside(values: dict[str, float | None], spec: str, unit: str = "") -> str | None:
@@ -72,6 +74,8 @@ def _training_rows(result: CosimResult) -> _Rows:
         ("largest loss difference", _differences([each.max_loss_difference for _, each in every])),
         ("largest parameter difference", _differences([each.max_parameter_difference for _, each in every])),
         ("AUC", beside({name: each.auc for name, each in every}, ".5f")),
+        ("popular samples of each", beside({name: each.popular_share for name, each in every}, ".2%")),
+        ("rows fetched a mini-batch", beside({name: each.fetched_rows for name, each in every}, ",.0f")),
         ("training", beside({name: each.seconds["train"] for name, each in every}, ".1f", " s")),
         ("accelerator at work", _format(worked, ".1f", " s")),
     ]

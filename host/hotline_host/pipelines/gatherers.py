@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from hotline_host.plan import Split
 from hotline_host.pool.planner import StepPlan
 from hotline_host.training.pool import EmbeddingPool
 
-__all__ = ["AcceleratorGatherer", "Gatherer", "HostGatherer"]
+__all__ = ["AcceleratorGatherer", "Gatherer", "HostGatherer", "ZeroCopyGatherer"]
 
 _CHECK_EVERY = 16
 """Every so many mini-batches the accelerator also writes the keys of the gathered rows (8 bytes each), as a check."""
@@ -26,7 +27,10 @@ class Gatherer(ABC):
 
     Attributes:
         rows: gathered by the accelerator so far; `host_rows` by the host.
+        follows_split: only the rows of the mini-batch that was split last can be gathered.
     """
+
+    follows_split: ClassVar[bool] = False
 
     def __init__(self, pool: EmbeddingPool) -> None:
         self._pool = pool
@@ -53,6 +57,15 @@ class HostGatherer(Gatherer):
         return 0
 
 
+class ZeroCopyGatherer(HostGatherer):
+    """The device reads the rows by itself, over the link; the host only names them."""
+
+    def gather(self, split: Split, plan: StepPlan) -> int:
+        self._pool.name(plan.half, np.concatenate([plan.keys[: plan.free], plan.fetched]))
+        self.host_rows += plan.copied_in
+        return 0
+
+
 class AcceleratorGatherer(Gatherer):
     """The accelerator gathers the rows by DMA. Their optimizer state, one number a row, comes from the host.
 
@@ -64,6 +77,8 @@ class AcceleratorGatherer(Gatherer):
         DriverError: the accelerator cannot gather rows of this size.
         ValueError: the accelerator does not reach the rows.
     """
+
+    follows_split = True
 
     def __init__(self, driver: Driver, pool: EmbeddingPool) -> None:
         super().__init__(pool)

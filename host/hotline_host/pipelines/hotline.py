@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain
 from typing import Any
 
-from hotline_device.registry import open_device
 from hotline_host.data.delimited import Progress
 from hotline_host.data.log import Batch
 from hotline_host.driver.driver import Driver
-from hotline_host.driver.follow import learn
-from hotline_host.errors import DriverError, SettingsError
-from hotline_host.splitters.accelerated import AcceleratorSplitter
 from hotline_host.splitters.splitter import Splitter
 from hotline_host.stopwatch import Stopwatch
 from hotline_host.training.pool_trainer import PoolTrainer
 
-from .gatherers import AcceleratorGatherer, Gatherer
+from .accelerators import DrivenAccelerator, open_accelerator
+from .gatherers import Gatherer
 from .pipeline import Setup
 from .pooled import PooledPipeline, size_of
 
@@ -27,9 +23,6 @@ __all__ = ["HotlinePipeline", "HotlineSplitPipeline"]
 
 class HotlinePipeline(PooledPipeline):
     """Opens the accelerator of `setup.accelerator`, and owns it.
-
-    Attributes:
-        driver: of the accelerator.
 
     Raises:
         SettingsError: there is no accelerator in `setup`.
@@ -40,48 +33,39 @@ class HotlinePipeline(PooledPipeline):
     accelerated = True
 
     def __init__(self, setup: Setup) -> None:
-        accelerator = setup.accelerator
-        if accelerator is None:
-            raise SettingsError("the pipeline hotline drives an accelerator; give Setup one")
-        self._follow = accelerator.follow
         watch = Stopwatch()
-        device = open_device(accelerator.backend, accelerator.geometry, **accelerator.options)
+        self.accelerator = open_accelerator(setup)
+        watch.lap("build")
         try:
-            watch.lap("build")
-            self.driver = Driver(device)
-            self.driver.set_hot_rows(setup.hot_rows)
             trainer = PoolTrainer(
-                setup.config, setup.rows, setup.hot_rows, size_of(setup, accelerator.geometry.max_moves),
-                device=setup.device, dtype=setup.dtype, seed=setup.seed, memory=device.memory, check=setup.check,
+                setup.config, setup.rows, setup.hot_rows, size_of(setup, self.accelerator.most_moves),
+                device=setup.device, dtype=setup.dtype, seed=setup.seed, memory=self.accelerator.memory,
+                check=setup.check,
             )  # fmt: skip
-            watch.lap("place")
-            super().__init__(setup, trainer, watch)
         except BaseException:
-            device.close()
+            self.accelerator.close()
             raise
+        watch.lap("place")
+        super().__init__(setup, trainer, watch)
 
-    def prepare(self, learned: Sequence[Batch], coming: Sequence[Batch], progress: Progress = lambda *_: None) -> None:
-        """Learns popularity, and places the hot rows. Counters are zero afterwards.
-
-        Raises:
-            DriverError: a mini-batch is beyond the accelerator; its number counts through `learned` and `coming`.
-        """
-        super().prepare(learned, coming, progress)
+    @property
+    def driver(self) -> Driver:
+        """Of the accelerator, if there is one and not a recording."""
+        assert isinstance(self.accelerator, DrivenAccelerator)
+        return self.accelerator.driver
 
     def _learn(self, learned: Sequence[Batch], coming: Sequence[Batch], progress: Progress) -> Splitter:
-        self.driver.check(chain(learned, coming), by_bag=self._follow.by_bag)
-        learn(self.driver, learned, self._follow, progress)
-        return AcceleratorSplitter(self.driver, self._follow)
+        return self.accelerator.learn(learned, coming, progress)
 
     def _open_gatherer(self) -> Gatherer:
-        return AcceleratorGatherer(self.driver, self.trainer.pool)
+        return self.accelerator.gatherer(self.trainer.pool)
 
     def state_dict(self) -> dict[str, Any]:
         """The trainer's, and the tracker's contents under "tracker". Other pipelines leave that aside.
 
         The tracker has already seen the mini-batch that was taken ahead. Its policy is not in the checkpoint.
         """
-        return super().state_dict() | {"tracker": {"hot_rows": self.driver.hot_rows, "dump": self.driver.dump()}}
+        return super().state_dict() | self.accelerator.state()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """As `Pipeline.load_state_dict`. A checkpoint without a tracker leaves the hot rows as they are.
@@ -90,18 +74,14 @@ class HotlinePipeline(PooledPipeline):
             ValueError: the checkpoint is of another model.
             DriverError: its tracker is of another accelerator, or of another budget.
         """
-        tracker = state.get("tracker")
-        if tracker and tracker["hot_rows"] != self.driver.hot_rows:
-            raise DriverError(
-                f"the checkpoint's tracker has {tracker['hot_rows']} hot rows, and this one {self.driver.hot_rows}"
-            )
+        self.accelerator.check_state(state)
         super().load_state_dict(state)
-        if tracker:
-            self.driver.restore(tracker["dump"])
-            self._placed = self.trainer.place(*self.driver.hot_set(self.driver.dump()))
+        placed = self.accelerator.restore(state)
+        if placed:
+            self._placed = self.trainer.place(*placed)
 
     def close(self) -> None:
-        self.driver.device.close()  # first: else the thread would go on to the end of a simulation
+        self.accelerator.close()  # first: else the thread would go on to the end of a simulation
         super().close()
 
 

@@ -1,21 +1,22 @@
 """Trains over a pool, with any splitter to say which rows are hot.
 
-    schedule pool     main thread    step i                       | step i + 1
-                      beside it      split, plan, pack, gather of mini-batch i + 1 | of i + 2
-    schedule split    main thread    split, plan, pack | popular micro-batch | the others, update
-                      beside it                        | gather              |
+    schedule pool     main thread    step i
+                      beside it      split i + 4 | plan i + 3 | pack i + 2 | rows of i back, those of i + 2 gathered
+    schedule split    main thread    split, plan, pack i | popular micro-batch | the others, update
+                      beside it                          | gather              |                  rows of i - 1 back
 
-`pool` takes one mini-batch ahead. `split` needs to know no mini-batch but its own.
+`pool` takes mini-batches ahead; each part has a thread of its own, so a step waits for the slowest part, not for their
+sum. `split` needs to know no mini-batch but its own.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,13 +36,26 @@ from .steps import GatherCounts, PipelineFigures, SplitCounts, StepResult, count
 __all__ = ["PooledPipeline"]
 
 
-@dataclass(frozen=True)
-class _Ready:
-    """A mini-batch that is ready for its step."""
+_FILLED = 2
+"""Mini-batches that are packed and gathered ahead: as many as there are halves."""
+_PLANNED = 2
+"""Mini-batches behind these that are split and planned ahead."""
 
-    plan: StepPlan
-    split: SplitCounts
-    gather: GatherCounts
+
+class _Coming(NamedTuple):
+    """A mini-batch that is being prepared."""
+
+    batch: Batch
+    followed: Future[Followed]
+    plan: Future[StepPlan]
+
+
+class _Filling(NamedTuple):
+    """A mini-batch whose inputs and rows are on their way into the buffers of its half."""
+
+    plan: Future[StepPlan]
+    packed: Future[SplitCounts]
+    gathered: Future[GatherCounts]
 
 
 class PooledPipeline(Pipeline):
@@ -60,10 +74,13 @@ class PooledPipeline(Pipeline):
         self.setup, self.trainer, self.schedule = setup, trainer, setup.schedule
         self._watch = watch or Stopwatch()
         self._placed = 0
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="look-ahead")
-        self._coming: Future[_Ready] | None = None  # schedule pool: the next mini-batch
+        self._threads = {
+            name: ThreadPoolExecutor(1, thread_name_prefix=name) for name in ("split", "plan", "pack", "gather")
+        }
+        self._planned: deque[_Coming] = deque()
+        self._filling: deque[_Filling] = deque()
         self._behind: Future[None] | None = None  # schedule split: rows on their way back
-        self._times = dict.fromkeys(("accelerator", "plan", "wait", "launch"), 0.0)
+        self._times = dict.fromkeys((*self._threads, "wait", "launch"), 0.0)
 
     def prepare(self, learned: Sequence[Batch], coming: Sequence[Batch], progress: Progress = lambda *_: None) -> None:
         """Learns popularity, and places the hot rows."""
@@ -82,73 +99,96 @@ class PooledPipeline(Pipeline):
         return HostGatherer(self.trainer.pool)
 
     def progress(self, batches: Iterator[Batch]) -> StepResult:
-        ready = self._look_ahead(batches) if self.schedule == "pool" else self._split(next(batches))
-        return StepResult(ready.split, ready.gather)
+        return self._pool_step(batches) if self.schedule == "pool" else self._split_step(next(batches))
 
-    # Schedule pool
-
-    def _look_ahead(self, batches: Iterator[Batch]) -> _Ready:
-        coming = self._coming or self._thread.submit(self._get_ready, next(batches))
-        self._coming = None
+    def _pool_step(self, batches: Iterator[Batch]) -> StepResult:
+        while len(self._filling) < _FILLED and (self._planned or self._take(batches)):
+            self._fill()
+        if not self._filling:
+            raise StopIteration
         start = perf_counter()
-        ready = coming.result()
+        plan, packed, gathered = self._filling.popleft()
+        result = StepResult(packed.result(), gathered.result())
         waited = perf_counter()
-        following = next(batches, None)
-        if following is not None:
-            self._coming = self._thread.submit(self._get_ready, following)
-        launched = perf_counter()
-        self.trainer.launch(ready.plan)
+        self.trainer.launch(plan.result())
         self._times["wait"] += waited - start
-        self._times["launch"] += perf_counter() - launched
-        return ready
+        self._times["launch"] += perf_counter() - waited
+        if self._planned or self._take(batches):  # only now: it takes the buffers of what was just launched
+            self._fill()
+        # The accelerator gathers the rows of no mini-batch but the one that it split last.
+        while not self._gatherer.follows_split and len(self._planned) < _PLANNED and self._take(batches):
+            pass
+        return result
 
-    def _get_ready(self, batch: Batch) -> _Ready:
-        """All that comes before the step. Runs beside the step before."""
+    def _take(self, batches: Iterator[Batch]) -> bool:
+        """Takes a mini-batch, if there is one, and has it split and planned."""
+        batch = next(batches, None)
+        if batch is None:
+            return False
+        before = self._filling[-1].gathered if self._filling and self._gatherer.follows_split else None
+        followed = self._threads["split"].submit(self._split, batch, before)
+        self._planned.append(_Coming(batch, followed, self._threads["plan"].submit(self._plan, batch, followed)))
+        return True
+
+    def _fill(self) -> None:
+        """Has the mini-batch that was planned first packed and gathered. The step before the last was launched."""
+        batch, followed, plan = self._planned.popleft()
+        packed = self._threads["pack"].submit(self._pack, batch, followed, plan)
+        self._filling.append(_Filling(plan, packed, self._threads["gather"].submit(self._gather, followed, plan)))
+
+    def _split_step(self, batch: Batch) -> StepResult:
+        followed = _done(self._split(batch))
+        plan = _done(self._plan(batch, followed))
+        counts = self._pack(batch, followed, plan, popular=followed.result().split.popular)
+        gathering = self._threads["gather"].submit(self._gather, followed, plan)
         start = perf_counter()
-        followed = self._followed(batch)
-        split = perf_counter()
-        plan = self.trainer.plan(batch, followed.split, followed.moves)
-        self.trainer.bring_back(plan.half)
-        self.trainer.pack(batch, plan)
-        counts = _count(followed)
-        planned = perf_counter()
-        gather = self._gather(followed, plan)
-        self._times["accelerator"] += perf_counter() - planned + split - start
-        self._times["plan"] += planned - split
-        return _Ready(plan, counts, gather)
-
-    # Schedule split
-
-    def _split(self, batch: Batch) -> _Ready:
-        start = perf_counter()
-        followed = self._followed(batch)
-        split = perf_counter()
-        plan = self.trainer.plan(batch, followed.split, followed.moves)
+        self.trainer.launch_popular(plan.result())
+        launched = perf_counter()
+        gathered = gathering.result()
+        waited = perf_counter()
+        self.trainer.launch_rest(plan.result())
         if self._behind:
             self._behind.result()
-        self.trainer.bring_back(plan.half)
-        self.trainer.pack(batch, plan, followed.split.popular)
-        gathering = self._thread.submit(self._gather, followed, plan)
-        planned = perf_counter()
-        self.trainer.launch_popular(plan)
-        launched = perf_counter()
-        gather = gathering.result()
-        waited = perf_counter()
-        self.trainer.launch_rest(plan)
-        self._behind = self._thread.submit(self.trainer.bring_back, 1 - plan.half)
-        self._times["accelerator"] += split - start
-        self._times["plan"] += planned - split
+        self._behind = self._threads["gather"].submit(self.trainer.bring_back, plan.result().number - 1)
         self._times["wait"] += waited - launched
-        self._times["launch"] += perf_counter() - waited + launched - planned
-        return _Ready(plan, _count(followed), gather)
+        self._times["launch"] += perf_counter() - waited + launched - start
+        return StepResult(counts, gathered)
 
-    def _followed(self, batch: Batch) -> Followed:
-        return self.splitter.split(batch)
+    # What comes before a step, in this order
 
-    def _gather(self, followed: Followed, plan: StepPlan) -> GatherCounts:
+    def _split(self, batch: Batch, before: Future[GatherCounts] | None = None) -> Followed:
+        if before:
+            wait([before])
+        start = perf_counter()
+        followed = self.splitter.split(batch)
+        self._times["split"] += perf_counter() - start
+        return followed
+
+    def _plan(self, batch: Batch, followed: Future[Followed]) -> StepPlan:
+        split, moves = followed.result().split, followed.result().moves
+        start = perf_counter()
+        plan = self.trainer.plan(batch, split, moves)
+        self._times["plan"] += perf_counter() - start
+        return plan
+
+    def _pack(
+        self, batch: Batch, followed: Future[Followed], plan: Future[StepPlan], *, popular: np.ndarray | None = None
+    ) -> SplitCounts:
+        planned, known = plan.result(), followed.result()
+        start = perf_counter()
+        self.trainer.pack(batch, planned, popular)
+        counts = count_split(batch, known.split, len(known.moves or ()), known.cycles)
+        self._times["pack"] += perf_counter() - start
+        return counts
+
+    def _gather(self, followed: Future[Followed], plan: Future[StepPlan]) -> GatherCounts:
+        planned, split = plan.result(), followed.result().split
+        start = perf_counter()
+        self.trainer.bring_back(planned.number - 2)
         rows, host_rows = self._gatherer.rows, self._gatherer.host_rows
-        cycles = self._gatherer.gather(followed.split, plan)
-        return GatherCounts(self._gatherer.rows - rows, self._gatherer.host_rows - host_rows, plan.held, cycles)
+        cycles = self._gatherer.gather(split, planned)
+        self._times["gather"] += perf_counter() - start
+        return GatherCounts(self._gatherer.rows - rows, self._gatherer.host_rows - host_rows, planned.held, cycles)
 
     # Between two steps
 
@@ -167,9 +207,13 @@ class PooledPipeline(Pipeline):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._rest()
-        if self._coming:
-            self.trainer.give_up(self._coming.result().plan)
-            self._coming = None
+        while self._filling or self._planned:
+            if not self._filling:
+                self._fill()
+            plan, packed, gathered = self._filling.popleft()
+            packed.result()
+            gathered.result()
+            self.trainer.give_up(plan.result())
         super().load_state_dict(state)
 
     def figures(self) -> PipelineFigures:
@@ -180,16 +224,20 @@ class PooledPipeline(Pipeline):
         )  # fmt: skip
 
     def close(self) -> None:
-        self._thread.shutdown(cancel_futures=True)
+        for thread in self._threads.values():
+            thread.shutdown(cancel_futures=True)
         if hasattr(self, "splitter"):
             self.splitter.close()
+        self.trainer.close()
 
     def _rest(self) -> None:
         """Returns once nothing runs beside the main thread."""
-        if self._coming:
-            wait([self._coming])
+        futures: list[Future[Any]] = [each.plan for each in self._planned]
+        for each in self._filling:
+            futures += [each.packed, each.gathered]
         if self._behind:
-            wait([self._behind])
+            futures.append(self._behind)
+        wait(futures)
 
 
 def size_of(setup: Setup, most_moves: int) -> StepSize:
@@ -197,5 +245,8 @@ def size_of(setup: Setup, most_moves: int) -> StepSize:
     return StepSize(setup.batch_size, setup.batch_lookups, len(setup.rows), setup.config.dense_features, most_moves)
 
 
-def _count(followed: Followed) -> SplitCounts:
-    return count_split(followed.batch, followed.split, len(followed.moves or ()), followed.cycles)
+def _done(value: Any) -> Future[Any]:
+    """A future that has this result."""
+    future: Future[Any] = Future()
+    future.set_result(value)
+    return future

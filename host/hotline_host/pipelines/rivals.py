@@ -12,10 +12,11 @@ from hotline_host.splitters.splitter import Splitter
 from hotline_host.splitters.static_hot import AllHot, StaticHot
 from hotline_host.training.pool_trainer import PoolTrainer
 
+from .gatherers import Gatherer, ZeroCopyGatherer
 from .pipeline import Setup
 from .pooled import PooledPipeline, size_of
 
-__all__ = ["LfuPipeline", "LruPipeline", "PrefetchPipeline", "ResidentPipeline", "StaticPipeline"]
+__all__ = ["LfuPipeline", "LruPipeline", "ResidentPipeline", "StaticPipeline", "ZeroCopyPipeline"]
 
 
 class ResidentPipeline(PooledPipeline):
@@ -39,11 +40,14 @@ class StaticPipeline(PooledPipeline):
         return StaticHot(self.setup.rows, self.setup.hot_rows, learned)
 
 
-class PrefetchPipeline(PooledPipeline):
-    """No row is hot: all unique rows of a mini-batch are fetched beside the step before."""
+class ZeroCopyPipeline(PooledPipeline):
+    """No row is hot: the device reads all unique rows of a mini-batch from host memory, beside the step before."""
 
     def __init__(self, setup: Setup) -> None:
-        super().__init__(setup, _trainer(setup, 0, 0))
+        super().__init__(setup, _trainer(setup, 0, 0, zero_copy=True))
+
+    def _open_gatherer(self) -> Gatherer:
+        return ZeroCopyGatherer(self.trainer.pool)
 
     def _learn(self, learned: Sequence[Batch], coming: Sequence[Batch], progress: Progress) -> Splitter:
         return StaticHot(self.setup.rows, 0, [])
@@ -60,6 +64,7 @@ class LruPipeline(PooledPipeline):
         super().__init__(setup, _trainer(setup, self._cache.hot_rows, moves))
 
     def _learn(self, learned: Sequence[Batch], coming: Sequence[Batch], progress: Progress) -> Splitter:
+        self._cache.learn(learned)
         return self._cache
 
 
@@ -69,8 +74,8 @@ class LfuPipeline(LruPipeline):
     policy = "lfu"
 
 
-def _trainer(setup: Setup, hot_rows: int, moves: int, *, all_hot: bool = False) -> PoolTrainer:
+def _trainer(setup: Setup, hot_rows: int, moves: int, *, all_hot: bool = False, zero_copy: bool = False) -> PoolTrainer:
     return PoolTrainer(
         setup.config, setup.rows, hot_rows, size_of(setup, moves), device=setup.device, dtype=setup.dtype,
-        seed=setup.seed, check=setup.check, all_hot=all_hot,
+        seed=setup.seed, check=setup.check, all_hot=all_hot, zero_copy=zero_copy,
     )  # fmt: skip

@@ -94,8 +94,9 @@ def count_split(batch: Batch, split: Split, moved: int, cycles: int) -> SplitCou
     if used == len(cold):  # one lookup a bag
         bag_hits = hits
     else:
-        bags = np.repeat(np.arange(batch.lengths.size), batch.lengths.ravel())
-        bag_hits = used - len(np.unique(bags[cold]))
+        offsets = np.cumsum(batch.lengths.ravel()) - batch.lengths.ravel()
+        filled = offsets[batch.lengths.ravel() > 0]
+        bag_hits = used - int(np.count_nonzero(np.add.reduceat(cold, filled)))
     listed = split.working  # None if the accelerator's lists had no room for all
     return SplitCounts(
         popular=int(split.popular.sum()),

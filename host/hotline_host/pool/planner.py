@@ -57,6 +57,7 @@ class StepPlan:
     """A mini-batch of n lookups in the pool.
 
     Attributes:
+        number: of the mini-batch, from 0.
         half: of its working rows, 0 or 1.
         ids: int32 [n], the pool id of each lookup, in input order.
         free: places 0 to `free` - 1 are for the rows that the splitter gathers.
@@ -69,6 +70,7 @@ class StepPlan:
         slots, comes: int64, rows that are hot from this mini-batch on, and their slots.
     """
 
+    number: int
     half: int
     ids: np.ndarray
     free: int
@@ -97,12 +99,13 @@ class Planner:
 
     Attributes:
         key_at: int64 [P], the key of the row in each place, -1 where there is none.
+        number: of the next mini-batch.
     """
 
     def __init__(self, tables: TableRows, shape: PoolShape) -> None:
         self.tables, self.shape = tables, shape
         self.key_at = np.full(shape.rows, -1, np.int64)
-        self._half = 0  # of the next mini-batch
+        self.number = 0  # of the next mini-batch
         self._used = [0, 0]  # places of each half
         self._map_keys = np.empty(0, np.int64)
         self._map_places = np.empty(0, np.int32)
@@ -147,7 +150,7 @@ class Planner:
                 hold the row that is said to leave it. Nothing has changed then.
             ValueError: the mini-batch needs more places than a half has.
         """
-        shape, half = self.shape, self._half
+        shape, half = self.shape, self.number % 2
         working, before = split.working, shape.begin(1 - half)
         if split.slots.shape != keys.shape:
             raise ValueError(f"slots is {split.slots.shape}; it must be {keys.shape}, one for each lookup")
@@ -178,7 +181,7 @@ class Planner:
             raise OwnershipError(self._misplaced(wrong, split, keys, slots, comes))
         back = back[:returned]
         plan = StepPlan(
-            half, ids, free, fetched[:got].copy(), source[:moved].copy(), target[:moved].copy(),
+            self.number, half, ids, free, fetched[:got].copy(), source[:moved].copy(), target[:moved].copy(),
             new_keys[:placed].copy(), back, old[back], held, slots, comes,
         )  # fmt: skip
         self.key_at[slots] = comes
@@ -186,7 +189,7 @@ class Planner:
         self.key_at[begin : begin + self._used[half]] = -1
         self.key_at[begin : begin + placed] = plan.keys
         self._used[half] = placed
-        self._half = 1 - half
+        self.number += 1
         return plan
 
     def _moves(self, moves: Moves | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -30,8 +30,10 @@ from hotline_host.driver.follow import Follower, FollowOptions
 from hotline_host.errors import DriverError
 from hotline_host.files import write_npz
 from hotline_host.plan import Moves, Split, WorkingSet
+from hotline_host.pool.rows import keys_of
+from hotline_hw.spec.descriptors import Opcode
 
-from .row_places import COLD, RowPlaces, keys_of
+from .row_places import COLD, RowPlaces
 
 __all__ = ["FORMAT", "Cycles", "Header", "Recording", "apply_moves", "checksum", "read_recording", "record"]
 
@@ -61,7 +63,7 @@ class Header:
 
     Attributes:
         preset: name of the accelerator's geometry.
-        memory: what was simulated behind it.
+        memory: what was simulated behind it; None on a backend that does not simulate it.
         hot_rows, most_moves: as of the splitter.
         log: name of the log.
         rows: rows of each of its tables.
@@ -75,7 +77,7 @@ class Header:
 
     preset: str
     backend: str
-    memory: str
+    memory: str | None
     hot_rows: int
     most_moves: int
     log: str
@@ -124,8 +126,9 @@ def record(
     batches: MiniBatches,
     follow: FollowOptions,
     *,
+    preset: str,
     backend: str,
-    memory: str,
+    memory: str | None,
     seed: int,
     row_bytes: int,
     clock_mhz: float,
@@ -137,6 +140,7 @@ def record(
 
     Args:
         path: is written when all is done, or not at all.
+        preset, backend, memory, seed, clock_mhz: noted, see `Header`.
         row_bytes: bytes of each row, a multiple of 16.
         progress: called after each mini-batch with the number that are done, and of all.
 
@@ -155,7 +159,7 @@ def record(
     for number, batch in enumerate(batches):
         before = spent.copy()
         followed = follower.split(batch)
-        took = {name: spent[name] - before[name] for name in ("SELECT", "CLASSIFY", "LEARN")}
+        took = spent - before  # without what took none
         if followed.moves is not None:
             apply_moves(places, followed.moves)
             moves.append(_columns(followed.moves))
@@ -169,13 +173,13 @@ def record(
             "held": 0 if working is None else working.held,
             "moved": -1 if followed.moves is None else len(followed.moves),
             "closing": _closing(followed.moves),
-            "cycles": Cycles(followed.cycles, took["SELECT"], took["CLASSIFY"] + took["LEARN"], *done),
+            "cycles": Cycles(followed.cycles, took[Opcode.SELECT], took[Opcode.CLASSIFY] + took[Opcode.LEARN], *done),
         }
         for name, value in values.items():
             per_batch[name].append(value)
         progress(number + 1, len(batches))
     header = Header(
-        preset=driver.geometry.name, backend=backend, memory=memory, hot_rows=driver.hot_rows,
+        preset=preset, backend=backend, memory=memory, hot_rows=driver.hot_rows,
         most_moves=driver.geometry.max_moves, log=log.name, rows=log.rows.tolist(), start=batches.start,
         stop=batches.stop, batch_size=batches.size, seed=seed, row_bytes=row_bytes, follow=asdict(follow),
         clock_mhz=clock_mhz, mini_batches=len(batches),

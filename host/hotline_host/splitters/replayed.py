@@ -14,7 +14,14 @@ from .recording import Cycles, apply_moves, checksum, read_recording
 from .row_places import RowPlaces
 from .splitter import Splitter
 
-__all__ = ["ReplayedSplitter"]
+__all__ = ["ReplayedSplitter", "recording_of"]
+
+_PREFIX = "replay:"
+
+
+def recording_of(backend: str) -> Path | None:
+    """The file that a backend's name gives as `replay:FILE`; None for a backend that is a device."""
+    return Path(backend.removeprefix(_PREFIX)) if backend.startswith(_PREFIX) else None
 
 
 class ReplayedSplitter(Splitter):

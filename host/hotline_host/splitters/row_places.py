@@ -12,10 +12,10 @@ import numpy as np
 
 from hotline_device.compiled import compiled
 from hotline_host.data.log import Batch
-from hotline_host.errors import DataError
 from hotline_host.plan import Split, WorkingSet
+from hotline_host.pool.rows import key_bases, keys_of
 
-__all__ = ["COLD", "HELD", "RowPlaces", "key_bases", "keys_of"]
+__all__ = ["COLD", "HELD", "RowPlaces"]
 
 COLD = -1
 """The row is cold, and the mini-batch before had no cold lookup of it."""
@@ -67,53 +67,6 @@ class RowPlaces:
         free, held = _split(keys, batch.sample_offsets, self.where, self._cold, popular, slots, places, lists)
         self._cold = np.concatenate([lists[0, :free], lists[1, :held]])
         return Split(popular, slots, WorkingSet(places, *self.names(self._cold), held))
-
-
-def key_bases(rows: np.ndarray) -> np.ndarray:
-    """int64 [T + 1]: the key of the first row of each table, and the number of all rows."""
-    bases = np.concatenate([[0], np.cumsum(rows)]).astype(np.int64)
-    if bases[-1] >= 1 << 31:
-        raise DataError(
-            f"the tables have {bases[-1]} rows in all; a splitter in software takes at most {(1 << 31) - 1}"
-        )
-    return bases
-
-
-def keys_of(batch: Batch, bases: np.ndarray) -> np.ndarray:
-    """int32 [n]: the key of each lookup.
-
-    Raises:
-        DataError: the mini-batch has other tables, another number of lookups than its lengths say, or a row beyond its
-            table.
-    """
-    indices = np.ascontiguousarray(batch.indices, np.int64)
-    lengths = np.ascontiguousarray(batch.lengths, np.int64)
-    if lengths.shape[1] != len(bases) - 1:
-        raise DataError(f"a mini-batch has {lengths.shape[1]} tables, not {len(bases) - 1}")
-    if lengths.sum() != len(indices):
-        raise DataError(f"a mini-batch has {len(indices)} lookups, but its bags hold {lengths.sum()}")
-    keys = np.empty(len(indices), np.int32)
-    if (at := _keys(indices, lengths, bases, keys)) >= 0:
-        table = int(batch.tables[at])
-        there = bases[table + 1] - bases[table]
-        raise DataError(f"lookup {at} is of row {indices[at]} of table {table}, which has {there} rows")
-    return keys
-
-
-@compiled()
-def _keys(indices, lengths, bases, keys):
-    """Fills `keys`. Returns the first lookup that is beyond its table, or -1."""
-    samples, tables = lengths.shape
-    at = 0
-    for sample in range(samples):
-        for table in range(tables):
-            for _ in range(lengths[sample, table]):
-                key = bases[table] + indices[at]
-                if indices[at] < 0 or key >= bases[table + 1]:
-                    return at
-                keys[at] = key
-                at += 1
-    return -1
 
 
 @compiled()

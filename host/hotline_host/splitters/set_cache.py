@@ -8,14 +8,17 @@ So nearly every lookup is a hit in its turn, and the misses show as moves.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from hotline_device.compiled import compiled
 from hotline_host.data.log import Batch
 from hotline_host.errors import SettingsError
 from hotline_host.plan import Followed, Moves
+from hotline_host.pool.rows import keys_of
 
-from .row_places import COLD, HELD, RowPlaces, keys_of
+from .row_places import COLD, HELD, RowPlaces
 from .splitter import Splitter
 
 __all__ = ["POLICIES", "WAYS", "SetCache", "set_of"]
@@ -63,31 +66,47 @@ class SetCache(Splitter):
         self._counts = np.zeros(self._places.bases[-1] if policy == "lfu" else 0, np.int32)  # lookups, by key
         self._batches = self._lookups = self._cached = self._misses = self._conflicts = 0
 
+    def learn(self, batches: Iterable[Batch]) -> None:
+        """Fills the cache with the rows of mini-batches that are not trained on, before the first one that is.
+
+        Raises:
+            DataError: a mini-batch looks up a row that is not there.
+        """
+        for batch in batches:
+            self._insert(keys_of(batch, self._places.bases))
+        self._batches += 1  # none of these rows is in training, so none is locked
+
     def placed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        nothing = np.empty(0, np.int64)
-        return nothing, nothing, nothing
+        """What `learn` has left in the cache."""
+        slots = np.flatnonzero(self._key_of >= 0)
+        return *self._places.names(self._key_of[slots].astype(np.int64)), slots
 
     def split(self, batch: Batch) -> Followed:
         places = self._places
         keys = keys_of(batch, places.bases)
-        slots, came, left = (np.empty(len(keys), np.int64) for _ in range(3))
-        misses, moved = _insert(
-            keys, self._batches, places.where, self._key_of, self._used, self._counts, slots, came, left
-        )
-        slots, came, left = slots[:moved].copy(), came[:moved], left[:moved]
-        tables, rows = places.names(came)
-        evicted_tables, evicted_rows = (np.where(left < 0, -1, part) for part in places.names(np.maximum(left, 0)))
-        self._batches += 1
+        misses, slots, came, left = self._insert(keys)
         self._lookups += len(keys)
         self._misses += misses
-        self._conflicts += misses - moved
-        self._cached += int((left < 0).sum())
+        self._conflicts += misses - len(slots)
+        tables, rows = places.names(came)
+        evicted_tables, evicted_rows = (np.where(left < 0, -1, part) for part in places.names(np.maximum(left, 0)))
         moves = Moves(slots, tables, rows, evicted_tables, evicted_rows, self._cached, threshold=0, idle=0, recent=0)
         return Followed(batch, places.split_keys(batch, keys), moves, 0)
 
     def counters(self) -> dict[str, int | None]:
         """Since the first mini-batch. Misses are unique rows of a mini-batch; conflicts are those that stayed cold."""
         return {"lookups": self._lookups, "misses": self._misses, "conflicts": self._conflicts}
+
+    def _insert(self, keys: np.ndarray) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+        """Moves the rows of the next mini-batch in. Returns the number of unique misses, and of each move the slot,
+        the key that came and the key that left, -1 if the slot was free: int64 [m]."""
+        slots, came, left = (np.empty(len(keys), np.int64) for _ in range(3))
+        misses, moved = _insert(
+            keys, self._batches, self._places.where, self._key_of, self._used, self._counts, slots, came, left
+        )
+        self._batches += 1
+        self._cached += int((left[:moved] < 0).sum())
+        return misses, slots[:moved].copy(), came[:moved], left[:moved]
 
 
 @compiled()

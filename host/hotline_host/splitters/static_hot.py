@@ -9,8 +9,9 @@ import numpy as np
 from hotline_host.data.log import Batch
 from hotline_host.errors import SettingsError
 from hotline_host.plan import Followed, Split, WorkingSet
+from hotline_host.pool.rows import key_bases, keys_of
 
-from .row_places import RowPlaces, key_bases, keys_of
+from .row_places import RowPlaces
 from .splitter import Splitter
 
 __all__ = ["AllHot", "StaticHot"]

@@ -150,6 +150,15 @@ class StepInputs:
         offsets = self._device["offsets"][part.start * tables : part.stop * tables + 1]
         return ids, offsets if first else offsets - self.split_at
 
+    def all_lookups(self) -> tuple[Tensor, Tensor | None]:
+        """As `lookups_of` for all samples, in tensors of the largest mini-batch's size, with garbage behind it."""
+        return self._device["ids"], None if self.one_hot else self._device["offsets"]
+
+    @property
+    def full(self) -> bool:
+        """Tensors of the largest mini-batch's size have nothing behind this mini-batch, or only what no bag reads."""
+        return self.samples == self._size.samples and (not self.one_hot or self.lookups == self._size.lookups)
+
     @property
     def parts(self) -> list[slice]:
         """The samples of each micro-batch that has any."""

@@ -6,7 +6,7 @@
     copying out      |         half of i - 1 |             half of i
 
 A half takes the rows of mini-batch i + 2 once those of i have been copied out, and once those of i + 1 that came from
-them have moved. Nothing here waits for the device but `returned`, which runs beside the steps.
+them have moved. Nothing here waits for the device but `sent` and `returned`, which run beside the steps.
 """
 
 from __future__ import annotations
@@ -60,12 +60,20 @@ class Link(ABC):
         """What is in the block follows the computation on the half."""
 
     @abstractmethod
+    def sent(self, half: int) -> None:
+        """Returns when what was last copied in for the half has left host memory."""
+
+    @abstractmethod
     def returned(self, half: int) -> None:
         """Returns when what was last copied out of the half has arrived."""
 
     @abstractmethod
     def synchronize(self) -> None:
         """Returns when the device has nothing left to do."""
+
+    def close(self) -> None:
+        """Returns when the device has nothing left to do, and gives up what was adopted."""
+        self.synchronize()
 
     def copy_in(self, target: Tensor, source: Tensor) -> None:
         """Copies a host buffer to the device, unless it is the same memory. The caller does not wait."""
@@ -104,6 +112,9 @@ class HostLink(Link):
     def copying_out(self, half: int) -> AbstractContextManager[None]:
         return nullcontext()
 
+    def sent(self, half: int) -> None:
+        pass
+
     def returned(self, half: int) -> None:
         pass
 
@@ -118,8 +129,9 @@ class CudaLink(Link):
         self._device = device
         # The events of each half; waiting for one that was never recorded does nothing.
         self._in, self._compute, self._out = (torch.cuda.Stream(device) for _ in range(3))
-        self._copied, self._computed, self._returned = ([torch.cuda.Event() for _ in range(2)] for _ in range(3))
-        self._moved = [torch.cuda.Event() for _ in range(2)]
+        self._computed, self._moved = ([torch.cuda.Event() for _ in range(2)] for _ in range(2))
+        # A thread waits for these; it leaves its core to others meanwhile.
+        self._copied, self._returned = ([torch.cuda.Event(blocking=True) for _ in range(2)] for _ in range(2))
         self._adopted: list[Tensor] = []
 
     def host_buffer(self, *shape: int, dtype: torch.dtype) -> Tensor:
@@ -148,10 +160,14 @@ class CudaLink(Link):
 
     @contextmanager
     def computing(self, half: int) -> Iterator[None]:
+        # In order with what the caller does on its own stream: it may write a learning rate, or read a parameter.
+        caller = torch.cuda.current_stream(self._device)
+        self._compute.wait_stream(caller)
         with torch.cuda.stream(self._compute):
             self._compute.wait_event(self._copied[half])
             yield
             self._computed[half].record(self._compute)
+        caller.wait_stream(self._compute)
 
     def moved(self, half: int) -> None:
         self._moved[half].record(self._compute)
@@ -163,11 +179,19 @@ class CudaLink(Link):
             yield
             self._returned[half].record(self._out)
 
+    def sent(self, half: int) -> None:
+        self._copied[half].synchronize()
+
     def returned(self, half: int) -> None:
         self._returned[half].synchronize()
 
     def synchronize(self) -> None:
         torch.cuda.synchronize(self._device)
+
+    def close(self) -> None:
+        super().close()
+        while self._adopted:
+            torch.cuda.cudart().cudaHostUnregister(self._adopted.pop().data_ptr())
 
 
 def link_to(device: torch.device) -> Link:

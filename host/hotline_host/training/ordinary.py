@@ -68,7 +68,7 @@ class OrdinaryTrainer(Trainer):
         self._check(batch)
         inputs = self._inputs[self._batches % 2]
         self._batches += 1
-        inputs.pack(batch, self.tables.keys(batch.tables, batch.indices).astype(np.int32), _NO_MOVES)
+        inputs.pack(batch, self.tables.batch_keys(batch), _NO_MOVES)
         return inputs
 
     def step(self, inputs: StepInputs) -> None:
@@ -106,7 +106,7 @@ class OrdinaryTrainer(Trainer):
         offsets = np.concatenate([[0], np.cumsum(batch.lengths.ravel())]).astype(np.int32)
         pooled = self.kernels.pooled_sum(self.table, ids, torch.from_numpy(offsets)).to(self.device)
         dense = self._tensor(batch.dense).to(self.device)
-        return self.model(dense, pooled.view(*batch.lengths.shape, -1)).double().cpu().numpy()
+        return self._logits(dense, pooled.view(*batch.lengths.shape, -1)).double().cpu().numpy()
 
     def export(self) -> tuple[list[Tensor], list[Tensor]]:
         sizes = self.tables.rows.tolist()

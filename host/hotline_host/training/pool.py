@@ -50,6 +50,7 @@ class EmbeddingPool:
         seed: of the initial rows. Their values do not depend on where they live.
         memory: an accelerator's memory, to keep the cold rows and the gathered rows in. None: the host's own.
         check: poison storage that owns nothing.
+        zero_copy: the device itself reads the cold rows that it needs, over the link.
 
     Attributes:
         cold: [R, D] in host memory; `cold_state` [R], always in the host's own memory.
@@ -71,6 +72,7 @@ class EmbeddingPool:
         seed: int,
         memory: HostMemory | None = None,
         check: bool = False,
+        zero_copy: bool = False,
     ) -> None:
         self.tables, self.shape, self.check, self._link = tables, shape, check, link
         self.cold = initial_table(tables.rows, dimension, seed=seed, dtype=dtype)
@@ -104,6 +106,16 @@ class EmbeddingPool:
             for half in range(2)
         ]
 
+        self._keys: list[
+            tuple[Tensor, Tensor]
+        ] = []  # of the rows to be read, for each half: on the host, on the device
+        if zero_copy:
+            link.adopt(self.cold)
+            link.adopt(self.cold_state)
+            for _ in range(2):
+                keys = link.host_buffer(shape.working_rows, dtype=torch.int64)
+                self._keys.append((keys, link.device_buffer(keys)))
+
     @property
     def row_bytes(self) -> int:
         """Bytes from one cold row to the next."""
@@ -123,6 +135,10 @@ class EmbeddingPool:
             torch.index_select(self.cold, 0, names, out=self.staged[half][place : place + len(keys)])
             self.fetch_state(half, place, keys)
 
+    def name(self, half: int, keys: np.ndarray) -> None:
+        """With zero copy, in place of `fetch`: names the rows that the device is to read into the first places."""
+        self._keys[half][0][: len(keys)].copy_(torch.from_numpy(keys))
+
     def fetch_state(self, half: int, place: int, keys: np.ndarray) -> None:
         """As `fetch`, but the states alone."""
         if len(keys):
@@ -131,24 +147,31 @@ class EmbeddingPool:
             )
 
     def write_back(self, half: int, places: np.ndarray, keys: np.ndarray) -> None:
-        """Rows that were copied out of a half go to host memory: from `places`, to `keys`. Waits for their arrival."""
+        """Rows that were copied out of a half, and have arrived, go to host memory: from `places`, to `keys`."""
         if len(keys):
-            self._link.returned(half)
             names, at = torch.from_numpy(keys), torch.from_numpy(places)
             self.cold.index_copy_(0, names, self._returned[half].index_select(0, at))
             self.cold_state.index_copy_(0, names, self._returned_state[half].index_select(0, at))
 
     # Device side: each inside the block of `Link` that it is named after
 
-    def copy_in(self, plan: StepPlan) -> None:
-        """The rows that were gathered for a mini-batch go to its half."""
+    def copy_in(self, kernels: Kernels, plan: StepPlan) -> None:
+        """The rows that were gathered for a mini-batch go to its half, or the device reads them by itself."""
         half, count = plan.half, plan.copied_in
         staged, state = self.staged[half][:count], self.staged_state[half][:count]
         if self.check:
             self._half(half).fill_(torch.nan)
             self._half_state(half).fill_(torch.nan)
-        self._link.copy_in(self._half(half)[:count], staged)
-        self._link.copy_in(self._half_state(half)[:count], state)
+        if self._keys:
+            names, on_device = (keys[:count] for keys in self._keys[half])
+            self._link.copy_in(on_device, names)
+            kernels.fetch_rows(
+                self.cold, self.cold_state, on_device, self._half(half)[:count], self._half_state(half)[:count]
+            )
+            self._link.bytes_in += count * (self.row_bytes + self.cold.itemsize)
+        else:
+            self._link.copy_in(self._half(half)[:count], staged)
+            self._link.copy_in(self._half_state(half)[:count], state)
         if self.check:
             self._link.synchronize()
             keys = np.concatenate([plan.keys[: plan.free], plan.fetched])

@@ -14,11 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hotline_device.compiled import compiled
 from hotline_device.host_memory import HostMemory
 from hotline_host.data.log import Batch
 from hotline_host.plan import Moves, Split
 from hotline_host.pool.planner import Planner, PoolShape, StepPlan
 
+from .graphs import StepGraphs
 from .inputs import StepInputs, StepSize
 from .kernels import kernels_for
 from .link import link_to
@@ -39,7 +41,7 @@ class PoolTrainer(Trainer):
     Args:
         hot_rows: slots of the hot table.
         size: of the largest mini-batch. Its `moves` are the rows that may become hot before one.
-        memory, check: as `EmbeddingPool`.
+        memory, check, zero_copy: as `EmbeddingPool`.
         all_hot: no row is ever cold in a step, so no room is made for working rows.
         Others as `Trainer`.
 
@@ -63,8 +65,9 @@ class PoolTrainer(Trainer):
         memory: HostMemory | None = None,
         check: bool = False,
         all_hot: bool = False,
+        zero_copy: bool = False,
     ) -> None:
-        super().__init__(config, rows, device, dtype, seed)
+        super().__init__(config, rows, device, dtype, seed, rows_on=device)
         moves = min(size.moves, hot_rows)
         most = 0 if all_hot else min(size.lookups, int(np.sum(rows))) + 2 * moves
         # A multiple of 64 rows, so that both halves begin where the accelerator can write.
@@ -73,16 +76,18 @@ class PoolTrainer(Trainer):
         self.kernels = kernels_for(self.device)
         self.pool = EmbeddingPool(
             self.tables, config.model.dimension, shape, device=self.device, link=self.link, dtype=dtype,
-            seed=self.table_seed, memory=memory, check=check,
+            seed=self.table_seed, memory=memory, check=check, zero_copy=zero_copy,
         )  # fmt: skip
         self.planner = Planner(self.tables, shape)
         room = StepSize(size.samples, size.lookups, size.tables, size.features, shape.working_rows + moves)
         self.inputs = [StepInputs(room, shape.rows, self.link, dtype) for _ in range(2)]
         self._losses = Losses(self.device, dtype)
-        self._back: list[tuple[np.ndarray, np.ndarray] | None] = [None, None]  # of each half: places and keys
+        self._graphs = StepGraphs(self.device) if self.device.type == "cuda" and self.kernels.fixed_shapes else None
+        self._back: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # places and keys, by mini-batch
         self._latest: StepPlan | None = None  # of the mini-batch launched last
         self._popular: tuple[Tensor, Tensor] | None = None  # its loss and gradient, between the two micro-batches
         self.hot_keys = np.full(hot_rows, -1, np.int64)
+        self.link.synchronize()  # what was allocated is there, whatever stream uses it first
         self._slots: tuple[np.ndarray, np.ndarray] | None = None  # sorted keys that are hot, and their slots
 
     @property
@@ -101,21 +106,28 @@ class PoolTrainer(Trainer):
         """
         self._check(batch)
         _check_popular(batch, split)
-        plan = self.planner.plan(split, self.tables.keys(batch.tables, batch.indices), moves)
-        self._back[1 - plan.half] = plan.back, plan.back_keys
+        plan = self.planner.plan(split, self.tables.batch_keys(batch), moves)
+        self._back[plan.number - 1] = plan.back, plan.back_keys
         return plan
 
-    def bring_back(self, half: int) -> None:
-        """Rows of the mini-batch before the last that did not move on go to host memory. Waits for their arrival.
+    def bring_back(self, number: int) -> None:
+        """Rows of a mini-batch that did not move on go to host memory. Waits for their arrival.
 
-        Before the rows of the next mini-batch, which has the same half, are gathered: it may need them.
+        Before the rows of the mini-batch after the next are gathered: it may need them, and it has the same half. Both
+        mini-batches must have been planned, and this one launched.
         """
-        due, self._back[half] = self._back[half], None
+        self.link.returned(number % 2)
+        due = self._back.pop(number, None)
         if due is not None:
-            self.pool.write_back(half, *due)
+            self.pool.write_back(number % 2, *due)
 
     def pack(self, batch: Batch, plan: StepPlan, popular: np.ndarray | None = None) -> None:
-        """Lays out what the step reads. `popular` is None, or bool [B] for two micro-batches. After `bring_back`."""
+        """Lays out what the step reads, once the mini-batch before the last was launched.
+
+        Args:
+            popular: None, or bool [B] for two micro-batches.
+        """
+        self.link.sent(plan.half)
         self.inputs[plan.half].pack(batch, plan.ids, (plan.source, plan.target), popular)
 
     # The step
@@ -143,21 +155,18 @@ class PoolTrainer(Trainer):
         inputs = self.inputs[plan.half]
         self.arrive(plan)
         with self.link.computing(plan.half):
-            done = [self._popular] if self._popular else []
-            self._popular = None
-            done += [self._micro_batch(inputs, part) for part in inputs.parts[len(done) :]]
-            losses, gradients = zip(*done, strict=True)
-            self.dense_optimizer.step()
-            gradient = torch.cat(gradients) if len(gradients) > 1 else gradients[0]
-            self.kernels.update_rows(self.row_optimizer, self.pool.rows, self.pool.state, gradient, inputs.groups())
-            self._losses.record(sum(losses[1:], start=losses[0]))
+            if self._graphs and len(inputs.parts) == 1 and inputs.full:
+                loss = self._graphs.run((plan.half, inputs.one_hot), lambda: self._step(inputs, inputs.all_lookups()))
+            else:
+                loss = self._step(inputs)
+            self._losses.record(loss)
         with self.link.copying_out(plan.half):
             self.pool.copy_out(plan)
 
     def arrive(self, plan: StepPlan) -> None:
         """The gathered rows go to their half, and rows move. Alone, it gives a mini-batch up but keeps its moves."""
         with self.link.copying_in(plan.half):
-            self.pool.copy_in(plan)
+            self.pool.copy_in(self.kernels, plan)
         with self.link.computing(plan.half):
             self.pool.move(self.kernels, *self.inputs[plan.half].move_ids())
             self.link.moved(plan.half)
@@ -166,11 +175,28 @@ class PoolTrainer(Trainer):
             self.hot_keys[plan.slots] = plan.comes
             self._slots = None
 
-    def _micro_batch(self, inputs: StepInputs, part: slice) -> tuple[Tensor, Tensor]:
+    def _step(self, inputs: StepInputs, lookups: tuple[Tensor, Tensor | None] | None = None) -> Tensor:
+        """The micro-batches that are left, and the update. Returns the loss.
+
+        Args:
+            lookups: of the one micro-batch, as `StepInputs.all_lookups`.
+        """
+        done = [self._popular] if self._popular else []
+        self._popular = None
+        done += [self._micro_batch(inputs, part, lookups) for part in inputs.parts[len(done) :]]
+        losses, gradients = zip(*done, strict=True)
+        self.dense_optimizer.step()
+        gradient = (torch.cat(gradients) if len(gradients) > 1 else gradients[0]).contiguous()
+        self.kernels.update_rows(self.row_optimizer, self.pool.rows, self.pool.state, gradient, inputs.groups())
+        return losses[0] if len(losses) == 1 else losses[0] + losses[1]
+
+    def _micro_batch(
+        self, inputs: StepInputs, part: slice, lookups: tuple[Tensor, Tensor | None] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Loss and gradient of the pooled rows, [bags, D]. Dense gradients are added to `.grad`."""
         if part.start == 0:
             self.dense_optimizer.zero_grad()
-        pooled = self.kernels.pooled_sum(self.pool.rows, *inputs.lookups_of(part))
+        pooled = self.kernels.pooled_sum(self.pool.rows, *(lookups or inputs.lookups_of(part)))
         return self._backward(*inputs.dense(part), pooled, inputs.samples)
 
     # Between two steps
@@ -181,6 +207,10 @@ class PoolTrainer(Trainer):
     def synchronize(self) -> None:
         self.link.synchronize()
 
+    def close(self) -> None:
+        """Returns when the device has nothing left to do. What was trained can still be read."""
+        self.link.close()
+
     def give_up(self, plan: StepPlan) -> None:
         """Leaves out the step of a mini-batch that was planned, packed and gathered. Its moves happen."""
         with self.link.copying_in(plan.half):
@@ -190,12 +220,10 @@ class PoolTrainer(Trainer):
             self.pool.copy_out(plan)
 
     def refresh(self) -> None:
-        """Host memory has the present value of every row that is not hot. A mini-batch may have been planned ahead."""
-        for half in range(2):
-            if self._latest is None or half != self._latest.half:
-                self.bring_back(half)
+        """Host memory has the present value of every row that is not hot. Mini-batches may have been planned ahead."""
         if self._latest is not None:
-            self.link.synchronize()
+            self.bring_back(self._latest.number - 1)
+            self.link.returned(self._latest.half)
             places = np.flatnonzero(self._latest.keys >= 0).astype(np.int32)
             self.pool.write_back(self._latest.half, places, self._latest.keys[places])
 
@@ -203,7 +231,7 @@ class PoolTrainer(Trainer):
         """Every row that is not hot is in host memory, and no mini-batch is planned."""
         self.refresh()
         self.planner.forget()
-        self._back, self._latest = [None, None], None
+        self._back, self._latest = {}, None
 
     def place(self, tables: np.ndarray, rows: np.ndarray, slots: np.ndarray) -> int:
         """Puts row `rows[i]` of table `tables[i]` into `slots[i]`, for all i, and makes every other row cold.
@@ -248,7 +276,7 @@ class PoolTrainer(Trainer):
         ids = torch.arange(len(keys), dtype=torch.int32, device=self.device)
         pooled = self.kernels.pooled_sum(rows, ids, torch.from_numpy(offsets).to(self.device))
         dense = self._tensor(batch.dense).to(self.device)
-        return self.model(dense, pooled.view(*batch.lengths.shape, -1)).double().cpu().numpy()
+        return self._logits(dense, pooled.view(*batch.lengths.shape, -1)).double().cpu().numpy()
 
     def export(self) -> tuple[list[Tensor], list[Tensor]]:
         self.refresh()
@@ -270,13 +298,21 @@ def _check_popular(batch: Batch, split: Split) -> None:
         raise ValueError(f"popular is {popular.dtype} {popular.shape}; it must be bool {(batch.size,)}")
     if split.slots.shape != batch.indices.shape:
         raise ValueError(f"slots is {split.slots.shape}; it must be {batch.indices.shape}, one for each lookup")
-    cold = split.slots < 0
-    if cold.any():
-        samples = np.repeat(np.arange(batch.size), np.diff(batch.sample_offsets))
-        wrong = popular[samples] & cold
-        if wrong.any():
-            at = int(wrong.argmax())
-            raise ValueError(
-                f"sample {samples[at]} is called popular, but its lookup {at}, of row {batch.indices[at]} of table "
-                f"{batch.tables[at]}, is cold"
-            )
+    at = _first_cold(split.slots, batch.sample_offsets, popular)
+    if at >= 0:
+        sample = int(np.searchsorted(batch.sample_offsets, at, side="right")) - 1
+        raise ValueError(
+            f"sample {sample} is called popular, but its lookup {at}, of row {batch.indices[at]} of table "
+            f"{batch.tables[at]}, is cold"
+        )
+
+
+@compiled()
+def _first_cold(slots, offsets, popular):
+    """The first cold lookup of a popular sample, or -1."""
+    for sample in range(len(popular)):
+        if popular[sample]:
+            for at in range(offsets[sample], offsets[sample + 1]):
+                if slots[at] < 0:
+                    return at
+    return -1

@@ -35,6 +35,8 @@ class TrainConfig:
         eps: Adagrad's, of dense and embedding parameters. A gradient below it moves a fresh parameter in proportion to
             its size, so round-off stays round-off. With a far smaller eps the first steps are `rate` long whatever the
             gradient, and two float32 runs with different orders of summation drift apart.
+        autocast: the model computes in bfloat16 where torch's autocast finds that safe. Parameters, embedding rows,
+            their sums, gradients and the loss stay in float32.
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -42,6 +44,7 @@ class TrainConfig:
     optimizer: str = "adagrad"
     rate: float = 0.02
     eps: float = 1e-3
+    autocast: bool = False
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
@@ -62,11 +65,23 @@ class Trainer(ABC):
         device: of the dense parameters.
         dtype: of all parameters.
         seed: of all initial parameters. Trainers of equal config, rows and seed start from equal values.
+        rows_on: where embedding rows are updated.
+
+    Raises:
+        ValueError: autocast is asked for, and the dtype is not float32.
     """
 
     def __init__(
-        self, config: TrainConfig, rows: np.ndarray, device: torch.device | str, dtype: torch.dtype, seed: int
+        self,
+        config: TrainConfig,
+        rows: np.ndarray,
+        device: torch.device | str,
+        dtype: torch.dtype,
+        seed: int,
+        rows_on: torch.device | str = "cpu",
     ) -> None:
+        if config.autocast and dtype != torch.float32:
+            raise ValueError(f"autocast is on and dtype is {dtype}; with autocast it must be torch.float32")
         self.device, self.dtype = torch.device(device), dtype
         self.tables = TableRows(rows)
         self.dense_seed, self.table_seed = 2 * seed, 2 * seed + 1
@@ -74,8 +89,11 @@ class Trainer(ABC):
             config.model, len(rows), config.dense_features, seed=self.dense_seed, dtype=dtype, device=self.device
         )
         self.dense_optimizer = dense_optimizer(config.optimizer, self.model.parameters(), config.rate, config.eps)
-        self.row_optimizer = row_optimizer(config.optimizer, config.rate, config.eps)
-        self.dense_features = config.dense_features
+        # Where rows are beside the dense parameters, both have one learning rate, and a scheduler writes one tensor.
+        together = torch.device(rows_on) == self.device
+        rate = self.dense_optimizer.param_groups[0]["lr"] if together else config.rate
+        self.row_optimizer = row_optimizer(config.optimizer, rate, config.eps, device=rows_on)
+        self.dense_features, self._autocast = config.dense_features, config.autocast
 
     @abstractmethod
     def losses(self) -> np.ndarray:
@@ -96,6 +114,14 @@ class Trainer(ABC):
     @abstractmethod
     def _load_rows(self, tables: list[Tensor], accumulators: list[Tensor]) -> None:
         """Overwrites all rows and accumulators. Their shapes are those of `export`."""
+
+    def set_rate(self, rate: float) -> None:
+        """Another learning rate of dense parameters and embedding rows, from the next step on. Does not wait.
+
+        A scheduler of `torch.optim` over `dense_optimizer` reaches the rows too, if they are updated on its device.
+        """
+        self.dense_optimizer.param_groups[0]["lr"].fill_(rate)
+        self.row_optimizer.set_rate(rate)
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of all parameters and optimizer state, on the host, for `torch.save`.
@@ -127,6 +153,7 @@ class Trainer(ABC):
                 raise ValueError(f"the checkpoint is of another model: its {name} is {shapes[0]}, here {shapes[1]}")
         self.model.load_state_dict(state["model"])
         self.dense_optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+        self.row_optimizer.set_rate(float(self.dense_optimizer.param_groups[0]["lr"]))
         self._load_rows(state["tables"], state["accumulators"])
 
     def parameters(self) -> Iterator[tuple[str, Tensor]]:
@@ -161,11 +188,17 @@ class Trainer(ABC):
             loss []: the share of these samples in the mini-batch's mean BCE; and its gradient [b * T, D] by `pooled`.
         """
         pooled.requires_grad_()
-        logits = self.model(dense, pooled.view(len(label), -1, pooled.shape[1]))
+        logits = self._logits(dense, pooled.view(len(label), -1, pooled.shape[1]))
         loss = F.binary_cross_entropy_with_logits(logits, label, reduction="sum") / size
         loss.backward()
         assert pooled.grad is not None
         return loss.detach(), pooled.grad
+
+    def _logits(self, dense: Tensor, pooled: Tensor) -> Tensor:
+        """[b], of dense features [b, F] and pooled rows [b, T, D]: in the trainer's dtype, whatever the model uses."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
+            logits = self.model(dense, pooled)
+        return logits.to(self.dtype)
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         """Copies dense features or labels to a host tensor of the trainer's dtype."""

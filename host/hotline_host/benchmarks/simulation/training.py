@@ -74,9 +74,8 @@ def _run(contender: _Contender, batches: Iterator[Batch], steps: int) -> None:
         times.append(perf_counter())
     contender.seconds += np.diff(times)[WARM:-WARM].tolist()
     after = contender.pipeline.figures().seconds
-    for name, values in (("accelerator", contender.beside), ("wait", contender.wait)):
-        if name in after:
-            values.append((after[name] - before.get(name, 0.0)) / steps)
+    for names, values in ((("split", "gather"), contender.beside), (("wait",), contender.wait)):
+        values.append(sum(after[name] - before.get(name, 0.0) for name in names) / steps)
 
 
 def _figures(contenders: dict[str, _Contender]) -> TrainingFigures:

@@ -32,6 +32,9 @@ DEFAULT_SAMPLES = 80_000
 CHUNK = 16_384
 """Samples drawn at once."""
 
+SMALL_ROWS = 10_000
+"""A table of so many rows keeps all of them, whatever the share of the vocabulary."""
+
 
 class Stream:
     """A generated log that is drawn as it is read: any stretch of it, in any order, in memory for only that stretch.
@@ -94,7 +97,8 @@ class Stream:
             start = until
 
     def log(self, samples: int, *, progress: Progress | None = None) -> ClickLog:
-        """The first samples of the stream, with rows numbered from 0 in order of first appearance.
+        """The first samples of the stream. Rows are numbered from 0 in order of first appearance, unless the option
+        vocabulary says otherwise.
 
         Takes 8 bytes a lookup, 4 a dense feature and 20 a sample; also 24 to 48 a distinct row while it is made.
 
@@ -110,13 +114,19 @@ class Stream:
         except (MemoryError, ValueError) as error:  # ValueError: more than an array can have
             raise DataError(f"{self.name}: {samples} samples do not fit in memory ({error}); take fewer") from None
         numbering = Numbering(len(self.tables))
+        most = _share(self.rows, self.options.vocabulary) if self.options.vocabulary else None
         for start in range(0, samples, CHUNK):
             stop = min(start + CHUNK, samples)
             self._fill(start, indices[start:stop], dense[start:stop], label[start:stop])
-            numbering.number(indices[start:stop], self.lookup_tables)
+            if most is None:
+                numbering.number(indices[start:stop], self.lookup_tables)
+            else:
+                indices[start:stop] %= most[self.lookup_tables]
             if progress is not None:
                 progress("drawing samples", stop, samples)
         rows, rule = numbering.rows, ClickLog.rule
+        if most is not None:
+            rows, rule = most, f"raw rows, hashed into {self.options.vocabulary:g} of the full vocabulary"
         if self.options.rare > 1:
             rows = merge_rare(indices, self.lookup_tables, rows, self.options.rare)
             rule = f"values seen fewer than {self.options.rare} times in the log share one row of their table"
@@ -142,6 +152,11 @@ class Stream:
     def _fill(self, start: int, indices: np.ndarray, dense: np.ndarray, label: np.ndarray) -> None:
         self._source.draw(start, indices, dense)
         self._labels.draw(self._label_key, start, indices, dense, label)
+
+
+def _share(rows: np.ndarray, share: float) -> np.ndarray:
+    """int64 [T]: rows of each table that has `share` of the vocabulary."""
+    return np.minimum(rows, np.maximum(np.ceil(share * rows).astype(np.int64), SMALL_ROWS))
 
 
 def _source(name: str, options: Options, seed: int) -> Clusters | Taobao:

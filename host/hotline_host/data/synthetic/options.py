@@ -11,8 +11,11 @@ independent=1   each column is drawn from separate samples: rows occur as often,
 rare=N          in a `ClickLog`, the values of a table that occur fewer than N times in the log share one row. This
                 needs the whole log, so a stream's raw rows stay apart, and a shorter log is not the beginning of a
                 longer one.
+vocabulary=X    in a `ClickLog`, a table of more than 10,000 rows has the share X of its full vocabulary, above 0 and at
+                most 1, but 10,000 rows at least: raw rows modulo that number. Without it, the rows that occur are
+                numbered from 0 as they first appear, and only they exist. Not with rare.
 
-taobao takes `independent` and `rare` only: its popularity drifts in any case.
+taobao takes `independent`, `rare` and `vocabulary` only: its popularity drifts in any case.
 """
 
 from __future__ import annotations
@@ -29,12 +32,13 @@ __all__ = ["Options", "parse"]
 
 @dataclass(frozen=True)
 class Options:
-    """As described above. `shift` 0 never shifts; `rare` 0 or 1 merges nothing."""
+    """As described above. `shift` 0 never shifts; `rare` 0 or 1 merges nothing; `vocabulary` 0 numbers the rows."""
 
     shift: int = 0
     shift_share: float = 0.5
     independent: bool = False
     rare: int = 0
+    vocabulary: float = 0.0
 
 
 def parse(spec: str) -> tuple[str, Options]:
@@ -48,7 +52,8 @@ def parse(spec: str) -> tuple[str, Options]:
         known = ", ".join(f"synthetic:{known}" for known in SHAPES)
         raise DataError(f"there is no generated log synthetic:{name}; there are {known}")
     values: dict[str, Any] = {}
-    allowed = ["independent", "rare"] if name == "taobao" else ["shift", "shift_share", "independent", "rare"]
+    allowed = ["independent", "rare", "vocabulary"]
+    allowed = allowed if name == "taobao" else ["shift", "shift_share", *allowed]
     for part in parts:
         option, equals, text = part.partition("=")
         if option not in allowed or not equals:
@@ -61,6 +66,8 @@ def parse(spec: str) -> tuple[str, Options]:
         values[option] = _value(spec, option, text)
     if "shift_share" in values and "shift" not in values:
         raise DataError(f"synthetic:{spec}: shift_share without shift; add shift=SAMPLES")
+    if "vocabulary" in values and "rare" in values:
+        raise DataError(f"synthetic:{spec}: rare and vocabulary number the rows in two ways; give one of them")
     return name, Options(**values)
 
 
@@ -70,7 +77,7 @@ def _value(spec: str, option: str, text: str) -> bool | int | float:
             if text in ("0", "1"):
                 return text == "1"
             right = "0 or 1"
-        case "shift_share":
+        case "shift_share" | "vocabulary":
             try:
                 value = float(text)
             except ValueError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -37,7 +38,14 @@ class Groups:
 
 
 class Kernels(ABC):
-    """Sums and updates of embedding rows. Nothing here makes the host wait for the device."""
+    """Sums and updates of embedding rows. Nothing here makes the host wait for the device.
+
+    Attributes:
+        fixed_shapes: they go by the sizes and offsets in device memory, so tensors may be longer than what is in use,
+            and a CUDA graph can replay them.
+    """
+
+    fixed_shapes: ClassVar[bool] = False
 
     @abstractmethod
     def pooled_sum(self, rows: Tensor, ids: Tensor, offsets: Tensor | None) -> Tensor:
@@ -66,4 +74,13 @@ class Kernels(ABC):
 
         Args:
             source, target: int32 [m], row ids. No target is named twice.
+        """
+
+    @abstractmethod
+    def fetch_rows(self, source: Tensor, source_state: Tensor, keys: Tensor, rows: Tensor, state: Tensor) -> None:
+        """Copies rows of another table, `source` [R, D] and `source_state` [R], to `rows` [m, D] and `state` [m].
+
+        Args:
+            source, source_state: on the device, or in pinned host memory, which a GPU reads over the link.
+            keys: int64 [m], the row of `source` for each of `rows`; on the device.
         """

@@ -38,6 +38,11 @@ class TorchKernels(Kernels):
         for table in (rows, state):
             table.index_copy_(0, there, table.index_select(0, source))
 
+    @torch.no_grad()
+    def fetch_rows(self, source: Tensor, source_state: Tensor, keys: Tensor, rows: Tensor, state: Tensor) -> None:
+        torch.index_select(source, 0, keys, out=rows)
+        torch.index_select(source_state, 0, keys, out=state)
+
 
 def _sums(table: Tensor, ids: Tensor, starts: Tensor) -> Tensor:
     """[len(starts), D]: the sum of `table[ids[starts[b] : starts[b + 1]]]` for each b."""

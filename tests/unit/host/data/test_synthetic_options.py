@@ -33,12 +33,14 @@ def test_options() -> None:
         (
             "kaggle,skew=2",
             "synthetic:kaggle,skew=2: there is no option 'skew=2'; synthetic:kaggle takes shift=VALUE, "
-            "shift_share=VALUE, independent=VALUE, rare=VALUE",
+            "shift_share=VALUE, independent=VALUE, rare=VALUE, vocabulary=VALUE",
         ),
         ("kaggle,rare", "there is no option 'rare'; synthetic:kaggle takes"),
         ("kaggle,", "there is no option ''; synthetic:kaggle takes"),
         ("taobao,shift=5", "there is no option 'shift=5'; synthetic:taobao takes independent=VALUE, rare=VALUE"),
         ("kaggle,rare=2,rare=3", "synthetic:kaggle,rare=2,rare=3: rare is given twice; give it once"),
+        ("kaggle,vocabulary=2", "vocabulary=2; vocabulary is a share above 0, at most 1"),
+        ("kaggle,vocabulary=0.5,rare=2", "rare and vocabulary number the rows in two ways; give one of them"),
         ("kaggle,shift_share=0.5", "shift_share without shift; add shift=SAMPLES"),
         ("kaggle,shift=0", "synthetic:kaggle,shift=0: shift=0; shift is a whole number, 1 or more"),
         ("kaggle,shift=1e5", "shift=1e5; shift is a whole number, 1 or more"),
@@ -114,3 +116,13 @@ def test_rare_values_share_a_row() -> None:
     same = load("synthetic:kaggle,rare=1", samples=3000)
     np.testing.assert_array_equal(same.indices, log.indices)
     assert same.rule == log.rule
+
+
+def test_a_share_of_the_vocabulary_is_there_whether_or_not_a_row_occurs():
+    """Small tables keep all of their rows; raw rows are taken modulo the rest."""
+    stream = Stream("kaggle,vocabulary=0.01", seed=4)
+    log, raw = stream.log(300), Stream("kaggle", seed=4).draw(0, 300)
+    expected = np.where(stream.rows <= 10_000, stream.rows, np.maximum(np.ceil(0.01 * stream.rows), 10_000))
+    assert np.array_equal(log.rows, expected)
+    assert np.array_equal(log.indices, raw.indices % np.tile(log.rows[stream.lookup_tables], 300))
+    assert "0.01 of the full vocabulary" in log.rule

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -23,17 +24,20 @@ from tests.support.driving import TINY, batch_of
 from tests.support.tools import backends
 
 ROWS = np.array([40, 25, 3])
-SIZE, LEARNED, STOP, HOT = 8, 48, 200, 12
+SIZE, LEARNED, STOP, HOT = 16, 96, 400, 12
+RARE = slice(208, 224)  # a mini-batch with more cold rows than can be listed
 OPTIONS = FollowOptions(relearn_share=0.5, select_every=3)
 
 
 def make_log() -> ClickLog:
-    """Multi-hot, with popular rows that drift, and a few samples that hold many rare rows."""
+    """Multi-hot, with popular rows that drift, and samples RARE that look up all kinds of rows."""
     rng = np.random.default_rng(7)
     lengths = rng.integers(0, 3, (STOP, len(ROWS)))
+    lengths[RARE] = 2
     tables = np.repeat(np.tile(np.arange(len(ROWS)), STOP), lengths.ravel())
-    drift = np.repeat(np.arange(STOP), lengths.sum(1)) // 40
-    indices = ((rng.random(len(tables)) ** 3 * ROWS[tables]).astype(int) + drift) % ROWS[tables]
+    samples = np.repeat(np.arange(STOP), lengths.sum(1))
+    skew = np.where(np.isin(samples, np.arange(STOP)[RARE]), 1, 3)
+    indices = ((rng.random(len(tables)) ** skew * ROWS[tables]).astype(int) + samples // 80) % ROWS[tables]
     names = tuple(f"t{number}" for number in range(len(ROWS)))
     dense, label = np.zeros((STOP, 1), np.float32), np.zeros(STOP, np.float32)
     return ClickLog("made", names, ROWS, indices, lengths, dense, label)
@@ -53,7 +57,8 @@ def ready(device) -> Driver:
 def record_with(backend: str, path: Path) -> Recording:
     with open_device(backend, TINY) as device:
         return record(
-            path, ready(device), REST, OPTIONS, backend=backend, memory="none", seed=3, row_bytes=64, clock_mhz=250,
+            path, ready(device), REST, OPTIONS, preset="tiny", backend=backend, memory="none", seed=3, row_bytes=64,
+            clock_mhz=250,
         )  # fmt: skip
 
 
@@ -89,7 +94,7 @@ def test_a_replay_equals_the_accelerator(path):
             held += followed.split.working.held if followed.split.working else 0
             unlisted += followed.split.working is None
             moved += len(followed.moves or ())
-    assert held and moved  # or it shows nothing
+    assert held and moved and unlisted == 1  # or it shows nothing
     assert len(replayed) == len(REST)
 
 
@@ -140,7 +145,7 @@ def test_other_mini_batches_are_refused_and_change_nothing(path):
     lengths[full + 1, 0] += 1
     other_tables = batch_of(np.ones((2, 2)), np.zeros(4))
     for other in (first, changed(batch, indices=indices), changed(batch, lengths=lengths), other_tables):
-        with pytest.raises(DataError, match="mini-batch 1 was recorded with other lookups; replay samples 48 to 200"):
+        with pytest.raises(DataError, match="mini-batch 1 was recorded with other lookups; replay samples 96 to 400"):
             replayed.split(other)
     assert replayed.split(batch).batch is batch
 
@@ -166,7 +171,8 @@ def test_files_that_are_no_recording(path, tmp_path):
             with cases[-1].open("wb") as file:
                 np.save(file, np.zeros(3))
     flipped = bytearray(whole)
-    flipped[len(whole) // 2] ^= 0x55
+    order = ZipFile(path).getinfo("order.npy")
+    flipped[order.header_offset + len(order.FileHeader()) + order.compress_size // 2] ^= 0x55
     cases.append(tmp_path / "flipped.npz")
     cases[-1].write_bytes(flipped)
     np.savez(tmp_path / "foreign.npz", popular=np.ones(3))

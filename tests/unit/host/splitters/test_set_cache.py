@@ -75,15 +75,22 @@ def busy_batches(seed: int, count: int) -> list[Batch]:
 
 
 @settings(deadline=None, max_examples=60)  # the first example compiles
-@given(seeds, st.integers(WAYS, 5 * WAYS), st.sampled_from(POLICIES))
-def test_it_does_what_a_plain_cache_does(seed: int, hot_rows: int, policy: str) -> None:
+@given(seeds, st.integers(WAYS, 5 * WAYS), st.sampled_from(POLICIES), st.integers(0, 4))
+def test_it_does_what_a_plain_cache_does(seed: int, hot_rows: int, policy: str, learned: int) -> None:
     cache = SetCache(ROWS, hot_rows, policy)
     plain = PlainCache(hot_rows, policy)
     assert cache.hot_rows == hot_rows // WAYS * WAYS and not any(len(part) for part in cache.placed())
-    slot_of: dict[Key, int] = {}
+    batches = busy_batches(seed, 12 + learned)
+    cache.learn(batches[:learned])
+    for batch in batches[:learned]:
+        plain.take(keys(batch))
+    plain.now += 1  # nothing is in training yet
+    tables, rows, slots = cache.placed()
+    slot_of = dict(zip(zip(tables.tolist(), rows.tolist(), strict=True), slots.tolist(), strict=True))
+    assert slot_of == plain.slot_of()
     before: set[Key] = set()
     lookups = misses = conflicts = 0
-    for batch in busy_batches(seed, 12):
+    for batch in batches[learned:]:
         missing = len(set(keys(batch)) - set(slot_of))
         due = plain.take(keys(batch))
         followed = cache.split(batch)
@@ -125,6 +132,19 @@ def test_rows_of_this_mini_batch_and_the_one_before_are_locked() -> None:
     assert followed.split.slots[0] == -1 and followed.split.working is not None and len(followed.split.working) == 1
     assert moved(cache, 100, 1) == {100: 2}  # 0 was looked up by the mini-batch before, 1 is by this one
     assert followed.batch.indices.tolist() == [100, 0]
+
+
+def test_what_is_learned_is_placed_and_not_locked() -> None:
+    cache = SetCache(np.array([1000]), WAYS)
+    cache.learn([rows_of(*range(100, 100 + WAYS)), rows_of(3)])
+    tables, rows, slots = cache.placed()
+    assert slots.tolist() == list(range(WAYS)) and tables.tolist() == [0] * WAYS
+    assert 3 not in rows  # the first mini-batch locked all ways against the second
+    followed = cache.split(rows_of(*rows.tolist()[1:], 3))
+    assert followed.moves is not None and followed.split.working is not None
+    assert followed.moves.rows.tolist() == [3] and followed.moves.evicted_rows.tolist() == [rows[0]]
+    assert followed.split.popular.all() and len(followed.split.working) == 0
+    assert cache.counters() == {"lookups": WAYS, "misses": 1, "conflicts": 0}
 
 
 def test_lru_evicts_the_row_that_was_not_looked_up_longest() -> None:

@@ -7,11 +7,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from hotline_host.training.bags import Bags, group
-from hotline_host.training.optim import SGD, RowwiseAdagrad, dense_optimizer, row_optimizer
+from hotline_host.training.optim import SGD, DenseAdagrad, DenseSGD, RowwiseAdagrad, dense_optimizer, row_optimizer
 
 
 def adagrad_by_loop(table: list, accumulator: list, rows: list, gradient: list, rate: float, eps: float) -> None:
@@ -61,36 +58,116 @@ def test_a_zero_gradient_leaves_a_fresh_row_alone() -> None:
     assert table.tolist() == [[1.0, 1.0]]
 
 
+@pytest.mark.parametrize("name", ["sgd", "adagrad"])
+def test_rows_in_float32_round_as_with_a_number_for_a_rate(name: str) -> None:
+    """On the CPU, product and sum are rounded once, as `index_add_` does with a number."""
+    generator = torch.Generator().manual_seed(1)
+    table, gradient = (torch.randn(500, 16, generator=generator) for _ in range(2))
+    rows, state = torch.randperm(500, generator=generator)[:300], torch.rand(500, generator=generator)
+    expected, gradient = table.clone(), gradient[:300]
+    sums = state[rows] + gradient.square().mean(1)
+    step = gradient if name == "sgd" else gradient / (sums.sqrt() + 1e-3).unsqueeze(1)
+    expected.index_add_(0, rows, step, alpha=-0.02)
+    for ids in (rows, rows.int()):
+        found = table.clone()
+        row_optimizer(name, 0.02, 1e-3).update(found, state.clone(), ids, gradient)
+        assert torch.equal(found, expected)
+
+
+def test_another_rate() -> None:
+    """In place; and a tensor that is shared is written by either side."""
+    shared = torch.tensor(0.5)
+    optimizer = SGD(shared)
+    optimizer.set_rate(0.25)
+    assert shared.item() == 0.25
+    table = torch.zeros(1, 2)
+    optimizer.update(table, torch.zeros(1), torch.tensor([0]), torch.tensor([[1.0, 2.0]]))
+    assert table.tolist() == [[-0.25, -0.5]]
+
+
+class Dense:
+    """Two parameters with gradients that differ from step to step; a third never has one."""
+
+    def __init__(self) -> None:
+        generator = torch.Generator().manual_seed(4)
+        values = (torch.randn(*shape, generator=generator).double() for shape in ((3, 4), (5,), (2,)))
+        self.parameters = [torch.nn.Parameter(value) for value in values]
+
+    def set_gradients(self, step: int) -> None:
+        for i, parameter in enumerate(self.parameters[:2]):
+            parameter.grad = torch.sin(torch.arange(parameter.numel()).double() + step + i).view_as(parameter)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adagrad"])
+def test_dense_optimizers_against_torchs_with_a_schedule(name: str) -> None:
+    """The scheduler writes the rate in place, where a captured graph would read it."""
+    ours, theirs = Dense(), Dense()
+    optimizer = dense_optimizer(name, ours.parameters, 0.1, 1e-3)
+    twin: torch.optim.Optimizer = torch.optim.SGD(theirs.parameters, lr=0.1)
+    if name == "adagrad":
+        twin = torch.optim.Adagrad(theirs.parameters, lr=0.1, eps=1e-3)
+    schedules = [torch.optim.lr_scheduler.ExponentialLR(each, 0.7) for each in (optimizer, twin)]
+    rate = optimizer.param_groups[0]["lr"]
+    for step in range(5):
+        for dense, each, schedule in zip((ours, theirs), (optimizer, twin), schedules, strict=True):
+            dense.set_gradients(step)
+            each.step()
+            schedule.step()
+        for a, b in zip(ours.parameters, theirs.parameters, strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-15)
+    assert optimizer.param_groups[0]["lr"] is rate
+    assert rate.item() == pytest.approx(0.1 * 0.7**5, abs=1e-15)
+
+
+def test_a_dense_optimizer_goes_on_from_a_checkpoint_in_the_same_tensors() -> None:
+    ours, other = Dense(), Dense()
+    optimizer, source = (dense_optimizer("adagrad", each.parameters, 0.1, 1e-3) for each in (ours, other))
+    other.set_gradients(0)
+    source.step()
+    source.param_groups[0]["lr"].fill_(0.05)
+    tensors = [optimizer.param_groups[0]["lr"], *(optimizer.state[p]["sum"] for p in ours.parameters)]
+    optimizer.load_state_dict(source.state_dict())
+    held = [optimizer.param_groups[0]["lr"], *(optimizer.state[p]["sum"] for p in ours.parameters)]
+    assert all(a is b for a, b in zip(held, tensors, strict=True))
+    assert held[0].item() == 0.05 and held[0] is not source.param_groups[0]["lr"]
+    for a, b in zip(ours.parameters, other.parameters, strict=True):
+        assert torch.equal(optimizer.state[a]["sum"], source.state[b]["sum"])
+    assert optimizer.state[ours.parameters[0]]["sum"].any()
+
+    # A checkpoint that torch's Adagrad wrote goes in too.
+    torchs = torch.optim.Adagrad(other.parameters, lr=0.2, initial_accumulator_value=3.0)
+    optimizer.load_state_dict(torchs.state_dict())
+    assert held[0].item() == 0.2 and (held[1] == 3.0).all() and held[1] is optimizer.state[ours.parameters[0]]["sum"]
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", ["sgd", "adagrad"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_captured_step_follows_the_schedule(name: str, dtype: torch.dtype) -> None:
+    start = torch.arange(12, device="cuda", dtype=dtype)
+    captured, eager = (torch.nn.Parameter(start.clone()) for _ in range(2))
+    first, second = (dense_optimizer(name, [each], 0.1, 1e-3) for each in (captured, eager))
+    captured.grad, eager.grad = (torch.ones_like(start) for _ in range(2))
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        first.step()
+    for rate in (0.1, 0.02, 0.5):
+        for optimizer in (first, second):
+            optimizer.param_groups[0]["lr"].fill_(rate)
+        graph.replay()
+        second.step()
+        assert torch.equal(captured, eager)
+
+
 def test_names() -> None:
     parameter = torch.nn.Parameter(torch.zeros(1))
     assert isinstance(row_optimizer("sgd", 0.1, 1e-8), SGD)
-    assert row_optimizer("adagrad", 0.1, 1e-7) == RowwiseAdagrad(0.1, 1e-7)
-    assert isinstance(dense_optimizer("sgd", [parameter], 0.1, 1e-8), torch.optim.SGD)
+    rows = row_optimizer("adagrad", 0.1, 1e-7)
+    assert isinstance(rows, RowwiseAdagrad) and (rows.rate.item(), rows.eps) == (0.1, 1e-7)
+    assert isinstance(dense_optimizer("sgd", [parameter], 0.1, 1e-8), DenseSGD)
     adagrad = dense_optimizer("adagrad", [parameter], 0.1, 1e-7)
-    assert isinstance(adagrad, torch.optim.Adagrad)
-    assert (adagrad.param_groups[0]["lr"], adagrad.param_groups[0]["eps"]) == (0.1, 1e-7)
+    assert isinstance(adagrad, DenseAdagrad)
+    assert (adagrad.param_groups[0]["lr"].item(), adagrad.param_groups[0]["eps"]) == (pytest.approx(0.1), 1e-7)
     with pytest.raises(ValueError, match="unknown optimizer 'adam'; the optimizers are sgd, adagrad"):
         row_optimizer("adam", 0.1, 1e-8)
-
-
-@settings(deadline=None, max_examples=80)
-@given(st.lists(st.lists(st.integers(0, 6), max_size=5), max_size=8), st.sampled_from([torch.float32, torch.float64]))
-def test_pooling_and_its_transpose_against_loops(contents: list[list[int]], dtype: torch.dtype) -> None:
-    """Small integers, so that every sum is exact. Bags are empty, multi-hot, or have the same row twice."""
-    ids = torch.tensor([row for bag in contents for row in bag], dtype=torch.int64)
-    numbers = torch.tensor([number for number, bag in enumerate(contents) for _ in bag], dtype=torch.int64)
-    bags = Bags(ids, numbers, len(contents))
-    table = torch.arange(28, dtype=dtype).reshape(7, 4)
-    pooled = bags.pool(table)
-    assert pooled.dtype == dtype
-    assert pooled.tolist() == [[sum(4 * row + d for row in bag) for d in range(4)] for bag in contents]
-
-    gradient = torch.arange(len(contents) * 4, dtype=dtype).reshape(-1, 4)
-    expected: dict[int, list[float]] = {}
-    for number, bag in enumerate(contents):
-        for row in bag:
-            expected[row] = [a + b for a, b in zip(expected.get(row, [0] * 4), gradient[number].tolist(), strict=True)]
-    grouped = group(ids)
-    assert grouped.rows.tolist() == sorted(expected)
-    assert grouped.gradient(numbers, gradient).tolist() == [expected[row] for row in sorted(expected)]
-    assert torch.equal(grouped.rows[grouped.positions()], ids)
