@@ -71,7 +71,7 @@ def test_parity_in_float64(name: str, optimizer: str, multi_hot: bool) -> None:
 def test_rivals_are_ordinary_training_bit_for_bit(name: str, optimizer: str, multi_hot: bool) -> None:
     options = {"multi_hot": multi_hot, "steps": 40, "dtype": torch.float32}
     run = train(name, optimizer, check=True, learned=3, **options)
-    assert (run.moved > 60) == (name in ("lru", "lfu")) and (run.held > 30) == (name != "resident")
+    assert (run.moved > 40) == (name in ("lru", "lfu")) and (run.held > 30) == (name != "resident")
     assert_identical(run, train("ordinary", optimizer, **options))
 
 
@@ -138,16 +138,16 @@ BRING_BACK, PACK, ARRIVE, PLAN, GATHER = (
 
 
 def _nothing_is_brought_back(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(PoolTrainer, "bring_back", lambda self, half: None)
+    patch.setattr(PoolTrainer, "bring_back", lambda self, number: None)
 
 
 def _brought_back_after_the_gather(patch: pytest.MonkeyPatch) -> None:
     def gather(self, followed, plan):
         counts = GATHER(self, followed, plan)
-        BRING_BACK(self.trainer, plan.half)
+        BRING_BACK(self.trainer, plan.result().number - 2)
         return counts
 
-    patch.setattr(PoolTrainer, "bring_back", lambda self, half: None)
+    patch.setattr(PoolTrainer, "bring_back", lambda self, number: None)
     patch.setattr(PooledPipeline, "_gather", gather)
 
 
@@ -191,7 +191,7 @@ def _moves_before_the_update(patch: pytest.MonkeyPatch) -> None:
 def _copied_in_after_the_moves(patch: pytest.MonkeyPatch) -> None:
     def arrive(self, plan):
         self.pool.move(self.kernels, *self.inputs[plan.half].move_ids())
-        self.pool.copy_in(plan)
+        self.pool.copy_in(self.kernels, plan)
         self._latest = plan
         self.hot_keys[plan.slots] = plan.comes
 
@@ -252,7 +252,7 @@ def pool_of(device: ModelDevice, dimension: int = 4, *, dtype=torch.float32, hot
 def step(driver: Driver, trainer: PoolTrainer, gatherer: AcceleratorGatherer, batch: Batch) -> float:
     split = driver.classify(batch)
     plan = trainer.plan(batch, split)
-    trainer.bring_back(plan.half)
+    trainer.bring_back(plan.number - 2)
     trainer.pack(batch, plan)
     gatherer.gather(split, plan)
     trainer.launch(plan)
@@ -278,7 +278,7 @@ def test_every_lookup_finds_its_row(dimension: int, dtype: torch.dtype) -> None:
             keys = trainer.tables.keys(batch.tables, batch.indices)
             split = driver.classify(batch)
             plan = trainer.plan(batch, split)
-            trainer.bring_back(plan.half)
+            trainer.bring_back(plan.number - 2)
             trainer.pack(batch, plan)
             gatherer.gather(split, plan)
             with torch.no_grad():
