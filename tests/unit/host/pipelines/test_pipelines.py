@@ -145,7 +145,17 @@ def test_what_hotline_tells(name):
         assert sum(each.lookups for each in splits) == figures.counters["lookups"]
         assert sum(each.gathered for each in gathers) == figures.counters["rows_gathered"] > 100
         assert figures.placed_rows > 30 and sum(each.moved for each in splits) > 10
-        assert figures.seconds.keys() == {"build", "place", "learn", "split", "plan", "pack", "gather", "wait", "launch"}
+        assert figures.seconds.keys() == {
+            "build",
+            "place",
+            "learn",
+            "split",
+            "plan",
+            "pack",
+            "gather",
+            "wait",
+            "launch",
+        }
         # The host brings rows that become hot on their way, and only these.
         assert all(each.by_host <= split.moved for each, split in zip(gathers, splits, strict=True))
         assert all(each.gathered + each.held == split.working_rows for each, split in zip(gathers, splits, strict=True))
