@@ -1,22 +1,29 @@
-"""Training on working parameters that the accelerator gathers is exact, and never reads rows in flux."""
+"""Training over the pool is ordinary training: bit for bit, while rows move and the accelerator gathers beside it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from hotline_host.data.log import Batch
 from hotline_host.driver.driver import Driver
 from hotline_host.errors import DriverError
-from hotline_host.pipelines.working import WorkingGatherer
-from hotline_host.training.step import SplitTrainer
-from hotline_host.training.store import EmbeddingStore, OwnershipError
+from hotline_host.pipelines import pooled
+from hotline_host.pipelines.gatherers import AcceleratorGatherer
+from hotline_host.pipelines.pooled import PooledPipeline
+from hotline_host.pipelines.registry import PIPELINES
+from hotline_host.pool.planner import Planner
+from hotline_host.training.kernels import TorchKernels
+from hotline_host.training.pool_trainer import PoolTrainer
 from hotline_host.training.trainer import max_parameter_difference
 from hotline_hw.spec.params import PRESETS
 from hotline_sim.model.device import ModelDevice
-from tests.support.gathering_runs import ROOMY, ROWS, STEPS, Run, config, drifting_log, train, train_ordinary
+from tests.support.gathering_runs import ROOMY, ROWS, STEPS, Run, config, drifting_log, size_of_batches, train
 from tests.support.tools import needs
 
 TINY = PRESETS["tiny"]
@@ -24,91 +31,232 @@ EXACT = 1e-12
 KINDS = pytest.mark.parametrize(
     ("optimizer", "multi_hot"), [("sgd", False), ("sgd", True), ("adagrad", False), ("adagrad", True)]
 )
-
-
-def check_parity(run: Run, optimizer: str, *, multi_hot: bool) -> None:
-    ordinary = train_ordinary(optimizer, multi_hot=multi_hot, steps=len(run.losses))
-    np.testing.assert_allclose(run.losses, ordinary.losses, rtol=0, atol=EXACT)
-    assert max_parameter_difference(run.trainer, ordinary.trainer) < EXACT
+RIVALS = [name for name in PIPELINES if not name.startswith("hotline") and name != "ordinary"]
 
 
 def assert_identical(a: Run, b: Run) -> None:
     """The results are equal bit for bit."""
-    assert a.losses == b.losses
+    np.testing.assert_array_equal(a.losses, b.losses)
+    assert np.isfinite(a.losses).all()
     for (name, x), (_, y) in zip(a.trainer.parameters(), b.trainer.parameters(), strict=True):
-        assert torch.equal(x, y), name
+        np.testing.assert_array_equal(x.numpy(), y.numpy(), err_msg=name)
+
+
+def assert_close(a: Run, b: Run) -> None:
+    """The results differ by round-off in float64."""
+    np.testing.assert_allclose(a.losses, b.losses, rtol=0, atol=EXACT)
+    assert max_parameter_difference(a.trainer, b.trainer) < EXACT
 
 
 @KINDS
-def test_parity_while_rows_move_and_rows_in_flux_are_nan(optimizer: str, multi_hot: bool) -> None:
-    run = train("model", optimizer, multi_hot=multi_hot, poison=True)
-    check_parity(run, optimizer, multi_hot=multi_hot)
-    assert run.early > 200 and run.late > 100 and run.held > 100 and run.moved > 30 and all(run.all_listed)
+def test_200_steps_in_float32_are_ordinary_training_bit_for_bit(optimizer: str, multi_hot: bool) -> None:
+    """Storage that owns no row is NaN, so a row that is read where it does not live would show."""
+    options = {"multi_hot": multi_hot, "steps": 200, "dtype": torch.float32}
+    run = train("hotline", optimizer, check=True, **options)
+    assert len(run.losses) == 200 and run.losses[-50:].mean() != run.losses[:50].mean()
+    assert run.gathered > 2000 and run.held > 1000 and run.moved > 300 and all(run.all_listed)
+    assert_identical(run, train("ordinary", optimizer, **options))
+
+
+@KINDS
+@pytest.mark.parametrize("name", ["hotline", "hotline-split"])
+def test_parity_in_float64(name: str, optimizer: str, multi_hot: bool) -> None:
+    run = train(name, optimizer, multi_hot=multi_hot, steps=100, check=True)
+    assert run.gathered > 1000 and run.held > 500 and run.moved > 150 and all(run.all_listed)
+    assert_close(run, train("ordinary", optimizer, multi_hot=multi_hot, steps=100))
+
+
+@KINDS
+@pytest.mark.parametrize("name", RIVALS)
+def test_rivals_are_ordinary_training_bit_for_bit(name: str, optimizer: str, multi_hot: bool) -> None:
+    options = {"multi_hot": multi_hot, "steps": 40, "dtype": torch.float32}
+    run = train(name, optimizer, check=True, learned=3, **options)
+    assert (run.moved > 40) == (name in ("lru", "lfu")) and (run.held > 30) == (name != "resident")
+    assert_identical(run, train("ordinary", optimizer, **options))
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_rivals_have_the_split_schedule_too(name: str) -> None:
+    assert_close(train(name, schedule="split", check=True, learned=3), train("ordinary"))
 
 
 @needs("verilator")
 @KINDS
 def test_verilated_equals_model_bit_for_bit(optimizer: str, multi_hot: bool) -> None:
-    verilated, model = (train(backend, optimizer, multi_hot=multi_hot) for backend in ("verilated", "model"))
+    options = {"multi_hot": multi_hot, "dtype": torch.float32, "check": True}
+    verilated, model = (train("hotline", optimizer, backend=backend, **options) for backend in ("verilated", "model"))
     assert_identical(verilated, model)
-    assert (verilated.early, verilated.late, verilated.held) == (model.early, model.late, model.held)
-    check_parity(verilated, optimizer, multi_hot=multi_hot)
-
-
-def test_rows_gathered_by_the_host_make_no_difference() -> None:
-    assert_identical(train("model"), train("model", by_host=True))
+    assert verilated.counts == model.counts and verilated.gathered > 200 and verilated.moved > 30
+    assert_identical(verilated, train("ordinary", optimizer, multi_hot=multi_hot, dtype=torch.float32))
 
 
 @needs("verilator")
-def test_lists_that_are_full() -> None:
-    """The host gathers some mini-batches. Nothing is gathered early for the mini-batches right behind them."""
-    few = train("model", geometry=TINY, poison=True)
-    check_parity(few, "adagrad", multi_hot=True)
-    assert 3 < sum(few.all_listed) < STEPS - 3 and few.early > 20
-    assert_identical(few, train("verilated", geometry=TINY))
+def test_verilated_equals_model_under_the_split_schedule() -> None:
+    verilated, model = (train("hotline-split", backend=backend, check=True) for backend in ("verilated", "model"))
+    assert_identical(verilated, model)
+    assert verilated.counts == model.counts
+    assert_close(verilated, train("ordinary"))
 
 
-# Each rule of `WorkingGatherer.begin` is needed
-
-BEGIN, FINISH = WorkingGatherer.begin, WorkingGatherer.finish
-
-
-def _held_ones_too(self, split, moved):
-    gathering = BEGIN(self, split, moved)
-    self.early = FINISH(self, gathering) if not moved else None
-    return gathering
+def test_rows_gathered_by_the_host_make_no_difference() -> None:
+    host, device = train(by_host=True, check=True), train(check=True)
+    assert_identical(host, device)
+    assert host.gathered == 0 < device.gathered and host.by_host == device.gathered + device.by_host
 
 
-def _finish(self, gathering):
-    return self.early or FINISH(self, gathering)
+@needs("verilator")
+@pytest.mark.parametrize("name", ["hotline", "hotline-split"])
+def test_lists_that_are_full(name: str) -> None:
+    """The host fetches the rows of some mini-batches."""
+    few = train(name, geometry=TINY, check=True)
+    assert 3 < sum(few.all_listed) < STEPS - 3 and few.gathered > 20 and few.by_host > 200
+    assert_close(few, train("ordinary"))
+    assert_identical(few, train(name, geometry=TINY, check=True, backend="verilated"))
 
 
-def _in_spite_of_moves(self, split, moved):
-    return BEGIN(self, split, False)
+# Each rule of the order is needed
 
 
-def _in_spite_of_full_lists(self, split, moved):
-    self._all_listed = True
-    return BEGIN(self, split, moved)
+class AtOnce:
+    """Stands for the thread beside the steps. A mini-batch is ready before the step before it is launched."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def submit(self, function: Callable, *args: object) -> Future:
+        future: Future = Future()
+        future.set_result(function(*args))
+        return future
+
+    def shutdown(self, **_: object) -> None:
+        pass
 
 
-@pytest.mark.parametrize(
-    ("begin", "finish", "geometry"),
-    [
-        (_held_ones_too, _finish, ROOMY),
-        (_in_spite_of_moves, FINISH, ROOMY),
-        (_in_spite_of_full_lists, FINISH, TINY),
-    ],
-)
-def test_rows_in_flux_would_be_seen(monkeypatch, begin, finish, geometry) -> None:
-    monkeypatch.setattr(WorkingGatherer, "begin", begin)
-    monkeypatch.setattr(WorkingGatherer, "finish", finish)
-    # Where another rule is broken, no rows may move, because the accelerator would wait for a SELECT.
-    every = 3 if begin is _in_spite_of_moves else STEPS - 1
-    assert np.isnan(train("model", geometry=geometry, poison=True, select_every=every).losses).any()
+BRING_BACK, PACK, ARRIVE, PLAN, GATHER = (
+    PoolTrainer.bring_back, PoolTrainer.pack, PoolTrainer.arrive, Planner.plan, PooledPipeline._gather,
+)  # fmt: skip
+
+
+def _nothing_is_brought_back(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(PoolTrainer, "bring_back", lambda self, number: None)
+
+
+def _brought_back_after_the_gather(patch: pytest.MonkeyPatch) -> None:
+    def gather(self, followed, plan):
+        counts = GATHER(self, followed, plan)
+        BRING_BACK(self.trainer, plan.result().number - 2)
+        return counts
+
+    patch.setattr(PoolTrainer, "bring_back", lambda self, number: None)
+    patch.setattr(PooledPipeline, "_gather", gather)
+
+
+def _no_moves(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(TorchKernels, "copy_rows", lambda *_: None)
+
+
+def _moves_when_they_are_planned(patch: pytest.MonkeyPatch) -> None:
+    copy_rows = TorchKernels.copy_rows
+
+    def pack(self, batch, plan, popular=None):
+        PACK(self, batch, plan, popular)
+        if len(plan.source):
+            copy_rows(self.kernels, self.pool.rows, self.pool.state, *self.inputs[plan.half].move_ids())
+
+    patch.setattr(PoolTrainer, "pack", pack)
+    patch.setattr(TorchKernels, "copy_rows", lambda *_: None)
+
+
+def _moves_before_the_update(patch: pytest.MonkeyPatch) -> None:
+    """Rows that move have the values from before the update of the mini-batch before. None of them is NaN."""
+    before = {}
+
+    def update_rows(self, optimizer, rows, state, gradient, groups):
+        before["rows"], before["state"] = rows.clone(), state.clone()
+        update(self, optimizer, rows, state, gradient, groups)
+
+    def arrive(self, plan):
+        ARRIVE(self, plan)
+        begin = self.pool.shape.begin(plan.half)
+        came = (plan.source >= begin) & (plan.source < begin + self.pool.shape.working_rows)
+        if before:
+            source, target = (torch.from_numpy(ids[~came].astype(np.int64)) for ids in (plan.source, plan.target))
+            self.pool.rows[target], self.pool.state[target] = before["rows"][source], before["state"][source]
+
+    update = TorchKernels.update_rows
+    patch.setattr(TorchKernels, "update_rows", update_rows)
+    patch.setattr(PoolTrainer, "arrive", arrive)
+
+
+def _copied_in_after_the_moves(patch: pytest.MonkeyPatch) -> None:
+    def arrive(self, plan):
+        self.pool.move(self.kernels, *self.inputs[plan.half].move_ids())
+        self.pool.copy_in(self.kernels, plan)
+        self._latest = plan
+        self.hot_keys[plan.slots] = plan.comes
+
+    patch.setattr(PoolTrainer, "arrive", arrive)
+
+
+def _gathered_rows_do_not_move(patch: pytest.MonkeyPatch) -> None:
+    """The accelerator does not know of rows that were in a slot. What it gathers in their place is not their value."""
+    dropped = []
+
+    def plan(self, split, keys, moves):
+        plan = PLAN(self, split, keys, moves)
+        begin = self.shape.begin(plan.half)
+        stays = (plan.target < begin) | (plan.target >= begin + plan.free)
+        dropped.append(int((~stays).sum()))
+        return replace(plan, source=plan.source[stays], target=plan.target[stays])
+
+    patch.setattr(Planner, "plan", plan)
+
+
+BROKEN = [
+    _nothing_is_brought_back, _brought_back_after_the_gather, _no_moves, _moves_when_they_are_planned,
+    _moves_before_the_update, _copied_in_after_the_moves, _gathered_rows_do_not_move,
+]  # fmt: skip
+
+
+def test_the_order_of_the_thread_makes_no_difference(monkeypatch) -> None:
+    expected = train(check=True)
+    monkeypatch.setattr(pooled, "ThreadPoolExecutor", AtOnce)
+    assert_identical(train(check=True), expected)
+
+
+@pytest.mark.parametrize("name", ["hotline", "hotline-split", "lru"])
+@pytest.mark.parametrize("break_rule", BROKEN, ids=lambda rule: rule.__name__.strip("_"))
+def test_a_broken_order_shows(monkeypatch, break_rule, name: str) -> None:
+    monkeypatch.setattr(pooled, "ThreadPoolExecutor", AtOnce)
+    expected = train("ordinary").losses
+    break_rule(monkeypatch)
+    losses = train(name, check=True).losses
+    if break_rule is _moves_before_the_update:
+        assert np.abs(losses - expected).max() > 1e-6, "wrong, but no NaN"
+    else:
+        assert np.isnan(losses).any()
 
 
 # The parts
+
+
+def pool_of(device: ModelDevice, dimension: int = 4, *, dtype=torch.float32, hot_rows: int = 0) -> PoolTrainer:
+    """A trainer whose cold rows are in the device's memory. The log is `drifting_log`."""
+    kind = config("sgd")
+    kind = replace(kind, model=replace(kind.model, dimension=dimension))
+    size = size_of_batches([drifting_log(multi_hot=True).batch(0, 24)])
+    size = replace(size, lookups=24 * 12)
+    return PoolTrainer(kind, ROWS, hot_rows, size, dtype=dtype, memory=device.memory)
+
+
+def step(driver: Driver, trainer: PoolTrainer, gatherer: AcceleratorGatherer, batch: Batch) -> float:
+    split = driver.classify(batch)
+    plan = trainer.plan(batch, split)
+    trainer.bring_back(plan.number - 2)
+    trainer.pack(batch, plan)
+    gatherer.gather(split, plan)
+    trainer.launch(plan)
+    return float(trainer.losses()[0])
 
 
 @pytest.mark.parametrize(
@@ -121,22 +269,27 @@ def test_rows_in_flux_would_be_seen(monkeypatch, begin, finish, geometry) -> Non
 def test_every_lookup_finds_its_row(dimension: int, dtype: torch.dtype) -> None:
     log = drifting_log(multi_hot=True)
     with ModelDevice(ROOMY) as device:
-        driver = Driver(device)
-        store = EmbeddingStore(ROWS, dimension, 8, dtype=dtype, memory=device.memory)
-        gatherer = WorkingGatherer(driver, store)
-        shared = 0
+        driver, trainer = Driver(device), pool_of(device, dimension, dtype=dtype)
+        pool, gatherer = trainer.pool, AcceleratorGatherer(driver, trainer.pool)
+        pool.cold_state.copy_(torch.arange(len(pool.cold)))
+        held = 0
         for start in (0, 24, 48, 72):
             batch = log.batch(start, start + 24)
+            keys = trainer.tables.keys(batch.tables, batch.indices)
             split = driver.classify(batch)
-            working = gatherer.finish(gatherer.begin(split, False))
-            assert working is not None and split.working is not None
-            keys = store.tables.keys(batch.tables, batch.indices)
-            assert (working.places >= 0).all()
-            assert (working.keys[working.places] == keys).all()
-            assert np.array_equal(working.rows[working.places], store.cold[keys].numpy())
-            assert (working.keys >= 0).sum() == len(np.unique(keys)) == len(split.working)
-            shared += split.working.held
-        assert shared > 30
+            plan = trainer.plan(batch, split)
+            trainer.bring_back(plan.number - 2)
+            trainer.pack(batch, plan)
+            gatherer.gather(split, plan)
+            with torch.no_grad():
+                trainer.arrive(plan)
+                trainer.pool.copy_out(plan)
+            ids = torch.from_numpy(plan.ids)
+            np.testing.assert_array_equal(pool.rows[ids], pool.cold[keys])
+            np.testing.assert_array_equal(pool.state[ids], keys)
+            assert plan.free + plan.held == len(np.unique(keys)) == len(split.working) and not len(plan.fetched)
+            held += plan.held
+        assert held > 30 and gatherer.host_rows == 0 < gatherer.rows
 
 
 def test_a_mini_batch_without_lookups() -> None:
@@ -144,14 +297,13 @@ def test_a_mini_batch_without_lookups() -> None:
     log = drifting_log(multi_hot=True)
     nothing = replace(log.batch(0, 2), indices=np.empty(0, np.int64), lengths=np.zeros((2, 4), np.int64))
     with ModelDevice(ROOMY) as device:
-        driver = Driver(device)
-        trainer = SplitTrainer(config("sgd"), ROWS, 8, dtype=torch.float64, memory=device.memory)
-        gatherer = WorkingGatherer(driver, trainer.store)
-        for batch in (log.batch(0, 24), nothing, log.batch(24, 48)):
-            split = driver.classify(batch)
-            working = gatherer.finish(gatherer.begin(split, False))
-            assert working is not None and (working.keys >= 0).any() == (batch is not nothing)
-            assert np.isfinite(trainer.step(batch, split.popular, split.slots, working))
+        driver, trainer = Driver(device), pool_of(device)
+        gatherer = AcceleratorGatherer(driver, trainer.pool)
+        for batch in (log.batch(0, 24), nothing, log.batch(24, 48), nothing, nothing, log.batch(0, 24)):
+            before = gatherer.rows
+            assert np.isfinite(step(driver, trainer, gatherer, batch))
+            assert (gatherer.rows > before) == (batch is not nothing)
+        assert all(torch.isfinite(table).all() for table in trainer.export()[0])
 
 
 @pytest.mark.parametrize(
@@ -163,36 +315,19 @@ def test_a_mini_batch_without_lookups() -> None:
 )
 def test_wrong_answers_are_seen(change, message: str) -> None:
     with ModelDevice(ROOMY) as device:
-        driver = Driver(device)
-        gatherer = WorkingGatherer(driver, EmbeddingStore(ROWS, 4, 8, memory=device.memory))
+        driver, trainer = Driver(device), pool_of(device)
+        gatherer = AcceleratorGatherer(driver, trainer.pool)
         gather = driver.gather
         driver.gather = lambda *args, **options: change(gather(*args, **options))
         with pytest.raises(DriverError, match=message):
-            gatherer.begin(driver.classify(drifting_log(multi_hot=False).batch(0, 24)), False)
-
-
-def test_working_parameters_of_other_rows() -> None:
-    log = drifting_log(multi_hot=False)
-    with ModelDevice(ROOMY) as device:
-        driver = Driver(device)
-        trainer = SplitTrainer(config("sgd"), ROWS, 8, dtype=torch.float64, memory=device.memory)
-        gatherer = WorkingGatherer(driver, trainer.store)
-        batch = log.batch(0, 24)
-        split = driver.classify(batch)
-        working = gatherer.finish(gatherer.begin(split, False))
-        assert working is not None
-        before = trainer.store.cold.clone()
-        for wrong in (
-            replace(working, keys=np.roll(working.keys, 1)),
-            replace(working, places=np.where(np.arange(96) == 5, -1, working.places)),
-        ):
-            with pytest.raises(OwnershipError, match=r"row \d+ of table \d is cold, and place -?\d+ of the working"):
-                trainer.step(batch, split.popular, split.slots, wrong)
-        assert torch.equal(trainer.store.cold, before)
+            step(driver, trainer, gatherer, drifting_log(multi_hot=False).batch(0, 24))
 
 
 def test_cold_rows_in_memory_of_their_own_cannot_be_gathered() -> None:
-    with ModelDevice(ROOMY) as device, pytest.raises(ValueError, match="not in memory that the accelerator reaches"):
-        WorkingGatherer(Driver(device), EmbeddingStore(ROWS, 4, 8))
+    with ModelDevice(ROOMY) as device:
+        pool = pool_of(device).pool
+        pool.region = None
+        with pytest.raises(ValueError, match="not in memory that the accelerator reaches"):
+            AcceleratorGatherer(Driver(device), pool)
     with ModelDevice(ROOMY) as device, pytest.raises(DriverError, match="both must be multiples of 16"):
-        WorkingGatherer(Driver(device), EmbeddingStore(ROWS, 5, 8, memory=device.memory))
+        AcceleratorGatherer(Driver(device), pool_of(device, 5).pool)

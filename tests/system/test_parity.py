@@ -55,7 +55,7 @@ def pool_trainer(kind: TrainConfig | None = None, hot_rows: int = KEYS, **settin
 def pool_step(trainer: PoolTrainer, batch: Batch, split: Split, moves: Moves | None = None, *, schedule: str) -> float:
     """One step, without anything beside it. Returns its loss."""
     plan = trainer.plan(batch, split, moves)
-    trainer.bring_back(plan.half)
+    trainer.bring_back(plan.number - 2)
     trainer.pack(batch, plan, split.popular if schedule == "split" else None)
     if schedule == "split":
         trainer.launch_popular(plan)

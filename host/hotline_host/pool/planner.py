@@ -24,6 +24,8 @@ from .rows import OwnershipError, TableRows
 
 __all__ = ["Planner", "PoolShape", "StepPlan"]
 
+_COLD, _HOT, _LISTED = range(3)
+
 
 @dataclass(frozen=True)
 class PoolShape:
@@ -106,6 +108,7 @@ class Planner:
         self.tables, self.shape = tables, shape
         self.key_at = np.full(shape.rows, -1, np.int64)
         self.number = 0  # of the next mini-batch
+        self._owner = np.full(int(tables.bases[-1]), _COLD, np.uint8)  # by key; spares a search for misplaced rows
         self._used = [0, 0]  # places of each half
         self._map_keys = np.empty(0, np.int64)
         self._map_places = np.empty(0, np.int32)
@@ -128,6 +131,8 @@ class Planner:
             if (twice := _repeated(values)) is not None:
                 name = self.tables.name(twice) if values is keys else f"slot {twice}"
                 raise OwnershipError(f"{name} {what}")
+        self._owner[self._hot_keys()] = _COLD
+        self._owner[keys] = _HOT
         self.key_at[:] = -1
         self.key_at[slots] = keys
         self._used = [0, 0]
@@ -156,11 +161,16 @@ class Planner:
             raise ValueError(f"slots is {split.slots.shape}; it must be {keys.shape}, one for each lookup")
         slots, comes, leaves = self._moves(moves)
         if working is not None:
+            if working.places.shape != keys.shape:
+                raise ValueError(f"places is {working.places.shape}; it must be {keys.shape}, one for each lookup")
+            if not 0 <= working.held <= len(working):
+                raise ValueError(f"{working.held} of {len(working)} cold rows are said to be held")
             listed = self.tables.keys(working.tables, working.rows)
             places, free = working.places.astype(np.int32, copy=False), len(working) - working.held
         else:  # the accelerator had no room for the list
             listed, places = _list_cold(split.slots, keys)
             free = 0
+        self._check_listed(listed, comes, leaves)
         most = len(listed) + 2 * len(comes)
         source, target = np.empty(most, np.int32), np.empty(most, np.int32)
         place_of, new_keys = np.empty(len(listed), np.int32), np.empty(most, np.int64)
@@ -184,6 +194,8 @@ class Planner:
             self.number, half, ids, free, fetched[:got].copy(), source[:moved].copy(), target[:moved].copy(),
             new_keys[:placed].copy(), back, old[back], held, slots, comes,
         )  # fmt: skip
+        self._owner[leaves[leaves >= 0]] = _COLD
+        self._owner[comes] = _HOT
         self.key_at[slots] = comes
         begin = shape.begin(half)
         self.key_at[begin : begin + self._used[half]] = -1
@@ -212,7 +224,33 @@ class Planner:
             if (twice := _repeated(values)) is not None:
                 name = f"slot {twice}" if values is slots else self.tables.name(twice)
                 raise OwnershipError(f"{name} {what}")
+        stays = (self._owner[comes] == _HOT) & ~np.isin(comes, leaves)
+        if stays.any():
+            at = int(stays.argmax())
+            raise OwnershipError(f"move {at}: {self._is_hot(int(comes[at]))}")
         return slots, comes, leaves
+
+    def _check_listed(self, listed: np.ndarray, comes: np.ndarray, leaves: np.ndarray) -> None:
+        """Raises OwnershipError if a row that is listed as cold is hot after the moves, or is listed twice."""
+        owner, leaves = self._owner, leaves[leaves >= 0]
+        owner[leaves], owner[comes] = _COLD, _HOT  # for now
+        wrong = _not_cold(listed, owner)
+        hot = wrong >= 0 and owner[listed[wrong]] == _HOT
+        owner[comes], owner[leaves] = _COLD, _HOT
+        if wrong >= 0:
+            key = int(listed[wrong])
+            if not hot:
+                raise OwnershipError(f"{self.tables.name(key)} is listed twice among the cold rows")
+            now = f"{self.tables.name(key)} is taken to be cold, but it becomes hot" if key in comes else None
+            raise OwnershipError(now or self._is_hot(key))
+
+    def _hot_keys(self) -> np.ndarray:
+        keys = self.key_at[: self.shape.hot_rows]
+        return keys[keys >= 0]
+
+    def _is_hot(self, key: int) -> str:
+        slot = int((self.key_at[: self.shape.hot_rows] == key).argmax())
+        return f"{self.tables.name(key)} is taken to be cold, but it is hot in slot {slot}"
 
     def _map(self, rows: int) -> tuple[np.ndarray, np.ndarray]:
         """Cells for a map of so many rows, at most half of them in use."""
@@ -270,6 +308,20 @@ def _find(keys: np.ndarray, key: int) -> int:
     while keys[cell] != -1 and keys[cell] != key:
         cell = (cell + 1) & mask
     return cell
+
+
+@compiled()
+def _not_cold(listed, owner):
+    """The first listed row that is hot, or listed before; -1 if there is none. Leaves `owner` as it was."""
+    wrong = -1
+    for i in range(len(listed)):
+        if owner[listed[i]] != _COLD:
+            wrong = i
+            break
+        owner[listed[i]] = _LISTED
+    for i in range(len(listed) if wrong < 0 else wrong):
+        owner[listed[i]] = _COLD
+    return wrong
 
 
 @compiled()

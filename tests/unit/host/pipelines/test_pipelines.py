@@ -13,6 +13,7 @@ from hotline_device.device import DeviceError
 from hotline_host.data.log import Batch
 from hotline_host.data.minibatches import MiniBatches
 from hotline_host.errors import DriverError, SettingsError
+from hotline_host.pipelines import accelerators
 from hotline_host.pipelines.hotline import HotlinePipeline
 from hotline_host.pipelines.pipeline import Pipeline
 from hotline_host.pipelines.registry import PIPELINES
@@ -144,7 +145,17 @@ def test_what_hotline_tells(name):
         assert sum(each.lookups for each in splits) == figures.counters["lookups"]
         assert sum(each.gathered for each in gathers) == figures.counters["rows_gathered"] > 100
         assert figures.placed_rows > 30 and sum(each.moved for each in splits) > 10
-        assert figures.seconds.keys() == {"build", "place", "learn", "accelerator", "plan", "wait", "launch"}
+        assert figures.seconds.keys() == {
+            "build",
+            "place",
+            "learn",
+            "split",
+            "plan",
+            "pack",
+            "gather",
+            "wait",
+            "launch",
+        }
         # The host brings rows that become hot on their way, and only these.
         assert all(each.by_host <= split.moved for each, split in zip(gathers, splits, strict=True))
         assert all(each.gathered + each.held == split.working_rows for each, split in zip(gathers, splits, strict=True))
@@ -179,14 +190,13 @@ def test_hotline_needs_an_accelerator():
 
 def test_a_budget_beyond_the_accelerator_closes_it(monkeypatch):
     devices = []
-    from hotline_host.pipelines import hotline
 
     def watched(*args, **options):
         devices.append(open_device(*args, **options))
         return devices[-1]
 
-    open_device = hotline.open_device
-    monkeypatch.setattr(hotline, "open_device", watched)
+    open_device = accelerators.open_device
+    monkeypatch.setattr(accelerators, "open_device", watched)
     with pytest.raises(DriverError, match="10000000000 hot rows are beyond"):
         opened("hotline", hot_rows=10**10)
     with pytest.raises(DeviceError, match="closed"):
