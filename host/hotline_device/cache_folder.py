@@ -11,8 +11,6 @@ import stat
 import tempfile
 from pathlib import Path
 
-import platformdirs
-
 __all__ = ["CACHE_VARIABLE", "cache_folder", "can_write", "make_folder", "temporary_cache"]
 
 CACHE_VARIABLE = "HOTLINE_CACHE"
@@ -28,11 +26,20 @@ def cache_folder() -> Path | None:
     if chosen:
         return Path(os.path.expanduser(chosen)).absolute()
     try:
-        users = platformdirs.user_cache_path("hotline")
+        users = _users_folder()
     except RuntimeError:  # the user has no home at all
         return temporary_cache()
     # Without a home, older versions of platformdirs return a path that begins with "~".
     return users if users.is_absolute() and can_write(users) else temporary_cache()
+
+
+def _users_folder() -> Path:
+    """Raises RuntimeError if the user has no home."""
+    try:
+        import platformdirs
+    except ModuleNotFoundError:  # a GPU machine that has only what training needs
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hotline"
+    return platformdirs.user_cache_path("hotline")
 
 
 def temporary_cache() -> Path | None:

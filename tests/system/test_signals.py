@@ -47,7 +47,7 @@ def ends(process: subprocess.Popen[str], number: int, line: str) -> None:
 @every_signal
 def test_while_starting(number):
     """A module that is imported late. It says that the first imports are under way, and takes its time."""
-    Path("platformdirs.py").write_text("open('importing', 'w').close()\nimport time\ntime.sleep(60)\n")
+    Path("filelock.py").write_text("open('importing', 'w').close()\nimport time\ntime.sleep(60)\n")
     process = start("registers", env=environment(PYTHONPATH=os.pathsep.join([os.getcwd(), *sys.path])))
     wait_until(Path("importing").exists, process)
     ends(process, number, "starting")

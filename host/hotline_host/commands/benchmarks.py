@@ -58,7 +58,10 @@ def add_benchmarks(app: typer.Typer, load: Load, read_geometry: ReadGeometry) ->
         threads: Annotated[str, typer.Option(help="Threads of the host, one or more numbers, or all.")] = "all",
         preset: Preset = "kaggle",
         recording: Annotated[
-            Path | None, typer.Option(help="Replay what an accelerator answered, instead of the golden model.")
+            Path | None,
+            typer.Option(
+                help="Replay a recording instead of the golden model; batch size, rows and hot rows are its own."
+            ),
         ] = None,
         json: Json = None,
         report: Annotated[Path | None, typer.Option(help="Draw a picture, bench.png, into this folder.")] = None,

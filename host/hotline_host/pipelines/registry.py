@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from .fbgemm import FbgemmPipeline
 from .hotline import HotlinePipeline, HotlineSplitPipeline
 from .ordinary import OrdinaryPipeline
 from .pipeline import Pipeline
 from .rivals import LfuPipeline, LruPipeline, ResidentPipeline, StaticPipeline, ZeroCopyPipeline
 
-__all__ = ["PIPELINES"]
+__all__ = ["PIPELINES", "RIVALS"]
 
 PIPELINES: dict[str, type[Pipeline]] = {
     "hotline": HotlinePipeline,
@@ -19,3 +20,6 @@ PIPELINES: dict[str, type[Pipeline]] = {
     "lru": LruPipeline,
     "lfu": LfuPipeline,
 }
+
+RIVALS: dict[str, type[Pipeline]] = PIPELINES | {"fbgemm": FbgemmPipeline}
+"""All pipelines, and those that need a package that few have. They train float32 only."""

@@ -14,15 +14,17 @@ from hotline_host.data.minibatches import MiniBatches, most_lookups
 from hotline_host.data.sources import load
 from hotline_host.data.synthetic.shapes import SHAPES
 from hotline_host.driver.follow import FollowOptions
+from hotline_host.errors import SettingsError
 from hotline_host.experiments.cosim_settings import torch_device
 from hotline_host.experiments.memory import available_bytes
 from hotline_host.pipelines.pipeline import AcceleratorOptions, Setup
+from hotline_host.splitters.recording import Header, read_recording
 from hotline_host.training.trainer import TrainConfig
 from hotline_hw.spec.params import Geometry, preset
 
 from .configs import fitting_share
 from .machine import device_bytes, machine_figures, peak_bytes
-from .measure import WARM, Contender, Parts, measure
+from .measure import LOOK_STEPS, WARM, Contender, Parts, measure
 from .results import Case, RivalResult
 from .rivals import chosen
 from .settings import ALL_THREADS, RivalSettings
@@ -36,6 +38,8 @@ TRAIN_LOOKUPS = 1 << 26
 """Most lookups of the mini-batches that are trained on; after them the first follows again."""
 LISTED = 0.6
 """Of the lookups of a mini-batch, the share for which the accelerator has room in its lists of unique cold rows."""
+RELEARN_SHARE, SELECT_EVERY = 0.25, 8
+"""How the hot rows follow popularity: as by default in `hotline record` and `hotline cosim`."""
 
 Look = Callable[[str, Case, Contender], None]
 
@@ -51,12 +55,23 @@ def bench_rivals(
         look: called with every rival after its last round, to look closer at it.
 
     Raises:
-        SettingsError: a rival is unknown, the device is not there, or tables do not fit into memory.
+        SettingsError: a rival is unknown, the device is not there, tables do not fit into memory, or the recording is
+            of another log or too short.
+        DataError: the recording is damaged.
     """
     device, rivals, config = torch_device(settings.device), chosen(settings.rivals), settings.configuration
+    header = read_recording(settings.recording).header if settings.recording else None
+    if header:
+        settings = _as_recorded(settings, header)
     share = fitting_share(config, settings.rows, len(rivals) + 2, int(MEMORY_SHARE * available_bytes()))
+    if header and share != settings.rows:
+        raise SettingsError(
+            f"{settings.recording} is of {settings.rows:g} of the vocabulary; memory has no room for it"
+        )
     geometry = _geometry(settings)
-    log = load(config.data(share), samples=_samples(settings), seed=settings.seed, progress=progress)
+    ends = {size: _ends(settings, size, header) for size in settings.batch_sizes}
+    samples = max(each[-1] for each in ends.values())
+    log = load(config.data(share), samples=samples, seed=settings.seed, progress=progress)
     table_bytes = int(log.rows.sum()) * config.row_bytes
     result = RivalResult(
         machine=machine_figures(device), config=settings.config, data=log.name, device=str(device), dtype="float32",
@@ -76,7 +91,8 @@ def bench_rivals(
     before = torch.get_num_threads()
     try:
         for batch_size in settings.batch_sizes:
-            parts = _parts(settings, log, batch_size)
+            learned, train, test = (MiniBatches(log, *part, batch_size) for part in pairwise(ends[batch_size]))
+            parts = Parts(learned, train, test, once=header is not None)
             setup = _setup(settings, log, batch_size, device, geometry, result.accelerator)
             for threads in settings.threads:
                 count = before if threads == ALL_THREADS else threads
@@ -106,7 +122,10 @@ def _setup(
         rows=log.rows, batch_size=batch_size, batch_lookups=most_lookups(log, batch_size), device=device,
         seed=settings.seed,
         accelerator=AcceleratorOptions(
-            backend=backend, geometry=geometry, follow=FollowOptions(by_bag=config.learn_by == "bag")
+            backend=backend, geometry=geometry,
+            follow=FollowOptions(
+                relearn_share=RELEARN_SHARE, select_every=SELECT_EVERY, by_bag=config.learn_by == "bag"
+            ),
         ),
     )  # fmt: skip
 
@@ -132,17 +151,28 @@ def _train_batches(settings: RivalSettings, batch_size: int) -> int:
     return max(1, min(needed, TRAIN_LOOKUPS // (_lookups(settings) * batch_size)))
 
 
-def _samples(settings: RivalSettings) -> int:
-    """Of the log: enough for every batch size."""
-    return max(
-        size * (settings.learn + _train_batches(settings, size) + settings.test) for size in settings.batch_sizes
-    )
+def _ends(settings: RivalSettings, size: int, header: Header | None) -> tuple[int, ...]:
+    """Where the parts of the log end: nothing, what is learned from, trained on, and kept for the test."""
+    learned = header.start if header else size * settings.learn
+    trained = header.stop if header else learned + size * _train_batches(settings, size)
+    return 0, learned, trained, trained + size * settings.test
 
 
-def _parts(settings: RivalSettings, log: ClickLog, size: int) -> Parts:
-    train = settings.learn + _train_batches(settings, size)
-    ends = [size * number for number in (0, settings.learn, train, train + settings.test)]
-    return Parts(*(MiniBatches(log, start, stop, size) for start, stop in pairwise(ends)))
+def _as_recorded(settings: RivalSettings, header: Header) -> RivalSettings:
+    """The settings, with what a recording says."""
+    path, begin = settings.recording, f"synthetic:{settings.configuration.shape},vocabulary="
+    needed = settings.rounds * (settings.steps + WARM) + LOOK_STEPS
+    if not header.log.startswith(begin):
+        raise SettingsError(f"{path} is of {header.log}; the config {settings.config} takes one of {begin}SHARE")
+    if header.mini_batches < needed:
+        raise SettingsError(
+            f"{path} holds {header.mini_batches} mini-batches, and {settings.rounds} rounds of {settings.steps} steps "
+            f"need {needed}; take fewer"
+        )
+    return replace(
+        settings, batch_sizes=(header.batch_size,), hot_rows=header.hot_rows, seed=header.seed,
+        rows=float(header.log.removeprefix(begin)),
+    )  # fmt: skip
 
 
 def _geometry(settings: RivalSettings) -> Geometry:

@@ -20,11 +20,12 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from hotline_host.pipelines.steps import StepResult
 from hotline_host.spans import Span, recording
 
-from .measure import Contender
+from .measure import LOOK_STEPS, Contender
 
 __all__ = ["CLOCK_MHZ", "Look", "busy_share", "look_closer", "merge"]
 
-STEPS = 4
+STEPS = LOOK_STEPS - 1
+"""The first is not looked at: it may compile, or wait for what began before."""
 CLOCK_MHZ = 250.0
 """The clock that the accelerator's cycles are shown at."""
 MARKER = "hotline clock"
@@ -52,7 +53,7 @@ def look_closer(contender: Contender) -> Look:
     """Takes a few steps more. They are not among the timed ones."""
     on_cuda = contender.pipeline.trainer.device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_cuda else [])]
-    contender.steps(1)
+    contender.steps(LOOK_STEPS - STEPS)
     with recording() as spans, profile(activities=activities) as profiler:
         begin = perf_counter_ns()
         with record_function(MARKER):

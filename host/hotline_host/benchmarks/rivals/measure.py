@@ -27,23 +27,30 @@ from .machine import resident_bytes
 from .results import REFERENCE, Case, RivalFigures
 from .rivals import open_rival
 
-__all__ = ["WARM", "Contender", "Parts", "measure"]
+__all__ = ["LOOK_STEPS", "WARM", "Contender", "Parts", "measure"]
 
 WARM = 2
 """Steps before the timed ones of a round: what was begun beside the last one is done, and memory is warm."""
+LOOK_STEPS = 5
+"""Steps that there are for a closer look, after the last round."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Mini-batches of the log: to learn popularity from, to train on again and again, and to judge the result by."""
+    """Mini-batches of the log: to learn popularity from, to train on, and to judge the result by.
+
+    Attributes:
+        once: the mini-batches to train on are recorded, in their order; else they begin again after the last.
+    """
 
     learned: Sequence[Batch]
     train: Sequence[Batch]
     test: Sequence[Batch]
+    once: bool = False
 
     def feed(self) -> Iterator[Batch]:
-        """Mini-batches to train on, without an end."""
-        return (self.train[number % len(self.train)] for number in count())
+        """Mini-batches to train on."""
+        return iter(self.train) if self.once else (self.train[number % len(self.train)] for number in count())
 
 
 @dataclass

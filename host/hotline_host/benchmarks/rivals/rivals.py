@@ -6,13 +6,12 @@ from dataclasses import replace
 
 from hotline_host.errors import SettingsError
 from hotline_host.pipelines.pipeline import Pipeline, Setup
-from hotline_host.pipelines.registry import PIPELINES
+from hotline_host.pipelines.registry import RIVALS
+from hotline_host.splitters.replayed import recording_of
 
 from .results import BOUND, Case
 
 __all__ = ["RIVALS", "chosen", "open_rival"]
-
-RIVALS: dict[str, type[Pipeline]] = PIPELINES
 
 
 def chosen(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -29,7 +28,7 @@ def chosen(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def open_rival(name: str, setup: Setup, case: Case) -> Pipeline:
-    """A new pipeline. One that drives an accelerator chooses no more rows than that can track.
+    """A new pipeline. One that drives an accelerator chooses no more rows than that can track; a recording says itself.
 
     Raises:
         SettingsError: all rows do not fit into the device memory that a rival may fill.
@@ -38,6 +37,7 @@ def open_rival(name: str, setup: Setup, case: Case) -> Pipeline:
     needed = int(setup.rows.sum()) * row_bytes
     if name == BOUND and needed > case.hbm_limit_bytes:
         raise SettingsError(f"its {needed:,} bytes of rows do not fit into {case.hbm_limit_bytes:,} of device memory")
-    if RIVALS[name].accelerated and setup.accelerator is not None:
-        setup = replace(setup, hot_rows=min(setup.hot_rows, setup.accelerator.geometry.hot_capacity))
+    accelerator = setup.accelerator
+    if RIVALS[name].accelerated and accelerator is not None and not recording_of(accelerator.backend):
+        setup = replace(setup, hot_rows=min(setup.hot_rows, accelerator.geometry.hot_capacity))
     return RIVALS[name](setup)

@@ -35,8 +35,8 @@ class RivalSettings:
         test: mini-batches to judge the result by.
         threads: of the host; ALL_THREADS: all.
         preset: geometry of the accelerator.
-        recording: file of what an accelerator answered, to be replayed; None: the golden model answers, and its time is
-            in the host's.
+        recording: file of what an accelerator answered, to be replayed. It says itself which mini-batches, of what
+            share of the vocabulary, seed and hot rows. None: the golden model answers, and its time is in the host's.
         seed: of log and parameters.
     """
 
@@ -75,8 +75,10 @@ class RivalSettings:
             raise SettingsError(f"hot rows is {self.hot_rows}; it must be 0 or more")
         if not self.hbm or {*self.hbm} - {*HBM}:
             raise SettingsError(f"hbm is {','.join(self.hbm)!r}; it must be one or both of {', '.join(HBM)}")
-        if self.recording is not None and (len(self.batch_sizes) > 1 or len(self.hbm) > 1):
-            raise SettingsError("a recording is of one batch size and one budget; give one of each")
+        if self.recording is not None and self.hbm != ("equal",):
+            raise SettingsError(
+                f"hbm is {','.join(self.hbm)!r}, but a recording is of its own number of hot rows; give equal"
+            )
 
     @property
     def configuration(self) -> BenchConfig:

@@ -39,7 +39,7 @@ def test_torch_and_host_are_on_one_clock():
 
 def test_cycles_become_time_and_end_with_the_answer():
     split = SplitCounts(1, 2, 3, 4, 1, 2, 1, 0, cycles=250)
-    steps = [StepResult(0.5, split, GatherCounts(1, 1, 0, cycles=500))]
+    steps = [StepResult(split, GatherCounts(1, 1, 0, cycles=500))]
     spans = [Span("gather", "rows", 0, 9), Span("split", "ahead", 1000, 9000)]
     gather, splitting = look.accelerator_spans(steps, spans)
     assert (splitting.start, splitting.stop) == (8000, 9000), "250 cycles at 250 MHz are a microsecond"
