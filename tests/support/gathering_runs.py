@@ -1,23 +1,26 @@
-"""Training with an accelerator that gathers, for tests: runs on one log, with rows in flux that must not be read."""
+"""Training with every pipeline, for tests: runs on one log in which popularity drifts, so that rows move."""
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
-from hotline_device.registry import open_device
-from hotline_host.data.log import ClickLog
-from hotline_host.data.minibatches import MiniBatches
-from hotline_host.driver.driver import Driver, Policy
+from hotline_host.data.log import Batch, ClickLog
+from hotline_host.data.minibatches import MiniBatches, most_lookups
+from hotline_host.driver.driver import Policy
 from hotline_host.driver.follow import FollowOptions
-from hotline_host.pipelines.lookahead import LookAhead, Ready
+from hotline_host.pipelines.gatherers import HostGatherer
+from hotline_host.pipelines.hotline import HotlinePipeline
+from hotline_host.pipelines.pipeline import AcceleratorOptions, Pipeline, Setup
+from hotline_host.pipelines.registry import PIPELINES
+from hotline_host.pipelines.steps import StepResult
 from hotline_host.training.dlrm import ModelConfig
+from hotline_host.training.inputs import StepInputs, StepSize
 from hotline_host.training.ordinary import OrdinaryTrainer
-from hotline_host.training.step import SplitTrainer
-from hotline_host.training.trainer import TrainConfig
+from hotline_host.training.trainer import TrainConfig, Trainer
 from hotline_hw.spec.params import PRESETS, Geometry
 
 ROWS = np.array([40, 7, 300, 1])
@@ -26,10 +29,10 @@ ROOMY = PRESETS["tiny"].override({"working_rows": 512})
 SAMPLES, STEPS = 24, 24
 
 
-def drifting_log(*, multi_hot: bool) -> ClickLog:
+def drifting_log(*, multi_hot: bool, steps: int = STEPS) -> ClickLog:
     """Skewed rows that change over time. The multi-hot bags hold 0 to 3 lookups."""
     rng = np.random.default_rng(8)
-    samples = SAMPLES * STEPS
+    samples = SAMPLES * steps
     lengths = rng.integers(0, 4, (samples, 4)) if multi_hot else np.ones((samples, 4), np.int64)
     tables = np.repeat(np.tile(np.arange(4), samples), lengths.ravel())
     time = np.repeat(np.arange(samples), lengths.sum(1)) // 40
@@ -42,94 +45,93 @@ def drifting_log(*, multi_hot: bool) -> ClickLog:
 
 
 def config(optimizer: str) -> TrainConfig:
-    model = ModelConfig(dimension=6, bottom=(16,), top=(16, 8))  # rows of 48 bytes in float64, so held ones are aligned
+    model = ModelConfig(dimension=12, bottom=(16,), top=(16, 8))  # rows of 48 and 96 bytes: no power of two
     return TrainConfig(model, 3, optimizer, rate=0.05 if optimizer == "adagrad" else 0.5)
+
+
+def setup(log: ClickLog, optimizer: str = "adagrad", **changes: object) -> Setup:
+    """A set-up for the pipelines, in float64. `changes` are attributes of `Setup`."""
+    follow = FollowOptions(relearn_share=1.0, select_every=3)
+    defaults = {
+        "config": config(optimizer), "rows": log.rows, "dtype": torch.float64, "seed": 4, "hot_rows": 32,
+        "batch_size": SAMPLES, "batch_lookups": most_lookups(log, SAMPLES),
+        "accelerator": AcceleratorOptions(backend="model", geometry=ROOMY, follow=follow),
+    }  # fmt: skip
+    return Setup(**defaults | changes)
+
+
+def size_of_batches(batches: Iterable[Batch], moves: int = 0) -> StepSize:
+    """Room for each of some mini-batches."""
+    batches = list(batches)
+    return StepSize(
+        max(batch.size for batch in batches), max(len(batch.indices) for batch in batches),
+        batches[0].lengths.shape[1], batches[0].dense.shape[1], moves,
+    )  # fmt: skip
+
+
+def ordinary_step(trainer: OrdinaryTrainer, batch: Batch) -> float:
+    """One step. Returns its loss."""
+    inputs: StepInputs = trainer.pack(batch)
+    trainer.step(inputs)
+    return float(trainer.losses()[0])
 
 
 @dataclass
 class Run:
     """The outcome of a run. `all_listed`: whether the accelerator listed all the mini-batch's cold rows."""
 
-    trainer: SplitTrainer | OrdinaryTrainer
-    losses: list[float] = field(default_factory=list)
-    early: int = 0
-    late: int = 0
+    pipeline: Pipeline
+    losses: np.ndarray = field(default_factory=lambda: np.empty(0))
+    gathered: int = 0
+    by_host: int = 0
     held: int = 0
     moved: int = 0
     all_listed: list[bool] = field(default_factory=list)
 
-    def record(self, ready: Ready, loss: float) -> None:
-        self.losses.append(loss)
-        self.early += ready.gathering.early
-        self.late += ready.gathering.late
-        self.moved += len(ready.moves or ())
-        self.all_listed.append(ready.split.working is not None)
-        self.held += ready.split.working.held if ready.split.working else 0
+    @property
+    def trainer(self) -> Trainer:
+        return self.pipeline.trainer
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        return self.gathered, self.by_host, self.held, self.moved
+
+    def record(self, result: StepResult) -> None:
+        if result.gather and result.split:
+            self.gathered += result.gather.gathered
+            self.by_host += result.gather.by_host
+            self.held += result.gather.held
+            self.moved += result.split.moved
+            self.all_listed.append(result.gather.gathered > 0 or not result.split.working_rows)
 
 
 def train(
-    backend: str, optimizer: str = "adagrad", *, multi_hot: bool = True, geometry: Geometry = ROOMY,
-    by_host: bool = False, poison: bool = False, select_every: int = 3, steps: int = STEPS,
+    name: str = "hotline", optimizer: str = "adagrad", *, multi_hot: bool = True, backend: str = "model",
+    geometry: Geometry = ROOMY, by_host: bool = False, select_every: int = 3, steps: int = STEPS, learned: int = 0,
+    **changes: object,
 ) -> Run:  # fmt: skip
-    """Trains in float64 while rows move.
+    """Trains a pipeline while rows move.
 
     Args:
-        by_host: ignores working parameters, so that the host gathers.
-        poison: rows in flux are NaN while the accelerator works beside a step.
+        by_host: the host gathers the rows in the accelerator's place.
+        learned: mini-batches of the log that are learned from before the training.
+        changes: of the set-up.
     """
-    log = drifting_log(multi_hot=multi_hot)
+    log = drifting_log(multi_hot=multi_hot, steps=steps)
+    follow = FollowOptions(relearn_share=1.0, select_every=select_every)
+    accelerator = AcceleratorOptions(backend=backend, geometry=geometry, follow=follow)
     batches = MiniBatches(log, 0, log.size, SAMPLES)
-    with open_device(backend, geometry) as device:
-        driver = Driver(device)
-        driver.configure(Policy(age_period=1))
-        trainer = SplitTrainer(
-            config(optimizer), ROWS, geometry.hot_capacity, dtype=torch.float64, seed=4, memory=device.memory
-        )
-        run = Run(trainer)
-        with closing(
-            LookAhead(driver, trainer, FollowOptions(relearn_share=1.0, select_every=select_every))
-        ) as look_ahead:
-            poisoned = _Poison(look_ahead, trainer, batches) if poison else None
-            feed = (batches[step] for step in range(steps))
-            for _ in range(steps):
-                ready = look_ahead.next(feed)
-                if poisoned:
-                    poisoned.lift()
-                working = None if by_host else ready.working
-                run.record(ready, trainer.step(ready.batch, ready.split.popular, ready.split.slots, working))
+    changed = setup(log, optimizer, **{"accelerator": accelerator, "hot_rows": geometry.hot_capacity} | changes)
+    with PIPELINES[name](changed) as pipeline:
+        pipeline.prepare([batches[step] for step in range(learned)], batches)
+        if isinstance(pipeline, HotlinePipeline):
+            pipeline.driver.configure(Policy(age_period=1))  # popularity is forgotten soon, so rows move often
+            if by_host:
+                pipeline._gatherer = HostGatherer(pipeline.trainer.pool)
+        run, feed = Run(pipeline), iter(batches)
+        for _ in range(steps):
+            run.record(pipeline.progress(feed))
+        run.losses = pipeline.losses()
+        pipeline.synchronize()
+        pipeline.export()  # while it is open, so that what is behind the steps has come back
     return run
-
-
-def train_ordinary(optimizer: str, *, multi_hot: bool, steps: int = STEPS) -> Run:
-    log = drifting_log(multi_hot=multi_hot)
-    batches = MiniBatches(log, 0, log.size, SAMPLES)
-    trainer = OrdinaryTrainer(config(optimizer), ROWS, dtype=torch.float64, seed=4)
-    return Run(trainer, [trainer.step(batches[step]) for step in range(steps)])
-
-
-class _Poison:
-    """Makes the rows that the step will update NaN in host memory. They are NaN from when a mini-batch is ready until
-    the accelerator has done all its work beside the step.
-    """
-
-    def __init__(self, look_ahead: LookAhead, trainer: SplitTrainer, batches: MiniBatches) -> None:
-        self._look_ahead, self._store = look_ahead, trainer.store
-        self._step, self._saved = 0, (torch.empty(0), torch.empty(0))
-        finish = look_ahead._gatherer.finish
-
-        def finish_and_poison(gathering):
-            working = finish(gathering)
-            batch = batches[self._step]
-            cold = gathering.split.slots < 0
-            keys = np.unique(trainer.tables.keys(batch.tables[cold], batch.indices[cold]))
-            self._saved = torch.from_numpy(keys), self._store.cold[keys].clone()
-            self._store.cold[keys] = torch.nan
-            self._step += 1
-            return working
-
-        look_ahead._gatherer.finish = finish_and_poison
-
-    def lift(self) -> None:
-        self._look_ahead.wait()
-        keys, rows = self._saved
-        self._store.cold[keys] = rows

@@ -1,4 +1,4 @@
-"""Exactness: the split step equals the ordinary mini-batch step, which equals plain autograd over full tables."""
+"""Exactness: a step over the pool equals the ordinary step, which equals plain autograd over full tables."""
 
 from __future__ import annotations
 
@@ -11,26 +11,61 @@ import torch.nn.functional as F
 
 from hotline_host.data.log import Batch
 from hotline_host.driver.driver import Driver, Policy
-from hotline_host.plan import Moves
+from hotline_host.plan import Moves, Split
+from hotline_host.pool.rows import OwnershipError
+from hotline_host.splitters.row_places import RowPlaces
 from hotline_host.training.dlrm import ModelConfig
+from hotline_host.training.inputs import StepSize
 from hotline_host.training.ordinary import OrdinaryTrainer
-from hotline_host.training.step import SplitTrainer
-from hotline_host.training.store import OwnershipError
+from hotline_host.training.pool_trainer import PoolTrainer
 from hotline_host.training.trainer import TrainConfig, max_parameter_difference
 from hotline_hw.spec.params import preset
 from hotline_sim.model.device import ModelDevice
+from tests.support.gathering_runs import ordinary_step
 
 ROWS = np.array([40, 7, 300, 1])
 KEYS = int(ROWS.sum())
 TABLE_OF = np.repeat(np.arange(len(ROWS)), ROWS)
 ROW_OF = np.concatenate([np.arange(rows) for rows in ROWS])
+SAMPLES, MOVES = 48, 16
 STEPS = 20
 EXACT = 1e-12
+SCHEDULES = pytest.mark.parametrize("schedule", ["pool", "split"])
 
 
 def config(optimizer: str = "adagrad", dense_features: int = 3) -> TrainConfig:
     model = ModelConfig(dimension=8, bottom=(16,), top=(16, 8))
     return TrainConfig(model, dense_features, optimizer, rate=0.05 if optimizer == "adagrad" else 0.5)
+
+
+def size(dense_features: int = 3) -> StepSize:
+    return StepSize(SAMPLES, 3 * SAMPLES * len(ROWS), len(ROWS), dense_features, MOVES)
+
+
+def ordinary_trainer(kind: TrainConfig | None = None, rows: np.ndarray = ROWS, **settings: object) -> OrdinaryTrainer:
+    kind = kind or config()
+    return OrdinaryTrainer(kind, rows, size(kind.dense_features), **settings)
+
+
+def pool_trainer(kind: TrainConfig | None = None, hot_rows: int = KEYS, **settings: object) -> PoolTrainer:
+    kind = kind or config()
+    return PoolTrainer(kind, ROWS, hot_rows, size(kind.dense_features), **{"check": True} | settings)
+
+
+def pool_step(trainer: PoolTrainer, batch: Batch, split: Split, moves: Moves | None = None, *, schedule: str) -> float:
+    """One step, without anything beside it. Returns its loss."""
+    plan = trainer.plan(batch, split, moves)
+    trainer.bring_back(plan.half)
+    trainer.pack(batch, plan, split.popular if schedule == "split" else None)
+    if schedule == "split":
+        trainer.launch_popular(plan)
+    trainer.pool.fetch(plan.half, 0, plan.keys[: plan.free])
+    trainer.pool.fetch(plan.half, plan.free, plan.fetched)
+    if schedule == "split":
+        trainer.launch_rest(plan)
+    else:
+        trainer.launch(plan)
+    return float(trainer.losses()[0])
 
 
 def make_batch(rng: np.random.Generator, *, multi_hot: bool, samples: int = 48, dense_features: int = 3) -> Batch:
@@ -53,42 +88,50 @@ def hot_set(rng: np.random.Generator, hot: str) -> tuple[np.ndarray, np.ndarray]
     return keys, rng.permutation(KEYS)[: len(keys)]
 
 
-def split(trainer: SplitTrainer, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-    """What the accelerator would answer for the present hot set."""
-    slots = trainer.store.slot_of[trainer.tables.keys(batch.tables, batch.indices)].astype(np.int64)
-    cold = np.concatenate([[0], np.cumsum(slots < 0)])[batch.sample_offsets]
-    return np.diff(cold) == 0, slots
+class Splitter:
+    """What an accelerator would answer for the hot set in place."""
 
+    def __init__(self, trainer: PoolTrainer) -> None:
+        self._trainer = trainer
+        self.start(np.empty(0, int), np.empty(0, int))
 
-def place(trainer: SplitTrainer, hot: tuple[np.ndarray, np.ndarray]) -> int:
-    keys, slots = hot
-    return trainer.place(TABLE_OF[keys], ROW_OF[keys], slots)
+    def start(self, keys: np.ndarray, slots: np.ndarray) -> None:
+        self._places = RowPlaces(ROWS)
+        self._places.where[keys] = slots
+        self._trainer.place(TABLE_OF[keys], ROW_OF[keys], slots)
+
+    def split(self, batch: Batch) -> Split:
+        return self._places.split(batch)
 
 
 def check_parity(
-    optimizer: str, hot: str, multi_hot: bool, *, device: str = "cpu", dense_features: int = 3, use_popular: bool = True
+    optimizer: str, hot: str, multi_hot: bool, schedule: str, *, dense_features: int = 3, use_popular: bool = True
 ) -> None:
     rng = np.random.default_rng(11)
     kind = config(optimizer, dense_features)
-    hotline = SplitTrainer(kind, ROWS, KEYS, device=device, dtype=torch.float64, seed=4)
-    ordinary = OrdinaryTrainer(kind, ROWS, device=device, dtype=torch.float64, seed=4)
-    assert max_parameter_difference(hotline, ordinary) == 0.0
+    pool = pool_trainer(kind, dtype=torch.float64, seed=4)
+    ordinary = ordinary_trainer(kind, dtype=torch.float64, seed=4)
+    assert max_parameter_difference(pool, ordinary) == 0.0
     start = torch.cat(ordinary.export()[0]).clone()
-    shares, shared_rows, moved = [], 0, 0
+    splitter = Splitter(pool)
+    shares, shared_rows, held = [], 0, 0
     for step in range(STEPS):
         if step % 6 == 0:
-            moved += place(hotline, hot_set(rng, hot))
+            splitter.start(*hot_set(rng, hot))
         batch = make_batch(rng, multi_hot=multi_hot, dense_features=dense_features)
-        popular, slots = split(hotline, batch)
-        popular &= use_popular
-        of_popular = np.repeat(popular, np.diff(batch.sample_offsets))
-        shares.append(popular.mean())
-        shared_rows += len(np.intersect1d(slots[of_popular], slots[~of_popular]))
-        assert hotline.step(batch, popular, slots) == pytest.approx(ordinary.step(batch), abs=EXACT)
-    assert max_parameter_difference(hotline, ordinary) < EXACT
+        split = splitter.split(batch)
+        split = replace(split, popular=split.popular & use_popular)
+        of_popular = np.repeat(split.popular, np.diff(batch.sample_offsets))
+        shares.append(split.popular.mean())
+        shared_rows += len(np.intersect1d(split.slots[of_popular], split.slots[~of_popular]))
+        held += split.working.held if step % 6 else 0
+        assert pool_step(pool, batch, split, schedule=schedule) == pytest.approx(
+            ordinary_step(ordinary, batch), abs=EXACT
+        )
+    assert max_parameter_difference(pool, ordinary) < EXACT
     assert (torch.cat(ordinary.export()[0]) - start).abs().max() > 0.01
     batch = make_batch(rng, multi_hot=multi_hot, dense_features=dense_features)
-    np.testing.assert_allclose(hotline.predict(batch), ordinary.predict(batch), rtol=0, atol=1e-10)
+    np.testing.assert_allclose(pool.predict(batch), ordinary.predict(batch), rtol=0, atol=1e-10)
 
     # The case did reach what it is meant to exercise.
     if (hot == "none" and not multi_hot) or not use_popular:
@@ -99,31 +142,34 @@ def check_parity(
         assert min(shares) > 0.02
         assert max(shares) < 0.9
         assert shared_rows > 100
-        assert moved > KEYS
+    assert (held > 50) == (hot != "all")
 
 
+@SCHEDULES
 @pytest.mark.parametrize("multi_hot", [False, True], ids=["one_hot", "multi_hot"])
 @pytest.mark.parametrize("hot", ["none", "some", "all"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
-def test_split_step_equals_ordinary_step(optimizer: str, hot: str, multi_hot: bool) -> None:
-    check_parity(optimizer, hot, multi_hot)
+def test_a_step_over_the_pool_equals_the_ordinary_step(
+    optimizer: str, hot: str, multi_hot: bool, schedule: str
+) -> None:
+    check_parity(optimizer, hot, multi_hot, schedule)
 
 
+@SCHEDULES
 @pytest.mark.parametrize("multi_hot", [False, True], ids=["one_hot", "multi_hot"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
-def test_parity_holds_while_rows_move(optimizer: str, multi_hot: bool) -> None:
+def test_parity_holds_while_rows_move(optimizer: str, multi_hot: bool, schedule: str) -> None:
     """An accelerator relearns and selects again and again while popularity drifts through the tables."""
     rng = np.random.default_rng(8)
     kind = config(optimizer)
-    geometry = preset("tiny").override({"max_moves": 16})
+    geometry = preset("tiny").override({"max_moves": MOVES, "working_rows": 512})
     driver = Driver(ModelDevice(geometry))
     driver.configure(Policy(age_period=1))
-    hotline = SplitTrainer(kind, ROWS, geometry.hot_capacity, dtype=torch.float64, seed=4)
-    ordinary = OrdinaryTrainer(kind, ROWS, dtype=torch.float64, seed=4)
+    pool = pool_trainer(kind, geometry.hot_capacity, dtype=torch.float64, seed=4)
+    ordinary = ordinary_trainer(kind, dtype=torch.float64, seed=4)
     moved, evicted, selects, popular, bag_hits = 0, 0, 0, 0, 0
     for step in range(3 * STEPS):
         moves = driver.select()
-        hotline.move(moves)
         moved, evicted = moved + len(moves), evicted + int((moves.evicted_rows >= 0).sum())
         selects += bool(moves)
         batch = make_batch(rng, multi_hot=multi_hot)
@@ -132,39 +178,20 @@ def test_parity_holds_while_rows_move(optimizer: str, multi_hot: bool) -> None:
         split = driver.classify(batch, relearn=True)
         popular += int(split.popular.sum())
         bag_hits += int((split.slots[~np.repeat(split.popular, np.diff(batch.sample_offsets))] >= 0).sum())
-        assert hotline.step(batch, split.popular, split.slots) == pytest.approx(ordinary.step(batch), abs=EXACT)
-    assert max_parameter_difference(hotline, ordinary) < EXACT
+        loss = pool_step(pool, batch, split, moves, schedule=schedule)
+        assert loss == pytest.approx(ordinary_step(ordinary, batch), abs=EXACT)
+    assert max_parameter_difference(pool, ordinary) < EXACT
     assert moved >= 50 and evicted >= 50 and selects >= 10 and popular > 30 and bag_hits > 30
-    assert hotline.store.key_of[: moves.hot_count].min() >= 0
+    assert pool.hot_keys[: moves.hot_count].min() >= 0
 
 
-def test_moves_that_are_not_so_move_nothing() -> None:
-    hotline = SplitTrainer(config(), ROWS, 8)
-    ones = np.ones(1, np.int64)
-    good = Moves(ones, ones, ones, -ones, -ones, hot_count=1, threshold=1, idle=0, recent=0)
-    assert hotline.move(good) == 1
-    with pytest.raises(OwnershipError, match="row 1 of table 1 is taken to be cold, but it is hot in slot 1"):
-        hotline.move(good)
-    with pytest.raises(OwnershipError, match="slot 1 is taken to hold row 2 of table 1, but it holds row 1 of table 1"):
-        hotline.move(replace(good, rows=3 * ones, evicted_tables=ones, evicted_rows=2 * ones))
-    with pytest.raises(IndexError, match="row 7 of table 1, but table 1 has 7 rows"):
-        hotline.move(replace(good, rows=7 * ones))
-    assert hotline.store.slot_of[41] == 1 and (hotline.store.slot_of >= 0).sum() == 1
-
-
-def test_without_dense_features() -> None:
-    check_parity("adagrad", "some", True, dense_features=0)
+@SCHEDULES
+def test_without_dense_features(schedule: str) -> None:
+    check_parity("adagrad", "some", True, schedule, dense_features=0)
 
 
 def test_hot_rows_in_the_non_popular_micro_batch_alone() -> None:
-    check_parity("adagrad", "all", True, use_popular=False)
-
-
-@pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
-def test_split_step_equals_ordinary_step_on_cuda(optimizer: str) -> None:
-    check_parity(optimizer, "some", True, device="cuda")
+    check_parity("adagrad", "all", True, "split", use_popular=False)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
@@ -172,13 +199,13 @@ def test_ordinary_step_equals_autograd_over_full_tables(optimizer: str) -> None:
     """Uses neither the pooling kernel nor the coalescing, but gathers, loops over bags, and dense gradients."""
     rng = np.random.default_rng(5)
     kind = config(optimizer)
-    ordinary = OrdinaryTrainer(kind, ROWS, dtype=torch.float64, seed=4)
-    twin = OrdinaryTrainer(kind, ROWS, dtype=torch.float64, seed=4)
+    ordinary = ordinary_trainer(kind, dtype=torch.float64, seed=4)
+    twin = ordinary_trainer(kind, dtype=torch.float64, seed=4)
     table, accumulator = twin.table.requires_grad_(), twin.accumulator
     bases = np.cumsum(ROWS) - ROWS
     for _ in range(5):
         batch = make_batch(rng, multi_hot=True)
-        loss = ordinary.step(batch)
+        loss = ordinary_step(ordinary, batch)
         keys = torch.from_numpy(bases[batch.tables] + batch.indices)
         bags = keys.split(batch.lengths.ravel().tolist())
         pooled = torch.stack([table[bag].sum(0) for bag in bags]).view(*batch.lengths.shape, -1)
@@ -199,57 +226,97 @@ def test_ordinary_step_equals_autograd_over_full_tables(optimizer: str) -> None:
     assert max_parameter_difference(ordinary, twin) < EXACT
 
 
-def test_float32_losses_overlay() -> None:
+@pytest.mark.parametrize("multi_hot", [False, True], ids=["one_hot", "multi_hot"])
+def test_float32_is_ordinary_training_bit_for_bit(multi_hot: bool) -> None:
+    """The one forward, backward and update over the pool sum in the same order. Two micro-batches do not."""
     rng = np.random.default_rng(3)
-    hotline, ordinary = SplitTrainer(config(), ROWS, KEYS), OrdinaryTrainer(config(), ROWS)
-    place(hotline, hot_set(rng, "some"))
-    batches = [make_batch(rng, multi_hot=True) for _ in range(STEPS)]
-    for batch in batches:
-        assert hotline.step(batch, *split(hotline, batch)) == pytest.approx(ordinary.step(batch), abs=1e-4)
-    assert 0.0 < max_parameter_difference(hotline, ordinary) < 1e-3
+    pool, split, ordinary = pool_trainer(), pool_trainer(), ordinary_trainer()
+    hot = hot_set(rng, "some")
+    splitters = {"pool": Splitter(pool), "split": Splitter(split)}
+    for splitter in splitters.values():
+        splitter.start(*hot)
+    for _ in range(STEPS):
+        batch = make_batch(rng, multi_hot=multi_hot)
+        expected = ordinary_step(ordinary, batch)
+        assert pool_step(pool, batch, splitters["pool"].split(batch), schedule="pool") == expected
+        loss = pool_step(split, batch, splitters["split"].split(batch), schedule="split")
+        assert loss == pytest.approx(expected, abs=1e-4)
+    assert max_parameter_difference(pool, ordinary) == 0.0 < max_parameter_difference(split, ordinary) < 1e-3
 
 
 def test_training_lowers_the_loss() -> None:
     rng = np.random.default_rng(9)
-    ordinary = OrdinaryTrainer(config(), ROWS)
+    ordinary = ordinary_trainer()
     batch = make_batch(rng, multi_hot=True)
-    losses = [ordinary.step(batch) for _ in range(60)]
+    losses = [ordinary_step(ordinary, batch) for _ in range(60)]
     assert losses[-1] < 0.7 * losses[0]
+
+
+def test_losses_are_kept_until_somebody_asks() -> None:
+    """More of them than a block holds, and none twice."""
+    ordinary, twin = ordinary_trainer(dtype=torch.float64), ordinary_trainer(dtype=torch.float64)
+    batch = make_batch(np.random.default_rng(9), multi_hot=False, samples=2)
+    for _ in range(1030):
+        ordinary.step(ordinary.pack(batch))
+    losses = ordinary.losses()
+    assert losses.tolist() == [ordinary_step(twin, batch) for _ in range(1030)]
+    assert not len(ordinary.losses()) and losses.dtype == np.float64
 
 
 def test_a_wrong_split_raises_and_changes_nothing() -> None:
     rng = np.random.default_rng(2)
-    hotline = SplitTrainer(config(), ROWS, KEYS, dtype=torch.float64)
-    untouched = OrdinaryTrainer(config(), ROWS, dtype=torch.float64)
-    place(hotline, hot_set(rng, "some"))
+    pool, untouched = pool_trainer(dtype=torch.float64), ordinary_trainer(dtype=torch.float64)
+    splitter = Splitter(pool)
+    splitter.start(*hot_set(rng, "some"))
     batch = make_batch(rng, multi_hot=False)
-    popular, slots = split(hotline, batch)
+    split = splitter.split(batch)
+    popular, slots, places = split.popular, split.slots, split.working.places
     hit, miss = int((slots >= 0).argmax()), int((slots < 0).argmax())
 
-    def changed(at: int, slot: int) -> np.ndarray:
-        wrong = slots.copy()
-        wrong[at] = slot
+    def changed(values: np.ndarray, at: int, value: int) -> np.ndarray:
+        wrong = values.copy()
+        wrong[at] = value
         return wrong
 
-    with pytest.raises(OwnershipError, match=f"lookup {hit}: .* is taken to be cold, but it is hot"):
-        hotline.step(batch, popular, changed(hit, -1))
-    with pytest.raises(OwnershipError, match=f"lookup {miss}: .* is taken to be hot in slot 0, but it is cold"):
-        hotline.step(batch, popular, changed(miss, 0))
+    def step(slots: np.ndarray = slots, popular: np.ndarray = popular, places: np.ndarray = places) -> None:
+        working = replace(split.working, places=places)
+        pool_step(pool, batch, Split(popular, slots, working), schedule="pool")
+
+    none = np.zeros_like(popular)
+    cold = "is cold, and the place among the working rows that is named is not its own"
+    with pytest.raises(OwnershipError, match=f"lookup {hit}: row .* {cold}"):
+        step(changed(slots, hit, -1), none)
+    with pytest.raises(OwnershipError, match=f"lookup {miss}: .* is taken to be hot in slot 0, but that slot holds"):
+        step(changed(slots, miss, 0))
+    with pytest.raises(OwnershipError, match=f"lookup {miss}: .* is said to be in slot {KEYS} of {KEYS}"):
+        step(changed(slots, miss, KEYS))
+    for wrong in (-1, len(split.working), (places[miss] + 1) % len(split.working)):
+        with pytest.raises(OwnershipError, match=f"lookup {miss}: .* {cold}"):
+            step(places=changed(places, miss, wrong))
     with pytest.raises(
-        ValueError, match=r"sample \d+ is called popular, but its lookup of row \d+ of table \d is cold"
+        ValueError, match=r"sample \d+ is called popular, but its lookup \d+, of row \d+ of table \d, is cold"
     ):
-        hotline.step(batch, np.ones_like(popular), slots)
+        step(popular=np.ones_like(popular))
     with pytest.raises(ValueError, match=r"popular is int64 \(48,\); it must be bool \(48,\)"):
-        hotline.step(batch, popular.astype(np.int64), slots)
+        step(popular=popular.astype(np.int64))
     with pytest.raises(ValueError, match="one for each lookup"):
-        hotline.step(batch, popular, slots[1:])
+        step(slots[1:])
     with pytest.raises(IndexError, match="row 0 of table 4, but table 4 is none of 4"):
-        hotline.place(np.array([4]), np.array([0]), np.array([0]))
-    assert max_parameter_difference(hotline, untouched) == 0.0
+        pool.place(np.array([4]), np.array([0]), np.array([0]))
+    assert max_parameter_difference(pool, untouched) == 0.0
+    assert pool_step(pool, batch, split, schedule="pool") == ordinary_step(untouched, batch)
+    assert max_parameter_difference(pool, untouched) == 0.0
+
+
+def test_a_mini_batch_that_is_too_large_is_refused() -> None:
+    pool = pool_trainer(hot_rows=8)
+    batch = make_batch(np.random.default_rng(2), multi_hot=False, samples=SAMPLES + 1)
+    with pytest.raises(ValueError, match="has 49 samples, 196 lookups and 0 rows that move; room was made for 48, 576"):
+        pool_step(pool, batch, Splitter(pool).split(batch), schedule="pool")
 
 
 def test_difference_sees_a_single_row_and_optimizer_state() -> None:
-    a, b = (OrdinaryTrainer(config(), ROWS, dtype=torch.float64) for _ in range(2))
+    a, b = (ordinary_trainer(dtype=torch.float64) for _ in range(2))
     b.table[KEYS - 1, 2] += 0.5
     assert max_parameter_difference(a, b) == 0.5
     b.accumulator[3] += 0.75
@@ -259,7 +326,7 @@ def test_difference_sees_a_single_row_and_optimizer_state() -> None:
     b.table[0, 0] = torch.nan
     assert np.isnan(max_parameter_difference(a, b))
     with pytest.raises(ValueError, match="has no counterpart"):
-        max_parameter_difference(a, OrdinaryTrainer(config(), ROWS + 1, dtype=torch.float64))
+        max_parameter_difference(a, ordinary_trainer(rows=ROWS + 1, dtype=torch.float64))
 
 
 @pytest.mark.parametrize(
@@ -272,7 +339,7 @@ def test_difference_sees_a_single_row_and_optimizer_state() -> None:
 )
 def test_a_batch_of_another_shape(batch, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        OrdinaryTrainer(config(), ROWS).step(batch(make_batch(np.random.default_rng(0), multi_hot=False)))
+        ordinary_trainer().pack(batch(make_batch(np.random.default_rng(0), multi_hot=False)))
 
 
 @pytest.mark.parametrize(

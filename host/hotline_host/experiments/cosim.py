@@ -76,12 +76,14 @@ def cosim(
     steps = settings.steps or settings.passes * len(parts.train)
     trained = {name: _train(name, setup, parts, steps, progress) for name in settings.pipelines}
     first = next(iter(trained.values()))
-    splitting = next((each for each in trained.values() if each.steps[0].split), None)
+    splitting = max(  # the first with an accelerator, else the first that splits
+        (each for each in trained.values() if each.steps[0].split),
+        key=lambda each: each.pipeline.accelerated, default=None,
+    )  # fmt: skip
     history = History()
     for step in splitting.steps if splitting else ():
         assert step.split is not None
         history.record(step.split, step.gather)
-    counters = (splitting.figures.counters or {}) if splitting else {}
     samples = sum(parts.train[step % len(parts.train)].size for step in range(steps))
     return CosimResult(
         log=LogFigures.of(log),
@@ -94,7 +96,7 @@ def cosim(
             seed=settings.seed, test_samples=parts.test.samples, steps=steps,
             placed_rows=(splitting or first).figures.placed_rows,
         ),
-        split=history.split_figures(counters) if splitting else None,
+        split=history.split_figures(splitting.figures.counters or {}) if splitting else None,
         gather=history.gather_figures() if history.gathered_rows else None,
         pipelines={name: _result(each, None if each is first else first) for name, each in trained.items()},
         history=history,

@@ -22,7 +22,7 @@ class SplitFigures:
         cycles: with a mini-batch in the core; `dma_cycles` with a descriptor under way. None without a clock.
         bytes_read, bytes_written: by DMA; None without a clock.
         lookups_per_cycle: of the core; None without a clock.
-        counters: all of the accelerator's.
+        counters: all of the accelerator's, or of what else splits mini-batches; empty if it has none.
     """
 
     popular_share: float | None
@@ -85,7 +85,7 @@ class History:
             self.gather_cycles.append(gather.cycles)
 
     def split_figures(self, counters: dict[str, int | None]) -> SplitFigures:
-        """Figures of all mini-batches; `counters` are the splitter's since the first."""
+        """Figures of all mini-batches; `counters` are the splitter's since the first, and empty if it has none."""
         lookups, cycles = sum(self.lookups), counters.get("cycles")
         return SplitFigures(
             popular_share=_share(self.popular, self.samples),

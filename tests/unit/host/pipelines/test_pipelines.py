@@ -12,47 +12,39 @@ import torch
 from hotline_device.device import DeviceError
 from hotline_host.data.log import Batch
 from hotline_host.data.minibatches import MiniBatches
-from hotline_host.driver.follow import FollowOptions
 from hotline_host.errors import DriverError, SettingsError
 from hotline_host.pipelines.hotline import HotlinePipeline
-from hotline_host.pipelines.pipeline import AcceleratorOptions, Pipeline, Setup
+from hotline_host.pipelines.pipeline import Pipeline
 from hotline_host.pipelines.registry import PIPELINES
 from hotline_host.training.trainer import max_parameter_difference
-from tests.support.gathering_runs import ROOMY, ROWS, SAMPLES, config, drifting_log
+from tests.support.gathering_runs import ROWS, SAMPLES, drifting_log, ordinary_step, setup
 
 LOG = drifting_log(multi_hot=True)
 LEARNED, COMING = MiniBatches(LOG, 0, 120, SAMPLES), MiniBatches(LOG, 120, 480, SAMPLES)
 EXACT = 1e-12
-FOLLOW = FollowOptions(relearn_share=1.0, select_every=3)
 NAMES = pytest.mark.parametrize("name", PIPELINES)
-
-
-def setup(**changes) -> Setup:
-    accelerator = AcceleratorOptions(backend="model", geometry=ROOMY, follow=FOLLOW)
-    defaults = {"config": config("adagrad"), "rows": ROWS, "dtype": torch.float64, "hot_rows": 20}
-    return Setup(**defaults | {"accelerator": accelerator} | changes)
+SPLITTING = pytest.mark.parametrize("name", [name for name in PIPELINES if name != "ordinary"])
 
 
 def opened(name: str, **changes) -> Pipeline:
-    pipeline = PIPELINES[name](setup(**changes))
+    pipeline = PIPELINES[name](setup(LOG, **{"hot_rows": 32, "check": True} | changes))
     pipeline.prepare(LEARNED, COMING)
     return pipeline
 
 
 def train(pipeline: Pipeline, batches: Iterator[Batch]) -> list[float]:
     """Trains on all mini-batches. Returns their losses."""
-    losses = []
     while True:
         try:
-            losses.append(pipeline.progress(batches).loss)
+            pipeline.progress(batches)
         except StopIteration:
-            return losses
+            return pipeline.losses().tolist()
 
 
 @NAMES
 def test_every_mini_batch_is_trained_on_once_and_in_order(name):
     with opened("ordinary") as reference, opened(name) as pipeline:
-        expected = [reference.trainer.step(batch) for batch in COMING]
+        expected = [ordinary_step(reference.trainer, batch) for batch in COMING]
         np.testing.assert_allclose(train(pipeline, iter(COMING)), expected, rtol=0, atol=EXACT)
         assert max_parameter_difference(pipeline.trainer, reference.trainer) < EXACT
         with pytest.raises(StopIteration):
@@ -86,11 +78,14 @@ def test_any_pipeline_goes_on_from_the_checkpoint_of_any(earlier, later):
     with opened("ordinary") as reference, opened(earlier) as first, opened(later, seed=9) as second:
         expected = train(reference, iter(COMING))
         feed = iter(COMING)
-        losses = [first.progress(feed).loss for _ in range(half)]  # one mini-batch is taken ahead
+        for _ in range(half):
+            first.progress(feed)  # one mini-batch is taken ahead
+        losses = first.losses().tolist()
         file = io.BytesIO()
         torch.save(first.state_dict(), file)
         file.seek(0)
         second.progress(iter(COMING))  # takes one ahead too
+        second.losses()
         second.load_state_dict(torch.load(file, weights_only=False))
         assert max_parameter_difference(first.trainer, second.trainer) == 0
         losses += train(second, (COMING[step] for step in range(half, len(COMING))))
@@ -102,41 +97,43 @@ def test_a_checkpoint_brings_the_hot_rows_along():
     with opened("hotline") as first, opened("hotline") as second:
         train(first, iter(COMING))
         assert isinstance(first, HotlinePipeline) and isinstance(second, HotlinePipeline)
-        assert not np.array_equal(first.trainer.store.key_of, second.trainer.store.key_of)
+        assert not np.array_equal(first.trainer.hot_keys, second.trainer.hot_keys)
         second.load_state_dict(first.state_dict())
-        np.testing.assert_array_equal(first.trainer.store.key_of, second.trainer.store.key_of)
+        np.testing.assert_array_equal(first.trainer.hot_keys, second.trainer.hot_keys)
         np.testing.assert_array_equal(first.driver.dump(), second.driver.dump())
 
 
 def test_a_checkpoint_is_a_copy():
     with opened("ordinary") as pipeline:
         state = pipeline.state_dict()
-        loss = pipeline.progress(iter(COMING)).loss
-        train(pipeline, iter(COMING))
+        losses = train(pipeline, iter(COMING))
         pipeline.load_state_dict(state)
-        assert pipeline.progress(iter(COMING)).loss == loss
-        train(pipeline, iter(COMING))
+        assert train(pipeline, iter(COMING)) == losses
         pipeline.load_state_dict(state)
-        assert pipeline.progress(iter(COMING)).loss == loss
+        assert train(pipeline, iter(COMING)) == losses
 
 
 @NAMES
 def test_a_checkpoint_of_another_model_changes_nothing(name):
     with opened(name) as pipeline, opened("ordinary", rows=ROWS + np.arange(4) % 2) as other:
         before = pipeline.predict(COMING[0])
-        with pytest.raises(ValueError, match=r"its table 1 is \[8, 6\], here \[7, 6\]"):
+        with pytest.raises(ValueError, match=r"its table 1 is \[8, 12\], here \[7, 12\]"):
             pipeline.load_state_dict(other.state_dict())
         np.testing.assert_array_equal(pipeline.predict(COMING[0]), before)
 
 
 def test_a_tracker_of_another_budget_is_refused():
     with opened("hotline") as pipeline, opened("hotline", hot_rows=12) as other:
-        with pytest.raises(DriverError, match="the checkpoint's tracker has 12 hot rows, and this one 20"):
+        with pytest.raises(DriverError, match="the checkpoint's tracker has 12 hot rows, and this one 32"):
             pipeline.load_state_dict(other.state_dict())
 
 
-def test_what_hotline_tells():
-    with opened("hotline") as pipeline:
+HOTLINE = pytest.mark.parametrize("name", ["hotline", "hotline-split"])
+
+
+@HOTLINE
+def test_what_hotline_tells(name):
+    with opened(name) as pipeline:
         results = []
         feed = iter(COMING)
         for _ in COMING:
@@ -145,9 +142,28 @@ def test_what_hotline_tells():
         splits, gathers = [each.split for each in results], [each.gather for each in results]
         assert sum(each.samples for each in splits) == COMING.samples
         assert sum(each.lookups for each in splits) == figures.counters["lookups"]
-        assert sum(each.early + each.late for each in gathers) == figures.counters["rows_gathered"] > 100
-        assert figures.placed_rows == 20 and sum(each.moved for each in splits) > 10
-        assert figures.seconds.keys() == {"build", "place", "learn", "accelerator", "between"}
+        assert sum(each.gathered for each in gathers) == figures.counters["rows_gathered"] > 100
+        assert figures.placed_rows > 30 and sum(each.moved for each in splits) > 10
+        assert figures.seconds.keys() == {"build", "place", "learn", "accelerator", "plan", "wait", "launch"}
+        # The host brings rows that become hot on their way, and only these.
+        assert all(each.by_host <= split.moved for each, split in zip(gathers, splits, strict=True))
+        assert all(each.gathered + each.held == split.working_rows for each, split in zip(gathers, splits, strict=True))
+
+
+@SPLITTING
+def test_every_cold_row_comes_from_somewhere(name):
+    with opened(name) as pipeline:
+        feed = iter(COMING)
+        held = moved = 0
+        for _ in COMING:
+            result = pipeline.progress(feed)
+            split, gather = result.split, result.gather
+            held, moved = held + gather.held, moved + split.moved
+            came = gather.gathered + gather.by_host + gather.held
+            assert split.working_rows <= came <= split.working_rows + split.moved
+        assert pipeline.figures().hbm_bytes > 0
+        assert (held > 0) == (name != "resident")
+        assert (moved > 0) == (name in ("hotline", "hotline-split", "lru", "lfu"))
 
 
 def test_ordinary_training_tells_of_no_split():
@@ -181,6 +197,6 @@ def test_mini_batches_beyond_the_accelerator_are_named_before_training():
     long = Batch(
         np.zeros(65, np.int64), np.array([[65, 0, 0, 0]]), np.zeros((1, 3), np.float32), np.zeros(1, np.float32)
     )
-    with PIPELINES["hotline"](setup()) as pipeline:
+    with PIPELINES["hotline"](setup(LOG)) as pipeline:
         with pytest.raises(DriverError, match="mini-batch 5, sample 0 has 65 lookups"):
             pipeline.prepare(LEARNED, [long])
