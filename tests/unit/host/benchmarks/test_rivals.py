@@ -19,6 +19,7 @@ from hotline_host.errors import SettingsError
 from hotline_host.experiments.record import record_log
 from hotline_host.experiments.settings import Settings
 from hotline_host.pipelines.ordinary import OrdinaryPipeline
+from hotline_host.pipelines.steps import PipelineFigures
 from hotline_hw.spec.params import PRESETS
 
 QUICK = {"rows": 1e-4, "batch_sizes": (64,), "steps": 2, "rounds": 2, "learn": 2, "test": 2, "preset": "edge"}
@@ -78,6 +79,26 @@ def test_every_round_is_told(told):
     ]  # fmt: skip
     running = len(told[-1]["rivals"])
     assert [1] * running in rounds and [2] * running in rounds
+
+
+def test_bytes_and_parts_of_a_step_are_means_of_all_rounds(monkeypatch):
+    class Counting(OrdinaryPipeline):
+        """The n-th step, from 1, takes n seconds, says the pipeline, and brings n bytes."""
+
+        taken = 0
+
+        def progress(self, batches):
+            self.taken += 1
+            return super().progress(batches)
+
+        def figures(self):
+            whole = self.taken * (self.taken + 1) // 2
+            return PipelineFigures({"wait": float(whole), "learn": 5.0}, link_bytes_in=whole)
+
+    monkeypatch.setattr(rivals, "RIVALS", {"counting": Counting})
+    figures = bench_rivals(RivalSettings(**QUICK)).cases[0].rivals["counting"]
+    timed = [3, 4, 7, 8]  # two warm steps come before the two that are timed, in both rounds
+    assert figures.path == {"wait": pytest.approx(np.mean(timed))} and figures.link_bytes_in == np.mean(timed)
 
 
 class _Failing(OrdinaryPipeline):
