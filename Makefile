@@ -6,7 +6,7 @@ CXX     ?= g++
 PRESETS ?= tiny edge kaggle
 
 # Half of the rows of MovieLens-100k may be hot.
-COSIM_OPTIONS  ?= --data ml-100k --preset kaggle --backend verilated --hot-rows 1800 --baseline \
+COSIM_OPTIONS  ?= --data ml-100k --preset kaggle --backend verilated --hot-rows 1800 --pipelines hotline,hotline-split,ordinary \
                   --report runs/ml-100k --json runs/ml-100k/cosim.json
 BENCH_OPTIONS  ?= --config kaggle --rows 0.05 --json runs/bench/bench.json --report runs/bench
 BENCH_SIM_OPTIONS ?= --data synthetic:kaggle --preset kaggle --json runs/bench/bench-sim.json --report runs/bench

@@ -68,7 +68,7 @@ part machine 60 bash -c machine
 
 if [ "$device" = cpu ]; then
     small=(--rows 1e-4 --preset edge --hot-rows 900 --steps 2 --rounds 2)
-    part tests 60 "$python" -m pytest -p no:cacheprovider -m cuda --continue-on-collection-errors -q tests/unit/host/pipelines
+    part tests 60 "$python" -m pytest -p no:cacheprovider -m cuda --continue-on-collection-errors -q tests/unit/host/training/test_triton_kernels.py
     bench kaggle-2048 40 kaggle 64 "${small[@]}" --report "$out" --trace "$out/trace.json" --profile
     bench terabyte-2048 40 terabyte 32 "${small[@]}" --rivals ordinary,hotline
 else

@@ -15,7 +15,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from time import perf_counter_ns
 
-__all__ = ["Span", "add_span", "recording", "span"]
+__all__ = ["ACCELERATOR", "CLOCK_MHZ", "Span", "add_cycles", "recording", "span"]
+
+ACCELERATOR = "accelerator"
+"""Tracks that begin so are of simulated time."""
+CLOCK_MHZ = 250.0
+"""The clock that the accelerator's cycles are shown at."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,7 @@ class Span:
     """A piece of work.
 
     Attributes:
-        track: whose: a thread's name, or what `add_span` was told.
+        track: whose: a thread's name, or ACCELERATOR and what it did.
         start, stop: nanoseconds of `time.perf_counter_ns`.
     """
 
@@ -42,10 +47,12 @@ def span(name: str) -> AbstractContextManager[None]:
     return _NOTHING if _recorded is None else _timed(name)
 
 
-def add_span(name: str, track: str, start: int, stop: int) -> None:
-    """Records a span of something that is no thread, such as an accelerator's cycles at a clock."""
-    if _recorded is not None:
-        _recorded.append(Span(name, track, start, stop))
+def add_cycles(name: str, cycles: int) -> None:
+    """Records clock cycles of the accelerator, at CLOCK_MHZ, as a span that ends now, when it has just answered."""
+    if _recorded is not None and cycles:
+        stop = perf_counter_ns()
+        start = stop - round(1000 * cycles / CLOCK_MHZ)
+        _recorded.append(Span(f"{name}: {cycles} cycles", f"{ACCELERATOR}, {name}", start, stop))
 
 
 @contextmanager
@@ -72,4 +79,5 @@ def _timed(name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        add_span(name, threading.current_thread().name, start, perf_counter_ns())
+        if _recorded is not None:  # it may have ended in between
+            _recorded.append(Span(name, threading.current_thread().name, start, perf_counter_ns()))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import perf_counter
 
-__all__ = ["Stopwatch"]
+from .spans import span
+
+__all__ = ["Parts", "Stopwatch"]
 
 
 class Stopwatch:
@@ -23,3 +27,26 @@ class Stopwatch:
         now = perf_counter()
         self.seconds[name] = self.seconds.get(name, 0.0) + now - self._last
         self._last = now
+
+
+class Parts:
+    """Adds up the seconds of blocks by name, and shows the blocks in a timeline.
+
+    Blocks of different names may run in several threads at once; those of one name must not.
+
+        with parts("gather"):
+            ...
+
+    Attributes:
+        seconds: by name; all of `names` are there from the beginning.
+    """
+
+    def __init__(self, *names: str) -> None:
+        self.seconds = dict.fromkeys(names, 0.0)
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        with span(name):
+            start = perf_counter()
+            yield
+            self.seconds[name] += perf_counter() - start

@@ -14,7 +14,7 @@ import pytest
 import hotline_hw
 
 ROOT = Path(hotline_hw.__file__).parents[1]
-MISSING = ("amaranth", "pyosys", "cocotb", "cocotb_tools", "cocotb_bus", "cocotbext", "platformdirs", "fbgemm_gpu")
+MISSING = ("amaranth", "pyosys", "cocotb", "cocotb_tools", "cocotb_bus", "cocotbext", "platformdirs")
 
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 

@@ -23,10 +23,11 @@ from .driver import Driver
 __all__ = ["OBJECTIVES", "FollowOptions", "Follower", "learn"]
 
 
-OBJECTIVES: dict[str, tuple[int, ...]] = {"samples": WEIGHTS, "rows": (2,) * len(WEIGHTS)}
+OBJECTIVES: dict[str, tuple[int, ...]] = {"samples": WEIGHTS, "rows": (8,) * len(WEIGHTS)}
 """Update weights by what the hot rows are chosen for: the most popular samples, or the fewest cold rows to be fetched.
 
-For rows every lookup weighs the same. 2 rather than 1 lets counters part sooner (docs/decisions.md has figures).
+For rows every lookup weighs the same. A large weight saturates the counters of 8 bits sooner, so that they follow what
+is recent (docs/decisions.md has figures).
 """
 
 

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from hotline_host.data.log import Batch
+from hotline_host.stopwatch import Parts
 from hotline_host.training.fbgemm import FbgemmInputs, FbgemmTrainer
 
 from .pipeline import Pipeline, Setup
@@ -27,20 +28,27 @@ class FbgemmPipeline(Pipeline):
             setup.config, setup.rows, setup.hot_rows, device=setup.device, dtype=setup.dtype, seed=setup.seed
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="look-ahead")
+        self._parts = Parts("pack", "wait", "train")
         self._ready: FbgemmInputs | None = None  # and prefetched: the operator's next step must be on it
 
     def progress(self, batches: Iterator[Batch]) -> StepResult:
         inputs, self._ready = self._ready, None
         if inputs is None:
-            inputs = self.trainer.pack(next(batches))
+            inputs = self._pack(next(batches))
             self.trainer.prefetch(inputs)
         following = next(batches, None)
-        coming = None if following is None else self._thread.submit(self.trainer.pack, following)
-        self.trainer.step(inputs)
+        coming = None if following is None else self._thread.submit(self._pack, following)
+        with self._parts("train"):
+            self.trainer.step(inputs)
         if coming is not None:
-            self._ready = coming.result()
+            with self._parts("wait"):
+                self._ready = coming.result()
             self.trainer.prefetch(self._ready)
         return StepResult()
+
+    def _pack(self, batch: Batch) -> FbgemmInputs:
+        with self._parts("pack"):
+            return self.trainer.pack(batch)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         ready, self._ready = self._ready, None
@@ -52,7 +60,10 @@ class FbgemmPipeline(Pipeline):
         missed = self.trainer.missed_bytes
         # FBGEMM does not count the rows that leave its cache. A full cache loses as many as it takes.
         return PipelineFigures(
-            hbm_bytes=self.trainer.device_bytes, link_bytes_in=self.trainer.bytes_in + missed, link_bytes_out=missed
+            dict(self._parts.seconds),
+            hbm_bytes=self.trainer.device_bytes,
+            link_bytes_in=self.trainer.bytes_in + missed,
+            link_bytes_out=missed,
         )
 
     def close(self) -> None:

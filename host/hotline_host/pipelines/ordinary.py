@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from hotline_host.data.log import Batch
+from hotline_host.stopwatch import Parts
 from hotline_host.training.inputs import StepInputs
 from hotline_host.training.ordinary import OrdinaryTrainer
 
@@ -26,16 +27,23 @@ class OrdinaryPipeline(Pipeline):
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="look-ahead")
         self._coming: Future[StepInputs] | None = None
+        self._parts = Parts("pack", "wait", "train")
 
     def progress(self, batches: Iterator[Batch]) -> StepResult:
-        coming = self._coming or self._thread.submit(self.trainer.pack, next(batches))
+        coming = self._coming or self._thread.submit(self._pack, next(batches))
         self._coming = None
-        inputs = coming.result()
+        with self._parts("wait"):
+            inputs = coming.result()
         following = next(batches, None)
         if following is not None:
-            self._coming = self._thread.submit(self.trainer.pack, following)
-        self.trainer.step(inputs)
+            self._coming = self._thread.submit(self._pack, following)
+        with self._parts("train"):
+            self.trainer.step(inputs)
         return StepResult()
+
+    def _pack(self, batch: Batch) -> StepInputs:
+        with self._parts("pack"):
+            return self.trainer.pack(batch)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if self._coming:
@@ -46,7 +54,10 @@ class OrdinaryPipeline(Pipeline):
     def figures(self) -> PipelineFigures:
         link = self.trainer.link
         return PipelineFigures(
-            hbm_bytes=self.trainer.device_bytes, link_bytes_in=link.bytes_in, link_bytes_out=link.bytes_out
+            dict(self._parts.seconds),
+            hbm_bytes=self.trainer.device_bytes,
+            link_bytes_in=link.bytes_in,
+            link_bytes_out=link.bytes_out,
         )
 
     def close(self) -> None:

@@ -15,7 +15,6 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,8 +23,9 @@ from hotline_host.data.delimited import Progress
 from hotline_host.data.log import Batch
 from hotline_host.plan import Followed
 from hotline_host.pool.planner import StepPlan
+from hotline_host.spans import add_cycles
 from hotline_host.splitters.splitter import Splitter
-from hotline_host.stopwatch import Stopwatch
+from hotline_host.stopwatch import Parts, Stopwatch
 from hotline_host.training.inputs import StepSize
 from hotline_host.training.pool_trainer import PoolTrainer
 
@@ -80,7 +80,7 @@ class PooledPipeline(Pipeline):
         self._planned: deque[_Coming] = deque()
         self._filling: deque[_Filling] = deque()
         self._behind: Future[None] | None = None  # schedule split: rows on their way back
-        self._times = dict.fromkeys((*self._threads, "wait", "launch"), 0.0)
+        self._parts = Parts(*self._threads, "wait", "launch")
 
     def prepare(self, learned: Sequence[Batch], coming: Sequence[Batch], progress: Progress = lambda *_: None) -> None:
         """Learns popularity, and places the hot rows."""
@@ -106,13 +106,11 @@ class PooledPipeline(Pipeline):
             self._fill()
         if not self._filling:
             raise StopIteration
-        start = perf_counter()
         plan, packed, gathered = self._filling.popleft()
-        result = StepResult(packed.result(), gathered.result())
-        waited = perf_counter()
-        self.trainer.launch(plan.result())
-        self._times["wait"] += waited - start
-        self._times["launch"] += perf_counter() - waited
+        with self._parts("wait"):
+            result = StepResult(packed.result(), gathered.result())
+        with self._parts("launch"):
+            self.trainer.launch(plan.result())
         if self._planned or self._take(batches):  # only now: it takes the buffers of what was just launched
             self._fill()
         # The accelerator gathers the rows of no mini-batch but the one that it split last.
@@ -141,17 +139,15 @@ class PooledPipeline(Pipeline):
         plan = _done(self._plan(batch, followed))
         counts = self._pack(batch, followed, plan, popular=followed.result().split.popular)
         gathering = self._threads["gather"].submit(self._gather, followed, plan)
-        start = perf_counter()
-        self.trainer.launch_popular(plan.result())
-        launched = perf_counter()
-        gathered = gathering.result()
-        waited = perf_counter()
-        self.trainer.launch_rest(plan.result())
-        if self._behind:
-            self._behind.result()
-        self._behind = self._threads["gather"].submit(self.trainer.bring_back, plan.result().number - 1)
-        self._times["wait"] += waited - launched
-        self._times["launch"] += perf_counter() - waited + launched - start
+        with self._parts("launch"):
+            self.trainer.launch_popular(plan.result())
+        with self._parts("wait"):
+            gathered = gathering.result()
+        with self._parts("launch"):
+            self.trainer.launch_rest(plan.result())
+            if self._behind:
+                self._behind.result()
+            self._behind = self._threads["gather"].submit(self.trainer.bring_back, plan.result().number - 1)
         return StepResult(counts, gathered)
 
     # What comes before a step, in this order
@@ -159,35 +155,31 @@ class PooledPipeline(Pipeline):
     def _split(self, batch: Batch, before: Future[GatherCounts] | None = None) -> Followed:
         if before:
             wait([before])
-        start = perf_counter()
-        followed = self.splitter.split(batch)
-        self._times["split"] += perf_counter() - start
+        with self._parts("split"):
+            followed = self.splitter.split(batch)
+        add_cycles("split", followed.cycles)
         return followed
 
     def _plan(self, batch: Batch, followed: Future[Followed]) -> StepPlan:
         split, moves = followed.result().split, followed.result().moves
-        start = perf_counter()
-        plan = self.trainer.plan(batch, split, moves)
-        self._times["plan"] += perf_counter() - start
-        return plan
+        with self._parts("plan"):
+            return self.trainer.plan(batch, split, moves)
 
     def _pack(
         self, batch: Batch, followed: Future[Followed], plan: Future[StepPlan], *, popular: np.ndarray | None = None
     ) -> SplitCounts:
         planned, known = plan.result(), followed.result()
-        start = perf_counter()
-        self.trainer.pack(batch, planned, popular)
-        counts = count_split(batch, known.split, len(known.moves or ()), known.cycles)
-        self._times["pack"] += perf_counter() - start
-        return counts
+        with self._parts("pack"):
+            self.trainer.pack(batch, planned, popular)
+            return count_split(batch, known.split, len(known.moves or ()), known.cycles)
 
     def _gather(self, followed: Future[Followed], plan: Future[StepPlan]) -> GatherCounts:
         planned, split = plan.result(), followed.result().split
-        start = perf_counter()
-        self.trainer.bring_back(planned.number - 2)
-        rows, host_rows = self._gatherer.rows, self._gatherer.host_rows
-        cycles = self._gatherer.gather(split, planned)
-        self._times["gather"] += perf_counter() - start
+        with self._parts("gather"):
+            self.trainer.bring_back(planned.number - 2)
+            rows, host_rows = self._gatherer.rows, self._gatherer.host_rows
+            cycles = self._gatherer.gather(split, planned)
+        add_cycles("gather", cycles)
         return GatherCounts(self._gatherer.rows - rows, self._gatherer.host_rows - host_rows, planned.held, cycles)
 
     # Between two steps
@@ -219,7 +211,7 @@ class PooledPipeline(Pipeline):
     def figures(self) -> PipelineFigures:
         link = self.trainer.link
         return PipelineFigures(
-            self._watch.seconds | self._times, self.splitter.counters(), self._placed,
+            self._watch.seconds | self._parts.seconds, self.splitter.counters(), self._placed,
             self.trainer.device_bytes, link.bytes_in, link.bytes_out,
         )  # fmt: skip
 

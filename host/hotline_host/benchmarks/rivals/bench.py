@@ -10,7 +10,7 @@ import torch
 
 from hotline_host.data.delimited import Progress
 from hotline_host.data.log import ClickLog
-from hotline_host.data.minibatches import MiniBatches
+from hotline_host.data.minibatches import MiniBatches, most_lookups
 from hotline_host.data.sources import load
 from hotline_host.data.synthetic.shapes import SHAPES
 from hotline_host.driver.follow import FollowOptions
@@ -38,6 +38,8 @@ TRAIN_LOOKUPS = 1 << 26
 """Most lookups of the mini-batches that are trained on; after them the first follows again."""
 LISTED = 0.6
 """Of the lookups of a mini-batch, the share for which the accelerator has room in its lists of unique cold rows."""
+RELEARN_SHARE, SELECT_EVERY = 0.25, 8
+"""How the hot rows follow popularity: as by default in `hotline record` and `hotline cosim`."""
 
 Look = Callable[[str, Case, Contender], None]
 
@@ -81,7 +83,6 @@ def bench_rivals(
     limit = int(DEVICE_SHARE * device_bytes(device) / len(rivals))
     if config.hbm_share is not None:
         limit = min(limit, int(config.hbm_share * table_bytes))
-    setup = _setup(settings, log, device, geometry, result.accelerator)
 
     def tell() -> None:
         result.peak_host_bytes = peak_bytes()
@@ -92,7 +93,7 @@ def bench_rivals(
         for batch_size in settings.batch_sizes:
             learned, train, test = (MiniBatches(log, *part, batch_size) for part in pairwise(ends[batch_size]))
             parts = Parts(learned, train, test, once=header is not None)
-            sized = replace(setup, batch_size=batch_size, batch_lookups=batch_size * _lookups(settings))
+            setup = _setup(settings, log, batch_size, device, geometry, result.accelerator)
             for threads in settings.threads:
                 count = before if threads == ALL_THREADS else threads
                 torch.set_num_threads(count)
@@ -101,7 +102,7 @@ def bench_rivals(
                     case = Case(batch_size, count, hbm, hot_rows, hot_rows * config.row_bytes, limit)
                     result.cases.append(case)
                     measure(
-                        case, replace(sized, hot_rows=hot_rows), rivals, parts, steps=settings.steps,
+                        case, replace(setup, hot_rows=hot_rows), rivals, parts, steps=settings.steps,
                         rounds=settings.rounds, changed=tell, progress=progress,
                         last=lambda name, contender, case=case: look(name, case, contender),  # type: ignore[misc]
                     )  # fmt: skip
@@ -112,14 +113,19 @@ def bench_rivals(
     return result
 
 
-def _setup(settings: RivalSettings, log: ClickLog, device: torch.device, geometry: Geometry, backend: str) -> Setup:
+def _setup(
+    settings: RivalSettings, log: ClickLog, batch_size: int, device: torch.device, geometry: Geometry, backend: str
+) -> Setup:
     config = settings.configuration
     return Setup(
-        batch_size=0, batch_lookups=0,  # of each case
         config=TrainConfig(config.model(), log.dense.shape[1], settings.optimizer, settings.rate, settings.eps),
-        rows=log.rows, device=device, seed=settings.seed,
+        rows=log.rows, batch_size=batch_size, batch_lookups=most_lookups(log, batch_size), device=device,
+        seed=settings.seed,
         accelerator=AcceleratorOptions(
-            backend=backend, geometry=geometry, follow=FollowOptions(by_bag=config.learn_by == "bag")
+            backend=backend, geometry=geometry,
+            follow=FollowOptions(
+                relearn_share=RELEARN_SHARE, select_every=SELECT_EVERY, by_bag=config.learn_by == "bag"
+            ),
         ),
     )  # fmt: skip
 

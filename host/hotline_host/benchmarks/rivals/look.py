@@ -17,19 +17,16 @@ from typing import Any
 
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from hotline_host.pipelines.steps import StepResult
-from hotline_host.spans import Span, recording
+from hotline_host.spans import ACCELERATOR, CLOCK_MHZ, Span, recording
 
 from .measure import LOOK_STEPS, Contender
 
-__all__ = ["CLOCK_MHZ", "Look", "busy_share", "look_closer", "merge"]
+__all__ = ["Look", "busy_share", "look_closer", "merge"]
 
 STEPS = LOOK_STEPS - 1
 """The first is not looked at: it may compile, or wait for what began before."""
-CLOCK_MHZ = 250.0
-"""The clock that the accelerator's cycles are shown at."""
 MARKER = "hotline clock"
-HOST, ACCELERATOR = 1_000_001, 1_000_002
+HOST_PROCESS, ACCELERATOR_PROCESS = 1_000_001, 1_000_002
 """Process numbers in the timeline that are no process's."""
 
 
@@ -58,7 +55,7 @@ def look_closer(contender: Contender) -> Look:
         begin = perf_counter_ns()
         with record_function(MARKER):
             pass
-        results = contender.steps(STEPS)
+        contender.steps(STEPS)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "torch.json"
         profiler.export_chrome_trace(str(path))
@@ -70,7 +67,7 @@ def look_closer(contender: Contender) -> Look:
     return Look(
         gpu_busy=busy_share(kernels, 1e6 * STEPS * contender.figures.seconds_per_step) if on_cuda else None,
         table=profiler.key_averages().table(sort_by=order, row_limit=25),
-        events=merge(events, begin, spans, accelerator_spans(results, spans)),
+        events=merge(events, begin, spans),
     )
 
 
@@ -83,25 +80,8 @@ def busy_share(intervals: Iterable[tuple[float, float]], span: float) -> float:
     return min(1.0, covered / span)
 
 
-def accelerator_spans(results: Sequence[StepResult], spans: Sequence[Span]) -> list[Span]:
-    """The cycles of each step's split and gathering, at CLOCK_MHZ.
-
-    They end with the host's spans of the name "split", in order, which are those of these steps and of some ahead.
-    """
-    answers = [each.stop for each in spans if each.name == "split"]
-    found = []
-    for number, (result, stop) in enumerate(zip(results, answers, strict=False)):
-        for name, counts in (("gather", result.gather), ("split", result.split)):
-            if counts is not None and counts.cycles:
-                start = stop - round(1000 * counts.cycles / CLOCK_MHZ)
-                found.append(Span(f"{name} {number}: {counts.cycles} cycles", f"accelerator, {name}", start, stop))
-    return found
-
-
-def merge(
-    events: Sequence[dict[str, Any]], marker: int, spans: Sequence[Span], accelerator: Sequence[Span]
-) -> list[dict[str, Any]]:
-    """Torch's events and the host's spans, all in microseconds of the host's clock.
+def merge(events: Sequence[dict[str, Any]], marker: int, spans: Sequence[Span]) -> list[dict[str, Any]]:
+    """Torch's events and the host's and the accelerator's spans, all in microseconds of the host's clock.
 
     Args:
         events: torch's; one is named MARKER.
@@ -116,7 +96,10 @@ def merge(
     offset = marker / 1000 - min(starts)
     shifted = [event | {"ts": event["ts"] + offset} if "ts" in event else event for event in events]
     simulated = f"accelerator, simulated, its cycles at {CLOCK_MHZ:g} MHz"
-    return shifted + _process(HOST, "host workers", spans) + _process(ACCELERATOR, simulated, accelerator)
+    theirs, ours = (
+        [each for each in spans if each.track.startswith(ACCELERATOR) is is_its] for is_its in (True, False)
+    )
+    return shifted + _process(HOST_PROCESS, "host workers", ours) + _process(ACCELERATOR_PROCESS, simulated, theirs)
 
 
 def _process(number: int, name: str, spans: Sequence[Span]) -> list[dict[str, Any]]:

@@ -138,10 +138,16 @@ def _round(contender: Contender, steps: int) -> None:
     after = pipeline.figures()
     contender.losses += pipeline.losses().tolist()
     figures.hbm_bytes = after.hbm_bytes
-    figures.link_bytes_in = (after.link_bytes_in - before.link_bytes_in) / steps
-    figures.link_bytes_out = (after.link_bytes_out - before.link_bytes_out) / steps
-    spent = {name: (value - before.seconds.get(name, 0.0)) / steps for name, value in after.seconds.items()}
-    figures.path = {name: value for name, value in spent.items() if value}
+    rounds = len(figures.round_seconds)
+
+    def mean(so_far: float, value: float) -> float:
+        """Of a step, over all rounds."""
+        return so_far + (value / steps - so_far) / rounds
+
+    figures.link_bytes_in = mean(figures.link_bytes_in, after.link_bytes_in - before.link_bytes_in)
+    figures.link_bytes_out = mean(figures.link_bytes_out, after.link_bytes_out - before.link_bytes_out)
+    spent = {name: value - before.seconds.get(name, 0.0) for name, value in after.seconds.items()}
+    figures.path = {name: mean(figures.path.get(name, 0.0), value) for name, value in spent.items() if value}
     splits = [result.split for result in results if result.split]
     if splits:
         figures.popular_share = float(np.mean([each.popular / each.samples for each in splits]))

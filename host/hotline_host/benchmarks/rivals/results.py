@@ -37,14 +37,14 @@ class RivalFigures:
         round_seconds: seconds a step, the mean of each round.
         host_cpu_seconds: of all threads of this process, a step. Where the golden model stands for the accelerator,
             its simulation is in them.
-        link_bytes_in, link_bytes_out: to and from the device, a step, counted by the pipeline.
+        link_bytes_in, link_bytes_out: to and from the device, a step, counted by the pipeline: the mean of all rounds.
         hbm_bytes: device memory that the rival holds.
         host_bytes: what the process grew by while the rival was built and prepared.
         gpu_busy: share of the time in which a kernel ran; None without CUDA.
         auc: of the samples that were kept for the test, after the last round.
         max_loss_difference: from REFERENCE's, over all steps; None for itself, or without it.
         popular_share, cold_rows: of the mini-batches that were split: popular samples, and unique cold rows each.
-        path: seconds a step that the main thread spent on each part, from `figures().seconds`.
+        path: seconds a step by what they were spent on, from `figures().seconds`: the mean of all rounds.
     """
 
     batch_size: int

@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 
 from hotline_host.benchmarks.rivals import look
 from hotline_host.commands.main import app
-from hotline_host.pipelines.steps import GatherCounts, SplitCounts, StepResult
 from hotline_host.spans import Span
 
 MARK = {"name": look.MARKER, "cat": "user_annotation", "ph": "X", "ts": 1000.0, "dur": 1.0}
@@ -26,24 +25,20 @@ def test_torch_and_host_are_on_one_clock():
     """The marker began at 1,000 us of torch's clock and 7,000 us of the host's."""
     kernel = {"name": "kernel", "cat": "kernel", "ph": "X", "ts": 1010.0, "dur": 2.0}
     name = {"ph": "M", "name": "process_name", "pid": 1, "args": {"name": "python"}}
-    events = look.merge([MARK, kernel, name], 7_000_000, [Span("gather", "rows", 7_010_000, 7_012_000)], [])
+    spans = [
+        Span("gather", "rows", 7_010_000, 7_012_000),
+        Span("500 cycles", "accelerator, split", 7_010_000, 7_012_000),
+    ]
+    events = look.merge([MARK, kernel, name], 7_000_000, spans)
     at = {event["name"]: (event["ts"], event["dur"]) for event in events if event["ph"] == "X"}
-    assert at["kernel"] == at["gather"] == (7010.0, 2.0)
+    assert at["kernel"] == at["gather"] == at["500 cycles"] == (7010.0, 2.0)
+    assert len({event["pid"] for event in events if "cycles" in event["name"] or event["name"] == "gather"}) == 2
     assert name in events and {event["args"]["name"] for event in events if event["ph"] == "M"} >= {
         "rows",
         "host workers",
     }
     with pytest.raises(ValueError, match="no event"):
-        look.merge([kernel], 0, [], [])
-
-
-def test_cycles_become_time_and_end_with_the_answer():
-    split = SplitCounts(1, 2, 3, 4, 1, 2, 1, 0, cycles=250)
-    steps = [StepResult(split, GatherCounts(1, 1, 0, cycles=500))]
-    spans = [Span("gather", "rows", 0, 9), Span("split", "ahead", 1000, 9000)]
-    gather, splitting = look.accelerator_spans(steps, spans)
-    assert (splitting.start, splitting.stop) == (8000, 9000), "250 cycles at 250 MHz are a microsecond"
-    assert (gather.start, gather.stop) == (7000, 9000) and "500 cycles" in gather.name
+        look.merge([kernel], 0, [])
 
 
 def test_the_command_writes_as_it_goes(tmp_path):
@@ -65,6 +60,13 @@ def test_the_command_writes_as_it_goes(tmp_path):
     events = json.loads((tmp_path / "t.json").read_text())["traceEvents"]
     times = [event["ts"] for event in events if event.get("cat") == "cpu_op"]
     assert len(times) > 100 and begin <= min(times) <= max(times) <= perf_counter_ns() / 1000
+    spans = [event for event in events if event.get("cat") == "hotline"]
+    assert {event["name"] for event in spans} >= {"split", "plan", "pack", "gather", "wait", "launch"}
+    assert all(begin <= event["ts"] and event["dur"] >= 0 for event in spans)
+    threads = {}
+    for event in spans:  # one thread's work ends before its next begins
+        assert event["ts"] >= threads.get((event["pid"], event["tid"]), 0)
+        threads[event["pid"], event["tid"]] = event["ts"] + event["dur"]
     assert sum(event["name"] == look.MARKER for event in events) == 2, "one for each rival"
 
 

@@ -19,6 +19,7 @@ from hotline_host.errors import SettingsError
 from hotline_host.experiments.record import record_log
 from hotline_host.experiments.settings import Settings
 from hotline_host.pipelines.ordinary import OrdinaryPipeline
+from hotline_host.pipelines.steps import PipelineFigures
 from hotline_hw.spec.params import PRESETS
 
 QUICK = {"rows": 1e-4, "batch_sizes": (64,), "steps": 2, "rounds": 2, "learn": 2, "test": 2, "preset": "edge"}
@@ -80,6 +81,26 @@ def test_every_round_is_told(told):
     assert [1] * running in rounds and [2] * running in rounds
 
 
+def test_bytes_and_parts_of_a_step_are_means_of_all_rounds(monkeypatch):
+    class Counting(OrdinaryPipeline):
+        """The n-th step, from 1, takes n seconds, says the pipeline, and brings n bytes."""
+
+        taken = 0
+
+        def progress(self, batches):
+            self.taken += 1
+            return super().progress(batches)
+
+        def figures(self):
+            whole = self.taken * (self.taken + 1) // 2
+            return PipelineFigures({"wait": float(whole), "learn": 5.0}, link_bytes_in=whole)
+
+    monkeypatch.setattr(rivals, "RIVALS", {"counting": Counting})
+    figures = bench_rivals(RivalSettings(**QUICK)).cases[0].rivals["counting"]
+    timed = [3, 4, 7, 8]  # two warm steps come before the two that are timed, in both rounds
+    assert figures.path == {"wait": pytest.approx(np.mean(timed))} and figures.link_bytes_in == np.mean(timed)
+
+
 class _Failing(OrdinaryPipeline):
     """Fails at a step, after the first round."""
 
@@ -112,7 +133,7 @@ def test_a_rival_that_fails_is_listed_with_the_reason_and_the_others_go_on(monke
     assert len(case.rivals["failing"].round_seconds) == 1 and len(case.rivals["ordinary"].round_seconds) == 2
     (table,) = rival_tables(result)
     assert "refusing: needs CUDA" in str(table.caption) and list(table.columns[0].cells) == ["ordinary", "failing"]
-    assert len(path_table(case).columns) == 2, "an ordinary pipeline tells of no parts"
+    assert {column.header for column in path_table(case).columns} == {"rival", "step", "pack", "wait", "train"}
 
 
 def test_a_rival_with_other_losses_is_seen(monkeypatch):

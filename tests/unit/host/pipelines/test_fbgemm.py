@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -18,7 +17,12 @@ from hotline_host.training.trainer import TrainConfig
 
 ROWS = np.array([40, 7, 300, 1])
 STEPS, SAMPLES = 20, 64
-needs_fbgemm = pytest.mark.skipif(find_spec("fbgemm_gpu") is None, reason="needs fbgemm-gpu or fbgemm-gpu-cpu")
+try:
+    import fbgemm_gpu
+except ImportError:
+    fbgemm_gpu = None
+
+needs_fbgemm = pytest.mark.skipif(fbgemm_gpu is None, reason="needs fbgemm-gpu or fbgemm-gpu-cpu")
 DEVICES = [
     "cpu",
     pytest.param(
