@@ -35,7 +35,7 @@ def test_a_gpu_trains_as_the_cpu_does(name: str, optimizer: str, multi_hot: bool
     gpu, cpu = train(name, optimizer, device="cuda", **options), train("ordinary", optimizer, **options)
     np.testing.assert_allclose(gpu.losses, cpu.losses, rtol=0, atol=CLOSE)
     assert max_parameter_difference(gpu.trainer, cpu.trainer) < CLOSE
-    assert name not in ("hotline", "hotline-split", "lru", "lfu") or gpu.moved > 60
+    assert name not in ("hotline", "hotline-split", "lru", "lfu") or gpu.moved > 40
 
 
 @pytest.mark.parametrize("multi_hot", [False, True])
@@ -105,7 +105,7 @@ def test_waiting_is_seen() -> None:
 
 
 @POOLED
-def test_a_copy_from_pageable_memory_is_refused(name: str) -> None:
+def test_copies_have_pinned_memory(name: str) -> None:
     """Whatever a step copies from lies in pinned memory: else the host would wait in silence."""
     log = drifting_log(multi_hot=True)
     with PIPELINES[name](setup(log, device="cuda")) as pipeline:
