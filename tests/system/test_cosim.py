@@ -193,7 +193,7 @@ def test_both_schedules_beside_ordinary_training(log, tmp_path, backend):
 
 
 def test_the_schedule_is_chosen(log):
-    """The same splits under both schedules, if rows are chosen for one objective, and losses that differ by round-off."""
+    """One objective gives the same splits under both schedules; losses differ by round-off."""
     pool, split = (
         cosim(log, TINY, "model", settings(schedule=each, objective="samples", dtype="float64"))
         for each in ("pool", "split")

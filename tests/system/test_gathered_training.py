@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +21,7 @@ from hotline_host.training.pool_trainer import PoolTrainer
 from hotline_host.training.trainer import max_parameter_difference
 from hotline_hw.spec.params import PRESETS
 from hotline_sim.model.device import ModelDevice
+from tests.support.at_once import AtOnce
 from tests.support.gathering_runs import ROOMY, ROWS, STEPS, Run, config, drifting_log, size_of_batches, train
 from tests.support.tools import needs
 
@@ -115,21 +114,6 @@ def test_lists_that_are_full(name: str) -> None:
 
 
 # Each rule of the order is needed
-
-
-class AtOnce:
-    """Stands for the thread beside the steps. A mini-batch is ready before the step before it is launched."""
-
-    def __init__(self, *_: object, **__: object) -> None:
-        pass
-
-    def submit(self, function: Callable, *args: object) -> Future:
-        future: Future = Future()
-        future.set_result(function(*args))
-        return future
-
-    def shutdown(self, **_: object) -> None:
-        pass
 
 
 BRING_BACK, PACK, ARRIVE, PLAN, GATHER = (

@@ -25,9 +25,11 @@ class Link(ABC):
     """Orders the work of two mini-batches that are in flight.
 
     Attributes:
+        shares_memory: device memory is host memory. Nothing counts as copied over the link then.
         bytes_in, bytes_out: copied to the device, and back, so far.
     """
 
+    shares_memory = False
     bytes_in = 0
     bytes_out = 0
 
@@ -78,18 +80,20 @@ class Link(ABC):
     def copy_in(self, target: Tensor, source: Tensor) -> None:
         """Copies a host buffer to the device, unless it is the same memory. The caller does not wait."""
         if target.data_ptr() != source.data_ptr():
-            self.bytes_in += source.nbytes
+            self.bytes_in += 0 if self.shares_memory else source.nbytes
             target.copy_(source, non_blocking=True)
 
     def copy_out(self, target: Tensor, source: Tensor) -> None:
         """Copies device memory to a host buffer, unless it is the same memory. The caller does not wait."""
         if target.data_ptr() != source.data_ptr():
-            self.bytes_out += source.nbytes
+            self.bytes_out += 0 if self.shares_memory else source.nbytes
             target.copy_(source, non_blocking=True)
 
 
 class HostLink(Link):
     """The device is the host. Everything happens at once, in the order of the calls."""
+
+    shares_memory = True
 
     def host_buffer(self, *shape: int, dtype: torch.dtype) -> Tensor:
         return torch.empty(shape, dtype=dtype)

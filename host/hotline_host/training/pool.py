@@ -98,17 +98,16 @@ class EmbeddingPool:
         self.staged_state = [link.host_buffer(shape.working_rows, dtype=dtype) for _ in range(2)]
         # Rows on their way back: where device memory is host memory, they need none of their own.
         self._returned = [
-            (self._half(half) if self.rows.device.type == "cpu" else link.host_buffer(*halves[1:], dtype=dtype))
+            (self._half(half) if link.shares_memory else link.host_buffer(*halves[1:], dtype=dtype))
             for half in range(2)
         ]
         self._returned_state = [
-            (self._half_state(half) if self.rows.device.type == "cpu" else link.host_buffer(halves[1], dtype=dtype))
+            (self._half_state(half) if link.shares_memory else link.host_buffer(halves[1], dtype=dtype))
             for half in range(2)
         ]
 
-        self._keys: list[
-            tuple[Tensor, Tensor]
-        ] = []  # of the rows to be read, for each half: on the host, on the device
+        # Of the rows to be read, for each half: on the host, on the device.
+        self._keys: list[tuple[Tensor, Tensor]] = []
         if zero_copy:
             link.adopt(self.cold)
             link.adopt(self.cold_state)

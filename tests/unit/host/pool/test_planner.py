@@ -205,7 +205,8 @@ def test_what_is_wrong_raises_and_changes_nothing(sequence: tuple[dict[int, int]
                 wrongs.append((replace(split, working=replace(split.working, places=places)), good))
         for at in range(len(good)):
             leaves = [key for key in range(-1, KEYS) if key != step.moves[at][2]]
-            left = step.moves[:at] + [(*step.moves[at][:2], data.draw(st.sampled_from(leaves)))] + step.moves[at + 1 :]
+            left = list(step.moves)
+            left[at] = (*step.moves[at][:2], data.draw(st.sampled_from(leaves)))
             wrongs += [(split, moves_of(left)), (split, moves_of([*step.moves, step.moves[at]]))]
         for wrong, moves in wrongs:
             with pytest.raises(OwnershipError):
@@ -259,7 +260,7 @@ def plan_one(planner: Planner, keys: list[int], split: Split, changes: list | No
 @pytest.mark.parametrize(
     ("keys", "slots", "listed", "places", "message"),
     [
-        ([3, 7], [2, -1], [7], [-1, 0], "lookup 0: row 3 of table 0 is taken to be hot in slot 2, but that slot holds row 0"),
+        ([3, 7], [2, -1], [7], [-1, 0], "lookup 0: row 3 of table 0 is taken to be hot in slot 2, but that slot"),
         ([7], [1], [], [-1], "lookup 0: row 1 of table 2 is taken to be hot in slot 1, but that slot holds no row"),
         ([7], [5], [], [-1], "lookup 0: row 1 of table 2 is said to be in slot 5 of 5"),
         ([7, 8], [-1, -1], [7, 8], [0, 0], "lookup 1: row 2 of table 2 is cold, and the place among the working rows"),
