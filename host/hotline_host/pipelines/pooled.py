@@ -218,6 +218,10 @@ class PooledPipeline(Pipeline):
     def close(self) -> None:
         for thread in self._threads.values():
             thread.shutdown(cancel_futures=True)
+        # A future that was cancelled before its turn never ends for those who wait for it.
+        self._planned.clear()
+        self._filling.clear()
+        self._behind = None
         if hasattr(self, "splitter"):
             self.splitter.close()
         self.trainer.close()
