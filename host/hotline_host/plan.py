@@ -3,7 +3,6 @@
 driver    Split, with its WorkingSet    which lookups are hot, and where each row is
           Moves                         which rows take the slots of others
 splitter  Followed                      both of them, of one mini-batch after another
-pipeline  Working                       the cold rows themselves, gathered
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import numpy as np
 
 from hotline_host.data.log import Batch
 
-__all__ = ["Followed", "Moves", "Split", "Working", "WorkingSet"]
+__all__ = ["Followed", "Moves", "Split", "WorkingSet"]
 
 
 @dataclass(frozen=True)
@@ -50,22 +49,6 @@ class Split:
     popular: np.ndarray
     slots: np.ndarray
     working: WorkingSet | None = None
-
-
-@dataclass(frozen=True)
-class Working:
-    """The gathered cold rows of a mini-batch of n lookups.
-
-    Attributes:
-        rows: float [m, D], a view of host memory; valid until the mini-batch after the next is split. Rows without a
-            key hold nothing.
-        places: int64 [n], in input order: each lookup's row of `rows`, -1 if its row is hot.
-        keys: int64 [m], the key of each row (numbered through all tables), -1 where `rows` holds nothing.
-    """
-
-    rows: np.ndarray
-    places: np.ndarray
-    keys: np.ndarray
 
 
 @dataclass(frozen=True)
