@@ -58,7 +58,7 @@ def _draw_losses(axes: Axes, result: CosimResult) -> None:
     if known:
         axes.set_title(f"largest difference {max(known):.1e}", loc="right", color=_QUIET, fontsize=9)
     axes.set_ylabel("loss (mean BCE)")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="lower left")  # to look for the best place takes long with many steps
 
 
 def _draw_shares(axes: Axes, result: CosimResult) -> None:
