@@ -219,6 +219,7 @@ def test_bad_input(command, options, message, data):
         (["--rate", "0"], "rate is 0.0; it must be a finite number above 0"),
         (["--rate", "inf"], "rate is inf; it must be a finite number above 0"),
         (["--eps", "nan"], "eps is nan; it must be a finite number above 0"),
+        (["--autocast", "--dtype", "float64"], "dtype is float64 with autocast; with autocast it must be float32"),
         (["--dtype", "half"], "dtype is 'half'; it must be one of float32, float64"),
         (["--model", "huge"], "model is 'huge'; it must be one of small, kaggle"),
         (["--dimension", "10"], "dimension is 10, which makes rows of 40 bytes in float32"),

@@ -94,6 +94,9 @@ def cosim_command(
     schedule: Annotated[
         str, typer.Option(help="pool: the whole mini-batch at once; split: popular samples first, as published.")
     ] = "pool",
+    autocast: Annotated[
+        bool, typer.Option("--autocast", help="Compute the model in bfloat16 where that is safe.")
+    ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Poison memory that owns no row, to find misplaced rows.")
     ] = False,
@@ -129,6 +132,7 @@ def cosim_command(
             memory=memory, passes=passes,
             steps=steps, optimizer=optimizer, rate=rate, eps=eps, model=model, dimension=dimension, device=device,
             dtype=dtype, seed=seed, schedule=schedule, check=check,
+            autocast=autocast,
             pipelines=_names(pipelines, *(["ordinary"] if baseline else [])),
         )  # fmt: skip
         log, seconds = _load(data, skip_bad, samples, seed, progress)

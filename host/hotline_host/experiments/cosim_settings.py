@@ -41,7 +41,7 @@ class CosimSettings(Settings):
         seed: of the initial parameters.
         schedule: of pipelines that have both: "pool" trains on the whole mini-batch at once; "split" on the popular
             samples while the rows of the others come.
-        check: see `Setup`.
+        check: see `Setup`; `autocast`: see `TrainConfig`.
         pipelines: keys of PIPELINES. Each trains from the same seed on the same mini-batches; the others are compared
             to the first.
     """
@@ -61,6 +61,7 @@ class CosimSettings(Settings):
     seed: int = 0
     schedule: str = "pool"
     check: bool = False
+    autocast: bool = False
     pipelines: tuple[str, ...] = ("hotline",)
 
     def __post_init__(self) -> None:
@@ -70,6 +71,8 @@ class CosimSettings(Settings):
         if self.steps < 0:
             raise SettingsError(f"steps is {self.steps}; it must be 0 (as many as the passes have) or more")
         check_seed(self.seed)
+        if self.autocast and self.dtype != "float32":
+            raise SettingsError(f"dtype is {self.dtype} with autocast; with autocast it must be float32")
         if not 0 <= self.test_share < 1:
             raise SettingsError(f"test share is {self.test_share}; it must be at least 0 and below 1")
         for name, value, known in (
@@ -108,7 +111,7 @@ class CosimSettings(Settings):
         try:
             if self.dimension is not None:
                 model = replace(model, dimension=self.dimension)
-            return TrainConfig(model, dense_features, self.optimizer, self.rate, self.eps)
+            return TrainConfig(model, dense_features, self.optimizer, self.rate, self.eps, self.autocast)
         except ValueError as error:
             raise SettingsError(str(error)) from None
 
