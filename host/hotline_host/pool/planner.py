@@ -17,14 +17,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hotline_device.compiled import compiled
 from hotline_host.plan import Moves, Split
 
+from .arrange import COLD, HOT, arrange, not_cold, translate
 from .rows import OwnershipError, TableRows
 
 __all__ = ["Planner", "PoolShape", "StepPlan"]
-
-_COLD, _HOT, _LISTED = range(3)
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ class Planner:
         self.tables, self.shape = tables, shape
         self.key_at = np.full(shape.rows, -1, np.int64)
         self.number = 0  # of the next mini-batch
-        self._owner = np.full(int(tables.bases[-1]), _COLD, np.uint8)  # by key; spares a search for misplaced rows
+        self._owner = np.full(int(tables.bases[-1]), COLD, np.uint8)  # by key; spares a search for misplaced rows
         self._used = [0, 0]  # places of each half
         self._map_keys = np.empty(0, np.int64)
         self._map_places = np.empty(0, np.int32)
@@ -131,8 +129,8 @@ class Planner:
             if (twice := _repeated(values)) is not None:
                 name = self.tables.name(twice) if values is keys else f"slot {twice}"
                 raise OwnershipError(f"{name} {what}")
-        self._owner[self._hot_keys()] = _COLD
-        self._owner[keys] = _HOT
+        self._owner[self._hot_keys()] = COLD
+        self._owner[keys] = HOT
         self.key_at[:] = -1
         self.key_at[slots] = keys
         self._used = [0, 0]
@@ -176,14 +174,14 @@ class Planner:
         place_of, new_keys = np.empty(len(listed), np.int32), np.empty(most, np.int64)
         fetched, back = np.empty(most, np.int64), np.empty(self._used[1 - half], np.int32)
         old = self.key_at[before : before + self._used[1 - half]]
-        moved, got, returned, placed, held = _arrange(
+        moved, got, returned, placed, held = arrange(
             old, before, listed, free, slots, comes, leaves, shape.begin(half),
             *self._map(len(old) + len(leaves)), source, target, place_of, new_keys, fetched, back,
         )  # fmt: skip
         if placed > shape.working_rows:
             raise ValueError(f"the mini-batch needs {placed} places of a half that has {shape.working_rows}")
         ids = np.empty(len(keys), np.int32)
-        wrong = _translate(
+        wrong = translate(
             split.slots, places, place_of, keys, new_keys, self.key_at[: shape.hot_rows], slots, comes,
             shape.begin(half), ids,
         )  # fmt: skip
@@ -194,8 +192,8 @@ class Planner:
             self.number, half, ids, free, fetched[:got].copy(), source[:moved].copy(), target[:moved].copy(),
             new_keys[:placed].copy(), back, old[back], held, slots, comes,
         )  # fmt: skip
-        self._owner[leaves[leaves >= 0]] = _COLD
-        self._owner[comes] = _HOT
+        self._owner[leaves[leaves >= 0]] = COLD
+        self._owner[comes] = HOT
         self.key_at[slots] = comes
         begin = shape.begin(half)
         self.key_at[begin : begin + self._used[half]] = -1
@@ -224,7 +222,7 @@ class Planner:
             if (twice := _repeated(values)) is not None:
                 name = f"slot {twice}" if values is slots else self.tables.name(twice)
                 raise OwnershipError(f"{name} {what}")
-        stays = (self._owner[comes] == _HOT) & ~np.isin(comes, leaves)
+        stays = (self._owner[comes] == HOT) & ~np.isin(comes, leaves)
         if stays.any():
             at = int(stays.argmax())
             raise OwnershipError(f"move {at}: {self._is_hot(int(comes[at]))}")
@@ -233,10 +231,10 @@ class Planner:
     def _check_listed(self, listed: np.ndarray, comes: np.ndarray, leaves: np.ndarray) -> None:
         """Raises OwnershipError if a row that is listed as cold is hot after the moves, or is listed twice."""
         owner, leaves = self._owner, leaves[leaves >= 0]
-        owner[leaves], owner[comes] = _COLD, _HOT  # for now
-        wrong = _not_cold(listed, owner)
-        hot = wrong >= 0 and owner[listed[wrong]] == _HOT
-        owner[comes], owner[leaves] = _COLD, _HOT
+        owner[leaves], owner[comes] = COLD, HOT  # for now
+        wrong = not_cold(listed, owner)
+        hot = wrong >= 0 and owner[listed[wrong]] == HOT
+        owner[comes], owner[leaves] = COLD, HOT
         if wrong >= 0:
             key = int(listed[wrong])
             if not hot:
@@ -295,125 +293,3 @@ def _list_cold(slots: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndar
     places = np.full(len(keys), -1, np.int32)
     places[cold] = inverse
     return listed, places
-
-
-# The map of keys is open addressing with linear probing; -1 marks a free cell.
-
-
-@compiled()
-def _find(keys: np.ndarray, key: int) -> int:
-    """The cell of a key, or the free cell where it would be."""
-    mask = len(keys) - 1
-    cell = (key * 0x9E3779B1 >> 7) & mask
-    while keys[cell] != -1 and keys[cell] != key:
-        cell = (cell + 1) & mask
-    return cell
-
-
-@compiled()
-def _not_cold(listed, owner):
-    """The first listed row that is hot, or listed before; -1 if there is none. Leaves `owner` as it was."""
-    wrong = -1
-    for i in range(len(listed)):
-        if owner[listed[i]] != _COLD:
-            wrong = i
-            break
-        owner[listed[i]] = _LISTED
-    for i in range(len(listed) if wrong < 0 else wrong):
-        owner[listed[i]] = _COLD
-    return wrong
-
-
-@compiled()
-def _arrange(
-    old, old_begin, listed, free, slots, comes, leaves, begin, map_keys, map_places, source, target, place_of, new_keys,
-    fetched, back,
-):  # fmt: skip
-    """Gives every row its place. Returns the numbers of moves, fetched rows, rows to go back, places, and held rows."""
-    map_keys[:] = -1
-    for place in range(len(old)):  # where rows are now: in the half before, ...
-        if old[place] >= 0:
-            cell = _find(map_keys, old[place])
-            map_keys[cell] = old[place]
-            map_places[cell] = old_begin + place
-    for move in range(len(leaves)):  # ... or in a slot that they leave
-        if leaves[move] >= 0:
-            cell = _find(map_keys, leaves[move])
-            map_keys[cell] = leaves[move]
-            map_places[cell] = slots[move]
-
-    moved = got = 0
-    for i in range(free):  # gathered by the splitter; where that reads host memory in vain, the row in the pool counts
-        place_of[i] = i
-        new_keys[i] = listed[i]
-        cell = _find(map_keys, listed[i])
-        if map_keys[cell] == listed[i]:
-            source[moved], target[moved] = map_places[cell], begin + i
-            map_places[cell] = -1 - map_places[cell]  # found
-            moved += 1
-    for i in range(free, len(listed)):
-        cell = _find(map_keys, listed[i])
-        if map_keys[cell] != listed[i]:
-            place_of[i] = free + got
-            new_keys[free + got] = listed[i]
-            fetched[got] = listed[i]
-            got += 1
-    for move in range(len(comes)):
-        cell = _find(map_keys, comes[move])
-        if map_keys[cell] == comes[move]:
-            source[moved], target[moved] = map_places[cell], slots[move]
-            map_places[cell] = -1 - map_places[cell]
-        else:
-            source[moved], target[moved] = begin + free + got, slots[move]
-            new_keys[free + got] = -1
-            fetched[got] = comes[move]
-            got += 1
-        moved += 1
-    placed = free + got
-    held = 0
-    for i in range(free, len(listed)):
-        cell = _find(map_keys, listed[i])
-        if map_keys[cell] == listed[i]:
-            place_of[i] = placed
-            new_keys[placed] = listed[i]
-            source[moved], target[moved] = map_places[cell], begin + placed
-            map_places[cell] = -1 - map_places[cell]
-            moved, placed, held = moved + 1, placed + 1, held + 1
-    for move in range(len(leaves)):
-        if leaves[move] >= 0:
-            cell = _find(map_keys, leaves[move])
-            if map_places[cell] >= 0:
-                new_keys[placed] = leaves[move]
-                source[moved], target[moved] = slots[move], begin + placed
-                moved, placed = moved + 1, placed + 1
-    returned = 0
-    for place in range(len(old)):
-        if old[place] >= 0 and map_places[_find(map_keys, old[place])] >= 0:
-            back[returned] = place
-            returned += 1
-    return moved, got, returned, placed, held
-
-
-@compiled()
-def _translate(slot_of, places, place_of, keys, new_keys, key_at, slots, comes, begin, ids):
-    """Fills `ids`. Returns the first lookup whose row is not where it is said to be, else -1."""
-    hot = len(key_at)
-    for move in range(len(slots)):  # for now, so that hot lookups are checked against the slots after the moves
-        comes[move], key_at[slots[move]] = key_at[slots[move]], comes[move]
-    wrong = -1
-    for i in range(len(ids)):
-        slot = slot_of[i]
-        if slot >= 0:
-            if slot >= hot or key_at[slot] != keys[i]:
-                wrong = i
-                break
-            ids[i] = slot
-        else:
-            place = places[i]
-            if place < 0 or place >= len(place_of) or new_keys[place_of[place]] != keys[i]:
-                wrong = i
-                break
-            ids[i] = begin + place_of[place]
-    for move in range(len(slots)):
-        comes[move], key_at[slots[move]] = key_at[slots[move]], comes[move]
-    return wrong
