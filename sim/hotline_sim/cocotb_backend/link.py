@@ -1,6 +1,9 @@
-"""What the device and the simulator's process share: framed messages on a socket, and a flag beside it.
+"""What the device and the simulator's process share: messages on a socket, and a flag beside it.
 
-A message is its length (4 bytes, little-endian), then a JSON object. Requests (device to simulator) have an `op`:
+A message is a JSON object, one packet of a `SOCK_SEQPACKET` socket: a signal handler that raises loses a whole message
+or nothing. (On a stream of bytes it could lose part of one, and what follows would be read as its rest.)
+
+Requests (device to simulator) have an `op`:
 
     read      offset                 -> value
     write     offset, value
@@ -23,14 +26,19 @@ import socket
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FLAG_NAME", "SETTINGS_VARIABLE", "SOCKET_NAME", "SOCKET_VARIABLE", "Link", "map_flag"]
+__all__ = ["FLAG_NAME", "SETTINGS_VARIABLE", "SOCKET_NAME", "SOCKET_VARIABLE", "Link", "map_flag", "new_socket"]
 
 SOCKET_VARIABLE = "HOTLINE_COCOTB_SOCKET"
 SETTINGS_VARIABLE = "HOTLINE_COCOTB_SETTINGS"  # JSON: quiet_limit, and what the accelerator's memory is
 SOCKET_NAME = "socket"
 FLAG_NAME = "flag"  # beside the socket
 
-_LENGTH_BYTES = 4
+_MOST_BYTES = 1 << 20  # of a message; the system's limit is lower
+
+
+def new_socket() -> socket.socket:
+    """A socket of the kind that a `Link` needs, to listen on or to connect."""
+    return socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
 class Link:
@@ -38,22 +46,17 @@ class Link:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._received = bytearray()  # part of the next message; kept if a signal handler raises
 
     def send(self, message: dict[str, Any]) -> None:
-        body = json.dumps(message).encode()
-        self._connection.sendall(len(body).to_bytes(_LENGTH_BYTES, "little") + body)
+        self._connection.send(json.dumps(message).encode())
 
     def receive(self) -> dict[str, Any] | None:
         """The next message; None if the other side has gone."""
-        if not self._read(_LENGTH_BYTES):
+        try:
+            body = self._connection.recv(_MOST_BYTES)
+        except ConnectionError:
             return None
-        end = _LENGTH_BYTES + int.from_bytes(self._received[:_LENGTH_BYTES], "little")
-        if not self._read(end):
-            return None
-        body = bytes(self._received[_LENGTH_BYTES:end])
-        del self._received[:end]
-        return json.loads(body)
+        return json.loads(body) if body else None
 
     def gone(self) -> bool:
         """Whether the other side has closed the connection, all that it sent having been received."""
@@ -66,18 +69,6 @@ class Link:
 
     def close(self) -> None:
         self._connection.close()
-
-    def _read(self, count: int) -> bool:
-        """Receives until so many bytes of a message are there. Returns whether they are."""
-        while len(self._received) < count:
-            try:
-                part = self._connection.recv(count - len(self._received))
-            except ConnectionError:
-                return False
-            if not part:
-                return False
-            self._received += part
-        return True
 
 
 def map_flag(folder: Path, *, create: bool = False) -> mmap.mmap:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
-from .link import SETTINGS_VARIABLE, SOCKET_VARIABLE, Link
+from .link import SETTINGS_VARIABLE, SOCKET_VARIABLE, Link, new_socket
 
 __all__ = ["Failure", "Gone", "Service", "connect"]
 
@@ -146,6 +145,6 @@ class Service(ABC):
 def connect() -> tuple[Link, Path, dict[str, Any]]:
     """The link to the device, the folder shared with it, and its settings."""
     path = Path(os.environ[SOCKET_VARIABLE])
-    connection = socket.socket(socket.AF_UNIX)
+    connection = new_socket()
     connection.connect(str(path))
     return Link(connection), path.parent, json.loads(os.environ[SETTINGS_VARIABLE])

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from contextlib import suppress
@@ -18,7 +17,7 @@ from hotline_sim.build.cache import log_tail
 from hotline_sim.build.verilog import DEVICE_TOP
 
 from .build import runner_command, runner_environment
-from .link import SETTINGS_VARIABLE, SOCKET_NAME, SOCKET_VARIABLE, Link
+from .link import SETTINGS_VARIABLE, SOCKET_NAME, SOCKET_VARIABLE, Link, new_socket
 
 __all__ = ["Session"]
 
@@ -59,7 +58,7 @@ class Session:
         Raises:
             DeviceError: it ended, or did not connect in time.
         """
-        with socket.socket(socket.AF_UNIX) as listener, (self.folder / _LOG_NAME).open("wb") as log:
+        with new_socket() as listener, (self.folder / _LOG_NAME).open("wb") as log:
             listener.bind(str(self.folder / SOCKET_NAME))
             listener.listen(1)
             listener.settimeout(0.2)
