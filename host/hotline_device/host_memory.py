@@ -7,14 +7,15 @@ host              a file's bytes, mapped: NumPy arrays and tensors are views of 
 
 from __future__ import annotations
 
-import mmap
-import os
 import tempfile
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from .memory_folder import MemoryFolder, map_file
 
 __all__ = ["BASE_ADDRESS", "PAGE_BYTES", "HostMemory", "Region"]
 
@@ -49,31 +50,32 @@ class Region:
 
 
 class HostMemory:
-    """Regions, each in a sparse file: memory is allocated on first access.
+    """Regions, each in a file of its own.
 
     Attributes:
         regions: in ascending order of addresses.
     """
 
     def __init__(self) -> None:
-        shared = Path("/dev/shm")
-        self._folder = tempfile.TemporaryDirectory(prefix="hotline-memory-", dir=shared if shared.is_dir() else None)
+        self._folders: dict[Path, MemoryFolder] = {}
         self._next = BASE_ADDRESS
         self.regions: list[Region] = []
 
-    def allocate(self, name: str, size: int) -> Region:
-        """A new region of `size` bytes or more (whole pages), zero at first.
+    def allocate(self, name: str, size: int, folder: Path | None = None) -> Region:
+        """A new region of `size` bytes or more (whole pages), zero at first. Its memory is reserved.
+
+        Args:
+            folder: where its file is. None: in shared memory, where the system has it.
 
         Raises:
             ValueError: the size is not positive.
+            OSError: there is no room for it.
         """
         if size <= 0:
             raise ValueError(f"region {name!r} of {size} bytes: the size must be positive")
         size = -(-size // PAGE_BYTES) * PAGE_BYTES
-        path = Path(self._folder.name) / f"{len(self.regions)}-{name}"
-        with path.open("w+b") as file:
-            os.truncate(file.fileno(), size)
-            mapped = mmap.mmap(file.fileno(), size)
+        path = self._folder(folder or _shared_memory()) / f"{len(self.regions)}-{name}"
+        mapped = map_file(path, size, f"region {name!r}")
         region = Region(name, self._next, np.frombuffer(mapped, np.uint8), path)
         self._next += -(-size // _GAP_BYTES) * _GAP_BYTES + _GAP_BYTES
         self.regions.append(region)
@@ -88,4 +90,17 @@ class HostMemory:
 
     def close(self) -> None:
         """Removes the files. Existing views stay valid."""
-        self._folder.cleanup()
+        for folder in self._folders.values():
+            folder.remove()
+        self._folders.clear()
+
+    def _folder(self, place: Path) -> Path:
+        if place not in self._folders:
+            self._folders[place] = folder = MemoryFolder(place)
+            weakref.finalize(self, folder.remove)
+        return self._folders[place].path
+
+
+def _shared_memory() -> Path:
+    shared = Path("/dev/shm")
+    return shared if shared.is_dir() else Path(tempfile.gettempdir())

@@ -97,6 +97,10 @@ def cosim_command(
     autocast: Annotated[
         bool, typer.Option("--autocast", help="Compute the model in bfloat16 where that is safe.")
     ] = False,
+    tables: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep the embedding tables in files there: they may exceed memory."),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Poison memory that owns no row, to find misplaced rows.")
     ] = False,
@@ -131,7 +135,7 @@ def cosim_command(
             select_every=select_every, move_limit=move_limit, learn_by=learn_by, objective=objective,
             memory=memory, passes=passes,
             steps=steps, optimizer=optimizer, rate=rate, eps=eps, model=model, dimension=dimension, device=device,
-            dtype=dtype, seed=seed, schedule=schedule, check=check,
+            dtype=dtype, seed=seed, schedule=schedule, tables=tables, check=check,
             autocast=autocast,
             pipelines=_names(pipelines, *(["ordinary"] if baseline else [])),
         )  # fmt: skip

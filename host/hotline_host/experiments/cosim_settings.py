@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
@@ -41,6 +42,7 @@ class CosimSettings(Settings):
         seed: of the initial parameters.
         schedule: of pipelines that have both: "pool" trains on the whole mini-batch at once; "split" on the popular
             samples while the rows of the others come.
+        tables: see `Setup.folder`.
         check: see `Setup`; `autocast`: see `TrainConfig`.
         pipelines: keys of PIPELINES. Each trains from the same seed on the same mini-batches; the others are compared
             to the first.
@@ -60,6 +62,7 @@ class CosimSettings(Settings):
     dtype: str = "float32"
     seed: int = 0
     schedule: str = "pool"
+    tables: Path | None = None
     check: bool = False
     autocast: bool = False
     pipelines: tuple[str, ...] = ("hotline",)
@@ -95,11 +98,13 @@ class CosimSettings(Settings):
             SettingsError: the tracker cannot follow as it is told to, or the tables do not fit into memory.
         """
         config, dtype = self.train_config(log.dense.shape[1]), DTYPES[self.dtype]
-        check_memory(log.rows, config.model.dimension, dtype.itemsize, len(self.pipelines))
+        if not self.tables:
+            check_memory(log.rows, config.model.dimension, dtype.itemsize, len(self.pipelines))
         return Setup(
             config=config, rows=log.rows, device=self.torch_device(), dtype=dtype, seed=self.seed,
             batch_size=self.batch_size, batch_lookups=most_lookups(log, self.batch_size),
             hot_rows=self.budget(log, geometry.hot_capacity), schedule=self.schedule, check=self.check,
+            folder=self.tables,
             accelerator=AcceleratorOptions(
                 backend=backend, geometry=geometry, options=self.device_options(backend), follow=self.follow()
             ),

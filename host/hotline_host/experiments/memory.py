@@ -25,7 +25,8 @@ def check_memory(rows: np.ndarray, dimension: int, itemsize: int, copies: int = 
         times = f", {copies} times" if copies > 1 else ""
         raise SettingsError(
             f"tables of {total:,} rows, dimension {dimension}, {itemsize} bytes an element{times}, need {needed:,} "
-            f"bytes of memory, and {there:,} are free; take fewer samples, a smaller dimension, or a log of fewer rows"
+            f"bytes of memory, and {there:,} are free; keep them in files (--tables DIR), or take fewer samples, a "
+            "smaller dimension, or a log of fewer rows"
         )
 
 

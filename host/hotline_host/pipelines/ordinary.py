@@ -23,7 +23,13 @@ class OrdinaryPipeline(Pipeline):
 
     def __init__(self, setup: Setup) -> None:
         self.trainer: OrdinaryTrainer = OrdinaryTrainer(
-            setup.config, setup.rows, size_of(setup, 0), device=setup.device, dtype=setup.dtype, seed=setup.seed
+            setup.config,
+            setup.rows,
+            size_of(setup, 0),
+            device=setup.device,
+            dtype=setup.dtype,
+            seed=setup.seed,
+            folder=setup.folder,
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="look-ahead")
         self._coming: Future[StepInputs] | None = None

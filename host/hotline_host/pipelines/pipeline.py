@@ -12,6 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -59,6 +60,7 @@ class Setup:
         hot_rows: embedding rows that a pipeline may keep in device memory, if it chooses some.
         schedule: "pool" or "split", for pipelines that have both.
         check: poison storage that owns no row, so that a row read where it does not live shows. Slow.
+        folder: where the embedding rows are kept in files, mapped. None: in memory.
         accelerator: None if there is none.
     """
 
@@ -72,6 +74,7 @@ class Setup:
     hot_rows: int = 0
     schedule: str = "pool"
     check: bool = False
+    folder: Path | None = None
     accelerator: AcceleratorOptions | None = None
 
 

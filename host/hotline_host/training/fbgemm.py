@@ -17,8 +17,8 @@ from torch import Tensor
 from hotline_host.data.log import Batch
 from hotline_host.errors import SettingsError
 
+from .host_table import host_table
 from .losses import Losses
-from .pool import initial_table
 from .trainer import TrainConfig, Trainer
 
 __all__ = ["FbgemmInputs", "FbgemmTrainer"]
@@ -79,7 +79,7 @@ class FbgemmTrainer(Trainer):
         self.operator = _operator(config, self.tables.rows.tolist(), cached_rows, self.device)
         self._prefetch_stream = torch.cuda.Stream(self.device) if self.operator.prefetch_pipeline else None
         self._losses = Losses(self.device, dtype)
-        table = initial_table(rows, config.model.dimension, seed=self.table_seed, dtype=dtype)
+        table = host_table(rows, config.model.dimension, seed=self.table_seed, dtype=dtype)
         self._load_rows(list(table.split(self.tables.rows.tolist())), [])
 
     @property

@@ -6,17 +6,19 @@ is hot. What does not depend on parameters is done beside the step before.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from hotline_host.data.log import Batch
 
+from .host_table import host_table, host_zeros
 from .inputs import StepInputs, StepSize
 from .kernels import TorchKernels
 from .link import HostLink, link_to
 from .losses import Losses
-from .pool import initial_table
 from .trainer import TrainConfig, Trainer
 
 __all__ = ["OrdinaryTrainer"]
@@ -29,6 +31,7 @@ class OrdinaryTrainer(Trainer):
 
     Args:
         size: of the largest mini-batch.
+        folder: keep rows and accumulators in files there. None: in memory.
 
     Attributes:
         table: [R, D] in host memory, all tables end to end.
@@ -44,10 +47,11 @@ class OrdinaryTrainer(Trainer):
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         seed: int = 0,
+        folder: Path | None = None,
     ) -> None:
         super().__init__(config, rows, device, dtype, seed)
-        self.table = initial_table(rows, config.model.dimension, seed=self.table_seed, dtype=dtype)
-        self.accumulator = torch.zeros(len(self.table), dtype=dtype)
+        self.table = host_table(rows, config.model.dimension, seed=self.table_seed, dtype=dtype, folder=folder)
+        self.accumulator = host_zeros(len(self.table), dtype=dtype, folder=folder)
         self.link = link_to(self.device)
         self.kernels = TorchKernels()
         self._inputs = [StepInputs(size, len(self.table) + 1, HostLink(), dtype) for _ in range(2)]

@@ -9,6 +9,8 @@ that a row which is read or written where it does not live shows in the loss.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,24 +19,11 @@ from hotline_device.host_memory import HostMemory, Region
 from hotline_host.pool.planner import PoolShape, StepPlan
 from hotline_host.pool.rows import TableRows
 
+from .host_table import host_table, host_zeros, region_tensor, shared_table
 from .kernels import Kernels
 from .link import Link
 
-__all__ = ["EmbeddingPool", "initial_table"]
-
-
-def initial_table(rows: np.ndarray, dimension: int, *, seed: int, dtype: torch.dtype) -> Tensor:
-    """[sum(rows), D] on the host: all tables end to end, table t uniform within +-1/sqrt(rows[t]).
-
-    The values depend on `rows`, `dimension` and `seed` alone. They are drawn in float32, so every dtype starts from the
-    same ones.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    table = torch.empty(int(np.sum(rows)), dimension, dtype=dtype)
-    for part, count in zip(table.split([int(r) for r in rows]), rows, strict=True):
-        bound = max(1, int(count)) ** -0.5
-        part.copy_(torch.empty(part.shape, dtype=torch.float32).uniform_(-bound, bound, generator=generator))
-    return table
+__all__ = ["EmbeddingPool"]
 
 
 class EmbeddingPool:
@@ -51,6 +40,7 @@ class EmbeddingPool:
         memory: an accelerator's memory, to keep the cold rows and the gathered rows in. None: the host's own.
         check: poison storage that owns nothing.
         zero_copy: the device itself reads the cold rows that it needs, over the link.
+        folder: keep the cold rows and their states in files there. None: in memory.
 
     Attributes:
         cold: [R, D] in host memory; `cold_state` [R], always in the host's own memory.
@@ -73,15 +63,16 @@ class EmbeddingPool:
         memory: HostMemory | None = None,
         check: bool = False,
         zero_copy: bool = False,
+        folder: Path | None = None,
     ) -> None:
         self.tables, self.shape, self.check, self._link = tables, shape, check, link
-        self.cold = initial_table(tables.rows, dimension, seed=seed, dtype=dtype)
         self.region: Region | None = None
         self.staging: Region | None = None
         if memory:
-            self.region = memory.allocate("tables", self.cold.nbytes)
-            self.cold = _view(self.region, self.cold.shape, dtype).copy_(self.cold)
-        self.cold_state = torch.zeros(len(self.cold), dtype=dtype)
+            self.cold, self.region = shared_table(memory, tables.rows, dimension, seed=seed, dtype=dtype, folder=folder)
+        else:
+            self.cold = host_table(tables.rows, dimension, seed=seed, dtype=dtype, folder=folder)
+        self.cold_state = host_zeros(len(self.cold), dtype=dtype, folder=folder)
         self.rows = torch.zeros(shape.rows, dimension, dtype=dtype, device=device)
         self.state = torch.zeros(shape.rows, dtype=dtype, device=device)
         if check:
@@ -90,7 +81,7 @@ class EmbeddingPool:
         halves = (2, shape.working_rows, dimension)
         if memory:
             self.staging = memory.allocate("working", max(1, 2 * shape.working_rows * dimension * dtype.itemsize))
-            staged = _view(self.staging, torch.Size(halves), dtype)
+            staged = region_tensor(self.staging, torch.Size(halves), dtype)
             link.adopt(staged)
         else:
             staged = link.host_buffer(*halves, dtype=dtype)
@@ -230,9 +221,3 @@ class EmbeddingPool:
     def _half_state(self, half: int) -> Tensor:
         begin = self.shape.begin(half)
         return self.state[begin : begin + self.shape.working_rows]
-
-
-def _view(region: Region, shape: torch.Size, dtype: torch.dtype) -> Tensor:
-    """A region's memory as a tensor. It is viewed as bytes first: NumPy and torch name element types differently."""
-    size = shape.numel() * dtype.itemsize
-    return torch.from_numpy(region.array(size, np.uint8)).view(dtype).view(shape)

@@ -10,6 +10,8 @@ micro-batches read the same version of every parameter, and their gradients are 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -41,7 +43,7 @@ class PoolTrainer(Trainer):
     Args:
         hot_rows: slots of the hot table.
         size: of the largest mini-batch. Its `moves` are the rows that may become hot before one.
-        memory, check, zero_copy: as `EmbeddingPool`.
+        memory, check, zero_copy, folder: as `EmbeddingPool`.
         all_hot: no row is ever cold in a step, so no room is made for working rows.
         Others as `Trainer`.
 
@@ -66,6 +68,7 @@ class PoolTrainer(Trainer):
         check: bool = False,
         all_hot: bool = False,
         zero_copy: bool = False,
+        folder: Path | None = None,
     ) -> None:
         super().__init__(config, rows, device, dtype, seed, rows_on=device)
         moves = min(size.moves, hot_rows)
@@ -76,7 +79,7 @@ class PoolTrainer(Trainer):
         self.kernels = kernels_for(self.device)
         self.pool = EmbeddingPool(
             self.tables, config.model.dimension, shape, device=self.device, link=self.link, dtype=dtype,
-            seed=self.table_seed, memory=memory, check=check, zero_copy=zero_copy,
+            seed=self.table_seed, memory=memory, check=check, zero_copy=zero_copy, folder=folder,
         )  # fmt: skip
         self.planner = Planner(self.tables, shape)
         room = StepSize(size.samples, size.lookups, size.tables, size.features, shape.working_rows + moves)

@@ -12,7 +12,6 @@ from hotline_device.host_memory import HostMemory
 from hotline_host.pool.rows import OwnershipError, TableRows
 from hotline_host.training.dlrm import ModelConfig
 from hotline_host.training.inputs import StepSize
-from hotline_host.training.pool import initial_table
 from hotline_host.training.pool_trainer import PoolTrainer
 from hotline_host.training.trainer import TrainConfig
 
@@ -106,19 +105,6 @@ def test_halves_begin_where_the_accelerator_can_write() -> None:
     assert shape.working_rows % 64 == 0 and shape.working_rows >= 6 + 2 * 2
     assert shape.rows == SLOTS + 2 * shape.working_rows + 1 and shape.begin(1) == SLOTS + shape.working_rows
     assert trainer(all_hot=True).pool.shape.working_rows == 0
-
-
-def test_initial_rows_come_from_the_seed_alone() -> None:
-    torch.manual_seed(1)
-    first = initial_table(ROWS, 3, seed=7, dtype=torch.float64)
-    torch.manual_seed(2)
-    state = torch.get_rng_state()
-    assert torch.equal(first, initial_table(ROWS, 3, seed=7, dtype=torch.float64))
-    assert torch.equal(torch.get_rng_state(), state)
-    assert torch.equal(first, initial_table(ROWS, 3, seed=7, dtype=torch.float32).double())
-    assert not torch.equal(first, initial_table(ROWS, 3, seed=8, dtype=torch.float64))
-    for table, rows in zip(first.split(ROWS.tolist()), ROWS, strict=True):
-        assert 0.1 * rows**-0.5 < table.abs().max() <= rows**-0.5
 
 
 def test_rows_in_memory_that_is_shared() -> None:
