@@ -1,0 +1,212 @@
+"""Checkpoints on disk: whole or not there.
+
+    FOLDER/step-00000400/    manifest.json           step, state, and the size of every shard
+                             state.safetensors       tensors of the state
+                             rows-00000.safetensors  embedding rows with their optimizer state, a range of keys a shard
+
+A checkpoint is written beside its place and renamed once all of it is on the disk, so a process may be killed at any
+moment. Tensors are in the safetensors format, which other tools read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from hotline_host.errors import DataError
+
+__all__ = ["Checkpoint", "Rows", "load_checkpoint", "newest_checkpoint", "save_checkpoint"]
+
+_FORMAT = 1
+_NAME = re.compile(r"step-(\d{8,})")
+_PARTIAL = ".partial-"
+_STATE = "state.safetensors"
+_TENSOR = "tensor"
+_FIRST = "first_key"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A range of embedding rows.
+
+    Attributes:
+        first: the key of the first one.
+        tensors: by name, [c, ...] each: the rows and what the row optimizer keeps of them.
+    """
+
+    first: int
+    tensors: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One that is on the disk.
+
+    Attributes:
+        step: optimizer steps that it has seen.
+        state: what `save_checkpoint` was given.
+    """
+
+    path: Path
+    step: int
+    state: dict[str, Any]
+    _shards: tuple[str, ...]
+
+    def rows(self) -> Iterator[Rows]:
+        """All embedding rows, a shard at a time."""
+        for name in self._shards:
+            shard = _load(self.path / name)
+            yield Rows(int(shard.pop(_FIRST)), shard)
+
+
+def save_checkpoint(folder: Path, step: int, state: dict[str, Any], rows: Iterable[Rows], *, keep: int = 2) -> Path:
+    """Writes a checkpoint. One of the same step is replaced, and all but the newest `keep` are removed.
+
+    Memory beside the tensors: none but the shard that is being written.
+
+    Args:
+        state: nested dicts and lists of numbers, strings, None, arrays and tensors.
+        rows: in ranges that together are all embedding rows.
+
+    Raises:
+        OSError: the disk is full, or cannot be written. What was there is there still.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(f"{_PARTIAL}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    path, partial = folder / f"step-{step:08}", folder / f"{_PARTIAL}{step:08}"
+    partial.mkdir()
+    try:
+        tensors: dict[str, Tensor] = {}
+        plain = _without_tensors(state, "", tensors)
+        sizes = {_STATE: _save(partial / _STATE, tensors)}
+        for number, each in enumerate(rows):
+            name = f"rows-{number:05}.safetensors"
+            sizes[name] = _save(partial / name, {_FIRST: torch.tensor(each.first), **each.tensors})
+        manifest = {"format": _FORMAT, "step": step, "bytes": sizes, "state": plain}
+        with (partial / "manifest.json").open("w") as file:
+            json.dump(manifest, file)
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():
+            _remove(path)
+        partial.rename(path)
+        _flush_folder(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    for old in _checkpoints(folder)[:-keep]:
+        _remove(old)
+    return path
+
+
+def newest_checkpoint(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint in a folder, None if there is none. Errors as `load_checkpoint`."""
+    found = _checkpoints(folder)
+    return load_checkpoint(found[-1]) if found else None
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Reads a checkpoint; its embedding rows are read as they are asked for.
+
+    Raises:
+        DataError: a file is missing, cut short or of another format. The message names it.
+    """
+    try:
+        manifest = json.loads((path / "manifest.json").read_text())
+        if manifest["format"] != _FORMAT:
+            raise DataError(f"{path} has format {manifest['format']}; this version reads format {_FORMAT}")
+        sizes, step = manifest["bytes"], manifest["step"]
+        for name, size in sizes.items():
+            there = (path / name).stat().st_size
+            if there != size:
+                raise DataError(
+                    f"{path / name} has {there} bytes of {size}: it was cut short; remove {path.name} to resume from "
+                    "an older checkpoint"
+                )
+        tensors = _load(path / _STATE)
+        state = _with_tensors(manifest["state"], tensors)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} is no checkpoint: {error}") from None
+    return Checkpoint(path, step, state, tuple(sorted(name for name in sizes if name != _STATE)))
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Oldest first."""
+    found = [path for path in folder.glob("step-*") if _NAME.fullmatch(path.name)] if folder.is_dir() else []
+    return sorted(found, key=lambda path: int(path.name[5:]))
+
+
+def _remove(path: Path) -> None:
+    """Removes a checkpoint. At no moment is a part of it there under its name."""
+    going = path.parent / f"{_PARTIAL}old-{path.name}"
+    path.rename(going)
+    shutil.rmtree(going, ignore_errors=True)
+
+
+def _save(path: Path, tensors: dict[str, Tensor]) -> int:
+    """Returns the file's size."""
+    save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    return path.stat().st_size
+
+
+def _load(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise DataError(f"{path} is damaged: {error}") from None
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _without_tensors(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+    """JSON with the name of a tensor in the place of each tensor or array, which goes to `tensors`."""
+    if isinstance(value, np.ndarray):
+        value = torch.from_numpy(np.ascontiguousarray(value))
+    if isinstance(value, Tensor):
+        tensors[name] = value.detach().cpu().clone()
+        return {_TENSOR: name}
+    if isinstance(value, dict):
+        # Keys of JSON are strings, those of an optimizer's state numbers.
+        return {
+            "items": [
+                [key, _without_tensors(item, f"{name}.{key}".lstrip("."), tensors)] for key, item in value.items()
+            ]
+        }
+    if isinstance(value, (list, tuple)):
+        return [_without_tensors(item, f"{name}.{number}", tensors) for number, item in enumerate(value)]
+    if isinstance(value, np.generic):
+        return value.item()
+    return value
+
+
+def _with_tensors(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, dict):
+        if _TENSOR in value:
+            return tensors[value[_TENSOR]]
+        return {key: _with_tensors(item, tensors) for key, item in value["items"]}
+    if isinstance(value, list):
+        return [_with_tensors(item, tensors) for item in value]
+    return value
