@@ -5,6 +5,7 @@ A line is a label, 13 integers and 26 hexadecimal strings, with tabs between the
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,13 @@ import numpy as np
 from .columns import Gather, hexadecimal, numbers, one_lookup_each, respell
 from .compressed import open_text
 from .delimited import Field, Progress, Reader
-from .log import ClickLog
+from .log import ClickLog, DataError
 
 __all__ = ["DENSE", "FIELDS", "TABLES", "load"]
 
 DENSE = tuple(f"I{number}" for number in range(1, 14))
 TABLES = tuple(f"C{number}" for number in range(1, 27))
+_NUMBER = re.compile("([0-9]+)")
 
 FIELDS = (
     Field("label", "[01]", "a label: 0 or 1"),
@@ -32,6 +34,8 @@ def load(
     path: Path, *, skip_bad: bool = False, samples: int | None = None, progress: Progress | None = None
 ) -> ClickLog:
     """Reads a log, plain or compressed (see `open_text`): 26 tables of one lookup a bag, 13 dense features.
+
+    A pattern such as `day_*.gz` names several files, which are read one after the other; day_2 comes before day_10.
 
     Rows are numbered in order of first appearance. Values that are the same number share a row, in whatever case and
     with however many leading zeros they are written; a missing value is a row of its own. A dense feature x becomes
@@ -48,15 +52,21 @@ def load(
     sparse = Gather(len(TABLES))
     dense = [np.empty((0, len(DENSE)), np.float32)]
     label = [np.empty(0, np.float32)]
-    with open_text(path) as (stream, done, size):
-        reader = Reader(stream, str(path), FIELDS, delimiter="\t", label="label", skip_bad=skip_bad, limit=samples)
-        for table in reader.tables():
-            columns = table.columns
-            label.append(numbers(columns[0]).astype(np.float32))
-            dense.append(_dense(columns[1 : 1 + len(DENSE)]))
-            sparse.add([respell(column, hexadecimal) for column in columns[1 + len(DENSE) :]])
-            if progress is not None:
-                progress(f"reading {path.name}", done(), size)
+    left, skipped = samples, 0
+    for file in _files(path):
+        with open_text(file) as (stream, done, size):
+            reader = Reader(stream, str(file), FIELDS, delimiter="\t", label="label", skip_bad=skip_bad, limit=left)
+            for table in reader.tables():
+                columns = table.columns
+                label.append(numbers(columns[0]).astype(np.float32))
+                dense.append(_dense(columns[1 : 1 + len(DENSE)]))
+                sparse.add([respell(column, hexadecimal) for column in columns[1 + len(DENSE) :]])
+                left = None if left is None else left - table.num_rows
+                if progress is not None:
+                    progress(f"reading {file.name}", done(), size)
+            skipped += reader.skipped
+        if left == 0:
+            break
     labels = np.concatenate(label)
     indices, rows = sparse.finish()
     return ClickLog(
@@ -68,8 +78,18 @@ def load(
         dense=np.concatenate(dense),
         label=labels,
         rule="every value keeps its own row; a missing value is a row of its own",
-        skipped=reader.skipped,
+        skipped=skipped,
     )
+
+
+def _files(path: Path) -> list[Path]:
+    """The files of a name that may be a pattern, in the order of the numbers in their names."""
+    if not set("*?[") & set(path.name) or path.exists():
+        return [path]
+    found = [file for file in path.parent.glob(path.name) if not file.is_dir()]
+    if not found:
+        raise DataError(f"{path}: no file has a name of this pattern")
+    return sorted(found, key=lambda file: [int(part) if part.isdigit() else part for part in _NUMBER.split(file.name)])
 
 
 def _dense(columns: list) -> np.ndarray:

@@ -16,7 +16,7 @@ __all__ = ["SOURCES", "load"]
 SOURCES = {
     "ml-100k": "MovieLens-100k with user and film features, fetched on first use",
     "open-bandit": "a sample of the Open Bandit log, fetched on first use",
-    "criteo:PATH": "your copy of a Criteo log (Kaggle or Terabyte), tab-separated, plain or compressed",
+    "criteo:PATH": "your copy of a Criteo log (Kaggle or Terabyte), tab-separated, plain or compressed; or day_*",
     "avazu:PATH": "your copy of the Avazu log, comma-separated with its header, plain or compressed",
     "npz:PATH": "your own log as NumPy arrays: sparse, or indices and lengths; optional dense, label, rows",
     **{f"synthetic:{name}": shape.about for name, shape in SHAPES.items()},

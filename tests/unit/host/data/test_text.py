@@ -75,6 +75,20 @@ def test_criteo_reads_labels_dense_features_and_rows(tmp_path: Path, name: str, 
     assert "missing" in log.rule
 
 
+def test_criteo_reads_the_days_one_after_the_other(tmp_path: Path) -> None:
+    for day, values in ((10, "cd"), (2, "ab"), (3, "ac")):
+        write(tmp_path / f"day_{day}", *(criteo_line(int(day == 2), sparse={1: value}) for value in values))
+    log = load(f"criteo:{tmp_path / 'day_*'}")
+    assert log.label.tolist() == [1, 1, 0, 0, 0, 0] and log.name == "criteo:day_*"
+    assert log.indices[::26].tolist() == [0, 1, 0, 2, 2, 3] and log.rows[0] == 4
+    assert load(f"criteo:{tmp_path / 'day_*'}", samples=3).size == 3
+    with pytest.raises(DataError, match=r"week_\*: no file has a name of this pattern"):
+        load(f"criteo:{tmp_path / 'week_*'}")
+    (tmp_path / "day_3").write_text("x\n")
+    with pytest.raises(DataError, match="day_3, line 1"):
+        load(f"criteo:{tmp_path / 'day_*'}")
+
+
 @pytest.mark.parametrize("skip_bad", [False, True])
 def test_a_byte_order_mark_is_ignored(tmp_path: Path, skip_bad: bool) -> None:
     bad = ["x"] if skip_bad else []
