@@ -21,9 +21,9 @@ from hotline_hw import __version__
 from .words import AGE_FIELD
 
 __all__ = [
-    "ADDRESS_BITS", "COUNTERS", "ID_VALUE", "POLICY_REGISTERS", "REGISTERS", "WEIGHTS", "WEIGHT_BITS", "Access",
-    "BitField", "Command", "Counter", "Error", "Irq", "Phase", "Register", "counter_offset", "register",
-    "version_value",
+    "ADDRESS_BITS", "COUNTERS", "ID_VALUE", "INTERFACE", "POLICY_REGISTERS", "REGISTERS", "WEIGHTS", "WEIGHT_BITS",
+    "Access", "BitField", "Command", "Counter", "Error", "Irq", "Phase", "Register", "counter_offset",
+    "interface_value", "register", "version_value",
 ]  # fmt: skip
 
 ADDRESS_BITS = 12
@@ -32,12 +32,26 @@ WEIGHTS = (16, 8, 5, 4, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1)
 """Update weights after reset, indexed by a sample's other misses. The last stands for that many or more. Each is
 16 / (1 + misses), rounded."""
 ID_VALUE = 0x484F544C  # "HOTL"
+INTERFACE = (1, 0)
+"""Version of the interface between accelerator and software: major, minor.
+
+`tests/vectors/` holds what it stands for. Raise major, and set minor to 0, if software that was written for the version
+before would misunderstand the accelerator: a register, bit, code, status, field or word changes its place or its
+meaning, or the key hash changes. Raise minor if only something is added that such software does not see. The package's
+version says nothing about it.
+"""
 
 
 def version_value() -> int:
     """The project's version as the VERSION register holds it: major, minor, patch, 8 bits each."""
     major, minor, patch = (int(part) for part in __version__.split("."))
     return major << 16 | minor << 8 | patch
+
+
+def interface_value() -> int:
+    """The version of the interface as the INTERFACE register holds it."""
+    major, minor = INTERFACE
+    return major << 16 | minor
 
 
 class Access(IntEnum):
@@ -215,6 +229,9 @@ _FIXED: tuple[Register, ...] = (
              (BitField("entries_per_hot_row", 0, 8, "entries of the tracker for each row that may be hot"),
               BitField("counter_bits", 8, 8, "width of a popularity counter"),
               BitField("max_moves", 16, 16, "most rows that one SELECT makes hot")), None),
+    Register("INTERFACE", 0x020, Access.RO, "Version of the interface: registers, descriptors, words, key hash.",
+             (BitField("minor", 0, 16, "additions that older software does not see"),
+              BitField("major", 16, 16, "must be the one that the software was written for")), interface_value()),
     Register("CONTROL", 0x040, Access.RW, "Control.",
              (BitField("phase", 0, 2,
                        "phase of the mini-batches that start from now on: 0 LEARN, 1 CLASSIFY, 2 RELEARN"),)),
