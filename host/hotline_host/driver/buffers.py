@@ -36,7 +36,8 @@ class Buffer(NamedTuple):
 class Buffers:
     """Hands out parts of two regions: one that the accelerator may only read, and one that it may only write.
 
-    A region that is too small is replaced. Views of a replaced region stay valid, but the accelerator no longer sees it.
+    A region that is too small is replaced. Views of a replaced region stay valid, but the accelerator no longer sees
+    it.
     """
 
     def __init__(self, rings: Rings) -> None:

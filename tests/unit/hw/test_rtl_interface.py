@@ -1,42 +1,27 @@
-"""The RTL is held to the literals of `tests/vectors`: key hash, registers over AXI4-Lite, and the decoder's verdicts."""
+"""The RTL is held to the literals of `tests/vectors`: key hash, registers on AXI4-Lite, and the decoder's verdicts."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Awaitable, Callable
 from typing import Any
 from unittest import mock
 
 import pytest
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.sim import Simulator
 
 from hotline_hw.core.core import HotlineCore
 from hotline_hw.core.input.key_hash import KeyHash, KeyUnhash
-from hotline_hw.lib.axi import axil_signature
 from hotline_hw.shell.layouts import completion_layout, descriptor_layout
 from hotline_hw.shell.registers import ShellRegisters
 from hotline_hw.shell.rings.decoder import Decoder
 from hotline_hw.spec.params import preset
+from tests.support.axi_lite import read, simulate, write
 from tests.support.streams import pulse, until_done
 from tests.support.vectors import INTERFACE, SESSION, bits, registers
 
 TINY = preset("tiny")
 SHELL = 0x1000
-
-
-def simulate(dut: Any, drive: Callable[[Any], Awaitable[None]]) -> None:
-    top = Module()
-    top.submodules.dut = dut
-    top.d.sync += Signal(name="alive").eq(1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        simulator = Simulator(top)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(drive)
-    simulator.run()
 
 
 # The key hash
@@ -63,41 +48,6 @@ def test_key_hash_and_its_inverse(width: str):
 
 
 # Registers
-
-
-async def read(ctx: Any, bus: Any, offset: int) -> tuple[int, int]:
-    """Data and response."""
-    ctx.set(bus.araddr, offset)
-    ctx.set(bus.arvalid, 1)
-    ctx.set(bus.rready, 1)
-    ready = 0
-    while not ready:
-        _, _, ready = await ctx.tick().sample(bus.arready)
-    ctx.set(bus.arvalid, 0)
-    valid = 0
-    while not valid:
-        _, _, valid, data, response = await ctx.tick().sample(bus.rvalid, bus.rdata, bus.rresp)
-    return data, response
-
-
-async def write(ctx: Any, bus: Any, offset: int, value: int) -> int:
-    """The response."""
-    ctx.set(bus.awaddr, offset)
-    ctx.set(bus.wdata, value)
-    ctx.set(bus.wstrb, 0xF)
-    ctx.set(bus.awvalid, 1)
-    ctx.set(bus.wvalid, 1)
-    ctx.set(bus.bready, 1)
-    address = data = False
-    valid = 0
-    while not valid:
-        _, _, took_address, took_data, valid, response = await ctx.tick().sample(
-            bus.awready, bus.wready, bus.bvalid, bus.bresp
-        )
-        address, data = address or took_address, data or took_data
-        ctx.set(bus.awvalid, not address)
-        ctx.set(bus.wvalid, not data)
-    return response
 
 
 class Stub(wiring.Component):
@@ -199,7 +149,7 @@ def test_verdicts_on_descriptors_of_the_session():
     """The decoder sees their bytes. It refuses those that do not get as far as their data."""
     descriptors = [step["run"] for step in SESSION if "run" in step]
     dut = Decoder(TINY)
-    windows = [step["write"] for step in SESSION if "windows" in step["what"]][0][:20]
+    windows = next(step["write"] for step in SESSION if "windows" in step["what"])[:20]
     values = dict(windows)
 
     async def drive(ctx):
