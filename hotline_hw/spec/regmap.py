@@ -97,7 +97,8 @@ class Error(IntFlag):
 
 
 class Irq(IntFlag):
-    """Bits of IRQ_STATUS and IRQ_ENABLE. `irq` is high while any enabled bit is set."""
+    """Bits of IRQ_STATUS and IRQ_ENABLE. `irq` is high while any enabled bit is set, but low for a few cycles after a
+    write of IRQ_STATUS (`hotline_hw.lib.interrupts`)."""
 
     BATCH_DONE = 1 << 0  # both result packets of a mini-batch have left
     COMMAND_DONE = 1 << 1  # a command has ended
@@ -248,7 +249,8 @@ _FIXED: tuple[Register, ...] = (
     Register("COMMAND", 0x050, Access.WO, "Starts a command.",
              (BitField("code", 0, 8, "1 CLEAR, 2 DUMP, 3 RESTORE, 4 SNAPSHOT, 5 RESET_COUNTERS, 6 SELECT"),)),
     Register("ERROR", 0x054, Access.W1C, "Errors since the bits were last cleared.", _bits(Error, _ERROR_DOCS)),
-    Register("IRQ_STATUS", 0x058, Access.W1C, "Interrupt causes.", _bits(Irq, _IRQ_DOCS)),
+    Register("IRQ_STATUS", 0x058, Access.W1C, "Interrupt causes. A write lets irq go low for a few cycles, so that "
+             "causes that are left give another edge.", _bits(Irq, _IRQ_DOCS)),
     Register("IRQ_ENABLE", 0x05C, Access.RW, "Interrupt causes that drive irq.", _bits(Irq, _IRQ_DOCS)),
     Register("AGE_PERIOD", 0x060, Access.RW, "Aging: after so many lookups of keys without an entry a set's counters "
              "shrink.",

@@ -1,5 +1,5 @@
-"""Shows that the vectors can fail: literals of the interface are changed in a copy of the package `hotline_hw`, where RTL,
-model and driver still agree, and the tests of the vectors find each."""
+"""Shows that the vectors can fail: literals of the interface are changed in a copy of the package `hotline_hw`, where
+RTL, model and driver still agree. The tests of the vectors find each."""
 
 from __future__ import annotations
 

@@ -135,9 +135,7 @@ def test_every_window_in_use(driver):
     for number, region in enumerate(regions[:-1]):
         driver.set_table(number, region.address, 4, 16)
         driver.set_table(number, region.address, 4, 32)
-    message = (
-        f"{WINDOWS + 1} extents of memory need a window each, and the accelerator has 8: desc.*one region"
-    )
+    message = f"{WINDOWS + 1} extents of memory need a window each, and the accelerator has 8: desc.*one region"
     with pytest.raises(DriverError, match=message):
         driver.set_table(7, regions[-1].address, 4, 16)
     driver.rings.windows.hide(regions[0])
