@@ -94,8 +94,8 @@ class HotlineCore(wiring.Component):
     def _shell_ports(geometry: Geometry) -> dict[str, wiring.Member]:
         return {
             "phase": In(2), "command": In(8), "command_write": In(1),
-            "acknowledged": Out(1), "busy": Out(1), "command_done": Out(1), "finished": Out(1), "errors": Out(len(Error)),
-            "index_bits": Out(range(geometry.index_bits + 1)),
+            "busy": Out(1), "command_done": Out(1), "finished": Out(1), "errors": Out(len(Error)),
+            "acknowledged": Out(1), "index_bits": Out(range(geometry.index_bits + 1)),
             "working_start": In(1), "working_ready": Out(1), "working_enable": In(1), "working_full": Out(1),
             "list_bank": In(range(geometry.banks)), "list_held": In(1), "list_number": In(geometry.local_bits),
             "list_count": Out(geometry.local_bits + 1), "list_key": Out(geometry.key_bits),
