@@ -182,8 +182,8 @@ class HotlineDevice(wiring.Component):
                 with m.Case(target):
                     m.d.comb += [sink.valid.eq(read.data.valid), read.data.ready.eq(sink.ready)]
         # The faults of a descriptor that is read ahead do not count for the one under way.
-        ahead = fetch.busy & (read.fault.address == fetch.address)
-        m.d.comb += [
+        ahead = fetch.asked & (read.fault.address == fetch.address)
+        m.d.sync += [
             sequencer.read_fault.kind.eq(Mux(ahead, Fault.NONE, read.fault.kind)),
             sequencer.read_fault.address.eq(read.fault.address),
             sequencer.read_fault.known.eq(read.fault.known),
