@@ -16,6 +16,7 @@ from hotline_hw.core.output.updates import UpdateScatter
 from hotline_hw.core.output.verdicts import VerdictTap, verdict_bits
 from hotline_hw.lib.axi import RegisterSlice, axil_signature, axis_signature
 from hotline_hw.lib.csr import CsrBank
+from hotline_hw.lib.interrupts import InterruptLine
 from hotline_hw.lib.streams import fork, forward
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import Error
@@ -51,6 +52,7 @@ class HotlineCore(wiring.Component):
     Ports with a shell:
         phase: Used one cycle later, instead of CONTROL.phase.
         command, command_write: As a write of COMMAND.
+        acknowledged: Pulse. Software has written IRQ_STATUS.
         busy: STATUS.busy.
         command_done: Pulse. A command has ended.
         finished: Pulse. Both packets of a mini-batch have left.
@@ -93,7 +95,7 @@ class HotlineCore(wiring.Component):
         return {
             "phase": In(2), "command": In(8), "command_write": In(1),
             "busy": Out(1), "command_done": Out(1), "finished": Out(1), "errors": Out(len(Error)),
-            "index_bits": Out(range(geometry.index_bits + 1)),
+            "acknowledged": Out(1), "index_bits": Out(range(geometry.index_bits + 1)),
             "working_start": In(1), "working_ready": Out(1), "working_enable": In(1), "working_full": Out(1),
             "list_bank": In(range(geometry.banks)), "list_held": In(1), "list_number": In(geometry.local_bits),
             "list_count": Out(geometry.local_bits + 1), "list_key": Out(geometry.key_bits),
@@ -208,7 +210,13 @@ class HotlineCore(wiring.Component):
         connect_values(m, g, csr, control, selector, counters, status)
         errors = error_bits(unpacker, classifier, control)
         connect_commands(m, self, csr, unpacker, control, errors, busy, finished)
-        m.d.sync += self.irq.eq((csr.irq_status & csr.irq_enable).any())
+        m.submodules.interrupt = interrupt = InterruptLine()
+        m.d.comb += [
+            interrupt.causes.eq((csr.irq_status & csr.irq_enable).any()),
+            interrupt.acknowledged.eq(csr.irq_status_write), self.irq.eq(interrupt.irq),
+        ]  # fmt: skip
+        if g.working_rows:
+            m.d.comb += self.acknowledged.eq(csr.irq_status_write)
         return m
 
     def _batches(self, m: Module, unpacker: Unpacker) -> tuple[Signal, Signal]:

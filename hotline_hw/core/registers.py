@@ -15,7 +15,17 @@ from hotline_hw.lib.counters import CounterBank
 from hotline_hw.lib.csr import CsrBank
 from hotline_hw.spec.capabilities import capability_values
 from hotline_hw.spec.params import Geometry
-from hotline_hw.spec.regmap import COUNTERS, ID_VALUE, REGISTERS, Access, Command, Error, register, version_value
+from hotline_hw.spec.regmap import (
+    COUNTERS,
+    ID_VALUE,
+    REGISTERS,
+    Access,
+    Command,
+    Error,
+    interface_value,
+    register,
+    version_value,
+)
 
 from .control import TrackerControl
 from .selector import HotSetSelector
@@ -65,6 +75,7 @@ def connect_values(
         "INDEX_BITS": control.index_bits,
         "ID": ID_VALUE,
         "VERSION": version_value(),
+        "INTERFACE": interface_value(),
         **capability_values(g, REGISTERS),
     }
     for counter in COUNTERS:

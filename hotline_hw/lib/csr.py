@@ -28,6 +28,7 @@ class CsrBank(wiring.Component):
                          `name_write`: Out. A write strobe.
         W1C  `name`: Out. The sticky bits, held here.
              `name_set`: In. Bits to set. Setting wins over clearing.
+             `name_write`: Out. A write strobe.
         WO   `name_write`: Out. A write strobe.
 
     Other ports:
@@ -48,6 +49,7 @@ class CsrBank(wiring.Component):
             elif register.access is Access.W1C:
                 members[name] = Out(32)
                 members[f"{name}_set"] = In(len(register.fields))
+                members[f"{name}_write"] = Out(1)
             elif register.access is Access.RW and not register.external:
                 members[name] = Out(32, init=register.reset)
             else:
@@ -136,3 +138,4 @@ class CsrBank(wiring.Component):
             bits = getattr(self, name)
             added = Cat(getattr(self, f"{name}_set"), Const(0, 32 - len(register.fields)))
             m.d.sync += bits.eq(Mux(selected, bits & ~data, bits) | added)
+            m.d.comb += getattr(self, f"{name}_write").eq(selected)

@@ -10,6 +10,7 @@ from hotline_hw.core.bank.working import LIST_DOMAIN
 from hotline_hw.core.core import HotlineCore
 from hotline_hw.lib.axi import axil_signature
 from hotline_hw.lib.blocks import BlockLibrary
+from hotline_hw.lib.interrupts import InterruptLine
 from hotline_hw.shell.bus.read import ReadEngine
 from hotline_hw.shell.bus.windows import share_windows
 from hotline_hw.shell.bus.write import WriteEngine
@@ -109,7 +110,11 @@ class HotlineDevice(wiring.Component):
         ]  # fmt: skip
         self._counters(m, registers, core, sequencer, fetch, read, write, streams, rows)
         self._clock(m, core, split, sequencer, streams, rows)
-        m.d.comb += self.irq.eq(core.irq | registers.irq)
+        m.submodules.interrupt = interrupt = InterruptLine()
+        m.d.comb += [
+            interrupt.causes.eq(core.irq | registers.causes),
+            interrupt.acknowledged.eq(core.acknowledged | registers.acknowledged), self.irq.eq(interrupt.irq),
+        ]  # fmt: skip
         return m
 
     def _rings(self, m, registers, fetch, sequencer, read, write) -> None:
@@ -177,8 +182,8 @@ class HotlineDevice(wiring.Component):
                 with m.Case(target):
                     m.d.comb += [sink.valid.eq(read.data.valid), read.data.ready.eq(sink.ready)]
         # The faults of a descriptor that is read ahead do not count for the one under way.
-        ahead = fetch.busy & (read.fault.address == fetch.address)
-        m.d.comb += [
+        ahead = fetch.asked & (read.fault.address == fetch.address)
+        m.d.sync += [
             sequencer.read_fault.kind.eq(Mux(ahead, Fault.NONE, read.fault.kind)),
             sequencer.read_fault.address.eq(read.fault.address),
             sequencer.read_fault.known.eq(read.fault.known),

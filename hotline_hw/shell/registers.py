@@ -31,7 +31,8 @@ class ShellRegisters(wiring.Component):
 
     Ports:
         bus: AXI4-Lite.
-        irq: an enabled cause of the rings is set.
+        causes: an enabled cause of the rings is set.
+        acknowledged: high for a cycle when software writes DMA_IRQ_STATUS.
         enable: DMA_CONTROL.enable.
         ring_base: address of the descriptor ring.
         entry: its next entry.
@@ -60,7 +61,8 @@ class ShellRegisters(wiring.Component):
         super().__init__(
             {
                 "bus": In(axil_signature()),
-                "irq": Out(1),
+                "causes": Out(1),
+                "acknowledged": Out(1),
                 "enable": Out(1),
                 "ring_base": Out(64),
                 "entry": Out(MAX_RING_LOG2),
@@ -157,7 +159,8 @@ class ShellRegisters(wiring.Component):
         m.d.comb += [
             csr.dma_error_set.eq(errors),
             csr.dma_irq_status_set.eq(Cat(rings.interrupt, errors.any())),
-            self.irq.eq((csr.dma_irq_status & csr.dma_irq_enable).any()),
+            self.causes.eq((csr.dma_irq_status & csr.dma_irq_enable).any()),
+            self.acknowledged.eq(csr.dma_irq_status_write),
         ]
 
     def _counters(self, m: Module, csr: CsrBank) -> None:

@@ -21,9 +21,9 @@ from hotline_hw import __version__
 from .words import AGE_FIELD
 
 __all__ = [
-    "ADDRESS_BITS", "COUNTERS", "ID_VALUE", "POLICY_REGISTERS", "REGISTERS", "WEIGHTS", "WEIGHT_BITS", "Access",
-    "BitField", "Command", "Counter", "Error", "Irq", "Phase", "Register", "counter_offset", "register",
-    "version_value",
+    "ADDRESS_BITS", "COUNTERS", "ID_VALUE", "INTERFACE", "POLICY_REGISTERS", "REGISTERS", "WEIGHTS", "WEIGHT_BITS",
+    "Access", "BitField", "Command", "Counter", "Error", "Irq", "Phase", "Register", "counter_offset",
+    "interface_value", "register", "version_value",
 ]  # fmt: skip
 
 ADDRESS_BITS = 12
@@ -32,12 +32,26 @@ WEIGHTS = (16, 8, 5, 4, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1)
 """Update weights after reset, indexed by a sample's other misses. The last stands for that many or more. Each is
 16 / (1 + misses), rounded."""
 ID_VALUE = 0x484F544C  # "HOTL"
+INTERFACE = (1, 0)
+"""Version of the interface between accelerator and software: major, minor.
+
+`tests/vectors/` holds what it stands for. Raise major, and set minor to 0, if software that was written for the version
+before would misunderstand the accelerator: a register, bit, code, status, field or word changes its place or its
+meaning, or the key hash changes. Raise minor if only something is added that such software does not see. The package's
+version says nothing about it.
+"""
 
 
 def version_value() -> int:
     """The project's version as the VERSION register holds it: major, minor, patch, 8 bits each."""
     major, minor, patch = (int(part) for part in __version__.split("."))
     return major << 16 | minor << 8 | patch
+
+
+def interface_value() -> int:
+    """The version of the interface as the INTERFACE register holds it."""
+    major, minor = INTERFACE
+    return major << 16 | minor
 
 
 class Access(IntEnum):
@@ -83,7 +97,8 @@ class Error(IntFlag):
 
 
 class Irq(IntFlag):
-    """Bits of IRQ_STATUS and IRQ_ENABLE. `irq` is high while any enabled bit is set."""
+    """Bits of IRQ_STATUS and IRQ_ENABLE. `irq` is high while any enabled bit is set, but low for a few cycles after a
+    write of IRQ_STATUS (`hotline_hw.lib.interrupts`)."""
 
     BATCH_DONE = 1 << 0  # both result packets of a mini-batch have left
     COMMAND_DONE = 1 << 1  # a command has ended
@@ -215,6 +230,9 @@ _FIXED: tuple[Register, ...] = (
              (BitField("entries_per_hot_row", 0, 8, "entries of the tracker for each row that may be hot"),
               BitField("counter_bits", 8, 8, "width of a popularity counter"),
               BitField("max_moves", 16, 16, "most rows that one SELECT makes hot")), None),
+    Register("INTERFACE", 0x020, Access.RO, "Version of the interface: registers, descriptors, words, key hash.",
+             (BitField("minor", 0, 16, "additions that older software does not see"),
+              BitField("major", 16, 16, "must be the one that the software was written for")), interface_value()),
     Register("CONTROL", 0x040, Access.RW, "Control.",
              (BitField("phase", 0, 2,
                        "phase of the mini-batches that start from now on: 0 LEARN, 1 CLASSIFY, 2 RELEARN"),)),
@@ -231,7 +249,8 @@ _FIXED: tuple[Register, ...] = (
     Register("COMMAND", 0x050, Access.WO, "Starts a command.",
              (BitField("code", 0, 8, "1 CLEAR, 2 DUMP, 3 RESTORE, 4 SNAPSHOT, 5 RESET_COUNTERS, 6 SELECT"),)),
     Register("ERROR", 0x054, Access.W1C, "Errors since the bits were last cleared.", _bits(Error, _ERROR_DOCS)),
-    Register("IRQ_STATUS", 0x058, Access.W1C, "Interrupt causes.", _bits(Irq, _IRQ_DOCS)),
+    Register("IRQ_STATUS", 0x058, Access.W1C, "Interrupt causes. A write lets irq go low for a few cycles, so that "
+             "causes that are left give another edge.", _bits(Irq, _IRQ_DOCS)),
     Register("IRQ_ENABLE", 0x05C, Access.RW, "Interrupt causes that drive irq.", _bits(Irq, _IRQ_DOCS)),
     Register("AGE_PERIOD", 0x060, Access.RW, "Aging: after so many lookups of keys without an entry a set's counters "
              "shrink.",

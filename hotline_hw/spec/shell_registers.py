@@ -148,7 +148,8 @@ SHELL_REGISTERS: tuple[Register, ...] = (
              (BitField("index", 0, 16, _INDEX),)),
     Register("CPL_CONSUMER", 0x1030, Access.RW, "Completions up to here, excluded, were read by the host.",
              (BitField("index", 0, 16, _INDEX),), external=True),
-    Register("DMA_IRQ_STATUS", 0x1034, Access.W1C, "Interrupt causes of the rings.", _bits(_IRQ_DOCS)),
+    Register("DMA_IRQ_STATUS", 0x1034, Access.W1C, "Interrupt causes of the rings. A write lets irq go low for a few "
+             "cycles, so that causes that are left give another edge.", _bits(_IRQ_DOCS)),
     Register("DMA_IRQ_ENABLE", 0x1038, Access.RW, "Causes that drive irq.", _bits(_IRQ_DOCS)),
     Register("DMA_COALESCE", 0x103C, Access.RW, "When completions interrupt. A write of CPL_CONSUMER begins anew.",
              (BitField("count", 0, 16, "when so many wait (0: at the first)"),)),

@@ -265,7 +265,7 @@ def test_driver_gathers(device):
     data = device.memory.allocate("data", 2 * PAGE_BYTES)
     rows = data.array((64, 16), np.float32, PAGE_BYTES)
     rows[:] = np.arange(64 * 16).reshape(64, 16)
-    rings.windows.expose(data)
+    rings.windows.expose(data, read=True, write=True)
     table = data.address + PAGE_BYTES
     for name, value in (
         ("TABLE_INDEX", 2), ("TABLE_LO", table & 0xFFFF_FFFF), ("TABLE_HI", table >> 32), ("TABLE_ROWS", 64),

@@ -53,11 +53,11 @@ class BatchRunner:
         lookups = [pack(batch, by_bag=by_bag) for batch in batches]
         sent = [each for each in lookups if len(each)]
         classify = opcode == Opcode.CLASSIFY
-        sizes = [size for each in sent for size in (each.data.nbytes, *(_result_sizes(len(each)) if classify else ()))]
-        buffers = iter(self._buffers.take(*sizes))
+        sources = self._buffers.sources(*(each.data.nbytes for each in sent))
+        sizes = [size for each in sent for size in _result_sizes(len(each))] if classify else []
+        buffers = iter(self._buffers.targets(*sizes))
         descriptors, results = [], []
-        for each in sent:
-            source = next(buffers)
+        for each, source in zip(sent, sources, strict=True):
             source.array(len(each), each.data.dtype)[:] = each.data
             targets = (0, 0, 0)
             if classify:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,17 +34,33 @@ class Buffer(NamedTuple):
 
 
 class Buffers:
-    """Hands out parts of one region that the accelerator may read and write. A region that is too small is replaced.
+    """Hands out parts of two regions: one that the accelerator may only read, and one that it may only write.
 
-    Views of a replaced region stay valid, but the accelerator no longer sees it.
+    A region that is too small is replaced. Views of a replaced region stay valid, but the accelerator no longer sees
+    it.
     """
 
     def __init__(self, rings: Rings) -> None:
-        self._rings = rings
+        self._sources = _Pool(rings, "sources", read=True)
+        self._targets = _Pool(rings, "targets", write=True)
+
+    def sources(self, *sizes: int) -> list[Buffer]:
+        """Buffers of these sizes in bytes, for descriptors to read. They overwrite the sources handed out before."""
+        return self._sources.take(sizes)
+
+    def targets(self, *sizes: int) -> list[Buffer]:
+        """Buffers of these sizes in bytes, for descriptors to write. They overwrite the targets handed out before."""
+        return self._targets.take(sizes)
+
+
+class _Pool:
+    """One region of `Buffers`, and the rights to it."""
+
+    def __init__(self, rings: Rings, name: str, **rights: bool) -> None:
+        self._rings, self._name, self._rights = rings, name, rights
         self._region = self._allocate(_LEAST_BYTES)
 
-    def take(self, *sizes: int) -> list[Buffer]:
-        """Buffers of these sizes in bytes. They overwrite the buffers that were handed out before."""
+    def take(self, sizes: Sequence[int]) -> list[Buffer]:
         places = np.cumsum([0, *(-(-size // BUFFER_ALIGN) * BUFFER_ALIGN for size in sizes)])
         total = int(places[-1])
         if total > self._region.size:
@@ -52,6 +69,6 @@ class Buffers:
         return [Buffer(self._region, offset, size) for offset, size in zip(places.tolist(), sizes, strict=False)]
 
     def _allocate(self, size: int) -> Region:
-        region = self._rings.device.memory.allocate("buffers", size)
-        self._rings.windows.expose(region)
+        region = self._rings.device.memory.allocate(self._name, size)
+        self._rings.windows.expose(region, **self._rights)
         return region

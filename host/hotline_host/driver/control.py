@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hotline_device.checks import quiet_limit
-from hotline_device.device import Device, DeviceTimeout
+from hotline_device.device import BusError, Device, DeviceTimeout
 from hotline_host.errors import DriverError
 from hotline_hw import __version__
 from hotline_hw.spec.capabilities import CAPABILITIES, parameters
@@ -14,6 +14,7 @@ from hotline_hw.spec.params import Geometry, GeometryError
 from hotline_hw.spec.regmap import (
     COUNTERS,
     ID_VALUE,
+    INTERFACE,
     REGISTERS,
     Access,
     Command,
@@ -21,7 +22,6 @@ from hotline_hw.spec.regmap import (
     Register,
     counter_offset,
     register,
-    version_value,
 )
 from hotline_hw.spec.shell_registers import DMA_COUNTERS, SHELL_REGISTERS, DmaCommand, dma_counter_offset
 
@@ -53,7 +53,7 @@ class Control:
         geometry: read from the capability registers.
 
     Raises:
-        DriverError: the device is not a Hotline core, or is of another version.
+        DriverError: the device is not a Hotline core, or has another interface.
     """
 
     def __init__(self, device: Device, timeout: float) -> None:
@@ -151,7 +151,7 @@ def discover(device: Device) -> Geometry:
     """The geometry, read from the capability registers.
 
     Raises:
-        DriverError: not a Hotline core, another version, or impossible capabilities.
+        DriverError: not a Hotline core, an interface that this driver does not know, or impossible capabilities.
     """
 
     def read(name: str) -> int:
@@ -159,15 +159,29 @@ def discover(device: Device) -> Geometry:
 
     if (found := read("ID")) != ID_VALUE:
         raise DriverError(f"there is no Hotline core here: ID reads {found:#010x}, and not {ID_VALUE:#010x}")
-    theirs, ours = (register("VERSION").unpack(value) for value in (read("VERSION"), version_value()))
-    if (theirs["major"], theirs["minor"]) != (ours["major"], ours["minor"]):
-        version = "{major}.{minor}.{patch}".format(**theirs)
-        raise DriverError(f"the core has version {version}, this driver {__version__}; major and minor must agree")
+    interface, wanted = _interface(device), "{}.{}".format(*INTERFACE)
+    if interface["major"] != INTERFACE[0] or interface["minor"] < INTERFACE[1]:
+        version = "{major}.{minor}.{patch}".format(**register("VERSION").unpack(read("VERSION")))
+        raise DriverError(
+            "the accelerator (version {}) has interface {major}.{minor}, this driver (version {}) needs {}; major must "
+            "be the same, and minor no less: use an accelerator and a driver of one release".format(
+                version, __version__, wanted, **interface
+            )
+        )
     values = parameters({register.name: read(register.name) for register in CAPABILITIES})
     try:
         return Geometry(name="discovered", **values)
     except GeometryError as error:
         raise DriverError(f"the capability registers describe no accelerator: {error}") from None
+
+
+def _interface(device: Device) -> dict[str, int]:
+    """The INTERFACE register; 0.0 of an accelerator from before there was one."""
+    it = _find("INTERFACE")
+    try:
+        return it.unpack(device.read(it.offset))
+    except BusError:
+        return it.unpack(0)
 
 
 def _find(name: str) -> Register:

@@ -50,7 +50,7 @@ class Driver(TrackerDriver):
         rings: the descriptor rings, with statistics.
 
     Raises:
-        DriverError: the device is not a Hotline core, or is of another version.
+        DriverError: the device is not a Hotline core, or has another interface.
     """
 
     def __init__(self, device: Device, *, timeout: float = 600.0, **rings: Any) -> None:

@@ -58,7 +58,7 @@ class Gatherer:
             size = (rows - 1) * stride_bytes + GRANULE_BYTES
             if (found := self._rings.device.memory.find(address, size)) is None:
                 raise DriverError(f"table {table}: no region of memory holds {rows} rows from {address:#x} on")
-            self._rings.windows.expose(found[0], read=True, write=False)
+            self._rings.windows.expose(found[0], read=True)
         self._control.write("TABLE_INDEX", table)
         self._control.write("TABLE_LO", address & 0xFFFF_FFFF)
         self._control.write("TABLE_HI", address >> 32)
@@ -69,7 +69,7 @@ class Gatherer:
         """As `Driver.gather`."""
         self._expose(target, offset)
         flags = (Flag.HELD if held else Flag(0)) | (Flag.KEYS if keys else Flag(0))
-        names = self._buffers.take(8 * self._most)[0] if keys else None
+        names = self._buffers.targets(8 * self._most)[0] if keys else None
         done = self._rings.run([
             Descriptor(
                 opcode=Opcode.GATHER, flags=flags, operand=row_bytes,
@@ -88,7 +88,7 @@ class Gatherer:
         if words.dtype != np.uint64 or words.ndim != 1 or not len(words):
             raise DriverError(f"a list is uint64 [n], n at least 1, and not {words.dtype} {list(words.shape)}")
         self._expose(target, offset)
-        source = self._buffers.take(words.nbytes)[0]
+        source = self._buffers.sources(words.nbytes)[0]
         source.array(len(words), np.uint64)[:] = words
         done = self._rings.run([
             Descriptor(
@@ -104,4 +104,4 @@ class Gatherer:
                 f"rows cannot begin at byte {offset} of region {target.name!r}: they begin at a multiple of "
                 f"{BUFFER_ALIGN} below its {target.size} bytes"
             )
-        self._rings.windows.expose(target, read=False, write=True)
+        self._rings.windows.expose(target, write=True)

@@ -77,9 +77,10 @@ class Rings:
         self.statistics = RingStatistics()
         self._lock = threading.RLock()
         ring_bytes = self.size * 4 * ENTRY_WORDS
-        self.region = device.memory.allocate("rings", 2 * ring_bytes)
-        self._descriptors = self.region.array((self.size, ENTRY_WORDS), np.uint32)
-        self._completions = self.region.array((self.size, ENTRY_WORDS), np.uint32, ring_bytes)
+        descriptors = device.memory.allocate("descriptors", ring_bytes)
+        completions = device.memory.allocate("completions", ring_bytes)
+        self._descriptors = descriptors.array((self.size, ENTRY_WORDS), np.uint32)
+        self._completions = completions.array((self.size, ENTRY_WORDS), np.uint32)
         self._tag = 0  # of the next descriptor
         self._producer = self._consumer = 0
         self._whole = 0  # completions before this index are known to be whole
@@ -87,10 +88,11 @@ class Rings:
         self._done: dict[int, tuple[Descriptor, Completion]] = {}  # completed, and not waited for
         self._stop()
         self.windows = Windows(device, shell_register("CAP_DMA").field("windows").get(self._read("CAP_DMA")))
-        self.windows.expose(self.region)
-        for name, address in (("RING", self.region.address), ("CPL", self.region.address + ring_bytes)):
-            self._write(f"{name}_LO", address & 0xFFFF_FFFF)
-            self._write(f"{name}_HI", address >> 32)
+        self.windows.expose(descriptors, read=True)
+        self.windows.expose(completions, write=True)
+        for name, region in (("RING", descriptors), ("CPL", completions)):
+            self._write(f"{name}_LO", region.address & 0xFFFF_FFFF)
+            self._write(f"{name}_HI", region.address >> 32)
         self._write("RING_SIZE", log2_size)
         self._write("DMA_COALESCE", coalesce)
         self._write("DMA_DELAY", delay)

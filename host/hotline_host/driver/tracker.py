@@ -65,7 +65,7 @@ class TrackerDriver:
         """The tracker's contents: uint64 [sets in use * state_rows_per_set, ways], laid out as in `spec.words`."""
         with self._lock:
             rows, ways = self._state_shape()
-            state = self._buffers.take(8 * rows * ways)[0]
+            state = self._buffers.targets(8 * rows * ways)[0]
             self.rings.run([Descriptor(opcode=Opcode.DUMP, targets=(state.address, 0, 0))])
             return state.array(rows * ways, np.uint64).reshape(rows, ways).copy()
 
@@ -85,7 +85,7 @@ class TrackerDriver:
                 f"a dump of {self.hot_rows} hot rows is uint64 {list(shape)}, not {dump.dtype} {list(dump.shape)}; "
                 "set the budget under which it was taken"
             )
-        state = self._buffers.take(dump.nbytes)[0]
+        state = self._buffers.sources(dump.nbytes)[0]
         state.array(dump.size, np.uint64)[:] = dump.ravel()
         self.rings.run([Descriptor(opcode=Opcode.RESTORE, source=state.address, count=len(dump))])
 
@@ -141,7 +141,7 @@ class TrackerDriver:
             return self._select()
 
     def _select(self) -> Moves:
-        buffer = self._buffers.take((self.geometry.max_moves + 1) * EVENT_BYTES)[0]
+        buffer = self._buffers.targets((self.geometry.max_moves + 1) * EVENT_BYTES)[0]
         done = self.rings.run([Descriptor(opcode=Opcode.SELECT, targets=(buffer.address, 0, 0))])[0]
         if not 0 < done.listed <= self.geometry.max_moves + 1:
             raise DriverError(f"SELECT told of {done.listed} events, not of 1 to {self.geometry.max_moves + 1}")

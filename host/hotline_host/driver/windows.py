@@ -22,6 +22,8 @@ class _Extent(NamedTuple):
 class Windows:
     """Grants the accelerator access to regions, and takes it away. Adjacent extents with equal rights share a window.
 
+    A caller grants no more than the descriptors need: what they read is not to be written, and the other way round.
+
     Args:
         device: open. No descriptor may be under way when rights change.
         windows: the number of windows it has.
@@ -34,7 +36,7 @@ class Windows:
         for index in range(windows):
             self._set(index, None)
 
-    def expose(self, region: Region, *, read: bool = True, write: bool = True) -> None:
+    def expose(self, region: Region, *, read: bool = False, write: bool = False) -> None:
         """Grants these rights to a region, in addition to those it has.
 
         Raises:

@@ -16,6 +16,8 @@ _WORDS = completion_layout().size // 32
 class CompletionWriter(wiring.Component):
     """Writes `completion` to the address that the caller has loaded into the channel. It waits until it is visible.
 
+    Each word is taken from `completion` in the cycle before it is offered, word 0 in the cycle after `start`.
+
     Ports:
         start: begins.
         completion: must stay until done.
@@ -39,11 +41,7 @@ class CompletionWriter(wiring.Component):
         m = Module()
         place = Signal(range(_WORDS))
         out = self.words.payload
-        m.d.comb += [
-            out.word.eq(self.completion.as_value().word_select(place, 32)),
-            out.some.eq(1),
-            out.last.eq(place == _WORDS - 1),
-        ]
+        m.d.comb += out.some.eq(1)
         settle = Signal(range(4))  # until the channel has seen the last word
         with m.FSM():
             with m.State("IDLE"):
@@ -51,10 +49,14 @@ class CompletionWriter(wiring.Component):
                 with m.If(self.start):
                     m.next = "SEND"
             with m.State("SEND"):
-                m.d.comb += self.words.valid.eq(1)
-                with m.If(self.words.ready):
-                    m.d.sync += place.eq(place + 1)
-                    with m.If(out.last):
+                with m.If(~self.words.valid | self.words.ready):
+                    m.d.sync += [
+                        self.words.valid.eq(1), place.eq(place + 1),
+                        out.word.eq(self.completion.as_value().word_select(place, 32)),
+                        out.last.eq(place == _WORDS - 1),
+                    ]  # fmt: skip
+                    with m.If(self.words.valid & out.last):
+                        m.d.sync += self.words.valid.eq(0)
                         m.next = "WAIT"
             with m.State("WAIT"):
                 with m.If(settle != 0):

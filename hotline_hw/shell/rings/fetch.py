@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hotline_hw.lib.arithmetic import add_in_halves
 from hotline_hw.shell.layouts import ReadTarget, descriptor_layout, read_beat, read_request
 from hotline_hw.spec.descriptors import ENTRY_BYTES, GRANULE_BYTES
 from hotline_hw.spec.params import Geometry
@@ -29,7 +30,7 @@ class DescriptorFetch(wiring.Component):
         data: payload `read_beat`.
         output: the descriptor.
         busy: a descriptor is being read.
-        address: its address.
+        asked: its read was requested, at `address`.
         failed: high for a cycle when it could not be read. No other is fetched until enable is low.
     """
 
@@ -46,6 +47,7 @@ class DescriptorFetch(wiring.Component):
                 "data": In(stream.Signature(read_beat(geometry))),
                 "output": Out(stream.Signature(descriptor_layout())),
                 "busy": Out(1),
+                "asked": Out(1),
                 "address": Out(64),
                 "failed": Out(1),
             }
@@ -66,20 +68,21 @@ class DescriptorFetch(wiring.Component):
         ]
         with m.If(self.output.valid & self.output.ready):
             m.d.sync += self.output.valid.eq(0)
+        place = add_in_halves(m, self.base, Cat(Const(0, _ENTRY_SHIFT), self.entry, Const(0, 64))[:64], "place")
+        adding = Signal(2)  # the sum's two cycles
         with m.If(~self.busy & ~self.output.valid & self.enable & self.available & ~halted):
-            m.d.sync += [
-                self.busy.eq(1),
-                self.request.valid.eq(1),
-                self.address.eq(self.base + Cat(Const(0, _ENTRY_SHIFT), self.entry)),
-                faulty.eq(0),
-            ]
+            m.d.sync += [self.busy.eq(1), faulty.eq(0), adding.eq(1)]
+        with m.Else():
+            m.d.sync += adding.eq(adding << 1)
+        with m.If(adding[-1]):
+            m.d.sync += [self.request.valid.eq(1), self.asked.eq(1), self.address.eq(place)]
         with m.If(self.request.valid & self.request.ready):
             m.d.sync += self.request.valid.eq(0)
         with m.If(self.data.valid):
             beat = self.data.payload
             m.d.sync += [words.eq(Cat(words, beat.data)[-size:]), faulty.eq(faulty | beat.fault)]
             with m.If(beat.last):
-                m.d.sync += self.busy.eq(0)
+                m.d.sync += [self.busy.eq(0), self.asked.eq(0)]
                 m.d.comb += [self.fetched.eq(self.enable), self.failed.eq(self.enable & (faulty | beat.fault))]
                 m.d.sync += [self.output.valid.eq(self.enable & ~self.failed), halted.eq(self.failed)]
         with m.If(~self.enable & ~self.busy):

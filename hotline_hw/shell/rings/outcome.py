@@ -26,7 +26,7 @@ class Outcome(wiring.Component):
         unknown_table, beyond_table: as in RowWalker.
         core_errors: bits that the core raises.
         working_full: the lists had no room, and that counts.
-        status: the status so far.
+        status: the status, as it was a cycle before.
         errors: bits that the core has raised since the descriptor began.
         address: address of the first fault. 0 if it is not known.
     """
@@ -56,7 +56,7 @@ class Outcome(wiring.Component):
         refused = Signal(8)
         fault = Signal(8)
         aborted = Signal()
-        m.d.comb += self.status.eq(
+        m.d.sync += self.status.eq(
             Mux(refused != 0, refused,
             Mux(aborted, Status.ABORTED,
             Mux(fault != 0, fault,

@@ -6,9 +6,11 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hotline_hw.lib.arithmetic import add_in_halves
 from hotline_hw.shell.bus.windows import share_windows
 from hotline_hw.shell.layouts import (
     CHANNELS,
+    EXTENT_BITS,
     MAIN,
     OTHER,
     SMALL,
@@ -150,7 +152,8 @@ class Sequencer(wiring.Component):
         wiring.connect(m, wiring.flipped(self.completion_words), writer.words)
         share_windows(m, self.windows, decoder.windows)
         it = Signal(descriptor_layout())
-        is_ = {opcode: it.opcode == opcode for opcode in Opcode}
+        is_ = {opcode: Signal(name=f"is_{opcode.name.lower()}") for opcode in Opcode}  # valid from DECODE on
+        m.d.sync += [flag.eq(it.opcode == opcode) for opcode, flag in is_.items()]
         batch = is_[Opcode.LEARN] | is_[Opcode.CLASSIFY]
         from_core = is_[Opcode.DUMP] | is_[Opcode.RESTORE] | is_[Opcode.SELECT]
         m.d.comb += [
@@ -170,12 +173,17 @@ class Sequencer(wiring.Component):
 
         # A mini-batch, or a state to be restored, is read as one extent.
         request = self.request.payload
-        size = Mux(is_[Opcode.RESTORE], it.count * (g.ways * WORD_BYTES), it.count << Mux(it.operand == 0, 3, 2))
-        m.d.comb += [
-            request.address.eq(it.source),
+        by_row = Signal()
+        size = Signal(GRANULE_BYTES.bit_length() - 1 + EXTENT_BITS)
+        m.d.sync += [
+            by_row.eq(it.operand != 0),
+            size.eq(Mux(is_[Opcode.RESTORE], it.count * (g.ways * WORD_BYTES), Mux(by_row, it.count << 2, it.count << 3))),
             request.granules.eq((size + GRANULE_BYTES - 1) >> (GRANULE_BYTES.bit_length() - 1)),
-            request.target.eq(ReadTarget.STREAM),
         ]
+        m.d.comb += [request.address.eq(it.source), request.target.eq(ReadTarget.STREAM)]
+        verdicts = add_in_halves(m, it.targets[2], Const(SUMMARY_BYTES, 64), "verdicts")
+        entry = Cat(Const(0, ENTRY_BYTES.bit_length() - 1), self.cpl_entry, Const(0, 64))[:64]
+        report = add_in_halves(m, self.cpl_base, entry, "report")
 
         at_work = Signal()  # between PREPARE and REPORT
         idle = Signal()
@@ -241,7 +249,7 @@ class Sequencer(wiring.Component):
                         self.load.eq(~Const(0, CHANNELS)),
                         self.targets[MAIN].eq(it.targets[0]),
                         self.targets[OTHER].eq(it.targets[1]),
-                        self.targets[SMALL].eq(it.targets[2] + SUMMARY_BYTES),
+                        self.targets[SMALL].eq(verdicts),
                         self.working_start.eq(is_[Opcode.CLASSIFY]),
                     ]
                     settle("SETTLE")
@@ -288,7 +296,7 @@ class Sequencer(wiring.Component):
             with m.State("REPORT"):
                 m.d.comb += [
                     self.load[SMALL].eq(1),
-                    self.targets[SMALL].eq(self.cpl_base + Cat(Const(0, ENTRY_BYTES.bit_length() - 1), self.cpl_entry)),
+                    self.targets[SMALL].eq(report),
                     writer.start.eq(1),
                 ]
                 m.next = "COMPLETE"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hotline_hw.lib.arithmetic import add_in_halves
 from hotline_hw.shell.layouts import lists_signature
 from hotline_hw.spec.descriptors import MAX_BANKS
 from hotline_hw.spec.params import Geometry
@@ -20,7 +21,7 @@ class SummaryWriter(wiring.Component):
 
     Ports:
         start: begins.
-        address: address of the summary. It must stay until done.
+        address: address of the summary. It must be there two cycles before `start`, and stay until done.
         lists: the list whose count is wanted, and the signals that pass it to the channel.
         channel_idle: the channel has written everything.
         load, target: the channel is set to an address.
@@ -44,11 +45,12 @@ class SummaryWriter(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         lists = self.lists
+        held = add_in_halves(m, self.address, Const(4 * MAX_BANKS, 64), "held")
         wait = Signal(range(_SETTLE + 1))
         final = Signal()
         m.d.comb += [
             final.eq(lists.bank == self.geometry.banks - 1),
-            self.target.eq(self.address + Mux(lists.held, 4 * MAX_BANKS, 0)),
+            self.target.eq(Mux(lists.held, held, self.address)),
         ]
         with m.FSM():
             with m.State("IDLE"):

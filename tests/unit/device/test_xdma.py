@@ -179,7 +179,7 @@ def test_rings(tmp_path, monkeypatch):
     with XdmaDevice(TINY, **options(tmp_path)) as device:
         rings = Rings(device, timeout=10)
         data = device.memory.allocate("data", 3 * PAGE_BYTES)
-        rings.windows.expose(data)
+        rings.windows.expose(data, read=True, write=True)
         low, high = data.address & 0xFFFF_FFFF, data.address >> 32
         _write(device, TABLE_INDEX=0, TABLE_LO=low + PAGE_BYTES, TABLE_HI=high, TABLE_ROWS=32, TABLE_STRIDE=1)
         rows = data.array((32, 4), np.float32, PAGE_BYTES)
@@ -207,7 +207,7 @@ def test_reset_is_as_new(tmp_path, monkeypatch):
         _write(device, TABLE_INDEX=9, TABLE_LO=BUFFER_ADDRESS & 0xFFFF_FFFF, TABLE_HI=1, TABLE_ROWS=8, TABLE_STRIDE=1)
         words = device.memory.allocate("words", PAGE_BYTES)
         words.array(4, np.uint64)[:] = [5, 1 << 63 | 6, 7, 1 << 63 | 8]
-        rings.windows.expose(words)
+        rings.windows.expose(words, read=True)
         rings.run([Descriptor(opcode=Opcode.LEARN, source=words.address, count=4)])
         _write(device, HOT_ROWS=3, AGE_PERIOD=1, MOVE_LIMIT=2, WEIGHTS_0=0, IRQ_ENABLE=7, COMMAND=99, SELECT_START=4)
         rings.submit(Descriptor(opcode=Opcode.FENCE))

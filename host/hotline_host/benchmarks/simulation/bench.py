@@ -155,7 +155,7 @@ def _set_tables(driver: Driver, log: ClickLog) -> list[Descriptor]:
     for number, rows in enumerate(log.rows.tolist()):
         driver.set_table(number, address, rows, ROW_BYTES)
         address += rows * ROW_BYTES
-    driver.rings.windows.expose(target, read=False, write=True)
+    driver.rings.windows.expose(target, write=True)
     return [
         Descriptor(opcode=Opcode.GATHER, flags=flags, operand=ROW_BYTES, targets=(target.address, 0, 0))
         for flags in (Flag(0), Flag.HELD)

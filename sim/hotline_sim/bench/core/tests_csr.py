@@ -164,7 +164,7 @@ async def test_command_codes(dut: Any) -> None:
 
 @cocotb.test()
 async def test_interrupts(dut: Any) -> None:
-    """Each cause alone: irq is a level and follows IRQ_STATUS & IRQ_ENABLE."""
+    """Each cause alone: irq follows IRQ_STATUS & IRQ_ENABLE. What is left after an acknowledgement gives an edge."""
     tb = TB(dut)
     await tb.start()
     await tb.until_idle()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hotline_device.ring_entries import Completion, Descriptor
+from hotline_hw.lib.interrupts import LOW_CYCLES
 from hotline_hw.spec.descriptors import ENTRY_BYTES, Opcode, Status
 from hotline_hw.spec.regmap import COUNTERS, Access, Command, counter_offset
 from hotline_hw.spec.shell_registers import (
@@ -155,7 +156,8 @@ class DeviceTB(DeviceRegisters):
         await self.write("DMA_IRQ_STATUS", int(DmaIrq.COMPLETION))
 
     async def check_interrupt(self) -> None:
-        """Compares DMA_IRQ_STATUS and the interrupt line."""
+        """Compares DMA_IRQ_STATUS and the interrupt line, which may have been acknowledged right before."""
+        await self.cycles(LOW_CYCLES + 2)
         causes, due = await self.read("DMA_IRQ_STATUS"), self.golden.read(offset_of("DMA_IRQ_STATUS"))
         assert causes == due, f"DMA_IRQ_STATUS is {causes:#x}; it must be {due:#x}"
         assert bool(self.dut.irq.value) == self.golden.irq, f"irq is {self.dut.irq.value}"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hotline_device.device import DeviceTimeout
+from hotline_device.device import BusError, DeviceTimeout
 from hotline_host.driver.driver import Driver
 from hotline_host.driver.packets import groups
 from hotline_host.errors import DriverError
@@ -61,7 +61,11 @@ class Overridden(ModelDevice):
     ("values", "message"),
     [
         ({"ID": 0xDEADBEEF}, r"no Hotline core here: ID reads 0xdeadbeef, and not 0x484f544c"),
-        ({"VERSION": 0x090807}, r"the core has version 9.8.7, this driver \d"),
+        (
+            {"INTERFACE": 2 << 16, "VERSION": 0x090807},
+            r"\(version 9.8.7\) has interface 2.0, .* needs 1.0; ",
+        ),
+        ({"INTERFACE": 0xFFFF}, r"has interface 0.65535, .* needs 1.0; major must be the same"),
         ({"CAP_POLICY": 0}, r"describe no accelerator: entries_per_hot_row=0 breaks the rule"),
         ({"CAP_KEY": 0}, r"describe no accelerator: table_bits=0 breaks the rule"),
     ],
@@ -69,6 +73,21 @@ class Overridden(ModelDevice):
 def test_another_device_is_refused(values, message):
     with pytest.raises(DriverError, match=message):
         Driver(Overridden(**values))
+
+
+def test_an_accelerator_without_the_register_is_refused():
+    class Older(ModelDevice):
+        def read(self, offset):
+            if offset == register("INTERFACE").offset:
+                raise BusError("SLVERR")
+            return super().read(offset)
+
+    with pytest.raises(DriverError, match=r"has interface 0.0, .* use an accelerator and a driver of one release"):
+        Driver(Older(TINY))
+
+
+def test_additions_are_not_looked_at():
+    assert Driver(Overridden(INTERFACE=1 << 16 | 7, VERSION=0x090807)).geometry
 
 
 def test_the_walk_after_reset_is_waited_out():
@@ -176,9 +195,9 @@ class Tampered(ModelDevice):
         super().write(offset, value)
         if self.change and offset == shell_register("RING_PRODUCER").offset:
             region = self.memory.regions[-1]
-            assert region.name == "buffers"
-            # Three one-hot samples of one table: lookups, popular words, non-popular words, summary.
-            self.change(region.array(3, np.uint32, 64), region.array(3, np.uint32, 128), region.data[192:])
+            assert region.name == "targets"
+            # Three one-hot samples of one table: popular words, non-popular words, summary.
+            self.change(region.array(3, np.uint32), region.array(3, np.uint32, 64), region.data[128:])
 
 
 def _swap(popular, nonpopular, summary):
@@ -233,9 +252,9 @@ class Completions(ModelDevice):
     def write(self, offset, value):
         super().write(offset, value)
         if offset == shell_register("RING_PRODUCER").offset:
-            ring = next(region for region in self.memory.regions if region.name == "rings")
+            ring = next(region for region in self.memory.regions if region.name == "completions")
             for word, change in self.words.items():
-                ring.array((64, 16), np.uint32, ring.size // 2)[(value - 1) % 64, word] ^= np.uint32(change)
+                ring.array((64, 16), np.uint32)[(value - 1) % 64, word] ^= np.uint32(change)
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def test_every_window_in_use(driver):
     for number, region in enumerate(regions[:-1]):
         driver.set_table(number, region.address, 4, 16)
         driver.set_table(number, region.address, 4, 32)
-    message = f"{WINDOWS + 1} extents of memory need a window each, and the accelerator has 8: rings, .*one region"
+    message = f"{WINDOWS + 1} extents of memory need a window each, and the accelerator has 8: desc.*one region"
     with pytest.raises(DriverError, match=message):
         driver.set_table(7, regions[-1].address, 4, 16)
     driver.rings.windows.hide(regions[0])
@@ -146,12 +146,16 @@ def test_every_window_in_use(driver):
 def test_buffers_grow_and_leave_their_window():
     driver = Driver(ModelDevice(TINY))
     driver.classify(lookup(0, 1))
-    small = driver.device.memory.regions[-1]
+    sources, targets = driver.device.memory.regions[-2:]
+    assert (sources.name, targets.name) == ("sources", "targets")
     batch = batch_of(np.ones((4096, 60)), np.zeros(4096 * 60))
     assert not driver.classify(batch).popular.any()
-    large = driver.device.memory.regions[-1]
-    assert large.size > small.size
+    driver.learn([batch_of(np.full((4096, 30), 2), np.zeros(2 * 4096 * 30))])  # lookup words, twice as wide
+    for name, before in (("sources", sources), ("targets", targets)):
+        after = next(region for region in reversed(driver.device.memory.regions) if region.name == name)
+        assert after.size > before.size
+    count = len(driver.device.memory.regions)
     driver.learn([batch])
-    windows = [driver.device.read(window_offset(index) + 4 * part) for index in range(WINDOWS) for part in (0, 1, 3)]
-    assert windows[2::3].count(3) == 2, "rings, and the buffers that are in use"
-    assert driver.device.memory.regions[-1] is large
+    rights = [driver.device.read(window_offset(index) + 12) for index in range(WINDOWS)]
+    assert (rights.count(1), rights.count(2), rights.count(3)) == (2, 2, 0), "rings, and the buffers that are in use"
+    assert len(driver.device.memory.regions) == count

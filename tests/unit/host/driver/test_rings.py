@@ -90,7 +90,7 @@ def test_a_failure_tells_everything_and_the_ring_goes_on(device):
 def test_errors_of_the_core_are_named_and_cleared(device):
     rings = Rings(device, timeout=5)
     region = device.memory.allocate("lookups", 4096)
-    rings.windows.expose(region)
+    rings.windows.expose(region, read=True)
     with pytest.raises(DriverError, match=r"LEARN: the accelerator reports SAMPLE_OPEN \(a mini-batch ended"):
         rings.run([Descriptor(opcode=Opcode.LEARN, source=region.address, count=3)])
     assert device.read(0x054) == 0
@@ -138,13 +138,14 @@ def test_an_interruption_leaves_nothing_under_way(monkeypatch):
 
 def test_rings_that_cannot_be_accessed(device):
     rings = Rings(device, timeout=1)
-    device.write(window_offset(0) + 12, 2)  # write, not read
+    device.write(window_offset(0) + 12, 2)  # the descriptors: write, not read
     with pytest.raises(DriverError, match=r"the rings report DESCRIPTOR_READ \(.*\); FENCE.*tag 0 was due"):
         rings.run([FENCE])
     device.write(window_offset(0) + 12, 1)
+    device.write(window_offset(1) + 12, 1)  # the completions: read, not write
     with pytest.raises(DriverError, match="the rings report COMPLETION_WRITE"):
         rings.run([FENCE])
-    device.write(window_offset(0) + 12, 3)
+    device.write(window_offset(1) + 12, 2)
     assert rings.run([FENCE] * 70)[69].status == Status.OK
 
 

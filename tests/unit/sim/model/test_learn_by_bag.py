@@ -52,7 +52,7 @@ def test_the_tracker_learns_as_from_a_log_of_bags() -> None:
     by_sample.learn(batches)
     for batch in batches:  # word for word what a log with these bags as samples would be
         lookups = pack(batch, by_bag=True)
-        source = of_bags._buffers.take(lookups.data.nbytes)[0]
+        source = of_bags._buffers.sources(lookups.data.nbytes)[0]
         source.array(len(lookups), np.uint64)[:] = lookups.data
         of_bags.rings.run([Descriptor(opcode=Opcode.LEARN, source=source.address, count=len(lookups))])
         of_bags.select()
