@@ -48,6 +48,9 @@ class HotlineDevice(wiring.Component):
 
     `core_clk` is the stream core's clock. It is the same as `clk`, or `clk` gated by `core_clk_enable`. The enable is
     low while the core has nothing to do.
+
+    `rst` resets the device, but not the bursts that memory knows of: the engines end them by AXI's rules. `bus_rst`
+    says that what is behind `m_axi` is reset too, so that nothing is outstanding. It is high only together with `rst`.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -57,6 +60,7 @@ class HotlineDevice(wiring.Component):
                 "irq": Out(1),
                 "core_clk": In(1),
                 "core_clk_enable": Out(1),
+                "bus_rst": In(1),
                 "s_axil": In(axil_signature(DEVICE_ADDRESS_BITS)),
                 "m_axi": Out(axi_signature(geometry)),
             }
@@ -90,6 +94,7 @@ class HotlineDevice(wiring.Component):
             ours, theirs = getattr(self.m_axi, name), getattr(engine, name)
             m.d.comb += ours.eq(theirs) if engine.signature.members[name].flow == Out else theirs.eq(ours)
         m.d.comb += [
+            read.bus_rst.eq(self.bus_rst), write.bus_rst.eq(self.bus_rst),
             read.abort.eq(sequencer.abort), write.abort.eq(sequencer.abort),
             streams.it.eq(sequencer.it), streams.begin.eq(sequencer.begin), streams.flush.eq(sequencer.flush),
             rows.it.eq(sequencer.it), rows.stop.eq(sequencer.abort),
@@ -129,7 +134,8 @@ class HotlineDevice(wiring.Component):
             sequencer.generation.eq(registers.generation), registers.completed.eq(sequencer.completed),
             registers.urgent.eq(sequencer.urgent), registers.running.eq(sequencer.running),
             registers.fetching.eq(fetch.busy), registers.reading.eq(read.outstanding),
-            registers.writing.eq(write.outstanding), registers.waits.eq(sequencer.waits),
+            registers.writing.eq(write.outstanding),
+            registers.quiescing.eq(read.quiescing | write.quiescing), registers.waits.eq(sequencer.waits),
             registers.failed.eq(fetch.failed), registers.lost.eq(sequencer.lost),
         ]  # fmt: skip
         wiring.connect(m, fetch.output, sequencer.descriptors)

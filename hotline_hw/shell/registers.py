@@ -44,6 +44,7 @@ class ShellRegisters(wiring.Component):
         fetching: a descriptor is being read.
         reading: AXI reads are outstanding.
         writing: AXI writes are outstanding.
+        quiescing: bursts from before a reset may be outstanding.
         waits: a descriptor waits for room in the completion ring.
         failed: a descriptor could not be read.
         lost: a completion could not be written.
@@ -78,6 +79,7 @@ class ShellRegisters(wiring.Component):
                 "fetching": In(1),
                 "reading": In(1),
                 "writing": In(1),
+                "quiescing": In(1),
                 "waits": In(1),
                 "failed": In(1),
                 "lost": In(1),
@@ -98,7 +100,9 @@ class ShellRegisters(wiring.Component):
         m.d.comb += [
             *(getattr(csr, name.lower()).eq(value) for name, value in capabilities.items()),
             self.enable.eq(csr.dma_control[0]),
-            csr.dma_status.eq(Cat(self.running | self.fetching, self.reading, self.writing, self.waits)),
+            csr.dma_status.eq(
+                Cat(self.running | self.fetching, self.reading, self.writing, self.waits, self.quiescing)
+            ),
             self.table_write.eq(csr.table_stride_write), self.table_index.eq(csr.table_index),
             self.table.base.eq(Cat(csr.table_lo[4:], csr.table_hi)), self.table.rows.eq(csr.table_rows),
             self.table.stride.eq(csr.write_data),

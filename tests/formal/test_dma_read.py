@@ -1,5 +1,8 @@
 """ReadEngine: every burst's beats leave once, in order, as the memory gave them, in whatever order memory answers.
 
+The engine may be reset at any time, and the memory with it or not. No beat of a burst from before a reset leaves
+afterwards: the data of these beats is 1, as that of the watched beat. They count as outstanding until they have come.
+
 Free bursts stand in for the BurstCutter, which is proven in test_dma_cut.py. One burst is watched, chosen freely among
 all, and one beat of it. The data of this beat is 1, that of all others is 0. The engine does not look at data, so the
 proof holds for every beat.
@@ -8,7 +11,7 @@ proof holds for every beat.
 from __future__ import annotations
 
 import pytest
-from amaranth.hdl import Array, Assert, Cat, Cover, Module, Mux, Signal
+from amaranth.hdl import Array, Assert, Cat, Cover, Elaboratable, Module, Mux, ResetInserter, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
@@ -47,6 +50,7 @@ class ReadsAreInOrder(wiring.Component):
     valid, burst, page: the burst that is due, and its page. open: the page that may be read. abort: free.
     watch, marked: watch this burst, and its beat `marked`. ready: the user takes a beat.
     arready, answer, id, failed: what the memory does.
+    reset: the engine is reset, and all that is watched is forgotten. forget: the memory is reset too.
     """
 
     def __init__(self, geometry: Geometry, dut: type[ReadEngine] = ReadEngine) -> None:
@@ -58,10 +62,14 @@ class ReadsAreInOrder(wiring.Component):
             {
                 "valid": In(1), "burst": In(burst), "open": In(2), "abort": In(1), "watch": In(1), "marked": In(1),
                 "ready": In(1), "arready": In(1), "answer": In(1), "id": In(geometry.tag_id_bits), "failed": In(1),
+                "reset": In(1), "forget": In(1),
             }
         )  # fmt: skip
 
-    def elaborate(self, platform: object) -> Module:
+    def elaborate(self, platform: object) -> Elaboratable:
+        return ResetInserter(self.reset)(self._property())  # the memory's signals have no reset
+
+    def _property(self) -> Module:
         m = Module()
         g = self.geometry
         cutter = FreeCutter(g)
@@ -74,6 +82,7 @@ class ReadsAreInOrder(wiring.Component):
             *(free[name].eq(source[name]) for name in ("len", "first", "end", "target", "last")),
             dut.windows[0].pages.eq(self.open), dut.abort.eq(self.abort),
             dut.data.ready.eq(self.ready), dut.arready.eq(self.arready),
+            dut.bus_rst.eq(self.reset & self.forget),
         ]  # fmt: skip
         taken, left, refused = Signal(), Signal(), Signal()
         m.d.comb += [
@@ -100,7 +109,9 @@ class ReadsAreInOrder(wiring.Component):
             m.d.sync += ahead.eq(ahead - left)
         with m.If(dut.rvalid & chosen.mine):
             m.d.sync += watched.failed.bit_select(chosen.number, 1).eq(self.failed)
-        m.d.comb += dut.rdata.eq(chosen.mine & (chosen.number == watched.marked))
+        m.d.comb += dut.rdata.eq(Mux(chosen.stale, 1, chosen.mine & (chosen.number == watched.marked)))
+        due = watching & (ahead == 0) & (number == watched.marked)
+        m.d.sync += Assert(~dut.data.valid | ~out.data[0] | due, "no beat is from before a reset")
 
         ended, first, end, fault = Signal(), Signal.like(out.count), Signal.like(out.count), Signal()
         m.d.comb += [
@@ -120,7 +131,7 @@ class ReadsAreInOrder(wiring.Component):
                 Assert(out.fault == fault, "what could not be read is told, and nothing else"),
                 Assert(out.data[0] == (~fault & (number == watched.marked)), "the data is its own"),
             ]
-        self._rules(m, dut, taken & refused, watch_now, dut.rvalid & self.failed, chosen.mine)
+        self._rules(m, dut, taken & refused, watch_now, dut.rvalid & self.failed & ~chosen.stale, chosen.mine)
         stuck = Signal(range(STUCK + 2))
         waits = (inside == 0) & ~self.valid
         m.d.sync += [
@@ -132,10 +143,11 @@ class ReadsAreInOrder(wiring.Component):
 
     def _memory(self, m: Module, dut: ReadEngine) -> tuple:
         """Keeps what is to be read under each id. Answers a beat of any id, or none. Returns the entry that may be
-        answered, and whether reads are outstanding."""
+        answered, and whether reads are outstanding. A reset of the engine makes all that it has asked for stale."""
         g = self.geometry
-        entry = data.StructLayout({"valid": 1, "more": 1, "number": 1, "mine": 1})
-        entries = Array(Signal(entry, name=f"entry{index}") for index in range(g.read_tags))
+        entry = data.StructLayout({"valid": 1, "more": 1, "number": 1, "mine": 1, "stale": 1})
+        entries = Array(Signal(entry, name=f"entry{index}", reset_less=True) for index in range(g.read_tags))
+        stale = Signal(reset_less=True)  # what is offered is from before a reset
         chosen, asked = entries[self.id], entries[dut.arid]
         outstanding = Signal()
         m.d.comb += [
@@ -147,10 +159,15 @@ class ReadsAreInOrder(wiring.Component):
         with m.If(dut.arvalid & dut.arready):
             m.d.sync += [
                 asked.valid.eq(1), asked.more.eq(dut.arlen[0]), asked.number.eq(0),
-                asked.mine.eq(dut.araddr[self.beat_shift]),
+                asked.mine.eq(dut.araddr[self.beat_shift] & ~stale), asked.stale.eq(stale),
                 Assert(~asked.valid, "an id is of one read at a time"),
             ]  # fmt: skip
+        with m.If(self.reset):
+            m.d.sync += [entry.stale.eq(1) for entry in entries] + [entry.mine.eq(0) for entry in entries]
+        with m.If(self.reset & self.forget):
+            m.d.sync += [entry.valid.eq(0) for entry in entries]
         m.d.sync += [
+            stale.eq(self.reset | (stale & dut.arvalid & ~dut.arready)),
             Assert(dut.outstanding == outstanding, "outstanding"),
             Assert(~dut.rvalid | dut.rready, "there is room for what was asked for"),
         ]
@@ -192,7 +209,7 @@ def test_it_can_be_full(tmp_path):
 MUTANTS = {
     "no room is waited for": ("(places + burst.len < g.read_beats)", "(places < g.read_beats)"),
     "more bursts than ids": ("(bursts != g.read_tags)", "1"),
-    "an address is withdrawn": ("with m.If(~self.arvalid | self.arready):", "with m.If(1):"),
+    "an address is withdrawn": ("with m.If(~offered | self.arready):", "with m.If(1):"),
     "beats in the order they came": ("filled.bit_select(oldest, 1))", "filled.any())"),
     "a place stays filled": (
         "sync += filled.bit_select(oldest, 1).eq(0)",
@@ -205,6 +222,11 @@ MUTANTS = {
     "two faults in a cycle": ("refuse.eq(ready & ~may & ~bus_fault)", "refuse.eq(ready & ~may)"),
     "idle too soon": ("(bursts == 0) & ~self.data.valid)", "(bursts == 0))"),
     "data that waits is overwritten": ("fetch.en.eq(going)", "fetch.en.eq(1)"),
+    "late beats are kept": ("came.eq(self.rvalid & ~self.quiescing)", "came.eq(self.rvalid)"),
+    "what is outstanding is forgotten": ("due = Signal.like(places, reset_less=True)", "due = Signal.like(places)"),
+    "asked for before the late beats came": ("(bursts != g.read_tags) & ~self.quiescing", "(bursts != g.read_tags)"),
+    "late faults are told": ("self.rresp[1] & ~self.quiescing", "self.rresp[1]"),
+    "awaited though memory was reset": ("            m.d.sync += due.eq(0)\n", "            pass\n"),
 }
 
 

@@ -7,7 +7,7 @@ as they were in the cycle before. It stays until it is taken. No burst leaves it
 from __future__ import annotations
 
 import pytest
-from amaranth.hdl import Assert, Cat, Cover, Module, Mux, Signal
+from amaranth.hdl import Assert, Cat, Cover, Module, Mux, ResetInserter, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
@@ -70,21 +70,23 @@ def bit_check(bit: int) -> type[WindowCheck]:
 
 class AddressesAreAllowed(wiring.Component):
     """An engine in free surroundings. This component has the engine's ports; its `windows` are the windows. `check` is
-    the check that the engine uses, `axi` is the channel of addresses, "ar" or "aw"."""
+    the check that the engine uses, `axi` is the channel of addresses, "ar" or "aw". The engine may be reset at any
+    time."""
 
     def __init__(self, engine: wiring.Component, axi: str, check: type[WindowCheck]) -> None:
         self.engine, self.axi, self.check = engine, axi, check
         self.free = {
             name: value
             for name, (value, flow) in flat_ports(engine).items()
-            if flow == wiring.In and not name.startswith("windows_")
+            if flow == wiring.In and not name.startswith("windows_") and name != "bus_rst"
         }
         shapes = {name: In(len(value)) for name, value in self.free.items()}
-        super().__init__({**shapes, "windows": In(data.ArrayLayout(WINDOW, len(engine.windows)))})
+        super().__init__({**shapes, "windows": In(data.ArrayLayout(WINDOW, len(engine.windows))), "reset": In(1)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.dut = dut = self.engine
+        dut = self.engine
+        m.submodules.dut = ResetInserter(self.reset)(dut)  # what is outstanding outlives it
         connect_windows(m, dut.windows, self.windows)
         for name, value in self.free.items():
             m.d.comb += value.eq(getattr(self, name))

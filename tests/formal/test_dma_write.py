@@ -3,14 +3,15 @@
 The proof has two steps. WriteBuffer: one beat is watched, chosen freely among all. It is part of one burst, at its
 place, and is read in its turn. WriteEngine, with buffers that offer free bursts: one burst is watched. Its address is
 issued once or it is refused, and the data that is read for it follows. Neither looks at data: the data of the watched
-beat is 1, that of all others is 0. Only the low bits of addresses are checked. Which addresses are allowed is proven in
-test_dma_windows.py; here either all or none are, chosen freely.
+beat is 1, that of all others is 0. The engine may be reset at any time, and the memory with it or not. What was asked
+for before a reset keeps the rules of AXI, and its data has no strobes. Only the low bits of addresses are checked.
+Which addresses are allowed is proven in test_dma_windows.py; here either all or none are, chosen freely.
 """
 
 from __future__ import annotations
 
 import pytest
-from amaranth.hdl import Array, Assert, Assume, Cat, Cover, Module, Mux, Signal
+from amaranth.hdl import Array, Assert, Assume, Cat, Cover, Elaboratable, Module, Mux, ResetInserter, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
@@ -159,15 +160,18 @@ class FreeBuffer(WriteBuffer):
             self.burst.eq(self.free), self.burst_valid.eq(self.free_valid), self.idle.eq(self.unfinished == 0),
         ]  # fmt: skip
         m.d.sync += self.unfinished.eq(self.unfinished + self.pick - self.written - self.dropped)
+        kept = Signal(reset_less=True)  # as the output of a memory
+        m.d.comb += self.data.eq(kept)
         with m.If(self.read):
-            m.d.sync += self.data.eq(self.free_data)
+            m.d.sync += kept.eq(self.free_data)
         return m
 
 
 class BurstsAreWritten(wiring.Component):
     """Ports:
     valid, bursts: for each channel, its burst. watch, marked: watch the burst of channel 0, and its beat `marked`; the
-    channels are alike. inside, abort: free. awready, wready, answer, id, failed: what the memory does.
+    channels are alike. inside, abort: free. awready, wready, answer, id, failed: what the memory does. reset: the
+    engine is reset, and all that is watched is forgotten. forget: the memory is reset too.
     """
 
     def __init__(self, channels: int, dut: type[WriteEngine] = WriteEngine) -> None:
@@ -177,11 +181,14 @@ class BurstsAreWritten(wiring.Component):
             {
                 "valid": In(channels), "bursts": In(data.ArrayLayout(burst, channels)), "watch": In(1), "marked": In(1),
                 "inside": In(1), "abort": In(1), "awready": In(1), "wready": In(1), "answer": In(1), "id": In(1),
-                "failed": In(1),
+                "failed": In(1), "reset": In(1), "forget": In(1),
             }
         )  # fmt: skip
 
-    def elaborate(self, platform: object) -> Module:
+    def elaborate(self, platform: object) -> Elaboratable:
+        return ResetInserter(self.reset)(self._property())  # the memory's signals have no reset
+
+    def _property(self) -> Module:
         m = Module()
         buffers = [FreeBuffer(number) for number in range(self.channels)]
         left = iter(buffers)
@@ -190,6 +197,7 @@ class BurstsAreWritten(wiring.Component):
         watching, watch_now, home = Signal(), Signal(), buffers[0]
         m.d.comb += [
             watch_now.eq(self.watch & ~watching), dut.windows[0].write.eq(self.inside),
+            dut.bus_rst.eq(self.reset & self.forget),
             dut.abort.eq(self.abort), dut.awready.eq(self.awready), dut.wready.eq(self.wready),
         ]  # fmt: skip
         for number, buffer in enumerate(buffers):
@@ -229,22 +237,29 @@ class BurstsAreWritten(wiring.Component):
         with m.If(fault & dut.fault.address[SHIFT]):
             m.d.sync += [refused.eq(1), Assert(watching & ~refused & ~issued, "it is refused once")]
         self._memory(m, dut, buffers, watching, watched, marked, issued, refused, sent)
-        self._rules(m, dut, buffers)
         return m
 
     def _memory(self, m: Module, dut: WriteEngine, buffers: list, watching, watched, marked, issued, refused, sent):
         """Takes addresses when they are first offered, then data; and answers."""
-        entry = data.StructLayout({"mine": 1, "len": 1, "id": 1})
-        due = Array(Signal(entry, name=f"due{index}") for index in range(MOST))  # bursts whose data is due
-        answers = Array(Signal(range(MOST + 1), name=f"answers{index}") for index in range(2))
-        count, offered, waiting, number = Signal(range(MOST + 1)), Signal(), Signal(), Signal()
+        entry = data.StructLayout({"mine": 1, "len": 1, "id": 1, "stale": 1})  # stale: from before a reset
+        bursts = [Signal(entry, name=f"due{index}", reset_less=True) for index in range(MOST)]
+        due = Array(bursts)  # bursts whose data is due
+        answers = Array(Signal(range(MOST + 1), name=f"answers{index}", reset_less=True) for index in range(2))
+        count, waiting = Signal(range(MOST + 1), reset_less=True), Signal(reset_less=True)
+        offered, number, was_reset = Signal(), Signal(reset_less=True), Signal(reset_less=True)
+        loaded, late = (
+            Signal(reset_less=True),
+            Signal(reset_less=True),
+        )  # before a reset: this beat, what is outstanding
         moved, ended, head, new = Signal(), Signal(), due[0], Signal(entry)
         m.d.comb += [
             offered.eq(dut.awvalid & ~waiting), moved.eq(dut.wvalid & dut.wready), ended.eq(moved & dut.wlast),
             dut.bvalid.eq(self.answer & (answers[self.id] != 0)), dut.bid.eq(self.id), dut.bresp.eq(self.failed << 1),
-            new.mine.eq(dut.awaddr[SHIFT]), new.len.eq(dut.awlen), new.id.eq(dut.awid),
+            new.mine.eq(dut.awaddr[SHIFT] & ~was_reset), new.stale.eq(was_reset),
+            new.len.eq(dut.awlen), new.id.eq(dut.awid),
         ]  # fmt: skip
         m.d.sync += [
+            was_reset.eq(self.reset), loaded.eq(self.reset | (loaded & dut.wvalid & ~dut.wready)),
             waiting.eq(dut.awvalid & ~dut.awready), count.eq(count + offered - ended),
             Assert(~dut.wvalid | (count != 0), "no data before its address"),
             Assert(dut.bready, "answers are taken"),
@@ -266,18 +281,29 @@ class BurstsAreWritten(wiring.Component):
         with m.If(moved):
             m.d.sync += [
                 number.eq(~dut.wlast), Assert(dut.wlast == last, "last with the last beat"),
-                Assert(dut.wdata[0] == (head.mine & (number == marked)), "the data read for it"),
+                Assert(head.stale | (dut.wdata[0] == (head.mine & (number == marked))), "the data read for it"),
+                Assert(~head.stale | loaded | ~dut.wstrb.any(), "nothing is written after a reset for what was before"),
                 Assert(~head.mine | (dut.wstrb == Cat((i < words).replicate(4) for i in range(WORDS))), "its words"),
             ]  # fmt: skip
             with m.If(head.mine & dut.wlast):
                 m.d.sync += sent.eq(1)
         outstanding = Signal()
         m.d.comb += outstanding.eq((count != 0) | offered | (answers[0] != 0) | (answers[1] != 0))
+        m.d.sync += [
+            late.eq(self.reset | (late & outstanding)),
+            Assert(~(offered & ~new.stale & late), "new bursts wait for those from before a reset"),
+        ]
         for index, answer in enumerate(answers):
             m.d.sync += answer.eq(answer + (ended & (head.id == index)) - (dut.bvalid & (self.id == index)))
             if index < self.channels:
-                here = Cat((place < count) & (due[place].id == index) for place in range(MOST)).any()
-                m.d.sync += Assert(~dut.channel_idle[index] | ~(here | (answer != 0)), "idle when all is answered")
+                here = Cat((place < count) & (due[place].id == index) for place in range(MOST)).any() & ~late
+                m.d.sync += Assert(
+                    ~dut.channel_idle[index] | ~(here | ((answer != 0) & ~late)), "idle when all is answered"
+                )
+        with m.If(self.reset):
+            m.d.sync += [burst.stale.eq(1) for burst in bursts] + [burst.mine.eq(0) for burst in bursts]
+        with m.If(self.reset & self.forget):
+            m.d.sync += [count.eq(0), waiting.eq(0), number.eq(0)] + [answer.eq(0) for answer in answers]
         total = count + offered + answers[0] + answers[1]
         stuck = Signal(range(8))
         rests = (
@@ -293,23 +319,26 @@ class BurstsAreWritten(wiring.Component):
             ),
         ]
 
-    def _rules(self, m: Module, dut: WriteEngine, buffers: list) -> None:
+        self._rules(m, dut, buffers, late)
+
+    def _rules(self, m: Module, dut: WriteEngine, buffers: list, late: Signal) -> None:
         """Checks that what is offered stays, faults, and the turns of the channels."""
         for name, fields in {
             "aw": (dut.awaddr[SHIFT], dut.awlen, dut.awid),
             "w": (dut.wdata[0], dut.wstrb, dut.wlast),
         }.items():
             valid, ready = getattr(dut, name + "valid"), getattr(dut, name + "ready")
-            held, before = Signal(name=name + "_held"), Signal(len(Cat(fields)), name=name + "_before")
+            held = Signal(name=name + "_held", reset_less=True)
+            before = Signal(len(Cat(fields)), name=name + "_before", reset_less=True)
             m.d.sync += [
-                held.eq(valid & ~ready), before.eq(Cat(fields)),
+                held.eq(valid & ~ready & ~(self.reset & self.forget)), before.eq(Cat(fields)),
                 Assert(~held | (valid & (Cat(fields) == before)), f"what {name} offers stays"),
             ]  # fmt: skip
         failed, abort, inside, kind = Signal(), Signal(), Signal(), dut.fault.kind
         passed = Signal(2)
         others = Cat(buffer.pick for buffer in buffers[1:]).any()
         m.d.sync += [
-            failed.eq(dut.bvalid & self.failed), abort.eq(self.abort), inside.eq(self.inside),
+            failed.eq(dut.bvalid & self.failed & ~late), abort.eq(self.abort), inside.eq(self.inside),
             Assert(failed == (kind == Fault.BUS), "SLVERR is told, and nothing else as that"),
             Assert((kind != Fault.ABORT) | abort, "abort"),
             Assert((kind != Fault.WINDOW) | (~inside & ~abort), "outside the windows"),
@@ -330,17 +359,31 @@ def test_bursts_are_written(channels, tmp_path):
 
 ENGINE_MUTANTS = {
     "more outstanding than may be": ("(due != self.most_bursts)", "1"),
-    "an address is withdrawn": ("with m.If(~self.awvalid | self.awready):", "with m.If(1):"),
+    "an address is withdrawn": ("with m.If(~offered | self.awready):", "with m.If(1):"),
     "data that waits is overwritten": (
-        "going.eq((queued != 0) & (~self.wvalid | self.wready))",
+        "going.eq((queued != 0) & (~offered | self.wready))",
         "going.eq(queued != 0)",
     ),
-    "refused data is sent": ("self.wvalid.eq(going & ~head.data.drop)", "self.wvalid.eq(going)"),
-    "a queue beyond its end": ("ready.eq(burst_valid & (queued != _QUEUE))", "ready.eq(burst_valid)"),
+    "refused data is sent": ("offered.eq(going & ~head.data.drop)", "offered.eq(going)"),
+    "a queue beyond its end": ("burst_valid & (queued != _QUEUE)", "burst_valid"),
     "words of the end in every beat": ("~ended | (word < head.data.words)", "word < head.data.words"),
-    "another channel's response": ("self.bvalid & (self.bid == number)", "self.bvalid"),
+    "another channel's response": ("came & (self.bid == number)", "came"),
     "the same channel again and again": ("m.d.sync += [turn.eq(number), ", "m.d.sync += ["),
     "a fault untold": ("buffer.idle & told", "buffer.idle"),
+    "late responses count": ("came.eq(self.bvalid & ~self.quiescing)", "came.eq(self.bvalid)"),
+    "written after a reset": ("Cat(read & (~ended", "Cat((~ended"),
+    "what is outstanding is forgotten": (
+        "due = Signal(range(self.most_bursts + 1), reset_less=True)",
+        "due = Signal(range(self.most_bursts + 1))",
+    ),
+    "promised data is forgotten": (
+        "queued = Signal(range(_QUEUE + 1), reset_less=True)",
+        "queued = Signal(range(_QUEUE + 1))",
+    ),
+    "a beat that is offered is withdrawn": ("last = Signal(reset_less=True)", "last = Signal()"),
+    "new bursts among the old": ("(queued != _QUEUE) & ~self.quiescing", "(queued != _QUEUE)"),
+    "new bursts among refused ones": ("((due != 0) | (queued != 0))", "(due != 0)"),
+    "awaited though memory was reset": ("            m.d.sync += due.eq(0)\n", "            pass\n"),
 }
 
 

@@ -6,7 +6,7 @@
 // 0x100c  write: clears irq                                bit 2: registers do not answer (until reset)
 // others  SLVERR
 module hotline_device (
-    input clk, input rst, input core_clk, output core_clk_enable, output reg irq,
+    input clk, input rst, input bus_rst, input core_clk, output core_clk_enable, output reg irq,
     input [12:0] s_axil_awaddr, input [2:0] s_axil_awprot, input s_axil_awvalid, output s_axil_awready,
     input [31:0] s_axil_wdata, input [3:0] s_axil_wstrb, input s_axil_wvalid, output s_axil_wready,
     output reg [1:0] s_axil_bresp, output reg s_axil_bvalid, input s_axil_bready,

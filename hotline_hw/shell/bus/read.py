@@ -28,6 +28,9 @@ class ReadEngine(wiring.Component):
     delivered all the same: their data is zero, with `fault`. So are beats that the bus answers with SLVERR or DECERR.
     So every request brings all its beats.
 
+    A reset ends requests, but not the bursts that memory knows of. The engine then keeps an address that it offers
+    until memory takes it, and drops the beats that are still due. The next burst is issued when all of them have come.
+
     Ports:
         request: payload `read_request`.
         data: payload `read_beat`, in order of requests and of addresses.
@@ -36,7 +39,9 @@ class ReadEngine(wiring.Component):
         fault: an access failed. The kind is WINDOW or ABORT once a burst, or BUS once a beat. The address is that of
             the burst, of a whole beat. The fault comes before the beat does.
         idle: every request has returned its last beat.
-        outstanding: AXI reads are outstanding.
+        outstanding: AXI reads are outstanding. Those from before a reset count too.
+        quiescing: bursts from before a reset may be outstanding, and none is issued.
+        bus_rst: memory is reset too, so nothing is outstanding. It comes with a reset of the engine.
         ar*, r*: those members of `axi_signature`.
 
     Throughput: a burst and a beat a cycle. Latency: 3 cycles from a request to arvalid, 2 from a beat to data.
@@ -54,6 +59,8 @@ class ReadEngine(wiring.Component):
                 "fault": Out(fault_signature()),
                 "idle": Out(1),
                 "outstanding": Out(1),
+                "quiescing": Out(1, init=1),
+                "bus_rst": In(1),
                 **axi,
             }
         )
@@ -88,7 +95,7 @@ class ReadEngine(wiring.Component):
         m.d.comb += [
             check.page.eq(burst.at[PAGE_BITS - self._beat_shift :]),
             may.eq(check.inside & ~self.abort),
-            ready.eq(cutter.burst.valid & (bursts != g.read_tags)),
+            ready.eq(cutter.burst.valid & (bursts != g.read_tags) & ~self.quiescing),
             issue.eq(ready & may & (places + burst.len < g.read_beats) & (~self.arvalid | self.arready)),
             refuse.eq(ready & ~may & ~bus_fault),  # one fault a cycle can be told
             cutter.burst.ready.eq(issue | refuse),
@@ -107,12 +114,14 @@ class ReadEngine(wiring.Component):
         )
         fill = store.write_port()
         fetch = store.read_port()
-        place = self._fill(m, fill, issue, burst, tail, bus_fault)
+        came = Signal()  # a beat that is waited for; others are from before a reset
+        m.d.comb += came.eq(self.rvalid & ~self.quiescing)
+        place = self._fill(m, fill, issue, burst, tail, came, bus_fault)
         filled = Signal(g.read_beats)
         oldest = Signal(range(g.read_beats))
         freed = Signal()
-        due = Signal.like(places)
-        with m.If(self.rvalid):
+        due = Signal.like(places, reset_less=True)
+        with m.If(came):
             m.d.sync += filled.bit_select(place, 1).eq(1)
         with m.If(freed):
             m.d.sync += filled.bit_select(oldest, 1).eq(0)
@@ -121,7 +130,10 @@ class ReadEngine(wiring.Component):
             oldest.eq(oldest + freed),
             places.eq(places + asked - freed),
             due.eq(due + asked - self.rvalid),
+            self.quiescing.eq(self.quiescing & (due != 0)),
         ]
+        with m.If(self.bus_rst):
+            m.d.sync += due.eq(0)
 
         # A beat leaves. The buffer's read port holds its data. The other parts wait in registers.
         going = Signal()
@@ -172,17 +184,29 @@ class ReadEngine(wiring.Component):
             self.arburst.eq(0b01),  # INCR
             self.arcache.eq(0b0011),  # normal memory, not cacheable, bufferable
         ]
-        with m.If(~self.arvalid | self.arready):
-            m.d.sync += self.arvalid.eq(issue)
+        offered = Signal(reset_less=True)
+        tag = Signal.like(tail, reset_less=True)
+        at = Signal.like(burst.at, reset_less=True)
+        length = Signal.like(burst.len, reset_less=True)
+        m.d.comb += [
+            self.arvalid.eq(offered), self.arid.eq(tag), self.araddr.eq(at << self._beat_shift), self.arlen.eq(length),
+        ]  # fmt: skip
+        with m.If(~offered | self.arready):
+            m.d.sync += offered.eq(issue)
+        with m.If(self.bus_rst):
+            m.d.sync += offered.eq(0)
         with m.If(issue):
-            m.d.sync += [
-                self.arid.eq(tail),
-                self.araddr.eq(burst.at << self._beat_shift),
-                self.arlen.eq(burst.len),
-            ]
+            m.d.sync += [tag.eq(tail), at.eq(burst.at), length.eq(burst.len)]
 
     def _fill(
-        self, m: Module, fill: memory.WritePort, issue: Signal, burst: data.View, tail: Signal, bus_fault: Signal
+        self,
+        m: Module,
+        fill: memory.WritePort,
+        issue: Signal,
+        burst: data.View,
+        tail: Signal,
+        came: Signal,
+        bus_fault: Signal,
     ) -> Signal:
         """The R channel. Writes each beat to its place in the buffer, and returns that place.
 
@@ -201,12 +225,12 @@ class ReadEngine(wiring.Component):
         (first, first_read), (after, after_read) = ports
         m.d.comb += [
             first.addr.eq(tail), first.data.eq(begin), first.en.eq(issue), first_read.addr.eq(self.rid),
-            after.addr.eq(self.rid), after.data.eq(place + 1), after.en.eq(self.rvalid), after_read.addr.eq(self.rid),
+            after.addr.eq(self.rid), after.data.eq(place + 1), after.en.eq(came), after_read.addr.eq(self.rid),
             place.eq(Mux(fresh.bit_select(self.rid, 1), first_read.data, after_read.data)),
             self.rready.eq(1),
-            fill.en.eq(self.rvalid), fill.addr.eq(place), fill.data.data.eq(self.rdata), fill.data.fault.eq(bus_fault),
+            fill.en.eq(came), fill.addr.eq(place), fill.data.data.eq(self.rdata), fill.data.fault.eq(bus_fault),
         ]  # fmt: skip
-        with m.If(self.rvalid):
+        with m.If(came):
             m.d.sync += fresh.bit_select(self.rid, 1).eq(0)
         with m.If(issue):
             m.d.sync += [fresh.bit_select(tail, 1).eq(1), begin.eq(begin + burst.len + 1)]
@@ -222,7 +246,7 @@ class ReadEngine(wiring.Component):
         read = addresses.read_port()
         refused_at = Signal(width)
         m.d.comb += [
-            bus_fault.eq(self.rvalid & self.rresp[1]),  # SLVERR or DECERR
+            bus_fault.eq(self.rvalid & self.rresp[1] & ~self.quiescing),  # SLVERR or DECERR
             write.addr.eq(tail), write.data.eq(burst.at), write.en.eq(issue),
             read.addr.eq(self.rid), read.en.eq(bus_fault),
             self.fault.known.eq(1),

@@ -131,6 +131,10 @@ class WriteEngine(wiring.Component):
     A burst's id is its channel. Up to `most_bursts` are outstanding. Data follows in the order in which the addresses
     were issued. The data of a burst comes after its address was offered. `bready` is always 1.
 
+    A reset ends packets, but not the bursts that memory knows of. The engine then keeps what it offers until memory
+    takes it, sends the beats that are still due with no strobe, and ignores the responses that come. The next burst is
+    issued when all of them have come.
+
     Ports:
         channels[c].target: where the channel's next beat goes, a multiple of BUFFER_ALIGN.
         channels[c].load: `target` is taken. This is allowed only while idle.
@@ -142,7 +146,9 @@ class WriteEngine(wiring.Component):
         fault: an access failed. The kind is WINDOW or ABORT with the burst's address, or BUS without it. The fault
             comes before the channel is idle.
         idle: all channels are idle.
-        outstanding: AXI writes are outstanding.
+        outstanding: AXI writes are outstanding. Those from before a reset count too.
+        quiescing: bursts from before a reset may be outstanding, and none is issued.
+        bus_rst: memory is reset too, so nothing is outstanding. It comes with a reset of the engine.
         aw*, w*, b*: those members of `axi_signature`.
 
     Throughput: a beat a cycle, and a burst a cycle.
@@ -165,6 +171,8 @@ class WriteEngine(wiring.Component):
                 "fault": Out(fault_signature()),
                 "idle": Out(1),
                 "outstanding": Out(1),
+                "quiescing": Out(1, init=1),
+                "bus_rst": In(1),
                 **axi,
             }
         )
@@ -190,8 +198,9 @@ class WriteEngine(wiring.Component):
         refuse = Signal()
         bus_fault = Signal()
         self._choose(m, buffers, burst, burst_valid, issue | refuse)
-        queued = Signal(range(_QUEUE + 1))
-        due = Signal(range(self.most_bursts + 1))
+        queued = Signal(range(_QUEUE + 1), reset_less=True)
+        due = Signal(range(self.most_bursts + 1), reset_less=True)
+        came = Signal()  # a response that is waited for; others are from before a reset
         m.submodules.check = check = WindowCheck(len(self.windows))
         share_windows(m, self.windows, check.windows)
         may = Signal()
@@ -201,10 +210,11 @@ class WriteEngine(wiring.Component):
             check.page.eq(burst.at[PAGE_BITS - beat_shift :]),
             check.write.eq(1),
             may.eq(check.inside & ~self.abort),
-            ready.eq(burst_valid & (queued != _QUEUE)),
+            ready.eq(burst_valid & (queued != _QUEUE) & ~self.quiescing),
             issue.eq(ready & may & (due != self.most_bursts) & (~self.awvalid | self.awready)),
             refuse.eq(ready & ~may & ~bus_fault),  # one fault a cycle can be told
-            bus_fault.eq(self.bvalid & self.bresp[1]),  # SLVERR or DECERR
+            came.eq(self.bvalid & ~self.quiescing),
+            bus_fault.eq(came & self.bresp[1]),  # SLVERR or DECERR
             self.bready.eq(1),
             self.outstanding.eq(due != 0),
             told.eq(self.fault.kind == Fault.NONE),
@@ -214,17 +224,20 @@ class WriteEngine(wiring.Component):
         ]
         m.d.sync += [
             due.eq(due + issue - self.bvalid),
+            self.quiescing.eq(self.quiescing & ((due != 0) | (queued != 0))),
             self.fault.kind.eq(
                 Mux(bus_fault, Fault.BUS, Mux(refuse, Mux(self.abort, Fault.ABORT, Fault.WINDOW), Fault.NONE))
             ),
         ]
+        with m.If(self.bus_rst):
+            m.d.sync += due.eq(0)
         with m.If(refuse):
             m.d.sync += self.fault.address.eq(burst.at << beat_shift)
         self._address(m, burst, issue)
         dropped = self._send(m, buffers, burst, issue, refuse, queued)
         for number, buffer in enumerate(buffers):
             m.d.comb += [
-                buffer.written.eq(self.bvalid & (self.bid == number)),
+                buffer.written.eq(came & (self.bid == number)),
                 buffer.dropped.eq(dropped[number]),
             ]
         return m
@@ -260,19 +273,27 @@ class WriteEngine(wiring.Component):
             self.awburst.eq(0b01),  # INCR
             self.awcache.eq(0b0011),  # normal memory, not cacheable, bufferable
         ]
-        with m.If(~self.awvalid | self.awready):
-            m.d.sync += self.awvalid.eq(issue)
+        offered = Signal(reset_less=True)
+        channel = Signal.like(burst.channel, reset_less=True)
+        at = Signal.like(burst.at, reset_less=True)
+        length = Signal.like(burst.len, reset_less=True)
+        m.d.comb += [
+            self.awvalid.eq(offered), self.awid.eq(channel), self.awaddr.eq(at << beat_shift), self.awlen.eq(length),
+        ]  # fmt: skip
+        with m.If(~offered | self.awready):
+            m.d.sync += offered.eq(issue)
+        with m.If(self.bus_rst):
+            m.d.sync += offered.eq(0)
         with m.If(issue):
-            m.d.sync += [
-                self.awid.eq(burst.channel),
-                self.awaddr.eq(burst.at << beat_shift),
-                self.awlen.eq(burst.len),
-            ]
+            m.d.sync += [channel.eq(burst.channel), at.eq(burst.at), length.eq(burst.len)]
 
     def _send(
         self, m: Module, buffers: list, burst: data.View, issue: Signal, refuse: Signal, queued: Signal
     ) -> Signal:
         """The W channel: a queue of bursts. Their data is sent or thrown away.
+
+        A reset does not reach what is here, as memory knows of these bursts. While `quiescing` is high, their data
+        comes from nowhere: it is sent without strobes.
 
         Returns a bit a channel: a burst of it was thrown away.
         """
@@ -281,37 +302,51 @@ class WriteEngine(wiring.Component):
         m.submodules.queue = queue = memory.Memory(shape=entry, depth=_QUEUE, init=[])
         push = queue.write_port()
         head = queue.read_port(domain="comb")
-        number = Signal(_shifts(g)[1])
+        newest = Signal(range(_QUEUE), reset_less=True)
+        oldest = Signal(range(_QUEUE), reset_less=True)
+        number = Signal(_shifts(g)[1], reset_less=True)
         going = Signal()
         ended = Signal()
+        offered = Signal(reset_less=True)
+        read = Signal()  # a beat is taken from its buffer
         dropped = Signal(len(buffers))
         m.d.comb += [
+            push.addr.eq(newest),
+            head.addr.eq(oldest),
+            self.wvalid.eq(offered),
             push.en.eq(issue | refuse),
             push.data.drop.eq(refuse),
             *(push.data[name].eq(burst[name]) for name in ("channel", "len", "words")),
-            going.eq((queued != 0) & (~self.wvalid | self.wready)),
+            going.eq((queued != 0) & (~offered | self.wready)),
+            read.eq(going & ~self.quiescing),
             ended.eq(number == head.data.len),
-            *(buffer.read.eq(going & (head.data.channel == n)) for n, buffer in enumerate(buffers)),
-            *(drop.eq(going & ended & head.data.drop & (head.data.channel == n)) for n, drop in enumerate(dropped)),
+            *(buffer.read.eq(read & (head.data.channel == n)) for n, buffer in enumerate(buffers)),
+            *(drop.eq(read & ended & head.data.drop & (head.data.channel == n)) for n, drop in enumerate(dropped)),
         ]
         m.d.sync += [
-            push.addr.eq(push.addr + push.en),
-            head.addr.eq(head.addr + (going & ended)),
+            newest.eq(newest + push.en),
+            oldest.eq(oldest + (going & ended)),
             queued.eq(queued + push.en - (going & ended)),
         ]
-        shown = Signal.like(head.data.channel)
+        shown = Signal.like(head.data.channel, reset_less=True)
+        last = Signal(reset_less=True)
+        strobes = Signal.like(self.wstrb, reset_less=True)
         words = Signal(g.axi_bits // 32)
         m.d.comb += [
-            words.eq(Cat(~ended | (word < head.data.words) for word in range(len(words)))),
+            words.eq(Cat(read & (~ended | (word < head.data.words)) for word in range(len(words)))),
+            self.wlast.eq(last),
+            self.wstrb.eq(strobes),
             self.wdata.eq(Array(buffer.data for buffer in buffers)[shown]),
         ]
-        with m.If(~self.wvalid | self.wready):
-            m.d.sync += self.wvalid.eq(going & ~head.data.drop)
+        with m.If(~offered | self.wready):
+            m.d.sync += offered.eq(going & ~head.data.drop)
         with m.If(going):
             m.d.sync += [
                 number.eq(Mux(ended, 0, number + 1)),
                 shown.eq(head.data.channel),
-                self.wlast.eq(ended),
-                self.wstrb.eq(Cat(word.replicate(4) for word in words)),
+                last.eq(ended),
+                strobes.eq(Cat(word.replicate(4) for word in words)),
             ]
+        with m.If(self.bus_rst):
+            m.d.sync += [offered.eq(0), queued.eq(0), newest.eq(0), oldest.eq(0), number.eq(0)]
         return dropped

@@ -87,10 +87,14 @@ class DeviceServer(Service):
         return super().end() | {"core_cycles": self.core_cycles, "violation": violation}
 
     async def op_reset(self) -> None:
-        self.resets = True
-        self.model.reset()
-        self.port.drive()
+        """Resets the device. Memory works on in the meantime, but for the first reset, which is of both."""
+        self.resets = not self.cycles
+        if self.resets:
+            self.model.reset()
+            self.port.drive()
+        self.dut.bus_rst.value = int(self.resets)
         await super().op_reset()
+        self.dut.bus_rst.value = 0
         self.resets = self.offered = False
         self.quiet = 0
 

@@ -37,7 +37,7 @@ PORT_NAMES: dict[str, tuple[str, ...]] = {
         *_BOTH, *(f"{stream}_{signal}" for stream, signals in _STREAMS.items() for signal in signals),
     ),
     "hotline_device": (
-        *_BOTH, "core_clk", "core_clk_enable",
+        *_BOTH, "bus_rst", "core_clk", "core_clk_enable",
         *(f"m_axi_{channel}{signal}" for channel, signals in _AXI.items() for signal in signals),
     ),
 }  # fmt: skip

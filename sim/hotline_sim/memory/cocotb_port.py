@@ -24,7 +24,7 @@ class CocotbMemory:
             memory.step()
 
     Args:
-        dut: the simulator's handle of the module.
+        dut: the simulator's handle of the module. Its `bus_rst` resets the memory.
         model: the memory, of the same bus width as the DUT.
         prefix: of the DUT's ports.
     """
@@ -32,7 +32,7 @@ class CocotbMemory:
     def __init__(self, dut: Any, model: MemoryModel, prefix: str = "m_axi") -> None:
         self.model = model
         self._bytes = model.axi_bits // 8
-        self._reset = dut.rst
+        self._reset = dut.bus_rst
         self._address = {c: {name: getattr(dut, f"{prefix}_{c}{name}") for name in _ADDRESS} for c in ("ar", "aw")}
         ports = ("arvalid", "awvalid", "wvalid", "wdata", "wstrb", "wlast", "rready", "bready", *_DRIVEN, "rid",
                  "rdata", "rresp", "rlast", "bid", "bresp")  # fmt: skip

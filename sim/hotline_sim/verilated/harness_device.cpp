@@ -30,20 +30,22 @@ public:
         : quiet_limit_{quiet_limit}, wanted_{wanted}, context_{new VerilatedContext},
           top_{new Vhotline_device{context_.get()}}, registers_{*top_}, memory_{config} {
         waves_.open(*context_, *top_, trace_path);
-        reset();
+        reset(true);
     }
     ~Harness() {
         top_->final();
         waves_.close();
     }
 
-    void reset() {
+    // Resets the device; with `memory` what is behind its AXI manager too. Otherwise memory works on in the meantime.
+    void reset(bool memory) {
         registers_.reset();
-        memory_.reset();
-        resets_ = true;
+        if (memory) memory_.reset();
+        resets_ = memory;
         top_->rst = 1;
+        top_->bus_rst = memory;
         for (int i = 0; i < 4; ++i) settle(), edge();
-        top_->rst = 0;
+        top_->rst = top_->bus_rst = 0;
         resets_ = offered_ = false;
         quiet_ = 0;
     }
@@ -171,7 +173,7 @@ HOTLINE_API void* hotline_device_create(const hotline::Config* config, uint64_t 
     }
 }
 HOTLINE_API void hotline_device_destroy(void* h) { delete static_cast<Harness*>(h); }
-HOTLINE_API void hotline_device_reset(void* h) { of(h).reset(); }
+HOTLINE_API void hotline_device_reset(void* h) { of(h).reset(false); }
 HOTLINE_API void* hotline_device_memory(void* h) { return &of(h).memory(); }
 HOTLINE_API int hotline_device_read(void* h, uint32_t address, uint32_t* value, int* response) {
     return of(h).read(address, value, response);

@@ -42,20 +42,22 @@ class DeviceClock:
         self.watch = ManagerWatch(geometry, coverage)
         self._memory, self._rng = memory, rng
         self._answers: list[tuple[Extent, int]] = []
-        dut.rst.value = 1
+        dut.rst.value = dut.bus_rst.value = 1
         dut.clk.value = dut.core_clk.value = 0
         self._connect(FAST)
 
     def start(self) -> None:
         cocotb.start_soon(self._run())
 
-    async def reset(self, cycles: int = 4) -> None:
-        """Pulses `rst` at any time. The memory drops bursts in progress."""
+    async def reset(self, cycles: int = 4, *, memory: bool = True) -> None:
+        """Pulses `rst` at any time. With `memory`, the memory is reset too, and drops bursts in progress."""
         self.dut.rst.value = 1
+        self.dut.bus_rst.value = int(memory)
         await ClockCycles(self.dut.clk, cycles)
-        self.watch.restart()
+        if memory:
+            self.watch.restart()
         self.watch.read_bytes = self.watch.written_bytes = 0
-        self.dut.rst.value = 0
+        self.dut.rst.value = self.dut.bus_rst.value = 0
         await RisingEdge(self.dut.clk)
 
     def use(self, timing: MemoryTiming) -> None:
@@ -90,9 +92,9 @@ class DeviceClock:
         All pins settle in the low half of a cycle; they are sampled before the edge.
         """
         dut, half = self.dut, Timer(CLOCK_NS // 2, "ns")
-        clk, core_clk, enable, rst = dut.clk, dut.core_clk, dut.core_clk_enable, dut.rst
+        clk, core_clk, enable, bus_rst = dut.clk, dut.core_clk, dut.core_clk_enable, dut.bus_rst
         while True:
-            resets = rst.value == 1
+            resets = bus_rst.value == 1
             if resets:
                 self.model.reset()
             else:

@@ -104,6 +104,12 @@ _HOST = {
     "core_clock_stopped": "the core's clock stopped while reads are outstanding",
     "core_clock_tied": "a descriptor with the core's clock the same as the device's",
 }
+_RESET_ALONE = {
+    "reset_reads_due": "rst of the device alone with reads outstanding",
+    "reset_writes_due": "rst of the device alone with writes outstanding",
+    "reset_while_quiescing": "rst again while bursts from before a reset are outstanding",
+    "strobes_off": "a W beat without a strobe: promised before a reset",
+}
 _INSIDE = {"index_wraps": "a ring index from 65535 to 0"}
 
 
@@ -123,6 +129,7 @@ def device_coverpoints(geometry: Geometry, inside: bool = False) -> dict[str, st
         **{f"error_{error.name}": f"DMA_ERROR.{str(error.name).lower()} raised" for error in DmaError},
         **_RINGS,
         **{f"reset_in_{op.name}": f"rst in the middle of a {op.name}" for op in Opcode if op != Opcode.FENCE},
+        **_RESET_ALONE,
         **_HOST,
         **(_INSIDE if inside else {}),
     }  # fmt: skip

@@ -103,9 +103,10 @@ class DeviceRegisters:
         await self.clock.reset()
         await self.set_up()
 
-    async def reset(self, cycles: int = 4) -> None:
-        """Pulses `rst` at any time. All registers get their reset values; then `set_up` sets them."""
-        await self.clock.reset(cycles)
+    async def reset(self, cycles: int = 4, *, memory: bool = True) -> None:
+        """Pulses `rst` at any time, and that of the memory too if asked. All registers get their reset values; then
+        `set_up` sets them."""
+        await self.clock.reset(cycles, memory=memory)
         self.golden.reset()
         self.produced = 0
         self.gather_failed = False

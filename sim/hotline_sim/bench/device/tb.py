@@ -106,6 +106,13 @@ class DeviceTB(DeviceRegisters):
             index = await self.read(name)
             assert index == 0, f"{name} is {index} after the rings were disabled; DMA_STATUS was 0"
 
+    async def quiesced(self) -> None:
+        """Waits until no burst from before a reset is outstanding."""
+        for _ in range(_QUIET_CYCLES // 4):
+            if not (status := await self.read("DMA_STATUS") & 0b10000):
+                return
+        raise AssertionError(f"DMA_STATUS stays {status:#x} after a reset")
+
     async def restart(self) -> None:
         """Disables the rings of both devices, and enables them again."""
         await self.disable()

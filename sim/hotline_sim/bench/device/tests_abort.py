@@ -1,4 +1,4 @@
-"""DMA_CONTROL.enable is cleared, or `rst` is pulsed, in the middle of every opcode."""
+"""DMA_CONTROL.enable is cleared, or `rst` is pulsed, in the middle of every opcode. Memory is reset too, or is not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hotline_device.ring_entries import Descriptor
 from hotline_hw.spec.descriptors import Flag, Opcode, Status
 from hotline_hw.spec.regmap import Command
 
-from .memory import CORNERS, DISORDER
+from .memory import CORNERS, DISORDER, Extent
 from .outputs import outputs
 from .registers import offset_of
 from .stimulus import Maker, goes_on
@@ -117,5 +117,43 @@ async def test_reset(dut: Any, gated: bool) -> None:
         maker = Maker(tb, universe=3)
         await tb.run(maker.dump())
         assert not np.any(tb.memory.get(tb.state.address, 8 * tb.geometry.ways)), f"reset in {kind} left entries"
+        await goes_on(tb)
+    await tb.finish()
+
+
+@cocotb.test()
+@cocotb.parametrize((("timing", "gated"), [("slow", True), ("disorder", False)]))
+async def test_reset_alone(dut: Any, timing: str, gated: bool) -> None:
+    """Memory works on while the device is reset, again and again. It gets what it was promised, and what it still owes
+    comes too late for anyone. All that is done afterwards is right."""
+    tb = DeviceTB(dut, timing=DISORDER if timing == "disorder" else CORNERS[timing], gated=gated)
+    await tb.start()
+    for make in (*LONG.values(), *LONG.values()):
+        maker = await prepared(tb)
+        it = make(maker)
+        named = await tb.submit(it)
+        await tb.cycles(int(tb.rng.integers(20, 260)))
+        watch = tb.clock.watch
+        if tb.rng.random() < 0.6:
+            while not watch.writes and named[0].tag not in tb.tags():
+                await tb.cycles(3)
+            await tb.cycles(int(tb.rng.integers(0, 12)))
+        tb.coverage.hit("reset_reads_due", watch.reads > 0)
+        tb.coverage.hit("reset_writes_due", watch.writes > 0)
+        await tb.reset(int(tb.rng.integers(1, 5)), memory=False)
+        while tb.rng.random() < 0.4:
+            await tb.cycles(int(tb.rng.integers(1, 40)))
+            tb.coverage.hit("reset_while_quiescing", watch.reads + watch.writes > 0)
+            await tb.reset(int(tb.rng.integers(1, 5)), memory=bool(tb.rng.random() < 0.2))
+        await tb.set_up()  # the rings are enabled, also while bursts from before are due
+        await tb.quiesced()
+        assert not watch.writes, "writes from before the reset are outstanding"
+        rings = Extent(tb.rings.address, tb.rings.size)
+        tb.memory.follow([*outputs(it, tb.geometry, tb.state_rows), rings])  # what was written before the reset
+        tb.memory.compare()
+        tb.forget()
+        await tb.reset_counters()
+        maker = Maker(tb, universe=3)
+        await tb.run(maker.dump())
         await goes_on(tb)
     await tb.finish()

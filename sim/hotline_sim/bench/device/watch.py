@@ -84,4 +84,5 @@ class ManagerWatch:
         self.written_bytes += self.geometry.axi_bytes
         self._beats_early += 1
         self.coverage.hit("w_before_aw", self._beats_early > 0)
-        self.coverage.hit("partial_strobes", pins.wstrb != (1 << self.geometry.axi_bytes) - 1)
+        self.coverage.hit("strobes_off", pins.wstrb == 0)
+        self.coverage.hit("partial_strobes", 0 != pins.wstrb != (1 << self.geometry.axi_bytes) - 1)

@@ -32,14 +32,14 @@ class Bench:
         self.port = CocotbMemory(dut, self.model)
         for name in ("awvalid", "wvalid", "arvalid", "rready"):
             getattr(dut, f"s_axil_{name}").value = 0
-        dut.s_axil_bready.value = dut.rst.value = 1
+        dut.s_axil_bready.value = dut.rst.value = dut.bus_rst.value = 1
         cocotb.start_soon(Clock(dut.clk, 4, "ns").start())
 
     async def reset(self) -> None:
-        self.dut.rst.value = 1
+        self.dut.rst.value = self.dut.bus_rst.value = 1
         for _ in range(3):
             await self.edge()
-        self.dut.rst.value = 0
+        self.dut.rst.value = self.dut.bus_rst.value = 0
 
     async def edge(self) -> None:
         await RisingEdge(self.dut.clk)
