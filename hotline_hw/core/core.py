@@ -14,9 +14,9 @@ from hotline_hw.core.output.dispatcher import BatchDispatcher
 from hotline_hw.core.output.gather import BankGather
 from hotline_hw.core.output.updates import UpdateScatter
 from hotline_hw.core.output.verdicts import VerdictTap, verdict_bits
-from hotline_hw.lib.axi import RegisterSlice, axil_signature, axis_signature
+from hotline_hw.lib.axi import axil_signature, axis_signature
 from hotline_hw.lib.csr import CsrBank
-from hotline_hw.lib.streams import fork, forward
+from hotline_hw.lib.streams import SkidBuffer, fork, forward
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import Error
 from hotline_hw.spec.words import WORD_BITS, WORD_BYTES
@@ -33,12 +33,12 @@ __all__ = ["HotlineCore"]
 class HotlineCore(wiring.Component):
     """Tracks popularity, and splits every mini-batch into a popular and a non-popular packet.
 
-        s_axis_lookup -> RegisterSlice -> Unpacker -> LookupHasher -> BankScatter ==> PopularityBank x banks
+        s_axis_lookup -> SkidBuffer -> Unpacker -> LookupHasher -> BankScatter ==> PopularityBank x banks
                                                                           |                  ||
                                                                           '--- pass FIFO -> BankGather
                                                        UpdateScatter ==> banks                |
                                                           |                                   |
-        m_axis_popular, m_axis_nonpopular <- RegisterSlices <- BatchDispatcher <- SampleClassifier <------------'
+        m_axis_popular, m_axis_nonpopular <- SkidBuffers <- BatchDispatcher <- SampleClassifier <------------'
 
         s_axil -> CsrBank - TrackerControl -> (budget, clear, dump, restore) -> banks;  CounterBank
 
@@ -105,7 +105,7 @@ class HotlineCore(wiring.Component):
         g = self.geometry
         m.submodules.csr = csr = CsrBank()
         m.submodules.control = control = TrackerControl(g)
-        m.submodules.lookup_slice = lookups = RegisterSlice(lookup_axis(g))
+        m.submodules.lookup_slice = lookups = SkidBuffer(lookup_axis(g))
         m.submodules.unpacker = unpacker = Unpacker(g)
         m.submodules.hasher = hasher = LookupHasher(g)
         m.submodules.scatter = scatter = BankScatter(g)
@@ -136,7 +136,7 @@ class HotlineCore(wiring.Component):
             ("popular", self.m_axis_popular, dispatcher.popular),
             ("nonpopular", self.m_axis_nonpopular, dispatcher.nonpopular),
         ):
-            m.submodules[f"{name}_slice"] = slice_ = RegisterSlice(axis_beat(g.lanes))
+            m.submodules[f"{name}_slice"] = slice_ = SkidBuffer(axis_beat(g.lanes))
             wiring.connect(m, side, slice_.input)
             beat = slice_.output.payload
             m.d.comb += [
