@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -23,7 +23,7 @@ from hotline_hw.spec.words import WORD_BITS, WORD_BYTES
 
 from .bank_wiring import connect_lists, connect_selector, connect_updates, count_events, place_banks
 from .control import TrackerControl
-from .layouts import axis_beat, pass_beat, state_beat
+from .layouts import axis_beat, hashed_beat, pass_beat, state_beat, verdict_beat
 from .registers import connect_commands, connect_values, count, error_bits
 from .selector import HotSetSelector
 
@@ -117,7 +117,9 @@ class HotlineCore(wiring.Component):
         # The stream's way through the core.
         wiring.connect(m, lookups.output, unpacker.input)
         wiring.connect(m, unpacker.output, hasher.input)
-        wiring.connect(m, hasher.output, scatter.input)
+        m.submodules.hashed = hashed = SkidBuffer(hashed_beat(g))
+        wiring.connect(m, hasher.output, hashed.input)
+        wiring.connect(m, hashed.output, scatter.input)
         wiring.connect(m, gather.output, classifier.input)
         m.d.comb += [
             lookups.input.payload.data.eq(self.s_axis_lookup.tdata),
@@ -155,15 +157,19 @@ class HotlineCore(wiring.Component):
         in_core, finished = self._batches(m, unpacker)
         busy = Signal()
         m.submodules.updates = updates = UpdateScatter(g)
-        sinks = [dispatcher.input, updates.input]
+        m.submodules.judged = judged = SkidBuffer(verdict_beat(g))
+        wiring.connect(m, judged.output, updates.input)
+        sinks = [dispatcher.input, judged.input]
+        behind: Value = judged.output.valid  # what may be under way when the packets have left
         if g.working_rows:
             m.submodules.verdict_tap = tap = VerdictTap(g)
             wiring.connect(m, tap.output, wiring.flipped(self.verdicts))
             sinks.append(tap.input)
+            behind = behind | tap.busy
         fork(m, classifier.output, sinks)
         m.submodules.selector = selector = HotSetSelector(g)
         updating = connect_updates(m, updates, banks, csr)
-        m.d.comb += busy.eq(in_core | updating)
+        m.d.comb += busy.eq(in_core | behind | updating)
         connect_selector(m, selector, banks, control, csr)
 
         # State streams.

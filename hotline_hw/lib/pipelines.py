@@ -17,6 +17,8 @@ _SUMMANDS = 4  # that are added between registers
 def _register(m: Module, name: str, value: Any, enable: Value | None) -> Any:
     if isinstance(value, list):
         return [_register(m, f"{name}_{index}", item, enable) for index, item in enumerate(value)]
+    if isinstance(value, dict):
+        return {key: _register(m, f"{name}_{key}", item, enable) for key, item in value.items()}
     if isinstance(value, tuple):
         return tuple(_register(m, f"{name}_{index}", item, enable) for index, item in enumerate(value))
     held = Signal(value.shape(), name=name, reset_less=True)
@@ -26,13 +28,13 @@ def _register(m: Module, name: str, value: Any, enable: Value | None) -> Any:
 
 
 def stage(m: Module, name: str, enable: Value | None = None, **values: Any) -> dict[str, Any]:
-    """The values a cycle later. A value may be a list or a tuple of values.
+    """The values a cycle later. A value may be a list, a tuple or a dictionary of values.
 
     Args:
         name: of the stage. Its registers are called `name`_`value`.
         enable: the stage moves. None: in every cycle.
     """
-    return {key: _register(m, f"{name}_{key}", value, enable) for key, value in values.items()}
+    return _register(m, name, values, enable)
 
 
 def delay(m: Module, name: str, value: Any, cycles: int, enable: Value | None = None) -> Any:

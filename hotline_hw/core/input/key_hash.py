@@ -62,9 +62,7 @@ class KeyHash(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         half_bits = self.key_bits // 2
-        right, left = _network(
-            m, self.enable, self.key[:half_bits], self.key[half_bits:], list(range(feistel.ROUNDS))
-        )
+        right, left = _network(m, self.enable, self.key[:half_bits], self.key[half_bits:], list(range(feistel.ROUNDS)))
         with m.If(self.enable):
             m.d.sync += self.mixed.eq(Cat(right, left))
         return m
