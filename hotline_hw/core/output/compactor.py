@@ -9,7 +9,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hotline_hw.core.layouts import axis_beat, encode
-from hotline_hw.lib.pipelines import delay, scan, stage
+from hotline_hw.lib.pipelines import TRANSPARENT, delay, follow, scan, stage
 
 __all__ = ["BeatCompactor", "sparse_beat"]
 
@@ -33,6 +33,9 @@ class BeatCompactor(wiring.Component):
     cycles, and one more for each two doublings of the lanes. The whole pipeline stops while its end waits.
     """
 
+    REGISTERED = True
+    """Whether the pipeline before the residue has its registers."""
+
     def __init__(self, *, lanes: int) -> None:
         self.lanes = lanes
         super().__init__(
@@ -44,20 +47,19 @@ class BeatCompactor(wiring.Component):
         lanes = range(self.lanes)
         lane_bits = (self.lanes - 1).bit_length()
         step = Signal()  # the pipeline moves
+        move = step if self.REGISTERED else TRANSPARENT
         m.d.comb += self.input.ready.eq(step)
 
         # Count: for each word, how many of its beat are kept before it.
         beat = self.input.payload
-        counts, cycles = scan(m, "counts", list(beat.keep), lambda left, right: left + right, step)
-        here = Signal(cycles + 3)
-        with m.If(step):
-            m.d.sync += here.eq(Cat(self.input.valid, here))
+        counts, cycles = scan(m, "counts", list(beat.keep), lambda left, right: left + right, move)
+        here = follow(m, "here", self.input.valid, cycles + 3, move)
         counted = {
             "words": [beat.words[lane] for lane in lanes],
             "keep": [beat.keep[lane] for lane in lanes],
             "last": beat.last,
         }
-        counted = delay(m, "counted", counted, cycles, step)
+        counted = delay(m, "counted", counted, cycles, move)
 
         # Place: the position of each word in the residue, and whether it falls in the beat after this one.
         level = Signal(range(self.lanes + 1))  # words in the residue, as of this beat's arrival
@@ -69,11 +71,11 @@ class BeatCompactor(wiring.Component):
             over.eq(total > self.lanes),
             left.eq(Mux(over, total - self.lanes, total)),
         ]
-        with m.If(step & here[cycles - 1]):
+        with m.If(step & here[cycles]):
             m.d.sync += level.eq(Mux(counted["last"], 0, left))
         before = [Const(0, 1), *counts[:-1]]
         placed = stage(
-            m, "placed", step, **counted, full=over, left=left,
+            m, "placed", move, **counted, full=over, left=left,
             targets=[(level + before[lane])[: lane_bits + 1] for lane in lanes],
         )  # fmt: skip
 
@@ -89,7 +91,7 @@ class BeatCompactor(wiring.Component):
             arrived.append((to_here & ~wraps).any())
             wrapped.append((to_here & wraps).any())
         ready = stage(
-            m, "ready", step, chosen=chosen, arrived=Cat(arrived), wrapped=Cat(wrapped),
+            m, "ready", move, chosen=chosen, arrived=Cat(arrived), wrapped=Cat(wrapped),
             **{name: placed[name] for name in ("words", "last", "full", "left")},
         )  # fmt: skip
 
@@ -103,7 +105,7 @@ class BeatCompactor(wiring.Component):
                         m.d.comb += word.eq(ready["words"][lane])
             moved.append(word)
         fresh = stage(
-            m, "fresh", step, words=moved,
+            m, "fresh", move, words=moved,
             **{name: ready[name] for name in ("arrived", "wrapped", "last", "full", "left")},
         )  # fmt: skip
         self._merge(m, step, here[-1], fresh)

@@ -30,6 +30,8 @@ class BatchDispatcher(wiring.Component):
     Throughput: one beat a cycle. Latency: two cycles and that of `BeatCompactor`.
     """
 
+    COMPACTOR = BeatCompactor
+
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
         packet = Out(stream.Signature(axis_beat(geometry.lanes)))
@@ -45,8 +47,8 @@ class BatchDispatcher(wiring.Component):
         wiring.connect(m, wiring.flipped(self.input), entry.input)
         beat = entry.output.payload
         sides = {
-            "popular": (BeatCompactor(lanes=g.lanes), self.popular),
-            "nonpopular": (BeatCompactor(lanes=g.lanes), self.nonpopular),
+            "popular": (self.COMPACTOR(lanes=g.lanes), self.popular),
+            "nonpopular": (self.COMPACTOR(lanes=g.lanes), self.nonpopular),
         }
         # Words, and the side of each lane.
         ready = Signal()

@@ -9,7 +9,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hotline_hw.core.layouts import MISS_BITS, MISSES_COUNTED, result_beat, verdict_id_bits
-from hotline_hw.lib.pipelines import delay, scan, stage, sum_tree
+from hotline_hw.lib.pipelines import delay, follow, scan, stage, sum_tree
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import SAMPLE_FIELD
 
@@ -121,8 +121,7 @@ class SampleJudge(wiring.Component):
         Returns whether the first end of a beat is popular.
         """
         g = self.geometry
-        here = Signal(latency + 3)  # where beats are
-        m.d.sync += here.eq(Cat(self.taken, here))
+        here = follow(m, "here", self.taken, latency + 3)[1:]  # where beats are
 
         open_misses = Signal(MISS_BITS)
         is_open = Signal()
