@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,17 +14,17 @@ from hotline_hw.core.output.dispatcher import BatchDispatcher
 from hotline_hw.core.output.gather import BankGather
 from hotline_hw.core.output.updates import UpdateScatter
 from hotline_hw.core.output.verdicts import VerdictTap, verdict_bits
-from hotline_hw.lib.axi import RegisterSlice, axil_signature, axis_signature
+from hotline_hw.lib.axi import axil_signature, axis_signature
 from hotline_hw.lib.csr import CsrBank
 from hotline_hw.lib.interrupts import InterruptLine
-from hotline_hw.lib.streams import fork, forward
+from hotline_hw.lib.streams import SkidBuffer, fork, forward
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import Error
 from hotline_hw.spec.words import WORD_BITS, WORD_BYTES
 
 from .bank_wiring import connect_lists, connect_selector, connect_updates, count_events, place_banks
 from .control import TrackerControl
-from .layouts import axis_beat, pass_beat, state_beat
+from .layouts import axis_beat, hashed_beat, pass_beat, state_beat, verdict_beat
 from .registers import connect_commands, connect_values, count, error_bits
 from .selector import HotSetSelector
 
@@ -34,12 +34,12 @@ __all__ = ["HotlineCore"]
 class HotlineCore(wiring.Component):
     """Tracks popularity, and splits every mini-batch into a popular and a non-popular packet.
 
-        s_axis_lookup -> RegisterSlice -> Unpacker -> LookupHasher -> BankScatter ==> PopularityBank x banks
+        s_axis_lookup -> SkidBuffer -> Unpacker -> LookupHasher -> BankScatter ==> PopularityBank x banks
                                                                           |                  ||
                                                                           '--- pass FIFO -> BankGather
                                                        UpdateScatter ==> banks                |
                                                           |                                   |
-        m_axis_popular, m_axis_nonpopular <- RegisterSlices <- BatchDispatcher <- SampleClassifier <------------'
+        m_axis_popular, m_axis_nonpopular <- SkidBuffers <- BatchDispatcher <- SampleClassifier <------------'
 
         s_axil -> CsrBank - TrackerControl -> (budget, clear, dump, restore) -> banks;  CounterBank
 
@@ -107,7 +107,7 @@ class HotlineCore(wiring.Component):
         g = self.geometry
         m.submodules.csr = csr = CsrBank()
         m.submodules.control = control = TrackerControl(g)
-        m.submodules.lookup_slice = lookups = RegisterSlice(lookup_axis(g))
+        m.submodules.lookup_slice = lookups = SkidBuffer(lookup_axis(g))
         m.submodules.unpacker = unpacker = Unpacker(g)
         m.submodules.hasher = hasher = LookupHasher(g)
         m.submodules.scatter = scatter = BankScatter(g)
@@ -119,7 +119,9 @@ class HotlineCore(wiring.Component):
         # The stream's way through the core.
         wiring.connect(m, lookups.output, unpacker.input)
         wiring.connect(m, unpacker.output, hasher.input)
-        wiring.connect(m, hasher.output, scatter.input)
+        m.submodules.hashed = hashed = SkidBuffer(hashed_beat(g))
+        wiring.connect(m, hasher.output, hashed.input)
+        wiring.connect(m, hashed.output, scatter.input)
         wiring.connect(m, gather.output, classifier.input)
         m.d.comb += [
             lookups.input.payload.data.eq(self.s_axis_lookup.tdata),
@@ -138,7 +140,7 @@ class HotlineCore(wiring.Component):
             ("popular", self.m_axis_popular, dispatcher.popular),
             ("nonpopular", self.m_axis_nonpopular, dispatcher.nonpopular),
         ):
-            m.submodules[f"{name}_slice"] = slice_ = RegisterSlice(axis_beat(g.lanes))
+            m.submodules[f"{name}_slice"] = slice_ = SkidBuffer(axis_beat(g.lanes))
             wiring.connect(m, side, slice_.input)
             beat = slice_.output.payload
             m.d.comb += [
@@ -157,15 +159,19 @@ class HotlineCore(wiring.Component):
         in_core, finished = self._batches(m, unpacker)
         busy = Signal()
         m.submodules.updates = updates = UpdateScatter(g)
-        sinks = [dispatcher.input, updates.input]
+        m.submodules.judged = judged = SkidBuffer(verdict_beat(g))
+        wiring.connect(m, judged.output, updates.input)
+        sinks = [dispatcher.input, judged.input]
+        behind: Value = judged.output.valid  # what may be under way when the packets have left
         if g.working_rows:
             m.submodules.verdict_tap = tap = VerdictTap(g)
             wiring.connect(m, tap.output, wiring.flipped(self.verdicts))
             sinks.append(tap.input)
+            behind = behind | tap.busy
         fork(m, classifier.output, sinks)
         m.submodules.selector = selector = HotSetSelector(g)
         updating = connect_updates(m, updates, banks, csr)
-        m.d.comb += busy.eq(in_core | updating)
+        m.d.comb += busy.eq(in_core | behind | updating)
         connect_selector(m, selector, banks, control, csr)
 
         # State streams.

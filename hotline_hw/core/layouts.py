@@ -92,24 +92,14 @@ def result_beat(geometry: Geometry) -> data.StructLayout:
 def verdict_beat(geometry: Geometry) -> data.StructLayout:
     """Lookups with their sample's verdict, which is the number of its misses. Zero is popular.
 
-    A later beat ends the sample of the `tail` lanes. Its verdict is entry `tail_id` of the verdict table. `payload`
-    holds the slot in a lane that `hit`. `valid` lanes come out as result words. `sample` is the index of lane 0's
-    sample. `learn` is as in a lookup beat.
+    `payload` holds the slot in a lane that `hit`. `valid` lanes come out as result words. `sample` is the index of lane
+    0's sample, and `ordinal` is how many samples of the beat end before the lane. `learn` is as in a lookup beat.
     """
     lane = {
-        "payload": _PAYLOAD, "valid": 1, "last": 1, "hit": 1, "misses": MISS_BITS, "tail": 1,
+        "payload": _PAYLOAD, "valid": 1, "last": 1, "hit": 1, "misses": MISS_BITS, "ordinal": range(geometry.lanes),
         **update_lane(geometry),
     }  # fmt: skip
-    return data.StructLayout(
-        {
-            "lanes": _lanes(geometry, lane),
-            "sample": SAMPLE_FIELD.width,
-            "has_tail": 1,
-            "tail_id": verdict_id_bits(geometry),
-            "learn": 1,
-            "end": 1,
-        }
-    )
+    return data.StructLayout({"lanes": _lanes(geometry, lane), "sample": SAMPLE_FIELD.width, "learn": 1, "end": 1})
 
 
 def verdict_depth(geometry: Geometry) -> int:

@@ -1,13 +1,48 @@
-"""Connections of `amaranth.lib.stream` interfaces that `wiring.connect` does not make."""
+"""What `amaranth.lib.stream` has not: a skid buffer, and connections that `wiring.connect` does not make."""
 
 from __future__ import annotations
 
 from functools import reduce
 from operator import and_
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
 
-__all__ = ["fork", "forward"]
+__all__ = ["SkidBuffer", "fork", "forward"]
+
+
+class SkidBuffer(wiring.Component):
+    """A register slice that cuts every combinational path of a stream, `ready` too. It has two places.
+
+    Ports:
+        input, output: Streams of `shape`. `output.valid` is high whenever the buffer holds anything.
+
+    Throughput: a payload a cycle. Latency: one cycle.
+    """
+
+    def __init__(self, shape: object) -> None:
+        self.shape = shape
+        super().__init__({"input": In(stream.Signature(shape)), "output": Out(stream.Signature(shape))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        skid = Signal(self.shape, reset_less=True)
+        skid_valid = Signal()
+        free = Signal()  # the output register takes a payload
+        m.d.comb += [self.input.ready.eq(~skid_valid), free.eq(self.output.ready | ~self.output.valid)]
+        # The skid follows the input as long as it is empty, so its clock enable does not wait for anyone's ready.
+        with m.If(~skid_valid):
+            m.d.sync += skid.eq(self.input.payload)
+        with m.If(free):
+            m.d.sync += [self.output.valid.eq(self.input.valid | skid_valid), skid_valid.eq(0)]
+            with m.If(skid_valid):
+                m.d.sync += self.output.payload.eq(skid)
+            with m.Else():
+                m.d.sync += self.output.payload.eq(self.input.payload)
+        with m.Elif(self.input.valid):
+            m.d.sync += skid_valid.eq(1)
+        return m
 
 
 def forward(m: Module, source, target) -> None:

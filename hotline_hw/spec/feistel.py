@@ -2,7 +2,7 @@
 
 The network is invertible, so bank, set and tag together *are* the key. Two keys never alias, and software can
 turn an entry of the tracker back into its row. `mix` and `unmix` work on Python integers and on NumPy uint64
-arrays alike. `KeyHash` is the same network in hardware, one round a cycle.
+arrays alike. `KeyHash` is the same network in hardware, two cycles a round.
 
 Construction: Luby and Rackoff's balanced Feistel network ("How to construct pseudorandom permutations from
 pseudorandom functions", 1988), four rounds. The round function is our own: two additions and two exclusive-ors.

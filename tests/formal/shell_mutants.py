@@ -106,17 +106,19 @@ WALKER: Mutants = {
 DISPATCH: Mutants = {
     "a miss is popular": ('source.misses == 0 if name == "popular"', 'source.misses < 2 if name == "popular"'),
     "lookups on both streams": ("source.valid & wanted", "source.valid"),
-    "one side takes a beat twice": ("side.input.valid.eq(self.input.valid & both_ready)",
-                                    "side.input.valid.eq(self.input.valid)"),
-    "every lookup of a beat is of one sample": ("sample.eq(beat.sample + index)", "sample.eq(beat.sample)"),
+    "one side takes a beat twice": ("side.input.valid.eq(valid & both_ready)", "side.input.valid.eq(valid)"),
+    "every lookup of a beat is of one sample": ("sample.eq(beat.sample + source.ordinal)", "sample.eq(beat.sample)"),
 }  # fmt: skip
 
 TAP: Mutants = {
     "verdicts of lookups": ("end = source.valid & source.last", "end = source.valid"),
     "verdicts of free lanes": ("end = source.valid & source.last", "end = source.last"),
-    "an empty mini-batch has no end": ("something = (out.count != 0) | out.last", "something = out.count != 0"),
-    "a verdict is not waited for": ("self.input.ready.eq(self.output.ready | ~something)", "self.input.ready.eq(1)"),
-    "verdicts by lane": ("places[lane] == bit", "lane == bit"),
+    "an empty mini-batch has no end": ("(some | beat.last)", "some"),
+    "a verdict is not waited for": (
+        "entry.output.ready.eq(~self.output.valid | self.output.ready)",
+        "entry.output.ready.eq(1)",
+    ),
+    "verdicts by lane": ("(lane.ordinal == bit)", "(beat.lanes[bit].popular)"),
 }
 
 RINGS: Mutants = {

@@ -1,13 +1,14 @@
-"""KeyHash: the Feistel network of `feistel`, one round a cycle."""
+"""KeyHash: the Feistel network of `feistel`, an addition a cycle."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hotline_hw.core.layouts import hashed_beat, lookup_beat
 from hotline_hw.lib.blocks import place
+from hotline_hw.lib.pipelines import stage
 from hotline_hw.spec import feistel
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import ROW_FIELD, TABLE_FIELD
@@ -15,24 +16,36 @@ from hotline_hw.spec.words import ROW_FIELD, TABLE_FIELD
 __all__ = ["KeyHash", "KeyUnhash", "LookupHasher"]
 
 
-def _round(m: Module, value: Signal, index: int) -> Signal:
-    """The round function of `feistel`."""
-    half_bits = len(value)
-    first, shift, second, fold = feistel.rotations(half_bits)
+def _half_round(m: Module, name: str, value: Value, turn: int, constant: int) -> Signal:
+    """An addition of the round function of `feistel`. The exclusive-or behind it belongs to the next stage."""
+    total = Signal(len(value), name=name)
+    m.d.comb += total.eq(value + value.rotate_left(turn) + constant)
+    return total
 
-    def step(name: str, expression) -> Signal:
-        signal = Signal(half_bits, name=f"{name}{index}")
-        m.d.comb += signal.eq(expression)
-        return signal
 
-    added = step("added", value + value.rotate_left(first) + feistel.round_constant(index, half_bits))
-    folded = step("folded", added ^ (added >> shift))
-    summed = step("summed", folded + folded.rotate_left(second))
-    return step("mixed", summed ^ (summed >> fold))
+def _network(m: Module, enable: Value, fixed: Value, changed: Value, rounds: list[int]) -> tuple[Value, Value]:
+    """The rounds, with the halves of the key in turn as the one that stays and the one that changes.
+
+    A round takes two cycles, one for each addition. What comes out changed last is not registered.
+    """
+    bits = len(fixed)
+    first, shift, second, fold = feistel.rotations(bits)
+    for index in rounds:
+        value = Signal(bits, name=f"value{index}")
+        m.d.comb += value.eq(fixed)
+        added = _half_round(m, f"sum{index}", value, first, feistel.round_constant(index, bits))
+        half = stage(m, f"half{index}", enable, added=added, fixed=value, changed=changed)
+        folded = Signal(bits, name=f"folded{index}")
+        m.d.comb += folded.eq(half["added"] ^ (half["added"] >> shift))
+        summed = _half_round(m, f"total{index}", folded, second, 0)
+        whole = stage(m, f"whole{index}", enable, summed=summed, fixed=half["fixed"], changed=half["changed"])
+        mixed = whole["summed"] ^ (whole["summed"] >> fold)
+        fixed, changed = whole["changed"] ^ mixed, whole["fixed"]
+    return fixed, changed
 
 
 class KeyHash(wiring.Component):
-    """Mixes a key into (tag, bank). `mixed` is `feistel.mix(key)`, `feistel.ROUNDS` enabled cycles later.
+    """Mixes a key into (tag, bank). `mixed` is `feistel.mix(key)`, `LATENCY` enabled cycles later.
 
     Ports:
         enable: The pipeline moves.
@@ -40,7 +53,7 @@ class KeyHash(wiring.Component):
         mixed: The mixed key, `key_bits` wide.
     """
 
-    LATENCY = feistel.ROUNDS
+    LATENCY = 2 * feistel.ROUNDS + 1
 
     def __init__(self, *, key_bits: int) -> None:
         self.key_bits = key_bits
@@ -49,21 +62,14 @@ class KeyHash(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         half_bits = self.key_bits // 2
-        right, left = self.key[:half_bits], self.key[half_bits:]
-        for index in range(feistel.ROUNDS):
-            value = Signal(half_bits, name=f"right{index}")
-            m.d.comb += value.eq(right)
-            next_left = Signal(half_bits, name=f"left_reg{index}", reset_less=True)
-            next_right = Signal(half_bits, name=f"right_reg{index}", reset_less=True)
-            with m.If(self.enable):
-                m.d.sync += [next_left.eq(value), next_right.eq(left ^ _round(m, value, index))]
-            left, right = next_left, next_right
-        m.d.comb += self.mixed.eq(Cat(right, left))
+        right, left = _network(m, self.enable, self.key[:half_bits], self.key[half_bits:], list(range(feistel.ROUNDS)))
+        with m.If(self.enable):
+            m.d.sync += self.mixed.eq(Cat(right, left))
         return m
 
 
 class KeyUnhash(wiring.Component):
-    """The inverse of KeyHash. `key` is `feistel.unmix(mixed)`, `feistel.ROUNDS` enabled cycles later.
+    """The inverse of KeyHash. `key` is `feistel.unmix(mixed)`, `LATENCY` enabled cycles later.
 
     Ports:
         enable: The pipeline moves.
@@ -71,7 +77,7 @@ class KeyUnhash(wiring.Component):
         key: The key, `key_bits` wide.
     """
 
-    LATENCY = feistel.ROUNDS
+    LATENCY = KeyHash.LATENCY
 
     def __init__(self, *, key_bits: int) -> None:
         self.key_bits = key_bits
@@ -80,16 +86,11 @@ class KeyUnhash(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         half_bits = self.key_bits // 2
-        right, left = self.mixed[:half_bits], self.mixed[half_bits:]
-        for index in reversed(range(feistel.ROUNDS)):
-            value = Signal(half_bits, name=f"left{index}")
-            m.d.comb += value.eq(left)
-            next_left = Signal(half_bits, name=f"left_reg{index}", reset_less=True)
-            next_right = Signal(half_bits, name=f"right_reg{index}", reset_less=True)
-            with m.If(self.enable):
-                m.d.sync += [next_right.eq(value), next_left.eq(right ^ _round(m, value, index))]
-            left, right = next_left, next_right
-        m.d.comb += self.key.eq(Cat(right, left))
+        left, right = _network(
+            m, self.enable, self.mixed[half_bits:], self.mixed[:half_bits], list(reversed(range(feistel.ROUNDS)))
+        )
+        with m.If(self.enable):
+            m.d.sync += self.key.eq(Cat(right, left))
         return m
 
 

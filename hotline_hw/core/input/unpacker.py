@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hotline_hw.core.layouts import lookup_beat
+from hotline_hw.lib.pipelines import delay, follow, scan, stage, sum_tree
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import Phase
 from hotline_hw.spec.words import (
@@ -29,6 +32,17 @@ def lookup_axis(geometry: Geometry) -> data.StructLayout:
     )
 
 
+def _inspected(geometry: Geometry) -> data.StructLayout:
+    """A beat whose words were looked at. A word is `marked` as the last of its sample. A `null` beat has no word."""
+    lane = data.StructLayout({"payload": PAYLOAD_FIELD.width, "valid": 1, "marked": 1, "bad": 1})
+    return data.StructLayout({"lanes": data.ArrayLayout(lane, geometry.lanes), "null": 1, "last": 1})
+
+
+def _bits(most: int) -> int:
+    """Width of a number of 0 to `most`."""
+    return most.bit_length()
+
+
 class Unpacker(wiring.Component):
     """Cuts the lookup stream into samples and mini-batches. It marks lookups that cannot be looked up.
 
@@ -45,7 +59,7 @@ class Unpacker(wiring.Component):
         newest_phase: Phase of the newest mini-batch. It is CLASSIFY if `phase` was unknown.
         unknown_phase, index_range, sample_too_long, sample_open, empty_batch: Error pulses.
 
-    Throughput: one beat a cycle. Latency: one cycle.
+    Throughput: one beat a cycle. Latency: six cycles, and more for eight lanes or more.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -80,20 +94,35 @@ class Unpacker(wiring.Component):
         g = self.geometry
         lanes = range(g.lanes)
 
+        # Inspect: what the words of a beat are.
+        source, axis = self.input.payload, Signal(_inspected(g), reset_less=True)
+        axis_valid, axis_ready = Signal(), Signal()
+        m.d.comb += self.input.ready.eq(~axis_valid | axis_ready)
+        seen = Signal(_inspected(g))
+        for lane in lanes:
+            word, keep = source.data[lane], source.keep.word_select(lane, WORD_BYTES)
+            m.d.comb += [
+                seen.lanes[lane].payload.eq(word[PAYLOAD_FIELD.low : PAYLOAD_FIELD.high + 1]),
+                seen.lanes[lane].valid.eq(keep.any()),
+                seen.lanes[lane].marked.eq(keep.any() & word[LAST_FIELD.low]),
+                seen.lanes[lane].bad.eq(keep.any() & (~keep.all() | self._out_of_range(word))),
+            ]
+        m.d.comb += [seen.null.eq(~source.keep.any()), seen.last.eq(source.last)]
+        with m.If(self.input.ready):
+            m.d.sync += [axis_valid.eq(self.input.valid), axis.eq(seen)]
+
         # Intake: `held` is the newest beat. It moves on once it is known to be the last or to have a successor.
-        held = Signal(lookup_axis(g))
+        held = Signal(_inspected(g), reset_less=True)
         held_valid = Signal()
         in_batch = Signal()  # beats of this mini-batch have been taken
-        null = Signal()
+        step = Signal()  # the pipeline behind moves
         accept = Signal()
-        release = Signal()
+        offered = Signal()
         m.d.comb += [
-            null.eq(~self.input.payload.keep.any()),
-            accept.eq(self.input.valid & self.input.ready),
+            accept.eq(axis_valid & axis_ready),
             # A null beat does not move `held` on. At most it makes `held` the last. Any other beat moves it on.
-            self.output.valid.eq(held_valid & (held.last | (self.input.valid & ~null))),
-            release.eq(self.output.valid & self.output.ready),
-            self.input.ready.eq(Mux(held_valid, Mux(held.last, 0, null | self.output.ready), ~self.hold | in_batch)),
+            offered.eq(held_valid & (held.last | (axis_valid & ~axis.null))),
+            axis_ready.eq(Mux(held_valid, ~held.last & (axis.null | step), ~self.hold | in_batch)),
             self.started.eq(accept & ~in_batch),
         ]
         known = Signal()
@@ -101,73 +130,84 @@ class Unpacker(wiring.Component):
         with m.If(self.started):
             m.d.sync += self.newest_phase.eq(Mux(known, self.phase, Phase.CLASSIFY))
         m.d.sync += self.unknown_phase.eq(self.started & ~known)
-        with m.If(release):
+        with m.If(offered & step):
             m.d.sync += held_valid.eq(0)
         with m.If(accept):
-            m.d.sync += in_batch.eq(~self.input.payload.last)
-            with m.If(null & held_valid):
-                m.d.sync += held.last.eq(self.input.payload.last)
-            with m.Elif(~null | self.input.payload.last):
-                m.d.sync += [held.eq(self.input.payload), held_valid.eq(1)]
-
-        # Framing: the words and the two rules tell where samples end.
-        room = Signal(range(g.max_lookups + 1), init=g.max_lookups)  # lookups that the open sample may still take
-        valid = Signal(g.lanes)
-        partial = Signal(g.lanes)
-        marked = Signal(g.lanes)
-        for lane in lanes:
-            kept = held.keep.word_select(lane, WORD_BYTES)
-            m.d.comb += [
-                valid[lane].eq(kept.any()),
-                partial[lane].eq(~kept.all()),
-                marked[lane].eq(kept.any() & held.data[lane][LAST_FIELD.low]),
-            ]
-        forced = Signal(g.lanes)
-        final = Signal(g.lanes)
-        count = [Const(0)]  # valid lanes up to and including this one
-        for lane in lanes:
-            total = Signal(range(g.lanes + 1), name=f"count{lane}")
-            m.d.comb += total.eq(count[-1] + valid[lane])
-            count.append(total)
-            in_head = ~marked[:lane].any() if lane else Const(1)  # the sample that was open as the beat came
-            m.d.comb += [
-                forced[lane].eq(valid[lane] & in_head & (total == room)),
-                final[lane].eq(valid[lane] & held.last & ~valid[lane + 1 :].any() if lane + 1 < g.lanes
-                               else valid[lane] & held.last),
-            ]  # fmt: skip
-        ends = Signal(g.lanes)
-        m.d.comb += ends.eq(marked | forced | final)
-
-        # Lookups of the sample that is open behind the beat. They come after the last end.
-        tail = Signal(range(g.lanes + 1))
-        m.d.comb += tail.eq(count[-1])
-        for lane in lanes:
-            with m.If(ends[lane]):
-                m.d.comb += tail.eq(count[-1] - count[lane + 1])
-        with m.If(release):
-            m.d.sync += room.eq(Mux(ends.any(), g.max_lookups, room) - tail)
-
-        bad = Signal(g.lanes)
-        out = self.output.payload
-        for lane in lanes:
-            word = held.data[lane]
-            m.d.comb += [
-                bad[lane].eq(valid[lane] & (partial[lane] | self._out_of_range(word))),
-                out.lanes[lane].payload.eq(word[PAYLOAD_FIELD.low : PAYLOAD_FIELD.high + 1]),
-                out.lanes[lane].valid.eq(valid[lane]),
-                out.lanes[lane].last.eq(ends[lane]),
-                out.lanes[lane].bad.eq(bad[lane]),
-            ]
-        m.d.comb += [
-            out.learn.eq(self.newest_phase != Phase.CLASSIFY),
-            out.classify.eq(self.newest_phase != Phase.LEARN),
-            out.end.eq(held.last),
-        ]
-
-        m.d.sync += [
-            self.index_range.eq(release & bad.any()),
-            self.sample_too_long.eq(release & (forced & ~marked).any()),
-            self.sample_open.eq(release & (final & ~marked & ~forced).any()),
-            self.empty_batch.eq(release & held.last & ~valid.any()),
-        ]
+            m.d.sync += in_batch.eq(~axis.last)
+            with m.If(axis.null & held_valid):
+                m.d.sync += held.last.eq(axis.last)
+            with m.Elif(~axis.null | axis.last):
+                m.d.sync += [held.eq(axis), held_valid.eq(1)]
+        flags = {
+            "learn": self.newest_phase != Phase.CLASSIFY,
+            "classify": self.newest_phase != Phase.LEARN,
+            "end": held.last,
+        }
+        self._frame(m, held, offered, step, flags)
         return m
+
+    def _frame(self, m: Module, held: data.View, offered: Signal, step: Signal, flags: dict[str, Any]) -> None:
+        """The words and the two rules tell where samples end."""
+        g = self.geometry
+        lanes = range(g.lanes)
+        beat = [held.lanes[lane] for lane in lanes]
+        valid, marked = [lane.valid for lane in beat], Cat(lane.marked for lane in beat)
+        m.d.comb += step.eq(~self.output.valid | self.output.ready)
+
+        # Count: the valid lanes up to each one, and those behind the last mark. The head is what belongs to the sample
+        # that was open as the beat came.
+        counts, cycles = scan(m, "counts", valid, lambda left, right: left + right, step)
+        head = [~marked[:lane].any() & valid[lane] if lane else valid[0] for lane in lanes]
+        final = [valid[lane] & held.last & ~Cat(valid[lane + 1 :]).any() for lane in lanes]
+        rest, rest_cycles = sum_tree(m, "rest", [~marked[lane:].any() & valid[lane] for lane in lanes], step)
+        now = {
+            "lanes": beat, "head": head, "final": final, "marks": marked.any(),
+            "bad": Cat(lane.bad for lane in beat).any(), "empty": held.last & ~Cat(valid).any(), **flags,
+        }  # fmt: skip
+        latency = max(cycles, rest_cycles)
+        now = delay(m, "counting", now, latency, step)
+        counts, rest = (
+            delay(m, "counts_late", counts, latency - cycles, step),
+            delay(m, "rest_late", rest, latency - rest_cycles, step),
+        )
+        now = stage(m, "counted", step, counts=counts, left=(g.max_lookups - rest)[: _bits(g.max_lookups)],
+                    overflow=(g.max_lookups - counts[-1])[: _bits(g.max_lookups)], **now)  # fmt: skip
+        here = follow(m, "here", offered, latency + 2, step)
+
+        # Fill: `room` is what the open sample may still take. A sample that has taken all ends there.
+        room = Signal(range(g.max_lookups + 1), init=g.max_lookups)
+        forced = [now["head"][lane] & (now["counts"][lane] == room) for lane in lanes]
+        with m.If(step & here[latency + 1]):
+            with m.If(now["end"]):
+                m.d.sync += room.eq(g.max_lookups)
+            with m.Elif(now["marks"]):
+                m.d.sync += room.eq(now["left"])
+            with m.Elif(room <= now["counts"][-1]):
+                m.d.sync += room.eq(room + now["overflow"])
+            with m.Else():
+                m.d.sync += room.eq(room - now["counts"][-1])
+        now = stage(m, "filled", step, forced=forced,
+                    **{name: now[name] for name in ("lanes", "final", "bad", "empty", *flags)})  # fmt: skip
+
+        out = self.output.payload
+        too_long, left_open = [], []
+        with m.If(step):
+            m.d.sync += self.output.valid.eq(here[-1])
+        for lane in lanes:
+            source, is_forced, is_final = now["lanes"][lane], now["forced"][lane], now["final"][lane]
+            too_long.append(is_forced & ~source.marked)
+            left_open.append(is_final & ~source.marked & ~is_forced)
+            with m.If(step):
+                m.d.sync += [
+                    *(out.lanes[lane][name].eq(source[name]) for name in ("payload", "valid", "bad")),
+                    out.lanes[lane].last.eq(source.marked | is_forced | is_final),
+                ]
+        with m.If(step):
+            m.d.sync += [out[name].eq(now[name]) for name in flags]
+        comes = step & here[-1]
+        m.d.sync += [
+            self.index_range.eq(comes & now["bad"]),
+            self.sample_too_long.eq(comes & Cat(too_long).any()),
+            self.sample_open.eq(comes & Cat(left_open).any()),
+            self.empty_batch.eq(comes & now["empty"]),
+        ]

@@ -2,41 +2,47 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
-from amaranth.lib import fifo, memory, stream, wiring
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import data, fifo, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hotline_hw.core.layouts import (
     MISS_BITS,
-    MISSES_COUNTED,
     result_beat,
-    select_one,
     update_lane,
     verdict_beat,
     verdict_depth,
     verdict_id_bits,
 )
 from hotline_hw.spec.params import Geometry
-from hotline_hw.spec.words import ROW_FIELD, SAMPLE_FIELD, TABLE_FIELD
+from hotline_hw.spec.words import ROW_FIELD, TABLE_FIELD
+
+from .judge import SampleJudge, judgement
 
 __all__ = ["SampleClassifier"]
+
+_COUNTS = ("samples", "popular", "lookups", "hits", "bad")
 
 
 class SampleClassifier(wiring.Component):
     """Gives every lookup its sample's verdict: how many of the sample's lookups missed, up to `MISSES_COUNTED`.
 
-    A sample that ends in its beat is judged there. A sample that runs on leaves its lanes as `tail`. Beats wait in a
-    FIFO for the verdict, which goes into a small table when the sample ends. At most one sample is open at a time. So a
-    tail's verdict is in the table as soon as the number of ended straddlers has passed the tail's own number. The FIFO
-    holds a sample of `max_lookups` beats, so waiting cannot lock up.
+        input -+-> beats (FIFO) ----------------+-> waiting -> output
+               '-> SampleJudge -> judged (FIFO) '      |
+                        '-> table of straddlers -------'
+
+    A sample that runs on in a later beat leaves its lanes as `tail`. Beats wait in a FIFO for the verdict, which goes
+    into a small table when the sample ends. At most one sample is open at a time. So a tail's verdict is in the table
+    as soon as the number of ended straddlers has passed the tail's own number. The FIFO holds a sample of `max_lookups`
+    beats, so waiting cannot lock up. SampleJudge never waits: the FIFO has a place for each of its beats.
 
     Ports:
-        input: Stream of `result_beat`.
+        input: Stream of `result_beat`. `ready` is a register.
         output: Stream of `verdict_beat`. No lane of a LEARN mini-batch is `valid`.
         samples, popular, lookups, hits, bad: For the counters. How many of each are added in this cycle.
         batch_too_long: Error pulse.
 
-    Throughput: one beat a cycle. Latency: four cycles.
+    Throughput: one beat a cycle. Latency: that of SampleJudge and four cycles. Counts and errors come before the beat.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -46,11 +52,7 @@ class SampleClassifier(wiring.Component):
             {
                 "input": In(stream.Signature(result_beat(geometry))),
                 "output": Out(stream.Signature(verdict_beat(geometry))),
-                "samples": Out(count),
-                "popular": Out(count),
-                "lookups": Out(count),
-                "hits": Out(count),
-                "bad": Out(count),
+                **{name: Out(count) for name in _COUNTS},
                 "batch_too_long": Out(1),
             }
         )
@@ -58,158 +60,72 @@ class SampleClassifier(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g = self.geometry
-        lanes = range(g.lanes)
-        id_bits = verdict_id_bits(g)
-
-        # Judge, forwards: at each lane, how often its sample has missed so far. `open_*` carry over from beat to beat.
-        judged = Signal(result_beat(g), reset_less=True)
-        judged_valid = Signal()
-        verdicts = [Signal(MISS_BITS, name=f"verdict{lane}") for lane in lanes]  # where a lane ends its sample
-        continued = Signal()  # lane 0's sample began in an earlier beat
-        step = Signal()
-        open_misses = Signal(MISS_BITS)
-        is_open = Signal()
-        beat = self.input.payload
-        still_open = is_open
-        parts = []  # for each lane: its misses, and whether a sample ends before it
-        for lane in lanes:
-            missed = beat.lanes[lane].valid & ~beat.lanes[lane].hit
-            own = self._sum(m, f"own{lane}", missed, open_misses) if lane == 0 else missed
-            parts.append((own, beat.lanes[lane - 1].last if lane else Const(0)))
-            still_open = Mux(beat.lanes[lane].valid, ~beat.lanes[lane].last, still_open)
-
-        def add(name: str, left: tuple, right: tuple) -> tuple:
-            (misses, ended), (more, ends) = left, right
-            return Mux(ends, more, self._sum(m, name, misses, more)), ended | ends
-
-        sums = [misses for misses, _ in self._scan(m, "misses", parts, add)]
-        m.d.comb += self.input.ready.eq(~judged_valid | step)
-        with m.If(self.input.ready):
-            m.d.sync += judged_valid.eq(self.input.valid)
-            m.d.sync += [judged.eq(beat), continued.eq(is_open)]
-            m.d.sync += [verdict.eq(misses) for verdict, misses in zip(verdicts, sums, strict=True)]
-            with m.If(self.input.valid):
-                m.d.sync += [open_misses.eq(Mux(beat.lanes[-1].last, 0, sums[-1])), is_open.eq(still_open)]
-
-        # Spread, backwards: each lane takes the verdict of the next end.
-        beats = fifo.SyncFIFOBuffered(width=verdict_beat(g).size, depth=verdict_depth(g))
-        m.submodules.beats = beats
-        spread = Signal(verdict_beat(g))
-        m.d.comb += [
-            step.eq(judged_valid & beats.w_rdy),
-            beats.w_en.eq(judged_valid),
-            beats.w_data.eq(spread.as_value()),
-        ]
-        valid = Cat(judged.lanes[lane].valid for lane in lanes)
-        last = Cat(judged.lanes[lane].last for lane in lanes)
-        # From the last lane to the first: (verdict of the first end at the lane or behind, whether there is one).
-        ends = [(verdicts[lane], last[lane]) for lane in reversed(lanes)]
-
-        def nearest(name: str, behind: tuple, here: tuple) -> tuple:
-            return Mux(here[1], here[0], behind[0]), here[1] | behind[1]
-
-        following = self._scan(m, "following", ends, nearest)[::-1]
-        tails = []
-        for lane in lanes:
-            source, target = judged.lanes[lane], spread.lanes[lane]
-            misses, is_ended = following[lane]
-            tails.append(~is_ended)
-            row = Mux(source.hit, source.slot, source.payload[ROW_FIELD.low : ROW_FIELD.high + 1])
-            table = source.payload[TABLE_FIELD.low : TABLE_FIELD.high + 1]
-            m.d.comb += [
-                target.payload[ROW_FIELD.low : ROW_FIELD.high + 1].eq(row),
-                target.payload[TABLE_FIELD.low : TABLE_FIELD.high + 1].eq(table),
-                target.valid.eq(source.valid & judged.classify),
-                target.last.eq(source.last),
-                target.hit.eq(source.hit),
-                target.misses.eq(misses),
-                target.tail.eq(~is_ended),
-                *(target[name].eq(source[name]) for name in update_lane(g)),
-            ]
-        # The sample counter has a bit more than the field, to see a mini-batch that is too long.
-        sample = Signal(SAMPLE_FIELD.width + 1)
-        ended = Signal(id_bits)  # straddling samples that have ended
-        ends_straddler = Signal()
-        has_tail = Signal()
-        m.d.comb += [
-            ends_straddler.eq(continued & last.any()),
-            has_tail.eq((valid & Cat(tails)).any()),
-            spread.sample.eq(sample),
-            spread.has_tail.eq(has_tail),
-            spread.learn.eq(judged.learn),
-            spread.tail_id.eq(ended + ends_straddler),
-            spread.end.eq(judged.end),
-        ]
-
-        # Verdicts of straddling samples. The first end in the beat is the straddler's.
-        m.submodules.table = table = memory.Memory(shape=MISS_BITS, depth=1 << id_bits, init=[])
+        depth = verdict_depth(g)
+        m.submodules.judge = judge = SampleJudge(g)
+        m.submodules.beats = beats = fifo.SyncFIFOBuffered(width=result_beat(g).size, depth=depth)
+        m.submodules.judged = judged = fifo.SyncFIFOBuffered(width=judgement(g).size, depth=depth)
+        m.submodules.table = table = memory.Memory(shape=MISS_BITS, depth=1 << verdict_id_bits(g), init=[])
         write = table.write_port()
-        read = table.read_port(domain="comb")
-        first_end = last & (~last + 1)[: g.lanes]
+
+        # Intake. `ready` is a register, so it leaves room for a beat that is taken while it falls.
+        taken = Signal()
+        popped = Signal()
+        inside = Signal(range(depth + 1))
         m.d.comb += [
-            write.addr.eq(ended),
-            write.data.eq(select_one(first_end, verdicts)),
-            write.en.eq(step & ends_straddler),
-        ]
+            taken.eq(self.input.valid & self.input.ready),
+            beats.w_en.eq(taken), beats.w_data.eq(self.input.payload),
+            judge.taken.eq(taken), judge.beat.eq(self.input.payload),
+            judged.w_en.eq(judge.output_valid), judged.w_data.eq(judge.output),
+            write.addr.eq(judge.ended), write.data.eq(judge.straddler_misses), write.en.eq(judge.straddler),
+            *(getattr(self, name).eq(getattr(judge, name)) for name in (*_COUNTS, "batch_too_long")),
+        ]  # fmt: skip
+        m.d.sync += [inside.eq(inside + taken - popped), self.input.ready.eq(inside <= depth - 2)]
 
-        # Counts, and the sample index.
-        def count(bits) -> Signal:
-            return sum((bits[lane] for lane in lanes), Const(0))
-
-        samples = Signal(range(g.lanes + 1))
-        before_final = Signal(range(g.lanes + 1))  # ends before the last valid lane
-        m.d.comb += samples.eq(count(last))
-        behind = Cat((valid[lane + 1 :].any() if lane + 1 < g.lanes else Const(0)) for lane in lanes)
-        m.d.comb += before_final.eq(count(last & behind))
-        with m.If(step):
-            m.d.sync += [
-                ended.eq(ended + ends_straddler),
-                sample.eq(Mux(judged.end, 0, sample + samples)),
-            ]
-        gate = Mux(step, ~Const(0, g.lanes), 0)
-        m.d.sync += [
-            self.samples.eq(count(last & gate)),
-            self.popular.eq(count(last & Cat(verdict == 0 for verdict in verdicts) & gate)),
-            self.lookups.eq(count(valid & gate)),
-            self.hits.eq(count(Cat(judged.lanes[lane].hit for lane in lanes) & gate)),
-            self.bad.eq(count(Cat(judged.lanes[lane].bad for lane in lanes) & gate)),
-            self.batch_too_long.eq(step & valid.any() & (sample + before_final >= g.max_samples)),
-        ]
-
-        # Release: a beat with a tail waits for the tail's verdict.
-        waiting = Signal(verdict_beat(g))
+        # A beat with a tail waits for the tail's verdict.
+        waiting = Signal(result_beat(g), reset_less=True)
+        verdict = Signal(judgement(g), reset_less=True)
+        waits = Signal()
         tail_known = Signal()
+        goes = Signal()
+        coming = data.View(judgement(g), judged.r_data)
+        oldest = Signal(judgement(g))
         m.d.comb += [
-            waiting.as_value().eq(beats.r_data),
-            read.addr.eq(waiting.tail_id),
-            tail_known.eq(~waiting.has_tail | (waiting.tail_id != ended)),
-            self.output.valid.eq(beats.r_rdy & tail_known),
-            beats.r_en.eq(self.output.valid & self.output.ready),
-            self.output.payload.eq(waiting),
-        ]
-        for lane in lanes:
-            with m.If(waiting.lanes[lane].tail):
-                m.d.comb += self.output.payload.lanes[lane].misses.eq(read.data)
+            oldest.eq(Mux(popped, coming, verdict)),
+            goes.eq(waits & tail_known & (~self.output.valid | self.output.ready)),
+            popped.eq(beats.r_rdy & judged.r_rdy & (~waits | goes)),
+            beats.r_en.eq(popped), judged.r_en.eq(popped),
+        ]  # fmt: skip
+        m.d.sync += tail_known.eq(~oldest.has_tail | (oldest.tail_id != judge.ended))
+        with m.If(popped):
+            m.d.sync += [waiting.eq(beats.r_data), verdict.eq(coming)]
+        with m.If(popped):
+            m.d.sync += waits.eq(1)
+        with m.Elif(goes):
+            m.d.sync += waits.eq(0)
+        read = table.read_port(domain="comb")
+        m.d.comb += read.addr.eq(verdict.tail_id)
+        self._release(m, goes, waiting, verdict, read.data)
         return m
 
-    def _sum(self, m: Module, name: str, left, right) -> Signal:
-        """The sum of two numbers of misses. It saturates at MISSES_COUNTED."""
-        total = Signal(range(2 * MISSES_COUNTED + 1), name=f"{name}_total")
-        sum_ = Signal(MISS_BITS, name=f"{name}_sum")
-        m.d.comb += [total.eq(left + right), sum_.eq(Mux(total > MISSES_COUNTED, MISSES_COUNTED, total))]
-        return sum_
-
-    @staticmethod
-    def _scan(m: Module, name: str, items: list[tuple], combine) -> list[tuple]:
-        """Item i becomes items 0 to i, combined in order, in log2 levels (Kogge and Stone). Items are (value, bit)."""
-        distance = 1
-        while distance < len(items):
-            level = list(items)
-            for index in range(distance, len(items)):
-                label = f"{name}{distance}_{index}"
-                value, bit = combine(label, items[index - distance], items[index])
-                held_value, held_bit = Signal.like(value, name=f"{label}_value"), Signal(name=f"{label}_bit")
-                m.d.comb += [held_value.eq(value), held_bit.eq(bit)]
-                level[index] = held_value, held_bit
-            items, distance = level, 2 * distance
-        return items
+    def _release(self, m: Module, goes: Signal, waiting: data.View, verdict: data.View, tail_misses: Signal) -> None:
+        """Puts a beat and its verdicts together in the output register."""
+        g = self.geometry
+        beat = Signal(verdict_beat(g))
+        for lane in range(g.lanes):
+            source, judged, target = waiting.lanes[lane], verdict.lanes[lane], beat.lanes[lane]
+            row = Mux(source.hit, source.slot, source.payload[ROW_FIELD.low : ROW_FIELD.high + 1])
+            m.d.comb += [
+                target.payload[ROW_FIELD.low : ROW_FIELD.high + 1].eq(row),
+                target.payload[TABLE_FIELD.low : TABLE_FIELD.high + 1].eq(
+                    source.payload[TABLE_FIELD.low : TABLE_FIELD.high + 1]
+                ),
+                target.valid.eq(source.valid & waiting.classify),
+                target.misses.eq(Mux(judged.tail, tail_misses, judged.misses)),
+                target.ordinal.eq(judged.ordinal),
+                *(target[name].eq(source[name]) for name in ("last", "hit", *update_lane(g))),
+            ]
+        m.d.comb += [beat.sample.eq(verdict.sample), beat.learn.eq(waiting.learn), beat.end.eq(waiting.end)]
+        with m.If(goes):
+            m.d.sync += [self.output.payload.eq(beat), self.output.valid.eq(1)]
+        with m.Elif(self.output.ready):
+            m.d.sync += self.output.valid.eq(0)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hotline_hw.core.layouts import axis_beat, encode
+from hotline_hw.lib.pipelines import TRANSPARENT, delay, follow, scan, stage
 
 __all__ = ["BeatCompactor", "sparse_beat"]
 
@@ -26,9 +29,12 @@ class BeatCompactor(wiring.Component):
         input: Stream of `sparse_beat`.
         output: Stream of `axis_beat`.
 
-    Throughput: one beat a cycle. A packet whose last beat overflows the residue takes one cycle more. Latency: 2
-    cycles.
+    Throughput: one beat a cycle. A packet whose last beat overflows the residue takes one cycle more. Latency: five
+    cycles, and one more for each two doublings of the lanes. The whole pipeline stops while its end waits.
     """
+
+    REGISTERED = True
+    """Whether the pipeline before the residue has its registers."""
 
     def __init__(self, *, lanes: int) -> None:
         self.lanes = lanes
@@ -40,87 +46,98 @@ class BeatCompactor(wiring.Component):
         m = Module()
         lanes = range(self.lanes)
         lane_bits = (self.lanes - 1).bit_length()
+        step = Signal()  # the pipeline moves
+        move = step if self.REGISTERED else TRANSPARENT
+        m.d.comb += self.input.ready.eq(step)
+
+        # Count: for each word, how many of its beat are kept before it.
+        beat = self.input.payload
+        counts, cycles = scan(m, "counts", list(beat.keep), lambda left, right: left + right, move)
+        here = follow(m, "here", self.input.valid, cycles + 3, move)
+        counted = {
+            "words": [beat.words[lane] for lane in lanes],
+            "keep": [beat.keep[lane] for lane in lanes],
+            "last": beat.last,
+        }
+        counted = delay(m, "counted", counted, cycles, move)
 
         # Place: the position of each word in the residue, and whether it falls in the beat after this one.
-        level = Signal(range(self.lanes + 1))  # words in the residue, as of the placed beat's arrival
-        placed = Signal(sparse_beat(self.lanes, 64), reset_less=True)
-        placed_valid = Signal()
-        position = Signal(data.ArrayLayout(lane_bits, self.lanes), reset_less=True)
-        wraps = Signal(self.lanes)
-        full = Signal()  # the residue and the new words are more than a beat
-        total_after = Signal(range(self.lanes + 1))  # residue level behind the placed beat
-        step = Signal()
-        kept = Const(0)
-        keep = self.input.payload.keep
-        for lane in lanes:
-            target = Signal(range(2 * self.lanes), name=f"target{lane}")
-            m.d.comb += target.eq(level + kept)
-            with m.If(self.input.ready):
-                m.d.sync += [position[lane].eq(target[:lane_bits]), wraps[lane].eq(target[lane_bits:].any())]
-            kept = kept + keep[lane]
+        level = Signal(range(self.lanes + 1))  # words in the residue, as of this beat's arrival
         total = Signal(range(2 * self.lanes + 1))
         over = Signal()
         left = Signal(range(self.lanes + 1))
         m.d.comb += [
-            total.eq(level + kept),
+            total.eq(level + counts[-1]),
             over.eq(total > self.lanes),
             left.eq(Mux(over, total - self.lanes, total)),
-            self.input.ready.eq(~placed_valid | step),
         ]
-        with m.If(self.input.ready):
-            m.d.sync += [placed_valid.eq(self.input.valid), placed.eq(self.input.payload)]
-            m.d.sync += [full.eq(over), total_after.eq(left)]
-            with m.If(self.input.valid):
-                m.d.sync += level.eq(Mux(self.input.payload.last, 0, left))
+        with m.If(step & here[cycles]):
+            m.d.sync += level.eq(Mux(counted["last"], 0, left))
+        before = [Const(0, 1), *counts[:-1]]
+        placed = stage(
+            m, "placed", move, **counted, full=over, left=left,
+            targets=[(level + before[lane])[: lane_bits + 1] for lane in lanes],
+        )  # fmt: skip
 
-        # Merge: the residue with the new words. `flush` sends what a last beat left over.
+        # Choose: for each target, the word that goes there.
+        chosen, arrived, wrapped = [], [], []
+        for target in lanes:
+            to_here = Signal(self.lanes, name=f"to{target}")
+            wraps = Cat(placed["targets"][lane][lane_bits] for lane in lanes)
+            m.d.comb += to_here.eq(
+                Cat(placed["keep"][lane] & (placed["targets"][lane][:lane_bits] == target) for lane in lanes)
+            )
+            chosen.append(encode(to_here))
+            arrived.append((to_here & ~wraps).any())
+            wrapped.append((to_here & wraps).any())
+        ready = stage(
+            m, "ready", move, chosen=chosen, arrived=Cat(arrived), wrapped=Cat(wrapped),
+            **{name: placed[name] for name in ("words", "last", "full", "left")},
+        )  # fmt: skip
+
+        # Move: words to their targets.
+        moved = []
+        for target in lanes:
+            word = Signal(64, name=f"moved{target}")
+            with m.Switch(ready["chosen"][target]):
+                for lane in lanes:
+                    with m.Case(lane):
+                        m.d.comb += word.eq(ready["words"][lane])
+            moved.append(word)
+        fresh = stage(
+            m, "fresh", move, words=moved,
+            **{name: ready[name] for name in ("arrived", "wrapped", "last", "full", "left")},
+        )  # fmt: skip
+        self._merge(m, step, here[-1], fresh)
+        return m
+
+    def _merge(self, m: Module, step: Signal, here: Value, fresh: dict[str, Any]) -> None:
+        """Merges the residue with the new words. `flush` sends what a last beat left over."""
         residue = Signal(data.ArrayLayout(64, self.lanes), reset_less=True)
         held = Signal(self.lanes)  # residue words that are there
         flush = Signal()
         flush_count = Signal(range(self.lanes + 1))
         free = Signal()  # the output register takes a beat
-        m.d.comb += [free.eq(~self.output.valid | self.output.ready), step.eq(placed_valid & free & ~flush)]
+        m.d.comb += [free.eq(~self.output.valid | self.output.ready), step.eq(free & ~flush)]
         merged = Signal(data.ArrayLayout(64, self.lanes))
-        arrived = Signal(self.lanes)
-        wrapped = Signal(self.lanes)
-        fresh = Signal(data.ArrayLayout(64, self.lanes))
-        with m.If(placed_valid):
-            for target in lanes:
-                chosen = Signal(self.lanes, name=f"chosen{target}")
-                m.d.comb += chosen.eq(placed.keep & Cat(position[lane] == target for lane in lanes))
-                with m.Switch(encode(chosen)):
-                    for lane in lanes:
-                        with m.Case(lane):
-                            m.d.comb += fresh[target].eq(placed.words[lane])
-                m.d.comb += [
-                    arrived[target].eq((chosen & ~wraps).any()),
-                    wrapped[target].eq((chosen & wraps).any()),
-                ]
-        for target in lanes:
-            m.d.comb += merged[target].eq(Mux(held[target], residue[target], fresh[target]))
+        for target in range(self.lanes):
+            m.d.comb += merged[target].eq(Mux(held[target], residue[target], fresh["words"][target]))
 
+        out, last, full = self.output.payload, fresh["last"], fresh["full"]
         with m.If(free):
-            m.d.sync += self.output.valid.eq(0)
-            with m.If(flush):
-                m.d.sync += [
-                    self.output.valid.eq(1),
-                    self.output.payload.words.eq(residue),
-                    self.output.payload.count.eq(flush_count),
-                    self.output.payload.last.eq(1),
-                    flush.eq(0),
-                    held.eq(0),
-                ]
-            with m.Elif(placed_valid):
-                m.d.sync += [
-                    self.output.payload.words.eq(merged),
-                    self.output.payload.last.eq(placed.last & ~full),
-                    self.output.payload.count.eq(Mux(full, self.lanes, total_after)),
-                    self.output.valid.eq(full | placed.last),
-                    flush.eq(full & placed.last),
-                    flush_count.eq(total_after),
-                ]
-                with m.If(full):
-                    m.d.sync += [residue.eq(fresh), held.eq(wrapped)]
-                with m.Else():
-                    m.d.sync += [residue.eq(merged), held.eq(Mux(placed.last, 0, held | arrived))]
-        return m
+            # What `flush` sends is in the residue, and all of its words are held. So `merged` is the residue.
+            m.d.sync += [
+                self.output.valid.eq(flush | (here & (full | last))),
+                out.words.eq(merged),
+                out.last.eq(flush | (last & ~full)),
+                out.count.eq(Mux(flush, flush_count, Mux(full, self.lanes, fresh["left"]))),
+                flush.eq(~flush & here & full & last),
+                flush_count.eq(fresh["left"]),
+            ]
+        with m.If(step & here):
+            with m.If(full):
+                m.d.sync += [residue.eq(Cat(fresh["words"])), held.eq(fresh["wrapped"])]
+            with m.Else():
+                m.d.sync += [residue.eq(merged), held.eq(Mux(last, 0, held | fresh["arrived"]))]
+        with m.If(free & flush):
+            m.d.sync += held.eq(0)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hotline_hw.core.layouts import axis_beat, verdict_beat
 from hotline_hw.lib.blocks import place
+from hotline_hw.lib.streams import SkidBuffer
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import SAMPLE_FIELD
 
@@ -26,8 +27,10 @@ class BatchDispatcher(wiring.Component):
         input: Stream of `verdict_beat`.
         popular, nonpopular: Streams of `axis_beat`.
 
-    Throughput: one beat a cycle. Latency: that of `BeatCompactor`.
+    Throughput: one beat a cycle. Latency: two cycles and that of `BeatCompactor`.
     """
+
+    COMPACTOR = BeatCompactor
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
@@ -40,37 +43,42 @@ class BatchDispatcher(wiring.Component):
         m = Module()
         g = self.geometry
         lanes = range(g.lanes)
-        beat = self.input.payload
+        m.submodules.entry = entry = SkidBuffer(verdict_beat(g))
+        wiring.connect(m, wiring.flipped(self.input), entry.input)
+        beat = entry.output.payload
         sides = {
-            "popular": (BeatCompactor(lanes=g.lanes), self.popular),
-            "nonpopular": (BeatCompactor(lanes=g.lanes), self.nonpopular),
+            "popular": (self.COMPACTOR(lanes=g.lanes), self.popular),
+            "nonpopular": (self.COMPACTOR(lanes=g.lanes), self.nonpopular),
         }
-        words = []
-        index = Const(0)
+        # Words, and the side of each lane.
+        ready = Signal()
+        valid = Signal()
+        both_ready = Signal()
+        words, keeps = [], {"popular": Signal(g.lanes), "nonpopular": Signal(g.lanes)}
         for lane in lanes:
             source = beat.lanes[lane]
-            word = Signal(64, name=f"word{lane}")
+            word = Signal(64, name=f"word{lane}", reset_less=True)
             sample = Signal(SAMPLE_FIELD.width, name=f"sample{lane}")
-            m.d.comb += sample.eq(beat.sample + index)
-            m.d.comb += word.eq(Cat(source.payload, sample, source.hit, source.last))
+            m.d.comb += sample.eq(beat.sample + source.ordinal)
+            with m.If(ready):
+                m.d.sync += word.eq(Cat(source.payload, sample, source.hit, source.last))
+                for name, keep in keeps.items():
+                    wanted = source.misses == 0 if name == "popular" else source.misses != 0
+                    m.d.sync += keep[lane].eq(source.valid & wanted)
             words.append(word)
-            index = index + (source.last & source.valid)
+        end = Signal()
+        m.d.comb += [ready.eq(~valid | both_ready), entry.output.ready.eq(ready)]
+        with m.If(ready):
+            m.d.sync += [valid.eq(entry.output.valid), end.eq(beat.end)]
 
-        both_ready = Signal()
         m.d.comb += both_ready.eq(Cat(side.input.ready for side, _ in sides.values()).all())
-        m.d.comb += self.input.ready.eq(both_ready)
         for name, (side, output) in sides.items():
             place(m, platform, name, side, "beat_compactor")
-            for lane in lanes:
-                source = beat.lanes[lane]
-                wanted = source.misses == 0 if name == "popular" else source.misses != 0
-                m.d.comb += [
-                    side.input.payload.words[lane].eq(words[lane]),
-                    side.input.payload.keep[lane].eq(source.valid & wanted),
-                ]
             m.d.comb += [
-                side.input.payload.last.eq(beat.end),
-                side.input.valid.eq(self.input.valid & both_ready),
+                *(there.eq(word) for there, word in zip(side.input.payload.words, words, strict=True)),
+                side.input.payload.keep.eq(keeps[name]),
+                side.input.payload.last.eq(end),
+                side.input.valid.eq(valid & both_ready),
                 output.payload.eq(side.output.payload),
                 output.valid.eq(side.output.valid),
                 side.output.ready.eq(output.ready),

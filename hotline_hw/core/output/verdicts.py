@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.hdl import Cat, Module, Mux
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hotline_hw.core.layouts import verdict_beat
+from hotline_hw.lib.streams import SkidBuffer
 from hotline_hw.spec.params import Geometry
 
 __all__ = ["VerdictTap", "verdict_bits"]
@@ -23,8 +24,9 @@ class VerdictTap(wiring.Component):
     Ports:
         input: Stream of `verdict_beat`.
         output: Stream of `verdict_bits`. `last` comes out with a verdict or without.
+        busy: A beat is here, from the cycle after it was taken.
 
-    Latency: none, combinational.
+    Throughput: one beat a cycle. Latency: two cycles.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -33,32 +35,42 @@ class VerdictTap(wiring.Component):
             {
                 "input": In(stream.Signature(verdict_beat(geometry))),
                 "output": Out(stream.Signature(verdict_bits(geometry))),
+                "busy": Out(1),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         lanes = self.geometry.lanes
-        beat, out = self.input.payload, self.output.payload
-        places, popular = [], []
-        count = Const(0)
-        for lane in range(lanes):
-            source = beat.lanes[lane]
+        lane = {"end": 1, "popular": 1, "ordinal": range(lanes)}
+        ends = data.StructLayout({"lanes": data.ArrayLayout(data.StructLayout(lane), lanes), "last": 1})
+        m.submodules.entry = entry = SkidBuffer(ends)
+        into = entry.input.payload
+        for source, target in zip(self.input.payload.lanes, into.lanes, strict=True):
             end = source.valid & source.last
-            place = Signal(range(lanes + 1), name=f"place{lane}")
-            m.d.comb += place.eq(count)
-            count = count + end
-            places.append(place)
-            popular.append(end & (source.misses == 0))
-        something = (out.count != 0) | out.last
+            m.d.comb += [
+                target.end.eq(end), target.popular.eq(end & (source.misses == 0)), target.ordinal.eq(source.ordinal),
+            ]  # fmt: skip
         m.d.comb += [
-            out.count.eq(count),
-            out.last.eq(beat.end),
-            *(
-                out.bits[bit].eq(Cat(popular[lane] & (places[lane] == bit) for lane in range(bit, lanes)).any())
-                for bit in range(lanes)
-            ),
-            self.output.valid.eq(self.input.valid & something),
-            self.input.ready.eq(self.output.ready | ~something),
+            into.last.eq(self.input.payload.end),
+            entry.input.valid.eq(self.input.valid),
+            self.input.ready.eq(entry.input.ready),
         ]
+
+        beat, out = entry.output.payload, self.output.payload
+        some = Cat(lane.end for lane in beat.lanes).any()  # ordinals count samples that are only learned, too
+        m.d.comb += [
+            entry.output.ready.eq(~self.output.valid | self.output.ready),
+            self.busy.eq(entry.output.valid | self.output.valid),
+        ]
+        with m.If(entry.output.ready):
+            m.d.sync += [
+                self.output.valid.eq(entry.output.valid & (some | beat.last)),
+                out.last.eq(beat.last),
+                out.count.eq(Mux(some, beat.lanes[-1].ordinal + beat.lanes[-1].end, 0)),
+                *(
+                    out.bits[bit].eq(Cat(lane.popular & (lane.ordinal == bit) for lane in beat.lanes).any())
+                    for bit in range(lanes)
+                ),
+            ]
         return m
