@@ -67,7 +67,7 @@ class ShellCore(ModelCore):
     def batch(self, words: np.ndarray, phase: Phase) -> np.ndarray:
         """One mini-batch, in a phase of its own. Its result words in stream order, those of samples mended."""
         self.core.run_batch(words, phase)
-        self._phase = Phase.CLASSIFY if Error.PHASE in self.core.errors else phase
+        self._phase = phase
         self._irq_status |= Irq.BATCH_DONE
         self._collect_errors()
         return self.core.answers
