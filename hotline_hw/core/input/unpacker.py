@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -42,8 +42,8 @@ class Unpacker(wiring.Component):
         phase: A `regmap.Phase`, sampled at a mini-batch's first beat.
         hold: No new mini-batch starts.
         started: Pulse. A mini-batch starts.
-        newest_phase: Phase of the newest mini-batch. It is CLASSIFY if `phase` was unknown.
-        unknown_phase, index_range, sample_too_long, sample_open, empty_batch: Error pulses.
+        newest_phase: Phase of the newest mini-batch.
+        index_range, sample_too_long, sample_open, empty_batch: Error pulses.
 
     Throughput: one beat a cycle. Latency: one cycle.
     """
@@ -58,7 +58,6 @@ class Unpacker(wiring.Component):
                 "hold": In(1),
                 "started": Out(1),
                 "newest_phase": Out(2),
-                "unknown_phase": Out(1),
                 "index_range": Out(1),
                 "sample_too_long": Out(1),
                 "sample_open": Out(1),
@@ -96,11 +95,8 @@ class Unpacker(wiring.Component):
             self.input.ready.eq(Mux(held_valid, Mux(held.last, 0, null | self.output.ready), ~self.hold | in_batch)),
             self.started.eq(accept & ~in_batch),
         ]
-        known = Signal()
-        m.d.comb += known.eq(Cat(self.phase == phase for phase in Phase).any())
         with m.If(self.started):
-            m.d.sync += self.newest_phase.eq(Mux(known, self.phase, Phase.CLASSIFY))
-        m.d.sync += self.unknown_phase.eq(self.started & ~known)
+            m.d.sync += self.newest_phase.eq(self.phase)
         with m.If(release):
             m.d.sync += held_valid.eq(0)
         with m.If(accept):
@@ -159,8 +155,9 @@ class Unpacker(wiring.Component):
                 out.lanes[lane].bad.eq(bad[lane]),
             ]
         m.d.comb += [
-            out.learn.eq(self.newest_phase != Phase.CLASSIFY),
-            out.classify.eq(self.newest_phase != Phase.LEARN),
+            out.learn.eq((self.newest_phase == Phase.LEARN) | (self.newest_phase == Phase.RELEARN)),
+            out.classify.eq((self.newest_phase == Phase.CLASSIFY) | (self.newest_phase == Phase.RELEARN)),
+            out.front.eq(self.newest_phase == Phase.FRONT),
             out.end.eq(held.last),
         ]
 
@@ -168,6 +165,6 @@ class Unpacker(wiring.Component):
             self.index_range.eq(release & bad.any()),
             self.sample_too_long.eq(release & (forced & ~marked).any()),
             self.sample_open.eq(release & (final & ~marked & ~forced).any()),
-            self.empty_batch.eq(release & held.last & ~valid.any()),
+            self.empty_batch.eq(release & held.last & ~valid.any() & ~out.front),
         ]
         return m
