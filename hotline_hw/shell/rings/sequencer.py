@@ -151,7 +151,7 @@ class Sequencer(wiring.Component):
         share_windows(m, self.windows, decoder.windows)
         it = Signal(descriptor_layout())
         is_ = {opcode: it.opcode == opcode for opcode in Opcode}
-        batch = is_[Opcode.LEARN] | is_[Opcode.CLASSIFY]
+        batch = is_[Opcode.LEARN] | is_[Opcode.CLASSIFY] | is_[Opcode.FRONT]
         from_core = is_[Opcode.DUMP] | is_[Opcode.RESTORE] | is_[Opcode.SELECT]
         m.d.comb += [
             self.it.eq(it), decoder.descriptor.eq(it), decoder.state_rows.eq(self.state_rows),
@@ -161,7 +161,10 @@ class Sequencer(wiring.Component):
             self.urgent.eq((it.flags & Flag.INTERRUPT) != 0),
         ]  # fmt: skip
         learns = (it.flags & Flag.LEARN) != 0
-        m.d.comb += self.phase.eq(Mux(is_[Opcode.LEARN], Phase.LEARN, Mux(learns, Phase.RELEARN, Phase.CLASSIFY)))
+        m.d.comb += self.phase.eq(Mux(learns, Phase.RELEARN, Phase.CLASSIFY))
+        for opcode, phase in ((Opcode.LEARN, Phase.LEARN), (Opcode.FRONT, Phase.FRONT)):
+            with m.If(is_[opcode]):
+                m.d.comb += self.phase.eq(phase)
         with m.Switch(it.opcode):
             for opcode, command in ((Opcode.DUMP, Command.DUMP), (Opcode.RESTORE, Command.RESTORE),
                                     (Opcode.SELECT, Command.SELECT)):  # fmt: skip

@@ -130,15 +130,17 @@ def random_batches(
     return [batch() for _ in range(batches)]
 
 
-def random_front(rng: np.random.Generator, geometry: Geometry, words: np.ndarray, *, errors: float = 0.1) -> np.ndarray:
+def random_front(
+    rng: np.random.Generator, geometry: Geometry, words: np.ndarray, *, errors: float = 0.1, least: int = 0
+) -> np.ndarray:
     """A mini-batch for phase FRONT, uint64 [n]: keys that `words` look up, most of them frequent there.
 
-    There are 0 to `front_rows` words, and with chance `errors` a few more. Some keys come twice, and with chance
+    There are `least` to `front_rows` words, and with chance `errors` a few more. Some keys come twice, and with chance
     `errors` some words are out of range or none ends the mini-batch.
     """
     found, counts = np.unique(words & np.uint64((1 << LAST_FIELD.low) - 1), return_counts=True)
     frequent = found[np.argsort(-counts, kind="stable")][: 2 * geometry.front_rows]
-    count = int(rng.integers(geometry.front_rows + 1))
+    count = int(rng.integers(least, geometry.front_rows + 1))
     wrong = rng.random() < errors
     if wrong:
         count += int(rng.integers(geometry.front_rows + 1))

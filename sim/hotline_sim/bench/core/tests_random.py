@@ -16,7 +16,7 @@ from hotline_hw.spec.regmap import WEIGHTS, Command, Error, Phase
 from hotline_hw.spec.words import LAST_FIELD
 from hotline_sim.bench.rows import random_rows
 from hotline_sim.bench.settings import bench_geometry
-from hotline_sim.bench.stimulus import key_words, keys_of_set, random_batches, random_keys
+from hotline_sim.bench.stimulus import key_words, keys_of_set, random_batches, random_front, random_keys
 
 from .coverage import Coverage
 from .packets import dense, sparse
@@ -30,6 +30,7 @@ class RandomBench:
     def __init__(self, tb: TB) -> None:
         self.tb = tb
         self.rng = tb.rng
+        self.seen = [key_words(tb.geometry, random_keys(tb.rng, tb.geometry, 8))]  # the newest mini-batches
 
     async def round(self, hot_rows: int, idle: float, stall: float) -> None:
         """A round with a budget of `hot_rows` and these shares of cycles in which streams are held back."""
@@ -39,7 +40,7 @@ class RandomBench:
         actions: list[Callable[[], Awaitable[None]]] = [
             self.clear, self.reset_counters, self.restore_a_dump, self.restore_in_budget, self.restore_any_words,
             self.restore_wrong_length, self.too_many_hot_rows, self.unknown_command, self.command_while_busy,
-            self.errors_in_words, self.empty_batch, self.unknown_phase,
+            self.errors_in_words, self.empty_batch, *[self.front] * 4,
             self.full_sets, self.level_field, self.long_samples, self.neighbours, *[self.change_of_taste] * 3,
         ]  # fmt: skip
         for index in self.rng.permutation(len(actions)):
@@ -52,6 +53,7 @@ class RandomBench:
         """The core learns mini-batches. Then it classifies some of them, and others."""
         geometry = self.tb.geometry
         batches = random_batches(self.rng, geometry, 4, samples=6, hot_keys=8, burst_share=0.3, **errors)
+        self.seen = [*self.seen, *batches][-8:]
         await self.send(Phase.LEARN, batches[:3])
         if self.rng.random() < 0.5:
             await self.select()
@@ -187,8 +189,16 @@ class RandomBench:
         await self.tb.write("COMMAND", int(self.rng.integers(len(Command) + 1, 1 << 32)))
         self.tb.scoreboard.error(Error.COMMAND_CODE)
 
-    async def unknown_phase(self) -> None:
-        await self.send(3, random_batches(self.rng, self.tb.geometry, 1))
+    async def front(self) -> None:
+        """Other rows for the front table, most of them frequent in what was sent. Then some of it comes again."""
+        words = random_front(self.rng, self.tb.geometry, np.concatenate(self.seen), errors=0.3)
+        await self.send(Phase.FRONT, [words])
+        model = self.tb.scoreboard.model
+        places = [(word, model.place(word)) for word in words.tolist()]
+        hot = [word for word, place in places if place and model.tracker.lookup(place) is not None]
+        often = np.repeat(np.array(hot[:1], np.uint64) | np.uint64(1 << LAST_FIELD.low), 40)  # its gain saturates
+        batches = [*self.seen[-4:], often] if hot else self.seen[-4:]
+        await self.send(int(self.rng.choice([Phase.LEARN, Phase.RELEARN])), batches)
 
     async def command_while_busy(self) -> None:
         """The core is certainly busy, because a result stream is held back."""

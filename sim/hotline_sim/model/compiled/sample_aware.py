@@ -162,9 +162,9 @@ def _run(mixed, results, learn, quota, weights, largest, period, front, entries,
         if gained[place] != _ZERO:
             gset = front.keys[place] & set_mask
             wanted = _VALID | front.keys[place] >> quota.bank_bits
-            at = 0
+            at = _ZERO
             while entries[gset, at] & _KEY != wanted:
-                at += 1
+                at += _ONE
             entry = entries[gset, at]
             if entry & _REFERENCED == _ZERO:
                 revivals += _ONE
