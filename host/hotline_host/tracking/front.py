@@ -17,8 +17,8 @@ class FrontChooser:
 
     It depends on these mini-batches alone, so a run can be repeated. The lookups to look at are spread over the whole
     mini-batch by steps of the golden section, so that no table is favoured. A row is worth a place from the share of
-    lookups on with which it fills an eighth of its bank's time, and from a few lookups on. Rows that are in the table already count twice, so
-    that the table does not change back and forth between rows that are about as frequent.
+    lookups on with which it fills an eighth of its bank's time, and from a few lookups on. Rows that are in the table
+    already count twice, so that it does not change back and forth between rows that are about as frequent.
 
     Args:
         rows: places of the table.

@@ -40,7 +40,7 @@ class RandomBench:
         actions: list[Callable[[], Awaitable[None]]] = [
             self.clear, self.reset_counters, self.restore_a_dump, self.restore_in_budget, self.restore_any_words,
             self.restore_wrong_length, self.too_many_hot_rows, self.unknown_command, self.command_while_busy,
-            self.errors_in_words, self.empty_batch, *[self.front] * 4,
+            self.errors_in_words, self.empty_batch, *[self.front] * 3, self.front_limits,
             self.full_sets, self.level_field, self.long_samples, self.neighbours, *[self.change_of_taste] * 3,
         ]  # fmt: skip
         for index in self.rng.permutation(len(actions)):
@@ -190,15 +190,29 @@ class RandomBench:
         self.tb.scoreboard.error(Error.COMMAND_CODE)
 
     async def front(self) -> None:
-        """Other rows for the front table, most of them frequent in what was sent. Then some of it comes again."""
-        words = random_front(self.rng, self.tb.geometry, np.concatenate(self.seen), errors=0.3)
-        await self.send(Phase.FRONT, [words])
-        model = self.tb.scoreboard.model
-        places = [(word, model.place(word)) for word in words.tolist()]
+        """Other rows for the front table: hot ones, or others that are frequent in what was sent. Then they are looked
+        up, beside keys that miss, and one of them so often that its gain saturates."""
+        geometry, model = self.tb.geometry, self.tb.scoreboard.model
+        last = np.uint64(1 << LAST_FIELD.low)
+        seen = np.unique(np.concatenate(self.seen) & ~last)
+        places = [(word, model.place(word)) for word in seen.tolist()]
         hot = [word for word, place in places if place and model.tracker.lookup(place) is not None]
-        often = np.repeat(np.array(hot[:1], np.uint64) | np.uint64(1 << LAST_FIELD.low), 40)  # its gain saturates
-        batches = [*self.seen[-4:], often] if hot else self.seen[-4:]
+        words = random_front(self.rng, geometry, np.concatenate(self.seen), errors=0.3)
+        if hot and self.rng.random() < 0.7:
+            words = self.rng.permutation(np.array(hot, np.uint64))[: geometry.front_rows] | last
+        await self.send(Phase.FRONT, [words])
+        batches = self.seen[-4:]
+        if hot and len(words):
+            misses = key_words(geometry, random_keys(self.rng, geometry, len(words)))
+            beside = np.stack([words & ~last, misses], axis=1).ravel()
+            batches = [*batches, np.concatenate([beside, np.repeat(words[:1], 40)])]
         await self.send(int(self.rng.choice([Phase.LEARN, Phase.RELEARN])), batches)
+
+    async def front_limits(self) -> None:
+        """More rows than the front table holds, one twice; then no row."""
+        keys = random_keys(self.rng, self.tb.geometry, self.tb.geometry.front_rows + 2)
+        words = key_words(self.tb.geometry, np.concatenate([keys[:1], keys]))
+        await self.send(Phase.FRONT, [words, words[:0]])
 
     async def command_while_busy(self) -> None:
         """The core is certainly busy, because a result stream is held back."""
