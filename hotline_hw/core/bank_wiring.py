@@ -8,6 +8,7 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 
 from hotline_hw.core.bank.bank import PopularityBank
 from hotline_hw.core.bank.working import LIST_DOMAIN
+from hotline_hw.core.input.front import FrontTable
 from hotline_hw.core.input.scatter import BankScatter
 from hotline_hw.core.output.gather import BankGather
 from hotline_hw.core.output.updates import UpdateScatter
@@ -23,7 +24,7 @@ from .selector import HotSetSelector
 if TYPE_CHECKING:
     from .core import HotlineCore
 
-__all__ = ["connect_lists", "connect_selector", "connect_updates", "count_events", "place_banks"]
+__all__ = ["connect_front", "connect_lists", "connect_selector", "connect_updates", "count_events", "place_banks"]
 
 _EVENTS = {"inserts": "inserted", "evictions": "evicted", "revivals": "revived", "returns": "returned"}
 """For each counter, the event pulse of a bank that it counts."""
@@ -93,6 +94,23 @@ def connect_updates(m: Module, updates: UpdateScatter, banks: list[PopularityBan
     updating = Signal()
     m.d.sync += updating.eq(updates.busy | Cat(bank.updating for bank in banks).any())
     return updating | updates.busy
+
+
+def connect_front(
+    m: Module, front: FrontTable, gather: BankGather, updates: UpdateScatter, control: TrackerControl,
+    selector: HotSetSelector,
+) -> None:  # fmt: skip
+    """Connects the front table with those that know slots, that keep gains, and that change what is hot."""
+    m.d.comb += [
+        *(there.eq(here) for there, here in zip(gather.slots, front.slots, strict=True)),
+        *(there.eq(here) for there, here in zip(updates.keys, front.keys, strict=True)),
+        front.answer_valid.eq(gather.answer_valid),
+        front.answer_front.eq(gather.answer_front),
+        front.answer_slot.eq(gather.answer_slot),
+        front.over.eq(updates.over),
+        front.clear.eq(control.clear | control.restore_start),
+        front.forget.eq(selector.running),
+    ]
 
 
 def connect_selector(

@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hotline_hw.core.input.front import FrontTable
 from hotline_hw.core.input.key_hash import LookupHasher
 from hotline_hw.core.input.scatter import BankScatter
 from hotline_hw.core.input.unpacker import Unpacker, lookup_axis
@@ -22,9 +23,16 @@ from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import Error
 from hotline_hw.spec.words import WORD_BITS, WORD_BYTES
 
-from .bank_wiring import connect_lists, connect_selector, connect_updates, count_events, place_banks
+from .bank_wiring import (
+    connect_front,
+    connect_lists,
+    connect_selector,
+    connect_updates,
+    count_events,
+    place_banks,
+)
 from .control import TrackerControl
-from .layouts import axis_beat, hashed_beat, pass_beat, state_beat, verdict_beat
+from .layouts import axis_beat, fronted_beat, pass_beat, state_beat, verdict_beat
 from .registers import connect_commands, connect_values, count, error_bits
 from .selector import HotSetSelector
 
@@ -34,12 +42,12 @@ __all__ = ["HotlineCore"]
 class HotlineCore(wiring.Component):
     """Tracks popularity, and splits every mini-batch into a popular and a non-popular packet.
 
-        s_axis_lookup -> SkidBuffer -> Unpacker -> LookupHasher -> BankScatter ==> PopularityBank x banks
-                                                                          |                  ||
-                                                                          '--- pass FIFO -> BankGather
-                                                       UpdateScatter ==> banks                |
-                                                          |                                   |
-        m_axis_popular, m_axis_nonpopular <- SkidBuffers <- BatchDispatcher <- SampleClassifier <------------'
+        s_axis_lookup -> SkidBuffer -> Unpacker -> LookupHasher -> FrontTable -> SkidBuffer -> BankScatter
+                                                                                                    ||
+                                                                        pass FIFO, PopularityBank x banks
+                                                       UpdateScatter ==> banks            ||
+                                                          |                           BankGather
+        m_axis_popular, m_axis_nonpopular <- SkidBuffers <- BatchDispatcher <- SampleClassifier <-'
 
         s_axil -> CsrBank - TrackerControl -> (budget, clear, dump, restore) -> banks;  CounterBank
 
@@ -110,6 +118,8 @@ class HotlineCore(wiring.Component):
         m.submodules.lookup_slice = lookups = SkidBuffer(lookup_axis(g))
         m.submodules.unpacker = unpacker = Unpacker(g)
         m.submodules.hasher = hasher = LookupHasher(g)
+        m.submodules.front = front = FrontTable(g)
+        m.submodules.front_slice = fronted = SkidBuffer(fronted_beat(g))
         m.submodules.scatter = scatter = BankScatter(g)
         m.submodules.passes = passes = fifo.SyncFIFOBuffered(width=pass_beat(g).size, depth=g.beat_depth)
         m.submodules.gather = gather = BankGather(g)
@@ -119,9 +129,9 @@ class HotlineCore(wiring.Component):
         # The stream's way through the core.
         wiring.connect(m, lookups.output, unpacker.input)
         wiring.connect(m, unpacker.output, hasher.input)
-        m.submodules.hashed = hashed = SkidBuffer(hashed_beat(g))
-        wiring.connect(m, hasher.output, hashed.input)
-        wiring.connect(m, hashed.output, scatter.input)
+        wiring.connect(m, hasher.output, front.input)
+        wiring.connect(m, front.output, fronted.input)
+        wiring.connect(m, fronted.output, scatter.input)
         wiring.connect(m, gather.output, classifier.input)
         m.d.comb += [
             lookups.input.payload.data.eq(self.s_axis_lookup.tdata),
@@ -173,6 +183,7 @@ class HotlineCore(wiring.Component):
         updating = connect_updates(m, updates, banks, csr)
         m.d.comb += busy.eq(in_core | behind | updating)
         connect_selector(m, selector, banks, control, csr)
+        connect_front(m, front, gather, updates, control, selector)
 
         # State streams.
         state = stream.Signature(state_beat(g)).create(path=("state",))
@@ -214,7 +225,7 @@ class HotlineCore(wiring.Component):
         wiring.connect(m, wiring.flipped(self.s_axil), csr.bus)
         status = Cat(busy | control.running, control.running, unpacker.newest_phase)
         connect_values(m, g, csr, control, selector, counters, status)
-        errors = error_bits(unpacker, classifier, control)
+        errors = error_bits(unpacker, front, classifier, control)
         connect_commands(m, self, csr, unpacker, control, errors, busy, finished)
         m.submodules.interrupt = interrupt = InterruptLine()
         m.d.comb += [

@@ -1,8 +1,8 @@
 """Layouts of what flows between the blocks, lookups in lanes. The widths come from `Geometry`.
 
-Unpacker -> LookupHasher -> BankScatter ->  banks  -> BankGather -> SampleClassifier -> Dispatcher
-  lookup_beat    hashed_beat      |                      ^  result_beat        verdict_beat
-                                  '----- pass_beat ------'
+Unpacker -> LookupHasher -> FrontTable -> BankScatter ->  banks  -> BankGather -> SampleClassifier -> Dispatcher
+  lookup_beat    hashed_beat   fronted_beat    |                      ^  result_beat        verdict_beat
+                                               '----- pass_beat ------'
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from hotline_hw.spec.regmap import WEIGHTS
 from hotline_hw.spec.words import AGE_FIELD, PAYLOAD_FIELD, SAMPLE_FIELD
 
 __all__ = [
-    "MISSES_COUNTED", "MISS_BITS", "Eligible", "axis_beat", "encode", "entry_row", "hashed_beat", "lookup_beat",
+    "MISSES_COUNTED", "MISS_BITS", "Eligible", "axis_beat", "encode", "entry_row", "fronted_beat", "hashed_beat",
+    "lookup_beat",
     "pass_beat", "result_beat", "row_parts", "select_one", "state_beat", "update_lane",
     "verdict_beat", "verdict_depth", "verdict_id_bits",
 ]  # fmt: skip
@@ -51,17 +52,25 @@ def _beat_flags() -> dict:
 
 
 def update_lane(geometry: Geometry) -> dict:
-    """What a lookup takes along, so that its bank can learn from it after the verdict.
+    """What a lookup takes along, so that it can be learned after the verdict.
 
-    If `routed`, it was lookup `rank` of its pass for `bank`. `tag` is its tag.
+    If `routed`, it was lookup `rank` of its pass for `bank`. `tag` is its tag. If `fronted`, it is of row `front` of
+    the front table. Behind BankGather `fronted` means that the row is hot too. Then its gain is kept until the
+    mini-batch ends, and its bank learns nothing from the lookup, even if it was `routed`.
     """
-    return {"routed": 1, "bank": geometry.bank_bits, "rank": geometry.bank_port_bits, "tag": geometry.tag_bits}
+    return {
+        "routed": 1, "bank": geometry.bank_bits, "rank": geometry.bank_port_bits, "tag": geometry.tag_bits,
+        "fronted": 1, "front": geometry.front_bits,
+    }  # fmt: skip
 
 
 def lookup_beat(geometry: Geometry) -> data.StructLayout:
-    """Unpacked lookups. `last` ends a sample. A `bad` lookup is out of range, so it goes to no bank."""
+    """Unpacked lookups. `last` ends a sample. A `bad` lookup is out of range, so it goes to no bank.
+
+    If `front`, the beat's lookups name rows of the front table, and nothing else is made of them.
+    """
     lane = {"payload": _PAYLOAD, "valid": 1, "last": 1, "bad": 1}
-    return data.StructLayout({"lanes": _lanes(geometry, lane), **_beat_flags()})
+    return data.StructLayout({"lanes": _lanes(geometry, lane), **_beat_flags(), "front": 1})
 
 
 def hashed_beat(geometry: Geometry) -> data.StructLayout:
@@ -71,12 +80,21 @@ def hashed_beat(geometry: Geometry) -> data.StructLayout:
     )
 
 
+def fronted_beat(geometry: Geometry) -> data.StructLayout:
+    """A hashed beat with what the front table says of every lane.
+
+    A `fronted` lane looks row `front` of the table up. Where that row's slot is `known`, no bank is asked.
+    """
+    lane = {"fronted": 1, "known": 1, "front": geometry.front_bits}
+    return data.StructLayout({"hashed": hashed_beat(geometry), "lanes": _lanes(geometry, lane)})
+
+
 def pass_beat(geometry: Geometry) -> data.StructLayout:
-    """The part of a beat that went to the banks together. `routed` lanes wait for result `rank` of `bank`."""
-    lane = {
-        "payload": _PAYLOAD, "valid": 1, "last": 1, "bad": 1, "routed": 1,
-        "bank": geometry.bank_bits, "rank": geometry.bank_port_bits, **update_lane(geometry),
-    }  # fmt: skip
+    """The part of a beat that went to the banks together. `routed` lanes wait for result `rank` of `bank`.
+
+    The front table answers a valid lane that is `fronted` and not `routed`.
+    """
+    lane = {"payload": _PAYLOAD, "valid": 1, "last": 1, "bad": 1, **update_lane(geometry)}
     return data.StructLayout({"lanes": _lanes(geometry, lane), **_beat_flags()})
 
 

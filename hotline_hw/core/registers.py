@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 
+from hotline_hw.core.input.front import FrontTable
 from hotline_hw.core.input.unpacker import Unpacker
 from hotline_hw.core.output.classifier import SampleClassifier
 from hotline_hw.lib.counters import CounterBank
@@ -45,7 +46,9 @@ def count(m: Module, events: dict[str, Value], control: TrackerControl) -> Count
     return counters
 
 
-def error_bits(unpacker: Unpacker, classifier: SampleClassifier, control: TrackerControl) -> dict[Error, Value]:
+def error_bits(
+    unpacker: Unpacker, front: FrontTable, classifier: SampleClassifier, control: TrackerControl
+) -> dict[Error, Value]:
     """Pulses that set the bits of ERROR."""
     return {
         Error.INDEX_RANGE: unpacker.index_range,
@@ -58,7 +61,7 @@ def error_bits(unpacker: Unpacker, classifier: SampleClassifier, control: Tracke
         Error.RESTORE_LENGTH: control.restore_length,
         Error.RESTORE_ENTRY: control.restore_entry,
         Error.EMPTY_BATCH: unpacker.empty_batch,
-        Error.PHASE: unpacker.unknown_phase,
+        Error.FRONT_LENGTH: front.too_many,
     }
 
 

@@ -13,7 +13,6 @@ from hotline_hw.core.layouts import pass_beat, verdict_beat, verdict_depth
 from hotline_hw.shell.layouts import CHANNELS, table_entry
 from hotline_hw.shell.rows.names import LIST_WORDS
 from hotline_hw.spec.params import Geometry
-from hotline_hw.spec.regmap import WEIGHT_BITS
 from hotline_hw.spec.words import AGE_FIELD, TABLE_FIELD, WORD_BITS
 
 from .generate import generate_verilog
@@ -41,7 +40,7 @@ def sram_bits(geometry: Geometry) -> dict[str, int]:
     Divide by `geometry.hot_capacity` to get bits per hot row.
     """
     g = geometry
-    lookup, answer, update = g.tag_bits, g.slot_bits + 1, g.tag_bits + WEIGHT_BITS
+    lookup, answer, update = g.tag_bits, g.slot_bits + 1, g.tag_bits + g.weight_bits
     return {
         "tags": g.entries * g.tag_bits,
         "valid bits": g.entries,

@@ -49,6 +49,7 @@ class Opcode(IntEnum):
     DUMP = 5
     RESTORE = 6
     SELECT = 7
+    FRONT = 8
 
 
 class Flag(IntFlag):
@@ -260,6 +261,10 @@ OPCODES = {
     Opcode.SELECT: OpcodeRule(
         "The hot rows are chosen anew.",
         buffers=(Buffer("target 0", "events", _events),), returns=("listed",),
+    ),
+    Opcode.FRONT: OpcodeRule(
+        "The rows that the lookups name take the place of those in the front table.",
+        count="lookups", operand="tables", buffers=(Buffer("source", "lookups", _lookups),),
     ),
 }  # fmt: skip
 

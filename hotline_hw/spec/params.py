@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
-from .words import ROW_FIELD, SAMPLE_FIELD, SLOT_FIELD, TABLE_FIELD
+from .words import ROW_FIELD, SAMPLE_FIELD, SLOT_FIELD, TABLE_FIELD, WEIGHT_BITS
 
 __all__ = ["PRESETS", "Geometry", "GeometryError", "preset"]
 
@@ -44,6 +44,7 @@ class Geometry:
         bank_ports: most lookups of one beat that one bank accepts in the same cycle.
         queue_depth: lookups in flight in one bank (power of two, multiple of bank_ports).
         beat_depth: beats in flight between BankScatter and BankGather.
+        front_rows: rows that the front table answers for every lane, so that no bank is asked (power of two).
         axi_bits: data width of the AXI4 manager. 0 builds the stream core alone, without the shell.
         working_rows: most unique cold rows of one mini-batch, all banks together. Each bank has its share. 0 without
             a shell.
@@ -70,6 +71,7 @@ class Geometry:
     bank_ports: int = 4
     queue_depth: int = 32
     beat_depth: int = 64
+    front_rows: int = 4
     axi_bits: int = 0
     working_rows: int = 0
     read_tags: int = 0
@@ -133,6 +135,8 @@ class Geometry:
         )
         rule(self.queue_depth <= 32768, "queue_depth", "queue_depth <= 32768 (a capability of 16 bits)")
         rule(4 <= self.beat_depth <= 65535, "beat_depth", "4 <= beat_depth <= 65535 (a capability of 16 bits)")
+        rule(_is_power_of_two(self.front_rows), "front_rows", "a power of two")
+        rule(2 <= self.front_rows <= 64, "front_rows", "2 <= front_rows <= 64")
         if self.axi_bits:
             self._check_shell(rule)
         else:
@@ -253,6 +257,16 @@ class Geometry:
         return replace(self, axi_bits=0, working_rows=0, read_tags=0, read_beats=0)
 
     @property
+    def front_bits(self) -> int:
+        """Width of an index into the front table."""
+        return _log2(self.front_rows)
+
+    @property
+    def weight_bits(self) -> int:
+        """Width of what one update adds to a counter: a lookup's weight, or what a row of the front table gained."""
+        return max(WEIGHT_BITS, self.counter_bits)
+
+    @property
     def sample_bits(self) -> int:
         return max(1, (self.max_samples - 1).bit_length())
 
@@ -297,19 +311,19 @@ PRESETS: dict[str, Geometry] = {
         # For proofs and quick benches. It has every mechanism and little state (64 entries, 32 hot rows).
         Geometry(
             name="tiny", lanes=2, banks=2, sets=8, ways=4, entries_per_hot_row=2, max_moves=8,
-            max_lookups=64, max_samples=4096, bank_ports=2, queue_depth=8, beat_depth=16,
+            max_lookups=64, max_samples=4096, bank_ports=2, queue_depth=8, beat_depth=16, front_rows=4,
             axi_bits=128, working_rows=32, read_tags=4, read_beats=32,
         ),
         # For a Lattice ECP5-85: 16 k entries, 8 k hot rows. Tags of 33 bits fit the 36 bits of its block RAMs.
         Geometry(
             name="edge", lanes=4, banks=8, sets=512, ways=4, entries_per_hot_row=2, max_moves=512,
-            row_bits=28, max_lookups=64, max_samples=4096, bank_ports=2, queue_depth=16, beat_depth=32,
+            row_bits=28, max_lookups=64, max_samples=4096, bank_ports=2, queue_depth=16, beat_depth=32, front_rows=8,
             axi_bits=128, working_rows=8192, read_tags=32, read_beats=256,
         ),
         # For a data-centre card (UltraScale+ with UltraRAM): 1 M entries, 512 k hot rows.
         Geometry(
             name="kaggle", lanes=16, banks=32, sets=2048, ways=16, entries_per_hot_row=2, max_moves=4096,
-            max_lookups=256, max_samples=65536, bank_ports=4, queue_depth=32, beat_depth=64,
+            max_lookups=256, max_samples=65536, bank_ports=4, queue_depth=32, beat_depth=64, front_rows=16,
             axi_bits=512, working_rows=32768, read_tags=256, read_beats=512,
         ),
     )

@@ -18,7 +18,7 @@ from enum import IntEnum, IntFlag
 
 from hotline_hw import __version__
 
-from .words import AGE_FIELD
+from .words import AGE_FIELD, WEIGHT_BITS
 
 __all__ = [
     "ADDRESS_BITS", "COUNTERS", "ID_VALUE", "INTERFACE", "POLICY_REGISTERS", "REGISTERS", "WEIGHTS", "WEIGHT_BITS",
@@ -27,7 +27,6 @@ __all__ = [
 ]  # fmt: skip
 
 ADDRESS_BITS = 12
-WEIGHT_BITS = 5
 WEIGHTS = (16, 8, 5, 4, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1)
 """Update weights after reset, indexed by a sample's other misses. The last stands for that many or more. Each is
 16 / (1 + misses), rounded."""
@@ -67,6 +66,7 @@ class Phase(IntEnum):
     LEARN = 0  # its lookups train the tracker; both result packets are empty
     CLASSIFY = 1  # the tracker is only read; every lookup comes back as a result word
     RELEARN = 2  # both: classified, and learned from
+    FRONT = 3  # its lookups name the rows of the front table, in place of those before; both packets are empty
 
 
 class Command(IntEnum):
@@ -93,7 +93,7 @@ class Error(IntFlag):
     RESTORE_LENGTH = 1 << 7  # s_axis_state packet shorter or longer than DUMP's: the tracker was cleared
     RESTORE_ENTRY = 1 << 8  # a restored entry outside the budget: dropped; a slot outside it: the entry is not hot
     EMPTY_BATCH = 1 << 9  # a mini-batch without a single lookup: its packets are empty
-    PHASE = 1 << 10  # a mini-batch began in an unknown phase: it is classified
+    FRONT_LENGTH = 1 << 10  # more rows than the front table holds: those behind are left out
 
 
 class Irq(IntFlag):
@@ -196,7 +196,7 @@ _ERROR_DOCS = {
     "RESTORE_ENTRY": "a restored entry was valid in a way outside the budget and was dropped, or had a slot outside it "
     "and is not hot",
     "EMPTY_BATCH": "a mini-batch had no lookup at all",
-    "PHASE": "a mini-batch began in an unknown phase; it was classified",
+    "FRONT_LENGTH": "a mini-batch in phase FRONT named more rows than the front table holds; the others were left out",
 }
 _IRQ_DOCS = {
     "BATCH_DONE": "both result packets of a mini-batch have left",
@@ -217,7 +217,8 @@ _FIXED: tuple[Register, ...] = (
     Register("CAP_TRACKER", 0x00C, Access.RO, "Capability: tracker geometry.",
              (BitField("log2_banks", 0, 8, "log2 of the banks"),
               BitField("log2_sets", 8, 8, "log2 of the sets in one bank"),
-              BitField("ways", 16, 8, "entries in one set")), None),
+              BitField("ways", 16, 8, "entries in one set"),
+              BitField("front_rows", 24, 8, "rows that the front table holds")), None),
     Register("CAP_KEY", 0x010, Access.RO, "Capability: key geometry.",
              (BitField("table_bits", 0, 8, "width of a table index"),
               BitField("row_bits", 8, 8, "width of a row index"),
@@ -235,7 +236,7 @@ _FIXED: tuple[Register, ...] = (
               BitField("major", 16, 16, "must be the one that the software was written for")), interface_value()),
     Register("CONTROL", 0x040, Access.RW, "Control.",
              (BitField("phase", 0, 2,
-                       "phase of the mini-batches that start from now on: 0 LEARN, 1 CLASSIFY, 2 RELEARN"),)),
+                       "phase of the mini-batches that start from now on: 0 LEARN, 1 CLASSIFY, 2 RELEARN, 3 FRONT"),)),
     Register("STATUS", 0x044, Access.RO, "Status.",
              (BitField("busy", 0, 1, "a mini-batch or a command is in the core, or the clearing walk after reset"),
               BitField("command", 1, 1, "a command is running"),

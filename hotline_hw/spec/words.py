@@ -37,7 +37,7 @@ __all__ = [
     "AGE_FIELD", "CLOSE_HIGH", "CLOSE_LOW", "COUNTER_FIELD", "ENTRY_HOT", "ENTRY_REFERENCED",
     "ENTRY_TAG", "ENTRY_VALID", "EVENT_KEY", "EVENT_VALID", "HIT_FIELD", "LAST_FIELD", "PAYLOAD_FIELD",
     "ROW_FIELD", "RESERVED_FIELD",
-    "SAMPLE_FIELD", "SLOT_FIELD", "SLOT_WORD_SLOT", "TABLE_FIELD", "WORD_BITS", "WORD_BYTES", "Field",
+    "SAMPLE_FIELD", "SLOT_FIELD", "SLOT_WORD_SLOT", "TABLE_FIELD", "WEIGHT_BITS", "WORD_BITS", "WORD_BYTES", "Field",
 ]  # fmt: skip
 
 WORD_BITS = 64
@@ -76,6 +76,9 @@ COUNTER_FIELD = Field(48, 12)
 
 SLOT_WORD_SLOT = Field(0, 32)
 AGE_FIELD = Field(56, 8)
+
+WEIGHT_BITS = 5
+"""Width of an update weight: what a lookup adds to its row's counter."""
 
 EVENT_KEY = Field(0, 40)
 SLOT_FIELD = Field(40, 23)

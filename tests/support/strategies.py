@@ -32,6 +32,7 @@ def geometries(draw: st.DrawFn) -> Geometry:
         bank_ports=1,
         queue_depth=4,
         beat_depth=4,
+        front_rows=1 << draw(st.integers(1, 4)),
     )
 
 

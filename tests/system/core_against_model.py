@@ -15,7 +15,7 @@ from hotline_device.device import DeviceError
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.policy import pack_policy
 from hotline_hw.spec.regmap import WEIGHTS, Command, Error, Phase, counter_offset, register
-from hotline_sim.bench.stimulus import crowded_keys, key_words, random_batches
+from hotline_sim.bench.stimulus import crowded_keys, key_words, random_batches, random_front
 from hotline_sim.model.core import GoldenCore
 from hotline_sim.stream_core import StreamCore
 from hotline_sim.verilated import VerilatedCore
@@ -71,7 +71,8 @@ class _Comparison:
         for part in range(_PARTS):
             phase = (Phase.LEARN, Phase.RELEARN, Phase.RELEARN, Phase.CLASSIFY)[part % 4]
             self.choose_policy()
-            found = self.stream(phase, [*stream[part * _BATCHES : (part + 1) * _BATCHES], self.long_sample()])
+            batches = [*stream[part * _BATCHES : (part + 1) * _BATCHES], self.long_sample()]
+            found = self.choose_front(batches) or self.stream(phase, batches)
             if found is None and part % 4 < 3:
                 found = self.select()
             if found is None and part % 4 == 3:
@@ -90,6 +91,10 @@ class _Comparison:
         words = key_words(geometry, keys, last=False)
         words[-1] |= np.uint64(1 << 63)
         return words
+
+    def choose_front(self, batches: list[np.ndarray]) -> str | None:
+        """Puts rows into the front table that the mini-batches look up."""
+        return self.stream(Phase.FRONT, [random_front(self.rng, self.model.geometry, np.concatenate(batches), least=1)])
 
     def write(self, name: str, value: int) -> None:
         """Writes a register once the core is idle."""

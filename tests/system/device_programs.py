@@ -181,14 +181,18 @@ def random_programme(bench: Bench, steps: int) -> None:
         group: list[Descriptor] = []
         at = 0
         for _ in range(int(rng.integers(1, 5))):
-            kind = rng.choice(["learn", "classify", "classify", "fence", "select", "list", "dump", "restore"])
+            kinds = ["learn", "learn", "front", "classify", "classify", "classify", "fence", "select", "list", "dump"]
+            kind = rng.choice([*kinds, "restore"])
             row_bytes = int(rng.choice([16, 32, 48, 64, 80]))
-            if kind in ("learn", "classify"):
+            if kind in ("learn", "classify", "front"):
                 words, tables = random_lookups(bench, rng)
+                if kind == "front":
+                    words = words[: max(1, tables) * int(rng.integers(1, bench.geometry.front_rows + 1))]
                 source = bench.put(words, at)
                 at += -(-words.nbytes // 64) * 64
-                if kind == "learn":
-                    group.append(Descriptor(opcode=Opcode.LEARN, source=source, count=len(words), operand=tables))
+                if kind in ("learn", "front"):
+                    opcode = Opcode.LEARN if kind == "learn" else Opcode.FRONT
+                    group.append(Descriptor(opcode=opcode, source=source, count=len(words), operand=tables))
                     continue
                 relearn = Flag.LEARN if rng.random() < 0.3 else 0
                 group.append(bench.classify(source, len(words), tables, relearn, 4096 * int(rng.integers(0, 8))))

@@ -22,7 +22,7 @@ from hotline_hw.spec.params import PRESETS
 from hotline_hw.spec.policy import Policy, pack_policy
 from hotline_hw.spec.regmap import COUNTERS, ID_VALUE, Command, Irq, Phase
 from hotline_hw.spec.words import AGE_FIELD, COUNTER_FIELD
-from hotline_sim.bench.stimulus import random_batches
+from hotline_sim.bench.stimulus import random_batches, random_front
 from hotline_sim.model.core_backend import ModelCore
 from hotline_sim.stream_core import StreamCore
 from hotline_sim.verilated import VerilatedCore
@@ -68,6 +68,9 @@ def exercise(device: StreamCore, seed: int) -> tuple[list[np.ndarray], dict[str,
         rng, TINY, 16, lookups=4, hot_keys=8, hot_share=0.9, index_errors=0.02, long_errors=0.03, open_errors=0.1
     )
     for part, phase in enumerate((Phase.LEARN, Phase.CLASSIFY, Phase.RELEARN, Phase.CLASSIFY)):
+        until_idle(csr)
+        csr["CONTROL"] = int(Phase.FRONT)
+        heard += astuple(send(device, [random_front(rng, TINY, stream[4 * part], least=1)]))
         until_idle(csr)
         csr["CONTROL"] = int(phase)
         heard += astuple(send(device, stream[4 * part : 4 * part + 4]))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
 from hotline_device.ring_entries import Completion, Descriptor
 from hotline_host.data.log import Batch
 from hotline_host.plan import Split, WorkingSet
+from hotline_host.tracking.front import FrontChooser
 from hotline_hw.spec.descriptors import BUFFER_ALIGN, SUMMARY_BYTES, SUMMARY_LISTS, Flag, Opcode, Status
 from hotline_hw.spec.descriptors import MAX_BANKS as _BANKS
+from hotline_hw.spec.words import LAST_FIELD
 
 from .buffers import Buffer, Buffers
 from .packets import Lookups, pack
@@ -27,7 +30,7 @@ class Prepared:
 
     Attributes:
         lookups: of each mini-batch.
-        descriptors: one for each mini-batch with a lookup. The others are not sent.
+        descriptors: one for each mini-batch with a lookup, some of them behind a FRONT. The others are not sent.
         results: for CLASSIFY, the buffers of popular words, non-popular words and summary of each descriptor.
     """
 
@@ -41,23 +44,33 @@ class BatchRunner:
 
     Args:
         banks: the number of banks of the accelerator.
+        front: chooses the rows of its front table.
     """
 
-    def __init__(self, rings: Rings, buffers: Buffers, banks: int) -> None:
-        self._rings, self._buffers, self._banks = rings, buffers, banks
+    def __init__(self, rings: Rings, buffers: Buffers, banks: int, front: FrontChooser) -> None:
+        self._rings, self._buffers, self._banks, self._front = rings, buffers, banks, front
 
     def prepare(
         self, batches: Sequence[Batch], opcode: Opcode, *, relearn: bool = False, by_bag: bool = False
     ) -> Prepared:
-        """Lays mini-batches out that passed `check_batch`. They stay until the buffers are taken again."""
+        """Lays mini-batches out that passed `check_batch`. They stay until the buffers are taken again.
+
+        Where one of them says that other rows belong in the front table, a FRONT comes before it.
+        """
         lookups = [pack(batch, by_bag=by_bag) for batch in batches]
         sent = [each for each in lookups if len(each)]
+        fronts = [self._front_rows(each) for each in sent]
         classify = opcode == Opcode.CLASSIFY
-        sources = self._buffers.sources(*(each.data.nbytes for each in sent))
+        both = ((front.nbytes, each.data.nbytes) for each, front in zip(sent, fronts, strict=True))
+        sources = iter(self._buffers.sources(*chain.from_iterable(both)))
         sizes = [size for each in sent for size in _result_sizes(len(each))] if classify else []
         buffers = iter(self._buffers.targets(*sizes))
         descriptors, results = [], []
-        for each, source in zip(sent, sources, strict=True):
+        for each, front in zip(sent, fronts, strict=True):
+            rows, source = next(sources), next(sources)
+            if len(front):
+                rows.array(len(front), np.uint64)[:] = front
+                descriptors.append(Descriptor(opcode=Opcode.FRONT, source=rows.address, count=len(front)))
             source.array(len(each), each.data.dtype)[:] = each.data
             targets = (0, 0, 0)
             if classify:
@@ -76,6 +89,13 @@ class BatchRunner:
             )
         return Prepared(lookups, descriptors, results)
 
+    def _front_rows(self, lookups: Lookups) -> np.ndarray:
+        """Lookup words of the rows that must be in the front table for this mini-batch, none if it stays as it is."""
+        front = self._front
+        if not front.due() or not front.choose(lookups.keys_at(front.positions(len(lookups)))):
+            return np.empty(0, np.uint64)
+        return front.table | np.uint64(1 << LAST_FIELD.low)
+
     def run(self, work: Prepared) -> list[Completion]:
         """Runs the descriptors. A mini-batch with more cold rows than can be listed is no failure."""
         return self._rings.run(work.descriptors, allowed=(Status.WORKING,))
@@ -89,7 +109,7 @@ class BatchRunner:
         (lookups,) = work.lookups
         if not len(lookups):
             return _unsent(lookups)
-        return read_split(lookups, self._answer(lookups, completions[0], work.results[0]), hot_rows)
+        return read_split(lookups, self._answer(lookups, completions[-1], work.results[0]), hot_rows)
 
     def _answer(self, lookups: Lookups, completion: Completion, results: tuple[Buffer, Buffer, Buffer]) -> Answer:
         popular, nonpopular, summary = results

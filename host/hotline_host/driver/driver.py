@@ -55,7 +55,7 @@ class Driver(TrackerDriver):
 
     def __init__(self, device: Device, *, timeout: float = 600.0, **rings: Any) -> None:
         super().__init__(device, timeout, **rings)
-        self._runner = BatchRunner(self.rings, self._buffers, self.geometry.banks)
+        self._runner = BatchRunner(self.rings, self._buffers, self.geometry.banks, self._front)
         self._gatherer = Gatherer(self.control, self.rings, self._buffers, self.geometry.working_rows)
 
     # Mini-batches

@@ -90,10 +90,14 @@ class Lookups:
     @property
     def keys(self) -> np.ndarray:
         """uint64 [n]: the lookup words without `last`."""
+        return self.keys_at(np.arange(len(self.data)))
+
+    def keys_at(self, places: np.ndarray) -> np.ndarray:
+        """uint64 [m]: the lookup words at these places (int64 [m]), without `last`."""
+        data = self.data[places].astype(np.uint64)
         if not self.tables:
-            return self.data & ~_LAST
-        table = np.arange(len(self.data), dtype=np.uint64) % np.uint64(self.tables)
-        return table << np.uint64(TABLE_FIELD.low) | self.data.astype(np.uint64) << np.uint64(ROW_FIELD.low)
+            return data & ~_LAST
+        return (places % self.tables).astype(np.uint64) << np.uint64(TABLE_FIELD.low) | data << np.uint64(ROW_FIELD.low)
 
 
 def pack(batch: Batch, *, by_bag: bool = False) -> Lookups:

@@ -11,6 +11,7 @@ from hotline_device.device import Device
 from hotline_device.ring_entries import Descriptor
 from hotline_host.tracking.aging import AgingControl
 from hotline_host.tracking.controller import TrackerController, read_closing
+from hotline_host.tracking.front import FrontChooser
 from hotline_hw.spec.descriptors import EVENT_BYTES, Opcode
 from hotline_hw.spec.policy import Policy, pack_policy, unpack_policy
 from hotline_hw.spec.regmap import POLICY_REGISTERS, Command
@@ -37,6 +38,7 @@ class TrackerDriver:
         self._lock = threading.RLock()
         self._controller = TrackerController(unpack_policy({name: self._read(name) for name in POLICY_REGISTERS}))
         self._asked = 0, 0
+        self._front = FrontChooser(self.geometry.front_rows, self.geometry.lanes)
 
     # The tracker
 
@@ -56,10 +58,13 @@ class TrackerDriver:
         with self._lock:
             self.control.operate(f"HOT_ROWS = {hot_rows}", lambda: self._write("HOT_ROWS", hot_rows))
             self.hot_rows = hot_rows
+            self._front.emptied()
 
     def clear(self) -> None:
         """Empties the tracker."""
-        self._command(Command.CLEAR)
+        with self._lock:
+            self._command(Command.CLEAR)
+            self._front.emptied()
 
     def dump(self) -> np.ndarray:
         """The tracker's contents: uint64 [sets in use * state_rows_per_set, ways], laid out as in `spec.words`."""
@@ -87,6 +92,7 @@ class TrackerDriver:
             )
         state = self._buffers.sources(dump.nbytes)[0]
         state.array(dump.size, np.uint64)[:] = dump.ravel()
+        self._front.emptied()
         self.rings.run([Descriptor(opcode=Opcode.RESTORE, source=state.address, count=len(dump))])
 
     def hot_set(self, dump: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -155,6 +161,7 @@ class TrackerDriver:
         registers = pack_policy(policy)
         for name in ("SELECT_START", "AGE_PERIOD"):
             self._write(name, registers[name])
+        self._front.selected()
         return moves
 
     def _asked_again(self) -> tuple[int, int]:

@@ -173,7 +173,7 @@ def record(
             "held": 0 if working is None else working.held,
             "moved": -1 if followed.moves is None else len(followed.moves),
             "closing": _closing(followed.moves),
-            "cycles": Cycles(followed.cycles, took[Opcode.SELECT], took[Opcode.CLASSIFY] + took[Opcode.LEARN], *done),
+            "cycles": Cycles(followed.cycles, took[Opcode.SELECT], sum(took[opcode] for opcode in _SPLITS), *done),
         }
         for name, value in values.items():
             per_batch[name].append(value)
@@ -241,6 +241,7 @@ def checksum(batch: Batch, bases: np.ndarray) -> int:
     return int(_checksum(keys_of(batch, bases), batch.sample_offsets))
 
 
+_SPLITS = Opcode.FRONT, Opcode.CLASSIFY, Opcode.LEARN  # what is done to split a mini-batch
 _COUNTED: dict[str, Any] = {
     "checksums": np.uint64, "cold": np.int64, "held": np.int64, "moved": np.int64, "closing": np.int64,
     "cycles": np.int64,

@@ -10,7 +10,6 @@ from hotline_hw.core.budget import tracker_budget
 from hotline_hw.core.layouts import encode, row_parts
 from hotline_hw.lib.queues import MultiPopQueue, MultiPushQueue
 from hotline_hw.spec.params import Geometry
-from hotline_hw.spec.regmap import WEIGHT_BITS
 from hotline_hw.spec.words import AGE_FIELD
 
 from .sample_aware import SampleAwareTracker, row_ports
@@ -86,7 +85,7 @@ class PopularityBank(wiring.Component):
                 "update": In(geometry.lanes),
                 "update_rank_is": In(geometry.lanes).array(geometry.bank_ports),
                 "update_tags": In(geometry.tag_bits).array(geometry.lanes),
-                "update_weights": In(WEIGHT_BITS).array(geometry.lanes),
+                "update_weights": In(geometry.weight_bits).array(geometry.lanes),
                 "update_room": Out(1),
                 "update_take": In(1),
                 "updating": Out(1),
@@ -206,7 +205,7 @@ class PopularityBank(wiring.Component):
         """Adds the queue in which updates from the classifier wait."""
         g = self.geometry
         m.submodules.updates = updates = MultiPushQueue(
-            width=g.tag_bits + WEIGHT_BITS, depth=g.queue_depth, ports=g.bank_ports
+            width=g.tag_bits + g.weight_bits, depth=g.queue_depth, ports=g.bank_ports
         )
         items = [Cat(tag, weight) for tag, weight in zip(self.update_tags, self.update_weights, strict=True)]
         wanted = self._choose(m, "update", self.update, self.update_rank_is, items, updates.push)

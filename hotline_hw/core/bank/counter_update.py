@@ -8,7 +8,6 @@ from amaranth.lib.wiring import In, Out
 
 from hotline_hw.core.layouts import select_one
 from hotline_hw.spec.params import Geometry
-from hotline_hw.spec.regmap import WEIGHT_BITS
 from hotline_hw.spec.words import AGE_FIELD
 
 __all__ = ["CounterUpdate"]
@@ -42,7 +41,8 @@ class CounterUpdate(wiring.Component):
             {
                 "valid": In(ways), "hot": In(ways), "referenced": In(ways),
                 "counter": In(geometry.counter_bits).array(ways), "age": In(AGE_FIELD.width),
-                "match": In(ways), "usable": In(ways), "weight": In(WEIGHT_BITS), "age_period": In(AGE_FIELD.width),
+                "match": In(ways), "usable": In(ways),
+                "weight": In(geometry.weight_bits), "age_period": In(AGE_FIELD.width),
                 "fill": Out(ways), "evict": Out(1), "revives": Out(1), "returns": Out(1),
                 "next_valid": Out(ways), "next_referenced": Out(ways),
                 "next_counter": Out(geometry.counter_bits).array(ways), "next_age": Out(AGE_FIELD.width),

@@ -9,7 +9,6 @@ from amaranth.lib.wiring import In, Out
 from hotline_hw.core.budget import tracker_budget
 from hotline_hw.core.layouts import Eligible, encode, entry_row
 from hotline_hw.spec.params import Geometry
-from hotline_hw.spec.regmap import WEIGHT_BITS
 from hotline_hw.spec.words import AGE_FIELD
 
 from .counter_update import CounterUpdate
@@ -66,7 +65,7 @@ class SampleAwareTracker(wiring.Component):
             {
                 "valid": In(1), "tag": In(geometry.tag_bits),
                 "answer_valid": Out(1), "answer_hit": Out(1), "answer_slot": Out(geometry.slot_bits),
-                "update_valid": In(1), "update_tag": In(geometry.tag_bits), "update_weight": In(WEIGHT_BITS),
+                "update_valid": In(1), "update_tag": In(geometry.tag_bits), "update_weight": In(geometry.weight_bits),
                 "update_ready": Out(1), "updating": Out(1),
                 "inserted": Out(1), "evicted": Out(1), "revived": Out(1), "returned": Out(1),
                 "bank": In(geometry.bank_bits), "budget": In(tracker_budget(geometry)),
@@ -155,7 +154,7 @@ class SampleAwareTracker(wiring.Component):
         compare_valid = Signal()
         compare_tag = Signal(g.tag_bits)
         compare_set = Signal(g.set_bits)
-        compare_weight = Signal(WEIGHT_BITS)
+        compare_weight = Signal(g.weight_bits)
         m.d.sync += [
             compare_valid.eq(self.update_valid & self.update_ready),
             compare_tag.eq(self.update_tag),
@@ -171,7 +170,7 @@ class SampleAwareTracker(wiring.Component):
         done_state = state("done")
         stage_valid = Signal()
         stage_tag = Signal(g.tag_bits)
-        stage_weight = Signal(WEIGHT_BITS)
+        stage_weight = Signal(g.weight_bits)
         stage_match = Signal(g.ways)
         stage_usable = Signal(g.ways)
         stage_hot = Signal(g.ways)

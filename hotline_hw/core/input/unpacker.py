@@ -56,8 +56,8 @@ class Unpacker(wiring.Component):
         phase: A `regmap.Phase`, sampled at a mini-batch's first beat.
         hold: No new mini-batch starts.
         started: Pulse. A mini-batch starts.
-        newest_phase: Phase of the newest mini-batch. It is CLASSIFY if `phase` was unknown.
-        unknown_phase, index_range, sample_too_long, sample_open, empty_batch: Error pulses.
+        newest_phase: Phase of the newest mini-batch.
+        index_range, sample_too_long, sample_open, empty_batch: Error pulses.
 
     Throughput: one beat a cycle. Latency: six cycles, and more for eight lanes or more.
     """
@@ -72,7 +72,6 @@ class Unpacker(wiring.Component):
                 "hold": In(1),
                 "started": Out(1),
                 "newest_phase": Out(2),
-                "unknown_phase": Out(1),
                 "index_range": Out(1),
                 "sample_too_long": Out(1),
                 "sample_open": Out(1),
@@ -125,11 +124,8 @@ class Unpacker(wiring.Component):
             axis_ready.eq(Mux(held_valid, ~held.last & (axis.null | step), ~self.hold | in_batch)),
             self.started.eq(accept & ~in_batch),
         ]
-        known = Signal()
-        m.d.comb += known.eq(Cat(self.phase == phase for phase in Phase).any())
         with m.If(self.started):
-            m.d.sync += self.newest_phase.eq(Mux(known, self.phase, Phase.CLASSIFY))
-        m.d.sync += self.unknown_phase.eq(self.started & ~known)
+            m.d.sync += self.newest_phase.eq(self.phase)
         with m.If(offered & step):
             m.d.sync += held_valid.eq(0)
         with m.If(accept):
@@ -139,8 +135,9 @@ class Unpacker(wiring.Component):
             with m.Elif(~axis.null | axis.last):
                 m.d.sync += [held.eq(axis), held_valid.eq(1)]
         flags = {
-            "learn": self.newest_phase != Phase.CLASSIFY,
-            "classify": self.newest_phase != Phase.LEARN,
+            "learn": (self.newest_phase == Phase.LEARN) | (self.newest_phase == Phase.RELEARN),
+            "classify": (self.newest_phase == Phase.CLASSIFY) | (self.newest_phase == Phase.RELEARN),
+            "front": self.newest_phase == Phase.FRONT,
             "end": held.last,
         }
         self._frame(m, held, offered, step, flags)
@@ -162,7 +159,7 @@ class Unpacker(wiring.Component):
         rest, rest_cycles = sum_tree(m, "rest", [~marked[lane:].any() & valid[lane] for lane in lanes], step)
         now = {
             "lanes": beat, "head": head, "final": final, "marks": marked.any(),
-            "bad": Cat(lane.bad for lane in beat).any(), "empty": held.last & ~Cat(valid).any(), **flags,
+            "bad": Cat(lane.bad for lane in beat).any(), "empty": held.last & ~Cat(valid).any() & ~flags["front"], **flags,
         }  # fmt: skip
         latency = max(cycles, rest_cycles)
         now = delay(m, "counting", now, latency, step)

@@ -10,74 +10,132 @@ from hotline_hw.core.layouts import verdict_beat
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import WEIGHT_BITS, WEIGHTS
 
+from .gains import FrontGains
+
 __all__ = ["UpdateScatter"]
 
 
 class UpdateScatter(wiring.Component):
     """Gives every lookup its weight and hands it to its bank, if the tracker learns from its mini-batch.
 
+        input -> other misses, banks -> weights -> updates of the banks
+                                           '-----> gains of the front table's rows --> the same, at the end
+
     The weight depends on how many of the sample's other lookups missed. A beat is a pass that once went to the banks.
     It holds no more for a bank than that takes at once, and needs no cutting. It goes once every bank that it names has
     room. Banks see their updates in stream order.
 
+    What hot rows of the front table gain is added up. It goes to their banks when the mini-batch ends, behind all its
+    other updates and before those of the next one.
+
     Ports:
         input: Stream of `verdict_beat`.
         weights: As in `regmap`.
+        keys: Mixed keys of the front table's rows.
         to_bank: For each bank, the lanes that go to it.
         rank_is: For each rank, the lanes that have it.
         tags, lane_weights: Each lane's update.
         fire: The beat goes.
         room: For each bank, whether it can take its updates of the beat.
-        busy: A beat is here.
+        busy: A beat is here, or a gain that has not gone.
+        over: Pulse. A mini-batch has ended, and all its updates have gone.
 
-    Throughput: one beat a cycle. Latency: one cycle.
+    Throughput: one beat a cycle; `front_rows` and a few cycles more for each mini-batch that is learned from. Latency:
+    three cycles.
     """
 
     def __init__(self, geometry: Geometry) -> None:
-        self.geometry = geometry
+        self.geometry = g = geometry
         super().__init__(
             {
-                "input": In(stream.Signature(verdict_beat(geometry))),
+                "input": In(stream.Signature(verdict_beat(g))),
                 "weights": In(WEIGHT_BITS).array(len(WEIGHTS)),
-                "to_bank": Out(geometry.lanes).array(geometry.banks),
-                "rank_is": Out(geometry.lanes).array(geometry.bank_ports),
-                "tags": Out(geometry.tag_bits).array(geometry.lanes),
-                "lane_weights": Out(WEIGHT_BITS).array(geometry.lanes),
+                "keys": In(g.key_bits).array(g.front_rows),
+                "to_bank": Out(g.lanes).array(g.banks),
+                "rank_is": Out(g.lanes).array(g.bank_ports),
+                "tags": Out(g.tag_bits).array(g.lanes),
+                "lane_weights": Out(g.weight_bits).array(g.lanes),
                 "fire": Out(1),
-                "room": In(geometry.banks),
+                "room": In(g.banks),
                 "busy": Out(1),
+                "over": Out(1),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g = self.geometry
+        lanes = range(g.lanes)
         beat = self.input.payload
-        held = Signal()
         weights = Array(self.weights)
+        m.submodules.gains = gains = FrontGains(g)
+        counted_valid = Signal()
+        weighed_valid = Signal()
+        held = Signal()  # updates wait to go
+        stop = Signal()  # the gains of the mini-batch that ended go now
+        moves = [Signal(name=f"move{stage}") for stage in range(3)]
         m.d.comb += [
             self.fire.eq(held & self.room.all()),
-            self.input.ready.eq(~held | self.fire),
-            self.busy.eq(held),
+            moves[2].eq((~held | self.fire) & ~stop),
+            moves[1].eq(~weighed_valid | moves[2]),
+            moves[0].eq(~counted_valid | moves[1]),
+            self.input.ready.eq(moves[0]),
+            self.busy.eq(counted_valid | weighed_valid | held | gains.busy),
         ]
-        with m.If(self.input.ready):
-            m.d.sync += held.eq(self.input.valid & beat.learn)
-            targets = []
-            for lane in range(g.lanes):
-                source = beat.lanes[lane]
-                others = Signal(range(len(WEIGHTS) + 1), name=f"others{lane}")  # 0 to 16: 16 counts as 15
-                target = Signal(g.banks, name=f"target{lane}")
-                m.d.comb += [
-                    others.eq(source.misses - ~source.hit),
-                    target.eq(Mux(source.routed, Const(1, g.banks) << source.bank, 0)),
-                ]
-                targets.append(target)
+
+        # Count the others, weigh, go.
+        counted = Signal(verdict_beat(g), reset_less=True)
+        others = [Signal(range(len(WEIGHTS)), name=f"others{lane}") for lane in lanes]
+        weighed = Signal(verdict_beat(g), reset_less=True)
+        lane_weights = [Signal(WEIGHT_BITS, name=f"weight{lane}") for lane in lanes]
+        targets = Signal(g.lanes)
+        with m.If(moves[0]):
+            m.d.sync += [counted_valid.eq(self.input.valid & (beat.learn | beat.end)), counted.eq(beat)]
+        with m.If(moves[1]):
+            m.d.sync += [weighed_valid.eq(counted_valid), weighed.eq(counted)]
+        for lane in lanes:
+            source = beat.lanes[lane]
+            most = Signal(range(len(WEIGHTS) + 1), name=f"most{lane}")  # 0 to 16: 16 counts as 15
+            m.d.comb += most.eq(source.misses - ~source.hit)
+            with m.If(moves[0]):
+                m.d.sync += others[lane].eq(Mux(most[-1], len(WEIGHTS) - 1, most[:-1]))
+            with m.If(moves[1]):
+                m.d.sync += lane_weights[lane].eq(weights[others[lane]])
+        m.d.comb += targets.eq(Cat(weighed_valid & weighed.learn & weighed.lanes[lane].routed for lane in lanes))
+
+        taken = Signal()
+        m.d.comb += taken.eq(weighed_valid & moves[2])
+        m.d.comb += [
+            gains.valid.eq(taken & weighed.learn),
+            gains.end.eq(taken & weighed.end),
+            gains.go.eq(stop & (~held | self.fire)),
+            stop.eq(gains.stop),
+            self.over.eq(gains.over),
+            *(there.eq(here) for there, here in zip(gains.keys, self.keys, strict=True)),
+        ]
+        for lane in lanes:
+            source = weighed.lanes[lane]
+            m.d.comb += [
+                gains.fronted[lane].eq(source.fronted), gains.front[lane].eq(source.front),
+                gains.weights[lane].eq(lane_weights[lane]),
+            ]  # fmt: skip
+        with m.If(moves[2]):
+            m.d.sync += held.eq(weighed_valid & weighed.learn)
+            for lane in lanes:
+                source = weighed.lanes[lane]
                 m.d.sync += [
                     self.tags[lane].eq(source.tag),
-                    self.lane_weights[lane].eq(weights[Mux(others[-1], len(WEIGHTS) - 1, others[:-1])]),
+                    # A lookup whose gain is kept leaves no gap among the ranks of its bank. Weight 0 changes nothing.
+                    self.lane_weights[lane].eq(Mux(source.fronted, 0, lane_weights[lane])),
                 ]
             for bank, lanes_to in enumerate(self.to_bank):
-                m.d.sync += lanes_to.eq(Cat(target[bank] for target in targets))
+                m.d.sync += lanes_to.eq(Cat(targets[lane] & (weighed.lanes[lane].bank == bank) for lane in lanes))
             for rank, lanes_with in enumerate(self.rank_is):
-                m.d.sync += lanes_with.eq(Cat(beat.lanes[lane].rank == rank for lane in range(g.lanes)))
+                m.d.sync += lanes_with.eq(Cat(weighed.lanes[lane].rank == rank for lane in lanes))
+        with m.Elif(gains.go):  # a row's gain, in lane 0
+            m.d.sync += [held.eq(gains.gain != 0), self.lane_weights[0].eq(gains.gain), self.tags[0].eq(gains.tag)]
+            for bank, lanes_to in enumerate(self.to_bank):
+                m.d.sync += lanes_to.eq(gains.bank == bank)
+            for rank, lanes_with in enumerate(self.rank_is):
+                m.d.sync += lanes_with.eq(Const(int(rank == 0), 1))
         return m

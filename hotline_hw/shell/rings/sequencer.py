@@ -154,7 +154,7 @@ class Sequencer(wiring.Component):
         it = Signal(descriptor_layout())
         is_ = {opcode: Signal(name=f"is_{opcode.name.lower()}") for opcode in Opcode}  # valid from DECODE on
         m.d.sync += [flag.eq(it.opcode == opcode) for opcode, flag in is_.items()]
-        batch = is_[Opcode.LEARN] | is_[Opcode.CLASSIFY]
+        batch = is_[Opcode.LEARN] | is_[Opcode.CLASSIFY] | is_[Opcode.FRONT]
         from_core = is_[Opcode.DUMP] | is_[Opcode.RESTORE] | is_[Opcode.SELECT]
         m.d.comb += [
             self.it.eq(it), decoder.descriptor.eq(it), decoder.state_rows.eq(self.state_rows),
@@ -164,7 +164,10 @@ class Sequencer(wiring.Component):
             self.urgent.eq((it.flags & Flag.INTERRUPT) != 0),
         ]  # fmt: skip
         learns = (it.flags & Flag.LEARN) != 0
-        m.d.comb += self.phase.eq(Mux(is_[Opcode.LEARN], Phase.LEARN, Mux(learns, Phase.RELEARN, Phase.CLASSIFY)))
+        m.d.comb += self.phase.eq(Mux(learns, Phase.RELEARN, Phase.CLASSIFY))
+        for opcode, phase in ((Opcode.LEARN, Phase.LEARN), (Opcode.FRONT, Phase.FRONT)):
+            with m.If(is_[opcode]):
+                m.d.comb += self.phase.eq(phase)
         with m.Switch(it.opcode):
             for opcode, command in ((Opcode.DUMP, Command.DUMP), (Opcode.RESTORE, Command.RESTORE),
                                     (Opcode.SELECT, Command.SELECT)):  # fmt: skip
@@ -177,7 +180,9 @@ class Sequencer(wiring.Component):
         size = Signal(GRANULE_BYTES.bit_length() - 1 + EXTENT_BITS)
         m.d.sync += [
             by_row.eq(it.operand != 0),
-            size.eq(Mux(is_[Opcode.RESTORE], it.count * (g.ways * WORD_BYTES), Mux(by_row, it.count << 2, it.count << 3))),
+            size.eq(
+                Mux(is_[Opcode.RESTORE], it.count * (g.ways * WORD_BYTES), Mux(by_row, it.count << 2, it.count << 3))
+            ),
             request.granules.eq((size + GRANULE_BYTES - 1) >> (GRANULE_BYTES.bit_length() - 1)),
         ]
         m.d.comb += [request.address.eq(it.source), request.target.eq(ReadTarget.STREAM)]

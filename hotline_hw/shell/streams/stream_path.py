@@ -107,7 +107,7 @@ class StreamPath(wiring.Component):
             ended[name] = Signal(name=f"{name}_ended")
             m.d.sync += ended[name].eq((ended[name] | event) & ~self.begin)
         with m.Switch(self.it.opcode):
-            with m.Case(Opcode.LEARN):
+            with m.Case(Opcode.LEARN, Opcode.FRONT):
                 m.d.comb += self.done.eq(feeder.done & ended["batch"])
             with m.Case(Opcode.CLASSIFY):
                 m.d.comb += self.done.eq(feeder.done & ended["batch"] & ended["verdicts"])
@@ -125,7 +125,7 @@ class StreamPath(wiring.Component):
         restoring = is_[Opcode.RESTORE]
         lookups, state = feeder.output.payload, joiner.output.payload
         m.d.comb += [
-            feeder.start.eq(self.begin & (is_[Opcode.LEARN] | is_[Opcode.CLASSIFY])),
+            feeder.start.eq(self.begin & (is_[Opcode.LEARN] | is_[Opcode.CLASSIFY] | is_[Opcode.FRONT])),
             feeder.count.eq(self.it.count), feeder.tables.eq(self.it.operand),
             feeder.input.payload.eq(self.data.payload), joiner.input.payload.eq(self.data.payload),
             feeder.input.valid.eq(self.data.valid & ~restoring), joiner.input.valid.eq(self.data.valid & restoring),

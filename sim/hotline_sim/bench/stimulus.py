@@ -9,7 +9,8 @@ from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import LAST_FIELD, ROW_FIELD, TABLE_FIELD
 
 __all__ = [
-    "crowded_keys", "illegal_bits", "key_words", "keys_of_set", "lookup_words", "random_batches", "random_keys",
+    "crowded_keys", "illegal_bits", "key_words", "keys_of_set", "lookup_words", "random_batches", "random_front",
+    "random_keys",
 ]  # fmt: skip
 
 
@@ -127,3 +128,25 @@ def random_batches(
         return words
 
     return [batch() for _ in range(batches)]
+
+
+def random_front(
+    rng: np.random.Generator, geometry: Geometry, words: np.ndarray, *, errors: float = 0.1, least: int = 0
+) -> np.ndarray:
+    """A mini-batch for phase FRONT, uint64 [n]: keys that `words` look up, most of them frequent there.
+
+    There are `least` to `front_rows` words, and with chance `errors` a few more. Some keys come twice, and with chance
+    `errors` some words are out of range or none ends the mini-batch.
+    """
+    found, counts = np.unique(words & np.uint64((1 << LAST_FIELD.low) - 1), return_counts=True)
+    frequent = found[np.argsort(-counts, kind="stable")][: 2 * geometry.front_rows]
+    count = int(rng.integers(least, geometry.front_rows + 1))
+    wrong = rng.random() < errors
+    if wrong:
+        count += int(rng.integers(geometry.front_rows + 1))
+    chosen = rng.choice(frequent, count, replace=bool(rng.random() < 0.5) or count > len(frequent))
+    chosen |= (rng.random(count) < (0.5 if wrong else 1.0)).astype(np.uint64) << np.uint64(LAST_FIELD.low)
+    if wrong:
+        bad = rng.random(count) < 0.2
+        chosen[bad] |= np.uint64(1) << rng.choice(illegal_bits(geometry).astype(np.uint64), int(bad.sum()))
+    return chosen

@@ -98,7 +98,7 @@ class GoldenCore:
     # Commands
 
     def clear(self) -> None:
-        """CLEAR: every entry of the tracker becomes invalid."""
+        """CLEAR: every entry of the tracker becomes invalid, and the front table empty."""
         self.tracker = SampleAwareTracker(self.geometry, self.hot_rows, self.counters, self.policy)
 
     def reset_counters(self) -> None:
@@ -132,10 +132,15 @@ class GoldenCore:
 
         LEARN trains the tracker and returns two empty packets. CLASSIFY only reads the tracker; a sample all of whose
         lookups hit leaves in the popular packet, any other in the nonpopular one, both in input order. RELEARN does
-        both: each sample is classified before it is learned from. Any other phase is CLASSIFY, with the error PHASE.
+        both: each sample is classified before it is learned from. FRONT names the rows of the front table, see
+        `_set_front`, and returns two empty packets.
         """
         counters = self.counters
-        phase = self._begin(words, phase)
+        counters["batches"] += 1
+        if phase == Phase.FRONT:
+            return self._set_front(words)
+        if len(words) == 0:
+            self.errors |= Error.EMPTY_BATCH
         learn = phase != Phase.CLASSIFY
 
         popular: list[int] = []
@@ -166,18 +171,31 @@ class GoldenCore:
                 if learn:
                     self.tracker.learn(sample)
                 results, sample = [], []
+        self.tracker.end_batch()
         self.answers = np.array(answers, np.uint64)
         return np.array(popular, np.uint64), np.array(nonpopular, np.uint64)
 
-    def _begin(self, words: np.ndarray, phase: int) -> Phase:
-        """Counts a mini-batch. Returns the phase in which it is carried out."""
-        self.counters["batches"] += 1
-        if len(words) == 0:
-            self.errors |= Error.EMPTY_BATCH
-        if phase in list(Phase):
-            return Phase(phase)
-        self.errors |= Error.PHASE
-        return Phase.CLASSIFY
+    def _set_front(self, words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A mini-batch in phase FRONT: the rows that it names take the place of those in the front table.
+
+        It is cut into samples like any other, with the same errors, but nothing else comes of that. Words out of range
+        are left out, and so are rows that were named before. Of more than `front_rows` rows the first ones count, with
+        FRONT_LENGTH. No row at all empties the table.
+        """
+        front: list[Place] = []
+        for lookup in self._frame(words):
+            place = self.place(lookup.word)
+            if place is None:
+                self.errors |= Error.INDEX_RANGE
+            elif place in front:
+                pass
+            elif len(front) == self.geometry.front_rows:
+                self.errors |= Error.FRONT_LENGTH
+            else:
+                front.append(place)
+        self.tracker.set_front(front)
+        self.answers = np.empty(0, np.uint64)
+        return np.empty(0, np.uint64), np.empty(0, np.uint64)
 
     def _frame(self, words: np.ndarray) -> Iterator[Lookup]:
         """Cuts a mini-batch into samples.

@@ -194,7 +194,7 @@ class ModelCore(StreamCore):
         packets = []
         for start, end in zip(starts, ends, strict=True):
             packets.append(self.core.run_batch(words[start:end], self._control))
-            self._phase = Phase.CLASSIFY if Error.PHASE in self.core.errors else Phase(self._control)
+            self._phase = Phase(self._control)
             self._irq_status |= Irq.BATCH_DONE
         self._collect_errors()
         popular, popular_ends = _end_to_end([packet[0] for packet in packets])

@@ -62,7 +62,7 @@ def judge(it: Descriptor, geometry: Geometry, state_rows: int, memory: WindowedM
     gather, flags = it.opcode == Opcode.GATHER, Flag(it.flags)
     if any(buffer.address % BUFFER_ALIGN for buffer in buffers) or (gather and it.operand % GRANULE_BYTES):
         return Status.ALIGNMENT
-    batch = it.opcode in (Opcode.LEARN, Opcode.CLASSIFY)
+    batch = it.opcode in (Opcode.LEARN, Opcode.CLASSIFY, Opcode.FRONT)
     if (batch or flags & Flag.LIST) and not 0 < it.count <= MAX_COUNT:
         return Status.LENGTH
     if batch and it.operand and (it.operand > MAX_TABLES32 or it.count % it.operand):
@@ -92,7 +92,7 @@ def _buffers(it: Descriptor, geometry: Geometry, state_rows: int) -> list[_Buffe
     source = _Buffer(it.source, lookups, False)
     one, two, three = it.targets
     match it.opcode:
-        case Opcode.LEARN:
+        case Opcode.LEARN | Opcode.FRONT:
             return [source]
         case Opcode.CLASSIFY:
             summary = SUMMARY_BYTES + -(-it.count // (8 * BUFFER_ALIGN)) * BUFFER_ALIGN

@@ -13,7 +13,7 @@ Lookups that cannot be read are left out, state that cannot be read is zero; wha
 the completion that have no meaning for an opcode are zero.
 
 - CLASSIFY: a lookup out of range (Error.INDEX_RANGE) is cold and NOT_LISTED, and keeps no place.
-- CLASSIFY and LEARN follow the descriptor, not CONTROL.phase, and show in STATUS.phase and IRQ_STATUS as any do.
+- CLASSIFY, LEARN and FRONT follow the descriptor, not CONTROL.phase, and show in STATUS.phase and IRQ_STATUS as any do.
 - GATHER: the `last` of a LIST's lookups means nothing. The lists of cold rows stay until the next CLASSIFY that is not
   refused; nothing but reset empties them.
 - COMMAND takes neither DUMP nor RESTORE nor SELECT: they are descriptors, and a write is COMMAND_CODE.
@@ -67,7 +67,7 @@ class ShellCore(ModelCore):
     def batch(self, words: np.ndarray, phase: Phase) -> np.ndarray:
         """One mini-batch, in a phase of its own. Its result words in stream order, those of samples mended."""
         self.core.run_batch(words, phase)
-        self._phase = Phase.CLASSIFY if Error.PHASE in self.core.errors else phase
+        self._phase = phase
         self._irq_status |= Irq.BATCH_DONE
         self._collect_errors()
         return self.core.answers
@@ -136,9 +136,9 @@ class DescriptorModel:
         out = _Outcome()
         self.core.raised = Error(0)
         match it.opcode:
-            case Opcode.LEARN:
+            case Opcode.LEARN | Opcode.FRONT:
                 words, fault = self._lookups(it)
-                self.core.batch(words, Phase.LEARN)
+                self.core.batch(words, Phase.LEARN if it.opcode == Opcode.LEARN else Phase.FRONT)
                 out.blame(fault)
             case Opcode.CLASSIFY:
                 self._classify(it, out)

@@ -10,6 +10,10 @@ rows whose samples miss elsewhere anyway.
 
 Only SELECT, between mini-batches, changes which rows are hot. Within a mini-batch a hot row cannot be evicted, so
 verdicts do not depend on the mini-batch's own updates, and hardware may update at any later time.
+
+The *front table* names rows that are in almost every sample. What a lookup finds does not depend on it. But what such a
+row's counter gains while the row is hot is added up, and counts when the mini-batch ends, as one update. So hardware
+need not ask a bank for each of these lookups.
 """
 
 from __future__ import annotations
@@ -47,6 +51,7 @@ class SampleAwareTracker(Sets):
         hot_count: rows that are hot; they have exactly the slots 0 to hot_count - 1.
         threshold: the last SELECT's threshold, 0 before the first SELECT.
         ages: lookups of keys without an entry, since a set's last aging.
+        front: rows of the front table, in order, with what each has gained in this mini-batch.
     """
 
     def __init__(self, geometry: Geometry, hot_rows: int, counters: dict[str, int], policy: Policy) -> None:
@@ -54,6 +59,11 @@ class SampleAwareTracker(Sets):
         self.policy = policy
         self.hot_count = self.threshold = 0
         self.ages: dict[int, int] = defaultdict(int)
+        self.front: dict[Place, int] = {}
+
+    def set_front(self, places: Sequence[Place]) -> None:
+        """These rows, all different, take the place of those in the front table."""
+        self.front = dict.fromkeys(places, 0)
 
     def lookup(self, place: Place) -> int | None:
         """Slot of the key's row; None if it is cold. Changes nothing."""
@@ -65,14 +75,29 @@ class SampleAwareTracker(Sets):
         """Trains with one sample: (place, missed) of its lookups, in order. The place is None if it is out of range."""
         misses = sum(missed for _, missed in lookups)
         for place, missed in lookups:
-            if place is not None:
-                self._update(place, self.policy.weights[min(misses - missed, 15)])
+            if place is None:
+                continue
+            weight = self.policy.weights[min(misses - missed, 15)]
+            if place in self.front and not missed:
+                self.front[place] = min(self.front[place] + weight, self._largest)
+            else:
+                self._update(place, weight)
+
+    def end_batch(self) -> None:
+        """A mini-batch has ended: what the rows of the front table gained counts now, in their order."""
+        for place, gained in self.front.items():
+            self._update(place, gained)
+        self.set_front(list(self.front))
+
+    @property
+    def _largest(self) -> int:
+        """The largest counter."""
+        return (1 << self.geometry.counter_bits) - 1
 
     def _update(self, place: Place, weight: int) -> None:
         """Adds to the key's counter. A key without an entry takes a free way, or else that of the cold entry with the
         smallest counter (the lowest way of several). If all entries are hot, the key is not learned."""
         entries = self.sets[place.gset][: self.quota(place.gset)]
-        largest = (1 << self.geometry.counter_bits) - 1
         way = self.find(place)
         if weight == 0:
             return
@@ -80,7 +105,7 @@ class SampleAwareTracker(Sets):
             entry = entries[way]
             self.counters["revivals"] += entry.hot and not entry.referenced
             self.counters["returns"] += entry.referenced and not entry.hot
-            entry.counter, entry.referenced = min(entry.counter + weight, largest), True
+            entry.counter, entry.referenced = min(entry.counter + weight, self._largest), True
             return
 
         free = [way for way, entry in enumerate(entries) if not entry.valid]
@@ -91,7 +116,9 @@ class SampleAwareTracker(Sets):
             return
         self.counters["inserts"] += 1
         self.counters["evictions"] += not free
-        entries[victim].__dict__.update(vars(Entry(True, place.tag, counter=min(weight, largest), referenced=True)))
+        entries[victim].__dict__.update(
+            vars(Entry(True, place.tag, counter=min(weight, self._largest), referenced=True))
+        )
 
     def _age(self, gset: int) -> None:
         """Counts a lookup of a key without an entry. After every age_period of them, the set's counters shrink: by an

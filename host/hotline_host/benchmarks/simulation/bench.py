@@ -167,7 +167,10 @@ def _stream(driver: Driver, batches: list[Batch], phase: str, gathers: list[Desc
     opcode, relearn = PHASES[phase]
     work = driver.prepare(batches, opcode, relearn=relearn)
     if phase == "gather":
-        work = replace(work, descriptors=[each for one in work.descriptors for each in (one, *gathers)])
+        descriptors = []
+        for each in work.descriptors:
+            descriptors += [each, *gathers] if each.opcode == Opcode.CLASSIFY else [each]
+        work = replace(work, descriptors=descriptors)
     driver.reset_counters()
     start = perf_counter()
     driver.run(work)

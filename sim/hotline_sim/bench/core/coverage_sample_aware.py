@@ -68,10 +68,25 @@ _SELECT = {
 }
 
 
+_FRONT = {
+    "front_hot": "a lookup of a hot row of the front table that is learned from",
+    "front_cold": "a lookup of a cold row of the front table that is learned from",
+    "front_missed": "a gain of a row of the front table beside a miss",
+    "front_one_bank": "rows of one bank that gain in a mini-batch",
+    "front_saturates": "a gain that stops at the largest counter with weight left",
+    "front_revival": "a gain that revives a hot row",
+    "front_repeated": "FRONT: a row that is named twice",
+    "front_emptied": "FRONT: no row, with rows in the table",
+    "front_replaced": "FRONT: other rows in place of some",
+    "front_moved": "SELECT: a row of the front table becomes hot or cold",
+    "front_cleared": "CLEAR, RESTORE or HOT_ROWS with rows in the front table",
+}
+
+
 def sample_aware_coverpoints(geometry: Geometry) -> dict[str, str]:
     """Name and meaning of every coverpoint that `WatchedCore` can meet."""
     saturates = _INSERT_SATURATES if geometry.counter_bits < WEIGHT_BITS else {}
-    return {**_UPDATES, **saturates, **_SELECT}
+    return {**_UPDATES, **saturates, **_SELECT, **_FRONT}
 
 
 class _Update(NamedTuple):
@@ -104,7 +119,26 @@ class _WatchedTracker(SampleAwareTracker):
                 self.hit("weight_of_a_miss", missed and misses > 1)
                 self.hit("weight_of_a_hit", not missed and misses > 0)
                 self.hit("misses_above_15", misses - missed > 15)
+                weight = self.policy.weights[min(misses - missed, 15)]
+                if place in self.front:
+                    self.hit("front_cold" if missed else "front_hot")
+                    self.hit("front_missed", not missed and misses > 0 and weight > 0)
+                    self.hit("front_saturates", not missed and self.front[place] + weight > self._largest)
         super().learn(lookups)
+
+    def end_batch(self) -> None:
+        banks = [place.gset & (self.geometry.banks - 1) for place, gained in self.front.items() if gained]
+        self.hit("front_one_bank", len(banks) - len(set(banks)))
+        revivals = self.counters["revivals"]
+        super().end_batch()
+        self.hit("front_revival", self.counters["revivals"] - revivals)
+        if self.front:  # a gain is no lookup, so what follows what in a bank is not known
+            self.updates.clear()
+
+    def set_front(self, places: Sequence[Place]) -> None:
+        self.hit("front_emptied", bool(self.front) and not places)
+        self.hit("front_replaced", bool(self.front) and bool(places) and {*places} != {*self.front})
+        super().set_front(places)
 
     def _update(self, place: Place, weight: int) -> None:
         entries = self.sets[place.gset][: self.quota(place.gset)]
@@ -160,7 +194,10 @@ class _WatchedTracker(SampleAwareTracker):
         hit("closing_idle", sum(hot and not entry.referenced for _, entry, hot, _ in before))
         hit("closing_recent", sum(entry.referenced and not hot for _, entry, hot, _ in before))
         free = self.hot_rows - self.hot_count
+        slots = {place: self.lookup(place) for place in self.front}
         events = super().select()
+        now = {place: self.lookup(place) for place in self.front}
+        hit("front_moved", sum((slots[place] is None) != (now[place] is None) for place in self.front))
 
         threshold, moves = self.threshold, len(events) - 1
         lowest = threshold - (threshold >> policy.hysteresis)
@@ -202,7 +239,14 @@ class WatchedCore(GoldenCore):
         self._hit = hit
         super().__init__(geometry)
 
+    def _set_front(self, words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        places = [place for word in words.tolist() if (place := self.place(word))]
+        self._hit("front_repeated", len(places) - len({*places}))
+        return super()._set_front(words)
+
     def clear(self) -> None:
+        if hasattr(self, "tracker"):
+            self._hit("front_cleared", bool(self.tracker.front))
         self.tracker = tracker = _WatchedTracker(self.geometry, self.hot_rows, self.counters, self.policy)
         tracker.watch(self._hit)
 

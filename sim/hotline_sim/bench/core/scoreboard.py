@@ -53,11 +53,11 @@ class Scoreboard:
         """A mini-batch is sent; CONTROL will hold `phase` when it starts."""
         model = self.model
         lookups = packet.lookups()
-        carried_out = Phase(phase) if phase in list(Phase) else Phase.CLASSIFY
+        carried_out = Phase(phase)
         self.coverage.offered(model, packet, carried_out)
         results = dict(zip(SIDES, model.run_batch(lookups, phase), strict=True))
         model.learned(lookups, packet.beat_of_lookup())
-        if carried_out != Phase.LEARN:
+        if carried_out in (Phase.CLASSIFY, Phase.RELEARN):
             self.coverage.classified(packet, results, carried_out)
         for side, words in results.items():
             self._due[side].append(words)

@@ -16,7 +16,7 @@ from hotline_hw.spec.regmap import WEIGHTS, Command, Error, Phase
 from hotline_hw.spec.words import LAST_FIELD
 from hotline_sim.bench.rows import random_rows
 from hotline_sim.bench.settings import bench_geometry
-from hotline_sim.bench.stimulus import key_words, keys_of_set, random_batches, random_keys
+from hotline_sim.bench.stimulus import key_words, keys_of_set, random_batches, random_front, random_keys
 
 from .coverage import Coverage
 from .packets import dense, sparse
@@ -30,6 +30,7 @@ class RandomBench:
     def __init__(self, tb: TB) -> None:
         self.tb = tb
         self.rng = tb.rng
+        self.seen = [key_words(tb.geometry, random_keys(tb.rng, tb.geometry, 8))]  # the newest mini-batches
 
     async def round(self, hot_rows: int, idle: float, stall: float) -> None:
         """A round with a budget of `hot_rows` and these shares of cycles in which streams are held back."""
@@ -39,7 +40,7 @@ class RandomBench:
         actions: list[Callable[[], Awaitable[None]]] = [
             self.clear, self.reset_counters, self.restore_a_dump, self.restore_in_budget, self.restore_any_words,
             self.restore_wrong_length, self.too_many_hot_rows, self.unknown_command, self.command_while_busy,
-            self.errors_in_words, self.empty_batch, self.unknown_phase,
+            self.errors_in_words, self.empty_batch, *[self.front] * 3, self.front_limits,
             self.full_sets, self.level_field, self.long_samples, self.neighbours, *[self.change_of_taste] * 3,
         ]  # fmt: skip
         for index in self.rng.permutation(len(actions)):
@@ -52,6 +53,7 @@ class RandomBench:
         """The core learns mini-batches. Then it classifies some of them, and others."""
         geometry = self.tb.geometry
         batches = random_batches(self.rng, geometry, 4, samples=6, hot_keys=8, burst_share=0.3, **errors)
+        self.seen = [*self.seen, *batches][-8:]
         await self.send(Phase.LEARN, batches[:3])
         if self.rng.random() < 0.5:
             await self.select()
@@ -187,8 +189,30 @@ class RandomBench:
         await self.tb.write("COMMAND", int(self.rng.integers(len(Command) + 1, 1 << 32)))
         self.tb.scoreboard.error(Error.COMMAND_CODE)
 
-    async def unknown_phase(self) -> None:
-        await self.send(3, random_batches(self.rng, self.tb.geometry, 1))
+    async def front(self) -> None:
+        """Other rows for the front table: hot ones, or others that are frequent in what was sent. Then they are looked
+        up, beside keys that miss, and one of them so often that its gain saturates."""
+        geometry, model = self.tb.geometry, self.tb.scoreboard.model
+        last = np.uint64(1 << LAST_FIELD.low)
+        seen = np.unique(np.concatenate(self.seen) & ~last)
+        places = [(word, model.place(word)) for word in seen.tolist()]
+        hot = [word for word, place in places if place and model.tracker.lookup(place) is not None]
+        words = random_front(self.rng, geometry, np.concatenate(self.seen), errors=0.3)
+        if hot and self.rng.random() < 0.7:
+            words = self.rng.permutation(np.array(hot, np.uint64))[: geometry.front_rows] | last
+        await self.send(Phase.FRONT, [words])
+        batches = self.seen[-4:]
+        if hot and len(words):
+            misses = key_words(geometry, random_keys(self.rng, geometry, len(words)))
+            beside = np.stack([words & ~last, misses], axis=1).ravel()
+            batches = [*batches, np.concatenate([beside, np.repeat(words[:1], 40)])]
+        await self.send(int(self.rng.choice([Phase.LEARN, Phase.RELEARN])), batches)
+
+    async def front_limits(self) -> None:
+        """More rows than the front table holds, one twice; then no row."""
+        keys = random_keys(self.rng, self.tb.geometry, self.tb.geometry.front_rows + 2)
+        words = key_words(self.tb.geometry, np.concatenate([keys[:1], keys]))
+        await self.send(Phase.FRONT, [words, words[:0]])
 
     async def command_while_busy(self) -> None:
         """The core is certainly busy, because a result stream is held back."""

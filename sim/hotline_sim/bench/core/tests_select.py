@@ -10,7 +10,7 @@ import numpy as np
 
 from hotline_hw.spec.policy import Policy
 from hotline_hw.spec.regmap import WEIGHTS, Command, Error, Irq, Phase
-from hotline_sim.bench.stimulus import crowded_keys, key_words, keys_of_set, random_batches, random_keys
+from hotline_sim.bench.stimulus import crowded_keys, key_words, keys_of_set, random_batches, random_front, random_keys
 
 from .tb import TB
 
@@ -68,6 +68,9 @@ async def test_policies(dut: Any, stall: float) -> None:
         await tb.set_hot_rows(hot_rows)
         for words in random_batches(tb.rng, tb.geometry, 8, samples=12, hot_keys=2 * hot_rows, burst_share=0.3):
             await tb.set_policy(random_policy(tb.rng, tb.geometry.sets))
+            if tb.rng.random() < 0.5:
+                await tb.set_phase(Phase.FRONT)
+                tb.send(random_front(tb.rng, tb.geometry, words))
             await tb.set_phase(int(tb.rng.choice([Phase.LEARN, Phase.CLASSIFY, Phase.RELEARN])))
             tb.send(words)
             await tb.select()

@@ -25,6 +25,7 @@ STATUSES: dict[Opcode, tuple[Status, ...]] = {
     ),
     Opcode.DUMP: (Status.OK, Status.OPCODE, Status.ALIGNMENT, Status.WINDOW, Status.WRITE, Status.ABORTED),
     Opcode.RESTORE: (Status.OK, *REFUSALS, Status.READ, Status.CORE, Status.ABORTED),
+    Opcode.FRONT: (Status.OK, *REFUSALS, Status.READ, Status.CORE, Status.ABORTED),
     Opcode.SELECT: (Status.OK, Status.OPCODE, Status.ALIGNMENT, Status.WINDOW, Status.WRITE, Status.ABORTED),
 }  # fmt: skip
 """How each opcode can end."""
@@ -181,7 +182,7 @@ class DeviceCoverage:
         if status not in (Status.OK, Status.WORKING):
             return
         match it.opcode:
-            case Opcode.LEARN | Opcode.CLASSIFY:
+            case Opcode.LEARN | Opcode.CLASSIFY | Opcode.FRONT:
                 self._batch(it)
                 if it.opcode == Opcode.CLASSIFY:
                     self._classified(it, done)

@@ -80,6 +80,14 @@ class Maker:
         source, count, operand = self.lookups(count, tables)
         return Descriptor(opcode=Opcode.LEARN, source=source, count=count, operand=operand)
 
+    def front(self, count: int | None = None, tables: int | None = None) -> Descriptor:
+        """A FRONT. Without `count` it has at most as many words as there are places in the table."""
+        most = self.tb.geometry.front_rows
+        count = int(self.rng.integers(1, most + 1)) if count is None else count
+        tables = min(int(self.rng.integers(0, 3)), count) if tables is None else tables
+        source, count, operand = self.lookups(count, tables)
+        return Descriptor(opcode=Opcode.FRONT, source=source, count=count, operand=operand)
+
     def classify(self, count: int | None = None, tables: int | None = None, flags: int = 0) -> Descriptor:
         source, count, operand = self.lookups(count, tables)
         return self.classify_at(source, count, operand, flags)
@@ -133,7 +141,7 @@ class Maker:
         self.begin_group()
         makers: list[Callable[[], list[Descriptor]]] = [
             self._learn, self._classified, self._classified, self._classified, self._listed, self._listed, self._state,
-            self._select, self._fence,
+            self._select, self._fence, self._front,
         ]  # fmt: skip
         made: list[Descriptor] = []
         while len(made) < self.rng.integers(1, most + 1):
@@ -143,6 +151,9 @@ class Maker:
 
     def _learn(self) -> list[Descriptor]:
         return [self.learn()]
+
+    def _front(self) -> list[Descriptor]:
+        return [self.front()]
 
     def _fence(self) -> list[Descriptor]:
         return [Descriptor(opcode=Opcode.FENCE)]
@@ -173,7 +184,7 @@ class Maker:
         """Makes a descriptor malformed, by an error that every opcode has or in a field that its opcode uses."""
         wrong: list[Callable[[], Descriptor]] = [
             lambda: replace(it, reserved=1 << int(self.rng.integers(0, 16 + 128))),
-            lambda: replace(it, opcode=int(self.rng.integers(8, 256))),
+            lambda: replace(it, opcode=int(self.rng.integers(9, 256))),
             lambda: replace(it, flags=it.flags | Flag.LEARN | 1 << int(self.rng.integers(5, 8))),
         ]
         if it.source:

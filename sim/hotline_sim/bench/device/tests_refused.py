@@ -22,7 +22,7 @@ _ALLOWED = {Opcode.CLASSIFY: Flag.LEARN, Opcode.GATHER: Flag.HELD | Flag.KEYS | 
 _WRONG_GATHERS = (
     Flag.LEARN, 1 << 5, 1 << 6, 1 << 7, _LIST | Flag.HELD, _LIST | Flag.KEYS, _LIST | Flag.LEARN, _LIST | 1 << 7,
 )  # fmt: skip
-_READS = {Opcode.LEARN, Opcode.CLASSIFY, Opcode.RESTORE}
+_READS = {Opcode.LEARN, Opcode.FRONT, Opcode.CLASSIFY, Opcode.RESTORE}
 
 
 def good(maker: Maker) -> dict[Opcode, Descriptor]:
@@ -36,6 +36,7 @@ def good(maker: Maker) -> dict[Opcode, Descriptor]:
         Opcode.DUMP: maker.dump(),
         Opcode.RESTORE: maker.restore(),
         Opcode.SELECT: maker.select(),
+        Opcode.FRONT: maker.front(3, 3),
     }
 
 
@@ -63,7 +64,7 @@ def refused(tb: DeviceTB, maker: Maker) -> Iterator[tuple[Descriptor, Status]]:
     """Descriptors with one mistake each, and the status that they must end with."""
     ok = good(maker)
     listed = maker.random_list(8)
-    for opcode in (0, 8, 9, 128, 255):
+    for opcode in (0, 9, 10, 128, 255):
         yield Descriptor(opcode=opcode), Status.OPCODE
     for opcode, it in ok.items():
         for bit in (0, 15, 16, 47, 48, 143):
@@ -81,7 +82,7 @@ def refused(tb: DeviceTB, maker: Maker) -> Iterator[tuple[Descriptor, Status]]:
     for row_bytes in (8, 40, 63):
         yield replace(listed, operand=row_bytes), Status.ALIGNMENT
 
-    for opcode in (Opcode.LEARN, Opcode.CLASSIFY):
+    for opcode in (Opcode.LEARN, Opcode.CLASSIFY, Opcode.FRONT):
         for count, tables in ((0, 3), (MAX_COUNT + 1, 0), (1 << 31, 0), (12, MAX_TABLES32 + 1), (12, 5), (12, 1 << 16)):
             yield replace(ok[opcode], count=count, operand=tables), Status.LENGTH
     for row_bytes in (0, MAX_ROW_BYTES + 16):
@@ -126,6 +127,7 @@ async def test_what_is_not_used_is_not_looked_at(dut: Any) -> None:
     uses: dict[Opcode, tuple[str, ...]] = {
         Opcode.FENCE: (), Opcode.LEARN: ("source", "count", "operand"), Opcode.GATHER: ("operand", "targets"),
         Opcode.DUMP: ("targets",), Opcode.RESTORE: ("source", "count"), Opcode.SELECT: ("targets",),
+        Opcode.FRONT: ("source", "count", "operand"),
     }  # fmt: skip
     for opcode, used in uses.items():
         strange: dict[str, Any] = {name: value for name, value in junk.items() if name not in used}

@@ -168,7 +168,11 @@ class CompiledCore(GoldenCore):
         return self._tracker.select()
 
     def run_batch(self, words: np.ndarray, phase: int) -> tuple[np.ndarray, np.ndarray]:
-        phase = self._begin(words, phase)
+        self.counters["batches"] += 1
+        if phase == Phase.FRONT:
+            return self._set_front(words)
+        if len(words) == 0:
+            self.errors |= Error.EMPTY_BATCH
         mixed, results = np.empty(len(words), np.uint64), np.empty(len(words), np.uint64)
         _mix(words, self._network, self._constants, mixed)
         index_errors, errors = _frame(words, self._limits, mixed, results)

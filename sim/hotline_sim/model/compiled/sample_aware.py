@@ -5,6 +5,9 @@ The two rows of a set in a DUMP are two arrays here, and ages are a third: 12 by
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 
 from hotline_device.compiled import compiled
@@ -26,6 +29,7 @@ from hotline_hw.spec.words import (
     SLOT_FIELD,
     SLOT_WORD_SLOT,
 )
+from hotline_sim.model.sets import Place
 
 from .sets import OUT_OF_RANGE, FastSets, ones
 
@@ -43,6 +47,19 @@ _HIT, _LAST, _NOT_ROW = U(ones(HIT_FIELD)), U(ones(LAST_FIELD)), ~U(ones(ROW_FIE
 _LARGEST_WEIGHT, _LARGEST_AGE = U(15), U(AGE_FIELD.mask)
 _SLOT_LOW, _EVENT_VALID = U(SLOT_FIELD.low), U(ones(EVENT_VALID))
 _NOWHERE, _NO_WAY = OUT_OF_RANGE, U(255)
+_MAYBE = U(255)
+
+
+class _Front(NamedTuple):
+    """The front table.
+
+    Attributes:
+        keys: uint64 [n], mixed keys of its rows, in order.
+        maybe: bool [256], by the low bits of a mixed key: whether it can be one of them.
+    """
+
+    keys: np.ndarray
+    maybe: np.ndarray
 
 
 @compiled(inline="always")
@@ -61,11 +78,12 @@ def _age(entries, ages, gset, ways, period):
 
 
 @compiled()
-def _run(mixed, results, learn, quota, weights, largest, period, entries, slots, ages, found):
+def _run(mixed, results, learn, quota, weights, largest, period, front, entries, slots, ages, found):
     """For each sample: all its lookups, then, with `learn`, all its updates. Returns the increments of four counters.
 
     `found`, uint8 [max_lookups], is scratch memory: the way in which each lookup of a sample found its key.
     """
+    gained = np.zeros(front.keys.size, np.uint64)
     inserts = evictions = revivals = returns = _ZERO
     set_mask = (_ONE << quota.index_bits) - _ONE
     start = 0
@@ -103,6 +121,13 @@ def _run(mixed, results, learn, quota, weights, largest, period, entries, slots,
                 weight = weights[min(others, _LARGEST_WEIGHT)]
                 if key == _NOWHERE or weight == _ZERO:
                     continue
+                if front.maybe[key & _MAYBE] and results[i] & _HIT != _ZERO:
+                    place = 0
+                    while place < front.keys.size and front.keys[place] != key:
+                        place += 1
+                    if place < front.keys.size:
+                        gained[place] = min(gained[place] + weight, largest)
+                        continue
                 gset = key & set_mask
                 ways = quota.each + _ONE if gset < quota.extra else quota.each
                 wanted = _VALID | key >> quota.bank_bits
@@ -132,6 +157,19 @@ def _run(mixed, results, learn, quota, weights, largest, period, entries, slots,
                         evictions += _ONE
                     entries[gset, least & U(63)] = wanted | _REFERENCED | min(weight, largest) << _COUNTER_LOW
         start = end
+    # What the rows of the front table gained. They are hot, so they have entries.
+    for place in range(gained.size):
+        if gained[place] != _ZERO:
+            gset = front.keys[place] & set_mask
+            wanted = _VALID | front.keys[place] >> quota.bank_bits
+            at = _ZERO
+            while entries[gset, at] & _KEY != wanted:
+                at += _ONE
+            entry = entries[gset, at]
+            if entry & _REFERENCED == _ZERO:
+                revivals += _ONE
+            counter = min(((entry >> _COUNTER_LOW) & _COUNTER_MASK) + gained[place], largest)
+            entries[gset, at] = (entry & _NOT_COUNTED) | _REFERENCED | counter << _COUNTER_LOW
     return inserts, evictions, revivals, returns
 
 
@@ -192,7 +230,15 @@ class FastSampleAware(FastSets):
         self.slots = np.zeros(self.entries.shape, np.uint32)
         self.ages = np.zeros(len(self.entries), np.uint8)
         self._largest = (1 << geometry.counter_bits) - 1
+        self.set_front([])
         self._found = np.empty(geometry.max_lookups, np.uint8)
+
+    def set_front(self, places: Sequence[Place]) -> None:
+        """As `SampleAwareTracker.set_front`."""
+        bank_bits = self.geometry.bank_bits
+        keys = [place.tag << bank_bits | place.gset & (self.geometry.banks - 1) for place in places]
+        self._front = _Front(np.array(keys, np.uint64), np.zeros(int(_MAYBE) + 1, bool))
+        self._front.maybe[self._front.keys & _MAYBE] = True
 
     def run(self, mixed: np.ndarray, results: np.ndarray, learn: bool) -> None:
         """Looks up, and with `learn` also learns, a mini-batch of n lookups.
@@ -203,7 +249,7 @@ class FastSampleAware(FastSets):
         """
         weights, period = np.array(self.policy.weights, np.uint64), U(self.policy.age_period)
         counts = _run(
-            mixed, results, learn, self.quota, weights, U(self._largest), period,
+            mixed, results, learn, self.quota, weights, U(self._largest), period, self._front,
             self.entries, self.slots, self.ages, self._found,
         )  # fmt: skip
         for name, count in zip(("inserts", "evictions", "revivals", "returns"), counts, strict=True):

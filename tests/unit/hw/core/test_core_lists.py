@@ -23,7 +23,7 @@ from hotline_hw.spec.feistel import mix
 from hotline_hw.spec.params import Geometry, preset
 from hotline_hw.spec.regmap import Command, Error, Phase
 from hotline_hw.spec.words import HIT_FIELD, LAST_FIELD, PAYLOAD_FIELD, ROW_FIELD, TABLE_FIELD, WORD_BITS, WORD_BYTES
-from hotline_sim.bench.stimulus import random_batches
+from hotline_sim.bench.stimulus import random_batches, random_front
 from hotline_sim.model.core import GoldenCore
 from hotline_sim.model.working import WorkingLists
 from tests.formal.mutants import mutated
@@ -36,6 +36,7 @@ GEOMETRIES = {
 }
 BATCHES = 60
 PATIENCE = 2000  # cycles
+_SILENT = Phase.LEARN, Phase.FRONT  # these send no results
 
 
 @dataclass
@@ -61,7 +62,7 @@ class Model:
         g = self.geometry
         self.core.errors = Error(0)
         popular, nonpopular = self.core.run_batch(words, phase)
-        if phase == Phase.LEARN:
+        if phase in _SILENT:
             return Seen([], [], [])
         results = self.core.answers
         hit = results >> np.uint64(HIT_FIELD.low) & np.uint64(1) == 1
@@ -104,8 +105,8 @@ class Bench:
         ctx, core = self.ctx, self.core
         await self.idle()
         ctx.set(core.phase, phase)
-        ctx.set(core.working_enable, phase != Phase.LEARN)
-        ctx.set(core.working_start, phase != Phase.LEARN)
+        ctx.set(core.working_enable, phase not in _SILENT)
+        ctx.set(core.working_start, phase not in _SILENT)
         await ctx.tick()
         ctx.set(core.working_start, 0)
         await self.idle()
@@ -140,7 +141,7 @@ class Bench:
                 break
             await ctx.tick()
         assert finished == 1 and ended, "the mini-batch ends"
-        if phase != Phase.LEARN:
+        if phase not in _SILENT:
             await self._lists(seen)
         return seen
 
@@ -189,12 +190,14 @@ def compare(name: str, stalls: float) -> None:
     async def drive(ctx: SimulatorContext) -> None:
         bench = Bench(ctx, core, rng, stalls)
         for index, words in enumerate(batches):
-            phases = [Phase.CLASSIFY, Phase.LEARN, Phase.RELEARN]
-            phase = phases[int(rng.integers(3))]
+            phases = [Phase.CLASSIFY, Phase.LEARN, Phase.RELEARN, Phase.FRONT]
+            phase = phases[int(rng.integers(4))]
+            if phase == Phase.FRONT:
+                words = random_front(rng, g, np.concatenate(batches), least=1)
             due = model.run(words, phase)
             found = await bench.batch(words, phase)
             assert found == due, f"mini-batch {index}, {phase.name}"
-            if phase != Phase.LEARN:
+            if phase not in _SILENT:
                 classified.append(due)
             if index % 8 == 7:
                 model.core.select()

@@ -67,7 +67,7 @@ class Draw:
 
     def descriptor(self) -> Descriptor:
         draw = self.draw
-        opcode = draw.choice(list(Opcode)) if draw.random() < 0.97 else draw.choice([0, 8, 255, draw.getrandbits(8)])
+        opcode = draw.choice(list(Opcode)) if draw.random() < 0.97 else draw.choice([0, 9, 255, draw.getrandbits(8)])
         flags = draw.choice(FLAGS.get(Opcode(opcode) if opcode in list(Opcode) else Opcode.FENCE, [Flag(0)]))
         flags |= draw.choice([0, Flag.INTERRUPT])
         if draw.random() < 0.1:

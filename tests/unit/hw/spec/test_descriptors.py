@@ -109,7 +109,7 @@ def test_the_hardware_reads_the_same_bytes():
 
 def test_codes_by_hand():
     assert {opcode.name: opcode.value for opcode in Opcode} == {
-        "FENCE": 1, "LEARN": 2, "CLASSIFY": 3, "GATHER": 4, "DUMP": 5, "RESTORE": 6, "SELECT": 7,
+        "FENCE": 1, "LEARN": 2, "CLASSIFY": 3, "GATHER": 4, "DUMP": 5, "RESTORE": 6, "SELECT": 7, "FRONT": 8,
     }  # fmt: skip
     assert {flag.name: flag.value for flag in Flag} == {"INTERRUPT": 1, "LEARN": 2, "HELD": 4, "KEYS": 8, "LIST": 16}
     assert [status.name for status in Status] == [

@@ -75,7 +75,7 @@ def test_capabilities_hold_the_largest_geometry():
     limits = {
         "lanes": 32, "bank_ports": 32, "queue_depth": 32768, "log2_banks": 8, "log2_sets": 16, "ways": 64,
         "table_bits": 8, "row_bits": 32, "max_lookups": 4096, "max_samples": 1 << 22,
-        "beat_depth": 65535, "entries_per_hot_row": 8, "counter_bits": 12, "max_moves": 65535,
+        "beat_depth": 65535, "front_rows": 64, "entries_per_hot_row": 8, "counter_bits": 12, "max_moves": 65535,
     }  # fmt: skip
     fields = {f.name: f for entry in REGISTERS if entry.name.startswith("CAP_") for f in entry.fields}
     assert fields.keys() == limits.keys()

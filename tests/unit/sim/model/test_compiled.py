@@ -13,7 +13,7 @@ from hotline_hw.spec.feistel import ROUNDS, mix, unmix
 from hotline_hw.spec.params import PRESETS, Geometry
 from hotline_hw.spec.regmap import Error, Phase
 from hotline_hw.spec.words import SLOT_WORD_SLOT
-from hotline_sim.bench.stimulus import key_words, random_batches, random_keys
+from hotline_sim.bench.stimulus import key_words, random_batches, random_front, random_keys
 from hotline_sim.model.compiled import core as fast
 from hotline_sim.model.compiled.core import CompiledCore
 from hotline_sim.model.core import GoldenCore
@@ -21,7 +21,7 @@ from tests.support.strategies import geometries, policies, seeds
 
 ACTIONS = (
     "learn", "learn", "learn", "classify", "classify", "relearn", "relearn", "select", "select", "select", "policy",
-    "empty", "budget", "clear", "reset", "reload", "garble",
+    "front", "front", "empty", "budget", "clear", "reset", "reload", "garble",
 )  # fmt: skip
 
 
@@ -60,13 +60,18 @@ def test_fast_equals_model(geometry, seed, actions, data):
             index_errors=0.02, long_errors=0.05, open_errors=0.1, overfull_errors=0.1,
         )
     )  # fmt: skip
+    seen = key_words(geometry, [0])
     for core in cores:
         core.set_hot_rows(geometry.hot_capacity * 3 // 4)
     for action in actions:
         match action:
-            case "learn" | "classify" | "relearn" | "empty":
+            case "learn" | "classify" | "relearn" | "empty" | "front":
                 phase = Phase.LEARN if action == "empty" else Phase[action.upper()]
-                words = np.empty(0, np.uint64) if action == "empty" else next(batches)
+                if action == "front":
+                    words = random_front(rng, geometry, seen)
+                else:
+                    words = np.empty(0, np.uint64) if action == "empty" else next(batches)
+                    seen = np.concatenate([seen, words])
                 for one, two in zip(*(core.run_batch(words, phase) for core in cores), strict=True):
                     assert one.dtype == two.dtype and np.array_equal(one, two)
             case "select":

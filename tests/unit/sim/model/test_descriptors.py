@@ -237,6 +237,7 @@ def all_right(raw):
         "dump": Descriptor(opcode=Opcode.DUMP, targets=(at[1], 0, 0)),
         "restore": Descriptor(opcode=Opcode.RESTORE, source=at[2], count=32),
         "select": Descriptor(opcode=Opcode.SELECT, targets=(at[1], 0, 0)),
+        "front": Descriptor(opcode=Opcode.FRONT, source=at[0], count=64),
     }  # fmt: skip
     assert {name: raw.run(it).status for name, it in kinds.items()} == dict.fromkeys(kinds, Status.OK)
     return kinds, region
@@ -253,7 +254,7 @@ def change(**fields):
 REFUSED = [
     *((name, change(reserved=1 << bit), Status.OPCODE) for name, bit in (("fence", 0), ("learn", 15), ("dump", 143))),
     ("fence", change(opcode=0), Status.OPCODE),
-    ("fence", change(opcode=8), Status.OPCODE),
+    ("fence", change(opcode=9), Status.OPCODE),
     ("fence", change(flags=Flag.LEARN), Status.OPCODE),
     ("learn", change(flags=Flag.LEARN), Status.OPCODE),
     ("classify", change(flags=Flag.HELD), Status.OPCODE),

@@ -50,13 +50,14 @@ def test_relearn_classifies_and_learns(csr, batches):
     assert not np.array_equal(csr.device.core.dump(), before)
 
 
-def test_a_phase_that_there_is_not_is_classify(csr, batches):
-    csr["CONTROL"] = 3
-    assert csr["CONTROL"] == 3
-    results = send(csr.device, batches)
-    assert csr.errors() == Error.PHASE
-    assert csr.status()["phase"] == Phase.CLASSIFY
-    assert len(results.popular) + len(results.nonpopular) == sum(map(len, batches))
+def test_a_mini_batch_in_phase_front_sends_nothing(csr, batches):
+    csr["CONTROL"] = Phase.FRONT
+    assert csr["CONTROL"] == Phase.FRONT
+    many = np.unique(np.concatenate(batches) & np.uint64(0xFF_FFFF_FFFF)) | np.uint64(1 << 63)
+    results = csr.device.stream(many, np.array([len(many)]))
+    assert csr.errors() == Error.FRONT_LENGTH
+    assert csr.status()["phase"] == Phase.FRONT
+    assert not len(results.popular) + len(results.nonpopular) and len(results.popular_ends) == 1
     assert not csr.device.core.dump().any()
     csr["CONTROL"] = Phase.CLASSIFY
     send(csr.device, batches)

@@ -393,9 +393,3 @@ def test_holes_are_filled_from_the_lowest_way():
     assert (core.dump()[10] != 0).all() and core.counters["evictions"] == 0
     tags = [core.place(word).tag for word in new.tolist()]
     assert (core.dump()[10, [1, 3]] & U((1 << 40) - 1)).tolist() == tags
-
-
-def test_an_unknown_phase_is_classify():
-    core = accelerator(TINY, 32)
-    _, nonpopular = core.run_batch(lookup_words([0, 0], [1, 2], [True, True]), 3)
-    assert core.errors == Error.PHASE and len(nonpopular) == 2 and not core.dump().any()
