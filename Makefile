@@ -62,6 +62,8 @@ rtl: $(STAMP)  ## regenerate rtl/ (PRESETS)
 	$(BIN)/hotline registers --format markdown > docs/registers.md
 	$(BIN)/hotline registers --format c > rtl/hotline_regs.h
 	$(BIN)/hotline registers --format svd > rtl/hotline.svd
+	$(BIN)/hotline registers --format systemrdl > rtl/hotline.rdl
+	$(BIN)/hotline registers --format systemverilog > rtl/hotline_pkg.sv
 	$(BIN)/hotline registers --format json > rtl/registers.json
 	$(BIN)/hotline registers --format descriptors > docs/descriptors.md
 

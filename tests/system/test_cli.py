@@ -20,6 +20,9 @@ import hotline_hw
 from hotline_host.commands.main import app
 from hotline_host.splitters.replayed import ReplayedSplitter
 from hotline_hw.export import regdoc
+from hotline_hw.export.c_header import c_header
+from hotline_hw.export.systemrdl import systemrdl
+from hotline_hw.export.systemverilog import systemverilog_package
 
 ROOT = Path(hotline_hw.__file__).parents[1]
 MODEL = ("--preset", "tiny", "--backend", "model")
@@ -148,12 +151,22 @@ def test_probe():
 
 def test_registers():
     assert hotline("registers", "--format", "markdown").stdout == regdoc.markdown()
-    assert hotline("registers", "--format", "c").stdout == regdoc.c_header()
+    assert hotline("registers", "--format", "c").stdout == c_header()
+    assert hotline("registers", "--format", "systemverilog").stdout == systemverilog_package()
+    assert hotline("registers", "--format", "systemrdl").stdout == systemrdl()
     assert hotline("registers", "--format", "svd").stdout == regdoc.svd()
     assert hotline("registers", "--format", "descriptors").stdout == regdoc.descriptors_markdown()
     assert json.loads(hotline("registers", "--format", "json").stdout) == regdoc.register_rows()
     table = hotline("registers").stdout
     assert "0x048" in table and "HOT_ROWS" in table
+
+
+def test_registers_as_pages():
+    pytest.importorskip("peakrdl_html")
+    run = hotline("registers", "--format", "html", "--out", "pages")
+    assert run.exit_code == 0 and Path(run.stdout.strip()).is_file()
+    run = hotline("registers", "--format", "html")
+    assert run.exit_code == 2 and "go together" in run.stderr
 
 
 def test_the_environment_is_set_before_torch_is_loaded():

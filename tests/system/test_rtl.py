@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from hotline_hw.export.c_header import c_header
 from hotline_hw.export.generate import TOPS, sidecar
-from hotline_hw.export.regdoc import DEVICE_REGISTERS, c_header, descriptors_markdown, markdown, registers_json, svd
+from hotline_hw.export.regdoc import DEVICE_REGISTERS, descriptors_markdown, markdown, registers_json, svd
+from hotline_hw.export.systemrdl import systemrdl
+from hotline_hw.export.systemverilog import systemverilog_package
 from hotline_hw.spec.params import PRESETS, preset
 from hotline_hw.spec.regmap import REGISTERS
 from hotline_sim.build.verilator import find_verilator
@@ -38,6 +41,8 @@ def test_shipped_register_files_are_what_the_map_says() -> None:
     assert (ROOT / "docs" / "registers.md").read_text() == markdown(), hint
     assert (RTL / "hotline_regs.h").read_text() == c_header(), hint
     assert (RTL / "hotline.svd").read_text() == svd(), hint
+    assert (RTL / "hotline.rdl").read_text() == systemrdl(), hint
+    assert (RTL / "hotline_pkg.sv").read_text() == systemverilog_package(), hint
     assert (RTL / "registers.json").read_text() == registers_json(), hint
     assert (ROOT / "docs" / "descriptors.md").read_text() == descriptors_markdown(), hint
 
