@@ -43,17 +43,21 @@ def add_commands(app: typer.Typer, read_geometry: ReadGeometry) -> None:
     def generate(
         preset: Preset = "kaggle",
         out: Annotated[Path, typer.Option("--out", "--output", help="Folder to write to.")] = Path("rtl"),
+        prefix: Annotated[
+            str | None, typer.Option(help="Of all module names, so that several geometries fit one project. "
+                                          "hotline_PRESET without it.")
+        ] = None,
         overrides: Overrides = None,
-    ) -> None:
-        """Write the accelerator's Verilog, with its description."""
+    ) -> None:  # fmt: skip
+        """Write the accelerator's Verilog with what tools need: FuseSoC, IP-XACT, constraints, a small bench."""
         with plain_errors() as progress:
             geometry = read_geometry(preset, overrides)
             progress(f"generating {geometry.name}", 0, 1)
-            from hotline_hw.export.generate import file_names, generate_files
+            from hotline_hw.export.package import package_files, package_names
 
-            paths = [out / name for name in file_names(geometry)]
+            paths = [out / name for name in package_names(geometry, prefix)]
             check_outputs({path.name: path for path in paths})
-            texts = generate_files(geometry)
+            texts = package_files(geometry, prefix)
             for path in paths:
                 write_text(path, texts[path.name])
         show(*map(str, paths))
