@@ -58,7 +58,7 @@ formal: $(STAMP)  ## proofs alone
 	$(BIN)/pytest --durations=0 tests/formal $(PYTEST_OPTIONS)
 
 rtl: $(STAMP)  ## regenerate rtl/ (PRESETS)
-	for preset in $(PRESETS); do $(BIN)/hotline generate --preset $$preset --out rtl/$$preset || exit; done
+	for preset in $(PRESETS); do rm -rf rtl/$$preset; $(BIN)/hotline generate --preset $$preset --out rtl/$$preset || exit; done
 	$(BIN)/hotline registers --format markdown > docs/registers.md
 	$(BIN)/hotline registers --format c > rtl/hotline_regs.h
 	$(BIN)/hotline registers --format svd > rtl/hotline.svd
