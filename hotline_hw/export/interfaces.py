@@ -56,6 +56,8 @@ def interfaces(geometry: Geometry, ports: Iterable[Port]) -> list[Interface]:
                   {"ASSOCIATED_BUSIF": ":".join(groups), "ASSOCIATED_RESET": "rst"}),
         Interface("rst", _RESET, False, {"RST": "rst"}, {"POLARITY": "ACTIVE_HIGH"}),
     ]  # fmt: skip
+    if "bus_rst" in widths:
+        found.append(Interface("bus_rst", _RESET, False, {"RST": "bus_rst"}, {"POLARITY": "ACTIVE_HIGH"}))
     if "core_clk" in widths:
         found.append(Interface("core_clk", _CLOCK, False, {"CLK": "core_clk"}, {"ASSOCIATED_RESET": "rst"}))
     found.append(Interface("irq", _INTERRUPT, True, {"INTERRUPT": "irq"}, {"SENSITIVITY": "LEVEL_HIGH"}))

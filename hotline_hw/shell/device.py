@@ -89,7 +89,11 @@ class HotlineDevice(wiring.Component):
         wiring.connect(m, wiring.flipped(self.s_axil), split.bus)
         wiring.connect(m, split.lower, core.s_axil)
         wiring.connect(m, split.upper, registers.bus)
+        fixed = {"cache": g.axi_cache, "prot": g.axi_prot, "qos": g.axi_qos}
         for name in axi_signature(g).members:
+            if name[2:] in fixed:
+                m.d.comb += getattr(self.m_axi, name).eq(fixed[name[2:]])
+                continue
             engine = read if name.startswith(("ar", "r")) else write
             ours, theirs = getattr(self.m_axi, name), getattr(engine, name)
             m.d.comb += ours.eq(theirs) if engine.signature.members[name].flow == Out else theirs.eq(ours)

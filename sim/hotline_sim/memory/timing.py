@@ -199,8 +199,8 @@ PRESETS: dict[str, MemoryTiming] = {
     "pcie4-x16-bridge": _bridge(_pcie(16)),
     # A port S_AXI_HPC of Zynq UltraScale+ to its DDR4-2400, 64 bits wide. Its command queues are eight deep, so it
     # carries 8 reads and 8 writes (UG1085, "AXI Interface Programming"); it is 128 bits wide. The way through the cache
-    # coherent interconnect is longer (UG1085, "APU Coherent Interfaces"): 200 ns and a tail of 40 ns are assumed, 100 ns
-    # for a write. Rate as for ddr4-local.
+    # coherent interconnect is longer (UG1085, "APU Coherent Interfaces"): 200 ns and a tail of 40 ns are assumed, and
+    # 100 ns for a write. Rate as for ddr4-local.
     "zynq-hpc": MemoryTiming(
         read_latency=Latency(200, "exponential", 40),
         write_latency=Latency(100, "exponential", 20),

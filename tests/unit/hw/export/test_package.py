@@ -87,6 +87,18 @@ def test_the_verilog_has_the_attributes(tiny):
     assert len(marked) == sum(len(interface.ports) for interface in top_interfaces(TINY, "hotline_device"))
 
 
+def test_bus_attributes_are_parameters(tmp_path):
+    """A coherent port of an MPSoC wants a cacheable attribute, and non-secure accesses."""
+    geometry = replace(TINY, name="coherent", axi_cache=0b1111, axi_prot=0b010, axi_qos=5)
+    text = core_verilog(geometry, "hotline_device")
+    values = dict(re.findall(r"assign m_axi_a[rw](cache|prot|qos) = \d'h(\w);", text))
+    assert values == {"cache": "f", "prot": "2", "qos": "5"}
+    plain = dict(re.findall(r"assign m_axi_a[rw](cache|prot|qos) = \d'h(\w);", core_verilog(TINY, "hotline_device")))
+    assert plain == {"cache": "3", "prot": "0", "qos": "0"}
+    with pytest.raises(GeometryError, match=r"axi_prot=8 breaks the rule: 0 <= axi_prot <= 7, a signal of 3 bits"):
+        replace(TINY, axi_prot=8)
+
+
 def test_the_sidecar_names_the_clock_domains(tiny):
     device = json.loads((tiny / "hotline_tiny_device.json").read_text())
     assert device["name"] == "hotline_tiny_device"
