@@ -58,10 +58,12 @@ formal: $(STAMP)  ## proofs alone
 	$(BIN)/pytest --durations=0 tests/formal $(PYTEST_OPTIONS)
 
 rtl: $(STAMP)  ## regenerate rtl/ (PRESETS)
-	for preset in $(PRESETS); do $(BIN)/hotline generate --preset $$preset --out rtl/$$preset || exit; done
+	for preset in $(PRESETS); do rm -rf rtl/$$preset; $(BIN)/hotline generate --preset $$preset --out rtl/$$preset || exit; done
 	$(BIN)/hotline registers --format markdown > docs/registers.md
 	$(BIN)/hotline registers --format c > rtl/hotline_regs.h
 	$(BIN)/hotline registers --format svd > rtl/hotline.svd
+	$(BIN)/hotline registers --format systemrdl > rtl/hotline.rdl
+	$(BIN)/hotline registers --format systemverilog > rtl/hotline_pkg.sv
 	$(BIN)/hotline registers --format json > rtl/registers.json
 	$(BIN)/hotline registers --format descriptors > docs/descriptors.md
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from hotline_hw.spec.shell_registers import DEVICE_ADDRESS_BITS
 
 from .regdoc import registers_json
 
-__all__ = ["TOPS", "file_names", "generate_files", "generate_verilog", "sidecar", "source_hash"]
+__all__ = ["TOPS", "generate_verilog", "sidecar", "source_hash"]
 
 TOPS = {"hotline_core": HotlineCore, "hotline_device": HotlineDevice}
 """What can be generated: the stream core alone, and the whole accelerator."""
@@ -188,6 +187,7 @@ def sidecar(geometry: Geometry, name: str = "hotline_core") -> dict:
         "source_sha256": source_hash(),
         "parameters": geometry.as_dict(),
         "ports": clocks + ports,
+        "clock_domains": _clock_domains(name),
         "registers": {
             "file": "registers.json",
             "sha256": hashlib.sha256(registers_json().encode()).hexdigest(),
@@ -196,21 +196,12 @@ def sidecar(geometry: Geometry, name: str = "hotline_core") -> dict:
     }
 
 
-def file_names(geometry: Geometry) -> list[str]:
-    """The files that `generate_files` makes."""
-    tops = TOPS if geometry.axi_bits else ["hotline_core"]
-    return [f"{top}.{suffix}" for top in tops for suffix in ("v", "json")]
-
-
-def generate_files(geometry: Geometry) -> dict[str, str]:
-    """Verilog and sidecar of the core, and of the device if there is one.
-
-    Returns the text of each file by its name.
-    """
-    texts = {}
-    for name in file_names(geometry):
-        top, _, suffix = name.partition(".")
-        texts[name] = (
-            generate_verilog(geometry, top) if suffix == "v" else json.dumps(sidecar(geometry, top), indent=1) + "\n"
-        )
-    return texts
+def _clock_domains(name: str) -> dict[str, dict[str, str]]:
+    """Which clock is for what. Both come from one root, and all ports belong to clk."""
+    domains = {"clk": {"clock": "clk", "reset": "rst", "reset_kind": "synchronous, active high", "use": "all ports"}}
+    if name == "hotline_device":
+        domains["core"] = {
+            "clock": "core_clk", "reset": "rst", "reset_kind": "synchronous, active high",
+            "use": "the stream core inside: clk itself, or clk gated by core_clk_enable",
+        }  # fmt: skip
+    return domains

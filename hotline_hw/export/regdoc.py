@@ -11,7 +11,7 @@ from hotline_hw.spec.regmap import COUNTERS, REGISTERS, Access, Counter, Registe
 from hotline_hw.spec.shell_registers import DEVICE_ADDRESS_BITS, DMA_COUNTERS, SHELL_REGISTERS
 
 __all__ = [
-    "DEVICE_REGISTERS", "c_header", "descriptors_markdown", "markdown", "register_rows", "registers_json", "svd",
+    "DEVICE_REGISTERS", "descriptors_markdown", "markdown", "register_rows", "registers_json", "svd",
 ]  # fmt: skip
 
 DEVICE_REGISTERS: tuple[Register, ...] = REGISTERS + SHELL_REGISTERS
@@ -87,18 +87,6 @@ def markdown() -> str:
     return "\n".join(lines) + "\n"
 
 
-def c_header() -> str:
-    """The register map as C macros: offsets, and shift and mask of every field."""
-    lines = ["/* Hotline registers. Generated; do not edit. */", "#ifndef HOTLINE_REGS_H", "#define HOTLINE_REGS_H", ""]
-    for register in DEVICE_REGISTERS:
-        lines.append(f"#define HOTLINE_{register.name} 0x{register.offset:03X}u /* {register.doc} */")
-        if not register.name.startswith("COUNTER_"):
-            for field in register.fields:
-                name = f"HOTLINE_{register.name}_{field.name.upper()}"
-                lines += [f"#define {name}_SHIFT {field.low}u", f"#define {name}_MASK 0x{field.mask:08X}u"]
-    return "\n".join([*lines, "", "#endif", ""])
-
-
 def svd() -> str:
     """The register map as CMSIS-SVD."""
     access_names = {
@@ -128,6 +116,8 @@ def svd() -> str:
             ("size", 32), ("access", access_names[register.access]),
         ):  # fmt: skip
             add(node, tag, text)
+        if register.reset is not None:
+            add(node, "resetValue", hex(register.reset))
         if register.access is Access.W1C:
             add(node, "modifiedWriteValues", "oneToClear")
         fields = ElementTree.SubElement(node, "fields")

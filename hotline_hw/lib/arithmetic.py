@@ -10,7 +10,7 @@ _HALF = 32
 
 
 def add_in_halves(m: Module, a: Value, b: Value, name: str) -> Value:
-    """The sum of two operands of 64 bits or less, modulo 2^64, two cycles after both are there and as long as they stay.
+    """The sum of two operands of 64 bits or less, modulo 2^64, two cycles after both are there, while they stay.
 
     The carry has half the way in a cycle.
     """

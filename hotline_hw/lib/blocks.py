@@ -44,12 +44,15 @@ class BlockLibrary:
         ports |= {port: (signal, _direction(wiring.In)) for port, signal in (("clk", sync.clk), ("rst", sync.rst))}
         return rtlil.convert(fragment, name=name, ports=ports, emit_src=False, missing_domain=_domain)
 
-    def instance(self, component: wiring.Component, kind: str, clocks: Mapping[str, Any] | None = None) -> Instance:
+    def instance(
+        self, component: wiring.Component, kind: str, clocks: Mapping[str, Any] | None = None, reset: Any = None
+    ) -> Instance:
         """An instance of `component`, whose module `kind` is emitted at its first use.
 
         Args:
             clocks: clocks of its domains. Without one for sync, it uses sync where it is placed. No other domain has a
                 reset.
+            reset: of its domain sync; that of sync where it is placed without it.
         """
         if kind not in self.modules:
             self.modules[kind] = ""  # claimed: a block places others while it is emitted
@@ -59,7 +62,7 @@ class BlockLibrary:
         ports = {prefixes[flow] + port: value for port, (value, flow) in flat_ports(component).items()}
         clocks = {"sync": ClockSignal()} | dict(clocks or {})
         clock_ports = {"i_clk" if name == "sync" else f"i_{name}_clk": clock for name, clock in clocks.items()}
-        return Instance(kind, **clock_ports, i_rst=ResetSignal(), **ports)
+        return Instance(kind, **clock_ports, i_rst=ResetSignal() if reset is None else reset, **ports)
 
 
 def _domain(name: str) -> ClockDomain:

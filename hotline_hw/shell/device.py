@@ -46,8 +46,9 @@ class HotlineDevice(wiring.Component):
                                        | rows, keys
         m_axi aw, w, b <-> WriteEngine <
 
-    `core_clk` is the stream core's clock. It is the same as `clk`, or `clk` gated by `core_clk_enable`. The enable is
-    low while the core has nothing to do.
+    `core_clk` is the stream core's clock. It is the same as `clk`, or `clk` gated by `core_clk_enable`: an edge of clk
+    at which the enable is high is one of core_clk. The enable is a register. It is low while the core has nothing to
+    do, and what goes into the core waits until it is high.
 
     `rst` resets the device, but not the bursts that memory knows of: the engines end them by AXI's rules. `bus_rst`
     says that what is behind `m_axi` is reset too, so that nothing is outstanding. It is high only together with `rst`.
@@ -59,7 +60,7 @@ class HotlineDevice(wiring.Component):
             {
                 "irq": Out(1),
                 "core_clk": In(1),
-                "core_clk_enable": Out(1),
+                "core_clk_enable": Out(1, init=1),
                 "bus_rst": In(1),
                 "s_axil": In(axil_signature(DEVICE_ADDRESS_BITS)),
                 "m_axi": Out(axi_signature(geometry)),
@@ -70,11 +71,17 @@ class HotlineDevice(wiring.Component):
         m = Module()
         g = self.geometry
         m.domains += (gated := ClockDomain(_GATED_DOMAIN))
-        m.d.comb += [gated.clk.eq(self.core_clk), gated.rst.eq(ResetSignal())]
+        # The enable may have been low at the only edge of a reset, so the core's reset is one cycle longer.
+        was_reset = Signal(init=1)
+        m.d.sync += was_reset.eq(0)
+        m.d.comb += [gated.clk.eq(self.core_clk), gated.rst.eq(ResetSignal() | was_reset)]
         core = HotlineCore(g, shell=True)
         if isinstance(platform, BlockLibrary):
             m.submodules.core = platform.instance(
-                core, "hotline_stream_core", {"sync": ClockSignal(_GATED_DOMAIN), LIST_DOMAIN: ClockSignal()}
+                core,
+                "hotline_stream_core",
+                {"sync": ClockSignal(_GATED_DOMAIN), LIST_DOMAIN: ClockSignal()},
+                ResetSignal(_GATED_DOMAIN),
             )
         else:
             m.submodules.core = DomainRenamer({"sync": _GATED_DOMAIN, LIST_DOMAIN: "sync"})(core)
@@ -87,9 +94,12 @@ class HotlineDevice(wiring.Component):
         m.submodules.streams = streams = StreamPath(g)
         m.submodules.rows = rows = RowPath(g)
         wiring.connect(m, wiring.flipped(self.s_axil), split.bus)
-        wiring.connect(m, split.lower, core.s_axil)
         wiring.connect(m, split.upper, registers.bus)
+        fixed = {"cache": g.axi_cache, "prot": g.axi_prot, "qos": g.axi_qos}
         for name in axi_signature(g).members:
+            if name[2:] in fixed:
+                m.d.comb += getattr(self.m_axi, name).eq(fixed[name[2:]])
+                continue
             engine = read if name.startswith(("ar", "r")) else write
             ours, theirs = getattr(self.m_axi, name), getattr(engine, name)
             m.d.comb += ours.eq(theirs) if engine.signature.members[name].flow == Out else theirs.eq(ours)
@@ -161,10 +171,23 @@ class HotlineDevice(wiring.Component):
             lists.ready.eq(streams.list_ready),
             streams.finished.eq(core.finished), streams.command_done.eq(core.command_done),
         ]  # fmt: skip
-        for name in ("s_axis_lookup", "s_axis_state"):
-            wiring.connect(m, getattr(streams, name), getattr(core, name))
+        self._into_core(m, core, split, streams)
         for name in ("m_axis_popular", "m_axis_nonpopular", "m_axis_state", "verdicts"):
             wiring.connect(m, getattr(core, name), getattr(streams, name))
+
+    def _into_core(self, m, core, split, streams) -> None:
+        """Connects what goes into the core. A transfer waits until the core has a clock edge for it."""
+        awake = self.core_clk_enable
+        for ours, theirs in (
+            (streams.s_axis_lookup, core.s_axis_lookup), (streams.s_axis_state, core.s_axis_state),
+            (split.lower, core.s_axil),
+        ):  # fmt: skip
+            for name, member in ours.signature.members.items():
+                source, sink = getattr(ours, name), getattr(theirs, name)
+                if member.flow == In:
+                    source, sink = sink, source
+                held = name.endswith(("valid", "ready"))
+                m.d.comb += sink.eq(source & awake if held else source)
 
     def _reads(self, m, read, sequencer, fetch, streams, rows) -> None:
         """Passes requests on by priority, and their data by target."""
@@ -248,9 +271,12 @@ class HotlineDevice(wiring.Component):
                 | streams.s_axis_lookup.tvalid | streams.s_axis_state.tvalid | core.busy
                 | ~core.working_ready | core.verdicts.valid
                 | Cat(output.tvalid for output in outputs).any()
+                # A descriptor's first command or beat comes two cycles after this or more. A GATHER leaves the core
+                # alone.
+                | (sequencer.running & (sequencer.it.opcode != Opcode.GATHER))
             ),
-            self.core_clk_enable.eq(active | (idle_for != _AWAKE) | ResetSignal()),
         ]  # fmt: skip
+        m.d.sync += self.core_clk_enable.eq(active | (idle_for != _AWAKE))
         with m.If(active):
             m.d.sync += idle_for.eq(0)
         with m.Elif(idle_for != _AWAKE):

@@ -11,7 +11,11 @@ from dataclasses import dataclass, fields, replace
 
 from .words import ROW_FIELD, SAMPLE_FIELD, SLOT_FIELD, TABLE_FIELD, WEIGHT_BITS
 
-__all__ = ["PRESETS", "Geometry", "GeometryError", "preset"]
+__all__ = ["BUS_ATTRIBUTES", "PRESETS", "Geometry", "GeometryError", "preset"]
+
+
+BUS_ATTRIBUTES = ("axi_cache", "axi_prot", "axi_qos")
+"""Parameters that no capability register tells: software has no use for them."""
 
 
 class GeometryError(ValueError):
@@ -51,6 +55,8 @@ class Geometry:
         read_tags: most reads that may be outstanding (power of two). 0 without a shell.
         read_beats: most beats that these reads may bring (power of two). This is the size of the reorder buffer.
             0 without a shell.
+        axi_cache, axi_prot, axi_qos: AxCACHE, AxPROT and AxQOS of every burst, as the system's interconnect wants them.
+            Software cannot see these three.
 
     Raises:
         GeometryError: a parameter breaks a rule. The message names the parameter, its value and the rule.
@@ -76,6 +82,9 @@ class Geometry:
     working_rows: int = 0
     read_tags: int = 0
     read_beats: int = 0
+    axi_cache: int = 0b0011  # normal memory, not cacheable, bufferable
+    axi_prot: int = 0b000
+    axi_qos: int = 0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -137,6 +146,10 @@ class Geometry:
         rule(4 <= self.beat_depth <= 65535, "beat_depth", "4 <= beat_depth <= 65535 (a capability of 16 bits)")
         rule(_is_power_of_two(self.front_rows), "front_rows", "a power of two")
         rule(2 <= self.front_rows <= 64, "front_rows", "2 <= front_rows <= 64")
+        for name, bits in (("axi_cache", 4), ("axi_prot", 3), ("axi_qos", 4)):
+            rule(
+                0 <= getattr(self, name) < 1 << bits, name, f"0 <= {name} <= {(1 << bits) - 1}, a signal of {bits} bits"
+            )
         if self.axi_bits:
             self._check_shell(rule)
         else:
@@ -254,7 +267,9 @@ class Geometry:
 
     def stream_core(self) -> Geometry:
         """The same geometry without the shell."""
-        return replace(self, axi_bits=0, working_rows=0, read_tags=0, read_beats=0)
+        names = ("axi_bits", "working_rows", "read_tags", "read_beats", *BUS_ATTRIBUTES)
+        defaults = {field.name: field.default for field in fields(self)}
+        return replace(self, **{name: defaults[name] for name in names})  # type: ignore[arg-type]
 
     @property
     def front_bits(self) -> int:

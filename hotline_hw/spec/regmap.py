@@ -234,6 +234,8 @@ _FIXED: tuple[Register, ...] = (
     Register("INTERFACE", 0x020, Access.RO, "Version of the interface: registers, descriptors, words, key hash.",
              (BitField("minor", 0, 16, "additions that older software does not see"),
               BitField("major", 16, 16, "must be the one that the software was written for")), interface_value()),
+    Register("SCRATCH", 0x024, Access.RW, "Holds what was written: to try reads and writes with. Nothing uses it.",
+             (BitField("value", 0, 32, "any value"),)),
     Register("CONTROL", 0x040, Access.RW, "Control.",
              (BitField("phase", 0, 2,
                        "phase of the mini-batches that start from now on: 0 LEARN, 1 CLASSIFY, 2 RELEARN, 3 FRONT"),)),

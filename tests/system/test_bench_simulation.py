@@ -16,6 +16,7 @@ from hotline_host.commands.main import app
 from hotline_host.data.sources import load
 from hotline_host.errors import SettingsError
 from hotline_hw.spec.params import PRESETS
+from hotline_sim.memory.timing import PRESETS as TIMINGS
 from tests.support.tools import needs
 
 TINY = PRESETS["tiny"]
@@ -83,7 +84,7 @@ def test_ratios_follow_from_the_figures(figures):
 
 def test_gathering_by_memory_and_dimension(figures):
     assert figures["memory"] == "pcie4-x16"
-    assert list(figures["gather"]) == ["ideal", "pcie3-x16", "pcie4-x16", "pcie5-x16", "ddr4-local"]
+    assert list(figures["gather"]) == list(TIMINGS)
     for memory, measured in figures["gather"].items():
         assert list(measured) == ["16", "64", "128"]
         for each in measured.values():

@@ -20,6 +20,11 @@ import hotline_hw
 from hotline_host.commands.main import app
 from hotline_host.splitters.replayed import ReplayedSplitter
 from hotline_hw.export import regdoc
+from hotline_hw.export.c_header import c_header
+from hotline_hw.export.package import package_names
+from hotline_hw.export.systemrdl import systemrdl
+from hotline_hw.export.systemverilog import systemverilog_package
+from hotline_hw.spec.params import preset
 
 ROOT = Path(hotline_hw.__file__).parents[1]
 MODEL = ("--preset", "tiny", "--backend", "model")
@@ -122,8 +127,9 @@ def test_skip_bad():
 def test_generate(option):
     run = hotline("generate", "--preset", "tiny", option, "rtl/tiny", "--set", "sets=4")
     assert run.exit_code == 0, run.output
-    tops = ("hotline_core", "hotline_device")
-    files = [f"{top}.{kind}" for top in tops for kind in ("v", "json")]
+    tops = ("hotline_tiny_custom_core", "hotline_tiny_custom_device")
+    files = package_names(preset("tiny").override({"sets": 4}))
+    assert {f"{top}.{kind}" for top in tops for kind in ("v", "json")} < set(files)
     assert run.stdout.splitlines() == [f"rtl/tiny/{name}" for name in files]
     for top in tops:
         assert f"module {top}(" in Path(f"rtl/tiny/{top}.v").read_text()
@@ -132,11 +138,15 @@ def test_generate(option):
 
 def test_generate_without_a_manager():
     settings = ("axi_bits=0", "working_rows=0", "read_tags=0", "read_beats=0")
-    run = hotline("generate", "--preset", "tiny", "--out", "rtl/core", *(f"--set={one}" for one in settings))
+    sets = [f"--set={one}" for one in settings]
+    run = hotline("generate", "--preset", "tiny", "--out", "rtl/core", "--prefix", "mine", *sets)
     assert run.exit_code == 0, run.output
     assert [path.name for path in sorted(Path("rtl/core").iterdir())] == [
-        "hotline_core.json", "hotline_core.v",
+        "component.xml", "mine.core", "mine.lpf", "mine.sdc", "mine.xdc", "mine_core.json", "mine_core.v", "mine_tb.v",
+        "waivers.vlt",
     ]  # fmt: skip
+    run = hotline("generate", "--preset", "tiny", "--out", "rtl/core", "--prefix", "a b")
+    assert run.exit_code == 2 and "prefix 'a b' is no Verilog identifier" in run.stderr
 
 
 def test_probe():
@@ -148,12 +158,22 @@ def test_probe():
 
 def test_registers():
     assert hotline("registers", "--format", "markdown").stdout == regdoc.markdown()
-    assert hotline("registers", "--format", "c").stdout == regdoc.c_header()
+    assert hotline("registers", "--format", "c").stdout == c_header()
+    assert hotline("registers", "--format", "systemverilog").stdout == systemverilog_package()
+    assert hotline("registers", "--format", "systemrdl").stdout == systemrdl()
     assert hotline("registers", "--format", "svd").stdout == regdoc.svd()
     assert hotline("registers", "--format", "descriptors").stdout == regdoc.descriptors_markdown()
     assert json.loads(hotline("registers", "--format", "json").stdout) == regdoc.register_rows()
     table = hotline("registers").stdout
     assert "0x048" in table and "HOT_ROWS" in table
+
+
+def test_registers_as_pages():
+    pytest.importorskip("peakrdl_html")
+    run = hotline("registers", "--format", "html", "--out", "pages")
+    assert run.exit_code == 0 and Path(run.stdout.strip()).is_file()
+    run = hotline("registers", "--format", "html")
+    assert run.exit_code == 2 and "go together" in run.stderr
 
 
 def test_the_environment_is_set_before_torch_is_loaded():

@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from hotline_hw.export.c_header import c_header
 from hotline_hw.export.generate import TOPS, sidecar
-from hotline_hw.export.regdoc import DEVICE_REGISTERS, c_header, descriptors_markdown, markdown, registers_json, svd
+from hotline_hw.export.package import WAIVERS, default_prefix, finished_verilog, package_names
+from hotline_hw.export.regdoc import DEVICE_REGISTERS, descriptors_markdown, markdown, registers_json, svd
+from hotline_hw.export.systemrdl import systemrdl
+from hotline_hw.export.systemverilog import systemverilog_package
 from hotline_hw.spec.params import PRESETS, preset
 from hotline_hw.spec.regmap import REGISTERS
 from hotline_sim.build.verilator import find_verilator
@@ -23,14 +27,26 @@ RTL = ROOT / "rtl"
 MOST_BYTES = {"hotline_core": 1_250_000, "hotline_device": 2_000_000}
 
 
+def shipped(name: str, top: str, suffix: str) -> Path:
+    """A shipped file of one of TOPS."""
+    return RTL / name / f"{top.replace('hotline', default_prefix(preset(name)))}.{suffix}"
+
+
 @pytest.mark.parametrize("top", TOPS)
 @pytest.mark.parametrize("name", ["tiny", "edge", pytest.param("kaggle", marks=pytest.mark.slow)])
 def test_shipped_files_are_what_the_source_generates(name: str, top: str) -> None:
-    folder = RTL / name
     hint = "the hardware's source has changed: run `make rtl` and commit rtl/ with it"
-    assert (folder / f"{top}.v").read_text() == core_verilog(preset(name), top), hint
-    assert json.loads((folder / f"{top}.json").read_text()) == json.loads(json.dumps(sidecar(preset(name), top))), hint
-    assert (folder / f"{top}.v").stat().st_size < MOST_BYTES[top]
+    geometry = preset(name)
+    expected = finished_verilog(geometry, core_verilog(geometry, top), top, default_prefix(geometry))
+    assert shipped(name, top, "v").read_text() == expected, hint
+    description = sidecar(geometry, top) | {"name": shipped(name, top, "v").stem}
+    assert json.loads(shipped(name, top, "json").read_text()) == json.loads(json.dumps(description)), hint
+    assert shipped(name, top, "v").stat().st_size < MOST_BYTES[top]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_shipped_folders_have_every_file_and_no_other(name: str) -> None:
+    assert sorted(path.name for path in (RTL / name).iterdir()) == sorted(package_names(preset(name)))
 
 
 def test_shipped_register_files_are_what_the_map_says() -> None:
@@ -38,6 +54,8 @@ def test_shipped_register_files_are_what_the_map_says() -> None:
     assert (ROOT / "docs" / "registers.md").read_text() == markdown(), hint
     assert (RTL / "hotline_regs.h").read_text() == c_header(), hint
     assert (RTL / "hotline.svd").read_text() == svd(), hint
+    assert (RTL / "hotline.rdl").read_text() == systemrdl(), hint
+    assert (RTL / "hotline_pkg.sv").read_text() == systemverilog_package(), hint
     assert (RTL / "registers.json").read_text() == registers_json(), hint
     assert (ROOT / "docs" / "descriptors.md").read_text() == descriptors_markdown(), hint
 
@@ -48,7 +66,8 @@ def test_shipped_register_files_are_what_the_map_says() -> None:
 def test_lint_finds_nothing_but_explained_waivers(name: str, top: str) -> None:
     verilator = find_verilator()
     lint = subprocess.run(
-        [verilator.path, "--lint-only", "-Wall", "--top-module", top, RTL / "waivers.vlt", RTL / name / f"{top}.v"],
+        [verilator.path, "--lint-only", "-Wall", "--top-module", shipped(name, top, "v").stem, WAIVERS,
+         shipped(name, top, "v")],
         env=verilator.environment(), capture_output=True, text=True,
     )  # fmt: skip
     found = re.findall(r"^%.*", lint.stdout + lint.stderr, flags=re.MULTILINE)
@@ -58,15 +77,15 @@ def test_lint_finds_nothing_but_explained_waivers(name: str, top: str) -> None:
 @needs("verilator")
 def test_a_latch_would_be_found_by_lint(tmp_path: Path) -> None:
     """The waivers must not silence what matters."""
-    text = (RTL / "tiny" / "hotline_core.v").read_text()
+    text = shipped("tiny", "hotline_core", "v").read_text()
     broken = text.replace(
         "endmodule", "  reg latched;\n  always @* if (rst) latched = clk;\n  assign irq = latched;\nendmodule", 1
     )
-    path = tmp_path / "hotline_core.v"
+    path = tmp_path / "hotline_tiny_core.v"
     path.write_text(broken)
     verilator = find_verilator()
     lint = subprocess.run(
-        [verilator.path, "--lint-only", "-Wall", "--top-module", "hotline_core", RTL / "waivers.vlt", path],
+        [verilator.path, "--lint-only", "-Wall", "--top-module", "hotline_tiny_core", WAIVERS, path],
         env=verilator.environment(), capture_output=True, text=True,
     )  # fmt: skip
     assert lint.returncode != 0
@@ -74,9 +93,10 @@ def test_a_latch_would_be_found_by_lint(tmp_path: Path) -> None:
 
 def described(name: str, top: str) -> tuple[dict[str, tuple[str, int]], set[str]]:
     """Ports by name, and names of registers, from the sidecar. The ports must be the module's."""
-    description = json.loads((RTL / name / f"{top}.json").read_text())
+    description = json.loads(shipped(name, top, "json").read_text())
     ports = {port["name"]: (port["direction"], port["width"]) for port in description["ports"]}
-    header = re.search(rf"module {top}\((.*?)\);", (RTL / name / f"{top}.v").read_text(), flags=re.DOTALL)
+    path = shipped(name, top, "v")
+    header = re.search(rf"module {path.stem}\((.*?)\);", path.read_text(), flags=re.DOTALL)
     assert header and {port.strip() for port in header[1].split(",")} == ports.keys()
     told = description["registers"]
     text = (RTL / told["file"]).read_bytes()

@@ -15,6 +15,10 @@ from hotline_host.driver.driver import Driver
 from hotline_host.errors import SettingsError
 from hotline_host.files import check_outputs, write_text
 from hotline_hw.export import regdoc
+from hotline_hw.export.c_header import c_header
+from hotline_hw.export.html import write_html
+from hotline_hw.export.systemrdl import systemrdl
+from hotline_hw.export.systemverilog import systemverilog_package
 from hotline_hw.spec.params import PRESETS, Geometry
 
 from .console import plain_errors, show
@@ -26,6 +30,10 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Changes a parameter of the preset; repeatable.")
 ]
 ReadGeometry = Callable[[str, list[str] | None], Geometry]
+_FORMATS: dict[str, Callable[[], str]] = {
+    "markdown": regdoc.markdown, "c": c_header, "systemverilog": systemverilog_package, "systemrdl": systemrdl,
+    "svd": regdoc.svd, "json": regdoc.registers_json, "descriptors": regdoc.descriptors_markdown,
+}  # fmt: skip
 
 
 def add_commands(app: typer.Typer, read_geometry: ReadGeometry) -> None:
@@ -35,34 +43,40 @@ def add_commands(app: typer.Typer, read_geometry: ReadGeometry) -> None:
     def generate(
         preset: Preset = "kaggle",
         out: Annotated[Path, typer.Option("--out", "--output", help="Folder to write to.")] = Path("rtl"),
+        prefix: Annotated[
+            str | None, typer.Option(help="Of all module names, so that several geometries fit one project. "
+                                          "hotline_PRESET without it.")
+        ] = None,
         overrides: Overrides = None,
-    ) -> None:
-        """Write the accelerator's Verilog, with its description."""
+    ) -> None:  # fmt: skip
+        """Write the accelerator's Verilog with what tools need: FuseSoC, IP-XACT, constraints, a small bench."""
         with plain_errors() as progress:
             geometry = read_geometry(preset, overrides)
             progress(f"generating {geometry.name}", 0, 1)
-            from hotline_hw.export.generate import file_names, generate_files
+            from hotline_hw.export.package import package_files, package_names
 
-            paths = [out / name for name in file_names(geometry)]
+            paths = [out / name for name in package_names(geometry, prefix)]
             check_outputs({path.name: path for path in paths})
-            texts = generate_files(geometry)
+            texts = package_files(geometry, prefix)
             for path in paths:
                 write_text(path, texts[path.name])
         show(*map(str, paths))
 
     @app.command()
     def registers(
-        format: Annotated[str, typer.Option(help="table, markdown, c, svd, json or descriptors.")] = "table",
+        format: Annotated[str, typer.Option(help=f"table, html, {', '.join(_FORMATS)}.")] = "table",
+        out: Annotated[Path | None, typer.Option("--out", "--output", help="html: folder to write to.")] = None,
     ) -> None:
         """Show the register map, or what descriptors hold."""
-        formats: dict[str, Callable[[], str]] = {
-            "markdown": regdoc.markdown, "c": regdoc.c_header, "svd": regdoc.svd,
-            "json": regdoc.registers_json, "descriptors": regdoc.descriptors_markdown,
-        }  # fmt: skip
         with plain_errors():
-            if format != "table" and format not in formats:
-                raise SettingsError(f"format is {format!r}; it must be one of table, {', '.join(formats)}")
-        show(_register_table() if format == "table" else formats[format]().removesuffix("\n"))
+            if format not in ("table", "html", *_FORMATS):
+                raise SettingsError(f"format is {format!r}; it must be one of table, html, {', '.join(_FORMATS)}")
+            if (format == "html") != (out is not None):
+                raise SettingsError("--format html and --out go together: html is a folder of pages")
+            if out is not None:
+                show(str(_html(out)))
+                return
+        show(_register_table() if format == "table" else _FORMATS[format]().removesuffix("\n"))
 
     @app.command()
     def probe(
@@ -98,6 +112,15 @@ def add_commands(app: typer.Typer, read_geometry: ReadGeometry) -> None:
                 progress(f"synthesizing {geometry.name}", 0, 1)
             cells = fpga_cells(geometry, "hotline_device" if whole else "hotline_core") if fpga else {}
         show(*_resource_tables(geometry, bits, cells))
+
+
+def _html(folder: Path) -> Path:
+    try:
+        return write_html(folder)
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"--format html needs the Python package {error.name}. Install it: pip install 'hotline[docs]'"
+        ) from None
 
 
 def _register_table() -> Table:

@@ -159,7 +159,8 @@ class Unpacker(wiring.Component):
         rest, rest_cycles = sum_tree(m, "rest", [~marked[lane:].any() & valid[lane] for lane in lanes], step)
         now = {
             "lanes": beat, "head": head, "final": final, "marks": marked.any(),
-            "bad": Cat(lane.bad for lane in beat).any(), "empty": held.last & ~Cat(valid).any() & ~flags["front"], **flags,
+            "bad": Cat(lane.bad for lane in beat).any(),
+            "empty": held.last & ~Cat(valid).any() & ~flags["front"], **flags,
         }  # fmt: skip
         latency = max(cycles, rest_cycles)
         now = delay(m, "counting", now, latency, step)

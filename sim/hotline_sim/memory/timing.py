@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = ["PRESETS", "TAILS", "Latency", "MemoryTiming", "memory_timing"]
 
@@ -180,12 +180,35 @@ def _pcie(giga_transfers: float) -> MemoryTiming:
     )
 
 
+def _bridge(pcie: MemoryTiming) -> MemoryTiming:
+    """The same host memory behind a bridge from AXI4 to PCIe that carries 32 reads and 32 writes at a time.
+
+    AMD's QDMA (PG302, "Slave Bridge"), Versal's bridges (PG344, PG347) and XDMA in bridge mode (PG194) support up to 32
+    of each. So by Little's law rows of 64 bytes come at 32 * 64 bytes / 550 ns = 3.7 GB/s, whatever the link is.
+    """
+    return replace(pcie, reads=32, writes=32)
+
+
 PRESETS: dict[str, MemoryTiming] = {
     # The next cycle, and a beat in every cycle after it.
     "ideal": MemoryTiming(),
     "pcie3-x16": _pcie(8),
     "pcie4-x16": _pcie(16),
     "pcie5-x16": _pcie(32),
+    "pcie3-x16-bridge": _bridge(_pcie(8)),
+    "pcie4-x16-bridge": _bridge(_pcie(16)),
+    # A port S_AXI_HPC of Zynq UltraScale+ to its DDR4-2400, 64 bits wide. Its command queues are eight deep, so it
+    # carries 8 reads and 8 writes (UG1085, "AXI Interface Programming"); it is 128 bits wide. The way through the cache
+    # coherent interconnect is longer (UG1085, "APU Coherent Interfaces"): 200 ns and a tail of 40 ns are assumed, and
+    # 100 ns for a write. Rate as for ddr4-local.
+    "zynq-hpc": MemoryTiming(
+        read_latency=Latency(200, "exponential", 40),
+        write_latency=Latency(100, "exponential", 20),
+        read_gb_per_s=19.2 * 0.85,
+        shared=True,
+        reads=8,
+        writes=8,
+    ),
     # A channel of DDR4-2400 beside the FPGA: 8 bytes 2.4e9 times a second are 19.2 GB/s (JEDEC JESD79-4). Assumed: 85%
     # of that remain after refresh, bus turnaround and row activation; a read through the controller takes 110 ns plus
     # 20 ns on average; a write is answered after 40 ns, once it is queued; 64 of each may be outstanding.

@@ -58,6 +58,7 @@ class ModelCore(StreamCore):
         }
         self._snapshot = {counter.name: 0 for counter in COUNTERS}
         self._policy = {name: register(name).reset or 0 for name in POLICY_REGISTERS}
+        self._scratch = 0
         self._control = int(Phase.LEARN)
         self._phase = Phase.LEARN  # of the newest mini-batch
         self._command: Command | None = None  # the command whose packet has not been transferred yet
@@ -89,6 +90,8 @@ class ModelCore(StreamCore):
         if register.name in self._policy:
             return self._policy[register.name]
         match register.name:
+            case "SCRATCH":
+                return self._scratch
             case "CONTROL":
                 return self._control
             case "STATUS":
@@ -130,6 +133,8 @@ class ModelCore(StreamCore):
             self.core.policy.__dict__.update(vars(unpack_policy(self._policy)))
             return
         match register.name:
+            case "SCRATCH":
+                self._scratch = value
             case "CONTROL":
                 self._control = register.field("phase").get(value)
             case "HOT_ROWS":

@@ -6,7 +6,7 @@ import pytest
 
 from hotline_hw import __version__
 from hotline_hw.spec import regmap
-from hotline_hw.spec.params import PRESETS, Geometry
+from hotline_hw.spec.params import BUS_ATTRIBUTES, PRESETS, Geometry
 from hotline_hw.spec.regmap import COUNTERS, REGISTERS, Access, Error, Irq, counter_offset, register
 from hotline_hw.spec.shell_registers import SHELL_REGISTERS
 
@@ -96,4 +96,4 @@ def test_capabilities_tell_the_whole_geometry():
         "log2_read_beats": "read_beats",
     }  # fmt: skip
     told = {renamed.get(name, name) for name in fields} - {"windows"}  # the same for every geometry
-    assert told == PRESETS["tiny"].as_dict().keys() - {"name"}
+    assert told == PRESETS["tiny"].as_dict().keys() - {"name", *BUS_ATTRIBUTES}

@@ -87,6 +87,29 @@ def test_presets_bandwidth(name, reads, writes):
     memory.close()
 
 
+@pytest.mark.parametrize(("name", "outstanding"), [("pcie3-x16-bridge", 32), ("pcie4-x16-bridge", 32), ("zynq-hpc", 8)])
+def test_rows_come_at_the_rate_of_littles_law(name, outstanding):
+    """Reads of 64 bytes, one beat each, as fast as the port takes them: so many are outstanding, and no more.
+
+    Reads with one id wait for one another, which costs some of it.
+    """
+    memory = HostMemory()
+    region = memory.allocate("r", 1 << 16)
+    axi = manager(memory, name, axi_bits=512)
+    for i in range(2000):
+        axi.read(region.address + 64 * (i % 1024), 1, i % 16)
+    while axi._ar:
+        axi.step()
+        if axi.cycle == 1000:
+            axi.model.clear_statistics()
+    read = axi.model.statistics().read
+    assert read.peak == outstanding
+    gb_per_s = read.beats * 64 / (axi.model.statistics().cycles * 4)
+    assert gb_per_s == pytest.approx(outstanding * 64 / (read.latency_mean * 4), rel=0.05)
+    assert gb_per_s == pytest.approx(outstanding * 64 / axi.model.timing.read_latency.mean, rel=0.15)
+    memory.close()
+
+
 @pytest.mark.parametrize(("name", "least", "most"), [("pcie4-x16", 536, 600), ("ddr4-local", 120, 150)])
 def test_presets_latency(name, least, most):
     """Latencies in ns, of single reads of 64 bytes."""
