@@ -26,7 +26,7 @@ __all__ = ["Progress", "Synthesis", "check_tools", "synthesize_design"]
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many parts of it are done, and how many there are."""
 
-SMALL = 150_000
+SMALL = 60_000
 """Characters of Verilog up to which a module is synthesized with what is around it."""
 
 

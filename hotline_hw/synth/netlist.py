@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["PIECE", "Bits", "Cell", "Netlist", "netlist_of", "read_netlist"]
+__all__ = ["PIECE", "Bits", "Cell", "Netlist", "is_made_up", "netlist_of", "read_netlist"]
 
 Bits = list["int | str"]
 """Nets of a port, from bit 0. A string is a constant: "0", "1", "x" or "z"."""
@@ -98,7 +98,7 @@ def _names(nets: dict[str, dict]) -> dict[int, str]:
         if net.get("hide_name"):
             continue
         bits = net["bits"]
-        worth = (not _is_made_up(name), name.count("."), -len(name))
+        worth = (not is_made_up(name), name.count("."), -len(name))
         for index, bit in enumerate(bits):
             if isinstance(bit, int) and worth > rank.get(bit, (False, -1, 0)):
                 rank[bit] = worth
@@ -106,7 +106,7 @@ def _names(nets: dict[str, dict]) -> dict[int, str]:
     return names
 
 
-def _is_made_up(name: str) -> bool:
-    """Whether a tool made the name up: `port$12$0`, `$3`."""
+def is_made_up(name: str) -> bool:
+    """Whether a tool made the name up: `port$12$0`, `\\$3`, `_5_[2]`."""
     last = name.rpartition(".")[2]
-    return last.startswith(("$", "port$"))
+    return re.match(r"\\?\$|port\$|_\d+_", last) is not None

@@ -10,7 +10,7 @@ import numpy as np
 
 from .cells import unpack
 from .graph import NEVER, Graph
-from .netlist import Netlist
+from .netlist import Netlist, is_made_up
 
 __all__ = ["Path", "Step", "Timings", "longest_paths"]
 
@@ -141,8 +141,8 @@ def _path(graph: Graph, arrival: np.ndarray, end: int, end_name: str) -> Path:
     before: int | None = None
     for node in nodes:
         name = graph.net_name(node)
-        if name is None and before is not None:
-            others = graph.beside(node, before)
+        if before is not None and (name is None or is_made_up(name)):
+            others = [other for other in graph.beside(node, before) if not is_made_up(other)]
             name = f"with {', '.join(others[:3])}" if others else "..."
         if name and (not steps or steps[-1].net != name):
             steps.append(Step(name, unpack(int(arrival[node]))[0] / 8))

@@ -64,20 +64,22 @@ def place_and_route(
     """Places and routes the wrapper in a JSON netlist.
 
     Args:
+        netlist: in `folder`, where the files of nextpnr go.
         names: the name in the source of a cell's output, by the name of the cell in nextpnr.
         say: called with the stage that nextpnr is in.
 
     Raises:
         SynthesisError: nextpnr failed. The message has its error.
     """
+    # In WebAssembly it sees the current folder, and not every other one.
     report, log = folder / "report.json", folder / "route.log"
     arguments = [
-        *router.options, "--json", str(netlist), "--top", WRAPPER, "--freq", "200", "--timing-allow-fail",
-        "--router", "router2", "--threads", "1", "--seed", str(seed), "--report", str(report),
+        *router.options, "--json", netlist.name, "--top", WRAPPER, "--freq", "200", "--timing-allow-fail",
+        "--router", "router2", "--threads", "1", "--seed", str(seed), "--report", report.name,
     ]  # fmt: skip
     run = _RUN.format(package=router.package, function=router.function)
     with log.open("w") as kept, subprocess.Popen(
-        [sys.executable, "-c", run, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, "-c", run, *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:  # fmt: skip
         try:
             for line in process.stdout or ():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from .flow import Synthesis
@@ -33,7 +34,7 @@ def figures(preset: str, synthesis: Synthesis) -> dict[str, Any]:
         "stages": {stage: round(seconds, 1) for stage, seconds in synthesis.seconds.items()},
         "paths": {kind: _path(path) for kind, path in timings.kinds.items()},
         "modules": {module: _path(path) for module, path in timings.modules.items()},
-        "routed_path": placement.path if placement else None,
+        "routed_path": [asdict(hop) for hop in placement.path] if placement else None,
         "routed_cells": placement.cells if placement else None,
         "memories": {memory.name: memory.cells for memory in used.memories},
         "units": {
