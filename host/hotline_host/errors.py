@@ -5,13 +5,15 @@
      |- DataError        a log that cannot be read or used
      '- DriverError      a request beyond the accelerator, or a wrong answer of it
 
-Devices raise `DeviceError` and geometries `GeometryError`; both belong to packages below this one.
+Devices raise `DeviceError`, geometries `GeometryError`, and synthesis `SynthesisError`. They belong to packages below
+this one.
 """
 
 from __future__ import annotations
 
 from hotline_device.device import DeviceError
 from hotline_hw.spec.params import GeometryError
+from hotline_hw.synth.targets import SynthesisError
 
 __all__ = ["EXPECTED", "DataError", "DriverError", "HotlineError", "SettingsError"]
 
@@ -32,5 +34,5 @@ class DriverError(HotlineError, RuntimeError):
     """A request is beyond the accelerator, or its answer is wrong. The message says which, and where."""
 
 
-EXPECTED = (HotlineError, DeviceError, GeometryError)
+EXPECTED = (HotlineError, DeviceError, GeometryError, SynthesisError)
 """What the command reports in one line, apart from errors of the operating system."""

@@ -26,6 +26,7 @@ from .entry import main
 from .hardware import Overrides, Preset, add_commands
 from .popularity import add_command
 from .progress import TerminalProgress
+from .synthesis import add_synth
 
 if TYPE_CHECKING:
     from hotline_host.experiments.results import CosimResult  # torch takes seconds
@@ -277,3 +278,4 @@ def _draw_cosim(result: CosimResult, path: Path) -> None:
 add_command(app, _load)
 add_benchmarks(app, _load, _geometry)
 add_commands(app, _geometry)
+add_synth(app, _geometry)

@@ -44,8 +44,9 @@ def core_verilog(geometry: Geometry, top: str = TOP) -> str:
 
 
 def _sources() -> list[str]:
-    """The text of every module that describes hardware."""
-    return [path.read_text() for path in sorted(Path(hotline_hw.__file__).parent.glob("**/*.py"))]
+    """The text of every module that describes hardware. Those that synthesize it do not."""
+    hardware = Path(hotline_hw.__file__).parent
+    return [path.read_text() for path in sorted(hardware.glob("**/*.py")) if hardware / "synth" not in path.parents]
 
 
 def _generator_versions() -> list[str]:
