@@ -242,7 +242,8 @@ class PooledEmbeddings:
     def export(self) -> tuple[list[Tensor], list[Tensor]]:
         """Copies on the host: T full tables [rows[t], D], and T states."""
         self.refresh()
-        tables, states = [], []
+        tables: list[Tensor] = []
+        states: list[Tensor] = []
         for pool in self.pools:
             for whole, part in zip((tables, states), pool.export(self.hot_keys), strict=True):
                 whole += part
