@@ -110,9 +110,14 @@ class Adagrad(RowOptimizer):
         return (dimension,)
 
     def update(self, table: Tensor, accumulator: Tensor, rows: Tensor, gradient: Tensor) -> None:
-        sums = accumulator.index_select(0, rows) + gradient.square()
+        sums = accumulator.index_select(0, rows).addcmul_(gradient, gradient)  # rounded as torch does
         accumulator.index_copy_(0, rows.long(), sums)
-        self._descend(table, rows, gradient / (sums.sqrt() + self.eps))
+        roots = sums.sqrt() + self.eps
+        if self.rate.is_cpu:
+            moved = table.index_select(0, rows).addcdiv_(gradient, roots, value=-float(self.rate.numpy()))
+            table.index_copy_(0, rows.long(), moved)
+        else:
+            self._descend(table, rows, gradient / roots)
 
 
 class Adam(RowOptimizer):
