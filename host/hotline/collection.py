@@ -18,8 +18,7 @@ from hotline_hw.spec.params import Geometry
 
 from .jagged import JaggedTensor, KeyedTensor
 from .lookups import Lookups
-from .prefetching import Item
-from .preparation import Preparation
+from .preparation import Item, Preparation
 from .splitting import Splitting
 from .tables import EmbeddingBagConfig, Tables
 from .training_step import OrderError, TrainingStep

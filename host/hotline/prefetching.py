@@ -9,17 +9,16 @@ for batch in hotline.prefetch(loader, emb, key=lambda batch: batch.sparse):
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from hotline_host.errors import SettingsError
 from hotline_host.pipelines.ahead import Ahead
 
-from .lookups import is_jagged, sizes_of
+from .collection import EmbeddingBagCollection
+from .lookups import is_jagged
+from .preparation import Item
 
-if TYPE_CHECKING:
-    from .collection import EmbeddingBagCollection
-
-__all__ = ["Item", "prefetch"]
+__all__ = ["prefetch"]
 
 Batch = TypeVar("Batch")
 
@@ -82,26 +81,6 @@ def _run(
         raise
     finally:
         emb._end(ahead, whole=whole)
-
-
-class Item:
-    """Batches that make up one mini-batch. More is found out about it on its way.
-
-    Attributes:
-        batches: as the loader gave them.
-        features: the KeyedJaggedTensor of each.
-        prepared: what the threads made of it.
-    """
-
-    def __init__(self, batches: list[Any], features: list[Any]) -> None:
-        self.batches, self.features = batches, features
-        self.prepared: Any = None
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """Lookups and bags, of all features."""
-        lookups, bags = zip(*map(sizes_of, self.features), strict=True)
-        return sum(lookups), sum(bags)
 
 
 class _Feed(Iterator[Item]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,13 +17,12 @@ from hotline_host.training.embeddings import PooledEmbeddings
 from hotline_host.training.optim import RowOptimizer
 from hotline_host.training.row_inputs import RowInputs
 
-from .lookups import Lookups, batch_of
-from .prefetching import Item
+from .lookups import Lookups, batch_of, sizes_of
 from .splitting import Splitting
 from .tables import Tables
 from .training_step import PartOfStep, TrainingStep
 
-__all__ = ["Preparation"]
+__all__ = ["Item", "Preparation"]
 
 _SPARE = 1.25
 """More room than what was asked for, as the mini-batches to come may be larger."""
@@ -45,6 +45,26 @@ class _Prepared:
     places: list[np.ndarray]
     weighted: bool
     parts: list[PartOfStep]
+
+
+class Item:
+    """Batches that make up one mini-batch. More is found out about it on its way.
+
+    Attributes:
+        batches: as the loader gave them.
+        features: the KeyedJaggedTensor of each.
+        prepared: what the threads made of it.
+    """
+
+    def __init__(self, batches: list[Any], features: list[Any]) -> None:
+        self.batches, self.features = batches, features
+        self.prepared: Any = None
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Lookups and bags, of all features."""
+        lookups, bags = zip(*map(sizes_of, self.features), strict=True)
+        return sum(lookups), sum(bags)
 
 
 class Preparation:
