@@ -10,7 +10,7 @@ from pathlib import Path
 
 import grimp
 
-PACKAGES = ("hotline_host", "hotline_sim", "hotline_device", "hotline_hw")
+PACKAGES = ("hotline", "hotline_host", "hotline_sim", "hotline_device", "hotline_hw")
 DOCUMENT = Path(__file__).with_name("architecture.md")
 BEGIN, END = "<!-- rooms: made by `make picture` -->", "<!-- end of rooms -->"
 

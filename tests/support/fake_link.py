@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from hotline_host.training import pool_trainer
+from hotline_host.training import embeddings
 from hotline_host.training.inputs import StepInputs
 from hotline_host.training.kernels import TorchKernels
 from hotline_host.training.link import CudaLink
@@ -224,8 +224,8 @@ def install(patch: pytest.MonkeyPatch) -> FakeCuda:
     cuda = FakeCuda()
     for name in ("Stream", "Event", "current_stream", "stream", "synchronize"):
         patch.setattr(torch.cuda, name, getattr(cuda, name))
-    patch.setattr(pool_trainer, "link_to", lambda device: FakeLink(cuda))
-    patch.setattr(pool_trainer, "kernels_for", lambda device: WatchedKernels(cuda))
+    patch.setattr(embeddings, "link_to", lambda device: FakeLink(cuda))
+    patch.setattr(embeddings, "kernels_for", lambda device: WatchedKernels(cuda))
 
     def around(owner: type, name: str, account: Callable) -> None:
         original = getattr(owner, name)

@@ -11,7 +11,7 @@ import torch
 from hotline_host.data.log import Batch
 from hotline_host.driver.driver import Driver
 from hotline_host.errors import DriverError
-from hotline_host.pipelines import pooled
+from hotline_host.pipelines import ahead
 from hotline_host.pipelines.gatherers import AcceleratorGatherer
 from hotline_host.pipelines.pooled import PooledPipeline
 from hotline_host.pipelines.registry import PIPELINES
@@ -176,7 +176,7 @@ def _copied_in_after_the_moves(patch: pytest.MonkeyPatch) -> None:
     def arrive(self, plan):
         self.pool.move(self.kernels, *self.inputs[plan.half].move_ids())
         self.pool.copy_in(self.kernels, plan)
-        self._latest = plan
+        self.embeddings._latest = plan
         self.hot_keys[plan.slots] = plan.comes
 
     patch.setattr(PoolTrainer, "arrive", arrive)
@@ -204,14 +204,14 @@ BROKEN = [
 
 def test_the_order_of_the_thread_makes_no_difference(monkeypatch) -> None:
     expected = train(check=True)
-    monkeypatch.setattr(pooled, "ThreadPoolExecutor", AtOnce)
+    monkeypatch.setattr(ahead, "ThreadPoolExecutor", AtOnce)
     assert_identical(train(check=True), expected)
 
 
 @pytest.mark.parametrize("name", ["hotline", "hotline-split", "lru"])
 @pytest.mark.parametrize("break_rule", BROKEN, ids=lambda rule: rule.__name__.strip("_"))
 def test_a_broken_order_shows(monkeypatch, break_rule, name: str) -> None:
-    monkeypatch.setattr(pooled, "ThreadPoolExecutor", AtOnce)
+    monkeypatch.setattr(ahead, "ThreadPoolExecutor", AtOnce)
     expected = train("ordinary").losses
     break_rule(monkeypatch)
     losses = train(name, check=True).losses

@@ -311,7 +311,7 @@ def test_a_wrong_split_raises_and_changes_nothing() -> None:
 def test_a_mini_batch_that_is_too_large_is_refused() -> None:
     pool = pool_trainer(hot_rows=8)
     batch = make_batch(np.random.default_rng(2), multi_hot=False, samples=SAMPLES + 1)
-    with pytest.raises(ValueError, match="has 49 samples, 196 lookups and 0 rows that move; room was made for 48, 576"):
+    with pytest.raises(ValueError, match="has 49 samples; room was made for 48"):
         pool_step(pool, batch, Splitter(pool).split(batch), schedule="pool")
 
 

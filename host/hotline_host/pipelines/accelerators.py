@@ -31,7 +31,7 @@ from hotline_host.splitters.splitter import Splitter
 from hotline_host.training.pool import EmbeddingPool
 
 from .gatherers import AcceleratorGatherer, Gatherer, HostGatherer
-from .pipeline import AcceleratorOptions, Setup
+from .pipeline import AcceleratorOptions
 
 __all__ = ["Accelerator", "DrivenAccelerator", "ReplayedAccelerator", "open_accelerator"]
 
@@ -184,13 +184,14 @@ class _PacedGatherer(HostGatherer):
         return cycles
 
 
-def open_accelerator(setup: Setup) -> Accelerator:
-    """The accelerator of a set-up."""
-    options = setup.accelerator
-    if options is None:
-        raise SettingsError("the pipeline hotline drives an accelerator; give Setup one")
+def open_accelerator(options: AcceleratorOptions, hot_rows: int, *, schedule: str = "pool") -> Accelerator:
+    """The accelerator of a set-up: driven, or recorded.
+
+    Args:
+        schedule: what it splits for, unless `options.follow` has an objective.
+    """
     recording = recording_of(options.backend)
     # Over the pool a popular sample trains no sooner than another; fewer rows to fetch are what is left to gain.
-    objective = options.follow.objective or ("rows" if setup.schedule == "pool" else "samples")
+    objective = options.follow.objective or ("rows" if schedule == "pool" else "samples")
     options = replace(options, follow=replace(options.follow, objective=objective))
-    return ReplayedAccelerator(recording, setup.hot_rows) if recording else DrivenAccelerator(options, setup.hot_rows)
+    return ReplayedAccelerator(recording, hot_rows) if recording else DrivenAccelerator(options, hot_rows)

@@ -11,9 +11,10 @@ from hotline_host.driver.driver import Driver
 from hotline_host.errors import DriverError
 from hotline_host.plan import Split
 from hotline_host.pool.planner import StepPlan
+from hotline_host.training.embeddings import PooledEmbeddings
 from hotline_host.training.pool import EmbeddingPool
 
-__all__ = ["AcceleratorGatherer", "Gatherer", "HostGatherer", "ZeroCopyGatherer"]
+__all__ = ["AcceleratorGatherer", "Gatherer", "HostGatherer", "PoolsGatherer", "ZeroCopyGatherer"]
 
 _CHECK_EVERY = 16
 """Every so many mini-batches the accelerator also writes the keys of the gathered rows (8 bytes each), as a check."""
@@ -66,6 +67,21 @@ class ZeroCopyGatherer(HostGatherer):
         return 0
 
 
+class PoolsGatherer(HostGatherer):
+    """The host's cores gather the rows of several pools."""
+
+    def __init__(self, rows: PooledEmbeddings) -> None:
+        super().__init__(rows.pool)
+        self._pools = rows.pools
+
+    def gather(self, split: Split, plan: StepPlan) -> int:
+        for pool in self._pools:
+            pool.fetch(plan.half, 0, plan.keys[: plan.free])
+            pool.fetch(plan.half, plan.free, plan.fetched)
+        self.host_rows += plan.copied_in
+        return 0
+
+
 class AcceleratorGatherer(Gatherer):
     """The accelerator gathers the rows by DMA. Their optimizer state, one number a row, comes from the host.
 
@@ -84,18 +100,18 @@ class AcceleratorGatherer(Gatherer):
         super().__init__(pool)
         if pool.region is None or pool.staging is None:
             raise ValueError("the cold rows are not in memory that the accelerator reaches")
-        self._driver, self._staging, self._batches = driver, pool.staging, 0
+        self._driver, self._batches = driver, 0
         bases = pool.tables.bases.tolist()
         for table, rows in enumerate(pool.tables.rows.tolist()):
             driver.set_table(table, pool.region.address + bases[table] * pool.row_bytes, rows, pool.row_bytes)
 
     def _free(self, split: Split, plan: StepPlan) -> int:
         working, pool = split.working, self._pool
-        assert working is not None
+        assert working is not None and pool.staging is not None
         self._batches += 1
         offset = plan.half * pool.shape.working_rows * pool.row_bytes
         check = self._batches % _CHECK_EVERY == 1
-        done = self._driver.gather(pool.row_bytes, self._staging, offset, keys=check)
+        done = self._driver.gather(pool.row_bytes, pool.staging, offset, keys=check)
         if done.written != plan.free:
             raise DriverError(f"of {plan.free} cold rows that were listed {done.written} were gathered")
         if done.tables is not None and done.rows is not None:

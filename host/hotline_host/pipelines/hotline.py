@@ -9,6 +9,7 @@ from typing import Any
 from hotline_host.data.delimited import Progress
 from hotline_host.data.log import Batch
 from hotline_host.driver.driver import Driver
+from hotline_host.errors import SettingsError
 from hotline_host.splitters.splitter import Splitter
 from hotline_host.stopwatch import Stopwatch
 from hotline_host.training.pool_trainer import PoolTrainer
@@ -34,7 +35,9 @@ class HotlinePipeline(PooledPipeline):
 
     def __init__(self, setup: Setup) -> None:
         watch = Stopwatch()
-        self.accelerator = open_accelerator(setup)
+        if setup.accelerator is None:
+            raise SettingsError("the pipeline hotline drives an accelerator; give Setup one")
+        self.accelerator = open_accelerator(setup.accelerator, setup.hot_rows, schedule=setup.schedule)
         watch.lap("build")
         try:
             trainer = PoolTrainer(

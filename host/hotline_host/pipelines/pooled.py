@@ -1,21 +1,19 @@
 """Trains over a pool, with any splitter to say which rows are hot.
 
     schedule pool     main thread    step i
-                      beside it      split i + 4 | plan i + 3 | pack i + 2 | rows of i back, those of i + 2 gathered
+                      beside it      what comes before later steps: see `ahead.py`
     schedule split    main thread    split, plan, pack i | popular micro-batch | the others, update
                       beside it                          | gather              |                  rows of i - 1 back
 
-`pool` takes mini-batches ahead; each part has a thread of its own, so a step waits for the slowest part, not for their
-sum. `split` needs to know no mini-batch but its own.
+`pool` takes mini-batches ahead. `split` needs to know no mini-batch but its own.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any, NamedTuple
+from concurrent.futures import Future, wait
+from typing import Any
 
 import numpy as np
 
@@ -29,33 +27,12 @@ from hotline_host.stopwatch import Parts, Stopwatch
 from hotline_host.training.inputs import StepSize
 from hotline_host.training.pool_trainer import PoolTrainer
 
+from .ahead import Ahead, Work
 from .gatherers import Gatherer, HostGatherer
 from .pipeline import Pipeline, Setup
 from .steps import GatherCounts, PipelineFigures, SplitCounts, StepResult, count_split
 
 __all__ = ["PooledPipeline"]
-
-
-_FILLED = 2
-"""Mini-batches that are packed and gathered ahead: as many as there are halves."""
-_PLANNED = 2
-"""Mini-batches behind these that are split and planned ahead."""
-
-
-class _Coming(NamedTuple):
-    """A mini-batch that is being prepared."""
-
-    batch: Batch
-    followed: Future[Followed]
-    plan: Future[StepPlan]
-
-
-class _Filling(NamedTuple):
-    """A mini-batch whose inputs and rows are on their way into the buffers of its half."""
-
-    plan: Future[StepPlan]
-    packed: Future[SplitCounts]
-    gathered: Future[GatherCounts]
 
 
 class PooledPipeline(Pipeline):
@@ -69,18 +46,14 @@ class PooledPipeline(Pipeline):
     trainer: PoolTrainer
     splitter: Splitter
     _gatherer: Gatherer
+    _ahead: Ahead[Batch] | None = None
 
     def __init__(self, setup: Setup, trainer: PoolTrainer, watch: Stopwatch | None = None) -> None:
         self.setup, self.trainer, self.schedule = setup, trainer, setup.schedule
         self._watch = watch or Stopwatch()
         self._placed = 0
-        self._threads = {
-            name: ThreadPoolExecutor(1, thread_name_prefix=name) for name in ("split", "plan", "pack", "gather")
-        }
-        self._planned: deque[_Coming] = deque()
-        self._filling: deque[_Filling] = deque()
         self._behind: Future[None] | None = None  # schedule split: rows on their way back
-        self._parts = Parts(*self._threads, "wait", "launch")
+        self._parts = Parts("split", "plan", "pack", "gather", "wait", "launch")
 
     def prepare(self, learned: Sequence[Batch], coming: Sequence[Batch], progress: Progress = lambda *_: None) -> None:
         """Learns popularity, and places the hot rows."""
@@ -89,6 +62,8 @@ class PooledPipeline(Pipeline):
         placed = self.splitter.placed()
         self._placed = self.trainer.place(*placed)
         self._gatherer = self._open_gatherer()
+        work = Work(self._split, self._plan, self._pack, self._gather, self._gatherer.follows_split)
+        self._ahead = Ahead(work)
         self._watch.lap("place")
 
     @abstractmethod
@@ -102,43 +77,24 @@ class PooledPipeline(Pipeline):
         return self._pool_step(batches) if self.schedule == "pool" else self._split_step(next(batches))
 
     def _pool_step(self, batches: Iterator[Batch]) -> StepResult:
-        while len(self._filling) < _FILLED and (self._planned or self._take(batches)):
-            self._fill()
-        if not self._filling:
+        assert self._ahead, "prepare comes first"
+        self._ahead.fill(batches)
+        ready = self._ahead.pop()
+        if ready is None:
             raise StopIteration
-        plan, packed, gathered = self._filling.popleft()
         with self._parts("wait"):
-            result = StepResult(packed.result(), gathered.result())
+            result = StepResult(ready.packed.result(), ready.gathered.result())
         with self._parts("launch"):
-            self.trainer.launch(plan.result())
-        if self._planned or self._take(batches):  # only now: it takes the buffers of what was just launched
-            self._fill()
-        # The accelerator gathers the rows of no mini-batch but the one that it split last.
-        while not self._gatherer.follows_split and len(self._planned) < _PLANNED and self._take(batches):
-            pass
+            self.trainer.launch(ready.plan.result())
+        self._ahead.refill(batches)
         return result
 
-    def _take(self, batches: Iterator[Batch]) -> bool:
-        """Takes a mini-batch, if there is one, and has it split and planned."""
-        batch = next(batches, None)
-        if batch is None:
-            return False
-        before = self._filling[-1].gathered if self._filling and self._gatherer.follows_split else None
-        followed = self._threads["split"].submit(self._split, batch, before)
-        self._planned.append(_Coming(batch, followed, self._threads["plan"].submit(self._plan, batch, followed)))
-        return True
-
-    def _fill(self) -> None:
-        """Has the mini-batch that was planned first packed and gathered. The step before the last was launched."""
-        batch, followed, plan = self._planned.popleft()
-        packed = self._threads["pack"].submit(self._pack, batch, followed, plan)
-        self._filling.append(_Filling(plan, packed, self._threads["gather"].submit(self._gather, followed, plan)))
-
     def _split_step(self, batch: Batch) -> StepResult:
+        assert self._ahead, "prepare comes first"
         followed = _done(self._split(batch))
         plan = _done(self._plan(batch, followed))
         counts = self._pack(batch, followed, plan, popular=followed.result().split.popular)
-        gathering = self._threads["gather"].submit(self._gather, followed, plan)
+        gathering = self._ahead.threads["gather"].submit(self._gather, followed, plan)
         with self._parts("launch"):
             self.trainer.launch_popular(plan.result())
         with self._parts("wait"):
@@ -147,14 +103,12 @@ class PooledPipeline(Pipeline):
             self.trainer.launch_rest(plan.result())
             if self._behind:
                 self._behind.result()
-            self._behind = self._threads["gather"].submit(self.trainer.bring_back, plan.result().number - 1)
+            self._behind = self._ahead.threads["gather"].submit(self.trainer.bring_back, plan.result().number - 1)
         return StepResult(counts, gathered)
 
     # What comes before a step, in this order
 
-    def _split(self, batch: Batch, before: Future[GatherCounts] | None = None) -> Followed:
-        if before:
-            wait([before])
+    def _split(self, batch: Batch) -> Followed:
         with self._parts("split"):
             followed = self.splitter.split(batch)
         add_cycles("split", followed.cycles)
@@ -199,13 +153,9 @@ class PooledPipeline(Pipeline):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._rest()
-        while self._filling or self._planned:
-            if not self._filling:
-                self._fill()
-            plan, packed, gathered = self._filling.popleft()
-            packed.result()
-            gathered.result()
-            self.trainer.give_up(plan.result())
+        if self._ahead:
+            for ready in self._ahead.drain():
+                self.trainer.give_up(ready.plan.result())
         super().load_state_dict(state)
 
     def figures(self) -> PipelineFigures:
@@ -216,11 +166,8 @@ class PooledPipeline(Pipeline):
         )  # fmt: skip
 
     def close(self) -> None:
-        for thread in self._threads.values():
-            thread.shutdown(cancel_futures=True)
-        # A future that was cancelled before its turn never ends for those who wait for it.
-        self._planned.clear()
-        self._filling.clear()
+        if self._ahead:
+            self._ahead.close()
         self._behind = None
         if hasattr(self, "splitter"):
             self.splitter.close()
@@ -228,12 +175,10 @@ class PooledPipeline(Pipeline):
 
     def _rest(self) -> None:
         """Returns once nothing runs beside the main thread."""
-        futures: list[Future[Any]] = [each.plan for each in self._planned]
-        for each in self._filling:
-            futures += [each.packed, each.gathered]
+        if self._ahead:
+            self._ahead.rest()
         if self._behind:
-            futures.append(self._behind)
-        wait(futures)
+            wait([self._behind])
 
 
 def size_of(setup: Setup, most_moves: int) -> StepSize:

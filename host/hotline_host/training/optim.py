@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 __all__ = [
-    "OPTIMIZERS", "SGD", "DenseAdagrad", "DenseOptimizer", "DenseSGD", "RowOptimizer", "RowwiseAdagrad",
-    "dense_optimizer", "row_optimizer",
+    "OPTIMIZERS", "SGD", "Adagrad", "Adam", "DenseAdagrad", "DenseOptimizer", "DenseSGD", "RowOptimizer",
+    "RowwiseAdagrad", "dense_optimizer", "row_optimizer",
 ]  # fmt: skip
 
 OPTIMIZERS = ("sgd", "adagrad")
@@ -41,13 +41,20 @@ class RowOptimizer(ABC):
         """Another learning rate from the next step on."""
         self.rate.fill_(rate)
 
+    def state_shape(self, dimension: int) -> tuple[int, ...]:
+        """The shape of the state of one row of D numbers; () for one number."""
+        return ()
+
+    def begin(self) -> None:  # noqa: B027  # most count no steps
+        """Before the updates of a step."""
+
     @abstractmethod
     def update(self, table: Tensor, accumulator: Tensor, rows: Tensor, gradient: Tensor) -> None:
         """One step.
 
         Args:
             table: [R, D].
-            accumulator: [R], the optimizer's state, one number a row, zero at first.
+            accumulator: [R, *state_shape(D)], the optimizer's state, zero at first.
             rows: int32 or int64 [u], each row once.
             gradient: [u, D], of those rows. All four tensors are on one device.
         """
@@ -87,6 +94,65 @@ class RowwiseAdagrad(RowOptimizer):
         sums = accumulator.index_select(0, rows) + gradient.square().mean(dim=1)
         accumulator.index_copy_(0, rows.long(), sums)
         self._descend(table, rows, gradient / (sums.sqrt() + self.eps).unsqueeze(1))
+
+
+class Adagrad(RowOptimizer):
+    """Adagrad with one accumulator a number, as `torch.optim.Adagrad` of a sparse gradient.
+
+    accumulator += gradient^2;  row -= rate * gradient / (sqrt(accumulator) + eps)
+    """
+
+    def __init__(self, rate: float | Tensor, eps: float = 1e-10, *, device: torch.device | str = "cpu") -> None:
+        super().__init__(rate, device=device)
+        self.eps = eps
+
+    def state_shape(self, dimension: int) -> tuple[int, ...]:
+        return (dimension,)
+
+    def update(self, table: Tensor, accumulator: Tensor, rows: Tensor, gradient: Tensor) -> None:
+        sums = accumulator.index_select(0, rows).addcmul_(gradient, gradient)  # rounded as torch does
+        accumulator.index_copy_(0, rows.long(), sums)
+        roots = sums.sqrt() + self.eps
+        if self.rate.is_cpu:
+            moved = table.index_select(0, rows).addcdiv_(gradient, roots, value=-float(self.rate.numpy()))
+            table.index_copy_(0, rows.long(), moved)
+        else:
+            self._descend(table, rows, gradient / roots)
+
+
+class Adam(RowOptimizer):
+    """Adam of the rows that are looked up, as `torch.optim.SparseAdam`: the moments of other rows stay as they are.
+
+    Attributes:
+        steps: tensor [], the steps that were done.
+    """
+
+    def __init__(
+        self,
+        rate: float | Tensor,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        *,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__(rate, device=device)
+        self.betas, self.eps = betas, eps
+        self.steps = torch.zeros((), dtype=torch.float64, device=self.rate.device)
+
+    def state_shape(self, dimension: int) -> tuple[int, ...]:
+        return (2, dimension)
+
+    def begin(self) -> None:
+        self.steps += 1
+
+    def update(self, table: Tensor, accumulator: Tensor, rows: Tensor, gradient: Tensor) -> None:
+        first, second = self.betas
+        moments = accumulator.index_select(0, rows)
+        moments[:, 0] += (gradient - moments[:, 0]) * (1 - first)
+        moments[:, 1] += (gradient.square() - moments[:, 1]) * (1 - second)
+        accumulator.index_copy_(0, rows.long(), moments)
+        scale = (1 - second**self.steps).sqrt() / (1 - first**self.steps)
+        self._descend(table, rows, moments[:, 0] / (moments[:, 1].sqrt() + self.eps) * scale.to(table.dtype))
 
 
 class DenseOptimizer(torch.optim.Optimizer):

@@ -41,11 +41,12 @@ class EmbeddingPool:
         check: poison storage that owns nothing.
         zero_copy: the device itself reads the cold rows that it needs, over the link.
         folder: keep the cold rows and their states in files there. None: in memory.
+        state: shape of the optimizer's state of one row.
 
     Attributes:
-        cold: [R, D] in host memory; `cold_state` [R], always in the host's own memory.
-        rows: [P, D] on the device; `state` [P].
-        staged: for each half, host memory [W, D] that its rows are gathered into; `staged_state` [W].
+        cold: [R, D] in host memory; `cold_state` [R, *state], always in the host's own memory.
+        rows: [P, D] on the device; `state` [P, *state].
+        staged: for each half, host memory [W, D] that its rows are gathered into; `staged_state` [W, *state].
         region: the region of `memory` with the cold rows, and `staging` that with the gathered rows of both halves.
             None without `memory`.
     """
@@ -64,6 +65,7 @@ class EmbeddingPool:
         check: bool = False,
         zero_copy: bool = False,
         folder: Path | None = None,
+        state: tuple[int, ...] = (),
     ) -> None:
         self.tables, self.shape, self.check, self._link = tables, shape, check, link
         self.region: Region | None = None
@@ -72,10 +74,22 @@ class EmbeddingPool:
             self.cold, self.region = shared_table(memory, tables.rows, dimension, seed=seed, dtype=dtype, folder=folder)
         else:
             self.cold = host_table(tables.rows, dimension, seed=seed, dtype=dtype, folder=folder)
-        self.cold_state = host_zeros(len(self.cold), dtype=dtype, folder=folder)
-        self.rows = torch.zeros(shape.rows, dimension, dtype=dtype, device=device)
-        self.state = torch.zeros(shape.rows, dtype=dtype, device=device)
-        if check:
+        numbers = int(np.prod(state))
+        self.cold_state = host_zeros(len(self.cold) * numbers, dtype=dtype, folder=folder).view(-1, *state)
+        self._memory, self._device, self._adopt = memory, device, zero_copy
+        self.make_room(shape)
+
+    def make_room(self, shape: PoolShape) -> None:
+        """Makes the pool anew, as large as `shape` says. Its rows are lost: all of them must be cold.
+
+        Memory of an accelerator that staged rows before is not given back.
+        """
+        link, memory, dtype = self._link, self._memory, self.cold.dtype
+        dimension, state = self.cold.shape[1], self.cold_state.shape[1:]
+        self.shape = shape
+        self.rows = torch.zeros(shape.rows, dimension, dtype=dtype, device=self._device)
+        self.state = torch.zeros(shape.rows, *state, dtype=dtype, device=self._device)
+        if self.check:
             self.rows[: shape.zero].fill_(torch.nan)
             self.state[: shape.zero].fill_(torch.nan)
         halves = (2, shape.working_rows, dimension)
@@ -86,20 +100,20 @@ class EmbeddingPool:
         else:
             staged = link.host_buffer(*halves, dtype=dtype)
         self.staged = list(staged.unbind())
-        self.staged_state = [link.host_buffer(shape.working_rows, dtype=dtype) for _ in range(2)]
+        self.staged_state = [link.host_buffer(shape.working_rows, *state, dtype=dtype) for _ in range(2)]
         # Rows on their way back: where device memory is host memory, they need none of their own.
         self._returned = [
             (self._half(half) if link.shares_memory else link.host_buffer(*halves[1:], dtype=dtype))
             for half in range(2)
         ]
         self._returned_state = [
-            (self._half_state(half) if link.shares_memory else link.host_buffer(halves[1], dtype=dtype))
+            (self._half_state(half) if link.shares_memory else link.host_buffer(halves[1], *state, dtype=dtype))
             for half in range(2)
         ]
 
         # Of the rows to be read, for each half: on the host, on the device.
         self._keys: list[tuple[Tensor, Tensor]] = []
-        if zero_copy:
+        if self._adopt:
             link.adopt(self.cold)
             link.adopt(self.cold_state)
             for _ in range(2):
@@ -158,17 +172,21 @@ class EmbeddingPool:
             kernels.fetch_rows(
                 self.cold, self.cold_state, on_device, self._half(half)[:count], self._half_state(half)[:count]
             )
-            self._link.bytes_in += count * (self.row_bytes + self.cold.itemsize)
+            self._link.bytes_in += count * (self.row_bytes + self.cold_state.nbytes // max(1, len(self.cold)))
         else:
             self._link.copy_in(self._half(half)[:count], staged)
             self._link.copy_in(self._half_state(half)[:count], state)
         if self.check:
             self._link.synchronize()
             keys = np.concatenate([plan.keys[: plan.free], plan.fetched])
-            self.cold.index_fill_(0, torch.from_numpy(keys), torch.nan)
-            self.cold_state.index_fill_(0, torch.from_numpy(keys), torch.nan)
+            self.poison(keys)
             staged.fill_(torch.nan)
             state.fill_(torch.nan)
+
+    def poison(self, keys: np.ndarray) -> None:
+        """Rows that have left host memory show if they are read there."""
+        self.cold.index_fill_(0, torch.from_numpy(keys), torch.nan)
+        self.cold_state.index_fill_(0, torch.from_numpy(keys), torch.nan)
 
     def move(self, kernels: Kernels, source: Tensor, target: Tensor) -> None:
         """Rows move inside the pool. All are read before any is written."""
@@ -198,6 +216,10 @@ class EmbeddingPool:
             cold.index_copy_(0, here, hot.index_select(0, there).cpu())
             if self.check:
                 hot.index_fill_(0, there, torch.nan)
+
+    def read_cold(self, keys: np.ndarray) -> Tensor:
+        """[n, D] on the host: rows of host memory. That of a hot row is stale, or NaN."""
+        return self.cold.index_select(0, torch.from_numpy(keys))
 
     def export(self, key_of: np.ndarray) -> tuple[list[Tensor], list[Tensor]]:
         """Copies on the host: T full tables [rows[t], D], and T states [rows[t]].

@@ -48,24 +48,32 @@ class Kernels(ABC):
     fixed_shapes: ClassVar[bool] = False
 
     @abstractmethod
-    def pooled_sum(self, rows: Tensor, ids: Tensor, offsets: Tensor | None) -> Tensor:
+    def pooled_sum(self, rows: Tensor, ids: Tensor, offsets: Tensor | None, weights: Tensor | None = None) -> Tensor:
         """[bags, D]: the sum of each bag's rows, in input order; zero for an empty bag.
 
         Args:
             rows: [P, D].
             ids: int32 [n], the row of each lookup.
             offsets: int32 [bags + 1], where each bag begins in `ids`, and the end of the last. None: one lookup a bag.
+            weights: [n], what each lookup's row is multiplied by; None: 1.
         """
 
     @abstractmethod
     def update_rows(
-        self, optimizer: RowOptimizer, rows: Tensor, state: Tensor, gradient: Tensor, groups: Groups
+        self,
+        optimizer: RowOptimizer,
+        rows: Tensor,
+        state: Tensor,
+        gradient: Tensor,
+        groups: Groups,
+        weights: Tensor | None = None,
     ) -> None:
         """Updates every row that was looked up, in place, by the sum of its lookups' gradients.
 
         Args:
-            rows: [P, D]; `state` [P], one number a row.
+            rows: [P, D]; `state` [P, ...], the optimizer's.
             gradient: [bags, D], of the pooled sums.
+            weights: [n], of each lookup, in the order of `groups.bags`; None: 1.
         """
 
     @abstractmethod

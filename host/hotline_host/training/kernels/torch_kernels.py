@@ -17,19 +17,26 @@ class TorchKernels(Kernels):
     """Float32 results equal ordinary training's bit for bit, as it uses the same kernels."""
 
     @torch.no_grad()
-    def pooled_sum(self, rows: Tensor, ids: Tensor, offsets: Tensor | None) -> Tensor:
+    def pooled_sum(self, rows: Tensor, ids: Tensor, offsets: Tensor | None, weights: Tensor | None = None) -> Tensor:
         if offsets is None:
-            return rows.index_select(0, ids)
-        return _sums(rows, ids, offsets[:-1])
+            taken = rows.index_select(0, ids)
+            return taken if weights is None else taken * weights.unsqueeze(1)
+        return _sums(rows, ids, offsets[:-1], weights)
 
     @torch.no_grad()
     def update_rows(
-        self, optimizer: RowOptimizer, rows: Tensor, state: Tensor, gradient: Tensor, groups: Groups
+        self,
+        optimizer: RowOptimizer,
+        rows: Tensor,
+        state: Tensor,
+        gradient: Tensor,
+        groups: Groups,
+        weights: Tensor | None = None,
     ) -> None:
         if not groups.row_count:
             return
         starts = groups.chunk_starts.index_select(0, groups.row_chunks[: groups.row_count])
-        sums = _sums(gradient, groups.bags[: groups.lookup_count], starts)
+        sums = _sums(gradient, groups.bags[: groups.lookup_count], starts, weights)
         optimizer.update(rows, state, groups.rows[: groups.row_count].long(), sums)
 
     @torch.no_grad()
@@ -44,8 +51,8 @@ class TorchKernels(Kernels):
         torch.index_select(source_state, 0, keys, out=state)
 
 
-def _sums(table: Tensor, ids: Tensor, starts: Tensor) -> Tensor:
-    """[len(starts), D]: the sum of `table[ids[starts[b] : starts[b + 1]]]` for each b."""
+def _sums(table: Tensor, ids: Tensor, starts: Tensor, weights: Tensor | None = None) -> Tensor:
+    """[len(starts), D]: the sum of `table[ids[starts[b] : starts[b + 1]]]` for each b, each row times its weight."""
     if not len(ids) or not len(starts):
         return table.new_zeros(len(starts), table.shape[1])
-    return F.embedding_bag(ids, table, starts, mode="sum")
+    return F.embedding_bag(ids, table, starts, mode="sum", per_sample_weights=weights)

@@ -19,6 +19,7 @@ from torch import Tensor
 from hotline_host.training.optim import SGD, RowOptimizer, RowwiseAdagrad
 
 from .kernels import Groups, Kernels
+from .torch_kernels import TorchKernels
 
 __all__ = ["TritonKernels"]
 
@@ -137,14 +138,21 @@ def _copy(
 
 
 class TritonKernels(Kernels):
-    """For float32 and float64, and any D; made for D from 16 to 256."""
+    """For float32 and float64, and any D; made for D from 16 to 256.
+
+    Lookups with weights, and optimizers with more state than a number a row, go through the kernels in torch. A CUDA
+    graph cannot replay these.
+    """
 
     fixed_shapes = True
 
     def __init__(self) -> None:
+        self._torch = TorchKernels()
         self._memory: dict[tuple[object, ...], Tensor] = {}
 
-    def pooled_sum(self, rows: Tensor, ids: Tensor, offsets: Tensor | None) -> Tensor:
+    def pooled_sum(self, rows: Tensor, ids: Tensor, offsets: Tensor | None, weights: Tensor | None = None) -> Tensor:
+        if weights is not None:
+            return self._torch.pooled_sum(rows, ids, offsets, weights)
         _check(rows, ids, *(() if offsets is None else (offsets,)))
         bags, dimension = (len(ids) if offsets is None else len(offsets) - 1), rows.shape[1]
         out = rows.new_empty(bags, dimension)
@@ -157,8 +165,16 @@ class TritonKernels(Kernels):
         return out
 
     def update_rows(
-        self, optimizer: RowOptimizer, rows: Tensor, state: Tensor, gradient: Tensor, groups: Groups
+        self,
+        optimizer: RowOptimizer,
+        rows: Tensor,
+        state: Tensor,
+        gradient: Tensor,
+        groups: Groups,
+        weights: Tensor | None = None,
     ) -> None:
+        if weights is not None or not isinstance(optimizer, SGD | RowwiseAdagrad):
+            return self._torch.update_rows(optimizer, rows, state, gradient, groups, weights)
         _check(rows, groups.bags, groups.chunk_starts, groups.row_chunks, groups.rows, groups.sizes)
         _check(gradient)
         if gradient.dtype != rows.dtype or gradient.shape[1] != rows.shape[1]:
@@ -184,6 +200,8 @@ class TritonKernels(Kernels):
             )  # fmt: skip
 
     def copy_rows(self, rows: Tensor, state: Tensor, source: Tensor, target: Tensor) -> None:
+        if state.dim() > 1:
+            return self._torch.copy_rows(rows, state, source, target)
         _check(rows, source, target)
         count, dimension = len(source), rows.shape[1]
         if len(target) != count:

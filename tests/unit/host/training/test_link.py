@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hotline_host.pipelines import pooled
+from hotline_host.pipelines import ahead
 from hotline_host.training.link import CudaLink, HostLink, link_to
 from hotline_host.training.pool import EmbeddingPool
 from hotline_host.training.pool_trainer import PoolTrainer
@@ -21,7 +21,7 @@ SPLITTING = pytest.mark.parametrize("name", ["hotline", "hotline-split", "lru", 
 
 @pytest.fixture
 def cuda(monkeypatch) -> FakeCuda:
-    monkeypatch.setattr(pooled, "ThreadPoolExecutor", AtOnce)
+    monkeypatch.setattr(ahead, "ThreadPoolExecutor", AtOnce)
     return fake_link.install(monkeypatch)
 
 

@@ -1,0 +1,315 @@
+"""Embedding tables as a module: hot rows on the device, cold rows in host memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hotline_host.driver.follow import FollowOptions
+from hotline_host.errors import SettingsError
+from hotline_host.pipelines.ahead import Ahead, Ready, Work
+from hotline_host.training.embeddings import PooledEmbeddings
+from hotline_host.training.optim import RowOptimizer
+from hotline_hw.spec.params import Geometry
+
+from .jagged import JaggedTensor, KeyedTensor
+from .lookups import Lookups
+from .preparation import Item, Preparation
+from .splitting import Splitting
+from .tables import EmbeddingBagConfig, Tables
+from .training_step import OrderError, TrainingStep
+
+__all__ = ["EmbeddingBagCollection"]
+
+
+class EmbeddingBagCollection(nn.Module):
+    """Pooled vectors of rows that an accelerator keeps where they are needed.
+
+    In training mode it takes the batches that `hotline.prefetch` yields, each once and in order. The backward pass
+    updates the rows; they are no `parameters()`, and the model's own optimizer is for the dense parameters alone. In
+    evaluation mode it takes any batch, and nothing changes.
+
+    Args:
+        tables: what there is to look up.
+        optimizer: of the rows. Its learning rate is a tensor, which a schedule may write.
+        accelerator: what chooses the hot rows and gathers the cold ones: "model", "verilated" or another backend of
+            `hotline --help`, "replay:FILE" for what `hotline record` wrote. None: all rows are on `device`.
+        hot_rows: rows that may be on the device. None: as many as `hot_bytes` hold, or a tenth of all rows.
+        hot_bytes: of device memory for them, with their optimizer state. With several D every pool has all slots.
+        preset: the accelerator's parameters, where it is simulated: a name or a `Geometry`.
+        follow: how the hot rows follow popularity.
+        accumulate: batches whose gradients are added before their rows are updated. Scale the loss yourself.
+        device, dtype: of the vectors, and of the hot rows.
+        seed: of the initial rows.
+        check: poison storage that owns no row, so that a row read where it does not live shows. Slow.
+
+    Raises:
+        SettingsError: a setting makes no sense. It is named.
+        DeviceError: the accelerator cannot be built or started.
+        DriverError: `hot_rows` is beyond the accelerator.
+    """
+
+    def __init__(
+        self,
+        tables: Sequence[EmbeddingBagConfig],
+        *,
+        optimizer: RowOptimizer,
+        accelerator: str | None = None,
+        hot_rows: int | None = None,
+        hot_bytes: int | None = None,
+        preset: str | Geometry = "kaggle",
+        follow: FollowOptions | None = None,
+        accumulate: int = 1,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        seed: int = 0,
+        check: bool = False,
+    ) -> None:
+        super().__init__()
+        if accumulate < 1:
+            raise SettingsError(f"accumulate is {accumulate}; it must be at least 1")
+        self._tables, self._optimizer, self.accumulate = Tables(tables), optimizer, accumulate
+        hot_rows = _hot_rows(self._tables, optimizer, dtype, hot_rows, hot_bytes)
+        self._splitting = Splitting(accelerator, self._tables, hot_rows, preset, follow or FollowOptions())
+        try:
+            self._rows = PooledEmbeddings(
+                self._tables.rows, self._tables.dimensions, self._splitting.hot_rows, lookups=0,
+                moves=self._splitting.most_moves, device=torch.device(device), dtype=dtype, seed=seed, check=check,
+                memory=self._splitting.memory if len(self._tables.groups) == 1 else None,
+                all_hot=accelerator is None, state=optimizer.state_shape,
+            )  # fmt: skip
+            self._splitting.start(self._rows)
+        except BaseException:
+            self._splitting.close()
+            raise
+        self._preparation = Preparation(self._tables, self._rows, self._splitting)
+        self._ahead: Ahead[Item] | None = None
+        self._step: TrainingStep | None = None
+        self._number = -1  # of the batch that was yielded last, in its step
+
+    @property
+    def rate(self) -> Tensor:
+        """The learning rate of the rows, []. Writing it counts from the next update on."""
+        return self._optimizer.rate
+
+    def extra_repr(self) -> str:
+        return ", ".join(
+            f"{table.name}: {table.num_embeddings} x {table.embedding_dim}" for table in self._tables.given
+        )
+
+    def forward(self, features: Any) -> KeyedTensor:
+        """The vectors of each feature's bags.
+
+        Args:
+            features: a KeyedJaggedTensor of B samples, ours or TorchRec's. In training mode that of the batch that
+                prefetch yielded last.
+
+        Raises:
+            OrderError: in training mode, if it is of another batch.
+        """
+        if self.training:
+            step, number = self._expected(features)
+            part = self._preparation.lookups(number)
+            return self._collected(features, part, step.read(number, self._weights(features, part)))
+        lookups = Lookups.of(features, self._tables)
+        return self._collected(features, lookups, self._read(lookups, self._weights(features, lookups)))
+
+    def skip(self) -> None:
+        """Leaves out the batch that prefetch yielded last, with all that are accumulated with it: no row changes."""
+        if self._step is None:
+            raise OrderError("there is no batch to skip; prefetch yields one first")
+        self._step.give_up()
+
+    @torch.no_grad()
+    def weights(self) -> dict[str, Tensor]:
+        """A copy of every table, [rows, D], on the host, by name: what `nn.EmbeddingBag` calls its weight."""
+        self._rest()
+        tables, _ = self._rows.export()
+        return {table.name: values.clone() for table, values in zip(self._tables.ordered, tables, strict=True)}
+
+    @torch.no_grad()
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Overwrites every table, and makes the optimizer's state zero. Call it outside of the training loop.
+
+        Raises:
+            SettingsError: a table is missing, or has another shape.
+            OrderError: a prefetch has not ended.
+        """
+        if self._ahead is not None:
+            raise OrderError("weights cannot be loaded inside of the loop over prefetch; end that first")
+        tables, states = self._rows.export()
+        for number, table in enumerate(self._tables.ordered):
+            given = weights.get(table.name)
+            if given is None or given.shape != tables[number].shape:
+                is_ = "missing" if given is None else list(given.shape)
+                raise SettingsError(f"weights of table {table.name}: {is_}; they must be {list(tables[number].shape)}")
+            tables[number] = given.detach().to("cpu", tables[number].dtype)
+        self._rows.load(tables, [torch.zeros_like(state) for state in states])
+
+    def close(self) -> None:
+        """Ends the accelerator. What was trained can still be read."""
+        self._splitting.close()
+        self._rows.close()
+
+    # Of prefetch
+
+    @property
+    def _work(self) -> Work[Item]:
+        return self._preparation.work
+
+    def _begin(self, ahead: Ahead[Item]) -> None:
+        if self._ahead is not None:
+            raise OrderError(
+                "the rows are being prefetched for another loop, and one loop at a time can train them; leave that "
+                "loop, or close() what prefetch returned"
+            )
+        self._ahead = ahead
+
+    def _has_room(self, lookups: int, bags: int) -> bool:
+        return self._preparation.has_room(lookups, bags)
+
+    def _make_room(self, lookups: int, bags: int) -> None:
+        self._preparation.make_room(lookups, bags)
+
+    def _open(self, ready: Ready[Item]) -> None:
+        """The next mini-batch is ready. Raises what went wrong with it."""
+        ready.packed.result()
+        ready.gathered.result()
+        self._step = self._preparation.step(ready, self._optimizer)
+
+    def _offer(self, number: int) -> None:
+        self._number = number
+
+    def _check_trained(self, number: int) -> None:
+        step = self._step
+        assert step is not None
+        if step.done:
+            return
+        part = step.parts[number]
+        if part.gradients is None:
+            missing = "backward pass ran" if part.forwarded else "forward pass ran in training mode"
+            raise OrderError(
+                f"no {missing} for the batch that prefetch yielded last; run it before the next batch is taken, or "
+                "leave the batch out with skip()"
+            )
+
+    def _end(self, ahead: Ahead[Item], *, whole: bool) -> None:
+        """A loop over prefetch has ended. `whole`: nothing went wrong with a mini-batch that was prepared."""
+        if self._ahead is not ahead:
+            return
+        try:
+            if self._step is not None:
+                self._step.give_up()
+            if whole:
+                for ready in ahead.drain():
+                    self._preparation.step(ready, self._optimizer).give_up()
+        except BaseException:
+            whole = False
+            raise
+        finally:
+            ahead.rest()
+            ahead.close()
+            self._ahead = self._step = None
+            if not whole:
+                self._splitting.place(self._rows)
+
+    # Within
+
+    def _expected(self, features: Any) -> tuple[TrainingStep, int]:
+        """The step of the batch that was yielded last, and its number in it."""
+        if self._step is None:
+            raise OrderError(
+                "in training mode, batches come from hotline.prefetch(loader, emb), which brings their rows; call "
+                "emb.eval() to read rows without training"
+            )
+        part = self._step.parts[self._number]
+        if part.forwarded or self._step.done:
+            raise OrderError("the batch was used already; each one that prefetch yields is used once")
+        if not torch.is_grad_enabled():
+            raise OrderError(
+                "gradients are disabled, and the backward pass is what updates the rows; call emb.eval() to read rows "
+                "without training"
+            )
+        if not _same(features, part.features):
+            raise OrderError(
+                "the features are not those of the batch that prefetch yielded last; use each batch in turn"
+            )
+        return self._step, self._number
+
+    @torch.no_grad()
+    def _read(self, lookups: Lookups, weights: Sequence[Tensor]) -> list[Tensor]:
+        """As `TrainingStep.read`, of rows wherever they are."""
+        if self._step is not None and self._step.arrived and not self._step.done:
+            raise OrderError("rows cannot be read between the forward and the backward pass of a training batch")
+        self._rest()
+        self._rows.refresh()
+        read = []
+        for number, (group, pool) in enumerate(zip(self._tables.groups, self._rows.pools, strict=True)):
+            rows = self._rows.read(lookups.keys(self._tables, group), pool)
+            bags = np.concatenate(lookups.bags(self._tables, group))
+            offsets = torch.from_numpy(np.concatenate([[0], np.cumsum(bags)]).astype(np.int32)).to(rows.device)
+            ids = torch.arange(len(rows), dtype=torch.int32, device=rows.device)
+            weight = weights[number].detach() if weights else None
+            read.append(self._rows.kernels.pooled_sum(rows, ids, offsets, weight))
+        return read
+
+    def _rest(self) -> None:
+        if self._ahead is not None:
+            self._ahead.rest()
+
+    def _weights(self, features: Any, lookups: Lookups) -> list[Tensor]:
+        given = features.weights_or_none() if hasattr(features, "weights_or_none") else None
+        if given is None:
+            return []
+        if any(feature.pooling != "sum" for feature in self._tables.features):
+            raise SettingsError("the lookups of a batch have weights; every table must have pooling='sum' then")
+        given = given.to(self._rows.device, self._rows.pool.rows.dtype)
+        return [lookups.weights(given, group) for group in self._tables.groups]
+
+    def _collected(self, features: Any, lookups: Lookups, read: Iterable[Tensor]) -> KeyedTensor:
+        """By feature, of the vectors of all bags of each D."""
+        pooled: dict[str, Tensor] = {}
+        jagged: dict[str, JaggedTensor] = {}
+        for group, vectors in zip(self._tables.groups, read, strict=True):
+            own, begin = self._tables.features[group], 0
+            for number, (feature, bags) in enumerate(zip(own, lookups.bags(self._tables, group), strict=True)):
+                part = vectors[begin : begin + len(bags)]
+                begin += len(bags)
+                if feature.pooling == "sum":
+                    pooled[feature.name] = part
+                    continue
+                lengths = torch.from_numpy(lookups.lengths[group.start + number]).to(part.device)
+                if feature.pooling == "mean":
+                    pooled[feature.name] = part / lengths.clamp(min=1).unsqueeze(1)
+                else:
+                    jagged[feature.name] = JaggedTensor(part, lengths)
+        names = self._tables.outputs
+        return KeyedTensor({name: pooled[name] for name in names if name in pooled}, jagged)
+
+
+def _hot_rows(
+    tables: Tables, optimizer: RowOptimizer, dtype: torch.dtype, hot_rows: int | None, hot_bytes: int | None
+) -> int | None:
+    """Rows that may be hot; None: as the accelerator allows."""
+    if hot_bytes is not None:
+        if hot_rows is not None:
+            raise SettingsError("hot_rows and hot_bytes are both given; give one of them")
+        numbers = sum(dimension + int(np.prod(optimizer.state_shape(dimension))) for dimension in {*tables.dimensions})
+        hot_rows = hot_bytes // (numbers * dtype.itemsize)
+    if hot_rows is not None and hot_rows < 0:
+        raise SettingsError(f"hot_rows is {hot_rows}; it must be 0 or more")
+    return hot_rows
+
+
+def _same(given: Any, expected: Any) -> bool:
+    """Whether two KeyedJaggedTensors hold the same lookups. Lookups on a GPU are not looked at, only counted."""
+    if given is expected:
+        return True
+    a, b = given.values(), expected.values()
+    if list(given.keys()) != list(expected.keys()) or a.shape != b.shape:
+        return False
+    return not (a.is_cpu and b.is_cpu) or torch.equal(a, b)

@@ -1,0 +1,141 @@
+"""Prepares the mini-batches of a loop ahead of it.
+
+for batch in hotline.prefetch(loader, emb, key=lambda batch: batch.sparse):
+    pooled = emb(batch.sparse)
+    ...
+    loss.backward()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from hotline_host.errors import SettingsError
+from hotline_host.pipelines.ahead import Ahead
+
+from .collection import EmbeddingBagCollection
+from .lookups import is_jagged
+from .preparation import Item
+
+__all__ = ["prefetch"]
+
+Batch = TypeVar("Batch")
+
+
+def prefetch(
+    loader: Iterable[Batch],
+    emb: EmbeddingBagCollection,
+    *,
+    depth: int = 4,
+    key: Callable[[Batch], Any] | None = None,
+) -> Iterator[Batch]:
+    """The batches of a loader, unchanged and in order, while the rows of those to come are split, moved and gathered.
+
+    Train on every batch before the next is taken: `emb(...)` of its features once, then a backward pass. A batch that
+    is left out needs `emb.skip()`. Batches are taken from the loader in the thread of the loop, up to `depth` ahead;
+    what else is done for them runs in threads of its own. These end with the loop, however that ends.
+
+    Args:
+        loader: any iterable: a DataLoader, a generator, a stream without end.
+        depth: mini-batches in preparation, at least 1.
+        key: gives the KeyedJaggedTensor of a batch. None: a batch is one, or is a tuple or list whose one element is.
+
+    Raises:
+        SettingsError: depth is below 1.
+        OrderError: another prefetch of `emb` has not ended; or, from the loop, a batch was not trained on.
+        DataError: from the loop, in place of a batch that lacks a feature or looks up a row that is not there.
+
+    What the loader raises comes out of the loop too, after the batches before it.
+    """
+    if depth < 1:
+        raise SettingsError(f"depth is {depth}; it must be at least 1")
+    return _run(loader, emb, depth, key or _features_of)
+
+
+def _run(
+    loader: Iterable[Batch], emb: EmbeddingBagCollection, depth: int, key: Callable[[Batch], Any]
+) -> Iterator[Batch]:
+    feed = _Feed(loader, emb, key)
+    ahead: Ahead[Item] = Ahead(emb._work, depth=depth)
+    emb._begin(ahead)
+    whole = False
+    try:
+        while True:
+            ahead.fill(feed)
+            ready = ahead.pop()
+            if ready is None:
+                if not feed.makes_room():
+                    break
+                continue
+            emb._open(ready)
+            for number, batch in enumerate(ready.item.batches):
+                emb._offer(number)
+                yield batch
+                emb._check_trained(number)
+        whole = True
+        if feed.error is not None:
+            raise feed.error
+    except GeneratorExit:
+        whole = True
+        raise
+    finally:
+        emb._end(ahead, whole=whole)
+
+
+class _Feed(Iterator[Item]):
+    """The loader's batches, as many at a time as are accumulated.
+
+    It ends where the loader ends or fails, and before a mini-batch that needs more room than there is.
+
+    Attributes:
+        error: what the loader raised.
+    """
+
+    def __init__(self, loader: Iterable[Any], emb: EmbeddingBagCollection, key: Callable[[Any], Any]) -> None:
+        self._batches, self._emb, self._key = iter(loader), emb, key
+        self._waits: Item | None = None
+        self.error: BaseException | None = None
+        self._ended = False
+
+    def __next__(self) -> Item:
+        item = self._waits or self._take()
+        if item is None:
+            raise StopIteration
+        self._waits = None if self._emb._has_room(*item.sizes) else item
+        if self._waits:
+            raise StopIteration
+        return item
+
+    def makes_room(self) -> bool:
+        """Makes room for a mini-batch that waits for it. False if none does."""
+        if self._waits is None:
+            return False
+        self._emb._make_room(*self._waits.sizes)
+        return True
+
+    def _take(self) -> Item | None:
+        batches: list[Any] = []
+        features: list[Any] = []
+        while not self._ended and len(batches) < self._emb.accumulate:
+            try:
+                batch = next(self._batches)
+                features.append(self._key(batch))
+                batches.append(batch)
+            except StopIteration:
+                self._ended = True
+            except BaseException as error:
+                self.error, self._ended = error, True
+        return Item(batches, features) if batches else None
+
+
+def _features_of(batch: Any) -> Any:
+    """The one KeyedJaggedTensor of a batch."""
+    parts = batch if isinstance(batch, tuple | list) else [batch]
+    found = [part for part in parts if is_jagged(part)]
+    if len(found) != 1:
+        raise SettingsError(
+            f"a batch is a {type(batch).__name__} with {len(found)} KeyedJaggedTensors; give prefetch a key=, a "
+            "function from a batch to the one that the embeddings take"
+        )
+    return found[0]

@@ -1,0 +1,83 @@
+"""Who says which rows are hot, and who gathers the others: an accelerator, or nobody if all rows are on the device."""
+
+from __future__ import annotations
+
+from hotline_device.host_memory import HostMemory
+from hotline_device.registry import find_backend
+from hotline_host.driver.follow import FollowOptions
+from hotline_host.pipelines.accelerators import Accelerator, open_accelerator
+from hotline_host.pipelines.gatherers import Gatherer, HostGatherer, PoolsGatherer
+from hotline_host.pipelines.pipeline import AcceleratorOptions
+from hotline_host.splitters.replayed import recording_of
+from hotline_host.splitters.splitter import Splitter
+from hotline_host.splitters.static_hot import AllHot
+from hotline_host.training.embeddings import PooledEmbeddings
+from hotline_hw.spec.descriptors import GRANULE_BYTES, MAX_ROW_BYTES
+from hotline_hw.spec.params import Geometry, preset
+
+from .tables import Tables
+
+__all__ = ["Splitting"]
+
+_HOT_SHARE = 0.1
+"""Share of all rows that are hot, unless it is said."""
+
+
+class Splitting:
+    """Splits mini-batches and gathers their rows.
+
+    Args:
+        accelerator: a backend, "replay:FILE", or None.
+        hot_rows: None: a tenth of the rows, if the accelerator can hold that many.
+
+    Attributes:
+        hot_rows: slots of the hot table.
+        most_moves: most rows that become hot before one mini-batch.
+        memory: that the accelerator reaches; None if there is none.
+    """
+
+    splitter: Splitter
+    gatherer: Gatherer
+
+    def __init__(
+        self, accelerator: str | None, tables: Tables, hot_rows: int | None, geometry: str | Geometry,
+        follow: FollowOptions,
+    ) -> None:  # fmt: skip
+        self._accelerator: Accelerator | None = None
+        self.memory: HostMemory | None = None
+        if accelerator is None:
+            self.splitter = AllHot(tables.rows.rows)
+            self.hot_rows, self.most_moves = self.splitter.hot_rows, 0
+            return
+        built = preset(geometry) if isinstance(geometry, str) else geometry
+        if hot_rows is None:
+            hot_rows = min(int(_HOT_SHARE * int(tables.rows.bases[-1])), built.hot_capacity)
+        if not recording_of(accelerator):
+            find_backend(accelerator)
+        options = AcceleratorOptions(backend=accelerator, geometry=built, follow=follow)
+        self._accelerator = open_accelerator(options, hot_rows)
+        self.hot_rows, self.most_moves = self._accelerator.hot_rows, self._accelerator.most_moves
+        self.memory = self._accelerator.memory
+
+    def start(self, rows: PooledEmbeddings) -> None:
+        """Places the hot rows."""
+        self.gatherer = self._gatherer(rows)
+        if self._accelerator is not None:
+            self.splitter = self._accelerator.learn([], [], lambda *_: None)
+        self.place(rows)
+
+    def place(self, rows: PooledEmbeddings) -> None:
+        """Makes the rows hot that are hot for the splitter now."""
+        rows.place(*self.splitter.placed())
+
+    def close(self) -> None:
+        if self._accelerator is not None:
+            self._accelerator.close()
+
+    def _gatherer(self, rows: PooledEmbeddings) -> Gatherer:
+        if self._accelerator is None or len(rows.pools) > 1:
+            return PoolsGatherer(rows)
+        size = rows.pool.row_bytes
+        if self.memory is not None and (size % GRANULE_BYTES or size > MAX_ROW_BYTES):
+            return HostGatherer(rows.pool)  # the accelerator cannot gather rows of this size
+        return self._accelerator.gatherer(rows.pool)

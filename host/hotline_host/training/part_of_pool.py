@@ -1,0 +1,72 @@
+"""A pool for some of the tables: those of one D, where tables have several.
+
+All pools follow one plan, which names rows of all tables by key. A pool leaves out the rows that are not its own: their
+slots and places are empty in it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hotline_host.pool.planner import PoolShape
+from hotline_host.pool.rows import TableRows
+
+from .pool import EmbeddingPool
+
+__all__ = ["PartOfPool"]
+
+
+class PartOfPool(EmbeddingPool):
+    """Arguments as `EmbeddingPool`.
+
+    Args:
+        tables: its own.
+        first_key: the key of their first row.
+    """
+
+    def __init__(self, tables: TableRows, dimension: int, shape: PoolShape, *, first_key: int, **options: Any) -> None:
+        self._first, self._end = first_key, first_key + int(tables.bases[-1])
+        super().__init__(tables, dimension, shape, **options)
+
+    def fetch(self, half: int, place: int, keys: np.ndarray) -> None:
+        self._fetch(self.cold, self.staged[half], place, keys)
+        self.fetch_state(half, place, keys)
+
+    def fetch_state(self, half: int, place: int, keys: np.ndarray) -> None:
+        self._fetch(self.cold_state, self.staged_state[half], place, keys)
+
+    def _fetch(self, cold: Tensor, staged: Tensor, place: int, keys: np.ndarray) -> None:
+        own = self._own(keys)
+        if len(own):
+            names = torch.from_numpy(keys[own] - self._first)
+            staged.index_copy_(0, torch.from_numpy(own + place), cold.index_select(0, names))
+
+    def write_back(self, half: int, places: np.ndarray, keys: np.ndarray) -> None:
+        own = self._own(keys)
+        super().write_back(half, places[own], keys[own] - self._first)
+
+    def poison(self, keys: np.ndarray) -> None:
+        super().poison(keys[self._own(keys)] - self._first)
+
+    def place(self, keys: np.ndarray, slots: np.ndarray) -> None:
+        own = self._own(keys)
+        super().place(keys[own] - self._first, slots[own])
+
+    def unplace(self, keys: np.ndarray, slots: np.ndarray) -> None:
+        own = self._own(keys)
+        super().unplace(keys[own] - self._first, slots[own])
+
+    def read_cold(self, keys: np.ndarray) -> Tensor:
+        return super().read_cold(keys - self._first)
+
+    def export(self, key_of: np.ndarray) -> tuple[list[Tensor], list[Tensor]]:
+        own = (key_of >= self._first) & (key_of < self._end)
+        return super().export(np.where(own, key_of - self._first, -1))
+
+    def _own(self, keys: np.ndarray) -> np.ndarray:
+        """Which of the keys are rows of these tables."""
+        return np.flatnonzero((keys >= self._first) & (keys < self._end))
