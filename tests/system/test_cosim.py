@@ -33,6 +33,7 @@ from hotline_hw.spec.params import PRESETS
 from hotline_sim.model import device as model_device
 from hotline_sim.model.device import ModelDevice
 from tests.support.gathering_runs import ROOMY, ordinary_step, size_of_batches
+from tests.support.small_runs import small_settings, write_skewed_log
 from tests.support.tools import backends, needs
 
 TINY = PRESETS["tiny"]
@@ -49,23 +50,13 @@ KEYS = {
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory) -> ClickLog:
-    """1,000 multi-hot samples of 3 skewed tables, some samples empty. The label depends on the rows."""
-    rng = np.random.default_rng(0)
-    lengths = rng.integers(0, 3, (1000, 3))
-    lengths[rng.random(1000) < 0.03] = 0
-    tables = np.repeat(np.tile(np.arange(3), 1000), lengths.ravel())
-    indices = (40 * rng.random(len(tables)) ** 3).astype(np.int64)
-    sample = np.repeat(np.arange(1000), lengths.sum(1))
-    score = np.bincount(sample, np.where(indices % 2, 1.0, -1.0), minlength=1000)
     path = tmp_path_factory.mktemp("log") / "log.npz"
-    dense = rng.standard_normal((1000, 2)).astype(np.float32)
-    np.savez(path, indices=indices, lengths=lengths, dense=dense, label=rng.random(1000) < 1 / (1 + np.exp(-score)))
+    write_skewed_log(path)
     return load(f"npz:{path}")
 
 
 def settings(**changes) -> CosimSettings:
-    defaults = {"hot_rows": 30, "learn_share": 0.2, "batch_size": 64, "passes": 1, "pipelines": BOTH}
-    return CosimSettings(**defaults | changes)
+    return small_settings(**{"pipelines": BOTH} | changes)
 
 
 def check_against_the_log(figures: dict, log: ClickLog) -> None:

@@ -102,6 +102,9 @@ def cosim_command(
         Path | None,
         typer.Option(metavar="DIR", help="Keep the embedding tables in files there: they may exceed memory."),
     ] = None,
+    save: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep checkpoints there.")] = None,
+    save_every: Annotated[int, typer.Option(help="Steps between two checkpoints; 0: one at the end.")] = 0,
+    resume: Annotated[Path | None, typer.Option(metavar="DIR", help="Go on from the newest checkpoint there.")] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Poison memory that owns no row, to find misplaced rows.")
     ] = False,
@@ -137,6 +140,7 @@ def cosim_command(
             memory=memory, passes=passes,
             steps=steps, optimizer=optimizer, rate=rate, eps=eps, model=model, dimension=dimension, device=device,
             dtype=dtype, seed=seed, schedule=schedule, tables=tables, check=check,
+            save=save, save_every=save_every, resume=resume,
             autocast=autocast,
             pipelines=_names(pipelines, *(["ordinary"] if baseline else [])),
         )  # fmt: skip

@@ -14,7 +14,6 @@ from hotline_host.plan import Split, WorkingSet
 from hotline_host.tracking.front import FrontChooser
 from hotline_hw.spec.descriptors import BUFFER_ALIGN, SUMMARY_BYTES, SUMMARY_LISTS, Flag, Opcode, Status
 from hotline_hw.spec.descriptors import MAX_BANKS as _BANKS
-from hotline_hw.spec.words import LAST_FIELD
 
 from .buffers import Buffer, Buffers
 from .packets import Lookups, pack
@@ -94,7 +93,7 @@ class BatchRunner:
         front = self._front
         if not front.due() or not front.choose(lookups.keys_at(front.positions(len(lookups)))):
             return np.empty(0, np.uint64)
-        return front.table | np.uint64(1 << LAST_FIELD.low)
+        return front.lookups
 
     def run(self, work: Prepared) -> list[Completion]:
         """Runs the descriptors. A mini-batch with more cold rows than can be listed is no failure."""

@@ -77,17 +77,20 @@ class Follower:
     Args:
         driver: of an accelerator that has learned.
         options: None: the hot rows stay as they were learned.
+
+    Attributes:
+        steps: mini-batches that were split.
     """
 
     def __init__(self, driver: Driver, options: FollowOptions | None = None) -> None:
         self._driver, self._options = driver, options or FollowOptions()
-        self._steps = 0
+        self.steps = 0
         self._cycles = driver.cycles()
 
     def split(self, batch: Batch) -> Followed:
         """Splits the next mini-batch."""
         options = self._options
-        step, self._steps = self._steps, self._steps + 1
+        step, self.steps = self.steps, self.steps + 1
         select = options.relearn_share > 0 and step > 0 and step % options.select_every == 0
         moves = self._driver.select() if select else None
         relearn = int((step + 1) * options.relearn_share) > int(step * options.relearn_share)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,33 @@ class TrackerDriver:
         state.array(dump.size, np.uint64)[:] = dump.ravel()
         self._front.emptied()
         self.rings.run([Descriptor(opcode=Opcode.RESTORE, source=state.address, count=len(dump))])
+
+    def tracker_state(self) -> dict[str, Any]:
+        """All that decides how the tracker goes on: contents, policy, aging, front table. Plain data and arrays."""
+        with self._lock:
+            aging = self._controller.aging
+            self._command(Command.SNAPSHOT)
+            now = self.control.counter("revivals"), self.control.counter("returns")
+            return {
+                "hot_rows": self.hot_rows, "dump": self.dump(), "policy": pack_policy(self._controller.policy),
+                "aging": aging and asdict(aging), "unasked": [now[0] - self._asked[0], now[1] - self._asked[1]],
+                "front": self._front.state(),
+            }  # fmt: skip
+
+    def load_tracker_state(self, state: dict[str, Any]) -> None:
+        """Goes on from what `tracker_state` gave, under the same budget. Errors as `restore`."""
+        with self._lock:
+            self._restore(np.asarray(state["dump"]))
+            aging = state["aging"] and AgingControl(**state["aging"])
+            self.configure(unpack_policy(state["policy"]), aging)
+            self._command(Command.SNAPSHOT)
+            unasked = state["unasked"]
+            self._asked = self.control.counter("revivals") - unasked[0], self.control.counter("returns") - unasked[1]
+            self._front.resume(state["front"])
+            if len(front := self._front.lookups):
+                rows = self._buffers.sources(front.nbytes)[0]
+                rows.array(len(front), np.uint64)[:] = front
+                self.rings.run([Descriptor(opcode=Opcode.FRONT, source=rows.address, count=len(front))])
 
     def hot_set(self, dump: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The rows in a dump of this accelerator under the present budget, by inverting the hash.

@@ -29,6 +29,7 @@ from hotline_hw.spec.params import Geometry
 
 from .cosim_settings import CosimSettings
 from .history import History
+from .keeper import Done, Keeper
 from .results import CosimResult, LogFigures, PipelineResult, RunFigures, TrainFigures
 from .settings import check_lookups
 
@@ -74,7 +75,10 @@ def cosim(
     parts = _parts(log, settings)
     setup = settings.setup(log, geometry, backend)
     steps = settings.steps or settings.passes * len(parts.train)
-    trained = {name: _train(name, setup, parts, steps, progress) for name in settings.pipelines}
+    keeper = Keeper(
+        settings.run(log, setup), steps, save=settings.save, every=settings.save_every, resume=settings.resume
+    )
+    trained = {name: _train(name, setup, parts, steps, keeper, progress) for name in settings.pipelines}
     first = next(iter(trained.values()))
     splitting = max(  # the first with an accelerator, else the first that splits
         (each for each in trained.values() if each.steps[0].split),
@@ -114,24 +118,32 @@ def _parts(log: ClickLog, settings: CosimSettings) -> _Parts:
     return _Parts(*(MiniBatches(log, *each, settings.batch_size) for each in ranges))
 
 
-def _train(name: str, setup: Setup, parts: _Parts, steps: int, progress: Progress) -> _Trained:
+def _train(name: str, setup: Setup, parts: _Parts, steps: int, keeper: Keeper, progress: Progress) -> _Trained:
     """Trains one pipeline, and judges it."""
     watch = Stopwatch()
     progress(f"opening the pipeline {name}", 0, 1)
-    done: list[StepResult] = []
+    checkpoint = keeper.find(name)
+    done = Done([], [])
     with PIPELINES[name](setup) as pipeline:
-        pipeline.prepare(parts.learned, parts.train, progress)
+        # What the tracker had learned is in its checkpoint.
+        learned = () if checkpoint and "tracker" in checkpoint.state else parts.learned
+        pipeline.prepare(learned, parts.train, progress)
+        if checkpoint:
+            done = keeper.resume(checkpoint, pipeline)
         watch.lap("place")  # a pipeline that does more than this tells by itself
-        feed = (parts.train[step % len(parts.train)] for step in range(steps))
-        for step in range(steps):
-            done.append(pipeline.progress(feed))
-            progress(f"training {name}, steps", step + 1, steps)
-        losses = pipeline.losses().tolist()
-        watch.lap("train")
+        for segment in keeper.segments(len(done.steps)):
+            feed = (parts.train[step % len(parts.train)] for step in segment)
+            for step in segment:
+                done.steps.append(pipeline.progress(feed))
+                progress(f"training {name}, steps", step + 1, steps)
+            done.losses += pipeline.losses().tolist()
+            watch.lap("train")
+            keeper.save(name, pipeline, done)
+            watch.lap("save")
         figures = pipeline.figures()
     judged = _test_auc(name, pipeline, parts.test, progress)
     watch.lap("evaluate")
-    return _Trained(pipeline, done, losses, figures, judged, watch.seconds | figures.seconds)
+    return _Trained(pipeline, done.steps, done.losses, figures, judged, watch.seconds | figures.seconds)
 
 
 def _result(trained: _Trained, first: _Trained | None) -> PipelineResult:

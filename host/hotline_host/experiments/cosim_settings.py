@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -43,6 +44,8 @@ class CosimSettings(Settings):
         schedule: of pipelines that have both: "pool" trains on the whole mini-batch at once; "split" on the popular
             samples while the rows of the others come.
         tables: see `Setup.folder`.
+        save: folder to keep checkpoints in; `save_every`: steps between two, 0 for one at the end alone.
+        resume: folder of checkpoints to go on from.
         check: see `Setup`; `autocast`: see `TrainConfig`.
         pipelines: keys of PIPELINES. Each trains from the same seed on the same mini-batches; the others are compared
             to the first.
@@ -63,6 +66,9 @@ class CosimSettings(Settings):
     seed: int = 0
     schedule: str = "pool"
     tables: Path | None = None
+    save: Path | None = None
+    save_every: int = 0
+    resume: Path | None = None
     check: bool = False
     autocast: bool = False
     pipelines: tuple[str, ...] = ("hotline",)
@@ -74,6 +80,10 @@ class CosimSettings(Settings):
         if self.steps < 0:
             raise SettingsError(f"steps is {self.steps}; it must be 0 (as many as the passes have) or more")
         check_seed(self.seed)
+        if self.save_every < 0:
+            raise SettingsError(f"save every is {self.save_every}; it must be 0 (at the end alone) or more steps")
+        if self.save_every and not self.save:
+            raise SettingsError(f"save every is {self.save_every}, but no folder is named; give --save DIR")
         if self.autocast and self.dtype != "float32":
             raise SettingsError(f"dtype is {self.dtype} with autocast; with autocast it must be float32")
         if not 0 <= self.test_share < 1:
@@ -109,6 +119,19 @@ class CosimSettings(Settings):
                 backend=backend, geometry=geometry, options=self.device_options(backend), follow=self.follow()
             ),
         )  # fmt: skip
+
+    def run(self, log: ClickLog, setup: Setup) -> dict[str, Any]:
+        """What must be equal for a run to go on from a checkpoint: plain values by name."""
+        options = setup.accelerator
+        plain = {
+            "log": log.name, "samples": log.size, "rows": log.rows.tolist(),
+            **{name: getattr(self, name) for name in ("model", "optimizer", "rate", "eps", "dtype", "autocast", "seed",
+               "schedule", "learn_share", "test_share", "batch_size")},
+            "dimension": setup.config.model.dimension, "hot_rows": setup.hot_rows,
+        }  # fmt: skip
+        if options:
+            plain |= options.geometry.as_dict() | asdict(options.follow)
+        return plain
 
     def train_config(self, dense_features: int) -> TrainConfig:
         """The model and its optimizer, for a log with so many dense features."""

@@ -104,7 +104,7 @@ class DrivenAccelerator(Accelerator):
         return AcceleratorGatherer(self.driver, pool)
 
     def state(self) -> dict[str, Any]:
-        return {"tracker": {"hot_rows": self.hot_rows, "dump": self.driver.dump()}}
+        return {"tracker": self.driver.tracker_state()}
 
     def check_state(self, state: dict[str, Any]) -> None:
         tracker = state.get("tracker")
@@ -116,7 +116,7 @@ class DrivenAccelerator(Accelerator):
     def restore(self, state: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         if "tracker" not in state:
             return None
-        self.driver.restore(state["tracker"]["dump"])
+        self.driver.load_tracker_state(state["tracker"])
         return self.driver.hot_set(self.driver.dump())
 
     def close(self) -> None:

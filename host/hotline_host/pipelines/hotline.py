@@ -12,6 +12,7 @@ from hotline_host.driver.driver import Driver
 from hotline_host.errors import SettingsError
 from hotline_host.splitters.splitter import Splitter
 from hotline_host.stopwatch import Stopwatch
+from hotline_host.training.checkpoint import Checkpoint
 from hotline_host.training.pool_trainer import PoolTrainer
 
 from .accelerators import DrivenAccelerator, open_accelerator
@@ -66,7 +67,7 @@ class HotlinePipeline(PooledPipeline):
     def state_dict(self) -> dict[str, Any]:
         """The trainer's, and the tracker's contents under "tracker". Other pipelines leave that aside.
 
-        The tracker has already seen the mini-batch that was taken ahead. Its policy is not in the checkpoint.
+        The tracker has already seen the mini-batches that were taken ahead.
         """
         return super().state_dict() | self.accelerator.state()
 
@@ -79,6 +80,23 @@ class HotlinePipeline(PooledPipeline):
         """
         self.accelerator.check_state(state)
         super().load_state_dict(state)
+        self.load_tracker(state)
+
+    def splitter_state(self) -> dict[str, Any]:
+        return self.accelerator.state() | {"splitter": self.splitter.state()}
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        self.load_tracker(checkpoint.state)
+        super().resume(checkpoint)
+        self.splitter.resume(checkpoint.state["splitter"])
+
+    def load_tracker(self, state: dict[str, Any]) -> None:
+        """Brings the tracker's contents back, if there are any, and places the rows that are hot in it.
+
+        Raises:
+            DriverError: it is of another accelerator, or of another budget.
+        """
+        self.accelerator.check_state(state)
         placed = self.accelerator.restore(state)
         if placed:
             self._placed = self.trainer.place(*placed)

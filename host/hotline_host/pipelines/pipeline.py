@@ -22,12 +22,16 @@ from torch import Tensor
 from hotline_host.data.delimited import Progress
 from hotline_host.data.log import Batch
 from hotline_host.driver.follow import FollowOptions
+from hotline_host.training.checkpoint import Checkpoint, save_checkpoint
 from hotline_host.training.trainer import TrainConfig, Trainer
 from hotline_hw.spec.params import Geometry
 
 from .steps import PipelineFigures, StepResult
 
 __all__ = ["AcceleratorOptions", "Pipeline", "Setup"]
+
+_SHARD_BYTES = 256 << 20
+"""Of embedding rows in one file of a checkpoint."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +148,29 @@ class Pipeline(ABC):
             ValueError: the checkpoint is of another model. Nothing has changed then.
         """
         self.trainer.load_state_dict(state)
+
+    def save(self, folder: Path, step: int, more: dict[str, Any]) -> None:
+        """Writes a checkpoint, from which `resume` goes on exactly. Every mini-batch that was taken was trained on.
+
+        Args:
+            step: steps so far.
+            more: kept beside it, as `save_checkpoint` allows.
+
+        Raises:
+            OSError: it cannot be written. Older checkpoints are there still.
+        """
+        state = self.trainer.dense_state() | self.splitter_state() | more
+        rows = max(1, _SHARD_BYTES // (self.trainer.dimension * self.trainer.dtype.itemsize))
+        save_checkpoint(folder, step, state, self.trainer.shards(rows))
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Goes on from a checkpoint of a pipeline of this name and set-up. Comes after `prepare`."""
+        self.trainer.load_shards(checkpoint.rows())
+        self.trainer.load_dense_state(checkpoint.state)
+
+    def splitter_state(self) -> dict[str, Any]:
+        """What `resume` needs to split mini-batches as before; empty if the losses do not depend on it."""
+        return {}
 
     def figures(self) -> PipelineFigures:
         """Figures of the run so far. To be asked for before `close`."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, wait
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -157,6 +158,10 @@ class PooledPipeline(Pipeline):
             for ready in self._ahead.drain():
                 self.trainer.give_up(ready.plan.result())
         super().load_state_dict(state)
+
+    def save(self, folder: Path, step: int, more: dict[str, Any]) -> None:
+        self._rest()
+        super().save(folder, step, more)
 
     def figures(self) -> PipelineFigures:
         link = self.trainer.link

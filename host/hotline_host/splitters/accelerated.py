@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from hotline_host.data.log import Batch
@@ -33,6 +35,12 @@ class AcceleratorSplitter(Splitter):
 
     def split(self, batch: Batch) -> Followed:
         return self._follower.split(batch)
+
+    def state(self) -> dict[str, Any]:
+        return {"steps": self._follower.steps}
+
+    def resume(self, state: dict[str, Any]) -> None:
+        self._follower.steps = state["steps"]
 
     def counters(self) -> dict[str, int | None]:
         return self._driver.counters()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,13 @@ class Splitter(ABC):
     @abstractmethod
     def split(self, batch: Batch) -> Followed:
         """Splits the next mini-batch. The calls may come from any thread, one at a time."""
+
+    def state(self) -> dict[str, Any]:
+        """What `resume` needs beside the tracker's contents, plain data."""
+        return {}
+
+    def resume(self, state: dict[str, Any]) -> None:  # noqa: B027  # most have nothing to resume
+        """The next mini-batch is the one that followed when `state` was asked for."""
 
     def counters(self) -> dict[str, int | None] | None:
         """Counters by name; None if it has none."""

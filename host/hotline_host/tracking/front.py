@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+
+from hotline_hw.spec.words import LAST_FIELD
 
 __all__ = ["FrontChooser"]
 
@@ -41,6 +45,19 @@ class FrontChooser:
     def selected(self) -> None:
         """The hot rows were chosen anew. The next mini-batch is looked at."""
         self._left = 0
+
+    @property
+    def lookups(self) -> np.ndarray:
+        """uint64: `table` as a mini-batch, each row a sample."""
+        return self.table | np.uint64(1 << LAST_FIELD.low)
+
+    def state(self) -> dict[str, Any]:
+        """For `resume`."""
+        return {"table": self.table.copy(), "left": self._left}
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Goes on from what `state` gave. The accelerator must be given the table."""
+        self.table, self._left = np.asarray(state["table"]), state["left"]
 
     def due(self) -> bool:
         """Takes note of a mini-batch. Returns whether it is to be looked at."""

@@ -7,7 +7,7 @@ mini-batch is known, all but the step itself runs in threads beside the step bef
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -21,6 +21,7 @@ from hotline_host.plan import Moves, Split
 from hotline_host.pool.planner import Planner, PoolShape, StepPlan
 from hotline_host.pool.rows import TableRows
 
+from .checkpoint import Rows
 from .kernels import kernels_for
 from .link import link_to
 from .part_of_pool import PartOfPool
@@ -260,6 +261,31 @@ class PooledEmbeddings:
             pool.cold_state.copy_(torch.cat(states[own]))
             pool.place(self.hot_keys[slots], slots)
             first = own.stop
+
+    def shards(self, size: int) -> Iterator[Rows]:
+        """All rows with their states, on the host, at most `size` rows at a time."""
+        self.refresh()
+        first = 0
+        for pool in self.pools:
+            count = len(pool.cold)
+            own = np.where((self.hot_keys >= first) & (self.hot_keys < first + count), self.hot_keys - first, -1)
+            for shard in pool.shards(own, size):
+                yield Rows(first + shard.first, shard.tensors)
+            first += count
+
+    def load_shards(self, shards: Iterable[Rows]) -> None:
+        """Overwrites rows and states by what `shards` gave. Call it while no mini-batch is planned ahead."""
+        self.settle()
+        bases = np.cumsum([0, *(len(pool.cold) for pool in self.pools)])
+        for shard in shards:
+            number = int(np.searchsorted(bases, shard.first, side="right")) - 1
+            at = slice(shard.first - bases[number], shard.first - bases[number] + len(shard.tensors["rows"]))
+            pool = self.pools[number]
+            pool.cold[at].copy_(shard.tensors["rows"])
+            pool.cold_state[at].copy_(shard.tensors["state"])
+        slots = np.flatnonzero(self.hot_keys >= 0)
+        for pool in self.pools:
+            pool.place(self.hot_keys[slots], slots)
 
     def close(self) -> None:
         """Returns when the device has nothing left to do. What was trained can still be read."""

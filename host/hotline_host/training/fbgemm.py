@@ -6,6 +6,7 @@ On a CPU the rows are in host memory. On a GPU they are in host memory that the 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor
 from hotline_host.data.log import Batch
 from hotline_host.errors import SettingsError
 
+from .checkpoint import Rows
 from .host_table import host_table
 from .losses import Losses
 from .trainer import TrainConfig, Trainer
@@ -174,6 +176,20 @@ class FbgemmTrainer(Trainer):
         tables = [table.cpu().clone() for table in self._rows()]
         states = [state.cpu().clone() for state in self._states()]
         return tables, states or [torch.zeros(len(table), dtype=self.dtype) for table in tables]
+
+    def shards(self, size: int) -> Iterator[Rows]:
+        tables, accumulators = self.export()
+        first = 0
+        for rows, state in zip(tables, accumulators, strict=True):
+            for begin in range(0, len(rows), size):
+                at = slice(begin, begin + size)
+                yield Rows(first + begin, {"rows": rows[at], "state": state[at]})
+            first += len(rows)
+
+    def load_shards(self, shards: Iterable[Rows]) -> None:
+        parts = [shard.tensors for shard in shards]
+        sizes = self.tables.rows.tolist()
+        self._load_rows(*([*torch.cat([part[name] for part in parts]).split(sizes)] for name in ("rows", "state")))
 
     def _load_rows(self, tables: list[Tensor], accumulators: list[Tensor]) -> None:
         for ours, theirs in zip(self._rows(), tables, strict=True):

@@ -6,6 +6,7 @@ is hot. What does not depend on parameters is done beside the step before.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from hotline_host.data.log import Batch
 
+from .checkpoint import Rows
 from .host_table import host_table, host_zeros
 from .inputs import StepInputs, StepSize
 from .kernels import TorchKernels
@@ -115,6 +117,17 @@ class OrdinaryTrainer(Trainer):
     def export(self) -> tuple[list[Tensor], list[Tensor]]:
         sizes = self.tables.rows.tolist()
         return list(self.table.split(sizes)), list(self.accumulator.split(sizes))
+
+    def shards(self, size: int) -> Iterator[Rows]:
+        for first in range(0, len(self.table), size):
+            at = slice(first, first + size)
+            yield Rows(first, {"rows": self.table[at], "state": self.accumulator[at]})
+
+    def load_shards(self, shards: Iterable[Rows]) -> None:
+        for shard in shards:
+            at = slice(shard.first, shard.first + len(shard.tensors["rows"]))
+            self.table[at].copy_(shard.tensors["rows"])
+            self.accumulator[at].copy_(shard.tensors["state"])
 
     def _load_rows(self, tables: list[Tensor], accumulators: list[Tensor]) -> None:
         self.table.copy_(torch.cat(tables))

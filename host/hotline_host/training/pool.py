@@ -9,6 +9,7 @@ that a row which is read or written where it does not live shows in the loss.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from hotline_device.host_memory import HostMemory, Region
 from hotline_host.pool.planner import PoolShape, StepPlan
 from hotline_host.pool.rows import TableRows
 
+from .checkpoint import Rows
 from .host_table import host_table, host_zeros, region_tensor, shared_table
 from .kernels import Kernels
 from .link import Link
@@ -235,6 +237,25 @@ class EmbeddingPool:
             for cold, hot in ((self.cold, self.rows), (self.cold_state, self.state))
         )
         return list(full.split(sizes)), list(states.split(sizes))
+
+    def shards(self, key_of: np.ndarray, size: int) -> Iterator[Rows]:
+        """All rows with their states, on the host, at most `size` at a time. Keys are those of the pool's tables.
+
+        Args:
+            key_of: int64 [H], the key of the row in each slot, -1 where there is none.
+        """
+        slots = np.flatnonzero(key_of >= 0)
+        slots = slots[np.argsort(key_of[slots])]
+        keys = key_of[slots]
+        for first in range(0, len(self.cold), size):
+            begin, end = np.searchsorted(keys, (first, first + size))
+            here = torch.from_numpy(keys[begin:end] - first)
+            there = torch.from_numpy(slots[begin:end]).to(self.rows.device)
+            rows, state = (
+                cold[first : first + size].index_copy(0, here, hot.index_select(0, there).cpu())
+                for cold, hot in ((self.cold, self.rows), (self.cold_state, self.state))
+            )
+            yield Rows(first, {"rows": rows, "state": state})
 
     def _half(self, half: int) -> Tensor:
         begin = self.shape.begin(half)

@@ -10,6 +10,7 @@ micro-batches read the same version of every parameter, and their gradients are 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from hotline_host.data.log import Batch
 from hotline_host.plan import Moves, Split
 from hotline_host.pool.planner import Planner, StepPlan
 
+from .checkpoint import Rows
 from .embeddings import PooledEmbeddings
 from .graphs import StepGraphs
 from .inputs import StepInputs, StepSize
@@ -241,6 +243,13 @@ class PoolTrainer(Trainer):
 
     def export(self) -> tuple[list[Tensor], list[Tensor]]:
         return self.embeddings.export()
+
+    def shards(self, size: int) -> Iterator[Rows]:
+        return self.embeddings.shards(size)
+
+    def load_shards(self, shards: Iterable[Rows]) -> None:
+        """Call it while no mini-batch is planned ahead."""
+        self.embeddings.load_shards(shards)
 
     def _load_rows(self, tables: list[Tensor], accumulators: list[Tensor]) -> None:
         """Call it while no mini-batch is planned ahead."""

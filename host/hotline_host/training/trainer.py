@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from hotline_host.data.log import Batch
 from hotline_host.pool.rows import TableRows
 
+from .checkpoint import Rows
 from .dlrm import DLRM, ModelConfig
 from .optim import OPTIMIZERS, dense_optimizer, row_optimizer
 
@@ -83,7 +84,7 @@ class Trainer(ABC):
         if config.autocast and dtype != torch.float32:
             raise ValueError(f"autocast is on and dtype is {dtype}; with autocast it must be torch.float32")
         self.device, self.dtype = torch.device(device), dtype
-        self.tables = TableRows(rows)
+        self.tables, self.dimension = TableRows(rows), config.model.dimension
         self.dense_seed, self.table_seed = 2 * seed, 2 * seed + 1
         self.model = DLRM(
             config.model, len(rows), config.dense_features, seed=self.dense_seed, dtype=dtype, device=self.device
@@ -112,6 +113,14 @@ class Trainer(ABC):
         """On the host: T full tables [rows[t], D], and T row-wise accumulators [rows[t]]."""
 
     @abstractmethod
+    def shards(self, size: int) -> Iterator[Rows]:
+        """All rows and accumulators on the host, at most `size` rows at a time, for `save_checkpoint`."""
+
+    @abstractmethod
+    def load_shards(self, shards: Iterable[Rows]) -> None:
+        """Overwrites all rows and accumulators by what `shards` gave."""
+
+    @abstractmethod
     def _load_rows(self, tables: list[Tensor], accumulators: list[Tensor]) -> None:
         """Overwrites all rows and accumulators. Their shapes are those of `export`."""
 
@@ -123,17 +132,23 @@ class Trainer(ABC):
         self.dense_optimizer.param_groups[0]["lr"].fill_(rate)
         self.row_optimizer.set_rate(rate)
 
+    def dense_state(self) -> dict[str, Any]:
+        """Parameters and optimizer state of the model, without the embedding rows. Not a copy."""
+        return {"model": self.model.state_dict(), "optimizer": self.dense_optimizer.state_dict()}
+
+    def load_dense_state(self, state: dict[str, Any]) -> None:
+        """Goes on from what `dense_state` gave."""
+        self.model.load_state_dict(state["model"])
+        self.dense_optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+        self.row_optimizer.set_rate(float(self.dense_optimizer.param_groups[0]["lr"]))
+
     def state_dict(self) -> dict[str, Any]:
         """A copy of all parameters and optimizer state, on the host, for `torch.save`.
 
         It does not say where a row lives: trainers of all kinds can load it.
         """
         tables, accumulators = self.export()
-        state = {
-            "model": self.model.state_dict(), "optimizer": self.dense_optimizer.state_dict(),
-            "tables": tables, "accumulators": accumulators,
-        }  # fmt: skip
-        return copy.deepcopy(state)
+        return copy.deepcopy(self.dense_state() | {"tables": tables, "accumulators": accumulators})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on from what `state_dict` gave.
@@ -151,9 +166,7 @@ class Trainer(ABC):
             if own.get(name) != theirs.get(name):
                 shapes = [list(shapes[name]) if name in shapes else "none" for shapes in (theirs, own)]
                 raise ValueError(f"the checkpoint is of another model: its {name} is {shapes[0]}, here {shapes[1]}")
-        self.model.load_state_dict(state["model"])
-        self.dense_optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
-        self.row_optimizer.set_rate(float(self.dense_optimizer.param_groups[0]["lr"]))
+        self.load_dense_state(state)
         self._load_rows(state["tables"], state["accumulators"])
 
     def parameters(self) -> Iterator[tuple[str, Tensor]]:

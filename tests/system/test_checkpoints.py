@@ -1,0 +1,107 @@
+"""Runs that are kept and resumed: their losses are those of a run that was never interrupted."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hotline_host.data.log import ClickLog
+from hotline_host.data.sources import load
+from hotline_host.errors import DataError
+from hotline_host.experiments.cosim import cosim
+from hotline_hw.spec.params import PRESETS
+from tests.support.small_runs import small_settings, write_skewed_log
+
+TINY = PRESETS["tiny"]
+PIPELINES = ("hotline", "hotline-split", "ordinary", "static")
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("log") / "log.npz"
+    write_skewed_log(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def log(path: Path) -> ClickLog:
+    return load(f"npz:{path}")
+
+
+def run(log: ClickLog, steps: int, **changes):
+    chosen = {"steps": steps, "pipelines": PIPELINES, "relearn_share": 0.5, "select_every": 3} | changes
+    return cosim(log, TINY, "model", small_settings(**chosen))
+
+
+@pytest.mark.parametrize("optimizer", ["adagrad", "sgd"])
+def test_a_resumed_run_is_the_run(log, tmp_path, optimizer):
+    whole = run(log, 14, optimizer=optimizer)
+    run(log, 9, optimizer=optimizer, save=tmp_path, save_every=4)
+    again = run(log, 14, optimizer=optimizer, resume=tmp_path)
+    for name in PIPELINES:
+        assert again.pipelines[name].losses == whole.pipelines[name].losses, name
+        assert again.pipelines[name].auc == whole.pipelines[name].auc
+    # The tracker went on too. Rows that the first mini-batch would have found in the pool come from host memory.
+    histories = [replace(each.history, host_rows=[], held_rows=[]) for each in (again, whole)]
+    assert histories[0] == histories[1]
+    assert [path.name for path in sorted((tmp_path / "static").iterdir())] == ["step-00000008", "step-00000009"]
+
+
+def test_another_run_is_refused(log, tmp_path):
+    run(log, 4, pipelines=("ordinary",), save=tmp_path)
+    for change, message in (
+        ({"rate": 0.1}, "step-00000004 is of another run: its rate is 0.005, and here it is 0.1"),
+        ({"hot_rows": 7}, "its hot_rows is 30, and here it is 7"),
+        ({"steps": 3}, "step-00000004 has seen 4 steps, and this run has 3"),
+        ({"resume": tmp_path / "none"}, "none is no folder; --resume takes one that --save wrote"),
+    ):
+        with pytest.raises(DataError, match=message):
+            run(log, **({"steps": 9, "pipelines": ("ordinary",), "resume": tmp_path} | change))
+    short = log.batch(0, 900)
+    short = replace(log, indices=short.indices, lengths=short.lengths, dense=short.dense, label=short.label)
+    with pytest.raises(DataError, match="its samples is 1000, and here it is 900"):
+        run(short, 9, pipelines=("ordinary",), resume=tmp_path)
+
+
+def command(path: Path, folder: Path, *more: str) -> list[str]:
+    start = "from hotline_host.commands.entry import main; main()"
+    return [
+        sys.executable, "-c", start, "cosim", "--data", f"npz:{path}", "--preset", "tiny", "--backend", "model",
+        "--hot-rows", "30", "--steps", "600", "--batch-size", "32", "--learn-share", "0.2", "--schedule", "split",
+        "--json", str(folder / "cosim.json"), *more,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_at_any_moment(path, tmp_path, kills):
+    """kill -9, resume, and again: the losses are those of a run that nobody killed."""
+    whole, kept = tmp_path / "whole", tmp_path / "kept"
+    subprocess.run(command(path, whole), check=True, capture_output=True)
+    keep = command(path, kept, "--save", str(kept), "--save-every", "20", "--resume", str(kept))
+    kept.mkdir()
+    rng = random.Random(7)
+    for _ in range(kills):
+        begun = newest(kept)
+        process = subprocess.Popen(keep, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        end = time.monotonic() + 60
+        while newest(kept) == begun and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0, 0.2))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    done = subprocess.run(keep, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    losses = [json.loads((each / "cosim.json").read_text())["pipelines"]["hotline"]["losses"] for each in (whole, kept)]
+    assert losses[0] == losses[1]
+
+
+def newest(folder: Path) -> str:
+    return max((path.name for path in folder.glob("hotline/step-*")), default="")
