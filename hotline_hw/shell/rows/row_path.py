@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hotline_hw.lib.axi import RegisterSlice
+from hotline_hw.lib.streams import SkidBuffer
 from hotline_hw.shell.granules import GranulePacker
 from hotline_hw.shell.layouts import descriptor_layout, named_row, read_beat, read_request, row_beat, table_entry
 from hotline_hw.spec.descriptors import GRANULE_BYTES, Flag
@@ -27,7 +27,7 @@ class RowPath(wiring.Component):
         ListNames, MemoryNames --names--> RowWalker --> row_request
         rows --> GranulePacker (a row begins at granule 0) --> output
 
-    Requests and keys leave through register slices: so the walker does not wait for who takes them in the same cycle.
+    Requests and keys leave through skid buffers: so the walker does not wait for who takes them in the same cycle.
 
     Ports:
         it: the descriptor, a GATHER.
@@ -83,8 +83,8 @@ class RowPath(wiring.Component):
         m.submodules.memory = in_memory = MemoryNames(g)
         m.submodules.walker = walker = RowWalker(g)
         m.submodules.aligner = aligner = GranulePacker(g)
-        m.submodules.key_slice = keys = RegisterSlice(named_row())
-        m.submodules.request_slice = requests = RegisterSlice(read_request(g))
+        m.submodules.key_slice = keys = SkidBuffer(named_row())
+        m.submodules.request_slice = requests = SkidBuffer(read_request(g))
         flags = self.it.flags
 
         def has(flag: Flag):
