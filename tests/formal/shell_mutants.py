@@ -56,13 +56,13 @@ SETS: Mutants = {
 }
 
 VERDICTS: Mutants = {
-    "bits beyond the verdicts": ("((beat.bits & within) << level)", "(beat.bits << level)"),
+    "bits beyond the verdicts": ("self.input.payload.bits & within", "self.input.payload.bits"),
     "what a word left over is lost": (
         "hold.eq(Mux(whole, merged[_BITS:], merged[:_BITS]))", "hold.eq(merged[:_BITS])",
     ),
     "an empty last word": ("out.some.eq(level != 0)", "out.some.eq(1)"),
     "the next mini-batch begins before the last one's end": (
-        "self.input.ready.eq(free & ~ending)", "self.input.ready.eq(free)",
+        "entry.output.ready.eq(free & ~ending)", "entry.output.ready.eq(free)",
     ),
     "verdicts of the last mini-batch stay": ("ending.eq(0), hold.eq(0), level.eq(0)", "ending.eq(0), level.eq(0)"),
 }  # fmt: skip
@@ -89,14 +89,14 @@ ACCOUNTS: Mutants = {
 }
 
 WALKER: Mutants = {
-    "a row too far": ("(row >= read.data.rows)", "(row > read.data.rows)"),
-    "rows behind a bad one": ("valid[0] & ~unknown & ~beyond & ~ended", "valid[0] & ~unknown & ~beyond"),
-    "unknown tables are read": ("valid[0] & ~unknown & ~beyond & ~ended", "valid[0] & ~beyond & ~ended"),
+    "a row too far": ("(rows[1] >= entry.rows)", "(rows[1] > entry.rows)"),
+    "rows behind a bad one": ("valid[2] & ~unknown & ~beyond & ~ended", "valid[2] & ~unknown & ~beyond"),
+    "unknown tables are read": ("valid[2] & ~unknown & ~beyond & ~ended", "valid[2] & ~beyond & ~ended"),
     "a table that was taken away": ("self.table.rows != 0", "1"),
     "a request that waits is overwritten": (
         "move.eq(~valid[-1] | self.output.ready)", "move.eq(~valid[-1] | self.output.ready | valid[0])",
     ),
-    "addresses go ahead": ("bases[1].eq(bases[0])", "bases[1].eq(read.data.base)"),
+    "addresses go ahead": ("bases[1].eq(bases[0])", "bases[1].eq(entry.base)"),
     "named while a key waits": (
         "take.eq(self.names.valid & (self.keys.ready | ~self.want_keys) & ~dropping)",
         "take.eq(self.names.valid & ~dropping)",

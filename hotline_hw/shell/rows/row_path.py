@@ -132,14 +132,17 @@ class RowPath(wiring.Component):
         m.d.sync += [due.eq(due + asked - came), room.eq(due + asked != limit)]
 
         # Data
+        m.submodules.row_slice = rows = SkidBuffer(row_beat(g))
+        row = rows.input
+        wiring.connect(m, rows.output, wiring.flipped(self.output))
         piece, beat, aligned = aligner.input.payload, self.rows.payload, aligner.output.payload
         m.d.comb += [
             piece.data.eq(beat.data), piece.first.eq(beat.first), piece.count.eq(beat.count), piece.end.eq(beat.last),
             aligner.input.valid.eq(self.rows.valid), self.rows.ready.eq(aligner.input.ready),
-            self.output.payload.data.eq(aligned.data), self.output.payload.count.eq(aligned.count),
-            self.output.payload.row_last.eq(aligned.end),
-            self.output.valid.eq(aligner.output.valid), aligner.output.ready.eq(self.output.ready),
-            came.eq(self.output.valid & self.output.ready & aligned.end),
+            row.payload.data.eq(aligned.data), row.payload.count.eq(aligned.count),
+            row.payload.row_last.eq(aligned.end),
+            row.valid.eq(aligner.output.valid), aligner.output.ready.eq(row.ready),
+            came.eq(self.output.valid & self.output.ready & self.output.payload.row_last),
             self.row_came.eq(came),
             self.done.eq(lists.done & in_memory.done & walker.idle & ~requests.output.valid & ~keys.output.valid & (due == 0)
                          & ~aligner.busy),
