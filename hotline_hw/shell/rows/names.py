@@ -181,7 +181,9 @@ class MemoryNames(wiring.Component):
         address = request.address
         low, high = address[step.bit_length() - 1 : _HALF], address[_HALF:]
         m.d.sync += [
-            settled.eq(~self.start & ~asked), carry.eq(0), high.eq(high + carry),
+            settled.eq(~self.start & ~asked),
+            carry.eq(0),
+            high.eq(high + carry),
             chunk.eq(Mux(to_ask[_CHUNK_BITS:].any(), _CHUNK_WORDS, to_ask[:_CHUNK_BITS])),
             room.eq(room - Mux(asked, beats, 0) + popped),
             due.eq(due + Mux(asked, beats, 0) - came),

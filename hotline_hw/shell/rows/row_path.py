@@ -144,7 +144,7 @@ class RowPath(wiring.Component):
             row.valid.eq(aligner.output.valid), aligner.output.ready.eq(row.ready),
             came.eq(self.output.valid & self.output.ready & self.output.payload.row_last),
             self.row_came.eq(came),
-            self.done.eq(lists.done & in_memory.done & walker.idle & ~requests.output.valid & ~keys.output.valid & (due == 0)
-                         & ~aligner.busy),
+            self.done.eq(lists.done & in_memory.done & walker.idle & ~requests.output.valid & ~keys.output.valid
+                         & (due == 0) & ~aligner.busy),
         ]  # fmt: skip
         return m

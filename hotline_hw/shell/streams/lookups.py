@@ -115,7 +115,8 @@ class LookupFeeder(wiring.Component):
             m.d.comb += out.keep[lane].eq((here | ~last) & (taken > lane) & ~beat.fault)
         with m.If(self.output.valid & self.output.ready):
             m.d.sync += [
-                left.eq(Mux(last, 0, left - taken)), running.eq(~last),
+                left.eq(Mux(last, 0, left - taken)),
+                running.eq(~last),
                 last.eq(Mux(by_row, _at_most(left, 2 * narrow), _at_most(left, 2 * wide))),
                 part.eq(Mux(by_row & (part != parts - 1), part + 1, 0)),
             ]

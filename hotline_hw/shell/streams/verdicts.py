@@ -47,8 +47,10 @@ class VerdictPacker(wiring.Component):
         total = Signal(range(2 * _BITS + 1))
         within = Cat(self.input.payload.count > bit for bit in range(self.geometry.lanes))
         m.d.comb += [
-            entry.input.payload.eq(self.input.payload), entry.input.valid.eq(self.input.valid),
-            entry.input.payload.bits.eq(self.input.payload.bits & within), self.input.ready.eq(entry.input.ready),
+            entry.input.payload.eq(self.input.payload),
+            entry.input.valid.eq(self.input.valid),
+            entry.input.payload.bits.eq(self.input.payload.bits & within),
+            self.input.ready.eq(entry.input.ready),
             free.eq(~self.output.valid | self.output.ready),
             entry.output.ready.eq(free & ~ending),
             merged.eq(hold | (beat.bits << level)),
