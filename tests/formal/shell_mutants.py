@@ -123,20 +123,20 @@ TAP: Mutants = {
 
 RINGS: Mutants = {
     "descriptors are taken back": (
-        "distance(new, self.producer) > size - ready", "distance(new, self.consumer) > size",
+        "most_more.eq(size - ready)", "most_more.eq(size)",
     ),
-    "a descriptor too many": ("> size - ready)", "> size - ready + 1)"),
+    "a descriptor too many": ("(more > most_more)", "(more > most_more + 1)"),
     "completions are read that are not written": (
-        "distance(new, self.cpl_consumer) > waiting", "distance(new, self.cpl_consumer) > size",
+        "most_fewer.eq(waiting)", "most_fewer.eq(size)",
     ),
     "room in a full ring": ("self.room.eq(waiting < size)", "self.room.eq(waiting <= size)"),
     "upper bits of a doorbell are ignored": (
-        "beyond | (distance(new, self.producer)", "(distance(new, self.producer)",
+        "beyond | (more > most_more)", "(more > most_more)",
     ),
     "a generation an entry": ("(self.cpl_producer & size) == 0", "(self.cpl_producer & mask) == 0"),
     "by number one too late": ("enough = waiting + 1 >= self.coalesce", "enough = waiting >= self.coalesce"),
     "never by time": ("(timer >= self.delay)", "(timer > self.delay)"),
-    "by time again and again": (" & ~told)", ")"),
-    "by time once for all": ("timer.eq(0), told.eq(0)]\n        m.d.sync", "timer.eq(0)]\n        m.d.sync"),
+    "by time again and again": ("& late & ~told)", "& late)"),
+    "by time once for all": ("late.eq(0), told.eq(0)]\n        m.d.sync", "late.eq(0)]\n        m.d.sync"),
     "nothing is urgent": ("self.urgent | enough", "enough"),
 }  # fmt: skip

@@ -145,6 +145,8 @@ class MemoryNames(wiring.Component):
         m.submodules.words = words = fifo.SyncFIFOBuffered(width=g.axi_bits, depth=depth)
         to_ask = Signal(COUNT_BITS)
         left = Signal(COUNT_BITS)
+        some = Signal()  # left != 0
+        final = Signal()  # left == 1
         room = Signal(range(depth + 1), init=depth)  # beats that may be asked for
         due = Signal(range(depth + 1))  # beats that were, and have not come
         chunk = Signal(range(_CHUNK_WORDS + 1))
@@ -169,13 +171,13 @@ class MemoryNames(wiring.Component):
             words.w_data.eq(self.data.payload.data),
             words.w_en.eq(came),
             word.eq(words.r_data.word_select(place, WORD_BITS)),
-            self.output.valid.eq(words.r_rdy & (left != 0)),
+            self.output.valid.eq(words.r_rdy & some),
             out.row.eq(word[ROW_FIELD.low : ROW_FIELD.high + 1]),
             out.table.eq(word[TABLE_FIELD.low : TABLE_FIELD.high + 1]),
             taken.eq(self.output.valid & self.output.ready),
-            words.r_en.eq((taken & ((place == per_beat - 1) | (left == 1))) | (left == 0)),
+            words.r_en.eq((taken & ((place == per_beat - 1) | final)) | ~some),
             popped.eq(words.r_en & words.r_rdy),
-            self.done.eq((left == 0) & (to_ask == 0) & (due == 0) & (room == depth)),
+            self.done.eq(~some & (to_ask == 0) & (due == 0) & (room == depth)),
         ]
         step = _CHUNK_WORDS * WORD_BITS // 8
         address = request.address
@@ -190,12 +192,14 @@ class MemoryNames(wiring.Component):
         ]
         with m.If(self.start):
             m.d.sync += [request.address.eq(self.source), to_ask.eq(self.count), left.eq(self.count), place.eq(0)]
+            m.d.sync += [some.eq(self.count != 0), final.eq(self.count == 1)]
         with m.Elif(self.stop | (came & self.data.payload.fault)):
             # A request that is offered stays until it is taken.
-            m.d.sync += [to_ask.eq(Mux(self.request.valid & ~asked, chunk, 0)), left.eq(0)]
+            m.d.sync += [to_ask.eq(Mux(self.request.valid & ~asked, chunk, 0)), left.eq(0), some.eq(0)]
         with m.Else():
             with m.If(asked):
                 m.d.sync += [Cat(low, carry).eq(low + 1), to_ask.eq(to_ask - chunk)]
             with m.If(taken):
+                m.d.sync += [some.eq(~final), final.eq(left == 2)]
                 m.d.sync += [left.eq(left - 1), place.eq(Mux(place == per_beat - 1, 0, place + 1))]
         return m
