@@ -60,7 +60,10 @@ class Rings(wiring.Component):
         ]  # fmt: skip
         later = {name: Signal(name=f"{name}_later") for name in ("producer_write", "cpl_consumer_write")}
         more, fewer, allowed, rung = Signal(BITS), Signal(BITS), Signal(), Signal()
-        m.d.comb += rung.eq(later["producer_write"] | later["cpl_consumer_write"])
+        cleared, counts = Signal(), Signal()
+        m.d.comb += [
+            rung.eq(later["producer_write"] | later["cpl_consumer_write"]), counts.eq(allowed & ~cleared),
+        ]  # fmt: skip
         with m.If(dut.fetched):
             m.d.sync += reading.eq(0)
         with m.Elif(self.fetch & dut.available & ~self.clear & ~reading):
@@ -80,14 +83,14 @@ class Rings(wiring.Component):
             now_more.eq(new - dut.producer), now_fewer.eq(new - dut.cpl_consumer), old.eq(size - ready),
         ]  # fmt: skip
         for name in ("producer_write", "cpl_consumer_write"):
-            m.d.sync += later[name].eq(getattr(self, name) & ~self.clear)
+            m.d.sync += later[name].eq(getattr(self, name))
         m.d.sync += [
-            more.eq(now_more), fewer.eq(now_fewer),
+            more.eq(now_more), fewer.eq(now_fewer), cleared.eq(self.clear),
             allowed.eq(~beyond & Mux(self.producer_write, now_more <= old, now_fewer <= waiting)),
         ]  # fmt: skip
         m.d.sync += [
-            ready.eq(ready - dut.fetched + Mux(later["producer_write"] & allowed, more, 0)),
-            waiting.eq(waiting + dut.completed - Mux(later["cpl_consumer_write"] & allowed, fewer, 0)),
+            ready.eq(ready - dut.fetched + Mux(later["producer_write"] & counts, more, 0)),
+            waiting.eq(waiting + dut.completed - Mux(later["cpl_consumer_write"] & counts, fewer, 0)),
             Assert(dut.doorbell_error == (rung & ~allowed), "doorbells beyond the ring are refused, and no others"),
             Assert((dut.producer - dut.consumer)[:BITS] == ready, "descriptors are those that were told of"),
             Assert((dut.cpl_producer - dut.cpl_consumer)[:BITS] == waiting, "no completion is lost"),
@@ -115,7 +118,7 @@ class Rings(wiring.Component):
 
         # Interrupts: by count, on demand, and by time.
         late, told = Signal(TIME_BITS + 1), Signal()
-        took = later["cpl_consumer_write"] & allowed
+        took = later["cpl_consumer_write"] & counts
         m.d.sync += [
             Assert(~dut.completed | ~self.urgent | dut.interrupt, "an urgent completion interrupts"),
             Assert(~dut.completed | (waiting + 1 < coalesce) | dut.interrupt, "so do as many as should"),

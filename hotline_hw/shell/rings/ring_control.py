@@ -86,6 +86,7 @@ class RingControl(wiring.Component):
         beyond = Signal()
         rung = Signal()
         freed = Signal()
+        cleared = Signal()
         more = Signal(bits)
         fewer = Signal(bits)
         most_more = Signal(bits)
@@ -101,7 +102,8 @@ class RingControl(wiring.Component):
         ]
 
         m.d.sync += [
-            rung.eq(self.producer_write), freed.eq(self.cpl_consumer_write), new.eq(self.write_data),
+            rung.eq(self.producer_write), freed.eq(self.cpl_consumer_write), cleared.eq(self.clear),
+            new.eq(self.write_data),
             beyond.eq(self.write_data[bits:].any()),
             more.eq(self.write_data - self.producer), most_more.eq(size - ready),
             fewer.eq(self.write_data - self.cpl_consumer), most_fewer.eq(waiting),
@@ -120,12 +122,12 @@ class RingControl(wiring.Component):
         with m.If(rung):
             with m.If(beyond | (more > most_more)):
                 m.d.comb += self.doorbell_error.eq(1)
-            with m.Else():
+            with m.Elif(~cleared):
                 m.d.sync += self.producer.eq(new)
         with m.If(freed):
             with m.If(beyond | (fewer > most_fewer)):
                 m.d.comb += self.doorbell_error.eq(1)
-            with m.Else():
+            with m.Elif(~cleared):
                 m.d.sync += [self.cpl_consumer.eq(new), timer.eq(0), late.eq(0), told.eq(0)]
         m.d.sync += [
             self.consumer.eq(self.consumer + self.fetched),
@@ -134,7 +136,7 @@ class RingControl(wiring.Component):
 
         with m.If(self.clear):
             m.d.sync += [index.eq(0) for index in (self.producer, self.consumer, self.cpl_producer, self.cpl_consumer)]
-            m.d.sync += [timer.eq(0), late.eq(0), told.eq(0), rung.eq(0), freed.eq(0)]
+            m.d.sync += [timer.eq(0), late.eq(0), told.eq(0)]
 
         # A completion interrupts if it makes the number full. The delay interrupts once.
         enough = waiting + 1 >= self.coalesce  # 0 and 1 are at the first
