@@ -56,13 +56,13 @@ SETS: Mutants = {
 }
 
 VERDICTS: Mutants = {
-    "bits beyond the verdicts": ("self.input.payload.bits & within", "self.input.payload.bits"),
+    "bits beyond the verdicts": ("((beat.bits & within) << level)", "(beat.bits << level)"),
     "what a word left over is lost": (
         "hold.eq(Mux(whole, merged[_BITS:], merged[:_BITS]))", "hold.eq(merged[:_BITS])",
     ),
     "an empty last word": ("out.some.eq(level != 0)", "out.some.eq(1)"),
     "the next mini-batch begins before the last one's end": (
-        "entry.output.ready.eq(free & ~ending)", "entry.output.ready.eq(free)",
+        "self.input.ready.eq(free & ~ending)", "self.input.ready.eq(free)",
     ),
     "verdicts of the last mini-batch stay": ("ending.eq(0), hold.eq(0), level.eq(0)", "ending.eq(0), level.eq(0)"),
 }  # fmt: skip

@@ -268,7 +268,9 @@ class StreamPath(wiring.Component):
         m.submodules.verdict_packer = packer = VerdictPacker(g)
         m.submodules.word_filler = filler = BeatFiller(g, 32)
         verdicts, word = self.verdicts, filler.input.payload
-        wiring.connect(m, wiring.flipped(verdicts), packer.input)
+        m.submodules.verdict_entry = entry = SkidBuffer(verdict_bits(g))
+        wiring.connect(m, wiring.flipped(verdicts), entry.input)
+        wiring.connect(m, entry.output, packer.input)
         with m.If(self.list_push):
             m.d.comb += [
                 word.word.eq(self.list_count), word.some.eq(1), word.last.eq(self.list_last),

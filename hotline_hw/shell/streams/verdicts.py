@@ -7,7 +7,6 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hotline_hw.core.output.verdicts import verdict_bits
-from hotline_hw.lib.streams import SkidBuffer
 from hotline_hw.shell.layouts import single_word
 from hotline_hw.spec.params import Geometry
 
@@ -23,7 +22,7 @@ class VerdictPacker(wiring.Component):
         input: payload `verdict_bits`.
         output: payload `single_word`. `last` comes out with a word or without.
 
-    Throughput: a beat a cycle. A mini-batch's end takes one cycle more. Latency: two cycles.
+    Throughput: a beat a cycle. A mini-batch's end takes one cycle more. Latency: one cycle.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -37,23 +36,18 @@ class VerdictPacker(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.entry = entry = SkidBuffer(verdict_bits(self.geometry))
-        beat, out = entry.output.payload, self.output.payload
+        beat, out = self.input.payload, self.output.payload
         hold = Signal(_BITS)
         level = Signal(range(_BITS))
         ending = Signal()  # a mini-batch has ended, and `hold` has its last bits
         free = Signal()
         merged = Signal(2 * _BITS)
         total = Signal(range(2 * _BITS + 1))
-        within = Cat(self.input.payload.count > bit for bit in range(self.geometry.lanes))
+        within = Cat(beat.count > bit for bit in range(self.geometry.lanes))
         m.d.comb += [
-            entry.input.payload.eq(self.input.payload),
-            entry.input.valid.eq(self.input.valid),
-            entry.input.payload.bits.eq(self.input.payload.bits & within),
-            self.input.ready.eq(entry.input.ready),
             free.eq(~self.output.valid | self.output.ready),
-            entry.output.ready.eq(free & ~ending),
-            merged.eq(hold | (beat.bits << level)),
+            self.input.ready.eq(free & ~ending),
+            merged.eq(hold | ((beat.bits & within) << level)),
             total.eq(level + beat.count),
         ]
         with m.If(free):
@@ -63,7 +57,7 @@ class VerdictPacker(wiring.Component):
                     self.output.valid.eq(1), out.word.eq(hold), out.some.eq(level != 0), out.last.eq(1),
                     ending.eq(0), hold.eq(0), level.eq(0),
                 ]  # fmt: skip
-            with m.Elif(entry.output.valid):
+            with m.Elif(self.input.valid):
                 whole = total >= _BITS
                 m.d.sync += [
                     self.output.valid.eq(whole), out.word.eq(merged[:_BITS]), out.some.eq(1), out.last.eq(0),
