@@ -11,6 +11,7 @@ from hotline_hw.core.core import HotlineCore
 from hotline_hw.lib.axi import axil_signature
 from hotline_hw.lib.blocks import BlockLibrary
 from hotline_hw.lib.interrupts import InterruptLine
+from hotline_hw.lib.streams import SkidBuffer
 from hotline_hw.shell.bus.read import ReadEngine
 from hotline_hw.shell.bus.windows import share_windows
 from hotline_hw.shell.bus.write import WriteEngine
@@ -24,7 +25,7 @@ from hotline_hw.spec.shell_registers import DEVICE_ADDRESS_BITS, DMA_COUNTERS
 
 from .accounts import CycleAccounts
 from .axil_split import AxilSplit
-from .layouts import CHANNELS, Fault, ReadTarget, axi_signature
+from .layouts import CHANNELS, Fault, ReadTarget, axi_signature, read_beat
 from .registers import ShellRegisters
 
 __all__ = ["HotlineDevice"]
@@ -115,7 +116,7 @@ class HotlineDevice(wiring.Component):
 
         self._rings(m, registers, fetch, sequencer, read, write)
         self._core(m, core, split, sequencer, streams, rows)
-        self._reads(m, read, sequencer, fetch, streams, rows)
+        data = self._reads(m, read, sequencer, fetch, streams, rows)
         self._writes(m, write, sequencer, streams, rows)
         m.d.comb += [
             sequencer.moved.eq(Mux(sequencer.it.opcode == Opcode.GATHER, rows.done, streams.done)),
@@ -123,7 +124,7 @@ class HotlineDevice(wiring.Component):
             sequencer.beyond_table.eq(rows.beyond_table & (sequencer.it.opcode == Opcode.GATHER)),
             *(getattr(sequencer, name).eq(getattr(streams, name)) for name in COUNTS),
         ]  # fmt: skip
-        self._counters(m, registers, core, sequencer, fetch, read, write, streams, rows)
+        self._counters(m, registers, core, sequencer, fetch, read, write, streams, rows, data)
         self._clock(m, core, split, sequencer, streams, rows)
         m.submodules.interrupt = interrupt = InterruptLine()
         m.d.comb += [
@@ -189,8 +190,8 @@ class HotlineDevice(wiring.Component):
                 held = name.endswith(("valid", "ready"))
                 m.d.comb += sink.eq(source & awake if held else source)
 
-    def _reads(self, m, read, sequencer, fetch, streams, rows) -> None:
-        """Passes requests on by priority, and their data by target."""
+    def _reads(self, m, read, sequencer, fetch, streams, rows):
+        """Passes requests on by priority, and their data by target. Returns the stream of data."""
         request = read.request
         earlier = Const(0)
         for source in (fetch.request, rows.list_request, sequencer.request, rows.row_request):
@@ -205,11 +206,14 @@ class HotlineDevice(wiring.Component):
             ReadTarget.LIST: rows.list_data,
             ReadTarget.ROW: rows.rows,
         }
-        with m.Switch(read.data.payload.target):
+        m.submodules.read_slice = beats = SkidBuffer(read_beat(self.geometry))
+        wiring.connect(m, read.data, beats.input)
+        data = beats.output
+        with m.Switch(data.payload.target):
             for target, sink in targets.items():
-                m.d.comb += sink.payload.eq(read.data.payload)
+                m.d.comb += sink.payload.eq(data.payload)
                 with m.Case(target):
-                    m.d.comb += [sink.valid.eq(read.data.valid), read.data.ready.eq(sink.ready)]
+                    m.d.comb += [sink.valid.eq(data.valid), data.ready.eq(sink.ready)]
         # The faults of a descriptor that is read ahead do not count for the one under way.
         ahead = fetch.asked & (read.fault.address == fetch.address)
         m.d.sync += [
@@ -217,6 +221,7 @@ class HotlineDevice(wiring.Component):
             sequencer.read_fault.address.eq(read.fault.address),
             sequencer.read_fault.known.eq(read.fault.known),
         ]
+        return data
 
     def _writes(self, m, write, sequencer, streams, rows) -> None:
         wiring.connect(m, rows.output, streams.rows)
@@ -236,13 +241,13 @@ class HotlineDevice(wiring.Component):
             sequencer.write_fault.known.eq(write.fault.known),
         ]
 
-    def _counters(self, m, registers, core, sequencer, fetch, read, write, streams, rows) -> None:
+    def _counters(self, m, registers, core, sequencer, fetch, read, write, streams, rows, data) -> None:
         m.submodules.accounts = accounts = CycleAccounts()
         axi = self.m_axi
-        due = read.data.valid & (read.data.payload.target != ReadTarget.DESCRIPTOR)
+        due = data.valid & (data.payload.target != ReadTarget.DESCRIPTOR)
         m.d.comb += [
             accounts.busy.eq(sequencer.running | fetch.busy | registers.available),
-            accounts.useful.eq((due & read.data.ready) | streams.state_moved),
+            accounts.useful.eq((due & data.ready) | streams.state_moved),
             accounts.write.eq(
                 Cat(channel.beats.valid & ~channel.beats.ready for channel in write.channels).any()
                 | (write.outstanding & read.idle & ~core.busy)
@@ -258,7 +263,8 @@ class HotlineDevice(wiring.Component):
             "bytes_written": Mux(axi.wvalid & axi.wready, self.geometry.axi_bytes, 0),
             **{c.name: getattr(accounts, c.name) for c in DMA_COUNTERS if c.name.startswith("dma_")},
         }
-        m.d.comb += [getattr(registers, f"event_{name}").eq(event) for name, event in events.items()]
+        # A cycle later: what happens far apart is counted without a path from there.
+        m.d.sync += [getattr(registers, f"event_{name}").eq(event) for name, event in events.items()]
 
     def _clock(self, m, core, split, sequencer, streams, rows) -> None:
         """Enables the core's clock while something enters, leaves or is at work in the core, and a while after."""

@@ -89,14 +89,14 @@ ACCOUNTS: Mutants = {
 }
 
 WALKER: Mutants = {
-    "a row too far": ("(row >= read.data.rows)", "(row > read.data.rows)"),
-    "rows behind a bad one": ("valid[0] & ~unknown & ~beyond & ~ended", "valid[0] & ~unknown & ~beyond"),
-    "unknown tables are read": ("valid[0] & ~unknown & ~beyond & ~ended", "valid[0] & ~beyond & ~ended"),
+    "a row too far": ("(rows[1] >= entry.rows)", "(rows[1] > entry.rows)"),
+    "rows behind a bad one": ("valid[2] & ~unknown & ~beyond & ~ended", "valid[2] & ~unknown & ~beyond"),
+    "unknown tables are read": ("valid[2] & ~unknown & ~beyond & ~ended", "valid[2] & ~beyond & ~ended"),
     "a table that was taken away": ("self.table.rows != 0", "1"),
     "a request that waits is overwritten": (
         "move.eq(~valid[-1] | self.output.ready)", "move.eq(~valid[-1] | self.output.ready | valid[0])",
     ),
-    "addresses go ahead": ("bases[1].eq(bases[0])", "bases[1].eq(read.data.base)"),
+    "addresses go ahead": ("bases[1].eq(bases[0])", "bases[1].eq(entry.base)"),
     "named while a key waits": (
         "take.eq(self.names.valid & (self.keys.ready | ~self.want_keys) & ~dropping)",
         "take.eq(self.names.valid & ~dropping)",
@@ -123,20 +123,20 @@ TAP: Mutants = {
 
 RINGS: Mutants = {
     "descriptors are taken back": (
-        "distance(new, self.producer) > size - ready", "distance(new, self.consumer) > size",
+        "most_more.eq(size - ready)", "most_more.eq(size)",
     ),
-    "a descriptor too many": ("> size - ready)", "> size - ready + 1)"),
+    "a descriptor too many": ("(more > most_more)", "(more > most_more + 1)"),
     "completions are read that are not written": (
-        "distance(new, self.cpl_consumer) > waiting", "distance(new, self.cpl_consumer) > size",
+        "most_fewer.eq(waiting)", "most_fewer.eq(size)",
     ),
     "room in a full ring": ("self.room.eq(waiting < size)", "self.room.eq(waiting <= size)"),
     "upper bits of a doorbell are ignored": (
-        "beyond | (distance(new, self.producer)", "(distance(new, self.producer)",
+        "beyond | (more > most_more)", "(more > most_more)",
     ),
     "a generation an entry": ("(self.cpl_producer & size) == 0", "(self.cpl_producer & mask) == 0"),
     "by number one too late": ("enough = waiting + 1 >= self.coalesce", "enough = waiting >= self.coalesce"),
     "never by time": ("(timer >= self.delay)", "(timer > self.delay)"),
-    "by time again and again": (" & ~told)", ")"),
-    "by time once for all": ("timer.eq(0), told.eq(0)]\n        m.d.sync", "timer.eq(0)]\n        m.d.sync"),
+    "by time again and again": ("& late & ~told)", "& late)"),
+    "by time once for all": ("late.eq(0), told.eq(0)]\n        m.d.sync", "late.eq(0)]\n        m.d.sync"),
     "nothing is urgent": ("self.urgent | enough", "enough"),
 }  # fmt: skip

@@ -24,7 +24,8 @@ class RingControl(wiring.Component):
     Ports:
         log2_size: log2 of the entries of either ring.
         clear: all indexes become 0.
-        producer_write, cpl_consumer_write, write_data: the host's doorbells.
+        producer_write, cpl_consumer_write, write_data: the host's doorbells. No two come in cycles one after the other.
+            They are carried out a cycle later.
         doorbell_error: a doorbell was refused.
         producer, consumer, cpl_producer, cpl_consumer: the indexes.
         available: a descriptor may be fetched.
@@ -36,7 +37,7 @@ class RingControl(wiring.Component):
         completed: a completion was written.
         urgent: the interrupt comes with that completion.
         coalesce: the interrupt comes when so many completions wait. 0 acts as 1.
-        delay: it also comes so many clock cycles after the first that waits. 0: time does not count.
+        delay: it also comes so many clock cycles, and one, after the first that waits. 0: time does not count.
         interrupt: high for a cycle.
     """
 
@@ -80,8 +81,16 @@ class RingControl(wiring.Component):
         size = Signal(bits)
         mask = Signal(bits)
         m.d.comb += [size.eq(1 << self.log2_size), mask.eq(size - 1)]
-        new = self.write_data[:bits]
-        beyond = self.write_data[bits:].any()
+        # What a doorbell asks for is found in one cycle, and judged in the next.
+        new = Signal(bits)
+        beyond = Signal()
+        rung = Signal()
+        freed = Signal()
+        cleared = Signal()
+        more = Signal(bits)
+        fewer = Signal(bits)
+        most_more = Signal(bits)
+        most_fewer = Signal(bits)
         ready = distance(self.producer, self.consumer)
         waiting = distance(self.cpl_producer, self.cpl_consumer)
         m.d.comb += [
@@ -92,31 +101,44 @@ class RingControl(wiring.Component):
             self.generation.eq((self.cpl_producer & size) == 0),
         ]
 
+        m.d.sync += [
+            rung.eq(self.producer_write), freed.eq(self.cpl_consumer_write), cleared.eq(self.clear),
+            new.eq(self.write_data),
+            beyond.eq(self.write_data[bits:].any()),
+            more.eq(self.write_data - self.producer), most_more.eq(size - ready),
+            fewer.eq(self.write_data - self.cpl_consumer), most_fewer.eq(waiting),
+        ]  # fmt: skip
         timer = Signal(32)
+        late = Signal()  # the timer has reached the delay
         told = Signal()
-        with m.If(self.producer_write):
-            with m.If(beyond | (distance(new, self.producer) > size - ready)):
+        due = Signal()
+        timed = Signal()
+        m.d.comb += [timed.eq(self.delay != 0), due.eq((waiting != 0) & late & ~told)]
+        with m.If(waiting != 0):
+            m.d.sync += [
+                timer.eq(Mux(late | ~timed, timer, timer + 1)), late.eq(timed & (timer >= self.delay)),
+                told.eq(told | due),
+            ]  # fmt: skip
+        with m.If(rung):
+            with m.If(beyond | (more > most_more)):
                 m.d.comb += self.doorbell_error.eq(1)
-            with m.Else():
+            with m.Elif(~cleared):
                 m.d.sync += self.producer.eq(new)
-        with m.If(self.cpl_consumer_write):
-            with m.If(beyond | (distance(new, self.cpl_consumer) > waiting)):
+        with m.If(freed):
+            with m.If(beyond | (fewer > most_fewer)):
                 m.d.comb += self.doorbell_error.eq(1)
-            with m.Else():
-                m.d.sync += [self.cpl_consumer.eq(new), timer.eq(0), told.eq(0)]
+            with m.Elif(~cleared):
+                m.d.sync += [self.cpl_consumer.eq(new), timer.eq(0), late.eq(0), told.eq(0)]
         m.d.sync += [
             self.consumer.eq(self.consumer + self.fetched),
             self.cpl_producer.eq(self.cpl_producer + self.completed),
         ]
 
-        # Interrupts. A completion interrupts if it makes the number full. The delay interrupts once.
-        due = Signal()
-        m.d.comb += due.eq((waiting != 0) & (self.delay != 0) & (timer >= self.delay) & ~told)
-        with m.If((waiting != 0) & ~(self.cpl_consumer_write & ~self.doorbell_error)):
-            m.d.sync += [timer.eq(Mux(timer < self.delay, timer + 1, timer)), told.eq(told | due)]
         with m.If(self.clear):
             m.d.sync += [index.eq(0) for index in (self.producer, self.consumer, self.cpl_producer, self.cpl_consumer)]
-            m.d.sync += [timer.eq(0), told.eq(0)]
+            m.d.sync += [timer.eq(0), late.eq(0), told.eq(0)]
+
+        # A completion interrupts if it makes the number full. The delay interrupts once.
         enough = waiting + 1 >= self.coalesce  # 0 and 1 are at the first
         m.d.comb += self.interrupt.eq((self.completed & (self.urgent | enough)) | due)
         return m

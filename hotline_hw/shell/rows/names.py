@@ -18,6 +18,8 @@ _LIST_LATENCY = 2  # of HotlineCore's list_key
 LIST_WORDS = 256
 """The number of words of a list in memory that fit on the chip at a time."""
 _CHUNK_WORDS = 32  # asked for at a time
+_CHUNK_BITS = _CHUNK_WORDS.bit_length() - 1
+_HALF = 32  # an address goes on in two halves
 
 
 class ListNames(wiring.Component):
@@ -117,7 +119,7 @@ class MemoryNames(wiring.Component):
         output: payload `named_row`.
         done: all names have been taken, and no data is due.
 
-    Throughput: a name a cycle.
+    Throughput: a name a cycle. A cycle passes between requests.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -143,10 +145,14 @@ class MemoryNames(wiring.Component):
         m.submodules.words = words = fifo.SyncFIFOBuffered(width=g.axi_bits, depth=depth)
         to_ask = Signal(COUNT_BITS)
         left = Signal(COUNT_BITS)
+        some = Signal()  # left != 0
+        final = Signal()  # left == 1
         room = Signal(range(depth + 1), init=depth)  # beats that may be asked for
         due = Signal(range(depth + 1))  # beats that were, and have not come
         chunk = Signal(range(_CHUNK_WORDS + 1))
         beats = Signal(range(_CHUNK_WORDS // per_beat + 1))
+        settled = Signal()  # `chunk`, `beats` and the address are those of `to_ask`
+        carry = Signal()  # of the address's lower half
         asked = Signal()
         came = Signal()
         taken = Signal()
@@ -155,9 +161,8 @@ class MemoryNames(wiring.Component):
         request, out = self.request.payload, self.output.payload
         word = Signal(WORD_BITS)
         m.d.comb += [
-            chunk.eq(Mux(to_ask > _CHUNK_WORDS, _CHUNK_WORDS, to_ask)),
             beats.eq((chunk + per_beat - 1) >> (per_beat - 1).bit_length()),
-            self.request.valid.eq((to_ask != 0) & (room >= _CHUNK_WORDS // per_beat)),
+            self.request.valid.eq(settled & (chunk != 0) & (room >= _CHUNK_WORDS // per_beat)),
             request.granules.eq((chunk + 1) >> 1),
             request.target.eq(ReadTarget.LIST),
             asked.eq(self.request.valid & self.request.ready),
@@ -166,29 +171,35 @@ class MemoryNames(wiring.Component):
             words.w_data.eq(self.data.payload.data),
             words.w_en.eq(came),
             word.eq(words.r_data.word_select(place, WORD_BITS)),
-            self.output.valid.eq(words.r_rdy & (left != 0)),
+            self.output.valid.eq(words.r_rdy & some),
             out.row.eq(word[ROW_FIELD.low : ROW_FIELD.high + 1]),
             out.table.eq(word[TABLE_FIELD.low : TABLE_FIELD.high + 1]),
             taken.eq(self.output.valid & self.output.ready),
-            words.r_en.eq((taken & ((place == per_beat - 1) | (left == 1))) | (left == 0)),
+            words.r_en.eq((taken & ((place == per_beat - 1) | final)) | ~some),
             popped.eq(words.r_en & words.r_rdy),
-            self.done.eq((left == 0) & (to_ask == 0) & (due == 0) & (room == depth)),
+            self.done.eq(~some & (to_ask == 0) & (due == 0) & (room == depth)),
         ]
+        step = _CHUNK_WORDS * WORD_BITS // 8
+        address = request.address
+        low, high = address[step.bit_length() - 1 : _HALF], address[_HALF:]
         m.d.sync += [
+            settled.eq(~self.start & ~asked),
+            carry.eq(0),
+            high.eq(high + carry),
+            chunk.eq(Mux(to_ask[_CHUNK_BITS:].any(), _CHUNK_WORDS, to_ask[:_CHUNK_BITS])),
             room.eq(room - Mux(asked, beats, 0) + popped),
             due.eq(due + Mux(asked, beats, 0) - came),
         ]
         with m.If(self.start):
             m.d.sync += [request.address.eq(self.source), to_ask.eq(self.count), left.eq(self.count), place.eq(0)]
+            m.d.sync += [some.eq(self.count != 0), final.eq(self.count == 1)]
         with m.Elif(self.stop | (came & self.data.payload.fault)):
             # A request that is offered stays until it is taken.
-            m.d.sync += [to_ask.eq(Mux(self.request.valid & ~asked, chunk, 0)), left.eq(0)]
+            m.d.sync += [to_ask.eq(Mux(self.request.valid & ~asked, chunk, 0)), left.eq(0), some.eq(0)]
         with m.Else():
             with m.If(asked):
-                m.d.sync += [
-                    request.address.eq(request.address + _CHUNK_WORDS * WORD_BITS // 8),
-                    to_ask.eq(to_ask - chunk),
-                ]
+                m.d.sync += [Cat(low, carry).eq(low + 1), to_ask.eq(to_ask - chunk)]
             with m.If(taken):
+                m.d.sync += [some.eq(~final), final.eq(left == 2)]
                 m.d.sync += [left.eq(left - 1), place.eq(Mux(place == per_beat - 1, 0, place + 1))]
         return m

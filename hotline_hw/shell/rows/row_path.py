@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hotline_hw.lib.streams import SkidBuffer
 from hotline_hw.shell.granules import GranulePacker
 from hotline_hw.shell.layouts import descriptor_layout, named_row, read_beat, read_request, row_beat, table_entry
 from hotline_hw.spec.descriptors import GRANULE_BYTES, Flag
@@ -25,6 +26,8 @@ class RowPath(wiring.Component):
 
         ListNames, MemoryNames --names--> RowWalker --> row_request
         rows --> GranulePacker (a row begins at granule 0) --> output
+
+    Requests and keys leave through skid buffers: so the walker does not wait for who takes them in the same cycle.
 
     Ports:
         it: the descriptor, a GATHER.
@@ -80,6 +83,8 @@ class RowPath(wiring.Component):
         m.submodules.memory = in_memory = MemoryNames(g)
         m.submodules.walker = walker = RowWalker(g)
         m.submodules.aligner = aligner = GranulePacker(g)
+        m.submodules.key_slice = keys = SkidBuffer(named_row())
+        m.submodules.request_slice = requests = SkidBuffer(read_request(g))
         flags = self.it.flags
 
         def has(flag: Flag):
@@ -103,7 +108,9 @@ class RowPath(wiring.Component):
         ]  # fmt: skip
         wiring.connect(m, in_memory.request, wiring.flipped(self.list_request))
         wiring.connect(m, wiring.flipped(self.list_data), in_memory.data)
-        wiring.connect(m, walker.keys, wiring.flipped(self.keys))
+        wiring.connect(m, walker.keys, keys.input)
+        wiring.connect(m, keys.output, wiring.flipped(self.keys))
+        wiring.connect(m, walker.output, requests.input)
 
         # Requests. At most `limit` rows are due. Some of their reads are outstanding, and the others wait behind them.
         limit = 2 * g.read_tags
@@ -117,24 +124,27 @@ class RowPath(wiring.Component):
             walker.table_write.eq(self.table_write), walker.table_index.eq(self.table_index),
             walker.table.eq(self.table),
             self.unknown_table.eq(walker.unknown_table), self.beyond_table.eq(walker.beyond_table),
-            room.eq(due != limit),
-            self.row_request.payload.eq(walker.output.payload),
-            self.row_request.valid.eq(walker.output.valid & room),
-            walker.output.ready.eq(self.row_request.ready & room),
+            self.row_request.payload.eq(requests.output.payload),
+            self.row_request.valid.eq(requests.output.valid & room),
+            requests.output.ready.eq(self.row_request.ready & room),
             asked.eq(self.row_request.valid & self.row_request.ready),
         ]  # fmt: skip
-        m.d.sync += due.eq(due + asked - came)
+        m.d.sync += [due.eq(due + asked - came), room.eq(due + asked != limit)]
 
         # Data
+        m.submodules.row_slice = rows = SkidBuffer(row_beat(g))
+        row = rows.input
+        wiring.connect(m, rows.output, wiring.flipped(self.output))
         piece, beat, aligned = aligner.input.payload, self.rows.payload, aligner.output.payload
         m.d.comb += [
             piece.data.eq(beat.data), piece.first.eq(beat.first), piece.count.eq(beat.count), piece.end.eq(beat.last),
             aligner.input.valid.eq(self.rows.valid), self.rows.ready.eq(aligner.input.ready),
-            self.output.payload.data.eq(aligned.data), self.output.payload.count.eq(aligned.count),
-            self.output.payload.row_last.eq(aligned.end),
-            self.output.valid.eq(aligner.output.valid), aligner.output.ready.eq(self.output.ready),
-            came.eq(self.output.valid & self.output.ready & aligned.end),
+            row.payload.data.eq(aligned.data), row.payload.count.eq(aligned.count),
+            row.payload.row_last.eq(aligned.end),
+            row.valid.eq(aligner.output.valid), aligner.output.ready.eq(row.ready),
+            came.eq(self.output.valid & self.output.ready & self.output.payload.row_last),
             self.row_came.eq(came),
-            self.done.eq(lists.done & in_memory.done & walker.idle & (due == 0) & ~aligner.busy),
+            self.done.eq(lists.done & in_memory.done & walker.idle & ~requests.output.valid & ~keys.output.valid
+                         & (due == 0) & ~aligner.busy),
         ]  # fmt: skip
         return m

@@ -13,7 +13,9 @@ from hotline_hw.spec.words import TABLE_FIELD
 __all__ = ["RowWalker"]
 
 _TABLES = 1 << TABLE_FIELD.width
-_STAGES = 4
+_STAGES = 6
+_GROUPS = 16  # of known tables: one of each group is chosen, and then one of those
+_HALF = 32  # granules of an address are added in two halves
 
 
 class RowWalker(wiring.Component):
@@ -36,7 +38,7 @@ class RowWalker(wiring.Component):
         idle: it holds no name.
         unknown_table, beyond_table: why the walk has ended. Sticky.
 
-    Throughput: a row a cycle. Latency: four cycles.
+    Throughput: a row a cycle. Latency: six cycles.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -65,6 +67,8 @@ class RowWalker(wiring.Component):
         write = store.write_port()
         read = store.read_port()
         known = Signal(_TABLES)
+        inside = max(1, _TABLES // _GROUPS)  # tables of a group
+        inside_bits = (inside - 1).bit_length()
         m.d.comb += [write.addr.eq(self.table_index), write.data.eq(self.table), write.en.eq(self.table_write)]
         with m.If(self.table_write):
             m.d.sync += known.bit_select(self.table_index, 1).eq(self.table.rows != 0)
@@ -90,31 +94,38 @@ class RowWalker(wiring.Component):
             self.output.payload.target.eq(ReadTarget.ROW),
         ]
 
-        # Stage 0: the table's entry. 1: row times stride, by halves. 2: their sum. 3: the address.
-        row = Signal(32)
+        # Stage 0: the memory's entry. 1: the entry, and whether the table is known. 2: row times stride, by halves, and
+        # whether there is such a row. 3: the sum of the halves. 4: the lower half of the address. 5: all of it.
+        rows = [Signal(32, name=f"row{stage}") for stage in range(2)]
+        group = Signal(range(_GROUPS))
+        chosen = Signal(_GROUPS)  # of each group of tables the bit that may be wanted
         is_known = Signal()
+        entry = Signal(table_entry())
         low = Signal(32)
         high = Signal(32)
-        product = Signal(60)
-        bases = [Signal(60, name=f"base{stage}") for stage in range(2)]
         unknown = Signal()
         beyond = Signal()
-        m.d.comb += [
-            unknown.eq(valid[0] & ~is_known),
-            beyond.eq(valid[0] & is_known & (row >= read.data.rows)),
-        ]
+        product = Signal(60)
+        bases = [Signal(60, name=f"base{stage}") for stage in range(2)]
+        lower = Signal(_HALF + 1)
+        upper = [Signal(60 - _HALF, name=name) for name in ("base_upper", "product_upper")]
         with m.If(move):
             m.d.sync += [
-                valid.eq(Cat(take, valid[0] & ~unknown & ~beyond & ~ended, valid[1:-1])),
-                row.eq(name.row),
-                is_known.eq(known.bit_select(name.table, 1)),
-                low.eq(row[:16] * read.data.stride),
-                high.eq(row[16:] * read.data.stride),
-                bases[0].eq(read.data.base),
-                product.eq(low + Cat(Const(0, 16), high)),
-                bases[1].eq(bases[0]),
-                self.output.payload.address.eq(Cat(Const(0, 4), (bases[1] + product)[:60])),
-            ]
+                valid.eq(Cat(take, valid[:2], valid[2] & ~unknown & ~beyond & ~ended, valid[3:-1])),
+                rows[0].eq(name.row),
+                group.eq(name.table >> inside_bits),
+                *(chosen[index].eq(known.word_select(index, inside).bit_select(name.table[:inside_bits], 1))
+                  for index in range(_TABLES // inside)),
+                rows[1].eq(rows[0]), entry.eq(read.data), is_known.eq(chosen.bit_select(group, 1)),
+                low.eq(rows[1][:16] * entry.stride), high.eq(rows[1][16:] * entry.stride), bases[0].eq(entry.base),
+                unknown.eq(valid[1] & ~is_known), beyond.eq(valid[1] & is_known & (rows[1] >= entry.rows)),
+                product.eq(low + Cat(Const(0, 16), high)), bases[1].eq(bases[0]),
+                lower.eq(bases[1][:_HALF] + product[:_HALF]),
+                upper[0].eq(bases[1][_HALF:]), upper[1].eq(product[_HALF:]),
+                self.output.payload.address.eq(
+                    Cat(Const(0, 4), lower[:_HALF], (upper[0] + upper[1] + lower[_HALF])[: 60 - _HALF])
+                ),
+            ]  # fmt: skip
             with m.If((unknown | beyond) & ~ended):
                 m.d.sync += [ended.eq(1), self.unknown_table.eq(unknown), self.beyond_table.eq(beyond)]
         with m.If(self.start):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -33,7 +33,7 @@ class LookupFeeder(wiring.Component):
         done: the last beat has left.
 
     Throughput: one beat a cycle, with as many lookups as a bus beat and `lanes` allow. Latency: none, except that the
-    first beat comes `lanes` cycles after `start`.
+    first beat comes `lanes` + 1 cycles after `start`.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -61,36 +61,39 @@ class LookupFeeder(wiring.Component):
         tables = Signal(range(MAX_TABLES32 + 1))
         by_row = Signal()
         part = Signal(range(max(2, parts)))
-        table = Signal(range(MAX_TABLES32))  # of lane 0
-        # Lane i is of table + i modulo T. `offsets` are i modulo T. They are found one by one when a buffer begins.
-        offsets = [Signal(range(MAX_TABLES32), name=f"offset{lane}") for lane in range(narrow)]
-        step = Signal(range(MAX_TABLES32))
-        preparing = Signal(range(narrow + 1))
+        # What follows from `left` and `tables` is found a beat ahead, so that a beat waits for no sum.
+        running = Signal()
+        last = Signal()  # the next beat is the last
+        step = Signal(range(MAX_TABLES32))  # `narrow` modulo T
+        back = Signal(TABLE_FIELD.width + 2)  # step - T, negative
+        last_table = Signal(range(MAX_TABLES32))
+        # The table of each lane: lane modulo T at first, found one by one when a buffer begins.
+        of_table = [Signal(range(MAX_TABLES32), name=f"table{lane}") for lane in range(narrow)]
+        preparing = Signal(range(narrow + 2))
 
         with m.If(self.start):
             m.d.sync += [
-                left.eq(self.count), tables.eq(self.tables), by_row.eq(self.tables != 0), part.eq(0), table.eq(0),
-                step.eq(0), preparing.eq(narrow),
+                left.eq(self.count), tables.eq(self.tables), by_row.eq(self.tables != 0), part.eq(0), step.eq(0),
+                preparing.eq(narrow + 1),
             ]  # fmt: skip
         with m.Elif(preparing != 0):
-            m.d.sync += [preparing.eq(preparing - 1), step.eq(Mux(step + 1 == tables, 0, step + 1))]
-            m.d.sync += [there.eq(here) for there, here in zip(offsets, [*offsets[1:], step], strict=True)]
+            m.d.sync += preparing.eq(preparing - 1)
+            m.d.sync += last.eq(Mux(by_row, _at_most(left, narrow), _at_most(left, wide)))
+            with m.If(preparing != 1):
+                m.d.sync += step.eq(Mux(step + 1 == tables, 0, step + 1))
+                m.d.sync += [there.eq(here) for there, here in zip(of_table, [*of_table[1:], step], strict=True)]
+            with m.Else():
+                m.d.sync += running.eq(left != 0)
+        m.d.sync += [back.eq(step - tables), last_table.eq(tables - 1)]
 
         taken = Signal(range(g.lanes + 1))
-        last = Signal()
-        running = Signal()
         m.d.comb += [
             taken.eq(Mux(by_row, narrow, wide)),
-            last.eq(left <= taken),
-            running.eq((left != 0) & (preparing == 0)),
             self.output.valid.eq(self.input.valid & running),
             out.last.eq(last),
             self.input.ready.eq(self.output.ready & running & (~by_row | (part == parts - 1) | last)),
             self.done.eq(left == 0),
         ]
-
-        def modulo(value):
-            return Mux(value >= tables, value - tables, value)
 
         rows = Signal(narrow * 32)
         with m.Switch(part):
@@ -103,16 +106,28 @@ class LookupFeeder(wiring.Component):
             if lane < wide:
                 word = beat.data.word_select(lane, WORD_BITS)
             if lane < narrow:
-                of_table = Signal(TABLE_FIELD.width, name=f"table{lane}")
-                m.d.comb += of_table.eq(modulo(table + offsets[lane]))
-                ends = of_table + 1 == tables
-                word = Mux(by_row, Cat(rows.word_select(lane, 32), of_table, zeros, ends), word)
+                table = Signal(TABLE_FIELD.width, name=f"table_of_lane{lane}")
+                m.d.comb += table.eq(of_table[lane])
+                ends = table == last_table
+                word = Mux(by_row, Cat(rows.word_select(lane, 32), table, zeros, ends), word)
+            here = left[: g.lanes.bit_length()] > lane  # the last beat has no more than `lanes`
             m.d.comb += out.words[lane].eq(word)
-            m.d.comb += out.keep[lane].eq((left > lane) & (taken > lane) & ~beat.fault)
+            m.d.comb += out.keep[lane].eq((here | ~last) & (taken > lane) & ~beat.fault)
         with m.If(self.output.valid & self.output.ready):
             m.d.sync += [
                 left.eq(Mux(last, 0, left - taken)),
-                table.eq(modulo(table + step)),
+                running.eq(~last),
+                last.eq(Mux(by_row, _at_most(left, 2 * narrow), _at_most(left, 2 * wide))),
                 part.eq(Mux(by_row & (part != parts - 1), part + 1, 0)),
             ]
+            for table in of_table:
+                less = Signal(TABLE_FIELD.width + 2, name="less")
+                m.d.comb += less.eq(table + back)
+                m.d.sync += table.eq(Mux(less[-1], table + step, less))
         return m
+
+
+def _at_most(value: Signal, power: int) -> Value:
+    """Whether value <= power, a power of two."""
+    bit = power.bit_length() - 1
+    return ~value[bit + 1 :].any() & ~(value[bit] & value[:bit].any())

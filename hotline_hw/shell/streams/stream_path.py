@@ -6,9 +6,10 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hotline_hw.core.layouts import axis_beat
 from hotline_hw.core.output.verdicts import verdict_bits
 from hotline_hw.lib.axi import axis_signature
-from hotline_hw.lib.streams import forward
+from hotline_hw.lib.streams import SkidBuffer, forward
 from hotline_hw.shell.granules import GranulePacker
 from hotline_hw.shell.layouts import (
     CHANNELS,
@@ -95,7 +96,8 @@ class StreamPath(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        is_ = {opcode: self.it.opcode == opcode for opcode in Opcode}
+        is_ = {opcode: Signal(name=f"is_{opcode.name.lower()}") for opcode in Opcode}  # there long before `begin`
+        m.d.sync += [flag.eq(self.it.opcode == opcode) for opcode, flag in is_.items()]
         feeder, state_left = self._to_core(m, is_)
         state_last = self._main(m, is_)
         self._other(m, is_)
@@ -148,19 +150,28 @@ class StreamPath(wiring.Component):
         g = self.geometry
         packer = ResultPacker(g)
         m.submodules[f"{name}_packer"] = packer
+        m.submodules[f"{name}_entry"] = entry = SkidBuffer(axis_beat(g.lanes))
         source = getattr(self, f"m_axis_{name}")
         count = Signal(range(g.lanes + 1), name=f"{name}_count")
+        # tkeep is dense, so the last word that is there tells the number.
+        keep = [source.tkeep[lane * WORD_BYTES] for lane in range(g.lanes)]
+        ends = [here & ~above for here, above in zip(keep, [*keep[1:], Const(0)], strict=True)]
+        into = entry.input.payload
         m.d.comb += [
-            count.eq(sum((source.tkeep[lane * WORD_BYTES] for lane in range(g.lanes)), Const(0))),
-            packer.input.payload.words.eq(source.tdata), packer.input.payload.count.eq(count),
-            packer.input.payload.last.eq(source.tlast), packer.input.valid.eq(source.tvalid),
-            source.tready.eq(packer.input.ready),
+            count.eq(Cat(
+                Cat(end for lane, end in enumerate(ends) if lane + 1 >> bit & 1).any() for bit in range(len(count))
+            )),
+            into.words.eq(source.tdata), into.count.eq(count), into.last.eq(source.tlast),
+            entry.input.valid.eq(source.tvalid), source.tready.eq(entry.input.ready),
         ]  # fmt: skip
+        wiring.connect(m, entry.output, packer.input)
         words = getattr(self, f"{name}_words")
+        more = Signal.like(count, name=f"{name}_more")  # of the cycle before
+        m.d.sync += more.eq(Mux(source.tvalid & source.tready, count, 0))
         with m.If(self.begin):
             m.d.sync += words.eq(0)
-        with m.Elif(source.tvalid & source.tready):
-            m.d.sync += words.eq(words + count)
+        with m.Else():
+            m.d.sync += words.eq(words + more)
         return packer
 
     def _main(self, m: Module, is_) -> Signal:
@@ -216,15 +227,16 @@ class StreamPath(wiring.Component):
             forward(m, popular.output, channel)
         # Counts rows of a GATHER, beats of a DUMP and beats of a SELECT.
         row_done = self.rows.valid & self.rows.ready & self.rows.payload.row_last
+        pushed = self.list_push & self.list_ready
+        listed, held = Signal.like(self.list_count), Signal.like(self.list_count)  # of the cycle before
+        m.d.sync += [
+            listed.eq(Mux(row_done | moved, 1, Mux(pushed & ~self.list_held, self.list_count, 0))),
+            held.eq(Mux(pushed & self.list_held, self.list_count, 0)),
+        ]
         with m.If(self.begin):
             m.d.sync += [self.listed.eq(0), self.held.eq(0)]
-        with m.Elif(row_done | moved):
-            m.d.sync += self.listed.eq(self.listed + 1)
-        with m.Elif(self.list_push & self.list_ready):
-            with m.If(self.list_held):
-                m.d.sync += self.held.eq(self.held + self.list_count)
-            with m.Else():
-                m.d.sync += self.listed.eq(self.listed + self.list_count)
+        with m.Else():
+            m.d.sync += [self.listed.eq(self.listed + listed), self.held.eq(self.held + held)]
         return last
 
     def _other(self, m: Module, is_) -> None:
@@ -256,7 +268,9 @@ class StreamPath(wiring.Component):
         m.submodules.verdict_packer = packer = VerdictPacker(g)
         m.submodules.word_filler = filler = BeatFiller(g, 32)
         verdicts, word = self.verdicts, filler.input.payload
-        wiring.connect(m, wiring.flipped(verdicts), packer.input)
+        m.submodules.verdict_entry = entry = SkidBuffer(verdict_bits(g))
+        wiring.connect(m, wiring.flipped(verdicts), entry.input)
+        wiring.connect(m, entry.output, packer.input)
         with m.If(self.list_push):
             m.d.comb += [
                 word.word.eq(self.list_count), word.some.eq(1), word.last.eq(self.list_last),
@@ -270,11 +284,17 @@ class StreamPath(wiring.Component):
 
         beat = verdicts.payload
         taken = verdicts.valid & verdicts.ready
-        popular = sum((beat.bits[bit] & (beat.count > bit) for bit in range(g.lanes)), Const(0))
+        bits = Signal.like(beat.bits, name="popular_bits")  # of the cycle before
+        samples = Signal.like(beat.count, name="more_samples")
+        popular = Signal.like(beat.count, name="more_popular")
+        m.d.sync += [
+            bits.eq(Mux(taken, Cat(beat.bits[bit] & (beat.count > bit) for bit in range(g.lanes)), 0)),
+            samples.eq(Mux(taken, beat.count, 0)), popular.eq(sum(bits, Const(0))),
+        ]  # fmt: skip
         with m.If(self.begin):
             m.d.sync += [self.samples.eq(0), self.popular_samples.eq(0)]
-        with m.Elif(taken):
+        with m.Else():
             m.d.sync += [
-                self.samples.eq(self.samples + beat.count), self.popular_samples.eq(self.popular_samples + popular),
+                self.samples.eq(self.samples + samples), self.popular_samples.eq(self.popular_samples + popular),
             ]  # fmt: skip
         return taken & beat.last
