@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import cocotb
+import numpy as np
 
 from hotline_hw.spec.descriptors import ENTRY_BYTES, Flag, Status
+from hotline_hw.spec.words import TABLE_FIELD
 
 from .memory import CORNERS, DISORDER
 from .registers import TABLE_ROWS, TABLE_STRIDE
@@ -36,6 +38,9 @@ async def test_across_4_gib(dut: Any, place: str) -> None:
     maker = Maker(tb, universe=12)
     if leads.get("table") == tb.table.size:
         await tb.set_table(1, tb.table.address + tb.table.size - TABLE_ROWS * TABLE_STRIDE)
+    far = 0x9ABC_DEF1  # so many rows before those in memory: a row times its stride takes more than 32 bits
+    if "table" in leads:
+        await tb.set_table(5, tb.table.address - far * TABLE_STRIDE, far + TABLE_ROWS)
     for _ in range(2):
         maker.begin_group()
         done = await tb.run(
@@ -45,6 +50,9 @@ async def test_across_4_gib(dut: Any, place: str) -> None:
         assert {one.status for one in done} <= {Status.OK, Status.WORKING}
         everything = Maker(tb, universe=TABLE_ROWS)
         await tb.run(maker.restore(), everything.random_list(90, 80), maker.dump())
+        if "table" in leads:
+            rows = far + tb.rng.integers(0, TABLE_ROWS, 40)
+            await tb.one(everything.gather_list(rows.astype(np.uint64) | np.uint64(5 << TABLE_FIELD.low), 80))
     if leads.get("source") == tb.source.size:
         it = maker.learn(64, 4)
         tb.memory.put((1 << 64) - 256, tb.memory.get(it.source, 256))
