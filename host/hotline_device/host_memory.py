@@ -53,7 +53,7 @@ class HostMemory:
     """Regions, each in a file of its own.
 
     Attributes:
-        regions: in ascending order of addresses.
+        regions: in the order in which they were allocated.
     """
 
     def __init__(self) -> None:
@@ -61,23 +61,28 @@ class HostMemory:
         self._next = BASE_ADDRESS
         self.regions: list[Region] = []
 
-    def allocate(self, name: str, size: int, folder: Path | None = None) -> Region:
+    def allocate(self, name: str, size: int, folder: Path | None = None, *, at: int | None = None) -> Region:
         """A new region of `size` bytes or more (whole pages), zero at first. Its memory is reserved.
 
         Args:
             folder: where its file is. None: in shared memory, where the system has it.
+            at: its address. None: behind the regions so far, with a gap.
 
         Raises:
-            ValueError: the size is not positive.
+            ValueError: the size is not positive, the address is not that of a page, or the region overlaps another or
+                ends beyond 64-bit addresses.
             OSError: there is no room for it.
         """
         if size <= 0:
             raise ValueError(f"region {name!r} of {size} bytes: the size must be positive")
         size = -(-size // PAGE_BYTES) * PAGE_BYTES
+        if at is None:
+            at = self._next
+            self._next += -(-size // _GAP_BYTES) * _GAP_BYTES + _GAP_BYTES
+        self._check_place(name, at, size)
         path = self._folder(folder or _shared_memory()) / f"{len(self.regions)}-{name}"
         mapped = map_file(path, size, f"region {name!r}")
-        region = Region(name, self._next, np.frombuffer(mapped, np.uint8), path)
-        self._next += -(-size // _GAP_BYTES) * _GAP_BYTES + _GAP_BYTES
+        region = Region(name, at, np.frombuffer(mapped, np.uint8), path)
         self.regions.append(region)
         return region
 
@@ -93,6 +98,13 @@ class HostMemory:
         for folder in self._folders.values():
             folder.remove()
         self._folders.clear()
+
+    def _check_place(self, name: str, at: int, size: int) -> None:
+        if at % PAGE_BYTES or not 0 <= at <= (1 << 64) - size:
+            raise ValueError(f"region {name!r} at {at:#x}: must be a multiple of {PAGE_BYTES}, and end within 64 bits")
+        for other in self.regions:
+            if at < other.address + other.size and other.address < at + size:
+                raise ValueError(f"region {name!r} at {at:#x} overlaps {other.name!r} at {other.address:#x}")
 
     def _folder(self, place: Path) -> Path:
         if place not in self._folders:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,6 +10,9 @@ from hotline_hw.shell.layouts import EXTENT_BITS, ReadTarget, read_request
 from hotline_hw.spec.params import Geometry
 
 __all__ = ["BurstCutter", "read_burst"]
+
+
+_LOW_BITS = 32  # of an address, that change by counting; the rest by the carry
 
 
 def _shifts(geometry: Geometry) -> tuple[int, int, int]:
@@ -39,7 +42,10 @@ class BurstCutter(wiring.Component):
         burst: payload `read_burst`.
         busy: it holds a request whose last burst was not taken.
 
-    Throughput: a burst a cycle. Requests follow each other without a gap. Latency: 2 cycles.
+    Throughput: a burst a cycle. Requests follow each other without a gap. Latency: 3 cycles.
+
+    A request is shorter than 4 GiB, so the upper half of its addresses has one of two values. The larger one is
+    computed beside the first burst. What is counted down is bursts, so that nothing is compared with the beats left.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -56,48 +62,62 @@ class BurstCutter(wiring.Component):
         m = Module()
         g = self.geometry
         beat_shift, split, burst_shift = _shifts(g)
-        request, burst = self.request.payload, self.burst.payload
+        burst = self.burst.payload
+        held = Signal()  # a request waits to be cut
+        request = Signal(self.request.payload.shape())
         cutting = Signal()
-        at = Signal.like(burst.at)
+        load = Signal()
+        offered = Signal()
+        m.d.comb += [
+            offered.eq(cutting & (~self.burst.valid | self.burst.ready)),
+            self.request.ready.eq(~held | load),
+            self.busy.eq(held | cutting | self.burst.valid),
+        ]
+        with m.If(self.request.ready):
+            m.d.sync += [held.eq(self.request.valid), request.eq(self.request.payload)]
+
+        # The extent, counted from where its first burst could have begun.
+        offset = request.address[4 : 4 + split + burst_shift]  # granules before the first
+        reach = Signal(EXTENT_BITS + 1)  # granules up to the last, exclusive
+        m.d.comb += reach.eq(request.granules + (offset - 1))
+
+        low = Signal(_LOW_BITS - beat_shift)
+        high = Signal(64 - _LOW_BITS)
+        next_high = Signal.like(high)
+        carried = Signal()
+        left = Signal(len(reach[split + burst_shift :]))  # bursts after this one
+        final = Signal(burst_shift)  # the last beat, from where its burst could have begun
         first = Signal.like(burst.first)
         end = Signal.like(burst.end)
         target = Signal.like(burst.target)
-        beyond = Signal(EXTENT_BITS + 1)  # beats left less one
-        room = Signal(burst_shift)  # beats up to where a burst has to end, less one
         last = Signal()
-        offered = Signal()
-        m.d.comb += [
-            room.eq(~at[:burst_shift]),
-            last.eq(beyond <= room),
-            offered.eq(cutting & (~self.burst.valid | self.burst.ready)),
-            self.request.ready.eq(~cutting | (offered & last)),
-            self.busy.eq(cutting | self.burst.valid),
-        ]
-        with m.If(self.request.ready):
-            lead = request.address[4 : 4 + split]
-            extent = Signal(EXTENT_BITS + 1)  # granules from the first beat's first to the last asked for
-            m.d.comb += extent.eq(request.granules + lead - 1)
+        block = low[burst_shift:] + 1
+        m.d.comb += [last.eq(left == 0), load.eq(~cutting | (offered & last))]
+        m.d.sync += next_high.eq(high + 1)
+        with m.If(load):
             m.d.sync += [
-                cutting.eq(self.request.valid),
-                at.eq(request.address[beat_shift:]),
-                first.eq(lead),
-                end.eq(extent[:split]),
-                beyond.eq(extent[split:]),
+                cutting.eq(held),
+                Cat(low, high).eq(request.address[beat_shift:]),
+                carried.eq(0),
+                left.eq(reach[split + burst_shift :]),
+                final.eq(reach[split : split + burst_shift]),
+                first.eq(offset[:split]),
+                end.eq(reach[:split]),
                 target.eq(request.target),
             ]
         with m.Elif(offered):
             m.d.sync += [
-                at[:burst_shift].eq(0),
-                at[burst_shift:].eq(at[burst_shift:] + 1),
-                beyond.eq(beyond - room - 1),
+                low.eq(Cat(Const(0, burst_shift), block[:-1])),
+                carried.eq(carried | block[-1]),
+                left.eq(left - 1),
                 first.eq(0),
             ]
         with m.If(~self.burst.valid | self.burst.ready):
             m.d.sync += self.burst.valid.eq(cutting)
         with m.If(offered):
             m.d.sync += [
-                burst.at.eq(at),
-                burst.len.eq(Mux(last, beyond, room)),
+                burst.at.eq(Cat(low, Mux(carried, next_high, high))),
+                burst.len.eq(Mux(last, final, g.burst_beats - 1) - low[:burst_shift]),
                 burst.first.eq(first),
                 burst.end.eq(Mux(last, end, g.granules - 1)),
                 burst.target.eq(target),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -44,7 +44,7 @@ class ReadEngine(wiring.Component):
         bus_rst: memory is reset too, so nothing is outstanding. It comes with a reset of the engine.
         ar*, r*: those members of `axi_signature`.
 
-    Throughput: a burst and a beat a cycle. Latency: 3 cycles from a request to arvalid, 2 from a beat to data.
+    Throughput: a burst and a beat a cycle. Latency: 4 cycles from a request to arvalid, 2 from a beat to data.
     """
 
     def __init__(self, geometry: Geometry, *, windows: int = WINDOWS) -> None:
@@ -121,10 +121,10 @@ class ReadEngine(wiring.Component):
         oldest = Signal(range(g.read_beats))
         freed = Signal()
         due = Signal.like(places, reset_less=True)
-        with m.If(came):
-            m.d.sync += filled.bit_select(place, 1).eq(1)
-        with m.If(freed):
-            m.d.sync += filled.bit_select(oldest, 1).eq(0)
+        # Masks, as synthesis does not get through a case over all places.
+        filled_now = Mux(came, Const(1, g.read_beats) << place, 0)[: g.read_beats]
+        freed_now = Mux(freed, Const(1, g.read_beats) << oldest, 0)[: g.read_beats]
+        m.d.sync += filled.eq((filled | filled_now) & ~freed_now)
         asked = Mux(issue, burst.len + 1, 0)
         m.d.sync += [
             oldest.eq(oldest + freed),
@@ -230,10 +230,11 @@ class ReadEngine(wiring.Component):
             self.rready.eq(1),
             fill.en.eq(came), fill.addr.eq(place), fill.data.data.eq(self.rdata), fill.data.fault.eq(bus_fault),
         ]  # fmt: skip
-        with m.If(came):
-            m.d.sync += fresh.bit_select(self.rid, 1).eq(0)
+        begun = Mux(came, Const(1, g.read_tags) << self.rid, 0)[: g.read_tags]
+        issued = Mux(issue, Const(1, g.read_tags) << tail, 0)[: g.read_tags]
+        m.d.sync += fresh.eq((fresh & ~begun) | issued)
         with m.If(issue):
-            m.d.sync += [fresh.bit_select(tail, 1).eq(1), begin.eq(begin + burst.len + 1)]
+            m.d.sync += begin.eq(begin + burst.len + 1)
         return place
 
     def _faults(

@@ -30,7 +30,7 @@ __all__ = [
 
 BENCH_MODULES = ("tests_stream", "tests_csr", "tests_state", "tests_select", "tests_random")
 DEVICE_BENCH_MODULES = (
-    "tests_random", "tests_refused", "tests_faults", "tests_abort", "tests_rings", "tests_host",
+    "tests_random", "tests_refused", "tests_faults", "tests_abort", "tests_rings", "tests_host", "tests_addresses",
 )  # fmt: skip
 _MODULES = {TOP: BENCH_MODULES, DEVICE_TOP: DEVICE_BENCH_MODULES}
 _FOLDERS = {TOP: "core", DEVICE_TOP: "device"}

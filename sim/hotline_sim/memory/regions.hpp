@@ -26,7 +26,8 @@ public:
     // What accesses that touch these addresses are to be answered with, the first that was told; else OKAY.
     uint8_t response(uint64_t address, uint64_t size) const {
         for (const Answer& answer : answers_) {
-            if (address < answer.address + answer.size && answer.address < address + size) return answer.response;
+            // By differences, as a range may end at the top of the address space.
+            if (address - answer.address < answer.size || answer.address - address < size) return answer.response;
         }
         return kOkay;
     }

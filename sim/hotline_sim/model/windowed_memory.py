@@ -105,7 +105,8 @@ class WindowedMemory:
         rows = np.zeros((len(addresses), size // GRANULE_BYTES, GRANULE_BYTES // 8), np.uint64)
         there = np.zeros(len(addresses), bool)
         for region in self.memory.regions:
-            here = (addresses >= np.uint64(region.address)) & (ends < np.uint64(region.address + region.size)) & inside
+            last = np.uint64(region.address + region.size - 1)  # a region may end at the top of 64 bits
+            here = (addresses >= np.uint64(region.address)) & (addresses <= ends) & (ends <= last) & inside
             first = (addresses[here] - np.uint64(region.address)).astype(np.int64) // GRANULE_BYTES
             granules = region.data.view(np.uint64).reshape(-1, GRANULE_BYTES // 8)
             rows[here] = granules[first[:, None] + np.arange(size // GRANULE_BYTES)]

@@ -35,6 +35,25 @@ def test_views_and_files_are_the_same_bytes():
     assert not region.path.exists() and region.data[0] == 7
 
 
+def test_regions_at_addresses():
+    memory = HostMemory()
+    top, across = (1 << 64) - 2 * PAGE_BYTES, (5 << 32) - PAGE_BYTES
+    regions = [
+        memory.allocate("top", 5000, at=top),
+        memory.allocate("across", 5000, at=across),
+        memory.allocate("a", 1),
+    ]
+    assert [region.address for region in regions] == [top, across, BASE_ADDRESS] and memory.regions == regions
+    assert memory.find((1 << 64) - 1) == (regions[0], 2 * PAGE_BYTES - 1) and memory.find((1 << 64) - 1, 2) is None
+    for at, message in (
+        (across + 1, "must be a multiple of 4096"), (top + PAGE_BYTES, "end within 64 bits"), (-PAGE_BYTES, "within"),
+        (across - PAGE_BYTES, "region 'b' at 0x4ffffe000 overlaps 'across' at 0x4fffff000"), (BASE_ADDRESS, "overlaps"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            memory.allocate("b", 2 * PAGE_BYTES, at=at)
+    memory.close()
+
+
 @pytest.mark.parametrize("size", [0, -1])
 def test_empty_region(size):
     memory = HostMemory()

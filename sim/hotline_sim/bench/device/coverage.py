@@ -71,6 +71,9 @@ _RESULTS = {
 _MEMORY = {
     "read_at_4k": "a read extent cut by a 4 KiB boundary",
     "write_at_4k": "a write extent cut by a 4 KiB boundary",
+    "read_at_4g": "a read extent across a 4 GiB boundary",
+    "write_at_4g": "a write extent across a 4 GiB boundary",
+    "at_the_top": "an access to the last byte of 64-bit addresses",
     "reads_overtake": "a read answered after one that was asked for later",
     "reads_interleaved": "R beats of two bursts interleaved",
     "writes_overtake": "a B after that of a later burst",

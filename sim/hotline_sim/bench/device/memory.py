@@ -67,15 +67,18 @@ class TwoMemories:
         self._whole: list[Region] = []  # the golden model's regions, without holes
         self._by_name: dict[str, tuple[Region, Region]] = {}
 
-    def allocate(self, name: str, size: int, fill: int = CANARY) -> Region:
-        """Adds a region to both memories, filled with `fill`. Returns the DUT's."""
-        pair = self.ours.allocate(name, size), self.theirs.allocate(name, size)
+    def allocate(self, name: str, size: int, fill: int = CANARY, *, at: int | None = None) -> Region:
+        """Adds a region to both memories, filled with `fill`. Returns the DUT's: of it, `size` bytes from address `at`
+        on, if that is given. Then the region has pages before and behind them as needed."""
+        before = 0 if at is None else at % PAGE_BYTES
+        page = None if at is None else at - before
+        pair = tuple(memory.allocate(name, before + size, at=page) for memory in (self.ours, self.theirs))
         assert pair[0].address == pair[1].address, "the memories are not of one layout"
         for region in pair:
             region.data[:] = fill
         self._whole = list(self.ours.regions)
         self._by_name[name] = pair
-        return pair[1]
+        return pair[1] if at is None else replace(pair[1], address=at, data=pair[1].data[before : before + size])
 
     def put(self, address: int, data: np.ndarray) -> None:
         """Writes bytes to both memories."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 import cocotb
@@ -12,7 +14,7 @@ import numpy as np
 from cocotb.triggers import ClockCycles, Timer
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
 
-from hotline_device.host_memory import PAGE_BYTES, HostMemory
+from hotline_device.host_memory import PAGE_BYTES, HostMemory, Region
 from hotline_hw.spec.descriptors import ENTRY_BYTES
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import register
@@ -23,7 +25,7 @@ from hotline_sim.model.device import ModelDevice
 
 from .clock import DeviceClock
 from .coverage import DeviceCoverage
-from .memory import FAST, Extent, TwoMemories
+from .memory import CANARY, FAST, Extent, TwoMemories
 
 __all__ = ["TABLES", "TABLE_ROWS", "TABLE_STRIDE", "DeviceRegisters", "offset_of", "shared_coverage"]
 
@@ -61,6 +63,7 @@ class DeviceRegisters:
         timing: the memory's timing at first.
         gated: core_clk stands still while core_clk_enable is low. If False, it is clk.
         ring_log2: log2 of the entries of each ring.
+        leads: of a region, how many bytes of it are below a multiple of 4 GiB. If these are all, it is 2^64.
 
     Attributes:
         rng: the random generator of the bench, seeded with SEED.
@@ -69,7 +72,15 @@ class DeviceRegisters:
         gather_failed: a GATHER failed since the counters were reset. rows_gathered is unspecified then.
     """
 
-    def __init__(self, dut: Any, *, timing: MemoryTiming = FAST, gated: bool = True, ring_log2: int = 4) -> None:
+    def __init__(
+        self,
+        dut: Any,
+        *,
+        timing: MemoryTiming = FAST,
+        gated: bool = True,
+        ring_log2: int = 4,
+        leads: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         logging.getLogger("cocotb.hotline_device").setLevel(logging.ERROR)  # the bus model logs every access
         self.dut, self.geometry, self.ring_log2 = dut, bench_geometry(), ring_log2
         self.rng = np.random.default_rng(bench_seed())
@@ -77,12 +88,12 @@ class DeviceRegisters:
         self.golden = ModelDevice(self.geometry, reference=True)
         self.memory = TwoMemories(self.golden.memory, HostMemory())
         self.completions_at = max(PAGE_BYTES, ENTRY_BYTES << ring_log2)  # in region rings, on a page of their own
-        self.rings = self.memory.allocate("rings", 2 * self.completions_at, fill=0)
-        self.source, self.state, self.results, self.rows = (
-            self.memory.allocate(name, size << 10)
-            for name, size in (("source", 32), ("state", 16), ("results", 64), ("rows", 128))
-        )
-        self.table = self.memory.allocate("table", 128 << 10)
+        self.rings, self.source, self.state, self.results, self.rows, self.table = (
+            self._region(number, name, size, leads) for number, (name, size) in enumerate(
+                (("rings", 2 * self.completions_at), ("source", 32 << 10), ("state", 16 << 10), ("results", 64 << 10),
+                 ("rows", 128 << 10), ("table", 128 << 10))
+            )
+        )  # fmt: skip
         self.secret = self.memory.allocate("secret", 8 << 10)
         self.nowhere = Extent(self.secret.address + (self.secret.size << 8), 8192)
         values = self.rng.standard_normal(self.table.size // 4).astype(np.float32)  # whose sums are the same bits
@@ -93,6 +104,13 @@ class DeviceRegisters:
         self.clock.use(timing)
         self.produced = self._tag = 0
         self.gather_failed = False
+
+    def _region(self, number: int, name: str, size: int, leads: Mapping[str, int]) -> Region:
+        fill = 0 if name == "rings" else CANARY
+        if name not in leads:
+            return self.memory.allocate(name, size, fill)
+        end = 1 << 64 if leads[name] == size else 0x0FFF_FFF8 + number << 32
+        return self.memory.allocate(name, size, fill, at=end - leads[name])
 
     # Beginning
 
@@ -165,8 +183,9 @@ class DeviceRegisters:
         assert answer.resp == AxiResp.OKAY, f"write of {offset:#x}: {answer.resp!r}"
 
     async def window(self, index: int, extent: Extent, *, read: bool = True, write: bool = True) -> None:
-        """Sets a window of whole pages."""
-        parts = (extent.address & 0xFFFF_FFFF, extent.address >> 32, extent.size // 4096, read | write << 1)
+        """Sets a window: the pages of `extent`."""
+        pages = -(-extent.end // PAGE_BYTES) - extent.address // PAGE_BYTES
+        parts = (extent.address & 0xFFFF_FFFF, extent.address >> 32, pages, read | write << 1)
         for place, value in enumerate(parts):
             await self._write_offset(window_offset(index) + 4 * place, value)
             self.golden.write(window_offset(index) + 4 * place, value)

@@ -75,6 +75,8 @@ class ManagerWatch:
         self.coverage.hit(f"{kind}_burst_{'1' if beats == 1 else '16' if beats == 16 else 'some'}")
         at, end = address.addr, address.addr + beats * self.geometry.axi_bytes
         self.coverage.hit(f"{kind}_at_4k", at % PAGE_BYTES == 0 and at == self._ends[kind])
+        self.coverage.hit(f"{kind}_at_4g", at % (1 << 32) == 0 and at == self._ends[kind])
+        self.coverage.hit("at_the_top", end == 1 << 64)
         self._ends[kind] = end
 
     def _data(self, pins: Pins) -> None:

@@ -24,7 +24,19 @@ GEOMETRIES = {
 }  # fmt: skip
 PAGE = 4096
 FIRST, PAGES = 0x1234_5678_9000, 4  # the window
+PLACES = {
+    "low": FIRST, "across 4 GiB": 0xFFFF_E000, "across 2^63": 0x7FFF_FFFF_FFFF_E000, "top": (1 << 64) - PAGES * PAGE,
+}  # fmt: skip
+CROSSING = 2 * PAGE - 0x300  # from FIRST on: what begins here crosses the boundary that is in the middle of the window
 BAD = FIRST + 2 * PAGE + 0x400  # the beat here answers SLVERR
+
+
+@pytest.fixture(params=[place for place in PLACES if place != "low"])
+def elsewhere(request, monkeypatch) -> str:
+    """Puts the window where addresses carry beyond bit 31, or end."""
+    monkeypatch.setitem(globals(), "BAD", PLACES[request.param] + BAD - FIRST)
+    monkeypatch.setitem(globals(), "FIRST", PLACES[request.param])
+    return request.param
 
 
 def simulate(component, bench) -> None:
@@ -169,6 +181,20 @@ def test_reads_arrive_whole_and_in_order(bits, seed):
             assert 0 <= BAD - address < 16 * bits // 8
         else:
             assert not FIRST <= address < FIRST + PAGES * PAGE
+
+
+@pytest.mark.parametrize("bits", GEOMETRIES)
+def test_reads_across_4_gib(elsewhere, bits):
+    """A request that crosses the boundary brings what is behind it. At the top, one ends with the last byte."""
+    draw, whole = random.Random(6), PAGES * PAGE // 16
+    requests = [(FIRST, whole, ReadTarget.STREAM), (FIRST + CROSSING, 100, ReadTarget.ROW)]
+    for _ in range(12):
+        start = draw.randrange(whole)
+        requests.append((FIRST + 16 * start, min(draw.randint(1, 300), whole - start), ReadTarget.LIST))
+    beats, faults, _ = read(ReadEngine(GEOMETRIES[bits]), requests, latency=20, calm=False)
+    assert beats == expected_beats(bits // 8, requests)
+    assert {kind for kind, _ in faults} == {Fault.BUS}
+    assert all(0 <= BAD - address < 2 * bits for _, address in faults), "the fault's address is whole"
 
 
 def test_abort_ends_reads_and_loses_no_beat():
@@ -347,6 +373,16 @@ def test_writes_arrive_once_where_they_belong(bits, seed):
     kinds = Counter(kind for kind, _ in faults)
     assert kinds[Fault.BUS] and kinds[Fault.WINDOW] and not kinds[Fault.ABORT]
     assert all((address is None) == (kind == Fault.BUS) for kind, address in faults)
+
+
+@pytest.mark.parametrize("bits", GEOMETRIES)
+def test_writes_across_4_gib(elsewhere, bits):
+    packets = [
+        [(FIRST, CROSSING // 4 - 64, False), (FIRST + CROSSING, 200, False), (None, 40, True)],
+        [(FIRST + 3 * PAGE - 0x800, 300, False), (FIRST + PAGES * PAGE - 0x400, 0x400 // 4, False)],
+    ]
+    memory, faults, _, meant = write(WriteEngine(GEOMETRIES[bits], 2), packets, latency=10, calm=False)
+    assert memory.bytes == as_bytes(meant) and not faults
 
 
 def test_abort_ends_writes():
