@@ -10,7 +10,7 @@ from hotline_hw.lib.pipelines import stage, sum_tree
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import CLOSE_HIGH, EVENT_VALID, SLOT_FIELD
 
-from .layouts import Eligible, state_beat
+from .layouts import Eligible, first_set, state_beat
 
 __all__ = ["HotSetSelector"]
 
@@ -99,11 +99,7 @@ class HotSetSelector(wiring.Component):
         bank = Signal(range(g.banks))
         offered = stage(m, "offered", None, any_left=self.any_left, ways=list(self.pick_way), tags=list(self.pick_tag),
                         slots=list(self.slot_out))  # fmt: skip
-        first = Signal(range(g.banks))
-        for number in reversed(range(g.banks)):
-            with m.If(offered["any_left"][number]):
-                m.d.comb += first.eq(number)
-        some = offered["any_left"].any()
+        some, first = first_set(offered["any_left"])
         mixed = Signal(g.key_bits)
         answer = [Signal(64, name=f"answer{index}") for index in range(2)]  # the event's words; zeros follow
         m.d.comb += self.event.payload.words.eq(Cat(answer))
