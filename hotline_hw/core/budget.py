@@ -31,7 +31,7 @@ def tracker_budget(geometry: Geometry) -> data.StructLayout:
 
 
 def derive_budget(m: Module, geometry: Geometry, hot_rows: Signal, budget: data.View) -> None:
-    """Makes the registers of `budget` follow `hot_rows` within four cycles.
+    """Makes the registers of `budget` follow `hot_rows` within five cycles.
 
     `Geometry.index_bits_in_use` has the rule.
     """
@@ -39,9 +39,11 @@ def derive_budget(m: Module, geometry: Geometry, hot_rows: Signal, budget: data.
     quota = Signal(g.quota_bits)
     entries = Signal(g.entries_bits)
     m.d.sync += entries.eq(hot_rows * g.entries_per_hot_row)
-    m.d.sync += budget.shift.eq(
-        sum((entries > (g.ways << (g.bank_bits + shift)) for shift in range(g.set_bits)), Const(0))
-    )
+    beyond = Signal(g.set_bits)
+    m.d.sync += [
+        beyond.eq(Cat(entries > (g.ways << (g.bank_bits + shift)) for shift in range(g.set_bits))),
+        budget.shift.eq(sum((beyond[shift] for shift in range(g.set_bits)), Const(0))),
+    ]
     choices = range(g.set_bits + 1)
     m.d.sync += [
         budget.set_mask.eq(Array(Const((1 << shift) - 1, g.set_bits) for shift in choices)[budget.shift]),

@@ -28,7 +28,7 @@ class TrackerControl(wiring.Component):
         done: Pulse. A command has ended.
         snapshot, clear_counters: Pulses to the counters.
         command_busy, command_code, hot_rows_range, restore_length, restore_entry: Error pulses.
-        budget: To the banks. It settles within four cycles of a HOT_ROWS write, before the clearing walk ends.
+        budget: To the banks. It settles within six cycles of a HOT_ROWS write.
         row_access, row_set, clear, row_in, row_way, slot_in: To all banks, as in `SampleAwareTracker`.
         row_write, slot_write: The same, one bit a bank.
         row_out, slot_out: From each bank.
@@ -36,10 +36,10 @@ class TrackerControl(wiring.Component):
         select: Pulse. Starts the HotSetSelector.
         selecting: The HotSetSelector is at work.
         restore_start: Pulse. A RESTORE begins.
-        restored: So many hot entries of a set were restored.
+        restored: So many hot entries of a set were restored. It comes two cycles after the set's slots.
 
-    Cost in cycles: CLEAR takes one for each set of a bank. For each set in use, DUMP takes `ways` + 5 and RESTORE
-    `ways` + 3.
+    Cost in cycles: CLEAR takes one for each set of a bank. For each set in use, DUMP takes `ways` + 7 and RESTORE
+    `ways` + 4.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -92,11 +92,16 @@ class TrackerControl(wiring.Component):
         m.d.comb += [
             self.hot_rows.eq(hot_rows),
             self.index_bits.eq(g.bank_bits + self.budget.shift),
-            final.eq(index == ((Const(1, g.index_bits + 1) << self.index_bits) - 1)[: g.index_bits]),
-            usable.eq(Mux(index < self.budget.boundary, self.budget.ways_high, self.budget.ways_low)),
             self.hold.eq(self.running),
         ]
+        last = Signal(g.index_bits)
+        m.d.sync += [
+            last.eq((Const(1, g.index_bits + 1) << self.index_bits) - 1),
+            final.eq(index == last),
+            usable.eq(Mux(index < self.budget.boundary, self.budget.ways_high, self.budget.ways_low)),
+        ]
         transfer = Transfer(self, index, final, usable, report)
+        transfer.connect(m)
 
         with m.FSM(init="WALK") as fsm:
             m.d.comb += self.running.eq(~fsm.ongoing("IDLE"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Cat, Mux, Value
+from amaranth.hdl import Cat, Const, Mux, Value
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import Out
 
@@ -19,9 +19,8 @@ from hotline_hw.spec.regmap import WEIGHTS
 from hotline_hw.spec.words import AGE_FIELD, PAYLOAD_FIELD, SAMPLE_FIELD
 
 __all__ = [
-    "MISSES_COUNTED", "MISS_BITS", "Eligible", "axis_beat", "encode", "entry_row", "fronted_beat", "hashed_beat",
-    "lookup_beat",
-    "pass_beat", "result_beat", "row_parts", "select_one", "state_beat", "update_lane",
+    "MISSES_COUNTED", "MISS_BITS", "Eligible", "axis_beat", "encode", "entry_row", "first_set", "fronted_beat",
+    "hashed_beat", "lookup_beat", "pass_beat", "result_beat", "row_parts", "select_one", "state_beat", "update_lane",
     "verdict_beat", "verdict_depth", "verdict_id_bits",
 ]  # fmt: skip
 
@@ -173,6 +172,15 @@ class Eligible(enum.Enum, shape=3):  # type: ignore[call-arg]
 def select_one(lanes: Value, values: list) -> Value:
     """The value of the one lane whose bit is set. Zero if no bit is set."""
     return reduce(or_, (Mux(lanes[lane], values[lane], 0) for lane in range(len(lanes))))
+
+
+def first_set(bits: Value) -> tuple[Value, Value]:
+    """Whether a bit is set, and the index of the lowest one that is. The number of bits is a power of two."""
+    if len(bits) == 1:
+        return bits[0], Const(0, 0)
+    half = len(bits) // 2
+    (low_some, low), (high_some, high) = first_set(bits[:half]), first_set(bits[half:])
+    return low_some | high_some, Cat(Mux(low_some, low, high), ~low_some)
 
 
 def encode(lanes: Value) -> Value:

@@ -6,10 +6,11 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hotline_hw.lib.pipelines import stage, sum_tree
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import CLOSE_HIGH, EVENT_VALID, SLOT_FIELD
 
-from .layouts import Eligible, state_beat
+from .layouts import Eligible, first_set, state_beat
 
 __all__ = ["HotSetSelector"]
 
@@ -40,7 +41,7 @@ class HotSetSelector(wiring.Component):
         eligible, any_left, pick_way, pick_tag, slot_out: From the ports of these names of each bank.
         event: Stream of `state_beat`, the answer.
 
-    Cost: (counter_bits + 3) * (sets + 5) cycles, and up to 3 for each set and 4 for each row that moves, twice.
+    Cost: (counter_bits + 3) * (sets + 8) cycles, and up to 4 for each set and 6 for each row that moves, twice.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -73,13 +74,10 @@ class HotSetSelector(wiring.Component):
         # Counting. An address goes out in each cycle, and the sums follow in a pipeline.
         counting = Signal()
         total = Signal(g.entries_bits)
-        counted = Signal(range(g.banks * g.ways + 1))
-        under_way = Signal(3)  # memory, bank, sum over the banks
-        m.d.sync += [
-            under_way.eq(Cat(counting, under_way)),
-            counted.eq(sum(self.eligible, Const(0))),
-        ]
-        with m.If(under_way[2]):
+        counted, cycles = sum_tree(m, "counted", list(self.eligible))
+        under_way = Signal(2 + cycles)  # memory, bank, sum over the banks
+        m.d.sync += under_way.eq(Cat(counting, under_way))
+        with m.If(under_way[-1]):
             m.d.sync += total.eq(total + counted)
 
         bit = Signal(range(g.counter_bits))
@@ -88,10 +86,8 @@ class HotSetSelector(wiring.Component):
         to_promote = Signal(range(g.max_moves + 1))
         to_demote = Signal(range(g.max_moves + 1))
         free = Signal(g.hot_rows_bits)
-        m.d.comb += [
-            trial.eq(base | (Const(1, g.counter_bits) << bit)),
-            free.eq(self.hot_rows - self.hot_count),
-        ]
+        m.d.comb += trial.eq(base | (Const(1, g.counter_bits) << bit))
+        m.d.sync += free.eq(self.hot_rows - self.hot_count)  # it stands still while entries are counted
         promoting = Signal()
         idle = Signal(g.entries_bits)
         recent = Signal(g.entries_bits)
@@ -99,18 +95,22 @@ class HotSetSelector(wiring.Component):
         # Slots that were given up, with the rows that had them.
         m.submodules.vacated = vacated = fifo.SyncFIFOBuffered(width=g.slot_bits + g.key_bits, depth=g.max_moves)
 
-        # The picked entry
+        # The picked entry. What the banks offer is registered before it is chosen from.
         bank = Signal(range(g.banks))
-        first = Signal(range(g.banks))
-        for number in reversed(range(g.banks)):
-            with m.If(self.any_left[number]):
-                m.d.comb += first.eq(number)
+        offered = stage(m, "offered", None, any_left=self.any_left, ways=list(self.pick_way), tags=list(self.pick_tag),
+                        slots=list(self.slot_out))  # fmt: skip
+        some, first = first_set(offered["any_left"])
         mixed = Signal(g.key_bits)
         answer = [Signal(64, name=f"answer{index}") for index in range(2)]  # the event's words; zeros follow
         m.d.comb += self.event.payload.words.eq(Cat(answer))
         slot = Signal(g.slot_bits)
         old_key = Signal(g.key_bits)
         old_valid = Signal()
+
+        # A slot is given up in the cycle after its entry has moved, when the banks' slots are registered.
+        gives_up = Signal()
+        m.d.comb += [vacated.w_en.eq(gives_up), vacated.w_data.eq(Cat(Array(offered["slots"])[bank], mixed))]
+        m.d.sync += gives_up.eq(0)
 
         def start_walk(from_start: bool = True) -> list:
             return [set_.eq(self.select_start & self.set_mask if from_start else 0), left.eq(self.set_mask)]
@@ -123,14 +123,23 @@ class HotSetSelector(wiring.Component):
             return Cat(low, Const(0, CLOSE_HIGH.low - len(low)), high)
 
         # What the walks that move rows look for. The walks that count set it in their states.
+        # The banks get it a cycle later, as they get the set's entries.
+        margin = Signal(g.counter_bits + 1)
         lowest = Signal(g.counter_bits + 1)
+        level = Signal(g.counter_bits + 1)
+        wanted = Signal(Eligible)
         finished = Signal()
         m.d.comb += [
-            lowest.eq(self.threshold - (self.threshold >> self.hysteresis)),
-            self.level.eq(Mux(promoting, self.threshold, lowest)),
-            self.wanted.eq(Mux(promoting, Eligible.COLD, Eligible.HOT)),
-            finished.eq(Mux(promoting, to_promote, to_demote) == 0),
+            level.eq(Mux(promoting, self.threshold, lowest)),
+            wanted.eq(Mux(promoting, Eligible.COLD, Eligible.HOT)),
             self.slot_in.eq(slot),
+        ]
+        m.d.sync += [
+            margin.eq(self.threshold >> self.hysteresis),
+            lowest.eq(self.threshold - margin),
+            self.level.eq(level),
+            self.wanted.eq(wanted),
+            finished.eq(Mux(promoting, to_promote, to_demote) == 0),
         ]
         with m.If(self.clear):
             m.d.sync += [self.hot_count.eq(0), self.threshold.eq(0)]
@@ -148,22 +157,22 @@ class HotSetSelector(wiring.Component):
                 ("RECENT", Eligible.RECENT, recent, "SEARCH"),
             ):
                 with m.State(f"{name}_COUNT"):
-                    m.d.comb += [counting.eq(1), self.wanted.eq(entries)]
+                    m.d.comb += [counting.eq(1), wanted.eq(entries)]
                     m.d.sync += [set_.eq(set_ + 1), left.eq(left - 1)]
                     with m.If(left == 0):
                         m.next = f"{name}_COUNTED"
                 with m.State(f"{name}_COUNTED"):
-                    m.d.comb += self.wanted.eq(entries)
+                    m.d.comb += wanted.eq(entries)
                     with m.If(under_way == 0):
                         m.d.sync += [count.eq(total), total.eq(0), *start_walk(False)]
                         m.next = following
             with m.State("SEARCH"):
-                m.d.comb += [counting.eq(1), self.level.eq(trial), self.wanted.eq(Eligible.ALL)]
+                m.d.comb += [counting.eq(1), level.eq(trial), wanted.eq(Eligible.ALL)]
                 m.d.sync += [set_.eq(set_ + 1), left.eq(left - 1)]
                 with m.If(left == 0):
                     m.next = "SEARCHED"
             with m.State("SEARCHED"):
-                m.d.comb += [self.level.eq(trial), self.wanted.eq(Eligible.ALL)]
+                m.d.comb += [level.eq(trial), wanted.eq(Eligible.ALL)]
                 with m.If(under_way == 0):
                     with m.If(total > self.hot_rows):
                         m.d.sync += base.eq(trial)
@@ -175,14 +184,14 @@ class HotSetSelector(wiring.Component):
                 m.d.sync += self.threshold.eq(base + 1)
                 m.next = "COUNT"
             with m.State("COUNT"):
-                m.d.comb += [counting.eq(1), self.level.eq(self.threshold), self.wanted.eq(Eligible.COLD)]
+                m.d.comb += [counting.eq(1), level.eq(self.threshold), wanted.eq(Eligible.COLD)]
                 m.d.sync += [set_.eq(set_ + 1), left.eq(left - 1)]
                 with m.If(left == 0):
                     m.next = "COUNTED"
             with m.State("COUNTED"):
-                m.d.comb += [self.level.eq(self.threshold), self.wanted.eq(Eligible.COLD)]
+                m.d.comb += [level.eq(self.threshold), wanted.eq(Eligible.COLD)]
                 limit = Signal(range(g.max_moves + 1))
-                m.d.comb += limit.eq(Mux(self.move_limit < g.max_moves, self.move_limit, g.max_moves))
+                m.d.sync += limit.eq(Mux(self.move_limit < g.max_moves, self.move_limit, g.max_moves))
                 with m.If(under_way == 0):
                     m.d.sync += to_promote.eq(Mux(total < limit, total, limit))
                     m.next = "PLAN"
@@ -200,15 +209,13 @@ class HotSetSelector(wiring.Component):
                 m.next = "LOAD"
             with m.State("LOAD"):
                 m.d.comb += self.load.eq(1)
-                m.next = "PICK"
-            with m.State("PICK"):
-                m.d.sync += [
-                    bank.eq(first),
-                    self.row_way.eq(Array(self.pick_way)[first]),
-                    mixed.eq(Cat(first, Array(self.pick_tag)[first])),
-                ]
-                with m.If(~finished & self.any_left.any()):
-                    m.next = "SLOT"
+                m.next = "OFFER"
+            with m.State("OFFER"):
+                m.next = "FIND"
+            with m.State("FIND"):
+                m.d.sync += bank.eq(first)
+                with m.If(~finished & some):
+                    m.next = "PICK"
                 with m.Elif(~finished & (left != 0)):
                     m.d.sync += [set_.eq((set_ + 1) & self.set_mask), left.eq(left - 1)]
                     m.next = "READ"
@@ -217,6 +224,12 @@ class HotSetSelector(wiring.Component):
                     m.next = "READ"
                 with m.Else():
                     m.next = "CLOSE"
+            with m.State("PICK"):
+                m.d.sync += [
+                    self.row_way.eq(Array(offered["ways"])[bank]),
+                    mixed.eq(Cat(bank, Array(offered["tags"])[bank])),
+                ]
+                m.next = "SLOT"
             with m.State("SLOT"):
                 # The banks read the slot of a hot row. A row that becomes hot gets one.
                 m.d.sync += [
@@ -235,13 +248,9 @@ class HotSetSelector(wiring.Component):
                     m.d.sync += to_promote.eq(to_promote - 1)
                     m.next = "SEND"
                 with m.Else():
-                    m.d.comb += [
-                        vacated.w_en.eq(1),
-                        vacated.w_data.eq(Cat(Array(self.slot_out)[bank], mixed)),
-                        self.demoted.eq(1),
-                    ]
-                    m.d.sync += [to_demote.eq(to_demote - 1), to_promote.eq(to_promote + 1)]
-                    m.next = "PICK"
+                    m.d.comb += self.demoted.eq(1)
+                    m.d.sync += [gives_up.eq(1), to_demote.eq(to_demote - 1), to_promote.eq(to_promote + 1)]
+                    m.next = "OFFER"
             with m.State("SEND"):
                 m.d.comb += [
                     self.event.valid.eq(1),
@@ -249,7 +258,7 @@ class HotSetSelector(wiring.Component):
                     answer[1].eq(Mux(old_valid, event_word(old_key, Const(0, 1)), 0)),
                 ]
                 with m.If(self.event.ready):
-                    m.next = "PICK"
+                    m.next = "OFFER"
             with m.State("CLOSE"):
                 m.d.comb += [
                     self.event.valid.eq(1),

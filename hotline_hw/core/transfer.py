@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Transfer"]
 
+_GROUP = 8  # banks whose rows are chosen from in one cycle
+
+
+def _log2(value: int) -> int:
+    return (value - 1).bit_length()
+
 
 @dataclass
 class Transfer:
@@ -39,8 +45,8 @@ class Transfer:
     Attributes:
         control: The owner of the FSM.
         index: The global set index (set above bank) that the walk over the sets is at.
-        final: `index` is the last one in use.
-        usable: The ways in use of that set.
+        final: `index` is the last one in use. It follows `index` a cycle later.
+        usable: The ways in use of that set, also a cycle later.
         report: A register. If it is set, the walk that clears the tracker ends a command.
     """
 
@@ -52,27 +58,72 @@ class Transfer:
     slots: list[Signal] = field(init=False)
     way: Signal = field(init=False)
     sending_slots: Signal = field(init=False)
+    rows: list[list[Any]] = field(init=False)
+    read_slots: list[Signal] = field(init=False)
+    beyond: Signal = field(init=False)
+    judge: Signal = field(init=False)
+    counts: Signal = field(init=False)
+    unusable: Signal = field(init=False)
 
     def __post_init__(self) -> None:
         g = self.control.geometry
         self.slots = [Signal(g.slot_bits, name=f"slot{way}") for way in range(g.ways)]
-        self.way = Signal(range(g.ways + 1), name="way")
+        self.way = Signal(range(g.ways + 2), name="way")
         self.sending_slots = Signal(name="sending_slots")
+        self.beyond = Signal(g.ways, name="beyond")  # slots that no field of a slot holds
+        self.judge = Signal(name="judge")
+        self.counts = Signal(name="counts")  # the rows of the set that is judged become hot
+        self.unusable = Signal(name="unusable")
         self.bank, self.set = self.index[: g.bank_bits], self.index[g.bank_bits :]
+
+    def connect(self, m: Module) -> None:
+        """What needs no state: banks in groups, of which one each is registered, and the judging of restored slots."""
+        control, row, g = self.control, self.control.row_in, self.control.geometry
+        self.rows, self.read_slots = [], []
+        within_group = self.bank[: _log2(_GROUP)]
+        for first in range(0, g.banks, _GROUP):
+            group = range(first, min(first + _GROUP, g.banks))
+            sources = [[*row_parts(control.row_out[number]), control.slot_out[number]] for number in group]
+            held = [Signal.like(part, name=f"group{first}_{index}") for index, part in enumerate(sources[0])]
+            with m.Switch(within_group):
+                for number, source in enumerate(sources):
+                    with m.Case(number):
+                        m.d.sync += [part.eq(read) for part, read in zip(held, source, strict=True)]
+            self.rows.append(held[:-1])
+            self.read_slots.append(held[-1])
+
+        # Restored slots are compared a cycle after they came, and then judged. A packet that is too short or too long
+        # leaves nothing hot, so its rows are not counted.
+        within = Signal(g.ways)
+        judged, counted = Signal(), Signal()
+        hot = Signal(g.ways)
+        m.d.comb += hot.eq(row.hot & within)
+        m.d.sync += [
+            within.eq(~self.beyond & Cat(slot < control.hot_rows for slot in self.slots)),
+            judged.eq(self.judge), self.judge.eq(0), counted.eq(self.counts & self.judge),
+            control.restored.eq(Mux(counted, sum((hot[way] for way in range(g.ways)), Const(0)), 0)),
+            control.restore_entry.eq((judged & (row.hot & ~within).any()) | self.unusable),
+            self.unusable.eq(0),
+        ]  # fmt: skip
+        with m.If(judged):
+            m.d.sync += row.hot.eq(hot)
 
     def dump_states(self, m: Module) -> None:
         """From DUMP_READ until the FSM is IDLE."""
         control, row = self.control, self.control.row_in
         with m.State("DUMP_READ"):
             m.d.comb += [control.row_access.eq(1), control.row_set.eq(self.set)]
+            m.next = "DUMP_WAIT"
+        with m.State("DUMP_WAIT"):
+            m.d.comb += [control.row_access.eq(1), control.row_set.eq(self.set)]
             m.next = "DUMP_LATCH"
         with m.State("DUMP_LATCH"):
-            m.d.comb += [control.row_access.eq(1), control.row_set.eq(self.set)]
-            with m.Switch(self.bank):
-                for number in range(control.geometry.banks):
+            with m.Switch(self.bank[_log2(_GROUP) :]):
+                for number in range(len(self.rows)):
                     with m.Case(number):
-                        for part, read in zip(row_parts(row), row_parts(control.row_out[number]), strict=True):
-                            m.d.sync += part.eq(read)
+                        m.d.sync += [
+                            part.eq(read) for part, read in zip(row_parts(row), self.rows[number], strict=True)
+                        ]
             m.next = "DUMP_SEND"
         with m.State("DUMP_SEND"):
             m.d.comb += control.dump.valid.eq(1)
@@ -81,11 +132,11 @@ class Transfer:
         with m.State("DUMP_SLOT"):
             self._access_way(m)
             m.d.sync += self.way.eq(self.way + 1)
-            with m.Switch(self.way):  # the slot read in the cycle before
+            with m.Switch(self.way):  # the slot read two cycles before
                 for number, slot in enumerate(self.slots):
-                    with m.Case(number + 1):
-                        m.d.sync += slot.eq(Array(control.slot_out)[self.bank])
-            with m.If(self.way == control.geometry.ways):
+                    with m.Case(number + 2):
+                        m.d.sync += slot.eq(Array(self.read_slots)[self.bank[_log2(_GROUP) :]])
+            with m.If(self.way == control.geometry.ways + 1):
                 m.d.sync += self.way.eq(0)
                 m.next = "DUMP_SEND_SLOTS"
         with m.State("DUMP_SEND_SLOTS"):
@@ -104,7 +155,7 @@ class Transfer:
             valid = Cat(beat.words[way][ENTRY_VALID.low] for way in range(g.ways))
             with m.If(control.restore.valid):
                 # Entries that the budget has no room for are dropped. A set whose slots are missing is not judged.
-                m.d.comb += control.restore_entry.eq((valid & ~self.usable).any() & ~beat.last)
+                m.d.sync += self.unusable.eq((valid & ~self.usable).any() & ~beat.last)
                 for way in range(g.ways):
                     word = beat.words[way]
                     kept = valid[way] & self.usable[way]
@@ -115,16 +166,15 @@ class Transfer:
                 self._check_length(m, Const(0))
         with m.State("RESTORE_TAKE_SLOTS"):
             m.d.comb += control.restore.ready.eq(1)
-            within = Signal(g.ways)
             for number, slot in enumerate(self.slots):
                 value = beat.words[number][SLOT_WORD_SLOT.low : SLOT_WORD_SLOT.high + 1]
-                m.d.comb += within[number].eq(value < control.hot_rows)
                 with m.If(control.restore.valid):
-                    m.d.sync += [slot.eq(value), row.hot[number].eq(row.hot[number] & within[number])]
+                    m.d.sync += [slot.eq(value), self.beyond[number].eq(value[g.slot_bits :].any())]
             with m.If(control.restore.valid):
-                m.d.comb += control.restore_entry.eq((row.hot & ~within).any())
-                m.d.comb += control.restored.eq(sum((row.hot & within)[number] for number in range(g.ways)))
-                m.d.sync += row.age.eq(beat.words[0][AGE_FIELD.low : AGE_FIELD.high + 1])
+                m.d.sync += [
+                    self.judge.eq(1), self.counts.eq(beat.last == self.final),
+                    row.age.eq(beat.words[0][AGE_FIELD.low : AGE_FIELD.high + 1]),
+                ]  # fmt: skip
                 m.next = "RESTORE_SLOT"
                 self._check_length(m, self.final)
         with m.State("RESTORE_SLOT"):
@@ -143,7 +193,9 @@ class Transfer:
                 control.row_set.eq(self.set),
                 control.row_write.eq(Const(1, g.banks) << self.bank),
             ]
-            self._next_set(m, "RESTORE_TAKE")
+            self._next_set(m, "RESTORE_NEXT")
+        with m.State("RESTORE_NEXT"):
+            m.next = "RESTORE_TAKE"
         with m.State("RESTORE_DRAIN"):
             m.d.comb += control.restore.ready.eq(1)
             with m.If(control.restore.valid & beat.last):

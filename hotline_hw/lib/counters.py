@@ -6,20 +6,29 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hotline_hw.lib.pipelines import follow
 from hotline_hw.spec.regmap import COUNTERS, Counter
 
 __all__ = ["CounterBank"]
 
 
+_PARTS = (22, 21, 21)  # bits of a counter, from the lowest, that are added in one cycle
+
+
 class CounterBank(wiring.Component):
     """64-bit counters, read through a snapshot, so that all values are of one instant.
 
+    A counter has three parts. Each part adds in the cycle after the one below it, and takes the snapshot and
+    the clearing in that cycle too. So a value is as if it was taken at once.
+
     Ports:
         `name`: added to that counter in every cycle. It is as wide as the largest increment.
-        `name`_value: its snapshot.
-        snapshot: copies every counter.
+        `name`_value: its snapshot. It holds from `SETTLE` cycles after `snapshot`.
+        snapshot: copies every counter, without the increments of this cycle and the one before.
         clear: zeroes every counter. The snapshot stays.
     """
+
+    SETTLE = len(_PARTS)
 
     def __init__(self, increment_bits: dict[str, int], counters: tuple[Counter, ...] = COUNTERS) -> None:
         self.increment_bits = increment_bits
@@ -32,11 +41,22 @@ class CounterBank(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        snapshots = follow(m, "snapshot", self.snapshot, len(_PARTS) - 1)
+        clears = follow(m, "clear", self.clear, len(_PARTS) - 1)
         for counter in self.counters:
-            live = Signal(64, name=f"live_{counter.name}")
-            m.d.sync += live.eq(live + getattr(self, counter.name))
-            with m.If(self.clear):
-                m.d.sync += live.eq(0)
-            with m.If(self.snapshot):
-                m.d.sync += getattr(self, f"{counter.name}_value").eq(live)
+            increment = getattr(self, counter.name)
+            carry = Signal(len(increment), name=f"{counter.name}_comes")
+            m.d.sync += carry.eq(increment)
+            value, low = getattr(self, f"{counter.name}_value"), 0
+            for part, bits in enumerate(_PARTS):
+                live = Signal(bits, name=f"live_{counter.name}{part}")
+                total = Signal(bits + 1, name=f"total_{counter.name}{part}")
+                over = Signal(name=f"over_{counter.name}{part}")
+                m.d.comb += total.eq(live + carry)
+                m.d.sync += [live.eq(total), over.eq(total[-1])]
+                with m.If(clears[part]):
+                    m.d.sync += [live.eq(0), over.eq(0)]
+                with m.If(snapshots[part]):
+                    m.d.sync += value[low : low + bits].eq(live)
+                carry, low = over, low + bits
         return m

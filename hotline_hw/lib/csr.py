@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -9,10 +12,12 @@ from amaranth.lib.wiring import In, Out
 from hotline_hw.spec.regmap import ADDRESS_BITS, REGISTERS, Access, Register
 
 from .axi import axil_signature
+from .pipelines import follow
 
 __all__ = ["CsrBank"]
 
 _OKAY, _SLVERR = 0, 2
+_GROUP = 8  # registers that are read through one gate
 
 
 class CsrBank(wiring.Component):
@@ -36,7 +41,8 @@ class CsrBank(wiring.Component):
         write_data: data of the strobed write.
 
     These accesses answer SLVERR and do nothing: an access to an address without a register, a write to a read-only
-    register, and a write that does not strobe all bytes. Latency: a response is valid two cycles after its request.
+    register, and a write that does not strobe all bytes. Latency: a write is
+    answered three cycles after its request, and a read four cycles after.
     """
 
     def __init__(self, registers: tuple[Register, ...] = REGISTERS) -> None:
@@ -63,67 +69,80 @@ class CsrBank(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        bus = self.bus
+        self._write(m)
+        self._read(m)
+        return m
 
-        # Write: address and data are taken when they come. The write happens once both are there.
+    def _offset(self, register: Register) -> int:
+        return register.offset % (1 << ADDRESS_BITS)
+
+    def _write(self, m: Module) -> None:
+        """Address and data are taken when they come. Once both are there, the register is found, and then written."""
+        bus = self.bus
         address = Signal(ADDRESS_BITS)
         data = Signal(32)
         strobes = Signal(4)
         has_address = Signal()
         has_data = Signal()
+        find = Signal()
         write = Signal()
-        write_error = Signal(init=1)
         m.d.comb += [
             bus.awready.eq(~has_address),
             bus.wready.eq(~has_data),
-            write.eq(has_address & has_data & ~bus.bvalid),
+            find.eq(has_address & has_data & ~bus.bvalid & ~write),
             self.write_data.eq(data),
         ]
+        m.d.sync += write.eq(find)
         with m.If(bus.awvalid & bus.awready):
             m.d.sync += [address.eq(bus.awaddr), has_address.eq(1)]
         with m.If(bus.wvalid & bus.wready):
             m.d.sync += [data.eq(bus.wdata), strobes.eq(bus.wstrb), has_data.eq(1)]
+        writable = [register for register in self.registers if register.access is not Access.RO]
+        found = Signal(len(writable))  # high for the cycle of the write
         with m.If(write):
             m.d.sync += [has_address.eq(0), has_data.eq(0), bus.bvalid.eq(1)]
-            m.d.sync += bus.bresp.eq(Mux(write_error, _SLVERR, _OKAY))
+            m.d.sync += bus.bresp.eq(Mux(found.any(), _OKAY, _SLVERR))
         with m.Elif(bus.bready):
             m.d.sync += bus.bvalid.eq(0)
+        for index, register in enumerate(writable):
+            m.d.sync += found[index].eq(find & strobes.all() & (address == self._offset(register)))
+            selected = Signal(name=f"select_{register.name.lower()}")
+            m.d.comb += selected.eq(found[index])
+            self._connect(m, register, selected, data)
 
-        # Read
-        read_address = Signal(ADDRESS_BITS)
+    def _read(self, m: Module) -> None:
+        """The register is found, then selected within a group of `_GROUP`, then the group is selected."""
+        bus = self.bus
+        address = Signal(ADDRESS_BITS)
         has_read = Signal()
-        read = Signal()
-        m.d.comb += [bus.arready.eq(~has_read), read.eq(has_read & ~bus.rvalid)]
+        asked = Signal()
+        begin = Signal()
+        m.d.comb += [bus.arready.eq(~has_read), begin.eq(has_read & ~asked & ~bus.rvalid)]
         with m.If(bus.arvalid & bus.arready):
-            m.d.sync += [read_address.eq(bus.araddr), has_read.eq(1)]
-        with m.If(read):
-            m.d.sync += [has_read.eq(0), bus.rvalid.eq(1)]
+            m.d.sync += [address.eq(bus.araddr), has_read.eq(1)]
+        with m.If(begin):
+            m.d.sync += asked.eq(1)
+        done = follow(m, "reading", begin, 2)[-1]
+        found = Signal(len(self.registers))
+        words = []
+        for index, register in enumerate(self.registers):
+            m.d.sync += found[index].eq(address == self._offset(register))
+            if register.access is not Access.WO:
+                words.append(Mux(found[index], getattr(self, register.name.lower()), 0))
+        groups = []
+        for first in range(0, len(words), _GROUP):
+            group = Signal(32, name=f"group{first // _GROUP}")
+            m.d.sync += group.eq(reduce(or_, words[first : first + _GROUP]))
+            groups.append(group)
+        known = Signal()
+        m.d.sync += known.eq(found.any())
+        with m.If(done):
+            m.d.sync += [
+                has_read.eq(0), asked.eq(0), bus.rvalid.eq(1),
+                bus.rdata.eq(reduce(or_, groups)), bus.rresp.eq(Mux(known, _OKAY, _SLVERR)),
+            ]  # fmt: skip
         with m.Elif(bus.rready):
             m.d.sync += bus.rvalid.eq(0)
-
-        write_ok = Signal()
-        m.d.comb += write_ok.eq(write & strobes.all())
-        value = Signal(32)
-        read_error = Signal()
-        with m.Switch(read_address):
-            for register in self.registers:
-                with m.Case(register.offset % (1 << ADDRESS_BITS)):
-                    if register.access is not Access.WO:
-                        m.d.comb += value.eq(getattr(self, register.name.lower()))
-            with m.Default():
-                m.d.comb += read_error.eq(1)
-        with m.If(read):
-            m.d.sync += [bus.rdata.eq(value), bus.rresp.eq(Mux(read_error, _SLVERR, _OKAY))]
-
-        for register in self.registers:
-            if register.access is Access.RO:
-                continue
-            selected = Signal(name=f"select_{register.name.lower()}")
-            m.d.comb += selected.eq(write_ok & (address == register.offset % (1 << ADDRESS_BITS)))
-            with m.If(selected):
-                m.d.comb += write_error.eq(0)
-            self._connect(m, register, selected, data)
-        return m
 
     def _connect(self, m: Module, register: Register, selected: Signal, data: Signal) -> None:
         """Connects what a write to `register` does."""

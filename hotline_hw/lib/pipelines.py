@@ -20,7 +20,7 @@ _LEVELS = 2  # of a scan, between registers
 _SUMMANDS = 4  # that are added between registers
 
 
-def _register(m: Module, name: str, value: Any, enable: Enable) -> Any:
+def _register(m: Module, name: str, value: Any, enable: Enable, reset_less: bool = True) -> Any:
     if enable is TRANSPARENT:
         return value
     if isinstance(value, list):
@@ -29,7 +29,7 @@ def _register(m: Module, name: str, value: Any, enable: Enable) -> Any:
         return {key: _register(m, f"{name}_{key}", item, enable) for key, item in value.items()}
     if isinstance(value, tuple):
         return tuple(_register(m, f"{name}_{index}", item, enable) for index, item in enumerate(value))
-    held = Signal(value.shape(), name=name, reset_less=True)
+    held = Signal(value.shape(), name=name, reset_less=reset_less)
     with m.If(enable) if enable is not None else nullcontext():
         m.d.sync += held.eq(value)
     return held
@@ -85,11 +85,11 @@ def scan(
 
 
 def sum_tree(m: Module, name: str, values: list[Any], enable: Enable = None) -> tuple[Signal, int]:
-    """The sum of the values, and how many cycles later it is there."""
+    """The sum of the values, and how many cycles later it is there. Reset makes it zero."""
     cycles = 0
     while cycles == 0 or len(values) > 1:
         groups = [values[first : first + _SUMMANDS] for first in range(0, len(values), _SUMMANDS)]
         sums = [sum(group[1:], group[0]) for group in groups]
-        values = [_register(m, f"{name}{cycles}_{index}", total, enable) for index, total in enumerate(sums)]
+        values = [_register(m, f"{name}{cycles}_{index}", total, enable, False) for index, total in enumerate(sums)]
         cycles += 1
     return values[0], cycles

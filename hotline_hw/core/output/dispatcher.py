@@ -30,6 +30,7 @@ class BatchDispatcher(wiring.Component):
     Throughput: one beat a cycle. Latency: two cycles and that of `BeatCompactor`.
     """
 
+    ENTRY = SkidBuffer
     COMPACTOR = BeatCompactor
 
     def __init__(self, geometry: Geometry) -> None:
@@ -43,7 +44,7 @@ class BatchDispatcher(wiring.Component):
         m = Module()
         g = self.geometry
         lanes = range(g.lanes)
-        m.submodules.entry = entry = SkidBuffer(verdict_beat(g))
+        m.submodules.entry = entry = self.ENTRY(verdict_beat(g))
         wiring.connect(m, wiring.flipped(self.input), entry.input)
         beat = entry.output.payload
         sides = {

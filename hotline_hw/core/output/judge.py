@@ -79,7 +79,7 @@ class SampleJudge(wiring.Component):
         beat = self.beat.lanes
         flags = stage(
             m, "flags", end=self.beat.end,
-            **{name: [beat[lane][name] & self.taken for lane in lanes] for name in ("valid", "last", "hit", "bad")},
+            **{name: [beat[lane][name] for lane in lanes] for name in ("valid", "last", "hit", "bad")},
         )  # fmt: skip
         valid, last = flags["valid"], flags["last"]
 
@@ -95,8 +95,8 @@ class SampleJudge(wiring.Component):
         summed = {"sums": sums, "ordinals": ordinals, **delay(m, "forwards", flags, forwards)}
 
         # Backwards: each lane takes the verdict of the next end.
-        def nearest(behind: tuple, here: tuple) -> tuple:
-            return Mux(here[1], here[0], behind[0]), here[1] | behind[1]
+        def nearest(behind: tuple, own: tuple) -> tuple:
+            return Mux(own[1], own[0], behind[0]), own[1] | behind[1]
 
         ends = [(sums[lane][0], summed["last"][lane]) for lane in reversed(lanes)]
         following, backwards = scan(m, "following", ends, nearest)
@@ -111,28 +111,30 @@ class SampleJudge(wiring.Component):
             first=following[0][0], ends=following[0][1], rest=Mux(handed["last"][-1], 0, handed["sums"][-1][0]),
             samples=handed["ordinals"][-1] + handed["last"][-1], some=some, has_tail=has_tail,
         )  # fmt: skip
-        head_popular = self._carry(m, joined, forwards + backwards + 1)
-        self._count(m, flags, summed, head_popular)
+        latency = forwards + backwards + 1
+        here = follow(m, "here", self.taken, latency + 3)[1:]  # where beats are
+        head_popular = self._carry(m, joined, here[latency:])
+        self._count(m, flags, here[0], summed, here[forwards], head_popular)
         return m
 
-    def _carry(self, m: Module, joined: dict[str, Any], latency: int) -> Value:
-        """Adds what the open sample brings from earlier beats, and numbers samples. `latency`: of `joined`.
+    def _carry(self, m: Module, joined: dict[str, Any], here: list[Value]) -> Value:
+        """Adds what the open sample brings from earlier beats, and numbers samples.
+
+        Args:
+            here: A beat is `joined`, or was a cycle or two before.
 
         Returns whether the first end of a beat is popular.
         """
-        g = self.geometry
-        here = follow(m, "here", self.taken, latency + 3)[1:]  # where beats are
-
         open_misses = Signal(MISS_BITS)
         is_open = Signal()
-        with m.If(here[latency]):
+        with m.If(here[0]):
             m.d.sync += [
                 open_misses.eq(_saturated(Mux(joined["ends"], 0, open_misses) + joined["rest"])),
                 is_open.eq(joined["has_tail"] | (is_open & ~joined["some"])),
             ]
         head = stage(
             m, "carried", misses=[_saturated(misses) for misses in joined["misses"]],
-            head=_saturated(open_misses + joined["first"]), straddler=joined["ends"] & is_open & here[latency],
+            head=_saturated(open_misses + joined["first"]), straddler=joined["ends"] & is_open & here[0],
             last_sample=joined["samples"] - (joined["some"] & ~joined["has_tail"]),
             **{name: joined[name] for name in ("tail", "ordinals", "continues", "samples", "end", "some", "has_tail",
                                                "ends")},
@@ -142,7 +144,7 @@ class SampleJudge(wiring.Component):
         reached = Signal(SAMPLE_FIELD.width + 2)  # number of the beat's last sample
         some = Signal()
         m.d.comb += [self.straddler.eq(head["straddler"]), self.straddler_misses.eq(head["head"])]
-        with m.If(here[latency + 1]):
+        with m.If(here[1]):
             m.d.sync += [
                 self.ended.eq(self.ended + head["straddler"]),
                 sample.eq(Mux(head["end"], 0, sample + head["samples"])),
@@ -151,24 +153,28 @@ class SampleJudge(wiring.Component):
         m.d.sync += [
             out.sample.eq(sample), out.has_tail.eq(head["has_tail"]),
             reached.eq(sample + head["last_sample"]), some.eq(head["some"]),
-            self.batch_too_long.eq(here[latency + 2] & some & (reached >= g.max_samples)),
+            self.batch_too_long.eq(here[2] & some & (reached >= self.geometry.max_samples)),
         ]  # fmt: skip
-        for lane in range(g.lanes):
+        for lane in range(self.geometry.lanes):
             m.d.sync += [
                 out.lanes[lane].misses.eq(Mux(head["continues"][lane], head["head"], head["misses"][lane])),
                 out.lanes[lane].tail.eq(head["tail"][lane]),
                 out.lanes[lane].ordinal.eq(head["ordinals"][lane]),
             ]
         # `ended` has counted this beat by now.
-        m.d.comb += [out.tail_id.eq(self.ended), self.output_valid.eq(here[latency + 2])]
-        return here[latency + 1] & head["ends"] & (head["head"] == 0)
+        m.d.comb += [out.tail_id.eq(self.ended), self.output_valid.eq(here[2])]
+        return here[1] & head["ends"] & (head["head"] == 0)
 
-    def _count(self, m: Module, flags: dict[str, Any], summed: dict[str, Any], head_popular: Value) -> None:
+    def _count(
+        self, m: Module, flags: dict[str, Any], here: Value, summed: dict[str, Any], here_summed: Value,
+        head_popular: Value,
+    ) -> None:  # fmt: skip
         """The counters. A beat's first end counts as popular once it is known what came before the beat."""
-        later = [
-            last & ended & (misses == 0) for last, (misses, ended) in zip(summed["last"], summed["sums"], strict=True)
-        ]
         for name, bits in (("samples", "last"), ("lookups", "valid"), ("hits", "hit"), ("bad", "bad")):
-            m.d.comb += getattr(self, name).eq(sum_tree(m, f"{name}_counted", flags[bits])[0])
-        first = delay(m, "popular_first", head_popular, 1)
-        m.d.sync += self.popular.eq(sum_tree(m, "popular_counted", later)[0] + first)
+            m.d.comb += getattr(self, name).eq(sum_tree(m, f"{name}_counted", [bit & here for bit in flags[bits]])[0])
+        later = [
+            last & ended & (misses == 0) & here_summed
+            for last, (misses, ended) in zip(summed["last"], summed["sums"], strict=True)
+        ]
+        first = Signal()
+        m.d.sync += [first.eq(head_popular), self.popular.eq(sum_tree(m, "popular_counted", later)[0] + first)]
