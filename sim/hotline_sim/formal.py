@@ -36,7 +36,7 @@ from hotline_device.device import DeviceError
 from hotline_sim.build.cache import cached_build, digest
 from hotline_sim.build.tools import ToolError
 
-__all__ = ["FormalError", "PropertyFailed", "check", "cover", "first_value", "prove"]
+__all__ = ["FormalError", "PropertyFailed", "check", "cover", "first_value", "induct", "prove"]
 
 
 class PropertyFailed(AssertionError):
@@ -77,6 +77,24 @@ def prove(component: wiring.Component, folder: Path, *, seconds: int = 300) -> N
     reply = problem.solve("prove", f"scorr; dc2; pdr -ax -T {seconds}", lambda said: _PROVED in said)
     if _PROVED not in reply:
         problem.report(reply, f"no proof in {seconds} s")
+
+
+def induct(component: wiring.Component, folder: Path, *, cycles: int, seconds: int = 300) -> None:
+    """Proves every assertion for any number of cycles, by induction over `cycles` cycles (ABC's `ind` and `bmc3`).
+
+    It is for a component whose assertions say so much that they hold in a cycle if they held in the cycles before it.
+    Then it takes seconds where `prove` has no end.
+
+    Raises:
+        PropertyFailed: an assertion can be violated in the first `cycles` cycles.
+        FormalError: an assertion may be violated in a cycle although all held before it, or it was not done after
+            `seconds`.
+    """
+    problem = _Problem.prepare(component, folder, covers=False)
+    commands = f"bmc3 -F {cycles + 2} -T {seconds}; ind -F {cycles + 1} -T {seconds}"
+    reply = problem.solve("induct", commands, lambda said: _INDUCTIVE in said and _none_found(said, cycles + 1))
+    if not (_INDUCTIVE in reply and _none_found(reply, cycles + 1)):
+        problem.report(reply, f"no induction over {cycles} cycles in {seconds} s")
 
 
 def check(component: wiring.Component, folder: Path, *, cycles: int, seconds: int = 300) -> None:
@@ -155,6 +173,7 @@ _RUN_YOSYS = "import sys; from pyosys import libyosys as ys; ys.run_pass('script
 
 
 _PROVED = "Proved = 1."
+_INDUCTIVE = "Networks are equivalent."
 _REFUTED = "was asserted in frame"
 _WITNESS = ("model.map", "counterexample.aiw")
 

@@ -26,7 +26,9 @@ GEOMETRY = Geometry(
 
 
 class Echo(SampleAwareTracker):
-    """A tracker that knows nothing: with the same latency, a lookup's slot is the low bits of its tag."""
+    """A tracker that knows nothing: a lookup's slot is the low bits of its tag. A bank works with any latency."""
+
+    LATENCY = 3
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -128,7 +130,7 @@ class AnswersKeepTheirOrder(wiring.Component):
             ]
 
         waits = Signal(4)
-        longest = g.queue_depth + SampleAwareTracker.LATENCY
+        longest = g.queue_depth + Echo.LATENCY
         m.d.sync += [
             waits.eq(Mux(current & ~dut.ready, waits + 1, 0)),
             Assert(waits <= longest, "answers come"),

@@ -1,7 +1,8 @@
 """What one update does to a set of the sample-aware tracker, proven for every possible state of the set.
 
-The update is combinational, so the set's state is a free input. What is proven holds in the first cycle and in every
-other. The reference goes over the ways one by one, as the golden model does. It knows nothing of the tree.
+The update is put together here from what the tracker does in the last stages of its pipeline. It is combinational, so
+the set's state is a free input. What is proven holds in the first cycle and in every other. The reference goes over the
+ways one by one, as the golden model does. It knows nothing of pairs.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from hotline_hw.spec.regmap import WEIGHT_BITS
 from hotline_hw.spec.words import AGE_FIELD
 from hotline_sim.formal import PropertyFailed, cover, prove
 from tests.formal.mutants import mutated
+from tests.formal.whole_update import WholeUpdate
 
 
 def geometry(ways: int, counter_bits: int) -> Geometry:
@@ -30,7 +32,7 @@ class UpdateRule(wiring.Component):
     """One update of a free set.
 
     Ports:
-        valid, hot, referenced, counter, age, match, weight, age_period: as in `CounterUpdate`.
+        valid, hot, referenced, counter, age, match, weight, age_period: as in `WholeUpdate`.
         quota: ways in use, the lowest ones.
     """
 
@@ -49,7 +51,7 @@ class UpdateRule(wiring.Component):
         g = self.geometry
         ways = range(g.ways)
         largest = (1 << g.counter_bits) - 1
-        m.submodules.dut = dut = self.update(g)
+        m.submodules.dut = dut = WholeUpdate(g, self.update)
         usable, hits = Signal(g.ways), Signal(g.ways)
         m.d.comb += [
             usable.eq(Cat(way < self.quota for way in ways)),
@@ -98,6 +100,7 @@ class UpdateRule(wiring.Component):
             Assert(dut.returns == (hit & (hits & ~self.hot & self.referenced).any()), "a cold entry comes again"),
             Assert(dut.next_valid == (self.valid | dut.fill), "a fill makes its way valid, nothing else changes"),
             Assert(dut.next_age == Mux(ages, 0, self.age + unknown)[: AGE_FIELD.width], "the set's age"),
+            Assert(dut.due_kept, "whether the set is due to age again"),
             Cover(ages & ~free & (self.quota == g.ways) & (fill == 1 << (g.ways - 1)),
                   "the last way of a full set is replaced, and the set ages"),
         ]  # fmt: skip
@@ -132,14 +135,18 @@ def test_update_is_way_by_way(ways, counter_bits, tmp_path):
 
 
 MUTANTS = {
-    "the victim may be hot": ("self.usable[way] & ~self.hot[way]", "self.usable[way]"),
-    "of a tie the highest way": ("(low <= high)", "(low < high)"),
-    "a free way is as good as a counter of zero": ("Cat(self.counter[way], self.valid[way])", "self.counter[way]"),
-    "referenced entries age as idle ones": ("Mux(self.referenced[way], counter >> 3", "Mux(0, counter >> 3"),
-    "aging a lookup too late": ("(self.age + 1 >= self.age_period)", "(self.age >= self.age_period)"),
-    "the counter wraps": ("Mux(total > largest, largest, total)", "total"),
-    "weight zero learns": ("learns.eq(self.weight != 0)", "learns.eq(1)"),
-    "what enters is not referenced": ("self.referenced | hit_ways) | self.fill", "self.referenced | hit_ways)"),
+    "the smallest of all": (
+        "beaten[high].append(candidates[low] & ranked[index])",
+        "beaten[high].append(ranked[index])",
+    ),
+    "of a tie the highest way": ("value[low] <= value[high]", "value[low] < value[high]"),
+    "a free way is as good as a counter of zero": ("Cat(state.counters[way], state.valid[way])", "state.counters[way]"),
+    "idle entries age as referenced ones": ("Mux(aged & ~referenced, counter >> 1,", "Mux(0, counter >> 1,"),
+    "an eighth is rounded up": ("(aged & ~self.hit[way]))", "0)"),
+    "aging a lookup too late": ("(age + 1 + ahead >= age_period)", "(age + ahead >= age_period)"),
+    "an aged set is as due as one that is not": ("Mux(aged, self.due_anew, Mux(", "Mux(0, 0, Mux("),
+    "the counter wraps": ("Mux(full, largest, total)", "total"),
+    "what enters is not referenced": ("state.referenced | self.hit) | self.fill", "state.referenced | self.hit)"),
 }
 
 

@@ -1,25 +1,32 @@
 """The sample-aware tracker: updates act as if one after the other, and lookups hit exactly what is hot.
 
-The reference keeps one watched set in registers and applies `CounterUpdate` (proven in test_counter_update.py) to one
+The reference keeps one watched set in registers and applies `WholeUpdate` (proven in test_counter_update.py) to one
 update at a time. The tracker treats all sets alike, and the watched set takes each value in turn.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 from amaranth.hdl import Array, Assert, Assume, Cat, Const, Cover, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
-from hotline_hw.core.bank.counter_update import CounterUpdate
 from hotline_hw.core.bank.sample_aware import SampleAwareTracker
 from hotline_hw.core.budget import tracker_budget
 from hotline_hw.core.layouts import Eligible, row_parts
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import WEIGHT_BITS
 from hotline_hw.spec.words import AGE_FIELD
-from hotline_sim.formal import PropertyFailed, check, cover, first_value, prove
+from hotline_sim.formal import PropertyFailed, check, cover, first_value, induct
+from tests.formal.dma_parts import with_parts
+from tests.formal.inside import keep_signals
 from tests.formal.mutants import mutated
+from tests.formal.stores import Store
+from tests.formal.update_stages import Stages
+from tests.formal.whole_update import WholeUpdate
 
 GEOMETRY = Geometry(
     lanes=2, banks=2, sets=2, ways=2, entries_per_hot_row=2, counter_bits=2, table_bits=1, row_bits=5, bank_ports=1,
@@ -52,6 +59,7 @@ class PipelinesAreSequential(wiring.Component):
             {
                 "valid": In(1), "tag": In(geometry.tag_bits),
                 "update_valid": In(1), "update_tag": In(geometry.tag_bits), "update_weight": In(2),
+                "update_hot": In(1),
                 "bank": In(geometry.bank_bits), "budget": In(tracker_budget(geometry)), "age_period": In(2),
                 "row_access": In(1), "row_set": In(geometry.set_bits), "row_write": In(1), "clear": In(1),
                 "row_in": In(row_layout(geometry)),
@@ -65,7 +73,17 @@ class PipelinesAreSequential(wiring.Component):
         m = Module()
         g = self.geometry
         ways = range(g.ways)
-        m.submodules.dut = dut = self.tracker(g)
+        stores: list[Store] = []
+
+        def memory(**how) -> Store:
+            stores.append(Store(**how))
+            return stores[-1]
+
+        dut = with_parts(self.tracker, memory=SimpleNamespace(Memory=memory))(g)
+        dut._MustUse__used = True  # elaborated here, so that the proof can look inside
+        updates, lookups = keep_signals(dut, "_updates"), keep_signals(dut, "_lookups")
+        self.rows = keep_signals(dut, "_rows")
+        m.submodules.dut = dut.elaborate(platform)
         bank = first_value(m, self.bank)
         budget = data.View(tracker_budget(g), first_value(m, self.budget.as_value()))
         age_period = first_value(m, self.age_period)
@@ -73,38 +91,45 @@ class PipelinesAreSequential(wiring.Component):
         m.d.comb += [
             dut.valid.eq(self.valid), dut.tag.eq(self.tag),
             dut.update_valid.eq(self.update_valid), dut.update_tag.eq(self.update_tag),
-            dut.update_weight.eq(self.update_weight), dut.age_period.eq(age_period),
+            dut.update_weight.eq(self.update_weight), dut.update_hot.eq(self.update_hot), dut.age_period.eq(age_period),
             dut.bank.eq(bank), dut.budget.eq(budget),
         ]  # fmt: skip
 
-        # What is in flight: updates in the compare and update stages, lookups in the match stage and behind it.
+        # What is in flight: updates at the entry and in the stages behind it, and lookups.
         flight = data.StructLayout({"valid": 1, "tag": g.tag_bits, "weight": WEIGHT_BITS})
-        compare, update = Signal(flight), Signal(flight)
-        match, slotting, answered = Signal(flight), Signal(), Signal()
-        in_flight, taken = Signal(), Signal()
+        entry, match = Signal(flight), Signal(flight)
+        stages = [Signal(flight, name=f"stage{index}") for index in range(dut.STAGES)]
+        update = stages[-1]
+        looking = Signal(dut.LATENCY)
+        in_flight, updating, held = Signal(), Signal(), Signal(range(2 * dut.STAGES))
         m.d.comb += [
-            taken.eq(self.update_valid & dut.update_ready),
-            in_flight.eq(
-                self.valid | match.valid | slotting | answered | self.update_valid | compare.valid | update.valid
-            ),
+            updating.eq(Cat(stage.valid for stage in (entry, *stages)).any()),
+            in_flight.eq(self.valid | looking.any() | self.update_valid | updating),
         ]
+        with m.If(dut.update_ready):
+            m.d.sync += [
+                entry.valid.eq(self.update_valid & self.update_weight.any()),
+                entry.tag.eq(self.update_tag), entry.weight.eq(self.update_weight), held.eq(0),
+            ]  # fmt: skip
+        with m.Else():
+            m.d.sync += [held.eq(held + 1), Assert(held < dut.STAGES, "an update waits for those in the pipeline only")]
         m.d.sync += [
-            compare.valid.eq(taken), compare.tag.eq(self.update_tag), compare.weight.eq(self.update_weight),
-            update.eq(compare),
-            match.valid.eq(self.valid), match.tag.eq(self.tag), slotting.eq(match.valid), answered.eq(slotting),
-            Assert(dut.answer_valid == answered, "an answer after LATENCY cycles"),
-            Assert(dut.updating == (compare.valid | update.valid), "updating while an update is not done"),
+            *(stage.eq(before) for before, stage in pairwise(stages)),
+            stages[0].eq(entry), stages[0].valid.eq(entry.valid & dut.update_ready),
+            match.valid.eq(self.valid), match.tag.eq(self.tag), looking.eq(Cat(self.valid, looking)),
+            Assert(dut.answer_valid == looking[-1], "an answer after LATENCY cycles"),
+            Assert(dut.updating == updating, "updating while an update is not done"),
         ]  # fmt: skip
 
         # The watched set, and what the update in the update stage does to it.
         row, slots = Signal(row_layout(g)), Array(Signal(g.slot_bits, name=f"slot_of_{way}") for way in ways)
         usable, mine = Signal(g.ways), Signal()
-        m.submodules.rule = rule = CounterUpdate(g)
+        below = Cat(bank, Const(self.watched, g.set_bits)) < budget.boundary
+        ways_in_use = (budget.ways_high, budget.ways_low)
+        m.submodules.rule = rule = WholeUpdate(g)
         m.d.comb += [
             mine.eq(update.valid & ((update.tag & budget.set_mask) == self.watched)),
-            usable.eq(
-                Mux(Cat(bank, Const(self.watched, g.set_bits)) < budget.boundary, budget.ways_high, budget.ways_low)
-            ),
+            usable.eq(Mux(below, *ways_in_use)),
             rule.valid.eq(row.valid), rule.hot.eq(row.hot), rule.referenced.eq(row.referenced), rule.age.eq(row.age),
             *(there.eq(here) for there, here in zip(rule.counter, row.counter, strict=True)),
             rule.match.eq(Cat(row.tag[way] == update.tag for way in ways)),
@@ -118,6 +143,9 @@ class PipelinesAreSequential(wiring.Component):
             for way in ways:
                 with m.If(rule.fill[way]):
                     m.d.sync += row.tag[way].eq(update.tag)
+        hot = Cat(row.valid[way] & row.hot[way] & (row.tag[way] == self.update_tag) for way in ways).any()
+        here = (self.update_tag & budget.set_mask) == self.watched
+        m.d.sync += Assume(~(self.update_valid & self.update_hot & here) | hot, "a key that is said to be hot is hot")
         m.d.sync += Assert(~update.valid | ~mine | ((rule.fill & row.hot) == 0), "no hot entry is driven out")
         expected = Signal(data.StructLayout({"mine": 1, "fill": 1, "evict": 1, "revives": 1, "returns": 1}))
         m.d.sync += [
@@ -136,7 +164,26 @@ class PipelinesAreSequential(wiring.Component):
                 both = row.valid[low] & row.valid[high]
                 m.d.sync += Assert(~both | (row.tag[low] != row.tag[high]), "no tag twice in a set")
 
-        self._lookups(m, dut, match, budget, row, slots)
+        # What the memories and all stages hold.
+        states, hots, slot_store, *tag_stores = stores
+        kept = [row.valid, row.referenced, row.age, *(row.counter[way] for way in ways)]
+        m.d.sync += [
+            Assert(states.rows[self.watched] == Cat(kept), "the memory has the state"),
+            Assert(hots.rows[self.watched] == row.hot, "the memory has the hot bits"),
+        ]
+        for way in ways:
+            empty = (row.counter[way] == 0) & ~row.hot[way] & ~row.referenced[way]
+            m.d.sync += [
+                Assert(row.valid[way] | empty, f"way {way} is zero if it is invalid"),
+                Assert(~row.valid[way] | usable[way], f"way {way} is in the budget if it is valid"),
+                Assert(tag_stores[way].rows[self.watched] == row.tag[way], f"the memory has tag {way}"),
+                Assert(slot_store.rows[self.watched << g.way_bits | way] == slots[way], f"the memory has slot {way}"),
+            ]
+        m.d.sync += Assert(~mine | (updates.fill == rule.fill), "the way that takes the key in")
+        inside = Stages(m, g, row, self.watched, below, ways_in_use, age_period, self.row_access, updates, lookups)
+        inside.same_flights([entry, *stages], held, looking, match, budget.set_mask)
+        inside.state()
+        inside.lookups(self._lookups(m, dut, match, budget, row, slots), slots)
         self._rows(m, dut, row, slots, usable, in_flight)
         evictions = Signal(2)
         with m.If(mine):
@@ -144,8 +191,9 @@ class PipelinesAreSequential(wiring.Component):
         m.d.sync += Cover((evictions == 2) & (row.hot != 0) & match.valid, "two evictions past a hot entry")
         return m
 
-    def _lookups(self, m: Module, dut, match, budget, row: data.View, slots: Array) -> None:
-        """A lookup hits if a hot entry of its set has its tag. What counts is the set when the lookup came."""
+    def _lookups(self, m: Module, dut, match, budget, row: data.View, slots: Array) -> list:
+        """A lookup hits if a hot entry of its set has its tag. What counts is the set when the lookup came. Returns
+        what is expected of lookups, by stage."""
         g = self.geometry
         here, hit, slot = Signal(), Signal(), Signal(g.slot_bits)
         m.d.comb += here.eq(match.valid & ((match.tag & budget.set_mask) == self.watched))
@@ -153,12 +201,15 @@ class PipelinesAreSequential(wiring.Component):
             with m.If(row.valid[way] & row.hot[way] & (row.tag[way] == match.tag)):
                 m.d.comb += [hit.eq(1), slot.eq(slots[way])]
         expected = data.StructLayout({"mine": 1, "hit": 1, "slot": g.slot_bits})
-        early, due = Signal(expected), Signal(expected)
+        later = [Signal(expected, name=f"due{index}") for index in range(dut.LATENCY - 1)]
+        early, due = later[0], later[-1]
         m.d.sync += [
-            early.mine.eq(here), early.hit.eq(hit), early.slot.eq(slot), due.eq(early),
+            early.mine.eq(here), early.hit.eq(hit), early.slot.eq(slot),
+            *(after.eq(before) for before, after in pairwise(later)),
             Assert(~due.mine | (dut.answer_hit == due.hit), "a hit is a hot entry with the tag"),
             Assert(~(due.mine & due.hit) | (dut.answer_slot == due.slot), "slot of the entry hit"),
         ]  # fmt: skip
+        return later
 
     def _rows(self, m: Module, dut, row: data.View, slots: Array, usable, in_flight) -> None:
         """Accesses to whole sets, between mini-batches."""
@@ -239,6 +290,15 @@ class PipelinesAreSequential(wiring.Component):
                     m.d.comb += eligible[way].eq(before.valid[way] & ~before.hot[way] & before.referenced[way])
         mine, counted, count = Signal(), Signal(), Signal(range(g.ways + 1))
         m.d.comb += mine.eq(loaded & stays & (self.row_set == self.watched))
+        # The tracker's own notes on the set that is loaded.
+        noted = loaded & addressed & (last_set == self.watched)
+        right = (self.rows.current == current) & (self.rows.current_hot == row.hot)
+        m.d.sync += [
+            Assert(read == (addressed & (last_set == self.watched)), "the watched set was read"),
+            Assert(~noted | right, "who is left, and who is hot"),
+            Assert(~noted | ((current & ~row.valid) == 0), "who is left is there"),
+            Assert(~read | changed | (before.as_value() == row.as_value()), "the row as it is"),
+        ]
         m.d.sync += [
             counted.eq(read), count.eq(sum(eligible[way] for way in ways)),
             Assert(~counted | (dut.eligible == count), "how many are eligible"),
@@ -262,17 +322,30 @@ class PipelinesAreSequential(wiring.Component):
 
 @pytest.mark.parametrize("watched", range(GEOMETRY.sets))
 def test_pipelines_are_sequential(watched, tmp_path):
-    prove(PipelinesAreSequential(GEOMETRY, watched), tmp_path / "prove")
-    cover(PipelinesAreSequential(GEOMETRY, watched), tmp_path / "cover", cycles=16)
+    induct(PipelinesAreSequential(GEOMETRY, watched), tmp_path / "prove", cycles=2)
+    cover(PipelinesAreSequential(GEOMETRY, watched), tmp_path / "cover", cycles=24)
 
 
 MUTANTS = {
-    "the update right ahead is overlooked": ("follows.eq(stage_valid & (stage_set == compare_set))", "follows.eq(0)"),
-    "the update two ahead is overlooked": ("patch.eq(done_valid & (done_set == compare_set))", "patch.eq(0)"),
-    "a key just taken in does not match": ("Mux(follows_tag, done_fill, 0)", "0"),
-    "a key just driven out still matches": ("(stage_match & ~done_fill)", "stage_match"),
-    "an update is read while a tag is written": ("self.update_ready.eq(~writes_tag)", "self.update_ready.eq(1)"),
-    "cold entries hit": ("for port in lookup_tags) & lookup_hot.data", "for port in lookup_tags)"),
+    "the update right ahead is overlooked": ("Mux(same[3][0], now, chosen_state)", "chosen_state"),
+    "the update two ahead is overlooked": ("(3, past[0]), (2, now)", "(3, past[0])"),
+    "the update three ahead is overlooked": ("(4, past[1]), (3, past[0]), (2, now)", "(4, past[1]), (2, now)"),
+    "the update four ahead is overlooked": ("(4, past[1]), (3, past[0])", "(3, past[0])"),
+    "of two updates ahead the older one counts": (
+        "((4, past[1]), (3, past[0]), (2, now))",
+        "((2, now), (3, past[0]), (4, past[1]))",
+    ),
+    "another key of the set does not wait": ("& (ahead.set == came_set) & (ahead.tag", "& 0 & (ahead.tag"),
+    "an update waits for a cycle only": ("m.d.sync += waits.eq(waits << 1)", "m.d.sync += waits.eq(0)"),
+    "a key that is being taken in is not known": ("select_one(follows[3], [past.way for past in outcomes])", "0"),
+    "a key that was not taken in is known": ("select_one(follows[3], [past.unknown for past in outcomes])", "0"),
+    "a key is taken in twice": ("chooses.eq(chosen.valid & ~follows[3].any()", "chooses.eq(chosen.valid"),
+    "an update is read while a tag is written": ("~waits.any() & ~inserts)", "~waits.any())"),
+    "whether the set is due is not kept": ("now.due.eq(update.due_after)", "now.due.eq(written_state.due)"),
+    "weight zero learns": ("self.update_valid & self.update_weight.any()", "self.update_valid"),
+    "the victim may be hot": ("usable & ~read_hot", "usable"),
+    "what was emptied is known": ("for part in parts) & read_state.valid", "for part in parts)"),
+    "cold entries hit": ("for part in parts) & hot_ways", "for part in parts)"),
     "the slot of a row that becomes cold is lost": ("self.pick_take & self.make_hot)),", "self.pick_take)),"),
     "the second of two picks forgets the first": ("current_hot.eq(current_hot ^ taken)", "current_hot.eq(current_hot)"),
 }

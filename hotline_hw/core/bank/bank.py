@@ -48,7 +48,8 @@ class PopularityBank(wiring.Component):
         ready: All answers to the current pass are in `heads`, by rank.
         fetch: The answers are taken.
         update: Lanes of the beat of updates that waits to go in and that belong to this bank.
-        update_rank_is, update_tags, update_weights: Its ranks, tags and weights, as above.
+        update_rank_is, update_tags, update_weights, update_hot: Its ranks, tags and weights, and the keys that are
+            hot, as in `SampleAwareTracker`.
         update_room: The bank can take its updates.
         update_take: Every bank can take its updates, and the beat goes in.
         updating: Updates are waiting or under way.
@@ -86,6 +87,7 @@ class PopularityBank(wiring.Component):
                 "update_rank_is": In(geometry.lanes).array(geometry.bank_ports),
                 "update_tags": In(geometry.tag_bits).array(geometry.lanes),
                 "update_weights": In(geometry.weight_bits).array(geometry.lanes),
+                "update_hot": In(geometry.lanes),
                 "update_room": Out(1),
                 "update_take": In(1),
                 "updating": Out(1),
@@ -205,9 +207,12 @@ class PopularityBank(wiring.Component):
         """Adds the queue in which updates from the classifier wait."""
         g = self.geometry
         m.submodules.updates = updates = MultiPushQueue(
-            width=g.tag_bits + g.weight_bits, depth=g.queue_depth, ports=g.bank_ports
+            width=g.tag_bits + g.weight_bits + 1, depth=g.queue_depth, ports=g.bank_ports
         )
-        items = [Cat(tag, weight) for tag, weight in zip(self.update_tags, self.update_weights, strict=True)]
+        items = [
+            Cat(tag, weight, hot)
+            for tag, weight, hot in zip(self.update_tags, self.update_weights, self.update_hot, strict=True)
+        ]
         wanted = self._choose(m, "update", self.update, self.update_rank_is, items, updates.push)
         waiting = Signal(range(g.queue_depth + 1))
         taken = Signal()
@@ -216,7 +221,7 @@ class PopularityBank(wiring.Component):
             updates.push_count.eq(Mux(self.update_take, wanted, 0)),
             updates.pop.eq(tracker.update_ready),
             tracker.update_valid.eq(updates.head_valid),
-            Cat(tracker.update_tag, tracker.update_weight).eq(updates.head),
+            Cat(tracker.update_tag, tracker.update_weight, tracker.update_hot).eq(updates.head),
             tracker.age_period.eq(self.age_period),
             taken.eq(updates.pop & updates.head_valid),
             self.updating.eq(updates.head_valid | tracker.updating),

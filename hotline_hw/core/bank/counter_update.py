@@ -1,16 +1,57 @@
-"""CounterUpdate: what one lookup of a known weight does to one set of the tracker."""
+"""What one lookup of a known weight does to one set of the tracker: the choice of a victim, and the set afterwards."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
-from amaranth.lib import wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hotline_hw.core.layouts import select_one
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import AGE_FIELD
 
-__all__ = ["CounterUpdate"]
+__all__ = ["CounterUpdate", "is_due", "pairs", "rank_pairs", "set_state", "smallest"]
+
+
+def set_state(geometry: Geometry) -> data.StructLayout:
+    """What an update may change of a set, besides tags. Counters stand side by side, way 0 lowest."""
+    ways = geometry.ways
+    return data.StructLayout(
+        {
+            "valid": ways,
+            "referenced": ways,
+            "age": AGE_FIELD.width,
+            "counters": data.ArrayLayout(geometry.counter_bits, ways),
+        }
+    )
+
+
+def pairs(ways: int) -> list[tuple[int, int]]:
+    """All pairs of ways, the lower way first."""
+    return [(low, high) for high in range(ways) for low in range(high)]
+
+
+def rank_pairs(state: data.View, ways: int) -> Value:
+    """For each of `pairs`, whether the lower way goes first: it is free, or its counter is not the larger one.
+
+    The counter of a free way is zero, so with the valid bit above it, it is smaller than any valid one.
+    """
+    value = [Cat(state.counters[way], state.valid[way]) for way in range(ways)]
+    return Cat(value[low] <= value[high] for low, high in pairs(ways))
+
+
+def smallest(candidates: Value, ranked: Value) -> Value:
+    """The candidate (one-hot) that goes before all others, by `rank_pairs`. Zero if there is none."""
+    ways = len(candidates)
+    beaten: list[list[Value]] = [[] for _ in range(ways)]
+    for index, (low, high) in enumerate(pairs(ways)):
+        beaten[high].append(candidates[low] & ranked[index])
+        beaten[low].append(candidates[high] & ~ranked[index])
+    return Cat(candidates[way] & ~Cat(beaten[way]).any() for way in range(ways))
+
+
+def is_due(age: Value, age_period: Value, ahead: int = 0) -> Value:
+    """The set ages with the next lookup of a key without an entry, or with the one `ahead` later."""
+    return (age_period != 0) & (age + 1 + ahead >= age_period)
 
 
 class CounterUpdate(wiring.Component):
@@ -20,18 +61,25 @@ class CounterUpdate(wiring.Component):
     If no way is free, it takes the cold way of the smallest counter, the lowest of several. If every way is hot, the
     key is not taken in. After every `age_period` lookups of keys without an entry, taken in or not, the counters of the
     set shrink. A counter shrinks by an eighth if its entry was referenced since the last aging, and by half if not.
-    Weight 0 changes nothing.
+
+    What depends on comparisons (the way that hits, the way to fill, whether the set is due to age) is found before.
 
     Ports:
-        valid, hot, referenced, counter, age: The set's state.
-        match: Ways whose tag is the key's.
-        usable: Ways in the budget.
-        weight, age_period: As in `regmap`.
+        state: The set's `set_state`.
+        hot: Its hot ways.
+        hit: The way (one-hot) that has the key.
         fill: The way (one-hot) that takes the key in. None if the key has an entry.
-        evict: The entry in that way was valid.
+        unknown: The key has no entry.
+        ages: The key has no entry, and the set is due to age.
+        due: `is_due` of the set.
+        due_later: `is_due` of the set, one ahead.
+        due_anew: `is_due` of a set that has just aged.
+        weight: As in `regmap`, not zero.
+        evict: The entry in the way to fill was valid.
         revives: The key has an entry that is hot but not referenced.
         returns: The key has an entry that is cold but referenced.
-        next_valid, next_referenced, next_counter, next_age: The state afterwards.
+        after: The state afterwards.
+        due_after: `is_due` of it.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -39,81 +87,41 @@ class CounterUpdate(wiring.Component):
         ways = geometry.ways
         super().__init__(
             {
-                "valid": In(ways), "hot": In(ways), "referenced": In(ways),
-                "counter": In(geometry.counter_bits).array(ways), "age": In(AGE_FIELD.width),
-                "match": In(ways), "usable": In(ways),
-                "weight": In(geometry.weight_bits), "age_period": In(AGE_FIELD.width),
-                "fill": Out(ways), "evict": Out(1), "revives": Out(1), "returns": Out(1),
-                "next_valid": Out(ways), "next_referenced": Out(ways),
-                "next_counter": Out(geometry.counter_bits).array(ways), "next_age": Out(AGE_FIELD.width),
+                "state": In(set_state(geometry)), "hot": In(ways),
+                "hit": In(ways), "fill": In(ways), "unknown": In(1), "ages": In(1),
+                "due": In(1), "due_later": In(1), "due_anew": In(1), "weight": In(geometry.weight_bits),
+                "evict": Out(1), "revives": Out(1), "returns": Out(1),
+                "after": Out(set_state(geometry)), "due_after": Out(1),
             }
         )  # fmt: skip
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        ways = range(self.geometry.ways)
-        bits = self.geometry.counter_bits
+        g = self.geometry
+        state, after = self.state, self.after
+        bits = g.counter_bits
         largest = (1 << bits) - 1
-
-        # The victim: a tree of comparisons. The counter of a free way is zero, so it is smaller than any valid one.
-        found: list[tuple] = [
-            (self.usable[way] & ~self.hot[way], Cat(self.counter[way], self.valid[way]), Const(1 << way, len(ways)))
-            for way in ways
-        ]
-        level = 0
-        while len(found) > 1:
-            pairs = []
-            for pair in range(0, len(found) - 1, 2):
-                (low_there, low, low_way), (high_there, high, high_way) = found[pair : pair + 2]
-                there, smaller, way = (
-                    Signal(shape, name=f"{name}{level}_{pair}")
-                    for name, shape in (("there", 1), ("smaller", bits + 1), ("way", len(ways)))
-                )
-                lower = Signal(name=f"lower{level}_{pair}")
-                m.d.comb += [
-                    lower.eq(low_there & (~high_there | (low <= high))),
-                    there.eq(low_there | high_there),
-                    smaller.eq(Mux(lower, low, high)),
-                    way.eq(Mux(lower, low_way, high_way)),
-                ]
-                pairs.append((there, smaller, way))
-            found = pairs + found[len(found) & ~1 :]
-            level += 1
-        there, _, victim = found[0]
-
-        learns = Signal()
-        unknown = Signal()
-        hit_ways = Signal(self.geometry.ways)
-        aged = Signal()
-        m.d.comb += [
-            learns.eq(self.weight != 0),
-            hit_ways.eq(Mux(learns, self.match & self.valid, 0)),
-            unknown.eq(learns & ~hit_ways.any()),
-            self.fill.eq(Mux(unknown & there, victim, 0)),
-            self.revives.eq((hit_ways & self.hot & ~self.referenced).any()),
-            self.returns.eq((hit_ways & ~self.hot & self.referenced).any()),
-            self.evict.eq((self.fill & self.valid).any()),
-            self.next_valid.eq(self.valid | self.fill),
-            aged.eq(unknown & (self.age_period != 0) & (self.age + 1 >= self.age_period)),
-            self.next_age.eq(Mux(aged, 0, self.age + unknown)),
-            self.next_referenced.eq(Mux(aged, 0, self.referenced | hit_ways) | self.fill),
-        ]
-
-        counted = Signal(bits)  # of the way that hits, with the weight
-        total = Signal(max(bits, len(self.weight)) + 1)
+        aged = self.ages
         entered = Signal(bits)
         m.d.comb += [
-            total.eq(select_one(hit_ways, self.counter) + self.weight),
-            counted.eq(Mux(total > largest, largest, total)),
             entered.eq(Mux(self.weight > largest, largest, self.weight)),
+            self.evict.eq((self.fill & state.valid).any()),
+            self.revives.eq((self.hit & self.hot & ~state.referenced).any()),
+            self.returns.eq((self.hit & ~self.hot & state.referenced).any()),
+            after.valid.eq(state.valid | self.fill),
+            after.referenced.eq(Mux(aged, 0, state.referenced | self.hit) | self.fill),
+            after.age.eq(Mux(aged, 0, state.age + self.unknown)),
+            self.due_after.eq(Mux(aged, self.due_anew, Mux(self.unknown, self.due_later, self.due))),
         ]
-        for way in ways:
-            counter = self.counter[way]
-            shrunk = Signal(bits, name=f"shrunk{way}")
-            m.d.comb += [
-                shrunk.eq(counter - Mux(self.referenced[way], counter >> 3, counter - (counter >> 1))),
-                self.next_counter[way].eq(
-                    Mux(self.fill[way], entered, Mux(hit_ways[way], counted, Mux(aged, shrunk, counter)))
-                ),
-            ]
+        for way in range(g.ways):
+            counter = state.counters[way]
+            referenced = state.referenced[way]
+            # One adder counts up by the weight, or down by an eighth.
+            total = Signal(max(bits, len(self.weight)) + 1, name=f"total{way}")
+            change = Mux(self.hit[way], self.weight, Mux(aged, (~(counter >> 3))[:bits], 0))
+            full = self.hit[way] & total[bits:].any()
+            m.d.comb += total.eq(counter + change + (aged & ~self.hit[way]))
+            m.d.comb += after.counters[way].eq(
+                Mux(self.fill[way], entered, Mux(aged & ~referenced, counter >> 1, Mux(full, largest, total)))
+            )
         return m

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
-from amaranth.lib import memory, wiring
+from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from hotline_hw.core.budget import tracker_budget
-from hotline_hw.core.layouts import Eligible, encode, entry_row
+from hotline_hw.core.layouts import Eligible, encode, entry_row, select_one
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import AGE_FIELD
 
-from .counter_update import CounterUpdate
+from .counter_update import CounterUpdate, is_due, rank_pairs, set_state, smallest
+from .matching import equal_parts
 
 __all__ = ["SampleAwareTracker", "row_ports"]
 
@@ -19,31 +22,41 @@ __all__ = ["SampleAwareTracker", "row_ports"]
 class SampleAwareTracker(wiring.Component):
     """The sets of one bank. Lookups and updates each go through a pipeline of their own, one a cycle.
 
-        lookup    read            match               read slot    answer
-                  tags (port A)   tags and hot bits
-        update    read            compare             update       (`done` registers)
-                  tags (port B)   tags, patched       counters, patched; write
+        lookup   read    tags       compare   match   address   slot    answer
+                 tags    (latched)  parts     ways    of slot   (latched)
+
+        update   enter   tags       state     rank    choose    change
+                 read    (latched)  read,     pairs   victim    and write
+                 tags               compare   of
+                                    parts     ways
+        stage    entry   latched    compared  ranked  chosen    written
 
     Lookups only read. Within a mini-batch no hot bit changes and no hot entry is driven out, so what a lookup sees does
     not depend on how many updates have been written.
 
-    An update is read from memory while up to two updates before it have not been written. Two comparisons with the
-    update in the `done` registers make up for that. The compare stage patches what memory gave with the update two
-    ahead. The update stage patches it with the update right ahead, whose set it compared a stage earlier.
+    Updates act one after the other, although up to five are under way. Let one be *cold* if its lookup missed.
 
-    An update that takes a key in writes the tag through port B. In that cycle no update is read (`update_ready` is
-    low). So a tag memory needs two ports: one reads, the other reads or writes.
+    - A cold update waits at the entry while a cold update of another key of its set is under way. So the ways that may
+      be driven out stand still while their counters are compared, and tags of the set are read after they are written.
+    - A cold update of the same key does not wait. It hits the way that the one ahead hit or filled (`follows`). If that
+      one was not taken in, neither is this one.
+    - An update of a hot key never waits. Its way is never driven out, and it changes nothing that others compare.
+    - What updates ahead have left of the set's state replaces what was read (`same`): four updates may be between.
+
+    An update that takes a key in writes the tag through the port that updates read tags through. In that cycle no
+    update leaves the entry. So a tag memory needs two ports: one reads, the other reads or writes.
 
     Ports:
         valid, tag: A lookup.
         answer_valid, answer_hit, answer_slot: The answer to a lookup, `LATENCY` cycles later.
         update_valid, update_tag, update_weight: An update. It is taken if `update_ready` is high.
-        update_ready: No tag is being written.
+        update_hot: Its key is hot. If it is low the key may be hot, too; then the update may wait longer.
+        update_ready: There is room at the entry.
         updating: An update has been taken and is not written yet.
         inserted, evicted, revived, returned: Event pulses, see `CounterUpdate`.
         bank: This bank's number.
         budget: `tracker_budget`. It must be stable.
-        age_period: Register AGE_PERIOD.
+        age_period: Register AGE_PERIOD. It must be stable while updates are under way.
         row_access: The ports below are used. No lookup and no update may be in flight.
         row_set: A set. `row_out` is its contents, one cycle later.
         row_write: The set becomes `row_in`, or empty if `clear` is high.
@@ -57,7 +70,9 @@ class SampleAwareTracker(wiring.Component):
         pick_take: The entry in `row_way` is taken: its hot bit flips. It gets slot `slot_in` if `make_hot` is high.
     """
 
-    LATENCY = 3
+    LATENCY = 6
+    STAGES = 5
+    """Stages of an update behind the entry. A cold update of another key of the set may enter so many cycles later."""
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
@@ -65,8 +80,8 @@ class SampleAwareTracker(wiring.Component):
             {
                 "valid": In(1), "tag": In(geometry.tag_bits),
                 "answer_valid": Out(1), "answer_hit": Out(1), "answer_slot": Out(geometry.slot_bits),
-                "update_valid": In(1), "update_tag": In(geometry.tag_bits), "update_weight": In(geometry.weight_bits),
-                "update_ready": Out(1), "updating": Out(1),
+                "update_valid": In(1), "update_tag": In(geometry.tag_bits), "update_hot": In(1),
+                "update_weight": In(geometry.weight_bits), "update_ready": Out(1), "updating": Out(1),
                 "inserted": Out(1), "evicted": Out(1), "revived": Out(1), "returned": Out(1),
                 "bank": In(geometry.bank_bits), "budget": In(tracker_budget(geometry)),
                 "age_period": In(AGE_FIELD.width),
@@ -77,167 +92,226 @@ class SampleAwareTracker(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g = self.geometry
-        ways = range(g.ways)
 
         # Memories start undefined: after reset the core empties every set before it takes a lookup.
         def sets(name: str, shape: int, depth: int = g.sets) -> memory.Memory:
             m.submodules[name] = store = memory.Memory(shape=shape, depth=depth, init=[])
             return store
 
-        states = sets("states", g.ways * (2 + g.counter_bits) + AGE_FIELD.width)  # valid, referenced, counters, age
+        states = sets("states", set_state(g).size)
         hots = sets("hots", g.ways)
         slots = sets("slots", g.slot_bits, g.sets << g.way_bits)
-        tags = [sets(f"tags{way}", g.tag_bits) for way in ways]
-        lookup_tags, update_tags = [store.read_port() for store in tags], [store.read_port() for store in tags]
-        tag_writes = [store.write_port() for store in tags]
-        lookup_hot = hots.read_port()
-        update_hot = hots.read_port()
-        hot_write = hots.write_port()
-        state_read = states.read_port()
-        state_write = states.write_port()
-        slot_read = slots.read_port()
-        slot_write = slots.write_port()
+        tags = [sets(f"tags{way}", g.tag_bits) for way in range(g.ways)]
 
-        # Lookups: nothing but reading
-        lookup_set = Signal(g.set_bits)
-        match_set = Signal(g.set_bits)
-        match_valid = Signal()
-        match_tag = Signal(g.tag_bits)
-        hit_ways = Signal(g.ways)
-        slot_valid = Signal()
+        self._lookups(m, [store.read_port() for store in tags], hots.read_port(), slots.read_port())
+        state_read, hot_read = states.read_port(), hots.read_port()
+        state_write, hot_write, slot_write = states.write_port(), hots.write_port(), slots.write_port()
+        tag_reads, tag_writes = [store.read_port() for store in tags], [store.write_port() for store in tags]
+        self._updates(m, tag_reads, tag_writes, state_read, state_write, hot_read)
+        self._rows(m, state_read, hot_read, tag_reads, hot_write, slot_write)
+        return m
+
+    def _lookups(self, m: Module, tag_reads: list, hot_read, slot_read) -> None:
+        """Lookups: nothing but reading."""
+        g = self.geometry
+        layout = data.StructLayout({"set": g.set_bits, "tag": g.tag_bits})
+        stages = [Signal(layout, name=f"lookup_{stage}") for stage in ("latched", "compared", "matched", "addressed")]
+        latched, compared, _, addressed = stages
+        valid = Signal(self.LATENCY)
+        m.d.sync += [
+            valid.eq(Cat(self.valid, valid)),
+            latched.set.eq(self.tag[: g.set_bits] & self.budget.set_mask),
+            latched.tag.eq(self.tag),
+            *(stage.eq(before) for before, stage in pairwise(stages)),
+        ]
+        m.d.comb += [port.addr.eq(self.tag[: g.set_bits] & self.budget.set_mask) for port in (hot_read, *tag_reads)]
+
+        words = [Signal(g.tag_bits, name=f"lookup_word{way}") for way in range(g.ways)]
+        parts = [Signal(len(equal_parts(self.tag, self.tag)), name=f"lookup_equal{way}") for way in range(g.ways)]
+        hot_word, hot_ways, hit_ways = Signal(g.ways), Signal(g.ways), Signal(g.ways)
+        m.d.sync += [
+            hot_word.eq(hot_read.data), hot_ways.eq(hot_word),
+            *(word.eq(port.data) for word, port in zip(words, tag_reads, strict=True)),
+            *(part.eq(equal_parts(word, compared.tag)) for part, word in zip(parts, words, strict=True)),
+            hit_ways.eq(Cat(part.all() for part in parts) & hot_ways),
+        ]  # fmt: skip
         slot_hit = Signal()
-        slot_set = Signal(g.set_bits)
-        slot_way = Signal(g.way_bits)
+        slot = Signal(g.slot_bits)
+        m.d.sync += [slot_hit.eq(hit_ways.any()), self.answer_hit.eq(slot_hit), slot.eq(slot_read.data)]
         m.d.comb += [
-            lookup_set.eq(self.tag[: g.set_bits] & self.budget.set_mask),
-            lookup_hot.addr.eq(lookup_set),
-            *(port.addr.eq(lookup_set) for port in lookup_tags),
-            hit_ways.eq(Cat(port.data == match_tag for port in lookup_tags) & lookup_hot.data),
-            slot_read.addr.eq(Mux(self.row_access, Cat(self.row_way, self.row_set), Cat(slot_way, slot_set))),
-            self.answer_slot.eq(slot_read.data),
+            slot_read.addr.eq(
+                Mux(self.row_access, Cat(self.row_way, self.row_set), Cat(encode(hit_ways), addressed.set))
+            ),
+            self.answer_valid.eq(valid[-1]),
+            self.answer_slot.eq(slot),
             self.slot_out.eq(slot_read.data),
         ]
+
+    def _updates(self, m: Module, tag_reads: list, tag_writes: list, state_read, state_write, hot_read) -> None:
+        g = self.geometry
+        flight = data.StructLayout(
+            {"valid": 1, "hot": 1, "tag": g.tag_bits, "set": g.set_bits, "weight": g.weight_bits}
+        )
+        entry, latched, compared, _, chosen, written = stages = [
+            Signal(flight, name=f"update_{name}")
+            for name in ("entry", "latched", "compared", "ranked", "chosen", "written")
+        ]
+        fill = Signal(g.ways)
+        inserts = Signal()  # the update in `written` takes its key in
+
+        # Enter. Whom the update must wait for was compared when it came.
+        waits = Signal(self.STAGES)
+        goes = Signal()
+        came_set = Signal(g.set_bits)
+        m.d.comb += [
+            goes.eq(entry.valid & ~waits.any() & ~inserts),
+            self.update_ready.eq(goes | ~entry.valid),
+            came_set.eq(self.update_tag[: g.set_bits] & self.budget.set_mask),
+        ]
+        with m.If(self.update_ready):
+            m.d.sync += [
+                entry.valid.eq(self.update_valid & self.update_weight.any()), entry.hot.eq(self.update_hot),
+                entry.tag.eq(self.update_tag), entry.set.eq(came_set), entry.weight.eq(self.update_weight),
+                waits.eq(
+                    Cat(
+                        ahead.valid & ~ahead.hot & ~self.update_hot
+                        & (ahead.set == came_set) & (ahead.tag != self.update_tag)
+                        for ahead in stages[:-1]
+                    )
+                ),
+            ]  # fmt: skip
+        with m.Else():
+            m.d.sync += waits.eq(waits << 1)
+        for before, stage in pairwise(stages):
+            m.d.sync += stage.eq(before)
+        m.d.sync += latched.valid.eq(goes)
+
+        # For each distance from 1 to 4: the update so far ahead has the same set, or it decides on the same key.
+        ahead = stages[1:-1]
+        same = [Signal(len(ahead), name=f"{name}_same") for name in ("latched", "compared", "ranked", "chosen")]
+        follows = [Signal(len(ahead), name=f"{name}_follows") for name in ("latched", "compared", "ranked", "chosen")]
         m.d.sync += [
-            match_valid.eq(self.valid), match_tag.eq(self.tag), match_set.eq(lookup_set),
-            slot_valid.eq(match_valid), slot_hit.eq(hit_ways.any()), slot_set.eq(match_set),
-            slot_way.eq(encode(hit_ways)),
-            self.answer_valid.eq(slot_valid), self.answer_hit.eq(slot_hit),
-        ]  # fmt: skip
+            same[0].eq(Cat(stage.valid & (stage.set == entry.set) for stage in ahead)),
+            follows[0].eq(Cat(stage.valid & ~stage.hot & ~entry.hot & (stage.tag == entry.tag) for stage in ahead)),
+            *(later.eq(flags) for flags, later in pairwise(same)),
+            *(later.eq(flags) for flags, later in pairwise(follows)),
+        ]
 
-        # Updates
-        state_layout = [("valid", g.ways), ("referenced", g.ways), ("age", AGE_FIELD.width)]
-        state_layout += [(f"counter{way}", g.counter_bits) for way in ways]
-
-        def state(stage: str) -> list[Signal]:
-            return [Signal(bits, name=f"{stage}_{name}") for name, bits in state_layout]
-
-        def split(word) -> list:
-            parts, low = [], 0
-            for _, bits in state_layout:
-                parts.append(word[low : low + bits])
-                low += bits
-            return parts
-
-        # Read. The tags' port B writes instead where the update stage takes a key in.
-        stage_set = Signal(g.set_bits)
-        writes_tag = Signal()
-        read_set = Signal(g.set_bits)
+        # Read
         tag_address = Signal(g.set_bits)
+        state_address = Signal(g.set_bits)
         m.d.comb += [
-            read_set.eq(Mux(self.row_access, self.row_set, self.update_tag[: g.set_bits] & self.budget.set_mask)),
-            tag_address.eq(Mux(writes_tag, stage_set, read_set)),
-            self.update_ready.eq(~writes_tag),
-            state_read.addr.eq(read_set),
-            update_hot.addr.eq(read_set),
-            *(port.addr.eq(tag_address) for port in (*update_tags, *tag_writes)),
+            tag_address.eq(Mux(inserts, written.set, Mux(self.row_access, self.row_set, entry.set))),
+            state_address.eq(Mux(self.row_access, self.row_set, latched.set)),
+            *(port.addr.eq(tag_address) for port in (*tag_reads, *tag_writes)),
+            state_read.addr.eq(state_address),
+            hot_read.addr.eq(state_address),
         ]
-        compare_valid = Signal()
-        compare_tag = Signal(g.tag_bits)
-        compare_set = Signal(g.set_bits)
-        compare_weight = Signal(g.weight_bits)
+        words = [Signal(g.tag_bits, name=f"update_word{way}") for way in range(g.ways)]
+        parts = [Signal(len(equal_parts(entry.tag, entry.tag)), name=f"update_equal{way}") for way in range(g.ways)]
+        read_state = Signal(set_state(g))
+        read_hot = Signal(g.ways)
+        below = Signal()  # the set is below the budget's boundary
+        usable = Signal(g.ways)
         m.d.sync += [
-            compare_valid.eq(self.update_valid & self.update_ready),
-            compare_tag.eq(self.update_tag),
-            compare_set.eq(read_set),
-            compare_weight.eq(self.update_weight),
+            *(word.eq(port.data) for word, port in zip(words, tag_reads, strict=True)),
+            *(part.eq(equal_parts(word, compared.tag)) for part, word in zip(parts, words, strict=True)),
+            read_state.eq(state_read.data),
+            read_hot.eq(hot_read.data),
+            below.eq(Cat(self.bank, latched.set) < self.budget.boundary),
+            usable.eq(Mux(below, self.budget.ways_high, self.budget.ways_low)),
         ]
 
-        # Compare
-        done_valid = Signal()
-        done_tag = Signal(g.tag_bits)
-        done_set = Signal(g.set_bits)
-        done_fill = Signal(g.ways)
-        done_state = state("done")
-        stage_valid = Signal()
-        stage_tag = Signal(g.tag_bits)
-        stage_weight = Signal(g.weight_bits)
-        stage_match = Signal(g.ways)
-        stage_usable = Signal(g.ways)
-        stage_hot = Signal(g.ways)
-        stage_state = state("stage")
-        follows = Signal()  # the update right ahead has this set
-        follows_tag = Signal()  # and this tag
-        patch = Signal()  # the update two ahead left this set as `done` says
-        match = Signal(g.ways)
+        # Rank the ways, and find out which one has the key. Take over what was written since the state was read.
+        known = Signal(g.ways)
+        hot = Signal(g.ways)
+        candidates = Signal(g.ways)
+        ranks = Signal(len(rank_pairs(read_state, g.ways)))
+        now = Signal(data.StructLayout({"state": set_state(g), "due": 1}))
+        past = [Signal(now.shape(), name=f"written{ago}") for ago in (1, 2)]  # what was written so many cycles ago
+        chosen_state = Signal(now.shape())
+        m.d.sync += [
+            known.eq(Cat(part.all() for part in parts) & read_state.valid),
+            hot.eq(read_hot),
+            candidates.eq(usable & ~read_hot),
+            ranks.eq(rank_pairs(read_state, g.ways)),
+            past[0].eq(now),
+            past[1].eq(past[0]),
+            chosen_state.state.eq(read_state),
+            chosen_state.due.eq(is_due(read_state.age, self.age_period)),
+        ]
+        for distance, value in ((4, past[1]), (3, past[0]), (2, now)):
+            with m.If(same[2][distance - 1]):
+                m.d.sync += chosen_state.eq(value)
+
+        # Choose
+        hit = Signal(g.ways)
+        unknown = Signal()
+        ages = Signal()
+        written_hot = Signal(g.ways)
+        written_state = Signal(now.shape())
+        outcome = Signal(data.StructLayout({"way": g.ways, "unknown": 1}))
+        outcomes = [outcome, *(Signal(outcome.shape(), name=f"outcome{ago}") for ago in (1, 2, 3))]
+        m.d.comb += [outcome.way.eq(hit | fill), outcome.unknown.eq(unknown & ~inserts)]
+        m.d.sync += [later.eq(before) for before, later in pairwise(outcomes)]
+        chooses = Signal()
+        finds_none = Signal()
+        state_now = Signal(now.shape())
         m.d.comb += [
-            patch.eq(done_valid & (done_set == compare_set)),
-            match.eq(Cat(port.data == compare_tag for port in update_tags)),
+            chooses.eq(chosen.valid & ~follows[3].any() & ~known.any()),
+            finds_none.eq(
+                Mux(follows[3].any(), select_one(follows[3], [past.unknown for past in outcomes]), ~known.any())
+            ),
+            state_now.eq(Mux(same[3][0], now, chosen_state)),
         ]
         m.d.sync += [
-            stage_valid.eq(compare_valid),
-            stage_tag.eq(compare_tag),
-            stage_set.eq(compare_set),
-            stage_weight.eq(compare_weight),
-            stage_hot.eq(update_hot.data),
-            stage_match.eq(
-                Mux(patch, (match & ~done_fill) | Mux(done_tag == compare_tag, done_fill, 0), match)
-            ),
-            stage_usable.eq(
-                Mux(Cat(self.bank, compare_set) < self.budget.boundary, self.budget.ways_high, self.budget.ways_low)
-            ),
-            follows.eq(stage_valid & (stage_set == compare_set)),
-            follows_tag.eq(stage_tag == compare_tag),
-            *(part.eq(Mux(patch, done, read))
-              for part, done, read in zip(stage_state, done_state, split(state_read.data), strict=True)),
-        ]  # fmt: skip
+            hit.eq(Mux(follows[3].any(), select_one(follows[3], [past.way for past in outcomes]), known)),
+            unknown.eq(finds_none),
+            ages.eq(finds_none & state_now.due),
+            fill.eq(Mux(chooses, smallest(candidates, ranks), 0)),
+            inserts.eq(chooses & candidates.any()),
+            written_hot.eq(hot),
+            written_state.eq(state_now),
+        ]
 
-        # Update
+        # Change and write
         m.submodules.update = update = CounterUpdate(g)
-        before = [update.valid, update.referenced, update.age, *update.counter]
-        after = [update.next_valid, update.next_referenced, update.next_age, *update.next_counter]
         m.d.comb += [
-            *(part.eq(Mux(follows, done, read))
-              for part, done, read in zip(before, done_state, stage_state, strict=True)),
-            update.hot.eq(stage_hot),
-            update.match.eq(Mux(follows, (stage_match & ~done_fill) | Mux(follows_tag, done_fill, 0), stage_match)),
-            update.usable.eq(stage_usable),
-            update.weight.eq(stage_weight),
-            update.age_period.eq(self.age_period),
-            writes_tag.eq(stage_valid & update.fill.any()),
-            self.updating.eq(compare_valid | stage_valid),
+            update.state.eq(written_state.state), update.due.eq(written_state.due),
+            update.due_later.eq(is_due(written_state.state.age, self.age_period, ahead=1)),
+            update.due_anew.eq(is_due(Const(0, AGE_FIELD.width), self.age_period)),
+            update.hot.eq(written_hot), update.hit.eq(hit), update.fill.eq(fill), update.unknown.eq(unknown),
+            update.ages.eq(ages),
+            update.weight.eq(written.weight), now.state.eq(update.after), now.due.eq(update.due_after),
+            self.updating.eq(Cat(stage.valid for stage in stages).any()),
         ]  # fmt: skip
         m.d.sync += [
-            done_valid.eq(stage_valid),
-            done_tag.eq(stage_tag),
-            done_set.eq(stage_set),
-            done_fill.eq(update.fill),
-            *(part.eq(value) for part, value in zip(done_state, after, strict=True)),
-            self.inserted.eq(writes_tag),
-            self.evicted.eq(stage_valid & update.evict),
-            self.revived.eq(stage_valid & update.revives),
-            self.returned.eq(stage_valid & update.returns),
+            self.inserted.eq(inserts),
+            self.evicted.eq(update.evict),
+            self.revived.eq(written.valid & update.revives),
+            self.returned.eq(written.valid & update.returns),
         ]
+        row = self.row_in
+        whole_row = Cat(row.valid, row.referenced, row.age, row.counters)
+        m.d.comb += [
+            state_write.addr.eq(Mux(self.row_access, self.row_set, written.set)),
+            state_write.data.eq(Mux(self.row_access, Mux(self.clear, 0, whole_row), now.state)),
+            state_write.en.eq(Mux(self.row_access, self.row_write, written.valid)),
+        ]
+        for way, port in enumerate(tag_writes):
+            m.d.comb += [
+                port.data.eq(Mux(self.row_access, row.tags.word_select(way, g.tag_bits), written.tag)),
+                port.en.eq(Mux(self.row_access, self.row_write, fill[way])),
+            ]
 
-        # Write
+    def _rows(self, m: Module, state_read, hot_read, tag_reads: list, hot_write, slot_write) -> None:
+        """Whole sets, in and out, and the choice of entries."""
+        g = self.geometry
         row = self.row_in
         taken = Signal(g.ways)
         current_hot = Signal(g.ways)  # hot bits of the set being picked from
         current = Signal(g.ways)  # who is left
-        whole_row = [row.valid, row.referenced, row.age, row.counters]
         m.d.comb += [
-            state_write.addr.eq(Mux(self.row_access, self.row_set, stage_set)),
-            state_write.data.eq(Mux(self.row_access, Mux(self.clear, 0, Cat(whole_row)), Cat(after))),
-            state_write.en.eq(Mux(self.row_access, self.row_write, stage_valid)),
             taken.eq(Mux(self.pick_take, Const(1, g.ways) << self.row_way, 0)),
             hot_write.addr.eq(self.row_set),
             hot_write.data.eq(Mux(self.pick_take, current_hot ^ taken, Mux(self.clear, 0, row.hot))),
@@ -246,25 +320,19 @@ class SampleAwareTracker(wiring.Component):
             slot_write.data.eq(self.slot_in),
             slot_write.en.eq(self.slot_write | (self.pick_take & self.make_hot)),
         ]
-        for way, port in enumerate(tag_writes):
-            m.d.comb += [
-                port.data.eq(Mux(self.row_access, row.tags.word_select(way, g.tag_bits), stage_tag)),
-                port.en.eq(Mux(self.row_access, self.row_write, stage_valid & update.fill[way])),
-            ]
-
-        # Whole sets out, and the choice of entries
-        out_valid, out_referenced, out_age, *out_counters = split(state_read.data)
+        read = Signal(set_state(g))
         m.d.comb += [
-            self.row_out.valid.eq(out_valid),
-            self.row_out.referenced.eq(out_referenced),
-            self.row_out.age.eq(out_age),
-            self.row_out.counters.eq(Cat(out_counters)),
-            self.row_out.hot.eq(update_hot.data),
-            self.row_out.tags.eq(Cat(port.data for port in update_tags)),
+            read.eq(state_read.data),
+            self.row_out.valid.eq(read.valid),
+            self.row_out.referenced.eq(read.referenced),
+            self.row_out.age.eq(read.age),
+            self.row_out.counters.eq(read.counters),
+            self.row_out.hot.eq(hot_read.data),
+            self.row_out.tags.eq(Cat(port.data for port in tag_reads)),
         ]
         reaches = Signal(g.ways)
         eligible = Signal(g.ways)
-        m.d.comb += reaches.eq(Cat(out_counters[way] >= self.level for way in ways))
+        m.d.comb += reaches.eq(Cat(read.counters[way] >= self.level for way in range(g.ways)))
         with m.Switch(self.wanted):
             with m.Case(Eligible.ALL):
                 m.d.comb += eligible.eq(self.row_out.valid & reaches)
@@ -276,7 +344,7 @@ class SampleAwareTracker(wiring.Component):
                 m.d.comb += eligible.eq(self.row_out.hot & ~self.row_out.referenced)
             with m.Case(Eligible.RECENT):
                 m.d.comb += eligible.eq(self.row_out.valid & ~self.row_out.hot & self.row_out.referenced)
-        m.d.sync += self.eligible.eq(sum((eligible[way] for way in ways), Const(0)))
+        m.d.sync += self.eligible.eq(sum((eligible[way] for way in range(g.ways)), Const(0)))
         with m.If(self.load):
             m.d.sync += [current.eq(eligible), current_hot.eq(self.row_out.hot)]
         with m.Else():
@@ -286,10 +354,9 @@ class SampleAwareTracker(wiring.Component):
             self.pick_way.eq(encode(current & (~current + 1)[: g.ways])),
         ]
         with m.Switch(self.pick_way):
-            for way in ways:
+            for way, port in enumerate(tag_reads):
                 with m.Case(way):
-                    m.d.comb += self.pick_tag.eq(update_tags[way].data)
-        return m
+                    m.d.comb += self.pick_tag.eq(port.data)
 
 
 def row_ports(geometry: Geometry) -> dict[str, wiring.Member]:

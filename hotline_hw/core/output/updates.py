@@ -34,7 +34,7 @@ class UpdateScatter(wiring.Component):
         keys: Mixed keys of the front table's rows.
         to_bank: For each bank, the lanes that go to it.
         rank_is: For each rank, the lanes that have it.
-        tags, lane_weights: Each lane's update.
+        tags, lane_weights, hot: Each lane's update, and whether its key is hot.
         fire: The beat goes.
         room: For each bank, whether it can take its updates of the beat.
         busy: A beat is here, or a gain that has not gone.
@@ -55,6 +55,7 @@ class UpdateScatter(wiring.Component):
                 "rank_is": Out(g.lanes).array(g.bank_ports),
                 "tags": Out(g.tag_bits).array(g.lanes),
                 "lane_weights": Out(g.weight_bits).array(g.lanes),
+                "hot": Out(g.lanes),
                 "fire": Out(1),
                 "room": In(g.banks),
                 "busy": Out(1),
@@ -127,13 +128,17 @@ class UpdateScatter(wiring.Component):
                     self.tags[lane].eq(source.tag),
                     # A lookup whose gain is kept leaves no gap among the ranks of its bank. Weight 0 changes nothing.
                     self.lane_weights[lane].eq(Mux(source.fronted, 0, lane_weights[lane])),
+                    self.hot[lane].eq(source.hit),
                 ]
             for bank, lanes_to in enumerate(self.to_bank):
                 m.d.sync += lanes_to.eq(Cat(targets[lane] & (weighed.lanes[lane].bank == bank) for lane in lanes))
             for rank, lanes_with in enumerate(self.rank_is):
                 m.d.sync += lanes_with.eq(Cat(weighed.lanes[lane].rank == rank for lane in lanes))
         with m.Elif(gains.go):  # a row's gain, in lane 0
-            m.d.sync += [held.eq(gains.gain != 0), self.lane_weights[0].eq(gains.gain), self.tags[0].eq(gains.tag)]
+            m.d.sync += [
+                held.eq(gains.gain != 0), self.lane_weights[0].eq(gains.gain), self.tags[0].eq(gains.tag),
+                self.hot[0].eq(1),
+            ]  # fmt: skip
             for bank, lanes_to in enumerate(self.to_bank):
                 m.d.sync += lanes_to.eq(gains.bank == bank)
             for rank, lanes_with in enumerate(self.rank_is):

@@ -1,0 +1,30 @@
+"""The signals inside a block, for proofs that state what its stages hold."""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType, SimpleNamespace
+from typing import Any
+
+__all__ = ["keep_signals"]
+
+
+def keep_signals(component: Any, method: str) -> SimpleNamespace:
+    """What `component.method` calls its local variables. It is filled when the component is elaborated."""
+    kept = SimpleNamespace()
+    original = getattr(component, method)
+
+    def call(*arguments: Any) -> Any:
+        def watch(frame: FrameType, event: str, _: Any) -> None:
+            if event == "return" and frame.f_code is original.__func__.__code__:
+                kept.__dict__.update(frame.f_locals)
+
+        before = sys.getprofile()
+        sys.setprofile(watch)
+        try:
+            return original(*arguments)
+        finally:
+            sys.setprofile(before)
+
+    object.__setattr__(component, method, call)
+    return kept
