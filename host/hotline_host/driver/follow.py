@@ -80,9 +80,11 @@ class Follower:
 
     Attributes:
         steps: mini-batches that were split.
+        learned: the newest mini-batch was learned from too.
     """
 
     def __init__(self, driver: Driver, options: FollowOptions | None = None) -> None:
+        self.learned = False
         self._driver, self._options = driver, options or FollowOptions()
         self.steps = 0
         self._cycles = driver.cycles()
@@ -93,7 +95,7 @@ class Follower:
         step, self.steps = self.steps, self.steps + 1
         select = options.relearn_share > 0 and step > 0 and step % options.select_every == 0
         moves = self._driver.select() if select else None
-        relearn = int((step + 1) * options.relearn_share) > int(step * options.relearn_share)
-        split = self._driver.classify(batch, relearn=relearn, by_bag=options.by_bag)
+        self.learned = int((step + 1) * options.relearn_share) > int(step * options.relearn_share)
+        split = self._driver.classify(batch, relearn=self.learned, by_bag=options.by_bag)
         before, self._cycles = self._cycles, self._driver.cycles()
         return Followed(batch, split, moves, self._cycles - before)

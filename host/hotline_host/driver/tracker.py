@@ -137,6 +137,11 @@ class TrackerDriver:
     # Which rows are hot
 
     @property
+    def front(self) -> np.ndarray:
+        """Rows of the front table: uint64 [n], lookup words without `last`. The driver chooses them."""
+        return self._front.table
+
+    @property
     def move_limit(self) -> int:
         """Most rows that one SELECT makes hot."""
         with self._lock:

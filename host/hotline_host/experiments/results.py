@@ -11,6 +11,7 @@ from hotline_host.data.log import ClickLog
 from hotline_hw.spec.params import Geometry
 
 from .history import GatherFigures, History, SplitFigures
+from .lanes import LaneFigures
 from .settings import Settings
 
 __all__ = ["CosimResult", "LogFigures", "PipelineResult", "RunFigures", "SplitResult", "TrainFigures"]
@@ -72,6 +73,7 @@ class SplitResult:
     """S classified samples, in input order.
 
     Attributes:
+        lanes: how busy the core's lanes were, by "learned" and "classified".
         popular: bool [S], every lookup of the sample hit.
         slots: int64 [n], slot of each lookup's row, -1 if it is cold. Rows may move between mini-batches.
         offsets: int64 [S + 1], sample s holds lookups `offsets[s]` to `offsets[s + 1]`.
@@ -81,6 +83,7 @@ class SplitResult:
     log: LogFigures
     run: RunFigures
     split: SplitFigures
+    lanes: dict[str, LaneFigures]
     popular: np.ndarray
     slots: np.ndarray
     offsets: np.ndarray
@@ -93,6 +96,7 @@ class SplitResult:
             asdict(self.log)
             | asdict(self.run)
             | asdict(self.split)
+            | {"lanes": {kind: asdict(figures) for kind, figures in self.lanes.items()}}
             | {"seconds": {"load": self.load_seconds, **self.seconds}}
         )
 

@@ -16,6 +16,7 @@ from hotline_host.stopwatch import Stopwatch
 from hotline_hw.spec.params import Geometry
 
 from .history import History
+from .lanes import LaneUse
 from .results import LogFigures, RunFigures, SplitResult
 from .settings import Settings, check_lookups
 
@@ -53,13 +54,14 @@ def split_log(
         driver.check(MiniBatches(log, 0, log.size, settings.batch_size), by_bag=settings.by_bag)
         learn(driver, learned, follow, progress)
         watch.lap("learn")
-        popular, slots, history = [], [], History()
+        popular, slots, history, lanes = [], [], History(), LaneUse(geometry)
         follower = Follower(driver, follow)
         for batch in rest:
             done = follower.split(batch)
             popular.append(done.split.popular)
             slots.append(done.split.slots)
             history.record(count_split(batch, done.split, len(done.moves or ()), done.cycles))
+            lanes.record(batch, done.split.slots, driver.front, done.cycles, learned=follower.learned)
             progress("splitting, mini-batches", len(popular), len(rest))
         watch.lap("accelerator")
         counters = driver.counters()
@@ -67,6 +69,7 @@ def split_log(
         LogFigures.of(log),
         RunFigures.of(settings, geometry, backend, learned=start, samples=log.size - start, hot_rows=budget),
         history.split_figures(counters),
+        lanes.figures(),
         np.concatenate(popular),
         np.concatenate(slots),
         log.batch(start, log.size).sample_offsets,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 
 from .history import GatherFigures, SplitFigures
+from .lanes import LaneFigures
 from .results import CosimResult, RunFigures, SplitResult
 
 __all__ = ["headline", "summary"]
@@ -35,6 +36,7 @@ def summary(result: CosimResult | SplitResult) -> Table:
     if isinstance(result, CosimResult):
         rows += _training_rows(result)
     else:
+        rows += [(f"lanes busy, {kind}", _busy(figures)) for kind, figures in result.lanes.items()]
         rows.append(("accelerator at work", f"{result.seconds['accelerator']:.1f} s"))
     for name, value in rows:
         if value is not None:
@@ -89,6 +91,15 @@ def _moved(run: RunFigures, split: SplitFigures) -> str | None:
     if not split.dma_cycles or split.bytes_read is None or split.bytes_written is None:
         return None
     return f"{split.bytes_read / 1e6:,.1f} MB read, {split.bytes_written / 1e6:,.1f} MB written, {run.memory}"
+
+
+def _busy(figures: LaneFigures) -> str:
+    """Lookups per lane and cycle."""
+    busy = "no clock" if figures.busy is None else f"{figures.busy:.2f}"
+    return (
+        f"{busy}; the busiest bank allows {figures.limit:.2f}, and without the front table "
+        f"{figures.limit_without_front:.2f}"
+    )
 
 
 def _gathered(gather: GatherFigures) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,8 +18,8 @@ __all__ = ["UpdateScatter"]
 class UpdateScatter(wiring.Component):
     """Gives every lookup its weight and hands it to its bank, if the tracker learns from its mini-batch.
 
-        input -> other misses, banks -> weights -> updates of the banks
-                                           '-----> gains of the front table's rows --> the same, at the end
+        input -> other misses -> weights -> updates of the banks
+                                    '-----> gains of the front table's rows --> the same, at the end
 
     The weight depends on how many of the sample's other lookups missed. A beat is a pass that once went to the banks.
     It holds no more for a bank than that takes at once, and needs no cutting. It goes once every bank that it names has
@@ -41,7 +41,7 @@ class UpdateScatter(wiring.Component):
         over: Pulse. A mini-batch has ended, and all its updates have gone.
 
     Throughput: one beat a cycle; `front_rows` and a few cycles more for each mini-batch that is learned from. Latency:
-    three cycles.
+    two cycles.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -71,59 +71,51 @@ class UpdateScatter(wiring.Component):
         weights = Array(self.weights)
         m.submodules.gains = gains = FrontGains(g)
         counted_valid = Signal()
-        weighed_valid = Signal()
         held = Signal()  # updates wait to go
-        stop = Signal()  # the gains of the mini-batch that ended go now
-        moves = [Signal(name=f"move{stage}") for stage in range(3)]
+        move = Signal()  # what was counted moves on
         m.d.comb += [
             self.fire.eq(held & self.room.all()),
-            moves[2].eq((~held | self.fire) & ~stop),
-            moves[1].eq(~weighed_valid | moves[2]),
-            moves[0].eq(~counted_valid | moves[1]),
-            self.input.ready.eq(moves[0]),
-            self.busy.eq(counted_valid | weighed_valid | held | gains.busy),
+            move.eq((~held | self.fire) & ~gains.stop),
+            self.input.ready.eq(~counted_valid | move),
+            self.busy.eq(counted_valid | held | gains.busy),
         ]
 
-        # Count the others, weigh, go.
+        # Count the others.
         counted = Signal(verdict_beat(g), reset_less=True)
         others = [Signal(range(len(WEIGHTS)), name=f"others{lane}") for lane in lanes]
-        weighed = Signal(verdict_beat(g), reset_less=True)
-        lane_weights = [Signal(WEIGHT_BITS, name=f"weight{lane}") for lane in lanes]
-        targets = Signal(g.lanes)
-        with m.If(moves[0]):
+        with m.If(self.input.ready):
             m.d.sync += [counted_valid.eq(self.input.valid & (beat.learn | beat.end)), counted.eq(beat)]
-        with m.If(moves[1]):
-            m.d.sync += [weighed_valid.eq(counted_valid), weighed.eq(counted)]
         for lane in lanes:
             source = beat.lanes[lane]
             most = Signal(range(len(WEIGHTS) + 1), name=f"most{lane}")  # 0 to 16: 16 counts as 15
             m.d.comb += most.eq(source.misses - ~source.hit)
-            with m.If(moves[0]):
+            with m.If(self.input.ready):
                 m.d.sync += others[lane].eq(Mux(most[-1], len(WEIGHTS) - 1, most[:-1]))
-            with m.If(moves[1]):
-                m.d.sync += lane_weights[lane].eq(weights[others[lane]])
-        m.d.comb += targets.eq(Cat(weighed_valid & weighed.learn & weighed.lanes[lane].routed for lane in lanes))
 
-        taken = Signal()
-        m.d.comb += taken.eq(weighed_valid & moves[2])
+        # Weigh. Then a beat waits for room, and the gains are added up.
+        learns = Signal()
         m.d.comb += [
-            gains.valid.eq(taken & weighed.learn),
-            gains.end.eq(taken & weighed.end),
-            gains.go.eq(stop & (~held | self.fire)),
-            stop.eq(gains.stop),
+            learns.eq(counted_valid & counted.learn),
+            gains.valid.eq(learns & move),
+            gains.end.eq(counted_valid & counted.end & move),
+            gains.go.eq(gains.stop & (~held | self.fire)),
             self.over.eq(gains.over),
             *(there.eq(here) for there, here in zip(gains.keys, self.keys, strict=True)),
         ]
+        lane_weights = []
         for lane in lanes:
-            source = weighed.lanes[lane]
+            source = counted.lanes[lane]
+            weight = Signal(WEIGHT_BITS, name=f"weight{lane}")
             m.d.comb += [
+                weight.eq(weights[others[lane]]),
                 gains.fronted[lane].eq(source.fronted), gains.front[lane].eq(source.front),
-                gains.weights[lane].eq(lane_weights[lane]),
+                gains.weights[lane].eq(weight),
             ]  # fmt: skip
-        with m.If(moves[2]):
-            m.d.sync += held.eq(weighed_valid & weighed.learn)
+            lane_weights.append(weight)
+        with m.If(move):
+            m.d.sync += held.eq(learns)
             for lane in lanes:
-                source = weighed.lanes[lane]
+                source = counted.lanes[lane]
                 m.d.sync += [
                     self.tags[lane].eq(source.tag),
                     # A lookup whose gain is kept leaves no gap among the ranks of its bank. Weight 0 changes nothing.
@@ -131,9 +123,11 @@ class UpdateScatter(wiring.Component):
                     self.hot[lane].eq(source.hit),
                 ]
             for bank, lanes_to in enumerate(self.to_bank):
-                m.d.sync += lanes_to.eq(Cat(targets[lane] & (weighed.lanes[lane].bank == bank) for lane in lanes))
+                m.d.sync += lanes_to.eq(
+                    Cat(counted.lanes[lane].routed & (counted.lanes[lane].bank == bank) for lane in lanes)
+                )
             for rank, lanes_with in enumerate(self.rank_is):
-                m.d.sync += lanes_with.eq(Cat(weighed.lanes[lane].rank == rank for lane in lanes))
+                m.d.sync += lanes_with.eq(Cat(counted.lanes[lane].rank == rank for lane in lanes))
         with m.Elif(gains.go):  # a row's gain, in lane 0
             m.d.sync += [
                 held.eq(gains.gain != 0), self.lane_weights[0].eq(gains.gain), self.tags[0].eq(gains.tag),
@@ -142,5 +136,5 @@ class UpdateScatter(wiring.Component):
             for bank, lanes_to in enumerate(self.to_bank):
                 m.d.sync += lanes_to.eq(gains.bank == bank)
             for rank, lanes_with in enumerate(self.rank_is):
-                m.d.sync += lanes_with.eq(Const(int(rank == 0), 1))
+                m.d.sync += lanes_with.eq(int(rank == 0))
         return m
