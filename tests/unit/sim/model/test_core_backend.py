@@ -50,7 +50,7 @@ def test_capabilities_rebuild_the_geometry(geometry):
 
 
 @pytest.mark.parametrize(
-    "offset", [0x024, 0x088, 0x0FC, counter_offset(COUNTERS[-1].name) + 8, 0x002, 0xFFC, 0x1000, -4]
+    "offset", [0x028, 0x088, 0x0FC, counter_offset(COUNTERS[-1].name) + 8, 0x002, 0xFFC, 0x1000, -4]
 )
 def test_an_address_without_a_register_is_a_bus_error(device, offset):
     with pytest.raises(BusError, match=f"read of offset {offset:#05x}"):
