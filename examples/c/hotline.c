@@ -43,6 +43,8 @@ static void expose(uint32_t window, uint64_t address, size_t bytes, uint32_t rig
 
 static const char *open_device(size_t bytes) {
     CHECK(on->read(HOTLINE_ID) == HOTLINE_ID_VALUE);
+    CHECK(GET(on->read(HOTLINE_INTERFACE), HOTLINE_INTERFACE_MAJOR) ==
+          GET(HOTLINE_INTERFACE_RESET, HOTLINE_INTERFACE_MAJOR)); /* what this header was generated for */
     on->write(HOTLINE_SCRATCH, 0x12345678u);
     CHECK(on->read(HOTLINE_SCRATCH) == 0x12345678u);
     while (GET(on->read(HOTLINE_STATUS), HOTLINE_STATUS_BUSY)) {} /* the tracker is cleared after reset */

@@ -77,6 +77,7 @@ _PHASE_DOCS = {
     Phase.LEARN: "lookups train the tracker",
     Phase.CLASSIFY: "lookups are answered",
     Phase.RELEARN: "both",
+    Phase.FRONT: "lookups name the rows of the front table",
 }
 _FLAG_DOCS = {
     Flag.INTERRUPT: "interrupt with this completion",

@@ -51,13 +51,12 @@ def interfaces(geometry: Geometry, ports: Iterable[Port]) -> list[Interface]:
             group, _, signal = name.rpartition("_")
             groups.setdefault(group, {})[signal.upper()] = name
     buses = [_bus(geometry, name, members, widths) for name, members in groups.items()]
+    resets = [name for name in ("rst", "bus_rst") if name in widths]
     found = [
         Interface("clk", _CLOCK, False, {"CLK": "clk"},
-                  {"ASSOCIATED_BUSIF": ":".join(groups), "ASSOCIATED_RESET": "rst"}),
-        Interface("rst", _RESET, False, {"RST": "rst"}, {"POLARITY": "ACTIVE_HIGH"}),
+                  {"ASSOCIATED_BUSIF": ":".join(groups), "ASSOCIATED_RESET": ":".join(resets)}),
+        *(Interface(name, _RESET, False, {"RST": name}, {"POLARITY": "ACTIVE_HIGH"}) for name in resets),
     ]  # fmt: skip
-    if "bus_rst" in widths:
-        found.append(Interface("bus_rst", _RESET, False, {"RST": "bus_rst"}, {"POLARITY": "ACTIVE_HIGH"}))
     if "core_clk" in widths:
         found.append(Interface("core_clk", _CLOCK, False, {"CLK": "core_clk"}, {"ASSOCIATED_RESET": "rst"}))
     found.append(Interface("irq", _INTERRUPT, True, {"INTERRUPT": "irq"}, {"SENSITIVITY": "LEVEL_HIGH"}))

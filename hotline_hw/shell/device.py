@@ -12,6 +12,7 @@ from hotline_hw.lib.axi import axil_signature
 from hotline_hw.lib.blocks import BlockLibrary
 from hotline_hw.lib.interrupts import InterruptLine
 from hotline_hw.lib.streams import SkidBuffer
+from hotline_hw.shell.bus.ids import ReadIds
 from hotline_hw.shell.bus.read import ReadEngine
 from hotline_hw.shell.bus.windows import share_windows
 from hotline_hw.shell.bus.write import WriteEngine
@@ -64,7 +65,7 @@ class HotlineDevice(wiring.Component):
                 "core_clk_enable": Out(1, init=1),
                 "bus_rst": In(1),
                 "s_axil": In(axil_signature(DEVICE_ADDRESS_BITS)),
-                "m_axi": Out(axi_signature(geometry)),
+                "m_axi": Out(axi_signature(geometry, geometry.id_bits)),
             }
         )
 
@@ -96,10 +97,18 @@ class HotlineDevice(wiring.Component):
         m.submodules.rows = rows = RowPath(g)
         wiring.connect(m, wiring.flipped(self.s_axil), split.bus)
         wiring.connect(m, split.upper, registers.bus)
+        m.submodules.ids = ids = ReadIds(g)
+        m.d.comb += [
+            ids.tag.eq(read.arid), ids.sent.eq(self.m_axi.arvalid & self.m_axi.arready), self.m_axi.arid.eq(ids.id),
+            ids.rid.eq(self.m_axi.rid), ids.rvalid.eq(self.m_axi.rvalid), ids.rlast.eq(self.m_axi.rlast),
+            read.rid.eq(ids.back), ids.bus_rst.eq(self.bus_rst),
+        ]  # fmt: skip
         fixed = {"cache": g.axi_cache, "prot": g.axi_prot, "qos": g.axi_qos}
         for name in axi_signature(g).members:
             if name[2:] in fixed:
                 m.d.comb += getattr(self.m_axi, name).eq(fixed[name[2:]])
+                continue
+            if name in ("arid", "rid"):
                 continue
             engine = read if name.startswith(("ar", "r")) else write
             ours, theirs = getattr(self.m_axi, name), getattr(engine, name)

@@ -156,9 +156,9 @@ def fault_signature() -> wiring.Signature:
     return wiring.Signature({"kind": Out(Fault), "address": Out(64), "known": Out(1)})
 
 
-def axi_signature(geometry: Geometry) -> wiring.Signature:
-    """An AXI4 manager."""
-    ids, bits = geometry.tag_id_bits, geometry.axi_bits
+def axi_signature(geometry: Geometry, id_bits: int | None = None) -> wiring.Signature:
+    """An AXI4 manager. Its ids are as wide as tags, or `id_bits`."""
+    ids, bits = geometry.tag_id_bits if id_bits is None else id_bits, geometry.axi_bits
     address = {
         "id": Out(ids), "addr": Out(64), "len": Out(8), "size": Out(3), "burst": Out(2), "lock": Out(1),
         "cache": Out(4), "prot": Out(3), "qos": Out(4), "valid": Out(1), "ready": In(1),

@@ -14,7 +14,7 @@ from .words import ROW_FIELD, SAMPLE_FIELD, SLOT_FIELD, TABLE_FIELD, WEIGHT_BITS
 __all__ = ["BUS_ATTRIBUTES", "PRESETS", "Geometry", "GeometryError", "preset"]
 
 
-BUS_ATTRIBUTES = ("axi_cache", "axi_prot", "axi_qos")
+BUS_ATTRIBUTES = ("axi_cache", "axi_prot", "axi_qos", "axi_id_bits")
 """Parameters that no capability register tells: software has no use for them."""
 
 
@@ -56,7 +56,8 @@ class Geometry:
         read_beats: most beats that these reads may bring (power of two). This is the size of the reorder buffer.
             0 without a shell.
         axi_cache, axi_prot, axi_qos: AxCACHE, AxPROT and AxQOS of every burst, as the system's interconnect wants them.
-            Software cannot see these three.
+            Software cannot see these three, nor the next.
+        axi_id_bits: width of AXI ids. 0: as wide as read_tags need. If it is less, several reads share an id.
 
     Raises:
         GeometryError: a parameter breaks a rule. The message names the parameter, its value and the rule.
@@ -85,6 +86,7 @@ class Geometry:
     axi_cache: int = 0b0011  # normal memory, not cacheable, bufferable
     axi_prot: int = 0b000
     axi_qos: int = 0
+    axi_id_bits: int = 0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -150,6 +152,11 @@ class Geometry:
             rule(
                 0 <= getattr(self, name) < 1 << bits, name, f"0 <= {name} <= {(1 << bits) - 1}, a signal of {bits} bits"
             )
+        rule(
+            self.axi_id_bits == 0 or 2 <= self.axi_id_bits <= 16,
+            "axi_id_bits",
+            "0 (as many as read_tags need), or 2 to 16 (three kinds of writes have ids of their own)",
+        )
         if self.axi_bits:
             self._check_shell(rule)
         else:
@@ -261,8 +268,13 @@ class Geometry:
         return 16
 
     @property
-    def tag_id_bits(self) -> int:
+    def id_bits(self) -> int:
         """Width of an AXI4 id."""
+        return self.axi_id_bits or self.tag_id_bits
+
+    @property
+    def tag_id_bits(self) -> int:
+        """Width of a tag, one for each read that may be outstanding."""
         return _log2(self.read_tags) if self.read_tags else 0
 
     def stream_core(self) -> Geometry:

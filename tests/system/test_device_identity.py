@@ -267,6 +267,13 @@ def test_verilated(memory: str, seed: int) -> None:
 
 @needs("verilator")
 @pytest.mark.slow
+def test_verilated_with_fewer_ids_than_reads() -> None:
+    geometry = replace(TINY, name="tiny-ids", read_tags=32, axi_id_bits=2)
+    assert run_stream("verilated", geometry, 8, 60, (768, 3), timing=MEMORIES["disorder"]) >= 100_000
+
+
+@needs("verilator")
+@pytest.mark.slow
 def test_verilated_at_full_size() -> None:
     assert run_stream("verilated", PRESETS["kaggle"], 6, 16, (1024, 26), timing="pcie4-x16") >= 400_000
 

@@ -125,7 +125,7 @@ def test_ports_of_the_core_have_the_customary_names(name: str) -> None:
 def test_ports_of_the_device_have_the_customary_names(name: str) -> None:
     geometry = preset(name)
     ports, registers = described(name, "hotline_device")
-    bits, ids = geometry.axi_bits, geometry.tag_id_bits
+    bits, ids = geometry.axi_bits, geometry.id_bits
     expected = {
         "clk": ("input", 1), "rst": ("input", 1), "irq": ("output", 1), "core_clk": ("input", 1),
         "core_clk_enable": ("output", 1), "s_axil_awaddr": ("input", 13), "s_axil_araddr": ("input", 13),

@@ -79,7 +79,7 @@ class CocotbDevice(Device):
         memory_library()  # which the simulator finds in the cache then
         build = build_simulator(geometry, self.simulator, waves=self.waves is not None, top=DEVICE_TOP)
         bus = {
-            "axi_bits": geometry.axi_bits, "id_bits": geometry.tag_id_bits, "max_beats": geometry.burst_beats,
+            "axi_bits": geometry.axi_bits, "id_bits": geometry.id_bits, "max_beats": geometry.burst_beats,
             "timing": asdict(self.timing), "seed": seed,
         }  # fmt: skip
         settings = {"quiet_limit": self.quiet_limit, "memory": bus}

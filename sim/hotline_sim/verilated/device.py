@@ -69,7 +69,7 @@ class VerilatedDevice(Device):
         wanted = ctypes.c_int32(0)  # the library reads it while the clock runs
         self._turns = Turns(lambda want: setattr(wanted, "value", want))
         settings = config(
-            self.timing, axi_bits=geometry.axi_bits, id_bits=geometry.tag_id_bits, seed=seed,
+            self.timing, axi_bits=geometry.axi_bits, id_bits=geometry.id_bits, seed=seed,
             max_beats=geometry.burst_beats,
         )  # fmt: skip
         if self._calls.hotline_device_beat_bytes() != geometry.axi_bytes:

@@ -78,7 +78,7 @@ class DeviceClock:
     def _connect(self, timing: MemoryTiming) -> None:
         g = self.geometry
         self.model = MemoryModel(
-            self._memory, axi_bits=g.axi_bits, id_bits=g.tag_id_bits, timing=timing,
+            self._memory, axi_bits=g.axi_bits, id_bits=g.id_bits, timing=timing,
             seed=int(self._rng.integers(1 << 32)), max_beats=g.burst_beats,
         )  # fmt: skip
         self.port = CocotbMemory(self.dut, self.model)
