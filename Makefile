@@ -10,6 +10,8 @@ COSIM_OPTIONS  ?= --data ml-100k --preset kaggle --backend verilated --hot-rows 
                   --report runs/ml-100k --json runs/ml-100k/cosim.json
 BENCH_OPTIONS  ?= --config kaggle --rows 0.05 --json runs/bench/bench.json --report runs/bench
 BENCH_SIM_OPTIONS ?= --data synthetic:kaggle --preset kaggle --json runs/bench/bench-sim.json --report runs/bench
+SYNTH ?= tiny:ecp5-85k edge:ecp5-85k tiny:nexus kaggle:xcup
+SYNTH_BUDGET ?= tiny:ecp5-85k edge:ecp5-85k kaggle:xcup
 PYTEST_OPTIONS ?=
 
 BIN   := $(VENV)/bin
@@ -18,7 +20,8 @@ STAMP := $(VENV)/.hotline
 # A simulator and PyTorch share the cores: threads that spin while they wait make both several times slower.
 export OMP_WAIT_POLICY = passive
 
-.PHONY: help setup cosim test test-all check lint picture format formal rtl bench bench-sim cocotb clean
+.PHONY: help setup cosim test test-all check lint picture format formal rtl synth synth-nightly synth-budget bench bench-sim \
+        cocotb clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -66,6 +69,16 @@ rtl: $(STAMP)  ## regenerate rtl/ (PRESETS)
 	$(BIN)/hotline registers --format systemverilog > rtl/hotline_pkg.sv
 	$(BIN)/hotline registers --format json > rtl/registers.json
 	$(BIN)/hotline registers --format descriptors > docs/descriptors.md
+
+synth: $(STAMP)  ## area, clock and levels of each preset, into docs/synthesis.md: hours (SYNTH)
+	$(BIN)/python docs/synthesis.py measure $(SYNTH)
+
+synth-nightly: $(STAMP)  ## tiny placed and routed for an ECP5, its levels held to their budget: minutes
+	$(BIN)/hotline synth --preset tiny --target ecp5-85k --json runs/synth/tiny.json
+	$(BIN)/python docs/synthesis.py check tiny:ecp5-85k
+
+synth-budget: $(STAMP)  ## take today's levels of logic as the budget of every module: an hour (SYNTH_BUDGET)
+	$(BIN)/python docs/synthesis.py budget $(SYNTH_BUDGET)
 
 bench: $(STAMP)  ## ways to train, side by side (BENCH_OPTIONS)
 	$(BIN)/hotline bench $(BENCH_OPTIONS)
