@@ -17,7 +17,7 @@ from hotline_host.training.optim import RowOptimizer
 from hotline_hw.spec.params import Geometry
 
 from .jagged import JaggedTensor, KeyedTensor
-from .lookups import Lookups
+from .lookups import Lookups, jagged
 from .preparation import Item, Preparation
 from .splitting import Splitting
 from .tables import EmbeddingBagConfig, Tables
@@ -43,7 +43,8 @@ class EmbeddingBagCollection(nn.Module):
         preset: the accelerator's parameters, where it is simulated: a name or a `Geometry`.
         follow: how the hot rows follow popularity.
         accumulate: batches whose gradients are added before their rows are updated. Scale the loss yourself.
-        device, dtype: of the vectors, and of the hot rows.
+        device: of the vectors, and of the hot rows.
+        dtype: of rows and vectors. None: torch's default.
         seed: of the initial rows.
         check: poison storage that owns no row, so that a row read where it does not live shows. Slow.
 
@@ -65,13 +66,14 @@ class EmbeddingBagCollection(nn.Module):
         follow: FollowOptions | None = None,
         accumulate: int = 1,
         device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
         seed: int = 0,
         check: bool = False,
     ) -> None:
         super().__init__()
         if accumulate < 1:
             raise SettingsError(f"accumulate is {accumulate}; it must be at least 1")
+        dtype = dtype or torch.get_default_dtype()
         self._tables, self._optimizer, self.accumulate = Tables(tables), optimizer, accumulate
         hot_rows = _hot_rows(self._tables, optimizer, dtype, hot_rows, hot_bytes)
         self._splitting = Splitting(accelerator, self._tables, hot_rows, preset, follow or FollowOptions())
@@ -105,12 +107,13 @@ class EmbeddingBagCollection(nn.Module):
         """The vectors of each feature's bags.
 
         Args:
-            features: a KeyedJaggedTensor of B samples, ours or TorchRec's. In training mode that of the batch that
-                prefetch yielded last.
+            features: a KeyedJaggedTensor of B samples, ours or TorchRec's, or a dictionary as
+                `KeyedJaggedTensor.from_dict` takes it. In training mode that of the batch that prefetch yielded last.
 
         Raises:
             OrderError: in training mode, if it is of another batch.
         """
+        features = jagged(features)
         if self.training:
             step, number = self._expected(features)
             part = self._preparation.lookups(number)

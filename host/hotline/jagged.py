@@ -45,13 +45,25 @@ class KeyedJaggedTensor:
 
     @classmethod
     def from_dict(cls, features: Mapping[str, Tensor | tuple[Tensor, Tensor]]) -> KeyedJaggedTensor:
-        """Of each feature rows [B], one a sample, or rows [n] and lengths [B]."""
-        parts = [
-            each if isinstance(each, tuple) else (each, torch.ones(len(each), dtype=torch.int64))
-            for each in features.values()
-        ]
-        values, lengths = (torch.cat(column) for column in zip(*parts, strict=True))
-        return cls([*features], values, lengths)
+        """Of each feature rows [B], one a sample; or [B, L], L a sample; or rows [n] and lengths [B].
+
+        Raises:
+            ValueError: a feature has something else, or another number of samples than the one before.
+        """
+        values, lengths = [], []
+        for name, each in features.items():
+            if isinstance(each, tuple):
+                rows, counts = each
+            elif isinstance(each, Tensor) and each.dim() in (1, 2):
+                rows = each.reshape(-1)
+                counts = torch.full((len(each),), each.shape[1] if each.dim() == 2 else 1, device=each.device)
+            else:
+                raise ValueError(f"feature {name} is a {type(each).__name__}; it must be rows [B] or [B, L], or a pair")
+            values.append(rows)
+            lengths.append(counts)
+            if len(counts) != len(lengths[0]):
+                raise ValueError(f"feature {name} has {len(counts)} samples, and those before {len(lengths[0])}")
+        return cls([*features], torch.cat(values), torch.cat(lengths))
 
     def keys(self) -> list[str]:
         return self._keys
