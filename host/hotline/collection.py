@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from hotline_hw.spec.params import Geometry
 from .jagged import JaggedTensor, KeyedTensor
 from .lookups import Lookups, jagged
 from .preparation import Item, Preparation
-from .splitting import Splitting
+from .splitting import FOLLOW, Splitting
 from .tables import EmbeddingBagConfig, Tables
 from .training_step import OrderError, TrainingStep
 
@@ -41,7 +42,8 @@ class EmbeddingBagCollection(nn.Module):
         hot_rows: rows that may be on the device. None: as many as `hot_bytes` hold, or a tenth of all rows.
         hot_bytes: of device memory for them, with their optimizer state. With several D every pool has all slots.
         preset: the accelerator's parameters, where it is simulated: a name or a `Geometry`.
-        follow: how the hot rows follow popularity.
+        follow: how the hot rows follow popularity. None: a quarter of the mini-batches are learned from, and every
+            eighth of them begins with new hot rows.
         accumulate: batches whose gradients are added before their rows are updated. Scale the loss yourself.
         device: of the vectors, and of the hot rows.
         dtype: of rows and vectors. None: torch's default.
@@ -76,7 +78,7 @@ class EmbeddingBagCollection(nn.Module):
         dtype = dtype or torch.get_default_dtype()
         self._tables, self._optimizer, self.accumulate = Tables(tables), optimizer, accumulate
         hot_rows = _hot_rows(self._tables, optimizer, dtype, hot_rows, hot_bytes)
-        self._splitting = Splitting(accelerator, self._tables, hot_rows, preset, follow or FollowOptions())
+        self._splitting = Splitting(accelerator, self._tables, hot_rows, preset, follow or FOLLOW)
         try:
             self._rows = PooledEmbeddings(
                 self._tables.rows, self._tables.dimensions, self._splitting.hot_rows, lookups=0,
@@ -92,6 +94,7 @@ class EmbeddingBagCollection(nn.Module):
         self._ahead: Ahead[Item] | None = None
         self._step: TrainingStep | None = None
         self._number = -1  # of the batch that was yielded last, in its step
+        self._figures: Counter[str] = Counter()
 
     @property
     def rate(self) -> Tensor:
@@ -153,6 +156,14 @@ class EmbeddingBagCollection(nn.Module):
             tables[number] = given.detach().to("cpu", tables[number].dtype)
         self._rows.load(tables, [torch.zeros_like(state) for state in states])
 
+    def figures(self) -> dict[str, int]:
+        """Counts of the mini-batches that were trained on so far.
+
+        mini_batches, samples, popular (samples with no cold row), lookups, hits (of hot rows), moved (rows that became
+        hot); and of the unique cold rows: gathered by the accelerator, by_host, held (in the pool already).
+        """
+        return dict(self._figures)
+
     def close(self) -> None:
         """Ends the accelerator. What was trained can still be read."""
         self._splitting.close()
@@ -180,8 +191,11 @@ class EmbeddingBagCollection(nn.Module):
 
     def _open(self, ready: Ready[Item]) -> None:
         """The next mini-batch is ready. Raises what went wrong with it."""
-        ready.packed.result()
-        ready.gathered.result()
+        split, gather = ready.packed.result(), ready.gathered.result()
+        self._figures.update(
+            mini_batches=1, samples=split.samples, popular=split.popular, lookups=split.lookups, hits=split.hits,
+            moved=split.moved, gathered=gather.gathered, by_host=gather.by_host, held=gather.held,
+        )  # fmt: skip
         self._step = self._preparation.step(ready, self._optimizer)
 
     def _offer(self, number: int) -> None:

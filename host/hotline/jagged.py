@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from hotline_host.errors import DataError
+
 __all__ = ["JaggedTensor", "KeyedJaggedTensor", "KeyedTensor"]
 
 
@@ -24,7 +26,7 @@ class KeyedJaggedTensor:
         weights: [n], what each lookup's row is multiplied by; None: 1.
 
     Raises:
-        ValueError: the sizes do not fit.
+        DataError: the sizes do not fit.
     """
 
     def __init__(
@@ -38,9 +40,9 @@ class KeyedJaggedTensor:
         if lengths is None:
             lengths = torch.ones(len(values), dtype=torch.int64) if offsets is None else offsets.diff()
         if not keys or len(lengths) % len(keys):
-            raise ValueError(f"{len(lengths)} bags cannot be those of {len(keys)} features")
+            raise DataError(f"{len(lengths)} bags cannot be those of {len(keys)} features")
         if weights is not None and weights.shape != values.shape:
-            raise ValueError(f"weights is {list(weights.shape)}; it must be {list(values.shape)}, one for each lookup")
+            raise DataError(f"weights is {list(weights.shape)}; it must be {list(values.shape)}, one for each lookup")
         self._keys, self._values, self._lengths, self._weights = list(keys), values, lengths, weights
 
     @classmethod
@@ -48,7 +50,7 @@ class KeyedJaggedTensor:
         """Of each feature rows [B], one a sample; or [B, L], L a sample; or rows [n] and lengths [B].
 
         Raises:
-            ValueError: a feature has something else, or another number of samples than the one before.
+            DataError: a feature has something else, or another number of samples than the one before.
         """
         values, lengths = [], []
         for name, each in features.items():
@@ -58,11 +60,11 @@ class KeyedJaggedTensor:
                 rows = each.reshape(-1)
                 counts = torch.full((len(each),), each.shape[1] if each.dim() == 2 else 1, device=each.device)
             else:
-                raise ValueError(f"feature {name} is a {type(each).__name__}; it must be rows [B] or [B, L], or a pair")
+                raise DataError(f"feature {name} is a {type(each).__name__}; it must be rows [B] or [B, L], or a pair")
             values.append(rows)
             lengths.append(counts)
             if len(counts) != len(lengths[0]):
-                raise ValueError(f"feature {name} has {len(counts)} samples, and those before {len(lengths[0])}")
+                raise DataError(f"feature {name} has {len(counts)} samples, and those before {len(lengths[0])}")
         return cls([*features], torch.cat(values), torch.cat(lengths))
 
     def keys(self) -> list[str]:

@@ -17,8 +17,10 @@ from hotline_hw.spec.params import Geometry, preset
 
 from .tables import Tables
 
-__all__ = ["Splitting"]
+__all__ = ["FOLLOW", "Splitting"]
 
+FOLLOW = FollowOptions(relearn_share=0.25, select_every=8)
+"""How the hot rows follow popularity, unless it is said."""
 _HOT_SHARE = 0.1
 """Share of all rows that are hot, unless it is said."""
 

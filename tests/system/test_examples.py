@@ -57,6 +57,9 @@ def test_the_losses_are_those_of_embedding_bags(name: str, float64) -> None:
     losses = of.train(emb, hotline.prefetch(data(STEPS), emb))
     np.testing.assert_allclose(losses, of.train(reference, data(STEPS)), rtol=0, atol=1e-12)
     assert len(losses) == STEPS
+    figures = emb.figures()
+    assert figures["moved"] > 0 and figures["hits"] > 0
+    assert (figures["gathered"] > 0) == (len({table.embedding_dim for table in of.TABLES}) == 1)
     for table, weight in reference.weights().items():
         torch.testing.assert_close(emb.weights()[table], weight, rtol=0, atol=1e-12)
 
