@@ -31,7 +31,8 @@ from tests.support.collections_of_bags import (
     train,
 )  # fmt: skip
 from tests.support.gathering_runs import ROWS, SAMPLES, drifting_log
-from tests.support.reference_bags import sgd, twin
+from tests.support.reference_bags import rowwise_adagrad, sgd, twin
+from tests.support.tools import needs
 
 LOG = MiniBatches(drifting_log(multi_hot=True), 0, 24 * SAMPLES, SAMPLES)
 TABLES = [Config(name=name, num_embeddings=int(rows), embedding_dim=4) for name, rows in zip("abcd", ROWS, strict=True)]
@@ -116,3 +117,16 @@ def test_a_sample_beyond_the_accelerator_is_named() -> None:
     with pytest.raises(DriverError, match="sample 0 has 400 lookups; the accelerator takes at most max_lookups = 64"):
         train(emb, hotline.prefetch(feed(), emb))
     assert len(train(emb, hotline.prefetch(batches(ONE_D, 3), emb))) == 3
+
+
+@needs("verilator")
+def test_the_rtl_in_the_loop() -> None:
+    """The Verilated accelerator gives the losses of the golden model, to the bit, and those of `nn.EmbeddingBag`."""
+    runs = []
+    for accelerator in ("verilated", "model"):
+        emb = collection(ONE_D, accelerator=accelerator, optimizer=hotline.RowwiseAdagrad(0.5))
+        reference = twin(emb, rowwise_adagrad(0.5, 1e-3))
+        runs.append((train(emb, hotline.prefetch(batches(ONE_D, 12), emb)), emb.figures()))
+        emb.close()
+    assert runs[0] == runs[1] and runs[0][1]["gathered"] > 0 < runs[0][1]["moved"]
+    np.testing.assert_allclose(runs[0][0], train(reference, batches(ONE_D, 12)), **EXACT)
