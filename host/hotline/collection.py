@@ -42,6 +42,7 @@ class EmbeddingBagCollection(nn.Module):
         hot_rows: rows that may be on the device. None: as many as `hot_bytes` hold, or a tenth of all rows.
         hot_bytes: of device memory for them, with their optimizer state. With several D every pool has all slots.
         preset: the accelerator's parameters, where it is simulated: a name or a `Geometry`.
+        options: of the backend: `timing` of simulated memory, or the files of a card, for example.
         follow: how the hot rows follow popularity. None: a quarter of the mini-batches are learned from, and every
             eighth of them begins with new hot rows.
         accumulate: batches whose gradients are added before their rows are updated. Scale the loss yourself.
@@ -65,6 +66,7 @@ class EmbeddingBagCollection(nn.Module):
         hot_rows: int | None = None,
         hot_bytes: int | None = None,
         preset: str | Geometry = "kaggle",
+        options: Mapping[str, Any] | None = None,
         follow: FollowOptions | None = None,
         accumulate: int = 1,
         device: torch.device | str = "cpu",
@@ -78,7 +80,7 @@ class EmbeddingBagCollection(nn.Module):
         dtype = dtype or torch.get_default_dtype()
         self._tables, self._optimizer, self.accumulate = Tables(tables), optimizer, accumulate
         hot_rows = _hot_rows(self._tables, optimizer, dtype, hot_rows, hot_bytes)
-        self._splitting = Splitting(accelerator, self._tables, hot_rows, preset, follow or FOLLOW)
+        self._splitting = Splitting(accelerator, self._tables, hot_rows, preset, follow or FOLLOW, options or {})
         try:
             self._rows = PooledEmbeddings(
                 self._tables.rows, self._tables.dimensions, self._splitting.hot_rows, lookups=0,
@@ -145,16 +147,36 @@ class EmbeddingBagCollection(nn.Module):
             SettingsError: a table is missing, or has another shape.
             OrderError: a prefetch has not ended.
         """
-        if self._ahead is not None:
-            raise OrderError("weights cannot be loaded inside of the loop over prefetch; end that first")
+        tables, states = self._replaced(weights, None)
+        self._rows.load(tables, states)
+
+    @torch.no_grad()
+    def get_extra_state(self) -> dict[str, Any]:
+        """What `state_dict` of the model holds of the rows: a copy of all of them, with what their optimizer and the
+        accelerator's tracker know. It does not say where a row lives, so any accelerator can go on from it."""
+        self._rest()
         tables, states = self._rows.export()
-        for number, table in enumerate(self._tables.ordered):
-            given = weights.get(table.name)
-            if given is None or given.shape != tables[number].shape:
-                is_ = "missing" if given is None else list(given.shape)
-                raise SettingsError(f"weights of table {table.name}: {is_}; they must be {list(tables[number].shape)}")
-            tables[number] = given.detach().to("cpu", tables[number].dtype)
-        self._rows.load(tables, [torch.zeros_like(state) for state in states])
+        names = [table.name for table in self._tables.ordered]
+        return {
+            "tables": {name: table.clone() for name, table in zip(names, tables, strict=True)},
+            "states": {name: state.clone() for name, state in zip(names, states, strict=True)},
+            "optimizer": self._optimizer.state_dict(), "accelerator": self._splitting.state(),
+        }  # fmt: skip
+
+    @torch.no_grad()
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Goes on from what `get_extra_state` gave. `load_state_dict` of the model calls it.
+
+        Raises:
+            SettingsError: a table is missing, or it or its optimizer's state has another shape.
+            DriverError: the tracker is of another accelerator, or of another number of hot rows.
+            OrderError: a prefetch has not ended.
+        """
+        tables, states = self._replaced(state["tables"], state["states"])
+        self._splitting.check_state(state["accelerator"])
+        self._rows.load(tables, states)
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._splitting.restore(state["accelerator"], self._rows)
 
     def figures(self) -> dict[str, int]:
         """Counts of the mini-batches that were trained on so far.
@@ -256,6 +278,25 @@ class EmbeddingBagCollection(nn.Module):
                 "the features are not those of the batch that prefetch yielded last; use each batch in turn"
             )
         return self._step, self._number
+
+    def _replaced(
+        self, tables: Mapping[str, Tensor], states: Mapping[str, Tensor] | None
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """New tables and optimizer states, by number, of those by name. Without states they are zero."""
+        if self._ahead is not None:
+            raise OrderError("rows cannot be loaded inside of the loop over prefetch; end that first")
+        own_tables, own_states = self._rows.export()
+        for number, table in enumerate(self._tables.ordered):
+            for what, given, own in (("rows", tables, own_tables), ("optimizer's state", states, own_states)):
+                if given is None:
+                    own[number] = torch.zeros_like(own[number])
+                    continue
+                value = given.get(table.name)
+                if value is None or value.shape != own[number].shape:
+                    is_ = "missing" if value is None else list(value.shape)
+                    raise SettingsError(f"{what} of table {table.name}: {is_}; it must be {list(own[number].shape)}")
+                own[number] = value.detach().to("cpu", own[number].dtype)
+        return own_tables, own_states
 
     @torch.no_grad()
     def _read(self, lookups: Lookups, weights: Sequence[Tensor]) -> list[Tensor]:

@@ -45,6 +45,14 @@ class RowOptimizer(ABC):
         """The shape of the state of one row of D numbers; () for one number."""
         return ()
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """A copy of what is not kept with the rows."""
+        return {"rate": self.rate.clone().cpu()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Goes on from what `state_dict` gave. Values go into the tensors that there are."""
+        self.rate.copy_(state["rate"])
+
     def begin(self) -> None:  # noqa: B027  # most count no steps
         """Before the updates of a step."""
 
@@ -141,6 +149,13 @@ class Adam(RowOptimizer):
 
     def state_shape(self, dimension: int) -> tuple[int, ...]:
         return (2, dimension)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return super().state_dict() | {"steps": self.steps.clone().cpu()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        super().load_state_dict(state)
+        self.steps.copy_(state["steps"])
 
     def begin(self) -> None:
         self.steps += 1
