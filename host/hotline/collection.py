@@ -79,6 +79,10 @@ class EmbeddingBagCollection(nn.Module):
             raise SettingsError(f"accumulate is {accumulate}; it must be at least 1")
         dtype = dtype or torch.get_default_dtype()
         self._tables, self._optimizer, self.accumulate = Tables(tables), optimizer, accumulate
+        try:
+            optimizer.to(torch.device(device))
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
         hot_rows = _hot_rows(self._tables, optimizer, dtype, hot_rows, hot_bytes)
         self._splitting = Splitting(accelerator, self._tables, hot_rows, preset, follow or FOLLOW, options or {})
         try:

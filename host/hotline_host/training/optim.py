@@ -35,11 +35,26 @@ class RowOptimizer(ABC):
     """
 
     def __init__(self, rate: float | Tensor, *, device: torch.device | str = "cpu") -> None:
+        self._shared = isinstance(rate, Tensor)
         self.rate = rate if isinstance(rate, Tensor) else torch.tensor(rate, dtype=torch.float64, device=device)
 
     def set_rate(self, rate: float) -> None:
         """Another learning rate from the next step on."""
         self.rate.fill_(rate)
+
+    def to(self, device: torch.device) -> None:
+        """The rows are on this device.
+
+        Raises:
+            ValueError: the rate is a tensor that was given, and is elsewhere.
+        """
+        if self.rate.device.type == device.type:
+            return
+        if self._shared:
+            raise ValueError(
+                f"the learning rate is a tensor on {self.rate.device}; the rows are on {device}: make it there"
+            )
+        self.rate = self.rate.to(device)
 
     def state_shape(self, dimension: int) -> tuple[int, ...]:
         """The shape of the state of one row of D numbers; () for one number."""
@@ -146,6 +161,10 @@ class Adam(RowOptimizer):
         super().__init__(rate, device=device)
         self.betas, self.eps = betas, eps
         self.steps = torch.zeros((), dtype=torch.float64, device=self.rate.device)
+
+    def to(self, device: torch.device) -> None:
+        super().to(device)
+        self.steps = self.steps.to(device)
 
     def state_shape(self, dimension: int) -> tuple[int, ...]:
         return (2, dimension)
