@@ -11,10 +11,7 @@ import hotline
 
 ROWS = {"user": 2000, "item": 500, "shop": 50, "hour": 24}
 D, DENSE, SAMPLES = 16, 4, 64
-TABLES = [
-    hotline.EmbeddingBagConfig(name=name, num_embeddings=rows, embedding_dim=D, feature_names=[name])
-    for name, rows in ROWS.items()
-]
+TABLES = [hotline.EmbeddingBagConfig(name=name, num_embeddings=rows, embedding_dim=D) for name, rows in ROWS.items()]
 Clicks = tuple[hotline.KeyedJaggedTensor, Tensor, Tensor]
 
 

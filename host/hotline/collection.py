@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,9 +18,9 @@ from hotline_host.training.optim import RowOptimizer
 from hotline_hw.spec.params import Geometry
 
 from .jagged import JaggedTensor, KeyedTensor
-from .lookups import Lookups
+from .lookups import Lookups, jagged
 from .preparation import Item, Preparation
-from .splitting import Splitting
+from .splitting import FOLLOW, Splitting
 from .tables import EmbeddingBagConfig, Tables
 from .training_step import OrderError, TrainingStep
 
@@ -41,9 +42,12 @@ class EmbeddingBagCollection(nn.Module):
         hot_rows: rows that may be on the device. None: as many as `hot_bytes` hold, or a tenth of all rows.
         hot_bytes: of device memory for them, with their optimizer state. With several D every pool has all slots.
         preset: the accelerator's parameters, where it is simulated: a name or a `Geometry`.
-        follow: how the hot rows follow popularity.
+        options: of the backend: `timing` of simulated memory, or the files of a card, for example.
+        follow: how the hot rows follow popularity. None: a quarter of the mini-batches are learned from, and every
+            eighth of them begins with new hot rows.
         accumulate: batches whose gradients are added before their rows are updated. Scale the loss yourself.
-        device, dtype: of the vectors, and of the hot rows.
+        device: of the vectors, and of the hot rows.
+        dtype: of rows and vectors. None: torch's default.
         seed: of the initial rows.
         check: poison storage that owns no row, so that a row read where it does not live shows. Slow.
 
@@ -62,19 +66,25 @@ class EmbeddingBagCollection(nn.Module):
         hot_rows: int | None = None,
         hot_bytes: int | None = None,
         preset: str | Geometry = "kaggle",
+        options: Mapping[str, Any] | None = None,
         follow: FollowOptions | None = None,
         accumulate: int = 1,
         device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
         seed: int = 0,
         check: bool = False,
     ) -> None:
         super().__init__()
         if accumulate < 1:
             raise SettingsError(f"accumulate is {accumulate}; it must be at least 1")
+        dtype = dtype or torch.get_default_dtype()
         self._tables, self._optimizer, self.accumulate = Tables(tables), optimizer, accumulate
+        try:
+            optimizer.to(torch.device(device))
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
         hot_rows = _hot_rows(self._tables, optimizer, dtype, hot_rows, hot_bytes)
-        self._splitting = Splitting(accelerator, self._tables, hot_rows, preset, follow or FollowOptions())
+        self._splitting = Splitting(accelerator, self._tables, hot_rows, preset, follow or FOLLOW, options or {})
         try:
             self._rows = PooledEmbeddings(
                 self._tables.rows, self._tables.dimensions, self._splitting.hot_rows, lookups=0,
@@ -90,6 +100,7 @@ class EmbeddingBagCollection(nn.Module):
         self._ahead: Ahead[Item] | None = None
         self._step: TrainingStep | None = None
         self._number = -1  # of the batch that was yielded last, in its step
+        self._figures: Counter[str] = Counter()
 
     @property
     def rate(self) -> Tensor:
@@ -105,12 +116,13 @@ class EmbeddingBagCollection(nn.Module):
         """The vectors of each feature's bags.
 
         Args:
-            features: a KeyedJaggedTensor of B samples, ours or TorchRec's. In training mode that of the batch that
-                prefetch yielded last.
+            features: a KeyedJaggedTensor of B samples, ours or TorchRec's, or a dictionary as
+                `KeyedJaggedTensor.from_dict` takes it. In training mode that of the batch that prefetch yielded last.
 
         Raises:
             OrderError: in training mode, if it is of another batch.
         """
+        features = jagged(features)
         if self.training:
             step, number = self._expected(features)
             part = self._preparation.lookups(number)
@@ -139,16 +151,44 @@ class EmbeddingBagCollection(nn.Module):
             SettingsError: a table is missing, or has another shape.
             OrderError: a prefetch has not ended.
         """
-        if self._ahead is not None:
-            raise OrderError("weights cannot be loaded inside of the loop over prefetch; end that first")
+        tables, states = self._replaced(weights, None)
+        self._rows.load(tables, states)
+
+    @torch.no_grad()
+    def get_extra_state(self) -> dict[str, Any]:
+        """What `state_dict` of the model holds of the rows: a copy of all of them, with what their optimizer and the
+        accelerator's tracker know. It does not say where a row lives, so any accelerator can go on from it."""
+        self._rest()
         tables, states = self._rows.export()
-        for number, table in enumerate(self._tables.ordered):
-            given = weights.get(table.name)
-            if given is None or given.shape != tables[number].shape:
-                is_ = "missing" if given is None else list(given.shape)
-                raise SettingsError(f"weights of table {table.name}: {is_}; they must be {list(tables[number].shape)}")
-            tables[number] = given.detach().to("cpu", tables[number].dtype)
-        self._rows.load(tables, [torch.zeros_like(state) for state in states])
+        names = [table.name for table in self._tables.ordered]
+        return {
+            "tables": {name: table.clone() for name, table in zip(names, tables, strict=True)},
+            "states": {name: state.clone() for name, state in zip(names, states, strict=True)},
+            "optimizer": self._optimizer.state_dict(), "accelerator": self._splitting.state(),
+        }  # fmt: skip
+
+    @torch.no_grad()
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Goes on from what `get_extra_state` gave. `load_state_dict` of the model calls it.
+
+        Raises:
+            SettingsError: a table is missing, or it or its optimizer's state has another shape.
+            DriverError: the tracker is of another accelerator, or of another number of hot rows.
+            OrderError: a prefetch has not ended.
+        """
+        tables, states = self._replaced(state["tables"], state["states"])
+        self._splitting.check_state(state["accelerator"])
+        self._rows.load(tables, states)
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._splitting.restore(state["accelerator"], self._rows)
+
+    def figures(self) -> dict[str, int]:
+        """Counts of the mini-batches that were trained on so far.
+
+        mini_batches, samples, popular (samples with no cold row), lookups, hits (of hot rows), moved (rows that became
+        hot); and of the unique cold rows: gathered by the accelerator, by_host, held (in the pool already).
+        """
+        return dict(self._figures)
 
     def close(self) -> None:
         """Ends the accelerator. What was trained can still be read."""
@@ -177,8 +217,11 @@ class EmbeddingBagCollection(nn.Module):
 
     def _open(self, ready: Ready[Item]) -> None:
         """The next mini-batch is ready. Raises what went wrong with it."""
-        ready.packed.result()
-        ready.gathered.result()
+        split, gather = ready.packed.result(), ready.gathered.result()
+        self._figures.update(
+            mini_batches=1, samples=split.samples, popular=split.popular, lookups=split.lookups, hits=split.hits,
+            moved=split.moved, gathered=gather.gathered, by_host=gather.by_host, held=gather.held,
+        )  # fmt: skip
         self._step = self._preparation.step(ready, self._optimizer)
 
     def _offer(self, number: int) -> None:
@@ -239,6 +282,25 @@ class EmbeddingBagCollection(nn.Module):
                 "the features are not those of the batch that prefetch yielded last; use each batch in turn"
             )
         return self._step, self._number
+
+    def _replaced(
+        self, tables: Mapping[str, Tensor], states: Mapping[str, Tensor] | None
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """New tables and optimizer states, by number, of those by name. Without states they are zero."""
+        if self._ahead is not None:
+            raise OrderError("rows cannot be loaded inside of the loop over prefetch; end that first")
+        own_tables, own_states = self._rows.export()
+        for number, table in enumerate(self._tables.ordered):
+            for what, given, own in (("rows", tables, own_tables), ("optimizer's state", states, own_states)):
+                if given is None:
+                    own[number] = torch.zeros_like(own[number])
+                    continue
+                value = given.get(table.name)
+                if value is None or value.shape != own[number].shape:
+                    is_ = "missing" if value is None else list(value.shape)
+                    raise SettingsError(f"{what} of table {table.name}: {is_}; it must be {list(own[number].shape)}")
+                own[number] = value.detach().to("cpu", own[number].dtype)
+        return own_tables, own_states
 
     @torch.no_grad()
     def _read(self, lookups: Lookups, weights: Sequence[Tensor]) -> list[Tensor]:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from hotline_host.errors import DataError
+
 __all__ = ["JaggedTensor", "KeyedJaggedTensor", "KeyedTensor"]
 
 
@@ -24,7 +26,7 @@ class KeyedJaggedTensor:
         weights: [n], what each lookup's row is multiplied by; None: 1.
 
     Raises:
-        ValueError: the sizes do not fit.
+        DataError: the sizes do not fit.
     """
 
     def __init__(
@@ -38,20 +40,32 @@ class KeyedJaggedTensor:
         if lengths is None:
             lengths = torch.ones(len(values), dtype=torch.int64) if offsets is None else offsets.diff()
         if not keys or len(lengths) % len(keys):
-            raise ValueError(f"{len(lengths)} bags cannot be those of {len(keys)} features")
+            raise DataError(f"{len(lengths)} bags cannot be those of {len(keys)} features")
         if weights is not None and weights.shape != values.shape:
-            raise ValueError(f"weights is {list(weights.shape)}; it must be {list(values.shape)}, one for each lookup")
+            raise DataError(f"weights is {list(weights.shape)}; it must be {list(values.shape)}, one for each lookup")
         self._keys, self._values, self._lengths, self._weights = list(keys), values, lengths, weights
 
     @classmethod
     def from_dict(cls, features: Mapping[str, Tensor | tuple[Tensor, Tensor]]) -> KeyedJaggedTensor:
-        """Of each feature rows [B], one a sample, or rows [n] and lengths [B]."""
-        parts = [
-            each if isinstance(each, tuple) else (each, torch.ones(len(each), dtype=torch.int64))
-            for each in features.values()
-        ]
-        values, lengths = (torch.cat(column) for column in zip(*parts, strict=True))
-        return cls([*features], values, lengths)
+        """Of each feature rows [B], one a sample; or [B, L], L a sample; or rows [n] and lengths [B].
+
+        Raises:
+            DataError: a feature has something else, or another number of samples than the one before.
+        """
+        values, lengths = [], []
+        for name, each in features.items():
+            if isinstance(each, tuple):
+                rows, counts = each
+            elif isinstance(each, Tensor) and each.dim() in (1, 2):
+                rows = each.reshape(-1)
+                counts = torch.full((len(each),), each.shape[1] if each.dim() == 2 else 1, device=each.device)
+            else:
+                raise DataError(f"feature {name} is a {type(each).__name__}; it must be rows [B] or [B, L], or a pair")
+            values.append(rows)
+            lengths.append(counts)
+            if len(counts) != len(lengths[0]):
+                raise DataError(f"feature {name} has {len(counts)} samples, and those before {len(lengths[0])}")
+        return cls([*features], torch.cat(values), torch.cat(lengths))
 
     def keys(self) -> list[str]:
         return self._keys

@@ -6,7 +6,7 @@ samples       sample 0: table 0, 1, ...   | sample 1: ...                  as th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +18,10 @@ from hotline_device.compiled import compiled
 from hotline_host.data.log import Batch
 from hotline_host.errors import DataError
 
+from .jagged import KeyedJaggedTensor
 from .tables import Tables
 
-__all__ = ["Lookups", "batch_of", "is_jagged", "sizes_of"]
+__all__ = ["Lookups", "batch_of", "is_jagged", "jagged", "sizes_of"]
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,11 @@ def batch_of(parts: Sequence[Lookups]) -> tuple[Batch, list[np.ndarray]]:
     return Batch(indices, lengths, nothing, nothing.sum(axis=1)), places
 
 
+def jagged(features: Any) -> Any:
+    """A KeyedJaggedTensor, also of a dictionary as `KeyedJaggedTensor.from_dict` takes it."""
+    return KeyedJaggedTensor.from_dict(features) if isinstance(features, Mapping) else features
+
+
 def is_jagged(features: Any) -> bool:
     """Whether it is a KeyedJaggedTensor, ours or another's."""
     has = {name for name in ("keys", "values", "lengths", "offsets") if callable(getattr(features, name, None))}
@@ -130,8 +136,8 @@ def sizes_of(features: Any) -> tuple[int, int]:
     """Lookups and bags of a KeyedJaggedTensor, of all its features. Raises DataError if it is none."""
     if not is_jagged(features):
         raise DataError(
-            f"features is a {type(features).__name__}; it must be a KeyedJaggedTensor, or have its methods keys, "
-            "values, and lengths or offsets"
+            f"features is a {type(features).__name__}; it must be a KeyedJaggedTensor or a dictionary of "
+            "rows, or have the methods keys, values, and lengths or offsets"
         )
     lengths = getattr(features, "lengths", None)
     return len(features.values()), len(lengths() if lengths else features.offsets()) - (lengths is None)

@@ -8,14 +8,14 @@ for batch in hotline.prefetch(loader, emb, key=lambda batch: batch.sparse):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from hotline_host.errors import SettingsError
 from hotline_host.pipelines.ahead import Ahead
 
 from .collection import EmbeddingBagCollection
-from .lookups import is_jagged
+from .lookups import is_jagged, jagged
 from .preparation import Item
 
 __all__ = ["prefetch"]
@@ -39,7 +39,9 @@ def prefetch(
     Args:
         loader: any iterable: a DataLoader, a generator, a stream without end.
         depth: mini-batches in preparation, at least 1.
-        key: gives the KeyedJaggedTensor of a batch. None: a batch is one, or is a tuple or list whose one element is.
+        key: gives what the embeddings take of a batch: a KeyedJaggedTensor, or a dictionary as
+            `KeyedJaggedTensor.from_dict` takes it. None: a batch is one of these, or is a tuple or list with one of
+            them.
 
     Raises:
         SettingsError: depth is below 1.
@@ -120,7 +122,7 @@ class _Feed(Iterator[Item]):
         while not self._ended and len(batches) < self._emb.accumulate:
             try:
                 batch = next(self._batches)
-                features.append(self._key(batch))
+                features.append(jagged(self._key(batch)))
                 batches.append(batch)
             except StopIteration:
                 self._ended = True
@@ -130,12 +132,12 @@ class _Feed(Iterator[Item]):
 
 
 def _features_of(batch: Any) -> Any:
-    """The one KeyedJaggedTensor of a batch."""
+    """What the embeddings take of a batch."""
     parts = batch if isinstance(batch, tuple | list) else [batch]
-    found = [part for part in parts if is_jagged(part)]
+    found = [part for part in parts if is_jagged(part) or isinstance(part, Mapping)]
     if len(found) != 1:
         raise SettingsError(
-            f"a batch is a {type(batch).__name__} with {len(found)} KeyedJaggedTensors; give prefetch a key=, a "
-            "function from a batch to the one that the embeddings take"
+            f"a batch is a {type(batch).__name__} with {len(found)} KeyedJaggedTensors or dictionaries; give prefetch "
+            "a key=, a function from a batch to the one that the embeddings take"
         )
     return found[0]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from hotline_device.host_memory import HostMemory
 from hotline_device.registry import find_backend
 from hotline_host.driver.follow import FollowOptions
@@ -17,8 +20,10 @@ from hotline_hw.spec.params import Geometry, preset
 
 from .tables import Tables
 
-__all__ = ["Splitting"]
+__all__ = ["FOLLOW", "Splitting"]
 
+FOLLOW = FollowOptions(relearn_share=0.25, select_every=8)
+"""How the hot rows follow popularity, unless it is said."""
 _HOT_SHARE = 0.1
 """Share of all rows that are hot, unless it is said."""
 
@@ -29,6 +34,9 @@ class Splitting:
     Args:
         accelerator: a backend, "replay:FILE", or None.
         hot_rows: None: a tenth of the rows, if the accelerator can hold that many.
+        geometry: of an accelerator that is simulated, or the name of a preset.
+        follow: how the hot rows follow popularity.
+        options: of the backend.
 
     Attributes:
         hot_rows: slots of the hot table.
@@ -41,7 +49,7 @@ class Splitting:
 
     def __init__(
         self, accelerator: str | None, tables: Tables, hot_rows: int | None, geometry: str | Geometry,
-        follow: FollowOptions,
+        follow: FollowOptions, options: Mapping[str, Any],
     ) -> None:  # fmt: skip
         self._accelerator: Accelerator | None = None
         self.memory: HostMemory | None = None
@@ -54,8 +62,8 @@ class Splitting:
             hot_rows = min(int(_HOT_SHARE * int(tables.rows.bases[-1])), built.hot_capacity)
         if not recording_of(accelerator):
             find_backend(accelerator)
-        options = AcceleratorOptions(backend=accelerator, geometry=built, follow=follow)
-        self._accelerator = open_accelerator(options, hot_rows)
+        opened = AcceleratorOptions(backend=accelerator, geometry=built, options=dict(options), follow=follow)
+        self._accelerator = open_accelerator(opened, hot_rows)
         self.hot_rows, self.most_moves = self._accelerator.hot_rows, self._accelerator.most_moves
         self.memory = self._accelerator.memory
 
@@ -69,6 +77,21 @@ class Splitting:
     def place(self, rows: PooledEmbeddings) -> None:
         """Makes the rows hot that are hot for the splitter now."""
         rows.place(*self.splitter.placed())
+
+    def state(self) -> dict[str, Any]:
+        """The tracker's contents, for a checkpoint; empty if there is no tracker."""
+        return self._accelerator.state() if self._accelerator else {}
+
+    def check_state(self, state: dict[str, Any]) -> None:
+        """Raises DriverError if `restore` cannot take what `state` gave."""
+        if self._accelerator is not None:
+            self._accelerator.check_state(state)
+
+    def restore(self, state: dict[str, Any], rows: PooledEmbeddings) -> None:
+        """Brings the tracker's contents back, and makes its hot rows hot."""
+        placed = self._accelerator.restore(state) if self._accelerator else None
+        if placed:
+            rows.place(*placed)
 
     def close(self) -> None:
         if self._accelerator is not None:

@@ -23,7 +23,7 @@ class EmbeddingBagConfig:
         name: of the table.
         num_embeddings: its rows.
         embedding_dim: D.
-        feature_names: the features that look rows up in it.
+        feature_names: the features that look rows up in it. None: one, of the table's name.
         pooling: "sum", "mean", or None: every lookup gives a vector of its own.
 
     Raises:
@@ -33,13 +33,15 @@ class EmbeddingBagConfig:
     name: str
     num_embeddings: int
     embedding_dim: int
-    feature_names: Sequence[str]
+    feature_names: Sequence[str] | None = None
     pooling: str | None = "sum"
 
     def __post_init__(self) -> None:
         for field in ("num_embeddings", "embedding_dim"):
             if getattr(self, field) < 1:
                 raise SettingsError(f"table {self.name}: {field} is {getattr(self, field)}; it must be at least 1")
+        if self.feature_names is None:
+            object.__setattr__(self, "feature_names", [self.name])
         if isinstance(self.feature_names, str) or not self.feature_names:
             raise SettingsError(
                 f"table {self.name}: feature_names is {self.feature_names!r}; it must be a list of names"
@@ -79,7 +81,7 @@ class Tables:
         self.features = [
             Feature(name, number, table.pooling)
             for number, table in enumerate(self.ordered)
-            for name in table.feature_names
+            for name in table.feature_names or ()
         ]
         for what, names in (("table", [t.name for t in given]), ("feature", [f.name for f in self.features])):
             twice = {name for name in names if names.count(name) > 1}
@@ -99,4 +101,4 @@ class Tables:
     @property
     def outputs(self) -> list[str]:
         """Names of the features, in the order in which the tables were given."""
-        return [name for table in self.given for name in table.feature_names]
+        return [name for table in self.given for name in table.feature_names or ()]

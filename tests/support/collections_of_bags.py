@@ -70,7 +70,7 @@ def loss_of(out: hotline.KeyedTensor) -> Tensor:
     """Every number counts, in its own way."""
     parts = [*out.to_dict().values(), *(jagged.values() for _, jagged in sorted(out.jagged.items()))]
     flat = torch.cat([part.ravel() for part in parts])
-    return ((flat - torch.linspace(-1, 1, len(flat), dtype=flat.dtype)) ** 2).mean()
+    return ((flat - torch.linspace(-1, 1, len(flat), dtype=flat.dtype, device=flat.device)) ** 2).mean()
 
 
 def train(emb: nn.Module, feed: Iterable[Jagged], accumulate: int = 1) -> list[float]:

@@ -189,18 +189,20 @@ class WatchedKernels(TorchKernels):
     def __init__(self, cuda: FakeCuda) -> None:
         self._cuda = cuda
 
-    def pooled_sum(self, rows: Tensor, ids: Tensor, offsets: Tensor | None) -> Tensor:
+    def pooled_sum(self, rows: Tensor, ids: Tensor, offsets: Tensor | None, weights: Tensor | None = None) -> Tensor:
         self._cuda.on_device("ids", ids, write=False)
         self._cuda.on_device("rows for the forward pass", rows, ids, write=False)
-        return super().pooled_sum(rows, ids, offsets)
+        return super().pooled_sum(rows, ids, offsets, weights)
 
-    def update_rows(self, optimizer: Any, rows: Tensor, state: Tensor, gradient: Tensor, groups: Any) -> None:
+    def update_rows(
+        self, optimizer: Any, rows: Tensor, state: Tensor, gradient: Tensor, groups: Any, weights: Tensor | None = None
+    ) -> None:
         of = groups.rows[: groups.row_count]
         for tensor in (of, groups.bags[: groups.lookup_count], groups.row_chunks[: groups.row_count + 1]):
             self._cuda.on_device("the groups of lookups", tensor, write=False)
         for table in (rows, state):
             self._cuda.on_device("updated rows", table, of, write=True)
-        super().update_rows(optimizer, rows, state, gradient, groups)
+        super().update_rows(optimizer, rows, state, gradient, groups, weights)
 
     def copy_rows(self, rows: Tensor, state: Tensor, source: Tensor, target: Tensor) -> None:
         for tensor in (source, target):

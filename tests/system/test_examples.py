@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import runpy
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,10 +15,19 @@ import torch
 
 import hotline
 from tests.support.gathering_runs import ROOMY
-from tests.support.reference_bags import rowwise_adagrad, twin
+from tests.support.reference_bags import Rule, rowwise_adagrad, torchs, twin
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-NAMES = ["dlrm"]
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+RULES: dict[str, tuple[Callable, Rule, bool]] = {
+    "dlrm": (lambda: hotline.RowwiseAdagrad(0.05), rowwise_adagrad(0.05, 1e-3), False),
+    "dcn_v2": (lambda: hotline.Adagrad(0.05), torchs(lambda rows: torch.optim.Adagrad(rows, lr=0.05)), False),
+    "two_tower": (lambda: hotline.RowwiseAdagrad(0.1), rowwise_adagrad(0.1, 1e-3), False),
+    "sequence": (lambda: hotline.Adam(0.01), torchs(lambda rows: torch.optim.SparseAdam(rows, lr=0.01)), True),
+}
+"""The optimizer, the same for `nn.EmbeddingBag`, and whether that takes sparse gradients."""
+NAMES = pytest.mark.parametrize("name", RULES)
+STEPS = 40
 
 
 def example(name: str) -> SimpleNamespace:
@@ -24,40 +35,77 @@ def example(name: str) -> SimpleNamespace:
 
 
 @pytest.fixture
-def float64():
+def float64() -> Iterator[None]:
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
 
 
-def data(of: SimpleNamespace, steps: int):
-    return (of.clicks if hasattr(of, "clicks") else of.batches)(steps)
+def losses_told(text: str) -> list[float]:
+    return [float(number) for number in re.findall(r"\d+\.\d+", text)]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@NAMES
 def test_the_losses_are_those_of_embedding_bags(name: str, float64) -> None:
-    of = example(name)
+    of, (optimizer, rule, sparse) = example(name), RULES[name]
+    data = of.clicks if hasattr(of, "clicks") else of.batches
     emb = hotline.EmbeddingBagCollection(
-        of.TABLES, optimizer=hotline.RowwiseAdagrad(0.05), accelerator="model", preset=ROOMY, hot_rows=32,
-        dtype=torch.float64, check=True, follow=hotline.FollowOptions(relearn_share=1.0, select_every=4),
+        of.TABLES, optimizer=optimizer(), accelerator="model", preset=ROOMY, hot_rows=32, check=True,
+        follow=hotline.FollowOptions(relearn_share=1.0, select_every=4),
     )  # fmt: skip
-    reference = twin(emb, rowwise_adagrad(0.05, 1e-3))
-    losses = of.train(emb, hotline.prefetch(data(of, 40), emb))
-    np.testing.assert_allclose(losses, of.train(reference, data(of, 40)), rtol=0, atol=1e-12)
-    assert len(losses) == 40
-    assert emb._splitting.gatherer.rows > 0, "the accelerator gathered rows"
+    reference = twin(emb, rule, sparse=sparse)
+    losses = of.train(emb, hotline.prefetch(data(STEPS), emb))
+    np.testing.assert_allclose(losses, of.train(reference, data(STEPS)), rtol=0, atol=1e-12)
+    assert len(losses) == STEPS
+    figures = emb.figures()
+    assert figures["moved"] > 0 and figures["hits"] > 0
+    assert (figures["gathered"] > 0) == (len({table.embedding_dim for table in of.TABLES}) == 1)
     for table, weight in reference.weights().items():
         torch.testing.assert_close(emb.weights()[table], weight, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*RULES, "adopt", "adopt_plain"])
 def test_it_runs_and_learns(name: str, capsys) -> None:
-    of = example(name)
-    of.main(120)
-    first, last = map(float, re.findall(r"\d+\.\d+", capsys.readouterr().out))
+    torch.manual_seed(0)
+    example(name).main(150)
+    first, last = losses_told(capsys.readouterr().out)
     assert last < 0.97 * first
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*RULES, "adopt", "adopt_plain"])
 def test_it_is_short(name: str) -> None:
     assert len((EXAMPLES / f"{name}.py").read_text().splitlines()) < 80
+
+
+# Adoption
+
+
+def changes() -> list[str]:
+    before, after = ((EXAMPLES / f"{name}.py").read_text().splitlines() for name in ("adopt_plain", "adopt"))
+    return [
+        line
+        for line in difflib.unified_diff(before, after, lineterm="", n=0)
+        if not line.startswith(("---", "+++", "@@"))
+    ]
+
+
+def test_adoption_is_five_changed_lines() -> None:
+    written = [line for line in changes() if line.startswith("+") and line.strip("+ ")]
+    assert len(written) == 5, written
+
+
+def test_the_guide_shows_them() -> None:
+    guide = (ROOT / "docs" / "guide" / "adopt.md").read_text()
+    missing = [line for line in changes() if line.strip("+- ") and line not in guide]
+    assert not missing, "docs/guide/adopt.md lacks changed lines of examples/adopt.py"
+
+
+def test_the_adopted_model_trains_as_the_plain_one(float64) -> None:
+    plain, adopted = example("adopt_plain"), example("adopt")
+    before, after = plain.Model(), adopted.Model()
+    after.top.load_state_dict(before.top.state_dict())
+    after.emb.load_weights({name: bag.weight for name, bag in before.emb.items()})
+    losses = adopted.train(after, adopted.loader(STEPS))
+    np.testing.assert_allclose(losses, plain.train(before, plain.loader(STEPS)), rtol=0, atol=1e-12)
+    for name, bag in before.emb.items():
+        torch.testing.assert_close(after.emb.weights()[name], bag.weight.detach(), rtol=0, atol=1e-12)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import mmap
 import os
 import stat
@@ -30,8 +31,10 @@ class RegisterFile:
         path: the driver's file.
         mapped: map the file. If not, or if the driver cannot map, each access is a system call.
 
+    The file is locked until it is closed, as two that drive one card would not know of each other.
+
     Raises:
-        DeviceError: it cannot be opened, or the BAR is smaller than the registers.
+        DeviceError: it cannot be opened, somebody else has it, or the BAR is smaller than the registers.
     """
 
     def __init__(self, path: Path, *, mapped: bool = True) -> None:
@@ -39,6 +42,7 @@ class RegisterFile:
         self._words: memoryview | None = None
         self._descriptor = open_file(path, os.O_RDWR | os.O_SYNC, "the accelerator's registers", _LOAD)
         try:
+            self._lock()
             if mapped:
                 self._map()
             self._check_size()
@@ -76,6 +80,15 @@ class RegisterFile:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DeviceError(
+                f"{self.path}: the card is in use, by another process or elsewhere in this one; one at a time can "
+                "drive it, so end or close the other first"
+            ) from None
 
     def _map(self) -> None:
         try:

@@ -35,15 +35,38 @@ class RowOptimizer(ABC):
     """
 
     def __init__(self, rate: float | Tensor, *, device: torch.device | str = "cpu") -> None:
+        self._shared = isinstance(rate, Tensor)
         self.rate = rate if isinstance(rate, Tensor) else torch.tensor(rate, dtype=torch.float64, device=device)
 
     def set_rate(self, rate: float) -> None:
         """Another learning rate from the next step on."""
         self.rate.fill_(rate)
 
+    def to(self, device: torch.device) -> None:
+        """The rows are on this device.
+
+        Raises:
+            ValueError: the rate is a tensor that was given, and is elsewhere.
+        """
+        if self.rate.device.type == device.type:
+            return
+        if self._shared:
+            raise ValueError(
+                f"the learning rate is a tensor on {self.rate.device}; the rows are on {device}: make it there"
+            )
+        self.rate = self.rate.to(device)
+
     def state_shape(self, dimension: int) -> tuple[int, ...]:
         """The shape of the state of one row of D numbers; () for one number."""
         return ()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """A copy of what is not kept with the rows."""
+        return {"rate": self.rate.clone().cpu()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Goes on from what `state_dict` gave. Values go into the tensors that there are."""
+        self.rate.copy_(state["rate"])
 
     def begin(self) -> None:  # noqa: B027  # most count no steps
         """Before the updates of a step."""
@@ -139,8 +162,19 @@ class Adam(RowOptimizer):
         self.betas, self.eps = betas, eps
         self.steps = torch.zeros((), dtype=torch.float64, device=self.rate.device)
 
+    def to(self, device: torch.device) -> None:
+        super().to(device)
+        self.steps = self.steps.to(device)
+
     def state_shape(self, dimension: int) -> tuple[int, ...]:
         return (2, dimension)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return super().state_dict() | {"steps": self.steps.clone().cpu()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        super().load_state_dict(state)
+        self.steps.copy_(state["steps"])
 
     def begin(self) -> None:
         self.steps += 1

@@ -259,6 +259,14 @@ def test_bar_that_is_too_small(files, mapped):
         XdmaDevice(mapped=mapped, **options(files))
 
 
+def test_two_that_drive_one_card(files):
+    """As two trainers would, in one process or in two."""
+    with XdmaDevice(**options(files)):
+        with pytest.raises(DeviceError, match="user: the card is in use, .* end or close the other"):
+            XdmaDevice(**options(files))
+    XdmaDevice(**options(files)).close()
+
+
 def test_something_else_behind_the_file(files):
     for value, why in ((0xFFFF_FFFF, "nobody answers on PCIe"), (1, "something else is behind this file")):
         _put(files, "ID", value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 
 import numpy as np
@@ -214,8 +215,34 @@ def test_rows_are_no_parameters_and_can_be_taken_and_given() -> None:
     assert not torch.equal(emb.weights()["wide"], other.weights()["wide"])
     other.load_weights(emb.weights())
     check_equal(other, twin(emb, sgd(0.5)), {"rtol": 0, "atol": 0})
-    with pytest.raises(SettingsError, match=r"weights of table narrow: missing; they must be \[40, 2\]"):
+    with pytest.raises(SettingsError, match=r"rows of table narrow: missing; it must be \[40, 2\]"):
         other.load_weights({})
+
+
+@pytest.mark.parametrize(("earlier", "later"), [("model", "model"), ("model", None), (None, "model")])
+@pytest.mark.parametrize("optimizer", [hotline.Adam, hotline.RowwiseAdagrad])
+def test_a_model_is_saved_and_goes_on(earlier: str | None, later: str | None, optimizer) -> None:
+    """With `state_dict`, as any model; whatever the accelerator was."""
+    feed = list(batches(ALL_KINDS, 24))
+    reference = collection(ALL_KINDS, accelerator=None, optimizer=optimizer(0.1))
+    expected = train(reference, hotline.prefetch(feed, reference))
+
+    first = nn.ModuleDict({"emb": collection(ALL_KINDS, accelerator=earlier, optimizer=optimizer(0.1))})
+    losses = train(first["emb"], hotline.prefetch(feed[:12], first["emb"]))
+    file = io.BytesIO()
+    torch.save(first.state_dict(), file)
+    file.seek(0)
+    train(first["emb"], hotline.prefetch(feed[:3], first["emb"]))  # the checkpoint is a copy
+
+    second = nn.ModuleDict({"emb": collection(ALL_KINDS, accelerator=later, optimizer=optimizer(0.7), seed=11)})
+    train(second["emb"], hotline.prefetch(feed[:5], second["emb"]))
+    second.load_state_dict(torch.load(file, weights_only=False))
+    assert float(second["emb"].rate) == 0.1
+    losses += train(second["emb"], hotline.prefetch(feed[12:], second["emb"]))
+    np.testing.assert_allclose(losses, expected, **EXACT)
+    other = collection(ONE_D)
+    with pytest.raises(SettingsError, match="rows of table a: missing"):
+        other.set_extra_state(second["emb"].get_extra_state())
 
 
 def test_hot_bytes() -> None:

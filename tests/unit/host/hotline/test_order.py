@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import hotline
-from hotline_host.errors import SettingsError
+from hotline_host.errors import DataError, SettingsError
 from tests.support.collections_of_bags import (
     EXACT,
     ONE_D,
@@ -200,6 +200,10 @@ def test_settings_of_prefetch() -> None:
     emb = collection(ONE_D)
     with pytest.raises(SettingsError, match="depth is 0; it must be at least 1"):
         hotline.prefetch([], emb, depth=0)
-    with pytest.raises(SettingsError, match="a batch is a dict with 0 KeyedJaggedTensors; give prefetch a key="):
+    with pytest.raises(SettingsError, match="a batch is a list with 0 KeyedJaggedTensors or dict"):
+        next(hotline.prefetch([[1, 2]], emb))
+    with pytest.raises(DataError, match=r"feature a is a int; it must be rows \[B\] or \[B, L\], or a pair"):
         next(hotline.prefetch([{"a": 1}], emb))
+    with pytest.raises(DataError, match="features is a int; it must be a KeyedJaggedTensor or a dictionary of rows"):
+        next(hotline.prefetch([1], emb, key=lambda batch: batch))
     assert list(hotline.prefetch([], emb)) == []
