@@ -31,8 +31,8 @@ class RequestsAreCut(wiring.Component):
         self.geometry, self.dut = geometry(axi_bits), dut
         super().__init__(
             {
-                "valid": In(1), "place": In(PLACE), "middle": In(1), "upper": In(UPPER), "granules": In(BITS), "target": In(ReadTarget), "watch": In(1),
-                "ready": In(1),
+                "valid": In(1), "place": In(PLACE), "middle": In(1), "upper": In(UPPER), "granules": In(BITS),
+                "target": In(ReadTarget), "watch": In(1), "ready": In(1),
             }
         )  # fmt: skip
 

@@ -34,7 +34,8 @@ class WholeUpdate(wiring.Component):
             {
                 "valid": In(ways), "hot": In(ways), "referenced": In(ways),
                 "counter": In(geometry.counter_bits).array(ways), "age": In(AGE_FIELD.width),
-                "match": In(ways), "usable": In(ways), "weight": In(geometry.weight_bits), "age_period": In(AGE_FIELD.width),
+                "match": In(ways), "usable": In(ways), "weight": In(geometry.weight_bits),
+                "age_period": In(AGE_FIELD.width),
                 "fill": Out(ways), "evict": Out(1), "revives": Out(1), "returns": Out(1),
                 "next_valid": Out(ways), "next_referenced": Out(ways),
                 "next_counter": Out(geometry.counter_bits).array(ways), "next_age": Out(AGE_FIELD.width),

@@ -60,13 +60,15 @@ class BufferMemory(HostMemory):
         self.regions: list[Region] = []
         self._buffers = [_open_buffer(Path(path), Path(sysfs)) for path in buffers]
 
-    def allocate(self, name: str, size: int, folder: Path | None = None) -> Region:
+    def allocate(self, name: str, size: int, folder: Path | None = None, *, at: int | None = None) -> Region:
         """A new region of `size` bytes or more (whole pages), zero at first.
 
         Raises:
             ValueError: the size is not positive.
-            DeviceError: no buffer has enough room left, or a folder is named.
+            DeviceError: no buffer has enough room left, or a folder or an address is asked for.
         """
+        if at is not None:
+            raise DeviceError(f"region {name!r} cannot be at {at:#x}: its address is that of a buffer of the card")
         if folder:
             raise DeviceError(f"region {name!r} cannot be a file in {folder}: the card reaches its buffers alone")
         if size <= 0:

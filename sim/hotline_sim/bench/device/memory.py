@@ -72,7 +72,7 @@ class TwoMemories:
         on, if that is given. Then the region has pages before and behind them as needed."""
         before = 0 if at is None else at % PAGE_BYTES
         page = None if at is None else at - before
-        pair = tuple(memory.allocate(name, before + size, at=page) for memory in (self.ours, self.theirs))
+        pair = self.ours.allocate(name, before + size, at=page), self.theirs.allocate(name, before + size, at=page)
         assert pair[0].address == pair[1].address, "the memories are not of one layout"
         for region in pair:
             region.data[:] = fill
