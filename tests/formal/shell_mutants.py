@@ -134,9 +134,11 @@ RINGS: Mutants = {
         "beyond | (more > most_more)", "(more > most_more)",
     ),
     "a generation an entry": ("(self.cpl_producer & size) == 0", "(self.cpl_producer & mask) == 0"),
-    "by number one too late": ("enough = waiting + 1 >= self.coalesce", "enough = waiting >= self.coalesce"),
+    "by number one too late": ("enough.eq(waiting + 1 >= self.coalesce)", "enough.eq(waiting >= self.coalesce)"),
     "never by time": ("(timer >= self.delay)", "(timer > self.delay)"),
     "by time again and again": ("& late & ~told)", "& late)"),
-    "by time once for all": ("late.eq(0), told.eq(0)]\n        m.d.sync", "late.eq(0)]\n        m.d.sync"),
+    "by time once for all": (
+        "late.eq(0), told.eq(0), some.eq(0)]\n        m.d.sync", "late.eq(0), some.eq(0)]\n        m.d.sync",
+    ),
     "nothing is urgent": ("self.urgent | enough", "enough"),
 }  # fmt: skip

@@ -117,19 +117,32 @@ class Decoder(wiring.Component):
         bad_opcode = Signal()
         bad_alignment = Signal()
         bad_length = Signal()
-        m.d.sync += [
-            bad_opcode.eq(~known | (flags & ~allowed).any() | it.reserved.any() | it.unused.any() | conflict),
-            bad_alignment.eq(
-                Cat(used & address[:_ALIGN_BITS].any() for used, address in zip(uses, addresses, strict=True)).any()
-                | (with_rows & it.operand[:_GRANULE_BITS].any())
-            ),
-            bad_length.eq(
-                (counted & ((it.count == 0) | (it.count > MAX_COUNT)))
-                | (with_tables & ((it.operand > MAX_TABLES32) | (remainder != 0)))
-                | (with_rows & ((it.operand == 0) | (it.operand > MAX_ROW_BYTES)))
-                | (restores & (it.count != self.state_rows))
-            ),
+
+        # Each verdict has two cycles: what its fields are, and what follows.
+        def found(name: str, value: Value) -> Signal:
+            signal = Signal(name=name)
+            m.d.sync += signal.eq(value)
+            return signal
+
+        not_zero = found("not_zero", it.reserved.any() | it.unused.any())
+        not_allowed = found("not_allowed", ~known | (flags & ~allowed).any() | conflict)
+        unaligned = [
+            found(f"unaligned{slot}", used & address[:_ALIGN_BITS].any())
+            for slot, (used, address) in enumerate(zip(uses, addresses, strict=True))
         ]
+        odd_row = found("odd_row", with_rows & it.operand[:_GRANULE_BITS].any())
+        bad_count = found("bad_count", (it.count == 0) | (it.count > MAX_COUNT))
+        many_tables = found("many_tables", it.operand > MAX_TABLES32)
+        bad_row = found("bad_row", (it.operand == 0) | (it.operand > MAX_ROW_BYTES))
+        other_state = found("other_state", it.count != self.state_rows)
+        m.d.sync += [
+            bad_opcode.eq(not_zero | not_allowed),
+            bad_alignment.eq(Cat(*unaligned, odd_row).any()),
+            bad_length.eq(
+                (counted & bad_count) | (with_tables & (many_tables | (remainder != 0))) | (with_rows & bad_row)
+                | (restores & other_state)
+            ),
+        ]  # fmt: skip
 
         m.submodules.check = check = WindowCheck()
         share_windows(m, self.windows, check.windows)

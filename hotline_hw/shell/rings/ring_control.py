@@ -34,10 +34,10 @@ class RingControl(wiring.Component):
         cpl_entry: entry of the next completion.
         generation: generation of the next completion.
         fetched: a descriptor came out of the ring.
-        completed: a completion was written.
+        completed: a completion was written. No two come in cycles one after the other.
         urgent: the interrupt comes with that completion.
         coalesce: the interrupt comes when so many completions wait. 0 acts as 1.
-        delay: it also comes so many clock cycles, and one, after the first that waits. 0: time does not count.
+        delay: it also comes so many clock cycles, and two, after the first that waits. 0: time does not count.
         interrupt: high for a cycle.
     """
 
@@ -113,8 +113,10 @@ class RingControl(wiring.Component):
         told = Signal()
         due = Signal()
         timed = Signal()
-        m.d.comb += [timed.eq(self.delay != 0), due.eq((waiting != 0) & late & ~told)]
-        with m.If(waiting != 0):
+        some = Signal()  # completions wait, as of the cycle before
+        m.d.comb += [timed.eq(self.delay != 0), due.eq(some & late & ~told)]
+        m.d.sync += some.eq(waiting != 0)
+        with m.If(some):
             m.d.sync += [
                 timer.eq(Mux(late | ~timed, timer, timer + 1)), late.eq(timed & (timer >= self.delay)),
                 told.eq(told | due),
@@ -128,7 +130,7 @@ class RingControl(wiring.Component):
             with m.If(beyond | (fewer > most_fewer)):
                 m.d.comb += self.doorbell_error.eq(1)
             with m.Elif(~cleared):
-                m.d.sync += [self.cpl_consumer.eq(new), timer.eq(0), late.eq(0), told.eq(0)]
+                m.d.sync += [self.cpl_consumer.eq(new), timer.eq(0), late.eq(0), told.eq(0), some.eq(0)]
         m.d.sync += [
             self.consumer.eq(self.consumer + self.fetched),
             self.cpl_producer.eq(self.cpl_producer + self.completed),
@@ -136,9 +138,10 @@ class RingControl(wiring.Component):
 
         with m.If(self.clear):
             m.d.sync += [index.eq(0) for index in (self.producer, self.consumer, self.cpl_producer, self.cpl_consumer)]
-            m.d.sync += [timer.eq(0), late.eq(0), told.eq(0)]
+            m.d.sync += [timer.eq(0), late.eq(0), told.eq(0), some.eq(0)]
 
         # A completion interrupts if it makes the number full. The delay interrupts once.
-        enough = waiting + 1 >= self.coalesce  # 0 and 1 are at the first
+        enough = Signal()  # as of the cycle before
+        m.d.sync += enough.eq(waiting + 1 >= self.coalesce)  # 0 and 1 are at the first
         m.d.comb += self.interrupt.eq((self.completed & (self.urgent | enough)) | due)
         return m

@@ -170,6 +170,6 @@ def test_verdicts_on_descriptors_of_the_session():
             assert ctx.get(dut.status) == (status if early else 0), descriptor
             refused += early
             await ctx.tick()
-        assert refused == 4
+        assert refused == 5
 
     simulate(dut, drive)
