@@ -108,12 +108,12 @@ class AccessesAreHandedOn(wiring.Component):
                        "its data comes back"),
                 Assert(answered == (written & mine), "a response is taken from who wrote"),
                 Assert(came == (read & read_mine), "data is taken from who was read"),
-                Assert(~(has_address & has_word & mine) | sent | port.awvalid, "a write's address is offered"),
-                Assert(~(has_address & has_word & mine) | word_sent | port.wvalid, "a write's data is offered"),
-                Assert(~(reading & read_mine) | asked | port.arvalid, "a read is offered"),
+                Assert(~(has_address & has_word & mine) | sent | port.awvalid | held, "a write's address is offered"),
+                Assert(~(has_address & has_word & mine) | word_sent | port.wvalid | held, "a write's data is offered"),
+                Assert(~(reading & read_mine) | asked | port.arvalid | held, "a read is offered"),
             ]  # fmt: skip
-            writing.append(has_address & has_word & mine)
-            busy.append(writing[-1] | (reading & read_mine))
+            writing.append(has_address & has_word & mine & ~held)
+            busy.append(writing[-1] | (reading & read_mine & ~held))
         m.d.sync += [
             Assert(bus.awready == ~has_address, "the next write's address is taken as soon as can be"),
             Assert(bus.wready == ~has_word, "the next write's data is taken as soon as can be"),
