@@ -72,6 +72,7 @@ _COMMAND_DOCS = {
 _DMA_COMMAND_DOCS = {
     DmaCommand.SNAPSHOT: "copies the shell's counters to the COUNTER registers",
     DmaCommand.RESET_COUNTERS: "zeroes the shell's counters",
+    DmaCommand.RESET: "resets the device as rst does",
 }
 _PHASE_DOCS = {
     Phase.LEARN: "lookups train the tracker",

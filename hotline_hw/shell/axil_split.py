@@ -21,6 +21,9 @@ class AxilSplit(wiring.Component):
         lower_busy: an access to the lower half is under way.
         lower_writing: a write to the lower half is under way. The half carries it out a cycle later at the earliest.
 
+        hold: no access begins. Those that come wait. It is raised only when none is under way.
+        busy: an access to a half is under way.
+
     Latency: one cycle more for each request.
     """
 
@@ -33,6 +36,8 @@ class AxilSplit(wiring.Component):
                 "upper": half,
                 "lower_busy": Out(1),
                 "lower_writing": Out(1),
+                "hold": In(1),
+                "busy": Out(1),
             }
         )
 
@@ -58,7 +63,7 @@ class AxilSplit(wiring.Component):
         with m.If(bus.wvalid & bus.wready):
             m.d.sync += [word.eq(bus.wdata), strobes.eq(bus.wstrb), has_data.eq(1)]
         writing = Signal()
-        m.d.comb += writing.eq(has_address & has_data)
+        m.d.comb += writing.eq(has_address & has_data & ~self.hold)
         for upper, half in enumerate(halves):
             chosen = Signal(name=f"write_{upper}")
             m.d.comb += [
@@ -77,15 +82,16 @@ class AxilSplit(wiring.Component):
 
         # Reads
         reading = Signal()
+        has_read = Signal()
         asked = Signal()
         read_upper = Signal()
         read_address = Signal(ADDRESS_BITS)
         read_protection = Signal(3)
-        m.d.comb += bus.arready.eq(~reading)
+        m.d.comb += [bus.arready.eq(~has_read), reading.eq(has_read & ~self.hold)]
         with m.If(bus.arvalid & bus.arready):
             m.d.sync += [
                 read_address.eq(bus.araddr), read_upper.eq(bus.araddr[-1]), read_protection.eq(bus.arprot),
-                reading.eq(1),
+                has_read.eq(1),
             ]  # fmt: skip
         for upper, half in enumerate(halves):
             chosen = Signal(name=f"read_{upper}")
@@ -98,8 +104,9 @@ class AxilSplit(wiring.Component):
                 m.d.comb += [bus.rvalid.eq(half.rvalid), bus.rdata.eq(half.rdata), bus.rresp.eq(half.rresp)]
                 m.d.sync += asked.eq(asked | half.arready)
         with m.If(bus.rvalid & bus.rready):
-            m.d.sync += [reading.eq(0), asked.eq(0)]
+            m.d.sync += [has_read.eq(0), asked.eq(0)]
         m.d.comb += [
+            self.busy.eq(writing | reading),
             self.lower_writing.eq(writing & ~to_upper),
             self.lower_busy.eq(self.lower_writing | (reading & ~read_upper)),
         ]

@@ -32,6 +32,8 @@ from .registers import ShellRegisters
 __all__ = ["HotlineDevice"]
 
 _GATED_DOMAIN = "gated"  # its clock is core_clk
+_DEVICE_DOMAIN = "device"  # its clock is clk; RESET resets it too
+_RESETTING = 8  # cycles of a RESET
 _AWAKE = 32  # cycles for which the core's clock runs on after the core had something to do
 
 
@@ -54,6 +56,7 @@ class HotlineDevice(wiring.Component):
 
     `rst` resets the device, but not the bursts that memory knows of: the engines end them by AXI's rules. `bus_rst`
     says that what is behind `m_axi` is reset too, so that nothing is outstanding. It is high only together with `rst`.
+    DMA_COMMAND's RESET does what `rst` does, but for the AXI4-Lite port, which keeps the accesses that come meanwhile.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -76,7 +79,13 @@ class HotlineDevice(wiring.Component):
         # The enable may have been low at the only edge of a reset, so the core's reset is one cycle longer.
         was_reset = Signal(init=1)
         m.d.sync += was_reset.eq(0)
-        m.d.comb += [gated.clk.eq(self.core_clk), gated.rst.eq(ResetSignal() | was_reset)]
+        m.domains += (device := ClockDomain(_DEVICE_DOMAIN))
+        in_device = DomainRenamer(_DEVICE_DOMAIN)
+        resetting = Signal()
+        m.d.comb += [
+            device.clk.eq(ClockSignal()), device.rst.eq(ResetSignal() | resetting),
+            gated.clk.eq(self.core_clk), gated.rst.eq(ResetSignal() | was_reset | resetting),
+        ]  # fmt: skip
         core = HotlineCore(g, shell=True)
         if isinstance(platform, BlockLibrary):
             m.submodules.core = platform.instance(
@@ -86,15 +95,22 @@ class HotlineDevice(wiring.Component):
                 ResetSignal(_GATED_DOMAIN),
             )
         else:
-            m.submodules.core = DomainRenamer({"sync": _GATED_DOMAIN, LIST_DOMAIN: "sync"})(core)
+            m.submodules.core = DomainRenamer({"sync": _GATED_DOMAIN, LIST_DOMAIN: _DEVICE_DOMAIN})(core)
         m.submodules.split = split = AxilSplit()
-        m.submodules.registers = registers = ShellRegisters(g)
-        m.submodules.fetch = fetch = DescriptorFetch(g)
-        m.submodules.sequencer = sequencer = Sequencer(g)
-        m.submodules.read = read = ReadEngine(g)
-        m.submodules.write = write = WriteEngine(g, CHANNELS)
-        m.submodules.streams = streams = StreamPath(g)
-        m.submodules.rows = rows = RowPath(g)
+        registers = ShellRegisters(g)
+        m.submodules.registers = in_device(registers)
+        fetch = DescriptorFetch(g)
+        m.submodules.fetch = in_device(fetch)
+        sequencer = Sequencer(g)
+        m.submodules.sequencer = in_device(sequencer)
+        read = ReadEngine(g)
+        m.submodules.read = in_device(read)
+        write = WriteEngine(g, CHANNELS)
+        m.submodules.write = in_device(write)
+        streams = StreamPath(g)
+        m.submodules.streams = in_device(streams)
+        rows = RowPath(g)
+        m.submodules.rows = in_device(rows)
         wiring.connect(m, wiring.flipped(self.s_axil), split.bus)
         wiring.connect(m, split.upper, registers.bus)
         m.submodules.ids = ids = ReadIds(g)
@@ -133,9 +149,11 @@ class HotlineDevice(wiring.Component):
             sequencer.beyond_table.eq(rows.beyond_table & (sequencer.it.opcode == Opcode.GATHER)),
             *(getattr(sequencer, name).eq(getattr(streams, name)) for name in COUNTS),
         ]  # fmt: skip
+        self._reset(m, split, registers, resetting)
         self._counters(m, registers, core, sequencer, fetch, read, write, streams, rows, data)
-        self._clock(m, core, split, sequencer, streams, rows)
-        m.submodules.interrupt = interrupt = InterruptLine()
+        self._clock(m, core, split, sequencer, streams, rows, resetting)
+        interrupt = InterruptLine()
+        m.submodules.interrupt = in_device(interrupt)
         m.d.comb += [
             interrupt.causes.eq(core.irq | registers.causes),
             interrupt.acknowledged.eq(core.acknowledged | registers.acknowledged), self.irq.eq(interrupt.irq),
@@ -215,7 +233,8 @@ class HotlineDevice(wiring.Component):
             ReadTarget.LIST: rows.list_data,
             ReadTarget.ROW: rows.rows,
         }
-        m.submodules.read_slice = beats = SkidBuffer(read_beat(self.geometry))
+        beats = SkidBuffer(read_beat(self.geometry))
+        m.submodules.read_slice = DomainRenamer(_DEVICE_DOMAIN)(beats)
         wiring.connect(m, read.data, beats.input)
         data = beats.output
         with m.Switch(data.payload.target):
@@ -251,7 +270,8 @@ class HotlineDevice(wiring.Component):
         ]
 
     def _counters(self, m, registers, core, sequencer, fetch, read, write, streams, rows, data) -> None:
-        m.submodules.accounts = accounts = CycleAccounts()
+        accounts = CycleAccounts()
+        m.submodules.accounts = DomainRenamer(_DEVICE_DOMAIN)(accounts)
         axi = self.m_axi
         due = data.valid & (data.payload.target != ReadTarget.DESCRIPTOR)
         m.d.comb += [
@@ -275,7 +295,19 @@ class HotlineDevice(wiring.Component):
         # A cycle later: what happens far apart is counted without a path from there.
         m.d.sync += [getattr(registers, f"event_{name}").eq(event) for name, event in events.items()]
 
-    def _clock(self, m, core, split, sequencer, streams, rows) -> None:
+    def _reset(self, m, split, registers, resetting) -> None:
+        """Carries out RESET, between two accesses to registers."""
+        wanted = Signal()
+        left = Signal(range(_RESETTING))
+        m.d.comb += split.hold.eq(resetting)
+        with m.If(registers.reset):
+            m.d.sync += wanted.eq(1)
+        with m.If(wanted & ~split.busy):
+            m.d.sync += [wanted.eq(0), resetting.eq(1), left.eq(_RESETTING - 1)]
+        with m.Elif(resetting):
+            m.d.sync += [left.eq(left - 1), resetting.eq(left != 0)]
+
+    def _clock(self, m, core, split, sequencer, streams, rows, resetting) -> None:
         """Enables the core's clock while something enters, leaves or is at work in the core, and a while after."""
         active = Signal()
         idle_for = Signal(range(_AWAKE + 1))
@@ -291,7 +323,7 @@ class HotlineDevice(wiring.Component):
                 | (sequencer.running & (sequencer.it.opcode != Opcode.GATHER))
             ),
         ]  # fmt: skip
-        m.d.sync += self.core_clk_enable.eq(active | (idle_for != _AWAKE))
+        m.d.sync += self.core_clk_enable.eq(active | resetting | (idle_for != _AWAKE))
         with m.If(active):
             m.d.sync += idle_for.eq(0)
         with m.Elif(idle_for != _AWAKE):

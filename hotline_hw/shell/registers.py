@@ -48,6 +48,7 @@ class ShellRegisters(wiring.Component):
         waits: a descriptor waits for room in the completion ring.
         failed: a descriptor could not be read.
         lost: a completion could not be written.
+        reset: high for a cycle when DMA_COMMAND asks for a reset.
         windows: memory that may be accessed.
         table_write, table_index, table: an embedding table is set up, as in RowWalker.
         event_*: added to that counter of DMA_COUNTERS in every cycle.
@@ -83,6 +84,7 @@ class ShellRegisters(wiring.Component):
                 "waits": In(1),
                 "failed": In(1),
                 "lost": In(1),
+                "reset": Out(1),
                 "windows": Out(window_signature()).array(WINDOWS),
                 "table_write": Out(1),
                 "table_index": Out(TABLE_FIELD.width),
@@ -173,6 +175,7 @@ class ShellRegisters(wiring.Component):
             {name: len(event) for name, event in events.items()}, DMA_COUNTERS
         )
         m.d.comb += [
+            self.reset.eq(csr.dma_command_write & (csr.write_data == DmaCommand.RESET)),
             counters.snapshot.eq(csr.dma_command_write & (csr.write_data == DmaCommand.SNAPSHOT)),
             counters.clear.eq(csr.dma_command_write & (csr.write_data == DmaCommand.RESET_COUNTERS)),
         ]

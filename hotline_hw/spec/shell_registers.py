@@ -26,6 +26,7 @@ class DmaCommand(IntEnum):
 
     SNAPSHOT = 1
     RESET_COUNTERS = 2
+    RESET = 3
 
 
 class DmaIrq(IntFlag):
@@ -164,9 +165,10 @@ SHELL_REGISTERS: tuple[Register, ...] = (
     Register("TABLE_ROWS", 0x1054, Access.RW, "Its rows; 0 takes it away.", (BitField("rows", 0, 32, "rows"),)),
     Register("TABLE_STRIDE", 0x1058, Access.WO, "Sets the table up.",
              (BitField("granules", 0, 16, "16-byte granules from a row to the next"),)),
-    Register("DMA_COMMAND", 0x105C, Access.WO, "Counters of the shell.",
+    Register("DMA_COMMAND", 0x105C, Access.WO, "Counters of the shell, and reset.",
              (BitField("code", 0, 8, "1 SNAPSHOT: copies them, at one instant, to the COUNTER registers; "
-                                     "2 RESET_COUNTERS: zeroes them"),)),
+                                     "2 RESET_COUNTERS: zeroes them; "
+                                     "3 RESET: resets the device as rst does; accesses wait until it is done"),)),
     *(register for index in range(WINDOWS) for register in _window(index)),
     *(register for counter in DMA_COUNTERS for register in _counter(counter)),
 )  # fmt: skip

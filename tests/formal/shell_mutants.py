@@ -70,9 +70,13 @@ VERDICTS: Mutants = {
 AXIL_SPLIT: Mutants = {
     "an address is sent twice": ("address_sent.eq(address_sent | half.awready)", "address_sent.eq(address_sent)"),
     "data is sent twice": ("data_sent.eq(data_sent | half.wready)", "data_sent.eq(data_sent)"),
-    "data goes before its address": ("writing.eq(has_address & has_data)", "writing.eq(has_data)"),
+    "data goes before its address": (
+        "writing.eq(has_address & has_data & ~self.hold)", "writing.eq(has_data & ~self.hold)",
+    ),
+    "writes begin while held": ("has_data & ~self.hold", "has_data"),
+    "reads begin while held": ("has_read & ~self.hold", "has_read"),
     "a read is asked twice": ("asked.eq(asked | half.arready)", "asked.eq(asked)"),
-    "a second read overtakes": ("bus.arready.eq(~reading)", "bus.arready.eq(1)"),
+    "a second read overtakes": ("bus.arready.eq(~has_read)", "bus.arready.eq(1)"),
     "reads of the upper half go to the lower": ("read_upper.eq(bus.araddr[-1])", "read_upper.eq(0)"),
     "protection of the next write": ("half.awprot.eq(protection)", "half.awprot.eq(bus.awprot)"),
     "reads do not count as access": (

@@ -33,18 +33,24 @@ def stays(m: Module, claim: type, valid, ready, payload, text: str) -> None:
 
 
 class AccessesAreHandedOn(wiring.Component):
-    """A free manager and two free subordinates that keep AXI4-Lite's rules."""
+    """A free manager and two free subordinates that keep AXI4-Lite's rules. `hold` asks that no access begins."""
 
     def __init__(self, dut: type[AxilSplit] = AxilSplit) -> None:
         self.dut = dut
         halves = {f"{half}_{name}": In(bits) for half in ("lower", "upper") for name, bits in HALF.items()}
-        super().__init__({name: In(bits) for name, bits in BUS.items()} | halves)
+        super().__init__({name: In(bits) for name, bits in BUS.items()} | halves | {"hold": In(1)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.dut = dut = self.dut()
         bus, halves = dut.bus, {"lower": dut.lower, "upper": dut.upper}
         m.d.comb += [getattr(bus, name).eq(getattr(self, name)) for name in BUS]
+        held = Signal()  # from a cycle without an access on
+        asks = Cat(half.awvalid | half.wvalid | half.arvalid for half in halves.values()).any()
+        m.d.comb += dut.hold.eq(held)
+        m.d.sync += [
+            held.eq(self.hold & (held | ~dut.busy)), Assert(~held | ~(asks | dut.busy), "no access begins while held"),
+        ]  # fmt: skip
         for half, port in halves.items():
             m.d.comb += [getattr(port, name).eq(getattr(self, f"{half}_{name}")) for name in HALF]
         for claim, port, name in ((Assume, bus, "manager's"), *((Assert, halves[half], half) for half in halves)):
@@ -102,12 +108,12 @@ class AccessesAreHandedOn(wiring.Component):
                        "its data comes back"),
                 Assert(answered == (written & mine), "a response is taken from who wrote"),
                 Assert(came == (read & read_mine), "data is taken from who was read"),
-                Assert(~(has_address & has_word & mine) | sent | port.awvalid, "a write's address is offered"),
-                Assert(~(has_address & has_word & mine) | word_sent | port.wvalid, "a write's data is offered"),
-                Assert(~(reading & read_mine) | asked | port.arvalid, "a read is offered"),
+                Assert(~(has_address & has_word & mine) | sent | port.awvalid | held, "a write's address is offered"),
+                Assert(~(has_address & has_word & mine) | word_sent | port.wvalid | held, "a write's data is offered"),
+                Assert(~(reading & read_mine) | asked | port.arvalid | held, "a read is offered"),
             ]  # fmt: skip
-            writing.append(has_address & has_word & mine)
-            busy.append(writing[-1] | (reading & read_mine))
+            writing.append(has_address & has_word & mine & ~held)
+            busy.append(writing[-1] | (reading & read_mine & ~held))
         m.d.sync += [
             Assert(bus.awready == ~has_address, "the next write's address is taken as soon as can be"),
             Assert(bus.wready == ~has_word, "the next write's data is taken as soon as can be"),

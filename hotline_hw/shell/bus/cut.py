@@ -38,7 +38,7 @@ class BurstCutter(wiring.Component):
     """Cuts each request into bursts. A burst ends at a multiple of `burst_beats` beats, or with the request.
 
     Ports:
-        request: payload `read_request`.
+        request: payload `read_request`. One of no granules is taken as one of a granule.
         burst: payload `read_burst`.
         busy: it holds a request whose last burst was not taken.
 
@@ -75,6 +75,8 @@ class BurstCutter(wiring.Component):
         ]
         with m.If(self.request.ready):
             m.d.sync += [held.eq(self.request.valid), request.eq(self.request.payload)]
+            with m.If(self.request.payload.granules == 0):  # so that no request makes a burst leave its page
+                m.d.sync += request.granules.eq(1)
 
         # The extent, counted from where its first burst could have begun.
         offset = request.address[4 : 4 + split + burst_shift]  # granules before the first

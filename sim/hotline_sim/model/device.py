@@ -221,6 +221,8 @@ class ModelDevice(Device):
         elif code == DmaCommand.RESET_COUNTERS:
             counters.update(dict.fromkeys(counters, 0))
             self.descriptors.rows_gathered = 0
+        elif code == DmaCommand.RESET:
+            self._begin()
 
     def _collect(self) -> None:
         """Makes what the rings have raised visible in the registers."""

@@ -112,6 +112,7 @@ _RESET_ALONE = {
     "reset_reads_due": "rst of the device alone with reads outstanding",
     "reset_writes_due": "rst of the device alone with writes outstanding",
     "reset_while_quiescing": "rst again while bursts from before a reset are outstanding",
+    "reset_by_register": "a RESET",
     "strobes_off": "a W beat without a strobe: promised before a reset",
 }
 _INSIDE = {"index_wraps": "a ring index from 65535 to 0"}

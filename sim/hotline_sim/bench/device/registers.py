@@ -129,6 +129,12 @@ class DeviceRegisters:
         self.produced = 0
         self.gather_failed = False
 
+    async def soft_reset(self) -> None:
+        """Resets the device by a register, and nothing else."""
+        await self.write("DMA_COMMAND", DmaCommand.RESET)
+        self.produced = 0
+        self.gather_failed = False
+
     def forget(self) -> None:
         """Clears the memory of the rings, as the host does after a reset, because tags start again."""
         self.memory.put(self.rings.address, np.zeros(self.rings.size, np.uint8))

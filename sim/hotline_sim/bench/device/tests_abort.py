@@ -124,8 +124,8 @@ async def test_reset(dut: Any, gated: bool) -> None:
 @cocotb.test()
 @cocotb.parametrize((("timing", "gated"), [("slow", True), ("disorder", False)]))
 async def test_reset_alone(dut: Any, timing: str, gated: bool) -> None:
-    """Memory works on while the device is reset, again and again. It gets what it was promised, and what it still owes
-    comes too late for anyone. All that is done afterwards is right."""
+    """Memory works on while the device is reset, by its pin or by a register, again and again. It gets what it was
+    promised, and what it still owes comes too late for anyone. All that is done afterwards is right."""
     tb = DeviceTB(dut, timing=DISORDER if timing == "disorder" else CORNERS[timing], gated=gated)
     await tb.start()
     for make in (*LONG.values(), *LONG.values()):
@@ -140,7 +140,12 @@ async def test_reset_alone(dut: Any, timing: str, gated: bool) -> None:
             await tb.cycles(int(tb.rng.integers(0, 12)))
         tb.coverage.hit("reset_reads_due", watch.reads > 0)
         tb.coverage.hit("reset_writes_due", watch.writes > 0)
-        await tb.reset(int(tb.rng.integers(1, 5)), memory=False)
+        soft = bool(tb.rng.random() < 0.5)
+        tb.coverage.hit("reset_by_register", soft)
+        if soft:
+            await tb.soft_reset()
+        else:
+            await tb.reset(int(tb.rng.integers(1, 5)), memory=False)
         while tb.rng.random() < 0.4:
             await tb.cycles(int(tb.rng.integers(1, 40)))
             tb.coverage.hit("reset_while_quiescing", watch.reads + watch.writes > 0)

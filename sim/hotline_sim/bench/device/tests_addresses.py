@@ -5,12 +5,13 @@ The boundary is in the middle of a ring, of buffers and of rows. A carry that is
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import cocotb
 import numpy as np
 
-from hotline_hw.spec.descriptors import ENTRY_BYTES, Flag, Status
+from hotline_hw.spec.descriptors import ENTRY_BYTES, SUMMARY_BYTES, Flag, Status
 from hotline_hw.spec.words import TABLE_FIELD
 
 from .memory import CORNERS, DISORDER
@@ -57,6 +58,9 @@ async def test_across_4_gib(dut: Any, place: str) -> None:
         it = maker.learn(64, 4)
         tb.memory.put((1 << 64) - 256, tb.memory.get(it.source, 256))
         await tb.one(it.__class__(opcode=it.opcode, source=(1 << 64) - 256, count=64, operand=4))
+    it = maker.classify(80, 4)  # the summary's first part ends at the boundary
+    boundary = tb.results.address + leads["results"]
+    await tb.run(replace(it, targets=(boundary + 4096, boundary + 8192, boundary - SUMMARY_BYTES)))
     for universe in (3, 40):
         await tb.run(*Maker(tb, universe=universe).group(7))
     await tb.finish()
