@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 
 from hotline_hw.core.bank.bank import PopularityBank
 from hotline_hw.core.bank.working import LIST_DOMAIN
@@ -14,6 +14,7 @@ from hotline_hw.core.output.gather import BankGather
 from hotline_hw.core.output.updates import UpdateScatter
 from hotline_hw.lib.blocks import place
 from hotline_hw.lib.csr import CsrBank
+from hotline_hw.lib.pipelines import sum_tree
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import register
 
@@ -65,11 +66,10 @@ def place_banks(
 
 
 def count_events(m: Module, banks: list[PopularityBank]) -> dict[str, Signal]:
-    """Counts the events of all banks in a cycle. Returns the numbers, by counter."""
+    """Counts the events of all banks in a cycle. Returns the numbers, by counter, a few cycles later."""
     counts = {}
     for counter, pulse in _EVENTS.items():
-        counts[counter] = Signal(range(len(banks) + 1), name=f"{pulse}_count")
-        m.d.sync += counts[counter].eq(sum((getattr(bank, pulse) for bank in banks), Const(0)))
+        counts[counter], _ = sum_tree(m, f"{pulse}_count", [getattr(bank, pulse) for bank in banks])
     return counts
 
 

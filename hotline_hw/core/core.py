@@ -32,7 +32,7 @@ from .bank_wiring import (
     place_banks,
 )
 from .control import TrackerControl
-from .layouts import axis_beat, fronted_beat, pass_beat, state_beat, verdict_beat
+from .layouts import axis_beat, fronted_beat, lookup_beat, pass_beat, state_beat, verdict_beat
 from .registers import connect_commands, connect_values, count, error_bits
 from .selector import HotSetSelector
 
@@ -128,7 +128,9 @@ class HotlineCore(wiring.Component):
 
         # The stream's way through the core.
         wiring.connect(m, lookups.output, unpacker.input)
-        wiring.connect(m, unpacker.output, hasher.input)
+        m.submodules.unpacked_slice = unpacked = SkidBuffer(lookup_beat(g))
+        wiring.connect(m, unpacker.output, unpacked.input)
+        wiring.connect(m, unpacked.output, hasher.input)
         wiring.connect(m, hasher.output, front.input)
         wiring.connect(m, front.output, fronted.input)
         wiring.connect(m, fronted.output, scatter.input)
@@ -191,11 +193,13 @@ class HotlineCore(wiring.Component):
             forward(m, selector.event, state)
         with m.Else():
             forward(m, control.dump, state)
+        m.submodules.state_slice = leaving = SkidBuffer(state_beat(g))
+        forward(m, state, leaving.input)
         m.d.comb += [
-            self.m_axis_state.tdata.eq(state.payload.words),
-            self.m_axis_state.tlast.eq(state.payload.last),
-            self.m_axis_state.tvalid.eq(state.valid),
-            state.ready.eq(self.m_axis_state.tready),
+            self.m_axis_state.tdata.eq(leaving.output.payload.words),
+            self.m_axis_state.tlast.eq(leaving.output.payload.last),
+            self.m_axis_state.tvalid.eq(leaving.output.valid),
+            leaving.output.ready.eq(self.m_axis_state.tready),
             control.restore.payload.words.eq(self.s_axis_state.tdata),
             control.restore.payload.last.eq(self.s_axis_state.tlast),
             control.restore.valid.eq(self.s_axis_state.tvalid),
@@ -242,12 +246,16 @@ class HotlineCore(wiring.Component):
         finished = Signal()
         left = []
         for name, output in (("popular", self.m_axis_popular), ("nonpopular", self.m_axis_nonpopular)):
-            waiting = Signal(16, name=f"{name}_ended")  # packets sent whose sister packet is not
+            # Packets sent whose sister packet is not. The beats behind BatchDispatcher are fewer.
+            waiting = Signal(range(32), name=f"{name}_ended")
             sent = Signal(name=f"{name}_sent")
             m.d.comb += sent.eq(output.tvalid & output.tready & output.tlast)
             m.d.sync += waiting.eq(waiting + sent - finished)
             left.append(waiting != 0)
         busy = Signal()
-        m.d.comb += [finished.eq(left[0] & left[1]), busy.eq(in_core != 0)]
-        m.d.sync += in_core.eq(in_core + unpacker.started - finished)
+        m.d.comb += finished.eq(left[0] & left[1])
+        m.d.sync += [
+            in_core.eq(in_core + unpacker.started - finished),
+            busy.eq(unpacker.started | (in_core != 0)),
+        ]
         return busy, finished

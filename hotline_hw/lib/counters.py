@@ -35,6 +35,9 @@ class CounterBank(wiring.Component):
         self.counters = counters
         members: dict[str, wiring.Member] = {"snapshot": In(1), "clear": In(1)}
         for counter in counters:
+            if increment_bits.get(counter.name, 1) > _PARTS[0]:
+                bits, most = increment_bits[counter.name], _PARTS[0]
+                raise ValueError(f"{counter.name} has increments of {bits} bits; a counter takes {most} at most")
             members[counter.name] = In(increment_bits.get(counter.name, 1))
             members[f"{counter.name}_value"] = Out(64)
         super().__init__(members)
@@ -55,7 +58,7 @@ class CounterBank(wiring.Component):
                 m.d.comb += total.eq(live + carry)
                 m.d.sync += [live.eq(total), over.eq(total[-1])]
                 with m.If(clears[part]):
-                    m.d.sync += [live.eq(0), over.eq(0)]
+                    m.d.sync += live.eq(0)  # and the carry finds the part above it being cleared
                 with m.If(snapshots[part]):
                     m.d.sync += value[low : low + bits].eq(live)
                 carry, low = over, low + bits

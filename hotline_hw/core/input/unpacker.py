@@ -122,7 +122,8 @@ class Unpacker(wiring.Component):
             # A null beat does not move `held` on. At most it makes `held` the last. Any other beat moves it on.
             offered.eq(held_valid & (held.last | (axis_valid & ~axis.null))),
             axis_ready.eq(Mux(held_valid, ~held.last & (axis.null | step), ~self.hold | in_batch)),
-            self.started.eq(accept & ~in_batch),
+            # What is held before a mini-batch's first beat is the end of the one before it.
+            self.started.eq(axis_valid & ~in_batch & ~held_valid & ~self.hold),
         ]
         with m.If(self.started):
             m.d.sync += self.newest_phase.eq(self.phase)
