@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from hotline_hw.spec.params import Geometry
 
-__all__ = ["deep"]
+__all__ = ["ULTRA_ENTRIES", "deep"]
+
+ULTRA_ENTRIES = 1 << 18
+"""Entries from which a tracker is only for parts that have UltraRAM."""
 
 
 def deep(geometry: Geometry) -> dict[str, str]:
@@ -14,6 +17,3 @@ def deep(geometry: Geometry) -> dict[str, str]:
     port, take the block RAMs there, so the rest must not. A smaller one gets no attribute: tools choose by size.
     """
     return {"ram_style": "ultra"} if geometry.entries >= ULTRA_ENTRIES else {}
-
-
-ULTRA_ENTRIES = 1 << 18
