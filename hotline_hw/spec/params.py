@@ -338,19 +338,19 @@ PRESETS: dict[str, Geometry] = {
         # For proofs and quick benches. It has every mechanism and little state (64 entries, 32 hot rows).
         Geometry(
             name="tiny", lanes=2, banks=2, sets=8, ways=4, entries_per_hot_row=2, max_moves=8,
-            max_lookups=64, max_samples=4096, bank_ports=2, queue_depth=8, beat_depth=16, front_rows=4,
+            max_lookups=64, max_samples=4096, bank_ports=2, queue_depth=32, beat_depth=32, front_rows=4,
             axi_bits=128, working_rows=32, read_tags=4, read_beats=32,
         ),
         # For a Lattice ECP5-85: 16 k entries, 8 k hot rows. Tags of 33 bits fit the 36 bits of its block RAMs.
         Geometry(
             name="edge", lanes=4, banks=8, sets=512, ways=4, entries_per_hot_row=2, max_moves=512,
-            row_bits=28, max_lookups=64, max_samples=4096, bank_ports=2, queue_depth=16, beat_depth=32, front_rows=8,
+            row_bits=28, max_lookups=64, max_samples=4096, bank_ports=2, queue_depth=32, beat_depth=64, front_rows=8,
             axi_bits=128, working_rows=8192, read_tags=32, read_beats=256,
         ),
         # For a data-centre card (UltraScale+ with UltraRAM): 1 M entries, 512 k hot rows.
         Geometry(
             name="kaggle", lanes=16, banks=32, sets=2048, ways=16, entries_per_hot_row=2, max_moves=4096,
-            max_lookups=256, max_samples=65536, bank_ports=4, queue_depth=32, beat_depth=64, front_rows=16,
+            max_lookups=256, max_samples=65536, bank_ports=4, queue_depth=64, beat_depth=64, front_rows=16,
             axi_bits=512, working_rows=32768, read_tags=256, read_beats=512,
         ),
     )

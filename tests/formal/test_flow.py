@@ -8,7 +8,7 @@ from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In
 
-from hotline_sim.formal import FormalError, PropertyFailed, check, cover, first_value, prove
+from hotline_sim.formal import FormalError, PropertyFailed, check, cover, first_value, induct, prove
 
 DEPTH, WIDTH = 4, 2
 
@@ -135,6 +135,12 @@ class Tautology(wiring.Component):
 def test_a_tautology_holds(tmp_path):
     prove(Tautology(), tmp_path)
     check(Tautology(), tmp_path, cycles=3)
+
+
+def test_what_is_no_induction_is_an_error(tmp_path):
+    induct(Tautology(), tmp_path / "tautology", cycles=1)
+    with pytest.raises(FormalError, match="no induction over 1 cycles"):
+        induct(FifoIsAQueue(), tmp_path / "fifo", cycles=1)
 
 
 def test_no_verdict_is_an_error(tmp_path):

@@ -43,7 +43,7 @@ ENTRIES = 2 * PLACES
 class Registers(wiring.Component):
     """A memory of registers in place of `amaranth.lib.memory.Memory`. Its initial contents are `content`."""
 
-    def __init__(self, *, shape, depth: int, init: list) -> None:
+    def __init__(self, *, shape, depth: int, init: list, attrs: dict | None = None) -> None:
         super().__init__({})
         self.rows = [Signal(shape, name=f"row{index}") for index in range(depth)]
         self.content = [Signal(shape, name=f"content{index}") for index in range(depth)]

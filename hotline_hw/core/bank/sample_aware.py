@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from hotline_hw.core.budget import tracker_budget
 from hotline_hw.core.layouts import Eligible, encode, entry_row, select_one
+from hotline_hw.lib.memories import deep
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import AGE_FIELD
 
@@ -94,13 +95,13 @@ class SampleAwareTracker(wiring.Component):
         g = self.geometry
 
         # Memories start undefined: after reset the core empties every set before it takes a lookup.
-        def sets(name: str, shape: int, depth: int = g.sets) -> memory.Memory:
-            m.submodules[name] = store = memory.Memory(shape=shape, depth=depth, init=[])
+        def sets(name: str, shape: int, depth: int = g.sets, attrs: dict | None = None) -> memory.Memory:
+            m.submodules[name] = store = memory.Memory(shape=shape, depth=depth, init=[], attrs=attrs)
             return store
 
-        states = sets("states", set_state(g).size)
+        states = sets("states", set_state(g).size, attrs=deep(g))
         hots = sets("hots", g.ways)
-        slots = sets("slots", g.slot_bits, g.sets << g.way_bits)
+        slots = sets("slots", g.slot_bits, g.sets << g.way_bits, attrs=deep(g))
         tags = [sets(f"tags{way}", g.tag_bits) for way in range(g.ways)]
 
         self._lookups(m, [store.read_port() for store in tags], hots.read_port(), slots.read_port())

@@ -6,6 +6,7 @@ from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, fifo, memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from hotline_hw.lib.memories import deep
 from hotline_hw.spec.params import Geometry
 
 __all__ = ["LIST_DOMAIN", "WorkingList", "answer_bits", "place_layout", "table_bits"]
@@ -118,7 +119,9 @@ class WorkingList(wiring.Component):
             self.ready.eq(walking == 0),
         ]
         for side in range(2):
-            m.submodules[f"table{side}"] = store = memory.Memory(shape=layout, depth=1 << index_bits, init=[])
+            m.submodules[f"table{side}"] = store = memory.Memory(
+                shape=layout, depth=1 << index_bits, init=[], attrs=deep(g)
+            )
             write = store.write_port()
             read = store.read_port()
             m.d.comb += [

@@ -1,0 +1,19 @@
+"""Which kind of memory of an FPGA a large memory is meant for."""
+
+from __future__ import annotations
+
+from hotline_hw.spec.params import Geometry
+
+__all__ = ["ULTRA_ENTRIES", "deep"]
+
+ULTRA_ENTRIES = 1 << 18
+"""Entries from which a tracker is only for parts that have UltraRAM."""
+
+
+def deep(geometry: Geometry) -> dict[str, str]:
+    """Attributes of a memory of thousands of rows with one port that reads and one that writes.
+
+    A tracker of `ULTRA_ENTRIES` entries or more needs a part with UltraRAM (4096 x 72). Tags, which need a second read
+    port, take the block RAMs there, so the rest must not. A smaller one gets no attribute: tools choose by size.
+    """
+    return {"ram_style": "ultra"} if geometry.entries >= ULTRA_ENTRIES else {}
